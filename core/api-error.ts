@@ -1,0 +1,10 @@
+import { z } from 'zod';
+
+/** The error body of `/api/v1` (SPEC §11). */
+export const apiErrorSchema = z.object({
+  error: z.string(),
+  code: z.string(),
+  requestId: z.string(),
+  details: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});
+export type ApiError = z.infer<typeof apiErrorSchema>;

@@ -1,0 +1,306 @@
+/**
+ * The one catalogue of errors. A code never changes its meaning; docs/errors.md lists each and is tested
+ * against this table. Nothing outside this file decides a status, an exit code or an OpenAI error type.
+ */
+
+interface CatalogueEntry {
+  /** HTTP status on `/api/v1`. */
+  status: number;
+  /** HTTP status on `/v1`, where it differs (OpenAI SDKs retry 408 and 409: neither is ever sent there). */
+  v1Status?: number;
+  /** OpenAI's `error.type` on `/v1`. */
+  type: string;
+  /** Whether the same call may succeed if it is made again; becomes `x-should-retry`. */
+  retryable: boolean;
+  /** Exit code of the CLI: 1 failed, 2 usage, 4 not authenticated. */
+  exit: 1 | 2 | 4;
+  /** The sentence used when the thrower has nothing better to say. */
+  message: string;
+}
+
+const invalid = { type: 'invalid_request_error', retryable: false, exit: 1 } as const;
+const server = { type: 'server_error', exit: 1 } as const;
+
+export const catalogue = {
+  // 400: the caller can mend it
+  invalid_json: { status: 400, ...invalid, message: 'The body is not valid JSON.' },
+  invalid_request: { status: 400, ...invalid, message: 'The request has faults; see details.' },
+  invalid_id: { status: 400, ...invalid, message: 'The id is not a uuid.' },
+  invalid_cursor: {
+    status: 400,
+    ...invalid,
+    message: 'The position is malformed; use an id that the stream gave you.',
+  },
+  no_capable_member: {
+    status: 400,
+    ...invalid,
+    message: 'No member of this pool can do what the request asks for.',
+  },
+  protocol_unsupported: {
+    status: 400,
+    ...invalid,
+    message: 'This worker speaks a protocol version that this edge does not; update mcplocal.',
+  },
+  transport_unavailable: {
+    status: 400,
+    ...invalid,
+    message: 'This edge serves workers over Redis only: start mcplocal with REDIS_URL in its environment.',
+  },
+  usage: { status: 400, ...invalid, exit: 2, message: 'The command was not understood; see --help.' },
+  invalid_config: { status: 400, ...invalid, message: 'The configuration has faults.' },
+  // 401, 403, 404
+  unauthenticated: {
+    status: 401,
+    type: 'authentication_error',
+    retryable: false,
+    exit: 4,
+    message: 'A valid token is needed: send "Authorization: Bearer <token>", or run "mcpctl login".',
+  },
+  forbidden: {
+    status: 403,
+    type: 'permission_error',
+    retryable: false,
+    exit: 1,
+    message: 'Your token does not allow this.',
+  },
+  host_not_allowed: {
+    status: 403,
+    type: 'permission_error',
+    retryable: false,
+    exit: 1,
+    message: 'This Host header is not served here; add it to MCPCTL_ALLOWED_HOSTS.',
+  },
+  route_not_found: { status: 404, ...invalid, message: 'There is nothing at this path.' },
+  llm_not_found: { status: 404, ...invalid, message: 'There is no llm of that name.' },
+  pool_not_found: { status: 404, ...invalid, message: 'There is no pool of that name.' },
+  task_not_found: { status: 404, ...invalid, message: 'There is no task with that id.' },
+  token_not_found: { status: 404, ...invalid, message: 'There is no token of that name or id.' },
+  session_not_found: {
+    status: 404,
+    ...invalid,
+    message: 'The provider session is not known here; register again.',
+  },
+  // 409: the thing is in the wrong state
+  name_taken: { status: 409, v1Status: 400, ...invalid, message: 'That name is taken.' },
+  llm_published: {
+    status: 409,
+    v1Status: 400,
+    ...invalid,
+    message: 'A virtual llm belongs to the worker that publishes it; change it there.',
+  },
+  session_in_use: {
+    status: 409,
+    v1Status: 400,
+    ...invalid,
+    message:
+      'Another running worker uses this provider session; was the session file copied? Delete it on one of the machines.',
+  },
+  pool_not_yours: {
+    status: 409,
+    v1Status: 400,
+    ...invalid,
+    message: 'The pool belongs to another owner, who has not allowed you to join it.',
+  },
+  claim_lost: {
+    status: 409,
+    v1Status: 400,
+    ...invalid,
+    message: 'That claim on the task is no longer current.',
+  },
+  task_cancelled: {
+    status: 409,
+    v1Status: 503,
+    ...server,
+    retryable: false,
+    message: 'The task was cancelled.',
+  },
+  gone: {
+    status: 410,
+    ...invalid,
+    message: 'That position of the stream is no longer kept; get the task instead.',
+  },
+  stale_revision: {
+    status: 412,
+    ...invalid,
+    message: 'The resource was changed meanwhile; get it again and repeat the change.',
+  },
+  body_too_large: { status: 413, ...invalid, message: 'The body is larger than this edge accepts.' },
+  unsupported_media_type: {
+    status: 415,
+    ...invalid,
+    message: 'Send the body as application/json, in UTF-8.',
+  },
+  too_many_requests: {
+    status: 429,
+    type: 'rate_limit_error',
+    retryable: true,
+    exit: 1,
+    message: 'Too many requests at once; try again after the time in Retry-After.',
+  },
+  queue_full: {
+    status: 429,
+    type: 'rate_limit_error',
+    retryable: true,
+    exit: 1,
+    message: 'The queue of this pool is full; try again later.',
+  },
+  // 5xx
+  internal: {
+    status: 500,
+    ...server,
+    retryable: true,
+    message: 'Something went wrong here; the request id finds it in the log.',
+  },
+  backend_error: {
+    status: 502,
+    ...server,
+    retryable: true,
+    message: 'The backend failed before it had answered.',
+  },
+  backend_auth_failed: {
+    status: 502,
+    ...server,
+    retryable: false,
+    message: 'The backend refused the key that its worker has; its owner must mend it.',
+  },
+  backend_rejected: {
+    status: 502,
+    ...server,
+    retryable: false,
+    message: 'The backend refused the request.',
+  },
+  backend_incomplete: {
+    status: 502,
+    ...server,
+    retryable: true,
+    message: 'The backend stopped before it had finished the answer.',
+  },
+  backend_timeout: {
+    status: 504,
+    ...server,
+    retryable: true,
+    message: 'The backend was silent for too long.',
+  },
+  unstorable_result: {
+    status: 502,
+    ...server,
+    retryable: false,
+    message: 'The answer could not be stored.',
+  },
+  worker_lost: {
+    status: 502,
+    ...server,
+    retryable: true,
+    message: 'The worker was lost while it answered.',
+  },
+  poison_task: {
+    status: 502,
+    ...server,
+    retryable: false,
+    message: 'Three workers died while they ran this task; it is not tried again.',
+  },
+  shutting_down: {
+    status: 503,
+    ...server,
+    retryable: true,
+    message: 'This process is shutting down; call again.',
+  },
+  no_active_llm: {
+    status: 503,
+    ...server,
+    retryable: true,
+    message: 'No active llm serves this pool now.',
+  },
+  unavailable: {
+    status: 503,
+    ...server,
+    retryable: true,
+    message: 'Redis or Postgres cannot be reached now; try again shortly.',
+  },
+  settle_pending: {
+    status: 503,
+    ...server,
+    retryable: false,
+    message: 'The answer is complete but not yet recorded; get the task to see its outcome.',
+  },
+  queue_timeout: {
+    status: 504,
+    ...server,
+    retryable: false,
+    message: 'No member took the task within its time limit.',
+  },
+  run_timeout: {
+    status: 504,
+    ...server,
+    retryable: false,
+    message: 'The task ran longer than its time limit.',
+  },
+  // only ever seen at a client
+  server_unreachable: { status: 503, ...server, retryable: true, message: 'The server cannot be reached.' },
+  bad_answer: {
+    status: 502,
+    ...server,
+    retryable: false,
+    message: 'The server gave an answer that was not understood.',
+  },
+  timed_out: { status: 504, ...server, retryable: true, message: 'The wait ended before the task did.' },
+  already_running: { status: 409, ...invalid, message: 'Another one is running already.' },
+  setup_failed: { status: 500, ...server, retryable: false, message: 'The setup could not be completed.' },
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof catalogue;
+
+/** Codes that were once used. Never reuse one. */
+export const retiredCodes: readonly string[] = [];
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(catalogue, code);
+}
+
+export function entryOf(code: ErrorCode): CatalogueEntry {
+  return catalogue[code];
+}
+
+/** One fault of a request or a configuration: where, and what is wrong there. */
+export interface Fault {
+  path: string;
+  message: string;
+}
+
+export interface ErrorExtra {
+  details?: readonly Fault[];
+  /** Seconds after which a call may succeed; becomes `Retry-After`. */
+  retryAfterS?: number;
+  /** The task that the error is about; becomes `x-mcpctl-task-id`. */
+  taskId?: string;
+  cause?: unknown;
+}
+
+/**
+ * The only error that our code throws on purpose. `message` may be shown to a caller, so it never carries a
+ * stack, a key, a backend's address or a prompt.
+ */
+export class McpctlError extends Error {
+  readonly code: ErrorCode;
+  readonly details: readonly Fault[] | undefined;
+  readonly retryAfterS: number | undefined;
+  readonly taskId: string | undefined;
+
+  constructor(code: ErrorCode, message?: string, extra: ErrorExtra = {}) {
+    super(message ?? catalogue[code].message, extra.cause === undefined ? undefined : { cause: extra.cause });
+    this.name = 'McpctlError';
+    this.code = code;
+    this.details = extra.details;
+    this.retryAfterS = extra.retryAfterS;
+    this.taskId = extra.taskId;
+  }
+
+  get status(): number {
+    return catalogue[this.code].status;
+  }
+}
+
+/** The message of anything thrown, for logs and for wrapping. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

@@ -1,0 +1,121 @@
+import { z } from 'zod';
+import { aliasSchema, modelSchema, nameSchema, textSchema, uuidSchema } from './names.ts';
+
+export const llmKinds = ['public', 'virtual'] as const;
+export const llmStatuses = ['active', 'inactive', 'hibernating'] as const;
+export const inactiveReasons = ['publisher_gone', 'backend_down', 'unpublished'] as const;
+
+export const operations = ['chat', 'completions', 'embeddings', 'responses', 'messages'] as const;
+export const operationSchema = z.enum(operations);
+export type Operation = z.infer<typeof operationSchema>;
+
+/** What a backend can do, as its worker probed or declared it. Unknown ones are kept: workers may be newer. */
+export const capabilitiesSchema = z.looseObject({
+  operations: z.array(operationSchema).max(operations.length).optional(),
+  tools: z.boolean().optional(),
+  vision: z.boolean().optional(),
+  contextLength: z.int().positive().optional(),
+});
+export type Capabilities = z.infer<typeof capabilitiesSchema>;
+
+/** Where the operator keeps a public llm's key. The key itself is never in the registry. */
+export const apiKeyRefSchema = z.union([
+  z.strictObject({ env: textSchema(128).min(1) }),
+  z.strictObject({ file: textSchema(1024).min(1) }),
+  z.strictObject({ secretRef: z.strictObject({ name: nameSchema, key: textSchema(128).min(1) }) }),
+]);
+
+export const llmTypeSchema = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,31}$/, 'a type is like openai, ollama, anthropic');
+
+const writable = {
+  type: llmTypeSchema,
+  model: modelSchema,
+  tier: textSchema(64).nullable(),
+  url: z.url({ protocol: /^https?$/ }).max(2048),
+  apiKeyRef: apiKeyRefSchema.nullable(),
+  poolName: nameSchema.nullable(),
+  aliases: z.array(aliasSchema).max(16),
+  description: textSchema(2000),
+  capabilities: capabilitiesSchema,
+  maxConcurrency: z.int().min(1).max(10_000).nullable(),
+};
+
+/** Body of `POST /api/v1/llms`: people make public llms only. Strict: an unknown field is a fault. */
+export const llmCreateSchema = z.strictObject({
+  name: nameSchema,
+  type: writable.type,
+  model: writable.model,
+  url: writable.url,
+  tier: writable.tier.optional(),
+  apiKeyRef: writable.apiKeyRef.optional(),
+  poolName: writable.poolName.optional(),
+  aliases: writable.aliases.optional(),
+  description: writable.description.optional(),
+  capabilities: writable.capabilities.optional(),
+  maxConcurrency: writable.maxConcurrency.optional(),
+});
+export type LlmCreate = z.infer<typeof llmCreateSchema>;
+
+/** Body of `PUT /api/v1/llms/:name`: the same, the name being in the path. */
+export const llmReplaceSchema = llmCreateSchema.omit({ name: true });
+/** Body of `PATCH /api/v1/llms/:name`. */
+export const llmPatchSchema = llmReplaceSchema.partial();
+export type LlmPatch = z.infer<typeof llmPatchSchema>;
+
+/** An llm as the API shows it, liveness overlaid (SPEC §2). */
+export const llmViewSchema = z.object({
+  id: uuidSchema,
+  name: z.string(),
+  aliases: z.array(z.string()),
+  kind: z.enum(llmKinds),
+  type: z.string(),
+  model: z.string(),
+  tier: z.string().nullable(),
+  url: z.string().nullable(),
+  apiKeyRef: apiKeyRefSchema.nullable(),
+  poolName: z.string().nullable(),
+  description: z.string(),
+  capabilities: capabilitiesSchema,
+  maxConcurrency: z.number().nullable(),
+  status: z.enum(llmStatuses),
+  inactiveReason: z.enum(inactiveReasons).nullable(),
+  inactiveSince: z.string().nullable(),
+  lastHeartbeatAt: z.string().nullable(),
+  servedBy: z.number(),
+  ownerId: z.string(),
+  revision: z.number(),
+  createdAt: z.string(),
+  updatedAt: z.string(),
+  pool: z.object({ key: z.string(), size: z.number(), activeCount: z.number() }).optional(),
+});
+export type LlmView = z.infer<typeof llmViewSchema>;
+
+/** The row as Postgres holds it (`core/registry/llms.ts` reads and writes it). */
+export const llmRowSchema = z.object({
+  id: uuidSchema,
+  name: z.string(),
+  aliases: z.array(z.string()),
+  kind: z.enum(llmKinds),
+  type: z.string(),
+  model: z.string(),
+  tier: z.string().nullable(),
+  url: z.string().nullable(),
+  apiKeyRef: apiKeyRefSchema.nullable(),
+  poolName: z.string().nullable(),
+  poolKey: z.string(),
+  description: z.string(),
+  capabilities: capabilitiesSchema,
+  maxConcurrency: z.number().nullable(),
+  status: z.enum(llmStatuses),
+  inactiveReason: z.enum(inactiveReasons).nullable(),
+  inactiveSince: z.date().nullable(),
+  providerSessionId: uuidSchema.nullable(),
+  lastHeartbeatAt: z.date().nullable(),
+  ownerId: uuidSchema,
+  revision: z.number(),
+  createdAt: z.date(),
+  updatedAt: z.date(),
+});
+export type LlmRow = z.infer<typeof llmRowSchema>;

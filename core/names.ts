@@ -1,0 +1,42 @@
+import { z } from 'zod';
+
+/** Names of llms, pools and (later) agents: SPEC §2. Safe in a URL, a key and a shell. */
+export const nameSchema = z
+  .string()
+  .regex(
+    /^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/,
+    'a name is 1 to 63 of a-z 0-9 . _ - and begins and ends with a letter or digit',
+  );
+
+/** Other names that a caller may use for an llm; wider, because model ids are. */
+export const aliasSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'an alias is 1 to 128 of A-Z a-z 0-9 . _ : / -');
+
+export const uuidSchema = z.uuid();
+
+const hasControl = (s: string): boolean => {
+  for (let i = 0; i < s.length; i++) {
+    const c = s.charCodeAt(i);
+    if (c < 0x20 || c === 0x7f) return true;
+  }
+  return false;
+};
+
+/** Free text that Postgres, a log line and a terminal can all hold: no controls, no lone surrogates. */
+export const textSchema = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine(
+      (s) => s.isWellFormed() && !hasControl(s),
+      'must not contain control characters or lone surrogates',
+    );
+
+/** Model ids are free text (SPEC §2). */
+export const modelSchema = textSchema(256).min(1);
+
+/** Llms with the same pool key form a pool. */
+export function poolKeyOf(row: { name: string; poolName?: string | null | undefined }): string {
+  return row.poolName ?? row.name;
+}

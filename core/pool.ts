@@ -1,0 +1,31 @@
+import { z } from 'zod';
+import { llmKinds, llmStatuses } from './llm.ts';
+
+export const memberViewSchema = z.object({
+  name: z.string(),
+  kind: z.enum(llmKinds),
+  status: z.enum(llmStatuses),
+  model: z.string(),
+  running: z.number(),
+  slots: z.number(),
+  lastSeenAt: z.string().nullable(),
+});
+export type MemberView = z.infer<typeof memberViewSchema>;
+
+/** Answer of `GET /api/v1/llms/:name/members`. */
+export const membersViewSchema = z.object({
+  poolKey: z.string(),
+  size: z.number(),
+  activeCount: z.number(),
+  members: z.array(memberViewSchema),
+});
+export type MembersView = z.infer<typeof membersViewSchema>;
+
+/** One entry of `GET /api/v1/pools`. */
+export const poolViewSchema = membersViewSchema.extend({
+  pending: z.number(),
+  running: z.number(),
+  /** Age of the oldest pending task in milliseconds; null when none waits. */
+  oldestPendingMs: z.number().nullable(),
+});
+export type PoolView = z.infer<typeof poolViewSchema>;

@@ -1,0 +1,34 @@
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** The files of `$MCPCTL_HOME` (SPEC §7), and what `npm start` keeps beside them. */
+export interface Home {
+  root: string;
+  /** `{ providers, agents }`: what this machine publishes. */
+  config: string;
+  /** `{ mcpdUrl, token }`, mode 0600. */
+  credentials: string;
+  /** The sticky provider session id. */
+  session: string;
+  /** The CLI's contexts. */
+  cli: string;
+  /** Data of Redis and Postgres that `npm start` runs. */
+  data: string;
+  /** Written by `npm start` while it runs: `{ pid, url, redisUrl, databaseUrl }`, mode 0600. */
+  running: string;
+}
+
+/** @param configured the value of `MCPCTL_HOME`; empty means `~/.mcpctl`. */
+export function homeAt(configured: string): Home {
+  const root = configured === '' ? join(homedir(), '.mcpctl') : resolve(configured);
+  const at = (name: string): string => join(root, name);
+  return {
+    root,
+    config: at('config.json'),
+    credentials: at('credentials'),
+    session: at('provider-session'),
+    cli: at('cli.json'),
+    data: at('data'),
+    running: at('running.json'),
+  };
+}

@@ -1,0 +1,214 @@
+import { z } from 'zod';
+
+/**
+ * Every environment variable that any process reads. docs/config.md lists the same and is tested against
+ * this table. Field names are what the code says; durations end in `Ms`.
+ */
+
+const ms = (fallback: number) => z.coerce.number().int().min(1).max(2_147_483_647).default(fallback);
+const count = (fallback: number) => z.coerce.number().int().min(1).default(fallback);
+const flag = (fallback: boolean) =>
+  z
+    .enum(['0', '1', 'true', 'false'])
+    .default(fallback ? '1' : '0')
+    .transform((v) => v === '1' || v === 'true');
+const list = z
+  .string()
+  .default('')
+  .transform((v) =>
+    v
+      .split(',')
+      .map((s) => s.trim())
+      .filter(Boolean),
+  );
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+export const settings = {
+  databaseUrl: {
+    env: 'DATABASE_URL',
+    about: 'Postgres ≥ 15, as platforms set it',
+    schema: z.url({ protocol: /^postgres(ql)?$/ }),
+  },
+  redisUrl: {
+    env: 'REDIS_URL',
+    about: 'Redis ≥ 7.0 or Valkey ≥ 7.2; `rediss://` for TLS',
+    schema: z.url({ protocol: /^rediss?$/ }),
+  },
+  optionalRedisUrl: {
+    env: 'REDIS_URL',
+    about: 'Redis ≥ 7.0 or Valkey ≥ 7.2; `rediss://` for TLS',
+    schema: z.url({ protocol: /^rediss?$/ }).optional(),
+  },
+  namespace: {
+    env: 'MCPCTL_REDIS_NAMESPACE',
+    about: 'starts every Redis key and channel, so that installations can share one Redis',
+    schema: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, 'use 1 to 64 of A-Z a-z 0-9 _ -')
+      .default('mcpctl'),
+  },
+  schema: {
+    env: 'MCPCTL_PG_SCHEMA',
+    about: 'the Postgres schema that holds the tables',
+    schema: z
+      .string()
+      .regex(/^[a-z_][a-z0-9_]{0,62}$/, 'use a plain lower-case schema name')
+      .default('public'),
+  },
+  databasePool: {
+    env: 'MCPCTL_PG_POOL',
+    about: 'Postgres connections a process may hold',
+    schema: count(10),
+  },
+  logLevel: {
+    env: 'LOG_LEVEL',
+    about: 'trace, debug, info, warn, error, fatal or silent',
+    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  },
+  home: {
+    env: 'MCPCTL_HOME',
+    about: "a person's folder for configuration, credentials and data; `~/.mcpctl` when empty",
+    schema: z.string().default(''),
+  },
+  graceMs: {
+    env: 'MCPCTL_SHUTDOWN_GRACE_MS',
+    about: 'after SIGTERM: time to finish or hand back what runs',
+    schema: ms(25_000),
+  },
+  port: {
+    env: 'PORT',
+    about: 'the port of the edge',
+    schema: z.coerce.number().int().min(0).max(65_535).default(3100),
+  },
+  host: {
+    env: 'MCPCTL_HOST',
+    about: 'the address the edge listens on; empty = every one',
+    schema: z.string().default(''),
+  },
+  allowedHosts: {
+    env: 'MCPCTL_ALLOWED_HOSTS',
+    about: 'host names served besides loopback ones while MCPCTL_HOST is a loopback address',
+    schema: list,
+  },
+  trustProxy: {
+    env: 'MCPCTL_TRUST_PROXY',
+    about: 'how many proxies in front of the edge to believe X-Forwarded-* from',
+    schema: z.coerce.number().int().min(0).max(10).default(0),
+  },
+  bodyLimitBytes: {
+    env: 'MCPCTL_BODY_LIMIT_BYTES',
+    about: 'the largest request body',
+    schema: count(50_000_000),
+  },
+  admissionMs: {
+    env: 'MCPCTL_ADMISSION_MS',
+    about: 'how long a stream may wait for its real status before 200 is committed',
+    schema: ms(10_000),
+  },
+  keepAliveMs: {
+    env: 'MCPCTL_KEEPALIVE_MS',
+    about: 'silence on an open answer after which something is sent',
+    schema: ms(15_000),
+  },
+  queueSyncMs: {
+    env: 'MCPCTL_QUEUE_SYNC_MS',
+    about: 'how long a waiting caller may queue for a member',
+    schema: ms(10 * MINUTE),
+  },
+  queueAsyncMs: {
+    env: 'MCPCTL_QUEUE_ASYNC_MS',
+    about: 'how long an async task may queue for a member',
+    schema: ms(HOUR),
+  },
+  runMs: { env: 'MCPCTL_RUN_MS', about: 'how long a task may run', schema: ms(6 * HOUR) },
+  settleWaitMs: {
+    env: 'MCPCTL_SETTLE_WAIT_MS',
+    about: 'how long a finished answer waits for Postgres before it says `settle_pending`',
+    schema: ms(2_000),
+  },
+  eventBytes: {
+    env: 'MCPCTL_EVENT_BYTES',
+    about: 'how much of an answer is kept in Redis for resuming',
+    schema: count(32 * 1024 * 1024),
+  },
+  eventKeepMs: {
+    env: 'MCPCTL_EVENT_KEEP_MS',
+    about: 'how long the events of an ended task stay in Redis',
+    schema: ms(10 * MINUTE),
+  },
+  tokenCacheMs: {
+    env: 'MCPCTL_TOKEN_CACHE_MS',
+    about: 'how long an edge believes a token before it asks Postgres again',
+    schema: ms(2_000),
+  },
+  leaseMs: {
+    env: 'MCPCTL_LEASE_MS',
+    about: 'how long a provider session lives without a sign of life',
+    schema: ms(90_000),
+  },
+  heartbeatMs: {
+    env: 'MCPCTL_HEARTBEAT_MS',
+    about: 'how often a worker sends its heartbeat',
+    schema: ms(30_000),
+  },
+  goneMs: {
+    env: 'MCPCTL_GONE_MS',
+    about: 'how long a publisher may be gone before its rows are deleted',
+    schema: ms(4 * HOUR),
+  },
+  sweepMs: {
+    env: 'MCPCTL_SWEEP_MS',
+    about: 'how often lapsed and gone publishers are swept',
+    schema: ms(60_000),
+  },
+  leaderMs: {
+    env: 'MCPCTL_LEADER_MS',
+    about: 'life of the scheduler lease; it is renewed four times as often',
+    schema: ms(4_000),
+  },
+  deadBeatMs: {
+    env: 'MCPCTL_DEAD_BEAT_MS',
+    about: 'silence of a running task after which its worker is taken for dead',
+    schema: ms(5_000),
+  },
+  retentionMs: {
+    env: 'MCPCTL_RETENTION_MS',
+    about: 'how long ended tasks stay in Postgres',
+    schema: ms(2_147_483_647).default(7 * 24 * HOUR),
+  },
+  bootstrapTokenFile: {
+    env: 'MCPCTL_BOOTSTRAP_TOKEN_FILE',
+    about: '`release` makes the first admin token from the text in this file',
+    schema: z.string().optional(),
+  },
+  bootstrapToken: {
+    env: 'MCPCTL_BOOTSTRAP_TOKEN',
+    about: '`release` makes the first admin token from this text, where no file can be given',
+    schema: z.string().optional(),
+  },
+  server: {
+    env: 'MCPCTL_SERVER',
+    about: 'the CLI: URL of the edge, before cli.json and credentials',
+    schema: z.url({ protocol: /^https?$/ }).optional(),
+  },
+  token: {
+    env: 'MCPCTL_TOKEN',
+    about: 'the CLI: a token, before cli.json and credentials',
+    schema: z.string().optional(),
+  },
+  debug: {
+    env: 'MCPCTL_DEBUG',
+    about: '`api`: the CLI traces its calls on stderr, without secrets',
+    schema: z.enum(['', 'api']).default(''),
+  },
+  redisTlsVerify: {
+    env: 'REDIS_TLS_REJECT_UNAUTHORIZED',
+    about: '`0` accepts a self-signed chain on `rediss://`, as some platforms need',
+    schema: flag(true),
+  },
+} as const satisfies Record<string, { env: string; about: string; schema: z.ZodType }>;
+
+export type SettingName = keyof typeof settings;
+export type Settings<K extends SettingName> = Readonly<{ [P in K]: z.infer<(typeof settings)[P]['schema']> }>;

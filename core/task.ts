@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { operationSchema } from './llm.ts';
+import { uuidSchema } from './names.ts';
+
+export const taskStatuses = ['pending', 'claimed', 'running', 'completed', 'error', 'cancelled'] as const;
+export const taskStatusSchema = z.enum(taskStatuses);
+export type TaskStatus = z.infer<typeof taskStatusSchema>;
+
+/**
+ * The state machine, once. docs/task-states.md draws it and the trigger in Postgres enforces it; a test keeps
+ * the three equal. `pending → completed` is legal: a task usually costs two row writes, insert and settle,
+ * and what happened between is in Redis (docs/decisions).
+ */
+export const transitions: Record<TaskStatus, readonly TaskStatus[]> = {
+  pending: ['claimed', 'running', 'completed', 'error', 'cancelled'],
+  claimed: ['pending', 'running', 'completed', 'error', 'cancelled'],
+  running: ['pending', 'completed', 'error', 'cancelled'],
+  completed: [],
+  error: [],
+  cancelled: [],
+};
+
+export const terminalStatuses = taskStatuses.filter((s) => transitions[s].length === 0);
+
+export function isTerminal(status: TaskStatus): boolean {
+  return transitions[status].length === 0;
+}
+
+export const taskSources = ['infer', 'v1', 'async', 'agent', 'batch'] as const;
+export const priorities = ['interactive', 'background'] as const;
+export const prioritySchema = z.enum(priorities);
+export type Priority = z.infer<typeof prioritySchema>;
+
+/** What happens to a task when its last caller leaves: `cancel`, `continue`, or `grace=<s>` (SPEC §5). */
+export const onDisconnectKinds = ['cancel', 'continue', 'grace'] as const;
+
+export const usageSchema = z.object({
+  promptTokens: z.int().nonnegative(),
+  completionTokens: z.int().nonnegative(),
+  totalTokens: z.int().nonnegative(),
+});
+export type Usage = z.infer<typeof usageSchema>;
+
+export const taskErrorSchema = z.object({ code: z.string(), message: z.string() });
+export type TaskError = z.infer<typeof taskErrorSchema>;
+
+/** Body of `POST /api/v1/tasks`. Strict, but for `request`, which goes to the backend as it is. */
+export const taskCreateSchema = z.strictObject({
+  llm: z.string().min(1).max(128),
+  request: z.looseObject({}),
+  operation: operationSchema.optional(),
+  priority: prioritySchema.optional(),
+});
+
+/** A task as the API shows it, with what the fence in Redis knows laid over a live row. */
+export const taskViewSchema = z.object({
+  id: uuidSchema,
+  operation: operationSchema,
+  source: z.enum(taskSources),
+  poolName: z.string(),
+  llmName: z.string(),
+  pin: z.string().nullable(),
+  model: z.string().nullable(),
+  tier: z.string().nullable(),
+  status: taskStatusSchema,
+  streaming: z.boolean(),
+  priority: prioritySchema,
+  error: taskErrorSchema.nullable(),
+  attempts: z.number(),
+  crashes: z.number(),
+  claimedLlm: z.string().nullable(),
+  claimedAt: z.string().nullable(),
+  streamStartedAt: z.string().nullable(),
+  completedAt: z.string().nullable(),
+  queueDeadline: z.string(),
+  runDeadline: z.string().nullable(),
+  onDisconnect: z.enum(onDisconnectKinds),
+  graceSeconds: z.number().nullable(),
+  usage: usageSchema.nullable(),
+  finishReason: z.string().nullable(),
+  ownerId: z.string(),
+  createdAt: z.string(),
+  /** Only on `GET /api/v1/tasks/:id`: the bodies, and each attempt. */
+  request: z.unknown().optional(),
+  response: z.unknown().optional(),
+  attemptLog: z
+    .array(
+      z.object({
+        n: z.number(),
+        llm: z.string(),
+        session: z.string(),
+        startedAt: z.string().nullable(),
+        endedAt: z.string(),
+        reason: z.string(),
+      }),
+    )
+    .optional(),
+});
+export type TaskView = z.infer<typeof taskViewSchema>;

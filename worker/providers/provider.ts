@@ -1,0 +1,102 @@
+import type { ErrorCode } from '../../core/errors.ts';
+import type { Capabilities, Operation } from '../../core/llm.ts';
+import type { Usage } from '../../core/task.ts';
+
+/**
+ * The contract of a provider: one backend that a worker talks to. It imports nothing from the providers.
+ * Every call takes a signal and ends soon after it aborts, with the backend's connection closed.
+ * `test/conformance/provider.ts` runs on every provider.
+ */
+export interface LlmProvider {
+  readonly name: string;
+  /** Answers one chat request whole. @throws McpctlError with a `backend_*` code. */
+  complete(options: CompletionOptions): Promise<CompletionResult>;
+  /** Answers one chat request piece by piece; the last piece carries `finishReason`. */
+  stream?(options: CompletionOptions): AsyncIterable<CompletionDelta>;
+  /**
+   * Passes a caller's request through as the text it is and gives the backend's events as they are. Yields any
+   * number of `event`s (none when not streaming), then exactly one `end` or `failed`; never throws. A provider
+   * without it serves through `stream` or `complete` (worker/providers/adapt.ts).
+   */
+  forward?(call: ForwardCall): AsyncIterable<Reply>;
+  /** The models that the backend offers now. @throws McpctlError `backend_error` when it cannot be asked. */
+  listModels(signal: AbortSignal): Promise<ModelInfo[]>;
+  /** Does the backend answer? Never throws; false when in doubt. */
+  isAvailable(signal: AbortSignal): Promise<boolean>;
+  /** Loads the model, so that the first caller does not wait for it. */
+  warmup?(signal: AbortSignal): Promise<void>;
+}
+
+export interface CompletionOptions {
+  model: string;
+  messages: readonly Readonly<Record<string, unknown>>[];
+  temperature?: number;
+  maxTokens?: number;
+  tools?: readonly unknown[];
+  signal: AbortSignal;
+}
+
+export interface CompletionResult {
+  content: string;
+  toolCalls: unknown[];
+  usage: Usage;
+  /** As OpenAI names them: `stop`, `length`, `tool_calls`, `content_filter`. */
+  finishReason: string;
+}
+
+export interface CompletionDelta {
+  content?: string;
+  reasoning?: string;
+  toolCalls?: unknown[];
+  usage?: Usage;
+  finishReason?: string;
+}
+
+export interface ForwardCall {
+  operation: Operation;
+  /** The caller's body, as it came; the provider splices in `model` and, when streaming, `include_usage`. */
+  body: string;
+  streaming: boolean;
+  /** The few headers that a backend may see, lower-case names. */
+  headers: Readonly<Record<string, string>>;
+  /** The backend's own name of the model. */
+  model: string;
+  /** Silence between two events, or before the answer, after which the backend is given up on. */
+  stallMs: number;
+  signal: AbortSignal;
+}
+
+export type Reply =
+  | { kind: 'event'; data: string }
+  | {
+      kind: 'end';
+      status: number;
+      /** The whole body, as text; undefined when it was streamed. */
+      body?: string;
+      finishReason?: string;
+      usage?: Usage;
+    }
+  | ({ kind: 'failed' } & ProviderFailure);
+
+export interface ProviderFailure {
+  /**
+   * `backend_error` transport or 5xx · `backend_incomplete` ended without a finish_reason · `backend_timeout`
+   * silent for `stallMs` · `backend_auth_failed` 401/403 · `too_many_requests` 429 · `backend_rejected` any
+   * other 4xx (with `status` and `body`, which go to the caller as they are).
+   */
+  code: ErrorCode;
+  /** A sentence without address or key. */
+  message: string;
+  status?: number;
+  body?: string;
+  /** Seconds, from the backend's Retry-After. */
+  retryAfterS?: number;
+  /** Another member may do better. */
+  retryable: boolean;
+}
+
+export interface ModelInfo {
+  id: string;
+  contextLength?: number;
+  capabilities?: Capabilities;
+}
