@@ -1,0 +1,173 @@
+/**
+ * Work on a JSON object as the text it is, so that a caller's body reaches the backend byte for byte: big
+ * integers, `1.0`, duplicate keys, unknown fields and white space stay as they came. Each function is one
+ * linear scan. None throws, whatever the text is. Only the top level is checked; whether a nested value is
+ * valid is for `JSON.parse`, or the backend, to say.
+ */
+
+export interface Member {
+  /** The key with its escapes resolved. */
+  key: string;
+  /** `text.slice(valueStart, valueEnd)` is the value without the space around it. */
+  valueStart: number;
+  valueEnd: number;
+}
+
+/** The new text of a value, or what makes it from the present one (undefined where the key is absent). */
+export type Splice = string | ((current: string | undefined) => string);
+
+/** The members of the object that `text` is, in order, duplicates too; undefined when it is not an object. */
+export function topLevelMembers(text: string): Member[] | undefined {
+  const members: Member[] = [];
+  let at = skipSpace(text, 0);
+  if (text[at] !== '{') return undefined;
+  at = skipSpace(text, at + 1);
+  if (text[at] === '}') return skipSpace(text, at + 1) === text.length ? members : undefined;
+  for (;;) {
+    const member = memberAt(text, at);
+    if (!member) return undefined;
+    members.push(member);
+    at = skipSpace(text, member.valueEnd);
+    if (text[at] === '}') return skipSpace(text, at + 1) === text.length ? members : undefined;
+    if (text[at] !== ',') return undefined;
+    at = skipSpace(text, at + 1);
+  }
+}
+
+/**
+ * Puts new values to top-level keys: at every occurrence of a key, or at the end where the key is absent.
+ * Everything else stays as it is. Undefined when `text` is not a JSON object.
+ */
+export function spliceMembers(text: string, splices: Readonly<Record<string, Splice>>): string | undefined {
+  const members = topLevelMembers(text);
+  if (!members) return undefined;
+  const absent = new Map(Object.entries(splices));
+  const pieces: string[] = [];
+  let copied = 0;
+  for (const { key, valueStart, valueEnd } of members) {
+    const splice = Object.hasOwn(splices, key) ? splices[key] : undefined;
+    if (splice === undefined) continue;
+    absent.delete(key);
+    pieces.push(text.slice(copied, valueStart), apply(splice, text.slice(valueStart, valueEnd)));
+    copied = valueEnd;
+  }
+  const end = members.at(-1)?.valueEnd ?? text.indexOf('{') + 1;
+  pieces.push(text.slice(copied, end));
+  let separator = members.length > 0 ? ',' : '';
+  for (const [key, splice] of absent) {
+    pieces.push(separator, JSON.stringify(key), ':', apply(splice, undefined));
+    separator = ',';
+  }
+  pieces.push(text.slice(end));
+  return pieces.join('');
+}
+
+/**
+ * For `stream_options`: asks for the usage chunk and keeps the other options. A value that is neither an
+ * object nor null is left for the backend to refuse.
+ */
+export function askForUsage(streamOptions: string | undefined): string {
+  if (streamOptions === undefined || streamOptions === 'null') return '{"include_usage":true}';
+  return spliceMembers(streamOptions, { include_usage: 'true' }) ?? streamOptions;
+}
+
+/** Are arrays and objects nested deeper than `max`? Brackets inside strings do not count. */
+export function depthExceeds(text: string, max: number): boolean {
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const c = text.charCodeAt(at);
+    if (c === QUOTE) at = stringEnd(text, at) - 1;
+    else if (c === OPEN_OBJECT || c === OPEN_ARRAY) {
+      depth += 1;
+      if (depth > max) return true;
+    } else if (c === CLOSE_OBJECT || c === CLOSE_ARRAY) depth -= 1;
+  }
+  return false;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const COMMA = 0x2c;
+
+function apply(splice: Splice, current: string | undefined): string {
+  return typeof splice === 'string' ? splice : splice(current);
+}
+
+function memberAt(text: string, keyStart: number): Member | undefined {
+  if (text.charCodeAt(keyStart) !== QUOTE) return undefined;
+  const keyEnd = stringEnd(text, keyStart);
+  if (keyEnd > text.length) return undefined;
+  const key = decodeKey(text.slice(keyStart, keyEnd));
+  const colon = skipSpace(text, keyEnd);
+  if (key === undefined || text[colon] !== ':') return undefined;
+  const valueStart = skipSpace(text, colon + 1);
+  const valueEnd = skipValue(text, valueStart);
+  if (valueEnd === undefined) return undefined;
+  return { key, valueStart, valueEnd };
+}
+
+function decodeKey(quoted: string): string | undefined {
+  if (!quoted.includes('\\')) return quoted.slice(1, -1);
+  try {
+    return String(JSON.parse(quoted));
+  } catch {
+    return undefined; // a bad escape: not JSON
+  }
+}
+
+/** The index after the value that begins at `start`; undefined when there is none or it does not end. */
+function skipValue(text: string, start: number): number | undefined {
+  const first = text.charCodeAt(start);
+  if (first === QUOTE) {
+    const end = stringEnd(text, start);
+    return end <= text.length ? end : undefined;
+  }
+  if (first === OPEN_OBJECT || first === OPEN_ARRAY) return skipNested(text, start);
+  let at = start;
+  while (at < text.length && !endsScalar(text.charCodeAt(at))) at += 1;
+  return at > start ? at : undefined;
+}
+
+function skipNested(text: string, start: number): number | undefined {
+  let depth = 0;
+  for (let at = start; at < text.length; at++) {
+    const c = text.charCodeAt(at);
+    if (c === QUOTE) at = stringEnd(text, at) - 1;
+    else if (c === OPEN_OBJECT || c === OPEN_ARRAY) depth += 1;
+    else if (c === CLOSE_OBJECT || c === CLOSE_ARRAY) {
+      depth -= 1;
+      if (depth === 0) return at + 1;
+    }
+  }
+  return undefined;
+}
+
+/** The index after the closing quote of the string that begins at `start`; past the text when it has none. */
+function stringEnd(text: string, start: number): number {
+  let quote = start;
+  for (;;) {
+    quote = text.indexOf('"', quote + 1);
+    if (quote === -1) return text.length + 1;
+    let backslashes = 0;
+    while (text.charCodeAt(quote - 1 - backslashes) === BACKSLASH) backslashes += 1;
+    if (backslashes % 2 === 0) return quote + 1;
+  }
+}
+
+function skipSpace(text: string, from: number): number {
+  let at = from;
+  while (isSpace(text.charCodeAt(at))) at += 1;
+  return at;
+}
+
+function isSpace(c: number): boolean {
+  return c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09;
+}
+
+function endsScalar(c: number): boolean {
+  return c === COMMA || c === CLOSE_OBJECT || c === CLOSE_ARRAY || c === QUOTE || isSpace(c);
+}
