@@ -1,0 +1,314 @@
+/**
+ * A scripted OpenAI-compatible backend: a real HTTP server on a free port of 127.0.0.1. By default it answers
+ * like llama.cpp's server: `content: null` in the first chunk, a usage chunk when asked, and it closes the
+ * connection after every streamed answer although it advertised keep-alive.
+ *
+ *   const backend = await startBackend();                   // answers every POST with chats(['Hello', ' there'])
+ *   backend.reply(chats(['a', 'b', 'c'], { paced: true })); // from now on; `once(script)` is for one POST only
+ *   const request = await backend.next('request');          // { path, body (text), json, headers, … }
+ *   backend.release();                                      // lets one delta go; release(Infinity) all of them
+ *   await backend.next('closed');                           // the client closed before the answer was complete
+ *   await backend.close();                                  // in afterEach
+ *
+ * Scripts: `chats(deltas, options)` (stream or not, as the request says) · `answers(status, body, headers)` ·
+ * `hangs()` · `sends(...pieces)` (an event stream written byte for byte) · or your own function of an Exchange.
+ * `next` hands out each event once, oldest first, also those that happened before it was called, and fails
+ * after 5 s. GET requests answer `/v1/models`, `/health`; they are recorded in `requests` but are no event.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+
+export interface BackendRequest {
+  method: string;
+  path: string;
+  headers: IncomingMessage['headers'];
+  /** The body as it came. */
+  body: string;
+  /** The body parsed; undefined when it is not JSON. */
+  json: Record<string, unknown> | undefined;
+  /** When the client closed its socket, by `performance.now()`. */
+  closedAt?: number;
+}
+
+export interface Exchange {
+  request: BackendRequest;
+  response: ServerResponse;
+  /** Waits until the test releases one more delta, or the client has gone (then false). */
+  permit(): Promise<boolean>;
+  /** Destroys the connection, as a backend that dies. */
+  drop(): void;
+}
+
+export type Script = (exchange: Exchange) => Promise<void> | void;
+
+export interface Backend {
+  /** Without `/v1`. */
+  url: string;
+  requests: BackendRequest[];
+  /** What `/v1/models` offers; `down` answers 503 to every GET. */
+  models: string[];
+  down: boolean;
+  /** How many connections were accepted so far. */
+  connections(): number;
+  reply(script: Script): void;
+  once(script: Script): void;
+  /** Lets so many deltas of `paced` answers go, those of later requests too. */
+  release(deltas?: number): void;
+  next(event: 'request' | 'closed', withinMs?: number): Promise<BackendRequest>;
+  close(): Promise<void>;
+}
+
+export interface ChatOptions {
+  /** One delta per `release()`; nothing at all is sent before the first. */
+  paced?: boolean;
+  /** Pause before each delta. */
+  intervalMs?: number;
+  /** null: the stream ends without one, and so does the whole answer. */
+  finishReason?: string | null;
+  /** Destroys the socket after this many deltas. */
+  dieAfter?: number;
+  /** Closes the connection after the answer, though it advertised keep-alive. Default true when streaming. */
+  closesAfter?: boolean;
+  /** Line ends. Default LF. */
+  eol?: '\n' | '\r\n';
+  /** A comment line before each event. */
+  comments?: boolean;
+  /** Writes everything at once, or in pieces of so many bytes (events and UTF-8 torn apart). */
+  packets?: 'one' | number;
+  /** Leaves out the final `data: [DONE]`. */
+  noDone?: boolean;
+}
+
+const timings = { prompt_n: 3, predicted_n: 2, predicted_per_second: 99.5 };
+
+export function chats(deltas: readonly string[], options: ChatOptions = {}): Script {
+  return async (exchange) => {
+    const finishReason = options.finishReason === undefined ? 'stop' : options.finishReason;
+    const base = { id: 'chatcmpl-1', created: 1_700_000_000, model: exchange.request.json?.['model'] };
+    const usage = { prompt_tokens: 3, completion_tokens: deltas.length, total_tokens: 3 + deltas.length };
+    if (exchange.request.json?.['stream'] !== true) {
+      if (options.paced && !(await exchange.permit())) return;
+      const message = { role: 'assistant', content: deltas.join('') };
+      const choices = [{ index: 0, message, finish_reason: finishReason }];
+      const whole = { ...base, object: 'chat.completion', choices, usage, timings };
+      return answers(200, whole)(exchange);
+    }
+    const chunk = (delta: object, finish: string | null = null): string =>
+      JSON.stringify({
+        ...base,
+        object: 'chat.completion.chunk',
+        choices: [{ index: 0, delta, finish_reason: finish }],
+      });
+    const write = writer(exchange.response, options);
+    for (const [n, content] of deltas.entries()) {
+      if (options.paced && !(await exchange.permit())) return;
+      if (options.intervalMs !== undefined) await sleep(options.intervalMs);
+      if (n === options.dieAfter) return exchange.drop();
+      if (n === 0) await write(chunk({ role: 'assistant', content: null }));
+      await write(chunk({ content }));
+    }
+    if (options.dieAfter === deltas.length) return exchange.drop();
+    if (finishReason !== null) await write(chunk({}, finishReason));
+    const asked = exchange.request.json['stream_options'] as { include_usage?: boolean } | null | undefined;
+    if (asked?.include_usage === true && finishReason !== null) {
+      await write(JSON.stringify({ ...base, object: 'chat.completion.chunk', choices: [], usage, timings }));
+    }
+    if (options.noDone !== true) await write('[DONE]');
+    await write.end();
+  };
+}
+
+/** A whole answer; a string body goes as it is. */
+export function answers(status: number, body: unknown, headers: Record<string, string> = {}): Script {
+  return ({ response }) => {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(text);
+  };
+}
+
+export function hangs(): Script {
+  return () => undefined;
+}
+
+/** An event stream of exactly these pieces, each its own write; then it ends. */
+export function sends(...pieces: (string | Uint8Array)[]): Script {
+  return async ({ response }) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (const piece of pieces) await written(response, piece);
+    response.end();
+  };
+}
+
+function writer(response: ServerResponse, options: ChatOptions) {
+  const eol = options.eol ?? '\n';
+  const held: Buffer[] = [];
+  const put = async (text: string): Promise<void> => {
+    if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const bytes = Buffer.from(text);
+    if (options.packets === 'one') held.push(bytes);
+    else if (options.packets === undefined) await written(response, bytes);
+    else {
+      for (let at = 0; at < bytes.length; at += options.packets) {
+        await written(response, bytes.subarray(at, at + options.packets));
+      }
+    }
+  };
+  const write = async (data: string): Promise<void> => {
+    const comment = options.comments ? `: still here${eol}${eol}` : '';
+    await put(`${comment}data: ${data}${eol}${eol}`);
+  };
+  write.end = async (): Promise<void> => {
+    if (held.length > 0) await written(response, Buffer.concat(held));
+    const socket = response.socket;
+    if (options.closesAfter !== false) response.on('finish', () => socket?.destroySoon());
+    response.end();
+  };
+  return write;
+}
+
+/** Resolves when the bytes were handed to the system, so that each piece is a packet of its own. */
+function written(response: ServerResponse, piece: string | Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    response.write(piece, () => setImmediate(resolve));
+  });
+}
+
+export async function startBackend(): Promise<Backend> {
+  const sockets = new Set<Socket>();
+  const events = { request: mailbox(), closed: mailbox() };
+  const permits = turnstile();
+  const queued: Script[] = [];
+  let standing = chats(['Hello', ' there']);
+  let accepted = 0;
+
+  const serve = async (req: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const request = await record(req);
+    backend.requests.push(request);
+    let dropped = false;
+    const gone = new AbortController();
+    const drop = (): void => {
+      dropped = true;
+      req.socket.destroy();
+    };
+    const exchange = { request, response, drop, permit: () => permits.pass(gone.signal) };
+    if (req.method === 'GET') return answerGet(backend, exchange);
+    response.on('close', () => {
+      gone.abort();
+      if (response.writableFinished || dropped) return;
+      request.closedAt = performance.now();
+      events.closed.put(request);
+    });
+    events.request.put(request);
+    await (queued.shift() ?? standing)(exchange);
+  };
+
+  const server = createServer((req, response) => {
+    serve(req, response).catch(() => response.destroy()); // the client left in the middle of its body
+  });
+  server.on('connection', (socket) => {
+    accepted += 1;
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+
+  const backend: Backend = {
+    url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
+    requests: [],
+    models: ['test-model'],
+    down: false,
+    connections: () => accepted,
+    reply: (script) => void (standing = script),
+    once: (script) => void queued.push(script),
+    release: (deltas = 1) => permits.open(deltas),
+    async next(event, withinMs = 5_000) {
+      const request = await events[event].take(withinMs);
+      return request ?? expect.fail(`the backend saw no '${event}' within ${String(withinMs)} ms`);
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+  return backend;
+}
+
+async function record(req: IncomingMessage): Promise<BackendRequest> {
+  const pieces: Buffer[] = [];
+  for await (const piece of req) pieces.push(piece as Buffer);
+  const body = Buffer.concat(pieces).toString();
+  let json: Record<string, unknown> | undefined;
+  try {
+    json = JSON.parse(body) as Record<string, unknown>;
+  } catch {
+    json = undefined; // recorded as text all the same
+  }
+  return { method: req.method ?? '', path: req.url ?? '', headers: req.headers, body, json };
+}
+
+function answerGet(backend: Backend, exchange: Exchange): void | Promise<void> {
+  if (backend.down) return answers(503, { error: { message: 'Loading model' } })(exchange);
+  if (exchange.request.path === '/health') return answers(200, { status: 'ok' })(exchange);
+  if (exchange.request.path !== '/v1/models')
+    return answers(404, { error: { message: 'not found' } })(exchange);
+  const data = backend.models.map((id) => ({ id, object: 'model', created: 0, owned_by: 'local' }));
+  return answers(200, { object: 'list', data })(exchange);
+}
+
+/** Events kept until somebody asks for them, each handed out once; undefined when none comes in time. */
+function mailbox() {
+  const kept: BackendRequest[] = [];
+  const takers: ((request: BackendRequest) => void)[] = [];
+  return {
+    put(request: BackendRequest): void {
+      const taker = takers.shift();
+      if (taker) taker(request);
+      else kept.push(request);
+    },
+    take(withinMs: number): Promise<BackendRequest | undefined> {
+      const request = kept.shift();
+      if (request) return Promise.resolve(request);
+      return new Promise((resolve) => {
+        const taker = (came: BackendRequest): void => {
+          clearTimeout(timer);
+          resolve(came);
+        };
+        const timer = setTimeout(() => {
+          takers.splice(takers.indexOf(taker), 1);
+          resolve(undefined);
+        }, withinMs);
+        takers.push(taker);
+      });
+    },
+  };
+}
+
+/** Lets as many pass as were allowed, in order. One whose client has gone passes at once, with false. */
+function turnstile() {
+  let allowed = 0;
+  const waiting: (() => void)[] = [];
+  return {
+    open(count: number): void {
+      allowed += count;
+      for (; allowed > 0 && waiting.length > 0; allowed -= 1) waiting.shift()?.();
+    },
+    pass(gone: AbortSignal): Promise<boolean> {
+      if (gone.aborted) return Promise.resolve(false);
+      if (allowed > 0) {
+        allowed -= 1;
+        return Promise.resolve(true);
+      }
+      return new Promise((resolve) => {
+        const go = (): void => resolve(true);
+        waiting.push(go);
+        gone.addEventListener('abort', () => {
+          const at = waiting.indexOf(go);
+          if (at !== -1) waiting.splice(at, 1);
+          resolve(false);
+        });
+      });
+    },
+  };
+}
