@@ -1,0 +1,138 @@
+import knexModule, { type Knex } from 'knex';
+import { Pool, type PoolClient } from 'pg';
+import { messageOf } from '../errors.ts';
+import type { Log } from '../runtime/log.ts';
+import { camelResponse, toSnake } from './columns.ts';
+import { asRegistryError, isReadTimeout, sqlFaultOf } from './faults.ts';
+
+export interface ConnectOptions {
+  /** As platforms set it; `sslmode` in it, or `PGSSLMODE`, decides on TLS. */
+  databaseUrl: string;
+  schema: string;
+  poolSize: number;
+  log: Log;
+  /** How long one statement may take; 2 s unless told. Only migrations need longer. */
+  queryTimeoutMs?: number;
+}
+
+/** The one way to Postgres. Every error that leaves it is an McpctlError (see faults.ts) or a bug. */
+export interface Connection {
+  /** Awaiting a builder of this runs it; its errors are mapped. */
+  db: Knex;
+  schema: string;
+  /**
+   * Commits what `work` resolves with, rolls back when it rejects. A deadlock, a serialization failure or a
+   * lost race for a unique key makes the whole of `work` run again, up to five times: it must touch nothing
+   * but `trx`. Inside, errors are pg's own; `sqlFaultOf` reads both.
+   */
+  transaction<T>(work: (trx: Knex.Transaction) => Promise<T>): Promise<T>;
+  /** Waits for what runs, then closes every connection; bears being called twice. */
+  close(): Promise<void>;
+}
+
+const CONNECT_MS = 2_000;
+const QUERY_MS = 2_000;
+const TRIES = 5;
+/** unique violation, serialization failure, deadlock */
+const repeatable = new Set(['23505', '40001', '40P01']);
+
+/**
+ * Both limits are needed: `query_timeout` frees us when Postgres does not answer at all, `statement_timeout`
+ * frees Postgres (locks!) when we have stopped waiting. The latter is a little shorter, so that a live server
+ * answers first.
+ */
+function openPool(options: ConnectOptions): Pool {
+  const { databaseUrl, poolSize, schema, log, queryTimeoutMs = QUERY_MS } = options;
+  const statementMs = Math.max(1, queryTimeoutMs - 100);
+  const pool = new Pool({
+    connectionString: databaseUrl,
+    max: poolSize,
+    connectionTimeoutMillis: CONNECT_MS,
+    query_timeout: queryTimeoutMs,
+    keepAlive: true,
+    application_name: 'mcpctl',
+    onConnect: async (client) => {
+      await client.query(
+        `set search_path to "${schema}"; set statement_timeout to ${statementMs}; ` +
+          `set idle_in_transaction_session_timeout to 15000; set time zone 'UTC'`,
+      );
+    },
+  });
+  // An idle connection that Postgres closed; without a listener the process would end.
+  pool.on('error', (thrown) => log.debug({ err: messageOf(thrown) }, 'a Postgres connection was lost'));
+  // The same for one in use: its query already carries the error.
+  pool.on('connect', (client) => client.on('error', () => undefined));
+  return pool;
+}
+
+type Held = PoolClient & { __knexUid?: string; __knex__disposed?: unknown };
+
+/** A connection whose answer never came is cut, so that the ROLLBACK after it does not wait once more. */
+function cutTimedOut(db: Knex, pool: Pool): void {
+  const held = new Set<Held>();
+  pool.on('acquire', (client: Held) => held.add(client));
+  pool.on('release', (_err: unknown, client: Held) => held.delete(client));
+  db.on('query-error', (thrown: unknown, query: { __knexUid?: string }) => {
+    if (!isReadTimeout(thrown)) return;
+    for (const client of held) {
+      if (client.__knexUid !== query.__knexUid) continue;
+      client.__knex__disposed = thrown;
+      (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    }
+  });
+}
+
+/** Awaited builders go through `client.runner`: the one place where their errors can be mapped. */
+function mapErrors(db: Knex): void {
+  interface Runner {
+    run(): Promise<unknown>;
+  }
+  const client = db.client as { runner(builder: unknown): Runner };
+  const original = client.runner.bind(client);
+  client.runner = (builder) => {
+    const runner = original(builder);
+    const run = runner.run.bind(runner);
+    runner.run = () =>
+      run().catch((thrown: unknown) => {
+        throw asRegistryError(thrown) as Error;
+      });
+    return runner;
+  };
+}
+
+/** Connects lazily: nothing is asked of Postgres before the first query. */
+export function connect(options: ConnectOptions): Connection {
+  const pool = openPool(options);
+  const quiet = (message: unknown): void => options.log.debug({ message: messageOf(message) }, 'knex');
+  const db = knexModule.knex({
+    client: 'pg',
+    connectionPool: pool,
+    compileSqlOnError: false,
+    wrapIdentifier: (name, quote) => (name === '*' ? name : quote(toSnake(name))),
+    postProcessResponse: camelResponse,
+    log: { warn: quiet, error: quiet, deprecate: quiet, debug: quiet },
+  });
+  cutTimedOut(db, pool);
+  mapErrors(db);
+  let closed: Promise<void> | undefined;
+  return {
+    db,
+    schema: options.schema,
+    async transaction(work) {
+      for (let tried = 1; ; tried++) {
+        try {
+          return await db.transaction(work);
+        } catch (thrown) {
+          const state = sqlFaultOf(thrown)?.sqlState;
+          if (state === undefined || !repeatable.has(state) || tried === TRIES) {
+            throw asRegistryError(thrown) as Error;
+          }
+        }
+      }
+    },
+    close() {
+      closed ??= db.destroy().then(() => pool.end());
+      return closed;
+    },
+  };
+}

@@ -1,0 +1,76 @@
+import { McpctlError, messageOf } from '../errors.ts';
+
+/** What may be told of a statement that Postgres refused: never a value of a row. */
+export interface SqlFault {
+  /** SQLSTATE, e.g. `23505` unique violation. */
+  sqlState: string;
+  constraint: string | undefined;
+  table: string | undefined;
+}
+
+/** SQLSTATEs that say "not now": connection lost, shutting down, too many connections, statement timed out. */
+const away = /^(08...|57P0[1-5]|53300|57014|25006)$/;
+const network = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'ETIMEDOUT',
+  'EPIPE',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOENT',
+  'EACCES',
+]);
+/** pg gives these no code; its texts are all there is to tell them by. */
+const driver =
+  /timeout exceeded when trying to connect|Query read timeout|Connection terminated|not queryable|Client was closed|after calling end on the pool|Connection ended unexpectedly|connection timeout|does not support SSL/i;
+
+const codeOf = (thrown: unknown): string | undefined => {
+  const code = (thrown as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : undefined;
+};
+
+const isSqlState = (code: string | undefined): code is string =>
+  code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !network.has(code);
+
+/** True for pg's own timeout: the connection still waits for that answer and must not be used again. */
+export function isReadTimeout(thrown: unknown): boolean {
+  return messageOf(thrown).includes('Query read timeout');
+}
+
+function isAway(thrown: unknown): boolean {
+  if (thrown instanceof AggregateError && thrown.errors.some(isAway)) return true;
+  const code = codeOf(thrown);
+  if (code !== undefined && network.has(code)) return true;
+  if (isSqlState(code)) return away.test(code);
+  return driver.test(messageOf(thrown));
+}
+
+/**
+ * Anything that knex or pg throws, as ours: `unavailable` when Postgres could not be asked, else `internal`
+ * with a `SqlFault` as its cause. Values (they may be prompts) are left behind: pg puts them into `detail`,
+ * `where` and the message.
+ */
+export function asRegistryError(thrown: unknown): unknown {
+  if (thrown instanceof McpctlError) return thrown;
+  if (isAway(thrown)) return new McpctlError('unavailable', undefined, { retryAfterS: 1 });
+  const code = codeOf(thrown);
+  if (!isSqlState(code)) return thrown;
+  const from = thrown as { constraint?: string; table?: string };
+  const cause: SqlFault = { sqlState: code, constraint: from.constraint, table: from.table };
+  return new McpctlError('internal', undefined, { cause });
+}
+
+/** The refusal of Postgres behind an error of the registry; undefined when there is none. */
+export function sqlFaultOf(thrown: unknown): SqlFault | undefined {
+  if (!(thrown instanceof McpctlError)) {
+    const code = codeOf(thrown);
+    if (!isSqlState(code)) return undefined;
+    const from = thrown as { constraint?: string; table?: string };
+    return { sqlState: code, constraint: from.constraint, table: from.table };
+  }
+  const cause = thrown.cause as Partial<SqlFault> | undefined;
+  return typeof cause?.sqlState === 'string' ? (cause as SqlFault) : undefined;
+}

@@ -1,0 +1,21 @@
+import type { Knex } from 'knex';
+import * as start from './migrations/0001-start.ts';
+
+interface Named extends Knex.Migration {
+  name: string;
+}
+
+/**
+ * Every migration, in order. Names carry no extension, so that `.ts` in development and `.js` in `dist` are
+ * the same migration. A released one is never edited: add the next.
+ */
+const migrations: readonly Named[] = [{ name: '0001-start', up: start.up, down: start.down }];
+
+export const migrationNames: readonly string[] = migrations.map((m) => m.name);
+
+/** For knex: both our own run (migrate.ts) and its command line (knexfile.ts). */
+export const migrationSource: Knex.MigrationSource<Named> = {
+  getMigrations: async () => [...migrations],
+  getMigrationName: ({ name }) => name,
+  getMigration: async (migration) => migration,
+};
