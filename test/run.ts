@@ -1,0 +1,44 @@
+/**
+ * `npm test`: a Redis and a Postgres, then mocha with whatever arguments were given (files, `--grep` …).
+ * The last line is `N passed, N failed, N skipped`; the exit code is mocha's.
+ */
+import { spawn } from 'node:child_process';
+import { messageOf } from '../core/errors.ts';
+import { startTestServices } from './support/services.ts';
+
+const everyTest = 'test/**/*.test.ts';
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
+async function run(args: readonly string[]): Promise<number> {
+  const services = await startTestServices(process.env, say);
+  try {
+    return await mocha(args, { REDIS_URL: services.redisUrl, DATABASE_URL: services.databaseUrl });
+  } finally {
+    await services.stop();
+  }
+}
+
+function mocha(args: readonly string[], env: Record<string, string>): Promise<number> {
+  const named = args.some((arg) => arg.endsWith('.ts'));
+  const argv = [...(process.env.CI ? ['--forbid-only'] : []), ...args, ...(named ? [] : [everyTest])];
+  const child = spawn(process.execPath, ['node_modules/mocha/bin/mocha.js', ...argv], {
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  return new Promise((resolve) => {
+    child.on('error', (error) => {
+      say(error.message);
+      resolve(1);
+    });
+    child.on('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (thrown) {
+  say(messageOf(thrown));
+  process.stdout.write('0 passed, 1 failed, 0 skipped\n');
+  process.exitCode = 1;
+}

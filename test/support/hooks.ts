@@ -1,0 +1,30 @@
+import type { RootHookObject, Suite } from 'mocha';
+import { pause, systemClock } from '../../core/runtime/clock.ts';
+
+/** What a file must not leave open: each of these keeps a process alive. */
+const watched = ['ProcessWrap', 'TCPServerWrap', 'TCPSocketWrap', 'TLSWrap'];
+const LEAVE_MS = 3_000;
+
+function open(): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const kind of process.getActiveResourcesInfo()) {
+    if (watched.includes(kind)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** A file that leaves a connection, a server or a child process behind fails, by name. */
+function watch(suite: Suite): void {
+  suite.afterAll('leaves nothing running', async function () {
+    const until = systemClock.elapsed() + LEAVE_MS;
+    while (open().size > 0 && systemClock.elapsed() < until) await pause(20);
+    const left = [...open()].map(([kind, count]) => `${kind} ×${count}`).join(', ');
+    if (left !== '') throw new Error(`${suite.file ?? suite.title} left something running: ${left}`);
+  });
+}
+
+export const mochaHooks: RootHookObject = {
+  beforeAll(this: Mocha.Context) {
+    for (const suite of this.test?.parent?.suites ?? []) watch(suite);
+  },
+};

@@ -1,0 +1,46 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { homeAt } from '../../core/runtime/home.ts';
+import type { Guarded } from '../../start/guarded.ts';
+import { findPostgres } from '../../start/postgres.ts';
+import { findRedis } from '../../start/redis.ts';
+import { runServer } from '../../start/run-server.ts';
+import type { Found, Say } from '../../start/server.ts';
+
+/** The Redis and the Postgres that a test run uses. */
+export interface TestServices {
+  redisUrl: string;
+  databaseUrl: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * Those of `REDIS_URL` and `DATABASE_URL` where they are set, else a private pair in a temporary folder,
+ * found or installed by the code of `npm start`.
+ */
+export async function startTestServices(env: NodeJS.ProcessEnv, say: Say): Promise<TestServices> {
+  const folder = mkdtempSync(join(tmpdir(), 'mcpctl-test-'));
+  const path = env.PATH ?? '';
+  const running: Guarded[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(running.map((server) => server.stop()));
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const base = { home: homeAt(folder), path, say, clock: systemClock };
+  const start = async ({ url, server }: Found): Promise<string> => {
+    if (server) running.push(await runServer({ server, line: () => undefined, clock: systemClock }));
+    return url;
+  };
+  try {
+    const [redisUrl, databaseUrl] = await Promise.all([
+      findRedis({ ...base, url: env.REDIS_URL, verifyTls: true }).then(start),
+      findPostgres({ ...base, url: env.DATABASE_URL, npm: ['npm'] }).then(start),
+    ]);
+    return { redisUrl, databaseUrl, stop };
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+}
