@@ -1,0 +1,83 @@
+/** Who may import whom: docs/architecture.md has the table, this file holds it. Types count as imports. */
+const processes = '^(edge|worker|scheduler|cli|start)/';
+const product = '^(core|edge|worker|scheduler|cli|start)/|^knexfile[.]ts$';
+/** Not peers, but what peers are written against. */
+const shared = 'route|duty|transport|command|provider|adapt|failed|patience';
+const packages = (names) => `(^|/)node_modules/(${names})/`;
+
+/** A package that only one place may import; tests may look behind the door. */
+const door = (name, names, owners) => ({
+  name,
+  severity: 'error',
+  from: { path: product, pathNot: owners },
+  to: { path: packages(names) },
+});
+
+const forbid = (name, from, to) => ({ name, severity: 'error', from, to });
+
+module.exports = {
+  forbidden: [
+    forbid('no-cycles', {}, { circular: true }),
+    forbid('nobody-imports-a-main', {}, { path: '(^|/)main[.]ts$' }),
+    forbid('no-test-code-in-production', { path: product }, { path: '^(test|bench)/' }),
+    forbid('processes-are-islands', { path: processes }, { path: processes, pathNot: '^$1/' }),
+
+    forbid(
+      'core-is-pure',
+      { path: '^core/[^/]+[.]ts$' },
+      { pathNot: `^core/[^/]+[.]ts$|${packages('zod')}` },
+    ),
+    forbid(
+      'runtime-stays-below',
+      { path: '^core/runtime/' },
+      { path: '^(core/[^/]+/|edge/|worker/|scheduler/|cli/|start/)', pathNot: '^core/runtime/' },
+    ),
+    forbid(
+      'doors-do-not-meet',
+      { path: '^core/(registry|queue)/' },
+      { path: '^(core/[^/]+/|edge/|worker/|scheduler/|cli/|start/)', pathNot: '^core/($1|runtime)/' },
+    ),
+    forbid('flow-is-core', { path: '^core/flow/' }, { path: '^(edge|worker|scheduler|cli|start)/' }),
+    forbid('flow-is-for-edge-and-scheduler', { path: '^(worker|cli|start)/' }, { path: '^core/flow/' }),
+    forbid(
+      'worker-never-touches-postgres',
+      { path: '^worker/', pathNot: '^worker/sources/registry[.]ts$' },
+      { path: '^core/registry/' },
+    ),
+    forbid('cli-and-start-are-clients', { path: '^(cli|start)/' }, { path: '^core/(registry|queue|flow)/' }),
+
+    door('door-to-postgres', 'knex|pg|pg-[^/]+', '^core/registry/|^knexfile[.]ts$'),
+    door('door-to-redis', 'ioredis|bullmq', '^core/queue/'),
+    door('door-to-express', 'express|helmet|@types/express', '^edge/'),
+    door('door-to-commander', 'commander|@commander-js', '^cli/'),
+    door('door-to-yaml', 'yaml', '^cli/'),
+
+    // Peers are strangers. Files that begin with the same word are one of them: tasks.ts, tasks-stream.ts.
+    // index.ts is the table that lists them; their contract and what all of them need are named above.
+    forbid(
+      'peers-are-strangers',
+      {
+        path: '^(edge/routes|scheduler/duties|worker/providers|worker/transports|cli/commands)/([a-z0-9]+)',
+        pathNot: '/index[.]ts$',
+      },
+      { path: '^$1/', pathNot: `^$1/($2[-./]|(${shared})[.]ts$)` },
+    ),
+
+    forbid('everything-resolves', {}, { couldNotResolve: true }),
+    forbid(
+      'production-needs-no-dev-dependency',
+      { path: product },
+      { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], pathNot: '/@types/' },
+    ),
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)dist/' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'types', 'node', 'default'],
+    },
+  },
+};
