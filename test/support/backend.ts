@@ -36,9 +36,9 @@ export interface Exchange {
   request: BackendRequest;
   response: ServerResponse;
   /** Waits until the test releases one more delta, or the client has gone (then false). */
-  permit(): Promise<boolean>;
+  permit: () => Promise<boolean>;
   /** Destroys the connection, as a backend that dies. */
-  drop(): void;
+  drop: () => void;
 }
 
 export type Script = (exchange: Exchange) => Promise<void> | void;

@@ -1,0 +1,60 @@
+import { McpctlError } from '../../core/errors.ts';
+import { createExchange } from './openai/exchange.ts';
+import { forward } from './openai/forward.ts';
+import { createModelList } from './openai/models.ts';
+import { chatBody, deltaOf, errorOf, lastDelta, resultOf } from './openai/reading.ts';
+import { endpointsAt } from './openai/url.ts';
+import type { CompletionOptions, LlmProvider, Reply } from './provider.ts';
+
+export interface OpenAiSettings {
+  name: string;
+  /** The base URL, with or without `/v1`. */
+  url: string;
+  /** What `warmup` loads. */
+  model?: string | undefined;
+  /** Asked before each request, so that a key file may be changed under a running worker. */
+  readKey?: (() => Promise<string | undefined>) | undefined;
+  /** Silence after which `complete` and `stream` give up; `forward` is told by its call. */
+  stallMs?: number | undefined;
+}
+
+/** Any backend that speaks OpenAI's protocol. It holds no connection between requests. */
+export function createOpenAiProvider(settings: OpenAiSettings): LlmProvider {
+  const endpoints = endpointsAt(settings.url);
+  const exchange = createExchange();
+  const readKey = settings.readKey ?? (() => Promise.resolve(undefined));
+  const stallMs = settings.stallMs ?? 120_000;
+  const deps = { exchange, endpoints, readKey };
+  const list = createModelList(deps);
+  const ask = (options: CompletionOptions, streaming: boolean): AsyncIterable<Reply> => {
+    const { model, signal } = options;
+    const body = chatBody(options, streaming);
+    return forward(deps, { operation: 'chat', body, streaming, headers: {}, model, stallMs, signal });
+  };
+  const provider: LlmProvider = {
+    name: settings.name,
+    forward: (call) => forward(deps, call),
+    async complete(options) {
+      for await (const reply of ask(options, false)) {
+        if (reply.kind === 'failed') throw errorOf(reply);
+        if (reply.kind === 'end') return resultOf(reply);
+      }
+      throw new McpctlError('backend_error');
+    },
+    async *stream(options) {
+      for await (const reply of ask(options, true)) {
+        if (reply.kind === 'failed') throw errorOf(reply);
+        if (reply.kind === 'event') yield* deltaOf(reply.data);
+        else yield lastDelta(reply);
+      }
+    },
+    listModels: (signal) => list.models(signal),
+    isAvailable: (signal) => list.answers(signal),
+    async warmup(signal) {
+      if (settings.model === undefined) return;
+      const messages = [{ role: 'user', content: 'Hi' }];
+      await provider.complete({ model: settings.model, messages, maxTokens: 1, signal });
+    },
+  };
+  return provider;
+}

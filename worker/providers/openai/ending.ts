@@ -1,0 +1,105 @@
+import type { Operation } from '../../../core/llm.ts';
+import type { Usage } from '../../../core/task.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+export interface Ending {
+  finishReason?: string;
+  usage?: Usage;
+}
+
+export interface EndingWatch {
+  see(event: Json): void;
+  ending(): Ending;
+  /** Whether the backend said itself that the answer is complete. */
+  complete(): boolean;
+}
+
+/** Gathers from the events of a stream, or from one whole answer, how it ended and what it cost. */
+export function watchEnding(operation: Operation): EndingWatch {
+  let finishReason: string | undefined;
+  let counts: Counts = {};
+  return {
+    see(event) {
+      finishReason ??= finishReasonOf(operation, event);
+      for (const holder of [event, event['message'], event['response']]) {
+        if (isJson(holder)) counts = { ...counts, ...countsOf(holder['usage']) };
+      }
+    },
+    ending() {
+      const usage = usageOf(counts);
+      return {
+        ...(finishReason === undefined ? {} : { finishReason }),
+        ...(usage === undefined ? {} : { usage }),
+      };
+    },
+    complete: () => finishReason !== undefined || operation === 'embeddings',
+  };
+}
+
+function isJson(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** `text` parsed; undefined when it is not a JSON object. */
+export function jsonObject(text: string): Json | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isJson(value) ? value : undefined;
+  } catch {
+    return undefined; // not JSON: whoever asked says so
+  }
+}
+
+function finishReasonOf(operation: Operation, event: Json): string | undefined {
+  switch (operation) {
+    case 'chat':
+    case 'completions': {
+      const choices: unknown[] = Array.isArray(event['choices']) ? event['choices'] : [];
+      return choices.map((choice) => textAt(choice, 'finish_reason')).find((reason) => reason !== undefined);
+    }
+    case 'responses': {
+      const ended = /^response\.(completed|incomplete|failed|cancelled)$/.test(String(event['type']));
+      return ended ? (textAt(event['response'], 'status') ?? 'completed') : textAt(event, 'status');
+    }
+    case 'messages':
+      return textAt(event, 'stop_reason') ?? textAt(event['delta'], 'stop_reason');
+    case 'embeddings':
+      return undefined;
+  }
+}
+
+function textAt(holder: unknown, key: string): string | undefined {
+  const value = isJson(holder) ? holder[key] : undefined;
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+interface Counts {
+  prompt?: number;
+  completion?: number;
+  total?: number;
+}
+
+function countsOf(usage: unknown): Counts {
+  if (!isJson(usage)) return {};
+  const prompt = countAt(usage, 'prompt_tokens') ?? countAt(usage, 'input_tokens');
+  const completion = countAt(usage, 'completion_tokens') ?? countAt(usage, 'output_tokens');
+  const total = countAt(usage, 'total_tokens');
+  return {
+    ...(prompt === undefined ? {} : { prompt }),
+    ...(completion === undefined ? {} : { completion }),
+    ...(total === undefined ? {} : { total }),
+  };
+}
+
+function countAt(holder: Json, key: string): number | undefined {
+  const value = holder[key];
+  return Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined;
+}
+
+function usageOf({ prompt, completion, total }: Counts): Usage | undefined {
+  if (prompt === undefined && completion === undefined && total === undefined) return undefined;
+  const promptTokens = prompt ?? 0;
+  const completionTokens = completion ?? 0;
+  return { promptTokens, completionTokens, totalTokens: total ?? promptTokens + completionTokens };
+}

@@ -1,0 +1,46 @@
+import { askForUsage, spliceMembers } from '../../../core/json-text.ts';
+import type { ForwardCall } from '../provider.ts';
+
+/** Headers that are between us and the backend alone, whatever a caller sent. */
+const ours = new Set([
+  'authorization',
+  'x-api-key',
+  'cookie',
+  'host',
+  'connection',
+  'keep-alive',
+  'content-length',
+  'content-type',
+  'transfer-encoding',
+  'accept',
+  'accept-encoding',
+  'expect',
+  'upgrade',
+  'te',
+  'trailer',
+]);
+
+/** The caller's body with `model`, and the wish for usage, spliced in; undefined when it is not an object. */
+export function requestText({ operation, body, streaming, model }: ForwardCall): string | undefined {
+  const counted = streaming && (operation === 'chat' || operation === 'completions');
+  return spliceMembers(body, {
+    model: JSON.stringify(model),
+    ...(counted ? { stream_options: askForUsage } : {}),
+  });
+}
+
+export function requestHeaders(call: ForwardCall, key: string | undefined): Record<string, string> {
+  const passed = Object.entries(call.headers).filter(
+    ([name]) => !ours.has(name.toLowerCase()) && !name.toLowerCase().startsWith('proxy-'),
+  );
+  return {
+    ...Object.fromEntries(passed),
+    'content-type': 'application/json',
+    accept: call.streaming ? 'text/event-stream' : 'application/json',
+    ...keyHeader(key),
+  };
+}
+
+export function keyHeader(key: string | undefined): Record<string, string> {
+  return key === undefined ? {} : { authorization: `Bearer ${key}` };
+}
