@@ -25,9 +25,9 @@ export interface Connection {
    * lost race for a unique key makes the whole of `work` run again, up to five times: it must touch nothing
    * but `trx`. Inside, errors are pg's own; `sqlFaultOf` reads both.
    */
-  transaction<T>(work: (trx: Knex.Transaction) => Promise<T>): Promise<T>;
+  transaction: <T>(work: (trx: Knex.Transaction) => Promise<T>) => Promise<T>;
   /** Waits for what runs, then closes every connection; bears being called twice. */
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 const CONNECT_MS = 2_000;
@@ -51,6 +51,7 @@ function openPool(options: ConnectOptions): Pool {
     query_timeout: queryTimeoutMs,
     keepAlive: true,
     application_name: 'mcpctl',
+    // eslint-disable-next-line @typescript-eslint/no-misused-promises -- pg awaits it; its types say void
     onConnect: async (client) => {
       await client.query(
         `set search_path to "${schema}"; set statement_timeout to ${statementMs}; ` +

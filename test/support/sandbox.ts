@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
+import { McpctlError } from '../../core/errors.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { connect, type Connection } from '../../core/registry/connect.ts';
 import { migrate } from '../../core/registry/migrate.ts';
@@ -18,7 +19,8 @@ const MIGRATION_MS = 60_000;
 
 function need(name: string): string {
   const value = process.env[name];
-  if (value === undefined) throw new Error(`${name} is not set; run the tests with "npm test"`);
+  if (value === undefined)
+    throw new McpctlError('invalid_config', `${name} is not set; run the tests with "npm test"`);
   return value;
 }
 

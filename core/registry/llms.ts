@@ -1,0 +1,195 @@
+import type { Knex } from 'knex';
+import { v7 } from 'uuid';
+import { McpctlError } from '../errors.ts';
+import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
+import type { Connection } from './connect.ts';
+import { replaceAliases, takeNames } from './names.ts';
+import { joinPools, leavePool, type Joiner } from './pools.ts';
+
+export interface LlmFilter {
+  kind?: LlmRow['kind'] | undefined;
+  type?: string | undefined;
+  pool?: string | undefined;
+  after?: string | undefined;
+  limit: number;
+}
+
+/** What a writer of a public llm brings: who, and the revision it has seen (`If-Match`); null = any. */
+export interface Write {
+  by: Joiner;
+  ifMatch: number | null;
+}
+
+export interface Llms {
+  /** By name. The stored status: edge/liveness.ts lays over who is live. */
+  list(filter: LlmFilter): Promise<LlmRow[]>;
+  byName(name: string): Promise<LlmRow | undefined>;
+  byNames(names: readonly string[]): Promise<LlmRow[]>;
+  byId(id: string): Promise<LlmRow | undefined>;
+  /** The rows of these pools, by pool and name. */
+  byPools(poolKeys: readonly string[]): Promise<LlmRow[]>;
+  /** Public rows: what a hosted worker serves. */
+  create(llm: LlmCreate, by: Joiner): Promise<LlmRow>;
+  /** Idempotent: the same content twice is one revision. */
+  put(llm: LlmCreate, write: Write): Promise<{ row: LlmRow; created: boolean }>;
+  patch(name: string, patch: LlmPatch, write: Write): Promise<LlmRow>;
+  /** @param isLive whether the row's session lives, as the caller has found just now. */
+  delete(
+    name: string,
+    how: { ifMatch: number | null; isLive: (sessionId: string) => boolean },
+  ): Promise<LlmRow>;
+}
+
+const parseLlm = (row: unknown): LlmRow => llmRowSchema.parse(row);
+/** Of a statement that returns exactly one row. */
+export const parseOne = (rows: readonly unknown[]): LlmRow => parseLlm(rows[0]);
+export const parseLlms = (rows: readonly unknown[]): LlmRow[] => rows.map(parseLlm);
+
+function columnsOf(llm: LlmCreate) {
+  return {
+    type: llm.type,
+    model: llm.model,
+    url: llm.url,
+    tier: llm.tier ?? null,
+    apiKeyRef: llm.apiKeyRef ?? null,
+    poolName: llm.poolName ?? null,
+    aliases: [...new Set(llm.aliases ?? [])].sort(),
+    description: llm.description ?? '',
+    capabilities: llm.capabilities ?? {},
+    maxConcurrency: llm.maxConcurrency ?? null,
+  };
+}
+type Columns = ReturnType<typeof columnsOf>;
+
+/** As Postgres's jsonb will keep it: without key order. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_key, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+
+/** The columns whose new value differs from the row's. */
+export function changesOf<C extends Partial<Columns>>(row: LlmRow, columns: C): Partial<C> {
+  const changed = Object.entries(columns).filter(
+    ([name, value]) => canonical(value) !== canonical(row[name as keyof LlmRow]),
+  );
+  return Object.fromEntries(changed) as Partial<C>;
+}
+
+async function insert(trx: Knex.Transaction, llm: LlmCreate, by: Joiner): Promise<LlmRow> {
+  const id = v7();
+  const columns = columnsOf(llm);
+  await joinPools(trx, [llm.poolName ?? llm.name], by);
+  await takeNames(trx, [
+    { name: llm.name, resource: 'llm', id },
+    ...columns.aliases.map((name) => ({ name, resource: 'alias' as const, id })),
+  ]);
+  const rows = await trx('llms')
+    .insert({ id, name: llm.name, kind: 'public', status: 'active', ownerId: by.userId, ...columns })
+    .returning<unknown[]>('*');
+  return parseOne(rows);
+}
+
+async function lock(trx: Knex.Transaction, name: string): Promise<LlmRow | undefined> {
+  const row: unknown = await trx('llms').where({ name }).forUpdate().first();
+  return row === undefined ? undefined : parseLlm(row);
+}
+
+function checkRevision(row: LlmRow | undefined, ifMatch: number | null): void {
+  if (ifMatch !== null && row?.revision !== ifMatch) throw new McpctlError('stale_revision');
+}
+
+async function update(
+  trx: Knex.Transaction,
+  row: LlmRow,
+  change: { columns: Partial<Columns>; by: Joiner },
+): Promise<LlmRow> {
+  if (row.kind === 'virtual') throw new McpctlError('llm_published');
+  const changed = changesOf(row, change.columns);
+  if (Object.keys(changed).length === 0) return row;
+  if ('poolName' in changed) await joinPools(trx, [changed.poolName ?? row.name], change.by);
+  if (changed.aliases) await replaceAliases(trx, { id: row.id, aliases: changed.aliases });
+  const rows = await trx('llms')
+    .where({ id: row.id })
+    .update({ ...changed, revision: row.revision + 1, updatedAt: trx.fn.now() })
+    .returning<unknown[]>('*');
+  return parseOne(rows);
+}
+
+function writers({ transaction }: Connection): Pick<Llms, 'create' | 'put' | 'patch' | 'delete'> {
+  return {
+    create: (llm, by) => transaction((trx) => insert(trx, llm, by)),
+    put: (llm, { by, ifMatch }) =>
+      transaction(async (trx) => {
+        const row = await lock(trx, llm.name);
+        checkRevision(row, ifMatch);
+        if (!row) return { row: await insert(trx, llm, by), created: true };
+        return { row: await update(trx, row, { columns: columnsOf(llm), by }), created: false };
+      }),
+    patch: (name, patch, { by, ifMatch }) =>
+      transaction(async (trx) => {
+        const row = await lock(trx, name);
+        if (!row) throw new McpctlError('llm_not_found');
+        checkRevision(row, ifMatch);
+        const { aliases, ...rest } = patch;
+        const columns = (
+          aliases ? { ...rest, aliases: [...new Set(aliases)].sort() } : rest
+        ) as Partial<Columns>;
+        return update(trx, row, { columns, by });
+      }),
+    delete: (name, { ifMatch, isLive }) =>
+      transaction(async (trx) => {
+        const row = await lock(trx, name);
+        if (!row) throw new McpctlError('llm_not_found');
+        checkRevision(row, ifMatch);
+        if (row.providerSessionId !== null && isLive(row.providerSessionId)) {
+          throw new McpctlError(
+            'llm_published',
+            `A running worker publishes '${name}'; stop publishing it there first.`,
+          );
+        }
+        await deleteRows(trx, [row]);
+        await leavePool(trx, row.poolKey);
+        return row;
+      }),
+  };
+}
+
+/** Rows and their names go together. The caller holds the rows' locks. */
+export async function deleteRows(trx: Knex.Transaction, rows: readonly LlmRow[]): Promise<void> {
+  const ids = rows.map((row) => row.id);
+  await trx('names').whereIn('id', ids).delete();
+  await trx('llms').whereIn('id', ids).delete();
+}
+
+export function createLlms(connection: Connection): Llms {
+  const { db } = connection;
+  const first = async (where: Record<string, string>): Promise<LlmRow | undefined> => {
+    const row: unknown = await db('llms').where(where).first();
+    return row === undefined ? undefined : parseLlm(row);
+  };
+  return {
+    ...writers(connection),
+    async list({ kind, type, pool, after, limit }) {
+      const query = db('llms').select('*').orderBy('name').limit(limit);
+      if (kind) query.where({ kind });
+      if (type) query.where({ type });
+      if (pool) query.where({ poolKey: pool });
+      if (after) query.where('name', '>', after);
+      return parseLlms(await query);
+    },
+    byName: (name) => first({ name }),
+    byId: (id) => first({ id }),
+    byNames: async (names) =>
+      names.length === 0 ? [] : parseLlms(await db('llms').whereIn('name', [...names])),
+    byPools: async (poolKeys) =>
+      poolKeys.length === 0
+        ? []
+        : parseLlms(
+            await db('llms')
+              .whereIn('poolKey', [...poolKeys])
+              .orderBy(['poolKey', 'name']),
+          ),
+  };
+}

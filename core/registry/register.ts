@@ -1,0 +1,184 @@
+import type { Knex } from 'knex';
+import { v7 } from 'uuid';
+import { McpctlError } from '../errors.ts';
+import type { LlmRow } from '../llm.ts';
+import { poolKeyOf } from '../names.ts';
+import type { ProviderOffer } from '../protocol.ts';
+import type { Connection } from './connect.ts';
+import { changesOf, parseLlms, parseOne } from './llms.ts';
+import { takeNames } from './names.ts';
+import { joinPools, type Joiner } from './pools.ts';
+
+export interface Registration {
+  sessionId: string;
+  /** Null for workers that know none. */
+  instanceId: string | null;
+  workerVersion: string | null;
+  transport: 'redis' | 'sse';
+  by: Joiner;
+  providers: readonly ProviderOffer[];
+  /**
+   * Whether a *foreign* session lives, as was found just before. A session that nobody asked about counts as
+   * live: the row came between the question and the transaction.
+   */
+  isLive: (sessionId: string) => boolean;
+}
+
+export interface Published {
+  llms: LlmRow[];
+  /** Rows of the session that this registration no longer names: `inactive: unpublished` now. */
+  unpublished: LlmRow[];
+  /** Pool keys that rows of this session had before and have no longer; their workers drain them. */
+  leftPools: string[];
+}
+
+/** The session's own row, made when new, locked until the end: two registers of one session go in turn. */
+async function holdSession(trx: Knex.Transaction, r: Registration): Promise<void> {
+  const now = {
+    instanceId: r.instanceId,
+    workerVersion: r.workerVersion,
+    transport: r.transport,
+    lastHeartbeatAt: trx.fn.now(),
+    leftAt: null,
+  };
+  await trx('sessions')
+    .insert({ id: r.sessionId, ownerId: r.by.userId, ...now })
+    .onConflict('id')
+    .ignore();
+  const held = await trx('sessions')
+    .where({ id: r.sessionId })
+    .forUpdate()
+    .first<{ ownerId: string } | undefined>('ownerId');
+  if (held?.ownerId !== r.by.userId) throw new McpctlError('session_not_found');
+  await trx('sessions').where({ id: r.sessionId }).update(now);
+}
+
+/** Whether the registration may have this row; says why not. */
+function checkRow(row: LlmRow, r: Registration): void {
+  if (row.kind === 'public') {
+    throw new McpctlError('name_taken', `Cannot publish over public LLM: ${row.name}`);
+  }
+  if (row.ownerId !== r.by.userId) {
+    throw new McpctlError(
+      'name_taken',
+      `The llm '${row.name}' belongs to another user; publish yours under another name, and in one pool if you both wish.`,
+    );
+  }
+  const from = row.providerSessionId;
+  if (from === null || from === r.sessionId || row.status === 'inactive' || !r.isLive(from)) return;
+  throw new McpctlError(
+    'name_taken',
+    `Another running worker of yours publishes '${row.name}'; stop it there, or choose another name here.`,
+  );
+}
+
+const columnsOf = (offer: ProviderOffer) => ({
+  type: offer.type,
+  model: offer.model,
+  tier: offer.tier ?? null,
+  poolName: offer.poolName ?? null,
+  maxConcurrency: offer.maxConcurrency ?? null,
+  capabilities: offer.capabilities ?? {},
+});
+
+const liveColumns = (trx: Knex.Transaction, r: Registration, status: LlmRow['status']) => ({
+  status,
+  inactiveReason: null,
+  inactiveSince: null,
+  lastStatus: null,
+  lastReason: null,
+  providerSessionId: r.sessionId,
+  lastHeartbeatAt: trx.fn.now(),
+});
+
+async function insertNew(trx: Knex.Transaction, r: Registration, offers: ProviderOffer[]): Promise<LlmRow[]> {
+  if (offers.length === 0) return [];
+  const rows = offers.map((offer) => ({
+    id: v7(),
+    name: offer.name,
+    kind: 'virtual',
+    ownerId: r.by.userId,
+    ...columnsOf(offer),
+    ...liveColumns(trx, r, offer.initialStatus),
+  }));
+  await takeNames(
+    trx,
+    rows.map(({ name, id }) => ({ name, resource: 'llm' as const, id })),
+  );
+  return parseLlms(await trx('llms').insert(rows).returning<unknown[]>('*'));
+}
+
+async function revive(
+  trx: Knex.Transaction,
+  r: Registration,
+  { row, offer }: { row: LlmRow; offer: ProviderOffer },
+): Promise<LlmRow> {
+  const changed = changesOf(row, columnsOf(offer));
+  const isNew = Object.keys(changed).length > 0;
+  const rows = await trx('llms')
+    .where({ id: row.id })
+    .update({
+      ...changed,
+      ...liveColumns(trx, r, offer.initialStatus),
+      ...(isNew ? { revision: row.revision + 1, updatedAt: trx.fn.now() } : {}),
+    })
+    .returning<unknown[]>('*');
+  return parseOne(rows);
+}
+
+async function unpublish(trx: Knex.Transaction, rows: readonly LlmRow[]): Promise<LlmRow[]> {
+  const ids = rows.filter((row) => row.inactiveReason !== 'unpublished').map((row) => row.id);
+  if (ids.length === 0) return [];
+  return parseLlms(
+    await trx('llms')
+      .whereIn('id', ids)
+      .update({
+        status: 'inactive',
+        inactiveReason: 'unpublished',
+        inactiveSince: trx.fn.now(),
+        lastStatus: null,
+        lastReason: null,
+      })
+      .returning<unknown[]>('*'),
+  );
+}
+
+/**
+ * Publishes all providers of a session, or none (SPEC §3). Locks are always taken in this order, each sorted:
+ * session, llm rows, pools, names; so registers never deadlock, and one that loses a race runs again.
+ * @throws McpctlError `name_taken`, `pool_not_yours`, `session_not_found`; nothing has changed then.
+ */
+export function register({ transaction }: Connection, r: Registration): Promise<Published> {
+  return transaction(async (trx) => {
+    await holdSession(trx, r);
+    const names = r.providers.map((offer) => offer.name);
+    const rows = parseLlms(
+      await trx('llms')
+        .whereIn('name', names)
+        .orWhere({ providerSessionId: r.sessionId })
+        .orderBy('name')
+        .forUpdate(),
+    );
+    const byName = new Map(rows.map((row) => [row.name, row]));
+    const known: { row: LlmRow; offer: ProviderOffer }[] = [];
+    const fresh: ProviderOffer[] = [];
+    for (const offer of r.providers) {
+      const row = byName.get(offer.name);
+      if (row) {
+        checkRow(row, r);
+        known.push({ row, offer });
+      } else fresh.push(offer);
+    }
+    await joinPools(trx, r.providers.map(poolKeyOf), r.by);
+    const llms = await insertNew(trx, r, fresh);
+    for (const pair of known) llms.push(await revive(trx, r, pair));
+    const named = new Set(names);
+    const dropped = rows.filter((row) => !named.has(row.name));
+    const unpublished = await unpublish(trx, dropped);
+    const now = new Set(llms.map((row) => row.poolKey));
+    const before = rows.filter((row) => row.providerSessionId === r.sessionId).map((row) => row.poolKey);
+    const order = new Map(names.map((name, at) => [name, at]));
+    llms.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
+    return { llms, unpublished, leftPools: [...new Set(before)].filter((key) => !now.has(key)) };
+  });
+}

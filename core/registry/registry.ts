@@ -1,0 +1,31 @@
+import type { Connection } from './connect.ts';
+import { createLeases, type Leases } from './leases.ts';
+import { createLlms, type Llms } from './llms.ts';
+import { createNames, type Names } from './names.ts';
+import { createPools, type Pools } from './pools.ts';
+import { createSessions, type Sessions } from './sessions.ts';
+import { createTokens, type Tokens } from './tokens.ts';
+import { createUsers, type Users } from './users.ts';
+
+/** Everything that edge and scheduler ask of Postgres. */
+export interface Registry {
+  llms: Llms;
+  pools: Pools;
+  sessions: Sessions;
+  tokens: Tokens;
+  users: Users;
+  names: Names;
+  leases: Leases;
+}
+
+export function createRegistry(connection: Connection): Registry {
+  return {
+    llms: createLlms(connection),
+    pools: createPools(connection),
+    sessions: createSessions(connection),
+    tokens: createTokens(connection),
+    users: createUsers(connection),
+    names: createNames(connection),
+    leases: createLeases(connection),
+  };
+}

@@ -1,0 +1,147 @@
+import type { Knex } from 'knex';
+import type { LlmRow } from '../llm.ts';
+import type { Connection } from './connect.ts';
+import { deleteRows, parseLlms } from './llms.ts';
+import { register, type Published, type Registration } from './register.ts';
+
+export interface SessionRow {
+  id: string;
+  ownerId: string;
+  instanceId: string | null;
+  workerVersion: string | null;
+  transport: 'redis' | 'sse';
+  createdAt: Date;
+  lastHeartbeatAt: Date;
+  /** Set by goodbye: it must register again. */
+  leftAt: Date | null;
+}
+
+export interface Sessions {
+  register(registration: Registration): Promise<Published>;
+  byId(id: string): Promise<SessionRow | undefined>;
+  /** Writes down signs of life and gives rows that were `publisher_gone` back what they last were. */
+  beat(ids: readonly string[]): Promise<LlmRow[]>;
+  /** Goodbye: its rows are `publisher_gone` at once. @returns the rows; none when it had left already. */
+  leave(id: string): Promise<LlmRow[]>;
+  /** The sweep: rows of sessions that lapsed become `publisher_gone`. @returns the rows that changed. */
+  markGone(ids: readonly string[]): Promise<LlmRow[]>;
+  /** Sessions whose rows do not yet say that they are gone: what the sweep has to ask Redis about. */
+  published(): Promise<string[]>;
+  /** Deletes virtual rows whose publisher has been gone for so long, and sessions without rows. */
+  deleteGone(goneMs: number): Promise<LlmRow[]>;
+  /** Those of `ids` that gave a sign of life within `ms`, by the database's clock, and have not left. */
+  beatenWithin(ids: readonly string[], ms: number): Promise<Set<string>>;
+}
+
+/** Locked in the order in which register locks them (register.ts), so that neither waits for the other. */
+async function lockRows(trx: Knex.Transaction, ids: readonly string[]): Promise<string[]> {
+  const rows = await trx('llms')
+    .whereIn('providerSessionId', [...ids])
+    .orderBy('name')
+    .forUpdate()
+    .select<{ id: string }[]>('id');
+  return rows.map((row) => row.id);
+}
+
+async function gone(trx: Knex.Transaction, sessionIds: readonly string[]): Promise<LlmRow[]> {
+  const locked = await lockRows(trx, sessionIds);
+  if (locked.length === 0) return [];
+  return parseLlms(
+    await trx('llms')
+      .whereIn('id', locked)
+      .whereRaw(`inactive_reason is distinct from 'publisher_gone'`)
+      .update({
+        status: 'inactive',
+        inactiveReason: 'publisher_gone',
+        inactiveSince: trx.fn.now(),
+        lastStatus: trx.ref('status'),
+        lastReason: trx.ref('inactive_reason'),
+      })
+      .returning<unknown[]>('*'),
+  );
+}
+
+async function beat(trx: Knex.Transaction, ids: readonly string[]): Promise<LlmRow[]> {
+  const sorted = [...new Set(ids)].sort();
+  const held = await trx('sessions')
+    .whereIn('id', sorted)
+    .whereNull('leftAt')
+    .orderBy('id')
+    .forUpdate()
+    .select<{ id: string }[]>('id');
+  const live = held.map((row) => row.id);
+  if (live.length === 0) return [];
+  await trx('sessions').whereIn('id', live).update({ lastHeartbeatAt: trx.fn.now() });
+  const rows = await lockRows(trx, live);
+  if (rows.length === 0) return [];
+  await trx('llms').whereIn('id', rows).update({ lastHeartbeatAt: trx.fn.now() });
+  return parseLlms(
+    await trx('llms')
+      .whereIn('id', rows)
+      .where({ inactiveReason: 'publisher_gone' })
+      .update({
+        status: trx.raw(`coalesce(last_status, 'active')`),
+        inactiveReason: trx.ref('last_reason'),
+        inactiveSince: trx.raw(`case when last_status = 'inactive' then now() end`),
+        lastStatus: null,
+        lastReason: null,
+      })
+      .returning<unknown[]>('*'),
+  );
+}
+
+async function leave(trx: Knex.Transaction, id: string): Promise<LlmRow[]> {
+  const held = await trx('sessions').where({ id }).whereNull('leftAt').update({ leftAt: trx.fn.now() });
+  return held === 0 ? [] : gone(trx, [id]);
+}
+
+async function deleteGone({ transaction, db }: Connection, goneMs: number): Promise<LlmRow[]> {
+  const before = db.raw(`now() - :goneMs * interval '1 millisecond'`, { goneMs });
+  const rows = await transaction(async (trx) => {
+    const old = parseLlms(
+      await trx('llms')
+        .where({ kind: 'virtual', inactiveReason: 'publisher_gone' })
+        .where('inactiveSince', '<', before)
+        .orderBy('name')
+        .limit(500)
+        .forUpdate()
+        .skipLocked(),
+    );
+    await deleteRows(trx, old);
+    return old;
+  });
+  // Apart from the rows, because register locks a session before its rows.
+  await db('sessions')
+    .where('lastHeartbeatAt', '<', before)
+    .whereNotExists(db('llms').select(db.raw('1')).whereRaw('llms.provider_session_id = sessions.id'))
+    .delete();
+  return rows;
+}
+
+export function createSessions(connection: Connection): Sessions {
+  const { db, transaction } = connection;
+  return {
+    register: (registration) => register(connection, registration),
+    byId: (id) => db<SessionRow>('sessions').where({ id }).first(),
+    beat: (ids) => (ids.length === 0 ? Promise.resolve([]) : transaction((trx) => beat(trx, ids))),
+    leave: (id) => transaction((trx) => leave(trx, id)),
+    markGone: (ids) => (ids.length === 0 ? Promise.resolve([]) : transaction((trx) => gone(trx, ids))),
+    async published() {
+      const rows = await db('llms')
+        .whereNotNull('providerSessionId')
+        .whereRaw(`inactive_reason is distinct from 'publisher_gone'`)
+        .distinct<{ id: string }[]>('providerSessionId as id');
+      return rows.map((row) => row.id);
+    },
+    deleteGone: (goneMs) => deleteGone(connection, goneMs),
+    async beatenWithin(ids, ms) {
+      if (ids.length === 0) return new Set();
+      const rows = await db('sessions')
+        .whereIn('id', [...ids])
+        .whereNull('leftAt')
+        .whereRaw(`last_heartbeat_at > now() - ? * interval '1 millisecond'`, [ms])
+        .select<{ id: string }[]>('id');
+      return new Set(rows.map((row) => row.id));
+    },
+  };
+}
