@@ -39,6 +39,8 @@ export interface Exchange {
   permit: () => Promise<boolean>;
   /** Destroys the connection, as a backend that dies. */
   drop: () => void;
+  /** Closes the connection shortly after the answer, or as soon as another request comes over it. */
+  closeAfter: () => void;
 }
 
 export type Script = (exchange: Exchange) => Promise<void> | void;
@@ -101,7 +103,7 @@ export function chats(deltas: readonly string[], options: ChatOptions = {}): Scr
         object: 'chat.completion.chunk',
         choices: [{ index: 0, delta, finish_reason: finish }],
       });
-    const write = writer(exchange.response, options);
+    const write = writer(exchange, options);
     for (const [n, content] of deltas.entries()) {
       if (options.paced && !(await exchange.permit())) return;
       if (options.intervalMs !== undefined) await sleep(options.intervalMs);
@@ -141,7 +143,7 @@ export function sends(...pieces: (string | Uint8Array)[]): Script {
   };
 }
 
-function writer(response: ServerResponse, options: ChatOptions) {
+function writer({ response, closeAfter }: Exchange, options: ChatOptions) {
   const eol = options.eol ?? '\n';
   const held: Buffer[] = [];
   const put = async (text: string): Promise<void> => {
@@ -161,8 +163,7 @@ function writer(response: ServerResponse, options: ChatOptions) {
   };
   write.end = async (): Promise<void> => {
     if (held.length > 0) await written(response, Buffer.concat(held));
-    const socket = response.socket;
-    if (options.closesAfter !== false) response.on('finish', () => socket?.destroySoon());
+    if (options.closesAfter !== false) closeAfter();
     response.end();
   };
   return write;
@@ -177,6 +178,7 @@ function written(response: ServerResponse, piece: string | Uint8Array): Promise<
 
 export async function startBackend(): Promise<Backend> {
   const sockets = new Set<Socket>();
+  const doomed = new WeakSet<Socket>();
   const events = { request: mailbox(), closed: mailbox() };
   const permits = turnstile();
   const queued: Script[] = [];
@@ -192,7 +194,12 @@ export async function startBackend(): Promise<Backend> {
       dropped = true;
       req.socket.destroy();
     };
-    const exchange = { request, response, drop, permit: () => permits.pass(gone.signal) };
+    const closeAfter = (): void => {
+      doomed.add(req.socket);
+      response.on('finish', () => setTimeout(() => req.socket.destroySoon(), 10).unref());
+    };
+    const permit = (): Promise<boolean> => permits.pass(gone.signal);
+    const exchange = { request, response, drop, closeAfter, permit };
     if (req.method === 'GET') return answerGet(backend, exchange);
     response.on('close', () => {
       gone.abort();
@@ -205,6 +212,7 @@ export async function startBackend(): Promise<Backend> {
   };
 
   const server = createServer((req, response) => {
+    if (doomed.has(req.socket)) return void req.socket.resetAndDestroy();
     serve(req, response).catch(() => response.destroy()); // the client left in the middle of its body
   });
   server.on('connection', (socket) => {
