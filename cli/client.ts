@@ -1,0 +1,125 @@
+import type { TokenCreate } from '../core/access.ts';
+import { McpctlError } from '../core/errors.ts';
+import type { Http } from './http.ts';
+import { inferAsync, inferOnce, inferStream, type InferCall, type InferEvent } from './infer.ts';
+import {
+  readLlm,
+  readPage,
+  readPool,
+  readTask,
+  readToken,
+  readWhoami,
+  type SeenLlm,
+  type SeenPool,
+  type SeenTask,
+  type SeenToken,
+  type SeenWhoami,
+} from './views.ts';
+
+export type Filters = Readonly<Record<string, string | undefined>>;
+
+/** The edge's API, one method a route. Every answer is parsed; every error is an McpctlError or Cancelled. */
+export interface Client {
+  server: string;
+  whoami(): Promise<SeenWhoami>;
+  llms: {
+    /** All of them, page by page. */
+    list(filters: Filters): Promise<SeenLlm[]>;
+    get(name: string): Promise<SeenLlm>;
+    /** The server checks the body: its faults come back as details. */
+    create(body: Readonly<Record<string, unknown>>): Promise<SeenLlm>;
+    delete(name: string): Promise<void>;
+    members(name: string): Promise<SeenPool>;
+  };
+  pools: {
+    list(): Promise<SeenPool[]>;
+    get(key: string): Promise<SeenPool>;
+    allow(key: string, user: string): Promise<void>;
+  };
+  tasks: {
+    /** The newest `most`; `more` says whether there are others. */
+    list(filters: Filters, most: number): Promise<{ items: SeenTask[]; more: boolean }>;
+    /** @param waitS seconds that the server may hold the answer until the task has ended. */
+    get(id: string, waitS?: number): Promise<SeenTask>;
+    cancel(id: string): Promise<SeenTask>;
+  };
+  tokens: {
+    list(): Promise<SeenToken[]>;
+    create(body: TokenCreate): Promise<SeenToken>;
+    revoke(id: string): Promise<void>;
+  };
+  infer: {
+    stream(call: InferCall): AsyncIterable<InferEvent>;
+    once(call: InferCall): AsyncIterable<InferEvent>;
+    /** @returns the task, accepted and not waited for. */
+    async(call: InferCall): Promise<SeenTask>;
+  };
+}
+
+const API = '/api/v1';
+/** More pages than this and a server is sending us in circles. */
+const MAX_PAGES = 1000;
+const PAGE = 500;
+
+export function createClient(http: Http): Client {
+  const path = (...parts: string[]): string => [API, ...parts.map(encodeURIComponent)].join('/');
+  const get = (at: string, query?: Readonly<Record<string, string | number | undefined>>): Promise<unknown> =>
+    http.json({ method: 'GET', path: at, ...(query ? { query } : {}) });
+  const post = (at: string, body: unknown): Promise<unknown> => http.json({ method: 'POST', path: at, body });
+  const remove = (at: string): Promise<unknown> => http.json({ method: 'DELETE', path: at });
+
+  const pages = async <T>(
+    list: { path: string; filters: Filters; read: (item: unknown) => T },
+    most: number,
+  ): Promise<{ items: T[]; more: boolean }> => {
+    const items: T[] = [];
+    let after: string | undefined;
+    for (let n = 0; n < MAX_PAGES; n++) {
+      const limit = Math.min(PAGE, most - items.length);
+      const page = readPage(await get(list.path, { ...list.filters, limit, after }), list.read);
+      items.push(...page.items);
+      if (page.next === null) return { items, more: false };
+      if (items.length >= most) return { items: items.slice(0, most), more: true };
+      after = page.next;
+    }
+    throw new McpctlError('bad_answer', 'The list of the server does not end.');
+  };
+  const all = async <T>(at: string, filters: Filters, read: (item: unknown) => T): Promise<T[]> =>
+    (await pages({ path: at, filters, read }, Infinity)).items;
+
+  return {
+    server: http.server,
+    whoami: async () => readWhoami(await get(path('whoami'))),
+    llms: {
+      list: (filters) => all(path('llms'), filters, readLlm),
+      get: async (name) => readLlm(await get(path('llms', name))),
+      create: async (body) => readLlm(await post(path('llms'), body)),
+      delete: async (name) => void (await remove(path('llms', name))),
+      members: async (name) => readPool(await get(path('llms', name, 'members'))),
+    },
+    pools: {
+      list: () => all(path('pools'), {}, readPool),
+      get: async (key) => readPool(await get(path('pools', key))),
+      allow: async (key, user) => void (await post(path('pools', key, 'allow'), { user })),
+    },
+    tasks: {
+      list: (filters, most) => pages({ path: path('tasks'), filters, read: readTask }, most),
+      get: async (id, waitS) => {
+        const wait = waitS === undefined ? {} : { query: { wait: waitS } };
+        const limitMs = ((waitS ?? 0) + 30) * 1000;
+        return readTask(await http.json({ method: 'GET', path: path('tasks', id), limitMs, ...wait }));
+      },
+      cancel: async (id) => readTask(await remove(path('tasks', id))),
+    },
+    tokens: {
+      list: () => all(path('tokens'), {}, readToken),
+      create: async (body) => readToken(await post(path('tokens'), body)),
+      revoke: async (id) => void (await remove(path('tokens', id))),
+    },
+    infer: {
+      stream: (call) => inferStream(http, call),
+      once: (call) => inferOnce(http, call),
+      async: async (call) => readTask(await inferAsync(http, call)),
+    },
+  };
+}

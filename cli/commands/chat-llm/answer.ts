@@ -1,0 +1,92 @@
+import type { Context } from '../../context.ts';
+import type { InferEvent } from '../../infer.ts';
+import { createStatusRow } from './status-row.ts';
+
+type Showing = Pick<Context, 'terminal' | 'out' | 'clock'>;
+
+/** How often the running rate is drawn anew. */
+const REDRAW_MS = 100;
+
+/**
+ * Shows an answer as it comes: its text on stdout, all else on stderr. @returns the text.
+ * @throws what the stream throws; `onText` has then been given what was shown.
+ */
+export async function showAnswer(
+  { terminal, out, clock }: Showing,
+  events: AsyncIterable<InferEvent>,
+  onText: (text: string) => void = () => undefined,
+): Promise<string> {
+  const row = createStatusRow(terminal);
+  const pace = createPace(clock);
+  let text = '';
+  let thinking = false;
+  let waiting = '';
+  let drawnAt = -Infinity;
+  const stopThinking = (): void => {
+    if (thinking) out.dim('\n');
+    thinking = false;
+  };
+  try {
+    for await (const event of events) {
+      pace.see(event);
+      if (event.kind === 'waiting' && event.text !== waiting) {
+        waiting = event.text;
+        if (!row.set(waiting)) out.note(waiting);
+      } else if (event.kind === 'reasoning') {
+        thinking = true;
+        out.dim(event.text);
+      } else if (event.kind === 'text') {
+        stopThinking();
+        text += event.text;
+        out.data(event.text);
+        onText(text);
+      } else if (event.kind === 'finish' && event.reason === 'length') {
+        waiting = 'cut';
+      }
+      if (event.kind !== 'waiting' && clock.elapsed() - drawnAt >= REDRAW_MS) {
+        row.set(pace.words());
+        drawnAt = clock.elapsed();
+      }
+    }
+  } finally {
+    stopThinking();
+    if (text !== '' && !text.endsWith('\n')) out.data('\n');
+    row.stop();
+  }
+  if (waiting === 'cut') out.note('(The answer was cut at its limit of tokens.)');
+  if (terminal.tty.stderr && pace.words() !== '') out.dim(`${pace.words()}\n`);
+  return text;
+}
+
+interface Pace {
+  see(event: InferEvent): void;
+  /** `42 tokens, 31.5 per second, first after 0.21 s`; empty before the first. */
+  words(): string;
+}
+
+/** Counts pieces until the backend says how many tokens there were. */
+function createPace(clock: Showing['clock']): Pace {
+  const from = clock.elapsed();
+  let first: number | null = null;
+  let last = from;
+  let pieces = 0;
+  let tokens: number | null = null;
+  return {
+    see(event) {
+      if (event.kind === 'usage') tokens = event.completionTokens;
+      if (event.kind !== 'text' && event.kind !== 'reasoning') return;
+      first ??= clock.elapsed();
+      last = clock.elapsed();
+      pieces++;
+    },
+    words() {
+      if (first === null) return '';
+      const count = tokens ?? pieces;
+      // An answer in one piece has no span of its own: its tokens took the whole time.
+      const seconds = (pieces > 1 ? last - first : last - from) / 1000;
+      const rate =
+        seconds > 0 ? `, ${((pieces > 1 ? count - 1 : count) / seconds).toFixed(1)} per second` : '';
+      return `${count} tokens${rate}, first after ${((first - from) / 1000).toFixed(2)} s`;
+    },
+  };
+}

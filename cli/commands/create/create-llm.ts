@@ -1,0 +1,82 @@
+import { Command, Option } from '@commander-js/extra-typings';
+import { collect, countOf } from '../../arguments.ts';
+import type { Context } from '../../context.ts';
+import { formatOption, type Format } from '../../formats.ts';
+
+export interface CreateLlmOptions {
+  name: string;
+  type: string;
+  model: string;
+  url: string;
+  poolName?: string | undefined;
+  tier?: string | undefined;
+  apiKeyEnv?: string | undefined;
+  apiKeyFile?: string | undefined;
+  maxConcurrency?: number | undefined;
+  description?: string | undefined;
+  alias?: string[] | undefined;
+  output: Format;
+}
+
+export function makeCreateLlm(
+  ctx: Context,
+  run: (options: CreateLlmOptions) => Promise<void> = (o) => runCreateLlm(ctx, o),
+) {
+  return new Command('llm')
+    .summary('make a public llm')
+    .description(
+      'Make a public llm: a backend that the operator holds URL and key of. (Llms on your own machine are published by mcplocal, not made here.)',
+    )
+    .argument('<name>', '1 to 63 of a-z 0-9 . _ -')
+    .requiredOption('--type <type>', 'what the backend speaks: openai, ollama …')
+    .requiredOption('--model <id>', "the model's id at the backend")
+    .requiredOption('--url <url>', "the backend's URL, as the hosted worker reaches it")
+    .option('--pool-name <name>', 'join this pool')
+    .option('--tier <tier>', 'a word of yours that sorts llms: fast, heavy …')
+    .addOption(
+      new Option('--api-key-env <name>', "the hosted worker's environment variable with the key").conflicts(
+        'apiKeyFile',
+      ),
+    )
+    .option('--api-key-file <path>', 'the file with the key, on the machine of the hosted worker')
+    .addOption(new Option('--max-concurrency <n>', 'most tasks at once').argParser(countOf))
+    .option('--description <text>', 'a line for people')
+    .addOption(new Option('--alias <name>', 'another name; may be given again').argParser(collect))
+    .addOption(formatOption())
+    .addHelpText(
+      'before',
+      `Examples:
+  mcpctl create llm qwen-big --type openai --model qwen3:30b --url http://10.0.0.7:8000/v1
+  mcpctl create llm gpt --type openai --model gpt-5 --url https://api.openai.com/v1 --api-key-env OPENAI_API_KEY
+  mcpctl create llm qwen-2 --type openai --model qwen3:30b --url http://10.0.0.8:8000/v1 --pool-name qwen-big
+`,
+    )
+    .action((name, options) => run({ name, ...options }));
+}
+
+/** The server checks every field; its faults are shown each with its path. */
+export async function runCreateLlm(ctx: Context, options: CreateLlmOptions): Promise<void> {
+  const { name, type, model, url, apiKeyEnv, apiKeyFile, alias, output, ...rest } = options;
+  const ref =
+    apiKeyEnv !== undefined
+      ? { env: apiKeyEnv }
+      : apiKeyFile !== undefined
+        ? { file: apiKeyFile }
+        : undefined;
+  const body = { name, type, model, url, ...rest, apiKeyRef: ref, aliases: alias };
+  const llm = await (await ctx.client()).llms.create(body);
+  if (output === 'table' || output === 'wide') {
+    ctx.out.line(`llm/${llm.key} created`);
+    return;
+  }
+  const [{ listingOf, printListings }, { instantsFor, llmColumns }] = await Promise.all([
+    import('../../print.ts'),
+    import('../../columns.ts'),
+  ]);
+  const columns = llmColumns(instantsFor({ clock: ctx.clock, tty: false }));
+  await printListings(ctx.out, [listingOf('llm', [llm], columns)], {
+    format: output,
+    headers: true,
+    single: true,
+  });
+}

@@ -1,0 +1,27 @@
+import { Command } from '@commander-js/extra-typings';
+import type { Context } from '../../context.ts';
+import { objectFormatOption } from '../../formats.ts';
+import type { DescribeOptions } from './run-describe.ts';
+
+export function makeDescribe(ctx: Context, run?: (options: DescribeOptions) => Promise<void>) {
+  return new Command('describe')
+    .summary('show everything about an llm, a pool or a task')
+    .description('Show everything about an llm and the pool it is in, about a pool, or about a task.')
+    .argument('<type>', 'llm, pool or task, or type/name')
+    .argument('[name...]', 'which ones')
+    .addOption(objectFormatOption())
+    .addHelpText(
+      'before',
+      `Examples:
+  mcpctl describe llm tiny-chat
+  mcpctl describe pool/tiny-chat
+  mcpctl describe task 019a6f3e-0000-7000-8000-000000000000 -o yaml
+`,
+    )
+    .action(async (type, names, { output }) => {
+      const options = { args: [type, ...names], output };
+      if (run) return run(options);
+      const { runDescribe } = await import('./run-describe.ts');
+      return runDescribe(ctx, options);
+    });
+}

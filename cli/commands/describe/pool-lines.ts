@@ -1,0 +1,23 @@
+import { factLines } from '../../table.ts';
+import { span } from '../../text.ts';
+import type { SeenPool } from '../../views.ts';
+import { memberLines } from './member-lines.ts';
+import type { Look } from './look.ts';
+
+export function poolLines(pool: SeenPool, look: Look): string[] {
+  const { view } = pool;
+  const oldest = view.oldestPendingMs;
+  return [
+    ...factLines([
+      ['Name', pool.key],
+      ['Size', view.size],
+      ['Active', view.activeCount],
+      ['Pending', view.pending],
+      ['Running', view.running],
+      ['Oldest pending', typeof oldest === 'number' ? span(oldest) : undefined],
+    ]),
+    '',
+    look.paint.bold('Members:'),
+    ...memberLines(pool.members, look),
+  ];
+}

@@ -1,0 +1,49 @@
+import type { Client } from '../../client.ts';
+import { instantsFor } from '../../columns.ts';
+import type { Context } from '../../context.ts';
+import type { ObjectFormat } from '../../formats.ts';
+import { printObject } from '../../print.ts';
+import { namedRefsOf, type ResourceType } from '../../resources.ts';
+import { llmLines } from './llm-lines.ts';
+import type { Look } from './look.ts';
+import { poolLines } from './pool-lines.ts';
+import { taskLines } from './task-lines.ts';
+
+export interface DescribeOptions {
+  args: string[];
+  output: ObjectFormat;
+}
+
+interface Described {
+  object: Readonly<Record<string, unknown>>;
+  lines: () => string[];
+}
+
+export async function runDescribe(ctx: Context, options: DescribeOptions): Promise<void> {
+  const refs = namedRefsOf(options.args, ['llm', 'pool', 'task']);
+  const client = await ctx.client();
+  const look: Look = {
+    instant: instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout }),
+    paint: ctx.out.paint,
+  };
+  for (const [n, { type, name }] of refs.entries()) {
+    if (n > 0) ctx.out.line(options.output === 'yaml' ? '---' : '');
+    await printObject(ctx.out, options.output, await describers[type](client, name, look));
+  }
+}
+
+const describers: Record<ResourceType, (client: Client, name: string, look: Look) => Promise<Described>> = {
+  llm: async (client, name, look) => {
+    const [llm, pool] = await Promise.all([client.llms.get(name), client.llms.members(name)]);
+    const object = { resource: 'llm', ...llm.raw, members: pool.raw['members'] };
+    return { object, lines: () => llmLines({ llm, pool }, look) };
+  },
+  pool: async (client, name, look) => {
+    const pool = await client.pools.get(name);
+    return { object: { resource: 'pool', ...pool.raw }, lines: () => poolLines(pool, look) };
+  },
+  task: async (client, name, look) => {
+    const task = await client.tasks.get(name);
+    return { object: { resource: 'task', ...task.raw }, lines: () => taskLines(task, look) };
+  },
+};

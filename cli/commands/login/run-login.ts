@@ -1,0 +1,42 @@
+import { McpctlError } from '../../../core/errors.ts';
+import type { Context } from '../../context.ts';
+import { readContexts, writeContexts } from '../../contexts-file.ts';
+import { ask } from '../../question.ts';
+import { readAll } from '../../stdin.ts';
+import { tokenIn, tokenText } from '../../target.ts';
+
+export interface LoginOptions {
+  withToken: boolean;
+}
+
+/** Nothing is stored unless the server knows the token. */
+export async function runLogin(ctx: Context, { withToken }: LoginOptions): Promise<void> {
+  const { server: asked, context } = ctx.globals();
+  // With --server, --context names what is being made; without, a context that is there.
+  const { server } = await ctx.target(asked === undefined ? { context } : { server: asked });
+  const token = await tokenToStore(ctx, withToken);
+  const { key: user, view } = await (await ctx.clientFor({ server, token, from: 'login' })).whoami();
+  const home = await ctx.home();
+  const { contexts } = await readContexts(home);
+  const name = context ?? new URL(server).host;
+  await writeContexts(home, { current: name, contexts: { ...contexts, [name]: { server, token } } });
+  ctx.out.note(`Logged in to ${server} as ${user} (${view.binding ?? '-'}).`);
+  ctx.out.note(`Context ${name} is now the current one; it is kept in ${home.cli}.`);
+}
+
+async function tokenToStore(ctx: Context, withToken: boolean): Promise<string> {
+  const { tokenFile } = ctx.globals();
+  if (tokenFile !== undefined && withToken)
+    throw new McpctlError(
+      'usage',
+      'Take the token from --token-file or from stdin with --with-token, not both.',
+    );
+  if (tokenFile !== undefined) return tokenIn(tokenFile);
+  if (withToken) return tokenText(await readAll(ctx));
+  if (ctx.terminal.tty.stdin && ctx.terminal.tty.stderr)
+    return tokenText(await ask(ctx, { prompt: 'Token: ', secret: true }));
+  throw new McpctlError(
+    'usage',
+    'Nobody can be asked here: pipe the token in with --with-token, or name --token-file.',
+  );
+}

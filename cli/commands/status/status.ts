@@ -1,0 +1,73 @@
+import { Command } from '@commander-js/extra-typings';
+import { McpctlError } from '../../../core/errors.ts';
+import type { Context } from '../../context.ts';
+import { objectFormatOption, type ObjectFormat } from '../../formats.ts';
+import type { SeenLlm, SeenPool, SeenWhoami } from '../../views.ts';
+
+export interface StatusOptions {
+  output: ObjectFormat;
+}
+
+export function makeStatus(
+  ctx: Context,
+  run: (options: StatusOptions) => Promise<void> = (o) => runStatus(ctx, o),
+) {
+  return new Command('status')
+    .summary('is the server there, who am I, what is running')
+    .description(
+      'Say whether the server can be reached, who you are there, and how many llms, pools and tasks it has.',
+    )
+    .addOption(objectFormatOption())
+    .addHelpText('before', 'Examples:\n  mcpctl status\n  mcpctl status -o json\n')
+    .action((options) => run(options));
+}
+
+/** What was learnt before an error is printed all the same. */
+export async function runStatus(ctx: Context, { output }: StatusOptions): Promise<void> {
+  const target = await ctx.target();
+  if (output === 'text') ctx.out.note(`Asking ${target.server} (from ${target.from}) …`);
+  const client = await ctx.client();
+  const from = ctx.clock.elapsed();
+  const me = await client.whoami().catch((thrown: unknown) => {
+    const away = thrown instanceof McpctlError && thrown.code === 'server_unreachable';
+    if (output === 'text')
+      ctx.out.line(`Server:  ${target.server} ${away ? 'cannot be reached' : 'answers'}`);
+    throw thrown;
+  });
+  const ms = Math.round(ctx.clock.elapsed() - from);
+  const [llms, pools] = await Promise.all([client.llms.list({}), client.pools.list()]);
+  const summary = {
+    server: target.server,
+    from: target.from,
+    answeredInMs: ms,
+    ...summaryOf({ me, llms, pools }),
+  };
+  const [{ printObject }, { factLines }] = await Promise.all([
+    import('../../print.ts'),
+    import('../../table.ts'),
+  ]);
+  const lines = (): string[] =>
+    factLines([
+      ['Server', `${summary.server} answers (${ms} ms)`],
+      ['Version', summary.version],
+      ['User', `${summary.user} (${summary.binding ?? '-'}), token ${summary.token ?? '-'}`],
+      ['Llms', `${summary.llms.active} active of ${summary.llms.total}`],
+      ['Pools', summary.pools],
+      ['Tasks', `${summary.tasks.pending} pending, ${summary.tasks.running} running`],
+    ]);
+  await printObject(ctx.out, output, { object: summary, lines });
+}
+
+function summaryOf({ me, llms, pools }: { me: SeenWhoami; llms: SeenLlm[]; pools: SeenPool[] }) {
+  const sum = (field: 'pending' | 'running'): number =>
+    pools.reduce((total, pool) => total + (pool.view[field] ?? 0), 0);
+  return {
+    version: me.view.version ?? null,
+    user: me.key,
+    binding: me.view.binding,
+    token: me.view.token,
+    llms: { active: llms.filter((llm) => llm.view.status === 'active').length, total: llms.length },
+    pools: pools.length,
+    tasks: { pending: sum('pending'), running: sum('running') },
+  };
+}

@@ -1,0 +1,72 @@
+import { isErrorCode, McpctlError } from '../../../core/errors.ts';
+import { pause } from '../../../core/runtime/clock.ts';
+import { terminalStatuses } from '../../../core/task.ts';
+import type { Client } from '../../client.ts';
+import type { Context } from '../../context.ts';
+import { eachOf } from '../../each.ts';
+import { Cancelled } from '../../exit.ts';
+import type { SeenTask } from '../../views.ts';
+
+export interface TaskWaitOptions {
+  ids: string[];
+  timeoutMs: number;
+}
+
+/** Most seconds that one call may hold the answer. */
+const HOLD_S = 30;
+/** Between two questions at least, also while the server is away. */
+const AGAIN_MS = 1000;
+
+/** One limit for all of them together. @throws McpctlError `timed_out`, or what ended a task. */
+export async function runTaskWait(ctx: Context, { ids, timeoutMs }: TaskWaitOptions): Promise<void> {
+  const client = await ctx.client();
+  const deadline = ctx.clock.elapsed() + timeoutMs;
+  await eachOf(ctx, ids, async (id) => {
+    const { view } = await ended(ctx, { client, id, deadline });
+    if (view.status === 'completed') return ctx.out.line(`task/${id} completed`);
+    const code = view.status === 'cancelled' ? 'task_cancelled' : (view.error?.code ?? 'internal');
+    const message = view.error?.message ?? `It ended as ${view.status ?? 'unknown'}.`;
+    throw isErrorCode(code)
+      ? new McpctlError(code, `Task ${id}: ${message}`)
+      : new McpctlError('internal', `Task ${id}: ${message} [${code}]`);
+  });
+}
+
+interface Waited {
+  client: Client;
+  id: string;
+  /** On the clock's `elapsed()`. */
+  deadline: number;
+}
+
+/** A server that goes away after it was there once is waited for: a wait outlives the restart of an edge. */
+async function ended(ctx: Context, { client, id, deadline }: Waited): Promise<SeenTask> {
+  let known = false;
+  for (;;) {
+    const from = ctx.clock.elapsed();
+    try {
+      const task = await client.tasks.get(
+        id,
+        Math.max(1, Math.min(HOLD_S, Math.ceil((deadline - from) / 1000))),
+      );
+      if ((terminalStatuses as readonly string[]).includes(task.view.status ?? '')) return task;
+      if (!known) ctx.out.note(`Waiting for task ${id} (${task.view.status ?? 'unknown'}) …`);
+      known = true;
+    } catch (thrown) {
+      if (!known || !isPassing(thrown)) throw thrown;
+    }
+    // Also after an answer that was not held, so that no server is asked in a hot loop.
+    await pause(Math.max(0, from + AGAIN_MS - ctx.clock.elapsed()), ctx.interrupts.signal);
+    if (ctx.interrupts.signal.aborted) throw new Cancelled();
+    if (ctx.clock.elapsed() >= deadline)
+      throw new McpctlError(
+        'timed_out',
+        `Task ${id} has not ended in time; it goes on. Wait again with --timeout.`,
+      );
+  }
+}
+
+function isPassing(thrown: unknown): boolean {
+  const codes = ['server_unreachable', 'unavailable', 'shutting_down'];
+  return thrown instanceof McpctlError && codes.includes(thrown.code);
+}

@@ -1,0 +1,24 @@
+import { Command } from '@commander-js/extra-typings';
+import type { Context } from '../../context.ts';
+import { makeTaskCancel } from './cancel.ts';
+import { makeTaskGet } from './get.ts';
+import { makeTaskList } from './list.ts';
+import { makeTaskWait } from './wait.ts';
+
+export function makeTask(ctx: Context) {
+  return new Command('task')
+    .summary('list, show, wait for and cancel tasks')
+    .description('Work with tasks: every inference is one.')
+    .addHelpText(
+      'before',
+      `Examples:
+  mcpctl task list --status pending
+  mcpctl task wait $(mcpctl chat-llm tiny-chat --async --message "Write a poem")
+  mcpctl task cancel 019a6f3e-0000-7000-8000-000000000000
+`,
+    )
+    .addCommand(makeTaskList(ctx))
+    .addCommand(makeTaskGet(ctx))
+    .addCommand(makeTaskCancel(ctx))
+    .addCommand(makeTaskWait(ctx));
+}

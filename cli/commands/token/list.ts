@@ -1,0 +1,46 @@
+import { Command } from '@commander-js/extra-typings';
+import type { Context } from '../../context.ts';
+import { formatOption, type Format } from '../../formats.ts';
+import type { Column } from '../../table.ts';
+import type { SeenToken } from '../../views.ts';
+
+export interface TokenListOptions {
+  output: Format;
+  headers: boolean;
+}
+
+export function makeTokenList(
+  ctx: Context,
+  run: (options: TokenListOptions) => Promise<void> = (o) => runTokenList(ctx, o),
+) {
+  return new Command('list')
+    .alias('ls')
+    .description('List tokens: yours, or everybody’s for an admin. Never the secrets.')
+    .addOption(formatOption())
+    .option('--no-headers', 'leave the line of headings out')
+    .action((options) => run(options));
+}
+
+export async function runTokenList(ctx: Context, { output, headers }: TokenListOptions): Promise<void> {
+  const [{ listingOf, printListings }, { instantsFor }] = await Promise.all([
+    import('../../print.ts'),
+    import('../../columns.ts'),
+  ]);
+  const instant = instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout });
+  const columns: Column<SeenToken>[] = [
+    { head: 'NAME', of: (t) => t.view.name },
+    { head: 'USER', of: (t) => t.view.user },
+    { head: 'BINDING', of: (t) => t.view.binding },
+    { head: 'POOLS', of: (t) => (t.view.pools === null ? 'all' : t.view.pools?.join(',')) },
+    { head: 'CREATED', of: (t) => instant(t.view.createdAt) },
+    { head: 'EXPIRES', of: (t) => t.view.expiresAt },
+    { head: 'REVOKED', of: (t) => instant(t.view.revokedAt) },
+    { head: 'ID', of: (t) => t.key },
+  ];
+  const tokens = await (await ctx.client()).tokens.list();
+  await printListings(ctx.out, [listingOf('token', tokens, columns)], {
+    format: output,
+    headers,
+    single: false,
+  });
+}

@@ -1,0 +1,53 @@
+import { Command } from '@commander-js/extra-typings';
+import { McpctlError } from '../../../core/errors.ts';
+import { nearest } from '../../../core/runtime/nearest.ts';
+import type { Context } from '../../context.ts';
+import { eachOf } from '../../each.ts';
+import type { SeenToken } from '../../views.ts';
+
+export interface TokenRevokeOptions {
+  tokens: string[];
+}
+
+export function makeTokenRevoke(
+  ctx: Context,
+  run: (options: TokenRevokeOptions) => Promise<void> = (o) => runTokenRevoke(ctx, o),
+) {
+  return new Command('revoke')
+    .description('Revoke tokens, by name or id. They stop working everywhere within seconds.')
+    .argument('<token...>', 'which ones')
+    .action((tokens) => run({ tokens }));
+}
+
+export async function runTokenRevoke(ctx: Context, { tokens }: TokenRevokeOptions): Promise<void> {
+  const client = await ctx.client();
+  const known = await client.tokens.list();
+  await eachOf(ctx, tokens, async (asked) => {
+    const { key, view } = tokenOf(asked, known);
+    await client.tokens.revoke(key);
+    ctx.out.line(`token/${view.name ?? key} revoked`);
+  });
+}
+
+/** An id, or a name that only one live token has. */
+function tokenOf(asked: string, known: readonly SeenToken[]): SeenToken {
+  const byId = known.find((token) => token.key === asked);
+  if (byId) return byId;
+  const named = known.filter((token) => token.view.name === asked && !token.view.revokedAt);
+  const [first] = named;
+  if (named.length > 1)
+    throw new McpctlError(
+      'usage',
+      `${named.length} tokens are called "${asked}"; say which by its id: ${named.map((t) => t.key).join(', ')}.`,
+    );
+  if (first) return first;
+  const near = nearest(
+    asked,
+    known.flatMap((t) => (t.view.name && !t.view.revokedAt ? [t.view.name] : [])),
+    1,
+  )[0];
+  throw new McpctlError(
+    'token_not_found',
+    `There is no live token "${asked}".${near ? ` Did you mean ${near}?` : ''}`,
+  );
+}

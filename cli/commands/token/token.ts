@@ -1,0 +1,14 @@
+import { Command } from '@commander-js/extra-typings';
+import type { Context } from '../../context.ts';
+import { makeTokenCreate } from './create.ts';
+import { makeTokenList } from './list.ts';
+import { makeTokenRevoke } from './revoke.ts';
+
+export function makeToken(ctx: Context) {
+  return new Command('token')
+    .summary('make, list and revoke tokens')
+    .description('Make, list and revoke tokens.')
+    .addCommand(makeTokenCreate(ctx))
+    .addCommand(makeTokenList(ctx))
+    .addCommand(makeTokenRevoke(ctx));
+}

@@ -1,0 +1,54 @@
+import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import { McpctlError, messageOf } from '../core/errors.ts';
+import type { Home } from '../core/runtime/home.ts';
+
+const contextSchema = z.object({ server: z.string(), token: z.string() });
+const contextsSchema = z.object({
+  current: z.string().nullable().default(null),
+  contexts: z.record(z.string(), contextSchema).default({}),
+});
+/** `$MCPCTL_HOME/cli.json`, written by `mcpctl login` only. */
+export type Contexts = z.infer<typeof contextsSchema>;
+
+const credentialsSchema = z.object({ mcpdUrl: z.string(), token: z.string() });
+/** `$MCPCTL_HOME/credentials`, written by `npm start`; the worker's, and the CLI's last resort. */
+export type Credentials = z.infer<typeof credentialsSchema>;
+
+/** @returns no contexts when the file is not there. @throws McpctlError `invalid_config`. */
+export async function readContexts(home: Home): Promise<Contexts> {
+  return (await readJson(home.cli, contextsSchema)) ?? { current: null, contexts: {} };
+}
+
+export async function readCredentials(home: Home): Promise<Credentials | null> {
+  return readJson(home.credentials, credentialsSchema);
+}
+
+/** Replaces the file as a whole, readable by its owner only. */
+export async function writeContexts(home: Home, contexts: Contexts): Promise<void> {
+  await mkdir(dirname(home.cli), { recursive: true, mode: 0o700 });
+  const next = `${home.cli}.${process.pid}.tmp`;
+  await writeFile(next, `${JSON.stringify(contexts, null, 2)}\n`, { mode: 0o600 });
+  await chmod(next, 0o600); // a left-over of the same name keeps its old mode
+  await rename(next, home.cli);
+}
+
+async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (thrown) {
+    if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return null;
+    throw new McpctlError('invalid_config', `${path} cannot be read: ${messageOf(thrown)}`);
+  }
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (thrown) {
+    const why = thrown instanceof z.ZodError ? z.prettifyError(thrown) : 'it is not JSON';
+    throw new McpctlError(
+      'invalid_config',
+      `${path} is damaged: ${why}. Mend it, or remove it and log in again.`,
+    );
+  }
+}

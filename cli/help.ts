@@ -1,0 +1,40 @@
+/** What bare `mcpctl` says. */
+export const shortHelp = `mcpctl: publish the llms that run on your own machines, pool them, call them through one door.
+
+  mcpctl status                    is the server there, and who am I
+  mcpctl get llm                   what can be called
+  mcpctl chat-llm NAME             talk to it
+  mcpctl task list                 what ran, and what waits
+  mcpctl login --server URL        use another server
+
+No server yet? "npm start" in the checkout runs one on this machine.
+All commands: mcpctl --help
+`;
+
+const environment = `Environment variables that mcpctl reads:
+
+  MCPCTL_SERVER     the server's URL; --server and --context come first
+  MCPCTL_TOKEN      the token; --token-file and --context come first
+  MCPCTL_HOME       the folder with cli.json and credentials; ~/.mcpctl if not set
+  MCPCTL_DEBUG      "api" traces every call on stderr, without secrets
+  NO_COLOR          any text turns colours off
+  FORCE_COLOR       any text but 0 turns them on in a pipe, too; so does CLICOLOR_FORCE
+  TERM              "dumb" turns colours and the status line off
+
+Which server and token: flag, then environment, then the current context of cli.json ("mcpctl login"),
+then $MCPCTL_HOME/credentials ("npm start" writes it). A stored token is only ever sent to its own server.
+`;
+
+const exitCodes = `Exit codes of mcpctl:
+
+  0   it worked; nothing found is no failure
+  1   it failed: the sentence on stderr says why, its code in brackets (docs/errors.md)
+  2   the command was not understood, or you cancelled it
+  4   not authenticated: the sentence on stderr says how to mend that
+`;
+
+/** \`mcpctl help <topic>\`. */
+export const topics = [
+  { name: 'environment', text: environment },
+  { name: 'exit-codes', text: exitCodes },
+] as const;

@@ -1,0 +1,86 @@
+import type { Dispatcher } from 'undici';
+import { apiErrorSchema } from '../core/api-error.ts';
+import { isErrorCode, McpctlError, messageOf, type ErrorCode } from '../core/errors.ts';
+import { Cancelled } from './exit.ts';
+
+export const CONNECT_MS = 10_000;
+/** An open answer that carries nothing for so long is given up: the edge writes every 15 s. */
+export const SILENCE_MS = 5 * 60_000;
+
+export function headerOf(answer: Dispatcher.ResponseData, name: string): string | null {
+  const value = answer.headers[name];
+  return (Array.isArray(value) ? value[0] : value) ?? null;
+}
+
+/** The parsed body of a 2xx answer. @throws McpctlError the error that any other answer carries. */
+export function accepted(answer: Dispatcher.ResponseData, text: string, server: string): unknown {
+  const status = answer.statusCode;
+  if (status >= 300 && status <= 399)
+    throw new McpctlError(
+      'bad_answer',
+      `${server} redirects to ${headerOf(answer, 'location') ?? 'another address'}; name that server with --server.`,
+    );
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    const what = status <= 299 ? 'something that is not JSON' : `status ${status}`;
+    throw new McpctlError('bad_answer', `${server} answered with ${what}; is it an mcpctl server?`);
+  }
+  if (status <= 299) return body;
+  throw apiErrorOf(body, { status, server, taskId: headerOf(answer, 'x-mcpctl-task-id') });
+}
+
+/** A code that only a newer server knows is said in the sentence; the status decides the rest. */
+function apiErrorOf(
+  body: unknown,
+  { status, server, taskId }: { status: number; server: string; taskId: string | null },
+): McpctlError {
+  const parsed = apiErrorSchema.partial({ requestId: true }).safeParse(body);
+  if (!parsed.success)
+    return new McpctlError(
+      codeOfStatus(status),
+      `${server} answered with status ${status}; is it an mcpctl server?`,
+    );
+  const { code, error, requestId, details } = parsed.data;
+  const known = isErrorCode(code);
+  const more = [...(known ? [] : [code]), ...(status >= 500 && requestId ? [`request ${requestId}`] : [])];
+  const message = more.length > 0 ? `${error} [${more.join(', ')}]` : error;
+  return new McpctlError(known ? code : codeOfStatus(status), message, {
+    ...(details ? { details } : {}),
+    ...(taskId === null ? {} : { taskId }),
+  });
+}
+
+function codeOfStatus(status: number): ErrorCode {
+  if (status === 401) return 'unauthenticated';
+  if (status === 403) return 'forbidden';
+  if (status === 429) return 'too_many_requests';
+  if (status >= 500) return 'unavailable';
+  return status === 404 ? 'route_not_found' : 'invalid_request';
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ENOTFOUND: 'its name is not known',
+  EAI_AGAIN: 'its name could not be looked up',
+  EHOSTUNREACH: 'there is no way to it',
+  ENETUNREACH: 'there is no way to it',
+  UND_ERR_CONNECT_TIMEOUT: `it did not take the connection within ${CONNECT_MS / 1000} s`,
+  UND_ERR_BODY_TIMEOUT: `it was silent for ${SILENCE_MS / 60_000} min`,
+  UND_ERR_SOCKET: 'it closed the connection',
+  ECONNRESET: 'it closed the connection',
+  EPIPE: 'it closed the connection',
+};
+
+/** Why a call failed below HTTP. */
+export function explained(thrown: unknown, server: string): Error {
+  if (thrown instanceof McpctlError || thrown instanceof Cancelled) return thrown;
+  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
+  const reason = Object.hasOwn(reasons, code) ? reasons[code] : messageOf(thrown);
+  return new McpctlError(
+    'server_unreachable',
+    `${server} cannot be reached: ${reason}. Start it with "npm start", or name another one with --server.`,
+    { cause: thrown },
+  );
+}

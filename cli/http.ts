@@ -1,0 +1,129 @@
+import { Agent, request, type Dispatcher } from 'undici';
+import { McpctlError } from '../core/errors.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import { Cancelled } from './exit.ts';
+import { accepted, explained, headerOf, CONNECT_MS, SILENCE_MS } from './http-answers.ts';
+
+export interface Call {
+  method: 'GET' | 'POST' | 'DELETE';
+  /** Below the server's URL; its parts are escaped already. */
+  path: string;
+  query?: Readonly<Record<string, string | number | undefined>>;
+  body?: unknown;
+  headers?: Readonly<Record<string, string>>;
+  /** Most milliseconds until the whole answer is there (`json`), or its headers (`open`); 30 s if not said. */
+  limitMs?: number;
+  /** Gives this one call up, besides Ctrl-C. */
+  signal?: AbortSignal;
+}
+
+export interface Opened {
+  body: AsyncIterable<Uint8Array>;
+  /** The task that the answer is of, where the server says it. */
+  taskId: string | null;
+}
+
+/** HTTP to one server as one token. Every error is an McpctlError, or Cancelled after Ctrl-C. */
+export interface Http {
+  server: string;
+  json(call: Call): Promise<unknown>;
+  /** Resolves when a 2xx answer begins. Leaving its body early closes the connection. */
+  open(call: Call): Promise<Opened>;
+  /** What anything thrown while a body was read means. */
+  explain(thrown: unknown): Error;
+}
+
+export interface HttpDeps {
+  server: string;
+  token: string;
+  version: string;
+  clock: Clock;
+  /** Gets one line per call and per answer, without secrets. */
+  trace: (line: string) => void;
+  /** Ctrl-C. */
+  signal: AbortSignal;
+}
+
+const CALL_MS = 30_000;
+
+export function createHttp(deps: HttpDeps): Http {
+  const { server, signal } = deps;
+  const send = createSend(deps);
+
+  const explain = (thrown: unknown): Error => (signal.aborted ? new Cancelled() : explained(thrown, server));
+
+  /** The limit covers everything that `work` awaits; `signal`s of the call and of Ctrl-C end it sooner. */
+  const within = async <T>(
+    call: Call,
+    work: (stop: AbortSignal, begun: () => void) => Promise<T>,
+  ): Promise<T> => {
+    const limit = new AbortController();
+    const limitMs = call.limitMs ?? CALL_MS;
+    const timer = setTimeout(() => limit.abort(), limitMs);
+    const begun = (): void => clearTimeout(timer);
+    try {
+      return await work(
+        AbortSignal.any([signal, limit.signal, ...(call.signal ? [call.signal] : [])]),
+        begun,
+      );
+    } catch (thrown) {
+      if (signal.aborted || call.signal?.aborted) throw new Cancelled();
+      if (limit.signal.aborted)
+        throw new McpctlError('server_unreachable', `${server} did not answer within ${limitMs / 1000} s.`);
+      throw explain(thrown);
+    } finally {
+      begun();
+    }
+  };
+
+  return {
+    server,
+    explain,
+    json: (call) =>
+      within(call, async (stop) => {
+        const answer = await send(call, stop);
+        const text = await answer.body.text();
+        return accepted(answer, text, server);
+      }),
+    open: (call) =>
+      within(call, async (stop, begun) => {
+        const answer = await send(call, stop);
+        if (answer.statusCode < 200 || answer.statusCode > 299)
+          accepted(answer, await answer.body.text(), server);
+        begun();
+        return { body: answer.body, taskId: headerOf(answer, 'x-mcpctl-task-id') };
+      }),
+  };
+}
+
+/** One request, traced; resolves with its headers. */
+function createSend({ server, token, version, clock, trace }: HttpDeps) {
+  const agent = new Agent({ connect: { timeout: CONNECT_MS }, headersTimeout: 0, bodyTimeout: SILENCE_MS });
+  return async (call: Call, stop: AbortSignal): Promise<Dispatcher.ResponseData> => {
+    const url = `${server}${call.path}${queryOf(call.query)}`;
+    trace(`> ${call.method} ${url}`);
+    const from = clock.elapsed();
+    const answer = await request(url, {
+      dispatcher: agent,
+      method: call.method,
+      signal: stop,
+      headers: {
+        authorization: `Bearer ${token}`,
+        'user-agent': `mcpctl/${version}`,
+        accept: 'application/json',
+        ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...call.headers,
+      },
+      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+    });
+    trace(`< ${answer.statusCode} ${Math.round(clock.elapsed() - from)} ms`);
+    return answer;
+  };
+}
+
+function queryOf(query: Call['query']): string {
+  const given = new URLSearchParams();
+  for (const [key, value] of Object.entries(query ?? {}))
+    if (value !== undefined) given.set(key, String(value));
+  return given.size === 0 ? '' : `?${given.toString()}`;
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+import { systemClock } from '../core/runtime/clock.ts';
+import { failureOf } from './exit.ts';
+import { createInterrupts } from './interrupts.ts';
+import { packageVersion } from './package-version.ts';
+import { runProgram } from './program.ts';
+import { mayColour, type Terminal } from './terminal.ts';
+
+const { stdin, stdout, stderr, env, argv } = process;
+const quiet = argv.includes('--no-color');
+const isTty = (stream: { isTTY?: boolean }): boolean => stream.isTTY === true;
+
+const terminal: Terminal = {
+  stdin,
+  stdout,
+  stderr,
+  tty: { stdin: isTty(stdin), stdout: isTty(stdout), stderr: isTty(stderr) },
+  colour: {
+    stdout: !quiet && mayColour(env, isTty(stdout)),
+    stderr: !quiet && mayColour(env, isTty(stderr)),
+  },
+  cursor: env['TERM'] !== undefined && env['TERM'] !== 'dumb',
+  size: () => ({ columns: stdout.columns ?? stderr.columns ?? 0, rows: stdout.rows ?? stderr.rows ?? 0 }),
+  leaving: new Set(),
+};
+process.on('exit', () => {
+  for (const undo of terminal.leaving) undo();
+});
+
+// The reader of a pipe has left ("mcpctl get llm | head -1"): nothing more to say, and no failure.
+for (const stream of [stdout, stderr])
+  stream.on('error', (thrown: NodeJS.ErrnoException) => process.exit(thrown.code === 'EPIPE' ? 0 : 1));
+
+const interrupts = createInterrupts();
+process.on('SIGINT', () => {
+  if (interrupts.fire() === 'again') process.exit(2);
+});
+process.on('SIGTERM', () => process.exit(143));
+
+const deps = { terminal, clock: systemClock, interrupts, version: packageVersion(), env };
+let exitCode = 0;
+try {
+  await runProgram(deps, argv.slice(2));
+} catch (thrown) {
+  const failure = failureOf(thrown);
+  stderr.write(failure.text);
+  exitCode = failure.exitCode;
+}
+// Everything written must be out before the process ends.
+stdout.write('', () => stderr.write('', () => process.exit(exitCode)));

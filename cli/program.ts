@@ -1,0 +1,74 @@
+import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
+import { makeChatLlm } from './commands/chat-llm/chat-llm.ts';
+import { makeCreate } from './commands/create/create.ts';
+import { makeDelete } from './commands/delete/delete.ts';
+import { makeDescribe } from './commands/describe/describe.ts';
+import { makeGet } from './commands/get/get.ts';
+import { makeLogin } from './commands/login/login.ts';
+import { makePool } from './commands/pool/pool.ts';
+import { makeStatus } from './commands/status/status.ts';
+import { makeTask } from './commands/task/task.ts';
+import { makeToken } from './commands/token/token.ts';
+import { makeVersion } from './commands/version/version.ts';
+import { createContext, type ContextDeps } from './context.ts';
+import { shortHelp, topics } from './help.ts';
+
+/** The whole program. Parsing throws: CommanderError for help and usage, else what a command throws. */
+export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
+  const { stdout, stderr, size, colour } = deps.terminal;
+  const program = new Command('mcpctl')
+    .description('Publish the llms that run on your own machines, pool them, and call them through one door.')
+    .version(deps.version, '-V, --version', 'print the version of this program')
+    .option('--server <url>', 'the server; before MCPCTL_SERVER and the context')
+    .option('--context <name>', 'a context that "mcpctl login" made')
+    .option('--token-file <path>', 'a file with the token; before MCPCTL_TOKEN and the context')
+    .option('--no-color', 'no colours; NO_COLOR does the same')
+    .exitOverride()
+    .showHelpAfterError('(Add --help for more.)')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
+      getOutHelpWidth: () => size().columns || 100,
+      getErrHelpWidth: () => size().columns || 100,
+      getOutHasColors: () => colour.stdout,
+      getErrHasColors: () => colour.stderr,
+    });
+  const ctx = createContext({ ...deps, globals: () => program.opts() });
+  const commands: CommandUnknownOpts[] = [
+    makeGet(ctx),
+    makeDescribe(ctx),
+    makeCreate(ctx),
+    makeDelete(ctx),
+    makeChatLlm(ctx),
+    makeTask(ctx),
+    makeToken(ctx),
+    makePool(ctx),
+    makeLogin(ctx),
+    makeStatus(ctx),
+    makeVersion(ctx),
+  ];
+  for (const command of commands) program.addCommand(command);
+  for (const { name, text } of topics) {
+    const topic = new Command(name)
+      .configureHelp({ formatHelp: () => text })
+      .action(() => void stdout.write(text));
+    program.addCommand(topic, { hidden: true });
+  }
+  for (const command of program.commands) adopt(command, program);
+  return program;
+}
+
+/** What `mcpctl args…` does. */
+export async function runProgram(deps: Omit<ContextDeps, 'globals'>, args: readonly string[]): Promise<void> {
+  if (args.length === 0) deps.terminal.stdout.write(shortHelp);
+  else await createProgram(deps).parseAsync(args, { from: 'user' });
+}
+
+/** Commands made on their own learn of the program's settings: exits, output, help. */
+function adopt(command: CommandUnknownOpts, parent: CommandUnknownOpts): void {
+  const formatHelp = command.configureHelp().formatHelp;
+  command.copyInheritedSettings(parent);
+  if (formatHelp) command.configureHelp({ formatHelp });
+  for (const child of command.commands) adopt(child, command);
+}
