@@ -8,6 +8,8 @@
 export interface Member {
   /** The key with its escapes resolved. */
   key: string;
+  /** Where the key begins, quote and all. */
+  keyStart: number;
   /** `text.slice(valueStart, valueEnd)` is the value without the space around it. */
   valueStart: number;
   valueEnd: number;
@@ -62,6 +64,27 @@ export function spliceMembers(text: string, splices: Readonly<Record<string, Spl
   return pieces.join('');
 }
 
+export interface Reshape {
+  drop: readonly string[];
+  /** From → to. A key whose new name is there already is dropped. */
+  rename: Readonly<Record<string, string>>;
+}
+
+/** Leaves out and renames top-level members; each value stays as it is written. Undefined as above. */
+export function reshapeMembers(text: string, { drop, rename }: Reshape): string | undefined {
+  const members = topLevelMembers(text);
+  if (!members) return undefined;
+  const dropped = new Set(drop);
+  const present = new Set(members.map((member) => member.key));
+  const kept = members.flatMap(({ key, keyStart, valueStart, valueEnd }) => {
+    if (dropped.has(key)) return [];
+    const name = Object.hasOwn(rename, key) ? rename[key] : undefined;
+    if (name === undefined || name === key) return [text.slice(keyStart, valueEnd)];
+    return present.has(name) ? [] : [`${JSON.stringify(name)}:${text.slice(valueStart, valueEnd)}`];
+  });
+  return `{${kept.join(',')}}`;
+}
+
 /**
  * For `stream_options`: asks for the usage chunk and keeps the other options. A value that is neither an
  * object nor null is left for the backend to refuse.
@@ -107,7 +130,7 @@ function memberAt(text: string, keyStart: number): Member | undefined {
   const valueStart = skipSpace(text, colon + 1);
   const valueEnd = skipValue(text, valueStart);
   if (valueEnd === undefined) return undefined;
-  return { key, valueStart, valueEnd };
+  return { key, keyStart, valueStart, valueEnd };
 }
 
 function decodeKey(quoted: string): string | undefined {

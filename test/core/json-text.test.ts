@@ -1,6 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { askForUsage, depthExceeds, spliceMembers, topLevelMembers } from '../../core/json-text.ts';
+import {
+  askForUsage,
+  depthExceeds,
+  reshapeMembers,
+  spliceMembers,
+  topLevelMembers,
+} from '../../core/json-text.ts';
 
 const values = (text: string): [string, string][] | undefined =>
   topLevelMembers(text)?.map((m) => [m.key, text.slice(m.valueStart, m.valueEnd)]);
@@ -69,6 +75,14 @@ describe('JSON as text', () => {
       '{"stream_options":{"x":1.0,"include_usage":true}}',
     );
     expect(ask('{"stream_options":"odd"}')).to.equal('{"stream_options":"odd"}');
+  });
+
+  it('leaves out and renames members, and keeps their values as written', () => {
+    const text = '{ "a":1.0, "max_completion_tokens" : 12345678901234567890,"user":"u","user":2 }';
+    const rules = { drop: ['user', 'absent'], rename: { max_completion_tokens: 'max_tokens' } };
+    expect(reshapeMembers(text, rules)).to.equal('{"a":1.0,"max_tokens":12345678901234567890}');
+    expect(reshapeMembers('{"a":1,"b":2}', { drop: [], rename: { a: 'b' } })).to.equal('{"b":2}');
+    expect(reshapeMembers('[]', rules)).to.equal(undefined);
   });
 
   it('measures depth outside strings', () => {

@@ -48,6 +48,22 @@ describe('the openai provider', () => {
     await backend.close();
   });
 
+  it("changes a caller's parameters as its owner said, and always sends its own model", async () => {
+    const backend = await startBackend();
+    const params = {
+      drop: ['user', 'model'],
+      add: { top_k: 20 },
+      rename: { max_completion_tokens: 'max_tokens' },
+    };
+    const provider = createOpenAiProvider({ name: 'x', url: backend.url, params });
+    const body = '{"user":"u","messages":[],"max_completion_tokens":5,"top_k":1.0,"model":"m"}';
+    await readAll(provider.forward?.(callOf({ body, streaming: false })) ?? expect.fail());
+    expect((await backend.next('request')).body).to.equal(
+      '{"messages":[],"max_tokens":5,"top_k":20,"model":"test-model"}',
+    );
+    await backend.close();
+  });
+
   it('warms its model up with one short completion', async () => {
     const backend = await startBackend();
     const provider = createOpenAiProvider({ name: 'x', url: backend.url, model: 'big' });

@@ -2,6 +2,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { createExchange } from './openai/exchange.ts';
 import { forward } from './openai/forward.ts';
 import { createModelList } from './openai/models.ts';
+import type { ParamRules } from './openai/params.ts';
 import { chatBody, deltaOf, errorOf, lastDelta, resultOf } from './openai/reading.ts';
 import { endpointsAt } from './openai/url.ts';
 import type { CompletionOptions, LlmProvider, Reply } from './provider.ts';
@@ -14,6 +15,8 @@ export interface OpenAiSettings {
   model?: string | undefined;
   /** Asked before each request, so that a key file may be changed under a running worker. */
   readKey?: (() => Promise<string | undefined>) | undefined;
+  /** How a caller's parameters are changed for this backend. */
+  params?: ParamRules | undefined;
   /** Silence after which `complete` and `stream` give up; `forward` is told by its call. */
   stallMs?: number | undefined;
 }
@@ -24,7 +27,7 @@ export function createOpenAiProvider(settings: OpenAiSettings): LlmProvider {
   const exchange = createExchange();
   const readKey = settings.readKey ?? (() => Promise.resolve(undefined));
   const stallMs = settings.stallMs ?? 120_000;
-  const deps = { exchange, endpoints, readKey };
+  const deps = { exchange, endpoints, readKey, params: settings.params };
   const list = createModelList(deps);
   const ask = (options: CompletionOptions, streaming: boolean): AsyncIterable<Reply> => {
     const { model, signal } = options;

@@ -5,6 +5,7 @@ import type { ForwardCall, Reply } from '../provider.ts';
 import { jsonObject, watchEnding } from './ending.ts';
 import { largestAnswerBytes, type Answer, type Exchange } from './exchange.ts';
 import { failureOfErrorEvent, failureOfStatus, failureOfThrown } from './failure.ts';
+import type { ParamRules } from './params.ts';
 import { requestHeaders, requestText } from './request.ts';
 import type { Endpoints } from './url.ts';
 
@@ -14,11 +15,12 @@ export interface ForwardDeps {
   exchange: Exchange;
   endpoints: Endpoints;
   readKey: () => Promise<string | undefined>;
+  params?: ParamRules | undefined;
 }
 
 /** `LlmProvider.forward` against an OpenAI-compatible backend. */
 export async function* forward(deps: ForwardDeps, call: ForwardCall): AsyncGenerator<Reply, void, undefined> {
-  const body = requestText(call);
+  const body = requestText(call, deps.params);
   if (body === undefined) return yield failed('invalid_json', 'The body is not a JSON object.');
   const patience = startPatience(call.signal);
   let answer: Answer | undefined;

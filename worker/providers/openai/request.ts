@@ -1,4 +1,5 @@
 import { askForUsage, spliceMembers } from '../../../core/json-text.ts';
+import { applyParams, type ParamRules } from './params.ts';
 import type { ForwardCall } from '../provider.ts';
 
 /** Headers that are between us and the backend alone, whatever a caller sent. */
@@ -21,7 +22,10 @@ const ours = new Set([
 ]);
 
 /** The caller's body with `model`, and the wish for usage, spliced in; undefined when it is not an object. */
-export function requestText({ operation, body, streaming, model }: ForwardCall): string | undefined {
+export function requestText(call: ForwardCall, params: ParamRules | undefined): string | undefined {
+  const { operation, streaming, model } = call;
+  const body = params ? applyParams(call.body, params) : call.body;
+  if (body === undefined) return undefined;
   const counted = streaming && (operation === 'chat' || operation === 'completions');
   return spliceMembers(body, {
     model: JSON.stringify(model),

@@ -1,0 +1,123 @@
+import { readFile, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { McpctlError } from '../../core/errors.ts';
+import { isProviderType, providerTypes, type ProviderTypeName } from '../providers/index.ts';
+import type { ParamRules } from '../providers/openai/params.ts';
+import { endpointsAt } from '../providers/openai/url.ts';
+import { configSchema, faultsOf, unknownSections, type ProviderEntry, type Wake } from './config-schema.ts';
+import { jsonFile } from './json-file.ts';
+
+/** A provider of the configuration with its defaults filled in. */
+export interface ConfiguredProvider {
+  name: string;
+  type: ProviderTypeName;
+  url: string;
+  /** The same text for the same backend, however its URL is written: its llms share one count of slots. */
+  backend: string;
+  model: string;
+  tier?: string;
+  publish: boolean;
+  poolName?: string;
+  maxConcurrency: number;
+  wake?: Wake;
+  stallMs: number;
+  params: ParamRules;
+  /** The key, read anew each time where it is in a file. @throws McpctlError when that cannot be read. */
+  readKey: () => Promise<string | undefined>;
+}
+
+export interface WorkerConfig {
+  providers: ConfiguredProvider[];
+  /** Those with `publish: true`. */
+  published: ConfiguredProvider[];
+  /** Sentences for the log. */
+  warnings: string[];
+}
+
+/**
+ * @param text what is in config.json.
+ * @param home the folder that a relative `apiKeyFile` is in.
+ * @throws McpctlError `invalid_config` with every fault and its path in one message.
+ */
+export function parseWorkerConfig(text: string, home: string): WorkerConfig {
+  const json = jsonFile(text, 'config.json');
+  const parsed = configSchema.safeParse(json);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.flatMap(faultsOf);
+    const lines = faults.map((fault) => `  ${fault.path}: ${fault.message}`).join('\n');
+    throw new McpctlError('invalid_config', `config.json has faults:\n${lines}`, { details: faults });
+  }
+  const providers = parsed.data.providers.map((provider) => configured(provider, home));
+  const published = providers.filter((provider) => provider.publish);
+  const warnings = unknownSections(parsed.data);
+  if (parsed.data.agents.length > 0) {
+    warnings.push('config.json: agents are not published by this version; they are ignored.');
+  }
+  for (const { name, wake } of published) {
+    if (wake)
+      warnings.push(`config.json: ${name} has a wake recipe; this version does not wake backends yet.`);
+  }
+  return { providers, published, warnings };
+}
+
+/** Reads config.json; one that is missing is an empty one, with a warning. */
+export async function readWorkerConfig(path: string, home: string): Promise<WorkerConfig> {
+  let text: string;
+  let mode: number;
+  try {
+    text = await readFile(path, 'utf8');
+    mode = (await stat(path)).mode;
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') {
+      throw new McpctlError('invalid_config', `${path} cannot be read; check its permissions.`);
+    }
+    return { providers: [], published: [], warnings: [`There is no ${path}: nothing to publish.`] };
+  }
+  const config = parseWorkerConfig(text, home);
+  if ((mode & 0o077) !== 0 && /"apiKey"\s*:/.test(text)) {
+    config.warnings.push(`${path} holds a key and others can read it; run: chmod 600 ${path}`);
+  }
+  return config;
+}
+
+function configured(provider: ProviderEntry, home: string): ConfiguredProvider {
+  const { name, model, publish, tier, poolName, wake } = provider;
+  const type = isProviderType(provider.type) ? provider.type : 'openai'; // the schema has refused others
+  const url = provider.url ?? providerTypes[type].url;
+  return {
+    name,
+    type,
+    url,
+    backend: endpointsAt(url).models.href,
+    model,
+    publish,
+    maxConcurrency: provider.maxConcurrency ?? providerTypes[type].maxConcurrency,
+    stallMs: Math.round(provider.stallSeconds * 1000),
+    params: {
+      drop: provider.dropParams ?? [],
+      add: provider.addParams ?? {},
+      rename: provider.renameParams ?? {},
+    },
+    readKey: keyReader(provider, home),
+    ...(tier === undefined ? {} : { tier }),
+    ...(poolName === undefined ? {} : { poolName }),
+    ...(wake === undefined ? {} : { wake }),
+  };
+}
+
+function keyReader(provider: ProviderEntry, home: string): () => Promise<string | undefined> {
+  const { apiKey, apiKeyFile } = provider;
+  if (apiKeyFile === undefined) return () => Promise.resolve(apiKey);
+  const path = apiKeyFile.startsWith('~/') ? join(homedir(), apiKeyFile.slice(2)) : resolve(home, apiKeyFile);
+  return async () => {
+    try {
+      return (await readFile(path, 'utf8')).trim();
+    } catch {
+      throw new McpctlError(
+        'backend_auth_failed',
+        'The worker cannot read the file with the key of this backend.',
+      );
+    }
+  };
+}

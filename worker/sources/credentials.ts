@@ -1,0 +1,54 @@
+import { readFile, stat } from 'node:fs/promises';
+import { z } from 'zod';
+import { messageOf } from '../../core/errors.ts';
+import { uuidSchema } from '../../core/names.ts';
+import { jsonFile } from './json-file.ts';
+
+const credentialsSchema = z.looseObject({
+  mcpdUrl: z.url({ protocol: /^https?$/ }),
+  token: z.string().trim().min(1),
+});
+export interface Credentials {
+  mcpdUrl: string;
+  token: string;
+}
+
+export interface CredentialsFile {
+  /** Undefined: there are none to use, and the warnings say why. The worker then publishes nothing. */
+  credentials?: Credentials;
+  warnings: string[];
+}
+
+/** Reads `$MCPCTL_HOME/credentials`. Never throws: without credentials a worker warns and does not publish. */
+export async function readCredentials(path: string): Promise<CredentialsFile> {
+  let text: string;
+  let mode: number;
+  try {
+    text = await readFile(path, 'utf8');
+    mode = (await stat(path)).mode;
+  } catch (thrown) {
+    const missing = (thrown as NodeJS.ErrnoException).code === 'ENOENT';
+    const why = missing ? `There are no credentials at ${path}` : `${path} cannot be read`;
+    return { warnings: [`${why}: nothing is published. Run "mcpctl login" on this machine.`] };
+  }
+  const warnings =
+    (mode & 0o077) === 0 ? [] : [`${path} holds a token and others can read it; run: chmod 600 ${path}`];
+  try {
+    const { mcpdUrl, token } = credentialsSchema.parse(jsonFile(text, path));
+    return { credentials: { mcpdUrl, token }, warnings };
+  } catch (thrown) {
+    const what =
+      thrown instanceof z.ZodError ? `${path} must be { "mcpdUrl": URL, "token": text }` : messageOf(thrown);
+    return { warnings: [...warnings, `${what.replace(/\.$/, '')}; nothing is published.`] };
+  }
+}
+
+/** The sticky provider session id, trimmed; undefined where there is none, or none that a server would take. */
+export async function readSessionId(path: string): Promise<string | undefined> {
+  try {
+    const id = uuidSchema.safeParse((await readFile(path, 'utf8')).trim());
+    return id.data;
+  } catch {
+    return undefined; // no file yet: the first registration makes it
+  }
+}
