@@ -1,0 +1,59 @@
+import type { BackendType, FoundBackend } from './probes.ts';
+
+/** An entry of `providers` in config.json (SPEC §7). */
+export interface SuggestedProvider {
+  name: string;
+  type: BackendType;
+  url: string;
+  model: string;
+  poolName: string;
+  publish: true;
+}
+
+const longest = 63;
+
+/**
+ * Entries for what was found: named `<model>-<host>` in the pool `<model>`, so that a second teammate with the
+ * same model joins it instead of colliding. Models that cannot chat are left out; those in memory come first.
+ */
+export function suggestProviders(found: readonly FoundBackend[], host: string): SuggestedProvider[] {
+  const taken = new Set<string>();
+  return found.flatMap(({ type, url, models }) =>
+    models
+      .filter((model) => model.chat)
+      .sort((a, b) => Number(b.loaded ?? false) - Number(a.loaded ?? false))
+      .map(({ id }) => {
+        const poolName = asName(shortName(id), longest) || 'model';
+        const name = freeName(`${asName(poolName, 40)}-${asName(shortHost(host), 22) || 'host'}`, taken);
+        taken.add(name);
+        return { name, type, url, model: id, poolName, publish: true };
+      }),
+  );
+}
+
+/** `Qwen/Qwen3-8B` and `/models/qwen3-8b.gguf` are the same model to people. */
+function shortName(model: string): string {
+  const last = model.split(/[\\/]/).findLast((part) => part !== '') ?? model;
+  return last.replace(/\.gguf$/i, '').replace(/:latest$/, '');
+}
+
+function shortHost(host: string): string {
+  return host.split('.')[0] ?? host;
+}
+
+/** What a name may be made of (core/names.ts), at most `most` long. */
+function asName(text: string, most: number): string {
+  return text
+    .toLowerCase()
+    .replace(/[^a-z0-9._-]+/g, '-')
+    .slice(0, most)
+    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '');
+}
+
+function freeName(name: string, taken: ReadonlySet<string>): string {
+  for (let n = 2, free = name; ; n++) {
+    if (!taken.has(free)) return free;
+    const tail = `-${String(n)}`;
+    free = name.slice(0, longest - tail.length) + tail;
+  }
+}
