@@ -52,7 +52,7 @@ function capabilityWords(capabilities: Readonly<Record<string, unknown>>): strin
       if (name === 'operations' && Array.isArray(value)) return value.map(String);
       if (value === true) return [name];
       if (value === false || value === null || value === undefined) return [];
-      return [`${name}=${typeof value === 'object' ? JSON.stringify(value) : String(value)}`];
+      return [`${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`];
     })
     .join(', ');
 }

@@ -1,0 +1,164 @@
+import { expect } from 'chai';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import { makeChatLlm } from '../../cli/commands/chat-llm/chat-llm.ts';
+import { makeCreateLlm } from '../../cli/commands/create/create-llm.ts';
+import { makeDelete } from '../../cli/commands/delete/delete.ts';
+import { makeDescribe } from '../../cli/commands/describe/describe.ts';
+import { makeGet } from '../../cli/commands/get/get.ts';
+import { makeLogin } from '../../cli/commands/login/login.ts';
+import { makePoolAllow } from '../../cli/commands/pool/allow.ts';
+import { makeStatus } from '../../cli/commands/status/status.ts';
+import { makeTaskCancel } from '../../cli/commands/task/cancel.ts';
+import { makeTaskGet } from '../../cli/commands/task/get.ts';
+import { makeTaskList } from '../../cli/commands/task/list.ts';
+import { makeTaskWait } from '../../cli/commands/task/wait.ts';
+import { makeTokenCreate } from '../../cli/commands/token/create.ts';
+import { makeTokenList } from '../../cli/commands/token/list.ts';
+import { makeTokenRevoke } from '../../cli/commands/token/revoke.ts';
+import { makeVersion } from '../../cli/commands/version/version.ts';
+import type { Context } from '../../cli/context.ts';
+import { startSession, type Session } from './session.ts';
+
+type Make<T> = (ctx: Context, run: (options: T) => Promise<void>) => CommandUnknownOpts;
+
+describe('cli: what a command line means', () => {
+  let session: Session;
+  beforeEach(async () => (session = await startSession(null)));
+  afterEach(() => session.close());
+
+  /** The options that `run` would get, undefined ones left out; or the code of the refusal. */
+  async function parsed<T>(make: Make<T>, line: readonly string[]): Promise<unknown> {
+    let got: unknown;
+    const command = make(session.context, async (options) => {
+      got = JSON.parse(JSON.stringify(options));
+    });
+    command.exitOverride().configureOutput({ writeErr: () => undefined });
+    try {
+      await command.parseAsync(line, { from: 'user' });
+      return got;
+    } catch (thrown) {
+      return (thrown as { code?: string }).code;
+    }
+  }
+
+  it('get takes a type, names and filters', async () => {
+    expect(await parsed(makeGet, ['llm', 'a', 'b', '-o', 'json'])).to.deep.equal({
+      args: ['llm', 'a', 'b'],
+      output: 'json',
+      headers: true,
+      limit: 50,
+      filters: {},
+    });
+    expect(
+      await parsed(makeGet, ['tasks', '--status', 'running', '--pool', 'p', '--limit', '5', '--no-headers']),
+    ).to.deep.equal({
+      args: ['tasks'],
+      output: 'table',
+      headers: false,
+      limit: 5,
+      filters: { status: 'running', pool: 'p' },
+    });
+    expect(await parsed(makeGet, [])).to.equal('commander.missingArgument');
+    expect(await parsed(makeGet, ['llm', '-o', 'xml'])).to.equal('commander.invalidArgument');
+    expect(await parsed(makeGet, ['task', '--limit', '0'])).to.equal('commander.invalidArgument');
+  });
+
+  it('describe and delete take type and names, or type/name', async () => {
+    expect(await parsed(makeDescribe, ['llm', 'a'])).to.deep.equal({ args: ['llm', 'a'], output: 'text' });
+    expect(await parsed(makeDescribe, ['task/1', '-o', 'yaml'])).to.deep.equal({
+      args: ['task/1'],
+      output: 'yaml',
+    });
+    expect(await parsed(makeDelete, ['llm/a', 'llm/b', '-y'])).to.deep.equal({
+      args: ['llm/a', 'llm/b'],
+      yes: true,
+    });
+    expect(await parsed(makeDelete, ['llm', 'a'])).to.deep.equal({ args: ['llm', 'a'], yes: false });
+  });
+
+  it('create llm needs type, model and url, and takes the rest', async () => {
+    const needed = ['qwen', '--type', 'openai', '--model', 'm:1', '--url', 'http://h/v1'];
+    const base = { name: 'qwen', type: 'openai', model: 'm:1', url: 'http://h/v1', output: 'table' };
+    expect(await parsed(makeCreateLlm, needed)).to.deep.equal(base);
+    const more = ['--pool-name', 'p', '--tier', 'fast', '--api-key-env', 'KEY', '--max-concurrency', '3'];
+    const rest = ['--description', 'd', '--alias', 'a', '--alias', 'b'];
+    expect(await parsed(makeCreateLlm, [...needed, ...more, ...rest])).to.deep.equal({
+      ...base,
+      poolName: 'p',
+      tier: 'fast',
+      apiKeyEnv: 'KEY',
+      maxConcurrency: 3,
+      description: 'd',
+      alias: ['a', 'b'],
+    });
+    expect(await parsed(makeCreateLlm, needed.slice(0, 5))).to.equal('commander.missingMandatoryOptionValue');
+    expect(await parsed(makeCreateLlm, [...needed, '--api-key-env', 'K', '--api-key-file', '/k'])).to.equal(
+      'commander.conflictingOption',
+    );
+  });
+
+  it('chat-llm takes a message and how to answer it', async () => {
+    const base = { name: 'm', stream: true, async: false };
+    expect(await parsed(makeChatLlm, ['m'])).to.deep.equal(base);
+    const line = ['m', '--message', 'hi', '--system', 's', '--temperature', '0.5', '--max-tokens', '9'];
+    expect(await parsed(makeChatLlm, [...line, '--no-stream', '--async', '--pin', 'x'])).to.deep.equal({
+      name: 'm',
+      message: 'hi',
+      system: 's',
+      temperature: 0.5,
+      maxTokens: 9,
+      stream: false,
+      async: true,
+      pin: 'x',
+    });
+    expect(await parsed(makeChatLlm, ['m', '--temperature', 'hot'])).to.equal('commander.invalidArgument');
+    expect(await parsed(makeChatLlm, ['m', '--temperature', ''])).to.equal('commander.invalidArgument');
+    expect(await parsed(makeChatLlm, ['m', '--max-tokens', '1.5'])).to.equal('commander.invalidArgument');
+  });
+
+  it('task list, get, cancel and wait', async () => {
+    expect(await parsed(makeTaskList, ['--llm', 'm', '-o', 'name'])).to.deep.equal({
+      llm: 'm',
+      limit: 50,
+      output: 'name',
+      headers: true,
+    });
+    expect(await parsed(makeTaskGet, ['1', '2'])).to.deep.equal({
+      ids: ['1', '2'],
+      output: 'table',
+      headers: true,
+    });
+    expect(await parsed(makeTaskCancel, ['1'])).to.deep.equal({ ids: ['1'] });
+    expect(await parsed(makeTaskCancel, [])).to.equal('commander.missingArgument');
+    expect(await parsed(makeTaskWait, ['1'])).to.deep.equal({ ids: ['1'], timeoutMs: 600_000 });
+    for (const [text, ms] of Object.entries({ '90': 90_000, '250ms': 250, '2m': 120_000, '1h': 3_600_000 }))
+      expect(await parsed(makeTaskWait, ['1', '--timeout', text])).to.deep.include({ timeoutMs: ms });
+    for (const bad of ['0', 'soon', '-1s', '25h', ''])
+      expect(await parsed(makeTaskWait, ['1', '--timeout', bad])).to.equal('commander.invalidArgument');
+  });
+
+  it('token create, list and revoke; pool allow', async () => {
+    const line = ['ci', '--user', 'bob', '--binding', 'user', '--pool', 'a', '--pool', 'b'];
+    expect(await parsed(makeTokenCreate, [...line, '--expires-in-days', '7'])).to.deep.equal({
+      name: 'ci',
+      user: 'bob',
+      binding: 'user',
+      pool: ['a', 'b'],
+      expiresInDays: 7,
+      output: 'text',
+    });
+    expect(await parsed(makeTokenCreate, ['ci', '--binding', 'root'])).to.equal('commander.invalidArgument');
+    expect(await parsed(makeTokenList, ['-o', 'wide'])).to.deep.equal({ output: 'wide', headers: true });
+    expect(await parsed(makeTokenRevoke, ['a', 'b'])).to.deep.equal({ tokens: ['a', 'b'] });
+    expect(await parsed(makePoolAllow, ['p', 'bob'])).to.deep.equal({ key: 'p', user: 'bob' });
+    expect(await parsed(makePoolAllow, ['p'])).to.equal('commander.missingArgument');
+  });
+
+  it('login, status and version', async () => {
+    expect(await parsed(makeLogin, [])).to.deep.equal({ withToken: false });
+    expect(await parsed(makeLogin, ['--with-token'])).to.deep.equal({ withToken: true });
+    expect(await parsed(makeStatus, ['-o', 'json'])).to.deep.equal({ output: 'json' });
+    expect(await parsed(makeVersion, ['--client'])).to.deep.equal({ client: true, output: 'text' });
+    expect(await parsed(makeVersion, ['--clint'])).to.equal('commander.unknownOption');
+  });
+});
