@@ -97,3 +97,41 @@ export const taskViewSchema = z.object({
     .optional(),
 });
 export type TaskView = z.infer<typeof taskViewSchema>;
+
+/** The row as Postgres holds it (`core/registry/tasks*.ts` read and write it), without the bodies. */
+export const taskRowSchema = z.object({
+  id: uuidSchema,
+  operation: operationSchema,
+  source: z.enum(taskSources),
+  /** The pool key when the task was made; it never changes. */
+  poolName: z.string(),
+  llmName: z.string(),
+  /** The llm id of the one member that may run it; null = any. */
+  pin: z.string().nullable(),
+  model: z.string().nullable(),
+  tier: z.string().nullable(),
+  status: taskStatusSchema,
+  streaming: z.boolean(),
+  priority: prioritySchema,
+  responseStatus: z.number().nullable(),
+  errorCode: z.string().nullable(),
+  errorMessage: z.string().nullable(),
+  attempts: z.number(),
+  crashes: z.number(),
+  epoch: z.number(),
+  claimId: z.string().nullable(),
+  claimedBy: z.string().nullable(),
+  claimedLlm: z.string().nullable(),
+  claimedAt: z.date().nullable(),
+  streamStartedAt: z.date().nullable(),
+  completedAt: z.date().nullable(),
+  queueDeadline: z.date(),
+  runDeadline: z.date().nullable(),
+  onDisconnect: z.enum(onDisconnectKinds),
+  graceSeconds: z.number().nullable(),
+  usage: usageSchema.nullable(),
+  finishReason: z.string().nullable(),
+  ownerId: uuidSchema,
+  createdAt: z.date(),
+});
+export type TaskRow = z.infer<typeof taskRowSchema>;

@@ -4,6 +4,7 @@ import { createLlms, type Llms } from './llms.ts';
 import { createNames, type Names } from './names.ts';
 import { createPools, type Pools } from './pools.ts';
 import { createSessions, type Sessions } from './sessions.ts';
+import { createTasks, type Tasks } from './tasks.ts';
 import { createTokens, type Tokens } from './tokens.ts';
 import { createUsers, type Users } from './users.ts';
 
@@ -12,6 +13,7 @@ export interface Registry {
   llms: Llms;
   pools: Pools;
   sessions: Sessions;
+  tasks: Tasks;
   tokens: Tokens;
   users: Users;
   names: Names;
@@ -23,6 +25,7 @@ export function createRegistry(connection: Connection): Registry {
     llms: createLlms(connection),
     pools: createPools(connection),
     sessions: createSessions(connection),
+    tasks: createTasks(connection),
     tokens: createTokens(connection),
     users: createUsers(connection),
     names: createNames(connection),

@@ -1,0 +1,81 @@
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { taskHeadSchema, type TaskHead } from '../task-head.ts';
+import type { ClaimRef } from './emitter.ts';
+import type { TaskRef } from './fence.ts';
+import type { Keys } from './keys.ts';
+import { runScript } from './scripts.ts';
+
+export interface Claimed {
+  epoch: number;
+  body: string;
+  head: TaskHead;
+}
+
+export interface Claimant {
+  claimId: string;
+  session: string;
+  boot: string;
+  llmId: string;
+}
+
+const FENCE_MS = 10 * 60_000;
+
+/**
+ * Takes a task for one member. @returns why not, when it may not have it: `absent` (the fence is gone: the
+ * reconciler brings the task again), `closed`, `taken`, `stale` (an old job), `excluded`.
+ */
+export async function claimTask(
+  { redis, keys }: { redis: Redis; keys: Keys },
+  ref: TaskRef & { jobId: string },
+  by: Claimant,
+): Promise<Claimed | 'absent' | 'closed' | 'taken' | 'stale' | 'excluded'> {
+  const pool = keys.pool(ref.poolKey);
+  const task = pool.task(ref.taskId);
+  const answer = z.array(z.string()).parse(
+    await runScript(redis, 'claim', {
+      keys: [task.fence, task.input, pool.run],
+      args: [by.claimId, by.session, by.boot, by.llmId, ref.taskId, ref.jobId, FENCE_MS],
+    }),
+  );
+  const [kind, epoch, body, head] = answer;
+  switch (kind) {
+    case 'ok':
+      return { epoch: Number(epoch), body: body ?? '', head: taskHeadSchema.parse(JSON.parse(head ?? '{}')) };
+    case 'closed':
+    case 'taken':
+    case 'stale':
+    case 'excluded':
+      return kind;
+    case undefined:
+    default:
+      return 'absent';
+  }
+}
+
+/** Tells that a claim still runs. @returns false when it is no longer current: abort the run. */
+export async function beat({ redis, keys }: { redis: Redis; keys: Keys }, claim: ClaimRef): Promise<boolean> {
+  const pool = keys.pool(claim.poolKey);
+  const task = pool.task(claim.taskId);
+  const answer = await runScript(redis, 'beat', {
+    keys: [task.fence, task.stream, pool.run],
+    args: [claim.claimId, claim.taskId, FENCE_MS],
+  });
+  return answer === 1;
+}
+
+/** Lets go of a task that nobody has seen anything of. @returns `shown` when it must be ended instead. */
+export async function handBack(
+  { redis, keys }: { redis: Redis; keys: Keys },
+  claim: ClaimRef,
+  reason: string,
+): Promise<'ok' | 'lost' | 'shown'> {
+  const pool = keys.pool(claim.poolKey);
+  const task = pool.task(claim.taskId);
+  const answer = await runScript(redis, 'handback', {
+    keys: [task.fence, pool.run, pool.back],
+    args: [claim.claimId, claim.taskId, task.channel, reason],
+  });
+  if (answer === -3) return 'shown';
+  return answer === 1 ? 'ok' : 'lost';
+}

@@ -1,0 +1,97 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import { McpctlError, messageOf } from '../errors.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
+
+/**
+ * What a connection is for decides how it fails:
+ * - `producer`: fails within 2 s rather than wait (admission, cancel, reads for a caller);
+ * - `commands`: waits for Redis to come back (a worker's emits are idempotent and must not be lost);
+ * - `blocking`: waits in BZPOPMIN, so never a command timeout, or the pop would be cut short;
+ * - `subscriber`: hears the sharded channels; pinged from outside (subscriber.ts), an idle one never times out.
+ */
+export type Role = 'producer' | 'commands' | 'blocking' | 'subscriber';
+
+export interface ConnectOptions {
+  url: string;
+  /** `false` accepts a self-signed chain on `rediss://`. */
+  verifyTls: boolean;
+  clock: Clock;
+  log: Log;
+}
+
+/** Half-open connections are noticed by the silence: shorter would cut a 1 s blocking pop too close. */
+const SOCKET_TIMEOUT_MS = 10_000;
+
+const byRole: Record<Role, Omit<RedisOptions, 'replyMapping'>> = {
+  producer: {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    commandTimeout: 2_000,
+    socketTimeout: SOCKET_TIMEOUT_MS,
+  },
+  commands: { maxRetriesPerRequest: null, socketTimeout: SOCKET_TIMEOUT_MS },
+  blocking: { maxRetriesPerRequest: null, socketTimeout: SOCKET_TIMEOUT_MS },
+  subscriber: { maxRetriesPerRequest: null, autoResubscribe: true },
+};
+
+/** Opens one connection of a role. It reconnects by itself, for ever, within about a second of Redis's return. */
+export function openRedis(role: Role, { url, verifyTls, clock, log }: ConnectOptions): Redis {
+  const redis = new Redis(url, {
+    ...byRole[role],
+    lazyConnect: true,
+    connectTimeout: 5_000,
+    keepAlive: 10_000,
+    disableClientInfo: true,
+    enableAutoPipelining: false,
+    retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), 1_000) + clock.random() * 100,
+    ...(url.startsWith('rediss:') && !verifyTls ? { tls: { rejectUnauthorized: false } } : {}),
+  });
+  let away = false;
+  redis.on('error', (thrown: unknown) => {
+    if (!away) log.warn({ role, why: messageOf(thrown) }, 'Redis is away; reconnecting');
+    away = true;
+  });
+  redis.on('ready', () => {
+    if (away) log.info({ role }, 'Redis is back');
+    away = false;
+  });
+  return redis;
+}
+
+/**
+ * Connects, and checks that this Redis can do what we need of it.
+ * @throws McpctlError `invalid_config` naming each wrong setting, `unavailable` when it does not answer in 5 s.
+ */
+export async function connectAndCheck(redis: Redis): Promise<void> {
+  try {
+    await redis.connect();
+  } catch (thrown) {
+    throw new McpctlError('unavailable', `Redis cannot be reached: ${messageOf(thrown)}. Check REDIS_URL.`);
+  }
+  const info = await redis.info();
+  const faults: string[] = [];
+  const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
+  const version = field('redis_version') ?? '0';
+  if (Number.parseInt(version, 10) < 7)
+    faults.push(`Redis is ${version}; 7.0 or later is needed (sharded channels)`);
+  const policy = field('maxmemory_policy');
+  if (policy !== undefined && policy !== 'noeviction') {
+    faults.push(`maxmemory-policy is ${policy}; set it to noeviction, or waiting tasks may be evicted`);
+  }
+  if (faults.length > 0)
+    throw new McpctlError('invalid_config', `This Redis cannot be used:\n  ${faults.join('\n  ')}`);
+}
+
+/** Runs a call for somebody who waits: any failure of the connection becomes `unavailable`, without its arguments. */
+export async function orUnavailable<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (thrown) {
+    if (thrown instanceof McpctlError) throw thrown;
+    throw new McpctlError('unavailable', 'Redis cannot be reached now; try again shortly.', {
+      retryAfterS: 2,
+      cause: new Error(messageOf(thrown)),
+    });
+  }
+}

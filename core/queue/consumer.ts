@@ -1,0 +1,145 @@
+import type { Job, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { messageOf } from '../errors.ts';
+import { pause, type Clock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Service } from '../runtime/service.ts';
+import { createFetcher, type JobData } from './jobs.ts';
+import type { Keys } from './keys.ts';
+
+/** A job that was taken; exactly one of the two ends must be called. */
+export interface TakenJob {
+  taskId: string;
+  jobId: string;
+  done(): Promise<void>;
+  /** The job shows as failed on the board, with its catalogue code. */
+  failed(code: string): Promise<void>;
+}
+
+export interface ConsumerDeps {
+  /** Shared by all of a worker's consumers. */
+  commands: Redis;
+  /** This consumer's own, for its blocking pop; opened and closed here. */
+  blocking: Redis;
+  keys: Keys;
+  member: { llmId: string; poolKey: string };
+  /** Resolves with the way to give the slot back; null when `signal` aborted first. */
+  takeSlot: (signal: AbortSignal) => Promise<(() => void) | null>;
+  /** Runs the job to its end; must not throw. */
+  run: (job: TakenJob) => Promise<void>;
+  clock: Clock;
+  log: Log;
+}
+
+/** So that a pause or a drain is never more than this away. */
+const WAIT_S = 1;
+
+/**
+ * Takes jobs for one member: first from its own queue (pins), then from its pool's, and only with a free slot
+ * of its backend in hand. So the least busy member gets the next task, with no scraping, and pausing really
+ * pauses. Waiting is one BZPOPMIN over both markers.
+ */
+export class Consumer implements Service {
+  readonly name: string;
+  readonly #deps: ConsumerDeps;
+  readonly #fetchers: Worker<JobData>[];
+  readonly #markers: string[];
+  readonly #stopping = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(deps: ConsumerDeps) {
+    this.#deps = deps;
+    this.name = `consumer of ${deps.member.poolKey}`;
+    const pool = deps.keys.pool(deps.member.poolKey);
+    const names = [pool.queue(deps.member.llmId), pool.queue()];
+    const prefix = deps.keys.namespace;
+    this.#fetchers = names.map((name) => createFetcher(deps.commands, { prefix, name }));
+    this.#markers = names.map((name) => `${prefix}:${name}:marker`);
+  }
+
+  async start(): Promise<void> {
+    if (this.#deps.blocking.status === 'wait') await this.#deps.blocking.connect();
+    this.#loop = this.#turnUntilStopped();
+  }
+
+  /** Takes nothing more; resolves when what was taken has ended. */
+  async drain(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+    await Promise.all(this.#running);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#deps.blocking.disconnect();
+    await this.#loop;
+    await Promise.all(this.#fetchers.map((fetcher) => fetcher.close(true)));
+  }
+
+  async #turnUntilStopped(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      try {
+        await this.#turn();
+      } catch (thrown) {
+        if (this.#stopping.signal.aborted) return;
+        this.#deps.log.warn(
+          { consumer: this.name, why: messageOf(thrown) },
+          'taking a task failed; trying again',
+        );
+        await pause(500, this.#stopping.signal);
+      }
+    }
+  }
+
+  async #turn(): Promise<void> {
+    const signal = this.#stopping.signal;
+    const release = await this.#deps.takeSlot(signal);
+    if (!release) return;
+    let job: TakenJob | null = null;
+    try {
+      if (!signal.aborted) job = await this.#fetch();
+      if (!job && !signal.aborted) await this.#waitForMarker();
+    } finally {
+      if (!job) release();
+    }
+    if (!job) return;
+    const run: Promise<void> = this.#deps.run(job).finally(() => {
+      release();
+      this.#running.delete(run);
+    });
+    this.#running.add(run);
+  }
+
+  async #waitForMarker(): Promise<void> {
+    const popped = await this.#deps.blocking.bzpopmin(...this.#markers, WAIT_S);
+    // We took the wake-up of another member; as we leave, pass it on.
+    if (popped && this.#stopping.signal.aborted) await this.#deps.commands.zadd(popped[0], 0, '0');
+  }
+
+  async #fetch(): Promise<TakenJob | null> {
+    for (const fetcher of this.#fetchers) {
+      const token = `${this.#deps.member.llmId}:${this.#deps.clock.random()}`;
+      const job = await fetcher.getNextJob(token, { block: false });
+      if (job) return this.#asTaken(job, token);
+    }
+    return null;
+  }
+
+  #asTaken(job: Job<JobData>, token: string): TakenJob {
+    const settle = async (ending: Promise<unknown>): Promise<void> => {
+      try {
+        await ending;
+      } catch (thrown) {
+        // Requeued meanwhile, or Redis came back empty: the fence has decided, the job is not ours to move.
+        this.#deps.log.debug({ jobId: job.id, why: messageOf(thrown) }, 'a job was no longer ours to finish');
+      }
+    };
+    return {
+      taskId: job.data.T,
+      jobId: job.id ?? '',
+      done: () => settle(job.moveToCompleted(null, token, false)),
+      failed: (code) => settle(job.moveToFailed(Object.assign(new Error(code), { stack: '' }), token, false)),
+    };
+  }
+}

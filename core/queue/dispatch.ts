@@ -1,0 +1,162 @@
+import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { McpctlError } from '../errors.ts';
+import type { Outcome } from '../outcome.ts';
+import type { Priority } from '../task.ts';
+import type { TaskHead } from '../task-head.ts';
+import { sendControl } from './control.ts';
+import type { TaskRef } from './fence.ts';
+import type { JobData } from './jobs.ts';
+import type { Keys } from './keys.ts';
+import { runScript } from './scripts.ts';
+
+export interface Submission extends TaskRef {
+  epoch: number;
+  body: string;
+  head: TaskHead;
+  priority: Priority;
+  /** The llm id of a pinned task. */
+  pin?: string | undefined;
+  /** How long the task may wait; the fence lives a little longer. */
+  waitMs: number;
+}
+
+export interface DispatchDeps {
+  redis: Redis;
+  keys: Keys;
+  queues: (name: string) => Queue<JobData>;
+  eventKeepMs: number;
+}
+
+export type CloseAnswer =
+  | { kind: 'closed'; session: string; boot: string; claim: string; job: string; q: string }
+  | { kind: 'ended' | 'claimed' | 'absent' };
+
+/** Background jobs carry a priority; jobs without one always run before them. */
+const BACKGROUND = 10;
+const FENCE_MARGIN_MS = 10 * 60_000;
+
+/** Puts tasks into their pool's queue and takes them out again. Used by the edge and the scheduler. */
+export class Dispatch {
+  readonly #deps: DispatchDeps;
+
+  constructor(deps: DispatchDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Lays down body and fence, then adds the job. Sent twice it changes nothing.
+   * @returns false when a newer epoch is there, or the task has ended or was closed.
+   */
+  async enqueue(s: Submission): Promise<boolean> {
+    const task = this.#deps.keys.pool(s.poolKey).task(s.taskId);
+    const jobId = `${s.taskId}-${s.epoch}`;
+    const answer = await runScript(this.#deps.redis, 'enqueue', {
+      keys: [task.fence, task.input, task.stream],
+      args: [
+        s.epoch,
+        jobId,
+        s.pin === undefined ? '' : `.${s.pin}`,
+        s.waitMs + FENCE_MARGIN_MS,
+        s.body,
+        JSON.stringify(s.head),
+      ],
+    });
+    if (Number(answer) < 0) return false;
+    await this.#add(s, jobId);
+    return true;
+  }
+
+  /** Moves a task that nobody has seen anything of back to the head of its queue, under a new epoch. */
+  async requeue(
+    ref: TaskRef & { priority: Priority; pin?: string | undefined },
+    seen: { epoch: number; claim: string; job: string; newEpoch: number },
+  ): Promise<'ok' | 'absent' | 'closed' | 'shown' | 'moved'> {
+    const pool = this.#deps.keys.pool(ref.poolKey);
+    const task = pool.task(ref.taskId);
+    const queue = `${this.#deps.keys.namespace}:${pool.queue(ref.pin)}`;
+    const answer = String(
+      await runScript(this.#deps.redis, 'requeue', {
+        keys: [
+          task.fence,
+          task.stream,
+          pool.run,
+          pool.back,
+          ...[
+            'active',
+            'wait',
+            'prioritized',
+            'marker',
+            seen.job,
+            `${seen.job}:lock`,
+            'stalled',
+            'completed',
+            'failed',
+          ].map((k) => `${queue}:${k}`),
+        ],
+        args: [ref.taskId, seen.epoch, seen.claim, seen.newEpoch, seen.job, FENCE_MARGIN_MS, task.channel],
+      }),
+    );
+    if (answer === 'nojob') await this.#add(ref, seen.job);
+    switch (answer) {
+      case 'ok':
+      case 'nojob':
+        return 'ok';
+      case 'absent':
+      case 'closed':
+      case 'shown':
+      case 'moved':
+        return answer;
+      default:
+        throw new McpctlError('internal', 'The requeue script gave an answer that is not known.');
+    }
+  }
+
+  /** Ends a task from outside: nobody may claim it or speak for it any more. The row is the caller's to write. */
+  async close(ref: TaskRef, mode: 'cancel' | 'expire', outcome: Outcome): Promise<CloseAnswer> {
+    const pool = this.#deps.keys.pool(ref.poolKey);
+    const task = pool.task(ref.taskId);
+    const answer = (await runScript(this.#deps.redis, 'close', {
+      keys: [task.fence, task.stream, task.input, pool.run, pool.back],
+      args: [ref.taskId, mode, JSON.stringify(outcome), this.#deps.eventKeepMs, task.channel],
+    })) as string[];
+    const [kind = 'absent', session = '', boot = '', claim = '', job = '', q = ''] = answer;
+    if (kind === 'closed') return { kind, session, boot, claim, job, q };
+    return { kind: kind === 'ended' || kind === 'claimed' ? kind : 'absent' };
+  }
+
+  /** After a close: takes the waiting job away, or tells the worker that runs it. Best effort; beats and the reconciler follow. */
+  async withdraw(ref: TaskRef, closed: Extract<CloseAnswer, { kind: 'closed' }>): Promise<void> {
+    if (closed.claim !== '') {
+      const message = { kind: 'cancel', taskId: ref.taskId, claimId: closed.claim } as const;
+      await sendControl(this.#deps, { session: closed.session, boot: closed.boot, message });
+      return;
+    }
+    const queue = this.#deps.queues(
+      this.#deps.keys.pool(ref.poolKey).queue(closed.q === '' ? undefined : closed.q.slice(1)),
+    );
+    await queue.remove(closed.job);
+  }
+
+  /** Speaks the last word for a dead worker's claim. @returns false when that claim is no longer current. */
+  async endFor(ref: TaskRef, claim: string, outcome: Outcome): Promise<boolean> {
+    const pool = this.#deps.keys.pool(ref.poolKey);
+    const task = pool.task(ref.taskId);
+    const answer = await runScript(this.#deps.redis, 'end', {
+      keys: [task.fence, task.stream, task.input, pool.run, pool.ended],
+      args: [claim, ref.taskId, JSON.stringify(outcome), this.#deps.eventKeepMs, task.channel],
+    });
+    return answer === 1;
+  }
+
+  /** Strikes a settled task from the pool's list of endings. */
+  async forgetEnded(ref: TaskRef): Promise<void> {
+    await this.#deps.redis.zrem(this.#deps.keys.pool(ref.poolKey).ended, ref.taskId);
+  }
+
+  async #add(s: Pick<Submission, 'taskId' | 'poolKey' | 'priority' | 'pin'>, jobId: string): Promise<void> {
+    const options = { jobId, ...(s.priority === 'background' ? { priority: BACKGROUND } : {}) };
+    const queue = this.#deps.queues(this.#deps.keys.pool(s.poolKey).queue(s.pin));
+    await queue.add('infer', { T: s.taskId }, options);
+  }
+}

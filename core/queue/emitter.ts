@@ -1,0 +1,116 @@
+import type { Redis } from 'ioredis';
+import type { Outcome } from '../outcome.ts';
+import type { TaskRef } from './fence.ts';
+import type { Keys } from './keys.ts';
+import { runScript } from './scripts.ts';
+
+export interface ClaimRef extends TaskRef {
+  claimId: string;
+  epoch: number;
+}
+
+export interface EmitterDeps {
+  redis: Redis;
+  keys: Keys;
+  claim: ClaimRef;
+  eventBytes: number;
+  eventKeepMs: number;
+  /** Called once, when an answer says that the claim is no longer current. */
+  onLost: () => void;
+}
+
+const MOST_TOGETHER = 64;
+const BYTES_TOGETHER = 64 * 1024;
+/** Beyond this the backend is read no faster than Redis takes it. */
+const MOST_QUEUED = 512;
+/** A longer event or message is not sent along on the channel: who waits reads it from the stream. */
+const BYTES_ON_CHANNEL = 64 * 1024;
+
+/**
+ * Speaks for one claim: numbers its events and appends them to the task's stream. The first event travels at
+ * once, later ones together only while an earlier send is in flight; each keeps its own number.
+ */
+export class Emitter {
+  readonly #deps: EmitterDeps;
+  readonly #task: { fence: string; stream: string; input: string; channel: string };
+  readonly #queued: string[] = [];
+  #next = 1;
+  #sending: Promise<void> | null = null;
+  #lost = false;
+  #broken: Error | null = null;
+
+  constructor(deps: EmitterDeps) {
+    this.#deps = deps;
+    this.#task = deps.keys.pool(deps.claim.poolKey).task(deps.claim.taskId);
+  }
+
+  /** Events sent so far. */
+  get count(): number {
+    return this.#next - 1;
+  }
+
+  /** Queues one event; resolves when there is room for more. @throws when Redis refused an earlier one. */
+  async emit(data: string): Promise<void> {
+    if (this.#lost) return;
+    this.#queued.push(data);
+    this.#kick();
+    if (this.#queued.length >= MOST_QUEUED) await this.#flush();
+  }
+
+  /** Sends what is queued, then the outcome. @returns false when the claim was lost meanwhile. */
+  async end(outcome: Outcome): Promise<boolean> {
+    await this.#flush();
+    if (this.#lost) return false;
+    const { redis, keys, claim, eventKeepMs } = this.#deps;
+    const pool = keys.pool(claim.poolKey);
+    const answer = await runScript(redis, 'end', {
+      keys: [this.#task.fence, this.#task.stream, this.#task.input, pool.run, pool.ended],
+      args: [claim.claimId, claim.taskId, JSON.stringify(outcome), eventKeepMs, this.#task.channel],
+    });
+    return answer === 1;
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#sending) await this.#sending;
+    if (this.#broken) throw this.#broken;
+  }
+
+  #kick(): void {
+    this.#sending ??= this.#send()
+      .catch((thrown: unknown) => {
+        this.#broken = thrown instanceof Error ? thrown : new Error(String(thrown));
+      })
+      .finally(() => {
+        this.#sending = null;
+        if (this.#queued.length > 0 && !this.#lost && !this.#broken) this.#kick();
+      });
+  }
+
+  async #send(): Promise<void> {
+    const { redis, claim, eventKeepMs, eventBytes, onLost } = this.#deps;
+    while (this.#queued.length > 0 && !this.#lost) {
+      const events = this.#batch();
+      const first = this.#next;
+      this.#next += events.length;
+      const message = JSON.stringify([claim.epoch, first, events]);
+      const onChannel = message.length > BYTES_ON_CHANNEL ? '' : message;
+      const answer = await runScript(redis, 'emit', {
+        keys: [this.#task.fence, this.#task.stream],
+        args: [claim.claimId, first, eventKeepMs, eventBytes, this.#task.channel, onChannel, ...events],
+      });
+      if (answer !== 1) {
+        this.#lost = true;
+        onLost();
+      }
+    }
+  }
+
+  #batch(): string[] {
+    let bytes = 0;
+    let n = 0;
+    while (n < this.#queued.length && n < MOST_TOGETHER && bytes < BYTES_TOGETHER) {
+      bytes += this.#queued[n++]?.length ?? 0;
+    }
+    return this.#queued.splice(0, n);
+  }
+}

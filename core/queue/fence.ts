@@ -1,0 +1,58 @@
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import type { Keys } from './keys.ts';
+import { runScript } from './scripts.ts';
+
+/** A task, as the queue addresses it. */
+export interface TaskRef {
+  taskId: string;
+  /** The frozen pool key. */
+  poolKey: string;
+}
+
+export const fenceSchema = z.object({
+  epoch: z.coerce.number().int(),
+  state: z.enum(['open', 'released', 'ended', 'closed']),
+  claim: z.string(),
+  shown: z.string(),
+  job: z.string(),
+  q: z.string(),
+  session: z.string().default(''),
+  boot: z.string().default(''),
+  llm: z.string().default(''),
+  claimedAt: z.coerce.number().optional(),
+  firstAt: z.coerce.number().optional(),
+  why: z.string().default(''),
+});
+/** The fence of a task (`t:{P}:T:m`): who may speak for it. Written by the scripts alone. */
+export type Fence = z.infer<typeof fenceSchema>;
+
+/** Reads many fences in one round trip; one that is missing or torn is null. */
+export async function readFences(
+  redis: Redis,
+  keys: Keys,
+  refs: readonly TaskRef[],
+): Promise<(Fence | null)[]> {
+  if (refs.length === 0) return [];
+  const pipeline = redis.pipeline();
+  for (const ref of refs) pipeline.hgetall(keys.pool(ref.poolKey).task(ref.taskId).fence);
+  const answers = (await pipeline.exec()) ?? [];
+  return answers.map(([error, hash]) => {
+    if (error) throw error;
+    const parsed = fenceSchema.safeParse(hash);
+    return parsed.success ? parsed.data : null;
+  });
+}
+
+/**
+ * Pins the claim of this epoch before the first byte of its answer goes to a caller.
+ * @returns false when that claim may not be shown: it was handed back, replaced, or the task was closed.
+ */
+export async function show(
+  redis: Redis,
+  keys: Keys,
+  { ref, epoch }: { ref: TaskRef; epoch: number },
+): Promise<boolean> {
+  const task = keys.pool(ref.poolKey).task(ref.taskId);
+  return (await runScript(redis, 'show', { keys: [task.fence], args: [String(epoch)] })) === 1;
+}

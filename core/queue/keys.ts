@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+
+/**
+ * Every Redis key and channel, made in this one place. All begin with the namespace; everything of a pool
+ * carries the hash tag `{P}`, so that a pool lives in one Cluster slot and no script crosses slots.
+ *
+ * | key | what | writer → reader | lives |
+ * |---|---|---|---|
+ * | BullMQ queue `{P}`, `{P}.<llm id>` | jobs: task ids only | edge, scheduler → worker | while pending |
+ * | `t:{P}:T:in` | body and head of the request | edge → worker | until the end |
+ * | `t:{P}:T:m` | the fence | the scripts | renewed by beats |
+ * | `t:{P}:T:s` | the event stream, entry id `epoch-seq` | worker → edges | end + 10 min |
+ * | `run:{P}` | running tasks by last beat | claim, beat, end → scheduler | – |
+ * | `ended:{P}` | ended, not yet settled | end → edge, scheduler | until settled |
+ * | `back:{P}` | handed back, not yet requeued | handback → edge, scheduler | until requeued |
+ * | `r:{P}:T` | sharded channel: a task's events | worker → edges | – |
+ * | `w:{W}:lease` | the session is published | edge, worker → edge, scheduler | the lease |
+ * | `w:{W}:<boot>:ctl` | sharded channel: cancel, drain | edge, scheduler → worker | – |
+ * | `ws:{P}` | members by last seen | worker → edge | the lease |
+ * | `epoch` | set once; missing = Redis came back empty | scheduler → all | – |
+ */
+export function createKeys(namespace: string) {
+  const of = (rest: string): string => `${namespace}:${rest}`;
+  return {
+    namespace,
+    pool(poolKey: string) {
+      const p = poolHash(poolKey);
+      return {
+        hash: p,
+        /** BullMQ's queue; with an llm id, that member's own queue for directed tasks. */
+        queue: (llmId?: string): string => (llmId === undefined ? `{${p}}` : `{${p}}.${llmId}`),
+        run: of(`run:{${p}}`),
+        ended: of(`ended:{${p}}`),
+        back: of(`back:{${p}}`),
+        members: of(`ws:{${p}}`),
+        task: (id: string) => ({
+          input: of(`t:{${p}}:${id}:in`),
+          fence: of(`t:{${p}}:${id}:m`),
+          stream: of(`t:{${p}}:${id}:s`),
+          channel: of(`r:{${p}}:${id}`),
+        }),
+      };
+    },
+    lease: (sessionId: string): string => of(`w:{${sessionId}}:lease`),
+    control: (sessionId: string, boot: string): string => of(`w:{${sessionId}}:${boot}:ctl`),
+    epoch: of('epoch'),
+  };
+}
+
+export type Keys = ReturnType<typeof createKeys>;
+export type PoolKeys = ReturnType<Keys['pool']>;
+
+const hashes = new Map<string, string>();
+
+/** 16 hex digits that stand for a pool key: no glob, colon or brace can come from a name. */
+function poolHash(poolKey: string): string {
+  let hash = hashes.get(poolKey);
+  if (hash === undefined) {
+    hash = createHash('sha256').update(poolKey).digest('hex').slice(0, 16);
+    if (hashes.size > 10_000) hashes.clear();
+    hashes.set(poolKey, hash);
+  }
+  return hash;
+}

@@ -1,0 +1,99 @@
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { McpctlError } from '../errors.ts';
+import type { MemberPresence, Presence } from '../presence.ts';
+import { orUnavailable } from './connect.ts';
+import type { Keys } from './keys.ts';
+import { runScript } from './scripts.ts';
+
+const announcedSchema = z.object({
+  sessionId: z.string(),
+  boot: z.string(),
+  slots: z.number(),
+  running: z.number(),
+  state: z.enum(['serving', 'draining', 'asleep']),
+});
+/** What a worker says of one member; its age is added by the reader. */
+export type Announcement = z.infer<typeof announcedSchema>;
+
+export interface PresenceDeps {
+  redis: Redis;
+  keys: Keys;
+  /** Life of a lease, and of what a worker announced. */
+  leaseMs: number;
+}
+
+/** Liveness over Redis. Every answer is of this moment; nothing is cached. */
+export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence {
+  /** Missing, or younger than a lease: a missing key then proves nothing. */
+  const isFresh = (setAt: string | null, now: number): boolean =>
+    setAt === null || now - Number(setAt) < leaseMs;
+  const timeOf = (answer: unknown): number => {
+    const [seconds, micros] = z.tuple([z.coerce.number(), z.coerce.number()]).parse(answer);
+    return seconds * 1_000 + micros / 1_000;
+  };
+
+  return {
+    async sessions(ids) {
+      const pipeline = redis.pipeline().time().get(keys.epoch);
+      for (const id of ids) pipeline.get(keys.lease(id));
+      const [time, epoch, ...leases] = (await orUnavailable(pipeline.exec())) ?? [];
+      for (const answer of [time, epoch, ...leases])
+        if (!answer || answer[0]) throw new McpctlError('unavailable');
+      const live = new Map<string, { boot: string }>();
+      ids.forEach((id, i) => {
+        const boot = leases[i]?.[1];
+        if (typeof boot === 'string') live.set(id, { boot });
+      });
+      return { fresh: isFresh(z.string().nullable().parse(epoch?.[1]), timeOf(time?.[1])), live };
+    },
+    async hold(sessionId, boot) {
+      await orUnavailable(redis.set(keys.lease(sessionId), boot, 'PX', leaseMs));
+    },
+    async extend(sessionId) {
+      return (await orUnavailable(redis.pexpire(keys.lease(sessionId), leaseMs))) === 1;
+    },
+    async drop(sessionId, poolKeys) {
+      const gone = poolKeys.map((key) =>
+        runScript(redis, 'leave', { keys: [keys.pool(key).members], args: [sessionId] }),
+      );
+      await orUnavailable(Promise.all([redis.del(keys.lease(sessionId)), ...gone]));
+    },
+    async isConnected(sessionId, boot) {
+      const answer = await orUnavailable(redis.pubsub('SHARDNUMSUB', keys.control(sessionId, boot)));
+      return Number(answer[1] ?? 0) > 0;
+    },
+    async members(poolKey) {
+      const pipeline = redis.pipeline().time().get(keys.epoch).hgetall(keys.pool(poolKey).members);
+      const answers = (await orUnavailable(pipeline.exec())) ?? [];
+      for (const [error] of answers) if (error) throw new McpctlError('unavailable');
+      const now = timeOf(answers[0]?.[1]);
+      const fresh = isFresh(z.string().nullable().parse(answers[1]?.[1]), now);
+      const hash = z.record(z.string(), z.string()).parse(answers[2]?.[1]);
+      const members = Object.entries(hash).flatMap(([llmId, text]) => parseMember(llmId, text, now) ?? []);
+      return { fresh, members: members.filter((m) => m.ageMs < leaseMs) };
+    },
+  };
+}
+
+function parseMember(llmId: string, text: string, now: number): MemberPresence | null {
+  const space = text.indexOf(' ');
+  try {
+    const parsed = announcedSchema.safeParse(JSON.parse(text.slice(space + 1)));
+    if (!parsed.success) return null;
+    return { llmId, ...parsed.data, ageMs: Math.max(0, now - Number(text.slice(0, space))) };
+  } catch {
+    return null; // not JSON: nobody we know wrote it, so nobody is there
+  }
+}
+
+/** A worker says, about once a second, that it serves a member. */
+export async function announce(
+  { redis, keys, leaseMs }: PresenceDeps,
+  { poolKey, llmId, announcement }: { poolKey: string; llmId: string; announcement: Announcement },
+): Promise<void> {
+  await runScript(redis, 'announce', {
+    keys: [keys.pool(poolKey).members],
+    args: [llmId, JSON.stringify(announcement), leaseMs],
+  });
+}

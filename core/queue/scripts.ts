@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+
+/** The Lua of the dispatch protocol. Each file's head says its KEYS, ARGV, answers and callers. */
+const names = [
+  'enqueue',
+  'claim',
+  'emit',
+  'beat',
+  'end',
+  'show',
+  'handback',
+  'requeue',
+  'close',
+  'announce',
+  'leave',
+] as const;
+export type ScriptName = (typeof names)[number];
+
+const load = (name: ScriptName): { lua: string; sha: string } => {
+  const lua = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+};
+const scripts = Object.fromEntries(names.map((name) => [name, load(name)])) as Record<
+  ScriptName,
+  ReturnType<typeof load>
+>;
+
+/** Runs a script by its hash; a Redis that does not know it yet (new, or restarted) gets the text. */
+export async function runScript(
+  redis: Redis,
+  name: ScriptName,
+  { keys, args }: { keys: readonly string[]; args: readonly (string | number)[] },
+): Promise<unknown> {
+  const { lua, sha } = scripts[name];
+  try {
+    return await redis.evalsha(sha, keys.length, ...keys, ...args);
+  } catch (thrown) {
+    if (!(thrown instanceof Error) || !thrown.message.startsWith('NOSCRIPT')) throw thrown;
+    return await redis.eval(lua, keys.length, ...keys, ...args);
+  }
+}

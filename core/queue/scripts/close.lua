@@ -1,0 +1,21 @@
+--[[ close: cancel, expire or give up. Unless the task has ended, nobody may claim it or speak for it any more.
+  KEYS  1 t:{P}:T:m   2 t:{P}:T:s   3 t:{P}:T:in   4 run:{P}   5 back:{P}
+  ARGV  1 T   2 mode: 'cancel' | 'expire' (only if unclaimed)   3 outcome (JSON)   4 keep ms   5 channel r:{P}:T
+  Returns  {'closed', session, boot, claim, job, queue suffix} (also when it was closed before) ·
+           {'ended'} · {'claimed'} expire came too late · {'absent'} no fence: the row decides
+  Callers  edge, scheduler ]]
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'seq', 'session', 'boot', 'job', 'q')
+if not m[1] then return { 'absent' } end
+if m[2] == 'ended' then return { 'ended' } end
+if m[2] ~= 'closed' then
+  if ARGV[2] == 'expire' and m[3] ~= '' then return { 'claimed' } end
+  redis.call('XADD', KEYS[2], m[1] .. '-' .. (tonumber(m[4]) + 1), 'x', ARGV[3])
+  redis.call('HSET', KEYS[1], 'state', 'closed')
+  redis.call('DEL', KEYS[3])
+  redis.call('ZREM', KEYS[4], ARGV[1])
+  redis.call('ZREM', KEYS[5], ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+  redis.call('PEXPIRE', KEYS[2], ARGV[4])
+  redis.call('SPUBLISH', ARGV[5], '')
+end
+return { 'closed', m[5] or '', m[6] or '', m[3] or '', m[7], m[8] or '' }

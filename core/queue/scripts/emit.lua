@@ -1,0 +1,33 @@
+--[[ emit: appends events of the current claim to the task's stream and tells who waits. Events that are
+  there already are passed over, so that a re-sent call adds nothing. When the stream outgrows its cap its
+  older half goes: a resume from there is 410.
+  KEYS  1 t:{P}:T:m   2 t:{P}:T:s
+  ARGV  1 claim   2 seq of the first event   3 ttl ms   4 cap in bytes   5 channel r:{P}:T   6 message
+        7… data of each event
+  Returns  1 · -1 not the current claim, or the task ended or was closed
+  Callers  worker, relay ]]
+local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes')
+if m[1] ~= ARGV[1] or m[2] ~= 'open' then return -1 end
+local seq = tonumber(m[4])
+local bytes = tonumber(m[5])
+local first = tonumber(ARGV[2])
+for i = 7, #ARGV do
+  local n = first + i - 7
+  if n == seq + 1 then
+    redis.call('XADD', KEYS[2], m[3] .. '-' .. n, 'd', ARGV[i])
+    bytes = bytes + #ARGV[i] + 32
+    seq = n
+  end
+end
+if bytes > tonumber(ARGV[4]) then
+  redis.call('XTRIM', KEYS[2], 'MAXLEN', math.floor(redis.call('XLEN', KEYS[2]) / 2))
+  bytes = math.floor(bytes / 2)
+end
+redis.call('HSET', KEYS[1], 'seq', seq, 'bytes', bytes)
+if first == 1 then
+  local t = redis.call('TIME')
+  redis.call('HSETNX', KEYS[1], 'firstAt', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+end
+redis.call('SPUBLISH', ARGV[5], ARGV[6])
+return 1

@@ -1,0 +1,44 @@
+--[[ requeue: a task starts over under a new epoch, and its job goes back to the head of the queue: fence,
+  claim, lock, list and marker in one step. Compares epoch and claim first; never when ended, closed or shown.
+  Sent twice it changes nothing.
+  KEYS  1 t:{P}:T:m   2 t:{P}:T:s   3 run:{P}   4 back:{P}
+        5 queue:active   6 queue:wait   7 queue:prioritized   8 queue:marker   9 queue:<job>
+        10 queue:<job>:lock   11 queue:stalled   12 queue:completed   13 queue:failed
+  ARGV  1 T   2 epoch seen   3 claim seen ('' = none)   4 new epoch   5 job id   6 ttl ms   7 channel r:{P}:T
+  Returns  'ok' · 'nojob' the fence is renewed, but the job is gone: enqueue it · 'absent' · 'closed' · 'shown' ·
+           'moved' someone else was here first
+  Callers  edge (a handed back task), scheduler (reap, reconcile) ]]
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'shown')
+if not m[1] then return 'absent' end
+local again = m[1] == ARGV[4] and m[3] == ''
+if not again then
+  if m[1] ~= ARGV[2] or m[3] ~= ARGV[3] then return 'moved' end
+  if m[2] ~= 'open' and m[2] ~= 'released' then return 'closed' end
+  if m[4] ~= '' then return 'shown' end
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'state', 'open', 'claim', '', 'seq', 0, 'bytes', 0)
+  redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'claimedAt', 'firstAt', 'why')
+  redis.call('DEL', KEYS[2])
+  redis.call('PEXPIRE', KEYS[1], ARGV[6])
+end
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('SPUBLISH', ARGV[7], 'requeued')
+if redis.call('EXISTS', KEYS[9]) == 0 then return 'nojob' end
+redis.call('DEL', KEYS[10])
+redis.call('SREM', KEYS[11], ARGV[5])
+-- a kept entry of a finished list would one day take the renewed job with it
+redis.call('ZREM', KEYS[12], ARGV[5])
+redis.call('ZREM', KEYS[13], ARGV[5])
+if redis.call('LREM', KEYS[5], 0, ARGV[5]) > 0 then
+  local priority = tonumber(redis.call('HGET', KEYS[9], 'priority')) or 0
+  if priority > 0 then
+    redis.call('ZADD', KEYS[7], priority * 0x100000000, ARGV[5])
+  else
+    redis.call('RPUSH', KEYS[6], ARGV[5])
+  end
+  redis.call('ZADD', KEYS[8], 0, '0')
+  return 'ok'
+end
+if redis.call('LPOS', KEYS[6], ARGV[5]) or redis.call('ZSCORE', KEYS[7], ARGV[5]) then return 'ok' end
+redis.call('DEL', KEYS[9])
+return 'nojob'

@@ -1,0 +1,122 @@
+import type { Ending } from '../outcome.ts';
+import type { TaskRow } from '../task.ts';
+import type { Connection } from './connect.ts';
+import { sqlFaultOf } from './faults.ts';
+import { OPEN, parseTask, rowColumns } from './task-rows.ts';
+import type { Knex } from 'knex';
+
+/**
+ * The ways a task's row moves. Each is one conditional UPDATE: it changes a row that has not ended, or nothing
+ * and gives null; what the row then says is what the task's outcome is.
+ */
+export interface TaskEnds {
+  /** Writes the outcome that the stream's end carries. An answer that Postgres cannot hold ends `unstorable_result`. */
+  settle(id: string, ending: Ending): Promise<TaskRow | null>;
+  /** `cancelled`, or `error` with a code, from outside: cancel, expire, give up. */
+  close(
+    id: string,
+    how: { status: 'cancelled' | 'error'; code: string; message: string },
+  ): Promise<TaskRow | null>;
+  /**
+   * Allocates the next epoch, if the row is still at the one seen: the only place where epochs are made. The
+   * claim columns go back to NULL; an attempt that failed or crashed is written down.
+   */
+  nextEpoch(id: string, seen: number, lost?: LostClaim): Promise<TaskRow | null>;
+}
+
+/** A claim that came to nothing. `none`: it was handed back or Redis lost it, which counts as neither. */
+export interface LostClaim {
+  counts: 'crash' | 'attempt' | 'none';
+  llmId: string;
+  session: string;
+  startedAt: Date | null;
+  reason: string;
+}
+
+/** Values that text or jsonb cannot hold, an index row or a value that is too large. */
+const unstorable = new Set(['22P05', '22021', '22P02', '54000', '22001', '53200']);
+
+async function settleAs(db: Knex, id: string, ending: Ending): Promise<TaskRow | null> {
+  const { outcome } = ending;
+  const status =
+    outcome.kind === 'completed' ? 'completed' : outcome.kind === 'failed' ? 'error' : 'cancelled';
+  const rows = await db('tasks')
+    .where({ id })
+    .whereRaw(OPEN)
+    .update({
+      status,
+      responseStatus: 'status' in outcome ? (outcome.status ?? null) : null,
+      responseBody: 'body' in outcome ? (outcome.body ?? null) : null,
+      errorCode: outcome.kind === 'completed' ? null : outcome.code,
+      errorMessage: outcome.kind === 'completed' ? null : outcome.message,
+      usage: 'usage' in outcome && outcome.usage ? JSON.stringify(outcome.usage) : null,
+      finishReason: outcome.kind === 'completed' ? (outcome.finishReason ?? null) : null,
+      claimId: ending.claim,
+      claimedBy: ending.session === '' ? null : ending.session,
+      claimedLlm: db.raw(`(select name from llms where id::text = ?)`, [ending.llmId]),
+      claimedAt: ending.claimedAt,
+      streamStartedAt: ending.firstEventAt,
+      completedAt: ending.endedAt ?? db.fn.now(),
+    })
+    .returning<unknown[]>(rowColumns);
+  return rows.length === 0 ? null : parseTask(rows[0]);
+}
+
+async function nextEpoch(
+  trx: Knex.Transaction,
+  { id, seen, lost }: { id: string; seen: number; lost: LostClaim | undefined },
+): Promise<TaskRow | null> {
+  const rows = await trx('tasks')
+    .where({ id, epoch: seen })
+    .whereRaw(OPEN)
+    .update({
+      epoch: seen + 1,
+      status: 'pending',
+      claimId: null,
+      claimedBy: null,
+      claimedLlm: null,
+      claimedAt: null,
+      streamStartedAt: null,
+      ...(lost?.counts === 'crash' ? { crashes: trx.raw('crashes + 1') } : {}),
+      ...(lost?.counts === 'attempt' ? { attempts: trx.raw('attempts + 1') } : {}),
+    })
+    .returning<unknown[]>(rowColumns);
+  if (rows.length === 0) return null;
+  if (lost) {
+    await trx.raw(
+      `insert into task_attempts (task_id, n, llm, session, started_at, reason)
+       select :id, (select count(*) + 1 from task_attempts where task_id = :id),
+         coalesce((select name from llms where id::text = :llmId), :llmId), nullif(:session, '')::uuid,
+         :startedAt, :reason`,
+      { id, llmId: lost.llmId, session: lost.session, startedAt: lost.startedAt, reason: lost.reason },
+    );
+  }
+  return parseTask(rows[0]);
+}
+
+export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
+  return {
+    async settle(id, ending) {
+      try {
+        return await settleAs(db, id, ending);
+      } catch (thrown) {
+        if (!unstorable.has(sqlFaultOf(thrown)?.sqlState ?? '')) throw thrown;
+        const outcome = {
+          kind: 'failed',
+          code: 'unstorable_result',
+          message: 'The answer could not be stored.',
+        } as const;
+        return await settleAs(db, id, { ...ending, outcome });
+      }
+    },
+    async close(id, { status, code, message }) {
+      const rows = await db('tasks')
+        .where({ id })
+        .whereRaw(OPEN)
+        .update({ status, errorCode: code, errorMessage: message, completedAt: db.fn.now() })
+        .returning<unknown[]>(rowColumns);
+      return rows.length === 0 ? null : parseTask(rows[0]);
+    },
+    nextEpoch: (id, seen, lost) => transaction((trx) => nextEpoch(trx, { id, seen, lost })),
+  };
+}

@@ -1,0 +1,124 @@
+import type { TaskHead } from '../task-head.ts';
+import type { Operation } from '../llm.ts';
+import type { Priority, TaskRow, TaskStatus } from '../task.ts';
+import type { Connection } from './connect.ts';
+import { createTaskEnds, type TaskEnds } from './task-ends.ts';
+import { parseTask, parseTasks, rowColumns } from './task-rows.ts';
+import { createTaskUpkeep, type TaskUpkeep } from './task-upkeep.ts';
+
+/** A task about to be accepted. Its deadlines are spans: the database's clock turns them into instants. */
+export interface NewTask {
+  id: string;
+  operation: Operation;
+  source: TaskRow['source'];
+  poolKey: string;
+  llmName: string;
+  pin: string | null;
+  streaming: boolean;
+  priority: Priority;
+  requestBody: string;
+  requestHash: string;
+  head: TaskHead;
+  queueMs: number;
+  onDisconnect: TaskRow['onDisconnect'];
+  graceSeconds: number | null;
+  ownerId: string;
+  tokenId: string;
+}
+
+export interface TaskFilter {
+  /** Null = everybody's (an admin). */
+  ownerId: string | null;
+  status?: TaskStatus | undefined;
+  pool?: string | undefined;
+  llm?: string | undefined;
+  /** Tasks older than this id. */
+  before?: string | undefined;
+  limit: number;
+}
+
+/** The bodies of a task, as text; either may have been dropped. */
+export interface TaskBodies {
+  requestBody: string | null;
+  responseBody: string | null;
+}
+
+export interface TaskAttempt {
+  n: number;
+  llm: string;
+  session: string | null;
+  startedAt: Date | null;
+  endedAt: Date;
+  reason: string;
+}
+
+export interface Tasks extends TaskEnds, TaskUpkeep {
+  /** Commits the row: from here on the task is accepted, and never lost. */
+  insert(task: NewTask): Promise<TaskRow>;
+  byId(id: string): Promise<TaskRow | undefined>;
+  /** Newest first: ids are uuid v7, so they are in the order of time. */
+  list(filter: TaskFilter): Promise<TaskRow[]>;
+  bodies(id: string): Promise<TaskBodies>;
+  attempts(id: string): Promise<TaskAttempt[]>;
+  /** Tasks that have not ended, per pool, and the age of the oldest. */
+  open(poolKeys: readonly string[]): Promise<Map<string, { count: number; oldestMs: number }>>;
+}
+
+export function createTasks(connection: Connection): Tasks {
+  const { db } = connection;
+  return {
+    ...createTaskEnds(connection),
+    ...createTaskUpkeep(connection),
+    async insert(task) {
+      const { poolKey, queueMs, head, ...columns } = task;
+      const rows = await db('tasks')
+        .insert({
+          ...columns,
+          poolName: poolKey,
+          requestHeaders: JSON.stringify(head),
+          queueDeadline: db.raw(`now() + ? * interval '1 millisecond'`, [queueMs]),
+        })
+        .returning<unknown[]>(rowColumns);
+      return parseTask(rows[0]);
+    },
+    async byId(id) {
+      const row: unknown = await db('tasks').where({ id }).first(rowColumns);
+      return row === undefined ? undefined : parseTask(row);
+    },
+    async list({ ownerId, status, pool, llm, before, limit }) {
+      const query = db('tasks').orderBy('id', 'desc').limit(limit);
+      if (ownerId !== null) query.where({ ownerId });
+      if (status !== undefined) query.where({ status });
+      if (pool !== undefined) query.where({ poolName: pool });
+      if (llm !== undefined) query.where({ llmName: llm });
+      if (before !== undefined) query.where('id', '<', before);
+      return parseTasks(await query.select<unknown[]>(rowColumns));
+    },
+    async bodies(id) {
+      const row = await db('tasks')
+        .where({ id })
+        .first<TaskBodies | undefined>('requestBody', 'responseBody');
+      return row ?? { requestBody: null, responseBody: null };
+    },
+    attempts: (id) =>
+      db('taskAttempts')
+        .where({ taskId: id })
+        .orderBy('n')
+        .select<TaskAttempt[]>('n', 'llm', 'session', 'startedAt', 'endedAt', 'reason'),
+    async open(poolKeys) {
+      const { rows } = await db.raw<{ rows: { poolName: string; count: string; oldestMs: string }[] }>(
+        `select pool_name, count(*) as count,
+           extract(epoch from clock_timestamp() - min(created_at)) * 1000 as oldest_ms
+         from tasks where status in ('pending', 'claimed', 'running') and pool_name = any(:poolKeys)
+         group by pool_name`,
+        { poolKeys: [...poolKeys] },
+      );
+      return new Map(
+        rows.map((r) => [
+          r.poolName,
+          { count: Number(r.count), oldestMs: Math.max(0, Math.round(Number(r.oldestMs))) },
+        ]),
+      );
+    },
+  };
+}

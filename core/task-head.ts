@@ -1,0 +1,15 @@
+import { z } from 'zod';
+import { operationSchema } from './llm.ts';
+
+/** What goes to a worker beside the body: small, kept with the row so that a lost Redis can be refilled. */
+export const taskHeadSchema = z.object({
+  operation: operationSchema,
+  streaming: z.boolean(),
+  /** The few headers that a backend may see. */
+  headers: z.record(z.string(), z.string()),
+  /** The name that the caller asked for. */
+  llmName: z.string(),
+  /** Milliseconds that one claim may run. */
+  runMs: z.number().positive(),
+});
+export type TaskHead = z.infer<typeof taskHeadSchema>;
