@@ -15,7 +15,7 @@ export interface TaskWaitOptions {
 /** Most seconds that one call may hold the answer. */
 const HOLD_S = 30;
 /** Between two questions at least, also while the server is away. */
-const AGAIN_MS = 1000;
+const AGAIN_MS = 500;
 
 /** One limit for all of them together. @throws McpctlError `timed_out`, or what ended a task. */
 export async function runTaskWait(ctx: Context, { ids, timeoutMs }: TaskWaitOptions): Promise<void> {
@@ -56,7 +56,8 @@ async function ended(ctx: Context, { client, id, deadline }: Waited): Promise<Se
       if (!known || !isPassing(thrown)) throw thrown;
     }
     // Also after an answer that was not held, so that no server is asked in a hot loop.
-    await pause(Math.max(0, from + AGAIN_MS - ctx.clock.elapsed()), ctx.interrupts.signal);
+    const again = Math.min(from + AGAIN_MS, deadline);
+    await pause(Math.max(0, again - ctx.clock.elapsed()), ctx.interrupts.signal);
     if (ctx.interrupts.signal.aborted) throw new Cancelled();
     if (ctx.clock.elapsed() >= deadline)
       throw new McpctlError(

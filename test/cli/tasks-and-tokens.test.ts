@@ -1,0 +1,153 @@
+import { expect } from 'chai';
+import { task, taskId, token } from './fixtures.ts';
+import { answers, fails, page, startPeer, until, type Peer } from './peer.ts';
+import { startSession, type Session, type SessionOptions } from './session.ts';
+
+describe('cli: task, token, pool', () => {
+  let peer: Peer;
+  let s: Session;
+  const fresh = async (options?: SessionOptions): Promise<void> => {
+    await s.close();
+    s = await startSession(peer.url, options);
+  };
+  beforeEach(async () => {
+    peer = await startPeer();
+    s = await startSession(peer.url);
+  });
+  afterEach(async () => {
+    await peer.close();
+    await s.close();
+  });
+  const one = `GET /api/v1/tasks/${taskId}`;
+
+  it('lists tasks with the filters given', async () => {
+    peer.on('GET /api/v1/tasks', page([task]));
+    expect(await s.run('task', 'list', '--llm', 'tiny-chat', '--status', 'pending')).to.equal(0);
+    expect(peer.requests[0]?.url).to.equal('/api/v1/tasks?llm=tiny-chat&status=pending&limit=50');
+    const [head, row] = s.out().split('\n');
+    expect(head?.split(/ {2,}/)).to.deep.equal('ID STATUS LLM POOL SERVED-BY SOURCE CODE CREATED'.split(' '));
+    expect(row).to.include(taskId).and.to.include(task.createdAt);
+  });
+
+  it('shows one task as an object and several as a list', async () => {
+    peer.on(one, answers(200, task));
+    expect(await s.run('task', 'get', taskId, '-o', 'json')).to.equal(0);
+    expect(JSON.parse(s.out())).to.deep.equal({ resource: 'task', ...task });
+    await fresh();
+    await s.run('task', 'get', taskId, taskId, '-o', 'json');
+    expect(JSON.parse(s.out())).to.have.length(2);
+  });
+
+  it('tells times as ages on a terminal', async () => {
+    peer.on(
+      'GET /api/v1/tasks',
+      page([{ ...task, createdAt: new Date(Date.now() - 300_000).toISOString() }]),
+    );
+    await fresh({ tty: { stdout: true } });
+    await s.run('task', 'list');
+    expect(s.out()).to.include('5m ago');
+  });
+
+  it('cancels tasks and says what they are then', async () => {
+    peer.on(`DELETE /api/v1/tasks/${taskId}`, answers(200, { ...task, status: 'cancelled' }));
+    expect(await s.run('task', 'cancel', taskId, 'other')).to.equal(1);
+    expect(s.out()).to.equal(`task/${taskId} cancelled\n`);
+    expect(s.err()).to.include('route_not_found');
+  });
+
+  it('waits until a task has completed, asking the server to hold the answer', async () => {
+    let asked = 0;
+    peer.on(one, (response, request) =>
+      answers(200, { ...task, status: asked++ === 0 ? 'running' : 'completed' })(response, request),
+    );
+    expect(await s.run('task', 'wait', taskId, '--timeout', '1m')).to.equal(0);
+    expect(s.out()).to.equal(`task/${taskId} completed\n`);
+    expect(s.err()).to.include('(running)');
+    expect(peer.requests.map(({ url }) => url)).to.deep.equal(
+      Array(2).fill(`/api/v1/tasks/${taskId}?wait=30`),
+    );
+  });
+
+  it('leaves a wait with 1 when the task failed or was cancelled', async () => {
+    const error = { code: 'worker_lost', message: 'The worker was lost.' };
+    peer.on(one, answers(200, { ...task, status: 'error', error }));
+    expect(await s.run('task', 'wait', taskId)).to.equal(1);
+    expect(s.err()).to.equal(`Error: Task ${taskId}: The worker was lost. (worker_lost)\n`);
+    peer.on(one, answers(200, { ...task, status: 'cancelled' }));
+    expect(await s.run('task', 'wait', taskId)).to.equal(1);
+    expect(s.err()).to.include('(task_cancelled)');
+  });
+
+  it('leaves a wait with 1 and timed_out when the time is up', async () => {
+    peer.on(one, answers(200, { ...task, status: 'running' }));
+    expect(await s.run('task', 'wait', taskId, '--timeout', '50ms')).to.equal(1);
+    expect(s.err()).to.include('(timed_out)');
+    expect(peer.requests[0]?.url).to.include('?wait=1');
+  });
+
+  it('goes on waiting while a server that was there is away', async () => {
+    const script = [
+      answers(200, task),
+      fails(503, 'shutting_down'),
+      answers(200, { ...task, status: 'completed' }),
+    ];
+    peer.on(one, (response, request) => script.shift()?.(response, request));
+    expect(await s.run('task', 'wait', taskId)).to.equal(0);
+    expect(peer.requests).to.have.length(3);
+  });
+
+  it('does not wait for a server that never was there', async () => {
+    peer.on(one, fails(503, 'unavailable'));
+    expect(await s.run('task', 'wait', taskId)).to.equal(1);
+    expect(peer.requests).to.have.length(1);
+    expect(s.err()).to.include('request r-1');
+  });
+
+  it('stops a wait at Ctrl-C with 2', async () => {
+    peer.on(one, () => undefined);
+    const code = s.run('task', 'wait', taskId);
+    await until(() => peer.requests.length === 1, 'the call');
+    expect(s.interrupts.fire()).to.equal('asked');
+    expect(await code).to.equal(2);
+    expect(s.err()).to.include('Cancelled.');
+    await peer.left;
+  });
+
+  it('prints a new token alone on stdout', async () => {
+    peer.on('POST /api/v1/tokens', answers(201, { ...token, name: 'ci', token: 'mcp_abc' }));
+    expect(await s.run('token', 'create', 'ci', '--pool', 'a', '--expires-in-days', '7')).to.equal(0);
+    expect(s.out()).to.equal('mcp_abc\n');
+    expect(s.err()).to.include('not shown again');
+    expect(peer.requests[0]?.body).to.deep.equal({ name: 'ci', pools: ['a'], expiresInDays: 7 });
+  });
+
+  it('lists tokens without secrets', async () => {
+    peer.on('GET /api/v1/tokens', page([token, { ...token, name: 'ci', pools: ['a', 'b'] }]));
+    expect(await s.run('token', 'list', '--no-headers')).to.equal(0);
+    expect(s.out()).to.match(/^laptop +ada +admin +all +\S+ +- +- +\S+\nci +ada +admin +a,b /);
+  });
+
+  it('revokes by name or id, and asks which where a name is not enough', async () => {
+    const twin = { ...token, id: 'id-2', name: 'ci' };
+    peer.on(
+      'GET /api/v1/tokens',
+      page([token, twin, { ...twin, id: 'id-3' }, { ...twin, id: 'id-4', name: 'old', revokedAt: 'x' }]),
+    );
+    peer.on(`DELETE /api/v1/tokens/${token.id}`, answers(200, {}));
+    peer.on('DELETE /api/v1/tokens/id-3', answers(200, {}));
+    expect(await s.run('token', 'revoke', 'laptop', 'id-3')).to.equal(0);
+    expect(s.out()).to.equal('token/laptop revoked\ntoken/ci revoked\n');
+    expect(await s.run('token', 'revoke', 'ci')).to.equal(2);
+    expect(s.err()).to.include('id-2, id-3');
+    expect(await s.run('token', 'revoke', 'laptp')).to.equal(1);
+    expect(s.err()).to.include('Did you mean laptop?');
+    expect(await s.run('token', 'revoke', 'old')).to.equal(1);
+  });
+
+  it('allows a user into a pool', async () => {
+    peer.on('POST /api/v1/pools/my-pool/allow', answers(200, {}));
+    expect(await s.run('pool', 'allow', 'my-pool', 'bob')).to.equal(0);
+    expect(peer.requests[0]?.body).to.deep.equal({ user: 'bob' });
+    expect(s.out()).to.equal('pool/my-pool allows bob\n');
+  });
+});
