@@ -26,8 +26,8 @@ export interface Target {
 
 /**
  * May this actor do that? The only place that knows what a binding allows. `user` may run and see every llm
- * and pool, publish sessions, and do anything to its own tasks, sessions and tokens; `admin` may do
- * everything. A token bound to pools may neither run nor publish outside them. A caller turns `false` into
+ * and pool, say who joins its own pools, publish sessions, and do anything to its own tasks, sessions and
+ * tokens; `admin` may do everything. A token bound to pools may neither run nor publish outside them. A caller turns `false` into
  * 404 where the existence itself is private, into 403 where the whole action is closed.
  */
 export function can(actor: Actor, verb: Verb, on: { resource: Resource; target?: Target }): boolean {
@@ -40,7 +40,7 @@ export function can(actor: Actor, verb: Verb, on: { resource: Resource; target?:
     case 'llm':
       return verb === 'view' || verb === 'run' || (verb === 'delete' && target?.ownerId === actor.userId);
     case 'pool':
-      return verb === 'view' || verb === 'run';
+      return verb === 'view' || verb === 'run' || (verb === 'edit' && target?.ownerId === actor.userId);
     case 'task':
     case 'session':
     case 'token':

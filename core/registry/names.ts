@@ -67,7 +67,7 @@ export async function takeNames(
       sorted.map((entry) => entry.name),
     )
     .select<{ name: string }[]>('name');
-  const first = there[0];
+  const first = there[0] ?? sorted.find((entry, at) => sorted[at + 1]?.name === entry.name);
   if (first) throw new McpctlError('name_taken', `The name '${first.name}' is taken.`);
   // Somebody quicker makes this a unique violation, and the transaction runs again.
   await trx('names').insert(sorted);

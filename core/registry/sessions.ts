@@ -21,7 +21,7 @@ export interface Sessions {
   byId(id: string): Promise<SessionRow | undefined>;
   /** Writes down signs of life and gives rows that were `publisher_gone` back what they last were. */
   beat(ids: readonly string[]): Promise<LlmRow[]>;
-  /** Goodbye: its rows are `publisher_gone` at once. @returns the rows; none when it had left already. */
+  /** Goodbye: its rows are `publisher_gone` at once; a second time changes nothing. @returns all its rows. */
   leave(id: string): Promise<LlmRow[]>;
   /** The sweep: rows of sessions that lapsed become `publisher_gone`. @returns the rows that changed. */
   markGone(ids: readonly string[]): Promise<LlmRow[]>;
@@ -91,8 +91,9 @@ async function beat(trx: Knex.Transaction, ids: readonly string[]): Promise<LlmR
 }
 
 async function leave(trx: Knex.Transaction, id: string): Promise<LlmRow[]> {
-  const held = await trx('sessions').where({ id }).whereNull('leftAt').update({ leftAt: trx.fn.now() });
-  return held === 0 ? [] : gone(trx, [id]);
+  await trx('sessions').where({ id }).whereNull('leftAt').update({ leftAt: trx.fn.now() });
+  await gone(trx, [id]);
+  return parseLlms(await trx('llms').where({ providerSessionId: id }).select());
 }
 
 async function deleteGone({ transaction, db }: Connection, goneMs: number): Promise<LlmRow[]> {

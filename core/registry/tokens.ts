@@ -34,13 +34,8 @@ export interface Tokens {
   create(token: NewToken): Promise<{ row: TokenRow; text: string }>;
   /** Makes a token of a text that is known already; does nothing when it is there, revoked ones too. */
   ensure(token: NewToken, text: string): Promise<void>;
-  /** Oldest first. `userId` null: everybody's. */
-  list(query: {
-    userId: string | null;
-    revoked: boolean;
-    after: string | undefined;
-    limit: number;
-  }): Promise<TokenRow[]>;
+  /** Oldest first, revoked ones too. `userId` null: everybody's. */
+  list(query: { userId: string | null; after: string | undefined; limit: number }): Promise<TokenRow[]>;
   byId(id: string): Promise<TokenRow | undefined>;
   /** The unrevoked token of that name. */
   byName(userId: string, name: string): Promise<TokenRow | undefined>;
@@ -114,10 +109,9 @@ export function createTokens(connection: Connection): Tokens {
     async ensure(token, text) {
       await insert(connection, token, text);
     },
-    async list({ userId, revoked, after, limit }) {
+    async list({ userId, after, limit }) {
       const query = rows().orderBy('tokens.id').limit(limit);
       if (userId !== null) query.where('tokens.userId', userId);
-      if (!revoked) query.whereNull('tokens.revokedAt');
       if (after !== undefined) query.where('tokens.id', '>', after);
       return query;
     },

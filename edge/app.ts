@@ -1,0 +1,66 @@
+import express, { Router, type Express } from 'express';
+import helmet from 'helmet';
+import type { EdgeDeps } from './deps.ts';
+import { authenticate } from './middleware/authenticate.ts';
+import { readBody } from './middleware/body.ts';
+import { cors } from './middleware/cors.ts';
+import { answerErrors, noSuchRoute } from './middleware/errors.ts';
+import { countRequests } from './middleware/finished.ts';
+import { checkHost } from './middleware/host.ts';
+import { requestId } from './middleware/request-id.ts';
+import { refuseWhenStopping } from './middleware/stopping.ts';
+import { healthRoutes } from './routes/health.ts';
+import { llmRoutes } from './routes/llms.ts';
+import { metricsRoutes } from './routes/metrics.ts';
+import { poolRoutes } from './routes/pools.ts';
+import { providerRoutes } from './routes/providers.ts';
+import { tokenRoutes } from './routes/tokens.ts';
+import { whoamiRoutes } from './routes/whoami.ts';
+
+type MakeRoutes = (deps: EdgeDeps) => Router;
+
+/** What answers under each door. A route is a peer of the others; add it here. */
+const apiRoutes = [llmRoutes, poolRoutes, tokenRoutes, whoamiRoutes];
+const openAiRoutes: MakeRoutes[] = [];
+
+/** What workers say goes on while this edge stops: it is how work in flight ends well. */
+const workerRoutes = [providerRoutes];
+
+/** Everything behind a door asks for a token first, then reads the body, then finds its route or is 404. */
+function door(
+  deps: EdgeDeps,
+  routes: { always?: readonly MakeRoutes[]; routes: readonly MakeRoutes[] },
+): Router {
+  const router = Router();
+  router.use(authenticate(deps));
+  router.use(readBody({ limitBytes: deps.config.bodyLimitBytes }));
+  for (const make of routes.always ?? []) router.use(make(deps));
+  router.use(refuseWhenStopping(deps));
+  for (const make of routes.routes) router.use(make(deps));
+  router.use(noSuchRoute());
+  return router;
+}
+
+/** Paths without a token need no body. */
+const PUBLIC_BODY_BYTES = 65_536;
+
+/** The edge's HTTP application; opens nothing and listens nowhere. */
+export function createApp(deps: EdgeDeps): Express {
+  const app = express();
+  app.disable('etag'); // a revision is the ETag, where there is one
+  app.set('trust proxy', deps.config.trustProxy);
+  app.set('query parser', 'simple');
+  app.use(requestId(deps));
+  app.use(countRequests(deps));
+  app.use(helmet());
+  app.use(checkHost(deps.config));
+  app.use(cors());
+  app.use('/api/v1', door(deps, { always: workerRoutes, routes: apiRoutes }));
+  app.use('/v1', door(deps, { routes: openAiRoutes }));
+  app.use(readBody({ limitBytes: PUBLIC_BODY_BYTES }));
+  app.use(healthRoutes(deps));
+  app.use(metricsRoutes(deps));
+  app.use(noSuchRoute());
+  app.use(answerErrors(deps));
+  return app;
+}

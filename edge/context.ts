@@ -1,0 +1,33 @@
+import type { Request } from 'express';
+import type { Actor } from '../core/access.ts';
+import { McpctlError } from '../core/errors.ts';
+
+/** What the middlewares have found out about one request. */
+export interface RequestContext {
+  requestId: string;
+  /** By the clock's `elapsed()`. */
+  startedAt: number;
+  /** Set by the one authentication point; undefined on public paths. */
+  actor: Actor | undefined;
+  /** The body exactly as received, decoded; undefined when there was none. */
+  text: string | undefined;
+}
+
+declare module 'express-serve-static-core' {
+  interface Request {
+    /** Set by middleware/request-id.ts, before anything else runs. */
+    context: RequestContext;
+  }
+}
+
+/** @throws McpctlError `unauthenticated` on a path without authentication. */
+export function actorOf(req: Request): Actor {
+  const { actor } = req.context;
+  if (!actor) throw new McpctlError('unauthenticated');
+  return actor;
+}
+
+/** Whether the OpenAI-compatible door answers: it has its own shape of errors. */
+export function isOpenAiDoor(req: Request): boolean {
+  return /^\/v1([/?]|$)/i.test(req.originalUrl);
+}

@@ -1,0 +1,74 @@
+import type { Bus } from '../core/runtime/bus.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import type { Log } from '../core/runtime/log.ts';
+import type { SettingName, Settings } from '../core/runtime/settings.ts';
+import type { Presence } from '../core/presence.ts';
+import type { Registry } from '../core/registry/registry.ts';
+import type { Authenticator } from './authenticator.ts';
+import type { Heartbeats } from './heartbeats.ts';
+import type { Liveness } from './liveness.ts';
+import type { Metrics } from './metrics.ts';
+
+/** Everything that the edge reads from its environment. */
+export const edgeSettings = [
+  'databaseUrl',
+  'redisUrl',
+  'redisTlsVerify',
+  'namespace',
+  'schema',
+  'databasePool',
+  'logLevel',
+  'graceMs',
+  'port',
+  'host',
+  'allowedHosts',
+  'trustProxy',
+  'bodyLimitBytes',
+  'admissionMs',
+  'keepAliveMs',
+  'queueSyncMs',
+  'queueAsyncMs',
+  'runMs',
+  'settleWaitMs',
+  'eventBytes',
+  'eventKeepMs',
+  'tokenCacheMs',
+  'leaseMs',
+] as const satisfies readonly SettingName[];
+export type EdgeConfig = Settings<(typeof edgeSettings)[number]>;
+
+/** One thing that must work before this edge takes requests. Rejects when it does not; bounded by itself. */
+export interface Check {
+  name: string;
+  run(): Promise<void>;
+}
+
+/** What waits and runs in a pool. */
+export interface PoolCounts {
+  pending: number;
+  running: number;
+  oldestPendingMs: number | null;
+}
+
+/** What every route is given; made once, in main.ts (and by tests). */
+export interface EdgeDeps {
+  config: EdgeConfig;
+  version: string;
+  /** Workers with another one must not share our queues. */
+  bullmqVersion: string;
+  clock: Clock;
+  log: Log;
+  bus: Bus;
+  registry: Registry;
+  presence: Presence;
+  liveness: Liveness;
+  heartbeats: Heartbeats;
+  authenticator: Authenticator;
+  metrics: Metrics;
+  checks: readonly Check[];
+  /** Aborted by SIGTERM: not ready any more, and nothing new is taken. */
+  stopping: AbortSignal;
+  /** Aborted when the grace is nearly over: a stream that is still open ends now, and says why. */
+  leaving: AbortSignal;
+  poolCounts(poolKeys: readonly string[]): Promise<ReadonlyMap<string, PoolCounts>>;
+}

@@ -1,0 +1,39 @@
+import type { Request, Response } from 'express';
+import type { ApiError } from '../core/api-error.ts';
+import { entryOf, type McpctlError } from '../core/errors.ts';
+import { isOpenAiDoor } from './context.ts';
+
+/** `/api/v1`: SPEC §11. */
+export function apiErrorBody(error: McpctlError, requestId: string): ApiError {
+  return {
+    error: error.message,
+    code: error.code,
+    requestId,
+    ...(error.details ? { details: [...error.details] } : {}),
+  };
+}
+
+/** `/v1`: OpenAI's error object. */
+export function openAiErrorBody(error: McpctlError) {
+  const faults = error.details?.map((fault) => `${fault.path}: ${fault.message}`).join('; ');
+  return {
+    error: {
+      message: faults ? `${error.message} ${faults}` : error.message,
+      type: entryOf(error.code).type,
+      param: error.details?.[0]?.path ?? null,
+      code: error.code,
+    },
+  };
+}
+
+/** Answers with an error in the shape of the door. Only before any byte of an answer was sent. */
+export function sendError(req: Request, res: Response, error: McpctlError): void {
+  const entry = entryOf(error.code);
+  const openAi = isOpenAiDoor(req);
+  if (error.retryAfterS !== undefined) res.set('retry-after', String(error.retryAfterS));
+  if (error.taskId !== undefined) res.set('x-mcpctl-task-id', error.taskId);
+  if (openAi) res.set('x-should-retry', String(entry.retryable));
+  res
+    .status((openAi ? entry.v1Status : undefined) ?? entry.status)
+    .json(openAi ? openAiErrorBody(error) : apiErrorBody(error, req.context.requestId));
+}

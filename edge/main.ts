@@ -1,0 +1,88 @@
+import { McpctlError, messageOf } from '../core/errors.ts';
+import { connectAndCheck, openRedis } from '../core/queue/connect.ts';
+import { createKeys } from '../core/queue/keys.ts';
+import { createPresence } from '../core/queue/presence.ts';
+import { connect, type Connection } from '../core/registry/connect.ts';
+import { isCurrent } from '../core/registry/migrate.ts';
+import { createRegistry } from '../core/registry/registry.ts';
+import { createBus } from '../core/runtime/bus.ts';
+import { systemClock } from '../core/runtime/clock.ts';
+import { readConfig } from '../core/runtime/config.ts';
+import { createLog } from '../core/runtime/log.ts';
+import { ownPackage } from '../core/runtime/own-package.ts';
+import { composeServices } from '../core/runtime/service.ts';
+import { untilSignal } from '../core/runtime/signals.ts';
+import { createApp } from './app.ts';
+import { createAuthenticator } from './authenticator.ts';
+import { edgeSettings, type EdgeDeps } from './deps.ts';
+import { createHeartbeats } from './heartbeats.ts';
+import { createLiveness } from './liveness.ts';
+import { createMetrics } from './metrics.ts';
+import { createEdgeServer } from './server.ts';
+
+/** The edge's composition root: reads the environment, builds, starts, waits for a signal, stops in reverse. */
+async function run(): Promise<void> {
+  const config = readConfig(process.env, edgeSettings);
+  const clock = systemClock;
+  const log = createLog({ process: 'edge', level: config.logLevel, pretty: process.stdout.isTTY });
+  const bus = createBus(log);
+  const { version, dependencies } = ownPackage();
+  const connection = connect({ ...config, poolSize: config.databasePool, log });
+  const registry = createRegistry(connection);
+  const redis = openRedis('producer', { url: config.redisUrl, verifyTls: config.redisTlsVerify, clock, log });
+  const presence = createPresence({ redis, keys: createKeys(config.namespace), leaseMs: config.leaseMs });
+  const heartbeats = createHeartbeats({ registry, presence, log });
+  const stopping = new AbortController();
+  const leaving = new AbortController();
+
+  const deps: EdgeDeps = {
+    config,
+    version,
+    bullmqVersion: dependencies['bullmq'] ?? '',
+    clock,
+    log,
+    bus,
+    registry,
+    presence,
+    liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
+    heartbeats,
+    authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
+    metrics: createMetrics({ bus, version, ofProcess: true }),
+    checks: [
+      { name: 'postgres', run: () => needCurrent(connection) },
+      { name: 'redis', run: async () => void (await redis.ping()) },
+    ],
+    stopping: stopping.signal,
+    leaving: leaving.signal,
+    poolCounts: async () => new Map(),
+  };
+  const server = createEdgeServer({ app: createApp(deps), ...config, leaving });
+  const services = composeServices(
+    [
+      { name: 'postgres', stop: () => connection.close() },
+      { name: 'redis', start: () => connectAndCheck(redis), stop: () => redis.disconnect() },
+      heartbeats,
+      server,
+    ],
+    log,
+  );
+  const signalled = untilSignal(() => process.exit(1));
+  await services.start?.();
+  bus.emit('service.ready', { process: 'edge' });
+  log.info({ port: server.port() }, 'the edge listens');
+  const signal = await signalled;
+  stopping.abort();
+  bus.emit('service.stopping', { process: 'edge', signal });
+  await services.stop();
+  process.exit(0);
+}
+
+async function needCurrent(connection: Connection): Promise<void> {
+  if (await isCurrent(connection)) return;
+  throw new McpctlError('unavailable', 'Migrations are missing; run: node dist/scheduler/main.js release');
+}
+
+run().catch((thrown: unknown) => {
+  process.stderr.write(`mcpctl edge: ${messageOf(thrown)}\n`);
+  process.exit(1);
+});

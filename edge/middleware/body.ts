@@ -1,0 +1,111 @@
+import type { Readable } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import type { Request, RequestHandler, Response } from 'express';
+import { McpctlError } from '../../core/errors.ts';
+import { pause } from '../../core/runtime/clock.ts';
+
+/** How long a body that is refused may go on arriving, so that its sender gets to read the refusal. */
+const DRAIN_MS = 10_000;
+
+const hasBody = (req: Request): boolean =>
+  req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
+
+function checkType(req: Request): void {
+  if (req.method === 'GET' || req.method === 'HEAD' || req.method === 'DELETE') return;
+  const [type = '', ...parameters] = (req.get('content-type') ?? '').toLowerCase().split(';');
+  const charset = parameters.map((p) => p.trim()).find((p) => p.startsWith('charset='));
+  const isJson = /^application\/([\w.-]+\+)?json$/.test(type.trim());
+  const isUtf8 = charset === undefined || /^charset="?utf-?8"?$/.test(charset);
+  if (!isJson || !isUtf8) throw new McpctlError('unsupported_media_type');
+}
+
+function inflated(req: Request): Readable {
+  const encoding = (req.get('content-encoding') ?? 'identity').trim().toLowerCase();
+  switch (encoding) {
+    case 'identity':
+      return req;
+    case 'gzip':
+    case 'x-gzip':
+      return req.pipe(createGunzip());
+    case 'deflate':
+      return req.pipe(createInflate());
+    case 'br':
+      return req.pipe(createBrotliDecompress());
+    default:
+      throw new McpctlError(
+        'unsupported_media_type',
+        'Send the body plain, or with content-encoding gzip, deflate or br.',
+      );
+  }
+}
+
+/** Lets the rest of a refused body arrive and forgets it; one that does not end closes the connection. */
+async function drain(req: Request, res: Response): Promise<void> {
+  if (req.complete || req.destroyed) return;
+  req.unpipe();
+  req.resume();
+  const ended = new AbortController();
+  const done = (): void => ended.abort();
+  req.once('end', done).once('close', done);
+  await pause(DRAIN_MS, ended.signal);
+  if (!req.complete) res.set('connection', 'close');
+}
+
+/** Counts what comes out, so that a small body cannot inflate into a large one. */
+async function collect(from: Readable, limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const over = await new Promise<boolean>((resolve, reject) => {
+    from.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > limit) {
+        from.removeAllListeners('data');
+        resolve(true);
+      } else chunks.push(chunk);
+    });
+    from.once('end', () => resolve(false));
+    from.once('error', reject);
+    from.once('close', () => reject(new McpctlError('invalid_request', 'The body did not arrive whole.')));
+  });
+  if (over) throw new McpctlError('body_too_large');
+  return Buffer.concat(chunks, size);
+}
+
+function decode(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (_thrown) {
+    throw new McpctlError('invalid_json', 'The body is not valid UTF-8.');
+  }
+}
+
+async function read(req: Request, limit: number): Promise<string> {
+  checkType(req);
+  if (Number(req.headers['content-length'] ?? 0) > limit) throw new McpctlError('body_too_large');
+  const source = inflated(req);
+  try {
+    return decode(await collect(source, limit));
+  } catch (thrown) {
+    if (source !== req) source.destroy();
+    if (thrown instanceof McpctlError) throw thrown;
+    throw new McpctlError('invalid_request', 'The body could not be read as its content-encoding says.');
+  }
+}
+
+/**
+ * Reads the body of any request into `context.text`, as the text it is, or refuses it: too large 413, not
+ * JSON by its type 415, not UTF-8 400. Whether it parses is for the route.
+ */
+export function readBody({ limitBytes }: { limitBytes: number }): RequestHandler {
+  return async (req, res, next) => {
+    if (hasBody(req)) {
+      try {
+        req.context.text = await read(req, limitBytes);
+      } catch (thrown) {
+        await drain(req, res);
+        throw thrown;
+      }
+    }
+    next();
+  };
+}

@@ -1,0 +1,46 @@
+import type { ErrorRequestHandler, RequestHandler } from 'express';
+import { McpctlError } from '../../core/errors.ts';
+import { sqlFaultOf } from '../../core/registry/faults.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import { sendError } from '../error-body.ts';
+
+/** Express's own refusals (a path that cannot be decoded) carry a 4xx; everything else unknown is a bug. */
+function asOurs(thrown: unknown): McpctlError {
+  if (thrown instanceof McpctlError) return thrown;
+  const status = (thrown as { status?: unknown } | null)?.status;
+  if (typeof status === 'number' && status >= 400 && status < 500) {
+    return new McpctlError('invalid_request', 'The request could not be understood.');
+  }
+  return new McpctlError('internal', undefined, { cause: thrown });
+}
+
+/** What to log: the thing itself where one was wrapped, but never pg's own error, which quotes values. */
+function bugOf(error: McpctlError): unknown {
+  return error.cause instanceof Error && !sqlFaultOf(error) ? error.cause : error;
+}
+
+/** Always JSON, in the shape of the door, never a stack. A bug is logged in full, without values. */
+export function answerErrors({ log }: { log: Log }): ErrorRequestHandler {
+  return (thrown, req, res, _next) => {
+    const error = asOurs(thrown);
+    if (error.code === 'internal') {
+      log.error(
+        { err: bugOf(error), sql: sqlFaultOf(error), requestId: req.context.requestId },
+        'a request failed',
+      );
+    }
+    // Half an answer cannot become an error: the caller sees the connection break.
+    if (res.headersSent) res.destroy();
+    else sendError(req, res, error);
+  };
+}
+
+/** After the last route. */
+export function noSuchRoute(): RequestHandler {
+  return (req) => {
+    throw new McpctlError(
+      'route_not_found',
+      `There is nothing at ${req.method} ${req.baseUrl}${req.path.slice(0, 200)}.`,
+    );
+  };
+}

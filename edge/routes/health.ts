@@ -1,0 +1,44 @@
+import { Router } from 'express';
+import { messageOf } from '../../core/errors.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import type { Check, EdgeDeps } from '../deps.ts';
+import { recognise } from '../middleware/authenticate.ts';
+
+/** A probe is answered within a second, whatever hangs. */
+const CHECK_MS = 900;
+
+async function failureOf(check: Check): Promise<string | null> {
+  const timeout = new AbortController();
+  try {
+    return await Promise.race([
+      check.run().then(() => null),
+      pause(CHECK_MS, timeout.signal).then(() => 'it did not answer in time'),
+    ]);
+  } catch (thrown) {
+    return messageOf(thrown);
+  } finally {
+    timeout.abort();
+  }
+}
+
+/** `/livez`: the process turns. `/readyz`: it can serve; what is wrong is told to those with a token only. */
+export function healthRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  router.get('/livez', (_req, res) => {
+    res.json({ status: 'ok' });
+  });
+  router.get('/readyz', recognise(deps), async (req, res) => {
+    const results = await Promise.all(
+      deps.checks.map(async (check) => ({ name: check.name, failure: await failureOf(check) })),
+    );
+    const ready = !deps.stopping.aborted && results.every((result) => result.failure === null);
+    const checks = results.map(({ name, failure }) => ({ name, status: failure ?? 'ok' }));
+    const verbose = 'verbose' in req.query && req.context.actor !== undefined;
+    const status = ready ? 'ok' : deps.stopping.aborted ? 'stopping' : 'not ready';
+    res.status(ready ? 200 : 503).json(verbose ? { status, checks } : { status });
+  });
+  router.get('/', (_req, res) => {
+    res.json({ name: 'mcpctl', api: '/api/v1', openai: '/v1' });
+  });
+  return router;
+}

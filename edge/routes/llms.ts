@@ -1,0 +1,174 @@
+import { Router, type Request, type Response } from 'express';
+import { z } from 'zod';
+import { can, type Actor } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import {
+  llmCreateSchema,
+  llmKinds,
+  llmPatchSchema,
+  llmReplaceSchema,
+  llmStatuses,
+  llmTypeSchema,
+  type LlmRow,
+} from '../../core/llm.ts';
+import { nameSchema, poolKeyOf } from '../../core/names.ts';
+import { listQuerySchema } from '../../core/page.ts';
+import type { Joiner } from '../../core/registry/pools.ts';
+import { actorOf } from '../context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import type { LiveLlm } from '../liveness.ts';
+import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../parse.ts';
+import { llmView, membersView } from '../views.ts';
+import { written } from '../written.ts';
+
+const listSchema = listQuerySchema.extend({
+  kind: z.enum(llmKinds).optional(),
+  status: z.enum(llmStatuses).optional(),
+  pool: nameSchema.optional(),
+  type: llmTypeSchema.optional(),
+});
+
+/** How many rows one call may look at for its status: the status shown is not the one stored. */
+const SCAN = 20;
+
+const mayEdit = (actor: Actor, row: LlmRow): boolean =>
+  can(actor, 'edit', { resource: 'llm', target: { ownerId: row.ownerId } });
+
+function need(actor: Actor, verb: 'create' | 'edit', poolKey?: string): void {
+  const target = poolKey === undefined ? {} : { poolKey };
+  if (can(actor, verb, { resource: 'llm', target })) return;
+  throw new McpctlError('forbidden', `Your token may not ${verb} public llms; publish yours with mcplocal.`);
+}
+
+const joinerOf = (actor: Actor): Joiner => ({
+  userId: actor.userId,
+  tokenId: actor.tokenId,
+  overrules: can(actor, 'edit', { resource: 'pool', target: {} }),
+});
+
+/** A name that cannot be one is a name that is not there. */
+function nameOf(req: Request): string {
+  const parsed = nameSchema.safeParse(req.params['name']);
+  if (!parsed.success) throw new McpctlError('llm_not_found');
+  return parsed.data;
+}
+
+async function found(deps: EdgeDeps, name: string): Promise<LlmRow> {
+  const row = await deps.registry.llms.byName(name);
+  if (row) return row;
+  const near = await deps.registry.names.similar(name);
+  const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
+  throw new McpctlError('llm_not_found', `There is no llm named '${name}'.${hint}`);
+}
+
+async function answer(deps: EdgeDeps, res: Response, row: LlmRow): Promise<void> {
+  const [llm] = await deps.liveness.llms([row]);
+  res.set('etag', `"${row.revision}"`);
+  res.json(llm ? llmView(llm, true) : null);
+}
+
+async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const actor = actorOf(req);
+  const { limit, after, status, ...filter } = queryOf(req, listSchema);
+  let from = afterOf(after, nameSchema);
+  const items: LiveLlm[] = [];
+  let more = true;
+  for (let scanned = 0; more && items.length < limit && scanned < SCAN; scanned++) {
+    const rows = await deps.registry.llms.list({ ...filter, after: from, limit: limit + 1 });
+    more = rows.length > limit;
+    for (const llm of await deps.liveness.llms(rows.slice(0, limit))) {
+      if (items.length === limit) {
+        more = true;
+        break;
+      }
+      from = llm.row.name;
+      if (status === undefined || llm.status === status) items.push(llm);
+    }
+  }
+  res.json({
+    items: items.map((llm) => llmView(llm, mayEdit(actor, llm.row))),
+    next: more && from !== undefined ? cursorOf(from) : null,
+  });
+}
+
+async function show(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const row = await found(deps, nameOf(req));
+  const pool = await deps.liveness.loadPool(row.poolKey);
+  const llm = pool.members.find((member) => member.row.id === row.id);
+  if (!llm) throw new McpctlError('llm_not_found');
+  res.set('etag', `"${row.revision}"`);
+  res.json({
+    ...llmView(llm, mayEdit(actorOf(req), row)),
+    pool: { key: pool.key, size: pool.members.length, activeCount: pool.activeCount },
+  });
+}
+
+async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const actor = actorOf(req);
+  const row = await found(deps, nameOf(req));
+  if (!can(actor, 'delete', { resource: 'llm', target: { ownerId: row.ownerId } })) {
+    throw new McpctlError('forbidden', `The llm '${row.name}' belongs to another user.`);
+  }
+  const isLive = await deps.liveness.sessions(row.providerSessionId ? [row.providerSessionId] : []);
+  const ifMatch = ifMatchOf(req);
+  await written({ ...deps, req }, { verb: 'delete', resource: 'llm', name: row.name }, () =>
+    deps.registry.llms.delete(row.name, { ifMatch, isLive }),
+  );
+  res.status(204).end();
+}
+
+/** `/api/v1/llms`: SPEC §2. */
+export function llmRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  const { llms } = deps.registry;
+
+  router.get('/llms', (req, res) => list(deps, req, res));
+  router.get('/llms/:name', (req, res) => show(deps, req, res));
+  router.get('/llms/:name/members', async (req, res) => {
+    const row = await found(deps, nameOf(req));
+    res.json(membersView(await deps.liveness.loadPool(row.poolKey), deps.clock));
+  });
+
+  router.post('/llms', async (req, res) => {
+    const actor = actorOf(req);
+    need(actor, 'create');
+    const body = bodyOf(req, llmCreateSchema);
+    need(actor, 'create', poolKeyOf(body));
+    const row = await written({ ...deps, req }, { verb: 'create', resource: 'llm', name: body.name }, () =>
+      llms.create(body, joinerOf(actor)),
+    );
+    res.status(201).location(`/api/v1/llms/${row.name}`);
+    await answer(deps, res, row);
+  });
+
+  router.put('/llms/:name', async (req, res) => {
+    const actor = actorOf(req);
+    need(actor, 'edit');
+    const llm = { ...bodyOf(req, llmReplaceSchema), name: nameOf(req) };
+    need(actor, 'edit', poolKeyOf(llm));
+    const write = { by: joinerOf(actor), ifMatch: ifMatchOf(req) };
+    const { row, created } = await written(
+      { ...deps, req },
+      { verb: 'edit', resource: 'llm', name: llm.name },
+      () => llms.put(llm, write),
+    );
+    if (created) res.status(201);
+    await answer(deps, res, row);
+  });
+
+  router.patch('/llms/:name', async (req, res) => {
+    const actor = actorOf(req);
+    need(actor, 'edit');
+    const { name } = await found(deps, nameOf(req));
+    const patch = bodyOf(req, llmPatchSchema);
+    if (patch.poolName !== undefined) need(actor, 'edit', poolKeyOf({ name, poolName: patch.poolName }));
+    const write = { by: joinerOf(actor), ifMatch: ifMatchOf(req) };
+    const row = await written({ ...deps, req }, { verb: 'edit', resource: 'llm', name }, () =>
+      llms.patch(name, patch, write),
+    );
+    await answer(deps, res, row);
+  });
+
+  router.delete('/llms/:name', (req, res) => remove(deps, req, res));
+  return router;
+}

@@ -1,0 +1,79 @@
+import { Router, type Request } from 'express';
+import { z } from 'zod';
+import { can } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { nameSchema } from '../../core/names.ts';
+import { listQuerySchema } from '../../core/page.ts';
+import type { PoolView } from '../../core/pool.ts';
+import { actorOf } from '../context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
+import { membersView } from '../views.ts';
+import { written } from '../written.ts';
+
+const guestSchema = z.strictObject({ user: z.string().min(1).max(63) });
+
+function keyOf(req: Request): string {
+  const parsed = nameSchema.safeParse(req.params['key']);
+  if (!parsed.success) throw new McpctlError('pool_not_found');
+  return parsed.data;
+}
+
+async function poolViews(deps: EdgeDeps, keys: readonly string[]): Promise<PoolView[]> {
+  const [pools, counts] = await Promise.all([deps.liveness.loadPools(keys), deps.poolCounts(keys)]);
+  return pools.map((pool) => ({
+    ...membersView(pool, deps.clock),
+    ...(counts.get(pool.key) ?? { pending: 0, running: 0, oldestPendingMs: null }),
+  }));
+}
+
+/** Lets a user into a pool, or out: its owner and admins only. */
+async function setGuest(deps: EdgeDeps, req: Request, verb: 'allow' | 'deny') {
+  const { pools, users } = deps.registry;
+  const pool = await pools.byKey(keyOf(req));
+  if (!pool) throw new McpctlError('pool_not_found');
+  if (!can(actorOf(req), 'edit', { resource: 'pool', target: { ownerId: pool.ownerId } })) {
+    throw new McpctlError('forbidden', `Only the owner of the pool '${pool.key}' and admins may do this.`);
+  }
+  const { user: name } = bodyOf(req, guestSchema);
+  const user = await users.byName(name);
+  if (!user) {
+    const details = [{ path: 'user', message: `there is no user named '${name}'` }];
+    throw new McpctlError('invalid_request', undefined, { details });
+  }
+  await written({ ...deps, req }, { verb: 'edit', resource: 'pool', name: pool.key }, () =>
+    pools[verb](pool.key, user.id),
+  );
+  return { poolKey: pool.key, allowed: await pools.allowed(pool.key) };
+}
+
+/** `/api/v1/pools`. */
+export function poolRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+
+  router.get('/pools', async (req, res) => {
+    const { limit, after } = queryOf(req, listQuerySchema);
+    const keys = await deps.registry.pools.list({ after: afterOf(after, nameSchema), limit: limit + 1 });
+    const page = keys.slice(0, limit);
+    const last = page.at(-1);
+    res.json({
+      items: await poolViews(deps, page),
+      next: keys.length > limit && last !== undefined ? cursorOf(last) : null,
+    });
+  });
+
+  router.get('/pools/:key', async (req, res) => {
+    const key = keyOf(req);
+    const [pool, [view]] = await Promise.all([deps.registry.pools.byKey(key), poolViews(deps, [key])]);
+    if (!view || (!pool && view.size === 0)) throw new McpctlError('pool_not_found');
+    res.json(view);
+  });
+
+  router.post('/pools/:key/allow', async (req, res) => {
+    res.json(await setGuest(deps, req, 'allow'));
+  });
+  router.post('/pools/:key/deny', async (req, res) => {
+    res.json(await setGuest(deps, req, 'deny'));
+  });
+  return router;
+}

@@ -1,0 +1,142 @@
+import { randomUUID } from 'node:crypto';
+import { Router, type Request } from 'express';
+import { can, type Actor } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { poolKeyOf } from '../../core/names.ts';
+import {
+  PROTOCOL,
+  registerSchema,
+  sessionBodySchema,
+  type RegisterBody,
+  type Registered,
+  type Transport,
+} from '../../core/protocol.ts';
+import type { Published } from '../../core/registry/register.ts';
+import { actorOf } from '../context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { bodyOf } from '../parse.ts';
+import { llmView } from '../views.ts';
+import { written } from '../written.ts';
+
+/** How the worker will take its tasks. The sse transport, for workers without Redis, is not served yet. */
+function transportOf(deps: EdgeDeps, body: RegisterBody): Transport {
+  if (!body.transports.includes('redis')) throw new McpctlError('transport_unavailable');
+  if (body.bullmqVersion !== undefined && body.bullmqVersion !== deps.bullmqVersion) {
+    throw new McpctlError(
+      'transport_unavailable',
+      `This edge works with bullmq ${deps.bullmqVersion}; update mcplocal, so that both are of one release.`,
+    );
+  }
+  return { kind: 'redis', namespace: deps.config.namespace };
+}
+
+function checkMay(actor: Actor, body: RegisterBody): void {
+  const outside = body.providers.find(
+    (offer) => !can(actor, 'create', { resource: 'session', target: { poolKey: poolKeyOf(offer) } }),
+  );
+  if (outside || !can(actor, 'create', { resource: 'session' })) {
+    throw new McpctlError(
+      'forbidden',
+      outside
+        ? `Your token may not publish '${outside.name}': it is not bound to the pool '${poolKeyOf(outside)}'.`
+        : 'Your token may not publish llms.',
+    );
+  }
+}
+
+/**
+ * A copied session file: another process holds this session and is connected right now. One that was killed
+ * still has its lease, but listens no longer: it is taken over.
+ */
+async function checkInstance(
+  { presence, registry }: EdgeDeps,
+  { sessionId, boot, actor }: { sessionId: string; boot: string; actor: Actor },
+): Promise<void> {
+  const session = await registry.sessions.byId(sessionId);
+  if (!session) return;
+  if (session.ownerId !== actor.userId) throw new McpctlError('session_not_found');
+  const holder = (await presence.sessions([sessionId])).live.get(sessionId);
+  if (!holder || holder.boot === boot) return;
+  if (await presence.isConnected(sessionId, holder.boot)) throw new McpctlError('session_in_use');
+}
+
+async function publish(
+  deps: EdgeDeps,
+  actor: Actor,
+  { body, sessionId, boot }: { body: RegisterBody; sessionId: string; boot: string },
+): Promise<Published> {
+  const { registry, liveness } = deps;
+  const rows = await registry.llms.byNames(body.providers.map((offer) => offer.name));
+  const foreign = rows.flatMap(({ providerSessionId: id }) => (id === null || id === sessionId ? [] : [id]));
+  return registry.sessions.register({
+    sessionId,
+    instanceId: boot,
+    workerVersion: body.workerVersion ?? null,
+    transport: 'redis',
+    by: {
+      userId: actor.userId,
+      tokenId: actor.tokenId,
+      overrules: can(actor, 'edit', { resource: 'pool', target: {} }),
+    },
+    providers: body.providers,
+    isLive: await liveness.sessions([...new Set(foreign)]),
+  });
+}
+
+async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
+  const actor = actorOf(req);
+  const body = bodyOf(req, registerSchema);
+  if (body.protocol !== PROTOCOL) throw new McpctlError('protocol_unsupported');
+  const transport = transportOf(deps, body);
+  checkMay(actor, body);
+  const sessionId = body.providerSessionId ?? randomUUID();
+  // A worker too old to send one is the same process as long as its session is the same.
+  const boot = body.instanceId ?? sessionId;
+  await checkInstance(deps, { sessionId, boot, actor });
+  const { llms } = await written(
+    { ...deps, req },
+    { verb: 'create', resource: 'session', name: sessionId },
+    () => publish(deps, actor, { body, sessionId, boot }),
+  );
+  // After the commit: a refused registration must not hold the lease.
+  await deps.presence.hold(sessionId, boot);
+  deps.bus.emit('session.registered', { sessionId, llms: llms.map((row) => row.name) });
+  const live = await deps.liveness.llms(llms);
+  return {
+    providerSessionId: sessionId,
+    llms: live.map((llm) => ({ ...llmView(llm, true), poolKey: llm.row.poolKey })),
+    agents: [],
+    warnings: body.agents?.length ? ['Virtual agents are not served yet; they were left out.'] : [],
+    transport,
+  };
+}
+
+async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
+  const { providerSessionId: id } = bodyOf(req, sessionBodySchema);
+  const session = await deps.registry.sessions.byId(id);
+  // Idempotent, and the same for a stranger's session: there is nothing of the caller's to leave.
+  if (session?.ownerId !== actorOf(req).userId) return;
+  const rows = await written({ ...deps, req }, { verb: 'delete', resource: 'session', name: id }, () =>
+    deps.registry.sessions.leave(id),
+  );
+  await deps.presence.drop(id, [...new Set(rows.map((row) => row.poolKey))]);
+  deps.bus.emit('session.left', { sessionId: id, why: 'goodbye' });
+}
+
+/** The worker's wire protocol over HTTP, but for what carries tasks: SPEC §3. */
+export function providerRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  router.post('/llms/_provider-register', async (req, res) => {
+    res.status(201).json(await register(deps, req));
+  });
+  router.post('/llms/_provider-heartbeat', async (req, res) => {
+    const { providerSessionId } = bodyOf(req, sessionBodySchema);
+    await deps.heartbeats.beat(providerSessionId, actorOf(req).userId);
+    res.json({ ok: true });
+  });
+  router.post('/llms/_provider-goodbye', async (req, res) => {
+    await goodbye(deps, req);
+    res.json({ ok: true });
+  });
+  return router;
+}

@@ -1,0 +1,115 @@
+import { Router, type Request } from 'express';
+import { can, tokenCreateSchema, type Actor, type TokenCreate } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { uuidSchema } from '../../core/names.ts';
+import { listQuerySchema } from '../../core/page.ts';
+import type { TokenRow } from '../../core/registry/tokens.ts';
+import type { User } from '../../core/registry/users.ts';
+import { actorOf } from '../context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
+import { tokenView } from '../views.ts';
+import { written } from '../written.ts';
+
+/** Whom the token is for; made when new. A token for somebody else, or with a binding, is for admins to make. */
+async function holderOf(deps: EdgeDeps, actor: Actor, body: TokenCreate): Promise<User> {
+  const own: User = { id: actor.userId, name: actor.userName, binding: actor.binding };
+  const isOwn = body.user === undefined || body.user === actor.userName;
+  if (isOwn && body.binding === undefined) return own;
+  if (
+    !can(actor, 'create', { resource: 'token', target: { ownerId: isOwn ? 'a binding' : 'somebody else' } })
+  ) {
+    throw new McpctlError(
+      'forbidden',
+      'Only an admin may make tokens for other users or say what they may do.',
+    );
+  }
+  const holder = isOwn ? own : await deps.registry.users.ensure(body.user ?? '', body.binding ?? 'user');
+  if (body.binding !== undefined && holder.binding !== body.binding) {
+    const details = [
+      { path: 'binding', message: `the user '${holder.name}' is there already, as ${holder.binding}` },
+    ];
+    throw new McpctlError('invalid_request', undefined, { details });
+  }
+  return holder;
+}
+
+/** A token that is bound to pools makes tokens for those pools only. */
+function poolsOf(actor: Actor, body: TokenCreate, holder: User): readonly string[] | null {
+  const pools = body.pools ?? actor.pools;
+  const target = { ownerId: holder.id };
+  const outside = (pools ?? []).find(
+    (poolKey) => !can(actor, 'create', { resource: 'token', target: { ...target, poolKey } }),
+  );
+  if (outside !== undefined) {
+    throw new McpctlError(
+      'forbidden',
+      `Your token is not bound to the pool '${outside}', so it cannot pass it on.`,
+    );
+  }
+  return pools;
+}
+
+async function found(deps: EdgeDeps, req: Request): Promise<TokenRow> {
+  const actor = actorOf(req);
+  const asked = String(req.params['id']);
+  const { tokens } = deps.registry;
+  const isId = uuidSchema.safeParse(asked).success;
+  const isName = tokenCreateSchema.shape.name.safeParse(asked).success;
+  const row = isId ? await tokens.byId(asked) : isName ? await tokens.byName(actor.userId, asked) : undefined;
+  if (!row || !can(actor, 'delete', { resource: 'token', target: { ownerId: row.userId } })) {
+    throw new McpctlError('token_not_found');
+  }
+  return row;
+}
+
+/** `/api/v1/tokens`. */
+export function tokenRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  const { tokens } = deps.registry;
+
+  router.post('/tokens', async (req, res) => {
+    const actor = actorOf(req);
+    const body = bodyOf(req, tokenCreateSchema);
+    const { row, text } = await written(
+      { ...deps, req },
+      { verb: 'create', resource: 'token', name: body.name },
+      async () => {
+        const holder = await holderOf(deps, actor, body);
+        return tokens.create({
+          userId: holder.id,
+          name: body.name,
+          pools: poolsOf(actor, body, holder),
+          expiresInDays: body.expiresInDays ?? null,
+          createdBy: { userId: actor.userId, tokenId: actor.tokenId },
+        });
+      },
+    );
+    res.status(201).json({ ...tokenView(row), token: text });
+  });
+
+  router.get('/tokens', async (req, res) => {
+    const actor = actorOf(req);
+    const { limit, after } = queryOf(req, listQuerySchema);
+    const everybody = can(actor, 'view', { resource: 'token', target: { ownerId: 'somebody else' } });
+    const rows = await tokens.list({
+      userId: everybody ? null : actor.userId,
+      after: afterOf(after, uuidSchema),
+      limit: limit + 1,
+    });
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    res.json({
+      items: page.map(tokenView),
+      next: rows.length > limit && last ? cursorOf(last.id) : null,
+    });
+  });
+
+  router.delete('/tokens/:id', async (req, res) => {
+    const { id, name } = await found(deps, req);
+    await written({ ...deps, req }, { verb: 'delete', resource: 'token', name }, () => tokens.revoke(id));
+    deps.authenticator.forget();
+    res.status(204).end();
+  });
+  return router;
+}

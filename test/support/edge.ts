@@ -1,0 +1,148 @@
+import { connectAndCheck, openRedis } from '../../core/queue/connect.ts';
+import { createKeys } from '../../core/queue/keys.ts';
+import { createPresence } from '../../core/queue/presence.ts';
+import { ensureAdmin } from '../../core/registry/bootstrap.ts';
+import { isCurrent } from '../../core/registry/migrate.ts';
+import { createBus, type Bus } from '../../core/runtime/bus.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { readConfig } from '../../core/runtime/config.ts';
+import { createLog } from '../../core/runtime/log.ts';
+import { createApp } from '../../edge/app.ts';
+import { createAuthenticator } from '../../edge/authenticator.ts';
+import { edgeSettings, type EdgeDeps } from '../../edge/deps.ts';
+import { createHeartbeats } from '../../edge/heartbeats.ts';
+import { createLiveness } from '../../edge/liveness.ts';
+import { createMetrics } from '../../edge/metrics.ts';
+import { createEdgeServer } from '../../edge/server.ts';
+import { registryFixture, type RegistryFixture } from './registry.ts';
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  text: string;
+  /** The body as JSON; undefined when it is none. */
+  json: unknown;
+}
+
+export interface Call {
+  token?: string | null;
+  body?: unknown;
+  /** Instead of `body`: the bytes as they are. */
+  raw?: RequestInit['body'];
+  headers?: Record<string, string>;
+}
+
+export interface EdgeFixture extends RegistryFixture {
+  url: string;
+  bus: Bus;
+  deps: EdgeDeps;
+  /** Tokens of `root` (admin), `ada` and `bob`. */
+  tokens: { root: string; ada: string; bob: string };
+  /** `METHOD /path`; as ada unless told. */
+  call(what: string, options?: Call): Promise<Answer>;
+  stopping: AbortController;
+}
+
+const adminText = 'a-bootstrap-token-of-the-tests-0123456789';
+
+export async function edgeFixture(env: Record<string, string> = {}): Promise<EdgeFixture> {
+  const t = await registryFixture({ poolSize: 10 });
+  const config = readConfig(
+    { DATABASE_URL: t.databaseUrl, REDIS_URL: t.redisUrl, MCPCTL_REDIS_NAMESPACE: t.namespace, ...env },
+    edgeSettings,
+  );
+  const clock = systemClock;
+  const log = createLog({ process: 'test', level: process.env['TEST_LOG'] ?? 'silent', pretty: false });
+  const bus = createBus(log);
+  const { registry } = t;
+  const redis = openRedis('producer', { url: t.redisUrl, verifyTls: true, clock, log });
+  await connectAndCheck(redis);
+  // As after a lease's time: a session without a lease is gone.
+  const keys = createKeys(t.namespace);
+  await redis.set(keys.epoch, '1');
+  const presence = createPresence({ redis, keys, leaseMs: config.leaseMs });
+  const heartbeats = createHeartbeats({ registry, presence, log });
+  const stopping = new AbortController();
+  const leaving = new AbortController();
+  const deps: EdgeDeps = {
+    config,
+    version: '0.0.0-test',
+    bullmqVersion: '6.7.0',
+    clock,
+    log,
+    bus,
+    registry,
+    presence,
+    liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
+    heartbeats,
+    authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
+    metrics: createMetrics({ bus, version: '0.0.0-test', ofProcess: false }),
+    checks: [
+      { name: 'postgres', run: async () => void (await isCurrent(t.connection)) },
+      { name: 'redis', run: async () => void (await redis.ping()) },
+    ],
+    stopping: stopping.signal,
+    leaving: leaving.signal,
+    poolCounts: async () => new Map(),
+  };
+  const server = createEdgeServer({
+    app: createApp(deps),
+    port: 0,
+    host: '127.0.0.1',
+    graceMs: 100,
+    leaving,
+  });
+  await server.start?.();
+  const url = `http://127.0.0.1:${server.port()}`;
+  await ensureAdmin(registry, adminText);
+  const tokenFor = async (userId: string): Promise<string> => {
+    const made = { userId, name: 'test', pools: null, expiresInDays: null, createdBy: null };
+    return (await registry.tokens.create(made)).text;
+  };
+  const tokens = {
+    root: await tokenFor(t.root.id),
+    ada: await tokenFor(t.ada.id),
+    bob: await tokenFor(t.bob.id),
+  };
+
+  return {
+    ...t,
+    url,
+    bus,
+    deps,
+    tokens,
+    stopping,
+    async call(what, { token = tokens.ada, body, raw, headers = {} } = {}) {
+      const [method = 'GET', path = '/'] = what.split(' ');
+      const payload = raw ?? (body === undefined ? undefined : JSON.stringify(body));
+      const answer = await fetch(url + path, {
+        method,
+        headers: {
+          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+          ...(payload === undefined || payload === null ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(payload === undefined ? {} : { body: payload }),
+      });
+      const text = await answer.text();
+      let json: unknown;
+      try {
+        json = JSON.parse(text);
+      } catch {
+        json = undefined;
+      }
+      return { status: answer.status, headers: answer.headers, text, json };
+    },
+    async close() {
+      await server.stop();
+      await heartbeats.stop();
+      redis.disconnect();
+      await t.close();
+    },
+  };
+}
+
+/** The lease of every session in the namespace runs out now, as after 90 s of silence. */
+export async function lapse(t: EdgeFixture, sessionId: string): Promise<void> {
+  await t.deps.presence.drop(sessionId, []);
+}
