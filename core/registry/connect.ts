@@ -3,7 +3,7 @@ import { Pool, type PoolClient } from 'pg';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
 import { camelResponse, toSnake } from './columns.ts';
-import { asRegistryError, isReadTimeout, sqlFaultOf } from './faults.ts';
+import { asRegistryError, isAway, isReadTimeout, sqlFaultOf } from './faults.ts';
 
 export interface ConnectOptions {
   /** As platforms set it; `sslmode` in it, or `PGSSLMODE`, decides on TLS. */
@@ -68,16 +68,20 @@ function openPool(options: ConnectOptions): Pool {
 
 type Held = PoolClient & { __knexUid?: string; __knex__disposed?: unknown };
 
-/** A connection whose answer never came is cut, so that the ROLLBACK after it does not wait once more. */
-function cutTimedOut(db: Knex, pool: Pool): void {
+/**
+ * A connection that failed is not used again: pg notices its end only later, and hands it out meanwhile. One
+ * whose answer never came is cut, so that the ROLLBACK after it does not wait once more.
+ */
+function dropFailed(db: Knex, pool: Pool): void {
   const held = new Set<Held>();
   pool.on('acquire', (client: Held) => held.add(client));
   pool.on('release', (_err: unknown, client: Held) => held.delete(client));
   db.on('query-error', (thrown: unknown, query: { __knexUid?: string }) => {
-    if (!isReadTimeout(thrown)) return;
+    if (!isAway(thrown)) return;
     for (const client of held) {
       if (client.__knexUid !== query.__knexUid) continue;
       client.__knex__disposed = thrown;
+      if (!isReadTimeout(thrown)) continue;
       (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
     }
   });
@@ -113,7 +117,7 @@ export function connect(options: ConnectOptions): Connection {
     postProcessResponse: camelResponse,
     log: { warn: quiet, error: quiet, deprecate: quiet, debug: quiet },
   });
-  cutTimedOut(db, pool);
+  dropFailed(db, pool);
   mapErrors(db);
   let closed: Promise<void> | undefined;
   return {

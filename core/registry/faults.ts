@@ -40,7 +40,8 @@ export function isReadTimeout(thrown: unknown): boolean {
   return messageOf(thrown).includes('Query read timeout');
 }
 
-function isAway(thrown: unknown): boolean {
+/** Postgres could not be asked, or has not answered. */
+export function isAway(thrown: unknown): boolean {
   if (thrown instanceof AggregateError && thrown.errors.some(isAway)) return true;
   const code = codeOf(thrown);
   if (code !== undefined && network.has(code)) return true;

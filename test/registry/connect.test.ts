@@ -1,0 +1,130 @@
+import { expect } from 'chai';
+import { McpctlError } from '../../core/errors.ts';
+import { toCamel, toSnake } from '../../core/registry/columns.ts';
+import { connect, type Connection } from '../../core/registry/connect.ts';
+import { asRegistryError, sqlFaultOf } from '../../core/registry/faults.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { createLog } from '../../core/runtime/log.ts';
+import { codeOf } from '../support/registry.ts';
+import { wireTo, type Wire } from '../support/wire.ts';
+
+const log = createLog({ process: 'test', level: 'silent', pretty: false });
+const BOUND_MS = 2_500;
+
+describe('the connection to Postgres', () => {
+  const databaseUrl = process.env['DATABASE_URL'] ?? '';
+  let wire: Wire;
+  let connection: Connection;
+  beforeEach(async () => {
+    const { hostname, port } = new URL(databaseUrl);
+    wire = await wireTo({ host: hostname, port: Number(port || 5432) });
+    connection = connect({ databaseUrl: wire.url(databaseUrl), schema: 'public', poolSize: 3, log });
+    await connection.db.raw('select 1');
+  });
+  afterEach(async () => {
+    await connection.close();
+    await wire.close();
+  });
+  const timed = async (work: Promise<unknown>): Promise<{ code: string; ms: number }> => {
+    const began = systemClock.elapsed();
+    const code = await codeOf(work);
+    return { code, ms: systemClock.elapsed() - began };
+  };
+
+  it('says within the bound that Postgres does not answer, and works when it does again', async () => {
+    wire.freeze();
+    // More than the pool holds: those that wait for a connection are bounded as well.
+    const waits = await Promise.all(
+      Array.from({ length: 6 }, () => timed(Promise.resolve(connection.db.raw('select 1')))),
+    );
+    for (const { code, ms } of waits) {
+      expect(code).to.equal('unavailable');
+      expect(ms).to.be.below(BOUND_MS);
+    }
+    wire.mend();
+    await connection.db.raw('select 1');
+  });
+
+  it('gives a transaction up within the bound, its ROLLBACK included', async () => {
+    const { code, ms } = await timed(
+      connection.transaction(async (trx) => {
+        await trx.raw('select 1');
+        wire.freeze();
+        await trx.raw('select 2');
+      }),
+    );
+    expect(code).to.equal('unavailable');
+    expect(ms).to.be.below(BOUND_MS);
+  });
+
+  it('says at once that the connection was reset', async () => {
+    wire.cut();
+    const { code, ms } = await timed(Promise.resolve(connection.db.raw('select 1')));
+    expect(code).to.equal('unavailable');
+    expect(ms).to.be.below(500);
+    wire.mend();
+    await connection.db.raw('select 1');
+  });
+
+  it('outlives connections that Postgres terminates', async () => {
+    const other = connect({ databaseUrl, schema: 'public', poolSize: 1, log });
+    const { rows } = await connection.db.raw<{ rows: { pid: number }[] }>('select pg_backend_pid() as pid');
+    await other.db.raw('select pg_terminate_backend(?)', [rows[0]?.pid ?? 0]);
+    await other.close();
+    // One stale connection may still be handed out; the next is sound.
+    await codeOf(Promise.resolve(connection.db.raw('select 1')));
+    await connection.db.raw('select 1');
+  });
+
+  it('frees what Postgres holds for a statement that took too long', async () => {
+    const { code, ms } = await timed(Promise.resolve(connection.db.raw('select pg_sleep(30)')));
+    expect(code).to.equal('unavailable');
+    expect(ms).to.be.below(BOUND_MS);
+    const { rows } = await connection.db.raw<{ rows: unknown[] }>(
+      `select 1 from pg_stat_activity where state = 'active' and query = 'select pg_sleep(30)'`,
+    );
+    expect(rows).to.deep.equal([]);
+  });
+
+  it('carries no value of a row out in an error', async () => {
+    const secret = 'the-prompt-itself';
+    const errors = [
+      await connection.db.raw('select ?::uuid', [secret]).catch((thrown: unknown) => thrown),
+      await connection
+        .transaction((trx) => trx.raw('select ?::int', [secret]))
+        .catch((thrown: unknown) => thrown),
+    ];
+    for (const error of errors) {
+      expect(error).to.be.instanceOf(McpctlError);
+      expect(sqlFaultOf(error)?.sqlState).to.equal('22P02');
+      const seen = error as McpctlError;
+      expect(`${seen.message} ${seen.stack} ${JSON.stringify(seen.cause)}`).not.to.include(secret);
+    }
+  });
+
+  it('runs a transaction again that lost a race for a unique key', async () => {
+    let runs = 0;
+    const result = await connection.transaction(async (trx) => {
+      runs += 1;
+      if (runs < 3) await trx.raw(`do $$ begin raise unique_violation; end $$`);
+      return 'done';
+    });
+    expect([result, runs]).to.deep.equal(['done', 3]);
+  });
+
+  it('leaves errors that are not of Postgres as they are', () => {
+    const bug = new TypeError('x is not a function');
+    expect(asRegistryError(bug)).to.equal(bug);
+  });
+
+  it('turns column names both ways and leaves the inside of jsonb alone', async () => {
+    expect([toSnake('providerSessionId'), toCamel('provider_session_id')]).to.deep.equal([
+      'provider_session_id',
+      'providerSessionId',
+    ]);
+    const { rows } = await connection.db.raw<{ rows: unknown[] }>(
+      `select 1 as some_name, '{"in_side": 1}'::jsonb as api_key_ref`,
+    );
+    expect(rows).to.deep.equal([{ someName: 1, apiKeyRef: { in_side: 1 } }]);
+  });
+});

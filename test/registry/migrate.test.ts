@@ -1,0 +1,66 @@
+import { expect } from 'chai';
+import { randomBytes } from 'node:crypto';
+import { connect, type Connection } from '../../core/registry/connect.ts';
+import { createLeases } from '../../core/registry/leases.ts';
+import { isCurrent, migrate } from '../../core/registry/migrate.ts';
+import { migrationNames } from '../../core/registry/migration-source.ts';
+import { createLog } from '../../core/runtime/log.ts';
+
+const log = createLog({ process: 'test', level: 'silent', pretty: false });
+
+describe('migrating', () => {
+  const schema = `t_${randomBytes(6).toString('hex')}`;
+  const open: Connection[] = [];
+  const another = (): Connection => {
+    const databaseUrl = process.env['DATABASE_URL'] ?? '';
+    const connection = connect({ databaseUrl, schema, poolSize: 2, log, queryTimeoutMs: 30_000 });
+    open.push(connection);
+    return connection;
+  };
+  after(async () => {
+    await another().db.raw(`set client_min_messages to warning; drop schema if exists "${schema}" cascade`);
+    await Promise.all(open.map((connection) => connection.close()));
+  });
+
+  it('is not current before the first time', async () => {
+    expect(await isCurrent(another())).to.equal(false);
+  });
+
+  it('lets one of many work while the others wait, and has nothing to do the next time', async () => {
+    const applied = await Promise.all([1, 2, 3, 4, 5, 6].map((n) => migrate(another(), `holder-${n}`)));
+    expect(applied.filter((names) => names.length > 0)).to.deep.equal([migrationNames]);
+    expect(await migrate(another(), 'again')).to.deep.equal([]);
+    expect(await isCurrent(another())).to.equal(true);
+  });
+
+  it('goes on after a migrator that was killed in the middle', async () => {
+    const connection = another();
+    await connection.db('knexMigrationsLock').update({ isLocked: 1 });
+    await connection.db('knexMigrations').delete();
+    await connection.db.raw('drop trigger guard_task on tasks; drop function guard_task()');
+    await connection.db.raw(
+      'drop table idempotency, task_attempts, tasks, llms, sessions, pool_allowed, pools, names, tokens, users',
+    );
+    expect(await migrate(connection, 'next')).to.deep.equal(migrationNames);
+  });
+
+  it('names migrations without an extension, so that sources and build are the same', () => {
+    for (const name of migrationNames) expect(name).to.match(/^\d{4}-[a-z-]+$/);
+  });
+
+  it('gives a lease to one holder until it lapses or is given up, by the clock of the database', async () => {
+    const leases = createLeases(another());
+    expect(await leases.tryHold('x', 'a', 60_000)).to.equal(true);
+    expect(await leases.tryHold('x', 'a', 60_000)).to.equal(true);
+    expect(await leases.tryHold('x', 'b', 60_000)).to.equal(false);
+    await leases.release('x', 'b');
+    expect(await leases.tryHold('x', 'b', 60_000)).to.equal(false);
+    await leases.release('x', 'a');
+    expect(await leases.tryHold('x', 'b', 0)).to.equal(true);
+    expect(await leases.tryHold('x', 'c', 60_000)).to.equal(true);
+    const races = await Promise.all(
+      ['d', 'e', 'f', 'g'].map((holder) => leases.tryHold('y', holder, 60_000)),
+    );
+    expect(races.filter(Boolean)).to.have.length(1);
+  });
+});
