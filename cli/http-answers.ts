@@ -12,7 +12,7 @@ export function headerOf(answer: Dispatcher.ResponseData, name: string): string 
   return (Array.isArray(value) ? value[0] : value) ?? null;
 }
 
-/** The parsed body of a 2xx answer. @throws McpctlError the error that any other answer carries. */
+/** The parsed body of a 2xx answer; undefined of one without. @throws McpctlError the error that any other answer carries. */
 export function accepted(answer: Dispatcher.ResponseData, text: string, server: string): unknown {
   const status = answer.statusCode;
   if (status >= 300 && status <= 399)
@@ -20,6 +20,7 @@ export function accepted(answer: Dispatcher.ResponseData, text: string, server: 
       'bad_answer',
       `${server} redirects to ${headerOf(answer, 'location') ?? 'another address'}; name that server with --server.`,
     );
+  if (status === 204) return undefined;
   let body: unknown;
   try {
     body = JSON.parse(text);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { llm, members, pool, task, taskId } from './fixtures.ts';
-import { answers, delta, fails, startPeer, streams, until, within, type Peer } from './peer.ts';
+import { answers, delta, fails, page, startPeer, streams, until, within, type Peer } from './peer.ts';
 import { startSession, type Session, type SessionOptions } from './session.ts';
 
 const infer = 'POST /api/v1/llms/tiny-chat/infer';
@@ -305,7 +305,7 @@ describe('cli: chat-llm, a conversation', () => {
     expect(await within(code, 'the end')).to.equal(0);
   });
 
-  it('introduces a pool whose key is no llm’s name, and refuses an unknown name', async () => {
+  it('introduces a pool or an alias that is no llm’s name, and refuses an unknown name', async () => {
     peer.on('GET /api/v1/llms/big', fails(404, 'llm_not_found', 'There is no llm "big".'));
     peer.on('GET /api/v1/pools/big', answers(200, { ...pool, ...members, poolKey: 'big' }));
     await talk(['big']);
@@ -314,6 +314,14 @@ describe('cli: chat-llm, a conversation', () => {
     s.stdin.write('\u0004');
     expect(await code).to.equal(0);
     peer.on('GET /api/v1/pools/big', fails(404, 'pool_not_found'));
+    peer.on('GET /api/v1/llms', page([{ ...llm, aliases: ['large', 'big'] }]));
+    await s.close();
+    await talk(['big']);
+    await until(() => s.err().includes('> '), 'the prompt');
+    expect(s.err()).to.include('LLM: tiny-chat  openai');
+    s.stdin.write('\u0004');
+    expect(await code).to.equal(0);
+    peer.on('GET /api/v1/llms', page([llm]));
     await s.close();
     await talk(['big']);
     expect(await code).to.equal(1);

@@ -32,6 +32,9 @@ export function answers(status: number, body: unknown, headers: Record<string, s
   };
 }
 
+/** 204, as the edge answers what it has deleted. */
+export const empty: Reply = (response) => void response.writeHead(204).end();
+
 /** An API error, as the edge writes it. */
 export function fails(status: number, code: string, error = 'It went wrong.'): Reply {
   return answers(status, { error, code, requestId: 'r-1' });

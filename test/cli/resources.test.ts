@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { parse as parseYaml, parseAllDocuments } from 'yaml';
 import { llm, members, pool, publicLlm, task, taskId } from './fixtures.ts';
-import { answers, fails, page, startPeer, type Peer } from './peer.ts';
+import { answers, empty, fails, page, startPeer, type Peer } from './peer.ts';
 import { startSession, type Session, type SessionOptions } from './session.ts';
 
 describe('cli: get, describe, create, delete', () => {
@@ -205,7 +205,7 @@ describe('cli: get, describe, create, delete', () => {
 
   it('deletes what it can, and leaves with the code of what it could not', async () => {
     peer.on('DELETE /api/v1/llms/a', fails(409, 'llm_published', 'It is published.'));
-    peer.on('DELETE /api/v1/llms/b', answers(200, {}));
+    peer.on('DELETE /api/v1/llms/b', empty);
     peer.on(`DELETE /api/v1/tasks/${taskId}`, answers(200, { ...task, status: 'cancelled' }));
     const s = await session();
     expect(await s.run('delete', 'llm/a', 'llm/b', `task/${taskId}`, '--yes')).to.equal(1);
@@ -221,7 +221,7 @@ describe('cli: get, describe, create, delete', () => {
   });
 
   it('asks on a terminal and takes only yes for yes', async () => {
-    peer.on('DELETE /api/v1/llms/a', answers(200, {}));
+    peer.on('DELETE /api/v1/llms/a', empty);
     for (const [typed, code] of [
       ['\r', 2],
       ['n\r', 2],

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { task, taskId, token } from './fixtures.ts';
-import { answers, fails, page, startPeer, until, type Peer } from './peer.ts';
+import { answers, empty, fails, page, startPeer, until, type Peer } from './peer.ts';
 import { startSession, type Session, type SessionOptions } from './session.ts';
 
 describe('cli: task, token, pool', () => {
@@ -133,8 +133,8 @@ describe('cli: task, token, pool', () => {
       'GET /api/v1/tokens',
       page([token, twin, { ...twin, id: 'id-3' }, { ...twin, id: 'id-4', name: 'old', revokedAt: 'x' }]),
     );
-    peer.on(`DELETE /api/v1/tokens/${token.id}`, answers(200, {}));
-    peer.on('DELETE /api/v1/tokens/id-3', answers(200, {}));
+    peer.on(`DELETE /api/v1/tokens/${token.id}`, empty);
+    peer.on('DELETE /api/v1/tokens/id-3', empty);
     expect(await s.run('token', 'revoke', 'laptop', 'id-3')).to.equal(0);
     expect(s.out()).to.equal('token/laptop revoked\ntoken/ci revoked\n');
     expect(await s.run('token', 'revoke', 'ci')).to.equal(2);
