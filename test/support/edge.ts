@@ -1,10 +1,11 @@
+import { Redis } from 'ioredis';
 import { connectAndCheck, openRedis } from '../../core/queue/connect.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { createPresence } from '../../core/queue/presence.ts';
 import { ensureAdmin } from '../../core/registry/bootstrap.ts';
 import { isCurrent } from '../../core/registry/migrate.ts';
 import { createBus, type Bus } from '../../core/runtime/bus.ts';
-import { systemClock } from '../../core/runtime/clock.ts';
+import { pause, systemClock } from '../../core/runtime/clock.ts';
 import { readConfig } from '../../core/runtime/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { createApp } from '../../edge/app.ts';
@@ -145,4 +146,20 @@ export async function edgeFixture(env: Record<string, string> = {}): Promise<Edg
 /** The lease of every session in the namespace runs out now, as after 90 s of silence. */
 export async function lapse(t: EdgeFixture, sessionId: string): Promise<void> {
   await t.deps.presence.drop(sessionId, []);
+}
+
+/** A process that listens on the control channel of a session, as a worker does; `close` is its SIGKILL. */
+export async function listensAs(
+  t: EdgeFixture,
+  sessionId: string,
+  boot: string,
+): Promise<{ close(): Promise<void> }> {
+  const redis = new Redis(t.redisUrl);
+  await redis.ssubscribe(createKeys(t.namespace).control(sessionId, boot));
+  return {
+    async close() {
+      redis.disconnect();
+      for (let n = 0; n < 200 && (await t.deps.presence.isConnected(sessionId, boot)); n++) await pause(10);
+    },
+  };
 }
