@@ -138,7 +138,7 @@ describe('cli: chat-llm, one message', () => {
   it('keeps the bottom line of a terminal while it answers, and gives it back', async () => {
     await fresh({ tty: { stdout: true, stderr: true }, rows: 24 });
     await say();
-    expect(s.err()).to.include('\u001b[1;23r').and.to.include('\u001b[24;1H\u001b[2K1 tokens');
+    expect(s.err()).to.include('\u001b[1;23r').and.to.include('\u001b[24;1H\u001b[2K1 token');
     expect(s.err().lastIndexOf('\u001b[r')).to.be.greaterThan(s.err().lastIndexOf('\u001b[1;23r'));
     expect(s.terminal.leaving.size).to.equal(0);
     expect(s.out()).to.equal('Hello\n');

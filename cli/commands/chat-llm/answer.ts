@@ -86,7 +86,7 @@ function createPace(clock: Showing['clock']): Pace {
       const seconds = (pieces > 1 ? last - first : last - from) / 1000;
       const rate =
         seconds > 0 ? `, ${((pieces > 1 ? count - 1 : count) / seconds).toFixed(1)} per second` : '';
-      return `${count} tokens${rate}, first after ${((first - from) / 1000).toFixed(2)} s`;
+      return `${count} ${count === 1 ? 'token' : 'tokens'}${rate}, first after ${((first - from) / 1000).toFixed(2)} s`;
     },
   };
 }

@@ -77,7 +77,7 @@ interface Reading {
 function nextMessage({ lines, interrupted, signal }: Reading): Promise<string | null> {
   return new Promise((resolve, reject) => {
     const typed: string[] = [];
-    const leave = (): void => done(() => reject(new Cancelled()));
+    const leave = (): void => done(() => reject(new Cancelled('\nLeft.')));
     const onInterrupt = (): void => interrupted(leave);
     const onClose = (): void => done(() => resolve(typed.length > 0 ? typed.join('\n') : null));
     const onLine = (line: string): void => {

@@ -1,0 +1,106 @@
+import { expect } from 'chai';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { startSession, type Session } from './session.ts';
+
+/** The same commands as elsewhere in this folder, against the edge itself instead of a scripted one. */
+describe('cli: with a real edge', () => {
+  let edge: EdgeFixture;
+  let s: Session;
+  const as = async (token: string): Promise<void> => {
+    await s.close();
+    s = await startSession(null, { env: { MCPCTL_SERVER: edge.url, MCPCTL_TOKEN: token } });
+  };
+  const create = ['create', 'llm', 'gpt', '--type', 'openai', '--model', 'gpt-5', '--url', 'http://h:1/v1'];
+  before(async () => (edge = await edgeFixture()));
+  after(() => edge.close());
+  beforeEach(async () => {
+    s = await startSession(null);
+    await as(edge.tokens.root);
+  });
+  afterEach(() => s.close());
+
+  it('logs in, and knows itself from then on', async () => {
+    await s.close();
+    s = await startSession(null);
+    s.stdin.end(edge.tokens.root);
+    expect(await s.run('login', '--server', edge.url, '--with-token')).to.equal(0);
+    expect(await s.run('status')).to.equal(0);
+    expect(s.out()).to.match(/User: +root \(admin\), token test/);
+    expect(await s.run('version')).to.equal(0);
+    expect(s.out()).to.match(/Client: +0\.1\.0\nServer: +\d/);
+  });
+
+  it('creates, shows, describes and deletes an llm', async () => {
+    expect(await s.run(...create, '--api-key-env', 'KEY', '--pool-name', 'big', '--alias', 'GPT')).to.equal(
+      0,
+    );
+    expect(await s.run('get', 'llm', '--no-headers')).to.equal(0);
+    expect(s.out()).to.match(
+      /^llm\/gpt created\ngpt +big +public +active +openai +gpt-5 +- +KEY +[\w-]{36}\n$/,
+    );
+    await as(edge.tokens.root);
+    expect(await s.run('get', 'llm/gpt', '-o', 'json')).to.equal(0);
+    const shown = JSON.parse(s.out()) as Record<string, unknown>;
+    const { json } = await edge.call('GET /api/v1/llms/gpt', { token: edge.tokens.root });
+    expect(shown).to.deep.equal({ resource: 'llm', ...(json as object) });
+    await as(edge.tokens.root);
+    expect(await s.run('describe', 'llm', 'gpt')).to.equal(0);
+    expect(s.out())
+      .to.match(/Pool:\n {2}Key: +big\n {2}Size: +1\n/)
+      .and.to.match(/\n {2}gpt +public +active/);
+    expect(await s.run('get', 'pool/big', '--no-headers')).to.equal(0);
+    expect(await s.run('describe', 'pool', 'big')).to.equal(0);
+    expect(await s.run('delete', 'llm', 'gpt', '--yes')).to.equal(0);
+    expect(await s.run('get', 'llm', 'gpt')).to.equal(1);
+    expect(s.err()).to.include('(llm_not_found)');
+  });
+
+  it('shows the edge’s faults by path, and its refusals', async () => {
+    expect(await s.run(...create.slice(0, 2), 'Bad Name', ...create.slice(3))).to.equal(1);
+    expect(s.err()).to.match(/\(invalid_request\)\n {2}name: /);
+    await as(edge.tokens.ada);
+    expect(await s.run(...create)).to.equal(1);
+    expect(s.err()).to.include('(forbidden)');
+    await as('not-a-token');
+    expect(await s.run('get', 'llm')).to.equal(4);
+  });
+
+  it('filters as the edge does', async () => {
+    await s.run(...create);
+    for (const filter of [
+      ['--status', 'active'],
+      ['--kind', 'public'],
+      ['--type', 'openai'],
+      ['--pool', 'gpt'],
+    ])
+      expect(await s.run('get', 'llm', '-o', 'name', ...filter)).to.equal(0);
+    expect(s.out().match(/^llm\/gpt$/gm)).to.have.length(4);
+    expect(await s.run('get', 'llm', '-o', 'name', '--kind', 'virtual')).to.equal(0);
+    expect(s.err()).to.equal('');
+    await s.run('delete', 'llm', 'gpt', '--yes');
+  });
+
+  it('makes a token that works until it is revoked', async () => {
+    expect(await s.run('token', 'create', 'ci', '--user', 'robot', '--binding', 'user')).to.equal(0);
+    const made = s.out().trim();
+    await as(made);
+    expect(await s.run('status', '-o', 'json')).to.equal(0);
+    expect(JSON.parse(s.out())).to.deep.include({ user: 'robot', binding: 'user', token: 'ci' });
+    await as(edge.tokens.root);
+    expect(await s.run('token', 'list')).to.equal(0);
+    expect(s.out())
+      .to.match(/\nci +robot +user +all /)
+      .and.to.not.include(made);
+    expect(await s.run('token', 'revoke', 'ci')).to.equal(0);
+    await as(made);
+    expect(await s.run('status')).to.equal(4);
+  });
+
+  it('lets a user into a pool', async () => {
+    await s.run(...create);
+    expect(await s.run('pool', 'allow', 'gpt', 'bob')).to.equal(0);
+    expect(await s.run('pool', 'allow', 'gpt', 'nobody')).to.equal(1);
+    expect(s.err()).to.include("there is no user named 'nobody'");
+    await s.run('delete', 'llm', 'gpt', '--yes');
+  });
+});
