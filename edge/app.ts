@@ -10,18 +10,21 @@ import { checkHost } from './middleware/host.ts';
 import { requestId } from './middleware/request-id.ts';
 import { refuseWhenStopping } from './middleware/stopping.ts';
 import { healthRoutes } from './routes/health.ts';
+import { inferRoutes } from './routes/infer.ts';
 import { llmRoutes } from './routes/llms.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { openAiRoutes } from './routes/openai.ts';
 import { poolRoutes } from './routes/pools.ts';
 import { providerRoutes } from './routes/providers.ts';
+import { taskRoutes } from './routes/tasks.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { whoamiRoutes } from './routes/whoami.ts';
 
 type MakeRoutes = (deps: EdgeDeps) => Router;
 
 /** What answers under each door. A route is a peer of the others; add it here. */
-const apiRoutes = [llmRoutes, poolRoutes, tokenRoutes, whoamiRoutes];
-const openAiRoutes: MakeRoutes[] = [];
+const apiRoutes = [llmRoutes, inferRoutes, taskRoutes, poolRoutes, tokenRoutes, whoamiRoutes];
+const v1Routes = [openAiRoutes];
 
 /** What workers say goes on while this edge stops: it is how work in flight ends well. */
 const workerRoutes = [providerRoutes];
@@ -56,7 +59,7 @@ export function createApp(deps: EdgeDeps): Express {
   app.use(checkHost(deps.config));
   app.use(cors());
   app.use('/api/v1', door(deps, { always: workerRoutes, routes: apiRoutes }));
-  app.use('/v1', door(deps, { routes: openAiRoutes }));
+  app.use('/v1', door(deps, { routes: v1Routes }));
   app.use(readBody({ limitBytes: PUBLIC_BODY_BYTES }));
   app.use(healthRoutes(deps));
   app.use(metricsRoutes(deps));

@@ -2,7 +2,9 @@ import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { SettingName, Settings } from '../core/runtime/settings.ts';
+import type { FlowDeps } from '../core/flow/deps.ts';
 import type { Presence } from '../core/presence.ts';
+import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Heartbeats } from './heartbeats.ts';
@@ -60,6 +62,7 @@ export interface EdgeDeps {
   log: Log;
   bus: Bus;
   registry: Registry;
+  queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch'>;
   presence: Presence;
   liveness: Liveness;
   heartbeats: Heartbeats;
@@ -71,4 +74,9 @@ export interface EdgeDeps {
   /** Aborted when the grace is nearly over: a stream that is still open ends now, and says why. */
   leaving: AbortSignal;
   poolCounts(poolKeys: readonly string[]): Promise<ReadonlyMap<string, PoolCounts>>;
+}
+
+/** What the shared steps over Postgres and Redis need of us. */
+export function flowOf({ registry, queue, bus }: EdgeDeps): FlowDeps {
+  return { registry, dispatch: queue.dispatch, bus, by: 'edge' };
 }

@@ -1,7 +1,5 @@
 import { McpctlError, messageOf } from '../core/errors.ts';
-import { connectAndCheck, openRedis } from '../core/queue/connect.ts';
-import { createKeys } from '../core/queue/keys.ts';
-import { createPresence } from '../core/queue/presence.ts';
+import { openQueueDoor } from '../core/queue/door.ts';
 import { connect, type Connection } from '../core/registry/connect.ts';
 import { isCurrent } from '../core/registry/migrate.ts';
 import { createRegistry } from '../core/registry/registry.ts';
@@ -17,6 +15,7 @@ import { createAuthenticator } from './authenticator.ts';
 import { edgeSettings, type EdgeDeps } from './deps.ts';
 import { createHeartbeats } from './heartbeats.ts';
 import { createLiveness } from './liveness.ts';
+import { countPools } from './pool-counts.ts';
 import { createMetrics } from './metrics.ts';
 import { createEdgeServer } from './server.ts';
 
@@ -29,8 +28,8 @@ async function run(): Promise<void> {
   const { version, dependencies } = ownPackage();
   const connection = connect({ ...config, poolSize: config.databasePool, log });
   const registry = createRegistry(connection);
-  const redis = openRedis('producer', { url: config.redisUrl, verifyTls: config.redisTlsVerify, clock, log });
-  const presence = createPresence({ redis, keys: createKeys(config.namespace), leaseMs: config.leaseMs });
+  const queue = openQueueDoor({ ...config, clock, log });
+  const { presence } = queue;
   const heartbeats = createHeartbeats({ registry, presence, log });
   const stopping = new AbortController();
   const leaving = new AbortController();
@@ -43,6 +42,7 @@ async function run(): Promise<void> {
     log,
     bus,
     registry,
+    queue,
     presence,
     liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
     heartbeats,
@@ -50,20 +50,15 @@ async function run(): Promise<void> {
     metrics: createMetrics({ bus, version, ofProcess: true }),
     checks: [
       { name: 'postgres', run: () => needCurrent(connection) },
-      { name: 'redis', run: async () => void (await redis.ping()) },
+      { name: 'redis', run: async () => void (await queue.redis.ping()) },
     ],
     stopping: stopping.signal,
     leaving: leaving.signal,
-    poolCounts: async () => new Map(),
+    poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
   const server = createEdgeServer({ app: createApp(deps), ...config, leaving });
   const services = composeServices(
-    [
-      { name: 'postgres', stop: () => connection.close() },
-      { name: 'redis', start: () => connectAndCheck(redis), stop: () => redis.disconnect() },
-      heartbeats,
-      server,
-    ],
+    [{ name: 'postgres', stop: () => connection.close() }, queue, heartbeats, server],
     log,
   );
   const signalled = untilSignal(() => process.exit(1));

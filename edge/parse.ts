@@ -60,14 +60,22 @@ export function parseJson(text: string | undefined): unknown {
   }
 }
 
-/** The body of every call but inference. @throws McpctlError `invalid_json`, `invalid_request`, `body_too_large`. */
-export function bodyOf<S extends z.ZodType>(req: Request, schema: S): z.infer<S> {
+/**
+ * The body of a call. One `forInference` may be large, and what a backend gets of it need not be storable as
+ * anything but text.
+ * @throws McpctlError `invalid_json`, `invalid_request`, `body_too_large`.
+ */
+export function bodyOf<S extends z.ZodType>(
+  req: Request,
+  schema: S,
+  { forInference = false }: { forInference?: boolean } = {},
+): z.infer<S> {
   const { text } = req.context;
-  if (text !== undefined && text.length > SMALL_BYTES) {
+  if (!forInference && text !== undefined && text.length > SMALL_BYTES) {
     throw new McpctlError('body_too_large', 'A body of this call is at most 1 MiB.');
   }
   const value = parseJson(text);
-  const details = unstorable(value, '').slice(0, MOST_FAULTS);
+  const details = forInference ? [] : unstorable(value, '').slice(0, MOST_FAULTS);
   if (details.length > 0) throw new McpctlError('invalid_request', undefined, { details });
   return check(value, schema);
 }

@@ -31,6 +31,11 @@ export const settings = {
     about: 'Postgres ≥ 15, as platforms set it',
     schema: z.url({ protocol: /^postgres(ql)?$/ }),
   },
+  optionalDatabaseUrl: {
+    env: 'DATABASE_URL',
+    about: 'Postgres ≥ 15, as platforms set it',
+    schema: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+  },
   redisUrl: {
     env: 'REDIS_URL',
     about: 'Redis ≥ 7.0 or Valkey ≥ 7.2; `rediss://` for TLS',

@@ -1,7 +1,6 @@
 import { Redis } from 'ioredis';
-import { connectAndCheck, openRedis } from '../../core/queue/connect.ts';
+import { openQueueDoor } from '../../core/queue/door.ts';
 import { createKeys } from '../../core/queue/keys.ts';
-import { createPresence } from '../../core/queue/presence.ts';
 import { ensureAdmin } from '../../core/registry/bootstrap.ts';
 import { isCurrent } from '../../core/registry/migrate.ts';
 import { createBus, type Bus } from '../../core/runtime/bus.ts';
@@ -14,6 +13,7 @@ import { edgeSettings, type EdgeDeps } from '../../edge/deps.ts';
 import { createHeartbeats } from '../../edge/heartbeats.ts';
 import { createLiveness } from '../../edge/liveness.ts';
 import { createMetrics } from '../../edge/metrics.ts';
+import { countPools } from '../../edge/pool-counts.ts';
 import { createEdgeServer } from '../../edge/server.ts';
 import { registryFixture, type RegistryFixture } from './registry.ts';
 
@@ -56,12 +56,11 @@ export async function edgeFixture(env: Record<string, string> = {}): Promise<Edg
   const log = createLog({ process: 'test', level: process.env['TEST_LOG'] ?? 'silent', pretty: false });
   const bus = createBus(log);
   const { registry } = t;
-  const redis = openRedis('producer', { url: t.redisUrl, verifyTls: true, clock, log });
-  await connectAndCheck(redis);
+  const queue = openQueueDoor({ ...config, clock, log });
+  await queue.start?.();
+  const { redis, keys, presence } = queue;
   // As after a lease's time: a session without a lease is gone.
-  const keys = createKeys(t.namespace);
   await redis.set(keys.epoch, '1');
-  const presence = createPresence({ redis, keys, leaseMs: config.leaseMs });
   const heartbeats = createHeartbeats({ registry, presence, log });
   const stopping = new AbortController();
   const leaving = new AbortController();
@@ -73,6 +72,7 @@ export async function edgeFixture(env: Record<string, string> = {}): Promise<Edg
     log,
     bus,
     registry,
+    queue,
     presence,
     liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
     heartbeats,
@@ -84,7 +84,7 @@ export async function edgeFixture(env: Record<string, string> = {}): Promise<Edg
     ],
     stopping: stopping.signal,
     leaving: leaving.signal,
-    poolCounts: async () => new Map(),
+    poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
   const server = createEdgeServer({
     app: createApp(deps),
@@ -137,7 +137,7 @@ export async function edgeFixture(env: Record<string, string> = {}): Promise<Edg
     async close() {
       await server.stop();
       await heartbeats.stop();
-      redis.disconnect();
+      await queue.stop();
       await t.close();
     },
   };

@@ -1,0 +1,39 @@
+import type { TaskRow } from '../task.ts';
+import { refOf, type FlowDeps } from './deps.ts';
+
+export interface Closing {
+  mode: 'cancel' | 'expire';
+  status: 'cancelled' | 'error';
+  code: string;
+  message: string;
+}
+
+export const cancelled: Closing = {
+  mode: 'cancel',
+  status: 'cancelled',
+  code: 'task_cancelled',
+  message: 'The task was cancelled.',
+};
+
+/**
+ * Ends a task from outside, in whatever phase it is: the fence first, so that nobody can speak for it any
+ * more, then the row (which decides a race with a settle), then the job or the worker is told.
+ * @returns the row as it stands; `claimed` when an expire came too late. Done twice it changes nothing.
+ */
+export async function closeTask(
+  { registry, dispatch, bus }: FlowDeps,
+  task: Pick<TaskRow, 'id' | 'poolName'>,
+  { mode, status, code, message }: Closing,
+): Promise<TaskRow | 'claimed' | 'ended' | undefined> {
+  const ref = refOf(task);
+  const outcome =
+    status === 'cancelled'
+      ? ({ kind: 'cancelled', code, message } as const)
+      : ({ kind: 'failed', code, message } as const);
+  const answer = await dispatch.close(ref, mode, outcome);
+  if (answer.kind === 'claimed' || answer.kind === 'ended') return answer.kind;
+  const row = await registry.tasks.close(task.id, { status, code, message });
+  if (answer.kind === 'closed') await dispatch.withdraw(ref, answer);
+  if (row && status === 'cancelled') bus.emit('task.cancelled', { taskId: task.id });
+  return row ?? (await registry.tasks.byId(task.id));
+}

@@ -1,0 +1,46 @@
+import type { Fence } from '../queue/fence.ts';
+import type { LostClaim } from '../registry/task-ends.ts';
+import type { TaskRow } from '../task.ts';
+import { refOf, type FlowDeps } from './deps.ts';
+
+/**
+ * Starts a task over: a new epoch from Postgres, then the fence and the job. If this process dies between the
+ * two, the row's epoch is above the fence's, and the reconciler enqueues it.
+ * @returns what became of it: `shown` and `closed` are for the caller to end, `moved` means somebody was quicker.
+ */
+export async function requeueTask(
+  deps: FlowDeps,
+  { row, fence, lost }: { row: TaskRow; fence: Fence; lost?: LostClaim },
+): Promise<'ok' | 'moved' | 'shown' | 'closed'> {
+  if (fence.shown !== '') return 'shown';
+  const renewed = await deps.registry.tasks.nextEpoch(row.id, row.epoch, lost);
+  if (!renewed) return 'moved';
+  const task = { ...refOf(row), priority: row.priority, pin: row.pin ?? undefined };
+  const answer = await deps.dispatch.requeue(task, {
+    epoch: fence.epoch,
+    claim: fence.claim,
+    job: fence.job,
+    newEpoch: renewed.epoch,
+  });
+  if (answer === 'absent') return (await enqueueRow(deps, renewed)) ? 'ok' : 'moved';
+  if (answer === 'ok')
+    deps.bus.emit('task.requeued', {
+      taskId: row.id,
+      epoch: renewed.epoch,
+      why: lost?.reason ?? 'handed back',
+    });
+  return answer;
+}
+
+/** Enqueues an accepted task from its row alone: first after acceptance, and whenever Redis has lost it. */
+export async function enqueueRow(deps: FlowDeps, row: TaskRow): Promise<boolean> {
+  const submission = await deps.registry.tasks.submissionOf(row.id);
+  if (!submission) return false;
+  return await deps.dispatch.enqueue({
+    ...refOf(row),
+    ...submission,
+    epoch: row.epoch,
+    priority: row.priority,
+    pin: row.pin ?? undefined,
+  });
+}

@@ -1,0 +1,25 @@
+import { McpctlError } from '../errors.ts';
+import type { Ending } from '../outcome.ts';
+import type { TaskRef } from '../queue/fence.ts';
+import type { TaskRow } from '../task.ts';
+import type { FlowDeps } from './deps.ts';
+
+/**
+ * Writes the outcome of an ended stream into the row. @returns what the row says: when somebody was quicker,
+ * or a cancel had won, that is another outcome than the one brought.
+ * @throws McpctlError `unavailable` when Postgres is away: the scheduler will settle it.
+ */
+export async function settleTask(
+  { registry, dispatch, bus, by }: FlowDeps,
+  ref: TaskRef,
+  ending: Ending,
+): Promise<TaskRow> {
+  const settled = await registry.tasks.settle(ref.taskId, ending);
+  const row = settled ?? (await registry.tasks.byId(ref.taskId));
+  if (settled)
+    bus.emit('task.settled', { taskId: ref.taskId, status: settled.status, code: settled.errorCode, by });
+  // Best effort: the settle duty strikes what is left.
+  void dispatch.forgetEnded(ref).catch(() => undefined);
+  if (!row) throw new McpctlError('task_not_found');
+  return row;
+}

@@ -1,0 +1,55 @@
+import type { Redis } from 'ioredis';
+import type { Presence } from '../presence.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Service } from '../runtime/service.ts';
+import { connectAndCheck, openRedis } from './connect.ts';
+import { Dispatch } from './dispatch.ts';
+import { createQueues } from './jobs.ts';
+import { createKeys, type Keys } from './keys.ts';
+import { createPresence } from './presence.ts';
+import { createSubscriber, type Subscriber } from './subscriber.ts';
+
+export interface QueueDoorOptions {
+  redisUrl: string;
+  redisTlsVerify: boolean;
+  namespace: string;
+  leaseMs: number;
+  eventKeepMs: number;
+  clock: Clock;
+  log: Log;
+}
+
+/** Everything that an edge or a scheduler asks of Redis, over two connections. */
+export interface QueueDoor extends Service {
+  redis: Redis;
+  keys: Keys;
+  subscriber: Subscriber;
+  dispatch: Dispatch;
+  presence: Presence;
+}
+
+/** @throws at `start`: McpctlError `invalid_config` or `unavailable`. */
+export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
+  const { redisUrl: url, redisTlsVerify: verifyTls, clock, log, leaseMs, eventKeepMs } = options;
+  const keys = createKeys(options.namespace);
+  const redis = openRedis('producer', { url, verifyTls, clock, log });
+  const subscriber = createSubscriber(openRedis('subscriber', { url, verifyTls, clock, log }), log);
+  const queues = createQueues(redis, keys.namespace);
+  return {
+    name: 'redis',
+    redis,
+    keys,
+    subscriber,
+    dispatch: new Dispatch({ redis, keys, queues, eventKeepMs }),
+    presence: createPresence({ redis, keys, leaseMs }),
+    async start() {
+      await connectAndCheck(redis);
+      await subscriber.start?.();
+    },
+    async stop() {
+      await subscriber.stop();
+      redis.disconnect();
+    },
+  };
+}

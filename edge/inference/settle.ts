@@ -1,0 +1,47 @@
+import { settleTask } from '../../core/flow/settle.ts';
+import { isErrorCode, McpctlError, messageOf } from '../../core/errors.ts';
+import type { Ending, Outcome } from '../../core/outcome.ts';
+import type { TaskRow } from '../../core/task.ts';
+import { flowOf, type EdgeDeps } from '../deps.ts';
+
+/**
+ * Settles the row before the last byte goes out. The row decides: when a cancel had won, the caller hears of
+ * the cancel.
+ * @throws McpctlError `settle_pending` when Postgres does not answer in time; the scheduler settles it then.
+ */
+export async function settleInTime(deps: EdgeDeps, row: TaskRow, ending: Ending): Promise<TaskRow> {
+  const taskId = row.id;
+  const pending = new McpctlError('settle_pending', undefined, { taskId });
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(pending), deps.config.settleWaitMs);
+  });
+  const settling = settleTask(flowOf(deps), { taskId, poolKey: row.poolName }, ending);
+  settling.catch((thrown: unknown) =>
+    deps.log.warn({ taskId, why: messageOf(thrown) }, 'an answer is not settled yet; the scheduler will'),
+  );
+  try {
+    return await Promise.race([settling, late]);
+  } catch (thrown) {
+    throw thrown instanceof McpctlError && thrown.code === 'unavailable' ? pending : thrown;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A task that did not complete, as the error its caller gets. */
+export function errorOf(taskId: string, outcome: Exclude<Outcome, { kind: 'completed' }>): McpctlError {
+  const retryAfterS = outcome.kind === 'failed' ? outcome.retryAfterS : undefined;
+  const code = isErrorCode(outcome.code) ? outcome.code : 'backend_error';
+  return new McpctlError(code, outcome.message, {
+    taskId,
+    ...(retryAfterS === undefined ? {} : { retryAfterS }),
+  });
+}
+
+/** The error that a settled row stands for; undefined when it completed. */
+export function errorOfRow(row: TaskRow): McpctlError | undefined {
+  if (row.status === 'completed') return undefined;
+  const code = isErrorCode(row.errorCode ?? '') ? (row.errorCode as McpctlError['code']) : 'task_cancelled';
+  return new McpctlError(code, row.errorMessage ?? undefined, { taskId: row.id });
+}

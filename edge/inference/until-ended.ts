@@ -1,0 +1,33 @@
+import { settleTask } from '../../core/flow/settle.ts';
+import { Follower } from '../../core/queue/follow.ts';
+import { isTerminal, type TaskRow } from '../../core/task.ts';
+import { flowOf, type EdgeDeps } from '../deps.ts';
+
+/** The row is asked again this often: an end may have been settled by somebody else. */
+const ASK_EVERY_MS = 2_000;
+
+/** Waits until a task has ended, at most `withinMs`, or until the caller has gone. @returns the row as it then is. */
+export async function untilEnded(
+  deps: EdgeDeps,
+  row: TaskRow,
+  { withinMs, gone }: { withinMs: number; gone: AbortSignal },
+): Promise<TaskRow> {
+  if (isTerminal(row.status) || withinMs <= 0) return row;
+  const ref = { taskId: row.id, poolKey: row.poolName };
+  const follower = await Follower.open({ ...deps.queue, log: deps.log }, ref);
+  const deadline = deps.clock.elapsed() + withinMs;
+  try {
+    follower.readRecord();
+    for (;;) {
+      const left = deadline - deps.clock.elapsed();
+      if (left <= 0 || gone.aborted) return (await deps.registry.tasks.byId(row.id)) ?? row;
+      const item = await follower.next({ signal: gone, withinMs: Math.min(left, ASK_EVERY_MS) });
+      if (item?.kind === 'end') return await settleTask(flowOf(deps), ref, item.ending);
+      if (item !== null && item.kind !== 'closed') continue;
+      const current = await deps.registry.tasks.byId(row.id);
+      if (current && isTerminal(current.status)) return current;
+    }
+  } finally {
+    follower.close();
+  }
+}

@@ -1,0 +1,84 @@
+import type { Fence } from '../core/queue/fence.ts';
+import type { TaskAttempt, TaskBodies } from '../core/registry/tasks.ts';
+import { isTerminal, type TaskRow, type TaskView } from '../core/task.ts';
+
+const instant = (at: Date | null): string | null => at?.toISOString() ?? null;
+const instantOf = (ms: number | undefined): string | null =>
+  ms === undefined ? null : new Date(ms).toISOString();
+
+/**
+ * A task as the API shows it. Postgres knows acceptance and outcome; while a task lives, its fence knows who
+ * has it, so that is laid over a row that has not ended.
+ */
+export function taskView(row: TaskRow, fence: Fence | null): TaskView {
+  const live =
+    !isTerminal(row.status) && fence !== null && fence.claim !== '' && fence.state !== 'released'
+      ? fence
+      : null;
+  const { error, ...shown } = columnsOf(row);
+  if (!live) return { ...shown, error };
+  return {
+    ...shown,
+    error,
+    status: live.firstAt === undefined ? 'claimed' : 'running',
+    claimedAt: instantOf(live.claimedAt),
+    streamStartedAt: instantOf(live.firstAt),
+  };
+}
+
+function columnsOf(row: TaskRow): TaskView {
+  return {
+    id: row.id,
+    operation: row.operation,
+    source: row.source,
+    poolName: row.poolName,
+    llmName: row.llmName,
+    pin: row.pin,
+    model: row.model,
+    tier: row.tier,
+    status: row.status,
+    streaming: row.streaming,
+    priority: row.priority,
+    error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '' },
+    attempts: row.attempts,
+    crashes: row.crashes,
+    claimedLlm: row.claimedLlm,
+    claimedAt: instant(row.claimedAt),
+    streamStartedAt: instant(row.streamStartedAt),
+    completedAt: instant(row.completedAt),
+    queueDeadline: row.queueDeadline.toISOString(),
+    runDeadline: instant(row.runDeadline),
+    onDisconnect: row.onDisconnect,
+    graceSeconds: row.graceSeconds,
+    usage: row.usage,
+    finishReason: row.finishReason,
+    ownerId: row.ownerId,
+    createdAt: row.createdAt.toISOString(),
+  };
+}
+
+/** The parts that only `GET /api/v1/tasks/:id` shows. */
+export function taskDetails(bodies: TaskBodies, attempts: readonly TaskAttempt[]): Partial<TaskView> {
+  return {
+    request: asJson(bodies.requestBody),
+    response: asJson(bodies.responseBody),
+    attemptLog: attempts.map((a) => ({
+      n: a.n,
+      llm: a.llm,
+      session: a.session ?? '',
+      startedAt: instant(a.startedAt),
+      endedAt: a.endedAt.toISOString(),
+      reason: a.reason,
+    })),
+  };
+}
+
+/** A body as JSON; a backend's answer that is none stays text. */
+function asJson(text: string | null): unknown {
+  if (text === null) return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
