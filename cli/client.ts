@@ -16,7 +16,7 @@ import {
   type SeenWhoami,
 } from './views.ts';
 
-export type Filters = Readonly<Record<string, string | undefined>>;
+type Filters = Readonly<Record<string, string | undefined>>;
 
 /** The edge's API, one method a route. Every answer is parsed; every error is an McpctlError or Cancelled. */
 export interface Client {

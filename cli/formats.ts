@@ -1,6 +1,6 @@
 import { Option } from '@commander-js/extra-typings';
 
-export const formats = ['table', 'wide', 'json', 'yaml', 'name'] as const;
+const formats = ['table', 'wide', 'json', 'yaml', 'name'] as const;
 export type Format = (typeof formats)[number];
 
 /** `-o`: how data is written. */

@@ -17,7 +17,7 @@ export interface Call {
   signal?: AbortSignal;
 }
 
-export interface Opened {
+interface Opened {
   body: AsyncIterable<Uint8Array>;
   /** The task that the answer is of, where the server says it. */
   taskId: string | null;

@@ -73,7 +73,7 @@ export function authenticated(target: Target): Target & { token: string } {
 }
 
 /** `http://host:port[/base]`, without a slash at its end. @throws McpctlError `usage`. */
-export function serverUrl(text: string, from: string): string {
+function serverUrl(text: string, from: string): string {
   const url = normal(text);
   if (url !== null) return url;
   throw new McpctlError(

@@ -12,7 +12,7 @@ import { taskErrorSchema, taskViewSchema } from '../core/task.ts';
 type Lenient<T> = { [K in keyof T]?: T[K] | undefined };
 
 /** One object of an answer: `raw` is what `-o json` prints, `view` what tables read. */
-export interface Seen<T> {
+interface Seen<T> {
   /** What names it: an llm's name, a pool's key, an id. */
   key: string;
   raw: Readonly<Record<string, unknown>>;

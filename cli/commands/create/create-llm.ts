@@ -55,7 +55,7 @@ export function makeCreateLlm(
 }
 
 /** The server checks every field; its faults are shown each with its path. */
-export async function runCreateLlm(ctx: Context, options: CreateLlmOptions): Promise<void> {
+async function runCreateLlm(ctx: Context, options: CreateLlmOptions): Promise<void> {
   const { name, type, model, url, apiKeyEnv, apiKeyFile, alias, output, ...rest } = options;
   const ref =
     apiKeyEnv !== undefined

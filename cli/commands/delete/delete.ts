@@ -30,7 +30,7 @@ export function makeDelete(
     .action((type, names, { yes }) => run({ args: [type, ...names], yes }));
 }
 
-export async function runDelete(ctx: Context, { args, yes }: DeleteOptions): Promise<void> {
+async function runDelete(ctx: Context, { args, yes }: DeleteOptions): Promise<void> {
   const refs = namedRefsOf(args, ['llm', 'task']);
   const named = refs.map(({ type, name }) => `${type}/${name}`).join(', ');
   if (!yes) await confirm(ctx, `Delete ${named}?`);

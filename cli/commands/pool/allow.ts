@@ -20,7 +20,7 @@ export function makePoolAllow(
     .action((key, user) => run({ key, user }));
 }
 
-export async function runPoolAllow(ctx: Context, { key, user }: PoolAllowOptions): Promise<void> {
+async function runPoolAllow(ctx: Context, { key, user }: PoolAllowOptions): Promise<void> {
   await (await ctx.client()).pools.allow(key, user);
   ctx.out.line(`pool/${key} allows ${user}`);
 }

@@ -23,7 +23,7 @@ export function makeStatus(
 }
 
 /** What was learnt before an error is printed all the same. */
-export async function runStatus(ctx: Context, { output }: StatusOptions): Promise<void> {
+async function runStatus(ctx: Context, { output }: StatusOptions): Promise<void> {
   const target = await ctx.target();
   if (output === 'text') ctx.out.note(`Asking ${target.server} (from ${target.from}) …`);
   const client = await ctx.client();

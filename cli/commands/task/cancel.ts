@@ -16,7 +16,7 @@ export function makeTaskCancel(
     .action((ids) => run({ ids }));
 }
 
-export async function runTaskCancel(ctx: Context, { ids }: TaskCancelOptions): Promise<void> {
+async function runTaskCancel(ctx: Context, { ids }: TaskCancelOptions): Promise<void> {
   const client = await ctx.client();
   await eachOf(ctx, ids, async (id) => {
     const task = await client.tasks.cancel(id);

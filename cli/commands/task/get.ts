@@ -20,7 +20,7 @@ export function makeTaskGet(
     .action((ids, options) => run({ ids, ...options }));
 }
 
-export async function runTaskGet(ctx: Context, { ids, output, headers }: TaskGetOptions): Promise<void> {
+async function runTaskGet(ctx: Context, { ids, output, headers }: TaskGetOptions): Promise<void> {
   const [{ listingOf, printListings }, { instantsFor, taskColumns }] = await Promise.all([
     import('../../print.ts'),
     import('../../columns.ts'),

@@ -28,7 +28,7 @@ export function makeTaskList(
     .action((options) => run(options));
 }
 
-export async function runTaskList(ctx: Context, options: TaskListOptions): Promise<void> {
+async function runTaskList(ctx: Context, options: TaskListOptions): Promise<void> {
   const { limit, output, headers, ...filters } = options;
   const [{ listingOf, printListings }, { instantsFor, taskColumns }] = await Promise.all([
     import('../../print.ts'),

@@ -40,7 +40,7 @@ export function makeTokenCreate(
     .action((name, options) => run({ name, ...options }));
 }
 
-export async function runTokenCreate(ctx: Context, options: TokenCreateOptions): Promise<void> {
+async function runTokenCreate(ctx: Context, options: TokenCreateOptions): Promise<void> {
   const { pool, output, ...body } = options;
   const [{ printObject }, client] = await Promise.all([import('../../print.ts'), ctx.client()]);
   const made = await client.tokens.create({ ...body, pools: pool });

@@ -21,7 +21,7 @@ export function makeTokenList(
     .action((options) => run(options));
 }
 
-export async function runTokenList(ctx: Context, { output, headers }: TokenListOptions): Promise<void> {
+async function runTokenList(ctx: Context, { output, headers }: TokenListOptions): Promise<void> {
   const [{ listingOf, printListings }, { instantsFor }] = await Promise.all([
     import('../../print.ts'),
     import('../../columns.ts'),

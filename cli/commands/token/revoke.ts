@@ -19,7 +19,7 @@ export function makeTokenRevoke(
     .action((tokens) => run({ tokens }));
 }
 
-export async function runTokenRevoke(ctx: Context, { tokens }: TokenRevokeOptions): Promise<void> {
+async function runTokenRevoke(ctx: Context, { tokens }: TokenRevokeOptions): Promise<void> {
   const client = await ctx.client();
   const known = await client.tokens.list();
   await eachOf(ctx, tokens, async (asked) => {

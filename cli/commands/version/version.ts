@@ -25,7 +25,7 @@ export function makeVersion(
 }
 
 /** A server that is not known or asks who we are leaves its line empty; one that should be there fails the command. */
-export async function runVersion(
+async function runVersion(
   ctx: Context,
   { client: clientOnly, output }: VersionOptions,
 ): Promise<void> {
