@@ -11,7 +11,7 @@ import { makeTask } from './commands/task/task.ts';
 import { makeToken } from './commands/token/token.ts';
 import { makeVersion } from './commands/version/version.ts';
 import { createContext, type ContextDeps } from './context.ts';
-import { shortHelp, topics } from './help.ts';
+import { topics } from './help.ts';
 
 /** The whole program. Parsing throws: CommanderError for help and usage, else what a command throws. */
 export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
@@ -57,12 +57,6 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
   }
   for (const command of program.commands) adopt(command, program);
   return program;
-}
-
-/** What `mcpctl args…` does. */
-export async function runProgram(deps: Omit<ContextDeps, 'globals'>, args: readonly string[]): Promise<void> {
-  if (args.length === 0) deps.terminal.stdout.write(shortHelp);
-  else await createProgram(deps).parseAsync(args, { from: 'user' });
 }
 
 /** Commands made on their own learn of the program's settings: exits, output, help. */

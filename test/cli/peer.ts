@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 
-export interface PeerRequest {
+interface PeerRequest {
   method: string;
   /** With its query. */
   url: string;

@@ -41,7 +41,7 @@ class Sink extends Writable {
 export async function startSession(server: string | null, options: SessionOptions = {}): Promise<Session> {
   // The program loads its parts with `import()`; loaded the same way here, each module is there once.
   const [{ runProgram }, { failureOf }] = await Promise.all([
-    import('../../cli/program.ts'),
+    import('../../cli/run-program.ts'),
     import('../../cli/exit.ts'),
   ]);
   const home = await mkdtemp(join(tmpdir(), 'mcpctl-cli-'));

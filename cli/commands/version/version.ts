@@ -25,10 +25,7 @@ export function makeVersion(
 }
 
 /** A server that is not known or asks who we are leaves its line empty; one that should be there fails the command. */
-async function runVersion(
-  ctx: Context,
-  { client: clientOnly, output }: VersionOptions,
-): Promise<void> {
+async function runVersion(ctx: Context, { client: clientOnly, output }: VersionOptions): Promise<void> {
   const server = clientOnly ? null : await serverVersion(ctx);
   const object = { client: ctx.version, ...(clientOnly ? {} : { server: server?.version ?? null }) };
   const lines = (): string[] => [
