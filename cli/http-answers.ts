@@ -1,7 +1,13 @@
 import type { Dispatcher } from 'undici';
+import { z } from 'zod';
 import { apiErrorSchema } from '../core/api-error.ts';
 import { isErrorCode, McpctlError, messageOf, type ErrorCode } from '../core/errors.ts';
 import { Cancelled } from './exit.ts';
+
+/** A backend's own refusal, which comes through as it was: OpenAI's form, or Ollama's. */
+const backendErrorSchema = z.object({
+  error: z.union([z.string(), z.object({ message: z.string() }).transform(({ message }) => message)]),
+});
 
 export const CONNECT_MS = 10_000;
 /** An open answer that carries nothing for so long is given up: the edge writes every 15 s. */
@@ -32,25 +38,34 @@ export function accepted(answer: Dispatcher.ResponseData, text: string, server: 
   throw apiErrorOf(body, { status, server, taskId: headerOf(answer, 'x-mcpctl-task-id') });
 }
 
+interface Refusal {
+  status: number;
+  server: string;
+  taskId: string | null;
+}
+
 /** A code that only a newer server knows is said in the sentence; the status decides the rest. */
-function apiErrorOf(
-  body: unknown,
-  { status, server, taskId }: { status: number; server: string; taskId: string | null },
-): McpctlError {
+function apiErrorOf(body: unknown, { status, server, taskId }: Refusal): McpctlError {
+  const extra = taskId === null ? {} : { taskId };
   const parsed = apiErrorSchema.partial({ requestId: true }).safeParse(body);
-  if (!parsed.success)
-    return new McpctlError(
-      codeOfStatus(status),
-      `${server} answered with status ${status}; is it an mcpctl server?`,
-    );
+  if (!parsed.success) {
+    const said = backendErrorSchema.safeParse(body);
+    return said.success
+      ? new McpctlError('backend_rejected', `The backend refused the request: ${said.data.error}`, extra)
+      : new McpctlError(
+          codeOfStatus(status),
+          `${server} answered with status ${status}; is it an mcpctl server?`,
+        );
+  }
   const { code, error, requestId, details } = parsed.data;
   const known = isErrorCode(code);
   const more = [...(known ? [] : [code]), ...(status >= 500 && requestId ? [`request ${requestId}`] : [])];
   const message = more.length > 0 ? `${error} [${more.join(', ')}]` : error;
-  return new McpctlError(known ? code : codeOfStatus(status), message, {
-    ...(details ? { details } : {}),
-    ...(taskId === null ? {} : { taskId }),
-  });
+  return new McpctlError(
+    known ? code : codeOfStatus(status),
+    message,
+    details ? { ...extra, details } : extra,
+  );
 }
 
 function codeOfStatus(status: number): ErrorCode {

@@ -176,6 +176,33 @@ describe('cli: chat-llm, one message', () => {
     expect(s.err()).to.include('No active Llm in pool.');
   });
 
+  it('says what the backend itself refused, in its own words', async () => {
+    const tooLong = { error: { message: 'The prompt is too long.', type: 'invalid_request_error' } };
+    for (const body of [tooLong, { error: 'The prompt is too long.' }]) {
+      peer.on(infer, answers(400, body, { 'x-mcpctl-task-id': 'task-1' }));
+      await fresh();
+      expect(await say()).to.equal(1);
+      expect(s.err()).to.include(
+        'refused the request: The prompt is too long. (backend_rejected)\nIts task: task-1',
+      );
+    }
+  });
+
+  it('keeps a sign of life out of an answer that has begun', async () => {
+    const alive = { ...(delta({}) as object), mcpctl: { state: 'running' } };
+    peer.on(
+      infer,
+      streams([
+        alive,
+        delta({ content: 'Hel' }),
+        { ...alive, mcpctl: { state: 'still' } },
+        ...hello.slice(2),
+      ]),
+    );
+    expect(await say()).to.equal(0);
+    expect(s.err()).to.equal('running\n');
+  });
+
   it('says when the answer was cut', async () => {
     peer.on(infer, streams([delta({ content: 'Hel' }, 'length'), '[DONE]']));
     expect(await say()).to.equal(0);

@@ -31,7 +31,7 @@ export async function showAnswer(
       pace.see(event);
       if (event.kind === 'waiting' && event.text !== waiting) {
         waiting = event.text;
-        if (!row.set(waiting)) out.note(waiting);
+        if (!row.set(waiting) && text === '' && !thinking) out.note(waiting);
       } else if (event.kind === 'reasoning') {
         thinking = true;
         out.dim(event.text);
