@@ -26,11 +26,15 @@ export function openAiErrorBody(error: McpctlError) {
   };
 }
 
+/** Redis and Postgres are back within seconds, or not for long. */
+const AWAY_RETRY_S = 2;
+
 /** Answers with an error in the shape of the door. Only before any byte of an answer was sent. */
 export function sendError(req: Request, res: Response, error: McpctlError): void {
   const entry = entryOf(error.code);
   const openAi = isOpenAiDoor(req);
-  if (error.retryAfterS !== undefined) res.set('retry-after', String(error.retryAfterS));
+  const retryAfterS = error.retryAfterS ?? (error.code === 'unavailable' ? AWAY_RETRY_S : undefined);
+  if (retryAfterS !== undefined) res.set('retry-after', String(retryAfterS));
   if (error.taskId !== undefined) res.set('x-mcpctl-task-id', error.taskId);
   if (openAi) res.set('x-should-retry', String(entry.retryable));
   res

@@ -46,10 +46,19 @@ export interface EdgeFixture extends RegistryFixture {
 
 const adminText = 'a-bootstrap-token-of-the-tests-0123456789';
 
-export async function edgeFixture(env: Record<string, string> = {}): Promise<EdgeFixture> {
-  const t = await registryFixture({ poolSize: 10 });
+/** @param through URLs of Postgres and Redis to use instead, e.g. with a wire between (wire.ts). */
+export async function edgeFixture(
+  env: Record<string, string> = {},
+  through: { redisUrl?: string; databaseUrl?: string } = {},
+): Promise<EdgeFixture> {
+  const t = await registryFixture({ poolSize: 10, ...through });
   const config = readConfig(
-    { DATABASE_URL: t.databaseUrl, REDIS_URL: t.redisUrl, MCPCTL_REDIS_NAMESPACE: t.namespace, ...env },
+    {
+      DATABASE_URL: t.databaseUrl,
+      REDIS_URL: through.redisUrl ?? t.redisUrl,
+      MCPCTL_REDIS_NAMESPACE: t.namespace,
+      ...env,
+    },
     edgeSettings,
   );
   const clock = systemClock;

@@ -19,7 +19,7 @@ export interface RegistryFixture extends Sandbox {
   ): Registration;
 }
 
-export async function registryFixture(options?: { poolSize?: number }): Promise<RegistryFixture> {
+export async function registryFixture(options?: Parameters<typeof sandbox>[0]): Promise<RegistryFixture> {
   const t = await sandbox(options);
   const registry = createRegistry(t.connection);
   const offer = (name: string, more: Partial<ProviderOffer> = {}): ProviderOffer => ({

@@ -54,8 +54,15 @@ async function dropSchema(databaseUrl: string, schema: string): Promise<void> {
   }
 }
 
-/** Migrates a fresh schema. `poolSize`: connections that the sandbox's own `connection` may hold. */
-export async function sandbox({ poolSize = 5 } = {}): Promise<Sandbox> {
+export interface SandboxOptions {
+  /** Connections that the sandbox's own `connection` may hold. */
+  poolSize?: number;
+  /** Where its own `connection` goes, e.g. through a wire (wire.ts). */
+  databaseUrl?: string;
+}
+
+/** Migrates a fresh schema. */
+export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const id = randomBytes(6).toString('hex');
   const databaseUrl = need('DATABASE_URL');
   const redisUrl = need('REDIS_URL');
@@ -68,7 +75,8 @@ export async function sandbox({ poolSize = 5 } = {}): Promise<Sandbox> {
   } finally {
     await migrator.close();
   }
-  const connection = connect({ databaseUrl, schema, poolSize, log });
+  const { poolSize = 5 } = options;
+  const connection = connect({ databaseUrl: options.databaseUrl ?? databaseUrl, schema, poolSize, log });
   return {
     databaseUrl,
     redisUrl,

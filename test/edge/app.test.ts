@@ -1,0 +1,221 @@
+import { expect } from 'chai';
+import { createServer } from 'node:http';
+import express from 'express';
+import { McpctlError } from '../../core/errors.ts';
+import { pause, systemClock } from '../../core/runtime/clock.ts';
+import { checkHost } from '../../edge/middleware/host.ts';
+import { createEdgeServer } from '../../edge/server.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+
+describe('the edge', () => {
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+  });
+  after(() => t.close());
+
+  it('is live and ready without a token, and says more with one', async () => {
+    expect((await t.call('GET /livez', { token: null })).json).to.deep.equal({ status: 'ok' });
+    expect((await t.call('GET /readyz?verbose', { token: null })).json).to.deep.equal({ status: 'ok' });
+    expect((await t.call('GET /readyz?verbose')).json).to.deep.equal({
+      status: 'ok',
+      checks: [
+        { name: 'postgres', status: 'ok' },
+        { name: 'redis', status: 'ok' },
+      ],
+    });
+  });
+
+  it('is not ready, within a second, when something does not answer', async () => {
+    const checks = t.deps.checks as { name: string; run: () => Promise<void> }[];
+    checks.push({ name: 'hangs', run: () => new Promise(() => undefined) });
+    try {
+      const began = systemClock.elapsed();
+      const answer = await t.call('GET /readyz', { token: null });
+      expect([answer.status, answer.json]).to.deep.equal([503, { status: 'not ready' }]);
+      expect(systemClock.elapsed() - began).to.be.below(1_500);
+      expect((await t.call('GET /livez', { token: null })).status).to.equal(200);
+    } finally {
+      checks.pop();
+    }
+  });
+
+  it('shows metrics to those who may see them, with bounded labels', async () => {
+    await t.call('GET /api/v1/llms/some-name-of-a-caller');
+    await t.call('GET /api/v1/no-such-thing/at-all');
+    t.bus.emit('inference.finished', {
+      requestId: 'r',
+      actor: 'ada',
+      token: 'test',
+      llm: 'made-up-by-a-caller',
+      pool: null,
+      taskId: null,
+      source: 'infer',
+      status: 404,
+      code: 'llm_not_found',
+      queueMs: null,
+      firstTokenMs: null,
+      totalMs: 1,
+      usage: null,
+    });
+    expect((await t.call('GET /metrics', { token: null })).status).to.equal(401);
+    expect((await t.call('GET /metrics')).status).to.equal(403);
+    const { text } = await t.call('GET /metrics', { token: t.tokens.root });
+    expect(text).to.include(
+      'mcpctl_http_requests_total{route="/api/v1/llms/:name",method="GET",code="404"} 1',
+    );
+    expect(text).to.include('mcpctl_http_requests_total{route="none",method="GET",code="404"} 1');
+    expect(text).to.include('mcpctl_inference_requests_total{llm="unknown",outcome="rejected"} 1');
+    expect(text).to.include('mcpctl_build_info{version="0.0.0-test"');
+    expect(text).not.to.match(/caller|at-all/);
+  });
+
+  it('takes a request id that is harmless, and gives its own otherwise', async () => {
+    const idOf = async (given: string): Promise<string | null> =>
+      (await t.call('GET /livez', { headers: { 'x-request-id': given } })).headers.get('x-request-id');
+    expect(await idOf('abc-1.2_3')).to.equal('abc-1.2_3');
+    expect(await idOf('a b')).to.match(/^[0-9a-f-]{36}$/);
+    expect(await idOf('x'.repeat(129))).to.match(/^[0-9a-f-]{36}$/);
+  });
+
+  it("answers errors under /v1 as OpenAI's", async () => {
+    const answer = await t.call('GET /v1/no-such-thing', { token: null });
+    expect([answer.status, answer.headers.get('x-should-retry')]).to.deep.equal([401, 'false']);
+    expect(answer.json).to.have.nested.property('error.type', 'authentication_error');
+    const unknown = await t.call('GET /v1/no-such-thing');
+    expect(unknown.json).to.have.nested.property('error.code', 'route_not_found');
+  });
+
+  it('asks for a token on every path behind the doors, however it is written', async () => {
+    for (const path of [
+      '/api/v1',
+      '/api/v1/',
+      '/API/V1/llms',
+      '/api/v1/llms/',
+      '/api/v1/%6clms',
+      '/V1/models',
+    ]) {
+      expect([path, (await t.call(`GET ${path}`, { token: null })).status]).to.deep.equal([path, 401]);
+    }
+  });
+
+  it('answers a preflight without a token, and nothing else', async () => {
+    const headers = { origin: 'http://page.test', 'access-control-request-method': 'POST' };
+    const preflight = await t.call('OPTIONS /v1/chat/completions', { token: null, headers });
+    expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).to.deep.equal([
+      204,
+      '*',
+    ]);
+    expect(preflight.headers.get('access-control-allow-credentials')).to.equal(null);
+    const bare = await t.call('OPTIONS /v1/chat/completions', {
+      token: null,
+      headers: { origin: 'http://x.test' },
+    });
+    expect(bare.status).to.equal(401);
+  });
+
+  it('tells no one what it is built with', async () => {
+    const { headers } = await t.call('GET /', { token: null });
+    expect(headers.get('x-powered-by')).to.equal(null);
+    expect(headers.get('x-content-type-options')).to.equal('nosniff');
+    expect((await t.call('HEAD /', { token: null })).status).to.equal(200);
+  });
+
+  it('says shutting_down to what is new after SIGTERM, and lets workers say goodbye', async () => {
+    t.stopping.abort();
+    const ready = await t.call('GET /readyz', { token: null });
+    expect([ready.status, ready.json]).to.deep.equal([503, { status: 'stopping' }]);
+    const answer = await t.call('GET /api/v1/llms');
+    expect([answer.status, answer.headers.get('retry-after')]).to.deep.equal([503, '1']);
+    expect(answer.json).to.include({ code: 'shutting_down' });
+    const goodbye = { body: { providerSessionId: '6f1c3c8e-0000-4000-8000-000000000001' } };
+    expect((await t.call('POST /api/v1/llms/_provider-goodbye', goodbye)).status).to.equal(200);
+  });
+});
+
+describe('the Host of a request to a loopback edge', () => {
+  const answers = (host: string, header: string): boolean => {
+    const req = { get: () => header } as unknown as express.Request;
+    let passed = false;
+    try {
+      void checkHost({ host, allowedHosts: ['desk.test'] })(req, {} as express.Response, () => {
+        passed = true;
+      });
+    } catch (thrown) {
+      expect(thrown).to.be.instanceOf(McpctlError).with.property('code', 'host_not_allowed');
+    }
+    return passed;
+  };
+
+  it('is a loopback one, or one that the operator named', () => {
+    for (const header of ['localhost:3100', '127.0.0.1', '[::1]:3100', 'DESK.test:80']) {
+      expect([header, answers('127.0.0.1', header)]).to.deep.equal([header, true]);
+    }
+    for (const header of ['evil.test', 'localhost.evil.test', '127.0.0.1.evil.test', '']) {
+      expect([header, answers('127.0.0.1', header)]).to.deep.equal([header, false]);
+    }
+    expect(answers('', 'evil.test')).to.equal(true);
+  });
+});
+
+describe('stopping the HTTP server', () => {
+  const open = async (graceMs: number) => {
+    const app = express();
+    const leaving = new AbortController();
+    let begin: (res: express.Response) => void = () => undefined;
+    const begun = new Promise<express.Response>((resolve) => (begin = resolve));
+    app.get('/slow', (_req, res) => {
+      res.write('a');
+      begin(res);
+    });
+    app.get('/fast', (_req, res) => void res.send('b'));
+    const server = createEdgeServer({ app, port: 0, host: '127.0.0.1', graceMs, leaving });
+    await server.start?.();
+    return { server, leaving, begun, url: `http://127.0.0.1:${server.port()}` };
+  };
+
+  it('lets what is in flight end, answers meanwhile, and then is gone', async () => {
+    const { server, begun, url, leaving } = await open(20_000);
+    const slow = fetch(`${url}/slow`).then((answer) => answer.text());
+    const res = await begun;
+    const stopped = server.stop();
+    expect(await (await fetch(`${url}/fast`)).text()).to.equal('b');
+    res.end('z');
+    expect(await slow).to.equal('az');
+    await stopped;
+    expect(leaving.signal.aborted).to.equal(true);
+    expect(await fetch(`${url}/fast`).catch(() => 'refused')).to.equal('refused');
+  });
+
+  it('is gone at once when nothing is in flight, kept-alive connections or not', async () => {
+    const { server, url } = await open(20_000);
+    await (await fetch(`${url}/fast`)).text();
+    const began = systemClock.elapsed();
+    await server.stop();
+    expect(systemClock.elapsed() - began).to.be.below(500);
+  });
+
+  it('tells those who are still open that it leaves, and cuts them when the grace is over', async () => {
+    const { server, begun, url, leaving } = await open(1_100);
+    const slow = fetch(`${url}/slow`).then((answer) => answer.text());
+    slow.catch(() => undefined);
+    await begun;
+    const stopped = server.stop();
+    await pause(5_000, leaving.signal);
+    expect(leaving.signal.aborted).to.equal(true);
+    await stopped;
+    expect(await slow.catch(() => 'cut')).to.equal('cut');
+  });
+
+  it('says which setting to change when its port is in use', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const address = other.address();
+    const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+    const leaving = new AbortController();
+    const server = createEdgeServer({ app: express(), port, host: '127.0.0.1', graceMs: 1, leaving });
+    const message = await Promise.resolve(server.start?.()).catch((thrown: Error) => thrown.message);
+    expect(message).to.equal(`Port ${port} is in use; set PORT to another one.`);
+    await new Promise((resolve) => other.close(resolve));
+  });
+});

@@ -1,0 +1,188 @@
+import { expect } from 'chai';
+import { createAuthenticator } from '../../edge/authenticator.ts';
+import { hashToken } from '../../core/registry/tokens.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+
+interface Token {
+  id: string;
+  name: string;
+  user: string;
+  binding: string;
+  pools: string[] | null;
+  expiresAt: string | null;
+  revokedAt: string | null;
+  token: string;
+}
+const codeOf = (answer: Answer): unknown => (answer.json as { code?: string }).code;
+
+describe('tokens', () => {
+  let t: EdgeFixture;
+  beforeEach(async () => {
+    t = await edgeFixture();
+  });
+  afterEach(() => t.close());
+  const make = (body: Record<string, unknown>, token = t.tokens.ada): Promise<Answer> =>
+    t.call('POST /api/v1/tokens', { token, body });
+  const whoami = (token: string): Promise<Answer> => t.call('GET /api/v1/whoami', { token });
+
+  it('shows the text once, and keeps its hash alone', async () => {
+    const answer = await make({ name: 'laptop' });
+    const { token, id } = answer.json as Token;
+    expect(answer.status).to.equal(201);
+    expect(token).to.match(/^mcpctl_[\w-]{43}$/);
+    expect((await whoami(token)).json).to.deep.include({ user: 'ada', token: 'laptop', binding: 'user' });
+    const listed = (await t.call('GET /api/v1/tokens')).json as { items: Token[] };
+    expect(listed.items.map((item) => [item.name, item.token])).to.deep.equal([
+      ['test', undefined],
+      ['laptop', undefined],
+    ]);
+    const rows = await t.connection.db('tokens').where({ id }).select<{ hash: string }[]>('*');
+    expect(rows[0]?.hash).to.equal(hashToken(token));
+    expect(JSON.stringify(rows)).not.to.include(token.slice(7));
+  });
+
+  it('takes Authorization and x-api-key as one door', async () => {
+    const headers = { 'x-api-key': t.tokens.ada };
+    expect((await t.call('GET /api/v1/whoami', { token: null, headers })).status).to.equal(200);
+    for (const authorization of [
+      '',
+      'Bearer',
+      `Basic ${t.tokens.ada}`,
+      t.tokens.ada,
+      `Bearer ${t.tokens.ada}x`,
+    ]) {
+      const answer = await t.call('GET /api/v1/whoami', { token: null, headers: { authorization } });
+      expect([answer.status, codeOf(answer)], authorization).to.deep.equal([401, 'unauthenticated']);
+      expect(answer.headers.get('www-authenticate')).to.match(/^Bearer/);
+    }
+    const bare = { token: null, headers: { authorization: `bearer ${t.tokens.ada}` } };
+    expect((await t.call('GET /api/v1/whoami', bare)).status).to.equal(200);
+  });
+
+  it('stops working here as soon as it is revoked, by id or by name', async () => {
+    for (const by of ['id', 'name'] as const) {
+      const made = (await make({ name: `by-${by}` })).json as Token;
+      expect((await whoami(made.token)).status).to.equal(200);
+      expect((await t.call(`DELETE /api/v1/tokens/${made[by]}`)).status).to.equal(204);
+      expect((await whoami(made.token)).status).to.equal(401);
+    }
+  });
+
+  it('stops working at another edge within the life of its cache, and costs it one query meanwhile', async () => {
+    let asked = 0;
+    let elapsed = 0;
+    const tokens = {
+      ...t.registry.tokens,
+      actorOf: (text: string) => {
+        asked += 1;
+        return t.registry.tokens.actorOf(text);
+      },
+    };
+    const clock = { ...systemClock, elapsed: () => elapsed };
+    const other = createAuthenticator({ tokens, clock, cacheMs: 2_000 });
+    const made = (await make({ name: 'x' })).json as Token;
+    const actors = await Promise.all([1, 2, 3].map(() => other.actorOf(made.token)));
+    expect([actors.map((actor) => actor?.userName), asked]).to.deep.equal([['ada', 'ada', 'ada'], 1]);
+    await t.call(`DELETE /api/v1/tokens/${made.id}`);
+    elapsed = 1_999;
+    expect(await other.actorOf(made.token)).to.not.equal(undefined);
+    elapsed = 2_000;
+    expect(await other.actorOf(made.token)).to.equal(undefined);
+  });
+
+  it('stops working when it expires', async () => {
+    const made = (await make({ name: 'x', expiresInDays: 1 })).json as Token;
+    expect((await whoami(made.token)).status).to.equal(200);
+    await t.connection.db.raw(`update tokens set expires_at = now() where name = 'x'`);
+    t.deps.authenticator.forget();
+    expect((await whoami(made.token)).status).to.equal(401);
+  });
+
+  it('passes on neither more time nor more pools than it has', async () => {
+    const parent = (await make({ name: 'p', pools: ['a', 'b'], expiresInDays: 2 })).json as Token;
+    const child = (await make({ name: 'c', expiresInDays: 300 }, parent.token)).json as Token;
+    expect([child.pools, child.expiresAt]).to.deep.equal([['a', 'b'], parent.expiresAt]);
+    const narrow = (await make({ name: 'n', pools: ['b'] }, parent.token)).json as Token;
+    expect(narrow.pools).to.deep.equal(['b']);
+    expect(codeOf(await make({ name: 'w', pools: ['b', 'c'] }, parent.token))).to.equal('forbidden');
+  });
+
+  it('lets only admins make tokens for others, or admins', async () => {
+    for (const body of [
+      { user: 'bob' },
+      { user: 'new' },
+      { binding: 'admin' },
+      { user: 'ada', binding: 'admin' },
+    ]) {
+      const answer = await make({ name: 'x', ...body });
+      expect([answer.status, codeOf(answer)], JSON.stringify(body)).to.deep.equal([403, 'forbidden']);
+    }
+    expect(await t.registry.users.byName('new')).to.equal(undefined);
+    const made = (await make({ name: 'x', user: 'new' }, t.tokens.root)).json as Token;
+    expect([made.user, made.binding]).to.deep.equal(['new', 'user']);
+    const admin = (await make({ name: 'x', user: 'op', binding: 'admin' }, t.tokens.root)).json as Token;
+    expect(admin.binding).to.equal('admin');
+    expect(codeOf(await make({ name: 'y', user: 'op', binding: 'user' }, t.tokens.root))).to.equal(
+      'invalid_request',
+    );
+  });
+
+  it('is unique by name until it is revoked', async () => {
+    const first = (await make({ name: 'x' })).json as Token;
+    const second = await make({ name: 'x' });
+    expect([second.status, codeOf(second)]).to.deep.equal([409, 'name_taken']);
+    await t.call(`DELETE /api/v1/tokens/${first.id}`);
+    expect((await make({ name: 'x' })).status).to.equal(201);
+  });
+
+  it("is another user's: not there, for anybody but an admin", async () => {
+    const made = (await make({ name: 'x' })).json as Token;
+    const foreign = await t.call(`DELETE /api/v1/tokens/${made.id}`, { token: t.tokens.bob });
+    const random = await t.call('DELETE /api/v1/tokens/6f1c3c8e-0000-4000-8000-000000000001', {
+      token: t.tokens.bob,
+    });
+    expect([foreign.status, codeOf(foreign)]).to.deep.equal([404, 'token_not_found']);
+    const { requestId: _a, ...one } = foreign.json as Record<string, unknown>;
+    const { requestId: _b, ...two } = random.json as Record<string, unknown>;
+    expect(one).to.deep.equal(two);
+    const names = (answer: Answer): string[] =>
+      (answer.json as { items: Token[] }).items.map((item) => item.user);
+    expect(new Set(names(await t.call('GET /api/v1/tokens', { token: t.tokens.bob })))).to.deep.equal(
+      new Set(['bob']),
+    );
+    expect(names(await t.call('GET /api/v1/tokens', { token: t.tokens.root }))).to.include.members([
+      'ada',
+      'bob',
+      'admin',
+    ]);
+    expect((await t.call(`DELETE /api/v1/tokens/${made.id}`, { token: t.tokens.root })).status).to.equal(204);
+  });
+});
+
+describe('who may join a pool', () => {
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+  });
+  after(() => t.close());
+
+  it('is for its owner and admins to say', async () => {
+    const publish = (token: string, name: string): Promise<Answer> =>
+      t.call('POST /api/v1/llms/_provider-register', {
+        token,
+        body: { transports: ['redis'], providers: [{ name, type: 'openai', model: 'm', poolName: 'team' }] },
+      });
+    expect((await publish(t.tokens.ada, 'a')).status).to.equal(201);
+    const refused = await publish(t.tokens.bob, 'b');
+    expect([refused.status, codeOf(refused)]).to.deep.equal([409, 'pool_not_yours']);
+    const say = (token: string, what: string, user = 'bob'): Promise<Answer> =>
+      t.call(`POST /api/v1/pools/team/${what}`, { token, body: { user } });
+    expect(codeOf(await say(t.tokens.bob, 'allow'))).to.equal('forbidden');
+    expect(codeOf(await say(t.tokens.ada, 'allow', 'nobody'))).to.equal('invalid_request');
+    expect((await say(t.tokens.ada, 'allow')).json).to.deep.equal({ poolKey: 'team', allowed: ['bob'] });
+    expect((await publish(t.tokens.bob, 'b')).status).to.equal(201);
+    expect((await say(t.tokens.root, 'deny')).json).to.deep.equal({ poolKey: 'team', allowed: [] });
+    expect(codeOf(await publish(t.tokens.bob, 'c'))).to.equal('pool_not_yours');
+  });
+});
