@@ -101,11 +101,13 @@ function localPostgres({ binaries, place, password, record, port, clock }: Local
     log_min_messages: 'fatal', // lesser ones quote the statement, and with it a prompt
     password_encryption: 'scram-sha-256',
   };
+  let current: number | undefined;
   return {
     name: 'postgres',
     url: `postgres://${POSTGRES_NAME}:${password}@127.0.0.1:${port}/${POSTGRES_NAME}`,
     version: binaries.version,
     async prepare() {
+      current = undefined;
       await stopLeftover({ path: record, signals: ['SIGINT', 'SIGQUIT'], waitMs: 5_000, clock });
       clearStalePid(place.data);
       return {
@@ -119,8 +121,14 @@ function localPostgres({ binaries, place, password, record, port, clock }: Local
         stopMs: STOP_MS,
       };
     },
-    started: (pid) => rememberServer(record, pid),
-    isReady: async () => pidFile(place.data)[7]?.trim() === 'ready',
+    started(pid) {
+      current = pid;
+      rememberServer(record, pid);
+    },
+    async isReady() {
+      const lines = pidFile(place.data);
+      return current !== undefined && Number(lines[0]) === current && lines[7]?.trim() === 'ready';
+    },
   };
 }
 

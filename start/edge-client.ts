@@ -1,0 +1,118 @@
+import { createParser } from 'eventsource-parser';
+import { z } from 'zod';
+import { messageOf } from '../core/errors.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+
+/** The few calls that `npm start` makes to the edge it has started. */
+export interface EdgeClient {
+  /** Whether the edge can serve: Redis and Postgres are there, migrations are current. */
+  isReady(): Promise<boolean>;
+  /** The names of the llms that answer now. */
+  activeLlms(): Promise<string[]>;
+  /** One streamed answer. @returns how fast it was, or why there was none, in words for a person. */
+  chat(ask: ChatAsk): Promise<Answered | { failed: string }>;
+}
+
+export interface ChatAsk {
+  llm: string;
+  prompt: string;
+  onText: (text: string) => void;
+  signal: AbortSignal;
+}
+
+export interface Answered {
+  firstTokenMs: number;
+  tokens: number;
+  tokensPerSecond: number;
+}
+
+const CALL_MS = 2_000;
+const MOST_TOKENS = 200;
+
+const listSchema = z.object({ items: z.array(z.object({ name: z.string(), status: z.string() })) });
+const chunkSchema = z.object({
+  choices: z
+    .array(z.object({ delta: z.object({ content: z.string().nullish() }).loose().optional() }).loose())
+    .default([]),
+  usage: z.object({ completion_tokens: z.number() }).nullish(),
+  error: z.unknown().optional(),
+});
+
+export interface EdgeDeps {
+  url: string;
+  token: string;
+  clock: Clock;
+}
+
+export function createEdgeClient({ url, token, clock }: EdgeDeps): EdgeClient {
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  return {
+    async isReady() {
+      try {
+        const answer = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(CALL_MS) });
+        await answer.arrayBuffer();
+        return answer.status === 200;
+      } catch {
+        return false; // it does not listen yet
+      }
+    },
+    async activeLlms() {
+      try {
+        const signal = AbortSignal.timeout(CALL_MS);
+        const answer = await fetch(`${url}/api/v1/llms?status=active`, { headers, signal });
+        return listSchema.parse(await answer.json()).items.map((llm) => llm.name);
+      } catch {
+        return []; // asked again until the caller's own bound
+      }
+    },
+    async chat({ llm, prompt, onText, signal }) {
+      const messages = [{ role: 'user', content: prompt }];
+      const body = JSON.stringify({ messages, stream: true, max_tokens: MOST_TOKENS });
+      const path = `${url}/api/v1/llms/${encodeURIComponent(llm)}/infer`;
+      try {
+        const from = clock.elapsed();
+        const answer = await fetch(path, { method: 'POST', headers, body, signal });
+        if (!answer.ok || !answer.body) return { failed: `HTTP ${answer.status} ${await answer.text()}` };
+        return await read({ stream: answer.body, onText, clock, from });
+      } catch (thrown) {
+        return { failed: messageOf(thrown) };
+      }
+    },
+  };
+}
+
+interface Reading {
+  stream: ReadableStream<Uint8Array>;
+  onText: (text: string) => void;
+  clock: Clock;
+  /** When the request was sent. */
+  from: number;
+}
+
+async function read({ stream, onText, clock, from }: Reading): Promise<Answered | { failed: string }> {
+  let firstAt: number | undefined;
+  let deltas = 0;
+  let counted: number | undefined;
+  let failed: string | undefined;
+  const parser = createParser({
+    onEvent({ data }) {
+      if (data === '[DONE]') return;
+      const chunk = chunkSchema.parse(JSON.parse(data));
+      if (chunk.error !== undefined) failed = JSON.stringify(chunk.error);
+      counted = chunk.usage?.completion_tokens ?? counted;
+      const text = chunk.choices[0]?.delta?.content ?? '';
+      if (text === '') return;
+      firstAt ??= clock.elapsed();
+      deltas += 1;
+      onText(text);
+    },
+  });
+  const decoder = new TextDecoder();
+  for await (const part of stream) parser.feed(decoder.decode(part, { stream: true }));
+  if (failed !== undefined) return { failed };
+  if (firstAt === undefined) return { failed: 'the answer was empty' };
+  const tokens = counted ?? deltas;
+  // The first token is what the wait was for; the pace is that of those after it.
+  const seconds = Math.max(clock.elapsed() - firstAt, 1) / 1000;
+  return { firstTokenMs: firstAt - from, tokens, tokensPerSecond: Math.max(tokens - 1, 1) / seconds };
+}

@@ -1,0 +1,61 @@
+import { pause, type Clock } from '../core/runtime/clock.ts';
+import type { Backend } from './backend.ts';
+import type { EdgeClient } from './edge-client.ts';
+import type { Terminal } from './terminal.ts';
+
+const PUBLISHED_MS = 30_000;
+/** A backend may have to load its model first. */
+const ANSWER_MS = 60_000;
+const POLL_MS = 50;
+
+/** Waits until one of the published llms answers. @returns its name; undefined when none does in time. */
+export async function untilPublished(
+  { names }: Backend,
+  { edge, clock, signal }: { edge: EdgeClient; clock: Clock; signal: AbortSignal },
+): Promise<string | undefined> {
+  if (names.length === 0) return undefined;
+  const until = clock.elapsed() + PUBLISHED_MS;
+  while (clock.elapsed() < until && !signal.aborted) {
+    const active = await edge.activeLlms();
+    const found = names.find((name) => active.includes(name));
+    if (found !== undefined) return found;
+    await pause(POLL_MS, signal);
+  }
+  return undefined;
+}
+
+export interface FirstChatDeps {
+  llm: string;
+  demo: boolean;
+  edge: EdgeClient;
+  terminal: Terminal;
+  signal: AbortSignal;
+}
+
+/** One answer, token by token, with how fast it came: the proof that the whole path works. */
+export async function firstChat({ llm, demo, edge, terminal, signal }: FirstChatDeps): Promise<void> {
+  // What the demo model has learnt by heart; any other can do it too.
+  const prompt = 'Tell me a story';
+  terminal.say(`\n${llm}${demo ? ' (a demo model of 0.5 MB: a toy that knows two dozen questions)' : ''}`);
+  terminal.say(`> ${prompt}`);
+  const answered = await edge.chat({
+    llm,
+    prompt,
+    onText: (text) => terminal.stream(withoutControls(text)),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
+  });
+  terminal.stream('\n');
+  terminal.release();
+  if ('failed' in answered) terminal.say(`That did not work: ${answered.failed}`);
+  else {
+    const { firstTokenMs, tokens, tokensPerSecond } = answered;
+    terminal.say(
+      `first token after ${firstTokenMs.toFixed(0)} ms, ${tokens} tokens, ${tokensPerSecond.toFixed(0)} tokens/s`,
+    );
+  }
+}
+
+/** A model's text must not move the cursor or change the colours of somebody's terminal. */
+function withoutControls(text: string): string {
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
+}

@@ -1,0 +1,129 @@
+/**
+ * `npm start`: finds or starts Redis and Postgres, finds a backend, runs the Procfile, shows one answer, and
+ * stays until it is told to stop or its parent is gone.
+ */
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { messageOf } from '../core/errors.ts';
+import { systemClock as clock } from '../core/runtime/clock.ts';
+import { readConfig } from '../core/runtime/config.ts';
+import { homeAt, type Home } from '../core/runtime/home.ts';
+import { findBackend } from './backend.ts';
+import { firstChat, untilPublished } from './first-chat.ts';
+import { takeLock } from './lock.mjs';
+import { nextSteps } from './next-steps.ts';
+import { freePort, untilFree } from './port.ts';
+import { findPostgres } from './postgres.ts';
+import { parseProcfile } from './procfile.ts';
+import { findRedis } from './redis.ts';
+import { aborted, watchForStop } from './stop.ts';
+import { createSystem, type Started, type System } from './system.ts';
+import { createTerminal } from './terminal.ts';
+
+const { env, stdout } = process;
+const terminal = createTerminal({
+  write: (text) => void stdout.write(text),
+  isTTY: stdout.isTTY,
+  time: (at) => new Date(at).toTimeString().slice(0, 8),
+});
+const say = (sentence: string): void => terminal.say(sentence);
+
+type Settings = ReturnType<typeof readSettings>;
+function readSettings() {
+  return readConfig(env, [
+    'home',
+    'port',
+    'host',
+    'optionalRedisUrl',
+    'redisTlsVerify',
+    'optionalDatabaseUrl',
+  ]);
+}
+
+/** npm says where it is; without it, the one on the PATH. */
+function npmCommand(): readonly string[] {
+  const script = env.npm_execpath ?? '';
+  return basename(script) === 'npm-cli.js' ? [process.execPath, script] : ['npm'];
+}
+
+function systemOf(settings: Settings, home: Home, { url, port }: { url: string; port: number }): System {
+  const path = env.PATH ?? '';
+  const npm = npmCommand();
+  const { optionalRedisUrl, redisTlsVerify, optionalDatabaseUrl } = settings;
+  return createSystem({
+    home,
+    url,
+    procfile: parseProcfile(readFileSync('Procfile', 'utf8')),
+    root: process.cwd(),
+    env: {
+      ...env,
+      PORT: String(port),
+      MCPCTL_HOST: settings.host === '' ? '127.0.0.1' : settings.host,
+      MCPCTL_HOME: home.root,
+    },
+    find: {
+      redis: () => findRedis({ home, url: optionalRedisUrl, verifyTls: redisTlsVerify, path, say, clock }),
+      postgres: () => findPostgres({ home, url: optionalDatabaseUrl, path, npm, say, clock }),
+      backend: () => findBackend({ home, npm, say, clock }),
+    },
+    terminal,
+    clock,
+  });
+}
+
+/** What a person sees once all of it runs: the ready line, one answer, what to do next. */
+async function welcome({ edge, backend }: Started, home: Home, at: { url: string; stop: AbortSignal }) {
+  const llm = await untilPublished(backend, { edge, clock, signal: at.stop });
+  if (at.stop.aborted) return;
+  say(`\nmcpctl is ready: ${at.url}`);
+  if (llm !== undefined) await firstChat({ llm, demo: backend.demo, edge, terminal, signal: at.stop });
+  else say(`Nothing is published yet; see the worker's lines above and ${home.config}.`);
+  if (at.stop.aborted) return;
+  const usual = env.MCPCTL_HOME === undefined || env.MCPCTL_HOME === '';
+  say(nextSteps({ url: at.url, credentials: home.credentials, llm, home: usual ? undefined : home.root }));
+}
+
+async function main(): Promise<number> {
+  const settings = readSettings();
+  const home = homeAt(settings.home);
+  const port = settings.port === 0 ? await freePort() : settings.port;
+  const host = ['', '0.0.0.0', '::'].includes(settings.host) ? '127.0.0.1' : settings.host;
+  const url = `http://${host}:${port}`;
+  const lock = takeLock(join(home.root, 'start.lock'), { url });
+  if (!lock.release) {
+    const { pid, url: theirs } = lock.holder;
+    say(`mcpctl is running already at ${String(theirs)} (process ${pid}, home ${home.root}).`);
+    return 1;
+  }
+  const system = systemOf(settings, home, { url, port });
+  const stop = watchForStop({
+    clock,
+    force() {
+      system.kill();
+      process.exit(1);
+    },
+  });
+  let code = 0;
+  try {
+    await Promise.race([aborted(stop), untilFree(port, clock).then(() => system.start())]).then((started) =>
+      started === undefined ? undefined : welcome(started, home, { url, stop }),
+    );
+    await aborted(stop);
+  } catch (thrown) {
+    say(`\n${messageOf(thrown)}`);
+    code = 1;
+  }
+  say(`\nStopping${stop.aborted ? ` (${String(stop.reason)})` : ''} …`);
+  await system.stop();
+  lock.release();
+  say('Everything has stopped.');
+  return code;
+}
+
+let code = 1;
+try {
+  code = await main();
+} catch (thrown) {
+  say(messageOf(thrown));
+}
+process.exit(code);

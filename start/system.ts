@@ -1,0 +1,102 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../core/runtime/clock.ts';
+import type { Home } from '../core/runtime/home.ts';
+import type { Backend } from './backend.ts';
+import { ensureCredentials, writePrivately, type Credentials } from './credentials.ts';
+import { createEdgeClient, type EdgeClient } from './edge-client.ts';
+import { commandOf, createLaunch, firstStart } from './launch.ts';
+import type { Procfile } from './procfile.ts';
+import { release } from './release.ts';
+import type { Found } from './server.ts';
+import { createRunning } from './stages.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface SystemDeps {
+  home: Home;
+  /** Where people and the worker reach the edge. */
+  url: string;
+  procfile: Procfile;
+  /** The folder of the Procfile, which its commands start in. */
+  root: string;
+  /** What every process finds in its environment, besides the URLs of Redis and Postgres. */
+  env: Readonly<Record<string, string | undefined>>;
+  find: {
+    redis: () => Promise<Found>;
+    postgres: () => Promise<Found>;
+    backend: () => Promise<Backend>;
+  };
+  terminal: Terminal;
+  clock: Clock;
+}
+
+/** A running system, from its Redis to its worker. */
+export interface System {
+  /** @throws McpctlError `setup_failed` with a sentence that says what to do. Stop it also then. */
+  start(): Promise<Started>;
+  stop(): Promise<void>;
+  kill(): void;
+}
+
+export interface Started {
+  credentials: Credentials;
+  edge: EdgeClient;
+  backend: Backend;
+}
+
+/** Process types with a time of their own; all others start with `web`. */
+const special: ReadonlySet<string> = new Set(['release', 'web', 'worker']);
+
+export function createSystem(deps: SystemDeps): System {
+  const { home, url, procfile, root, env, find, terminal, clock } = deps;
+  const running = createRunning();
+  const launch = createLaunch({ procfile, root, env, terminal, clock, running });
+  return {
+    async start() {
+      mkdirSync(home.data, { recursive: true, mode: 0o700 });
+      const [redisUrl, databaseUrl, backend] = await Promise.all([
+        find.redis().then((found) => launch.serve(found)),
+        find.postgres().then((found) => launch.serve(found)),
+        find.backend().then((backend) => launch.serveBackend(backend)),
+      ]);
+      const credentials = ensureCredentials(home.credentials, url);
+      const urls = { REDIS_URL: redisUrl, DATABASE_URL: databaseUrl };
+      await withTokenFile(join(home.data, 'first-token'), credentials.token, (path) =>
+        release({
+          argv: commandOf(procfile, 'release'),
+          cwd: root,
+          env: { ...env, ...urls, MCPCTL_BOOTSTRAP_TOKEN_FILE: path },
+          line: (text) => terminal.line('release', text),
+          running,
+        }),
+      );
+      const edge = createEdgeClient({ url, token: credentials.token, clock });
+      const web = launch.run('web', urls);
+      for (const name of procfile.keys()) if (!special.has(name)) launch.run(name, urls);
+      // The worker comes when the edge can hear it: its second try would be seconds away.
+      await web.untilReady(() => edge.isReady(), firstStart);
+      launch.run('worker', urls);
+      writePrivately(home.running, { pid: process.pid, url, redisUrl, databaseUrl });
+      return { credentials, edge, backend };
+    },
+    async stop() {
+      await running.stop();
+      rmSync(home.running, { force: true });
+    },
+    kill: () => running.kill(),
+  };
+}
+
+/** The token's text is in a file while `release` runs, never in arguments or the environment. */
+async function withTokenFile(
+  path: string,
+  token: string,
+  use: (path: string) => Promise<void>,
+): Promise<void> {
+  writeFileSync(path, token, { mode: 0o600 });
+  try {
+    await use(path);
+  } finally {
+    rmSync(path, { force: true });
+  }
+}

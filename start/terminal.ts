@@ -1,0 +1,88 @@
+import pc from 'picocolors';
+
+/** Everything `npm start` shows: its own sentences, the lines of its processes, one answer as it comes. */
+export interface Terminal {
+  say: (sentence: string) => void;
+  /** A line of a process, under its name. A JSON log line is put into words on a terminal. */
+  line(name: string, text: string): void;
+  /** Part of an answer, as it is; lines of processes wait until `release`. */
+  stream(text: string): void;
+  release(): void;
+}
+
+export interface Screen {
+  write: (text: string) => void;
+  /** Whether a person watches. */
+  isTTY: boolean;
+  /** Shows dates in the person's own time. */
+  time: (at: number) => string;
+}
+
+const colours = [pc.cyan, pc.magenta, pc.yellow, pc.green, pc.blue, pc.red];
+const NAME_WIDTH = 9;
+const levels: Readonly<Record<number, string>> = {
+  10: 'trace',
+  20: 'debug',
+  30: 'info',
+  40: pc.yellow('warn'),
+  50: pc.red('error'),
+  60: pc.red('fatal'),
+};
+
+export function createTerminal({ write, isTTY, time }: Screen): Terminal {
+  const names: string[] = [];
+  const waiting: string[] = [];
+  let streaming = false;
+  const put = (text: string): void => {
+    if (streaming) waiting.push(text);
+    else write(`${text}\n`);
+  };
+  const prefix = (name: string): string => {
+    if (!names.includes(name)) names.push(name);
+    const colour = colours[names.indexOf(name) % colours.length] ?? pc.white;
+    return colour(`${name.padEnd(NAME_WIDTH)} |`);
+  };
+  return {
+    say: put,
+    line(name, text) {
+      put(`${prefix(name)} ${isTTY ? inWords(text, time) : text}`);
+    },
+    stream(text) {
+      streaming = true;
+      write(text);
+    },
+    release() {
+      streaming = false;
+      for (const text of waiting.splice(0)) write(`${text}\n`);
+    },
+  };
+}
+
+function inWords(text: string, time: (at: number) => string): string {
+  const record = asRecord(text);
+  if (!record) return text;
+  const { level, time: at, msg, process: _process, err, ...rest } = record;
+  const facts = Object.entries(rest).map(([key, value]) => `${key}=${shown(value)}`);
+  const fault = err === undefined ? [] : [`err=${shown(err)}`];
+  return [
+    typeof at === 'number' ? pc.dim(time(at)) : '',
+    levels[Number(level)] ?? String(level),
+    typeof msg === 'string' ? msg : '',
+    pc.dim([...facts, ...fault].join(' ')),
+  ]
+    .filter((part) => part !== '')
+    .join(' ');
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+function asRecord(text: string): Record<string, unknown> | undefined {
+  if (!text.startsWith('{')) return undefined;
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return undefined; // a line that only begins like JSON is shown as it is
+  }
+}
