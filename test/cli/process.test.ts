@@ -110,6 +110,22 @@ describe('cli: the process', () => {
     expect(run.err()).to.equal('');
   });
 
+  it('stops the generation, quietly, when the reader of its answer leaves', async () => {
+    let more: () => void = () => undefined;
+    peer.on('POST /api/v1/llms/tiny-chat/infer', (response, request) => {
+      more = () => void response.write(`data: ${JSON.stringify(delta({ content: 'lo' }))}\n\n`);
+      return streams([delta({ content: 'Hel' })], { open: true })(response, request);
+    });
+    const run = start(['chat-llm', 'tiny-chat', '--message', 'hi']);
+    await once(run.child.stdout ?? run.child, 'data');
+    run.child.stdout?.destroy();
+    await once(run.child.stdout ?? run.child, 'close');
+    more();
+    await within(peer.left, 'the close');
+    expect(await within(run.ended, 'the end')).to.equal(0);
+    expect(run.err()).to.equal('');
+  });
+
   it('closes the connection and leaves with 2 at Ctrl-C', async () => {
     peer.on('POST /api/v1/llms/tiny-chat/infer', streams([delta({ content: 'Hel' })], { open: true }));
     const run = start(['chat-llm', 'tiny-chat', '--message', 'hi']);

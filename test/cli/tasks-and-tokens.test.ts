@@ -96,6 +96,13 @@ describe('cli: task, token, pool', () => {
     expect(peer.requests).to.have.length(3);
   });
 
+  it('gives a wait up at once when the task is no longer there', async () => {
+    const script = [answers(200, task), fails(404, 'task_not_found')];
+    peer.on(one, (response, request) => script.shift()?.(response, request));
+    expect(await s.run('task', 'wait', taskId)).to.equal(1);
+    expect(s.err()).to.include('(task_not_found)');
+  });
+
   it('does not wait for a server that never was there', async () => {
     peer.on(one, fails(503, 'unavailable'));
     expect(await s.run('task', 'wait', taskId)).to.equal(1);
