@@ -34,23 +34,21 @@ export interface Published {
 
 /** The session's own row, made when new, locked until the end: two registers of one session go in turn. */
 async function holdSession(trx: Knex.Transaction, r: Registration): Promise<void> {
-  const now = {
-    instanceId: r.instanceId,
-    workerVersion: r.workerVersion,
-    transport: r.transport,
-    lastHeartbeatAt: trx.fn.now(),
-    leftAt: null,
-  };
-  await trx('sessions')
-    .insert({ id: r.sessionId, ownerId: r.by.userId, ...now })
-    .onConflict('id')
-    .ignore();
   const held = await trx('sessions')
-    .where({ id: r.sessionId })
-    .forUpdate()
-    .first<{ ownerId: string } | undefined>('ownerId');
-  if (held?.ownerId !== r.by.userId) throw new McpctlError('session_not_found');
-  await trx('sessions').where({ id: r.sessionId }).update(now);
+    .insert({
+      id: r.sessionId,
+      ownerId: r.by.userId,
+      instanceId: r.instanceId,
+      workerVersion: r.workerVersion,
+      transport: r.transport,
+      lastHeartbeatAt: trx.fn.now(),
+      leftAt: null,
+    })
+    .onConflict('id')
+    .merge(['instanceId', 'workerVersion', 'transport', 'lastHeartbeatAt', 'leftAt'])
+    .where('sessions.ownerId', r.by.userId)
+    .returning<{ id: string }[]>('id');
+  if (held.length === 0) throw new McpctlError('session_not_found');
 }
 
 /** Whether the registration may have this row; says why not. */

@@ -1,0 +1,45 @@
+import type { FlowDeps } from '../../core/flow/deps.ts';
+import type { QueueDoor } from '../../core/queue/door.ts';
+import type { Registry } from '../../core/registry/registry.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import type { SettingName, Settings } from '../../core/runtime/settings.ts';
+
+/**
+ * Something that the leader does again and again. Each is a compare-and-set throughout: run twice, or by two
+ * leaders, it changes nothing. A duty that throws is run again at its next turn.
+ */
+export interface Duty {
+  name: string;
+  everyMs: number;
+  /** @returns how many things it changed. */
+  run(signal: AbortSignal): Promise<number>;
+}
+
+export const schedulerSettings = [
+  'databaseUrl',
+  'redisUrl',
+  'redisTlsVerify',
+  'namespace',
+  'schema',
+  'databasePool',
+  'logLevel',
+  'graceMs',
+  'eventKeepMs',
+  'leaseMs',
+  'goneMs',
+  'sweepMs',
+  'leaderMs',
+  'deadBeatMs',
+  'retentionMs',
+] as const satisfies readonly SettingName[];
+export type SchedulerConfig = Settings<(typeof schedulerSettings)[number]>;
+
+export interface DutyDeps {
+  config: SchedulerConfig;
+  registry: Registry;
+  queue: QueueDoor;
+  flow: FlowDeps;
+  clock: Clock;
+  log: Log;
+}

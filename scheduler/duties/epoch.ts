@@ -1,0 +1,17 @@
+import type { Duty, DutyDeps } from './duty.ts';
+
+/**
+ * Marks a Redis that is new or came back empty with the time: while the mark is younger than a lease, a missing
+ * key proves nothing and Postgres decides who is live (SPEC §2). Everyone reads it, only the leader sets it.
+ */
+export function createEpochDuty({ queue }: DutyDeps): Duty {
+  return {
+    name: 'epoch',
+    everyMs: 1_000,
+    async run() {
+      const [seconds] = await queue.redis.time();
+      const set = await queue.redis.set(queue.keys.epoch, Number(seconds) * 1_000, 'NX');
+      return set === 'OK' ? 1 : 0;
+    },
+  };
+}

@@ -1,0 +1,22 @@
+import type { Duty, DutyDeps } from './duty.ts';
+import { createEpochDuty } from './epoch.ts';
+import { createExpireDuty } from './expire.ts';
+import { createPruneDuty } from './prune.ts';
+import { createReapDuty } from './reap.ts';
+import { createReconcileDuty } from './reconcile.ts';
+import { createSettleDuty } from './settle.ts';
+import { createSweepLlmsDuty } from './sweep-llms.ts';
+
+/** Everything that the leader does. */
+export function createDuties(deps: DutyDeps): Duty[] {
+  const makers = [
+    createEpochDuty,
+    createReapDuty,
+    createSettleDuty,
+    createReconcileDuty,
+    createExpireDuty,
+    createSweepLlmsDuty,
+    createPruneDuty,
+  ];
+  return makers.map((make) => make(deps));
+}

@@ -1,0 +1,137 @@
+import { requeueTask } from '../../core/flow/requeue.ts';
+import { readFences, type Fence, type TaskRef } from '../../core/queue/fence.ts';
+import type { LostClaim } from '../../core/registry/task-ends.ts';
+import { Brake } from '../brake.ts';
+import type { Duty, DutyDeps } from './duty.ts';
+
+/** Without a subscriber on its control channel a worker is dead sooner than by its beats alone. */
+const SILENT_MS = 1_200;
+/** Deaths that one task may cause before it is given up. */
+const POISON = 3;
+
+type Why = 'disconnected' | 'silent' | 'replaced';
+interface Suspect extends TaskRef {
+  fence: Fence;
+  ageMs: number;
+}
+
+/**
+ * Ends the claims of dead workers: no beat for 5 s; no subscriber twice and no beat for 1.2 s; or a new boot of
+ * the session. What was not shown starts over elsewhere, what was shown ends `worker_lost`. Being slow is not
+ * being dead: beats come from the run itself, whatever its backend does.
+ */
+export function createReapDuty(deps: DutyDeps): Duty {
+  const brake = new Brake(deps);
+  /** Boots that had no subscriber at the last look. */
+  let unheard = new Set<string>();
+
+  return {
+    name: 'reap',
+    everyMs: 250,
+    async run(signal) {
+      const late = await lateClaims(deps);
+      if (late.length === 0) {
+        unheard = new Set();
+        return 0;
+      }
+      const subscribers = await countSubscribers(deps, late);
+      const leases = await deps.queue.presence.sessions([...new Set(late.map((s) => s.fence.session))]);
+      const verdict = (s: Suspect): Why | null => {
+        const boot = bootOf(s.fence);
+        if (s.ageMs >= deps.config.deadBeatMs) return 'silent';
+        if (subscribers.get(boot) === 0 && unheard.has(boot)) return 'disconnected';
+        const lease = leases.live.get(s.fence.session);
+        return lease && lease.boot !== s.fence.boot ? 'replaced' : null;
+      };
+      const dead = late.flatMap((s) => {
+        const why = verdict(s);
+        return why ? [{ ...s, why }] : [];
+      });
+      unheard = new Set([...subscribers].filter(([, n]) => n === 0).map(([boot]) => boot));
+      if (!(await brake.allows(dead.map((s) => s.fence.session)))) return 0;
+      let did = 0;
+      for (const suspect of dead) if (!signal.aborted && (await reap(deps, suspect))) did += 1;
+      tell(deps, dead);
+      return did;
+    },
+  };
+}
+
+const bootOf = (fence: Fence): string => `${fence.session} ${fence.boot}`;
+
+/** Claims that have missed a beat: nothing less makes a worker suspect. */
+async function lateClaims({ registry, queue }: DutyDeps): Promise<Suspect[]> {
+  const pools = await registry.tasks.openPools();
+  const pipeline = queue.redis.pipeline().time();
+  for (const poolKey of pools) pipeline.zrange(queue.keys.pool(poolKey).run, '0', '999', 'WITHSCORES');
+  const answers = (await pipeline.exec()) ?? [];
+  for (const [error] of answers) if (error) throw error;
+  const [seconds, micros] = answers[0]?.[1] as [string | number, string | number];
+  const now = Number(seconds) * 1_000 + Number(micros) / 1_000;
+  const refs: (TaskRef & { ageMs: number })[] = [];
+  pools.forEach((poolKey, i) => {
+    const flat = answers[i + 1]?.[1] as string[];
+    for (let j = 0; j < flat.length; j += 2) {
+      const ageMs = now - Number(flat[j + 1]);
+      if (ageMs >= SILENT_MS) refs.push({ poolKey, taskId: flat[j] ?? '', ageMs });
+    }
+  });
+  const fences = await readFences(queue.redis, queue.keys, refs);
+  return refs.flatMap((ref, i) => {
+    const fence = fences[i];
+    return fence && fence.claim !== '' ? [{ ...ref, fence }] : [];
+  });
+}
+
+async function countSubscribers({ queue }: DutyDeps, late: readonly Suspect[]): Promise<Map<string, number>> {
+  const boots = new Map(
+    late.map(({ fence }) => [bootOf(fence), queue.keys.control(fence.session, fence.boot)]),
+  );
+  if (boots.size === 0) return new Map();
+  const answer = await queue.redis.pubsub('SHARDNUMSUB', ...[...boots.values()]);
+  const counts = new Map<string, number>();
+  for (let i = 0; i < answer.length; i += 2) counts.set(String(answer[i]), Number(answer[i + 1]));
+  return new Map([...boots].map(([boot, channel]) => [boot, counts.get(channel) ?? 0]));
+}
+
+async function reap(
+  deps: DutyDeps,
+  { fence, taskId, poolKey, why }: Suspect & { why: Why },
+): Promise<boolean> {
+  const { registry, queue, flow } = deps;
+  const ref = { taskId, poolKey };
+  const row = await registry.tasks.byId(taskId);
+  if (!row) return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
+  const lostWith = (code: string, message: string): Promise<boolean> =>
+    queue.dispatch.endFor(ref, fence.claim, { kind: 'failed', code, message });
+  if (fence.shown !== '') return await lostWith('worker_lost', 'The worker was lost while it answered.');
+  if (row.crashes + 1 >= POISON) {
+    return await lostWith(
+      'poison_task',
+      'Three workers died while they ran this task; it is not tried again.',
+    );
+  }
+  const startedAt = fence.claimedAt === undefined ? null : new Date(fence.claimedAt);
+  const lost: LostClaim = {
+    counts: 'crash',
+    llmId: fence.llm,
+    session: fence.session,
+    startedAt,
+    reason: `worker lost (${why})`,
+  };
+  const answer = await requeueTask(flow, { row, fence, lost });
+  if (answer === 'shown') return await lostWith('worker_lost', 'The worker was lost while it answered.');
+  return answer === 'ok';
+}
+
+/** One event per boot, however many claims it held. */
+function tell({ flow }: DutyDeps, dead: readonly (Suspect & { why: Why })[]): void {
+  const told = new Map<string, number>();
+  for (const { fence } of dead) told.set(bootOf(fence), (told.get(bootOf(fence)) ?? 0) + 1);
+  for (const { fence, why } of dead) {
+    const tasks = told.get(bootOf(fence));
+    if (tasks === undefined) continue;
+    told.delete(bootOf(fence));
+    flow.bus.emit('worker.dead', { sessionId: fence.session, boot: fence.boot, why, tasks });
+  }
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { entryOf, McpctlError, messageOf } from '../core/errors.ts';
+import { openQueueDoor } from '../core/queue/door.ts';
+import { ensureAdmin } from '../core/registry/bootstrap.ts';
+import { connect } from '../core/registry/connect.ts';
+import { isCurrent, migrate } from '../core/registry/migrate.ts';
+import { createRegistry } from '../core/registry/registry.ts';
+import { createBus } from '../core/runtime/bus.ts';
+import { systemClock } from '../core/runtime/clock.ts';
+import { readConfig } from '../core/runtime/config.ts';
+import { createLog } from '../core/runtime/log.ts';
+import { composeServices } from '../core/runtime/service.ts';
+import { untilSignal } from '../core/runtime/signals.ts';
+import { createDuties } from './duties/index.ts';
+import { schedulerSettings, type DutyDeps } from './duties/duty.ts';
+import { Leader } from './leader.ts';
+import { runDuties } from './run-duties.ts';
+
+/** The scheduler's composition root: any number of them run, one leads. */
+async function run(): Promise<void> {
+  const config = readConfig(process.env, schedulerSettings);
+  const clock = systemClock;
+  const log = createLog({ process: 'scheduler', level: config.logLevel, pretty: process.stdout.isTTY });
+  const bus = createBus(log);
+  const connection = connect({ ...config, poolSize: config.databasePool, log });
+  const registry = createRegistry(connection);
+  const queue = openQueueDoor({ ...config, clock, log });
+  const flow = { registry, dispatch: queue.dispatch, bus, by: 'scheduler' } as const;
+  const deps: DutyDeps = { config, registry, queue, flow, clock, log };
+  const duties = createDuties(deps);
+  const leader = new Leader({
+    leases: registry.leases,
+    leaderMs: config.leaderMs,
+    lead: (signal) => runDuties(duties, { signal, bus, clock }),
+    bus,
+    clock,
+    log,
+  });
+  const postgres = {
+    name: 'postgres',
+    start: async () => {
+      if (!(await isCurrent(connection)))
+        throw new McpctlError(
+          'unavailable',
+          'Migrations are missing; run: node dist/scheduler/main.js release',
+        );
+    },
+    stop: () => connection.close(),
+  };
+  const services = composeServices([postgres, queue, leader], log);
+  const signalled = untilSignal(() => process.exit(1));
+  await services.start?.();
+  bus.emit('service.ready', { process: 'scheduler' });
+  const signal = await signalled;
+  bus.emit('service.stopping', { process: 'scheduler', signal });
+  await services.stop();
+  process.exit(0);
+}
+
+const MIGRATION_MS = 10 * 60_000;
+
+/** The Procfile's `release`: migrates under a lease and makes the first admin token, if one is given. */
+async function release(): Promise<void> {
+  const config = readConfig(process.env, [
+    'databaseUrl',
+    'schema',
+    'databasePool',
+    'logLevel',
+    'bootstrapToken',
+    'bootstrapTokenFile',
+  ]);
+  const log = createLog({ process: 'release', level: config.logLevel, pretty: process.stdout.isTTY });
+  const connection = connect({ ...config, poolSize: config.databasePool, log, queryTimeoutMs: MIGRATION_MS });
+  try {
+    await migrate(connection, randomUUID());
+    const file = config.bootstrapTokenFile;
+    const token = file === undefined ? config.bootstrapToken : (await readFile(file, 'utf8')).trim();
+    if (token !== undefined) await ensureAdmin(createRegistry(connection), token);
+    log.info('the database is up to date');
+  } finally {
+    await connection.close();
+  }
+}
+
+const word = process.argv[2];
+const job =
+  word === undefined
+    ? run()
+    : word === 'release'
+      ? release()
+      : Promise.reject(new McpctlError('usage', `'${word}' is not known; use "release", or nothing.`));
+job.catch((thrown: unknown) => {
+  process.stderr.write(`mcpctl scheduler: ${messageOf(thrown)}\n`);
+  process.exit(thrown instanceof McpctlError ? entryOf(thrown.code).exit : 1);
+});

@@ -1,0 +1,27 @@
+import { messageOf } from '../core/errors.ts';
+import type { Bus } from '../core/runtime/bus.ts';
+import { pause, type Clock } from '../core/runtime/clock.ts';
+import type { Duty } from './duties/duty.ts';
+
+/** Runs every duty at its own pace until the signal aborts; one that hangs or throws does not hold up the others. */
+export async function runDuties(
+  duties: readonly Duty[],
+  { signal, bus, clock }: { signal: AbortSignal; bus: Bus; clock: Clock },
+): Promise<void> {
+  await Promise.all(
+    duties.map(async (duty) => {
+      while (!signal.aborted) {
+        const began = clock.elapsed();
+        try {
+          const did = await duty.run(signal);
+          if (did > 0)
+            bus.emit('duty.finished', { duty: duty.name, ms: Math.round(clock.elapsed() - began), did });
+        } catch (thrown) {
+          bus.emit('duty.failed', { duty: duty.name, error: messageOf(thrown) });
+          await pause(Math.min(1_000, duty.everyMs * 4), signal);
+        }
+        await pause(Math.max(0, duty.everyMs - (clock.elapsed() - began)), signal);
+      }
+    }),
+  );
+}

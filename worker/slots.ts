@@ -1,0 +1,50 @@
+/** How many tasks a backend takes at once, counted once whatever llms and queues it serves (invariant I10). */
+export interface Slots {
+  readonly size: number;
+  readonly taken: number;
+  /** Resolves with the way to give the slot back (it may be called twice); null when `signal` aborted first. */
+  take(signal: AbortSignal): Promise<(() => void) | null>;
+}
+
+export function createSlots(size: number): Slots {
+  let taken = 0;
+  const waiting = new Set<() => void>();
+
+  const giveBack = (): void => {
+    taken -= 1;
+    const next = waiting.values().next().value;
+    next?.();
+  };
+  const grant = (): (() => void) => {
+    taken += 1;
+    let given = false;
+    return () => {
+      if (given) return;
+      given = true;
+      giveBack();
+    };
+  };
+  return {
+    size,
+    get taken() {
+      return taken;
+    },
+    take(signal) {
+      if (signal.aborted) return Promise.resolve(null);
+      if (taken < size) return Promise.resolve(grant());
+      return new Promise((resolve) => {
+        const stop = (): void => {
+          waiting.delete(serve);
+          resolve(null);
+        };
+        const serve = (): void => {
+          waiting.delete(serve);
+          signal.removeEventListener('abort', stop);
+          resolve(grant());
+        };
+        waiting.add(serve);
+        signal.addEventListener('abort', stop, { once: true });
+      });
+    },
+  };
+}
