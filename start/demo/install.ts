@@ -1,0 +1,126 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { McpctlError } from '../../core/errors.ts';
+import type { Home } from '../../core/runtime/home.ts';
+import { runVisibly } from '../command.ts';
+import type { Say } from '../server.ts';
+
+/** llama.cpp as two packages with nothing to compile, in exactly this version. */
+const version = '1.7.15';
+const bindings = '@fugood/llama.node';
+const platforms: Readonly<Record<string, string>> = {
+  'linux-x64': '@fugood/node-llama-linux-x64',
+  'linux-arm64': '@fugood/node-llama-linux-arm64',
+  'darwin-x64': '@fugood/node-llama-darwin-x64',
+  'darwin-arm64': '@fugood/node-llama-darwin-arm64',
+};
+
+// Optional packages are the builds for graphics cards; the only script is a check for building from source.
+const flags = [
+  '--omit=optional',
+  '--ignore-scripts',
+  '--no-save',
+  '--no-package-lock',
+  '--no-audit',
+  '--no-fund',
+  '--loglevel=error',
+];
+
+export interface InstallDemo {
+  home: Home;
+  /** The program and first arguments that are npm. */
+  npm: readonly string[];
+  say: Say;
+  /** Like `linux-x64`. */
+  platform?: string;
+}
+
+/**
+ * Installs the demo engine into `$MCPCTL_HOME/engines/tiny-chat`, unless it is there already, and sees whether
+ * it runs. Run it then, under a guard, on a free port:
+ *
+ *   const folder = await installDemoEngine({ home, npm, say });
+ *   [process.execPath, 'dist/start/demo/main.js', '--port', String(port), '--engine', folder]
+ *
+ * Its entry in config.json is `suggestProviders([demoBackendAt(url)], hostname())[0]` (demo/model.ts).
+ * @returns the folder for `--engine`.
+ * @throws McpctlError `setup_failed` with a sentence that says what to do.
+ */
+export async function installDemoEngine({ home, npm, say, platform }: InstallDemo): Promise<string> {
+  const folder = join(home.root, 'engines', 'tiny-chat');
+  const native = platforms[platform ?? `${process.platform}-${process.arch}`];
+  if (native === undefined) throw impossible('it has no build for this kind of machine');
+  const packages = [bindings, native];
+  const isThere = (place: string): boolean => packages.every((name) => isInstalled(place, name));
+  if (!isThere(folder)) {
+    say(`Installing the demo engine (llama.cpp as ${native}, 22 MB, once) into ${folder}.`);
+    const draft = `${folder}.${String(process.pid)}`;
+    mkdirSync(draft, { recursive: true });
+    const code = await runVisibly([...npm, 'install', '--prefix', draft, ...flags, ...exact(packages)], say);
+    const complete = code === 0 && isThere(draft);
+    if (complete) {
+      // In one step, so that an install that was broken off is never taken for a whole one.
+      rmSync(folder, { recursive: true, force: true });
+      renameSync(draft, folder);
+    }
+    rmSync(draft, { recursive: true, force: true });
+    if (!complete) throw impossible('npm could not install it (is there a network?)');
+  }
+  await ensureRuns(folder, native, say);
+  return folder;
+}
+
+function exact(packages: readonly string[]): string[] {
+  return packages.map((name) => `${name}@${version}`);
+}
+
+function isInstalled(folder: string, name: string): boolean {
+  const manifest = join(folder, 'node_modules', name, 'package.json');
+  if (!existsSync(manifest)) return false;
+  try {
+    return (JSON.parse(readFileSync(manifest, 'utf8')) as { version?: unknown }).version === version;
+  } catch {
+    return false; // half written by an install that was broken off
+  }
+}
+
+/** The build needs the system's OpenMP library, which a bare Debian or Ubuntu does not have. */
+async function ensureRuns(folder: string, native: string, say: Say): Promise<void> {
+  const fault = faultOf(folder, native);
+  if (fault === undefined) return;
+  if (!fault.includes('libgomp')) throw impossible(`its library does not load (${fault})`);
+  const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+  if (existsSync('/usr/bin/apt-get')) {
+    say('The demo engine needs libgomp1, which is not installed here; installing it with apt-get.');
+    const install = [...sudo, 'apt-get', 'install', '-y', '--no-install-recommends', 'libgomp1'];
+    if ((await runVisibly(install, say)) !== 0) {
+      await runVisibly([...sudo, 'apt-get', 'update'], say); // the lists may be older than the archive
+      await runVisibly(install, say);
+    }
+  }
+  if (faultOf(folder, native) !== undefined) {
+    throw impossible('it needs libgomp: run "sudo apt-get install libgomp1", or install libgomp otherwise');
+  }
+}
+
+/** Why the library does not load, in one line; tried in a process of its own, for it may crash. */
+function faultOf(folder: string, native: string): string | undefined {
+  const script = 'require(process.argv[1])';
+  const library = join(folder, 'node_modules', native);
+  const { status, stderr } = spawnSync(process.execPath, ['-e', script, library], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  if (status === 0) return undefined;
+  const line = /^\s*(?:\w*Error): (.*)$/m.exec(stderr)?.[1];
+  return line ?? 'it crashed';
+}
+
+function impossible(why: string): McpctlError {
+  return new McpctlError(
+    'setup_failed',
+    `There is no backend on this machine, and the demo engine cannot be used: ${why}. ` +
+      'Start Ollama, LM Studio, vLLM or llama.cpp with a model, then run this again.',
+  );
+}
