@@ -3,6 +3,7 @@
  * stays until it is told to stop or its parent is gone.
  */
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { messageOf } from '../core/errors.ts';
 import { systemClock as clock } from '../core/runtime/clock.ts';
@@ -64,7 +65,7 @@ function systemOf(settings: Settings, home: Home, { url, port }: { url: string; 
     find: {
       redis: () => findRedis({ home, url: optionalRedisUrl, verifyTls: redisTlsVerify, path, say, clock }),
       postgres: () => findPostgres({ home, url: optionalDatabaseUrl, path, npm, say, clock }),
-      backend: () => findBackend({ home, npm, say, clock }),
+      backend: () => findBackend({ home, host: hostname(), npm, env, say }),
     },
     terminal,
     clock,
