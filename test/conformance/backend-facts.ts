@@ -3,6 +3,7 @@
  * survive, against the scripted backend. `open` makes the provider for a base URL.
  */
 import { expect } from 'chai';
+import fc from 'fast-check';
 import type { ForwardCall, LlmProvider } from '../../worker/providers/provider.ts';
 import { answers, chats, hangs, sends, startBackend, type Backend, type Script } from '../support/backend.ts';
 import { callOf, readAll } from './provider.ts';
@@ -173,6 +174,31 @@ export function survivesRealBackends(open: (url: string) => LlmProvider): void {
         retryable: true,
       });
     }
+  });
+
+  it('ends with one reply whatever the backend sends', async () => {
+    const odd = fc.constantFrom(
+      'data: ',
+      '\n\n',
+      '\n',
+      '{',
+      '}',
+      '"choices":',
+      '[null]',
+      'null',
+      '[DONE]',
+      '"error":1',
+    );
+    const bytes = fc.oneof(
+      fc.uint8Array({ maxLength: 64 }),
+      fc.array(odd).map((parts) => parts.join('')),
+    );
+    await fc.assert(
+      fc.asyncProperty(bytes, fc.boolean(), async (sent, streaming) => {
+        expect(await lastOf(sends(sent), { streaming })).to.have.property('kind', 'failed');
+      }),
+      { numRuns: 60 },
+    );
   });
 
   it("hands the backend's 4xx over as it is", async () => {
