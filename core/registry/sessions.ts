@@ -111,11 +111,21 @@ async function deleteGone({ transaction, db }: Connection, goneMs: number): Prom
     await deleteRows(trx, old);
     return old;
   });
-  // Apart from the rows, because register locks a session before its rows.
-  await db('sessions')
-    .where('lastHeartbeatAt', '<', before)
-    .whereNotExists(db('llms').select(db.raw('1')).whereRaw('llms.provider_session_id = sessions.id'))
-    .delete();
+  // Apart from the rows, because everybody else locks a session before its rows. A locked one is alive.
+  await transaction((trx) =>
+    trx('sessions')
+      .whereIn(
+        'id',
+        trx('sessions')
+          .select('id')
+          .where('lastHeartbeatAt', '<', before)
+          .whereNotExists(trx('llms').select(trx.raw('1')).whereRaw('llms.provider_session_id = sessions.id'))
+          .orderBy('id')
+          .forUpdate()
+          .skipLocked(),
+      )
+      .delete(),
+  );
   return rows;
 }
 

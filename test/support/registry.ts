@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ProviderOffer } from '../../core/protocol.ts';
+import { sqlFaultOf } from '../../core/registry/faults.ts';
 import type { Registration } from '../../core/registry/register.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import type { User } from '../../core/registry/users.ts';
@@ -49,12 +50,14 @@ export async function registryFixture(options?: Parameters<typeof sandbox>[0]): 
   };
 }
 
-/** The code of the McpctlError that `work` rejects with. */
+/** The code of the McpctlError that `work` rejects with, and what Postgres said if it was a bug. */
 export async function codeOf(work: Promise<unknown>): Promise<string> {
   try {
     await work;
     return 'ok';
   } catch (thrown) {
-    return (thrown as { code?: string }).code ?? String(thrown);
+    const code = (thrown as { code?: string }).code ?? String(thrown);
+    const fault = sqlFaultOf(thrown);
+    return fault ? `${code} ${fault.sqlState} ${fault.constraint ?? ''}` : code;
   }
 }
