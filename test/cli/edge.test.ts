@@ -1,5 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { announce } from '../../core/queue/presence.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { until } from './peer.ts';
 import { startSession, type Session } from './session.ts';
 
 /** The same commands as elsewhere in this folder, against the edge itself instead of a scripted one. */
@@ -11,7 +14,7 @@ describe('cli: with a real edge', () => {
     s = await startSession(null, { env: { MCPCTL_SERVER: edge.url, MCPCTL_TOKEN: token } });
   };
   const create = ['create', 'llm', 'gpt', '--type', 'openai', '--model', 'gpt-5', '--url', 'http://h:1/v1'];
-  before(async () => (edge = await edgeFixture()));
+  before(async () => (edge = await edgeFixture({ MCPCTL_ADMISSION_MS: '100', MCPCTL_KEEPALIVE_MS: '200' })));
   after(() => edge.close());
   beforeEach(async () => {
     s = await startSession(null);
@@ -101,6 +104,66 @@ describe('cli: with a real edge', () => {
     expect(await s.run('pool', 'allow', 'gpt', 'bob')).to.equal(0);
     expect(await s.run('pool', 'allow', 'gpt', 'nobody')).to.equal(1);
     expect(s.err()).to.include("there is no user named 'nobody'");
+    await s.run('delete', 'llm', 'gpt', '--yes');
+  });
+
+  /** A member that is there and takes nothing: its tasks stay pending. */
+  const announced = async (name: string): Promise<void> => {
+    const row = await edge.registry.llms.byName(name);
+    const { redis, keys } = edge.deps.queue;
+    const sessionId = randomUUID();
+    const announcement = { sessionId, boot: sessionId, slots: 1, running: 1, state: 'serving' as const };
+    const at = { poolKey: name, llmId: row?.id ?? '', announcement };
+    await announce({ redis, keys, leaseMs: 90_000 }, at);
+  };
+
+  it('leaves a message as a task, waits for it, cancels it', async () => {
+    await s.run(...create);
+    await announced('gpt');
+    await as(edge.tokens.ada);
+    expect(await s.run('chat-llm', 'gpt', '--async', '--message', 'hi')).to.equal(0);
+    const id = s.out().trim();
+    expect(await s.run('task', 'list', '--llm', 'gpt', '--status', 'pending', '-o', 'name')).to.equal(0);
+    expect(s.out()).to.equal(`${id}\ntask/${id}\n`);
+    expect(await s.run('task', 'wait', id, '--timeout', '300ms')).to.equal(1);
+    expect(s.err()).to.include('(timed_out)');
+    expect(await s.run('task', 'cancel', id)).to.equal(0);
+    expect(s.out()).to.include(`task/${id} cancelled`);
+    expect(await s.run('task', 'wait', id)).to.equal(1);
+    expect(s.err()).to.include('(task_cancelled)');
+    await as(edge.tokens.ada);
+    expect(await s.run('describe', 'task', id)).to.equal(0);
+    expect(s.out())
+      .to.match(/Status: +cancelled\n/)
+      .and.to.include('Request:\n  hi\n');
+    await as(edge.tokens.bob);
+    expect(await s.run('task', 'get', id)).to.equal(1);
+    expect(s.err()).to.include('(task_not_found)');
+    await as(edge.tokens.root);
+    await s.run('delete', 'llm', 'gpt', '--yes');
+  });
+
+  it('shows that a message is queued, and cancels its task at Ctrl-C', async () => {
+    await s.run(...create);
+    await announced('gpt');
+    const code = s.run('chat-llm', 'gpt', '--message', 'hi');
+    await until(() => s.err().includes('queued'), 'the place in the queue');
+    s.interrupts.fire();
+    expect(await code).to.equal(2);
+    await as(edge.tokens.root);
+    await s.run('task', 'list', '--limit', '1', '-o', 'json');
+    const [task] = JSON.parse(s.out()) as { id: string }[];
+    expect(await s.run('task', 'wait', task?.id ?? '', '--timeout', '10s')).to.equal(1);
+    expect(s.err()).to.include('(task_cancelled)');
+    await s.run('delete', 'llm', 'gpt', '--yes');
+  });
+
+  it('says at once that nobody serves an llm, and which one was meant', async () => {
+    await s.run(...create);
+    expect(await s.run('chat-llm', 'gpt', '--message', 'hi')).to.equal(1);
+    expect(s.err()).to.include('(no_active_llm)');
+    expect(await s.run('chat-llm', 'gtp', '--message', 'hi')).to.equal(1);
+    expect(s.err()).to.include('(llm_not_found)').and.to.include('gpt');
     await s.run('delete', 'llm', 'gpt', '--yes');
   });
 });
