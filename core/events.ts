@@ -10,7 +10,7 @@ export interface EventMap {
   'inference.finished': {
     requestId: string;
     actor: string | null;
-    token: string | null;
+    tokenName: string | null;
     llm: string;
     pool: string | null;
     taskId: string | null;
@@ -25,7 +25,7 @@ export interface EventMap {
   /** Every write to the registry (SPEC §9); an audit table later. */
   'registry.written': {
     actor: string;
-    token: string;
+    tokenName: string;
     requestId: string;
     verb: 'create' | 'edit' | 'delete';
     resource: string;
@@ -58,8 +58,8 @@ export interface EventMap {
   'leader.changed': { holder: string; leading: boolean };
   'duty.finished': { duty: string; ms: number; did: number };
   'duty.failed': { duty: string; error: string };
-  'service.ready': { process: string };
-  'service.stopping': { process: string; signal: string };
+  'service.ready': { service: string };
+  'service.stopping': { service: string; signal: string };
 }
 
 export type EventName = keyof EventMap;

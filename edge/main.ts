@@ -63,11 +63,11 @@ async function run(): Promise<void> {
   );
   const signalled = untilSignal(() => process.exit(1));
   await services.start?.();
-  bus.emit('service.ready', { process: 'edge' });
+  bus.emit('service.ready', { service: 'edge' });
   log.info({ port: server.port() }, 'the edge listens');
   const signal = await signalled;
   stopping.abort();
-  bus.emit('service.stopping', { process: 'edge', signal });
+  bus.emit('service.stopping', { service: 'edge', signal });
   await services.stop();
   process.exit(0);
 }

@@ -17,7 +17,7 @@ export async function written<T>(
     bus.emit('registry.written', {
       ...what,
       actor: actor.userName,
-      token: actor.tokenName,
+      tokenName: actor.tokenName,
       requestId: req.context.requestId,
       outcome,
     });

@@ -52,9 +52,9 @@ async function run(): Promise<void> {
   const services = composeServices([postgres, queue, leader], log);
   const signalled = untilSignal(() => process.exit(1));
   await services.start?.();
-  bus.emit('service.ready', { process: 'scheduler' });
+  bus.emit('service.ready', { service: 'scheduler' });
   const signal = await signalled;
-  bus.emit('service.stopping', { process: 'scheduler', signal });
+  bus.emit('service.stopping', { service: 'scheduler', signal });
   await services.stop();
   process.exit(0);
 }

@@ -29,7 +29,7 @@ export function createCluster({ binaries, place, password }: ClusterDeps): void 
   const draft = `${place.data}.new`;
   rmSync(draft, { recursive: true, force: true });
   mkdirSync(draft, { mode: 0o700 });
-  const secret = `${place.data}.password`;
+  const secret = `${place.data}.initdb-password`;
   writeFileSync(secret, password, { mode: 0o600 });
   for (const path of [draft, secret]) if (place.user) chownSync(path, place.user.uid, place.user.gid);
   const run = (program: string, args: readonly string[], input = ''): void => {

@@ -40,6 +40,7 @@ export type StopReason = 'lost' | 'shutdown' | 'run_timeout';
 /** A claim while it runs. */
 export interface Running {
   taskId: string;
+  llmId: string;
   claimId: string;
   stop(reason: StopReason): void;
   ended: Promise<void>;
@@ -93,6 +94,7 @@ async function supervised(run: Run, started: (running: Running) => () => void): 
   let resolve: () => void = () => undefined;
   const forget = started({
     taskId: claim.taskId,
+    llmId: run.member.llmId,
     claimId: claim.claimId,
     stop: (reason) => aborting.abort(reason),
     ended: new Promise((r) => (resolve = r)),

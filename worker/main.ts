@@ -101,7 +101,7 @@ function serve({ config, log, bus, credentials, opened }: Parts): { stop(): Prom
   const attempt = async (): Promise<void> => {
     await registrar.start();
     await serving;
-    bus.emit('service.ready', { process: 'worker' });
+    bus.emit('service.ready', { service: 'worker' });
   };
   const publishing = persist(attempt, { stopping: stopping.signal, clock, log });
   return {

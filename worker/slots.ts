@@ -1,7 +1,7 @@
 /** How many tasks a backend takes at once, counted once whatever llms and queues it serves (invariant I10). */
 export interface Slots {
   readonly size: number;
-  readonly taken: number;
+  isFree(): boolean;
   /** Resolves with the way to give the slot back (it may be called twice); null when `signal` aborted first. */
   take(signal: AbortSignal): Promise<(() => void) | null>;
 }
@@ -26,9 +26,7 @@ export function createSlots(size: number): Slots {
   };
   return {
     size,
-    get taken() {
-      return taken;
-    },
+    isFree: () => taken < size,
     take(signal) {
       if (signal.aborted) return Promise.resolve(null);
       if (taken < size) return Promise.resolve(grant());

@@ -59,16 +59,36 @@ export function openRedis(role: Role, { url, verifyTls, clock, log }: ConnectOpt
   return redis;
 }
 
+const READY_WITHIN_MS = 5_000;
+
+/** BullMQ may have begun to connect already; either way it is ready in time, or it cannot be reached. */
+async function untilReady(redis: Redis): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  let last = 'it does not answer';
+  const note = (thrown: unknown): string => (last = messageOf(thrown));
+  redis.on('error', note);
+  const ready = new Promise<void>((resolve, reject) => {
+    const late = (): void =>
+      reject(new McpctlError('unavailable', `Redis cannot be reached: ${last}. Check REDIS_URL.`));
+    timer = setTimeout(late, READY_WITHIN_MS);
+    if (redis.status === 'ready') resolve();
+    else redis.once('ready', () => resolve());
+    if (redis.status === 'wait') redis.connect().catch(note);
+  });
+  try {
+    await ready;
+  } finally {
+    clearTimeout(timer);
+    redis.off('error', note);
+  }
+}
+
 /**
  * Connects, and checks that this Redis can do what we need of it.
  * @throws McpctlError `invalid_config` naming each wrong setting, `unavailable` when it does not answer in 5 s.
  */
 export async function connectAndCheck(redis: Redis): Promise<void> {
-  try {
-    await redis.connect();
-  } catch (thrown) {
-    throw new McpctlError('unavailable', `Redis cannot be reached: ${messageOf(thrown)}. Check REDIS_URL.`);
-  }
+  await untilReady(redis);
   const info = await redis.info();
   const faults: string[] = [];
   const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];

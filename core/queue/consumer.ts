@@ -23,8 +23,11 @@ export interface ConsumerDeps {
   blocking: Redis;
   keys: Keys;
   member: { llmId: string; poolKey: string };
-  /** Resolves with the way to give the slot back; null when `signal` aborted first. */
-  takeSlot: (signal: AbortSignal) => Promise<(() => void) | null>;
+  slots: {
+    /** Resolves with the way to give the slot back; null when `signal` aborted first. */
+    take(signal: AbortSignal): Promise<(() => void) | null>;
+    isFree(): boolean;
+  };
   /** Runs the job to its end; must not throw. */
   run: (job: TakenJob) => Promise<void>;
   clock: Clock;
@@ -94,16 +97,15 @@ export class Consumer implements Service {
 
   async #turn(): Promise<void> {
     const signal = this.#stopping.signal;
-    const release = await this.#deps.takeSlot(signal);
+    const release = await this.#deps.slots.take(signal);
     if (!release) return;
     let job: TakenJob | null = null;
     try {
       if (!signal.aborted) job = await this.#fetch();
-      if (!job && !signal.aborted) await this.#waitForMarker();
     } finally {
       if (!job) release();
     }
-    if (!job) return;
+    if (!job) return signal.aborted ? undefined : await this.#waitForMarker();
     const run: Promise<void> = this.#deps.run(job).finally(() => {
       release();
       this.#running.delete(run);
@@ -111,10 +113,13 @@ export class Consumer implements Service {
     this.#running.add(run);
   }
 
+  /** Without a slot in hand: another llm of the same backend may take it meanwhile. */
   async #waitForMarker(): Promise<void> {
     const popped = await this.#deps.blocking.bzpopmin(...this.#markers, WAIT_S);
-    // We took the wake-up of another member; as we leave, pass it on.
-    if (popped && this.#stopping.signal.aborted) await this.#deps.commands.zadd(popped[0], 0, '0');
+    if (!popped) return;
+    // We took a wake-up that we cannot follow now: pass it on to a member that can.
+    if (this.#stopping.signal.aborted || !this.#deps.slots.isFree())
+      await this.#deps.commands.zadd(popped[0], 0, '0');
   }
 
   async #fetch(): Promise<TakenJob | null> {

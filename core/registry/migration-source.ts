@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import * as start from './migrations/0001-start.ts';
 
-interface Named extends Knex.Migration {
+export interface Named extends Knex.Migration {
   name: string;
 }
 

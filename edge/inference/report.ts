@@ -40,7 +40,7 @@ export class Report {
     this.#deps.bus.emit('inference.finished', {
       requestId: context.requestId,
       actor: context.actor?.userName ?? null,
-      token: context.actor?.tokenName ?? null,
+      tokenName: context.actor?.tokenName ?? null,
       llm: this.llm.slice(0, 128),
       pool: this.pool,
       taskId: this.taskId,

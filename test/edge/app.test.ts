@@ -46,7 +46,7 @@ describe('the edge', () => {
     t.bus.emit('inference.finished', {
       requestId: 'r',
       actor: 'ada',
-      token: 'test',
+      tokenName: 'test',
       llm: 'made-up-by-a-caller',
       pool: null,
       taskId: null,

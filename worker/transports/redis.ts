@@ -112,7 +112,7 @@ export class RedisTransport implements Transport {
       blocking: openRedis('blocking', this.#deps),
       keys: this.#keys,
       member,
-      takeSlot: (signal) => slots.take(signal),
+      slots,
       run: (job) => this.#run(member, job),
       clock: this.#deps.clock,
       log: this.#deps.log,
@@ -143,13 +143,15 @@ export class RedisTransport implements Transport {
 
   async #announce(): Promise<void> {
     const { session, boot, leaseMs, log } = this.#deps;
+    const running = (llmId: string): number =>
+      [...this.#running.values()].filter((r) => r.llmId === llmId).length;
     try {
       const said = this.#serving.map(({ member, slots }) => {
         const announcement = {
           sessionId: session,
           boot,
           slots: slots.size,
-          running: slots.taken,
+          running: running(member.llmId),
           state: this.#state,
         };
         return announce({ redis: this.#redis, keys: this.#keys, leaseMs }, { ...member, announcement });

@@ -3,7 +3,7 @@ import type { Usage } from '../../../core/task.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-export interface Ending {
+interface Ending {
   finishReason?: string;
   usage?: Usage;
 }

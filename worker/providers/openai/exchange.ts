@@ -9,7 +9,7 @@ import { McpctlError } from '../../../core/errors.ts';
  */
 export type Exchange = (call: ExchangeCall) => Promise<Answer>;
 
-export interface ExchangeCall {
+interface ExchangeCall {
   method: 'GET' | 'POST';
   url: URL;
   headers: Readonly<Record<string, string>>;

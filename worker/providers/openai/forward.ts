@@ -78,6 +78,10 @@ function whole(call: ForwardCall, status: number, body: string | undefined): Las
     return failed('backend_error', 'The backend answered with something that is not a JSON object.');
   }
   if (isErrorEvent(answer)) return failureOfErrorEvent(answer, body);
+  const chosen = call.operation === 'chat' || call.operation === 'completions';
+  if (chosen && !Array.isArray(answer['choices'])) {
+    return failed('backend_error', 'The backend answered without choices.');
+  }
   const watch = watchEnding(call.operation);
   watch.see(answer);
   return { kind: 'end', status, body, ...watch.ending() };
