@@ -38,6 +38,7 @@ export async function firstChat({ llm, demo, edge, terminal, signal }: FirstChat
   const prompt = 'Tell me a story';
   terminal.say(`\n${llm}${demo ? ' (a demo model of 0.5 MB: a toy that knows two dozen questions)' : ''}`);
   terminal.say(`> ${prompt}`);
+  terminal.stream(''); // from here on nothing comes in between
   const answered = await edge.chat({
     llm,
     prompt,
