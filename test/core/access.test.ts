@@ -1,0 +1,67 @@
+import { expect } from 'chai';
+import { can, type Actor, type Resource, type Verb } from '../../core/access.ts';
+
+const verbs: Verb[] = ['view', 'create', 'delete', 'edit', 'run'];
+const resources: Resource[] = ['llm', 'pool', 'task', 'token', 'session', 'metrics', 'board'];
+
+const actor = (binding: Actor['binding'], pools: string[] | null = null): Actor => ({
+  userId: 'me',
+  userName: 'me',
+  tokenId: 't',
+  tokenName: 't',
+  binding,
+  pools,
+});
+
+/** What may be done, as `resource: verbs`. */
+const allowed = (who: Actor, target: { ownerId?: string; poolKey?: string }): Record<string, string> =>
+  Object.fromEntries(
+    resources.map((resource) => [
+      resource,
+      verbs.filter((verb) => can(who, verb, { resource, target })).join(' '),
+    ]),
+  );
+const all = verbs.join(' ');
+
+describe('can', () => {
+  it('lets a user see and run everything shared, and do anything to its own', () => {
+    expect(allowed(actor('user'), { ownerId: 'me' })).to.deep.equal({
+      llm: 'view delete run',
+      pool: 'view edit run',
+      task: all,
+      token: all,
+      session: all,
+      metrics: '',
+      board: 'view',
+    });
+  });
+
+  it("lets a user do nothing to others' tasks, tokens and sessions", () => {
+    expect(allowed(actor('user'), { ownerId: 'you' })).to.deep.equal({
+      llm: 'view run',
+      pool: 'view run',
+      task: '',
+      token: '',
+      session: '',
+      metrics: '',
+      board: 'view',
+    });
+  });
+
+  it('lets an admin do everything', () => {
+    for (const ownerId of ['me', 'you']) {
+      expect(new Set(Object.values(allowed(actor('admin'), { ownerId })))).to.deep.equal(new Set([all]));
+    }
+  });
+
+  it('keeps a token that is bound to pools inside them, an admin one too', () => {
+    for (const binding of ['user', 'admin'] as const) {
+      const bound = actor(binding, ['mine']);
+      const outside = allowed(bound, { ownerId: 'me', poolKey: 'other' });
+      expect(new Set(Object.values(outside))).to.deep.equal(new Set(['']));
+      expect(can(bound, 'run', { resource: 'llm', target: { poolKey: 'mine' } })).to.equal(true);
+      expect(can(bound, 'create', { resource: 'session', target: { poolKey: 'mine' } })).to.equal(true);
+    }
+    expect(can(actor('user', []), 'run', { resource: 'llm', target: { poolKey: 'mine' } })).to.equal(false);
+  });
+});

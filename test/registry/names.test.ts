@@ -1,0 +1,71 @@
+import { expect } from 'chai';
+import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
+import { ensureAdmin } from '../../core/registry/bootstrap.ts';
+
+describe('resolving what a caller asks for', () => {
+  let t: RegistryFixture;
+  before(async () => {
+    t = await registryFixture();
+    const by = { userId: t.root.id, tokenId: null, overrules: true };
+    const url = 'http://backend.test/v1';
+    const make = (name: string, poolName?: string, aliases: string[] = []) =>
+      t.registry.llms.create(
+        { name, type: 'openai', model: 'm', url, aliases, ...(poolName ? { poolName } : {}) },
+        by,
+      );
+    await make('one', 'team', ['Org/One:latest']);
+    await make('two', 'team');
+    await make('solo');
+    await make('pooled', 'solo');
+    await make('elsewhere', 'one');
+  });
+  after(() => t.close());
+
+  it('finds a name, then a pool key, then an alias, and nothing else', async () => {
+    const resolve = (asked: string) => t.registry.names.resolve(asked);
+    expect(await resolve('two')).to.deep.equal({ poolKey: 'team', llm: 'two', via: 'name' });
+    expect(await resolve('team')).to.deep.equal({ poolKey: 'team', llm: null, via: 'pool' });
+    expect(await resolve('Org/One:latest')).to.deep.equal({ poolKey: 'team', llm: 'one', via: 'alias' });
+    expect(await resolve('solo')).to.deep.equal({ poolKey: 'solo', llm: 'solo', via: 'name' });
+    // A name comes before a pool key of the same word.
+    expect(await resolve('one')).to.deep.equal({ poolKey: 'team', llm: 'one', via: 'name' });
+    expect(await resolve('org/one:latest')).to.equal(undefined);
+    expect(await resolve('nobody')).to.equal(undefined);
+  });
+
+  it('suggests what is close', async () => {
+    expect(await t.registry.names.similar('teem')).to.include('team');
+    expect(await t.registry.names.similar('Org/One')).to.include('Org/One:latest');
+    expect(await t.registry.names.similar('zzzzzzzz')).to.deep.equal([]);
+  });
+});
+
+describe('the first token', () => {
+  let t: RegistryFixture;
+  before(async () => {
+    t = await registryFixture();
+  });
+  after(() => t.close());
+  const text = 'bootstrap-text-0123456789-0123456789';
+
+  it('is made once, for an admin, and stays revoked when it was revoked', async () => {
+    const actor = () => t.registry.tokens.actorOf(text);
+    await Promise.all([1, 2, 3].map(() => ensureAdmin(t.registry, `${text}\n`)));
+    await ensureAdmin(t.registry, text);
+    const { userName, tokenName, binding, pools, tokenId } = (await actor()) ?? {};
+    expect([userName, tokenName, binding, pools]).to.deep.equal(['admin', 'bootstrap', 'admin', null]);
+    await ensureAdmin(t.registry, `${text}-of-another-home`);
+    expect((await t.registry.tokens.actorOf(`${text}-of-another-home`))?.tokenName).to.match(
+      /^bootstrap-[0-9a-f]{8}$/,
+    );
+    await t.registry.tokens.revoke(tokenId ?? '');
+    await ensureAdmin(t.registry, text);
+    expect(await actor()).to.equal(undefined);
+  });
+
+  it('is never a text that could be guessed', async () => {
+    for (const weak of ['', 'secret', 'x'.repeat(31), `${'x'.repeat(40)} y`]) {
+      expect(await codeOf(ensureAdmin(t.registry, weak))).to.equal('invalid_config');
+    }
+  });
+});
