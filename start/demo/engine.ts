@@ -15,7 +15,7 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-export interface Order {
+interface Order {
   chat: ChatRequest;
   maxTokens: number;
   onText: (text: string) => void;

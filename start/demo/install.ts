@@ -43,7 +43,6 @@ export interface InstallDemo {
  *   const folder = await installDemoEngine({ home, npm, say });
  *   [process.execPath, 'dist/start/demo/main.js', '--port', String(port), '--engine', folder]
  *
- * Its entry in config.json is `suggestProviders([demoBackendAt(url)], hostname())[0]` (demo/model.ts).
  * @returns the folder for `--engine`.
  * @throws McpctlError `setup_failed` with a sentence that says what to do.
  */

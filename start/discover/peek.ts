@@ -3,7 +3,7 @@ import { request } from 'node:http';
 const answerMs = 500;
 const answerBytes = 4_000_000;
 
-export interface Glance {
+interface Glance {
   status: number;
   text: string;
   /** The body parsed; undefined when it is not JSON. */

@@ -3,7 +3,7 @@ import type { Peek } from './peek.ts';
 
 export type BackendType = 'lmstudio' | 'ollama' | 'vllm' | 'llamacpp' | 'openai';
 
-export interface FoundModel {
+interface FoundModel {
   id: string;
   contextLength?: number;
   /** Whether it can chat; embedding models cannot. */

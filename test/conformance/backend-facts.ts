@@ -163,6 +163,7 @@ export function survivesRealBackends(open: (url: string) => LlmProvider): void {
       [answers(200, '{"choices":[]}'), {}],
       [answers(200, '<html>'), { streaming: false }],
       [answers(200, ''), { streaming: false }],
+      [answers(200, '{}'), { streaming: false }],
       [answers(200, '{"error":{"message":"no"}}'), { streaming: false }],
       [answers(302, '', { location: 'http://127.0.0.1:1/' }), {}],
       [sends(`data: ${JSON.stringify({ error: { message: 'slot lost' } })}\n\n`, 'data: [DONE]\n\n'), {}],
@@ -315,5 +316,10 @@ export function survivesRealBackends(open: (url: string) => LlmProvider): void {
   it('is not available while the backend loads', async () => {
     backend.down = true;
     expect(await provider.isAvailable(new AbortController().signal)).to.equal(false);
+  });
+
+  it('takes another server on its port for no backend', async () => {
+    const other = open(`${backend.url}/elsewhere`); // all it says there is 404
+    expect(await other.isAvailable(new AbortController().signal)).to.equal(false);
   });
 }

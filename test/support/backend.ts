@@ -20,7 +20,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 
-export interface BackendRequest {
+interface BackendRequest {
   method: string;
   path: string;
   headers: IncomingMessage['headers'];
@@ -32,7 +32,7 @@ export interface BackendRequest {
   closedAt?: number;
 }
 
-export interface Exchange {
+interface Exchange {
   request: BackendRequest;
   response: ServerResponse;
   /** Waits until the test releases one more delta, or the client has gone (then false). */

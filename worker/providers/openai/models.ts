@@ -35,7 +35,7 @@ export function createModelList({ exchange, endpoints, readKey }: ForwardDeps) {
     async answers(signal: AbortSignal): Promise<boolean> {
       try {
         const { status } = await get(signal, availableMs);
-        return (status >= 200 && status < 300) || status === 404 || status === 405; // some list no models
+        return status >= 200 && status < 300;
       } catch {
         return false; // in doubt it does not
       }
