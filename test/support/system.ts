@@ -1,0 +1,194 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { LlmView } from '../../core/llm.ts';
+import { createKeys } from '../../core/queue/keys.ts';
+import { Redis } from 'ioredis';
+import { ensureAdmin } from '../../core/registry/bootstrap.ts';
+import { createRegistry, type Registry } from '../../core/registry/registry.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import type { TaskView } from '../../core/task.ts';
+import { startBackend, type Backend } from './backend.ts';
+import { startProcess, type TestProcess } from './process.ts';
+import { sandbox, type Sandbox } from './sandbox.ts';
+
+/** One provider of a worker's config.json. */
+export interface Offer {
+  name: string;
+  poolName?: string;
+  maxConcurrency?: number;
+  backend: Backend;
+  stallSeconds?: number;
+}
+
+export interface WorkerProcess extends TestProcess {
+  home: string;
+}
+
+/** Edge, scheduler and workers as the Procfile runs them, on a namespace and a schema of their own. */
+export interface System {
+  sandbox: Sandbox;
+  registry: Registry;
+  url: string;
+  token: string;
+  edge: TestProcess;
+  scheduler: TestProcess;
+  backend: Backend;
+  startEdge(port?: number): Promise<TestProcess>;
+  startScheduler(): Promise<TestProcess>;
+  /** @param home of an earlier worker: the same session. */
+  startWorker(offers: readonly Offer[], home?: string): Promise<WorkerProcess>;
+  /** An HTTP call as the admin, or as `token`. */
+  call(method: string, path: string, options?: CallOptions): Promise<Response>;
+  llm(name: string): Promise<LlmView>;
+  task(id: string): Promise<TaskView>;
+  /** A token of a user who is no admin. */
+  tokenFor(user: string): Promise<string>;
+  /** Tasks that have not ended. */
+  openTasks(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface CallOptions {
+  body?: unknown;
+  token?: string | null;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+const adminToken = 'mcpctl_system-tests-0123456789-0123456789';
+
+export async function startSystem(env: Record<string, string> = {}): Promise<System> {
+  const box = await sandbox();
+  const registry = createRegistry(box.connection);
+  await ensureAdmin(registry, adminToken);
+  const backend = await startBackend();
+  const processes = new Set<TestProcess>();
+  const homes: string[] = [];
+  const shared = {
+    DATABASE_URL: box.databaseUrl,
+    REDIS_URL: box.redisUrl,
+    MCPCTL_REDIS_NAMESPACE: box.namespace,
+    MCPCTL_PG_SCHEMA: box.schema,
+    MCPCTL_HOST: '127.0.0.1',
+    ...env,
+  };
+  await markRedisAsOld(box);
+  const start = (entry: string, more: Record<string, string>, args: string[] = []): TestProcess => {
+    const started = startProcess(entry, { args, env: { ...shared, ...more } });
+    processes.add(started);
+    void started.exited.then(() => processes.delete(started));
+    return started;
+  };
+  let url = '';
+  const startEdge = async (port = 0): Promise<TestProcess> => {
+    const edge = start('dist/edge/main.js', { PORT: String(port) });
+    const { port: listens } = await edge.next((line) => line.msg === 'the edge listens');
+    url = `http://127.0.0.1:${String(listens)}`;
+    return edge;
+  };
+  const startScheduler = async (): Promise<TestProcess> => {
+    const scheduler = start('dist/scheduler/main.js', {});
+    await scheduler.event('leader.changed', (line) => line['leading'] === true);
+    return scheduler;
+  };
+  const startWorker = async (offers: readonly Offer[], home?: string): Promise<WorkerProcess> => {
+    const root = home ?? (await newHome());
+    await writeHome(root, { mcpdUrl: url, offers });
+    const worker = start('dist/worker/main.js', { MCPCTL_HOME: root }, ['run']);
+    await worker.event('service.ready');
+    return Object.assign(worker, { home: root });
+  };
+  const newHome = async (): Promise<string> => {
+    const home = await mkdtemp(join(tmpdir(), 'mcpctl-worker-'));
+    homes.push(home);
+    return home;
+  };
+  const call = async (
+    method: string,
+    path: string,
+    { body, token = adminToken, headers, signal }: CallOptions = {},
+  ) =>
+    await fetch(url + path, {
+      method,
+      headers: {
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      ...(signal ? { signal } : {}),
+    });
+  const [edge, scheduler] = await Promise.all([startEdge(), startScheduler()]);
+  return {
+    sandbox: box,
+    registry,
+    get url() {
+      return url;
+    },
+    token: adminToken,
+    edge,
+    scheduler,
+    backend,
+    startEdge,
+    startScheduler,
+    startWorker,
+    call,
+    llm: async (name) => (await (await call('GET', `/api/v1/llms/${name}`)).json()) as LlmView,
+    task: async (id) => (await (await call('GET', `/api/v1/tasks/${id}`)).json()) as TaskView,
+    async tokenFor(user) {
+      const { id: userId } = await registry.users.ensure(user, 'user');
+      const made = { userId, name: randomUUID(), pools: null, expiresInDays: null, createdBy: null };
+      return (await registry.tokens.create(made)).text;
+    },
+    async openTasks() {
+      const open = await registry.tasks.openOlderThan(0, { after: null, limit: 1_000 });
+      return open.length;
+    },
+    async close() {
+      await Promise.all([...processes].map((p) => p.kill('SIGKILL')));
+      await backend.close();
+      await box.close();
+      await Promise.all(homes.map((home) => rm(home, { recursive: true, force: true })));
+    },
+  };
+}
+
+/** As if Redis had been there for longer than a lease: then a missing key means that nobody is there. */
+async function markRedisAsOld(box: Sandbox): Promise<void> {
+  const redis = new Redis(box.redisUrl);
+  await redis.set(createKeys(box.namespace).epoch, '1');
+  await redis.quit();
+}
+
+async function writeHome(
+  home: string,
+  { mcpdUrl, offers }: { mcpdUrl: string; offers: readonly Offer[] },
+): Promise<void> {
+  const providers = offers.map(({ backend, ...offer }) => ({
+    type: 'openai',
+    model: 'tiny',
+    publish: true,
+    url: backend.url,
+    ...offer,
+  }));
+  await writeFile(join(home, 'config.json'), JSON.stringify({ providers }));
+  await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl, token: adminToken }), { mode: 0o600 });
+}
+
+/** Asks again and again until the answer fits; fails after `withinMs` with the last one. */
+export async function until<T>(
+  ask: () => Promise<T>,
+  fits: (answer: T) => boolean,
+  withinMs = 10_000,
+): Promise<T> {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    const answer = await ask();
+    if (fits(answer)) return answer;
+    if (performance.now() > deadline)
+      throw new TypeError(`not within ${withinMs} ms; the last answer: ${JSON.stringify(answer)}`);
+    await pause(25);
+  }
+}
