@@ -180,6 +180,8 @@ describe('stopping the HTTP server', () => {
     const res = await begun;
     const stopped = server.stop();
     expect(await (await fetch(`${url}/fast`)).text()).to.equal('b');
+    // With nearly all of its grace left, nobody is told to hurry.
+    expect(leaving.signal.aborted).to.equal(false);
     res.end('z');
     expect(await slow).to.equal('az');
     await stopped;
