@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { capabilitiesSchema, llmTypeSchema, operationSchema } from './llm.ts';
+import { capabilitiesSchema, llmTypeSchema } from './llm.ts';
 import { modelSchema, nameSchema, textSchema, uuidSchema } from './names.ts';
 
 /**
@@ -8,12 +8,7 @@ import { modelSchema, nameSchema, textSchema, uuidSchema } from './names.ts';
  */
 export const PROTOCOL = 1;
 
-/** The header that names the session on `_provider-stream`. */
-export const SESSION_HEADER = 'x-mcpctl-provider-session';
-
-export const transportKinds = ['redis', 'sse'] as const;
-
-export const providerOfferSchema = z.object({
+const providerOfferSchema = z.object({
   name: nameSchema,
   type: llmTypeSchema,
   model: modelSchema,
@@ -26,7 +21,7 @@ export const providerOfferSchema = z.object({
 export type ProviderOffer = z.infer<typeof providerOfferSchema>;
 
 /** Virtual agents come later (SPEC §12): checked, and answered with a warning. */
-export const agentOfferSchema = z.object({
+const agentOfferSchema = z.object({
   name: nameSchema,
   llm: nameSchema,
   description: textSchema(2000).optional(),
@@ -54,7 +49,7 @@ export type RegisterBody = z.infer<typeof registerSchema>;
 export const sessionBodySchema = z.object({ providerSessionId: uuidSchema });
 
 /** How the worker is to take its tasks. `url`, `username`, `password` only where the edge hands them out. */
-export const transportSchema = z.discriminatedUnion('kind', [
+const transportSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('redis'),
     namespace: z.string(),
@@ -75,20 +70,3 @@ export const registeredSchema = z.looseObject({
   transport: transportSchema,
 });
 export type Registered = z.infer<typeof registeredSchema>;
-
-/** What a worker is told, over Redis's control channel or the SSE stream. `request` is the body as text. */
-export const frameSchema = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('infer'),
-    taskId: uuidSchema,
-    claimId: z.string(),
-    llmName: z.string(),
-    operation: operationSchema,
-    streaming: z.boolean(),
-    headers: z.record(z.string(), z.string()),
-    request: z.string(),
-  }),
-  z.object({ kind: z.literal('wake'), wakeId: z.string(), llmName: z.string() }),
-  z.object({ kind: z.literal('cancel'), taskId: uuidSchema, claimId: z.string() }),
-]);
-export type Frame = z.infer<typeof frameSchema>;

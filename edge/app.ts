@@ -1,5 +1,5 @@
 import express, { Router, type Express } from 'express';
-import helmet from 'helmet';
+import helmet, { type HelmetOptions } from 'helmet';
 import type { EdgeDeps } from './deps.ts';
 import { authenticate } from './middleware/authenticate.ts';
 import { readBody } from './middleware/body.ts';
@@ -47,6 +47,15 @@ function door(
 /** Paths without a token need no body. */
 const PUBLIC_BODY_BYTES = 65_536;
 
+/** Nothing here is a page: no scripts, no frames. TLS, and what it promises, is the platform's. */
+const answersOnly: HelmetOptions = {
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
+  },
+  strictTransportSecurity: false,
+};
+
 /** The edge's HTTP application; opens nothing and listens nowhere. */
 export function createApp(deps: EdgeDeps): Express {
   const app = express();
@@ -55,7 +64,7 @@ export function createApp(deps: EdgeDeps): Express {
   app.set('query parser', 'simple');
   app.use(requestId(deps));
   app.use(countRequests(deps));
-  app.use(helmet());
+  app.use(helmet(answersOnly));
   app.use(checkHost(deps.config));
   app.use(cors());
   app.use('/api/v1', door(deps, { always: workerRoutes, routes: apiRoutes }));

@@ -3,7 +3,7 @@ import type { Actor } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
 
 /** What the middlewares have found out about one request. */
-export interface RequestContext {
+interface RequestContext {
   requestId: string;
   /** By the clock's `elapsed()`. */
   startedAt: number;

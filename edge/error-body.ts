@@ -4,7 +4,7 @@ import { entryOf, type McpctlError } from '../core/errors.ts';
 import { isOpenAiDoor } from './context.ts';
 
 /** `/api/v1`: SPEC §11. */
-export function apiErrorBody(error: McpctlError, requestId: string): ApiError {
+function apiErrorBody(error: McpctlError, requestId: string): ApiError {
   return {
     error: error.message,
     code: error.code,

@@ -24,7 +24,7 @@ export interface LivePool {
 }
 
 /** The overlay itself. Pure: `isLive` and `announced` are what was found just before. */
-export function overlay(
+function overlay(
   row: LlmRow,
   isLive: (sessionId: string) => boolean,
   announced: readonly MemberPresence[] = [],

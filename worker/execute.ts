@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import { messageOf } from '../core/errors.ts';
 import type { Outcome } from '../core/outcome.ts';
 import { beat, claimTask, handBack, type Claimed } from '../core/queue/claim.ts';
 import type { TakenJob } from '../core/queue/consumer.ts';
+import type { Redis } from '../core/queue/connect.ts';
 import { Emitter, type ClaimRef } from '../core/queue/emitter.ts';
 import type { Keys } from '../core/queue/keys.ts';
 import type { Bus } from '../core/runtime/bus.ts';

@@ -3,6 +3,9 @@ import { McpctlError, messageOf } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 
+/** For those outside this door, who hold a connection but do not open one. */
+export type { Redis } from 'ioredis';
+
 /**
  * What a connection is for decides how it fails:
  * - `producer`: fails within 2 s rather than wait (admission, cancel, reads for a caller);

@@ -4,11 +4,12 @@ import { McpctlError } from '../errors.ts';
 import type { Outcome } from '../outcome.ts';
 import type { Priority } from '../task.ts';
 import type { TaskHead } from '../task-head.ts';
+import { orUnavailable } from './connect.ts';
 import { sendControl } from './control.ts';
 import type { TaskRef } from './fence.ts';
 import type { JobData } from './jobs.ts';
 import type { Keys } from './keys.ts';
-import { runScript } from './scripts.ts';
+import { runScript, type ScriptName } from './scripts.ts';
 
 export interface Submission extends TaskRef {
   epoch: number;
@@ -51,7 +52,7 @@ export class Dispatch {
   async enqueue(s: Submission): Promise<boolean> {
     const task = this.#deps.keys.pool(s.poolKey).task(s.taskId);
     const jobId = `${s.taskId}-${s.epoch}`;
-    const answer = await runScript(this.#deps.redis, 'enqueue', {
+    const answer = await this.#run('enqueue', {
       keys: [task.fence, task.input, task.stream],
       args: [
         s.epoch,
@@ -76,7 +77,7 @@ export class Dispatch {
     const task = pool.task(ref.taskId);
     const queue = `${this.#deps.keys.namespace}:${pool.queue(ref.pin)}`;
     const answer = String(
-      await runScript(this.#deps.redis, 'requeue', {
+      await this.#run('requeue', {
         keys: [
           task.fence,
           task.stream,
@@ -116,7 +117,7 @@ export class Dispatch {
   async close(ref: TaskRef, mode: 'cancel' | 'expire', outcome: Outcome): Promise<CloseAnswer> {
     const pool = this.#deps.keys.pool(ref.poolKey);
     const task = pool.task(ref.taskId);
-    const answer = (await runScript(this.#deps.redis, 'close', {
+    const answer = (await this.#run('close', {
       keys: [task.fence, task.stream, task.input, pool.run, pool.back],
       args: [ref.taskId, mode, JSON.stringify(outcome), this.#deps.eventKeepMs, task.channel],
     })) as string[];
@@ -142,7 +143,7 @@ export class Dispatch {
   async endFor(ref: TaskRef, claim: string, outcome: Outcome): Promise<boolean> {
     const pool = this.#deps.keys.pool(ref.poolKey);
     const task = pool.task(ref.taskId);
-    const answer = await runScript(this.#deps.redis, 'end', {
+    const answer = await this.#run('end', {
       keys: [task.fence, task.stream, task.input, pool.run, pool.ended],
       args: [claim, ref.taskId, JSON.stringify(outcome), this.#deps.eventKeepMs, task.channel],
     });
@@ -154,9 +155,17 @@ export class Dispatch {
     await this.#deps.redis.zrem(this.#deps.keys.pool(ref.poolKey).ended, ref.taskId);
   }
 
+  /** For somebody who waits: a Redis that is away is `unavailable` within 2 s. */
+  #run(
+    name: ScriptName,
+    call: { keys: readonly string[]; args: readonly (string | number)[] },
+  ): Promise<unknown> {
+    return orUnavailable(runScript(this.#deps.redis, name, call));
+  }
+
   async #add(s: Pick<Submission, 'taskId' | 'poolKey' | 'priority' | 'pin'>, jobId: string): Promise<void> {
     const options = { jobId, ...(s.priority === 'background' ? { priority: BACKGROUND } : {}) };
     const queue = this.#deps.queues(this.#deps.keys.pool(s.poolKey).queue(s.pin));
-    await queue.add('infer', { T: s.taskId }, options);
+    await orUnavailable(queue.add('infer', { T: s.taskId }, options));
   }
 }

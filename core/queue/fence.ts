@@ -1,5 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { McpctlError } from '../errors.ts';
+import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
 import { runScript } from './scripts.ts';
 
@@ -36,9 +38,9 @@ export async function readFences(
   if (refs.length === 0) return [];
   const pipeline = redis.pipeline();
   for (const ref of refs) pipeline.hgetall(keys.pool(ref.poolKey).task(ref.taskId).fence);
-  const answers = (await pipeline.exec()) ?? [];
+  const answers = (await orUnavailable(pipeline.exec())) ?? [];
   return answers.map(([error, hash]) => {
-    if (error) throw error;
+    if (error) throw new McpctlError('unavailable');
     const parsed = fenceSchema.safeParse(hash);
     return parsed.success ? parsed.data : null;
   });
@@ -54,5 +56,5 @@ export async function show(
   { ref, epoch }: { ref: TaskRef; epoch: number },
 ): Promise<boolean> {
   const task = keys.pool(ref.poolKey).task(ref.taskId);
-  return (await runScript(redis, 'show', { keys: [task.fence], args: [String(epoch)] })) === 1;
+  return (await orUnavailable(runScript(redis, 'show', { keys: [task.fence], args: [String(epoch)] }))) === 1;
 }

@@ -6,7 +6,7 @@ import type { Connection } from './connect.ts';
 import { replaceAliases, takeNames } from './names.ts';
 import { joinPools, leavePool, type Joiner } from './pools.ts';
 
-export interface LlmFilter {
+interface LlmFilter {
   kind?: LlmRow['kind'] | undefined;
   type?: string | undefined;
   pool?: string | undefined;
@@ -15,7 +15,7 @@ export interface LlmFilter {
 }
 
 /** What a writer of a public llm brings: who, and the revision it has seen (`If-Match`); null = any. */
-export interface Write {
+interface Write {
   by: Joiner;
   ifMatch: number | null;
 }

@@ -3,13 +3,22 @@ import * as start from './migrations/0001-start.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
+  /** The name again: knex's command line prints this. */
+  file: string;
 }
+
+const named = (name: string, migration: Knex.Migration): Named => ({
+  name,
+  file: name,
+  up: migration.up,
+  down: migration.down,
+});
 
 /**
  * Every migration, in order. Names carry no extension, so that `.ts` in development and `.js` in `dist` are
  * the same migration. A released one is never edited: add the next.
  */
-const migrations: readonly Named[] = [{ name: '0001-start', up: start.up, down: start.down }];
+const migrations: readonly Named[] = [named('0001-start', start)];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);
 

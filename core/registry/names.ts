@@ -4,7 +4,7 @@ import { nearest } from '../runtime/nearest.ts';
 import type { Connection } from './connect.ts';
 
 /** What a caller's `model` leads to. */
-export interface Resolved {
+interface Resolved {
   poolKey: string;
   /** The llm meant; null when a pool was asked for. */
   llm: string | null;

@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { McpctlError } from '../errors.ts';
 import type { Connection } from './connect.ts';
 
-export interface PoolRow {
+interface PoolRow {
   key: string;
   ownerId: string;
   createdAt: Date;

@@ -4,7 +4,7 @@ import type { Connection } from './connect.ts';
 import { deleteRows, parseLlms } from './llms.ts';
 import { register, type Published, type Registration } from './register.ts';
 
-export interface SessionRow {
+interface SessionRow {
   id: string;
   ownerId: string;
   instanceId: string | null;

@@ -17,7 +17,7 @@ export interface TokenRow {
   revokedAt: Date | null;
 }
 
-export interface NewToken {
+interface NewToken {
   userId: string;
   name: string;
   pools: readonly string[] | null;

@@ -34,7 +34,12 @@ export async function infer(
       });
     }
     report.llm = llmName;
-    const target = await targetOf(deps, actorOf(req), { asked: llmName, pin: req.get('x-mcpctl-pin') });
+    const mayWait = prefersAsync(req);
+    const target = await targetOf(deps, actorOf(req), {
+      asked: llmName,
+      pin: req.get('x-mcpctl-pin'),
+      mayWait,
+    });
     report.pool = target.poolKey;
     const order: Order = {
       request,
@@ -46,7 +51,7 @@ export async function infer(
       queueMs: deps.config.queueSyncMs,
       onDisconnect: 'cancel',
     };
-    if (prefersAsync(req)) await answerLater(deps, { req, res, report }, order);
+    if (mayWait) await answerLater(deps, { req, res, report }, order);
     else await answerNow(deps, { req, res, report }, order);
   } catch (thrown) {
     report.failed(thrown);
@@ -79,7 +84,7 @@ async function answerLater(deps: EdgeDeps, { req, res, report }: Call, order: Or
 }
 
 async function answerNow(deps: EdgeDeps, { req, res, report }: Call, order: Order): Promise<void> {
-  const gone = whenGone(res);
+  const { gone, forget } = whenGone(res, deps.leaving);
   const submitted = await submitAndFollow(deps, actorOf(req), order);
   const { row } = submitted;
   report.taskId = row.id;
@@ -96,12 +101,10 @@ async function answerNow(deps: EdgeDeps, { req, res, report }: Call, order: Orde
     const { wantsUsage }: InferenceRequest = order.request;
     const model = order.request.model ?? order.llmName;
     const answered = await how({ deps, res, row, wait, report, model, wantsUsage });
-    if (answered === 'left') {
-      await leave(deps, row);
-      report.finish(499, 'task_cancelled');
-    }
+    if (answered === 'left') await leave(deps, { row, report, res });
   } finally {
     submitted.follower.close();
+    forget();
   }
 }
 
@@ -119,24 +122,35 @@ function newWait(
   return new TaskWait(deps, { ...wait, quietMs }, queueSyncMs);
 }
 
-/** Aborts when the caller's connection closes before the answer was complete. */
-function whenGone(res: Response): AbortSignal {
+/** Aborts when the caller's connection closes before the answer was complete, or this edge leaves. */
+function whenGone(res: Response, leaving: AbortSignal): { gone: AbortSignal; forget: () => void } {
   const gone = new AbortController();
+  const leave = (): void => gone.abort();
+  leaving.addEventListener('abort', leave, { once: true });
   res.once('close', () => {
     if (!res.writableFinished) gone.abort();
   });
-  if (res.destroyed) gone.abort();
-  return gone.signal;
+  if (res.destroyed || leaving.aborted) gone.abort();
+  return { gone: gone.signal, forget: () => leaving.removeEventListener('abort', leave) };
 }
 
-/** The caller has gone: the task is cancelled, down to the backend's socket. */
-async function leave(deps: EdgeDeps, row: TaskRow): Promise<void> {
+/**
+ * Nobody waits any more: the task is cancelled, down to the backend's socket. A caller who is still there,
+ * because it is this edge that leaves, is told.
+ */
+async function leave(
+  deps: EdgeDeps,
+  { row, report, res }: { row: TaskRow; report: Report; res: Response },
+): Promise<void> {
   try {
     await closeTask(flowOf(deps), row, cancelled);
   } catch (thrown) {
     deps.log.warn(
       { taskId: row.id, why: messageOf(thrown) },
-      'a task whose caller has gone could not be cancelled',
+      'a task that nobody waits for could not be cancelled',
     );
   }
+  if (deps.leaving.aborted && !res.headersSent)
+    throw new McpctlError('shutting_down', undefined, { taskId: row.id, retryAfterS: 1 });
+  report.finish(499, 'task_cancelled');
 }

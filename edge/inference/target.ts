@@ -15,13 +15,13 @@ export interface Target {
 const SEEN_WITHIN_MS = 10_000;
 
 /**
- * What a caller's `model` leads to, and whether somebody is there to serve it.
+ * What a caller's `model` leads to, and, unless the task `mayWait`, whether somebody is there to serve it.
  * @throws McpctlError `llm_not_found` naming close ones, `forbidden`, `no_active_llm`.
  */
 export async function targetOf(
   deps: EdgeDeps,
   actor: Actor,
-  { asked, pin }: { asked: string; pin: string | undefined },
+  { asked, pin, mayWait }: { asked: string; pin: string | undefined; mayWait: boolean },
 ): Promise<Target> {
   // What cannot be a name is nobody's name; Postgres never sees it.
   const resolved = aliasSchema.safeParse(asked).success
@@ -34,7 +34,7 @@ export async function targetOf(
   }
   const pool = await deps.liveness.loadPool(poolKey);
   const pinned = pin === undefined ? null : pinnedIn(pool, pin);
-  needServing(pool, pinned);
+  if (!mayWait) needServing(pool, pinned);
   return { poolKey, pin: pinned ? { id: pinned.row.id, name: pinned.row.name } : null };
 }
 

@@ -5,6 +5,8 @@ import { flowOf, type EdgeDeps } from '../deps.ts';
 
 /** The row is asked again this often: an end may have been settled by somebody else. */
 const ASK_EVERY_MS = 2_000;
+/** A cancel closes the fence first and writes the row a moment later. */
+const ASK_AFTER_CLOSE_MS = 50;
 
 /** Waits until a task has ended, at most `withinMs`, or until the caller has gone. @returns the row as it then is. */
 export async function untilEnded(
@@ -18,12 +20,14 @@ export async function untilEnded(
   const deadline = deps.clock.elapsed() + withinMs;
   try {
     follower.readRecord();
+    let askEveryMs = ASK_EVERY_MS;
     for (;;) {
       const left = deadline - deps.clock.elapsed();
       if (left <= 0 || gone.aborted) return (await deps.registry.tasks.byId(row.id)) ?? row;
-      const item = await follower.next({ signal: gone, withinMs: Math.min(left, ASK_EVERY_MS) });
+      const item = await follower.next({ signal: gone, withinMs: Math.min(left, askEveryMs) });
       if (item?.kind === 'end') return await settleTask(flowOf(deps), ref, item.ending);
-      if (item !== null && item.kind !== 'closed') continue;
+      if (item?.kind === 'closed') askEveryMs = ASK_AFTER_CLOSE_MS;
+      else if (item !== null) continue;
       const current = await deps.registry.tasks.byId(row.id);
       if (current && isTerminal(current.status)) return current;
     }

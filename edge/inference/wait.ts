@@ -20,6 +20,8 @@ export interface Wait {
 
 /** How often a caller who waits for a member is checked on: is there still one to wait for? */
 const CHECK_MS = 2_000;
+/** How much longer than its limit a caller waits while nobody can tell what became of its task. */
+const AWAY_MS = 30_000;
 
 /**
  * What happens to a submitted task, in order, while its caller waits. It also does what waiting obliges to:
@@ -51,7 +53,7 @@ export class TaskWait {
       if (gone.aborted) return { kind: 'left' };
       const now = this.#deps.clock.elapsed();
       const quietAt = this.#quietFrom + quietMs();
-      const until = this.#waiting ? Math.min(quietAt, this.#nextCheck, this.#deadline) : quietAt;
+      const until = this.#waiting ? Math.min(quietAt, this.#nextCheck) : quietAt;
       const item = await submitted.follower.next({ signal: gone, withinMs: Math.max(1, until - now) });
       if (item === null) {
         const quiet = await this.#nothing();
@@ -76,10 +78,8 @@ export class TaskWait {
   async #nothing(): Promise<Arrived | null> {
     const now = this.#deps.clock.elapsed();
     if (this.#waiting && now >= this.#deadline) await this.#expire();
-    if (this.#waiting && now >= this.#nextCheck) {
-      this.#nextCheck = now + CHECK_MS;
-      await this.#checkServed();
-    }
+    else if (this.#waiting && now >= this.#nextCheck) await this.#checkServed();
+    this.#nextCheck = Math.max(this.#nextCheck, now + CHECK_MS);
     if (now < this.#quietFrom + this.#wait.quietMs()) return null;
     this.#quietFrom = now;
     return this.#wait.gone.aborted ? { kind: 'left' } : { kind: 'quiet' };
@@ -110,9 +110,19 @@ export class TaskWait {
 
   /** @returns false when a member has it: then its beats, not we, decide how long that takes. */
   async #closeUnclaimed(closing: Closing): Promise<boolean> {
-    const closed = await closeTask(flowOf(this.#deps), this.#wait.submitted.row, closing);
-    if (closed !== 'claimed' && closed !== 'ended') return true;
-    this.#waiting = false;
+    const { row } = this.#wait.submitted;
+    try {
+      const closed = await closeTask(flowOf(this.#deps), row, closing);
+      if (closed !== 'claimed' && closed !== 'ended') return true;
+      this.#waiting = false;
+    } catch (thrown) {
+      // Redis or Postgres is away: the next check tries again, up to a little after the limit.
+      if (this.#deps.clock.elapsed() > this.#deadline + AWAY_MS) throw thrown;
+      this.#deps.log.debug(
+        { taskId: row.id, why: messageOf(thrown) },
+        'a waiting task could not be given up yet',
+      );
+    }
     return false;
   }
 

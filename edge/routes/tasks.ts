@@ -72,7 +72,11 @@ async function create(deps: EdgeDeps, req: Request): Promise<TaskRow> {
   const body = bodyOf(req, taskCreateSchema, { forInference: true });
   const request = readChat(requestText(req.context.text ?? ''));
   const operation = chatOnly(body.operation);
-  const target = await targetOf(deps, actor, { asked: body.llm, pin: req.get('x-mcpctl-pin') });
+  const target = await targetOf(deps, actor, {
+    asked: body.llm,
+    pin: req.get('x-mcpctl-pin'),
+    mayWait: true,
+  });
   return await accept(deps, actor, {
     request,
     target,

@@ -45,6 +45,8 @@ export interface System {
   task(id: string): Promise<TaskView>;
   /** A token of a user who is no admin. */
   tokenFor(user: string): Promise<string>;
+  /** SIGKILLs every edge and scheduler. */
+  killAll(): Promise<void>;
   /** Tasks that have not ended. */
   openTasks(): Promise<number>;
   close(): Promise<void>;
@@ -75,6 +77,7 @@ export async function startSystem(env: Record<string, string> = {}): Promise<Sys
     ...env,
   };
   await markRedisAsOld(box);
+  const servers = new Set<TestProcess>();
   const start = (entry: string, more: Record<string, string>, args: string[] = []): TestProcess => {
     const started = startProcess(entry, { args, env: { ...shared, ...more } });
     processes.add(started);
@@ -84,12 +87,14 @@ export async function startSystem(env: Record<string, string> = {}): Promise<Sys
   let url = '';
   const startEdge = async (port = 0): Promise<TestProcess> => {
     const edge = start('dist/edge/main.js', { PORT: String(port) });
+    servers.add(edge);
     const { port: listens } = await edge.next((line) => line.msg === 'the edge listens');
     url = `http://127.0.0.1:${String(listens)}`;
     return edge;
   };
   const startScheduler = async (): Promise<TestProcess> => {
     const scheduler = start('dist/scheduler/main.js', {});
+    servers.add(scheduler);
     await scheduler.event('leader.changed', (line) => line['leading'] === true);
     return scheduler;
   };
@@ -141,6 +146,14 @@ export async function startSystem(env: Record<string, string> = {}): Promise<Sys
       const { id: userId } = await registry.users.ensure(user, 'user');
       const made = { userId, name: randomUUID(), pools: null, expiresInDays: null, createdBy: null };
       return (await registry.tokens.create(made)).text;
+    },
+    async killAll() {
+      await Promise.all(
+        [...servers].map((p) =>
+          p.child.exitCode === null && p.child.signalCode === null ? p.kill('SIGKILL') : null,
+        ),
+      );
+      servers.clear();
     },
     async openTasks() {
       const open = await registry.tasks.openOlderThan(0, { after: null, limit: 1_000 });

@@ -1,6 +1,5 @@
-import type { Redis } from 'ioredis';
 import { messageOf } from '../../core/errors.ts';
-import { connectAndCheck, openRedis, type ConnectOptions } from '../../core/queue/connect.ts';
+import { connectAndCheck, openRedis, type ConnectOptions, type Redis } from '../../core/queue/connect.ts';
 import { Consumer, type TakenJob } from '../../core/queue/consumer.ts';
 import { parseControl } from '../../core/queue/control.ts';
 import { createKeys, type Keys } from '../../core/queue/keys.ts';

@@ -1,0 +1,121 @@
+import { expect } from 'chai';
+import { chats } from '../support/backend.ts';
+import { nextText, sseData } from '../support/sse.ts';
+import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
+
+const body = { messages: [{ role: 'user', content: 'hi' }] };
+
+describe('SIGKILL during a conversation', function () {
+  this.timeout(60_000);
+  let t: System;
+  let worker: WorkerProcess;
+  const infer = (more: object = {}): Promise<Response> =>
+    t.call('POST', '/api/v1/llms/desk/infer', { body: { ...body, ...more } });
+  const posts = (): number => t.backend.requests.filter((r) => r.method === 'POST').length;
+  /** Calls, and waits until the backend has the request. */
+  const inferUntilAsked = async (): Promise<{ answer: Promise<Response> }> => {
+    const before = posts();
+    const answer = infer();
+    answer.catch(() => undefined); // looked at later, or not at all where its edge is killed
+    await until(
+      async () => posts(),
+      (now) => now > before,
+    );
+    return { answer };
+  };
+  const nextMessageWorks = async (): Promise<void> => {
+    t.backend.reply(chats(['fine']));
+    const answer = await until(infer, (r) => r.status === 200, 20_000);
+    expect(await answer.json()).to.have.nested.property('choices[0].message.content', 'fine');
+  };
+  const nothingStaysOpen = (): Promise<number> =>
+    until(
+      () => t.openTasks(),
+      (open) => open === 0,
+      30_000,
+    );
+
+  before(async () => {
+    t = await startSystem();
+    worker = await t.startWorker([{ name: 'desk', backend: t.backend }]);
+  });
+  after(() => t.close());
+  beforeEach(() => t.backend.reply(chats(['one', 'two', 'three'], { paced: true })));
+
+  it('of the edge breaks the stream; the next message works and no row stays open', async () => {
+    const calling = infer({ stream: true });
+    t.backend.release();
+    const events = sseData(await calling);
+    expect(await nextText(events)).to.equal('one');
+    const port = Number(new URL(t.url).port);
+    await t.edge.kill('SIGKILL');
+    const broken = await nextText(events).then(
+      () => 'a clean end',
+      () => 'broken',
+    );
+    expect(broken).to.equal('broken');
+    await t.startEdge(port);
+    t.backend.release(2);
+    await nothingStaysOpen();
+    await nextMessageWorks();
+  });
+
+  it('of the worker ends a shown stream with worker_lost, never a second generation', async () => {
+    const calling = infer({ stream: true });
+    t.backend.release();
+    const answer = await calling;
+    const events = sseData(answer);
+    expect(await nextText(events)).to.equal('one');
+    const asked = posts();
+    await worker.kill('SIGKILL');
+    const frame = JSON.parse((await events.next()).value ?? '{}') as { error?: { code?: string } };
+    expect(frame.error?.code).to.equal('worker_lost');
+    expect((await events.next()).done).to.equal(true);
+    const task = await t.task(answer.headers.get('x-mcpctl-task-id') ?? '');
+    expect(task).to.include({ status: 'error' });
+    expect(task.error?.code).to.equal('worker_lost');
+    expect(posts()).to.equal(asked);
+    worker = await t.startWorker([{ name: 'desk', backend: t.backend }], worker.home);
+    await nextMessageWorks();
+  });
+
+  it('of the worker before anything was shown starts the task over when it is back', async () => {
+    const { answer: calling } = await inferUntilAsked();
+    await worker.kill('SIGKILL');
+    t.backend.reply(chats(['second', ' run']));
+    worker = await t.startWorker([{ name: 'desk', backend: t.backend }], worker.home);
+    const answer = await calling;
+    expect(answer.status).to.equal(200);
+    expect(await answer.json()).to.have.nested.property('choices[0].message.content', 'second run');
+    const task = await t.task(answer.headers.get('x-mcpctl-task-id') ?? '');
+    expect(task).to.include({ crashes: 1, attempts: 0, status: 'completed' });
+    expect(task.attemptLog).to.have.length(1);
+  });
+
+  it('of the scheduler is not noticed by callers; another leads within five seconds of its start', async () => {
+    const calling = infer({ stream: true });
+    t.backend.release();
+    const events = sseData(await calling);
+    expect(await nextText(events)).to.equal('one');
+    await t.scheduler.kill('SIGKILL');
+    t.backend.release(2);
+    expect(await nextText(events)).to.equal('two');
+    expect(await nextText(events)).to.equal('three');
+    expect(await nextText(events)).to.equal(undefined);
+    await t.startScheduler();
+    await nextMessageWorks();
+    await nothingStaysOpen();
+  });
+
+  it('of edge and scheduler together still settles what the worker has ended', async () => {
+    await inferUntilAsked();
+    const port = Number(new URL(t.url).port);
+    // Whichever edge and scheduler live now.
+    await t.killAll();
+    t.backend.release(Infinity);
+    await worker.event('claim.finished');
+    await Promise.all([t.startEdge(port), t.startScheduler()]);
+    await nothingStaysOpen();
+    await nextMessageWorks();
+  });
+});
