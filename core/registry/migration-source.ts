@@ -7,12 +7,7 @@ export interface Named extends Knex.Migration {
   file: string;
 }
 
-const named = (name: string, migration: Knex.Migration): Named => ({
-  name,
-  file: name,
-  up: migration.up,
-  down: migration.down,
-});
+const named = (name: string, migration: Knex.Migration): Named => ({ name, file: name, ...migration });
 
 /**
  * Every migration, in order. Names carry no extension, so that `.ts` in development and `.js` in `dist` are

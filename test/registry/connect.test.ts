@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { McpctlError } from '../../core/errors.ts';
-import { toCamel, toSnake } from '../../core/registry/columns.ts';
+import { camelResponse, toSnake } from '../../core/registry/columns.ts';
 import { connect, type Connection } from '../../core/registry/connect.ts';
 import { asRegistryError, sqlFaultOf } from '../../core/registry/faults.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
@@ -118,10 +118,8 @@ describe('the connection to Postgres', () => {
   });
 
   it('turns column names both ways and leaves the inside of jsonb alone', async () => {
-    expect([toSnake('providerSessionId'), toCamel('provider_session_id')]).to.deep.equal([
-      'provider_session_id',
-      'providerSessionId',
-    ]);
+    expect(toSnake('providerSessionId')).to.equal('provider_session_id');
+    expect(camelResponse([{ provider_session_id: 1 }])).to.deep.equal([{ providerSessionId: 1 }]);
     const { rows } = await connection.db.raw<{ rows: unknown[] }>(
       `select 1 as some_name, '{"in_side": 1}'::jsonb as api_key_ref`,
     );
