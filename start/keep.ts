@@ -25,6 +25,8 @@ export interface KeepDeps {
   prepare: () => Promise<GuardSpec>;
   started?: (pid: number) => void;
   line: (text: string) => void;
+  /** Its lines are shown only when it has ended by itself: then they are the reason. */
+  quiet?: boolean;
   say: Say;
   clock: Clock;
 }
@@ -42,7 +44,8 @@ export function backoffMs(deaths: number, random: number): number {
   return Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (deaths - 1)) * (0.5 + random);
 }
 
-export function keepRunning({ name, prepare, started, line, say, clock }: KeepDeps): Kept {
+export function keepRunning(deps: KeepDeps): Kept {
+  const { name, prepare, started, line, quiet = false, say, clock } = deps;
   const stopping = new AbortController();
   const life: Life = { ends: 0, last: [], stopped: stopping.signal };
   let current: Guarded | undefined;
@@ -50,7 +53,7 @@ export function keepRunning({ name, prepare, started, line, say, clock }: KeepDe
   const hear = (text: string): void => {
     life.last.push(text);
     if (life.last.length > LAST_LINES) life.last.shift();
-    line(text);
+    if (!quiet) line(text);
   };
   const live = async (): Promise<string> => {
     try {
@@ -72,6 +75,7 @@ export function keepRunning({ name, prepare, started, line, say, clock }: KeepDe
       const how = await live();
       life.ends += 1;
       if (stopping.signal.aborted) break;
+      if (quiet) for (const text of life.last.splice(0)) line(text);
       deaths = clock.elapsed() - from > HEALTHY_MS ? 1 : deaths + 1;
       const wait = backoffMs(deaths, clock.random());
       say(`${name} ${how}; it is started again in ${(wait / 1000).toFixed(1)} s.`);
@@ -134,6 +138,7 @@ export function keepServer(
     name: server.name,
     prepare: () => server.prepare(),
     started: (pid) => server.started(pid),
+    quiet: true,
     ...{ line, say, clock },
   });
   const bounds = { withinMs: SERVER_READY_MS, lives: 1 };

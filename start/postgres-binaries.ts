@@ -16,6 +16,7 @@ export interface PostgresBinaries {
 
 const LEAST_MAJOR = 15;
 const EMBEDDED = '18.4.0-beta.17';
+export const embeddedMajor = Number.parseInt(EMBEDDED);
 
 /** Folders that distributions use; a star stands for any one name. */
 const usual = [

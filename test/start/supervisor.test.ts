@@ -151,9 +151,20 @@ describe('npm start, the supervisor', function () {
   }).timeout(60_000);
 
   it('stops when the process that started it is gone', async () => {
+    const { REDIS_URL = '', DATABASE_URL = '' } = process.env;
+    const system = superviseFixture(home, { REDIS_URL, DATABASE_URL, PORT: String(port) }, true);
+    running.push(system);
+    await untilReady(system);
+    system.child.kill('SIGKILL');
+    await eventually('it to stop', () => system.output().includes('Everything has stopped.'));
+    expect(system.output()).to.include('Stopping (the process that started this is gone)');
+    expect(everyPid(system).filter(isAlive)).to.deep.equal([]);
+  });
+
+  it('stops when its terminal is closed', async () => {
     const system = start();
     await untilReady(system);
-    process.kill(Number(system.child.pid), 'SIGHUP');
+    system.child.kill('SIGHUP');
     expect(await system.exited).to.equal(0);
   });
 

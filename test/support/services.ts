@@ -3,10 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { homeAt } from '../../core/runtime/home.ts';
-import type { Guarded } from '../../start/guarded.ts';
+import { keepServer, type Kept } from '../../start/keep.ts';
 import { findPostgres } from '../../start/postgres.ts';
 import { findRedis } from '../../start/redis.ts';
-import { runServer } from '../../start/run-server.ts';
 import type { Found, Say } from '../../start/server.ts';
 
 /** The Redis and the Postgres that a test run uses. */
@@ -16,6 +15,8 @@ export interface TestServices {
   stop(): Promise<void>;
 }
 
+const quiet = (): void => undefined;
+
 /**
  * Those of `REDIS_URL` and `DATABASE_URL` where they are set, else a private pair in a temporary folder,
  * found or installed by the code of `npm start`.
@@ -23,14 +24,17 @@ export interface TestServices {
 export async function startTestServices(env: NodeJS.ProcessEnv, say: Say): Promise<TestServices> {
   const folder = mkdtempSync(join(tmpdir(), 'mcpctl-test-'));
   const path = env.PATH ?? '';
-  const running: Guarded[] = [];
+  const running: Kept[] = [];
   const stop = async (): Promise<void> => {
     await Promise.all(running.map((server) => server.stop()));
     rmSync(folder, { recursive: true, force: true });
   };
   const base = { home: homeAt(folder), path, say, clock: systemClock };
   const start = async ({ url, server }: Found): Promise<string> => {
-    if (server) running.push(await runServer({ server, line: () => undefined, clock: systemClock }));
+    if (!server) return url;
+    const kept = keepServer(server, { line: quiet, say: quiet, clock: systemClock });
+    running.push(kept);
+    await kept.untilUp();
     return url;
   };
   try {

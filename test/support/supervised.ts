@@ -51,8 +51,11 @@ export function dropHome(home: string): void {
   rmSync(home, { recursive: true, force: true });
 }
 
-export function superviseFixture(home: string, env: Record<string, string>): Supervised {
-  const child = spawn(process.execPath, ['--import', loader, main], {
+/** @param through a shell between us and it, which is what `child` is then. */
+export function superviseFixture(home: string, env: Record<string, string>, through = false): Supervised {
+  const argv = [process.execPath, '--import', loader, main];
+  const [command = '', ...args] = through ? ['/bin/sh', '-c', '"$@"; exit $?', 'sh', ...argv] : argv;
+  const child = spawn(command, args, {
     cwd: fixture,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, MCPCTL_HOME: home, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
