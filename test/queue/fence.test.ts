@@ -1,0 +1,156 @@
+import { expect } from 'chai';
+import { beat, handBack } from '../../core/queue/claim.ts';
+import { show } from '../../core/queue/fence.ts';
+import { queueFixture, type QueueFixture } from './queue-fixture.ts';
+
+const done = { kind: 'completed', status: 200, body: '{}' } as const;
+const cancelled = { kind: 'cancelled', code: 'task_cancelled', message: 'cancelled' } as const;
+
+/** I4: a write succeeds only with the current claim; a claim once closed never opens again. */
+describe('the fence', () => {
+  let t: QueueFixture;
+  before(async () => {
+    t = await queueFixture();
+  });
+  after(() => t.close());
+
+  it('gives a task to one claim, and the same again to a call that was sent twice', async () => {
+    const task = await t.submitted();
+    const first = await t.claim(task, 'c1');
+    expect(first).to.include({ epoch: 1, body: task.body });
+    expect(await t.claim(task, 'c1')).to.deep.equal(first);
+    expect(await t.claim(task, 'c2')).to.equal('taken');
+  });
+
+  it('is not lowered nor renewed by an enqueue that comes again', async () => {
+    const task = await t.submitted({ epoch: 3 });
+    await t.claim(task, 'c1');
+    expect(await t.door.dispatch.enqueue({ ...task, epoch: 2 })).to.equal(false);
+    expect(await t.door.dispatch.enqueue(task)).to.equal(true);
+    expect(await t.fence(task)).to.include({ epoch: 3, claim: 'c1' });
+  });
+
+  it('refuses a job of an earlier enqueue', async () => {
+    const task = await t.submitted();
+    await t.door.dispatch.enqueue({ ...task, epoch: 2 });
+    expect(await t.claim(task, 'c1')).to.equal('stale');
+    expect(await t.claim({ ...task, epoch: 2 }, 'c2')).to.include({ epoch: 2 });
+  });
+
+  it('lets only the claim speak, and nobody after its end', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c1');
+    let lost = 0;
+    const zombie = t.emitter(task, { claimId: 'c0', epoch: 1 }, () => (lost += 1));
+    await zombie.emit('zombie');
+    expect(await zombie.end(done)).to.equal(false);
+    expect(lost).to.equal(1);
+    const own = t.emitter(task, { claimId: 'c1', epoch: 1 });
+    await own.emit('own');
+    expect(await own.end(done)).to.equal(true);
+    expect(await own.end(done)).to.equal(true); // sent twice
+    const late = t.emitter(task, { claimId: 'c1', epoch: 1 }, () => (lost += 1));
+    await late.emit('late');
+    await late.end(done);
+    expect(lost).to.equal(2);
+    expect((await t.entries(task)).map((e) => (e.kind === 'event' ? e.data : e.kind))).to.deep.equal([
+      'own',
+      'end',
+    ]);
+  });
+
+  it('answers a beat of a lost claim with no', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c1');
+    const claim = { ...task, epoch: 1 };
+    expect(await beat(t.door, { ...claim, claimId: 'c1' })).to.equal(true);
+    expect(await beat(t.door, { ...claim, claimId: 'c0' })).to.equal(false);
+    await t.door.dispatch.close(task, 'cancel', cancelled);
+    expect(await beat(t.door, { ...claim, claimId: 'c1' })).to.equal(false);
+  });
+
+  it('closes for good: nobody claims, emits, ends or requeues after a cancel', async () => {
+    const task = await t.submitted();
+    const closed = await t.door.dispatch.close(task, 'cancel', cancelled);
+    expect(closed.kind).to.equal('closed');
+    expect(await t.claim(task)).to.equal('closed');
+    const seen = { epoch: 1, claim: '', job: `${task.taskId}-1`, newEpoch: 2 };
+    expect(await t.door.dispatch.requeue(task, seen)).to.equal('closed');
+    expect(await t.door.dispatch.enqueue({ ...task, epoch: 2 })).to.equal(false);
+    expect((await t.door.dispatch.close(task, 'cancel', cancelled)).kind).to.equal('closed');
+    expect((await t.entries(task)).map((e) => e.kind)).to.deep.equal(['closed']);
+  });
+
+  it('is not closed by an expiry once it is claimed, nor by a cancel once it has ended', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c1');
+    expect((await t.door.dispatch.close(task, 'expire', cancelled)).kind).to.equal('claimed');
+    await t.emitter(task, { claimId: 'c1', epoch: 1 }).end(done);
+    expect((await t.door.dispatch.close(task, 'cancel', cancelled)).kind).to.equal('ended');
+  });
+
+  it('pins the claim that is shown: it is never requeued nor handed back', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c1');
+    expect(await show(t.redis, t.door.keys, { ref: task, epoch: 1 })).to.equal(true);
+    const seen = { epoch: 1, claim: 'c1', job: `${task.taskId}-1`, newEpoch: 2 };
+    expect(await t.door.dispatch.requeue(task, seen)).to.equal('shown');
+    expect(await handBack(t.door, { ...task, claimId: 'c1', epoch: 1 }, 'test')).to.equal('shown');
+    expect(await t.door.dispatch.enqueue({ ...task, epoch: 2 })).to.equal(false);
+  });
+
+  it('shows no epoch but the current one', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c1');
+    const seen = { epoch: 1, claim: 'c1', job: `${task.taskId}-1`, newEpoch: 2 };
+    expect(await t.door.dispatch.requeue(task, seen)).to.equal('ok');
+    expect(await show(t.redis, t.door.keys, { ref: task, epoch: 1 })).to.equal(false);
+    expect(await show(t.redis, t.door.keys, { ref: task, epoch: 2 })).to.equal(false); // nobody has it yet
+  });
+
+  it('compares epoch and claim before it requeues, and does it once however often it is sent', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c1');
+    const seen = { epoch: 1, claim: 'c1', job: `${task.taskId}-1`, newEpoch: 2 };
+    expect(await t.door.dispatch.requeue(task, { ...seen, claim: 'c0' })).to.equal('moved');
+    expect(await t.door.dispatch.requeue(task, seen)).to.equal('ok');
+    expect(await t.door.dispatch.requeue(task, seen)).to.equal('ok');
+    const waiting = await t.redis.lrange(
+      `${t.door.keys.namespace}:${t.door.keys.pool('p').queue()}:wait`,
+      0,
+      -1,
+    );
+    expect(waiting.filter((id) => id === seen.job)).to.have.length(1);
+    const own = t.emitter(task, { claimId: 'c1', epoch: 1 });
+    expect(await own.end(done)).to.equal(false);
+    expect(await t.claim({ ...task, epoch: 1 }, 'c2')).to.include({ epoch: 2 });
+  });
+
+  it('parks a handed back task until it has a new epoch', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c1');
+    expect(await handBack(t.door, { ...task, claimId: 'c1', epoch: 1 }, 'test')).to.equal('ok');
+    expect(await t.fence(task)).to.include({ state: 'released' });
+    expect(await t.claim(task, 'c2')).to.equal('closed');
+    expect(await t.emitter(task, { claimId: 'c1', epoch: 1 }).end(done)).to.equal(false);
+    const seen = { epoch: 1, claim: 'c1', job: `${task.taskId}-1`, newEpoch: 2 };
+    expect(await t.door.dispatch.requeue(task, seen)).to.equal('ok');
+    expect(await t.claim(task, 'c2')).to.include({ epoch: 2 });
+  });
+
+  it('numbers events without gaps, and adds none twice when a call is repeated', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c1');
+    const emitter = t.emitter(task, { claimId: 'c1', epoch: 1 });
+    for (let n = 1; n <= 300; n++) await emitter.emit(`e${n}`);
+    await emitter.end(done);
+    const again = t.emitter(task, { claimId: 'c1', epoch: 1 });
+    await again.emit('e1');
+    await again.end(done);
+    const entries = await t.entries(task);
+    expect(entries.map((e) => e.seq)).to.deep.equal(Array.from({ length: 301 }, (_, i) => i + 1));
+    expect(entries.slice(0, 300).map((e) => (e.kind === 'event' ? e.data : ''))).to.deep.equal(
+      Array.from({ length: 300 }, (_, i) => `e${i + 1}`),
+    );
+  });
+});

@@ -1,0 +1,77 @@
+import { randomUUID } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { claimTask } from '../../core/queue/claim.ts';
+import type { Submission } from '../../core/queue/dispatch.ts';
+import { openQueueDoor, type QueueDoor } from '../../core/queue/door.ts';
+import { Emitter, type ClaimRef } from '../../core/queue/emitter.ts';
+import { readFences, type Fence } from '../../core/queue/fence.ts';
+import { readStream, beginning, type Entry } from '../../core/queue/stream.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { createLog } from '../../core/runtime/log.ts';
+
+export interface QueueFixture {
+  door: QueueDoor;
+  /** A second connection, for looking and for harm. */
+  redis: Redis;
+  /** A task that was laid down and enqueued at epoch 1. */
+  submitted(more?: Partial<Submission>): Promise<Submission>;
+  /** What a member needs to take it. */
+  claim(task: Submission, claimId?: string, llmId?: string): ReturnType<typeof claimTask>;
+  emitter(task: Submission, claim: { claimId: string; epoch: number }, onLost?: () => void): Emitter;
+  fence(task: Submission): Promise<Fence | null>;
+  entries(task: Submission): Promise<Entry[]>;
+  close(): Promise<void>;
+}
+
+export const session = '00000000-0000-4000-8000-00000000000a';
+
+export async function queueFixture(): Promise<QueueFixture> {
+  const redisUrl = process.env['REDIS_URL'] ?? '';
+  const namespace = `t_${randomUUID().slice(0, 8)}`;
+  const log = createLog({ process: 'test', level: 'silent', pretty: false });
+  const options = { redisUrl, redisTlsVerify: true, namespace, leaseMs: 5_000, eventKeepMs: 60_000 };
+  const door = openQueueDoor({ ...options, clock: systemClock, log });
+  await door.start?.();
+  const redis = new Redis(redisUrl);
+  const { keys } = door;
+  return {
+    door,
+    redis,
+    async submitted(more = {}) {
+      const head = { operation: 'chat', streaming: true, headers: {}, llmName: 'p', runMs: 60_000 } as const;
+      const task: Submission = {
+        taskId: randomUUID(),
+        poolKey: 'p',
+        epoch: 1,
+        body: '{"messages":[]}',
+        head,
+        priority: 'interactive',
+        waitMs: 60_000,
+        ...more,
+      };
+      await door.dispatch.enqueue(task);
+      return task;
+    },
+    claim: (task, claimId = randomUUID(), llmId = 'llm-1') =>
+      claimTask(
+        { redis, keys },
+        { ...task, jobId: `${task.taskId}-${task.epoch}` },
+        { claimId, session, boot: 'b1', llmId },
+      ),
+    emitter(task, { claimId, epoch }, onLost = () => undefined) {
+      const claim: ClaimRef = { taskId: task.taskId, poolKey: task.poolKey, claimId, epoch };
+      return new Emitter({ redis, keys, claim, eventBytes: 1_000_000, eventKeepMs: 60_000, onLost });
+    },
+    async fence(task) {
+      return (await readFences(redis, keys, [task]))[0] ?? null;
+    },
+    entries: (task) => readStream(redis, keys.pool(task.poolKey).task(task.taskId).stream, beginning),
+    async close() {
+      for await (const found of redis.scanStream({ match: `${namespace}:*` })) {
+        if ((found as string[]).length > 0) await redis.del(...(found as string[]));
+      }
+      redis.disconnect();
+      await door.stop();
+    },
+  };
+}
