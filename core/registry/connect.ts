@@ -87,20 +87,45 @@ function dropFailed(db: Knex, pool: Pool): void {
   });
 }
 
+/** Says once that Postgres went away, and why, and once that it is back. */
+function watchAway(log: Log): { failed(thrown: unknown): void; answered(): void } {
+  let away = false;
+  return {
+    failed(thrown) {
+      // knex puts the statement before the reason.
+      const why = messageOf(thrown).split(' - ').at(-1);
+      if (!away && isAway(thrown)) log.warn({ why }, 'Postgres is away, or too slow');
+      away ||= isAway(thrown);
+    },
+    answered() {
+      if (away) log.info('Postgres is back');
+      away = false;
+    },
+  };
+}
+
 /** Awaited builders go through `client.runner`: the one place where their errors can be mapped. */
-function mapErrors(db: Knex): void {
+function mapErrors(db: Knex, log: Log): void {
   interface Runner {
     run(): Promise<unknown>;
   }
   const client = db.client as { runner(builder: unknown): Runner };
   const original = client.runner.bind(client);
+  const watch = watchAway(log);
   client.runner = (builder) => {
     const runner = original(builder);
     const run = runner.run.bind(runner);
     runner.run = () =>
-      run().catch((thrown: unknown) => {
-        throw asRegistryError(thrown) as Error;
-      });
+      run().then(
+        (result) => {
+          watch.answered();
+          return result;
+        },
+        (thrown: unknown) => {
+          watch.failed(thrown);
+          throw asRegistryError(thrown) as Error;
+        },
+      );
     return runner;
   };
 }
@@ -118,7 +143,7 @@ export function connect(options: ConnectOptions): Connection {
     log: { warn: quiet, error: quiet, deprecate: quiet, debug: quiet },
   });
   dropFailed(db, pool);
-  mapErrors(db);
+  mapErrors(db, options.log);
   let closed: Promise<void> | undefined;
   return {
     db,

@@ -8,8 +8,11 @@ export interface SqlFault {
   table: string | undefined;
 }
 
-/** SQLSTATEs that say "not now": connection lost, shutting down, too many connections, statement timed out. */
-const away = /^(08...|57P0[1-5]|53300|57014|25006)$/;
+/**
+ * SQLSTATEs that say "not now": connection lost, shutting down, too many connections, statement timed out,
+ * read-only standby; and "not you": wrong password or database, which only an operator can mend.
+ */
+const away = /^(08...|57P0[1-5]|53300|57014|25006|28...|3D000)$/;
 const network = new Set([
   'ECONNREFUSED',
   'ECONNRESET',

@@ -37,7 +37,10 @@ const mayEdit = (actor: Actor, row: LlmRow): boolean =>
 function need(actor: Actor, verb: 'create' | 'edit', poolKey?: string): void {
   const target = poolKey === undefined ? {} : { poolKey };
   if (can(actor, verb, { resource: 'llm', target })) return;
-  throw new McpctlError('forbidden', `Your token may not ${verb} public llms; publish yours with mcplocal.`);
+  throw new McpctlError(
+    'forbidden',
+    `Your token may not ${verb} public llms here; publish yours with mcplocal.`,
+  );
 }
 
 const joinerOf = (actor: Actor): Joiner => ({
@@ -106,8 +109,12 @@ async function show(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
 async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
   const row = await found(deps, nameOf(req));
-  if (!can(actor, 'delete', { resource: 'llm', target: { ownerId: row.ownerId } })) {
-    throw new McpctlError('forbidden', `The llm '${row.name}' belongs to another user.`);
+  const target = { ownerId: row.ownerId, poolKey: row.poolKey };
+  if (!can(actor, 'delete', { resource: 'llm', target })) {
+    throw new McpctlError(
+      'forbidden',
+      `Your token may not delete '${row.name}': it is another user's, or outside its pools.`,
+    );
   }
   const isLive = await deps.liveness.sessions(row.providerSessionId ? [row.providerSessionId] : []);
   const ifMatch = ifMatchOf(req);
@@ -146,6 +153,8 @@ export function llmRoutes(deps: EdgeDeps): Router {
     need(actor, 'edit');
     const llm = { ...bodyOf(req, llmReplaceSchema), name: nameOf(req) };
     need(actor, 'edit', poolKeyOf(llm));
+    const former = await llms.byName(llm.name);
+    if (former) need(actor, 'edit', former.poolKey);
     const write = { by: joinerOf(actor), ifMatch: ifMatchOf(req) };
     const { row, created } = await written(
       { ...deps, req },
@@ -159,7 +168,8 @@ export function llmRoutes(deps: EdgeDeps): Router {
   router.patch('/llms/:name', async (req, res) => {
     const actor = actorOf(req);
     need(actor, 'edit');
-    const { name } = await found(deps, nameOf(req));
+    const { name, poolKey } = await found(deps, nameOf(req));
+    need(actor, 'edit', poolKey);
     const patch = bodyOf(req, llmPatchSchema);
     if (patch.poolName !== undefined) need(actor, 'edit', poolKeyOf({ name, poolName: patch.poolName }));
     const write = { by: joinerOf(actor), ifMatch: ifMatchOf(req) };

@@ -32,7 +32,9 @@ async function setGuest(deps: EdgeDeps, req: Request, verb: 'allow' | 'deny') {
   const { pools, users } = deps.registry;
   const pool = await pools.byKey(keyOf(req));
   if (!pool) throw new McpctlError('pool_not_found');
-  if (!can(actorOf(req), 'edit', { resource: 'pool', target: { ownerId: pool.ownerId } })) {
+  if (
+    !can(actorOf(req), 'edit', { resource: 'pool', target: { ownerId: pool.ownerId, poolKey: pool.key } })
+  ) {
     throw new McpctlError('forbidden', `Only the owner of the pool '${pool.key}' and admins may do this.`);
   }
   const { user: name } = bodyOf(req, guestSchema);

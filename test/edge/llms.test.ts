@@ -109,6 +109,32 @@ describe('the llm routes', () => {
     expect([answer.status, (answer.json as { code: string }).code]).to.deep.equal([403, 'forbidden']);
   });
 
+  it("keeps an admin's token that is bound to pools inside them", async () => {
+    const made = await t.call('POST /api/v1/tokens', {
+      ...asRoot(),
+      body: { name: `b${t.schema}`, pools: ['team'] },
+    });
+    const { token } = made.json as { token: string };
+    await t.call('POST /api/v1/llms', { ...asRoot(), body: gpt });
+    const { name: _name, ...rest } = gpt;
+    const moved = { ...rest, poolName: 'team' };
+    const outside: [string, unknown?][] = [
+      ['POST /api/v1/llms', { ...gpt, name: 'other' }],
+      ['PUT /api/v1/llms/gpt', moved],
+      ['PATCH /api/v1/llms/gpt', { tier: 'x' }],
+      ['DELETE /api/v1/llms/gpt'],
+      ['POST /api/v1/pools/gpt/allow', { user: 'bob' }],
+    ];
+    for (const [what, body] of outside) {
+      expect([what, (await t.call(what, { token, body })).status]).to.deep.equal([what, 403]);
+    }
+    const inside = await t.call('POST /api/v1/llms', {
+      token,
+      body: { ...gpt, name: 'other', poolName: 'team' },
+    });
+    expect(inside.status).to.equal(201);
+  });
+
   it('offers close names for one that is not there', async () => {
     await publish('qwen-coder');
     const answer = await t.call('GET /api/v1/llms/qwen-codr');
