@@ -32,7 +32,7 @@ export interface FindBackendDeps {
 
 const providerSchema = z.looseObject({
   name: z.string(),
-  model: z.string(),
+  model: z.string().optional(),
   url: z.string().optional(),
   publish: z.boolean().optional(),
 });
