@@ -250,7 +250,10 @@ export const catalogue = {
 
 export type ErrorCode = keyof typeof catalogue;
 
-/** Codes that were once used. Never reuse one. */
+/**
+ * Codes that were once used. Never reuse one.
+ * @internal docs/errors.md lists them
+ */
 export const retiredCodes: readonly string[] = [];
 
 export function isErrorCode(code: string): code is ErrorCode {

@@ -3,9 +3,9 @@ import { aliasSchema, modelSchema, nameSchema, textSchema, uuidSchema } from './
 
 export const llmKinds = ['public', 'virtual'] as const;
 export const llmStatuses = ['active', 'inactive', 'hibernating'] as const;
-export const inactiveReasons = ['publisher_gone', 'backend_down', 'unpublished'] as const;
+const inactiveReasons = ['publisher_gone', 'backend_down', 'unpublished'] as const;
 
-export const operations = ['chat', 'completions', 'embeddings', 'responses', 'messages'] as const;
+const operations = ['chat', 'completions', 'embeddings', 'responses', 'messages'] as const;
 export const operationSchema = z.enum(operations);
 export type Operation = z.infer<typeof operationSchema>;
 
@@ -19,7 +19,7 @@ export const capabilitiesSchema = z.looseObject({
 export type Capabilities = z.infer<typeof capabilitiesSchema>;
 
 /** Where the operator keeps a public llm's key. The key itself is never in the registry. */
-export const apiKeyRefSchema = z.union([
+const apiKeyRefSchema = z.union([
   z.strictObject({ env: textSchema(128).min(1) }),
   z.strictObject({ file: textSchema(1024).min(1) }),
   z.strictObject({ secretRef: z.strictObject({ name: nameSchema, key: textSchema(128).min(1) }) }),

@@ -5,7 +5,7 @@ import { usageSchema } from './task.ts';
  * How a claim, and with it the task, ended: the last entry of the event stream. Written by workers, so it is
  * untrusted text until it has passed this schema.
  */
-export const outcomeSchema = z.discriminatedUnion('kind', [
+const outcomeSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('completed'),
     /** The backend's HTTP status. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { operationSchema } from './llm.ts';
 import { uuidSchema } from './names.ts';
 
+/** @internal tests walk it */
 export const taskStatuses = ['pending', 'claimed', 'running', 'completed', 'error', 'cancelled'] as const;
 export const taskStatusSchema = z.enum(taskStatuses);
 export type TaskStatus = z.infer<typeof taskStatusSchema>;
@@ -10,6 +11,7 @@ export type TaskStatus = z.infer<typeof taskStatusSchema>;
  * The state machine, once. docs/task-states.md draws it and the trigger in Postgres enforces it; a test keeps
  * the three equal. `pending → completed` is legal: a task usually costs two row writes, insert and settle,
  * and what happened between is in Redis (docs/decisions).
+ * @internal tests walk it
  */
 export const transitions: Record<TaskStatus, readonly TaskStatus[]> = {
   pending: ['claimed', 'running', 'completed', 'error', 'cancelled'],
@@ -26,13 +28,13 @@ export function isTerminal(status: TaskStatus): boolean {
   return transitions[status].length === 0;
 }
 
-export const taskSources = ['infer', 'v1', 'async', 'agent', 'batch'] as const;
-export const priorities = ['interactive', 'background'] as const;
-export const prioritySchema = z.enum(priorities);
+const taskSources = ['infer', 'v1', 'async', 'agent', 'batch'] as const;
+const priorities = ['interactive', 'background'] as const;
+const prioritySchema = z.enum(priorities);
 export type Priority = z.infer<typeof prioritySchema>;
 
 /** What happens to a task when its last caller leaves: `cancel`, `continue`, or `grace=<s>` (SPEC §5). */
-export const onDisconnectKinds = ['cancel', 'continue', 'grace'] as const;
+const onDisconnectKinds = ['cancel', 'continue', 'grace'] as const;
 
 export const usageSchema = z.object({
   promptTokens: z.int().nonnegative(),
@@ -42,7 +44,6 @@ export const usageSchema = z.object({
 export type Usage = z.infer<typeof usageSchema>;
 
 export const taskErrorSchema = z.object({ code: z.string(), message: z.string() });
-export type TaskError = z.infer<typeof taskErrorSchema>;
 
 /** Body of `POST /api/v1/tasks`. Strict, but for `request`, which goes to the backend as it is. */
 export const taskCreateSchema = z.strictObject({

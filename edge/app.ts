@@ -66,7 +66,7 @@ export function createApp(deps: EdgeDeps): Express {
   app.use(countRequests(deps));
   app.use(helmet(answersOnly));
   app.use(checkHost(deps.config));
-  app.use(cors());
+  app.use(cors(deps.config));
   app.use('/api/v1', door(deps, { always: workerRoutes, routes: apiRoutes }));
   app.use('/v1', door(deps, { routes: v1Routes }));
   app.use(readBody({ limitBytes: PUBLIC_BODY_BYTES }));

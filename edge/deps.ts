@@ -24,6 +24,7 @@ export const edgeSettings = [
   'port',
   'host',
   'allowedHosts',
+  'corsOrigins',
   'trustProxy',
   'bodyLimitBytes',
   'admissionMs',

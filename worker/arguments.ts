@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { McpctlError, messageOf } from '../core/errors.ts';
 import { nearest } from '../core/runtime/nearest.ts';
 
-export const commands = ['run', 'version', 'help'] as const;
+const commands = ['run', 'version', 'help'] as const;
 export type WorkerCommand = (typeof commands)[number];
 
 export const usage = `mcplocal: publishes the LLMs of this machine and serves their tasks

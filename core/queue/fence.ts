@@ -12,7 +12,7 @@ export interface TaskRef {
   poolKey: string;
 }
 
-export const fenceSchema = z.object({
+const fenceSchema = z.object({
   epoch: z.coerce.number().int(),
   state: z.enum(['open', 'released', 'ended', 'closed']),
   claim: z.string(),

@@ -48,7 +48,6 @@ export function createKeys(namespace: string) {
 }
 
 export type Keys = ReturnType<typeof createKeys>;
-export type PoolKeys = ReturnType<Keys['pool']>;
 
 const hashes = new Map<string, string>();
 

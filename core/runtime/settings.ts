@@ -97,6 +97,11 @@ export const settings = {
     about: 'host names served besides loopback ones while MCPCTL_HOST is a loopback address',
     schema: list,
   },
+  corsOrigins: {
+    env: 'MCPCTL_CORS_ORIGINS',
+    about: 'web pages that may call this edge, as origins separated by commas, or `*`; empty = none',
+    schema: list,
+  },
   trustProxy: {
     env: 'MCPCTL_TRUST_PROXY',
     about: 'how many proxies in front of the edge to believe X-Forwarded-* from',

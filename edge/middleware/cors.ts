@@ -4,15 +4,25 @@ const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE';
 const exposed = 'etag, location, retry-after, x-mcpctl-model, x-mcpctl-task-id, x-request-id, x-should-retry';
 
 /**
- * Lets web pages call us: a token must be sent by hand and there are no cookies on these paths, so that a
- * page can do nothing that its owner could not do without it. A preflight is public (SPEC §9).
+ * Lets the web pages of the allowed origins call us; none, unless the operator names them. There are no cookies
+ * on these paths, so that a page can do nothing that its owner could not do without it. A preflight is public
+ * (SPEC §9).
  */
-export function cors(): RequestHandler {
+export function cors({ corsOrigins }: { corsOrigins: readonly string[] }): RequestHandler {
+  const anyone = corsOrigins.includes('*');
+  const allowed = new Set(corsOrigins);
   return (req, res, next) => {
-    if (req.get('origin') === undefined) return next();
-    res.set('access-control-allow-origin', '*').set('access-control-expose-headers', exposed);
-    const asked = req.get('access-control-request-method');
-    if (req.method !== 'OPTIONS' || asked === undefined) return next();
+    const origin = req.get('origin');
+    const preflight = req.method === 'OPTIONS' && req.get('access-control-request-method') !== undefined;
+    if (origin !== undefined) res.vary('origin');
+    if (origin === undefined || (!anyone && !allowed.has(origin))) {
+      // Without the headers a browser refuses the page; others never ask.
+      if (preflight) res.sendStatus(204);
+      else next();
+      return;
+    }
+    res.set('access-control-allow-origin', origin).set('access-control-expose-headers', exposed);
+    if (!preflight) return next();
     res
       .set('access-control-allow-methods', methods)
       .set('access-control-allow-headers', req.get('access-control-request-headers') ?? '*')

@@ -10,7 +10,7 @@ import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 describe('the edge', () => {
   let t: EdgeFixture;
   before(async () => {
-    t = await edgeFixture();
+    t = await edgeFixture({ MCPCTL_CORS_ORIGINS: 'http://page.test' });
   });
   after(() => t.close());
 
@@ -99,17 +99,18 @@ describe('the edge', () => {
     }
   });
 
-  it('answers a preflight without a token, and nothing else', async () => {
-    const headers = { origin: 'http://page.test', 'access-control-request-method': 'POST' };
-    const preflight = await t.call('OPTIONS /v1/chat/completions', { token: null, headers });
-    expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).to.deep.equal([
-      204,
-      '*',
-    ]);
-    expect(preflight.headers.get('access-control-allow-credentials')).to.equal(null);
+  it('answers a preflight without a token, allows only the origins it was given, and nothing else', async () => {
+    const ask = (origin: string) => ({ origin, 'access-control-request-method': 'POST' });
+    const preflight = async (origin: string) => {
+      const answer = await t.call('OPTIONS /v1/chat/completions', { token: null, headers: ask(origin) });
+      expect(answer.headers.get('access-control-allow-credentials')).to.equal(null);
+      return [answer.status, answer.headers.get('access-control-allow-origin')];
+    };
+    expect(await preflight('http://page.test')).to.deep.equal([204, 'http://page.test']);
+    expect(await preflight('http://other.test')).to.deep.equal([204, null]);
     const bare = await t.call('OPTIONS /v1/chat/completions', {
       token: null,
-      headers: { origin: 'http://x.test' },
+      headers: { origin: 'http://page.test' },
     });
     expect(bare.status).to.equal(401);
   });

@@ -23,7 +23,7 @@ export interface QueueFixture {
   close(): Promise<void>;
 }
 
-export const session = '00000000-0000-4000-8000-00000000000a';
+const session = '00000000-0000-4000-8000-00000000000a';
 
 export async function queueFixture(): Promise<QueueFixture> {
   const redisUrl = process.env['REDIS_URL'] ?? '';

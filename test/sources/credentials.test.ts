@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { readCredentials, readSessionId } from '../../worker/sources/credentials.ts';
+import { readCredentials } from '../../worker/sources/credentials.ts';
 
 const good = { mcpdUrl: 'http://127.0.0.1:3100', token: 'tok-secret' };
 
@@ -38,13 +38,5 @@ describe("the worker's credentials and session files", () => {
       expect(warnings.join()).to.contain('nothing is published').and.not.to.contain('tok-secret');
     }
     expect((await readCredentials(home)).warnings.join()).to.contain('cannot be read');
-  });
-
-  it('trims the session id, and takes one that is no uuid for none', async () => {
-    expect(await readSessionId(path)).to.equal(undefined);
-    await writeFile(path, '  8f14e45f-ceea-467f-a0e5-1c1b3f1c2d3e \r\n\n');
-    expect(await readSessionId(path)).to.equal('8f14e45f-ceea-467f-a0e5-1c1b3f1c2d3e');
-    await writeFile(path, 'garbage');
-    expect(await readSessionId(path)).to.equal(undefined);
   });
 });

@@ -148,11 +148,8 @@ export async function startSystem(env: Record<string, string> = {}): Promise<Sys
       return (await registry.tokens.create(made)).text;
     },
     async killAll() {
-      await Promise.all(
-        [...servers].map((p) =>
-          p.child.exitCode === null && p.child.signalCode === null ? p.kill('SIGKILL') : null,
-        ),
-      );
+      const alive = [...servers].filter((p) => p.child.exitCode === null && p.child.signalCode === null);
+      await Promise.all(alive.map((p) => p.kill('SIGKILL')));
       servers.clear();
     },
     async openTasks() {

@@ -1,7 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
-import { uuidSchema } from '../../core/names.ts';
 import { jsonFile } from './json-file.ts';
 
 const credentialsSchema = z.looseObject({
@@ -40,15 +39,5 @@ export async function readCredentials(path: string): Promise<CredentialsFile> {
     const what =
       thrown instanceof z.ZodError ? `${path} must be { "mcpdUrl": URL, "token": text }` : messageOf(thrown);
     return { warnings: [...warnings, `${what.replace(/\.$/, '')}; nothing is published.`] };
-  }
-}
-
-/** The sticky provider session id, trimmed; undefined where there is none, or none that a server would take. */
-export async function readSessionId(path: string): Promise<string | undefined> {
-  try {
-    const id = uuidSchema.safeParse((await readFile(path, 'utf8')).trim());
-    return id.data;
-  } catch {
-    return undefined; // no file yet: the first registration makes it
   }
 }
