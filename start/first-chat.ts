@@ -1,6 +1,6 @@
 import { pause, type Clock } from '../core/runtime/clock.ts';
 import type { Backend } from './backend.ts';
-import type { EdgeClient } from './edge-client.ts';
+import type { Answered, EdgeClient } from './edge-client.ts';
 import type { Terminal } from './terminal.ts';
 
 const PUBLISHED_MS = 30_000;
@@ -45,15 +45,12 @@ export async function firstChat({ llm, demo, edge, terminal, signal }: FirstChat
     onText: (text) => terminal.stream(withoutControls(text)),
     signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
   });
-  terminal.stream('\n');
+  terminal.stream(`\n${'failed' in answered ? `That did not work: ${answered.failed}` : pace(answered)}\n`);
   terminal.release();
-  if ('failed' in answered) terminal.say(`That did not work: ${answered.failed}`);
-  else {
-    const { firstTokenMs, tokens, tokensPerSecond } = answered;
-    terminal.say(
-      `first token after ${firstTokenMs.toFixed(0)} ms, ${tokens} tokens, ${tokensPerSecond.toFixed(0)} tokens/s`,
-    );
-  }
+}
+
+function pace({ firstTokenMs, tokens, tokensPerSecond }: Answered): string {
+  return `first token after ${firstTokenMs.toFixed(0)} ms, ${tokens} tokens, ${tokensPerSecond.toFixed(0)} tokens/s`;
 }
 
 /** A model's text must not move the cursor or change the colours of somebody's terminal. */
