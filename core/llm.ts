@@ -64,8 +64,8 @@ export const llmReplaceSchema = llmCreateSchema.omit({ name: true });
 export const llmPatchSchema = llmReplaceSchema.partial();
 export type LlmPatch = z.infer<typeof llmPatchSchema>;
 
-/** An llm as the API shows it, liveness overlaid (SPEC §2). */
-export const llmViewSchema = z.object({
+/** What row and view have in common. */
+const llmShape = {
   id: uuidSchema,
   name: z.string(),
   aliases: z.array(z.string()),
@@ -81,11 +81,16 @@ export const llmViewSchema = z.object({
   maxConcurrency: z.number().nullable(),
   status: z.enum(llmStatuses),
   inactiveReason: z.enum(inactiveReasons).nullable(),
+  ownerId: z.string(),
+  revision: z.number(),
+};
+
+/** An llm as the API shows it, liveness overlaid (SPEC §2). */
+export const llmViewSchema = z.object({
+  ...llmShape,
   inactiveSince: z.string().nullable(),
   lastHeartbeatAt: z.string().nullable(),
   servedBy: z.number(),
-  ownerId: z.string(),
-  revision: z.number(),
   createdAt: z.string(),
   updatedAt: z.string(),
   pool: z.object({ key: z.string(), size: z.number(), activeCount: z.number() }).optional(),
@@ -94,27 +99,11 @@ export type LlmView = z.infer<typeof llmViewSchema>;
 
 /** The row as Postgres holds it (`core/registry/llms.ts` reads and writes it). */
 export const llmRowSchema = z.object({
-  id: uuidSchema,
-  name: z.string(),
-  aliases: z.array(z.string()),
-  kind: z.enum(llmKinds),
-  type: z.string(),
-  model: z.string(),
-  tier: z.string().nullable(),
-  url: z.string().nullable(),
-  apiKeyRef: apiKeyRefSchema.nullable(),
-  poolName: z.string().nullable(),
+  ...llmShape,
   poolKey: z.string(),
-  description: z.string(),
-  capabilities: capabilitiesSchema,
-  maxConcurrency: z.number().nullable(),
-  status: z.enum(llmStatuses),
-  inactiveReason: z.enum(inactiveReasons).nullable(),
   inactiveSince: z.date().nullable(),
   providerSessionId: uuidSchema.nullable(),
   lastHeartbeatAt: z.date().nullable(),
-  ownerId: uuidSchema,
-  revision: z.number(),
   createdAt: z.date(),
   updatedAt: z.date(),
 });

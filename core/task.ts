@@ -53,54 +53,8 @@ export const taskCreateSchema = z.strictObject({
   priority: prioritySchema.optional(),
 });
 
-/** A task as the API shows it, with what the fence in Redis knows laid over a live row. */
-export const taskViewSchema = z.object({
-  id: uuidSchema,
-  operation: operationSchema,
-  source: z.enum(taskSources),
-  poolName: z.string(),
-  llmName: z.string(),
-  pin: z.string().nullable(),
-  model: z.string().nullable(),
-  tier: z.string().nullable(),
-  status: taskStatusSchema,
-  streaming: z.boolean(),
-  priority: prioritySchema,
-  error: taskErrorSchema.nullable(),
-  attempts: z.number(),
-  crashes: z.number(),
-  claimedLlm: z.string().nullable(),
-  claimedAt: z.string().nullable(),
-  streamStartedAt: z.string().nullable(),
-  completedAt: z.string().nullable(),
-  queueDeadline: z.string(),
-  runDeadline: z.string().nullable(),
-  onDisconnect: z.enum(onDisconnectKinds),
-  graceSeconds: z.number().nullable(),
-  usage: usageSchema.nullable(),
-  finishReason: z.string().nullable(),
-  ownerId: z.string(),
-  createdAt: z.string(),
-  /** Only on `GET /api/v1/tasks/:id`: the bodies, and each attempt. */
-  request: z.unknown().optional(),
-  response: z.unknown().optional(),
-  attemptLog: z
-    .array(
-      z.object({
-        n: z.number(),
-        llm: z.string(),
-        session: z.string(),
-        startedAt: z.string().nullable(),
-        endedAt: z.string(),
-        reason: z.string(),
-      }),
-    )
-    .optional(),
-});
-export type TaskView = z.infer<typeof taskViewSchema>;
-
-/** The row as Postgres holds it (`core/registry/tasks*.ts` read and write it), without the bodies. */
-export const taskRowSchema = z.object({
+/** What row and view have in common. */
+const taskShape = {
   id: uuidSchema,
   operation: operationSchema,
   source: z.enum(taskSources),
@@ -114,25 +68,56 @@ export const taskRowSchema = z.object({
   status: taskStatusSchema,
   streaming: z.boolean(),
   priority: prioritySchema,
+  attempts: z.number(),
+  crashes: z.number(),
+  claimedLlm: z.string().nullable(),
+  onDisconnect: z.enum(onDisconnectKinds),
+  graceSeconds: z.number().nullable(),
+  usage: usageSchema.nullable(),
+  finishReason: z.string().nullable(),
+  ownerId: z.string(),
+};
+
+const attemptSchema = z.object({
+  n: z.number(),
+  llm: z.string(),
+  session: z.string(),
+  startedAt: z.string().nullable(),
+  endedAt: z.string(),
+  reason: z.string(),
+});
+
+/** A task as the API shows it, with what the fence in Redis knows laid over a live row. */
+export const taskViewSchema = z.object({
+  ...taskShape,
+  error: taskErrorSchema.nullable(),
+  claimedAt: z.string().nullable(),
+  streamStartedAt: z.string().nullable(),
+  completedAt: z.string().nullable(),
+  queueDeadline: z.string(),
+  runDeadline: z.string().nullable(),
+  createdAt: z.string(),
+  /** Only on `GET /api/v1/tasks/:id`: the bodies, and each attempt that came to nothing. */
+  request: z.unknown().optional(),
+  response: z.unknown().optional(),
+  attemptLog: z.array(attemptSchema).optional(),
+});
+export type TaskView = z.infer<typeof taskViewSchema>;
+
+/** The row as Postgres holds it (`core/registry/tasks*.ts` read and write it), without the bodies. */
+export const taskRowSchema = z.object({
+  ...taskShape,
   responseStatus: z.number().nullable(),
   errorCode: z.string().nullable(),
   errorMessage: z.string().nullable(),
-  attempts: z.number(),
-  crashes: z.number(),
   epoch: z.number(),
   claimId: z.string().nullable(),
   claimedBy: z.string().nullable(),
-  claimedLlm: z.string().nullable(),
   claimedAt: z.date().nullable(),
   streamStartedAt: z.date().nullable(),
   completedAt: z.date().nullable(),
   queueDeadline: z.date(),
   runDeadline: z.date().nullable(),
-  onDisconnect: z.enum(onDisconnectKinds),
-  graceSeconds: z.number().nullable(),
-  usage: usageSchema.nullable(),
-  finishReason: z.string().nullable(),
-  ownerId: uuidSchema,
   createdAt: z.date(),
 });
 export type TaskRow = z.infer<typeof taskRowSchema>;

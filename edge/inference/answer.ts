@@ -33,12 +33,7 @@ export async function answerWhole(a: Answering): Promise<Answered> {
       case 'left':
         return 'left';
       case 'closed':
-        throw errorOf(
-          a.row.id,
-          item.outcome.kind === 'completed'
-            ? { kind: 'failed', code: 'internal', message: '' }
-            : item.outcome,
-        );
+        throw errorOf(a.row.id, item.outcome);
       case 'end':
         sendWhole(a, await settled(a, item.ending), item.ending);
         return 'answered';
@@ -74,12 +69,7 @@ export async function answerStream(a: Answering): Promise<Answered> {
           await writeEvent(a, writer, item.data);
           break;
         case 'closed':
-          throw errorOf(
-            a.row.id,
-            item.outcome.kind === 'completed'
-              ? { kind: 'failed', code: 'internal', message: '' }
-              : item.outcome,
-          );
+          throw errorOf(a.row.id, item.outcome);
         case 'end':
           return await endStream(a, writer, item.ending);
       }
@@ -116,7 +106,7 @@ async function writeEmpty(a: Answering, writer: EventWriter, running: boolean): 
 
 async function endStream(a: Answering, writer: EventWriter, ending: Ending): Promise<Answered> {
   const row = await settled(a, ending);
-  const error = errorOfRow(row);
+  const error = errorOfRow(row, ending.outcome);
   if (error && !writer.opened) {
     sendWhole(a, row, ending);
     return 'answered';
@@ -136,7 +126,7 @@ async function settled(a: Answering, ending: Ending): Promise<TaskRow> {
 
 /** A backend's own 4xx goes to the caller as it is; any other failure as our error. */
 function sendWhole({ res, report, model }: Answering, row: TaskRow, { outcome }: Ending): void {
-  const error = errorOfRow(row);
+  const error = errorOfRow(row, outcome);
   const body = 'body' in outcome ? outcome.body : undefined;
   const status = 'status' in outcome ? outcome.status : undefined;
   const asItIs = error?.code === 'backend_rejected' && body !== undefined && status !== undefined;

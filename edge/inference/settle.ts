@@ -29,19 +29,19 @@ export async function settleInTime(deps: EdgeDeps, row: TaskRow, ending: Ending)
   }
 }
 
-/** A task that did not complete, as the error its caller gets. */
-export function errorOf(taskId: string, outcome: Exclude<Outcome, { kind: 'completed' }>): McpctlError {
-  const retryAfterS = outcome.kind === 'failed' ? outcome.retryAfterS : undefined;
-  const code = isErrorCode(outcome.code) ? outcome.code : 'backend_error';
-  return new McpctlError(code, outcome.message, {
-    taskId,
-    ...(retryAfterS === undefined ? {} : { retryAfterS }),
-  });
+/** A task that was closed from outside, as the error its caller gets. */
+export function errorOf(taskId: string, outcome: Outcome): McpctlError {
+  const code = outcome.kind !== 'completed' && isErrorCode(outcome.code) ? outcome.code : 'task_cancelled';
+  return new McpctlError(code, outcome.kind === 'completed' ? undefined : outcome.message, { taskId });
 }
 
-/** The error that a settled row stands for; undefined when it completed. */
-export function errorOfRow(row: TaskRow): McpctlError | undefined {
+/** The error that a settled row stands for, and how long the backend asks to wait; undefined when it completed. */
+export function errorOfRow(row: TaskRow, outcome: Outcome): McpctlError | undefined {
   if (row.status === 'completed') return undefined;
-  const code = isErrorCode(row.errorCode ?? '') ? (row.errorCode as McpctlError['code']) : 'task_cancelled';
-  return new McpctlError(code, row.errorMessage ?? undefined, { taskId: row.id });
+  const code = row.errorCode ?? '';
+  const retryAfterS = outcome.kind === 'failed' ? outcome.retryAfterS : undefined;
+  return new McpctlError(isErrorCode(code) ? code : 'task_cancelled', row.errorMessage ?? undefined, {
+    taskId: row.id,
+    ...(retryAfterS === undefined ? {} : { retryAfterS: Math.ceil(retryAfterS) }),
+  });
 }
