@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pause, systemClock as clock } from '../../core/runtime/clock.ts';
@@ -42,6 +42,7 @@ describe('npm start from a clean clone in an empty home', function () {
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'mcpctl-clone-'));
+    chmodSync(folder, 0o755); // or root's Postgres, which runs as another user, would go to /var/lib
     home = join(folder, 'home');
     checkout = join(folder, 'checkout');
     env = { MCPCTL_HOME: home, PORT: String(await freePort()) };
