@@ -53,8 +53,6 @@ export async function answerStream(a: Answering): Promise<Answered> {
       const item = await a.wait.next();
       switch (item.kind) {
         case 'left':
-          if (writer.opened && a.deps.leaving.aborted)
-            await writeError(a, writer, new McpctlError('shutting_down'));
           return 'left';
         case 'quiet':
           await writeEmpty(a, writer, shown !== null);
@@ -78,16 +76,16 @@ export async function answerStream(a: Answering): Promise<Answered> {
     if (!writer.opened) throw thrown;
     const error =
       thrown instanceof McpctlError ? thrown : new McpctlError('internal', undefined, { taskId: a.row.id });
-    await writeError(a, writer, error);
+    a.report.failed(error);
+    await endWithError(writer, error);
     return 'answered';
   }
 }
 
 /** The last frame of a stream that did not complete: never a happy ending that did not happen. */
-async function writeError(a: Answering, writer: EventWriter, error: McpctlError): Promise<void> {
+export async function endWithError(writer: EventWriter, error: McpctlError): Promise<void> {
   await writer.write(JSON.stringify(openAiErrorBody(error)));
   writer.end();
-  a.report.failed(error);
 }
 
 async function writeEvent(a: Answering, writer: EventWriter, data: string): Promise<void> {

@@ -5,7 +5,8 @@ import type { TaskRow } from '../../core/task.ts';
 import { actorOf } from '../context.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { taskView } from '../task-view.ts';
-import { answerStream, answerWhole } from './answer.ts';
+import { EventWriter } from '../sse.ts';
+import { answerStream, answerWhole, endWithError } from './answer.ts';
 import { Report } from './report.ts';
 import { readChat, type InferenceRequest } from './request.ts';
 import { accept, submitAndFollow, type Order, type Submitted } from './submit.ts';
@@ -150,7 +151,9 @@ async function leave(
       'a task that nobody waits for could not be cancelled',
     );
   }
-  if (deps.leaving.aborted && !res.headersSent)
-    throw new McpctlError('shutting_down', undefined, { taskId: row.id, retryAfterS: 1 });
-  report.finish(499, 'task_cancelled');
+  if (!deps.leaving.aborted) return report.finish(499, 'task_cancelled');
+  const error = new McpctlError('shutting_down', undefined, { taskId: row.id, retryAfterS: 1 });
+  if (!res.headersSent) throw error;
+  report.failed(error);
+  await endWithError(new EventWriter(res), error);
 }
