@@ -1,0 +1,54 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { McpctlError } from '../core/errors.ts';
+import { toldSchema } from './backend/script.ts';
+
+/** The scripted backend, running. */
+export interface BenchBackend {
+  url: string;
+  pid: number;
+  /** When the call of this id came, or its socket was closed; fails after 10 s. */
+  told(event: 'reached' | 'closed', id: string): Promise<number>;
+  stop(): Promise<void>;
+}
+
+const WITHIN_MS = 10_000;
+
+export async function startBenchBackend(): Promise<BenchBackend> {
+  const child = fork(fileURLToPath(new URL('./backend/main.ts', import.meta.url)));
+  const ended = once(child, 'exit');
+  const heard = new Map<string, number>();
+  const waiting = new Map<string, (atMs: number) => void>();
+  child.on('message', (message) => {
+    const { event, id, atMs } = toldSchema.parse(message);
+    const key = event === 'listening' ? event : `${event} ${id}`;
+    const value = event === 'listening' ? Number(id) : atMs;
+    const hear = waiting.get(key);
+    waiting.delete(key);
+    if (hear) hear(value);
+    else if (id !== '') heard.set(key, value);
+  });
+  const wait = (key: string): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const known = heard.get(key);
+      heard.delete(key);
+      if (known !== undefined) return resolve(known);
+      const late = `The backend did not say "${key}" within ${String(WITHIN_MS / 1_000)} s.`;
+      const timer = setTimeout(() => reject(new McpctlError('timed_out', late)), WITHIN_MS);
+      waiting.set(key, (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      });
+    });
+  const port = await wait('listening');
+  return {
+    url: `http://127.0.0.1:${String(port)}`,
+    pid: child.pid ?? 0,
+    told: (event, id) => wait(`${event} ${id}`),
+    async stop() {
+      child.disconnect();
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { McpctlError } from '../core/errors.ts';
+import { pause, systemClock as clock } from '../core/runtime/clock.ts';
+import { homeAt } from '../core/runtime/home.ts';
+import { freePort } from '../start/port.ts';
+
+/** The product as `npm start` ships it, in a home of its own, with its own Redis and Postgres. */
+export interface Product {
+  url: string;
+  token: string;
+  /** The supervisor's; everything else is below it. */
+  pid: number;
+  stop(): Promise<void>;
+}
+
+const READY = 'Ctrl-C stops everything';
+const READY_MS = 180_000;
+const STOP_MS = 15_000;
+const credentialsSchema = z.object({ mcpdUrl: z.string(), token: z.string() });
+
+/** @param env PATH and what npm says of itself; nothing that would lead to another Redis or Postgres. */
+export async function startProduct(backendUrl: string, env: NodeJS.ProcessEnv): Promise<Product> {
+  const root = await mkdtemp(join(tmpdir(), 'mcpctl-bench-'));
+  const home = homeAt(root);
+  const provider = {
+    name: 'bench',
+    type: 'openai',
+    model: 'bench',
+    publish: true,
+    url: backendUrl,
+    maxConcurrency: 64,
+  };
+  await writeFile(home.config, JSON.stringify({ providers: [provider], agents: [] }));
+  const logPath = join(root, 'output');
+  const log = openSync(logPath, 'w');
+  const child = spawn(process.execPath, ['dist/start/main.js'], {
+    env: { ...env, MCPCTL_HOME: root, PORT: String(await freePort()) },
+    stdio: ['ignore', log, log],
+  });
+  closeSync(log);
+  const ended = once(child, 'exit');
+  const output = (): string => readFileSync(logPath, 'utf8');
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    if (child.exitCode === null && child.signalCode === null) await ended;
+    clearTimeout(timer);
+    await rm(root, { recursive: true, force: true });
+  };
+  const until = clock.elapsed() + READY_MS;
+  while (!output().includes(READY)) {
+    if (child.exitCode !== null || clock.elapsed() > until) {
+      const tail = output().split('\n').slice(-20).join('\n');
+      await stop();
+      throw new McpctlError('setup_failed', `The product did not start. It said last:\n${tail}`);
+    }
+    await pause(50);
+  }
+  const { mcpdUrl, token } = credentialsSchema.parse(JSON.parse(readFileSync(home.credentials, 'utf8')));
+  return { url: mcpdUrl, token, pid: child.pid ?? 0, stop };
+}

@@ -1,0 +1,5 @@
+import { cancel } from './cancel.ts';
+import { firstToken } from './first-token.ts';
+import type { Scenario } from './scenario.ts';
+
+export const scenarios: readonly Scenario[] = [firstToken, cancel];

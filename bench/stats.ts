@@ -1,0 +1,27 @@
+/** The value below which a share of the values lies (nearest rank). */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}
+
+export const median = (values: readonly number[]): number => quantile(values, 0.5);
+
+/** Of one series: median and p99 of each round, and over the rounds. Milliseconds. */
+export interface Summary {
+  n: number;
+  p50: number;
+  p99: number;
+  max: number;
+  rounds: { p50: number; p99: number }[];
+}
+
+export function summary(rounds: readonly (readonly number[])[]): Summary {
+  const all = rounds.flat();
+  return {
+    n: all.length,
+    p50: median(all),
+    p99: quantile(all, 0.99),
+    max: quantile(all, 1),
+    rounds: rounds.map((round) => ({ p50: median(round), p99: quantile(round, 0.99) })),
+  };
+}

@@ -1,0 +1,57 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** What the processes of the product have used so far. */
+export type Usage = Record<string, { cpuMs: number; rssMb: number }>;
+
+const TICK_MS = 10; // USER_HZ is 100 on every Linux that Node runs on
+const PAGE_MB = 4_096 / 2 ** 20;
+const names: [RegExp, string][] = [
+  [/dist\/edge\/main\.js/, 'edge'],
+  [/dist\/scheduler\/main\.js/, 'scheduler'],
+  [/dist\/worker\/main\.js/, 'worker'],
+  [/guard\/main\.js/, 'guards'],
+  [/start\/main\.js/, 'supervisor'],
+  [/redis-server|valkey-server/, 'redis'],
+  [/postgres/, 'postgres'],
+];
+
+/** By name, of everything below the supervisor; empty where there is no /proc. */
+export function usageBelow(pid: number): Usage {
+  const all = processes();
+  const below = new Set([pid]);
+  for (let grown = 0; grown !== below.size;) {
+    grown = below.size;
+    for (const one of all) if (below.has(one.parent)) below.add(one.pid);
+  }
+  const usage: Usage = {};
+  for (const one of all.filter(({ pid: id }) => below.has(id))) {
+    const sum = (usage[one.name] ??= { cpuMs: 0, rssMb: 0 });
+    sum.cpuMs += one.cpuMs;
+    sum.rssMb += one.rssMb;
+  }
+  return usage;
+}
+
+function processes() {
+  let ids: string[];
+  try {
+    ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  } catch {
+    return []; // no Linux
+  }
+  return ids.flatMap((id) => {
+    try {
+      const stat = readFileSync(`/proc/${id}/stat`, 'utf8');
+      const command = readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      const fields = stat
+        .slice(stat.lastIndexOf(')') + 2)
+        .split(' ')
+        .map(Number);
+      const name = names.find(([pattern]) => pattern.test(command))?.[1] ?? 'other';
+      const cpuMs = ((fields[11] ?? 0) + (fields[12] ?? 0)) * TICK_MS;
+      return [{ pid: Number(id), parent: fields[1] ?? 0, name, cpuMs, rssMb: (fields[21] ?? 0) * PAGE_MB }];
+    } catch {
+      return []; // it has ended meanwhile
+    }
+  });
+}

@@ -1,0 +1,62 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { Finding } from '../../bench/report.ts';
+import { scenarios } from '../../bench/scenarios/index.ts';
+import { median, quantile } from '../../bench/stats.ts';
+
+/** That it runs and counts; how fast anything is, is no matter of a test. */
+describe('npm run bench', function () {
+  this.timeout(240_000);
+  let folder: string;
+
+  before(async () => (folder = await mkdtemp(join(tmpdir(), 'mcpctl-test-bench-'))));
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  async function bench(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+    const argv = ['--import', 'tsx', 'bench/main.ts', ...args];
+    const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let [out, err] = ['', ''];
+    child.stdout.on('data', (piece: Buffer) => (out += piece.toString()));
+    child.stderr.on('data', (piece: Buffer) => (err += piece.toString()));
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, out, err };
+  }
+  const homes = async (): Promise<string[]> =>
+    (await readdir(tmpdir())).filter((name) => name.startsWith('mcpctl-bench-'));
+
+  it('runs every scenario against its baseline, prints a table and a JSON file, leaves nothing', async () => {
+    const before = await homes();
+    const path = join(folder, 'bench.json');
+    const { code, out, err } = await bench('--quick', '--json', path);
+    expect(code, err).to.equal(0);
+    const { findings } = JSON.parse(await readFile(path, 'utf8')) as { findings: Finding[] };
+    expect(findings.map((f) => f.scenario.name)).to.deep.equal(scenarios.map((s) => s.name));
+    for (const { scenario, result } of findings) {
+      expect(out).to.include(`${scenario.name}: ${scenario.about}`);
+      expect(result.rows.length).to.be.greaterThan(1);
+      for (const { what, summary } of result.rows) {
+        expect(out).to.include(what);
+        expect(summary.n).to.be.greaterThan(0);
+        for (const ms of [summary.p50, summary.p99, summary.max]) expect(ms).to.be.within(0, 60_000);
+      }
+    }
+    expect(await homes()).to.deep.equal(before);
+  });
+
+  it('names the scenarios when it is asked for another', async () => {
+    const { code, err } = await bench('--scenario', 'frist-token');
+    expect(code).to.equal(1);
+    expect(err).to.include(`there are ${scenarios.map((s) => s.name).join(', ')}.`);
+  });
+
+  it('takes the nearest rank for a quantile', () => {
+    const values = [5, 1, 4, 2, 3];
+    expect(median(values)).to.equal(3);
+    expect([0.01, 0.2, 0.99, 1].map((share) => quantile(values, share))).to.deep.equal([1, 1, 5, 5]);
+    expect(median([])).to.be.NaN;
+  });
+});
