@@ -40,7 +40,7 @@ const POLL_MS = 25;
 const LAST_LINES = 25;
 
 /** Full jitter around a doubling wait: several that died together do not come back together. */
-export function backoffMs(deaths: number, random: number): number {
+function backoffMs(deaths: number, random: number): number {
   return Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (deaths - 1)) * (0.5 + random);
 }
 

@@ -51,7 +51,7 @@ function missing(what: string): McpctlError {
  * On the PATH, by the usual names. Debian's packages of client tools carry the server's program too, as the
  * checker of dump files; which of the two it is goes by the name it is called under.
  */
-export function findRedisBinary(path: string): RedisBinary | undefined {
+function findRedisBinary(path: string): RedisBinary | undefined {
   const names = [
     ['valkey-server', 'valkey-server'],
     ['redis-server', 'redis-server'],

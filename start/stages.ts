@@ -1,7 +1,7 @@
 import type { Kept } from './keep.ts';
 
 /** In the order in which they stop: each stage when the one before has ended. */
-export const stages = ['workers', 'processes', 'engines', 'servers'] as const;
+const stages = ['workers', 'processes', 'engines', 'servers'] as const;
 export type Stage = (typeof stages)[number];
 
 /**
