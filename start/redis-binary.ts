@@ -102,13 +102,14 @@ function wayToInstall(path: string): WayToInstall | undefined {
     const sudo = root ? [] : sudoPrefix(path);
     if (!sudo) return undefined;
     // redis-tools has the server's program and no service, so nothing starts to listen on port 6379.
-    const install = ['apt-get', 'install', '-y', '--no-install-recommends', 'redis-tools'];
+    const quiet = ['-qq', '-o', 'Dpkg::Use-Pty=0'];
+    const install = ['apt-get', ...quiet, 'install', '-y', '--no-install-recommends', 'redis-tools'];
     const env = ['env', 'DEBIAN_FRONTEND=noninteractive'];
     return {
       what: 'redis-tools',
       manager: root ? 'apt-get' : 'sudo apt-get',
       commands: [
-        [...sudo, ...env, 'apt-get', 'update'],
+        [...sudo, ...env, 'apt-get', ...quiet, 'update'],
         [...sudo, ...env, ...install],
       ],
       byHand: 'sudo apt-get install redis-server',

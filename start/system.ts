@@ -54,8 +54,10 @@ export function createSystem(deps: SystemDeps): System {
   return {
     async start() {
       mkdirSync(home.data, { recursive: true, mode: 0o700 });
+      // Looked for alone: both Redis and the demo engine may need the package manager, which has one lock.
+      const redis = await find.redis();
       const [redisUrl, databaseUrl, backend] = await Promise.all([
-        find.redis().then((found) => launch.serve(found)),
+        launch.serve(redis),
         find.postgres().then((found) => launch.serve(found)),
         find.backend().then((backend) => launch.serveBackend(backend)),
       ]);
