@@ -28,7 +28,12 @@ export async function redisBinary({ path, say }: Deps): Promise<RedisBinary> {
   const found = findRedisBinary(path);
   if (found) return found;
   const way = wayToInstall(path);
-  if (!way) throw missing('install Redis 7 or newer, or Valkey, with the package manager of this system');
+  if (!way) {
+    const apt = onPath(path, 'apt-get') !== undefined;
+    throw missing(
+      apt ? 'run "apt-get install redis-tools" as root' : 'install it, or Valkey, with the package manager',
+    );
+  }
   say(`Redis is not installed here; installing ${way.what} with ${way.manager} (no service is started).`);
   for (const command of way.commands) {
     if ((await runVisibly(command, say)) !== 0 && command === way.commands.at(-1)) {
