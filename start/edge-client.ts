@@ -9,6 +9,8 @@ export interface EdgeClient {
   isReady(): Promise<boolean>;
   /** The names of the llms that answer now. */
   activeLlms(): Promise<string[]>;
+  /** Whether a worker takes tasks for it now: its row may say active a moment before. */
+  isServed(name: string): Promise<boolean>;
   /** One streamed answer. @returns how fast it was, or why there was none, in words for a person. */
   chat(ask: ChatAsk): Promise<Answered | { failed: string }>;
 }
@@ -30,6 +32,9 @@ const CALL_MS = 2_000;
 const MOST_TOKENS = 200;
 
 const listSchema = z.object({ items: z.array(z.object({ name: z.string(), status: z.string() })) });
+const membersSchema = z.object({
+  members: z.array(z.object({ name: z.string(), status: z.string(), slots: z.number() })),
+});
 const chunkSchema = z.object({
   choices: z
     .array(z.object({ delta: z.object({ content: z.string().nullish() }).loose().optional() }).loose())
@@ -46,6 +51,14 @@ export interface EdgeDeps {
 
 export function createEdgeClient({ url, token, clock }: EdgeDeps): EdgeClient {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  const get = async <T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> => {
+    try {
+      const answer = await fetch(`${url}${path}`, { headers, signal: AbortSignal.timeout(CALL_MS) });
+      return schema.parse(await answer.json());
+    } catch {
+      return undefined; // asked again until the caller's own bound
+    }
+  };
   return {
     async isReady() {
       try {
@@ -57,13 +70,12 @@ export function createEdgeClient({ url, token, clock }: EdgeDeps): EdgeClient {
       }
     },
     async activeLlms() {
-      try {
-        const signal = AbortSignal.timeout(CALL_MS);
-        const answer = await fetch(`${url}/api/v1/llms?status=active`, { headers, signal });
-        return listSchema.parse(await answer.json()).items.map((llm) => llm.name);
-      } catch {
-        return []; // asked again until the caller's own bound
-      }
+      const list = await get('/api/v1/llms?status=active', listSchema);
+      return list?.items.map((llm) => llm.name) ?? [];
+    },
+    async isServed(name) {
+      const pool = await get(`/api/v1/llms/${encodeURIComponent(name)}/members`, membersSchema);
+      return pool?.members.some((m) => m.name === name && m.status === 'active' && m.slots > 0) ?? false;
     },
     async chat({ llm, prompt, onText, signal }) {
       const messages = [{ role: 'user', content: prompt }];

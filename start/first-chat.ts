@@ -18,7 +18,7 @@ export async function untilPublished(
   while (clock.elapsed() < until && !signal.aborted) {
     const active = await edge.activeLlms();
     const found = names.find((name) => active.includes(name));
-    if (found !== undefined) return found;
+    if (found !== undefined && (await edge.isServed(found))) return found;
     await pause(POLL_MS, signal);
   }
   return undefined;
