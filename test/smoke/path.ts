@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from 'node:util';
-import { pause, systemClock as clock } from '../../core/runtime/clock.ts';
 import { probeRedis } from '../../start/redis-probe.ts';
 import { chats, type Backend } from '../support/backend.ts';
 import { nextText, sseData } from '../support/sse.ts';
@@ -9,7 +8,6 @@ import type { Publisher } from './publisher.ts';
 import type { Step } from './steps.ts';
 import type { Target } from './target.ts';
 
-const SEEN_MS = 5_000;
 const words = ['Once', ' upon', ' a', ' time.'];
 
 /** The parts that the path goes through. */
@@ -39,7 +37,7 @@ export async function walk(parts: Parts): Promise<void> {
   });
   await step(`a worker registers ${name}`, () => publisher.register());
   await step('its row is virtual and active, in a pool of its own', () => checkRow(parts, 'active'));
-  await step('the edge sees the worker in its Redis', () => untilSeen(parts));
+  await step('the worker takes tasks at the Redis of the edge', () => publisher.serve());
   await step('a whole answer has the content and finish_reason of the backend', () => inferWhole(parts));
   await step('a streamed answer comes token by token, and ends as the backend ended it', () =>
     inferStream(parts),
@@ -72,20 +70,6 @@ async function checkRow({ edge, name }: Parts, status: 'active' | 'inactive'): P
   };
   const found = Object.fromEntries(Object.keys(expected).map((key) => [key, at(answer.json, key)]));
   mustBe(isDeepStrictEqual(found, expected), `it is ${show(found)}, not ${show(expected)}.`);
-}
-
-async function untilSeen({ edge, name, target }: Parts): Promise<void> {
-  const until = clock.elapsed() + SEEN_MS;
-  for (;;) {
-    const answer = await edge.call('GET', `/api/v1/llms/${name}/members`);
-    if (Number(at(answer.json, 'members', 0, 'slots')) > 0) return;
-    if (clock.elapsed() > until) {
-      throw new SmokeFailure(
-        `it does not; is ${new URL(target.redisUrl).host} the Redis that this edge uses?`,
-      );
-    }
-    await pause(50);
-  }
 }
 
 async function inferWhole({ edge, backend, name }: Parts): Promise<void> {

@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Registered } from '../../core/protocol.ts';
+import { openRedis, type ConnectOptions } from '../../core/queue/connect.ts';
+import { createKeys } from '../../core/queue/keys.ts';
+import { createPresence } from '../../core/queue/presence.ts';
 import { createBus } from '../../core/runtime/bus.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { readConfig } from '../../core/runtime/config.ts';
@@ -17,6 +20,8 @@ import type { Target } from './target.ts';
 export interface Publisher {
   /** @throws when the edge refuses it. */
   register(): Promise<void>;
+  /** Begins to take tasks. @throws SmokeFailure when this is not the Redis of the edge. */
+  serve(): Promise<void>;
   /** Hands back what it has and says goodbye; resolves once the edge has heard it. */
   stop(): Promise<void>;
 }
@@ -62,20 +67,21 @@ export function createPublisher(
     await registrar.left();
   };
   return {
-    async register() {
-      await registrar.start();
+    register: () => registrar.start(),
+    async serve() {
       mustBe(registered !== undefined, 'the edge did not say what it registered.');
       const { transport: offered, providerSessionId: session } = registered;
       if (offered.kind !== 'redis') throw new SmokeFailure('this edge does not offer the redis transport.');
+      const { redisUrl: url, verifyTls } = target;
+      const { namespace } = offered;
+      const connect = { url, verifyTls, clock, log };
+      await mustKnow(connect, { ...settings, namespace, session });
       const taking = new RedisTransport({
         ...settings,
-        url: target.redisUrl,
-        verifyTls: target.verifyTls,
-        namespace: offered.namespace,
+        ...connect,
+        namespace,
         session,
         boot,
-        clock,
-        log,
         bus: createBus(log),
       });
       await taking.start();
@@ -84,4 +90,21 @@ export function createPublisher(
     },
     stop: () => (stopped ??= stop()),
   };
+}
+
+/** The edge has just noted the session in its Redis. */
+async function mustKnow(
+  connect: ConnectOptions,
+  { namespace, session, leaseMs }: { namespace: string; session: string; leaseMs: number },
+): Promise<void> {
+  const redis = openRedis('producer', connect);
+  try {
+    await redis.connect();
+    const presence = createPresence({ redis, keys: createKeys(namespace), leaseMs });
+    const { live } = await presence.sessions([session]);
+    const { host } = new URL(connect.url);
+    mustBe(live.has(session), `the worker is not noted there; is ${host} the Redis that this edge uses?`);
+  } finally {
+    redis.disconnect();
+  }
 }

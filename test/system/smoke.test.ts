@@ -98,7 +98,7 @@ describe('npm run smoke, against a running system', function () {
     const ran = await smoke('--url', t.url, '--token', t.token, '--redis-url', elsewhere.href);
     expect(ran.code).to.equal(1);
     expect(ran.err).to.match(
-      /the edge sees the worker in its Redis: it does not; is .+ the Redis that this edge uses\?/,
+      /at the Redis of the edge: the worker is not noted there; is .+ the Redis that this edge uses\?/,
     );
     expect(steps(ran.out, '✗')).to.have.length(1);
     expect(steps(ran.out, '✓').at(-1)).to.include('nothing is left of it');
