@@ -34,6 +34,26 @@ export async function writeContexts(home: Home, contexts: Contexts): Promise<voi
   await rename(next, home.cli);
 }
 
+/**
+ * Lets a worker on this machine publish with the same token. Credentials that are there stay as they are.
+ * @returns whether they were written.
+ */
+export async function writeFirstCredentials(
+  home: Home,
+  credentials: { mcpdUrl: string; token: string },
+): Promise<boolean> {
+  try {
+    await writeFile(home.credentials, `${JSON.stringify(credentials, null, 2)}\n`, {
+      mode: 0o600,
+      flag: 'wx',
+    });
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST') return false;
+    throw new McpctlError('invalid_config', `${home.credentials} cannot be written: ${messageOf(thrown)}`);
+  }
+}
+
 async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
   let text: string;
   try {

@@ -31,6 +31,14 @@ export interface Presence {
   sessions(ids: readonly string[]): Promise<LiveSessions>;
   /** Takes or extends the lease of a session for `boot`. */
   hold(sessionId: string, boot: string): Promise<void>;
+  /**
+   * Announces the members of a session that has just registered, so that they are served from this moment on;
+   * from then on their worker announces them itself.
+   */
+  introduce(
+    session: { sessionId: string; boot: string },
+    members: readonly { llmId: string; poolKey: string; slots: number; state: MemberPresence['state'] }[],
+  ): Promise<void>;
   /** Extends a lease, whoever holds it; false when there is none. */
   extend(sessionId: string): Promise<boolean>;
   /** Drops the lease, and the session's members from these pools: the session is gone at once. */

@@ -33,7 +33,6 @@ export const edgeSettings = [
   'queueAsyncMs',
   'runMs',
   'settleWaitMs',
-  'eventBytes',
   'eventKeepMs',
   'tokenCacheMs',
   'leaseMs',

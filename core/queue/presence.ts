@@ -50,6 +50,15 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
     async hold(sessionId, boot) {
       await orUnavailable(redis.set(keys.lease(sessionId), boot, 'PX', leaseMs));
     },
+    async introduce({ sessionId, boot }, members) {
+      const said = members.map(({ poolKey, llmId, slots, state }) =>
+        announce(
+          { redis, keys, leaseMs },
+          { poolKey, llmId, announcement: { sessionId, boot, slots, running: 0, state } },
+        ),
+      );
+      await orUnavailable(Promise.all(said));
+    },
     async extend(sessionId) {
       return (await orUnavailable(redis.pexpire(keys.lease(sessionId), leaseMs))) === 1;
     },
@@ -87,7 +96,7 @@ function parseMember(llmId: string, text: string, now: number): MemberPresence |
   }
 }
 
-/** A worker says, about once a second, that it serves a member. */
+/** Says that a member is served: its worker does so each second. */
 export async function announce(
   { redis, keys, leaseMs }: PresenceDeps,
   { poolKey, llmId, announcement }: { poolKey: string; llmId: string; announcement: Announcement },

@@ -29,7 +29,7 @@ export interface NewTask {
 export interface TaskFilter {
   /** Null = everybody's (an admin). */
   ownerId: string | null;
-  status?: TaskStatus | undefined;
+  statuses?: readonly TaskStatus[] | undefined;
   pool?: string | undefined;
   llm?: string | undefined;
   /** Tasks older than this id. */
@@ -85,10 +85,10 @@ export function createTasks(connection: Connection): Tasks {
       const row: unknown = await db('tasks').where({ id }).first(rowColumns);
       return row === undefined ? undefined : parseTask(row);
     },
-    async list({ ownerId, status, pool, llm, before, limit }) {
+    async list({ ownerId, statuses, pool, llm, before, limit }) {
       const query = db('tasks').orderBy('id', 'desc').limit(limit);
       if (ownerId !== null) query.where({ ownerId });
-      if (status !== undefined) query.where({ status });
+      if (statuses !== undefined) query.whereIn('status', [...statuses]);
       if (pool !== undefined) query.where({ poolName: pool });
       if (llm !== undefined) query.where({ llmName: llm });
       if (before !== undefined) query.where('id', '<', before);

@@ -126,7 +126,7 @@ export class TaskWait {
     return false;
   }
 
-  /** A worker let go of it: requeued here at once; the scheduler would do the same within a second. */
+  /** A worker let go of it: requeued here at once; the scheduler would do the same half a second later. */
   async #takeBack(): Promise<void> {
     const { row } = this.#wait.submitted;
     const { redis, keys } = this.#deps.queue;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Router, type Request } from 'express';
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import type { LlmRow } from '../../core/llm.ts';
 import { poolKeyOf } from '../../core/names.ts';
 import {
   PROTOCOL,
@@ -83,6 +84,13 @@ async function publish(
   });
 }
 
+const introduction = (row: LlmRow) => ({
+  llmId: row.id,
+  poolKey: row.poolKey,
+  slots: row.maxConcurrency ?? 1,
+  state: row.status === 'hibernating' ? ('asleep' as const) : ('serving' as const),
+});
+
 async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
   const actor = actorOf(req);
   const body = bodyOf(req, registerSchema);
@@ -100,6 +108,7 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
   );
   // After the commit: a refused registration must not hold the lease.
   await deps.presence.hold(sessionId, boot);
+  await deps.presence.introduce({ sessionId, boot }, llms.map(introduction));
   deps.bus.emit('session.registered', { sessionId, llms: llms.map((row) => row.name) });
   const live = await deps.liveness.llms(llms);
   return {

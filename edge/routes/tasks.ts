@@ -1,4 +1,4 @@
-import { Router, type Request } from 'express';
+import { Router, type Request, type Response } from 'express';
 import { z } from 'zod';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
@@ -12,6 +12,7 @@ import {
   taskCreateSchema,
   taskStatusSchema,
   type TaskRow,
+  type TaskStatus,
   type TaskView,
 } from '../../core/task.ts';
 import { actorOf } from '../context.ts';
@@ -89,6 +90,31 @@ async function create(deps: EdgeDeps, req: Request): Promise<TaskRow> {
   });
 }
 
+/** Rows store a live task as `pending`; what it is just now is laid over them, so that is what a filter looks at. */
+const storedAs = (status: TaskStatus): readonly TaskStatus[] =>
+  isTerminal(status) ? [status] : ['pending', 'claimed', 'running'];
+
+/** How many pages of rows one call may look at for its status: the one shown is not the one stored. */
+const MOST_PAGES = 20;
+
+async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const actor = actorOf(req);
+  const { limit, after, status, ...filter } = queryOf(req, listSchema);
+  const ownerId = can(actor, 'view', { resource: 'task', target: { ownerId: '' } }) ? null : actor.userId;
+  const statuses = status && storedAs(status);
+  let before = afterOf(after, uuidSchema);
+  const items: TaskView[] = [];
+  for (let pages = 0; pages < MOST_PAGES && items.length < limit; pages++) {
+    const wanted = limit - items.length;
+    const rows = await deps.registry.tasks.list({ ...filter, statuses, before, limit: wanted, ownerId });
+    const views = await viewsOf(deps, rows);
+    items.push(...views.filter((view) => status === undefined || view.status === status));
+    before = rows.length < wanted ? undefined : rows.at(-1)?.id;
+    if (before === undefined) break;
+  }
+  res.json({ items, next: before === undefined ? null : cursorOf(before) });
+}
+
 /** `/api/v1/tasks`: SPEC §5. */
 export function taskRoutes(deps: EdgeDeps): Router {
   const router = Router();
@@ -100,20 +126,7 @@ export function taskRoutes(deps: EdgeDeps): Router {
       .set('x-mcpctl-task-id', row.id)
       .json(taskView(row, null));
   });
-  router.get('/tasks', async (req, res) => {
-    const actor = actorOf(req);
-    const { limit, after, ...filter } = queryOf(req, listSchema);
-    const before = afterOf(after, uuidSchema);
-    const all = can(actor, 'view', { resource: 'task', target: { ownerId: '' } });
-    const rows = await deps.registry.tasks.list({
-      ...filter,
-      before,
-      limit: limit + 1,
-      ownerId: all ? null : actor.userId,
-    });
-    const last = rows.length > limit ? rows[limit - 1] : undefined;
-    res.json({ items: await viewsOf(deps, rows.slice(0, limit)), next: last ? cursorOf(last.id) : null });
-  });
+  router.get('/tasks', (req, res) => list(deps, req, res));
   router.get('/tasks/:id', async (req, res) => {
     const { wait } = queryOf(req, waitSchema);
     const row = await taskOf(deps, req);

@@ -24,7 +24,6 @@ export const schedulerSettings = [
   'schema',
   'databasePool',
   'logLevel',
-  'graceMs',
   'eventKeepMs',
   'leaseMs',
   'goneMs',

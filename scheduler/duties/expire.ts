@@ -37,7 +37,7 @@ export function createExpireDuty({ registry, flow }: DutyDeps): Duty {
         for (const row of await registry.tasks.list({
           ownerId: null,
           pool,
-          status: 'pending',
+          statuses: ['pending'],
           limit: MOST,
         })) {
           did += await expire(row, 'no_active_llm', `No active Llm in pool '${pool}'`);

@@ -1,6 +1,7 @@
 import type { Duty, DutyDeps } from './duty.ts';
 import { createEpochDuty } from './epoch.ts';
 import { createExpireDuty } from './expire.ts';
+import { createHandBackDuty } from './hand-back.ts';
 import { createPruneDuty } from './prune.ts';
 import { createReapDuty } from './reap.ts';
 import { createReconcileDuty } from './reconcile.ts';
@@ -12,6 +13,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
   const makers = [
     createEpochDuty,
     createReapDuty,
+    createHandBackDuty,
     createSettleDuty,
     createReconcileDuty,
     createExpireDuty,

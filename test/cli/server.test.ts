@@ -112,6 +112,19 @@ describe('cli: which server, and as whom', () => {
     expect(usedTokens()).to.deep.equal([`Bearer ${TOKEN}`, `Bearer ${TOKEN}`]);
   });
 
+  it('gives a worker of this machine its first credentials, and never changes those that are there', async () => {
+    const file = join(s.home, 'credentials');
+    s.stdin.end(TOKEN);
+    expect(await s.run('login', '--server', peer.url, '--with-token')).to.equal(0);
+    expect((await stat(file)).mode & 0o777).to.equal(0o600);
+    expect(JSON.parse(await readFile(file, 'utf8'))).to.deep.equal({ mcpdUrl: peer.url, token: TOKEN });
+    await writeFile(file, '{"mine":1}');
+    await writeFile(join(s.home, 'token'), TOKEN);
+    const from = join(s.home, 'token');
+    expect(await s.run('login', '--server', peer.url, '--token-file', from)).to.equal(0);
+    expect(await readFile(file, 'utf8')).to.equal('{"mine":1}');
+  });
+
   it('logs in from a file under a name, beside the contexts that are there', async () => {
     await wrote('cli.json', { current: 'old', contexts: { old: { server: 'http://h', token: 'x' } } });
     await writeFile(join(s.home, 'token'), TOKEN);

@@ -170,6 +170,74 @@ describe('a worker that is stopped', function () {
   });
 });
 
+describe('a task that nobody waits for', function () {
+  this.timeout(60_000);
+  let t: System;
+  let own: Backend;
+  before(async () => {
+    t = await startSystem({ MCPCTL_SHUTDOWN_GRACE_MS: '4000' });
+    own = await startBackend();
+  });
+  after(async () => {
+    await t.close();
+    await own.close();
+  });
+
+  it('is listed as what it is just now, and goes to a sibling when its worker is stopped', async () => {
+    own.reply(hangs());
+    const first = await t.startWorker([{ name: 'a', poolName: 'house', maxConcurrency: 1, backend: own }]);
+    const ids: string[] = [];
+    for (let n = 0; n < 2; n++) {
+      const answer = await t.call('POST', '/api/v1/tasks', { body: { llm: 'house', request: body } });
+      ids.push(((await answer.json()) as { id: string }).id);
+    }
+    await own.next('request');
+    const listed = async (status: string): Promise<string[]> => {
+      const answer = await t.call('GET', `/api/v1/tasks?status=${status}&limit=1`);
+      return ((await answer.json()) as { items: { id: string }[] }).items.map((task) => task.id);
+    };
+    expect(await listed('claimed')).to.deep.equal([ids[0]]);
+    expect(await listed('pending')).to.deep.equal([ids[1]]);
+    expect(await listed('running')).to.deep.equal([]);
+    const second = await startBackend();
+    await t.startWorker([{ name: 'b', poolName: 'house', backend: second }]);
+    expect(await first.kill('SIGKILL')).to.equal(null);
+    for (const id of ids) {
+      const task = await until(
+        () => t.task(id),
+        (now) => now.status === 'completed',
+        30_000,
+      );
+      expect(task.claimedLlm).to.equal('b');
+    }
+    await second.close();
+  });
+
+  it('is requeued by the scheduler when it is handed back', async () => {
+    own.reply(hangs());
+    const before = own.requests.length;
+    const first = await t.startWorker([{ name: 'c', poolName: 'flat', backend: own }]);
+    const answer = await t.call('POST', '/api/v1/tasks', { body: { llm: 'flat', request: body } });
+    const { id } = (await answer.json()) as { id: string };
+    await until(
+      async () => own.requests.length,
+      (n) => n > before,
+    );
+    const second = await startBackend();
+    await t.startWorker([{ name: 'd', poolName: 'flat', backend: second }]);
+    const handedBack = t.scheduler.event('task.requeued', (line) => line['taskId'] === id);
+    first.child.kill('SIGTERM');
+    await first.event('claim.finished', (line) => line['outcome'] === 'handed back');
+    await handedBack;
+    const task = await until(
+      () => t.task(id),
+      (now) => now.status === 'completed',
+    );
+    expect(task).to.include({ claimedLlm: 'd', attempts: 0, crashes: 0 });
+    await second.close();
+  });
+});
+
 describe('capacity', function () {
   this.timeout(60_000);
   let t: System;

@@ -26,6 +26,14 @@ describe('the main job: publish, call, leave', function () {
     expect(members).to.have.nested.property('members[0].slots', 4);
   });
 
+  it('serves callers from the moment that the registration was answered', async () => {
+    const fresh = t.startWorker([{ name: 'fresh', backend }]);
+    await t.edge.event('session.registered', (line) => JSON.stringify(line).includes('fresh'));
+    expect((await t.call('POST', '/api/v1/llms/fresh/infer', { body: ask() })).status).to.equal(200);
+    await (await fresh).kill('SIGTERM');
+    await backend.next('request');
+  });
+
   it('answers with the body of the backend, its finish_reason, and the model as it was asked for', async () => {
     backend.reply(chats(['Hello', ' there']));
     const answer = await t.call('POST', '/api/v1/llms/desk/infer', { body: ask({ model: 'whatever' }) });

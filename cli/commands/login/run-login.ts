@@ -1,6 +1,6 @@
 import { McpctlError } from '../../../core/errors.ts';
 import type { Context } from '../../context.ts';
-import { readContexts, writeContexts } from '../../contexts-file.ts';
+import { readContexts, writeContexts, writeFirstCredentials } from '../../contexts-file.ts';
 import { ask } from '../../question.ts';
 import { readAll } from '../../stdin.ts';
 import { tokenIn, tokenText } from '../../target.ts';
@@ -22,6 +22,9 @@ export async function runLogin(ctx: Context, { withToken }: LoginOptions): Promi
   await writeContexts(home, { current: name, contexts: { ...contexts, [name]: { server, token } } });
   ctx.out.note(`Logged in to ${server} as ${user} (${view.binding ?? '-'}).`);
   ctx.out.note(`Context ${name} is now the current one; it is kept in ${home.cli}.`);
+  if (await writeFirstCredentials(home, { mcpdUrl: server, token })) {
+    ctx.out.note(`A worker on this machine publishes with it too: ${home.credentials}.`);
+  }
 }
 
 async function tokenToStore(ctx: Context, withToken: boolean): Promise<string> {

@@ -1,0 +1,41 @@
+import { requeueTask } from '../../core/flow/requeue.ts';
+import { readFences } from '../../core/queue/fence.ts';
+import type { Duty, DutyDeps } from './duty.ts';
+
+const MOST = 200;
+
+/**
+ * Requeues what a worker handed back as it left. An edge whose caller waits does the same at once; this is for
+ * tasks that nobody waits for.
+ */
+export function createHandBackDuty(deps: DutyDeps): Duty {
+  const { queue, registry, flow } = deps;
+  const requeuePool = async (poolKey: string): Promise<number> => {
+    const { back } = queue.keys.pool(poolKey);
+    const ids = await queue.redis.zrange(back, '0', String(MOST - 1));
+    const fences = await readFences(
+      queue.redis,
+      queue.keys,
+      ids.map((taskId) => ({ taskId, poolKey })),
+    );
+    let did = 0;
+    for (const [i, id] of ids.entries()) {
+      const fence = fences[i];
+      const row = await registry.tasks.byId(id);
+      if (row && fence?.state === 'released') {
+        if ((await requeueTask(flow, { row, fence })) === 'ok') did += 1;
+      } else await queue.redis.zrem(back, id); // taken up by somebody else, or over
+    }
+    return did;
+  };
+  return {
+    name: 'hand-back',
+    everyMs: 500,
+    async run(signal) {
+      let did = 0;
+      for (const poolKey of await registry.tasks.openPools())
+        if (!signal.aborted) did += await requeuePool(poolKey);
+      return did;
+    },
+  };
+}
