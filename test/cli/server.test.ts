@@ -118,11 +118,12 @@ describe('cli: which server, and as whom', () => {
     expect(await s.run('login', '--server', peer.url, '--with-token')).to.equal(0);
     expect((await stat(file)).mode & 0o777).to.equal(0o600);
     expect(JSON.parse(await readFile(file, 'utf8'))).to.deep.equal({ mcpdUrl: peer.url, token: TOKEN });
-    await writeFile(file, '{"mine":1}');
+    const own = JSON.stringify({ mcpdUrl: peer.url, token: 'of the worker' });
+    await writeFile(file, own);
     await writeFile(join(s.home, 'token'), TOKEN);
     const from = join(s.home, 'token');
     expect(await s.run('login', '--server', peer.url, '--token-file', from)).to.equal(0);
-    expect(await readFile(file, 'utf8')).to.equal('{"mine":1}');
+    expect(await readFile(file, 'utf8')).to.equal(own);
   });
 
   it('logs in from a file under a name, beside the contexts that are there', async () => {
