@@ -62,43 +62,47 @@ interface Run {
 /**
  * Runs one job: claim → beat → backend → emit → end. Never throws. The claim is taken first; without it the job is
  * merely finished, because the task is somebody else's, over, or will come again.
+ * @param started is told of the run before the claim is asked for, so that a cancel right after it finds the run;
+ *   answers with the way to forget it.
  */
 export async function execute(
   deps: ExecuteDeps,
   { member, job, started }: { member: Member; job: TakenJob; started: (running: Running) => () => void },
 ): Promise<void> {
   const claimId = randomUUID();
-  const ref = { taskId: job.taskId, poolKey: member.poolKey };
+  const aborting = new AbortController();
+  let resolve: () => void = () => undefined;
+  const ended = new Promise<void>((r) => (resolve = r));
+  const stop = (reason: StopReason): void => aborting.abort(reason);
+  const forget = started({ taskId: job.taskId, llmId: member.llmId, claimId, stop, ended });
   try {
-    const by = { claimId, session: deps.session, boot: deps.boot, llmId: member.llmId };
-    const claimed = await claimTask(deps, { ...ref, jobId: job.jobId }, by);
-    if (typeof claimed === 'string') {
-      deps.log.debug({ ...ref, why: claimed }, 'a job was not for this member');
-      return await job.done();
-    }
-    const claim = { ...ref, claimId, epoch: claimed.epoch };
-    const aborting = new AbortController();
-    const emitter = new Emitter({
-      ...deps,
-      claim,
-      onLost: () => aborting.abort('lost' satisfies StopReason),
-    });
-    await supervised({ deps, member, job, claim, claimed, emitter, aborting }, started);
+    await claimAndRun({ deps, member, job, claimId, aborting });
   } catch (thrown) {
-    deps.log.error({ ...ref, err: thrown }, 'a run failed for a reason of ours');
+    deps.log.error({ taskId: job.taskId, err: thrown }, 'a run failed for a reason of ours');
+  } finally {
+    forget();
+    resolve();
   }
 }
 
-async function supervised(run: Run, started: (running: Running) => () => void): Promise<void> {
+async function claimAndRun(
+  run: Pick<Run, 'deps' | 'member' | 'job' | 'aborting'> & { claimId: string },
+): Promise<void> {
+  const { deps, member, job, aborting, claimId } = run;
+  const ref = { taskId: job.taskId, poolKey: member.poolKey };
+  const by = { claimId, session: deps.session, boot: deps.boot, llmId: member.llmId };
+  const claimed = await claimTask(deps, { ...ref, jobId: job.jobId }, by);
+  if (typeof claimed === 'string') {
+    deps.log.debug({ ...ref, why: claimed }, 'a job was not for this member');
+    return await job.done();
+  }
+  const claim = { ...ref, claimId, epoch: claimed.epoch };
+  const emitter = new Emitter({ ...deps, claim, onLost: () => aborting.abort('lost' satisfies StopReason) });
+  await supervised({ deps, member, job, claim, claimed, emitter, aborting });
+}
+
+async function supervised(run: Run): Promise<void> {
   const { deps, claim, aborting, claimed } = run;
-  let resolve: () => void = () => undefined;
-  const forget = started({
-    taskId: claim.taskId,
-    llmId: run.member.llmId,
-    claimId: claim.claimId,
-    stop: (reason) => aborting.abort(reason),
-    ended: new Promise((r) => (resolve = r)),
-  });
   const beats = setInterval(() => void keepBeating(run), BEAT_MS);
   const limit = setTimeout(
     () => aborting.abort('run_timeout' satisfies StopReason),
@@ -106,26 +110,17 @@ async function supervised(run: Run, started: (running: Running) => () => void): 
   );
   const since = deps.clock.elapsed();
   const { taskId, claimId } = claim;
-  deps.bus.emit('claim.started', { taskId, claimId, llm: run.member.name });
+  const about = { taskId, claimId, llm: run.member.name };
+  deps.bus.emit('claim.started', about);
   try {
-    const outcome = await askBackend(run);
+    const outcome = aborting.signal.aborted ? null : await askBackend(run);
     const said = await letGo(run, outcome);
     const code = outcome !== null && outcome.kind !== 'completed' ? outcome.code : null;
     const ms = Math.round(deps.clock.elapsed() - since);
-    deps.bus.emit('claim.finished', {
-      taskId,
-      claimId,
-      llm: run.member.name,
-      outcome: said,
-      code,
-      events: run.emitter.count,
-      ms,
-    });
+    deps.bus.emit('claim.finished', { ...about, outcome: said, code, events: run.emitter.count, ms });
   } finally {
     clearInterval(beats);
     clearTimeout(limit);
-    forget();
-    resolve();
   }
 }
 

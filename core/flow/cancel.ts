@@ -31,10 +31,10 @@ export async function closeTask(
       ? ({ kind: 'cancelled', code, message } as const)
       : ({ kind: 'failed', code, message } as const);
   const answer = await dispatch.close(ref, mode, outcome);
-  if (answer.kind === 'claimed' || answer.kind === 'ended') return answer.kind;
+  if (answer.kind !== 'closed') return answer.kind;
   const row = await registry.tasks.close(task.id, { status, code, message });
   // Best effort: a worker that is not told learns it from its next beat, a job that stays is found closed.
-  if (answer.kind === 'closed') await dispatch.withdraw(ref, answer).catch(() => undefined);
+  await dispatch.withdraw(ref, answer).catch(() => undefined);
   if (row && status === 'cancelled') bus.emit('task.cancelled', { taskId: task.id });
   return row ?? (await registry.tasks.byId(task.id));
 }

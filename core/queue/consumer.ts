@@ -69,6 +69,7 @@ export class Consumer implements Service {
   /** Takes nothing more; resolves when what was taken has ended. */
   async drain(): Promise<void> {
     this.#stopping.abort();
+    this.#deps.blocking.disconnect(); // breaks the wait off; a wake-up lost with it costs another member a second
     await this.#loop;
     await Promise.all(this.#running);
   }
@@ -118,8 +119,7 @@ export class Consumer implements Service {
     const popped = await this.#deps.blocking.bzpopmin(...this.#markers, WAIT_S);
     if (!popped) return;
     // We took a wake-up that we cannot follow now: pass it on to a member that can.
-    if (this.#stopping.signal.aborted || !this.#deps.slots.isFree())
-      await this.#deps.commands.zadd(popped[0], 0, '0');
+    if (!this.#deps.slots.isFree()) await this.#deps.commands.zadd(popped[0], 0, '0');
   }
 
   async #fetch(): Promise<TakenJob | null> {

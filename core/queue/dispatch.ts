@@ -31,7 +31,7 @@ export interface DispatchDeps {
 
 export type CloseAnswer =
   | { kind: 'closed'; session: string; boot: string; claim: string; job: string; q: string }
-  | { kind: 'ended' | 'claimed' | 'absent' };
+  | { kind: 'ended' | 'claimed' };
 
 /** Background jobs carry a priority; jobs without one always run before them. */
 const BACKGROUND = 10;
@@ -121,9 +121,9 @@ export class Dispatch {
       keys: [task.fence, task.stream, task.input, pool.run, pool.back],
       args: [ref.taskId, mode, JSON.stringify(outcome), this.#deps.eventKeepMs, task.channel],
     })) as string[];
-    const [kind = 'absent', session = '', boot = '', claim = '', job = '', q = ''] = answer;
-    if (kind === 'closed') return { kind, session, boot, claim, job, q };
-    return { kind: kind === 'ended' || kind === 'claimed' ? kind : 'absent' };
+    const [kind, session = '', boot = '', claim = '', job = '', q = ''] = answer;
+    if (kind === 'ended' || kind === 'claimed') return { kind };
+    return { kind: 'closed', session, boot, claim, job, q };
   }
 
   /** After a close: takes the waiting job away, or tells the worker that runs it. Best effort; beats and the reconciler follow. */
@@ -133,6 +133,7 @@ export class Dispatch {
       await sendControl(this.#deps, { session: closed.session, boot: closed.boot, message });
       return;
     }
+    if (closed.job === '') return; // closed before it was enqueued
     const queue = this.#deps.queues(
       this.#deps.keys.pool(ref.poolKey).queue(closed.q === '' ? undefined : closed.q.slice(1)),
     );

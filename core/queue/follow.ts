@@ -64,11 +64,6 @@ export class Follower {
     }
   }
 
-  /** What has arrived and was not taken yet: a writer takes it along in the same packet. */
-  takeReady(): Followed[] {
-    return this.#ready.splice(0);
-  }
-
   close(): void {
     this.#closed = true;
     this.#stopListening();

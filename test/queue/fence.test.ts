@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { beat, handBack } from '../../core/queue/claim.ts';
 import { show } from '../../core/queue/fence.ts';
@@ -79,6 +80,20 @@ describe('the fence', () => {
     expect(await t.door.dispatch.enqueue({ ...task, epoch: 2 })).to.equal(false);
     expect((await t.door.dispatch.close(task, 'cancel', cancelled)).kind).to.equal('closed');
     expect((await t.entries(task)).map((e) => e.kind)).to.deep.equal(['closed']);
+  });
+
+  it('can be closed before it is laid down: the enqueue under way then finds it closed', async () => {
+    const ref = { taskId: randomUUID(), poolKey: 'p' };
+    expect((await t.door.dispatch.close(ref, 'cancel', cancelled)).kind).to.equal('closed');
+    const task = await t.submitted(ref);
+    expect(await t.claim(task)).to.equal('closed');
+    expect((await t.entries(task)).map((e) => e.kind)).to.deep.equal(['closed']);
+    const waiting = await t.redis.lrange(
+      `${t.door.keys.namespace}:${t.door.keys.pool('p').queue()}:wait`,
+      0,
+      -1,
+    );
+    expect(waiting).not.to.include(`${task.taskId}-1`);
   });
 
   it('is not closed by an expiry once it is claimed, nor by a cancel once it has ended', async () => {

@@ -119,12 +119,9 @@ export class RedisTransport implements Transport {
   }
 
   async #run(member: Member, job: TakenJob): Promise<void> {
-    // The task came back while its earlier run still goes on here: that one has lost its claim.
-    const earlier = this.#running.get(job.taskId);
-    if (earlier) {
-      earlier.stop('lost');
-      await earlier.ended;
-    }
+    // The task came back while a run of it still goes on here. If that one has lost its claim, its next beat ends
+    // it; if it has not, this job is an old one, and finds the task taken or over.
+    await this.#running.get(job.taskId)?.ended;
     const started = (running: Running): (() => void) => {
       this.#running.set(job.taskId, running);
       return () => this.#running.delete(job.taskId);

@@ -2,10 +2,15 @@
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s   3 t:{P}:T:in   4 run:{P}   5 back:{P}
   ARGV  1 T   2 mode: 'cancel' | 'expire' (only if unclaimed)   3 outcome (JSON)   4 keep ms   5 channel r:{P}:T
   Returns  {'closed', session, boot, claim, job, queue suffix} (also when it was closed before) ·
-           {'ended'} · {'claimed'} expire came too late · {'absent'} no fence: the row decides
+           {'ended'} · {'claimed'} expire came too late
   Callers  edge, scheduler ]]
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'seq', 'session', 'boot', 'job', 'q')
-if not m[1] then return { 'absent' } end
+-- Not laid down yet, or lost with Redis: a closed fence in its place keeps an enqueue under way from opening it.
+if not m[1] then
+  redis.call('DEL', KEYS[2])
+  redis.call('HSET', KEYS[1], 'epoch', 0, 'state', 'open', 'claim', '', 'shown', '', 'job', '', 'q', '', 'seq', 0, 'bytes', 0)
+  m = { '0', 'open', '', '0', '', '', '', '' }
+end
 if m[2] == 'ended' then return { 'ended' } end
 if m[2] ~= 'closed' then
   if ARGV[2] == 'expire' and m[3] ~= '' then return { 'claimed' } end
