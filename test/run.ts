@@ -3,9 +3,11 @@
  * The last line is `N passed, N failed, N skipped`; the exit code is mocha's.
  */
 import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { messageOf } from '../core/errors.ts';
 import { startTestServices } from './support/services.ts';
 
+const MOST_JOBS = 4;
 const everyTest = 'test/**/*.test.ts';
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -18,9 +20,16 @@ async function run(args: readonly string[]): Promise<number> {
   }
 }
 
+/** Files share nothing but the two servers, so as many run at once as there are cores. */
+function sideBySide(): string[] {
+  const jobs = Math.min(availableParallelism(), MOST_JOBS);
+  return jobs > 1 ? ['--parallel', '--jobs', String(jobs)] : [];
+}
+
 function mocha(args: readonly string[], env: Record<string, string>): Promise<number> {
   const named = args.some((arg) => arg.endsWith('.ts'));
-  const argv = [...(process.env.CI ? ['--forbid-only'] : []), ...args, ...(named ? [] : [everyTest])];
+  const every = named ? [] : [...sideBySide(), everyTest];
+  const argv = [...(process.env.CI ? ['--forbid-only'] : []), ...args, ...every];
   const child = spawn(process.execPath, ['node_modules/mocha/bin/mocha.js', ...argv], {
     stdio: 'inherit',
     env: { ...process.env, ...env },
