@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { McpctlError } from '../core/errors.ts';
@@ -7,7 +7,7 @@ import type { PostgresPlace } from './postgres-place.ts';
 
 /** The name of our role and database. */
 export const POSTGRES_NAME = 'mcpctl';
-const INIT_MS = 60_000;
+const quiet = { cwd: '/', env: { LC_ALL: 'C' }, timeout: 60_000 };
 
 /** The major version that made the data folder; undefined when there is none yet. */
 export function majorOf(data: string): number | undefined {
@@ -25,34 +25,42 @@ export interface ClusterDeps {
  * Makes the data folder with one role and one database, beside its place, and moves it there when it is whole.
  * @throws McpctlError `setup_failed` with what initdb said.
  */
-export function createCluster({ binaries, place, password }: ClusterDeps): void {
+export async function createCluster({ binaries, place, password }: ClusterDeps): Promise<void> {
   const draft = `${place.data}.new`;
   rmSync(draft, { recursive: true, force: true });
   mkdirSync(draft, { mode: 0o700 });
   const secret = `${place.data}.initdb-password`;
   writeFileSync(secret, password, { mode: 0o600 });
   for (const path of [draft, secret]) if (place.user) chownSync(path, place.user.uid, place.user.gid);
-  const run = (program: string, args: readonly string[], input = ''): void => {
-    const { status, stderr, error } = spawnSync(join(binaries.folder, program), args, {
-      ...place.user,
-      cwd: '/',
-      env: { LC_ALL: 'C' },
+  const run = async (program: string, args: readonly string[], input = ''): Promise<void> => {
+    const why = await failureOf(
+      spawn(join(binaries.folder, program), args, { ...quiet, ...place.user }),
       input,
-      encoding: 'utf8',
-      timeout: INIT_MS,
-    });
-    if (status === 0) return;
-    throw new McpctlError(
-      'setup_failed',
-      `Postgres could not make its data folder ${draft}: ${(error?.message ?? stderr).trim()}`,
     );
+    if (why === undefined) return;
+    throw new McpctlError('setup_failed', `Postgres could not make its data folder ${draft}: ${why}`);
   };
   try {
     const access = ['--username', POSTGRES_NAME, '--auth=scram-sha-256', `--pwfile=${secret}`];
-    run('initdb', ['-D', draft, ...access, '--encoding=UTF8', '--no-locale', '--no-instructions']);
-    run('postgres', ['--single', '-D', draft, 'postgres'], `CREATE DATABASE ${POSTGRES_NAME}\n`);
+    await run('initdb', ['-D', draft, ...access, '--encoding=UTF8', '--no-locale', '--no-instructions']);
+    await run('postgres', ['--single', '-D', draft, 'postgres'], `CREATE DATABASE ${POSTGRES_NAME}\n`);
   } finally {
     rmSync(secret, { force: true });
   }
   renameSync(draft, place.data);
+}
+
+/** What went wrong, or undefined. Not run synchronously: backends are looked for meanwhile, against the clock. */
+function failureOf(child: ChildProcessWithoutNullStreams, input: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let stderr = '';
+    child.stderr.on('data', (text: Buffer) => (stderr += text.toString()));
+    child.stdout.resume();
+    child.stdin.on('error', () => undefined); // it ended without reading: its exit code says why
+    child.stdin.end(input);
+    child.on('error', (error) => resolve(error.message));
+    child.on('close', (code, signal) =>
+      resolve(code === 0 ? undefined : stderr.trim() || `it ended with ${code ?? signal}`),
+    );
+  });
 }

