@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { messageOf } from '../core/errors.ts';
 import type { Outcome } from '../core/outcome.ts';
-import { beat, claimTask, handBack, type Claimed } from '../core/queue/claim.ts';
+import { beat, claimTask, handBack, type Claimed, type ClaimRef } from '../core/queue/claim.ts';
 import type { TakenJob } from '../core/queue/consumer.ts';
 import type { Redis } from '../core/queue/connect.ts';
-import { Emitter, type ClaimRef } from '../core/queue/emitter.ts';
+import { Emitter } from '../core/queue/emitter.ts';
 import type { Keys } from '../core/queue/keys.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';

@@ -1,10 +1,15 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import type { Outcome } from '../outcome.ts';
 import { taskHeadSchema, type TaskHead } from '../task-head.ts';
-import type { ClaimRef } from './emitter.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
 import { runScript } from './scripts.ts';
+
+export interface ClaimRef extends TaskRef {
+  claimId: string;
+  epoch: number;
+}
 
 export interface Claimed {
   epoch: number;
@@ -78,4 +83,22 @@ export async function handBack(
   });
   if (answer === -3) return 'shown';
   return answer === 1 ? 'ok' : 'lost';
+}
+
+/**
+ * The last word of a claim, said by its worker, or for one that is dead. Sent twice it changes nothing.
+ * @returns false when that claim is no longer current, or the task was closed.
+ */
+export async function endClaim(
+  { redis, keys, eventKeepMs }: { redis: Redis; keys: Keys; eventKeepMs: number },
+  claim: TaskRef & { claimId: string },
+  outcome: Outcome,
+): Promise<boolean> {
+  const pool = keys.pool(claim.poolKey);
+  const task = pool.task(claim.taskId);
+  const answer = await runScript(redis, 'end', {
+    keys: [task.fence, task.stream, task.input, pool.run, pool.ended],
+    args: [claim.claimId, claim.taskId, JSON.stringify(outcome), eventKeepMs, task.channel],
+  });
+  return answer === 1;
 }

@@ -4,6 +4,7 @@ import { McpctlError } from '../errors.ts';
 import type { Outcome } from '../outcome.ts';
 import type { Priority } from '../task.ts';
 import type { TaskHead } from '../task-head.ts';
+import { endClaim } from './claim.ts';
 import { orUnavailable } from './connect.ts';
 import { sendControl } from './control.ts';
 import type { TaskRef } from './fence.ts';
@@ -141,14 +142,8 @@ export class Dispatch {
   }
 
   /** Speaks the last word for a dead worker's claim. @returns false when that claim is no longer current. */
-  async endFor(ref: TaskRef, claim: string, outcome: Outcome): Promise<boolean> {
-    const pool = this.#deps.keys.pool(ref.poolKey);
-    const task = pool.task(ref.taskId);
-    const answer = await this.#run('end', {
-      keys: [task.fence, task.stream, task.input, pool.run, pool.ended],
-      args: [claim, ref.taskId, JSON.stringify(outcome), this.#deps.eventKeepMs, task.channel],
-    });
-    return answer === 1;
+  endFor(ref: TaskRef, claimId: string, outcome: Outcome): Promise<boolean> {
+    return orUnavailable(endClaim(this.#deps, { ...ref, claimId }, outcome));
   }
 
   /** Strikes a settled task from the pool's list of endings. */

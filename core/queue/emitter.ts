@@ -1,13 +1,8 @@
 import type { Redis } from 'ioredis';
 import type { Outcome } from '../outcome.ts';
-import type { TaskRef } from './fence.ts';
+import { endClaim, type ClaimRef } from './claim.ts';
 import type { Keys } from './keys.ts';
 import { runScript } from './scripts.ts';
-
-export interface ClaimRef extends TaskRef {
-  claimId: string;
-  epoch: number;
-}
 
 export interface EmitterDeps {
   redis: Redis;
@@ -61,13 +56,7 @@ export class Emitter {
   async end(outcome: Outcome): Promise<boolean> {
     await this.#flush();
     if (this.#lost) return false;
-    const { redis, keys, claim, eventKeepMs } = this.#deps;
-    const pool = keys.pool(claim.poolKey);
-    const answer = await runScript(redis, 'end', {
-      keys: [this.#task.fence, this.#task.stream, this.#task.input, pool.run, pool.ended],
-      args: [claim.claimId, claim.taskId, JSON.stringify(outcome), eventKeepMs, this.#task.channel],
-    });
-    return answer === 1;
+    return await endClaim(this.#deps, this.#deps.claim, outcome);
   }
 
   async #flush(): Promise<void> {

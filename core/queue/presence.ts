@@ -4,6 +4,7 @@ import { McpctlError } from '../errors.ts';
 import type { MemberPresence, Presence } from '../presence.ts';
 import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
+import { timeOf } from './redis-time.ts';
 import { runScript } from './scripts.ts';
 
 const announcedSchema = z.object({
@@ -28,10 +29,6 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
   /** Missing, or younger than a lease: a missing key then proves nothing. */
   const isFresh = (setAt: string | null, now: number): boolean =>
     setAt === null || now - Number(setAt) < leaseMs;
-  const timeOf = (answer: unknown): number => {
-    const [seconds, micros] = z.tuple([z.coerce.number(), z.coerce.number()]).parse(answer);
-    return seconds * 1_000 + micros / 1_000;
-  };
 
   return {
     async sessions(ids) {

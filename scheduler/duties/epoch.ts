@@ -1,3 +1,4 @@
+import { redisNow } from '../../core/queue/redis-time.ts';
 import type { Duty, DutyDeps } from './duty.ts';
 
 /**
@@ -9,8 +10,8 @@ export function createEpochDuty({ queue }: DutyDeps): Duty {
     name: 'epoch',
     everyMs: 1_000,
     async run() {
-      const [seconds] = await queue.redis.time();
-      const set = await queue.redis.set(queue.keys.epoch, Number(seconds) * 1_000, 'NX');
+      const now = await redisNow(queue.redis);
+      const set = await queue.redis.set(queue.keys.epoch, now, 'NX');
       return set === 'OK' ? 1 : 0;
     },
   };

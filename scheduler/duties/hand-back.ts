@@ -1,5 +1,6 @@
 import { requeueTask } from '../../core/flow/requeue.ts';
 import { readFences } from '../../core/queue/fence.ts';
+import { forOpenPools } from '../open-pools.ts';
 import type { Duty, DutyDeps } from './duty.ts';
 
 const MOST = 200;
@@ -31,11 +32,6 @@ export function createHandBackDuty(deps: DutyDeps): Duty {
   return {
     name: 'hand-back',
     everyMs: 500,
-    async run(signal) {
-      let did = 0;
-      for (const poolKey of await registry.tasks.openPools())
-        if (!signal.aborted) did += await requeuePool(poolKey);
-      return did;
-    },
+    run: (signal) => forOpenPools(registry, signal, requeuePool),
   };
 }

@@ -1,5 +1,6 @@
 import { requeueTask } from '../../core/flow/requeue.ts';
 import { readFences, type Fence, type TaskRef } from '../../core/queue/fence.ts';
+import { timeOf } from '../../core/queue/redis-time.ts';
 import type { LostClaim } from '../../core/registry/task-ends.ts';
 import { Brake } from '../brake.ts';
 import type { Duty, DutyDeps } from './duty.ts';
@@ -66,8 +67,7 @@ async function lateClaims({ registry, queue }: DutyDeps): Promise<Suspect[]> {
   for (const poolKey of pools) pipeline.zrange(queue.keys.pool(poolKey).run, '0', '999', 'WITHSCORES');
   const answers = (await pipeline.exec()) ?? [];
   for (const [error] of answers) if (error) throw error;
-  const [seconds, micros] = answers[0]?.[1] as [string | number, string | number];
-  const now = Number(seconds) * 1_000 + Number(micros) / 1_000;
+  const now = timeOf(answers[0]?.[1]);
   const refs: (TaskRef & { ageMs: number })[] = [];
   pools.forEach((poolKey, i) => {
     const flat = answers[i + 1]?.[1] as string[];

@@ -2,6 +2,7 @@ import { enqueueRow, requeueTask } from '../../core/flow/requeue.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { settleTask } from '../../core/flow/settle.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
+import { redisNow } from '../../core/queue/redis-time.ts';
 import { readLast } from '../../core/queue/stream.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
 import type { Duty, DutyDeps } from './duty.ts';
@@ -72,8 +73,8 @@ async function isWaiting({ redis, keys }: DutyDeps['queue'], row: TaskRow, fence
 const TO_CLAIM_MS = 2_000;
 
 async function isFreshlyTaken(redis: DutyDeps['queue']['redis'], jobKey: string): Promise<boolean> {
-  const [takenAt, [seconds]] = await Promise.all([redis.hget(jobKey, 'processedOn'), redis.time()]);
-  return takenAt !== null && Number(seconds) * 1_000 - Number(takenAt) < TO_CLAIM_MS;
+  const [takenAt, now] = await Promise.all([redis.hget(jobKey, 'processedOn'), redisNow(redis)]);
+  return takenAt !== null && now - Number(takenAt) < TO_CLAIM_MS;
 }
 
 async function mend(

@@ -1,5 +1,7 @@
 import { settleTask } from '../../core/flow/settle.ts';
+import { redisNow } from '../../core/queue/redis-time.ts';
 import { readLast } from '../../core/queue/stream.ts';
+import { forOpenPools } from '../open-pools.ts';
 import type { Duty, DutyDeps } from './duty.ts';
 
 /** The waiting edge settles its own at once; what is older has no edge any more. */
@@ -11,15 +13,8 @@ export function createSettleDuty(deps: DutyDeps): Duty {
   const { queue, registry, flow } = deps;
   const settlePool = async (poolKey: string): Promise<number> => {
     const pool = queue.keys.pool(poolKey);
-    const [seconds] = await queue.redis.time();
-    const ids = await queue.redis.zrangebyscore(
-      pool.ended,
-      0,
-      Number(seconds) * 1_000 - EDGE_HAS_MS,
-      'LIMIT',
-      0,
-      MOST,
-    );
+    const before = (await redisNow(queue.redis)) - EDGE_HAS_MS;
+    const ids = await queue.redis.zrangebyscore(pool.ended, 0, before, 'LIMIT', 0, MOST);
     const open = await registry.tasks.openAmong(ids);
     let did = 0;
     for (const taskId of ids) {
@@ -35,13 +30,6 @@ export function createSettleDuty(deps: DutyDeps): Duty {
   return {
     name: 'settle',
     everyMs: 1_000,
-    async run(signal) {
-      let did = 0;
-      for (const poolKey of await registry.tasks.openPools()) {
-        if (signal.aborted) break;
-        did += await settlePool(poolKey);
-      }
-      return did;
-    },
+    run: (signal) => forOpenPools(registry, signal, settlePool),
   };
 }

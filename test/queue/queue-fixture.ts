@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { claimTask } from '../../core/queue/claim.ts';
+import { claimTask, type ClaimRef } from '../../core/queue/claim.ts';
 import type { Submission } from '../../core/queue/dispatch.ts';
 import { openQueueDoor, type QueueDoor } from '../../core/queue/door.ts';
-import { Emitter, type ClaimRef } from '../../core/queue/emitter.ts';
+import { Emitter } from '../../core/queue/emitter.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
 import { readStream, beginning, type Entry } from '../../core/queue/stream.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
