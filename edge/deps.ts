@@ -8,7 +8,7 @@ import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Heartbeats } from './heartbeats.ts';
-import type { Liveness } from './liveness.ts';
+import type { Liveness } from '../core/flow/liveness.ts';
 import type { Metrics } from './metrics.ts';
 
 /** Everything that the edge reads from its environment. */

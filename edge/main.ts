@@ -14,7 +14,7 @@ import { createApp } from './app.ts';
 import { createAuthenticator } from './authenticator.ts';
 import { edgeSettings, type EdgeDeps } from './deps.ts';
 import { createHeartbeats } from './heartbeats.ts';
-import { createLiveness } from './liveness.ts';
+import { createLiveness } from '../core/flow/liveness.ts';
 import { countPools } from './pool-counts.ts';
 import { createMetrics } from './metrics.ts';
 import { createEdgeServer } from './server.ts';

@@ -3,7 +3,7 @@ import type { LlmView } from '../core/llm.ts';
 import type { MembersView, MemberView } from '../core/pool.ts';
 import type { TokenRow } from '../core/registry/tokens.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import type { LiveLlm, LivePool } from './liveness.ts';
+import type { LiveLlm, LivePool } from '../core/flow/liveness.ts';
 
 const instant = (at: Date | null): string | null => at?.toISOString() ?? null;
 

@@ -1,8 +1,9 @@
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import { isServed } from '../../core/flow/served.ts';
 import { aliasSchema } from '../../core/names.ts';
 import type { EdgeDeps } from '../deps.ts';
-import type { LiveLlm, LivePool } from '../liveness.ts';
+import type { LiveLlm, LivePool } from '../../core/flow/liveness.ts';
 
 /** Where an inference goes. */
 export interface Target {
@@ -10,9 +11,6 @@ export interface Target {
   /** The member that alone may run it. */
   pin: { id: string; name: string } | null;
 }
-
-/** A worker announces itself each second; one that has not for this long takes nothing. */
-const SEEN_WITHIN_MS = 10_000;
 
 /**
  * What a caller's `model` leads to, and, unless the task `mayWait`, whether somebody is there to serve it.
@@ -42,18 +40,6 @@ function pinnedIn(pool: LivePool, pin: string): LiveLlm {
   const member = pool.members.find((m) => m.row.name === pin);
   if (!member) throw new McpctlError('llm_not_found', `'${pin}' is not a member of the pool '${pool.key}'.`);
   return member;
-}
-
-/** Is anybody there to take the task? */
-export function isServed(pool: LivePool, pinId: string | null): boolean {
-  return pool.members.some((m) => (pinId === null || m.row.id === pinId) && serves(m, pool.fresh));
-}
-
-/** The row says active; and unless Redis has just lost everything, its worker was seen a moment ago. */
-function serves(member: LiveLlm, fresh: boolean): boolean {
-  if (member.status !== 'active') return false;
-  if (fresh) return true;
-  return member.announced.some((a) => a.state === 'serving' && a.ageMs < SEEN_WITHIN_MS);
 }
 
 /** @throws McpctlError `no_active_llm`. */

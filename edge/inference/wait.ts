@@ -1,11 +1,12 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeTask, type Closing } from '../../core/flow/cancel.ts';
 import { requeueTask } from '../../core/flow/requeue.ts';
+import { isServed } from '../../core/flow/served.ts';
 import { readFences, show } from '../../core/queue/fence.ts';
 import type { Entry } from '../../core/queue/stream.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import type { Submitted } from './submit.ts';
-import { isServed, nobody, type Target } from './target.ts';
+import { nobody, type Target } from './target.ts';
 
 export type Arrived = Entry | { kind: 'quiet' } | { kind: 'left' };
 

@@ -16,7 +16,7 @@ import { listQuerySchema } from '../../core/page.ts';
 import type { Joiner } from '../../core/registry/pools.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import type { LiveLlm } from '../liveness.ts';
+import type { LiveLlm } from '../../core/flow/liveness.ts';
 import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../parse.ts';
 import { llmView, membersView } from '../views.ts';
 import { written } from '../written.ts';

@@ -5,7 +5,7 @@ import { poolKeyOf } from '../../core/names.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { infer } from '../inference/infer.ts';
-import type { LiveLlm } from '../liveness.ts';
+import type { LiveLlm } from '../../core/flow/liveness.ts';
 
 /** The most rows that `/v1/models` lists: clients load it whole into a picker. */
 const MOST_MODELS = 1_000;

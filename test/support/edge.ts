@@ -11,7 +11,7 @@ import { createApp } from '../../edge/app.ts';
 import { createAuthenticator } from '../../edge/authenticator.ts';
 import { edgeSettings, type EdgeDeps } from '../../edge/deps.ts';
 import { createHeartbeats } from '../../edge/heartbeats.ts';
-import { createLiveness } from '../../edge/liveness.ts';
+import { createLiveness } from '../../core/flow/liveness.ts';
 import { createMetrics } from '../../edge/metrics.ts';
 import { countPools } from '../../edge/pool-counts.ts';
 import { createEdgeServer } from '../../edge/server.ts';

@@ -1,6 +1,6 @@
-import type { LlmRow } from '../core/llm.ts';
-import type { MemberPresence, Presence } from '../core/presence.ts';
-import type { Registry } from '../core/registry/registry.ts';
+import type { LlmRow } from '../llm.ts';
+import type { MemberPresence, Presence } from '../presence.ts';
+import type { Registry } from '../registry/registry.ts';
 
 /** A row with who is live laid over it (SPEC §2): what every read shows and every decision uses. */
 export interface LiveLlm {

@@ -1,0 +1,21 @@
+import type { LiveLlm, LivePool } from './liveness.ts';
+
+/** A worker announces itself each second; one that has not for this long takes nothing. */
+const SEEN_WITHIN_MS = 10_000;
+
+/**
+ * Is anybody there to take a task?
+ * @param excluded llm ids that failed it already.
+ */
+export function isServed(pool: LivePool, pinId: string | null, excluded: readonly string[] = []): boolean {
+  return pool.members.some(
+    (m) => (pinId === null || m.row.id === pinId) && !excluded.includes(m.row.id) && serves(m, pool.fresh),
+  );
+}
+
+/** The row says active; and unless Redis has just lost everything, its worker was seen a moment ago. */
+function serves(member: LiveLlm, fresh: boolean): boolean {
+  if (member.status !== 'active') return false;
+  if (fresh) return true;
+  return member.announced.some((a) => a.state === 'serving' && a.ageMs < SEEN_WITHIN_MS);
+}
