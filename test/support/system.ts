@@ -26,19 +26,25 @@ export interface WorkerProcess extends TestProcess {
   home: string;
 }
 
+export interface EdgeProcess extends TestProcess {
+  url: string;
+}
+
 /** Edge, scheduler and workers as the Procfile runs them, on a namespace and a schema of their own. */
 export interface System {
   sandbox: Sandbox;
   registry: Registry;
   url: string;
   token: string;
-  edge: TestProcess;
+  edge: EdgeProcess;
   scheduler: TestProcess;
   backend: Backend;
-  startEdge(port?: number): Promise<TestProcess>;
-  startScheduler(): Promise<TestProcess>;
+  /** `url`, and every `call` that names no other, goes to the one that was started last. */
+  startEdge(port?: number, env?: Env): Promise<EdgeProcess>;
+  /** Resolves when it leads; one that is to wait behind another (`standby`), when it is ready. */
+  startScheduler(options?: { standby?: boolean; env?: Env }): Promise<TestProcess>;
   /** @param home of an earlier worker: the same session. */
-  startWorker(offers: readonly Offer[], home?: string): Promise<WorkerProcess>;
+  startWorker(offers: readonly Offer[], home?: string, env?: Env): Promise<WorkerProcess>;
   /** An HTTP call as the admin, or as `token`. */
   call(method: string, path: string, options?: CallOptions): Promise<Response>;
   llm(name: string): Promise<LlmView>;
@@ -52,16 +58,26 @@ export interface System {
   close(): Promise<void>;
 }
 
+type Env = Record<string, string>;
+
+/** What only some of the processes are told, e.g. that their Redis is behind a wire (wire.ts). */
+interface PerProcess {
+  edge?: Env;
+  scheduler?: Env;
+}
+
 export interface CallOptions {
   body?: unknown;
   token?: string | null;
   headers?: Record<string, string>;
   signal?: AbortSignal;
+  /** The edge to ask. */
+  at?: EdgeProcess;
 }
 
 const adminToken = 'mcpctl_system-tests-0123456789-0123456789';
 
-export async function startSystem(env: Record<string, string> = {}): Promise<System> {
+export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise<System> {
   const box = await sandbox();
   const registry = createRegistry(box.connection);
   await ensureAdmin(registry, adminToken);
@@ -78,30 +94,31 @@ export async function startSystem(env: Record<string, string> = {}): Promise<Sys
   };
   await markRedisAsOld(box);
   const servers = new Set<TestProcess>();
-  const start = (entry: string, more: Record<string, string>, args: string[] = []): TestProcess => {
+  const start = (entry: string, more: Env, args: string[] = []): TestProcess => {
     const started = startProcess(entry, { args, env: { ...shared, ...more } });
     processes.add(started);
     void started.exited.then(() => processes.delete(started));
     return started;
   };
   let url = '';
-  const startEdge = async (port = 0): Promise<TestProcess> => {
-    const edge = start('dist/edge/main.js', { PORT: String(port) });
+  const startEdge = async (port = 0, more = only.edge): Promise<EdgeProcess> => {
+    const edge = start('dist/edge/main.js', { PORT: String(port), ...more });
     servers.add(edge);
     const { port: listens } = await edge.next((line) => line.msg === 'the edge listens');
     url = `http://127.0.0.1:${String(listens)}`;
-    return edge;
+    return Object.assign(edge, { url });
   };
-  const startScheduler = async (): Promise<TestProcess> => {
-    const scheduler = start('dist/scheduler/main.js', {});
+  const startScheduler: System['startScheduler'] = async ({ standby = false, env: more } = {}) => {
+    const scheduler = start('dist/scheduler/main.js', { ...only.scheduler, ...more });
     servers.add(scheduler);
-    await scheduler.event('leader.changed', (line) => line['leading'] === true);
+    if (standby) await scheduler.event('service.ready');
+    else await scheduler.event('leader.changed', (line) => line['leading'] === true);
     return scheduler;
   };
-  const startWorker = async (offers: readonly Offer[], home?: string): Promise<WorkerProcess> => {
+  const startWorker: System['startWorker'] = async (offers, home, more = {}) => {
     const root = home ?? (await newHome());
     await writeHome(root, { mcpdUrl: url, offers });
-    const worker = start('dist/worker/main.js', { MCPCTL_HOME: root }, ['run']);
+    const worker = start('dist/worker/main.js', { MCPCTL_HOME: root, ...more }, ['run']);
     await worker.event('service.ready');
     return Object.assign(worker, { home: root });
   };
@@ -113,9 +130,9 @@ export async function startSystem(env: Record<string, string> = {}): Promise<Sys
   const call = async (
     method: string,
     path: string,
-    { body, token = adminToken, headers, signal }: CallOptions = {},
+    { body, token = adminToken, headers, signal, at }: CallOptions = {},
   ) =>
-    await fetch(url + path, {
+    await fetch((at?.url ?? url) + path, {
       method,
       headers: {
         ...(token === null ? {} : { authorization: `Bearer ${token}` }),
