@@ -1,15 +1,25 @@
-/** Reads the `data:` of an event stream one by one, as they arrive. */
-export async function* sseData(response: Response): AsyncGenerator<string, void, undefined> {
+export interface SseFrame {
+  id?: string;
+  data: string;
+}
+
+/** Reads an event stream frame by frame, as they arrive; comments are passed over. */
+export async function* sseFrames(response: Response): AsyncGenerator<SseFrame, void, undefined> {
   const decoder = new TextDecoder();
   let text = '';
   for await (const bytes of response.body ?? []) {
     text += decoder.decode(bytes as Uint8Array, { stream: true });
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-      const block = text.slice(0, end);
+      const [, id, data] = /^(?:id: (.*)\n)?data: (.*)$/.exec(text.slice(0, end)) ?? [];
       text = text.slice(end + 2);
-      if (block.startsWith('data: ')) yield block.slice(6);
+      if (data !== undefined) yield id === undefined ? { data } : { id, data };
     }
   }
+}
+
+/** Only the `data:` of each frame. */
+export async function* sseData(response: Response): AsyncGenerator<string, void, undefined> {
+  for await (const { data } of sseFrames(response)) yield data;
 }
 
 interface Chunk {
