@@ -10,9 +10,11 @@ import { createHash } from 'node:crypto';
  * | `t:{P}:T:in` | body and head of the request | edge → worker | until the end |
  * | `t:{P}:T:m` | the fence | the scripts | renewed by beats |
  * | `t:{P}:T:s` | the event stream, entry id `epoch-seq` | worker → edges | end + 10 min |
+ * | `t:{P}:T:a` | who waits for it, by when their lease lapses | edge → edge, scheduler | the longest lease |
  * | `run:{P}` | running tasks by last beat | claim, beat, end → scheduler | – |
  * | `ended:{P}` | ended, not yet settled | end → edge, scheduler | until settled |
  * | `back:{P}` | handed back, not yet requeued | handback → edge, scheduler | until requeued |
+ * | `orphan:{P}` | tasks by when nobody will have waited long enough | edge, end, close → scheduler | until the end |
  * | `r:{P}:T` | sharded channel: a task's events | worker → edges | – |
  * | `w:{W}:lease` | the session is published | edge, worker → edge, scheduler | the lease |
  * | `w:{W}:<boot>:ctl` | sharded channel: cancel, drain | edge, scheduler → worker | – |
@@ -32,11 +34,13 @@ export function createKeys(namespace: string) {
         run: of(`run:{${p}}`),
         ended: of(`ended:{${p}}`),
         back: of(`back:{${p}}`),
+        orphans: of(`orphan:{${p}}`),
         members: of(`ws:{${p}}`),
         task: (id: string) => ({
           input: of(`t:{${p}}:${id}:in`),
           fence: of(`t:{${p}}:${id}:m`),
           stream: of(`t:{${p}}:${id}:s`),
+          attached: of(`t:{${p}}:${id}:a`),
           channel: of(`r:{${p}}:${id}`),
         }),
       };

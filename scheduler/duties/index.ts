@@ -2,6 +2,7 @@ import type { Duty, DutyDeps } from './duty.ts';
 import { createEpochDuty } from './epoch.ts';
 import { createExpireDuty } from './expire.ts';
 import { createHandBackDuty } from './hand-back.ts';
+import { createOrphansDuty } from './orphans.ts';
 import { createPruneDuty } from './prune.ts';
 import { createReapDuty } from './reap.ts';
 import { createReconcileDuty } from './reconcile.ts';
@@ -17,6 +18,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createSettleDuty,
     createReconcileDuty,
     createExpireDuty,
+    createOrphansDuty,
     createSweepLlmsDuty,
     createPruneDuty,
   ];

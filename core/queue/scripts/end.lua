@@ -1,5 +1,6 @@
 --[[ end: the claim's outcome, the last entry of the stream. Closes the fence for good.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s   3 t:{P}:T:in   4 run:{P}   5 ended:{P}
+        6 t:{P}:T:a   7 orphan:{P}
   ARGV  1 claim   2 T   3 outcome (JSON)   4 keep ms   5 channel r:{P}:T
   Returns  1 (also when this claim ended it before) · -1 not the current claim, or closed
   Callers  worker, relay, scheduler (reap: speaking for a dead worker) ]]
@@ -15,7 +16,8 @@ redis.call('XADD', KEYS[2], m[3] .. '-' .. seq, 'e', ARGV[3], 'c', m[1], 'at', n
 redis.call('HSET', KEYS[1], 'state', 'ended', 'seq', seq)
 redis.call('ZREM', KEYS[4], ARGV[2])
 redis.call('ZADD', KEYS[5], now, ARGV[2])
-redis.call('DEL', KEYS[3])
+redis.call('DEL', KEYS[3], KEYS[6])
+redis.call('ZREM', KEYS[7], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 redis.call('SPUBLISH', ARGV[5], '')

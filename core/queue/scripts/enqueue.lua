@@ -1,7 +1,11 @@
 --[[ enqueue: lays down the body and the fence of a task for one epoch, before the BullMQ add.
   Never lowers an epoch, never opens a closed or ended fence; sent twice it changes nothing.
-  KEYS  1 t:{P}:T:m   2 t:{P}:T:in   3 t:{P}:T:s
+  It says with it what happens when nobody waits: with an attachment, its lease begins here; without one (Redis
+  came back empty) those who wait have a lease's time to say so.
+  KEYS  1 t:{P}:T:m   2 t:{P}:T:in   3 t:{P}:T:s   4 t:{P}:T:a   5 orphan:{P}
   ARGV  1 epoch   2 job id   3 queue suffix ('' or '.L')   4 ttl ms   5 body   6 head (JSON)
+        7 T   8 policy ('cancel', 'grace:<s>', 'continue')   9 grace ms ('' = goes on without anybody)
+        10 attachment ('' = none)   11 lease ms
   Returns  1 laid down · 0 was there · -1 a newer epoch is there · -2 closed or ended ·
            -3 an older claim was shown: it may only end
   Callers  edge (submit), scheduler (reconcile) ]]
@@ -16,8 +20,18 @@ if fence[1] then
 end
 redis.call('DEL', KEYS[1], KEYS[3])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'job', ARGV[2], 'q', ARGV[3], 'state', 'open', 'claim', '',
-  'shown', '', 'seq', 0, 'bytes', 0)
+  'shown', '', 'seq', 0, 'bytes', 0, 'policy', ARGV[8])
 redis.call('HSET', KEYS[2], 'body', ARGV[5], 'head', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
+if ARGV[9] ~= '' then
+  local t = redis.call('TIME')
+  local lapses = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[11])
+  if ARGV[10] ~= '' then
+    redis.call('ZADD', KEYS[4], string.format('%.0f', lapses), ARGV[10])
+    redis.call('PEXPIRE', KEYS[4], ARGV[11])
+  end
+  -- who attached or left before this renewal knows better
+  redis.call('ZADD', KEYS[5], 'NX', string.format('%.0f', lapses + tonumber(ARGV[9])), ARGV[7])
+end
 return 1
