@@ -47,6 +47,9 @@ export interface EventMap {
     events: number;
     ms: number;
   };
+  /** Worker: the member's backend failed; it takes nothing until its backend answers again. */
+  'member.rests': { llm: string; code: string };
+  'member.serves': { llm: string };
   'session.registered': { sessionId: string; llms: string[] };
   'session.left': { sessionId: string; why: 'goodbye' | 'lapsed' };
   'worker.dead': {

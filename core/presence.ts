@@ -20,8 +20,8 @@ export interface MemberPresence {
   boot: string;
   slots: number;
   running: number;
-  /** `asleep`: hibernating; `draining`: takes nothing new. */
-  state: 'serving' | 'draining' | 'asleep';
+  /** `asleep`: hibernating; `draining`: takes nothing new; `down`: its backend does not answer. */
+  state: 'serving' | 'draining' | 'asleep' | 'down';
   /** Milliseconds since it was announced, by Redis's clock. */
   ageMs: number;
 }

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { entryOf, McpctlError, messageOf } from '../core/errors.ts';
+import { createLiveness } from '../core/flow/liveness.ts';
 import { openQueueDoor } from '../core/queue/door.ts';
 import { ensureAdmin } from '../core/registry/bootstrap.ts';
 import { connect } from '../core/registry/connect.ts';
@@ -27,7 +28,9 @@ async function run(): Promise<void> {
   const connection = connect({ ...config, poolSize: config.databasePool, log });
   const registry = createRegistry(connection);
   const queue = openQueueDoor({ ...config, clock, log });
-  const flow = { registry, dispatch: queue.dispatch, bus, by: 'scheduler' } as const;
+  const { dispatch, presence } = queue;
+  const liveness = createLiveness({ registry, presence, leaseMs: config.leaseMs });
+  const flow = { registry, dispatch, liveness, bus, by: 'scheduler' } as const;
   const deps: DutyDeps = { config, registry, queue, flow, clock, log };
   const duties = createDuties(deps);
   const leader = new Leader({

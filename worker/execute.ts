@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { messageOf } from '../core/errors.ts';
+import type { HandBack } from '../core/hand-back.ts';
 import type { Outcome } from '../core/outcome.ts';
 import { beat, claimTask, handBack, type Claimed, type ClaimRef } from '../core/queue/claim.ts';
 import type { TakenJob } from '../core/queue/consumer.ts';
@@ -9,7 +10,8 @@ import type { Keys } from '../core/queue/keys.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
-import type { ForwardCall, Reply } from './providers/provider.ts';
+import type { ForwardCall, ProviderFailure, Reply } from './providers/provider.ts';
+import type { Rest } from './rest.ts';
 
 /** One llm that this worker serves, as its registration answered. */
 export interface Member {
@@ -20,6 +22,7 @@ export interface Member {
   model: string;
   stallMs: number;
   forward: (call: ForwardCall) => AsyncIterable<Reply>;
+  isAvailable: (signal: AbortSignal) => Promise<boolean>;
 }
 
 export interface ExecuteDeps {
@@ -47,6 +50,9 @@ export interface Running {
 }
 
 const BEAT_MS = 1_000;
+/** How long a task is put aside by a member that has failed it; doubled each time, while no other has taken it. */
+const DELAY_MS = 100;
+const LONGEST_DELAY_MS = 2_000;
 
 /** Everything one claim needs, from taking to letting go. */
 interface Run {
@@ -55,30 +61,42 @@ interface Run {
   job: TakenJob;
   claim: ClaimRef;
   claimed: Claimed;
+  rest: Rest;
   emitter: Emitter;
   aborting: AbortController;
 }
 
+/** What came of the backend: an outcome, and the failure behind it when another member may do better. */
+interface Answer {
+  outcome: Outcome;
+  failure?: ProviderFailure;
+}
+
 /**
  * Runs one job: claim → beat → backend → emit → end. Never throws. The claim is taken first; without it the job is
- * merely finished, because the task is somebody else's, over, or will come again.
+ * merely finished, because the task is somebody else's, over, or will come again. A backend that fails before
+ * anything was shown costs the member a rest, and the task goes back for another member to try.
  * @param started is told of the run before the claim is asked for, so that a cancel right after it finds the run;
  *   answers with the way to forget it.
  */
 export async function execute(
   deps: ExecuteDeps,
-  { member, job, started }: { member: Member; job: TakenJob; started: (running: Running) => () => void },
+  {
+    started,
+    ...taken
+  }: { member: Member; job: TakenJob; rest: Rest; started: (running: Running) => () => void },
 ): Promise<void> {
   const claimId = randomUUID();
   const aborting = new AbortController();
   let resolve: () => void = () => undefined;
   const ended = new Promise<void>((r) => (resolve = r));
   const stop = (reason: StopReason): void => aborting.abort(reason);
-  const forget = started({ taskId: job.taskId, llmId: member.llmId, claimId, stop, ended });
+  const { taskId } = taken.job;
+  const forget = started({ taskId, llmId: taken.member.llmId, claimId, stop, ended });
   try {
-    await claimAndRun({ deps, member, job, claimId, aborting });
+    await claimAndRun({ deps, ...taken, claimId, aborting });
   } catch (thrown) {
-    deps.log.error({ taskId: job.taskId, err: thrown }, 'a run failed for a reason of ours');
+    deps.log.error({ taskId, err: thrown }, 'a run failed for a reason of ours');
   } finally {
     forget();
     resolve();
@@ -86,9 +104,9 @@ export async function execute(
 }
 
 async function claimAndRun(
-  run: Pick<Run, 'deps' | 'member' | 'job' | 'aborting'> & { claimId: string },
+  run: Pick<Run, 'deps' | 'member' | 'job' | 'rest' | 'aborting'> & { claimId: string },
 ): Promise<void> {
-  const { deps, member, job, aborting, claimId } = run;
+  const { deps, member, job, aborting, claimId, rest } = run;
   const ref = { taskId: job.taskId, poolKey: member.poolKey };
   const by = { claimId, session: deps.session, boot: deps.boot, llmId: member.llmId };
   const claimed = await claimTask(deps, { ...ref, jobId: job.jobId }, by);
@@ -96,9 +114,13 @@ async function claimAndRun(
     deps.log.debug({ ...ref, why: claimed }, 'a job was not for this member');
     return await job.done();
   }
+  if ('met' in claimed) {
+    deps.log.debug({ ...ref, met: claimed.met }, 'a task that this member failed is put aside');
+    return job.later(Math.min(DELAY_MS * 2 ** (claimed.met - 1), LONGEST_DELAY_MS));
+  }
   const claim = { ...ref, claimId, epoch: claimed.epoch };
   const emitter = new Emitter({ ...deps, claim, onLost: () => aborting.abort('lost' satisfies StopReason) });
-  await supervised({ deps, member, job, claim, claimed, emitter, aborting });
+  await supervised({ deps, member, job, rest, claim, claimed, emitter, aborting });
 }
 
 async function supervised(run: Run): Promise<void> {
@@ -113,9 +135,10 @@ async function supervised(run: Run): Promise<void> {
   const about = { taskId, claimId, llm: run.member.name };
   deps.bus.emit('claim.started', about);
   try {
-    const outcome = aborting.signal.aborted ? null : await askBackend(run);
-    const said = await letGo(run, outcome);
-    const code = outcome !== null && outcome.kind !== 'completed' ? outcome.code : null;
+    const answer = aborting.signal.aborted ? null : await askBackend(run);
+    const said = await letGo(run, answer);
+    const outcome = answer?.outcome;
+    const code = outcome && outcome.kind !== 'completed' ? outcome.code : null;
     const ms = Math.round(deps.clock.elapsed() - since);
     deps.bus.emit('claim.finished', { ...about, outcome: said, code, events: run.emitter.count, ms });
   } finally {
@@ -132,8 +155,8 @@ async function keepBeating({ deps, claim, aborting }: Run): Promise<void> {
   }
 }
 
-/** The backend's answer as an outcome; null when the run was broken off before it had one. */
-async function askBackend({ member, claimed, emitter, aborting }: Run): Promise<Outcome | null> {
+/** The backend's answer; null when the run was broken off before it had one. */
+async function askBackend({ member, claimed, emitter, aborting }: Run): Promise<Answer | null> {
   const { head, body } = claimed;
   const { signal } = aborting;
   const call: ForwardCall = {
@@ -148,10 +171,12 @@ async function askBackend({ member, claimed, emitter, aborting }: Run): Promise<
   for await (const reply of member.forward(call)) {
     if (signal.aborted) return null;
     if (reply.kind === 'event') await emitter.emit(reply.data);
-    else return outcomeOf(reply);
+    else return { outcome: outcomeOf(reply), ...(reply.kind === 'failed' ? { failure: reply } : {}) };
   }
   if (signal.aborted) return null;
-  return { kind: 'failed', code: 'backend_incomplete', message: 'The provider stopped without an end.' };
+  const message = 'The provider stopped without an end.';
+  const failure = { code: 'backend_incomplete', message, retryable: true } as const;
+  return { outcome: { kind: 'failed', code: failure.code, message }, failure };
 }
 
 function outcomeOf(reply: Exclude<Reply, { kind: 'event' }>): Outcome {
@@ -177,20 +202,36 @@ function outcomeOf(reply: Exclude<Reply, { kind: 'event' }>): Outcome {
 }
 
 /** Says the last word, hands the task back, or nothing at all. @returns what became of the claim, for the log. */
-async function letGo({ deps, claim, job, emitter, aborting }: Run, outcome: Outcome | null): Promise<string> {
+async function letGo(run: Run, answer: Answer | null): Promise<string> {
+  const { deps, claim, job, emitter, aborting } = run;
   const reason = aborting.signal.reason as StopReason | undefined;
-  if (outcome === null && reason === 'shutdown') {
-    // Nothing of it was seen: it starts over elsewhere, and its job stays for the requeue to move.
-    const answer = await handBack(deps, claim, 'the worker was shut down');
-    if (answer === 'ok') return 'handed back';
-  }
-  const last = outcome ?? brokenOff(reason);
+  const why = whyBack(run, answer, reason);
+  // Nothing of it was seen: it starts over elsewhere, and its job stays for the requeue to move.
+  if (why !== null && (await handBack(deps, claim, why)) === 'ok') return 'handed back';
+  const last = answer?.outcome ?? brokenOff(reason);
   if (last === null || !(await emitter.end(last))) {
     await job.done();
     return 'lost';
   }
   await (last.kind === 'failed' ? job.failed(last.code) : job.done());
   return last.kind;
+}
+
+/** A member whose backend failed rests first, so that it is not the one to take the task again. */
+function whyBack({ rest }: Run, answer: Answer | null, reason: StopReason | undefined): HandBack | null {
+  if (answer === null) {
+    if (reason !== 'shutdown') return null;
+    return { counts: 'none', code: 'shutting_down', message: 'The worker was shut down.' };
+  }
+  const { failure } = answer;
+  if (!failure) {
+    rest.worked();
+    return null;
+  }
+  const { code, message, retryAfterS, retryable } = failure;
+  if (retryable || code === 'backend_auth_failed') rest.begin(code, (retryAfterS ?? 0) * 1_000);
+  if (!retryable) return null;
+  return { counts: 'attempt', code, message, ...(retryAfterS === undefined ? {} : { retryAfterS }) };
 }
 
 function brokenOff(reason: StopReason | undefined): Outcome | null {

@@ -49,7 +49,16 @@ export function membersOf(opened: readonly Opened[], registered: Registered): Se
     const found = opened.find((o) => o.configured.name === name);
     if (!found) return [];
     const { model, stallMs } = found.configured;
-    const member: Member = { llmId: id, name, poolKey, model, stallMs, forward: asForward(found.provider) };
+    const { provider } = found;
+    const member: Member = {
+      llmId: id,
+      name,
+      poolKey,
+      model,
+      stallMs,
+      forward: asForward(provider),
+      isAvailable: (signal) => provider.isAvailable(signal),
+    };
     return [{ member, slots: found.slots }];
   });
 }

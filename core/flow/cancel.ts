@@ -1,11 +1,17 @@
+import type { CloseMode } from '../queue/dispatch.ts';
+import type { LostClaim } from '../registry/task-ends.ts';
 import type { TaskRow } from '../task.ts';
 import { refOf, type FlowDeps } from './deps.ts';
 
 export interface Closing {
-  mode: 'cancel' | 'expire';
+  mode: CloseMode;
   status: 'cancelled' | 'error';
   code: string;
   message: string;
+  /** Seconds after which the same may succeed. */
+  retryAfterS?: number | undefined;
+  /** The attempt that made it end. */
+  lost?: LostClaim;
 }
 
 export const cancelled: Closing = {
@@ -18,21 +24,27 @@ export const cancelled: Closing = {
 /**
  * Ends a task from outside, in whatever phase it is: the fence first, so that nobody can speak for it any
  * more, then the row (which decides a race with a settle), then the job or the worker is told.
- * @returns the row as it stands; `claimed` when an expire came too late. Done twice it changes nothing.
+ * @returns the row as it stands; `claimed` when an expire came too late, `attached` when it is
+ * no orphan. Done twice it changes nothing.
  */
 export async function closeTask(
   { registry, dispatch, bus }: FlowDeps,
   task: Pick<TaskRow, 'id' | 'poolName'>,
-  { mode, status, code, message }: Closing,
-): Promise<TaskRow | 'claimed' | 'ended' | undefined> {
+  { mode, status, code, message, retryAfterS, lost }: Closing,
+): Promise<TaskRow | 'claimed' | 'ended' | 'attached' | undefined> {
   const ref = refOf(task);
   const outcome =
     status === 'cancelled'
       ? ({ kind: 'cancelled', code, message } as const)
-      : ({ kind: 'failed', code, message } as const);
+      : ({
+          kind: 'failed',
+          code,
+          message,
+          ...(retryAfterS === undefined ? {} : { retryAfterS }),
+        } as const);
   const answer = await dispatch.close(ref, mode, outcome);
   if (answer.kind !== 'closed') return answer.kind;
-  const row = await registry.tasks.close(task.id, { status, code, message });
+  const row = await registry.tasks.close(task.id, { status, code, message, lost });
   // Best effort: a worker that is not told learns it from its next beat, a job that stays is found closed.
   await dispatch.withdraw(ref, answer).catch(() => undefined);
   if (row && status === 'cancelled') bus.emit('task.cancelled', { taskId: task.id });

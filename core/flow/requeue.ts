@@ -6,11 +6,17 @@ import { refOf, type FlowDeps } from './deps.ts';
 /**
  * Starts a task over: a new epoch from Postgres, then the fence and the job. If this process dies between the
  * two, the row's epoch is above the fence's, and the reconciler enqueues it.
+ * @param excluded llm ids that must not have it; those that the fence names, unless told.
  * @returns what became of it: `shown` and `closed` are for the caller to end, `moved` means somebody was quicker.
  */
 export async function requeueTask(
   deps: FlowDeps,
-  { row, fence, lost }: { row: TaskRow; fence: Fence; lost?: LostClaim },
+  {
+    row,
+    fence,
+    lost,
+    excluded,
+  }: { row: TaskRow; fence: Fence; lost?: LostClaim; excluded?: readonly string[] },
 ): Promise<'ok' | 'moved' | 'shown' | 'closed'> {
   if (fence.shown !== '') return 'shown';
   const renewed = await deps.registry.tasks.nextEpoch(row.id, row.epoch, lost);
@@ -21,6 +27,7 @@ export async function requeueTask(
     claim: fence.claim,
     job: fence.job,
     newEpoch: renewed.epoch,
+    excluded: excluded ?? [fence.excluded],
   });
   if (answer === 'absent') return (await enqueueRow(deps, renewed)) ? 'ok' : 'moved';
   if (answer === 'ok')
@@ -42,5 +49,6 @@ export async function enqueueRow(deps: FlowDeps, row: TaskRow): Promise<boolean>
     epoch: row.epoch,
     priority: row.priority,
     pin: row.pin ?? undefined,
+    policy: row,
   });
 }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import type { HandBack } from '../hand-back.ts';
 import type { Outcome } from '../outcome.ts';
 import { taskHeadSchema, type TaskHead } from '../task-head.ts';
 import type { TaskRef } from './fence.ts';
@@ -28,13 +29,14 @@ const FENCE_MS = 10 * 60_000;
 
 /**
  * Takes a task for one member. @returns why not, when it may not have it: `absent` (the fence is gone: the
- * reconciler brings the task again), `closed`, `taken`, `stale` (an old job), `excluded`.
+ * reconciler brings the task again), `closed`, `taken`, `stale` (an old job); or how often a member that had failed
+ * it met it.
  */
 export async function claimTask(
   { redis, keys }: { redis: Redis; keys: Keys },
   ref: TaskRef & { jobId: string },
   by: Claimant,
-): Promise<Claimed | 'absent' | 'closed' | 'taken' | 'stale' | 'excluded'> {
+): Promise<Claimed | 'absent' | 'closed' | 'taken' | 'stale' | { met: number }> {
   const pool = keys.pool(ref.poolKey);
   const task = pool.task(ref.taskId);
   const answer = z.array(z.string()).parse(
@@ -47,10 +49,11 @@ export async function claimTask(
   switch (kind) {
     case 'ok':
       return { epoch: Number(epoch), body: body ?? '', head: taskHeadSchema.parse(JSON.parse(head ?? '{}')) };
+    case 'excluded':
+      return { met: Number(epoch) };
     case 'closed':
     case 'taken':
     case 'stale':
-    case 'excluded':
       return kind;
     case undefined:
     default:
@@ -73,13 +76,13 @@ export async function beat({ redis, keys }: { redis: Redis; keys: Keys }, claim:
 export async function handBack(
   { redis, keys }: { redis: Redis; keys: Keys },
   claim: ClaimRef,
-  reason: string,
+  why: HandBack,
 ): Promise<'ok' | 'lost' | 'shown'> {
   const pool = keys.pool(claim.poolKey);
   const task = pool.task(claim.taskId);
   const answer = await runScript(redis, 'handback', {
     keys: [task.fence, pool.run, pool.back],
-    args: [claim.claimId, claim.taskId, task.channel, reason],
+    args: [claim.claimId, claim.taskId, task.channel, JSON.stringify(why)],
   });
   if (answer === -3) return 'shown';
   return answer === 1 ? 'ok' : 'lost';
@@ -97,7 +100,7 @@ export async function endClaim(
   const pool = keys.pool(claim.poolKey);
   const task = pool.task(claim.taskId);
   const answer = await runScript(redis, 'end', {
-    keys: [task.fence, task.stream, task.input, pool.run, pool.ended],
+    keys: [task.fence, task.stream, task.input, pool.run, pool.ended, task.attached, pool.orphans],
     args: [claim.claimId, claim.taskId, JSON.stringify(outcome), eventKeepMs, task.channel],
   });
   return answer === 1;

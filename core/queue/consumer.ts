@@ -7,13 +7,15 @@ import type { Service } from '../runtime/service.ts';
 import { createFetcher, type JobData } from './jobs.ts';
 import type { Keys } from './keys.ts';
 
-/** A job that was taken; exactly one of the two ends must be called. */
+/** A job that was taken; at most one of the ends is called (none: it is left to a requeue). */
 export interface TakenJob {
   taskId: string;
   jobId: string;
   done(): Promise<void>;
   /** The job shows as failed on the board, with its catalogue code. */
   failed(code: string): Promise<void>;
+  /** This member may not have it: it goes back to the head of its queue after so long. Holds no slot meanwhile. */
+  later(ms: number): void;
 }
 
 export interface ConsumerDeps {
@@ -28,6 +30,8 @@ export interface ConsumerDeps {
     take(signal: AbortSignal): Promise<(() => void) | null>;
     isFree(): boolean;
   };
+  /** Whether this member takes tasks now (it rests after its backend has failed). */
+  gate: { isOpen(): boolean; untilOpen(signal: AbortSignal): Promise<void> };
   /** Runs the job to its end; must not throw. */
   run: (job: TakenJob) => Promise<void>;
   clock: Clock;
@@ -36,6 +40,8 @@ export interface ConsumerDeps {
 
 /** So that a pause or a drain is never more than this away. */
 const WAIT_S = 1;
+/** A member that has put a job back lets the others look first. */
+const ABSTAIN_MS = 50;
 
 /**
  * Takes jobs for one member: first from its own queue (pins), then from its pool's, and only with a free slot
@@ -48,7 +54,9 @@ export class Consumer implements Service {
   readonly #fetchers: Worker<JobData>[];
   readonly #markers: string[];
   readonly #stopping = new AbortController();
+  /** Runs, and jobs to be put back. */
   readonly #running = new Set<Promise<void>>();
+  #abstainUntil = 0;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(deps: ConsumerDeps) {
@@ -71,7 +79,8 @@ export class Consumer implements Service {
     this.#stopping.abort();
     this.#deps.blocking.disconnect(); // breaks the wait off; a wake-up lost with it costs another member a second
     await this.#loop;
-    await Promise.all(this.#running);
+    // A run may end in a job that is to be put back.
+    while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
   async stop(): Promise<void> {
@@ -98,20 +107,29 @@ export class Consumer implements Service {
 
   async #turn(): Promise<void> {
     const signal = this.#stopping.signal;
+    await this.#deps.gate.untilOpen(signal);
+    const abstainMs = this.#abstainUntil - this.#deps.clock.elapsed();
+    if (abstainMs > 0) await pause(abstainMs, signal);
     const release = await this.#deps.slots.take(signal);
     if (!release) return;
     let job: TakenJob | null = null;
     try {
-      if (!signal.aborted) job = await this.#fetch();
+      if (!signal.aborted && this.#deps.gate.isOpen()) job = await this.#fetch();
     } finally {
       if (!job) release();
     }
-    if (!job) return signal.aborted ? undefined : await this.#waitForMarker();
-    const run: Promise<void> = this.#deps.run(job).finally(() => {
-      release();
-      this.#running.delete(run);
-    });
-    this.#running.add(run);
+    if (!job) return this.#mayTake() ? await this.#waitForMarker() : undefined;
+    this.#track(this.#deps.run(job).finally(release));
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked: Promise<void> = work.finally(() => this.#running.delete(tracked));
+    this.#running.add(tracked);
+  }
+
+  #mayTake(): boolean {
+    const abstains = this.#abstainUntil > this.#deps.clock.elapsed();
+    return !this.#stopping.signal.aborted && this.#deps.gate.isOpen() && !abstains;
   }
 
   /** Without a slot in hand: another llm of the same backend may take it meanwhile. */
@@ -119,7 +137,7 @@ export class Consumer implements Service {
     const popped = await this.#deps.blocking.bzpopmin(...this.#markers, WAIT_S);
     if (!popped) return;
     // We took a wake-up that we cannot follow now: pass it on to a member that can.
-    if (!this.#deps.slots.isFree()) await this.#deps.commands.zadd(popped[0], 0, '0');
+    if (!this.#deps.slots.isFree() || !this.#mayTake()) await this.#deps.commands.zadd(popped[0], 0, '0');
   }
 
   async #fetch(): Promise<TakenJob | null> {
@@ -144,7 +162,15 @@ export class Consumer implements Service {
       taskId: job.data.T,
       jobId: job.id ?? '',
       done: () => settle(job.moveToCompleted(null, token, false)),
+      later: (ms) => this.#track(this.#putBack(() => settle(job.moveToWait(token)), ms)),
       failed: (code) => settle(job.moveToFailed(Object.assign(new Error(code), { stack: '' }), token, false)),
     };
+  }
+
+  /** Held in this process rather than delayed in Redis, where the clocks of workers would decide. */
+  async #putBack(putBack: () => Promise<void>, afterMs: number): Promise<void> {
+    await pause(afterMs, this.#stopping.signal);
+    this.#abstainUntil = this.#deps.clock.elapsed() + ABSTAIN_MS;
+    await putBack();
   }
 }

@@ -1,6 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { McpctlError } from '../errors.ts';
+import { graceMsOf, policyText, type Policy } from '../disconnect.ts';
 import type { Outcome } from '../outcome.ts';
 import type { Priority } from '../task.ts';
 import type { TaskHead } from '../task-head.ts';
@@ -11,6 +12,7 @@ import type { TaskRef } from './fence.ts';
 import type { JobData } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import { runScript, type ScriptName } from './scripts.ts';
+import { WAITER_LEASE_MS } from './waiters.ts';
 
 export interface Submission extends TaskRef {
   epoch: number;
@@ -21,6 +23,10 @@ export interface Submission extends TaskRef {
   pin?: string | undefined;
   /** How long the task may wait; the fence lives a little longer. */
   waitMs: number;
+  /** What happens when nobody waits for it any more. */
+  policy: Policy;
+  /** The first who waits: their lease begins with the task. */
+  attachment?: string | undefined;
 }
 
 export interface DispatchDeps {
@@ -30,9 +36,15 @@ export interface DispatchDeps {
   eventKeepMs: number;
 }
 
+/**
+ * `expire`: only if unclaimed. `handedBackAt`: only while it is handed back at this epoch, so that nobody who was
+ * quicker with a requeue is undone. `orphan`: only if nobody has waited for it for long enough.
+ */
+export type CloseMode = 'cancel' | 'expire' | 'orphan' | { handedBackAt: number };
+
 export type CloseAnswer =
   | { kind: 'closed'; session: string; boot: string; claim: string; job: string; q: string }
-  | { kind: 'ended' | 'claimed' };
+  | { kind: 'ended' | 'claimed' | 'attached' };
 
 /** Background jobs carry a priority; jobs without one always run before them. */
 const BACKGROUND = 10;
@@ -51,10 +63,11 @@ export class Dispatch {
    * @returns false when a newer epoch is there, or the task has ended or was closed.
    */
   async enqueue(s: Submission): Promise<boolean> {
-    const task = this.#deps.keys.pool(s.poolKey).task(s.taskId);
+    const pool = this.#deps.keys.pool(s.poolKey);
+    const task = pool.task(s.taskId);
     const jobId = `${s.taskId}-${s.epoch}`;
     const answer = await this.#run('enqueue', {
-      keys: [task.fence, task.input, task.stream],
+      keys: [task.fence, task.input, task.stream, task.attached, pool.orphans],
       args: [
         s.epoch,
         jobId,
@@ -62,6 +75,11 @@ export class Dispatch {
         s.waitMs + FENCE_MARGIN_MS,
         s.body,
         JSON.stringify(s.head),
+        s.taskId,
+        policyText(s.policy),
+        graceMsOf(s.policy) ?? '',
+        s.attachment ?? '',
+        WAITER_LEASE_MS,
       ],
     });
     if (Number(answer) < 0) return false;
@@ -72,7 +90,7 @@ export class Dispatch {
   /** Moves a task that nobody has seen anything of back to the head of its queue, under a new epoch. */
   async requeue(
     ref: TaskRef & { priority: Priority; pin?: string | undefined },
-    seen: { epoch: number; claim: string; job: string; newEpoch: number },
+    seen: { epoch: number; claim: string; job: string; newEpoch: number; excluded?: readonly string[] },
   ): Promise<'ok' | 'absent' | 'closed' | 'shown' | 'moved'> {
     const pool = this.#deps.keys.pool(ref.poolKey);
     const task = pool.task(ref.taskId);
@@ -96,7 +114,16 @@ export class Dispatch {
             'failed',
           ].map((k) => `${queue}:${k}`),
         ],
-        args: [ref.taskId, seen.epoch, seen.claim, seen.newEpoch, seen.job, FENCE_MARGIN_MS, task.channel],
+        args: [
+          ref.taskId,
+          seen.epoch,
+          seen.claim,
+          seen.newEpoch,
+          seen.job,
+          FENCE_MARGIN_MS,
+          task.channel,
+          (seen.excluded ?? []).join(),
+        ],
       }),
     );
     if (answer === 'nojob') await this.#add(ref, seen.job);
@@ -115,15 +142,22 @@ export class Dispatch {
   }
 
   /** Ends a task from outside: nobody may claim it or speak for it any more. The row is the caller's to write. */
-  async close(ref: TaskRef, mode: 'cancel' | 'expire', outcome: Outcome): Promise<CloseAnswer> {
+  async close(ref: TaskRef, mode: CloseMode, outcome: Outcome): Promise<CloseAnswer> {
     const pool = this.#deps.keys.pool(ref.poolKey);
     const task = pool.task(ref.taskId);
     const answer = (await this.#run('close', {
-      keys: [task.fence, task.stream, task.input, pool.run, pool.back],
-      args: [ref.taskId, mode, JSON.stringify(outcome), this.#deps.eventKeepMs, task.channel],
+      keys: [task.fence, task.stream, task.input, pool.run, pool.back, task.attached, pool.orphans],
+      args: [
+        ref.taskId,
+        typeof mode === 'string' ? mode : 'giveup',
+        JSON.stringify(outcome),
+        this.#deps.eventKeepMs,
+        task.channel,
+        typeof mode === 'string' ? '' : mode.handedBackAt,
+      ],
     })) as string[];
     const [kind, session = '', boot = '', claim = '', job = '', q = ''] = answer;
-    if (kind === 'ended' || kind === 'claimed') return { kind };
+    if (kind === 'ended' || kind === 'claimed' || kind === 'attached') return { kind };
     return { kind: 'closed', session, boot, claim, job, q };
   }
 

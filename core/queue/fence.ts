@@ -22,8 +22,15 @@ const fenceSchema = z.object({
   session: z.string().default(''),
   boot: z.string().default(''),
   llm: z.string().default(''),
+  /** Events so far, and the end. */
+  seq: z.coerce.number().int().default(0),
   claimedAt: z.coerce.number().optional(),
   firstAt: z.coerce.number().optional(),
+  /** Llm ids that failed it, joined by commas. */
+  excluded: z.string().default(''),
+  /** What happens when nobody waits for it any more (core/disconnect.ts). */
+  policy: z.string().default(''),
+  /** What a hand-back says (core/hand-back.ts), as text. */
   why: z.string().default(''),
 });
 /** The fence of a task (`t:{P}:T:m`): who may speak for it. Written by the scripts alone. */

@@ -12,7 +12,7 @@ const announcedSchema = z.object({
   boot: z.string(),
   slots: z.number(),
   running: z.number(),
-  state: z.enum(['serving', 'draining', 'asleep']),
+  state: z.enum(['serving', 'draining', 'asleep', 'down']),
 });
 /** What a worker says of one member; its age is added by the reader. */
 export type Announcement = z.infer<typeof announcedSchema>;

@@ -15,7 +15,13 @@ export interface TaskEnds {
   /** `cancelled`, or `error` with a code, from outside: cancel, expire, give up. */
   close(
     id: string,
-    how: { status: 'cancelled' | 'error'; code: string; message: string },
+    how: {
+      status: 'cancelled' | 'error';
+      code: string;
+      message: string;
+      /** The claim that it ended with, when that came to nothing. */
+      lost?: LostClaim | undefined;
+    },
   ): Promise<TaskRow | null>;
   /**
    * Allocates the next epoch, if the row is still at the one seen: the only place where epochs are made. The
@@ -77,21 +83,50 @@ async function nextEpoch(
       claimedLlm: null,
       claimedAt: null,
       streamStartedAt: null,
-      ...(lost?.counts === 'crash' ? { crashes: trx.raw('crashes + 1') } : {}),
-      ...(lost?.counts === 'attempt' ? { attempts: trx.raw('attempts + 1') } : {}),
+      ...counted(trx, lost),
     })
     .returning<unknown[]>(rowColumns);
   if (rows.length === 0) return null;
-  if (lost) {
-    await trx.raw(
-      `insert into task_attempts (task_id, n, llm, session, started_at, reason)
-       select :id, (select count(*) + 1 from task_attempts where task_id = :id),
-         coalesce((select name from llms where id::text = :llmId), :llmId), nullif(:session, '')::uuid,
-         :startedAt, :reason`,
-      { id, llmId: lost.llmId, session: lost.session, startedAt: lost.startedAt, reason: lost.reason },
-    );
-  }
+  if (lost) await writeDown(trx, id, lost);
   return parseTask(rows[0]);
+}
+
+async function writeDown(trx: Knex.Transaction, id: string, lost: LostClaim): Promise<void> {
+  await trx.raw(
+    `insert into task_attempts (task_id, n, llm, session, started_at, reason)
+     select :id, (select count(*) + 1 from task_attempts where task_id = :id),
+       coalesce((select name from llms where id::text = :llmId), :llmId), nullif(:session, '')::uuid,
+       :startedAt, :reason`,
+    { id, llmId: lost.llmId, session: lost.session, startedAt: lost.startedAt, reason: lost.reason },
+  );
+}
+
+const counted = (trx: Knex, lost: LostClaim | undefined) => ({
+  ...(lost?.counts === 'crash' ? { crashes: trx.raw('crashes + 1') } : {}),
+  ...(lost?.counts === 'attempt' ? { attempts: trx.raw('attempts + 1') } : {}),
+});
+
+type Close = Parameters<TaskEnds['close']>[1];
+
+async function close(db: Knex, id: string, { status, code, message, lost }: Close): Promise<TaskRow | null> {
+  const rows = await db('tasks')
+    .where({ id })
+    .whereRaw(OPEN)
+    .update({
+      status,
+      errorCode: code,
+      errorMessage: message,
+      completedAt: db.fn.now(),
+      ...counted(db, lost),
+    })
+    .returning<unknown[]>(rowColumns);
+  return rows.length === 0 ? null : parseTask(rows[0]);
+}
+
+async function closeAfter(trx: Knex.Transaction, id: string, how: Close): Promise<TaskRow | null> {
+  const row = await close(trx, id, how);
+  if (row && how.lost) await writeDown(trx, id, how.lost);
+  return row;
 }
 
 export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
@@ -109,13 +144,8 @@ export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
         return await settleAs(db, id, { ...ending, outcome });
       }
     },
-    async close(id, { status, code, message }) {
-      const rows = await db('tasks')
-        .where({ id })
-        .whereRaw(OPEN)
-        .update({ status, errorCode: code, errorMessage: message, completedAt: db.fn.now() })
-        .returning<unknown[]>(rowColumns);
-      return rows.length === 0 ? null : parseTask(rows[0]);
+    close(id, how) {
+      return how.lost === undefined ? close(db, id, how) : transaction((trx) => closeAfter(trx, id, how));
     },
     nextEpoch: (id, seen, lost) => transaction((trx) => nextEpoch(trx, { id, seen, lost })),
   };

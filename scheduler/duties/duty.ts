@@ -1,4 +1,4 @@
-import type { FlowDeps } from '../../core/flow/deps.ts';
+import type { TakeBackDeps } from '../../core/flow/take-back.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
@@ -38,7 +38,7 @@ export interface DutyDeps {
   config: SchedulerConfig;
   registry: Registry;
   queue: QueueDoor;
-  flow: FlowDeps;
+  flow: TakeBackDeps;
   clock: Clock;
   log: Log;
 }

@@ -1,4 +1,4 @@
-import { requeueTask } from '../../core/flow/requeue.ts';
+import { takeBack } from '../../core/flow/take-back.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import { forOpenPools } from '../open-pools.ts';
 import type { Duty, DutyDeps } from './duty.ts';
@@ -6,8 +6,8 @@ import type { Duty, DutyDeps } from './duty.ts';
 const MOST = 200;
 
 /**
- * Requeues what a worker handed back as it left. An edge whose caller waits does the same at once; this is for
- * tasks that nobody waits for.
+ * Takes up what workers handed back. An edge whose caller waits does the same at once; this is for tasks that
+ * nobody waits for.
  */
 export function createHandBackDuty(deps: DutyDeps): Duty {
   const { queue, registry, flow } = deps;
@@ -24,7 +24,7 @@ export function createHandBackDuty(deps: DutyDeps): Duty {
       const fence = fences[i];
       const row = await registry.tasks.byId(id);
       if (row && fence?.state === 'released') {
-        if ((await requeueTask(flow, { row, fence })) === 'ok') did += 1;
+        if ((await takeBack(flow, { row, fence })) !== 'moved') did += 1;
       } else await queue.redis.zrem(back, id); // taken up by somebody else, or over
     }
     return did;

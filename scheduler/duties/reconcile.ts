@@ -1,4 +1,5 @@
 import { enqueueRow, requeueTask } from '../../core/flow/requeue.ts';
+import { forgive, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { settleTask } from '../../core/flow/settle.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
@@ -11,7 +12,7 @@ const OLD_ENOUGH_MS = 2_000;
 const PAGE = 200;
 
 /** What a task needs that Postgres says has not ended. */
-type Finding = 'fine' | 'settle' | 'enqueue' | 'renew' | 'requeue' | 'close';
+type Finding = 'fine' | 'settle' | 'enqueue' | 'renew' | 'requeue' | 'back' | 'forgive' | 'close';
 
 /**
  * Compares the rows that have not ended with what Redis knows, and mends the difference: every task is queued,
@@ -46,15 +47,17 @@ async function reconcilePage(deps: DutyDeps, rows: readonly TaskRow[]): Promise<
   return did;
 }
 
-async function examine({ queue }: DutyDeps, row: TaskRow, fence: Fence): Promise<Finding> {
+async function examine({ queue, flow }: DutyDeps, row: TaskRow, fence: Fence): Promise<Finding> {
   if (fence.state === 'ended') return 'settle';
   if (fence.state === 'closed') return 'close';
   if (fence.epoch < row.epoch) return fence.shown === '' ? 'enqueue' : 'fine';
-  if (fence.state === 'released') return 'requeue';
+  if (fence.state === 'released') return 'back';
   // A claim is the reaper's to judge, by its beats; but one that left the index of running tasks is nobody's.
   const pool = queue.keys.pool(row.poolName);
   if (fence.claim !== '') return (await queue.redis.zscore(pool.run, row.id)) === null ? 'requeue' : 'fine';
-  return (await isWaiting(queue, row, fence)) ? 'fine' : 'requeue';
+  if (!(await isWaiting(queue, row, fence))) return 'requeue';
+  if (fence.excluded === '') return 'fine';
+  return isForsaken(await flow.liveness.loadPool(row.poolName), row, fence) ? 'forgive' : 'fine';
 }
 
 /** Whether the task's job is where a member will take it from. One that is active without a claim is not. */
@@ -99,6 +102,10 @@ async function mend(
       const renewed = await registry.tasks.nextEpoch(row.id, row.epoch);
       return renewed !== null && (await enqueueRow(flow, renewed));
     }
+    case 'back':
+      return fence !== null && (await takeBack(flow, { row, fence })) !== 'moved';
+    case 'forgive':
+      return fence !== null && (await forgive(flow, { row, fence }));
     case 'requeue':
       return fence !== null && (await requeueTask(flow, { row, fence })) === 'ok';
   }

@@ -5,6 +5,7 @@ import { show } from '../../core/queue/fence.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 const done = { kind: 'completed', status: 200, body: '{}' } as const;
+const leaving = { counts: 'none', code: 'shutting_down', message: 'test' } as const;
 const cancelled = { kind: 'cancelled', code: 'task_cancelled', message: 'cancelled' } as const;
 
 /** I4: a write succeeds only with the current claim; a claim once closed never opens again. */
@@ -110,7 +111,7 @@ describe('the fence', () => {
     expect(await show(t.redis, t.door.keys, { ref: task, epoch: 1 })).to.equal(true);
     const seen = { epoch: 1, claim: 'c1', job: `${task.taskId}-1`, newEpoch: 2 };
     expect(await t.door.dispatch.requeue(task, seen)).to.equal('shown');
-    expect(await handBack(t.door, { ...task, claimId: 'c1', epoch: 1 }, 'test')).to.equal('shown');
+    expect(await handBack(t.door, { ...task, claimId: 'c1', epoch: 1 }, leaving)).to.equal('shown');
     expect(await t.door.dispatch.enqueue({ ...task, epoch: 2 })).to.equal(false);
   });
 
@@ -144,7 +145,7 @@ describe('the fence', () => {
   it('parks a handed back task until it has a new epoch', async () => {
     const task = await t.submitted();
     await t.claim(task, 'c1');
-    expect(await handBack(t.door, { ...task, claimId: 'c1', epoch: 1 }, 'test')).to.equal('ok');
+    expect(await handBack(t.door, { ...task, claimId: 'c1', epoch: 1 }, leaving)).to.equal('ok');
     expect(await t.fence(task)).to.include({ state: 'released' });
     expect(await t.claim(task, 'c2')).to.equal('closed');
     expect(await t.emitter(task, { claimId: 'c1', epoch: 1 }).end(done)).to.equal(false);

@@ -9,6 +9,7 @@ import type { Presence } from '../../core/presence.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { execute, type ExecuteDeps, type Member, type Running } from '../execute.ts';
+import { Rest } from '../rest.ts';
 import type { Slots } from '../slots.ts';
 import type { ServedMember, Transport } from './transport.ts';
 
@@ -30,6 +31,7 @@ const HAND_BACK_MS = 3_000;
 interface Serving {
   member: Member;
   slots: Slots;
+  rest: Rest;
   consumer: Consumer;
 }
 
@@ -77,12 +79,16 @@ export class RedisTransport implements Transport {
     const added = members.filter((m) => !this.#serving.some((s) => isSame(m.member, s.member)));
     this.#serving = this.#serving.filter((s) => !gone.includes(s));
     for (const { member, slots } of added) {
-      const consumer = this.#consumerOf(member, slots);
+      const rest = new Rest({ ...this.#deps, llm: member.name, isAvailable: member.isAvailable });
+      const consumer = this.#consumerOf(member, { slots, rest });
       await consumer.start();
-      this.#serving.push({ member, slots, consumer });
+      this.#serving.push({ member, slots, rest, consumer });
     }
     await this.#announce();
-    for (const { consumer } of gone) void consumer.drain().then(() => consumer.stop());
+    for (const { consumer, rest } of gone) {
+      rest.end();
+      void consumer.drain().then(() => consumer.stop());
+    }
   }
 
   /** Takes nothing new, lets what runs finish within the grace, hands the rest back. */
@@ -93,6 +99,7 @@ export class RedisTransport implements Transport {
   async #stop(): Promise<void> {
     this.#state = 'draining';
     await this.#announce();
+    for (const { rest } of this.#serving) rest.end();
     const consumers = this.#serving.map((s) => s.consumer);
     const drained = new AbortController();
     const draining = Promise.all(consumers.map((c) => c.drain())).then(() => drained.abort());
@@ -105,20 +112,21 @@ export class RedisTransport implements Transport {
     await Promise.all(consumers.map((c) => c.stop()));
   }
 
-  #consumerOf(member: Member, slots: Slots): Consumer {
+  #consumerOf(member: Member, { slots, rest }: { slots: Slots; rest: Rest }): Consumer {
     return new Consumer({
       commands: this.#redis,
       blocking: openRedis('blocking', this.#deps),
       keys: this.#keys,
       member,
       slots,
-      run: (job) => this.#run(member, job),
+      gate: rest,
+      run: (job) => this.#run(member, { job, rest }),
       clock: this.#deps.clock,
       log: this.#deps.log,
     });
   }
 
-  async #run(member: Member, job: TakenJob): Promise<void> {
+  async #run(member: Member, { job, rest }: { job: TakenJob; rest: Rest }): Promise<void> {
     // The task came back while a run of it still goes on here. If that one has lost its claim, its next beat ends
     // it; if it has not, this job is an old one, and finds the task taken or over.
     await this.#running.get(job.taskId)?.ended;
@@ -126,7 +134,7 @@ export class RedisTransport implements Transport {
       this.#running.set(job.taskId, running);
       return () => this.#running.delete(job.taskId);
     };
-    await execute(this.#execute, { member, job, started });
+    await execute(this.#execute, { member, job, rest, started });
   }
 
   #hear(heard: Heard): void {
@@ -142,13 +150,13 @@ export class RedisTransport implements Transport {
     const running = (llmId: string): number =>
       [...this.#running.values()].filter((r) => r.llmId === llmId).length;
     try {
-      const said = this.#serving.map(({ member, slots }) => {
+      const said = this.#serving.map(({ member, slots, rest }) => {
         const announcement = {
           sessionId: session,
           boot,
           slots: slots.size,
           running: running(member.llmId),
-          state: this.#state,
+          state: this.#state === 'serving' && rest.isDown() ? ('down' as const) : this.#state,
         };
         return announce({ redis: this.#redis, keys: this.#keys, leaseMs }, { ...member, announcement });
       });

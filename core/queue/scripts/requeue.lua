@@ -5,6 +5,7 @@
         5 queue:active   6 queue:wait   7 queue:prioritized   8 queue:marker   9 queue:<job>
         10 queue:<job>:lock   11 queue:stalled   12 queue:completed   13 queue:failed
   ARGV  1 T   2 epoch seen   3 claim seen ('' = none)   4 new epoch   5 job id   6 ttl ms   7 channel r:{P}:T
+        8 llm ids that must not have it again, joined by commas
   Returns  'ok' · 'nojob' the fence is renewed, but the job is gone: enqueue it · 'absent' · 'closed' · 'shown' ·
            'moved' someone else was here first
   Callers  edge (a handed back task), scheduler (reap, reconcile) ]]
@@ -15,8 +16,9 @@ if not again then
   if m[1] ~= ARGV[2] or m[3] ~= ARGV[3] then return 'moved' end
   if m[2] ~= 'open' and m[2] ~= 'released' then return 'closed' end
   if m[4] ~= '' then return 'shown' end
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'state', 'open', 'claim', '', 'seq', 0, 'bytes', 0)
-  redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'claimedAt', 'firstAt', 'why')
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'state', 'open', 'claim', '', 'seq', 0, 'bytes', 0,
+    'excluded', ARGV[8])
+  redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'claimedAt', 'firstAt', 'why', 'met')
   redis.call('DEL', KEYS[2])
   redis.call('PEXPIRE', KEYS[1], ARGV[6])
 end

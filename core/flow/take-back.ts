@@ -1,0 +1,104 @@
+import { isErrorCode, type ErrorCode } from '../errors.ts';
+import { parseHandBack, type HandBack } from '../hand-back.ts';
+import type { Fence } from '../queue/fence.ts';
+import type { LostClaim } from '../registry/task-ends.ts';
+import type { TaskRow } from '../task.ts';
+import { closeTask, type Closing } from './cancel.ts';
+import type { FlowDeps } from './deps.ts';
+import type { Liveness, LivePool } from './liveness.ts';
+import { requeueTask } from './requeue.ts';
+import { isServed } from './served.ts';
+
+export interface TakeBackDeps extends FlowDeps {
+  liveness: Pick<Liveness, 'loadPool'>;
+}
+
+/** How often the backends of a task may fail before it is given up (SPEC §5). */
+const MOST_ATTEMPTS = 3;
+
+/**
+ * Decides about a task that its worker handed back: another member tries, or nobody is left to and it ends,
+ * naming each attempt. A task that nobody waits for may have a member twice rather than end early.
+ * @returns `moved` when somebody else was quicker. Done twice it changes nothing.
+ */
+export async function takeBack(
+  deps: TakeBackDeps,
+  { row, fence }: { row: TaskRow; fence: Fence },
+): Promise<'requeued' | 'ended' | 'moved'> {
+  const why = parseHandBack(fence.why);
+  const lost = lostClaim(fence, why);
+  const requeue = async (excluded: readonly string[]): Promise<'requeued' | 'moved'> =>
+    (await requeueTask(deps, { row, fence, lost, excluded })) === 'ok' ? 'requeued' : 'moved';
+  if (why.counts === 'none') return await requeue(excludedOf(fence));
+
+  const excluded = [...excludedOf(fence), fence.llm];
+  const pool = await deps.liveness.loadPool(row.poolName);
+  if (row.attempts + 1 < MOST_ATTEMPTS) {
+    if (isServed(pool, row.pin, excluded)) return await requeue(excluded);
+    if (canWait(row)) return await requeue([]);
+  }
+  const llm = pool.members.find((m) => m.row.id === fence.llm)?.row.name ?? fence.llm;
+  const { code, message } = await allAttempts(deps, row, { llm, why });
+  const closing: Closing = {
+    mode: { handedBackAt: fence.epoch },
+    status: 'error',
+    code,
+    message,
+    retryAfterS: why.retryAfterS,
+    lost,
+  };
+  const closed = await closeTask(deps, row, closing);
+  return closed === 'claimed' || closed === 'ended' ? 'moved' : 'ended';
+}
+
+/** Llm ids that failed the task. */
+export function excludedOf(fence: Fence): string[] {
+  return fence.excluded.split(',').filter((id) => id !== '');
+}
+
+/** No caller holds a connection for it, so it may wait until a member that failed it answers again. */
+function canWait({ source }: TaskRow): boolean {
+  return source === 'async' || source === 'batch';
+}
+
+/** Is nobody left who may have a task that waits for another try? */
+export function isForsaken(pool: LivePool, row: TaskRow, fence: Fence): boolean {
+  const excluded = excludedOf(fence);
+  return excluded.length > 0 && !isServed(pool, row.pin, excluded);
+}
+
+/** A task that waits for a member that has not failed it, when there is none any more: those that did may try again. */
+export async function forgive(
+  deps: FlowDeps,
+  { row, fence }: { row: TaskRow; fence: Fence },
+): Promise<boolean> {
+  return canWait(row) && (await requeueTask(deps, { row, fence, excluded: [] })) === 'ok';
+}
+
+const LONGEST = 3_900;
+
+/** What every attempt came to, as one sentence and the code of the last. */
+export async function allAttempts(
+  { registry }: Pick<FlowDeps, 'registry'>,
+  row: Pick<TaskRow, 'id'>,
+  last?: { llm: string; why: HandBack },
+): Promise<{ code: ErrorCode; message: string }> {
+  const before = await registry.tasks.attempts(row.id);
+  const all = before.map(({ llm, reason }) => `${llm}: ${reason}`);
+  if (last) all.push(`${last.llm}: ${last.why.code}: ${last.why.message}`);
+  const lastCode = last?.why.code ?? /^(\w+): /.exec(before.at(-1)?.reason ?? '')?.[1] ?? '';
+  const code = isErrorCode(lastCode) ? lastCode : 'backend_error';
+  if (last && all.length === 1) return { code, message: last.why.message };
+  const listed = all.map((text, i) => `${i + 1}. ${text}`).join(' ');
+  return { code, message: `No member could answer. ${listed}`.slice(0, LONGEST) };
+}
+
+function lostClaim(fence: Fence, why: HandBack): LostClaim {
+  return {
+    counts: why.counts,
+    llmId: fence.llm,
+    session: fence.session,
+    startedAt: fence.claimedAt === undefined ? null : new Date(fence.claimedAt),
+    reason: `${why.code}: ${why.message}`,
+  };
+}
