@@ -36,7 +36,7 @@ function door(
 ): Router {
   const router = Router();
   router.use(authenticate(deps));
-  router.use(readBody({ limitBytes: deps.config.bodyLimitBytes }));
+  router.use(readBody({ limitBytes: deps.config.bodyLimitBytes, caps: deps.caps }));
   for (const make of routes.always ?? []) router.use(make(deps));
   router.use(refuseWhenStopping(deps));
   for (const make of routes.routes) router.use(make(deps));

@@ -7,6 +7,7 @@ import type { Presence } from '../core/presence.ts';
 import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Authenticator } from './authenticator.ts';
+import type { Caps } from './caps.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { Liveness } from '../core/flow/liveness.ts';
 import type { Metrics } from './metrics.ts';
@@ -27,6 +28,10 @@ export const edgeSettings = [
   'corsOrigins',
   'trustProxy',
   'bodyLimitBytes',
+  'maxUserTasks',
+  'maxPoolTasks',
+  'maxUserStreams',
+  'maxUserBytes',
   'admissionMs',
   'keepAliveMs',
   'queueSyncMs',
@@ -37,7 +42,7 @@ export const edgeSettings = [
   'tokenCacheMs',
   'leaseMs',
 ] as const satisfies readonly SettingName[];
-type EdgeConfig = Settings<(typeof edgeSettings)[number]>;
+export type EdgeConfig = Settings<(typeof edgeSettings)[number]>;
 
 /** One thing that must work before this edge takes requests. Rejects when it does not; bounded by itself. */
 export interface Check {
@@ -67,6 +72,7 @@ export interface EdgeDeps {
   liveness: Liveness;
   heartbeats: Heartbeats;
   authenticator: Authenticator;
+  caps: Caps;
   metrics: Metrics;
   checks: readonly Check[];
   /** Aborted by SIGTERM: not ready any more, and nothing new is taken. */

@@ -12,6 +12,7 @@ import { composeServices } from '../core/runtime/service.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
 import { createApp } from './app.ts';
 import { createAuthenticator } from './authenticator.ts';
+import { createCaps } from './caps.ts';
 import { edgeSettings, type EdgeDeps } from './deps.ts';
 import { createHeartbeats } from './heartbeats.ts';
 import { createLiveness } from '../core/flow/liveness.ts';
@@ -34,6 +35,7 @@ async function run(): Promise<void> {
   const stopping = new AbortController();
   const leaving = new AbortController();
 
+  const metrics = createMetrics({ bus, version, ofProcess: true });
   const deps: EdgeDeps = {
     config,
     version,
@@ -47,7 +49,8 @@ async function run(): Promise<void> {
     liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
     heartbeats,
     authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
-    metrics: createMetrics({ bus, version, ofProcess: true }),
+    caps: createCaps({ config, registry, metrics, clock, log }),
+    metrics,
     checks: [
       { name: 'postgres', run: () => needCurrent(connection) },
       { name: 'redis', run: async () => void (await queue.redis.ping()) },

@@ -5,6 +5,8 @@ import type { Bus } from '../core/runtime/bus.ts';
 
 export interface Metrics {
   request(done: { route: string; method: string; code: string; seconds: number }): void;
+  /** A call was refused by this cap (caps.ts). */
+  refused(cap: string): void;
   /** In Prometheus's text format, with the content type to send it as. */
   render(): Promise<{ type: string; text: string }>;
 }
@@ -77,6 +79,12 @@ export function createMetrics(deps: { bus: Bus; version: string; ofProcess: bool
     buckets: seconds,
     registers,
   });
+  const refused = new Counter({
+    name: 'mcpctl_refused_total',
+    help: 'Calls that a cap refused with 429.',
+    labelNames: ['cap'],
+    registers,
+  });
   new Gauge({
     name: 'mcpctl_build_info',
     help: 'Always 1; the labels say what runs.',
@@ -89,6 +97,7 @@ export function createMetrics(deps: { bus: Bus; version: string; ofProcess: bool
       requests.inc(labels);
       durations.observe(labels, took);
     },
+    refused: (cap) => refused.inc({ cap }),
     render: async () => ({ type: registry.contentType, text: await registry.metrics() }),
   };
 }

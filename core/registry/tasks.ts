@@ -2,6 +2,7 @@ import type { TaskHead } from '../task-head.ts';
 import type { Operation } from '../llm.ts';
 import type { Priority, TaskRow, TaskStatus } from '../task.ts';
 import type { Connection } from './connect.ts';
+import { createTaskCounts, type TaskCounts } from './task-counts.ts';
 import { createTaskEnds, type TaskEnds } from './task-ends.ts';
 import { parseTask, parseTasks, rowColumns } from './task-rows.ts';
 import { createTaskUpkeep, type TaskUpkeep } from './task-upkeep.ts';
@@ -52,7 +53,7 @@ export interface TaskAttempt {
   reason: string;
 }
 
-export interface Tasks extends TaskEnds, TaskUpkeep {
+export interface Tasks extends TaskCounts, TaskEnds, TaskUpkeep {
   /** Commits the row: from here on the task is accepted, and never lost. */
   insert(task: NewTask): Promise<TaskRow>;
   byId(id: string): Promise<TaskRow | undefined>;
@@ -67,6 +68,7 @@ export interface Tasks extends TaskEnds, TaskUpkeep {
 export function createTasks(connection: Connection): Tasks {
   const { db } = connection;
   return {
+    ...createTaskCounts(connection),
     ...createTaskEnds(connection),
     ...createTaskUpkeep(connection),
     async insert(task) {

@@ -112,6 +112,26 @@ export const settings = {
     about: 'the largest request body',
     schema: count(50_000_000),
   },
+  maxUserTasks: {
+    env: 'MCPCTL_MAX_USER_TASKS',
+    about: 'how many tasks of one user may wait or run',
+    schema: count(10_000),
+  },
+  maxPoolTasks: {
+    env: 'MCPCTL_MAX_POOL_TASKS',
+    about: 'how many tasks of one pool may wait or run',
+    schema: count(50_000),
+  },
+  maxUserStreams: {
+    env: 'MCPCTL_MAX_USER_STREAMS',
+    about: 'how many streams one user may have open at one edge',
+    schema: count(1_000),
+  },
+  maxUserBytes: {
+    env: 'MCPCTL_MAX_USER_BYTES',
+    about: "how many bytes of one user's request bodies one edge may hold at a time",
+    schema: count(200_000_000),
+  },
   admissionMs: {
     env: 'MCPCTL_ADMISSION_MS',
     about: 'how long a stream may wait for its real status before 200 is committed',

@@ -2,6 +2,7 @@ import type { Request, Response } from 'express';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/cancel.ts';
 import type { TaskRow } from '../../core/task.ts';
+import { untilClosed } from '../caps.ts';
 import { actorOf } from '../context.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { taskView } from '../task-view.ts';
@@ -85,6 +86,8 @@ async function answerLater(deps: EdgeDeps, { req, res, report }: Call, order: Or
 }
 
 async function answerNow(deps: EdgeDeps, { req, res, report }: Call, order: Order): Promise<void> {
+  const { streaming } = order.request;
+  if (streaming) untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming }));
   const { gone, forget } = whenGone(res, deps.leaving);
   const submitted = await submitAndFollow(deps, actorOf(req), order);
   const { row } = submitted;
@@ -96,9 +99,9 @@ async function answerNow(deps: EdgeDeps, { req, res, report }: Call, order: Orde
       target: order.target,
       gone,
       res,
-      streaming: order.request.streaming,
+      streaming,
     });
-    const how = order.request.streaming ? answerStream : answerWhole;
+    const how = streaming ? answerStream : answerWhole;
     const { wantsUsage }: InferenceRequest = order.request;
     const model = order.request.model ?? order.llmName;
     const answered = await how({ deps, res, row, wait, report, model, wantsUsage });

@@ -66,8 +66,13 @@ export async function submitAndFollow(deps: EdgeDeps, actor: Actor, order: Order
   }
 }
 
-function insert(deps: EdgeDeps, actor: Actor, { order, id }: { order: Order; id: string }): Promise<TaskRow> {
-  return deps.registry.tasks.insert({
+async function insert(
+  deps: EdgeDeps,
+  actor: Actor,
+  { order, id }: { order: Order; id: string },
+): Promise<TaskRow> {
+  await deps.caps.admit(actor, order.target);
+  return await deps.registry.tasks.insert({
     id,
     operation: order.operation,
     source: order.source,

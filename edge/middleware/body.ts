@@ -3,6 +3,7 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { Request, RequestHandler, Response } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
+import type { Caps } from '../caps.ts';
 
 /** How long a body that is refused may go on arriving, so that its sender gets to read the refusal. */
 const DRAIN_MS = 10_000;
@@ -51,23 +52,34 @@ async function drain(req: Request, res: Response): Promise<void> {
   if (!req.complete) res.set('connection', 'close');
 }
 
+/** What a body may take. */
+interface Room {
+  limit: number;
+  /** Makes sure of room for so many bytes in all. @throws McpctlError `too_many_requests`. */
+  reserve: (bytes: number) => void;
+}
+
 /** Counts what comes out, so that a small body cannot inflate into a large one. */
-async function collect(from: Readable, limit: number): Promise<Buffer> {
+async function collect(from: Readable, { limit, reserve }: Room): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
-  const over = await new Promise<boolean>((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     from.on('data', (chunk: Buffer) => {
       size += chunk.length;
-      if (size > limit) {
+      try {
+        if (size > limit) throw new McpctlError('body_too_large');
+        reserve(size);
+        chunks.push(chunk);
+      } catch (thrown) {
         from.removeAllListeners('data');
-        resolve(true);
-      } else chunks.push(chunk);
+        chunks.length = 0;
+        reject(thrown instanceof McpctlError ? thrown : new McpctlError('internal'));
+      }
     });
-    from.once('end', () => resolve(false));
+    from.once('end', resolve);
     from.once('error', reject);
     from.once('close', () => reject(new McpctlError('invalid_request', 'The body did not arrive whole.')));
   });
-  if (over) throw new McpctlError('body_too_large');
   return Buffer.concat(chunks, size);
 }
 
@@ -79,12 +91,14 @@ function decode(bytes: Buffer): string {
   }
 }
 
-async function read(req: Request, limit: number): Promise<string> {
+async function read(req: Request, room: Room): Promise<string> {
   checkType(req);
-  if (Number(req.headers['content-length'] ?? 0) > limit) throw new McpctlError('body_too_large');
+  const declared = Number(req.headers['content-length'] ?? 0);
+  if (declared > room.limit) throw new McpctlError('body_too_large');
+  room.reserve(declared);
   const source = inflated(req);
   try {
-    return decode(await collect(source, limit));
+    return decode(await collect(source, room));
   } catch (thrown) {
     if (source !== req) source.destroy();
     if (thrown instanceof McpctlError) throw thrown;
@@ -92,15 +106,31 @@ async function read(req: Request, limit: number): Promise<string> {
   }
 }
 
+/** Room under the caller's cap until the answer is complete; on public paths there is no caller, nor a cap. */
+function roomFor({ req, res }: { req: Request; res: Response }, caps: Caps | undefined): Room['reserve'] {
+  const { actor } = req.context;
+  if (!caps || !actor) return () => undefined;
+  const releases: (() => void)[] = [];
+  res.once('close', () => releases.forEach((release) => release()));
+  let reserved = 0;
+  return (bytes) => {
+    if (bytes <= reserved || res.destroyed) return;
+    releases.push(caps.hold(actor, { bytes: bytes - reserved, streaming: false }));
+    reserved = bytes;
+  };
+}
+
 /**
  * Reads the body of any request into `context.text`, as the text it is, or refuses it: too large 413, not
- * JSON by its type 415, not UTF-8 400. Whether it parses is for the route.
+ * JSON by its type 415, not UTF-8 400, over the caller's cap on bytes under way 429. Whether it parses is for
+ * the route.
  */
-export function readBody({ limitBytes }: { limitBytes: number }): RequestHandler {
+export function readBody({ limitBytes, caps }: { limitBytes: number; caps?: Caps }): RequestHandler {
   return async (req, res, next) => {
     if (hasBody(req)) {
       try {
-        req.context.text = await read(req, limitBytes);
+        const reserve = roomFor({ req, res }, caps);
+        req.context.text = await read(req, { limit: limitBytes, reserve });
       } catch (thrown) {
         await drain(req, res);
         throw thrown;

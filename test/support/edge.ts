@@ -9,6 +9,7 @@ import { readConfig } from '../../core/runtime/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { createApp } from '../../edge/app.ts';
 import { createAuthenticator } from '../../edge/authenticator.ts';
+import { createCaps } from '../../edge/caps.ts';
 import { edgeSettings, type EdgeDeps } from '../../edge/deps.ts';
 import { createHeartbeats } from '../../edge/heartbeats.ts';
 import { createLiveness } from '../../core/flow/liveness.ts';
@@ -73,6 +74,7 @@ export async function edgeFixture(
   const heartbeats = createHeartbeats({ registry, presence, log });
   const stopping = new AbortController();
   const leaving = new AbortController();
+  const metrics = createMetrics({ bus, version: '0.0.0-test', ofProcess: false });
   const deps: EdgeDeps = {
     config,
     version: '0.0.0-test',
@@ -86,7 +88,8 @@ export async function edgeFixture(
     liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
     heartbeats,
     authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
-    metrics: createMetrics({ bus, version: '0.0.0-test', ofProcess: false }),
+    caps: createCaps({ config, registry, metrics, clock, log }),
+    metrics,
     checks: [
       { name: 'postgres', run: async () => void (await isCurrent(t.connection)) },
       { name: 'redis', run: async () => void (await redis.ping()) },

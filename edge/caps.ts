@@ -1,0 +1,108 @@
+import type { Response } from 'express';
+import type { Actor } from '../core/access.ts';
+import { McpctlError, type ErrorCode } from '../core/errors.ts';
+import type { Registry } from '../core/registry/registry.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import type { Log } from '../core/runtime/log.ts';
+import type { EdgeConfig } from './deps.ts';
+import type { Metrics } from './metrics.ts';
+import { createOpenCounts } from './open-counts.ts';
+
+type User = Pick<Actor, 'userId'>;
+
+/**
+ * Back-pressure: what one user may have at a time, and one pool. Tasks are counted in Postgres, by every edge
+ * for itself, so a cap on them may be overshot by what all edges accept within about a second. Streams and
+ * bytes are of this edge alone, and exact.
+ */
+export interface Caps {
+  /** Before a row is inserted. @throws McpctlError `too_many_requests`, `queue_full`, `unavailable`. */
+  admit(actor: User, to: { poolKey: string }): Promise<void>;
+  /**
+   * Holds room at this edge, for as long as it is in use. @returns the way to give it back; twice is once.
+   * @throws McpctlError `too_many_requests`.
+   */
+  hold(actor: User, what: { bytes: number; streaming: boolean }): () => void;
+}
+
+export interface CapsDeps {
+  config: Pick<
+    EdgeConfig,
+    'maxUserTasks' | 'maxPoolTasks' | 'maxUserStreams' | 'maxUserBytes' | 'bodyLimitBytes'
+  >;
+  registry: { tasks: Pick<Registry['tasks'], 'openOfOwner' | 'openInPool'> };
+  metrics: Pick<Metrics, 'refused'>;
+  clock: Clock;
+  log: Log;
+}
+
+type Cap = 'user_tasks' | 'pool_tasks' | 'user_streams' | 'user_bytes';
+
+/** Tasks take a while to end; a stream or a body may be gone in a moment. */
+const TASKS_RETRY_S = 5;
+const ROOM_RETRY_S = 1;
+
+export function createCaps({ config, registry, metrics, clock, log }: CapsDeps): Caps {
+  const { maxUserTasks, maxPoolTasks, maxUserStreams } = config;
+  // One body alone always fits.
+  const maxUserBytes = Math.max(config.maxUserBytes, config.bodyLimitBytes);
+  const ofUsers = createOpenCounts({ count: registry.tasks.openOfOwner, clock, log });
+  const ofPools = createOpenCounts({ count: registry.tasks.openInPool, clock, log });
+  /** Only of users who hold something now. */
+  const rooms = new Map<string, { streams: number; bytes: number }>();
+
+  const refusal = (cap: Cap, code: ErrorCode, message: string): McpctlError => {
+    metrics.refused(cap);
+    const retryAfterS = cap.endsWith('tasks') ? TASKS_RETRY_S : ROOM_RETRY_S;
+    return new McpctlError(code, message, { retryAfterS });
+  };
+
+  const takeRoom = (userId: string, { streams, bytes }: { streams: number; bytes: number }): void => {
+    const room = rooms.get(userId) ?? { streams: 0, bytes: 0 };
+    room.streams += streams;
+    room.bytes += bytes;
+    if (room.streams === 0 && room.bytes === 0) rooms.delete(userId);
+    else rooms.set(userId, room);
+  };
+
+  return {
+    async admit({ userId }, { poolKey }) {
+      const [user, pool] = await Promise.all([
+        ofUsers.letIn(userId, maxUserTasks),
+        ofPools.letIn(poolKey, maxPoolTasks),
+      ]);
+      if (!user) {
+        const message = `You have ${maxUserTasks} tasks waiting or running, the most that one user may (MCPCTL_MAX_USER_TASKS). Let some end, or cancel some.`;
+        throw refusal('user_tasks', 'too_many_requests', message);
+      }
+      if (!pool) {
+        const message = `The pool '${poolKey}' has ${maxPoolTasks} tasks waiting or running, and takes no more (MCPCTL_MAX_POOL_TASKS). Try again later, or use another llm.`;
+        throw refusal('pool_tasks', 'queue_full', message);
+      }
+    },
+    hold({ userId }, { bytes, streaming }) {
+      const held = rooms.get(userId) ?? { streams: 0, bytes: 0 };
+      if (streaming && held.streams >= maxUserStreams) {
+        const message = `You have ${maxUserStreams} streams open here, the most that one user may (MCPCTL_MAX_USER_STREAMS). Close some, or submit tasks and fetch them when they have ended.`;
+        throw refusal('user_streams', 'too_many_requests', message);
+      }
+      if (bytes > 0 && held.bytes + bytes > maxUserBytes) {
+        const message = `Your requests under way here hold ${held.bytes} bytes; with this one they would be over ${maxUserBytes}, the most for one user (MCPCTL_MAX_USER_BYTES). Send fewer at a time.`;
+        throw refusal('user_bytes', 'too_many_requests', message);
+      }
+      const streams = streaming ? 1 : 0;
+      takeRoom(userId, { streams, bytes });
+      let given = false;
+      return () => {
+        if (!given) takeRoom(userId, { streams: -streams, bytes: -bytes });
+        given = true;
+      };
+    },
+  };
+}
+
+/** Gives room back when the answer is complete or its caller has gone, also one who went before. */
+export function untilClosed(res: Response, release: () => void): void {
+  if (res.destroyed) release();
+  else res.once('close', release);
+}

@@ -1,0 +1,79 @@
+import { messageOf } from '../core/errors.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import type { Log } from '../core/runtime/log.ts';
+
+/** How many tasks something (an owner, a pool) has open, known well enough for a cap without a query per call. */
+export interface OpenCounts {
+  /**
+   * Counts one more in, unless `most` are open. A yes may come from an older count, which is renewed behind it,
+   * plus what this edge has let in since; a no never comes from one older than 250 ms.
+   * @throws McpctlError `unavailable` when Postgres must be asked and is away.
+   */
+  letIn(key: string, most: number): Promise<boolean>;
+}
+
+export interface OpenCountsDeps {
+  /** Stops counting at `most`. */
+  count: (key: string, most: number) => Promise<number>;
+  clock: Clock;
+  log: Log;
+}
+
+/** A count older than this is renewed behind the call that uses it. */
+const FRESH_MS = 1_000;
+/** A refusal rests on a count no older than this. */
+const SURE_MS = 250;
+/** The least recently used go; theirs is counted again when they come back. */
+const MOST_KEYS = 10_000;
+
+interface Entry {
+  open: number;
+  /** Let in since the newest count was asked for: it may not have seen them. */
+  since: number;
+  at: number;
+  counting: Promise<void> | null;
+}
+
+export function createOpenCounts({ count, clock, log }: OpenCountsDeps): OpenCounts {
+  const entries = new Map<string, Entry>();
+
+  const entryOf = (key: string): Entry => {
+    const entry = entries.get(key) ?? { open: 0, since: 0, at: -Infinity, counting: null };
+    entries.delete(key);
+    entries.set(key, entry);
+    const oldest = entries.keys().next().value;
+    if (entries.size > MOST_KEYS && oldest !== undefined) entries.delete(oldest);
+    return entry;
+  };
+
+  const recount = async (key: string, entry: Entry, most: number): Promise<void> => {
+    const at = clock.elapsed();
+    const before = entry.since;
+    try {
+      entry.open = await count(key, most);
+      entry.since -= before;
+      entry.at = at;
+    } finally {
+      entry.counting = null;
+    }
+  };
+  /** One query at a time per key, whoever waits for it. */
+  const counted = (key: string, entry: Entry, most: number): Promise<void> =>
+    (entry.counting ??= recount(key, entry, most));
+
+  return {
+    async letIn(key, most) {
+      const entry = entryOf(key);
+      const age = (): number => clock.elapsed() - entry.at;
+      if (entry.at === -Infinity) await counted(key, entry, most);
+      else if (age() > FRESH_MS)
+        counted(key, entry, most).catch((thrown: unknown) =>
+          log.debug({ why: messageOf(thrown) }, 'open tasks could not be counted; using the last count'),
+        );
+      if (entry.open + entry.since >= most && age() > SURE_MS) await counted(key, entry, most);
+      if (entry.open + entry.since >= most) return false;
+      entry.since += 1;
+      return true;
+    },
+  };
+}
