@@ -30,10 +30,6 @@ export interface EdgeProcess extends TestProcess {
   url: string;
 }
 
-export interface EdgeProcess extends TestProcess {
-  url: string;
-}
-
 /** Edge, scheduler and workers as the Procfile runs them, on a namespace and a schema of their own. */
 export interface System {
   sandbox: Sandbox;
