@@ -11,6 +11,7 @@ const names = [
   'beat',
   'end',
   'show',
+  'place',
   'handback',
   'requeue',
   'close',
