@@ -3,6 +3,8 @@ import { pause } from '../core/runtime/clock.ts';
 
 /** How long a reader may take nothing before it is dropped. */
 const STALLED_READER_MS = 30_000;
+/** A longer frame is handed to the connection in pieces: one that is taken slowly is taken all the same. */
+const PIECE_BYTES = 16 * 1024;
 
 /**
  * Writes server-sent events as the strictest clients want them: `data: `, one line, two line feeds. Data is
@@ -10,9 +12,11 @@ const STALLED_READER_MS = 30_000;
  */
 export class EventWriter {
   readonly #res: Response;
+  readonly #stalledMs: number;
 
-  constructor(res: Response) {
+  constructor(res: Response, { stalledMs = STALLED_READER_MS }: { stalledMs?: number } = {}) {
     this.#res = res;
+    this.#stalledMs = stalledMs;
   }
 
   get opened(): boolean {
@@ -31,21 +35,36 @@ export class EventWriter {
     this.#res.flushHeaders();
   }
 
-  /** Resolves when the reader keeps up; one that has taken nothing for 30 s is dropped. */
-  async write(...data: readonly string[]): Promise<void> {
-    this.open();
-    const text = data.map((d) => `data: ${onOneLine(d)}\n\n`).join('');
-    if (this.#res.destroyed || this.#res.write(text)) return;
-    const drained = new AbortController();
-    const done = (): void => drained.abort();
-    this.#res.once('drain', done).once('close', done);
-    await pause(STALLED_READER_MS, drained.signal);
-    this.#res.off('drain', done).off('close', done);
-    if (!drained.signal.aborted) this.#res.destroy();
+  /** One frame, with the id to go on after it where it has one. As `comment`. */
+  async write(data: string, id?: string): Promise<void> {
+    await this.#send(`${id === undefined ? '' : `id: ${id}\n`}data: ${onOneLine(data)}\n\n`);
+  }
+
+  /** A line that clients pass over. Resolves when the reader keeps up; one that takes nothing for 30 s is dropped. */
+  async comment(text: string): Promise<void> {
+    await this.#send(`: ${onOneLine(text)}\n\n`);
   }
 
   end(): void {
     this.#res.end();
+  }
+
+  async #send(text: string): Promise<void> {
+    this.open();
+    if (text.length <= PIECE_BYTES) return await this.#put(text);
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.length && !this.#res.destroyed; at += PIECE_BYTES)
+      await this.#put(bytes.subarray(at, at + PIECE_BYTES));
+  }
+
+  async #put(piece: string | Buffer): Promise<void> {
+    if (this.#res.destroyed || this.#res.writableEnded || this.#res.write(piece)) return;
+    const drained = new AbortController();
+    const done = (): void => drained.abort();
+    this.#res.once('drain', done).once('close', done);
+    await pause(this.#stalledMs, drained.signal);
+    this.#res.off('drain', done).off('close', done);
+    if (!drained.signal.aborted) this.#res.destroy();
   }
 }
 

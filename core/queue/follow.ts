@@ -1,13 +1,16 @@
 import type { Redis } from 'ioredis';
-import { messageOf } from '../errors.ts';
+import { McpctlError, messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
-import { beginning, isAfter, MOST_AT_ONCE, readStream, type Entry, type Position } from './stream.ts';
+import { beginning, isAfter, readPage, seqAfter, type Entry, type Position } from './stream.ts';
 import type { Heard, Subscriber } from './subscriber.ts';
 
-/** Entries of a task, and hints that its dispatch moved. */
-export type Followed = Entry | { kind: 'back' } | { kind: 'requeued' };
+/**
+ * Entries of a task, and hints that its dispatch moved. `gap`: what came next was trimmed before it was read, so
+ * the entries that follow are not the rest of those before.
+ */
+export type Followed = Entry | { kind: 'back' } | { kind: 'requeued' } | { kind: 'gap' };
 
 export interface FollowDeps {
   redis: Redis;
@@ -19,19 +22,32 @@ export interface FollowDeps {
 /** Silence after which the record is read: short once events flow, as the END may be the lost message. */
 const SILENCE_RUNNING_MS = 1_000;
 const SILENCE_WAITING_MS = 5_000;
+/** What is held for a reader who is slower than the backend; beyond it nothing is taken, the record keeps it. */
+const MOST_HELD_BYTES = 256 * 1024;
+/** The record is read on when a slow reader has come down to this. */
+const READ_ON_BYTES = 64 * 1024;
+/** What an entry costs beside its text. */
+const ENTRY_BYTES = 128;
 
 /**
  * Follows a task's stream from a position. The channel is a hint, the stream is the record: a gap in the
  * numbers, a reconnect, an empty message or silence leads to reading the stream from the last position.
- * Opened before the task is enqueued, it misses nothing.
+ * Opened before the task is enqueued, it misses nothing. A reader who does not keep up costs 256 KiB and a
+ * page: messages are dropped then, and the record is read on, page by page, as they are taken.
  */
 export class Follower {
   readonly #deps: FollowDeps;
   readonly #stream: string;
   readonly #ready: Followed[] = [];
+  #heldBytes = 0;
+  /** The record holds more than was taken from it, because the reader does not keep up. */
+  #behind = false;
   #position: Position;
+  #torn = false;
+  #silentFrom = performance.now();
   #reading: Promise<void> | null = null;
   #readAgain = false;
+  #fault: unknown = null;
   #closed = false;
   #wake: () => void = () => undefined;
   #stopListening: () => void = () => undefined;
@@ -54,14 +70,21 @@ export class Follower {
   async next({ signal, withinMs }: { signal?: AbortSignal; withinMs: number }): Promise<Followed | null> {
     const deadline = performance.now() + withinMs;
     for (;;) {
-      const item = this.#ready.shift();
+      const item = this.#take();
       if (item) return item;
-      const left = deadline - performance.now();
-      if (signal?.aborted || this.#closed || left <= 0) return null;
-      const silence = this.#position.epoch > 0 ? SILENCE_RUNNING_MS : SILENCE_WAITING_MS;
-      const woken = await waitFor((wake) => (this.#wake = wake), Math.min(left, silence), signal);
-      if (!woken && left > silence) this.readRecord();
+      const now = performance.now();
+      if (signal?.aborted || this.#closed || now >= deadline) return null;
+      const silentAt = this.#silentFrom + this.#silenceMs();
+      if (now >= silentAt) {
+        this.#silentFrom = now;
+        this.readRecord();
+      } else await waitFor((wake) => (this.#wake = wake), Math.min(deadline, silentAt) - now, signal);
     }
+  }
+
+  /** What it holds for its reader, in bytes. @internal */
+  get heldBytes(): number {
+    return this.#heldBytes;
   }
 
   close(): void {
@@ -70,12 +93,24 @@ export class Follower {
     this.#wake();
   }
 
+  /**
+   * Reads the record once, before anything is given out.
+   * @throws McpctlError `gone` when what comes next was trimmed, `unavailable` when Redis does not answer.
+   */
+  async begin(): Promise<void> {
+    this.readRecord();
+    await this.#reading;
+    if (this.#torn) throw new McpctlError('gone');
+    if (this.#fault !== null) throw new McpctlError('unavailable', undefined, { cause: this.#fault });
+  }
+
   /** Reads the stream from the last position; what it finds comes out of `next`. */
   readRecord(): void {
     this.#readAgain = true;
     this.#reading ??= this.#drain()
       .catch((thrown: unknown) => {
         this.#readAgain = false; // the next message or silence asks again
+        this.#fault = thrown;
         this.#deps.log.debug({ why: messageOf(thrown) }, 'a stream could not be read; trying again');
       })
       .finally(() => {
@@ -85,52 +120,81 @@ export class Follower {
   }
 
   async #drain(): Promise<void> {
-    do {
+    this.#fault = null;
+    while (this.#readAgain && !this.#closed) {
       this.#readAgain = false;
-      const entries = await readStream(this.#deps.redis, this.#stream, this.#position);
+      this.#behind = this.#heldBytes >= MOST_HELD_BYTES;
+      if (this.#behind) return;
+      const { entries, more } = await readPage(this.#deps.redis, this.#stream, this.#position);
       for (const entry of entries) this.#accept(entry);
-      this.#readAgain ||= entries.length >= MOST_AT_ONCE;
-    } while (this.#readAgain && !this.#closed);
+      this.#readAgain ||= more;
+    }
   }
 
   #hear(heard: Heard): void {
+    if (heard.kind === 'message' && (heard.text === 'back' || heard.text === 'requeued'))
+      return this.#push({ kind: heard.text });
+    if (this.#behind) return; // the record has it
     if (heard.kind === 'resync' || heard.text === '') return this.readRecord();
-    if (heard.text === 'back' || heard.text === 'requeued') {
-      this.#ready.push({ kind: heard.text });
-      return this.#wake();
-    }
     const message = parseMessage(heard.text);
-    const expected = message?.epoch === this.#position.epoch ? this.#position.seq + 1 : 1;
     // While the record is being read, a message is only a reason to read once more: it holds the same.
-    if (!message || this.#reading || message.first > expected) return this.readRecord();
+    if (!message || this.#reading || message.first > seqAfter(this.#position, message.epoch))
+      return this.readRecord();
+    this.#behind = this.#heldBytes >= MOST_HELD_BYTES;
+    if (this.#behind) return;
     const { epoch, first } = message;
     message.events.forEach((data, i) => this.#accept({ kind: 'event', epoch, seq: first + i, data }));
   }
 
   #accept(entry: Entry): void {
     if (!isAfter(entry, this.#position)) return;
+    if (entry.seq !== seqAfter(this.#position, entry.epoch)) {
+      this.#torn = true;
+      this.#push({ kind: 'gap' });
+    }
     this.#position = { epoch: entry.epoch, seq: entry.seq };
-    this.#ready.push(entry);
+    this.#push(entry);
+  }
+
+  #push(item: Followed): void {
+    this.#silentFrom = performance.now();
+    this.#heldBytes += bytesOf(item);
+    this.#ready.push(item);
     this.#wake();
+  }
+
+  #take(): Followed | undefined {
+    const item = this.#ready.shift();
+    if (item) this.#heldBytes -= bytesOf(item);
+    if (this.#behind && this.#heldBytes <= READ_ON_BYTES) this.readRecord();
+    return item;
+  }
+
+  #silenceMs(): number {
+    return this.#position.epoch > 0 ? SILENCE_RUNNING_MS : SILENCE_WAITING_MS;
   }
 }
 
-/** Resolves true when woken, false after `ms` or an abort. */
+/** A text costs a byte a character, two where it has characters beyond Latin-1. */
+function bytesOf(item: Followed): number {
+  return ENTRY_BYTES + (item.kind === 'event' ? 2 * item.data.length : 0);
+}
+
+/** Resolves when woken, after `ms`, or at an abort. */
 function waitFor(
   arm: (wake: () => void) => void,
   ms: number,
   signal: AbortSignal | undefined,
-): Promise<boolean> {
+): Promise<void> {
   return new Promise((resolve) => {
-    const done = (woken: boolean): void => {
+    const done = (): void => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', aborted);
-      resolve(woken);
+      signal?.removeEventListener('abort', done);
+      resolve();
     };
-    const aborted = (): void => done(false);
-    const timer = setTimeout(() => done(false), ms);
-    signal?.addEventListener('abort', aborted, { once: true });
-    arm(() => done(true));
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done, { once: true });
+    arm(done);
   });
 }
 

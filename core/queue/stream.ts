@@ -1,5 +1,7 @@
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import { parseOutcome, type Ending, type Outcome } from '../outcome.ts';
+import { runScript } from './scripts.ts';
 
 /** One entry of a task's event stream, in order of `epoch`, then `seq`. */
 export type Entry =
@@ -19,20 +21,41 @@ export function isAfter(entry: Position, position: Position): boolean {
   return entry.epoch > position.epoch || (entry.epoch === position.epoch && entry.seq > position.seq);
 }
 
-export const MOST_AT_ONCE = 500;
+/** The number that an entry must have to come next; any other means that some were trimmed. */
+export function seqAfter(position: Position, epoch: number): number {
+  return epoch === position.epoch ? position.seq + 1 : 1;
+}
 
-/** Reads what the stream holds after a position, at most 500 entries; ask again for more. */
-export async function readStream(redis: Redis, key: string, after: Position): Promise<Entry[]> {
-  const raw = await redis.xrange(key, `(${after.epoch}-${after.seq}`, '+', 'COUNT', MOST_AT_ONCE);
-  return raw.flatMap(([id, fields]) => parseEntry(id, fields) ?? []);
+const PAGE_BYTES = 64 * 1024;
+const pageSchema = z.tuple([z.number()], z.tuple([z.string(), z.array(z.string())]));
+
+/** What the stream holds after a position: about 64 KiB of it, or one entry that is larger. `more`: ask again. */
+export async function readPage(
+  redis: Redis,
+  key: string,
+  after: Position,
+): Promise<{ entries: Entry[]; more: boolean }> {
+  const answer = await runScript(redis, 'read', {
+    keys: [key],
+    args: [`${after.epoch}-${after.seq}`, PAGE_BYTES],
+  });
+  const [more, ...raw] = pageSchema.parse(answer);
+  return {
+    entries: raw.flatMap(([id, fields]) => parseEntry(id, fields) ?? []),
+    more: more === 1,
+  };
+}
+
+/** The last entry; null when there is none, or it is not ours. */
+export async function readTop(redis: Redis, key: string): Promise<Entry | null> {
+  const top = (await redis.xrevrange(key, '+', '-', 'COUNT', 1))[0];
+  return top ? parseEntry(top[0], top[1]) : null;
 }
 
 /** The last entry, if it says how the task ended. */
 export async function readLast(redis: Redis, key: string): Promise<Entry | null> {
-  const last = (await redis.xrevrange(key, '+', '-', 'COUNT', 1))[0];
-  if (!last) return null;
-  const entry = parseEntry(last[0], last[1]);
-  return entry && entry.kind !== 'event' ? entry : null;
+  const top = await readTop(redis, key);
+  return top && top.kind !== 'event' ? top : null;
 }
 
 function parseEntry(id: string, fields: readonly string[]): Entry | null {

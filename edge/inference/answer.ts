@@ -1,12 +1,13 @@
 import type { Response } from 'express';
 import { McpctlError } from '../../core/errors.ts';
-import { spliceMembers } from '../../core/json-text.ts';
-import type { Ending } from '../../core/outcome.ts';
+import type { Ending, Outcome } from '../../core/outcome.ts';
+import type { Entry } from '../../core/queue/stream.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { openAiErrorBody } from '../error-body.ts';
+import { eventIdOf } from '../event-id.ts';
 import { EventWriter } from '../sse.ts';
-import { chunkFor, emptyChunk } from './chunks.ts';
+import { bodyFor, chunkFor, emptyChunk } from './chunks.ts';
 import type { Report } from './report.ts';
 import { errorOf, errorOfRow, settleInTime } from './settle.ts';
 import type { TaskWait } from './wait.ts';
@@ -15,11 +16,13 @@ export interface Answering {
   deps: EdgeDeps;
   res: Response;
   row: TaskRow;
-  wait: TaskWait;
-  report: Report;
+  wait: Pick<TaskWait, 'next' | 'mayShow'>;
+  report: Pick<Report, 'firstEvent' | 'settled' | 'failed' | 'finish'>;
   /** What the caller called the model; the answer says the same. */
   model: string;
   wantsUsage: boolean;
+  /** For a reader of the task's stream: the epoch whose events it has seen some of. Everything is a frame then. */
+  resumed?: { epoch: number | null };
 }
 
 /** `left` when the caller went away first. */
@@ -35,20 +38,25 @@ export async function answerWhole(a: Answering): Promise<Answered> {
       case 'closed':
         throw errorOf(a.row.id, item.outcome);
       case 'end':
-        sendWhole(a, await settled(a, item.ending), item.ending);
+        sendWhole(a, await settled(a, item.ending), item.ending.outcome);
         return 'answered';
       case 'event': // only a streamed task has events
+      case 'gap':
       case 'quiet':
         break;
     }
   }
 }
 
-/** Answers with server-sent events, each as it comes; the last one only after the row is settled. */
+/**
+ * Answers with server-sent events, each as it comes; the last one only after the row is settled. A reader too
+ * slow for what is kept is told `gone`, and counts as one who left.
+ */
 export async function answerStream(a: Answering): Promise<Answered> {
-  const writer = new EventWriter(a.res);
-  let shown: number | null = null;
+  const writer = new EventWriter(a.res, { stalledMs: a.deps.config.stalledReaderMs });
+  let shown: number | null = a.resumed?.epoch ?? null;
   try {
+    if (a.resumed) writer.open();
     for (;;) {
       const item = await a.wait.next();
       switch (item.kind) {
@@ -64,12 +72,14 @@ export async function answerStream(a: Answering): Promise<Answered> {
             if (shown !== null) throw new McpctlError('worker_lost', undefined, { taskId: a.row.id });
             break;
           }
-          await writeEvent(a, writer, item.data);
+          await writeEvent(a, writer, item);
           break;
+        case 'gap':
+          throw new McpctlError('gone', undefined, { taskId: a.row.id });
         case 'closed':
           throw errorOf(a.row.id, item.outcome);
         case 'end':
-          return await endStream(a, writer, item.ending);
+          return await endStream(a, writer, { ...item, shown });
       }
     }
   } catch (thrown) {
@@ -78,7 +88,7 @@ export async function answerStream(a: Answering): Promise<Answered> {
       thrown instanceof McpctlError ? thrown : new McpctlError('internal', undefined, { taskId: a.row.id });
     a.report.failed(error);
     await endWithError(writer, error);
-    return 'answered';
+    return error.code === 'gone' ? 'left' : 'answered';
   }
 }
 
@@ -88,32 +98,56 @@ export async function endWithError(writer: EventWriter, error: McpctlError): Pro
   writer.end();
 }
 
-async function writeEvent(a: Answering, writer: EventWriter, data: string): Promise<void> {
-  const chunk = chunkFor(data, a);
+async function writeEvent(
+  a: Answering,
+  writer: EventWriter,
+  event: Extract<Entry, { kind: 'event' }>,
+): Promise<void> {
+  const chunk = chunkFor(event.data, a);
   if (chunk === undefined) return;
   a.report.firstEvent();
-  await writer.write(chunk);
+  const hasId = a.resumed !== undefined || a.row.source === 'infer';
+  await writer.write(chunk, hasId ? eventIdOf(event) : undefined);
 }
 
 async function writeEmpty(a: Answering, writer: EventWriter, running: boolean): Promise<void> {
   const { row, model } = a;
-  const createdS = Math.floor(row.createdAt.getTime() / 1_000);
   const wait = { state: running ? 'running' : 'queued' } as const;
+  if (!row.streaming) return await writer.comment(wait.state);
+  const createdS = Math.floor(row.createdAt.getTime() / 1_000);
   await writer.write(emptyChunk({ taskId: row.id, model, createdS, first: !writer.opened, wait }));
 }
 
-async function endStream(a: Answering, writer: EventWriter, ending: Ending): Promise<Answered> {
+async function endStream(
+  a: Answering,
+  writer: EventWriter,
+  { ending, seq, shown }: { ending: Ending; seq: number; shown: number | null },
+): Promise<Answered> {
   const row = await settled(a, ending);
-  const error = errorOfRow(row, ending.outcome);
-  if (error && !writer.opened) {
-    sendWhole(a, row, ending);
+  const failed = errorOfRow(row, ending.outcome);
+  if (failed && !writer.opened) {
+    sendWhole(a, row, ending.outcome);
     return 'answered';
   }
+  const error = failed ?? faultOf(row, { ending, seq, shown });
   if (error) throw error;
+  if (!row.streaming)
+    await writer.write(bodyFor('body' in ending.outcome ? (ending.outcome.body ?? '') : '', a.model));
   await writer.write('[DONE]');
   writer.end();
   a.report.finish(200, null);
   return 'answered';
+}
+
+/** Why a stream whose row says completed is no success: what was shown is not what completed. */
+function faultOf(
+  row: TaskRow,
+  { ending, seq, shown }: { ending: Ending; seq: number; shown: number | null },
+): McpctlError | undefined {
+  const other = (shown !== null && shown !== ending.epoch) || row.claimId !== ending.claim;
+  if (other) return new McpctlError('worker_lost', undefined, { taskId: row.id });
+  const unseen = row.streaming && shown === null && seq > 1;
+  return unseen ? new McpctlError('gone', undefined, { taskId: row.id }) : undefined;
 }
 
 async function settled(a: Answering, ending: Ending): Promise<TaskRow> {
@@ -123,17 +157,20 @@ async function settled(a: Answering, ending: Ending): Promise<TaskRow> {
 }
 
 /** A backend's own 4xx goes to the caller as it is; any other failure as our error. */
-function sendWhole({ res, report, model }: Answering, row: TaskRow, { outcome }: Ending): void {
+export function sendWhole(
+  { res, report, model }: Pick<Answering, 'res' | 'report' | 'model'>,
+  row: TaskRow,
+  outcome: Outcome,
+): void {
   const error = errorOfRow(row, outcome);
   const body = 'body' in outcome ? outcome.body : undefined;
   const status = 'status' in outcome ? outcome.status : undefined;
   const asItIs = error?.code === 'backend_rejected' && body !== undefined && status !== undefined;
   if (error && !asItIs) throw error;
   report.firstEvent();
-  const text = error ? body : spliceMembers(body ?? '', { model: JSON.stringify(model) });
   res
     .status(status ?? 200)
     .type('application/json')
-    .send(text ?? body ?? '');
+    .send(error ? body : bodyFor(body ?? '', model));
   report.finish(status ?? 200, error?.code ?? null);
 }

@@ -41,6 +41,11 @@ export function chunkFor(
   return spliceMembers(data, { model: JSON.stringify(model) }) ?? data;
 }
 
+/** A whole answer as the caller gets it: the model called what the caller called it. */
+export function bodyFor(body: string, model: string): string {
+  return spliceMembers(body, { model: JSON.stringify(model) }) ?? body;
+}
+
 function isUsageChunk(data: string): boolean {
   if (!data.includes('"usage"')) return false;
   try {

@@ -32,16 +32,24 @@ export async function settleInTime(deps: EdgeDeps, row: TaskRow, ending: Ending)
 /** A task that was closed from outside, as the error its caller gets. */
 export function errorOf(taskId: string, outcome: Outcome): McpctlError {
   const code = outcome.kind !== 'completed' && isErrorCode(outcome.code) ? outcome.code : 'task_cancelled';
-  return new McpctlError(code, outcome.kind === 'completed' ? undefined : outcome.message, { taskId });
+  return new McpctlError(code, outcome.kind === 'completed' ? undefined : outcome.message, {
+    taskId,
+    ...retryAfter(outcome),
+  });
+}
+
+/** How long the backend asked to wait, in whole seconds. */
+function retryAfter(outcome: Outcome | undefined): { retryAfterS?: number } {
+  const seconds = outcome?.kind === 'failed' ? outcome.retryAfterS : undefined;
+  return seconds === undefined ? {} : { retryAfterS: Math.ceil(seconds) };
 }
 
 /** The error that a settled row stands for, and how long the backend asks to wait; undefined when it completed. */
-export function errorOfRow(row: TaskRow, outcome: Outcome): McpctlError | undefined {
+export function errorOfRow(row: TaskRow, outcome?: Outcome): McpctlError | undefined {
   if (row.status === 'completed') return undefined;
   const code = row.errorCode ?? '';
-  const retryAfterS = outcome.kind === 'failed' ? outcome.retryAfterS : undefined;
   return new McpctlError(isErrorCode(code) ? code : 'task_cancelled', row.errorMessage ?? undefined, {
     taskId: row.id,
-    ...(retryAfterS === undefined ? {} : { retryAfterS: Math.ceil(retryAfterS) }),
+    ...retryAfter(outcome),
   });
 }

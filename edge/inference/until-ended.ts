@@ -1,5 +1,7 @@
 import { settleTask } from '../../core/flow/settle.ts';
+import { orUnavailable } from '../../core/queue/connect.ts';
 import { Follower } from '../../core/queue/follow.ts';
+import { beginning, readTop } from '../../core/queue/stream.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 
@@ -16,7 +18,13 @@ export async function untilEnded(
 ): Promise<TaskRow> {
   if (isTerminal(row.status) || withinMs <= 0) return row;
   const ref = { taskId: row.id, poolKey: row.poolName };
-  const follower = await Follower.open({ ...deps.queue, log: deps.log }, ref);
+  // Only the end is of interest: of a long stream, nothing before its last entry is read.
+  const top = await orUnavailable(
+    readTop(deps.queue.redis, deps.queue.keys.pool(ref.poolKey).task(row.id).stream),
+  );
+  if (top?.kind === 'end') return await settleTask(flowOf(deps), ref, top.ending);
+  const after = top?.kind === 'event' ? top : beginning;
+  const follower = await Follower.open({ ...deps.queue, log: deps.log }, ref, after);
   const deadline = deps.clock.elapsed() + withinMs;
   try {
     follower.readRecord();

@@ -5,7 +5,7 @@ import type { Submission } from '../../core/queue/dispatch.ts';
 import { openQueueDoor, type QueueDoor } from '../../core/queue/door.ts';
 import { Emitter } from '../../core/queue/emitter.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
-import { readStream, beginning, type Entry } from '../../core/queue/stream.ts';
+import { readPage, beginning, type Entry } from '../../core/queue/stream.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 
@@ -47,6 +47,7 @@ export async function queueFixture(): Promise<QueueFixture> {
         head,
         priority: 'interactive',
         waitMs: 60_000,
+        policy: { onDisconnect: 'continue', graceSeconds: null },
         ...more,
       };
       await door.dispatch.enqueue(task);
@@ -65,7 +66,8 @@ export async function queueFixture(): Promise<QueueFixture> {
     async fence(task) {
       return (await readFences(redis, keys, [task]))[0] ?? null;
     },
-    entries: (task) => readStream(redis, keys.pool(task.poolKey).task(task.taskId).stream, beginning),
+    entries: async (task) =>
+      (await readPage(redis, keys.pool(task.poolKey).task(task.taskId).stream, beginning)).entries,
     async close() {
       for await (const found of redis.scanStream({ match: `${namespace}:*` })) {
         if ((found as string[]).length > 0) await redis.del(...(found as string[]));

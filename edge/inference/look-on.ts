@@ -1,0 +1,72 @@
+import type { Response } from 'express';
+import { McpctlError } from '../../core/errors.ts';
+import type { Follower } from '../../core/queue/follow.ts';
+import type { Position } from '../../core/queue/stream.ts';
+import { isTerminal, type TaskRow } from '../../core/task.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { whenGone } from '../gone.ts';
+import { EventWriter } from '../sse.ts';
+import { answerStream, endWithError } from './answer.ts';
+import { bodyFor } from './chunks.ts';
+import { readChat } from './request.ts';
+import { errorOfRow } from './settle.ts';
+import { TaskWatch } from './watch.ts';
+
+export interface Reader {
+  res: Response;
+  row: TaskRow;
+  /** What it has seen already. */
+  after: Position | null;
+}
+
+/** A reader of a task's stream makes no call of its own: `inference.finished` tells of the one that did. */
+const unreported = {
+  firstEvent: () => undefined,
+  settled: () => undefined,
+  failed: () => undefined,
+  finish: () => undefined,
+};
+
+/**
+ * Shows a task's stream to a reader, from where the follower begins to its end. While it looks on it counts as
+ * one who waits for the task. Whatever happens from here on is a frame.
+ */
+export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follower: Follower): Promise<void> {
+  const { gone, forget } = whenGone(res, deps.leaving);
+  const attachment = isTerminal(row.status) ? null : await deps.waiters.attach(row);
+  try {
+    const wait = new TaskWatch(deps, { row, follower, gone });
+    const asked = askedIn(row, (await deps.registry.tasks.bodies(row.id)).requestBody);
+    const resumed = { epoch: after?.epoch ?? null };
+    const answered = await answerStream({ deps, res, row, wait, report: unreported, ...asked, resumed });
+    if (answered === 'left' && deps.leaving.aborted) {
+      const error = new McpctlError('shutting_down', undefined, { taskId: row.id });
+      await endWithError(new EventWriter(res), error);
+    }
+  } finally {
+    void attachment?.leave(); // never rejects; says nothing of a task that has ended
+    forget();
+  }
+}
+
+/**
+ * The same for a task whose row says it all.
+ * @throws McpctlError `gone` when its answer was dropped.
+ */
+export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<void> {
+  const { requestBody, responseBody } = await deps.registry.tasks.bodies(row.id);
+  const error = errorOfRow(row);
+  if (!error && responseBody === null) throw new McpctlError('gone', undefined, { taskId: row.id });
+  const writer = new EventWriter(res, { stalledMs: deps.config.stalledReaderMs });
+  if (error) return await endWithError(writer, error);
+  await writer.write(bodyFor(responseBody ?? '', askedIn(row, requestBody).model));
+  await writer.write('[DONE]');
+  writer.end();
+}
+
+/** What the caller had called the model, and whether it wanted the usage chunk; a body that was dropped wanted nothing. */
+function askedIn(row: TaskRow, requestBody: string | null): { model: string; wantsUsage: boolean } {
+  if (requestBody === null) return { model: row.llmName, wantsUsage: false };
+  const { model, wantsUsage } = readChat(requestBody);
+  return { model: model ?? row.llmName, wantsUsage };
+}

@@ -1,0 +1,39 @@
+import { Router, type Request } from 'express';
+import { z } from 'zod';
+import type { Position } from '../../core/queue/stream.ts';
+import { untilClosed } from '../caps.ts';
+import { actorOf } from '../context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { positionOf } from '../event-id.ts';
+import { lookOn, showRow } from '../inference/look-on.ts';
+import { followFrom } from '../inference/resume.ts';
+import { queryOf } from '../parse.ts';
+import { taskOf } from '../task-of.ts';
+
+const querySchema = z.strictObject({ after: z.string().optional() });
+
+/** The query is said on purpose; the header is what a browser sends by itself. @throws McpctlError `invalid_cursor`. */
+function afterOf(req: Request): Position | null {
+  const id = queryOf(req, querySchema).after ?? req.get('last-event-id');
+  return id === undefined ? null : positionOf(id);
+}
+
+/** `GET /api/v1/tasks/:id/stream`: a task's events from its first one, or from where a reader has come to. */
+export function taskStreamRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  router.get('/tasks/:id/stream', async (req, res) => {
+    const after = afterOf(req);
+    const row = await taskOf(deps, req);
+    untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
+    const follower = await followFrom(deps, row, after);
+    res.set('x-mcpctl-task-id', row.id);
+    const reader = { res, row, after };
+    if (!follower) return await showRow(deps, reader);
+    try {
+      await lookOn(deps, reader, follower);
+    } finally {
+      follower.close();
+    }
+  });
+  return router;
+}
