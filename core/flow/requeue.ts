@@ -19,7 +19,8 @@ export async function requeueTask(
   }: { row: TaskRow; fence: Fence; lost?: LostClaim; excluded?: readonly string[] },
 ): Promise<'ok' | 'moved' | 'shown' | 'closed'> {
   if (fence.shown !== '') return 'shown';
-  const renewed = await deps.registry.tasks.nextEpoch(row.id, row.epoch, lost);
+  // Compared with the fence's epoch, not the row's: a row read after somebody else's requeue is ahead of our fence.
+  const renewed = await deps.registry.tasks.nextEpoch(row.id, fence.epoch, lost);
   if (!renewed) return 'moved';
   const task = { ...refOf(row), priority: row.priority, pin: row.pin ?? undefined };
   const answer = await deps.dispatch.requeue(task, {
