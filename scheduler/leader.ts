@@ -10,6 +10,8 @@ export interface LeaderDeps {
   leases: Leases;
   /** Life of the lease; it is renewed four times as often. */
   leaderMs: number;
+  /** Resolves while this process could do its duties; one that could not for long lets another lead. */
+  fit: () => Promise<unknown>;
   /** Runs while this process leads; must end soon after the signal aborts. */
   lead: (signal: AbortSignal) => Promise<void>;
   bus: Bus;
@@ -21,8 +23,9 @@ const LEASE = 'scheduler';
 
 /**
  * One of any number of schedulers leads: who holds the row in `leases`, by the database's clock. A leader that
- * could not renew for three quarters of the lease's life stops its duties, before another may begin. Every
- * duty is a compare-and-set all the same: two leaders for a moment do no harm.
+ * could not renew for three quarters of the lease's life stops its duties, before another may begin; one that
+ * is not fit for as long gives the lease away. Every duty is a compare-and-set all the same: two leaders for a
+ * moment do no harm.
  */
 export class Leader implements Service {
   readonly name = 'leader';
@@ -31,6 +34,7 @@ export class Leader implements Service {
   readonly #stopping = new AbortController();
   #loop: Promise<void> = Promise.resolve();
   #leading: AbortController | undefined;
+  #unfitSince: number | undefined;
   #duties: Promise<void> = Promise.resolve();
 
   constructor(deps: LeaderDeps) {
@@ -44,30 +48,51 @@ export class Leader implements Service {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#loop;
-    const led = this.#leading !== undefined;
-    await this.#resign();
-    if (!led) return;
-    await this.#deps.leases.release(LEASE, this.#holder).catch((thrown: unknown) => {
-      this.#deps.log.debug({ why: messageOf(thrown) }, 'the lease was not released; it lapses by itself');
-    });
+    await this.#yield();
   }
 
   async #renew(): Promise<void> {
     const { leaderMs, clock, log } = this.#deps;
+    const patienceMs = leaderMs * 0.75;
     let heldAt = clock.elapsed();
     while (!this.#stopping.signal.aborted) {
       const asked = clock.elapsed();
+      let turnMs = leaderMs / 4;
+      // After a long stop of this process another may lead: nothing more is done before that is known.
+      if (asked - heldAt > patienceMs) await this.#resign();
+      this.#checkFit(asked);
       try {
-        const held = await this.#deps.leases.tryHold(LEASE, this.#holder, leaderMs);
-        if (held) heldAt = asked;
-        if (held) this.#begin();
-        else await this.#resign();
+        if (asked - (this.#unfitSince ?? asked) > patienceMs) await this.#yield();
+        else if (await this.#deps.leases.tryHold(LEASE, this.#holder, leaderMs)) {
+          heldAt = asked;
+          this.#begin();
+        } else await this.#resign();
       } catch (thrown) {
         log.debug({ why: messageOf(thrown) }, 'the lease could not be asked for');
+        turnMs = leaderMs / 16;
       }
-      if (clock.elapsed() - heldAt > leaderMs * 0.75) await this.#resign();
-      await pause(leaderMs / 4, this.#stopping.signal);
+      if (clock.elapsed() - heldAt > patienceMs) await this.#resign();
+      await pause(turnMs, this.#stopping.signal);
     }
+  }
+
+  #checkFit(asked: number): void {
+    this.#deps.fit().then(
+      () => (this.#unfitSince = undefined),
+      (thrown: unknown) => {
+        this.#unfitSince ??= asked;
+        this.#deps.log.debug({ why: messageOf(thrown) }, 'the duties could not be done now');
+      },
+    );
+  }
+
+  /** Stops leading, so that another may begin at once. */
+  async #yield(): Promise<void> {
+    if (!this.#leading) return;
+    await this.#resign();
+    await this.#deps.leases.release(LEASE, this.#holder).catch((thrown: unknown) => {
+      this.#deps.log.debug({ why: messageOf(thrown) }, 'the lease was not released; it lapses by itself');
+    });
   }
 
   #begin(): void {

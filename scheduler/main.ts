@@ -36,6 +36,7 @@ async function run(): Promise<void> {
   const leader = new Leader({
     leases: registry.leases,
     leaderMs: config.leaderMs,
+    fit: () => queue.redis.ping(),
     lead: (signal) => runDuties(duties, { signal, bus, clock }),
     bus,
     clock,

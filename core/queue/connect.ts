@@ -11,7 +11,8 @@ export type { Redis } from 'ioredis';
  * - `producer`: fails within 2 s rather than wait (admission, cancel, reads for a caller);
  * - `commands`: waits for Redis to come back (a worker's emits are idempotent and must not be lost);
  * - `blocking`: waits in BZPOPMIN, so never a command timeout, or the pop would be cut short;
- * - `subscriber`: hears the sharded channels; pinged from outside (subscriber.ts), an idle one never times out.
+ * - `subscriber`: hears the sharded channels.
+ * Whichever may be idle is pinged (`keepAsking`), or nobody would miss an answer on it.
  */
 export type Role = 'producer' | 'commands' | 'blocking' | 'subscriber';
 
@@ -23,8 +24,11 @@ export interface ConnectOptions {
   log: Log;
 }
 
-/** Half-open connections are noticed by the silence: shorter would cut a 1 s blocking pop too close. */
-const SOCKET_TIMEOUT_MS = 10_000;
+/**
+ * Silence while an answer is due: so a half-open connection is noticed, in the handshake too. A second over the
+ * deadline of a command and twice the blocking pop; a healed worker beats again before it is taken for dead.
+ */
+const SOCKET_TIMEOUT_MS = 3_000;
 
 const byRole: Record<Role, Omit<RedisOptions, 'replyMapping'>> = {
   producer: {
@@ -35,7 +39,8 @@ const byRole: Record<Role, Omit<RedisOptions, 'replyMapping'>> = {
   },
   commands: { maxRetriesPerRequest: null, socketTimeout: SOCKET_TIMEOUT_MS },
   blocking: { maxRetriesPerRequest: null, socketTimeout: SOCKET_TIMEOUT_MS },
-  subscriber: { maxRetriesPerRequest: null, autoResubscribe: true },
+  // It subscribes again by itself (subscriber.ts).
+  subscriber: { maxRetriesPerRequest: null, autoResubscribe: false, socketTimeout: SOCKET_TIMEOUT_MS },
 };
 
 /** Opens one connection of a role. It reconnects by itself, for ever, within about a second of Redis's return. */
@@ -60,6 +65,18 @@ export function openRedis(role: Role, { url, verifyTls, clock, log }: ConnectOpt
     away = false;
   });
   return redis;
+}
+
+const ASK_EVERY_MS = 1_000;
+
+/** Gives an otherwise idle connection something to answer each second. @returns the way to stop. */
+export function keepAsking(redis: Redis, log: Log): () => void {
+  const ask = (): void => {
+    if (redis.status !== 'ready') return;
+    redis.ping().catch((thrown: unknown) => log.debug({ why: messageOf(thrown) }, 'a ping failed'));
+  };
+  const timer = setInterval(ask, ASK_EVERY_MS);
+  return () => clearInterval(timer);
 }
 
 const READY_WITHIN_MS = 5_000;

@@ -3,7 +3,7 @@ import type { Presence } from '../presence.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
-import { connectAndCheck, openRedis } from './connect.ts';
+import { connectAndCheck, keepAsking, openRedis } from './connect.ts';
 import { Dispatch } from './dispatch.ts';
 import { createQueues } from './jobs.ts';
 import { createKeys, type Keys } from './keys.ts';
@@ -36,6 +36,7 @@ export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
   const redis = openRedis('producer', { url, verifyTls, clock, log });
   const subscriber = createSubscriber(openRedis('subscriber', { url, verifyTls, clock, log }), log);
   const queues = createQueues(redis, keys.namespace);
+  let stopAsking = (): void => undefined;
   return {
     name: 'redis',
     redis,
@@ -45,9 +46,11 @@ export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
     presence: createPresence({ redis, keys, leaseMs }),
     async start() {
       await connectAndCheck(redis);
+      stopAsking = keepAsking(redis, log);
       await subscriber.start?.();
     },
     async stop() {
+      stopAsking();
       await subscriber.stop();
       redis.disconnect();
     },

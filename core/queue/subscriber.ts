@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { McpctlError, messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
+import { keepAsking } from './connect.ts';
 
 /** What a channel tells its listener: a message, or that messages may have been lost. */
 export type Heard = { kind: 'message'; text: string } | { kind: 'resync' };
@@ -15,67 +16,76 @@ export interface Subscriber extends Service {
   listen(channel: string, hear: (heard: Heard) => void): Promise<() => void>;
 }
 
-const PING_EVERY_MS = 1_000;
 const ANSWER_WITHIN_MS = 2_000;
 
+interface Channel {
+  hears: Set<(heard: Heard) => void>;
+  /** Redis has confirmed it, on the connection of that moment. */
+  confirmed: Promise<unknown>;
+}
+
 /**
- * Many channels over one connection. Pub/sub is a hint: after every reconnect all listeners hear `resync` and
- * read the record. An idle subscriber never notices a half-open connection by itself, hence the PING each
- * second and the reconnect when no answer came for two.
+ * Many channels over one connection. Pub/sub is a hint: after every reconnect all channels are subscribed
+ * again, and all listeners hear `resync` and read the record.
  */
 export function createSubscriber(redis: Redis, log: Log): Subscriber {
-  const listeners = new Map<string, Set<(heard: Heard) => void>>();
-  let pinger: NodeJS.Timeout | undefined;
-  let unanswered = 0;
+  const channels = new Map<string, Channel>();
+  let stopAsking = (): void => undefined;
+
+  const subscribe = (channel: string): Promise<unknown> => {
+    const confirmed = redis.ssubscribe(channel);
+    // Who waits for it is told; for the others the record is read until the next reconnect.
+    confirmed.catch((thrown: unknown) =>
+      log.debug({ why: messageOf(thrown) }, 'a channel was not confirmed'),
+    );
+    return confirmed;
+  };
+  const forget = (channel: string, hear: (heard: Heard) => void): void => {
+    const known = channels.get(channel);
+    known?.hears.delete(hear);
+    if (known?.hears.size !== 0) return;
+    channels.delete(channel);
+    // A closing connection forgets its channels anyway.
+    if (redis.status === 'ready') void redis.sunsubscribe(channel).catch(() => undefined);
+  };
 
   redis.on('smessage', (channel: string, text: string) => {
-    for (const hear of listeners.get(channel) ?? []) hear({ kind: 'message', text });
+    for (const hear of channels.get(channel)?.hears ?? []) hear({ kind: 'message', text });
   });
   redis.on('ready', () => {
-    unanswered = 0;
-    for (const set of listeners.values()) for (const hear of set) hear({ kind: 'resync' });
-  });
-
-  const ping = (): void => {
-    if (redis.status !== 'ready') return;
-    if (unanswered * PING_EVERY_MS >= ANSWER_WITHIN_MS) {
-      unanswered = 0;
-      log.warn('the subscriber connection does not answer; reconnecting');
-      redis.disconnect(true);
-      return;
+    for (const [name, channel] of channels) {
+      channel.confirmed = subscribe(name);
+      // Only now: what is said from here on is heard, what was said before is in the record.
+      const resync = (): void => channel.hears.forEach((hear) => hear({ kind: 'resync' }));
+      channel.confirmed.then(resync, resync);
     }
-    unanswered += 1;
-    redis.ping().then(
-      () => (unanswered = 0),
-      (thrown: unknown) => log.debug({ why: messageOf(thrown) }, 'a ping failed'),
-    );
-  };
+  });
 
   return {
     name: 'subscriber',
     async start() {
       if (redis.status === 'wait') await redis.connect();
-      pinger = setInterval(ping, PING_EVERY_MS);
+      stopAsking = keepAsking(redis, log);
     },
     async listen(channel, hear) {
-      const known = listeners.get(channel);
-      if (known) {
-        known.add(hear);
-      } else {
-        listeners.set(channel, new Set([hear]));
-        if (redis.status === 'ready') await bounded(redis.ssubscribe(channel));
-        else void redis.ssubscribe(channel).catch(() => undefined); // sent once it is back; until then the record is read
+      let known = channels.get(channel);
+      if (!known) {
+        // While Redis is away it is subscribed as soon as it is back; until then the record is read.
+        const confirmed = redis.status === 'ready' ? subscribe(channel) : Promise.resolve();
+        known = { hears: new Set(), confirmed };
+        channels.set(channel, known);
       }
-      return () => {
-        const set = listeners.get(channel);
-        set?.delete(hear);
-        if (set?.size !== 0) return;
-        listeners.delete(channel);
-        void redis.sunsubscribe(channel).catch(() => undefined); // a closing connection forgets its channels anyway
-      };
+      known.hears.add(hear);
+      try {
+        await bounded(known.confirmed);
+      } catch (thrown) {
+        forget(channel, hear);
+        throw thrown;
+      }
+      return () => forget(channel, hear);
     },
     stop() {
-      clearInterval(pinger);
+      stopAsking();
       redis.disconnect();
     },
   };

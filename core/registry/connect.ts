@@ -68,21 +68,34 @@ function openPool(options: ConnectOptions): Pool {
 
 type Held = PoolClient & { __knexUid?: string; __knex__disposed?: unknown };
 
+/** Closes it without a word: nobody listens at its other end. */
+function cut(client: Held): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+}
+
 /**
  * A connection that failed is not used again: pg notices its end only later, and hands it out meanwhile. One
- * whose answer never came is cut, so that the ROLLBACK after it does not wait once more.
+ * whose answer never came is cut, so that the ROLLBACK after it does not wait once more; the idle ones with it,
+ * as a path that has lost one has lost them all, and each would cost a caller the wait.
  */
 function dropFailed(db: Knex, pool: Pool): void {
   const held = new Set<Held>();
-  pool.on('acquire', (client: Held) => held.add(client));
-  pool.on('release', (_err: unknown, client: Held) => held.delete(client));
+  const idle = new Set<Held>();
+  pool.on('acquire', (client: Held) => {
+    idle.delete(client);
+    held.add(client);
+  });
+  pool.on('release', (_err: unknown, client: Held) => {
+    held.delete(client);
+    idle.add(client);
+  });
+  pool.on('remove', (client: Held) => idle.delete(client));
   db.on('query-error', (thrown: unknown, query: { __knexUid?: string }) => {
     if (!isAway(thrown)) return;
     for (const client of held) {
       if (client.__knexUid !== query.__knexUid) continue;
       client.__knex__disposed = thrown;
-      if (!isReadTimeout(thrown)) continue;
-      (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+      if (isReadTimeout(thrown)) [client, ...idle].forEach(cut);
     }
   });
 }

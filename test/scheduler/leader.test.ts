@@ -16,10 +16,13 @@ describe('leadership', function () {
   let leading: number;
   let most: number;
   let bus: Bus;
+  const fit = (): Promise<void> => Promise.resolve();
   const leaders: Leader[] = [];
-  const make = (leases: Leases = t.registry.leases): Leader => {
+  const make = (more: { leases?: Leases; fit?: () => Promise<void> } = {}): Leader => {
     const leader = new Leader({
-      leases,
+      leases: t.registry.leases,
+      fit,
+      ...more,
       leaderMs: LIFE_MS,
       lead: async (signal) => {
         leading += 1;
@@ -80,7 +83,7 @@ describe('leadership', function () {
         away ? Promise.reject(new TypeError('away')) : t.registry.leases.tryHold(name, holder, ms),
       release: (name, holder) => t.registry.leases.release(name, holder),
     };
-    make(flaky).start();
+    make({ leases: flaky }).start();
     await someoneLeads();
     away = true;
     make().start();
@@ -90,5 +93,24 @@ describe('leadership', function () {
     );
     await someoneLeads();
     expect(most).to.equal(1);
+  });
+
+  it('is given away by one that could not do its duties, and not taken back while it cannot', async () => {
+    let blind = false;
+    const led: string[] = [];
+    bus.on('leader.changed', (event) => {
+      if (event.leading) led.push(event.holder);
+    });
+    make({ fit: () => (blind ? Promise.reject(new TypeError('blind')) : fit()) }).start();
+    await someoneLeads();
+    make().start();
+    blind = true;
+    await until(
+      async () => led.length,
+      (n) => n === 2,
+    );
+    expect(new Set(led).size).to.equal(2);
+    expect(most).to.equal(1);
+    expect(leading).to.equal(1);
   });
 });

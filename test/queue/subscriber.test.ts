@@ -1,0 +1,99 @@
+import { expect } from 'chai';
+import type { Redis } from 'ioredis';
+import { openRedis } from '../../core/queue/connect.ts';
+import { createSubscriber, type Heard, type Subscriber } from '../../core/queue/subscriber.ts';
+import { systemClock as clock } from '../../core/runtime/clock.ts';
+import { createLog } from '../../core/runtime/log.ts';
+import { until } from '../support/system.ts';
+import { wireToUrl, type Wire } from '../support/wire.ts';
+
+const log = createLog({ process: 'test', level: 'silent', pretty: false });
+const url = process.env['REDIS_URL'] ?? '';
+const channel = `t_subscriber_${process.pid}:news`;
+
+describe('a subscriber', function () {
+  this.timeout(60_000);
+  let wire: Wire;
+  let subscriber: Subscriber;
+  let publisher: Redis;
+  let heard: Heard[];
+  const hear = (what: Heard): void => void heard.push(what);
+  const resynced = (): Promise<boolean> =>
+    until(
+      async () => heard.some((h) => h.kind === 'resync'),
+      (yes) => yes,
+      20_000,
+    );
+  const hearsAMessage = async (): Promise<void> => {
+    heard = [];
+    expect(await publisher.spublish(channel, 'news')).to.be.above(0);
+    await until(
+      async () => heard,
+      (all) => all.some((h) => h.kind === 'message' && h.text === 'news'),
+    );
+  };
+
+  beforeEach(async () => {
+    heard = [];
+    wire = await wireToUrl(url);
+    publisher = openRedis('producer', { url, verifyTls: true, clock, log });
+    await publisher.connect();
+    subscriber = createSubscriber(
+      openRedis('subscriber', { url: wire.url(url), verifyTls: true, clock, log }),
+      log,
+    );
+    await subscriber.start?.();
+  });
+  afterEach(async () => {
+    await subscriber.stop();
+    publisher.disconnect();
+    await wire.close();
+  });
+
+  it('hears again by itself, and says so, when its idle connection has gone black for ever', async () => {
+    await subscriber.listen(channel, hear);
+    await hearsAMessage();
+    wire.blackhole({ newOnes: 'open' });
+    heard = [];
+    await resynced();
+    await hearsAMessage();
+    expect(wire.struck().swallowed).to.be.above(0);
+  });
+
+  it('hears again when its reconnect had ended in a path that swallows everything', async () => {
+    await subscriber.listen(channel, hear);
+    wire.blackhole();
+    // Its own connection and at least the greeting of another are swallowed.
+    await until(
+      async () => wire.connections(),
+      (fresh) => fresh > 0,
+      20_000,
+    );
+    heard = [];
+    wire.mend();
+    await resynced();
+    await hearsAMessage();
+  });
+
+  it('tells a listener in time that Redis does not confirm, and serves the next one', async () => {
+    wire.blackhole({ newOnes: 'open' });
+    const began = clock.elapsed();
+    const refused = await subscriber.listen(channel, hear).catch((thrown: unknown) => thrown);
+    expect(refused).to.have.property('code', 'unavailable');
+    expect(clock.elapsed() - began).to.be.below(2_500);
+    await until(
+      () => subscriber.listen(channel, hear).catch(() => null),
+      (stop) => stop !== null,
+    );
+    await hearsAMessage();
+    expect(heard.filter((h) => h.kind === 'message')).to.have.length(1);
+  });
+
+  it('confirms a channel to its second listener only when Redis has', async () => {
+    wire.latency(100);
+    const first = subscriber.listen(channel, () => undefined);
+    await subscriber.listen(channel, hear);
+    await hearsAMessage();
+    await first;
+  });
+});
