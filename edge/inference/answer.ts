@@ -1,6 +1,7 @@
 import type { Response } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import type { Ending, Outcome } from '../../core/outcome.ts';
+import type { Place } from '../../core/queue/place.ts';
 import type { Entry } from '../../core/queue/stream.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -63,7 +64,7 @@ export async function answerStream(a: Answering): Promise<Answered> {
         case 'left':
           return 'left';
         case 'quiet':
-          await writeEmpty(a, writer, shown !== null);
+          await writeEmpty(a, writer, shown === null ? item.place : { state: 'running', position: null });
           break;
         case 'event':
           if (shown === null && (await a.wait.mayShow(item.epoch))) shown = item.epoch;
@@ -110,10 +111,10 @@ async function writeEvent(
   await writer.write(chunk, hasId ? eventIdOf(event) : undefined);
 }
 
-async function writeEmpty(a: Answering, writer: EventWriter, running: boolean): Promise<void> {
+async function writeEmpty(a: Answering, writer: EventWriter, { state, position }: Place): Promise<void> {
   const { row, model } = a;
-  const wait = { state: running ? 'running' : 'queued' } as const;
-  if (!row.streaming) return await writer.comment(wait.state);
+  if (!row.streaming) return await writer.comment(position === null ? state : `${state} ${position}`);
+  const wait = { state, ...(position === null ? {} : { position }) };
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
   await writer.write(emptyChunk({ taskId: row.id, model, createdS, first: !writer.opened, wait }));
 }

@@ -3,6 +3,8 @@ import { spliceMembers } from '../../core/json-text.ts';
 /** What a caller is told while it waits, on chunks that every client takes for empty. */
 export interface WaitState {
   state: 'queued' | 'running';
+  /** The how manieth to be taken; missing where that is not known. */
+  position?: number;
 }
 
 /** A chunk without content, after the form of reference clients: `choices` is there, the delta says nothing new. */

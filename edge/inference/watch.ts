@@ -2,10 +2,12 @@ import { messageOf } from '../../core/errors.ts';
 import { show } from '../../core/queue/fence.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import type { Follower } from '../../core/queue/follow.ts';
+import type { Place } from '../../core/queue/place.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { Standing } from './standing.ts';
 import type { Arrived } from './wait.ts';
 
 export interface Watch {
@@ -29,6 +31,7 @@ const ASK_CLOSED_MS = 25;
 export class TaskWatch {
   readonly #deps: EdgeDeps;
   readonly #watch: Watch;
+  readonly #standing: Standing;
   #quietAt: number;
   #askAt: number;
   /** The row has ended, and what its stream still holds is being read. */
@@ -37,6 +40,7 @@ export class TaskWatch {
   constructor(deps: EdgeDeps, watch: Watch) {
     this.#deps = deps;
     this.#watch = watch;
+    this.#standing = new Standing(deps, watch.row);
     const now = deps.clock.elapsed();
     this.#quietAt = now + Math.min(FIRST_WORD_MS, deps.config.keepAliveMs);
     this.#askAt = now + ASK_EVERY_MS;
@@ -48,7 +52,7 @@ export class TaskWatch {
     for (;;) {
       if (gone.aborted) return { kind: 'left' };
       const now = this.#deps.clock.elapsed();
-      const withinMs = Math.max(1, Math.min(this.#quietAt, this.#askAt) - now);
+      const withinMs = Math.max(1, Math.min(this.#quietAt, this.#askAt, this.#standing.nextAt) - now);
       const item = await follower.next({ signal: gone, withinMs });
       if (item === null) {
         const arrived = await this.#nothing();
@@ -68,6 +72,7 @@ export class TaskWatch {
   }
 
   #heard(): void {
+    this.#standing.begun();
     const now = this.#deps.clock.elapsed();
     this.#quietAt = now + this.#deps.config.keepAliveMs;
     this.#askAt = now + ASK_EVERY_MS;
@@ -80,9 +85,16 @@ export class TaskWatch {
       const ended = await this.#ended();
       if (ended) return ended;
     }
-    if (now < this.#quietAt || this.#watch.gone.aborted) return null;
+    const place = await this.#toTell(now);
+    if (!place || this.#watch.gone.aborted) return null;
     this.#quietAt = now + this.#deps.config.keepAliveMs;
-    return { kind: 'quiet' };
+    return { kind: 'quiet', place };
+  }
+
+  /** Where the task stands, if its reader is to hear of it now. */
+  async #toTell(now: number): Promise<Place | null> {
+    if (now >= this.#quietAt) return await this.#standing.now();
+    return now >= this.#standing.nextAt ? await this.#standing.look() : null;
   }
 
   /** For a task whose row has ended: its stream is read once more, then the row speaks. */

@@ -31,7 +31,8 @@ export async function showAnswer(
       pace.see(event);
       if (event.kind === 'waiting' && event.text !== waiting) {
         waiting = event.text;
-        if (!row.set(waiting) && text === '' && !thinking) out.note(waiting);
+        // Once it runs there is nothing more to wait for than the answer itself.
+        if (!row.set(waiting) && waiting !== 'running' && text === '' && !thinking) out.note(waiting);
       } else if (event.kind === 'reasoning') {
         thinking = true;
         out.dim(event.text);
