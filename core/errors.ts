@@ -130,6 +130,11 @@ export const catalogue = {
     ...invalid,
     message: 'Send the body as application/json, in UTF-8.',
   },
+  idempotency_mismatch: {
+    status: 422,
+    ...invalid,
+    message: 'This Idempotency-Key was used for another request; use a new key for a new request.',
+  },
   too_many_requests: {
     status: 429,
     type: 'rate_limit_error',

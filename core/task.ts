@@ -107,6 +107,8 @@ export type TaskView = z.infer<typeof taskViewSchema>;
 /** The row as Postgres holds it (`core/registry/tasks*.ts` read and write it), without the bodies. */
 export const taskRowSchema = z.object({
   ...taskShape,
+  /** `none`: both bodies are dropped once the answer was delivered. */
+  retention: z.enum(['keep', 'none']),
   responseStatus: z.number().nullable(),
   errorCode: z.string().nullable(),
   errorMessage: z.string().nullable(),

@@ -11,6 +11,7 @@ import type { Caps } from './caps.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { Liveness } from '../core/flow/liveness.ts';
 import type { Metrics } from './metrics.ts';
+import type { Waiters } from './waiters.ts';
 
 /** Everything that the edge reads from its environment. */
 export const edgeSettings = [
@@ -34,11 +35,13 @@ export const edgeSettings = [
   'maxUserBytes',
   'admissionMs',
   'keepAliveMs',
+  'stalledReaderMs',
   'queueSyncMs',
   'queueAsyncMs',
   'runMs',
   'settleWaitMs',
   'eventKeepMs',
+  'idempotencyMs',
   'tokenCacheMs',
   'leaseMs',
 ] as const satisfies readonly SettingName[];
@@ -72,6 +75,7 @@ export interface EdgeDeps {
   liveness: Liveness;
   heartbeats: Heartbeats;
   authenticator: Authenticator;
+  waiters: Waiters;
   caps: Caps;
   metrics: Metrics;
   checks: readonly Check[];

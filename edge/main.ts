@@ -19,6 +19,7 @@ import { createLiveness } from '../core/flow/liveness.ts';
 import { countPools } from './pool-counts.ts';
 import { createMetrics } from './metrics.ts';
 import { createEdgeServer } from './server.ts';
+import { createWaiters } from './waiters.ts';
 
 /** The edge's composition root: reads the environment, builds, starts, waits for a signal, stops in reverse. */
 async function run(): Promise<void> {
@@ -34,6 +35,8 @@ async function run(): Promise<void> {
   const heartbeats = createHeartbeats({ registry, presence, log });
   const stopping = new AbortController();
   const leaving = new AbortController();
+  const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
+  const waiters = createWaiters({ queue, flow, log });
 
   const metrics = createMetrics({ bus, version, ofProcess: true });
   const deps: EdgeDeps = {
@@ -49,6 +52,7 @@ async function run(): Promise<void> {
     liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
     heartbeats,
     authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
+    waiters,
     caps: createCaps({ config, registry, metrics, clock, log }),
     metrics,
     checks: [
@@ -61,7 +65,7 @@ async function run(): Promise<void> {
   };
   const server = createEdgeServer({ app: createApp(deps), ...config, leaving });
   const services = composeServices(
-    [{ name: 'postgres', stop: () => connection.close() }, queue, heartbeats, server],
+    [{ name: 'postgres', stop: () => connection.close() }, queue, heartbeats, waiters, server],
     log,
   );
   const signalled = untilSignal(() => process.exit(1));

@@ -35,77 +35,99 @@ export interface Waiters extends Service {
   adopt(row: Attached, attachmentId: string): Attachment;
 }
 
-const RENEW_EVERY_MS = 3_000;
-
 export interface WaitersDeps {
   queue: Pick<QueueDoor, 'redis' | 'keys'>;
   flow: FlowDeps;
   log: Log;
 }
 
-export function createWaiters({ queue, flow, log }: WaitersDeps): Waiters {
-  const held = new Map<string, { waiter: Waiter; row: Attached }>();
-  let timer: NodeJS.Timeout | undefined;
-  let renewing = false;
+export function createWaiters(deps: WaitersDeps): Waiters {
+  return new LeasedWaiters(deps);
+}
 
-  const renew = async (): Promise<void> => {
-    if (renewing) return;
-    renewing = true;
-    // Written in one go; each answer is judged by itself.
-    const answers = await Promise.allSettled([...held.values()].map((h) => attachWaiter(queue, h.waiter)));
-    renewing = false;
-    const failed = answers.find((answer) => answer.status === 'rejected');
-    if (failed) log.warn({ why: messageOf(failed.reason) }, 'waits could not be renewed; trying again');
-  };
+const RENEW_EVERY_MS = 3_000;
 
-  const drop = (id: string): boolean => {
-    const known = held.delete(id);
-    if (held.size > 0) return known;
-    clearInterval(timer);
-    timer = undefined;
-    return known;
-  };
+interface Held {
+  waiter: Waiter;
+  row: Attached;
+}
 
-  const leave = async (waiter: Waiter, row: Attached): Promise<void> => {
-    if (!drop(waiter.attachment)) return;
+class LeasedWaiters implements Waiters {
+  readonly name = 'waiters';
+  readonly #deps: WaitersDeps;
+  readonly #held = new Map<string, Held>();
+  /** Who is just being said to have left: this edge stops only after that. */
+  readonly #leaving = new Set<Promise<void>>();
+  #timer: NodeJS.Timeout | undefined;
+  #renewing = false;
+
+  constructor(deps: WaitersDeps) {
+    this.#deps = deps;
+  }
+
+  async attach(row: Attached): Promise<Attachment> {
+    const attachment = this.adopt(row, randomUUID());
+    const held = this.#held.get(attachment.id);
+    try {
+      if (held && !(await attachWaiter(this.#deps.queue, held.waiter))) attachment.over();
+    } catch (thrown) {
+      attachment.over();
+      throw thrown;
+    }
+    return attachment;
+  }
+
+  adopt(row: Attached, id: string): Attachment {
+    const graceMs = graceMsOf(row);
+    if (graceMs === null) return { id, leave: () => Promise.resolve(), over: () => undefined };
+    this.#held.set(id, { waiter: { ...refOf(row), attachment: id, graceMs }, row });
+    this.#timer ??= setInterval(() => void this.#renew(), RENEW_EVERY_MS);
+    return { id, leave: () => this.#leave(id), over: () => void this.#drop(id) };
+  }
+
+  async stop(): Promise<void> {
+    for (const id of [...this.#held.keys()]) void this.#leave(id);
+    await Promise.all(this.#leaving);
+  }
+
+  #drop(id: string): Held | undefined {
+    const held = this.#held.get(id);
+    this.#held.delete(id);
+    if (this.#held.size > 0) return held;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    return held;
+  }
+
+  async #leave(id: string): Promise<void> {
+    const held = this.#drop(id);
+    if (!held) return;
+    const leaving = this.#tellLeft(held).finally(() => this.#leaving.delete(leaving));
+    this.#leaving.add(leaving);
+    await leaving;
+  }
+
+  async #tellLeft({ waiter, row }: Held): Promise<void> {
+    const { queue, flow, log } = this.#deps;
     try {
       const left = await detachWaiter(queue, waiter);
       // Compared once more as it closes: somebody may have attached at another edge meanwhile.
       if (left === 'last' && row.onDisconnect === 'cancel')
         await closeTask(flow, row, { ...cancelled, mode: 'orphan' });
     } catch (thrown) {
-      log.warn(
-        { taskId: row.id, why: messageOf(thrown) },
-        'that a caller has left could not be told; the leader acts when its lease lapses',
-      );
+      const why = messageOf(thrown);
+      log.warn({ taskId: row.id, why }, 'who left could not be told; the leader acts when the lease lapses');
     }
-  };
+  }
 
-  const adopt = (row: Attached, id: string): Attachment => {
-    const graceMs = graceMsOf(row);
-    if (graceMs === null) return { id, leave: () => Promise.resolve(), over: () => undefined };
-    const waiter: Waiter = { ...refOf(row), attachment: id, graceMs };
-    held.set(id, { waiter, row });
-    timer ??= setInterval(() => void renew(), RENEW_EVERY_MS);
-    return { id, leave: () => leave(waiter, row), over: () => void drop(id) };
-  };
-
-  return {
-    name: 'waiters',
-    adopt,
-    async attach(row) {
-      const attachment = adopt(row, randomUUID());
-      const mine = held.get(attachment.id);
-      try {
-        if (mine && !(await attachWaiter(queue, mine.waiter))) attachment.over();
-      } catch (thrown) {
-        attachment.over();
-        throw thrown;
-      }
-      return attachment;
-    },
-    async stop() {
-      await Promise.all([...held.values()].map(({ waiter, row }) => leave(waiter, row)));
-    },
-  };
+  async #renew(): Promise<void> {
+    if (this.#renewing) return;
+    this.#renewing = true;
+    const { queue, log } = this.#deps;
+    // Written in one go; each answer is judged by itself.
+    const renewals = [...this.#held.values()].map(({ waiter }) => attachWaiter(queue, waiter));
+    const failed = (await Promise.allSettled(renewals)).find((answer) => answer.status === 'rejected');
+    this.#renewing = false;
+    if (failed) log.warn({ why: messageOf(failed.reason) }, 'waits could not be renewed; trying again');
+  }
 }

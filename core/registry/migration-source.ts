@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import * as start from './migrations/0001-start.ts';
 import * as openByOwner from './migrations/0002-open-by-owner.ts';
+import * as unfetched from './migrations/0003-unfetched.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -14,7 +15,11 @@ const named = (name: string, migration: Knex.Migration): Named => ({ name, file:
  * Every migration, in order. Names carry no extension, so that `.ts` in development and `.js` in `dist` are
  * the same migration. A released one is never edited: add the next.
  */
-const migrations: readonly Named[] = [named('0001-start', start), named('0002-open-by-owner', openByOwner)];
+const migrations: readonly Named[] = [
+  named('0001-start', start),
+  named('0002-open-by-owner', openByOwner),
+  named('0003-unfetched', unfetched),
+];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);
 

@@ -1,4 +1,5 @@
 import type { Connection } from './connect.ts';
+import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createLeases, type Leases } from './leases.ts';
 import { createLlms, type Llms } from './llms.ts';
 import { createNames, type Names } from './names.ts';
@@ -14,6 +15,7 @@ export interface Registry {
   pools: Pools;
   sessions: Sessions;
   tasks: Tasks;
+  idempotency: Idempotency;
   tokens: Tokens;
   users: Users;
   names: Names;
@@ -26,6 +28,7 @@ export function createRegistry(connection: Connection): Registry {
     pools: createPools(connection),
     sessions: createSessions(connection),
     tasks: createTasks(connection),
+    idempotency: createIdempotency(connection),
     tokens: createTokens(connection),
     users: createUsers(connection),
     names: createNames(connection),

@@ -19,6 +19,10 @@ export interface TaskUpkeep {
   openAmong(ids: readonly string[]): Promise<Set<string>>;
   /** Deletes tasks that ended longer ago than this, and expired idempotency keys. @returns how many tasks. */
   prune(retentionMs: number, limit: number): Promise<number>;
+  /** Drops both bodies of a task that has ended and asked for that. @returns whether there were any. */
+  dropBodies(id: string): Promise<boolean>;
+  /** The same for all that ended longer ago than this: nobody has come for them. @returns how many. */
+  dropUnfetched(olderThanMs: number, limit: number): Promise<number>;
 }
 
 /** `waitMs` is what is left of the time to wait. */
@@ -48,6 +52,10 @@ async function submissionOf(db: Knex, id: string): Promise<Submission | null> {
   const { requestBody: body, requestHeaders: head, waitMs } = parsed.data;
   return { body, head, waitMs: Math.round(waitMs) };
 }
+
+/** Ended, not to be kept, and still there: the same words as the partial index `tasks_unfetched`, or it is not used. */
+const DROPPABLE = `retention = 'none' and completed_at is not null and (request_body is not null or response_body is not null)`;
+const nobody = { requestBody: null, responseBody: null };
 
 export function createTaskUpkeep({ db }: Connection): TaskUpkeep {
   return {
@@ -82,6 +90,17 @@ export function createTaskUpkeep({ db }: Connection): TaskUpkeep {
         .whereRaw(OPEN)
         .select<{ id: string }[]>('id');
       return new Set(rows.map((row) => row.id));
+    },
+    async dropBodies(id) {
+      return (await db('tasks').where({ id }).whereRaw(DROPPABLE).update(nobody)) > 0;
+    },
+    async dropUnfetched(olderThanMs, limit) {
+      const ids = db('tasks')
+        .whereRaw(DROPPABLE)
+        .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [olderThanMs]))
+        .limit(limit)
+        .select('id');
+      return await db('tasks').whereIn('id', ids).update(nobody);
     },
     async prune(retentionMs, limit) {
       await db('idempotency').where('expiresAt', '<', db.fn.now()).delete();

@@ -1,3 +1,4 @@
+import type { Knex } from 'knex';
 import type { TaskHead } from '../task-head.ts';
 import type { Operation } from '../llm.ts';
 import type { Priority, TaskRow, TaskStatus } from '../task.ts';
@@ -23,6 +24,8 @@ export interface NewTask {
   queueMs: number;
   onDisconnect: TaskRow['onDisconnect'];
   graceSeconds: number | null;
+  /** `none`: the bodies are dropped once the answer was delivered. */
+  retention: TaskRow['retention'];
   ownerId: string;
   tokenId: string;
 }
@@ -33,6 +36,7 @@ export interface TaskFilter {
   statuses?: readonly TaskStatus[] | undefined;
   pool?: string | undefined;
   llm?: string | undefined;
+  agent?: string | undefined;
   /** Tasks older than this id. */
   before?: string | undefined;
   limit: number;
@@ -65,34 +69,38 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskUpkeep {
   open(poolKeys: readonly string[]): Promise<Map<string, { count: number; oldestMs: number }>>;
 }
 
+/** One of the two ways into the table; the other is under a key (idempotency.ts). */
+export async function insertTask(db: Knex, task: NewTask): Promise<TaskRow> {
+  const { poolKey, queueMs, head, ...columns } = task;
+  const rows = await db('tasks')
+    .insert({
+      ...columns,
+      poolName: poolKey,
+      requestHeaders: JSON.stringify(head),
+      queueDeadline: db.raw(`now() + ? * interval '1 millisecond'`, [queueMs]),
+    })
+    .returning<unknown[]>(rowColumns);
+  return parseTask(rows[0]);
+}
+
 export function createTasks(connection: Connection): Tasks {
   const { db } = connection;
   return {
     ...createTaskCounts(connection),
     ...createTaskEnds(connection),
     ...createTaskUpkeep(connection),
-    async insert(task) {
-      const { poolKey, queueMs, head, ...columns } = task;
-      const rows = await db('tasks')
-        .insert({
-          ...columns,
-          poolName: poolKey,
-          requestHeaders: JSON.stringify(head),
-          queueDeadline: db.raw(`now() + ? * interval '1 millisecond'`, [queueMs]),
-        })
-        .returning<unknown[]>(rowColumns);
-      return parseTask(rows[0]);
-    },
+    insert: (task) => insertTask(db, task),
     async byId(id) {
       const row: unknown = await db('tasks').where({ id }).first(rowColumns);
       return row === undefined ? undefined : parseTask(row);
     },
-    async list({ ownerId, statuses, pool, llm, before, limit }) {
+    async list({ ownerId, statuses, pool, llm, agent, before, limit }) {
       const query = db('tasks').orderBy('id', 'desc').limit(limit);
       if (ownerId !== null) query.where({ ownerId });
       if (statuses !== undefined) query.whereIn('status', [...statuses]);
       if (pool !== undefined) query.where({ poolName: pool });
       if (llm !== undefined) query.where({ llmName: llm });
+      if (agent !== undefined) query.where({ agentId: agent });
       if (before !== undefined) query.where('id', '<', before);
       return parseTasks(await query.select<unknown[]>(rowColumns));
     },

@@ -142,6 +142,11 @@ export const settings = {
     about: 'silence on an open answer after which something is sent',
     schema: ms(15_000),
   },
+  stalledReaderMs: {
+    env: 'MCPCTL_STALLED_READER_MS',
+    about: 'how long the reader of a stream may take nothing before it is dropped',
+    schema: ms(30_000),
+  },
   queueSyncMs: {
     env: 'MCPCTL_QUEUE_SYNC_MS',
     about: 'how long a waiting caller may queue for a member',
@@ -202,6 +207,11 @@ export const settings = {
     env: 'MCPCTL_DEAD_BEAT_MS',
     about: 'silence of a running task after which its worker is taken for dead',
     schema: ms(5_000),
+  },
+  idempotencyMs: {
+    env: 'MCPCTL_IDEMPOTENCY_MS',
+    about: 'how long an Idempotency-Key stands for its task',
+    schema: ms(24 * HOUR),
   },
   retentionMs: {
     env: 'MCPCTL_RETENTION_MS',

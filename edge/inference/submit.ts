@@ -1,10 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
 import type { Actor } from '../../core/access.ts';
+import type { Policy } from '../../core/disconnect.ts';
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { Follower } from '../../core/queue/follow.ts';
+import type { TaskKey } from '../../core/registry/idempotency.ts';
+import type { NewTask } from '../../core/registry/tasks.ts';
 import type { TaskHead } from '../../core/task-head.ts';
 import type { Priority, TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
+import type { Attachment } from '../waiters.ts';
+import { needEqual } from './equal.ts';
 import type { InferenceRequest } from './request.ts';
 import type { Target } from './target.ts';
 
@@ -17,35 +23,63 @@ export interface Order {
   priority: Priority;
   operation: 'chat';
   queueMs: number;
-  onDisconnect: TaskRow['onDisconnect'];
+  policy: Policy;
+  retention: TaskRow['retention'];
+  /** What the call may be repeated under. */
+  key: TaskKey | null;
 }
 
-/** The row of an accepted task, and the follower of its stream, opened before the task could begin. */
+/** The row of an accepted task, the follower of its stream, opened before the task could begin, and the wait for it. */
 export interface Submitted {
   row: TaskRow;
   follower: Follower;
+  attachment: Attachment;
+}
+
+/** What is the same for every task that nobody waits for. */
+export function asyncTask({ config }: Pick<EdgeDeps, 'config'>) {
+  const policy = { onDisconnect: 'continue', graceSeconds: null } as const;
+  return { source: 'async', priority: 'background', queueMs: config.queueAsyncMs, policy } as const;
+}
+
+/** The row of a task; `made` = by this call, else an equal one was quicker under the same key. */
+export interface Accepted {
+  row: TaskRow;
+  made: boolean;
 }
 
 /**
  * Accepts a task: commits its row, then enqueues it. From the commit on it is never lost: when Redis fails
- * here, `accept` keeps the row for the reconciler, and `submitAndFollow` gives it up, because its caller is told.
- * @throws McpctlError `unavailable`.
+ * here, `accept` keeps the row for the reconciler. `submitAndFollow` does so under a key, which the caller
+ * comes back with; else it gives the task up, because its caller is told.
+ * @throws McpctlError `unavailable`, `too_many_requests`, `queue_full`, `idempotency_mismatch`.
  */
-export async function accept(deps: EdgeDeps, actor: Actor, order: Order): Promise<TaskRow> {
-  const row = await insert(deps, actor, { order, id: v7() });
+export async function accept(deps: EdgeDeps, actor: Actor, order: Order): Promise<Accepted> {
+  const accepted = await insert(deps, actor, { order, id: v7() });
+  if (accepted.made) await enqueueOrLeave(deps, order, accepted.row);
+  return accepted;
+}
+
+async function enqueueOrLeave(deps: EdgeDeps, order: Order, row: TaskRow): Promise<void> {
   try {
-    await enqueue(deps, order, row);
+    await enqueue(deps, { order, row });
   } catch (thrown) {
     deps.log.warn(
       { taskId: row.id, why: messageOf(thrown) },
       'a task is accepted but not enqueued yet; the reconciler will',
     );
   }
-  return row;
 }
 
-/** For a caller who waits: subscribes while the row is written, then enqueues. */
-export async function submitAndFollow(deps: EdgeDeps, actor: Actor, order: Order): Promise<Submitted> {
+/**
+ * For a caller who waits: subscribes while the row is written, then enqueues.
+ * @returns the row alone when an equal call was quicker. @throws as `accept`.
+ */
+export async function submitAndFollow(
+  deps: EdgeDeps,
+  actor: Actor,
+  order: Order,
+): Promise<Submitted | { row: TaskRow; follower: null }> {
   const id = v7();
   const opening = Follower.open(
     { ...deps.queue, log: deps.log },
@@ -55,24 +89,46 @@ export async function submitAndFollow(deps: EdgeDeps, actor: Actor, order: Order
   try {
     if (inserted.status === 'rejected') throw inserted.reason;
     if (opened.status === 'rejected') throw opened.reason;
-    await enqueue(deps, order, inserted.value);
-    return { row: inserted.value, follower: opened.value };
+    const { row, made } = inserted.value;
+    if (!made) {
+      opened.value.close();
+      return { row, follower: null };
+    }
+    const attachment = randomUUID();
+    await enqueue(deps, { order, row, attachment });
+    return { row, follower: opened.value, attachment: deps.waiters.adopt(row, attachment) };
   } catch (thrown) {
     if (opened.status === 'fulfilled') opened.value.close();
-    if (inserted.status === 'fulfilled') await giveUp(deps, id);
-    throw thrown instanceof McpctlError
-      ? thrown
-      : new McpctlError('unavailable', undefined, { retryAfterS: 2, cause: thrown });
+    const accepted = inserted.status === 'fulfilled';
+    if (accepted && !order.key) await giveUp(deps, id);
+    throw asOurs(thrown, accepted ? inserted.value.row.id : undefined);
   }
+}
+
+function asOurs(thrown: unknown, taskId: string | undefined): McpctlError {
+  const error = thrown instanceof McpctlError ? thrown : new McpctlError('unavailable');
+  if (taskId === undefined) return error;
+  const { code, message, retryAfterS = 2 } = error;
+  return new McpctlError(code, message, { retryAfterS, taskId, cause: thrown });
 }
 
 async function insert(
   deps: EdgeDeps,
   actor: Actor,
   { order, id }: { order: Order; id: string },
-): Promise<TaskRow> {
+): Promise<Accepted> {
   await deps.caps.admit(actor, order.target);
-  return await deps.registry.tasks.insert({
+  const { registry, config } = deps;
+  const { key } = order;
+  const task = newTask(deps, actor, { order, id });
+  if (!key) return { row: await registry.tasks.insert(task), made: true };
+  const inserted = await registry.idempotency.insert(task, { ...key, lifeMs: config.idempotencyMs });
+  if ('row' in inserted) return { row: inserted.row, made: true };
+  return { row: await needEqual(deps, { actor, key, known: inserted.known }), made: false };
+}
+
+function newTask(deps: EdgeDeps, actor: Actor, { order, id }: { order: Order; id: string }): NewTask {
+  return {
     id,
     operation: order.operation,
     source: order.source,
@@ -85,14 +141,17 @@ async function insert(
     requestHash: order.request.hash,
     head: headOf(deps, order),
     queueMs: order.queueMs,
-    onDisconnect: order.onDisconnect,
-    graceSeconds: null,
+    ...order.policy,
+    retention: order.retention,
     ownerId: actor.userId,
     tokenId: actor.tokenId,
-  });
+  };
 }
 
-async function enqueue(deps: EdgeDeps, order: Order, row: TaskRow): Promise<void> {
+async function enqueue(
+  deps: EdgeDeps,
+  { order, row, attachment }: { order: Order; row: TaskRow; attachment?: string },
+): Promise<void> {
   await deps.queue.dispatch.enqueue({
     taskId: row.id,
     poolKey: row.poolName,
@@ -102,6 +161,8 @@ async function enqueue(deps: EdgeDeps, order: Order, row: TaskRow): Promise<void
     priority: order.priority,
     pin: order.target.pin?.id,
     waitMs: order.queueMs,
+    policy: order.policy,
+    attachment,
   });
   deps.bus.emit('task.accepted', { taskId: row.id, pool: row.poolName });
 }

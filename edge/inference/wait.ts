@@ -1,14 +1,17 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeTask, type Closing } from '../../core/flow/cancel.ts';
-import { requeueTask } from '../../core/flow/requeue.ts';
 import { isServed } from '../../core/flow/served.ts';
+import { allAttempts, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import { readFences, show } from '../../core/queue/fence.ts';
+import type { Place } from '../../core/queue/place.ts';
 import type { Entry } from '../../core/queue/stream.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
+import { Standing } from './standing.ts';
 import type { Submitted } from './submit.ts';
 import { nobody, type Target } from './target.ts';
 
-export type Arrived = Entry | { kind: 'quiet' } | { kind: 'left' };
+/** `quiet`: time to send something, and where the task stands meanwhile. */
+export type Arrived = Entry | { kind: 'gap' } | { kind: 'quiet'; place: Place } | { kind: 'left' };
 
 export interface Wait {
   submitted: Submitted;
@@ -17,6 +20,8 @@ export interface Wait {
   gone: AbortSignal;
   /** How long to wait before `quiet` is reported, so that something can be sent. */
   quietMs: () => number;
+  /** How long to wait for a member where nobody is there; then, as without it, 503. */
+  unservedMs: number;
 }
 
 /** How often a caller who waits for a member is checked on: is there still one to wait for? */
@@ -33,18 +38,26 @@ export class TaskWait {
   readonly #deps: EdgeDeps;
   readonly #wait: Wait;
   readonly #deadline: number;
+  readonly #standing: Standing;
+  /** Until then nobody need be there. */
+  readonly #unservedUntil: number;
   #nextCheck: number;
   #quietFrom: number;
   /** No event and no claim seen yet. */
   #waiting = true;
+  /** A worker let go of it, so there may be members that must not have it again. */
+  #cameBack = false;
+  #over = false;
 
   constructor(deps: EdgeDeps, wait: Wait, queueMs: number) {
     this.#deps = deps;
     this.#wait = wait;
     const now = deps.clock.elapsed();
     this.#deadline = now + queueMs;
-    this.#nextCheck = now + CHECK_MS;
+    this.#unservedUntil = now + wait.unservedMs;
+    this.#nextCheck = this.#checkAfter(now);
     this.#quietFrom = now;
+    this.#standing = new Standing(deps, wait.submitted.row);
   }
 
   /** @throws McpctlError `no_active_llm`, `queue_timeout`, `unavailable`. */
@@ -54,7 +67,7 @@ export class TaskWait {
       if (gone.aborted) return { kind: 'left' };
       const now = this.#deps.clock.elapsed();
       const quietAt = this.#quietFrom + quietMs();
-      const until = this.#waiting ? Math.min(quietAt, this.#nextCheck) : quietAt;
+      const until = this.#waiting ? Math.min(quietAt, this.#nextCheck, this.#standing.nextAt) : quietAt;
       const item = await submitted.follower.next({ signal: gone, withinMs: Math.max(1, until - now) });
       if (item === null) {
         const quiet = await this.#nothing();
@@ -64,9 +77,15 @@ export class TaskWait {
       else {
         this.#waiting = false;
         this.#quietFrom = this.#deps.clock.elapsed();
+        this.#over ||= item.kind === 'end' || item.kind === 'closed';
         return item;
       }
     }
+  }
+
+  /** The end of the task came out of `next`. */
+  get over(): boolean {
+    return this.#over;
   }
 
   /** May events of this epoch be shown? Asked once per claim, before its first byte goes out. */
@@ -80,10 +99,25 @@ export class TaskWait {
     const now = this.#deps.clock.elapsed();
     if (this.#waiting && now >= this.#deadline) await this.#expire();
     else if (this.#waiting && now >= this.#nextCheck) await this.#checkServed();
-    this.#nextCheck = Math.max(this.#nextCheck, now + CHECK_MS);
-    if (now < this.#quietFrom + this.#wait.quietMs()) return null;
+    if (now >= this.#nextCheck) this.#nextCheck = this.#checkAfter(now);
+    const place = await this.#toTell(now);
+    if (!place) return null;
     this.#quietFrom = now;
-    return this.#wait.gone.aborted ? { kind: 'left' } : { kind: 'quiet' };
+    return this.#wait.gone.aborted ? { kind: 'left' } : { kind: 'quiet', place };
+  }
+
+  /** Where the task stands, if its caller is to hear of it now. */
+  async #toTell(now: number): Promise<Place | null> {
+    const due = now >= this.#quietFrom + this.#wait.quietMs();
+    if (!this.#waiting) return due ? { state: 'running', position: null } : null;
+    if (due) return await this.#standing.now();
+    return now >= this.#standing.nextAt ? await this.#standing.look() : null;
+  }
+
+  /** When to look next: every 2 s, and when it is time that somebody is there. */
+  #checkAfter(now: number): number {
+    const until = this.#unservedUntil;
+    return now < until && until < now + CHECK_MS ? until : now + CHECK_MS;
   }
 
   async #expire(): Promise<void> {
@@ -94,19 +128,35 @@ export class TaskWait {
   }
 
   async #checkServed(): Promise<void> {
-    const { target } = this.#wait;
+    let error: McpctlError | null;
     try {
-      if (isServed(await this.#deps.liveness.loadPool(target.poolKey), target.pin?.id ?? null)) return;
+      error = await this.#whyNobody();
     } catch (thrown) {
-      this.#deps.log.debug(
-        { why: messageOf(thrown) },
-        'whether a pool is served could not be asked; waiting on',
-      );
+      const why = messageOf(thrown);
+      this.#deps.log.debug({ why }, 'whether a pool is served could not be asked; waiting on');
       return;
     }
-    const error = nobody(target.poolKey, target.pin?.name ?? null);
-    const closing = { mode: 'expire', status: 'error', code: error.code, message: error.message } as const;
-    if (await this.#closeUnclaimed(closing)) throw error;
+    if (error === null) return;
+    const { code, message } = error;
+    if (await this.#closeUnclaimed({ mode: 'expire', status: 'error', code, message })) throw error;
+  }
+
+  /** Why no member will take it, naming each attempt when there were any; null while one may. */
+  async #whyNobody(): Promise<McpctlError | null> {
+    const { target, submitted } = this.#wait;
+    const { row } = submitted;
+    const { redis, keys } = this.#deps.queue;
+    const pool = await this.#deps.liveness.loadPool(target.poolKey);
+    if (this.#cameBack) {
+      const [fence] = await readFences(redis, keys, [{ taskId: row.id, poolKey: row.poolName }]);
+      if (fence?.claim === '' && isForsaken(pool, row, fence)) {
+        const { code, message } = await allAttempts(this.#deps, row);
+        return new McpctlError(code, message, { taskId: row.id });
+      }
+    }
+    if (isServed(pool, target.pin?.id ?? null) || this.#deps.clock.elapsed() < this.#unservedUntil)
+      return null;
+    return nobody(target.poolKey, target.pin?.name ?? null);
   }
 
   /** @returns false when a member has it: then its beats, not we, decide how long that takes. */
@@ -127,15 +177,18 @@ export class TaskWait {
     return false;
   }
 
-  /** A worker let go of it: requeued here at once; the scheduler would do the same half a second later. */
+  /** A worker let go of it: decided here at once; the scheduler would do the same half a second later. */
   async #takeBack(): Promise<void> {
+    this.#cameBack = true;
     const { row } = this.#wait.submitted;
     const { redis, keys } = this.#deps.queue;
     try {
       const [fence] = await readFences(redis, keys, [{ taskId: row.id, poolKey: row.poolName }]);
       const current = await this.#deps.registry.tasks.byId(row.id);
-      if (fence?.state === 'released' && current)
-        await requeueTask(flowOf(this.#deps), { row: current, fence });
+      if (fence?.state === 'released' && current) {
+        const { liveness } = this.#deps;
+        await takeBack({ ...flowOf(this.#deps), liveness }, { row: current, fence });
+      }
     } catch (thrown) {
       this.#deps.log.debug(
         { taskId: row.id, why: messageOf(thrown) },

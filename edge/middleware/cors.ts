@@ -1,7 +1,8 @@
 import type { RequestHandler } from 'express';
 
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE';
-const exposed = 'etag, location, retry-after, x-mcpctl-model, x-mcpctl-task-id, x-request-id, x-should-retry';
+const exposed =
+  'etag, idempotency-replayed, location, preference-applied, retry-after, x-mcpctl-model, x-mcpctl-task-id, x-request-id, x-should-retry';
 
 /**
  * Lets the web pages of the allowed origins call us; none, unless the operator names them. There are no cookies

@@ -17,30 +17,26 @@ import {
 } from '../../core/task.ts';
 import { actorOf } from '../context.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
+import { equalTask, taskKeyOf } from '../inference/equal.ts';
+import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../inference/headers.ts';
+import { heldBack } from '../inference/later.ts';
 import { chatOnly, readChat } from '../inference/request.ts';
-import { accept } from '../inference/submit.ts';
+import { dropOnceDelivered } from '../inference/retention.ts';
+import { accept, asyncTask, type Accepted, type Order } from '../inference/submit.ts';
 import { targetOf } from '../inference/target.ts';
 import { untilEnded } from '../inference/until-ended.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
+import { taskOf } from '../task-of.ts';
 import { taskDetails, taskView } from '../task-view.ts';
 
 const listSchema = listQuerySchema.extend({
   status: taskStatusSchema.optional(),
   pool: nameSchema.optional(),
   llm: aliasSchema.optional(),
+  /** An agent's id. */
+  agent: uuidSchema.optional(),
 });
 const waitSchema = z.strictObject({ wait: z.coerce.number().min(0).max(60).default(0) });
-
-/** One's own task, or any for who may see all; else it is not there, exactly like a random id. */
-async function taskOf(deps: EdgeDeps, req: Request): Promise<TaskRow> {
-  const id = uuidSchema.safeParse(req.params['id']);
-  if (!id.success) throw new McpctlError('invalid_id');
-  const row = await deps.registry.tasks.byId(id.data);
-  const target = row && { ownerId: row.ownerId };
-  if (!row || !can(actorOf(req), 'view', { resource: 'task', target: target ?? {} }))
-    throw new McpctlError('task_not_found');
-  return row;
-}
 
 async function viewsOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<TaskView[]> {
   const live = rows.filter((row) => !isTerminal(row.status));
@@ -68,26 +64,44 @@ function requestText(text: string): string {
   return member ? text.slice(member.valueStart, member.valueEnd) : '{}';
 }
 
-async function create(deps: EdgeDeps, req: Request): Promise<TaskRow> {
+async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Accepted> {
   const actor = actorOf(req);
+  needNoPolicy(wishes);
   const body = bodyOf(req, taskCreateSchema, { forInference: true });
   const request = readChat(requestText(req.context.text ?? ''));
   const operation = chatOnly(body.operation);
-  const target = await targetOf(deps, actor, {
-    asked: body.llm,
-    pin: req.get('x-mcpctl-pin'),
-    mayWait: true,
-  });
-  return await accept(deps, actor, {
-    request,
-    target,
-    llmName: body.llm,
-    source: 'async',
-    priority: body.priority ?? 'background',
-    operation,
-    queueMs: deps.config.queueAsyncMs,
-    onDisconnect: 'continue',
-  });
+  const llmName = body.llm;
+  const key = taskKeyOf(actor, wishes, { llmName, operation, request });
+  const known = key && (await equalTask(deps, actor, key));
+  if (known) return { row: known, made: false };
+  const { pin, retention } = wishes;
+  const target = await targetOf(deps, actor, { asked: llmName, pin, mayWait: true });
+  const order: Order = { request, target, llmName, operation, retention, key, ...asyncTask(deps) };
+  return await accept(deps, actor, { ...order, priority: body.priority ?? order.priority });
+}
+
+/** 202 and the task; with `Prefer: wait=<s>` 200 and the whole task, when it ends in that time. */
+async function submit(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const wishes = wishesOf(req);
+  const { row, made } = await create(deps, req, wishes);
+  const applied = appliedOf(wishes);
+  if (applied !== '') res.set('preference-applied', applied);
+  if (!made) res.set('idempotency-replayed', 'true');
+  res.location(`/api/v1/tasks/${row.id}`).set('x-mcpctl-task-id', row.id);
+  const now = await heldBack(deps, { res, wishes, row });
+  if (wishes.waitMs !== undefined && isTerminal(now.status)) await showWhole(deps, { req, res, row: now });
+  else res.status(202).json(made ? taskView(now, null) : (await viewsOf(deps, [now]))[0]);
+}
+
+/** A task that asked not to be kept is dropped once its owner was shown how it ended; a streamed one, by its stream. */
+async function showWhole(
+  deps: EdgeDeps,
+  { req, res, row }: { req: Request; res: Response; row: TaskRow },
+): Promise<void> {
+  const view = await detailed(deps, row);
+  const delivered = isTerminal(row.status) && !row.streaming && row.ownerId === actorOf(req).userId;
+  if (delivered) dropOnceDelivered(deps, row, res);
+  res.json(view);
 }
 
 /** Rows store a live task as `pending`; what it is just now is laid over them, so that is what a filter looks at. */
@@ -118,23 +132,15 @@ async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
 /** `/api/v1/tasks`: SPEC §5. */
 export function taskRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.post('/tasks', async (req, res) => {
-    const row = await create(deps, req);
-    res
-      .status(202)
-      .location(`/api/v1/tasks/${row.id}`)
-      .set('x-mcpctl-task-id', row.id)
-      .json(taskView(row, null));
-  });
+  router.post('/tasks', (req, res) => submit(deps, req, res));
   router.get('/tasks', (req, res) => list(deps, req, res));
   router.get('/tasks/:id', async (req, res) => {
     const { wait } = queryOf(req, waitSchema);
     const row = await taskOf(deps, req);
     const gone = new AbortController();
     res.once('close', () => gone.abort());
-    res.json(
-      await detailed(deps, await untilEnded(deps, row, { withinMs: wait * 1_000, gone: gone.signal })),
-    );
+    const now = await untilEnded(deps, row, { withinMs: wait * 1_000, gone: gone.signal });
+    await showWhole(deps, { req, res, row: now });
   });
   router.delete('/tasks/:id', async (req, res) => {
     const row = await taskOf(deps, req);

@@ -16,6 +16,7 @@ import { createLiveness } from '../../core/flow/liveness.ts';
 import { createMetrics } from '../../edge/metrics.ts';
 import { countPools } from '../../edge/pool-counts.ts';
 import { createEdgeServer } from '../../edge/server.ts';
+import { createWaiters } from '../../edge/waiters.ts';
 import { registryFixture, type RegistryFixture } from './registry.ts';
 
 export interface Answer {
@@ -74,6 +75,8 @@ export async function edgeFixture(
   const heartbeats = createHeartbeats({ registry, presence, log });
   const stopping = new AbortController();
   const leaving = new AbortController();
+  const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
+  const waiters = createWaiters({ queue, flow, log });
   const metrics = createMetrics({ bus, version: '0.0.0-test', ofProcess: false });
   const deps: EdgeDeps = {
     config,
@@ -88,6 +91,7 @@ export async function edgeFixture(
     liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
     heartbeats,
     authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
+    waiters,
     caps: createCaps({ config, registry, metrics, clock, log }),
     metrics,
     checks: [
@@ -148,6 +152,7 @@ export async function edgeFixture(
     },
     async close() {
       await server.stop();
+      await waiters.stop();
       await heartbeats.stop();
       await queue.stop();
       await t.close();

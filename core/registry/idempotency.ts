@@ -1,0 +1,63 @@
+import type { Knex } from 'knex';
+import type { TaskRow } from '../task.ts';
+import type { Connection } from './connect.ts';
+import { insertTask, type NewTask } from './tasks.ts';
+
+/** What a call said it may be repeated under, and what it asked for. */
+export interface TaskKey {
+  ownerId: string;
+  key: string;
+  /** Of everything that makes two calls equal. */
+  requestHash: string;
+}
+
+/** The task that a key stands for already. */
+export interface KnownTask {
+  taskId: string;
+  requestHash: string;
+}
+
+/** `Idempotency-Key`: one task per user and key, for as long as the key lives, by the database's clock. */
+export interface Idempotency {
+  find(key: Pick<TaskKey, 'ownerId' | 'key'>): Promise<KnownTask | undefined>;
+  /**
+   * Accepts a task under a key, both or neither. Of equal calls at the same time one inserts, the others wait
+   * for it and get what it made.
+   */
+  insert(task: NewTask, key: TaskKey & { lifeMs: number }): Promise<{ row: TaskRow } | { known: KnownTask }>;
+}
+
+export function createIdempotency({ db, transaction }: Connection): Idempotency {
+  const insert: Idempotency['insert'] = async (task, key) =>
+    (await transaction((trx) => insertUnder(trx, task, key))) ?? (await insert(task, key));
+  return {
+    insert,
+    find: ({ ownerId, key }) =>
+      db('idempotency')
+        .where({ ownerId, key })
+        .where('expiresAt', '>', db.fn.now())
+        .first<KnownTask | undefined>('taskId', 'requestHash'),
+  };
+}
+
+/** @returns null when the key was there, but expired and was pruned in the meantime. */
+async function insertUnder(
+  trx: Knex.Transaction,
+  task: NewTask,
+  { ownerId, key, requestHash, lifeMs }: TaskKey & { lifeMs: number },
+): Promise<{ row: TaskRow } | { known: KnownTask } | null> {
+  // The task's own row follows in this transaction: the reference to it is checked at the commit.
+  const { rowCount } = await trx.raw<{ rowCount: number }>(
+    `insert into idempotency as i (owner_id, key, request_hash, task_id, expires_at)
+     values (:ownerId, :key, :requestHash, :taskId, now() + :lifeMs * interval '1 millisecond')
+     on conflict (owner_id, key) do update
+       set request_hash = excluded.request_hash, task_id = excluded.task_id, expires_at = excluded.expires_at
+       where i.expires_at <= now()`,
+    { ownerId, key, requestHash, taskId: task.id, lifeMs },
+  );
+  if (rowCount === 1) return { row: await insertTask(trx, task) };
+  const known = await trx('idempotency')
+    .where({ ownerId, key })
+    .first<KnownTask | undefined>('taskId', 'requestHash');
+  return known ? { known } : null;
+}

@@ -1,0 +1,17 @@
+import type { Request, Response } from 'express';
+import type { TaskKey } from '../../core/registry/idempotency.ts';
+import type { Wishes } from './headers.ts';
+import type { Report } from './report.ts';
+import type { InferenceRequest } from './request.ts';
+
+/** One call for an inference, read and understood. */
+export interface Call {
+  req: Request;
+  res: Response;
+  report: Report;
+  request: InferenceRequest;
+  /** The name that the caller asked for. */
+  llmName: string;
+  wishes: Wishes;
+  key: TaskKey | null;
+}

@@ -1,0 +1,55 @@
+import type { Response } from 'express';
+import { messageOf } from '../../core/errors.ts';
+import { isTerminal, type TaskRow } from '../../core/task.ts';
+import { actorOf } from '../context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { whenGone } from '../gone.ts';
+import { taskView } from '../task-view.ts';
+import { answerFrom } from './attach.ts';
+import type { Call } from './call.ts';
+import type { Wishes } from './headers.ts';
+import { accept, type Order } from './submit.ts';
+import { untilEnded } from './until-ended.ts';
+
+/**
+ * `Prefer: respond-async`: makes the task; the caller comes back for it.
+ * @returns the task of an equal call that was quicker: then nothing was answered.
+ */
+export async function answerLater(deps: EdgeDeps, call: Call, order: Order): Promise<TaskRow | null> {
+  const { row, made } = await accept(deps, actorOf(call.req), order);
+  if (!made) return row;
+  await answerAccepted(deps, call, row);
+  return null;
+}
+
+/** 202 and the task; with `wait=<s>` the answer itself, when the task ends in that time. */
+export async function answerAccepted(deps: EdgeDeps, call: Call, row: TaskRow): Promise<void> {
+  const { res, report, wishes } = call;
+  report.taskId = row.id;
+  report.pool = row.poolName;
+  res.set('x-mcpctl-task-id', row.id);
+  const now = await heldBack(deps, { res, wishes, row });
+  if (wishes.waitMs !== undefined && isTerminal(now.status)) return await answerFrom(deps, call, now);
+  res.status(202).location(`/api/v1/tasks/${row.id}`).json(taskView(now, null));
+  report.finish(202, null);
+}
+
+/**
+ * `Prefer: wait=<s>`: holds the answer until the task has ended, or that time is over, or this edge leaves. The
+ * task is accepted: a Redis that is away makes the answer an early one, no error. @returns the row as it then is.
+ */
+export async function heldBack(
+  deps: EdgeDeps,
+  { res, wishes, row }: { res: Response; wishes: Wishes; row: TaskRow },
+): Promise<TaskRow> {
+  if (wishes.waitMs === undefined) return row;
+  const { gone, forget } = whenGone(res, deps.leaving);
+  try {
+    return await untilEnded(deps, row, { withinMs: wishes.waitMs, gone });
+  } catch (thrown) {
+    deps.log.debug({ taskId: row.id, why: messageOf(thrown) }, 'an end could not be waited for');
+    return row;
+  } finally {
+    forget();
+  }
+}

@@ -1,0 +1,70 @@
+import type { Response } from 'express';
+import type { TaskRow } from '../../core/task.ts';
+import { untilClosed } from '../caps.ts';
+import { actorOf } from '../context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { whenGone } from '../gone.ts';
+import { answerStream, answerWhole } from './answer.ts';
+import type { Call } from './call.ts';
+import { sayLeft } from './left.ts';
+import { dropOnceDelivered } from './retention.ts';
+import { submitAndFollow, type Order, type Submitted } from './submit.ts';
+import { TaskWait } from './wait.ts';
+
+/**
+ * Makes the task and waits with its caller to the last byte.
+ * @returns the task of an equal call that was quicker: then nothing was answered.
+ */
+export async function answerNow(deps: EdgeDeps, call: Call, order: Order): Promise<TaskRow | null> {
+  const { req, res } = call;
+  const { streaming } = order.request;
+  const release = streaming ? deps.caps.hold(actorOf(req), { bytes: 0, streaming }) : () => undefined;
+  untilClosed(res, release);
+  const { gone, forget } = whenGone(res, deps.leaving);
+  try {
+    const submitted = await submitAndFollow(deps, actorOf(req), order);
+    if (submitted.follower) await answerSubmitted(deps, { call, order, submitted, gone });
+    else release(); // who answers from the other's task asks for room once more
+    return submitted.follower ? null : submitted.row;
+  } finally {
+    forget();
+  }
+}
+
+interface Waiting {
+  call: Call;
+  order: Order;
+  submitted: Submitted;
+  gone: AbortSignal;
+}
+
+async function answerSubmitted(deps: EdgeDeps, waiting: Waiting): Promise<void> {
+  const { call, order, submitted } = waiting;
+  const { res, report } = call;
+  const { row, attachment, follower } = submitted;
+  const { streaming, wantsUsage } = order.request;
+  report.taskId = row.id;
+  res.set('x-mcpctl-task-id', row.id);
+  try {
+    const wait = newWait(deps, waiting, res);
+    const model = order.request.model ?? order.llmName;
+    const how = streaming ? answerStream : answerWhole;
+    const answered = await how({ deps, res, row, wait, report, model, wantsUsage });
+    if (answered === 'left') {
+      await attachment.leave();
+      await sayLeft(deps, { row, report, res });
+    } else dropOnceDelivered(deps, row, res);
+    if (wait.over) attachment.over();
+  } finally {
+    void attachment.leave(); // never rejects; says nothing of a task that is over
+    follower.close();
+  }
+}
+
+function newWait(deps: EdgeDeps, { call, order, submitted, gone }: Waiting, res: Response): TaskWait {
+  const { admissionMs, keepAliveMs } = deps.config;
+  // Until the status is committed a stream may still become a real 503; afterwards silence is what to avoid.
+  const quietMs = (): number => (order.request.streaming && !res.headersSent ? admissionMs : keepAliveMs);
+  const unservedMs = call.wishes.waitMs ?? 0;
+  return new TaskWait(deps, { submitted, target: order.target, gone, quietMs, unservedMs }, order.queueMs);
+}
