@@ -20,11 +20,14 @@ describe('the stream of a task, over two edges', function () {
   let t: System;
   let one: EdgeProcess;
   let two: EdgeProcess;
+  /** Killed by one test. */
+  let dying: EdgeProcess;
 
   before(async () => {
     t = await startSystem({ MCPCTL_KEEPALIVE_MS: '200' });
     one = t.edge;
     await t.startWorker([{ name: 'desk', maxConcurrency: 2, backend: t.backend }]);
+    dying = await t.startEdge();
     two = await t.startEdge();
   });
   after(() => t.close());
@@ -110,7 +113,6 @@ describe('the stream of a task, over two edges', function () {
   });
 
   it('goes on at the other edge where a killed one stopped, without a gap or a repetition', async () => {
-    const dying = await t.startEdge();
     t.backend.once(chats(words, { paced: true }));
     const id = await submit();
     const frames = sseFrames(await streamOf(id, dying));
