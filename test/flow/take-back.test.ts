@@ -1,0 +1,192 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { v7 } from 'uuid';
+import { flowOf } from '../../edge/deps.ts';
+import { takeBack } from '../../core/flow/take-back.ts';
+import type { HandBack } from '../../core/hand-back.ts';
+import { claimTask, handBack } from '../../core/queue/claim.ts';
+import { readFences, type Fence } from '../../core/queue/fence.ts';
+import { announce } from '../../core/queue/presence.ts';
+import type { TaskRow } from '../../core/task.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+
+const head = { operation: 'chat', streaming: false, headers: {}, llmName: 'p', runMs: 60_000 } as const;
+const broke: HandBack = { counts: 'attempt', code: 'backend_error', message: 'It broke.' };
+const left: HandBack = { counts: 'none', code: 'shutting_down', message: 'Bye.' };
+
+describe('a task that was handed back', () => {
+  let t: EdgeFixture;
+  const sessionId = randomUUID();
+  const ids = new Map<string, string>();
+  const idOf = (name: string): string => ids.get(name) ?? expect.fail(`no llm ${name}`);
+
+  before(async () => {
+    t = await edgeFixture();
+    const offers = ['a', 'b', 'c', 'd'].map((name) => t.offer(name, { poolName: 'p' }));
+    const { llms } = await t.registry.sessions.register(
+      t.publication(t.ada, [...offers, 'solo'], { sessionId }),
+    );
+    for (const { id, name } of llms) ids.set(name, id);
+  });
+  beforeEach(async () => {
+    await t.deps.presence.hold(sessionId, 'b1');
+    for (const name of ids.keys()) await says(name, 'serving');
+  });
+  after(() => t.close());
+
+  const says = (name: string, state: 'serving' | 'down'): Promise<void> =>
+    announce(
+      { ...t.deps.queue, leaseMs: 5_000 },
+      {
+        poolKey: name === 'solo' ? 'solo' : 'p',
+        llmId: idOf(name),
+        announcement: { sessionId, boot: 'b1', slots: 1, running: 0, state },
+      },
+    );
+
+  const submit = async (more: { poolKey?: string; pin?: string; source?: TaskRow['source'] } = {}) => {
+    const { poolKey = 'p', pin, source = 'infer' } = more;
+    const row = await t.registry.tasks.insert({
+      id: v7(),
+      operation: 'chat',
+      source,
+      poolKey,
+      llmName: poolKey,
+      pin: pin ?? null,
+      streaming: false,
+      priority: 'interactive',
+      requestBody: '{}',
+      requestHash: 'h',
+      head,
+      queueMs: 60_000,
+      onDisconnect: 'cancel',
+      graceSeconds: null,
+      retention: 'keep',
+      ownerId: t.ada.id,
+      tokenId: randomUUID(),
+    });
+    const policy = { onDisconnect: 'cancel', graceSeconds: null } as const;
+    const work = { epoch: 1, body: '{}', head, priority: 'interactive', waitMs: 60_000, policy } as const;
+    await t.deps.queue.dispatch.enqueue({ taskId: row.id, poolKey, pin, ...work });
+    return row;
+  };
+  /** `llm` takes the task at the epoch it has now, and lets go of it. */
+  const handedBack = async (task: TaskRow, llm: string, why: HandBack): Promise<Fence> => {
+    const ref = { taskId: task.id, poolKey: task.poolName };
+    const fence = await fenceOf(task);
+    const by = { claimId: randomUUID(), session: sessionId, boot: 'b1', llmId: idOf(llm) };
+    const claimed = await claimTask(t.deps.queue, { ...ref, jobId: fence.job }, by);
+    if (typeof claimed === 'string' || 'met' in claimed) expect.fail('not claimed');
+    const claim = { ...ref, claimId: by.claimId, epoch: claimed.epoch };
+    expect(await handBack(t.deps.queue, claim, why)).to.equal('ok');
+    return await fenceOf(task);
+  };
+  const fenceOf = async (task: TaskRow): Promise<Fence> => {
+    const ref = { taskId: task.id, poolKey: task.poolName };
+    const [fence] = await readFences(t.deps.queue.redis, t.deps.queue.keys, [ref]);
+    return fence ?? expect.fail('the fence is gone');
+  };
+  const rowOf = async (task: TaskRow): Promise<TaskRow> =>
+    (await t.registry.tasks.byId(task.id)) ?? expect.fail('the row is gone');
+  const take = async (task: TaskRow, fence: Fence): ReturnType<typeof takeBack> =>
+    takeBack({ ...flowOf(t.deps), liveness: t.deps.liveness }, { row: await rowOf(task), fence });
+
+  it('is tried by a member that has not failed it; the others put it aside', async () => {
+    const task = await submit();
+    expect(await take(task, await handedBack(task, 'a', broke))).to.equal('requeued');
+    expect(await rowOf(task)).to.include({ status: 'pending', attempts: 1, epoch: 2 });
+    const { job } = await fenceOf(task);
+    const by = { claimId: randomUUID(), session: sessionId, boot: 'b1', llmId: idOf('a') };
+    const again = () => claimTask(t.deps.queue, { taskId: task.id, poolKey: 'p', jobId: job }, by);
+    expect(await again()).to.deep.equal({ met: 1 });
+    expect(await again()).to.deep.equal({ met: 2 });
+    await handedBack(task, 'b', broke);
+    expect(await take(task, await fenceOf(task))).to.equal('requeued');
+    expect((await fenceOf(task)).excluded.split(',')).to.have.members([idOf('a'), idOf('b')]);
+  });
+
+  it('is counted once, however many take it back, and whenever they looked', async () => {
+    const task = await submit();
+    const fence = await handedBack(task, 'a', broke);
+    const answers = await Promise.all(Array.from({ length: 5 }, () => take(task, fence)));
+    expect(answers.filter((answer) => answer === 'requeued')).to.have.length(1);
+    expect(await take(task, fence)).to.equal('moved'); // the row of now, the fence of then
+    expect(await rowOf(task)).to.include({ attempts: 1, epoch: 2 });
+    expect(await t.registry.tasks.attempts(task.id)).to.have.length(1);
+  });
+
+  it('ends after the third attempt, and names each', async () => {
+    const task = await submit();
+    await take(task, await handedBack(task, 'a', broke));
+    await take(task, await handedBack(task, 'b', { ...broke, code: 'backend_timeout', message: 'Silent.' }));
+    expect(await take(task, await handedBack(task, 'c', broke))).to.equal('ended');
+    const row = await rowOf(task);
+    expect(row).to.include({ status: 'error', attempts: 3, errorCode: 'backend_error' });
+    const message =
+      'No member could answer. 1. a: backend_error: It broke. 2. b: backend_timeout: Silent. 3. c: backend_error: It broke.';
+    expect(row.errorMessage).to.equal(message);
+    expect((await t.registry.tasks.attempts(task.id)).map((a) => a.llm)).to.deep.equal(['a', 'b', 'c']);
+    expect((await fenceOf(task)).state).to.equal('closed');
+  });
+
+  it('ends at once when no other member is there, as its caller waits', async () => {
+    const task = await submit({ poolKey: 'solo' });
+    expect(await take(task, await handedBack(task, 'solo', broke))).to.equal('ended');
+    expect(await rowOf(task)).to.include({
+      status: 'error',
+      errorCode: 'backend_error',
+      errorMessage: 'It broke.',
+    });
+  });
+
+  it('does not count on a member whose backend is down', async () => {
+    for (const name of ['b', 'c', 'd']) await says(name, 'down');
+    const task = await submit();
+    expect(await take(task, await handedBack(task, 'a', broke))).to.equal('ended');
+  });
+
+  it('ends when it is pinned: nobody else may have it', async () => {
+    const task = await submit({ pin: idOf('a') });
+    expect(await take(task, await handedBack(task, 'a', broke))).to.equal('ended');
+  });
+
+  it('may go to the same member again when nobody waits for it', async () => {
+    const task = await submit({ poolKey: 'solo', source: 'async' });
+    expect(await take(task, await handedBack(task, 'solo', broke))).to.equal('requeued');
+    expect(await fenceOf(task)).to.include({ excluded: '', epoch: 2 });
+    await take(task, await handedBack(task, 'solo', broke));
+    expect(await take(task, await handedBack(task, 'solo', broke))).to.equal('ended');
+  });
+
+  it('keeps who failed it when a member merely leaves, which counts as nothing', async () => {
+    const task = await submit();
+    await take(task, await handedBack(task, 'a', broke));
+    expect(await take(task, await handedBack(task, 'b', left))).to.equal('requeued');
+    expect((await fenceOf(task)).excluded).to.equal(idOf('a'));
+    expect(await rowOf(task)).to.include({ attempts: 1, crashes: 0 });
+  });
+
+  it('is not ended by who looked before it was requeued', async () => {
+    const task = await submit();
+    const fence = await handedBack(task, 'a', broke);
+    expect(await take(task, fence)).to.equal('requeued');
+    for (const name of ['b', 'c', 'd']) await says(name, 'down');
+    expect(await take(task, fence)).to.equal('moved');
+    expect((await rowOf(task)).status).to.equal('pending');
+  });
+
+  it('survives what a hostile worker says of it', async () => {
+    const task = await submit();
+    const fence = await handedBack(task, 'a', broke);
+    const said = [
+      '',
+      'null',
+      '{"counts":"attempt"}',
+      '\u0000',
+      '[]',
+      '{"counts":"crash","code":"x","message":1}',
+    ];
+    for (const why of said) expect(await take(task, { ...fence, why })).to.be.oneOf(['requeued', 'moved']);
+    expect(await rowOf(task)).to.include({ attempts: 0, status: 'pending' });
+  });
+});
