@@ -2,10 +2,14 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { Follower, type Followed } from '../../core/queue/follow.ts';
 import type { Submission } from '../../core/queue/dispatch.ts';
+import { beginning } from '../../core/queue/stream.ts';
 import { createLog } from '../../core/runtime/log.ts';
+import { codeOf } from '../support/registry.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 const done = { kind: 'completed', status: 200 } as const;
+/** 256 KiB, and what came at once: a message or a page of 64 KiB, counted at two bytes a character. */
+const MOST_HELD = 512 * 1024;
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 
 /** I7: numbers gapless and increasing; resuming after k gives exactly the rest. */
@@ -78,14 +82,120 @@ describe('following a stream', function () {
     const follower = await open(task);
     const events = Array.from({ length: 200 }, (_, i) => `e${i}`);
     const cut = async (n: number): Promise<void> => {
-      if (n % 50 !== 25) return;
-      const clients = String(await t.redis.client('LIST', 'TYPE', 'PUBSUB'));
-      const ids = [...clients.matchAll(/^id=(\d+)/gm)].map((m) => m[1] ?? '');
-      for (const id of ids) await t.redis.client('KILL', 'ID', id).catch(() => undefined); // it may have gone
+      if (n % 50 === 25) await cutChannel();
     };
     const [got] = await Promise.all([collect(follower), run(task, events, cut)]);
     follower.close();
     expect(got).to.deep.equal(events);
+  });
+
+  /** A reader who takes, pauses, loses the channel and comes back elsewhere, as the schedule says. */
+  type Step = { emit: { count: number; bytes: number } } | { take: number } | 'cut' | 'come back';
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    fc.record({ emit: fc.record({ count: fc.integer({ min: 1, max: 40 }), bytes: fc.nat(20_000) }) }),
+    fc.record({ take: fc.integer({ min: 1, max: 60 }) }),
+    fc.constantFrom('cut' as const, 'come back' as const),
+  );
+  const cutChannel = async (): Promise<void> => {
+    const clients = String(await t.redis.client('LIST', 'TYPE', 'PUBSUB'));
+    const ids = [...clients.matchAll(/^id=(\d+)/gm)].map((m) => m[1] ?? '');
+    for (const id of ids) await t.redis.client('KILL', 'ID', id).catch(() => undefined); // it may have gone
+  };
+
+  it('gives a reader who pauses, and comes back, every event once and in order', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        const task = await t.submitted();
+        await t.claim(task, 'c');
+        const emitter = t.emitter(task, { claimId: 'c', epoch: 1, eventBytes: 64_000_000 });
+        let follower = await open(task);
+        const sent: string[] = [];
+        const got: string[] = [];
+        let at = beginning;
+        const take = async (): Promise<boolean> => {
+          const item = await follower.next({ withinMs: 10_000 });
+          expect(follower.heldBytes).to.be.at.most(MOST_HELD);
+          if (item === null) throw new TypeError(`nothing came after ${got.length} of ${sent.length} events`);
+          if (item.kind === 'event') {
+            got.push(item.data);
+            at = item;
+          }
+          return item.kind !== 'end';
+        };
+        for (const now of steps) {
+          if (now === 'cut') await cutChannel();
+          else if (now === 'come back') {
+            follower.close();
+            follower = await open(task, at);
+            follower.readRecord();
+          } else if ('take' in now) {
+            for (let n = 0; n < now.take && got.length < sent.length; n++) await take();
+          } else {
+            for (let n = 0; n < now.emit.count; n++) {
+              const event = `${sent.length}:${'x'.repeat(now.emit.bytes)}`;
+              sent.push(event);
+              await emitter.emit(event);
+            }
+          }
+        }
+        await emitter.end(done);
+        while (await take());
+        follower.close();
+        expect(got.length).to.equal(sent.length);
+        expect(got.every((event, n) => event === sent[n])).to.equal(true);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('holds a bounded part of a long stream for a reader who takes nothing, and all of it is there later', async () => {
+    const task = await t.submitted();
+    const follower = await open(task);
+    const events = Array.from({ length: 2_200 }, (_, n) => `${n}:${'x'.repeat(10_000)}`);
+    let most = 0;
+    await t.claim(task, 'c');
+    const emitter = t.emitter(task, { claimId: 'c', epoch: 1, eventBytes: 64_000_000 });
+    for (const event of events) {
+      await emitter.emit(event);
+      most = Math.max(most, follower.heldBytes);
+    }
+    await emitter.end(done);
+    expect(most).to.be.within(100_000, MOST_HELD);
+    const got = await collect(follower);
+    follower.close();
+    expect(got.length).to.equal(events.length);
+    expect(got.every((event, n) => event === events[n])).to.equal(true);
+  });
+
+  it('tells a reader who is too slow for what is kept of the gap, and one who begins there too', async () => {
+    const task = await t.submitted();
+    const follower = await open(task);
+    await t.claim(task, 'c');
+    const emitter = t.emitter(task, { claimId: 'c', epoch: 1 });
+    for (let n = 0; n < 300; n++) await emitter.emit(`${n}:${'x'.repeat(10_000)}`);
+    await emitter.end(done);
+    const items: Followed[] = [];
+    while (items.at(-1)?.kind !== 'end') {
+      const item = await follower.next({ withinMs: 10_000 });
+      if (item === null) throw new TypeError('the end did not come');
+      items.push(item);
+    }
+    follower.close();
+    const gap = items.findIndex(({ kind }) => kind === 'gap');
+    expect(gap).to.be.greaterThan(0);
+    const seqs = items.slice(0, gap).map((item) => (item.kind === 'event' ? item.seq : 0));
+    expect(seqs).to.deep.equal(seqs.map((_, n) => n + 1));
+    expect(items.filter(({ kind }) => kind === 'gap')).to.have.length(1);
+    for (const after of [beginning, { epoch: 1, seq: gap }]) {
+      const late = await open(task, after);
+      expect(await codeOf(late.begin())).to.equal('gone');
+      late.close();
+    }
+    const kept = items[gap + 1];
+    const last = await open(task, kept?.kind === 'event' ? kept : beginning);
+    await last.begin();
+    expect(await last.next({ withinMs: 1_000 })).to.deep.equal(items[gap + 2]);
+    last.close();
   });
 
   it('finds an end whose message was lost', async () => {

@@ -17,7 +17,11 @@ export interface QueueFixture {
   submitted(more?: Partial<Submission>): Promise<Submission>;
   /** What a member needs to take it. */
   claim(task: Submission, claimId?: string, llmId?: string): ReturnType<typeof claimTask>;
-  emitter(task: Submission, claim: { claimId: string; epoch: number }, onLost?: () => void): Emitter;
+  emitter(
+    task: Submission,
+    claim: { claimId: string; epoch: number; eventBytes?: number },
+    onLost?: () => void,
+  ): Emitter;
   fence(task: Submission): Promise<Fence | null>;
   entries(task: Submission): Promise<Entry[]>;
   close(): Promise<void>;
@@ -59,9 +63,9 @@ export async function queueFixture(): Promise<QueueFixture> {
         { ...task, jobId: `${task.taskId}-${task.epoch}` },
         { claimId, session, boot: 'b1', llmId },
       ),
-    emitter(task, { claimId, epoch }, onLost = () => undefined) {
+    emitter(task, { claimId, epoch, eventBytes = 1_000_000 }, onLost = () => undefined) {
       const claim: ClaimRef = { taskId: task.taskId, poolKey: task.poolKey, claimId, epoch };
-      return new Emitter({ redis, keys, claim, eventBytes: 1_000_000, eventKeepMs: 60_000, onLost });
+      return new Emitter({ redis, keys, claim, eventBytes, eventKeepMs: 60_000, onLost });
     },
     async fence(task) {
       return (await readFences(redis, keys, [task]))[0] ?? null;
