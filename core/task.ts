@@ -78,12 +78,15 @@ const taskShape = {
   ownerId: z.string(),
 };
 
+/** One claim of a member on a task. */
 const attemptSchema = z.object({
   n: z.number(),
   llm: z.string(),
   session: z.string(),
   startedAt: z.string().nullable(),
-  endedAt: z.string(),
+  /** Null while it runs. */
+  endedAt: z.string().nullable(),
+  /** `running`; how it finished, or the code of the error that it came to. */
   reason: z.string(),
 });
 
@@ -97,7 +100,7 @@ export const taskViewSchema = z.object({
   queueDeadline: z.string(),
   runDeadline: z.string().nullable(),
   createdAt: z.string(),
-  /** Only on `GET /api/v1/tasks/:id`: the bodies, and each attempt that came to nothing. */
+  /** Only on `GET /api/v1/tasks/:id`: the bodies, and each attempt: every claim that a member had on it. */
   request: z.unknown().optional(),
   response: z.unknown().optional(),
   attemptLog: z.array(attemptSchema).optional(),

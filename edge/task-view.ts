@@ -6,15 +6,15 @@ const instant = (at: Date | null): string | null => at?.toISOString() ?? null;
 const instantOf = (ms: number | undefined): string | null =>
   ms === undefined ? null : new Date(ms).toISOString();
 
+/** A member has the task. */
+export const isHeld = (fence: Fence): boolean => fence.claim !== '' && fence.state !== 'released';
+
 /**
  * A task as the API shows it. Postgres knows acceptance and outcome; while a task lives, its fence knows who
  * has it, so that is laid over a row that has not ended.
  */
 export function taskView(row: TaskRow, fence: Fence | null): TaskView {
-  const live =
-    !isTerminal(row.status) && fence !== null && fence.claim !== '' && fence.state !== 'released'
-      ? fence
-      : null;
+  const live = !isTerminal(row.status) && fence !== null && isHeld(fence) ? fence : null;
   const { error, ...shown } = columnsOf(row);
   if (!live) return { ...shown, error };
   return {
@@ -57,19 +57,49 @@ function columnsOf(row: TaskRow): TaskView {
   };
 }
 
+export interface TaskDetails {
+  bodies: TaskBodies;
+  /** Those that came to nothing and were followed by another, or ended the task. */
+  lost: readonly TaskAttempt[];
+  /** Who has it now. */
+  now: { fence: Fence; llm: string } | null;
+}
+
 /** The parts that only `GET /api/v1/tasks/:id` shows. */
-export function taskDetails(bodies: TaskBodies, attempts: readonly TaskAttempt[]): Partial<TaskView> {
+export function taskDetails(row: TaskRow, { bodies, lost, now }: TaskDetails): Partial<TaskView> {
+  const before = lost.map((a) => ({
+    n: a.n,
+    llm: a.llm,
+    session: a.session ?? '',
+    startedAt: instant(a.startedAt),
+    endedAt: a.endedAt.toISOString(),
+    reason: a.reason,
+  }));
+  const last = now ? runningAttempt(now) : lastAttempt(row);
   return {
     request: asJson(bodies.requestBody),
     response: asJson(bodies.responseBody),
-    attemptLog: attempts.map((a) => ({
-      n: a.n,
-      llm: a.llm,
-      session: a.session ?? '',
-      startedAt: instant(a.startedAt),
-      endedAt: a.endedAt.toISOString(),
-      reason: a.reason,
-    })),
+    attemptLog: last ? [...before, { n: before.length + 1, ...last }] : before,
+    ...(now ? { claimedLlm: now.llm } : {}),
+  };
+}
+
+type Attempt = NonNullable<TaskView['attemptLog']>[number];
+
+function runningAttempt({ fence, llm }: NonNullable<TaskDetails['now']>): Omit<Attempt, 'n'> {
+  const startedAt = instantOf(fence.claimedAt);
+  return { llm, session: fence.session, startedAt, endedAt: null, reason: 'running' };
+}
+
+/** The claim that the row ended with, if it ended with one. */
+function lastAttempt(row: TaskRow): Omit<Attempt, 'n'> | null {
+  if (!isTerminal(row.status) || row.claimId === null) return null;
+  return {
+    llm: row.claimedLlm ?? '',
+    session: row.claimedBy ?? '',
+    startedAt: instant(row.claimedAt),
+    endedAt: instant(row.completedAt),
+    reason: row.errorCode ?? row.finishReason ?? 'completed',
   };
 }
 

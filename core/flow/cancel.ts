@@ -44,7 +44,9 @@ export async function closeTask(
         } as const);
   const answer = await dispatch.close(ref, mode, outcome);
   if (answer.kind !== 'closed') return answer.kind;
-  const row = await registry.tasks.close(task.id, { status, code, message, lost });
+  // Without a claim that came to nothing, the one that was cut short is the row's.
+  const claim = lost || answer.claim === '' ? undefined : answer;
+  const row = await registry.tasks.close(task.id, { status, code, message, lost, claim });
   // Best effort: a worker that is not told learns it from its next beat, a job that stays is found closed.
   await dispatch.withdraw(ref, answer).catch(() => undefined);
   if (row && status === 'cancelled') bus.emit('task.cancelled', { taskId: task.id });

@@ -43,7 +43,17 @@ export interface DispatchDeps {
 export type CloseMode = 'cancel' | 'expire' | 'orphan' | { handedBackAt: number };
 
 export type CloseAnswer =
-  | { kind: 'closed'; session: string; boot: string; claim: string; job: string; q: string }
+  | {
+      kind: 'closed';
+      session: string;
+      boot: string;
+      /** '' = nobody had it. */
+      claim: string;
+      llmId: string;
+      claimedAt: Date | null;
+      job: string;
+      q: string;
+    }
   | { kind: 'ended' | 'claimed' | 'attached' };
 
 /** Background jobs carry a priority; jobs without one always run before them. */
@@ -157,9 +167,10 @@ export class Dispatch {
         typeof mode === 'string' ? '' : mode.handedBackAt,
       ],
     })) as string[];
-    const [kind, session = '', boot = '', claim = '', job = '', q = ''] = answer;
+    const [kind, session = '', boot = '', claim = '', job = '', q = '', llmId = '', at = ''] = answer;
     if (kind === 'ended' || kind === 'claimed' || kind === 'attached') return { kind };
-    return { kind: 'closed', session, boot, claim, job, q };
+    const claimedAt = at === '' ? null : new Date(Number(at));
+    return { kind: 'closed', session, boot, claim, llmId, claimedAt, job, q };
   }
 
   /** After a close: takes the waiting job away, or tells the worker that runs it. Best effort; beats and the reconciler follow. */

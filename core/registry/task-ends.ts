@@ -21,6 +21,8 @@ export interface TaskEnds {
       message: string;
       /** The claim that it ended with, when that came to nothing. */
       lost?: LostClaim | undefined;
+      /** The claim that it cuts short. */
+      claim?: CutClaim | undefined;
     },
   ): Promise<TaskRow | null>;
   /**
@@ -39,8 +41,23 @@ export interface LostClaim {
   reason: string;
 }
 
+/** A claim that a close ends in the middle. */
+interface CutClaim {
+  claim: string;
+  session: string;
+  llmId: string;
+  claimedAt: Date | null;
+}
+
 /** Values that text or jsonb cannot hold, an index row or a value that is too large. */
 const unstorable = new Set(['22P05', '22021', '22P02', '54000', '22001', '53200']);
+
+const claimColumns = (db: Knex, { claim, session, llmId, claimedAt }: CutClaim) => ({
+  claimId: claim,
+  claimedBy: session === '' ? null : session,
+  claimedLlm: db.raw(`(select name from llms where id::text = ?)`, [llmId]),
+  claimedAt,
+});
 
 async function settleAs(db: Knex, id: string, ending: Ending): Promise<TaskRow | null> {
   const { outcome } = ending;
@@ -57,10 +74,7 @@ async function settleAs(db: Knex, id: string, ending: Ending): Promise<TaskRow |
       errorMessage: outcome.kind === 'completed' ? null : outcome.message,
       usage: 'usage' in outcome && outcome.usage ? JSON.stringify(outcome.usage) : null,
       finishReason: outcome.kind === 'completed' ? (outcome.finishReason ?? null) : null,
-      claimId: ending.claim,
-      claimedBy: ending.session === '' ? null : ending.session,
-      claimedLlm: db.raw(`(select name from llms where id::text = ?)`, [ending.llmId]),
-      claimedAt: ending.claimedAt,
+      ...claimColumns(db, ending),
       streamStartedAt: ending.firstEventAt,
       completedAt: ending.endedAt ?? db.fn.now(),
     })
@@ -108,7 +122,11 @@ const counted = (trx: Knex, lost: LostClaim | undefined) => ({
 
 type Close = Parameters<TaskEnds['close']>[1];
 
-async function close(db: Knex, id: string, { status, code, message, lost }: Close): Promise<TaskRow | null> {
+async function close(
+  db: Knex,
+  id: string,
+  { status, code, message, lost, claim }: Close,
+): Promise<TaskRow | null> {
   const rows = await db('tasks')
     .where({ id })
     .whereRaw(OPEN)
@@ -118,6 +136,7 @@ async function close(db: Knex, id: string, { status, code, message, lost }: Clos
       errorMessage: message,
       completedAt: db.fn.now(),
       ...counted(db, lost),
+      ...(claim ? claimColumns(db, claim) : {}),
     })
     .returning<unknown[]>(rowColumns);
   return rows.length === 0 ? null : parseTask(rows[0]);

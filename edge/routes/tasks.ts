@@ -3,10 +3,11 @@ import { z } from 'zod';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/cancel.ts';
+import { refOf } from '../../core/flow/deps.ts';
 import { topLevelMembers } from '../../core/json-text.ts';
 import { aliasSchema, nameSchema, uuidSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
-import { readFences } from '../../core/queue/fence.ts';
+import { readFences, type Fence } from '../../core/queue/fence.ts';
 import {
   isTerminal,
   taskCreateSchema,
@@ -27,7 +28,7 @@ import { targetOf } from '../inference/target.ts';
 import { untilEnded } from '../inference/until-ended.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
 import { taskOf } from '../task-of.ts';
-import { taskDetails, taskView } from '../task-view.ts';
+import { isHeld, taskDetails, taskView } from '../task-view.ts';
 
 const listSchema = listQuerySchema.extend({
   status: taskStatusSchema.optional(),
@@ -38,24 +39,30 @@ const listSchema = listQuerySchema.extend({
 });
 const waitSchema = z.strictObject({ wait: z.coerce.number().min(0).max(60).default(0) });
 
-async function viewsOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<TaskView[]> {
+/** Without Redis the rows are still true, only less exact: then there are none. */
+async function fencesOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<Map<string, Fence | null>> {
   const live = rows.filter((row) => !isTerminal(row.status));
   const { redis, keys } = deps.queue;
-  const refs = live.map((row) => ({ taskId: row.id, poolKey: row.poolName }));
-  // Without Redis the rows are still true, only less exact.
-  const fences = await readFences(redis, keys, refs).catch(() => []);
-  const byId = new Map(live.map((row, i) => [row.id, fences[i] ?? null]));
-  return rows.map((row) => taskView(row, byId.get(row.id) ?? null));
+  const fences = await readFences(redis, keys, live.map(refOf)).catch(() => []);
+  return new Map(live.map((row, i) => [row.id, fences[i] ?? null]));
+}
+
+async function viewsOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<TaskView[]> {
+  const fences = await fencesOf(deps, rows);
+  return rows.map((row) => taskView(row, fences.get(row.id) ?? null));
 }
 
 async function detailed(deps: EdgeDeps, row: TaskRow): Promise<TaskView> {
-  const { tasks } = deps.registry;
-  const [[view], bodies, attempts] = await Promise.all([
-    viewsOf(deps, [row]),
+  const { tasks, llms } = deps.registry;
+  const [fences, bodies, lost] = await Promise.all([
+    fencesOf(deps, [row]),
     tasks.bodies(row.id),
     tasks.attempts(row.id),
   ]);
-  return { ...(view ?? taskView(row, null)), ...taskDetails(bodies, attempts) };
+  const fence = fences.get(row.id) ?? null;
+  const llm = fence && isHeld(fence) ? ((await llms.byId(fence.llm))?.name ?? fence.llm) : '';
+  const now = fence && isHeld(fence) ? { fence, llm } : null;
+  return { ...taskView(row, fence), ...taskDetails(row, { bodies, lost, now }) };
 }
 
 /** The text of `request` as it came: it reaches the backend like that. */

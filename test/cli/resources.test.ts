@@ -169,13 +169,16 @@ describe('cli: get, describe, create, delete', () => {
         response: { choices: [{ message: { content: 'three' } }] },
         attemptLog: [
           { n: 1, llm: 'tiny-chat', session: 's', startedAt: null, endedAt: 'then', reason: 'backend_error' },
+          { n: 2, llm: 'tiny-2', session: 's', startedAt: 'later', endedAt: null, reason: 'running' },
         ],
       }),
     );
     const s = await session();
     expect(await s.run('describe', `task/${taskId}`)).to.equal(0);
     expect(s.out()).to.match(/Error: +It broke\. \(backend_error\)\n/);
-    expect(s.out()).to.match(/Attempts:\n {2}N +LLM.*\n {2}1 +tiny-chat +- +then +backend_error\n/);
+    expect(s.out()).to.match(
+      /Attempts:\n {2}N +MEMBER +STARTED +ENDED +REASON\n {2}1 +tiny-chat +- +then +backend_error\n {2}2 +tiny-2 +later +- +running\n/,
+    );
     expect(s.out()).to.include('Request:\n  one\n  two\n').and.to.include('Answer:\n  three\n');
   });
 

@@ -89,7 +89,10 @@ describe('SIGKILL during a conversation', function () {
     expect(await answer.json()).to.have.nested.property('choices[0].message.content', 'second run');
     const task = await t.task(answer.headers.get('x-mcpctl-task-id') ?? '');
     expect(task).to.include({ crashes: 1, attempts: 0, status: 'completed' });
-    expect(task.attemptLog).to.have.length(1);
+    expect(task.attemptLog?.map(({ reason }) => reason.split(' (')[0])).to.deep.equal([
+      'worker lost',
+      'stop',
+    ]);
   });
 
   it('of the scheduler is not noticed by callers; another leads within five seconds of its start', async () => {

@@ -23,7 +23,7 @@ export function taskLines(task: SeenTask, look: Look): string[] {
       ['Source', view.source],
       ['Streaming', view.streaming === undefined ? undefined : String(view.streaming)],
       ['Priority', view.priority],
-      ['Attempts', view.attempts],
+      ['Failed attempts', view.attempts],
       ['Crashes', view.crashes],
       ['On disconnect', view.graceSeconds ? `grace=${view.graceSeconds}` : view.onDisconnect],
       ['Finish reason', view.finishReason],
@@ -49,7 +49,7 @@ function attemptLines({ view }: SeenTask, { instant, paint }: Look): string[] {
     log,
     [
       { head: 'N', of: (a) => a.n },
-      { head: 'LLM', of: (a) => a.llm },
+      { head: 'MEMBER', of: (a) => a.llm },
       { head: 'STARTED', of: (a) => instant(a.startedAt) },
       { head: 'ENDED', of: (a) => instant(a.endedAt) },
       { head: 'REASON', of: (a) => a.reason },

@@ -4,7 +4,7 @@
   ARGV  1 T   2 mode: 'cancel' | 'expire' (only if unclaimed) |
         'giveup' (only while handed back at the epoch of ARGV 6) |
         'orphan' (only if it is overdue: nobody waits for it any more)   3 outcome (JSON)   4 keep ms   5 channel r:{P}:T
-  Returns  {'closed', session, boot, claim, job, queue suffix} (also when it was closed before) ·
+  Returns  {'closed', session, boot, claim, job, queue suffix, llm, claimed at} (also when it was closed before) ·
            {'ended'} · {'claimed'} expire or giveup came too late ·
            {'attached'} it is no orphan
   Callers  edge, scheduler ]]
@@ -18,7 +18,8 @@ if ARGV[2] == 'orphan' then
     return { 'attached' }
   end
 end
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'seq', 'session', 'boot', 'job', 'q')
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'seq', 'session', 'boot', 'job', 'q',
+  'llm', 'claimedAt')
 -- Not laid down yet, or lost with Redis: a closed fence in its place keeps an enqueue under way from opening it.
 if not m[1] then
   redis.call('DEL', KEYS[2])
@@ -39,4 +40,4 @@ if m[2] ~= 'closed' then
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
   redis.call('SPUBLISH', ARGV[5], '')
 end
-return { 'closed', m[5] or '', m[6] or '', m[3] or '', m[7], m[8] or '' }
+return { 'closed', m[5] or '', m[6] or '', m[3] or '', m[7], m[8] or '', m[9] or '', m[10] or '' }
