@@ -11,6 +11,7 @@ import { sendControl } from './control.ts';
 import type { TaskRef } from './fence.ts';
 import type { JobData } from './jobs.ts';
 import type { Keys } from './keys.ts';
+import type { StandingJob } from './leftovers.ts';
 import { runScript, type ScriptName } from './scripts.ts';
 import { WAITER_LEASE_MS } from './waiters.ts';
 
@@ -185,6 +186,13 @@ export class Dispatch {
       this.#deps.keys.pool(ref.poolKey).queue(closed.q === '' ? undefined : closed.q.slice(1)),
     );
     await queue.remove(closed.job);
+  }
+
+  /** Takes a job away, whoever holds it: its task is over. @returns false when it was gone. */
+  async remove({ queue, jobId }: Pick<StandingJob, 'queue' | 'jobId'>): Promise<boolean> {
+    const { redis, keys } = this.#deps;
+    await orUnavailable(redis.del(`${keys.namespace}:${queue}:${jobId}:lock`));
+    return (await orUnavailable(this.#deps.queues(queue).remove(jobId))) === 1;
   }
 
   /** Speaks the last word for a dead worker's claim. @returns false when that claim is no longer current. */

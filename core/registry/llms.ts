@@ -28,6 +28,8 @@ export interface Llms {
   byId(id: string): Promise<LlmRow | undefined>;
   /** The rows of these pools, by pool and name. */
   byPools(poolKeys: readonly string[]): Promise<LlmRow[]>;
+  /** Every llm, with the pool it is in. */
+  places(): Promise<{ id: string; poolKey: string }[]>;
   /** Public rows: what a hosted worker serves. */
   create(llm: LlmCreate, by: Joiner): Promise<LlmRow>;
   /** Idempotent: the same content twice is one revision. */
@@ -183,6 +185,7 @@ export function createLlms(connection: Connection): Llms {
     byId: (id) => first({ id }),
     byNames: async (names) =>
       names.length === 0 ? [] : parseLlms(await db('llms').whereIn('name', [...names])),
+    places: () => db('llms').select<{ id: string; poolKey: string }[]>('id', 'poolKey'),
     byPools: async (poolKeys) =>
       poolKeys.length === 0
         ? []

@@ -1,4 +1,5 @@
 import type { Duty, DutyDeps } from './duty.ts';
+import { createClearJobsDuty } from './clear-jobs.ts';
 import { createEpochDuty } from './epoch.ts';
 import { createExpireDuty } from './expire.ts';
 import { createHandBackDuty } from './hand-back.ts';
@@ -17,6 +18,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createHandBackDuty,
     createSettleDuty,
     createReconcileDuty,
+    createClearJobsDuty,
     createExpireDuty,
     createOrphansDuty,
     createSweepLlmsDuty,

@@ -2,6 +2,7 @@ import { requeueTask } from '../../core/flow/requeue.ts';
 import { readFences, type Fence, type TaskRef } from '../../core/queue/fence.ts';
 import { timeOf } from '../../core/queue/redis-time.ts';
 import type { LostClaim } from '../../core/registry/task-ends.ts';
+import { isTerminal } from '../../core/task.ts';
 import { Brake } from '../brake.ts';
 import type { Duty, DutyDeps } from './duty.ts';
 
@@ -79,7 +80,11 @@ async function lateClaims({ registry, queue }: DutyDeps): Promise<Suspect[]> {
   const fences = await readFences(queue.redis, queue.keys, refs);
   return refs.flatMap((ref, i) => {
     const fence = fences[i];
-    return fence && fence.claim !== '' ? [{ ...ref, fence }] : [];
+    if (fence?.state === 'open' && fence.claim !== '') return [{ ...ref, fence }];
+    // Nobody can beat it any more: its end, or Redis, took the fence.
+    if (!fence || fence.state === 'ended' || fence.state === 'closed')
+      void queue.redis.zrem(queue.keys.pool(ref.poolKey).run, ref.taskId).catch(() => undefined);
+    return [];
   });
 }
 
@@ -101,7 +106,8 @@ async function reap(
   const { registry, queue, flow } = deps;
   const ref = { taskId, poolKey };
   const row = await registry.tasks.byId(taskId);
-  if (!row) return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
+  if (!row || isTerminal(row.status))
+    return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
   const lostWith = (code: string, message: string): Promise<boolean> =>
     queue.dispatch.endFor(ref, fence.claim, { kind: 'failed', code, message });
   if (fence.shown !== '') return await lostWith('worker_lost', 'The worker was lost while it answered.');

@@ -1,0 +1,40 @@
+import type { Redis } from 'ioredis';
+import { orUnavailable } from './connect.ts';
+import type { Keys } from './keys.ts';
+
+/** A job as it stands in a queue. */
+export interface StandingJob {
+  taskId: string;
+  jobId: string;
+  /** Without prefix: `{P}` or `{P}.<llm id>`. */
+  queue: string;
+}
+
+/** How many of each list are looked at; the next look sees others, as these go. */
+const MOST = 1_000;
+
+/** Jobs that wait or are with a worker, in these queues. */
+export async function standingJobs(
+  redis: Redis,
+  keys: Keys,
+  queues: readonly string[],
+): Promise<StandingJob[]> {
+  const pipeline = redis.pipeline();
+  for (const queue of queues) {
+    const prefix = `${keys.namespace}:${queue}`;
+    pipeline.lrange(`${prefix}:wait`, -MOST, -1);
+    pipeline.lrange(`${prefix}:active`, -MOST, -1);
+    pipeline.zrange(`${prefix}:prioritized`, '0', String(MOST - 1));
+  }
+  const answers = (await orUnavailable(pipeline.exec())) ?? [];
+  return answers.flatMap(([error, ids], i) => {
+    if (error || !Array.isArray(ids)) return [];
+    const queue = queues[Math.floor(i / 3)] ?? '';
+    return ids.map((id: unknown) => ({ ...ofTask(String(id)), queue }));
+  });
+}
+
+/** A job's id is `T-<epoch>` (Dispatch). */
+function ofTask(jobId: string): { taskId: string; jobId: string } {
+  return { taskId: jobId.slice(0, jobId.lastIndexOf('-')), jobId };
+}

@@ -1,0 +1,51 @@
+import { uuidSchema } from '../../core/names.ts';
+import { standingJobs, type StandingJob } from '../../core/queue/leftovers.ts';
+import type { Duty, DutyDeps } from './duty.ts';
+
+/** Tasks asked about in one query. */
+const TOGETHER = 1_000;
+
+/**
+ * Removes jobs whose task is over or was never accepted: a cancel that could not take its job away, the job of a
+ * worker that died while it answered. Nobody could claim them; they would stand in the queue, and on the board, for
+ * good. A job goes when two looks found it so: between an end and the worker's own farewell it is normal.
+ */
+export function createClearJobsDuty({ queue, registry }: DutyDeps): Duty {
+  let before = new Set<string>();
+
+  const queuesNow = async (): Promise<string[]> => {
+    const llms = await registry.llms.places();
+    const open = await registry.tasks.openPools();
+    const pools = new Set([...open, ...llms.map((llm) => llm.poolKey)]);
+    return [
+      ...[...pools].map((key) => queue.keys.pool(key).queue()),
+      ...llms.map(({ poolKey, id }) => queue.keys.pool(poolKey).queue(id)),
+    ];
+  };
+  const overIn = async (jobs: readonly StandingJob[]): Promise<StandingJob[]> => {
+    const over: StandingJob[] = [];
+    for (let at = 0; at < jobs.length; at += TOGETHER) {
+      const some = jobs.slice(at, at + TOGETHER);
+      const ids = some.map((job) => job.taskId).filter((id) => uuidSchema.safeParse(id).success);
+      const open = await registry.tasks.openAmong(ids);
+      over.push(...some.filter((job) => !open.has(job.taskId)));
+    }
+    return over;
+  };
+
+  return {
+    name: 'clear-jobs',
+    everyMs: 5_000,
+    async run(signal) {
+      // Jobs are read before rows: a row is there before its job.
+      const over = await overIn(await standingJobs(queue.redis, queue.keys, await queuesNow()));
+      let did = 0;
+      for (const job of over) {
+        if (signal.aborted) return did;
+        if (before.has(job.jobId) && (await queue.dispatch.remove(job))) did += 1;
+      }
+      before = new Set(over.map((job) => job.jobId));
+      return did;
+    },
+  };
+}
