@@ -1,0 +1,234 @@
+import { expect } from 'chai';
+import { check, type Rule } from './checker/check.ts';
+import {
+  pieceText,
+  type BackendLine,
+  type ClientLine,
+  type Evidence,
+  type FinalRow,
+  type WorldLine,
+} from './lines.ts';
+
+interface Books {
+  clients: ClientLine[];
+  backends: BackendLine[];
+  world: WorldLine[];
+  rows: FinalRow[];
+}
+
+/** The n-th line of a kind in a call's log. */
+type Place = [call: string, what: ClientLine['what'], n: number];
+
+const idOf = (canary: string): string => `task-${canary}`;
+const chunk = (content: string, finish: string | null = null): string =>
+  JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason: finish }] });
+const row = (canary: string, more: Partial<FinalRow> = {}): FinalRow => ({
+  ...{
+    id: idOf(canary),
+    canary,
+    status: 'completed',
+    errorCode: null,
+    responseBody: null,
+    attempts: 0,
+    crashes: 0,
+  },
+  ...more,
+});
+const sent = (canary: string, more: object = {}): ClientLine => ({
+  ...{ at: 0, call: canary, what: 'sent', door: 'infer', mode: 'stream', edge: 'e1', pool: 'wide', canary },
+  ...{ boundMs: 1_000, probe: false },
+  ...more,
+});
+const answered = (canary: string, status = 200, contentType = 'text/event-stream'): ClientLine => ({
+  ...{ at: 10, call: canary, what: 'answered', status, contentType, taskId: idOf(canary) },
+});
+const data = (canary: string, text: string): ClientLine => ({
+  at: 20,
+  call: canary,
+  what: 'data',
+  text,
+  id: null,
+});
+const ended = (canary: string, at = 100): ClientLine => ({ at, call: canary, what: 'ended', how: 'whole' });
+
+/** A streamed call that went as it should, in three pieces. */
+function good(books: Books, canary: string): void {
+  const nonce = `n-${canary}`;
+  const pieces = [0, 1, 2].map((seq) => data(canary, chunk(pieceText({ canary, nonce, seq }))));
+  const end = [data(canary, chunk('', 'stop')), data(canary, '[DONE]'), ended(canary)];
+  books.clients.push(sent(canary), answered(canary), ...pieces, ...end);
+  books.backends.push(
+    { at: 5, nonce, what: 'request', backend: 'b1', canary },
+    { at: 50, nonce, what: 'finished', pieces: 3 },
+  );
+  books.rows.push(row(canary));
+}
+
+/** Two good calls, one answer without a stream, one async task. */
+function goodBooks(): Books {
+  const books: Books = { clients: [], backends: [], world: [], rows: [] };
+  good(books, 'c1');
+  good(books, 'c2');
+  const [canary, nonce] = ['c3', 'n-c3'];
+  const content = [0, 1].map((seq) => pieceText({ canary, nonce, seq })).join('');
+  const body = JSON.stringify({ choices: [{ message: { content }, finish_reason: 'stop' }] });
+  const asked: BackendLine[] = [
+    { at: 5, nonce, what: 'request', backend: 'b1', canary },
+    { at: 50, nonce, what: 'finished', pieces: 2 },
+  ];
+  books.backends.push(...asked);
+  books.rows.push(row(canary, { responseBody: body }));
+  books.clients.push(
+    sent(canary, { mode: 'whole', door: 'v1' }),
+    answered(canary, 200, 'application/json'),
+    { at: 90, call: canary, what: 'body', text: body },
+    ended(canary),
+  );
+  return books;
+}
+
+function rulesOf(change: (books: Books) => void): Rule[] {
+  const books = goodBooks();
+  change(books);
+  return check(books satisfies Evidence).map(({ rule }) => rule);
+}
+
+const line = (books: Books, [canary, what, n]: Place): ClientLine => {
+  const found = books.clients.filter((l) => l.call === canary && l.what === what)[n];
+  return found ?? expect.fail(`no line ${what} of ${canary}`);
+};
+
+/** Replaces the n-th line of that kind. */
+function replace(books: Books, place: Place, by: ClientLine[]): void {
+  books.clients.splice(books.clients.indexOf(line(books, place)), 1, ...by);
+}
+
+const drop = (books: Books, canary: string, what: ClientLine['what']): void => {
+  books.clients = books.clients.filter((l) => l.call !== canary || l.what !== what);
+};
+
+describe('the checker of chaos', () => {
+  it('has nothing to say of a run without a fault', () => {
+    expect(rulesOf(() => undefined)).to.deep.equal([]);
+  });
+
+  it('finds a task that has no end', () => {
+    expect(rulesOf(({ rows }) => rows.push(row('c9', { status: 'running' })))).to.deep.equal(['lost']);
+  });
+
+  it('finds a task that was accepted and is not there', () => {
+    expect(
+      rulesOf((books) => {
+        books.rows = books.rows.filter(({ canary }) => canary !== 'c1');
+      }),
+    ).to.include('lost');
+  });
+
+  it('finds a task with two ends', () => {
+    const failed = { status: 'error', errorCode: 'worker_lost' } as const;
+    expect(
+      rulesOf((books) => {
+        books.rows = books.rows.map((r) => (r.canary === 'c1' ? { ...r, ...failed } : r));
+      }),
+    ).to.deep.equal(['doubled']);
+  });
+
+  it('finds a task that was cancelled and completed', () => {
+    expect(
+      rulesOf(({ clients }) => {
+        clients.push({
+          at: 60,
+          call: 'c1',
+          what: 'seen',
+          by: 'delete',
+          status: 'cancelled',
+          code: 'task_cancelled',
+        });
+      }),
+    ).to.deep.equal(['doubled']);
+  });
+
+  it('finds a call that became two tasks', () => {
+    expect(rulesOf(({ rows }) => rows.push(row('c1', { id: 'another' })))).to.deep.equal(['doubled']);
+  });
+
+  it('finds one byte of another task', () => {
+    const foreign = data('c1', chunk(pieceText({ canary: 'c2', nonce: 'n-c1', seq: 1 })));
+    expect(rulesOf((books) => replace(books, ['c1', 'data', 1], [foreign]))).to.deep.equal(['crossed']);
+    const torn = data('c1', chunk(`${pieceText({ canary: 'c1', nonce: 'n-c1', seq: 1 })}x`));
+    expect(rulesOf((books) => replace(books, ['c1', 'data', 1], [torn]))).to.include('crossed');
+  });
+
+  it('finds a byte of another task in what is stored', () => {
+    expect(
+      rulesOf((books) => {
+        books.rows = books.rows.map((r) => ({
+          ...r,
+          responseBody: r.responseBody?.replace('c3', 'c1') ?? null,
+        }));
+      }),
+    ).to.deep.equal(['crossed']);
+  });
+
+  it('finds a stream made of two claims', () => {
+    const second = data('c1', chunk(pieceText({ canary: 'c1', nonce: 'n-other', seq: 1 })));
+    expect(rulesOf((books) => replace(books, ['c1', 'data', 1], [second]))).to.deep.equal(['mixed']);
+  });
+
+  it('finds a piece that is missing, and one that came twice', () => {
+    expect(rulesOf((books) => replace(books, ['c1', 'data', 1], []))).to.deep.equal(['gap']);
+    const twice = (books: Books): ClientLine[] => [
+      line(books, ['c1', 'data', 1]),
+      line(books, ['c1', 'data', 1]),
+    ];
+    expect(rulesOf((books) => replace(books, ['c1', 'data', 1], twice(books)))).to.deep.equal(['gap']);
+  });
+
+  it('finds a happy ending that did not happen', () => {
+    expect(
+      rulesOf((books) => {
+        books.backends = books.backends.filter((l) => l.nonce !== 'n-c1' || l.what === 'request');
+      }),
+    ).to.deep.equal(['unearned', 'unearned']);
+  });
+
+  it('finds a success that lacks the last piece', () => {
+    expect(rulesOf((books) => replace(books, ['c1', 'data', 2], []))).to.deep.equal(['unearned']);
+  });
+
+  it('finds a stream that ends without its last frame, or without a reason to finish', () => {
+    expect(rulesOf((books) => replace(books, ['c1', 'data', 4], []))).to.deep.equal(['malformed']);
+    expect(rulesOf((books) => replace(books, ['c1', 'data', 3], []))).to.deep.equal(['malformed']);
+  });
+
+  it('finds an error that is not in the form of its door', () => {
+    const refusal = (text: string): Rule[] =>
+      rulesOf(({ clients }) => {
+        const body: ClientLine = { at: 20, call: 'c8', what: 'body', text };
+        const answer = { ...answered('c8', 503, 'application/json'), taskId: null } as ClientLine;
+        clients.push(sent('c8'), answer, body, ended('c8'));
+      });
+    expect(refusal('{"error":"Nobody is there.","code":"no_active_llm","requestId":"r"}')).to.deep.equal([]);
+    expect(refusal('<html>')).to.deep.equal(['malformed']);
+    expect(refusal('{"error":{"message":"m","code":"no_active_llm"}}')).to.deep.equal(['malformed']);
+  });
+
+  it('finds a client that waited too long, and one that has nothing at all', () => {
+    expect(rulesOf((books) => replace(books, ['c1', 'ended', 0], [ended('c1', 1_001)]))).to.deep.equal([
+      'late',
+    ]);
+    expect(rulesOf((books) => drop(books, 'c1', 'ended'))).to.include('late');
+  });
+
+  it('finds a connection that was cut off, unless its edge had gone', () => {
+    const cut: ClientLine = { at: 40, call: 'c1', what: 'ended', how: 'broken' };
+    const broken = (more: WorldLine[]): Rule[] =>
+      rulesOf((books) => {
+        replace(books, ['c1', 'ended', 0], [cut]);
+        books.world.push(...more);
+      });
+    expect(broken([])).to.deep.equal(['broken']);
+    expect(broken([{ at: 30, what: 'edge-down', edge: 'e2' }])).to.deep.equal(['broken']);
+    expect(broken([{ at: 30, what: 'edge-down', edge: 'e1' }])).to.deep.equal([]);
+  });
+});

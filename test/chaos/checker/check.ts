@@ -1,0 +1,227 @@
+import { isTerminal } from '../../../core/task.ts';
+import { piecesOf, type Evidence, type FinalRow } from '../lines.ts';
+import { callsOf, contentOfBody, grouped, type Call } from './calls.ts';
+
+/** What was promised and not kept. */
+export type Rule =
+  | 'lost' // accepted, and no end
+  | 'doubled' // two ends of one task, or two tasks of one call
+  | 'mixed' // an answer made of two requests at backends
+  | 'crossed' // bytes of another task
+  | 'gap' // pieces missing, repeated or out of order
+  | 'unearned' // a success that no backend finished
+  | 'malformed' // neither a result nor an error as its door makes them
+  | 'broken' // cut off, though its edge lived
+  | 'late'; // no result and no error within its bound
+
+export interface Finding {
+  rule: Rule;
+  says: string;
+}
+
+/** A call and its task, as far as there is one. */
+interface Story {
+  call: Call;
+  row: FinalRow | undefined;
+}
+
+/**
+ * Codes that end a call and not its task: the answer was whole and its settlement was not known yet; the edge
+ * could not reach what it needs, or leaves; nobody knew better.
+ */
+const notOfTheTask = new Set(['settle_pending', 'unavailable', 'internal', 'gone']);
+
+/** Reads all the logs and the final rows against what is promised. Pure: the same evidence, the same findings. */
+export function check(evidence: Evidence): Finding[] {
+  const calls = callsOf(evidence.clients);
+  const byId = new Map(evidence.rows.map((row) => [row.id, row]));
+  const byCanary = grouped(evidence.rows, ({ canary }) => canary);
+  const stories = calls.map((call) => ({
+    call,
+    row: byId.get(call.taskId ?? '') ?? byCanary.get(call.sent.canary)?.[0],
+  }));
+  return [
+    ...evidence.rows.flatMap(lost),
+    ...calls.flatMap((call) => unknownTask(call, byId)),
+    ...[...byCanary.values()].flatMap(twoTasks),
+    ...stories.flatMap(contradictions),
+    ...calls.flatMap(streamFaults),
+    ...evidence.rows.flatMap(rowsContent),
+    ...unearned(stories, evidence),
+    ...calls.flatMap((call) => callersDue(call, evidence)),
+  ];
+}
+
+const nameOf = ({ sent, taskId }: Call): string => `call ${sent.canary} (task ${taskId ?? 'unknown'})`;
+
+function lost(row: FinalRow): Finding[] {
+  if (isTerminal(row.status)) return [];
+  return [{ rule: 'lost', says: `task ${row.id} (${row.canary}) is ${row.status} at the end` }];
+}
+
+/** An id was given out, so its row had been committed. */
+function unknownTask(call: Call, rows: ReadonlyMap<string, FinalRow>): Finding[] {
+  if (call.taskId === null || rows.has(call.taskId)) return [];
+  return [{ rule: 'lost', says: `${nameOf(call)} was accepted, and has no row` }];
+}
+
+function twoTasks(rows: readonly FinalRow[]): Finding[] {
+  if (rows.length < 2) return [];
+  const ids = rows.map(({ id }) => id).join(', ');
+  return [{ rule: 'doubled', says: `call ${rows[0]?.canary ?? ''} became several tasks: ${ids}` }];
+}
+
+/** Everything anybody was told of a task's end must be what its row says. */
+function contradictions({ call, row }: Story): Finding[] {
+  const findings: Finding[] = [];
+  const say = (told: string): void => {
+    const is = row ? `${row.status} ${row.errorCode ?? ''}`.trim() : 'not there';
+    findings.push({ rule: 'doubled', says: `${nameOf(call)} was told ${told}; the row is ${is}` });
+  };
+  const { end } = call;
+  if (end.kind === 'completed' && row?.status !== 'completed') say('completed');
+  if (end.kind === 'failed' && row && isTerminal(row.status) && !notOfTheTask.has(end.code)) {
+    if (row.status === 'completed' || row.errorCode !== end.code) say(end.code);
+  }
+  for (const seen of call.seen) {
+    if (isTerminal(seen.status) && (seen.status !== row?.status || seen.code !== row.errorCode)) {
+      say(`${seen.status} by ${seen.by}`);
+    }
+  }
+  return findings;
+}
+
+/** One request at a backend per answer, this task's bytes alone, gapless and in order. */
+function streamFaults(call: Call): Finding[] {
+  const all = call.parts.flatMap(({ pieces }) => pieces);
+  const own = all.filter((piece) => piece !== null);
+  const nonces = new Set(own.map(({ nonce }) => nonce));
+  const findings: Finding[] = [];
+  if (own.length < all.length) {
+    findings.push({ rule: 'crossed', says: `${nameOf(call)} got text that no backend wrote` });
+  }
+  const foreign = own.find(({ canary }) => canary !== call.sent.canary);
+  if (foreign) findings.push({ rule: 'crossed', says: `${nameOf(call)} got a piece of ${foreign.canary}` });
+  if (nonces.size > 1) {
+    findings.push({ rule: 'mixed', says: `${nameOf(call)} got pieces of ${[...nonces].join(' and ')}` });
+  }
+  let next = 0;
+  for (const part of call.parts) {
+    if (part.from === 'start') next = 0;
+    for (const piece of part.pieces) {
+      if (piece === null) continue;
+      if (piece.seq !== next) {
+        const says = `${nameOf(call)} got piece ${String(piece.seq)} where ${String(next)} was due`;
+        return [...findings, { rule: 'gap', says }];
+      }
+      next += 1;
+    }
+  }
+  return findings;
+}
+
+/** What is stored is the task's own, and of one request. */
+function rowsContent(row: FinalRow): Finding[] {
+  if (row.status !== 'completed' || row.responseBody === null) return [];
+  const pieces = piecesOf(contentOfBody(row.responseBody));
+  const whose = `the answer stored for task ${row.id} (${row.canary})`;
+  if (!pieces || pieces.some(({ canary }) => canary !== row.canary)) {
+    return [{ rule: 'crossed', says: `${whose} holds bytes of another` }];
+  }
+  if (new Set(pieces.map(({ nonce }) => nonce)).size > 1)
+    return [{ rule: 'mixed', says: `${whose} is of two requests` }];
+  if (pieces.some(({ seq }, n) => seq !== n)) return [{ rule: 'gap', says: `${whose} has a gap` }];
+  return [];
+}
+
+/** Never a happy ending that did not happen. */
+function unearned(stories: readonly Story[], { backends, rows }: Evidence): Finding[] {
+  const canaries = new Map(
+    backends.flatMap((l) => (l.what === 'request' ? [[l.nonce, l.canary] as const] : [])),
+  );
+  const finished = new Map(
+    backends.flatMap((l) => (l.what === 'finished' ? [[l.nonce, l.pieces] as const] : [])),
+  );
+  const done = new Set([...finished.keys()].map((nonce) => canaries.get(nonce)));
+  const findings: Finding[] = [];
+  for (const { call } of stories) {
+    if (call.end.kind !== 'completed') continue;
+    const last = call.parts.at(-1)?.pieces.at(-1) ?? call.parts.at(-2)?.pieces.at(-1);
+    const wrote = finished.get(last?.nonce ?? '');
+    if (!last || wrote === undefined) {
+      findings.push({
+        rule: 'unearned',
+        says: `${nameOf(call)} was told success; no backend finished that request`,
+      });
+    } else if (last.seq + 1 !== wrote) {
+      const says = `${nameOf(call)} was told success after ${String(last.seq + 1)} of ${String(wrote)} pieces`;
+      findings.push({ rule: 'unearned', says });
+    }
+  }
+  for (const row of rows) {
+    if (row.status !== 'completed' || done.has(row.canary)) continue;
+    findings.push({
+      rule: 'unearned',
+      says: `task ${row.id} (${row.canary}) is completed; no backend finished it`,
+    });
+  }
+  return findings;
+}
+
+/** Each caller has a result or an error in the form of its door, in time, unless it left or its edge died. */
+function callersDue(call: Call, { world }: Evidence): Finding[] {
+  if (call.left) return [];
+  const say = (rule: Rule, what: string): Finding[] => [{ rule, says: `${nameOf(call)} ${what}` }];
+  const tookMs = call.endedAt - call.sent.at;
+  if (call.how === 'late' || call.how === 'unended' || tookMs > call.sent.boundMs) {
+    return say('late', `had nothing after ${String(Math.round(Math.min(tookMs, call.sent.boundMs)))} ms`);
+  }
+  if (call.end.kind === 'malformed') return say('malformed', call.end.why);
+  if (call.end.kind === 'cut' && !edgeWent(call, world))
+    return say('broken', `was cut off by an edge that lived (${call.how})`);
+  if (call.end.kind === 'accepted' && !call.seen.some(({ status }) => isTerminal(status))) {
+    return say('late', 'never saw its task end');
+  }
+  return [];
+}
+
+/** Did the edge that the call spoke to last go while it was spoken to, or was it down already? */
+function edgeWent(call: Call, world: Evidence['world']): boolean {
+  const last = call.edges.at(-1);
+  if (!last) return false;
+  let down = false;
+  for (const line of world) {
+    if (line.what !== 'edge-down' && line.what !== 'edge-up') continue;
+    if (line.edge !== last.edge || line.at > call.endedAt) continue;
+    if (line.at <= last.at) down = line.what === 'edge-down';
+    else if (line.what === 'edge-down') return true;
+  }
+  return down;
+}
+
+export interface Tally {
+  /** Rows, that is: accepted tasks. */
+  accepted: number;
+  completed: number;
+  cancelled: number;
+  /** Error codes of rows, with how many. */
+  errors: Record<string, number>;
+  /** Calls that no row came of: refused before anything was accepted. */
+  refused: number;
+}
+
+export function tally({ clients, rows }: Evidence): Tally {
+  const calls = callsOf(clients);
+  const canaries = new Set(rows.map(({ canary }) => canary));
+  const errors: Record<string, number> = {};
+  for (const { status, errorCode } of rows) {
+    if (status === 'error') errors[errorCode ?? '?'] = (errors[errorCode ?? '?'] ?? 0) + 1;
+  }
+  return {
+    accepted: rows.length,
+    completed: rows.filter(({ status }) => status === 'completed').length,
+    cancelled: rows.filter(({ status }) => status === 'cancelled').length,
+    errors,
+    refused: calls.filter(({ sent }) => !canaries.has(sent.canary)).length,
+  };
+}

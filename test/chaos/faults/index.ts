@@ -1,0 +1,49 @@
+import type { Fault } from '../trial.ts';
+import {
+  backendBabbles,
+  backendHangs,
+  backendRefuses,
+  backendResets,
+  backendSilent,
+  backendStops,
+} from './backends.ts';
+import { callersVanish, edgeKilled, edgeRolled, slowReaders } from './edges.ts';
+import { postgresHalfOpen, postgresKilled, sessionsEnded } from './postgres.ts';
+import {
+  redisEmpty,
+  redisFlushed,
+  redisHalfOpenAtEdge,
+  redisHalfOpenAtWorker,
+  redisSlow,
+  redisStopped,
+} from './redis.ts';
+import { leaderKilled } from './schedulers.ts';
+import { onlyWorkerKilled, poison, workerKilled, workerStopped } from './workers.ts';
+
+/** Every fault, by its number. A number never changes its meaning. */
+export const faults: Readonly<Record<string, Fault>> = {
+  F01: workerKilled,
+  F02: onlyWorkerKilled,
+  F03: workerStopped,
+  F04: backendHangs,
+  F05: backendResets,
+  F06: backendStops,
+  F07: backendBabbles,
+  F08: redisEmpty,
+  F09: redisFlushed,
+  F10: redisStopped,
+  F11: redisHalfOpenAtEdge,
+  F12: redisHalfOpenAtWorker,
+  F13: postgresKilled,
+  F14: sessionsEnded,
+  F15: postgresHalfOpen,
+  F16: edgeKilled,
+  F17: callersVanish,
+  F18: leaderKilled,
+  F19: poison,
+  F20: slowReaders,
+  F21: edgeRolled,
+  F22: backendSilent,
+  F23: backendRefuses,
+  F24: redisSlow,
+};

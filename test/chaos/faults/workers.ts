@@ -1,0 +1,131 @@
+import { pause } from '../../../core/runtime/clock.ts';
+import type { Fault } from '../trial.ts';
+import { killWorker, seconds, stateOf, until } from './fault.ts';
+
+/** One of three, in the middle of streams: its tasks run elsewhere, what was shown ends with an error. */
+export const workerKilled: Fault = {
+  name: 'worker SIGKILL mid-stream',
+  spanMs: 20_000,
+  async strike(trial) {
+    const { world } = trial;
+    const [, , worker] = world.workers;
+    const long = { pool: 'wide', pieces: 40, gapMs: 250 };
+    const streams = await trial.openStreams(12, long);
+    const quiet = Array.from({ length: 12 }, () => trial.place({ door: 'infer', mode: 'whole', ...long }));
+    await until(() => worker.backend.open() > 2, trial.within(5_000));
+    const { at, happened, proof } = await killWorker(worker);
+    const healing = trial.heal(at, { pool: 'wide' });
+    const touched = await until(async () => (await trial.crashed()) > 0, trial.within(15_000));
+    const moved = ((performance.now() - at) / 1_000).toFixed(1);
+    await world.restart(worker);
+    return {
+      ...{ happened: happened && touched, healing },
+      proof: `${proof}; ${String(streams.length)} streams and ${String(quiet.length)} whole answers were open`,
+      notes: [`its first claim was ended after ${moved}s`],
+    };
+  },
+};
+
+/** Nobody else serves the pool: its tasks wait for it. */
+export const onlyWorkerKilled: Fault = {
+  name: 'only worker of a pool SIGKILLed, and started again',
+  spanMs: 20_000,
+  async strike(trial) {
+    const { world } = trial;
+    const [, , worker] = world.workers;
+    const order = { pool: worker.solo, pieces: 40, gapMs: 250 } as const;
+    const waiting = Array.from({ length: 5 }, () => trial.place({ door: 'tasks', mode: 'later', ...order }));
+    const streams = await trial.openStreams(5, order);
+    const { happened, proof } = await killWorker(worker);
+    await pause(1_000);
+    const healing = trial.heal(performance.now(), { pool: worker.solo });
+    await world.restart(worker);
+    return {
+      ...{ happened, healing },
+      proof: `${proof}; ${String(streams.length)} streams and ${String(waiting.length)} async tasks of ${worker.solo} were open; started again after 1 s`,
+    };
+  },
+};
+
+/** A worker that is silent for half a minute and then goes on as if nothing had been. */
+export const workerStopped: Fault = {
+  name: 'worker SIGSTOP 30 s, then CONT',
+  spanMs: 45_000,
+  after: 0.15,
+  async strike(trial) {
+    const { world } = trial;
+    const [, , worker] = world.workers;
+    // Longer than the stop, so that the zombie still has calls at its backend when it comes back.
+    const long = { pieces: 45, gapMs: 1_000 };
+    const streams = await trial.openStreams(6, { pool: worker.solo, ...long });
+    const later = Array.from({ length: 6 }, () =>
+      trial.place({ door: 'tasks', mode: 'later', pool: 'wide', ...long }),
+    );
+    await until(() => worker.backend.open() > streams.length, trial.within(5_000));
+    const running = worker.backend.open();
+    const at = performance.now();
+    worker.process.signal('SIGSTOP');
+    const healing = trial.heal(at, { pool: 'wide' });
+    const stopped = await until(() => stateOf(worker.process.pid) === 'T', 2_000);
+    const noticed = await until(async () => (await trial.crashed()) > 0, trial.within(20_000));
+    const noticedMs = performance.now() - at;
+    await pause(30_000 - (performance.now() - at));
+    const held = worker.backend.openNonces();
+    const back = performance.now();
+    worker.process.signal('SIGCONT');
+    const gone = await until(
+      () => !held.some((nonce) => worker.backend.openNonces().includes(nonce)),
+      trial.within(10_000),
+    );
+    const abortedMs = performance.now() - back;
+    const again = await trial.heal(back, { pool: worker.solo });
+    return {
+      ...{ happened: stopped && noticed && held.length > 0, healing },
+      proof: `${worker.name} was stopped (state T) with ${String(running)} requests at its backend; ${String(held.length)} were still open when it went on; ${String(later.length)} async tasks beside`,
+      notes: [
+        `its first claim was ended after ${seconds(noticedMs)}`,
+        `as a zombie it closed those requests within ${seconds(abortedMs)}, and served ${again === null ? 'nothing again' : `again after ${seconds(again)}`}`,
+      ],
+      broken: gone ? [] : ['the zombie kept a request at its backend open'],
+    };
+  },
+};
+
+/** A request that ends whoever serves it. */
+export const poison: Fault = {
+  name: 'a task that kills three workers',
+  spanMs: 30_000,
+  async strike(trial) {
+    const { world } = trial;
+    const killed: string[] = [];
+    for (const worker of world.workers) {
+      worker.backend.onPoison = () => {
+        killed.push(`${worker.name} (pid ${String(worker.process.pid)})`);
+        void worker.process.end('SIGKILL').then(() => world.restart(worker));
+      };
+    }
+    const at = performance.now();
+    const task = trial.place({
+      door: 'tasks',
+      mode: 'later',
+      pool: 'wide',
+      pieces: 1,
+      gapMs: 0,
+      poison: true,
+    });
+    const { completed } = await task.done;
+    const tookMs = performance.now() - at;
+    for (const worker of world.workers) worker.backend.onPoison = () => undefined;
+    const healing = trial.heal(performance.now(), { pool: 'wide' });
+    const back = await until(
+      () => world.workers.every(({ process }) => process.isAlive()),
+      trial.within(30_000),
+    );
+    return {
+      ...{ happened: killed.length === 3 && back, healing },
+      proof: `one request killed ${killed.join(', ')}`,
+      notes: [`it was ended after ${seconds(tookMs)}`],
+      broken: completed ? ['the poisoned task completed'] : [],
+    };
+  },
+};

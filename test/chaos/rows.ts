@@ -1,0 +1,53 @@
+import type { Connection } from '../../core/registry/connect.ts';
+import { terminalStatuses, type TaskStatus } from '../../core/task.ts';
+import type { FinalRow } from './lines.ts';
+
+const canaryOf = /\{\\"canary\\":\\"([a-z0-9-]+)\\"/;
+
+/** The tasks made since an instant of the database's clock. */
+export function createRows({ db }: Connection) {
+  const all = async <T>(sql: string, bindings: readonly unknown[]): Promise<T[]> => {
+    const answer: unknown = await db.raw(sql, bindings as string[]);
+    return (answer as { rows: T[] }).rows;
+  };
+  return {
+    async now(): Promise<string> {
+      const [row] = await all<{ now: string }>('select clock_timestamp()::text as now', []);
+      return row?.now ?? 'epoch';
+    },
+    async open(since: string): Promise<number> {
+      const sql =
+        'select count(*)::int as n from tasks where created_at >= ?::timestamptz and not status = any(?)';
+      const [row] = await all<{ n: number }>(sql, [since, terminalStatuses]);
+      return row?.n ?? 0;
+    },
+    async crashed(since: string): Promise<number> {
+      const sql = `select count(*)::int as n from tasks where created_at >= ?::timestamptz
+        and (crashes > 0 or error_code = 'worker_lost')`;
+      const [row] = await all<{ n: number }>(sql, [since]);
+      return row?.n ?? 0;
+    },
+    /** How many of these tasks have which status. */
+    async statuses(ids: readonly string[]): Promise<Partial<Record<TaskStatus, number>>> {
+      const sql = 'select status, count(*)::int as n from tasks where id = any(?::uuid[]) group by status';
+      const rows = await all<{ status: TaskStatus; n: number }>(sql, [ids]);
+      return Object.fromEntries(rows.map(({ status, n }) => [status, n]));
+    },
+    async final(since: string): Promise<FinalRow[]> {
+      const sql = `select id, request_body as request, status, error_code as "errorCode",
+        response_body as "responseBody", attempts, crashes from tasks where created_at >= ?::timestamptz`;
+      const rows = await all<FinalRow & { request: string | null }>(sql, [since]);
+      return rows.map(({ request, ...row }) => ({
+        ...row,
+        canary: canaryOf.exec(request ?? '')?.[1] ?? '?',
+      }));
+    },
+    /** Ends every session of Postgres but our own. @returns how many. */
+    async terminate(): Promise<number> {
+      const sql = `select pg_terminate_backend(pid) from pg_stat_activity
+        where pid <> pg_backend_pid() and backend_type = 'client backend'`;
+      return (await all(sql, [])).length;
+    },
+  };
+}
+export type Rows = ReturnType<typeof createRows>;

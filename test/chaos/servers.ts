@@ -1,0 +1,94 @@
+import { rmSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { McpctlError } from '../../core/errors.ts';
+import { pause, systemClock as clock } from '../../core/runtime/clock.ts';
+import { homeAt } from '../../core/runtime/home.ts';
+import { startGuarded, type Guarded } from '../../start/guarded.ts';
+import { findPostgres } from '../../start/postgres.ts';
+import { findRedis } from '../../start/redis.ts';
+import type { Found, Say } from '../../start/server.ts';
+
+/** A Redis or Postgres of chaos's own, to be killed and started again on the same port. */
+export interface ChaosServer {
+  url: string;
+  pid(): number;
+  isUp(): boolean;
+  start(): Promise<void>;
+  /** Sends a signal to the server itself; `gone` waits for its end. */
+  signal(signal: NodeJS.Signals): void;
+  gone(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface ChaosServers {
+  redis: ChaosServer & { wipe(): void };
+  postgres: ChaosServer;
+  /** Starts what a fault left dead, so that the next one finds both. */
+  restore(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const READY_MS = 60_000;
+const quiet = (): void => undefined;
+
+/** Found, installed if need be, and started by the code of `npm start`; in a temporary folder. */
+export async function startServers(env: NodeJS.ProcessEnv, say: Say): Promise<ChaosServers> {
+  const folder = await mkdtemp(join(tmpdir(), 'mcpctl-chaos-'));
+  const home = homeAt(folder);
+  const base = { home, path: env['PATH'] ?? '', url: undefined, say, clock };
+  const [redis, postgres] = await Promise.all([
+    findRedis({ ...base, verifyTls: true }).then(controlled),
+    findPostgres({ ...base, npm: ['npm'] }).then(controlled),
+  ]);
+  const wipe = (): void => rmSync(join(home.data, 'redis'), { recursive: true, force: true });
+  return {
+    redis: { ...redis, wipe },
+    postgres,
+    async restore() {
+      for (const server of [redis, postgres]) if (!server.isUp()) await server.start();
+    },
+    async stop() {
+      await Promise.all([redis.stop(), postgres.stop()]);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function controlled({ url, server }: Found): Promise<ChaosServer> {
+  if (!server) throw new McpctlError('setup_failed', 'Chaos needs servers of its own.');
+  let running: Guarded | undefined;
+  let pid = 0;
+  let up = false;
+  const start = async (): Promise<void> => {
+    const said: string[] = [];
+    running = startGuarded({ spec: await server.prepare(), line: (text) => said.push(text) });
+    void running.exited.then(() => (up = false));
+    const began = await running.pid;
+    if (began === undefined) throw new McpctlError('setup_failed', `${server.name} could not be started`);
+    pid = began;
+    server.started(began);
+    for (const until = clock.elapsed() + READY_MS; !(await server.isReady()); await pause(20)) {
+      if (clock.elapsed() < until) continue;
+      throw new McpctlError(
+        'setup_failed',
+        `${server.name} is not ready; it said: ${said.slice(-5).join('; ')}`,
+      );
+    }
+    up = true;
+  };
+  await start();
+  return {
+    url,
+    pid: () => pid,
+    isUp: () => up,
+    start,
+    signal: (signal) => void process.kill(pid, signal),
+    gone: async () => void (await running?.exited),
+    async stop() {
+      if (up) process.kill(pid, 'SIGCONT'); // one that was stopped does not hear the rest
+      await running?.stop().catch(quiet);
+    },
+  };
+}

@@ -1,0 +1,249 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { McpctlError } from '../../core/errors.ts';
+import { createKeys } from '../../core/queue/keys.ts';
+import { ensureAdmin } from '../../core/registry/bootstrap.ts';
+import { connect } from '../../core/registry/connect.ts';
+import { migrate } from '../../core/registry/migrate.ts';
+import { createRegistry } from '../../core/registry/registry.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import { createLog } from '../../core/runtime/log.ts';
+import { freePort } from '../../start/port.ts';
+import { wireTo, wireToUrl, type Wire } from '../support/wire.ts';
+import { startChaosBackend, type ChaosBackend } from './backend.ts';
+import { createCallers, type Callers } from './caller.ts';
+import type { Journal } from './journal.ts';
+import { run, type Running } from './processes.ts';
+import { createRows, type Rows } from './rows.ts';
+import type { ChaosServers } from './servers.ts';
+
+/** A process of the product with the wires that stand between it and what it speaks to. */
+export interface Part<W extends string> {
+  name: string;
+  process: Running;
+  wires: Record<W, Wire>;
+}
+export type EdgePart = Part<'redis' | 'postgres'> & { url: string };
+export type SchedulerPart = Part<'redis' | 'postgres'>;
+export type WorkerPart = Part<'redis' | 'backend'> & { backend: ChaosBackend; solo: string };
+
+type AnyPart = EdgePart | SchedulerPart | WorkerPart;
+
+/** Two edges, two schedulers, three workers with a scripted backend each, all behind wires. */
+export interface World {
+  servers: ChaosServers;
+  edges: readonly [EdgePart, EdgePart];
+  schedulers: readonly [SchedulerPart, SchedulerPart];
+  workers: readonly [WorkerPart, WorkerPart, WorkerPart];
+  callers: Callers;
+  rows: Rows;
+  redis: Redis;
+  /** Multiplies every bound: 1 on a quiet machine. */
+  patience: number;
+  journal: Journal;
+  /** Starts a part again after its process has ended; resolves when it serves. */
+  restart(part: AnyPart): Promise<void>;
+  /** The first living edge, `preferred` if it lives. */
+  edge(preferred?: string): EdgePart;
+  /** The scheduler that leads; undefined while none does. */
+  leader(): SchedulerPart | undefined;
+  close(): Promise<void>;
+}
+
+/** Pools: `wide` has all three workers, `pair` the first two, `solo-n` one each. */
+export const pools = ['wide', 'pair', 'solo-1', 'solo-2', 'solo-3'] as const;
+const SLOTS = 80;
+export const stallSeconds = 3;
+const adminToken = 'mcpctl_chaos-0123456789-0123456789-01234';
+const MIGRATION_MS = 60_000;
+const READY_MS = 60_000;
+
+export interface WorldDeps {
+  servers: ChaosServers;
+  journal: Journal;
+  patience: number;
+}
+
+export async function startWorld({ servers, journal, patience }: WorldDeps): Promise<World> {
+  const id = randomBytes(4).toString('hex');
+  const log = createLog({ process: 'chaos', level: 'silent', pretty: false });
+  const shared = { MCPCTL_REDIS_NAMESPACE: `c_${id}`, MCPCTL_PG_SCHEMA: `c_${id}`, MCPCTL_HOST: '127.0.0.1' };
+  const connection = connect({
+    ...{ databaseUrl: servers.postgres.url, schema: `c_${id}`, poolSize: 2, log },
+    queryTimeoutMs: MIGRATION_MS,
+  });
+  await migrate(connection, id);
+  await ensureAdmin(createRegistry(connection), adminToken);
+  const redis = new Redis(servers.redis.url, { retryStrategy: () => 50, maxRetriesPerRequest: null });
+  redis.on('error', () => undefined); // it is killed on purpose
+  await redis.set(createKeys(`c_${id}`).epoch, '1');
+
+  const wires: Wire[] = [];
+  const homes: string[] = [];
+  const wired = async (url: string): Promise<Wire> => {
+    const wire = await wireToUrl(url);
+    wires.push(wire);
+    return wire;
+  };
+  const stores = async () => ({
+    redis: await wired(servers.redis.url),
+    postgres: await wired(servers.postgres.url),
+  });
+  const urls = (between: Record<'redis' | 'postgres', Wire>) => ({
+    REDIS_URL: between.redis.url(servers.redis.url),
+    DATABASE_URL: between.postgres.url(servers.postgres.url),
+  });
+  const book = { journal };
+  const folder = (): string => book.journal.folder;
+
+  const launch = new Map<string, () => Running>();
+  const makeEdge = async (name: string): Promise<EdgePart> => {
+    const between = await stores();
+    const port = await freePort();
+    const env = { ...shared, ...urls(between), PORT: String(port), MCPCTL_KEEPALIVE_MS: '5000' };
+    launch.set(name, () => run({ name, entry: 'dist/edge/main.js', env, folder: folder() }));
+    return { name, process: begin(name), wires: between, url: `http://127.0.0.1:${String(port)}` };
+  };
+  const makeScheduler = async (name: string): Promise<SchedulerPart> => {
+    const between = await stores();
+    const env = { ...shared, ...urls(between) };
+    launch.set(name, () => run({ name, entry: 'dist/scheduler/main.js', env, folder: folder() }));
+    return { name, process: begin(name), wires: between };
+  };
+  const makeWorker = async (n: number, edge: EdgePart): Promise<WorkerPart> => {
+    const name = `w${String(n)}`;
+    const backend = await startChaosBackend(name, () => book.journal);
+    const between = {
+      redis: await wired(servers.redis.url),
+      backend: await wireTo({ host: '127.0.0.1', port: backend.port }),
+    };
+    wires.push(between.backend);
+    const home = await mkdtemp(join(tmpdir(), 'mcpctl-chaos-worker-'));
+    homes.push(home);
+    await writeHome(home, { n, edgeUrl: edge.url, backendUrl: between.backend.url(backend.url) });
+    const env = { ...shared, REDIS_URL: between.redis.url(servers.redis.url), MCPCTL_HOME: home };
+    launch.set(name, () => run({ name, entry: 'dist/worker/main.js', args: ['run'], env, folder: folder() }));
+    return { name, process: begin(name), wires: between, backend, solo: `solo-${String(n)}` };
+  };
+  const begin = (name: string): Running => {
+    const start = launch.get(name);
+    if (!start) throw new McpctlError('internal', `${name} is no part of this world`);
+    return start();
+  };
+
+  const edges = [await makeEdge('e1'), await makeEdge('e2')] as const;
+  const schedulers = [await makeScheduler('s1'), await makeScheduler('s2')] as const;
+  const parts: AnyPart[] = [...edges, ...schedulers];
+  const edge = (preferred?: string): EdgePart =>
+    edges.find(({ name, process }) => name === preferred && process.isAlive()) ??
+    edges.find(({ process }) => process.isAlive()) ??
+    edges[0];
+  const leader = (): SchedulerPart | undefined =>
+    schedulers.find(
+      ({ process }) => process.isAlive() && process.events('leader.changed').at(-1)?.['leading'] === true,
+    );
+  const callers = createCallers({
+    token: adminToken,
+    journal: () => book.journal,
+    url: (name) => edges.find((each) => each.name === name)?.url ?? '',
+    anyUrl: (name) => edge(name).url,
+  });
+  const backends: ChaosBackend[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(parts.map(async ({ process }) => process.isAlive() && (await process.end('SIGKILL'))));
+    callers.close();
+    await Promise.all([...wires, ...backends].map((each) => each.close()));
+    redis.disconnect();
+    await connection.close();
+    await Promise.all(homes.map((home) => rm(home, { recursive: true, force: true })));
+  };
+  const untilServes = async (part: AnyPart): Promise<void> => {
+    const until = performance.now() + READY_MS * patience;
+    while (!(await serves({ callers, edge, leader, patience }, part))) {
+      const late = performance.now() > until;
+      if (!late && part.process.isAlive()) await pause(100);
+      else
+        throw new McpctlError(
+          'setup_failed',
+          `${part.name} ${late ? 'does not serve' : 'ended'}; see ${folder()}`,
+        );
+    }
+  };
+  const worker = async (n: number, at: EdgePart): Promise<WorkerPart> => {
+    const part = await makeWorker(n, at);
+    backends.push(part.backend);
+    parts.push(part);
+    return part;
+  };
+  try {
+    await Promise.all(parts.map(untilServes));
+    // Only now: a worker that finds no edge waits for seconds before it asks again.
+    const workers = [
+      await worker(1, edges[0]),
+      await worker(2, edges[1]),
+      await worker(3, edges[0]),
+    ] as const;
+    await Promise.all(workers.map(untilServes));
+    return {
+      ...{ servers, edges, schedulers, workers, callers, redis, patience, edge, leader, close },
+      rows: createRows(connection),
+      get journal() {
+        return book.journal;
+      },
+      set journal(next) {
+        book.journal = next;
+      },
+      async restart(part) {
+        part.process = begin(part.name);
+        await untilServes(part);
+        if ('url' in part) book.journal.world({ what: 'edge-up', edge: part.name });
+      },
+    };
+  } catch (thrown) {
+    await close();
+    throw thrown;
+  }
+}
+
+async function writeHome(
+  home: string,
+  { n, edgeUrl, backendUrl }: { n: number; edgeUrl: string; backendUrl: string },
+): Promise<void> {
+  const base = {
+    ...{ type: 'openai', model: 'tiny', publish: true, url: backendUrl },
+    ...{ maxConcurrency: SLOTS, stallSeconds },
+  };
+  const member = (pool: string) => ({ ...base, name: `${pool}-${String(n)}`, poolName: pool });
+  const providers = [
+    member('wide'),
+    ...(n < 3 ? [member('pair')] : []),
+    { ...base, name: `solo-${String(n)}` },
+  ];
+  await writeFile(join(home, 'config.json'), JSON.stringify({ providers }));
+  const credentials = JSON.stringify({ mcpdUrl: edgeUrl, token: adminToken });
+  await writeFile(join(home, 'credentials'), credentials, { mode: 0o600 });
+}
+
+let warmUps = 0;
+
+/** An edge that is ready, schedulers of which one leads, a worker that answers a call. */
+async function serves(
+  world: Pick<World, 'callers' | 'edge' | 'leader' | 'patience'>,
+  part: AnyPart,
+): Promise<boolean> {
+  if ('url' in part) {
+    const answer = await fetch(`${part.url}/readyz`, { signal: AbortSignal.timeout(2_000) }).catch(
+      () => null,
+    );
+    return answer?.ok === true;
+  }
+  if (!('backend' in part)) return world.leader() !== undefined;
+  warmUps += 1;
+  const script = { canary: `warm-${String(warmUps)}`, pieces: 1, gapMs: 0 };
+  const order = { door: 'infer', mode: 'whole', pool: part.solo, edge: world.edge().name, script } as const;
+  const { done } = world.callers.place({ ...order, boundMs: READY_MS * world.patience, probe: true });
+  return (await done).completed;
+}
