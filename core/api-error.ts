@@ -6,5 +6,7 @@ export const apiErrorSchema = z.object({
   code: z.string(),
   requestId: z.string(),
   details: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  /** The task that it is about, where one was made. */
+  taskId: z.string().optional(),
 });
 export type ApiError = z.infer<typeof apiErrorSchema>;

@@ -10,6 +10,7 @@ function apiErrorBody(error: McpctlError, requestId: string): ApiError {
     code: error.code,
     requestId,
     ...(error.details ? { details: [...error.details] } : {}),
+    ...(error.taskId === undefined ? {} : { taskId: error.taskId }),
   };
 }
 
@@ -22,6 +23,7 @@ export function openAiErrorBody(error: McpctlError) {
       type: entryOf(error.code).type,
       param: error.details?.[0]?.path ?? null,
       code: error.code,
+      ...(error.taskId === undefined ? {} : { taskId: error.taskId }),
     },
   };
 }

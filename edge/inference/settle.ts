@@ -1,8 +1,12 @@
 import { settleTask } from '../../core/flow/settle.ts';
 import { isErrorCode, McpctlError, messageOf } from '../../core/errors.ts';
 import type { Ending, Outcome } from '../../core/outcome.ts';
+import { pause } from '../../core/runtime/clock.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
+
+/** Postgres that only lost its connections is there again by then. */
+const AGAIN_MS = 200;
 
 /**
  * Settles the row before the last byte goes out. The row decides: when a cancel had won, the caller hears of
@@ -11,21 +15,37 @@ import { flowOf, type EdgeDeps } from '../deps.ts';
  */
 export async function settleInTime(deps: EdgeDeps, row: TaskRow, ending: Ending): Promise<TaskRow> {
   const taskId = row.id;
-  const pending = new McpctlError('settle_pending', undefined, { taskId });
-  let timer: NodeJS.Timeout | undefined;
+  const over = new AbortController();
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(pending), deps.config.settleWaitMs);
+    over.signal.addEventListener('abort', () =>
+      reject(new McpctlError('settle_pending', undefined, { taskId })),
+    );
   });
-  const settling = settleTask(flowOf(deps), { taskId, poolKey: row.poolName }, ending);
+  const timer = setTimeout(() => over.abort(), deps.config.settleWaitMs);
+  const settling = settleUntil(deps, { row, ending, over: over.signal });
   settling.catch((thrown: unknown) =>
     deps.log.warn({ taskId, why: messageOf(thrown) }, 'an answer is not settled yet; the scheduler will'),
   );
   try {
     return await Promise.race([settling, late]);
-  } catch (thrown) {
-    throw thrown instanceof McpctlError && thrown.code === 'unavailable' ? pending : thrown;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** Tries again while Postgres is away; what was under way when time is over may still come to its end. */
+async function settleUntil(
+  deps: EdgeDeps,
+  { row, ending, over }: { row: TaskRow; ending: Ending; over: AbortSignal },
+): Promise<TaskRow> {
+  for (;;) {
+    try {
+      return await settleTask(flowOf(deps), { taskId: row.id, poolKey: row.poolName }, ending);
+    } catch (thrown) {
+      const away = thrown instanceof McpctlError && thrown.code === 'unavailable';
+      if (!away || over.aborted) throw thrown;
+      await pause(AGAIN_MS, over);
+    }
   }
 }
 

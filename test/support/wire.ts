@@ -39,6 +39,8 @@ export interface Wire {
   struck(): { resets: number; swallowed: number; held: number };
   /** Connections that work now. */
   connections(): number;
+  /** Their ports as the server sees them, e.g. `client_port` in pg_stat_activity. */
+  ports(): number[];
   close(): Promise<void>;
 }
 
@@ -192,6 +194,7 @@ export async function wireTo(target: { host: string; port: number }): Promise<Wi
     },
     struck: () => ({ ...struck }),
     connections: () => links.size,
+    ports: () => [...links].flatMap(({ far }) => far?.localPort ?? []),
     close() {
       sockets.forEach((socket) => socket.destroy());
       return new Promise((resolve) => server.close(() => resolve()));

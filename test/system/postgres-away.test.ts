@@ -1,0 +1,214 @@
+import { expect } from 'chai';
+import { chats, type Backend, startBackend } from '../support/backend.ts';
+import { measured, note } from '../support/measured.ts';
+import { nextText, sseData } from '../support/sse.ts';
+import { startSystem, until, type System } from '../support/system.ts';
+import { wireToUrl, type Wire } from '../support/wire.ts';
+
+const body = { messages: [{ role: 'user', content: 'hi' }] };
+const databaseUrl = process.env['DATABASE_URL'] ?? '';
+/** What is promised; a test on a busy machine allows ten times as much. */
+const SUBMIT_MS = 2_500;
+const SETTLE_WAIT_MS = 2_000;
+const TIMES = 10;
+
+interface LastFrame {
+  error?: { code?: string; taskId?: string };
+}
+
+/** Edge and scheduler have their Postgres behind one wire; workers need none. */
+describe('while Postgres is away', function () {
+  this.timeout(90_000);
+  let t: System;
+  let wire: Wire;
+  let own: Backend;
+  const infer = (more: object = {}, headers = {}): Promise<Response> =>
+    t.call('POST', '/api/v1/llms/desk/infer', { body: { ...body, ...more }, headers });
+  const served = (): Promise<Response> =>
+    until(
+      () => infer(),
+      (answer) => answer.status === 200,
+      20_000,
+    );
+  const settled = (id: string) =>
+    until(
+      () => t.registry.tasks.byId(id),
+      (row) => row?.status === 'completed',
+      20_000,
+    );
+  const taskIdOf = (answer: Response): string => answer.headers.get('x-mcpctl-task-id') ?? '';
+  const spanOf = async (work: () => Promise<unknown>): Promise<number> => {
+    const from = performance.now();
+    await work();
+    return performance.now() - from;
+  };
+
+  before(async () => {
+    wire = await wireToUrl(databaseUrl);
+    t = await startSystem({ DATABASE_URL: wire.url(databaseUrl) });
+    own = await startBackend();
+    await t.startWorker([
+      { name: 'desk', backend: t.backend },
+      { name: 'paced', backend: own },
+    ]);
+  });
+  beforeEach(async () => {
+    t.backend.reply(chats(['fine']));
+    await served();
+  });
+  afterEach(() => wire.mend());
+  after(async () => {
+    await t.close();
+    await own.close();
+    await wire.close();
+  });
+
+  for (const [how, take] of [
+    ['down', () => wire.cut()],
+    ['half-open', () => wire.blackhole()],
+  ] as const) {
+    it(`(${how}) every submit is told so in time, however many ask`, async function () {
+      take();
+      const ways = [
+        () => infer(),
+        () => infer({ stream: true }),
+        () => infer({}, { prefer: 'respond-async' }),
+        () => t.call('POST', '/api/v1/tasks', { body: { llm: 'desk', request: body } }),
+        () => t.call('POST', '/v1/chat/completions', { body: { ...body, model: 'desk' } }),
+      ];
+      const spans = await Promise.all(
+        Array.from({ length: 40 }, async (_, i) => {
+          let answer: Response | undefined;
+          const ms = await spanOf(async () => (answer = await ways[i % ways.length]?.()));
+          expect(answer?.status).to.equal(503);
+          expect(answer?.headers.get('retry-after')).to.match(/^\d+$/);
+          return ms;
+        }),
+      );
+      note(this, spans);
+      expect(Math.max(...spans)).to.be.below(SUBMIT_MS * TIMES);
+    });
+
+    it(`(${how}) streams flow; the last frame waits, then says settle_pending; the settle follows`, async function () {
+      own.reply(chats(['one', 'two', 'three'], { paced: true }));
+      const calling = t.call('POST', '/api/v1/llms/paced/infer', {
+        body: { ...body, stream: true, stream_options: { include_usage: true } },
+      });
+      own.release();
+      const answer = await calling;
+      const events = sseData(answer);
+      expect(await nextText(events)).to.equal('one');
+      take();
+      own.release();
+      expect(await nextText(events)).to.equal('two');
+      own.release();
+      expect(await nextText(events)).to.equal('three');
+      const frames: string[] = [];
+      const waited = await spanOf(async () => {
+        for await (const frame of events) frames.push(frame);
+      });
+      const last = JSON.parse(frames.at(-1) ?? '{}') as LastFrame;
+      expect(last.error).to.include({ code: 'settle_pending', taskId: taskIdOf(answer) });
+      expect(frames).to.not.include('[DONE]');
+      expect(waited).to.be.below(SETTLE_WAIT_MS * TIMES);
+      note(this, [waited]);
+      wire.mend();
+      const row = await measured(this, () => settled(taskIdOf(answer)));
+      expect(row).to.include({ status: 'completed', finishReason: 'stop' });
+      expect(row?.usage).to.include({ totalTokens: 6 });
+    });
+
+    it(`(${how}) a whole answer is 503 settle_pending; the settle follows`, async function () {
+      own.reply(chats(['whole'], { paced: true }));
+      const asked = own.requests.length;
+      const calling = t.call('POST', '/api/v1/llms/paced/infer', { body });
+      await until(
+        async () => own.requests.length,
+        (n) => n > asked,
+      );
+      take();
+      own.release();
+      const answer = await measured(this, () => calling);
+      expect(answer.status).to.equal(503);
+      expect(await answer.json()).to.include({ code: 'settle_pending', taskId: taskIdOf(answer) });
+      wire.mend();
+      await measured(this, () => settled(taskIdOf(answer)));
+      const task = await until(
+        () => t.task(taskIdOf(answer)),
+        (view) => view.status === 'completed',
+      );
+      expect(JSON.stringify(task)).to.include('whole');
+    });
+
+    it(`(${how}) a caller who leaves stops the backend all the same; the row follows`, async () => {
+      own.reply(chats(['one', 'two'], { paced: true }));
+      const leaving = new AbortController();
+      const calling = t.call('POST', '/api/v1/llms/paced/infer', {
+        body: { ...body, stream: true },
+        signal: leaving.signal,
+      });
+      own.release();
+      const answer = await calling;
+      expect(await nextText(sseData(answer))).to.equal('one');
+      take();
+      leaving.abort();
+      await own.next('closed');
+      wire.mend();
+      await until(
+        () => t.registry.tasks.byId(taskIdOf(answer)),
+        (row) => row?.status === 'cancelled',
+        20_000,
+      );
+    });
+  }
+
+  it('for a moment (all its sessions are terminated) nobody is told, and a stream ends well', async () => {
+    own.reply(chats(['one', 'two'], { paced: true }));
+    const calling = t.call('POST', '/api/v1/llms/paced/infer', { body: { ...body, stream: true } });
+    own.release();
+    const events = sseData(await calling);
+    expect(await nextText(events)).to.equal('one');
+    await Promise.all(Array.from({ length: 20 }, () => infer()));
+    const ports = wire.ports();
+    expect(ports.length).to.be.above(5);
+    await t.sandbox.connection.db.raw(
+      'select pg_terminate_backend(pid) from pg_stat_activity where client_port = any(?)',
+      [ports],
+    );
+    const statuses: number[] = [];
+    for (let n = 0; n < 10; n++) statuses.push((await infer()).status);
+    expect(statuses.filter((status) => status !== 200).length).to.be.at.most(1);
+    own.release();
+    expect(await nextText(events)).to.equal('two');
+    const rest: string[] = [];
+    for await (const frame of events) rest.push(frame);
+    expect(rest.at(-1)).to.equal('[DONE]');
+  });
+
+  it('for less than the last frame waits, a stream ends well', async () => {
+    own.reply(chats(['one', 'two'], { paced: true }));
+    const calling = t.call('POST', '/api/v1/llms/paced/infer', { body: { ...body, stream: true } });
+    own.release();
+    const events = sseData(await calling);
+    expect(await nextText(events)).to.equal('one');
+    wire.cut();
+    own.release();
+    expect(await nextText(events)).to.equal('two');
+    await until(
+      () => infer(),
+      (answer) => answer.status === 503,
+    );
+    wire.mend();
+    const rest: string[] = [];
+    for await (const frame of events) rest.push(frame);
+    expect(rest.at(-1)).to.equal('[DONE]');
+  });
+
+  it('half-open, an edge and a scheduler that are stopped leave within their grace', async function () {
+    wire.blackhole();
+    const [edge, scheduler] = await measured(this, () =>
+      Promise.all([t.edge.kill('SIGTERM'), t.scheduler.kill('SIGTERM')]),
+    );
+    expect([edge, scheduler]).to.deep.equal([0, 0]);
+  });
+});
