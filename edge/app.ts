@@ -16,6 +16,7 @@ import { metricsRoutes } from './routes/metrics.ts';
 import { openAiRoutes } from './routes/openai.ts';
 import { poolRoutes } from './routes/pools.ts';
 import { providerRoutes } from './routes/providers.ts';
+import { taskStreamRoutes } from './routes/task-stream.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { whoamiRoutes } from './routes/whoami.ts';
@@ -23,7 +24,15 @@ import { whoamiRoutes } from './routes/whoami.ts';
 type MakeRoutes = (deps: EdgeDeps) => Router;
 
 /** What answers under each door. A route is a peer of the others; add it here. */
-const apiRoutes = [llmRoutes, inferRoutes, taskRoutes, poolRoutes, tokenRoutes, whoamiRoutes];
+const apiRoutes = [
+  llmRoutes,
+  inferRoutes,
+  taskRoutes,
+  taskStreamRoutes,
+  poolRoutes,
+  tokenRoutes,
+  whoamiRoutes,
+];
 const v1Routes = [openAiRoutes];
 
 /** What workers say goes on while this edge stops: it is how work in flight ends well. */

@@ -1,11 +1,10 @@
-import { messageOf } from '../../core/errors.ts';
+import { McpctlError, messageOf } from '../../core/errors.ts';
 import { show } from '../../core/queue/fence.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import type { Follower } from '../../core/queue/follow.ts';
 import type { Place } from '../../core/queue/place.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import { McpctlError } from '../../core/errors.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { Standing } from './standing.ts';
 import type { Arrived } from './wait.ts';
@@ -21,6 +20,8 @@ export interface Watch {
 const FIRST_WORD_MS = 2_000;
 /** The row is asked this often while nothing comes: it may have ended without its stream. */
 const ASK_EVERY_MS = 5_000;
+/** Once it has: what the stream still holds is here by then. */
+const ASK_AGAIN_MS = 250;
 /** A close is in the stream a moment before it is in the row. */
 const ASK_CLOSED_MS = 25;
 
@@ -103,6 +104,7 @@ export class TaskWatch {
     if (!row) return null;
     if (!this.#over) {
       this.#over = true;
+      this.#askAt = this.#deps.clock.elapsed() + ASK_AGAIN_MS;
       this.#watch.follower.readRecord();
       return null;
     }
