@@ -1,0 +1,115 @@
+import type { Action } from './actions.ts';
+import { settle } from './postgres.ts';
+import { show, type Has } from './redis.ts';
+import { breaks, isTerminal, type Caller, type Entry, type State } from './state.ts';
+
+/** edge/inference/answer.ts over a follower: what is read may be dealt with later, when it is old. */
+export function callerActions(has: Has, s: State): Action[] {
+  return s.callers.flatMap((c, at): Action[] => {
+    const act = (what: string, step: (t: State, caller: Caller) => void): Action[] => [
+      { what: `caller ${at + 1}: ${what}`, do: (t) => onCaller(t, at, step) },
+    ];
+    if (c.owes) return act('its end is settled', (t, caller) => settleOwed(has, t, caller));
+    if (c.told !== '') return [];
+    if (c.held) return act(`its edge deals with ${nameOf(c.held)}`, (t, caller) => deal(has, t, caller));
+    if (nextEntry(s, c)) return act('its edge hears of the next entry', hear);
+    return mayAsk(has, s, c) ? act('its edge asks the row', askRow) : [];
+  });
+}
+
+const nameOf = ({ kind, epoch, claim }: Entry): string =>
+  kind === 'closed' ? 'the close' : `an ${kind} of claim ${claim} (epoch ${epoch})`;
+
+export function onCaller(s: State, at: number, step: (s: State, caller: Caller) => void): void {
+  const caller = s.callers[at];
+  if (caller) step(s, caller);
+}
+
+export function nextEntry(s: State, c: Caller): Entry | undefined {
+  return s.stream.find((e) => e.epoch > c.epoch || (e.epoch === c.epoch && e.seq > c.seq));
+}
+
+export function hear(s: State, c: Caller): void {
+  const entry = nextEntry(s, c);
+  if (entry) Object.assign(c, { held: entry, epoch: entry.epoch, seq: entry.seq });
+}
+
+/** Whoever hears nothing asks the row: Redis may have been lost after the task had ended. */
+export function mayAsk(has: Has, s: State, c: Caller): boolean {
+  return has('an edge that hears nothing asks the row') && isTerminal(s.row) && c.told === '' && !c.held;
+}
+
+export function askRow(s: State, c: Caller): void {
+  const { status, claim } = s.row;
+  c.told =
+    status === 'completed' && c.got === 0 ? 'completed' : status === 'cancelled' ? 'cancelled' : 'error';
+  c.toldClaim = claim;
+}
+
+export function deal(has: Has, s: State, c: Caller): void {
+  const entry = c.held;
+  c.held = null;
+  switch (entry?.kind) {
+    case undefined:
+      return;
+    case 'event':
+      return dealEvent(has, s, { c, entry });
+    case 'closed':
+      if (!has('a close is told by the row')) c.told = entry.outcome === 'cancelled' ? 'cancelled' : 'error';
+      return;
+    case 'end':
+      return dealEnd(has, s, { c, entry });
+  }
+}
+
+interface Dealing {
+  c: Caller;
+  entry: Entry;
+}
+
+function dealEvent(has: Has, s: State, { c, entry }: Dealing): void {
+  const pins = has('show pins a claim before its first byte');
+  if (c.shows === 0 && (!pins || show(has, s, entry.epoch))) c.shows = entry.epoch;
+  if (c.shows === 0) return;
+  if (c.shows !== entry.epoch && has('an answer shows one epoch')) {
+    c.told = 'error';
+    return;
+  }
+  if (c.got > 0 && c.claim !== entry.claim) breaks(s, 'I7: two claims in one answer');
+  else if (entry.n !== c.got + 1) breaks(s, 'I7: an event is missing or comes twice');
+  if (s.truth.shown !== 0 && s.truth.shown !== entry.claim) breaks(s, 'I7: two claims of a task were shown');
+  s.truth.shown = entry.claim;
+  Object.assign(c, { claim: entry.claim, got: entry.n });
+}
+
+function dealEnd(has: Has, s: State, { c, entry }: Dealing): void {
+  if (!has('the row is settled before the last frame')) {
+    Object.assign(c, { told: entry.outcome, toldClaim: entry.claim, owes: true, held: entry });
+    return;
+  }
+  settle(has, s, entry);
+  const { status, claim } = s.row;
+  const isOther = claim !== entry.claim && has('a success is told by the claim that was settled');
+  if (!has('the last frame says what the row says')) c.told = entry.outcome;
+  else if (status === 'completed') c.told = isOther ? 'error' : 'completed';
+  else c.told = status === 'cancelled' ? 'cancelled' : 'error';
+  c.toldClaim = entry.claim;
+  if (c.told === 'completed' && c.got > 0 && c.claim !== entry.claim)
+    breaks(s, 'I7: an answer ended by another claim');
+}
+
+export function settleOwed(has: Has, s: State, c: Caller): void {
+  if (c.held) settle(has, s, c.held);
+  Object.assign(c, { held: null, owes: false });
+}
+
+/** What every caller was told must be what the row says. */
+export function checkTold(s: State): void {
+  for (const c of s.callers) {
+    if (c.owes) continue;
+    if (c.told === 'completed' && (s.row.status !== 'completed' || s.row.claim !== c.toldClaim)) {
+      breaks(s, 'I2: a caller was told another end than the row holds');
+    }
+    if (c.told === 'cancelled' && s.row.status === 'completed') breaks(s, 'I9: cancelled and completed');
+  }
+}

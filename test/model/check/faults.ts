@@ -1,0 +1,60 @@
+import type { Action } from './actions.ts';
+import { stepOf } from './flows.ts';
+import type { Has } from './redis.ts';
+import type { Fault, State } from './state.ts';
+
+/** What may go wrong, each as often as the world says. */
+export function faultActions(has: Has, s: State): Action[] {
+  const actions: Action[] = [];
+  const may = (fault: Fault, what: string, act: (t: State) => void): void => {
+    if (s.left[fault] === 0) return;
+    actions.push({
+      what: `${what} ✗`,
+      do(t) {
+        t.left[fault] -= 1;
+        act(t);
+      },
+    });
+  };
+  if (s.row.status !== 'none') may('flush', 'Redis is lost', flush);
+  for (const { id } of s.runs) may('crashWorker', `the worker of run ${id} dies`, (t) => killRun(t, id));
+  s.flows.forEach((f, at) => {
+    const crash = f.by === 'S' ? 'crashLeader' : 'crashEdge';
+    if (f.next === 'insert') return; // not accepted yet
+    may(crash, `${f.by === 'S' ? 'a leader' : `edge ${f.by}`} dies in ${f.why}, before: ${f.next}`, (t) => {
+      t.flows.splice(at, 1);
+    });
+  });
+  s.flows.forEach((f, at) => {
+    if (f.next !== 'enqueue') return;
+    may('resend', `${f.why}: enqueue epoch ${f.newEpoch}, and it will be sent again`, (t) => {
+      const again = t.flows[at];
+      if (again) stepOf(has, t, again);
+    });
+  });
+  s.callers.forEach((c, at) => {
+    if (c.held !== null || c.owes)
+      may('crashEdge', `the edge of caller ${at + 1} dies`, (t) => void t.callers.splice(at, 1));
+  });
+  for (const job of s.jobs) {
+    if (job.at !== 'active') continue;
+    may('lapse', `job ${job.id} is given out again`, (t) => {
+      for (const j of t.jobs) if (j.id === job.id) Object.assign(j, { at: 'wait', by: 0 });
+    });
+  }
+  if (s.runs.some((run) => run.at === 'claimed'))
+    may('blink', 'Redis is away for a while', (t) => void (t.blind = true));
+  if (s.blind) actions.push({ what: 'beats arrive again', do: (t) => void (t.blind = false) });
+  return actions;
+}
+
+function flush(s: State): void {
+  Object.assign(s, { fence: null, stream: [], indexed: false, jobs: [] });
+  Object.assign(s.truth, { shown: 0, closed: false, lost: true });
+}
+
+function killRun(s: State, id: number): void {
+  const { fence } = s;
+  if (fence?.claim === id && fence.state === 'open') s.truth.deaths += 1;
+  s.runs = s.runs.filter((run) => run.id !== id);
+}

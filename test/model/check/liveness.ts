@@ -1,0 +1,76 @@
+import { stepFlow } from './actions.ts';
+import { askRow, deal, hear, mayAsk, nextEntry, settleOwed } from './callers.ts';
+import { found, verdict } from './flows.ts';
+import { claim, emit, end, type Has } from './redis.ts';
+import { copy, faults, isTerminal, keyOf, type State } from './state.ts';
+import { letGo } from './workers.ts';
+
+/**
+ * Once faults stop, everybody goes on: what is under way ends, workers work, the leader's duties run again and
+ * again. Then the task must end and every caller must be told.
+ * @param known states that end well; what is met on the way is added.
+ * @returns the promise that is broken; null when all ends well.
+ */
+export function afterFaults(has: Has, s: State, known: Set<string>): string | null {
+  const t = copy(s);
+  for (const fault of faults) t.left[fault] = 0;
+  t.blind = false;
+  const trail = new Set<string>();
+  for (;;) {
+    const key = keyOf(t);
+    if (known.has(key) || isOver(t)) {
+      for (const passed of trail) known.add(passed);
+      return null;
+    }
+    if (trail.has(key)) return isTerminal(t.row) ? 'a caller waits for ever' : 'I5: the task never ends';
+    trail.add(key);
+    goOn(has, t);
+  }
+}
+
+const isOver = (s: State): boolean => isTerminal(s.row) && s.callers.every((c) => c.told !== '' && !c.owes);
+
+function goOn(has: Has, s: State): void {
+  while (s.flows.length > 0) stepFlow(has, s, 0);
+  for (const c of s.callers) {
+    if (c.owes) settleOwed(has, s, c);
+    while (c.told === '' && (c.held || nextEntry(s, c))) {
+      if (!c.held) hear(s, c);
+      deal(has, s, c);
+    }
+    if (mayAsk(has, s, c)) askRow(s, c);
+  }
+  for (const { id } of [...s.runs]) work(has, s, id);
+  for (const job of s.jobs) if (job.at === 'wait' && s.runs.length < 2) takeIt(s, job.id);
+  for (const at of [0, 1, 2, 3]) {
+    const f = found(has, s)[at];
+    if (!f || (f.why === 'reap' && verdict(has, s) !== 'dead')) continue;
+    s.flows.push(f);
+    while (s.flows.length > 0) stepFlow(has, s, 0);
+  }
+}
+
+/** A run makes progress while its claim is current; else its next beat tells it. */
+function work(has: Has, s: State, id: number): void {
+  const run = s.runs.find((r) => r.id === id);
+  if (!run) return;
+  const isCurrent = s.fence?.claim === id && s.fence.state === 'open';
+  if (run.at === 'fetched') {
+    const epoch = claim(has, s, run);
+    Object.assign(run, { at: epoch === null ? 'refused' : 'claimed', epoch: epoch ?? 0 });
+  } else if (run.at === 'refused') letGo(s, run);
+  else if (isCurrent) {
+    if (run.sent === 0 && emit(has, s, { id, n: 1 })) run.sent = 1;
+    else {
+      end(has, s, { id, outcome: 'completed' });
+      letGo(s, run);
+    }
+  } else if (has('beat checks the claim')) letGo(s, run);
+}
+
+function takeIt(s: State, jobId: number): void {
+  const job = s.jobs.find((j) => j.id === jobId);
+  s.lastRun += 1;
+  if (job) Object.assign(job, { at: 'active', by: s.lastRun });
+  s.runs.push({ id: s.lastRun, job: jobId, epoch: 0, at: 'fetched', sent: 0 });
+}

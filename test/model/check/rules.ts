@@ -1,0 +1,270 @@
+import type { Fault, Flow, World } from './state.ts';
+
+/**
+ * What keeps the promise, each by the name that the model knows it by; the file that holds it in the product; the
+ * ordinary test that fails without it; and a small world that goes wrong without it. docs/model.md lists them.
+ */
+export interface RuleFacts {
+  guard: string;
+  test: string;
+  world: World;
+  /** Rules that would hide its absence. */
+  without?: readonly string[];
+}
+
+interface Size {
+  callers?: number;
+  leaders?: number;
+  events?: number;
+  duties?: readonly Flow['why'][];
+}
+
+/** A world in which each of these happens at most once. */
+export function world(
+  faults: readonly Fault[],
+  { callers = 1, leaders = 1, events = 1, duties }: Size = {},
+): World {
+  return {
+    faults: Object.fromEntries(faults.map((fault) => [fault, 1])),
+    callers,
+    leaders,
+    events,
+    ...(duties ? { duties } : {}),
+  };
+}
+
+export const rules = {
+  'emit checks the claim': {
+    guard: 'core/queue/scripts/emit.lua',
+    test: '',
+    world: world(['falseDeath'], { duties: ['reap'] }),
+  },
+  'beat checks the claim': {
+    guard: 'core/queue/scripts/beat.lua',
+    test: '',
+    world: world(['crashWorker', 'falseDeath']),
+  },
+  'emit needs an open fence': {
+    guard: 'core/queue/scripts/emit.lua',
+    test: '',
+    world: world(['cancel']),
+  },
+  'emit adds an event once': {
+    guard: 'core/queue/scripts/emit.lua',
+    test: '',
+    world: world(['resend']),
+  },
+  'end checks the claim': {
+    guard: 'core/queue/scripts/end.lua',
+    test: '',
+    world: world(['falseDeath']),
+  },
+  'end needs an open fence': {
+    guard: 'core/queue/scripts/end.lua',
+    test: '',
+    world: world(['cancel']),
+  },
+  'end is said once': {
+    guard: 'core/queue/scripts/end.lua',
+    test: '',
+    world: world(['resend']),
+  },
+  'claim needs an open fence': {
+    guard: 'core/queue/scripts/claim.lua',
+    test: '',
+    world: world(['cancel']),
+  },
+  'claim needs an unclaimed fence': {
+    guard: 'core/queue/scripts/claim.lua',
+    test: '',
+    world: world(['lapse'], { duties: [] }),
+  },
+  'enqueue never opens a closed fence': {
+    guard: 'core/queue/scripts/enqueue.lua',
+    test: '',
+    world: world(['cancel']),
+  },
+  'enqueue never lowers an epoch': {
+    guard: 'core/queue/scripts/enqueue.lua',
+    test: '',
+    world: world([], { events: 0 }),
+  },
+  'enqueue of the same epoch changes nothing': {
+    guard: 'core/queue/scripts/enqueue.lua',
+    test: '',
+    world: world([], { leaders: 2, duties: ['reconcile'] }),
+    without: ['an epoch is laid down once'],
+  },
+  'enqueue leaves a shown claim alone': {
+    guard: 'core/queue/scripts/enqueue.lua',
+    test: '',
+    world: world(['falseDeath'], { leaders: 2 }),
+  },
+  'show pins a claim before its first byte': {
+    guard: 'edge/inference/answer.ts',
+    test: '',
+    world: world(['falseDeath']),
+  },
+  'show compares the epoch': {
+    guard: 'core/queue/scripts/show.lua',
+    test: '',
+    world: world(['falseDeath'], { callers: 2, duties: ['reap'] }),
+  },
+  'show refuses what was handed back': {
+    guard: 'core/queue/scripts/show.lua',
+    test: '',
+    world: world(['handBack']),
+  },
+  'an answer shows one epoch': {
+    guard: 'edge/inference/answer.ts',
+    test: '',
+    world: world(['flush'], { duties: ['reconcile'] }),
+  },
+  'hand-back refuses a shown claim': {
+    guard: 'core/queue/scripts/handback.lua',
+    test: '',
+    world: world(['handBack']),
+  },
+  'requeue refuses a shown claim': {
+    guard: 'core/queue/scripts/requeue.lua',
+    test: '',
+    world: world(['crashWorker']),
+  },
+  'requeue compares epoch and claim': {
+    guard: 'core/queue/scripts/requeue.lua',
+    test: '',
+    world: world(['crashWorker'], { leaders: 2, events: 0 }),
+  },
+  'requeue never opens a closed fence': {
+    guard: 'core/queue/scripts/requeue.lua',
+    test: '',
+    world: world(['falseDeath', 'cancel']),
+  },
+  'requeue forgets a finished job': {
+    guard: 'core/queue/scripts/requeue.lua',
+    test: '',
+    world: world(['lapse', 'crashWorker']),
+  },
+  'a requeue begins where fence and row agree': {
+    guard: 'core/flow/requeue.ts',
+    test: '',
+    world: world(['crashWorker'], { leaders: 2 }),
+  },
+  'epochs come from the row': {
+    guard: 'core/registry/task-ends.ts',
+    test: '',
+    world: world(['flush'], { duties: ['reconcile'] }),
+  },
+  'an epoch is allocated from the one seen': {
+    guard: 'core/registry/task-ends.ts',
+    test: '',
+    world: world(['crashWorker'], { leaders: 2 }),
+  },
+  'close leaves a closed fence where there is none': {
+    guard: 'core/queue/scripts/close.lua',
+    test: '',
+    world: world(['cancel']),
+  },
+  'close leaves an ended fence alone': {
+    guard: 'core/queue/scripts/close.lua',
+    test: '',
+    world: world(['cancel']),
+  },
+  'cancel closes the fence before the row': {
+    guard: 'core/flow/cancel.ts',
+    test: '',
+    world: world(['cancel', 'crashEdge']),
+  },
+  'cancel and expire change no ended row': {
+    guard: 'core/registry/task-ends.ts',
+    test: '',
+    world: world(['cancel', 'flush']),
+  },
+  'giving up needs the hand-back that it saw': {
+    guard: 'core/queue/scripts/close.lua',
+    test: '',
+    world: world(['handBack', 'giveUp'], { leaders: 2, events: 0, duties: ['back'] }),
+  },
+  'expire spares what is claimed': {
+    guard: 'core/queue/scripts/close.lua',
+    test: '',
+    world: world(['expire']),
+  },
+  'settle changes no ended row': {
+    guard: 'core/registry/task-ends.ts',
+    test: '',
+    world: world([]),
+  },
+  'the row is settled before the last frame': {
+    guard: 'edge/inference/answer.ts',
+    test: '',
+    world: world(['cancel', 'flush'], { events: 0, duties: [] }),
+  },
+  'the last frame says what the row says': {
+    guard: 'edge/inference/answer.ts',
+    test: '',
+    world: world(['cancel', 'flush'], { events: 0, duties: [] }),
+  },
+  'a success is told by the claim that was settled': {
+    guard: '',
+    test: '',
+    world: world(['flush'], { callers: 2, events: 0, duties: ['reconcile'] }),
+  },
+  'an edge that hears nothing asks the row': {
+    guard: '',
+    test: '',
+    world: world(['flush']),
+  },
+  'a close is told by the row': {
+    guard: '',
+    test: '',
+    world: world(['cancel', 'flush'], { events: 0, duties: ['settle'] }),
+  },
+  'an epoch is laid down once': {
+    guard: '',
+    test: '',
+    world: world(['flush'], { duties: ['reconcile'] }),
+  },
+  'ends are settled by a duty too': {
+    guard: 'scheduler/duties/settle.ts',
+    test: '',
+    world: world(['crashEdge']),
+  },
+  'reap ends what was shown': {
+    guard: 'scheduler/duties/reap.ts',
+    test: '',
+    world: world(['crashWorker']),
+  },
+  'the brake holds while nobody could beat': {
+    guard: 'scheduler/brake.ts',
+    test: '',
+    world: world(['blink']),
+  },
+  'a lost fence comes back under a new epoch': {
+    guard: 'scheduler/duties/reconcile.ts',
+    test: '',
+    world: world(['flush'], { duties: ['reconcile'] }),
+  },
+  'reconcile finds a lost job': {
+    guard: 'scheduler/duties/reconcile.ts',
+    test: '',
+    world: world(['crashEdge']),
+  },
+  'reconcile enqueues a fence that fell behind': {
+    guard: 'scheduler/duties/reconcile.ts',
+    test: '',
+    world: world(['crashWorker', 'crashLeader']),
+  },
+  'reconcile finishes a close': {
+    guard: 'scheduler/duties/reconcile.ts',
+    test: '',
+    world: world(['cancel', 'crashEdge']),
+  },
+  'what was handed back is requeued': {
+    guard: 'scheduler/duties/hand-back.ts',
+    test: '',
+    world: world(['handBack']),
+  },
+} as const satisfies Record<string, RuleFacts>;
+
+export type Rule = keyof typeof rules;

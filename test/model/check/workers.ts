@@ -1,0 +1,91 @@
+import type { Action } from './actions.ts';
+import { claim, emit, end, finishJob, handBack, type Has } from './redis.ts';
+import type { Run, State, World } from './state.ts';
+
+/** Members of the pool: each may run the task once, also while an older run of it goes on as a zombie. */
+const MEMBERS = 2;
+
+/** worker/execute.ts: take a job, claim, emit, end. */
+export function workerActions(has: Has, s: State, world: World): Action[] {
+  const actions: Action[] = [];
+  for (const job of s.jobs) {
+    if (job.at === 'wait' && s.runs.length < MEMBERS) {
+      actions.push({
+        what: `a worker takes job ${job.id} (run ${s.lastRun + 1})`,
+        do: (t) => take(t, job.id),
+      });
+    }
+  }
+  for (const { id, at, sent } of s.runs) {
+    const push = (what: string, act: (t: State, run: Run) => void): void => {
+      actions.push({ what: `run ${id} ${what}`, do: (t) => onRun(t, id, act) });
+    };
+    if (at === 'fetched') push('claims', (t, run) => claims(has, t, run));
+    if (at === 'refused') push('lets go of its job', letGo);
+    if (at !== 'claimed') continue;
+    if (sent < world.events) push(`emits event ${sent + 1}`, (t, run) => emits(has, t, run));
+    else push('ends', (t, run) => ends(has, t, run));
+    if (s.left.resend > 0 && sent > 0)
+      push(`emits event ${sent} once more`, (t, run) => emitsAgain(has, t, run));
+    if (s.left.resend > 0 && sent === world.events)
+      push('ends, sent twice', (t, run) => endsTwice(has, t, run));
+    if (s.left.handBack > 0) push('hands back', (t, run) => handsBack(has, t, run));
+  }
+  return actions;
+}
+
+function onRun(s: State, id: number, act: (s: State, run: Run) => void): void {
+  const run = s.runs.find((r) => r.id === id);
+  if (run) act(s, run);
+}
+
+function take(s: State, jobId: number): void {
+  const job = s.jobs.find((j) => j.id === jobId);
+  s.lastRun += 1;
+  if (job) Object.assign(job, { at: 'active', by: s.lastRun });
+  s.runs.push({ id: s.lastRun, job: jobId, epoch: 0, at: 'fetched', sent: 0 });
+}
+
+function claims(has: Has, s: State, run: Run): void {
+  const epoch = claim(has, s, run);
+  run.at = epoch === null ? 'refused' : 'claimed';
+  run.epoch = epoch ?? 0;
+}
+
+/** Its job is finished, unless it is somebody else's by now; then it is over. */
+export function letGo(s: State, run: Run): void {
+  finishJob(s, run);
+  s.runs = s.runs.filter((r) => r !== run);
+}
+
+export function emits(has: Has, s: State, run: Run): void {
+  if (emit(has, s, { id: run.id, n: run.sent + 1 })) run.sent += 1;
+  else letGo(s, run);
+}
+
+function emitsAgain(has: Has, s: State, run: Run): void {
+  s.left.resend -= 1;
+  emit(has, s, { id: run.id, n: run.sent });
+}
+
+export function ends(has: Has, s: State, run: Run): void {
+  end(has, s, { id: run.id, outcome: 'completed' });
+  letGo(s, run);
+}
+
+function endsTwice(has: Has, s: State, run: Run): void {
+  s.left.resend -= 1;
+  end(has, s, { id: run.id, outcome: 'completed' });
+  ends(has, s, run);
+}
+
+/** A worker that leaves, or whose backend failed: its job stays for the requeue to move. */
+function handsBack(has: Has, s: State, run: Run): void {
+  s.left.handBack -= 1;
+  const answer = handBack(has, s, run.id);
+  if (answer === 'ok') s.runs = s.runs.filter((r) => r !== run);
+  else {
+    if (answer === 'shown') end(has, s, { id: run.id, outcome: 'error' });
+    letGo(s, run);
+  }
+}
