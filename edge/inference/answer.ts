@@ -9,6 +9,7 @@ import { openAiErrorBody } from '../error-body.ts';
 import { eventIdOf } from '../event-id.ts';
 import { EventWriter } from '../sse.ts';
 import { bodyFor, chunkFor, emptyChunk } from './chunks.ts';
+import { endLost } from './lost.ts';
 import type { Report } from './report.ts';
 import { errorOf, errorOfRow, settleInTime } from './settle.ts';
 import type { TaskWait } from './wait.ts';
@@ -70,7 +71,7 @@ export async function answerStream(a: Answering): Promise<Answered> {
           if (shown === null && (await a.wait.mayShow(item.epoch))) shown = item.epoch;
           if (shown !== item.epoch) {
             // Nothing of it was shown yet, or another claim was: never two claims in one answer.
-            if (shown !== null) throw new McpctlError('worker_lost', undefined, { taskId: a.row.id });
+            if (shown !== null) throw await otherClaim(a);
             break;
           }
           await writeEvent(a, writer, item);
@@ -124,6 +125,7 @@ async function endStream(
   writer: EventWriter,
   { ending, seq, shown }: { ending: Ending; seq: number; shown: number | null },
 ): Promise<Answered> {
+  if (shown !== null && shown !== ending.epoch) throw await otherClaim(a);
   const row = await settled(a, ending);
   const failed = errorOfRow(row, ending.outcome);
   if (failed && !writer.opened) {
@@ -145,10 +147,14 @@ function faultOf(
   row: TaskRow,
   { ending, seq, shown }: { ending: Ending; seq: number; shown: number | null },
 ): McpctlError | undefined {
-  const other = (shown !== null && shown !== ending.epoch) || row.claimId !== ending.claim;
-  if (other) return new McpctlError('worker_lost', undefined, { taskId: row.id });
+  if (row.claimId !== ending.claim) return new McpctlError('worker_lost', undefined, { taskId: row.id });
   const unseen = row.streaming && shown === null && seq > 1;
   return unseen ? new McpctlError('gone', undefined, { taskId: row.id }) : undefined;
+}
+
+/** Redis lost the claim that was shown, and the task began anew: its caller's task ends, one who looks on leaves. */
+async function otherClaim({ deps, row, resumed }: Answering): Promise<McpctlError> {
+  return resumed ? new McpctlError('gone', undefined, { taskId: row.id }) : await endLost(deps, row);
 }
 
 async function settled(a: Answering, ending: Ending): Promise<TaskRow> {
