@@ -4,6 +4,7 @@
  *
  *   npm run chaos -- --only F03,F07 --seed 1 --tasks 500
  */
+import { writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import { McpctlError, messageOf } from '../../core/errors.ts';
 import { faults } from './faults/index.ts';
 import { keep, openJournal } from './journal.ts';
 import { startServers } from './servers.ts';
+import { tableOf } from './report.ts';
 import { tryFault, type Result } from './trial.ts';
 import { startWorld } from './world.ts';
 
@@ -75,6 +77,7 @@ async function runAll({ ids, seed, tasks, patience }: Wanted, stop: AbortSignal)
   } finally {
     await servers.stop();
     keep(folder, 'results.json', results);
+    writeFileSync(join(folder, 'table.md'), tableOf(results));
   }
   return results;
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Order, Placed } from './caller.ts';
-import { check, tally, type Finding } from './checker/check.ts';
+import { check, tally, type Finding, type Tally } from './checker/check.ts';
 import { keep, openJournal } from './journal.ts';
 import { startLoad, type Load } from './load.ts';
 import { seeded, type Random } from './random.ts';
@@ -84,7 +84,7 @@ export interface Result {
   notes: readonly string[];
   findings: readonly Finding[];
   healMs: number | null;
-  tasks: number;
+  counts: Tally;
 }
 
 export interface TrialDeps {
@@ -241,7 +241,7 @@ function resultOf({
   struck: Struck;
   healMs: number | null;
   findings: readonly Finding[];
-  counts: ReturnType<typeof tally>;
+  counts: Tally;
 }): Result {
   const of = (...rules: string[]): number => findings.filter(({ rule }) => rules.includes(rule)).length;
   const broken = struck.broken ?? [];
@@ -262,11 +262,10 @@ function resultOf({
     ...broken,
   ];
   return {
-    ...{ id, passed, healMs, findings },
+    ...{ id, passed, healMs, findings, counts },
     name: fault.name,
     proof: struck.proof,
     line: `${head}  (${more.join('; ')})`,
     notes: [...why, ...(struck.notes ?? [])],
-    tasks: counts.accepted,
   };
 }

@@ -56,7 +56,7 @@ export interface World {
 /** Pools: `wide` has all three workers, `pair` the first two, `solo-n` one each. */
 export const pools = ['wide', 'pair', 'solo-1', 'solo-2', 'solo-3'] as const;
 const SLOTS = 80;
-export const stallSeconds = 3;
+const stallSeconds = 3;
 const adminToken = 'mcpctl_chaos-0123456789-0123456789-01234';
 const MIGRATION_MS = 60_000;
 const READY_MS = 60_000;

@@ -59,7 +59,7 @@ export const workerStopped: Fault = {
     const long = { pieces: 45, gapMs: 1_000 };
     const streams = await trial.openStreams(6, { pool: worker.solo, ...long });
     const later = Array.from({ length: 6 }, () =>
-      trial.place({ door: 'tasks', mode: 'later', pool: 'wide', ...long }),
+      trial.place({ door: 'tasks', mode: 'later', pool: 'wide', pieces: 10, gapMs: 1_000 }),
     );
     await until(() => worker.backend.open() > streams.length, trial.within(5_000));
     const running = worker.backend.open();
