@@ -1,6 +1,5 @@
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import { pause } from '../../core/runtime/clock.ts';
 import { chats, hangs, startBackend, type Backend } from '../support/backend.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
@@ -235,57 +234,5 @@ describe('a task that nobody waits for', function () {
     );
     expect(task).to.include({ claimedLlm: 'd', attempts: 0, crashes: 0 });
     await second.close();
-  });
-});
-
-describe('capacity', function () {
-  this.timeout(60_000);
-  let t: System;
-  let own: Backend;
-  before(async () => {
-    t = await startSystem();
-  });
-  after(async () => {
-    await t.close();
-    await own.close();
-  });
-
-  it('is one number per backend, whatever llms and queues it serves', async () => {
-    let most = 0;
-    let now = 0;
-    own = await startBackend();
-    own.reply(async (exchange) => {
-      now += 1;
-      most = Math.max(most, now);
-      await pause(20); // the backend thinks
-      await chats(['x'])(exchange);
-      now -= 1;
-    });
-    await t.startWorker([
-      { name: 'one', maxConcurrency: 2, backend: own },
-      { name: 'two', maxConcurrency: 2, backend: own },
-    ]);
-    const calls = Array.from({ length: 20 }, (_, i) =>
-      t.call('POST', `/api/v1/llms/${i % 2 ? 'one' : 'two'}/infer`, {
-        body,
-        headers: i % 4 < 2 ? { 'x-mcpctl-pin': i % 2 ? 'one' : 'two' } : {},
-      }),
-    );
-    for (const answer of await Promise.all(calls)) expect(answer.status).to.equal(200);
-    expect(most).to.equal(2);
-  });
-
-  it('is spread over idle members by who pulls', async () => {
-    const backends = [await startBackend(), await startBackend()];
-    for (const backend of backends) backend.reply(chats(['x'], { intervalMs: 30 }));
-    for (const [i, backend] of backends.entries()) {
-      await t.startWorker([{ name: `m${i}`, poolName: 'pair', maxConcurrency: 4, backend }]);
-    }
-    const calls = Array.from({ length: 12 }, () => t.call('POST', '/api/v1/llms/pair/infer', { body }));
-    for (const answer of await Promise.all(calls)) expect(answer.status).to.equal(200);
-    for (const backend of backends) {
-      expect(backend.requests.filter((r) => r.method === 'POST').length).to.be.greaterThan(0);
-      await backend.close();
-    }
   });
 });
