@@ -12,17 +12,16 @@ import { createSweepLlmsDuty } from './sweep-llms.ts';
 
 /** Everything that the leader does. */
 export function createDuties(deps: DutyDeps): Duty[] {
+  const reconcile = createReconcileDuty(deps);
   const makers = [
-    createEpochDuty,
     createReapDuty,
     createHandBackDuty,
     createSettleDuty,
-    createReconcileDuty,
     createClearJobsDuty,
     createExpireDuty,
     createOrphansDuty,
     createSweepLlmsDuty,
     createPruneDuty,
   ];
-  return makers.map((make) => make(deps));
+  return [createEpochDuty(deps, reconcile), reconcile, ...makers.map((make) => make(deps))];
 }
