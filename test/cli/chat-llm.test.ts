@@ -188,11 +188,12 @@ describe('cli: chat-llm, one message', () => {
     }
   });
 
-  it('keeps a sign of life out of an answer that has begun', async () => {
+  it('says that it is queued, not that it runs, and keeps signs of life out of an answer that has begun', async () => {
     const alive = { ...(delta({}) as object), mcpctl: { state: 'running' } };
     peer.on(
       infer,
       streams([
+        { ...alive, mcpctl: { state: 'queued' } },
         alive,
         delta({ content: 'Hel' }),
         { ...alive, mcpctl: { state: 'still' } },
@@ -200,7 +201,7 @@ describe('cli: chat-llm, one message', () => {
       ]),
     );
     expect(await say()).to.equal(0);
-    expect(s.err()).to.equal('running\n');
+    expect(s.err()).to.equal('queued\n');
   });
 
   it('says when the answer was cut', async () => {

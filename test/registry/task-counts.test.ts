@@ -1,0 +1,69 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { registryFixture, type RegistryFixture } from '../support/registry.ts';
+
+describe('counting open tasks', () => {
+  let t: RegistryFixture;
+  before(async () => {
+    t = await registryFixture();
+  });
+  after(() => t.close());
+
+  const insert = async (ownerId: string, poolKey: string): Promise<string> => {
+    const id = randomUUID();
+    const head = {
+      operation: 'chat',
+      streaming: false,
+      headers: {},
+      llmName: poolKey,
+      runMs: 1_000,
+    } as const;
+    await t.registry.tasks.insert({
+      id,
+      operation: 'chat',
+      source: 'async',
+      poolKey,
+      llmName: poolKey,
+      pin: null,
+      streaming: false,
+      priority: 'background',
+      requestBody: '{}',
+      requestHash: 'h',
+      head,
+      queueMs: 60_000,
+      onDisconnect: 'continue',
+      graceSeconds: null,
+      retention: 'keep',
+      ownerId,
+      tokenId: randomUUID(),
+    });
+    return id;
+  };
+
+  it('counts those that have not ended, of an owner and in a pool, no further than asked', async () => {
+    const { tasks } = t.registry;
+    const ids = [await insert(t.ada.id, 'p'), await insert(t.ada.id, 'q'), await insert(t.bob.id, 'p')];
+    expect(await tasks.openOfOwner(t.ada.id, 10)).to.equal(2);
+    expect(await tasks.openInPool('p', 10)).to.equal(2);
+    expect(await tasks.openInPool('p', 1)).to.equal(1);
+    await tasks.close(ids[0] ?? '', { status: 'cancelled', code: 'task_cancelled', message: 'x' });
+    expect(await tasks.openOfOwner(t.ada.id, 10)).to.equal(1);
+    expect(await tasks.openInPool('p', 10)).to.equal(1);
+    expect(await tasks.openOfOwner(randomUUID(), 10)).to.equal(0);
+  });
+
+  it('reads an index of open tasks alone, not the table of all', async () => {
+    const plan = async (column: string, value: string): Promise<string> => {
+      const { rows } = await t.connection.transaction(async (trx) => {
+        await trx.raw('set local enable_seqscan = off'); // a table as small as this one is read whole
+        return await trx.raw<{ rows: Record<string, string>[] }>(
+          `explain select 1 from tasks where status in ('pending', 'claimed', 'running') and ${column} = ? limit 9`,
+          [value],
+        );
+      });
+      return JSON.stringify(rows);
+    };
+    expect(await plan('owner_id', t.ada.id)).to.include('tasks_owner_open');
+    expect(await plan('pool_name', 'p')).to.include('tasks_open');
+  });
+});
