@@ -60,7 +60,7 @@ export type CloseAnswer =
 /** Background jobs carry a priority; jobs without one always run before them. */
 const BACKGROUND = 10;
 const FENCE_MARGIN_MS = 10 * 60_000;
-const LINGER_MS = 5_000;
+const LINGER_MS = 2_000;
 
 /** Puts tasks into their pool's queue and takes them out again. Used by the edge and the scheduler. */
 export class Dispatch {
@@ -203,7 +203,7 @@ export class Dispatch {
   /** The events of an ended task go, but for the moment that somebody beside it may need who reads them just now. */
   async forgetEvents(ref: TaskRef): Promise<void> {
     const { stream } = this.#deps.keys.pool(ref.poolKey).task(ref.taskId);
-    await orUnavailable(this.#deps.redis.pexpire(stream, LINGER_MS));
+    await orUnavailable(this.#deps.redis.pexpire(stream, LINGER_MS, 'LT'));
   }
 
   /** Strikes a settled task from the pool's list of endings. */

@@ -7,6 +7,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { positionOf } from '../event-id.ts';
 import { lookOn, showRow } from '../inference/look-on.ts';
 import { followFrom } from '../inference/resume.ts';
+import { dropOnceDelivered } from '../inference/retention.ts';
 import { queryOf } from '../parse.ts';
 import { taskOf } from '../task-of.ts';
 
@@ -28,6 +29,7 @@ export function taskStreamRoutes(deps: EdgeDeps): Router {
     const follower = await followFrom(deps, row, after);
     res.set('x-mcpctl-task-id', row.id);
     const reader = { res, row, after };
+    if (row.ownerId === actorOf(req).userId) dropOnceDelivered(deps, row, res);
     if (!follower) return await showRow(deps, reader);
     try {
       await lookOn(deps, reader, follower);

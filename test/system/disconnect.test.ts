@@ -93,7 +93,7 @@ describe('what happens when a caller leaves', function () {
     leave();
     await t.edge.event('inference.finished', (line) => line['taskId'] === id);
     expect((await t.task(id)).status).to.equal('claimed');
-    backend.release(2);
+    backend.release();
     const done = await ends(id, 'completed');
     expect(done).to.include({ onDisconnect: 'continue', graceSeconds: null });
     expect(done).to.have.nested.property('response.choices[0].message.content', 'onetwo');
@@ -228,7 +228,7 @@ describe('what happens when a caller leaves', function () {
     expect(second - first).to.be.at.least(3_000);
     expect((await task(watched.id)).status).to.equal('claimed');
     expect((await task(goesOn.id)).status).to.equal('claimed');
-    backend.release(2);
+    backend.release();
     await until(
       () => task(goesOn.id),
       ({ status }) => status === 'completed',
