@@ -1,0 +1,292 @@
+import { expect } from 'chai';
+import { cancelled, closeTask } from '../../../core/flow/cancel.ts';
+import { settleTask } from '../../../core/flow/settle.ts';
+import { beat, claimTask, endClaim, handBack } from '../../../core/queue/claim.ts';
+import { show } from '../../../core/queue/fence.ts';
+import { runScript } from '../../../core/queue/scripts.ts';
+import { readPage, type Entry, type Position } from '../../../core/queue/stream.ts';
+import { createExpireDuty } from '../../../scheduler/duties/expire.ts';
+import { createHandBackDuty } from '../../../scheduler/duties/hand-back.ts';
+import { createReapDuty } from '../../../scheduler/duties/reap.ts';
+import { createReconcileDuty } from '../../../scheduler/duties/reconcile.ts';
+import { createSettleDuty } from '../../../scheduler/duties/settle.ts';
+import { head, POOL, policy, SESSION, type House, type Taken } from './house.ts';
+import { Observer } from './observer.ts';
+import { until, type Held, type Stop, type Tools } from './stoppable.ts';
+import type { TaskRow } from '../../../core/task.ts';
+
+export const duties = {
+  reap: createReapDuty,
+  'hand-back': createHandBackDuty,
+  settle: createSettleDuty,
+  reconcile: createReconcileDuty,
+  expire: createExpireDuty,
+};
+export type DutyName = keyof typeof duties;
+
+/** A worker's run of a task. */
+interface Run {
+  job: Taken;
+  token: string;
+  member: string;
+  taskId: string;
+  claimId: string;
+  epoch: number;
+  sent: number;
+  /** It was told that its claim is over; as a zombie it may go on nevertheless. */
+  lost: boolean;
+}
+
+/** Who waits for a task, at an edge. */
+interface Caller {
+  taskId: string;
+  at: Position;
+  shows: number;
+  claim: string;
+  got: number;
+  over: boolean;
+}
+
+const signal = new AbortController().signal;
+const OK = { kind: 'completed', status: 200, finishReason: 'stop' } as const;
+
+/** One history: edges, workers and leaders do their work, each up to where it is stopped. */
+export class Play {
+  readonly #house: House;
+  readonly #sees: Observer;
+  readonly #held: Held[] = [];
+  readonly #silent = new Set<string>();
+  readonly tasks: string[] = [];
+  readonly callers: Caller[] = [];
+  runs: Run[] = [];
+  #names = 0;
+
+  constructor(house: House) {
+    this.#house = house;
+    this.#sees = new Observer(house);
+  }
+
+  look(): Promise<void> {
+    return this.#sees.look(this.tasks);
+  }
+
+  async #do(stop: Stop | null, work: (tools: Tools) => Promise<unknown>): Promise<void> {
+    const held = await until(this.#house.tools, stop, work);
+    if (held) this.#held.push(held);
+  }
+
+  async letGo(which: number): Promise<void> {
+    const [held] = this.#held.splice(which % Math.max(1, this.#held.length), 1);
+    await held?.letGo();
+  }
+
+  async submit(source: TaskRow['source'], stop: Stop | null): Promise<void> {
+    const task = this.#house.newTask(source);
+    const place = { taskId: task.id, poolKey: POOL };
+    const work = { epoch: 1, body: '{}', head, priority: 'interactive', waitMs: 60_000, policy } as const;
+    await this.#house.registry.tasks.insert(task);
+    this.tasks.push(task.id);
+    this.callers.push({
+      taskId: task.id,
+      at: { epoch: 0, seq: 0 },
+      shows: 0,
+      claim: '',
+      got: 0,
+      over: false,
+    });
+    await this.#do(stop, ({ queue }) => queue.dispatch.enqueue({ ...place, ...work }));
+  }
+
+  async take(member: number): Promise<void> {
+    const at = member % this.#house.members.length;
+    const token = `token ${(this.#names += 1)}`;
+    const job = await this.#house.fetchers[at]?.getNextJob(token, { block: false });
+    const llm = this.#house.members[at];
+    if (!job || llm === undefined) return;
+    const claimId = `claim-${this.#names}`;
+    this.runs.push({ job, token, member: llm, taskId: job.data.T, claimId, epoch: 0, sent: 0, lost: false });
+  }
+
+  async claim(run: Run): Promise<void> {
+    if (run.epoch !== 0 || run.lost) return;
+    const by = { claimId: run.claimId, session: SESSION, boot: 'b1', llmId: run.member };
+    const ref = { taskId: run.taskId, poolKey: POOL, jobId: run.job.id ?? '' };
+    const answer = await claimTask(this.#house.queue, ref, by);
+    if (typeof answer === 'string') await this.#done(run);
+    else if ('met' in answer)
+      this.#forget(run); // put aside, and not put back: a lost job
+    else {
+      run.epoch = answer.epoch;
+      this.#sees.claimed(run.taskId, { claim: run.claimId, epoch: run.epoch });
+    }
+  }
+
+  /** @param again the last one once more: its answer was lost. */
+  async emit(run: Run, again = false): Promise<void> {
+    if (run.epoch === 0) return;
+    const { fence, stream, channel } = this.#house.queue.keys.pool(POOL).task(run.taskId);
+    const n = again ? Math.max(1, run.sent) : run.sent + 1;
+    const data = `${run.taskId} ${run.claimId} ${n}`;
+    const args = [run.claimId, n, 60_000, 1_000_000, channel, '', data];
+    const answer = await runScript(this.#house.queue.redis, 'emit', { keys: [fence, stream], args });
+    this.#heard(run, answer === 1);
+    if (answer === 1) run.sent = n;
+  }
+
+  async end(run: Run, twice: boolean): Promise<void> {
+    if (run.epoch === 0) return;
+    const ref = { taskId: run.taskId, poolKey: POOL, claimId: run.claimId };
+    const deps = { ...this.#house.queue, eventKeepMs: 60_000 };
+    const said = await endClaim(deps, ref, OK);
+    this.#heard(run, said);
+    if (twice) expect(await endClaim(deps, ref, OK), 'an end that is sent twice').to.equal(said);
+    if (said) await this.#done(run);
+  }
+
+  async handBack(run: Run, counts: 'attempt' | 'none'): Promise<void> {
+    if (run.epoch === 0) return;
+    const claim = { taskId: run.taskId, poolKey: POOL, claimId: run.claimId, epoch: run.epoch };
+    const why = { counts, code: 'backend_error', message: 'It broke.' };
+    const answer = await handBack(this.#house.queue, claim, why);
+    this.#heard(run, answer !== 'lost');
+    if (answer === 'ok') run.lost = true; // whatever it still says is a zombie's
+  }
+
+  async beat(run: Run): Promise<void> {
+    if (run.epoch === 0) return;
+    const claim = { taskId: run.taskId, poolKey: POOL, claimId: run.claimId, epoch: run.epoch };
+    const alive = await beat(this.#house.queue, claim);
+    this.#heard(run, alive);
+    if (!alive) await this.#done(run);
+  }
+
+  kill(run: Run): void {
+    this.#forget(run);
+    this.#silent.add(run.taskId);
+  }
+
+  /** Its beats do not arrive, but it goes on. */
+  mute(run: Run): void {
+    this.#silent.add(run.taskId);
+  }
+
+  #heard(run: Run, taken: boolean): void {
+    if (taken) this.#sees.spoke(run.taskId, { wasLost: run.lost });
+    else run.lost = true;
+  }
+
+  async #done(run: Run): Promise<void> {
+    await run.job.moveToCompleted(null, run.token, false).catch(() => undefined); // somebody else's by now
+    this.#forget(run);
+  }
+
+  #forget(run: Run): void {
+    this.runs = this.runs.filter((r) => r !== run);
+  }
+
+  /** Its edge reads one entry and does what edge/inference/answer.ts does. */
+  async hear(caller: Caller): Promise<void> {
+    const { redis, keys } = this.#house.queue;
+    const { stream } = keys.pool(POOL).task(caller.taskId);
+    const [entry] = (await readPage(redis, stream, caller.at)).entries;
+    if (!entry || caller.over) return;
+    caller.at = { epoch: entry.epoch, seq: entry.seq };
+    if (entry.kind === 'event') await this.#write(caller, entry);
+    else if (entry.kind === 'end') await this.#tellEnd(caller, entry);
+    else caller.over = true;
+  }
+
+  async #write(c: Caller, { epoch, data }: Extract<Entry, { kind: 'event' }>): Promise<void> {
+    const { redis, keys } = this.#house.queue;
+    const ref = { taskId: c.taskId, poolKey: POOL };
+    if (c.shows === 0 && (await show(redis, keys, { ref, epoch }))) c.shows = epoch;
+    if (c.shows === 0) return;
+    if (c.shows !== epoch) return void (c.over = true);
+    const [, claim = '', n] = data.split(' ');
+    if (c.got > 0) expect(claim, 'I7: one claim in an answer').to.equal(c.claim);
+    expect(Number(n), 'I7: every event once').to.equal(c.got + 1);
+    this.#sees.shown(c.taskId, claim);
+    Object.assign(c, { claim, got: c.got + 1 });
+  }
+
+  async #tellEnd(c: Caller, { ending }: Extract<Entry, { kind: 'end' }>): Promise<void> {
+    const ref = { taskId: c.taskId, poolKey: POOL };
+    const row = await settleTask(this.#house.flow(this.#house.tools, 'edge'), ref, ending);
+    c.over = true;
+    if (row.status !== 'completed' || row.claimId !== ending.claim) return;
+    if (c.got > 0 && c.shows === ending.epoch)
+      expect(ending.claim, 'I7: an answer ends with its own end').to.equal(c.claim);
+    this.#sees.toldCompleted(c.taskId, ending.claim);
+  }
+
+  async cancel(taskId: string, stop: Stop | null): Promise<void> {
+    await this.#do(stop, async (tools) => {
+      const row = await tools.registry.tasks.byId(taskId);
+      if (!row || row.status !== 'pending') return;
+      const closed = await closeTask(this.#house.flow(tools, 'edge'), row, cancelled);
+      const { redis, keys } = this.#house.queue;
+      const state = await redis.hget(keys.pool(POOL).task(taskId).fence, 'state');
+      if (typeof closed === 'object' && state === 'closed') this.#sees.closed(taskId);
+    });
+  }
+
+  async duty(name: DutyName, stop: Stop | null): Promise<void> {
+    await this.#house.age([...this.#silent]);
+    this.#silent.clear();
+    await this.#do(stop, (tools) => duties[name](this.#house.dutyDeps(tools)).run(signal));
+  }
+
+  /** The time to wait of a task is over, and the duty looks. */
+  async expire(taskId: string, stop: Stop | null): Promise<void> {
+    const late = `update tasks set queue_deadline = now() - interval '1 minute' where id = ?`;
+    await this.#house.connection.db.raw(late, [taskId]);
+    await this.duty('expire', stop);
+  }
+
+  /** BullMQ gives a job out once more. */
+  async lapse(): Promise<void> {
+    const { redis, keys } = this.#house.queue;
+    const prefix = `${keys.namespace}:${keys.pool(POOL).queue()}`;
+    await redis.rpoplpush(`${prefix}:active`, `${prefix}:wait`);
+  }
+
+  async loseRedis(): Promise<void> {
+    await this.#house.loseRedis();
+    await this.#house.present();
+    this.#sees.redisLost();
+  }
+
+  /** Faults stop: what is held up goes on, and everybody works until nothing is open. @returns how many rounds. */
+  async calmDown(): Promise<number> {
+    while (this.#held.length > 0) await this.letGo(0);
+    await this.#house.present();
+    for (let round = 1; ; round++) {
+      await this.#round(round);
+      await this.look();
+      const open = await this.#house.registry.tasks.openAmong(this.tasks);
+      if (open.size === 0) return round;
+      expect(round, `I5: open for ever: ${[...open].join()}`).to.be.lessThan(16);
+    }
+  }
+
+  async #round(round: number): Promise<void> {
+    for (const run of [...this.runs]) await this.beat(run);
+    for (const run of [...this.runs]) await this.claim(run);
+    for (const run of [...this.runs]) {
+      await this.emit(run);
+      await this.end(run, false);
+    }
+    for (const caller of this.callers) for (let n = 0; n < 4; n++) await this.hear(caller);
+    for (const name of ['reap', 'hand-back', 'settle', 'reconcile'] as const) await this.duty(name, null);
+    for (let n = 0; n < 4; n++) await this.take(round + n);
+  }
+
+  /** All of it once more changes nothing. */
+  async again(): Promise<void> {
+    for (const name of ['reap', 'hand-back', 'settle', 'reconcile'] as const) {
+      await this.#house.age();
+      const did = await duties[name](this.#house.dutyDeps(this.#house.tools)).run(signal);
+      expect(did, `I6: ${name} when all is done`).to.equal(0);
+    }
+  }
+}
