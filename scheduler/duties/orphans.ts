@@ -42,10 +42,9 @@ export function createOrphansDuty({ queue, registry, flow, clock }: DutyDeps): D
     async run(signal) {
       const before = clock.elapsed();
       if (before - lastLook > EVERY_MS + STEADY_MS) trustFrom = before + WAITER_LEASE_MS;
-      const did = before < trustFrom ? 0 : await forOpenPools(registry, signal, cancelIn);
       await redisNow(queue.redis); // a look that fails is none
       lastLook = clock.elapsed();
-      return did;
+      return before < trustFrom ? 0 : await forOpenPools(registry, signal, cancelIn);
     },
   };
 }
