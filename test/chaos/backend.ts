@@ -46,6 +46,8 @@ interface Exchange {
   wrote: number;
 }
 
+/** A reader who has taken nothing for this long has gone. */
+const DRAIN_MS = 120_000;
 const marker = /\{\\"canary.*?\}/;
 let nonces = 0;
 
@@ -186,10 +188,9 @@ async function pieces(exchange: Exchange, count: number): Promise<void> {
     if (gone.aborted) return;
     const content = pieceText({ canary: script.canary, nonce, seq: exchange.wrote });
     if (event(exchange, { delta: { content }, finish_reason: null })) continue;
-    await new Promise<void>((resolve) => {
-      response.once('drain', resolve);
-      gone.addEventListener('abort', () => resolve(), { once: true });
-    });
+    const drained = new AbortController();
+    response.once('drain', () => drained.abort());
+    await pause(DRAIN_MS, AbortSignal.any([drained.signal, gone]));
   }
 }
 

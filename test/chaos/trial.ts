@@ -254,7 +254,9 @@ function resultOf({
     `completed ${String(counts.completed)}`,
     `cancelled ${String(counts.cancelled)}`,
     ...(errors.length > 0 ? [`errors: ${errors.join(', ')}`] : []),
-    ...(counts.refused > 0 ? [`refused ${String(counts.refused)}`] : []),
+    ...(counts.refused > 0
+      ? [`refused ${String(counts.refused)}, within ${(counts.refusedMs / 1_000).toFixed(1)}s`]
+      : []),
   ];
   const why = [
     ...(struck.happened ? [] : [`the fault did not strike: ${struck.proof}`]),

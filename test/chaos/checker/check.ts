@@ -208,6 +208,8 @@ export interface Tally {
   errors: Record<string, number>;
   /** Calls that no row came of: refused before anything was accepted. */
   refused: number;
+  /** The longest that one of those waited for its refusal. */
+  refusedMs: number;
 }
 
 export function tally({ clients, rows }: Evidence): Tally {
@@ -217,11 +219,13 @@ export function tally({ clients, rows }: Evidence): Tally {
   for (const { status, errorCode } of rows) {
     if (status === 'error') errors[errorCode ?? '?'] = (errors[errorCode ?? '?'] ?? 0) + 1;
   }
+  const refused = calls.filter(({ sent }) => !canaries.has(sent.canary));
   return {
     accepted: rows.length,
     completed: rows.filter(({ status }) => status === 'completed').length,
     cancelled: rows.filter(({ status }) => status === 'cancelled').length,
     errors,
-    refused: calls.filter(({ sent }) => !canaries.has(sent.canary)).length,
+    refused: refused.length,
+    refusedMs: Math.round(Math.max(0, ...refused.map(({ sent, endedAt }) => endedAt - sent.at))),
   };
 }
