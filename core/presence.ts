@@ -43,7 +43,10 @@ export interface Presence {
   extend(sessionId: string): Promise<boolean>;
   /** Drops the lease, and the session's members from these pools: the session is gone at once. */
   drop(sessionId: string, poolKeys: readonly string[]): Promise<void>;
-  /** Does a process listen on the control channel of this session and boot? A SIGKILLed one does not. */
+  /**
+   * Does a process of this session and boot run: it listens on its control channel, and has just extended the
+   * lease? A SIGKILLed one does not listen; for one whose network was lost Redis may listen for minutes.
+   */
   isConnected(sessionId: string, boot: string): Promise<boolean>;
   /** Who serves a pool, announced within the last lease. */
   members(poolKey: string): Promise<{ fresh: boolean; members: MemberPresence[] }>;

@@ -24,6 +24,9 @@ export interface PresenceDeps {
   leaseMs: number;
 }
 
+/** A process extends its session's lease each second. */
+const GONE_MS = 5_000;
+
 /** Liveness over Redis. Every answer is of this moment; nothing is cached. */
 export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence {
   /** Missing, or younger than a lease: a missing key then proves nothing. */
@@ -66,8 +69,12 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
       await orUnavailable(Promise.all([redis.del(keys.lease(sessionId)), ...gone]));
     },
     async isConnected(sessionId, boot) {
-      const answer = await orUnavailable(redis.pubsub('SHARDNUMSUB', keys.control(sessionId, boot)));
-      return Number(answer[1] ?? 0) > 0;
+      const pipeline = redis.pipeline().pttl(keys.lease(sessionId));
+      pipeline.pubsub('SHARDNUMSUB', keys.control(sessionId, boot));
+      const [ttl, listening] = (await orUnavailable(pipeline.exec())) ?? [];
+      if (!ttl || ttl[0] || !listening || listening[0]) throw new McpctlError('unavailable');
+      const silentMs = leaseMs - Number(ttl[1]);
+      return silentMs < GONE_MS && Number(z.array(z.unknown()).parse(listening[1])[1] ?? 0) > 0;
     },
     async members(poolKey) {
       const pipeline = redis.pipeline().time().get(keys.epoch).hgetall(keys.pool(poolKey).members);

@@ -1,0 +1,86 @@
+import { expect } from 'chai';
+import { startBackend, type Backend } from './backend.ts';
+import { until, type System, type WorkerProcess } from './system.ts';
+import { wireToUrl, type Wire } from './wire.ts';
+
+const redisUrl = process.env['REDIS_URL'] ?? '';
+
+/** A member of the pool `house` with a worker, a backend and a path to Redis of its own. */
+export interface Member {
+  name: string;
+  backend: Backend;
+  /** Between its worker and Redis. */
+  wire: Wire;
+  worker: WorkerProcess;
+}
+
+export interface House {
+  members: readonly Member[];
+  infer(more?: object, headers?: Record<string, string>): Promise<Response>;
+  /** Forgets which backends were asked so far. */
+  look(): void;
+  /** Whose backend is asked next, or has been asked since the last look. */
+  taker(withinMs: number): Promise<Member>;
+  sibling(of: Member): Member;
+  /** SIGKILLs its worker. */
+  kill(member: Member): Promise<void>;
+  /** Starts its worker again, with its session. */
+  restart(member: Member): Promise<void>;
+  /** Calls it alone until it has answered. */
+  serves(member: Member, script: Parameters<Backend['reply']>[0]): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const posts = (backend: Backend): number => backend.requests.filter((r) => r.method === 'POST').length;
+
+/** Pool `house` with these members, of two slots each. */
+export async function startHouse(t: System, names: readonly string[]): Promise<House> {
+  const start = ({ name, backend, wire }: Omit<Member, 'worker'>, home?: string): Promise<WorkerProcess> =>
+    t.startWorker([{ name, poolName: 'house', maxConcurrency: 2, backend }], home, {
+      REDIS_URL: wire.url(redisUrl),
+    });
+  const members: Member[] = [];
+  for (const name of names) {
+    const [backend, wire] = await Promise.all([startBackend(), wireToUrl(redisUrl)]);
+    members.push({ name, backend, wire, worker: await start({ name, backend, wire }) });
+  }
+  const seen = new Map<Member, number>();
+  const look = (): void => members.forEach((member) => seen.set(member, posts(member.backend)));
+  const infer: House['infer'] = (more = {}, headers = {}) =>
+    t.call('POST', '/api/v1/llms/house/infer', {
+      body: { messages: [{ role: 'user', content: 'hi' }], ...more },
+      headers,
+    });
+  return {
+    members,
+    infer,
+    look,
+    async taker(withinMs) {
+      const taken = await until(
+        async () => members.find((member) => posts(member.backend) > (seen.get(member) ?? 0)),
+        (found) => found !== undefined,
+        withinMs,
+      );
+      look();
+      return taken ?? expect.fail('nobody took it');
+    },
+    sibling: (of) => members.find((member) => member !== of) ?? expect.fail('it has no sibling'),
+    async kill(member) {
+      await member.worker.kill('SIGKILL');
+    },
+    async restart(member) {
+      member.worker = await start(member, member.worker.home);
+    },
+    async serves(member, script) {
+      member.backend.reply(script);
+      await until(
+        () => infer({}, { 'x-mcpctl-pin': member.name }),
+        (answer) => answer.status === 200,
+        20_000,
+      );
+    },
+    async close() {
+      for (const { backend, wire } of members) await Promise.all([backend.close(), wire.close()]);
+    },
+  };
+}
