@@ -4,7 +4,7 @@ import { McpctlError, type ErrorCode } from '../core/errors.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
-import type { EdgeConfig } from './deps.ts';
+import type { Settings } from '../core/runtime/settings.ts';
 import type { Metrics } from './metrics.ts';
 import { createOpenCounts } from './open-counts.ts';
 
@@ -26,10 +26,7 @@ export interface Caps {
 }
 
 export interface CapsDeps {
-  config: Pick<
-    EdgeConfig,
-    'maxUserTasks' | 'maxPoolTasks' | 'maxUserStreams' | 'maxUserBytes' | 'bodyLimitBytes'
-  >;
+  config: Settings<'maxUserTasks' | 'maxPoolTasks' | 'maxUserStreams' | 'maxUserBytes' | 'bodyLimitBytes'>;
   registry: { tasks: Pick<Registry['tasks'], 'openOfOwner' | 'openInPool'> };
   metrics: Pick<Metrics, 'refused'>;
   clock: Clock;

@@ -45,7 +45,7 @@ export const edgeSettings = [
   'tokenCacheMs',
   'leaseMs',
 ] as const satisfies readonly SettingName[];
-export type EdgeConfig = Settings<(typeof edgeSettings)[number]>;
+type EdgeConfig = Settings<(typeof edgeSettings)[number]>;
 
 /** One thing that must work before this edge takes requests. Rejects when it does not; bounded by itself. */
 export interface Check {
