@@ -134,10 +134,12 @@ describe('who waits for a task', () => {
     expect(await closeOrphan(task)).to.equal('closed');
   });
 
-  it('keeps a renewal that came before the fence was restored', async () => {
+  it('keeps what was said by those who attached and left before the fence was restored', async () => {
     const task = await t.submitted({ policy: grace(30), attachment: 'a1' });
     await t.redis.del(...Object.values(keysOf(task)));
-    await attachWaiter(t.door, waiter(task, 30_000));
+    const early = waiter(task, 30_000);
+    await attachWaiter(t.door, early);
+    await detachWaiter(t.door, early);
     const due = await t.redis.zscore(keysOf(task).orphans, task.taskId);
     await t.door.dispatch.enqueue({ ...task, epoch: 2, attachment: undefined });
     expect(await t.redis.zscore(keysOf(task).orphans, task.taskId)).to.equal(due);
