@@ -20,14 +20,18 @@ describe('the stream of a task, over two edges', function () {
   let t: System;
   let one: EdgeProcess;
   let two: EdgeProcess;
-  /** Killed by one test. */
+  /** Each goes in one test: killed under a reader, killed under a caller, stopped. */
   let dying: EdgeProcess;
+  let falling: EdgeProcess;
+  let leaving: EdgeProcess;
 
   before(async () => {
     t = await startSystem({ MCPCTL_KEEPALIVE_MS: '200' });
     one = t.edge;
     await t.startWorker([{ name: 'desk', maxConcurrency: 2, backend: t.backend }]);
     dying = await t.startEdge();
+    falling = await t.startEdge();
+    leaving = await t.startEdge(0, { MCPCTL_SHUTDOWN_GRACE_MS: '1200' });
     two = await t.startEdge();
   });
   after(() => t.close());
@@ -127,27 +131,47 @@ describe('the stream of a task, over two edges', function () {
     expect(after.at(-1)).to.deep.equal({ data: '[DONE]' });
   });
 
-  it('goes on with an infer whose connection broke, from the ids that infer gave', async () => {
-    t.backend.once(chats(words, { paced: true }));
-    const left = new AbortController();
-    const headers = { 'x-mcpctl-on-disconnect': 'continue' };
-    const calling = t.call('POST', '/api/v1/llms/desk/infer', {
-      at: one,
-      body: bodyOf(true),
-      headers,
-      signal: left.signal,
+  const breaks: [string, string, () => EdgeProcess, (left: AbortController) => Promise<unknown> | void][] = [
+    ['connection broke', 'continue', () => one, (left) => left.abort()],
+    ['edge was killed', 'grace=30', () => falling, () => falling.kill('SIGKILL')],
+  ];
+  for (const [what, policy, edge, end] of breaks)
+    it(`goes on with an infer whose ${what}, from the ids that infer gave`, async () => {
+      t.backend.once(chats(words, { paced: true }));
+      const left = new AbortController();
+      const headers = { 'x-mcpctl-on-disconnect': policy };
+      const calling = t.call('POST', '/api/v1/llms/desk/infer', {
+        at: edge(),
+        body: bodyOf(true),
+        headers,
+        signal: left.signal,
+      });
+      t.backend.release(3);
+      const answer = await calling;
+      const frames = sseFrames(answer);
+      const before = await take(frames, 4);
+      await end(left);
+      await frames.next().catch(() => undefined);
+      t.backend.release(words.length - 3);
+      const id = answer.headers.get('x-mcpctl-task-id') ?? '';
+      const after = await all(await streamOf(id, two, { after: before.at(-1)?.id ?? '' }));
+      expect(textOf([...before, ...after])).to.equal(text);
+      expect(after.at(-1)).to.deep.equal({ data: '[DONE]' });
     });
-    t.backend.release(3);
-    const answer = await calling;
-    const frames = sseFrames(answer);
-    const before = await take(frames, 4);
-    left.abort();
-    await frames.next().catch(() => undefined);
-    t.backend.release(words.length - 3);
-    const id = answer.headers.get('x-mcpctl-task-id') ?? '';
+
+  it('goes on at the other edge when the first is stopped, which says so', async () => {
+    t.backend.once(chats(words, { paced: true }));
+    const id = await submit();
+    const frames = sseFrames(await streamOf(id, leaving));
+    t.backend.release(4);
+    const before = await take(frames, 5);
+    leaving.child.kill('SIGTERM');
+    let last: SseFrame | undefined;
+    for await (const frame of frames) last = frame;
+    expect(codeIn(last)).to.equal('shutting_down');
+    t.backend.release(words.length - 4);
     const after = await all(await streamOf(id, two, { after: before.at(-1)?.id ?? '' }));
     expect(textOf([...before, ...after])).to.equal(text);
-    expect(after.at(-1)).to.deep.equal({ data: '[DONE]' });
   });
 
   it('gives no ids on the OpenAI door', async () => {
