@@ -52,7 +52,7 @@ export async function takeBack(
 }
 
 /** Llm ids that failed the task. */
-export function excludedOf(fence: Fence): string[] {
+function excludedOf(fence: Fence): string[] {
   return fence.excluded.split(',').filter((id) => id !== '');
 }
 
