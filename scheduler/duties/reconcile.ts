@@ -12,7 +12,7 @@ const OLD_ENOUGH_MS = 2_000;
 const PAGE = 200;
 
 /** What a task needs that Postgres says has not ended. */
-type Finding = 'fine' | 'settle' | 'enqueue' | 'renew' | 'requeue' | 'back' | 'forgive' | 'close';
+type Finding = 'fine' | 'settle' | 'renew' | 'requeue' | 'back' | 'forgive' | 'close';
 
 /**
  * Compares the rows that have not ended with what Redis knows, and mends the difference: every task is queued,
@@ -50,7 +50,8 @@ async function reconcilePage(deps: DutyDeps, rows: readonly TaskRow[]): Promise<
 async function examine({ queue, flow }: DutyDeps, row: TaskRow, fence: Fence): Promise<Finding> {
   if (fence.state === 'ended') return 'settle';
   if (fence.state === 'closed') return 'close';
-  if (fence.epoch < row.epoch) return fence.shown === '' ? 'enqueue' : 'fine';
+  // The row's epoch may have been laid down before, by who allocated it, and lost with Redis: only a new one is safe.
+  if (fence.epoch < row.epoch) return fence.shown === '' ? 'renew' : 'fine';
   if (fence.state === 'released') return 'back';
   // A claim is the reaper's to judge, by its beats; but one that left the index of running tasks is nobody's.
   const pool = queue.keys.pool(row.poolName);
@@ -96,8 +97,6 @@ async function mend(
     }
     case 'close':
       return (await finishClose(deps, row)) !== null;
-    case 'enqueue':
-      return await enqueueRow(flow, row);
     case 'renew': {
       const renewed = await registry.tasks.nextEpoch(row.id, row.epoch);
       return renewed !== null && (await enqueueRow(flow, renewed));

@@ -126,8 +126,8 @@ async function age(
   const pool = keys.pool(POOL);
   const old = String((await redisNow(redis)) - OLD_MS);
   const [running, ended, active] = await Promise.all([
-    redis.zrange(pool.run, 0, -1),
-    redis.zrange(pool.ended, 0, -1),
+    redis.zrange(pool.run, '0', '-1'),
+    redis.zrange(pool.ended, '0', '-1'),
     redis.lrange(`${keys.namespace}:${pool.queue()}:active`, 0, -1),
   ]);
   const pipeline = redis.pipeline();

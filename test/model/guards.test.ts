@@ -1,0 +1,240 @@
+import { expect } from 'chai';
+import { cancelled, closeTask } from '../../core/flow/cancel.ts';
+import { requeueTask } from '../../core/flow/requeue.ts';
+import { settleTask } from '../../core/flow/settle.ts';
+import { endClaim, handBack } from '../../core/queue/claim.ts';
+import { claimTask } from '../../core/queue/claim.ts';
+import { readFences, show, type Fence } from '../../core/queue/fence.ts';
+import { readLast } from '../../core/queue/stream.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
+import type { TaskRow } from '../../core/task.ts';
+import { Brake } from '../../scheduler/brake.ts';
+import { head, openHouse, policy, POOL, SESSION, type House } from './histories/house.ts';
+import { duties, type DutyName } from './histories/play.ts';
+import { until, type Stop } from './histories/stoppable.ts';
+
+const done = { kind: 'completed', status: 200 } as const;
+const work = { epoch: 1, body: '{}', head, priority: 'interactive', waitMs: 60_000, policy } as const;
+const left = { counts: 'none', code: 'shutting_down', message: 'Bye.' } as const;
+
+/** What the model found without a rule, done to the product: one trace each. */
+describe('a task whose process stops halfway', () => {
+  let t: House;
+  before(async () => {
+    t = await openHouse();
+  });
+  beforeEach(() => t.present());
+  after(() => t.end());
+
+  const place = (id: string) => ({ taskId: id, poolKey: POOL });
+  const submit = async (): Promise<string> => {
+    const task = t.newTask('infer');
+    await t.registry.tasks.insert(task);
+    await t.queue.dispatch.enqueue({ ...place(task.id), ...work });
+    return task.id;
+  };
+  const rowOf = async (id: string): Promise<TaskRow> =>
+    (await t.registry.tasks.byId(id)) ?? expect.fail('the row is gone');
+  const fenceOf = async (id: string): Promise<Fence | null> =>
+    (await readFences(t.queue.redis, t.queue.keys, [place(id)]))[0] ?? null;
+  const claim = async (id: string, claimId: string, jobId = `${id}-1`) =>
+    claimTask(
+      t.queue,
+      { ...place(id), jobId },
+      { claimId, session: SESSION, boot: 'b1', llmId: t.members[0] ?? '' },
+    );
+  const end = (id: string, claimId: string) =>
+    endClaim({ ...t.queue, eventKeepMs: 60_000 }, { ...place(id), claimId }, done);
+  const duty = async (name: DutyName): Promise<number> => {
+    await t.age();
+    return await duties[name](t.dutyDeps(t.tools)).run(new AbortController().signal);
+  };
+  const cancel = (id: string, stop: Stop | null = null) =>
+    until(t.tools, stop, async (tools) => closeTask(t.flow(tools, 'edge'), await rowOf(id), cancelled));
+  const waiting = (): Promise<string[]> =>
+    t.queue.redis.lrange(`${t.queue.keys.namespace}:${t.queue.keys.pool(POOL).queue()}:wait`, 0, -1);
+  const pinned = async (id: string, claimId: string): Promise<void> => {
+    expect(await claim(id, claimId)).to.include({ epoch: 1 });
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.equal(true);
+  };
+  const requeue = async (id: string, stop: Stop | null) => {
+    const [row, fence] = [await rowOf(id), await fenceOf(id)];
+    if (!fence) expect.fail('the fence is gone');
+    return await until(t.tools, stop, (tools) => requeueTask(t.flow(tools, 'scheduler'), { row, fence }));
+  };
+
+  it('is shown no more once it was handed back', async () => {
+    const id = await submit();
+    await claim(id, 'c1');
+    expect(await handBack(t.queue, { ...place(id), claimId: 'c1', epoch: 1 }, left)).to.equal('ok');
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.equal(false);
+    expect(await duty('hand-back')).to.equal(1);
+    expect(await fenceOf(id)).to.include({ epoch: 2, state: 'open', claim: '' });
+    await cancel(id);
+  });
+
+  it('waits again although its job had been finished: BullMQ would not add one that it knows', async () => {
+    const id = await submit();
+    const [fetcher] = t.fetchers;
+    const job = await fetcher?.getNextJob('token', { block: false });
+    expect(job?.data.T).to.equal(id);
+    await job?.moveToCompleted(null, 'token', false);
+    expect(await duty('reconcile')).to.equal(1);
+    expect(await waiting()).to.include(`${id}-1`);
+    await cancel(id);
+  });
+
+  it('waits again when who enqueued it died before the job was added', async () => {
+    const task = t.newTask('async');
+    await t.registry.tasks.insert(task);
+    const submission = { ...place(task.id), ...work };
+    await until(t.tools, { how: 'die', before: 2 }, ({ queue }) => queue.dispatch.enqueue(submission));
+    expect(await fenceOf(task.id)).to.include({ epoch: 1 });
+    expect(await waiting()).to.deep.equal([]);
+    expect(await duty('reconcile')).to.equal(1);
+    expect(await waiting()).to.have.length(1);
+    expect(await duty('reconcile'), 'once more').to.equal(0);
+    await cancel(task.id);
+  });
+
+  it('comes back under a new epoch when Redis has lost it, and its old claim is nobody’s', async () => {
+    const id = await submit();
+    await pinned(id, 'c1');
+    await t.loseRedis();
+    await t.present();
+    expect(await duty('reconcile')).to.equal(1);
+    expect(await fenceOf(id)).to.include({ epoch: 2, claim: '' });
+    expect(await end(id, 'c1')).to.equal(false);
+    expect((await rowOf(id)).epoch).to.equal(2);
+    await cancel(id);
+  });
+
+  it('is laid down once per epoch: also when who had allocated it comes late, after Redis was lost', async () => {
+    const id = await submit();
+    await claim(id, 'dead');
+    // A leader has the new epoch and is held up; another does its work, and Redis loses both.
+    const held = await requeue(id, { how: 'hold', before: 2 });
+    expect((await rowOf(id)).epoch).to.equal(2);
+    expect(await duty('reconcile')).to.equal(1);
+    const first = await fenceOf(id);
+    expect(await claim(id, 'c1', first?.job)).to.include({ epoch: first?.epoch });
+    await t.loseRedis();
+    await t.present();
+    await held?.letGo();
+    const second = await fenceOf(id);
+    expect(second?.epoch).not.to.equal(first?.epoch);
+    await cancel(id);
+  });
+
+  it('goes on when its leader died between row and fence', async () => {
+    const id = await submit();
+    await claim(id, 'dead');
+    await requeue(id, { how: 'die', before: 2 });
+    expect([(await rowOf(id)).epoch, (await fenceOf(id))?.epoch]).to.deep.equal([2, 1]);
+    expect(await duty('reconcile')).to.equal(1);
+    const fence = await fenceOf(id);
+    expect(fence).to.include({ epoch: (await rowOf(id)).epoch, state: 'open', claim: '' });
+    expect(await end(id, 'dead')).to.equal(false);
+    await cancel(id);
+  });
+
+  it('is left alone when what fell behind was shown: it may only end', async () => {
+    const id = await submit();
+    await claim(id, 'c1');
+    const held = await requeue(id, { how: 'hold', before: 2 });
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.equal(true);
+    await held?.letGo();
+    expect(await duty('reconcile')).to.equal(0);
+    expect(await fenceOf(id)).to.include({ epoch: 1, claim: 'c1' });
+    expect(await end(id, 'c1')).to.equal(true);
+    expect(await duty('settle')).to.equal(1);
+    expect(await rowOf(id)).to.include({ status: 'completed', claimId: 'c1' });
+  });
+
+  it('is cancelled in the end when who cancelled it died before the row was written', async () => {
+    const id = await submit();
+    await cancel(id, { how: 'die', before: 2 });
+    expect([(await rowOf(id)).status, (await fenceOf(id))?.state]).to.deep.equal(['pending', 'closed']);
+    expect(await duty('reconcile')).to.equal(1);
+    expect((await rowOf(id)).status).to.equal('cancelled');
+  });
+
+  it('is not cancelled before its fence is closed: nobody would stop its worker', async () => {
+    const id = await submit();
+    await cancel(id, { how: 'die', before: 1 });
+    expect([(await rowOf(id)).status, (await fenceOf(id))?.state]).to.deep.equal(['pending', 'open']);
+    await cancel(id);
+    expect((await rowOf(id)).status).to.equal('cancelled');
+  });
+
+  it('ends as it ended first, whoever settles, cancels or expires it afterwards', async () => {
+    const id = await submit();
+    await claim(id, 'c1');
+    await end(id, 'c1');
+    const last = await readLast(t.queue.redis, t.queue.keys.pool(POOL).task(id).stream);
+    if (last?.kind !== 'end') expect.fail('no end');
+    await t.loseRedis();
+    expect((await cancel(id)) === null && (await rowOf(id)).status).to.equal('cancelled');
+    const flow = t.flow(t.tools, 'edge');
+    expect((await settleTask(flow, place(id), last.ending)).status).to.equal('cancelled');
+
+    await t.present();
+    const other = await submit();
+    await claim(other, 'c2');
+    await end(other, 'c2');
+    await settleTask(flow, place(other), { ...last.ending, claim: 'c2' });
+    await t.loseRedis();
+    expect(await closeTask(flow, await rowOf(other), cancelled)).to.include({ status: 'completed' });
+  });
+
+  it('is settled by the scheduler when its edge died, and by the reconciler when that one missed it', async () => {
+    const [one, two] = [await submit(), await submit()];
+    for (const id of [one, two]) await claim(id, `claim of ${id}`);
+    await end(one, `claim of ${one}`);
+    expect(await duty('settle')).to.equal(1);
+    await end(two, `claim of ${two}`);
+    await t.queue.redis.del(t.queue.keys.pool(POOL).ended);
+    expect(await duty('reconcile')).to.equal(1);
+    for (const id of [one, two]) expect((await rowOf(id)).status).to.equal('completed');
+  });
+
+  it('ends worker_lost when its worker died after something was shown, and starts over when nothing was', async () => {
+    const [shown, unseen] = [await submit(), await submit()];
+    await pinned(shown, 'c1');
+    await claim(unseen, 'c2');
+    expect(await duty('reap')).to.equal(2);
+    expect(await duty('settle')).to.equal(1);
+    expect(await rowOf(shown)).to.include({ status: 'error', errorCode: 'worker_lost' });
+    expect(await rowOf(unseen)).to.include({ status: 'pending', crashes: 1, epoch: 2 });
+    await cancel(unseen);
+  });
+});
+
+describe('the brake of the reaper', () => {
+  let t: House;
+  before(async () => {
+    t = await openHouse();
+  });
+  after(() => t.end());
+
+  it('takes nobody for dead for ten seconds after Redis came back, to this process or empty', async () => {
+    let elapsed = 0;
+    const clock = { ...systemClock, elapsed: () => elapsed };
+    const brake = new Brake({ ...t.dutyDeps(t.tools), clock });
+    await t.present();
+    expect(await brake.allows([SESSION])).to.equal(true);
+    const { redis } = t.queue;
+    const back = new Promise((resolve) => redis.once('ready', resolve));
+    redis.disconnect(true);
+    await back;
+    expect(await brake.allows([SESSION]), 'reconnected').to.equal(false);
+    elapsed += 10_001;
+    expect(await brake.allows([SESSION])).to.equal(true);
+    await t.loseRedis();
+    expect(await brake.allows([SESSION]), 'empty').to.equal(false);
+    await t.present();
+    expect(await brake.allows([SESSION]), 'still').to.equal(false);
+    elapsed += 10_001;
+    expect(await brake.allows([SESSION])).to.equal(true);
+  });
+});
