@@ -273,7 +273,7 @@ describe('GET /api/v1/tasks/:id/stream', function () {
     const renewed = await t.deps.registry.tasks.nextEpoch(row.id, 1);
     if (renewed) await enqueueRow(flowOf(t.deps), renewed);
     await (await speak(row, { epoch: 2 })).say(1);
-    expect(codeIn(await nextEvent(frames))).to.equal('worker_lost');
+    expect(codeIn(await nextEvent(frames))).to.equal('gone');
     expect((await frames.next()).done).to.equal(true);
   });
 
