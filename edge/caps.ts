@@ -12,12 +12,12 @@ type User = Pick<Actor, 'userId'>;
 
 /**
  * Back-pressure: what one user may have at a time, and one pool. Tasks are counted in Postgres, by every edge
- * for itself, so a cap on them may be overshot by what all edges accept within about a second. Streams and
+ * for itself, so a cap on them may be overshot by what the other edges accept within about a second. Streams and
  * bytes are of this edge alone, and exact.
  */
 export interface Caps {
-  /** Before a row is inserted. @throws McpctlError `too_many_requests`, `queue_full`, `unavailable`. */
-  admit(actor: User, to: { poolKey: string }): Promise<void>;
+  /** Inserts a row, if there is room for it. @throws McpctlError `too_many_requests`, `queue_full`, `unavailable`. */
+  admit<T>(actor: User, to: { poolKey: string }, insert: () => Promise<T>): Promise<T>;
   /**
    * Holds room at this edge, for as long as it is in use. @returns the way to give it back; twice is once.
    * @throws McpctlError `too_many_requests`.
@@ -63,19 +63,20 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
   };
 
   return {
-    async admit({ userId }, { poolKey }) {
-      const [user, pool] = await Promise.all([
-        ofUsers.letIn(userId, maxUserTasks),
-        ofPools.letIn(poolKey, maxPoolTasks),
-      ]);
-      if (!user) {
-        const message = `You have ${maxUserTasks} tasks waiting or running, the most that one user may (MCPCTL_MAX_USER_TASKS). Let some end, or cancel some.`;
-        throw refusal('user_tasks', 'too_many_requests', message);
-      }
-      if (!pool) {
-        const message = `The pool '${poolKey}' has ${maxPoolTasks} tasks waiting or running, and takes no more (MCPCTL_MAX_POOL_TASKS). Try again later, or use another llm.`;
-        throw refusal('pool_tasks', 'queue_full', message);
-      }
+    admit({ userId }, { poolKey }, insert) {
+      const user = `You have ${maxUserTasks} tasks waiting or running, the most that one user may (MCPCTL_MAX_USER_TASKS). Let some end, or cancel some.`;
+      const pool = `The pool '${poolKey}' has ${maxPoolTasks} tasks waiting or running, and takes no more (MCPCTL_MAX_POOL_TASKS). Try again later, or use another llm.`;
+      const ofUser = {
+        key: userId,
+        most: maxUserTasks,
+        refusal: () => refusal('user_tasks', 'too_many_requests', user),
+      };
+      const ofPool = {
+        key: poolKey,
+        most: maxPoolTasks,
+        refusal: () => refusal('pool_tasks', 'queue_full', pool),
+      };
+      return ofUsers.within(ofUser, () => ofPools.within(ofPool, insert));
     },
     hold({ userId }, { bytes, streaming }) {
       const held = rooms.get(userId) ?? { streams: 0, bytes: 0 };

@@ -5,11 +5,18 @@ import type { Log } from '../core/runtime/log.ts';
 /** How many tasks something (an owner, a pool) has open, known well enough for a cap without a query per call. */
 export interface OpenCounts {
   /**
-   * Counts one more in, unless `most` are open. A yes may come from an older count, which is renewed behind it,
+   * Does `insert`, which opens one more, unless `most` are open. A yes may come from an older count, which is renewed behind it,
    * plus what this edge has let in since; a no never comes from one older than 250 ms.
-   * @throws McpctlError `unavailable` when Postgres must be asked and is away.
+   * @throws what `refusal` makes, for a no; McpctlError `unavailable` when Postgres must be asked and is away.
    */
-  letIn(key: string, most: number): Promise<boolean>;
+  within<T>(limit: Limit, insert: () => Promise<T>): Promise<T>;
+}
+
+export interface Limit {
+  /** Of the owner, or of the pool. */
+  key: string;
+  most: number;
+  refusal: () => Error;
 }
 
 export interface OpenCountsDeps {
@@ -28,8 +35,10 @@ const MOST_KEYS = 10_000;
 
 interface Entry {
   open: number;
-  /** Let in since the newest count was asked for: it may not have seen them. */
+  /** Let in, and perhaps not seen by the newest count: it was asked for before, or while they were on their way. */
   since: number;
+  /** Those of them whose rows are still on their way. */
+  under: number;
   at: number;
   counting: Promise<void> | null;
 }
@@ -38,7 +47,7 @@ export function createOpenCounts({ count, clock, log }: OpenCountsDeps): OpenCou
   const entries = new Map<string, Entry>();
 
   const entryOf = (key: string): Entry => {
-    const entry = entries.get(key) ?? { open: 0, since: 0, at: -Infinity, counting: null };
+    const entry = entries.get(key) ?? { open: 0, since: 0, under: 0, at: -Infinity, counting: null };
     entries.delete(key);
     entries.set(key, entry);
     const oldest = entries.keys().next().value;
@@ -48,10 +57,10 @@ export function createOpenCounts({ count, clock, log }: OpenCountsDeps): OpenCou
 
   const recount = async (key: string, entry: Entry, most: number): Promise<void> => {
     const at = clock.elapsed();
-    const before = entry.since;
+    const seen = entry.since - entry.under;
     try {
       entry.open = await count(key, most);
-      entry.since -= before;
+      entry.since -= seen;
       entry.at = at;
     } finally {
       entry.counting = null;
@@ -62,7 +71,7 @@ export function createOpenCounts({ count, clock, log }: OpenCountsDeps): OpenCou
     (entry.counting ??= recount(key, entry, most));
 
   return {
-    async letIn(key, most) {
+    async within({ key, most, refusal }, insert) {
       const entry = entryOf(key);
       const age = (): number => clock.elapsed() - entry.at;
       if (entry.at === -Infinity) await counted(key, entry, most);
@@ -71,9 +80,17 @@ export function createOpenCounts({ count, clock, log }: OpenCountsDeps): OpenCou
           log.debug({ why: messageOf(thrown) }, 'open tasks could not be counted; using the last count'),
         );
       if (entry.open + entry.since >= most && age() > SURE_MS) await counted(key, entry, most);
-      if (entry.open + entry.since >= most) return false;
+      if (entry.open + entry.since >= most) throw refusal();
       entry.since += 1;
-      return true;
+      entry.under += 1;
+      try {
+        return await insert();
+      } catch (thrown) {
+        entry.since -= 1;
+        throw thrown;
+      } finally {
+        entry.under -= 1;
+      }
     },
   };
 }

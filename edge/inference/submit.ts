@@ -117,12 +117,13 @@ async function insert(
   actor: Actor,
   { order, id }: { order: Order; id: string },
 ): Promise<Accepted> {
-  await deps.caps.admit(actor, order.target);
-  const { registry, config } = deps;
-  const { key } = order;
+  const { registry, config, caps } = deps;
+  const { key, target } = order;
   const task = newTask(deps, actor, { order, id });
-  if (!key) return { row: await registry.tasks.insert(task), made: true };
-  const inserted = await registry.idempotency.insert(task, { ...key, lifeMs: config.idempotencyMs });
+  if (!key) return { row: await caps.admit(actor, target, () => registry.tasks.insert(task)), made: true };
+  const inserted = await caps.admit(actor, target, () =>
+    registry.idempotency.insert(task, { ...key, lifeMs: config.idempotencyMs }),
+  );
   if ('row' in inserted) return { row: inserted.row, made: true };
   return { row: await needEqual(deps, { actor, key, known: inserted.known }), made: false };
 }

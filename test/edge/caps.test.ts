@@ -139,9 +139,17 @@ describe('counting what is open', () => {
       clock: { ...systemClock, elapsed: () => state.now },
       log: quiet,
     });
+    const limit = { key: 'k', most: 100, refusal: () => new TypeError('full') };
+    const tried = (insert: Promise<unknown> = Promise.resolve()): Promise<boolean> =>
+      counts
+        .within(limit, () => insert)
+        .then(
+          () => true,
+          () => false,
+        );
     const letIn = (times: number): Promise<boolean[]> =>
-      Promise.all(Array.from({ length: times }, () => counts.letIn('k', 100)));
-    return { state, letIn, counts };
+      Promise.all(Array.from({ length: times }, () => tried()));
+    return { state, letIn, tried, counts, limit };
   }
 
   it('asks once for many calls, and again behind a call a second later', async () => {
@@ -165,6 +173,28 @@ describe('counting what is open', () => {
     expect(state.asked).to.be.lessThan(20);
   });
 
+  it('goes on counting those whose rows are still on their way, though it has asked again', async () => {
+    const { state, letIn, tried } = fixture(90);
+    let arrive = (): void => undefined;
+    const slow = new Promise<void>((resolve) => (arrive = resolve));
+    const slowly = Array.from({ length: 10 }, () => tried(slow));
+    for (let n = 0; n < 5; n++) {
+      state.now += 1_000;
+      expect(await letIn(1)).to.deep.equal([false]);
+    }
+    state.open = 99; // one of them has ended since
+    arrive();
+    expect(await Promise.all(slowly)).to.not.include(false);
+    state.now += 1_000;
+    expect(await letIn(2)).to.deep.equal([true, false]);
+  });
+
+  it('does not count what could not be inserted', async () => {
+    const { letIn, tried } = fixture(99);
+    expect(await tried(Promise.reject(new TypeError('away')))).to.equal(false);
+    expect(await letIn(2)).to.deep.equal([true, false]);
+  });
+
   it('says yes from the last count while Postgres is away', async () => {
     const { state, letIn } = fixture(10);
     await letIn(1);
@@ -174,11 +204,13 @@ describe('counting what is open', () => {
   });
 
   it('keeps to the ten thousand keys used last', async () => {
-    const { state, counts } = fixture(0);
-    for (let n = 0; n < 10_001; n++) await counts.letIn(`k${n}`, 100);
-    await counts.letIn('k10000', 100);
+    const { state, counts, limit } = fixture(0);
+    const count = (n: number): Promise<void> =>
+      counts.within({ ...limit, key: `k${n}` }, () => Promise.resolve());
+    for (let n = 0; n < 10_001; n++) await count(n);
+    await count(10_000);
     expect(state.asked).to.equal(10_001);
-    await counts.letIn('k0', 100);
+    await count(0);
     expect(state.asked).to.equal(10_002);
   });
 });
