@@ -26,7 +26,8 @@ export interface LoadDeps {
   boundMs: number;
 }
 
-const MOST_UNDER_WAY = 150;
+/** Beyond this many at a time a machine of two cores refuses for lack of time, not for a fault. */
+const MOST_UNDER_WAY = 40;
 
 export function startLoad({ world, mark, tasks, spanMs, random, boundMs }: LoadDeps): Load {
   const underWay = new Set<Placed>();

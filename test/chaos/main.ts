@@ -61,7 +61,7 @@ async function runAll({ ids, seed, tasks, patience }: Wanted, stop: AbortSignal)
       if (!fault || stop.aborted) continue;
       progress(`${id}: ${fault.name}`);
       const journal = openJournal(join(folder, id, 'start'));
-      const world = await startWorld({ servers, journal, patience });
+      const world = await startWorld({ servers, journal, patience, wired: fault.wired ?? false });
       try {
         const result = await tryFault({ world, id, fault, seed, tasks, folder, say: progress });
         results.push(result);

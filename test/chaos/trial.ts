@@ -70,6 +70,8 @@ export interface Fault {
   name: string;
   /** Over how long the load is spread, for 2,000 tasks; fewer take less, but never less than the fault. */
   spanMs: number;
+  /** It needs the wires of its world. */
+  wired?: true;
   /** The share of the load that is sent before it strikes. */
   after?: number;
   strike(trial: Trial): Promise<Struck>;

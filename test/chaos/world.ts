@@ -12,7 +12,7 @@ import { createRegistry } from '../../core/registry/registry.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { freePort } from '../../start/port.ts';
-import { wireTo, wireToUrl, type Wire } from '../support/wire.ts';
+import { wireToUrl, type Wire } from '../support/wire.ts';
 import { startChaosBackend, type ChaosBackend } from './backend.ts';
 import { createCallers, type Callers } from './caller.ts';
 import type { Journal } from './journal.ts';
@@ -32,7 +32,7 @@ export type WorkerPart = Part<'redis' | 'backend'> & { backend: ChaosBackend; so
 
 type AnyPart = EdgePart | SchedulerPart | WorkerPart;
 
-/** Two edges, two schedulers, three workers with a scripted backend each, all behind wires. */
+/** Two edges, two schedulers, three workers with a scripted backend each, with wires between. */
 export interface World {
   servers: ChaosServers;
   edges: readonly [EdgePart, EdgePart];
@@ -65,9 +65,11 @@ export interface WorldDeps {
   servers: ChaosServers;
   journal: Journal;
   patience: number;
+  /** Puts the wires between; without them it is less work for a small machine, and they can do nothing. */
+  wired?: boolean;
 }
 
-export async function startWorld({ servers, journal, patience }: WorldDeps): Promise<World> {
+export async function startWorld({ servers, journal, patience, wired = false }: WorldDeps): Promise<World> {
   const id = randomBytes(4).toString('hex');
   const log = createLog({ process: 'chaos', level: 'silent', pretty: false });
   const shared = { MCPCTL_REDIS_NAMESPACE: `c_${id}`, MCPCTL_PG_SCHEMA: `c_${id}`, MCPCTL_HOST: '127.0.0.1' };
@@ -83,18 +85,19 @@ export async function startWorld({ servers, journal, patience }: WorldDeps): Pro
 
   const wires: Wire[] = [];
   const homes: string[] = [];
-  const wired = async (url: string): Promise<Wire> => {
+  const wireBefore = async (url: string): Promise<Wire> => {
     const wire = await wireToUrl(url);
     wires.push(wire);
     return wire;
   };
+  const through = (wire: Wire, url: string): string => (wired ? wire.url(url) : url);
   const stores = async () => ({
-    redis: await wired(servers.redis.url),
-    postgres: await wired(servers.postgres.url),
+    redis: await wireBefore(servers.redis.url),
+    postgres: await wireBefore(servers.postgres.url),
   });
   const urls = (between: Record<'redis' | 'postgres', Wire>) => ({
-    REDIS_URL: between.redis.url(servers.redis.url),
-    DATABASE_URL: between.postgres.url(servers.postgres.url),
+    REDIS_URL: through(between.redis, servers.redis.url),
+    DATABASE_URL: through(between.postgres, servers.postgres.url),
   });
   const book = { journal };
   const folder = (): string => book.journal.folder;
@@ -117,14 +120,13 @@ export async function startWorld({ servers, journal, patience }: WorldDeps): Pro
     const name = `w${String(n)}`;
     const backend = await startChaosBackend(name, () => book.journal);
     const between = {
-      redis: await wired(servers.redis.url),
-      backend: await wireTo({ host: '127.0.0.1', port: backend.port }),
+      redis: await wireBefore(servers.redis.url),
+      backend: await wireBefore(backend.url),
     };
-    wires.push(between.backend);
     const home = await mkdtemp(join(tmpdir(), 'mcpctl-chaos-worker-'));
     homes.push(home);
-    await writeHome(home, { n, edgeUrl: edge.url, backendUrl: between.backend.url(backend.url) });
-    const env = { ...shared, REDIS_URL: between.redis.url(servers.redis.url), MCPCTL_HOME: home };
+    await writeHome(home, { n, edgeUrl: edge.url, backendUrl: through(between.backend, backend.url) });
+    const env = { ...shared, REDIS_URL: through(between.redis, servers.redis.url), MCPCTL_HOME: home };
     launch.set(name, () => run({ name, entry: 'dist/worker/main.js', args: ['run'], env, folder: folder() }));
     return { name, process: begin(name), wires: between, backend, solo: `solo-${String(n)}` };
   };

@@ -1,7 +1,7 @@
 import { pause } from '../../../core/runtime/clock.ts';
 import type { Manner } from '../backend.ts';
 import type { Fault, Trial } from '../trial.ts';
-import { until } from './fault.ts';
+import { seconds, until } from './fault.ts';
 
 /** One backend of three fails in this manner for a while: the load goes on over all of them. */
 function manner(name: string, how: Manner, forMs: number): Fault {
@@ -36,3 +36,28 @@ export const backendStops = manner('backend ends without finish_reason', 'no-fin
 export const backendBabbles = manner('backend sends garbage', 'garbage', 4_000);
 export const backendSilent = manner('backend accepts and says nothing (stall limit 3 s)', 'hang', 5_000);
 export const backendRefuses = manner('backend answers 503', 'refuse', 4_000);
+
+/** The network between a worker and its backend swallows everything, and says nothing. */
+export const backendHalfOpen: Fault = {
+  name: 'backend half-open (stall limit 3 s)',
+  wired: true,
+  spanMs: 25_000,
+  async strike(trial) {
+    const [, , worker] = trial.world.workers;
+    const wire = worker.wires.backend;
+    const streams = await trial.openStreams(10, { pool: worker.solo, pieces: 40, gapMs: 200 });
+    const connections = wire.connections();
+    const before = wire.struck().swallowed;
+    const at = performance.now();
+    wire.blackhole({ newOnes: 'open' });
+    const healing = trial.heal(at, { pool: worker.solo });
+    const ends = await Promise.all(streams.map(({ done }) => done));
+    const last = Math.max(at, ...ends.map(({ endedAt }) => endedAt)) - at;
+    const swallowed = wire.struck().swallowed - before;
+    return {
+      ...{ happened: connections > 0 && swallowed > 0, healing },
+      proof: `${String(connections)} connections of ${worker.name} to its backend were left half-open; the wire swallowed ${String(swallowed)} bytes; ${String(streams.length)} streams were open`,
+      notes: [`the last of those streams was told after ${seconds(last)}`],
+    };
+  },
+};

@@ -1,6 +1,7 @@
 import type { Fault } from '../trial.ts';
 import {
   backendBabbles,
+  backendHalfOpen,
   backendHangs,
   backendRefuses,
   backendResets,
@@ -46,4 +47,5 @@ export const faults: Readonly<Record<string, Fault>> = {
   F22: backendSilent,
   F23: backendRefuses,
   F24: redisSlow,
+  F25: backendHalfOpen,
 };

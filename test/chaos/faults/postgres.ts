@@ -48,6 +48,7 @@ export const sessionsEnded: Fault = {
 
 export const postgresHalfOpen: Fault = {
   name: 'Postgres half-open at an edge',
+  wired: true,
   spanMs: 30_000,
   async strike(trial) {
     const edge = trial.world.edge('e1');

@@ -81,6 +81,7 @@ export const redisStopped: Fault = {
 function halfOpen(name: string, side: 'edge' | 'worker'): Fault {
   return {
     name,
+    wired: true,
     spanMs: 30_000,
     async strike(trial) {
       const { world } = trial;
@@ -111,6 +112,7 @@ export const redisHalfOpenAtWorker = halfOpen('Redis half-open at a worker', 'wo
 /** Every packet late and torn, between each process and Redis. */
 export const redisSlow: Fault = {
   name: 'Redis 30 ms away, in packets of 7 bytes',
+  wired: true,
   spanMs: 25_000,
   async strike(trial) {
     const { world } = trial;

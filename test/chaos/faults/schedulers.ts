@@ -5,6 +5,7 @@ import { seconds, until } from './fault.ts';
 /** A worker dies with many claims; the leader, made slow, dies when it has ended some of them. */
 export const leaderKilled: Fault = {
   name: 'leader SIGKILL mid-reap',
+  wired: true,
   spanMs: 30_000,
   async strike(trial) {
     const { world } = trial;
