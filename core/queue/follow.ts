@@ -3,7 +3,7 @@ import { McpctlError, messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
-import { beginning, isAfter, readPage, seqAfter, type Entry, type Position } from './stream.ts';
+import { beginning, isAfter, readPage, readTop, seqAfter, type Entry, type Position } from './stream.ts';
 import type { Heard, Subscriber } from './subscriber.ts';
 
 /**
@@ -44,6 +44,8 @@ export class Follower {
   #behind = false;
   #position: Position;
   #torn = false;
+  /** It was given out how the task ended. */
+  #ended = false;
   #silentFrom = performance.now();
   #reading: Promise<void> | null = null;
   #readAgain = false;
@@ -78,6 +80,7 @@ export class Follower {
       if (now >= silentAt) {
         this.#silentFrom = now;
         this.readRecord();
+        void this.#lookForEnd();
       } else await waitFor((wake) => (this.#wake = wake), Math.min(deadline, silentAt) - now, signal);
     }
   }
@@ -131,6 +134,21 @@ export class Follower {
     }
   }
 
+  /** A Redis that lost the last events of a claim has its end at a place that was passed already. */
+  async #lookForEnd(): Promise<void> {
+    try {
+      await this.#reading;
+      const top = await readTop(this.#deps.redis, this.#stream);
+      const passed = top !== null && top.kind !== 'event' && !isAfter(top, this.#position);
+      if (passed && !this.#ended && top.epoch === this.#position.epoch) this.#push(top);
+    } catch (thrown) {
+      this.#deps.log.debug(
+        { why: messageOf(thrown) },
+        'the end of a stream could not be looked for; trying again',
+      );
+    }
+  }
+
   #hear(heard: Heard): void {
     if (heard.kind === 'message' && (heard.text === 'back' || heard.text === 'requeued'))
       return this.#push({ kind: heard.text });
@@ -157,6 +175,7 @@ export class Follower {
   }
 
   #push(item: Followed): void {
+    this.#ended ||= item.kind === 'end' || item.kind === 'closed';
     this.#silentFrom = performance.now();
     this.#heldBytes += bytesOf(item);
     this.#ready.push(item);

@@ -225,6 +225,30 @@ describe('following a stream', function () {
     follower.close();
   });
 
+  it('finds the end of a claim whose last events Redis has lost, and lets that claim say no more', async () => {
+    const task = await t.submitted();
+    const follower = await open(task);
+    await t.claim(task, 'c');
+    let lost = 0;
+    const emitter = t.emitter(task, { claimId: 'c', epoch: 1 }, () => (lost += 1));
+    for (let n = 1; n <= 4; n++) {
+      await emitter.emit(`e${n}`);
+      expect(await follower.next({ withinMs: 5_000 })).to.include({ data: `e${n}` });
+    }
+    // As after a failover to a replica that was behind.
+    const { stream, fence } = t.door.keys.pool('p').task(task.taskId);
+    await t.redis.xdel(stream, '1-2', '1-3', '1-4');
+    await t.redis.xsetid(stream, '1-1');
+    await t.redis.hset(fence, 'seq', 1);
+    await emitter.emit('e5');
+    expect(await emitter.end(done)).to.equal(false);
+    expect(lost).to.equal(1);
+    await t.door.dispatch.endFor({ ...task }, 'c', { kind: 'failed', code: 'worker_lost', message: 'Lost.' });
+    expect(await follower.next({ withinMs: 5_000 })).to.include({ kind: 'end', seq: 2 });
+    expect(await follower.next({ withinMs: 2_500 })).to.equal(null);
+    follower.close();
+  });
+
   it('takes rubbish on the channel for a reason to read the record', async () => {
     const task = await t.submitted();
     const follower = await open(task);
