@@ -194,24 +194,32 @@ describe('the openai package as client of /v1', function () {
     }
   });
 
-  for (const [how, script] of [
-    ['dies', chats(['one', 'two', 'three'], { dieAfter: 2 })],
-    ['ends without a finish_reason', chats(['one', 'two'], { finishReason: null })],
-    ['ends without anything', chats(['one', 'two'], { finishReason: null, noDone: true })],
+  for (const [how, script, rest] of [
+    ['dies', chats(['one', 'two', 'three'], { paced: true, dieAfter: 2 }), 2],
+    ['ends without a finish_reason', chats(['one', 'two'], { paced: true, finishReason: null }), 1],
+    ['ends without anything', chats(['one', 'two'], { paced: true, finishReason: null, noDone: true }), 1],
   ] as const) {
     it(`raises APIError when the backend ${how} in the middle of a stream`, async () => {
+      await create('hi'); // the member has rested from what came before
       backend.once(script);
+      backend.release();
       let got = '';
       const thrown = await thrownBy(async () => {
-        for await (const chunk of await stream([user('hi')])) got += chunk.choices[0]?.delta.content ?? '';
+        for await (const chunk of await stream([user('hi')])) {
+          const content = chunk.choices[0]?.delta.content ?? '';
+          got += content;
+          // The rest comes when this was shown; until then another member might be asked.
+          if (content === 'one') backend.release(rest);
+        }
       });
       expect(got).to.equal('onetwo');
       expect(thrown).to.be.instanceOf(APIError).and.to.not.be.instanceOf(OpenAI.APIConnectionError);
       expect((thrown as APIError).code).to.be.oneOf(['backend_error', 'backend_incomplete']);
       backend.once(script);
-      expect(await thrownBy(() => client.chat.completions.stream(ask([user('hi')])).done())).to.be.instanceOf(
-        OpenAI.OpenAIError,
-      );
+      backend.release();
+      const helper = client.chat.completions.stream(ask([user('hi')]));
+      helper.once('content', () => backend.release(rest));
+      expect(await thrownBy(() => helper.done())).to.be.instanceOf(OpenAI.OpenAIError);
     });
   }
 
