@@ -106,7 +106,8 @@ async function showWhole(
   { req, res, row }: { req: Request; res: Response; row: TaskRow },
 ): Promise<void> {
   const view = await detailed(deps, row);
-  const delivered = isTerminal(row.status) && !row.streaming && row.ownerId === actorOf(req).userId;
+  const mine = row.ownerId === actorOf(req).userId;
+  const delivered = isTerminal(row.status) && !row.streaming && mine && req.method !== 'HEAD';
   if (delivered) dropOnceDelivered(deps, row, res);
   res.json(view);
 }

@@ -173,6 +173,17 @@ describe('cancel, down to the backend’s socket', function () {
     }
   });
 
+  it('ends a stream on /v1 with an error frame, and no happy ending', async () => {
+    const asked = await ask('mid-stream', { door: V1 });
+    await t.call('DELETE', `/api/v1/tasks/${asked.id}`);
+    const rest: string[] = [];
+    for await (const data of asked.events ?? []) rest.push(data);
+    expect(rest).to.have.length(1);
+    expect(JSON.parse(rest[0] ?? '')).to.have.nested.property('error.code', 'task_cancelled');
+    expect((await asked.answer).headers.get('x-mcpctl-task-id')).to.equal(asked.id);
+    await endsCancelled(asked, 'mid-stream');
+  });
+
   it('says the same at the second DELETE, and after the end', async () => {
     const asked = await ask('mid-stream');
     const twice = await Promise.all([1, 2].map(() => t.call('DELETE', `/api/v1/tasks/${asked.id}`)));

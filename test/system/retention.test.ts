@@ -92,6 +92,8 @@ describe('x-mcpctl-retention: none', function () {
     expect(await t.task(id), 'an admin looks')
       .to.have.property('response')
       .that.is.not.equal(null);
+    await t.call('HEAD', `/api/v1/tasks/${id}`, { token });
+    expect(await kept(id), 'a HEAD shows nothing').to.include.members([true]);
     const shown = await t.call('GET', `/api/v1/tasks/${id}`, { token });
     expect(await shown.json()).to.have.nested.property(
       'response.choices[0].message.content',
