@@ -14,6 +14,8 @@ interface Books {
   backends: BackendLine[];
   world: WorldLine[];
   rows: FinalRow[];
+  logs: { process: string; line: string }[];
+  secrets: string[];
 }
 
 /** The n-th line of a kind in a call's log. */
@@ -66,7 +68,7 @@ function good(books: Books, canary: string): void {
 
 /** Two good calls, one answer without a stream, one async task. */
 function goodBooks(): Books {
-  const books: Books = { clients: [], backends: [], world: [], rows: [] };
+  const books: Books = { clients: [], backends: [], world: [], rows: [], logs: [], secrets: ['s3cret'] };
   good(books, 'c1');
   good(books, 'c2');
   const [canary, nonce] = ['c3', 'n-c3'];
@@ -211,6 +213,18 @@ describe('the checker of chaos', () => {
     expect(refusal('{"error":"Nobody is there.","code":"no_active_llm","requestId":"r"}')).to.deep.equal([]);
     expect(refusal('<html>')).to.deep.equal(['malformed']);
     expect(refusal('{"error":{"message":"m","code":"no_active_llm"}}')).to.deep.equal(['malformed']);
+  });
+
+  it('finds a secret, a prompt and an answer in a log, and a secret that a caller was told', () => {
+    const logged = (line: string): Rule[] => rulesOf(({ logs }) => void logs.push({ process: 'e1', line }));
+    expect(logged('{"msg":"the edge listens"}')).to.deep.equal([]);
+    expect(logged('{"msg":"with s3cret"}')).to.deep.equal(['leaked']);
+    expect(logged('{"msg":"{\\"canary\\":\\"c1\\"}"}')).to.deep.equal(['leaked']);
+    expect(logged(pieceText({ canary: 'f01-1', nonce: 'n1', seq: 0 }))).to.deep.equal(['leaked']);
+    const told = data('c1', '{"choices":[],"hint":"s3cret"}');
+    expect(
+      rulesOf((books) => replace(books, ['c1', 'data', 0], [line(books, ['c1', 'data', 0]), told])),
+    ).to.deep.equal(['leaked']);
   });
 
   it('finds a client that waited too long, and one that has nothing at all', () => {

@@ -1,4 +1,12 @@
-import { appendFileSync, closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { BackendLine, ClientLine, WorldLine } from './lines.ts';
 
@@ -44,6 +52,19 @@ export function openJournal(folder: string): Journal {
       Object.values(files).forEach(closeSync);
     },
   };
+}
+
+/** What the processes of the product logged into these folders. */
+export function logsIn(folders: readonly string[]): { process: string; line: string }[] {
+  const own: readonly string[] = Object.values(names);
+  return [...new Set(folders)].flatMap((folder) =>
+    readdirSync(folder)
+      .filter((name) => name.endsWith('.ndjson') && !own.includes(name))
+      .flatMap((name) => {
+        const lines = readFileSync(join(folder, name), 'utf8').split('\n');
+        return lines.map((line) => ({ process: name.replace('.ndjson', ''), line }));
+      }),
+  );
 }
 
 /** Keeps what the checker was given beside the logs. */

@@ -69,6 +69,10 @@ export interface Evidence {
   backends: readonly BackendLine[];
   world: readonly WorldLine[];
   rows: readonly FinalRow[];
+  /** What the processes of the product logged. */
+  logs: readonly { process: string; line: string }[];
+  /** What nobody may ever read there, nor a caller in an answer: tokens, passwords, addresses of backends. */
+  secrets: readonly string[];
 }
 
 /** One piece of a scripted answer: whose it is, which request at the backend made it, and its place. */

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Order, Placed } from './caller.ts';
 import { check, tally, type Finding, type Tally } from './checker/check.ts';
-import { keep, openJournal } from './journal.ts';
+import { keep, logsIn, openJournal } from './journal.ts';
 import { startLoad, type Load } from './load.ts';
 import { seeded, type Random } from './random.ts';
 import type { World } from './world.ts';
@@ -135,7 +135,8 @@ export async function tryFault({
   const open = await untilQuiet(world, since);
   const rows = await world.rows.final(since);
   if (open > 0) say(`${id}: ${String(open)} tasks are still open`);
-  const evidence = { ...journal.read(), rows };
+  const logs = logsIn([world.folder, journal.folder]);
+  const evidence = { ...journal.read(), rows, logs, secrets: world.secrets };
   journal.close();
   const findings = check(evidence);
   keep(journal.folder, 'rows.json', rows);

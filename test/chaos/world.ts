@@ -44,6 +44,10 @@ export interface World {
   /** Multiplies every bound: 1 on a quiet machine. */
   patience: number;
   journal: Journal;
+  /** Where the processes log that were started with the world. */
+  folder: string;
+  /** What must be in no log and no answer. */
+  secrets: readonly string[];
   /** Starts a part again after its process has ended; resolves when it serves. */
   restart(part: AnyPart): Promise<void>;
   /** The first living edge, `preferred` if it lives. */
@@ -192,6 +196,8 @@ export async function startWorld({ servers, journal, patience, wired = false }: 
     return {
       ...{ servers, edges, schedulers, workers, callers, redis, patience, edge, leader, close },
       rows: createRows(connection),
+      folder: journal.folder,
+      secrets: [adminToken, ...backends.map(({ url }) => url), ...passwordsIn(servers)],
       get journal() {
         return book.journal;
       },
@@ -209,6 +215,9 @@ export async function startWorld({ servers, journal, patience, wired = false }: 
     throw thrown;
   }
 }
+
+const passwordsIn = ({ redis, postgres }: ChaosServers): string[] =>
+  [redis, postgres].map(({ url }) => new URL(url).password).filter(Boolean);
 
 async function writeHome(
   home: string,

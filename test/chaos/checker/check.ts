@@ -11,6 +11,7 @@ export type Rule =
   | 'gap' // pieces missing, repeated or out of order
   | 'unearned' // a success that no backend finished
   | 'malformed' // neither a result nor an error as its door makes them
+  | 'leaked' // a secret, a prompt or an answer where it must not be
   | 'broken' // cut off, though its edge lived
   | 'late'; // no result and no error within its bound
 
@@ -49,6 +50,7 @@ export function check(evidence: Evidence): Finding[] {
     ...evidence.rows.flatMap(rowsContent),
     ...unearned(stories, evidence),
     ...calls.flatMap((call) => callersDue(call, evidence)),
+    ...leaks(evidence),
   ];
 }
 
@@ -199,6 +201,25 @@ function edgeWent(call: Call, world: Evidence['world']): boolean {
   return down;
 }
 
+/** Prompts hold the word, answers hold pieces. */
+const contents = /canary|<[a-z0-9]+-[a-z0-9]+\.n[a-z0-9]+\.\d+>/;
+
+/** No log line holds a secret, a prompt or an answer; no caller is told a secret. */
+function leaks({ clients, logs, secrets }: Evidence): Finding[] {
+  const findings: Finding[] = [];
+  const say = (whose: string, what: string): void =>
+    void findings.push({ rule: 'leaked', says: `${whose}: ${what}` });
+  for (const { process, line } of logs) {
+    if (contents.test(line)) say(`the log of ${process}`, `a prompt or an answer in ${line.slice(0, 200)}`);
+    if (secrets.some((secret) => line.includes(secret))) say(`the log of ${process}`, 'a secret in a line');
+  }
+  for (const line of clients) {
+    const text = line.what === 'data' || line.what === 'body' ? line.text : '';
+    if (secrets.some((secret) => text.includes(secret))) say(`call ${line.call}`, 'was told a secret');
+  }
+  return findings;
+}
+
 export interface Tally {
   /** Rows, that is: accepted tasks. */
   accepted: number;
@@ -212,7 +233,7 @@ export interface Tally {
   refusedMs: number;
 }
 
-export function tally({ clients, rows }: Evidence): Tally {
+export function tally({ clients, rows }: Pick<Evidence, 'clients' | 'rows'>): Tally {
   const calls = callsOf(clients);
   const canaries = new Set(rows.map(({ canary }) => canary));
   const errors: Record<string, number> = {};
