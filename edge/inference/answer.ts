@@ -40,14 +40,21 @@ export async function answerWhole(a: Answering): Promise<Answered> {
       case 'closed':
         throw errorOf(a.row.id, item.outcome);
       case 'end':
-        sendWhole(a, await settled(a, item.ending), item.ending.outcome);
-        return 'answered';
+        return await endWhole(a, item);
       case 'event': // only a streamed task has events
       case 'gap':
       case 'quiet':
         break;
     }
   }
+}
+
+async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: number }): Promise<Answered> {
+  const row = await settled(a, ending);
+  const fault = row.status === 'completed' ? faultOf(row, { ending, seq, shown: null }) : undefined;
+  if (fault) throw fault;
+  sendWhole(a, row, ending.outcome);
+  return 'answered';
 }
 
 /**

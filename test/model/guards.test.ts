@@ -2,10 +2,10 @@ import { expect } from 'chai';
 import { cancelled, closeTask } from '../../core/flow/cancel.ts';
 import { requeueTask } from '../../core/flow/requeue.ts';
 import { settleTask } from '../../core/flow/settle.ts';
-import { endClaim, handBack } from '../../core/queue/claim.ts';
-import { claimTask } from '../../core/queue/claim.ts';
+import { claimTask, endClaim, handBack } from '../../core/queue/claim.ts';
 import { readFences, show, type Fence } from '../../core/queue/fence.ts';
-import { readLast } from '../../core/queue/stream.ts';
+import { runScript } from '../../core/queue/scripts.ts';
+import { beginning, readLast, readPage } from '../../core/queue/stream.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { Brake } from '../../scheduler/brake.ts';
@@ -23,7 +23,11 @@ describe('a task whose process stops halfway', () => {
   before(async () => {
     t = await openHouse();
   });
-  beforeEach(() => t.present());
+  beforeEach(async () => {
+    await t.connection.db('tasks').delete();
+    await t.loseRedis();
+    await t.present();
+  });
   after(() => t.end());
 
   const place = (id: string) => ({ taskId: id, poolKey: POOL });
@@ -70,6 +74,24 @@ describe('a task whose process stops halfway', () => {
     expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.equal(false);
     expect(await duty('hand-back')).to.equal(1);
     expect(await fenceOf(id)).to.include({ epoch: 2, state: 'open', claim: '' });
+    await cancel(id);
+  });
+
+  it('has each event once, however often the call that brings it is sent', async () => {
+    const id = await submit();
+    await claim(id, 'c1');
+    const { fence, stream, channel } = t.queue.keys.pool(POOL).task(id);
+    const emit = (first: number, ...events: string[]) =>
+      runScript(t.queue.redis, 'emit', {
+        keys: [fence, stream],
+        args: ['c1', first, 60_000, 1_000_000, channel, '', ...events],
+      });
+    for (const batch of [['one'], ['one'], ['one', 'two']]) expect(await emit(1, ...batch)).to.equal(1);
+    const { entries } = await readPage(t.queue.redis, stream, beginning);
+    expect(entries.map((e) => (e.kind === 'event' ? `${e.seq} ${e.data}` : e.kind))).to.deep.equal([
+      '1 one',
+      '2 two',
+    ]);
     await cancel(id);
   });
 

@@ -1,0 +1,61 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { claimTask, endClaim } from '../../core/queue/claim.ts';
+import { announce } from '../../core/queue/presence.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import type { TaskRow } from '../../core/task.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+
+const body = (text: string) => JSON.stringify({ choices: [{ message: { content: text } }] });
+const completed = (text: string) => ({ kind: 'completed', status: 200, body: body(text) }) as const;
+
+describe('a whole answer', () => {
+  let t: EdgeFixture;
+  const sessionId = randomUUID();
+  before(async () => {
+    t = await edgeFixture();
+    const { llms } = await t.registry.sessions.register(t.publication(t.ada, ['gpt'], { sessionId }));
+    await t.deps.presence.hold(sessionId, 'b1');
+    const announcement = { sessionId, boot: 'b1', slots: 1, running: 0, state: 'serving' } as const;
+    const member = { poolKey: 'gpt', llmId: llms[0]?.id ?? '', announcement };
+    await announce({ ...t.deps.queue, leaseMs: 60_000 }, member);
+  });
+  after(() => t.close());
+
+  const accepted = async (): Promise<TaskRow> => {
+    for (let n = 0; n < 500; n++) {
+      const [row] = await t.registry.tasks.list({ ownerId: null, statuses: ['pending'], limit: 1 });
+      if (row) return row;
+      await pause(10);
+    }
+    return expect.fail('no task');
+  };
+
+  it('is that of the claim that the row was settled with, or none: Redis was lost, and the task ran twice', async () => {
+    const answer = t.call('POST /api/v1/llms/gpt/infer', {
+      body: { messages: [{ role: 'user', content: 'hi' }] },
+    });
+    const row = await accepted();
+    const ref = { taskId: row.id, poolKey: row.poolName };
+    const by = { claimId: randomUUID(), session: sessionId, boot: 'b1', llmId: randomUUID() };
+    let claimed: unknown = 'absent';
+    for (let n = 0; claimed === 'absent' && n < 500; n++) {
+      claimed = await claimTask(t.deps.queue, { ...ref, jobId: `${row.id}-1` }, by);
+      if (claimed === 'absent') await pause(10); // not enqueued yet
+    }
+    const none = { epoch: 1, session: '', llmId: '', claimedAt: null, firstEventAt: null, endedAt: null };
+    await t.registry.tasks.settle(row.id, {
+      ...none,
+      claim: randomUUID(),
+      outcome: completed('the first run'),
+    });
+    await endClaim(
+      { ...t.deps.queue, eventKeepMs: 60_000 },
+      { ...ref, claimId: by.claimId },
+      completed('the second'),
+    );
+    const { status, text } = await answer;
+    expect(text).to.include('worker_lost').and.not.include('the second');
+    expect(status).to.equal(502);
+  });
+});
