@@ -134,4 +134,13 @@ describe('connections that are black for ever', function () {
     await healed(this, async () => (await lease()) > before);
     expect(scheduler.postgres.struck().swallowed).to.be.above(0);
   });
+
+  it('for ever and for all, between worker and Redis: a worker that is stopped leaves within its grace', async function () {
+    const wire = await wireToUrl(redisUrl);
+    const env = { REDIS_URL: wire.url(redisUrl), MCPCTL_SHUTDOWN_GRACE_MS: '4000' };
+    const leaver = await t.startWorker([{ name: 'leaver', backend: t.backend }], undefined, env);
+    wire.blackhole();
+    expect(await measured(this, () => leaver.kill('SIGTERM'))).to.equal(0);
+    await wire.close();
+  });
 });

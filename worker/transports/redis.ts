@@ -98,7 +98,8 @@ export class RedisTransport implements Transport {
 
   async #stop(): Promise<void> {
     this.#state = 'draining';
-    await this.#announce();
+    // While Redis is away it waits for ever; then nobody takes from us anyway.
+    await Promise.race([this.#announce(), pause(ANNOUNCE_MS)]);
     for (const { rest } of this.#serving) rest.end();
     const consumers = this.#serving.map((s) => s.consumer);
     const drained = new AbortController();
