@@ -107,6 +107,7 @@ const QUIET_MS = 60_000;
 const PROBE_EVERY_MS = 100;
 const MOST_PROBES = 20;
 const WAVE = 20;
+const PROGRESS_MS = 10_000;
 
 export async function tryFault({
   world,
@@ -126,6 +127,12 @@ export async function tryFault({
   const boundMs = BOUND_MS * world.patience;
   const load = startLoad({ world, mark, tasks, spanMs, random, boundMs });
   const trial = createTrial({ world, load, random, mark, since, many: tasks < 300 ? 40 : 200, say });
+  const shown = setInterval(() => {
+    say(
+      `${id}: ${String(load.sent())} of ${String(tasks)} tasks sent, ${String(load.streaming())} streams open`,
+    );
+  }, PROGRESS_MS);
+  void load.done.finally(() => clearInterval(shown));
   await load.untilSent(Math.ceil(tasks * (fault.after ?? 0.3)));
   const struck = await fault.strike(trial);
   journal.world({ what: 'struck', says: struck.proof });
