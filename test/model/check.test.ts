@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { read, span, tableOf } from '../docs/markdown.ts';
 import { capacityModel, capacityRules, type CapacityRule } from './check/capacity.ts';
 import { dispatchModel } from './check/dispatch.ts';
 import { explore, type Explored } from './check/explore.ts';
@@ -46,6 +47,20 @@ describe('the dispatch protocol, in every state of a small world', function () {
       if (process.env.MCPCTL_MODEL === 'traces') process.stdout.write(`\n${rule}\n   ${told(found)}\n`);
     });
   }
+});
+
+describe('docs/model.md', () => {
+  it('has a row for each rule, whose guard and test are there', () => {
+    const rows = tableOf(read('docs/model.md'), 'rule');
+    expect(rows.map((row) => row['rule'])).to.deep.equal(facts.map(([rule]) => rule));
+    for (const [at, [rule, { guard, test }]] of facts.entries()) {
+      expect(span(rows[at]?.['guard']), rule).to.equal(guard);
+      const [file = '', title = ''] = test.split(' · ');
+      expect(span(rows[at]?.['test that fails without the guard']), rule).to.equal(file);
+      if (guard !== '') expect(read(guard), guard).not.to.equal('');
+      if (file !== '') expect(read(file), `${file}: ${title}`).to.include(`it('${title}`);
+    }
+  });
 });
 
 describe('the slots of a worker, in every state', () => {

@@ -77,6 +77,16 @@ describe('a task whose process stops halfway', () => {
     await cancel(id);
   });
 
+  it('is shown as the claim that it has, never as the one before', async () => {
+    const id = await submit();
+    await claim(id, 'dead');
+    expect(await duty('reap')).to.equal(1);
+    expect(await claim(id, 'c2')).to.include({ epoch: 2 });
+    const showing = (epoch: number) => show(t.queue.redis, t.queue.keys, { ref: place(id), epoch });
+    expect([await showing(1), await showing(2)]).to.deep.equal([false, true]);
+    expect(await fenceOf(id)).to.include({ shown: 'c2' });
+  });
+
   it('has each event once, however often the call that brings it is sent', async () => {
     const id = await submit();
     await claim(id, 'c1');

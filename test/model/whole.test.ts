@@ -31,31 +31,43 @@ describe('a whole answer', () => {
     return expect.fail('no task');
   };
 
-  it('is that of the claim that the row was settled with, or none: Redis was lost, and the task ran twice', async () => {
+  /** A call whose task a member has claimed; `say` ends that claim. */
+  const claimed = async () => {
     const answer = t.call('POST /api/v1/llms/gpt/infer', {
       body: { messages: [{ role: 'user', content: 'hi' }] },
     });
     const row = await accepted();
     const ref = { taskId: row.id, poolKey: row.poolName };
     const by = { claimId: randomUUID(), session: sessionId, boot: 'b1', llmId: randomUUID() };
-    let claimed: unknown = 'absent';
-    for (let n = 0; claimed === 'absent' && n < 500; n++) {
-      claimed = await claimTask(t.deps.queue, { ...ref, jobId: `${row.id}-1` }, by);
-      if (claimed === 'absent') await pause(10); // not enqueued yet
+    for (let n = 0; n < 500; n++) {
+      if ((await claimTask(t.deps.queue, { ...ref, jobId: `${row.id}-1` }, by)) !== 'absent') break;
+      await pause(10); // not enqueued yet
     }
+    const deps = { ...t.deps.queue, eventKeepMs: 60_000 };
+    return {
+      answer,
+      row,
+      say: () => endClaim(deps, { ...ref, claimId: by.claimId }, completed('the second')),
+    };
+  };
+
+  it('is that of the claim that the row was settled with, or none: Redis was lost, and the task ran twice', async () => {
+    const { answer, row, say } = await claimed();
     const none = { epoch: 1, session: '', llmId: '', claimedAt: null, firstEventAt: null, endedAt: null };
-    await t.registry.tasks.settle(row.id, {
-      ...none,
-      claim: randomUUID(),
-      outcome: completed('the first run'),
-    });
-    await endClaim(
-      { ...t.deps.queue, eventKeepMs: 60_000 },
-      { ...ref, claimId: by.claimId },
-      completed('the second'),
-    );
+    const outcome = completed('the first run');
+    await t.registry.tasks.settle(row.id, { ...none, claim: randomUUID(), outcome });
+    await say();
     const { status, text } = await answer;
     expect(text).to.include('worker_lost').and.not.include('the second');
     expect(status).to.equal(502);
+  });
+
+  it('is what the row says: a cancel had won, though the end came first to this edge', async () => {
+    const { answer, row, say } = await claimed();
+    await t.registry.tasks.close(row.id, { status: 'cancelled', code: 'task_cancelled', message: 'Gone.' });
+    await say();
+    expect((await answer).text)
+      .to.include('task_cancelled')
+      .and.not.include('the second');
   });
 });

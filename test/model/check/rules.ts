@@ -5,7 +5,9 @@ import type { Fault, Flow, World } from './state.ts';
  * ordinary test that fails without it; and a small world that goes wrong without it. docs/model.md lists them.
  */
 export interface RuleFacts {
+  /** '' where the product does not hold it yet. */
   guard: string;
+  /** File and the beginning of its title. */
   test: string;
   world: World;
   /** Rules that would hide its absence. */
@@ -36,183 +38,183 @@ export function world(
 export const rules = {
   'emit checks the claim': {
     guard: 'core/queue/scripts/emit.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · lets only the claim speak',
     world: world(['falseDeath'], { duties: ['reap'] }),
   },
   'beat checks the claim': {
     guard: 'core/queue/scripts/beat.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · answers a beat of a lost claim',
     world: world(['crashWorker', 'falseDeath']),
   },
   'emit needs an open fence': {
     guard: 'core/queue/scripts/emit.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · lets only the claim speak',
     world: world(['cancel']),
   },
   'emit adds an event once': {
     guard: 'core/queue/scripts/emit.lua',
-    test: '',
+    test: 'test/model/guards.test.ts · has each event once',
     world: world(['resend']),
   },
   'end checks the claim': {
     guard: 'core/queue/scripts/end.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · compares epoch and claim',
     world: world(['falseDeath']),
   },
   'end needs an open fence': {
     guard: 'core/queue/scripts/end.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · parks a handed back task',
     world: world(['cancel']),
   },
   'end is said once': {
     guard: 'core/queue/scripts/end.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · lets only the claim speak',
     world: world(['resend']),
   },
   'claim needs an open fence': {
     guard: 'core/queue/scripts/claim.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · closes for good',
     world: world(['cancel']),
   },
   'claim needs an unclaimed fence': {
     guard: 'core/queue/scripts/claim.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · gives a task to one claim',
     world: world(['lapse'], { duties: [] }),
   },
   'enqueue never opens a closed fence': {
     guard: 'core/queue/scripts/enqueue.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · closes for good',
     world: world(['cancel']),
   },
   'enqueue never lowers an epoch': {
     guard: 'core/queue/scripts/enqueue.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · is not lowered nor renewed',
     world: world([], { events: 0 }),
   },
   'enqueue of the same epoch changes nothing': {
     guard: 'core/queue/scripts/enqueue.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · is not lowered nor renewed',
     world: world([], { leaders: 2, duties: ['reconcile'] }),
     without: ['an epoch is laid down once'],
   },
   'enqueue leaves a shown claim alone': {
     guard: 'core/queue/scripts/enqueue.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · pins the claim that is shown',
     world: world(['falseDeath'], { leaders: 2 }),
   },
   'show pins a claim before its first byte': {
     guard: 'edge/inference/answer.ts',
-    test: '',
+    test: 'test/edge/task-stream.test.ts · shows nothing of a claim that ended unseen',
     world: world(['falseDeath']),
   },
   'show compares the epoch': {
     guard: 'core/queue/scripts/show.lua',
-    test: '',
+    test: 'test/model/guards.test.ts · is shown as the claim that it has',
     world: world(['falseDeath'], { callers: 2, duties: ['reap'] }),
   },
   'show refuses what was handed back': {
     guard: 'core/queue/scripts/show.lua',
-    test: '',
+    test: 'test/model/guards.test.ts · is shown no more once it was handed back',
     world: world(['handBack']),
   },
   'an answer shows one epoch': {
     guard: 'edge/inference/answer.ts',
-    test: '',
+    test: 'test/edge/task-stream.test.ts · ends with an error frame at an event of another claim',
     world: world(['flush'], { duties: ['reconcile'] }),
   },
   'hand-back refuses a shown claim': {
     guard: 'core/queue/scripts/handback.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · pins the claim that is shown',
     world: world(['handBack']),
   },
   'requeue refuses a shown claim': {
     guard: 'core/queue/scripts/requeue.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · pins the claim that is shown',
     world: world(['crashWorker']),
   },
   'requeue compares epoch and claim': {
     guard: 'core/queue/scripts/requeue.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · compares epoch and claim',
     world: world(['crashWorker'], { leaders: 2, events: 0 }),
   },
   'requeue never opens a closed fence': {
     guard: 'core/queue/scripts/requeue.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · closes for good',
     world: world(['falseDeath', 'cancel']),
   },
   'requeue forgets a finished job': {
     guard: 'core/queue/scripts/requeue.lua',
-    test: '',
+    test: 'test/model/guards.test.ts · waits again although its job had been finished',
     world: world(['lapse', 'crashWorker']),
   },
   'a requeue begins where fence and row agree': {
     guard: 'core/flow/requeue.ts',
-    test: '',
+    test: 'test/flow/take-back.test.ts · is counted once',
     world: world(['crashWorker'], { leaders: 2 }),
   },
   'epochs come from the row': {
     guard: 'core/registry/task-ends.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · comes back under a new epoch',
     world: world(['flush'], { duties: ['reconcile'] }),
   },
   'an epoch is allocated from the one seen': {
     guard: 'core/registry/task-ends.ts',
-    test: '',
+    test: 'test/flow/take-back.test.ts · is counted once',
     world: world(['crashWorker'], { leaders: 2 }),
   },
   'close leaves a closed fence where there is none': {
     guard: 'core/queue/scripts/close.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · can be closed before it is laid down',
     world: world(['cancel']),
   },
   'close leaves an ended fence alone': {
     guard: 'core/queue/scripts/close.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · is not closed by an expiry',
     world: world(['cancel']),
   },
   'cancel closes the fence before the row': {
     guard: 'core/flow/cancel.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · is not cancelled before its fence is closed',
     world: world(['cancel', 'crashEdge']),
   },
   'cancel and expire change no ended row': {
     guard: 'core/registry/task-ends.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · ends as it ended first',
     world: world(['cancel', 'flush']),
   },
   'giving up needs the hand-back that it saw': {
     guard: 'core/queue/scripts/close.lua',
-    test: '',
+    test: 'test/flow/take-back.test.ts · is not ended by who looked before',
     world: world(['handBack', 'giveUp'], { leaders: 2, events: 0, duties: ['back'] }),
   },
   'expire spares what is claimed': {
     guard: 'core/queue/scripts/close.lua',
-    test: '',
+    test: 'test/queue/fence.test.ts · is not closed by an expiry',
     world: world(['expire']),
   },
   'settle changes no ended row': {
     guard: 'core/registry/task-ends.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · ends as it ended first',
     world: world([]),
   },
   'the row is settled before the last frame': {
     guard: 'edge/inference/answer.ts',
-    test: '',
+    test: 'test/edge/task-stream.test.ts · settles the row before the last frame',
     world: world(['cancel', 'flush'], { events: 0, duties: [] }),
   },
   'the last frame says what the row says': {
     guard: 'edge/inference/answer.ts',
-    test: '',
+    test: 'test/model/whole.test.ts · is what the row says',
     world: world(['cancel', 'flush'], { events: 0, duties: [] }),
   },
   'a success is told by the claim that was settled': {
-    guard: '',
-    test: '',
+    guard: 'edge/inference/answer.ts',
+    test: 'test/model/whole.test.ts · is that of the claim',
     world: world(['flush'], { callers: 2, events: 0, duties: ['reconcile'] }),
   },
   'an edge that hears nothing asks the row': {
-    guard: '',
-    test: '',
+    guard: 'edge/inference/watch.ts',
+    test: 'test/edge/task-stream.test.ts · hears of a row that was ended behind the back',
     world: world(['flush']),
   },
   'a close is told by the row': {
@@ -221,48 +223,48 @@ export const rules = {
     world: world(['cancel', 'flush'], { events: 0, duties: ['settle'] }),
   },
   'an epoch is laid down once': {
-    guard: '',
-    test: '',
+    guard: 'scheduler/duties/reconcile.ts',
+    test: 'test/model/guards.test.ts · is laid down once per epoch',
     world: world(['flush'], { duties: ['reconcile'] }),
   },
   'ends are settled by a duty too': {
     guard: 'scheduler/duties/settle.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · is settled by the scheduler',
     world: world(['crashEdge']),
   },
   'reap ends what was shown': {
     guard: 'scheduler/duties/reap.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · ends worker_lost when its worker died',
     world: world(['crashWorker']),
   },
   'the brake holds while nobody could beat': {
     guard: 'scheduler/brake.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · takes nobody for dead for ten seconds',
     world: world(['blink']),
   },
   'a lost fence comes back under a new epoch': {
     guard: 'scheduler/duties/reconcile.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · comes back under a new epoch',
     world: world(['flush'], { duties: ['reconcile'] }),
   },
   'reconcile finds a lost job': {
     guard: 'scheduler/duties/reconcile.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · waits again when who enqueued it died',
     world: world(['crashEdge']),
   },
   'reconcile enqueues a fence that fell behind': {
     guard: 'scheduler/duties/reconcile.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · goes on when its leader died',
     world: world(['crashWorker', 'crashLeader']),
   },
   'reconcile finishes a close': {
     guard: 'scheduler/duties/reconcile.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · is cancelled in the end',
     world: world(['cancel', 'crashEdge']),
   },
   'what was handed back is requeued': {
     guard: 'scheduler/duties/hand-back.ts',
-    test: '',
+    test: 'test/model/guards.test.ts · is shown no more once it was handed back',
     world: world(['handBack']),
   },
 } as const satisfies Record<string, RuleFacts>;
