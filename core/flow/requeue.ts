@@ -22,14 +22,7 @@ export async function requeueTask(
   // Compared with the fence's epoch, not the row's: a row read after somebody else's requeue is ahead of our fence.
   const renewed = await deps.registry.tasks.nextEpoch(row.id, fence.epoch, lost);
   if (!renewed) return 'moved';
-  const task = { ...refOf(row), priority: row.priority, pin: row.pin ?? undefined };
-  const answer = await deps.dispatch.requeue(task, {
-    epoch: fence.epoch,
-    claim: fence.claim,
-    job: fence.job,
-    newEpoch: renewed.epoch,
-    excluded: excluded ?? [fence.excluded],
-  });
+  const answer = await renewFence(deps, { row: renewed, fence, excluded });
   if (answer === 'absent') return (await enqueueRow(deps, renewed)) ? 'ok' : 'moved';
   if (answer === 'ok')
     deps.bus.emit('task.requeued', {
@@ -38,6 +31,20 @@ export async function requeueTask(
       why: lost?.reason ?? 'handed back',
     });
   return answer;
+}
+
+/**
+ * The second half of a requeue: the fence gets the row's epoch, and the job goes back. Alone it finishes what another
+ * process began, and died. Done twice it changes nothing.
+ */
+export function renewFence(
+  { dispatch }: Pick<FlowDeps, 'dispatch'>,
+  { row, fence, excluded }: { row: TaskRow; fence: Fence; excluded?: readonly string[] | undefined },
+): ReturnType<FlowDeps['dispatch']['requeue']> {
+  const task = { ...refOf(row), priority: row.priority, pin: row.pin ?? undefined };
+  const { epoch, claim, job } = fence;
+  const seen = { epoch, claim, job, newEpoch: row.epoch, excluded: excluded ?? [fence.excluded] };
+  return dispatch.requeue(task, seen);
 }
 
 /** Enqueues an accepted task from its row alone: first after acceptance, and whenever Redis has lost it. */

@@ -2,11 +2,12 @@ import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeTask, type Closing } from '../../core/flow/cancel.ts';
 import { isServed } from '../../core/flow/served.ts';
 import { allAttempts, isForsaken, takeBack } from '../../core/flow/take-back.ts';
-import { readFences, show } from '../../core/queue/fence.ts';
+import { readFences } from '../../core/queue/fence.ts';
 import type { Place } from '../../core/queue/place.ts';
 import type { Entry } from '../../core/queue/stream.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { Standing } from './standing.ts';
+import { mayShow } from './may-show.ts';
 import type { Submitted } from './submit.ts';
 import { nobody, type Target } from './target.ts';
 
@@ -88,11 +89,9 @@ export class TaskWait {
     return this.#over;
   }
 
-  /** May events of this epoch be shown? Asked once per claim, before its first byte goes out. */
   async mayShow(epoch: number): Promise<boolean> {
-    const { row } = this.#wait.submitted;
-    const { redis, keys } = this.#deps.queue;
-    return await show(redis, keys, { ref: { taskId: row.id, poolKey: row.poolName }, epoch });
+    const { submitted, gone } = this.#wait;
+    return await mayShow(this.#deps, submitted.row, { epoch, gone });
   }
 
   async #nothing(): Promise<Arrived | null> {

@@ -1,11 +1,10 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import { show } from '../../core/queue/fence.ts';
-import { refOf } from '../../core/flow/deps.ts';
 import type { Follower } from '../../core/queue/follow.ts';
 import type { Place } from '../../core/queue/place.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { mayShow } from './may-show.ts';
 import { Standing } from './standing.ts';
 import type { Arrived } from './wait.ts';
 
@@ -66,10 +65,8 @@ export class TaskWatch {
     }
   }
 
-  /** May events of this epoch be shown? Asked once per claim, before its first byte goes out. */
   async mayShow(epoch: number): Promise<boolean> {
-    const { redis, keys } = this.#deps.queue;
-    return await show(redis, keys, { ref: refOf(this.#watch.row), epoch });
+    return await mayShow(this.#deps, this.#watch.row, { epoch, gone: this.#watch.gone });
   }
 
   #heard(): void {

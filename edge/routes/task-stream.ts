@@ -28,6 +28,10 @@ export function taskStreamRoutes(deps: EdgeDeps): Router {
     untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
     const follower = await followFrom(deps, row, after);
     res.set('x-mcpctl-task-id', row.id);
+    if (req.method === 'HEAD') {
+      follower?.close();
+      return void res.type('text/event-stream').end();
+    }
     const reader = { res, row, after };
     if (row.ownerId === actorOf(req).userId) dropOnceDelivered(deps, row, res);
     if (!follower) return await showRow(deps, reader);

@@ -1,4 +1,4 @@
-import { requeueTask } from '../../core/flow/requeue.ts';
+import { renewFence, requeueTask } from '../../core/flow/requeue.ts';
 import { readFences, type Fence, type TaskRef } from '../../core/queue/fence.ts';
 import { timeOf } from '../../core/queue/redis-time.ts';
 import type { LostClaim } from '../../core/registry/task-ends.ts';
@@ -51,10 +51,10 @@ export function createReapDuty(deps: DutyDeps): Duty {
       });
       unheard = new Set([...subscribers].filter(([, n]) => n === 0).map(([boot]) => boot));
       if (!(await brake.allows(dead.map((s) => s.fence.session)))) return 0;
-      let did = 0;
-      for (const suspect of dead) if (!signal.aborted && (await reap(deps, suspect))) did += 1;
-      tell(deps, dead);
-      return did;
+      const reaped: typeof dead = [];
+      for (const suspect of dead) if (!signal.aborted && (await reap(deps, suspect))) reaped.push(suspect);
+      tell(deps, reaped);
+      return reaped.length;
     },
   };
 }
@@ -110,6 +110,8 @@ async function reap(
     return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
   const lostWith = (code: string, message: string): Promise<boolean> =>
     queue.dispatch.endFor(ref, fence.claim, { kind: 'failed', code, message });
+  // Another leader counted this death and died before the requeue.
+  if (fence.epoch < row.epoch && fence.shown === '') return (await renewFence(flow, { row, fence })) === 'ok';
   if (fence.shown !== '') return await lostWith('worker_lost', 'The worker was lost while it answered.');
   if (row.crashes + 1 >= POISON) {
     return await lostWith(

@@ -308,6 +308,12 @@ describe('GET /api/v1/tasks/:id/stream', function () {
     expect(await rowOf(row.id)).to.include({ status: 'completed', claimId: speaker.claimId });
   });
 
+  it('answers HEAD at once, of a task that has yet to end', async () => {
+    const answer = await t.call(`HEAD ${path((await submit()).id)}`);
+    expect(answer.status).to.equal(200);
+    expect(answer.headers.get('content-type')).to.match(/^text\/event-stream/);
+  });
+
   it('says in comments how a task waits that was not asked to stream', async () => {
     const row = await submit(false);
     const answer = await fetch(t.url + path(row.id), {

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { v7 } from 'uuid';
 import { flowOf } from '../../edge/deps.ts';
 import { takeBack } from '../../core/flow/take-back.ts';
 import type { HandBack } from '../../core/hand-back.ts';
@@ -9,8 +8,8 @@ import { readFences, type Fence } from '../../core/queue/fence.ts';
 import { announce } from '../../core/queue/presence.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { submitTask } from '../support/tasks.ts';
 
-const head = { operation: 'chat', streaming: false, headers: {}, llmName: 'p', runMs: 60_000 } as const;
 const broke: HandBack = { counts: 'attempt', code: 'backend_error', message: 'It broke.' };
 const left: HandBack = { counts: 'none', code: 'shutting_down', message: 'Bye.' };
 
@@ -44,32 +43,7 @@ describe('a task that was handed back', () => {
       },
     );
 
-  const submit = async (more: { poolKey?: string; pin?: string; source?: TaskRow['source'] } = {}) => {
-    const { poolKey = 'p', pin, source = 'infer' } = more;
-    const row = await t.registry.tasks.insert({
-      id: v7(),
-      operation: 'chat',
-      source,
-      poolKey,
-      llmName: poolKey,
-      pin: pin ?? null,
-      streaming: false,
-      priority: 'interactive',
-      requestBody: '{}',
-      requestHash: 'h',
-      head,
-      queueMs: 60_000,
-      onDisconnect: 'cancel',
-      graceSeconds: null,
-      retention: 'keep',
-      ownerId: t.ada.id,
-      tokenId: randomUUID(),
-    });
-    const policy = { onDisconnect: 'cancel', graceSeconds: null } as const;
-    const work = { epoch: 1, body: '{}', head, priority: 'interactive', waitMs: 60_000, policy } as const;
-    await t.deps.queue.dispatch.enqueue({ taskId: row.id, poolKey, pin, ...work });
-    return row;
-  };
+  const submit = (more: Parameters<typeof submitTask>[1] = {}): Promise<TaskRow> => submitTask(t, more);
   /** `llm` takes the task at the epoch it has now, and lets go of it. */
   const handedBack = async (task: TaskRow, llm: string, why: HandBack): Promise<Fence> => {
     const ref = { taskId: task.id, poolKey: task.poolName };

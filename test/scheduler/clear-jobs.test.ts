@@ -1,17 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { v7 } from 'uuid';
-import { createBus } from '../../core/runtime/bus.ts';
-import { systemClock } from '../../core/runtime/clock.ts';
-import { readConfig } from '../../core/runtime/config.ts';
 import { createFetcher } from '../../core/queue/jobs.ts';
 import { createClearJobsDuty } from '../../scheduler/duties/clear-jobs.ts';
-import { schedulerSettings, type Duty } from '../../scheduler/duties/duty.ts';
-import { flowOf } from '../../edge/deps.ts';
+import type { Duty } from '../../scheduler/duties/duty.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-
-const head = { operation: 'chat', streaming: false, headers: {}, llmName: 'p', runMs: 60_000 } as const;
-const policy = { onDisconnect: 'continue', graceSeconds: null } as const;
+import { dutyDeps, submitTask } from '../support/tasks.ts';
 
 describe('the duty clear-jobs', () => {
   let t: EdgeFixture;
@@ -21,46 +13,11 @@ describe('the duty clear-jobs', () => {
   before(async () => {
     t = await edgeFixture();
     await t.registry.sessions.register(t.publication(t.ada, [t.offer('p')]));
-    const env = { DATABASE_URL: t.databaseUrl, REDIS_URL: t.redisUrl };
-    const { liveness, clock, log, registry, queue } = t.deps;
-    const flow = { ...flowOf(t.deps), liveness, bus: createBus(log) };
-    const door = { ...queue, presence: t.deps.presence, name: 'redis', stop: () => undefined };
-    duty = createClearJobsDuty({
-      config: readConfig(env, schedulerSettings),
-      registry,
-      queue: door,
-      flow,
-      clock: clock ?? systemClock,
-      log,
-    });
+    duty = createClearJobsDuty(dutyDeps(t));
   });
   after(() => t.close());
 
-  const submit = async (): Promise<string> => {
-    const id = v7();
-    await t.registry.tasks.insert({
-      id,
-      operation: 'chat',
-      source: 'async',
-      poolKey: 'p',
-      llmName: 'p',
-      pin: null,
-      streaming: false,
-      priority: 'interactive',
-      requestBody: '{}',
-      requestHash: 'h',
-      head,
-      queueMs: 60_000,
-      onDisconnect: 'continue',
-      graceSeconds: null,
-      retention: 'keep',
-      ownerId: t.ada.id,
-      tokenId: randomUUID(),
-    });
-    const work = { epoch: 1, body: '{}', head, priority: 'interactive', waitMs: 60_000, policy } as const;
-    await t.deps.queue.dispatch.enqueue({ taskId: id, poolKey: 'p', ...work });
-    return id;
-  };
+  const submit = async (): Promise<string> => (await submitTask(t)).id;
   const closeRow = (id: string) =>
     t.registry.tasks.close(id, { status: 'cancelled', code: 'task_cancelled', message: 'gone' });
   const standing = async (): Promise<string[]> => {

@@ -1,14 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { v7 } from 'uuid';
-import { readConfig } from '../../core/runtime/config.ts';
 import { attachWaiter, detachWaiter, WAITER_LEASE_MS } from '../../core/queue/waiters.ts';
-import { schedulerSettings, type Duty } from '../../scheduler/duties/duty.ts';
+import type { Duty } from '../../scheduler/duties/duty.ts';
 import { createOrphansDuty } from '../../scheduler/duties/orphans.ts';
-import { flowOf } from '../../edge/deps.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { dutyDeps, submitTask } from '../support/tasks.ts';
 
-const head = { operation: 'chat', streaming: false, headers: {}, llmName: 'p', runMs: 60_000 } as const;
 const policy = { onDisconnect: 'cancel', graceSeconds: null } as const;
 const LOOK_MS = 1_000;
 
@@ -24,15 +20,8 @@ describe('the duty orphans', () => {
   after(() => t.close());
   beforeEach(() => {
     nowMs = 1_000_000;
-    const { liveness, clock, log, registry, queue, presence } = t.deps;
-    duty = createOrphansDuty({
-      config: readConfig({ DATABASE_URL: t.databaseUrl, REDIS_URL: t.redisUrl }, schedulerSettings),
-      registry,
-      queue: { ...queue, presence, name: 'redis', stop: () => undefined },
-      flow: { ...flowOf(t.deps), liveness },
-      clock: { ...clock, elapsed: () => nowMs },
-      log,
-    });
+    const deps = dutyDeps(t);
+    duty = createOrphansDuty({ ...deps, clock: { ...deps.clock, elapsed: () => nowMs } });
   });
 
   /** Runs it as often as the leader does, for so long; how many it cancelled. */
@@ -46,29 +35,7 @@ describe('the duty orphans', () => {
 
   /** A task whose only caller's edge has died: the lease has lapsed. */
   const orphan = async (): Promise<string> => {
-    const id = v7();
-    const row = await t.registry.tasks.insert({
-      id,
-      operation: 'chat',
-      source: 'infer',
-      poolKey: 'p',
-      llmName: 'p',
-      pin: null,
-      streaming: false,
-      priority: 'interactive',
-      requestBody: '{}',
-      requestHash: 'h',
-      head,
-      queueMs: 60_000,
-      ...policy,
-      retention: 'keep',
-      ownerId: t.ada.id,
-      tokenId: randomUUID(),
-    });
-    const { epoch, priority } = row;
-    const ref = { taskId: id, poolKey: 'p' };
-    const work = { ...ref, epoch, body: '{}', head, priority, waitMs: 60_000, policy, attachment: 'a' };
-    await t.deps.queue.dispatch.enqueue(work);
+    const { id } = await submitTask(t, { ...policy, attachment: 'a' });
     const { redis, keys } = t.deps.queue;
     await redis.zincrby(keys.pool('p').orphans, -WAITER_LEASE_MS, id);
     return id;

@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { claimTask } from '../../core/queue/claim.ts';
+import { readFences, type Fence } from '../../core/queue/fence.ts';
+import type { TaskRow } from '../../core/task.ts';
+import { createReapDuty } from '../../scheduler/duties/reap.ts';
+import type { Duty } from '../../scheduler/duties/duty.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { dutyDeps, submitTask } from '../support/tasks.ts';
+
+const LONG_AGO = 1;
+
+describe('the duty reap', () => {
+  let t: EdgeFixture;
+  let duty: Duty;
+  const dead: unknown[] = [];
+  const run = () => duty.run(new AbortController().signal);
+
+  before(async () => {
+    t = await edgeFixture();
+    t.bus.on('worker.dead', (event) => void dead.push(event));
+    duty = createReapDuty(dutyDeps(t));
+  });
+  beforeEach(() => dead.splice(0));
+  after(() => t.close());
+
+  const fenceOf = async (row: TaskRow): Promise<Fence | null> => {
+    const { redis, keys } = t.deps.queue;
+    return (await readFences(redis, keys, [{ taskId: row.id, poolKey: row.poolName }]))[0] ?? null;
+  };
+  /** A member takes the task, and is not heard of again. */
+  const takenByTheDead = async (row: TaskRow): Promise<void> => {
+    const { redis, keys } = t.deps.queue;
+    const ref = { taskId: row.id, poolKey: row.poolName };
+    const by = { claimId: randomUUID(), session: randomUUID(), boot: 'b1', llmId: randomUUID() };
+    const claimed = await claimTask({ redis, keys }, { ...ref, jobId: (await fenceOf(row))?.job ?? '' }, by);
+    expect(claimed).to.include({ body: '{}' });
+    await redis.zadd(keys.pool(row.poolName).run, LONG_AGO, row.id);
+  };
+  const rowOf = async (row: TaskRow): Promise<TaskRow> =>
+    (await t.registry.tasks.byId(row.id)) ?? expect.fail('the row is gone');
+
+  it('starts a task over, counts one death, and ends it at the third', async () => {
+    const row = await submitTask(t);
+    for (const crashes of [1, 2]) {
+      await takenByTheDead(row);
+      expect(await run()).to.equal(1);
+      expect(await rowOf(row)).to.include({ status: 'pending', crashes, epoch: crashes + 1 });
+      expect(await fenceOf(row)).to.include({ state: 'open', claim: '', epoch: crashes + 1 });
+    }
+    await takenByTheDead(row);
+    expect(await run()).to.equal(1);
+    expect(await fenceOf(row)).to.include({ state: 'ended' });
+    expect(dead).to.have.length(3);
+  });
+
+  it('finishes what another leader began, and counts that death once', async () => {
+    const row = await submitTask(t);
+    await takenByTheDead(row);
+    await run();
+    await takenByTheDead(row);
+    // That leader wrote the row, and died before it came to the fence.
+    const lost = { counts: 'crash', llmId: '', session: '', startedAt: null, reason: 'worker lost' } as const;
+    await t.registry.tasks.nextEpoch(row.id, 2, lost);
+    expect(await run()).to.equal(1);
+    expect(await rowOf(row)).to.include({ status: 'pending', crashes: 2, epoch: 3 });
+    expect(await fenceOf(row)).to.include({ state: 'open', claim: '', epoch: 3 });
+    expect(await run()).to.equal(0);
+  });
+
+  it('forgets entries whose task is over, and calls nobody dead for them', async () => {
+    const { redis, keys } = t.deps.queue;
+    const row = await submitTask(t);
+    await takenByTheDead(row);
+    await t.registry.tasks.close(row.id, { status: 'cancelled', code: 'task_cancelled', message: 'x' });
+    await submitTask(t); // the pool is looked at while it has something open
+    await redis.zadd(keys.pool('p').run, LONG_AGO, randomUUID());
+    await run();
+    await run();
+    expect(await redis.zcard(keys.pool('p').run)).to.equal(0);
+  });
+});
