@@ -2,14 +2,8 @@ import { callerActions } from './callers.ts';
 import { faultActions } from './faults.ts';
 import { found, stepOf, verdict } from './flows.ts';
 import type { Has } from './redis.ts';
-import { copy, flow, type Flow, type State, type World } from './state.ts';
+import { copy, flow, type Action, type Flow, type State, type World } from './state.ts';
 import { workerActions } from './workers.ts';
-
-/** Something that can happen next. `do` changes the copy that it is given. */
-export interface Action {
-  what: string;
-  do: (s: State) => void;
-}
 
 const who = { A: 'edge A', B: 'edge B', S: 'a leader' } as const;
 

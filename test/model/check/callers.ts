@@ -1,7 +1,6 @@
-import type { Action } from './actions.ts';
 import { settle } from './postgres.ts';
 import { show, type Has } from './redis.ts';
-import { breaks, isTerminal, type Caller, type Entry, type State } from './state.ts';
+import { breaks, isTerminal, type Caller, type Entry, type State, type Action } from './state.ts';
 
 /** edge/inference/answer.ts over a follower: what is read may be dealt with later, when it is old. */
 export function callerActions(has: Has, s: State): Action[] {
@@ -20,7 +19,7 @@ export function callerActions(has: Has, s: State): Action[] {
 const nameOf = ({ kind, epoch, claim }: Entry): string =>
   kind === 'closed' ? 'the close' : `an ${kind} of claim ${claim} (epoch ${epoch})`;
 
-export function onCaller(s: State, at: number, step: (s: State, caller: Caller) => void): void {
+function onCaller(s: State, at: number, step: (s: State, caller: Caller) => void): void {
   const caller = s.callers[at];
   if (caller) step(s, caller);
 }

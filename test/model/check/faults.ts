@@ -1,7 +1,6 @@
-import type { Action } from './actions.ts';
 import { stepOf } from './flows.ts';
 import type { Has } from './redis.ts';
-import type { Fault, State } from './state.ts';
+import type { Action, Fault, State } from './state.ts';
 
 /** What may go wrong, each as often as the world says. */
 export function faultActions(has: Has, s: State): Action[] {

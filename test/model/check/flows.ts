@@ -153,7 +153,7 @@ export function found(has: Has, s: State): Flow[] {
 }
 
 /** Whether the claim's worker beats: for a zombie's beats too, where they are not told apart. */
-export function seemsAlive(has: Has, s: State): boolean {
+function seemsAlive(has: Has, s: State): boolean {
   return s.runs.some(
     (run) => run.at === 'claimed' && (run.id === s.fence?.claim || !has('beat checks the claim')),
   );

@@ -53,6 +53,7 @@ export function emit(has: Has, s: State, { id, n }: { id: number; n: number }): 
   if (!fence) return false;
   if (fence.claim !== id && has('emit checks the claim')) return false;
   if (fence.state !== 'open' && has('emit needs an open fence')) return false;
+  if (n > fence.seq + 1) return false; // Redis has lost what came before
   if (n !== fence.seq + 1 && has('emit adds an event once')) return true;
   append(s, fence, { kind: 'event', claim: id, n, outcome: '' });
   fence.seq += 1;

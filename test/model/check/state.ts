@@ -154,6 +154,12 @@ export interface World {
   duties?: readonly Flow['why'][];
 }
 
+/** Something that can happen next. `do` changes the copy that it is given. */
+export interface Action {
+  what: string;
+  do: (s: State) => void;
+}
+
 export function initial(world: World): State {
   const left = Object.fromEntries(faults.map((fault) => [fault, world.faults[fault] ?? 0])) as State['left'];
   const caller = { epoch: 0, seq: 0, held: null, shows: 0, claim: 0, got: 0 } as const;

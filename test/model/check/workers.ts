@@ -1,6 +1,5 @@
-import type { Action } from './actions.ts';
 import { claim, emit, end, finishJob, handBack, type Has } from './redis.ts';
-import type { Run, State, World } from './state.ts';
+import type { Action, Run, State, World } from './state.ts';
 
 /** Members of the pool: each may run the task once, also while an older run of it goes on as a zombie. */
 const MEMBERS = 2;
@@ -58,7 +57,7 @@ export function letGo(s: State, run: Run): void {
   s.runs = s.runs.filter((r) => r !== run);
 }
 
-export function emits(has: Has, s: State, run: Run): void {
+function emits(has: Has, s: State, run: Run): void {
   if (emit(has, s, { id: run.id, n: run.sent + 1 })) run.sent += 1;
   else letGo(s, run);
 }
@@ -68,7 +67,7 @@ function emitsAgain(has: Has, s: State, run: Run): void {
   emit(has, s, { id: run.id, n: run.sent });
 }
 
-export function ends(has: Has, s: State, run: Run): void {
+function ends(has: Has, s: State, run: Run): void {
   end(has, s, { id: run.id, outcome: 'completed' });
   letGo(s, run);
 }
