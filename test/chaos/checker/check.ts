@@ -240,7 +240,7 @@ export function tally({ clients, rows }: Pick<Evidence, 'clients' | 'rows'>): Ta
   for (const { status, errorCode } of rows) {
     if (status === 'error') errors[errorCode ?? '?'] = (errors[errorCode ?? '?'] ?? 0) + 1;
   }
-  const refused = calls.filter(({ sent }) => !canaries.has(sent.canary));
+  const refused = calls.filter(({ sent, left }) => !left && !canaries.has(sent.canary));
   return {
     accepted: rows.length,
     completed: rows.filter(({ status }) => status === 'completed').length,
