@@ -34,8 +34,8 @@ export async function requeueTask(
 }
 
 /**
- * The second half of a requeue: the fence gets the row's epoch, and the job goes back. Alone it finishes what another
- * process began, and died. Done twice it changes nothing.
+ * The second half of a requeue: the fence gets the row's epoch, which must be a new one, and the job goes back. Done
+ * twice it changes nothing.
  */
 export function renewFence(
   { dispatch }: Pick<FlowDeps, 'dispatch'>,

@@ -6,6 +6,7 @@ import type { Keys } from './keys.ts';
 export interface StandingJob {
   taskId: string;
   jobId: string;
+  poolKey: string;
   /** Without prefix: `{P}` or `{P}.<llm id>`. */
   queue: string;
 }
@@ -17,10 +18,10 @@ const MOST = 1_000;
 export async function standingJobs(
   redis: Redis,
   keys: Keys,
-  queues: readonly string[],
+  queues: readonly { poolKey: string; queue: string }[],
 ): Promise<StandingJob[]> {
   const pipeline = redis.pipeline();
-  for (const queue of queues) {
+  for (const { queue } of queues) {
     const prefix = `${keys.namespace}:${queue}`;
     pipeline.lrange(`${prefix}:wait`, -MOST, -1);
     pipeline.lrange(`${prefix}:active`, -MOST, -1);
@@ -29,8 +30,8 @@ export async function standingJobs(
   const answers = (await orUnavailable(pipeline.exec())) ?? [];
   return answers.flatMap(([error, ids], i) => {
     if (error || !Array.isArray(ids)) return [];
-    const queue = queues[Math.floor(i / 3)] ?? '';
-    return ids.map((id: unknown) => ({ ...ofTask(String(id)), queue }));
+    const place = queues[Math.floor(i / 3)];
+    return place ? ids.map((id: unknown) => ({ ...ofTask(String(id)), ...place })) : [];
   });
 }
 

@@ -11,6 +11,7 @@ import { EventWriter } from '../sse.ts';
 import { bodyFor, chunkFor, emptyChunk } from './chunks.ts';
 import { endLost } from './lost.ts';
 import type { Report } from './report.ts';
+import { answerGone } from './row-end.ts';
 import { errorOf, errorOfRow, settleInTime } from './settle.ts';
 import type { TaskWait } from './wait.ts';
 
@@ -39,6 +40,8 @@ export async function answerWhole(a: Answering): Promise<Answered> {
         return 'left';
       case 'closed':
         throw errorOf(a.row.id, item.outcome);
+      case 'row':
+        return await answerFromRow(a, item.row);
       case 'end':
         return await endWhole(a, item);
       case 'event': // only a streamed task has events
@@ -47,6 +50,24 @@ export async function answerWhole(a: Answering): Promise<Answered> {
         break;
     }
   }
+}
+
+/** The row says it all: the task was not streamed, or ended without success. @throws McpctlError `gone`. */
+export async function answerFromRow(
+  { deps, res, report, model }: Pick<Answering, 'deps' | 'res' | 'report' | 'model'>,
+  row: TaskRow,
+): Promise<Answered> {
+  const body = (await deps.registry.tasks.bodies(row.id)).responseBody ?? undefined;
+  if (row.status === 'completed' && body === undefined) throw answerGone(row);
+  const status = row.responseStatus ?? undefined;
+  const said = { ...(status === undefined ? {} : { status }), ...(body === undefined ? {} : { body }) };
+  const outcome: Outcome =
+    row.status === 'completed'
+      ? { kind: 'completed', status: 200, ...said }
+      : { kind: 'failed', code: row.errorCode ?? '', message: row.errorMessage ?? '', ...said };
+  report.settled(row);
+  sendWhole({ res, report, model }, row, outcome);
+  return 'answered';
 }
 
 async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: number }): Promise<Answered> {
@@ -83,6 +104,8 @@ export async function answerStream(a: Answering): Promise<Answered> {
           }
           await writeEvent(a, writer, item);
           break;
+        case 'row':
+          throw answerGone(a.row);
         case 'gap':
           throw new McpctlError('gone', undefined, { taskId: a.row.id });
         case 'closed':

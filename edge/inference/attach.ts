@@ -1,11 +1,9 @@
-import { McpctlError } from '../../core/errors.ts';
-import type { Outcome } from '../../core/outcome.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
 import { untilClosed } from '../caps.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { whenGone } from '../gone.ts';
-import { answerStream, answerWhole, sendWhole, type Answering } from './answer.ts';
+import { answerFromRow, answerStream, answerWhole, type Answering } from './answer.ts';
 import type { Call } from './call.ts';
 import { sayLeft } from './left.ts';
 import { followFrom } from './resume.ts';
@@ -30,7 +28,10 @@ export async function answerFrom(deps: EdgeDeps, call: Call, row: TaskRow): Prom
   try {
     if (!isTerminal(row.status)) attachment = await deps.waiters.attach(row);
     const follower = await followFrom(deps, row, null);
-    if (!follower) return await answerFromRow(deps, { call, row, model });
+    if (!follower) {
+      await answerFromRow({ deps, res, report, model }, row);
+      return dropOnceDelivered(deps, row, res);
+    }
     try {
       const wait = new TaskWatch(deps, { row, follower, gone });
       const answering: Answering = { deps, res, row, wait, report, model, wantsUsage: request.wantsUsage };
@@ -45,24 +46,4 @@ export async function answerFrom(deps: EdgeDeps, call: Call, row: TaskRow): Prom
     void attachment?.leave(); // never rejects; says nothing of a task that has ended
     forget();
   }
-}
-
-/** The row says it all: the task was not streamed, or ended without success. */
-async function answerFromRow(
-  deps: EdgeDeps,
-  { call, row, model }: { call: Call; row: TaskRow; model: string },
-): Promise<void> {
-  const { res, report } = call;
-  const body = (await deps.registry.tasks.bodies(row.id)).responseBody ?? undefined;
-  if (row.status === 'completed' && body === undefined)
-    throw new McpctlError('gone', undefined, { taskId: row.id });
-  const status = row.responseStatus ?? undefined;
-  const said = { ...(status === undefined ? {} : { status }), ...(body === undefined ? {} : { body }) };
-  const outcome: Outcome =
-    row.status === 'completed'
-      ? { kind: 'completed', status: 200, ...said }
-      : { kind: 'failed', code: row.errorCode ?? '', message: row.errorMessage ?? '', ...said };
-  report.settled(row);
-  sendWhole({ res, report, model }, row, outcome);
-  dropOnceDelivered(deps, row, res);
 }

@@ -1,18 +1,20 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import { closeTask, type Closing } from '../../core/flow/cancel.ts';
+import { closeTask } from '../../core/flow/cancel.ts';
 import { isServed } from '../../core/flow/served.ts';
 import { allAttempts, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import type { Place } from '../../core/queue/place.ts';
 import type { Entry } from '../../core/queue/stream.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
-import { Standing } from './standing.ts';
 import { mayShow } from './may-show.ts';
+import { RowEnd, type RowSays } from './row-end.ts';
+import { errorOfRow } from './settle.ts';
+import { Standing } from './standing.ts';
 import type { Submitted } from './submit.ts';
 import { nobody, type Target } from './target.ts';
 
 /** `quiet`: time to send something, and where the task stands meanwhile. */
-export type Arrived = Entry | { kind: 'gap' } | { kind: 'quiet'; place: Place } | { kind: 'left' };
+export type Arrived = Entry | RowSays | { kind: 'gap' } | { kind: 'quiet'; place: Place } | { kind: 'left' };
 
 export interface Wait {
   submitted: Submitted;
@@ -40,6 +42,7 @@ export class TaskWait {
   readonly #wait: Wait;
   readonly #deadline: number;
   readonly #standing: Standing;
+  readonly #rowEnd: RowEnd;
   /** Until then nobody need be there. */
   readonly #unservedUntil: number;
   #nextCheck: number;
@@ -59,6 +62,7 @@ export class TaskWait {
     this.#nextCheck = this.#checkAfter(now);
     this.#quietFrom = now;
     this.#standing = new Standing(deps, wait.submitted.row);
+    this.#rowEnd = new RowEnd(deps, wait.submitted);
   }
 
   /** @throws McpctlError `no_active_llm`, `queue_timeout`, `unavailable`. */
@@ -68,18 +72,20 @@ export class TaskWait {
       if (gone.aborted) return { kind: 'left' };
       const now = this.#deps.clock.elapsed();
       const quietAt = this.#quietFrom + quietMs();
-      const until = this.#waiting ? Math.min(quietAt, this.#nextCheck, this.#standing.nextAt) : quietAt;
-      const item = await submitted.follower.next({ signal: gone, withinMs: Math.max(1, until - now) });
+      const due = this.#waiting ? Math.min(quietAt, this.#nextCheck, this.#standing.nextAt) : quietAt;
+      const withinMs = Math.max(1, Math.min(due, this.#rowEnd.nextAt) - now);
+      const item = await submitted.follower.next({ signal: gone, withinMs });
       if (item === null) {
-        const quiet = await this.#nothing();
-        if (quiet) return quiet;
+        const arrived = await this.#nothing();
+        if (arrived) return arrived;
       } else if (item.kind === 'back') await this.#takeBack();
       else if (item.kind === 'requeued') this.#waiting = true;
       else {
         this.#waiting = false;
         this.#quietFrom = this.#deps.clock.elapsed();
+        this.#rowEnd.heard();
         this.#over ||= item.kind === 'end' || item.kind === 'closed';
-        return item;
+        return item.kind === 'closed' ? await this.#rowEnd.ofClose(item) : item;
       }
     }
   }
@@ -96,8 +102,10 @@ export class TaskWait {
 
   async #nothing(): Promise<Arrived | null> {
     const now = this.#deps.clock.elapsed();
-    if (this.#waiting && now >= this.#deadline) await this.#expire();
-    else if (this.#waiting && now >= this.#nextCheck) await this.#checkServed();
+    let ended = await this.#rowEnd.look();
+    if (!ended && this.#waiting && now >= this.#deadline) ended = await this.#expire();
+    else if (!ended && this.#waiting && now >= this.#nextCheck) ended = await this.#checkServed();
+    if (ended) return ended;
     if (now >= this.#nextCheck) this.#nextCheck = this.#checkAfter(now);
     const place = await this.#toTell(now);
     if (!place) return null;
@@ -119,25 +127,22 @@ export class TaskWait {
     return now < until && until < now + CHECK_MS ? until : now + CHECK_MS;
   }
 
-  async #expire(): Promise<void> {
+  async #expire(): Promise<RowSays | null> {
+    const { row } = this.#wait.submitted;
     const message = 'No member took the task within its time limit.';
-    if (await this.#closeUnclaimed({ mode: 'expire', status: 'error', code: 'queue_timeout', message })) {
-      throw new McpctlError('queue_timeout', message, { taskId: this.#wait.submitted.row.id });
-    }
+    return await this.#closeUnclaimed(new McpctlError('queue_timeout', message, { taskId: row.id }));
   }
 
-  async #checkServed(): Promise<void> {
+  async #checkServed(): Promise<RowSays | null> {
     let error: McpctlError | null;
     try {
       error = await this.#whyNobody();
     } catch (thrown) {
       const why = messageOf(thrown);
       this.#deps.log.debug({ why }, 'whether a pool is served could not be asked; waiting on');
-      return;
+      return null;
     }
-    if (error === null) return;
-    const { code, message } = error;
-    if (await this.#closeUnclaimed({ mode: 'expire', status: 'error', code, message })) throw error;
+    return error && (await this.#closeUnclaimed(error));
   }
 
   /** Why no member will take it, naming each attempt when there were any; null while one may. */
@@ -158,22 +163,27 @@ export class TaskWait {
     return nobody(target.poolKey, target.pin?.name ?? null);
   }
 
-  /** @returns false when a member has it: then its beats, not we, decide how long that takes. */
-  async #closeUnclaimed(closing: Closing): Promise<boolean> {
+  /**
+   * Gives the task up for this reason, which is thrown then; or what the row says, if it ended otherwise meanwhile.
+   * @returns the row when it had completed; null when a member has the task: its beats decide how long that takes.
+   */
+  async #closeUnclaimed(error: McpctlError): Promise<RowSays | null> {
     const { row } = this.#wait.submitted;
+    const { code, message } = error;
+    let closed: Awaited<ReturnType<typeof closeTask>>;
     try {
-      const closed = await closeTask(flowOf(this.#deps), row, closing);
-      if (closed !== 'claimed' && closed !== 'ended') return true;
-      this.#waiting = false;
+      closed = await closeTask(flowOf(this.#deps), row, { mode: 'expire', status: 'error', code, message });
     } catch (thrown) {
       // Redis or Postgres is away: the next check tries again, up to a little after the limit.
       if (this.#deps.clock.elapsed() > this.#deadline + AWAY_MS) throw thrown;
-      this.#deps.log.debug(
-        { taskId: row.id, why: messageOf(thrown) },
-        'a waiting task could not be given up yet',
-      );
+      const about = { taskId: row.id, why: messageOf(thrown) };
+      this.#deps.log.debug(about, 'a waiting task could not be given up yet');
+      return null;
     }
-    return false;
+    if (closed === 'claimed' || closed === 'ended') this.#waiting = false;
+    if (typeof closed === 'string') return null;
+    if (closed?.status === 'completed') return { kind: 'row', row: closed };
+    throw closed === undefined || closed.errorCode === code ? error : (errorOfRow(closed) ?? error);
   }
 
   /** A worker let go of it: decided here at once; the scheduler would do the same half a second later. */

@@ -2,24 +2,30 @@ import { uuidSchema } from '../../core/names.ts';
 import { standingJobs, type StandingJob } from '../../core/queue/leftovers.ts';
 import type { Duty, DutyDeps } from './duty.ts';
 
+const outcome = {
+  kind: 'cancelled',
+  code: 'task_cancelled',
+  message: 'The task was over before it was taken.',
+} as const;
+
 /** Tasks asked about in one query. */
 const TOGETHER = 1_000;
 
 /**
  * Removes jobs whose task is over or was never accepted: a cancel that could not take its job away, the job of a
- * worker that died while it answered. Nobody could claim them; they would stand in the queue, and on the board, for
- * good. A job goes when two looks found it so: between an end and the worker's own farewell it is normal.
+ * worker that died while it answered, or one that came to the queue after its caller had been told 503. Most nobody
+ * could claim; they would stand in the queue, and on the board, for good. A job goes when two looks found it so: between an end and the worker's own farewell it is normal.
  */
 export function createClearJobsDuty({ queue, registry }: DutyDeps): Duty {
   let before = new Set<string>();
 
-  const queuesNow = async (): Promise<string[]> => {
+  const queuesNow = async (): Promise<Pick<StandingJob, 'poolKey' | 'queue'>[]> => {
     const llms = await registry.llms.places();
     const open = await registry.tasks.openPools();
     const pools = new Set([...open, ...llms.map((llm) => llm.poolKey)]);
     return [
-      ...[...pools].map((key) => queue.keys.pool(key).queue()),
-      ...llms.map(({ poolKey, id }) => queue.keys.pool(poolKey).queue(id)),
+      ...[...pools].map((poolKey) => ({ poolKey, queue: queue.keys.pool(poolKey).queue() })),
+      ...llms.map(({ poolKey, id }) => ({ poolKey, queue: queue.keys.pool(poolKey).queue(id) })),
     ];
   };
   const overIn = async (jobs: readonly StandingJob[]): Promise<StandingJob[]> => {
@@ -42,7 +48,10 @@ export function createClearJobsDuty({ queue, registry }: DutyDeps): Duty {
       let did = 0;
       for (const job of over) {
         if (signal.aborted) return did;
-        if (before.has(job.jobId) && (await queue.dispatch.remove(job))) did += 1;
+        if (!before.has(job.jobId)) continue;
+        // A worker that runs it all the same learns from its next beat that it may not.
+        await queue.dispatch.close(job, 'cancel', outcome);
+        if (await queue.dispatch.remove(job)) did += 1;
       }
       before = new Set(over.map((job) => job.jobId));
       return did;

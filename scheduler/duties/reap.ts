@@ -110,8 +110,12 @@ async function reap(
     return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
   const lostWith = (code: string, message: string): Promise<boolean> =>
     queue.dispatch.endFor(ref, fence.claim, { kind: 'failed', code, message });
-  // Another leader counted this death and died before the requeue.
-  if (fence.epoch < row.epoch && fence.shown === '') return (await renewFence(flow, { row, fence })) === 'ok';
+  // Another leader counted this death and died before the requeue. Its epoch may have been laid down and lost since,
+  // so that one is not used again.
+  if (fence.epoch < row.epoch && fence.shown === '') {
+    const renewed = await registry.tasks.nextEpoch(row.id, row.epoch);
+    return renewed !== null && (await renewFence(flow, { row: renewed, fence })) === 'ok';
+  }
   if (fence.shown !== '') return await lostWith('worker_lost', 'The worker was lost while it answered.');
   if (row.crashes + 1 >= POISON) {
     return await lostWith(

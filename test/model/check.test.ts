@@ -57,8 +57,8 @@ describe('docs/model.md', () => {
       expect(span(rows[at]?.['guard']), rule).to.equal(guard);
       const [file = '', title = ''] = test.split(' · ');
       expect(span(rows[at]?.['test that fails without the guard']), rule).to.equal(file);
-      if (guard !== '') expect(read(guard), guard).not.to.equal('');
-      if (file !== '') expect(read(file), `${file}: ${title}`).to.include(`it('${title}`);
+      expect(read(guard), guard).not.to.equal('');
+      expect(read(file), `${file}: ${title}`).to.include(`it('${title}`);
     }
   });
 });

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { beat, claimTask } from '../../core/queue/claim.ts';
 import { createFetcher } from '../../core/queue/jobs.ts';
 import { createClearJobsDuty } from '../../scheduler/duties/clear-jobs.ts';
 import type { Duty } from '../../scheduler/duties/duty.ts';
@@ -40,5 +41,18 @@ describe('the duty clear-jobs', () => {
     expect(await standing()).to.deep.equal([open]);
     expect(await run()).to.equal(0);
     await fetcher.close(true);
+  });
+
+  it('tells a worker that runs what its caller was told is over, by the next beat', async () => {
+    const id = await submit();
+    const ref = { taskId: id, poolKey: 'p' };
+    const by = { claimId: 'c1', session: 's', boot: 'b', llmId: 'l' };
+    expect(await claimTask(t.deps.queue, { ...ref, jobId: `${id}-1` }, by)).to.include({ epoch: 1 });
+    await closeRow(id);
+    const beats = () => beat(t.deps.queue, { ...ref, claimId: 'c1', epoch: 1 });
+    await run();
+    expect(await beats()).to.equal(true);
+    await run();
+    expect(await beats()).to.equal(false);
   });
 });

@@ -63,8 +63,8 @@ describe('the duty reap', () => {
     const lost = { counts: 'crash', llmId: '', session: '', startedAt: null, reason: 'worker lost' } as const;
     await t.registry.tasks.nextEpoch(row.id, 2, lost);
     expect(await run()).to.equal(1);
-    expect(await rowOf(row)).to.include({ status: 'pending', crashes: 2, epoch: 3 });
-    expect(await fenceOf(row)).to.include({ state: 'open', claim: '', epoch: 3 });
+    expect(await rowOf(row)).to.include({ status: 'pending', crashes: 2, epoch: 4 });
+    expect(await fenceOf(row)).to.include({ state: 'open', claim: '', epoch: 4 });
     expect(await run()).to.equal(0);
   });
 

@@ -213,13 +213,13 @@ export const rules = {
     world: world(['flush'], { callers: 2, events: 0, duties: ['reconcile'] }),
   },
   'an edge that hears nothing asks the row': {
-    guard: 'edge/inference/watch.ts',
-    test: 'test/edge/task-stream.test.ts · hears of a row that was ended behind the back',
+    guard: 'edge/inference/row-end.ts',
+    test: 'test/edge/row-speaks.test.ts · gets the answer from the row',
     world: world(['flush']),
   },
   'a close is told by the row': {
-    guard: '',
-    test: '',
+    guard: 'edge/inference/row-end.ts',
+    test: 'test/edge/row-speaks.test.ts · is told what the row says',
     world: world(['cancel', 'flush'], { events: 0, duties: ['settle'] }),
   },
   'an epoch is laid down once': {
