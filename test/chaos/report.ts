@@ -7,13 +7,15 @@ export function tableOf(results: readonly Result[]): string {
     const of = (...rules: string[]): string =>
       String(findings.filter(({ rule }) => rules.includes(rule)).length);
     const errors = Object.entries(counts.errors).map(([code, n]) => `${String(n)} \`${code}\``);
+    const untold = Object.entries(counts.untold).map(([code, n]) => `${String(n)} told \`${code}\``);
     const ends = [
       `${String(counts.completed)} completed`,
       `${String(counts.cancelled)} cancelled`,
       ...errors,
       ...(counts.refused > 0
-        ? [`${String(counts.refused)} calls refused (within ${(counts.refusedMs / 1_000).toFixed(1)} s)`]
+        ? [`${String(counts.refused)} refused (within ${(counts.refusedMs / 1_000).toFixed(1)} s)`]
         : []),
+      ...untold,
     ];
     const heal = healMs === null ? 'never' : `${(healMs / 1_000).toFixed(1)} s`;
     const result = passed ? 'pass' : '**fail**';

@@ -260,6 +260,7 @@ function resultOf({
   const [lost, dup] = [of('lost'), of('doubled', 'mixed')];
   const head = `${id} ${passed ? 'PASS' : 'FAIL'} lost=${String(lost)} dup=${String(dup)} heal=${heal} tasks=${String(counts.accepted)}`;
   const errors = Object.entries(counts.errors).map(([code, n]) => `${code} ${String(n)}`);
+  const untold = Object.entries(counts.untold).map(([code, n]) => `${code} ${String(n)}`);
   const more = [
     `completed ${String(counts.completed)}`,
     `cancelled ${String(counts.cancelled)}`,
@@ -267,6 +268,7 @@ function resultOf({
     ...(counts.refused > 0
       ? [`refused ${String(counts.refused)}, within ${(counts.refusedMs / 1_000).toFixed(1)}s`]
       : []),
+    ...(untold.length > 0 ? [`completed, but told: ${untold.join(', ')}`] : []),
   ];
   const why = [
     ...(struck.happened ? [] : [`the fault did not strike: ${struck.proof}`]),

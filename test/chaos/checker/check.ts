@@ -28,7 +28,7 @@ interface Story {
 
 /**
  * Codes that end a call and not its task: the answer was whole and its settlement was not known yet; the edge
- * could not reach what it needs, or leaves; nobody knew better.
+ * could not reach what it needs; nobody knew better. How often the task completed all the same is counted.
  */
 const notOfTheTask = new Set(['settle_pending', 'unavailable', 'internal', 'gone']);
 
@@ -231,22 +231,28 @@ export interface Tally {
   refused: number;
   /** The longest that one of those waited for its refusal. */
   refusedMs: number;
+  /** Codes that callers were told though their task completed: such a code says nothing of the task. */
+  untold: Record<string, number>;
+}
+
+function counted(names: readonly string[]): Record<string, number> {
+  return Object.fromEntries([...grouped(names, (name) => name)].map(([name, all]) => [name, all.length]));
 }
 
 export function tally({ clients, rows }: Pick<Evidence, 'clients' | 'rows'>): Tally {
   const calls = callsOf(clients);
-  const canaries = new Set(rows.map(({ canary }) => canary));
-  const errors: Record<string, number> = {};
-  for (const { status, errorCode } of rows) {
-    if (status === 'error') errors[errorCode ?? '?'] = (errors[errorCode ?? '?'] ?? 0) + 1;
-  }
-  const refused = calls.filter(({ sent, left }) => !left && !canaries.has(sent.canary));
+  const byCanary = new Map(rows.map((row) => [row.canary, row]));
+  const refused = calls.filter(({ sent, left }) => !left && !byCanary.has(sent.canary));
+  const untold = calls.flatMap(({ sent, end }) =>
+    end.kind === 'failed' && byCanary.get(sent.canary)?.status === 'completed' ? [end.code] : [],
+  );
   return {
     accepted: rows.length,
     completed: rows.filter(({ status }) => status === 'completed').length,
     cancelled: rows.filter(({ status }) => status === 'cancelled').length,
-    errors,
+    errors: counted(rows.flatMap(({ status, errorCode }) => (status === 'error' ? [errorCode ?? '?'] : []))),
     refused: refused.length,
     refusedMs: Math.round(Math.max(0, ...refused.map(({ sent, endedAt }) => endedAt - sent.at))),
+    untold: counted(untold),
   };
 }
