@@ -194,7 +194,7 @@ async function settled(a: Answering, ending: Ending): Promise<TaskRow> {
 }
 
 /** A backend's own 4xx goes to the caller as it is; any other failure as our error. */
-export function sendWhole(
+function sendWhole(
   { res, report, model }: Pick<Answering, 'res' | 'report' | 'model'>,
   row: TaskRow,
   outcome: Outcome,
