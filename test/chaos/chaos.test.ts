@@ -20,6 +20,7 @@ describe('a short run of chaos', function () {
   let servers: ChaosServers;
   let world: World;
   let folder: string;
+  let failed = 0;
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'mcpctl-chaos-logs-'));
@@ -29,6 +30,8 @@ describe('a short run of chaos', function () {
   after(async () => {
     await world.close();
     await servers.stop();
+    // What is left are the logs of those that failed.
+    if (failed === 0) await rm(folder, { recursive: true, force: true });
   });
 
   for (const id of telling) {
@@ -38,8 +41,8 @@ describe('a short run of chaos', function () {
       const result = await tryFault({ world, id, fault, ...options });
       const said = [result.line, result.proof, ...result.notes];
       const found = result.findings.slice(0, 10).map(({ rule, says }) => `${rule}: ${says}`);
+      if (!result.passed) failed += 1;
       expect(result.passed, [...said, ...found, `logs: ${join(folder, id)}`].join('\n')).to.equal(true);
-      await rm(join(folder, id), { recursive: true, force: true });
     });
   }
 });
