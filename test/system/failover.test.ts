@@ -173,10 +173,16 @@ describe('failover', function () {
   it('never starts over what was shown: an error frame ends it', async () => {
     const { pool, addGood } = await pair();
     await addGood();
-    for (const backend of [bad, good]) backend.reply(chats(['one', 'two'], { dieAfter: 1 }));
+    for (const backend of [bad, good]) {
+      backend.reply(chats(['one', 'two'], { paced: true, dieAfter: 1 }));
+      backend.release();
+    }
     const answer = await t.call('POST', `/api/v1/llms/${pool}/infer`, { body: { ...body, stream: true } });
+    const events = sseData(answer);
+    expect(await nextText(events)).to.equal('one');
+    for (const backend of [bad, good]) backend.release();
     const frames = [];
-    for await (const data of sseData(answer)) frames.push(data);
+    for await (const data of events) frames.push(data);
     expect(frames.at(-1)).to.include('"error"').and.include('backend_');
     expect(frames.join()).not.to.include('[DONE]');
     expect(posts(bad) + posts(good)).to.equal(1);
