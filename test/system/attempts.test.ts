@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { answers, chats, startBackend, type Backend, type Script } from '../support/backend.ts';
+import { answers, chats, hangs, startBackend, type Backend, type Script } from '../support/backend.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
 const request = { messages: [{ role: 'user', content: 'hi' }] };
@@ -73,7 +73,7 @@ describe('a task tells of every attempt', function () {
   });
 
   it('that was cut short by a cancel', async () => {
-    scripts = [chats(['never'], { paced: true })];
+    scripts = [hangs()];
     const id = await submit();
     const [running] = await until(
       () => log(id),
