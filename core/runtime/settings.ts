@@ -170,8 +170,9 @@ export const settings = {
   },
   eventKeepMs: {
     env: 'MCPCTL_EVENT_KEEP_MS',
-    about: 'how long the events of an ended task stay in Redis',
-    schema: ms(10 * MINUTE),
+    about:
+      'how long the events of an ended task stay in Redis; 5000 at least, so that they outlive its settling',
+    schema: ms(10 * MINUTE).refine((v) => v >= 5_000, 'use 5000 or more: the outcome is read from there'),
   },
   tokenCacheMs: {
     env: 'MCPCTL_TOKEN_CACHE_MS',

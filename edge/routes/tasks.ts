@@ -100,6 +100,19 @@ async function submit(deps: EdgeDeps, req: Request, res: Response): Promise<void
   else res.status(202).json(made ? taskView(now, null) : (await viewsOf(deps, [now]))[0]);
 }
 
+/** How long a cancel that came after the end waits for the end to be written down. */
+const SETTLED_WITHIN_MS = 2_000;
+
+async function cancelOf(deps: EdgeDeps, row: TaskRow): Promise<TaskRow> {
+  if (isTerminal(row.status)) return row;
+  const closed = await closeTask(flowOf(deps), row, cancelled);
+  if (closed === 'ended') {
+    const limits = { withinMs: SETTLED_WITHIN_MS, gone: new AbortController().signal };
+    return await untilEnded(deps, row, limits);
+  }
+  return (await deps.registry.tasks.byId(row.id)) ?? row;
+}
+
 /** A task that asked not to be kept is dropped once its owner was shown how it ended; a streamed one, by its stream. */
 async function showWhole(
   deps: EdgeDeps,
@@ -154,8 +167,7 @@ export function taskRoutes(deps: EdgeDeps): Router {
     const row = await taskOf(deps, req);
     if (!can(actorOf(req), 'delete', { resource: 'task', target: { ownerId: row.ownerId } }))
       throw new McpctlError('forbidden');
-    if (!isTerminal(row.status)) await closeTask(flowOf(deps), row, cancelled);
-    res.json(await detailed(deps, (await deps.registry.tasks.byId(row.id)) ?? row));
+    res.json(await detailed(deps, await cancelOf(deps, row)));
   });
   return router;
 }

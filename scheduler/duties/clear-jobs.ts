@@ -14,7 +14,8 @@ const TOGETHER = 1_000;
 /**
  * Removes jobs whose task is over or was never accepted: a cancel that could not take its job away, the job of a
  * worker that died while it answered, or one that came to the queue after its caller had been told 503. Most nobody
- * could claim; they would stand in the queue, and on the board, for good. A job goes when two looks found it so: between an end and the worker's own farewell it is normal.
+ * could claim; they would stand in the queue, and on the board, for good. A job goes when two looks found it so:
+ * between an end and the worker's own farewell it is normal.
  */
 export function createClearJobsDuty({ queue, registry }: DutyDeps): Duty {
   let before = new Set<string>();
