@@ -23,6 +23,9 @@ export interface LivePool {
   fresh: boolean;
 }
 
+/** A worker announces itself each second; one that has not for this long takes nothing. */
+export const seenWithinMs = 10_000;
+
 /** The overlay itself. Pure: `isLive` and `announced` are what was found just before. */
 function overlay(
   row: LlmRow,
@@ -30,8 +33,10 @@ function overlay(
   announced: readonly MemberPresence[] = [],
 ): LiveLlm {
   const { status, inactiveReason, inactiveSince } = row;
-  const own = announced.filter((member) => member.llmId === row.id);
+  const said = announced.filter((member) => member.llmId === row.id);
   if (row.kind === 'public') {
+    // No session of its own says whether a hosted worker is gone: its silence does.
+    const own = said.filter((member) => member.ageMs < seenWithinMs);
     const servedBy = own.filter((member) => member.state === 'serving').length;
     return { row, status, inactiveReason, inactiveSince, servedBy, announced: own };
   }
@@ -47,6 +52,7 @@ function overlay(
     };
   }
   const servedBy = status === 'active' ? 1 : 0;
+  const own = said.filter((member) => member.sessionId === row.providerSessionId);
   return { row, status, inactiveReason, inactiveSince, servedBy, announced: own };
 }
 

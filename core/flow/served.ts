@@ -1,7 +1,4 @@
-import type { LiveLlm, LivePool } from './liveness.ts';
-
-/** A worker announces itself each second; one that has not for this long takes nothing. */
-const SEEN_WITHIN_MS = 10_000;
+import { seenWithinMs, type LiveLlm, type LivePool } from './liveness.ts';
 
 /**
  * Is anybody there to take a task?
@@ -17,5 +14,5 @@ export function isServed(pool: LivePool, pinId: string | null, excluded: readonl
 function serves(member: LiveLlm, fresh: boolean): boolean {
   if (member.status !== 'active') return false;
   if (fresh) return true;
-  return member.announced.some((a) => a.state === 'serving' && a.ageMs < SEEN_WITHIN_MS);
+  return member.announced.some((a) => a.state === 'serving' && a.ageMs < seenWithinMs);
 }

@@ -18,7 +18,7 @@ import { createHash } from 'node:crypto';
  * | `r:{P}:T` | sharded channel: a task's events | worker → edges | – |
  * | `w:{W}:lease` | the session is published | edge, worker → edge, scheduler | the lease |
  * | `w:{W}:<boot>:ctl` | sharded channel: cancel, drain | edge, scheduler → worker | – |
- * | `ws:{P}` | members by last seen | worker → edge | the lease |
+ * | `ws:{P}` | members by llm and session, when last seen | worker → edge | the lease |
  * | `epoch` | set once; missing = Redis came back empty | scheduler → all | – |
  */
 export function createKeys(namespace: string) {

@@ -83,13 +83,15 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
       const now = timeOf(answers[0]?.[1]);
       const fresh = isFresh(z.string().nullable().parse(answers[1]?.[1]), now);
       const hash = z.record(z.string(), z.string()).parse(answers[2]?.[1]);
-      const members = Object.entries(hash).flatMap(([llmId, text]) => parseMember(llmId, text, now) ?? []);
+      const members = Object.entries(hash).flatMap(([field, text]) => parseMember(field, text, now) ?? []);
       return { fresh, members: members.filter((m) => m.ageMs < leaseMs) };
     },
   };
 }
 
-function parseMember(llmId: string, text: string, now: number): MemberPresence | null {
+/** @param field the llm's id and, after a space, the session's: a public llm may be served by several. */
+function parseMember(field: string, text: string, now: number): MemberPresence | null {
+  const [llmId = ''] = field.split(' ', 1);
   const space = text.indexOf(' ');
   try {
     const parsed = announcedSchema.safeParse(JSON.parse(text.slice(space + 1)));
@@ -107,6 +109,6 @@ export async function announce(
 ): Promise<void> {
   await runScript(redis, 'announce', {
     keys: [keys.pool(poolKey).members],
-    args: [llmId, JSON.stringify(announcement), leaseMs],
+    args: [`${llmId} ${announcement.sessionId}`, JSON.stringify(announcement), leaseMs],
   });
 }

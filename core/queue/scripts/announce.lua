@@ -1,8 +1,16 @@
---[[ announce: a worker says that it serves a member of a pool, by Redis's clock.
+--[[ announce: a worker says that it serves a member of a pool, by Redis's clock. Whoever is new there clears away
+  what workers left that died without a word.
   KEYS  1 ws:{P}
-  ARGV  1 llm id   2 JSON { sessionId, boot, slots, running, state }   3 ttl ms
-  Callers  worker, relay ]]
+  ARGV  1 llm id, a space, session id   2 JSON { sessionId, boot, slots, running, state }   3 ttl ms
+  Callers  worker, relay, edge (register) ]]
 local t = redis.call('TIME')
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)) .. ' ' .. ARGV[2])
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+if redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2]) == 1 then
+  local all = redis.call('HGETALL', KEYS[1])
+  for i = 1, #all, 2 do
+    local at = tonumber(string.match(all[i + 1], '^(%d+) '))
+    if not at or now - at > tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], all[i]) end
+  end
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
