@@ -2,7 +2,7 @@
 const processes = '^(edge|worker|scheduler|cli|start)/';
 const product = '^(core|edge|worker|scheduler|cli|start)/|^knexfile[.]ts$';
 /** Not peers, but what peers are written against. */
-const shared = 'route|duty|transport|command|provider|adapt|failed|patience';
+const shared = '(route|duty|transport|command|provider|adapt|failed|patience)[.]ts$|http/';
 const packages = (names) => `(^|/)node_modules/(${names})/`;
 
 /** A package that only one place may import; tests may look behind the door. */
@@ -60,7 +60,7 @@ module.exports = {
         path: '^(edge/routes|scheduler/duties|worker/providers|worker/transports|cli/commands)/([a-z0-9]+)',
         pathNot: '/index[.]ts$',
       },
-      { path: '^$1/', pathNot: `^$1/($2[-./]|(${shared})[.]ts$)` },
+      { path: '^$1/', pathNot: `^$1/($2[-./]|${shared})` },
     ),
 
     forbid('everything-resolves', {}, { couldNotResolve: true }),

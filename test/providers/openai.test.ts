@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { endpointsAt } from '../../worker/providers/openai/url.ts';
+import { endpointsAt } from '../../worker/providers/http/url.ts';
 import { createOpenAiProvider } from '../../worker/providers/openai.ts';
 import { survivesRealBackends } from '../conformance/backend-facts.ts';
 import { callOf, conformsAsProvider, readAll } from '../conformance/provider.ts';

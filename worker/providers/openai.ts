@@ -1,10 +1,10 @@
 import { McpctlError } from '../../core/errors.ts';
-import { createExchange } from './openai/exchange.ts';
-import { forward } from './openai/forward.ts';
+import { createExchange, type Dialling } from './http/exchange.ts';
+import { forward } from './http/forward.ts';
 import { createModelList } from './openai/models.ts';
-import type { ParamRules } from './openai/params.ts';
+import type { ParamRules } from './http/params.ts';
 import { chatBody, deltaOf, errorOf, lastDelta, resultOf } from './openai/reading.ts';
-import { endpointsAt } from './openai/url.ts';
+import { endpointsAt } from './http/url.ts';
 import type { CompletionOptions, LlmProvider, Reply } from './provider.ts';
 
 export interface OpenAiSettings {
@@ -19,12 +19,14 @@ export interface OpenAiSettings {
   params?: ParamRules | undefined;
   /** Silence after which `complete` and `stream` give up; `forward` is told by its call. */
   stallMs?: number | undefined;
+  /** How the backend is dialled: its own certificate authority, a check of the address. */
+  dialling?: Dialling | undefined;
 }
 
 /** Any backend that speaks OpenAI's protocol. It holds no connection between requests. */
 export function createOpenAiProvider(settings: OpenAiSettings): LlmProvider {
   const endpoints = endpointsAt(settings.url);
-  const exchange = createExchange();
+  const exchange = createExchange(settings.dialling);
   const readKey = settings.readKey ?? (() => Promise.resolve(undefined));
   const stallMs = settings.stallMs ?? 120_000;
   const deps = { exchange, endpoints, readKey, params: settings.params };

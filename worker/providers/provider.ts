@@ -23,8 +23,26 @@ export interface LlmProvider {
   listModels(signal: AbortSignal): Promise<ModelInfo[]>;
   /** Does the backend answer? Never throws; false when in doubt. */
   isAvailable(signal: AbortSignal): Promise<boolean>;
+  /**
+   * What the backend can do with a model, asked of the backend and never by having it generate. Bounded by a few
+   * seconds and the signal; what cannot be told is left out. Never throws. Cheap while `modelsFingerprint` gives
+   * the same text: the last result is kept.
+   */
+  probe?(model: string, signal: AbortSignal): Promise<ProbeResult>;
+  /**
+   * A text that changes when the models that the backend offers, or the way they are loaded, change; one or two
+   * small requests. Undefined when the backend cannot be asked now. Never throws.
+   */
+  modelsFingerprint?(signal: AbortSignal): Promise<string | undefined>;
   /** Loads the model, so that the first caller does not wait for it. */
   warmup?(signal: AbortSignal): Promise<void>;
+}
+
+export interface ProbeResult {
+  /** As they are published; empty when nothing could be learnt. */
+  capabilities: Capabilities;
+  /** How many requests the backend takes at once, where it says so. */
+  slots?: number;
 }
 
 export interface CompletionOptions {

@@ -3,8 +3,8 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import { isProviderType, providerTypes, type ProviderTypeName } from '../providers/index.ts';
-import type { ParamRules } from '../providers/openai/params.ts';
-import { endpointsAt } from '../providers/openai/url.ts';
+import type { ParamRules } from '../providers/http/params.ts';
+import { endpointsAt } from '../providers/http/url.ts';
 import { configSchema, faultsOf, unknownSections, type ProviderEntry, type Wake } from './config-schema.ts';
 import { jsonFile } from './json-file.ts';
 
@@ -20,6 +20,8 @@ export interface ConfiguredProvider {
   publish: boolean;
   poolName?: string;
   maxConcurrency: number;
+  /** Whether a person has set `maxConcurrency`; otherwise what the backend says of its slots goes before it. */
+  concurrencyStated: boolean;
   wake?: Wake;
   stallMs: number;
   params: ParamRules;
@@ -94,6 +96,7 @@ function configured(provider: ProviderEntry, home: string): ConfiguredProvider {
     model,
     publish,
     maxConcurrency: provider.maxConcurrency ?? providerTypes[type].maxConcurrency,
+    concurrencyStated: provider.maxConcurrency !== undefined,
     stallMs: Math.round(provider.stallSeconds * 1000),
     params: {
       drop: provider.dropParams ?? [],

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
 import type { ModelInfo } from '../provider.ts';
-import { jsonObject } from './ending.ts';
-import { failureOfStatus, failureOfThrown } from './failure.ts';
-import type { ForwardDeps } from './forward.ts';
-import { keyHeader } from './request.ts';
+import { jsonObject } from '../http/ending.ts';
+import { failureOfStatus, failureOfThrown } from '../http/failure.ts';
+import type { ForwardDeps } from '../http/forward.ts';
+import { keyHeader } from '../http/request.ts';
 
 const availableMs = 3_000;
 const listMs = 10_000;

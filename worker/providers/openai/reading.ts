@@ -8,7 +8,7 @@ import type {
   ProviderFailure,
   Reply,
 } from '../provider.ts';
-import { jsonObject } from './ending.ts';
+import { jsonObject } from '../http/ending.ts';
 
 /** Between OpenAI's chat bodies and the plain shapes of `complete` and `stream`. */
 

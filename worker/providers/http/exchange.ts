@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import { Agent, type Dispatcher } from 'undici';
 import { McpctlError } from '../../../core/errors.ts';
 
@@ -36,13 +37,21 @@ export const largestAnswerBytes = 64 * 1024 * 1024;
 const connectMs = 5_000;
 const endMs = 1_000;
 
-export function createExchange(): Exchange {
+/** How a backend is dialled, where it is not the usual way; as node's `net.connect` and `tls.connect` take them. */
+export interface Dialling {
+  /** Not asked for a host that is an IP address already. */
+  lookup?: LookupFunction;
+  /** Certificate authorities, PEM, instead of the usual ones. */
+  ca?: string;
+}
+
+export function createExchange(dialling: Dialling = {}): Exchange {
   // Local models are silent for minutes: undici's own limits (5 minutes each) are off, patience.ts has ours.
   const agent = new Agent({
     pipelining: 0,
     headersTimeout: 0,
     bodyTimeout: 0,
-    connect: { timeout: connectMs },
+    connect: { timeout: connectMs, ...dialling },
   });
   return async ({ method, url, headers, body, signal }) => {
     const request = agent.request({
