@@ -216,6 +216,12 @@ export const catalogue = {
     retryable: true,
     message: 'No active llm serves this pool now.',
   },
+  wake_failed: {
+    status: 503,
+    ...server,
+    retryable: true,
+    message: 'The backend of this llm sleeps and could not be woken.',
+  },
   unavailable: {
     status: 503,
     ...server,

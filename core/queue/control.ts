@@ -5,6 +5,8 @@ import type { Keys } from './keys.ts';
 /** What a worker is told over its control channel. A lost message is made good by the next beat's answer. */
 const controlSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cancel'), taskId: z.string(), claimId: z.string() }),
+  /** Wake this llm's backend; `wakeId` is the llm's id. Sent again until `wake:{L}` is held. */
+  z.object({ kind: z.literal('wake'), wakeId: z.string() }),
 ]);
 export type Control = z.infer<typeof controlSchema>;
 

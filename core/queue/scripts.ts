@@ -19,6 +19,7 @@ const names = [
   'detach',
   'announce',
   'leave',
+  'wake',
 ] as const;
 export type ScriptName = (typeof names)[number];
 

@@ -19,6 +19,7 @@ function keys(): string[] {
     ...Object.values(task('T')),
     made.lease('{W}').replace('{{W}}', '{W}'),
     made.control('{W}', '<boot>').replace('{{W}}', '{W}'),
+    made.wake('L'),
     made.epoch,
   ];
   return [queue(), queue('<llm id>'), ...all.map((key) => key.slice('ns:'.length))].map((key) =>

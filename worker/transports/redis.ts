@@ -141,7 +141,7 @@ export class RedisTransport implements Transport {
   #hear(heard: Heard): void {
     if (heard.kind === 'resync') return; // a cancel that was missed shows in the next beat
     const message = parseControl(heard.text);
-    if (!message) return;
+    if (message?.kind !== 'cancel') return;
     const running = this.#running.get(message.taskId);
     if (running?.claimId === message.claimId) running.stop('lost');
   }
