@@ -9,12 +9,12 @@ import { beginning, readLast, readPage } from '../../core/queue/stream.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { Brake } from '../../scheduler/brake.ts';
-import { head, openHouse, policy, POOL, SESSION, type House } from './histories/house.ts';
+import { submissionOf } from '../support/tasks.ts';
+import { openHouse, POOL, SESSION, type House } from './histories/house.ts';
 import { duties, type DutyName } from './histories/play.ts';
 import { until, type Stop } from './histories/stoppable.ts';
 
 const done = { kind: 'completed', status: 200 } as const;
-const work = { epoch: 1, body: '{}', head, priority: 'interactive', waitMs: 60_000, policy } as const;
 const left = { counts: 'none', code: 'shutting_down', message: 'Bye.' } as const;
 
 /** What the model found without a rule, done to the product: one trace each. */
@@ -34,7 +34,7 @@ describe('a task whose process stops halfway', () => {
   const submit = async (): Promise<string> => {
     const task = t.newTask('infer');
     await t.registry.tasks.insert(task);
-    await t.queue.dispatch.enqueue({ ...place(task.id), ...work });
+    await t.queue.dispatch.enqueue(submissionOf(task));
     return task.id;
   };
   const rowOf = async (id: string): Promise<TaskRow> =>
@@ -119,8 +119,9 @@ describe('a task whose process stops halfway', () => {
   it('waits again when who enqueued it died before the job was added', async () => {
     const task = t.newTask('async');
     await t.registry.tasks.insert(task);
-    const submission = { ...place(task.id), ...work };
-    await until(t.tools, { how: 'die', before: 2 }, ({ queue }) => queue.dispatch.enqueue(submission));
+    await until(t.tools, { how: 'die', before: 2 }, ({ queue }) =>
+      queue.dispatch.enqueue(submissionOf(task)),
+    );
     expect(await fenceOf(task.id)).to.include({ epoch: 1 });
     expect(await waiting()).to.deep.equal([]);
     expect(await duty('reconcile')).to.equal(1);

@@ -8,6 +8,8 @@ import { readFences, type Fence } from '../../core/queue/fence.ts';
 import { readPage, beginning, type Entry } from '../../core/queue/stream.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
+import { loseRedis } from '../support/lose-redis.ts';
+import { newTask, submissionOf } from '../support/tasks.ts';
 
 export interface QueueFixture {
   door: QueueDoor;
@@ -42,16 +44,8 @@ export async function queueFixture(): Promise<QueueFixture> {
     door,
     redis,
     async submitted(more = {}) {
-      const head = { operation: 'chat', streaming: true, headers: {}, llmName: 'p', runMs: 60_000 } as const;
-      const task: Submission = {
-        taskId: randomUUID(),
-        poolKey: 'p',
-        epoch: 1,
-        body: '{"messages":[]}',
-        head,
-        priority: 'interactive',
-        waitMs: 60_000,
-        policy: { onDisconnect: 'continue', graceSeconds: null },
+      const task = {
+        ...submissionOf(newTask({ ownerId: '', streaming: true, requestBody: '{"messages":[]}' })),
         ...more,
       };
       await door.dispatch.enqueue(task);
@@ -73,9 +67,7 @@ export async function queueFixture(): Promise<QueueFixture> {
     entries: async (task) =>
       (await readPage(redis, keys.pool(task.poolKey).task(task.taskId).stream, beginning)).entries,
     async close() {
-      for await (const found of redis.scanStream({ match: `${namespace}:*` })) {
-        if ((found as string[]).length > 0) await redis.del(...(found as string[]));
-      }
+      await loseRedis({ redisUrl, namespace });
       redis.disconnect();
       await door.stop();
     },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { registryFixture, type RegistryFixture } from '../support/registry.ts';
+import { newTask } from '../support/tasks.ts';
 
 describe('counting open tasks', () => {
   let t: RegistryFixture;
@@ -10,33 +11,9 @@ describe('counting open tasks', () => {
   after(() => t.close());
 
   const insert = async (ownerId: string, poolKey: string): Promise<string> => {
-    const id = randomUUID();
-    const head = {
-      operation: 'chat',
-      streaming: false,
-      headers: {},
-      llmName: poolKey,
-      runMs: 1_000,
-    } as const;
-    await t.registry.tasks.insert({
-      id,
-      operation: 'chat',
-      source: 'async',
-      poolKey,
-      llmName: poolKey,
-      pin: null,
-      streaming: false,
-      priority: 'background',
-      requestBody: '{}',
-      requestHash: 'h',
-      head,
-      queueMs: 60_000,
-      onDisconnect: 'continue',
-      graceSeconds: null,
-      retention: 'keep',
-      ownerId,
-      tokenId: randomUUID(),
-    });
+    const { id } = await t.registry.tasks.insert(
+      newTask({ source: 'async', priority: 'background', ownerId, poolKey }),
+    );
     return id;
   };
 

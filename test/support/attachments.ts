@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { createKeys } from '../../core/queue/keys.ts';
 import type { Sandbox } from './sandbox.ts';
 
-/** Looks at what Redis knows of those who wait for a task; and takes it away. */
+/** Looks at what Redis knows of those who wait for a task. */
 export interface Attachments {
   /** How many hold a lease on the task's going on. */
   count(poolKey: string, taskId: string): Promise<number>;
@@ -10,8 +10,6 @@ export interface Attachments {
   policy(poolKey: string, taskId: string): Promise<string | null>;
   /** Whether the task's events are still there. */
   hasEvents(poolKey: string, taskId: string): Promise<boolean>;
-  /** As if Redis had come back empty. */
-  wipe(): Promise<void>;
   close(): void;
 }
 
@@ -22,10 +20,6 @@ export function openAttachments({ redisUrl, namespace }: Sandbox): Attachments {
     count: (poolKey, taskId) => redis.zcard(keys.pool(poolKey).task(taskId).attached),
     policy: (poolKey, taskId) => redis.hget(keys.pool(poolKey).task(taskId).fence, 'policy'),
     hasEvents: async (poolKey, taskId) => (await redis.exists(keys.pool(poolKey).task(taskId).stream)) === 1,
-    async wipe() {
-      const all = await redis.keys(`${namespace}:*`);
-      if (all.length > 0) await redis.del(...all);
-    },
     close: () => redis.disconnect(),
   };
 }

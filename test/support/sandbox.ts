@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { Redis } from 'ioredis';
 import { McpctlError } from '../../core/errors.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { connect, type Connection } from '../../core/registry/connect.ts';
 import { migrate } from '../../core/registry/migrate.ts';
+import { loseRedis } from './lose-redis.ts';
 
 /** A Postgres schema and a Redis namespace of one's own, gone again after `close()`. */
 export interface Sandbox {
@@ -22,26 +22,6 @@ function need(name: string): string {
   if (value === undefined)
     throw new McpctlError('invalid_config', `${name} is not set; run the tests with "npm test"`);
   return value;
-}
-
-/** Deletes what a namespace left behind, and nothing else. */
-async function dropNamespace(redisUrl: string, namespace: string): Promise<void> {
-  const redis = new Redis(redisUrl, {
-    lazyConnect: true,
-    maxRetriesPerRequest: 1,
-    retryStrategy: () => null,
-  });
-  await redis.connect();
-  try {
-    for (let cursor = '0'; ;) {
-      const [next, keys] = await redis.scan(cursor, 'MATCH', `${namespace}:*`, 'COUNT', 1000);
-      if (keys.length > 0) await redis.del(...keys);
-      if (next === '0') break;
-      cursor = next;
-    }
-  } finally {
-    redis.disconnect();
-  }
 }
 
 async function dropSchema(databaseUrl: string, schema: string): Promise<void> {
@@ -86,7 +66,7 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
     async close() {
       await connection.close();
       await dropSchema(databaseUrl, schema);
-      await dropNamespace(redisUrl, namespace);
+      await loseRedis({ redisUrl, namespace });
     },
   };
 }

@@ -8,39 +8,44 @@ import { schedulerSettings, type DutyDeps } from '../../scheduler/duties/duty.ts
 import { flowOf } from '../../edge/deps.ts';
 import type { EdgeFixture } from './edge.ts';
 
-const head = { operation: 'chat', streaming: false, headers: {}, llmName: 'p', runMs: 60_000 } as const;
-
-/** A task of ada's, accepted and enqueued in pool `p` unless told, as an edge does it. */
-export async function submitTask(
-  t: EdgeFixture,
-  more: Partial<NewTask> & Pick<Submission, 'attachment'> = {},
-): Promise<TaskRow> {
-  const { attachment, ...given } = more;
-  const task: NewTask = {
+/** A task about to be accepted: an interactive chat in pool `p`, which nobody need wait for, unless told. */
+export function newTask(given: Partial<NewTask> & Pick<NewTask, 'ownerId'>): NewTask {
+  const { poolKey = 'p', llmName = poolKey, operation = 'chat', streaming = false } = given;
+  return {
     id: v7(),
-    operation: 'chat',
+    operation,
     source: 'infer',
-    poolKey: 'p',
-    llmName: given.poolKey ?? 'p',
+    poolKey,
+    llmName,
     pin: null,
-    streaming: false,
+    streaming,
     priority: 'interactive',
     requestBody: '{}',
     requestHash: 'h',
-    head,
+    head: { operation, streaming, headers: {}, llmName, runMs: 60_000 },
     queueMs: 60_000,
     onDisconnect: 'continue',
     graceSeconds: null,
     retention: 'keep',
-    ownerId: t.ada.id,
     tokenId: randomUUID(),
     ...given,
   };
+}
+
+/** What is enqueued of a task once its row is there. */
+export function submissionOf(task: NewTask, epoch = 1): Submission {
+  const { id: taskId, poolKey, requestBody: body, head, priority, queueMs: waitMs } = task;
+  return { taskId, poolKey, pin: task.pin ?? undefined, epoch, body, head, priority, waitMs, policy: task };
+}
+
+/** A task of ada's, accepted and enqueued in pool `p` unless told, as an edge does it. */
+export async function submitTask(
+  t: EdgeFixture,
+  { attachment, ...given }: Partial<NewTask> & Pick<Submission, 'attachment'> = {},
+): Promise<TaskRow> {
+  const task = newTask({ ownerId: t.ada.id, ...given });
   const row = await t.registry.tasks.insert(task);
-  const { poolKey, requestBody: body, priority, queueMs: waitMs, pin } = task;
-  const ref = { taskId: row.id, poolKey, pin: pin ?? undefined };
-  const work = { epoch: row.epoch, body, head, priority, waitMs, policy: task, attachment };
-  await t.deps.queue.dispatch.enqueue({ ...ref, ...work });
+  await t.deps.queue.dispatch.enqueue({ ...submissionOf(task, row.epoch), attachment });
   return row;
 }
 

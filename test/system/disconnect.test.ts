@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { TaskView } from '../../core/task.ts';
 import { openAttachments, type Attachments } from '../support/attachments.ts';
 import { chats, hangs, type Backend } from '../support/backend.ts';
+import { loseRedis } from '../support/lose-redis.ts';
 import { startSystem, until, type EdgeProcess, type System } from '../support/system.ts';
 
 const INFER = '/api/v1/llms/desk/infer';
@@ -160,7 +161,7 @@ describe('what happens when a caller leaves', function () {
     backend.reply(hangs());
     const staying = await run('cancel', t.edge);
     const gracious = await run('grace=300', other);
-    await attachments.wipe();
+    await loseRedis(t.sandbox);
     for (const [{ id }, policy] of [
       [staying, 'cancel'],
       [gracious, 'grace:300'],

@@ -1,19 +1,10 @@
 import { expect } from 'chai';
-import { Redis } from 'ioredis';
 import { chats, hangs, startBackend, type Backend } from '../support/backend.ts';
+import { loseRedis } from '../support/lose-redis.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
 const body = { messages: [{ role: 'user', content: 'hi' }] };
-
-/** Everything of the namespace is gone, as after FLUSHALL or a restart without persistence. */
-async function loseRedis(t: System): Promise<void> {
-  const redis = new Redis(t.sandbox.redisUrl);
-  for await (const keys of redis.scanStream({ match: `${t.sandbox.namespace}:*`, count: 1_000 })) {
-    if ((keys as string[]).length > 0) await redis.del(...(keys as string[]));
-  }
-  await redis.quit();
-}
 
 describe('the scheduler’s duties', function () {
   this.timeout(90_000);
@@ -76,7 +67,7 @@ describe('the scheduler’s duties', function () {
     for (let n = 0; n < 6; n++) ids.push(await submit('kept'));
     await own.next('request');
     await own.next('request');
-    await loseRedis(t);
+    await loseRedis(t.sandbox);
     expect((await t.llm('kept')).status).to.equal('active');
     own.reply(chats(['kept']));
     own.release(Infinity);

@@ -1,18 +1,10 @@
 import { expect } from 'chai';
-import { Redis } from 'ioredis';
 import { chats } from '../support/backend.ts';
+import { loseRedis } from '../support/lose-redis.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
 const body = { messages: [{ role: 'user', content: 'hi' }], stream: true };
-
-async function loseRedis(t: System): Promise<void> {
-  const redis = new Redis(t.sandbox.redisUrl);
-  for await (const keys of redis.scanStream({ match: `${t.sandbox.namespace}:*`, count: 1_000 })) {
-    if ((keys as string[]).length > 0) await redis.del(...(keys as string[]));
-  }
-  await redis.quit();
-}
 
 describe('a stream whose claim is lost with Redis', function () {
   this.timeout(60_000);
@@ -36,7 +28,7 @@ describe('a stream whose claim is lost with Redis', function () {
       expect(await nextText(events)).to.equal('one');
       const id = (await answer).headers.get('x-mcpctl-task-id') ?? '';
       t.backend.reply(chats(['another', 'claim'], more));
-      await loseRedis(t);
+      await loseRedis(t.sandbox);
       let last = '';
       t.backend.release(); // what the first run still tries to say
       await t.backend.next('request', 20_000);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { Redis } from 'ioredis';
 import { chats, startBackend, type Backend } from '../support/backend.ts';
+import { loseRedis } from '../support/lose-redis.ts';
 import { measured } from '../support/measured.ts';
 import { startSystem, until, type EdgeProcess, type System } from '../support/system.ts';
 import { wireToUrl, type Wire } from '../support/wire.ts';
@@ -8,15 +8,6 @@ import { wireToUrl, type Wire } from '../support/wire.ts';
 const redisUrl = process.env['REDIS_URL'] ?? '';
 const NAMES = ['ann', 'bea'];
 const CALLERS = 6;
-
-/** Everything of the namespace goes, as with FLUSHALL; `cut` first: as a Redis that was killed and came back empty. */
-async function wipe({ sandbox }: System): Promise<void> {
-  const redis = new Redis(redisUrl);
-  for await (const keys of redis.scanStream({ match: `${sandbox.namespace}:*`, count: 1_000 })) {
-    if ((keys as string[]).length > 0) await redis.del(...(keys as string[]));
-  }
-  await redis.quit();
-}
 
 describe('Redis', function () {
   this.timeout(120_000);
@@ -73,12 +64,12 @@ describe('Redis', function () {
   };
 
   for (const [how, harm] of [
-    ['wiped', () => wipe(t)],
+    ['wiped', () => loseRedis(t.sandbox)],
     [
       'restarted empty',
       async () => {
         wire.cut();
-        await wipe(t);
+        await loseRedis(t.sandbox);
         wire.mend();
       },
     ],

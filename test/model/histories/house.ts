@@ -1,6 +1,4 @@
-import { randomUUID } from 'node:crypto';
 import type { Job, Worker } from 'bullmq';
-import { v7 } from 'uuid';
 import { createLiveness } from '../../../core/flow/liveness.ts';
 import type { TakeBackDeps } from '../../../core/flow/take-back.ts';
 import { openQueueDoor, type QueueDoor } from '../../../core/queue/door.ts';
@@ -11,21 +9,16 @@ import { createBus } from '../../../core/runtime/bus.ts';
 import { systemClock, type Clock } from '../../../core/runtime/clock.ts';
 import { readConfig } from '../../../core/runtime/config.ts';
 import { createLog } from '../../../core/runtime/log.ts';
+import type { NewTask } from '../../../core/registry/tasks.ts';
 import type { TaskRow } from '../../../core/task.ts';
 import { schedulerSettings, type DutyDeps } from '../../../scheduler/duties/duty.ts';
+import { loseRedis } from '../../support/lose-redis.ts';
 import { registryFixture, type RegistryFixture } from '../../support/registry.ts';
+import { newTask } from '../../support/tasks.ts';
 import type { Tools } from './stoppable.ts';
 
 export const POOL = 'p';
 export const SESSION = '00000000-0000-4000-8000-00000000000a';
-export const head = {
-  operation: 'chat',
-  streaming: true,
-  headers: {},
-  llmName: POOL,
-  runMs: 60_000,
-} as const;
-export const policy = { onDisconnect: 'continue', graceSeconds: null } as const;
 
 /** A Redis, a Postgres and two members of one pool; every process in it is played by the test. */
 export interface House extends RegistryFixture {
@@ -36,7 +29,7 @@ export interface House extends RegistryFixture {
   /** What edges and duties need, over some tools. */
   flow(tools: Tools, by: 'edge' | 'scheduler'): TakeBackDeps;
   dutyDeps(tools: Tools): DutyDeps;
-  newTask(source: TaskRow['source']): Parameters<Tools['registry']['tasks']['insert']>[0];
+  newTask(source: TaskRow['source']): NewTask;
   /** Both members say that they serve. */
   present(): Promise<void>;
   /** Everything of ours is gone, as after FLUSHALL. */
@@ -77,25 +70,7 @@ export async function openHouse(): Promise<House> {
     fetchers,
     flow,
     dutyDeps: (tools) => ({ config, ...tools, flow: flow(tools, 'scheduler'), clock, log }),
-    newTask: (source) => ({
-      id: v7(),
-      operation: 'chat',
-      source,
-      poolKey: POOL,
-      llmName: POOL,
-      pin: null,
-      streaming: true,
-      priority: 'interactive',
-      requestBody: '{}',
-      requestHash: 'h',
-      head,
-      queueMs: 60_000,
-      onDisconnect: 'continue',
-      graceSeconds: null,
-      retention: 'keep',
-      ownerId: t.ada.id,
-      tokenId: randomUUID(),
-    }),
+    newTask: (source) => newTask({ source, poolKey: POOL, streaming: true, ownerId: t.ada.id }),
     async present() {
       await redis.set(keys.epoch, '1');
       await queue.presence.hold(SESSION, 'b1');
@@ -103,11 +78,7 @@ export async function openHouse(): Promise<House> {
       for (const llmId of members)
         await announce({ redis, keys, leaseMs: 60_000 }, { poolKey: POOL, llmId, announcement: serving });
     },
-    async loseRedis() {
-      for await (const found of redis.scanStream({ match: `${keys.namespace}:*`, count: 1_000 })) {
-        if ((found as string[]).length > 0) await redis.del(...(found as string[]));
-      }
-    },
+    loseRedis: () => loseRedis(t),
     age: (beats) => age({ t, queue }, beats),
     async end() {
       await Promise.all(fetchers.map((fetcher) => fetcher.close(true)));

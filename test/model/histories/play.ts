@@ -10,7 +10,8 @@ import { createHandBackDuty } from '../../../scheduler/duties/hand-back.ts';
 import { createReapDuty } from '../../../scheduler/duties/reap.ts';
 import { createReconcileDuty } from '../../../scheduler/duties/reconcile.ts';
 import { createSettleDuty } from '../../../scheduler/duties/settle.ts';
-import { head, POOL, policy, SESSION, type House, type Taken } from './house.ts';
+import { submissionOf } from '../../support/tasks.ts';
+import { POOL, SESSION, type House, type Taken } from './house.ts';
 import { Observer } from './observer.ts';
 import { until, type Held, type Stop, type Tools } from './stoppable.ts';
 import type { TaskRow } from '../../../core/task.ts';
@@ -82,8 +83,6 @@ export class Play {
 
   async submit(source: TaskRow['source'], stop: Stop | null): Promise<void> {
     const task = this.#house.newTask(source);
-    const place = { taskId: task.id, poolKey: POOL };
-    const work = { epoch: 1, body: '{}', head, priority: 'interactive', waitMs: 60_000, policy } as const;
     await this.#house.registry.tasks.insert(task);
     this.tasks.push(task.id);
     this.callers.push({
@@ -94,7 +93,7 @@ export class Play {
       got: 0,
       over: false,
     });
-    await this.#do(stop, ({ queue }) => queue.dispatch.enqueue({ ...place, ...work }));
+    await this.#do(stop, ({ queue }) => queue.dispatch.enqueue(submissionOf(task)));
   }
 
   async take(member: number): Promise<void> {

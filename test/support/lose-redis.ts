@@ -1,0 +1,19 @@
+import { Redis } from 'ioredis';
+
+/** Everything of a namespace is gone, and nothing else: as after FLUSHALL, or a restart without persistence. */
+export async function loseRedis(at: { redisUrl: string; namespace: string }): Promise<void> {
+  const redis = new Redis(at.redisUrl, {
+    lazyConnect: true,
+    maxRetriesPerRequest: 1,
+    retryStrategy: () => null,
+  });
+  await redis.connect();
+  try {
+    for await (const found of redis.scanStream({ match: `${at.namespace}:*`, count: 1_000 })) {
+      const keys = found as string[];
+      if (keys.length > 0) await redis.del(...keys);
+    }
+  } finally {
+    redis.disconnect();
+  }
+}
