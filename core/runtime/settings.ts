@@ -22,6 +22,13 @@ const list = z
       .filter(Boolean),
   );
 
+/** As a browser writes it: scheme, host and port, no path and no default port. `null` is that of local files. */
+function isOrigin(text: string): boolean {
+  if (text === '*' || text === 'null') return true;
+  if (/^https?:/i.test(text)) return URL.canParse(text) && new URL(text).origin === text;
+  return /^[a-z][a-z0-9+.-]*:\/\/[\w.-]+$/.test(text); // chrome-extension://…
+}
+
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
@@ -100,7 +107,10 @@ export const settings = {
   corsOrigins: {
     env: 'MCPCTL_CORS_ORIGINS',
     about: 'web pages that may call this edge, as origins separated by commas, or `*`; empty = none',
-    schema: list,
+    schema: list.refine((origins) => origins.every(isOrigin), {
+      error:
+        'write origins as browsers send them, like https://page.example, with no path and no slash at the end',
+    }),
   },
   trustProxy: {
     env: 'MCPCTL_TRUST_PROXY',

@@ -1,13 +1,38 @@
 import type { RequestHandler } from 'express';
 
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE';
-const exposed =
-  'etag, idempotency-replayed, location, preference-applied, retry-after, x-mcpctl-model, x-mcpctl-task-id, x-request-id, x-should-retry';
+
+/** What a page's script may read of an answer; of the others it learns nothing. `*` would not name all of them. */
+export const exposedHeaders = [
+  'etag',
+  'idempotency-replayed',
+  'location',
+  'openai-processing-ms',
+  'openai-version',
+  'preference-applied',
+  'request-id',
+  'retry-after',
+  'retry-after-ms',
+  'x-mcpctl-model',
+  'x-mcpctl-provider',
+  'x-mcpctl-queue-ms',
+  'x-mcpctl-task-id',
+  'x-mcpctl-worker',
+  'x-ratelimit-limit-requests',
+  'x-ratelimit-limit-tokens',
+  'x-ratelimit-remaining-requests',
+  'x-ratelimit-remaining-tokens',
+  'x-ratelimit-reset-requests',
+  'x-ratelimit-reset-tokens',
+  'x-request-id',
+  'x-should-retry',
+] as const;
 
 /**
  * Lets the web pages of the allowed origins call us; none, unless the operator names them. There are no cookies
  * on these paths, so that a page can do nothing that its owner could not do without it. A preflight is public
- * (SPEC §9).
+ * (SPEC §9), and allowed whatever headers it asks for: the SDKs send a dozen `x-stainless-*` ones, new ones with
+ * each version, and no header alone gives any right.
  */
 export function cors({ corsOrigins }: { corsOrigins: readonly string[] }): RequestHandler {
   const anyone = corsOrigins.includes('*');
@@ -15,14 +40,16 @@ export function cors({ corsOrigins }: { corsOrigins: readonly string[] }): Reque
   return (req, res, next) => {
     const origin = req.get('origin');
     const preflight = req.method === 'OPTIONS' && req.get('access-control-request-method') !== undefined;
-    if (origin !== undefined) res.vary('origin');
+    if (corsOrigins.length > 0 && !anyone) res.vary('origin');
     if (origin === undefined || (!anyone && !allowed.has(origin))) {
       // Without the headers a browser refuses the page; others never ask.
       if (preflight) res.sendStatus(204);
       else next();
       return;
     }
-    res.set('access-control-allow-origin', origin).set('access-control-expose-headers', exposed);
+    res
+      .set('access-control-allow-origin', anyone ? '*' : origin)
+      .set('access-control-expose-headers', exposedHeaders.join(', '));
     if (!preflight) return next();
     res
       .set('access-control-allow-methods', methods)
