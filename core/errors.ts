@@ -44,7 +44,7 @@ export const catalogue = {
   transport_unavailable: {
     status: 400,
     ...invalid,
-    message: 'This edge serves workers over Redis only: start mcplocal with REDIS_URL in its environment.',
+    message: 'This edge has none of the transports that the worker knows; update mcplocal.',
   },
   usage: { status: 400, ...invalid, exit: 2, message: 'The command was not understood; see --help.' },
   invalid_config: { status: 400, ...invalid, message: 'The configuration has faults.' },

@@ -101,6 +101,8 @@ export type LlmView = z.infer<typeof llmViewSchema>;
 export const llmRowSchema = z.object({
   ...llmShape,
   poolKey: z.string(),
+  /** Llms of one session that say the same are of one backend and share one count of slots. */
+  slotGroup: z.string().nullable(),
   inactiveSince: z.date().nullable(),
   providerSessionId: uuidSchema.nullable(),
   lastHeartbeatAt: z.date().nullable(),

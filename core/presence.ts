@@ -5,6 +5,8 @@
 export interface Lease {
   /** The `instanceId` of the process that holds the session. */
   boot: string;
+  /** Of the stream that carries it, over the sse transport: only that stream may end the lease. */
+  nonce?: string;
 }
 
 export interface LiveSessions {
@@ -29,8 +31,15 @@ export interface MemberPresence {
 export interface Presence {
   /** Which of these sessions hold a lease. @throws McpctlError `unavailable` when Redis is away. */
   sessions(ids: readonly string[]): Promise<LiveSessions>;
-  /** Takes or extends the lease of a session for `boot`. */
+  /** Takes the lease of a session for this process; while another stream of the same process holds it, extends it. */
   hold(sessionId: string, boot: string): Promise<void>;
+  /** Takes the lease for a stream, whoever held it. */
+  holdFor(sessionId: string, stream: Required<Lease>): Promise<void>;
+  /**
+   * A stream was lost while we live: if it still holds the lease, that ends at once, and what it announced in these
+   * pools goes. @returns false when another stream, or another process, has the session.
+   */
+  lose(sessionId: string, stream: Required<Lease>, poolKeys: readonly string[]): Promise<boolean>;
   /**
    * Announces the members of a session that has just registered, so that they are served from this moment on;
    * from then on their worker announces them itself.
@@ -39,15 +48,16 @@ export interface Presence {
     session: { sessionId: string; boot: string },
     members: readonly { llmId: string; poolKey: string; slots: number; state: MemberPresence['state'] }[],
   ): Promise<void>;
-  /** Extends a lease, whoever holds it; false when there is none. */
-  extend(sessionId: string): Promise<boolean>;
+  /** Extends a lease. @returns who holds it; null when there is none. */
+  extend(sessionId: string): Promise<Lease | null>;
   /** Drops the lease, and the session's members from these pools: the session is gone at once. */
   drop(sessionId: string, poolKeys: readonly string[]): Promise<void>;
   /**
-   * Does a process of this session and boot run: it listens on its control channel, and has just extended the
-   * lease? A SIGKILLed one does not listen; for one whose network was lost Redis may listen for minutes.
+   * Does the process that holds this lease run: it (or the relay of its stream) listens on its control channel, and
+   * it has given a sign of life within moments (over a relay: within half a lease)? A SIGKILLed one does not listen;
+   * for one whose network was lost Redis may listen for minutes.
    */
-  isConnected(sessionId: string, boot: string): Promise<boolean>;
+  isConnected(sessionId: string, lease: Lease): Promise<boolean>;
   /** Who serves a pool, announced within the last lease. */
   members(poolKey: string): Promise<{ fresh: boolean; members: MemberPresence[] }>;
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { capabilitiesSchema, llmTypeSchema } from './llm.ts';
+import { capabilitiesSchema, llmTypeSchema, operationSchema } from './llm.ts';
 import { modelSchema, nameSchema, textSchema, uuidSchema } from './names.ts';
+import { usageSchema } from './task.ts';
 
 /**
  * The wire between worker and edge, protocol 1 (SPEC §3). Bodies ignore unknown fields, because older and
@@ -16,7 +17,10 @@ const providerOfferSchema = z.object({
   poolName: nameSchema.nullish(),
   maxConcurrency: z.int().min(1).max(10_000).nullish(),
   capabilities: capabilitiesSchema.nullish(),
-  initialStatus: z.enum(['active', 'hibernating']).default('active'),
+  /** `inactive`: the backend does not answer (`backend_down`), and the worker will say when it does. */
+  initialStatus: z.enum(['active', 'hibernating', 'inactive']).default('active'),
+  /** Opaque: providers that say the same are of one backend, and share one count of slots. */
+  slotGroup: textSchema(64).min(1).nullish(),
 });
 export type ProviderOffer = z.infer<typeof providerOfferSchema>;
 
@@ -47,6 +51,114 @@ export const registerSchema = z.object({
 export type RegisterBody = z.infer<typeof registerSchema>;
 
 export const sessionBodySchema = z.object({ providerSessionId: uuidSchema });
+
+/** What a worker says of its members: `resting` takes nothing for moments, after its backend has failed. */
+const memberStateSchema = z.enum(['serving', 'resting', 'down', 'asleep']);
+export type MemberState = z.infer<typeof memberStateSchema>;
+
+/** Body of `_provider-heartbeat`: a sign of life, and what has changed. What is not said stays as it was. */
+export const heartbeatSchema = sessionBodySchema.extend({
+  state: z.enum(['serving', 'draining']).optional(),
+  /** By the llm's name. */
+  members: z.record(nameSchema, memberStateSchema).optional(),
+});
+export type Heartbeat = z.infer<typeof heartbeatSchema>;
+
+/** Headers of the calls that carry tasks. */
+export const wireHeaders = {
+  session: 'x-mcpctl-provider-session',
+  /** The worker's `instanceId`. */
+  instance: 'x-mcpctl-instance',
+  /** Claims that it still runs when it opens a stream: `<taskId>:<claimId>,…`. */
+  running: 'x-mcpctl-running',
+  claim: 'x-mcpctl-claim',
+} as const;
+/** How many claims `x-mcpctl-running` may name. */
+export const MOST_RUNNING = 256;
+
+/** What a worker of the sse transport is told: the data of an `event: task`. */
+const frameSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('infer'),
+    taskId: uuidSchema,
+    claimId: z.string(),
+    llmName: z.string(),
+    operation: operationSchema,
+    streaming: z.boolean(),
+    headers: z.record(z.string(), z.string()),
+    /** The body, as the text that the caller sent. */
+    request: z.string(),
+    /** Milliseconds that this claim may run. */
+    runMs: z.number().positive(),
+  }),
+  z.object({ kind: z.literal('wake'), wakeId: uuidSchema, llmName: z.string() }),
+  z.object({ kind: z.literal('cancel'), taskId: uuidSchema, claimId: z.string() }),
+]);
+export type Frame = z.infer<typeof frameSchema>;
+
+/** Null for anything that is no frame known here: newer edges may say more than this worker knows. */
+export function parseFrame(text: string): Frame | null {
+  try {
+    const parsed = frameSchema.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null; // not JSON, so not for us
+  }
+}
+
+const cutTo = (max: number) => z.string().transform((text) => text.slice(0, max));
+const httpStatus = (from: number, to: number) => z.int().min(from).max(to);
+const seqSchema = z.int().min(1);
+
+const endSchema = z.object({
+  finishReason: cutTo(64).nullish(),
+  usage: usageSchema.nullish(),
+  /** The backend's status; 200 unless told. */
+  status: httpStatus(200, 299).nullish(),
+  /** The whole answer, as text, unless it was streamed. */
+  body: z.string().nullish(),
+});
+export type StreamEnd = z.infer<typeof endSchema>;
+
+const failureSchema = z.object({
+  code: cutTo(64),
+  message: cutTo(4_000),
+  /** A backend's own 4xx goes to the caller as it is, with its `body`. */
+  status: httpStatus(400, 599).nullish(),
+  body: z.string().nullish(),
+  /** Another member may do better. */
+  retryable: z.boolean().default(false),
+  /** Seconds, when the backend asked to wait. */
+  retryAfterS: z.number().nonnegative().nullish(),
+});
+export type StreamFailure = z.infer<typeof failureSchema>;
+
+/** One line of `_provider-task/:id/stream`. The last is an `end` or an `error`. */
+export const streamLineSchema = z.union([
+  z.object({ seq: seqSchema, data: z.string() }),
+  z.object({ beat: z.literal(true) }),
+  z.object({ end: endSchema }),
+  z.object({ error: failureSchema }),
+]);
+export type StreamLine = z.infer<typeof streamLineSchema>;
+
+/** Answer of `_provider-task/:id/stream`, 200. */
+export const streamAnswerSchema = z.object({ outcome: z.enum(['ended', 'handed_back']) });
+
+const spoken = { claimId: z.string().max(64).optional(), seq: seqSchema.optional() };
+
+/** Body of `_provider-task/:id/result`: a piece of an answer, a whole one, a failure, or how a wake went. */
+export const resultSchema = z.union([
+  /** An older worker says a sentence instead of what a stream's `error` line says. */
+  z.object({
+    ...spoken,
+    error: z.union([cutTo(4_000), failureSchema.partial({ code: true, message: true })]),
+  }),
+  z.object({ ...spoken, chunk: z.object({ data: z.string(), done: z.boolean().default(false) }) }),
+  z.object({ ...spoken, status: httpStatus(100, 599), body: z.unknown() }),
+  z.object({ ok: z.literal(true), ms: z.number().nonnegative().optional() }),
+]);
+export type Result = z.infer<typeof resultSchema>;
 
 /** How the worker is to take its tasks. `url`, `username`, `password` only where the edge hands them out. */
 const transportSchema = z.discriminatedUnion('kind', [

@@ -44,6 +44,8 @@ export const edgeSettings = [
   'idempotencyMs',
   'tokenCacheMs',
   'leaseMs',
+  'redisWorkers',
+  'eventBytes',
 ] as const satisfies readonly SettingName[];
 type EdgeConfig = Settings<(typeof edgeSettings)[number]>;
 

@@ -1,5 +1,9 @@
 import { McpctlError, messageOf } from '../core/errors.ts';
-import type { Presence } from '../core/presence.ts';
+import type { Lease, Presence } from '../core/presence.ts';
+import type { Heartbeat } from '../core/protocol.ts';
+import { orUnavailable } from '../core/queue/connect.ts';
+import { sendControl } from '../core/queue/control.ts';
+import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { Service } from '../core/runtime/service.ts';
@@ -9,15 +13,25 @@ import type { Service } from '../core/runtime/service.ts';
  * batches, and at once only when the lease had lapsed.
  */
 export interface Heartbeats extends Service {
-  /** @throws McpctlError `session_not_found` unless it is `ownerId`'s and has not left: register again. */
-  beat(sessionId: string, ownerId: string): Promise<void>;
+  /**
+   * What it says of its members goes to the relay that holds its stream, if one does.
+   * @throws McpctlError `session_not_found` unless it is `ownerId`'s and has not left: register again.
+   */
+  beat(said: Heartbeat, ownerId: string): Promise<void>;
 }
 
 const FLUSH_MS = 1_000;
 const MOST_OWNERS = 50_000;
 
-export function createHeartbeats(deps: { registry: Registry; presence: Presence; log: Log }): Heartbeats {
-  const { registry, presence, log } = deps;
+export interface HeartbeatsDeps {
+  registry: Registry;
+  presence: Presence;
+  queue: Pick<QueueDoor, 'redis' | 'keys'>;
+  log: Log;
+}
+
+export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
+  const { registry, presence, queue, log } = deps;
   /** A session never changes its owner, so this is never stale. */
   const owners = new Map<string, string>();
   let waiting = new Set<string>();
@@ -44,20 +58,31 @@ export function createHeartbeats(deps: { registry: Registry; presence: Presence;
     }
   };
 
-  const revive = async (sessionId: string): Promise<void> => {
+  const revive = async (sessionId: string): Promise<Lease> => {
     const session = await registry.sessions.byId(sessionId);
     if (!session || session.leftAt !== null) throw new McpctlError('session_not_found');
-    await presence.hold(sessionId, session.instanceId ?? sessionId);
+    const boot = session.instanceId ?? sessionId;
+    await presence.hold(sessionId, boot);
     await registry.sessions.beat([sessionId]);
+    return { boot };
+  };
+
+  /** Also without a word of its members it is a sign of life: the relay gives a silent session no tasks. */
+  const tell = async (session: string, boot: string, { state, members }: Heartbeat): Promise<void> => {
+    const message = { kind: 'state', ...(state ? { state } : {}), ...(members ? { members } : {}) } as const;
+    await orUnavailable(sendControl(queue, { session, boot, message }));
   };
 
   return {
     name: 'heartbeats',
-    async beat(sessionId, ownerId) {
+    async beat(said, ownerId) {
+      const sessionId = said.providerSessionId;
       if ((await ownerOf(sessionId)) !== ownerId) throw new McpctlError('session_not_found');
-      if (!(await presence.extend(sessionId))) return revive(sessionId);
-      waiting.add(sessionId);
-      timer ??= setTimeout(() => void flush(), FLUSH_MS);
+      const held = await presence.extend(sessionId);
+      const { boot } = held ?? (await revive(sessionId));
+      if (held) waiting.add(sessionId);
+      if (held) timer ??= setTimeout(() => void flush(), FLUSH_MS);
+      await tell(sessionId, boot, said);
     },
     async stop() {
       clearTimeout(timer);

@@ -32,7 +32,7 @@ async function run(): Promise<void> {
   const registry = createRegistry(connection);
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
-  const heartbeats = createHeartbeats({ registry, presence, log });
+  const heartbeats = createHeartbeats({ registry, presence, queue, log });
   const stopping = new AbortController();
   const leaving = new AbortController();
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;

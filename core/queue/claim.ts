@@ -23,6 +23,8 @@ export interface Claimant {
   session: string;
   boot: string;
   llmId: string;
+  /** Who holds the connection to Redis: the worker itself (unless told), or a relay on its behalf. */
+  via?: 'redis' | 'sse';
 }
 
 const FENCE_MS = 10 * 60_000;
@@ -42,7 +44,7 @@ export async function claimTask(
   const answer = z.array(z.string()).parse(
     await runScript(redis, 'claim', {
       keys: [task.fence, task.input, pool.run],
-      args: [by.claimId, by.session, by.boot, by.llmId, ref.taskId, ref.jobId, FENCE_MS],
+      args: [by.claimId, by.session, by.boot, by.llmId, ref.taskId, ref.jobId, FENCE_MS, by.via ?? 'redis'],
     }),
   );
   const [kind, epoch, body, head] = answer;

@@ -2,11 +2,34 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Keys } from './keys.ts';
 
-/** What a worker is told over its control channel. A lost message is made good by the next beat's answer. */
+/**
+ * What is said over a session's control channel: to a worker that holds Redis itself, or to the relay that holds
+ * its stream. Who hears a kind that is not for them passes it over. A lost message is made good: `cancel` by the
+ * next beat's answer, `done` by the relay's look at the fences, `state` by the next heartbeat, `wake` by being sent
+ * again.
+ */
 const controlSchema = z.discriminatedUnion('kind', [
+  /** The claim may speak no more: stop the run. */
   z.object({ kind: z.literal('cancel'), taskId: z.string(), claimId: z.string() }),
+  /** To the relay, from the edge that heard the end: free the slot, finish the job (with a code: as failed). */
+  z.object({
+    kind: z.literal('done'),
+    taskId: z.string(),
+    claimId: z.string(),
+    code: z.string().max(64).optional(),
+    /** It was handed back: its job is moved by the requeue. */
+    back: z.boolean().optional(),
+  }),
+  /** To the relay, from the edge that heard a heartbeat: a sign of life, and what it said. */
+  z.object({
+    kind: z.literal('state'),
+    state: z.enum(['serving', 'draining']).optional(),
+    members: z.record(z.string(), z.enum(['serving', 'resting', 'down', 'asleep'])).optional(),
+  }),
   /** Wake this llm's backend; `wakeId` is the llm's id. Sent again until `wake:{L}` is held. */
   z.object({ kind: z.literal('wake'), wakeId: z.string() }),
+  /** To relays: this stream carries the session now; who holds an older one lets go of it. */
+  z.object({ kind: z.literal('stream'), nonce: z.string() }),
 ]);
 export type Control = z.infer<typeof controlSchema>;
 

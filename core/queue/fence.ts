@@ -22,6 +22,8 @@ const fenceSchema = z.object({
   session: z.string().default(''),
   boot: z.string().default(''),
   llm: z.string().default(''),
+  /** Who holds the claimant's connection to Redis; beats over the sse transport may be late for longer. */
+  via: z.enum(['redis', 'sse']).default('redis'),
   /** Events so far, and the end. */
   seq: z.coerce.number().int().default(0),
   claimedAt: z.coerce.number().optional(),

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { McpctlError } from '../errors.ts';
-import type { MemberPresence, Presence } from '../presence.ts';
+import type { Lease, MemberPresence, Presence } from '../presence.ts';
 import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
 import { timeOf } from './redis-time.ts';
@@ -13,6 +13,8 @@ const announcedSchema = z.object({
   slots: z.number(),
   running: z.number(),
   state: z.enum(['serving', 'draining', 'asleep', 'down']),
+  /** Of the stream that the relay announced it for. */
+  nonce: z.string().optional(),
 });
 /** What a worker says of one member; its age is added by the reader. */
 export type Announcement = z.infer<typeof announcedSchema>;
@@ -24,7 +26,7 @@ export interface PresenceDeps {
   leaseMs: number;
 }
 
-/** A process extends its session's lease each second. */
+/** A process with Redis of its own extends its session's lease each second; over a relay heartbeats do. */
 const GONE_MS = 5_000;
 
 /** Liveness over Redis. Every answer is of this moment; nothing is cached. */
@@ -34,21 +36,19 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
     setAt === null || now - Number(setAt) < leaseMs;
 
   return {
+    ...createLeases({ redis, keys, leaseMs }),
     async sessions(ids) {
       const pipeline = redis.pipeline().time().get(keys.epoch);
       for (const id of ids) pipeline.get(keys.lease(id));
       const [time, epoch, ...leases] = (await orUnavailable(pipeline.exec())) ?? [];
       for (const answer of [time, epoch, ...leases])
         if (!answer || answer[0]) throw new McpctlError('unavailable');
-      const live = new Map<string, { boot: string }>();
+      const live = new Map<string, Lease>();
       ids.forEach((id, i) => {
-        const boot = leases[i]?.[1];
-        if (typeof boot === 'string') live.set(id, { boot });
+        const lease = leases[i]?.[1];
+        if (typeof lease === 'string') live.set(id, parseLease(lease));
       });
       return { fresh: isFresh(z.string().nullable().parse(epoch?.[1]), timeOf(time?.[1])), live };
-    },
-    async hold(sessionId, boot) {
-      await orUnavailable(redis.set(keys.lease(sessionId), boot, 'PX', leaseMs));
     },
     async introduce({ sessionId, boot }, members) {
       const said = members.map(({ poolKey, llmId, slots, state }) =>
@@ -58,23 +58,6 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
         ),
       );
       await orUnavailable(Promise.all(said));
-    },
-    async extend(sessionId) {
-      return (await orUnavailable(redis.pexpire(keys.lease(sessionId), leaseMs))) === 1;
-    },
-    async drop(sessionId, poolKeys) {
-      const gone = poolKeys.map((key) =>
-        runScript(redis, 'leave', { keys: [keys.pool(key).members], args: [sessionId] }),
-      );
-      await orUnavailable(Promise.all([redis.del(keys.lease(sessionId)), ...gone]));
-    },
-    async isConnected(sessionId, boot) {
-      const pipeline = redis.pipeline().pttl(keys.lease(sessionId));
-      pipeline.pubsub('SHARDNUMSUB', keys.control(sessionId, boot));
-      const [ttl, listening] = (await orUnavailable(pipeline.exec())) ?? [];
-      if (!ttl || ttl[0] || !listening || listening[0]) throw new McpctlError('unavailable');
-      const silentMs = leaseMs - Number(ttl[1]);
-      return silentMs < GONE_MS && Number(z.array(z.unknown()).parse(listening[1])[1] ?? 0) > 0;
     },
     async members(poolKey) {
       const pipeline = redis.pipeline().time().get(keys.epoch).hgetall(keys.pool(poolKey).members);
@@ -87,6 +70,63 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
       return { fresh, members: members.filter((m) => m.ageMs < leaseMs) };
     },
   };
+}
+
+type Leases = Pick<Presence, 'hold' | 'holdFor' | 'lose' | 'extend' | 'drop' | 'isConnected'>;
+
+function createLeases({ redis, keys, leaseMs }: PresenceDeps): Leases {
+  return {
+    async hold(sessionId, boot) {
+      await orUnavailable(
+        runScript(redis, 'hold', { keys: [keys.lease(sessionId)], args: [boot, '', leaseMs] }),
+      );
+    },
+    async holdFor(sessionId, { boot, nonce }) {
+      await orUnavailable(
+        runScript(redis, 'hold', { keys: [keys.lease(sessionId)], args: [boot, nonce, leaseMs] }),
+      );
+    },
+    async lose(sessionId, { boot, nonce }, poolKeys) {
+      const lease = `${boot} ${nonce}`;
+      const gone = runScript(redis, 'unhold', { keys: [keys.lease(sessionId)], args: [lease] });
+      const left = poolKeys.map((key) => leave({ redis, keys }, { poolKey: key, sessionId, nonce }));
+      const [was] = await orUnavailable(Promise.all([gone, ...left]));
+      return was === 1;
+    },
+    async extend(sessionId) {
+      const lease = await orUnavailable(redis.getex(keys.lease(sessionId), 'PX', leaseMs));
+      return lease === null ? null : parseLease(lease);
+    },
+    async drop(sessionId, poolKeys) {
+      const gone = poolKeys.map((key) => leave({ redis, keys }, { poolKey: key, sessionId, nonce: '' }));
+      await orUnavailable(Promise.all([redis.del(keys.lease(sessionId)), ...gone]));
+    },
+    async isConnected(sessionId, { boot, nonce }) {
+      const pipeline = redis.pipeline().pttl(keys.lease(sessionId));
+      pipeline.pubsub('SHARDNUMSUB', keys.control(sessionId, boot));
+      const [ttl, listening] = (await orUnavailable(pipeline.exec())) ?? [];
+      if (!ttl || ttl[0] || !listening || listening[0]) throw new McpctlError('unavailable');
+      const silentMs = leaseMs - Number(ttl[1]);
+      const goneMs = nonce === undefined ? GONE_MS : leaseMs / 2;
+      return silentMs < goneMs && Number(z.array(z.unknown()).parse(listening[1])[1] ?? 0) > 0;
+    },
+  };
+}
+
+const NONCE = / ([0-9a-f-]{36})$/;
+
+/** `<boot>`, or `<boot> <nonce>` while a stream carries the session. */
+function parseLease(text: string): Lease {
+  const nonce = NONCE.exec(text)?.[1];
+  return nonce === undefined ? { boot: text } : { boot: text.slice(0, -nonce.length - 1), nonce };
+}
+
+/** @param nonce '' = whoever of the session's boots and streams announced them. */
+function leave(
+  { redis, keys }: Pick<PresenceDeps, 'redis' | 'keys'>,
+  { poolKey, sessionId, nonce }: { poolKey: string; sessionId: string; nonce: string },
+): Promise<unknown> {
+  return runScript(redis, 'leave', { keys: [keys.pool(poolKey).members], args: [sessionId, nonce] });
 }
 
 /** @param field the llm's id and, after a space, the session's: a public llm may be served by several. */

@@ -20,6 +20,8 @@ const names = [
   'announce',
   'leave',
   'wake',
+  'hold',
+  'unhold',
 ] as const;
 export type ScriptName = (typeof names)[number];
 

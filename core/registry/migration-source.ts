@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import * as start from './migrations/0001-start.ts';
 import * as openByOwner from './migrations/0002-open-by-owner.ts';
 import * as unfetched from './migrations/0003-unfetched.ts';
+import * as slotGroup from './migrations/0004-slot-group.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -19,6 +20,7 @@ const migrations: readonly Named[] = [
   named('0001-start', start),
   named('0002-open-by-owner', openByOwner),
   named('0003-unfetched', unfetched),
+  named('0004-slot-group', slotGroup),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

@@ -63,7 +63,9 @@ function checkRow(row: LlmRow, r: Registration): void {
     );
   }
   const from = row.providerSessionId;
-  if (from === null || from === r.sessionId || row.status === 'inactive' || !r.isLive(from)) return;
+  // A backend that does not answer is no worker that has gone.
+  const abandoned = row.status === 'inactive' && row.inactiveReason !== 'backend_down';
+  if (from === null || from === r.sessionId || abandoned || !r.isLive(from)) return;
   throw new McpctlError(
     'name_taken',
     `Another running worker of yours publishes '${row.name}'; stop it there, or choose another name here.`,
@@ -77,12 +79,17 @@ const columnsOf = (offer: ProviderOffer) => ({
   poolName: offer.poolName ?? null,
   maxConcurrency: offer.maxConcurrency ?? null,
   capabilities: offer.capabilities ?? {},
+  slotGroup: offer.slotGroup ?? null,
 });
 
-const liveColumns = (trx: Knex.Transaction, r: Registration, status: LlmRow['status']) => ({
+const liveColumns = (trx: Knex.Transaction, r: Registration, status: ProviderOffer['initialStatus']) => ({
   status,
-  inactiveReason: null,
-  inactiveSince: null,
+  inactiveReason: status === 'inactive' ? 'backend_down' : null,
+  // Said again of a backend that was down already, it has been down since then.
+  inactiveSince:
+    status === 'inactive'
+      ? trx.raw(`case when llms.inactive_reason = 'backend_down' then llms.inactive_since else now() end`)
+      : null,
   lastStatus: null,
   lastReason: null,
   providerSessionId: r.sessionId,
@@ -98,6 +105,7 @@ async function insertNew(trx: Knex.Transaction, r: Registration, offers: Provide
     ownerId: r.by.userId,
     ...columnsOf(offer),
     ...liveColumns(trx, r, offer.initialStatus),
+    inactiveSince: offer.initialStatus === 'inactive' ? trx.fn.now() : null,
   }));
   await takeNames(
     trx,

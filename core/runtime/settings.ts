@@ -199,6 +199,12 @@ export const settings = {
     about: 'how often a worker sends its heartbeat',
     schema: ms(30_000),
   },
+  redisWorkers: {
+    env: 'MCPCTL_REDIS_WORKERS',
+    about:
+      '`1`: workers that have REDIS_URL take their tasks from Redis themselves; `0`: all through an edge',
+    schema: flag(true),
+  },
   goneMs: {
     env: 'MCPCTL_GONE_MS',
     about: 'how long a publisher may be gone before its rows are deleted',
@@ -218,6 +224,11 @@ export const settings = {
     env: 'MCPCTL_DEAD_BEAT_MS',
     about: 'silence of a running task after which its worker is taken for dead',
     schema: ms(5_000),
+  },
+  deadBeatSseMs: {
+    env: 'MCPCTL_DEAD_BEAT_SSE_MS',
+    about: 'the same for a worker of the sse transport',
+    schema: ms(8_000),
   },
   idempotencyMs: {
     env: 'MCPCTL_IDEMPOTENCY_MS',

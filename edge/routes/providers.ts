@@ -5,6 +5,7 @@ import { McpctlError } from '../../core/errors.ts';
 import type { LlmRow } from '../../core/llm.ts';
 import { poolKeyOf } from '../../core/names.ts';
 import {
+  heartbeatSchema,
   PROTOCOL,
   registerSchema,
   sessionBodySchema,
@@ -19,16 +20,22 @@ import { bodyOf } from '../parse.ts';
 import { llmView } from '../views.ts';
 import { written } from '../written.ts';
 
-/** How the worker will take its tasks. The sse transport, for workers without Redis, is not served yet. */
-function transportOf(deps: EdgeDeps, body: RegisterBody): Transport {
-  if (!body.transports.includes('redis')) throw new McpctlError('transport_unavailable');
-  if (body.bullmqVersion !== undefined && body.bullmqVersion !== deps.bullmqVersion) {
-    throw new McpctlError(
-      'transport_unavailable',
-      `This edge works with bullmq ${deps.bullmqVersion}; update mcplocal, so that both are of one release.`,
-    );
-  }
-  return { kind: 'redis', namespace: deps.config.namespace };
+/**
+ * How the worker will take its tasks: from Redis itself, where it can, may and is of our release; else through an
+ * edge.
+ */
+function transportOf({ config, bullmqVersion }: EdgeDeps, body: RegisterBody): Transport {
+  const offers = new Set(body.transports);
+  const isOurs = body.bullmqVersion === undefined || body.bullmqVersion === bullmqVersion;
+  if (offers.has('redis') && config.redisWorkers && isOurs)
+    return { kind: 'redis', namespace: config.namespace };
+  if (offers.has('sse')) return { kind: 'sse' };
+  throw new McpctlError(
+    'transport_unavailable',
+    offers.has('redis') && config.redisWorkers
+      ? `This edge works with bullmq ${bullmqVersion}; update mcplocal, so that both are of one release.`
+      : undefined,
+  );
 }
 
 function checkMay(actor: Actor, body: RegisterBody): void {
@@ -58,13 +65,18 @@ async function checkInstance(
   if (session.ownerId !== actor.userId) throw new McpctlError('session_not_found');
   const holder = (await presence.sessions([sessionId])).live.get(sessionId);
   if (!holder || holder.boot === boot) return;
-  if (await presence.isConnected(sessionId, holder.boot)) throw new McpctlError('session_in_use');
+  if (await presence.isConnected(sessionId, holder)) throw new McpctlError('session_in_use');
 }
 
 async function publish(
   deps: EdgeDeps,
   actor: Actor,
-  { body, sessionId, boot }: { body: RegisterBody; sessionId: string; boot: string },
+  {
+    body,
+    sessionId,
+    boot,
+    transport,
+  }: { body: RegisterBody; sessionId: string; boot: string; transport: Transport },
 ): Promise<Published> {
   const { registry, liveness } = deps;
   const rows = await registry.llms.byNames(body.providers.map((offer) => offer.name));
@@ -73,7 +85,7 @@ async function publish(
     sessionId,
     instanceId: boot,
     workerVersion: body.workerVersion ?? null,
-    transport: 'redis',
+    transport: transport.kind,
     by: {
       userId: actor.userId,
       tokenId: actor.tokenId,
@@ -84,11 +96,13 @@ async function publish(
   });
 }
 
+const firstStates = { active: 'serving', hibernating: 'asleep', inactive: 'down' } as const;
+
 const introduction = (row: LlmRow) => ({
   llmId: row.id,
   poolKey: row.poolKey,
   slots: row.maxConcurrency ?? 1,
-  state: row.status === 'hibernating' ? ('asleep' as const) : ('serving' as const),
+  state: firstStates[row.status],
 });
 
 async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
@@ -104,7 +118,7 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
   const { llms } = await written(
     { ...deps, req },
     { verb: 'create', resource: 'session', name: sessionId },
-    () => publish(deps, actor, { body, sessionId, boot }),
+    () => publish(deps, actor, { body, sessionId, boot, transport }),
   );
   // After the commit: a refused registration must not hold the lease.
   await deps.presence.hold(sessionId, boot);
@@ -139,8 +153,7 @@ export function providerRoutes(deps: EdgeDeps): Router {
     res.status(201).json(await register(deps, req));
   });
   router.post('/llms/_provider-heartbeat', async (req, res) => {
-    const { providerSessionId } = bodyOf(req, sessionBodySchema);
-    await deps.heartbeats.beat(providerSessionId, actorOf(req).userId);
+    await deps.heartbeats.beat(bodyOf(req, heartbeatSchema), actorOf(req).userId);
     res.json({ ok: true });
   });
   router.post('/llms/_provider-goodbye', async (req, res) => {

@@ -30,6 +30,7 @@ export const schedulerSettings = [
   'sweepMs',
   'leaderMs',
   'deadBeatMs',
+  'deadBeatSseMs',
   'retentionMs',
 ] as const satisfies readonly SettingName[];
 export type SchedulerConfig = Settings<(typeof schedulerSettings)[number]>;

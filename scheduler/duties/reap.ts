@@ -18,8 +18,8 @@ interface Suspect extends TaskRef {
 }
 
 /**
- * Ends the claims of dead workers: no beat for 5 s; no subscriber twice and no beat for 1.2 s; or a new boot of
- * the session. What was not shown starts over elsewhere, what was shown ends `worker_lost`. Being slow is not
+ * Ends the claims of dead workers: no beat for 5 s (over the sse transport 8 s); no subscriber twice and no beat for
+ * 1.2 s (not over sse); or a new boot of the session. What was not shown starts over elsewhere, what was shown ends `worker_lost`. Being slow is not
  * being dead: beats come from the run itself, whatever its backend does.
  */
 export function createReapDuty(deps: DutyDeps): Duty {
@@ -40,8 +40,10 @@ export function createReapDuty(deps: DutyDeps): Duty {
       const leases = await deps.queue.presence.sessions([...new Set(late.map((s) => s.fence.session))]);
       const verdict = (s: Suspect): Why | null => {
         const boot = bootOf(s.fence);
-        if (s.ageMs >= deps.config.deadBeatMs) return 'silent';
-        if (subscribers.get(boot) === 0 && unheard.has(boot)) return 'disconnected';
+        // Its beats come through an edge, and so does what it hears: nothing of it is the worker's own connection.
+        const overSse = s.fence.via === 'sse';
+        if (s.ageMs >= (overSse ? deps.config.deadBeatSseMs : deps.config.deadBeatMs)) return 'silent';
+        if (!overSse && subscribers.get(boot) === 0 && unheard.has(boot)) return 'disconnected';
         const lease = leases.live.get(s.fence.session);
         return lease && lease.boot !== s.fence.boot ? 'replaced' : null;
       };

@@ -65,10 +65,46 @@ describe('the wire protocol of workers', () => {
 
   it('says which protocol and transport it lacks', async () => {
     expect(codeOf(await register({ protocol: 2 }))).to.equal('protocol_unsupported');
-    expect(codeOf(await register({ transports: ['sse'] }))).to.equal('transport_unavailable');
-    expect(codeOf(await register({ transports: undefined }))).to.equal('transport_unavailable');
-    expect(codeOf(await register({ bullmqVersion: '5.0.0' }))).to.equal('transport_unavailable');
+    expect(codeOf(await register({ transports: ['carrier-pigeon'] }))).to.equal('transport_unavailable');
+    const older = await register({ transports: ['redis'], bullmqVersion: '5.0.0' });
+    expect(codeOf(older)).to.equal('transport_unavailable');
+    expect((older.json as { error: string }).error).to.include('bullmq 6.7.0');
     expect((await register({ bullmqVersion: '6.7.0' })).status).to.equal(201);
+  });
+
+  it('gives Redis to a worker of our release that has it, and sse to every other', async () => {
+    const kindOf = async (body: Record<string, unknown>): Promise<string> => {
+      const answer = await register(body);
+      expect(answer.status).to.equal(201);
+      return (answer.json as Registered).transport.kind;
+    };
+    const { providerSessionId } = (await register({})).json as Registered;
+    const same = { providerSessionId };
+    expect(await kindOf({ ...same, transports: ['sse', 'redis'] })).to.equal('redis');
+    expect(await kindOf({ ...same, transports: ['sse'] })).to.equal('sse');
+    expect(await kindOf({ ...same, transports: undefined })).to.equal('sse');
+    expect(await kindOf({ ...same, bullmqVersion: '5.0.0' })).to.equal('sse');
+    expect((await t.registry.sessions.byId(providerSessionId))?.transport).to.equal('sse');
+  });
+
+  it('shows a backend that does not answer as down, until its worker says that it does', async () => {
+    const { providerSessionId } = (await register({ providers: [{ ...offer, initialStatus: 'inactive' }] }))
+      .json as Registered;
+    expect(await statusOf()).to.equal('inactive:backend_down');
+    const since = (await t.registry.llms.byName('tiny'))?.inactiveSince;
+    expect((await say('heartbeat', providerSessionId)).status).to.equal(200);
+    await register({ providerSessionId, providers: [{ ...offer, initialStatus: 'inactive' }] });
+    expect(await statusOf()).to.equal('inactive:backend_down');
+    expect((await t.registry.llms.byName('tiny'))?.inactiveSince).to.deep.equal(since);
+    // Its worker lives: another one of the same owner may not take the row.
+    expect(codeOf(await register({ instanceId: 'boot-2' }))).to.equal('name_taken');
+    await lapse(t, providerSessionId);
+    await t.registry.sessions.markGone([providerSessionId]);
+    expect(await statusOf()).to.equal('inactive:publisher_gone');
+    await say('heartbeat', providerSessionId);
+    expect(await statusOf()).to.equal('inactive:backend_down');
+    await register({ providerSessionId });
+    expect(await statusOf()).to.equal('active');
   });
 
   it('refuses a copied session file while the first process is connected, and lets a restarted one in', async () => {

@@ -72,7 +72,7 @@ export async function edgeFixture(
   const { redis, keys, presence } = queue;
   // As after a lease's time: a session without a lease is gone.
   await redis.set(keys.epoch, '1');
-  const heartbeats = createHeartbeats({ registry, presence, log });
+  const heartbeats = createHeartbeats({ registry, presence, queue, log });
   const stopping = new AbortController();
   const leaving = new AbortController();
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
@@ -176,7 +176,8 @@ export async function listensAs(
   return {
     async close() {
       redis.disconnect();
-      for (let n = 0; n < 200 && (await t.deps.presence.isConnected(sessionId, boot)); n++) await pause(10);
+      for (let n = 0; n < 200 && (await t.deps.presence.isConnected(sessionId, { boot })); n++)
+        await pause(10);
     },
   };
 }

@@ -1,7 +1,7 @@
 --[[ claim: one member takes a task; from here only this claim may speak for it.
   Sent twice with the same claim it answers the same.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:in   3 run:{P}
-  ARGV  1 claim   2 session   3 boot   4 llm id   5 T   6 job id   7 ttl ms
+  ARGV  1 claim   2 session   3 boot   4 llm id   5 T   6 job id   7 ttl ms   8 via: 'redis' | 'sse'
   Returns  {'ok', epoch, body, head} · {'absent'} no fence or body · {'stale'} another job carries the task ·
            {'closed'} ended, closed or handed back · {'taken'} ·
            {'excluded', how often such a member met it} this llm failed it before
@@ -20,7 +20,7 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 if m[3] == '' then
   redis.call('HSET', KEYS[1], 'claim', ARGV[1], 'session', ARGV[2], 'boot', ARGV[3], 'llm', ARGV[4],
-    'claimedAt', string.format('%.0f', now))
+    'via', ARGV[8], 'claimedAt', string.format('%.0f', now))
 end
 redis.call('ZADD', KEYS[3], now, ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[7])

@@ -18,7 +18,7 @@ if not again then
   if m[4] ~= '' then return 'shown' end
   redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'state', 'open', 'claim', '', 'seq', 0, 'bytes', 0,
     'excluded', ARGV[8])
-  redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'claimedAt', 'firstAt', 'why', 'met')
+  redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'via', 'claimedAt', 'firstAt', 'why', 'met')
   redis.call('DEL', KEYS[2])
   redis.call('PEXPIRE', KEYS[1], ARGV[6])
 end
