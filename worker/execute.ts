@@ -1,17 +1,14 @@
-import { randomUUID } from 'node:crypto';
 import { messageOf } from '../core/errors.ts';
 import type { HandBack } from '../core/hand-back.ts';
 import type { Outcome } from '../core/outcome.ts';
-import { beat, claimTask, handBack, type Claimed, type ClaimRef } from '../core/queue/claim.ts';
-import type { TakenJob } from '../core/queue/consumer.ts';
-import type { Redis } from '../core/queue/connect.ts';
-import { Emitter } from '../core/queue/emitter.ts';
-import type { Keys } from '../core/queue/keys.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
+import type { TaskHead } from '../core/task-head.ts';
+import type { ClaimPort } from './claim-port.ts';
+import type { Gate } from './gate.ts';
 import type { ForwardCall, ProviderFailure, Reply } from './providers/provider.ts';
-import type { Rest } from './rest.ts';
+import type { StopReason } from './running.ts';
 
 /** One llm that this worker serves, as its registration answered. */
 export interface Member {
@@ -26,44 +23,34 @@ export interface Member {
 }
 
 export interface ExecuteDeps {
-  redis: Redis;
-  keys: Keys;
-  session: string;
-  boot: string;
-  eventBytes: number;
-  eventKeepMs: number;
   bus: Bus;
   clock: Clock;
   log: Log;
 }
 
-/** Why a run was broken off. `lost`: somebody else decides about the task, so there is nothing more to say. */
-export type StopReason = 'lost' | 'shutdown' | 'run_timeout';
-
-/** A claim while it runs. */
-export interface Running {
+/** A task that this worker holds, and the way to speak for it. */
+export interface HeldClaim {
   taskId: string;
-  llmId: string;
   claimId: string;
-  stop(reason: StopReason): void;
-  ended: Promise<void>;
+  body: string;
+  head: TaskHead;
+  port: ClaimPort;
+  /** Aborts the run, with a `StopReason`; the transport does so when the claim is lost or the worker leaves. */
+  aborting: AbortController;
 }
 
-const BEAT_MS = 1_000;
-/** How long a task is put aside by a member that has failed it; doubled each time, while no other has taken it. */
-const DELAY_MS = 100;
-const LONGEST_DELAY_MS = 2_000;
+/** What became of a claim: handed back, no longer ours, or ended with an outcome (`code` unless it completed). */
+export type LetGo =
+  { kind: 'handed back' } | { kind: 'lost' } | { kind: Outcome['kind']; code: string | null };
 
-/** Everything one claim needs, from taking to letting go. */
+const BEAT_MS = 1_000;
+
+/** Everything one claim needs while it runs. */
 interface Run {
   deps: ExecuteDeps;
   member: Member;
-  job: TakenJob;
-  claim: ClaimRef;
-  claimed: Claimed;
-  rest: Rest;
-  emitter: Emitter;
-  aborting: AbortController;
+  gate: Gate;
+  claim: HeldClaim;
 }
 
 /** What came of the backend: an outcome, and the failure behind it when another member may do better. */
@@ -73,66 +60,23 @@ interface Answer {
 }
 
 /**
- * Runs one job: claim → beat → backend → emit → end. Never throws. The claim is taken first; without it the job is
- * merely finished, because the task is somebody else's, over, or will come again. A backend that fails before
- * anything was shown costs the member a rest, and the task goes back for another member to try.
- * @param started is told of the run before the claim is asked for, so that a cancel right after it finds the run;
- *   answers with the way to forget it.
+ * Runs one claim: beat → backend → emit → end. A backend that fails before anything was shown costs the member a
+ * rest, and the task goes back for another member to try.
+ * @throws what the port throws; then nothing more was said, and the beats' silence speaks for the claim.
  */
 export async function execute(
   deps: ExecuteDeps,
-  {
-    started,
-    ...taken
-  }: { member: Member; job: TakenJob; rest: Rest; started: (running: Running) => () => void },
-): Promise<void> {
-  const claimId = randomUUID();
-  const aborting = new AbortController();
-  let resolve: () => void = () => undefined;
-  const ended = new Promise<void>((r) => (resolve = r));
-  const stop = (reason: StopReason): void => aborting.abort(reason);
-  const { taskId } = taken.job;
-  const forget = started({ taskId, llmId: taken.member.llmId, claimId, stop, ended });
-  try {
-    await claimAndRun({ deps, ...taken, claimId, aborting });
-  } catch (thrown) {
-    deps.log.error({ taskId, err: thrown }, 'a run failed for a reason of ours');
-  } finally {
-    forget();
-    resolve();
-  }
-}
-
-async function claimAndRun(
-  run: Pick<Run, 'deps' | 'member' | 'job' | 'rest' | 'aborting'> & { claimId: string },
-): Promise<void> {
-  const { deps, member, job, aborting, claimId, rest } = run;
-  const ref = { taskId: job.taskId, poolKey: member.poolKey };
-  const by = { claimId, session: deps.session, boot: deps.boot, llmId: member.llmId };
-  const claimed = await claimTask(deps, { ...ref, jobId: job.jobId }, by);
-  if (typeof claimed === 'string') {
-    deps.log.debug({ ...ref, why: claimed }, 'a job was not for this member');
-    return await job.done();
-  }
-  if ('met' in claimed) {
-    deps.log.debug({ ...ref, met: claimed.met }, 'a task that this member failed is put aside');
-    return job.later(Math.min(DELAY_MS * 2 ** (claimed.met - 1), LONGEST_DELAY_MS));
-  }
-  const claim = { ...ref, claimId, epoch: claimed.epoch };
-  const emitter = new Emitter({ ...deps, claim, onLost: () => aborting.abort('lost' satisfies StopReason) });
-  await supervised({ deps, member, job, rest, claim, claimed, emitter, aborting });
-}
-
-async function supervised(run: Run): Promise<void> {
-  const { deps, claim, aborting, claimed } = run;
+  { member, gate, claim }: { member: Member; gate: Gate; claim: HeldClaim },
+): Promise<LetGo> {
+  const run = { deps, member, gate, claim };
+  const { taskId, claimId, port, aborting } = claim;
   const beats = setInterval(() => void keepBeating(run), BEAT_MS);
   const limit = setTimeout(
     () => aborting.abort('run_timeout' satisfies StopReason),
-    Math.min(claimed.head.runMs, 2 ** 31 - 1),
+    Math.min(claim.head.runMs, 2 ** 31 - 1),
   );
   const since = deps.clock.elapsed();
-  const { taskId, claimId } = claim;
-  const about = { taskId, claimId, llm: run.member.name };
+  const about = { taskId, claimId, llm: member.name };
   deps.bus.emit('claim.started', about);
   try {
     const answer = aborting.signal.aborted ? null : await askBackend(run);
@@ -140,25 +84,26 @@ async function supervised(run: Run): Promise<void> {
     const outcome = answer?.outcome;
     const code = outcome && outcome.kind !== 'completed' ? outcome.code : null;
     const ms = Math.round(deps.clock.elapsed() - since);
-    deps.bus.emit('claim.finished', { ...about, outcome: said, code, events: run.emitter.count, ms });
+    deps.bus.emit('claim.finished', { ...about, outcome: said.kind, code, events: port.count, ms });
+    return said;
   } finally {
     clearInterval(beats);
     clearTimeout(limit);
   }
 }
 
-async function keepBeating({ deps, claim, aborting }: Run): Promise<void> {
+async function keepBeating({ deps, claim: { taskId, port, aborting } }: Run): Promise<void> {
   try {
-    if (!(await beat(deps, claim))) aborting.abort('lost' satisfies StopReason);
+    if (!(await port.beat())) aborting.abort('lost' satisfies StopReason);
   } catch (thrown) {
-    deps.log.debug({ taskId: claim.taskId, why: messageOf(thrown) }, 'a beat failed');
+    deps.log.debug({ taskId, why: messageOf(thrown) }, 'a beat failed');
   }
 }
 
 /** The backend's answer; null when the run was broken off before it had one. */
-async function askBackend({ member, claimed, emitter, aborting }: Run): Promise<Answer | null> {
-  const { head, body } = claimed;
-  const { signal } = aborting;
+async function askBackend({ member, claim }: Run): Promise<Answer | null> {
+  const { head, body, port } = claim;
+  const { signal } = claim.aborting;
   const call: ForwardCall = {
     operation: head.operation,
     body,
@@ -170,7 +115,7 @@ async function askBackend({ member, claimed, emitter, aborting }: Run): Promise<
   };
   for await (const reply of member.forward(call)) {
     if (signal.aborted) return null;
-    if (reply.kind === 'event') await emitter.emit(reply.data);
+    if (reply.kind === 'event') await port.emit(reply.data);
     else return { outcome: outcomeOf(reply), ...(reply.kind === 'failed' ? { failure: reply } : {}) };
   }
   if (signal.aborted) return null;
@@ -201,35 +146,31 @@ function outcomeOf(reply: Exclude<Reply, { kind: 'event' }>): Outcome {
   };
 }
 
-/** Says the last word, hands the task back, or nothing at all. @returns what became of the claim, for the log. */
-async function letGo(run: Run, answer: Answer | null): Promise<string> {
-  const { deps, claim, job, emitter, aborting } = run;
+/** Says the last word, hands the task back, or nothing at all. */
+async function letGo(run: Run, answer: Answer | null): Promise<LetGo> {
+  const { port, aborting } = run.claim;
   const reason = aborting.signal.reason as StopReason | undefined;
   const why = whyBack(run, answer, reason);
-  // Nothing of it was seen: it starts over elsewhere, and its job stays for the requeue to move.
-  if (why !== null && (await handBack(deps, claim, why)) === 'ok') return 'handed back';
+  // Nothing of it was seen: it starts over elsewhere.
+  if (why !== null && (await port.handBack(why)) === 'ok') return { kind: 'handed back' };
   const last = answer?.outcome ?? brokenOff(reason);
-  if (last === null || !(await emitter.end(last))) {
-    await job.done();
-    return 'lost';
-  }
-  await (last.kind === 'failed' ? job.failed(last.code) : job.done());
-  return last.kind;
+  if (last === null || !(await port.end(last))) return { kind: 'lost' };
+  return { kind: last.kind, code: last.kind === 'completed' ? null : last.code };
 }
 
 /** A member whose backend failed rests first, so that it is not the one to take the task again. */
-function whyBack({ rest }: Run, answer: Answer | null, reason: StopReason | undefined): HandBack | null {
+function whyBack({ gate }: Run, answer: Answer | null, reason: StopReason | undefined): HandBack | null {
   if (answer === null) {
     if (reason !== 'shutdown') return null;
     return { counts: 'none', code: 'shutting_down', message: 'The worker was shut down.' };
   }
   const { failure } = answer;
   if (!failure) {
-    rest.worked();
+    gate.worked();
     return null;
   }
   const { code, message, retryAfterS, retryable } = failure;
-  if (retryable || code === 'backend_auth_failed') rest.begin(code, (retryAfterS ?? 0) * 1_000);
+  if (retryable || code === 'backend_auth_failed') gate.failed(code, (retryAfterS ?? 0) * 1_000);
   if (!retryable) return null;
   return { counts: 'attempt', code, message, ...(retryAfterS === undefined ? {} : { retryAfterS }) };
 }

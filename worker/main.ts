@@ -48,13 +48,9 @@ async function run(): Promise<void> {
   const { published, warnings } = await readWorkerConfig(home.config, home.root);
   const { credentials, warnings: more } = await readCredentials(home.credentials);
   for (const warning of [...warnings, ...more]) log.warn(warning);
-  const parts = credentials && {
-    config,
-    log,
-    bus: createBus(log),
-    credentials,
-    opened: openPublished(published),
-  };
+  const bus = createBus(log);
+  const opened = openPublished(published, { bus, clock: systemClock });
+  const parts = credentials && { config, log, bus, credentials, opened };
   const worker = parts && parts.opened.length > 0 ? serve(parts) : null;
   if (!worker) log.info('nothing to publish; waiting for a signal');
   const signal = await signalled;

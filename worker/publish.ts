@@ -1,8 +1,10 @@
 import { messageOf } from '../core/errors.ts';
 import type { Registered } from '../core/protocol.ts';
+import type { Bus } from '../core/runtime/bus.ts';
 import { pause, type Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { Member } from './execute.ts';
+import { Gate } from './gate.ts';
 import { asForward } from './providers/adapt.ts';
 import { providerTypes } from './providers/index.ts';
 import type { LlmProvider } from './providers/provider.ts';
@@ -15,31 +17,44 @@ import type { ServedMember } from './transports/transport.ts';
 export interface Opened {
   configured: ConfiguredProvider;
   provider: LlmProvider;
+  /** Of its backend. */
   slots: Slots;
+  /** Stands for the backend to the edge; tells nothing of its address. */
+  slotGroup: string;
+  gate: Gate;
 }
 
 /** Opens the published providers; those of one backend share its slots, as many as the most generous of them says. */
-export function openPublished(configured: readonly ConfiguredProvider[]): Opened[] {
-  const slots = new Map<string, Slots>();
-  for (const { backend } of configured) {
+export function openPublished(
+  configured: readonly ConfiguredProvider[],
+  deps: { bus: Bus; clock: Clock },
+): Opened[] {
+  const backends = [...new Set(configured.map((c) => c.backend))].map((backend, n) => {
     const size = Math.max(...configured.filter((c) => c.backend === backend).map((c) => c.maxConcurrency));
-    if (!slots.has(backend)) slots.set(backend, createSlots(size));
-  }
-  return configured.map((c) => {
+    return { backend, slots: createSlots(size), slotGroup: `backend-${String(n + 1)}` };
+  });
+  return configured.flatMap((c) => {
     const { name, url, readKey, model, params } = c;
     const provider = providerTypes[c.type].create({ name, url, readKey, model, params });
-    return { configured: c, provider, slots: slots.get(c.backend) ?? createSlots(c.maxConcurrency) };
+    const isAvailable = (signal: AbortSignal): Promise<boolean> => provider.isAvailable(signal);
+    const gate = new Gate({ ...deps, llm: name, isAvailable });
+    const shared = backends.find(({ backend }) => backend === c.backend);
+    return shared ? [{ configured: c, provider, gate, ...shared }] : [];
   });
 }
 
+/** What is published as it is now: a sleeping backend `hibernating`, one that has gone `inactive`. */
 export function offersOf(opened: readonly Opened[]): RegistrarPublishedProvider[] {
-  return opened.map(({ provider, configured: c }) => ({
+  return opened.map(({ provider, slotGroup, gate, configured: c }) => ({
     provider,
     type: c.type,
     model: c.model,
     maxConcurrency: c.maxConcurrency,
+    slotGroup,
     ...(c.tier === undefined ? {} : { tier: c.tier }),
     ...(c.poolName === undefined ? {} : { poolName: c.poolName }),
+    ...(gate.standing === 'asleep' ? { status: 'hibernating' as const } : {}),
+    ...(gate.standing === 'down' ? { status: 'inactive' as const } : {}),
   }));
 }
 
@@ -59,7 +74,7 @@ export function membersOf(opened: readonly Opened[], registered: Registered): Se
       forward: asForward(provider),
       isAvailable: (signal) => provider.isAvailable(signal),
     };
-    return [{ member, slots: found.slots }];
+    return [{ member, slots: found.slots, gate: found.gate }];
   });
 }
 

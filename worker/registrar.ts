@@ -20,6 +20,10 @@ export interface RegistrarPublishedProvider {
   poolName?: string;
   maxConcurrency?: number;
   capabilities?: Capabilities;
+  /** The same text for llms of one backend: they share one count of slots. Means nothing to anybody else. */
+  slotGroup?: string;
+  /** What the row begins with; without it the backend is asked, if there is a `wake` recipe. */
+  status?: 'active' | 'hibernating' | 'inactive';
   /** Its presence makes an unavailable backend `hibernating` rather than `active`. */
   wake?: unknown;
 }
@@ -59,6 +63,9 @@ export class VirtualLlmRegistrar {
   readonly #options: RegistrarOptions;
   readonly #edge: EdgeClient;
   readonly #instanceId: string;
+  #offers: readonly RegistrarPublishedProvider[];
+  /** Registrations go one after the other, so that the last one said is the one that stands. */
+  #last: Promise<unknown> = Promise.resolve();
   #sessionId: string | null;
   #beats: NodeJS.Timeout | undefined;
   #beating = false;
@@ -66,6 +73,7 @@ export class VirtualLlmRegistrar {
 
   constructor(options: RegistrarOptions) {
     this.#options = options;
+    this.#offers = options.publishedProviders;
     this.#edge = createEdgeClient(options);
     this.#instanceId = options.instanceId ?? randomUUID();
     this.#sessionId = readSession(options.sessionFilePath);
@@ -81,13 +89,22 @@ export class VirtualLlmRegistrar {
    * @throws McpctlError whose message begins `HTTP <status>` unless the edge answered 201; `server_unreachable`.
    */
   async start(): Promise<void> {
-    if (this.#options.publishedProviders.length === 0) {
+    if (this.#offers.length === 0) {
       this.#options.log.info('nothing to publish');
       return;
     }
     await this.#register();
     clearInterval(this.#beats);
     this.#beats = setInterval(() => void this.#beat(), this.#options.heartbeatIntervalMs ?? HEARTBEAT_MS);
+  }
+
+  /**
+   * Publishes these from now on: registers again, whatever changed (capabilities, status, names).
+   * Before `start` it only notes them. @throws as `start`; the next registration sends them all the same.
+   */
+  async refresh(offers: readonly RegistrarPublishedProvider[]): Promise<void> {
+    this.#offers = offers;
+    if (this.#beats !== undefined) await this.#register();
   }
 
   /** Stops beating and says goodbye, without waiting for the answer: see `left`. */
@@ -110,15 +127,21 @@ export class VirtualLlmRegistrar {
     await this.#goodbye;
   }
 
-  async #register(): Promise<void> {
-    const { versions, transports, publishedProviders, log } = this.#options;
+  #register(): Promise<void> {
+    const registering = this.#last.then(() => this.#registerNow());
+    this.#last = registering.catch(() => undefined); // told to whoever asked for it
+    return registering;
+  }
+
+  async #registerNow(): Promise<void> {
+    const { versions, transports, log } = this.#options;
     const { status, json } = await this.#edge('_provider-register', {
       ...(this.#sessionId === null ? {} : { providerSessionId: this.#sessionId }),
       instanceId: this.#instanceId,
       protocol: PROTOCOL,
       ...(versions ? { workerVersion: versions.worker, bullmqVersion: versions.bullmq } : {}),
       ...(transports ? { transports } : {}),
-      providers: await Promise.all(publishedProviders.map(offerOf)),
+      providers: await Promise.all(this.#offers.map(offerOf)),
     });
     if (status !== 201) throw refused(status, json);
     const registered = registeredSchema.parse(json);
@@ -158,8 +181,7 @@ export class VirtualLlmRegistrar {
 }
 
 async function offerOf(published: RegistrarPublishedProvider) {
-  const { provider, type, model, tier, poolName, maxConcurrency, capabilities, wake } = published;
-  const asleep = wake !== undefined && !(await provider.isAvailable(AbortSignal.timeout(PROBE_MS)));
+  const { provider, type, model, tier, poolName, maxConcurrency, capabilities, slotGroup } = published;
   return {
     name: provider.name,
     type,
@@ -168,8 +190,17 @@ async function offerOf(published: RegistrarPublishedProvider) {
     poolName,
     maxConcurrency,
     capabilities,
-    initialStatus: asleep ? 'hibernating' : 'active',
+    slotGroup,
+    initialStatus: published.status ?? (await firstStatus(published)),
   };
+}
+
+async function firstStatus({
+  provider,
+  wake,
+}: RegistrarPublishedProvider): Promise<'active' | 'hibernating'> {
+  if (wake === undefined) return 'active';
+  return (await provider.isAvailable(AbortSignal.timeout(PROBE_MS))) ? 'active' : 'hibernating';
 }
 
 /** What the edge said, as a sentence for the log; its code tells whether trying again makes sense. */

@@ -9,6 +9,11 @@ export interface RestDeps {
   clock: Clock;
 }
 
+interface RestOptions extends RestDeps {
+  /** Is told when it begins, when the backend turns out to be down, and when it is over. */
+  onChange: () => void;
+}
+
 /** The first rest, and the longest when failures follow each other although the backend answers. */
 const FIRST_MS = 1_000;
 const LONGEST_MS = 8_000;
@@ -19,22 +24,22 @@ const PROBE_EVERY_MS = 1_000;
 const PROBE_SELDOM_MS = 10_000;
 
 /**
- * Whether a member takes tasks: after its backend has failed it rests for a second or more and until the backend
- * answers again, so that a broken member, which is always free, does not draw every task of its pool.
+ * After its backend has failed a member rests for a second or more and until the backend answers again, so that a
+ * broken member, which is always free, does not draw every task of its pool. Part of the member's gate (gate.ts).
  */
 export class Rest {
-  readonly #deps: RestDeps;
+  readonly #deps: RestOptions;
   readonly #ended = new AbortController();
   #failures = 0;
   #down = false;
-  #over: Promise<void> | null = null;
+  #over = true;
 
-  constructor(deps: RestDeps) {
+  constructor(deps: RestOptions) {
     this.#deps = deps;
   }
 
-  isOpen(): boolean {
-    return this.#over === null;
+  isOver(): boolean {
+    return this.#over;
   }
 
   /** The rest is over, and still the backend did not answer: the member is of no use until it does. */
@@ -42,22 +47,15 @@ export class Rest {
     return this.#down;
   }
 
-  /** Resolves when the member may take tasks again, or `signal` aborts. */
-  async untilOpen(signal: AbortSignal): Promise<void> {
-    if (this.#over === null || signal.aborted) return;
-    const aborted = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    );
-    await Promise.race([this.#over, aborted]);
-  }
-
   /** @param askedMs what the backend asked for (its Retry-After). */
   begin(code: string, askedMs = 0): void {
-    if (this.#over !== null || this.#ended.signal.aborted) return;
+    if (!this.#over || this.#ended.signal.aborted) return;
     const ms = Math.min(FIRST_MS * 2 ** this.#failures, LONGEST_MS);
     this.#failures += 1;
     this.#deps.bus.emit('member.rests', { llm: this.#deps.llm, code });
-    this.#over = this.#rest(Math.max(ms, Math.min(askedMs, LONGEST_ASKED_MS)));
+    this.#over = false;
+    void this.#rest(Math.max(ms, Math.min(askedMs, LONGEST_ASKED_MS)));
+    this.#deps.onChange();
   }
 
   /** The backend has answered a task: the next rest is a short one. */
@@ -76,10 +74,12 @@ export class Rest {
       const within = AbortSignal.any([signal, AbortSignal.timeout(PROBE_WITHIN_MS)]);
       if (await this.#deps.isAvailable(within)) break;
       this.#down = true;
+      this.#deps.onChange();
       await pause(everyMs, signal);
     }
     this.#down = false;
-    this.#over = null;
+    this.#over = true;
+    this.#deps.onChange();
     if (!signal.aborted) this.#deps.bus.emit('member.serves', { llm: this.#deps.llm });
   }
 }

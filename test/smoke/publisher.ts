@@ -40,10 +40,10 @@ export function createPublisher(
     url: backendUrl,
     maxConcurrency: 2,
   };
-  const opened = openPublished(
-    parseWorkerConfig(JSON.stringify({ providers: [provider] }), folder).published,
-  );
   const log = createLog({ process: 'smoke', level: 'silent', pretty: false });
+  const bus = createBus(log);
+  const { published } = parseWorkerConfig(JSON.stringify({ providers: [provider] }), folder);
+  const opened = openPublished(published, { bus, clock });
   const settings = readConfig({}, ['leaseMs', 'eventBytes', 'eventKeepMs', 'graceMs']);
   const boot = randomUUID();
   let registered: Registered | undefined;
@@ -82,7 +82,7 @@ export function createPublisher(
         namespace,
         session,
         boot,
-        bus: createBus(log),
+        bus,
       });
       await taking.start();
       transport = taking; // one that could not begin has nothing to hand back

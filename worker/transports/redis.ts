@@ -1,17 +1,19 @@
 import { messageOf } from '../../core/errors.ts';
 import { connectAndCheck, openRedis, type ConnectOptions, type Redis } from '../../core/queue/connect.ts';
-import { Consumer, type TakenJob } from '../../core/queue/consumer.ts';
+import { Consumer } from '../../core/queue/consumer.ts';
 import { parseControl } from '../../core/queue/control.ts';
 import { createKeys, type Keys } from '../../core/queue/keys.ts';
 import { announce, createPresence, type Announcement } from '../../core/queue/presence.ts';
 import { createSubscriber, type Heard, type Subscriber } from '../../core/queue/subscriber.ts';
+import { createWakes, holdWhile } from '../../core/queue/wake.ts';
 import type { Presence } from '../../core/presence.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import { execute, type ExecuteDeps, type Member, type Running } from '../execute.ts';
-import { Rest } from '../rest.ts';
-import type { Slots } from '../slots.ts';
-import type { ServedMember, Transport } from './transport.ts';
+import type { Member } from '../execute.ts';
+import type { GateState } from '../gate.ts';
+import { RunningClaims } from '../running.ts';
+import { runJob, type RedisClaimDeps } from './redis-claim.ts';
+import type { ServedMember, Transport, Wake } from './transport.ts';
 
 export interface RedisTransportDeps extends ConnectOptions {
   namespace: string;
@@ -22,17 +24,18 @@ export interface RedisTransportDeps extends ConnectOptions {
   eventKeepMs: number;
   graceMs: number;
   bus: Bus;
+  /** Without it the worker has no recipes, and nothing is woken. */
+  wake?: Wake;
 }
 
 const ANNOUNCE_MS = 1_000;
 /** Cut from the grace, so that what is aborted can still be handed back in time. */
 const HAND_BACK_MS = 3_000;
 
-interface Serving {
-  member: Member;
-  slots: Slots;
-  rest: Rest;
+interface Serving extends ServedMember {
   consumer: Consumer;
+  /** Stops listening to the gate. */
+  leave: () => void;
 }
 
 /**
@@ -41,16 +44,18 @@ interface Serving {
  */
 export class RedisTransport implements Transport {
   readonly name = 'redis transport';
+  readonly kind = 'redis';
   readonly #deps: RedisTransportDeps;
   readonly #redis: Redis;
   readonly #subscriber: Subscriber;
   readonly #keys: Keys;
   readonly #presence: Presence;
-  readonly #execute: ExecuteDeps;
-  readonly #running = new Map<string, Running>();
+  readonly #claims: RedisClaimDeps;
+  readonly #running = new RunningClaims();
   #serving: Serving[] = [];
-  #state: Announcement['state'] = 'serving';
+  #leaving = false;
   #announcing: NodeJS.Timeout | undefined;
+  #drained: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(deps: RedisTransportDeps) {
@@ -59,7 +64,7 @@ export class RedisTransport implements Transport {
     this.#redis = openRedis('commands', deps);
     this.#subscriber = createSubscriber(openRedis('subscriber', deps), deps.log);
     this.#presence = createPresence({ redis: this.#redis, keys: this.#keys, leaseMs: deps.leaseMs });
-    this.#execute = { ...deps, redis: this.#redis, keys: this.#keys };
+    this.#claims = { ...deps, redis: this.#redis, keys: this.#keys, running: this.#running };
   }
 
   /** @throws McpctlError `unavailable` or `invalid_config` when this Redis cannot be used. */
@@ -68,9 +73,9 @@ export class RedisTransport implements Transport {
     await connectAndCheck(this.#redis);
     await this.#subscriber.start?.();
     await this.#subscriber.listen(this.#keys.control(session, boot), (heard) => this.#hear(heard));
-    this.#announcing = setInterval(() => void this.#announce(), ANNOUNCE_MS);
+    this.#announcing = setInterval(() => void this.#say(), ANNOUNCE_MS);
     // A Redis that came back empty learns at once who is here.
-    this.#redis.on('ready', () => void this.#announce());
+    this.#redis.on('ready', () => void this.#say());
   }
 
   /** Serves exactly these members from now on; what runs for others goes on to its end. */
@@ -78,95 +83,122 @@ export class RedisTransport implements Transport {
     const gone = this.#serving.filter((s) => !members.some((m) => isSame(m.member, s.member)));
     const added = members.filter((m) => !this.#serving.some((s) => isSame(m.member, s.member)));
     this.#serving = this.#serving.filter((s) => !gone.includes(s));
-    for (const { member, slots } of added) {
-      const rest = new Rest({ ...this.#deps, llm: member.name, isAvailable: member.isAvailable });
-      const consumer = this.#consumerOf(member, { slots, rest });
+    for (const served of added) {
+      const consumer = this.#consumerOf(served);
       await consumer.start();
-      this.#serving.push({ member, slots, rest, consumer });
+      const leave = served.gate.onChange(() => void this.announce());
+      this.#serving.push({ ...served, consumer, leave });
     }
-    await this.#announce();
-    for (const { consumer, rest } of gone) {
-      rest.end();
+    await this.#say();
+    for (const { consumer, leave } of gone) {
+      leave();
       void consumer.drain().then(() => consumer.stop());
     }
   }
 
-  /** Takes nothing new, lets what runs finish within the grace, hands the rest back. */
+  /** While Redis is away this gives up after a second: what is announced each second catches up. */
+  async announce(): Promise<void> {
+    const said = new AbortController();
+    await Promise.race([this.#say().finally(() => said.abort()), pause(ANNOUNCE_MS, said.signal)]);
+  }
+
+  isConnected(): boolean {
+    return this.#redis.status === 'ready';
+  }
+
+  running(llmId: string): number {
+    return this.#running.count(llmId);
+  }
+
+  drain(): Promise<void> {
+    return (this.#drained ??= this.#drain());
+  }
+
   stop(): Promise<void> {
     return (this.#stopped ??= this.#stop());
   }
 
-  async #stop(): Promise<void> {
-    this.#state = 'draining';
-    // While Redis is away it waits for ever; then nobody takes from us anyway.
-    await Promise.race([this.#announce(), pause(ANNOUNCE_MS)]);
-    for (const { rest } of this.#serving) rest.end();
-    const consumers = this.#serving.map((s) => s.consumer);
-    const drained = new AbortController();
-    const draining = Promise.all(consumers.map((c) => c.drain())).then(() => drained.abort());
-    await pause(Math.max(0, this.#deps.graceMs - HAND_BACK_MS), drained.signal);
-    for (const running of this.#running.values()) running.stop('shutdown');
-    await Promise.race([draining, pause(HAND_BACK_MS, drained.signal)]);
-    clearInterval(this.#announcing);
-    await this.#subscriber.stop();
-    this.#redis.disconnect();
-    await Promise.all(consumers.map((c) => c.stop()));
+  async #drain(): Promise<void> {
+    this.#leaving = true;
+    await this.announce();
+    await Promise.all(this.#serving.map(({ consumer }) => consumer.drain()));
   }
 
-  #consumerOf(member: Member, { slots, rest }: { slots: Slots; rest: Rest }): Consumer {
+  async #stop(): Promise<void> {
+    const drained = new AbortController();
+    const draining = this.drain().then(() => drained.abort());
+    await pause(Math.max(0, this.#deps.graceMs - HAND_BACK_MS), drained.signal);
+    this.#running.stopAll('shutdown');
+    await Promise.race([draining, pause(HAND_BACK_MS, drained.signal)]);
+    clearInterval(this.#announcing);
+    for (const { leave } of this.#serving) leave();
+    await this.#subscriber.stop();
+    this.#redis.disconnect();
+    await Promise.all(this.#serving.map(({ consumer }) => consumer.stop()));
+  }
+
+  #consumerOf({ member, slots, gate }: ServedMember): Consumer {
     return new Consumer({
       commands: this.#redis,
       blocking: openRedis('blocking', this.#deps),
       keys: this.#keys,
       member,
       slots,
-      gate: rest,
-      run: (job) => this.#run(member, { job, rest }),
+      gate,
+      run: (job) => runJob(this.#claims, { member, gate, job }),
       clock: this.#deps.clock,
       log: this.#deps.log,
     });
   }
 
-  async #run(member: Member, { job, rest }: { job: TakenJob; rest: Rest }): Promise<void> {
-    // The task came back while a run of it still goes on here. If that one has lost its claim, its next beat ends
-    // it; if it has not, this job is an old one, and finds the task taken or over.
-    await this.#running.get(job.taskId)?.ended;
-    const started = (running: Running): (() => void) => {
-      this.#running.set(job.taskId, running);
-      return () => this.#running.delete(job.taskId);
-    };
-    await execute(this.#execute, { member, job, rest, started });
-  }
-
   #hear(heard: Heard): void {
     if (heard.kind === 'resync') return; // a cancel that was missed shows in the next beat
     const message = parseControl(heard.text);
-    if (message?.kind !== 'cancel') return;
-    const running = this.#running.get(message.taskId);
-    if (running?.claimId === message.claimId) running.stop('lost');
+    if (!message) return;
+    if (message.kind === 'cancel') this.#running.lose(message.taskId, message.claimId);
+    else void this.#wake(message.wakeId);
   }
 
-  async #announce(): Promise<void> {
-    const { session, boot, leaseMs, log } = this.#deps;
-    const running = (llmId: string): number =>
-      [...this.#running.values()].filter((r) => r.llmId === llmId).length;
+  async #wake(llmId: string): Promise<void> {
+    const { wake, boot, clock, log } = this.#deps;
+    const member = this.#serving.find((served) => served.member.llmId === llmId)?.member;
+    if (!wake || !member) return;
     try {
-      const said = this.#serving.map(({ member, slots, rest }) => {
-        const announcement = {
-          sessionId: session,
-          boot,
-          slots: slots.size,
-          running: running(member.llmId),
-          state: this.#state === 'serving' && rest.isDown() ? ('down' as const) : this.#state,
-        };
+      const wakes = createWakes({ redis: this.#redis, keys: this.#keys });
+      await holdWhile({ wakes, clock, log }, { llmId, by: boot }, () => wake(member.name));
+    } catch (thrown) {
+      log.warn({ llm: member.name, why: messageOf(thrown) }, 'a wake failed for a reason of ours');
+    }
+  }
+
+  async #say(): Promise<void> {
+    const { session, boot, leaseMs, log } = this.#deps;
+    try {
+      const said = this.#serving.map(({ member, slots, gate }) => {
+        const running = this.#running.count(member.llmId);
+        const state = this.#leaving ? 'draining' : announced(gate.state);
+        const announcement = { sessionId: session, boot, slots: slots.size, running, state };
         return announce({ redis: this.#redis, keys: this.#keys, leaseMs }, { ...member, announcement });
       });
       await Promise.all(said);
-      if (!(await this.#presence.extend(session)) && this.#state === 'serving')
-        await this.#presence.hold(session, boot);
+      if (!(await this.#presence.extend(session)) && !this.#leaving) await this.#presence.hold(session, boot);
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'presence could not be announced');
     }
+  }
+}
+
+/** A member that rests for a moment still counts as there; a paused one takes nothing until its owner says so. */
+function announced(state: GateState): Announcement['state'] {
+  switch (state) {
+    case 'serving':
+    case 'resting':
+      return 'serving';
+    case 'down':
+    case 'asleep':
+      return state;
+    case 'paused':
+      return 'draining';
   }
 }
 

@@ -1,15 +1,34 @@
 import type { Service } from '../../core/runtime/service.ts';
+import type { WakeResult } from '../../core/wake.ts';
 import type { Member } from '../execute.ts';
+import type { Gate } from '../gate.ts';
 import type { Slots } from '../slots.ts';
 
 export interface ServedMember {
   member: Member;
   /** Of the member's backend; members of one backend share it. */
   slots: Slots;
+  /** Whether the member takes tasks now. The transport hears of its changes, and announces them. */
+  gate: Gate;
 }
 
-/** How a worker gets its tasks and says their answers. The transports behave the same to everybody else. */
+/** Wakes the backend of an llm of this worker (SPEC §4): one recipe run, however often it is asked meanwhile. */
+export type Wake = (llmName: string) => Promise<WakeResult>;
+
+/**
+ * How a worker gets its tasks and says their answers. The transports behave the same to everybody else.
+ * `start` connects; `stop` takes nothing new, lets what runs finish within the grace, hands the rest back.
+ */
 export interface Transport extends Service {
+  readonly kind: 'redis' | 'sse';
   /** Serves exactly these members from now on; what runs for others goes on to its end. */
   serve(members: readonly ServedMember[]): Promise<void>;
+  /** Tells everybody the state of the members as it is now. Never throws; bounded by a second or so. */
+  announce(): Promise<void>;
+  /** Takes nothing new from now on; resolves when what runs has ended, however long that takes. */
+  drain(): Promise<void>;
+  /** Whether it can reach what it takes its tasks from, now. */
+  isConnected(): boolean;
+  /** Tasks that run for this llm now. */
+  running(llmId: string): number;
 }

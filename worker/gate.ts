@@ -1,0 +1,114 @@
+import { Rest, type RestDeps } from './rest.ts';
+
+/**
+ * What a member's gate is like now. `resting`: its backend has just failed · `down`: its backend does not answer ·
+ * `asleep`: its backend sleeps and can be woken · `paused`: its owner said so.
+ */
+export type GateState = 'serving' | 'resting' | 'down' | 'asleep' | 'paused';
+
+/**
+ * Whether one member takes tasks now: the one answer for every transport. Closed while it rests, is down, asleep
+ * or paused; each of the four is begun and ended by itself, and the gate opens when none of them is left.
+ * Whoever opened the provider made the gate, and ends it.
+ */
+export class Gate {
+  readonly #rest: Rest;
+  readonly #listeners = new Set<(state: GateState) => void>();
+  readonly #waiting = new Set<() => void>();
+  #standing: 'serving' | 'asleep' | 'down' = 'serving';
+  #paused = false;
+  #told: GateState = 'serving';
+
+  constructor(deps: RestDeps) {
+    this.#rest = new Rest({ ...deps, onChange: () => this.#changed() });
+  }
+
+  get state(): GateState {
+    if (this.#paused) return 'paused';
+    if (this.#standing !== 'serving') return this.#standing;
+    if (this.#rest.isDown()) return 'down';
+    return this.#rest.isOver() ? 'serving' : 'resting';
+  }
+
+  /** What was last said of the backend by whoever watches it; a rest and a pause do not show in it. */
+  get standing(): 'serving' | 'asleep' | 'down' {
+    return this.#standing;
+  }
+
+  isOpen(): boolean {
+    return this.state === 'serving';
+  }
+
+  /** Resolves when the member may take tasks, or `signal` aborts. */
+  async untilOpen(signal: AbortSignal): Promise<void> {
+    if (this.isOpen() || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#waiting.delete(done);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      this.#waiting.add(done);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+
+  /** The backend has failed a task: the member rests. @param askedMs what the backend asked for (Retry-After). */
+  failed(code: string, askedMs = 0): void {
+    this.#rest.begin(code, askedMs);
+  }
+
+  /** The backend has answered a task: the next rest is a short one. */
+  worked(): void {
+    this.#rest.worked();
+  }
+
+  /** The backend sleeps, and can be woken. */
+  asleep(): void {
+    this.#stand('asleep');
+  }
+
+  /** The backend has gone away. */
+  down(): void {
+    this.#stand('down');
+  }
+
+  /** The backend answers; ends `asleep` and `down`. A rest goes on, and finds that out by itself. */
+  serves(): void {
+    this.#stand('serving');
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#changed();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#changed();
+  }
+
+  /** Is told each time the state has changed; must not throw. @returns the way to stop listening. */
+  onChange(listener: (state: GateState) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** No timer of it is left. */
+  end(): void {
+    this.#rest.end();
+  }
+
+  #stand(standing: 'serving' | 'asleep' | 'down'): void {
+    this.#standing = standing;
+    this.#changed();
+  }
+
+  #changed(): void {
+    const { state } = this;
+    if (state === this.#told) return;
+    this.#told = state;
+    if (this.isOpen()) for (const go of [...this.#waiting]) go();
+    for (const listener of [...this.#listeners]) listener(state);
+  }
+}

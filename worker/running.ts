@@ -1,0 +1,60 @@
+/** Why a run was broken off. `lost`: somebody else decides about the task, so there is nothing more to say. */
+export type StopReason = 'lost' | 'shutdown' | 'run_timeout';
+
+/** A claim while it runs. */
+export interface Running {
+  taskId: string;
+  llmId: string;
+  claimId: string;
+  /** Aborts with a `StopReason`. */
+  aborting: AbortController;
+}
+
+/** The claims that one transport runs, one per task. */
+export class RunningClaims {
+  readonly #byTask = new Map<string, { running: Running; ended: Promise<void> }>();
+
+  get size(): number {
+    return this.#byTask.size;
+  }
+
+  /** @returns the way to say that it has ended. */
+  begin(running: Running): () => void {
+    let resolve: () => void = () => undefined;
+    const ended = new Promise<void>((r) => (resolve = r));
+    const entry = { running, ended };
+    this.#byTask.set(running.taskId, entry);
+    return () => {
+      if (this.#byTask.get(running.taskId) === entry) this.#byTask.delete(running.taskId);
+      resolve();
+    };
+  }
+
+  /** Resolves when no run of that task goes on here. */
+  async untilEnded(taskId: string): Promise<void> {
+    for (let entry = this.#byTask.get(taskId); entry; entry = this.#byTask.get(taskId)) await entry.ended;
+  }
+
+  /** Somebody else decides about that claim now. Another claim on the same task is left alone. */
+  lose(taskId: string, claimId: string): void {
+    const running = this.#byTask.get(taskId)?.running;
+    if (running?.claimId === claimId) running.aborting.abort('lost' satisfies StopReason);
+  }
+
+  stopAll(reason: StopReason): void {
+    for (const { running } of this.#byTask.values()) running.aborting.abort(reason);
+  }
+
+  /** Resolves when all that run now have ended. */
+  async drained(): Promise<void> {
+    await Promise.all([...this.#byTask.values()].map(({ ended }) => ended));
+  }
+
+  count(llmId: string): number {
+    return this.claims().filter((running) => running.llmId === llmId).length;
+  }
+
+  claims(): Running[] {
+    return [...this.#byTask.values()].map(({ running }) => running);
+  }
+}
