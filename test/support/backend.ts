@@ -13,12 +13,14 @@
  * Scripts: `chats(deltas, options)` (stream or not, as the request says) · `answers(status, body, headers)` ·
  * `hangs()` · `sends(...pieces)` (an event stream written byte for byte) · or your own function of an Exchange.
  * `next` hands out each event once, oldest first, also those that happened before it was called, and fails
- * after 5 s. GET requests answer `/v1/models`, `/health`; they are recorded in `requests` but are no event.
+ * after 5 s. GET requests answer `/v1/models`, `/health`; they are recorded in `requests` but are no event. A POST
+ * whose body is no JSON only asks whether the path is there: it is recorded in `probes`, and never meets a script.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
+import type { Operation } from '../../core/llm.ts';
 
 interface BackendRequest {
   method: string;
@@ -49,6 +51,10 @@ export interface Backend {
   /** Without `/v1`. */
   url: string;
   requests: BackendRequest[];
+  /** POSTs that only asked whether a path is there. */
+  probes: BackendRequest[];
+  /** What it can do, as such a POST finds out: 400 there, 404 elsewhere. Everything else answers any path. */
+  operations: Operation[];
   /** What `/v1/models` offers; `down` answers 503 to every GET. */
   models: string[];
   down: boolean;
@@ -187,6 +193,10 @@ export async function startBackend(): Promise<Backend> {
 
   const serve = async (req: IncomingMessage, response: ServerResponse): Promise<void> => {
     const request = await record(req);
+    if (req.method === 'POST' && request.json === undefined) {
+      backend.probes.push(request);
+      return answerProbe(backend, { request, response });
+    }
     backend.requests.push(request);
     let dropped = false;
     const gone = new AbortController();
@@ -225,6 +235,8 @@ export async function startBackend(): Promise<Backend> {
   const backend: Backend = {
     url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
     requests: [],
+    probes: [],
+    operations: ['chat', 'completions', 'embeddings'],
     models: ['test-model'],
     down: false,
     connections: () => accepted,
@@ -263,6 +275,26 @@ function answerGet(backend: Backend, exchange: Exchange): void | Promise<void> {
     return answers(404, { error: { message: 'not found' } })(exchange);
   const data = backend.models.map((id) => ({ id, object: 'model', created: 0, owned_by: 'local' }));
   return answers(200, { object: 'list', data })(exchange);
+}
+
+const paths: Record<string, Operation> = {
+  '/v1/chat/completions': 'chat',
+  '/v1/completions': 'completions',
+  '/v1/embeddings': 'embeddings',
+  '/v1/responses': 'responses',
+  '/v1/messages': 'messages',
+};
+
+/** As real backends do: what cannot be parsed is 400, a path that is not there 404. */
+function answerProbe(
+  { operations }: Backend,
+  { request, response }: Pick<Exchange, 'request' | 'response'>,
+): void {
+  const operation = paths[request.path];
+  const there = operation !== undefined && operations.includes(operation);
+  const error = { message: there ? 'The body is not valid JSON.' : 'not found' };
+  response.writeHead(there ? 400 : 404, { 'content-type': 'application/json' });
+  response.end(JSON.stringify({ error }));
 }
 
 /** Events kept until somebody asks for them, each handed out once; undefined when none comes in time. */

@@ -18,8 +18,13 @@ export interface Offer {
   name: string;
   poolName?: string;
   maxConcurrency?: number;
-  backend: Backend;
+  backend: Pick<Backend, 'url'>;
   stallSeconds?: number;
+  /** Default `tiny`. */
+  model?: string;
+  dropParams?: string[];
+  addParams?: Record<string, unknown>;
+  renameParams?: Record<string, string>;
 }
 
 export interface WorkerProcess extends TestProcess {
