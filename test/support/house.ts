@@ -5,11 +5,11 @@ import { wireToUrl, type Wire } from './wire.ts';
 
 const redisUrl = process.env['REDIS_URL'] ?? '';
 
-/** A member of the pool `house` with a worker, a backend and a path to Redis of its own. */
+/** A member of the pool `house` with a worker, a backend and a path to Redis, or to the edge, of its own. */
 export interface Member {
   name: string;
   backend: Backend;
-  /** Between its worker and Redis. */
+  /** Between its worker and Redis; and the edge, where that is all it speaks to. */
   wire: Wire;
   worker: WorkerProcess;
 }
@@ -35,13 +35,15 @@ export const posts = (backend: Backend): number => backend.requests.filter((r) =
 
 /** Pool `house` with these members, of two slots each. */
 export async function startHouse(t: System, names: readonly string[]): Promise<House> {
+  const far = t.transport === 'redis' ? redisUrl : t.url;
   const start = ({ name, backend, wire }: Omit<Member, 'worker'>, home?: string): Promise<WorkerProcess> =>
-    t.startWorker([{ name, poolName: 'house', maxConcurrency: 2, backend }], home, {
-      REDIS_URL: wire.url(redisUrl),
+    t.startWorker([{ name, poolName: 'house', maxConcurrency: 2, backend }], {
+      ...(t.transport === 'redis' ? { env: { REDIS_URL: wire.url(far) } } : { url: wire.url(far) }),
+      ...(home === undefined ? {} : { home }),
     });
   const members: Member[] = [];
   for (const name of names) {
-    const [backend, wire] = await Promise.all([startBackend(), wireToUrl(redisUrl)]);
+    const [backend, wire] = await Promise.all([startBackend(), wireToUrl(far)]);
     members.push({ name, backend, wire, worker: await start({ name, backend, wire }) });
   }
   const seen = new Map<Member, number>();

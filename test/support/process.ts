@@ -19,11 +19,16 @@ export interface TestProcess {
 
 const WITHIN_MS = 20_000;
 
-export function startProcess(
-  entry: string,
-  { args = [], env }: { args?: string[]; env: Record<string, string> },
-): TestProcess {
-  const child = spawn(process.execPath, [entry, ...args], {
+interface ProcessOptions {
+  args?: readonly string[];
+  env: Record<string, string>;
+  /** A command that becomes the one that follows it: the process id stays. */
+  through?: readonly string[];
+}
+
+export function startProcess(entry: string, { args = [], env, through = [] }: ProcessOptions): TestProcess {
+  const [command = '', ...argv] = [...through, process.execPath, entry, ...args];
+  const child = spawn(command, argv, {
     env: { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'debug', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

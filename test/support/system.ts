@@ -27,6 +27,22 @@ export interface Offer {
   renameParams?: Record<string, string>;
 }
 
+/** `sse`: the worker knows nothing of Redis, and has no way to it. */
+export type TransportKind = 'redis' | 'sse';
+export const transports = ['redis', 'sse'] as const satisfies readonly TransportKind[];
+
+export interface WorkerOptions {
+  /** Of an earlier worker: the same session. */
+  home?: string;
+  env?: Env;
+  /** Default: that of the system. */
+  transport?: TransportKind;
+  /** Where it finds its edge, e.g. a balancer; default: the edge that was started last. */
+  url?: string;
+  /** A command that runs the one that follows it, e.g. in a network of its own (namespace.ts). */
+  through?: readonly string[];
+}
+
 export interface WorkerProcess extends TestProcess {
   home: string;
 }
@@ -44,12 +60,14 @@ export interface System {
   edge: EdgeProcess;
   scheduler: TestProcess;
   backend: Backend;
+  /** What its workers take their tasks by, unless told. */
+  transport: TransportKind;
   /** `url`, and every `call` that names no other, goes to the one that was started last. */
   startEdge(port?: number, env?: Env): Promise<EdgeProcess>;
   /** Resolves when it leads; one that is to wait behind another (`standby`), when it is ready. */
   startScheduler(options?: { standby?: boolean; env?: Env }): Promise<TestProcess>;
-  /** @param home of an earlier worker: the same session. */
-  startWorker(offers: readonly Offer[], home?: string, env?: Env): Promise<WorkerProcess>;
+  /** Resolves when it serves. */
+  startWorker(offers: readonly Offer[], options?: WorkerOptions): Promise<WorkerProcess>;
   /** An HTTP call as the admin, or as `token`. */
   call(method: string, path: string, options?: CallOptions): Promise<Response>;
   llm(name: string): Promise<LlmView>;
@@ -69,15 +87,26 @@ type Env = Record<string, string>;
 interface PerProcess {
   edge?: Env;
   scheduler?: Env;
+  /** What workers take their tasks by, unless told; default `redis`. */
+  transport?: TransportKind;
 }
+
+/** What a worker is told on a machine that knows nothing of ours. */
+const notOfWorkers = [
+  'DATABASE_URL',
+  'REDIS_URL',
+  'MCPCTL_REDIS_NAMESPACE',
+  'MCPCTL_PG_SCHEMA',
+  'MCPCTL_HOST',
+];
 
 export interface CallOptions {
   body?: unknown;
   token?: string | null;
   headers?: Record<string, string>;
   signal?: AbortSignal;
-  /** The edge to ask. */
-  at?: EdgeProcess;
+  /** The edge, or balancer, to ask. */
+  at?: { url: string };
 }
 
 const adminToken = 'mcpctl_system-tests-0123456789-0123456789';
@@ -87,6 +116,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
   const registry = createRegistry(box.connection);
   await ensureAdmin(registry, adminToken);
   const backend = await startBackend();
+  const { transport: usual = 'redis' } = only;
   const processes = new Set<TestProcess>();
   const homes: string[] = [];
   const shared = {
@@ -99,12 +129,13 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
   };
   await markRedisAsOld(box);
   const servers = new Set<TestProcess>();
-  const start = (entry: string, more: Env, args: string[] = []): TestProcess => {
-    const started = startProcess(entry, { args, env: { ...shared, ...more } });
+  const keep = (started: TestProcess): TestProcess => {
     processes.add(started);
     void started.exited.then(() => processes.delete(started));
     return started;
   };
+  const start = (entry: string, more: Env = {}): TestProcess =>
+    keep(startProcess(entry, { env: { ...shared, ...more } }));
   let url = '';
   const startEdge = async (port = 0, more = only.edge): Promise<EdgeProcess> => {
     const edge = start('dist/edge/main.js', { PORT: String(port), ...more });
@@ -120,12 +151,17 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     else await scheduler.event('leader.changed', (line) => line['leading'] === true);
     return scheduler;
   };
-  const startWorker: System['startWorker'] = async (offers, home, more = {}) => {
-    const root = home ?? (await newHome());
-    await writeHome(root, { mcpdUrl: url, offers });
-    const worker = start('dist/worker/main.js', { MCPCTL_HOME: root, ...more }, ['run']);
+  const startWorker: System['startWorker'] = async (offers, options = {}) => {
+    const { transport = usual, url: mcpdUrl = url, through = [] } = options;
+    const home = options.home ?? (await newHome());
+    await writeHome(home, { mcpdUrl, offers });
+    const known = Object.entries(shared).filter(
+      ([name]) => transport === 'redis' || !notOfWorkers.includes(name),
+    );
+    const env = { ...Object.fromEntries(known), MCPCTL_HOME: home, ...options.env };
+    const worker = keep(startProcess('dist/worker/main.js', { args: ['run'], env, through }));
     await worker.event('service.ready');
-    return Object.assign(worker, { home: root });
+    return Object.assign(worker, { home });
   };
   const newHome = async (): Promise<string> => {
     const home = await mkdtemp(join(tmpdir(), 'mcpctl-worker-'));
@@ -158,6 +194,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     edge,
     scheduler,
     backend,
+    transport: usual,
     startEdge,
     startScheduler,
     startWorker,

@@ -54,7 +54,7 @@ describe('connections that are black for ever', function () {
     [edge, scheduler, worker] = await Promise.all([newPaths(), newPaths(), newPaths()]);
     direct = new Redis(redisUrl);
     t = await startSystem({ MCPCTL_DEAD_BEAT_MS: '15000' }, { edge: edge.env, scheduler: scheduler.env });
-    await t.startWorker([{ name: 'desk', backend: t.backend }], undefined, worker.env);
+    await t.startWorker([{ name: 'desk', backend: t.backend }], { env: worker.env });
   });
   beforeEach(() => t.backend.reply(chats(['fine'])));
   after(async () => {
@@ -138,7 +138,7 @@ describe('connections that are black for ever', function () {
   it('for ever and for all, between worker and Redis: a worker that is stopped leaves within its grace', async function () {
     const wire = await wireToUrl(redisUrl);
     const env = { REDIS_URL: wire.url(redisUrl), MCPCTL_SHUTDOWN_GRACE_MS: '4000' };
-    const leaver = await t.startWorker([{ name: 'leaver', backend: t.backend }], undefined, env);
+    const leaver = await t.startWorker([{ name: 'leaver', backend: t.backend }], { env });
     wire.blackhole();
     expect(await measured(this, () => leaver.kill('SIGTERM'))).to.equal(0);
     await wire.close();

@@ -75,7 +75,7 @@ describe('SIGKILL during a conversation', function () {
     expect(task).to.include({ status: 'error' });
     expect(task.error?.code).to.equal('worker_lost');
     expect(posts()).to.equal(asked);
-    worker = await t.startWorker([{ name: 'desk', backend: t.backend }], worker.home);
+    worker = await t.startWorker([{ name: 'desk', backend: t.backend }], { home: worker.home });
     await nextMessageWorks();
   });
 
@@ -83,7 +83,7 @@ describe('SIGKILL during a conversation', function () {
     const { answer: calling } = await inferUntilAsked();
     await worker.kill('SIGKILL');
     t.backend.reply(chats(['second', ' run']));
-    worker = await t.startWorker([{ name: 'desk', backend: t.backend }], worker.home);
+    worker = await t.startWorker([{ name: 'desk', backend: t.backend }], { home: worker.home });
     const answer = await calling;
     expect(answer.status).to.equal(200);
     expect(await answer.json()).to.have.nested.property('choices[0].message.content', 'second run');

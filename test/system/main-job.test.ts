@@ -128,7 +128,7 @@ describe('the main job: publish, call, leave', function () {
       error: "No active Llm in pool 'house'",
     });
     const before = await t.llm('desk');
-    worker = await t.startWorker([{ name: 'desk', poolName: 'house', backend }], worker.home);
+    worker = await t.startWorker([{ name: 'desk', poolName: 'house', backend }], { home: worker.home });
     const after = await until(
       () => t.llm('desk'),
       (llm) => llm.status === 'active',

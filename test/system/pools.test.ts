@@ -142,7 +142,9 @@ describe('a pool', function () {
     await stays.next('request');
     await worker.kill('SIGTERM');
     const id = await submit('old');
-    await t.startWorker([{ name: 'moves', poolName: 'new', maxConcurrency: 1, backend: moves }], worker.home);
+    await t.startWorker([{ name: 'moves', poolName: 'new', maxConcurrency: 1, backend: moves }], {
+      home: worker.home,
+    });
     await until(
       () => t.llm('moves'),
       ({ status, pool }) => status === 'active' && pool?.key === 'new',

@@ -20,7 +20,7 @@ describe('x-mcpctl-retention: none', function () {
     backend = t.backend;
     redis = openAttachments(t.sandbox);
     backend.reply(chats(['a secret', ' answer']));
-    await t.startWorker([{ name: 'desk', backend }], undefined, { MCPCTL_EVENT_KEEP_MS: String(KEEP_MS) });
+    await t.startWorker([{ name: 'desk', backend }], { env: { MCPCTL_EVENT_KEEP_MS: String(KEEP_MS) } });
   });
   after(async () => {
     redis.close();
