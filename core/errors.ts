@@ -168,6 +168,13 @@ export const catalogue = {
     retryable: false,
     message: 'The backend refused the key that its worker has; its owner must mend it.',
   },
+  address_refused: {
+    status: 502,
+    ...server,
+    retryable: false,
+    message:
+      'The address of this llm is in a private network that the hosted worker may not call; its operator can allow it with MCPCTL_HOSTED_ALLOW.',
+  },
   backend_rejected: {
     status: 502,
     ...server,

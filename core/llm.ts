@@ -25,6 +25,33 @@ const apiKeyRefSchema = z.union([
   z.strictObject({ secretRef: z.strictObject({ name: nameSchema, key: textSchema(128).min(1) }) }),
 ]);
 
+export type ApiKeyRef = z.infer<typeof apiKeyRefSchema>;
+
+/** Settings of mcpctl itself, and what leads to its Postgres and Redis: never the key of a backend. */
+const ownVariable = /^(MCPCTL_|DATABASE_|REDIS_|PG[A-Z]|NODE_)|^(WORKER_SOURCE|LOG_LEVEL|PORT)$/i;
+
+/** Why a reference to a key is refused; undefined when it is not. Checked where it is written, and where it is used. */
+export function refusedKeyRef(ref: ApiKeyRef): { path: 'env' | 'file'; message: string } | undefined {
+  if ('env' in ref) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(ref.env)) {
+      return { path: 'env', message: 'must be the name of an environment variable' };
+    }
+    if (!ownVariable.test(ref.env)) return undefined;
+    return { path: 'env', message: `${ref.env} is a setting of mcpctl, not the key of a backend` };
+  }
+  if (!('file' in ref)) return undefined;
+  const message = 'must be an absolute path to a file that holds the key alone';
+  return /^\/(?!(proc|sys|dev)\/)/.test(ref.file) && !/\/\.{0,2}(\/|$)/.test(ref.file)
+    ? undefined
+    : { path: 'file', message };
+}
+
+/** The same for who writes a row: what stands in one already can still be read. */
+const newApiKeyRefSchema = apiKeyRefSchema.superRefine((ref, context) => {
+  const refused = refusedKeyRef(ref);
+  if (refused) context.addIssue({ code: 'custom', path: [refused.path], message: refused.message });
+});
+
 export const llmTypeSchema = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,31}$/, 'a type is like openai, ollama, anthropic');
@@ -33,8 +60,11 @@ const writable = {
   type: llmTypeSchema,
   model: modelSchema,
   tier: textSchema(64).nullable(),
-  url: z.url({ protocol: /^https?$/ }).max(2048),
-  apiKeyRef: apiKeyRefSchema.nullable(),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .max(2048)
+    .refine((url) => !/^https?:\/\/[^/?#]*@/i.test(url), 'must not carry a user or key; give apiKeyRef'),
+  apiKeyRef: newApiKeyRefSchema.nullable(),
   poolName: nameSchema.nullable(),
   aliases: z.array(aliasSchema).max(16),
   description: textSchema(2000),

@@ -4,16 +4,21 @@ export interface Slots {
   isFree(): boolean;
   /** Resolves with the way to give the slot back (it may be called twice); null when `signal` aborted first. */
   take(signal: AbortSignal): Promise<(() => void) | null>;
+  /** Another number from now on; what is taken above it stays taken until it is given back. */
+  resize(size: number): void;
 }
 
-export function createSlots(size: number): Slots {
+export function createSlots(first: number): Slots {
+  let size = first;
   let taken = 0;
   const waiting = new Set<() => void>();
 
+  const serveNext = (): void => {
+    if (taken < size) waiting.values().next().value?.();
+  };
   const giveBack = (): void => {
     taken -= 1;
-    const next = waiting.values().next().value;
-    next?.();
+    serveNext();
   };
   const grant = (): (() => void) => {
     taken += 1;
@@ -25,7 +30,13 @@ export function createSlots(size: number): Slots {
     };
   };
   return {
-    size,
+    get size() {
+      return size;
+    },
+    resize(to) {
+      size = to;
+      while (taken < size && waiting.size > 0) serveNext();
+    },
     isFree: () => taken < size,
     take(signal) {
       if (signal.aborted) return Promise.resolve(null);

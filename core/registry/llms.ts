@@ -30,7 +30,11 @@ export interface Llms {
   byPools(poolKeys: readonly string[]): Promise<LlmRow[]>;
   /** Every llm, with the pool it is in. */
   places(): Promise<{ id: string; poolKey: string }[]>;
-  /** Public rows: what a hosted worker serves. */
+  /** A text that changes whenever a public row comes, goes or changes. One small answer: it may be asked each second. */
+  publicMark(): Promise<string>;
+  /** The public rows, what a hosted worker serves, by name; at most so many. */
+  publicRows(most: number): Promise<LlmRow[]>;
+  /** Makes a public row. */
   create(llm: LlmCreate, by: Joiner): Promise<LlmRow>;
   /** Idempotent: the same content twice is one revision. */
   put(llm: LlmCreate, write: Write): Promise<{ row: LlmRow; created: boolean }>;
@@ -102,12 +106,28 @@ function checkRevision(row: LlmRow | undefined, ifMatch: number | null): void {
   if (ifMatch !== null && row?.revision !== ifMatch) throw new McpctlError('stale_revision');
 }
 
+/** A key goes to the origin that it was given for: who moves the row says again which key it is to have. */
+function checkKeyStays(row: LlmRow, { url, apiKeyRef }: { url?: unknown; apiKeyRef?: unknown }): void {
+  if (row.apiKeyRef === null || row.url === null || apiKeyRef !== undefined) return;
+  if (typeof url !== 'string' || new URL(url).origin === new URL(row.url).origin) return;
+  const message =
+    'is needed with a URL of another origin: the key was given for the former one (null for none)';
+  throw new McpctlError(
+    'invalid_request',
+    `'${row.name}' has a key, and its URL would move to another origin.`,
+    {
+      details: [{ path: 'apiKeyRef', message }],
+    },
+  );
+}
+
 async function update(
   trx: Knex.Transaction,
   row: LlmRow,
-  change: { columns: Partial<Columns>; by: Joiner },
+  change: { asked: Partial<LlmCreate>; columns: Partial<Columns>; by: Joiner },
 ): Promise<LlmRow> {
   if (row.kind === 'virtual') throw new McpctlError('llm_published');
+  checkKeyStays(row, change.asked);
   const changed = changesOf(row, change.columns);
   if (Object.keys(changed).length === 0) return row;
   if ('poolName' in changed) await joinPools(trx, [changed.poolName ?? row.name], change.by);
@@ -127,7 +147,7 @@ function writers({ transaction }: Connection): Pick<Llms, 'create' | 'put' | 'pa
         const row = await lock(trx, llm.name);
         checkRevision(row, ifMatch);
         if (!row) return { row: await insert(trx, llm, by), created: true };
-        return { row: await update(trx, row, { columns: columnsOf(llm), by }), created: false };
+        return { row: await update(trx, row, { asked: llm, columns: columnsOf(llm), by }), created: false };
       }),
     patch: (name, patch, { by, ifMatch }) =>
       transaction(async (trx) => {
@@ -138,7 +158,7 @@ function writers({ transaction }: Connection): Pick<Llms, 'create' | 'put' | 'pa
         const columns = (
           aliases ? { ...rest, aliases: [...new Set(aliases)].sort() } : rest
         ) as Partial<Columns>;
-        return update(trx, row, { columns, by });
+        return update(trx, row, { asked: rest as Partial<LlmCreate>, columns, by });
       }),
     delete: (name, { ifMatch, isLive }) =>
       transaction(async (trx) => {
@@ -181,6 +201,15 @@ export function createLlms(connection: Connection): Llms {
       if (after) query.where('name', '>', after);
       return parseLlms(await query);
     },
+    async publicMark() {
+      const { rows } = await db.raw<{ rows: { mark: string | null }[] }>(
+        `select md5(string_agg(id::text || ' ' || revision, ',' order by id)) as mark
+          from llms where kind = 'public'`,
+      );
+      return rows[0]?.mark ?? '';
+    },
+    publicRows: async (most) =>
+      parseLlms(await db('llms').where({ kind: 'public' }).orderBy('name').limit(most)),
     byName: (name) => first({ name }),
     byId: (id) => first({ id }),
     byNames: async (names) =>

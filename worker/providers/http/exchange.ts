@@ -1,4 +1,4 @@
-import type { LookupFunction } from 'node:net';
+import { isIP, type LookupFunction } from 'node:net';
 import { Agent, type Dispatcher } from 'undici';
 import { McpctlError } from '../../../core/errors.ts';
 
@@ -39,13 +39,15 @@ const endMs = 1_000;
 
 /** How a backend is dialled, where it is not the usual way; as node's `net.connect` and `tls.connect` take them. */
 export interface Dialling {
-  /** Not asked for a host that is an IP address already. */
+  /** Not asked for a host that is an IP address already: `check` is. */
   lookup?: LookupFunction;
+  /** Asked before an address that stands in the URL itself is dialled. @throws what the call then fails with. */
+  check?: (address: string) => void;
   /** Certificate authorities, PEM, instead of the usual ones. */
   ca?: string;
 }
 
-export function createExchange(dialling: Dialling = {}): Exchange {
+export function createExchange({ check, ...dialling }: Dialling = {}): Exchange {
   // Local models are silent for minutes: undici's own limits (5 minutes each) are off, patience.ts has ours.
   const agent = new Agent({
     pipelining: 0,
@@ -54,6 +56,8 @@ export function createExchange(dialling: Dialling = {}): Exchange {
     connect: { timeout: connectMs, ...dialling },
   });
   return async ({ method, url, headers, body, signal }) => {
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    if (isIP(host) !== 0) check?.(host);
     const request = agent.request({
       origin: url.origin,
       path: url.pathname + url.search,

@@ -1,0 +1,61 @@
+import { open, realpath } from 'node:fs/promises';
+import { McpctlError } from '../../core/errors.ts';
+import { refusedKeyRef, type ApiKeyRef } from '../../core/llm.ts';
+
+/** Reads the key of a backend. @throws McpctlError `backend_auth_failed` saying what its operator must mend. */
+export type ReadKey = () => Promise<string | undefined>;
+
+const MOST_BYTES = 8 * 1024;
+const cannot = (why: string): McpctlError => new McpctlError('backend_auth_failed', why);
+
+/**
+ * The key that a public row refers to, read where it is used: never earlier, so that nothing else holds it. A file
+ * is read again when it has changed. A reference that the edge would refuse is refused here too: the row may be older.
+ * @param env of this process.
+ */
+export function keyReader(ref: ApiKeyRef | null, env: Readonly<Record<string, string | undefined>>): ReadKey {
+  if (ref === null) return () => Promise.resolve(undefined);
+  const refused = refusedKeyRef(ref);
+  if (refused) return () => Promise.reject(cannot(`apiKeyRef.${refused.path} ${refused.message}.`));
+  if ('env' in ref) return () => Promise.resolve(keyIn(env[ref.env], `The variable ${ref.env}`));
+  if ('file' in ref) return fileReader(ref.file);
+  return () => Promise.reject(cannot('secretRef is not served yet; give apiKeyRef env or file.'));
+}
+
+/** What may stand in a header, and nothing else. */
+function keyIn(text: string | undefined, where: string): string {
+  const key = text?.trim() ?? '';
+  if (key === '') throw cannot(`${where} is empty, or not set for the hosted worker.`);
+  if (!/^[\x21-\x7e]+$/.test(key)) throw cannot(`${where} does not hold a key alone.`);
+  return key;
+}
+
+function fileReader(path: string): ReadKey {
+  let known: { version: string; key: string } | undefined;
+  return async () => {
+    const { version, text } = await readIfChanged(path, known?.version);
+    if (text !== undefined) known = { version, key: keyIn(text, 'The file with the key') };
+    return known?.key;
+  };
+}
+
+/** @returns no text when it is as it was. */
+async function readIfChanged(path: string, known?: string): Promise<{ version: string; text?: string }> {
+  try {
+    const real = await realpath(path);
+    if (refusedKeyRef({ file: real })) throw cannot('The file with the key is none.');
+    const file = await open(real, 'r');
+    try {
+      const { mtimeNs, size, ino, dev } = await file.stat({ bigint: true });
+      const version = [real, mtimeNs, size, ino, dev].join(' ');
+      if (version === known) return { version };
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(MOST_BYTES), 0, MOST_BYTES, 0);
+      return { version, text: buffer.toString('latin1', 0, bytesRead) };
+    } finally {
+      await file.close();
+    }
+  } catch (thrown) {
+    if (thrown instanceof McpctlError) throw thrown;
+    throw cannot('The hosted worker cannot read the file with the key.'); // the path is the operator's own
+  }
+}

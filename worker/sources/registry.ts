@@ -1,0 +1,48 @@
+import type { LlmRow } from '../../core/llm.ts';
+import { connect } from '../../core/registry/connect.ts';
+import { createLlms } from '../../core/registry/llms.ts';
+import type { Log } from '../../core/runtime/log.ts';
+
+/** A public row, as a hosted worker serves it. */
+export type PublicLlm = Pick<
+  LlmRow,
+  'id' | 'name' | 'poolKey' | 'type' | 'model' | 'apiKeyRef' | 'maxConcurrency' | 'revision'
+> & { url: string };
+
+/** The public llms of the registry. This is the only file of a worker that reads Postgres, and it writes nothing. */
+export interface RegistrySource {
+  /**
+   * The rows, when they have changed since the last answer, or were never read; else undefined: one small question.
+   * At most so many rows, by name; `more` says that there are others.
+   * @throws McpctlError `unavailable` within two seconds; the next call asks again.
+   */
+  changed(): Promise<{ llms: PublicLlm[]; more: boolean } | undefined>;
+  close(): Promise<void>;
+}
+
+export function openRegistrySource(options: {
+  databaseUrl: string;
+  schema: string;
+  most: number;
+  log: Log;
+}): RegistrySource {
+  const connection = connect({ ...options, poolSize: 1 });
+  const llms = createLlms(connection);
+  let seen: string | undefined;
+  return {
+    async changed() {
+      // Asked before the rows are read: what changes in between is seen the next time.
+      const mark = await llms.publicMark();
+      if (mark === seen) return undefined;
+      const rows = await llms.publicRows(options.most + 1);
+      seen = mark;
+      return {
+        llms: rows
+          .slice(0, options.most)
+          .flatMap(({ url, ...row }) => (url === null ? [] : [{ ...row, url }])),
+        more: rows.length > options.most,
+      };
+    },
+    close: () => connection.close(),
+  };
+}
