@@ -1,7 +1,9 @@
 import { McpctlError } from '../../core/errors.ts';
 import { createExchange, type Dialling } from './http/exchange.ts';
-import { forward } from './http/forward.ts';
+import { forward, type ForwardDeps } from './http/forward.ts';
+import { keyHeader } from './http/request.ts';
 import { createModelList } from './openai/models.ts';
+import { createProbe } from './openai/probe.ts';
 import type { ParamRules } from './http/params.ts';
 import { chatBody, deltaOf, errorOf, lastDelta, resultOf } from './openai/reading.ts';
 import { endpointsAt } from './http/url.ts';
@@ -21,6 +23,8 @@ export interface OpenAiSettings {
   stallMs?: number | undefined;
   /** How the backend is dialled: its own certificate authority, a check of the address. */
   dialling?: Dialling | undefined;
+  /** How a backend differs from OpenAI's protocol. */
+  ways?: Pick<ForwardDeps, 'refused' | 'patienceMs'>;
 }
 
 /** Any backend that speaks OpenAI's protocol. It holds no connection between requests. */
@@ -29,8 +33,10 @@ export function createOpenAiProvider(settings: OpenAiSettings): LlmProvider {
   const exchange = createExchange(settings.dialling);
   const readKey = settings.readKey ?? (() => Promise.resolve(undefined));
   const stallMs = settings.stallMs ?? 120_000;
-  const deps = { exchange, endpoints, readKey, params: settings.params };
-  const list = createModelList(deps);
+  const deps = { exchange, endpoints, readKey, params: settings.params, ...settings.ways };
+  const asking = { exchange, headers: async () => keyHeader(await readKey()) };
+  const list = createModelList({ asking, endpoints });
+  const kept = createProbe({ asking, endpoints });
   const ask = (options: CompletionOptions, streaming: boolean): AsyncIterable<Reply> => {
     const { model, signal } = options;
     const body = chatBody(options, streaming);
@@ -54,7 +60,13 @@ export function createOpenAiProvider(settings: OpenAiSettings): LlmProvider {
       }
     },
     listModels: (signal) => list.models(signal),
-    isAvailable: (signal) => list.answers(signal),
+    async isAvailable(signal) {
+      const answers = await list.answers(signal);
+      if (!answers) kept.forget(); // it may come back as another
+      return answers;
+    },
+    probe: (model, signal) => kept.probe(model, signal),
+    modelsFingerprint: (signal) => kept.fingerprint(signal),
     async warmup(signal) {
       if (settings.model === undefined) return;
       const messages = [{ role: 'user', content: 'Hi' }];

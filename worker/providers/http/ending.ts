@@ -13,14 +13,18 @@ export interface EndingWatch {
   ending(): Ending;
   /** Whether the backend said itself that the answer is complete. */
   complete(): boolean;
+  /** Whether nothing can come any more, though the backend may keep its stream open. */
+  over(): boolean;
 }
 
 /** Gathers from the events of a stream, or from one whole answer, how it ended and what it cost. */
 export function watchEnding(operation: Operation): EndingWatch {
   let finishReason: string | undefined;
   let counts: Counts = {};
+  let stopped = false;
   return {
     see(event) {
+      stopped ||= isStop(operation, event);
       finishReason ??= finishReasonOf(operation, event);
       for (const holder of [event, event['message'], event['response']]) {
         if (isJson(holder)) counts = { ...counts, ...countsOf(holder['usage']) };
@@ -33,9 +37,30 @@ export function watchEnding(operation: Operation): EndingWatch {
         ...(usage === undefined ? {} : { usage }),
       };
     },
-    complete: () => finishReason !== undefined || operation === 'embeddings',
+    complete() {
+      switch (operation) {
+        case 'chat':
+        case 'completions':
+          return finishReason !== undefined;
+        case 'responses':
+        case 'messages':
+          return stopped;
+        case 'embeddings':
+          return true;
+      }
+    },
+    over: () => stopped,
   };
 }
+
+/** The last event of an answer whose events are typed. Chat has no such: usage follows its finish_reason. */
+function isStop(operation: Operation, event: Json): boolean {
+  const type = String(event['type']);
+  if (operation === 'messages') return type === 'message_stop';
+  return operation === 'responses' && endedResponse.test(type);
+}
+
+const endedResponse = /^response\.(completed|incomplete|failed|cancelled)$/;
 
 function isJson(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -59,7 +84,7 @@ function finishReasonOf(operation: Operation, event: Json): string | undefined {
       return choices.map((choice) => textAt(choice, 'finish_reason')).find((reason) => reason !== undefined);
     }
     case 'responses': {
-      const ended = /^response\.(completed|incomplete|failed|cancelled)$/.test(String(event['type']));
+      const ended = endedResponse.test(String(event['type']));
       return ended ? (textAt(event['response'], 'status') ?? 'completed') : textAt(event, 'status');
     }
     case 'messages':
@@ -82,7 +107,7 @@ interface Counts {
 
 function countsOf(usage: unknown): Counts {
   if (!isJson(usage)) return {};
-  const prompt = countAt(usage, 'prompt_tokens') ?? countAt(usage, 'input_tokens');
+  const prompt = countAt(usage, 'prompt_tokens') ?? inputTokens(usage);
   const completion = countAt(usage, 'completion_tokens') ?? countAt(usage, 'output_tokens');
   const total = countAt(usage, 'total_tokens');
   return {
@@ -90,6 +115,14 @@ function countsOf(usage: unknown): Counts {
     ...(completion === undefined ? {} : { completion }),
     ...(total === undefined ? {} : { total }),
   };
+}
+
+/** What Anthropic read from its cache, or wrote to it, is not in its `input_tokens`; it was in the prompt. */
+function inputTokens(usage: Json): number | undefined {
+  const fresh = countAt(usage, 'input_tokens');
+  if (fresh === undefined) return undefined;
+  const cached = countAt(usage, 'cache_read_input_tokens') ?? 0;
+  return fresh + cached + (countAt(usage, 'cache_creation_input_tokens') ?? 0);
 }
 
 function countAt(holder: Json, key: string): number | undefined {

@@ -26,14 +26,24 @@ export function failureOfStatus({ status, body, retryAfterS }: Refusal): Failed 
 
 /** An error that the backend put into its stream. One with the number of a status means what that means. */
 export function failureOfErrorEvent(event: Readonly<Record<string, unknown>>, data: string): Failed {
-  const error = event['error'];
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-  const status = Number(code);
+  const error: { code?: unknown; type?: unknown } =
+    typeof event['error'] === 'object' && event['error'] !== null ? event['error'] : event;
+  const status = statuses[String(error.type)] ?? Number(error.code);
   if (Number.isInteger(status) && status >= 400 && status < 600) {
     return failureOfStatus({ status, body: data });
   }
   return failed('backend_error', 'The backend reported an error in its answer.');
 }
+
+/** Anthropic names its errors; in a stream there is no status beside the name. */
+const statuses: Readonly<Record<string, number | undefined>> = {
+  invalid_request_error: 400,
+  authentication_error: 401,
+  permission_error: 403,
+  not_found_error: 404,
+  rate_limit_error: 429,
+  overloaded_error: 529,
+};
 
 const sentences: Record<string, string> = {
   ECONNREFUSED: 'The backend refused the connection: it does not run, or not there.',

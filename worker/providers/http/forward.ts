@@ -1,12 +1,14 @@
+import { spliceMembers } from '../../../core/json-text.ts';
+import type { Operation } from '../../../core/llm.ts';
 import { readSse } from '../../../core/sse.ts';
-import { failed } from '../failed.ts';
+import { failed, type Failed } from '../failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from '../patience.ts';
 import type { ForwardCall, Reply } from '../provider.ts';
 import { jsonObject, watchEnding } from './ending.ts';
 import { largestAnswerBytes, type Answer, type Exchange } from './exchange.ts';
-import { failureOfErrorEvent, failureOfStatus, failureOfThrown } from './failure.ts';
+import { failureOfErrorEvent, failureOfStatus, failureOfThrown, type Refusal } from './failure.ts';
 import type { ParamRules } from './params.ts';
-import { requestHeaders, requestText } from './request.ts';
+import { keyHeader, requestHeaders, requestText } from './request.ts';
 import type { Endpoints } from './url.ts';
 
 const largestRefusalBytes = 1_000_000;
@@ -16,9 +18,15 @@ export interface ForwardDeps {
   endpoints: Endpoints;
   readKey: () => Promise<string | undefined>;
   params?: ParamRules | undefined;
+  /** The headers that carry the key. Default: `authorization: Bearer …`. */
+  keyHeaders?: (key: string | undefined) => Record<string, string>;
+  /** What an answer with another status than 2xx means, where it is not what it says. */
+  refused?: (refusal: Refusal, call: ForwardCall) => Failed;
+  /** How long the backend may be silent before its first event, where that is not `stallMs`: it loads a model. */
+  patienceMs?: (call: ForwardCall) => Promise<number>;
 }
 
-/** `LlmProvider.forward` against an OpenAI-compatible backend. */
+/** `LlmProvider.forward` against a backend over HTTP, each operation at its own path. */
 export async function* forward(deps: ForwardDeps, call: ForwardCall): AsyncGenerator<Reply, void, undefined> {
   const body = requestText(call, deps.params);
   if (body === undefined) return yield failed('invalid_json', 'The body is not a JSON object.');
@@ -26,16 +34,18 @@ export async function* forward(deps: ForwardDeps, call: ForwardCall): AsyncGener
   let answer: Answer | undefined;
   let last: Last | undefined;
   try {
-    patience.wait(call.streaming ? call.stallMs : call.stallMs * wholeAnswerFactor);
+    const firstMs = (await deps.patienceMs?.(call)) ?? call.stallMs;
+    patience.wait(call.streaming ? firstMs : Math.max(firstMs, call.stallMs * wholeAnswerFactor));
     answer = await deps.exchange({
       method: 'POST',
       url: deps.endpoints.of(call.operation),
-      headers: requestHeaders(call, await deps.readKey()),
+      headers: requestHeaders(call, (deps.keyHeaders ?? keyHeader)(await deps.readKey())),
       body,
       signal: patience.signal,
     });
     if (answer.status < 200 || answer.status > 299) {
-      last = failureOfStatus({ ...answer, body: await answer.text(largestRefusalBytes) });
+      const refusal = { ...answer, body: await answer.text(largestRefusalBytes) };
+      last = deps.refused?.(refusal, call) ?? failureOfStatus(refusal);
     } else if (call.streaming) last = yield* streamed(answer, call, patience);
     else last = whole(call, answer.status, await answer.text(largestAnswerBytes));
   } catch (thrown) {
@@ -55,15 +65,17 @@ async function* streamed(answer: Answer, call: ForwardCall, patience: Patience):
     return failed('backend_error', 'The backend answered without a stream though one was asked for.');
   }
   const watch = watchEnding(call.operation);
-  for await (const { data } of readSse(answer.bytes())) {
-    if (data === '[DONE]') break;
-    if (data === '') continue;
+  for await (const { event: name, data: sent } of readSse(answer.bytes())) {
+    if (sent === '[DONE]') break;
+    if (sent === '') continue;
+    const data = isTyped(call.operation) ? withType(sent, name) : sent;
     const event = jsonObject(data);
     if (!event) return failed('backend_error', 'The backend sent an event that is not a JSON object.');
     if (isErrorEvent(event)) return failureOfErrorEvent(event, data);
     watch.see(event);
     patience.rest(); // whoever takes the event may take its time
     yield { kind: 'event', data };
+    if (watch.over()) break;
     patience.wait(call.stallMs);
   }
   if (!watch.complete()) {
@@ -78,13 +90,33 @@ function whole(call: ForwardCall, status: number, body: string | undefined): Las
     return failed('backend_error', 'The backend answered with something that is not a JSON object.');
   }
   if (isErrorEvent(answer)) return failureOfErrorEvent(answer, body);
-  const chosen = call.operation === 'chat' || call.operation === 'completions';
-  if (chosen && !Array.isArray(answer['choices'])) {
-    return failed('backend_error', 'The backend answered without choices.');
+  const part = parts[call.operation];
+  if (!Array.isArray(answer[part])) {
+    return failed('backend_error', `The backend answered without ${part}.`);
   }
   const watch = watchEnding(call.operation);
   watch.see(answer);
   return { kind: 'end', status, body, ...watch.ending() };
+}
+
+/** The list that a whole answer to each operation has. */
+const parts: Readonly<Record<Operation, string>> = {
+  chat: 'choices',
+  completions: 'choices',
+  embeddings: 'data',
+  responses: 'output',
+  messages: 'content',
+};
+
+/** Whether each event of the operation has a name, which its `type` says again. */
+function isTyped(operation: Operation): boolean {
+  return operation === 'responses' || operation === 'messages';
+}
+
+/** Only the data travels on: a name that it does not say itself would be lost. */
+function withType(data: string, name: string | undefined): string {
+  if (name === undefined || jsonObject(data)?.['type'] !== undefined) return data;
+  return spliceMembers(data, { type: JSON.stringify(name) }) ?? data;
 }
 
 function isErrorEvent(event: Readonly<Record<string, unknown>>): boolean {

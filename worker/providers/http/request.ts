@@ -33,7 +33,10 @@ export function requestText(call: ForwardCall, params: ParamRules | undefined): 
   });
 }
 
-export function requestHeaders(call: ForwardCall, key: string | undefined): Record<string, string> {
+export function requestHeaders(
+  call: ForwardCall,
+  key: Readonly<Record<string, string>>,
+): Record<string, string> {
   const passed = Object.entries(call.headers).filter(
     ([name]) => !ours.has(name.toLowerCase()) && !name.toLowerCase().startsWith('proxy-'),
   );
@@ -41,7 +44,7 @@ export function requestHeaders(call: ForwardCall, key: string | undefined): Reco
     ...Object.fromEntries(passed),
     'content-type': 'application/json',
     accept: call.streaming ? 'text/event-stream' : 'application/json',
-    ...keyHeader(key),
+    ...key,
   };
 }
 

@@ -9,8 +9,12 @@ const paths: Record<Operation, string> = {
 };
 
 export interface Endpoints {
-  of(operation: Operation): URL;
+  of: (operation: Operation) => URL;
   models: URL;
+  /** Any other path beside these. */
+  at: (path: string) => URL;
+  /** A path of the backend's own protocol, beside the versioned ones. */
+  beside: (path: string) => URL;
 }
 
 /**
@@ -21,10 +25,17 @@ export function endpointsAt(url: string): Endpoints {
   const base = new URL(url);
   let path = base.pathname.replace(/\/+$/, '').replace(/\/chat\/completions$/, '');
   if (!/\/v\d[^/]*(\/|$)/.test(path)) path += '/v1';
-  const at = (suffix: string): URL => {
+  const urlAt = (pathname: string): URL => {
     const endpoint = new URL(base);
-    endpoint.pathname = path + suffix;
+    endpoint.pathname = pathname;
     return endpoint;
   };
-  return { of: (operation) => at(paths[operation]), models: at('/models') };
+  const root = path.replace(/\/v\d[^/]*(\/.*)?$/, '');
+  const at = (suffix: string): URL => urlAt(path + suffix);
+  return {
+    of: (operation) => at(paths[operation]),
+    models: at('/models'),
+    at,
+    beside: (suffix) => urlAt(root + suffix),
+  };
 }

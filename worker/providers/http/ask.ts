@@ -1,0 +1,72 @@
+import type { Exchange } from './exchange.ts';
+
+export interface Asking {
+  exchange: Exchange;
+  /** The key and whatever else each request carries. */
+  headers: () => Promise<Record<string, string>>;
+}
+
+export interface Question {
+  url: URL;
+  /** Posted as it is; without one it is a GET. */
+  body?: string;
+  withinMs: number;
+}
+
+export interface Told {
+  status: number;
+  text: string;
+  /** The body parsed; undefined when it is not JSON. */
+  json: unknown;
+}
+
+const mostBytes = 4_000_000;
+
+/** One small question to a backend. @throws what the connection throws, also when time is over. */
+export async function ask(asking: Asking, question: Question, signal: AbortSignal): Promise<Told> {
+  const { url, body, withinMs } = question;
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+  const answer = await asking.exchange({
+    method: body === undefined ? 'GET' : 'POST',
+    url,
+    headers: {
+      accept: 'application/json',
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(await asking.headers()),
+    },
+    ...(body === undefined ? {} : { body }),
+    signal: limit,
+  });
+  try {
+    const text = (await answer.text(mostBytes)) ?? '';
+    return { status: answer.status, text, json: parsed(text) };
+  } finally {
+    answer.close('now');
+  }
+}
+
+const glanceMs = 3_000;
+
+export type Glance = (url: URL, body?: string) => Promise<Told | undefined>;
+
+/** The same where no answer is an answer too; for one look at a backend, no question of which is asked twice. */
+export function glancing(asking: Asking, signal: AbortSignal): Glance {
+  const asked = new Map<string, Promise<Told | undefined>>();
+  return (url, body) => {
+    const key = `${url.href} ${body ?? ''}`;
+    const before = asked.get(key);
+    if (before) return before;
+    const question = { url, withinMs: glanceMs, ...(body === undefined ? {} : { body }) };
+    const told = ask(asking, question, signal).catch(() => undefined);
+    asked.set(key, told);
+    return told;
+  };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // not JSON: whoever asked says so
+  }
+}
