@@ -8,7 +8,7 @@ import { jsonObject, watchEnding } from './ending.ts';
 import { largestAnswerBytes, type Answer, type Exchange } from './exchange.ts';
 import { failureOfErrorEvent, failureOfStatus, failureOfThrown, type Refusal } from './failure.ts';
 import type { ParamRules } from './params.ts';
-import { keyHeader, requestHeaders, requestText } from './request.ts';
+import { countsTokens, keyHeader, requestHeaders, requestText } from './request.ts';
 import type { Endpoints } from './url.ts';
 
 const largestRefusalBytes = 1_000_000;
@@ -38,7 +38,7 @@ export async function* forward(deps: ForwardDeps, call: ForwardCall): AsyncGener
     patience.wait(call.streaming ? firstMs : Math.max(firstMs, call.stallMs * wholeAnswerFactor));
     answer = await deps.exchange({
       method: 'POST',
-      url: deps.endpoints.of(call.operation),
+      url: countsTokens(call) ? deps.endpoints.countTokens : deps.endpoints.of(call.operation),
       headers: requestHeaders(call, (deps.keyHeaders ?? keyHeader)(await deps.readKey())),
       body,
       signal: patience.signal,
@@ -90,6 +90,7 @@ function whole(call: ForwardCall, status: number, body: string | undefined): Las
     return failed('backend_error', 'The backend answered with something that is not a JSON object.');
   }
   if (isErrorEvent(answer)) return failureOfErrorEvent(answer, body);
+  if (countsTokens(call)) return { kind: 'end', status, body };
   const part = parts[call.operation];
   if (!Array.isArray(answer[part])) {
     return failed('backend_error', `The backend answered without ${part}.`);

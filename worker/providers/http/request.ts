@@ -33,12 +33,17 @@ export function requestText(call: ForwardCall, params: ParamRules | undefined): 
   });
 }
 
+/** Whether the tokens of a `messages` request are to be counted, and nothing generated: a path of its own. */
+export function countsTokens({ operation, headers }: ForwardCall): boolean {
+  return operation === 'messages' && headers['x-mcpctl-endpoint'] === 'count_tokens';
+}
+
 export function requestHeaders(
   call: ForwardCall,
   key: Readonly<Record<string, string>>,
 ): Record<string, string> {
   const passed = Object.entries(call.headers).filter(
-    ([name]) => !ours.has(name.toLowerCase()) && !name.toLowerCase().startsWith('proxy-'),
+    ([name]) => !ours.has(name.toLowerCase()) && !/^(proxy|x-mcpctl)-/i.test(name),
   );
   return {
     ...Object.fromEntries(passed),

@@ -11,6 +11,7 @@ const paths: Record<Operation, string> = {
 export interface Endpoints {
   of: (operation: Operation) => URL;
   models: URL;
+  countTokens: URL;
   /** Any other path beside these. */
   at: (path: string) => URL;
   /** A path of the backend's own protocol, beside the versioned ones. */
@@ -35,6 +36,7 @@ export function endpointsAt(url: string): Endpoints {
   return {
     of: (operation) => at(paths[operation]),
     models: at('/models'),
+    countTokens: at(`${paths.messages}/count_tokens`),
     at,
     beside: (suffix) => urlAt(root + suffix),
   };

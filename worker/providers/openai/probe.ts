@@ -62,7 +62,9 @@ async function hear(
 ): Promise<Says | undefined> {
   const paths = kind === undefined ? all : asked[kind];
   const [listed, fresh, older, version, settings] = await Promise.all(
-    all.map((path) => (paths.includes(path) ? glance(path === 'models' ? list : beside(path)) : undefined)),
+    all.map(async (path) => {
+      return paths.includes(path) ? glance(path === 'models' ? list : beside(path)) : undefined;
+    }),
   );
   const studio = lmStudioModels(fresh?.json, older?.json);
   if (studio) return { kind: 'lmstudio', models: studio };
