@@ -156,7 +156,7 @@ export class RedisTransport implements Transport {
     const message = parseControl(heard.text);
     if (!message) return;
     if (message.kind === 'cancel') this.#running.lose(message.taskId, message.claimId);
-    else void this.#wake(message.wakeId);
+    if (message.kind === 'wake') void this.#wake(message.wakeId);
   }
 
   async #wake(llmId: string): Promise<void> {
