@@ -27,7 +27,8 @@ export interface Target {
 /**
  * May this actor do that? The only place that knows what a binding allows. `user` may run and see every llm
  * and pool, say who joins its own pools, publish sessions, and do anything to its own tasks, sessions and
- * tokens; `admin` may do everything. A token bound to pools may neither run nor publish outside them. A caller turns `false` into
+ * tokens; `admin` may do everything. A token bound to pools may neither run nor publish outside them,
+ * nor see the board, which shows every pool. A caller turns `false` into
  * 404 where the existence itself is private, into 403 where the whole action is closed.
  */
 export function can(actor: Actor, verb: Verb, on: { resource: Resource; target?: Target }): boolean {
@@ -46,7 +47,7 @@ export function can(actor: Actor, verb: Verb, on: { resource: Resource; target?:
     case 'token':
       return own;
     case 'board':
-      return verb === 'view';
+      return verb === 'view' && actor.pools === null;
     case 'metrics':
       return false;
   }

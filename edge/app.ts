@@ -1,5 +1,6 @@
 import express, { Router, type Express } from 'express';
 import helmet, { type HelmetOptions } from 'helmet';
+import { adminRoutes } from './admin/routes.ts';
 import type { EdgeDeps } from './deps.ts';
 import { authenticate } from './middleware/authenticate.ts';
 import { readBody } from './middleware/body.ts';
@@ -78,6 +79,7 @@ export function createApp(deps: EdgeDeps): Express {
   app.use(cors(deps.config));
   app.use('/api/v1', door(deps, { always: workerRoutes, routes: apiRoutes }));
   app.use('/v1', door(deps, { routes: v1Routes }));
+  app.use('/admin', adminRoutes(deps));
   app.use(readBody({ limitBytes: PUBLIC_BODY_BYTES }));
   app.use(healthRoutes(deps));
   app.use(metricsRoutes(deps));

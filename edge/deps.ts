@@ -72,7 +72,7 @@ export interface EdgeDeps {
   log: Log;
   bus: Bus;
   registry: Registry;
-  queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch'>;
+  queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch' | 'queueOf'>;
   presence: Presence;
   liveness: Liveness;
   heartbeats: Heartbeats;

@@ -1,3 +1,4 @@
+import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Presence } from '../presence.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -5,7 +6,7 @@ import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
 import { connectAndCheck, keepAsking, openRedis } from './connect.ts';
 import { Dispatch } from './dispatch.ts';
-import { createQueues } from './jobs.ts';
+import { createQueues, type JobData } from './jobs.ts';
 import { createKeys, type Keys } from './keys.ts';
 import { createPresence } from './presence.ts';
 import { createSubscriber, type Subscriber } from './subscriber.ts';
@@ -27,6 +28,8 @@ export interface QueueDoor extends Service {
   subscriber: Subscriber;
   dispatch: Dispatch;
   presence: Presence;
+  /** BullMQ's own object, for the board that shows it. */
+  queueOf(name: string): Queue<JobData>;
 }
 
 /** @throws at `start`: McpctlError `invalid_config` or `unavailable`. */
@@ -44,6 +47,7 @@ export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
     subscriber,
     dispatch: new Dispatch({ redis, keys, queues, eventKeepMs }),
     presence: createPresence({ redis, keys, leaseMs }),
+    queueOf: queues,
     async start() {
       await connectAndCheck(redis);
       stopAsking = keepAsking(redis, log);

@@ -20,6 +20,7 @@ import { createHash } from 'node:crypto';
  * | `w:{W}:<boot>:ctl` | sharded channel: cancel, drain | edge, scheduler → worker | – |
  * | `ws:{P}` | members by llm and session, when last seen | worker → edge | the lease |
  * | `wake:{L}` | who wakes an llm, and why the last try failed | worker, relay → edge, scheduler | 5 s, a failure 10 s |
+ * | `admin:<hash>` | a browser session of the admin pages: the token's id | edge → edge | 8 h |
  * | `epoch` | set once; missing = Redis came back empty | scheduler → all | – |
  */
 export function createKeys(namespace: string) {
@@ -49,6 +50,7 @@ export function createKeys(namespace: string) {
     lease: (sessionId: string): string => of(`w:{${sessionId}}:lease`),
     control: (sessionId: string, boot: string): string => of(`w:{${sessionId}}:${boot}:ctl`),
     wake: (llmId: string): string => of(`wake:{${llmId}}`),
+    admin: (cookieHash: string): string => of(`admin:${cookieHash}`),
     epoch: of('epoch'),
   };
 }

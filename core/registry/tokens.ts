@@ -43,6 +43,8 @@ export interface Tokens {
   revoke(id: string): Promise<TokenRow | undefined>;
   /** Who a token's text speaks for; undefined when unknown, expired or revoked. */
   actorOf(text: string): Promise<Actor | undefined>;
+  /** The same for a token that was shown before, by its id. */
+  actorOfId(id: string): Promise<Actor | undefined>;
 }
 
 /** SHA-256 suffices: the text is 256 random bits, so there is nothing to guess. */
@@ -87,6 +89,20 @@ async function insert({ db }: Connection, token: NewToken, text: string): Promis
 export function createTokens(connection: Connection): Tokens {
   const { db } = connection;
   const rows = () => db('tokens').join('users', 'users.id', 'tokens.userId').select<TokenRow[]>(columns);
+  const actorWhere = (where: Readonly<Record<string, string>>) =>
+    db('tokens')
+      .join('users', 'users.id', 'tokens.userId')
+      .where(where)
+      .whereNull('tokens.revokedAt')
+      .whereRaw('(tokens.expires_at is null or tokens.expires_at > now())')
+      .first<Actor | undefined>({
+        userId: 'users.id',
+        userName: 'users.name',
+        tokenId: 'tokens.id',
+        tokenName: 'tokens.name',
+        binding: 'users.binding',
+        pools: 'tokens.pools',
+      });
   const byId = async (id: string): Promise<TokenRow | undefined> => (await rows().where('tokens.id', id))[0];
 
   return {
@@ -122,19 +138,7 @@ export function createTokens(connection: Connection): Tokens {
       await db('tokens').where({ id }).whereNull('revokedAt').update({ revokedAt: db.fn.now() });
       return byId(id);
     },
-    actorOf: (text) =>
-      db('tokens')
-        .join('users', 'users.id', 'tokens.userId')
-        .where('tokens.hash', hashToken(text))
-        .whereNull('tokens.revokedAt')
-        .whereRaw('(tokens.expires_at is null or tokens.expires_at > now())')
-        .first<Actor | undefined>({
-          userId: 'users.id',
-          userName: 'users.name',
-          tokenId: 'tokens.id',
-          tokenName: 'tokens.name',
-          binding: 'users.binding',
-          pools: 'tokens.pools',
-        }),
+    actorOf: (text) => actorWhere({ 'tokens.hash': hashToken(text) }),
+    actorOfId: (id) => actorWhere({ 'tokens.id': id }),
   };
 }
