@@ -11,6 +11,7 @@ import { ownPackage } from '../core/runtime/own-package.ts';
 import type { Settings } from '../core/runtime/settings.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
 import { readArguments, usage } from './arguments.ts';
+import { startHosted } from './hosted/hosted.ts';
 import { membersOf, offersOf, openPublished, persist, type Opened } from './publish.ts';
 import { VirtualLlmRegistrar } from './registrar.ts';
 import { readWorkerConfig } from './sources/config.ts';
@@ -28,8 +29,16 @@ const settingNames = [
   'heartbeatMs',
   'eventBytes',
   'eventKeepMs',
+  'workerSource',
+  'optionalDatabaseUrl',
+  'schema',
+  'hostedAllow',
 ] as const;
 type Config = Settings<(typeof settingNames)[number]>;
+
+interface Stoppable {
+  stop(): Promise<void>;
+}
 
 interface Parts {
   config: Config;
@@ -44,14 +53,11 @@ async function run(): Promise<void> {
   const config = readConfig(process.env, settingNames);
   const log = createLog({ process: 'worker', level: config.logLevel, pretty: process.stdout.isTTY });
   const signalled = untilSignal(() => process.exit(1));
-  const home = homeAt(config.home);
-  const { published, warnings } = await readWorkerConfig(home.config, home.root);
-  const { credentials, warnings: more } = await readCredentials(home.credentials);
-  for (const warning of [...warnings, ...more]) log.warn(warning);
   const bus = createBus(log);
-  const opened = openPublished(published, { bus, clock: systemClock });
-  const parts = credentials && { config, log, bus, credentials, opened };
-  const worker = parts && parts.opened.length > 0 ? serve(parts) : null;
+  const hosted = config.workerSource === 'registry';
+  const worker = hosted
+    ? startHosted({ config, env: process.env, bus, clock: systemClock, log })
+    : await servePublished({ config, log, bus });
   if (!worker) log.info('nothing to publish; waiting for a signal');
   const signal = await signalled;
   log.info({ signal }, 'the worker stops');
@@ -59,7 +65,21 @@ async function run(): Promise<void> {
   process.exit(0);
 }
 
-function serve({ config, log, bus, credentials, opened }: Parts): { stop(): Promise<void> } {
+/** What config.json of this machine publishes, served. Null when that is nothing, or there are no credentials. */
+async function servePublished({
+  config,
+  log,
+  bus,
+}: Pick<Parts, 'config' | 'log' | 'bus'>): Promise<Stoppable | null> {
+  const home = homeAt(config.home);
+  const { published, warnings } = await readWorkerConfig(home.config, home.root);
+  const { credentials, warnings: more } = await readCredentials(home.credentials);
+  for (const warning of [...warnings, ...more]) log.warn(warning);
+  const opened = openPublished(published, { bus, clock: systemClock });
+  return credentials && opened.length > 0 ? serve({ config, log, bus, credentials, opened }) : null;
+}
+
+function serve({ config, log, bus, credentials, opened }: Parts): Stoppable {
   const url = config.optionalRedisUrl;
   if (url === undefined) throw new McpctlError('transport_unavailable');
   const { version, dependencies } = ownPackage();

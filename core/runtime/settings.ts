@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 /**
@@ -27,6 +28,14 @@ function isOrigin(text: string): boolean {
   if (text === '*' || text === 'null') return true;
   if (/^https?:/i.test(text)) return URL.canParse(text) && new URL(text).origin === text;
   return /^[a-z][a-z0-9+.-]*:\/\/[\w.-]+$/.test(text); // chrome-extension://…
+}
+
+/** `10.0.0.0/8`, or one address. */
+function isNetwork(text: string): boolean {
+  const [address = '', prefix, ...more] = text.split('/');
+  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  if (more.length > 0 || bits === -1 || address.includes('%')) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
 }
 
 const MINUTE = 60_000;
@@ -73,6 +82,16 @@ export const settings = {
     env: 'MCPCTL_PG_POOL',
     about: 'Postgres connections a process may hold',
     schema: count(10),
+  },
+  workerSource: {
+    env: 'WORKER_SOURCE',
+    about: '`config`: a worker serves what its config.json publishes; `registry`: the public llms (hosted)',
+    schema: z.enum(['config', 'registry']).default('config'),
+  },
+  hostedAllow: {
+    env: 'MCPCTL_HOSTED_ALLOW',
+    about: 'private networks that a hosted worker may call, like `10.0.0.0/8,127.0.0.1`; empty = none',
+    schema: list.refine((all) => all.every(isNetwork), 'use addresses or networks like 10.0.0.0/8'),
   },
   logLevel: {
     env: 'LOG_LEVEL',

@@ -1,0 +1,65 @@
+import { messageOf } from '../../core/errors.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import type { PublicLlm, RegistrySource } from '../sources/registry.ts';
+import type { Transport } from '../transports/transport.ts';
+import type { HostedMembers } from './members.ts';
+
+export interface FollowDeps {
+  source: RegistrySource;
+  members: HostedMembers;
+  transport: Pick<Transport, 'serve'>;
+  /** Called when the rows were read for the first time. */
+  ready: () => void;
+  stopping: AbortSignal;
+  clock: Clock;
+  log: Log;
+}
+
+/** A change is followed within this, and what Postgres or a file's disk take. */
+const EVERY_MS = 1_000;
+
+/**
+ * Keeps the transport serving what the registry says, until `stopping` aborts. Postgres away is no reason to stop:
+ * what is known goes on being served.
+ */
+export async function followRegistry(deps: FollowDeps): Promise<void> {
+  const { source, stopping, clock, log } = deps;
+  let llms: readonly PublicLlm[] | undefined;
+  let away = false;
+  while (!stopping.aborted) {
+    try {
+      const changed = await source.changed();
+      if (changed) {
+        if (changed.more)
+          log.warn({ served: changed.llms.length }, 'there are more public llms than are served');
+        if (!llms) deps.ready();
+        llms = changed.llms;
+      }
+      if (away) log.info('the registry can be read again');
+      away = false;
+    } catch (thrown) {
+      const why = messageOf(thrown);
+      if (!away) log.warn({ why }, 'the registry cannot be read; what is known goes on being served');
+      away = true;
+    }
+    if (llms) await serve(deps, llms);
+    await pause(EVERY_MS * (0.75 + clock.random() / 2), stopping);
+  }
+}
+
+async function serve({ members, transport, log }: FollowDeps, llms: readonly PublicLlm[]): Promise<void> {
+  try {
+    const update = await members.update(llms);
+    if (!update) return;
+    // One that has changed leaves first, and comes anew: what runs on the former goes on to its end.
+    if (update.kept.length < update.all.length) await transport.serve(update.kept);
+    await transport.serve(update.all);
+    const names = update.all.map(({ member }) => member.name);
+    log.info({ llms: names.slice(0, MOST_NAMES), count: names.length }, 'the hosted worker serves');
+  } catch (thrown) {
+    log.error({ why: messageOf(thrown) }, 'what is served could not be changed');
+  }
+}
+
+const MOST_NAMES = 100;

@@ -1,0 +1,105 @@
+import { randomUUID } from 'node:crypto';
+import { McpctlError, messageOf, type Fault } from '../../core/errors.ts';
+import { openRedis } from '../../core/queue/connect.ts';
+import { createKeys } from '../../core/queue/keys.ts';
+import { createPresence } from '../../core/queue/presence.ts';
+import type { Bus } from '../../core/runtime/bus.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import type { Settings } from '../../core/runtime/settings.ts';
+import { persist } from '../publish.ts';
+import { openRegistrySource } from '../sources/registry.ts';
+import { RedisTransport } from '../transports/redis.ts';
+import { guardedDialling } from './addresses.ts';
+import { followRegistry } from './follow.ts';
+import { HostedMembers } from './members.ts';
+
+export type HostedConfig = Settings<
+  | 'optionalDatabaseUrl'
+  | 'schema'
+  | 'optionalRedisUrl'
+  | 'redisTlsVerify'
+  | 'namespace'
+  | 'hostedAllow'
+  | 'graceMs'
+  | 'leaseMs'
+  | 'eventBytes'
+  | 'eventKeepMs'
+>;
+
+export interface HostedDeps {
+  config: HostedConfig;
+  /** Of this process: what `apiKeyRef.env` names. */
+  env: Readonly<Record<string, string | undefined>>;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+}
+
+/** Each costs a connection to Redis; whoever has more runs a second installation. */
+const MOST_LLMS = 1_000;
+const LEAVE_MS = 1_000;
+
+/**
+ * The hosted worker (`WORKER_SOURCE=registry`): serves the public llms of the registry over the redis transport. Any
+ * number of them run at once. It registers nowhere: its session is random, like its boot, and lives in Redis alone.
+ * @throws McpctlError `invalid_config` when a URL is missing.
+ */
+export function startHosted({ config, env, bus, clock, log }: HostedDeps): { stop(): Promise<void> } {
+  const { databaseUrl, redisUrl } = urlsOf(config);
+  const redis = { url: redisUrl, verifyTls: config.redisTlsVerify, clock, log };
+  const session = randomUUID();
+  const stopping = new AbortController();
+  const source = openRegistrySource({ databaseUrl, schema: config.schema, most: MOST_LLMS, log });
+  const dialling = guardedDialling(config.hostedAllow);
+  const members = new HostedMembers({ env, dialling, bus, clock, log });
+  const transport = new RedisTransport({ ...config, ...redis, session, boot: randomUUID(), bus });
+  const serving = (async () => {
+    const start = (): Promise<void> => transport.start();
+    if (!(await persist(start, { stopping: stopping.signal, clock, log }))) return;
+    const ready = (): void => bus.emit('service.ready', { service: 'worker' });
+    await followRegistry({ source, members, transport, ready, stopping: stopping.signal, clock, log });
+  })();
+  return {
+    async stop() {
+      stopping.abort();
+      await serving;
+      await transport.stop();
+      members.end();
+      await leave({ ...config, ...redis }, { session, pools: members.pools() });
+      await source.close();
+    },
+  };
+}
+
+function urlsOf(config: HostedConfig): { databaseUrl: string; redisUrl: string } {
+  const { optionalDatabaseUrl: databaseUrl, optionalRedisUrl: redisUrl } = config;
+  if (databaseUrl !== undefined && redisUrl !== undefined) return { databaseUrl, redisUrl };
+  const needed = { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl };
+  const details = Object.entries(needed).flatMap(([path, value]): Fault[] =>
+    value === undefined ? [{ path, message: 'is required with WORKER_SOURCE=registry' }] : [],
+  );
+  const lines = details.map(({ path, message }) => `  ${path}: ${message}`).join('\n');
+  throw new McpctlError('invalid_config', `The environment has faults:\n${lines}`, { details });
+}
+
+/** Says goodbye: without it the llms would count as served until the last announcement is ten seconds old. */
+async function leave(
+  options: Parameters<typeof openRedis>[1] & Pick<HostedConfig, 'namespace' | 'leaseMs'>,
+  { session, pools }: { session: string; pools: readonly string[] },
+): Promise<void> {
+  const redis = openRedis('producer', options);
+  const said = (async () => {
+    await redis.connect();
+    const { leaseMs } = options;
+    await createPresence({ redis, keys: createKeys(options.namespace), leaseMs }).drop(session, pools);
+  })();
+  const limit = new AbortController();
+  await Promise.race([
+    said
+      .catch((thrown: unknown) => options.log.debug({ why: messageOf(thrown) }, 'the goodbye was not heard'))
+      .finally(() => limit.abort()),
+    pause(LEAVE_MS, limit.signal),
+  ]);
+  redis.disconnect();
+}

@@ -1,0 +1,190 @@
+import { messageOf } from '../../core/errors.ts';
+import type { Bus } from '../../core/runtime/bus.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import { Gate } from '../gate.ts';
+import { asForward } from '../providers/adapt.ts';
+import type { Dialling } from '../providers/http/exchange.ts';
+import { endpointsAt } from '../providers/http/url.ts';
+import { isProviderType, providerTypes } from '../providers/index.ts';
+import type { ForwardCall, Reply } from '../providers/provider.ts';
+import { createSlots, type Slots } from '../slots.ts';
+import type { PublicLlm } from '../sources/registry.ts';
+import type { ServedMember } from '../transports/transport.ts';
+import { keyReader, type ReadKey } from './keys.ts';
+
+export interface MembersDeps {
+  /** Of this process: where `apiKeyRef.env` is looked up. */
+  env: Readonly<Record<string, string | undefined>>;
+  dialling: Dialling;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+}
+
+/** Silence of a backend that is put up with; as for a worker that says nothing else (`stallSeconds`). */
+const STALL_MS = 120_000;
+
+/** A public llm that this worker can serve, opened. A row that changes what is opened is opened anew. */
+interface Opened {
+  llm: PublicLlm;
+  served: ServedMember;
+  readKey: ReadKey;
+}
+
+/**
+ * The public llms as members: each opened once, until its row changes. What cannot be served (no key, an unknown
+ * type) is left out, and said once, until it can.
+ */
+export class HostedMembers {
+  readonly #deps: MembersDeps;
+  #opened = new Map<string, Opened>();
+  #slots = new Map<string, Slots>();
+  /** What was said of rows that are not served, by llm id. */
+  #said = new Map<string, string>();
+
+  constructor(deps: MembersDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * @returns all that can be served now, and those of them that are as they were the last time; undefined when
+   *   nothing has changed since.
+   */
+  async update(
+    llms: readonly PublicLlm[],
+  ): Promise<{ all: ServedMember[]; kept: ServedMember[] } | undefined> {
+    this.#shareSlots(llms);
+    const before = this.#opened;
+    const now = new Map<string, Opened>();
+    for (const llm of llms) {
+      const known = before.get(llm.id);
+      const opened = known && isSame(known.llm, llm) ? known : this.#open(llm);
+      const problem = typeof opened === 'string' ? opened : await problemOf(opened.readKey);
+      this.#say(llm, problem);
+      if (problem === undefined && typeof opened !== 'string') now.set(llm.id, opened);
+      else if (typeof opened !== 'string' && opened !== known) opened.served.gate.end();
+    }
+    for (const id of this.#said.keys()) if (!llms.some((llm) => llm.id === id)) this.#said.delete(id);
+    const gone = [...before].filter(([id, opened]) => now.get(id) !== opened);
+    for (const [, { served }] of gone) served.gate.end();
+    this.#opened = now;
+    const kept = [...now].filter(([id, opened]) => before.get(id) === opened);
+    if (gone.length === 0 && kept.length === now.size) return undefined;
+    return {
+      all: [...now.values()].map(({ served }) => served),
+      kept: kept.map(([, { served }]) => served),
+    };
+  }
+
+  /** The pools of what is served now. */
+  pools(): string[] {
+    return [...new Set([...this.#opened.values()].map(({ llm }) => llm.poolKey))];
+  }
+
+  end(): void {
+    for (const { served } of this.#opened.values()) served.gate.end();
+  }
+
+  /** Llms of one URL share the slots of that backend, as many as the most generous row says. */
+  #shareSlots(llms: readonly PublicLlm[]): void {
+    const sizes = new Map<string, number>();
+    for (const llm of llms) {
+      const size = llm.maxConcurrency ?? usualConcurrency(llm.type);
+      sizes.set(backendOf(llm), Math.max(size, sizes.get(backendOf(llm)) ?? 0));
+    }
+    const shared = new Map<string, Slots>();
+    for (const [backend, size] of sizes) {
+      const slots = this.#slots.get(backend) ?? createSlots(size);
+      if (slots.size !== size) slots.resize(size);
+      shared.set(backend, slots);
+    }
+    this.#slots = shared;
+  }
+
+  /** @returns why not, when it cannot be opened. */
+  #open(llm: PublicLlm): Opened | string {
+    const { type, name, url, model, apiKeyRef, id: llmId, poolKey } = llm;
+    const slots = this.#slots.get(backendOf(llm));
+    if (!isProviderType(type) || !slots) {
+      return `Its type '${type}' is none that a hosted worker serves; use one of ${Object.keys(providerTypes).join(', ')}.`;
+    }
+    const { env, dialling } = this.#deps;
+    const readKey = keyReader(apiKeyRef, env);
+    let key: string | undefined;
+    const provider = providerTypes[type].create({
+      name,
+      url,
+      model,
+      dialling,
+      readKey: async () => (key = await readKey()),
+    });
+    const forward = asForward(provider);
+    const isAvailable = (signal: AbortSignal): Promise<boolean> => provider.isAvailable(signal);
+    const gate = new Gate({ ...this.#deps, llm: name, isAvailable });
+    const answer = (call: ForwardCall) => this.#guarded(forward(call), { name, key: () => key });
+    const member = { llmId, name, poolKey, model, stallMs: STALL_MS, forward: answer, isAvailable };
+    return { llm, readKey, served: { member, slots, gate } };
+  }
+
+  /** A refusal of the backend may quote the key, and one of ours is for another member to try. */
+  async *#guarded(
+    replies: AsyncIterable<Reply>,
+    { name, key }: { name: string; key: () => string | undefined },
+  ): AsyncGenerator<Reply, void, undefined> {
+    for await (const reply of replies) {
+      if (reply.kind !== 'failed') {
+        yield reply;
+        continue;
+      }
+      if (reply.code === 'address_refused') this.#deps.log.warn({ llm: name }, reply.message);
+      const { message, body } = reply;
+      yield {
+        ...reply,
+        message: without(message, key()),
+        ...(body === undefined ? {} : { body: without(body, key()) }),
+        retryable: reply.retryable || reply.code === 'address_refused',
+      };
+    }
+  }
+
+  #say({ id, name }: PublicLlm, problem: string | undefined): void {
+    const said = this.#said.get(id);
+    if (problem === said) return;
+    if (problem === undefined) {
+      this.#said.delete(id);
+      this.#deps.log.info({ llm: name }, 'a public llm can be served now');
+    } else {
+      this.#said.set(id, problem);
+      this.#deps.log.warn({ llm: name, why: problem }, 'a public llm is not served');
+    }
+  }
+}
+
+function backendOf({ type, url }: PublicLlm): string {
+  return `${type} ${endpointsAt(url).models.href}`;
+}
+
+function usualConcurrency(type: string): number {
+  return isProviderType(type) ? providerTypes[type].maxConcurrency : 1;
+}
+
+/** Everything that is opened into a member; the rest of a row may change under it. */
+function isSame(a: PublicLlm, b: PublicLlm): boolean {
+  const facts = ({ type, url, model, poolKey, apiKeyRef }: PublicLlm): string =>
+    JSON.stringify([type, url, model, poolKey, apiKeyRef]);
+  return facts(a) === facts(b);
+}
+
+async function problemOf(readKey: ReadKey): Promise<string | undefined> {
+  try {
+    await readKey();
+    return undefined;
+  } catch (thrown) {
+    return messageOf(thrown);
+  }
+}
+
+function without(text: string, key: string | undefined): string {
+  return key === undefined ? text : text.replaceAll(key, '[key]');
+}
