@@ -1,4 +1,6 @@
-import { createOpenAiProvider, type OpenAiSettings } from './openai.ts';
+import type { BackendSettings } from './http/settings.ts';
+import { createOllamaProvider } from './ollama.ts';
+import { createOpenAiProvider } from './openai.ts';
 import type { LlmProvider } from './provider.ts';
 
 export interface ProviderType {
@@ -6,12 +8,12 @@ export interface ProviderType {
   url: string;
   /** How many tasks at once, unless the configuration says. */
   maxConcurrency: number;
-  create(settings: OpenAiSettings): LlmProvider;
+  create(settings: BackendSettings): LlmProvider;
 }
 
-const openAiAt = (url: string, maxConcurrency = 4): ProviderType => ({
+const openAiAt = (url: string): ProviderType => ({
   url,
-  maxConcurrency,
+  maxConcurrency: 4,
   create: createOpenAiProvider,
 });
 
@@ -26,7 +28,12 @@ export const providerTypes = {
   mlx: openAiAt('http://127.0.0.1:8080/v1'),
   jan: openAiAt('http://127.0.0.1:1337/v1'),
   // Ollama runs one request per model at a time unless it was told otherwise (OLLAMA_NUM_PARALLEL).
-  ollama: openAiAt('http://127.0.0.1:11434/v1', 1),
+  ollama: {
+    url: 'http://127.0.0.1:11434/v1',
+    maxConcurrency: 1,
+    create: (settings) =>
+      createOllamaProvider(settings, (ways) => createOpenAiProvider({ ...settings, ways })),
+  },
 } as const satisfies Record<string, ProviderType>;
 
 export type ProviderTypeName = keyof typeof providerTypes;

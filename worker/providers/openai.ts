@@ -1,64 +1,34 @@
-import { McpctlError } from '../../core/errors.ts';
-import { createExchange, type Dialling } from './http/exchange.ts';
+import { chatOver } from './http/chat.ts';
+import { createExchange } from './http/exchange.ts';
 import { forward, type ForwardDeps } from './http/forward.ts';
 import { keyHeader } from './http/request.ts';
+import type { BackendSettings } from './http/settings.ts';
+import { endpointsAt } from './http/url.ts';
 import { createModelList } from './openai/models.ts';
 import { createProbe } from './openai/probe.ts';
-import type { ParamRules } from './http/params.ts';
-import { chatBody, deltaOf, errorOf, lastDelta, resultOf } from './openai/reading.ts';
-import { endpointsAt } from './http/url.ts';
-import type { CompletionOptions, LlmProvider, Reply } from './provider.ts';
+import { warmUp } from './openai/warm-up.ts';
+import type { LlmProvider } from './provider.ts';
 
-export interface OpenAiSettings {
-  name: string;
-  /** The base URL, with or without `/v1`. */
-  url: string;
-  /** What `warmup` loads. */
-  model?: string | undefined;
-  /** Asked before each request, so that a key file may be changed under a running worker. */
-  readKey?: (() => Promise<string | undefined>) | undefined;
-  /** How a caller's parameters are changed for this backend. */
-  params?: ParamRules | undefined;
-  /** Silence after which `complete` and `stream` give up; `forward` is told by its call. */
-  stallMs?: number | undefined;
-  /** How the backend is dialled: its own certificate authority, a check of the address. */
-  dialling?: Dialling | undefined;
+export interface OpenAiSettings extends BackendSettings {
   /** How a backend differs from OpenAI's protocol. */
   ways?: Pick<ForwardDeps, 'refused' | 'patienceMs'>;
 }
 
+type OverHttp = LlmProvider & Required<Pick<LlmProvider, 'forward' | 'complete' | 'stream'>>;
+
 /** Any backend that speaks OpenAI's protocol. It holds no connection between requests. */
-export function createOpenAiProvider(settings: OpenAiSettings): LlmProvider {
+export function createOpenAiProvider(settings: OpenAiSettings): OverHttp {
   const endpoints = endpointsAt(settings.url);
   const exchange = createExchange(settings.dialling);
   const readKey = settings.readKey ?? (() => Promise.resolve(undefined));
-  const stallMs = settings.stallMs ?? 120_000;
   const deps = { exchange, endpoints, readKey, params: settings.params, ...settings.ways };
   const asking = { exchange, headers: async () => keyHeader(await readKey()) };
   const list = createModelList({ asking, endpoints });
   const kept = createProbe({ asking, endpoints });
-  const ask = (options: CompletionOptions, streaming: boolean): AsyncIterable<Reply> => {
-    const { model, signal } = options;
-    const body = chatBody(options, streaming);
-    return forward(deps, { operation: 'chat', body, streaming, headers: {}, model, stallMs, signal });
-  };
-  const provider: LlmProvider = {
+  const provider: OverHttp = {
     name: settings.name,
     forward: (call) => forward(deps, call),
-    async complete(options) {
-      for await (const reply of ask(options, false)) {
-        if (reply.kind === 'failed') throw errorOf(reply);
-        if (reply.kind === 'end') return resultOf(reply);
-      }
-      throw new McpctlError('backend_error');
-    },
-    async *stream(options) {
-      for await (const reply of ask(options, true)) {
-        if (reply.kind === 'failed') throw errorOf(reply);
-        if (reply.kind === 'event') yield* deltaOf(reply.data);
-        else yield lastDelta(reply);
-      }
-    },
+    ...chatOver((call) => forward(deps, call), settings.stallMs),
     listModels: (signal) => list.models(signal),
     async isAvailable(signal) {
       const answers = await list.answers(signal);
@@ -68,9 +38,10 @@ export function createOpenAiProvider(settings: OpenAiSettings): LlmProvider {
     probe: (model, signal) => kept.probe(model, signal),
     modelsFingerprint: (signal) => kept.fingerprint(signal),
     async warmup(signal) {
-      if (settings.model === undefined) return;
-      const messages = [{ role: 'user', content: 'Hi' }];
-      await provider.complete({ model: settings.model, messages, maxTokens: 1, signal });
+      const { model } = settings;
+      // Somebody's service has loaded its models, and every token of it costs.
+      const isService = endpoints.models.protocol === 'https:' && (await readKey()) !== undefined;
+      if (model !== undefined && !isService) await warmUp(provider, model, signal);
     },
   };
   return provider;

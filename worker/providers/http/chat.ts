@@ -5,10 +5,12 @@ import type {
   CompletionDelta,
   CompletionOptions,
   CompletionResult,
+  ForwardCall,
+  LlmProvider,
   ProviderFailure,
   Reply,
 } from '../provider.ts';
-import { jsonObject } from '../http/ending.ts';
+import { jsonObject } from './ending.ts';
 
 /** Between OpenAI's chat bodies and the plain shapes of `complete` and `stream`. */
 
@@ -25,16 +27,44 @@ const answerSchema = z.looseObject({
   choices: z.array(z.looseObject({ message: partSchema.nullish(), delta: partSchema.nullish() })),
 });
 
-export function chatBody(options: CompletionOptions, streaming: boolean): string {
+/** `complete` and `stream` of a provider whose `forward` answers a chat in OpenAI's form. */
+export function chatOver(
+  forward: (call: ForwardCall) => AsyncIterable<Reply>,
+  stallMs = 120_000,
+): Required<Pick<LlmProvider, 'complete' | 'stream'>> {
+  const ask = (options: CompletionOptions, streaming: boolean): AsyncIterable<Reply> => {
+    const { model, signal } = options;
+    const body = chatBody(options, streaming);
+    return forward({ operation: 'chat', body, streaming, headers: {}, model, stallMs, signal });
+  };
+  return {
+    async complete(options) {
+      for await (const reply of ask(options, false)) {
+        if (reply.kind === 'failed') throw errorOf(reply);
+        if (reply.kind === 'end') return resultOf(reply);
+      }
+      throw new McpctlError('backend_error');
+    },
+    async *stream(options) {
+      for await (const reply of ask(options, true)) {
+        if (reply.kind === 'failed') throw errorOf(reply);
+        if (reply.kind === 'event') yield* deltaOf(reply.data);
+        else yield lastDelta(reply);
+      }
+    },
+  };
+}
+
+function chatBody(options: CompletionOptions, streaming: boolean): string {
   const { messages, temperature, maxTokens, tools } = options;
   return JSON.stringify({ messages, temperature, max_tokens: maxTokens, tools, stream: streaming });
 }
 
-export function errorOf({ code, message, retryAfterS }: ProviderFailure): McpctlError {
+function errorOf({ code, message, retryAfterS }: ProviderFailure): McpctlError {
   return new McpctlError(code, message, retryAfterS === undefined ? {} : { retryAfterS });
 }
 
-export function resultOf(end: End): CompletionResult {
+function resultOf(end: End): CompletionResult {
   const message = answerSchema.safeParse(jsonObject(end.body ?? '')).data?.choices[0]?.message;
   if (!message) throw new McpctlError('backend_error', 'The backend answered without a message.');
   return {
@@ -46,7 +76,7 @@ export function resultOf(end: End): CompletionResult {
 }
 
 /** The delta in an event; none where it only says the role or the usage. */
-export function* deltaOf(data: string): Generator<CompletionDelta> {
+function* deltaOf(data: string): Generator<CompletionDelta> {
   const delta = answerSchema.safeParse(jsonObject(data)).data?.choices[0]?.delta;
   if (!delta) return;
   const reasoning = delta.reasoning_content ?? delta.reasoning;
@@ -58,6 +88,6 @@ export function* deltaOf(data: string): Generator<CompletionDelta> {
   if (Object.keys(piece).length > 0) yield piece;
 }
 
-export function lastDelta({ usage, finishReason }: End): CompletionDelta {
+function lastDelta({ usage, finishReason }: End): CompletionDelta {
   return { finishReason: finishReason ?? 'stop', ...(usage === undefined ? {} : { usage }) };
 }
