@@ -36,6 +36,11 @@ export const catalogue = {
     ...invalid,
     message: 'No member of this pool can do what the request asks for.',
   },
+  context_length_exceeded: {
+    status: 400,
+    ...invalid,
+    message: 'The text is longer than any member of this pool takes.',
+  },
   protocol_unsupported: {
     status: 400,
     ...invalid,

@@ -20,18 +20,40 @@ export type Splice = string | ((current: string | undefined) => string);
 
 /** The members of the object that `text` is, in order, duplicates too; undefined when it is not an object. */
 export function topLevelMembers(text: string): Member[] | undefined {
+  const found = membersAt(text, skipSpace(text, 0));
+  return found && skipSpace(text, found.end) === text.length ? found.members : undefined;
+}
+
+/** The members of the object that begins at `start`, and the index after it; undefined when none does. */
+export function membersAt(text: string, start: number): { members: Member[]; end: number } | undefined {
   const members: Member[] = [];
-  let at = skipSpace(text, 0);
-  if (text[at] !== '{') return undefined;
-  at = skipSpace(text, at + 1);
-  if (text[at] === '}') return skipSpace(text, at + 1) === text.length ? members : undefined;
+  if (text.charCodeAt(start) !== OPEN_OBJECT) return undefined;
+  let at = skipSpace(text, start + 1);
+  if (text.charCodeAt(at) === CLOSE_OBJECT) return { members, end: at + 1 };
   for (;;) {
     const member = memberAt(text, at);
     if (!member) return undefined;
     members.push(member);
     at = skipSpace(text, member.valueEnd);
-    if (text[at] === '}') return skipSpace(text, at + 1) === text.length ? members : undefined;
-    if (text[at] !== ',') return undefined;
+    if (text.charCodeAt(at) === CLOSE_OBJECT) return { members, end: at + 1 };
+    if (text.charCodeAt(at) !== COMMA) return undefined;
+    at = skipSpace(text, at + 1);
+  }
+}
+
+/** Where the elements of the array that begins at `start` are; undefined when none does. */
+export function elementsAt(text: string, start: number): { start: number; end: number }[] | undefined {
+  const elements: { start: number; end: number }[] = [];
+  if (text.charCodeAt(start) !== OPEN_ARRAY) return undefined;
+  let at = skipSpace(text, start + 1);
+  if (text.charCodeAt(at) === CLOSE_ARRAY) return elements;
+  for (;;) {
+    const end = skipValue(text, at);
+    if (end === undefined) return undefined;
+    elements.push({ start: at, end });
+    at = skipSpace(text, end);
+    if (text.charCodeAt(at) === CLOSE_ARRAY) return elements;
+    if (text.charCodeAt(at) !== COMMA) return undefined;
     at = skipSpace(text, at + 1);
   }
 }

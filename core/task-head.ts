@@ -11,5 +11,7 @@ export const taskHeadSchema = z.object({
   llmName: z.string(),
   /** Milliseconds that one claim may run. */
   runMs: z.number().positive(),
+  /** Llm ids of members that cannot do it; none of them gets it. */
+  unfit: z.array(z.string()).readonly().optional(),
 });
 export type TaskHead = z.infer<typeof taskHeadSchema>;

@@ -14,7 +14,7 @@ import { healthRoutes } from './routes/health.ts';
 import { inferRoutes } from './routes/infer.ts';
 import { llmRoutes } from './routes/llms.ts';
 import { metricsRoutes } from './routes/metrics.ts';
-import { openAiRoutes } from './routes/openai.ts';
+import { openAiRoutes } from './openai/routes.ts';
 import { poolRoutes } from './routes/pools.ts';
 import { providerRoutes } from './routes/providers.ts';
 import { taskStreamRoutes } from './routes/task-stream.ts';

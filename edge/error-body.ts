@@ -28,6 +28,32 @@ export function openAiErrorBody(error: McpctlError) {
   };
 }
 
+/** `/v1/messages`: Anthropic's error object. */
+export function anthropicErrorBody(error: McpctlError, requestId?: string) {
+  const { message } = openAiErrorBody(error).error;
+  const type = anthropicTypes[v1StatusOf(error)] ?? 'api_error';
+  const id = requestId === undefined ? {} : { request_id: requestId };
+  return { type: 'error', error: { type, message }, ...id };
+}
+
+const anthropicTypes: Readonly<Record<number, string>> = {
+  400: 'invalid_request_error',
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+  415: 'invalid_request_error',
+  422: 'invalid_request_error',
+  429: 'rate_limit_error',
+  503: 'overloaded_error',
+  504: 'timeout_error',
+};
+
+function v1StatusOf({ code }: McpctlError): number {
+  const { status, v1Status = status } = entryOf(code);
+  return v1Status;
+}
+
 /** Redis and Postgres are back within seconds, or not for long. */
 const AWAY_RETRY_S = 2;
 

@@ -36,8 +36,10 @@ export class EventWriter {
   }
 
   /** One frame, with the id to go on after it where it has one. As `comment`. */
-  async write(data: string, id?: string): Promise<void> {
-    await this.#send(`${id === undefined ? '' : `id: ${id}\n`}data: ${onOneLine(data)}\n\n`);
+  async write(frame: string | { event?: string; data: string }, id?: string): Promise<void> {
+    const { event, data } = typeof frame === 'string' ? { event: undefined, data: frame } : frame;
+    const named = event === undefined ? '' : `event: ${event}\n`;
+    await this.#send(`${id === undefined ? '' : `id: ${id}\n`}${named}data: ${onOneLine(data)}\n\n`);
   }
 
   /** A line that clients pass over. Resolves when the reader keeps up; one that takes nothing for 30 s is dropped. */

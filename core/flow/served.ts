@@ -2,7 +2,7 @@ import { seenWithinMs, type LiveLlm, type LivePool } from './liveness.ts';
 
 /**
  * Is anybody there to take a task?
- * @param excluded llm ids that failed it already.
+ * @param excluded llm ids that failed it already, or cannot do it.
  */
 export function isServed(pool: LivePool, pinId: string | null, excluded: readonly string[] = []): boolean {
   return pool.members.some(

@@ -34,7 +34,7 @@ export async function takeBack(
   const excluded = [...excludedOf(fence), fence.llm];
   const pool = await deps.liveness.loadPool(row.poolName);
   if (row.attempts + 1 < MOST_ATTEMPTS) {
-    if (isServed(pool, row.pin, excluded)) return await requeue(excluded);
+    if (isServed(pool, row.pin, [...excluded, ...unfitOf(fence)])) return await requeue(excluded);
     if (canWait(row)) return await requeue([]);
   }
   const llm = pool.members.find((m) => m.row.id === fence.llm)?.row.name ?? fence.llm;
@@ -56,6 +56,11 @@ function excludedOf(fence: Fence): string[] {
   return fence.excluded.split(',').filter((id) => id !== '');
 }
 
+/** Llm ids that cannot do it: nothing that happens changes that. */
+function unfitOf(fence: Fence): string[] {
+  return fence.unfit.split(',').filter((id) => id !== '');
+}
+
 /** No caller holds a connection for it, so it may wait until a member that failed it answers again. */
 function canWait({ source }: TaskRow): boolean {
   return source === 'async' || source === 'batch';
@@ -64,7 +69,7 @@ function canWait({ source }: TaskRow): boolean {
 /** Is nobody left who may have a task that waits for another try? */
 export function isForsaken(pool: LivePool, row: TaskRow, fence: Fence): boolean {
   const excluded = excludedOf(fence);
-  return excluded.length > 0 && !isServed(pool, row.pin, excluded);
+  return excluded.length > 0 && !isServed(pool, row.pin, [...excluded, ...unfitOf(fence)]);
 }
 
 /** A task that waits for a member that has not failed it, when there is none any more: those that did may try again. */

@@ -92,6 +92,7 @@ export class Dispatch {
         graceMsOf(s.policy) ?? '',
         s.attachment ?? '',
         WAITER_LEASE_MS,
+        (s.head.unfit ?? []).join(),
       ],
     });
     if (Number(answer) < 0) return false;

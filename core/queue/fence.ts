@@ -30,6 +30,8 @@ const fenceSchema = z.object({
   firstAt: z.coerce.number().optional(),
   /** Llm ids that failed it, joined by commas. */
   excluded: z.string().default(''),
+  /** Llm ids that cannot do it, joined by commas. */
+  unfit: z.string().default(''),
   /** What happens when nobody waits for it any more (core/disconnect.ts). */
   policy: z.string().default(''),
   /** What a hand-back says (core/hand-back.ts), as text. */

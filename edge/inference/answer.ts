@@ -5,10 +5,9 @@ import type { Place } from '../../core/queue/place.ts';
 import type { Entry } from '../../core/queue/stream.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { openAiErrorBody } from '../error-body.ts';
 import { eventIdOf } from '../event-id.ts';
 import { EventWriter } from '../sse.ts';
-import { bodyFor, chunkFor, emptyChunk } from './chunks.ts';
+import type { Form, Frame } from './form/form.ts';
 import { endLost } from './lost.ts';
 import type { Report } from './report.ts';
 import { answerGone } from './row-end.ts';
@@ -21,9 +20,8 @@ export interface Answering {
   row: TaskRow;
   wait: Pick<TaskWait, 'next' | 'mayShow'>;
   report: Pick<Report, 'firstEvent' | 'settled' | 'failed' | 'finish'>;
-  /** What the caller called the model; the answer says the same. */
-  model: string;
-  wantsUsage: boolean;
+  /** How the answer looks. */
+  form: Form;
   /** For a reader of the task's stream: the epoch whose events it has seen some of. Everything is a frame then. */
   resumed?: { epoch: number | null };
 }
@@ -54,7 +52,7 @@ export async function answerWhole(a: Answering): Promise<Answered> {
 
 /** The row says it all: the task was not streamed, or ended without success. @throws McpctlError `gone`. */
 export async function answerFromRow(
-  { deps, res, report, model }: Pick<Answering, 'deps' | 'res' | 'report' | 'model'>,
+  { deps, res, report, form }: Pick<Answering, 'deps' | 'res' | 'report' | 'form'>,
   row: TaskRow,
 ): Promise<Answered> {
   const body = (await deps.registry.tasks.bodies(row.id)).responseBody ?? undefined;
@@ -66,7 +64,7 @@ export async function answerFromRow(
       ? { kind: 'completed', status: 200, ...said }
       : { kind: 'failed', code: row.errorCode ?? '', message: row.errorMessage ?? '', ...said };
   report.settled(row);
-  sendWhole({ res, report, model }, row, outcome);
+  sendWhole({ res, report, form }, row, outcome);
   return 'answered';
 }
 
@@ -119,14 +117,14 @@ export async function answerStream(a: Answering): Promise<Answered> {
     const error =
       thrown instanceof McpctlError ? thrown : new McpctlError('internal', undefined, { taskId: a.row.id });
     a.report.failed(error);
-    await endWithError(writer, error);
+    await endWithError(writer, a.form.error(error));
     return error.code === 'gone' ? 'left' : 'answered';
   }
 }
 
 /** The last frame of a stream that did not complete: never a happy ending that did not happen. */
-export async function endWithError(writer: EventWriter, error: McpctlError): Promise<void> {
-  await writer.write(JSON.stringify(openAiErrorBody(error)));
+export async function endWithError(writer: EventWriter, frame: Frame): Promise<void> {
+  await writer.write(frame);
   writer.end();
 }
 
@@ -135,19 +133,16 @@ async function writeEvent(
   writer: EventWriter,
   event: Extract<Entry, { kind: 'event' }>,
 ): Promise<void> {
-  const chunk = chunkFor(event.data, a);
-  if (chunk === undefined) return;
+  const frame = a.form.event(event.data);
+  if (frame === null) return;
   a.report.firstEvent();
   const hasId = a.resumed !== undefined || a.row.source === 'infer';
-  await writer.write(chunk, hasId ? eventIdOf(event) : undefined);
+  await writer.write(frame, hasId ? eventIdOf(event) : undefined);
 }
 
 async function writeEmpty(a: Answering, writer: EventWriter, { state, position }: Place): Promise<void> {
-  const { row, model } = a;
-  if (!row.streaming) return await writer.comment(position === null ? state : `${state} ${position}`);
-  const wait = { state, ...(position === null ? {} : { position }) };
-  const createdS = Math.floor(row.createdAt.getTime() / 1_000);
-  await writer.write(emptyChunk({ taskId: row.id, model, createdS, first: !writer.opened, wait }));
+  if (!a.row.streaming) return await writer.comment(position === null ? state : `${state} ${position}`);
+  await writer.write(a.form.keepAlive({ state, ...(position === null ? {} : { position }) }));
 }
 
 async function endStream(
@@ -164,9 +159,11 @@ async function endStream(
   }
   const error = failed ?? faultOf(row, { ending, seq, shown });
   if (error) throw error;
+  const { outcome } = ending;
   if (!row.streaming)
-    await writer.write(bodyFor('body' in ending.outcome ? (ending.outcome.body ?? '') : '', a.model));
-  await writer.write('[DONE]');
+    await writer.write({ data: a.form.whole('body' in outcome ? (outcome.body ?? '') : '') });
+  for (const frame of row.streaming ? a.form.last(row.usage) : [{ data: '[DONE]' }])
+    await writer.write(frame);
   writer.end();
   a.report.finish(200, null);
   return 'answered';
@@ -195,7 +192,7 @@ async function settled(a: Answering, ending: Ending): Promise<TaskRow> {
 
 /** A backend's own 4xx goes to the caller as it is; any other failure as our error. */
 function sendWhole(
-  { res, report, model }: Pick<Answering, 'res' | 'report' | 'model'>,
+  { res, report, form }: Pick<Answering, 'res' | 'report' | 'form'>,
   row: TaskRow,
   outcome: Outcome,
 ): void {
@@ -208,6 +205,6 @@ function sendWhole(
   res
     .status(status ?? 200)
     .type('application/json')
-    .send(error ? body : bodyFor(body ?? '', model));
+    .send(error ? body : form.whole(body ?? ''));
   report.finish(status ?? 200, error?.code ?? null);
 }

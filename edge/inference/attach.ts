@@ -5,6 +5,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { whenGone } from '../gone.ts';
 import { answerFromRow, answerStream, answerWhole, type Answering } from './answer.ts';
 import type { Call } from './call.ts';
+import { formOf } from './form/index.ts';
 import { sayLeft } from './left.ts';
 import { followFrom } from './resume.ts';
 import { dropOnceDelivered } from './retention.ts';
@@ -23,21 +24,21 @@ export async function answerFrom(deps: EdgeDeps, call: Call, row: TaskRow): Prom
   res.set('x-mcpctl-task-id', row.id);
   if (request.streaming) untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
   const { gone, forget } = whenGone(res, deps.leaving);
-  const model = request.model ?? call.llmName;
+  const form = formOf(row, request);
   let attachment: Attachment | null = null;
   try {
     if (!isTerminal(row.status)) attachment = await deps.waiters.attach(row);
     const follower = await followFrom(deps, row, null);
     if (!follower) {
-      await answerFromRow({ deps, res, report, model }, row);
+      await answerFromRow({ deps, res, report, form }, row);
       return dropOnceDelivered(deps, row, res);
     }
     try {
       const wait = new TaskWatch(deps, { row, follower, gone });
-      const answering: Answering = { deps, res, row, wait, report, model, wantsUsage: request.wantsUsage };
+      const answering: Answering = { deps, res, row, wait, report, form };
       const answered = await (request.streaming ? answerStream(answering) : answerWhole(answering));
       if (answered === 'left') await attachment?.leave();
-      if (answered === 'left') await sayLeft(deps, { row, report, res });
+      if (answered === 'left') await sayLeft(deps, { row, report, res, form });
       else dropOnceDelivered(deps, row, res);
     } finally {
       follower.close();

@@ -13,5 +13,7 @@ export interface Call {
   /** The name that the caller asked for. */
   llmName: string;
   wishes: Wishes;
+  /** The few headers that the backend may see. */
+  headers: Record<string, string>;
   key: TaskKey | null;
 }

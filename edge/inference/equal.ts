@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import type { Operation } from '../../core/llm.ts';
 import type { KnownTask, TaskKey } from '../../core/registry/idempotency.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -15,10 +14,12 @@ import type { InferenceRequest } from './request.ts';
 export function taskKeyOf(
   actor: Actor,
   { idempotencyKey, pin }: Wishes,
-  of: { llmName: string; operation: Operation; request: InferenceRequest },
+  of: { llmName: string; endpoint?: string | undefined; request: InferenceRequest },
 ): TaskKey | null {
   if (idempotencyKey === undefined) return null;
-  const equal = JSON.stringify([of.operation, of.llmName, pin ?? null, of.request.hash]);
+  const { operation, hash } = of.request;
+  const endpoint = of.endpoint === undefined ? [] : [of.endpoint];
+  const equal = JSON.stringify([operation, of.llmName, pin ?? null, hash, ...endpoint]);
   const requestHash = createHash('sha256').update(equal).digest('hex');
   return { ownerId: actor.userId, key: idempotencyKey, requestHash };
 }

@@ -54,6 +54,22 @@ export function wishesOf(req: Request): Wishes {
   };
 }
 
+/** What a backend may see of a caller's headers: what the call means to it, never who makes it. */
+const passed = ['anthropic-version', 'anthropic-beta', 'openai-beta'] as const;
+
+/**
+ * The headers that go to the backend. `x-mcpctl-endpoint` is for the worker alone: it names the call of an
+ * operation that has several.
+ */
+export function passedOn(req: Request, endpoint: string | undefined): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const name of passed) {
+    const value = req.get(name);
+    if (value !== undefined && /^[\x20-\x7e]{1,1024}$/.test(value)) headers[name] = value;
+  }
+  return endpoint === undefined ? headers : { ...headers, 'x-mcpctl-endpoint': endpoint };
+}
+
 /** What `Preference-Applied` says; empty = nothing was preferred. */
 export function appliedOf({ respondAsync, waitMs }: Wishes): string {
   const wait = waitMs === undefined ? [] : [`wait=${waitMs / 1_000}`];

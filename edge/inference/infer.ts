@@ -1,22 +1,26 @@
 import type { Request, Response } from 'express';
 import type { Policy } from '../../core/disconnect.ts';
 import { McpctlError } from '../../core/errors.ts';
+import type { Operation } from '../../core/llm.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { answerFrom } from './attach.ts';
 import type { Call } from './call.ts';
 import { equalTask, taskKeyOf } from './equal.ts';
-import { appliedOf, needNoPolicy, wishesOf } from './headers.ts';
+import { appliedOf, needNoPolicy, passedOn, wishesOf } from './headers.ts';
 import { answerAccepted, answerLater } from './later.ts';
 import { answerNow } from './now.ts';
 import { Report } from './report.ts';
-import { readChat } from './request.ts';
+import { readRequest } from './request.ts';
 import { asyncTask, type Order } from './submit.ts';
 import { targetOf } from './target.ts';
 
 export interface Asked {
   source: TaskRow['source'];
+  operation: Operation;
+  /** Which call of the operation, where it has more than one. */
+  endpoint?: 'count_tokens';
   /** The llm in the path; on `/v1` the body's `model` says it. */
   llm?: string;
 }
@@ -45,7 +49,9 @@ export async function infer(
 function readCall({ req, res, report }: Pick<Call, 'req' | 'res' | 'report'>, asked: Asked): Call {
   const wishes = wishesOf(req);
   if (wishes.respondAsync) needNoPolicy(wishes);
-  const request = readChat(req.context.text);
+  const { endpoint } = asked;
+  const read = readRequest(asked.operation, req.context.text);
+  const request = endpoint === undefined ? read : { ...read, streaming: false };
   const llmName = asked.llm ?? request.model;
   if (llmName === undefined) {
     throw new McpctlError('invalid_request', undefined, {
@@ -53,8 +59,9 @@ function readCall({ req, res, report }: Pick<Call, 'req' | 'res' | 'report'>, as
     });
   }
   report.llm = llmName;
-  const key = taskKeyOf(actorOf(req), wishes, { llmName, operation: 'chat', request });
-  return { req, res, report, request, llmName, wishes, key };
+  const key = taskKeyOf(actorOf(req), wishes, { llmName, endpoint, request });
+  const headers = passedOn(req, endpoint);
+  return { req, res, report, request, llmName, wishes, headers, key };
 }
 
 /** @returns the task of an equal call that was quicker: then nothing was made or answered here. */
@@ -75,11 +82,12 @@ const KEYED_GRACE_S = 60;
 
 /** @throws McpctlError `llm_not_found`, `forbidden`, `no_active_llm`, `unavailable`. */
 async function orderOf(deps: EdgeDeps, call: Call, source: TaskRow['source']): Promise<Order> {
-  const { request, llmName, wishes, key } = call;
+  const { request, llmName, wishes, headers, key } = call;
   const { respondAsync, waitMs = 0, pin, retention } = wishes;
   const mayWait = respondAsync || waitMs > 0;
-  const target = await targetOf(deps, actorOf(call.req), { asked: llmName, pin, mayWait });
-  const order = { request, target, llmName, operation: 'chat', retention, key } as const;
+  const wanted = { asked: llmName, pin, mayWait, needs: request.needs, v1: source === 'v1' };
+  const target = await targetOf(deps, actorOf(call.req), wanted);
+  const order = { request, target, llmName, headers, retention, key } as const;
   if (respondAsync) return { ...order, ...asyncTask(deps) };
   const usual: Policy = key
     ? { onDisconnect: 'grace', graceSeconds: KEYED_GRACE_S }

@@ -4,16 +4,17 @@ import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { EventWriter } from '../sse.ts';
 import { endWithError } from './answer.ts';
+import type { Form } from './form/form.ts';
 import type { Report } from './report.ts';
 
 /** The wait is over without an end: the caller has gone, or is told that it is this edge that leaves. */
 export async function sayLeft(
   deps: EdgeDeps,
-  { row, report, res }: { row: TaskRow; report: Report; res: Response },
+  { row, report, res, form }: { row: TaskRow; report: Report; res: Response; form: Form },
 ): Promise<void> {
   if (!deps.leaving.aborted) return report.finish(499, 'task_cancelled');
   const error = new McpctlError('shutting_down', undefined, { taskId: row.id, retryAfterS: 1 });
   if (!res.headersSent) throw error;
   report.failed(error);
-  await endWithError(new EventWriter(res), error);
+  await endWithError(new EventWriter(res), form.error(error));
 }

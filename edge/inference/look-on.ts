@@ -7,8 +7,8 @@ import type { EdgeDeps } from '../deps.ts';
 import { whenGone } from '../gone.ts';
 import { EventWriter } from '../sse.ts';
 import { answerStream, endWithError } from './answer.ts';
-import { bodyFor } from './chunks.ts';
-import { readChat } from './request.ts';
+import { formOf, type Form } from './form/index.ts';
+import { readRequest } from './request.ts';
 import { errorOfRow } from './settle.ts';
 import { TaskWatch } from './watch.ts';
 
@@ -36,12 +36,12 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
   const attachment = isTerminal(row.status) ? null : await deps.waiters.attach(row);
   try {
     const wait = new TaskWatch(deps, { row, follower, gone });
-    const asked = askedIn(row, (await deps.registry.tasks.bodies(row.id)).requestBody);
+    const form = formFor(row, (await deps.registry.tasks.bodies(row.id)).requestBody);
     const resumed = { epoch: after?.epoch ?? null };
-    const answered = await answerStream({ deps, res, row, wait, report: unreported, ...asked, resumed });
+    const answered = await answerStream({ deps, res, row, wait, report: unreported, form, resumed });
     if (answered === 'left' && deps.leaving.aborted) {
       const error = new McpctlError('shutting_down', undefined, { taskId: row.id });
-      await endWithError(new EventWriter(res), error);
+      await endWithError(new EventWriter(res), form.error(error));
     }
   } finally {
     void attachment?.leave(); // never rejects; says nothing of a task that has ended
@@ -58,15 +58,15 @@ export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<voi
   const error = errorOfRow(row);
   if (!error && responseBody === null) throw new McpctlError('gone', undefined, { taskId: row.id });
   const writer = new EventWriter(res, { stalledMs: deps.config.stalledReaderMs });
-  if (error) return await endWithError(writer, error);
-  await writer.write(bodyFor(responseBody ?? '', askedIn(row, requestBody).model));
-  await writer.write('[DONE]');
+  const form = formFor(row, requestBody);
+  if (error) return await endWithError(writer, form.error(error));
+  await writer.write({ data: form.whole(responseBody ?? '') });
+  await writer.write({ data: '[DONE]' });
   writer.end();
 }
 
-/** What the caller had called the model, and whether it wanted the usage chunk; a body that was dropped wanted nothing. */
-function askedIn(row: TaskRow, requestBody: string | null): { model: string; wantsUsage: boolean } {
-  if (requestBody === null) return { model: row.llmName, wantsUsage: false };
-  const { model, wantsUsage } = readChat(requestBody);
-  return { model: model ?? row.llmName, wantsUsage };
+/** A body that was dropped asked for nothing special. */
+function formFor(row: TaskRow, requestBody: string | null): Form {
+  const nothing = { model: undefined, wantsUsage: false, encoding: 'float' } as const;
+  return formOf(row, requestBody === null ? nothing : readRequest(row.operation, requestBody));
 }

@@ -6,6 +6,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { whenGone } from '../gone.ts';
 import { answerStream, answerWhole } from './answer.ts';
 import type { Call } from './call.ts';
+import { formOf } from './form/index.ts';
 import { sayLeft } from './left.ts';
 import { dropOnceDelivered } from './retention.ts';
 import { submitAndFollow, type Order, type Submitted } from './submit.ts';
@@ -42,17 +43,16 @@ async function answerSubmitted(deps: EdgeDeps, waiting: Waiting): Promise<void> 
   const { call, order, submitted } = waiting;
   const { res, report } = call;
   const { row, attachment, follower } = submitted;
-  const { streaming, wantsUsage } = order.request;
+  const form = formOf(row, order.request);
   report.taskId = row.id;
   res.set('x-mcpctl-task-id', row.id);
   try {
     const wait = newWait(deps, waiting, res);
-    const model = order.request.model ?? order.llmName;
-    const how = streaming ? answerStream : answerWhole;
-    const answered = await how({ deps, res, row, wait, report, model, wantsUsage });
+    const how = order.request.streaming ? answerStream : answerWhole;
+    const answered = await how({ deps, res, row, wait, report, form });
     if (answered === 'left') {
       await attachment.leave();
-      await sayLeft(deps, { row, report, res });
+      await sayLeft(deps, { row, report, res, form });
     } else dropOnceDelivered(deps, row, res);
     if (wait.over) attachment.over();
   } finally {

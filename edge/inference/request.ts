@@ -3,53 +3,84 @@ import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import type { Operation } from '../../core/llm.ts';
 import { parseJson } from '../parse.ts';
+import { needsOf, type Needs } from './needs.ts';
 
-/** What we look at in a caller's body. Everything else goes to the backend as the text it is. */
-const chatSchema = z.looseObject({
+const some = z.array(z.unknown()).min(1);
+const messages = z.array(z.looseObject({})).min(1);
+const textOrList = z.union([z.string(), some], { error: 'must be a string or a list that is not empty' });
+
+/** Every operation is asked for a model, and whether to stream. */
+const base = z.looseObject({
   model: z.string().min(1).max(256).optional(),
-  messages: z.array(z.looseObject({})).min(1),
   stream: z.boolean().nullish(),
-  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  stream_options: z
+    .looseObject({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.unknown().optional() })
+    .nullish(),
 });
 
+const stateless =
+  'is not served: no answers are kept here to go on from. Send the whole conversation as input, and leave it out';
+const absent = z.null({ error: stateless }).optional();
+
+/** What we look at in a caller's body. Everything else goes to the backend as the text it is. */
+const schemas = {
+  chat: base.extend({ messages }),
+  completions: base.extend({ prompt: textOrList }),
+  embeddings: base.extend({
+    input: textOrList,
+    encoding_format: z.enum(['float', 'base64'], { error: 'must be float or base64' }).nullish(),
+  }),
+  responses: base.extend({
+    input: textOrList,
+    previous_response_id: absent,
+    conversation: absent,
+    background: z.literal(false, { error: stateless }).nullish(),
+  }),
+  messages: base.extend({ messages }),
+} satisfies Record<Operation, z.ZodType>;
+
 export interface InferenceRequest {
+  operation: Operation;
   /** Exactly as received. */
   body: string;
   hash: string;
   /** What the body calls its model. */
   model: string | undefined;
   streaming: boolean;
-  /** The caller asked for the usage chunk; the backend is always asked. */
-  wantsUsage: boolean;
+  /**
+   * The caller asked for the usage chunk; the backend is always asked. `continuous`: and for it on every chunk,
+   * as vLLM gives it.
+   */
+  wantsUsage: boolean | 'continuous';
+  /** How the caller wants numbers of embeddings written. */
+  encoding: 'float' | 'base64';
+  /** What a member must be able to do. */
+  needs: Needs;
 }
 
 /**
- * Looks at a chat body. Other operations come with the whole `/v1` door.
+ * Looks at the body of an inference.
  * @throws McpctlError `invalid_json`, `invalid_request` with the path of each fault.
  */
-export function readChat(text: string | undefined): InferenceRequest {
-  const parsed = chatSchema.safeParse(parseJson(text));
+export function readRequest(operation: Operation, text: string | undefined): InferenceRequest {
+  const parsed = schemas[operation].safeParse(parseJson(text));
   if (!parsed.success) {
     const details = parsed.error.issues
       .slice(0, 20)
       .map((i) => ({ path: i.path.map(String).join('.'), message: i.message }));
     throw new McpctlError('invalid_request', undefined, { details });
   }
+  const { data } = parsed;
   const body = text ?? '';
+  const { include_usage: usage, continuous_usage_stats: continuous } = data.stream_options ?? {};
   return {
+    operation,
     body,
     hash: createHash('sha256').update(body).digest('hex'),
-    model: parsed.data.model,
-    streaming: parsed.data.stream === true,
-    wantsUsage: parsed.data.stream_options?.include_usage === true,
+    model: data.model,
+    streaming: data.stream === true && operation !== 'embeddings',
+    wantsUsage: usage === true && continuous === true ? 'continuous' : usage === true,
+    encoding: data['encoding_format'] === 'base64' ? 'base64' : 'float',
+    needs: needsOf(operation, data),
   };
-}
-
-/** `POST /api/v1/tasks` may name an operation; this edge serves chat. @throws McpctlError `no_capable_member`. */
-export function chatOnly(operation: Operation | undefined): 'chat' {
-  if (operation === undefined || operation === 'chat') return 'chat';
-  throw new McpctlError(
-    'no_capable_member',
-    `The operation '${operation}' is not served by any member; use chat.`,
-  );
 }

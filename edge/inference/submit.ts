@@ -21,7 +21,8 @@ export interface Order {
   llmName: string;
   source: TaskRow['source'];
   priority: Priority;
-  operation: 'chat';
+  /** The few headers that the backend may see. */
+  headers: TaskHead['headers'];
   queueMs: number;
   policy: Policy;
   retention: TaskRow['retention'];
@@ -131,7 +132,7 @@ async function insert(
 function newTask(deps: EdgeDeps, actor: Actor, { order, id }: { order: Order; id: string }): NewTask {
   return {
     id,
-    operation: order.operation,
+    operation: order.request.operation,
     source: order.source,
     poolKey: order.target.poolKey,
     llmName: order.llmName,
@@ -169,8 +170,17 @@ async function enqueue(
 }
 
 function headOf(deps: EdgeDeps, order: Order): TaskHead {
-  const { operation, llmName } = order;
-  return { operation, streaming: order.request.streaming, headers: {}, llmName, runMs: deps.config.runMs };
+  const { headers, llmName } = order;
+  const { operation, streaming } = order.request;
+  const { unfit } = order.target;
+  return {
+    operation,
+    streaming,
+    headers,
+    llmName,
+    runMs: deps.config.runMs,
+    ...(unfit.length > 0 && { unfit }),
+  };
 }
 
 /** The caller gets a 503, so the task must not run behind their back. If Postgres is away too, it expires. */

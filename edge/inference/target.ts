@@ -1,6 +1,7 @@
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { isServed } from '../../core/flow/served.ts';
+import { unfitFor, type Needs, type Unfit } from '../../core/fit.ts';
 import { aliasSchema } from '../../core/names.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { LiveLlm, LivePool } from '../../core/flow/liveness.ts';
@@ -10,16 +11,32 @@ export interface Target {
   poolKey: string;
   /** The member that alone may run it. */
   pin: { id: string; name: string } | null;
+  /** Llm ids of members that cannot do it. */
+  unfit: readonly string[];
+  /** Its members, for what the answer says of the one that had it. */
+  members: readonly { id: string; name: string; model: string }[];
+}
+
+interface Wanted {
+  /** The name that the caller asked for. */
+  asked: string;
+  pin: string | undefined;
+  /** Somebody who can do it need not be there yet. */
+  mayWait: boolean;
+  needs: Needs;
+  /** On `/v1` a text that is too long has a code of its own: clients shorten it and ask again. */
+  v1: boolean;
 }
 
 /**
  * What a caller's `model` leads to, and, unless the task `mayWait`, whether somebody is there to serve it.
- * @throws McpctlError `llm_not_found` naming close ones, `forbidden`, `no_active_llm`.
+ * @throws McpctlError `llm_not_found` naming close ones, `forbidden`, `no_capable_member`,
+ *   `context_length_exceeded`, `no_active_llm`.
  */
 export async function targetOf(
   deps: EdgeDeps,
   actor: Actor,
-  { asked, pin, mayWait }: { asked: string; pin: string | undefined; mayWait: boolean },
+  { asked, pin, mayWait, needs, v1 }: Wanted,
 ): Promise<Target> {
   // What cannot be a name is nobody's name; Postgres never sees it.
   const resolved = aliasSchema.safeParse(asked).success
@@ -32,8 +49,14 @@ export async function targetOf(
   }
   const pool = await deps.liveness.loadPool(poolKey);
   const pinned = pin === undefined ? null : pinnedIn(pool, pin);
-  if (!mayWait) needServing(pool, pinned);
-  return { poolKey, pin: pinned ? { id: pinned.row.id, name: pinned.row.name } : null };
+  const unfit = unfitIn(pool, { pinned, needs, v1 });
+  if (!mayWait) needServing(pool, { pinned, unfit });
+  return {
+    poolKey,
+    pin: pinned ? { id: pinned.row.id, name: pinned.row.name } : null,
+    unfit,
+    members: pool.members.map(({ row: { id, name, model } }) => ({ id, name, model })),
+  };
 }
 
 function pinnedIn(pool: LivePool, pin: string): LiveLlm {
@@ -42,9 +65,51 @@ function pinnedIn(pool: LivePool, pin: string): LiveLlm {
   return member;
 }
 
+/**
+ * The members that cannot do it, whether they are there now or not.
+ * @throws McpctlError `no_capable_member`, `context_length_exceeded` when that is all of them.
+ */
+function unfitIn(
+  pool: LivePool,
+  { pinned, needs, v1 }: { pinned: LiveLlm | null; needs: Needs; v1: boolean },
+): string[] {
+  const asked = pinned ? [pinned] : pool.members;
+  const found = asked.map(({ row }) => ({ row, why: unfitFor(row.capabilities, needs) }));
+  const unfit = found.filter((member) => member.why !== null);
+  if (unfit.length < found.length || found.length === 0) return unfit.map(({ row }) => row.id);
+  const whys = new Set(unfit.map(({ why }) => why));
+  const tooLong = unfit
+    .filter(({ why }) => why === 'context')
+    .map(({ row }) => row.capabilities.contextLength);
+  const longest = Math.max(0, ...tooLong.map((length) => length ?? 0));
+  const sentences = [...whys].map((why) => why && sentenceFor(why, { needs, longest }));
+  // The others could not have done it anyway; a shorter text would do.
+  const code = v1 && whys.has('context') ? 'context_length_exceeded' : 'no_capable_member';
+  const of = pinned ? `'${pinned.row.name}'` : `Any member of the pool '${pool.key}'`;
+  throw new McpctlError(code, `${of} lacks what the request asks for: ${sentences.join('; ')}.`);
+}
+
+function sentenceFor(why: Unfit, { needs, longest }: { needs: Needs; longest: number }): string {
+  switch (why) {
+    case 'operation':
+      return `it does not serve ${needs.operation}`;
+    case 'tokenIds':
+      return 'it takes text, no token ids (LangChain: set check_embedding_ctx_length to False)';
+    case 'tools':
+      return 'it cannot use tools';
+    case 'vision':
+      return 'it cannot see pictures';
+    case 'context':
+      return `this model's maximum context length is ${longest} tokens, and the text has at least ${needs.leastTokens}`;
+  }
+}
+
 /** @throws McpctlError `no_active_llm`. */
-function needServing(pool: LivePool, pinned: LiveLlm | null): void {
-  if (!isServed(pool, pinned?.row.id ?? null)) throw nobody(pool.key, pinned?.row.name ?? null);
+function needServing(
+  pool: LivePool,
+  { pinned, unfit }: { pinned: LiveLlm | null; unfit: readonly string[] },
+): void {
+  if (!isServed(pool, pinned?.row.id ?? null, unfit)) throw nobody(pool.key, pinned?.row.name ?? null);
 }
 
 /** SPEC §5's sentence. */

@@ -158,7 +158,10 @@ export class TaskWait {
         return new McpctlError(code, message, { taskId: row.id });
       }
     }
-    if (isServed(pool, target.pin?.id ?? null) || this.#deps.clock.elapsed() < this.#unservedUntil)
+    if (
+      isServed(pool, target.pin?.id ?? null, target.unfit) ||
+      this.#deps.clock.elapsed() < this.#unservedUntil
+    )
       return null;
     return nobody(target.poolKey, target.pin?.name ?? null);
   }

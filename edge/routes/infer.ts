@@ -6,7 +6,7 @@ import { infer } from '../inference/infer.ts';
 export function inferRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.post('/llms/:name/infer', (req, res) =>
-    infer(deps, { req, res }, { source: 'infer', llm: req.params.name }),
+    infer(deps, { req, res }, { source: 'infer', operation: 'chat', llm: req.params.name }),
   );
   return router;
 }

@@ -21,7 +21,7 @@ import { flowOf, type EdgeDeps } from '../deps.ts';
 import { equalTask, taskKeyOf } from '../inference/equal.ts';
 import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../inference/headers.ts';
 import { heldBack } from '../inference/later.ts';
-import { chatOnly, readChat } from '../inference/request.ts';
+import { readRequest } from '../inference/request.ts';
 import { dropOnceDelivered } from '../inference/retention.ts';
 import { accept, asyncTask, type Accepted, type Order } from '../inference/submit.ts';
 import { targetOf } from '../inference/target.ts';
@@ -75,15 +75,15 @@ async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Acc
   const actor = actorOf(req);
   needNoPolicy(wishes);
   const body = bodyOf(req, taskCreateSchema, { forInference: true });
-  const request = readChat(requestText(req.context.text ?? ''));
-  const operation = chatOnly(body.operation);
+  const request = readRequest(body.operation ?? 'chat', requestText(req.context.text ?? ''));
   const llmName = body.llm;
-  const key = taskKeyOf(actor, wishes, { llmName, operation, request });
+  const key = taskKeyOf(actor, wishes, { llmName, request });
   const known = key && (await equalTask(deps, actor, key));
   if (known) return { row: known, made: false };
   const { pin, retention } = wishes;
-  const target = await targetOf(deps, actor, { asked: llmName, pin, mayWait: true });
-  const order: Order = { request, target, llmName, operation, retention, key, ...asyncTask(deps) };
+  const wanted = { asked: llmName, pin, mayWait: true, needs: request.needs, v1: false };
+  const target = await targetOf(deps, actor, wanted);
+  const order: Order = { request, target, llmName, headers: {}, retention, key, ...asyncTask(deps) };
   return await accept(deps, actor, { ...order, priority: body.priority ?? order.priority });
 }
 

@@ -132,7 +132,7 @@ describe('bad input to inference', function () {
     const unknown = await t.call('POST /api/v1/tasks', { body: { llm: 'gpt', request: chat, prio: 1 } });
     expect(check(unknown, false, [400, 'invalid_request'])).to.be.a('string');
     expect(unknown.text).to.include('prio');
-    const body = { llm: 'gpt', request: chat, operation: 'embeddings' };
+    const body = { llm: 'gpt', request: { input: 'hi' }, operation: 'responses' };
     check(await t.call('POST /api/v1/tasks', { body }), false, [400, 'no_capable_member']);
   });
 

@@ -5,7 +5,7 @@
   KEYS  1 t:{P}:T:m   2 t:{P}:T:in   3 t:{P}:T:s   4 t:{P}:T:a   5 orphan:{P}
   ARGV  1 epoch   2 job id   3 queue suffix ('' or '.L')   4 ttl ms   5 body   6 head (JSON)
         7 T   8 policy ('cancel', 'grace:<s>', 'continue')   9 grace ms ('' = goes on without anybody)
-        10 attachment ('' = none)   11 lease ms
+        10 attachment ('' = none)   11 lease ms   12 llm ids that cannot do it, joined by commas
   Returns  1 laid down · 0 was there · -1 a newer epoch is there · -2 closed or ended ·
            -3 an older claim was shown: it may only end
   Callers  edge (submit), scheduler (reconcile) ]]
@@ -20,7 +20,7 @@ if fence[1] then
 end
 redis.call('DEL', KEYS[1], KEYS[3])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'job', ARGV[2], 'q', ARGV[3], 'state', 'open', 'claim', '',
-  'shown', '', 'seq', 0, 'bytes', 0, 'policy', ARGV[8])
+  'shown', '', 'seq', 0, 'bytes', 0, 'policy', ARGV[8], 'unfit', ARGV[12])
 redis.call('HSET', KEYS[2], 'body', ARGV[5], 'head', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])

@@ -1,0 +1,164 @@
+import { elementsAt } from '../../../core/json-text.ts';
+import type { McpctlError } from '../../../core/errors.ts';
+import type { Usage } from '../../../core/task.ts';
+import { openAiErrorBody } from '../../error-body.ts';
+import { Edits, memberOf, type TextObject } from './edits.ts';
+import type { Form, FormOptions, Frame, WaitState } from './form.ts';
+import { ToolCalls } from './tool-calls.ts';
+import { withModel } from './whole.ts';
+
+interface Kind {
+  /** What `object` says on every chunk. */
+  object: string;
+  /** How ids begin. */
+  prefix: string;
+  /** The part of a choice that brings something: a delta, or text. */
+  piece: 'delta' | 'text';
+}
+
+const kinds = {
+  chat: { object: 'chat.completion.chunk', prefix: 'chatcmpl', piece: 'delta' },
+  completions: { object: 'text_completion', prefix: 'cmpl', piece: 'text' },
+} as const satisfies Record<string, Kind>;
+
+const isObject = (text: string | undefined): text is string => text?.startsWith('{') === true;
+const isSaid = (text: string | undefined): text is string => text?.startsWith('"') === true && text !== '""';
+
+/**
+ * Chunks of chat completions and completions as the strictest clients want them: the same id, created, model and
+ * object on every one, `choices` a list, each choice with its index, a role in the first delta, tool calls with
+ * index, id and type, one finishing chunk for each choice, and usage where it was asked for, on a chunk of its own.
+ * A chunk that is right already is read once, as text, and changed where it names the model.
+ */
+export class ChunkForm implements Form {
+  readonly #kind: Kind;
+  readonly #options: FormOptions;
+  readonly #model: string;
+  readonly #object: string;
+  /** As on the first chunk, as JSON. */
+  #id: string | null = null;
+  #created: string | null = null;
+  /** Choices whose first delta was sent, and those that have finished. */
+  readonly #begun = new Set<number>();
+  readonly #finished = new Set<number>();
+  readonly #toolCalls: ToolCalls;
+  /** What a backend said of usage beside an answer, as JSON. */
+  #usage: string | null = null;
+  #usageSent = false;
+
+  constructor(operation: keyof typeof kinds, options: FormOptions) {
+    this.#kind = kinds[operation];
+    this.#options = options;
+    this.#model = JSON.stringify(options.model);
+    this.#object = JSON.stringify(this.#kind.object);
+    this.#toolCalls = new ToolCalls(options.taskId);
+  }
+
+  event(data: string): Frame | null {
+    const edits = new Edits(data);
+    const chunk = edits.objectAt(data.indexOf('{'));
+    if (!chunk) return { data };
+    this.#head(edits, chunk);
+    const usage = edits.value(chunk, 'usage');
+    if (this.#choices(edits, chunk, isObject(usage)) === 'usage') {
+      if (this.#options.wantsUsage === false) return null;
+      this.#usageSent = true;
+    } else if (isObject(usage)) {
+      this.#usage = usage;
+      if (this.#options.wantsUsage !== 'continuous') edits.put(chunk, 'usage', 'null');
+    }
+    return { data: edits.apply() };
+  }
+
+  keepAlive(wait: WaitState): Frame {
+    const first = !this.#begun.has(0);
+    this.#begun.add(0);
+    const delta = first ? { role: 'assistant', content: '' } : {};
+    const piece = this.#kind.piece === 'delta' ? { delta } : { text: '', logprobs: null };
+    const choices = JSON.stringify([{ index: 0, ...piece, finish_reason: null }]);
+    return { data: this.#chunk(choices, `"mcpctl":${JSON.stringify(wait)}`) };
+  }
+
+  last(usage: Usage | null): Frame[] {
+    const done = { data: '[DONE]' };
+    if (this.#options.wantsUsage === false || this.#usageSent) return [done];
+    const text = this.#usage ?? (usage && JSON.stringify(usageBody(usage)));
+    return text === null ? [done] : [{ data: this.#chunk('[]', `"usage":${text}`) }, done];
+  }
+
+  error(error: McpctlError): Frame {
+    return { data: JSON.stringify(openAiErrorBody(error)) };
+  }
+
+  whole(body: string): string {
+    return withModel(body, this.#options.model);
+  }
+
+  /** A chunk of our own. */
+  #chunk(choices: string, more: string): string {
+    this.#id ??= JSON.stringify(`${this.#kind.prefix}-${this.#options.taskId}`);
+    this.#created ??= String(this.#options.createdS);
+    const head = `"id":${this.#id},"object":${this.#object},"created":${this.#created},"model":${this.#model}`;
+    return `{${head},"choices":${choices},${more}}`;
+  }
+
+  #head(edits: Edits, chunk: TextObject): void {
+    const { taskId, createdS } = this.#options;
+    const id = edits.value(chunk, 'id');
+    this.#id ??= isSaid(id) ? id : JSON.stringify(`${this.#kind.prefix}-${taskId}`);
+    const created = edits.value(chunk, 'created');
+    this.#created ??= created !== undefined && /^[1-9]\d*$/.test(created) ? created : String(createdS);
+    edits.put(chunk, 'model', this.#model);
+    edits.put(chunk, 'object', this.#object);
+    edits.put(chunk, 'created', this.#created);
+    edits.put(chunk, 'id', this.#id);
+  }
+
+  /** @returns `usage` when the chunk brings usage alone. */
+  #choices(edits: Edits, chunk: TextObject, hasUsage: boolean): 'usage' | 'answer' {
+    const member = memberOf(chunk.members, 'choices');
+    const elements = member && elementsAt(edits.text, member.valueStart);
+    if (elements && elements.length > 0) {
+      elements.forEach(({ start }, at) => this.#choice(edits, { start, at }));
+      return 'answer';
+    }
+    if (hasUsage) {
+      if (!elements) edits.put(chunk, 'choices', '[]');
+      return 'usage';
+    }
+    // Nothing to say; but tutorials read the first choice of every chunk.
+    const piece = this.#kind.piece === 'delta' ? '"delta":{}' : '"text":""';
+    edits.put(chunk, 'choices', `[{"index":0,${piece},"finish_reason":null}]`);
+    return 'answer';
+  }
+
+  #choice(edits: Edits, { start, at }: { start: number; at: number }): void {
+    const choice = edits.objectAt(start);
+    if (!choice) return;
+    const said = edits.value(choice, 'index');
+    const index = said !== undefined && /^\d+$/.test(said) ? Number(said) : at;
+    const finish = edits.value(choice, 'finish_reason');
+    const again = this.#finished.has(index);
+    if (!isSaid(finish) || again) edits.put(choice, 'finish_reason', 'null');
+    else this.#finished.add(index);
+    if (this.#kind.piece === 'delta') this.#delta(edits, choice, index);
+    else if (!edits.value(choice, 'text')?.startsWith('"')) edits.put(choice, 'text', '""');
+    if (said !== String(index)) edits.put(choice, 'index', String(index));
+  }
+
+  #delta(edits: Edits, choice: TextObject, index: number): void {
+    const first = !this.#begun.has(index);
+    this.#begun.add(index);
+    const member = memberOf(choice.members, 'delta');
+    const delta = member && edits.objectAt(member.valueStart);
+    if (!delta) return edits.put(choice, 'delta', first ? '{"role":"assistant","content":""}' : '{}');
+    const role = memberOf(delta.members, 'role');
+    if (role ? !isSaid(edits.value(delta, 'role')) : first) edits.put(delta, 'role', '"assistant"');
+    const calls = memberOf(delta.members, 'tool_calls');
+    if (calls) this.#toolCalls.mend(edits, { choice: index, start: calls.valueStart });
+  }
+}
+
+function usageBody({ promptTokens, completionTokens, totalTokens }: Usage): object {
+  return { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: totalTokens };
+}

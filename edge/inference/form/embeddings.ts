@@ -1,0 +1,81 @@
+import { elementsAt } from '../../../core/json-text.ts';
+import type { McpctlError } from '../../../core/errors.ts';
+import { openAiErrorBody } from '../../error-body.ts';
+import { Edits, memberOf } from './edits.ts';
+import type { Form, FormOptions, Frame, WaitState } from './form.ts';
+
+/** Embeddings in the encoding that the caller asked for, whichever of the two its backend knows. */
+export class EmbeddingsForm implements Form {
+  readonly #options: FormOptions;
+
+  constructor(options: FormOptions) {
+    this.#options = options;
+  }
+
+  event(data: string): Frame {
+    return { data };
+  }
+
+  keepAlive(wait: WaitState): Frame {
+    return { data: JSON.stringify({ mcpctl: wait }) };
+  }
+
+  last(): Frame[] {
+    return [{ data: '[DONE]' }];
+  }
+
+  error(error: McpctlError): Frame {
+    return { data: JSON.stringify(openAiErrorBody(error)) };
+  }
+
+  whole(body: string): string {
+    const edits = new Edits(body);
+    const answer = edits.objectAt(body.indexOf('{'));
+    if (!answer) return body;
+    edits.put(answer, 'model', JSON.stringify(this.#options.model));
+    const data = memberOf(answer.members, 'data');
+    for (const { start } of (data && elementsAt(body, data.valueStart)) ?? []) {
+      const item = edits.objectAt(start);
+      const value = item && edits.value(item, 'embedding');
+      const written = value === undefined ? undefined : this.#written(value);
+      if (item && written !== undefined) edits.put(item, 'embedding', written);
+    }
+    return edits.apply();
+  }
+
+  /** Undefined where it is as it should be, or nothing that we know. */
+  #written(value: string): string | undefined {
+    const isList = value.startsWith('[');
+    if (this.#options.encoding === 'base64') return isList ? asBase64(value) : undefined;
+    return isList ? undefined : asFloats(value);
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // the backend's own affair
+  }
+}
+
+/** Little-endian 32-bit floats, as OpenAI packs them. */
+function asBase64(list: string): string | undefined {
+  const numbers = parsed(list);
+  if (!Array.isArray(numbers) || !numbers.every((n) => typeof n === 'number')) return undefined;
+  const bytes = Buffer.alloc(numbers.length * 4);
+  numbers.forEach((n, at) => bytes.writeFloatLE(n, at * 4));
+  return `"${bytes.toString('base64')}"`;
+}
+
+/** Nine digits are enough to tell any two 32-bit floats apart. */
+const DIGITS = 9;
+
+function asFloats(quoted: string): string | undefined {
+  const text = parsed(quoted);
+  if (typeof text !== 'string') return undefined;
+  const bytes = Buffer.from(text, 'base64');
+  if (bytes.length === 0 || bytes.length % 4 !== 0) return undefined;
+  const numbers = Array.from({ length: bytes.length / 4 }, (_, at) => bytes.readFloatLE(at * 4));
+  return JSON.stringify(numbers.map((n) => Number(n.toPrecision(DIGITS))));
+}

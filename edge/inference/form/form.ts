@@ -1,0 +1,47 @@
+import type { McpctlError } from '../../../core/errors.ts';
+import type { Usage } from '../../../core/task.ts';
+
+/** One server-sent event of an answer. */
+export interface Frame {
+  /** Only the doors that have named events say one. */
+  event?: string;
+  /** One line. */
+  data: string;
+}
+
+/** What a caller is told while it waits, on frames that every client takes for empty. */
+export interface WaitState {
+  state: string;
+  /** The how manieth to be taken; missing where that is not known. */
+  position?: number;
+  /** How long that state has lasted; missing where that is not known. */
+  seconds?: number;
+}
+
+/**
+ * How the answers of one operation look to its caller: what a backend sent is put right in form, never in
+ * substance, and the model is called what the caller called it. One for each answer: it knows what it has sent.
+ */
+export interface Form {
+  /** A backend's event as the caller gets it; null = nothing to send. */
+  event(data: string): Frame | null;
+  /** Says that the answer is still coming. */
+  keepAlive(wait: WaitState): Frame;
+  /** What completes a stream, once it is sure that the task has completed. */
+  last(usage: Usage | null): Frame[];
+  /** The last frame of a stream that did not complete. */
+  error(error: McpctlError): Frame;
+  /** A whole answer. */
+  whole(body: string): string;
+}
+
+export interface FormOptions {
+  taskId: string;
+  /** What the caller called the model. */
+  model: string;
+  /** When the task was made, in seconds. */
+  createdS: number;
+  /** As in the request. */
+  wantsUsage: boolean | 'continuous';
+  encoding: 'float' | 'base64';
+}

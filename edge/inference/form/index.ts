@@ -1,0 +1,42 @@
+import type { Operation } from '../../../core/llm.ts';
+import type { TaskRow } from '../../../core/task.ts';
+import type { InferenceRequest } from '../request.ts';
+import { ChunkForm } from './chunks.ts';
+import { EmbeddingsForm } from './embeddings.ts';
+import type { Form, FormOptions } from './form.ts';
+import { MessagesForm } from './messages.ts';
+import { ResponsesForm } from './responses.ts';
+
+export type { Form };
+
+/** What the caller had asked for; a body that was dropped asked for nothing special. */
+type Asked = Pick<InferenceRequest, 'model' | 'wantsUsage' | 'encoding'>;
+
+/** The form of the answer to a task. */
+export function formOf(
+  row: Pick<TaskRow, 'id' | 'operation' | 'createdAt' | 'llmName'>,
+  { model, wantsUsage, encoding }: Asked,
+): Form {
+  const createdS = Math.floor(row.createdAt.getTime() / 1_000);
+  return newForm(row.operation, {
+    taskId: row.id,
+    model: model ?? row.llmName,
+    createdS,
+    wantsUsage,
+    encoding,
+  });
+}
+
+function newForm(operation: Operation, options: FormOptions): Form {
+  switch (operation) {
+    case 'chat':
+    case 'completions':
+      return new ChunkForm(operation, options);
+    case 'embeddings':
+      return new EmbeddingsForm(options);
+    case 'responses':
+      return new ResponsesForm(options);
+    case 'messages':
+      return new MessagesForm(options);
+  }
+}

@@ -1,0 +1,44 @@
+import type { McpctlError } from '../../../core/errors.ts';
+import { anthropicErrorBody } from '../../error-body.ts';
+import { Edits, memberOf } from './edits.ts';
+import type { Form, FormOptions, Frame, WaitState } from './form.ts';
+import { eventName } from './event-name.ts';
+
+/** Anthropic's Messages: named events, `ping` while it is quiet, and the model in `message_start`. */
+export class MessagesForm implements Form {
+  readonly #model: string;
+
+  constructor({ model }: FormOptions) {
+    this.#model = JSON.stringify(model);
+  }
+
+  event(data: string): Frame {
+    const edits = new Edits(data);
+    const event = edits.objectAt(data.indexOf('{'));
+    if (!event) return { data };
+    const held = memberOf(event.members, 'message');
+    const message = held && edits.objectAt(held.valueStart);
+    if (message && memberOf(message.members, 'model')) edits.put(message, 'model', this.#model);
+    return { ...eventName(edits.value(event, 'type')), data: edits.apply() };
+  }
+
+  keepAlive(wait: WaitState): Frame {
+    return { event: 'ping', data: JSON.stringify({ type: 'ping', mcpctl: wait }) };
+  }
+
+  last(): Frame[] {
+    return []; // `message_stop` was the last
+  }
+
+  error(error: McpctlError): Frame {
+    return { event: 'error', data: JSON.stringify(anthropicErrorBody(error)) };
+  }
+
+  /** A count of tokens names no model. */
+  whole(body: string): string {
+    const edits = new Edits(body);
+    const answer = edits.objectAt(body.indexOf('{'));
+    if (answer && memberOf(answer.members, 'model')) edits.put(answer, 'model', this.#model);
+    return edits.apply();
+  }
+}

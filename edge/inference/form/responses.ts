@@ -1,0 +1,105 @@
+import type { McpctlError } from '../../../core/errors.ts';
+import { openAiErrorBody } from '../../error-body.ts';
+import { Edits, memberOf } from './edits.ts';
+import { eventName } from './event-name.ts';
+import type { Form, FormOptions, Frame, WaitState } from './form.ts';
+
+/**
+ * OpenAI's Responses: named events, numbered without a gap. Who waits before the backend has begun gets a response
+ * that is `queued`, then `in_progress`; the backend's own goes on under its id and numbers. Later, events of the
+ * type `keepalive`: any that carries a response would replace what clients have put together so far.
+ */
+export class ResponsesForm implements Form {
+  readonly #options: FormOptions;
+  readonly #model: string;
+  readonly #id: string;
+  /** The number of the next event. */
+  #next = 0;
+  /** How many of ours went before the backend's. */
+  #ours = 0;
+  #waited = false;
+  #begun = false;
+
+  constructor(options: FormOptions) {
+    this.#options = options;
+    this.#model = JSON.stringify(options.model);
+    this.#id = `resp_${options.taskId.replaceAll('-', '')}`;
+  }
+
+  event(data: string): Frame {
+    this.#begun = true;
+    const edits = new Edits(data);
+    const event = edits.objectAt(data.indexOf('{'));
+    if (!event) return { data };
+    const said = edits.value(event, 'sequence_number');
+    const number = said !== undefined && /^\d+$/.test(said) ? Number(said) + this.#ours : this.#next;
+    this.#next = number + 1;
+    if (said !== String(number)) edits.put(event, 'sequence_number', String(number));
+    const held = memberOf(event.members, 'response');
+    const response = held && edits.objectAt(held.valueStart);
+    let type = edits.value(event, 'type');
+    if (response) {
+      edits.put(response, 'model', this.#model);
+      if (this.#waited) edits.put(response, 'id', JSON.stringify(this.#id));
+      // Ours was created already.
+      if (this.#waited && type === '"response.created"')
+        edits.put(event, 'type', (type = '"response.in_progress"'));
+    }
+    return { ...eventName(type), data: edits.apply() };
+  }
+
+  keepAlive(wait: WaitState): Frame {
+    const type = this.#typeFor(wait);
+    this.#waited ||= !this.#begun;
+    const sequence_number = this.#next++;
+    this.#ours += 1;
+    const response = this.#begun ? {} : { response: this.#response(wait) };
+    return { event: type, data: JSON.stringify({ type, sequence_number, ...response, mcpctl: wait }) };
+  }
+
+  last(): Frame[] {
+    return []; // `response.completed`, or one like it, was the last
+  }
+
+  /** SDKs raise what has an `error`; others know the event by its type. */
+  error(failed: McpctlError): Frame {
+    const { error } = openAiErrorBody(failed);
+    const { message, code, param } = error;
+    const body = { type: 'error', sequence_number: this.#next++, code, message, param, error };
+    return { event: 'error', data: JSON.stringify(body) };
+  }
+
+  whole(body: string): string {
+    const edits = new Edits(body);
+    const answer = edits.objectAt(body.indexOf('{'));
+    if (answer) edits.put(answer, 'model', this.#model);
+    return edits.apply();
+  }
+
+  #typeFor({ state }: WaitState): string {
+    if (this.#begun) return 'keepalive';
+    if (!this.#waited) return 'response.created';
+    return state === 'running' ? 'response.in_progress' : 'response.queued';
+  }
+
+  #response({ state }: WaitState): object {
+    return {
+      id: this.#id,
+      object: 'response',
+      created_at: this.#options.createdS,
+      status: state === 'running' ? 'in_progress' : 'queued',
+      model: this.#options.model,
+      output: [],
+      error: null,
+      incomplete_details: null,
+      instructions: null,
+      metadata: {},
+      parallel_tool_calls: true,
+      temperature: null,
+      tool_choice: 'auto',
+      tools: [],
+      top_p: null,
+      usage: null,
+    };
+  }
+}

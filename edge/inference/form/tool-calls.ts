@@ -1,0 +1,62 @@
+import { elementsAt } from '../../../core/json-text.ts';
+import { memberOf, type Edits, type TextObject } from './edits.ts';
+
+/** The tool calls of one choice so far. */
+interface Calls {
+  begun: Set<number>;
+  /** By the backend's own id, as JSON. */
+  byId: Map<string, number>;
+  latest: number;
+}
+
+/**
+ * Deltas of tool calls as clients put them together: each says which call it belongs to, and the first of each its
+ * id and type. A backend that leaves out the index begins a call with a new id, or with a name.
+ */
+export class ToolCalls {
+  readonly #taskId: string;
+  readonly #choices = new Map<number, Calls>();
+
+  constructor(taskId: string) {
+    this.#taskId = taskId;
+  }
+
+  mend(edits: Edits, { choice, start }: { choice: number; start: number }): void {
+    let calls = this.#choices.get(choice);
+    if (!calls) this.#choices.set(choice, (calls = { begun: new Set(), byId: new Map(), latest: -1 }));
+    for (const element of elementsAt(edits.text, start) ?? []) {
+      const call = edits.objectAt(element.start);
+      if (call) this.#call(edits, call, { calls, choice });
+    }
+  }
+
+  #call(edits: Edits, call: TextObject, { calls, choice }: { calls: Calls; choice: number }): void {
+    const id = textOf(edits.value(call, 'id'));
+    const said = edits.value(call, 'index');
+    const index = said !== undefined && /^\d+$/.test(said) ? Number(said) : indexOf(edits, call, calls);
+    const first = !calls.begun.has(index);
+    calls.begun.add(index);
+    calls.latest = index;
+    if (id !== undefined) calls.byId.set(id, index);
+    if (first && id === undefined)
+      edits.put(call, 'id', JSON.stringify(`call_${this.#taskId}_${choice}_${index}`));
+    if (first && textOf(edits.value(call, 'type')) === undefined) edits.put(call, 'type', '"function"');
+    if (said !== String(index)) edits.put(call, 'index', String(index));
+  }
+}
+
+/** Which call a delta without an index belongs to. */
+function indexOf(edits: Edits, call: TextObject, calls: Calls): number {
+  const next = Math.max(-1, ...calls.begun) + 1;
+  const id = textOf(edits.value(call, 'id'));
+  if (id !== undefined) return calls.byId.get(id) ?? next;
+  const member = memberOf(call.members, 'function');
+  const named = member && edits.objectAt(member.valueStart);
+  const begins = named && textOf(edits.value(named, 'name')) !== undefined;
+  return begins || calls.latest < 0 ? next : calls.latest;
+}
+
+/** A string that says something, as JSON. */
+function textOf(value: string | undefined): string | undefined {
+  return value?.startsWith('"') === true && value !== '""' ? value : undefined;
+}

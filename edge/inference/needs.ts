@@ -1,0 +1,73 @@
+import type { Needs } from '../../core/fit.ts';
+import type { Operation } from '../../core/llm.ts';
+
+export type { Needs };
+
+type Json = Readonly<Record<string, unknown>>;
+
+const isJson = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+/** No tokenizer that we know of has tokens that are longer on average. */
+const BYTES_PER_TOKEN = 8;
+
+const imageTypes = new Set(['image', 'image_url', 'input_image']);
+
+/** What a body asks of a member, as far as it can be told without knowing the model. */
+export function needsOf(operation: Operation, body: Json): Needs {
+  const tools = listOf(body['tools']).length > 0 || listOf(body['functions']).length > 0;
+  const base = { operation, tools, vision: false, tokenIds: false };
+  switch (operation) {
+    case 'chat':
+    case 'messages': {
+      const seen = seenIn(listOf(body['messages']));
+      const system = seenIn([{ content: body['system'] }]);
+      return { ...base, vision: seen.vision, leastTokens: tokensOf(seen.bytes + system.bytes) };
+    }
+    case 'responses': {
+      const { input } = body;
+      const seen = seenIn(typeof input === 'string' ? [{ content: input }] : listOf(input));
+      const said = seenIn([{ content: body['instructions'] }]);
+      return { ...base, vision: seen.vision, leastTokens: tokensOf(seen.bytes + said.bytes) };
+    }
+    case 'completions':
+      return { ...base, ...separately(body['prompt']) };
+    case 'embeddings':
+      return { ...base, ...separately(body['input']) };
+  }
+}
+
+const tokensOf = (bytes: number): number => Math.floor(bytes / BYTES_PER_TOKEN);
+
+/** The text of messages, and whether a picture is among them. */
+function seenIn(messages: readonly unknown[]): { bytes: number; vision: boolean } {
+  let bytes = 0;
+  let vision = false;
+  for (const message of messages) {
+    if (!isJson(message)) continue;
+    const { content } = message;
+    if (typeof content === 'string') bytes += Buffer.byteLength(content);
+    for (const part of listOf(content)) {
+      if (!isJson(part)) continue;
+      if (typeof part['text'] === 'string') bytes += Buffer.byteLength(part['text']);
+      vision ||= imageTypes.has(String(part['type']));
+    }
+  }
+  return { bytes, vision };
+}
+
+/** A string, a list of strings, token ids, or lists of them: each is read by itself, so the longest counts. */
+function separately(input: unknown): { tokenIds: boolean; leastTokens: number } {
+  if (typeof input === 'string') return { tokenIds: false, leastTokens: tokensOf(Buffer.byteLength(input)) };
+  const items = listOf(input);
+  if (typeof items[0] === 'number') return { tokenIds: true, leastTokens: items.length };
+  let leastTokens = 0;
+  let tokenIds = false;
+  for (const item of items) {
+    const length = Array.isArray(item) ? item.length : tokensOf(Buffer.byteLength(String(item)));
+    tokenIds ||= Array.isArray(item);
+    leastTokens = Math.max(leastTokens, length);
+  }
+  return { tokenIds, leastTokens };
+}

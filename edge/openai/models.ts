@@ -1,0 +1,95 @@
+import { Router, type Request } from 'express';
+import { can } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import type { LiveLlm } from '../../core/flow/liveness.ts';
+import { aliasSchema, poolKeyOf } from '../../core/names.ts';
+import { actorOf } from '../context.ts';
+import type { EdgeDeps } from '../deps.ts';
+
+/** Clients load the list whole into a picker. */
+const MOST_MODELS = 1_000;
+const PAGE = 500;
+/** Rows that one call looks at; of those that are gone many may lie between. */
+const MOST_PAGES = 20;
+
+/** An llm under a name that it is called by. */
+interface Model {
+  id: string;
+  llm: LiveLlm;
+}
+
+/** As OpenAI shows it; the context length under both names that clients read. */
+function openAiView({ id, llm: { row } }: Model) {
+  const { contextLength } = row.capabilities;
+  return {
+    id,
+    object: 'model',
+    created: Math.floor(row.createdAt.getTime() / 1_000),
+    owned_by: 'mcpctl',
+    ...(contextLength === undefined ? {} : { context_length: contextLength, max_model_len: contextLength }),
+  };
+}
+
+/** As Anthropic shows it. */
+function anthropicView({ id, llm: { row } }: Model) {
+  const { contextLength } = row.capabilities;
+  return {
+    type: 'model',
+    id,
+    display_name: row.description === '' ? id : row.description.slice(0, 128),
+    created_at: row.createdAt.toISOString(),
+    ...(contextLength === undefined ? {} : { max_input_tokens: contextLength }),
+  };
+}
+
+/** Somebody serves it, or it can be woken. */
+function isOffered(llm: LiveLlm): boolean {
+  return (llm.status === 'active' && llm.servedBy > 0) || llm.status === 'hibernating';
+}
+
+/** What the caller may run and somebody serves or can wake, each name and each alias. */
+async function offered(deps: EdgeDeps, req: Request): Promise<Model[]> {
+  const actor = actorOf(req);
+  const models: Model[] = [];
+  let after: string | undefined;
+  for (let pages = 0; pages < MOST_PAGES && models.length < MOST_MODELS; pages++) {
+    const rows = await deps.registry.llms.list({ limit: PAGE, after });
+    const mine = rows.filter((row) =>
+      can(actor, 'run', { resource: 'llm', target: { poolKey: poolKeyOf(row) } }),
+    );
+    for (const llm of (await deps.liveness.llms(mine)).filter(isOffered))
+      for (const id of [llm.row.name, ...llm.row.aliases]) models.push({ id, llm });
+    after = rows.at(-1)?.name;
+    if (rows.length < PAGE) break;
+  }
+  return models.slice(0, MOST_MODELS);
+}
+
+/** The llm that a name, a pool key or an alias leads to, if the caller may use it now. @throws McpctlError `llm_not_found`. */
+async function modelOf(deps: EdgeDeps, req: Request, id: string): Promise<Model> {
+  const resolved = aliasSchema.safeParse(id).success ? await deps.registry.names.resolve(id) : undefined;
+  if (resolved && can(actorOf(req), 'run', { resource: 'llm', target: { poolKey: resolved.poolKey } })) {
+    const { members } = await deps.liveness.loadPool(resolved.poolKey);
+    const llm = members.find((m) => (resolved.llm === null || m.row.name === resolved.llm) && isOffered(m));
+    if (llm) return { id, llm };
+  }
+  throw new McpctlError('llm_not_found', `There is no model '${id.slice(0, 128)}' that you can use now.`);
+}
+
+/** `GET /v1/models` and `/v1/models/<id>`, whose id may hold slashes; in Anthropic's shape for its clients. */
+export function modelRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  router.get('/models', async (req, res) => {
+    const models = await offered(deps, req);
+    if (req.get('anthropic-version') === undefined)
+      return void res.json({ object: 'list', data: models.map(openAiView) });
+    const data = models.map(anthropicView);
+    const [first_id, last_id] = [data[0]?.id ?? null, data.at(-1)?.id ?? null];
+    res.json({ data, has_more: false, first_id, last_id });
+  });
+  router.get('/models/*id', async (req, res) => {
+    const model = await modelOf(deps, req, req.params.id.join('/'));
+    res.json(req.get('anthropic-version') === undefined ? openAiView(model) : anthropicView(model));
+  });
+  return router;
+}
