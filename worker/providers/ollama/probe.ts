@@ -45,9 +45,8 @@ export function createOllamaProbe({ asking, endpoints }: { asking: Asking; endpo
         operationsOf(glance, endpoints),
       ]);
       const facts = ollamaModel(model, shown?.json);
-      return (
-        facts && resultOf({ ...facts, contextLength: loaded.contextLength ?? facts.contextLength }, there)
-      );
+      const { contextLength } = loaded;
+      return facts && resultOf({ ...facts, ...(contextLength && { contextLength }) }, there);
     },
   });
 }
