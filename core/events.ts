@@ -50,6 +50,11 @@ export interface EventMap {
   /** Worker: the member's backend failed; it takes nothing until its backend answers again. */
   'member.rests': { llm: string; code: string };
   'member.serves': { llm: string };
+  /** Worker: its recipe runs for a sleeping backend, once however many wait. */
+  'wake.started': { llm: string; recipe: 'http' | 'command' };
+  'wake.finished': { llm: string; ok: boolean; ms: number };
+  /** Worker: how a member's backend is, as far as it has changed. */
+  'backend.changed': { llm: string; is: 'serving' | 'asleep' | 'down' };
   'session.registered': { sessionId: string; llms: string[] };
   'session.left': { sessionId: string; why: 'goodbye' | 'lapsed' };
   'worker.dead': {

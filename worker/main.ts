@@ -11,6 +11,7 @@ import { ownPackage } from '../core/runtime/own-package.ts';
 import type { Settings } from '../core/runtime/settings.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
 import { readArguments, usage } from './arguments.ts';
+import { createBackends } from './backends.ts';
 import { startHosted } from './hosted/hosted.ts';
 import { membersOf, offersOf, openPublished, persist, type Opened } from './publish.ts';
 import { VirtualLlmRegistrar } from './registrar.ts';
@@ -46,6 +47,8 @@ interface Parts {
   bus: Bus;
   credentials: Credentials;
   opened: readonly Opened[];
+  /** What a wake command may see of it. */
+  environment: NodeJS.ProcessEnv;
 }
 
 /** The worker's composition root: reads the environment and the home, publishes, serves until a signal. */
@@ -57,7 +60,7 @@ async function run(): Promise<void> {
   const hosted = config.workerSource === 'registry';
   const worker = hosted
     ? startHosted({ config, env: process.env, bus, clock: systemClock, log })
-    : await servePublished({ config, log, bus });
+    : await servePublished({ config, log, bus, environment: process.env });
   if (!worker) log.info('nothing to publish; waiting for a signal');
   const signal = await signalled;
   log.info({ signal }, 'the worker stops');
@@ -70,16 +73,18 @@ async function servePublished({
   config,
   log,
   bus,
-}: Pick<Parts, 'config' | 'log' | 'bus'>): Promise<Stoppable | null> {
+  environment,
+}: Pick<Parts, 'config' | 'log' | 'bus' | 'environment'>): Promise<Stoppable | null> {
   const home = homeAt(config.home);
   const { published, warnings } = await readWorkerConfig(home.config, home.root);
   const { credentials, warnings: more } = await readCredentials(home.credentials);
   for (const warning of [...warnings, ...more]) log.warn(warning);
   const opened = openPublished(published, { bus, clock: systemClock });
-  return credentials && opened.length > 0 ? serve({ config, log, bus, credentials, opened }) : null;
+  if (!credentials || opened.length === 0) return null;
+  return serve({ config, log, bus, credentials, opened, environment });
 }
 
-function serve({ config, log, bus, credentials, opened }: Parts): Stoppable {
+function serve({ config, log, bus, credentials, opened, environment }: Parts): Stoppable {
   const url = config.optionalRedisUrl;
   if (url === undefined) throw new McpctlError('transport_unavailable');
   const { version, dependencies } = ownPackage();
@@ -87,13 +92,16 @@ function serve({ config, log, bus, credentials, opened }: Parts): Stoppable {
   const clock = systemClock;
   const stopping = new AbortController();
   let transport: RedisTransport | undefined;
+  const refresh = (): Promise<void> => registrar.refresh(offersOf(opened));
+  const backends = createBackends({ opened, refresh, environment, bus, clock, log });
 
   const onRegistered = async (registered: Registered): Promise<void> => {
     const session = registered.providerSessionId;
     if (registered.transport.kind !== 'redis') throw new McpctlError('transport_unavailable');
     if (!transport) {
       const options = { ...config, url, verifyTls: config.redisTlsVerify, session, boot, clock, log, bus };
-      transport = new RedisTransport({ ...options, namespace: registered.transport.namespace });
+      const { namespace } = registered.transport;
+      transport = new RedisTransport({ ...options, namespace, wake: (llm) => backends.wake(llm) });
       await transport.start();
     }
     await transport.serve(membersOf(opened, registered));
@@ -115,8 +123,11 @@ function serve({ config, log, bus, credentials, opened }: Parts): Stoppable {
     },
   });
   const attempt = async (): Promise<void> => {
+    await backends.first();
+    await refresh();
     await registrar.start();
     await serving;
+    await backends.start?.();
     bus.emit('service.ready', { service: 'worker' });
   };
   const publishing = persist(attempt, { stopping: stopping.signal, clock, log });
@@ -124,6 +135,7 @@ function serve({ config, log, bus, credentials, opened }: Parts): Stoppable {
     async stop() {
       stopping.abort();
       await publishing;
+      await backends.stop();
       await transport?.stop();
       registrar.stop();
       await registrar.left();

@@ -7,7 +7,7 @@ import type { Member } from './execute.ts';
 import { Gate } from './gate.ts';
 import { asForward } from './providers/adapt.ts';
 import { providerTypes } from './providers/index.ts';
-import type { LlmProvider } from './providers/provider.ts';
+import type { LlmProvider, ProbeResult } from './providers/provider.ts';
 import type { RegistrarPublishedProvider } from './registrar.ts';
 import { createSlots, type Slots } from './slots.ts';
 import type { ConfiguredProvider } from './sources/config.ts';
@@ -22,6 +22,13 @@ export interface Opened {
   /** Stands for the backend to the edge; tells nothing of its address. */
   slotGroup: string;
   gate: Gate;
+  /** What the backend said last of what it can do. */
+  learnt?: ProbeResult;
+}
+
+/** What its owner stated counts; else what the backend says; else what its type usually takes. */
+export function concurrencyOf({ configured: c, learnt }: Opened): number {
+  return c.concurrencyStated ? c.maxConcurrency : (learnt?.slots ?? c.maxConcurrency);
 }
 
 /** Opens the published providers; those of one backend share its slots, as many as the most generous of them says. */
@@ -45,12 +52,14 @@ export function openPublished(
 
 /** What is published as it is now: a sleeping backend `hibernating`, one that has gone `inactive`. */
 export function offersOf(opened: readonly Opened[]): RegistrarPublishedProvider[] {
-  return opened.map(({ provider, slotGroup, gate, configured: c }) => ({
+  const concurrencies = opened.map(concurrencyOf);
+  return opened.map(({ provider, slotGroup, gate, learnt, configured: c }, n) => ({
     provider,
     type: c.type,
     model: c.model,
-    maxConcurrency: c.maxConcurrency,
+    maxConcurrency: concurrencies[n] ?? c.maxConcurrency,
     slotGroup,
+    ...(learnt ? { capabilities: learnt.capabilities } : {}),
     ...(c.tier === undefined ? {} : { tier: c.tier }),
     ...(c.poolName === undefined ? {} : { poolName: c.poolName }),
     ...(gate.standing === 'asleep' ? { status: 'hibernating' as const } : {}),

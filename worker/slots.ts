@@ -1,6 +1,7 @@
 /** How many tasks a backend takes at once, counted once whatever llms and queues it serves (invariant I10). */
 export interface Slots {
   readonly size: number;
+  readonly taken: number;
   isFree(): boolean;
   /** Resolves with the way to give the slot back (it may be called twice); null when `signal` aborted first. */
   take(signal: AbortSignal): Promise<(() => void) | null>;
@@ -32,6 +33,9 @@ export function createSlots(first: number): Slots {
   return {
     get size() {
       return size;
+    },
+    get taken() {
+      return taken;
     },
     resize(to) {
       size = to;

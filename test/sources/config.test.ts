@@ -99,12 +99,8 @@ describe("the worker's config.json", () => {
 
   it('warns of an unknown key at the top level, and of what this version does not do', () => {
     const provider = { name: 'a', type: 'openai', model: 'm', publish: true };
-    const wake = { type: 'command', command: 'wake-up' };
-    const { warnings } = parse({ provider: [], agents: [{}], providers: [{ ...provider, wake }] });
-    expect(warnings.join('\n'))
-      .to.contain('did you mean providers?')
-      .and.to.contain('agents')
-      .and.to.contain('wake');
+    const { warnings } = parse({ provider: [], agents: [{}], providers: [provider] });
+    expect(warnings.join('\n')).to.contain('did you mean providers?').and.to.contain('agents');
     expect(parse({}).warnings).to.deep.equal([]);
   });
 
@@ -113,6 +109,25 @@ describe("the worker's config.json", () => {
     const { providers } = one({ wake, dropParams: ['user'], addParams: { a: 1 }, renameParams: { x: 'y' } });
     expect(providers[0]?.wake).to.deep.equal({ ...wake, method: 'POST', maxWaitSeconds: 60 });
     expect(providers[0]?.params).to.deep.equal({ drop: ['user'], add: { a: 1 }, rename: { x: 'y' } });
+  });
+
+  it('takes a wake recipe that can be carried out, and says of no other what is in it', () => {
+    const http = { type: 'http', url: 'http://h/wake' };
+    const command = { type: 'command', command: 'wake-up' };
+    expect(one({ wake: command, publish: true }).warnings).to.deep.equal([]);
+    for (const wake of [
+      { ...http, method: 'GET', body: { a: 1 } },
+      { ...http, method: 'post' },
+      { ...http, headers: { authorization: 'Bearer sk-secret\nx: y' } },
+      { ...http, headers: { 'no name': 'sk-secret' } },
+      { ...http, url: 'ftp://sk-secret@h' },
+      { ...http, maxWaitSeconds: 0 },
+      { ...command, args: 'a string for a shell' },
+      { ...command, url: 'http://h' },
+    ]) {
+      const error = faultsOf(() => one({ wake }));
+      expect(error.message, JSON.stringify(wake)).to.contain('wake').and.not.to.contain('sk-secret');
+    }
   });
 
   it('says where the JSON is wrong without quoting it', () => {

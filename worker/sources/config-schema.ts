@@ -8,16 +8,28 @@ import { isProviderType, providerTypes } from '../providers/index.ts';
 
 const waitSchema = z.int().min(1).max(3_600).default(60);
 
-/** How a sleeping backend is woken (SPEC §4). Read and kept; this version does not run it yet. */
+const headerSchema = z
+  .record(
+    z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'is no name of a header'),
+    z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'must be one line of text'),
+  )
+  .optional();
+
+/** How a sleeping backend is woken (SPEC §4); carried out by `worker/wake/`. */
 const wakeSchema = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('http'),
-    url: z.url({ protocol: /^https?$/ }),
-    method: z.string().default('POST'),
-    headers: z.record(z.string(), z.string()).optional(),
-    body: z.unknown().optional(),
-    maxWaitSeconds: waitSchema,
-  }),
+  z
+    .strictObject({
+      type: z.literal('http'),
+      url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
+      method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']).default('POST'),
+      headers: headerSchema,
+      body: z.unknown().optional(),
+      maxWaitSeconds: waitSchema,
+    })
+    .refine((wake) => wake.method !== 'GET' || wake.body === undefined, {
+      path: ['body'],
+      error: 'a GET carries no body; use POST',
+    }),
   z.strictObject({
     type: z.literal('command'),
     command: z.string().min(1),

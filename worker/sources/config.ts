@@ -57,10 +57,6 @@ export function parseWorkerConfig(text: string, home: string): WorkerConfig {
   if (parsed.data.agents.length > 0) {
     warnings.push('config.json: agents are not published by this version; they are ignored.');
   }
-  for (const { name, wake } of published) {
-    if (wake)
-      warnings.push(`config.json: ${name} has a wake recipe; this version does not wake backends yet.`);
-  }
   return { providers, published, warnings };
 }
 

@@ -1,0 +1,106 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { pause } from '../../core/runtime/clock.ts';
+import type { Wake } from '../sources/config-schema.ts';
+
+type CommandWake = Extract<Wake, { type: 'command' }>;
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What is kept of what it prints: its end says why it failed. */
+const KEPT_BYTES = 2_048;
+const TO_END_MS = 2_000;
+const LOOK_MS = 50;
+/** What it printed last may arrive a moment after its end. */
+const LAST_WORDS_MS = 100;
+
+/**
+ * Runs the recipe's command, argv and no shell, in a process group of its own, and waits for its end. When `signal`
+ * aborts first, the whole group gets SIGTERM and 2 s later SIGKILL. What it left running when it ended by itself is
+ * the backend, and is left alone.
+ * @returns why it did not work, with the end of what it printed.
+ */
+export async function runCommand(
+  { command, args }: CommandWake,
+  { signal, environment }: { signal: AbortSignal; environment: Environment },
+): Promise<string | null> {
+  if (signal.aborted) return 'The wake command was not started: the worker stops.';
+  const child = spawn(command, args, {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: forCommands(environment),
+  });
+  const printed = tailOf([child.stdout, child.stderr]);
+  const ended = endOf(child);
+  const aborted = new Promise<'aborted'>((resolve) => {
+    const abort = (): void => resolve('aborted');
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+    void ended.then(() => signal.removeEventListener('abort', abort));
+  });
+  const how = await Promise.race([ended, aborted]);
+  if (how === 'aborted') {
+    await endGroup(child, ended);
+    return `The wake command did not end in time and was killed${await printed.said()}`;
+  }
+  return how === null ? null : `The wake command ${how}${await printed.said()}`;
+}
+
+/** The worker's own settings are none of its business: there may be a password among them. */
+function forCommands(environment: Environment): Record<string, string> {
+  const ours = /^(MCPCTL_|REDIS_URL$|DATABASE_URL$)/;
+  const kept = Object.entries(environment).flatMap(([name, value]) =>
+    value === undefined || ours.test(name) ? [] : [[name, value] as const],
+  );
+  return Object.fromEntries(kept);
+}
+
+/** How it ended, as words; null when it ended well. Not when its output ended: a backend may have inherited that. */
+function endOf(child: ChildProcess): Promise<string | null> {
+  return new Promise((resolve) => {
+    child.once('error', (thrown: NodeJS.ErrnoException) =>
+      resolve(`could not be started (${thrown.code ?? 'unknown'})`),
+    );
+    child.once('exit', (code, killedBy) => {
+      if (code === 0) resolve(null);
+      else resolve(killedBy === null ? `ended with code ${String(code)}` : `was ended by ${killedBy}`);
+    });
+  });
+}
+
+/** Reads on after the end, so that a backend which inherited the pipes is never stopped by them. */
+function tailOf(streams: readonly Readable[]) {
+  let kept = Buffer.alloc(0);
+  let open = streams.length;
+  for (const stream of streams) {
+    stream.on('data', (piece: Buffer) => (kept = Buffer.concat([kept, piece]).subarray(-KEPT_BYTES)));
+    stream.on('error', () => undefined); // 'close' follows
+    stream.on('close', () => (open -= 1));
+    if (stream instanceof Socket) stream.unref(); // a backend that goes on printing keeps no worker from leaving
+  }
+  return {
+    async said(): Promise<string> {
+      if (open > 0) await pause(LAST_WORDS_MS);
+      const text = kept.toString('utf8').trim();
+      return text === '' ? '.' : `: ${text}`;
+    },
+  };
+}
+
+async function endGroup({ pid }: ChildProcess, ended: Promise<unknown>): Promise<void> {
+  if (pid === undefined) return;
+  signalGroup(pid, 'SIGTERM');
+  for (let left = TO_END_MS / LOOK_MS; left > 0 && signalGroup(pid, 0); left--) await pause(LOOK_MS);
+  signalGroup(pid, 'SIGKILL');
+  await ended;
+}
+
+/** @returns whether there was anybody in it. */
+function signalGroup(leader: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    process.kill(-leader, signal);
+    return true;
+  } catch {
+    return false; // all of it has ended
+  }
+}

@@ -1,0 +1,49 @@
+import { request } from 'undici';
+import type { Wake } from '../sources/config-schema.ts';
+
+type HttpWake = Extract<Wake, { type: 'http' }>;
+
+/**
+ * Makes the recipe's one call. Redirects are not followed: the headers may hold a key for that address alone.
+ * @returns why it did not work; neither address nor headers nor what was answered are part of it.
+ */
+export async function callHttp(wake: HttpWake, signal: AbortSignal): Promise<string | null> {
+  const { body, type } = bodyOf(wake);
+  const headers = new Headers(wake.headers);
+  if (type !== null && !headers.has('content-type')) headers.set('content-type', type);
+  try {
+    const answer = await request(wake.url, {
+      method: wake.method,
+      headers: Object.fromEntries(headers),
+      body,
+      signal,
+      // The recipe's own limit counts: what is called may hold its answer until the backend is up.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+    answer.body.on('error', () => undefined); // nobody reads it
+    answer.body.destroy();
+    const { statusCode: status } = answer;
+    if (status >= 200 && status < 300) return null;
+    const redirect = status >= 300 && status < 400 ? '; redirects are not followed' : '';
+    return `The wake call was answered with HTTP ${status}${redirect}.`;
+  } catch (thrown) {
+    return signal.aborted
+      ? 'The wake call was not answered in time.'
+      : `The wake call failed (${codeOf(thrown)}).`;
+  }
+}
+
+/** A string goes as it is, anything else as JSON. */
+function bodyOf({ body }: HttpWake): { body: string | null; type: string | null } {
+  if (body === undefined) return { body: null, type: null };
+  return typeof body === 'string'
+    ? { body, type: 'text/plain;charset=utf-8' }
+    : { body: JSON.stringify(body), type: 'application/json' };
+}
+
+/** The system's word for it, such as ECONNREFUSED; a message would name the address. */
+function codeOf(thrown: unknown): string {
+  const code = thrown instanceof Error ? (thrown as NodeJS.ErrnoException).code : undefined;
+  return typeof code === 'string' ? code : 'no connection';
+}

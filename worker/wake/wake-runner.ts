@@ -1,0 +1,105 @@
+import type { Bus } from '../../core/runtime/bus.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import { wakeReason, type WakeResult } from '../../core/wake.ts';
+import type { Wake } from '../sources/config-schema.ts';
+import type { Environment } from './command.ts';
+import { carryOut } from './recipe.ts';
+
+/** A published llm whose backend may sleep. */
+export interface Sleeper {
+  name: string;
+  /** The same text for the same backend. */
+  backend: string;
+  wake: Wake;
+  isAsleep(): boolean;
+  /** Bounded by the signal; never throws. */
+  isAvailable: (signal: AbortSignal) => Promise<boolean>;
+}
+
+export interface WakeRunnerDeps {
+  sleepers: readonly Sleeper[];
+  /** Told when a backend answers again, before anybody who waits for the wake is: its llms serve from here on. */
+  onAwake: (backend: string) => void;
+  environment: Environment;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+}
+
+const POLL_MS = 500;
+const POLL_WITHIN_MS = 3_000;
+
+/**
+ * Wakes backends with the recipes of this worker's own configuration. One run at a time for a backend and recipe,
+ * whichever of its llms are asked for and however often: who comes later waits for the same run.
+ */
+export class WakeRunner {
+  readonly #deps: WakeRunnerDeps;
+  readonly #stopping = new AbortController();
+  readonly #flights = new Map<string, Promise<WakeResult>>();
+
+  constructor(deps: WakeRunnerDeps) {
+    this.#deps = deps;
+  }
+
+  /** Never throws. One that serves is awake already; one without a recipe cannot be woken, whoever asks. */
+  async wake(llmName: string): Promise<WakeResult> {
+    const sleeper = this.#deps.sleepers.find((s) => s.name === llmName);
+    if (!sleeper) return { ok: false, message: 'Its worker has no recipe to wake it.' };
+    if (!sleeper.isAsleep()) return { ok: true, ms: 0 };
+    if (this.#stopping.signal.aborted) return { ok: false, message: 'Its worker stops.' };
+    const key = `${sleeper.backend} ${JSON.stringify(sleeper.wake)}`;
+    let flight = this.#flights.get(key);
+    if (!flight) {
+      flight = this.#fly(sleeper).finally(() => this.#flights.delete(key));
+      this.#flights.set(key, flight);
+    }
+    return await flight;
+  }
+
+  /** Ends what runs; resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all(this.#flights.values());
+  }
+
+  async #fly(sleeper: Sleeper): Promise<WakeResult> {
+    const { bus, clock, log, onAwake } = this.#deps;
+    const { name: llm, wake } = sleeper;
+    const began = clock.elapsed();
+    bus.emit('wake.started', { llm, recipe: wake.type });
+    const why = await this.#run(sleeper).catch((thrown: unknown) => {
+      log.error({ err: thrown }, 'a wake failed for a reason of ours');
+      return 'Its worker could not run the recipe.';
+    });
+    const ms = Math.round(clock.elapsed() - began);
+    if (why === null) onAwake(sleeper.backend);
+    bus.emit('wake.finished', { llm, ok: why === null, ms });
+    if (why === null) return { ok: true, ms };
+    const message = wakeReason(why);
+    log.warn({ llm, why: message }, 'a backend could not be woken');
+    return { ok: false, message };
+  }
+
+  /** @returns why it does not answer; null when it does. */
+  async #run(sleeper: Sleeper): Promise<string | null> {
+    const { wake } = sleeper;
+    const over = AbortSignal.timeout(wake.maxWaitSeconds * 1_000);
+    const signal = AbortSignal.any([this.#stopping.signal, over]);
+    // Somebody may have started it by hand meanwhile.
+    if (await this.#answers(sleeper, signal)) return null;
+    const failed = await carryOut(wake, { signal, environment: this.#deps.environment });
+    if (failed !== null) return this.#stopping.signal.aborted ? 'Its worker stops.' : failed;
+    while (!signal.aborted) {
+      if (await this.#answers(sleeper, signal)) return null;
+      await pause(POLL_MS, signal);
+    }
+    if (this.#stopping.signal.aborted) return 'Its worker stops.';
+    return `The recipe was carried out, but the backend did not answer within ${wake.maxWaitSeconds} s.`;
+  }
+
+  async #answers({ isAvailable }: Sleeper, signal: AbortSignal): Promise<boolean> {
+    return await isAvailable(AbortSignal.any([signal, AbortSignal.timeout(POLL_WITHIN_MS)]));
+  }
+}
