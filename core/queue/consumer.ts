@@ -1,11 +1,10 @@
-import type { Job, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
 import { pause, type Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
-import { createFetcher, type JobData } from './jobs.ts';
+import type { FetchedJob, Fetchers } from './fetchers.ts';
 import type { Keys } from './keys.ts';
+import type { Markers } from './markers.ts';
 
 /** A job that was taken; at most one of the ends is called (none: it is left to a requeue). */
 export interface TakenJob {
@@ -19,10 +18,9 @@ export interface TakenJob {
 }
 
 export interface ConsumerDeps {
-  /** Shared by all of a worker's consumers. */
-  commands: Redis;
-  /** This consumer's own, for its blocking pop; opened and closed here. */
-  blocking: Redis;
+  /** Shared by all consumers of a process. */
+  fetchers: Fetchers;
+  markers: Markers;
   keys: Keys;
   member: { llmId: string; poolKey: string };
   slots: {
@@ -38,21 +36,19 @@ export interface ConsumerDeps {
   log: Log;
 }
 
-/** So that a pause or a drain is never more than this away. */
-const WAIT_S = 1;
 /** A member that has put a job back lets the others look first. */
 const ABSTAIN_MS = 50;
 
 /**
  * Takes jobs for one member: first from its own queue (pins), then from its pool's, and only with a free slot
  * of its backend in hand. So the least busy member gets the next task, with no scraping, and pausing really
- * pauses. Waiting is one BZPOPMIN over both markers.
+ * pauses.
  */
 export class Consumer implements Service {
   readonly name: string;
   readonly #deps: ConsumerDeps;
-  readonly #fetchers: Worker<JobData>[];
-  readonly #markers: string[];
+  /** The member's own queue first. */
+  readonly #queues: string[];
   readonly #stopping = new AbortController();
   /** Runs, and jobs to be put back. */
   readonly #running = new Set<Promise<void>>();
@@ -63,21 +59,18 @@ export class Consumer implements Service {
     this.#deps = deps;
     this.name = `consumer of ${deps.member.poolKey}`;
     const pool = deps.keys.pool(deps.member.poolKey);
-    const names = [pool.queue(deps.member.llmId), pool.queue()];
-    const prefix = deps.keys.namespace;
-    this.#fetchers = names.map((name) => createFetcher(deps.commands, { prefix, name }));
-    this.#markers = names.map((name) => `${prefix}:${name}:marker`);
+    this.#queues = [pool.queue(deps.member.llmId), pool.queue()];
   }
 
   async start(): Promise<void> {
-    if (this.#deps.blocking.status === 'wait') await this.#deps.blocking.connect();
+    await this.#deps.markers.start?.();
     this.#loop = this.#turnUntilStopped();
   }
 
   /** Takes nothing more; resolves when what was taken has ended. */
   async drain(): Promise<void> {
     this.#stopping.abort();
-    this.#deps.blocking.disconnect(); // breaks the wait off; a wake-up lost with it costs another member a second
+    this.#deps.markers.stop?.();
     await this.#loop;
     // A run may end in a job that is to be put back.
     while (this.#running.size > 0) await Promise.all(this.#running);
@@ -85,9 +78,8 @@ export class Consumer implements Service {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    this.#deps.blocking.disconnect();
+    this.#deps.markers.stop?.();
     await this.#loop;
-    await Promise.all(this.#fetchers.map((fetcher) => fetcher.close(true)));
   }
 
   async #turnUntilStopped(): Promise<void> {
@@ -134,43 +126,34 @@ export class Consumer implements Service {
 
   /** Without a slot in hand: another llm of the same backend may take it meanwhile. */
   async #waitForMarker(): Promise<void> {
-    const popped = await this.#deps.blocking.bzpopmin(...this.#markers, WAIT_S);
-    if (!popped) return;
-    // We took a wake-up that we cannot follow now: pass it on to a member that can.
-    if (!this.#deps.slots.isFree() || !this.#mayTake()) await this.#deps.commands.zadd(popped[0], 0, '0');
+    const queue = await this.#deps.markers.wait(this.#queues, this.#stopping.signal);
+    if (queue === null) return;
+    if (!this.#deps.slots.isFree() || !this.#mayTake()) await this.#deps.markers.passOn(queue);
   }
 
   async #fetch(): Promise<TakenJob | null> {
-    for (const fetcher of this.#fetchers) {
-      const token = `${this.#deps.member.llmId}:${this.#deps.clock.random()}`;
-      const job = await fetcher.getNextJob(token, { block: false });
-      if (job) return this.#asTaken(job, token);
+    for (const queue of this.#queues) {
+      const job = await this.#deps.fetchers.next(queue);
+      if (job) return this.#asTaken(job);
     }
     return null;
   }
 
-  #asTaken(job: Job<JobData>, token: string): TakenJob {
-    const settle = async (ending: Promise<unknown>): Promise<void> => {
-      try {
-        await ending;
-      } catch (thrown) {
-        // Requeued meanwhile, or Redis came back empty: the fence has decided, the job is not ours to move.
-        this.#deps.log.debug({ jobId: job.id, why: messageOf(thrown) }, 'a job was no longer ours to finish');
-      }
-    };
+  #asTaken(job: FetchedJob): TakenJob {
+    const { taskId, jobId } = job;
     return {
-      taskId: job.data.T,
-      jobId: job.id ?? '',
-      done: () => settle(job.moveToCompleted(null, token, false)),
-      later: (ms) => this.#track(this.#putBack(() => settle(job.moveToWait(token)), ms)),
-      failed: (code) => settle(job.moveToFailed(Object.assign(new Error(code), { stack: '' }), token, false)),
+      taskId,
+      jobId,
+      done: () => job.complete(),
+      later: (ms) => this.#track(this.#putBack(job, ms)),
+      failed: (code) => job.fail(code),
     };
   }
 
   /** Held in this process rather than delayed in Redis, where the clocks of workers would decide. */
-  async #putBack(putBack: () => Promise<void>, afterMs: number): Promise<void> {
+  async #putBack(job: FetchedJob, afterMs: number): Promise<void> {
     await pause(afterMs, this.#stopping.signal);
     this.#abstainUntil = this.#deps.clock.elapsed() + ABSTAIN_MS;
-    await putBack();
+    await job.putBack();
   }
 }

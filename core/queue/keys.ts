@@ -21,6 +21,7 @@ import { createHash } from 'node:crypto';
  * | `ws:{P}` | members by llm and session, when last seen | worker → edge | the lease |
  * | `wake:{L}` | who wakes an llm, and why the last try failed | worker, relay → edge, scheduler | 5 s, a failure 10 s |
  * | `admin:<hash>` | a browser session of the admin pages: the token's id | edge → edge | 8 h |
+ * | `relay:{id}` | breaks off a relay's own blocking pop | relay → itself | 1 min |
  * | `epoch` | set once; missing = Redis came back empty | scheduler → all | – |
  */
 export function createKeys(namespace: string) {
@@ -51,6 +52,7 @@ export function createKeys(namespace: string) {
     control: (sessionId: string, boot: string): string => of(`w:{${sessionId}}:${boot}:ctl`),
     wake: (llmId: string): string => of(`wake:{${llmId}}`),
     admin: (cookieHash: string): string => of(`admin:${cookieHash}`),
+    relay: (id: string): string => of(`relay:{${id}}`),
     epoch: of('epoch'),
   };
 }

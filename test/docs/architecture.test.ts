@@ -20,6 +20,7 @@ function keys(): string[] {
     made.lease('{W}').replace('{{W}}', '{W}'),
     made.control('{W}', '<boot>').replace('{{W}}', '{W}'),
     made.wake('L'),
+    made.relay('id'),
     made.epoch,
   ];
   return [queue(), queue('<llm id>'), ...all.map((key) => key.slice('ns:'.length))].map((key) =>

@@ -3,6 +3,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { openRedis } from '../../core/queue/connect.ts';
 import { Consumer, type TakenJob } from '../../core/queue/consumer.ts';
+import { Fetchers } from '../../core/queue/fetchers.ts';
+import { ownMarkers } from '../../core/queue/markers.ts';
 import { pause, systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { createSlots, type Slots } from '../../worker/slots.ts';
@@ -68,12 +70,13 @@ describe('the capacity of a worker, in random histories over a real Redis', func
       if (taken.size === works.length) all();
     };
     const gate = { isOpen: () => true, untilOpen: () => Promise.resolve() };
+    const fetchers = new Fetchers({ redis: t.redis, prefix: t.door.keys.namespace, log });
     const consumers = ['red', 'blue'].map((pool) => {
       const blocking = openRedis('blocking', { url, verifyTls: true, clock, log });
       const member = { llmId: `llm-${pool}`, poolKey: `${round} ${pool}` };
       return new Consumer({
-        commands: t.redis,
-        blocking,
+        fetchers,
+        markers: ownMarkers({ commands: t.redis, blocking, keys: t.door.keys }),
         keys: t.door.keys,
         member,
         slots,
@@ -93,6 +96,7 @@ describe('the capacity of a worker, in random histories over a real Redis', func
     await Promise.race([finished, pause(20_000)]);
     for (const consumer of consumers) await consumer.drain();
     for (const consumer of consumers) await consumer.stop();
+    await fetchers.close();
     return { most, taken };
   }
 });

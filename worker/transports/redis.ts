@@ -2,7 +2,9 @@ import { messageOf } from '../../core/errors.ts';
 import { connectAndCheck, openRedis, type ConnectOptions, type Redis } from '../../core/queue/connect.ts';
 import { Consumer } from '../../core/queue/consumer.ts';
 import { parseControl } from '../../core/queue/control.ts';
+import { Fetchers } from '../../core/queue/fetchers.ts';
 import { createKeys, type Keys } from '../../core/queue/keys.ts';
+import { ownMarkers } from '../../core/queue/markers.ts';
 import { announce, createPresence, type Announcement } from '../../core/queue/presence.ts';
 import { createSubscriber, type Heard, type Subscriber } from '../../core/queue/subscriber.ts';
 import { createWakes, holdWhile } from '../../core/queue/wake.ts';
@@ -49,6 +51,7 @@ export class RedisTransport implements Transport {
   readonly #redis: Redis;
   readonly #subscriber: Subscriber;
   readonly #keys: Keys;
+  readonly #fetchers: Fetchers;
   readonly #presence: Presence;
   readonly #claims: RedisClaimDeps;
   readonly #running = new RunningClaims();
@@ -63,6 +66,7 @@ export class RedisTransport implements Transport {
     this.#keys = createKeys(deps.namespace);
     this.#redis = openRedis('commands', deps);
     this.#subscriber = createSubscriber(openRedis('subscriber', deps), deps.log);
+    this.#fetchers = new Fetchers({ redis: this.#redis, prefix: deps.namespace, log: deps.log });
     this.#presence = createPresence({ redis: this.#redis, keys: this.#keys, leaseMs: deps.leaseMs });
     this.#claims = { ...deps, redis: this.#redis, keys: this.#keys, running: this.#running };
   }
@@ -135,12 +139,17 @@ export class RedisTransport implements Transport {
     await this.#subscriber.stop();
     this.#redis.disconnect();
     await Promise.all(this.#serving.map(({ consumer }) => consumer.stop()));
+    await this.#fetchers.close();
   }
 
   #consumerOf({ member, slots, gate }: ServedMember): Consumer {
     return new Consumer({
-      commands: this.#redis,
-      blocking: openRedis('blocking', this.#deps),
+      fetchers: this.#fetchers,
+      markers: ownMarkers({
+        commands: this.#redis,
+        blocking: openRedis('blocking', this.#deps),
+        keys: this.#keys,
+      }),
       keys: this.#keys,
       member,
       slots,
