@@ -1,11 +1,11 @@
 import { isErrorCode, type ErrorCode } from '../errors.ts';
 import { parseHandBack, type HandBack } from '../hand-back.ts';
 import type { Fence } from '../queue/fence.ts';
-import type { LostClaim } from '../registry/task-ends.ts';
 import type { TaskRow } from '../task.ts';
 import { closeTask, type Closing } from './cancel.ts';
 import type { FlowDeps } from './deps.ts';
 import type { Liveness, LivePool } from './liveness.ts';
+import { lostClaim } from './lost-claim.ts';
 import { requeueTask } from './requeue.ts';
 import { isServed } from './served.ts';
 
@@ -26,7 +26,7 @@ export async function takeBack(
   { row, fence }: { row: TaskRow; fence: Fence },
 ): Promise<'requeued' | 'ended' | 'moved'> {
   const why = parseHandBack(fence.why);
-  const lost = lostClaim(fence, why);
+  const lost = lostClaim(fence, { counts: why.counts, reason: `${why.code}: ${why.message}` });
   const requeue = async (excluded: readonly string[]): Promise<'requeued' | 'moved'> =>
     (await requeueTask(deps, { row, fence, lost, excluded })) === 'ok' ? 'requeued' : 'moved';
   if (why.counts === 'none') return await requeue(excludedOf(fence));
@@ -96,14 +96,4 @@ export async function allAttempts(
   if (last && all.length === 1) return { code, message: last.why.message };
   const listed = all.map((text, i) => `${i + 1}. ${text}`).join(' ');
   return { code, message: `No member could answer. ${listed}`.slice(0, LONGEST) };
-}
-
-function lostClaim(fence: Fence, why: HandBack): LostClaim {
-  return {
-    counts: why.counts,
-    llmId: fence.llm,
-    session: fence.session,
-    startedAt: fence.claimedAt === undefined ? null : new Date(fence.claimedAt),
-    reason: `${why.code}: ${why.message}`,
-  };
 }

@@ -8,7 +8,7 @@ import type { TaskHead } from '../task-head.ts';
 import { endClaim } from './claim.ts';
 import { orUnavailable } from './connect.ts';
 import { sendControl } from './control.ts';
-import type { TaskRef } from './fence.ts';
+import { readFences, type Fence, type TaskRef } from './fence.ts';
 import type { JobData } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import type { StandingJob } from './leftovers.ts';
@@ -98,6 +98,12 @@ export class Dispatch {
     if (Number(answer) < 0) return false;
     await this.#add(s, jobId);
     return true;
+  }
+
+  /** Is this fence still as it was seen: the same claim of the same epoch? */
+  async isStill(ref: TaskRef, { epoch, claim }: Pick<Fence, 'epoch' | 'claim'>): Promise<boolean> {
+    const [now] = await readFences(this.#deps.redis, this.#deps.keys, [ref]);
+    return now?.epoch === epoch && now.claim === claim;
   }
 
   /** Moves a task that nobody has seen anything of back to the head of its queue, under a new epoch. */

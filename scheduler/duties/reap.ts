@@ -1,15 +1,11 @@
-import { renewFence, requeueTask } from '../../core/flow/requeue.ts';
+import { endDeadClaim } from '../../core/flow/end-dead.ts';
 import { readFences, type Fence, type TaskRef } from '../../core/queue/fence.ts';
 import { timeOf } from '../../core/queue/redis-time.ts';
-import type { LostClaim } from '../../core/registry/task-ends.ts';
-import { isTerminal } from '../../core/task.ts';
 import { Brake } from '../brake.ts';
 import type { Duty, DutyDeps } from './duty.ts';
 
 /** Without a subscriber on its control channel a worker is dead sooner than by its beats alone. */
 const SILENT_MS = 1_200;
-/** Deaths that one task may cause before it is given up. */
-const POISON = 3;
 
 type Why = 'disconnected' | 'silent' | 'replaced';
 interface Suspect extends TaskRef {
@@ -102,40 +98,12 @@ async function countSubscribers({ queue }: DutyDeps, late: readonly Suspect[]): 
 }
 
 async function reap(
-  deps: DutyDeps,
+  { queue, flow }: DutyDeps,
   { fence, taskId, poolKey, why }: Suspect & { why: Why },
 ): Promise<boolean> {
-  const { registry, queue, flow } = deps;
-  const ref = { taskId, poolKey };
-  const row = await registry.tasks.byId(taskId);
-  if (!row || isTerminal(row.status))
-    return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
-  const lostWith = (code: string, message: string): Promise<boolean> =>
-    queue.dispatch.endFor(ref, fence.claim, { kind: 'failed', code, message });
-  // Another leader counted this death and died before the requeue. Its epoch may have been laid down and lost since,
-  // so that one is not used again.
-  if (fence.epoch < row.epoch && fence.shown === '') {
-    const renewed = await registry.tasks.nextEpoch(row.id, row.epoch);
-    return renewed !== null && (await renewFence(flow, { row: renewed, fence })) === 'ok';
-  }
-  if (fence.shown !== '') return await lostWith('worker_lost', 'The worker was lost while it answered.');
-  if (row.crashes + 1 >= POISON) {
-    return await lostWith(
-      'poison_task',
-      'Three workers died while they ran this task; it is not tried again.',
-    );
-  }
-  const startedAt = fence.claimedAt === undefined ? null : new Date(fence.claimedAt);
-  const lost: LostClaim = {
-    counts: 'crash',
-    llmId: fence.llm,
-    session: fence.session,
-    startedAt,
-    reason: `worker lost (${why})`,
-  };
-  const answer = await requeueTask(flow, { row, fence, lost });
-  if (answer === 'shown') return await lostWith('worker_lost', 'The worker was lost while it answered.');
-  return answer === 'ok';
+  const decided = await endDeadClaim(flow, { taskId, fence, why });
+  if (decided === 'over') return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
+  return decided !== 'moved';
 }
 
 /** One event per boot, however many claims it held. */

@@ -1,0 +1,53 @@
+import type { Fence } from '../queue/fence.ts';
+import { pause } from '../runtime/clock.ts';
+import { isTerminal } from '../task.ts';
+import { refOf, type FlowDeps } from './deps.ts';
+import { lostClaim } from './lost-claim.ts';
+import { renewFence, requeueTask } from './requeue.ts';
+
+/** Deaths that one task may cause before it is given up. */
+const POISON = 3;
+/** Between the two halves of a requeue. */
+const REQUEUED_WITHIN_MS = 200;
+
+/**
+ * Decides about the claim of a dead worker: what nobody has seen anything of starts over elsewhere and counts a
+ * crash, the third ends it `poison_task`; what was shown ends `worker_lost`. Done twice, or by two, it changes nothing.
+ * @param fence as it was when its worker was found dead.
+ * @param why for the log of attempts.
+ * @returns `over`: there is nothing to decide, its task has ended; `moved`: somebody else was quicker.
+ */
+export async function endDeadClaim(
+  deps: FlowDeps,
+  { taskId, fence, why }: { taskId: string; fence: Fence; why: string },
+): Promise<'requeued' | 'ended' | 'moved' | 'over'> {
+  const { registry, dispatch } = deps;
+  const row = await registry.tasks.byId(taskId);
+  if (!row || isTerminal(row.status)) return 'over';
+  const lostWith = async (code: string, message: string): Promise<'ended' | 'moved'> => {
+    const ended = await dispatch.endFor(refOf(row), fence.claim, { kind: 'failed', code, message });
+    return ended ? 'ended' : 'moved';
+  };
+  const whileShown = (): Promise<'ended' | 'moved'> =>
+    lostWith('worker_lost', 'The worker was lost while it answered.');
+  // Somebody else counted this death, and is about to requeue the task; or died before that. Then that epoch may have
+  // been laid down and lost since, so it is not used again.
+  if (fence.epoch < row.epoch && fence.shown === '') {
+    await pause(REQUEUED_WITHIN_MS);
+    if (!(await dispatch.isStill(refOf(row), fence))) return 'moved';
+    const renewed = await registry.tasks.nextEpoch(row.id, row.epoch);
+    if (renewed === null) return 'moved';
+    return (await renewFence(deps, { row: renewed, fence })) === 'ok' ? 'requeued' : 'moved';
+  }
+  if (fence.shown !== '') return await whileShown();
+  if (row.crashes + 1 >= POISON) {
+    return await lostWith(
+      'poison_task',
+      'Three workers died while they ran this task; it is not tried again.',
+    );
+  }
+  const lost = lostClaim(fence, { counts: 'crash', reason: `worker lost (${why})` });
+  const answer = await requeueTask(deps, { row, fence, lost });
+  if (answer === 'shown') return await whileShown();
+  return answer === 'ok' ? 'requeued' : 'moved';
+}
