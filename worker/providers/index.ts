@@ -1,3 +1,4 @@
+import { createAnthropicProvider } from './anthropic.ts';
 import type { BackendSettings } from './http/settings.ts';
 import { createOllamaProvider } from './ollama.ts';
 import { createOpenAiProvider } from './openai.ts';
@@ -27,6 +28,7 @@ export const providerTypes = {
   localai: openAiAt('http://127.0.0.1:8080/v1'),
   mlx: openAiAt('http://127.0.0.1:8080/v1'),
   jan: openAiAt('http://127.0.0.1:1337/v1'),
+  anthropic: { url: 'https://api.anthropic.com/v1', maxConcurrency: 4, create: createAnthropicProvider },
   // Ollama runs one request per model at a time unless it was told otherwise (OLLAMA_NUM_PARALLEL).
   ollama: {
     url: 'http://127.0.0.1:11434/v1',

@@ -1,0 +1,162 @@
+import { jsonObject } from '../http/ending.ts';
+import { chatRequestSchema, type ChatMessage, type ChatRequest, type UserPart } from './chat-request.ts';
+
+type Block = Readonly<Record<string, unknown>>;
+interface Turn {
+  role: 'user' | 'assistant';
+  content: Block[];
+}
+
+export type Translated = { body: string } | { fault: string };
+
+/**
+ * The Messages body for an OpenAI chat body. `model` is left for the splice. Parameters that only tune sampling
+ * and that Anthropic does not have (`seed`, penalties, `logit_bias`) are passed over, as its own compatible path does.
+ * @param given `maxTokens` where the caller gives no limit: Anthropic wants one.
+ */
+export function toMessages(text: string, given: { maxTokens: number; streaming: boolean }): Translated {
+  const parsed = chatRequestSchema.safeParse(jsonObject(text));
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return { fault: `${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'not understood'}.` };
+  }
+  const chat = parsed.data;
+  const system = chat.messages.flatMap((m) =>
+    m.role === 'system' || m.role === 'developer' ? textBlocks(m.content) : [],
+  );
+  const turns = turnsOf(chat.messages);
+  if ('fault' in turns) return turns;
+  const { temperature, top_p, user, stop } = chat;
+  const body = {
+    ...(system.length > 0 ? { system } : {}),
+    messages: turns.turns,
+    max_tokens: chat.max_completion_tokens ?? chat.max_tokens ?? given.maxTokens,
+    ...(temperature == null ? {} : { temperature: Math.min(temperature, 1) }), // OpenAI's reaches 2
+    ...(top_p == null ? {} : { top_p }),
+    ...(stop == null ? {} : { stop_sequences: typeof stop === 'string' ? [stop] : stop }),
+    ...(given.streaming ? { stream: true } : {}),
+    ...(user == null ? {} : { metadata: { user_id: user } }),
+    ...toolsOf(chat),
+    ...outputOf(chat),
+  };
+  return { body: JSON.stringify(body) };
+}
+
+function turnsOf(messages: readonly ChatMessage[]): { turns: Turn[] } | { fault: string } {
+  const turns: Turn[] = [];
+  const say = (role: Turn['role'], content: Block[]): void => {
+    if (content.length === 0) return;
+    const last = turns.at(-1);
+    // All results of one round of tools belong into one message.
+    if (last?.role === role) last.content.push(...content);
+    else turns.push({ role, content });
+  };
+  for (const message of messages) {
+    switch (message.role) {
+      case 'system':
+      case 'developer':
+        break;
+      case 'user': {
+        const { content } = message;
+        say('user', typeof content === 'string' ? textBlocks(content) : content.map(userBlock));
+        break;
+      }
+      case 'tool': {
+        const content = textBlocks(message.content ?? '');
+        say('user', [{ type: 'tool_result', tool_use_id: message.tool_call_id, content }]);
+        break;
+      }
+      case 'assistant': {
+        const blocks = assistantBlocks(message);
+        if (!blocks) return { fault: 'messages: the arguments of a tool call are not a JSON object.' };
+        say('assistant', blocks);
+        break;
+      }
+    }
+  }
+  return turns.length > 0 ? { turns } : { fault: 'messages: one of a user is needed.' };
+}
+
+type Parts = readonly Exclude<
+  NonNullable<Extract<ChatMessage, { role: 'assistant' }>['content']>,
+  string
+>[number][];
+
+/** Anthropic refuses blocks of no text. */
+function textBlocks(content: string | Parts): Block[] {
+  const texts = typeof content === 'string' ? [content] : content.map(textOf);
+  return texts.filter((text) => text !== '').map((text) => ({ type: 'text', text }));
+}
+
+function textOf(part: Parts[number]): string {
+  return part.type === 'refusal' ? part.refusal : part.text;
+}
+
+function userBlock(part: UserPart): Block {
+  switch (part.type) {
+    case 'image_url':
+      return { type: 'image', source: sourceOf(part.image_url.url) };
+    case 'file':
+      return { type: 'document', source: sourceOf(part.file.file_data) };
+    case 'text':
+    case 'input_text':
+    case 'output_text':
+      return { type: 'text', text: part.text };
+  }
+}
+
+/** A `data:` URL travels inside the request; any other is fetched by Anthropic, never by us. */
+function sourceOf(url: string): Block {
+  const [, mediaType, data] = /^data:([^;,]+);base64,(.*)$/s.exec(url) ?? [];
+  if (mediaType === undefined) return { type: 'url', url };
+  return { type: 'base64', media_type: mediaType, data };
+}
+
+function assistantBlocks(message: Extract<ChatMessage, { role: 'assistant' }>): Block[] | undefined {
+  const blocks = textBlocks(message.content ?? '');
+  for (const { id, function: called } of message.tool_calls ?? []) {
+    const input = jsonObject(called.arguments?.trim() || '{}');
+    if (!input) return undefined;
+    blocks.push({ type: 'tool_use', id, name: called.name, input });
+  }
+  return blocks;
+}
+
+function toolsOf({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest): object {
+  if (!tools || tools.length === 0) return {};
+  const single = parallel === false ? { disable_parallel_tool_use: true } : {};
+  return {
+    tools: tools.map(({ function: { name, description, parameters, strict } }) => ({
+      name,
+      ...(description == null ? {} : { description }),
+      input_schema: parameters ?? { type: 'object', properties: {} },
+      ...(strict === true ? { strict } : {}),
+    })),
+    ...(choice == null && parallel !== false ? {} : { tool_choice: choiceOf(choice ?? 'auto', single) }),
+  };
+}
+
+function choiceOf(choice: NonNullable<ChatRequest['tool_choice']>, single: object): object {
+  switch (choice) {
+    case 'none':
+      return { type: 'none' };
+    case 'auto':
+      return { type: 'auto', ...single };
+    case 'required':
+      return { type: 'any', ...single };
+    default:
+      return { type: 'tool', name: choice.function.name, ...single };
+  }
+}
+
+const efforts: Readonly<Record<string, string>> = { minimal: 'low', none: 'low' };
+
+function outputOf({ response_format: format, reasoning_effort: effort }: ChatRequest): object {
+  const config = {
+    ...(effort == null ? {} : { effort: efforts[effort] ?? effort }),
+    ...(format?.type === 'json_schema'
+      ? { format: { type: 'json_schema', schema: format.json_schema.schema } }
+      : {}),
+  };
+  return Object.keys(config).length > 0 ? { output_config: config } : {};
+}
