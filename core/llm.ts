@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { aliasSchema, modelSchema, nameSchema, textSchema, uuidSchema } from './names.ts';
+import { listQuerySchema } from './page.ts';
 
 export const llmKinds = ['public', 'virtual'] as const;
 export const llmStatuses = ['active', 'inactive', 'hibernating'] as const;
@@ -93,6 +94,14 @@ export const llmReplaceSchema = llmCreateSchema.omit({ name: true });
 /** Body of `PATCH /api/v1/llms/:name`. */
 export const llmPatchSchema = llmReplaceSchema.partial();
 export type LlmPatch = z.infer<typeof llmPatchSchema>;
+
+/** Query of `GET /api/v1/llms`. */
+export const llmListQuerySchema = listQuerySchema.extend({
+  kind: z.enum(llmKinds).optional(),
+  status: z.enum(llmStatuses).optional(),
+  pool: nameSchema.optional(),
+  type: llmTypeSchema.optional(),
+});
 
 /** What row and view have in common. */
 const llmShape = {

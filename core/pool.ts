@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { llmKinds, llmStatuses } from './llm.ts';
 
+/** Body of `POST /api/v1/pools/:key/allow` and `/deny`: a user's name. */
+export const poolGuestSchema = z.strictObject({ user: z.string().min(1).max(63) });
+
 export const memberViewSchema = z.object({
   name: z.string(),
   kind: z.enum(llmKinds),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { operationSchema } from './llm.ts';
-import { uuidSchema } from './names.ts';
+import { aliasSchema, nameSchema, uuidSchema } from './names.ts';
+import { listQuerySchema } from './page.ts';
 
 /** @internal tests walk it */
 export const taskStatuses = ['pending', 'claimed', 'running', 'completed', 'error', 'cancelled'] as const;
@@ -52,6 +53,21 @@ export const taskCreateSchema = z.strictObject({
   operation: operationSchema.optional(),
   priority: prioritySchema.optional(),
 });
+
+/** Query of `GET /api/v1/tasks`. */
+export const taskListQuerySchema = listQuerySchema.extend({
+  status: taskStatusSchema.optional(),
+  pool: nameSchema.optional(),
+  llm: aliasSchema.optional(),
+  /** An agent's id. */
+  agent: uuidSchema.optional(),
+});
+
+/** Query of `GET /api/v1/tasks/:id`: seconds to wait for the end. */
+export const taskWaitQuerySchema = z.strictObject({ wait: z.coerce.number().min(0).max(60).default(0) });
+
+/** Query of `GET /api/v1/tasks/:id/stream`: the `id` of the last event that was seen. */
+export const taskStreamQuerySchema = z.strictObject({ after: z.string().optional() });
 
 /** What row and view have in common. */
 const taskShape = {

@@ -14,6 +14,7 @@ import { healthRoutes } from './routes/health.ts';
 import { inferRoutes } from './routes/infer.ts';
 import { llmRoutes } from './routes/llms.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { openApiRoutes } from './routes/openapi.ts';
 import { openAiRoutes } from './openai/routes.ts';
 import { poolRoutes } from './routes/pools.ts';
 import { providerRoutes } from './routes/providers.ts';
@@ -25,7 +26,7 @@ import { whoamiRoutes } from './routes/whoami.ts';
 type MakeRoutes = (deps: EdgeDeps) => Router;
 
 /** What answers under each door. A route is a peer of the others; add it here. */
-const apiRoutes = [
+export const apiRoutes = [
   llmRoutes,
   inferRoutes,
   taskRoutes,
@@ -37,7 +38,7 @@ const apiRoutes = [
 const v1Routes = [openAiRoutes];
 
 /** What workers say goes on while this edge stops: it is how work in flight ends well. */
-const workerRoutes = [providerRoutes];
+export const workerRoutes = [providerRoutes];
 
 /** Everything behind a door asks for a token first, then reads the body, then finds its route or is 404. */
 function door(
@@ -83,6 +84,7 @@ export function createApp(deps: EdgeDeps): Express {
   app.use(readBody({ limitBytes: PUBLIC_BODY_BYTES }));
   app.use(healthRoutes(deps));
   app.use(metricsRoutes(deps));
+  app.use(openApiRoutes(deps));
   app.use(noSuchRoute());
   app.use(answerErrors(deps));
   return app;

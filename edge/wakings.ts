@@ -74,8 +74,7 @@ export class Wakings implements Service {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const now = this.#deps.clock.elapsed();
-      for (const [llmId, { watchedUntil }] of this.#known)
-        if (watchedUntil < now) this.#known.delete(llmId);
+      for (const [llmId, { watchedUntil }] of this.#known) if (watchedUntil < now) this.#known.delete(llmId);
       if (this.#known.size === 0) break;
       try {
         await this.#readAll();

@@ -9,6 +9,9 @@ button { margin-top: 1rem; padding: .5rem 1rem; font: inherit; }
 .fault { border-left: .25rem solid #c33; padding-left: .75rem; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; padding-right: 1rem; vertical-align: top; white-space: nowrap; }
+details { margin-block: .25rem; }
+pre { overflow-x: auto; font-size: .85rem; }
+h2 { margin-top: 2.5rem; font-size: 1.1rem; overflow-wrap: anywhere; }
 td, th { padding-block: .2rem; overflow-wrap: anywhere; }
 `;
 
@@ -19,10 +22,10 @@ const escapes: Record<string, string> = {
   '"': '&quot;',
   "'": '&#39;',
 };
-const escaped = (text: string): string => text.replace(/[&<>"']/g, (c) => escapes[c] ?? '');
+export const escaped = (text: string): string => text.replace(/[&<>"']/g, (c) => escapes[c] ?? '');
 
 /** A page without a script. The style is a file of its own, because inline styles are what the policy forbids. */
-const page = (title: string, body: string): string => `<!doctype html>
+export const page = (title: string, body: string): string => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">

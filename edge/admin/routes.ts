@@ -7,6 +7,7 @@ import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { taskOf } from '../task-of.ts';
 import { taskView } from '../task-view.ts';
+import { apiPage } from './api-page.ts';
 import { createBoards } from './board.ts';
 import { withoutOutsiders } from './html.ts';
 import { loginPage, messagePage, stylesheet, taskPage } from './pages.ts';
@@ -54,7 +55,7 @@ function nextOf(text: unknown): string {
 
 const html = (res: Response, text: string): void => void res.type('html').send(text);
 
-/** The admin pages: a login, the board, a page per task. Their own door, with a cookie for a token (SPEC §10). */
+/** The admin pages: a login, the board, a page per task, the calls of the API. Their own door, with a cookie for a token (SPEC §10). */
 export function adminRoutes(deps: EdgeDeps): Router {
   const sessions = createAdminSessions(deps.queue);
   const boards = createBoards({ ...deps, basePath: BOARD });
@@ -68,6 +69,7 @@ export function adminRoutes(deps: EdgeDeps): Router {
   router.get('/style.css', (_req, res) => res.type('css').send(stylesheet));
   router.use(loginRoutes(deps, sessions));
   router.use(signedIn(deps, sessions));
+  router.get('/api', (_req, res) => html(res, apiPage()));
   router.get('/tasks/:id', async (req, res) => html(res, taskPage(taskView(await taskOf(deps, req), null))));
   router.use('/queues', async (req, res, next) => {
     const actor = actorOf(req);

@@ -1,18 +1,14 @@
 import { Router, type Request, type Response } from 'express';
-import { z } from 'zod';
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import {
   llmCreateSchema,
-  llmKinds,
+  llmListQuerySchema,
   llmPatchSchema,
   llmReplaceSchema,
-  llmStatuses,
-  llmTypeSchema,
   type LlmRow,
 } from '../../core/llm.ts';
 import { nameSchema, poolKeyOf } from '../../core/names.ts';
-import { listQuerySchema } from '../../core/page.ts';
 import type { Joiner } from '../../core/registry/pools.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -20,13 +16,6 @@ import type { LiveLlm } from '../../core/flow/liveness.ts';
 import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../parse.ts';
 import { llmView, membersView } from '../views.ts';
 import { written } from '../written.ts';
-
-const listSchema = listQuerySchema.extend({
-  kind: z.enum(llmKinds).optional(),
-  status: z.enum(llmStatuses).optional(),
-  pool: nameSchema.optional(),
-  type: llmTypeSchema.optional(),
-});
 
 /** How many rows one call may look at for its status: the status shown is not the one stored. */
 const SCAN = 20;
@@ -72,7 +61,7 @@ async function answer(deps: EdgeDeps, res: Response, row: LlmRow): Promise<void>
 
 async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
-  const { limit, after, status, ...filter } = queryOf(req, listSchema);
+  const { limit, after, status, ...filter } = queryOf(req, llmListQuerySchema);
   let from = afterOf(after, nameSchema);
   const items: LiveLlm[] = [];
   let more = true;

@@ -1,17 +1,15 @@
 import { Router, type Request } from 'express';
-import { z } from 'zod';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { nameSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
+import { poolGuestSchema } from '../../core/pool.ts';
 import type { PoolView } from '../../core/pool.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
 import { membersView } from '../views.ts';
 import { written } from '../written.ts';
-
-const guestSchema = z.strictObject({ user: z.string().min(1).max(63) });
 
 function keyOf(req: Request): string {
   const parsed = nameSchema.safeParse(req.params['key']);
@@ -37,7 +35,7 @@ async function setGuest(deps: EdgeDeps, req: Request, verb: 'allow' | 'deny') {
   ) {
     throw new McpctlError('forbidden', `Only the owner of the pool '${pool.key}' and admins may do this.`);
   }
-  const { user: name } = bodyOf(req, guestSchema);
+  const { user: name } = bodyOf(req, poolGuestSchema);
   const user = await users.byName(name);
   if (!user) {
     const details = [{ path: 'user', message: `there is no user named '${name}'` }];

@@ -1,5 +1,4 @@
 import { Router, type Request } from 'express';
-import { z } from 'zod';
 import type { Position } from '../../core/queue/stream.ts';
 import { untilClosed } from '../caps.ts';
 import { actorOf } from '../context.ts';
@@ -9,13 +8,12 @@ import { lookOn, showRow } from '../inference/look-on.ts';
 import { followFrom } from '../inference/resume.ts';
 import { dropOnceDelivered } from '../inference/retention.ts';
 import { queryOf } from '../parse.ts';
+import { taskStreamQuerySchema } from '../../core/task.ts';
 import { taskOf } from '../task-of.ts';
-
-const querySchema = z.strictObject({ after: z.string().optional() });
 
 /** The query is said on purpose; the header is what a browser sends by itself. @throws McpctlError `invalid_cursor`. */
 function afterOf(req: Request): Position | null {
-  const id = queryOf(req, querySchema).after ?? req.get('last-event-id');
+  const id = queryOf(req, taskStreamQuerySchema).after ?? req.get('last-event-id');
   return id === undefined ? null : positionOf(id);
 }
 

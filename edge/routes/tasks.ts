@@ -1,17 +1,16 @@
 import { Router, type Request, type Response } from 'express';
-import { z } from 'zod';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/cancel.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { topLevelMembers } from '../../core/json-text.ts';
-import { aliasSchema, nameSchema, uuidSchema } from '../../core/names.ts';
-import { listQuerySchema } from '../../core/page.ts';
+import { uuidSchema } from '../../core/names.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
 import {
   isTerminal,
   taskCreateSchema,
-  taskStatusSchema,
+  taskListQuerySchema,
+  taskWaitQuerySchema,
   type TaskRow,
   type TaskStatus,
   type TaskView,
@@ -29,15 +28,6 @@ import { untilEnded } from '../inference/until-ended.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
 import { taskOf } from '../task-of.ts';
 import { isHeld, taskDetails, taskView } from '../task-view.ts';
-
-const listSchema = listQuerySchema.extend({
-  status: taskStatusSchema.optional(),
-  pool: nameSchema.optional(),
-  llm: aliasSchema.optional(),
-  /** An agent's id. */
-  agent: uuidSchema.optional(),
-});
-const waitSchema = z.strictObject({ wait: z.coerce.number().min(0).max(60).default(0) });
 
 /** Without Redis the rows are still true, only less exact: then there are none. */
 async function fencesOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<Map<string, Fence | null>> {
@@ -134,7 +124,7 @@ const MOST_PAGES = 20;
 
 async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
-  const { limit, after, status, ...filter } = queryOf(req, listSchema);
+  const { limit, after, status, ...filter } = queryOf(req, taskListQuerySchema);
   const ownerId = can(actor, 'view', { resource: 'task', target: { ownerId: '' } }) ? null : actor.userId;
   const statuses = status && storedAs(status);
   let before = afterOf(after, uuidSchema);
@@ -156,7 +146,7 @@ export function taskRoutes(deps: EdgeDeps): Router {
   router.post('/tasks', (req, res) => submit(deps, req, res));
   router.get('/tasks', (req, res) => list(deps, req, res));
   router.get('/tasks/:id', async (req, res) => {
-    const { wait } = queryOf(req, waitSchema);
+    const { wait } = queryOf(req, taskWaitQuerySchema);
     const row = await taskOf(deps, req);
     const gone = new AbortController();
     res.once('close', () => gone.abort());

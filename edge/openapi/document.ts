@@ -1,0 +1,123 @@
+import { OpenAPIRegistry, OpenApiGeneratorV31, type RouteConfig } from '@asteasolutions/zod-to-openapi';
+import { z } from 'zod';
+import { apiErrorSchema } from '../../core/api-error.ts';
+import { entryOf, type ErrorCode } from '../../core/errors.ts';
+import type { Operation } from './operation.ts';
+import { apiOperations } from './operations.ts';
+import { workerOperations } from './worker.ts';
+
+const tags = [
+  { name: 'inference', description: 'Ask an llm. OpenAI clients use `/v1`, which is OpenAI’s own API.' },
+  { name: 'tasks', description: 'Every inference is a task.' },
+  { name: 'llms', description: 'What can be called by name.' },
+  { name: 'pools', description: 'Llms with the same pool key.' },
+  { name: 'tokens', description: 'Who may call.' },
+  { name: 'worker', description: 'What a worker says to the edge.' },
+];
+
+const errorSchema = apiErrorSchema.meta({ id: 'Error' });
+
+/** Every call may be refused so. */
+const always: readonly ErrorCode[] = [
+  'unauthenticated',
+  'forbidden',
+  'too_many_requests',
+  'internal',
+  'unavailable',
+];
+
+export const operations: readonly Operation[] = [...apiOperations, ...workerOperations];
+
+/** The OpenAPI 3.1 document of `/api/v1`, from the schemas that the routes check with. Equal to docs/openapi.json. */
+export function openApiDocument(version: string): object {
+  const registry = new OpenAPIRegistry();
+  registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
+  registry.registerComponent('securitySchemes', 'apiKey', {
+    type: 'apiKey',
+    in: 'header',
+    name: 'x-api-key',
+  });
+  for (const operation of operations) registry.registerPath(pathOf(operation));
+  const generator = new OpenApiGeneratorV31(registry.definitions);
+  return generator.generateDocument({
+    openapi: '3.1.0',
+    info: {
+      title: 'mcpctl',
+      version,
+      description:
+        'The registry, its pools and tasks. `/v1` beside it is OpenAI’s API and not told again here.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/api/v1' }],
+    tags,
+  });
+}
+
+function pathOf(operation: Operation): RouteConfig {
+  const { tag, summary, about, query, headers, status } = operation;
+  const { method, path } = callOf(operation);
+  const params = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
+  return {
+    method,
+    path,
+    tags: [tag],
+    summary,
+    operationId: idOf(operation),
+    ...(about === undefined ? {} : { description: about }),
+    security: [{ bearer: [] }, { apiKey: [] }],
+    request: {
+      ...(params.length > 0
+        ? { params: z.object(Object.fromEntries(params.map((name) => [name, z.string()]))) }
+        : {}),
+      ...(query ? { query } : {}),
+      ...(headers ? { headers } : {}),
+      ...bodyOf(operation),
+    },
+    responses: { [status]: answerOf(operation), ...refusals([...always, ...operation.errors]) },
+  };
+}
+
+/** `GET /llms/{name}` → its method and path. */
+export function callOf({ call }: Operation): {
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete';
+  path: string;
+} {
+  const [method = '', path = ''] = call.split(' ');
+  return { method: method.toLowerCase() as 'get', path };
+}
+
+/** `DELETE /tasks/{id}` → `deleteTasksId`. */
+function idOf(operation: Operation): string {
+  const { method, path } = callOf(operation);
+  const words = path.split(/[^A-Za-z]+/).filter(Boolean);
+  return method + words.map((word) => (word[0] ?? '').toUpperCase() + word.slice(1)).join('');
+}
+
+function bodyOf({ body, bodyType = 'application/json' }: Operation) {
+  if (!body) return {};
+  return { body: { required: true, content: { [bodyType]: { schema: body } } } };
+}
+
+function answerOf({ answer, answerType, status, summary }: Operation) {
+  const description = status === 202 ? 'Accepted' : summary;
+  if (answerType !== undefined) return { description, content: { [answerType]: { schema: z.string() } } };
+  return answer ? { description, content: { 'application/json': { schema: answer } } } : { description };
+}
+
+/** One answer per status, naming its codes. */
+function refusals(codes: readonly ErrorCode[]) {
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of new Set(codes)) {
+    const { status } = entryOf(code);
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, of]) => [
+      status,
+      {
+        description: of.map((code) => `\`${code}\`: ${entryOf(code).message}`).join('\n\n'),
+        content: { 'application/json': { schema: errorSchema } },
+      },
+    ]),
+  );
+}

@@ -1,0 +1,22 @@
+import type { z } from 'zod';
+import type { ErrorCode } from '../../core/errors.ts';
+
+/** One call of the API as the document tells it; the schemas are those that the route checks with. */
+export interface Operation {
+  /** `GET /llms/{name}`, below `/api/v1`. */
+  call: `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} /${string}`;
+  tag: 'llms' | 'pools' | 'tasks' | 'inference' | 'tokens' | 'worker';
+  summary: string;
+  /** More than a line, in Markdown. */
+  about?: string;
+  query?: z.ZodObject;
+  headers?: z.ZodObject;
+  body?: z.ZodType;
+  /** Of the body, where it is not JSON. */
+  bodyType?: string;
+  status: number;
+  answer?: z.ZodType;
+  answerType?: string;
+  /** What it may be refused with, besides what every call may be. */
+  errors: readonly ErrorCode[];
+}

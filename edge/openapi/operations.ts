@@ -1,0 +1,253 @@
+import { z } from 'zod';
+import { tokenCreateSchema, tokenViewSchema, whoamiSchema } from '../../core/access.ts';
+import {
+  llmCreateSchema,
+  llmListQuerySchema,
+  llmPatchSchema,
+  llmReplaceSchema,
+  llmViewSchema,
+} from '../../core/llm.ts';
+import { listQuerySchema } from '../../core/page.ts';
+import { membersViewSchema, poolGuestSchema, poolViewSchema } from '../../core/pool.ts';
+import {
+  taskCreateSchema,
+  taskListQuerySchema,
+  taskStreamQuerySchema,
+  taskViewSchema,
+  taskWaitQuerySchema,
+} from '../../core/task.ts';
+import type { Operation } from './operation.ts';
+
+/** Schemas with a name of their own in the document. */
+const Llm = llmViewSchema.meta({ id: 'Llm' });
+const Members = membersViewSchema.meta({ id: 'Members' });
+const Pool = poolViewSchema.meta({ id: 'Pool' });
+const Task = taskViewSchema.meta({ id: 'Task' });
+const Token = tokenViewSchema.meta({ id: 'Token' });
+
+const listOf = (item: z.ZodType): z.ZodType =>
+  z.object({ items: z.array(item), next: z.string().nullable() });
+
+const ifMatch = z.object({
+  'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
+});
+/** What edge/inference/headers.ts reads; docs/calling.md tells it at length. */
+const wishes = z.object({
+  prefer: z.string().optional().meta({ description: '`respond-async`, `wait=<seconds>`' }),
+  'idempotency-key': z.string().optional(),
+  'x-mcpctl-pin': z.string().optional().meta({ description: 'The one member that may run it.' }),
+  'x-mcpctl-on-disconnect': z.string().optional().meta({ description: '`cancel`, `continue`, `grace=<s>`' }),
+  'x-mcpctl-retention': z.enum(['keep', 'none']).optional(),
+});
+const guestsSchema = z.object({ poolKey: z.string(), allowed: z.array(z.string()) });
+const chatSchema = z.looseObject({
+  messages: z.array(z.looseObject({})).min(1),
+  model: z.string().optional(),
+  stream: z.boolean().nullish(),
+});
+
+const llms: Operation[] = [
+  {
+    call: 'GET /llms',
+    tag: 'llms',
+    summary: 'List llms',
+    query: llmListQuerySchema,
+    status: 200,
+    answer: listOf(Llm),
+    errors: ['invalid_request', 'invalid_cursor'],
+  },
+  {
+    call: 'POST /llms',
+    tag: 'llms',
+    summary: 'Create a public llm',
+    about: 'For admins. Virtual llms are published by workers.',
+    body: llmCreateSchema,
+    status: 201,
+    answer: Llm,
+    errors: ['invalid_request', 'name_taken', 'pool_not_yours'],
+  },
+  {
+    call: 'GET /llms/{name}',
+    tag: 'llms',
+    summary: 'Show an llm and its pool',
+    status: 200,
+    answer: Llm,
+    errors: ['llm_not_found'],
+  },
+  {
+    call: 'PUT /llms/{name}',
+    tag: 'llms',
+    summary: 'Create or replace a public llm',
+    about: 'Idempotent; 201 when it was made.',
+    headers: ifMatch,
+    body: llmReplaceSchema,
+    status: 200,
+    answer: Llm,
+    errors: ['invalid_request', 'name_taken', 'llm_published', 'pool_not_yours', 'stale_revision'],
+  },
+  {
+    call: 'PATCH /llms/{name}',
+    tag: 'llms',
+    summary: 'Change a public llm',
+    headers: ifMatch,
+    body: llmPatchSchema,
+    status: 200,
+    answer: Llm,
+    errors: ['invalid_request', 'llm_not_found', 'llm_published', 'pool_not_yours', 'stale_revision'],
+  },
+  {
+    call: 'DELETE /llms/{name}',
+    tag: 'llms',
+    summary: 'Delete an llm',
+    about: 'A virtual one only when its publisher is gone.',
+    headers: ifMatch,
+    status: 204,
+    errors: ['llm_not_found', 'llm_published', 'stale_revision'],
+  },
+  {
+    call: 'GET /llms/{name}/members',
+    tag: 'llms',
+    summary: 'List the members of its pool',
+    status: 200,
+    answer: Members,
+    errors: ['llm_not_found'],
+  },
+];
+
+const pools: Operation[] = [
+  {
+    call: 'GET /pools',
+    tag: 'pools',
+    summary: 'List pools',
+    query: listQuerySchema,
+    status: 200,
+    answer: listOf(Pool),
+    errors: ['invalid_request', 'invalid_cursor'],
+  },
+  {
+    call: 'GET /pools/{key}',
+    tag: 'pools',
+    summary: 'Show a pool',
+    status: 200,
+    answer: Pool,
+    errors: ['pool_not_found'],
+  },
+  {
+    call: 'POST /pools/{key}/allow',
+    tag: 'pools',
+    summary: 'Let a user join the pool',
+    body: poolGuestSchema,
+    status: 200,
+    answer: guestsSchema,
+    errors: ['invalid_request', 'pool_not_found'],
+  },
+  {
+    call: 'POST /pools/{key}/deny',
+    tag: 'pools',
+    summary: 'Let a user join no longer',
+    body: poolGuestSchema,
+    status: 200,
+    answer: guestsSchema,
+    errors: ['invalid_request', 'pool_not_found'],
+  },
+];
+
+const tasks: Operation[] = [
+  {
+    call: 'POST /llms/{name}/infer',
+    tag: 'inference',
+    summary: 'Ask an llm, and wait',
+    about:
+      'A chat body of OpenAI in; the answer as OpenAI gives it out, with `stream: true` as server-sent events. With `Prefer: respond-async` 202 and the task.',
+    headers: wishes,
+    body: chatSchema,
+    status: 200,
+    answer: z.looseObject({}),
+    errors: ['invalid_request', 'llm_not_found', 'no_capable_member', 'no_active_llm', 'queue_timeout'],
+  },
+  {
+    call: 'POST /tasks',
+    tag: 'tasks',
+    summary: 'Make a task that nobody need wait for',
+    headers: wishes,
+    body: taskCreateSchema,
+    status: 202,
+    answer: Task,
+    errors: ['invalid_request', 'llm_not_found', 'no_capable_member', 'idempotency_mismatch', 'queue_full'],
+  },
+  {
+    call: 'GET /tasks',
+    tag: 'tasks',
+    summary: 'List tasks, newest first',
+    query: taskListQuerySchema,
+    status: 200,
+    answer: listOf(Task),
+    errors: ['invalid_request', 'invalid_cursor'],
+  },
+  {
+    call: 'GET /tasks/{id}',
+    tag: 'tasks',
+    summary: 'Show a task; with `wait`, when it has ended',
+    query: taskWaitQuerySchema,
+    status: 200,
+    answer: Task,
+    errors: ['invalid_request', 'invalid_id', 'task_not_found'],
+  },
+  {
+    call: 'DELETE /tasks/{id}',
+    tag: 'tasks',
+    summary: 'Cancel a task; again changes nothing',
+    status: 200,
+    answer: Task,
+    errors: ['invalid_id', 'task_not_found'],
+  },
+  {
+    call: 'GET /tasks/{id}/stream',
+    tag: 'tasks',
+    summary: 'Follow a task, from its beginning or after an event',
+    about: 'Server-sent events, each with an opaque `id`; `Last-Event-ID` is the same as `after`.',
+    query: taskStreamQuerySchema,
+    status: 200,
+    answerType: 'text/event-stream',
+    errors: ['invalid_id', 'task_not_found', 'gone'],
+  },
+];
+
+const tokens: Operation[] = [
+  {
+    call: 'GET /whoami',
+    tag: 'tokens',
+    summary: 'Who the server thinks you are',
+    status: 200,
+    answer: whoamiSchema,
+    errors: [],
+  },
+  {
+    call: 'GET /tokens',
+    tag: 'tokens',
+    summary: 'List tokens',
+    query: listQuerySchema,
+    status: 200,
+    answer: listOf(Token),
+    errors: ['invalid_request', 'invalid_cursor'],
+  },
+  {
+    call: 'POST /tokens',
+    tag: 'tokens',
+    summary: 'Make a token; its text is shown this once',
+    body: tokenCreateSchema,
+    status: 201,
+    answer: Token,
+    errors: ['invalid_request', 'name_taken'],
+  },
+  {
+    call: 'DELETE /tokens/{id}',
+    tag: 'tokens',
+    summary: 'Revoke a token, by its id or name',
+    status: 204,
+    errors: ['token_not_found'],
+  },
+];
+
+/** What people and programs call; worker.ts has what workers do. */
+export const apiOperations: readonly Operation[] = [...llms, ...pools, ...tasks, ...tokens];

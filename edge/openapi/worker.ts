@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import {
+  heartbeatSchema,
+  registeredSchema,
+  registerSchema,
+  sessionBodySchema,
+  streamLineSchema,
+  wireHeaders,
+} from '../../core/protocol.ts';
+import type { Operation } from './operation.ts';
+
+const okSchema = z.looseObject({ ok: z.boolean() });
+const sessionHeader = z.object({ [wireHeaders.session]: z.uuid() });
+
+/** What workers say to the edge, protocol 1 (SPEC §3). Unknown fields are passed over. */
+export const workerOperations: readonly Operation[] = [
+  {
+    call: 'POST /llms/_provider-register',
+    tag: 'worker',
+    summary: 'Publish llms: all of them, or none',
+    body: registerSchema,
+    status: 201,
+    answer: registeredSchema,
+    errors: [
+      'invalid_request',
+      'protocol_unsupported',
+      'transport_unavailable',
+      'session_not_found',
+      'session_in_use',
+      'name_taken',
+      'pool_not_yours',
+    ],
+  },
+  {
+    call: 'GET /llms/_provider-stream',
+    tag: 'worker',
+    summary: 'Hold the control stream of the sse transport',
+    headers: sessionHeader,
+    status: 200,
+    answerType: 'text/event-stream',
+    errors: ['session_not_found', 'session_in_use'],
+  },
+  {
+    call: 'POST /llms/_provider-heartbeat',
+    tag: 'worker',
+    summary: 'Stay published',
+    body: heartbeatSchema,
+    status: 200,
+    answer: okSchema,
+    errors: ['invalid_request', 'session_not_found'],
+  },
+  {
+    call: 'POST /llms/_provider-goodbye',
+    tag: 'worker',
+    summary: 'Leave now; again changes nothing',
+    body: sessionBodySchema,
+    status: 200,
+    answer: okSchema,
+    errors: ['invalid_request'],
+  },
+  {
+    call: 'POST /llms/_provider-task/{id}/stream',
+    tag: 'worker',
+    summary: 'Send a whole answer over one connection, a line at a time',
+    headers: sessionHeader,
+    body: streamLineSchema,
+    bodyType: 'application/x-ndjson',
+    status: 200,
+    answer: z.looseObject({}),
+    errors: ['invalid_request', 'task_not_found', 'claim_lost', 'body_too_large'],
+  },
+  {
+    call: 'POST /llms/_provider-task/{id}/result',
+    tag: 'worker',
+    summary: 'Send an answer, or a piece of one',
+    body: z.looseObject({}),
+    status: 200,
+    answer: z.looseObject({}),
+    errors: ['invalid_request', 'task_not_found', 'claim_lost'],
+  },
+];
