@@ -1,0 +1,20 @@
+/**
+ * The contract with clients (docs/clients.md, docs/openai.md): the packages that people use, as they use them,
+ * against one real system. Each file beside this one holds the facts of one subject; they share the system.
+ */
+import { networkFacts } from './network.ts';
+import { openDoor, type Door } from './door.ts';
+import { streamFacts } from './streams.ts';
+
+describe('the OpenAI-compatible door, by the clients that people use', function () {
+  this.timeout(60_000);
+  let door: Door;
+  const at = (): Door => door;
+  before(async () => {
+    door = await openDoor();
+  });
+  after(() => door.close());
+
+  streamFacts(at);
+  networkFacts(() => at().network);
+});

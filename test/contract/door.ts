@@ -1,0 +1,65 @@
+import { expect } from 'chai';
+import { startBackend, type Backend } from '../support/backend.ts';
+import { startSystem, type Offer, type System, type WorkerProcess } from '../support/system.ts';
+import { watchNetwork, type Network } from './network.ts';
+
+/** The one system that the whole suite runs against: edge → Redis → worker → scripted backends. */
+export interface Door {
+  system: System;
+  /** With `/v1`. */
+  baseUrl: string;
+  /** An edge whose admission window and keep-alive are short: `HURRIED_MS` each. */
+  hurriedUrl: string;
+  token: string;
+  network: Network;
+  /** Publishes llms, each with a backend of its own, and forgets them at the end. */
+  publish(names: readonly string[], more?: Partial<Offer>): Promise<Record<string, Backend>>;
+  publishWith(offers: readonly Offer[]): Promise<WorkerProcess>;
+  close(): Promise<void>;
+}
+
+/** Stands for the 10 s and 15 s of a real edge where a test must not wait so long. */
+export const HURRIED_MS = 500;
+
+export async function openDoor(): Promise<Door> {
+  const network = watchNetwork();
+  const system = await startSystem();
+  const baseUrl = `${system.url}/v1`;
+  const hurried = await system.startEdge(0, {
+    MCPCTL_ADMISSION_MS: String(HURRIED_MS),
+    MCPCTL_KEEPALIVE_MS: String(HURRIED_MS),
+  });
+  const backends: Backend[] = [];
+  const publishWith = (offers: readonly Offer[]): Promise<WorkerProcess> => system.startWorker(offers);
+  return {
+    system,
+    baseUrl,
+    hurriedUrl: `${hurried.url}/v1`,
+    token: system.token,
+    network,
+    publishWith,
+    async publish(names, more = {}) {
+      const made = await Promise.all(names.map(async (name) => [name, await startBackend()] as const));
+      for (const [, backend] of made) backends.push(backend);
+      await publishWith(made.map(([name, backend]) => ({ name, backend, ...more })));
+      return Object.fromEntries(made);
+    },
+    async close() {
+      await system.close();
+      await Promise.all(backends.map((backend) => backend.close()));
+      network.stop();
+    },
+  };
+}
+
+export const user = (content: string) => ({ role: 'user' as const, content });
+
+/** What a call throws; fails when it does not. */
+export async function thrownBy(work: () => Promise<unknown>): Promise<unknown> {
+  try {
+    await work();
+  } catch (thrown) {
+    return thrown;
+  }
+  return expect.fail('it did not throw');
+}
