@@ -2,8 +2,12 @@
  * The contract with clients (docs/clients.md, docs/openai.md): the packages that people use, as they use them,
  * against one real system. Each file beside this one holds the facts of one subject; they share the system.
  */
+import { aiSdkFacts } from './ai-sdk.ts';
+import { anthropicFacts } from './anthropic.ts';
+import { langChainFacts } from './langchain.ts';
 import { networkFacts } from './network.ts';
 import { openDoor, type Door } from './door.ts';
+import { openAiFacts } from './openai.ts';
 import { streamFacts } from './streams.ts';
 
 describe('the OpenAI-compatible door, by the clients that people use', function () {
@@ -16,5 +20,9 @@ describe('the OpenAI-compatible door, by the clients that people use', function 
   after(() => door.close());
 
   streamFacts(at);
+  openAiFacts(at);
+  aiSdkFacts(at);
+  langChainFacts(at);
+  anthropicFacts(at);
   networkFacts(() => at().network);
 });

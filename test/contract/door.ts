@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import type { Operation } from '../../core/llm.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
-import { startSystem, type Offer, type System, type WorkerProcess } from '../support/system.ts';
+import { startSystem, until, type Offer, type System, type WorkerProcess } from '../support/system.ts';
 import { watchNetwork, type Network } from './network.ts';
 
 /** The one system that the whole suite runs against: edge → Redis → worker → scripted backends. */
@@ -14,6 +15,8 @@ export interface Door {
   network: Network;
   /** Publishes llms, each with a backend of its own, and forgets them at the end. */
   publish(names: readonly string[], more?: Partial<Offer>): Promise<Record<string, Backend>>;
+  /** One llm whose backend speaks these operations, and is known to. */
+  publishSpeaking(name: string, operations: readonly Operation[]): Promise<Backend>;
   publishWith(offers: readonly Offer[]): Promise<WorkerProcess>;
   close(): Promise<void>;
 }
@@ -43,6 +46,17 @@ export async function openDoor(): Promise<Door> {
       for (const [, backend] of made) backends.push(backend);
       await publishWith(made.map(([name, backend]) => ({ name, backend, ...more })));
       return Object.fromEntries(made);
+    },
+    async publishSpeaking(name, operations) {
+      const backend = await startBackend();
+      backends.push(backend);
+      backend.operations = [...operations];
+      await publishWith([{ name, backend }]);
+      await until(
+        () => system.llm(name),
+        (llm) => operations.every((operation) => llm.capabilities.operations?.includes(operation)),
+      );
+      return backend;
     },
     async close() {
       await system.close();
