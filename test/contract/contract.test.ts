@@ -4,18 +4,25 @@
  */
 import { aiSdkFacts } from './ai-sdk.ts';
 import { anthropicFacts } from './anthropic.ts';
+import { byteFacts } from './bytes.ts';
 import { langChainFacts } from './langchain.ts';
+import { nameFacts } from './names.ts';
 import { networkFacts } from './network.ts';
 import { openDoor, type Door } from './door.ts';
 import { openAiFacts } from './openai.ts';
+import { retryFacts } from './retries.ts';
+import { beginRealSilence, silenceFacts } from './silence.ts';
 import { streamFacts } from './streams.ts';
+import { tinyFacts } from './tiny.ts';
 
 describe('the OpenAI-compatible door, by the clients that people use', function () {
   this.timeout(60_000);
   let door: Door;
+  let real: Awaited<ReturnType<typeof beginRealSilence>>;
   const at = (): Door => door;
   before(async () => {
     door = await openDoor();
+    real = await beginRealSilence(door);
   });
   after(() => door.close());
 
@@ -24,5 +31,10 @@ describe('the OpenAI-compatible door, by the clients that people use', function 
   aiSdkFacts(at);
   langChainFacts(at);
   anthropicFacts(at);
+  byteFacts(at);
+  nameFacts(at);
+  tinyFacts(at);
+  retryFacts(at);
+  silenceFacts(at, () => real.pieces);
   networkFacts(() => at().network);
 });

@@ -73,23 +73,38 @@ export function openAiFacts(door: () => Door): void {
       expect(sent()).to.deep.include({ n: 2, logprobs: true, top_logprobs: 1, seed: 7 });
       const one = (index: number, delta: object, finish: string | null = null) =>
         data(chunkOf([{ index, delta, logprobs: finish === null ? logprobs : null, finish_reason: finish }]));
-      backend.once(
-        plays(
-          ...[
-            one(0, { content: 'a' }),
-            one(1, { content: 'b' }),
-            one(1, { content: 'B' }),
-            one(0, { content: 'A' }),
-          ],
-          ...[one(1, {}, 'stop'), one(0, {}, 'length'), DONE],
-        ),
+      const pieces = [one(0, { content: 'a' }), one(1, { content: 'b' }), one(1, { content: 'B' })];
+      const script = plays(
+        ...pieces,
+        one(0, { content: 'A' }),
+        one(1, {}, 'stop'),
+        one(0, {}, 'length'),
+        DONE,
       );
-      const streamed = await client.chat.completions.stream(params).finalChatCompletion();
-      expect(streamed.choices.map((c) => [c.message.content, c.finish_reason])).to.deep.equal([
+      backend.once(script);
+      const read = ['', ''];
+      const finishes: [number, string][] = [];
+      let tokens = 0;
+      for await (const { choices } of await client.chat.completions.create({ ...params, stream: true }))
+        for (const { index, delta, finish_reason, logprobs: probable } of choices) {
+          read[index] += delta.content ?? '';
+          if (finish_reason) finishes.push([index, finish_reason]);
+          tokens += probable?.content?.length ?? 0;
+        }
+      expect([read, finishes, tokens]).to.deep.equal([
+        ['aA', 'bB'],
+        [
+          [1, 'stop'],
+          [0, 'length'],
+        ],
+        4,
+      ]);
+      backend.once(script);
+      const final = await client.chat.completions.stream(params).finalChatCompletion();
+      expect(final.choices.map((c) => [c.message.content, c.finish_reason])).to.deep.equal([
         ['aA', 'length'],
         ['bB', 'stop'],
       ]);
-      expect(streamed.choices[0]?.logprobs?.content).to.have.length(2);
     });
 
     it('parses a structured output, and the schema reaches the backend', async () => {
