@@ -8,6 +8,8 @@ interface CatalogueEntry {
   status: number;
   /** HTTP status on `/v1`, where it differs (OpenAI SDKs retry 408 and 409: neither is ever sent there). */
   v1Status?: number;
+  /** What clients know it by on `/v1`, where OpenAI or its kin have a word for it. */
+  v1Code?: string;
   /** OpenAI's `error.type` on `/v1`. */
   type: string;
   /** Whether the same call may succeed if it is made again; becomes `x-should-retry`. */
@@ -20,6 +22,8 @@ interface CatalogueEntry {
 
 const invalid = { type: 'invalid_request_error', retryable: false, exit: 1 } as const;
 const server = { type: 'server_error', exit: 1 } as const;
+const limited = { status: 429, type: 'rate_limit_error', retryable: true, exit: 1 } as const;
+const refused = { status: 403, type: 'permission_error', retryable: false, exit: 1 } as const;
 
 export const catalogue = {
   // 400: the caller can mend it
@@ -56,27 +60,27 @@ export const catalogue = {
   // 401, 403, 404
   unauthenticated: {
     status: 401,
+    v1Code: 'invalid_api_key',
     type: 'authentication_error',
     retryable: false,
     exit: 4,
     message: 'A valid token is needed: send "Authorization: Bearer <token>", or run "mcpctl login".',
   },
   forbidden: {
-    status: 403,
-    type: 'permission_error',
-    retryable: false,
-    exit: 1,
+    ...refused,
     message: 'Your token does not allow this.',
   },
   host_not_allowed: {
-    status: 403,
-    type: 'permission_error',
-    retryable: false,
-    exit: 1,
+    ...refused,
     message: 'This Host header is not served here; add it to MCPCTL_ALLOWED_HOSTS.',
   },
   route_not_found: { status: 404, ...invalid, message: 'There is nothing at this path.' },
-  llm_not_found: { status: 404, ...invalid, message: 'There is no llm of that name.' },
+  llm_not_found: {
+    status: 404,
+    v1Code: 'model_not_found',
+    ...invalid,
+    message: 'There is no llm of that name.',
+  },
   pool_not_found: { status: 404, ...invalid, message: 'There is no pool of that name.' },
   task_not_found: { status: 404, ...invalid, message: 'There is no task with that id.' },
   token_not_found: { status: 404, ...invalid, message: 'There is no token of that name or id.' },
@@ -141,17 +145,12 @@ export const catalogue = {
     message: 'This Idempotency-Key was used for another request; use a new key for a new request.',
   },
   too_many_requests: {
-    status: 429,
-    type: 'rate_limit_error',
-    retryable: true,
-    exit: 1,
+    ...limited,
+    v1Code: 'rate_limit_exceeded',
     message: 'Too many requests at once; try again after the time in Retry-After.',
   },
   queue_full: {
-    status: 429,
-    type: 'rate_limit_error',
-    retryable: true,
-    exit: 1,
+    ...limited,
     message: 'The queue of this pool is full; try again later.',
   },
   // 5xx
@@ -163,6 +162,7 @@ export const catalogue = {
   },
   backend_error: {
     status: 502,
+    v1Code: 'upstream_error',
     ...server,
     retryable: true,
     message: 'The backend failed before it had answered.',
@@ -188,6 +188,7 @@ export const catalogue = {
   },
   backend_incomplete: {
     status: 502,
+    v1Code: 'upstream_error',
     ...server,
     retryable: true,
     message: 'The backend stopped before it had finished the answer.',
@@ -224,6 +225,7 @@ export const catalogue = {
   },
   no_active_llm: {
     status: 503,
+    v1Code: 'no_worker_available',
     ...server,
     retryable: true,
     message: 'No active llm serves this pool now.',
@@ -254,6 +256,7 @@ export const catalogue = {
   },
   run_timeout: {
     status: 504,
+    v1Code: 'timeout',
     ...server,
     retryable: false,
     message: 'The task ran longer than its time limit.',

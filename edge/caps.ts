@@ -18,6 +18,8 @@ type User = Pick<Actor, 'userId'>;
 export interface Caps {
   /** Inserts a row, if there is room for it. @throws McpctlError `too_many_requests`, `queue_full`, `unavailable`. */
   admit<T>(actor: User, to: { poolKey: string }, insert: () => Promise<T>): Promise<T>;
+  /** How many tasks one user may still open, as far as this edge knows. */
+  tasksLeft(actor: User): { limit: number; left: number };
   /**
    * Holds room at this edge, for as long as it is in use. @returns the way to give it back; twice is once.
    * @throws McpctlError `too_many_requests`.
@@ -78,6 +80,10 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
       };
       return ofUsers.within(ofUser, () => ofPools.within(ofPool, insert));
     },
+    tasksLeft: ({ userId }) => ({
+      limit: maxUserTasks,
+      left: Math.max(0, maxUserTasks - ofUsers.known(userId)),
+    }),
     hold({ userId }, { bytes, streaming }) {
       const held = rooms.get(userId) ?? { streams: 0, bytes: 0 };
       if (streaming && held.streams >= maxUserStreams) {

@@ -27,6 +27,12 @@ export function actorOf(req: Request): Actor {
   return actor;
 }
 
+/** Whether Anthropic's clients ask: theirs is another shape of errors. */
+export function isAnthropicDoor(req: Request): boolean {
+  if (!isOpenAiDoor(req)) return false;
+  return /^\/v1\/messages([/?]|$)/i.test(req.originalUrl) || req.get('anthropic-version') !== undefined;
+}
+
 /** Whether the OpenAI-compatible door answers: it has its own shape of errors. */
 export function isOpenAiDoor(req: Request): boolean {
   return /^\/v1([/?]|$)/i.test(req.originalUrl);

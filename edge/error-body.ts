@@ -1,12 +1,12 @@
 import type { Request, Response } from 'express';
 import type { ApiError } from '../core/api-error.ts';
 import { entryOf, type McpctlError } from '../core/errors.ts';
-import { isOpenAiDoor } from './context.ts';
+import { isAnthropicDoor, isOpenAiDoor } from './context.ts';
 
 /** `/api/v1`: SPEC §11. */
 function apiErrorBody(error: McpctlError, requestId: string): ApiError {
   return {
-    error: error.message,
+    error: sentenceOf(error, requestId),
     code: error.code,
     requestId,
     ...(error.details ? { details: [...error.details] } : {}),
@@ -14,15 +14,28 @@ function apiErrorBody(error: McpctlError, requestId: string): ApiError {
   };
 }
 
-/** `/v1`: OpenAI's error object. */
-export function openAiErrorBody(error: McpctlError) {
+/** Only the log knows more of a bug, by this id. */
+function sentenceOf({ code, message }: McpctlError, requestId: string | undefined): string {
+  return code === 'internal' && requestId !== undefined ? `${message} (${requestId})` : message;
+}
+
+interface About {
+  /** On `/v1` a code is called what its clients know it by. */
+  v1: boolean;
+  requestId?: string;
+}
+
+/** OpenAI's error object: on `/v1`, and as the last frame of a stream at both doors. */
+export function openAiErrorBody(error: McpctlError, { v1, requestId }: About) {
   const faults = error.details?.map((fault) => `${fault.path}: ${fault.message}`).join('; ');
+  const sentence = sentenceOf(error, requestId);
+  const { type, v1Code } = entryOf(error.code);
   return {
     error: {
-      message: faults ? `${error.message} ${faults}` : error.message,
-      type: entryOf(error.code).type,
+      message: faults ? `${sentence} ${faults}` : sentence,
+      type,
       param: error.details?.[0]?.path ?? null,
-      code: error.code,
+      code: (v1 ? v1Code : undefined) ?? error.code,
       ...(error.taskId === undefined ? {} : { taskId: error.taskId }),
     },
   };
@@ -30,42 +43,64 @@ export function openAiErrorBody(error: McpctlError) {
 
 /** `/v1/messages`: Anthropic's error object. */
 export function anthropicErrorBody(error: McpctlError, requestId?: string) {
-  const { message } = openAiErrorBody(error).error;
-  const type = anthropicTypes[v1StatusOf(error)] ?? 'api_error';
+  const about = { v1: true, ...(requestId === undefined ? {} : { requestId }) };
+  const { message } = openAiErrorBody(error, about).error;
   const id = requestId === undefined ? {} : { request_id: requestId };
-  return { type: 'error', error: { type, message }, ...id };
+  return { type: 'error', error: { type: anthropicTypeOf(v1StatusOf(error)), message }, ...id };
 }
 
 const anthropicTypes: Readonly<Record<number, string>> = {
-  400: 'invalid_request_error',
   401: 'authentication_error',
   403: 'permission_error',
   404: 'not_found_error',
   413: 'request_too_large',
-  415: 'invalid_request_error',
-  422: 'invalid_request_error',
   429: 'rate_limit_error',
   503: 'overloaded_error',
   504: 'timeout_error',
 };
 
-function v1StatusOf({ code }: McpctlError): number {
+/** Anthropic's word for a status. */
+export function anthropicTypeOf(status: number): string {
+  return anthropicTypes[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error');
+}
+
+/** The status of an error on `/v1`. */
+export function v1StatusOf({ code }: McpctlError): number {
   const { status, v1Status = status } = entryOf(code);
   return v1Status;
 }
 
 /** Redis and Postgres are back within seconds, or not for long. */
 const AWAY_RETRY_S = 2;
+const RETRY_S = 5;
+/** SDKs pass over a longer one and try again at once. */
+const LONGEST_RETRY_S = 60;
+
+function retryAfterOf(error: McpctlError, status: number): number | undefined {
+  const { code, retryAfterS } = error;
+  if (retryAfterS !== undefined) return retryAfterS;
+  if (code === 'unavailable') return AWAY_RETRY_S;
+  return entryOf(code).retryable && (status === 429 || status === 503) ? RETRY_S : undefined;
+}
 
 /** Answers with an error in the shape of the door. Only before any byte of an answer was sent. */
 export function sendError(req: Request, res: Response, error: McpctlError): void {
-  const entry = entryOf(error.code);
-  const openAi = isOpenAiDoor(req);
-  const retryAfterS = error.retryAfterS ?? (error.code === 'unavailable' ? AWAY_RETRY_S : undefined);
-  if (retryAfterS !== undefined) res.set('retry-after', String(retryAfterS));
+  const v1 = isOpenAiDoor(req);
+  const status = v1 ? v1StatusOf(error) : entryOf(error.code).status;
+  const retryAfterS = retryAfterOf(error, status);
+  if (retryAfterS !== undefined) {
+    const seconds = v1 ? Math.min(retryAfterS, LONGEST_RETRY_S) : retryAfterS;
+    res
+      .set('retry-after', String(Math.ceil(seconds)))
+      .set('retry-after-ms', String(Math.ceil(seconds * 1_000)));
+  }
   if (error.taskId !== undefined) res.set('x-mcpctl-task-id', error.taskId);
-  if (openAi) res.set('x-should-retry', String(entry.retryable));
-  res
-    .status((openAi ? entry.v1Status : undefined) ?? entry.status)
-    .json(openAi ? openAiErrorBody(error) : apiErrorBody(error, req.context.requestId));
+  if (v1) res.set('x-should-retry', String(entryOf(error.code).retryable));
+  res.status(status).json(bodyFor(req, error));
+}
+
+function bodyFor(req: Request, error: McpctlError): object {
+  const { requestId } = req.context;
+  if (isAnthropicDoor(req)) return anthropicErrorBody(error, requestId);
+  return isOpenAiDoor(req) ? openAiErrorBody(error, { v1: true, requestId }) : apiErrorBody(error, requestId);
 }

@@ -10,6 +10,8 @@ export interface OpenCounts {
    * @throws what `refusal` makes, for a no; McpctlError `unavailable` when Postgres must be asked and is away.
    */
   within<T>(limit: Limit, insert: () => Promise<T>): Promise<T>;
+  /** How many are open, as far as is known: nothing is asked. */
+  known(key: string): number;
 }
 
 export interface Limit {
@@ -71,6 +73,10 @@ export function createOpenCounts({ count, clock, log }: OpenCountsDeps): OpenCou
     (entry.counting ??= recount(key, entry, most));
 
   return {
+    known(key) {
+      const entry = entries.get(key);
+      return entry ? entry.open + entry.since : 0;
+    },
     async within({ key, most, refusal }, insert) {
       const entry = entryOf(key);
       const age = (): number => clock.elapsed() - entry.at;

@@ -57,15 +57,26 @@ export async function readFences(
   });
 }
 
+/** Who has the claim whose answer is shown. */
+export interface Shown {
+  llmId: string;
+  claimedAt: Date | null;
+}
+
+const shownSchema = z.tuple([z.number()], z.string());
+
 /**
  * Pins the claim of this epoch before the first byte of its answer goes to a caller.
- * @returns false when that claim may not be shown: it was handed back, replaced, or the task was closed.
+ * @returns null when that claim may not be shown: it was handed back, replaced, or the task was closed.
  */
 export async function show(
   redis: Redis,
   keys: Keys,
   { ref, epoch }: { ref: TaskRef; epoch: number },
-): Promise<boolean> {
+): Promise<Shown | null> {
   const task = keys.pool(ref.poolKey).task(ref.taskId);
-  return (await orUnavailable(runScript(redis, 'show', { keys: [task.fence], args: [String(epoch)] }))) === 1;
+  const answer = await orUnavailable(runScript(redis, 'show', { keys: [task.fence], args: [String(epoch)] }));
+  const [said, llmId = '', claimedAt = ''] = shownSchema.parse(answer);
+  if (said !== 1) return null;
+  return { llmId, claimedAt: claimedAt === '' ? null : new Date(Number(claimedAt)) };
 }

@@ -7,11 +7,14 @@ import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { eventIdOf } from '../event-id.ts';
 import { EventWriter } from '../sse.ts';
+import { describeAnswer } from './answer-headers.ts';
 import type { Form, Frame } from './form/form.ts';
 import { endLost } from './lost.ts';
 import type { Report } from './report.ts';
 import { answerGone } from './row-end.ts';
+import { sendWhole, type WholeAnswering } from './send-whole.ts';
 import { errorOf, errorOfRow, settleInTime } from './settle.ts';
+import type { Target } from './target.ts';
 import type { TaskWait } from './wait.ts';
 
 export interface Answering {
@@ -20,6 +23,8 @@ export interface Answering {
   row: TaskRow;
   wait: Pick<TaskWait, 'next' | 'mayShow'>;
   report: Pick<Report, 'firstEvent' | 'settled' | 'failed' | 'finish'>;
+  /** The pool when the task was made, where this call made it. */
+  members?: Target['members'];
   /** How the answer looks. */
   form: Form;
   /** For a reader of the task's stream: the epoch whose events it has seen some of. Everything is a frame then. */
@@ -51,11 +56,8 @@ export async function answerWhole(a: Answering): Promise<Answered> {
 }
 
 /** The row says it all: the task was not streamed, or ended without success. @throws McpctlError `gone`. */
-export async function answerFromRow(
-  { deps, res, report, form }: Pick<Answering, 'deps' | 'res' | 'report' | 'form'>,
-  row: TaskRow,
-): Promise<Answered> {
-  const body = (await deps.registry.tasks.bodies(row.id)).responseBody ?? undefined;
+export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<Answered> {
+  const body = (await a.deps.registry.tasks.bodies(row.id)).responseBody ?? undefined;
   if (row.status === 'completed' && body === undefined) throw answerGone(row);
   const status = row.responseStatus ?? undefined;
   const said = { ...(status === undefined ? {} : { status }), ...(body === undefined ? {} : { body }) };
@@ -63,8 +65,8 @@ export async function answerFromRow(
     row.status === 'completed'
       ? { kind: 'completed', status: 200, ...said }
       : { kind: 'failed', code: row.errorCode ?? '', message: row.errorMessage ?? '', ...said };
-  report.settled(row);
-  sendWhole({ res, report, form }, row, outcome);
+  a.report.settled(row);
+  sendWhole(a, row, outcome);
   return 'answered';
 }
 
@@ -94,7 +96,7 @@ export async function answerStream(a: Answering): Promise<Answered> {
           await writeEmpty(a, writer, shown === null ? item.place : { state: 'running', position: null });
           break;
         case 'event':
-          if (shown === null && (await a.wait.mayShow(item.epoch))) shown = item.epoch;
+          if (shown === null && (await mayShow(a, item.epoch))) shown = item.epoch;
           if (shown !== item.epoch) {
             // Nothing of it was shown yet, or another claim was: never two claims in one answer.
             if (shown !== null) throw await otherClaim(a);
@@ -126,6 +128,13 @@ export async function answerStream(a: Answering): Promise<Answered> {
 export async function endWithError(writer: EventWriter, frame: Frame): Promise<void> {
   await writer.write(frame);
   writer.end();
+}
+
+/** Asked before the first byte of a claim's answer: that is when its headers go out. */
+async function mayShow(a: Answering, epoch: number): Promise<boolean> {
+  const shown = await a.wait.mayShow(epoch);
+  if (shown && !a.resumed) describeAnswer(a, { llm: shown.llmId, claimedAt: shown.claimedAt });
+  return shown !== null;
 }
 
 async function writeEvent(
@@ -188,23 +197,4 @@ async function settled(a: Answering, ending: Ending): Promise<TaskRow> {
   const row = await settleInTime(a.deps, a.row, ending);
   a.report.settled(row);
   return row;
-}
-
-/** A backend's own 4xx goes to the caller as it is; any other failure as our error. */
-function sendWhole(
-  { res, report, form }: Pick<Answering, 'res' | 'report' | 'form'>,
-  row: TaskRow,
-  outcome: Outcome,
-): void {
-  const error = errorOfRow(row, outcome);
-  const body = 'body' in outcome ? outcome.body : undefined;
-  const status = 'status' in outcome ? outcome.status : undefined;
-  const asItIs = error?.code === 'backend_rejected' && body !== undefined && status !== undefined;
-  if (error && !asItIs) throw error;
-  report.firstEvent();
-  res
-    .status(status ?? 200)
-    .type('application/json')
-    .send(error ? body : form.whole(body ?? ''));
-  report.finish(status ?? 200, error?.code ?? null);
 }

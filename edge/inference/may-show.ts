@@ -1,6 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import { refOf } from '../../core/flow/deps.ts';
-import { show } from '../../core/queue/fence.ts';
+import { show, type Shown } from '../../core/queue/fence.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -12,13 +12,13 @@ const AGAIN_MS = 250;
 /**
  * May events of this epoch be shown? Asked once per claim, before its first byte goes out. The task runs well while
  * only this edge's path to Redis is being mended, so it is asked again for a while.
- * @throws McpctlError `unavailable`.
+ * @returns who has it; null when they may not. @throws McpctlError `unavailable`.
  */
 export async function mayShow(
   { queue, clock }: Pick<EdgeDeps, 'queue' | 'clock'>,
   row: TaskRow,
   { epoch, gone }: { epoch: number; gone: AbortSignal },
-): Promise<boolean> {
+): Promise<Shown | null> {
   const until = clock.elapsed() + PATIENCE_MS;
   for (;;) {
     try {

@@ -1,4 +1,5 @@
 import type { Response } from 'express';
+import type { Actor } from '../../core/access.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { untilClosed } from '../caps.ts';
 import { actorOf } from '../context.ts';
@@ -32,6 +33,16 @@ export async function answerNow(deps: EdgeDeps, call: Call, order: Order): Promi
   }
 }
 
+/** What SDKs read of how much is left: of the tasks that one user may have open, the only limit per user. */
+function limitsOf({ caps }: EdgeDeps, actor: Actor): Record<string, string> {
+  const { limit, left } = caps.tasksLeft(actor);
+  return {
+    'x-ratelimit-limit-requests': String(limit),
+    'x-ratelimit-remaining-requests': String(left),
+    'x-ratelimit-reset-requests': left > 0 ? '0s' : '5s',
+  };
+}
+
 interface Waiting {
   call: Call;
   order: Order;
@@ -45,11 +56,11 @@ async function answerSubmitted(deps: EdgeDeps, waiting: Waiting): Promise<void> 
   const { row, attachment, follower } = submitted;
   const form = formOf(row, order.request);
   report.taskId = row.id;
-  res.set('x-mcpctl-task-id', row.id);
+  res.set('x-mcpctl-task-id', row.id).set(limitsOf(deps, actorOf(call.req)));
   try {
     const wait = newWait(deps, waiting, res);
     const how = order.request.streaming ? answerStream : answerWhole;
-    const answered = await how({ deps, res, row, wait, report, form });
+    const answered = await how({ deps, res, row, wait, report, form, members: order.target.members });
     if (answered === 'left') {
       await attachment.leave();
       await sayLeft(deps, { row, report, res, form });

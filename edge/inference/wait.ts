@@ -6,6 +6,7 @@ import { readFences } from '../../core/queue/fence.ts';
 import type { Place } from '../../core/queue/place.ts';
 import type { Entry } from '../../core/queue/stream.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
+import type { Shown } from '../../core/queue/fence.ts';
 import { mayShow } from './may-show.ts';
 import { RowEnd, type RowSays } from './row-end.ts';
 import { errorOfRow } from './settle.ts';
@@ -95,7 +96,7 @@ export class TaskWait {
     return this.#over;
   }
 
-  async mayShow(epoch: number): Promise<boolean> {
+  async mayShow(epoch: number): Promise<Shown | null> {
     const { submitted, gone } = this.#wait;
     return await mayShow(this.#deps, submitted.row, { epoch, gone });
   }

@@ -2,6 +2,7 @@ import type { Follower } from '../../core/queue/follow.ts';
 import type { Place } from '../../core/queue/place.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
+import type { Shown } from '../../core/queue/fence.ts';
 import { mayShow } from './may-show.ts';
 import { RowEnd } from './row-end.ts';
 import { Standing } from './standing.ts';
@@ -53,7 +54,7 @@ export class TaskWatch {
     }
   }
 
-  async mayShow(epoch: number): Promise<boolean> {
+  async mayShow(epoch: number): Promise<Shown | null> {
     return await mayShow(this.#deps, this.#watch.row, { epoch, gone: this.#watch.gone });
   }
 

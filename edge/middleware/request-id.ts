@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { RequestHandler } from 'express';
+import { isAnthropicDoor } from '../context.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 
 const sane = /^[A-Za-z0-9._-]{1,128}$/;
@@ -11,6 +12,7 @@ export function requestId({ clock }: { clock: Clock }): RequestHandler {
     const id = given !== undefined && sane.test(given) ? given : randomUUID();
     req.context = { requestId: id, startedAt: clock.elapsed(), actor: undefined, text: undefined };
     res.set('x-request-id', id);
+    if (isAnthropicDoor(req)) res.set('request-id', id);
     next();
   };
 }

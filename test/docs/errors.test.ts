@@ -27,7 +27,9 @@ describe('docs/errors.md', () => {
   it('says of each what the catalogue says: both statuses, type, retry and exit code', () => {
     for (const row of rows) {
       const code = span(row['code']) as ErrorCode;
-      const { status, v1Status = status, type, retryable, exit } = entryOf(code);
+      const { status, v1Status = status, v1Code, type, retryable, exit } = entryOf(code);
+      if (v1Code !== undefined)
+        expect(row['meaning, and what to do'], code).to.include(`On \`/v1\`: \`${v1Code}\`.`);
       const listed = [row['status'], row['/v1'], span(row['type']), row['retry'], row['exit']];
       expect(listed, code).to.deep.equal([
         String(status),

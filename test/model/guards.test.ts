@@ -59,7 +59,7 @@ describe('a task whose process stops halfway', () => {
     t.queue.redis.lrange(`${t.queue.keys.namespace}:${t.queue.keys.pool(POOL).queue()}:wait`, 0, -1);
   const pinned = async (id: string, claimId: string): Promise<void> => {
     expect(await claim(id, claimId)).to.include({ epoch: 1 });
-    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.equal(true);
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.be.an('object');
   };
   const requeue = async (id: string, stop: Stop | null) => {
     const [row, fence] = [await rowOf(id), await fenceOf(id)];
@@ -71,7 +71,7 @@ describe('a task whose process stops halfway', () => {
     const id = await submit();
     await claim(id, 'c1');
     expect(await handBack(t.queue, { ...place(id), claimId: 'c1', epoch: 1 }, left)).to.equal('ok');
-    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.equal(false);
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.equal(null);
     expect(await duty('hand-back')).to.equal(1);
     expect(await fenceOf(id)).to.include({ epoch: 2, state: 'open', claim: '' });
     await cancel(id);
@@ -82,7 +82,8 @@ describe('a task whose process stops halfway', () => {
     await claim(id, 'dead');
     expect(await duty('reap')).to.equal(1);
     expect(await claim(id, 'c2')).to.include({ epoch: 2 });
-    const showing = (epoch: number) => show(t.queue.redis, t.queue.keys, { ref: place(id), epoch });
+    const showing = async (epoch: number) =>
+      (await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch })) !== null;
     expect([await showing(1), await showing(2)]).to.deep.equal([false, true]);
     expect(await fenceOf(id)).to.include({ shown: 'c2' });
   });
@@ -175,7 +176,7 @@ describe('a task whose process stops halfway', () => {
     const id = await submit();
     await claim(id, 'c1');
     const held = await requeue(id, { how: 'hold', before: 2 });
-    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.equal(true);
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.be.an('object');
     await held?.letGo();
     expect(await duty('reconcile')).to.equal(0);
     expect(await fenceOf(id)).to.include({ epoch: 1, claim: 'c1' });

@@ -87,7 +87,7 @@ export class ChunkForm implements Form {
   }
 
   error(error: McpctlError): Frame {
-    return { data: JSON.stringify(openAiErrorBody(error)) };
+    return { data: JSON.stringify(openAiErrorBody(error, this.#options)) };
   }
 
   whole(body: string): string {

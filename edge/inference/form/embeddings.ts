@@ -25,7 +25,7 @@ export class EmbeddingsForm implements Form {
   }
 
   error(error: McpctlError): Frame {
-    return { data: JSON.stringify(openAiErrorBody(error)) };
+    return { data: JSON.stringify(openAiErrorBody(error, this.#options)) };
   }
 
   whole(body: string): string {

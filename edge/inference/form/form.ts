@@ -41,6 +41,8 @@ export interface FormOptions {
   model: string;
   /** When the task was made, in seconds. */
   createdS: number;
+  /** The task came through `/v1`. */
+  v1: boolean;
   /** As in the request. */
   wantsUsage: boolean | 'continuous';
   encoding: 'float' | 'base64';

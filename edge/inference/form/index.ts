@@ -14,7 +14,7 @@ type Asked = Pick<InferenceRequest, 'model' | 'wantsUsage' | 'encoding'>;
 
 /** The form of the answer to a task. */
 export function formOf(
-  row: Pick<TaskRow, 'id' | 'operation' | 'createdAt' | 'llmName'>,
+  row: Pick<TaskRow, 'id' | 'operation' | 'createdAt' | 'llmName' | 'source'>,
   { model, wantsUsage, encoding }: Asked,
 ): Form {
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
@@ -22,6 +22,7 @@ export function formOf(
     taskId: row.id,
     model: model ?? row.llmName,
     createdS,
+    v1: row.source === 'v1',
     wantsUsage,
     encoding,
   });

@@ -63,7 +63,7 @@ export class ResponsesForm implements Form {
 
   /** SDKs raise what has an `error`; others know the event by its type. */
   error(failed: McpctlError): Frame {
-    const { error } = openAiErrorBody(failed);
+    const { error } = openAiErrorBody(failed, this.#options);
     const { message, code, param } = error;
     const body = { type: 'error', sequence_number: this.#next++, code, message, param, error };
     return { event: 'error', data: JSON.stringify(body) };
