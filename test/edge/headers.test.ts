@@ -79,7 +79,9 @@ describe('the headers of a call that makes a task', function () {
     it(`finds no member of another pool for a pin at ${what}`, async () => {
       const answer = await t.call(what, { body, headers: { 'x-mcpctl-pin': 'elsewhere' } });
       expect(answer.status).to.equal(404);
-      expect(answer.text).to.include('llm_not_found').and.to.include('elsewhere');
+      expect(answer.text)
+        .to.include(openAi ? 'model_not_found' : 'llm_not_found')
+        .and.to.include('elsewhere');
     });
   }
 

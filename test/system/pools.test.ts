@@ -191,7 +191,7 @@ describe('a pool', function () {
     expect(refused.status).to.equal(429);
     expect(refused.headers.get('retry-after')).to.equal('1');
     expect(refused.headers.get('x-should-retry')).to.equal('true');
-    expect(await refused.json()).to.have.nested.property('error.code', 'too_many_requests');
+    expect(await refused.json()).to.have.nested.property('error.code', 'rate_limit_exceeded');
     const running = (await (await t.call('GET', '/api/v1/tasks?llm=counted')).json()) as {
       items: { id: string }[];
     };
