@@ -31,7 +31,7 @@ const newStudio = z.looseObject({
       type: z.string().optional(),
       max_context_length: size,
       capabilities: z
-        .looseObject({ vision: flag, trained_for_tool_use: flag, reasoning: z.unknown() })
+        .looseObject({ vision: flag, trained_for_tool_use: flag, reasoning: z.unknown().optional() })
         .optional()
         .catch(undefined),
       loaded_instances: z.array(

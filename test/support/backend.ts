@@ -22,7 +22,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Operation } from '../../core/llm.ts';
 
-interface BackendRequest {
+export interface BackendRequest {
   method: string;
   path: string;
   headers: IncomingMessage['headers'];
@@ -47,6 +47,9 @@ interface Exchange {
 
 export type Script = (exchange: Exchange) => Promise<void> | void;
 
+/** Undefined: as if the path were not in the table. */
+export type Route = (request: BackendRequest) => { status?: number; body: unknown } | undefined;
+
 export interface Backend {
   /** Without `/v1`. */
   url: string;
@@ -55,6 +58,8 @@ export interface Backend {
   probes: BackendRequest[];
   /** What it can do, as such a POST finds out: 400 there, 404 elsewhere. Everything else answers any path. */
   operations: Operation[];
+  /** What it answers at paths of its own protocol, GET or POST, without a query, `*` at any; asked there, it is a probe. */
+  routes: Record<string, Route>;
   /** What `/v1/models` offers; `down` answers 503 to every GET. */
   models: string[];
   down: boolean;
@@ -193,6 +198,14 @@ export async function startBackend(): Promise<Backend> {
 
   const serve = async (req: IncomingMessage, response: ServerResponse): Promise<void> => {
     const request = await record(req);
+    const path = request.path.replace(/\?.*/, '');
+    const own = (backend.routes[path] ?? backend.routes['*'])?.(request);
+    if (own && !backend.down) {
+      backend.probes.push(request);
+      const text = typeof own.body === 'string' ? own.body : JSON.stringify(own.body);
+      response.writeHead(own.status ?? 200, { 'content-type': 'application/json' }).end(text);
+      return;
+    }
     if (req.method === 'POST' && request.json === undefined) {
       backend.probes.push(request);
       return answerProbe(backend, { request, response });
@@ -236,6 +249,7 @@ export async function startBackend(): Promise<Backend> {
     url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
     requests: [],
     probes: [],
+    routes: {},
     operations: ['chat', 'completions', 'embeddings'],
     models: ['test-model'],
     down: false,

@@ -40,7 +40,7 @@ const blockSchema = z
   .discriminatedUnion('type', [
     z.looseObject({ type: z.literal('text'), text: z.string() }),
     z.looseObject({ type: z.literal('thinking'), thinking: z.string() }),
-    z.looseObject({ type: z.literal('tool_use'), id: z.string(), name: z.string(), input: z.unknown() }),
+    z.looseObject({ type: z.literal('tool_use'), id: z.string(), name: z.string(), input: z.unknown().optional() }),
   ])
   .optional()
   .catch(undefined);
@@ -48,7 +48,7 @@ const answerSchema = z.looseObject({
   id: z.string().catch(''),
   content: z.array(blockSchema),
   stop_reason: z.string().nullish(),
-  usage: z.unknown(),
+  usage: z.unknown().optional(),
 });
 
 export interface Head {
