@@ -95,7 +95,7 @@ function refusedBy(refusal: Parameters<typeof failureOfStatus>[0], model: string
   }
   if (status === 503) {
     const later = refusal.retryAfterS === undefined ? {} : { retryAfterS: refusal.retryAfterS };
-    return failed('too_many_requests', "Ollama's queue is full.", { status, ...later });
+    return failed('backend_error', "Ollama's queue is full.", { status, ...later });
   }
   return failureOfStatus(refusal);
 }
