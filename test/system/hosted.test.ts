@@ -186,6 +186,30 @@ describe('a hosted worker', function () {
     await t.call('DELETE', '/api/v1/llms/moved');
   });
 
+  it('speaks the protocol of the row’s type, with that protocol’s way to say a key', async () => {
+    const backend = await newBackend();
+    const message = {
+      ...{ id: 'msg_1', type: 'message', role: 'assistant', model: 'claude', stop_reason: 'end_turn' },
+      content: [{ type: 'text', text: 'Bonjour' }],
+      usage: { input_tokens: 3, output_tokens: 2 },
+    };
+    backend.reply(answers(200, message));
+    const row = { name: 'claude', type: 'anthropic', url: backend.url, apiKeyRef: { env: 'CANARY_ONE' } };
+    await createPublic(t, row);
+    await servedBy('claude', 1);
+    const answer = (await (await infer('claude')).json()) as { choices: { message: { content: string } }[] };
+    expect(answer.choices[0]?.message.content).to.equal('Bonjour');
+    const [request] = posts(backend);
+    expect(request?.path).to.equal('/v1/messages');
+    expect(request?.headers).to.include({ 'x-api-key': canaries.CANARY_ONE });
+    await t.call('DELETE', '/api/v1/llms/claude');
+    await createPublic(t, { ...row, name: 'odd', type: 'telepathy' });
+    const said = await hosted.next((line) => line['llm'] === 'odd');
+    expect(said['why']).to.include('telepathy').and.include('anthropic');
+    expect((await infer('odd')).status).to.equal(503);
+    await t.call('DELETE', '/api/v1/llms/odd');
+  });
+
   it('reads a key anew when its file changes, and serves nothing whose key it cannot read', async () => {
     const backend = await newBackend();
     const file = join(folder, 'key');
