@@ -38,7 +38,7 @@ async function run(): Promise<void> {
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
   const waiters = createWaiters({ queue, flow, log });
 
-  const metrics = createMetrics({ bus, version, ofProcess: true });
+  const metrics = createMetrics({ bus, version, ofProcess: true, fleet: { registry, queue, clock, log } });
   const deps: EdgeDeps = {
     config,
     version,

@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { ErrorCode } from '../core/errors.ts';
 import type { EventMap } from '../core/events.ts';
 import type { Bus } from '../core/runtime/bus.ts';
+import { fleetGauges, type FleetDeps } from './fleet.ts';
 
 export interface Metrics {
   request(done: { route: string; method: string; code: string; seconds: number }): void;
@@ -60,9 +61,18 @@ function inferenceMetrics(registers: [Registry]) {
   };
 }
 
-/** One set per process. `ofProcess` adds Node's own (memory, event loop). */
-export function createMetrics(deps: { bus: Bus; version: string; ofProcess: boolean }): Metrics {
+/**
+ * One set per process. `ofProcess` adds Node's own (memory, event loop), `fleet` what the stores know of the whole
+ * installation.
+ */
+export function createMetrics(deps: {
+  bus: Bus;
+  version: string;
+  ofProcess: boolean;
+  fleet: FleetDeps;
+}): Metrics {
   const registry = new Registry();
+  const askStores = fleetGauges(registry, deps.fleet);
   const registers: [Registry] = [registry];
   if (deps.ofProcess) collectDefaultMetrics({ register: registry });
   const labelNames = ['route', 'method', 'code'] as const;
@@ -98,6 +108,9 @@ export function createMetrics(deps: { bus: Bus; version: string; ofProcess: bool
       durations.observe(labels, took);
     },
     refused: (cap) => refused.inc({ cap }),
-    render: async () => ({ type: registry.contentType, text: await registry.metrics() }),
+    async render() {
+      await askStores();
+      return { type: registry.contentType, text: await registry.metrics() };
+    },
   };
 }

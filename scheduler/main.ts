@@ -18,6 +18,7 @@ import { createDuties } from './duties/index.ts';
 import { schedulerSettings, type DutyDeps } from './duties/duty.ts';
 import { Leader } from './leader.ts';
 import { runDuties } from './run-duties.ts';
+import { createTally } from './tally.ts';
 
 /** The scheduler's composition root: any number of them run, one leads. */
 async function run(): Promise<void> {
@@ -33,11 +34,12 @@ async function run(): Promise<void> {
   const flow = { registry, dispatch, liveness, bus, by: 'scheduler' } as const;
   const deps: DutyDeps = { config, registry, queue, flow, clock, log };
   const duties = createDuties(deps);
+  const tally = createTally({ queue, clock, log });
   const leader = new Leader({
     leases: registry.leases,
     leaderMs: config.leaderMs,
     fit: () => queue.redis.ping(),
-    lead: (signal) => runDuties(duties, { signal, bus, clock }),
+    lead: (signal) => runDuties(duties, { signal, bus, clock, tally }),
     bus,
     clock,
     log,
@@ -53,7 +55,7 @@ async function run(): Promise<void> {
     },
     stop: () => connection.close(),
   };
-  const services = composeServices([postgres, queue, leader], log);
+  const services = composeServices([postgres, queue, tally, leader], log);
   const signalled = untilSignal(() => process.exit(1));
   await services.start?.();
   bus.emit('service.ready', { service: 'scheduler' });

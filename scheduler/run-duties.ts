@@ -2,11 +2,12 @@ import { messageOf } from '../core/errors.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import { pause, type Clock } from '../core/runtime/clock.ts';
 import type { Duty } from './duties/duty.ts';
+import type { Tally } from './tally.ts';
 
 /** Runs every duty at its own pace until the signal aborts; one that hangs or throws does not hold up the others. */
 export async function runDuties(
   duties: readonly Duty[],
-  { signal, bus, clock }: { signal: AbortSignal; bus: Bus; clock: Clock },
+  { signal, bus, clock, tally }: { signal: AbortSignal; bus: Bus; clock: Clock; tally: Tally },
 ): Promise<void> {
   await Promise.all(
     duties.map(async (duty) => {
@@ -14,9 +15,11 @@ export async function runDuties(
         const began = clock.elapsed();
         try {
           const did = await duty.run(signal);
+          tally.ran(duty.name, did);
           if (did > 0)
             bus.emit('duty.finished', { duty: duty.name, ms: Math.round(clock.elapsed() - began), did });
         } catch (thrown) {
+          tally.failed(duty.name);
           bus.emit('duty.failed', { duty: duty.name, error: messageOf(thrown) });
           await pause(Math.min(1_000, duty.everyMs * 4), signal);
         }

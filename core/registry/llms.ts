@@ -29,7 +29,7 @@ export interface Llms {
   /** The rows of these pools, by pool and name. */
   byPools(poolKeys: readonly string[]): Promise<LlmRow[]>;
   /** Every llm, with the pool it is in. */
-  places(): Promise<{ id: string; poolKey: string }[]>;
+  places(): Promise<{ id: string; name: string; kind: LlmRow['kind']; poolKey: string }[]>;
   /** A text that changes whenever a public row comes, goes or changes. One small answer: it may be asked each second. */
   publicMark(): Promise<string>;
   /** The public rows, what a hosted worker serves, by name; at most so many. */
@@ -214,7 +214,7 @@ export function createLlms(connection: Connection): Llms {
     byId: (id) => first({ id }),
     byNames: async (names) =>
       names.length === 0 ? [] : parseLlms(await db('llms').whereIn('name', [...names])),
-    places: () => db('llms').select<{ id: string; poolKey: string }[]>('id', 'poolKey'),
+    places: () => db('llms').select('id', 'name', 'kind', 'poolKey'),
     byPools: async (poolKeys) =>
       poolKeys.length === 0
         ? []

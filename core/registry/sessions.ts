@@ -29,6 +29,8 @@ export interface Sessions {
   published(): Promise<string[]>;
   /** Deletes virtual rows whose publisher has been gone for so long, and sessions without rows. */
   deleteGone(goneMs: number): Promise<LlmRow[]>;
+  /** Sessions that have not left and gave a sign of life within `ms`, the latest first. */
+  seenWithin(ms: number, limit: number): Promise<SessionRow[]>;
   /** Those of `ids` that gave a sign of life within `ms`, by the database's clock, and have not left. */
   beatenWithin(ids: readonly string[], ms: number): Promise<Set<string>>;
 }
@@ -145,6 +147,12 @@ export function createSessions(connection: Connection): Sessions {
       return rows.map((row) => row.id);
     },
     deleteGone: (goneMs) => deleteGone(connection, goneMs),
+    seenWithin: (ms, limit) =>
+      db<SessionRow>('sessions')
+        .whereNull('leftAt')
+        .whereRaw(`last_heartbeat_at > now() - ? * interval '1 millisecond'`, [ms])
+        .orderBy('lastHeartbeatAt', 'desc')
+        .limit(limit),
     async beatenWithin(ids, ms) {
       if (ids.length === 0) return new Set();
       const rows = await db('sessions')

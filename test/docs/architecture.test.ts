@@ -21,6 +21,8 @@ function keys(): string[] {
     made.control('{W}', '<boot>').replace('{{W}}', '{W}'),
     made.wake('L'),
     made.relay('id'),
+    made.admin('<hash>'),
+    made.duties,
     made.epoch,
   ];
   return [queue(), queue('<llm id>'), ...all.map((key) => key.slice('ns:'.length))].map((key) =>

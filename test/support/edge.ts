@@ -77,7 +77,12 @@ export async function edgeFixture(
   const leaving = new AbortController();
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
   const waiters = createWaiters({ queue, flow, log });
-  const metrics = createMetrics({ bus, version: '0.0.0-test', ofProcess: false });
+  const metrics = createMetrics({
+    bus,
+    version: '0.0.0-test',
+    ofProcess: false,
+    fleet: { registry, queue, clock, log },
+  });
   const deps: EdgeDeps = {
     config,
     version: '0.0.0-test',

@@ -1,0 +1,29 @@
+import type { Redis } from 'ioredis';
+import { orUnavailable } from './connect.ts';
+import type { Keys } from './keys.ts';
+
+/** How many jobs stand in each list of a queue. The last two are those kept for the board. */
+export interface JobCounts {
+  waiting: number;
+  active: number;
+  completed: number;
+  failed: number;
+}
+
+/** Of many queues (their BullMQ names) in one round trip. @throws McpctlError `unavailable`. */
+export async function countJobs(redis: Redis, keys: Keys, names: readonly string[]): Promise<JobCounts[]> {
+  const pipeline = redis.pipeline();
+  for (const name of names) {
+    const key = `${keys.namespace}:${name}`;
+    pipeline.llen(`${key}:wait`).zcard(`${key}:prioritized`).llen(`${key}:active`);
+    pipeline.zcard(`${key}:completed`).zcard(`${key}:failed`);
+  }
+  const answers = (await orUnavailable(pipeline.exec())) ?? [];
+  const at = (index: number): number => Number(answers[index]?.[1] ?? 0);
+  return names.map((_, i) => ({
+    waiting: at(i * 5) + at(i * 5 + 1),
+    active: at(i * 5 + 2),
+    completed: at(i * 5 + 3),
+    failed: at(i * 5 + 4),
+  }));
+}
