@@ -1,5 +1,6 @@
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { makeChatLlm } from './commands/chat-llm/chat-llm.ts';
+import { makeConnect } from './commands/connect/connect.ts';
 import { makeCreate } from './commands/create/create.ts';
 import { makeDelete } from './commands/delete/delete.ts';
 import { makeDescribe } from './commands/describe/describe.ts';
@@ -41,6 +42,7 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
     makeCreate(ctx),
     makeDelete(ctx),
     makeChatLlm(ctx),
+    makeConnect(ctx),
     makeTask(ctx),
     makeToken(ctx),
     makePool(ctx),

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { makeChatLlm } from '../../cli/commands/chat-llm/chat-llm.ts';
+import { makeConnect } from '../../cli/commands/connect/connect.ts';
 import { makeCreateLlm } from '../../cli/commands/create/create-llm.ts';
 import { makeDelete } from '../../cli/commands/delete/delete.ts';
 import { makeDescribe } from '../../cli/commands/describe/describe.ts';
@@ -152,6 +153,16 @@ describe('cli: what a command line means', () => {
     expect(await parsed(makeTokenRevoke, ['a', 'b'])).to.deep.equal({ tokens: ['a', 'b'] });
     expect(await parsed(makePoolAllow, ['p', 'bob'])).to.deep.equal({ key: 'p', user: 'bob' });
     expect(await parsed(makePoolAllow, ['p'])).to.equal('commander.missingArgument');
+  });
+
+  it('connect takes a client and an llm', async () => {
+    expect(await parsed(makeConnect, ['openai'])).to.deep.equal({ client: 'openai', withToken: false });
+    expect(await parsed(makeConnect, ['codex', 'm', '--with-token'])).to.deep.equal({
+      client: 'codex',
+      llm: 'm',
+      withToken: true,
+    });
+    expect(await parsed(makeConnect, [])).to.equal('commander.missingArgument');
   });
 
   it('login, status and version', async () => {

@@ -12,6 +12,7 @@ import { openDoor, type Door } from './door.ts';
 import { openAiFacts } from './openai.ts';
 import { retryFacts } from './retries.ts';
 import { beginRealSilence, silenceFacts } from './silence.ts';
+import { snippetFacts } from './snippets.ts';
 import { streamFacts } from './streams.ts';
 import { tinyFacts } from './tiny.ts';
 
@@ -34,6 +35,7 @@ describe('the OpenAI-compatible door, by the clients that people use', function 
   byteFacts(at);
   nameFacts(at);
   tinyFacts(at);
+  snippetFacts(at);
   retryFacts(at);
   silenceFacts(at, () => real.pieces);
   networkFacts(() => at().network);

@@ -1,5 +1,6 @@
 import { generateText } from 'ai';
 import { expect } from 'chai';
+import { demoModelId } from '../../start/demo/model.ts';
 import { startDemoEngine, type DemoEngine } from '../support/demo-engine.ts';
 import { thrownBy, user, type Door } from './door.ts';
 import { aiSdkAt, langChainAt, openAiAt, postChat, readerNames, readers } from './readers.ts';
@@ -13,7 +14,7 @@ export function tinyFacts(door: () => Door): void {
     before(async function () {
       engine = await startDemoEngine();
       if (!engine) return this.skip();
-      await door().publishWith([{ name: model, model: 'tiny-chat', backend: engine, maxConcurrency: 4 }]);
+      await door().publishWith([{ name: model, model: demoModelId, backend: engine, maxConcurrency: 4 }]);
     });
     after(async () => void (await engine?.stop()));
     const ask = () => ({ baseUrl: door().baseUrl, token: door().token, model });

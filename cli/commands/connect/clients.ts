@@ -1,0 +1,206 @@
+import { stringify } from 'yaml';
+
+/** What a configuration is made of. */
+export interface Wiring {
+  /** As people give it, without a slash at its end. */
+  server: string;
+  /** With `/v1`. */
+  baseUrl: string;
+  model: string;
+  contextLength: number | undefined;
+  /** null: left for whoever uses it, under the name MCPCTL_TOKEN. */
+  token: string | null;
+}
+
+/** A program or package that people call llms with. */
+export interface ClientKind {
+  /** Ends with a line feed. docs/clients.md holds the same text. */
+  text(wiring: Wiring): string;
+  /** Where the text goes, as a sentence. */
+  goes: string;
+  /** Where its token comes from when it is not in it; undefined: the environment, as usual. */
+  tokenFrom?: string;
+  /** What a backend must speak beside chat. */
+  needs?: 'messages' | 'responses';
+}
+
+/** JavaScript, as people write it. */
+const js = (text: string): string =>
+  `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`;
+/** JSON's strings are Python's and TOML's too. */
+const quote = (text: string): string => JSON.stringify(text);
+/** In single quotes for a shell. */
+const shell = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+
+const jsKey = ({ token }: Wiring): string => (token === null ? 'process.env.MCPCTL_TOKEN' : js(token));
+const shellKey = ({ token }: Wiring): string => (token === null ? '"$MCPCTL_TOKEN"' : shell(token));
+
+const openai: ClientKind = {
+  goes: 'JavaScript for the openai package (npm install openai).',
+  text: (w) => `import OpenAI from 'openai';
+
+const client = new OpenAI({ baseURL: ${js(w.baseUrl)}, apiKey: ${jsKey(w)} });
+
+const stream = await client.chat.completions.create({
+  model: ${js(w.model)},
+  messages: [{ role: 'user', content: 'Hello!' }],
+  stream: true,
+});
+for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta.content ?? '');
+`,
+};
+
+const openaiPython: ClientKind = {
+  goes: 'Python for the openai package (pip install openai).',
+  text: (w) => `import os
+from openai import OpenAI
+
+client = OpenAI(base_url=${quote(w.baseUrl)}, api_key=${w.token === null ? 'os.environ["MCPCTL_TOKEN"]' : quote(w.token)})
+
+stream = client.chat.completions.create(
+    model=${quote(w.model)},
+    messages=[{"role": "user", "content": "Hello!"}],
+    stream=True,
+)
+for chunk in stream:
+    print(chunk.choices[0].delta.content or "", end="", flush=True)
+`,
+};
+
+const aiSdk: ClientKind = {
+  goes: 'JavaScript for the AI SDK (npm install ai@5 @ai-sdk/openai-compatible@1).',
+  text: (w) => `import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import { streamText } from 'ai';
+
+const mcpctl = createOpenAICompatible({
+  name: 'mcpctl',
+  baseURL: ${js(w.baseUrl)},
+  apiKey: ${jsKey(w)},
+  includeUsage: true,
+});
+
+const { textStream } = streamText({ model: mcpctl(${js(w.model)}), prompt: 'Hello!' });
+for await (const text of textStream) process.stdout.write(text);
+`,
+};
+
+const langchain: ClientKind = {
+  goes: 'JavaScript for LangChain (npm install @langchain/openai @langchain/core).',
+  text: (w) => `import { ChatOpenAI } from '@langchain/openai';
+
+const model = new ChatOpenAI({
+  model: ${js(w.model)},
+  apiKey: ${jsKey(w)},
+  configuration: { baseURL: ${js(w.baseUrl)} },
+});
+
+for await (const chunk of await model.stream('Hello!')) process.stdout.write(chunk.text);
+`,
+};
+
+const anthropic: ClientKind = {
+  goes: 'JavaScript for the @anthropic-ai/sdk package (npm install @anthropic-ai/sdk).',
+  needs: 'messages',
+  // The package adds /v1 by itself.
+  text: (w) => `import Anthropic from '@anthropic-ai/sdk';
+
+const client = new Anthropic({ baseURL: ${js(w.server)}, apiKey: ${jsKey(w)} });
+
+const stream = client.messages.stream({
+  model: ${js(w.model)},
+  max_tokens: 1024,
+  messages: [{ role: 'user', content: 'Hello!' }],
+});
+stream.on('text', (text) => process.stdout.write(text));
+await stream.finalMessage();
+`,
+};
+
+const claudeCode: ClientKind = {
+  goes: 'For a shell, before it starts claude.',
+  needs: 'messages',
+  text: (w) => `export ANTHROPIC_BASE_URL=${shell(w.server)}
+export ANTHROPIC_AUTH_TOKEN=${shellKey(w)}
+export ANTHROPIC_MODEL=${shell(w.model)}
+export ANTHROPIC_DEFAULT_HAIKU_MODEL=${shell(w.model)}
+export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
+`,
+};
+
+const codex: ClientKind = {
+  goes: 'Goes into ~/.codex/config.toml.',
+  tokenFrom: 'Codex reads the token from MCPCTL_TOKEN: make one with "mcpctl token create NAME".',
+  needs: 'responses',
+  text: (w) => `model = ${quote(w.model)}
+model_provider = "mcpctl"
+${w.contextLength === undefined ? '' : `model_context_window = ${String(w.contextLength)}\n`}
+[model_providers.mcpctl]
+name = "mcpctl"
+base_url = ${quote(w.baseUrl)}
+wire_api = "responses"
+${w.token === null ? 'env_key = "MCPCTL_TOKEN"' : `http_headers = { Authorization = ${quote(`Bearer ${w.token}`)} }`}
+`,
+};
+
+const continueDev: ClientKind = {
+  goes: 'Goes into ~/.continue/config.yaml.',
+  tokenFrom:
+    'Continue reads the token from ~/.continue/.env, as MCPCTL_TOKEN=…: make one with "mcpctl token create NAME".',
+  text: (w) =>
+    stringify(
+      {
+        name: 'mcpctl',
+        version: '1.0.0',
+        schema: 'v1',
+        models: [
+          {
+            name: w.model,
+            provider: 'openai',
+            model: w.model,
+            apiBase: w.baseUrl,
+            apiKey: w.token ?? '${{ secrets.MCPCTL_TOKEN }}',
+            roles: ['chat', 'edit', 'apply'],
+            ...(w.contextLength === undefined
+              ? {}
+              : { defaultCompletionOptions: { contextLength: w.contextLength } }),
+          },
+        ],
+      },
+      { lineWidth: 0 },
+    ),
+};
+
+const openWebUi: ClientKind = {
+  goes: 'The environment of Open WebUI; as a file for docker run --env-file.',
+  tokenFrom: 'Put a token in place of <token>: make one with "mcpctl token create NAME".',
+  text: (w) => `ENABLE_OPENAI_API=true
+OPENAI_API_BASE_URL=${w.baseUrl}
+OPENAI_API_KEY=${w.token ?? '<token>'}
+DEFAULT_MODELS=${w.model}
+AIOHTTP_CLIENT_TIMEOUT=
+`,
+};
+
+const curl: ClientKind = {
+  goes: 'For a shell.',
+  text: (w) => `curl --no-buffer ${shell(`${w.baseUrl}/chat/completions`)} \\
+  -H ${w.token === null ? '"Authorization: Bearer $MCPCTL_TOKEN"' : shell(`Authorization: Bearer ${w.token}`)} \\
+  -H 'Content-Type: application/json' \\
+  -d ${shell(JSON.stringify({ model: w.model, stream: true, messages: [{ role: 'user', content: 'Hello!' }] }))}
+`,
+};
+
+/** By the name that \`mcpctl connect\` takes. */
+export const clients: Readonly<Record<string, ClientKind>> = {
+  openai,
+  'openai-python': openaiPython,
+  'ai-sdk': aiSdk,
+  langchain,
+  anthropic,
+  'claude-code': claudeCode,
+  codex,
+  continue: continueDev,
+  'open-webui': openWebUi,
+  curl,
+};

@@ -1,0 +1,87 @@
+import { McpctlError } from '../../../core/errors.ts';
+import { nearest } from '../../../core/runtime/nearest.ts';
+import type { Client } from '../../client.ts';
+import type { Context } from '../../context.ts';
+import { authenticated } from '../../target.ts';
+import type { SeenLlm } from '../../views.ts';
+import { clients, type ClientKind, type Wiring } from './clients.ts';
+import type { ConnectOptions } from './connect.ts';
+
+/** Prints a client's configuration on stdout; where it goes, and what is missing, on stderr. */
+export async function runConnect(ctx: Context, { client, llm, withToken }: ConnectOptions): Promise<void> {
+  const kind = clientNamed(client);
+  const { server, token } = authenticated(await ctx.target());
+  const { name, row } = await llmToCall(await ctx.client(), llm);
+  const wiring: Wiring = {
+    server,
+    baseUrl: `${server}/v1`,
+    model: name,
+    contextLength: contextOf(row),
+    token: withToken ? token : null,
+  };
+  ctx.out.data(kind.text(wiring));
+  ctx.out.note(kind.goes);
+  if (withToken)
+    ctx.out.note('Warning: your token is in it. Whoever reads it can call as you; keep it to yourself.');
+  else
+    ctx.out.note(
+      kind.tokenFrom ?? 'It reads the token from MCPCTL_TOKEN: make one with "mcpctl token create NAME".',
+    );
+  const lacks = lacksOf(kind, row);
+  if (lacks)
+    ctx.out.note(`Warning: the backend of ${name} is not known to speak ${lacks}; ${client} needs that.`);
+  if (row.view.status === 'inactive')
+    ctx.out.note(`Warning: ${name} is inactive now; calls will fail until it is back.`);
+}
+
+/** @throws McpctlError `usage` with the clients that are near, or all. */
+function clientNamed(name: string): ClientKind {
+  const kind = Object.hasOwn(clients, name) ? clients[name] : undefined;
+  if (kind) return kind;
+  const names = Object.keys(clients);
+  const near = nearest(name, names, 2);
+  const hint = near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are: ${names.join(', ')}.`;
+  throw new McpctlError('usage', `There is no client "${name}". ${hint}`);
+}
+
+/**
+ * What to call, and one llm behind it: by name, pool or alias; when none is said, the one pool that is there.
+ * @throws McpctlError `usage`, `llm_not_found`.
+ */
+async function llmToCall(client: Client, asked: string | undefined): Promise<{ name: string; row: SeenLlm }> {
+  const llms = await client.llms.list({});
+  const known = new Map<string, SeenLlm>();
+  for (const llm of llms)
+    for (const pool of [llm.view.poolName, llm.view.pool?.key])
+      if (pool) known.set(pool, known.get(pool) ?? llm);
+  for (const llm of llms) for (const name of [llm.key, ...(llm.view.aliases ?? [])]) known.set(name, llm);
+  const named = asked === undefined ? undefined : known.get(asked);
+  if (asked !== undefined && named) return { name: asked, row: named };
+  if (asked !== undefined) {
+    const near = nearest(asked, known.keys(), 3);
+    const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : ' See "mcpctl get llm".';
+    throw new McpctlError('llm_not_found', `There is no llm named '${asked}'.${hint}`);
+  }
+  const active = llms.filter((llm) => llm.view.status !== 'inactive');
+  const pools = new Map(active.map((llm) => [llm.view.poolName ?? llm.key, llm]));
+  const [only, ...others] = pools;
+  if (only && others.length === 0) return { name: only[0], row: only[1] };
+  const names = [...pools.keys()].slice(0, 10).join(', ');
+  throw new McpctlError(
+    'usage',
+    only ? `Say which llm: ${names}.` : 'There is no llm to call yet; see "mcpctl get llm".',
+  );
+}
+
+function contextOf({ view }: SeenLlm): number | undefined {
+  const length = view.capabilities?.['contextLength'];
+  return typeof length === 'number' ? length : undefined;
+}
+
+/** The operation that the client needs and the llm is not known to have; messages and responses are never taken for granted. */
+function lacksOf({ needs }: ClientKind, { view }: SeenLlm): string | undefined {
+  if (needs === undefined) return undefined;
+  const operations = view.capabilities?.['operations'];
+  const has = Array.isArray(operations) && operations.includes(needs);
+  return has ? undefined : `/v1/${needs}`;
+}
