@@ -32,7 +32,7 @@ const answerSchema = z.object({
   usage: z.object({ completion_tokens: z.number() }).nullish().catch(undefined),
   /** On no-op chunks while the caller waits (SPEC §6). */
   mcpctl: z
-    .object({ state: z.string(), position: z.number().nullish(), eta_ms: z.number().nullish() })
+    .object({ state: z.string(), position: z.number().nullish(), seconds: z.number().nullish() })
     .nullish()
     .catch(undefined),
   error: z.object({ message: z.string(), code: z.string().nullish() }).nullish(),
@@ -123,10 +123,10 @@ function parsed(data: string): z.infer<typeof answerSchema> {
 function waitingText({
   state,
   position,
-  eta_ms,
+  seconds,
 }: NonNullable<z.infer<typeof answerSchema>['mcpctl']>): string {
   const words = [state];
   if (typeof position === 'number') words.push(String(position));
-  if (typeof eta_ms === 'number') words.push(`${Math.ceil(eta_ms / 1000)} s`);
+  if (typeof seconds === 'number') words.push(`${Math.round(seconds)} s`);
   return words.join(' ');
 }

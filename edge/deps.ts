@@ -12,6 +12,7 @@ import type { Heartbeats } from './heartbeats.ts';
 import type { Liveness } from '../core/flow/liveness.ts';
 import type { Metrics } from './metrics.ts';
 import type { Waiters } from './waiters.ts';
+import type { Wakings } from './wakings.ts';
 
 /** Everything that the edge reads from its environment. */
 export const edgeSettings = [
@@ -78,6 +79,7 @@ export interface EdgeDeps {
   heartbeats: Heartbeats;
   authenticator: Authenticator;
   waiters: Waiters;
+  wakings: Wakings;
   caps: Caps;
   metrics: Metrics;
   checks: readonly Check[];

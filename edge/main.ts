@@ -20,6 +20,7 @@ import { countPools } from './pool-counts.ts';
 import { createMetrics } from './metrics.ts';
 import { createEdgeServer } from './server.ts';
 import { createWaiters } from './waiters.ts';
+import { Wakings } from './wakings.ts';
 
 /** The edge's composition root: reads the environment, builds, starts, waits for a signal, stops in reverse. */
 async function run(): Promise<void> {
@@ -37,6 +38,7 @@ async function run(): Promise<void> {
   const leaving = new AbortController();
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
   const waiters = createWaiters({ queue, flow, log });
+  const wakings = new Wakings({ queue, clock, log });
 
   const metrics = createMetrics({ bus, version, ofProcess: true, fleet: { registry, queue, clock, log } });
   const deps: EdgeDeps = {
@@ -53,6 +55,7 @@ async function run(): Promise<void> {
     heartbeats,
     authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
     waiters,
+    wakings,
     caps: createCaps({ config, registry, metrics, clock, log }),
     metrics,
     checks: [
@@ -65,7 +68,7 @@ async function run(): Promise<void> {
   };
   const server = createEdgeServer({ app: createApp(deps), ...config, leaving });
   const services = composeServices(
-    [{ name: 'postgres', stop: () => connection.close() }, queue, heartbeats, waiters, server],
+    [{ name: 'postgres', stop: () => connection.close() }, queue, heartbeats, waiters, wakings, server],
     log,
   );
   const signalled = untilSignal(() => process.exit(1));

@@ -8,7 +8,7 @@ import type { Log } from '../core/runtime/log.ts';
 import type { Service } from '../core/runtime/service.ts';
 
 /** What is known of an llm that callers of this edge wait for; instants by the clock's `elapsed()`. */
-export interface Waking {
+export interface KnownWake {
   /** Since when it is being woken; null: nobody does, as far as is known. */
   since: number | null;
   failed: { reason: string; at: number } | null;
@@ -19,7 +19,7 @@ const SEND_MS = 2_000;
 /** Who waits asks again within this, or waits no more. */
 const WANTED_MS = 3_000;
 
-interface Known extends Waking {
+interface Known extends KnownWake {
   worker: Sleeper['worker'];
   /** Redis's own instant of the failure that was seen last. */
   failedAt: number | null;
@@ -45,7 +45,7 @@ export class Wakings implements Service {
   }
 
   /** How the wake of this llm goes; from here on that is read for a while. Null: not known yet. */
-  watch({ llmId, worker }: Sleeper): Waking | null {
+  watch({ llmId, worker }: Sleeper): KnownWake | null {
     const now = this.#deps.clock.elapsed();
     let known = this.#known.get(llmId);
     if (!known) {

@@ -8,6 +8,7 @@ import type { Liveness, LivePool } from './liveness.ts';
 import { lostClaim } from './lost-claim.ts';
 import { requeueTask } from './requeue.ts';
 import { isServed } from './served.ts';
+import { sleepersIn } from './sleepers.ts';
 
 export interface TakeBackDeps extends FlowDeps {
   liveness: Pick<Liveness, 'loadPool'>;
@@ -34,7 +35,7 @@ export async function takeBack(
   const excluded = [...excludedOf(fence), fence.llm];
   const pool = await deps.liveness.loadPool(row.poolName);
   if (row.attempts + 1 < MOST_ATTEMPTS) {
-    if (isServed(pool, row.pin, [...excluded, ...unfitOf(fence)])) return await requeue(excluded);
+    if (mayHave(pool, row, [...excluded, ...unfitOf(fence)])) return await requeue(excluded);
     if (canWait(row)) return await requeue([]);
   }
   const llm = pool.members.find((m) => m.row.id === fence.llm)?.row.name ?? fence.llm;
@@ -52,12 +53,12 @@ export async function takeBack(
 }
 
 /** Llm ids that failed the task. */
-function excludedOf(fence: Fence): string[] {
+export function excludedOf(fence: Fence): string[] {
   return fence.excluded.split(',').filter((id) => id !== '');
 }
 
 /** Llm ids that cannot do it: nothing that happens changes that. */
-function unfitOf(fence: Fence): string[] {
+export function unfitOf(fence: Fence): string[] {
   return fence.unfit.split(',').filter((id) => id !== '');
 }
 
@@ -69,7 +70,12 @@ function canWait({ source }: TaskRow): boolean {
 /** Is nobody left who may have a task that waits for another try? */
 export function isForsaken(pool: LivePool, row: TaskRow, fence: Fence): boolean {
   const excluded = excludedOf(fence);
-  return excluded.length > 0 && !isServed(pool, row.pin, [...excluded, ...unfitOf(fence)]);
+  return excluded.length > 0 && !mayHave(pool, row, [...excluded, ...unfitOf(fence)]);
+}
+
+/** Somebody else serves; or sleeps, and who waits for the task has it woken. */
+function mayHave(pool: LivePool, row: TaskRow, not: readonly string[]): boolean {
+  return isServed(pool, row.pin, not) || (!canWait(row) && sleepersIn(pool, row.pin, not).length > 0);
 }
 
 /** A task that waits for a member that has not failed it, when there is none any more: those that did may try again. */

@@ -4,10 +4,14 @@ import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
 import { runScript } from './scripts.ts';
 
-/** Where a task stands: how many go before it, and itself. Null: not known, or a member has it. */
+/** Where a task stands. */
 export interface Place {
-  state: 'queued' | 'running';
+  /** `waking`: it is queued, and a sleeping member is being woken for it. */
+  state: 'queued' | 'waking' | 'running';
+  /** How many go before it, and itself. Null: not known, or a member has it. */
   position: number | null;
+  /** How long it has been `waking`. */
+  seconds?: number;
 }
 
 /** A search costs Redis 0.05 µs a job; callers further back than this are told no number. */

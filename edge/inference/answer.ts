@@ -149,9 +149,15 @@ async function writeEvent(
   await writer.write(frame, hasId ? eventIdOf(event) : undefined);
 }
 
-async function writeEmpty(a: Answering, writer: EventWriter, { state, position }: Place): Promise<void> {
-  if (!a.row.streaming) return await writer.comment(position === null ? state : `${state} ${position}`);
-  await writer.write(a.form.keepAlive({ state, ...(position === null ? {} : { position }) }));
+async function writeEmpty(
+  a: Answering,
+  writer: EventWriter,
+  { state, position, seconds }: Place,
+): Promise<void> {
+  const how = seconds === undefined ? (position ?? '') : `${seconds} s`;
+  if (!a.row.streaming) return await writer.comment(`${state} ${how}`.trim());
+  const known = { ...(position === null ? {} : { position }), ...(seconds === undefined ? {} : { seconds }) };
+  await writer.write(a.form.keepAlive({ state, ...known }));
 }
 
 async function endStream(

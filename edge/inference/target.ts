@@ -1,6 +1,7 @@
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { isServed } from '../../core/flow/served.ts';
+import { sleepersIn } from '../../core/flow/sleepers.ts';
 import { unfitFor, type Needs, type Unfit } from '../../core/fit.ts';
 import { aliasSchema } from '../../core/names.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -13,6 +14,8 @@ export interface Target {
   pin: { id: string; name: string } | null;
   /** Llm ids of members that cannot do it. */
   unfit: readonly string[];
+  /** Somebody was there who takes it at once; else it waits, and perhaps for one to be woken. */
+  served: boolean;
   /** Its members, for what the answer says of the one that had it. */
   members: readonly { id: string; name: string; model: string }[];
 }
@@ -29,7 +32,8 @@ interface Wanted {
 }
 
 /**
- * What a caller's `model` leads to, and, unless the task `mayWait`, whether somebody is there to serve it.
+ * What a caller's `model` leads to, and, unless the task `mayWait`, whether somebody is there to serve it, or can be
+ * woken to.
  * @throws McpctlError `llm_not_found` naming close ones, `forbidden`, `no_capable_member`,
  *   `context_length_exceeded`, `no_active_llm`.
  */
@@ -50,11 +54,15 @@ export async function targetOf(
   const pool = await deps.liveness.loadPool(poolKey);
   const pinned = pin === undefined ? null : pinnedIn(pool, pin);
   const unfit = unfitIn(pool, { pinned, needs, v1 });
-  if (!mayWait) needServing(pool, { pinned, unfit });
+  const pinId = pinned?.row.id ?? null;
+  const served = isServed(pool, pinId, unfit);
+  if (!served && !mayWait && sleepersIn(pool, pinId, unfit).length === 0)
+    throw nobody(poolKey, pinned?.row.name ?? null);
   return {
     poolKey,
     pin: pinned ? { id: pinned.row.id, name: pinned.row.name } : null,
     unfit,
+    served,
     members: pool.members.map(({ row: { id, name, model } }) => ({ id, name, model })),
   };
 }
@@ -102,14 +110,6 @@ function sentenceFor(why: Unfit, { needs, longest }: { needs: Needs; longest: nu
     case 'context':
       return `this model's maximum context length is ${longest} tokens, and the text has at least ${needs.leastTokens}`;
   }
-}
-
-/** @throws McpctlError `no_active_llm`. */
-function needServing(
-  pool: LivePool,
-  { pinned, unfit }: { pinned: LiveLlm | null; unfit: readonly string[] },
-): void {
-  if (!isServed(pool, pinned?.row.id ?? null, unfit)) throw nobody(pool.key, pinned?.row.name ?? null);
 }
 
 /** SPEC §5's sentence. */

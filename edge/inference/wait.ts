@@ -1,7 +1,8 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeTask } from '../../core/flow/cancel.ts';
 import { isServed } from '../../core/flow/served.ts';
-import { allAttempts, isForsaken, takeBack } from '../../core/flow/take-back.ts';
+import { sleepersIn } from '../../core/flow/sleepers.ts';
+import { allAttempts, excludedOf, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import type { Place } from '../../core/queue/place.ts';
 import type { Entry } from '../../core/queue/stream.ts';
@@ -13,6 +14,7 @@ import { errorOfRow } from './settle.ts';
 import { Standing } from './standing.ts';
 import type { Submitted } from './submit.ts';
 import { nobody, type Target } from './target.ts';
+import { Waking } from './waking.ts';
 
 /** `quiet`: time to send something, and where the task stands meanwhile. */
 export type Arrived = Entry | RowSays | { kind: 'gap' } | { kind: 'quiet'; place: Place } | { kind: 'left' };
@@ -43,6 +45,7 @@ export class TaskWait {
   readonly #wait: Wait;
   readonly #deadline: number;
   readonly #standing: Standing;
+  readonly #waking: Waking;
   readonly #rowEnd: RowEnd;
   /** Until then nobody need be there. */
   readonly #unservedUntil: number;
@@ -60,9 +63,10 @@ export class TaskWait {
     const now = deps.clock.elapsed();
     this.#deadline = now + queueMs;
     this.#unservedUntil = now + wait.unservedMs;
-    this.#nextCheck = this.#checkAfter(now);
+    this.#nextCheck = wait.target.served ? this.#checkAfter(now) : now;
     this.#quietFrom = now;
-    this.#standing = new Standing(deps, wait.submitted.row);
+    this.#waking = new Waking(deps);
+    this.#standing = new Standing(deps, wait.submitted.row, () => this.#waking.sinceMs());
     this.#rowEnd = new RowEnd(deps, wait.submitted);
   }
 
@@ -73,7 +77,7 @@ export class TaskWait {
       if (gone.aborted) return { kind: 'left' };
       const now = this.#deps.clock.elapsed();
       const quietAt = this.#quietFrom + quietMs();
-      const due = this.#waiting ? Math.min(quietAt, this.#nextCheck, this.#standing.nextAt) : quietAt;
+      const due = this.#waiting ? Math.min(quietAt, this.#dueAt) : quietAt;
       const withinMs = Math.max(1, Math.min(due, this.#rowEnd.nextAt) - now);
       const item = await submitted.follower.next({ signal: gone, withinMs });
       if (item === null) {
@@ -91,6 +95,11 @@ export class TaskWait {
     }
   }
 
+  /** When a waiting task is to be looked after. */
+  get #dueAt(): number {
+    return Math.min(this.#nextCheck, this.#standing.nextAt, this.#waking.nextAt);
+  }
+
   /** The end of the task came out of `next`. */
   get over(): boolean {
     return this.#over;
@@ -106,6 +115,7 @@ export class TaskWait {
     let ended = await this.#rowEnd.look();
     if (!ended && this.#waiting && now >= this.#deadline) ended = await this.#expire();
     else if (!ended && this.#waiting && now >= this.#nextCheck) ended = await this.#checkServed();
+    else if (!ended && this.#waiting && now >= this.#waking.nextAt) ended = await this.#checkWoken();
     if (ended) return ended;
     if (now >= this.#nextCheck) this.#nextCheck = this.#checkAfter(now);
     const place = await this.#toTell(now);
@@ -146,24 +156,33 @@ export class TaskWait {
     return error && (await this.#closeUnclaimed(error));
   }
 
+  /** The wake that it waits for may have failed. */
+  async #checkWoken(): Promise<RowSays | null> {
+    const error = this.#waking.ask();
+    return error && (await this.#closeUnclaimed(error));
+  }
+
   /** Why no member will take it, naming each attempt when there were any; null while one may. */
   async #whyNobody(): Promise<McpctlError | null> {
     const { target, submitted } = this.#wait;
     const { row } = submitted;
     const { redis, keys } = this.#deps.queue;
     const pool = await this.#deps.liveness.loadPool(target.poolKey);
+    const not = [...target.unfit];
     if (this.#cameBack) {
       const [fence] = await readFences(redis, keys, [{ taskId: row.id, poolKey: row.poolName }]);
       if (fence?.claim === '' && isForsaken(pool, row, fence)) {
         const { code, message } = await allAttempts(this.#deps, row);
         return new McpctlError(code, message, { taskId: row.id });
       }
+      if (fence) not.push(...excludedOf(fence));
     }
-    if (
-      isServed(pool, target.pin?.id ?? null, target.unfit) ||
-      this.#deps.clock.elapsed() < this.#unservedUntil
-    )
-      return null;
+    const pin = target.pin?.id ?? null;
+    const served = isServed(pool, pin, not);
+    const sleepers = served ? [] : sleepersIn(pool, pin, not);
+    this.#waking.of(sleepers);
+    if (sleepers.length > 0) return this.#waking.ask();
+    if (served || this.#deps.clock.elapsed() < this.#unservedUntil) return null;
     return nobody(target.poolKey, target.pin?.name ?? null);
   }
 

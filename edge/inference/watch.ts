@@ -6,6 +6,7 @@ import type { Shown } from '../../core/queue/fence.ts';
 import { mayShow } from './may-show.ts';
 import { RowEnd } from './row-end.ts';
 import { Standing } from './standing.ts';
+import { wakingMsFor } from './waking.ts';
 import type { Arrived } from './wait.ts';
 
 export interface Watch {
@@ -31,7 +32,7 @@ export class TaskWatch {
   constructor(deps: EdgeDeps, watch: Watch) {
     this.#deps = deps;
     this.#watch = watch;
-    this.#standing = new Standing(deps, watch.row);
+    this.#standing = new Standing(deps, watch.row, () => wakingMsFor(deps, watch.row));
     const now = deps.clock.elapsed();
     this.#quietAt = now + Math.min(FIRST_WORD_MS, deps.config.keepAliveMs);
     this.#rowEnd = new RowEnd(deps, watch);

@@ -99,7 +99,7 @@ describe('cli: chat-llm, one message', () => {
     const states = [
       { state: 'queued', position: 3 },
       { state: 'queued', position: 3 },
-      { state: 'waking', eta_ms: 11_200 },
+      { state: 'waking', seconds: 12 },
     ];
     peer.on(infer, streams([...states.map(waiting), ...hello]));
     expect(await say()).to.equal(0);

@@ -17,6 +17,7 @@ import { createMetrics } from '../../edge/metrics.ts';
 import { countPools } from '../../edge/pool-counts.ts';
 import { createEdgeServer } from '../../edge/server.ts';
 import { createWaiters } from '../../edge/waiters.ts';
+import { Wakings } from '../../edge/wakings.ts';
 import { registryFixture, type RegistryFixture } from './registry.ts';
 
 export interface Answer {
@@ -77,6 +78,7 @@ export async function edgeFixture(
   const leaving = new AbortController();
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
   const waiters = createWaiters({ queue, flow, log });
+  const wakings = new Wakings({ queue, clock, log });
   const metrics = createMetrics({
     bus,
     version: '0.0.0-test',
@@ -97,6 +99,7 @@ export async function edgeFixture(
     heartbeats,
     authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
     waiters,
+    wakings,
     caps: createCaps({ config, registry, metrics, clock, log }),
     metrics,
     checks: [
@@ -158,6 +161,7 @@ export async function edgeFixture(
     async close() {
       await server.stop();
       await waiters.stop();
+      await wakings.stop();
       await heartbeats.stop();
       await queue.stop();
       await t.close();
