@@ -1,3 +1,4 @@
+import type { Liveness } from '../../core/flow/liveness.ts';
 import type { TakeBackDeps } from '../../core/flow/take-back.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
@@ -39,7 +40,7 @@ export interface DutyDeps {
   config: SchedulerConfig;
   registry: Registry;
   queue: QueueDoor;
-  flow: TakeBackDeps;
+  flow: TakeBackDeps & { liveness: Pick<Liveness, 'loadPool' | 'loadPools'> };
   clock: Clock;
   log: Log;
 }

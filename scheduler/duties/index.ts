@@ -9,6 +9,7 @@ import { createReapDuty } from './reap.ts';
 import { createReconcileDuty } from './reconcile.ts';
 import { createSettleDuty } from './settle.ts';
 import { createSweepLlmsDuty } from './sweep-llms.ts';
+import { createWakeDuty } from './wake.ts';
 
 /** Everything that the leader does. */
 export function createDuties(deps: DutyDeps): Duty[] {
@@ -20,6 +21,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createClearJobsDuty,
     createExpireDuty,
     createOrphansDuty,
+    createWakeDuty,
     createSweepLlmsDuty,
     createPruneDuty,
   ];

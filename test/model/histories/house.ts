@@ -27,7 +27,7 @@ export interface House extends RegistryFixture {
   members: readonly string[];
   fetchers: readonly Worker<JobData>[];
   /** What edges and duties need, over some tools. */
-  flow(tools: Tools, by: 'edge' | 'scheduler'): TakeBackDeps;
+  flow(tools: Tools, by: 'edge' | 'scheduler'): DutyDeps['flow'];
   dutyDeps(tools: Tools): DutyDeps;
   newTask(source: TaskRow['source']): NewTask;
   /** Both members say that they serve. */

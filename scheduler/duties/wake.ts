@@ -1,0 +1,82 @@
+import type { LivePool } from '../../core/flow/liveness.ts';
+import { isServed } from '../../core/flow/served.ts';
+import { sleepersIn, type Sleeper } from '../../core/flow/sleepers.ts';
+import { unfitOf } from '../../core/flow/take-back.ts';
+import { refOf } from '../../core/flow/deps.ts';
+import { sendControl } from '../../core/queue/control.ts';
+import { readFences } from '../../core/queue/fence.ts';
+import { createWakes } from '../../core/queue/wake.ts';
+import type { Duty, DutyDeps } from './duty.ts';
+
+/** Looked at per pool: one task that waits is enough. */
+const MOST = 200;
+const FIRST_MS = 10_000;
+const LONGEST_MS = 5 * 60_000;
+
+/** How often a pool was tried since it last had somebody, or nothing, to serve. */
+interface Tried {
+  times: number;
+  notBefore: number;
+}
+
+/**
+ * Wakes pools in which tasks wait that no edge waits for, and nobody is active: each try a while after the last, from
+ * 10 s to 5 min. Where callers wait too, their edge has asked already, and a wake that is under way, or has just
+ * failed, is left alone.
+ */
+export function createWakeDuty(deps: DutyDeps): Duty {
+  const { registry, queue, flow, clock } = deps;
+  const tried = new Map<string, Tried>();
+
+  const wakeOne = async (pool: LivePool): Promise<boolean> => {
+    const sleepers = await wantedIn(deps, pool);
+    if (sleepers.length === 0) {
+      tried.delete(pool.key);
+      return false;
+    }
+    const { times, notBefore } = tried.get(pool.key) ?? { times: 0, notBefore: -Infinity };
+    if (clock.elapsed() < notBefore) return false;
+    const states = await createWakes(queue).read(sleepers.map(({ llmId }) => llmId));
+    if (states.some(({ waking, failed }) => waking !== null || failed !== null)) return false;
+    const { llmId: wakeId, worker } = sleepers[times % sleepers.length] ?? {};
+    if (!worker || wakeId === undefined) return false;
+    const waitMs = Math.min(FIRST_MS * 2 ** times, LONGEST_MS);
+    tried.set(pool.key, { times: times + 1, notBefore: clock.elapsed() + waitMs });
+    await sendControl(queue, { ...worker, message: { kind: 'wake', wakeId } });
+    return true;
+  };
+  return {
+    name: 'wake',
+    everyMs: 1_000,
+    async run(signal) {
+      const open = await registry.tasks.openPools();
+      for (const key of tried.keys()) if (!open.includes(key)) tried.delete(key);
+      let did = 0;
+      for (const pool of await flow.liveness.loadPools(open)) {
+        if (signal.aborted) break;
+        if (await wakeOne(pool)) did += 1;
+      }
+      return did;
+    },
+  };
+}
+
+/** Members that sleep and could have a task which waits because nobody who could serves. */
+async function wantedIn({ registry, queue }: DutyDeps, pool: LivePool): Promise<Sleeper[]> {
+  if (sleepersIn(pool, null).length === 0) return [];
+  const rows = await registry.tasks.list({
+    ownerId: null,
+    pool: pool.key,
+    statuses: ['pending'],
+    limit: MOST,
+  });
+  const fences = await readFences(queue.redis, queue.keys, rows.map(refOf));
+  const wanted = new Map<string, Sleeper>();
+  rows.forEach((row, at) => {
+    const fence = fences[at];
+    if (fence?.state !== 'open' || fence.claim !== '') return;
+    if (isServed(pool, row.pin, unfitOf(fence))) return;
+    for (const sleeper of sleepersIn(pool, row.pin, unfitOf(fence))) wanted.set(sleeper.llmId, sleeper);
+  });
+  return [...wanted.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}

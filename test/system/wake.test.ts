@@ -1,0 +1,11 @@
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { TaskView } from '../../core/task.ts';
+import { chats, startBackend, type Backend } from '../support/backend.ts';
+import { isAlive } from '../support/supervised.ts';
+import { contentOf } from '../support/tasks.ts';
+import { startSystem, transports, until, type System, type WorkerProcess } from '../support/system.ts';
