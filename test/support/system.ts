@@ -25,6 +25,8 @@ export interface Offer {
   dropParams?: string[];
   addParams?: Record<string, unknown>;
   renameParams?: Record<string, string>;
+  /** The recipe that wakes its backend. */
+  wake?: object;
 }
 
 /** `sse`: the worker knows nothing of Redis, and has no way to it. */

@@ -1,11 +1,209 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect } from 'chai';
 import type { TaskView } from '../../core/task.ts';
-import { chats, startBackend, type Backend } from '../support/backend.ts';
-import { isAlive } from '../support/supervised.ts';
-import { contentOf } from '../support/tasks.ts';
-import { startSystem, transports, until, type System, type WorkerProcess } from '../support/system.ts';
+import { startBackend, type Backend } from '../support/backend.ts';
+import { startSleepy, type Sleepy } from '../support/sleepy.ts';
+import { sseData } from '../support/sse.ts';
+import { startSystem, until, type EdgeProcess, type System } from '../support/system.ts';
+
+const body = { messages: [{ role: 'user', content: 'hi' }] };
+/** The bounds of the product are seconds; a busy machine is slow. */
+const LONG_MS = 60_000;
+
+interface Chunk {
+  choices?: { delta: { content?: string | null } }[];
+  mcpctl?: { state: string; seconds?: number };
+}
+
+for (const transport of ['redis'] as const) {
+  describe(`a sleeping backend, over ${transport}`, function () {
+    this.timeout(180_000);
+    let t: System;
+    let edges: EdgeProcess[];
+    let sleepy: Sleepy;
+    let n = 0;
+    /** Of this test: rows of earlier ones are not in the way. */
+    let name: string;
+    const others: { close(): Promise<void> }[] = [];
+    before(async () => {
+      t = await startSystem({}, { transport });
+      edges = [t.edge, await t.startEdge(), await t.startEdge()];
+    });
+    after(() => t.close());
+    beforeEach(async () => {
+      n += 1;
+      name = `sleepy-${n}`;
+      sleepy = await startSleepy();
+    });
+    afterEach(async () => {
+      await sleepy.close();
+      for (const other of others.splice(0)) await other.close();
+    });
+
+    const infer = (more: object = {}, at = edges[0], headers: Record<string, string> = {}) =>
+      t.call('POST', `/api/v1/llms/${name}/infer`, {
+        body: { ...body, ...more },
+        headers,
+        ...(at && { at }),
+      });
+    const publish = (wake: object | undefined, more: object = {}) =>
+      t.startWorker([{ name, backend: sleepy.backend, ...(wake && { wake }), ...more }]);
+    const content = async (answer: Response): Promise<unknown> => {
+      const json = (await answer.json()) as { choices?: { message: { content: string } }[]; error?: unknown };
+      return json.choices?.[0]?.message.content ?? json.error;
+    };
+    const status = async (of = name): Promise<unknown> => (await t.llm(of)).status;
+    const untilStatus = (fits: string, of = name): Promise<unknown> =>
+      until(
+        () => status(of),
+        (now) => now === fits,
+        LONG_MS,
+      );
+    const other = async (text?: string): Promise<Sleepy> => {
+      const made = await startSleepy(text);
+      others.push(made);
+      return made;
+    };
+    const awake = async (): Promise<Backend> => {
+      const made = await startBackend();
+      others.push(made);
+      return made;
+    };
+
+    it('is woken once for 500 requests at three edges, which all are answered then', async () => {
+      sleepy.takesMs = 2_500;
+      await publish(sleepy.http(), { maxConcurrency: 64 });
+      expect(await status()).to.equal('hibernating');
+      const answers = await Promise.all(
+        Array.from({ length: 500 }, (_, i) => infer({}, edges[i % edges.length])),
+      );
+      expect(new Set(answers.map((a) => a.status))).to.deep.equal(new Set([200]));
+      expect(sleepy.calls).to.have.length(1);
+      await untilStatus('active');
+      expect(sleepy.calls).to.have.length(1);
+    });
+
+    it('is woken by a command too, and who streams is told for how long', async () => {
+      sleepy.takesMs = 7_000;
+      await publish(sleepy.command());
+      const said: string[] = [];
+      for await (const data of sseData(await infer({ stream: true }))) {
+        if (data === '[DONE]') continue;
+        const { mcpctl, choices } = JSON.parse(data) as Chunk;
+        if (mcpctl?.state === 'waking') said.push(`waking ${mcpctl.seconds ?? '?'} s`);
+        const text = choices?.[0]?.delta.content;
+        if (text) said.push(text);
+      }
+      expect(said[0]).to.match(/^waking [1-9]\d* s$/);
+      expect(said.length).to.be.greaterThan(2);
+      expect(said.at(-1)).to.equal('awake');
+      expect(sleepy.calls).to.have.length(1);
+      await untilStatus('active');
+    });
+
+    it('tells every waiting caller why it failed, keeps what nobody waits for, and tries again for the next', async () => {
+      sleepy.status = 503;
+      const worker = await publish(sleepy.command());
+      const made = await t.call('POST', '/api/v1/tasks', { body: { llm: name, request: body } });
+      const { id } = (await made.json()) as TaskView;
+      const answers = await Promise.all(
+        [0, 1, 2].flatMap((at) => [infer({}, edges[at]), infer({ stream: true }, edges[at])]),
+      );
+      for (const answer of answers) {
+        expect(answer.status).to.equal(503);
+        const { code, error } = (await answer.json()) as { code: string; error: string };
+        expect(code).to.equal('wake_failed');
+        expect(error).to.contain(name).and.contain('ended with code 3: the switch said 503');
+        expect(error).not.to.contain('secret');
+      }
+      expect((await t.task(id)).status).to.equal('pending');
+      expect(await status()).to.equal('hibernating');
+      sleepy.status = 200;
+      const next = await infer();
+      expect([next.status, await content(next)]).to.deep.equal([200, 'awake']);
+      await until(
+        () => t.task(id),
+        (task) => task.status === 'completed',
+        LONG_MS,
+      );
+      expect(JSON.stringify(worker.lines)).not.to.contain('sk-secret');
+    });
+
+    it('is woken by the leader for a task that nobody waits for', async () => {
+      await publish(sleepy.http());
+      const made = await t.call('POST', '/api/v1/tasks', { body: { llm: name, request: body } });
+      const { id } = (await made.json()) as TaskView;
+      await until(
+        () => t.task(id),
+        (task) => task.status === 'completed',
+        LONG_MS,
+      );
+      expect(sleepy.calls).to.have.length(1);
+    });
+
+    it('can be tried again when its worker was killed in the middle of it', async () => {
+      sleepy.takesMs = Infinity;
+      const worker = await publish(sleepy.http({ maxWaitSeconds: 120 }));
+      const answer = infer();
+      await worker.event('wake.started');
+      await worker.kill('SIGKILL');
+      sleepy.takesMs = 0;
+      await t.startWorker([{ name, backend: sleepy.backend, wake: sleepy.http() }], { home: worker.home });
+      expect(await content(await answer)).to.equal('awake');
+      expect(sleepy.calls).to.have.length(2);
+    });
+
+    it('sleeps on while an active sibling serves, unless a pin asks for it', async () => {
+      const sibling = await awake();
+      const pool = { poolName: name };
+      await t.startWorker([{ name: `${name}-up`, backend: sibling, ...pool }]);
+      await t.startWorker([{ name: `${name}-zz`, backend: sleepy.backend, wake: sleepy.http(), ...pool }]);
+      const many = await Promise.all(Array.from({ length: 20 }, (_, i) => infer({}, edges[i % 3])));
+      expect(new Set(many.map((a) => a.status))).to.deep.equal(new Set([200]));
+      expect(sleepy.calls).to.have.length(0);
+      expect(await status(`${name}-zz`)).to.equal('hibernating');
+      const pinned = await infer({}, edges[1], { 'x-mcpctl-pin': `${name}-zz` });
+      expect(await content(pinned)).to.equal('awake');
+      expect(sleepy.calls).to.have.length(1);
+    });
+
+    it('has the next sleeper woken when the first could not be', async () => {
+      const second = await other('the second');
+      sleepy.status = 500;
+      const pool = { poolName: name };
+      await t.startWorker([
+        { name: `${name}-a`, backend: sleepy.backend, wake: sleepy.http(), ...pool },
+        { name: `${name}-b`, backend: second.backend, wake: second.http(), ...pool },
+      ]);
+      expect(await content(await infer())).to.equal('the second');
+      expect([sleepy.calls.length, second.calls.length]).to.deep.equal([1, 1]);
+    });
+
+    it('was there and went: hibernating with a recipe, backend_down without, until it answers', async () => {
+      const plain = await other();
+      sleepy.backend.down = false;
+      plain.backend.down = false;
+      await t.startWorker([
+        { name, backend: sleepy.backend, wake: sleepy.http() },
+        { name: `${name}-plain`, backend: plain.backend },
+      ]);
+      expect(await status()).to.equal('active');
+      sleepy.sleep();
+      plain.sleep();
+      await untilStatus('hibernating');
+      await untilStatus('inactive', `${name}-plain`);
+      expect((await t.llm(`${name}-plain`)).inactiveReason).to.equal('backend_down');
+      const refused = await t.call('POST', `/api/v1/llms/${name}-plain/infer`, { body });
+      expect(refused.status).to.equal(503);
+      plain.backend.down = false;
+      sleepy.backend.down = false;
+      await untilStatus('active');
+      await untilStatus('active', `${name}-plain`);
+      expect(sleepy.calls).to.have.length(0);
+    });
+
+    it('is active at first where there is no recipe, whether it answers or not', async () => {
+      await publish(undefined);
+      expect(await status()).to.equal('active');
+    });
+  });
+}

@@ -1,6 +1,5 @@
 import type { Job, Worker } from 'bullmq';
 import { createLiveness } from '../../../core/flow/liveness.ts';
-import type { TakeBackDeps } from '../../../core/flow/take-back.ts';
 import { openQueueDoor, type QueueDoor } from '../../../core/queue/door.ts';
 import { createFetcher, type JobData } from '../../../core/queue/jobs.ts';
 import { announce } from '../../../core/queue/presence.ts';
