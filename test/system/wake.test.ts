@@ -76,7 +76,8 @@ for (const transport of ['redis'] as const) {
       const answers = await Promise.all(
         Array.from({ length: 500 }, (_, i) => infer({}, edges[i % edges.length])),
       );
-      expect(new Set(answers.map((a) => a.status))).to.deep.equal(new Set([200]));
+      const contents = await Promise.all(answers.map(content));
+      expect(new Set(contents)).to.deep.equal(new Set(['awake']));
       expect(sleepy.calls).to.have.length(1);
       await untilStatus('active');
       expect(sleepy.calls).to.have.length(1);
@@ -144,7 +145,10 @@ for (const transport of ['redis'] as const) {
       sleepy.takesMs = Infinity;
       const worker = await publish(sleepy.http({ maxWaitSeconds: 120 }));
       const answer = infer();
-      await worker.event('wake.started');
+      await until(
+        async () => sleepy.calls.length,
+        (calls) => calls === 1,
+      );
       await worker.kill('SIGKILL');
       sleepy.takesMs = 0;
       await t.startWorker([{ name, backend: sleepy.backend, wake: sleepy.http() }], { home: worker.home });
