@@ -108,6 +108,30 @@ export function reshapeMembers(text: string, { drop, rename }: Reshape): string 
 }
 
 /**
+ * Puts a new text to each element of the array that `text` is; what stands between them stays. Undefined when it
+ * is not an array.
+ */
+export function mapElements(text: string, change: (element: string) => string): string | undefined {
+  let at = skipSpace(text, 0);
+  if (text[at] !== '[') return undefined;
+  const pieces: string[] = [];
+  let copied = 0;
+  at = skipSpace(text, at + 1);
+  if (text[at] === ']') return skipSpace(text, at + 1) === text.length ? text : undefined;
+  for (;;) {
+    const end = skipValue(text, at);
+    if (end === undefined) return undefined;
+    pieces.push(text.slice(copied, at), change(text.slice(at, end)));
+    copied = end;
+    at = skipSpace(text, end);
+    if (text[at] === ']') break;
+    if (text[at] !== ',') return undefined;
+    at = skipSpace(text, at + 1);
+  }
+  return skipSpace(text, at + 1) === text.length ? pieces.join('') + text.slice(copied) : undefined;
+}
+
+/**
  * For `stream_options`: asks for the usage chunk and keeps the other options. A value that is neither an
  * object nor null is left for the backend to refuse.
  */

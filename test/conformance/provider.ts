@@ -179,6 +179,20 @@ export function conformsAsProvider(open: () => Promise<Subject>): void {
     expect(models.map((model) => model.id)).to.include(subject.model);
   });
 
+  it('says what it can do, the same each time, and does nothing else', async () => {
+    const { provider, model } = subject;
+    const says = await provider.probe?.(model, never);
+    expect(await provider.probe?.(model, never)).to.deep.equal(says);
+    expect(await provider.modelsFingerprint?.(never)).to.equal(await provider.modelsFingerprint?.(never));
+    const can = says ? (says.capabilities.operations ?? expect.fail('nothing was learnt')) : ['chat'];
+    expect(can).to.include('chat');
+    for (const operation of ['completions', 'embeddings', 'responses', 'messages'] as const) {
+      const body = JSON.stringify({ prompt: 'Hi', input: 'Hi', messages: [], max_tokens: 1 });
+      const { last } = await readAll(forward({ operation, body, streaming: false }));
+      if (!can.includes(operation)) expect(last, operation).to.have.property('kind', 'failed');
+    }
+  });
+
   it('says in doubt that it is not available', async () => {
     expect(await subject.provider.isAvailable(AbortSignal.abort())).to.equal(false);
   });

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import {
   askForUsage,
   depthExceeds,
+  mapElements,
   reshapeMembers,
   spliceMembers,
   topLevelMembers,
@@ -144,6 +145,21 @@ describe('JSON as text', () => {
       }),
       { numRuns: 2000 },
     );
+  });
+
+  it('changes each element of an array where it stands', () => {
+    const change = (element: string): string => (element === '1' ? '"one"' : element);
+    const cases: [string, string | undefined][] = [
+      [' [ 1 ,\t{"a":[1]}, "1,]" ,1] ', ' [ "one" ,\t{"a":[1]}, "1,]" ,"one"] '],
+      ['[]', '[]'],
+      ['[ ]', '[ ]'],
+      ['{"a":1}', undefined],
+      ['[1', undefined],
+      ['[1,]', undefined],
+      ['[1] 1', undefined],
+      ['', undefined],
+    ];
+    for (const [text, expected] of cases) expect(mapElements(text, change), text).to.equal(expected);
   });
 
   it('goes over 40 MB in well under a second', () => {

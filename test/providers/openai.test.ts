@@ -4,6 +4,7 @@ import { createOpenAiProvider } from '../../worker/providers/openai.ts';
 import { survivesRealBackends } from '../conformance/backend-facts.ts';
 import { callOf, conformsAsProvider, readAll } from '../conformance/provider.ts';
 import { startBackend } from '../support/backend.ts';
+import { startTlsFront } from '../support/tls-front.ts';
 
 describe('the openai provider', () => {
   describe('as a provider', () => {
@@ -61,6 +62,73 @@ describe('the openai provider', () => {
     expect((await backend.next('request')).body).to.equal(
       '{"messages":[],"max_tokens":5,"top_k":20,"model":"test-model"}',
     );
+    await backend.close();
+  });
+
+  it('renames the roles that its owner said, and leaves every other letter of the messages', async () => {
+    const backend = await startBackend();
+    const rename = { 'role:developer': 'system', max_completion_tokens: 'max_tokens' };
+    const provider = createOpenAiProvider({
+      name: 'x',
+      url: backend.url,
+      params: { drop: [], add: {}, rename },
+    });
+    const sent = async (body: string) => {
+      await readAll(provider.forward?.(callOf({ body, streaming: false })) ?? expect.fail());
+      return (await backend.next('request')).body;
+    };
+    const body =
+      '{"model":"test-model","messages":[ {"content":"role: \\"developer\\"","role":"developer","n":1.0},' +
+      '{"role":"user","x":{"role":"developer"}},{"name":"role"},"developer" ]}';
+    expect(await sent(body)).to.equal(body.replace('"role":"developer","n"', '"role":"system","n"'));
+    for (const odd of ['{"model":"test-model","messages":7}', '{"model":"test-model"}'])
+      expect(await sent(odd)).to.equal(odd);
+    await backend.close();
+  });
+
+  it('calls a backend over TLS, once it trusts its certificate, and says so where it does not', async () => {
+    const backend = await startBackend();
+    const front = await startTlsFront('localhost', backend);
+    const url = `https://localhost:${front.port}`;
+    const ask = async (dialling?: { ca: string }) => {
+      const provider = createOpenAiProvider({ name: 'x', url, dialling });
+      expect(await provider.isAvailable(new AbortController().signal)).to.equal(dialling !== undefined);
+      return readAll(provider.forward?.(callOf({})) ?? expect.fail());
+    };
+    const { events, last } = await ask({ ca: front.certificate });
+    expect(last).to.include({ kind: 'end', finishReason: 'stop' });
+    expect(events.join('')).to.contain('Hello');
+    const refused = (await ask()).last;
+    expect(refused).to.include({ kind: 'failed', code: 'backend_error', retryable: true });
+    expect(refused).to.have.property('message').that.contains('certificate is not trusted');
+    const other = createOpenAiProvider({
+      name: 'x',
+      url: `https://127.0.0.1:${front.port}`,
+      dialling: { ca: front.certificate },
+    });
+    const misnamed = (await readAll(other.forward?.(callOf({})) ?? expect.fail())).last;
+    expect(misnamed).to.have.property('message').that.contains('for another name');
+    await front.close();
+    await backend.close();
+  });
+
+  it('asks whom it is told to ask: the lookup of a name is its owner’s to decide', async () => {
+    const backend = await startBackend();
+    const asked: string[] = [];
+    const provider = createOpenAiProvider({
+      name: 'x',
+      url: backend.url.replace('127.0.0.1', 'backend.example'),
+      dialling: {
+        lookup(hostname, _options, answer) {
+          asked.push(hostname);
+          answer(Object.assign(new Error('no'), { code: 'ENOTFOUND' }), '', 4);
+        },
+      },
+    });
+    const { last } = await readAll(provider.forward?.(callOf({})) ?? expect.fail());
+    expect(last).to.include({ code: 'backend_error', message: "The backend's host name is not known." });
+    expect(asked).to.deep.equal(['backend.example']);
+    expect(backend.connections()).to.equal(0);
     await backend.close();
   });
 

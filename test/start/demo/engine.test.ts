@@ -49,6 +49,14 @@ describe('the demo engine', () => {
     }));
   });
 
+  it('is told apart from others by a worker: it chats, and nothing else', async () => {
+    const provider = createOpenAiProvider({ name: 'demo', url: engine.url });
+    const { capabilities } =
+      (await provider.probe?.('tiny-chat-demo', new AbortController().signal)) ?? expect.fail();
+    expect(capabilities.operations).to.deep.equal(['chat']);
+    expect(capabilities.contextLength).to.be.greaterThan(0);
+  });
+
   it('knows the capital of France, and counts its tokens the same each time', async () => {
     const first = await ask(says('What is the capital of France?'));
     const again = await ask(says('What is the capital of France?'));

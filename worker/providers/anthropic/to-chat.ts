@@ -40,7 +40,12 @@ const blockSchema = z
   .discriminatedUnion('type', [
     z.looseObject({ type: z.literal('text'), text: z.string() }),
     z.looseObject({ type: z.literal('thinking'), thinking: z.string() }),
-    z.looseObject({ type: z.literal('tool_use'), id: z.string(), name: z.string(), input: z.unknown().optional() }),
+    z.looseObject({
+      type: z.literal('tool_use'),
+      id: z.string(),
+      name: z.string(),
+      input: z.unknown().optional(),
+    }),
   ])
   .optional()
   .catch(undefined);

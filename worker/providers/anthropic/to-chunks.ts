@@ -3,7 +3,9 @@ import type { Usage } from '../../../core/task.ts';
 import { cachedIn, finishReasonOf, usageBody, type Head } from './to-chat.ts';
 
 const index = z.int().nonnegative();
-const startSchema = z.looseObject({ message: z.looseObject({ id: z.string(), usage: z.unknown().optional() }) });
+const startSchema = z.looseObject({
+  message: z.looseObject({ id: z.string(), usage: z.unknown().optional() }),
+});
 const blockSchema = z.looseObject({
   index,
   content_block: z.looseObject({

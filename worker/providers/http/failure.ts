@@ -45,6 +45,8 @@ const statuses: Readonly<Record<string, number | undefined>> = {
   overloaded_error: 529,
 };
 
+const untrusted =
+  "The backend's certificate is not trusted here; name its authority's file in NODE_EXTRA_CA_CERTS.";
 const sentences: Record<string, string> = {
   ECONNREFUSED: 'The backend refused the connection: it does not run, or not there.',
   ENOTFOUND: "The backend's host name is not known.",
@@ -56,6 +58,12 @@ const sentences: Record<string, string> = {
   ECONNRESET: 'The backend closed the connection before it had answered.',
   EPIPE: 'The backend closed the connection before it had answered.',
   UND_ERR_SOCKET: 'The backend closed the connection before it had answered.',
+  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
+  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
+  CERT_HAS_EXPIRED: "The backend's certificate has expired.",
+  ERR_TLS_CERT_ALTNAME_INVALID: "The backend's certificate is for another name.",
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'The backend closed the connection before it had answered.',
 };
 
