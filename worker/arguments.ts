@@ -2,13 +2,17 @@ import { parseArgs } from 'node:util';
 import { McpctlError, messageOf } from '../core/errors.ts';
 import { nearest } from '../core/runtime/nearest.ts';
 
-const commands = ['run', 'version', 'help'] as const;
+const commands = ['run', 'status', 'pause', 'resume', 'drain', 'version', 'help'] as const;
 export type WorkerCommand = (typeof commands)[number];
 
 export const usage = `mcplocal: publishes the LLMs of this machine and serves their tasks
 
 Usage:
   mcplocal run       publish what config.json marks "publish": true, and serve it until Ctrl-C
+  mcplocal status    what the worker of this home is connected to, and what each llm does (-o json)
+  mcplocal pause     take no more tasks; what runs goes on, and everything stays published
+  mcplocal resume    take tasks again
+  mcplocal drain     take no more tasks, finish what runs, and leave
   mcplocal version   print the version
   mcplocal help      print this
 
@@ -16,22 +20,30 @@ Files, in $MCPCTL_HOME (~/.mcpctl):
   config.json        { "providers": [{ "name", "type", "model", "url"?, "publish": true, … }] }
   credentials        { "mcpdUrl", "token" }; made by "mcpctl login"
 
-This version takes its tasks over Redis: REDIS_URL must be in the environment.
+It needs nothing but the way to the edge's HTTP(S) port: through a proxy with HTTPS_PROXY, with another
+certificate authority in MCPCTL_CA_FILE. With REDIS_URL it takes its tasks from Redis itself, where the edge agrees.
+See docs/worker.md.
 `;
 
 /** @throws McpctlError `usage` naming the nearest command. */
-export function readArguments(argv: readonly string[]): WorkerCommand {
+export function readArguments(argv: readonly string[]): { command: WorkerCommand; json: boolean } {
   try {
     const { positionals, values } = parseArgs({
       args: [...argv],
       allowPositionals: true,
-      options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean' } },
+      options: {
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean' },
+        output: { type: 'string', short: 'o' },
+      },
     });
-    if (values.help) return 'help';
-    if (values.version) return 'version';
+    if (values.help) return { command: 'help', json: false };
+    if (values.version) return { command: 'version', json: false };
+    if (values.output !== undefined && values.output !== 'json')
+      throw new McpctlError('usage', 'The only other output is json: -o json.');
     const [word = 'help', ...more] = positionals;
     const known = commands.find((c) => c === word);
-    if (known && more.length === 0) return known;
+    if (known && more.length === 0) return { command: known, json: values.output === 'json' };
     const near = nearest(word, commands, 1)[0];
     throw new McpctlError(
       'usage',

@@ -1,4 +1,7 @@
-import { McpctlError, messageOf } from '../core/errors.ts';
+import type { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import { McpctlError } from '../core/errors.ts';
+import { openNetwork, type Network } from './network.ts';
 
 export interface EdgeAnswer {
   status: number;
@@ -6,38 +9,107 @@ export interface EdgeAnswer {
   json: unknown;
 }
 
+/** A call whose bodies flow for as long as they like. */
+export interface OpenCall {
+  method: 'GET' | 'POST';
+  /** Under `/api/v1/llms/`. */
+  path: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: Readable | string;
+  /** Closes the connection at once, in every phase. */
+  signal: AbortSignal;
+}
+
+/** Calls of the worker to the edge it publishes to. Every failure on the way is `server_unreachable`. */
+export interface EdgeClient {
+  /** @throws McpctlError `server_unreachable`, at the latest after `withinMs` (15 s). */
+  post(path: string, body: unknown, withinMs?: number): Promise<EdgeAnswer>;
+  /** Resolves with the answer's head. Its body must be read or destroyed. @throws McpctlError `server_unreachable`. */
+  open(call: OpenCall): Promise<OpenAnswer>;
+}
+
+export interface OpenAnswer {
+  status: number;
+  /** The body as it comes. @throws whatever broke it. */
+  bytes: AsyncIterable<Uint8Array>;
+  /** The whole body as JSON, bounded; undefined when it is none. */
+  json(): Promise<unknown>;
+  close(): void;
+}
+
 const ANSWER_WITHIN_MS = 15_000;
 const MOST_BYTES = 4 * 1024 * 1024;
 
-/** Calls of the worker to the edge it publishes to. @throws McpctlError `server_unreachable`. */
-export function createEdgeClient({ mcpdUrl, token }: { mcpdUrl: string; token: string }) {
-  const base = mcpdUrl.replace(/\/+$/, '');
-  return async (path: string, body: unknown): Promise<EdgeAnswer> => {
+export function createEdgeClient({
+  mcpdUrl,
+  token,
+  network = openNetwork(),
+}: {
+  mcpdUrl: string;
+  token: string;
+  network?: Network | undefined;
+}): EdgeClient {
+  const base = new URL(`${mcpdUrl.replace(/\/+$/, '')}/api/v1/llms/`);
+  const open = async ({ method, path, headers, body, signal }: OpenCall): Promise<OpenAnswer> => {
+    const request = network.dispatcher.request({
+      origin: base.origin,
+      path: base.pathname + path,
+      method,
+      headers: { authorization: `Bearer ${token}`, ...headers },
+      body: body ?? null,
+      signal,
+    });
     try {
-      const answer = await fetch(`${base}/api/v1/llms/${path}`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
-        redirect: 'error',
-      });
-      const text = (await answer.text()).slice(0, MOST_BYTES);
-      return { status: answer.status, json: asJson(text) };
+      return answerOf(await beforeAbort(request, signal));
     } catch (thrown) {
-      throw new McpctlError(
-        'server_unreachable',
-        `The edge at ${base} cannot be reached: ${messageOf(thrown)}.`,
-      );
+      throw new McpctlError('server_unreachable', network.trouble(base, thrown), { cause: thrown });
     }
+  };
+  return {
+    open,
+    async post(path, body, withinMs = ANSWER_WITHIN_MS) {
+      const signal = AbortSignal.timeout(withinMs);
+      const headers = { 'content-type': 'application/json' };
+      const answer = await open({ method: 'POST', path, headers, body: JSON.stringify(body), signal });
+      return { status: answer.status, json: await answer.json() };
+    },
   };
 }
 
-export type EdgeClient = ReturnType<typeof createEdgeClient>;
+function answerOf({ statusCode, body }: Dispatcher.ResponseData): OpenAnswer {
+  body.on('error', () => undefined); // told to whoever reads the body; otherwise nobody waits for it
+  return {
+    status: statusCode,
+    bytes: body,
+    close: () => void body.destroy(),
+    async json() {
+      const pieces: Uint8Array[] = [];
+      let size = 0;
+      try {
+        for await (const piece of body as AsyncIterable<Uint8Array>) {
+          size += piece.byteLength;
+          if (size > MOST_BYTES) return undefined;
+          pieces.push(piece);
+        }
+        return JSON.parse(Buffer.concat(pieces).toString('utf8')) as unknown;
+      } catch {
+        return undefined; // a proxy's page, say, or half of one; the status is what counts
+      }
+    },
+  };
+}
 
-function asJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // a proxy's page, say; the status is what counts
-  }
+/** undici hears an abort only once it is connected; the caller shall not wait for that. */
+function beforeAbort<T>(request: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      const timedOut = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError';
+      reject(
+        new McpctlError('server_unreachable', timedOut ? 'it does not answer' : 'the call was broken off'),
+      );
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+    request.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
 }

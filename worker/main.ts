@@ -1,7 +1,5 @@
 #!/usr/bin/env node
-import { randomUUID } from 'node:crypto';
 import { entryOf, McpctlError, messageOf } from '../core/errors.ts';
-import type { Registered } from '../core/protocol.ts';
 import { createBus, type Bus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 import { readConfig } from '../core/runtime/config.ts';
@@ -11,13 +9,14 @@ import { ownPackage } from '../core/runtime/own-package.ts';
 import type { Settings } from '../core/runtime/settings.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
 import { readArguments, usage } from './arguments.ts';
-import { createBackends } from './backends.ts';
 import { startHosted } from './hosted/hosted.ts';
-import { membersOf, offersOf, openPublished, persist, type Opened } from './publish.ts';
-import { VirtualLlmRegistrar } from './registrar.ts';
+import { runLocalCommand } from './local/commands.ts';
+import type { LocalAction } from './local/protocol.ts';
+import { openNetwork } from './network.ts';
+import { openPublished } from './publish.ts';
+import { startPublished, type PublishedWorker } from './published.ts';
 import { readWorkerConfig } from './sources/config.ts';
-import { readCredentials, type Credentials } from './sources/credentials.ts';
-import { RedisTransport } from './transports/redis.ts';
+import { readCredentials } from './sources/credentials.ts';
 
 const settingNames = [
   'optionalRedisUrl',
@@ -30,6 +29,11 @@ const settingNames = [
   'heartbeatMs',
   'eventBytes',
   'eventKeepMs',
+  'httpProxy',
+  'httpsProxy',
+  'noProxy',
+  'caFile',
+  'nodeCaFile',
   'workerSource',
   'optionalDatabaseUrl',
   'schema',
@@ -37,33 +41,24 @@ const settingNames = [
 ] as const;
 type Config = Settings<(typeof settingNames)[number]>;
 
-interface Stoppable {
-  stop(): Promise<void>;
-}
-
-interface Parts {
-  config: Config;
-  log: Log;
-  bus: Bus;
-  credentials: Credentials;
-  opened: readonly Opened[];
-  /** What a wake command may see of it. */
-  environment: NodeJS.ProcessEnv;
-}
-
 /** The worker's composition root: reads the environment and the home, publishes, serves until a signal. */
 async function run(): Promise<void> {
-  const config = readConfig(process.env, settingNames);
+  const config = readConfig(withProxies(process.env), settingNames);
   const log = createLog({ process: 'worker', level: config.logLevel, pretty: process.stdout.isTTY });
   const signalled = untilSignal(() => process.exit(1));
   const bus = createBus(log);
-  const hosted = config.workerSource === 'registry';
-  const worker = hosted
-    ? startHosted({ config, env: process.env, bus, clock: systemClock, log })
-    : await servePublished({ config, log, bus, environment: process.env });
+  const clock = systemClock;
+  const published =
+    config.workerSource === 'config'
+      ? await servePublished({ config, log, bus, environment: process.env })
+      : null;
+  const hosted =
+    config.workerSource === 'registry' ? startHosted({ config, env: process.env, bus, clock, log }) : null;
+  const worker = published ?? hosted;
   if (!worker) log.info('nothing to publish; waiting for a signal');
-  const signal = await signalled;
-  log.info({ signal }, 'the worker stops');
+  const drained = published?.drained.then(() => 'drained' as const) ?? signalled;
+  const why = await Promise.race([signalled, drained]);
+  log.info({ signal: why }, 'the worker stops');
   await worker?.stop();
   process.exit(0);
 }
@@ -74,79 +69,46 @@ async function servePublished({
   log,
   bus,
   environment,
-}: Pick<Parts, 'config' | 'log' | 'bus' | 'environment'>): Promise<Stoppable | null> {
+}: {
+  config: Config;
+  log: Log;
+  bus: Bus;
+  environment: NodeJS.ProcessEnv;
+}): Promise<PublishedWorker | null> {
   const home = homeAt(config.home);
   const { published, warnings } = await readWorkerConfig(home.config, home.root);
   const { credentials, warnings: more } = await readCredentials(home.credentials);
   for (const warning of [...warnings, ...more]) log.warn(warning);
-  const opened = openPublished(published, { bus, clock: systemClock });
+  const clock = systemClock;
+  const opened = openPublished(published, { bus, clock });
   if (!credentials || opened.length === 0) return null;
-  return serve({ config, log, bus, credentials, opened, environment });
+  const network = openNetwork(config);
+  const paths = { sessionFilePath: home.session, socketPath: home.socket };
+  return startPublished({ config, credentials, opened, network, environment, ...paths, bus, clock, log });
 }
 
-function serve({ config, log, bus, credentials, opened, environment }: Parts): Stoppable {
-  const url = config.optionalRedisUrl;
-  if (url === undefined) throw new McpctlError('transport_unavailable');
-  const { version, dependencies } = ownPackage();
-  const boot = randomUUID();
-  const clock = systemClock;
-  const stopping = new AbortController();
-  let transport: RedisTransport | undefined;
-  const refresh = (): Promise<void> => registrar.refresh(offersOf(opened));
-  const backends = createBackends({ opened, refresh, environment, bus, clock, log });
+/** People write the names of these three in small letters too. */
+function withProxies(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'];
+  return { ...env, ...Object.fromEntries(names.map((name) => [name, env[name] ?? env[name.toLowerCase()]])) };
+}
 
-  const onRegistered = async (registered: Registered): Promise<void> => {
-    const session = registered.providerSessionId;
-    if (registered.transport.kind !== 'redis') throw new McpctlError('transport_unavailable');
-    if (!transport) {
-      const options = { ...config, url, verifyTls: config.redisTlsVerify, session, boot, clock, log, bus };
-      const { namespace } = registered.transport;
-      transport = new RedisTransport({ ...options, namespace, wake: (llm) => backends.wake(llm) });
-      await transport.start();
-    }
-    await transport.serve(membersOf(opened, registered));
-    bus.emit('session.registered', { sessionId: session, llms: registered.llms.map((llm) => llm.name) });
-  };
-  let serving: Promise<void> = Promise.resolve();
-  const registrar = new VirtualLlmRegistrar({
-    ...credentials,
-    publishedProviders: offersOf(opened),
-    sessionFilePath: homeAt(config.home).session,
-    log,
-    heartbeatIntervalMs: config.heartbeatMs,
-    instanceId: boot,
-    versions: { worker: version, bullmq: dependencies['bullmq'] ?? '' },
-    transports: ['redis'],
-    onRegistered: (registered) => {
-      serving = onRegistered(registered);
-      serving.catch((thrown: unknown) => log.error({ why: messageOf(thrown) }, 'tasks cannot be taken'));
-    },
-  });
-  const attempt = async (): Promise<void> => {
-    await backends.first();
-    await refresh();
-    await registrar.start();
-    await serving;
-    await backends.start?.();
-    bus.emit('service.ready', { service: 'worker' });
-  };
-  const publishing = persist(attempt, { stopping: stopping.signal, clock, log });
-  return {
-    async stop() {
-      stopping.abort();
-      await publishing;
-      await backends.stop();
-      await transport?.stop();
-      registrar.stop();
-      await registrar.left();
-    },
-  };
+async function local(what: 'status' | LocalAction, json: boolean): Promise<void> {
+  const { home } = readConfig(process.env, ['home']);
+  const print = (text: string): void => void process.stdout.write(text);
+  await runLocalCommand(what, { path: homeAt(home).socket, json, print });
 }
 
 async function main(): Promise<void> {
-  switch (readArguments(process.argv.slice(2))) {
+  const { command, json } = readArguments(process.argv.slice(2));
+  switch (command) {
     case 'run':
       return await run();
+    case 'status':
+    case 'pause':
+    case 'resume':
+    case 'drain':
+      return await local(command, json);
     case 'version':
       process.stdout.write(`mcplocal ${ownPackage().version}\n`);
       return;

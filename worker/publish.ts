@@ -1,14 +1,12 @@
-import { messageOf } from '../core/errors.ts';
 import type { Registered } from '../core/protocol.ts';
 import type { Bus } from '../core/runtime/bus.ts';
-import { pause, type Clock } from '../core/runtime/clock.ts';
-import type { Log } from '../core/runtime/log.ts';
+import type { Clock } from '../core/runtime/clock.ts';
 import type { Member } from './execute.ts';
 import { Gate } from './gate.ts';
 import { asForward } from './providers/adapt.ts';
 import { providerTypes } from './providers/index.ts';
 import type { LlmProvider, ProbeResult } from './providers/provider.ts';
-import type { RegistrarPublishedProvider } from './registrar.ts';
+import type { RegistrarPublishedProvider } from './offer.ts';
 import { createSlots, type Slots } from './slots.ts';
 import type { ConfiguredProvider } from './sources/config.ts';
 import type { ServedMember } from './transports/transport.ts';
@@ -85,32 +83,4 @@ export function membersOf(opened: readonly Opened[], registered: Registered): Se
     };
     return [{ member, slots: found.slots, gate: found.gate }];
   });
-}
-
-const FIRST_RETRY_MS = 250;
-const RETRY_MS = 5_000;
-const LONGEST_RETRY_MS = 60_000;
-
-/**
- * Tries until it works or `stopping` aborts: at once, within 250 ms, then with jittered backoff from 5 s to
- * 60 s, for ever. One line per change of the reason, not per attempt.
- */
-export async function persist(
-  attempt: () => Promise<void>,
-  { stopping, clock, log }: { stopping: AbortSignal; clock: Clock; log: Log },
-): Promise<boolean> {
-  let why = '';
-  for (let tries = 0; !stopping.aborted; tries++) {
-    try {
-      await attempt();
-      return true;
-    } catch (thrown) {
-      if (messageOf(thrown) !== why) log.warn({ why: messageOf(thrown) }, 'publishing failed; trying again');
-      why = messageOf(thrown);
-    }
-    const backoff = Math.min(RETRY_MS * 2 ** Math.min(tries - 1, 10), LONGEST_RETRY_MS);
-    const wait = tries === 0 ? FIRST_RETRY_MS * clock.random() : backoff * (0.5 + clock.random() / 2);
-    await pause(wait, stopping);
-  }
-  return false;
 }

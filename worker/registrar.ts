@@ -1,32 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { apiErrorSchema } from '../core/api-error.ts';
 import { McpctlError, messageOf } from '../core/errors.ts';
-import type { Capabilities } from '../core/llm.ts';
-import { uuidSchema } from '../core/names.ts';
 import { PROTOCOL, registeredSchema, type Registered } from '../core/protocol.ts';
+import { systemClock } from '../core/runtime/clock.ts';
+import { Backoff } from './backoff.ts';
 import { createEdgeClient, type EdgeClient } from './edge-client.ts';
-import type { LlmProvider } from './providers/provider.ts';
+import { warmUp, wireOffer, type RegistrarPublishedProvider } from './offer.ts';
+import { createOwnService, type OwnService } from './own-service.ts';
+import { keepSession, readSession } from './session-file.ts';
 
+export type { RegistrarPublishedProvider } from './offer.ts';
 export type { CompletionOptions, CompletionResult, LlmProvider } from './providers/provider.ts';
-
-/** One llm to publish. */
-export interface RegistrarPublishedProvider {
-  provider: LlmProvider;
-  type: string;
-  model: string;
-  tier?: string;
-  poolName?: string;
-  maxConcurrency?: number;
-  capabilities?: Capabilities;
-  /** The same text for llms of one backend: they share one count of slots. Means nothing to anybody else. */
-  slotGroup?: string;
-  /** What the row begins with; without it the backend is asked, if there is a `wake` recipe. */
-  status?: 'active' | 'hibernating' | 'inactive';
-  /** Its presence makes an unavailable backend `hibernating` rather than `active`. */
-  wake?: unknown;
-}
 
 export interface RegistrarLog {
   info(message: string): void;
@@ -46,14 +30,19 @@ export interface RegistrarOptions {
   /** Random per process when not given: tells a restarted worker from a copied session file. */
   instanceId?: string;
   versions?: { worker: string; bullmq: string };
-  /** What this worker can take its tasks by. */
+  /** What this worker can take its tasks by; only sse when not given. */
   transports?: readonly string[];
-  /** After each registration, also one that a lost session made necessary. */
+  /** The way to the edge, e.g. through a proxy. */
+  edge?: EdgeClient;
+  /**
+   * After each registration, also one that a lost session made necessary: whoever gives this serves the tasks.
+   * Without it the registrar serves them itself, over the sse transport.
+   */
   onRegistered?: (registered: Registered) => void;
 }
 
 const HEARTBEAT_MS = 30_000;
-const PROBE_MS = 3_000;
+const GOODBYE_WITHIN_MS = 5_000;
 
 /**
  * Publishes llms of this machine at an edge and keeps them published: registers, beats, registers again when
@@ -63,20 +52,28 @@ export class VirtualLlmRegistrar {
   readonly #options: RegistrarOptions;
   readonly #edge: EdgeClient;
   readonly #instanceId: string;
+  readonly #backoff = new Backoff(systemClock);
+  readonly #own: OwnService | undefined;
   #offers: readonly RegistrarPublishedProvider[];
   /** Registrations go one after the other, so that the last one said is the one that stands. */
   #last: Promise<unknown> = Promise.resolve();
   #sessionId: string | null;
   #beats: NodeJS.Timeout | undefined;
   #beating = false;
+  #again: Promise<void> | undefined;
+  #stopping = new AbortController();
+  #said: string | undefined;
   #goodbye: Promise<unknown> | undefined;
 
   constructor(options: RegistrarOptions) {
     this.#options = options;
     this.#offers = options.publishedProviders;
-    this.#edge = createEdgeClient(options);
+    this.#edge = options.edge ?? createEdgeClient(options);
     this.#instanceId = options.instanceId ?? randomUUID();
     this.#sessionId = readSession(options.sessionFilePath);
+    if (options.onRegistered) return;
+    const onGone = (): void => this.registerAgain();
+    this.#own = createOwnService({ edge: this.#edge, boot: this.#instanceId, log: options.log, onGone });
   }
 
   /** The session's id; null before the first registration ever made here. */
@@ -93,9 +90,13 @@ export class VirtualLlmRegistrar {
       this.#options.log.info('nothing to publish');
       return;
     }
+    this.#stopping = new AbortController();
+    const { signal } = this.#stopping;
     await this.#register();
+    if (signal.aborted) return void (this.#goodbye = this.#sayGoodbye()); // stopped meanwhile
     clearInterval(this.#beats);
     this.#beats = setInterval(() => void this.#beat(), this.#options.heartbeatIntervalMs ?? HEARTBEAT_MS);
+    void warmUp(this.#offers, { stopping: signal, say: (why) => this.#options.log.warn(why) });
   }
 
   /**
@@ -107,24 +108,44 @@ export class VirtualLlmRegistrar {
     if (this.#beats !== undefined) await this.#register();
   }
 
+  /**
+   * The edge has forgotten the session, or the machine has slept: registers until it works, beginning at once.
+   * Called meanwhile it only hurries. Before `start` it does nothing.
+   */
+  registerAgain(): void {
+    if (this.#beats === undefined) return;
+    if (!this.#again) this.#again = this.#untilRegistered().finally(() => (this.#again = undefined));
+  }
+
+  /** What was waited for is waited for no longer: the next try is a first one. */
+  hurry(): void {
+    this.#backoff.reset();
+  }
+
   /** Stops beating and says goodbye, without waiting for the answer: see `left`. */
   stop(): void {
     const started = this.#beats !== undefined;
     clearInterval(this.#beats);
     this.#beats = undefined;
-    if (!started || this.#sessionId === null) return;
-    this.#goodbye = this.#edge('_provider-goodbye', { providerSessionId: this.#sessionId }).catch(
-      (thrown: unknown) => {
-        this.#options.log.warn(
-          `the edge did not hear the goodbye; the lease will lapse: ${messageOf(thrown)}`,
-        );
-      },
-    );
+    this.#stopping.abort();
+    if (!started) return;
+    this.#goodbye = this.#sayGoodbye();
   }
 
   /** Resolves when the goodbye was heard, or could not be said. */
   async left(): Promise<void> {
     await this.#goodbye;
+  }
+
+  async #sayGoodbye(): Promise<void> {
+    await this.#own?.stop();
+    await this.#last; // a registration that arrived after the goodbye would undo it
+    const body = { providerSessionId: this.#sessionId };
+    try {
+      await this.#edge.post('_provider-goodbye', body, GOODBYE_WITHIN_MS);
+    } catch (thrown) {
+      this.#options.log.warn(`the edge did not hear the goodbye; the lease will lapse: ${messageOf(thrown)}`);
+    }
   }
 
   #register(): Promise<void> {
@@ -134,88 +155,103 @@ export class VirtualLlmRegistrar {
   }
 
   async #registerNow(): Promise<void> {
-    const { versions, transports, log } = this.#options;
-    const { status, json } = await this.#edge('_provider-register', {
+    const providers = await Promise.all(this.#offers.map(wireOffer));
+    let { status, json } = await this.#send(providers);
+    if (status === 404 && this.#sessionId !== null && codeOf(json) === 'session_not_found') {
+      this.#options.log.warn('the session in the session file is another user’s; publishing as a new one');
+      this.#sessionId = null;
+      ({ status, json } = await this.#send(providers));
+    }
+    if (status !== 201) throw this.#refused(status, json);
+    const registered = registeredOf(json);
+    this.#keep(registered.providerSessionId);
+    for (const warning of registered.warnings) this.#options.log.warn(warning);
+    this.#say(undefined);
+    this.#options.onRegistered?.(registered);
+    this.#own?.registered(registered, this.#offers);
+  }
+
+  #send(providers: readonly object[]) {
+    const { versions, transports = this.#own ? ['sse'] : undefined } = this.#options;
+    return this.#edge.post('_provider-register', {
       ...(this.#sessionId === null ? {} : { providerSessionId: this.#sessionId }),
       instanceId: this.#instanceId,
       protocol: PROTOCOL,
       ...(versions ? { workerVersion: versions.worker, bullmqVersion: versions.bullmq } : {}),
       ...(transports ? { transports } : {}),
-      providers: await Promise.all(this.#offers.map(offerOf)),
+      providers,
     });
-    if (status !== 201) throw refused(status, json);
-    const registered = registeredSchema.parse(json);
-    this.#keepSession(registered.providerSessionId);
-    for (const warning of registered.warnings) log.warn(warning);
-    this.#options.onRegistered?.(registered);
+  }
+
+  async #untilRegistered(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await this.#register();
+        this.#backoff.reset();
+        return;
+      } catch (thrown) {
+        this.#say(`${messageOf(thrown)} Trying again.`);
+      }
+      await this.#backoff.wait(signal);
+    }
   }
 
   async #beat(): Promise<void> {
     if (this.#beating) return;
     this.#beating = true;
     try {
-      const { status } = await this.#edge('_provider-heartbeat', { providerSessionId: this.#sessionId });
-      if (status === 404 && this.#beats !== undefined) await this.#register();
-      else if (status >= 300) this.#options.log.warn(`the edge answered a heartbeat with HTTP ${status}`);
+      const { status } = await this.#edge.post('_provider-heartbeat', { providerSessionId: this.#sessionId });
+      if (status === 404) this.registerAgain();
+      else this.#say(status < 300 ? undefined : `the edge answered a heartbeat with HTTP ${String(status)}`);
     } catch (thrown) {
-      // The next beat tries again; the lease outlives two that are missed.
-      this.#options.log.warn(messageOf(thrown));
+      this.#say(messageOf(thrown)); // the next beat tries again; the lease outlives two that are missed
     } finally {
       this.#beating = false;
     }
   }
 
-  #keepSession(id: string): void {
+  /** One line per change, not per attempt; undefined: all is well. */
+  #say(why: string | undefined): void {
+    if (why === this.#said || this.#stopping.signal.aborted) return;
+    if (why !== undefined) this.#options.log.warn(why);
+    else this.#options.log.info('the edge hears this worker again');
+    this.#said = why;
+  }
+
+  #keep(id: string): void {
     if (id === this.#sessionId) return;
     this.#sessionId = id;
     const { sessionFilePath, log } = this.#options;
     try {
-      mkdirSync(dirname(sessionFilePath), { recursive: true });
-      writeFileSync(sessionFilePath, `${id}\n`, { mode: 0o600 });
+      keepSession(sessionFilePath, id);
     } catch (thrown) {
       log.warn(
         `the session id could not be kept; a restart will publish as a new session: ${messageOf(thrown)}`,
       );
     }
   }
-}
 
-async function offerOf(published: RegistrarPublishedProvider) {
-  const { provider, type, model, tier, poolName, maxConcurrency, capabilities, slotGroup } = published;
-  return {
-    name: provider.name,
-    type,
-    model,
-    tier,
-    poolName,
-    maxConcurrency,
-    capabilities,
-    slotGroup,
-    initialStatus: published.status ?? (await firstStatus(published)),
-  };
-}
-
-async function firstStatus({
-  provider,
-  wake,
-}: RegistrarPublishedProvider): Promise<'active' | 'hibernating'> {
-  if (wake === undefined) return 'active';
-  return (await provider.isAvailable(AbortSignal.timeout(PROBE_MS))) ? 'active' : 'hibernating';
-}
-
-/** What the edge said, as a sentence for the log; its code tells whether trying again makes sense. */
-function refused(status: number, json: unknown): McpctlError {
-  const said = apiErrorSchema.safeParse(json);
-  const why = said.success ? `: ${said.data.error}` : '';
-  const code = status === 401 || status === 403 ? 'unauthenticated' : 'bad_answer';
-  return new McpctlError(code, `HTTP ${status}${why}`);
-}
-
-/** Null where there is no session yet, or the file holds something else. */
-function readSession(path: string): string | null {
-  try {
-    return uuidSchema.parse(readFileSync(path, 'utf8').trim());
-  } catch {
-    return null; // the first registration makes one
+  /** What the edge said, as a sentence for the log; its code tells whether trying again makes sense. */
+  #refused(status: number, json: unknown): McpctlError {
+    const said = apiErrorSchema.safeParse(json);
+    const why = said.success ? `: ${said.data.error}` : '';
+    const file =
+      codeOf(json) === 'session_in_use' ? ` The file here is ${this.#options.sessionFilePath}.` : '';
+    const code = status === 401 || status === 403 ? 'unauthenticated' : 'bad_answer';
+    return new McpctlError(code, `HTTP ${String(status)}${why}${file}`);
   }
+}
+
+function codeOf(json: unknown): string | undefined {
+  const said = apiErrorSchema.safeParse(json);
+  return said.success ? said.data.code : undefined;
+}
+
+/** What an older edge leaves out means nothing, and sse. */
+function registeredOf(json: unknown): Registered {
+  const older = { llms: [], agents: [], warnings: [], transport: { kind: 'sse' } };
+  const parsed = registeredSchema.safeParse(typeof json === 'object' ? { ...older, ...json } : json);
+  if (parsed.success) return parsed.data;
+  throw new McpctlError('bad_answer', 'HTTP 201, but not what an edge answers; check mcpdUrl.');
 }

@@ -4,7 +4,7 @@ export type StopReason = 'lost' | 'shutdown' | 'run_timeout';
 /** A claim while it runs. */
 export interface Running {
   taskId: string;
-  llmId: string;
+  llmName: string;
   claimId: string;
   /** Aborts with a `StopReason`. */
   aborting: AbortController;
@@ -35,6 +35,17 @@ export class RunningClaims {
     for (let entry = this.#byTask.get(taskId); entry; entry = this.#byTask.get(taskId)) await entry.ended;
   }
 
+  has(taskId: string, claimId: string): boolean {
+    return this.#byTask.get(taskId)?.running.claimId === claimId;
+  }
+
+  /** There is a newer claim on the task, so a run of it here has lost its own. @returns when that has ended. */
+  async overtake(taskId: string): Promise<void> {
+    const entry = this.#byTask.get(taskId);
+    entry?.running.aborting.abort('lost' satisfies StopReason);
+    await entry?.ended;
+  }
+
   /** Somebody else decides about that claim now. Another claim on the same task is left alone. */
   lose(taskId: string, claimId: string): void {
     const running = this.#byTask.get(taskId)?.running;
@@ -50,8 +61,9 @@ export class RunningClaims {
     await Promise.all([...this.#byTask.values()].map(({ ended }) => ended));
   }
 
-  count(llmId: string): number {
-    return this.claims().filter((running) => running.llmId === llmId).length;
+  /** How many run for that llm. */
+  ofLlm(name: string): number {
+    return this.claims().filter((running) => running.llmName === name).length;
   }
 
   claims(): Running[] {

@@ -10,6 +10,8 @@ export interface Home {
   credentials: string;
   /** The sticky provider session id. */
   session: string;
+  /** Where a running worker hears `mcplocal status` and its like. */
+  socket: string;
   /** The CLI's contexts. */
   cli: string;
   /** Data of Redis and Postgres that `npm start` runs. */
@@ -27,6 +29,7 @@ export function homeAt(configured: string): Home {
     config: at('config.json'),
     credentials: at('credentials'),
     session: at('provider-session'),
+    socket: at('worker.sock'),
     cli: at('cli.json'),
     data: at('data'),
     running: at('running.json'),

@@ -11,6 +11,20 @@ export interface LogOptions {
   pretty: boolean;
 }
 
+const redact = {
+  paths: [
+    'token',
+    '*.token',
+    'authorization',
+    '*.authorization',
+    'password',
+    '*.password',
+    'apiKey',
+    '*.apiKey',
+  ],
+  censor: '[redacted]',
+};
+
 /**
  * JSON lines on stdout (a person on a terminal gets them pretty). Keys, tokens, prompts and answers are never
  * handed to a log; the redaction is the second net. ioredis puts a failed command's arguments on the error
@@ -20,19 +34,7 @@ export function createLog({ process: name, level, pretty: forPeople }: LogOption
   const options = {
     level,
     base: { process: name },
-    redact: {
-      paths: [
-        'token',
-        '*.token',
-        'authorization',
-        '*.authorization',
-        'password',
-        '*.password',
-        'apiKey',
-        '*.apiKey',
-      ],
-      censor: '[redacted]',
-    },
+    redact,
     serializers: {
       err: (value: unknown) =>
         value instanceof Error
@@ -51,4 +53,21 @@ export function createLog({ process: name, level, pretty: forPeople }: LogOption
         pretty({ colorize: true, ignore: 'pid,hostname,process', translateTime: 'HH:MM:ss', sync: true }),
       )
     : pino(options);
+}
+
+const numbered = { info: 30, warn: 40, error: 50 } as const;
+
+/** A log whose lines, from `info` up, are sentences for somebody else's log. */
+export function createLogTo(write: (level: keyof typeof numbered, text: string) => void): Log {
+  const stream = {
+    write(line: string): void {
+      const { level, msg, why, event } = JSON.parse(line) as Record<'msg' | 'why' | 'event', unknown> & {
+        level: number;
+      };
+      if (event !== undefined) return; // of the bus: not for people
+      const name = level >= numbered.error ? 'error' : level >= numbered.warn ? 'warn' : 'info';
+      write(name, typeof why === 'string' ? `${String(msg)}: ${why}` : String(msg));
+    },
+  };
+  return pino({ level: 'info', redact }, stream);
 }

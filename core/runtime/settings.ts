@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { networkSettings } from './network-settings.ts';
 
 /**
  * Every environment variable that any process reads. docs/config.md lists the same and is tested against
@@ -93,6 +94,7 @@ export const settings = {
     about: 'private networks that a hosted worker may call, like `10.0.0.0/8,127.0.0.1`; empty = none',
     schema: list.refine((all) => all.every(isNetwork), 'use addresses or networks like 10.0.0.0/8'),
   },
+  ...networkSettings,
   logLevel: {
     env: 'LOG_LEVEL',
     about: 'trace, debug, info, warn, error, fatal or silent',

@@ -7,7 +7,7 @@ import type { Bus } from '../../core/runtime/bus.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Settings } from '../../core/runtime/settings.ts';
-import { persist } from '../publish.ts';
+import { persist } from '../backoff.ts';
 import { openRegistrySource } from '../sources/registry.ts';
 import { RedisTransport } from '../transports/redis.ts';
 import { guardedDialling } from './addresses.ts';

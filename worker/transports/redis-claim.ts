@@ -41,7 +41,7 @@ export async function runJob(deps: RedisClaimDeps, work: Work): Promise<void> {
   await deps.running.untilEnded(taskId);
   const claimId = randomUUID();
   const aborting = new AbortController();
-  const ended = deps.running.begin({ taskId, llmId: work.member.llmId, claimId, aborting });
+  const ended = deps.running.begin({ taskId, llmName: work.member.name, claimId, aborting });
   try {
     await claimAndRun(deps, { ...work, claimId, aborting });
   } catch (thrown) {

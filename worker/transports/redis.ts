@@ -57,6 +57,7 @@ export class RedisTransport implements Transport {
   readonly #running = new RunningClaims();
   #serving: Serving[] = [];
   #leaving = false;
+  #retired = false;
   #announcing: NodeJS.Timeout | undefined;
   #drained: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
@@ -110,8 +111,19 @@ export class RedisTransport implements Transport {
     return this.#redis.status === 'ready';
   }
 
-  running(llmId: string): number {
-    return this.#running.count(llmId);
+  running(llmName: string): number {
+    return this.#running.ofLlm(llmName);
+  }
+
+  async retire(): Promise<void> {
+    this.#retired = true;
+    clearInterval(this.#announcing);
+    for (const { leave } of this.#serving) leave();
+    await Promise.all(this.#serving.map(({ consumer }) => consumer.drain()));
+  }
+
+  reopen(): void {
+    // Its connections notice by themselves, within three seconds (core/queue/connect.ts).
   }
 
   drain(): Promise<void> {
@@ -181,10 +193,11 @@ export class RedisTransport implements Transport {
   }
 
   async #say(): Promise<void> {
+    if (this.#retired) return;
     const { session, boot, leaseMs, log } = this.#deps;
     try {
       const said = this.#serving.map(({ member, slots, gate }) => {
-        const running = this.#running.count(member.llmId);
+        const running = this.#running.ofLlm(member.name);
         const state = this.#leaving ? 'draining' : announced(gate.state);
         const announcement = { sessionId: session, boot, slots: slots.size, running, state };
         return announce({ redis: this.#redis, keys: this.#keys, leaseMs }, { ...member, announcement });

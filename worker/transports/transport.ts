@@ -27,8 +27,15 @@ export interface Transport extends Service {
   announce(): Promise<void>;
   /** Takes nothing new from now on; resolves when what runs has ended, however long that takes. */
   drain(): Promise<void>;
+  /**
+   * Another transport serves from now on: takes nothing and tells nothing of the members any more; resolves when what
+   * runs has ended.
+   */
+  retire(): Promise<void>;
+  /** Everything that is open may be dead (the machine slept, or is on another network): opens it anew. */
+  reopen(): void;
   /** Whether it can reach what it takes its tasks from, now. */
   isConnected(): boolean;
   /** Tasks that run for this llm now. */
-  running(llmId: string): number;
+  running(llmName: string): number;
 }

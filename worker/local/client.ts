@@ -1,0 +1,53 @@
+import { request } from 'node:http';
+import { McpctlError } from '../../core/errors.ts';
+import { localStatusSchema, type LocalAction, type LocalStatus } from './protocol.ts';
+
+const WITHIN_MS = 5_000;
+const MOST_BYTES = 4 * 1024 * 1024;
+
+/** Asks the worker of this home. @throws McpctlError `server_unreachable` when none runs, `bad_answer`. */
+export async function askWorker(path: string, what: 'status' | LocalAction): Promise<LocalStatus> {
+  const { status, text } = await call(path, what);
+  if (status !== 200)
+    throw new McpctlError('bad_answer', `The worker answered ${String(status)}: ${text.trim()}`);
+  try {
+    return localStatusSchema.parse(JSON.parse(text));
+  } catch {
+    throw new McpctlError('bad_answer', 'The worker that runs here is of another version; restart it.');
+  }
+}
+
+function call(path: string, what: string): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const method = what === 'status' ? 'GET' : 'POST';
+    const req = request({ socketPath: path, path: `/${what}`, method, timeout: WITHIN_MS }, (res) => {
+      let text = '';
+      res.setEncoding('utf8');
+      res.on('data', (piece: string) => {
+        text += piece;
+        if (text.length > MOST_BYTES) req.destroy();
+      });
+      res.on('end', () => resolve({ status: res.statusCode ?? 0, text }));
+      res.on('error', () => reject(silent()));
+    });
+    req.on('timeout', () => req.destroy(silent()));
+    req.on('error', (thrown: NodeJS.ErrnoException) => reject(notThere(thrown, path)));
+    req.end();
+  });
+}
+
+function silent(): McpctlError {
+  return new McpctlError('server_unreachable', 'The worker that runs with this home does not answer.');
+}
+
+function notThere(thrown: NodeJS.ErrnoException, path: string): McpctlError {
+  if (thrown instanceof McpctlError) return thrown;
+  if (['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'].includes(thrown.code ?? '')) {
+    return new McpctlError(
+      'server_unreachable',
+      `No worker runs with this home (nobody listens at ${path}). Start one with "mcplocal run", or set MCPCTL_HOME.`,
+    );
+  }
+  if (thrown.code !== 'EACCES') return silent();
+  return new McpctlError('server_unreachable', `The worker of this home belongs to another user (${path}).`);
+}

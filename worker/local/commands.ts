@@ -1,0 +1,74 @@
+import { McpctlError } from '../../core/errors.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import { askWorker } from './client.ts';
+import type { LocalAction, LocalStatus } from './protocol.ts';
+
+export interface LocalCommandOptions {
+  /** The socket of the worker. */
+  path: string;
+  json: boolean;
+  print: (text: string) => void;
+}
+
+const LOOK_MS = 500;
+
+/** `mcplocal status | pause | resume | drain`. @throws McpctlError `server_unreachable` when no worker runs. */
+export async function runLocalCommand(
+  what: 'status' | LocalAction,
+  { path, json, print }: LocalCommandOptions,
+): Promise<void> {
+  const status = await askWorker(path, what);
+  if (json) print(`${JSON.stringify(status, null, 2)}\n`);
+  else print(what === 'status' ? statusText(status) : `${sentenceOf(what, status)}\n`);
+  if (what !== 'drain') return;
+  await untilGone(path);
+  if (!json) print('It has left.\n');
+}
+
+/** As long as it takes: leaving this command does not break the drain off. */
+async function untilGone(path: string): Promise<void> {
+  for (;;) {
+    await pause(LOOK_MS);
+    try {
+      await askWorker(path, 'status');
+    } catch (thrown) {
+      if (thrown instanceof McpctlError && thrown.code === 'server_unreachable') return;
+      throw thrown;
+    }
+  }
+}
+
+function sentenceOf(what: LocalAction, status: LocalStatus): string {
+  const running = status.llms.reduce((sum, llm) => sum + llm.running, 0);
+  const tasks = running === 1 ? '1 task' : `${String(running)} tasks`;
+  switch (what) {
+    case 'pause':
+      return `Paused: the worker takes no more tasks until "mcplocal resume"; ${tasks} still run to their end.`;
+    case 'resume':
+      return 'Resumed: the worker takes tasks again.';
+    case 'drain':
+      return `Draining: the worker takes no more tasks and leaves when ${tasks} have ended.`;
+  }
+}
+
+function statusText(status: LocalStatus): string {
+  const { session, edge, transport, connected, state, pid, version, llms } = status;
+  const lines = [
+    `Worker:     ${state} (process ${String(pid)}, version ${version})`,
+    `Session:    ${session ?? 'none yet'}`,
+    `Edge:       ${edge}`,
+    `Transport:  ${transport ?? 'not decided yet'}, ${connected ? 'connected' : 'not connected'}`,
+  ];
+  const rows = [
+    ['NAME', 'STATE', 'RUNNING', 'SLOTS', 'MODEL'],
+    ...llms.map((llm) => [llm.name, llm.state, String(llm.running), String(llm.slots), llm.model]),
+  ];
+  const widths = [0, 1, 2, 3].map((n) => Math.max(...rows.map((row) => row[n]?.length ?? 0)));
+  const table = rows.map((row) =>
+    row
+      .map((cell, n) => cell.padEnd(widths[n] ?? 0))
+      .join('   ')
+      .trimEnd(),
+  );
+  return `${[...lines, '', ...(llms.length > 0 ? table : ['Nothing is published.'])].join('\n')}\n`;
+}

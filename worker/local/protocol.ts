@@ -1,0 +1,32 @@
+import { z } from 'zod';
+
+/**
+ * What `mcplocal status | pause | resume | drain` and the worker of the same home say to each other, over a socket
+ * in that home: HTTP, `GET /status` and `POST /pause | /resume | /drain`, each answered with the status.
+ */
+export const localActions = ['pause', 'resume', 'drain'] as const;
+export type LocalAction = (typeof localActions)[number];
+
+export const localStatusSchema = z.object({
+  pid: z.int(),
+  version: z.string(),
+  /** Null before the first registration ever made here. */
+  session: z.string().nullable(),
+  edge: z.string(),
+  /** Null until the edge has said which. */
+  transport: z.enum(['redis', 'sse']).nullable(),
+  /** Whether what it takes its tasks from can be reached now. */
+  connected: z.boolean(),
+  state: z.enum(['starting', 'serving', 'paused', 'draining', 'idle']),
+  llms: z.array(
+    z.object({
+      name: z.string(),
+      model: z.string(),
+      state: z.enum(['serving', 'resting', 'down', 'asleep', 'paused']),
+      running: z.int(),
+      /** Of its backend, whatever llms share it. */
+      slots: z.int(),
+    }),
+  ),
+});
+export type LocalStatus = z.infer<typeof localStatusSchema>;

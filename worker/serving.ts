@@ -1,0 +1,127 @@
+import { McpctlError } from '../core/errors.ts';
+import type { Registered } from '../core/protocol.ts';
+import type { Bus } from '../core/runtime/bus.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import type { Log } from '../core/runtime/log.ts';
+import type { EdgeClient } from './edge-client.ts';
+import { RedisTransport } from './transports/redis.ts';
+import { SseTransport } from './transports/sse.ts';
+import type { ServedMember, Transport, Wake } from './transports/transport.ts';
+
+export interface ServingDeps {
+  edge: EdgeClient;
+  /** Null where the worker has no REDIS_URL of its own. */
+  redis: { url: string; verifyTls: boolean } | null;
+  boot: string;
+  leaseMs: number;
+  eventBytes: number;
+  eventKeepMs: number;
+  graceMs: number;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+  wake?: Wake;
+  /** The edge has forgotten the session. */
+  onGone: () => void;
+}
+
+/**
+ * Serves by the transport that the edge answered last, and goes over to another one when a later registration says so:
+ * the former takes nothing more, and what it runs goes on to its end.
+ */
+export class Serving {
+  readonly #deps: ServingDeps;
+  #current: { transport: Transport; as: string } | undefined;
+  readonly #former = new Set<Promise<void>>();
+  readonly #formerTransports = new Set<Transport>();
+  /** Registrations take effect one after the other. */
+  #last: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(deps: ServingDeps) {
+    this.#deps = deps;
+  }
+
+  get transport(): Transport | undefined {
+    return this.#current?.transport;
+  }
+
+  /** @throws McpctlError when the transport cannot be used, e.g. `unavailable` because Redis is away. */
+  serve(registered: Registered, members: readonly ServedMember[]): Promise<void> {
+    const serving = this.#last.then(() => this.#serve(registered, members));
+    this.#last = serving.catch(() => undefined); // told to whoever asked for it
+    return serving;
+  }
+
+  /** The machine slept: what is open may be dead. */
+  reopen(): void {
+    this.transport?.reopen();
+  }
+
+  running(llmName: string): number {
+    const all = [...this.#formerTransports, ...(this.transport ? [this.transport] : [])];
+    return all.reduce((sum, transport) => sum + transport.running(llmName), 0);
+  }
+
+  /** Takes nothing new; resolves when what runs has ended. */
+  async drain(): Promise<void> {
+    await this.#last;
+    await Promise.all([this.transport?.drain() ?? Promise.resolve(), ...this.#former]);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const all = [...this.#formerTransports, ...(this.transport ? [this.transport] : [])];
+    await Promise.all(all.map(async (transport) => transport.stop()));
+    await this.#last;
+    await this.transport?.stop(); // one that came meanwhile
+  }
+
+  async #serve(registered: Registered, members: readonly ServedMember[]): Promise<void> {
+    if (this.#stopped) return;
+    const { kind } = registered.transport;
+    const namespace = registered.transport.kind === 'redis' ? registered.transport.namespace : '';
+    const as = [kind, registered.providerSessionId, namespace].join(' ');
+    if (this.#current?.as === as) return await this.#current.transport.serve(members);
+    const transport = this.#open(registered);
+    await transport.start?.();
+    const former = this.#current?.transport;
+    if (former) {
+      this.#deps.log.info(
+        { from: former.kind, to: kind },
+        'tasks are taken by another transport from now on',
+      );
+      this.#retire(former);
+    }
+    this.#current = { transport, as };
+    await transport.serve(members);
+  }
+
+  #open({ transport, providerSessionId: session }: Registered): Transport {
+    const { redis, ...deps } = this.#deps;
+    switch (transport.kind) {
+      case 'sse':
+        return new SseTransport({ ...deps, session });
+      case 'redis':
+        if (!redis) {
+          throw new McpctlError(
+            'transport_unavailable',
+            'The edge wants this worker to take its tasks over Redis, and it has no REDIS_URL.',
+          );
+        }
+        return new RedisTransport({ ...deps, ...redis, session, namespace: transport.namespace });
+    }
+  }
+
+  #retire(former: Transport): void {
+    this.#formerTransports.add(former);
+    const gone = former
+      .retire()
+      .then(() => former.stop())
+      .finally(() => {
+        this.#formerTransports.delete(former);
+        this.#former.delete(gone);
+      });
+    this.#former.add(gone);
+  }
+}

@@ -1,0 +1,227 @@
+import { messageOf } from '../../core/errors.ts';
+import type { Frame, Heartbeat } from '../../core/protocol.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import { execute, type ExecuteDeps } from '../execute.ts';
+import type { EdgeClient } from '../edge-client.ts';
+import type { GateState } from '../gate.ts';
+import { RunningClaims } from '../running.ts';
+import { Answer } from './sse/answer.ts';
+import { ControlStream } from './sse/control-stream.ts';
+import { StateReport } from './sse/state-report.ts';
+import { sayWake } from './sse/wake-result.ts';
+import type { ServedMember, Transport, Wake } from './transport.ts';
+
+export interface SseTransportDeps extends ExecuteDeps {
+  edge: EdgeClient;
+  session: string;
+  boot: string;
+  graceMs: number;
+  /** How often the edge pings, unless its `hello` says otherwise. Default 20 s. */
+  pingMs?: number;
+  /** Without it the worker has no recipes, and nothing is woken. */
+  wake?: Wake;
+  /** The edge does not know the session any more: register again, then `serve`. */
+  onGone: () => void;
+}
+
+const PING_MS = 20_000;
+/** A worker starts all the same while no edge can be reached. */
+const FIRST_STREAM_MS = 10_000;
+/** The slot of a task that has just ended here may be given back a moment after the edge has heard of the end. */
+const SLOT_WITHIN_MS = 2_000;
+const ANNOUNCE_MS = 1_000;
+/** Cut from the grace, so that what is aborted can still be handed back in time. */
+const HAND_BACK_MS = 3_000;
+
+type InferFrame = Extract<Frame, { kind: 'infer' }>;
+
+/**
+ * Takes tasks that an edge took on its behalf, over nothing but HTTP(S) outwards: one stream that says what to do,
+ * and one request per answer. For machines that can reach the edge's port and nothing else.
+ */
+export class SseTransport implements Transport {
+  readonly name = 'sse transport';
+  readonly kind = 'sse';
+  readonly #deps: SseTransportDeps;
+  readonly #running = new RunningClaims();
+  readonly #answers = new Set<Answer>();
+  readonly #stream: ControlStream;
+  readonly #report: StateReport;
+  #serving: readonly ServedMember[] = [];
+  #leave: (() => void)[] = [];
+  #leaving = false;
+  #stopped: Promise<void> | undefined;
+
+  constructor(deps: SseTransportDeps) {
+    this.#deps = deps;
+    this.#report = new StateReport({ ...deps, state: () => this.#state() });
+    this.#stream = new ControlStream({
+      ...deps,
+      pingMs: deps.pingMs ?? PING_MS,
+      running: () => this.#running.claims(),
+      onFrame: (frame) => this.#hear(frame),
+      onHello: () => void this.#report.say(),
+      onSilent: () => this.#reconnectAnswers(),
+    });
+  }
+
+  /** The first time it opens the stream, and waits for it for a while. */
+  async serve(members: readonly ServedMember[]): Promise<void> {
+    this.#unlisten();
+    this.#leave = members.map(({ gate }) => gate.onChange(() => void this.announce()));
+    this.#serving = members;
+    if (this.#stream.isConnected()) await this.announce();
+    else this.#stream.hurry();
+    await this.#stream.open(FIRST_STREAM_MS);
+  }
+
+  async announce(): Promise<void> {
+    if (!this.#stream.isConnected()) return; // the hello of the next stream says it
+    const said = new AbortController();
+    await Promise.race([this.#report.say().finally(() => said.abort()), pause(ANNOUNCE_MS, said.signal)]);
+  }
+
+  isConnected(): boolean {
+    return this.#stream.isConnected();
+  }
+
+  running(llmName: string): number {
+    return this.#running.ofLlm(llmName);
+  }
+
+  /** Everything that is open may be dead: the machine slept, or is on another network. */
+  reopen(): void {
+    this.#reconnectAnswers();
+    this.#stream.reopen();
+  }
+
+  async drain(): Promise<void> {
+    this.#leaving = true;
+    await this.announce();
+    await this.#running.drained();
+  }
+
+  async retire(): Promise<void> {
+    this.#leaving = true;
+    this.#unlisten();
+    this.#report.stop();
+    await this.#stream.stop();
+    await this.#running.drained();
+  }
+
+  stop(): Promise<void> {
+    return (this.#stopped ??= this.#stop());
+  }
+
+  async #stop(): Promise<void> {
+    const drained = new AbortController();
+    const draining = this.drain().then(() => drained.abort());
+    await pause(Math.max(0, this.#deps.graceMs - HAND_BACK_MS), drained.signal);
+    this.#running.stopAll('shutdown');
+    await Promise.race([draining, pause(HAND_BACK_MS, drained.signal)]);
+    this.#unlisten();
+    this.#report.stop();
+    for (const answer of this.#answers) answer.abandon();
+    await this.#stream.stop();
+  }
+
+  #unlisten(): void {
+    for (const leave of this.#leave) leave();
+    this.#leave = [];
+  }
+
+  #reconnectAnswers(): void {
+    for (const answer of this.#answers) answer.reconnect();
+  }
+
+  #hear(frame: Frame): void {
+    switch (frame.kind) {
+      case 'infer':
+        return void this.#infer(frame);
+      case 'cancel':
+        return this.#running.lose(frame.taskId, frame.claimId);
+      case 'wake':
+        return void this.#wake(frame);
+    }
+  }
+
+  /** Never throws. The request of the answer is opened at once: it is what tells the edge that we live. */
+  async #infer(frame: InferFrame): Promise<void> {
+    const { taskId, claimId } = frame;
+    if (this.#running.has(taskId, claimId)) return; // told twice
+    const earlier = this.#running.overtake(taskId);
+    const aborting = new AbortController();
+    const served = this.#serving.find(({ member }) => member.name === frame.llmName);
+    const answer = new Answer(
+      { ...this.#deps, report: () => this.#report.say() },
+      { taskId, claimId, aborting },
+    );
+    this.#answers.add(answer);
+    const ended = this.#running.begin({ taskId, claimId, llmName: frame.llmName, aborting });
+    try {
+      await earlier;
+      await this.#run(frame, { served, answer, aborting });
+    } catch (thrown) {
+      this.#deps.log.error({ taskId, err: thrown }, 'a run failed for a reason of ours');
+      answer.abandon();
+    } finally {
+      ended();
+      this.#answers.delete(answer);
+    }
+  }
+
+  async #run(
+    frame: InferFrame,
+    {
+      served,
+      answer,
+      aborting,
+    }: { served: ServedMember | undefined; answer: Answer; aborting: AbortController },
+  ): Promise<void> {
+    if (!served || this.#leaving || !served.gate.isOpen()) return await this.#refuse(answer, frame);
+    const { member, gate, slots } = served;
+    const within = AbortSignal.any([aborting.signal, AbortSignal.timeout(SLOT_WITHIN_MS)]);
+    const release = await slots.take(within);
+    if (!release) return await this.#refuse(answer, frame);
+    try {
+      const { taskId, claimId, request: body, ...head } = frame;
+      const claim = { taskId, claimId, body, head, port: answer, aborting };
+      await execute(this.#deps, { member, gate, claim });
+    } finally {
+      release();
+    }
+  }
+
+  /** It came while the gate was being closed: somebody else may have it, and nothing is held against anybody. */
+  async #refuse(answer: Answer, { taskId, llmName }: InferFrame): Promise<void> {
+    this.#deps.log.debug({ taskId, llm: llmName }, 'a task came that cannot be taken now; it goes back');
+    const message = 'The worker takes no task for this llm now.';
+    await answer.handBack({ counts: 'none', code: 'shutting_down', message });
+  }
+
+  async #wake({ wakeId, llmName }: Extract<Frame, { kind: 'wake' }>): Promise<void> {
+    const { wake, log } = this.#deps;
+    const known = this.#serving.some(({ member }) => member.name === llmName);
+    if (!wake || !known) return;
+    try {
+      await sayWake(this.#deps, { wakeId, result: await wake(llmName) });
+    } catch (thrown) {
+      log.warn({ llm: llmName, why: messageOf(thrown) }, 'a wake failed for a reason of ours');
+    }
+  }
+
+  #state(): Omit<Heartbeat, 'providerSessionId'> {
+    const paused = this.#serving.length > 0 && this.#serving.every(({ gate }) => gate.state === 'paused');
+    return {
+      state: this.#leaving || paused ? 'draining' : 'serving',
+      members: Object.fromEntries(
+        this.#serving.map(({ member, gate }) => [member.name, reported(gate.state)]),
+      ),
+    };
+  }
+}
+
+/** A paused member takes nothing, like one that rests; that all are paused is said as `draining`. */
+function reported(state: GateState): Exclude<GateState, 'paused'> {
+  return state === 'paused' ? 'resting' : state;
+}
