@@ -136,7 +136,7 @@ describe('the openai provider', () => {
     const backend = await startBackend();
     const provider = createOpenAiProvider({ name: 'x', url: backend.url, model: 'big' });
     await provider.warmup?.(new AbortController().signal);
-    expect((await backend.next('request')).json).to.include({ model: 'big', max_tokens: 1, stream: false });
+    expect(backend.warmUps[0]?.json).to.include({ model: 'big', max_tokens: 1, stream: false });
     await backend.close();
   });
 });

@@ -14,7 +14,8 @@
  * `hangs()` · `sends(...pieces)` (an event stream written byte for byte) · or your own function of an Exchange.
  * `next` hands out each event once, oldest first, also those that happened before it was called, and fails
  * after 5 s. GET requests answer `/v1/models`, `/health`; they are recorded in `requests` but are no event. A POST
- * whose body is no JSON only asks whether the path is there: it is recorded in `probes`, and never meets a script.
+ * whose body is no JSON only asks whether the path is there: it is recorded in `probes`, and never meets a script. Nor
+ * does the call by which a worker warms its model up, recorded in `warmUps`.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -56,6 +57,8 @@ export interface Backend {
   requests: BackendRequest[];
   /** POSTs that only asked whether a path is there. */
   probes: BackendRequest[];
+  /** Calls that only had the model loaded. */
+  warmUps: BackendRequest[];
   /** What it can do, as such a POST finds out: 400 there, 404 elsewhere. Everything else answers any path. */
   operations: Operation[];
   /** What it answers at paths of its own protocol, GET or POST, without a query, `*` at any; asked there, it is a probe. */
@@ -210,6 +213,16 @@ export async function startBackend(): Promise<Backend> {
       backend.probes.push(request);
       return answerProbe(backend, { request, response });
     }
+    if (isWarmUp(request)) {
+      backend.warmUps.push(request);
+      return chats(['Hi'])({
+        request,
+        response,
+        permit: () => Promise.resolve(true),
+        drop: () => undefined,
+        closeAfter: () => undefined,
+      });
+    }
     backend.requests.push(request);
     let dropped = false;
     const gone = new AbortController();
@@ -250,6 +263,7 @@ export async function startBackend(): Promise<Backend> {
     requests: [],
     probes: [],
     routes: {},
+    warmUps: [],
     operations: ['chat', 'completions', 'embeddings'],
     models: ['test-model'],
     down: false,
@@ -267,6 +281,13 @@ export async function startBackend(): Promise<Backend> {
     },
   };
   return backend;
+}
+
+/** As worker/providers/openai/warm-up.ts asks. */
+function isWarmUp({ json }: BackendRequest): boolean {
+  return (
+    json?.['max_tokens'] === 1 && JSON.stringify(json['messages']) === '[{"role":"user","content":"Hi"}]'
+  );
 }
 
 async function record(req: IncomingMessage): Promise<BackendRequest> {

@@ -3,11 +3,18 @@ import { readArguments } from '../../worker/arguments.ts';
 
 describe('the command line of mcplocal', () => {
   it('knows its commands', () => {
-    expect(readArguments(['run'])).to.equal('run');
-    expect(readArguments(['version'])).to.equal('version');
-    expect(readArguments(['--version'])).to.equal('version');
-    expect(readArguments(['run', '--help'])).to.equal('help');
-    expect(readArguments([])).to.equal('help');
+    const command = (...argv: string[]) => readArguments(argv).command;
+    for (const word of ['run', 'status', 'pause', 'resume', 'drain', 'version', 'help'])
+      expect(command(word)).to.equal(word);
+    expect(command('--version')).to.equal('version');
+    expect(command('run', '--help')).to.equal('help');
+    expect(command()).to.equal('help');
+  });
+
+  it('answers in JSON when it is asked to, and in nothing else', () => {
+    expect(readArguments(['status', '-o', 'json'])).to.deep.equal({ command: 'status', json: true });
+    expect(readArguments(['status']).json).to.equal(false);
+    expect(() => readArguments(['status', '-o', 'yaml'])).to.throw(/json/);
   });
 
   it('names the nearest command, and refuses what it does not know', () => {

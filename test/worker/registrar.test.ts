@@ -92,7 +92,7 @@ describe('the registrar', () => {
     expect(thrown)
       .to.have.property('message')
       .that.matches(/^HTTP 401: /);
-    const other = await make(['b'], { transports: ['sse'] })
+    const other = await make(['Not A Name'])
       .start()
       .then(
         () => null,
