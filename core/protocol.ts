@@ -120,7 +120,7 @@ const endSchema = z.object({
 });
 export type StreamEnd = z.infer<typeof endSchema>;
 
-const failureSchema = z.object({
+export const failureSchema = z.object({
   code: cutTo(64),
   message: cutTo(4_000),
   /** A backend's own 4xx goes to the caller as it is, with its `body`. */

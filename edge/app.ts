@@ -17,6 +17,7 @@ import { metricsRoutes } from './routes/metrics.ts';
 import { openApiRoutes } from './routes/openapi.ts';
 import { openAiRoutes } from './openai/routes.ts';
 import { poolRoutes } from './routes/pools.ts';
+import { providerTaskRoutes, providerUplinkRoutes } from './routes/provider-tasks.ts';
 import { providerRoutes } from './routes/providers.ts';
 import { taskStreamRoutes } from './routes/task-stream.ts';
 import { taskRoutes } from './routes/tasks.ts';
@@ -38,19 +39,29 @@ export const apiRoutes = [
 const v1Routes = [openAiRoutes];
 
 /** What workers say goes on while this edge stops: it is how work in flight ends well. */
-export const workerRoutes = [providerRoutes];
+export const workerRoutes = [providerRoutes, providerTaskRoutes];
+
+/** These read their bodies themselves, line by line. */
+export const uplinkRoutes = [providerUplinkRoutes];
+
+/** What is behind a door, by when it may answer. */
+interface Behind {
+  /** Before bodies are read: they read their own. */
+  uplink?: readonly MakeRoutes[];
+  /** Also while this process stops. */
+  always?: readonly MakeRoutes[];
+  routes: readonly MakeRoutes[];
+}
 
 /** Everything behind a door asks for a token first, then reads the body, then finds its route or is 404. */
-function door(
-  deps: EdgeDeps,
-  routes: { always?: readonly MakeRoutes[]; routes: readonly MakeRoutes[] },
-): Router {
+function door(deps: EdgeDeps, { uplink = [], always = [], routes }: Behind): Router {
   const router = Router();
   router.use(authenticate(deps));
+  for (const make of uplink) router.use(make(deps));
   router.use(readBody({ limitBytes: deps.config.bodyLimitBytes, caps: deps.caps }));
-  for (const make of routes.always ?? []) router.use(make(deps));
+  for (const make of always) router.use(make(deps));
   router.use(refuseWhenStopping(deps));
-  for (const make of routes.routes) router.use(make(deps));
+  for (const make of routes) router.use(make(deps));
   router.use(noSuchRoute());
   return router;
 }
@@ -67,8 +78,8 @@ const answersOnly: HelmetOptions = {
   strictTransportSecurity: false,
 };
 
-/** The edge's HTTP application; opens nothing and listens nowhere. */
-export function createApp(deps: EdgeDeps): Express {
+/** What every answer passes through, and the doors between. Opens nothing and listens nowhere. */
+function createAppWith(deps: EdgeDeps, doors: (app: Express) => void): Express {
   const app = express();
   app.disable('etag'); // a revision is the ETag, where there is one
   app.set('trust proxy', deps.config.trustProxy);
@@ -78,9 +89,7 @@ export function createApp(deps: EdgeDeps): Express {
   app.use(helmet(answersOnly));
   app.use(checkHost(deps.config));
   app.use(cors(deps.config));
-  app.use('/api/v1', door(deps, { always: workerRoutes, routes: apiRoutes }));
-  app.use('/v1', door(deps, { routes: v1Routes }));
-  app.use('/admin', adminRoutes(deps));
+  doors(app);
   app.use(readBody({ limitBytes: PUBLIC_BODY_BYTES }));
   app.use(healthRoutes(deps));
   app.use(metricsRoutes(deps));
@@ -88,4 +97,22 @@ export function createApp(deps: EdgeDeps): Express {
   app.use(noSuchRoute());
   app.use(answerErrors(deps));
   return app;
+}
+
+const forWorkers = { uplink: uplinkRoutes, always: workerRoutes };
+
+/** The edge's HTTP application. */
+export function createApp(deps: EdgeDeps): Express {
+  return createAppWith(deps, (app) => {
+    app.use('/api/v1', door(deps, { ...forWorkers, routes: apiRoutes }));
+    app.use('/v1', door(deps, { routes: v1Routes }));
+    app.use('/admin', adminRoutes(deps));
+  });
+}
+
+/** What a relay of its own answers: the calls of workers, and nothing for callers. */
+export function createRelayApp(deps: EdgeDeps): Express {
+  return createAppWith(deps, (app) => {
+    app.use('/api/v1', door(deps, { ...forWorkers, routes: [] }));
+  });
 }

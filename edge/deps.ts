@@ -11,6 +11,7 @@ import type { Caps } from './caps.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { Liveness } from '../core/flow/liveness.ts';
 import type { Metrics } from './metrics.ts';
+import type { Relay } from './relay/relay.ts';
 import type { Waiters } from './waiters.ts';
 import type { Wakings } from './wakings.ts';
 
@@ -77,6 +78,7 @@ export interface EdgeDeps {
   presence: Presence;
   liveness: Liveness;
   heartbeats: Heartbeats;
+  relay: Relay;
   authenticator: Authenticator;
   waiters: Waiters;
   wakings: Wakings;

@@ -18,6 +18,8 @@ export interface Heartbeats extends Service {
    * @throws McpctlError `session_not_found` unless it is `ownerId`'s and has not left: register again.
    */
   beat(said: Heartbeat, ownerId: string): Promise<void>;
+  /** Whose session it is, remembered, as it never changes; undefined when there is none. */
+  ownerOf(sessionId: string): Promise<string | undefined>;
 }
 
 const FLUSH_MS = 1_000;
@@ -75,6 +77,7 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
 
   return {
     name: 'heartbeats',
+    ownerOf,
     async beat(said, ownerId) {
       const sessionId = said.providerSessionId;
       if ((await ownerOf(sessionId)) !== ownerId) throw new McpctlError('session_not_found');

@@ -29,6 +29,8 @@ function openServer(app: Express): Server {
   return createServer(
     {
       headersTimeout: 10_000,
+      // A worker's answer comes up for as long as it takes; other bodies have a limit of their own (body.ts).
+      requestTimeout: 0,
       connectionsCheckingInterval: 5_000,
       keepAliveTimeout: 75_000,
       noDelay: true,

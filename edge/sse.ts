@@ -42,6 +42,11 @@ export class EventWriter {
     await this.#send(`${id === undefined ? '' : `id: ${id}\n`}${named}data: ${onOneLine(data)}\n\n`);
   }
 
+  /** A frame of a named event. */
+  async event(name: string, data: string): Promise<void> {
+    await this.#send(`event: ${name}\ndata: ${onOneLine(data)}\n\n`);
+  }
+
   /** A line that clients pass over. Resolves when the reader keeps up; one that takes nothing for 30 s is dropped. */
   async comment(text: string): Promise<void> {
     await this.#send(`: ${onOneLine(text)}\n\n`);

@@ -74,6 +74,34 @@ export async function beat({ redis, keys }: { redis: Redis; keys: Keys }, claim:
   return answer === 1;
 }
 
+/**
+ * Says one event of a claim, for a worker that sends each by itself. @param seq undefined = the next one.
+ * @returns false when the claim is no longer current.
+ */
+export async function emitOne(
+  deps: { redis: Redis; keys: Keys; eventBytes: number; eventKeepMs: number },
+  claim: ClaimRef,
+  { seq, data }: { seq: number | undefined; data: string },
+): Promise<boolean> {
+  const task = deps.keys.pool(claim.poolKey).task(claim.taskId);
+  const answer = await runScript(deps.redis, 'emit', {
+    keys: [task.fence, task.stream],
+    args: [claim.claimId, seq ?? 0, deps.eventKeepMs, deps.eventBytes, task.channel, '', data],
+  });
+  return answer === 1;
+}
+
+/** The last events of a claim, newest first. */
+export async function lastEvents(
+  { redis, keys }: { redis: Redis; keys: Keys },
+  claim: ClaimRef,
+  most: number,
+): Promise<string[]> {
+  const { stream } = keys.pool(claim.poolKey).task(claim.taskId);
+  const entries = await redis.xrevrange(stream, '+', '-', 'COUNT', most);
+  return entries.flatMap(([, [field, value]]) => (field === 'd' && value !== undefined ? [value] : []));
+}
+
 /** Lets go of a task that nobody has seen anything of. @returns `shown` when it must be ended instead. */
 export async function handBack(
   { redis, keys }: { redis: Redis; keys: Keys },

@@ -28,8 +28,20 @@ const controlSchema = z.discriminatedUnion('kind', [
   }),
   /** Wake this llm's backend; `wakeId` is the llm's id. Sent again until `wake:{L}` is held. */
   z.object({ kind: z.literal('wake'), wakeId: z.string() }),
+  /** To the relay, from the edge that heard how it went. */
+  z.object({ kind: z.literal('woken'), wakeId: z.string(), message: z.string().optional() }),
+  /** To the relay: the session's rows have changed. */
+  z.object({ kind: z.literal('registered') }),
+  /** To the relay: the worker has said goodbye. */
+  z.object({ kind: z.literal('left') }),
   /** To relays: this stream carries the session now; who holds an older one lets go of it. */
   z.object({ kind: z.literal('stream'), nonce: z.string() }),
+  /** From the relay that let go, to the stream `nonce`: claims that the worker runs. */
+  z.object({
+    kind: z.literal('held'),
+    nonce: z.string(),
+    claims: z.array(z.object({ taskId: z.string(), poolKey: z.string(), claimId: z.string() })),
+  }),
 ]);
 export type Control = z.infer<typeof controlSchema>;
 

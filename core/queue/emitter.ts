@@ -10,6 +10,8 @@ export interface EmitterDeps {
   claim: ClaimRef;
   eventBytes: number;
   eventKeepMs: number;
+  /** The number of the first event that comes, when an earlier sender had said others; 1 unless told. */
+  first?: number;
   /** Called once, when an answer says that the claim is no longer current. */
   onLost: () => void;
 }
@@ -18,6 +20,7 @@ const MOST_TOGETHER = 64;
 const BYTES_TOGETHER = 64 * 1024;
 /** Beyond this the backend is read no faster than Redis takes it. */
 const MOST_QUEUED = 512;
+const BYTES_QUEUED = 4 * 1024 * 1024;
 /** A longer event or message is not sent along on the channel: who waits reads it from the stream. */
 const BYTES_ON_CHANNEL = 64 * 1024;
 
@@ -29,13 +32,15 @@ export class Emitter {
   readonly #deps: EmitterDeps;
   readonly #task: { fence: string; stream: string; input: string; channel: string };
   readonly #queued: string[] = [];
-  #next = 1;
+  #queuedBytes = 0;
+  #next: number;
   #sending: Promise<void> | null = null;
   #lost = false;
   #broken: Error | null = null;
 
   constructor(deps: EmitterDeps) {
     this.#deps = deps;
+    this.#next = deps.first ?? 1;
     this.#task = deps.keys.pool(deps.claim.poolKey).task(deps.claim.taskId);
   }
 
@@ -48,18 +53,20 @@ export class Emitter {
   async emit(data: string): Promise<void> {
     if (this.#lost) return;
     this.#queued.push(data);
+    this.#queuedBytes += data.length;
     this.#kick();
-    if (this.#queued.length >= MOST_QUEUED) await this.#flush();
+    if (this.#queued.length >= MOST_QUEUED || this.#queuedBytes >= BYTES_QUEUED) await this.flush();
   }
 
   /** Sends what is queued, then the outcome. @returns false when the claim was lost meanwhile. */
   async end(outcome: Outcome): Promise<boolean> {
-    await this.#flush();
+    await this.flush();
     if (this.#lost) return false;
     return await endClaim(this.#deps, this.#deps.claim, outcome);
   }
 
-  async #flush(): Promise<void> {
+  /** Resolves when everything that was queued has been said. @throws as `emit`. */
+  async flush(): Promise<void> {
     while (this.#sending) await this.#sending;
     if (this.#broken) throw this.#broken;
   }
@@ -100,6 +107,7 @@ export class Emitter {
     while (n < this.#queued.length && n < MOST_TOGETHER && bytes < BYTES_TOGETHER) {
       bytes += this.#queued[n++]?.length ?? 0;
     }
+    this.#queuedBytes -= bytes;
     return this.#queued.splice(0, n);
   }
 }

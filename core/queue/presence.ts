@@ -5,7 +5,7 @@ import type { Lease, MemberPresence, Presence } from '../presence.ts';
 import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
 import { timeOf } from './redis-time.ts';
-import { runScript } from './scripts.ts';
+import { runScript, runScripts } from './scripts.ts';
 
 const announcedSchema = z.object({
   sessionId: z.string(),
@@ -142,13 +142,25 @@ function parseMember(field: string, text: string, now: number): MemberPresence |
   }
 }
 
+interface Said {
+  poolKey: string;
+  llmId: string;
+  announcement: Announcement;
+}
+
 /** Says that a member is served: its worker does so each second. */
-export async function announce(
+export async function announce(deps: PresenceDeps, said: Said): Promise<void> {
+  await announceAll(deps, [said]);
+}
+
+/** Says it of many members, in one round trip. */
+export async function announceAll(
   { redis, keys, leaseMs }: PresenceDeps,
-  { poolKey, llmId, announcement }: { poolKey: string; llmId: string; announcement: Announcement },
+  said: readonly Said[],
 ): Promise<void> {
-  await runScript(redis, 'announce', {
+  const calls = said.map(({ poolKey, llmId, announcement }) => ({
     keys: [keys.pool(poolKey).members],
     args: [`${llmId} ${announcement.sessionId}`, JSON.stringify(announcement), leaseMs],
-  });
+  }));
+  if (calls.length > 0) await runScripts(redis, 'announce', calls);
 }

@@ -48,3 +48,21 @@ export async function runScript(
     return await redis.eval(lua, keys.length, ...keys, ...args);
   }
 }
+
+/** Many calls of a script in one round trip. Rejects when one of them fails. */
+export async function runScripts(
+  redis: Redis,
+  name: ScriptName,
+  calls: readonly { keys: readonly string[]; args: readonly (string | number)[] }[],
+): Promise<void> {
+  const { sha } = scripts[name];
+  const pipeline = redis.pipeline();
+  for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
+  const answers = (await pipeline.exec()) ?? [];
+  for (const [i, call] of calls.entries()) {
+    const failed = answers[i]?.[0];
+    if (!failed) continue;
+    if (!failed.message.startsWith('NOSCRIPT')) throw failed;
+    await runScript(redis, name, call);
+  }
+}

@@ -28,6 +28,8 @@ export interface Llms {
   byId(id: string): Promise<LlmRow | undefined>;
   /** The rows of these pools, by pool and name. */
   byPools(poolKeys: readonly string[]): Promise<LlmRow[]>;
+  /** What a session publishes, or has published. */
+  bySession(sessionId: string): Promise<LlmRow[]>;
   /** Every llm, with the pool it is in. */
   places(): Promise<{ id: string; name: string; kind: LlmRow['kind']; poolKey: string }[]>;
   /** A text that changes whenever a public row comes, goes or changes. One small answer: it may be asked each second. */
@@ -215,6 +217,8 @@ export function createLlms(connection: Connection): Llms {
     byNames: async (names) =>
       names.length === 0 ? [] : parseLlms(await db('llms').whereIn('name', [...names])),
     places: () => db('llms').select('id', 'name', 'kind', 'poolKey'),
+    bySession: async (sessionId) =>
+      parseLlms(await db('llms').where({ providerSessionId: sessionId }).orderBy('name').select()),
     byPools: async (poolKeys) =>
       poolKeys.length === 0
         ? []

@@ -7,6 +7,8 @@ import type { Caps } from '../caps.ts';
 
 /** How long a body that is refused may go on arriving, so that its sender gets to read the refusal. */
 const DRAIN_MS = 10_000;
+/** A body that has not arrived by then does not. */
+const ARRIVES_WITHIN_MS = 300_000;
 
 const hasBody = (req: Request): boolean =>
   req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
@@ -63,7 +65,10 @@ interface Room {
 async function collect(from: Readable, { limit, reserve }: Room): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
-  await new Promise<void>((resolve, reject) => {
+  let late: NodeJS.Timeout | undefined;
+  const whole = new Promise<void>((resolve, reject) => {
+    const message = 'The body did not arrive in time.';
+    late = setTimeout(() => reject(new McpctlError('invalid_request', message)), ARRIVES_WITHIN_MS);
     from.on('data', (chunk: Buffer) => {
       size += chunk.length;
       try {
@@ -80,6 +85,7 @@ async function collect(from: Readable, { limit, reserve }: Room): Promise<Buffer
     from.once('error', reject);
     from.once('close', () => reject(new McpctlError('invalid_request', 'The body did not arrive whole.')));
   });
+  await whole.finally(() => clearTimeout(late));
   return Buffer.concat(chunks, size);
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Router, type Request } from 'express';
 import { can, type Actor } from '../../core/access.ts';
-import { McpctlError } from '../../core/errors.ts';
+import { McpctlError, messageOf } from '../../core/errors.ts';
 import type { LlmRow } from '../../core/llm.ts';
 import { poolKeyOf } from '../../core/names.ts';
 import {
@@ -13,6 +13,7 @@ import {
   type Registered,
   type Transport,
 } from '../../core/protocol.ts';
+import { sendControl } from '../../core/queue/control.ts';
 import type { Published } from '../../core/registry/register.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -123,6 +124,7 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
   // After the commit: a refused registration must not hold the lease.
   await deps.presence.hold(sessionId, boot);
   await deps.presence.introduce({ sessionId, boot }, llms.map(introduction));
+  await tellRelay(deps, { session: sessionId, boot, kind: 'registered' });
   deps.bus.emit('session.registered', { sessionId, llms: llms.map((row) => row.name) });
   const live = await deps.liveness.llms(llms);
   return {
@@ -134,6 +136,18 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
   };
 }
 
+/** Whoever holds the session's stream acts at once; a message that is lost shows in what the worker does next. */
+async function tellRelay(
+  { queue, log }: EdgeDeps,
+  { session, boot, kind }: { session: string; boot: string; kind: 'registered' | 'left' },
+): Promise<void> {
+  try {
+    await sendControl(queue, { session, boot, message: { kind } });
+  } catch (thrown) {
+    log.warn({ session, why: messageOf(thrown) }, 'the relay of a session could not be told');
+  }
+}
+
 async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
   const { providerSessionId: id } = bodyOf(req, sessionBodySchema);
   const session = await deps.registry.sessions.byId(id);
@@ -142,6 +156,7 @@ async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
   const rows = await written({ ...deps, req }, { verb: 'delete', resource: 'session', name: id }, () =>
     deps.registry.sessions.leave(id),
   );
+  await tellRelay(deps, { session: id, boot: session.instanceId ?? id, kind: 'left' });
   await deps.presence.drop(id, [...new Set(rows.map((row) => row.poolKey))]);
   deps.bus.emit('session.left', { sessionId: id, why: 'goodbye' });
 }

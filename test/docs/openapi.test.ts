@@ -2,7 +2,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import { expect } from 'chai';
 import type { Router } from 'express';
 import { ownPackage } from '../../core/runtime/own-package.ts';
-import { apiRoutes, workerRoutes } from '../../edge/app.ts';
+import { apiRoutes, uplinkRoutes, workerRoutes } from '../../edge/app.ts';
 import { callOf, openApiDocument, operations } from '../../edge/openapi/document.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { read } from './markdown.ts';
@@ -35,7 +35,7 @@ describe('the OpenAPI document', function () {
   });
 
   it('tells every call of /api/v1 once, and no other', () => {
-    const routes = [...apiRoutes, ...workerRoutes].flatMap((make) => callsOf(make(t.deps)));
+    const routes = [...apiRoutes, ...workerRoutes, ...uplinkRoutes].flatMap((make) => callsOf(make(t.deps)));
     expect(operations.map((operation) => operation.call)).to.have.members(routes);
   });
 

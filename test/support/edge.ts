@@ -15,6 +15,7 @@ import { createHeartbeats } from '../../edge/heartbeats.ts';
 import { createLiveness } from '../../core/flow/liveness.ts';
 import { createMetrics } from '../../edge/metrics.ts';
 import { countPools } from '../../edge/pool-counts.ts';
+import { Relay } from '../../edge/relay/relay.ts';
 import { createEdgeServer } from '../../edge/server.ts';
 import { createWaiters } from '../../edge/waiters.ts';
 import { Wakings } from '../../edge/wakings.ts';
@@ -79,6 +80,9 @@ export async function edgeFixture(
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
   const waiters = createWaiters({ queue, flow, log });
   const wakings = new Wakings({ queue, clock, log });
+  const relayOptions = { config, registry, queue, presence, heartbeats, flow, bus, clock, log };
+  const relay = new Relay({ ...relayOptions, stopping: stopping.signal });
+  await relay.start();
   const metrics = createMetrics({
     bus,
     version: '0.0.0-test',
@@ -97,6 +101,7 @@ export async function edgeFixture(
     presence,
     liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
     heartbeats,
+    relay,
     authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
     waiters,
     wakings,
@@ -160,6 +165,7 @@ export async function edgeFixture(
     },
     async close() {
       await server.stop();
+      await relay.stop();
       await waiters.stop();
       await wakings.stop();
       await heartbeats.stop();

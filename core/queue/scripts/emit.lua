@@ -2,7 +2,7 @@
   there already are passed over, so that a re-sent call adds nothing. When the stream outgrows its cap its
   older half goes: a resume from there is 410.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s
-  ARGV  1 claim   2 seq of the first event   3 ttl ms   4 cap in bytes   5 channel r:{P}:T   6 message
+  ARGV  1 claim   2 seq of the first event (0 = the next one)   3 ttl ms   4 cap in bytes   5 channel r:{P}:T   6 message
         7… data of each event
   Returns  1 · -1 not the current claim, or the task ended or was closed; or Redis has lost events of it (a
            restart, a failover): an answer with a hole is not gone on with
@@ -12,6 +12,7 @@ if m[1] ~= ARGV[1] or m[2] ~= 'open' then return -1 end
 local seq = tonumber(m[4])
 local bytes = tonumber(m[5])
 local first = tonumber(ARGV[2])
+if first == 0 then first = seq + 1 end
 if first > seq + 1 then return -1 end
 for i = 7, #ARGV do
   local n = first + i - 7

@@ -1,0 +1,20 @@
+import type { Redis } from 'ioredis';
+import { orUnavailable } from './connect.ts';
+import type { TaskRef } from './fence.ts';
+import type { Keys } from './keys.ts';
+import { timeOf } from './redis-time.ts';
+
+/** Milliseconds since the last beat of each running task, by Redis's clock; Infinity for one that does not run. */
+export async function lastHeard(redis: Redis, keys: Keys, refs: readonly TaskRef[]): Promise<number[]> {
+  const pipeline = redis.pipeline().time();
+  for (const { poolKey, taskId } of refs) pipeline.zscore(keys.pool(poolKey).run, taskId);
+  const [time, ...scores] = (await orUnavailable(pipeline.exec())) ?? [];
+  const now = timeOf(time?.[1]);
+  return scores.map(([error, score]) => (error || score === null ? Infinity : now - Number(score)));
+}
+
+/** The tasks of a pool that run, at most 1,000 of them. */
+export async function runningTasks(redis: Redis, keys: Keys, poolKey: string): Promise<TaskRef[]> {
+  const ids = await orUnavailable(redis.zrange(keys.pool(poolKey).run, '0', '999'));
+  return ids.map((taskId) => ({ taskId, poolKey }));
+}

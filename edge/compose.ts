@@ -1,0 +1,105 @@
+import type { Express } from 'express';
+import { McpctlError } from '../core/errors.ts';
+import { openQueueDoor } from '../core/queue/door.ts';
+import { connect, type Connection } from '../core/registry/connect.ts';
+import { isCurrent } from '../core/registry/migrate.ts';
+import { createRegistry } from '../core/registry/registry.ts';
+import { createBus } from '../core/runtime/bus.ts';
+import { systemClock } from '../core/runtime/clock.ts';
+import type { Log } from '../core/runtime/log.ts';
+import { ownPackage } from '../core/runtime/own-package.ts';
+import { composeServices, type Service } from '../core/runtime/service.ts';
+import { createAuthenticator } from './authenticator.ts';
+import { createCaps } from './caps.ts';
+import type { EdgeDeps } from './deps.ts';
+import { createHeartbeats } from './heartbeats.ts';
+import { createLiveness } from '../core/flow/liveness.ts';
+import { countPools } from './pool-counts.ts';
+import { createMetrics } from './metrics.ts';
+import { Relay } from './relay/relay.ts';
+import { createEdgeServer, type EdgeServer } from './server.ts';
+import { createWaiters } from './waiters.ts';
+import { Wakings } from './wakings.ts';
+
+interface Composed {
+  deps: EdgeDeps;
+  server: EdgeServer;
+  /** Starts and stops everything, in order. */
+  services: Service;
+  /** Nothing new is taken from now on. */
+  stop: () => void;
+}
+
+/** Builds an edge, or a part of one: everything that its routes are given, and the server. Starts nothing. */
+export function composeEdge({
+  config,
+  log,
+  makeApp,
+}: {
+  config: EdgeDeps['config'];
+  log: Log;
+  makeApp: (deps: EdgeDeps) => Express;
+}): Composed {
+  const clock = systemClock;
+  const bus = createBus(log);
+  const { version, dependencies } = ownPackage();
+  const connection = connect({ ...config, poolSize: config.databasePool, log });
+  const registry = createRegistry(connection);
+  const queue = openQueueDoor({ ...config, clock, log });
+  const { presence } = queue;
+  const heartbeats = createHeartbeats({ registry, presence, queue, log });
+  const stopping = new AbortController();
+  const leaving = new AbortController();
+  const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
+  const waiters = createWaiters({ queue, flow, log });
+  const wakings = new Wakings({ queue, clock, log });
+
+  const relayOptions = { config, registry, queue, presence, heartbeats, flow, bus, clock, log };
+  const relay = new Relay({ ...relayOptions, stopping: stopping.signal });
+  const metrics = createMetrics({ bus, version, ofProcess: true, fleet: { registry, queue, clock, log } });
+  const deps: EdgeDeps = {
+    config,
+    version,
+    bullmqVersion: dependencies['bullmq'] ?? '',
+    clock,
+    log,
+    bus,
+    registry,
+    queue,
+    presence,
+    liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
+    heartbeats,
+    relay,
+    authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
+    waiters,
+    wakings,
+    caps: createCaps({ config, registry, metrics, clock, log }),
+    metrics,
+    checks: [
+      { name: 'postgres', run: () => needCurrent(connection) },
+      { name: 'redis', run: async () => void (await queue.redis.ping()) },
+    ],
+    stopping: stopping.signal,
+    leaving: leaving.signal,
+    poolCounts: (keys) => countPools({ registry, queue }, keys),
+  };
+  const server = createEdgeServer({ app: makeApp(deps), ...config, leaving });
+  const services = composeServices(
+    [
+      { name: 'postgres', stop: () => connection.close() },
+      queue,
+      heartbeats,
+      waiters,
+      wakings,
+      relay,
+      server,
+    ],
+    log,
+  );
+  return { deps, server, services, stop: () => stopping.abort() };
+}
+
+async function needCurrent(connection: Connection): Promise<void> {
+  if (await isCurrent(connection)) return;
+  throw new McpctlError('unavailable', 'Migrations are missing; run: node dist/scheduler/main.js release');
+}

@@ -1,0 +1,68 @@
+import { readFences, type Fence } from '../../core/queue/fence.ts';
+import { runningTasks } from '../../core/queue/last-heard.ts';
+import type { HeldClaim } from './claims.ts';
+import type { Carried, RelayDeps } from './relay-deps.ts';
+
+export interface SaidClaim {
+  taskId: string;
+  claimId: string;
+  /** Where it is known; else the row says. */
+  poolKey?: string;
+}
+
+const isOf = (fence: Fence, { session, boot }: Carried): boolean =>
+  fence.state === 'open' && fence.claim !== '' && fence.session === session && fence.boot === boot;
+
+/**
+ * What a worker runs when its stream comes to us: said by itself or by the edge that had it before, and believed only
+ * as far as the fences say the same.
+ */
+export async function adopt(
+  { registry, commands, keys, fetchers }: RelayDeps,
+  carried: Carried,
+  said: readonly SaidClaim[],
+): Promise<{ current: HeldClaim[]; stale: { taskId: string; claimId: string }[] }> {
+  const refs = await Promise.all(
+    said.map(async ({ taskId, claimId, poolKey }) => ({
+      taskId,
+      claimId,
+      poolKey: poolKey ?? (await registry.tasks.byId(taskId))?.poolName ?? '',
+    })),
+  );
+  const fences = await readFences(commands, keys, refs);
+  const current: HeldClaim[] = [];
+  const stale: { taskId: string; claimId: string }[] = [];
+  for (const [i, { taskId, claimId, poolKey }] of refs.entries()) {
+    const fence = fences[i];
+    if (!fence || !isOf(fence, carried) || fence.claim !== claimId) {
+      stale.push({ taskId, claimId });
+      continue;
+    }
+    const queue = keys.pool(poolKey).queue(fence.q === '' ? undefined : fence.q.slice(1));
+    current.push({
+      claim: { taskId, poolKey, claimId, epoch: fence.epoch },
+      llmId: fence.llm,
+      job: fetchers.held(queue, fence.job),
+      runMs: Infinity,
+    });
+  }
+  return { current, stale };
+}
+
+/** For a worker that does not say what it runs: what the fences say it does. */
+export async function findClaims(
+  { commands, keys }: Pick<RelayDeps, 'commands' | 'keys'>,
+  carried: Carried,
+  poolKeys: readonly string[],
+): Promise<SaidClaim[]> {
+  const found: SaidClaim[] = [];
+  for (const poolKey of new Set(poolKeys)) {
+    const refs = await runningTasks(commands, keys, poolKey);
+    const fences = await readFences(commands, keys, refs);
+    for (const [i, { taskId }] of refs.entries()) {
+      const fence = fences[i];
+      if (fence && isOf(fence, carried)) found.push({ taskId, poolKey, claimId: fence.claim });
+    }
+  }
+  return found;
+}

@@ -1,0 +1,206 @@
+import type { HandBack } from '../../core/hand-back.ts';
+import { messageOf } from '../../core/errors.ts';
+import { endDeadClaim } from '../../core/flow/end-dead.ts';
+import { beat, endClaim, handBack, type ClaimRef } from '../../core/queue/claim.ts';
+import { readFences, type Fence } from '../../core/queue/fence.ts';
+import { lastHeard } from '../../core/queue/last-heard.ts';
+import type { HeldJob } from '../../core/queue/fetchers.ts';
+import type { Carried, RelayDeps } from './relay-deps.ts';
+
+/** A claim that a session's worker runs, with the BullMQ job behind it. */
+export interface HeldClaim {
+  claim: ClaimRef;
+  llmId: string;
+  job: HeldJob;
+  runMs: number;
+}
+
+interface Held extends HeldClaim {
+  since: number;
+  /** Gives the slot back. */
+  free: () => void;
+}
+
+/** The job of a claim that was handed back is the requeue's. */
+export const BACK = 'handed back';
+
+const leaving: HandBack = { counts: 'none', code: 'shutting_down', message: 'The worker said goodbye.' };
+const left = {
+  kind: 'failed',
+  code: 'shutting_down',
+  message: 'The worker was shut down while it answered.',
+} as const;
+const overrun = {
+  kind: 'failed',
+  code: 'run_timeout',
+  message: 'The task ran longer than its time limit.',
+} as const;
+/** The worker ends a run at its limit itself; one that does not is ended this much later. */
+const OVERRUN_MS = 5_000;
+/** A claim is looked at this long after it was taken. */
+const SETTLED_MS = 1_000;
+
+/**
+ * What a session's worker runs for us. A claim is let go of when the edge that heard its end says so; in case that
+ * message is lost, the fences are looked at now and then. Nothing here speaks for a claim that runs: its beats and its
+ * answer come from the worker.
+ */
+export class RelayClaims {
+  readonly #deps: RelayDeps;
+  readonly #carried: Carried;
+  readonly #cancel: (ref: { taskId: string; claimId: string }) => void;
+  readonly #held = new Map<string, Held>();
+
+  constructor(deps: RelayDeps, carried: Carried, cancel: (ref: { taskId: string; claimId: string }) => void) {
+    this.#deps = deps;
+    this.#carried = carried;
+    this.#cancel = cancel;
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  count(llmId: string): number {
+    let count = 0;
+    for (const held of this.#held.values()) if (held.llmId === llmId) count += 1;
+    return count;
+  }
+
+  has(claimId: string): boolean {
+    return this.#held.has(claimId);
+  }
+
+  refs(): { taskId: string; poolKey: string; claimId: string }[] {
+    return [...this.#held.values()].map(({ claim: { taskId, poolKey, claimId } }) => ({
+      taskId,
+      poolKey,
+      claimId,
+    }));
+  }
+
+  /** @param free gives back the slot that the claim takes, when it is let go of. */
+  hold(held: HeldClaim, free: () => void): void {
+    this.#held.set(held.claim.claimId, { ...held, free, since: this.#deps.clock.elapsed() });
+  }
+
+  /** The claim is over. @param code what its job shows as: null = completed, BACK = nothing, as the requeue moves it. */
+  async over(claimId: string, code: string | null): Promise<void> {
+    const held = this.#drop(claimId);
+    if (!held || code === BACK) return;
+    await (code === null ? held.job.complete() : held.job.fail(code));
+  }
+
+  /** The claim may speak no more. */
+  async cancel(claimId: string): Promise<void> {
+    const held = this.#held.get(claimId);
+    if (!held) return;
+    this.#cancel({ taskId: held.claim.taskId, claimId });
+    await this.over(claimId, null);
+  }
+
+  /** Another stream has the session: its edge holds the claims from here on. */
+  forget(): void {
+    for (const claimId of [...this.#held.keys()]) this.#drop(claimId);
+  }
+
+  /** Says of every claim that it runs, for a worker that does not say so itself. */
+  async vouch(): Promise<void> {
+    for (const { claim } of [...this.#held.values()]) {
+      if (!(await beat({ redis: this.#deps.commands, keys: this.#deps.keys }, claim))) {
+        await this.cancel(claim.claimId);
+      }
+    }
+  }
+
+  /** Lets go of what is over, by the fences; ends what ran too long. */
+  async look(): Promise<void> {
+    const now = this.#deps.clock.elapsed();
+    const due = [...this.#held.values()].filter((held) => now - held.since > SETTLED_MS);
+    const fences = await this.#fences(due);
+    for (const [i, { claim, since, runMs }] of due.entries()) {
+      const fence = fences[i];
+      if (fence?.claim === claim.claimId && fence.state === 'open') {
+        if (now - since > runMs + OVERRUN_MS) await this.#end(claim, overrun);
+      } else if (fence?.claim === claim.claimId && fence.state === 'released')
+        await this.over(claim.claimId, BACK);
+      else if (fence?.claim === claim.claimId && fence.state === 'ended')
+        await this.over(claim.claimId, null);
+      else await this.cancel(claim.claimId);
+    }
+  }
+
+  /** The worker has left: what nobody has seen starts over elsewhere, and nothing is held against it. */
+  async handBackAll(): Promise<void> {
+    const { commands: redis, keys } = this.#deps;
+    for (const { claim } of [...this.#held.values()]) {
+      if ((await handBack({ redis, keys }, claim, leaving)) === 'shown') await this.#end(claim, left);
+      else this.#drop(claim.claimId);
+    }
+  }
+
+  /**
+   * The stream is lost for good: decides about each claim whose worker has not been heard of for so long.
+   * @returns how many claims are still spoken for.
+   */
+  async endDead(silentMs: number): Promise<number> {
+    const all = [...this.#held.values()];
+    const [fences, ages] = await Promise.all([this.#fences(all), this.#ages(all)]);
+    let dead = 0;
+    for (const [i, { claim }] of all.entries()) {
+      const fence = fences[i];
+      if (!fence || fence.claim !== claim.claimId || fence.state !== 'open') {
+        this.#drop(claim.claimId);
+        continue;
+      }
+      if ((ages[i] ?? Infinity) < silentMs) continue;
+      const decided = await endDeadClaim(this.#deps.flow, {
+        taskId: claim.taskId,
+        fence,
+        why: 'disconnected',
+      });
+      await this.over(claim.claimId, decided === 'ended' ? 'worker_lost' : BACK);
+      dead += 1;
+    }
+    const { session: sessionId, boot } = this.#carried;
+    if (dead > 0) this.#deps.bus.emit('worker.dead', { sessionId, boot, why: 'disconnected', tasks: dead });
+    return this.#held.size;
+  }
+
+  async #end(claim: ClaimRef, outcome: typeof left | typeof overrun): Promise<void> {
+    const { commands: redis, keys, config } = this.#deps;
+    try {
+      await endClaim({ redis, keys, eventKeepMs: config.eventKeepMs }, claim, outcome);
+    } catch (thrown) {
+      this.#deps.log.debug({ taskId: claim.taskId, why: messageOf(thrown) }, 'a claim is left to the reaper');
+    }
+    this.#cancel(claim);
+    await this.over(claim.claimId, outcome.code);
+  }
+
+  #drop(claimId: string): Held | undefined {
+    const held = this.#held.get(claimId);
+    this.#held.delete(claimId);
+    held?.free();
+    return held;
+  }
+
+  #fences(held: readonly Held[]): Promise<(Fence | null)[]> {
+    const { commands, keys } = this.#deps;
+    return readFences(
+      commands,
+      keys,
+      held.map(({ claim }) => claim),
+    );
+  }
+
+  /** Milliseconds since each was last heard of, by Redis's clock. */
+  async #ages(held: readonly Held[]): Promise<number[]> {
+    const { commands, keys } = this.#deps;
+    return await lastHeard(
+      commands,
+      keys,
+      held.map(({ claim }) => claim),
+    );
+  }
+}

@@ -1,0 +1,31 @@
+import { messageOf } from '../../core/errors.ts';
+import { readConfig } from '../../core/runtime/config.ts';
+import { createLog } from '../../core/runtime/log.ts';
+import { untilSignal } from '../../core/runtime/signals.ts';
+import { createRelayApp } from '../app.ts';
+import { composeEdge } from '../compose.ts';
+import { edgeSettings } from '../deps.ts';
+
+/**
+ * The relay as a process of its own: workers' calls on a port of their own, so that edges that serve callers hold no
+ * worker's stream. The edge embeds the same.
+ */
+async function run(): Promise<void> {
+  const config = readConfig(process.env, edgeSettings);
+  const log = createLog({ process: 'relay', level: config.logLevel, pretty: process.stdout.isTTY });
+  const { deps, server, services, stop } = composeEdge({ config, log, makeApp: createRelayApp });
+  const signalled = untilSignal(() => process.exit(1));
+  await services.start?.();
+  deps.bus.emit('service.ready', { service: 'relay' });
+  log.info({ port: server.port() }, 'the relay listens');
+  const signal = await signalled;
+  stop();
+  deps.bus.emit('service.stopping', { service: 'relay', signal });
+  await services.stop();
+  process.exit(0);
+}
+
+run().catch((thrown: unknown) => {
+  process.stderr.write(`mcpctl relay: ${messageOf(thrown)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,105 @@
+import { randomUUID } from 'node:crypto';
+import type { LlmRow } from '../../core/llm.ts';
+import type { Frame, MemberState } from '../../core/protocol.ts';
+import { claimTask, handBack } from '../../core/queue/claim.ts';
+import { Consumer, type TakenJob } from '../../core/queue/consumer.ts';
+import { BACK, type RelayClaims } from './claims.ts';
+import type { Carried, RelayDeps } from './relay-deps.ts';
+import type { RelaySlots } from './slots.ts';
+import { Switch } from './switch.ts';
+
+/** How long a task is put aside by a member that has failed it; doubled each time, while no other has taken it. */
+const DELAY_MS = 100;
+const LONGEST_DELAY_MS = 2_000;
+/** Of a worker that does not say: what one of ours would take (SPEC §5). */
+const SLOTS = 4;
+
+export interface RelayMember {
+  llmId: string;
+  name: string;
+  poolKey: string;
+  /** Members of one group are of one backend. */
+  group: string;
+  slots: RelaySlots;
+  standing: MemberState;
+  gate: Switch;
+  consumer: Consumer;
+}
+
+/** What a member needs of the session that it belongs to. */
+export interface MemberContext {
+  deps: RelayDeps;
+  carried: Carried;
+  claims: RelayClaims;
+  /** @returns false when the stream is closed. */
+  send: (frame: Frame) => boolean;
+}
+
+export const groupOf = (row: LlmRow): string => row.slotGroup ?? `llm ${row.id}`;
+
+/** As many as the most generous of its providers says. */
+export function slotsOf(rows: readonly LlmRow[], group: string): number {
+  const said = rows.filter((row) => groupOf(row) === group);
+  return Math.max(...said.map((row) => row.maxConcurrency ?? (row.type === 'ollama' ? 1 : SLOTS)));
+}
+
+const standings = { active: 'serving', hibernating: 'asleep', inactive: 'down' } as const;
+
+/** What a registration says of a member; that it rests for a moment stays true. */
+export function standingOf({ status }: LlmRow, before?: MemberState): MemberState {
+  return status === 'active' && before === 'resting' ? 'resting' : standings[status];
+}
+
+export function createMember(context: MemberContext, row: LlmRow, slots: RelaySlots): RelayMember {
+  const { deps } = context;
+  const { id: llmId, name, poolKey } = row;
+  const gate = new Switch();
+  const consumer = new Consumer({
+    fetchers: deps.fetchers,
+    markers: deps.markers,
+    keys: deps.keys,
+    member: { llmId, poolKey },
+    slots,
+    gate,
+    run: (job) => run(context, { llmId, name, poolKey, gate }, job),
+    clock: deps.clock,
+    log: deps.log,
+  });
+  return { llmId, name, poolKey, group: groupOf(row), slots, standing: standingOf(row), gate, consumer };
+}
+
+/** Claims a job for the member, hands it down, and resolves when the claim is let go of. */
+async function run(
+  { deps, carried, claims, send }: MemberContext,
+  member: Pick<RelayMember, 'llmId' | 'name' | 'poolKey' | 'gate'>,
+  job: TakenJob,
+): Promise<void> {
+  const { llmId, name, poolKey, gate } = member;
+  const { taskId, jobId } = job;
+  if (!gate.isOpen()) return job.later(0);
+  const store = { redis: deps.commands, keys: deps.keys };
+  const claimId = randomUUID();
+  const { session, boot } = carried;
+  const by = { claimId, session, boot, llmId, via: 'sse' } as const;
+  const claimed = await claimTask(store, { taskId, poolKey, jobId }, by);
+  if (typeof claimed === 'string') {
+    deps.log.debug({ taskId, why: claimed }, 'a job was not for this member');
+    return await job.done();
+  }
+  if ('met' in claimed) return job.later(Math.min(DELAY_MS * 2 ** (claimed.met - 1), LONGEST_DELAY_MS));
+  const { epoch, body, head } = claimed;
+  const claim = { taskId, poolKey, claimId, epoch };
+  const over = new Promise<void>((resolve) => {
+    const held = { complete: () => job.done(), fail: (code: string) => job.failed(code) };
+    claims.hold({ claim, llmId, job: held, runMs: head.runMs }, resolve);
+  });
+  const { operation, streaming, headers, runMs } = head;
+  const what = { operation, streaming, headers, request: body, runMs };
+  if (!send({ kind: 'infer', taskId, claimId, llmName: name, ...what })) {
+    // It never left this process: nobody's crash.
+    const why = { counts: 'none', code: 'shutting_down', message: 'The worker was gone.' } as const;
+    await handBack(store, claim, why);
+    await claims.over(claimId, BACK);
+  }
+  await over;
+}

@@ -1,0 +1,49 @@
+import type { FlowDeps } from '../../core/flow/deps.ts';
+import type { Presence } from '../../core/presence.ts';
+import type { Redis } from '../../core/queue/connect.ts';
+import type { QueueDoor } from '../../core/queue/door.ts';
+import type { Fetchers } from '../../core/queue/fetchers.ts';
+import type { Keys } from '../../core/queue/keys.ts';
+import type { Markers } from '../../core/queue/markers.ts';
+import type { Wakes } from '../../core/queue/wake.ts';
+import type { Registry } from '../../core/registry/registry.ts';
+import type { Bus } from '../../core/runtime/bus.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import type { Settings } from '../../core/runtime/settings.ts';
+import type { Heartbeats } from '../heartbeats.ts';
+
+export interface RelayOptions {
+  config: Settings<'redisUrl' | 'redisTlsVerify' | 'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs'>;
+  registry: Registry;
+  queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch'>;
+  presence: Presence;
+  heartbeats: Heartbeats;
+  flow: FlowDeps;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+  /** Aborted by SIGTERM: the sessions held here are to find another edge. */
+  stopping: AbortSignal;
+}
+
+/** What everything of the relay is given. */
+export interface RelayDeps extends RelayOptions {
+  /** Waits for a Redis that is away: what is said of a claim must not be lost. */
+  commands: Redis;
+  keys: Keys;
+  fetchers: Fetchers;
+  markers: Markers;
+  wakes: Wakes;
+}
+
+/** The provider session that a stream carries. */
+export interface Carried {
+  session: string;
+  /** The `instanceId` of the worker's process. */
+  boot: string;
+  /** Of this stream. */
+  nonce: string;
+  /** The worker says each second which claims it runs; for one that is too old to, the relay vouches. */
+  beats: boolean;
+}

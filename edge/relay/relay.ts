@@ -1,0 +1,245 @@
+import { randomUUID } from 'node:crypto';
+import type { Response } from 'express';
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import { connectAndCheck, openRedis, type Redis } from '../../core/queue/connect.ts';
+import { parseControl, sendControl } from '../../core/queue/control.ts';
+import { Fetchers } from '../../core/queue/fetchers.ts';
+import { MarkerMux } from '../../core/queue/marker-mux.ts';
+import { announceAll } from '../../core/queue/presence.ts';
+import type { Heard } from '../../core/queue/subscriber.ts';
+import { createWakes } from '../../core/queue/wake.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import type { Service } from '../../core/runtime/service.ts';
+import { findClaims, type SaidClaim } from './adopt.ts';
+import { ControlStream, PING_MS } from './control-stream.ts';
+import type { Carried, RelayDeps, RelayOptions } from './relay-deps.ts';
+import { RelaySession } from './session.ts';
+
+/** A worker that asks for its control stream. */
+export interface StreamCall {
+  session: string;
+  /** The caller: the session must be theirs. */
+  userId: string;
+  /** The `instanceId` of its process; undefined = as it registered. */
+  instance: string | undefined;
+  /** What it says it runs; undefined when it says nothing of it. */
+  running: readonly SaidClaim[] | undefined;
+  res: Response;
+}
+
+const TICK_MS = 1_000;
+const ANNOUNCE_MS = 2_500;
+/** After `moving`: how long sessions may take to find another edge. */
+const MOVE_MS = 5_000;
+
+/**
+ * Takes tasks on behalf of workers that have nothing but HTTP: each one's control stream is the way down, their
+ * answers come up over any edge. Over two Redis connections of its own, however many workers there are.
+ */
+export class Relay implements Service {
+  readonly name = 'relay';
+  /** Waits for a Redis that is away. */
+  readonly commands: Redis;
+  readonly #deps: RelayDeps;
+  readonly #mux: MarkerMux;
+  readonly #sessions = new Map<string, RelaySession>();
+  readonly #stopped = new AbortController();
+  #ticks: Promise<unknown> = Promise.resolve();
+
+  constructor(options: RelayOptions) {
+    const { config, queue, clock, log } = options;
+    const { keys } = queue;
+    const connect = { url: config.redisUrl, verifyTls: config.redisTlsVerify, clock, log };
+    this.commands = openRedis('commands', connect);
+    const blocking = openRedis('blocking', connect);
+    this.#mux = new MarkerMux({ commands: this.commands, blocking, keys, id: randomUUID(), clock, log });
+    this.#deps = {
+      ...options,
+      commands: this.commands,
+      keys,
+      fetchers: new Fetchers({ redis: this.commands, prefix: keys.namespace, log }),
+      markers: this.#mux.markers,
+      wakes: createWakes({ redis: this.commands, keys }),
+    };
+    options.stopping.addEventListener('abort', () => void this.#move(), { once: true });
+  }
+
+  /** Sessions whose stream is here. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  async start(): Promise<void> {
+    await connectAndCheck(this.commands);
+    await this.#mux.start();
+    this.#ticks = Promise.all([
+      this.#every(TICK_MS, (session) => this.#look(session)),
+      this.#everyAnnouncement(),
+    ]);
+  }
+
+  /** What runs goes on: another edge takes the sessions over. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    for (const session of [...this.#sessions.values()]) session.letGo();
+    await this.#mux.stop();
+    await this.#ticks;
+    this.commands.disconnect();
+    await this.#deps.fetchers.close();
+  }
+
+  /**
+   * Opens the control stream of a session, and takes tasks for it until the stream ends.
+   * @throws McpctlError `session_not_found` (unknown, somebody else's, left, or registered by another process since),
+   *   `session_in_use`, `shutting_down`, `unavailable`.
+   */
+  async open(call: StreamCall): Promise<void> {
+    if (this.#deps.stopping.aborted) throw new McpctlError('shutting_down', undefined, { retryAfterS: 1 });
+    const carried = await this.#admit(call);
+    const { session: id, boot, nonce } = carried;
+    const stream = new ControlStream(call.res);
+    const changed = (): void => void this.#announceOf([session]).catch(() => undefined); // the next tick says it
+    const session: RelaySession = new RelaySession(this.#deps, { carried, stream, changed });
+    const { subscriber, keys } = this.#deps.queue;
+    const deaf = await subscriber.listen(keys.control(id, boot), (heard) => this.#hear(session, heard));
+    session.gone.addEventListener('abort', () => {
+      deaf();
+      if (this.#sessions.get(id) === session) this.#sessions.delete(id);
+    });
+    const before = this.#sessions.get(id);
+    this.#sessions.set(id, session);
+    try {
+      await this.#deps.presence.holdFor(id, { boot, nonce });
+      const message = { kind: 'stream', nonce } as const;
+      await sendControl({ redis: this.commands, keys }, { session: id, boot, message });
+    } catch (thrown) {
+      session.letGo();
+      throw thrown;
+    }
+    stream.onClose(() => void session.lose());
+    await stream.hello();
+    const held = before?.claims.refs() ?? [];
+    before?.letGo();
+    await this.#begin(session, { running: call.running, held });
+  }
+
+  /** May this process have the session? @throws as `open`. */
+  async #admit({ session: id, userId, instance }: StreamCall): Promise<Carried> {
+    const { registry, presence, heartbeats } = this.#deps;
+    const row = await registry.sessions.byId(id);
+    if (!row || row.ownerId !== userId || row.leftAt !== null) throw new McpctlError('session_not_found');
+    const registered = row.instanceId ?? id;
+    const boot = instance ?? registered;
+    const holder = (await presence.sessions([id])).live.get(id);
+    if (holder && holder.boot !== boot && (await presence.isConnected(id, holder)))
+      throw new McpctlError('session_in_use');
+    if (boot !== registered) throw new McpctlError('session_not_found');
+    // Rows that were given up meanwhile are what they were again.
+    await heartbeats.beat({ providerSessionId: id }, userId);
+    return { session: id, boot, nonce: randomUUID(), beats: row.workerVersion !== null };
+  }
+
+  /** What it runs is taken over before it is given more. */
+  async #begin(
+    session: RelaySession,
+    { running, held }: { running: readonly SaidClaim[] | undefined; held: readonly SaidClaim[] },
+  ): Promise<void> {
+    const { registry, log } = this.#deps;
+    const { session: id } = session.carried;
+    try {
+      const rows = await registry.llms.bySession(id);
+      const pools = rows.map((row) => row.poolKey);
+      session.prepare(rows);
+      await session.adopt(held);
+      await session.adopt(running ?? (await findClaims(this.#deps, session.carried, pools)));
+      await session.serve(rows);
+      await this.#announceOf([session]);
+    } catch (thrown) {
+      // The worker opens it again, and by then Redis or Postgres may be back.
+      log.warn({ session: id, why: messageOf(thrown) }, 'a stream could not be served');
+      session.stream.close();
+    }
+  }
+
+  #hear(session: RelaySession, heard: Heard): void {
+    if (heard.kind === 'resync') return void this.#look(session);
+    const message = parseControl(heard.text);
+    if (!message) return;
+    if (message.kind !== 'stream') return session.hear(message);
+    if (message.nonce !== session.carried.nonce) void this.#handOver(session, message.nonce);
+  }
+
+  /** Another stream has the session: its edge learns what the worker runs. */
+  async #handOver(session: RelaySession, nonce: string): Promise<void> {
+    const { session: id, boot } = session.carried;
+    const claims = session.claims.refs();
+    session.letGo();
+    if (claims.length === 0) return;
+    const { commands: redis, keys, log } = this.#deps;
+    try {
+      await sendControl({ redis, keys }, { session: id, boot, message: { kind: 'held', nonce, claims } });
+    } catch (thrown) {
+      log.debug({ session: id, why: messageOf(thrown) }, 'what a session runs could not be handed over');
+    }
+  }
+
+  async #move(): Promise<void> {
+    for (const session of this.#sessions.values()) session.move();
+    await pause(MOVE_MS, this.#stopped.signal);
+    for (const session of [...this.#sessions.values()]) session.letGo();
+  }
+
+  async #every(ms: number, work: (session: RelaySession) => Promise<void>): Promise<void> {
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      await pause(ms, signal);
+      await Promise.all([...this.#sessions.values()].map(work));
+    }
+  }
+
+  /** Pings, and lets go of claims whose end was not heard of. */
+  async #look(session: RelaySession): Promise<void> {
+    try {
+      session.stream.pingAfter(PING_MS, this.#deps.clock.elapsed());
+      if (session.claims.size === 0) return;
+      if (!session.carried.beats) await session.claims.vouch();
+      await session.claims.look();
+    } catch (thrown) {
+      this.#deps.log.debug({ why: messageOf(thrown) }, 'claims could not be looked at');
+    }
+  }
+
+  async #everyAnnouncement(): Promise<void> {
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      await pause(ANNOUNCE_MS, signal);
+      try {
+        await this.#announce();
+      } catch (thrown) {
+        this.#deps.log.debug({ why: messageOf(thrown) }, 'presence could not be announced');
+      }
+    }
+  }
+
+  async #announce(): Promise<void> {
+    const sessions = [...this.#sessions.values()];
+    if (sessions.length === 0) return;
+    const { live } = await this.#deps.presence.sessions(sessions.map(({ carried }) => carried.session));
+    for (const session of sessions) {
+      const { session: id, boot, nonce } = session.carried;
+      const lease = live.get(id);
+      if (lease?.boot === boot && lease.nonce === nonce) continue;
+      const replaced = lease && (lease.boot !== boot || lease.nonce !== undefined);
+      if (replaced) session.letGo();
+      else if (session.silentMs > this.#deps.config.leaseMs) session.stream.close();
+      else if (session.isOpen) await this.#deps.presence.holdFor(id, { boot, nonce });
+    }
+    await this.#announceOf(sessions);
+  }
+
+  async #announceOf(sessions: readonly RelaySession[]): Promise<void> {
+    const { commands: redis, keys, config } = this.#deps;
+    const said = sessions.flatMap((session) => session.announced());
+    await announceAll({ redis, keys, leaseMs: config.leaseMs }, said);
+  }
+}

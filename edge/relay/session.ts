@@ -1,0 +1,269 @@
+import { messageOf } from '../../core/errors.ts';
+import type { LlmRow } from '../../core/llm.ts';
+import type { MemberPresence } from '../../core/presence.ts';
+import type { Frame } from '../../core/protocol.ts';
+import type { Control } from '../../core/queue/control.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import { adopt } from './adopt.ts';
+import { BACK, RelayClaims } from './claims.ts';
+import type { ControlStream } from './control-stream.ts';
+import { createMember, groupOf, slotsOf, standingOf, type RelayMember } from './member.ts';
+import type { Carried, RelayDeps } from './relay-deps.ts';
+import { RelaySlots } from './slots.ts';
+import { RelayWakes } from './wakes.ts';
+
+/** A stream that is lost may come back for so long before its tasks are given to others. */
+const KEPT_MS = 1_000;
+const AGAIN_MS = 250;
+/** Then it is the reaper's. */
+const GIVE_UP_MS = 15_000;
+
+/**
+ * `open`: its stream is here. `moving`: this edge stops. `lost`: the stream broke, its claims are kept for a moment.
+ * `gone`: it is not ours any more.
+ */
+type Phase = 'open' | 'moving' | 'lost' | 'gone';
+
+/** One provider session whose stream this edge holds: takes tasks for its members and hands them down. */
+export class RelaySession {
+  readonly carried: Carried;
+  readonly claims: RelayClaims;
+  readonly #deps: RelayDeps;
+  readonly #stream: ControlStream;
+  readonly #changed: () => void;
+  readonly #wakes: RelayWakes;
+  readonly #slots = new Map<string, RelaySlots>();
+  /** Which of them an llm takes from, by its id. */
+  #groups: ReadonlyMap<string, string> = new Map();
+  readonly #gone = new AbortController();
+  #members: RelayMember[] = [];
+  #phase: Phase = 'open';
+  #draining = false;
+  /** By the clock's `elapsed()`: the last sign of life. */
+  #seenAt: number;
+
+  /** @param options.changed is called when something is to be announced at once. */
+  constructor(
+    deps: RelayDeps,
+    { carried, stream, changed }: { carried: Carried; stream: ControlStream; changed: () => void },
+  ) {
+    this.#deps = deps;
+    this.#changed = changed;
+    this.carried = carried;
+    this.#stream = stream;
+    this.#seenAt = deps.clock.elapsed();
+    this.claims = new RelayClaims(deps, carried, (ref) => this.#send({ kind: 'cancel', ...ref }));
+    this.#wakes = new RelayWakes(deps, { by: carried.nonce, send: (frame) => this.#send(frame) });
+  }
+
+  /** Aborts when this edge has nothing more to do with it. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get stream(): ControlStream {
+    return this.#stream;
+  }
+
+  /** Milliseconds without a sign of life. */
+  get silentMs(): number {
+    return this.#deps.clock.elapsed() - this.#seenAt;
+  }
+
+  get isOpen(): boolean {
+    return this.#phase === 'open';
+  }
+
+  /** Counts the slots, before anything is taken. */
+  prepare(rows: readonly LlmRow[]): void {
+    for (const group of new Set(rows.map(groupOf))) this.#slotsOf(group).resize(slotsOf(rows, group));
+    this.#groups = new Map(rows.map((row) => [row.id, groupOf(row)]));
+  }
+
+  /** Serves what these rows say; what runs for others goes on to its end. */
+  async serve(rows: readonly LlmRow[]): Promise<void> {
+    const served = rows.filter((row) => row.status !== 'inactive' || row.inactiveReason === 'backend_down');
+    const isSame = (member: RelayMember, row: LlmRow): boolean =>
+      member.llmId === row.id && member.poolKey === row.poolKey && member.group === groupOf(row);
+    const dropped = this.#members.filter((member) => !served.some((row) => isSame(member, row)));
+    this.prepare(served);
+    const kept: RelayMember[] = [];
+    const context = { deps: this.#deps, carried: this.carried, claims: this.claims };
+    const send = (frame: Frame): boolean => this.#send(frame);
+    for (const row of served) {
+      const known = this.#members.find((member) => isSame(member, row));
+      if (known) known.standing = standingOf(row, known.standing);
+      const member = known ?? createMember({ ...context, send }, row, this.#slotsOf(groupOf(row)));
+      if (!known) await member.consumer.start();
+      kept.push(member);
+    }
+    this.#members = kept;
+    this.#turnSwitches();
+    for (const member of dropped) this.#dismiss(member);
+  }
+
+  /** What the worker runs, by what it says or what another edge knew; the rest of that it is told to stop. */
+  async adopt(claims: readonly { taskId: string; claimId: string; poolKey?: string }[]): Promise<void> {
+    const { current, stale } = await adopt(this.#deps, this.carried, claims);
+    if (this.#phase !== 'open') return;
+    for (const held of current) {
+      if (this.claims.has(held.claim.claimId)) continue;
+      const group = this.#groups.get(held.llmId);
+      this.claims.hold(held, group === undefined ? () => undefined : this.#slotsOf(group).occupy());
+    }
+    for (const ref of stale) this.#send({ kind: 'cancel', ...ref });
+  }
+
+  hear(message: Control): void {
+    switch (message.kind) {
+      case 'cancel':
+        return this.#try('cancel', () => this.claims.cancel(message.claimId));
+      case 'done':
+        this.#seenAt = this.#deps.clock.elapsed();
+        return this.#try('done', () =>
+          this.claims.over(message.claimId, message.back ? BACK : (message.code ?? null)),
+        );
+      case 'state':
+        return this.#hearState(message);
+      case 'wake': {
+        const name = this.#members.find((member) => member.llmId === message.wakeId)?.name;
+        if (name !== undefined && this.#phase === 'open') this.#wakes.wake(message.wakeId, name);
+        return;
+      }
+      case 'woken':
+        return this.#wakes.woken(message.wakeId, message.message);
+      case 'registered':
+        return this.#try('registered', async () => {
+          await this.serve(await this.#deps.registry.llms.bySession(this.carried.session));
+          this.#changed();
+        });
+      case 'left':
+        return this.#try('left', async () => {
+          await this.claims.handBackAll();
+          this.letGo();
+        });
+      case 'held':
+        if (message.nonce === this.carried.nonce)
+          this.#try('held', () => this.adopt(message.claims.filter(({ claimId }) => claimId !== '')));
+        return;
+      case 'stream':
+        return; // the relay compares the nonce
+    }
+  }
+
+  /** This edge stops: nothing new is taken, and the worker is asked to open its stream elsewhere. */
+  move(): void {
+    if (this.#phase !== 'open') return;
+    this.#phase = 'moving';
+    this.#turnSwitches();
+    void this.#stream.moving();
+  }
+
+  /** Another stream has the session, or nobody: what it runs is not ours to speak for. */
+  letGo(): void {
+    if (this.#phase === 'gone') return;
+    this.#phase = 'gone';
+    this.#turnSwitches();
+    this.claims.forget();
+    this.#wakes.stop();
+    for (const member of this.#members) this.#dismiss(member);
+    this.#stream.close();
+    this.#gone.abort();
+  }
+
+  /**
+   * The stream broke while we live. Its rows are inactive at once; its claims are kept for a second, and then given to
+   * others unless their worker is still heard of.
+   */
+  async lose(): Promise<void> {
+    if (this.#phase !== 'open') return this.letGo();
+    this.#phase = 'lost';
+    this.#turnSwitches();
+    const { session, boot, nonce } = this.carried;
+    const since = this.#deps.clock.elapsed();
+    try {
+      const pools = [...new Set(this.#members.map((member) => member.poolKey))];
+      if (!(await this.#deps.presence.lose(session, { boot, nonce }, pools))) return this.letGo();
+    } catch (thrown) {
+      this.#log('a lost stream could not be announced', thrown);
+    }
+    await pause(since + KEPT_MS - this.#deps.clock.elapsed(), this.gone);
+    while (!this.gone.aborted && this.#deps.clock.elapsed() - since < GIVE_UP_MS) {
+      try {
+        if ((await this.claims.endDead(KEPT_MS)) === 0) break;
+      } catch (thrown) {
+        this.#log('the claims of a lost worker could not be decided about yet', thrown);
+      }
+      await pause(AGAIN_MS, this.gone);
+    }
+    this.letGo();
+  }
+
+  /** What is announced of its members; nothing once it is not ours. */
+  announced(): { poolKey: string; llmId: string; announcement: Omit<MemberPresence, 'llmId' | 'ageMs'> }[] {
+    if (this.#phase !== 'open') return [];
+    this.#turnSwitches();
+    const { session: sessionId, boot, nonce } = this.carried;
+    return this.#members.map(({ llmId, poolKey, slots, standing }) => ({
+      poolKey,
+      llmId,
+      announcement: {
+        sessionId,
+        boot,
+        nonce,
+        slots: slots.size,
+        running: this.claims.count(llmId),
+        state: this.#announcedState(standing),
+      },
+    }));
+  }
+
+  #announcedState(standing: RelayMember['standing']): MemberPresence['state'] {
+    if (this.#draining) return 'draining';
+    if (this.#isSilent()) return 'down';
+    return standing === 'resting' ? 'serving' : standing;
+  }
+
+  #hearState({ state, members }: Extract<Control, { kind: 'state' }>): void {
+    this.#seenAt = this.#deps.clock.elapsed();
+    if (state) this.#draining = state === 'draining';
+    for (const member of this.#members) member.standing = members?.[member.name] ?? member.standing;
+    this.#turnSwitches();
+    if (state || members) this.#changed();
+  }
+
+  /** One and a half heartbeats: it is not given more to run until it is heard of. */
+  #isSilent(): boolean {
+    return this.silentMs > this.#deps.config.leaseMs / 2;
+  }
+
+  #turnSwitches(): void {
+    const takes = this.#phase === 'open' && !this.#draining && !this.#isSilent();
+    for (const member of this.#members) member.gate.set(takes && member.standing === 'serving');
+  }
+
+  #slotsOf(group: string): RelaySlots {
+    const known = this.#slots.get(group) ?? new RelaySlots(1);
+    this.#slots.set(group, known);
+    return known;
+  }
+
+  #dismiss({ consumer, gate }: RelayMember): void {
+    gate.set(false);
+    void consumer.drain().then(() => consumer.stop());
+  }
+
+  #send(frame: Frame): boolean {
+    if (!this.#stream.isOpen) return false;
+    void this.#stream.frame(frame);
+    return true;
+  }
+
+  #try(what: string, work: () => Promise<void>): void {
+    work().catch((thrown: unknown) => this.#log(`a ${what} message could not be followed`, thrown));
+  }
+
+  #log(what: string, thrown: unknown): void {
+    this.#deps.log.debug({ session: this.carried.session, why: messageOf(thrown) }, what);
+  }
+}

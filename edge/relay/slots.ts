@@ -1,0 +1,62 @@
+/** How many tasks one backend of a session is given at a time, whatever members and queues it serves. */
+export class RelaySlots {
+  #size: number;
+  #taken = 0;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  isFree(): boolean {
+    return this.#taken < this.#size;
+  }
+
+  /** A registration may say another number; what runs goes on. */
+  resize(size: number): void {
+    this.#size = size;
+    this.#serve();
+  }
+
+  /** Resolves with the way to give the slot back; null when `signal` aborted first. */
+  take(signal: AbortSignal): Promise<(() => void) | null> {
+    if (signal.aborted) return Promise.resolve(null);
+    if (this.isFree()) return Promise.resolve(this.occupy());
+    return new Promise((resolve) => {
+      const stop = (): void => {
+        this.#waiting.delete(serve);
+        resolve(null);
+      };
+      const serve = (): void => {
+        this.#waiting.delete(serve);
+        signal.removeEventListener('abort', stop);
+        resolve(this.occupy());
+      };
+      this.#waiting.add(serve);
+      signal.addEventListener('abort', stop, { once: true });
+    });
+  }
+
+  /** A slot for what runs already, also where none is free. @returns the way to give it back; twice is once. */
+  occupy(): () => void {
+    this.#taken += 1;
+    let given = false;
+    return () => {
+      if (given) return;
+      given = true;
+      this.#taken -= 1;
+      this.#serve();
+    };
+  }
+
+  #serve(): void {
+    for (const next of this.#waiting) {
+      if (!this.isFree()) return;
+      next();
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import { McpctlError } from '../../../core/errors.ts';
+import { uuidSchema } from '../../../core/names.ts';
+import type { ClaimRef } from '../../../core/queue/claim.ts';
+import type { Redis } from '../../../core/queue/connect.ts';
+import { readFences, type Fence } from '../../../core/queue/fence.ts';
+import type { Keys } from '../../../core/queue/keys.ts';
+import type { Registry } from '../../../core/registry/registry.ts';
+import type { Clock } from '../../../core/runtime/clock.ts';
+import type { Log } from '../../../core/runtime/log.ts';
+import type { Settings } from '../../../core/runtime/settings.ts';
+import type { TaskRow } from '../../../core/task.ts';
+import type { Heartbeats } from '../../heartbeats.ts';
+
+export interface UplinkDeps {
+  registry: Registry;
+  /** Waits for a Redis that is away. */
+  redis: Redis;
+  keys: Keys;
+  heartbeats: Heartbeats;
+  config: Settings<'bodyLimitBytes' | 'eventBytes' | 'eventKeepMs'>;
+  clock: Clock;
+  log: Log;
+}
+
+/** Who wants to speak for a task, as the call says. */
+export interface SpeakingCall {
+  taskId: string;
+  userId: string;
+  /** Undefined for workers that know no claims: the session that holds the claim speaks for it. */
+  claimId: string | undefined;
+  /** Undefined: whichever of the caller's sessions holds it. */
+  session: string | undefined;
+}
+
+/** A claim that the caller may speak for. */
+export interface SpokenClaim {
+  claim: ClaimRef;
+  fence: Fence;
+  row: TaskRow;
+}
+
+/**
+ * The claim that a call is about. A task that is not there, that nobody holds, and that somebody else's worker holds,
+ * look the same.
+ * @throws McpctlError `task_not_found`; `claim_lost` when the caller's own session holds it by another claim.
+ */
+export async function claimOf(deps: UplinkDeps, call: SpeakingCall): Promise<SpokenClaim> {
+  const { registry, redis, keys, heartbeats } = deps;
+  const { taskId, userId, claimId, session } = call;
+  const row = uuidSchema.safeParse(taskId).success ? await registry.tasks.byId(taskId) : undefined;
+  if (!row) throw new McpctlError('task_not_found');
+  const ref = { taskId, poolKey: row.poolName };
+  const [fence] = await readFences(redis, keys, [ref]);
+  if (!fence || fence.session === '' || (session !== undefined && session !== fence.session))
+    throw new McpctlError('task_not_found');
+  if ((await heartbeats.ownerOf(fence.session)) !== userId) throw new McpctlError('task_not_found');
+  if (fence.claim === '' || (claimId !== undefined && claimId !== fence.claim))
+    throw new McpctlError('claim_lost');
+  return { claim: { ...ref, claimId: fence.claim, epoch: fence.epoch }, fence, row };
+}

@@ -1,0 +1,133 @@
+import { isErrorCode, McpctlError, messageOf, type ErrorCode } from '../../../core/errors.ts';
+import type { Outcome } from '../../../core/outcome.ts';
+import type { StreamEnd, StreamFailure } from '../../../core/protocol.ts';
+import { beat, endClaim, handBack } from '../../../core/queue/claim.ts';
+import { sendControl } from '../../../core/queue/control.ts';
+import { Emitter } from '../../../core/queue/emitter.ts';
+import type { SpokenClaim, UplinkDeps } from './claim-of.ts';
+
+/** What a worker may say of its backend; anything else is a backend that failed. */
+const sayable: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'backend_error',
+  'backend_auth_failed',
+  'backend_rejected',
+  'backend_incomplete',
+  'backend_timeout',
+  'too_many_requests',
+  'invalid_json',
+  'invalid_request',
+  'no_capable_member',
+  'shutting_down',
+  'run_timeout',
+]);
+
+const codeOf = (code: string): ErrorCode => (isErrorCode(code) && sayable.has(code) ? code : 'backend_error');
+
+export type Said = 'ended' | 'handed_back' | 'lost';
+
+/** Says what a worker says of its claim, on the fence; and tells the relay when the claim is over. */
+export class Speaker {
+  readonly #deps: UplinkDeps;
+  readonly #spoken: SpokenClaim;
+  readonly #onLost: () => void;
+  #emitter: Emitter | undefined;
+  #nextSeq = 0;
+  #beating = false;
+
+  constructor(deps: UplinkDeps, spoken: SpokenClaim, onLost: () => void) {
+    this.#deps = deps;
+    this.#spoken = spoken;
+    this.#onLost = onLost;
+  }
+
+  /** @throws McpctlError `invalid_request` when the events do not follow each other. */
+  async emit(seq: number, data: string): Promise<void> {
+    if (this.#emitter && seq !== this.#nextSeq) {
+      throw new McpctlError(
+        'invalid_request',
+        `Event ${String(seq)} does not follow event ${String(this.#nextSeq - 1)}.`,
+      );
+    }
+    if (data === '[DONE]')
+      throw new McpctlError('invalid_request', '[DONE] is no event; end with an "end" line.');
+    this.#nextSeq = seq + 1;
+    this.#emitter ??= this.#emitterFrom(seq);
+    await this.#emitter.emit(data);
+  }
+
+  /** One at a time: a Redis that is away must not collect them. */
+  beat(): void {
+    if (this.#beating) return;
+    this.#beating = true;
+    beat(this.#deps, this.#spoken.claim)
+      .then((current) => {
+        if (!current) this.#onLost();
+      })
+      .catch((thrown: unknown) => this.#deps.log.debug({ why: messageOf(thrown) }, 'a beat failed'))
+      .finally(() => (this.#beating = false));
+  }
+
+  async end({ status, body, finishReason, usage }: StreamEnd): Promise<Said> {
+    return await this.#last({
+      kind: 'completed',
+      status: status ?? 200,
+      ...(body === undefined || body === null ? {} : { body }),
+      ...(finishReason ? { finishReason } : {}),
+      ...(usage ? { usage } : {}),
+    });
+  }
+
+  /** A backend's failure that another member may do better goes back, unless something of it was shown. */
+  async fail({ code: said, message, status, body, retryable, retryAfterS }: StreamFailure): Promise<Said> {
+    const code = codeOf(said);
+    const wait = retryAfterS === undefined || retryAfterS === null ? {} : { retryAfterS };
+    if (retryable) {
+      await this.#emitter?.flush();
+      const counts = code === 'shutting_down' ? 'none' : 'attempt';
+      const answer = await handBack(this.#deps, this.#spoken.claim, { counts, code, message, ...wait });
+      if (answer === 'lost') return 'lost';
+      if (answer === 'ok') {
+        await this.#tell({ back: true });
+        return 'handed_back';
+      }
+    }
+    return await this.#last({
+      kind: 'failed',
+      code,
+      message,
+      ...(status === undefined || status === null ? {} : { status }),
+      ...(body === undefined || body === null ? {} : { body }),
+      ...wait,
+    });
+  }
+
+  async #last(outcome: Outcome): Promise<Said> {
+    const { claim } = this.#spoken;
+    const ended = this.#emitter
+      ? await this.#emitter.end(outcome)
+      : await endClaim(this.#storeDeps(), claim, outcome);
+    await this.#tell(outcome.kind === 'failed' ? { code: outcome.code } : {});
+    return ended ? 'ended' : 'lost';
+  }
+
+  /** A message that is lost costs the relay a look at the fence. */
+  async #tell(how: { code?: string; back?: boolean }): Promise<void> {
+    const { claim, fence } = this.#spoken;
+    const { taskId, claimId } = claim;
+    const message = { kind: 'done', taskId, claimId, ...how } as const;
+    try {
+      await sendControl(this.#deps, { session: fence.session, boot: fence.boot, message });
+    } catch (thrown) {
+      this.#deps.log.debug({ taskId, why: messageOf(thrown) }, 'the relay was not told of an end');
+    }
+  }
+
+  #storeDeps() {
+    const { redis, keys, config } = this.#deps;
+    return { redis, keys, eventBytes: config.eventBytes, eventKeepMs: config.eventKeepMs };
+  }
+
+  #emitterFrom(first: number): Emitter {
+    return new Emitter({ ...this.#storeDeps(), claim: this.#spoken.claim, first, onLost: this.#onLost });
+  }
+}

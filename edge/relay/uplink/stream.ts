@@ -1,0 +1,135 @@
+import type { Request, Response } from 'express';
+import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { streamLineSchema, type StreamLine } from '../../../core/protocol.ts';
+import { readFences } from '../../../core/queue/fence.ts';
+import { pause } from '../../../core/runtime/clock.ts';
+import { claimOf, type SpeakingCall, type SpokenClaim, type UplinkDeps } from './claim-of.ts';
+import { linesOf } from './lines.ts';
+import { Speaker, type Said } from './speaker.ts';
+
+/** A worker says something each second; after this the fence is asked whether it still may. */
+const QUIET_MS = 5_000;
+/** Nobody is at the other end any more. */
+const DEAD_MS = 60_000;
+/** How long the rest of a body that nobody wants may go on arriving, so that its sender gets to read the answer. */
+const DRAIN_MS = 2_000;
+/** How often what a worker says here counts as a heartbeat of its session. */
+const LIFE_MS = 10_000;
+
+export interface UplinkCall extends SpeakingCall {
+  req: Request;
+  /** Room for unfinished lines under the caller's cap. @throws McpctlError `too_many_requests`. */
+  reserve: (bytes: number) => void;
+}
+
+/**
+ * A whole answer over one request: each line is said on the fence as it comes, and no faster than Redis takes them.
+ * Ends as soon as the claim is not current any more.
+ * @throws McpctlError `task_not_found`, `claim_lost`, `invalid_request` (a bad line), `body_too_large`.
+ */
+export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclude<Said, 'lost'>> {
+  const spoken = await claimOf(deps, call);
+  // The answer to an earlier request was lost: all is said.
+  if (spoken.fence.state === 'ended') return 'ended';
+  if (spoken.fence.state === 'released') return 'handed_back';
+  if (spoken.fence.state === 'closed') throw new McpctlError('claim_lost');
+  const lost = new AbortController();
+  const over = new AbortController();
+  const heard = { at: deps.clock.elapsed() };
+  const onLost = (): void => lost.abort();
+  void watch(deps, { spoken, call, heard, lost, over: over.signal });
+  try {
+    const speaker = new Speaker(deps, spoken, onLost);
+    speaker.beat();
+    const limits = { limitBytes: deps.config.bodyLimitBytes, reserve: call.reserve, lost: lost.signal };
+    for await (const text of linesOf(call.req, limits)) {
+      heard.at = deps.clock.elapsed();
+      const said = await say(speaker, parse(text));
+      if (said === 'lost') break;
+      if (said) return said;
+    }
+    if (!lost.signal.aborted && call.req.complete) {
+      throw new McpctlError('invalid_request', 'The stream ended without an "end" or "error" line.');
+    }
+    throw new McpctlError('claim_lost');
+  } finally {
+    over.abort();
+  }
+}
+
+async function say(speaker: Speaker, line: StreamLine): Promise<Said | null> {
+  if ('seq' in line) {
+    await speaker.emit(line.seq, line.data);
+    return null;
+  }
+  if ('beat' in line) {
+    speaker.beat();
+    return null;
+  }
+  return 'end' in line ? await speaker.end(line.end) : await speaker.fail(line.error);
+}
+
+function parse(text: string): StreamLine {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (_thrown) {
+    throw new McpctlError('invalid_json', 'A line of the stream is not valid JSON.');
+  }
+  const parsed = streamLineSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new McpctlError(
+    'invalid_request',
+    'A line of the stream is none of {seq, data}, {beat}, {end}, {error}.',
+  );
+}
+
+interface Watched {
+  spoken: SpokenClaim;
+  call: UplinkCall;
+  heard: { at: number };
+  lost: AbortController;
+  over: AbortSignal;
+}
+
+/** While lines come they are a sign of life of the session; while none come, is the claim still current? */
+async function watch(deps: UplinkDeps, { spoken, call, heard, lost, over }: Watched): Promise<void> {
+  const { clock, heartbeats, redis, keys, log } = deps;
+  const { session: providerSessionId, claim } = spoken.fence;
+  let livedAt = clock.elapsed();
+  for (;;) {
+    await pause(QUIET_MS, over);
+    if (over.aborted) return;
+    const now = clock.elapsed();
+    try {
+      if (now - heard.at >= DEAD_MS) return void call.req.destroy();
+      if (now - heard.at >= QUIET_MS) {
+        const [fence] = await readFences(redis, keys, [spoken.claim]);
+        if (fence?.claim !== claim || fence.state !== 'open') return lost.abort();
+      } else if (now - livedAt >= LIFE_MS) {
+        livedAt = now;
+        await heartbeats.beat({ providerSessionId }, call.userId);
+      }
+    } catch (thrown) {
+      log.debug(
+        { taskId: call.taskId, why: messageOf(thrown) },
+        'a stream of a worker could not be looked at',
+      );
+    }
+  }
+}
+
+/**
+ * For an answer that comes before the end of the body: the rest is let in and forgotten for a moment, so that its
+ * sender gets to read the answer; then the connection is cut.
+ */
+export function discardRest(req: Request, res: Response): void {
+  if (req.complete || req.destroyed) return;
+  req.on('error', () => undefined);
+  req.resume();
+  res.once('finish', () => {
+    const cut = setTimeout(() => req.socket.destroy(), DRAIN_MS);
+    const done = (): void => clearTimeout(cut);
+    req.once('end', done).once('close', done);
+  });
+}

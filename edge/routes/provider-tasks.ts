@@ -1,0 +1,99 @@
+import { Router, type Request, type Response } from 'express';
+import { McpctlError } from '../../core/errors.ts';
+import { MOST_RUNNING, resultSchema, wireHeaders } from '../../core/protocol.ts';
+import { uuidSchema } from '../../core/names.ts';
+import { untilClosed } from '../caps.ts';
+import { actorOf } from '../context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { bodyOf } from '../parse.ts';
+import type { SaidClaim } from '../relay/adopt.ts';
+import type { UplinkDeps } from '../relay/uplink/claim-of.ts';
+import { take } from '../relay/uplink/result.ts';
+import { discardRest, receive } from '../relay/uplink/stream.ts';
+
+const NDJSON = /^application\/(x-)?ndjson\b/i;
+
+function uplinkOf(deps: EdgeDeps): UplinkDeps {
+  const { registry, queue, heartbeats, config, clock, log, relay } = deps;
+  return { registry, redis: relay.commands, keys: queue.keys, heartbeats, config, clock, log };
+}
+
+/** Room for one unfinished line under the caller's cap: what the longest of them took, until the call has ended. */
+function roomFor({ caps }: EdgeDeps, { req, res }: { req: Request; res: Response }): (bytes: number) => void {
+  let held = 0;
+  return (bytes) => {
+    if (bytes <= held || res.destroyed) return;
+    untilClosed(res, caps.hold(actorOf(req), { bytes: bytes - held, streaming: false }));
+    held = bytes;
+  };
+}
+
+/**
+ * `POST /llms/_provider-task/:id/stream`: a whole answer over one request. Before any middleware that reads bodies: this
+ * one is read line by line, and may go on for hours.
+ */
+export function providerUplinkRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  router.post('/llms/_provider-task/:id/stream', async (req, res) => {
+    try {
+      if (!NDJSON.test(req.get('content-type') ?? ''))
+        throw new McpctlError('unsupported_media_type', 'Send the lines as application/x-ndjson.');
+      const outcome = await receive(uplinkOf(deps), {
+        req,
+        taskId: req.params.id,
+        userId: actorOf(req).userId,
+        claimId: req.get(wireHeaders.claim),
+        session: req.get(wireHeaders.session),
+        reserve: roomFor(deps, { req, res }),
+      });
+      discardRest(req, res);
+      res.json({ outcome });
+    } catch (thrown) {
+      discardRest(req, res);
+      throw thrown;
+    }
+  });
+  return router;
+}
+
+/** What a worker of the sse transport opens and sends besides: its control stream, and single results. */
+export function providerTaskRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  router.get('/llms/_provider-stream', async (req, res) => {
+    const session = uuidSchema.safeParse(req.get(wireHeaders.session));
+    if (!session.success) throw new McpctlError('session_not_found');
+    await deps.relay.open({
+      session: session.data,
+      userId: actorOf(req).userId,
+      instance: req.get(wireHeaders.instance),
+      running: runningOf(req.get(wireHeaders.running)),
+      res,
+    });
+  });
+  router.post('/llms/_provider-task/:id/result', async (req, res) => {
+    await take(uplinkOf(deps), {
+      taskId: req.params.id,
+      userId: actorOf(req).userId,
+      session: req.get(wireHeaders.session),
+      result: bodyOf(req, resultSchema, { forInference: true }),
+      text: req.context.text ?? '',
+    });
+    res.json({ ok: true });
+  });
+  return router;
+}
+
+/** `<taskId>:<claimId>,…` @throws McpctlError `invalid_request`. */
+function runningOf(header: string | undefined): SaidClaim[] | undefined {
+  if (header === undefined) return undefined;
+  const claims = header.split(',').flatMap((pair) => {
+    const [taskId = '', claimId = ''] = pair.trim().split(':');
+    return uuidSchema.safeParse(taskId).success && claimId !== '' ? [{ taskId, claimId }] : [];
+  });
+  if (claims.length > MOST_RUNNING)
+    throw new McpctlError(
+      'invalid_request',
+      `${wireHeaders.running} names at most ${String(MOST_RUNNING)} claims.`,
+    );
+  return claims;
+}
