@@ -142,11 +142,13 @@ async function writeEvent(
   writer: EventWriter,
   event: Extract<Entry, { kind: 'event' }>,
 ): Promise<void> {
-  const frame = a.form.event(event.data);
-  if (frame === null) return;
+  const frames = a.form.event(event.data);
+  if (frames.length === 0) return;
   a.report.firstEvent();
   const hasId = a.resumed !== undefined || a.row.source === 'infer';
-  await writer.write(frame, hasId ? eventIdOf(event) : undefined);
+  const last = frames.length - 1;
+  for (const [at, frame] of frames.entries())
+    await writer.write(frame, hasId && at === last ? eventIdOf(event) : undefined);
 }
 
 async function writeEmpty(

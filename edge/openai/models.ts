@@ -47,22 +47,34 @@ function isOffered(llm: LiveLlm): boolean {
   return (llm.status === 'active' && llm.servedBy > 0) || llm.status === 'hibernating';
 }
 
-/** What the caller may run and somebody serves or can wake, each name and each alias. */
+/**
+ * What the caller may run and somebody serves or can wake, each name and each alias. A public llm is a way to its
+ * pool: it is offered while any member of that is.
+ */
 async function offered(deps: EdgeDeps, req: Request): Promise<Model[]> {
+  const llms = await liveLlms(deps, req);
+  const pools = new Set(llms.filter(isOffered).map(({ row }) => row.poolKey));
+  return llms
+    .filter((llm) => isOffered(llm) || (llm.row.kind === 'public' && pools.has(llm.row.poolKey)))
+    .flatMap((llm) => [llm.row.name, ...llm.row.aliases].map((id) => ({ id, llm })))
+    .slice(0, MOST_MODELS);
+}
+
+/** Every llm that the caller may run. */
+async function liveLlms(deps: EdgeDeps, req: Request): Promise<LiveLlm[]> {
   const actor = actorOf(req);
-  const models: Model[] = [];
+  const llms: LiveLlm[] = [];
   let after: string | undefined;
-  for (let pages = 0; pages < MOST_PAGES && models.length < MOST_MODELS; pages++) {
+  for (let pages = 0; pages < MOST_PAGES; pages++) {
     const rows = await deps.registry.llms.list({ limit: PAGE, after });
     const mine = rows.filter((row) =>
       can(actor, 'run', { resource: 'llm', target: { poolKey: poolKeyOf(row) } }),
     );
-    for (const llm of (await deps.liveness.llms(mine)).filter(isOffered))
-      for (const id of [llm.row.name, ...llm.row.aliases]) models.push({ id, llm });
+    llms.push(...(await deps.liveness.llms(mine)));
     after = rows.at(-1)?.name;
     if (rows.length < PAGE) break;
   }
-  return models.slice(0, MOST_MODELS);
+  return llms;
 }
 
 /** The llm that a name, a pool key or an alias leads to, if the caller may use it now. @throws McpctlError `llm_not_found`. */
@@ -70,8 +82,9 @@ async function modelOf(deps: EdgeDeps, req: Request, id: string): Promise<Model>
   const resolved = aliasSchema.safeParse(id).success ? await deps.registry.names.resolve(id) : undefined;
   if (resolved && can(actorOf(req), 'run', { resource: 'llm', target: { poolKey: resolved.poolKey } })) {
     const { members } = await deps.liveness.loadPool(resolved.poolKey);
-    const llm = members.find((m) => (resolved.llm === null || m.row.name === resolved.llm) && isOffered(m));
-    if (llm) return { id, llm };
+    const meant = members.find((m) => m.row.name === resolved.llm);
+    const llm = meant && isOffered(meant) ? meant : members.find(isOffered);
+    if (llm) return { id, llm: meant ?? llm };
   }
   throw new McpctlError('llm_not_found', `There is no model '${id.slice(0, 128)}' that you can use now.`);
 }

@@ -45,6 +45,9 @@ export class ChunkForm implements Form {
   /** What a backend said of usage beside an answer, as JSON. */
   #usage: string | null = null;
   #usageSent = false;
+  /** Choices that the present event takes a chunk more for, as JSON: to say the role, and to finish. */
+  #before: string[] = [];
+  #after: string[] = [];
 
   constructor(operation: keyof typeof kinds, options: FormOptions) {
     this.#kind = kinds[operation];
@@ -54,20 +57,25 @@ export class ChunkForm implements Form {
     this.#toolCalls = new ToolCalls(options.taskId);
   }
 
-  event(data: string): Frame | null {
+  event(data: string): Frame[] {
     const edits = new Edits(data);
     const chunk = edits.objectAt(data.indexOf('{'));
-    if (!chunk) return { data };
+    if (!chunk) return [{ data }];
+    this.#before = [];
+    this.#after = [];
     this.#head(edits, chunk);
     const usage = edits.value(chunk, 'usage');
     if (this.#choices(edits, chunk, isObject(usage)) === 'usage') {
-      if (this.#options.wantsUsage === false) return null;
+      if (this.#options.wantsUsage === false) return [];
       this.#usageSent = true;
     } else if (isObject(usage)) {
       this.#usage = usage;
       if (this.#options.wantsUsage !== 'continuous') edits.put(chunk, 'usage', 'null');
     }
-    return { data: edits.apply() };
+    const frames = [{ data: edits.apply() }];
+    if (this.#before.length > 0) frames.unshift({ data: this.#chunk(`[${this.#before.join()}]`) });
+    if (this.#after.length > 0) frames.push({ data: this.#chunk(`[${this.#after.join()}]`) });
+    return frames;
   }
 
   keepAlive(wait: WaitState): Frame {
@@ -95,11 +103,11 @@ export class ChunkForm implements Form {
   }
 
   /** A chunk of our own. */
-  #chunk(choices: string, more: string): string {
+  #chunk(choices: string, more = ''): string {
     this.#id ??= JSON.stringify(`${this.#kind.prefix}-${this.#options.taskId}`);
     this.#created ??= String(this.#options.createdS);
     const head = `"id":${this.#id},"object":${this.#object},"created":${this.#created},"model":${this.#model}`;
-    return `{${head},"choices":${choices},${more}}`;
+    return `{${head},"choices":${choices}${more === '' ? '' : `,${more}`}}`;
   }
 
   #head(edits: Edits, chunk: TextObject): void {
@@ -127,7 +135,9 @@ export class ChunkForm implements Form {
       return 'usage';
     }
     // Nothing to say; but tutorials read the first choice of every chunk.
-    const piece = this.#kind.piece === 'delta' ? '"delta":{}' : '"text":""';
+    const delta = this.#begun.has(0) ? '{}' : FIRST;
+    this.#begun.add(0);
+    const piece = this.#kind.piece === 'delta' ? `"delta":${delta}` : '"text":""';
     edits.put(chunk, 'choices', `[{"index":0,${piece},"finish_reason":null}]`);
     return 'answer';
   }
@@ -137,26 +147,59 @@ export class ChunkForm implements Form {
     if (!choice) return;
     const said = edits.value(choice, 'index');
     const index = said !== undefined && /^\d+$/.test(said) ? Number(said) : at;
-    const finish = edits.value(choice, 'finish_reason');
-    const again = this.#finished.has(index);
-    if (!isSaid(finish) || again) edits.put(choice, 'finish_reason', 'null');
-    else this.#finished.add(index);
-    if (this.#kind.piece === 'delta') this.#delta(edits, choice, index);
+    const reason = edits.value(choice, 'finish_reason');
+    const finish = isSaid(reason) && !this.#finished.has(index) ? reason : null;
+    if (finish !== null) this.#finished.add(index);
+    let split = false;
+    if (this.#kind.piece === 'delta') split = this.#delta(edits, choice, { index, finish });
     else if (!edits.value(choice, 'text')?.startsWith('"')) edits.put(choice, 'text', '""');
+    if (finish === null || split) edits.put(choice, 'finish_reason', 'null');
     if (said !== String(index)) edits.put(choice, 'index', String(index));
   }
 
-  #delta(edits: Edits, choice: TextObject, index: number): void {
+  /** @returns whether the choice finishes on a chunk of its own, because this one brings something. */
+  #delta(
+    edits: Edits,
+    choice: TextObject,
+    { index, finish }: { index: number; finish: string | null },
+  ): boolean {
     const first = !this.#begun.has(index);
     this.#begun.add(index);
     const member = memberOf(choice.members, 'delta');
     const delta = member && edits.objectAt(member.valueStart);
-    if (!delta) return edits.put(choice, 'delta', first ? '{"role":"assistant","content":""}' : '{}');
-    const role = memberOf(delta.members, 'role');
-    if (role ? !isSaid(edits.value(delta, 'role')) : first) edits.put(delta, 'role', '"assistant"');
+    const brings = delta !== undefined && bringsSomething(edits, delta);
+    const mayAdd = !this.#options.resumable;
+    if (first && (brings || finish !== null) && mayAdd)
+      this.#before.push(`{"index":${index},"delta":${FIRST},"finish_reason":null}`);
+    if (finish !== null && brings && mayAdd)
+      this.#after.push(`{"index":${index},"delta":{},"finish_reason":${finish}}`);
+    if (!brings && finish !== null && mayAdd) edits.put(choice, 'delta', '{}');
+    else if (!delta) edits.put(choice, 'delta', first ? FIRST : '{}');
+    else this.#mend(edits, delta, { index, role: first, empty: first && !brings });
+    return finish !== null && brings && mayAdd;
+  }
+
+  #mend(
+    edits: Edits,
+    delta: TextObject,
+    { index, role, empty }: { index: number; role: boolean; empty: boolean },
+  ): void {
+    const there = memberOf(delta.members, 'role');
+    if (there ? !isSaid(edits.value(delta, 'role')) : role) edits.put(delta, 'role', '"assistant"');
+    if (empty) edits.put(delta, 'content', '""');
     const calls = memberOf(delta.members, 'tool_calls');
     if (calls) this.#toolCalls.mend(edits, { choice: index, start: calls.valueStart });
   }
+}
+
+const FIRST = '{"role":"assistant","content":""}';
+const nothing = new Set(['""', 'null', '[]', '{}']);
+
+/** Is there more to a delta than a role? */
+function bringsSomething(edits: Edits, { members }: TextObject): boolean {
+  return members.some(
+    ({ key, valueStart, valueEnd }) => key !== 'role' && !nothing.has(edits.text.slice(valueStart, valueEnd)),
+  );
 }
 
 function usageBody({ promptTokens, completionTokens, totalTokens }: Usage): object {

@@ -12,8 +12,8 @@ export class EmbeddingsForm implements Form {
     this.#options = options;
   }
 
-  event(data: string): Frame {
-    return { data };
+  event(data: string): Frame[] {
+    return [{ data }];
   }
 
   keepAlive(wait: WaitState): Frame {

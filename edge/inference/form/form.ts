@@ -23,8 +23,8 @@ export interface WaitState {
  * substance, and the model is called what the caller called it. One for each answer: it knows what it has sent.
  */
 export interface Form {
-  /** A backend's event as the caller gets it; null = nothing to send. */
-  event(data: string): Frame | null;
+  /** A backend's event as the caller gets it, in as many frames as that takes; none = nothing to send. */
+  event(data: string): Frame[];
   /** Says that the answer is still coming. */
   keepAlive(wait: WaitState): Frame;
   /** What completes a stream, once it is sure that the task has completed. */
@@ -43,6 +43,8 @@ export interface FormOptions {
   createdS: number;
   /** The task came through `/v1`. */
   v1: boolean;
+  /** One frame for each event: frames have ids, and a reader may go on after any of them. */
+  resumable: boolean;
   /** As in the request. */
   wantsUsage: boolean | 'continuous';
   encoding: 'float' | 'base64';

@@ -16,6 +16,7 @@ type Asked = Pick<InferenceRequest, 'model' | 'wantsUsage' | 'encoding'>;
 export function formOf(
   row: Pick<TaskRow, 'id' | 'operation' | 'createdAt' | 'llmName' | 'source'>,
   { model, wantsUsage, encoding }: Asked,
+  resumable = row.source === 'infer',
 ): Form {
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
   return newForm(row.operation, {
@@ -23,6 +24,7 @@ export function formOf(
     model: model ?? row.llmName,
     createdS,
     v1: row.source === 'v1',
+    resumable,
     wantsUsage,
     encoding,
   });

@@ -12,14 +12,14 @@ export class MessagesForm implements Form {
     this.#model = JSON.stringify(model);
   }
 
-  event(data: string): Frame {
+  event(data: string): Frame[] {
     const edits = new Edits(data);
     const event = edits.objectAt(data.indexOf('{'));
-    if (!event) return { data };
+    if (!event) return [{ data }];
     const held = memberOf(event.members, 'message');
     const message = held && edits.objectAt(held.valueStart);
     if (message && memberOf(message.members, 'model')) edits.put(message, 'model', this.#model);
-    return { ...eventName(edits.value(event, 'type')), data: edits.apply() };
+    return [{ ...eventName(edits.value(event, 'type')), data: edits.apply() }];
   }
 
   keepAlive(wait: WaitState): Frame {

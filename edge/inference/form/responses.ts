@@ -26,11 +26,11 @@ export class ResponsesForm implements Form {
     this.#id = `resp_${options.taskId.replaceAll('-', '')}`;
   }
 
-  event(data: string): Frame {
+  event(data: string): Frame[] {
     this.#begun = true;
     const edits = new Edits(data);
     const event = edits.objectAt(data.indexOf('{'));
-    if (!event) return { data };
+    if (!event) return [{ data }];
     const said = edits.value(event, 'sequence_number');
     const number = said !== undefined && /^\d+$/.test(said) ? Number(said) + this.#ours : this.#next;
     this.#next = number + 1;
@@ -45,7 +45,7 @@ export class ResponsesForm implements Form {
       if (this.#waited && type === '"response.created"')
         edits.put(event, 'type', (type = '"response.in_progress"'));
     }
-    return { ...eventName(type), data: edits.apply() };
+    return [{ ...eventName(type), data: edits.apply() }];
   }
 
   keepAlive(wait: WaitState): Frame {
