@@ -21,6 +21,8 @@ export interface EventMap {
     firstTokenMs: number | null;
     totalMs: number;
     usage: Usage | null;
+    /** How often the caller's SDK had made this call before, as it says. */
+    clientRetry: number;
   };
   /** Every write to the registry (SPEC §9); an audit table later. */
   'registry.written': {

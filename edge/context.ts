@@ -11,6 +11,8 @@ interface RequestContext {
   actor: Actor | undefined;
   /** The body exactly as received, decoded; undefined when there was none. */
   text: string | undefined;
+  /** `inference.finished` is, or will be, said of it. */
+  reported: boolean;
 }
 
 declare module 'express-serve-static-core' {

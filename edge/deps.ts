@@ -37,6 +37,7 @@ export const edgeSettings = [
   'maxUserBytes',
   'admissionMs',
   'keepAliveMs',
+  'sseKeepAlive',
   'stalledReaderMs',
   'queueSyncMs',
   'queueAsyncMs',

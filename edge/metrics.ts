@@ -44,6 +44,12 @@ function inferenceMetrics(registers: [Registry]) {
     labelNames: ['llm', 'type'],
     registers,
   });
+  const retries = new Counter({
+    name: 'mcpctl_inference_client_retries_total',
+    help: 'Inference calls that an SDK made again, as it says.',
+    labelNames: ['llm'],
+    registers,
+  });
   const queue = histogram('queue_wait_seconds', 'From acceptance to the claim by a member.');
   const first = histogram('time_to_first_token_seconds', 'From the call to its first event.');
   const total = histogram('duration_seconds', 'From the call to its end.');
@@ -51,6 +57,7 @@ function inferenceMetrics(registers: [Registry]) {
     // A name that no pool knows came from a caller, and callers may make up any number of them.
     const llm = event.pool === null ? 'unknown' : event.llm;
     requests.inc({ llm, outcome: outcomeOf(event.code, event.status) });
+    if (event.clientRetry > 0) retries.inc({ llm });
     total.observe({ llm }, event.totalMs / 1000);
     if (event.queueMs !== null) queue.observe({ llm }, event.queueMs / 1000);
     if (event.firstTokenMs !== null) first.observe({ llm }, event.firstTokenMs / 1000);

@@ -173,6 +173,11 @@ export const settings = {
     about: 'silence on an open answer after which something is sent',
     schema: ms(15_000),
   },
+  sseKeepAlive: {
+    env: 'MCPCTL_SSE_KEEPALIVE',
+    about: 'what is sent then: `chunk` (one without content), `comment`, or `off` (nothing)',
+    schema: z.enum(['chunk', 'comment', 'off']).default('chunk'),
+  },
   stalledReaderMs: {
     env: 'MCPCTL_STALLED_READER_MS',
     about: 'how long the reader of a stream may take nothing before it is dropped',

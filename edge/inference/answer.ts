@@ -10,6 +10,7 @@ import { EventWriter } from '../sse.ts';
 import { describeAnswer } from './answer-headers.ts';
 import type { Form, Frame } from './form/form.ts';
 import { endLost } from './lost.ts';
+import type { KeepAlive } from './headers.ts';
 import type { Report } from './report.ts';
 import { answerGone } from './row-end.ts';
 import { sendWhole, type WholeAnswering } from './send-whole.ts';
@@ -27,6 +28,8 @@ export interface Answering {
   members?: Target['members'];
   /** How the answer looks. */
   form: Form;
+  /** What is sent while it is quiet. */
+  keepAlive: KeepAlive;
   /** For a reader of the task's stream: the epoch whose events it has seen some of. Everything is a frame then. */
   resumed?: { epoch: number | null };
 }
@@ -47,9 +50,11 @@ export async function answerWhole(a: Answering): Promise<Answered> {
         return await answerFromRow(a, item.row);
       case 'end':
         return await endWhole(a, item);
+      case 'quiet':
+        keepWhole(a);
+        break;
       case 'event': // only a streamed task has events
       case 'gap':
-      case 'quiet':
         break;
     }
   }
@@ -68,6 +73,18 @@ export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<An
   a.report.settled(row);
   sendWhole(a, row, outcome);
   return 'answered';
+}
+
+/**
+ * Line feeds before a JSON text, so that nobody on the way takes the connection for dead. They cost the answer its
+ * status: a failure after them can only break the connection. So none within the time for a real status.
+ */
+function keepWhole({ deps, res, row, keepAlive }: Answering): void {
+  const waitedMs = deps.clock.elapsed() - res.req.context.startedAt;
+  if (row.source !== 'v1' || keepAlive === 'off' || waitedMs < deps.config.admissionMs) return;
+  if (!res.headersSent)
+    res.status(200).type('application/json').set('cache-control', 'no-cache, no-transform');
+  res.write('\n');
 }
 
 async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: number }): Promise<Answered> {
@@ -156,8 +173,9 @@ async function writeEmpty(
   writer: EventWriter,
   { state, position, seconds }: Place,
 ): Promise<void> {
+  if (a.keepAlive === 'off') return;
   const how = seconds === undefined ? (position ?? '') : `${seconds} s`;
-  if (!a.row.streaming) return await writer.comment(`${state} ${how}`.trim());
+  if (a.keepAlive === 'comment' || !a.row.streaming) return await writer.comment(`${state} ${how}`.trim());
   const known = { ...(position === null ? {} : { position }), ...(seconds === undefined ? {} : { seconds }) };
   await writer.write(a.form.keepAlive({ state, ...known }));
 }

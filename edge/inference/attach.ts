@@ -35,7 +35,8 @@ export async function answerFrom(deps: EdgeDeps, call: Call, row: TaskRow): Prom
     }
     try {
       const wait = new TaskWatch(deps, { row, follower, gone });
-      const answering: Answering = { deps, res, row, wait, report, form };
+      const { keepAlive = deps.config.sseKeepAlive } = call.wishes;
+      const answering: Answering = { deps, res, row, wait, report, form, keepAlive };
       const answered = await (request.streaming ? answerStream(answering) : answerWhole(answering));
       if (answered === 'left') await attachment?.leave();
       if (answered === 'left') await sayLeft(deps, { row, report, res, form });

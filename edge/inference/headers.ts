@@ -14,9 +14,13 @@ export interface Wishes {
   respondAsync: boolean;
   /** How long to wait: for a member, or with `respondAsync` for the end; undefined = it did not say. */
   waitMs: number | undefined;
+  /** What keeps the answer alive while it is quiet; undefined = as this edge does. */
+  keepAlive: KeepAlive | undefined;
   /** The one member that may run it, by name. */
   pin: string | undefined;
 }
+
+export type KeepAlive = 'chunk' | 'comment' | 'off';
 
 const MOST_GRACE_S = 86_400;
 const MOST_WAIT_S = 600;
@@ -39,6 +43,7 @@ export function wishesOf(req: Request): Wishes {
   const policy = read('x-mcpctl-on-disconnect', policyIn);
   const retention = read('x-mcpctl-retention', retentionIn);
   const key = read('idempotency-key', keyIn);
+  const keepAlive = read('x-mcpctl-keepalive', keepAliveIn);
   const pin = read('x-mcpctl-pin', (text) => ({ text }));
   const preferences = preferencesIn(req.get('prefer') ?? '');
   const wait = waitIn(preferences.get('wait'));
@@ -50,6 +55,7 @@ export function wishesOf(req: Request): Wishes {
     idempotencyKey: key?.text,
     respondAsync: preferences.has('respond-async'),
     waitMs: typeof wait === 'number' ? wait : undefined,
+    keepAlive: keepAlive?.kind,
     pin: pin?.text,
   };
 }
@@ -96,6 +102,11 @@ function policyIn(text: string): Policy | string {
 
 function retentionIn(text: string): { retention: TaskRow['retention'] } | string {
   return text === 'none' || text === 'keep' ? { retention: text } : 'must be none or keep';
+}
+
+function keepAliveIn(text: string): { kind: KeepAlive } | string {
+  const known = text === 'chunk' || text === 'comment' || text === 'off';
+  return known ? { kind: text } : 'must be chunk, comment or off';
 }
 
 function keyIn(text: string): { text: string } | string {

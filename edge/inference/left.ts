@@ -16,5 +16,6 @@ export async function sayLeft(
   const error = new McpctlError('shutting_down', undefined, { taskId: row.id, retryAfterS: 1 });
   if (!res.headersSent) throw error;
   report.failed(error);
+  if (!row.streaming) return void res.destroy(); // half of a JSON text
   await endWithError(new EventWriter(res), form.error(error));
 }

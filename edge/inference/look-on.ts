@@ -37,8 +37,18 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
   try {
     const wait = new TaskWatch(deps, { row, follower, gone });
     const form = formFor(row, (await deps.registry.tasks.bodies(row.id)).requestBody);
+    const { sseKeepAlive: keepAlive } = deps.config;
     const resumed = { epoch: after?.epoch ?? null };
-    const answered = await answerStream({ deps, res, row, wait, report: unreported, form, resumed });
+    const answered = await answerStream({
+      deps,
+      res,
+      row,
+      wait,
+      report: unreported,
+      form,
+      keepAlive,
+      resumed,
+    });
     if (answered === 'left' && deps.leaving.aborted) {
       const error = new McpctlError('shutting_down', undefined, { taskId: row.id });
       await endWithError(new EventWriter(res), form.error(error));

@@ -59,8 +59,10 @@ async function answerSubmitted(deps: EdgeDeps, waiting: Waiting): Promise<void> 
   res.set('x-mcpctl-task-id', row.id).set(limitsOf(deps, actorOf(call.req)));
   try {
     const wait = newWait(deps, waiting, res);
+    const { members } = order.target;
+    const { keepAlive = deps.config.sseKeepAlive } = call.wishes;
     const how = order.request.streaming ? answerStream : answerWhole;
-    const answered = await how({ deps, res, row, wait, report, form, members: order.target.members });
+    const answered = await how({ deps, res, row, wait, report, form, keepAlive, members });
     if (answered === 'left') {
       await attachment.leave();
       await sayLeft(deps, { row, report, res, form });

@@ -21,6 +21,7 @@ export class Report {
     this.#req = req;
     this.#source = source;
     this.llm = llm;
+    req.context.reported = true;
   }
 
   /** Notes when the first event went out. */
@@ -51,6 +52,7 @@ export class Report {
       firstTokenMs: this.firstTokenMs,
       totalMs: Math.round(this.#deps.clock.elapsed() - context.startedAt),
       usage: this.#usage,
+      clientRetry: retryCountOf(this.#req),
     });
   }
 
@@ -58,4 +60,10 @@ export class Report {
     const error = thrown instanceof McpctlError ? thrown : new McpctlError('internal');
     this.finish(error.status, error.code);
   }
+}
+
+/** OpenAI's and Anthropic's SDKs tell: so a storm of retries can be told from real load. */
+function retryCountOf(req: Request): number {
+  const said = req.get('x-stainless-retry-count') ?? '';
+  return /^\d{1,3}$/.test(said) ? Number(said) : 0;
 }

@@ -1,8 +1,9 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { sqlFaultOf } from '../../core/registry/faults.ts';
-import type { Log } from '../../core/runtime/log.ts';
+import type { EdgeDeps } from '../deps.ts';
 import { sendError } from '../error-body.ts';
+import { reportRefused } from '../inference/refused.ts';
 
 /** Express's own refusals (a path that cannot be decoded) carry a 4xx; everything else unknown is a bug. */
 function asOurs(thrown: unknown): McpctlError {
@@ -20,9 +21,11 @@ function bugOf(error: McpctlError): unknown {
 }
 
 /** Always JSON, in the shape of the door, never a stack. A bug is logged in full, without values. */
-export function answerErrors({ log }: { log: Log }): ErrorRequestHandler {
+export function answerErrors(deps: EdgeDeps): ErrorRequestHandler {
+  const { log } = deps;
   return (thrown, req, res, _next) => {
     const error = asOurs(thrown);
+    reportRefused(deps, req, error);
     if (error.code === 'internal') {
       log.error(
         { err: bugOf(error), sql: sqlFaultOf(error), requestId: req.context.requestId },

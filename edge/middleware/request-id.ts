@@ -10,7 +10,13 @@ export function requestId({ clock }: { clock: Clock }): RequestHandler {
   return (req, res, next) => {
     const given = req.get('x-request-id');
     const id = given !== undefined && sane.test(given) ? given : randomUUID();
-    req.context = { requestId: id, startedAt: clock.elapsed(), actor: undefined, text: undefined };
+    req.context = {
+      requestId: id,
+      startedAt: clock.elapsed(),
+      actor: undefined,
+      text: undefined,
+      reported: false,
+    };
     res.set('x-request-id', id);
     if (isAnthropicDoor(req)) res.set('request-id', id);
     next();

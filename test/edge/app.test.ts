@@ -57,6 +57,7 @@ describe('the edge', () => {
       firstTokenMs: null,
       totalMs: 1,
       usage: null,
+      clientRetry: 0,
     });
     expect((await t.call('GET /metrics', { token: null })).status).to.equal(401);
     expect((await t.call('GET /metrics')).status).to.equal(403);
