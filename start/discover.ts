@@ -1,8 +1,11 @@
 import { probes, type FoundBackend } from './discover/probes.ts';
 import { createPeek } from './discover/peek.ts';
 
-/** 1234 LM Studio · 8000 vLLM · 8080, 9931 llama.cpp and others · 30000 SGLang · 1337 Jan · 12434 Docker. */
-const usualPorts: readonly number[] = [1234, 11434, 8000, 8080, 9931, 30000, 1337, 12434];
+/**
+ * 1234 LM Studio · 8000 vLLM · 8080, 9931 llama.cpp and others · 30000 SGLang · 1337 Jan · 12434 Docker.
+ * @internal
+ */
+export const usualPorts: readonly number[] = [1234, 11434, 8000, 8080, 9931, 30000, 1337, 12434];
 
 export interface Discover {
   /** `OLLAMA_HOST` from the environment; only its port counts, and only where it is on this machine. */

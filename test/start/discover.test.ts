@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { nameSchema } from '../../core/names.ts';
 import { suggestProviders } from '../../start/discover/suggest.ts';
-import { discoverBackends } from '../../start/discover.ts';
+import { discoverBackends, usualPorts } from '../../start/discover.ts';
+import { providerTypes } from '../../worker/providers/index.ts';
+import { startKnown } from '../support/known-backends.ts';
 
 type Answers = Record<string, unknown>;
 
@@ -121,6 +123,37 @@ describe('the search for backends', () => {
       },
       { type: 'lmstudio', at: 4, models: [{ id: 'a', contextLength: 4096, chat: true, loaded: true }] },
     ]);
+  });
+
+  it('tells the same apart that answer in full, two llama.cpp among them, and what it suggests can be opened', async () => {
+    const starting = [
+      startKnown.lmStudio(),
+      startKnown.ollama(),
+      startKnown.vllm(),
+      startKnown.llamaCpp(),
+      startKnown.llamaCpp({ slots: 1, context: 2048 }),
+    ];
+    const backends = await Promise.all(starting);
+    const found = await discoverBackends({ ports: backends.map(({ url }) => Number(new URL(url).port)) });
+    const types = ['lmstudio', 'ollama', 'vllm', 'llamacpp', 'llamacpp'] as const;
+    expect(found.map(({ type, url }) => [type, url])).to.deep.equal(
+      types.map((type, n) => [type, backends[n]?.url]),
+    );
+    expect(found.at(-1)?.models[0]).to.include({ contextLength: 2048 });
+    for (const { type, url, model } of suggestProviders(found, 'h')) {
+      const provider = providerTypes[type].create({ name: 'x', url });
+      const signal = new AbortController().signal;
+      expect(await provider.isAvailable(signal), type).to.equal(true);
+      const learnt = await provider.probe?.(model, signal);
+      expect(learnt?.capabilities.operations, `${type} ${model}`).to.include('chat');
+    }
+    await Promise.all(backends.map((backend) => backend.close()));
+  });
+
+  it('looks where backends usually are: llama.cpp on 8080 and on 9931', () => {
+    const ports = Object.values(providerTypes).map(({ url }) => Number(new URL(url).port));
+    expect(usualPorts).to.include.members([9931, ...ports.filter((port) => port > 0 && port !== 11434)]);
+    expect(usualPorts).to.include(11434);
   });
 
   it('takes anything else with a list of models for OpenAI-compatible', async () => {
