@@ -5,6 +5,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readScript, type Told } from './script.ts';
 
 const tell = (told: Told): void => void process.send?.(told);
@@ -36,6 +37,7 @@ async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> 
     if (!res.writableFinished) tell({ event: 'closed', id: script.id, atMs: nowMs() });
   });
   tell({ event: 'reached', id: script.id, atMs: nowMs() });
+  if (script.silentMs > 0) await sleep(script.silentMs);
   if (!script.streaming) {
     const message = { role: 'assistant', content: 'word '.repeat(script.tokens) };
     res.setHeader('content-type', 'application/json');

@@ -4,6 +4,8 @@ const scriptSchema = z.object({
   /** Names the call in what the backend tells. */
   id: z.string().default(''),
   tokens: z.int().default(5),
+  /** Sends nothing at all for so long. */
+  silentMs: z.number().default(0),
   /** Sends its tokens and then nothing, until the caller closes. */
   holds: z.boolean().default(false),
 });
