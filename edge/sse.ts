@@ -30,7 +30,8 @@ export class EventWriter {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache, no-transform',
       'x-accel-buffering': 'no',
-      connection: 'keep-alive',
+      // Who asked for the connection to be closed after it (HTTP/1.0 does) reads until then.
+      connection: this.#res.shouldKeepAlive ? 'keep-alive' : 'close',
     });
     this.#res.flushHeaders();
   }

@@ -75,19 +75,19 @@ export function snippetFacts(door: () => Door): void {
     const env = () => ({ MCPCTL_TOKEN: door().token });
     const node = [process.execPath, '--input-type=module', '-'];
 
-    for (const client of ['openai', 'ai-sdk', 'langchain', 'anthropic']) {
-      it(`runs as it is for ${client}, with the token from the environment or in it`, async () => {
-        for (const [code, environment] of [
-          [await printed(client), env()],
-          [await printed(client, '--with-token'), {}],
-        ] as const) {
-          backend.once(client === 'anthropic' ? messages : chats(words));
-          const ran = await run(node, { stdin: code, env: environment });
-          expect(ran).to.deep.include({ code: 0, out: text });
-          expect(ran.err).to.not.match(/error/i);
-        }
-      });
-    }
+    it('runs as it is for each package, with the token from the environment or in it', async () => {
+      backend.reply((exchange) =>
+        (exchange.request.path === '/v1/messages' ? messages : chats(words))(exchange),
+      );
+      const of = async (client: string, ...more: string[]) => {
+        const code = await printed(client, ...more);
+        const ran = await run(node, { stdin: code, env: more.length > 0 ? {} : env() });
+        return [client, ran.code, ran.out, /error/i.test(ran.err)];
+      };
+      const packages = ['openai', 'ai-sdk', 'langchain', 'anthropic'];
+      const ran = await Promise.all([...packages.map((client) => of(client)), of('openai', '--with-token')]);
+      expect(ran).to.deep.equal([...packages, 'openai'].map((client) => [client, 0, text, false]));
+    });
 
     it('runs as it is for curl', async function () {
       if ((await run(['curl', '--version'], { env: {} }).catch(() => null)) === null) return this.skip();
