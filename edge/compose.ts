@@ -16,6 +16,7 @@ import { createHeartbeats } from './heartbeats.ts';
 import { createLiveness } from '../core/flow/liveness.ts';
 import { countPools } from './pool-counts.ts';
 import { createMetrics } from './metrics.ts';
+import { createPoolLooks } from './pool-looks.ts';
 import { Relay } from './relay/relay.ts';
 import { createEdgeServer, type EdgeServer } from './server.ts';
 import { createWaiters } from './waiters.ts';
@@ -53,6 +54,7 @@ export function composeEdge({
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
   const waiters = createWaiters({ queue, flow, log });
   const wakings = new Wakings({ queue, clock, log });
+  const liveness = createLiveness({ registry, presence, leaseMs: config.leaseMs });
 
   const relayOptions = { config, registry, queue, presence, heartbeats, flow, bus, clock, log };
   const relay = new Relay({ ...relayOptions, stopping: stopping.signal });
@@ -67,12 +69,13 @@ export function composeEdge({
     registry,
     queue,
     presence,
-    liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
+    liveness,
     heartbeats,
     relay,
     authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
     waiters,
     wakings,
+    lookAtPool: createPoolLooks({ liveness, clock }),
     caps: createCaps({ config, registry, metrics, clock, log }),
     metrics,
     checks: [

@@ -12,6 +12,7 @@ import type { Heartbeats } from './heartbeats.ts';
 import type { Liveness } from '../core/flow/liveness.ts';
 import type { Metrics } from './metrics.ts';
 import type { Relay } from './relay/relay.ts';
+import type { LookAtPool } from './pool-looks.ts';
 import type { Waiters } from './waiters.ts';
 import type { Wakings } from './wakings.ts';
 
@@ -83,6 +84,8 @@ export interface EdgeDeps {
   authenticator: Authenticator;
   waiters: Waiters;
   wakings: Wakings;
+  /** For callers who wait: shared, and a moment old. */
+  lookAtPool: LookAtPool;
   caps: Caps;
   metrics: Metrics;
   checks: readonly Check[];

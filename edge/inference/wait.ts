@@ -167,7 +167,7 @@ export class TaskWait {
     const { target, submitted } = this.#wait;
     const { row } = submitted;
     const { redis, keys } = this.#deps.queue;
-    const pool = await this.#deps.liveness.loadPool(target.poolKey);
+    const pool = await this.#deps.lookAtPool(target.poolKey);
     const not = [...target.unfit];
     if (this.#cameBack) {
       const [fence] = await readFences(redis, keys, [{ taskId: row.id, poolKey: row.poolName }]);

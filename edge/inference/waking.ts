@@ -74,10 +74,10 @@ function failed(all: readonly { sleeper: Sleeper; known: KnownWake | null }[]): 
 
 /** For who only looks on: how long a member has been waking for this task; null: none is, as far as is known. */
 export async function wakingMsFor(
-  { liveness, wakings, clock }: Pick<EdgeDeps, 'liveness' | 'wakings' | 'clock'>,
+  { lookAtPool, wakings, clock }: Pick<EdgeDeps, 'lookAtPool' | 'wakings' | 'clock'>,
   row: TaskRow,
 ): Promise<number | null> {
-  const pool = await liveness.loadPool(row.poolName);
+  const pool = await lookAtPool(row.poolName);
   if (isServed(pool, row.pin)) return null;
   const known = sleepersIn(pool, row.pin).map((sleeper) => wakings.watch(sleeper));
   const since = Math.min(...known.map((wake) => wake?.since ?? Infinity));

@@ -14,6 +14,7 @@ import { edgeSettings, type EdgeDeps } from '../../edge/deps.ts';
 import { createHeartbeats } from '../../edge/heartbeats.ts';
 import { createLiveness } from '../../core/flow/liveness.ts';
 import { createMetrics } from '../../edge/metrics.ts';
+import { createPoolLooks } from '../../edge/pool-looks.ts';
 import { countPools } from '../../edge/pool-counts.ts';
 import { Relay } from '../../edge/relay/relay.ts';
 import { createEdgeServer } from '../../edge/server.ts';
@@ -83,6 +84,7 @@ export async function edgeFixture(
   const relayOptions = { config, registry, queue, presence, heartbeats, flow, bus, clock, log };
   const relay = new Relay({ ...relayOptions, stopping: stopping.signal });
   await relay.start();
+  const liveness = createLiveness({ registry, presence, leaseMs: config.leaseMs });
   const metrics = createMetrics({
     bus,
     version: '0.0.0-test',
@@ -99,12 +101,13 @@ export async function edgeFixture(
     registry,
     queue,
     presence,
-    liveness: createLiveness({ registry, presence, leaseMs: config.leaseMs }),
+    liveness,
     heartbeats,
     relay,
     authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
     waiters,
     wakings,
+    lookAtPool: createPoolLooks({ liveness, clock }),
     caps: createCaps({ config, registry, metrics, clock, log }),
     metrics,
     checks: [
