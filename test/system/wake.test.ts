@@ -4,7 +4,7 @@ import { pause } from '../../core/runtime/clock.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { startSleepy, type Sleepy } from '../support/sleepy.ts';
 import { sseData } from '../support/sse.ts';
-import { startSystem, until, type EdgeProcess, type System } from '../support/system.ts';
+import { startSystem, transports, until, type EdgeProcess, type System } from '../support/system.ts';
 
 const body = { messages: [{ role: 'user', content: 'hi' }] };
 /** The bounds of the product are seconds; a busy machine is slow. */
@@ -15,7 +15,7 @@ interface Chunk {
   mcpctl?: { state: string; seconds?: number };
 }
 
-for (const transport of ['redis'] as const) {
+for (const transport of transports) {
   describe(`a sleeping backend, over ${transport}`, function () {
     this.timeout(180_000);
     let t: System;
