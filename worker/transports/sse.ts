@@ -163,8 +163,8 @@ export class SseTransport implements Transport {
       await this.#run(frame, { served, answer, aborting });
     } catch (thrown) {
       this.#deps.log.error({ taskId, err: thrown }, 'a run failed for a reason of ours');
-      answer.abandon();
     } finally {
+      answer.abandon(); // a run that lost its claim has nothing more to say
       ended();
       this.#answers.delete(answer);
     }

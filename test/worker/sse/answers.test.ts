@@ -141,6 +141,11 @@ describe('an answer of the sse transport', () => {
     );
     stream.frame({ kind: 'cancel', taskId: frame.taskId, claimId: frame.claimId });
     await t.backend.next('closed');
+    await until(
+      async () => answer.closed,
+      (closed) => closed,
+    );
+    expect(last(answer)).to.equal(undefined);
   });
 
   it('that another member may do better is handed back, after the edge has heard that this one rests', async () => {
