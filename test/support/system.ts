@@ -20,6 +20,9 @@ export interface Offer {
   maxConcurrency?: number;
   backend: Pick<Backend, 'url'>;
   stallSeconds?: number;
+  /** Default `openai`. */
+  type?: string;
+  apiKey?: string;
   /** Default `tiny`. */
   model?: string;
   dropParams?: string[];
