@@ -22,6 +22,8 @@ export interface ModelFacts {
 }
 
 const size = z.int().positive().optional().catch(undefined);
+/** What an llm may be registered with (core/llm.ts): one odd number must not spoil a whole registration. */
+const slotCount = z.int().min(1).max(10_000).optional().catch(undefined);
 const flag = z.boolean().optional().catch(undefined);
 
 const newStudio = z.looseObject({
@@ -36,7 +38,7 @@ const newStudio = z.looseObject({
         .catch(undefined),
       loaded_instances: z.array(
         z.looseObject({
-          config: z.looseObject({ context_length: size, parallel: size }).optional().catch(undefined),
+          config: z.looseObject({ context_length: size, parallel: slotCount }).optional().catch(undefined),
         }),
       ),
     }),
@@ -178,7 +180,7 @@ export function openAiModels(json: unknown): ListedModel[] | undefined {
 
 const props = z.looseObject({
   default_generation_settings: z.looseObject({ n_ctx: size }),
-  total_slots: size,
+  total_slots: slotCount,
   modalities: z.looseObject({ vision: flag }).optional().catch(undefined),
   chat_template_caps: z
     .looseObject({ supports_tools: flag, supports_tool_calls: flag })

@@ -1,12 +1,17 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
+import { llamaCppProps } from '../../core/backends.ts';
 import { createOpenAiProvider } from '../../worker/providers/openai.ts';
 import { providerTypes } from '../../worker/providers/index.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { startKnown } from '../support/known-backends.ts';
 
 const never = new AbortController().signal;
+
+/** As many as llama.cpp says it has. */
+const slots = (total: number): number | undefined =>
+  llamaCppProps({ default_generation_settings: { n_ctx: 1 }, total_slots: total })?.slots;
 
 describe('what a backend can do', () => {
   const backends: Backend[] = [];
@@ -108,6 +113,8 @@ describe('what a backend can do', () => {
       },
     });
     const result = await probe('m');
+    expect(slots(1_000_000)).to.equal(undefined);
+    expect(slots(10_000)).to.equal(10_000);
     expect(result).to.deep.equal({
       capabilities: { operations: ['chat', 'completions', 'responses', 'messages'] },
     });

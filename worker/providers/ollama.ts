@@ -14,6 +14,8 @@ import { createOllamaProbe, tagged } from './ollama/probe.ts';
 import type { LlmProvider, ModelInfo } from './provider.ts';
 
 const shortMs = 3_000;
+/** Before each call: a caller waits for it. */
+const glanceMs = 500;
 const listMs = 10_000;
 /** Ollama's own limit for loading a model (OLLAMA_LOAD_TIMEOUT) and a little. */
 const loadMs = 330_000;
@@ -39,13 +41,13 @@ export function createOllamaProvider(
   const keepAlive = createKeepAlive(settings.params?.add['keep_alive'] === undefined ? undefined : load);
 
   const isLoaded = async (model: string, signal: AbortSignal): Promise<boolean> => {
-    const { json } = await get('/api/ps', signal, shortMs);
+    const { json } = await get('/api/ps', signal, glanceMs);
     return ollamaLoaded(json)?.some(({ name }) => name === tagged(model)) ?? true;
   };
   const base = overOpenAi({
     refused: (refusal, { model }) => refusedBy(refusal, model),
     async patienceMs({ model, stallMs, signal }) {
-      const loaded = await isLoaded(model, signal).catch(() => true); // the call itself says what is wrong
+      const loaded = await isLoaded(model, signal).catch(() => false); // where it is away, the call fails soon
       return loaded ? stallMs : Math.max(stallMs, loadMs);
     },
   });
