@@ -18,7 +18,7 @@ export function byteFacts(door: () => Door): void {
       const made = await door().publish(['reshaped'], {
         dropParams: ['logit_bias', 'big'],
         addParams: { keep_alive: '5m', temperature: 0, nested: { deep: [1, 'x'] } },
-        renameParams: { max_completion_tokens: 'max_tokens', twice: 'thrice' },
+        renameParams: { max_completion_tokens: 'max_tokens', twice: 'thrice', 'role:developer': 'system' },
       });
       backends = { ...backends, ...made };
     });
@@ -98,6 +98,13 @@ export function byteFacts(door: () => Door): void {
       );
       const json = backend('reshaped').requests.at(-1)?.json;
       expect(json).to.include({ max_tokens: 9 }).and.to.not.have.property('max_completion_tokens');
+    });
+
+    it('has its roles renamed by the same rule, and the rest of each message left as it is', async () => {
+      const said = (role: string) =>
+        `[ {"role":"${role}", "content":"developer", "n": 1.0},{"role":"user","content":"role:developer"} ]`;
+      await post('/chat/completions', `{"model":"reshaped","messages":${said('developer')}}`);
+      expect(backend('reshaped').requests.at(-1)?.body).to.include(`"messages":${said('system')}`);
     });
 
     it('is reshaped for embeddings and streams as well', async () => {

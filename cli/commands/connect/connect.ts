@@ -1,11 +1,6 @@
 import { Argument, Command } from '@commander-js/extra-typings';
 import type { Context } from '../../context.ts';
-
-export interface ConnectOptions {
-  client: string;
-  llm?: string | undefined;
-  withToken: boolean;
-}
+import type { ConnectOptions } from './run-connect.ts';
 
 export function makeConnect(ctx: Context, run?: (options: ConnectOptions) => Promise<void>) {
   return new Command('connect')

@@ -5,7 +5,12 @@ import type { Context } from '../../context.ts';
 import { authenticated } from '../../target.ts';
 import type { SeenLlm } from '../../views.ts';
 import { clients, type ClientKind, type Wiring } from './clients.ts';
-import type { ConnectOptions } from './connect.ts';
+
+export interface ConnectOptions {
+  client: string;
+  llm?: string | undefined;
+  withToken: boolean;
+}
 
 /** Prints a client's configuration on stdout; where it goes, and what is missing, on stderr. */
 export async function runConnect(ctx: Context, { client, llm, withToken }: ConnectOptions): Promise<void> {
