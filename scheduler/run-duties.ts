@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { messageOf } from '../core/errors.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import { pause, type Clock } from '../core/runtime/clock.ts';
@@ -9,6 +10,8 @@ export async function runDuties(
   duties: readonly Duty[],
   { signal, bus, clock, tally }: { signal: AbortSignal; bus: Bus; clock: Clock; tally: Tally },
 ): Promise<void> {
+  // Each duty listens for the end of its pause: many listeners are no leak here.
+  setMaxListeners(0, signal);
   await Promise.all(
     duties.map(async (duty) => {
       while (!signal.aborted) {
