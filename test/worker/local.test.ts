@@ -1,0 +1,141 @@
+import { spawn } from 'node:child_process';
+import { stat } from 'node:fs/promises';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { hangs, chats } from '../support/backend.ts';
+import { startSystem, until, type System, type TransportKind } from '../support/system.ts';
+import type { LocalStatus } from '../../worker/local/protocol.ts';
+
+const ask = { messages: [{ role: 'user', content: 'hi' }] };
+
+/** What `mcplocal <words>` prints with that home. */
+function mcplocal(
+  home: string,
+  ...words: string[]
+): Promise<{ code: number | null; out: string; err: string }> {
+  const { PATH = '' } = process.env;
+  const child = spawn(process.execPath, ['dist/worker/main.js', ...words], {
+    env: { PATH, MCPCTL_HOME: home },
+  });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (piece: Buffer) => (out += piece.toString()));
+  child.stderr.on('data', (piece: Buffer) => (err += piece.toString()));
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
+}
+
+const statusOf = async (home: string): Promise<LocalStatus> =>
+  JSON.parse((await mcplocal(home, 'status', '-o', 'json')).out) as LocalStatus;
+
+for (const transport of ['redis', 'sse'] as const satisfies readonly TransportKind[]) {
+  describe(`the owner of a machine and their worker, over ${transport}`, function () {
+    this.timeout(120_000);
+    let t: System;
+    before(async () => {
+      t = await startSystem({}, { transport });
+    });
+    after(() => t.close());
+
+    it('sees what it is connected to, and what each llm does', async () => {
+      const { home, ...worker } = await t.startWorker([
+        { name: 'seen', backend: t.backend, maxConcurrency: 3 },
+      ]);
+      const status = await statusOf(home);
+      expect(status).to.include({ edge: t.url, transport, connected: true, state: 'serving' });
+      expect(status.session).to.be.a('string');
+      expect(status.llms).to.deep.equal([
+        { name: 'seen', model: 'tiny', state: 'serving', running: 0, slots: 3 },
+      ]);
+      expect((await mcplocal(home, 'status')).out).to.match(/seen +serving +0 +3 +tiny/);
+      expect(((await stat(join(home, 'worker.sock'))).mode & 0o777).toString(8)).to.equal('600');
+      await worker.kill('SIGTERM');
+    });
+
+    it('pauses: callers hear at once that nobody serves, rows stay published; resumes', async () => {
+      const { home, ...worker } = await t.startWorker([{ name: 'paused', backend: t.backend }]);
+      const { out } = await mcplocal(home, 'pause');
+      expect(out).to.include('mcplocal resume');
+      expect((await statusOf(home)).state).to.equal('paused');
+      const infer = () => t.call('POST', '/api/v1/llms/paused/infer', { body: ask });
+      await until(
+        async () => (await infer()).status,
+        (status) => status === 503,
+        20_000,
+      );
+      expect((await t.llm('paused')).status).to.equal('active');
+      await mcplocal(home, 'resume');
+      await until(
+        async () => (await infer()).status,
+        (status) => status === 200,
+        20_000,
+      );
+      await worker.kill('SIGTERM');
+    });
+
+    it('drains: what runs is finished, then the worker leaves with 0', async () => {
+      const { home, ...worker } = await t.startWorker([{ name: 'drained', backend: t.backend }]);
+      t.backend.once(chats(['a', 'b'], { paced: true }));
+      const answer = t.call('POST', '/api/v1/llms/drained/infer', { body: { ...ask, stream: true } });
+      await t.backend.next('request');
+      const drain = mcplocal(home, 'drain');
+      await until(
+        async () => (await statusOf(home)).state,
+        (state) => state === 'draining',
+        20_000,
+      );
+      t.backend.release(Infinity);
+      expect(await (await answer).text()).to.include('[DONE]');
+      expect(await drain).to.deep.include({ code: 0, err: '' });
+      expect(await worker.exited).to.equal(0);
+      expect((await t.llm('drained')).status).to.equal('inactive');
+    });
+
+    it('ends it at once with a second signal', async () => {
+      const worker = await t.startWorker([{ name: 'second', backend: t.backend }]);
+      t.backend.once(hangs());
+      const call = t.call('POST', '/api/v1/llms/second/infer', { body: ask });
+      await t.backend.next('request');
+      worker.child.kill('SIGTERM');
+      await worker.next((line) => line.msg === 'the worker stops');
+      expect(await worker.kill('SIGTERM')).to.equal(1);
+      t.backend.release(Infinity);
+      await (await call).body?.cancel();
+    });
+  });
+}
+
+describe('mcplocal without a worker', function () {
+  this.timeout(120_000);
+  let t: System;
+  before(async () => {
+    t = await startSystem({}, { transport: 'sse' });
+  });
+  after(() => t.close());
+
+  it('says that none runs, and a killed one’s socket is in nobody’s way', async () => {
+    const first = await t.startWorker([{ name: 'killed', backend: t.backend }]);
+    await first.kill('SIGKILL');
+    const { code, err } = await mcplocal(first.home, 'status');
+    expect(code).to.equal(1);
+    expect(err).to.match(/No worker runs with this home .*mcplocal run/);
+    const second = await t.startWorker([{ name: 'killed', backend: t.backend }], { home: first.home });
+    expect((await statusOf(first.home)).pid).to.equal(second.child.pid);
+    await second.kill('SIGTERM');
+    expect((await mcplocal(first.home, 'status')).err).to.include('No worker runs');
+  });
+
+  it('hears nothing but its four words', async () => {
+    const { home, ...worker } = await t.startWorker([{ name: 'heard', backend: t.backend }]);
+    const status = await new Promise<number | undefined>((resolve) => {
+      const req = request({ socketPath: join(home, 'worker.sock'), path: '/drain', method: 'GET' }, (res) => {
+        res.resume();
+        resolve(res.statusCode);
+      });
+      req.end();
+    });
+    expect(status).to.equal(404);
+    expect((await statusOf(home)).state).to.equal('serving');
+    await worker.kill('SIGTERM');
+  });
+});
