@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
@@ -170,5 +170,80 @@ describe('the registrar', () => {
       );
     expect(thrown).to.have.property('code', 'server_unreachable');
     expect(thrown).to.have.property('message').that.includes('http://127.0.0.1:9');
+  });
+
+  it('keeps the session for its owner’s eyes only', async () => {
+    const registrar = make(['private']);
+    await registrar.start();
+    const { mode } = await stat(join(home, 'provider-session'));
+    expect((mode & 0o777).toString(8)).to.equal('600');
+    expect(await readdir(home)).to.deep.equal(['provider-session']);
+  });
+
+  it('says of a copied session file which file that is', async () => {
+    const original = make(['in-use'], { instanceId: 'one' });
+    await original.start();
+    const listening = await listensAs(t, original.getSessionId() ?? '', 'one');
+    const copy = make(['in-use'], { instanceId: 'two' });
+    const thrown = await copy.start().then(
+      () => null,
+      (e: unknown) => e as Error,
+    );
+    expect(thrown?.message)
+      .to.match(/copied\? Delete it on one of the machines\./)
+      .and.include(join(home, 'provider-session'));
+    await listening.close();
+  });
+
+  it('publishes as a new session when the file holds another user’s', async () => {
+    const ada = make(['of-ada']);
+    await ada.start();
+    const bob = make(['of-bob'], { token: t.tokens.bob });
+    expect(bob.getSessionId()).to.equal(ada.getSessionId());
+    await bob.start();
+    expect(bob.getSessionId()).not.to.equal(ada.getSessionId());
+    expect(said.join()).to.include('another user');
+  });
+
+  it('publishes what has changed, and unpublishes what is no longer named', async () => {
+    const registrar = make(['kept', 'dropped']);
+    await registrar.start();
+    const offer = { provider: provider('kept'), type: 'openai', model: 'other' };
+    await registrar.refresh([{ ...offer, capabilities: { tools: true }, status: 'inactive' }]);
+    expect(await t.registry.llms.byName('kept')).to.deep.include({
+      model: 'other',
+      capabilities: { tools: true },
+      status: 'inactive',
+      inactiveReason: 'backend_down',
+    });
+    expect(await t.registry.llms.byName('dropped')).to.include({
+      status: 'inactive',
+      inactiveReason: 'unpublished',
+    });
+  });
+
+  it('warms up what it has published and is awake, and no failure of that is anybody’s', async () => {
+    const warmed: string[] = [];
+    const warm = (name: string, available: boolean): LlmProvider => ({
+      ...provider(name, available),
+      warmup: () => {
+        warmed.push(name);
+        return Promise.reject(new TypeError('the address of a backend'));
+      },
+    });
+    const wake = { type: 'http', url: 'http://127.0.0.1:9' };
+    const registrar = make([], {
+      publishedProviders: [
+        { provider: warm('warm', true), type: 'openai', model: 'm' },
+        { provider: warm('sleeps', false), type: 'openai', model: 'm', wake },
+      ],
+    });
+    await registrar.start();
+    await until(
+      async () => said.join(),
+      (text) => text.includes('warm could not be warmed up'),
+    );
+    expect(warmed).to.deep.equal(['warm']);
+    expect(said.join()).not.to.include('address');
   });
 });
