@@ -64,7 +64,15 @@ async function measure(chosen: readonly Scenario[], quick: boolean): Promise<Fin
       const through = { url: `${product.url}/v1/chat/completions`, headers: { authorization } };
       for (const scenario of chosen) {
         const before = usageBelow(product.pid);
-        const running = scenario.run({ backend, client, direct, product: through, quick, progress });
+        const running = scenario.run({
+          backend,
+          client,
+          direct,
+          product: through,
+          system: product,
+          quick,
+          progress,
+        });
         const result = await Promise.race([running, interrupted]);
         findings.push(findingOf(scenario, result, { before, after: usageBelow(product.pid) }));
       }

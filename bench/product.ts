@@ -16,12 +16,14 @@ export interface Product {
   token: string;
   /** The supervisor's; everything else is below it. */
   pid: number;
+  redisUrl: string;
   stop(): Promise<void>;
 }
 
 const READY = 'Ctrl-C stops everything';
 const READY_MS = 180_000;
 const STOP_MS = 15_000;
+const runningSchema = z.object({ redisUrl: z.string() });
 const credentialsSchema = z.object({ mcpdUrl: z.string(), token: z.string() });
 
 /** @param env PATH and what npm says of itself; nothing that would lead to another Redis or Postgres. */
@@ -63,5 +65,6 @@ export async function startProduct(backendUrl: string, env: NodeJS.ProcessEnv): 
     await pause(50);
   }
   const { mcpdUrl, token } = credentialsSchema.parse(JSON.parse(readFileSync(home.credentials, 'utf8')));
-  return { url: mcpdUrl, token, pid: child.pid ?? 0, stop };
+  const { redisUrl } = runningSchema.parse(JSON.parse(readFileSync(home.running, 'utf8')));
+  return { url: mcpdUrl, token, pid: child.pid ?? 0, redisUrl, stop };
 }

@@ -18,7 +18,7 @@ export function findingOf(
   const usage = Object.fromEntries(
     Object.entries(after).map(([name, { cpuMs, rssMb }]) => {
       const used = cpuMs - (before[name]?.cpuMs ?? 0);
-      return [name, { cpuMsPerCall: used / result.calls, rssMb }];
+      return [name, { cpuMsPerCall: used / Math.max(1, result.calls), rssMb }];
     }),
   );
   return { scenario: { name: scenario.name, about: scenario.about }, result, usage };
@@ -38,8 +38,8 @@ export function table(findings: readonly Finding[]): string {
 }
 
 function one({ scenario, result, usage }: Finding): string {
-  const rows = result.rows.map(({ what, summary: s }) => [
-    what,
+  const rows = result.rows.map(({ what, unit, summary: s }) => [
+    unit === undefined ? what : `${what}, ${unit}`,
     String(s.n),
     ...[s.p50, s.p99, s.max].map((ms) => ms.toFixed(2)),
     s.rounds.map(({ p50 }) => p50.toFixed(2)).join(' '),
@@ -49,10 +49,13 @@ function one({ scenario, result, usage }: Finding): string {
   const lines = all.map((row) =>
     `  ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ')}`.trimEnd(),
   );
-  const derived = Object.entries(result.derived).map(([name, ms]) => `  ${name}: ${ms.toFixed(2)} ms`);
+  const derived = Object.entries(result.derived).map(([name, figure]) => {
+    const { value, unit } = typeof figure === 'number' ? { value: figure, unit: 'ms' } : figure;
+    return `  ${name}: ${value.toFixed(2)} ${unit}`;
+  });
   const used = Object.entries(usage).map(
     ([name, { cpuMsPerCall, rssMb }]) => `${name} ${cpuMsPerCall.toFixed(2)} ms, ${rssMb.toFixed(0)} MB`,
   );
-  const cpu = used.length > 0 ? [`  CPU per call, memory: ${used.join(' · ')}`] : [];
+  const cpu = used.length > 0 && result.calls > 0 ? [`  CPU per call, memory: ${used.join(' · ')}`] : [];
   return [`\n${scenario.name}: ${scenario.about}`, ...lines, ...derived, ...cpu, ''].join('\n');
 }

@@ -15,16 +15,21 @@ const names: [RegExp, string][] = [
   [/postgres/, 'postgres'],
 ];
 
-/** By name, of everything below the supervisor; empty where there is no /proc. */
-export function usageBelow(pid: number): Usage {
+/** Everything below the supervisor, and itself; empty where there is no /proc. */
+export function processesBelow(pid: number): ReturnType<typeof processes> {
   const all = processes();
   const below = new Set([pid]);
   for (let grown = 0; grown !== below.size;) {
     grown = below.size;
     for (const one of all) if (below.has(one.parent)) below.add(one.pid);
   }
+  return all.filter(({ pid: id }) => below.has(id));
+}
+
+/** By name. */
+export function usageBelow(pid: number): Usage {
   const usage: Usage = {};
-  for (const one of all.filter(({ pid: id }) => below.has(id))) {
+  for (const one of processesBelow(pid)) {
     const sum = (usage[one.name] ??= { cpuMs: 0, rssMb: 0 });
     sum.cpuMs += one.cpuMs;
     sum.rssMb += one.rssMb;

@@ -33,9 +33,9 @@ export function readScript(text: string): Script {
 }
 
 /** The body of a streamed call with a script for the backend. */
-export function scripted(script: Partial<z.infer<typeof scriptSchema>>): string {
+export function scripted(script: Partial<z.infer<typeof scriptSchema>>, model = 'bench'): string {
   return JSON.stringify({
-    model: 'bench',
+    model,
     stream: true,
     messages: [{ role: 'user', content: JSON.stringify(script) }],
   });

@@ -1,0 +1,43 @@
+import { pause } from '../../core/runtime/clock.ts';
+import { memoryOf } from '../process.ts';
+import { summary } from '../stats.ts';
+import { startBenchWorker } from '../worker.ts';
+import type { Bench, Result, Scenario } from './scenario.ts';
+
+/** Each worker alone, one after the other, the transports in turn. */
+async function run(bench: Bench): Promise<Result> {
+  const { backend, system, quick } = bench;
+  const [each, idleMs] = quick ? [1, 500] : [3, 15_000];
+  const found = {
+    redis: { rss: [] as number[], own: [] as number[] },
+    sse: { rss: [] as number[], own: [] as number[] },
+  };
+  for (let n = 0; n < each; n++) {
+    for (const transport of ['redis', 'sse'] as const) {
+      const name = `idle-${transport}-${String(n)}`;
+      const worker = await startBenchWorker(system, { name, backendUrl: backend.url, transport });
+      try {
+        await pause(idleMs);
+        const { rssMb, privateMb } = memoryOf(worker.pid);
+        found[transport].rss.push(rssMb);
+        found[transport].own.push(privateMb);
+        bench.progress(`idle-worker, ${transport}: ${rssMb.toFixed(1)} MB`);
+      } finally {
+        await worker.stop();
+      }
+    }
+  }
+  const rows = (['redis', 'sse'] as const).flatMap((transport): Result['rows'] => [
+    { what: `${transport}, resident`, summary: summary([found[transport].rss]), unit: 'MB' },
+    { what: `${transport}, of which its own`, summary: summary([found[transport].own]), unit: 'MB' },
+  ]);
+  return { rows, derived: {}, calls: 0 };
+}
+
+export const idleWorker: Scenario = {
+  name: 'idle-worker',
+  about:
+    'The memory of a worker with one provider, fifteen seconds after it serves, nobody calling. In it: Node itself. ' +
+    'Its own: what it shares with no other process; the rest is Node’s code, shared by all workers of a machine.',
+  run,
+};
