@@ -1,33 +1,22 @@
-import type { Response } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import type { Ending, Outcome } from '../../core/outcome.ts';
 import type { Place } from '../../core/queue/place.ts';
 import type { Entry } from '../../core/queue/stream.ts';
 import type { TaskRow } from '../../core/task.ts';
-import type { EdgeDeps } from '../deps.ts';
 import { eventIdOf } from '../event-id.ts';
 import { EventWriter } from '../sse.ts';
 import { describeAnswer } from './answer-headers.ts';
-import type { Form, Frame } from './form/form.ts';
+import type { Frame } from './form/form.ts';
 import { endLost } from './lost.ts';
 import type { KeepAlive } from './headers.ts';
-import type { Report } from './report.ts';
 import { answerGone } from './row-end.ts';
 import { sendWhole, type WholeAnswering } from './send-whole.ts';
 import { errorOf, errorOfRow, settleInTime } from './settle.ts';
-import type { Target } from './target.ts';
 import type { TaskWait } from './wait.ts';
 
-export interface Answering {
-  deps: EdgeDeps;
-  res: Response;
+export interface Answering extends WholeAnswering {
   row: TaskRow;
   wait: Pick<TaskWait, 'next' | 'mayShow'>;
-  report: Pick<Report, 'firstEvent' | 'settled' | 'failed' | 'finish'>;
-  /** The pool when the task was made, where this call made it. */
-  members?: Target['members'];
-  /** How the answer looks. */
-  form: Form;
   /** What is sent while it is quiet. */
   keepAlive: KeepAlive;
   /** For a reader of the task's stream: the epoch whose events it has seen some of. Everything is a frame then. */

@@ -1,14 +1,26 @@
+import type { Response } from 'express';
 import type { McpctlError } from '../../core/errors.ts';
 import type { Outcome } from '../../core/outcome.ts';
 import type { TaskRow } from '../../core/task.ts';
+import type { EdgeDeps } from '../deps.ts';
 import { anthropicTypeOf } from '../error-body.ts';
 import { isAnthropicDoor, isOpenAiDoor } from '../context.ts';
 import { describeAnswer, headerText } from './answer-headers.ts';
-import type { Answering } from './answer.ts';
+import type { Form } from './form/form.ts';
+import type { Report } from './report.ts';
 import { errorOfRow } from './settle.ts';
+import type { Target } from './target.ts';
 
 /** What it takes to answer in one piece. */
-export type WholeAnswering = Pick<Answering, 'deps' | 'res' | 'report' | 'form' | 'members'>;
+export interface WholeAnswering {
+  deps: EdgeDeps;
+  res: Response;
+  report: Pick<Report, 'firstEvent' | 'settled' | 'failed' | 'finish'>;
+  /** The pool when the task was made, where this call made it. */
+  members?: Target['members'];
+  /** How the answer looks. */
+  form: Form;
+}
 
 /**
  * Answers with the whole body. A backend's own 4xx goes to the caller as it is.
