@@ -31,14 +31,14 @@ const FENCE_MS = 10 * 60_000;
 
 /**
  * Takes a task for one member. @returns why not, when it may not have it: `absent` (the fence is gone: the
- * reconciler brings the task again), `closed`, `taken`, `stale` (an old job); or how often a member that had failed
+ * reconciler brings the task again), `closed`, `taken`, `stale` (an old job), `unfit` (it cannot do it: pass it on); or how often a member that had failed
  * it met it.
  */
 export async function claimTask(
   { redis, keys }: { redis: Redis; keys: Keys },
   ref: TaskRef & { jobId: string },
   by: Claimant,
-): Promise<Claimed | 'absent' | 'closed' | 'taken' | 'stale' | { met: number }> {
+): Promise<Claimed | 'absent' | 'closed' | 'taken' | 'stale' | 'unfit' | { met: number }> {
   const pool = keys.pool(ref.poolKey);
   const task = pool.task(ref.taskId);
   const answer = z.array(z.string()).parse(
@@ -56,6 +56,7 @@ export async function claimTask(
     case 'closed':
     case 'taken':
     case 'stale':
+    case 'unfit':
       return kind;
     case undefined:
     default:

@@ -15,6 +15,8 @@ export interface TakenJob {
   failed(code: string): Promise<void>;
   /** This member may not have it: it goes back to the head of its queue after so long. Holds no slot meanwhile. */
   later(ms: number): void;
+  /** This member cannot do it: it goes to the end of its queue at once. */
+  pass(): void;
 }
 
 export interface ConsumerDeps {
@@ -38,6 +40,8 @@ export interface ConsumerDeps {
 
 /** A member that has put a job back lets the others look first. */
 const ABSTAIN_MS = 50;
+/** The longest pause of a member that found nothing in its whole queue that it can do. */
+const LONGEST_LAP_PAUSE_MS = 200;
 
 /**
  * Takes jobs for one member: first from its own queue (pins), then from its pool's, and only with a free slot
@@ -53,6 +57,8 @@ export class Consumer implements Service {
   /** Runs, and jobs to be put back. */
   readonly #running = new Set<Promise<void>>();
   #abstainUntil = 0;
+  /** Jobs that were passed on since it last began to go round its queues, and when that was. */
+  #lap = { passed: new Set<string>(), from: 0 };
   #loop: Promise<void> = Promise.resolve();
 
   constructor(deps: ConsumerDeps) {
@@ -147,7 +153,21 @@ export class Consumer implements Service {
       done: () => job.complete(),
       later: (ms) => this.#track(this.#putBack(job, ms)),
       failed: (code) => job.fail(code),
+      pass: () => this.#track(this.#pass(job)),
     };
+  }
+
+  /** One that comes again was all round the queue: there is nothing for this member, so it pauses a while. */
+  async #pass(job: FetchedJob): Promise<void> {
+    const now = this.#deps.clock.elapsed();
+    const { passed, from } = this.#lap;
+    if (passed.has(job.jobId)) {
+      this.#abstainUntil = now + Math.min(LONGEST_LAP_PAUSE_MS, ABSTAIN_MS + 2 * (now - from));
+      passed.clear();
+    }
+    if (passed.size === 0) this.#lap.from = now;
+    passed.add(job.jobId);
+    await job.putLast();
   }
 
   /** Held in this process rather than delayed in Redis, where the clocks of workers would decide. */

@@ -3,6 +3,7 @@ import type { Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
+import { runScript } from './scripts.ts';
 import { createFetcher, createQueues, LOCK_MS, type JobData } from './jobs.ts';
 
 /** A job that is with us. One of the ends is called, at most once; none throws when it is not ours any more. */
@@ -18,6 +19,8 @@ export interface FetchedJob extends HeldJob {
   jobId: string;
   /** Back to the head of its queue. */
   putBack(): Promise<void>;
+  /** To the end of its queue. */
+  putLast(): Promise<void>;
 }
 
 /** A fetcher costs some 40 kB; those of queues that nothing is taken from go, the least recently used first. */
@@ -53,7 +56,7 @@ export class Fetchers {
     } finally {
       if (!job) fetcher.inUse -= 1;
     }
-    return job ? this.#fetched(job, { token, fetcher }) : null;
+    return job ? this.#fetched(job, { queue, token, fetcher }) : null;
   }
 
   /** A job that another process has taken, and left to us: its lock is replaced by one of ours. */
@@ -79,7 +82,10 @@ export class Fetchers {
     await Promise.all(all.map(({ worker }) => worker.close(true)));
   }
 
-  #fetched(job: Job<JobData>, { token, fetcher }: { token: string; fetcher: Fetcher }): FetchedJob {
+  #fetched(
+    job: Job<JobData>,
+    { queue, token, fetcher }: { queue: string; token: string; fetcher: Fetcher },
+  ): FetchedJob {
     const { id: jobId = '', data } = job;
     const end = async (ending: () => Promise<unknown>): Promise<void> => {
       await this.#settle(jobId, ending);
@@ -91,7 +97,15 @@ export class Fetchers {
       complete: () => end(() => job.moveToCompleted(null, token, false)),
       fail: (code) => end(() => job.moveToFailed(failure(code), token, false)),
       putBack: () => end(() => job.moveToWait(token)),
+      putLast: () => end(() => this.#pass(queue, { jobId, token })),
     };
+  }
+
+  async #pass(queue: string, { jobId, token }: { jobId: string; token: string }): Promise<void> {
+    const { redis, prefix } = this.#deps;
+    const names = ['active', 'wait', 'prioritized', 'marker', 'pc', 'stalled', jobId, `${jobId}:lock`];
+    const keys = names.map((name) => `${prefix}:${queue}:${name}`);
+    await runScript(redis, 'pass', { keys, args: [jobId, token] });
   }
 
   async #settle(jobId: string, ending: () => Promise<unknown>): Promise<void> {

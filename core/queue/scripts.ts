@@ -14,6 +14,7 @@ const names = [
   'place',
   'handback',
   'requeue',
+  'pass',
   'close',
   'attach',
   'detach',

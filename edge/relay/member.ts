@@ -82,6 +82,7 @@ async function run(
   const { session, boot } = carried;
   const by = { claimId, session, boot, llmId, via: 'sse' } as const;
   const claimed = await claimTask(store, { taskId, poolKey, jobId }, by);
+  if (claimed === 'unfit') return job.pass();
   if (typeof claimed === 'string') {
     deps.log.debug({ taskId, why: claimed }, 'a job was not for this member');
     return await job.done();

@@ -58,6 +58,7 @@ async function claimAndRun(
   const ref = { taskId: job.taskId, poolKey: member.poolKey };
   const by = { claimId, session: deps.session, boot: deps.boot, llmId: member.llmId };
   const claimed = await claimTask(deps, { ...ref, jobId: job.jobId }, by);
+  if (claimed === 'unfit') return job.pass();
   if (typeof claimed === 'string') {
     deps.log.debug({ ...ref, why: claimed }, 'a job was not for this member');
     return await job.done();

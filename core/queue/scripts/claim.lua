@@ -4,14 +4,15 @@
   ARGV  1 claim   2 session   3 boot   4 llm id   5 T   6 job id   7 ttl ms   8 via: 'redis' | 'sse'
   Returns  {'ok', epoch, body, head} · {'absent'} no fence or body · {'stale'} another job carries the task ·
            {'closed'} ended, closed or handed back · {'taken'} ·
-           {'excluded', how often such a member met it} this llm failed it before, or cannot do it
+           {'unfit'} this llm cannot do it · {'excluded', how often such a member met it} it failed it before
   Callers  worker, relay ]]
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'job', 'excluded', 'unfit')
 if not m[1] then return { 'absent' } end
 if m[2] ~= 'open' then return { 'closed' } end
 if m[3] ~= '' and m[3] ~= ARGV[1] then return { 'taken' } end
 if m[4] ~= ARGV[6] then return { 'stale' } end
-if string.find((m[5] or '') .. ',' .. (m[6] or ''), ARGV[4], 1, true) then
+if m[6] and string.find(m[6], ARGV[4], 1, true) then return { 'unfit' } end
+if m[5] and string.find(m[5], ARGV[4], 1, true) then
   return { 'excluded', tostring(redis.call('HINCRBY', KEYS[1], 'met', 1)) }
 end
 local input = redis.call('HMGET', KEYS[2], 'body', 'head')

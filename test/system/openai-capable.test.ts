@@ -1,0 +1,90 @@
+import { expect } from 'chai';
+import { answers, chats, startBackend, type Backend, type Script } from '../support/backend.ts';
+import { startSystem, until, type System } from '../support/system.ts';
+
+const user = { role: 'user', content: 'hi' };
+
+/** Answers as the operation has it; each answer takes a moment. */
+const both: Script = async (exchange) => {
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  if (exchange.request.path !== '/v1/embeddings') return chats(['Hello'])(exchange);
+  const data = [{ object: 'embedding', index: 0, embedding: [0.5, -0.25] }];
+  return answers(200, { object: 'list', data, model: 'm', usage: { prompt_tokens: 1, total_tokens: 1 } })(
+    exchange,
+  );
+};
+
+describe('a pool whose members cannot all do the same', function () {
+  this.timeout(120_000);
+  let t: System;
+  let able: Backend;
+  let others: Backend[];
+  const posts = (backend: Backend, path: string): number =>
+    backend.requests.filter((r) => r.method === 'POST' && r.path === path).length;
+  const call = (path: string, body: object, headers: Record<string, string> = {}): Promise<Response> =>
+    t.call('POST', path, { body: { model: 'mixed', ...body }, headers });
+  const embed = (): Promise<Response> => call('/v1/embeddings', { input: 'hi' });
+  const chat = (): Promise<Response> => call('/v1/chat/completions', { messages: [user] });
+
+  before(async () => {
+    t = await startSystem();
+    able = await startBackend();
+    others = [await startBackend(), await startBackend()];
+    for (const other of others) other.operations = ['chat'];
+    for (const backend of [able, ...others]) backend.reply(both);
+    const offers = [able, ...others].map((backend, n) => ({
+      name: `m${n}`,
+      poolName: 'mixed',
+      maxConcurrency: 2,
+      backend,
+    }));
+    await Promise.all(offers.map((offer) => t.startWorker([offer])));
+    for (const [n, wanted] of [
+      [0, 3],
+      [1, 1],
+      [2, 1],
+    ] as const)
+      await until(
+        () => t.llm(`m${n}`),
+        (llm) => llm.capabilities.operations?.length === wanted,
+      );
+  });
+  after(async () => {
+    await t.close();
+    for (const backend of [able, ...others]) await backend.close();
+  });
+
+  it('gives each call to one that can, under load, and keeps all of them busy', async () => {
+    const embeddings = Array.from({ length: 60 }, embed);
+    const conversations = Array.from({ length: 60 }, chat);
+    const statuses = (await Promise.all([...embeddings, ...conversations])).map(({ status }) => status);
+    expect(new Set(statuses)).to.deep.equal(new Set([200]));
+    expect(posts(able, '/v1/embeddings')).to.equal(60);
+    for (const other of others) expect(posts(other, '/v1/embeddings')).to.equal(0);
+  });
+
+  it('is quick when nothing else is to do, though most members that look cannot', async () => {
+    const from = performance.now();
+    for (let n = 0; n < 20; n++) expect((await embed()).status).to.equal(200);
+    expect(performance.now() - from).to.be.below(8_000); // 1 to 3 s on a busy machine; 13 s when a job is held aside
+  });
+
+  it('tries no member that cannot, when the one that can has failed', async () => {
+    const before = others.map((other) => posts(other, '/v1/embeddings'));
+    able.once(answers(500, { error: { message: 'out of memory' } }));
+    const answer = await embed();
+    expect([answer.status, answer.headers.get('x-should-retry')]).to.deep.equal([502, 'true']);
+    expect(others.map((other) => posts(other, '/v1/embeddings'))).to.deep.equal(before);
+    await until(embed, (again) => again.status === 200, 20_000);
+  });
+
+  it('says what is lacking when nobody can', async () => {
+    const answer = await call('/v1/messages', { messages: [user], max_tokens: 5 });
+    expect(answer.status).to.equal(400);
+    const { error } = (await answer.json()) as { error: { type: string; message: string } };
+    expect(error.type).to.equal('invalid_request_error');
+    expect(error.message).to.include('mixed').and.to.include('messages');
+    const pinned = await call('/v1/embeddings', { input: 'hi' }, { 'x-mcpctl-pin': 'm1' });
+    expect(await pinned.json()).to.have.nested.property('error.code', 'no_capable_member');
+  });
+});
