@@ -68,8 +68,14 @@ function asBase64(list: string): string | undefined {
   return `"${bytes.toString('base64')}"`;
 }
 
-/** Nine digits are enough to tell any two 32-bit floats apart. */
-const DIGITS = 9;
+/** The shortest number that is this 32-bit float again; nine digits are always enough. */
+function shortest(n: number): number {
+  for (let digits = 7; digits < 9; digits++) {
+    const short = Number(n.toPrecision(digits));
+    if (Math.fround(short) === n) return short;
+  }
+  return Number(n.toPrecision(9));
+}
 
 function asFloats(quoted: string): string | undefined {
   const text = parsed(quoted);
@@ -77,5 +83,5 @@ function asFloats(quoted: string): string | undefined {
   const bytes = Buffer.from(text, 'base64');
   if (bytes.length === 0 || bytes.length % 4 !== 0) return undefined;
   const numbers = Array.from({ length: bytes.length / 4 }, (_, at) => bytes.readFloatLE(at * 4));
-  return JSON.stringify(numbers.map((n) => Number(n.toPrecision(DIGITS))));
+  return JSON.stringify(numbers.map(shortest));
 }
