@@ -10,6 +10,7 @@ import { nameFacts } from './names.ts';
 import { networkFacts } from './network.ts';
 import { openDoor, type Door } from './door.ts';
 import { openAiFacts } from './openai.ts';
+import { responsesFacts } from './responses.ts';
 import { retryFacts } from './retries.ts';
 import { beginRealSilence, silenceFacts } from './silence.ts';
 import { snippetFacts } from './snippets.ts';
@@ -32,6 +33,7 @@ describe('the OpenAI-compatible door, by the clients that people use', function 
   aiSdkFacts(at);
   langChainFacts(at);
   anthropicFacts(at);
+  responsesFacts(at);
   byteFacts(at);
   nameFacts(at);
   tinyFacts(at);
