@@ -1,20 +1,15 @@
-import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { Redis } from 'ioredis';
-import { announce } from '../../core/queue/presence.ts';
 import { createWakes, type Wakes } from '../../core/queue/wake.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
+import { boot, publishSleepers, type HearingWorker } from './hearing-worker.ts';
 
 const body = { messages: [{ role: 'user', content: 'hi' }] };
-const boot = 'b1';
 
-/** A worker that only hears: what it is asked to wake, and nobody does unless the test says how it goes. */
 describe('an edge whose callers wait for a wake', function () {
   this.timeout(60_000);
   let t: EdgeFixture;
   let wakes: Wakes;
-  let ears: Redis;
   let asked: string[];
   let stopped: (() => void)[];
   before(async () => {
@@ -28,43 +23,11 @@ describe('an edge whose callers wait for a wake', function () {
   });
   afterEach(() => stopped.forEach((stop) => stop()));
 
-  /** Publishes sleepers in a pool of their own. @returns the pool, and the ids by name. */
-  async function sleepers(...names: string[]): Promise<{ pool: string; ids: string[] }> {
-    const pool = `p-${randomUUID().slice(0, 8)}`;
-    const providers = names.map((name) => ({
-      name: `${pool}-${name}`,
-      type: 'openai',
-      model: 'm',
-      poolName: pool,
-      initialStatus: 'hibernating',
-    }));
-    const registered = await t.call('POST /api/v1/llms/_provider-register', {
-      body: { instanceId: boot, transports: ['redis'], providers },
-    });
-    const { providerSessionId: sessionId, llms } = registered.json as {
-      providerSessionId: string;
-      llms: { id: string; name: string }[];
-    };
-    const { redis, keys } = t.deps.queue;
-    ears = new Redis(t.redisUrl);
-    ears.on('smessage', (_channel: string, text: string) => {
-      const message = JSON.parse(text) as { kind: string; wakeId: string };
-      if (message.kind === 'wake') asked.push(message.wakeId);
-    });
-    await ears.ssubscribe(keys.control(sessionId, boot));
-    const say = (): void => {
-      const announcement = { sessionId, boot, slots: 1, running: 0, state: 'asleep' } as const;
-      for (const { id: llmId } of llms)
-        void announce({ redis, keys, leaseMs: 90_000 }, { poolKey: pool, llmId, announcement });
-    };
-    const saying = setInterval(say, 1_000);
-    const mine = ears;
-    stopped.push(() => {
-      clearInterval(saying);
-      mine.disconnect();
-    });
-    return { pool, ids: names.map((name) => llms.find((llm) => llm.name.endsWith(`-${name}`))?.id ?? '') };
-  }
+  const sleepers = async (...names: string[]): Promise<HearingWorker> => {
+    const worker = await publishSleepers(t, names, asked);
+    stopped.push(() => worker.stop());
+    return worker;
+  };
   const infer = (pool: string, headers: Record<string, string> = {}) =>
     t.call(`POST /api/v1/llms/${pool}/infer`, { body, headers });
   const untilAsked = (times: number): Promise<unknown> =>
