@@ -1,0 +1,192 @@
+import { expect } from 'chai';
+import { answers, chats, startBackend, type Backend } from '../support/backend.ts';
+import { startSystem, until, type System } from '../support/system.ts';
+
+const V1 = '/v1/chat/completions';
+const user = { role: 'user', content: 'hi' };
+const body = { model: 'house', messages: [user] };
+const QUIET_MS = 300;
+
+/** What the answers of /v1 say beside the answer, and what comes while there is none. */
+describe('answers of /v1', function () {
+  this.timeout(60_000);
+  let t: System;
+  let backend: Backend;
+  const call = (more: object = {}, headers: Record<string, string> = {}): Promise<Response> =>
+    t.call('POST', V1, { body: { ...body, ...more }, headers });
+
+  before(async () => {
+    t = await startSystem({
+      MCPCTL_ADMISSION_MS: String(QUIET_MS),
+      MCPCTL_KEEPALIVE_MS: String(QUIET_MS),
+      MCPCTL_MAX_USER_TASKS: '50',
+    });
+    backend = await startBackend();
+    await t.startWorker([
+      { name: 'desk', poolName: 'house', model: 'big/model:30b', maxConcurrency: 1, backend },
+    ]);
+  });
+  after(async () => {
+    await t.close();
+    await backend.close();
+  });
+
+  for (const stream of [false, true])
+    it(`say who gave them, and how long it took, ${stream ? 'streamed' : 'whole'}`, async () => {
+      const answer = await call({ stream });
+      await answer.text();
+      const said = (name: string): string => answer.headers.get(name) ?? '';
+      expect(answer.status).to.equal(200);
+      expect([said('x-mcpctl-worker'), said('x-mcpctl-model')]).to.deep.equal(['desk', 'big/model:30b']);
+      for (const name of ['openai-processing-ms', 'x-mcpctl-queue-ms'])
+        expect(said(name), name).to.match(/^\d+$/);
+      expect(said('x-mcpctl-task-id')).to.match(/^[0-9a-f-]{36}$/);
+      expect(said('x-request-id')).to.match(/./);
+      expect(said('x-ratelimit-limit-requests')).to.equal('50');
+      expect(Number(said('x-ratelimit-remaining-requests'))).to.be.within(40, 49);
+    });
+
+  const refusals: [string, number, unknown, number, (error: Record<string, unknown>) => void][] = [
+    [
+      'OpenAI’s form, as it is',
+      400,
+      { error: { message: 'Too long.', code: 7, x: 1 } },
+      400,
+      (e) => expect(e).to.deep.equal({ message: 'Too long.', code: 7, x: 1 }),
+    ],
+    [
+      'Ollama’s form',
+      404,
+      { error: 'no such model' },
+      404,
+      (e) => expect(e).to.include({ message: 'no such model', code: 'backend_rejected' }),
+    ],
+    [
+      'an older vLLM’s form',
+      422,
+      { object: 'error', message: 'Bad n.' },
+      422,
+      (e) => expect(e).to.include({ message: 'Bad n.', type: 'invalid_request_error' }),
+    ],
+    ['plain text', 400, 'Nope.', 400, (e) => expect(e).to.include({ message: 'Nope.' })],
+    ['a page', 400, '<html>Nope</html>', 400, (e) => expect(e['message']).to.include('400')],
+    [
+      'a status that SDKs repeat',
+      409,
+      { error: { message: 'Busy.' } },
+      400,
+      (e) => expect(e).to.include({ message: 'Busy.' }),
+    ],
+  ];
+  for (const [name, status, said, told, check] of refusals)
+    it(`tell what a backend refuses: ${name}`, async () => {
+      backend.once(answers(status, said));
+      const answer = await call();
+      expect(answer.status).to.equal(told);
+      expect(answer.headers.get('x-mcpctl-provider')).to.equal('desk');
+      expect(answer.headers.get('x-should-retry')).to.equal('false');
+      check(((await answer.json()) as { error: Record<string, unknown> }).error);
+    });
+
+  /** A streamed call to a backend that is silent for a while; what came before its first word. */
+  async function beforeFirst(header?: string): Promise<string> {
+    backend.once(chats(['Hello'], { paced: true }));
+    const asked = call({ stream: true }, header === undefined ? {} : { 'x-mcpctl-keepalive': header });
+    await backend.next('request');
+    await new Promise((resolve) => setTimeout(resolve, 6 * QUIET_MS));
+    backend.release();
+    const text = await (await asked).text();
+    expect(text)
+      .to.include('"Hello"')
+      .and.to.match(/data: \[DONE\]\n\n$/);
+    return text.slice(0, text.indexOf('"Hello"'));
+  }
+
+  it('are kept alive by chunks without content, which say where the task stands', async () => {
+    const text = await beforeFirst();
+    expect(text).to.match(/^data: [^\n]*"role":"assistant","content":""[^\n]*"mcpctl":\{"state":"running"\}/);
+    expect(text.match(/"mcpctl"/g)?.length).to.be.greaterThan(2);
+  });
+  it('are kept alive by comments for who asks for them', async () => {
+    expect(await beforeFirst('comment')).to.match(/^(: running\n\n)+data: /);
+  });
+  it('are left alone for who asks for that', async () => {
+    const text = await beforeFirst('off');
+    expect(text)
+      .to.not.include('mcpctl')
+      .and.to.match(/^data: /);
+  });
+
+  it('are JSON after line feeds when they are whole and late', async () => {
+    backend.once(chats(['Hello'], { paced: true }));
+    const asked = call();
+    await backend.next('request');
+    await new Promise((resolve) => setTimeout(resolve, 6 * QUIET_MS));
+    backend.release();
+    const text = await (await asked).text();
+    expect(text).to.match(/^\n\n+\{/);
+    expect(JSON.parse(text)).to.have.nested.property('choices[0].message.content', 'Hello');
+  });
+
+  it('break when they fail after their line feeds: nothing that could be taken for an answer', async () => {
+    backend.once(async (exchange) => {
+      await new Promise((resolve) => setTimeout(resolve, 6 * QUIET_MS));
+      await answers(400, { error: { message: 'No.' } })(exchange);
+    });
+    const answer = await call();
+    expect(answer.status).to.equal(200);
+    const thrown = await answer.text().then(
+      () => 'nothing',
+      () => 'broken',
+    );
+    expect(thrown).to.equal('broken');
+  });
+
+  it('wait for their status where nothing may be sent', async () => {
+    backend.once(async (exchange) => {
+      await new Promise((resolve) => setTimeout(resolve, 4 * QUIET_MS));
+      await answers(400, { error: { message: 'No.' } })(exchange);
+    });
+    expect((await call({}, { 'x-mcpctl-keepalive': 'off' })).status).to.equal(400);
+  });
+
+  it('record usage on the task, for whoever asked and whatever operation', async () => {
+    const usage = { prompt_tokens: 5, total_tokens: 5 };
+    const data = [{ index: 0, embedding: [0.5] }];
+    backend.once(answers(200, { object: 'list', data, model: 'x', usage }));
+    const answer = await t.call('POST', '/v1/embeddings', { body: { model: 'house', input: 'hi' } });
+    expect(answer.status).to.equal(200);
+    const task = await t.task(answer.headers.get('x-mcpctl-task-id') ?? '');
+    expect(task).to.include({ operation: 'embeddings', status: 'completed' });
+    expect(task.usage).to.include({ promptTokens: 5, totalTokens: 5 });
+  });
+
+  it('come from tasks of any operation that nobody waits for', async () => {
+    const data = [{ index: 0, embedding: [0.5] }];
+    backend.once(answers(200, { object: 'list', data, model: 'x' }));
+    const request = { input: ['hi'] };
+    const made = await t.call('POST', '/api/v1/tasks', {
+      body: { llm: 'house', operation: 'embeddings', request },
+    });
+    const { id } = (await made.json()) as { id: string };
+    const ended = await until(
+      () => t.task(id),
+      (task) => task.status === 'completed',
+    );
+    expect(ended.response).to.deep.include({ data });
+  });
+
+  it('count and log the retries of SDKs', async () => {
+    backend.once(chats(['x']));
+    const finished = t.edge.event('inference.finished', (line) => line['clientRetry'] === 2);
+    await (await call({}, { 'x-stainless-retry-count': '2' })).text();
+    await finished;
+    const metrics = await (await t.call('GET', '/metrics')).text();
+    expect(metrics).to.match(/mcpctl_inference_client_retries_total\{llm="house"\} 1/);
+  });
+
+  it('say by the word of OpenAI’s clients that a model is not there', async () => {
+    const answer = await call({ model: 'nobody-at-all' });
+    expect(await answer.json()).to.have.nested.property('error.code', 'model_not_found');
+  });
+});
