@@ -41,6 +41,24 @@ export function composeEdge({
   log: Log;
   makeApp: (deps: EdgeDeps) => Express;
 }): Composed {
+  const stopping = new AbortController();
+  const leaving = new AbortController();
+  const signals = { stopping: stopping.signal, leaving: leaving.signal };
+  const { deps, services } = makeDeps({ config, log }, signals);
+  const server = createEdgeServer({ app: makeApp(deps), ...config, leaving });
+  return {
+    deps,
+    server,
+    services: composeServices([...services, server], log),
+    stop: () => stopping.abort(),
+  };
+}
+
+/** Everything but the server, in the order in which it is started. */
+function makeDeps(
+  { config, log }: Pick<EdgeDeps, 'config' | 'log'>,
+  signals: Pick<EdgeDeps, 'stopping' | 'leaving'>,
+): { deps: EdgeDeps; services: Service[] } {
   const clock = systemClock;
   const bus = createBus(log);
   const { version, dependencies } = ownPackage();
@@ -49,15 +67,13 @@ export function composeEdge({
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
   const heartbeats = createHeartbeats({ registry, presence, queue, log });
-  const stopping = new AbortController();
-  const leaving = new AbortController();
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
   const waiters = createWaiters({ queue, flow, log });
   const wakings = new Wakings({ queue, clock, log });
   const liveness = createLiveness({ registry, presence, leaseMs: config.leaseMs });
 
-  const relayOptions = { config, registry, queue, presence, heartbeats, flow, bus, clock, log };
-  const relay = new Relay({ ...relayOptions, stopping: stopping.signal });
+  const ofRelay = { config, registry, queue, presence, heartbeats, flow, bus, clock, log };
+  const relay = new Relay({ ...ofRelay, stopping: signals.stopping });
   const metrics = createMetrics({ bus, version, ofProcess: true, fleet: { registry, queue, clock, log } });
   const deps: EdgeDeps = {
     config,
@@ -82,24 +98,11 @@ export function composeEdge({
       { name: 'postgres', run: () => needCurrent(connection) },
       { name: 'redis', run: async () => void (await queue.redis.ping()) },
     ],
-    stopping: stopping.signal,
-    leaving: leaving.signal,
+    ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
-  const server = createEdgeServer({ app: makeApp(deps), ...config, leaving });
-  const services = composeServices(
-    [
-      { name: 'postgres', stop: () => connection.close() },
-      queue,
-      heartbeats,
-      waiters,
-      wakings,
-      relay,
-      server,
-    ],
-    log,
-  );
-  return { deps, server, services, stop: () => stopping.abort() };
+  const postgres = { name: 'postgres', stop: () => connection.close() };
+  return { deps, services: [postgres, queue, heartbeats, waiters, wakings, relay] };
 }
 
 async function needCurrent(connection: Connection): Promise<void> {

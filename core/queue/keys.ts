@@ -17,7 +17,7 @@ import { createHash } from 'node:crypto';
  * | `orphan:{P}` | tasks by when nobody will have waited long enough | edge, end, close → scheduler | until the end |
  * | `r:{P}:T` | sharded channel: a task's events | worker → edges | – |
  * | `w:{W}:lease` | the session is published | edge, worker → edge, scheduler | the lease |
- * | `w:{W}:<boot>:ctl` | sharded channel: cancel, drain | edge, scheduler → worker | – |
+ * | `w:{W}:<boot>:ctl` | sharded channel: cancel, wake; done, state, stream for relays | edge, scheduler → worker | – |
  * | `ws:{P}` | members by llm and session, when last seen | worker → edge | the lease |
  * | `wake:{L}` | who wakes an llm, and why the last try failed | worker, relay → edge, scheduler | 5 s, a failure 10 s |
  * | `admin:<hash>` | a browser session of the admin pages: the token's id | edge → edge | 8 h |

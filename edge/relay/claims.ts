@@ -17,6 +17,8 @@ export interface HeldClaim {
 
 interface Held extends HeldClaim {
   since: number;
+  /** Its worker has said something of it. */
+  heard: boolean;
   /** Gives the slot back. */
   free: () => void;
 }
@@ -35,6 +37,15 @@ const overrun = {
   code: 'run_timeout',
   message: 'The task ran longer than its time limit.',
 } as const;
+const unheard: HandBack = {
+  counts: 'none',
+  code: 'shutting_down',
+  message: 'The worker could not be reached.',
+};
+/** A worker speaks for a task as soon as it has it; one that has not by then did not get it. */
+const ARRIVES_MS = 3_000;
+/** Between the claim in Redis and our knowing of it. */
+const BEAT_LAG_MS = 500;
 /** The worker ends a run at its limit itself; one that does not is ended this much later. */
 const OVERRUN_MS = 5_000;
 /** A claim is looked at this long after it was taken. */
@@ -79,9 +90,12 @@ export class RelayClaims {
     }));
   }
 
-  /** @param free gives back the slot that the claim takes, when it is let go of. */
-  hold(held: HeldClaim, free: () => void): void {
-    this.#held.set(held.claim.claimId, { ...held, free, since: this.#deps.clock.elapsed() });
+  /**
+   * @param how.free gives back the slot that the claim takes, when it is let go of.
+   * @param how.heard its worker has said already that it runs.
+   */
+  hold(held: HeldClaim, { free, heard }: { free: () => void; heard: boolean }): void {
+    this.#held.set(held.claim.claimId, { ...held, free, heard, since: this.#deps.clock.elapsed() });
   }
 
   /** The claim is over. @param code what its job shows as: null = completed, BACK = nothing, as the requeue moves it. */
@@ -113,21 +127,39 @@ export class RelayClaims {
     }
   }
 
-  /** Lets go of what is over, by the fences; ends what ran too long. */
-  async look(): Promise<void> {
+  /**
+   * Lets go of what is over, by the fences; ends what ran too long; takes back what never arrived.
+   * @returns false when something was never heard of: what is sent down this stream does not arrive.
+   */
+  async look(): Promise<boolean> {
     const now = this.#deps.clock.elapsed();
     const due = [...this.#held.values()].filter((held) => now - held.since > SETTLED_MS);
-    const fences = await this.#fences(due);
-    for (const [i, { claim, since, runMs }] of due.entries()) {
+    if (due.length === 0) return true;
+    const [fences, ages] = await Promise.all([this.#fences(due), this.#ages(due)]);
+    let arrives = true;
+    for (const [i, held] of due.entries()) {
       const fence = fences[i];
+      const { claim, since, runMs } = held;
       if (fence?.claim === claim.claimId && fence.state === 'open') {
         if (now - since > runMs + OVERRUN_MS) await this.#end(claim, overrun);
+        held.heard ||= (ages[i] ?? Infinity) < now - since - BEAT_LAG_MS;
+        if (!held.heard && now - since > ARRIVES_MS) arrives = (await this.#takeBack(claim)) && arrives;
       } else if (fence?.claim === claim.claimId && fence.state === 'released')
         await this.over(claim.claimId, BACK);
       else if (fence?.claim === claim.claimId && fence.state === 'ended')
         await this.over(claim.claimId, null);
       else await this.cancel(claim.claimId);
     }
+    return arrives;
+  }
+
+  /** @returns false when it was taken back. */
+  async #takeBack(claim: ClaimRef): Promise<boolean> {
+    const { commands: redis, keys, log } = this.#deps;
+    if ((await handBack({ redis, keys }, claim, unheard)) !== 'ok') return true;
+    log.warn({ taskId: claim.taskId }, 'a task did not arrive at its worker');
+    await this.over(claim.claimId, BACK);
+    return false;
   }
 
   /** The worker has left: what nobody has seen starts over elsewhere, and nothing is held against it. */

@@ -5,6 +5,9 @@ import { EventWriter } from '../sse.ts';
 /** How often the stream says something when there is nothing to say; `hello` tells it. */
 export const PING_MS = 20_000;
 
+/** What was sent last may still arrive. */
+const LINGER_MS = 1_000;
+
 /**
  * The way down to a worker: an SSE response that stays open. What is sent goes out in order, one after the other; a
  * worker that takes nothing for 30 s is dropped.
@@ -54,6 +57,8 @@ export class ControlStream {
   close(): void {
     if (!this.isOpen) return;
     this.#writer.end();
+    const cut = setTimeout(() => this.#res.destroy(), LINGER_MS);
+    this.#res.once('close', () => clearTimeout(cut));
     this.#res.socket?.destroySoon();
   }
 

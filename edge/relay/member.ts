@@ -92,7 +92,7 @@ async function run(
   const claim = { taskId, poolKey, claimId, epoch };
   const over = new Promise<void>((resolve) => {
     const held = { complete: () => job.done(), fail: (code: string) => job.failed(code) };
-    claims.hold({ claim, llmId, job: held, runMs: head.runMs }, resolve);
+    claims.hold({ claim, llmId, job: held, runMs: head.runMs }, { free: resolve, heard: !carried.beats });
   });
   const { operation, streaming, headers, runMs } = head;
   const what = { operation, streaming, headers, request: body, runMs };

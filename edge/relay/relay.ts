@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Response } from 'express';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import type { LlmRow } from '../../core/llm.ts';
 import { connectAndCheck, openRedis, type Redis } from '../../core/queue/connect.ts';
 import { parseControl, sendControl } from '../../core/queue/control.ts';
 import { Fetchers } from '../../core/queue/fetchers.ts';
@@ -11,7 +12,7 @@ import { createWakes } from '../../core/queue/wake.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Service } from '../../core/runtime/service.ts';
 import { findClaims, type SaidClaim } from './adopt.ts';
-import { ControlStream, PING_MS } from './control-stream.ts';
+import { ControlStream } from './control-stream.ts';
 import type { Carried, RelayDeps, RelayOptions } from './relay-deps.ts';
 import { RelaySession } from './session.ts';
 
@@ -29,6 +30,8 @@ export interface StreamCall {
 
 const TICK_MS = 1_000;
 const ANNOUNCE_MS = 2_500;
+/** How long an edge that lets go of a session may take to say what its worker runs. */
+const HAND_OVER_MS = 500;
 /** After `moving`: how long sessions may take to find another edge. */
 const MOVE_MS = 5_000;
 
@@ -107,11 +110,17 @@ export class Relay implements Service {
       if (this.#sessions.get(id) === session) this.#sessions.delete(id);
     });
     const before = this.#sessions.get(id);
+    let rows: LlmRow[];
     this.#sessions.set(id, session);
+    let others = false;
     try {
+      rows = await this.#deps.registry.llms.bySession(id);
+      session.prepare(rows); // what is handed over takes its slots
       await this.#deps.presence.holdFor(id, { boot, nonce });
       const message = { kind: 'stream', nonce } as const;
-      await sendControl({ redis: this.commands, keys }, { session: id, boot, message });
+      const heard = await sendControl({ redis: this.commands, keys }, { session: id, boot, message });
+      // Besides us: the edge that has an older stream says what the worker runs.
+      others = heard > 1;
     } catch (thrown) {
       session.letGo();
       throw thrown;
@@ -120,7 +129,8 @@ export class Relay implements Service {
     await stream.hello();
     const held = before?.claims.refs() ?? [];
     before?.letGo();
-    await this.#begin(session, { running: call.running, held });
+    if (others && !before) await pause(HAND_OVER_MS, session.handedOver);
+    await this.#begin(session, { rows, running: call.running, held });
   }
 
   /** May this process have the session? @throws as `open`. */
@@ -142,14 +152,12 @@ export class Relay implements Service {
   /** What it runs is taken over before it is given more. */
   async #begin(
     session: RelaySession,
-    { running, held }: { running: readonly SaidClaim[] | undefined; held: readonly SaidClaim[] },
+    { rows, running, held }: Pick<StreamCall, 'running'> & { rows: LlmRow[]; held: readonly SaidClaim[] },
   ): Promise<void> {
-    const { registry, log } = this.#deps;
+    const { log } = this.#deps;
     const { session: id } = session.carried;
     try {
-      const rows = await registry.llms.bySession(id);
       const pools = rows.map((row) => row.poolKey);
-      session.prepare(rows);
       await session.adopt(held);
       await session.adopt(running ?? (await findClaims(this.#deps, session.carried, pools)));
       await session.serve(rows);
@@ -174,7 +182,6 @@ export class Relay implements Service {
     const { session: id, boot } = session.carried;
     const claims = session.claims.refs();
     session.letGo();
-    if (claims.length === 0) return;
     const { commands: redis, keys, log } = this.#deps;
     try {
       await sendControl({ redis, keys }, { session: id, boot, message: { kind: 'held', nonce, claims } });
@@ -197,13 +204,9 @@ export class Relay implements Service {
     }
   }
 
-  /** Pings, and lets go of claims whose end was not heard of. */
   async #look(session: RelaySession): Promise<void> {
     try {
-      session.stream.pingAfter(PING_MS, this.#deps.clock.elapsed());
-      if (session.claims.size === 0) return;
-      if (!session.carried.beats) await session.claims.vouch();
-      await session.claims.look();
+      await session.look();
     } catch (thrown) {
       this.#deps.log.debug({ why: messageOf(thrown) }, 'claims could not be looked at');
     }

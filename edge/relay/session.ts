@@ -6,7 +6,7 @@ import type { Control } from '../../core/queue/control.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { adopt } from './adopt.ts';
 import { BACK, RelayClaims } from './claims.ts';
-import type { ControlStream } from './control-stream.ts';
+import { PING_MS, type ControlStream } from './control-stream.ts';
 import { createMember, groupOf, slotsOf, standingOf, type RelayMember } from './member.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 import { RelaySlots } from './slots.ts';
@@ -36,6 +36,7 @@ export class RelaySession {
   /** Which of them an llm takes from, by its id. */
   #groups: ReadonlyMap<string, string> = new Map();
   readonly #gone = new AbortController();
+  readonly #handedOver = new AbortController();
   #members: RelayMember[] = [];
   #phase: Phase = 'open';
   #draining = false;
@@ -59,6 +60,11 @@ export class RelaySession {
   /** Aborts when this edge has nothing more to do with it. */
   get gone(): AbortSignal {
     return this.#gone.signal;
+  }
+
+  /** Aborts when the edge that had an older stream has said what the worker runs. */
+  get handedOver(): AbortSignal {
+    return this.#handedOver.signal;
   }
 
   get stream(): ControlStream {
@@ -109,7 +115,8 @@ export class RelaySession {
     for (const held of current) {
       if (this.claims.has(held.claim.claimId)) continue;
       const group = this.#groups.get(held.llmId);
-      this.claims.hold(held, group === undefined ? () => undefined : this.#slotsOf(group).occupy());
+      const free = group === undefined ? () => undefined : this.#slotsOf(group).occupy();
+      this.claims.hold(held, { free, heard: true });
     }
     for (const ref of stale) this.#send({ kind: 'cancel', ...ref });
   }
@@ -144,7 +151,10 @@ export class RelaySession {
         });
       case 'held':
         if (message.nonce === this.carried.nonce)
-          this.#try('held', () => this.adopt(message.claims.filter(({ claimId }) => claimId !== '')));
+          this.#try('held', async () => {
+            await this.adopt(message.claims);
+            this.#handedOver.abort();
+          });
         return;
       case 'stream':
         return; // the relay compares the nonce
@@ -199,10 +209,19 @@ export class RelaySession {
     this.letGo();
   }
 
+  /** Each second: pings, and lets go of claims whose end was not heard of. */
+  async look(): Promise<void> {
+    this.#turnSwitches();
+    this.#stream.pingAfter(PING_MS, this.#deps.clock.elapsed());
+    if (this.claims.size === 0) return;
+    if (!this.carried.beats && this.#stream.isOpen) await this.claims.vouch();
+    const arrives = await this.claims.look();
+    if (!arrives && this.carried.beats && this.#phase === 'open') this.#stream.close();
+  }
+
   /** What is announced of its members; nothing once it is not ours. */
   announced(): { poolKey: string; llmId: string; announcement: Omit<MemberPresence, 'llmId' | 'ageMs'> }[] {
     if (this.#phase !== 'open') return [];
-    this.#turnSwitches();
     const { session: sessionId, boot, nonce } = this.carried;
     return this.#members.map(({ llmId, poolKey, slots, standing }) => ({
       poolKey,

@@ -18,12 +18,14 @@ function uplinkOf(deps: EdgeDeps): UplinkDeps {
   return { registry, redis: relay.commands, keys: queue.keys, heartbeats, config, clock, log };
 }
 
-/** Room for one unfinished line under the caller's cap: what the longest of them took, until the call has ended. */
+/** Room for the longest unfinished line so far, under the caller's cap, until the call has ended. */
 function roomFor({ caps }: EdgeDeps, { req, res }: { req: Request; res: Response }): (bytes: number) => void {
+  const releases: (() => void)[] = [];
+  untilClosed(res, () => releases.forEach((release) => release()));
   let held = 0;
   return (bytes) => {
     if (bytes <= held || res.destroyed) return;
-    untilClosed(res, caps.hold(actorOf(req), { bytes: bytes - held, streaming: false }));
+    releases.push(caps.hold(actorOf(req), { bytes: bytes - held, streaming: false }));
     held = bytes;
   };
 }

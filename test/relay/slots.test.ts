@@ -1,0 +1,133 @@
+import { expect } from 'chai';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { until } from '../support/system.ts';
+import { submitTask } from '../support/tasks.ts';
+import { SseWorker, type Stream } from './sse-worker.ts';
+
+describe('the slots and the state of a worker of the sse transport', () => {
+  let t: EdgeFixture;
+  const workers: SseWorker[] = [];
+  before(async () => {
+    t = await edgeFixture({ MCPCTL_LEASE_MS: '4000' });
+  });
+  after(() => t.close());
+  afterEach(async () => {
+    for (const worker of workers.splice(0)) {
+      await worker.goodbye();
+      worker.kill();
+    }
+  });
+
+  const started = async (offers: object[]): Promise<SseWorker> => {
+    const worker = new SseWorker({ url: t.url, token: t.tokens.ada });
+    workers.push(worker);
+    await worker.register(offers as Record<string, unknown>[]);
+    return worker;
+  };
+  const quiet = (ms = 400): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  const submitted = (poolKey: string) => submitTask(t, { poolKey });
+  /** Keeps the short lease of these tests. */
+  const alive = (worker: SseWorker): (() => void) => {
+    const timer = setInterval(() => void worker.heartbeat(), 500);
+    return () => clearInterval(timer);
+  };
+
+  it('are one number for a backend, whatever names and pools it serves', async () => {
+    const group = { slotGroup: 'backend-1' };
+    const worker = await started([
+      { name: 'g1', maxConcurrency: 2, ...group },
+      { name: 'g2', maxConcurrency: 1, ...group },
+      { name: 'other', maxConcurrency: 1 },
+    ]);
+    const stop = alive(worker);
+    const stream = await worker.open();
+    for (const pool of ['g1', 'g2', 'g1', 'g2', 'other']) await submitted(pool);
+    await stream.until('three frames', () => stream.frames.length === 3);
+    await quiet();
+    expect(stream.frames).to.have.length(3);
+    const frames = [await stream.next('infer'), await stream.next('infer'), await stream.next('infer')];
+    expect(frames.filter((frame) => frame.llmName !== 'other')).to.have.length(2);
+    const ofGroup = frames.find((frame) => frame.llmName !== 'other') ?? expect.fail('none');
+    await worker.serve(ofGroup, [], { body: '{}' });
+    await stream.until('one more', () => stream.frames.length === 4);
+    await quiet();
+    expect(stream.frames).to.have.length(4);
+    stop();
+  });
+
+  it('grow and shrink with a registration, and members come and go', async () => {
+    const worker = await started([{ name: 'r1', maxConcurrency: 1 }]);
+    const stop = alive(worker);
+    const stream = await worker.open();
+    for (let n = 0; n < 2; n++) await submitted('r1');
+    await submitted('r2');
+    await stream.until('a frame', () => stream.frames.length === 1);
+    await quiet();
+    expect(stream.frames).to.have.length(1);
+    await worker.register([{ name: 'r1', maxConcurrency: 2 }, { name: 'r2' }]);
+    await stream.until('all', () => stream.frames.length === 3);
+    await worker.register([{ name: 'r2' }]);
+    await until(
+      async () => t.registry.llms.byName('r1'),
+      (row) => row?.inactiveReason === 'unpublished',
+    );
+    await submitted('r1');
+    await quiet();
+    expect(stream.frames).to.have.length(3);
+    stop();
+  });
+
+  it('are not given away while a member rests, is down or asleep, or its worker drains', async () => {
+    const worker = await started([{ name: 's1' }]);
+    const stop = alive(worker);
+    const stream = await worker.open();
+    const states = [
+      { members: { s1: 'resting' } },
+      { members: { s1: 'down' } },
+      { members: { s1: 'asleep' } },
+      { state: 'draining' },
+    ];
+    for (const [n, said] of states.entries()) {
+      expect((await worker.heartbeat(said)).status).to.equal(200);
+      await quiet(100);
+      await submitted('s1');
+      await quiet(300);
+      expect(stream.frames, JSON.stringify(said)).to.have.length(n);
+      await worker.heartbeat({ state: 'serving', members: { s1: 'serving' } });
+      await stream.until('the task', () => stream.frames.length === n + 1);
+    }
+    stop();
+  });
+
+  it('are not given to a session that is silent, though its stream is open', async () => {
+    const worker = await started([{ name: 'q1' }]);
+    const stream = await worker.open();
+    await quiet(3_200); // half a lease, and a look
+    await submitted('q1');
+    await quiet();
+    expect(stream.frames).to.have.length(0);
+    await worker.heartbeat();
+    await stream.until('the task', () => stream.frames.length === 1);
+    // Silent for a whole lease, it is gone.
+    await stream.closed;
+    const view = (await t.call('GET /api/v1/llms/q1')).json as { status: string };
+    expect(view.status).to.equal('inactive');
+  });
+
+  it('cost two connections for any number of workers, and one of them waits for all', async () => {
+    const before = Number(/connected_clients:(\d+)/.exec(await t.deps.queue.redis.info('clients'))?.[1]);
+    const streams: Stream[] = [];
+    for (let n = 0; n < 20; n++) {
+      const worker = await started([{ name: `n${String(n)}` }]);
+      streams.push(await worker.open());
+    }
+    const after = Number(/connected_clients:(\d+)/.exec(await t.deps.queue.redis.info('clients'))?.[1]);
+    expect(after).to.equal(before);
+    for (const n of [7, 19, 0]) {
+      const at = performance.now();
+      await submitted(`n${String(n)}`);
+      await streams[n]?.until('a frame', () => streams[n]?.frames.length === 1);
+      expect(performance.now() - at).to.be.lessThan(500);
+    }
+  });
+});
