@@ -2,7 +2,10 @@ import type { RequestHandler } from 'express';
 
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE';
 
-/** What a page's script may read of an answer; of the others it learns nothing. `*` would not name all of them. */
+/**
+ * What a page's script may read of an answer; of the others it learns nothing. `*` would not name all of them.
+ * @internal tests compare it with what answers carry
+ */
 export const exposedHeaders = [
   'etag',
   'idempotency-replayed',
