@@ -65,7 +65,7 @@ export function anthropicTypeOf(status: number): string {
 }
 
 /** The status of an error on `/v1`. */
-export function v1StatusOf({ code }: McpctlError): number {
+function v1StatusOf({ code }: McpctlError): number {
   const { status, v1Status = status } = entryOf(code);
   return v1Status;
 }

@@ -112,9 +112,8 @@ describe('answers of /v1', function () {
   });
   it('are left alone for who asks for that', async () => {
     const text = await beforeFirst('off');
-    expect(text)
-      .to.not.include('mcpctl')
-      .and.to.match(/^data: /);
+    expect(text).to.match(/^data: /);
+    expect(text).to.not.include('mcpctl');
   });
 
   it('are JSON after line feeds when they are whole and late', async () => {
