@@ -22,6 +22,11 @@ export interface Registration {
    * live: the row came between the question and the transaction.
    */
   isLive: (sessionId: string) => boolean;
+  /**
+   * Nothing is refused any more: the session is to be live before its rows are seen, or another registration might
+   * take them for abandoned. May be called more than once, and the commit may still fail.
+   */
+  onAccepted?: () => Promise<void>;
 }
 
 export interface Published {
@@ -184,6 +189,7 @@ export function register({ transaction }: Connection, r: Registration): Promise<
     const now = new Set(llms.map((row) => row.poolKey));
     const before = rows.filter((row) => row.providerSessionId === r.sessionId).map((row) => row.poolKey);
     const order = new Map(names.map((name, at) => [name, at]));
+    await r.onAccepted?.();
     llms.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
     return { llms, unpublished, leftPools: [...new Set(before)].filter((key) => !now.has(key)) };
   });

@@ -94,6 +94,7 @@ async function publish(
     },
     providers: body.providers,
     isLive: await liveness.sessions([...new Set(foreign)]),
+    onAccepted: () => deps.presence.hold(sessionId, boot),
   });
 }
 
@@ -121,8 +122,6 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
     { verb: 'create', resource: 'session', name: sessionId },
     () => publish(deps, actor, { body, sessionId, boot, transport }),
   );
-  // After the commit: a refused registration must not hold the lease.
-  await deps.presence.hold(sessionId, boot);
   await deps.presence.introduce({ sessionId, boot }, llms.map(introduction));
   await tellRelay(deps, { session: sessionId, boot, kind: 'registered' });
   deps.bus.emit('session.registered', { sessionId, llms: llms.map((row) => row.name) });
