@@ -87,7 +87,10 @@ async function run(
     deps.log.debug({ taskId, why: claimed }, 'a job was not for this member');
     return await job.done();
   }
-  if ('met' in claimed) return job.later(Math.min(DELAY_MS * 2 ** (claimed.met - 1), LONGEST_DELAY_MS));
+  if ('met' in claimed) {
+    deps.log.debug({ taskId, llmId, met: claimed.met }, 'a task that this member failed is put aside');
+    return job.later(Math.min(DELAY_MS * 2 ** (claimed.met - 1), LONGEST_DELAY_MS));
+  }
   const { epoch, body, head } = claimed;
   const claim = { taskId, poolKey, claimId, epoch };
   const over = new Promise<void>((resolve) => {

@@ -2,19 +2,20 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { answers, chats, hangs, startBackend, type Backend, type Script } from '../support/backend.ts';
+import { onEachTransport } from '../support/each-transport.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
 const request = { messages: [{ role: 'user', content: 'hi' }] };
 const instant = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
 
-describe('a task tells of every attempt', function () {
+onEachTransport('a task tells of every attempt', function (transport) {
   this.timeout(60_000);
   let t: System;
   let backends: Backend[];
   /** Whichever member has the task: what its backend does with the nth request. */
   let scripts: Script[] = [];
   before(async () => {
-    t = await startSystem();
+    t = await startSystem({}, { transport });
     backends = [await startBackend(), await startBackend()];
     for (const backend of backends)
       backend.reply((exchange) => (scripts.shift() ?? chats(['done']))(exchange));

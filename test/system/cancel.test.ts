@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { pause } from '../../core/runtime/clock.ts';
 import type { TaskView } from '../../core/task.ts';
 import { chats, hangs, type Backend } from '../support/backend.ts';
+import { onEachTransport } from '../support/each-transport.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
@@ -24,7 +25,7 @@ interface Asked {
   makeRoom: () => Promise<void>;
 }
 
-describe('cancel, down to the backend’s socket', function () {
+onEachTransport('cancel, down to the backend’s socket', function (transport) {
   this.timeout(60_000);
   let t: System;
   let backend: Backend;
@@ -32,7 +33,7 @@ describe('cancel, down to the backend’s socket', function () {
   const seen = new Set<string>();
 
   before(async () => {
-    t = await startSystem();
+    t = await startSystem({}, { transport });
     backend = t.backend;
     await t.startWorker([{ name: 'desk', maxConcurrency: 1, backend }]);
   });

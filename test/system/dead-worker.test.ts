@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { chats, startBackend, type Backend, type Script } from '../support/backend.ts';
+import { onEachTransport } from '../support/each-transport.ts';
 import { posts, startHouse, type House, type Member } from '../support/house.ts';
 import { note } from '../support/measured.ts';
 import { nextText, sseData } from '../support/sse.ts';
@@ -24,7 +25,7 @@ const oneThenSilence: Script = ({ response }) => {
     .write(`data: ${JSON.stringify(chunk)}\n\n`);
 };
 
-describe('a dead worker', function () {
+onEachTransport('a dead worker', function (transport) {
   this.timeout(120_000);
   let t: System;
   let house: House;
@@ -58,7 +59,7 @@ describe('a dead worker', function () {
   };
 
   before(async () => {
-    t = await startSystem();
+    t = await startSystem({}, { transport });
     const since = performance.now();
     house = await startHouse(t, ['ann', 'bea']);
     const backend = await startBackend();
@@ -99,7 +100,7 @@ describe('a dead worker', function () {
       (m: Member) => m.worker.child.kill('SIGSTOP'),
       (m: Member) => m.worker.child.kill('SIGCONT'),
     ],
-    ['has a silent network', (m: Member) => m.wire.blackhole(), (m: Member) => m.wire.mend()],
+    ['has a silent network', (m: Member) => m.wire.freeze(), (m: Member) => m.wire.mend()],
   ] as const) {
     it(`that ${how}: a sibling has its tasks within ten seconds; back again it shows nothing and serves`, async function () {
       const { victim, sibling, calling } = await run();

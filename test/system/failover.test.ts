@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { TaskView } from '../../core/task.ts';
 import { answers, chats, hangs, startBackend, type Backend } from '../support/backend.ts';
+import { onceIn, onEachTransport } from '../support/each-transport.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
@@ -8,8 +9,9 @@ const body = { messages: [{ role: 'user', content: 'hi' }] };
 const posts = (backend: Backend): number => backend.requests.filter((r) => r.method === 'POST').length;
 const broken = answers(500, { error: { message: 'out of memory' } });
 
-describe('failover', function () {
+onEachTransport('failover', function (transport) {
   this.timeout(90_000);
+  const once = onceIn(transport);
   let t: System;
   let bad: Backend;
   let good: Backend;
@@ -52,7 +54,7 @@ describe('failover', function () {
     ((await answer.json()) as { choices: { message: { content: string } }[] }).choices[0]?.message.content;
 
   before(async () => {
-    t = await startSystem();
+    t = await startSystem({}, { transport });
   });
   after(async () => {
     await t.close();
@@ -65,7 +67,8 @@ describe('failover', function () {
     ['asks to come later', answers(429, { error: { message: 'busy' } }, { 'retry-after': '2' })],
     ['sends half an answer', answers(200, '{"choices": [{"index": 0, "mess')],
   ] satisfies [string, Parameters<Backend['reply']>[0]][]) {
-    it(`has another member try when a backend ${how}`, async () => {
+    const make = how === 'answers 500' ? it : once;
+    make(`has another member try when a backend ${how}`, async () => {
       const { answer, task } = await callThrough(script);
       expect(answer.status).to.equal(200);
       expect(await contentOf(answer)).to.equal('from the sibling');
@@ -153,7 +156,7 @@ describe('failover', function () {
     expect(posts(good)).to.equal(0);
   });
 
-  it('says that the worker’s own key is wrong, asks nobody else, and lets that member rest', async () => {
+  once('says that the worker’s own key is wrong, asks nobody else, and lets that member rest', async () => {
     const { answer, pool } = await callThrough(answers(401, { error: { message: 'bad key sk-secret' } }));
     expect(answer.status).to.equal(502);
     const text = await answer.text();
@@ -226,8 +229,9 @@ describe('failover', function () {
     const calling = t.call('POST', `/api/v1/llms/${pool}/infer`, { body });
     await bad.next('request');
     await badWorker.event('member.serves');
+    const taking = transport === 'sse' ? t.edge : badWorker;
     const meetings = () =>
-      badWorker.lines.filter((l) => l.msg === 'a task that this member failed is put aside');
+      taking.lines.filter((l) => l.msg === 'a task that this member failed is put aside');
     await until(
       async () => meetings().length,
       (n) => n >= 4,

@@ -1,18 +1,19 @@
 import { expect } from 'chai';
 import { chats, hangs, startBackend, type Backend } from '../support/backend.ts';
+import { onEachTransport } from '../support/each-transport.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
 const ask = (more: object = {}) => ({ messages: [{ role: 'user', content: 'hi' }], ...more });
 
-describe('the main job: publish, call, leave', function () {
+onEachTransport('the main job: publish, call, leave', function (transport) {
   this.timeout(60_000);
   let t: System;
   let worker: WorkerProcess;
   let backend: Backend;
 
   before(async () => {
-    t = await startSystem();
+    t = await startSystem({}, { transport });
     backend = t.backend;
     worker = await t.startWorker([{ name: 'desk', poolName: 'house', backend }]);
   });

@@ -1,16 +1,18 @@
 import { expect } from 'chai';
 import { chats } from '../support/backend.ts';
+import { onEachTransport } from '../support/each-transport.ts';
 import { posts, startHouse, type House } from '../support/house.ts';
 import { measured } from '../support/measured.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
-describe('a worker that is started again after a SIGKILL', function () {
+onEachTransport('a worker that is started again after a SIGKILL', function (transport) {
   this.timeout(120_000);
   let t: System;
   let house: House;
 
   before(async () => {
-    t = await startSystem();
+    // How long an edge keeps a stream of which it hears nothing.
+    t = await startSystem({ MCPCTL_LEASE_MS: '6000', MCPCTL_HEARTBEAT_MS: '2000' }, { transport });
     house = await startHouse(t, ['ann', 'bea']);
   });
   after(async () => {
@@ -18,7 +20,7 @@ describe('a worker that is started again after a SIGKILL', function () {
     await house.close();
   });
 
-  it('has its session, though Redis still counts a connection that was lost without a word', async function () {
+  it('has its session, though the other end still counts a connection that was lost without a word', async function () {
     const victim = house.members[0] ?? expect.fail();
     victim.wire.blackhole();
     await house.kill(victim);

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { pause } from '../../core/runtime/clock.ts';
 import { chats, startBackend, type Backend } from '../support/backend.ts';
+import { onceIn, onEachTransport } from '../support/each-transport.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { startSystem, until, type CallOptions, type System } from '../support/system.ts';
 
@@ -12,12 +13,13 @@ const served = (backend: Backend): string[] =>
     return message?.content ?? '';
   });
 
-describe('a pool', function () {
+onEachTransport('a pool', function (transport) {
   this.timeout(120_000);
+  const once = onceIn(transport);
   let t: System;
   const backends: Backend[] = [];
   before(async () => {
-    t = await startSystem();
+    t = await startSystem({}, { transport });
   });
   after(async () => {
     await t.close();
@@ -46,33 +48,36 @@ describe('a pool', function () {
     );
   const pin = (name: string): CallOptions => ({ headers: { 'x-mcpctl-pin': name } });
 
-  it('serves an interactive call before a thousand async tasks: at most one that runs goes first', async () => {
-    const backend = await newBackend();
-    backend.reply(chats(['x'], { paced: true }));
-    await t.startWorker([{ name: 'desk', maxConcurrency: 1, backend }]);
-    const [batch, person] = [await t.tokenFor('batch'), await t.tokenFor('person')];
-    for (let n = 0; n < 20; n++)
-      await Promise.all(Array.from({ length: 50 }, () => submit('desk', { token: batch })));
-    await backend.next('request');
-    const calling = t.call('POST', '/api/v1/llms/desk/infer', {
-      body: { ...ask('urgent'), stream: true },
-      token: person,
-    });
-    // The status is committed with the first word: it is the next to be taken, before all of them.
-    const events = sseData(await calling);
-    const first = JSON.parse((await events.next()).value ?? '{}') as { mcpctl?: unknown };
-    expect(first.mcpctl).to.deep.equal({ state: 'queued', position: 1 });
-    const before = served(backend).length;
-    expect(await t.registry.tasks.openInPool('desk', 2_000)).to.be.at.least(1_000);
-    backend.release(1); // the one that runs ends
-    await backend.next('request');
-    expect(served(backend).slice(before)).to.deep.equal(['urgent']);
-    backend.release(1);
-    expect(await nextText(events)).to.equal('x');
-    expect(await nextText(events)).to.equal(undefined);
-    await backend.next('request');
-    expect(served(backend).slice(before)).to.deep.equal(['urgent', 'background']);
-  });
+  once(
+    'serves an interactive call before a thousand async tasks: at most one that runs goes first',
+    async () => {
+      const backend = await newBackend();
+      backend.reply(chats(['x'], { paced: true }));
+      await t.startWorker([{ name: 'desk', maxConcurrency: 1, backend }]);
+      const [batch, person] = [await t.tokenFor('batch'), await t.tokenFor('person')];
+      for (let n = 0; n < 20; n++)
+        await Promise.all(Array.from({ length: 50 }, () => submit('desk', { token: batch })));
+      await backend.next('request');
+      const calling = t.call('POST', '/api/v1/llms/desk/infer', {
+        body: { ...ask('urgent'), stream: true },
+        token: person,
+      });
+      // The status is committed with the first word: it is the next to be taken, before all of them.
+      const events = sseData(await calling);
+      const first = JSON.parse((await events.next()).value ?? '{}') as { mcpctl?: unknown };
+      expect(first.mcpctl).to.deep.equal({ state: 'queued', position: 1 });
+      const before = served(backend).length;
+      expect(await t.registry.tasks.openInPool('desk', 2_000)).to.be.at.least(1_000);
+      backend.release(1); // the one that runs ends
+      await backend.next('request');
+      expect(served(backend).slice(before)).to.deep.equal(['urgent']);
+      backend.release(1);
+      expect(await nextText(events)).to.equal('x');
+      expect(await nextText(events)).to.equal(undefined);
+      await backend.next('request');
+      expect(served(backend).slice(before)).to.deep.equal(['urgent', 'background']);
+    },
+  );
 
   it('sends a pinned call to that member only, and says at once when it is not there', async () => {
     const [one, two] = [await newBackend(), await newBackend()];
@@ -158,7 +163,7 @@ describe('a pool', function () {
     expect(served(moves)).to.deep.equal(['at work', 'by name']);
   });
 
-  it('is joined by the solo llm whose name is its key', async () => {
+  once('is joined by the solo llm whose name is its key', async () => {
     const [solo, member] = [await newBackend(), await newBackend()];
     for (const backend of [solo, member]) backend.reply(chats(['x'], { intervalMs: 30 }));
     await t.startWorker([{ name: 'qwen', maxConcurrency: 1, backend: solo }]);
@@ -172,7 +177,7 @@ describe('a pool', function () {
     expect(asked(member).length).to.be.greaterThan(0);
   });
 
-  it('counts a user’s streams at an edge, and gives room again when one has ended', async () => {
+  once('counts a user’s streams at an edge, and gives room again when one has ended', async () => {
     const edge = await t.startEdge(0, { MCPCTL_MAX_USER_STREAMS: '2' });
     const backend = await newBackend();
     backend.reply(chats(['x'], { paced: true }));

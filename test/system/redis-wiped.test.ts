@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { chats, startBackend, type Backend } from '../support/backend.ts';
+import { onEachTransport } from '../support/each-transport.ts';
 import { loseRedis } from '../support/lose-redis.ts';
 import { measured } from '../support/measured.ts';
 import { startSystem, until, type EdgeProcess, type System } from '../support/system.ts';
@@ -9,7 +10,7 @@ const redisUrl = process.env['REDIS_URL'] ?? '';
 const NAMES = ['ann', 'bea'];
 const CALLERS = 6;
 
-describe('Redis', function () {
+onEachTransport('Redis', function (transport) {
   this.timeout(120_000);
   let t: System;
   let wire: Wire;
@@ -20,7 +21,7 @@ describe('Redis', function () {
   before(async () => {
     wire = await wireToUrl(redisUrl);
     // Its clients come through the wire: cut and mended, it has been restarted.
-    t = await startSystem({ REDIS_URL: wire.url(redisUrl) });
+    t = await startSystem({ REDIS_URL: wire.url(redisUrl) }, { transport });
     own = await startBackend();
     own.reply(chats(['a', 'b'], { intervalMs: 50 }));
     for (const name of NAMES)
