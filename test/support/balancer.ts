@@ -23,6 +23,8 @@ export interface Balancer<T extends Target> {
   only(target?: T): void;
   /** The edge at the end of an open connection over which a path with this in it was asked for last. */
   holder(path: string): T | undefined;
+  /** How often the last open connection of that kind was closed: from then on nobody held one. */
+  gaps(path: string): number;
   /** How many requests for a path with this in it that edge has had. */
   asked(target: T, path: string): number;
   close(): Promise<void>;
@@ -44,6 +46,7 @@ export async function startBalancer<T extends Target>(first: readonly T[]): Prom
   const links = new Set<Link<T>>();
   const sockets = createSockets();
   const requests = new Map<T, string[]>();
+  const lastOnes: string[] = [];
   let chosen: T | undefined;
   let turn = 0;
 
@@ -65,7 +68,10 @@ export async function startBalancer<T extends Target>(first: readonly T[]): Prom
     });
     for (const side of [near, far]) {
       side.setNoDelay(true);
-      side.once('close', () => links.delete(link));
+      side.once('close', () => {
+        if (!links.delete(link)) return;
+        if (![...links].some((each) => each.path === link.path)) lastOnes.push(link.path);
+      });
     }
     sockets.join(near, far);
   };
@@ -103,6 +109,7 @@ export async function startBalancer<T extends Target>(first: readonly T[]): Prom
     remove: (target) => void targets.splice(targets.indexOf(target), 1),
     only: (target) => void (chosen = target),
     holder: (path) => [...links].find((link) => link.path.includes(path))?.target,
+    gaps: (path) => lastOnes.filter((last) => last.includes(path)).length,
     asked: (target, path) => (requests.get(target) ?? []).filter((asked) => asked.includes(path)).length,
     close() {
       clearInterval(watch);

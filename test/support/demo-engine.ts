@@ -9,6 +9,7 @@ import { expect } from 'chai';
 import { homeAt } from '../../core/runtime/home.ts';
 import { installDemoEngine } from '../../start/demo/install.ts';
 import { freePort } from '../../start/port.ts';
+import type { Namespace } from './namespace.ts';
 
 export interface DemoEngine {
   /** Without `/v1`. */
@@ -19,12 +20,20 @@ export interface DemoEngine {
   stop(): Promise<number | null>;
 }
 
-export async function startDemoEngine(slots = 4): Promise<DemoEngine | undefined> {
+interface EngineOptions {
+  slots?: number;
+  /** Where it runs, and is to be reached; default: on this machine. */
+  network?: Pick<Namespace, 'through' | 'evaluate'>;
+}
+
+export async function startDemoEngine(options: EngineOptions = {}): Promise<DemoEngine | undefined> {
+  const { slots = 4, network } = options;
   const folder = await installed();
   if (folder === undefined) return undefined;
   const port = await freePort();
   const args = ['--import', 'tsx', 'start/demo/main.ts', '--port', String(port), '--engine', folder];
-  const child = spawn(process.execPath, [...args, '--slots', String(slots)], {
+  const [command = '', ...argv] = [...(network?.through ?? []), process.execPath, ...args];
+  const child = spawn(command, [...argv, '--slots', String(slots)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';
@@ -36,8 +45,7 @@ export async function startDemoEngine(slots = 4): Promise<DemoEngine | undefined
   for (const until = performance.now() + 20_000; ; await sleep(50)) {
     if (child.exitCode !== null || performance.now() > until)
       expect.fail(`the demo engine did not start: ${text}`);
-    const answer = await fetch(`${url}/health`).catch(() => undefined);
-    if (answer?.ok === true) break;
+    if (await isUp(`${url}/health`, network)) break;
   }
   return {
     url,
@@ -47,6 +55,14 @@ export async function startDemoEngine(slots = 4): Promise<DemoEngine | undefined
       return (await exit)[0];
     },
   };
+}
+
+async function isUp(url: string, network: EngineOptions['network']): Promise<boolean> {
+  if (!network) return (await fetch(url).catch(() => undefined))?.ok === true;
+  const said = await network.evaluate(
+    `console.log((await fetch('${url}').catch(() => undefined))?.ok === true)`,
+  );
+  return said === 'true';
 }
 
 async function installed(): Promise<string | undefined> {

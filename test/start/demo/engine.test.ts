@@ -16,7 +16,7 @@ describe('the demo engine', () => {
   let engine: DemoEngine;
   before(async function () {
     this.timeout(120_000); // installs it in a fresh clone
-    const started = await startDemoEngine(1);
+    const started = await startDemoEngine({ slots: 1 });
     if (started) engine = started;
     else this.skip();
   });
