@@ -245,4 +245,17 @@ describe('the checker of chaos', () => {
     expect(broken([{ at: 30, what: 'edge-down', edge: 'e2' }])).to.deep.equal(['broken']);
     expect(broken([{ at: 30, what: 'edge-down', edge: 'e1' }])).to.deep.equal([]);
   });
+
+  it('knows the words of /v1 for errors, there alone', () => {
+    const refusal = (door: 'v1' | 'infer', body: object): Rule[] =>
+      rulesOf(({ clients }) => {
+        const text: ClientLine = { at: 20, call: 'c8', what: 'body', text: JSON.stringify(body) };
+        const answer = { ...answered('c8', 503, 'application/json'), taskId: null } as ClientLine;
+        clients.push({ ...sent('c8'), door } as ClientLine, answer, text, ended('c8'));
+      });
+    const said = { message: 'm', code: 'no_worker_available' };
+    expect(refusal('v1', { error: said })).to.deep.equal([]);
+    expect(refusal('infer', { error: said.message, code: said.code })).to.deep.equal(['malformed']);
+    expect(refusal('v1', { error: { ...said, code: 'no_such_code' } })).to.deep.equal(['malformed']);
+  });
 });

@@ -61,7 +61,8 @@ async function runAll({ ids, seed, tasks, patience }: Wanted, stop: AbortSignal)
       if (!fault || stop.aborted) continue;
       progress(`${id}: ${fault.name}`);
       const journal = openJournal(join(folder, id, 'start'));
-      const world = await startWorld({ servers, journal, patience, wired: fault.wired ?? false });
+      const { wired = false, transport = 'redis' } = fault;
+      const world = await startWorld({ servers, journal, patience, wired, transport });
       try {
         const result = await tryFault({ world, id, fault, seed, tasks, folder, say: progress });
         results.push(result);

@@ -72,6 +72,8 @@ export interface Fault {
   spanMs: number;
   /** It needs the wires of its world. */
   wired?: true;
+  /** What the workers of its world take their tasks by, if not Redis. */
+  transport?: 'sse';
   /** The share of the load that is sent before it strikes. */
   after?: number;
   strike(trial: Trial): Promise<Struck>;

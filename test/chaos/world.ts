@@ -12,6 +12,8 @@ import { createRegistry } from '../../core/registry/registry.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { freePort } from '../../start/port.ts';
+import { startBalancer, type Balancer } from '../support/balancer.ts';
+import type { TransportKind } from '../support/system.ts';
 import { wireToUrl, type Wire } from '../support/wire.ts';
 import { startChaosBackend, type ChaosBackend } from './backend.ts';
 import { createCallers, type Callers } from './caller.ts';
@@ -28,7 +30,8 @@ export interface Part<W extends string> {
 }
 export type EdgePart = Part<'redis' | 'postgres'> & { url: string };
 export type SchedulerPart = Part<'redis' | 'postgres'>;
-export type WorkerPart = Part<'redis' | 'backend'> & { backend: ChaosBackend; solo: string };
+/** `tasks`: between it and what it takes its tasks from, which is Redis, or the balancer before the edges. */
+export type WorkerPart = Part<'tasks' | 'backend'> & { backend: ChaosBackend; solo: string };
 
 type AnyPart = EdgePart | SchedulerPart | WorkerPart;
 
@@ -71,12 +74,16 @@ export interface WorldDeps {
   patience: number;
   /** Puts the wires between; without them it is less work for a small machine, and they can do nothing. */
   wired?: boolean;
+  /** What the workers take their tasks by; `sse`: from whichever edge a balancer gives them. */
+  transport?: TransportKind;
 }
 
-export async function startWorld({ servers, journal, patience, wired = false }: WorldDeps): Promise<World> {
+export async function startWorld(deps: WorldDeps): Promise<World> {
+  const { servers, journal, patience, wired = false, transport = 'redis' } = deps;
   const id = randomBytes(4).toString('hex');
   const log = createLog({ process: 'chaos', level: 'silent', pretty: false });
-  const shared = { MCPCTL_REDIS_NAMESPACE: `c_${id}`, MCPCTL_PG_SCHEMA: `c_${id}`, MCPCTL_HOST: '127.0.0.1' };
+  const space = { MCPCTL_REDIS_NAMESPACE: `c_${id}` };
+  const shared = { ...space, MCPCTL_PG_SCHEMA: `c_${id}`, MCPCTL_HOST: '127.0.0.1' };
   const connection = connect({
     ...{ databaseUrl: servers.postgres.url, schema: `c_${id}`, poolSize: 2, log },
     queryTimeoutMs: MIGRATION_MS,
@@ -120,17 +127,17 @@ export async function startWorld({ servers, journal, patience, wired = false }: 
     launch.set(name, () => run({ name, entry: 'dist/scheduler/main.js', env, folder: folder() }));
     return { name, process: begin(name), wires: between };
   };
-  const makeWorker = async (n: number, edge: EdgePart): Promise<WorkerPart> => {
+  const makeWorker = async (n: number, edge: { url: string }): Promise<WorkerPart> => {
     const name = `w${String(n)}`;
     const backend = await startChaosBackend(name, () => book.journal);
-    const between = {
-      redis: await wireBefore(servers.redis.url),
-      backend: await wireBefore(backend.url),
-    };
+    const source = transport === 'sse' ? edge.url : servers.redis.url;
+    const between = { tasks: await wireBefore(source), backend: await wireBefore(backend.url) };
+    const from = through(between.tasks, source);
+    const edgeUrl = transport === 'sse' ? from : edge.url;
     const home = await mkdtemp(join(tmpdir(), 'mcpctl-chaos-worker-'));
     homes.push(home);
-    await writeHome(home, { n, edgeUrl: edge.url, backendUrl: through(between.backend, backend.url) });
-    const env = { ...shared, REDIS_URL: through(between.redis, servers.redis.url), MCPCTL_HOME: home };
+    await writeHome(home, { n, edgeUrl, backendUrl: through(between.backend, backend.url) });
+    const env = { MCPCTL_HOME: home, ...(transport === 'sse' ? {} : { ...space, REDIS_URL: from }) };
     launch.set(name, () => run({ name, entry: 'dist/worker/main.js', args: ['run'], env, folder: folder() }));
     return { name, process: begin(name), wires: between, backend, solo: `solo-${String(n)}` };
   };
@@ -158,9 +165,11 @@ export async function startWorld({ servers, journal, patience, wired = false }: 
     anyUrl: (name) => edge(name).url,
   });
   const backends: ChaosBackend[] = [];
+  let balancer: Balancer<EdgePart> | undefined;
   const close = async (): Promise<void> => {
     await Promise.all(parts.map(async ({ process }) => process.isAlive() && (await process.end('SIGKILL'))));
     callers.close();
+    await balancer?.close();
     await Promise.all([...wires, ...backends].map((each) => each.close()));
     redis.disconnect();
     await connection.close();
@@ -178,7 +187,7 @@ export async function startWorld({ servers, journal, patience, wired = false }: 
         );
     }
   };
-  const worker = async (n: number, at: EdgePart): Promise<WorkerPart> => {
+  const worker = async (n: number, at: { url: string }): Promise<WorkerPart> => {
     const part = await makeWorker(n, at);
     backends.push(part.backend);
     parts.push(part);
@@ -187,10 +196,11 @@ export async function startWorld({ servers, journal, patience, wired = false }: 
   try {
     await Promise.all(parts.map(untilServes));
     // Only now: a worker that finds no edge waits for seconds before it asks again.
+    if (transport === 'sse') balancer = await startBalancer(edges);
     const workers = [
-      await worker(1, edges[0]),
-      await worker(2, edges[1]),
-      await worker(3, edges[0]),
+      await worker(1, balancer ?? edges[0]),
+      await worker(2, balancer ?? edges[1]),
+      await worker(3, balancer ?? edges[0]),
     ] as const;
     await Promise.all(workers.map(untilServes));
     return {

@@ -1,6 +1,6 @@
 import type { ClientLine, Piece } from '../lines.ts';
 import { piecesOf } from '../lines.ts';
-import { isErrorCode } from '../../../core/errors.ts';
+import { catalogue, entryOf, isErrorCode, type ErrorCode } from '../../../core/errors.ts';
 
 /** What one caller was told in the end. */
 export type End =
@@ -30,6 +30,13 @@ export interface Call {
   edges: { edge: string; at: number }[];
   seen: Extract<ClientLine, { what: 'seen' }>[];
 }
+
+/** What an error of ours is called at a door: `/v1` has the words of its clients for some. */
+export const wordOf = (code: ErrorCode, door: string): string =>
+  (door === 'v1' ? entryOf(code).v1Code : undefined) ?? code;
+
+const isWord = (word: string, door: string): boolean =>
+  Object.keys(catalogue).some((code) => isErrorCode(code) && wordOf(code, door) === word);
 
 /** Groups the lines of all callers by call, in the order they were written. */
 export function callsOf(lines: readonly ClientLine[]): Call[] {
@@ -95,9 +102,11 @@ function endOf(call: Omit<Call, 'end'>, lines: readonly ClientLine[]): End {
     if (id !== answered.taskId) return { kind: 'malformed', why: '202 without the task it is about' };
     return { kind: 'accepted' };
   }
-  if (answered.status >= 400) return refusalOf(body ?? '', from > 0 ? 'tasks' : call.sent.door);
+  const door = from > 0 ? 'tasks' : call.sent.door;
+  if (answered.status >= 400) return refusalOf(body ?? '', door);
   if (answered.contentType.startsWith('text/event-stream')) {
-    return endOfStream(last.flatMap((line) => (line.what === 'data' ? [line.text] : [])));
+    const data = last.flatMap((line) => (line.what === 'data' ? [line.text] : []));
+    return endOfStream(data, door);
   }
   return endOfBody(body ?? '');
 }
@@ -109,21 +118,21 @@ function refusalOf(text: string, door: string): End {
   const inner = door === 'v1' ? objectOfValue(error) : body;
   const message = door === 'v1' ? inner?.['message'] : error;
   const code = inner?.['code'];
-  if (typeof message !== 'string' || typeof code !== 'string' || !isErrorCode(code)) {
+  if (typeof message !== 'string' || typeof code !== 'string' || !isWord(code, door)) {
     return { kind: 'malformed', why: `no error in the form of its door: ${text.slice(0, 120)}` };
   }
   return { kind: 'failed', code };
 }
 
 /** `[DONE]` after a reason to finish, or an error frame and nothing after it. */
-function endOfStream(data: readonly string[]): End {
+function endOfStream(data: readonly string[], door: string): End {
   const last = data.at(-1);
   const done = data.filter((text) => text === '[DONE]').length;
   const finished = data.filter((text) => text !== '[DONE]' && finishOf(text) !== null).length;
   const error = objectOfValue(objectOf(last ?? '')?.['error']);
   if (error) {
     const code = error['code'];
-    if (typeof code !== 'string' || !isErrorCode(code))
+    if (typeof code !== 'string' || !isWord(code, door))
       return { kind: 'malformed', why: 'an error without its code' };
     if (done > 0) return { kind: 'malformed', why: 'an error frame beside [DONE]' };
     return { kind: 'failed', code };

@@ -11,6 +11,7 @@ import {
 import { callersVanish, edgeKilled, edgeRolled, slowReaders } from './edges.ts';
 import { postgresHalfOpen, postgresKilled, sessionsEnded } from './postgres.ts';
 import {
+  edgeHalfOpenAtWorker,
   redisEmpty,
   redisFlushed,
   redisHalfOpenAtEdge,
@@ -20,6 +21,9 @@ import {
 } from './redis.ts';
 import { leaderKilled } from './schedulers.ts';
 import { onlyWorkerKilled, poison, workerKilled, workerStopped } from './workers.ts';
+
+/** The same where the workers know nothing but the edges. */
+const overSse = (fault: Fault): Fault => ({ ...fault, name: `${fault.name}; sse workers`, transport: 'sse' });
 
 /** Every fault, by its number. A number never changes its meaning. */
 export const faults: Readonly<Record<string, Fault>> = {
@@ -48,4 +52,13 @@ export const faults: Readonly<Record<string, Fault>> = {
   F23: backendRefuses,
   F24: redisSlow,
   F25: backendHalfOpen,
+  F26: overSse(workerKilled),
+  F27: overSse(onlyWorkerKilled),
+  F28: overSse(workerStopped),
+  F29: overSse(edgeHalfOpenAtWorker),
+  F30: overSse(poison),
+  F31: overSse(edgeKilled),
+  F32: overSse(edgeRolled),
+  F33: overSse(redisEmpty),
+  F34: overSse(postgresKilled),
 };

@@ -78,7 +78,7 @@ export const redisStopped: Fault = {
 };
 
 /** What is connected is black for ever and never reset; new connections work. */
-function halfOpen(name: string, side: 'edge' | 'worker'): Fault {
+function halfOpen(name: string, side: 'edge' | 'worker', what = 'Redis'): Fault {
   return {
     name,
     wired: true,
@@ -87,7 +87,7 @@ function halfOpen(name: string, side: 'edge' | 'worker'): Fault {
       const { world } = trial;
       const edge = world.edge('e1');
       const [, , worker] = world.workers;
-      const wire = side === 'edge' ? edge.wires.redis : worker.wires.redis;
+      const wire = side === 'edge' ? edge.wires.redis : worker.wires.tasks;
       const open = await underWay(trial);
       const connections = wire.connections();
       const before = wire.struck().swallowed;
@@ -100,7 +100,7 @@ function halfOpen(name: string, side: 'edge' | 'worker'): Fault {
       const swallowed = wire.struck().swallowed - before;
       return {
         ...{ happened: connections > 0 && swallowed > 0, healing },
-        proof: `${String(connections)} connections of ${side === 'edge' ? edge.name : worker.name} to Redis were left half-open; the wire swallowed ${String(swallowed)} bytes; ${open}`,
+        proof: `${String(connections)} connections of ${side === 'edge' ? edge.name : worker.name} to ${what} were left half-open; the wire swallowed ${String(swallowed)} bytes; ${open}`,
       };
     },
   };
@@ -108,6 +108,8 @@ function halfOpen(name: string, side: 'edge' | 'worker'): Fault {
 
 export const redisHalfOpenAtEdge = halfOpen('Redis half-open at an edge', 'edge');
 export const redisHalfOpenAtWorker = halfOpen('Redis half-open at a worker', 'worker');
+/** Of workers who know nothing else. */
+export const edgeHalfOpenAtWorker = halfOpen('edges half-open at a worker', 'worker', 'the edges');
 
 /** Every packet late and torn, between each process and Redis. */
 export const redisSlow: Fault = {
@@ -116,7 +118,10 @@ export const redisSlow: Fault = {
   spanMs: 25_000,
   async strike(trial) {
     const { world } = trial;
-    const wires = [...world.edges, ...world.workers].map((part) => part.wires.redis);
+    const wires = [
+      ...world.edges.map((edge) => edge.wires.redis),
+      ...world.workers.map((worker) => worker.wires.tasks),
+    ];
     const open = await underWay(trial);
     const from = performance.now();
     await world.redis.ping();
