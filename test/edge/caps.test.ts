@@ -59,7 +59,7 @@ describe('back-pressure', function () {
     await until(
       () => submit('gpt'),
       ({ status }) => status === 202,
-      2_000,
+      10_000,
     );
     expect((await submit('gpt')).status).to.equal(429);
     const { text } = await t.call('GET /metrics', { token: t.tokens.root });
