@@ -43,7 +43,7 @@ const unheard: HandBack = {
   message: 'The worker could not be reached.',
 };
 /** A worker speaks for a task as soon as it has it; one that has not by then did not get it. */
-const ARRIVES_MS = 3_000;
+const ARRIVES_MS = 5_000;
 /** Between the claim in Redis and our knowing of it. */
 const BEAT_LAG_MS = 500;
 /** The worker ends a run at its limit itself; one that does not is ended this much later. */
@@ -136,20 +136,28 @@ export class RelayClaims {
     const due = [...this.#held.values()].filter((held) => now - held.since > SETTLED_MS);
     if (due.length === 0) return true;
     const [fences, ages] = await Promise.all([this.#fences(due), this.#ages(due)]);
-    let arrives = true;
+    const unheard: ClaimRef[] = [];
     for (const [i, held] of due.entries()) {
       const fence = fences[i];
       const { claim, since, runMs } = held;
       if (fence?.claim === claim.claimId && fence.state === 'open') {
         if (now - since > runMs + OVERRUN_MS) await this.#end(claim, overrun);
         held.heard ||= (ages[i] ?? Infinity) < now - since - BEAT_LAG_MS;
-        if (!held.heard && now - since > ARRIVES_MS) arrives = (await this.#takeBack(claim)) && arrives;
+        if (!held.heard && now - since > ARRIVES_MS) unheard.push(claim);
       } else if (fence?.claim === claim.claimId && fence.state === 'released')
         await this.over(claim.claimId, BACK);
       else if (fence?.claim === claim.claimId && fence.state === 'ended')
         await this.over(claim.claimId, null);
       else await this.cancel(claim.claimId);
     }
+    return await this.#takeBackAll(unheard);
+  }
+
+  /** @returns false when something was taken back. */
+  async #takeBackAll(unheard: readonly ClaimRef[]): Promise<boolean> {
+    if (unheard.length === 0 || !(await this.#deps.blindness.maySee(this.#carried.session))) return true;
+    let arrives = true;
+    for (const claim of unheard) arrives = (await this.#takeBack(claim)) && arrives;
     return arrives;
   }
 

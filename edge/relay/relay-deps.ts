@@ -12,6 +12,7 @@ import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Settings } from '../../core/runtime/settings.ts';
 import type { Heartbeats } from '../heartbeats.ts';
+import type { Blindness } from './blind.ts';
 
 export interface RelayOptions {
   config: Settings<'redisUrl' | 'redisTlsVerify' | 'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs'>;
@@ -35,6 +36,7 @@ export interface RelayDeps extends RelayOptions {
   fetchers: Fetchers;
   markers: Markers;
   wakes: Wakes;
+  blindness: Blindness;
 }
 
 /** The provider session that a stream carries. */

@@ -12,6 +12,7 @@ import { createWakes } from '../../core/queue/wake.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Service } from '../../core/runtime/service.ts';
 import { findClaims, type SaidClaim } from './adopt.ts';
+import { Blindness } from './blind.ts';
 import { ControlStream } from './control-stream.ts';
 import type { Carried, RelayDeps, RelayOptions } from './relay-deps.ts';
 import { RelaySession } from './session.ts';
@@ -63,6 +64,7 @@ export class Relay implements Service {
       fetchers: new Fetchers({ redis: this.commands, prefix: keys.namespace, log }),
       markers: this.#mux.markers,
       wakes: createWakes({ redis: this.commands, keys }),
+      blindness: new Blindness({ ...options, commands: this.commands }),
     };
     options.stopping.addEventListener('abort', () => void this.#move(), { once: true });
   }

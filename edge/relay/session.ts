@@ -15,6 +15,8 @@ import { RelayWakes } from './wakes.ts';
 /** A stream that is lost may come back for so long before its tasks are given to others. */
 const KEPT_MS = 1_000;
 const AGAIN_MS = 250;
+/** How long a worker may take to open another stream, when this one may be dead. */
+const DOUBT_MS = 3_000;
 /** Then it is the reaper's. */
 const GIVE_UP_MS = 15_000;
 
@@ -40,6 +42,8 @@ export class RelaySession {
   #members: RelayMember[] = [];
   #phase: Phase = 'open';
   #draining = false;
+  /** Asked to open another stream, because what was sent down this one did not arrive. */
+  #doubted = false;
   /** By the clock's `elapsed()`: the last sign of life. */
   #seenAt: number;
 
@@ -215,8 +219,19 @@ export class RelaySession {
     this.#stream.pingAfter(PING_MS, this.#deps.clock.elapsed());
     if (this.claims.size === 0) return;
     if (!this.carried.beats && this.#stream.isOpen) await this.claims.vouch();
-    const arrives = await this.claims.look();
-    if (!arrives && this.carried.beats && this.#phase === 'open') this.#stream.close();
+    if (!(await this.claims.look()) && this.carried.beats) this.#doubt();
+  }
+
+  /**
+   * What was sent did not arrive, or we could not hear that it did. A worker that hears this opens a new stream at once
+   * and loses nothing; one that does not is behind a dead connection, and its stream is lost.
+   */
+  #doubt(): void {
+    if (this.#phase !== 'open' || this.#doubted) return;
+    this.#doubted = true;
+    this.#turnSwitches();
+    void this.#stream.moving();
+    void pause(DOUBT_MS, this.gone).then(() => this.#stream.close());
   }
 
   /** What is announced of its members; nothing once it is not ours. */
@@ -257,7 +272,7 @@ export class RelaySession {
   }
 
   #turnSwitches(): void {
-    const takes = this.#phase === 'open' && !this.#draining && !this.#isSilent();
+    const takes = this.#phase === 'open' && !this.#doubted && !this.#draining && !this.#isSilent();
     for (const member of this.#members) member.gate.set(takes && member.standing === 'serving');
   }
 
