@@ -26,7 +26,10 @@ import { whoamiRoutes } from './routes/whoami.ts';
 
 type MakeRoutes = (deps: EdgeDeps) => Router;
 
-/** What answers under each door. A route is a peer of the others; add it here. */
+/**
+ * What answers under each door. A route is a peer of the others; add it here.
+ * @internal the OpenAPI document is compared with these
+ */
 export const apiRoutes = [
   llmRoutes,
   inferRoutes,
@@ -38,10 +41,16 @@ export const apiRoutes = [
 ];
 const v1Routes = [openAiRoutes];
 
-/** What workers say goes on while this edge stops: it is how work in flight ends well. */
+/**
+ * What workers say goes on while this edge stops: it is how work in flight ends well.
+ * @internal
+ */
 export const workerRoutes = [providerRoutes, providerTaskRoutes];
 
-/** These read their bodies themselves, line by line. */
+/**
+ * These read their bodies themselves, line by line.
+ * @internal
+ */
 export const uplinkRoutes = [providerUplinkRoutes];
 
 /** What is behind a door, by when it may answer. */

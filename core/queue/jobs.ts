@@ -69,7 +69,6 @@ export const LOCK_MS = 24 * 3_600_000;
 /**
  * A BullMQ worker that only fetches when asked: no processor, no loop, no lock renewal, no stall check. Those
  * would fight our fence, or end the tasks of a worker that is merely busy.
- * @internal tests take a job as a worker does
  */
 export function createFetcher(
   redis: Redis,

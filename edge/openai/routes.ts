@@ -4,7 +4,10 @@ import { infer, type Asked } from '../inference/infer.ts';
 import { modelRoutes } from './models.ts';
 import { unknownRoutes } from './unknown.ts';
 
-/** The calls that run something: path under `/v1`, and what it is to us. */
+/**
+ * The calls that run something: path under `/v1`, and what it is to us.
+ * @internal tests make hostile calls of each
+ */
 export const inferenceCalls: Record<string, Pick<Asked, 'operation' | 'endpoint'>> = {
   '/chat/completions': { operation: 'chat' },
   '/completions': { operation: 'completions' },

@@ -19,6 +19,7 @@ export type Resolve = (
  * Loopback, private, link-local (metadata), unique-local and carrier networks, and every way to write one of them in
  * IPv6, are somebody's own: whoever may make public llms shall not reach them through this worker.
  * @param networks like `10.0.0.0/8` or `127.0.0.1`, checked by the settings.
+ * @internal tests ask it of every notation
  */
 export function mayDial(networks: readonly string[]): (address: string) => boolean {
   const allowed = networks.map((text) => {

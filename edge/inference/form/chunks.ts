@@ -70,7 +70,9 @@ export class ChunkForm implements Form {
       this.#usageSent = true;
     } else if (isObject(usage)) {
       this.#usage = usage;
-      if (this.#options.wantsUsage !== 'continuous') edits.put(chunk, 'usage', 'null');
+      const { wantsUsage, resumable } = this.#options;
+      const stays = wantsUsage === 'continuous' || (wantsUsage && resumable);
+      if (!stays) edits.put(chunk, 'usage', 'null');
     }
     const frames = [{ data: edits.apply() }];
     if (this.#before.length > 0) frames.unshift({ data: this.#chunk(`[${this.#before.join()}]`) });
@@ -89,7 +91,9 @@ export class ChunkForm implements Form {
 
   last(usage: Usage | null): Frame[] {
     const done = { data: '[DONE]' };
-    if (this.#options.wantsUsage === false || this.#usageSent) return [done];
+    const { wantsUsage, resumable } = this.#options;
+    // Who went on after a later event was given the usage before.
+    if (wantsUsage === false || resumable || this.#usageSent) return [done];
     const text = this.#usage ?? (usage && JSON.stringify(usageBody(usage)));
     return text === null ? [done] : [{ data: this.#chunk('[]', `"usage":${text}`) }, done];
   }
@@ -135,8 +139,7 @@ export class ChunkForm implements Form {
       return 'usage';
     }
     // Nothing to say; but tutorials read the first choice of every chunk.
-    const delta = this.#begun.has(0) ? '{}' : FIRST;
-    this.#begun.add(0);
+    const delta = this.#begins(0) ? FIRST : '{}';
     const piece = this.#kind.piece === 'delta' ? `"delta":${delta}` : '"text":""';
     edits.put(chunk, 'choices', `[{"index":0,${piece},"finish_reason":null}]`);
     return 'answer';
@@ -157,14 +160,20 @@ export class ChunkForm implements Form {
     if (said !== String(index)) edits.put(choice, 'index', String(index));
   }
 
+  /** Who may go on after any event must get the same of it as who read from the start: then nothing is a beginning. */
+  #begins(index: number): boolean {
+    if (this.#options.resumable || this.#begun.has(index)) return false;
+    this.#begun.add(index);
+    return true;
+  }
+
   /** @returns whether the choice finishes on a chunk of its own, because this one brings something. */
   #delta(
     edits: Edits,
     choice: TextObject,
     { index, finish }: { index: number; finish: string | null },
   ): boolean {
-    const first = !this.#begun.has(index);
-    this.#begun.add(index);
+    const first = this.#begins(index);
     const member = memberOf(choice.members, 'delta');
     const delta = member && edits.objectAt(member.valueStart);
     const brings = delta !== undefined && bringsSomething(edits, delta);
