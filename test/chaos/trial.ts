@@ -106,6 +106,7 @@ export interface TrialDeps {
 
 const BOUND_MS = 60_000;
 const QUIET_MS = 60_000;
+const HEARD_MS = 3_000;
 const PROBE_EVERY_MS = 100;
 const MOST_PROBES = 20;
 const WAVE = 20;
@@ -128,7 +129,9 @@ export async function tryFault({
   const random = seeded(seed * 1_000 + Number(id.replace(/\D/g, '')));
   const boundMs = BOUND_MS * world.patience;
   const load = startLoad({ world, mark, tasks, spanMs, random, boundMs });
-  const trial = createTrial({ world, load, random, mark, since, many: tasks < 300 ? 40 : 200, say });
+  const placed: Placed[] = [];
+  const many = tasks < 300 ? 40 : 200;
+  const trial = createTrial({ world, load, random, mark, since, many, say, placed });
   const shown = setInterval(() => {
     say(
       `${id}: ${String(load.sent())} of ${String(tasks)} tasks sent, ${String(load.streaming())} streams open`,
@@ -142,6 +145,8 @@ export async function tryFault({
   const healMs = await struck.healing;
   await load.done;
   const open = await untilQuiet(world, since);
+  // A row has ended a moment before its caller has heard so; a caller who reads nothing is not waited for.
+  await Promise.race([Promise.all(placed.map(({ done }) => done)), pause(HEARD_MS * world.patience)]);
   const rows = await world.rows.final(since);
   if (open > 0) say(`${id}: ${String(open)} tasks are still open`);
   const logs = logsIn([world.folder, journal.folder]);
@@ -161,8 +166,10 @@ function createTrial(deps: {
   since: string;
   many: number;
   say: (sentence: string) => void;
+  /** Every call beside the load is put here. */
+  placed: Placed[];
 }): Trial {
-  const { world, load, random, mark, since, many, say } = deps;
+  const { world, load, random, mark, since, many, say, placed } = deps;
   let count = 0;
   const within = (ms: number): number => ms * world.patience;
   const place: Trial['place'] = ({ pieces, gapMs, padBytes, poison, edge, boundMs, ...order }) => {
@@ -172,12 +179,14 @@ function createTrial(deps: {
       ...(poison === undefined ? {} : { poison }),
     };
     const script = { canary: `${mark}-x${String(count)}`, pieces, gapMs, ...more };
-    return world.callers.place({
+    const call = world.callers.place({
       ...order,
       script,
       edge: edge ?? world.edge(count % 2 === 0 ? 'e1' : 'e2').name,
       boundMs: boundMs ?? within(BOUND_MS + pieces * gapMs),
     });
+    placed.push(call);
+    return call;
   };
   return {
     ...{ world, load, random, within, place, say, many },
