@@ -7,7 +7,7 @@ import type { EdgeClient } from './edge-client.ts';
 import { Gate } from './gate.ts';
 import type { RegistrarPublishedProvider } from './offer.ts';
 import { asForward } from './providers/adapt.ts';
-import { createSlots, type Slots } from './slots.ts';
+import { Slots } from '../core/slots.ts';
 import { SseTransport } from './transports/sse.ts';
 import type { ServedMember } from './transports/transport.ts';
 
@@ -50,7 +50,7 @@ export function createOwnService({
     const isAvailable = (signal: AbortSignal): Promise<boolean> => provider.isAvailable(signal);
     const gate = gates.get(name) ?? new Gate({ llm: name, isAvailable, bus, clock });
     gates.set(name, gate);
-    const shared = slots.get(slotGroup) ?? createSlots(maxConcurrency ?? SLOTS);
+    const shared = slots.get(slotGroup) ?? new Slots(maxConcurrency ?? SLOTS);
     slots.set(slotGroup, shared);
     const forward = asForward(provider);
     const member = { llmId: id, name, poolKey, model, stallMs: STALL_MS, forward, isAvailable };

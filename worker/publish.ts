@@ -7,7 +7,7 @@ import { asForward } from './providers/adapt.ts';
 import { providerTypes } from './providers/index.ts';
 import type { LlmProvider, ProbeResult } from './providers/provider.ts';
 import type { RegistrarPublishedProvider } from './offer.ts';
-import { createSlots, type Slots } from './slots.ts';
+import { Slots } from '../core/slots.ts';
 import type { ConfiguredProvider } from './sources/config.ts';
 import type { ServedMember } from './transports/transport.ts';
 
@@ -36,7 +36,7 @@ export function openPublished(
 ): Opened[] {
   const backends = [...new Set(configured.map((c) => c.backend))].map((backend, n) => {
     const size = Math.max(...configured.filter((c) => c.backend === backend).map((c) => c.maxConcurrency));
-    return { backend, slots: createSlots(size), slotGroup: `backend-${String(n + 1)}` };
+    return { backend, slots: new Slots(size), slotGroup: `backend-${String(n + 1)}` };
   });
   return configured.flatMap((c) => {
     const { name, url, readKey, model, params } = c;

@@ -9,7 +9,7 @@ import { BACK, RelayClaims } from './claims.ts';
 import { PING_MS, type ControlStream } from './control-stream.ts';
 import { createMember, groupOf, slotsOf, standingOf, type RelayMember } from './member.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
-import { RelaySlots } from './slots.ts';
+import { Slots } from '../../core/slots.ts';
 import { RelayWakes } from './wakes.ts';
 
 /** A stream that is lost may come back for so long before its tasks are given to others. */
@@ -34,7 +34,7 @@ export class RelaySession {
   readonly #stream: ControlStream;
   readonly #changed: () => void;
   readonly #wakes: RelayWakes;
-  readonly #slots = new Map<string, RelaySlots>();
+  readonly #slots = new Map<string, Slots>();
   /** Which of them an llm takes from, by its id. */
   #groups: ReadonlyMap<string, string> = new Map();
   readonly #gone = new AbortController();
@@ -276,8 +276,8 @@ export class RelaySession {
     for (const member of this.#members) member.gate.set(takes && member.standing === 'serving');
   }
 
-  #slotsOf(group: string): RelaySlots {
-    const known = this.#slots.get(group) ?? new RelaySlots(1);
+  #slotsOf(group: string): Slots {
+    const known = this.#slots.get(group) ?? new Slots(1);
     this.#slots.set(group, known);
     return known;
   }

@@ -7,7 +7,7 @@ import { Fetchers } from '../../core/queue/fetchers.ts';
 import { ownMarkers } from '../../core/queue/markers.ts';
 import { pause, systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import { createSlots, type Slots } from '../../worker/slots.ts';
+import { Slots } from '../../core/slots.ts';
 import { queueFixture, type QueueFixture } from '../queue/queue-fixture.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
@@ -38,7 +38,7 @@ describe('the capacity of a worker, in random histories over a real Redis', func
     });
     await fc.assert(
       fc.asyncProperty(history, async ({ size, works }) => {
-        const ran = await play(createSlots(size), works);
+        const ran = await play(new Slots(size), works);
         expect(ran.most, 'runs at once').to.be.at.most(size);
         expect(ran.taken.size, 'tasks that ran').to.equal(works.length);
       }),

@@ -8,7 +8,7 @@ import type { Dialling } from '../providers/http/exchange.ts';
 import { endpointsAt } from '../providers/http/url.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
 import type { ForwardCall, Reply } from '../providers/provider.ts';
-import { createSlots, type Slots } from '../slots.ts';
+import { Slots } from '../../core/slots.ts';
 import type { PublicLlm } from '../sources/registry.ts';
 import type { ServedMember } from '../transports/transport.ts';
 import { keyReader, type ReadKey } from './keys.ts';
@@ -95,7 +95,7 @@ export class HostedMembers {
     }
     const shared = new Map<string, Slots>();
     for (const [backend, size] of sizes) {
-      const slots = this.#slots.get(backend) ?? createSlots(size);
+      const slots = this.#slots.get(backend) ?? new Slots(size);
       if (slots.size !== size) slots.resize(size);
       shared.set(backend, slots);
     }

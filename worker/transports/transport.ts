@@ -2,7 +2,7 @@ import type { Service } from '../../core/runtime/service.ts';
 import type { WakeResult } from '../../core/wake.ts';
 import type { Member } from '../execute.ts';
 import type { Gate } from '../gate.ts';
-import type { Slots } from '../slots.ts';
+import type { Slots } from '../../core/slots.ts';
 
 export interface ServedMember {
   member: Member;

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { createSlots } from '../../worker/slots.ts';
+import { Slots } from '../../core/slots.ts';
 
 /** I10: a worker never runs more than it declared. */
 describe('slots', () => {
@@ -10,7 +10,7 @@ describe('slots', () => {
         fc.integer({ min: 1, max: 4 }),
         fc.array(fc.constantFrom('take', 'give', 'give twice', 'abort'), { maxLength: 60 }),
         async (size, steps) => {
-          const slots = createSlots(size);
+          const slots = new Slots(size);
           const held: (() => void)[] = [];
           const waiting: AbortController[] = [];
           for (const step of steps) {
@@ -37,7 +37,7 @@ describe('slots', () => {
   });
 
   it('go to whoever waited longest', async () => {
-    const slots = createSlots(1);
+    const slots = new Slots(1);
     const { signal } = new AbortController();
     const release = await slots.take(signal);
     const order: number[] = [];
@@ -53,7 +53,7 @@ describe('slots', () => {
   });
 
   it('are not given to one who has stopped waiting', async () => {
-    const slots = createSlots(1);
+    const slots = new Slots(1);
     const release = await slots.take(new AbortController().signal);
     const gone = new AbortController();
     const waiting = slots.take(gone.signal);

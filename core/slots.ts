@@ -1,5 +1,8 @@
-/** How many tasks one backend of a session is given at a time, whatever members and queues it serves. */
-export class RelaySlots {
+/**
+ * How many tasks a backend is given at once, counted once whatever llms and queues it serves (invariant I10). A worker
+ * counts its own, the relay those of the workers whose streams it holds.
+ */
+export class Slots {
   #size: number;
   #taken = 0;
   readonly #waiting = new Set<() => void>();
@@ -12,17 +15,21 @@ export class RelaySlots {
     return this.#size;
   }
 
+  get taken(): number {
+    return this.#taken;
+  }
+
   isFree(): boolean {
     return this.#taken < this.#size;
   }
 
-  /** A registration may say another number; what runs goes on. */
+  /** Another number from now on; what is taken above it stays taken until it is given back. */
   resize(size: number): void {
     this.#size = size;
     this.#serve();
   }
 
-  /** Resolves with the way to give the slot back; null when `signal` aborted first. */
+  /** Resolves with the way to give the slot back (it may be called twice); null when `signal` aborted first. */
   take(signal: AbortSignal): Promise<(() => void) | null> {
     if (signal.aborted) return Promise.resolve(null);
     if (this.isFree()) return Promise.resolve(this.occupy());
