@@ -1,3 +1,4 @@
+import { Switch } from '../core/switch.ts';
 import { Rest, type RestDeps } from './rest.ts';
 
 /**
@@ -14,7 +15,7 @@ export type GateState = 'serving' | 'resting' | 'down' | 'asleep' | 'paused';
 export class Gate {
   readonly #rest: Rest;
   readonly #listeners = new Set<(state: GateState) => void>();
-  readonly #waiting = new Set<() => void>();
+  readonly #switch = new Switch(true);
   #standing: 'serving' | 'asleep' | 'down' = 'serving';
   #paused = false;
   #told: GateState = 'serving';
@@ -40,17 +41,8 @@ export class Gate {
   }
 
   /** Resolves when the member may take tasks, or `signal` aborts. */
-  async untilOpen(signal: AbortSignal): Promise<void> {
-    if (this.isOpen() || signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        this.#waiting.delete(done);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      this.#waiting.add(done);
-      signal.addEventListener('abort', done, { once: true });
-    });
+  untilOpen(signal: AbortSignal): Promise<void> {
+    return this.#switch.untilOpen(signal);
   }
 
   /** The backend has failed a task: the member rests. @param askedMs what the backend asked for (Retry-After). */
@@ -108,7 +100,7 @@ export class Gate {
     const { state } = this;
     if (state === this.#told) return;
     this.#told = state;
-    if (this.isOpen()) for (const go of [...this.#waiting]) go();
+    this.#switch.set(this.isOpen());
     for (const listener of [...this.#listeners]) listener(state);
   }
 }

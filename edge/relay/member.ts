@@ -5,8 +5,8 @@ import { claimTask, handBack } from '../../core/queue/claim.ts';
 import { Consumer, type TakenJob } from '../../core/queue/consumer.ts';
 import { BACK, type RelayClaims } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
-import type { RelaySlots } from './slots.ts';
-import { Switch } from './switch.ts';
+import type { Slots } from '../../core/slots.ts';
+import { Switch } from '../../core/switch.ts';
 
 /** How long a task is put aside by a member that has failed it; doubled each time, while no other has taken it. */
 const DELAY_MS = 100;
@@ -20,7 +20,7 @@ export interface RelayMember {
   poolKey: string;
   /** Members of one group are of one backend. */
   group: string;
-  slots: RelaySlots;
+  slots: Slots;
   standing: MemberState;
   gate: Switch;
   consumer: Consumer;
@@ -50,7 +50,7 @@ export function standingOf({ status }: LlmRow, before?: MemberState): MemberStat
   return status === 'active' && before === 'resting' ? 'resting' : standings[status];
 }
 
-export function createMember(context: MemberContext, row: LlmRow, slots: RelaySlots): RelayMember {
+export function createMember(context: MemberContext, row: LlmRow, slots: Slots): RelayMember {
   const { deps } = context;
   const { id: llmId, name, poolKey } = row;
   const gate = new Switch();

@@ -1,7 +1,11 @@
 /** Whether a member takes tasks now; who waits for it learns when it does. */
 export class Switch {
-  #open = false;
+  #open: boolean;
   readonly #waiting = new Set<() => void>();
+
+  constructor(open = false) {
+    this.#open = open;
+  }
 
   isOpen(): boolean {
     return this.#open;
