@@ -1,3 +1,8 @@
+import { pause } from '../core/runtime/clock.ts';
+
+/** Cut from the grace, so that what is aborted can still be handed back in time. */
+const HAND_BACK_MS = 3_000;
+
 /** Why a run was broken off. `lost`: somebody else decides about the task, so there is nothing more to say. */
 export type StopReason = 'lost' | 'shutdown' | 'run_timeout';
 
@@ -52,8 +57,16 @@ export class RunningClaims {
     if (running?.claimId === claimId) running.aborting.abort('lost' satisfies StopReason);
   }
 
-  stopAll(reason: StopReason): void {
-    for (const { running } of this.#byTask.values()) running.aborting.abort(reason);
+  /**
+   * Lets what runs finish within the grace, then breaks it off, in time to be handed back.
+   * @param drained resolves when nothing runs any more.
+   */
+  async leaveWithin(graceMs: number, drained: Promise<unknown>): Promise<void> {
+    const over = new AbortController();
+    const draining = drained.then(() => over.abort());
+    await pause(Math.max(0, graceMs - HAND_BACK_MS), over.signal);
+    for (const { running } of this.#byTask.values()) running.aborting.abort('shutdown' satisfies StopReason);
+    await Promise.race([draining, pause(HAND_BACK_MS, over.signal)]);
   }
 
   /** Resolves when all that run now have ended. */

@@ -31,8 +31,6 @@ export interface RedisTransportDeps extends ConnectOptions {
 }
 
 const ANNOUNCE_MS = 1_000;
-/** Cut from the grace, so that what is aborted can still be handed back in time. */
-const HAND_BACK_MS = 3_000;
 
 interface Serving extends ServedMember {
   consumer: Consumer;
@@ -141,11 +139,7 @@ export class RedisTransport implements Transport {
   }
 
   async #stop(): Promise<void> {
-    const drained = new AbortController();
-    const draining = this.drain().then(() => drained.abort());
-    await pause(Math.max(0, this.#deps.graceMs - HAND_BACK_MS), drained.signal);
-    this.#running.stopAll('shutdown');
-    await Promise.race([draining, pause(HAND_BACK_MS, drained.signal)]);
+    await this.#running.leaveWithin(this.#deps.graceMs, this.drain());
     clearInterval(this.#announcing);
     for (const { leave } of this.#serving) leave();
     await this.#subscriber.stop();

@@ -30,8 +30,6 @@ const FIRST_STREAM_MS = 10_000;
 /** The slot of a task that has just ended here may be given back a moment after the edge has heard of the end. */
 const SLOT_WITHIN_MS = 2_000;
 const ANNOUNCE_MS = 1_000;
-/** Cut from the grace, so that what is aborted can still be handed back in time. */
-const HAND_BACK_MS = 3_000;
 
 type InferFrame = Extract<Frame, { kind: 'infer' }>;
 
@@ -114,11 +112,7 @@ export class SseTransport implements Transport {
   }
 
   async #stop(): Promise<void> {
-    const drained = new AbortController();
-    const draining = this.drain().then(() => drained.abort());
-    await pause(Math.max(0, this.#deps.graceMs - HAND_BACK_MS), drained.signal);
-    this.#running.stopAll('shutdown');
-    await Promise.race([draining, pause(HAND_BACK_MS, drained.signal)]);
+    await this.#running.leaveWithin(this.#deps.graceMs, this.drain());
     this.#unlisten();
     this.#report.stop();
     for (const answer of this.#answers) answer.abandon();
