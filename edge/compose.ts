@@ -44,25 +44,39 @@ export function composeEdge({
   const stopping = new AbortController();
   const leaving = new AbortController();
   const signals = { stopping: stopping.signal, leaving: leaving.signal };
-  const { deps, services } = makeDeps({ config, log }, signals);
+  const { version, dependencies } = ownPackage();
+  const connection = connect({ ...config, poolSize: config.databasePool, log });
+  const { deps, services } = wireEdge(
+    { config, log, connection, version, bullmqVersion: dependencies['bullmq'] ?? '', ofProcess: true },
+    signals,
+  );
+  const postgres = { name: 'postgres', stop: () => connection.close() };
   const server = createEdgeServer({ app: makeApp(deps), ...config, leaving });
   return {
     deps,
     server,
-    services: composeServices([...services, server], log),
+    services: composeServices([postgres, ...services, server], log),
     stop: () => stopping.abort(),
   };
 }
 
-/** Everything but the server, in the order in which it is started. */
-function makeDeps(
-  { config, log }: Pick<EdgeDeps, 'config' | 'log'>,
+interface Wired extends Pick<EdgeDeps, 'config' | 'log' | 'version' | 'bullmqVersion'> {
+  connection: Connection;
+  /** Metrics tell of Node itself too. */
+  ofProcess: boolean;
+}
+
+/**
+ * What routes are given, over a connection to Postgres that is the caller's, and the services behind it in the order in
+ * which they are started.
+ * @internal tests build their edges with it too
+ */
+export function wireEdge(
+  { config, log, connection, version, bullmqVersion, ofProcess }: Wired,
   signals: Pick<EdgeDeps, 'stopping' | 'leaving'>,
 ): { deps: EdgeDeps; services: Service[] } {
   const clock = systemClock;
   const bus = createBus(log);
-  const { version, dependencies } = ownPackage();
-  const connection = connect({ ...config, poolSize: config.databasePool, log });
   const registry = createRegistry(connection);
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
@@ -74,11 +88,11 @@ function makeDeps(
 
   const ofRelay = { config, registry, queue, presence, heartbeats, flow, bus, clock, log };
   const relay = new Relay({ ...ofRelay, stopping: signals.stopping });
-  const metrics = createMetrics({ bus, version, ofProcess: true, fleet: { registry, queue, clock, log } });
+  const metrics = createMetrics({ bus, version, ofProcess, fleet: { registry, queue, clock, log } });
   const deps: EdgeDeps = {
     config,
     version,
-    bullmqVersion: dependencies['bullmq'] ?? '',
+    bullmqVersion,
     clock,
     log,
     bus,
@@ -101,8 +115,7 @@ function makeDeps(
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
-  const postgres = { name: 'postgres', stop: () => connection.close() };
-  return { deps, services: [postgres, queue, heartbeats, waiters, wakings, relay] };
+  return { deps, services: [queue, heartbeats, waiters, wakings, relay] };
 }
 
 async function needCurrent(connection: Connection): Promise<void> {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
 
 const secret = 'CANARY-what-a-worker-should-not-have-written';
 
@@ -36,8 +36,7 @@ describe('the admin pages', function () {
   const queues = async (cookie: string): Promise<Queues['queues']> =>
     ((await board('GET /api/queues', cookie)).json as Queues).queues;
   const pool = async (name: string): Promise<void> => {
-    const llm = { name, type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-    await t.call('POST /api/v1/llms', { token: t.tokens.root, body: llm });
+    await publicLlm(t, name);
   };
   const makeTask = async (llm: string): Promise<string> => {
     const request = { messages: [{ role: 'user', content: 'a secret question' }] };

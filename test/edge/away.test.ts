@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { systemClock } from '../../core/runtime/clock.ts';
-import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, type EdgeFixture, publicLlm } from '../support/edge.ts';
 import { wireTo, type Wire } from '../support/wire.ts';
 
 const BOUND_MS = 2_500;
@@ -25,8 +25,7 @@ describe('while Postgres or Redis is away, the edge', () => {
         redisUrl: redis.url(process.env['REDIS_URL'] ?? ''),
       },
     );
-    const llm = { name: 'gpt', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-    await t.call('POST /api/v1/llms', { token: t.tokens.root, body: llm });
+    await publicLlm(t, 'gpt');
   });
   after(async () => {
     postgres.mend();

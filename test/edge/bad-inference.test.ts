@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { randomUUID } from 'node:crypto';
 import { entryOf, type ErrorCode } from '../../core/errors.ts';
-import { edgeFixture, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, type Answer, type Call, type EdgeFixture, publicLlm } from '../support/edge.ts';
 
 const chat = { model: 'gpt', messages: [{ role: 'user', content: 'hi' }] };
 const deep = `${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}`;
@@ -58,8 +58,7 @@ describe('bad input to inference', function () {
   let t: EdgeFixture;
   before(async () => {
     t = await edgeFixture();
-    const llm = { name: 'gpt', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-    await t.call('POST /api/v1/llms', { token: t.tokens.root, body: llm });
+    await publicLlm(t, 'gpt');
   });
   after(() => t.close());
 

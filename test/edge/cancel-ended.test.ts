@@ -1,15 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { claimTask, endClaim } from '../../core/queue/claim.ts';
-import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, type EdgeFixture, publicLlm } from '../support/edge.ts';
 
 describe('DELETE of a task that has just ended', function () {
   this.timeout(30_000);
   let t: EdgeFixture;
   before(async () => {
     t = await edgeFixture();
-    const llm = { name: 'gpt', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-    await t.call('POST /api/v1/llms', { token: t.tokens.root, body: llm });
+    await publicLlm(t, 'gpt');
   });
   after(() => t.close());
 

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { expect } from 'chai';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createOpenCounts } from '../../edge/open-counts.ts';
-import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 
 const request = { messages: [{ role: 'user', content: 'hi' }] };
@@ -13,8 +13,7 @@ describe('back-pressure', function () {
   const another = async (env: Record<string, string>): Promise<void> => {
     t = await edgeFixture(env);
     for (const name of ['gpt', 'other']) {
-      const llm = { name, type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-      await t.call('POST /api/v1/llms', { token: t.tokens.root, body: llm });
+      await publicLlm(t, name);
     }
   };
   afterEach(() => t.close());

@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import { expect } from 'chai';
 import type { TaskView } from '../../core/task.ts';
-import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
 
 const chat = { model: 'gpt', messages: [{ role: 'user', content: 'hi' }] };
 const INFER = 'POST /api/v1/llms/gpt/infer';
@@ -46,8 +46,7 @@ describe('the headers of a call that makes a task', function () {
   let t: EdgeFixture;
   before(async () => {
     t = await edgeFixture();
-    const llm = { name: 'gpt', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-    await t.call('POST /api/v1/llms', { token: t.tokens.root, body: llm });
+    await publicLlm(t, 'gpt');
   });
   after(() => t.close());
 

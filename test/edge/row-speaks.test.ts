@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { Ending } from '../../core/outcome.ts';
-import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, type EdgeFixture, publicLlm } from '../support/edge.ts';
 
 const messages = [{ role: 'user', content: 'hi' }];
 
@@ -22,8 +22,7 @@ describe('a caller whose stream says nothing of the end', function () {
   let t: EdgeFixture;
   before(async () => {
     t = await edgeFixture({ MCPCTL_KEEPALIVE_MS: '100', MCPCTL_ADMISSION_MS: '100' });
-    const llm = { name: 'gpt', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-    await t.call('POST /api/v1/llms', { token: t.tokens.root, body: llm });
+    await publicLlm(t, 'gpt');
   });
   after(() => t.close());
 
@@ -80,8 +79,7 @@ describe('a caller who waits too long for a task that another process has comple
   after(() => t.close());
 
   it('gets the answer, not the timeout', async () => {
-    const llm = { name: 'gpt', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-    await t.call('POST /api/v1/llms', { token: t.tokens.root, body: llm });
+    await publicLlm(t, 'gpt');
     t.bus.on('task.accepted', ({ taskId }) => void t.registry.tasks.settle(taskId, ending));
     const headers = { prefer: 'wait=60' };
     const answer = await t.call('POST /api/v1/llms/gpt/infer', { body: { messages }, headers });

@@ -8,7 +8,7 @@ import { enqueueRow, requeueTask } from '../../core/flow/requeue.ts';
 import { closeTask } from '../../core/flow/cancel.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import { flowOf } from '../../edge/deps.ts';
-import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
 import { sseFrames, type SseFrame } from '../support/sse.ts';
 import { until } from '../support/system.ts';
 
@@ -29,8 +29,7 @@ describe('GET /api/v1/tasks/:id/stream', function () {
   let t: EdgeFixture;
   before(async () => {
     t = await edgeFixture({ MCPCTL_KEEPALIVE_MS: '50' });
-    const llm = { name: 'gpt', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-    await t.call('POST /api/v1/llms', { token: t.tokens.root, body: llm });
+    await publicLlm(t, 'gpt');
   });
   after(() => t.close());
 

@@ -1,8 +1,7 @@
-import { openQueueDoor } from '../../core/queue/door.ts';
+import { composeServices } from '../../core/runtime/service.ts';
 import { createApp } from '../../edge/app.ts';
-import { flowOf } from '../../edge/deps.ts';
-import { createHeartbeats } from '../../edge/heartbeats.ts';
-import { Relay } from '../../edge/relay/relay.ts';
+import { wireEdge } from '../../edge/compose.ts';
+import type { Relay } from '../../edge/relay/relay.ts';
 import { createEdgeServer } from '../../edge/server.ts';
 import type { EdgeFixture } from '../support/edge.ts';
 
@@ -16,25 +15,15 @@ export interface SecondEdge {
 
 /** Another edge over the same Redis and Postgres, with a relay of its own. */
 export async function secondEdge(t: EdgeFixture): Promise<SecondEdge> {
-  const { config, registry, bus, clock, log } = t.deps;
-  const queue = openQueueDoor({ ...config, clock, log });
-  await queue.start?.();
-  const { presence } = queue;
-  const heartbeats = createHeartbeats({ registry, presence, queue, log });
+  const { config, log, version, bullmqVersion } = t.deps;
   const stopping = new AbortController();
   const leaving = new AbortController();
-  const options = { config, registry, queue, presence, heartbeats, flow: flowOf(t.deps), bus, clock, log };
-  const relay = new Relay({ ...options, stopping: stopping.signal });
-  await relay.start();
-  const deps = {
-    ...t.deps,
-    queue,
-    presence,
-    heartbeats,
-    relay,
-    stopping: stopping.signal,
-    leaving: leaving.signal,
-  };
+  const { deps, services } = wireEdge(
+    { config, log, version, bullmqVersion, connection: t.connection, ofProcess: false },
+    { stopping: stopping.signal, leaving: leaving.signal },
+  );
+  const running = composeServices(services, log);
+  await running.start?.();
   const server = createEdgeServer({
     app: createApp(deps),
     port: 0,
@@ -45,13 +34,11 @@ export async function secondEdge(t: EdgeFixture): Promise<SecondEdge> {
   await server.start?.();
   return {
     url: `http://127.0.0.1:${String(server.port())}`,
-    relay,
+    relay: deps.relay,
     stopping,
     async close() {
       await server.stop();
-      await relay.stop();
-      await heartbeats.stop();
-      await queue.stop();
+      await running.stop();
     },
   };
 }

@@ -1,25 +1,15 @@
 import { Redis } from 'ioredis';
-import { openQueueDoor } from '../../core/queue/door.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { ensureAdmin } from '../../core/registry/bootstrap.ts';
-import { isCurrent } from '../../core/registry/migrate.ts';
-import { createBus, type Bus } from '../../core/runtime/bus.ts';
-import { pause, systemClock } from '../../core/runtime/clock.ts';
+import type { Bus } from '../../core/runtime/bus.ts';
+import { pause } from '../../core/runtime/clock.ts';
 import { readConfig } from '../../core/runtime/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
+import { composeServices } from '../../core/runtime/service.ts';
 import { createApp } from '../../edge/app.ts';
-import { createAuthenticator } from '../../edge/authenticator.ts';
-import { createCaps } from '../../edge/caps.ts';
+import { wireEdge } from '../../edge/compose.ts';
 import { edgeSettings, type EdgeDeps } from '../../edge/deps.ts';
-import { createHeartbeats } from '../../edge/heartbeats.ts';
-import { createLiveness } from '../../core/flow/liveness.ts';
-import { createMetrics } from '../../edge/metrics.ts';
-import { createPoolLooks } from '../../edge/pool-looks.ts';
-import { countPools } from '../../edge/pool-counts.ts';
-import { Relay } from '../../edge/relay/relay.ts';
 import { createEdgeServer } from '../../edge/server.ts';
-import { createWaiters } from '../../edge/waiters.ts';
-import { Wakings } from '../../edge/wakings.ts';
 import { registryFixture, type RegistryFixture } from './registry.ts';
 
 export interface Answer {
@@ -66,58 +56,19 @@ export async function edgeFixture(
     },
     edgeSettings,
   );
-  const clock = systemClock;
   const log = createLog({ process: 'test', level: process.env['TEST_LOG'] ?? 'silent', pretty: false });
-  const bus = createBus(log);
-  const { registry } = t;
-  const queue = openQueueDoor({ ...config, clock, log });
-  await queue.start?.();
-  const { redis, keys, presence } = queue;
-  // As after a lease's time: a session without a lease is gone.
-  await redis.set(keys.epoch, '1');
-  const heartbeats = createHeartbeats({ registry, presence, queue, log });
   const stopping = new AbortController();
   const leaving = new AbortController();
-  const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
-  const waiters = createWaiters({ queue, flow, log });
-  const wakings = new Wakings({ queue, clock, log });
-  const relayOptions = { config, registry, queue, presence, heartbeats, flow, bus, clock, log };
-  const relay = new Relay({ ...relayOptions, stopping: stopping.signal });
-  await relay.start();
-  const liveness = createLiveness({ registry, presence, leaseMs: config.leaseMs });
-  const metrics = createMetrics({
-    bus,
-    version: '0.0.0-test',
-    ofProcess: false,
-    fleet: { registry, queue, clock, log },
-  });
-  const deps: EdgeDeps = {
-    config,
-    version: '0.0.0-test',
-    bullmqVersion: '6.7.0',
-    clock,
-    log,
-    bus,
-    registry,
-    queue,
-    presence,
-    liveness,
-    heartbeats,
-    relay,
-    authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
-    waiters,
-    wakings,
-    lookAtPool: createPoolLooks({ liveness, clock }),
-    caps: createCaps({ config, registry, metrics, clock, log }),
-    metrics,
-    checks: [
-      { name: 'postgres', run: async () => void (await isCurrent(t.connection)) },
-      { name: 'redis', run: async () => void (await redis.ping()) },
-    ],
-    stopping: stopping.signal,
-    leaving: leaving.signal,
-    poolCounts: (keys) => countPools({ registry, queue }, keys),
-  };
+  const about = { version: '0.0.0-test', bullmqVersion: '6.7.0', ofProcess: false };
+  const { deps, services } = wireEdge(
+    { config, log, connection: t.connection, ...about },
+    { stopping: stopping.signal, leaving: leaving.signal },
+  );
+  const { registry, bus, queue } = deps;
+  const running = composeServices(services, log);
+  await running.start?.();
+  // As after a lease's time: a session without a lease is gone.
+  await queue.redis.set(queue.keys.epoch, '1');
   const server = createEdgeServer({
     app: createApp(deps),
     port: 0,
@@ -168,14 +119,16 @@ export async function edgeFixture(
     },
     async close() {
       await server.stop();
-      await relay.stop();
-      await waiters.stop();
-      await wakings.stop();
-      await heartbeats.stop();
-      await queue.stop();
+      await running.stop();
       await t.close();
     },
   };
+}
+
+/** A public llm that nobody serves; its backend is never asked. */
+export async function publicLlm(t: EdgeFixture, name: string): Promise<void> {
+  const llm = { name, type: 'openai', model: 'm', url: 'http://backend.test/v1' };
+  await t.call('POST /api/v1/llms', { token: t.tokens.root, body: llm });
 }
 
 /** The lease of every session in the namespace runs out now, as after 90 s of silence. */
