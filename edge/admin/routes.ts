@@ -7,8 +7,7 @@ import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { taskOf } from '../task-of.ts';
 import { taskView } from '../task-view.ts';
-import { apiPage } from './api-page.ts';
-import { createBoards } from './board.ts';
+import type { Boards } from './board.ts';
 import { withoutOutsiders } from './html.ts';
 import { loginPage, messagePage, stylesheet, taskPage } from './pages.ts';
 import { createAdminSessions, SESSION_MS, type AdminSessions } from './sessions.ts';
@@ -58,7 +57,10 @@ const html = (res: Response, text: string): void => void res.type('html').send(t
 /** The admin pages: a login, the board, a page per task, the calls of the API. Their own door, with a cookie for a token (SPEC §10). */
 export function adminRoutes(deps: EdgeDeps): Router {
   const sessions = createAdminSessions(deps.queue);
-  const boards = createBoards({ ...deps, basePath: BOARD });
+  // Loaded by the first who looks: they are a third of what an edge would read at its start.
+  let loading: Promise<Boards> | undefined;
+  const boardsOf = (): Promise<Boards> =>
+    (loading ??= import('./board.ts').then(({ createBoards }) => createBoards({ ...deps, basePath: BOARD })));
   const router = Router();
   router.use(policy, fromOurPages);
   router.use((_req, res, next) => {
@@ -69,13 +71,14 @@ export function adminRoutes(deps: EdgeDeps): Router {
   router.get('/style.css', (_req, res) => res.type('css').send(stylesheet));
   router.use(loginRoutes(deps, sessions));
   router.use(signedIn(deps, sessions));
-  router.get('/api', (_req, res) => html(res, apiPage()));
+  router.get('/api', async (_req, res) => html(res, (await import('./api-page.ts')).apiPage()));
   router.get('/tasks/:id', async (req, res) => html(res, taskPage(taskView(await taskOf(deps, req), null))));
   router.use('/queues', async (req, res, next) => {
     const actor = actorOf(req);
     if (!can(actor, 'view', { resource: 'board' })) {
       throw new McpctlError('forbidden', 'Your token is bound to pools; the board shows every pool.');
     }
+    const boards = await boardsOf();
     await boards.refresh();
     withoutOutsiders(res);
     const board = can(actor, 'edit', { resource: 'board' }) ? boards.full : boards.readOnly;

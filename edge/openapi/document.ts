@@ -77,7 +77,7 @@ function pathOf(operation: Operation): RouteConfig {
   };
 }
 
-/** `GET /llms/{name}` → its method and path. @internal */
+/** `GET /llms/{name}` → its method and path. */
 export function callOf({ call }: Operation): {
   method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   path: string;
