@@ -1,8 +1,10 @@
 /**
- * Mocha's spec reporter, with one line at the very end that a machine can read: `N passed, N failed, N skipped`.
- * It is printed when the process ends, so that nothing a test left behind prints below it. A process that
- * does not end by itself is a failure too, with its reason, and not a run that hangs for ever.
+ * Mocha's spec reporter, which also writes down what became of each file (`--reporter-option report=<path>`), for
+ * `test/run.ts` to sum up. A process that does not end by itself is a failure too, with its reason, and not a run that
+ * hangs for ever.
  */
+const { writeFileSync } = require('node:fs');
+const { relative } = require('node:path');
 const { reporters } = require('mocha');
 
 const END_MS = 30_000;
@@ -10,16 +12,22 @@ const END_MS = 30_000;
 class Reporter extends reporters.Spec {
   constructor(runner, options) {
     super(runner, options);
-    let hung = 0;
+    const { report } = options.reporterOptions ?? options.reporterOption ?? {};
+    const files = {};
+    const count = (outcome) => (test) => {
+      const file = test.file ? relative(process.cwd(), test.file) : '';
+      const counts = (files[file] ??= { passed: 0, failed: 0, skipped: 0, failures: [] });
+      counts[outcome] += 1;
+      if (outcome === 'failed') counts.failures.push(test.fullTitle());
+    };
+    runner.on('pass', count('passed'));
+    runner.on('fail', count('failed'));
+    runner.on('pending', count('skipped'));
     runner.once('end', () => {
-      const { stats } = runner;
-      process.once('exit', () => {
-        process.stdout.write(
-          `${stats.passes} passed, ${stats.failures + hung} failed, ${stats.pending} skipped\n`,
-        );
-      });
+      const write = (hung) => report && writeFileSync(report, JSON.stringify({ files, hung }));
+      write(false);
       setTimeout(() => {
-        hung = 1;
+        write(true);
         process.stdout.write(`The tests ended, their process did not: ${process.getActiveResourcesInfo()}\n`);
         process.exit(1);
       }, END_MS).unref();

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+
+const countsSchema = z.object({
+  passed: z.number(),
+  failed: z.number(),
+  skipped: z.number(),
+  failures: z.array(z.string()),
+});
+const outcomeSchema = z.object({ files: z.record(z.string(), countsSchema), hung: z.boolean() });
+
+/** What became of each file of a run; '' is what belongs to no file. */
+export type Outcome = z.infer<typeof outcomeSchema>;
+
+/** What the reporter wrote down; null when it did not come to that. */
+export function readOutcome(path: string): Outcome | null {
+  try {
+    return outcomeSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The files that failed, if running them once more can tell a race from a fault: few, known by name, and every process
+ * came to its end. @returns none, when the run is what it is.
+ */
+export function worthAnother({ files, hung }: Outcome, most: number): string[] {
+  const failed = Object.keys(files).filter((file) => (files[file]?.failed ?? 0) > 0);
+  return hung || failed.includes('') || failed.length > most ? [] : failed;
+}
+
+/** The later run's word for the files that it ran. */
+export const replaced = (first: Outcome, second: Outcome): Outcome => ({
+  files: { ...first.files, ...second.files },
+  hung: first.hung || second.hung,
+});
+
+/** `N passed, N failed, N skipped` */
+export function summary({ files, hung }: Outcome): string {
+  const sum = (of: 'passed' | 'failed' | 'skipped'): number =>
+    Object.values(files).reduce((all, counts) => all + counts[of], 0);
+  return `${sum('passed')} passed, ${sum('failed') + (hung ? 1 : 0)} failed, ${sum('skipped')} skipped`;
+}
