@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { McpctlError } from '../core/errors.ts';
-import { toldSchema } from './backend/script.ts';
+import type { Opened, Told } from './backend/script.ts';
 
 /** The scripted backend, running. */
 export interface BenchBackend {
@@ -10,6 +10,8 @@ export interface BenchBackend {
   pid: number;
   /** When the call of this id came, or its socket was closed; fails after 10 s. */
   told(event: 'reached' | 'closed', id: string): Promise<number>;
+  /** Lets the calls go on that wait at the gate of that name, and all that come later. */
+  open(gate: string): void;
   stop(): Promise<void>;
 }
 
@@ -21,7 +23,7 @@ export async function startBenchBackend(): Promise<BenchBackend> {
   const heard = new Map<string, number>();
   const waiting = new Map<string, (atMs: number) => void>();
   child.on('message', (message) => {
-    const { event, id, atMs } = toldSchema.parse(message);
+    const { event, id, atMs } = message as Told;
     const key = event === 'listening' ? event : `${event} ${id}`;
     const value = event === 'listening' ? Number(id) : atMs;
     const hear = waiting.get(key);
@@ -46,8 +48,9 @@ export async function startBenchBackend(): Promise<BenchBackend> {
     url: `http://127.0.0.1:${String(port)}`,
     pid: child.pid ?? 0,
     told: (event, id) => wait(`${event} ${id}`),
+    open: (gate) => void child.send({ open: gate } satisfies Opened),
     async stop() {
-      child.disconnect();
+      if (child.connected) child.disconnect();
       await ended;
     },
   };

@@ -1,5 +1,6 @@
 import { Agent, request } from 'node:http';
 import { McpctlError } from '../core/errors.ts';
+import { nowMs } from './clock.ts';
 
 /** Where a call goes: the backend itself, or the product's door to it. */
 export interface Endpoint {
@@ -17,7 +18,6 @@ export interface Call {
 }
 
 const WITHIN_MS = 30_000;
-const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 /** The same client for every endpoint: node's own, connections kept alive. */
 export function createClient() {

@@ -6,14 +6,31 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { McpctlError, messageOf } from '../core/errors.ts';
-import { systemClock as clock } from '../core/runtime/clock.ts';
+import { pause, systemClock as clock } from '../core/runtime/clock.ts';
 import { startBenchBackend } from './backend.ts';
 import { createClient } from './client.ts';
+import { crashes } from './crashes.ts';
+import type { Endpoint } from './endpoint.ts';
+import { startLoad } from './load.ts';
+import { startPeers } from './peers.ts';
 import { startProduct } from './product.ts';
 import { findingOf, machine, table, type Finding } from './report.ts';
 import { scenarios } from './scenarios/index.ts';
-import type { Scenario } from './scenarios/scenario.ts';
-import { usageBelow } from './usage.ts';
+import type { Bench, Scenario } from './scenarios/scenario.ts';
+import { usageBelow, type Usage } from './usage.ts';
+
+/** What is there before anything is called, and how long its interrupted work may take to end. */
+const SETTLE_MS = 5_000;
+const STOP_MS = 20_000;
+
+/** What a run has found. */
+interface Figures {
+  /** Before the first scenario. */
+  idle: Usage;
+  findings: Finding[];
+  /** Tasks whose worker was killed on purpose, and how many more the scheduler took for dead. */
+  deaths: { killed: number; false: number };
+}
 
 const progress = (sentence: string): void => void process.stderr.write(`${sentence}\n`);
 
@@ -21,16 +38,17 @@ function readArguments(argv: readonly string[]) {
   const options = {
     scenario: { type: 'string', multiple: true },
     quick: { type: 'boolean', default: false },
+    offline: { type: 'boolean', default: false },
     json: { type: 'string', default: '.boot/bench.json' },
   } as const;
-  const { scenario: names = [], quick, json } = parseArgs({ args: [...argv], options }).values;
+  const { scenario: names = [], ...rest } = parseArgs({ args: [...argv], options }).values;
   const known = scenarios.map(({ name }) => name);
   for (const name of names) {
     if (known.includes(name)) continue;
     throw new McpctlError('usage', `There is no scenario '${name}'; there are ${known.join(', ')}.`);
   }
   const chosen = scenarios.filter(({ name }) => names.length === 0 || names.includes(name));
-  return { chosen, quick, json };
+  return { chosen, ...rest };
 }
 
 /** Nothing of ours may lead the product to another Redis, Postgres or home than its own. */
@@ -49,52 +67,85 @@ function interruption(): Promise<never> {
   });
 }
 
-async function measure(chosen: readonly Scenario[], quick: boolean): Promise<Finding[]> {
+interface Wish {
+  chosen: readonly Scenario[];
+  quick: boolean;
+  offline: boolean;
+}
+
+/** Starts what the scenarios need, one after the other, and stops it all in the end, whatever happens. */
+async function measure({ chosen, quick, offline }: Wish): Promise<Figures> {
   const interrupted = interruption();
   interrupted.catch(() => undefined); // heard where something is waited for
-  const backend = await startBenchBackend();
-  const client = createClient();
-  const findings: Finding[] = [];
-  try {
+  const stops: (() => Promise<void>)[] = [];
+  const keep = async <T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> => {
+    const started = await starting;
+    stops.push(() => started.stop());
+    return started;
+  };
+  const start = async (): Promise<Bench> => {
+    const backend = await keep(startBenchBackend());
+    const load = await keep(startLoad());
+    const client = createClient();
+    stops.push(async () => client.stop());
+    const wish = { backendUrl: backend.url, offline, progress };
+    const peers = chosen.some(({ baselines }) => baselines) ? (await keep(startPeers(wish))).endpoints : [];
     progress('Starting the product as npm start does, with a Redis and a Postgres of its own …');
-    const product = await startProduct(backend.url, cleanEnv());
-    try {
-      const direct = { url: `${backend.url}/v1/chat/completions`, headers: {} };
-      const authorization = `Bearer ${product.token}`;
-      const through = { url: `${product.url}/v1/chat/completions`, headers: { authorization } };
-      for (const scenario of chosen) {
-        const before = usageBelow(product.pid);
-        const running = scenario.run({
-          backend,
-          client,
-          direct,
-          product: through,
-          system: product,
-          quick,
-          progress,
-        });
-        const result = await Promise.race([running, interrupted]);
-        findings.push(findingOf(scenario, result, { before, after: usageBelow(product.pid) }));
-      }
-    } finally {
-      progress('Stopping it …');
-      await product.stop();
+    const system = await keep(startProduct(backend.url, cleanEnv()));
+    const at = (url: string): string => `${url}/v1/chat/completions`;
+    const headers = { authorization: `Bearer ${system.token}` };
+    const direct: Endpoint = {
+      name: 'direct',
+      what: 'the backend directly',
+      url: at(backend.url),
+      headers: {},
+    };
+    const product: Endpoint = { name: 'mcpctl', what: 'mcpctl', url: at(system.url), headers };
+    const endpoints = [direct, ...peers, product];
+    return { backend, load, client, endpoints, direct, product, system, quick, progress, killed };
+  };
+  let deaths = 0;
+  const killed = (tasks: number): void => void (deaths += tasks);
+  let running: Promise<unknown> = Promise.resolve();
+  try {
+    const starting = start();
+    running = starting;
+    const bench = await Promise.race([starting, interrupted]);
+    await pause(quick ? 0 : SETTLE_MS);
+    const idle = usageBelow(process.pid);
+    const findings: Finding[] = [];
+    for (const scenario of chosen) {
+      const before = usageBelow(process.pid);
+      const measuring = scenario.run(bench);
+      running = measuring;
+      const result = await Promise.race([measuring, interrupted]);
+      findings.push(findingOf(scenario, result, { before, after: usageBelow(process.pid) }));
     }
+    const falseDeaths = (await crashes(bench.system)) - deaths;
+    return { idle, findings, deaths: { killed: deaths, false: falseDeaths } };
   } finally {
-    client.stop();
-    await backend.stop();
+    progress('Stopping it …');
+    for (const stop of stops.reverse()) await stop();
+    // Interrupted: what a scenario has started itself it also stops, as soon as its calls fail.
+    await Promise.race([running.catch(() => undefined), pause(STOP_MS)]);
   }
-  return findings;
 }
 
 try {
-  const { chosen, quick, json } = readArguments(process.argv.slice(2));
+  const { json, ...wish } = readArguments(process.argv.slice(2));
   const at = new Date(clock.now()).toISOString();
-  const findings = await measure(chosen, quick);
+  const figures = await measure(wish);
+  const { idle, findings, deaths } = figures;
   mkdirSync(dirname(json), { recursive: true });
-  writeFileSync(json, `${JSON.stringify({ at, machine: machine(), quick, findings }, undefined, 2)}\n`);
-  process.stdout.write(`${at}, ${machine()}${quick ? ' (quick: not a measurement)' : ''}\n`);
-  process.stdout.write(`${table(findings)}\nAll figures: ${json}\n`);
+  const whole = { at, machine: machine(), quick: wish.quick, ...figures };
+  writeFileSync(json, `${JSON.stringify(whole, undefined, 2)}\n`);
+  process.stdout.write(`${at}, ${machine()}${wish.quick ? ' (quick: not a measurement)' : ''}\n`);
+  const resident = Object.entries(idle).map(([name, { rssMb }]) => `${name} ${rssMb.toFixed(0)}`);
+  process.stdout.write(`Idle, resident MB: ${resident.join(' · ')}\n${table(findings)}\n`);
+  process.stdout.write(
+    `Workers killed while they ran a task: ${String(deaths.killed)}. False deaths: ${String(deaths.false)}.\n`,
+  );
+  process.stdout.write(`All figures: ${json}\n`);
 } catch (thrown) {
   process.stderr.write(`${messageOf(thrown)}\n`);
   process.exitCode = 1;

@@ -17,13 +17,16 @@ export interface Product {
   /** The supervisor's; everything else is below it. */
   pid: number;
   redisUrl: string;
+  databaseUrl: string;
   stop(): Promise<void>;
 }
 
+/** More than any scenario has under way at once: what waits for a slot would be measured as a lag. */
+const SLOTS = 1_024;
 const READY = 'Ctrl-C stops everything';
 const READY_MS = 180_000;
 const STOP_MS = 15_000;
-const runningSchema = z.object({ redisUrl: z.string() });
+const runningSchema = z.object({ redisUrl: z.string(), databaseUrl: z.string() });
 const credentialsSchema = z.object({ mcpdUrl: z.string(), token: z.string() });
 
 /** @param env PATH and what npm says of itself; nothing that would lead to another Redis or Postgres. */
@@ -36,7 +39,7 @@ export async function startProduct(backendUrl: string, env: NodeJS.ProcessEnv): 
     model: 'bench',
     publish: true,
     url: backendUrl,
-    maxConcurrency: 64,
+    maxConcurrency: SLOTS,
   };
   await writeFile(home.config, JSON.stringify({ providers: [provider], agents: [] }));
   const logPath = join(root, 'output');
@@ -65,6 +68,6 @@ export async function startProduct(backendUrl: string, env: NodeJS.ProcessEnv): 
     await pause(50);
   }
   const { mcpdUrl, token } = credentialsSchema.parse(JSON.parse(readFileSync(home.credentials, 'utf8')));
-  const { redisUrl } = runningSchema.parse(JSON.parse(readFileSync(home.running, 'utf8')));
-  return { url: mcpdUrl, token, pid: child.pid ?? 0, redisUrl, stop };
+  const { redisUrl, databaseUrl } = runningSchema.parse(JSON.parse(readFileSync(home.running, 'utf8')));
+  return { url: mcpdUrl, token, pid: child.pid ?? 0, redisUrl, databaseUrl, stop };
 }

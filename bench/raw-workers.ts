@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Agent, request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { McpctlError } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
+import { nowMs } from './clock.ts';
 import type { Product } from './product.ts';
 
 /** A worker of the sse transport with no backend: it registers, and holds its control stream. */
@@ -21,7 +22,6 @@ export interface RawWorkers {
   stop(): Promise<void>;
 }
 
-export const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 const HEARTBEAT_MS = 30_000;
 /** As SPEC §3: first after 0–250 ms, then jittered from 5 s. */
 const FIRST_MS = 250;

@@ -6,7 +6,7 @@ import type { Usage } from './usage.ts';
 export interface Finding {
   scenario: Pick<Scenario, 'name' | 'about'>;
   result: Result;
-  /** CPU of each process of the product per call through it, and its memory afterwards. */
+  /** CPU of each process per call through the product, and its memory afterwards; the other gateways' calls are as many. */
   usage: Record<string, { cpuMsPerCall: number; rssMb: number }>;
 }
 
@@ -30,9 +30,10 @@ export function machine(): string {
   return `${String(cpus().length)} × ${cpu?.model.trim() ?? 'unknown'}, ${memory}, ${process.platform} ${release()}, Node ${process.version}`;
 }
 
-const columns = ['', 'n', 'p50', 'p99', 'max', 'p50 of each round'];
+const columns = ['', 'n', 'least', 'p50', 'p99', 'most', 'p50 of each round'];
+const versus = ['', 'median', 'least', 'most'];
 
-/** The findings as text, milliseconds. */
+/** The findings as text; milliseconds where no other unit is said. */
 export function table(findings: readonly Finding[]): string {
   return findings.map(one).join('\n');
 }
@@ -41,21 +42,49 @@ function one({ scenario, result, usage }: Finding): string {
   const rows = result.rows.map(({ what, unit, summary: s }) => [
     unit === undefined ? what : `${what}, ${unit}`,
     String(s.n),
-    ...[s.p50, s.p99, s.max].map((ms) => ms.toFixed(2)),
-    s.rounds.map(({ p50 }) => p50.toFixed(2)).join(' '),
+    ...[s.min, s.p50, s.p99, s.max].map(shown),
+    s.rounds.map(({ p50 }) => shown(p50)).join(' '),
   ]);
-  const all = [columns, ...rows];
-  const widths = columns.map((_, at) => Math.max(...all.map((row) => (row[at] ?? '').length)));
-  const lines = all.map((row) =>
-    `  ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ')}`.trimEnd(),
-  );
+  const comparisons = (result.comparisons ?? []).map(({ what, unit, ...of }) => [
+    unit === undefined ? what : `${what}, ${unit}`,
+    ...[of.median, of.least, of.most].map((value) => `${shown(value)}${unit === undefined ? ' ×' : ''}`),
+  ]);
   const derived = Object.entries(result.derived).map(([name, figure]) => {
     const { value, unit } = typeof figure === 'number' ? { value: figure, unit: 'ms' } : figure;
-    return `  ${name}: ${value.toFixed(2)} ${unit}`;
+    return `  ${name}: ${shown(value)} ${unit}`;
   });
-  const used = Object.entries(usage).map(
-    ([name, { cpuMsPerCall, rssMb }]) => `${name} ${cpuMsPerCall.toFixed(2)} ms, ${rssMb.toFixed(0)} MB`,
-  );
-  const cpu = used.length > 0 && result.calls > 0 ? [`  CPU per call, memory: ${used.join(' · ')}`] : [];
-  return [`\n${scenario.name}: ${scenario.about}`, ...lines, ...derived, ...cpu, ''].join('\n');
+  return [
+    `\n${scenario.name}: ${scenario.about}`,
+    ...aligned([columns, ...rows]),
+    ...(comparisons.length > 0 ? aligned([versus, ...comparisons]) : []),
+    ...derived,
+    ...used(result, usage),
+    ...Object.entries(result.faults ?? {}).map(
+      ([name, { lost, why }]) => `  LOST at ${name}: ${String(lost)} (${why.join('; ')})`,
+    ),
+    '',
+  ].join('\n');
 }
+
+function used(result: Result, usage: Finding['usage']): string[] {
+  const list = (cpu: Record<string, number>): string =>
+    Object.entries(cpu)
+      .filter(([, ms]) => ms >= 0.005)
+      .map(([name, ms]) => `${name} ${ms.toFixed(2)}`)
+      .join(' · ');
+  const memory = Object.entries(usage).map(([name, { rssMb }]) => `${name} ${rssMb.toFixed(0)}`);
+  const all = Object.fromEntries(
+    Object.entries(usage).map(([name, { cpuMsPerCall }]) => [name, cpuMsPerCall]),
+  );
+  const cpu = result.cpu
+    ? Object.entries(result.cpu).map(([name, of]) => `  CPU ms per call, ${name}: ${list(of)}`)
+    : [`  CPU ms per call: ${list(all)}`];
+  return [...(result.calls > 0 ? cpu : []), `  Resident MB: ${memory.join(' · ')}`];
+}
+
+function aligned(lines: readonly (readonly string[])[]): string[] {
+  const widths = (lines[0] ?? []).map((_, at) => Math.max(...lines.map((row) => (row[at] ?? '').length)));
+  return lines.map((row) => `  ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ')}`.trimEnd());
+}
+
+const shown = (value: number): string => value.toFixed(Math.abs(value) >= 1_000 ? 0 : 2);

@@ -6,9 +6,10 @@ export function quantile(values: readonly number[], share: number): number {
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
-/** Of one series: median and p99 of each round, and over the rounds. Milliseconds. */
+/** Of one series: median and p99 of each round, and over the rounds. */
 export interface Summary {
   n: number;
+  min: number;
   p50: number;
   p99: number;
   max: number;
@@ -19,9 +20,21 @@ export function summary(rounds: readonly (readonly number[])[]): Summary {
   const all = rounds.flat();
   return {
     n: all.length,
+    min: quantile(all, 0),
     p50: median(all),
     p99: quantile(all, 0.99),
     max: quantile(all, 1),
     rounds: rounds.map((round) => ({ p50: median(round), p99: quantile(round, 0.99) })),
   };
+}
+
+/** What comes of comparing round by round. */
+export interface Spread {
+  median: number;
+  least: number;
+  most: number;
+}
+
+export function spread(values: readonly number[]): Spread {
+  return { median: median(values), least: quantile(values, 0), most: quantile(values, 1) };
 }

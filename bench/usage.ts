@@ -1,11 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What the processes of the product have used so far. */
+/** What processes have used so far. */
 export type Usage = Record<string, { cpuMs: number; rssMb: number }>;
 
 const TICK_MS = 10; // USER_HZ is 100 on every Linux that Node runs on
 const PAGE_MB = 4_096 / 2 ** 20;
 const names: [RegExp, string][] = [
+  [/bench\/backend\/main\.ts/, 'backend'],
+  [/bench\/load\/main\.ts/, 'client'],
+  [/bench\/main\.ts/, 'bench'],
+  [/peers\/proxy\.mjs/, 'proxy'],
+  [/@portkey-ai\/gateway/, 'portkey'],
   [/dist\/edge\/main\.js/, 'edge'],
   [/dist\/scheduler\/main\.js/, 'scheduler'],
   [/dist\/worker\/main\.js/, 'worker'],
@@ -15,7 +20,7 @@ const names: [RegExp, string][] = [
   [/postgres/, 'postgres'],
 ];
 
-/** Everything below the supervisor, and itself; empty where there is no /proc. */
+/** A process and everything below it; empty where there is no /proc. */
 export function processesBelow(pid: number): ReturnType<typeof processes> {
   const all = processes();
   const below = new Set([pid]);
@@ -35,6 +40,15 @@ export function usageBelow(pid: number): Usage {
     sum.rssMb += one.rssMb;
   }
   return usage;
+}
+
+/** How much CPU each has used between the two, milliseconds; those that used none are left out. */
+export function cpuBetween(before: Usage, after: Usage): Record<string, number> {
+  const used = Object.entries(after).map(([name, { cpuMs }]): [string, number] => [
+    name,
+    cpuMs - (before[name]?.cpuMs ?? 0),
+  ]);
+  return Object.fromEntries(used.filter(([, ms]) => ms > 0));
 }
 
 function processes() {

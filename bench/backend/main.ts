@@ -6,25 +6,39 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readScript, type Told } from './script.ts';
+import { nowMs } from '../clock.ts';
+import { streamed, whole } from './answers.ts';
+import { readScript, type Opened, type Told } from './script.ts';
 
 const tell = (told: Told): void => void process.send?.(told);
-const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
-async function bodyOf(req: IncomingMessage): Promise<string> {
-  const pieces: Buffer[] = [];
-  for await (const piece of req) pieces.push(piece as Buffer);
-  return Buffer.concat(pieces).toString();
+function bodyOf(req: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    req.on('data', (piece: Buffer) => pieces.push(piece));
+    req.on('end', () => resolve(Buffer.concat(pieces).toString()));
+    req.on('error', reject);
+  });
 }
 
-const base = {
-  id: 'chatcmpl-bench',
-  object: 'chat.completion.chunk',
-  created: 1_700_000_000,
-  model: 'bench',
-};
-const chunk = (delta: object, finish: string | null = null): string =>
-  `data: ${JSON.stringify({ ...base, choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
+/** Calls that wait for their gate. */
+const waiting = new Map<string, (() => void)[]>();
+const opened = new Set<string>();
+
+function gate(name: string): Promise<void> {
+  if (name === '' || opened.has(name)) return Promise.resolve();
+  return new Promise((resolve) => {
+    const others = waiting.get(name) ?? [];
+    others.push(resolve);
+    waiting.set(name, others);
+  });
+}
+
+process.on('message', ({ open }: Opened) => {
+  opened.add(open);
+  for (const go of waiting.get(open) ?? []) go();
+  waiting.delete(open);
+});
 
 async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
   if (req.method === 'GET') {
@@ -33,31 +47,26 @@ async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> 
     return;
   }
   const script = readScript(await bodyOf(req));
-  res.on('close', () => {
-    if (!res.writableFinished) tell({ event: 'closed', id: script.id, atMs: nowMs() });
-  });
-  tell({ event: 'reached', id: script.id, atMs: nowMs() });
-  if (script.silentMs > 0) await sleep(script.silentMs);
-  if (!script.streaming) {
-    const message = { role: 'assistant', content: 'word '.repeat(script.tokens) };
-    res.setHeader('content-type', 'application/json');
-    const choices = [{ index: 0, message, finish_reason: 'stop' }];
-    res.end(JSON.stringify({ ...base, object: 'chat.completion', choices }));
-    return;
+  if (script.id !== '') {
+    const { id } = script;
+    res.on('close', () => {
+      if (!res.writableFinished) tell({ event: 'closed', id, atMs: nowMs() });
+    });
+    tell({ event: 'reached', id, atMs: nowMs() });
   }
-  res.setHeader('content-type', 'text/event-stream');
-  if (script.tokens > 0) res.write(chunk({ role: 'assistant', content: '' }));
-  for (let n = 0; n < script.tokens; n++) res.write(chunk({ content: 'word ' }));
-  if (script.holds) return; // until the caller closes
-  res.write(chunk({}, 'stop'));
-  res.end('data: [DONE]\n\n');
+  if (script.silentMs > 0) await sleep(script.silentMs);
+  if (script.gate !== '') await gate(script.gate);
+  if (script.streaming) await streamed(res, script);
+  else whole(res, script);
 }
 
 const server = createServer((req, res) => {
   answer(req, res).catch(() => res.destroy()); // the caller left in the middle of its body
 });
+// A kept connection is never closed by the backend: a caller that uses it at that moment would fail.
+server.keepAliveTimeout = 600_000;
 server.on('connection', (socket) => socket.setNoDelay(true));
-server.listen(0, '127.0.0.1', () => {
+server.listen({ port: 0, host: '127.0.0.1', backlog: 1_024 }, () => {
   tell({ event: 'listening', id: String((server.address() as AddressInfo).port), atMs: nowMs() });
 });
 process.on('disconnect', () => process.exit(0));

@@ -1,50 +1,63 @@
-import { z } from 'zod';
-
-const scriptSchema = z.object({
-  /** Names the call in what the backend tells. */
-  id: z.string().default(''),
-  tokens: z.int().default(5),
+/** What a call asks the scripted backend to do: the JSON of its last message. */
+export interface Script {
+  /** Names the call in what the backend tells; a call without one is told of to nobody. */
+  id: string;
+  tokens: number;
+  /** Between two tokens. 0: all at once. */
+  everyMs: number;
+  /** Each token carries its number and when it was written, by the monotonic clock of the machine. */
+  stamped: boolean;
+  /** The tokens as fast as the caller takes them, many in one write. */
+  flood: boolean;
   /** Sends nothing at all for so long. */
-  silentMs: z.number().default(0),
+  silentMs: number;
   /** Sends its tokens and then nothing, until the caller closes. */
-  holds: z.boolean().default(false),
-});
-type Script = z.infer<typeof scriptSchema> & { streaming: boolean };
+  holds: boolean;
+  /** Sends nothing before the bench opens the gate of this name. */
+  gate: string;
+}
 
-const bodySchema = z.looseObject({
-  stream: z.boolean().optional(),
-  messages: z.array(z.looseObject({ content: z.string() })),
-});
+const usual: Script = {
+  id: '',
+  tokens: 5,
+  everyMs: 0,
+  stamped: false,
+  flood: false,
+  silentMs: 0,
+  holds: false,
+  gate: '',
+};
 
 /** What the backend tells its parent; `atMs` is by the monotonic clock of the machine. */
-export const toldSchema = z.object({
-  event: z.enum(['listening', 'reached', 'closed']),
+export interface Told {
+  event: 'listening' | 'reached' | 'closed';
   /** Of the call; the port for `listening`. */
-  id: z.string(),
-  atMs: z.number(),
-});
-export type Told = z.infer<typeof toldSchema>;
-
-/** What a call asks the backend to do. */
-export function readScript(text: string): Script {
-  const body = bodySchema.parse(JSON.parse(text));
-  const asked = scriptSchema.safeParse(asJson(body.messages.at(-1)?.content ?? ''));
-  return { ...(asked.data ?? scriptSchema.parse({})), streaming: body.stream === true };
+  id: string;
+  atMs: number;
 }
 
-/** The body of a streamed call with a script for the backend. */
-export function scripted(script: Partial<z.infer<typeof scriptSchema>>, model = 'bench'): string {
-  return JSON.stringify({
-    model,
-    stream: true,
-    messages: [{ role: 'user', content: JSON.stringify(script) }],
-  });
+/** What its parent tells the backend. */
+export interface Opened {
+  open: string;
 }
 
-function asJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // a person's words: npm start's first chat
-  }
+interface Body {
+  stream?: boolean;
+  messages?: { content?: unknown }[];
+}
+
+/** What a call asks the backend to do; a person's words are answered with five tokens. */
+export function readScript(text: string): Script & { streaming: boolean } {
+  const body = JSON.parse(text) as Body;
+  const last = body.messages?.at(-1)?.content;
+  const asked = typeof last === 'string' && last.startsWith('{') ? (JSON.parse(last) as Partial<Script>) : {};
+  return { ...usual, ...asked, streaming: body.stream === true };
+}
+
+/** The body of a call with a script for the backend. */
+export function scripted(
+  script: Partial<Script>,
+  { model = 'bench', stream = true }: { model?: string; stream?: boolean } = {},
+): string {
+  return JSON.stringify({ model, stream, messages: [{ role: 'user', content: JSON.stringify(script) }] });
 }

@@ -1,56 +1,37 @@
 import { scripted } from '../backend/script.ts';
-import type { Endpoint } from '../client.ts';
-import { median, summary } from '../stats.ts';
+import type { Measured } from '../load/job.ts';
+import { added, callsOf, faultsOf, inTurn, rowsOf } from '../rounds.ts';
+import { median } from '../stats.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
-async function measure({ client }: Bench, endpoint: Endpoint): Promise<number> {
-  const call = client.stream(endpoint, scripted({ tokens: 5 }));
-  const ms = await call.firstToken;
-  await call.ended;
-  return ms;
-}
+const TOKENS = 5;
+const bodies = [scripted({ tokens: TOKENS })];
+const p50 = ({ first }: Measured): number => median(first);
 
-/** Each round: one call here, one call there, in turn. */
 async function run(bench: Bench): Promise<Result> {
-  const [roundCount, callCount] = bench.quick ? [2, 3] : [5, 200];
-  const direct: number[][] = [];
-  const product: number[][] = [];
-  const warmUps = bench.quick ? 1 : 50;
-  for (let n = 0; n < warmUps; n++) {
-    await measure(bench, bench.direct);
-    await measure(bench, bench.product);
-  }
-  for (let round = 0; round < roundCount; round++) {
-    const [there, through]: [number[], number[]] = [[], []];
-    for (let n = 0; n < callCount; n++) {
-      there.push(await measure(bench, bench.direct));
-      through.push(await measure(bench, bench.product));
-    }
-    direct.push(there);
-    product.push(through);
-    const added = median(through) - median(there);
-    bench.progress(
-      `first-token, round ${String(round + 1)} of ${String(roundCount)}: +${added.toFixed(2)} ms`,
-    );
-  }
-  const rows = [
-    { what: 'the backend directly', summary: summary(direct) },
-    { what: 'through mcpctl', summary: summary(product) },
-  ];
-  const added = product.map((round, n) => median(round) - median(direct[n] ?? []));
-  const derived = {
-    addedP50: median(added),
-    addedLeast: Math.min(...added),
-    addedMost: Math.max(...added),
+  const [rounds, calls, warmUps] = bench.quick ? [2, 3, 1] : [5, 200, 50];
+  const lanes = await inTurn(bench, {
+    name: 'first-token',
+    rounds,
+    warmUp: { bodies, concurrency: 1, calls: warmUps, tokens: TOKENS },
+    job: { bodies, concurrency: 1, calls, tokens: TOKENS },
+    show: (found) => `${p50(found).toFixed(2)} ms`,
+  });
+  return {
+    rows: rowsOf(lanes, { what: 'first token', of: ({ first }) => first }),
+    comparisons: added(lanes, { what: 'p50', of: p50 }),
+    derived: {},
+    calls: warmUps + callsOf(lanes),
+    faults: faultsOf(lanes),
   };
-  return { rows, derived, calls: warmUps + roundCount * callCount };
 }
 
 export const firstToken: Scenario = {
   name: 'first-token',
   about:
     'From the call to the first token at the caller, one call at a time over a kept connection, the backend ' +
-    'answering at once. In it: token check, row committed, queue, claim, a new connection from worker to ' +
-    'backend, the event’s way back. Not in it: TLS, a network.',
+    'answering at once with five tokens, the endpoints in turn call by call. In it: token check, row committed, ' +
+    'queue, claim, the worker’s call of the backend, the event’s way back. Not in it: TLS, a network.',
+  baselines: true,
   run,
 };

@@ -1,7 +1,8 @@
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
+import { nowMs } from '../clock.ts';
 import { memoryOf, pidBelow } from '../process.ts';
-import { nowMs, startRawWorkers } from '../raw-workers.ts';
+import { startRawWorkers } from '../raw-workers.ts';
 import { median, summary } from '../stats.ts';
 import { usageBelow } from '../usage.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';

@@ -1,4 +1,5 @@
 import { cancel } from './cancel.ts';
+import { firehose } from './firehose.ts';
 import { firstToken } from './first-token.ts';
 import { idleStreams } from './idle-streams.ts';
 import { idleWorker } from './idle-worker.ts';
@@ -6,9 +7,13 @@ import { reconnectStorm } from './reconnect-storm.ts';
 import type { Scenario } from './scenario.ts';
 import { silence } from './silence.ts';
 import { transportsScenario } from './transports.ts';
+import { wholeMany, wholeOne } from './whole.ts';
 
 export const scenarios: readonly Scenario[] = [
+  wholeOne,
+  wholeMany,
   firstToken,
+  firehose,
   cancel,
   silence,
   transportsScenario,

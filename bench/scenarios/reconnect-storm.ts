@@ -1,8 +1,9 @@
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
+import { nowMs } from '../clock.ts';
 import { loopDelayMs } from '../edge-probe.ts';
 import { pidBelow } from '../process.ts';
-import { nowMs, startRawWorkers, type RawWorkers } from '../raw-workers.ts';
+import { startRawWorkers, type RawWorkers } from '../raw-workers.ts';
 import { summary } from '../stats.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 

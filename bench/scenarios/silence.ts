@@ -1,12 +1,12 @@
 import { request } from 'node:http';
 import { McpctlError } from '../../core/errors.ts';
 import { scripted } from '../backend/script.ts';
+import { nowMs } from '../clock.ts';
 import type { Endpoint } from '../client.ts';
 import { summary } from '../stats.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const WITHIN_MS = 120_000;
-const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 interface Silence {
   /** Until the status line. */
@@ -52,7 +52,7 @@ async function run(bench: Bench): Promise<Result> {
     `silence: ${String(calls)} calls of each kind, ${String(silentMs / 1_000)} s before the first token`,
   );
   const ask = (endpoint: Endpoint, stream: boolean): Promise<Silence[]> => {
-    const body = scripted({ silentMs }).replace('"stream":true', `"stream":${String(stream)}`);
+    const body = scripted({ silentMs }, { stream });
     return Promise.all(Array.from({ length: calls }, () => heard(endpoint, body)));
   };
   const [bare, streamed, whole] = await Promise.all([

@@ -8,7 +8,7 @@ type Transport = (typeof transports)[number];
 const llmOf = (transport: Transport): string => `first-token-${transport}`;
 
 async function measure({ client, product }: Bench, transport: Transport): Promise<number> {
-  const call = client.stream(product, scripted({ tokens: 5 }, llmOf(transport)));
+  const call = client.stream(product, scripted({ tokens: 5 }, { model: llmOf(transport) }));
   const ms = await call.firstToken;
   await call.ended;
   return ms;

@@ -31,7 +31,7 @@ describe('npm run bench', function () {
   it('runs every scenario against its baseline, prints a table and a JSON file, leaves nothing', async () => {
     const before = await homes();
     const path = join(folder, 'bench.json');
-    const { code, out, err } = await bench('--quick', '--json', path);
+    const { code, out, err } = await bench('--quick', '--offline', '--json', path);
     expect(code, err).to.equal(0);
     const { findings } = JSON.parse(await readFile(path, 'utf8')) as { findings: Finding[] };
     expect(findings.map((f) => f.scenario.name)).to.deep.equal(scenarios.map((s) => s.name));
@@ -41,7 +41,7 @@ describe('npm run bench', function () {
       for (const { what, summary } of result.rows) {
         expect(out).to.include(what);
         expect(summary.n).to.be.greaterThan(0);
-        for (const ms of [summary.p50, summary.p99, summary.max]) expect(ms).to.be.within(0, 60_000);
+        for (const value of [summary.p50, summary.p99, summary.max]) expect(value).to.be.at.least(0);
       }
     }
     expect(await homes()).to.deep.equal(before);

@@ -1,0 +1,65 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { setImmediate as turn } from 'node:timers/promises';
+import { nowMs } from '../clock.ts';
+import type { Script } from './script.ts';
+
+const base = '"id":"chatcmpl-bench","created":1700000000,"model":"bench"';
+const frame = (delta: string, finish = 'null'): string =>
+  `data: {${base},"object":"chat.completion.chunk","choices":[{"index":0,"delta":${delta},"finish_reason":${finish}}]}\n\n`;
+const [before = '', after = ''] = frame('{"content":"word |"}').split('|');
+const first = frame('{"role":"assistant","content":""}');
+const plain = `${before}${after}`;
+const last = frame('{}', '"stop"');
+
+/** How many frames of a flood are written at once. */
+const PAGE = 64;
+const page = Buffer.from(plain.repeat(PAGE));
+
+export function whole(res: ServerResponse, { tokens }: Script): void {
+  const message = `{"role":"assistant","content":"${'word '.repeat(tokens)}"}`;
+  const usage = `{"prompt_tokens":1,"completion_tokens":${String(tokens)},"total_tokens":${String(tokens + 1)}}`;
+  const choices = `[{"index":0,"message":${message},"finish_reason":"stop"}]`;
+  const text = `{${base},"object":"chat.completion","choices":${choices},"usage":${usage}}`;
+  res.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
+  res.end(text);
+}
+
+export async function streamed(res: ServerResponse, script: Script): Promise<void> {
+  res.writeHead(200, { 'content-type': 'text/event-stream' });
+  if (script.tokens > 0) res.write(first);
+  if (script.flood) await flood(res, script.tokens);
+  else if (script.everyMs > 0) await paced(res, script);
+  else for (let n = 0; n < script.tokens; n++) res.write(token(script, n));
+  if (script.holds || res.destroyed) return; // until the caller closes
+  res.write(last);
+  res.end('data: [DONE]\n\n');
+}
+
+const token = ({ stamped }: Script, n: number): string =>
+  stamped ? `${before}${String(n)} ${nowMs().toFixed(3)} ${after}` : plain;
+
+/** One token a tick. A tick that comes late on a busy machine makes the stream longer, and not the next tick early. */
+function paced(res: ServerResponse, script: Script): Promise<void> {
+  return new Promise((resolve) => {
+    let n = 0;
+    const done = (): void => {
+      clearInterval(ticks);
+      resolve();
+    };
+    const ticks = setInterval(() => {
+      res.write(token(script, n));
+      n += 1;
+      if (n === script.tokens) done();
+    }, script.everyMs);
+    res.once('close', done);
+  });
+}
+
+async function flood(res: ServerResponse, tokens: number): Promise<void> {
+  for (let left = tokens; left > 0 && !res.destroyed; left -= PAGE) {
+    const taken = res.write(left >= PAGE ? page : plain.repeat(left));
+    if (!taken && !res.destroyed) await Promise.race([once(res, 'drain'), once(res, 'close')]);
+    else await turn(); // other calls have their turn
+  }
+}
