@@ -23,6 +23,8 @@ export interface EdgeServerOptions {
 
 /** Between `leaving` and the cut. */
 const LAST_WORDS_MS = 1_000;
+/** With nothing in flight for so long, whoever still holds a connection is not in the middle of using it. */
+const QUIET_MS = 500;
 
 /** Headers must come soon, kept-alive connections outlive a load balancer's 60 s, tokens leave at once. */
 function openServer(app: Express): Server {
@@ -54,28 +56,64 @@ function listen(server: Server, { port, host }: EdgeServerOptions): Promise<void
 }
 
 /**
- * The HTTP server. While requests are in flight at `stop` it goes on listening, so that probes read "not
- * ready" and callers a 503, rather than a refused connection.
+ * `over` aborts when nothing is in flight, and nobody is in the middle of using a kept connection. A connection that is
+ * closed under a caller who has just written to it is an error that the caller may not repeat; so from `begin` on each
+ * answer says `connection: close`, and what was kept before is closed when it has been quiet for a moment.
+ */
+function watchTraffic(server: Server): { begin(): void; readonly over: AbortSignal } {
+  const over = new AbortController();
+  let [inFlight, open, leaving, quiet] = [0, 0, false, true];
+  let timer: NodeJS.Timeout | undefined;
+  const look = (): void => {
+    if (leaving && inFlight === 0 && quiet) over.abort();
+  };
+  const beginQuiet = (): void => {
+    quiet = false;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      quiet = true;
+      look();
+    }, QUIET_MS);
+  };
+  server.on('connection', (socket) => {
+    open += 1;
+    socket.once('close', () => (open -= 1));
+  });
+  // First of all who hear of it: an answer may be sent before the next one does.
+  server.prependListener('request', (_req, res) => {
+    inFlight += 1;
+    const isLast = leaving;
+    if (isLast) res.shouldKeepAlive = false;
+    res.once('close', () => {
+      inFlight -= 1;
+      if (leaving && !isLast) beginQuiet();
+      look();
+    });
+  });
+  const begin = (): void => {
+    leaving = true;
+    if (open > 0) beginQuiet();
+    look();
+  };
+  return { begin, over: over.signal };
+}
+
+/**
+ * The HTTP server. While there is traffic at `stop` it goes on listening, so that probes read "not ready" and callers a
+ * 503, rather than a refused connection.
  */
 export function createEdgeServer(options: EdgeServerOptions): EdgeServer {
   const server = openServer(options.app);
-  let inFlight = 0;
-  const idle = new AbortController();
+  const traffic = watchTraffic(server);
   let stopped: Promise<void> | undefined;
-  server.on('request', (_req, res) => {
-    inFlight += 1;
-    res.once('close', () => {
-      inFlight -= 1;
-      if (inFlight === 0 && stopped) idle.abort();
-    });
-  });
 
   const stop = async (): Promise<void> => {
     if (!server.listening) return;
-    if (inFlight === 0) idle.abort();
-    await pause(Math.max(0, options.graceMs - LAST_WORDS_MS), idle.signal);
+    traffic.begin();
+    const lastWordsMs = Math.min(LAST_WORDS_MS, options.graceMs);
+    await pause(options.graceMs - lastWordsMs, traffic.over);
     options.leaving.abort();
-    await pause(LAST_WORDS_MS, idle.signal);
+    await pause(lastWordsMs, traffic.over);
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeAllConnections();
     await closed;

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createServer } from 'node:http';
+import { Agent, createServer, get, type IncomingMessage } from 'node:http';
 import express from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
@@ -191,12 +191,29 @@ describe('stopping the HTTP server', () => {
     expect(await fetch(`${url}/fast`).catch(() => 'refused')).to.equal('refused');
   });
 
-  it('is gone at once when nothing is in flight, kept-alive connections or not', async () => {
+  it('is gone at once when nobody is connected', async () => {
     const { server, url } = await open(20_000);
-    await (await fetch(`${url}/fast`)).text();
+    await (await fetch(`${url}/fast`, { headers: { connection: 'close' } })).text();
     const began = systemClock.elapsed();
     await server.stop();
-    expect(systemClock.elapsed() - began).to.be.below(500);
+    expect(systemClock.elapsed() - began).to.be.below(400);
+  });
+
+  it('closes no kept connection under a caller: each answer says that it is the last', async () => {
+    const { server, url } = await open(20_000);
+    const kept = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ask = (): Promise<IncomingMessage> =>
+      new Promise((resolve, reject) => {
+        get(`${url}/fast`, { agent: kept }, (answer) =>
+          answer.resume().once('end', () => resolve(answer)),
+        ).once('error', reject);
+      });
+    expect((await ask()).headers.connection).to.equal('keep-alive');
+    const stopped = server.stop();
+    expect((await ask()).headers.connection, 'over the kept connection').to.equal('close');
+    expect((await ask()).headers.connection, 'over a new one').to.equal('close');
+    await stopped;
+    kept.destroy();
   });
 
   it('tells those who are still open that it leaves, and cuts them when the grace is over', async () => {

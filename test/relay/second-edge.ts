@@ -28,7 +28,7 @@ export async function secondEdge(t: EdgeFixture): Promise<SecondEdge> {
     app: createApp(deps),
     port: 0,
     host: '127.0.0.1',
-    graceMs: 100,
+    graceMs: 20,
     leaving,
   });
   await server.start?.();

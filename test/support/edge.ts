@@ -73,7 +73,7 @@ export async function edgeFixture(
     app: createApp(deps),
     port: 0,
     host: '127.0.0.1',
-    graceMs: 100,
+    graceMs: 20,
     leaving,
   });
   await server.start?.();
