@@ -1,7 +1,15 @@
 import type { TokenCreate } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
 import type { Http } from './http.ts';
-import { inferAsync, inferOnce, inferStream, type InferCall, type InferEvent } from './infer.ts';
+import {
+  ADMISSION_MS,
+  inferAsync,
+  inferOnce,
+  inferStream,
+  type InferCall,
+  type InferEvent,
+} from './infer.ts';
+import { openEvents, type ServerEvent } from './sse.ts';
 import {
   readLlm,
   readPage,
@@ -42,6 +50,10 @@ export interface Client {
     /** @param waitS seconds that the server may hold the answer until the task has ended. */
     get(id: string, waitS?: number): Promise<SeenTask>;
     cancel(id: string): Promise<SeenTask>;
+    /** @param pin the member that must run it. */
+    create(body: Readonly<Record<string, unknown>>, pin?: string): Promise<SeenTask>;
+    /** Its events after the one with that id, or from the first. */
+    events(id: string, from: { after?: string; signal: AbortSignal }): Promise<AsyncIterable<ServerEvent>>;
   };
   tokens: {
     list(): Promise<SeenToken[]>;
@@ -61,18 +73,46 @@ const API = '/api/v1';
 const MAX_PAGES = 1000;
 const PAGE = 500;
 
+const path = (...parts: string[]): string => [API, ...parts.map(encodeURIComponent)].join('/');
+
+interface List<T> {
+  path: string;
+  filters: Filters;
+  read: (item: unknown) => T;
+}
+/** The first `most` of a list, and whether there are more. */
+type Pages = <T>(list: List<T>, most: number) => Promise<{ items: T[]; more: boolean }>;
+
+function taskCalls(http: Http, pages: Pages): Client['tasks'] {
+  const one = (id: string): string => path('tasks', id);
+  return {
+    list: (filters, most) => pages({ path: path('tasks'), filters, read: readTask }, most),
+    get: async (id, waitS) => {
+      const wait = waitS === undefined ? {} : { query: { wait: waitS } };
+      const limitMs = ((waitS ?? 0) + 30) * 1000;
+      return readTask(await http.json({ method: 'GET', path: one(id), limitMs, ...wait }));
+    },
+    cancel: async (id) => readTask(await http.json({ method: 'DELETE', path: one(id) })),
+    create: async (body, pin) => {
+      const headers = pin === undefined ? {} : { 'x-mcpctl-pin': pin };
+      return readTask(await http.json({ method: 'POST', path: path('tasks'), body, headers }));
+    },
+    events: async (id, { after, signal }) => {
+      const call = { method: 'GET' as const, path: `${one(id)}/stream`, query: { after } };
+      const headers = { accept: 'text/event-stream, application/json' };
+      return (await openEvents(http, { ...call, headers, signal, limitMs: ADMISSION_MS })).events;
+    },
+  };
+}
+
 export function createClient(http: Http): Client {
-  const path = (...parts: string[]): string => [API, ...parts.map(encodeURIComponent)].join('/');
   const get = (at: string, query?: Readonly<Record<string, string | number | undefined>>): Promise<unknown> =>
     http.json({ method: 'GET', path: at, ...(query ? { query } : {}) });
   const post = (at: string, body: unknown): Promise<unknown> => http.json({ method: 'POST', path: at, body });
   const remove = (at: string): Promise<unknown> => http.json({ method: 'DELETE', path: at });
 
-  const pages = async <T>(
-    list: { path: string; filters: Filters; read: (item: unknown) => T },
-    most: number,
-  ): Promise<{ items: T[]; more: boolean }> => {
-    const items: T[] = [];
+  const pages: Pages = async (list, most) => {
+    const items = [];
     let after: string | undefined;
     for (let n = 0; n < MAX_PAGES; n++) {
       const limit = Math.min(PAGE, most - items.length);
@@ -102,15 +142,7 @@ export function createClient(http: Http): Client {
       get: async (key) => readPool(await get(path('pools', key))),
       allow: async (key, user) => void (await post(path('pools', key, 'allow'), { user })),
     },
-    tasks: {
-      list: (filters, most) => pages({ path: path('tasks'), filters, read: readTask }, most),
-      get: async (id, waitS) => {
-        const wait = waitS === undefined ? {} : { query: { wait: waitS } };
-        const limitMs = ((waitS ?? 0) + 30) * 1000;
-        return readTask(await http.json({ method: 'GET', path: path('tasks', id), limitMs, ...wait }));
-      },
-      cancel: async (id) => readTask(await remove(path('tasks', id))),
-    },
+    tasks: taskCalls(http, pages),
     tokens: {
       list: () => all(path('tokens'), {}, readToken),
       create: async (body) => readToken(await post(path('tokens'), body)),

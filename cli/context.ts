@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Home } from '../core/runtime/home.ts';
 import type { Client } from './client.ts';
+import type { Http } from './http.ts';
 import type { Interrupts } from './interrupts.ts';
 import { createOutput, type Output } from './output.ts';
 import type { GlobalOptions, Target } from './target.ts';
@@ -16,10 +18,12 @@ export interface Context {
   version: string;
   globals: () => GlobalOptions;
   home: () => Promise<Home>;
-  /** Which server and token: flag > environment > cli.json > credentials. */
+  /** Which server and token: flag > environment > project file > cli.json > credentials > the system's file. */
   target: (flags?: GlobalOptions) => Promise<Target>;
   /** @throws McpctlError `unauthenticated` when no server or token is known. */
   client: () => Promise<Client>;
+  /** The same, for who says the calls himself. */
+  http: () => Promise<Http>;
   /** A client of that target, for `login`, which has it before it is stored. */
   clientFor: (target: Target & { token: string }) => Promise<Client>;
 }
@@ -30,38 +34,55 @@ export interface ContextDeps {
   interrupts: Interrupts;
   version: string;
   env: Readonly<Record<string, string | undefined>>;
+  /** Where the person stands: a project's file is looked for from there upwards. */
+  cwd: string;
+  /** What the machine's operator has said for everybody on it. */
+  systemFile: string;
   globals: () => GlobalOptions;
 }
 
-export function createContext({ env, globals, ...deps }: ContextDeps): Context {
+export function createContext({ env, cwd, systemFile, globals, ...deps }: ContextDeps): Context {
   const out = createOutput(deps.terminal);
 
   const settings = async () => {
     const { readConfig } = await import('../core/runtime/config.ts');
-    return readConfig(env, ['home', 'server', 'token', 'debug']);
+    return readConfig(env, ['home', 'server', 'token', 'cliContext', 'cliFile', 'cacheHome', 'debug']);
   };
   const home = async (): Promise<Home> => {
     const { homeAt } = await import('../core/runtime/home.ts');
-    return homeAt((await settings()).home);
+    const said = await settings();
+    const at = homeAt(said.home);
+    const cache = said.cacheHome === undefined ? at.cache : join(said.cacheHome, 'mcpctl');
+    return { ...at, cli: said.cliFile ?? at.cli, cache };
   };
   const target = async (flags = globals()): Promise<Target> => {
     const { resolveTarget } = await import('./target.ts');
-    const { server, token } = await settings();
-    return resolveTarget({ flags, env: { server, token }, home: await home() });
+    const { server, token, cliContext } = await settings();
+    return resolveTarget({
+      flags,
+      env: { server, token, context: cliContext },
+      home: await home(),
+      cwd,
+      systemFile,
+    });
   };
-  const clientFor = async (at: Target & { token: string }): Promise<Client> => {
-    const [{ createClient }, { createHttp }] = await Promise.all([
-      import('./client.ts'),
-      import('./http.ts'),
-    ]);
+  const httpFor = async (at: Target & { token: string }): Promise<Http> => {
+    const { createHttp } = await import('./http.ts');
     const { debug } = await settings();
-    const trace = debug === 'api' ? (line: string): void => out.note(line) : (): void => undefined;
+    const traced = debug === 'api' || globals().verbose === true;
+    const trace = traced ? (line: string): void => out.note(line) : (): void => undefined;
     const { clock, version, interrupts } = deps;
-    return createClient(createHttp({ ...at, clock, version, trace, signal: interrupts.signal }));
+    return createHttp({ ...at, clock, version, trace, signal: interrupts.signal });
   };
-  const client = async (): Promise<Client> => {
+  const http = async (): Promise<Http> => {
     const { authenticated } = await import('./target.ts');
-    return clientFor(authenticated(await target()));
+    return httpFor(authenticated(await target()));
   };
-  return { ...deps, out, globals, home, target, client, clientFor };
+  const clientOf = async (of: Promise<Http>): Promise<Client> => {
+    const { createClient } = await import('./client.ts');
+    return createClient(await of);
+  };
+  const clientFor = (at: Target & { token: string }): Promise<Client> => clientOf(httpFor(at));
+  const client = (): Promise<Client> => clientOf(http());
+  return { ...deps, out, globals, home, target, http, client, clientFor };
 }

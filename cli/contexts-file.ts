@@ -3,13 +3,14 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../core/errors.ts';
 import type { Home } from '../core/runtime/home.ts';
+import { nearest } from '../core/runtime/nearest.ts';
 
 const contextSchema = z.object({ server: z.string(), token: z.string() });
 const contextsSchema = z.object({
   current: z.string().nullable().default(null),
   contexts: z.record(z.string(), contextSchema).default({}),
 });
-/** `$MCPCTL_HOME/cli.json`, written by `mcpctl login` only. */
+/** `$MCPCTL_HOME/cli.json`, written by `mcpctl login`, `logout` and `config`. */
 export type Contexts = z.infer<typeof contextsSchema>;
 
 const credentialsSchema = z.object({ mcpdUrl: z.string(), token: z.string() });
@@ -19,6 +20,31 @@ export type Credentials = z.infer<typeof credentialsSchema>;
 /** @returns no contexts when the file is not there. @throws McpctlError `invalid_config`. */
 export async function readContexts(home: Home): Promise<Contexts> {
   return (await readJson(home.cli, contextsSchema)) ?? { current: null, contexts: {} };
+}
+
+/** @throws McpctlError `usage`, with the nearest one, or those that are there. */
+export function contextNamed(
+  contexts: Contexts,
+  name: string,
+  home: Pick<Home, 'cli'>,
+): z.infer<typeof contextSchema> {
+  const found = Object.hasOwn(contexts.contexts, name) ? contexts.contexts[name] : undefined;
+  if (found) return found;
+  const names = Object.keys(contexts.contexts);
+  const near = nearest(name, names, 1)[0];
+  const there = names.length > 0 ? `There are: ${names.join(', ')}.` : 'There are none yet.';
+  const hint = near ? `Did you mean ${near}?` : there;
+  throw new McpctlError(
+    'usage',
+    `There is no context "${name}" in ${home.cli}. ${hint} "mcpctl login" makes one.`,
+  );
+}
+
+/** Without that one, and without a current one where it was that. @throws McpctlError `usage`. */
+export function withoutContext(contexts: Contexts, name: string, home: Pick<Home, 'cli'>): Contexts {
+  contextNamed(contexts, name, home);
+  const rest = Object.entries(contexts.contexts).filter(([other]) => other !== name);
+  return { current: contexts.current === name ? null : contexts.current, contexts: Object.fromEntries(rest) };
 }
 
 export async function readCredentials(home: Home): Promise<Credentials | null> {

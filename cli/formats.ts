@@ -1,4 +1,5 @@
 import { Option } from '@commander-js/extra-typings';
+import { durationMsOf } from './arguments.ts';
 
 const formats = ['table', 'wide', 'json', 'yaml', 'name'] as const;
 export type Format = (typeof formats)[number];
@@ -15,3 +16,41 @@ export function objectFormatOption() {
     .default('text' as const);
 }
 export type ObjectFormat = 'text' | 'json' | 'yaml';
+
+/** `-l`: by fields, as nothing has labels. */
+export function selectorOption() {
+  return new Option(
+    '-l, --selector <fields>',
+    'only those whose fields are like that: kind=virtual,tier!=fast',
+  );
+}
+
+export function sortOption() {
+  return new Option('--sort-by <field>', 'in the order of this field: createdAt, pool.key …');
+}
+
+export function watchOption() {
+  return new Option('-w, --watch', 'go on showing what changes, until Ctrl-C').default(false);
+}
+
+/** How often `--watch` asks. */
+export function intervalOption() {
+  return new Option('--interval <time>', 'how often to ask while watching')
+    .argParser(durationMsOf)
+    .default(2000, '2s');
+}
+
+/** What every command that lists takes. */
+export interface ListLook {
+  output: Format;
+  headers: boolean;
+  selector?: string | undefined;
+  sortBy?: string | undefined;
+}
+
+/** And one that can watch. */
+export interface WatchLook extends ListLook {
+  watch: boolean;
+  /** Milliseconds. */
+  interval: number;
+}

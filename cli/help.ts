@@ -16,14 +16,18 @@ const environment = `Environment variables that mcpctl reads:
 
   MCPCTL_SERVER     the server's URL; --server and --context come first
   MCPCTL_TOKEN      the token; --token-file and --context come first
+  MCPCTL_CONTEXT    a context; --server, --context and MCPCTL_SERVER come first
+  MCPCTL_CONFIG     another file with contexts than $MCPCTL_HOME/cli.json
   MCPCTL_HOME       the folder with cli.json and credentials; ~/.mcpctl if not set
   MCPCTL_DEBUG      "api" traces every call on stderr, without secrets
+  XDG_CACHE_HOME    the folder for names that completion remembers; $MCPCTL_HOME/cache if not set
   NO_COLOR          any text turns colours off
   FORCE_COLOR       any text but 0 turns them on in a pipe, too; so does CLICOLOR_FORCE
   TERM              "dumb" turns colours and the status line off
 
-Which server and token: flag, then environment, then the current context of cli.json ("mcpctl login"),
-then $MCPCTL_HOME/credentials ("npm start" writes it). A stored token is only ever sent to its own server.
+Which server and token: flag, then environment, then the context that .mcpctl.json here or above names, then the
+current context of cli.json ("mcpctl login"), then $MCPCTL_HOME/credentials ("npm start" writes it), then the server
+of /etc/mcpctl/cli.json. A stored token is only ever sent to its own server.
 `;
 
 const exitCodes = `Exit codes of mcpctl:

@@ -19,7 +19,11 @@ export function headerOf(answer: Dispatcher.ResponseData, name: string): string 
 }
 
 /** The parsed body of a 2xx answer; undefined of one without. @throws McpctlError the error that any other answer carries. */
-export function accepted(answer: Dispatcher.ResponseData, text: string, server: string): unknown {
+export function accepted(
+  answer: Dispatcher.ResponseData,
+  text: string,
+  { server, tokenFrom }: { server: string; tokenFrom: string | null },
+): unknown {
   const status = answer.statusCode;
   if (status >= 300 && status <= 399)
     throw new McpctlError(
@@ -35,7 +39,20 @@ export function accepted(answer: Dispatcher.ResponseData, text: string, server: 
     throw new McpctlError('bad_answer', `${server} answered with ${what}; is it an mcpctl server?`);
   }
   if (status <= 299) return body;
+  if (status === 401) throw refusedToken(server, tokenFrom);
   throw apiErrorOf(body, { status, server, taskId: headerOf(answer, 'x-mcpctl-task-id') });
+}
+
+/** What to do depends on where the token was said. */
+function refusedToken(server: string, from: string | null): McpctlError {
+  const again =
+    from === 'MCPCTL_TOKEN' || from === '--token-file'
+      ? 'Give another one, made with "mcpctl token create NAME".'
+      : `Log in again: mcpctl login --server ${server}`;
+  return new McpctlError(
+    'unauthenticated',
+    `${server} does not take the token of ${from ?? 'this call'}: it is unknown, expired or revoked. ${again}`,
+  );
 }
 
 interface Refusal {

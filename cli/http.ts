@@ -4,12 +4,16 @@ import type { Clock } from '../core/runtime/clock.ts';
 import { Cancelled } from './exit.ts';
 import { accepted, explained, headerOf, CONNECT_MS, SILENCE_MS } from './http-answers.ts';
 
+export const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+
 export interface Call {
-  method: 'GET' | 'POST' | 'DELETE';
+  method: (typeof methods)[number];
   /** Below the server's URL; its parts are escaped already. */
   path: string;
   query?: Readonly<Record<string, string | number | undefined>>;
   body?: unknown;
+  /** Instead of `body`: what is sent as it is. */
+  text?: string;
   headers?: Readonly<Record<string, string>>;
   /** Most milliseconds until the whole answer is there (`json`), or its headers (`open`); 30 s if not said. */
   limitMs?: number;
@@ -23,12 +27,19 @@ interface Opened {
   taskId: string | null;
 }
 
+interface RawAnswer {
+  status: number;
+  body: AsyncIterable<Uint8Array>;
+}
+
 /** HTTP to one server as one token. Every error is an McpctlError, or Cancelled after Ctrl-C. */
 export interface Http {
   server: string;
   json(call: Call): Promise<unknown>;
   /** Resolves when a 2xx answer begins. Leaving its body early closes the connection. */
   open(call: Call): Promise<Opened>;
+  /** Any answer, whatever its status; resolves when it begins. */
+  raw(call: Call): Promise<RawAnswer>;
   /** What anything thrown while a body was read means. */
   explain(thrown: unknown): Error;
 }
@@ -36,6 +47,8 @@ export interface Http {
 export interface HttpDeps {
   server: string;
   token: string;
+  /** Where the token was said. */
+  tokenFrom: string | null;
   version: string;
   clock: Clock;
   /** Gets one line per call and per answer, without secrets. */
@@ -47,7 +60,7 @@ export interface HttpDeps {
 const CALL_MS = 30_000;
 
 export function createHttp(deps: HttpDeps): Http {
-  const { server, signal } = deps;
+  const { server, signal, tokenFrom } = deps;
   const send = createSend(deps);
 
   const explain = (thrown: unknown): Error => (signal.aborted ? new Cancelled() : explained(thrown, server));
@@ -83,15 +96,21 @@ export function createHttp(deps: HttpDeps): Http {
       within(call, async (stop) => {
         const answer = await send(call, stop);
         const text = await answer.body.text();
-        return accepted(answer, text, server);
+        return accepted(answer, text, { server, tokenFrom });
       }),
     open: (call) =>
       within(call, async (stop, begun) => {
         const answer = await send(call, stop);
         if (answer.statusCode < 200 || answer.statusCode > 299)
-          accepted(answer, await answer.body.text(), server);
+          accepted(answer, await answer.body.text(), { server, tokenFrom });
         begun();
         return { body: answer.body, taskId: headerOf(answer, 'x-mcpctl-task-id') };
+      }),
+    raw: (call) =>
+      within(call, async (stop, begun) => {
+        const { statusCode: status, body } = await send(call, stop);
+        begun();
+        return { status, body };
       }),
   };
 }
@@ -103,6 +122,7 @@ function createSend({ server, token, version, clock, trace }: HttpDeps) {
     const url = `${server}${call.path}${queryOf(call.query)}`;
     trace(`> ${call.method} ${url}`);
     const from = clock.elapsed();
+    const sent = call.body === undefined ? call.text : JSON.stringify(call.body);
     const answer = await request(url, {
       dispatcher: agent,
       method: call.method,
@@ -111,10 +131,10 @@ function createSend({ server, token, version, clock, trace }: HttpDeps) {
         authorization: `Bearer ${token}`,
         'user-agent': `mcpctl/${version}`,
         accept: 'application/json',
-        ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(sent === undefined ? {} : { 'content-type': 'application/json' }),
         ...call.headers,
       },
-      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+      ...(sent === undefined ? {} : { body: sent }),
     });
     trace(`< ${answer.statusCode} ${Math.round(clock.elapsed() - from)} ms`);
     return answer;

@@ -1,8 +1,7 @@
-import { createParser } from 'eventsource-parser';
 import { z } from 'zod';
 import { isErrorCode, McpctlError } from '../core/errors.ts';
-import { Cancelled } from './exit.ts';
 import type { Call, Http } from './http.ts';
+import { openEvents } from './sse.ts';
 
 export interface InferCall {
   llm: string;
@@ -23,10 +22,13 @@ export type InferEvent =
   | { kind: 'usage'; completionTokens: number };
 
 const text = z.string().nullish().catch(undefined);
+/** A chat's delta or message. */
 const saysSchema = z.object({ content: text, reasoning_content: text, reasoning: text });
 const answerSchema = z.object({
   choices: z
-    .array(z.object({ delta: saysSchema.nullish(), message: saysSchema.nullish(), finish_reason: text }))
+    .array(
+      z.object({ delta: saysSchema.nullish(), message: saysSchema.nullish(), text, finish_reason: text }),
+    )
     .nullish()
     .catch(undefined),
   usage: z.object({ completion_tokens: z.number() }).nullish().catch(undefined),
@@ -39,27 +41,17 @@ const answerSchema = z.object({
 });
 
 /** The edge holds the status for a while; after that headers come at once. */
-const ADMISSION_MS = 60_000;
+export const ADMISSION_MS = 60_000;
 /** An answer in one piece may queue for 10 min and run for 6 h (SPEC §5). */
-const ONCE_MS = (6 * 60 + 15) * 60_000;
+export const ONCE_MS = (6 * 60 + 15) * 60_000;
 
 /** The answer token by token. Ends after `[DONE]`; @throws what the server says, and when it ends without. */
 export async function* inferStream(http: Http, call: InferCall): AsyncGenerator<InferEvent> {
   const body = { ...call.body, stream: true, stream_options: { include_usage: true } };
-  const answer = await http.open({ ...callOf(call, body), limitMs: ADMISSION_MS });
-  const pending: string[] = [];
-  const parser = createParser({ onEvent: (event) => void pending.push(event.data) });
-  const decoder = new TextDecoder();
-  try {
-    for await (const bytes of answer.body) {
-      parser.feed(decoder.decode(bytes, { stream: true }));
-      for (const data of pending.splice(0)) {
-        if (data === '[DONE]') return;
-        yield* eventsOf(data, answer.taskId);
-      }
-    }
-  } catch (thrown) {
-    throw call.signal?.aborted ? new Cancelled() : http.explain(thrown);
+  const { events, taskId } = await openEvents(http, { ...callOf(call, body), limitMs: ADMISSION_MS });
+  for await (const { data } of events) {
+    if (data === '[DONE]') return;
+    yield* eventsOf(data, taskId);
   }
   throw new McpctlError('bad_answer', 'The stream ended before the answer was complete.');
 }
@@ -89,7 +81,8 @@ function callOf(call: InferCall, body: unknown): Call {
   };
 }
 
-function* eventsOf(data: string, taskId: string | null = null): Generator<InferEvent> {
+/** What one event's data, or a whole answer, says. @throws the error that it carries. */
+export function* eventsOf(data: string, taskId: string | null = null): Generator<InferEvent> {
   const chunk = parsed(data);
   if (chunk.error) {
     const { message, code } = chunk.error;
@@ -103,7 +96,8 @@ function* eventsOf(data: string, taskId: string | null = null): Generator<InferE
     const says = choice.delta ?? choice.message;
     const reasoning = says?.reasoning_content ?? says?.reasoning;
     if (reasoning) yield { kind: 'reasoning', text: reasoning };
-    if (says?.content) yield { kind: 'text', text: says.content };
+    const content = says?.content ?? choice.text;
+    if (content) yield { kind: 'text', text: content };
     if (choice.finish_reason) yield { kind: 'finish', reason: choice.finish_reason };
   }
   if (chunk.usage) yield { kind: 'usage', completionTokens: chunk.usage.completion_tokens };

@@ -37,7 +37,16 @@ process.on('SIGINT', () => {
 });
 process.on('SIGTERM', () => process.exit(143));
 
-const deps = { terminal, clock: systemClock, interrupts, version: packageVersion(), env };
+const systemFile = '/etc/mcpctl/cli.json';
+const deps = {
+  terminal,
+  clock: systemClock,
+  interrupts,
+  version: packageVersion(),
+  env,
+  cwd: process.cwd(),
+  systemFile,
+};
 let exitCode = 0;
 try {
   await runProgram(deps, argv.slice(2));

@@ -1,8 +1,9 @@
+import type { Context } from './context.ts';
 import type { Format, ObjectFormat } from './formats.ts';
 import type { Output } from './output.ts';
-import { tableLines, type Column } from './table.ts';
+import { cellsOf, linesOf, type Cells, type Column } from './table.ts';
 
-interface Keyed {
+export interface Keyed {
   key: string;
   raw: Readonly<Record<string, unknown>>;
 }
@@ -11,7 +12,8 @@ interface Keyed {
 export interface Listing {
   type: string;
   items: readonly Keyed[];
-  lines(look: { wide: boolean; headers: boolean; out: Output }): string[];
+  /** A row for each item, in their order. */
+  cells(wide: boolean): Cells;
 }
 
 export function listingOf<T extends Keyed>(
@@ -22,11 +24,7 @@ export function listingOf<T extends Keyed>(
   return {
     type,
     items,
-    lines: ({ wide, headers, out }) =>
-      tableLines(items, wide ? columns : columns.filter((column) => !column.wide), {
-        headers,
-        paint: out.paint,
-      }),
+    cells: (wide) => cellsOf(items, wide ? columns : columns.filter((column) => !column.wide)),
   };
 }
 
@@ -37,14 +35,15 @@ export interface Look {
   single: boolean;
 }
 
+type Printing = Pick<Context, 'out' | 'terminal'>;
+
 /**
  * Writes data to stdout. JSON and YAML are the API's objects, unchanged but for `resource: <type>` at their
  * head. No results is not a failure: an empty list, and a note for a person.
  */
-export async function printListings(out: Output, listings: readonly Listing[], look: Look): Promise<void> {
-  const objects = listings.flatMap(({ type, items }) =>
-    items.map((item) => ({ resource: type, ...item.raw })),
-  );
+export async function printListings(ctx: Printing, listings: readonly Listing[], look: Look): Promise<void> {
+  const { out } = ctx;
+  const objects = listings.flatMap(({ type, items }) => items.map((item) => objectOf(type, item)));
   switch (look.format) {
     case 'json':
       return out.line(JSON.stringify(look.single ? objects[0] : objects, null, 2));
@@ -55,8 +54,31 @@ export async function printListings(out: Output, listings: readonly Listing[], l
       return;
     case 'table':
     case 'wide':
-      return printTables(out, listings, look);
+      if (listings.every(({ items }) => items.length === 0)) out.note(emptyNote(listings));
+      for (const line of tablesOf(ctx, listings, look)) out.styled(line);
   }
+}
+
+/** One thing as `-o json` and `-o yaml` write it. */
+export function objectOf(type: string, { raw }: Keyed): Readonly<Record<string, unknown>> {
+  return { resource: type, ...raw };
+}
+
+export function emptyNote(listings: readonly Listing[]): string {
+  return `No ${listings.map(({ type }) => `${type}s`).join(' or ')}.`;
+}
+
+/** A table for each type of which there is something; on a terminal, `table` is as wide as that. */
+export function tablesOf(
+  { out, terminal }: Printing,
+  listings: readonly Listing[],
+  { format, headers }: Pick<Look, 'format' | 'headers'>,
+): string[] {
+  const fit = terminal.tty.stdout && format === 'table' ? terminal.size().columns : 0;
+  return listings
+    .filter(({ items }) => items.length > 0)
+    .map((listing) => linesOf(listing.cells(format === 'wide'), { headers, paint: out.paint, fit }))
+    .flatMap((lines, n) => (n > 0 ? ['', ...lines] : lines));
 }
 
 /** One object in the format asked for, or the `text` of it. */
@@ -70,17 +92,8 @@ export async function printObject(
   else for (const line of shown.lines()) out.styled(line);
 }
 
-function printTables(out: Output, listings: readonly Listing[], { format, headers }: Look): void {
-  const some = listings.filter(({ items }) => items.length > 0);
-  if (some.length === 0) out.note(`No ${listings.map(({ type }) => `${type}s`).join(' or ')}.`);
-  some.forEach((listing, n) => {
-    if (n > 0) out.line('');
-    for (const line of listing.lines({ wide: format === 'wide', headers, out })) out.styled(line);
-  });
-}
-
 /** Documents that `apply -f` can read one after the other. */
-async function yamlOf(objects: readonly object[]): Promise<string> {
+export async function yamlOf(objects: readonly object[]): Promise<string> {
   const { stringify } = await import('yaml');
   return objects.map((object) => stringify(object, { lineWidth: 0 })).join('---\n');
 }

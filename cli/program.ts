@@ -1,4 +1,8 @@
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
+import { makeApi } from './commands/api/api.ts';
+import { makeConfig } from './commands/config/config.ts';
+import { makeLogout } from './commands/logout/logout.ts';
+import { makeWhoami } from './commands/whoami/whoami.ts';
 import { makeChatLlm } from './commands/chat-llm/chat-llm.ts';
 import { makeConnect } from './commands/connect/connect.ts';
 import { makeCreate } from './commands/create/create.ts';
@@ -23,6 +27,8 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
     .option('--server <url>', 'the server; before MCPCTL_SERVER and the context')
     .option('--context <name>', 'a context that "mcpctl login" made')
     .option('--token-file <path>', 'a file with the token; before MCPCTL_TOKEN and the context')
+    .option('--no-input', 'ask nothing: what would need an answer fails instead')
+    .option('-v, --verbose', 'trace every call on stderr, without secrets; MCPCTL_DEBUG=api does the same')
     .option('--no-color', 'no colours; NO_COLOR does the same')
     .exitOverride()
     .showHelpAfterError('(Add --help for more.)')
@@ -47,7 +53,11 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
     makeToken(ctx),
     makePool(ctx),
     makeLogin(ctx),
+    makeLogout(ctx),
+    makeWhoami(ctx),
+    makeConfig(ctx),
     makeStatus(ctx),
+    makeApi(ctx),
     makeVersion(ctx),
   ];
   for (const command of commands) program.addCommand(command);

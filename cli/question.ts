@@ -4,15 +4,19 @@ import { McpctlError } from '../core/errors.ts';
 import type { Context } from './context.ts';
 import { Cancelled } from './exit.ts';
 
-type Asking = Pick<Context, 'terminal' | 'interrupts'>;
+type Asking = Pick<Context, 'terminal' | 'interrupts' | 'globals'>;
+
+/** Whether somebody is there who may be asked. */
+export function mayAsk({ terminal, globals }: Pick<Context, 'terminal' | 'globals'>): boolean {
+  return terminal.tty.stdin && terminal.tty.stderr && globals().input !== false;
+}
 
 /**
  * Asks before something is destroyed. @throws Cancelled for anything but yes, McpctlError `usage` where
  * nobody can be asked.
  */
 export async function confirm(ctx: Asking, question: string): Promise<void> {
-  if (!ctx.terminal.tty.stdin || !ctx.terminal.tty.stderr)
-    throw new McpctlError('usage', `${question} Nobody can be asked here: say --yes.`);
+  if (!mayAsk(ctx)) throw new McpctlError('usage', `${question} Nobody can be asked here: say --yes.`);
   const answer = await ask(ctx, { prompt: `${question} [y/N] ` });
   if (!/^y(es)?$/i.test(answer.trim())) throw new Cancelled();
 }

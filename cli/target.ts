@@ -1,14 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { McpctlError, messageOf } from '../core/errors.ts';
 import type { Home } from '../core/runtime/home.ts';
-import { nearest } from '../core/runtime/nearest.ts';
-import { readContexts, readCredentials, type Contexts } from './contexts-file.ts';
+import { contextNamed, readContexts, readCredentials, type Contexts } from './contexts-file.ts';
+import { readProjectFile, readSystemFile } from './defaults-file.ts';
 
 /** Options that every command takes. */
 export interface GlobalOptions {
   server?: string | undefined;
   context?: string | undefined;
   tokenFile?: string | undefined;
+  /** Calls are traced on stderr. */
+  verbose?: boolean | undefined;
+  /** false: nobody is asked anything. */
+  input?: boolean | undefined;
 }
 
 /** The server a command talks to, and as whom. */
@@ -18,12 +22,16 @@ export interface Target {
   token: string | null;
   /** Where the server came from, for `status`. */
   from: string;
+  /** Where the token came from; null where there is none. */
+  tokenFrom: string | null;
 }
 
 export interface TargetSources {
   flags: GlobalOptions;
-  env: { server?: string | undefined; token?: string | undefined };
+  env: { server?: string | undefined; token?: string | undefined; context?: string | undefined };
   home: Home;
+  cwd: string;
+  systemFile: string;
 }
 
 interface Pair {
@@ -35,32 +43,61 @@ interface Pair {
 }
 
 /**
- * Flag > environment > the current context of cli.json > credentials. A stored token is sent to the server it
- * was stored for and to no other, wherever the server's name came from.
+ * Flag > environment > the project's file > the current context of cli.json > credentials > the system's file.
+ * A stored token is sent to the server it was stored for and to no other, wherever the server's name came from.
  * @throws McpctlError `unauthenticated` when no server is known, `usage` for a bad flag.
  */
-export async function resolveTarget({ flags, env, home }: TargetSources): Promise<Target> {
+export async function resolveTarget(sources: TargetSources): Promise<Target> {
+  const { flags, env, home } = sources;
   const contexts = await readContexts(home);
-  const named = flags.context === undefined ? undefined : contextNamed(contexts, flags.context, home);
+  const pairOf = (name: string, where = ''): Pair => ({
+    ...contextNamed(contexts, name, home),
+    from: `context ${name}${where}`,
+    byDefault: false,
+  });
+  const flagged = flags.context === undefined ? undefined : pairOf(flags.context);
   const stored = await storedPairs(contexts, home);
-  const first: Pick<Pair, 'server' | 'from'> | undefined =
+  const first =
     (flags.server === undefined ? undefined : { server: flags.server, from: '--server' }) ??
-    named ??
+    flagged ??
     (env.server === undefined ? undefined : { server: env.server, from: 'MCPCTL_SERVER' }) ??
-    stored.find((pair) => pair.byDefault);
-  if (!first)
-    throw new McpctlError(
-      'unauthenticated',
-      'No server is known. Run "npm start" on this machine, or "mcpctl login --server URL".',
-    );
+    (env.context === undefined ? undefined : pairOf(env.context, ', MCPCTL_CONTEXT')) ??
+    (await otherwise(sources, { pairOf, stored }));
   const server = serverUrl(first.server, first.from);
   const ofServer = (pair: Pair): boolean => normal(pair.server) === server;
-  const token =
-    (flags.tokenFile === undefined ? undefined : await tokenIn(flags.tokenFile)) ??
-    (named && ofServer(named) ? named.token : undefined) ??
-    env.token ??
-    stored.find(ofServer)?.token;
-  return { server, token: token === undefined ? null : tokenText(token), from: first.from };
+  // Of two contexts of one server, the one that was named speaks.
+  const chosen = 'token' in first && ofServer(first) ? first : undefined;
+  const keeper = chosen ?? stored.find(ofServer);
+  const known =
+    (flags.tokenFile === undefined
+      ? undefined
+      : { token: await tokenIn(flags.tokenFile), from: '--token-file' }) ??
+    (flagged && ofServer(flagged) ? flagged : undefined) ??
+    (env.token === undefined ? undefined : { token: env.token, from: 'MCPCTL_TOKEN' }) ??
+    keeper;
+  return {
+    server,
+    token: known === undefined ? null : tokenText(known.token),
+    from: first.from,
+    tokenFrom: known?.from ?? null,
+  };
+}
+
+/** What neither a flag nor the environment says. @throws McpctlError `unauthenticated`. */
+async function otherwise(
+  { cwd, systemFile }: TargetSources,
+  { pairOf, stored }: { pairOf: (name: string, where: string) => Pair; stored: readonly Pair[] },
+): Promise<Pair | { server: string; from: string }> {
+  const project = await readProjectFile(cwd);
+  if (project) return pairOf(project.context, `, ${project.path}`);
+  const own = stored.find((pair) => pair.byDefault);
+  if (own) return own;
+  const system = await readSystemFile(systemFile);
+  if (system) return { server: system.server, from: systemFile };
+  throw new McpctlError(
+    'unauthenticated',
+    'No server is known. Run "npm start" on this machine, or "mcpctl login --server URL".',
+  );
 }
 
 /** @throws McpctlError `unauthenticated`, with the sentence that mends it. */
@@ -73,7 +110,7 @@ export function authenticated(target: Target): Target & { token: string } {
 }
 
 /** `http://host:port[/base]`, without a slash at its end. @throws McpctlError `usage`. */
-function serverUrl(text: string, from: string): string {
+export function serverUrl(text: string, from: string): string {
   const url = normal(text);
   if (url !== null) return url;
   throw new McpctlError(
@@ -105,22 +142,6 @@ export function tokenText(text: string): string {
   if (!/^[\x21-\x7e]{1,4096}$/.test(token))
     throw new McpctlError('usage', 'That is not a token: it must be one word of printable ASCII.');
   return token;
-}
-
-function contextNamed(contexts: Contexts, name: string, home: Home): Pair {
-  const found = Object.hasOwn(contexts.contexts, name) ? contexts.contexts[name] : undefined;
-  if (found) return { ...found, from: `context ${name}`, byDefault: false };
-  const names = Object.keys(contexts.contexts);
-  const near = nearest(name, names, 1)[0];
-  const hint = near
-    ? `Did you mean ${near}?`
-    : names.length > 0
-      ? `There are: ${names.join(', ')}.`
-      : 'There are none yet.';
-  throw new McpctlError(
-    'usage',
-    `There is no context "${name}" in ${home.cli}. ${hint} "mcpctl login" makes one.`,
-  );
 }
 
 async function storedPairs(contexts: Contexts, home: Home): Promise<Pair[]> {

@@ -14,6 +14,8 @@ export interface Home {
   socket: string;
   /** The CLI's contexts. */
   cli: string;
+  /** What the CLI may lose: names for completion, for seconds. */
+  cache: string;
   /** Data of Redis and Postgres that `npm start` runs. */
   data: string;
   /** Written by `npm start` while it runs: `{ pid, url, redisUrl, databaseUrl }`, mode 0600. */
@@ -31,6 +33,7 @@ export function homeAt(configured: string): Home {
     session: at('provider-session'),
     socket: at('worker.sock'),
     cli: at('cli.json'),
+    cache: at('cache'),
     data: at('data'),
     running: at('running.json'),
   };

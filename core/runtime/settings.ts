@@ -286,6 +286,21 @@ export const settings = {
     about: 'the CLI: a token, before cli.json and credentials',
     schema: z.string().optional(),
   },
+  cliContext: {
+    env: 'MCPCTL_CONTEXT',
+    about: 'the CLI: a context of cli.json to use instead of the current one',
+    schema: z.string().optional(),
+  },
+  cliFile: {
+    env: 'MCPCTL_CONFIG',
+    about: 'the CLI: another file with contexts than `cli.json` in `MCPCTL_HOME`',
+    schema: z.string().optional(),
+  },
+  cacheHome: {
+    env: 'XDG_CACHE_HOME',
+    about: 'the CLI: the folder for what may be lost; `cache` in `MCPCTL_HOME` when not set',
+    schema: z.string().optional(),
+  },
   debug: {
     env: 'MCPCTL_DEBUG',
     about: '`api`: the CLI traces its calls on stderr, without secrets',

@@ -48,7 +48,15 @@ describe('docs/cli.md', () => {
 
   const program = (): CommandUnknownOpts => {
     const { terminal, interrupts } = session;
-    return createProgram({ terminal, interrupts, clock: systemClock, version: '0', env: {} });
+    return createProgram({
+      terminal,
+      interrupts,
+      clock: systemClock,
+      version: '0',
+      env: {},
+      cwd: '/',
+      systemFile: '',
+    });
   };
   const topics = ['environment', 'exit-codes'];
 

@@ -20,6 +20,9 @@ import { makeVersion } from '../../cli/commands/version/version.ts';
 import type { Context } from '../../cli/context.ts';
 import { startSession, type Session } from './session.ts';
 
+/** Without --watch. */
+const still = { watch: false, interval: 2000 };
+
 type Make<T> = (ctx: Context, run: (options: T) => Promise<void>) => CommandUnknownOpts;
 
 describe('cli: what a command line means', () => {
@@ -49,6 +52,7 @@ describe('cli: what a command line means', () => {
       headers: true,
       limit: 50,
       filters: {},
+      ...still,
     });
     expect(
       await parsed(makeGet, ['tasks', '--status', 'running', '--pool', 'p', '--limit', '5', '--no-headers']),
@@ -57,6 +61,7 @@ describe('cli: what a command line means', () => {
       output: 'table',
       headers: false,
       limit: 5,
+      ...still,
       filters: { status: 'running', pool: 'p' },
     });
     expect(await parsed(makeGet, [])).to.equal('commander.missingArgument');
@@ -123,11 +128,13 @@ describe('cli: what a command line means', () => {
       limit: 50,
       output: 'name',
       headers: true,
+      ...still,
     });
     expect(await parsed(makeTaskGet, ['1', '2'])).to.deep.equal({
       ids: ['1', '2'],
       output: 'table',
       headers: true,
+      ...still,
     });
     expect(await parsed(makeTaskCancel, ['1'])).to.deep.equal({ ids: ['1'] });
     expect(await parsed(makeTaskCancel, [])).to.equal('commander.missingArgument');

@@ -43,7 +43,15 @@ describe('cli: which server, and as whom', () => {
     peer.on('GET /api/v1/llms', fails(401, 'unauthenticated', 'Run "mcpctl login".'));
     await fresh({ env: { MCPCTL_SERVER: peer.url, MCPCTL_TOKEN: TOKEN } });
     expect(await s.run('get', 'llm')).to.equal(4);
-    expect(s.err()).to.equal('Error: Run "mcpctl login". (unauthenticated)\n');
+    expect(s.err()).to.equal(
+      `Error: ${peer.url} does not take the token of MCPCTL_TOKEN: it is unknown, expired or revoked. Give another one, made with "mcpctl token create NAME". (unauthenticated)\n`,
+    );
+    await fresh();
+    await wrote('cli.json', { current: 'work', contexts: { work: { server: peer.url, token: TOKEN } } });
+    expect(await s.run('get', 'llm')).to.equal(4);
+    expect(s.err())
+      .to.include('the token of context work: it is unknown, expired or revoked.')
+      .and.to.include(`Log in again: mcpctl login --server ${peer.url}`);
   });
 
   it('uses the credentials that npm start wrote', async () => {

@@ -13,6 +13,10 @@ export interface SessionOptions {
   colour?: boolean;
   env?: Record<string, string>;
   rows?: number;
+  /** Of the terminal; 100. */
+  columns?: number;
+  /** Where it is run; its home. */
+  cwd?: string;
 }
 
 /** mcpctl in this process: real parsing, real HTTP, streams that a test can read and write. */
@@ -54,13 +58,21 @@ export async function startSession(server: string | null, options: SessionOption
     tty: { stdin: false, stdout: false, stderr: false, ...options.tty },
     colour: { stdout: colour, stderr: colour },
     cursor: options.rows !== undefined,
-    size: () => ({ columns: 100, rows: options.rows ?? 0 }),
+    size: () => ({ columns: options.columns ?? 100, rows: options.rows ?? 0 }),
     leaving: new Set(),
   };
   const known = server === null ? {} : { MCPCTL_SERVER: server, MCPCTL_TOKEN: 'secret-token' };
   const env: Record<string, string> = { MCPCTL_HOME: home, ...known, ...options.env };
   const interrupts = createInterrupts();
-  const deps = { terminal, clock: systemClock, interrupts, version: '0.1.0', env };
+  const deps = {
+    terminal,
+    clock: systemClock,
+    interrupts,
+    version: '0.1.0',
+    env,
+    cwd: options.cwd ?? home,
+    systemFile: join(home, 'system.json'),
+  };
   return {
     home,
     out: () => stdout.text,

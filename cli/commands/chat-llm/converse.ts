@@ -1,7 +1,7 @@
 import type { Client } from '../../client.ts';
 import type { Context } from '../../context.ts';
 import { Cancelled, failureOf } from '../../exit.ts';
-import { showAnswer } from './answer.ts';
+import { showAnswer } from '../../answer.ts';
 import { inferCallOf, type Asking, type Message } from './asking.ts';
 import { bannerFor } from './banner.ts';
 import { createPrompt } from './prompt.ts';
@@ -44,7 +44,7 @@ async function turn(
   try {
     const call = { ...inferCallOf(asking, history), signal: stop.signal };
     const events = asking.stream ? client.infer.stream(call) : client.infer.once(call);
-    await showAnswer(ctx, events, (sofar) => (text = sofar));
+    await showAnswer(ctx, events, { onText: (sofar) => (text = sofar) });
   } catch (thrown) {
     if (ctx.interrupts.signal.aborted) throw new Cancelled();
     if (stop.signal.aborted) ctx.out.note('(Stopped; Ctrl-C again to leave.)');

@@ -1,7 +1,7 @@
 import { McpctlError } from '../../../core/errors.ts';
 import type { Context } from '../../context.ts';
 import { readAll } from '../../stdin.ts';
-import { showAnswer } from './answer.ts';
+import { showAnswer } from '../../answer.ts';
 import { converse } from './converse.ts';
 import { inferCallOf, type Asking } from './asking.ts';
 
@@ -22,6 +22,11 @@ export async function runChatLlm(ctx: Context, options: ChatLlmOptions): Promise
 
 /** null: a person is there to talk. */
 async function messageOf(ctx: Context, { message, async }: ChatLlmOptions): Promise<string | null> {
+  if (message === undefined && ctx.terminal.tty.stdin && ctx.globals().input === false)
+    throw new McpctlError(
+      'usage',
+      'With --no-input there is no conversation: say --message, or pipe one in.',
+    );
   if (message === undefined && ctx.terminal.tty.stdin) {
     if (async) throw new McpctlError('usage', '--async needs a message: say --message, or pipe one in.');
     return null;

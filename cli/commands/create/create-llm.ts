@@ -74,7 +74,7 @@ async function runCreateLlm(ctx: Context, options: CreateLlmOptions): Promise<vo
     import('../../columns.ts'),
   ]);
   const columns = llmColumns(instantsFor({ clock: ctx.clock, tty: false }));
-  await printListings(ctx.out, [listingOf('llm', [llm], columns)], {
+  await printListings(ctx, [listingOf('llm', [llm], columns)], {
     format: output,
     headers: true,
     single: true,

@@ -34,13 +34,13 @@ async function runDelete(ctx: Context, { args, yes }: DeleteOptions): Promise<vo
   const refs = namedRefsOf(args, ['llm', 'task']);
   const named = refs.map(({ type, name }) => `${type}/${name}`).join(', ');
   if (!yes) await confirm(ctx, `Delete ${named}?`);
-  const client = await ctx.client();
+  const [client, { hinted }] = await Promise.all([ctx.client(), import('../../hint.ts')]);
   await eachOf(ctx, refs, async ({ type, name }) => {
     if (type === 'task') {
       const task = await client.tasks.cancel(name);
       ctx.out.line(`task/${name} ${task.view.status ?? 'cancelled'}`);
     } else {
-      await client.llms.delete(name);
+      await hinted(client, { type, name }, () => client.llms.delete(name));
       ctx.out.line(`llm/${name} deleted`);
     }
   });

@@ -2,6 +2,7 @@ import type { Client } from '../../client.ts';
 import { instantsFor } from '../../columns.ts';
 import type { Context } from '../../context.ts';
 import type { ObjectFormat } from '../../formats.ts';
+import { hinted } from '../../hint.ts';
 import { printObject } from '../../print.ts';
 import { namedRefsOf, type ResourceType } from '../../resources.ts';
 import { llmLines } from './llm-lines.ts';
@@ -28,7 +29,11 @@ export async function runDescribe(ctx: Context, options: DescribeOptions): Promi
   };
   for (const [n, { type, name }] of refs.entries()) {
     if (n > 0) ctx.out.line(options.output === 'yaml' ? '---' : '');
-    await printObject(ctx.out, options.output, await describers[type](client, name, look));
+    await printObject(
+      ctx.out,
+      options.output,
+      await hinted(client, { type, name }, () => describers[type](client, name, look)),
+    );
   }
 }
 

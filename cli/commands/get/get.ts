@@ -1,6 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import type { Context } from '../../context.ts';
-import { formatOption } from '../../formats.ts';
+import { formatOption, intervalOption, selectorOption, sortOption, watchOption } from '../../formats.ts';
 import { countOf } from '../../arguments.ts';
 import type { GetOptions } from './run-get.ts';
 
@@ -18,6 +18,10 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
     .option('--pool <key>', 'llms and tasks of this pool')
     .option('--llm <name>', 'tasks that asked for this llm')
     .addOption(new Option('--limit <n>', 'most tasks to show, newest first').argParser(countOf).default(50))
+    .addOption(selectorOption())
+    .addOption(sortOption())
+    .addOption(watchOption())
+    .addOption(intervalOption())
     .addHelpText(
       'before',
       `Examples:
@@ -26,12 +30,21 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
   mcpctl get pool
   mcpctl get task --status running -o wide
   mcpctl get llm/tiny-chat -o json
+  mcpctl get llm -l kind=virtual,tier!=fast --sort-by model
+  mcpctl get task --watch            what runs, drawn anew as it changes
 `,
     )
-    .action(async (type, names, { output, headers, limit, ...filters }) => {
-      const options = { args: [type, ...names], output, headers, limit, filters };
+    .action(async (type, names, { status, kind, type: llmType, pool, llm, ...look }) => {
+      const filters = { status, kind, type: llmType, pool, llm };
+      const options = { args: [type, ...names], ...look, filters: given(filters) };
       if (run) return run(options);
       const { runGet } = await import('./run-get.ts');
       return runGet(ctx, options);
     });
+}
+
+/** Without those that were not said. */
+function given<T extends object>(filters: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  const said = Object.entries(filters).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(said) as { [K in keyof T]?: NonNullable<T[K]> };
 }

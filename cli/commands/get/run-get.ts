@@ -1,16 +1,18 @@
 import { McpctlError } from '../../../core/errors.ts';
+import { arranged } from '../../arrange.ts';
 import type { Client } from '../../client.ts';
 import { instantsFor, llmColumns, poolColumns, taskColumns, type Instant } from '../../columns.ts';
 import type { Context } from '../../context.ts';
-import type { Format } from '../../formats.ts';
-import { listingOf, printListings, type Listing } from '../../print.ts';
+import type { WatchLook } from '../../formats.ts';
+import { hinted } from '../../hint.ts';
+import { listingOf, type Listing } from '../../print.ts';
 import { refsOf, type Ref, type ResourceType } from '../../resources.ts';
+import { showListings } from '../../show.ts';
+import { allEnded } from '../../tasks.ts';
 
-export interface GetOptions {
+export interface GetOptions extends WatchLook {
   /** As typed: `llm a b`, or `llm/a task/b`. */
   args: string[];
-  output: Format;
-  headers: boolean;
   limit: number;
   filters: Partial<Record<'status' | 'kind' | 'pool' | 'type' | 'llm', string>>;
 }
@@ -31,17 +33,22 @@ export async function runGet(ctx: Context, options: GetOptions): Promise<void> {
     clock: ctx.clock,
     tty: ctx.terminal.tty.stdout && options.output !== 'json',
   });
-  const listings: Listing[] = [];
-  for (const type of new Set(refs.map((ref) => ref.type))) {
-    const names = refs
-      .filter((ref) => ref.type === type)
-      .flatMap(({ name }) => (name === null ? [] : [name]));
-    const { listing, more } = await listingFor({ client, instant, options, names })[type]();
-    listings.push(listing);
-    if (more) ctx.out.note(`There are more ${type}s than these ${options.limit}; ask for them with --limit.`);
-  }
+  const ask = async (first: boolean): Promise<Listing[]> => {
+    const listings: Listing[] = [];
+    for (const type of new Set(refs.map((ref) => ref.type))) {
+      const names = refs
+        .filter((ref) => ref.type === type)
+        .flatMap(({ name }) => (name === null ? [] : [name]));
+      const { listing, more } = await listingFor({ client, instant, options, names })[type]();
+      listings.push(listing);
+      if (more && first)
+        ctx.out.note(`There are more ${type}s than these ${options.limit}; ask for them with --limit.`);
+    }
+    return listings;
+  };
   const single = refs.length === 1 && refs[0]?.name !== null;
-  await printListings(ctx.out, listings, { format: options.output, headers: options.headers, single });
+  const ends = refs.every(({ type, name }) => type === 'task' && name !== null);
+  await showListings(ctx, { ask, options, single, ...(ends ? { over: allEnded } : {}) });
 }
 
 function checkFilters({ type, name }: Ref, filters: GetOptions['filters']): void {
@@ -61,23 +68,25 @@ interface Asked {
 }
 
 function listingFor({ client, instant, options, names }: Asked) {
-  const each = <T>(get: (name: string) => Promise<T>): Promise<T[]> =>
-    Promise.all(names.map((name) => get(name)));
+  const each = <T>(type: 'llm' | 'pool' | 'task', get: (name: string) => Promise<T>): Promise<T[]> =>
+    Promise.all(names.map((name) => hinted(client, { type, name }, () => get(name))));
   const some = names.length > 0;
   return {
     llm: async () => {
-      const items = await (some ? each((name) => client.llms.get(name)) : client.llms.list(options.filters));
-      return { listing: listingOf('llm', items, llmColumns(instant)), more: false };
+      const items = await (some
+        ? each('llm', (name) => client.llms.get(name))
+        : client.llms.list(options.filters));
+      return { listing: listingOf('llm', arranged(items, options), llmColumns(instant)), more: false };
     },
     pool: async () => {
-      const items = await (some ? each((key) => client.pools.get(key)) : client.pools.list());
-      return { listing: listingOf('pool', items, poolColumns), more: false };
+      const items = await (some ? each('pool', (key) => client.pools.get(key)) : client.pools.list());
+      return { listing: listingOf('pool', arranged(items, options), poolColumns), more: false };
     },
     task: async () => {
       const { items, more } = some
-        ? { items: await each((id) => client.tasks.get(id)), more: false }
+        ? { items: await each('task', (id) => client.tasks.get(id)), more: false }
         : await client.tasks.list(options.filters, options.limit);
-      return { listing: listingOf('task', items, taskColumns(instant)), more };
+      return { listing: listingOf('task', arranged(items, options), taskColumns(instant)), more };
     },
   };
 }

@@ -1,7 +1,7 @@
 import { McpctlError } from '../../../core/errors.ts';
 import type { Context } from '../../context.ts';
 import { readContexts, writeContexts, writeFirstCredentials } from '../../contexts-file.ts';
-import { ask } from '../../question.ts';
+import { ask, mayAsk } from '../../question.ts';
 import { readAll } from '../../stdin.ts';
 import { tokenIn, tokenText } from '../../target.ts';
 
@@ -15,7 +15,9 @@ export async function runLogin(ctx: Context, { withToken }: LoginOptions): Promi
   // With --server, --context names what is being made; without, a context that is there.
   const { server } = await ctx.target(asked === undefined ? { context } : { server: asked });
   const token = await tokenToStore(ctx, withToken);
-  const { key: user, view } = await (await ctx.clientFor({ server, token, from: 'login' })).whoami();
+  const { key: user, view } = await (
+    await ctx.clientFor({ server, token, from: 'login', tokenFrom: 'login' })
+  ).whoami();
   const home = await ctx.home();
   const { contexts } = await readContexts(home);
   const name = context ?? new URL(server).host;
@@ -36,8 +38,7 @@ async function tokenToStore(ctx: Context, withToken: boolean): Promise<string> {
     );
   if (tokenFile !== undefined) return tokenIn(tokenFile);
   if (withToken) return tokenText(await readAll(ctx));
-  if (ctx.terminal.tty.stdin && ctx.terminal.tty.stderr)
-    return tokenText(await ask(ctx, { prompt: 'Token: ', secret: true }));
+  if (mayAsk(ctx)) return tokenText(await ask(ctx, { prompt: 'Token: ', secret: true }));
   throw new McpctlError(
     'usage',
     'Nobody can be asked here: pipe the token in with --with-token, or name --token-file.',

@@ -21,6 +21,7 @@ export function makePoolAllow(
 }
 
 async function runPoolAllow(ctx: Context, { key, user }: PoolAllowOptions): Promise<void> {
-  await (await ctx.client()).pools.allow(key, user);
+  const [client, { hinted }] = await Promise.all([ctx.client(), import('../../hint.ts')]);
+  await hinted(client, { type: 'pool', name: key }, () => client.pools.allow(key, user));
   ctx.out.line(`pool/${key} allows ${user}`);
 }

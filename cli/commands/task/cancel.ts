@@ -13,6 +13,7 @@ export function makeTaskCancel(
   return new Command('cancel')
     .description('Cancel tasks, queued or running. One that has ended already stays as it is.')
     .argument('<id...>', 'which ones')
+    .addHelpText('before', 'Examples:\n  mcpctl task cancel 019a6f3e-0000-7000-8000-000000000000\n')
     .action((ids) => run({ ids }));
 }
 

@@ -1,11 +1,9 @@
 import { Command } from '@commander-js/extra-typings';
 import type { Context } from '../../context.ts';
-import { formatOption, type Format } from '../../formats.ts';
+import { formatOption, intervalOption, watchOption, type WatchLook } from '../../formats.ts';
 
-export interface TaskGetOptions {
+export interface TaskGetOptions extends WatchLook {
   ids: string[];
-  output: Format;
-  headers: boolean;
 }
 
 export function makeTaskGet(
@@ -13,21 +11,35 @@ export function makeTaskGet(
   run: (options: TaskGetOptions) => Promise<void> = (o) => runTaskGet(ctx, o),
 ) {
   return new Command('get')
-    .description('Show tasks; -o json and yaml carry the request and the answer.')
+    .description(
+      'Show tasks; -o json and yaml carry the request and the answer. With --watch it ends when all of them have.',
+    )
     .argument('<id...>', 'which ones')
     .addOption(formatOption())
     .option('--no-headers', 'leave the line of headings out')
+    .addOption(watchOption())
+    .addOption(intervalOption())
+    .addHelpText(
+      'before',
+      `Examples:
+  mcpctl task get 019a6f3e-0000-7000-8000-000000000000 -o json
+  mcpctl task get 019a6f3e-0000-7000-8000-000000000000 --watch
+`,
+    )
     .action((ids, options) => run({ ids, ...options }));
 }
 
-async function runTaskGet(ctx: Context, { ids, output, headers }: TaskGetOptions): Promise<void> {
-  const [{ listingOf, printListings }, { instantsFor, taskColumns }] = await Promise.all([
+async function runTaskGet(ctx: Context, { ids, ...options }: TaskGetOptions): Promise<void> {
+  const [{ listingOf }, { instantsFor, taskColumns }, { showListings }, { allEnded }] = await Promise.all([
     import('../../print.ts'),
     import('../../columns.ts'),
+    import('../../show.ts'),
+    import('../../tasks.ts'),
   ]);
   const client = await ctx.client();
-  const items = await Promise.all(ids.map((id) => client.tasks.get(id)));
   const columns = taskColumns(instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout }));
-  const look = { format: output, headers, single: items.length === 1 };
-  await printListings(ctx.out, [listingOf('task', items, columns)], look);
+  const ask = async () => [
+    listingOf('task', await Promise.all(ids.map((id) => client.tasks.get(id))), columns),
+  ];
+  await showListings(ctx, { ask, options, single: ids.length === 1, over: allEnded });
 }

@@ -1,15 +1,20 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import { countOf } from '../../arguments.ts';
 import type { Context } from '../../context.ts';
-import { formatOption, type Format } from '../../formats.ts';
+import {
+  formatOption,
+  intervalOption,
+  selectorOption,
+  sortOption,
+  watchOption,
+  type WatchLook,
+} from '../../formats.ts';
 
-export interface TaskListOptions {
+export interface TaskListOptions extends WatchLook {
   status?: string | undefined;
   pool?: string | undefined;
   llm?: string | undefined;
   limit: number;
-  output: Format;
-  headers: boolean;
 }
 
 export function makeTaskList(
@@ -25,21 +30,35 @@ export function makeTaskList(
     .addOption(new Option('--limit <n>', 'most tasks to show').argParser(countOf).default(50))
     .addOption(formatOption())
     .option('--no-headers', 'leave the line of headings out')
+    .addOption(selectorOption())
+    .addOption(sortOption())
+    .addOption(watchOption())
+    .addOption(intervalOption())
+    .addHelpText(
+      'before',
+      `Examples:
+  mcpctl task list --status running
+  mcpctl task list --llm tiny-chat -o wide
+  mcpctl task list --watch
+`,
+    )
     .action((options) => run(options));
 }
 
 async function runTaskList(ctx: Context, options: TaskListOptions): Promise<void> {
-  const { limit, output, headers, ...filters } = options;
-  const [{ listingOf, printListings }, { instantsFor, taskColumns }] = await Promise.all([
+  const { limit, status, pool, llm } = options;
+  const [{ listingOf }, { instantsFor, taskColumns }, { showListings }, { arranged }] = await Promise.all([
     import('../../print.ts'),
     import('../../columns.ts'),
+    import('../../show.ts'),
+    import('../../arrange.ts'),
   ]);
-  const { items, more } = await (await ctx.client()).tasks.list(filters, limit);
+  const client = await ctx.client();
   const columns = taskColumns(instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout }));
-  if (more) ctx.out.note(`There are more tasks than these ${limit}; ask for them with --limit.`);
-  await printListings(ctx.out, [listingOf('task', items, columns)], {
-    format: output,
-    headers,
-    single: false,
-  });
+  const ask = async (first: boolean) => {
+    const { items, more } = await client.tasks.list({ llm, status, pool }, limit);
+    if (more && first) ctx.out.note(`There are more tasks than these ${limit}; ask for them with --limit.`);
+    return [listingOf('task', arranged(items, options), columns)];
+  };
+  await showListings(ctx, { ask, options, single: false });
 }

@@ -1,11 +1,12 @@
 import { isErrorCode, McpctlError } from '../../../core/errors.ts';
 import { pause } from '../../../core/runtime/clock.ts';
-import { terminalStatuses } from '../../../core/task.ts';
 import type { Client } from '../../client.ts';
 import type { Context } from '../../context.ts';
 import { eachOf } from '../../each.ts';
 import { Cancelled } from '../../exit.ts';
+import { hasEnded } from '../../tasks.ts';
 import type { SeenTask } from '../../views.ts';
+import { isPassing } from '../../watch.ts';
 
 export interface TaskWaitOptions {
   ids: string[];
@@ -49,7 +50,7 @@ async function ended(ctx: Context, { client, id, deadline }: Waited): Promise<Se
         id,
         Math.max(1, Math.min(HOLD_S, Math.ceil((deadline - from) / 1000))),
       );
-      if ((terminalStatuses as readonly string[]).includes(task.view.status ?? '')) return task;
+      if (hasEnded(task.view.status)) return task;
       if (!known) ctx.out.note(`Waiting for task ${id} (${task.view.status ?? 'unknown'}) …`);
       known = true;
     } catch (thrown) {
@@ -65,9 +66,4 @@ async function ended(ctx: Context, { client, id, deadline }: Waited): Promise<Se
         `Task ${id} has not ended in time; it goes on. Wait again with --timeout.`,
       );
   }
-}
-
-function isPassing(thrown: unknown): boolean {
-  const codes = ['server_unreachable', 'unavailable', 'shutting_down'];
-  return thrown instanceof McpctlError && codes.includes(thrown.code);
 }

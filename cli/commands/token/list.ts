@@ -1,13 +1,10 @@
 import { Command } from '@commander-js/extra-typings';
 import type { Context } from '../../context.ts';
-import { formatOption, type Format } from '../../formats.ts';
+import { formatOption, selectorOption, sortOption, type ListLook } from '../../formats.ts';
 import type { Column } from '../../table.ts';
 import type { SeenToken } from '../../views.ts';
 
-export interface TokenListOptions {
-  output: Format;
-  headers: boolean;
-}
+export type TokenListOptions = ListLook;
 
 export function makeTokenList(
   ctx: Context,
@@ -18,13 +15,24 @@ export function makeTokenList(
     .description('List tokens: yours, or everybody’s for an admin. Never the secrets.')
     .addOption(formatOption())
     .option('--no-headers', 'leave the line of headings out')
+    .addOption(selectorOption())
+    .addOption(sortOption())
+    .addHelpText(
+      'before',
+      `Examples:
+  mcpctl token list
+  mcpctl token list -l user=ada --sort-by createdAt
+`,
+    )
     .action((options) => run(options));
 }
 
-async function runTokenList(ctx: Context, { output, headers }: TokenListOptions): Promise<void> {
-  const [{ listingOf, printListings }, { instantsFor }] = await Promise.all([
+async function runTokenList(ctx: Context, options: TokenListOptions): Promise<void> {
+  const [{ listingOf }, { instantsFor }, { showListings }, { arranged }] = await Promise.all([
     import('../../print.ts'),
     import('../../columns.ts'),
+    import('../../show.ts'),
+    import('../../arrange.ts'),
   ]);
   const instant = instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout });
   const columns: Column<SeenToken>[] = [
@@ -37,10 +45,7 @@ async function runTokenList(ctx: Context, { output, headers }: TokenListOptions)
     { head: 'REVOKED', of: (t) => instant(t.view.revokedAt) },
     { head: 'ID', of: (t) => t.key },
   ];
-  const tokens = await (await ctx.client()).tokens.list();
-  await printListings(ctx.out, [listingOf('token', tokens, columns)], {
-    format: output,
-    headers,
-    single: false,
-  });
+  const client = await ctx.client();
+  const ask = async () => [listingOf('token', arranged(await client.tokens.list(), options), columns)];
+  await showListings(ctx, { ask, options, single: false });
 }

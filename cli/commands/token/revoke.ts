@@ -16,6 +16,7 @@ export function makeTokenRevoke(
   return new Command('revoke')
     .description('Revoke tokens, by name or id. They stop working everywhere within seconds.')
     .argument('<token...>', 'which ones')
+    .addHelpText('before', 'Examples:\n  mcpctl token revoke laptop\n')
     .action((tokens) => run({ tokens }));
 }
 

@@ -8,6 +8,7 @@ export function makeToken(ctx: Context) {
   return new Command('token')
     .summary('make, list and revoke tokens')
     .description('Make, list and revoke tokens.')
+    .addHelpText('before', 'Examples:\n  mcpctl token create laptop > token.txt\n  mcpctl token list\n')
     .addCommand(makeTokenCreate(ctx))
     .addCommand(makeTokenList(ctx))
     .addCommand(makeTokenRevoke(ctx));

@@ -1,5 +1,5 @@
-import type { Context } from '../../context.ts';
-import type { InferEvent } from '../../infer.ts';
+import type { Context } from './context.ts';
+import type { InferEvent } from './infer.ts';
 import { createStatusRow } from './status-row.ts';
 
 type Showing = Pick<Context, 'terminal' | 'out' | 'clock'>;
@@ -7,14 +7,21 @@ type Showing = Pick<Context, 'terminal' | 'out' | 'clock'>;
 /** How often the running rate is drawn anew. */
 const REDRAW_MS = 100;
 
+interface AnswerLook {
+  /** Gets the text so far, also where the stream throws later. */
+  onText?: (text: string) => void;
+  /** Whether it comes as fast as it is made, so that tokens per second mean something; yes. */
+  live?: boolean;
+}
+
 /**
  * Shows an answer as it comes: its text on stdout, all else on stderr. @returns the text.
- * @throws what the stream throws; `onText` has then been given what was shown.
+ * @throws what the stream throws.
  */
 export async function showAnswer(
   { terminal, out, clock }: Showing,
   events: AsyncIterable<InferEvent>,
-  onText: (text: string) => void = () => undefined,
+  { onText, live = true }: AnswerLook = {},
 ): Promise<string> {
   const row = createStatusRow(terminal);
   const pace = createPace(clock);
@@ -40,11 +47,11 @@ export async function showAnswer(
         stopThinking();
         text += event.text;
         out.data(event.text);
-        onText(text);
+        onText?.(text);
       } else if (event.kind === 'finish' && event.reason === 'length') {
         waiting = 'cut';
       }
-      if (event.kind !== 'waiting' && clock.elapsed() - drawnAt >= REDRAW_MS) {
+      if (live && event.kind !== 'waiting' && clock.elapsed() - drawnAt >= REDRAW_MS) {
         row.set(pace.words());
         drawnAt = clock.elapsed();
       }
@@ -55,7 +62,7 @@ export async function showAnswer(
     row.stop();
   }
   if (waiting === 'cut') out.note('(The answer was cut at its limit of tokens.)');
-  if (terminal.tty.stderr && pace.words() !== '') out.dim(`${pace.words()}\n`);
+  if (live && terminal.tty.stderr && pace.words() !== '') out.dim(`${pace.words()}\n`);
   return text;
 }
 
