@@ -87,4 +87,5 @@ function aligned(lines: readonly (readonly string[])[]): string[] {
   return lines.map((row) => `  ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ')}`.trimEnd());
 }
 
-const shown = (value: number): string => value.toFixed(Math.abs(value) >= 1_000 ? 0 : 2);
+const shown = (value: number): string =>
+  value.toFixed(Number.isInteger(value) || Math.abs(value) >= 1_000 ? 0 : 2);

@@ -12,9 +12,8 @@ const first = frame('{"role":"assistant","content":""}');
 const plain = `${before}${after}`;
 const last = frame('{}', '"stop"');
 
-/** How many frames of a flood are written at once. */
-const PAGE = 64;
-const page = Buffer.from(plain.repeat(PAGE));
+/** How many writes of a flood are made before other calls have their turn. */
+const A_TURN = 64;
 
 export function whole(res: ServerResponse, { tokens }: Script): void {
   const message = `{"role":"assistant","content":"${'word '.repeat(tokens)}"}`;
@@ -28,7 +27,7 @@ export function whole(res: ServerResponse, { tokens }: Script): void {
 export async function streamed(res: ServerResponse, script: Script): Promise<void> {
   res.writeHead(200, { 'content-type': 'text/event-stream' });
   if (script.tokens > 0) res.write(first);
-  if (script.flood) await flood(res, script.tokens);
+  if (script.flood > 0) await flood(res, script);
   else if (script.everyMs > 0) await paced(res, script);
   else for (let n = 0; n < script.tokens; n++) res.write(token(script, n));
   if (script.holds || res.destroyed) return; // until the caller closes
@@ -56,10 +55,13 @@ function paced(res: ServerResponse, script: Script): Promise<void> {
   });
 }
 
-async function flood(res: ServerResponse, tokens: number): Promise<void> {
-  for (let left = tokens; left > 0 && !res.destroyed; left -= PAGE) {
-    const taken = res.write(left >= PAGE ? page : plain.repeat(left));
+async function flood(res: ServerResponse, { tokens, flood: perWrite }: Script): Promise<void> {
+  const page = Buffer.from(plain.repeat(perWrite));
+  let left = tokens;
+  for (let writes = 1; left > 0 && !res.destroyed; writes++) {
+    const taken = res.write(left >= perWrite ? page : plain.repeat(left));
+    left -= perWrite;
     if (!taken && !res.destroyed) await Promise.race([once(res, 'drain'), once(res, 'close')]);
-    else await turn(); // other calls have their turn
+    else if (writes % A_TURN === 0) await turn();
   }
 }

@@ -7,8 +7,8 @@ export interface Script {
   everyMs: number;
   /** Each token carries its number and when it was written, by the monotonic clock of the machine. */
   stamped: boolean;
-  /** The tokens as fast as the caller takes them, many in one write. */
-  flood: boolean;
+  /** The tokens as fast as the caller takes them, so many in one write; 0: no flood. */
+  flood: number;
   /** Sends nothing at all for so long. */
   silentMs: number;
   /** Sends its tokens and then nothing, until the caller closes. */
@@ -22,7 +22,7 @@ const usual: Script = {
   tokens: 5,
   everyMs: 0,
   stamped: false,
-  flood: false,
+  flood: 0,
   silentMs: 0,
   holds: false,
   gate: '',

@@ -32,7 +32,7 @@ export interface Measured {
   lag: number[];
   /** Streams: frames with a token. */
   tokens: number;
-  /** Streams: the longest time without a token, once the first had come. */
+  /** Streams: the longest time without a token, or from the last one to the end, once the first had come. */
   gap: number[];
   /** Calls that failed, or streams that did not bring every token in its order and its end. */
   lost: number;

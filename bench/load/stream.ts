@@ -51,7 +51,7 @@ export function readStream(found: Measured, fromMs: number, tokens: number): Str
     },
     end() {
       found.tokens += seen;
-      if (seen > 1) found.gap.push(gap);
+      if (seen > 0) found.gap.push(Math.max(gap, nowMs() - lastMs));
       if (fault !== undefined) return fault;
       if (seen !== tokens) return `${String(seen)} of ${String(tokens)} tokens`;
       return done ? undefined : 'no [DONE]';

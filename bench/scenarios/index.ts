@@ -6,6 +6,7 @@ import { idleWorker } from './idle-worker.ts';
 import { reconnectStorm } from './reconnect-storm.ts';
 import type { Scenario } from './scenario.ts';
 import { silence } from './silence.ts';
+import { streams128, streams512 } from './streams.ts';
 import { transportsScenario } from './transports.ts';
 import { wholeMany, wholeOne } from './whole.ts';
 
@@ -13,6 +14,8 @@ export const scenarios: readonly Scenario[] = [
   wholeOne,
   wholeMany,
   firstToken,
+  streams128,
+  streams512,
   firehose,
   cancel,
   silence,
