@@ -1,5 +1,7 @@
 import { messageOf } from '../core/errors.ts';
-import { readConfig } from '../core/runtime/config.ts';
+import { inspectRedis } from '../core/queue/inspect.ts';
+import { inspectDatabase } from '../core/registry/inspect.ts';
+import { readAndInspect } from '../core/runtime/config.ts';
 import { createLog } from '../core/runtime/log.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
 import { createApp } from './app.ts';
@@ -8,7 +10,7 @@ import { edgeSettings } from './deps.ts';
 
 /** The edge's composition root: reads the environment, builds, starts, waits for a signal, stops in reverse. */
 async function run(): Promise<void> {
-  const config = readConfig(process.env, edgeSettings);
+  const config = await readAndInspect(process.env, edgeSettings, [inspectRedis, inspectDatabase]);
   const log = createLog({ process: 'edge', level: config.logLevel, pretty: process.stdout.isTTY });
   const { deps, server, services, stop } = composeEdge({ config, log, makeApp: createApp });
   const signalled = untilSignal(() => process.exit(1));

@@ -4,13 +4,15 @@ import { readFile } from 'node:fs/promises';
 import { entryOf, McpctlError, messageOf } from '../core/errors.ts';
 import { createLiveness } from '../core/flow/liveness.ts';
 import { openQueueDoor } from '../core/queue/door.ts';
-import { ensureAdmin } from '../core/registry/bootstrap.ts';
+import { inspectRedis } from '../core/queue/inspect.ts';
+import { ensureAdmin, faultOfToken } from '../core/registry/bootstrap.ts';
 import { connect } from '../core/registry/connect.ts';
+import { inspectDatabase } from '../core/registry/inspect.ts';
 import { isCurrent, migrate } from '../core/registry/migrate.ts';
 import { createRegistry } from '../core/registry/registry.ts';
 import { createBus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
-import { readConfig } from '../core/runtime/config.ts';
+import { readAndInspect, type Inspection } from '../core/runtime/config.ts';
 import { createLog } from '../core/runtime/log.ts';
 import { composeServices } from '../core/runtime/service.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
@@ -22,7 +24,7 @@ import { createTally } from './tally.ts';
 
 /** The scheduler's composition root: any number of them run, one leads. */
 async function run(): Promise<void> {
-  const config = readConfig(process.env, schedulerSettings);
+  const config = await readAndInspect(process.env, schedulerSettings, [inspectRedis, inspectDatabase]);
   const clock = systemClock;
   const log = createLog({ process: 'scheduler', level: config.logLevel, pretty: process.stdout.isTTY });
   const bus = createBus(log);
@@ -67,27 +69,54 @@ async function run(): Promise<void> {
 
 const MIGRATION_MS = 10 * 60_000;
 
-/** The Procfile's `release`: migrates under a lease and makes the first admin token, if one is given. */
+const releaseSettings = [
+  'databaseUrl',
+  'databaseSslMode',
+  'databaseCa',
+  'schema',
+  'databasePool',
+  'optionalRedisUrl',
+  'redisTlsVerify',
+  'redisCa',
+  'logLevel',
+  'bootstrapToken',
+  'bootstrapTokenFile',
+] as const;
+
+/**
+ * The Procfile's `release`: migrates under a lease and makes the first admin token, if one is given. It uses no Redis,
+ * but looks at the one that is named: a release whose processes would not start is better stopped here.
+ */
 async function release(): Promise<void> {
-  const config = readConfig(process.env, [
-    'databaseUrl',
-    'schema',
-    'databasePool',
-    'logLevel',
-    'bootstrapToken',
-    'bootstrapTokenFile',
+  const config = await readAndInspect(process.env, releaseSettings, [
+    inspectDatabase,
+    (known) => inspectRedis({ ...known, redisUrl: known.optionalRedisUrl }),
+    inspectTokenFile,
   ]);
   const log = createLog({ process: 'release', level: config.logLevel, pretty: process.stdout.isTTY });
   const connection = connect({ ...config, poolSize: config.databasePool, log, queryTimeoutMs: MIGRATION_MS });
   try {
-    await migrate(connection, randomUUID());
+    const applied = await migrate(connection, randomUUID());
     const file = config.bootstrapTokenFile;
-    const token = file === undefined ? config.bootstrapToken : (await readFile(file, 'utf8')).trim();
+    const token = file === undefined ? config.bootstrapToken : await readFile(file, 'utf8');
     if (token !== undefined) await ensureAdmin(createRegistry(connection), token);
-    log.info('the database is up to date');
+    log.info({ applied }, 'the database is up to date');
   } finally {
     await connection.close();
   }
+}
+
+async function inspectTokenFile({
+  bootstrapTokenFile: path,
+}: {
+  bootstrapTokenFile?: string | undefined;
+}): Promise<Inspection> {
+  if (path === undefined) return { faults: [] };
+  const fault = await readFile(path, 'utf8').then(
+    faultOfToken,
+    (thrown: unknown) => `it cannot be read: ${messageOf(thrown)}`,
+  );
+  return { faults: fault === undefined ? [] : [{ path: 'MCPCTL_BOOTSTRAP_TOKEN_FILE', message: fault }] };
 }
 
 const word = process.argv[2];

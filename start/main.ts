@@ -37,6 +37,7 @@ function readSettings() {
     'host',
     'optionalRedisUrl',
     'redisTlsVerify',
+    'redisCa',
     'optionalDatabaseUrl',
   ]);
 }
@@ -50,7 +51,7 @@ function npmCommand(): readonly string[] {
 function systemOf(settings: Settings, home: Home, { url, port }: { url: string; port: number }): System {
   const path = env.PATH ?? '';
   const npm = npmCommand();
-  const { optionalRedisUrl, redisTlsVerify, optionalDatabaseUrl } = settings;
+  const { optionalRedisUrl, redisTlsVerify: verifyTls, redisCa: ca, optionalDatabaseUrl } = settings;
   return createSystem({
     home,
     url,
@@ -63,7 +64,7 @@ function systemOf(settings: Settings, home: Home, { url, port }: { url: string; 
       MCPCTL_HOME: home.root,
     },
     find: {
-      redis: () => findRedis({ home, url: optionalRedisUrl, verifyTls: redisTlsVerify, path, say, clock }),
+      redis: () => findRedis({ home, url: optionalRedisUrl, verifyTls, ca, path, say, clock }),
       postgres: () => findPostgres({ home, url: optionalDatabaseUrl, path, npm, say, clock }),
       backend: () => findBackend({ home, host: hostname(), npm, env, say }),
     },

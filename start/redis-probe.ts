@@ -9,16 +9,21 @@ export type RedisAnswer =
 
 /**
  * Asks a Redis who it is: two commands over a plain socket, because start/ has no Redis client.
- * @param verifyTls whether the certificate of a `rediss://` URL must be one that this machine trusts.
+ * @param tls of a `rediss://` URL: whether its certificate must be trusted, and by whom if not by the public.
  */
-export function probeRedis(url: string, verifyTls = true): Promise<RedisAnswer> {
+export function probeRedis(
+  url: string,
+  { verifyTls = true, ca }: { verifyTls?: boolean; ca?: string | undefined } = {},
+): Promise<RedisAnswer> {
   const { protocol, hostname, port, username, password } = new URL(url);
   const target = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) };
   const auth = password === '' ? [] : ['AUTH', ...(username === '' ? [] : [username]), password];
   const commands = [auth.map(decodeURIComponent), ['INFO', 'server']].filter((c) => c.length > 0);
   return new Promise((resolve) => {
     const socket: Socket =
-      protocol === 'rediss:' ? connectTls({ ...target, rejectUnauthorized: verifyTls }) : connectTcp(target);
+      protocol === 'rediss:'
+        ? connectTls({ ...target, rejectUnauthorized: verifyTls, ...(ca === undefined ? {} : { ca }) })
+        : connectTcp(target);
     let text = '';
     const finish = (answer: RedisAnswer): void => {
       socket.destroy();

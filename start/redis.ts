@@ -16,6 +16,8 @@ export interface RedisDeps {
   url: string | undefined;
   /** Whether its certificate must be trusted, for `rediss://`. */
   verifyTls: boolean;
+  /** PEM: trusted on `rediss://` instead of the public authorities. */
+  ca?: string | undefined;
   /** The value of `PATH`. */
   path: string;
   say: Say;
@@ -29,9 +31,9 @@ const STOP_MS = 2_500;
  * @throws McpctlError `setup_failed` when there is none and none can be installed, or that of `REDIS_URL`
  *   does not answer or is too old.
  */
-export async function findRedis({ home, url, verifyTls, path, say, clock }: RedisDeps): Promise<Found> {
+export async function findRedis({ home, url, verifyTls, ca, path, say, clock }: RedisDeps): Promise<Found> {
   if (url !== undefined) {
-    await checkTheirs(url, verifyTls);
+    await checkTheirs(url, { verifyTls, ca });
     return { url };
   }
   const binary = await redisBinary({ path, say });
@@ -41,8 +43,8 @@ export async function findRedis({ home, url, verifyTls, path, say, clock }: Redi
   return { url: server.url, server };
 }
 
-async function checkTheirs(url: string, verifyTls: boolean): Promise<void> {
-  const answer = await probeRedis(url, verifyTls);
+async function checkTheirs(url: string, tls: { verifyTls: boolean; ca: string | undefined }): Promise<void> {
+  const answer = await probeRedis(url, tls);
   if (answer.kind === 'loading') return;
   const where = new URL(url).host;
   if (answer.kind === 'refused') {

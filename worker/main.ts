@@ -1,15 +1,16 @@
 #!/usr/bin/env node
 import { entryOf, McpctlError, messageOf } from '../core/errors.ts';
+import { inspectRedis } from '../core/queue/inspect.ts';
 import { createBus, type Bus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
-import { readConfig } from '../core/runtime/config.ts';
+import { readAndInspect, readConfig } from '../core/runtime/config.ts';
 import { homeAt } from '../core/runtime/home.ts';
 import { createLog, type Log } from '../core/runtime/log.ts';
 import { ownPackage } from '../core/runtime/own-package.ts';
 import type { Settings } from '../core/runtime/settings.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
 import { readArguments, usage } from './arguments.ts';
-import { startHosted } from './hosted/hosted.ts';
+import { inspectHosted, startHosted } from './hosted/hosted.ts';
 import { runLocalCommand } from './local/commands.ts';
 import type { LocalAction } from './local/protocol.ts';
 import { openNetwork } from './network.ts';
@@ -17,10 +18,12 @@ import { openPublished } from './publish.ts';
 import { startPublished, type PublishedWorker } from './published.ts';
 import { readWorkerConfig } from './sources/config.ts';
 import { readCredentials } from './sources/credentials.ts';
+import { sourceOf } from './sources/source.ts';
 
 const settingNames = [
   'optionalRedisUrl',
   'redisTlsVerify',
+  'redisCa',
   'namespace',
   'home',
   'logLevel',
@@ -36,6 +39,8 @@ const settingNames = [
   'nodeCaFile',
   'workerSource',
   'optionalDatabaseUrl',
+  'databaseSslMode',
+  'databaseCa',
   'schema',
   'hostedAllow',
 ] as const;
@@ -43,17 +48,19 @@ type Config = Settings<(typeof settingNames)[number]>;
 
 /** The worker's composition root: reads the environment and the home, publishes, serves until a signal. */
 async function run(): Promise<void> {
-  const config = readConfig(withProxies(process.env), settingNames);
+  const config = await readAndInspect(withProxies(process.env), settingNames, [
+    (known) => inspectRedis({ ...known, redisUrl: known.optionalRedisUrl }),
+    inspectHosted,
+  ]);
   const log = createLog({ process: 'worker', level: config.logLevel, pretty: process.stdout.isTTY });
   const signalled = untilSignal(() => process.exit(1));
   const bus = createBus(log);
   const clock = systemClock;
+  const source = sourceOf(config);
+  log.info({ source }, source === 'config' ? "serves this machine's llms" : 'serves the public llms');
   const published =
-    config.workerSource === 'config'
-      ? await servePublished({ config, log, bus, environment: process.env })
-      : null;
-  const hosted =
-    config.workerSource === 'registry' ? startHosted({ config, env: process.env, bus, clock, log }) : null;
+    source === 'config' ? await servePublished({ config, log, bus, environment: process.env }) : null;
+  const hosted = source === 'registry' ? startHosted({ config, env: process.env, bus, clock, log }) : null;
   const worker = published ?? hosted;
   if (!worker) log.info('nothing to publish; waiting for a signal');
   const drained = published?.drained.then(() => 'drained' as const) ?? signalled;

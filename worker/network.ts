@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
 import { EnvHttpProxyAgent, type Dispatcher } from 'undici';
 import { McpctlError, messageOf } from '../core/errors.ts';
+import { untrusted, wrongName } from '../core/runtime/trust.ts';
 
 /** As the settings say it. */
 export interface NetworkOptions {
@@ -94,15 +95,6 @@ function isExempt({ hostname, port, protocol }: URL, noProxy: string): boolean {
     });
 }
 
-const untrusted = new Set([
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'CERT_UNTRUSTED',
-]);
-
 interface Trouble {
   url: URL;
   proxy: { name: string; at: string } | null;
@@ -121,7 +113,7 @@ function sentence({ url, proxy, thrown }: Trouble): string {
   }
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
     return `The certificate of ${at} is not valid now (${code}): renew it there, or set the clock of this machine.`;
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+  if (code === wrongName)
     return `The certificate of ${at} is for another name: correct mcpdUrl in the credentials.`;
   if (proxy) return ofProxy({ proxy, at, cause, host: url.hostname });
   return `The edge at ${at} cannot be reached: ${messageOf(cause) || code}.`;

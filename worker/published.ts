@@ -24,6 +24,7 @@ export interface PublishedDeps {
   config: Settings<
     | 'optionalRedisUrl'
     | 'redisTlsVerify'
+    | 'redisCa'
     | 'graceMs'
     | 'leaseMs'
     | 'heartbeatMs'
@@ -83,7 +84,7 @@ class Published implements PublishedWorker {
     this.#serving = new Serving({
       ...config,
       edge,
-      redis: url === undefined ? null : { url, verifyTls: config.redisTlsVerify },
+      redis: url === undefined ? null : { url, verifyTls: config.redisTlsVerify, ca: config.redisCa },
       boot,
       bus,
       clock,

@@ -11,7 +11,7 @@ import type { ServedMember, Transport, Wake } from './transports/transport.ts';
 export interface ServingDeps {
   edge: EdgeClient;
   /** Null where the worker has no REDIS_URL of its own. */
-  redis: { url: string; verifyTls: boolean } | null;
+  redis: { url: string; verifyTls: boolean; ca?: string | undefined } | null;
   boot: string;
   leaseMs: number;
   eventBytes: number;

@@ -2,6 +2,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import { McpctlError, messageOf } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
+import { judge } from './judge.ts';
 
 /** For those outside this door, who hold a connection but do not open one. */
 export type { Redis } from 'ioredis';
@@ -18,8 +19,10 @@ export type Role = 'producer' | 'commands' | 'blocking' | 'subscriber';
 
 export interface ConnectOptions {
   url: string;
-  /** `false` accepts a self-signed chain on `rediss://`. */
+  /** `false` accepts any certificate on `rediss://`. */
   verifyTls: boolean;
+  /** PEM: trusted on `rediss://` instead of the public authorities. */
+  ca?: string | undefined;
   clock: Clock;
   log: Log;
 }
@@ -43,8 +46,18 @@ const byRole: Record<Role, Omit<RedisOptions, 'replyMapping'>> = {
   subscriber: { maxRetriesPerRequest: null, autoResubscribe: false, socketTimeout: SOCKET_TIMEOUT_MS },
 };
 
+/** For `rediss://` alone: to ioredis these would mean TLS on any URL. */
+export function tlsOf({
+  url,
+  verifyTls,
+  ca,
+}: Pick<ConnectOptions, 'url' | 'verifyTls' | 'ca'>): Pick<RedisOptions, 'tls'> {
+  if (!url.startsWith('rediss:')) return {};
+  return { tls: { rejectUnauthorized: verifyTls, ...(ca === undefined ? {} : { ca }) } };
+}
+
 /** Opens one connection of a role. It reconnects by itself, for ever, within about a second of Redis's return. */
-export function openRedis(role: Role, { url, verifyTls, clock, log }: ConnectOptions): Redis {
+export function openRedis(role: Role, { url, verifyTls, ca, clock, log }: ConnectOptions): Redis {
   const redis = new Redis(url, {
     ...byRole[role],
     lazyConnect: true,
@@ -53,7 +66,7 @@ export function openRedis(role: Role, { url, verifyTls, clock, log }: ConnectOpt
     disableClientInfo: true,
     enableAutoPipelining: false,
     retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), 1_000) + clock.random() * 100,
-    ...(url.startsWith('rediss:') && !verifyTls ? { tls: { rejectUnauthorized: false } } : {}),
+    ...tlsOf({ url, verifyTls, ca }),
   });
   let away = false;
   redis.on('error', (thrown: unknown) => {
@@ -105,22 +118,15 @@ async function untilReady(redis: Redis): Promise<void> {
 
 /**
  * Connects, and checks that this Redis can do what we need of it.
+ * @returns what to know of it that is no fault.
  * @throws McpctlError `invalid_config` naming each wrong setting, `unavailable` when it does not answer in 5 s.
  */
-export async function connectAndCheck(redis: Redis): Promise<void> {
+export async function connectAndCheck(redis: Redis): Promise<{ hints: string[] }> {
   await untilReady(redis);
-  const info = await redis.info();
-  const faults: string[] = [];
-  const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
-  const version = field('redis_version') ?? '0';
-  if (Number.parseInt(version, 10) < 7)
-    faults.push(`Redis is ${version}; 7.0 or later is needed (sharded channels)`);
-  const policy = field('maxmemory_policy');
-  if (policy !== undefined && policy !== 'noeviction') {
-    faults.push(`maxmemory-policy is ${policy}; set it to noeviction, or waiting tasks may be evicted`);
-  }
+  const { faults, hints } = judge(await redis.info());
   if (faults.length > 0)
     throw new McpctlError('invalid_config', `This Redis cannot be used:\n  ${faults.join('\n  ')}`);
+  return { hints };
 }
 
 /** Runs a call for somebody who waits: any failure of the connection becomes `unavailable`, without its arguments. */

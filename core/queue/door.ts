@@ -14,6 +14,7 @@ import { createSubscriber, type Subscriber } from './subscriber.ts';
 export interface QueueDoorOptions {
   redisUrl: string;
   redisTlsVerify: boolean;
+  redisCa?: string | undefined;
   namespace: string;
   leaseMs: number;
   eventKeepMs: number;
@@ -34,10 +35,12 @@ export interface QueueDoor extends Service {
 
 /** @throws at `start`: McpctlError `invalid_config` or `unavailable`. */
 export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
-  const { redisUrl: url, redisTlsVerify: verifyTls, clock, log, leaseMs, eventKeepMs } = options;
+  const { redisUrl: url, redisTlsVerify: verifyTls, redisCa: ca, clock, log } = options;
+  const { leaseMs, eventKeepMs } = options;
+  const at = { url, verifyTls, ca, clock, log };
   const keys = createKeys(options.namespace);
-  const redis = openRedis('producer', { url, verifyTls, clock, log });
-  const subscriber = createSubscriber(openRedis('subscriber', { url, verifyTls, clock, log }), log);
+  const redis = openRedis('producer', at);
+  const subscriber = createSubscriber(openRedis('subscriber', at), log);
   const queues = createQueues(redis, keys.namespace);
   let stopAsking = (): void => undefined;
   return {
@@ -49,7 +52,8 @@ export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
     presence: createPresence({ redis, keys, leaseMs }),
     queueOf: queues,
     async start() {
-      await connectAndCheck(redis);
+      const { hints } = await connectAndCheck(redis);
+      for (const hint of hints) log.warn(hint);
       stopAsking = keepAsking(redis, log);
       await subscriber.start?.();
     },

@@ -1,8 +1,12 @@
 import { McpctlError } from '../errors.ts';
+import { tokenText } from '../runtime/setting-kinds.ts';
 import { hashToken, type Tokens } from './tokens.ts';
 import type { Users } from './users.ts';
 
-const SHORTEST = 32;
+/** What is wrong with the text of a first token, and what to use instead. */
+export function faultOfToken(text: string): string | undefined {
+  return tokenText.safeParse(text).error?.issues[0]?.message;
+}
 
 /**
  * The first way in: user `admin` and a token of the given text. Idempotent; a token that was revoked stays so.
@@ -10,15 +14,12 @@ const SHORTEST = 32;
  */
 export async function ensureAdmin(
   { users, tokens }: { users: Users; tokens: Tokens },
-  tokenText: string,
+  given: string,
 ): Promise<void> {
-  const text = tokenText.trim();
-  if (text.length < SHORTEST || !/^[\x21-\x7e]+$/.test(text)) {
-    throw new McpctlError(
-      'invalid_config',
-      `The bootstrap token must be at least ${SHORTEST} printable characters without spaces.`,
-    );
-  }
+  const text = given.trim();
+  const fault = faultOfToken(text);
+  if (fault !== undefined)
+    throw new McpctlError('invalid_config', `The bootstrap token will not do: ${fault}.`);
   const admin = await users.ensure('admin', 'admin');
   const taken = await tokens.byName(admin.id, 'bootstrap');
   // A new home brings a new token; the former one stays valid until somebody revokes it.

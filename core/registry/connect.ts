@@ -4,10 +4,9 @@ import { messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
 import { camelResponse, toSnake } from './columns.ts';
 import { asRegistryError, isAway, isReadTimeout, sqlFaultOf } from './faults.ts';
+import { tlsOf, type DatabaseTls } from './tls.ts';
 
-export interface ConnectOptions {
-  /** As platforms set it; `sslmode` in it, or `PGSSLMODE`, decides on TLS. */
-  databaseUrl: string;
+export interface ConnectOptions extends DatabaseTls {
   schema: string;
   poolSize: number;
   log: Log;
@@ -42,10 +41,10 @@ const repeatable = new Set(['23505', '40001', '40P01']);
  * answers first.
  */
 function openPool(options: ConnectOptions): Pool {
-  const { databaseUrl, poolSize, schema, log, queryTimeoutMs = QUERY_MS } = options;
+  const { poolSize, schema, log, queryTimeoutMs = QUERY_MS } = options;
   const statementMs = Math.max(1, queryTimeoutMs - 100);
   const pool = new Pool({
-    connectionString: databaseUrl,
+    ...tlsOf(options),
     max: poolSize,
     connectionTimeoutMillis: CONNECT_MS,
     query_timeout: queryTimeoutMs,

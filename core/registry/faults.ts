@@ -1,4 +1,5 @@
 import { McpctlError, messageOf } from '../errors.ts';
+import { untrusted, wrongName } from '../runtime/trust.ts';
 
 /** What may be told of a statement that Postgres refused: never a value of a row. */
 export interface SqlFault {
@@ -13,7 +14,7 @@ export interface SqlFault {
  * read-only standby; and "not you": wrong password or database, which only an operator can mend.
  */
 const away = /^(08...|57P0[1-5]|53300|57014|25006|28...|3D000)$/;
-const network = new Set([
+const network: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
   'ECONNABORTED',
@@ -25,6 +26,10 @@ const network = new Set([
   'ENETUNREACH',
   'ENOENT',
   'EACCES',
+  // A certificate that lapsed or was changed while we ran: an operator can mend it.
+  ...untrusted,
+  wrongName,
+  'CERT_HAS_EXPIRED',
 ]);
 /** pg gives these no code; its texts are all there is to tell them by. */
 const driver =

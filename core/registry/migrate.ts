@@ -13,21 +13,6 @@ const WAIT_MS = 60_000;
 /** SQLSTATEs of two `create … if not exists` at the same moment. */
 const raced = new Set(['23505', '42P06', '42P07']);
 
-const OLDEST = 15;
-
-/** Said before anything is made: an older one fails later, in ways that nobody understands. */
-async function needVersion({ db }: Connection): Promise<void> {
-  const { rows } = await db.raw<{ rows: { version: number }[] }>(
-    `select current_setting('server_version_num')::int as version`,
-  );
-  const major = Math.floor((rows[0]?.version ?? 0) / 10_000);
-  if (major >= OLDEST) return;
-  throw new McpctlError(
-    'invalid_config',
-    `Postgres is ${major}; ${OLDEST} or later is needed. Check DATABASE_URL.`,
-  );
-}
-
 /** The schema and the table that the lease itself lives in. */
 async function bootstrap({ db, schema }: Connection): Promise<void> {
   for (let tried = 1; ; tried++) {
@@ -61,11 +46,10 @@ async function takeLease(connection: Connection, holder: string): Promise<void> 
  * Brings the schema up to date; does nothing when it is. Any number may call this at once: one works, the
  * others wait for it. Give it a connection with a long `queryTimeoutMs`.
  * @returns the names of the migrations that were applied.
- * @throws McpctlError `invalid_config` when this Postgres is too old.
+ * @throws McpctlError `unavailable` when another process is at it for more than a minute.
  */
 export async function migrate(connection: Connection, holder: string): Promise<string[]> {
   const { db, schema } = connection;
-  await needVersion(connection);
   await bootstrap(connection);
   await takeLease(connection, holder);
   const leases = createLeases(connection);

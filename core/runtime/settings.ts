@@ -1,67 +1,56 @@
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { networkSettings } from './network-settings.ts';
+import {
+  count,
+  flag,
+  isNetwork,
+  isOrigin,
+  list,
+  ms,
+  oneOf,
+  tokenText,
+  urlLike,
+  whole,
+} from './setting-kinds.ts';
+import { sslModes, tlsSettings } from './tls-settings.ts';
 
 /**
  * Every environment variable that any process reads. docs/config.md lists the same and is tested against
  * this table. Field names are what the code says; durations end in `Ms`.
  */
 
-const ms = (fallback: number) => z.coerce.number().int().min(1).max(2_147_483_647).default(fallback);
-const count = (fallback: number) => z.coerce.number().int().min(1).default(fallback);
-const flag = (fallback: boolean) =>
-  z
-    .enum(['0', '1', 'true', 'false'])
-    .default(fallback ? '1' : '0')
-    .transform((v) => v === '1' || v === 'true');
-const list = z
-  .string()
-  .default('')
-  .transform((v) =>
-    v
-      .split(',')
-      .map((s) => s.trim())
-      .filter(Boolean),
-  );
-
-/** As a browser writes it: scheme, host and port, no path and no default port. `null` is that of local files. */
-function isOrigin(text: string): boolean {
-  if (text === '*' || text === 'null') return true;
-  if (/^https?:/i.test(text)) return URL.canParse(text) && new URL(text).origin === text;
-  return /^[a-z][a-z0-9+.-]*:\/\/[\w.-]+$/.test(text); // chrome-extension://…
-}
-
-/** `10.0.0.0/8`, or one address. */
-function isNetwork(text: string): boolean {
-  const [address = '', prefix, ...more] = text.split('/');
-  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
-  if (more.length > 0 || bits === -1 || address.includes('%')) return false;
-  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
-}
-
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
+
+const databaseUrl = urlLike(/^postgres(ql)?$/, 'postgres://user:password@host:5432/database').refine(
+  (text) => {
+    const mode = URL.canParse(text) ? new URL(text).searchParams.get('sslmode') : null;
+    return mode === null || (sslModes as readonly string[]).includes(mode);
+  },
+  { error: `sslmode must be one of: ${sslModes.join(', ')}` },
+);
+const redisUrl = urlLike(/^rediss?$/, 'redis://user:password@host:6379, or rediss:// for TLS');
 
 export const settings = {
   databaseUrl: {
     env: 'DATABASE_URL',
     about: 'Postgres ≥ 15, as platforms set it',
-    schema: z.url({ protocol: /^postgres(ql)?$/ }),
+    schema: databaseUrl,
   },
   optionalDatabaseUrl: {
     env: 'DATABASE_URL',
     about: 'Postgres ≥ 15, as platforms set it',
-    schema: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+    schema: databaseUrl.optional(),
   },
   redisUrl: {
     env: 'REDIS_URL',
     about: 'Redis ≥ 7.0 or Valkey ≥ 7.2; `rediss://` for TLS',
-    schema: z.url({ protocol: /^rediss?$/ }),
+    schema: redisUrl,
   },
   optionalRedisUrl: {
     env: 'REDIS_URL',
     about: 'Redis ≥ 7.0 or Valkey ≥ 7.2; `rediss://` for TLS',
-    schema: z.url({ protocol: /^rediss?$/ }).optional(),
+    schema: redisUrl.optional(),
   },
   namespace: {
     env: 'MCPCTL_REDIS_NAMESPACE',
@@ -86,8 +75,10 @@ export const settings = {
   },
   workerSource: {
     env: 'WORKER_SOURCE',
-    about: '`config`: a worker serves what its config.json publishes; `registry`: the public llms (hosted)',
-    schema: z.enum(['config', 'registry']).default('config'),
+    about:
+      '`config`: a worker serves what its config.json publishes; `registry`: the public llms (hosted); `auto`: ' +
+      '`registry` where both URLs are set and MCPCTL_HOME has neither config.json nor credentials, else `config`',
+    schema: oneOf(['auto', 'config', 'registry']).default('auto'),
   },
   hostedAllow: {
     env: 'MCPCTL_HOSTED_ALLOW',
@@ -95,10 +86,11 @@ export const settings = {
     schema: list.refine((all) => all.every(isNetwork), 'use addresses or networks like 10.0.0.0/8'),
   },
   ...networkSettings,
+  ...tlsSettings,
   logLevel: {
     env: 'LOG_LEVEL',
     about: 'trace, debug, info, warn, error, fatal or silent',
-    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+    schema: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   },
   home: {
     env: 'MCPCTL_HOME',
@@ -113,7 +105,7 @@ export const settings = {
   port: {
     env: 'PORT',
     about: 'the port of the edge',
-    schema: z.coerce.number().int().min(0).max(65_535).default(3100),
+    schema: whole(0, 65_535).default(3100),
   },
   host: {
     env: 'MCPCTL_HOST',
@@ -136,7 +128,7 @@ export const settings = {
   trustProxy: {
     env: 'MCPCTL_TRUST_PROXY',
     about: 'how many proxies in front of the edge to believe X-Forwarded-* from',
-    schema: z.coerce.number().int().min(0).max(10).default(0),
+    schema: whole(0, 10).default(0),
   },
   bodyLimitBytes: {
     env: 'MCPCTL_BODY_LIMIT_BYTES',
@@ -176,7 +168,7 @@ export const settings = {
   sseKeepAlive: {
     env: 'MCPCTL_SSE_KEEPALIVE',
     about: 'what is sent then: `chunk` (one without content), `comment`, or `off` (nothing)',
-    schema: z.enum(['chunk', 'comment', 'off']).default('chunk'),
+    schema: oneOf(['chunk', 'comment', 'off']).default('chunk'),
   },
   stalledReaderMs: {
     env: 'MCPCTL_STALLED_READER_MS',
@@ -208,7 +200,7 @@ export const settings = {
     env: 'MCPCTL_EVENT_KEEP_MS',
     about:
       'how long the events of an ended task stay in Redis; 5000 at least, so that they outlive its settling',
-    schema: ms(10 * MINUTE).refine((v) => v >= 5_000, 'use 5000 or more: the outcome is read from there'),
+    schema: ms(10 * MINUTE, 5_000),
   },
   tokenCacheMs: {
     env: 'MCPCTL_TOKEN_CACHE_MS',
@@ -264,7 +256,7 @@ export const settings = {
   retentionMs: {
     env: 'MCPCTL_RETENTION_MS',
     about: 'how long ended tasks stay in Postgres',
-    schema: ms(2_147_483_647).default(7 * 24 * HOUR),
+    schema: ms(7 * 24 * HOUR),
   },
   bootstrapTokenFile: {
     env: 'MCPCTL_BOOTSTRAP_TOKEN_FILE',
@@ -274,12 +266,12 @@ export const settings = {
   bootstrapToken: {
     env: 'MCPCTL_BOOTSTRAP_TOKEN',
     about: '`release` makes the first admin token from this text, where no file can be given',
-    schema: z.string().optional(),
+    schema: tokenText.optional(),
   },
   server: {
     env: 'MCPCTL_SERVER',
     about: 'the CLI: URL of the edge, before cli.json and credentials',
-    schema: z.url({ protocol: /^https?$/ }).optional(),
+    schema: urlLike(/^https?$/, 'https://mcpctl.example').optional(),
   },
   token: {
     env: 'MCPCTL_TOKEN',
@@ -304,12 +296,7 @@ export const settings = {
   debug: {
     env: 'MCPCTL_DEBUG',
     about: '`api`: the CLI traces its calls on stderr, without secrets',
-    schema: z.enum(['', 'api']).default(''),
-  },
-  redisTlsVerify: {
-    env: 'REDIS_TLS_REJECT_UNAUTHORIZED',
-    about: '`0` accepts a self-signed chain on `rediss://`, as some platforms need',
-    schema: flag(true),
+    schema: oneOf(['', 'api']).default(''),
   },
 } as const satisfies Record<string, { env: string; about: string; schema: z.ZodType }>;
 

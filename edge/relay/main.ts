@@ -1,5 +1,7 @@
 import { messageOf } from '../../core/errors.ts';
-import { readConfig } from '../../core/runtime/config.ts';
+import { inspectRedis } from '../../core/queue/inspect.ts';
+import { inspectDatabase } from '../../core/registry/inspect.ts';
+import { readAndInspect } from '../../core/runtime/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { untilSignal } from '../../core/runtime/signals.ts';
 import { createRelayApp } from '../app.ts';
@@ -11,7 +13,7 @@ import { edgeSettings } from '../deps.ts';
  * worker's stream. The edge embeds the same.
  */
 async function run(): Promise<void> {
-  const config = readConfig(process.env, edgeSettings);
+  const config = await readAndInspect(process.env, edgeSettings, [inspectRedis, inspectDatabase]);
   const log = createLog({ process: 'relay', level: config.logLevel, pretty: process.stdout.isTTY });
   const { deps, server, services, stop } = composeEdge({ config, log, makeApp: createRelayApp });
   const signalled = untilSignal(() => process.exit(1));

@@ -15,7 +15,9 @@ import type { Heartbeats } from '../heartbeats.ts';
 import type { Blindness } from './blind.ts';
 
 export interface RelayOptions {
-  config: Settings<'redisUrl' | 'redisTlsVerify' | 'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs'>;
+  config: Settings<
+    'redisUrl' | 'redisTlsVerify' | 'redisCa' | 'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs'
+  >;
   registry: Registry;
   queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch'>;
   presence: Presence;

@@ -53,7 +53,8 @@ export class Relay implements Service {
   constructor(options: RelayOptions) {
     const { config, queue, clock, log } = options;
     const { keys } = queue;
-    const connect = { url: config.redisUrl, verifyTls: config.redisTlsVerify, clock, log };
+    const { redisUrl: url, redisTlsVerify: verifyTls, redisCa: ca } = config;
+    const connect = { url, verifyTls, ca, clock, log };
     this.commands = openRedis('commands', connect);
     const blocking = openRedis('blocking', connect);
     this.#mux = new MarkerMux({ commands: this.commands, blocking, keys, id: randomUUID(), clock, log });

@@ -32,7 +32,7 @@ export async function walk(parts: Parts): Promise<void> {
     mustBe(answer.status === 200, saying(answer));
   });
   await step(`Redis answers at ${new URL(target.redisUrl).host}`, async () => {
-    const answer = await probeRedis(target.redisUrl, target.verifyTls);
+    const answer = await probeRedis(target.redisUrl, target);
     mustBe(answer.kind !== 'refused', answer.kind === 'refused' ? `${answer.reason}.` : '');
   });
   await step(`a worker registers ${name}`, () => publisher.register());

@@ -72,9 +72,9 @@ export function createPublisher(
       mustBe(registered !== undefined, 'the edge did not say what it registered.');
       const { transport: offered, providerSessionId: session } = registered;
       if (offered.kind !== 'redis') throw new SmokeFailure('this edge does not offer the redis transport.');
-      const { redisUrl: url, verifyTls } = target;
+      const { redisUrl: url, verifyTls, ca } = target;
       const { namespace } = offered;
-      const connect = { url, verifyTls, clock, log };
+      const connect = { url, verifyTls, ca, clock, log };
       await mustKnow(connect, { ...settings, namespace, session });
       const taking = new RedisTransport({
         ...settings,

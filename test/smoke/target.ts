@@ -14,6 +14,7 @@ export interface Target {
   /** The Redis of that system: the temporary worker takes its tasks there. */
   redisUrl: string;
   verifyTls: boolean;
+  ca: string | undefined;
 }
 
 export const usage = `Tries a running system from end to end and cleans up after itself.
@@ -35,7 +36,7 @@ export async function readTarget(
 ): Promise<Target | undefined> {
   const given = flagsOf(argv);
   if (given.help) return undefined;
-  const config = readConfig(env, ['home', 'optionalRedisUrl', 'redisTlsVerify']);
+  const config = readConfig(env, ['home', 'optionalRedisUrl', 'redisTlsVerify', 'redisCa']);
   const home = homeAt(config.home);
   const { credentials } = await readCredentials(home.credentials);
   const url = given.url ?? credentials?.mcpdUrl;
@@ -55,7 +56,13 @@ export async function readTarget(
   }
   if (!/^rediss?:$/.test(URL.canParse(redisUrl) ? new URL(redisUrl).protocol : ''))
     throw new SmokeFailure('--redis-url must begin with redis:// or rediss://.');
-  return { url: url.replace(/\/+$/, ''), token, redisUrl, verifyTls: config.redisTlsVerify };
+  return {
+    url: url.replace(/\/+$/, ''),
+    token,
+    redisUrl,
+    verifyTls: config.redisTlsVerify,
+    ca: config.redisCa,
+  };
 }
 
 function flagsOf(argv: readonly string[]) {

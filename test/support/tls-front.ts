@@ -1,9 +1,9 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
-import { connect, type AddressInfo } from 'node:net';
-import { createServer } from 'node:tls';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { createSockets } from './sockets.ts';
 
-/** What speaks TLS before an edge, as a platform's router does, with a certificate that no public authority knows. */
+/** What speaks TLS before an edge, a Redis or a Postgres, as platforms do, with a certificate that no public authority knows. */
 export interface TlsFront {
   port: number;
   /** The certificate, PEM: whoever trusts it trusts the front. */
@@ -11,21 +11,54 @@ export interface TlsFront {
   close(): Promise<void>;
 }
 
-/** @param name what the certificate is for; its clients must call the front by it. */
-export async function startTlsFront(name: string, target: { url: string }): Promise<TlsFront> {
+/**
+ * @param name what the certificate is for; its clients must call the front by it.
+ * @param how `postgres`: TLS begins when the client asks for it (SSLRequest), as Postgres has it.
+ */
+export async function startTlsFront(
+  name: string,
+  target: { url: string },
+  how: { postgres?: boolean } = {},
+): Promise<TlsFront> {
   const { key, certificate } = certify(name);
   const { hostname, port } = new URL(target.url);
   const sockets = createSockets();
-  const server = createServer({ key, cert: certificate }, (near) => {
-    sockets.join(near, connect(Number(port), hostname));
-  });
+  const join = (near: Socket): void => sockets.join(near, connect(Number(port), hostname));
+  const tls = { key, cert: certificate };
+  const server = how.postgres === true ? afterRequest(tls, join) : createTlsServer(tls, join);
   server.on('tlsClientError', () => undefined); // one that does not trust the certificate
+  server.on('connection', (socket: Socket) => sockets.keep(socket));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     port: (server.address() as AddressInfo).port,
     certificate,
     close: () => sockets.closeWith(server),
   };
+}
+
+/** Length 8, then the number that means "TLS, please". */
+const sslRequest = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
+
+/** Whoever does not ask for TLS is refused, in the words of a Postgres with `hostssl` lines alone. */
+function afterRequest(tls: { key: string; cert: string }, join: (near: Socket) => void): Server {
+  return createServer((socket) => {
+    socket.once('data', (asked: Buffer) => {
+      if (!asked.equals(sslRequest))
+        return void socket.end(refusal('no pg_hba.conf entry for host, no encryption'));
+      socket.write('S');
+      const near = new TLSSocket(socket, { isServer: true, ...tls });
+      near.on('error', () => socket.destroy());
+      near.once('secure', () => join(near));
+    });
+  });
+}
+
+/** An ErrorResponse of Postgres. */
+function refusal(why: string): Buffer {
+  const fields = Buffer.from(`SFATAL\0C28000\0M${why}\0\0`);
+  const head = Buffer.alloc(5, 'E');
+  head.writeInt32BE(fields.length + 4, 1);
+  return Buffer.concat([head, fields]);
 }
 
 const DAY_MS = 24 * 60 * 60 * 1_000;

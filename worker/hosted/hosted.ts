@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { McpctlError, messageOf, type Fault } from '../../core/errors.ts';
+import { McpctlError, messageOf } from '../../core/errors.ts';
 import { openRedis } from '../../core/queue/connect.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { createPresence } from '../../core/queue/presence.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
+import type { Inspection, Known } from '../../core/runtime/config.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Settings } from '../../core/runtime/settings.ts';
 import { persist } from '../backoff.ts';
-import { openRegistrySource } from '../sources/registry.ts';
+import { inspectDatabase, openRegistrySource } from '../sources/registry.ts';
+import { sourceOf } from '../sources/source.ts';
 import { RedisTransport } from '../transports/redis.ts';
 import { guardedDialling } from './addresses.ts';
 import { followRegistry } from './follow.ts';
@@ -19,6 +21,9 @@ export type HostedConfig = Settings<
   | 'schema'
   | 'optionalRedisUrl'
   | 'redisTlsVerify'
+  | 'redisCa'
+  | 'databaseSslMode'
+  | 'databaseCa'
   | 'namespace'
   | 'hostedAllow'
   | 'graceMs'
@@ -46,11 +51,13 @@ const LEAVE_MS = 1_000;
  * @throws McpctlError `invalid_config` when a URL is missing.
  */
 export function startHosted({ config, env, bus, clock, log }: HostedDeps): { stop(): Promise<void> } {
-  const { databaseUrl, redisUrl } = urlsOf(config);
-  const redis = { url: redisUrl, verifyTls: config.redisTlsVerify, clock, log };
+  const { optionalDatabaseUrl: databaseUrl, optionalRedisUrl: redisUrl } = config;
+  if (databaseUrl === undefined || redisUrl === undefined)
+    throw new McpctlError('invalid_config', 'A hosted worker needs DATABASE_URL and REDIS_URL.');
+  const redis = { url: redisUrl, verifyTls: config.redisTlsVerify, ca: config.redisCa, clock, log };
   const session = randomUUID();
   const stopping = new AbortController();
-  const source = openRegistrySource({ databaseUrl, schema: config.schema, most: MOST_LLMS, log });
+  const source = openRegistrySource({ ...config, databaseUrl, most: MOST_LLMS, log });
   const dialling = guardedDialling(config.hostedAllow);
   const members = new HostedMembers({ env, dialling, bus, clock, log });
   const transport = new RedisTransport({ ...config, ...redis, session, boot: randomUUID(), bus });
@@ -72,15 +79,18 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
   };
 }
 
-function urlsOf(config: HostedConfig): { databaseUrl: string; redisUrl: string } {
-  const { optionalDatabaseUrl: databaseUrl, optionalRedisUrl: redisUrl } = config;
-  if (databaseUrl !== undefined && redisUrl !== undefined) return { databaseUrl, redisUrl };
-  const needed = { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl };
-  const details = Object.entries(needed).flatMap(([path, value]): Fault[] =>
-    value === undefined ? [{ path, message: 'is required with WORKER_SOURCE=registry' }] : [],
-  );
-  const lines = details.map(({ path, message }) => `  ${path}: ${message}`).join('\n');
-  throw new McpctlError('invalid_config', `The environment has faults:\n${lines}`, { details });
+/** What a hosted worker lacks in its environment, and what is wrong with its Postgres. */
+export async function inspectHosted(
+  known: Parameters<typeof sourceOf>[0] & Known<'databaseSslMode' | 'databaseCa'>,
+): Promise<Inspection> {
+  if (sourceOf(known) === 'config') return { faults: [] };
+  // One that is malformed is missing here, and has been told already.
+  const names = { optionalDatabaseUrl: 'DATABASE_URL', optionalRedisUrl: 'REDIS_URL' } as const;
+  const faults = Object.entries(names)
+    .filter(([name]) => name in known && known[name as keyof typeof names] === undefined)
+    .map(([, path]) => ({ path, message: 'is required with WORKER_SOURCE=registry' }));
+  const seen = await inspectDatabase({ ...known, databaseUrl: known.optionalDatabaseUrl });
+  return { ...seen, faults: [...faults, ...seen.faults] };
 }
 
 /** Says goodbye: without it the llms would count as served until the last announcement is ten seconds old. */

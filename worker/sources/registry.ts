@@ -1,7 +1,10 @@
 import type { LlmRow } from '../../core/llm.ts';
 import { connect } from '../../core/registry/connect.ts';
+import type { DatabaseTls } from '../../core/registry/tls.ts';
 import { createLlms } from '../../core/registry/llms.ts';
 import type { Log } from '../../core/runtime/log.ts';
+
+export { inspectDatabase } from '../../core/registry/inspect.ts';
 
 /** A public row, as a hosted worker serves it. */
 export type PublicLlm = Pick<
@@ -20,12 +23,9 @@ export interface RegistrySource {
   close(): Promise<void>;
 }
 
-export function openRegistrySource(options: {
-  databaseUrl: string;
-  schema: string;
-  most: number;
-  log: Log;
-}): RegistrySource {
+export function openRegistrySource(
+  options: DatabaseTls & { schema: string; most: number; log: Log },
+): RegistrySource {
   const connection = connect({ ...options, poolSize: 1 });
   const llms = createLlms(connection);
   let seen: string | undefined;

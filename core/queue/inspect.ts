@@ -1,0 +1,67 @@
+import { Redis } from 'ioredis';
+import { messageOf } from '../errors.ts';
+import type { Inspection } from '../runtime/config.ts';
+import { untrusted, wrongName } from '../runtime/trust.ts';
+import { tlsOf } from './connect.ts';
+import { judge } from './judge.ts';
+
+const WITHIN_MS = 2_000;
+
+/**
+ * Looks at the Redis that the environment names before anything is started: what is wrong with it can be told together
+ * with all that is wrong elsewhere. What could not be read from the environment is not looked at.
+ */
+export async function inspectRedis(known: {
+  redisUrl?: string | undefined;
+  redisTlsVerify?: boolean | undefined;
+  redisCa?: string | undefined;
+}): Promise<Inspection> {
+  const { redisUrl: url, redisTlsVerify: verifyTls = true, redisCa: ca } = known;
+  if (url === undefined) return { faults: [] };
+  const redis = new Redis(url, {
+    ...tlsOf({ url, verifyTls, ca }),
+    lazyConnect: true,
+    enableReadyCheck: false,
+    connectTimeout: WITHIN_MS,
+    commandTimeout: WITHIN_MS,
+    maxRetriesPerRequest: 0,
+    disableClientInfo: true,
+    retryStrategy: () => null,
+  });
+  let trouble: unknown;
+  redis.on('error', (thrown: unknown) => (trouble ??= thrown));
+  try {
+    await redis.connect();
+    const { faults } = judge(await redis.info());
+    return { faults: faults.map((message) => ({ path: 'REDIS_URL', message })) };
+  } catch (thrown) {
+    return told(url, trouble ?? thrown);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** A wrong setting is a fault; a Redis that is not there now may come. */
+function told(url: string, thrown: unknown): Inspection {
+  const why = messageOf(thrown);
+  const code = (thrown as { code?: string }).code ?? '';
+  const fault = (message: string): Inspection => ({ faults: [{ path: 'REDIS_URL', message }] });
+  if (untrusted.has(code)) {
+    return fault(
+      `its certificate is not trusted (${code}): give the authority's certificate in REDIS_CA; where the platform has ` +
+        'none to give, REDIS_TLS_REJECT_UNAUTHORIZED=0 accepts any',
+    );
+  }
+  if (code === wrongName) return fault(`its certificate is for another name (${why}): call it by that name`);
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
+    return fault('it does not speak TLS: write redis:// instead of rediss://');
+  if (/^(WRONGPASS|NOAUTH)|without any password configured/.test(why))
+    return fault(`it refused the user or password (${why}): correct both in the URL`);
+  // A user that may not ask: the rest will show.
+  if (/^NOPERM/.test(why)) return { faults: [] };
+  const other = url.startsWith('rediss:')
+    ? 'does not speak TLS, its URL begins with redis://'
+    : 'speaks TLS, its URL begins with rediss://';
+  const message = `Redis cannot be reached: ${why}; start it, or correct the URL (if it ${other})`;
+  return { faults: [], away: { path: 'REDIS_URL', message } };
+}

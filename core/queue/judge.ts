@@ -1,0 +1,30 @@
+const OLDEST = 7;
+
+/**
+ * What Redis says of itself in INFO, judged: `faults` would lose tasks or stop us, each with its fix; `hints` are for
+ * the log. What a managed Redis does not tell counts as right.
+ */
+export function judge(info: string): { faults: string[]; hints: string[] } {
+  const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
+  const faults: string[] = [];
+  const hints: string[] = [];
+  const version = field('redis_version') ?? '0';
+  if (Number.parseInt(version, 10) < OLDEST) {
+    faults.push(
+      `Redis is ${version}; ${OLDEST}.0 or later is needed (sharded channels): upgrade it, or use another one`,
+    );
+  }
+  const policy = field('maxmemory_policy');
+  if (policy !== undefined && policy !== 'noeviction') {
+    faults.push(
+      `maxmemory-policy is ${policy}, so that waiting tasks may be evicted: set it to noeviction ` +
+        "(CONFIG SET maxmemory-policy noeviction, and in redis.conf or your provider's settings)",
+    );
+  }
+  if (field('aof_enabled') === '0') {
+    hints.push(
+      'this Redis keeps no append-only file: after it restarts, what ran starts over; set appendonly to yes',
+    );
+  }
+  return { faults, hints };
+}

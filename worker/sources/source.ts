@@ -1,0 +1,17 @@
+import { existsSync } from 'node:fs';
+import type { Known } from '../../core/runtime/config.ts';
+import { homeAt } from '../../core/runtime/home.ts';
+
+/**
+ * Where a worker's llms come from. With `auto`: a platform sets both URLs and gives no home, and there the Procfile's
+ * worker is a hosted one; whoever has a home with something of theirs in it serves that.
+ */
+export function sourceOf(
+  known: Known<'workerSource' | 'home' | 'optionalDatabaseUrl' | 'optionalRedisUrl'>,
+): 'config' | 'registry' {
+  const { workerSource = 'auto', home = '', optionalDatabaseUrl, optionalRedisUrl } = known;
+  if (workerSource !== 'auto') return workerSource;
+  if (optionalDatabaseUrl === undefined || optionalRedisUrl === undefined) return 'config';
+  const { config, credentials } = homeAt(home);
+  return existsSync(config) || existsSync(credentials) ? 'config' : 'registry';
+}
