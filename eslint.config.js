@@ -60,7 +60,7 @@ export default tseslint.config(
   { files: ['core/runtime/clock.ts'], rules: { 'no-restricted-properties': ['error', noEnv, noExit] } },
   {
     // Express tells an error handler by its four parameters.
-    files: ['edge/middleware/errors.ts'],
+    files: ['edge/middleware/errors.ts', 'edge/admin/refusals.ts'],
     rules: { 'max-params': ['error', 4] },
   },
   {

@@ -35,6 +35,7 @@ export function can(actor: Actor, verb: Verb, on: { resource: Resource; target?:
   const { resource, target } = on;
   if (actor.pools !== null && target?.poolKey !== undefined && !actor.pools.includes(target.poolKey))
     return false;
+  if (resource === 'board' && actor.pools !== null) return false;
   if (actor.binding === 'admin') return true;
   const own = target?.ownerId === undefined || target.ownerId === actor.userId;
   switch (resource) {
@@ -47,7 +48,7 @@ export function can(actor: Actor, verb: Verb, on: { resource: Resource; target?:
     case 'token':
       return own;
     case 'board':
-      return verb === 'view' && actor.pools === null;
+      return verb === 'view';
     case 'metrics':
       return false;
   }

@@ -1,22 +1,14 @@
 import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { ExpressAdapter } from '@bull-board/express';
-import type { Router } from 'express';
-import type { Clock } from '../../core/runtime/clock.ts';
-import { withoutWords } from './scrub.ts';
-import { boardQueues, type BoardQueue, type ShownDeps } from './shown.ts';
+import type { Express } from 'express';
+import type { QueueDoor } from '../../core/queue/door.ts';
+import { offered } from './offered.ts';
+import { taskIdOf } from './said.ts';
+import type { BoardQueue } from './shown.ts';
 
-export interface Boards {
-  /** Looks at everything and changes nothing. */
-  readOnly: Router;
-  full: Router;
-  /** Pools come and go: brings both boards up to date, at most every few seconds. */
-  refresh(): Promise<void>;
-}
-
-const REFRESH_MS = 5_000;
 /** How often an open page asks, in seconds: each time all queues on the board are asked. */
-const POLL_S = 10;
+const POLL_S = 5;
 
 const uiConfig = {
   boardTitle: 'mcpctl queues',
@@ -26,64 +18,50 @@ const uiConfig = {
   hideDocsLink: true,
   showMetrics: false,
   pollingInterval: { showSetting: false, forceInterval: POLL_S },
-  miscLinks: [{ text: 'Sign out', url: '/admin/logout' }],
+  miscLinks: [
+    { text: 'API', url: '/admin/api' },
+    { text: 'Sign out', url: '/admin/logout' },
+  ],
 };
 
-/** Bull Board over the pools that have something to show; it polls every queue it knows, so it is told of few. */
-export function createBoards(deps: ShownDeps & { clock: Clock; basePath: string }): Boards {
-  const readOnly = boardOf(deps, true);
-  const full = boardOf(deps, false);
-  let refreshedAt = -Infinity;
-  let refreshing: Promise<void> | null = null;
-
-  const refresh = async (): Promise<void> => {
-    const queues = await boardQueues(deps);
-    readOnly.show(queues);
-    full.show(queues);
-    refreshedAt = deps.clock.elapsed();
-  };
-  return {
-    readOnly: readOnly.router,
-    full: full.router,
-    async refresh() {
-      if (deps.clock.elapsed() - refreshedAt < REFRESH_MS) return;
-      refreshing ??= refresh().finally(() => (refreshing = null));
-      await refreshing;
-    },
-  };
+export interface Board {
+  app: Express;
+  /** From now on these queues and no others. */
+  show(queues: readonly BoardQueue[]): void;
 }
 
-function boardOf(
-  { queue, basePath }: ShownDeps & { basePath: string },
-  readOnlyMode: boolean,
-): { router: Router; show(queues: readonly BoardQueue[]): void } {
+export interface BoardOptions {
+  queueOf: QueueDoor['queueOf'];
+  basePath: string;
+  readOnlyMode: boolean;
+}
+
+/** One Bull Board. What it fails with goes to who mounts it, as it was thrown: it is not for people's eyes. */
+export function createBoard({ queueOf, basePath, readOnlyMode }: BoardOptions): Board {
   const server = new ExpressAdapter();
   server.setBasePath(basePath);
   const { replaceQueues } = createBullBoard({
     queues: [],
     serverAdapter: server,
-    options: { uiConfig, handlerHooks: { after: (_context, result) => withoutWords(result) } },
+    options: { uiConfig, handlerHooks: offered },
+  });
+  // Its own would send the message: an address of Redis, a piece of what a worker wrote into a job.
+  server.setErrorHandler((thrown) => {
+    throw thrown;
   });
   const adapterOf = ({ name, title, description }: BoardQueue): BullMQAdapter => {
-    const adapter = new BullMQAdapter(queue.queueOf(name), {
+    const adapter = new BullMQAdapter(queueOf(name), {
       readOnlyMode,
+      allowRetries: false,
       description,
       externalJobUrl: ({ data }) => ({ displayText: 'Task', href: `/admin/tasks/${taskIdOf(data)}` }),
     });
     // The board's menu and addresses say the queue's name, which is a hash; people know the pool's.
     adapter.getName = () => title;
     adapter.setFormatter('data', (data) => ({ task: taskIdOf(data) }));
-    adapter.setFormatter('returnValue', () => null);
     return adapter;
   };
-  return {
-    router: server.getRouter() as Router,
-    show: (queues) => replaceQueues(queues.map(adapterOf)),
-  };
-}
-
-/** Whatever else a job may hold is not shown. */
-function taskIdOf(data: unknown): string {
-  const id = typeof data === 'object' && data !== null && 'T' in data ? String(data.T) : '';
-  return /^[0-9a-f-]{36}$/.test(id) ? id : '';
+  const app = server.getRouter() as Express;
+  app.disable('x-powered-by');
+  return { app, show: (queues) => replaceQueues(queues.map(adapterOf)) };
 }

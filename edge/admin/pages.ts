@@ -60,6 +60,18 @@ ${said}
   );
 }
 
+/** For who was led here by a link of another site: it cannot sign anybody out. */
+export const logoutPage = (): string =>
+  page(
+    'mcpctl: sign out',
+    `<h1>mcpctl</h1>
+<form method="post" action="/admin/logout">
+<p>Sign out of the admin pages in this browser?</p>
+<button>Sign out</button>
+</form>
+<p><a href="/admin/queues/">Queues</a></p>`,
+  );
+
 /** A task as its row says, without what was asked or answered, and of its error only the code. */
 export function taskPage(task: TaskView): string {
   const { status, llmName, poolName, operation, source, priority, attempts, crashes, finishReason } = task;

@@ -24,8 +24,15 @@ interface Candidate extends BoardQueue {
   directed: boolean;
 }
 
-/** The queues of pools that are there: busy ones first, then those with jobs that have ended, then idle ones. */
-export async function boardQueues({ queue, registry }: ShownDeps): Promise<BoardQueue[]> {
+/**
+ * The queues of pools that are there: those that somebody looks at, then busy ones, then those with jobs that have
+ * ended, then idle ones.
+ * @param looked titles.
+ */
+export async function boardQueues(
+  { queue, registry }: ShownDeps,
+  looked: ReadonlySet<string>,
+): Promise<BoardQueue[]> {
   const [llms, open] = await Promise.all([registry.llms.places(), registry.tasks.openPools()]);
   const pools = [...new Set([...llms.map((llm) => llm.poolKey), ...open])];
   const candidates: Candidate[] = [
@@ -45,13 +52,14 @@ export async function boardQueues({ queue, registry }: ShownDeps): Promise<Board
   const names = candidates.map((candidate) => candidate.name);
   const counts = await countJobs(queue.redis, queue.keys, names);
   return candidates
-    .map((candidate, i) => ({ ...candidate, rank: rankOf(counts[i]) }))
+    .map((candidate, i) => ({ ...candidate, rank: looked.has(candidate.title) ? LOOKED : rankOf(counts[i]) }))
     .filter(({ directed, rank }) => !directed || rank < IDLE)
     .sort((a, b) => a.rank - b.rank || a.title.localeCompare(b.title))
     .slice(0, MOST)
     .map(({ name, title, description }) => ({ name, title, description }));
 }
 
+const LOOKED = -1;
 const IDLE = 2;
 
 function rankOf(counts: JobCounts | undefined): number {

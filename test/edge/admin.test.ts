@@ -1,51 +1,45 @@
 import { expect } from 'chai';
+import { request } from 'node:http';
+import { cookieFor, ownPage, signIn } from '../support/admin.ts';
 import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
 
-const secret = 'CANARY-what-a-worker-should-not-have-written';
-
-interface Queues {
-  queues: { name: string; readOnlyMode: boolean; isPaused: boolean; jobs: { failedReason?: string }[] }[];
-}
+const pages = { accept: 'text/html' };
 
 describe('the admin pages', function () {
   this.timeout(30_000);
   let t: EdgeFixture;
-  beforeEach(async () => {
+  before(async () => {
     t = await edgeFixture();
+    await publicLlm(t, 'gpt');
   });
-  afterEach(() => t.close());
+  after(() => t.close());
 
-  const form = 'application/x-www-form-urlencoded';
-  const ownPage = { 'sec-fetch-site': 'same-origin' };
-  /** As a browser does; `fetch` itself would follow the redirect and lose the cookie. */
-  const signIn = async (token: string, headers: Record<string, string> = ownPage): Promise<Response> =>
-    await fetch(`${t.url}/admin/login`, {
-      method: 'POST',
-      redirect: 'manual',
-      headers: { 'content-type': form, ...headers },
-      body: new URLSearchParams({ token }).toString(),
-    });
-  const cookieFor = async (token: string): Promise<string> => {
-    const set = (await signIn(token)).headers.get('set-cookie') ?? '';
-    return set.slice(0, set.indexOf(';'));
-  };
   const board = (what: string, cookie: string, headers: Record<string, string> = {}): Promise<Answer> => {
     const [method = '', path = ''] = what.split(' ');
     return t.call(`${method} /admin/queues${path}`, { token: null, headers: { cookie, ...headers } });
   };
-  const queues = async (cookie: string): Promise<Queues['queues']> =>
-    ((await board('GET /api/queues', cookie)).json as Queues).queues;
-  const pool = async (name: string): Promise<void> => {
-    await publicLlm(t, name);
+  const newToken = async (body: object, token = t.tokens.ada): Promise<{ id: string; token: string }> => {
+    const name = `board-${Math.random().toString(36).slice(2)}`;
+    return (await t.call('POST /api/v1/tokens', { token, body: { name, ...body } })).json as never;
   };
-  const makeTask = async (llm: string): Promise<string> => {
-    const request = { messages: [{ role: 'user', content: 'a secret question' }] };
-    const made = await t.call('POST /api/v1/tasks', { body: { llm, request } });
-    return (made.json as { id: string }).id;
-  };
+  /** A path as it is written: `fetch` would tidy it up. */
+  const raw = (
+    path: string,
+    headers: Record<string, string> = {},
+  ): Promise<{ status: number; text: string }> =>
+    new Promise((resolve, reject) => {
+      const { hostname, port } = new URL(t.url);
+      request({ hostname, port, path, headers, agent: false }, (answer) => {
+        let text = '';
+        answer.setEncoding('utf8').on('data', (part: string) => (text += part));
+        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }));
+      })
+        .on('error', reject)
+        .end();
+    });
 
   it('exchanges a token for a cookie that scripts and other sites cannot use', async () => {
-    const answer = await signIn(t.tokens.ada);
+    const answer = await signIn(t.url, t.tokens.ada);
     expect(answer.status).to.equal(303);
     expect(answer.headers.get('location')).to.equal('/admin/queues');
     const cookie = answer.headers.get('set-cookie') ?? '';
@@ -58,115 +52,207 @@ describe('the admin pages', function () {
   });
 
   it('says what is wrong with a token, and leads nowhere else', async () => {
-    const answer = await signIn('wrong');
+    const answer = await signIn(t.url, 'wrong');
     expect(answer.status).to.equal(401);
     expect(answer.headers.get('set-cookie')).to.equal(null);
     expect(await answer.text()).to.include('That is no token of this server');
-    const away = await t.call('GET /admin/login?next=//evil.test/', { token: null });
-    expect(away.text).to.include('value="/admin/queues"').and.not.include('evil');
+    const away = [
+      '//evil.test/',
+      'https://evil.test/admin/queues',
+      '/admin/..//evil.test/',
+      '/admin/logout',
+      '/v1',
+    ];
+    for (const next of [
+      ...away,
+      '/admin/queues/../logout',
+      '/admin/queues//evil.test',
+      '/admin\\evil.test',
+    ]) {
+      const page = await t.call(`GET /admin/login?next=${encodeURIComponent(next)}`, { token: null });
+      expect(page.text, next).to.include('value="/admin/queues"').and.not.include('evil');
+    }
+    const pinned = await t.call('GET /admin/login?next=%2Fadmin%2Fqueues%2Fqueue%2Fpool%3Allm', {
+      token: null,
+    });
+    expect(pinned.text).to.include('value="/admin/queues/queue/pool:llm"');
   });
 
   it('asks who is not signed in to sign in, and tells a program so', async () => {
-    const headers = { accept: 'text/html' };
-    const asked = await fetch(`${t.url}/admin/queues/queue/x`, { headers, redirect: 'manual' });
+    const asked = await fetch(`${t.url}/admin/queues/queue/x`, { headers: pages, redirect: 'manual' });
     expect(asked.headers.get('location')).to.equal('/admin/login?next=%2Fadmin%2Fqueues%2Fqueue%2Fx');
     expect((await t.call('GET /admin/queues/api/queues')).status).to.equal(401);
   });
 
-  it('ends a session with its token, and at sign-out', async () => {
-    const made = await t.call('POST /api/v1/tokens', { body: { name: 'board' } });
-    const { id, token } = made.json as { id: string; token: string };
-    const cookie = await cookieFor(token);
-    expect((await board('GET /api/queues', cookie)).status).to.equal(200);
+  it('takes no cookie that it has not given, and no token in its place', async () => {
+    const value = (await cookieFor(t.url, t.tokens.ada)).split('=')[1] ?? '';
+    const [stored = ''] = await t.deps.queue.redis.keys(`${t.deps.queue.keys.namespace}:admin:*`);
+    const turned = (value.startsWith('A') ? 'B' : 'A') + value.slice(1);
+    const forged = [
+      'A'.repeat(43),
+      turned,
+      stored.slice(-64, -21),
+      t.tokens.ada,
+      `${value}x`,
+      '',
+      '*',
+      '../duties',
+    ];
+    for (const text of forged) {
+      expect((await board('GET /api/queues', `mcpctl_admin=${text}`)).status, text).to.equal(401);
+    }
+    expect((await board('GET /api/queues', `x=1; mcpctl_admin=${value}`)).status).to.equal(200);
+    expect((await t.call('GET /api/v1/whoami', { token: null, headers: { cookie: value } })).status).to.equal(
+      401,
+    );
+  });
+
+  it('opens nothing by another spelling of a path', async () => {
+    const inside = ['/ADMIN/queues/api/queues', '/admin//queues/api/queues', '/admin/./queues/api/queues'];
+    const around = [
+      '/admin/login/../queues/api/queues',
+      '/admin/style.css/../queues/api/queues',
+      '/admin/%71ueues/api/queues',
+    ];
+    const files = [
+      '/admin/queues/static/css/main.css',
+      '/admin/queues/static/..%2f..%2fpackage.json',
+      '/admin/queues/index.ejs',
+    ];
+    for (const path of [
+      ...inside,
+      ...around,
+      ...files,
+      '/admin/queues;/api/queues',
+      '/admin/queues%2fapi%2fqueues',
+    ]) {
+      const { status, text } = await raw(path);
+      expect(status, path).to.be.within(400, 404);
+      expect(text, path).not.to.include('gpt');
+    }
+    const cookie = await cookieFor(t.url, t.tokens.root);
+    for (const path of ['..%2f..%2fpackage.json', '../../package.json', '..%5c..%5cpackage.json', '%00']) {
+      const { status, text } = await raw(`/admin/queues/static/${path}`, { cookie });
+      expect(status, path).to.be.within(400, 404);
+      expect(text, path).not.to.include('bull-board');
+    }
+  });
+
+  it('ends a session with its token, with its time, and at sign-out', async () => {
+    const { id, token } = await newToken({});
+    const revoked = await cookieFor(t.url, token);
+    expect((await board('GET /api/queues', revoked)).status).to.equal(200);
     await t.call(`DELETE /api/v1/tokens/${id}`);
+    expect((await board('GET /api/queues', revoked)).status).to.equal(401);
+
+    const short = await newToken({ expiresInDays: 1 });
+    const expired = await cookieFor(t.url, short.token);
+    expect((await board('GET /api/queues', expired)).status).to.equal(200);
+    await t.connection
+      .db('tokens')
+      .where({ id: short.id })
+      .update({ expiresAt: new Date(0) });
+    expect((await board('GET /api/queues', expired)).status).to.equal(401);
+
+    const { redis, keys } = t.deps.queue;
+    const cookie = await cookieFor(t.url, t.tokens.ada);
+    const lives = await Promise.all(
+      (await redis.keys(`${keys.namespace}:admin:*`)).map((key) => redis.pttl(key)),
+    );
+    expect(Math.min(...lives)).to.be.above(7.9 * 3_600_000);
+    expect(Math.max(...lives)).to.be.at.most(8 * 3_600_000);
+    const out = { method: 'POST', headers: { cookie, ...ownPage }, redirect: 'manual' } as const;
+    expect((await fetch(`${t.url}/admin/logout`, out)).status).to.equal(303);
     expect((await board('GET /api/queues', cookie)).status).to.equal(401);
-    const other = await cookieFor(t.tokens.ada);
-    await fetch(`${t.url}/admin/logout`, { headers: { cookie: other }, redirect: 'manual' });
-    expect((await board('GET /api/queues', other)).status).to.equal(401);
+  });
+
+  it('is not signed out by a link of another site', async () => {
+    const cookie = await cookieFor(t.url, t.tokens.ada);
+    const link = (site: string): Promise<Response> =>
+      fetch(`${t.url}/admin/logout`, { headers: { cookie, 'sec-fetch-site': site }, redirect: 'manual' });
+    const asks = await link('cross-site');
+    expect([asks.status, asks.headers.get('set-cookie')]).to.deep.equal([200, null]);
+    expect(await asks.text()).to.include('action="/admin/logout"');
+    expect((await board('GET /api/queues', cookie)).status).to.equal(200);
+    expect((await link('same-origin')).status).to.equal(303);
+    expect((await board('GET /api/queues', cookie)).status).to.equal(401);
   });
 
   it('takes writes from its own pages only', async () => {
-    await pool('gpt');
-    const cookie = await cookieFor(t.tokens.root);
-    for (const headers of [{}, { 'sec-fetch-site': 'cross-site' }, { origin: 'https://evil.test' }]) {
+    const cookie = await cookieFor(t.url, t.tokens.root);
+    const paused = async (): Promise<boolean | undefined> => {
+      const { queues } = (await board('GET /api/queues', cookie)).json as { queues: { isPaused: boolean }[] };
+      return queues[0]?.isPaused;
+    };
+    const others = [
+      {},
+      { origin: 'null' },
+      { origin: 'https://evil.test' },
+      { origin: `${t.url}.evil.test` },
+    ];
+    const sites = ['cross-site', 'same-site', 'none'].map((site) => ({
+      'sec-fetch-site': site,
+      origin: t.url,
+    }));
+    for (const headers of [...others, ...sites]) {
       expect((await board('PUT /api/queues/gpt/pause', cookie, headers)).status).to.equal(403);
-      expect((await signIn(t.tokens.root, headers)).status).to.equal(403);
+      expect((await signIn(t.url, t.tokens.root, headers)).status).to.equal(403);
     }
-    expect((await queues(cookie))[0]?.isPaused).to.equal(false);
+    expect(await paused()).to.equal(false);
     expect((await board('PUT /api/queues/gpt/pause', cookie, { origin: t.url })).status).to.equal(200);
-    expect((await queues(cookie))[0]?.isPaused).to.equal(true);
+    expect(await paused()).to.equal(true);
+    await board('PUT /api/queues/gpt/resume', cookie, ownPage);
   });
 
-  it('lets a user look, and nothing more', async () => {
-    await pool('gpt');
-    const cookie = await cookieFor(t.tokens.ada);
-    expect((await queues(cookie))[0]?.readOnlyMode).to.equal(true);
-    expect((await board('PUT /api/queues/gpt/pause', cookie, ownPage)).status).to.equal(405);
-    expect((await board('POST /api/queues/gpt/add', cookie, ownPage)).status).to.equal(405);
-  });
-
-  it('is closed to a token that is bound to pools', async () => {
-    const made = await t.call('POST /api/v1/tokens', { body: { name: 'bound', pools: ['gpt'] } });
-    const cookie = await cookieFor((made.json as { token: string }).token);
-    expect((await board('GET /api/queues', cookie)).status).to.equal(403);
-  });
-
-  it('shows pools by their names as they come and go', async () => {
-    await pool('gpt');
-    const cookie = await cookieFor(t.tokens.ada);
-    expect((await queues(cookie)).map((queue) => queue.name)).to.deep.equal(['gpt']);
-    await pool('llama');
-    await t.call('DELETE /api/v1/llms/gpt', { token: t.tokens.root });
-    let names: string[] = [];
-    for (const limit = Date.now() + 20_000; !names.includes('llama') && Date.now() < limit;) {
-      names = (await queues(cookie)).map((queue) => queue.name);
-    }
-    expect(names).to.deep.equal(['llama']);
-  });
-
-  it('shows a job, its task, and no words of anybody', async () => {
-    await pool('gpt');
-    const id = await makeTask('gpt');
-    const { redis, keys } = t.deps.queue;
-    const name = keys.pool('gpt').queue();
-    const cookie = await cookieFor(t.tokens.ada);
-    const path = `/api/queues/gpt/${id}-1`;
-    // What a worker that is not ours could write into a job of its pool.
-    const job = `${keys.namespace}:${name}:${id}-1`;
-    await redis.hset(job, { failedReason: secret, returnvalue: `"${secret}"`, stacktrace: `["${secret}"]` });
-    await redis.hset(job, { data: JSON.stringify({ T: id, prompt: secret }), progress: `"${secret}"` });
-    const answer = await board(`GET ${path}`, cookie);
-    expect(answer.text)
-      .to.include(id)
-      .and.include(`/admin/tasks/${id}`)
-      .and.include('"failedReason":"unknown"');
-    const flow = await board(`GET ${path}/flow`, cookie);
-    const listed = await board('GET /api/queues?activeQueue=gpt&status=latest', cookie);
-    const stats = await board('GET /api/redis/stats', cookie);
-    const task = await t.call(`GET /admin/tasks/${id}`, { token: null, headers: { cookie } });
-    expect(task.text).to.include(id).and.include('<td>pending</td>');
-    for (const { text } of [answer, flow, listed, stats, task]) {
-      expect(text).not.to.include('CANARY').and.not.include('a secret question');
+  it('is closed to a token that is bound to pools, whoever it is of', async () => {
+    for (const owner of [t.tokens.ada, t.tokens.root]) {
+      const cookie = await cookieFor(t.url, (await newToken({ pools: ['gpt'] }, owner)).token);
+      expect((await board('GET /api/queues', cookie)).status).to.equal(403);
+      expect((await board('PUT /api/queues/gpt/pause', cookie, ownPage)).status).to.equal(403);
+      const page = await board('GET /', cookie, pages);
+      expect(page.status).to.equal(403);
+      expect(page.text).to.include('<!doctype html>').and.include('Your token is bound to pools');
     }
   });
 
   it('does not show a task to other users', async () => {
-    await pool('gpt');
-    const id = await makeTask('gpt');
-    const cookie = await cookieFor(t.tokens.bob);
-    const answer = await t.call(`GET /admin/tasks/${id}`, { token: null, headers: { cookie } });
-    expect(answer.status).to.equal(404);
+    const body = { llm: 'gpt', request: { messages: [{ role: 'user', content: 'hi' }] } };
+    const { id } = (await t.call('POST /api/v1/tasks', { body })).json as { id: string };
+    const task = async (token: string): Promise<Answer> =>
+      await t.call(`GET /admin/tasks/${id}`, {
+        token: null,
+        headers: { cookie: await cookieFor(t.url, token) },
+      });
+    expect((await task(t.tokens.ada)).text).to.include('<td>pending</td>');
+    expect((await task(t.tokens.root)).status).to.equal(200);
+    expect((await task(t.tokens.bob)).status).to.equal(404);
   });
 
   it('loads nothing from outside, and its policy allows nothing inline', async () => {
-    await pool('gpt');
-    const page = await board('GET /', await cookieFor(t.tokens.ada));
+    const page = await board('GET /', await cookieFor(t.url, t.tokens.ada));
     expect(page.headers.get('content-security-policy'))
       .to.include("script-src 'self'")
       .and.not.include('unsafe');
+    expect(page.headers.get('x-powered-by')).to.equal(null);
     expect(page.text)
       .to.include('static/js/')
       .and.not.match(/https?:\/\//);
     expect(page.text).not.to.match(/style=|<style|<script>/);
+  });
+
+  it('tells of each write on the board, and of who signed in', async () => {
+    const told: { resource: string; name: string; actor: string; outcome: string }[] = [];
+    const stop = t.bus.on('registry.written', ({ resource, name, actor, outcome }) =>
+      told.push({ resource, name, actor, outcome }),
+    );
+    const cookie = await cookieFor(t.url, t.tokens.root);
+    await board('PUT /api/queues/gpt/resume', cookie, ownPage);
+    await board('PUT /api/queues/gpt/obliterate', cookie, ownPage);
+    stop();
+    expect(told).to.deep.equal([
+      { resource: 'admin session', name: 'test', actor: t.root.name, outcome: 'ok' },
+      { resource: 'board', name: 'PUT /api/queues/gpt/resume', actor: t.root.name, outcome: 'ok' },
+      { resource: 'board', name: 'PUT /api/queues/gpt/obliterate', actor: t.root.name, outcome: 'forbidden' },
+    ]);
   });
 });

@@ -1,0 +1,79 @@
+import express, { Router, type Request, type RequestHandler, type Response } from 'express';
+import { z } from 'zod';
+import type { Actor } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { written } from '../written.ts';
+import { isFromOurPages, isPage } from './guards.ts';
+import { loginPage, logoutPage } from './pages.ts';
+import { SESSION_MS, type AdminSessions } from './sessions.ts';
+
+const COOKIE = 'mcpctl_admin';
+const HOME = '/admin/queues';
+
+const cookieOf = (req: Request): string | undefined =>
+  new RegExp(`(?:^|;\\s*)${COOKIE}=([A-Za-z0-9_-]{43})(?:;|$)`).exec(req.get('cookie') ?? '')?.[1];
+
+/** Where a person wanted to go: a page of ours, never another site, nor out again. */
+function nextOf(text: unknown): string {
+  const here = 'http://here';
+  if (typeof text !== 'string' || !text.startsWith('/admin/') || !URL.canParse(text, here)) return HOME;
+  const { origin, pathname } = new URL(text, here);
+  const ours = origin === here && /^\/admin\/(queues|tasks|api)(\/|$)/.test(pathname);
+  return ours && !pathname.includes('//') ? pathname : HOME;
+}
+
+const html = (res: Response, text: string): void => void res.type('html').send(text);
+
+const formSchema = z.object({ token: z.string().max(512), next: z.string().max(512).optional() });
+
+/** `/admin/login` exchanges a token for a session, `/admin/logout` ends it. */
+export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
+  const router = Router();
+  router.get('/login', (req, res) => html(res, loginPage({ next: nextOf(req.query['next']) })));
+  router.post('/login', express.urlencoded({ extended: false, limit: 4_096 }), async (req, res) => {
+    const form = formSchema.safeParse(req.body);
+    const next = nextOf(form.data?.next);
+    const actor = form.success ? await deps.authenticator.actorOf(form.data.token.trim()) : undefined;
+    if (!actor) {
+      const fault = 'That is no token of this server, or it has expired or was revoked.';
+      return html(res.status(401), loginPage({ fault, next }));
+    }
+    req.context.actor = actor;
+    const what = { verb: 'create', resource: 'admin session', name: actor.tokenName } as const;
+    const cookie = await written({ ...deps, req }, what, () => sessions.begin(actor.tokenId));
+    const how = { httpOnly: true, sameSite: 'lax', secure: req.secure, path: '/admin' } as const;
+    res.cookie(COOKIE, cookie, { ...how, maxAge: SESSION_MS });
+    res.redirect(303, next);
+  });
+  const leave: RequestHandler = async (req, res) => {
+    const cookie = cookieOf(req);
+    if (cookie !== undefined) await sessions.end(cookie);
+    res.clearCookie(COOKIE, { path: '/admin' });
+    res.redirect(303, '/admin/login');
+  };
+  router.post('/logout', leave);
+  // A link of our own pages leaves at once; one of another site asks first.
+  router.get('/logout', (req, res, next) =>
+    isFromOurPages(req) ? leave(req, res, next) : html(res, logoutPage()),
+  );
+  return router;
+}
+
+/** A revoked token ends its sessions too: it is asked for anew with each request. */
+export function signedIn({ registry }: EdgeDeps, sessions: AdminSessions): RequestHandler {
+  const whoIs = async (req: Request): Promise<Actor | undefined> => {
+    const cookie = cookieOf(req);
+    const tokenId = cookie === undefined ? undefined : await sessions.tokenIdOf(cookie);
+    return tokenId === undefined ? undefined : await registry.tokens.actorOfId(tokenId);
+  };
+  return async (req, res, next) => {
+    const actor = await whoIs(req);
+    if (actor) {
+      req.context.actor = actor;
+      return next();
+    }
+    if (!isPage(req)) throw new McpctlError('unauthenticated', 'Sign in at /admin/login.');
+    res.redirect(303, `/admin/login?next=${encodeURIComponent(req.originalUrl.split('?')[0] ?? HOME)}`);
+  };
+}
