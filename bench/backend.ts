@@ -8,7 +8,10 @@ import type { Opened, Told } from './backend/script.ts';
 export interface BenchBackend {
   url: string;
   pid: number;
-  /** When the call of this id came, or its socket was closed; fails after 10 s. */
+  /**
+   * When the call of this id came, or its socket was closed.
+   * @throws McpctlError `timed_out` after 10 s.
+   */
   told(event: 'reached' | 'closed', id: string): Promise<number>;
   /** Lets the calls go on that wait at the gate of that name, and all that come later. */
   open(gate: string): void;
@@ -20,6 +23,11 @@ const WITHIN_MS = 10_000;
 export async function startBenchBackend(): Promise<BenchBackend> {
   const child = fork(fileURLToPath(new URL('./backend/main.ts', import.meta.url)));
   const ended = once(child, 'exit');
+  let stopping = false;
+  child.on('exit', (code, signal) => {
+    if (stopping) return;
+    process.stderr.write(`The backend of the bench has ended by itself: ${String(signal ?? code)}.\n`);
+  });
   const heard = new Map<string, number>();
   const waiting = new Map<string, (atMs: number) => void>();
   child.on('message', (message) => {
@@ -50,6 +58,7 @@ export async function startBenchBackend(): Promise<BenchBackend> {
     told: (event, id) => wait(`${event} ${id}`),
     open: (gate) => void child.send({ open: gate } satisfies Opened),
     async stop() {
+      stopping = true;
       if (child.connected) child.disconnect();
       await ended;
     },

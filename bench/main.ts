@@ -9,7 +9,7 @@ import { McpctlError, messageOf } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
 import { startBenchBackend } from './backend.ts';
 import { createClient } from './client.ts';
-import { crashes } from './crashes.ts';
+import { crashes } from './rows.ts';
 import type { Endpoint } from './endpoint.ts';
 import { startLoad } from './load.ts';
 import { startPeers } from './peers.ts';

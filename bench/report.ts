@@ -72,7 +72,8 @@ function used(result: Result, usage: Finding['usage']): string[] {
       .filter(([, ms]) => ms >= 0.005)
       .map(([name, ms]) => `${name} ${ms.toFixed(2)}`)
       .join(' · ');
-  const memory = Object.entries(usage).map(([name, { rssMb }]) => `${name} ${rssMb.toFixed(0)}`);
+  const there = Object.entries(usage).filter(([, { rssMb }]) => rssMb > 0);
+  const memory = there.map(([name, { rssMb }]) => `${name} ${rssMb.toFixed(0)}`);
   const all = Object.fromEntries(
     Object.entries(usage).map(([name, { cpuMsPerCall }]) => [name, cpuMsPerCall]),
   );

@@ -31,13 +31,14 @@ export function processesBelow(pid: number): ReturnType<typeof processes> {
   return all.filter(({ pid: id }) => below.has(id));
 }
 
-/** By name. */
+/** By name. Our own children that have ended, workers that a scenario has started, are there as `ended`. */
 export function usageBelow(pid: number): Usage {
   const usage: Usage = {};
   for (const one of processesBelow(pid)) {
     const sum = (usage[one.name] ??= { cpuMs: 0, rssMb: 0 });
     sum.cpuMs += one.cpuMs;
     sum.rssMb += one.rssMb;
+    if (one.pid === pid && one.endedMs > 0) usage['ended'] = { cpuMs: one.endedMs, rssMb: 0 };
   }
   return usage;
 }
@@ -68,7 +69,9 @@ function processes() {
         .map(Number);
       const name = names.find(([pattern]) => pattern.test(command))?.[1] ?? 'other';
       const cpuMs = ((fields[11] ?? 0) + (fields[12] ?? 0)) * TICK_MS;
-      return [{ pid: Number(id), parent: fields[1] ?? 0, name, cpuMs, rssMb: (fields[21] ?? 0) * PAGE_MB }];
+      const endedMs = ((fields[13] ?? 0) + (fields[14] ?? 0)) * TICK_MS;
+      const rssMb = (fields[21] ?? 0) * PAGE_MB;
+      return [{ pid: Number(id), parent: fields[1] ?? 0, name, cpuMs, endedMs, rssMb }];
     } catch {
       return []; // it has ended meanwhile
     }

@@ -6,38 +6,57 @@ import { join } from 'node:path';
 import { McpctlError } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
 import { homeAt } from '../core/runtime/home.ts';
+import { nowMs } from './clock.ts';
 import type { Product } from './product.ts';
 
 /** One more worker of the product, on a machine that knows nothing but its edge, or on one that has Redis too. */
 export interface BenchWorker {
   pid: number;
+  /** SIGKILL. @returns when, by the monotonic clock. */
+  kill(): number;
   stop(): Promise<void>;
 }
 
+export interface Offer {
+  /** The llms it publishes. They share its slots, because they share their backend. */
+  names: readonly string[];
+  poolName?: string;
+  backendUrl: string;
+  transport: 'redis' | 'sse';
+  slots?: number;
+}
+
 const READY_MS = 30_000;
+const SLOTS = 64;
 
 export async function startBenchWorker(
   { url, token, redisUrl }: Product,
-  { name, backendUrl, transport }: { name: string; backendUrl: string; transport: 'redis' | 'sse' },
+  { names, poolName, backendUrl, transport, slots = SLOTS }: Offer,
 ): Promise<BenchWorker> {
   const root = await mkdtemp(join(tmpdir(), 'mcpctl-bench-'));
   const home = homeAt(root);
-  const provider = {
+  const providers = names.map((name) => ({
     name,
     type: 'openai',
     model: 'bench',
     publish: true,
     url: backendUrl,
-    maxConcurrency: 64,
-  };
-  await writeFile(home.config, JSON.stringify({ providers: [provider] }));
+    maxConcurrency: slots,
+    ...(poolName === undefined ? {} : { poolName }),
+  }));
+  await writeFile(home.config, JSON.stringify({ providers }));
   await writeFile(home.credentials, JSON.stringify({ mcpdUrl: url, token }), { mode: 0o600 });
   const child = spawn(process.execPath, ['dist/worker/main.js', 'run'], {
     env: { MCPCTL_HOME: root, ...(transport === 'redis' ? { REDIS_URL: redisUrl } : {}) },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let said = '';
-  child.stdout.on('data', (piece: Buffer) => (said = (said + piece.toString()).slice(-20_000)));
+  let ready = false;
+  child.stdout.on('data', (piece: Buffer) => {
+    if (ready) return;
+    said = (said + piece.toString()).slice(-20_000);
+    ready = said.includes('"service.ready"');
+  });
   const ended = once(child, 'exit');
   const stop = async (): Promise<void> => {
     child.kill('SIGTERM');
@@ -45,12 +64,20 @@ export async function startBenchWorker(
     await rm(root, { recursive: true, force: true });
   };
   const until = clock.elapsed() + READY_MS;
-  while (!said.includes('"service.ready"')) {
+  while (!ready) {
     if (child.exitCode !== null || clock.elapsed() > until) {
       await stop();
       throw new McpctlError('setup_failed', `The worker did not start. It said last:\n${said.slice(-2_000)}`);
     }
-    await pause(50);
+    await pause(20);
   }
-  return { pid: child.pid ?? 0, stop };
+  return {
+    pid: child.pid ?? 0,
+    kill() {
+      const at = nowMs();
+      child.kill('SIGKILL');
+      return at;
+    },
+    stop,
+  };
 }

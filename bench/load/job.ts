@@ -2,6 +2,8 @@
 export interface Target {
   url: string;
   headers: Record<string, string>;
+  /** Sent in turn, instead of those of the job. */
+  bodies?: readonly string[];
 }
 
 /** What the load process is asked to do. Everything in it is prepared before the clock starts. */

@@ -15,9 +15,8 @@ export async function runJob(job: Job): Promise<Measured[]> {
   const may = (): boolean => began < (job.calls ?? Infinity) && nowMs() < until;
   const one = async (n: number): Promise<void> => {
     while (may()) {
-      const body = began % job.bodies.length;
-      began += 1;
-      for (const lane of lanes) await lane.call(n, body);
+      const turn = began++;
+      for (const lane of lanes) await lane.call(n, turn);
     }
   };
   await Promise.all(Array.from({ length: job.concurrency }, (_, n) => one(n)));
@@ -26,9 +25,9 @@ export async function runJob(job: Job): Promise<Measured[]> {
 }
 
 /** One target: a connection for each call that is under way at once, and what was found. */
-async function prepare({ url, headers }: Target, { bodies, concurrency, tokens }: Job) {
+async function prepare({ url, headers, bodies }: Target, { concurrency, tokens, ...job }: Job) {
   const at = new URL(url);
-  const requests = bodies.map((body) => requestOf(at, headers, body));
+  const requests = (bodies ?? job.bodies).map((body) => requestOf(at, headers, body));
   const open = (): Promise<Connection> => openConnection(at);
   const connections = await Promise.all(Array.from({ length: concurrency }, open));
   const found: Measured = {
@@ -47,8 +46,8 @@ async function prepare({ url, headers }: Target, { bodies, concurrency, tokens }
     if (found.why.length < MOST_REASONS) found.why.push(why);
   };
   return {
-    async call(n: number, body: number): Promise<void> {
-      const request = requests[body];
+    async call(n: number, turn: number): Promise<void> {
+      const request = requests[turn % requests.length];
       const connection = connections[n];
       if (!request || !connection) return;
       const fromMs = nowMs();

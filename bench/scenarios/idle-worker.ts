@@ -14,8 +14,8 @@ async function run(bench: Bench): Promise<Result> {
   };
   for (let n = 0; n < each; n++) {
     for (const transport of ['redis', 'sse'] as const) {
-      const name = `idle-${transport}-${String(n)}`;
-      const worker = await startBenchWorker(system, { name, backendUrl: backend.url, transport });
+      const names = [`idle-${transport}-${String(n)}`];
+      const worker = await startBenchWorker(system, { names, backendUrl: backend.url, transport });
       try {
         await pause(idleMs);
         const { rssMb, privateMb } = memoryOf(worker.pid);

@@ -1,8 +1,11 @@
+import { asyncTasks } from './async.ts';
 import { cancel } from './cancel.ts';
 import { firehose } from './firehose.ts';
 import { firstToken } from './first-token.ts';
 import { idleStreams } from './idle-streams.ts';
 import { idleWorker } from './idle-worker.ts';
+import { pending } from './pending.ts';
+import { pools } from './pools.ts';
 import { reconnectStorm } from './reconnect-storm.ts';
 import type { Scenario } from './scenario.ts';
 import { silence } from './silence.ts';
@@ -17,6 +20,9 @@ export const scenarios: readonly Scenario[] = [
   streams128,
   streams512,
   firehose,
+  asyncTasks,
+  pending,
+  pools,
   cancel,
   silence,
   transportsScenario,

@@ -19,7 +19,7 @@ export interface Bench {
   system: Product;
   /** Tiny sizes: to see that it runs, not to measure. */
   quick: boolean;
-  progress(sentence: string): void;
+  progress: (sentence: string) => void;
   /** A worker was killed while it ran so many tasks: their crashes are no false deaths. */
   killed(tasks: number): void;
 }

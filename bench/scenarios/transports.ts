@@ -21,7 +21,7 @@ async function run(bench: Bench): Promise<Result> {
   const found: Record<Transport, number[][]> = { redis: [], sse: [] };
   try {
     for (const transport of transports) {
-      const offer = { name: llmOf(transport), backendUrl: bench.backend.url, transport };
+      const offer = { names: [llmOf(transport)], backendUrl: bench.backend.url, transport };
       workers.push(await startBenchWorker(bench.system, offer));
     }
     for (let n = 0; n < warmUps; n++) for (const transport of transports) await measure(bench, transport);
