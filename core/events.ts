@@ -1,5 +1,15 @@
 import type { ErrorCode } from './errors.ts';
-import type { TaskStatus, Usage } from './task.ts';
+import type { TaskRow, TaskStatus } from './task.ts';
+
+/** Who answered, and what they counted. Null until somebody did. */
+interface Served {
+  /** The llm of the pool that had it last. */
+  member: string | null;
+  /** The provider session that had it last. */
+  worker: string | null;
+  tokensIn: number | null;
+  tokensOut: number | null;
+}
 
 /**
  * What every process tells of itself. They are logged, counted, and what tests wait for. No event carries a
@@ -8,34 +18,53 @@ import type { TaskStatus, Usage } from './task.ts';
 export interface EventMap {
   /** One per inference call, also for those that made no task (SPEC §6). */
   'inference.finished': {
-    requestId: string;
+    reqId: string;
     actor: string | null;
+    /** Of the token that it came with: its id, which is no secret, and its name. */
+    keyId: string | null;
     tokenName: string | null;
+    /** As the caller asked; what the pool consists of, by kind. */
     llm: string;
+    kind: 'public' | 'virtual' | 'mixed' | 'unknown';
     pool: string | null;
     taskId: string | null;
     source: string;
     status: number;
     code: ErrorCode | null;
+    /** Where a caller who left was in it. */
+    left: 'queued' | 'claimed' | 'streaming' | 'waiting' | null;
     queueMs: number | null;
-    firstTokenMs: number | null;
-    totalMs: number;
-    usage: Usage | null;
+    /** To the first event; null where none was streamed. */
+    ttftMs: number | null;
+    durMs: number;
     /** How often the caller's SDK had made this call before, as it says. */
     clientRetry: number;
-  };
+  } & Served;
   /** Every write to the registry (SPEC §9); an audit table later. */
   'registry.written': {
     actor: string;
     tokenName: string;
-    requestId: string;
+    reqId: string;
     verb: 'create' | 'edit' | 'delete';
     resource: string;
     name: string;
     outcome: 'ok' | ErrorCode;
   };
   'task.accepted': { taskId: string; pool: string };
-  'task.settled': { taskId: string; status: TaskStatus; code: string | null; by: 'edge' | 'scheduler' };
+  /** Once per task, by whoever wrote its end into the row; the line of those that nobody waited for. */
+  'task.settled': {
+    taskId: string;
+    status: TaskStatus;
+    code: string | null;
+    by: 'edge' | 'scheduler';
+    source: TaskRow['source'];
+    keyId: string | null;
+    llm: string;
+    pool: string;
+    queueMs: number | null;
+    /** From acceptance to the end. */
+    durMs: number;
+  } & Served;
   'task.requeued': { taskId: string; epoch: number; why: string };
   'task.cancelled': { taskId: string };
   /** Worker: one claim, from taking to letting go. */
@@ -57,6 +86,8 @@ export interface EventMap {
   'wake.finished': { llm: string; ok: boolean; ms: number };
   /** Worker: how a member's backend is, as far as it has changed. */
   'backend.changed': { llm: string; is: 'serving' | 'asleep' | 'down' };
+  /** Scheduler: what a duty deleted because its time was over. */
+  'scheduler.removed': { kind: 'llm' | 'task' | 'body' | 'job'; count: number };
   'session.registered': { sessionId: string; llms: string[] };
   'session.left': { sessionId: string; why: 'goodbye' | 'lapsed' };
   'worker.dead': {

@@ -3,6 +3,7 @@ import { aliasSchema, modelSchema, nameSchema, textSchema, uuidSchema } from './
 import { listQuerySchema } from './page.ts';
 
 export const llmKinds = ['public', 'virtual'] as const;
+export type LlmKind = (typeof llmKinds)[number];
 export const llmStatuses = ['active', 'inactive', 'hibernating'] as const;
 const inactiveReasons = ['publisher_gone', 'backend_down', 'unpublished'] as const;
 

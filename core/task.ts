@@ -140,5 +140,7 @@ export const taskRowSchema = z.object({
   queueDeadline: z.date(),
   runDeadline: z.date().nullable(),
   createdAt: z.date(),
+  /** The token that it was made with. */
+  tokenId: z.string().nullable(),
 });
 export type TaskRow = z.infer<typeof taskRowSchema>;

@@ -18,6 +18,8 @@ type User = Pick<Actor, 'userId'>;
 export interface Caps {
   /** Inserts a row, if there is room for it. @throws McpctlError `too_many_requests`, `queue_full`, `unavailable`. */
   admit<T>(actor: User, to: { poolKey: string }, insert: () => Promise<T>): Promise<T>;
+  /** Streams that are held here now. */
+  openStreams(): number;
   /** How many tasks one user may still open, as far as this edge knows. */
   tasksLeft(actor: User): { limit: number; left: number };
   /**
@@ -50,6 +52,8 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
   /** Only of users who hold something now. */
   const rooms = new Map<string, { streams: number; bytes: number }>();
 
+  let open = 0;
+
   const refusal = (cap: Cap, code: ErrorCode, message: string): McpctlError => {
     metrics.refused(cap);
     const retryAfterS = cap.endsWith('tasks') ? TASKS_RETRY_S : ROOM_RETRY_S;
@@ -59,6 +63,7 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
   const takeRoom = (userId: string, { streams, bytes }: { streams: number; bytes: number }): void => {
     const room = rooms.get(userId) ?? { streams: 0, bytes: 0 };
     room.streams += streams;
+    open += streams;
     room.bytes += bytes;
     if (room.streams === 0 && room.bytes === 0) rooms.delete(userId);
     else rooms.set(userId, room);
@@ -80,6 +85,7 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
       };
       return ofUsers.within(ofUser, () => ofPools.within(ofPool, insert));
     },
+    openStreams: () => open,
     tasksLeft: ({ userId }) => ({
       limit: maxUserTasks,
       left: Math.max(0, maxUserTasks - ofUsers.known(userId)),

@@ -88,7 +88,15 @@ export function wireEdge(
 
   const ofRelay = { config, registry, queue, presence, heartbeats, flow, bus, clock, log };
   const relay = new Relay({ ...ofRelay, stopping: signals.stopping });
-  const metrics = createMetrics({ bus, version, ofProcess, fleet: { registry, queue, clock, log } });
+  const metrics = createMetrics({
+    bus,
+    version,
+    commit: config.commit,
+    ofProcess,
+    fleet: { registry, queue, clock, log },
+    open: { answers: () => caps.openStreams(), workers: () => relay.size },
+  });
+  const caps = createCaps({ config, registry, metrics, clock, log });
   const deps: EdgeDeps = {
     config,
     version,
@@ -106,7 +114,7 @@ export function wireEdge(
     waiters,
     wakings,
     lookAtPool: createPoolLooks({ liveness, clock }),
-    caps: createCaps({ config, registry, metrics, clock, log }),
+    caps,
     metrics,
     checks: [
       { name: 'postgres', run: () => needCurrent(connection) },

@@ -28,6 +28,7 @@ export const edgeSettings = [
   'databaseSslMode',
   'databaseCa',
   'logLevel',
+  'commit',
   'graceMs',
   'port',
   'host',

@@ -1,87 +1,61 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { ErrorCode } from '../core/errors.ts';
-import type { EventMap } from '../core/events.ts';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Bus } from '../core/runtime/bus.ts';
-import { fleetGauges, type FleetDeps } from './fleet.ts';
+import { processMetrics } from '../core/runtime/process-metrics.ts';
+import { durations } from './buckets.ts';
+import { openFleet, type Fleet, type FleetDeps } from './fleet.ts';
+import { inferenceMetrics } from './inference-metrics.ts';
 
-export interface Metrics {
+export interface Metrics extends Pick<Fleet, 'workers'> {
   request(done: { route: string; method: string; code: string; seconds: number }): void;
+  /** An inference call has begun; call what is returned when it has ended, however it did. */
+  began(): () => void;
   /** A call was refused by this cap (caps.ts). */
   refused(cap: string): void;
+  /** Somebody was refused who said who they are, or did not. */
+  authFailed(reason: 'missing' | 'invalid' | 'unavailable'): void;
   /** In Prometheus's text format, with the content type to send it as. */
   render(): Promise<{ type: string; text: string }>;
 }
 
-/** OpenTelemetry's durations, on to what queues and desk GPUs take. */
-const seconds = [
-  0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 655.36,
-];
-
-type Outcome = 'ok' | 'cancelled' | 'rejected' | 'timeout' | 'upstream_error' | 'worker_lost' | 'failed';
-
-function outcomeOf(code: ErrorCode | null, status: number): Outcome {
-  if (code === null && status < 400) return 'ok';
-  if (code === 'task_cancelled') return 'cancelled';
-  if (code === 'queue_timeout' || code === 'run_timeout' || code === 'backend_timeout') return 'timeout';
-  if (code === 'worker_lost' || code === 'poison_task') return 'worker_lost';
-  if (code?.startsWith('backend_')) return 'upstream_error';
-  return status >= 500 && code !== 'no_active_llm' ? 'failed' : 'rejected';
+export interface MetricsDeps {
+  bus: Bus;
+  version: string;
+  /** '' = what is checked out. */
+  commit: string;
+  /** Node's own too (memory, event loop). */
+  ofProcess: boolean;
+  fleet: FleetDeps;
+  /** Streams that are open here now: answers to callers, control streams of workers. */
+  open: { answers: () => number; workers: () => number };
 }
 
-function inferenceMetrics(registers: [Registry]) {
-  const labelNames = ['llm'] as const;
-  const histogram = (name: string, help: string) =>
-    new Histogram({ name: `mcpctl_inference_${name}`, help, labelNames, buckets: seconds, registers });
-  const requests = new Counter({
-    name: 'mcpctl_inference_requests_total',
-    help: 'Inference calls that ended, also those that made no task.',
-    labelNames: ['llm', 'outcome'],
+/** One set per process: what this edge does, and what the stores know of the whole installation. */
+export function createMetrics({ bus, version, commit, ofProcess, fleet, open }: MetricsDeps): Metrics {
+  const registry = processMetrics({ version, commit, ofNode: ofProcess });
+  const registers: [Registry] = [registry];
+  const stores = openFleet(registry, fleet);
+  new Gauge({
+    name: 'mcpctl_sse_streams_open',
+    help: 'Event streams open at this edge: answers to callers, control streams of workers.',
+    labelNames: ['of'],
     registers,
+    collect() {
+      this.set({ of: 'callers' }, open.answers());
+      this.set({ of: 'workers' }, open.workers());
+    },
   });
-  const tokens = new Counter({
-    name: 'mcpctl_inference_tokens_total',
-    help: 'Tokens as the backends counted them.',
-    labelNames: ['llm', 'type'],
-    registers,
-  });
-  const retries = new Counter({
-    name: 'mcpctl_inference_client_retries_total',
-    help: 'Inference calls that an SDK made again, as it says.',
-    labelNames: ['llm'],
-    registers,
-  });
-  const queue = histogram('queue_wait_seconds', 'From acceptance to the claim by a member.');
-  const first = histogram('time_to_first_token_seconds', 'From the call to its first event.');
-  const total = histogram('duration_seconds', 'From the call to its end.');
-  return (event: EventMap['inference.finished']): void => {
-    // A name that no pool knows came from a caller, and callers may make up any number of them.
-    const llm = event.pool === null ? 'unknown' : event.llm;
-    requests.inc({ llm, outcome: outcomeOf(event.code, event.status) });
-    if (event.clientRetry > 0) retries.inc({ llm });
-    total.observe({ llm }, event.totalMs / 1000);
-    if (event.queueMs !== null) queue.observe({ llm }, event.queueMs / 1000);
-    if (event.firstTokenMs !== null) first.observe({ llm }, event.firstTokenMs / 1000);
-    if (event.usage) {
-      tokens.inc({ llm, type: 'input' }, event.usage.promptTokens);
-      tokens.inc({ llm, type: 'output' }, event.usage.completionTokens);
-    }
+  return {
+    ...httpMetrics(registers),
+    workers: stores.workers,
+    began: inferenceMetrics(registry, { bus, clock: fleet.clock }),
+    async render() {
+      await stores.refresh();
+      return { type: registry.contentType, text: await registry.metrics() };
+    },
   };
 }
 
-/**
- * One set per process. `ofProcess` adds Node's own (memory, event loop), `fleet` what the stores know of the whole
- * installation.
- */
-export function createMetrics(deps: {
-  bus: Bus;
-  version: string;
-  ofProcess: boolean;
-  fleet: FleetDeps;
-}): Metrics {
-  const registry = new Registry();
-  const askStores = fleetGauges(registry, deps.fleet);
-  const registers: [Registry] = [registry];
-  if (deps.ofProcess) collectDefaultMetrics({ register: registry });
+function httpMetrics(registers: [Registry]): Pick<Metrics, 'request' | 'refused' | 'authFailed'> {
   const labelNames = ['route', 'method', 'code'] as const;
   const requests = new Counter({
     name: 'mcpctl_http_requests_total',
@@ -89,11 +63,11 @@ export function createMetrics(deps: {
     labelNames,
     registers,
   });
-  const durations = new Histogram({
+  const took = new Histogram({
     name: 'mcpctl_http_request_duration_seconds',
     help: 'From the request to the end of its answer; streams included.',
     labelNames,
-    buckets: seconds,
+    buckets: durations,
     registers,
   });
   const refused = new Counter({
@@ -102,22 +76,18 @@ export function createMetrics(deps: {
     labelNames: ['cap'],
     registers,
   });
-  new Gauge({
-    name: 'mcpctl_build_info',
-    help: 'Always 1; the labels say what runs.',
-    labelNames: ['version', 'node'],
+  const failures = new Counter({
+    name: 'mcpctl_auth_failures_total',
+    help: 'Requests refused for want of a valid token.',
+    labelNames: ['reason'],
     registers,
-  }).set({ version: deps.version, node: process.version }, 1);
-  deps.bus.on('inference.finished', inferenceMetrics(registers));
+  });
   return {
-    request({ seconds: took, ...labels }) {
+    request({ seconds, ...labels }) {
       requests.inc(labels);
-      durations.observe(labels, took);
+      took.observe(labels, seconds);
     },
     refused: (cap) => refused.inc({ cap }),
-    async render() {
-      await askStores();
-      return { type: registry.contentType, text: await registry.metrics() };
-    },
+    authFailed: (reason) => failures.inc({ reason }),
   };
 }

@@ -16,8 +16,9 @@ export interface Attachment {
    * The caller has gone. When it was the last one anywhere, the task's policy acts: `cancel` closes the task
    * now, `grace` leaves it to the leader when its time is over, `continue` does nothing. Never rejects: what
    * cannot be done now, because Redis or Postgres is away, the leader does when the lease lapses.
+   * @returns the row, where the task ended with that.
    */
-  leave(): Promise<void>;
+  leave(): Promise<TaskRow | null>;
   /** The task has ended, and Redis has forgotten with it who waited: nothing is left to do. */
   over(): void;
 }
@@ -57,7 +58,7 @@ class LeasedWaiters implements Waiters {
   readonly #deps: WaitersDeps;
   readonly #held = new Map<string, Held>();
   /** Who is just being said to have left: this edge stops only after that. */
-  readonly #leaving = new Set<Promise<void>>();
+  readonly #leaving = new Set<Promise<unknown>>();
   #timer: NodeJS.Timeout | undefined;
   #renewing = false;
 
@@ -79,7 +80,7 @@ class LeasedWaiters implements Waiters {
 
   adopt(row: Attached, id: string): Attachment {
     const graceMs = graceMsOf(row);
-    if (graceMs === null) return { id, leave: () => Promise.resolve(), over: () => undefined };
+    if (graceMs === null) return { id, leave: () => Promise.resolve(null), over: () => undefined };
     this.#held.set(id, { waiter: { ...refOf(row), attachment: id, graceMs }, row });
     this.#timer ??= setInterval(() => void this.#renew(), RENEW_EVERY_MS);
     return { id, leave: () => this.#leave(id), over: () => void this.#drop(id) };
@@ -99,24 +100,26 @@ class LeasedWaiters implements Waiters {
     return held;
   }
 
-  async #leave(id: string): Promise<void> {
+  async #leave(id: string): Promise<TaskRow | null> {
     const held = this.#drop(id);
-    if (!held) return;
+    if (!held) return null;
     const leaving = this.#tellLeft(held).finally(() => this.#leaving.delete(leaving));
     this.#leaving.add(leaving);
-    await leaving;
+    return await leaving;
   }
 
-  async #tellLeft({ waiter, row }: Held): Promise<void> {
+  async #tellLeft({ waiter, row }: Held): Promise<TaskRow | null> {
     const { queue, flow, log } = this.#deps;
     try {
       const left = await detachWaiter(queue, waiter);
       // Compared once more as it closes: somebody may have attached at another edge meanwhile.
-      if (left === 'last' && row.onDisconnect === 'cancel')
-        await closeTask(flow, row, { ...cancelled, mode: 'orphan' });
+      if (left !== 'last' || row.onDisconnect !== 'cancel') return null;
+      const closed = await closeTask(flow, row, { ...cancelled, mode: 'orphan' });
+      return typeof closed === 'object' ? closed : null;
     } catch (thrown) {
       const why = messageOf(thrown);
       log.warn({ taskId: row.id, why }, 'who left could not be told; the leader acts when the lease lapses');
+      return null;
     }
   }
 

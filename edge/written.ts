@@ -18,7 +18,7 @@ export async function written<T>(
       ...what,
       actor: actor.userName,
       tokenName: actor.tokenName,
-      requestId: req.context.requestId,
+      reqId: req.context.requestId,
       outcome,
     });
   try {

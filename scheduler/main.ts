@@ -18,6 +18,7 @@ import { composeServices } from '../core/runtime/service.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
 import { createDuties } from './duties/index.ts';
 import { schedulerSettings, type DutyDeps } from './duties/duty.ts';
+import { openHealth } from './health.ts';
 import { Leader } from './leader.ts';
 import { runDuties } from './run-duties.ts';
 import { createTally } from './tally.ts';
@@ -36,7 +37,7 @@ async function run(): Promise<void> {
   const flow = { registry, dispatch, liveness, bus, by: 'scheduler' } as const;
   const deps: DutyDeps = { config, registry, queue, flow, clock, log };
   const duties = createDuties(deps);
-  const tally = createTally({ queue, clock, log });
+  const tally = createTally({ queue, bus, clock, log });
   const leader = new Leader({
     leases: registry.leases,
     leaderMs: config.leaderMs,
@@ -57,7 +58,12 @@ async function run(): Promise<void> {
     },
     stop: () => connection.close(),
   };
-  const services = composeServices([postgres, queue, tally, leader], log);
+  const ready = async (): Promise<void> => {
+    await queue.redis.ping();
+    if (!(await isCurrent(connection))) throw new McpctlError('unavailable');
+  };
+  const health = await openHealth(config, { bus, ready });
+  const services = composeServices([postgres, queue, tally, leader, ...(health ? [health] : [])], log);
   const signalled = untilSignal(() => process.exit(1));
   await services.start?.();
   bus.emit('service.ready', { service: 'scheduler' });

@@ -1,6 +1,7 @@
 import { messageOf } from '../core/errors.ts';
 import type { QueueDoor } from '../core/queue/door.ts';
-import { addTally, type DutyTally } from '../core/queue/tally.ts';
+import { addTally, type Counted, type DutyTally } from '../core/queue/tally.ts';
+import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { Service } from '../core/runtime/service.ts';
@@ -11,51 +12,78 @@ export interface Tally extends Service {
   failed(duty: string): void;
 }
 
-const SAY_EVERY_MS = 5_000;
-
-export function createTally({
-  queue,
-  clock,
-  log,
-}: {
+export interface TallyDeps {
   queue: Pick<QueueDoor, 'redis' | 'keys'>;
+  bus: Bus;
   clock: Clock;
   log: Log;
-}): Tally {
-  let since = new Map<string, DutyTally>();
-  let timer: NodeJS.Timeout | undefined;
-  const of = (duty: string): DutyTally => {
-    const known = since.get(duty) ?? { duty, ok: 0, failed: 0, did: 0, lastOkMs: 0 };
-    since.set(duty, known);
+}
+
+const SAY_EVERY_MS = 5_000;
+
+export function createTally(deps: TallyDeps): Tally {
+  return new SaidTally(deps);
+}
+
+class SaidTally implements Tally {
+  readonly name = 'tally';
+  readonly #deps: TallyDeps;
+  #duties = new Map<string, DutyTally>();
+  #counted = new Map<string, Counted>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(deps: TallyDeps) {
+    this.#deps = deps;
+    deps.bus.on('scheduler.removed', ({ kind, count }) => this.#count('removed', kind, count));
+    deps.bus.on('task.settled', ({ status, tokensIn, tokensOut }) => {
+      this.#count('settled', status, 1);
+      this.#count('tokens', 'input', tokensIn ?? 0);
+      this.#count('tokens', 'output', tokensOut ?? 0);
+    });
+  }
+
+  ran(duty: string, did: number): void {
+    const tally = this.#of(duty);
+    tally.ok += 1;
+    tally.did += did;
+    tally.lastOkMs = this.#deps.clock.now();
+  }
+
+  failed(duty: string): void {
+    this.#of(duty).failed += 1;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.#say(), SAY_EVERY_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#say();
+  }
+
+  #of(duty: string): DutyTally {
+    const known = this.#duties.get(duty) ?? { duty, ok: 0, failed: 0, did: 0, lastOkMs: 0 };
+    this.#duties.set(duty, known);
     return known;
-  };
-  const say = async (): Promise<void> => {
-    if (since.size === 0) return;
-    const said = [...since.values()];
-    since = new Map();
+  }
+
+  #count(what: Counted['what'], by: string, count: number): void {
+    if (count === 0) return;
+    const known = this.#counted.get(`${what} ${by}`)?.count ?? 0;
+    this.#counted.set(`${what} ${by}`, { what, by, count: known + count });
+  }
+
+  async #say(): Promise<void> {
+    if (this.#duties.size === 0 && this.#counted.size === 0) return;
+    const said = { duties: [...this.#duties.values()], counted: [...this.#counted.values()] };
+    this.#duties = new Map();
+    this.#counted = new Map();
+    const { queue, log } = this.#deps;
     try {
       await addTally(queue.redis, queue.keys, said);
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'how the duties fared could not be said');
     }
-  };
-  return {
-    name: 'tally',
-    ran(duty, did) {
-      const tally = of(duty);
-      tally.ok += 1;
-      tally.did += did;
-      tally.lastOkMs = clock.now();
-    },
-    failed(duty) {
-      of(duty).failed += 1;
-    },
-    start() {
-      timer = setInterval(() => void say(), SAY_EVERY_MS);
-    },
-    async stop() {
-      clearInterval(timer);
-      await say();
-    },
-  };
+  }
 }

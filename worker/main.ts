@@ -10,6 +10,7 @@ import { ownPackage } from '../core/runtime/own-package.ts';
 import type { Settings } from '../core/runtime/settings.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
 import { readArguments, usage } from './arguments.ts';
+import { openHealth } from './health.ts';
 import { inspectHosted, startHosted } from './hosted/hosted.ts';
 import { runLocalCommand } from './local/commands.ts';
 import type { LocalAction } from './local/protocol.ts';
@@ -27,6 +28,9 @@ const settingNames = [
   'namespace',
   'home',
   'logLevel',
+  'commit',
+  'healthPort',
+  'healthHost',
   'graceMs',
   'leaseMs',
   'heartbeatMs',
@@ -58,6 +62,8 @@ async function run(): Promise<void> {
   const clock = systemClock;
   const source = sourceOf(config);
   log.info({ source }, source === 'config' ? "serves this machine's llms" : 'serves the public llms');
+  const health = await openHealth(config, { bus, clock });
+  await health?.start?.();
   const published =
     source === 'config' ? await servePublished({ config, log, bus, environment: process.env }) : null;
   const hosted = source === 'registry' ? startHosted({ config, env: process.env, bus, clock, log }) : null;
@@ -65,8 +71,9 @@ async function run(): Promise<void> {
   if (!worker) log.info('nothing to publish; waiting for a signal');
   const drained = published?.drained.then(() => 'drained' as const) ?? signalled;
   const why = await Promise.race([signalled, drained]);
-  log.info({ signal: why }, 'the worker stops');
+  bus.emit('service.stopping', { service: 'worker', signal: why });
   await worker?.stop();
+  await health?.stop();
   process.exit(0);
 }
 

@@ -1,6 +1,7 @@
 import type { CloseMode } from '../queue/dispatch.ts';
 import type { LostClaim } from '../registry/task-ends.ts';
 import type { TaskRow } from '../task.ts';
+import { closeRow } from './close-row.ts';
 import { refOf, type FlowDeps } from './deps.ts';
 
 export interface Closing {
@@ -28,10 +29,11 @@ export const cancelled: Closing = {
  * no orphan. Done twice it changes nothing.
  */
 export async function closeTask(
-  { registry, dispatch, bus }: FlowDeps,
+  flow: FlowDeps,
   task: Pick<TaskRow, 'id' | 'poolName'>,
   { mode, status, code, message, retryAfterS, lost }: Closing,
 ): Promise<TaskRow | 'claimed' | 'ended' | 'attached' | undefined> {
+  const { registry, dispatch, bus } = flow;
   const ref = refOf(task);
   const outcome =
     status === 'cancelled'
@@ -46,7 +48,7 @@ export async function closeTask(
   if (answer.kind !== 'closed') return answer.kind;
   // Without a claim that came to nothing, the one that was cut short is the row's.
   const claim = lost || answer.claim === '' ? undefined : answer;
-  const row = await registry.tasks.close(task.id, { status, code, message, lost, claim });
+  const row = await closeRow(flow, task.id, { status, code, message, lost, claim });
   // Best effort: a worker that is not told learns it from its next beat, a job that stays is found closed.
   await dispatch.withdraw(ref, answer).catch(() => undefined);
   if (row && status === 'cancelled') bus.emit('task.cancelled', { taskId: task.id });

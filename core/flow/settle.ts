@@ -1,6 +1,7 @@
 import { McpctlError } from '../errors.ts';
 import type { Ending } from '../outcome.ts';
 import type { TaskRef } from '../queue/fence.ts';
+import { settledEvent } from '../served-by.ts';
 import type { TaskRow } from '../task.ts';
 import type { FlowDeps } from './deps.ts';
 
@@ -16,8 +17,7 @@ export async function settleTask(
 ): Promise<TaskRow> {
   const settled = await registry.tasks.settle(ref.taskId, ending);
   const row = settled ?? (await registry.tasks.byId(ref.taskId));
-  if (settled)
-    bus.emit('task.settled', { taskId: ref.taskId, status: settled.status, code: settled.errorCode, by });
+  if (settled) bus.emit('task.settled', settledEvent(settled, by));
   // Best effort: the settle duty strikes what is left.
   void dispatch.forgetEnded(ref).catch(() => undefined);
   if (!row) throw new McpctlError('task_not_found');

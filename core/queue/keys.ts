@@ -22,7 +22,7 @@ import { createHash } from 'node:crypto';
  * | `wake:{L}` | who wakes an llm, and why the last try failed | worker, relay → edge, scheduler | 5 s, a failure 10 s |
  * | `admin:<hash>` | a browser session of the admin pages: the token's id | edge → edge | 8 h |
  * | `relay:{id}` | breaks off a relay's own blocking pop | relay → itself | 1 min |
- * | `duties` | how often each duty ran, and when it last ran well | scheduler → edge | – |
+ * | `duties` | how often each duty ran, when it last ran well, and what the scheduler counted | scheduler → edge | – |
  * | `epoch` | set once; missing = Redis came back empty | scheduler → all | – |
  */
 export function createKeys(namespace: string) {

@@ -13,28 +13,50 @@ export interface DutyTally {
   lastOkMs: number;
 }
 
-const counters = ['ok', 'failed', 'did'] as const;
+/** What the scheduler counts beside its duties. */
+export interface Counted {
+  /** `removed`: what a duty deleted; `settled`: tasks it ended; `tokens`: of those. */
+  what: 'removed' | 'settled' | 'tokens';
+  /** One of few: the kind of thing, the status, the type. */
+  by: string;
+  count: number;
+}
 
-/** Adds what happened since the last call. The scheduler has no port of its own: whoever is scraped reads it here. */
-export async function addTally(redis: Redis, keys: Keys, tallies: readonly DutyTally[]): Promise<void> {
+export interface SchedulerTally {
+  duties: DutyTally[];
+  counted: Counted[];
+}
+
+const counters = ['ok', 'failed', 'did'] as const;
+const whats = ['removed', 'settled', 'tokens'] as const satisfies readonly Counted['what'][];
+
+/** Adds what happened since the last call. The scheduler needs no port of its own: whoever is scraped reads it here. */
+export async function addTally(redis: Redis, keys: Keys, { duties, counted }: SchedulerTally): Promise<void> {
   const pipeline = redis.pipeline();
-  for (const tally of tallies) {
+  for (const tally of duties) {
     for (const counter of counters)
       if (tally[counter] > 0) pipeline.hincrby(keys.duties, `${tally.duty} ${counter}`, tally[counter]);
     if (tally.lastOkMs > 0) pipeline.hset(keys.duties, `${tally.duty} at`, tally.lastOkMs);
   }
+  for (const { what, by, count } of counted) pipeline.hincrby(keys.duties, `${what}:${by}`, count);
   await orUnavailable(pipeline.exec());
 }
 
 /** @throws McpctlError `unavailable`. */
-export async function readTally(redis: Redis, keys: Keys): Promise<DutyTally[]> {
+export async function readTally(redis: Redis, keys: Keys): Promise<SchedulerTally> {
   const all = await orUnavailable(redis.hgetall(keys.duties));
-  const duties = new Set(Object.keys(all).map((field) => field.split(' ', 1)[0] ?? ''));
-  return [...duties].map((duty) => ({
+  const names = Object.keys(all).filter((field) => field.includes(' '));
+  const duties = [...new Set(names.map((field) => field.split(' ', 1)[0] ?? ''))].map((duty) => ({
     duty,
     ok: Number(all[`${duty} ok`] ?? 0),
     failed: Number(all[`${duty} failed`] ?? 0),
     did: Number(all[`${duty} did`] ?? 0),
     lastOkMs: Number(all[`${duty} at`] ?? 0),
   }));
+  const counted = Object.entries(all).flatMap(([field, count]): Counted[] => {
+    const [name = '', by] = field.split(':', 2);
+    const what = whats.find((known) => known === name);
+    return what === undefined || by === undefined ? [] : [{ what, by, count: Number(count) }];
+  });
+  return { duties, counted };
 }

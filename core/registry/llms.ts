@@ -31,7 +31,7 @@ export interface Llms {
   /** What a session publishes, or has published. */
   bySession(sessionId: string): Promise<LlmRow[]>;
   /** Every llm, with the pool it is in. */
-  places(): Promise<{ id: string; name: string; kind: LlmRow['kind']; poolKey: string }[]>;
+  places(): Promise<Pick<LlmRow, 'id' | 'name' | 'kind' | 'poolKey' | 'slotGroup'>[]>;
   /** A text that changes whenever a public row comes, goes or changes. One small answer: it may be asked each second. */
   publicMark(): Promise<string>;
   /** The public rows, what a hosted worker serves, by name; at most so many. */
@@ -216,7 +216,7 @@ export function createLlms(connection: Connection): Llms {
     byId: (id) => first({ id }),
     byNames: async (names) =>
       names.length === 0 ? [] : parseLlms(await db('llms').whereIn('name', [...names])),
-    places: () => db('llms').select('id', 'name', 'kind', 'poolKey'),
+    places: () => db('llms').select('id', 'name', 'kind', 'poolKey', 'slotGroup'),
     bySession: async (sessionId) =>
       parseLlms(await db('llms').where({ providerSessionId: sessionId }).orderBy('name').select()),
     byPools: async (poolKeys) =>

@@ -13,23 +13,23 @@ export interface TaskEnds {
   /** Writes the outcome that the stream's end carries. An answer that Postgres cannot hold ends `unstorable_result`. */
   settle(id: string, ending: Ending): Promise<TaskRow | null>;
   /** `cancelled`, or `error` with a code, from outside: cancel, expire, give up. */
-  close(
-    id: string,
-    how: {
-      status: 'cancelled' | 'error';
-      code: string;
-      message: string;
-      /** The claim that it ended with, when that came to nothing. */
-      lost?: LostClaim | undefined;
-      /** The claim that it cuts short. */
-      claim?: CutClaim | undefined;
-    },
-  ): Promise<TaskRow | null>;
+  close(id: string, how: RowClosing): Promise<TaskRow | null>;
   /**
    * Allocates the next epoch, if the row is still at the one seen: the only place where epochs are made. The
    * claim columns go back to NULL; an attempt that failed or crashed is written down.
    */
   nextEpoch(id: string, seen: number, lost?: LostClaim): Promise<TaskRow | null>;
+}
+
+/** How a row is ended from outside. */
+export interface RowClosing {
+  status: 'cancelled' | 'error';
+  code: string;
+  message: string;
+  /** The claim that it ended with, when that came to nothing. */
+  lost?: LostClaim | undefined;
+  /** The claim that it cuts short. */
+  claim?: CutClaim | undefined;
 }
 
 /** A claim that came to nothing. `none`: it was handed back or Redis lost it, which counts as neither. */
@@ -120,12 +120,10 @@ const counted = (trx: Knex, lost: LostClaim | undefined) => ({
   ...(lost?.counts === 'attempt' ? { attempts: trx.raw('attempts + 1') } : {}),
 });
 
-type Close = Parameters<TaskEnds['close']>[1];
-
 async function close(
   db: Knex,
   id: string,
-  { status, code, message, lost, claim }: Close,
+  { status, code, message, lost, claim }: RowClosing,
 ): Promise<TaskRow | null> {
   const rows = await db('tasks')
     .where({ id })
@@ -142,7 +140,7 @@ async function close(
   return rows.length === 0 ? null : parseTask(rows[0]);
 }
 
-async function closeAfter(trx: Knex.Transaction, id: string, how: Close): Promise<TaskRow | null> {
+async function closeAfter(trx: Knex.Transaction, id: string, how: RowClosing): Promise<TaskRow | null> {
   const row = await close(trx, id, how);
   if (row && how.lost) await writeDown(trx, id, how.lost);
   return row;

@@ -9,7 +9,10 @@ export interface Bus {
   on<N extends EventName>(name: N, listener: (event: EventMap[N]) => void): () => void;
 }
 
+/** Said of what another line tells too: the end of a task whose caller waited is in `inference.finished`. */
 const quiet: ReadonlySet<EventName> = new Set<EventName>(['duty.finished', 'task.accepted', 'claim.started']);
+const isQuiet = (name: EventName, line: Record<string, unknown>): boolean =>
+  quiet.has(name) || (name === 'task.settled' && line['by'] === 'edge' && line['source'] !== 'async');
 
 /** Every event is also a log line, so that the log and the tests see the same thing. */
 export function createBus(log: Log): Bus {
@@ -18,7 +21,7 @@ export function createBus(log: Log): Bus {
   return {
     emit(name, event) {
       const line: Record<string, unknown> = { event: name, ...event };
-      if (quiet.has(name)) log.debug(line, String(name));
+      if (isQuiet(name, line)) log.debug(line, String(name));
       else log.info(line, String(name));
       emitter.emit(name, event);
     },

@@ -38,9 +38,10 @@ export async function answerFrom(deps: EdgeDeps, call: Call, row: TaskRow): Prom
       const { keepAlive = deps.config.sseKeepAlive } = call.wishes;
       const answering: Answering = { deps, res, row, wait, report, form, keepAlive };
       const answered = await (request.streaming ? answerStream(answering) : answerWhole(answering));
-      if (answered === 'left') await attachment?.leave();
-      if (answered === 'left') await sayLeft(deps, { row, report, res, form });
-      else dropOnceDelivered(deps, row, res);
+      if (answered === 'left') {
+        const closed = (await attachment?.leave()) ?? null;
+        await sayLeft(deps, { row, closed, report, res, form });
+      } else dropOnceDelivered(deps, row, res);
     } finally {
       follower.close();
     }

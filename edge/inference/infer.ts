@@ -67,7 +67,7 @@ function readCall({ req, res, report }: Pick<Call, 'req' | 'res' | 'report'>, as
 /** @returns the task of an equal call that was quicker: then nothing was made or answered here. */
 async function answerNew(deps: EdgeDeps, call: Call, { source }: Asked): Promise<TaskRow | null> {
   const order = await orderOf(deps, call, source);
-  call.report.pool = order.target.poolKey;
+  call.report.to(order.target);
   return await (call.wishes.respondAsync ? answerLater : answerNow)(deps, call, order);
 }
 

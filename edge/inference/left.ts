@@ -5,14 +5,24 @@ import type { EdgeDeps } from '../deps.ts';
 import { EventWriter } from '../sse.ts';
 import { endWithError } from './answer.ts';
 import type { Form } from './form/form.ts';
-import type { Report } from './report.ts';
+import { LEFT, type Report } from './report.ts';
 
-/** The wait is over without an end: the caller has gone, or is told that it is this edge that leaves. */
+/**
+ * The wait is over without an end: the caller has gone, or is told that it is this edge that leaves.
+ * @param closed the row of the task, where that ended with its caller.
+ */
 export async function sayLeft(
   deps: EdgeDeps,
-  { row, report, res, form }: { row: TaskRow; report: Report; res: Response; form: Form },
+  {
+    row,
+    closed,
+    report,
+    res,
+    form,
+  }: { row: TaskRow; closed: TaskRow | null; report: Report; res: Response; form: Form },
 ): Promise<void> {
-  if (!deps.leaving.aborted) return report.finish(499, 'task_cancelled');
+  if (closed) report.settled(closed);
+  if (!deps.leaving.aborted) return report.finish(LEFT, 'task_cancelled');
   const error = new McpctlError('shutting_down', undefined, { taskId: row.id, retryAfterS: 1 });
   if (!res.headersSent) throw error;
   report.failed(error);

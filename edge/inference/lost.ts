@@ -1,5 +1,6 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeTask } from '../../core/flow/cancel.ts';
+import { closeRow } from '../../core/flow/close-row.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { errorOfRow } from './settle.ts';
@@ -16,7 +17,7 @@ export async function endLost(deps: EdgeDeps, row: TaskRow): Promise<McpctlError
     const closed = await closeTask(flowOf(deps), row, { mode: 'cancel', ...how });
     if (typeof closed === 'object') return errorOfRow(closed) ?? lost;
     // The new claim is over already, and for a moment its end is this edge's to settle.
-    await deps.registry.tasks.close(row.id, how);
+    await closeRow(flowOf(deps), row.id, how);
   } catch (thrown) {
     deps.log.warn(
       { taskId: row.id, why: messageOf(thrown) },

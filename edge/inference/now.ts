@@ -64,8 +64,8 @@ async function answerSubmitted(deps: EdgeDeps, waiting: Waiting): Promise<void> 
     const how = order.request.streaming ? answerStream : answerWhole;
     const answered = await how({ deps, res, row, wait, report, form, keepAlive, members });
     if (answered === 'left') {
-      await attachment.leave();
-      await sayLeft(deps, { row, report, res, form });
+      const closed = await attachment.leave();
+      await sayLeft(deps, { row, closed, report, res, form });
     } else dropOnceDelivered(deps, row, res);
     if (wait.over) attachment.over();
   } finally {

@@ -1,7 +1,17 @@
 import type { Request } from 'express';
 import { McpctlError, type ErrorCode } from '../../core/errors.ts';
-import type { TaskRow, Usage } from '../../core/task.ts';
+import type { EventMap } from '../../core/events.ts';
+import { servedBy } from '../../core/served-by.ts';
+import type { TaskRow } from '../../core/task.ts';
+import { untilClosed } from '../caps.ts';
 import type { EdgeDeps } from '../deps.ts';
+import type { Target } from './target.ts';
+
+type Finished = EventMap['inference.finished'];
+
+const nobody = { member: null, worker: null, tokensIn: null, tokensOut: null, queueMs: null };
+/** The status of a call whose caller has gone, as nginx has it. */
+export const LEFT = 499;
 
 /** Collects what `inference.finished` says of one call, and says it once. */
 export class Report {
@@ -11,9 +21,11 @@ export class Report {
   llm: string;
   pool: string | null = null;
   taskId: string | null = null;
-  firstTokenMs: number | null = null;
-  #queueMs: number | null = null;
-  #usage: Usage | null = null;
+  #ttftMs: number | null = null;
+  #members: Target['members'] = [];
+  #served: ReturnType<typeof servedBy> | null = null;
+  /** The row says how the task ended, so who had it is known for sure. */
+  #settled = false;
   #said = false;
 
   constructor(deps: EdgeDeps, req: Request, { source, llm }: { source: TaskRow['source']; llm: string }) {
@@ -22,16 +34,23 @@ export class Report {
     this.#source = source;
     this.llm = llm;
     req.context.reported = true;
+    if (req.res) untilClosed(req.res, deps.metrics.began());
+  }
+
+  /** Where it goes. */
+  to({ poolKey, members }: Pick<Target, 'poolKey' | 'members'>): void {
+    this.pool = poolKey;
+    this.#members = members;
   }
 
   /** Notes when the first event went out. */
   firstEvent(): void {
-    this.firstTokenMs ??= Math.round(this.#deps.clock.elapsed() - this.#req.context.startedAt);
+    this.#ttftMs ??= Math.round(this.#deps.clock.elapsed() - this.#req.context.startedAt);
   }
 
   settled(row: TaskRow): void {
-    this.#usage = row.usage;
-    if (row.claimedAt) this.#queueMs = Math.max(0, row.claimedAt.getTime() - row.createdAt.getTime());
+    this.#served = servedBy(row);
+    this.#settled = true;
   }
 
   finish(status: number, code: ErrorCode | null): void {
@@ -39,21 +58,36 @@ export class Report {
     this.#said = true;
     const { context } = this.#req;
     this.#deps.bus.emit('inference.finished', {
-      requestId: context.requestId,
+      reqId: context.requestId,
       actor: context.actor?.userName ?? null,
+      keyId: context.actor?.tokenId ?? null,
       tokenName: context.actor?.tokenName ?? null,
       llm: this.llm.slice(0, 128),
+      kind: this.#kind(),
       pool: this.pool,
       taskId: this.taskId,
       source: this.#source,
       status,
       code,
-      queueMs: this.#queueMs,
-      firstTokenMs: this.firstTokenMs,
-      totalMs: Math.round(this.#deps.clock.elapsed() - context.startedAt),
-      usage: this.#usage,
+      left: status === LEFT ? this.#phase() : null,
+      ttftMs: this.#ttftMs,
+      durMs: Math.round(this.#deps.clock.elapsed() - context.startedAt),
       clientRetry: retryCountOf(this.#req),
+      ...(this.#served ?? nobody),
     });
+  }
+
+  /** Of who had it, or of all who could have had it. */
+  #kind(): Finished['kind'] {
+    const had = this.#members.find(({ name }) => name === this.#served?.member);
+    const kinds = new Set((had ? [had] : this.#members).map(({ kind }) => kind));
+    return kinds.size > 1 ? 'mixed' : ([...kinds][0] ?? 'unknown');
+  }
+
+  #phase(): NonNullable<Finished['left']> {
+    if (this.#ttftMs !== null) return 'streaming';
+    if (!this.#settled) return 'waiting';
+    return this.#served?.worker == null ? 'queued' : 'claimed';
   }
 
   failed(thrown: unknown): void {

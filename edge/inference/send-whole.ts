@@ -35,7 +35,6 @@ export function sendWhole(a: WholeAnswering, row: TaskRow, outcome: Outcome): vo
   if (a.res.headersSent) return endKept(a, body);
   describeAnswer({ ...a, row }, { llm: row.claimedLlm ?? '', claimedAt: row.claimedAt });
   if (error && refusal) return sendRefusal(a, { row, error, ...refusal });
-  a.report.firstEvent();
   a.res
     .status(status ?? 200)
     .type('application/json')
@@ -45,7 +44,6 @@ export function sendWhole(a: WholeAnswering, row: TaskRow, outcome: Outcome): vo
 
 /** The status and some line breaks are out already. */
 function endKept({ res, report, form }: WholeAnswering, body = ''): void {
-  report.firstEvent();
   res.end(form.whole(body));
   report.finish(200, null);
 }
@@ -62,7 +60,6 @@ function sendRefusal(
   const status = v1 && repeated.has(refusal.status) ? 400 : refusal.status;
   if (v1) res.set('x-should-retry', 'false');
   if (row.claimedLlm !== null) res.set('x-mcpctl-provider', headerText(row.claimedLlm));
-  report.firstEvent();
   res
     .status(status)
     .type('application/json')

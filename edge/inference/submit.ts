@@ -3,12 +3,13 @@ import { v7 } from 'uuid';
 import type { Actor } from '../../core/access.ts';
 import type { Policy } from '../../core/disconnect.ts';
 import { McpctlError, messageOf } from '../../core/errors.ts';
+import { closeRow } from '../../core/flow/close-row.ts';
 import { Follower } from '../../core/queue/follow.ts';
 import type { TaskKey } from '../../core/registry/idempotency.ts';
 import type { NewTask } from '../../core/registry/tasks.ts';
 import type { TaskHead } from '../../core/task-head.ts';
 import type { Priority, TaskRow } from '../../core/task.ts';
-import type { EdgeDeps } from '../deps.ts';
+import { flowOf, type EdgeDeps } from '../deps.ts';
 import type { Attachment } from '../waiters.ts';
 import { needEqual } from './equal.ts';
 import type { InferenceRequest } from './request.ts';
@@ -190,7 +191,7 @@ async function giveUp(deps: EdgeDeps, id: string): Promise<void> {
     code: 'unavailable',
     message: 'Redis could not be reached when the task was made.',
   } as const;
-  await deps.registry.tasks.close(id, how).catch((thrown: unknown) => {
+  await closeRow(flowOf(deps), id, how).catch((thrown: unknown) => {
     deps.log.warn(
       { taskId: id, why: messageOf(thrown) },
       'a task that was given up stays pending until it expires',

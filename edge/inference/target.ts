@@ -3,6 +3,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { isServed } from '../../core/flow/served.ts';
 import { sleepersIn } from '../../core/flow/sleepers.ts';
 import { unfitFor, type Needs, type Unfit } from '../../core/fit.ts';
+import type { LlmKind } from '../../core/llm.ts';
 import { aliasSchema } from '../../core/names.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { LiveLlm, LivePool } from '../../core/flow/liveness.ts';
@@ -17,7 +18,7 @@ export interface Target {
   /** Somebody was there who takes it at once; else it waits, and perhaps for one to be woken. */
   served: boolean;
   /** Its members, for what the answer says of the one that had it. */
-  members: readonly { id: string; name: string; model: string }[];
+  members: readonly { id: string; name: string; model: string; kind: LlmKind }[];
 }
 
 interface Wanted {
@@ -63,7 +64,7 @@ export async function targetOf(
     pin: pinned ? { id: pinned.row.id, name: pinned.row.name } : null,
     unfit,
     served,
-    members: pool.members.map(({ row: { id, name, model } }) => ({ id, name, model })),
+    members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
   };
 }
 

@@ -1,6 +1,8 @@
 import type { Request, RequestHandler } from 'express';
+import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { Authenticator } from '../authenticator.ts';
+import type { Metrics } from '../metrics.ts';
 
 /** `Authorization: Bearer` and `x-api-key` are one door (SPEC §9). */
 function tokenOf(req: Request): string | undefined {
@@ -8,12 +10,24 @@ function tokenOf(req: Request): string | undefined {
   return bearer ?? req.get('x-api-key')?.trim();
 }
 
+interface AuthenticateDeps {
+  authenticator: Authenticator;
+  metrics: Pick<Metrics, 'authFailed'>;
+}
+
 /** The one place where a request gets its actor, or is refused. */
-export function authenticate({ authenticator }: { authenticator: Authenticator }): RequestHandler {
+export function authenticate({ authenticator, metrics }: AuthenticateDeps): RequestHandler {
   return async (req, res, next) => {
     const token = tokenOf(req);
-    const actor = token ? await authenticator.actorOf(token) : undefined;
+    let actor: Actor | undefined;
+    try {
+      actor = token ? await authenticator.actorOf(token) : undefined;
+    } catch (thrown) {
+      metrics.authFailed('unavailable');
+      throw thrown;
+    }
     if (!actor) {
+      metrics.authFailed(token ? 'invalid' : 'missing');
       res.set('www-authenticate', 'Bearer realm="mcpctl"');
       throw new McpctlError('unauthenticated');
     }

@@ -28,7 +28,7 @@ export function answerErrors(deps: EdgeDeps): ErrorRequestHandler {
     reportRefused(deps, req, error);
     if (error.code === 'internal') {
       log.error(
-        { err: bugOf(error), sql: sqlFaultOf(error), requestId: req.context.requestId },
+        { err: bugOf(error), sql: sqlFaultOf(error), reqId: req.context.requestId },
         'a request failed',
       );
     }

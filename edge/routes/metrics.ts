@@ -1,16 +1,39 @@
-import { Router } from 'express';
+import { Router, type RequestHandler } from 'express';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { authenticate } from '../middleware/authenticate.ts';
+import { pageOf, targetsOf } from '../worker-targets.ts';
 
-/** `GET /metrics`, with a token that may see it. */
+const mayScrape: RequestHandler = (req, _res, next) => {
+  if (!can(actorOf(req), 'view', { resource: 'metrics' })) throw new McpctlError('forbidden');
+  next();
+};
+
+/**
+ * For scrapers, with a token that may see it: `GET /metrics` of this edge and the whole installation,
+ * `GET /metrics/targets` the workers for Prometheus's `http_sd_configs`, `GET /metrics/workers/<id>` one of them.
+ */
 export function metricsRoutes(deps: EdgeDeps): Router {
+  const { metrics } = deps;
   const router = Router();
-  router.get('/metrics', authenticate(deps), async (req, res) => {
-    if (!can(actorOf(req), 'view', { resource: 'metrics' })) throw new McpctlError('forbidden');
-    const { type, text } = await deps.metrics.render();
+  const guard = [authenticate(deps), mayScrape];
+  router.get('/metrics', guard, async (_req, res) => {
+    const { type, text } = await metrics.render();
+    res.set('content-type', type).send(text);
+  });
+  router.get('/metrics/targets', guard, async (req, res) => {
+    const at = { host: req.get('host') ?? '', scheme: req.protocol };
+    res.json(targetsOf(await metrics.workers(), at));
+  });
+  router.get('/metrics/workers/:id', guard, async (req, res) => {
+    const worker = (await metrics.workers()).find(({ id }) => id === req.params.id);
+    if (!worker) throw new McpctlError('session_not_found', 'There is no worker with that id.');
+    // The scrape fails, so `up` is 0: that is what it asks.
+    if (worker.state === 'gone')
+      throw new McpctlError('unavailable', 'This worker was not heard of for longer than its lease.');
+    const { type, text } = await pageOf(worker);
     res.set('content-type', type).send(text);
   });
   return router;

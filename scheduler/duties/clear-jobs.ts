@@ -17,7 +17,7 @@ const TOGETHER = 1_000;
  * could claim; they would stand in the queue, and on the board, for good. A job goes when two looks found it so:
  * between an end and the worker's own farewell it is normal.
  */
-export function createClearJobsDuty({ queue, registry }: DutyDeps): Duty {
+export function createClearJobsDuty({ queue, registry, flow }: DutyDeps): Duty {
   let before = new Set<string>();
 
   const queuesNow = async (): Promise<Pick<StandingJob, 'poolKey' | 'queue'>[]> => {
@@ -54,6 +54,7 @@ export function createClearJobsDuty({ queue, registry }: DutyDeps): Duty {
         await queue.dispatch.close(job, 'cancel', outcome);
         if (await queue.dispatch.remove(job)) did += 1;
       }
+      if (did > 0) flow.bus.emit('scheduler.removed', { kind: 'job', count: did });
       before = new Set(over.map((job) => job.jobId));
       return did;
     },

@@ -1,3 +1,4 @@
+import { closeRow } from '../../core/flow/close-row.ts';
 import { enqueueRow, requeueTask } from '../../core/flow/requeue.ts';
 import { forgive, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import { refOf } from '../../core/flow/deps.ts';
@@ -111,16 +112,16 @@ async function mend(
 }
 
 /** Somebody closed the fence and died before the row was written: what the stream says is the outcome. */
-async function finishClose({ registry, queue }: DutyDeps, row: TaskRow): Promise<TaskRow | null> {
+async function finishClose({ flow, queue }: DutyDeps, row: TaskRow): Promise<TaskRow | null> {
   const last = await readLast(queue.redis, queue.keys.pool(row.poolName).task(row.id).stream);
   const outcome = last?.kind === 'closed' ? last.outcome : null;
   if (outcome?.kind === 'failed')
-    return await registry.tasks.close(row.id, {
+    return await closeRow(flow, row.id, {
       status: 'error',
       code: outcome.code,
       message: outcome.message,
     });
-  return await registry.tasks.close(row.id, {
+  return await closeRow(flow, row.id, {
     status: 'cancelled',
     code: 'task_cancelled',
     message: 'The task was cancelled.',
@@ -128,7 +129,7 @@ async function finishClose({ registry, queue }: DutyDeps, row: TaskRow): Promise
 }
 
 /** The fence says ended, but the end itself is gone: the outcome cannot be known any more. */
-async function lostEnd({ registry }: DutyDeps, row: TaskRow): Promise<TaskRow | null> {
+async function lostEnd({ flow }: DutyDeps, row: TaskRow): Promise<TaskRow | null> {
   const message = 'The answer was complete, but was lost with Redis before it could be recorded.';
-  return await registry.tasks.close(row.id, { status: 'error', code: 'worker_lost', message });
+  return await closeRow(flow, row.id, { status: 'error', code: 'worker_lost', message });
 }

@@ -23,8 +23,10 @@ export function createSweepLlmsDuty({ config, registry, queue, flow, log }: Duty
     async run() {
       const marked = await markLapsed();
       const deleted = await registry.sessions.deleteGone(config.goneMs);
-      if (deleted.length > 0)
+      if (deleted.length > 0) {
         log.info({ llms: deleted.map((row) => row.name) }, 'llms of publishers long gone are deleted');
+        flow.bus.emit('scheduler.removed', { kind: 'llm', count: deleted.length });
+      }
       return marked + deleted.length;
     },
   };

@@ -40,37 +40,6 @@ describe('the edge', () => {
     }
   });
 
-  it('shows metrics to those who may see them, with bounded labels', async () => {
-    await t.call('GET /api/v1/llms/some-name-of-a-caller');
-    await t.call('GET /api/v1/no-such-thing/at-all');
-    t.bus.emit('inference.finished', {
-      requestId: 'r',
-      actor: 'ada',
-      tokenName: 'test',
-      llm: 'made-up-by-a-caller',
-      pool: null,
-      taskId: null,
-      source: 'infer',
-      status: 404,
-      code: 'llm_not_found',
-      queueMs: null,
-      firstTokenMs: null,
-      totalMs: 1,
-      usage: null,
-      clientRetry: 0,
-    });
-    expect((await t.call('GET /metrics', { token: null })).status).to.equal(401);
-    expect((await t.call('GET /metrics')).status).to.equal(403);
-    const { text } = await t.call('GET /metrics', { token: t.tokens.root });
-    expect(text).to.include(
-      'mcpctl_http_requests_total{route="/api/v1/llms/:name",method="GET",code="404"} 1',
-    );
-    expect(text).to.include('mcpctl_http_requests_total{route="none",method="GET",code="404"} 1');
-    expect(text).to.include('mcpctl_inference_requests_total{llm="unknown",outcome="rejected"} 1');
-    expect(text).to.include('mcpctl_build_info{version="0.0.0-test"');
-    expect(text).not.to.match(/caller|at-all/);
-  });
-
   it('takes a request id that is harmless, and gives its own otherwise', async () => {
     const idOf = async (given: string): Promise<string | null> =>
       (await t.call('GET /livez', { headers: { 'x-request-id': given } })).headers.get('x-request-id');

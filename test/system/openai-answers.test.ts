@@ -181,7 +181,7 @@ describe('answers of /v1', function () {
     await (await call({}, { 'x-stainless-retry-count': '2' })).text();
     await finished;
     const metrics = await (await t.call('GET', '/metrics')).text();
-    expect(metrics).to.match(/mcpctl_inference_client_retries_total\{llm="house"\} 1/);
+    expect(metrics).to.match(/mcpctl_retries_seen_total\{llm="house"\} 1/);
   });
 
   it('say by the word of OpenAI’s clients that a model is not there', async () => {

@@ -97,7 +97,7 @@ for (const transport of ['redis', 'sse'] as const satisfies readonly TransportKi
       const call = t.call('POST', '/api/v1/llms/second/infer', { body: ask });
       await t.backend.next('request');
       worker.child.kill('SIGTERM');
-      await worker.next((line) => line.msg === 'the worker stops');
+      await worker.event('service.stopping');
       expect(await worker.kill('SIGTERM')).to.equal(1);
       t.backend.release(Infinity);
       await (await call).body?.cancel();
