@@ -52,8 +52,6 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
   /** Only of users who hold something now. */
   const rooms = new Map<string, { streams: number; bytes: number }>();
 
-  let open = 0;
-
   const refusal = (cap: Cap, code: ErrorCode, message: string): McpctlError => {
     metrics.refused(cap);
     const retryAfterS = cap.endsWith('tasks') ? TASKS_RETRY_S : ROOM_RETRY_S;
@@ -63,7 +61,6 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
   const takeRoom = (userId: string, { streams, bytes }: { streams: number; bytes: number }): void => {
     const room = rooms.get(userId) ?? { streams: 0, bytes: 0 };
     room.streams += streams;
-    open += streams;
     room.bytes += bytes;
     if (room.streams === 0 && room.bytes === 0) rooms.delete(userId);
     else rooms.set(userId, room);
@@ -85,7 +82,7 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
       };
       return ofUsers.within(ofUser, () => ofPools.within(ofPool, insert));
     },
-    openStreams: () => open,
+    openStreams: () => [...rooms.values()].reduce((sum, { streams }) => sum + streams, 0),
     tasksLeft: ({ userId }) => ({
       limit: maxUserTasks,
       left: Math.max(0, maxUserTasks - ofUsers.known(userId)),

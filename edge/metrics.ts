@@ -46,7 +46,7 @@ export function createMetrics({ bus, version, commit, ofProcess, fleet, open }: 
   });
   return {
     ...httpMetrics(registers),
-    workers: stores.workers,
+    workers: () => stores.workers(),
     began: inferenceMetrics(registry, { bus, clock: fleet.clock }),
     async render() {
       await stores.refresh();

@@ -28,7 +28,7 @@ type Place = Awaited<ReturnType<Registry['llms']['places']>>[number];
 export type PoolMember = MemberPresence & { pool: string };
 
 /** A label for each would be series for each. */
-export const MOST_WORKERS = 200;
+const MOST_WORKERS = 200;
 const LISTED_MS = 24 * 3_600_000;
 
 /**

@@ -8,7 +8,7 @@ function ofGit(path: string): string | undefined {
     try {
       return readFileSync(new URL(`${up}.git/${path}`, import.meta.url), 'utf8');
     } catch {
-      // Sources and `dist/` are at different depths; a release has no .git at all.
+      continue; // sources and `dist/` are at different depths; a release has no .git at all.
     }
   }
   return undefined;

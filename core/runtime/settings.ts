@@ -13,6 +13,7 @@ import {
   whole,
 } from './setting-kinds.ts';
 import { sslModes, tlsSettings } from './tls-settings.ts';
+import { watchSettings } from './watch-settings.ts';
 
 /**
  * Every environment variable that any process reads. docs/config.md lists the same and is tested against
@@ -87,29 +88,7 @@ export const settings = {
   },
   ...networkSettings,
   ...tlsSettings,
-  logLevel: {
-    env: 'LOG_LEVEL',
-    about: 'trace, debug, info, warn, error, fatal or silent',
-    schema: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
-  },
-  commit: {
-    env: 'MCPCTL_COMMIT',
-    about: 'the commit that runs, as `/metrics` tells it; empty = what is checked out, where there is a .git',
-    schema: z
-      .string()
-      .regex(/^[\w.-]{0,64}$/, 'use a commit id')
-      .default(''),
-  },
-  healthPort: {
-    env: 'MCPCTL_HEALTH_PORT',
-    about: 'a port for `/livez`, `/readyz` and `/metrics` of a scheduler or worker, without a token',
-    schema: z.coerce.number().int().min(0).max(65_535).optional(),
-  },
-  healthHost: {
-    env: 'MCPCTL_HEALTH_HOST',
-    about: 'the address of that port; `::` = every one',
-    schema: z.string().default('127.0.0.1'),
-  },
+  ...watchSettings,
   home: {
     env: 'MCPCTL_HOME',
     about: "a person's folder for configuration, credentials and data; `~/.mcpctl` when empty",

@@ -2,10 +2,11 @@ import type { Response } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { LEFT } from '../gone.ts';
 import { EventWriter } from '../sse.ts';
 import { endWithError } from './answer.ts';
 import type { Form } from './form/form.ts';
-import { LEFT, type Report } from './report.ts';
+import type { Report } from './report.ts';
 
 /**
  * The wait is over without an end: the caller has gone, or is told that it is this edge that leaves.

@@ -3,6 +3,7 @@ import { McpctlError, type ErrorCode } from '../../core/errors.ts';
 import type { EventMap } from '../../core/events.ts';
 import { servedBy } from '../../core/served-by.ts';
 import type { TaskRow } from '../../core/task.ts';
+import { LEFT } from '../gone.ts';
 import { untilClosed } from '../caps.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { Target } from './target.ts';
@@ -10,8 +11,6 @@ import type { Target } from './target.ts';
 type Finished = EventMap['inference.finished'];
 
 const nobody = { member: null, worker: null, tokensIn: null, tokensOut: null, queueMs: null };
-/** The status of a call whose caller has gone, as nginx has it. */
-export const LEFT = 499;
 
 /** Collects what `inference.finished` says of one call, and says it once. */
 export class Report {
