@@ -24,8 +24,8 @@ export interface Context {
   client: () => Promise<Client>;
   /** The same, for who says the calls himself. */
   http: () => Promise<Http>;
-  /** A client of that target, for `login`, which has it before it is stored. */
-  clientFor: (target: Target & { token: string }) => Promise<Client>;
+  /** A client of that target, for `login`, which has it before it is stored. Its calls end with the signal. */
+  clientFor: (target: Target & { token: string }, signal?: AbortSignal) => Promise<Client>;
 }
 
 export interface ContextDeps {
@@ -66,13 +66,14 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
       systemFile,
     });
   };
-  const httpFor = async (at: Target & { token: string }): Promise<Http> => {
+  const httpFor = async (at: Target & { token: string }, until?: AbortSignal): Promise<Http> => {
     const { createHttp } = await import('./http.ts');
     const { debug } = await settings();
     const traced = debug === 'api' || globals().verbose === true;
     const trace = traced ? (line: string): void => out.note(line) : (): void => undefined;
     const { clock, version, interrupts } = deps;
-    return createHttp({ ...at, clock, version, trace, signal: interrupts.signal });
+    const signal = until ? AbortSignal.any([interrupts.signal, until]) : interrupts.signal;
+    return createHttp({ ...at, clock, version, trace, signal });
   };
   const http = async (): Promise<Http> => {
     const { authenticated } = await import('./target.ts');
@@ -82,7 +83,7 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     const { createClient } = await import('./client.ts');
     return createClient(await of);
   };
-  const clientFor = (at: Target & { token: string }): Promise<Client> => clientOf(httpFor(at));
+  const clientFor: Context['clientFor'] = (at, until) => clientOf(httpFor(at, until));
   const client = (): Promise<Client> => clientOf(http());
   return { ...deps, out, globals, home, target, http, client, clientFor };
 }

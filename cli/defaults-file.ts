@@ -8,7 +8,7 @@ import { McpctlError, messageOf } from '../core/errors.ts';
  * operator, for everybody on it. Neither holds a token.
  */
 
-export const PROJECT_FILE = '.mcpctl.json';
+const PROJECT_FILE = '.mcpctl.json';
 
 /**
  * A project names one of the person's own contexts. It may not name a server: whoever can write to a checkout

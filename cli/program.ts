@@ -1,5 +1,6 @@
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { makeApi } from './commands/api/api.ts';
+import { makeComplete, makeCompletion } from './commands/completion/completion.ts';
 import { makeConfig } from './commands/config/config.ts';
 import { makeLogout } from './commands/logout/logout.ts';
 import { makeWhoami } from './commands/whoami/whoami.ts';
@@ -59,8 +60,10 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
     makeStatus(ctx),
     makeApi(ctx),
     makeVersion(ctx),
+    makeCompletion(ctx),
   ];
   for (const command of commands) program.addCommand(command);
+  program.addCommand(makeComplete(ctx), { hidden: true });
   for (const { name, text } of topics) {
     const topic = new Command(name)
       .configureHelp({ formatHelp: () => text })

@@ -10,6 +10,19 @@ const names = {
 
 export type ResourceType = keyof typeof names;
 
+/** What each is, in a few words. */
+export const resourceTypes: Readonly<Record<ResourceType, string>> = {
+  llm: 'what can be called',
+  pool: 'llms that share a queue',
+  task: 'what ran, runs and waits',
+};
+
+/** By any of its names. */
+export function typeNamed(word: string): ResourceType | undefined {
+  const types = Object.keys(names) as ResourceType[];
+  return types.find((type) => (names[type] as readonly string[]).includes(word.toLowerCase()));
+}
+
 /** One thing that was asked for; without a name, all of that type. */
 export interface Ref {
   type: ResourceType;
@@ -50,8 +63,8 @@ function slashed(arg: string, allowed: readonly ResourceType[]): Ref {
 }
 
 function typeOf(word: string, allowed: readonly ResourceType[]): ResourceType {
-  const found = allowed.find((type) => (names[type] as readonly string[]).includes(word.toLowerCase()));
-  if (found) return found;
+  const found = typeNamed(word);
+  if (found && allowed.includes(found)) return found;
   const near = nearest(
     word,
     allowed.flatMap((type) => names[type].slice(0, 2)),

@@ -28,6 +28,8 @@ function listed(section: string): string[] {
 /** Shell lines as words: quotes kept together; `$(…)` is a line of its own, pipes and redirections go. */
 function wordsOf(lines: readonly string[]): string[][] {
   const each = lines.flatMap((line) => {
+    const sourced = /^source <\((mcpctl .*)\)/.exec(line)?.[1];
+    if (sourced !== undefined) return [sourced];
     const inner = /\$\((mcpctl .*)\)/.exec(line)?.[1];
     const outer = line
       .replace(/\$\(.*\)/, 'ID')
@@ -62,7 +64,9 @@ describe('docs/cli.md', () => {
 
   /** Every command that does something, by its full name. */
   function commands(command: CommandUnknownOpts, path: string): Map<string, CommandUnknownOpts> {
-    const children = command.commands.filter((child) => !topics.includes(child.name()));
+    const children = command.commands.filter(
+      (child) => !topics.includes(child.name()) && !child.name().startsWith('__'),
+    );
     const below = children.flatMap((child) => [...commands(child, `${path} ${child.name()}`)]);
     const self: [string, CommandUnknownOpts][] =
       children.length > 0 && path !== 'mcpctl' ? [] : [[path, command]];

@@ -1,0 +1,25 @@
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import type { Context } from '../context.ts';
+import { oneLine } from '../text.ts';
+import { complete, FILES } from './complete.ts';
+import { brokenAt, wordsOf } from './line.ts';
+
+export interface Completing {
+  shell: string;
+  /** bash: the line up to the cursor, and its word breaks; other shells: the words after `mcpctl`, the last unfinished. */
+  words: readonly string[];
+}
+
+/** The lines that the script of that shell reads. */
+export async function candidatesFor(
+  ctx: Context,
+  root: CommandUnknownOpts,
+  { shell, words }: Completing,
+): Promise<string[]> {
+  const [line = '', breaks = ''] = words;
+  const said = shell === 'bash' ? wordsOf(line).slice(1) : words;
+  const skip = shell === 'bash' ? brokenAt(said.at(-1) ?? '', breaks) : 0;
+  const found = await complete(ctx, root, said);
+  if (found === FILES) return [':files'];
+  return found.map(({ value, about }) => `${value.slice(skip)}\t${oneLine(about)}`);
+}

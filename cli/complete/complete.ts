@@ -1,0 +1,226 @@
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import type { Context } from '../context.ts';
+import { resourceTypes, typeNamed, type ResourceType } from '../resources.ts';
+import type { GlobalOptions } from '../target.ts';
+import { liveNames, type Candidate } from './live.ts';
+import { argumentSources, optionSources, statusesOf, type Live, type Source } from './sources.ts';
+
+type Option = CommandUnknownOpts['options'][number];
+
+/** Where the cursor is. */
+interface Place {
+  command: CommandUnknownOpts;
+  /** The command that it is one of. */
+  above: CommandUnknownOpts;
+  /** `task logs`; empty for mcpctl itself. */
+  path: string;
+  /** What stands before the word, without options. */
+  args: string[];
+  /** The option whose value the word is. */
+  option: Option | undefined;
+  /** After `--` nothing is an option. */
+  argsOnly: boolean;
+  flags: GlobalOptions;
+}
+
+/** What the shell puts in itself: names of files. */
+export const FILES = 'files';
+
+/**
+ * What the last word could become, given those before it.
+ * @throws what asking a server does, and what a damaged file of this machine is.
+ */
+export async function complete(
+  ctx: Context,
+  root: CommandUnknownOpts,
+  words: readonly string[],
+): Promise<Candidate[] | typeof FILES> {
+  const word = words.at(-1) ?? '';
+  const place = placeOf(root, words.slice(0, -1));
+  const [, long, value] = /^(--[\w-]+)=(.*)$/s.exec(word) ?? [];
+  const joined = place.argsOnly || long === undefined ? undefined : optionNamed(place.command, long);
+  if (joined && long !== undefined && value !== undefined) {
+    const found = await valuesOf(ctx, { ...place, option: joined }, value);
+    return found === FILES ? [] : starting(found, value).map((c) => ({ ...c, value: `${long}=${c.value}` }));
+  }
+  if (!place.option && !place.argsOnly && word.startsWith('-')) return starting(optionsOf(place), word);
+  const found = place.option ? await valuesOf(ctx, place, word) : await argumentsOf(ctx, place, word);
+  return found === FILES ? FILES : starting(found, word);
+}
+
+const starting = (all: readonly Candidate[], word: string): Candidate[] =>
+  all.filter(({ value }) => value.startsWith(word));
+
+function placeOf(root: CommandUnknownOpts, before: readonly string[]): Place {
+  const place: Place = {
+    command: root,
+    above: root,
+    path: '',
+    args: [],
+    option: undefined,
+    argsOnly: false,
+    flags: {},
+  };
+  for (const word of before) {
+    if (place.option) {
+      flagged(place, place.option, word);
+      place.option = undefined;
+    } else if (word === '--') place.argsOnly = true;
+    else if (!place.argsOnly && word.startsWith('-') && word !== '-') optionIn(place, word);
+    else wordIn(place, word);
+  }
+  return place;
+}
+
+function wordIn(place: Place, word: string): void {
+  const child = place.args.length > 0 ? undefined : childNamed(place.command, word);
+  if (!child) return void place.args.push(word);
+  place.above = place.command;
+  place.command = child;
+  place.path = place.path === '' ? child.name() : `${place.path} ${child.name()}`;
+}
+
+/** `--output json`, `--output=json`, `-o json`, `-ojson`. */
+function optionIn(place: Place, word: string): void {
+  const [, long, value] = /^(--[^=]+)(?:=(.*))?$/s.exec(word) ?? [];
+  const short = word.slice(0, 2);
+  const option = optionNamed(place.command, long ?? short);
+  if (!option?.required) return;
+  const given = long === undefined ? word.slice(2) || undefined : value;
+  if (given === undefined) place.option = option;
+  else flagged(place, option, given);
+}
+
+/** The flags that decide which server is asked. */
+function flagged(place: Place, option: Option, value: string): void {
+  if (option.long === '--server') place.flags.server = value;
+  else if (option.long === '--context') place.flags.context = value;
+  else if (option.long === '--token-file') place.flags.tokenFile = value;
+}
+
+function childNamed(command: CommandUnknownOpts, word: string): CommandUnknownOpts | undefined {
+  // commander makes "help" by itself; only its help knows it.
+  const all = [...command.commands, ...command.createHelp().visibleCommands(command)];
+  return all.find((child) => child.name() === word || child.aliases().includes(word));
+}
+
+/** Its own options, those of the commands above it, and help. */
+function optionsAt(command: CommandUnknownOpts): readonly Option[] {
+  const help = command.createHelp();
+  return [...help.visibleOptions(command), ...help.visibleGlobalOptions(command)];
+}
+
+function optionNamed(command: CommandUnknownOpts, name: string): Option | undefined {
+  return optionsAt(command).find((option) => option.long === name || option.short === name);
+}
+
+function optionsOf({ command }: Place): Candidate[] {
+  return optionsAt(command).flatMap(({ long, description }) =>
+    long ? [{ value: long, about: description }] : [],
+  );
+}
+
+function commandsOf(command: CommandUnknownOpts): Candidate[] {
+  return command
+    .createHelp()
+    .visibleCommands(command)
+    .map((child) => ({ value: child.name(), about: child.summary() || child.description() }));
+}
+
+type Found = Promise<Candidate[] | typeof FILES>;
+
+async function valuesOf(ctx: Context, place: Place, word: string): Found {
+  const { option } = place;
+  if (option?.argChoices) return plainWords(option.argChoices);
+  return fromSource(ctx, place, { source: optionSources[option?.long ?? ''], word });
+}
+
+async function argumentsOf(ctx: Context, place: Place, word: string): Found {
+  const { command, path, args } = place;
+  if (command.commands.length > 0 && args.length === 0) return commandsOf(command);
+  const argument = command.registeredArguments[args.length] ?? command.registeredArguments.at(-1);
+  const more = args.length < command.registeredArguments.length || argument?.variadic === true;
+  if (!more && path !== 'help' && !path.endsWith(' help')) return [];
+  if (argument?.argChoices) return plainWords(argument.argChoices);
+  const sources = argumentSources[path.endsWith(' help') ? 'help' : path] ?? [];
+  return fromSource(ctx, place, { source: sources[args.length] ?? sources.at(-1), word });
+}
+
+const plainWords = (all: readonly string[]): Candidate[] => all.map((value) => ({ value, about: '' }));
+
+interface Asked {
+  source: Source | undefined;
+  word: string;
+}
+
+async function fromSource(ctx: Context, place: Place, { source, word }: Asked): Found {
+  switch (source?.of) {
+    case undefined:
+    case 'nothing':
+      return [];
+    case 'files':
+      return FILES;
+    case 'words':
+      return plainWords(source.words);
+    case 'commands':
+      return helpTopics(place);
+    case 'statuses':
+      return plainWords(statusesAt(place));
+    case 'names':
+      return others(place, await liveNames(ctx, source.live, place.flags));
+    case 'typed':
+      return typed(ctx, place, { types: source.types, word });
+  }
+}
+
+/** What was said already is not said again. */
+const others = ({ args }: Place, all: readonly Candidate[]): Candidate[] =>
+  all.filter(({ value }) => !args.includes(value));
+
+/** `help task …`: the commands below those that were said. */
+function helpTopics({ above, args }: Place): Candidate[] {
+  let at = above;
+  for (const word of args) {
+    const child = childNamed(at, word);
+    if (!child) return [];
+    at = child;
+  }
+  const hidden = at.commands.filter(
+    (child) => child.name() === 'environment' || child.name() === 'exit-codes',
+  );
+  return [...commandsOf(at), ...hidden.map((child) => ({ value: child.name(), about: 'a topic' }))];
+}
+
+function statusesAt({ path, args }: Place): readonly string[] {
+  const [first] = args;
+  const type =
+    path === 'task list' ? 'task' : first === undefined ? undefined : typeNamed(first.split('/')[0] ?? '');
+  return type ? statusesOf[type] : [...statusesOf.llm, ...statusesOf.task];
+}
+
+interface Typed {
+  types: readonly ResourceType[];
+  word: string;
+}
+
+/** `get llm …` and `get llm/…`. */
+async function typed(ctx: Context, place: Place, { types, word }: Typed): Promise<Candidate[]> {
+  const named = async (type: ResourceType): Promise<Candidate[]> => {
+    const live: Live = type;
+    return types.includes(type) ? liveNames(ctx, live, place.flags) : [];
+  };
+  const slash = word.indexOf('/');
+  if (slash >= 0) {
+    const prefix = word.slice(0, slash);
+    const type = typeNamed(prefix);
+    const all = type ? await named(type) : [];
+    return others(
+      place,
+      all.map((c) => ({ ...c, value: `${prefix}/${c.value}` })),
+    );
+  }
+  const [first] = place.args;
+  if (first === undefined) return types.map((type) => ({ value: type, about: resourceTypes[type] }));
+  const type = typeNamed(first);
+  return type ? others(place, await named(type)) : [];
+}

@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Client } from '../client.ts';
+import type { Context } from '../context.ts';
+import { readContexts } from '../contexts-file.ts';
+import { authenticated, type GlobalOptions, type Target } from '../target.ts';
+import { hasEnded } from '../tasks.ts';
+import { cell } from '../text.ts';
+import type { Live } from './sources.ts';
+
+/** What may be put in, and a few words about it. */
+export interface Candidate {
+  value: string;
+  about: string;
+}
+
+/** A person waits for each of these: who does not answer in this time is not asked. */
+const LIMIT_MS = 1000;
+/** The next press of the key shows the same names without asking. */
+const KEPT_MS = 5000;
+const MOST_TASKS = 100;
+
+const keptSchema = z.object({
+  at: z.number(),
+  names: z.array(z.object({ value: z.string(), about: z.string() })),
+});
+
+/** Names of that kind, of the server that the flags of the line mean. @throws what asking does. */
+export async function liveNames(ctx: Context, live: Live, flags: GlobalOptions): Promise<Candidate[]> {
+  if (live === 'context') {
+    const { contexts } = await readContexts(await ctx.home());
+    return Object.entries(contexts).map(([value, { server }]) => ({ value, about: server }));
+  }
+  const target = authenticated(await ctx.target(flags));
+  const path = await pathOf(ctx, target, live);
+  const kept = await readKept(path, ctx);
+  if (kept) return kept;
+  const client = await ctx.clientFor(target, AbortSignal.timeout(LIMIT_MS));
+  const names = await askers[live](client);
+  await keep(path, { at: ctx.clock.now(), names });
+  return names;
+}
+
+type Asker = (client: Client) => Promise<Candidate[]>;
+
+const llms: Asker = async (client) =>
+  (await client.llms.list({})).map(({ key, view }) => ({
+    value: key,
+    about: `${cell(view.status)}, ${cell(view.model)}`,
+  }));
+const pools: Asker = async (client) =>
+  (await client.pools.list()).map(({ key, view }) => ({
+    value: key,
+    about: `pool, ${cell(view.activeCount)} of ${cell(view.size)} active`,
+  }));
+const tasks =
+  (wanted: (status: unknown) => boolean): Asker =>
+  async (client) => {
+    const { items } = await client.tasks.list({}, MOST_TASKS);
+    return items
+      .filter(({ view }) => wanted(view.status))
+      .map(({ key, view }) => ({ value: key, about: `${cell(view.status)}, ${cell(view.llmName)}` }));
+  };
+
+const askers: Record<Exclude<Live, 'context'>, Asker> = {
+  llm: llms,
+  pool: pools,
+  callable: async (client) => {
+    const [own, shared] = await Promise.all([llms(client), pools(client)]);
+    const names = new Set(own.map(({ value }) => value));
+    return [...own, ...shared.filter(({ value }) => !names.has(value))];
+  },
+  task: tasks(() => true),
+  'unfinished task': tasks((status) => !hasEnded(status)),
+  'ended task': tasks(hasEnded),
+  token: async (client) =>
+    (await client.tokens.list())
+      .filter(({ view }) => !view.revokedAt)
+      .map(({ key, view }) => ({ value: view.name ?? key, about: `of ${cell(view.user)}` })),
+};
+
+/** Each server and each token has its own: other tokens may see other names. */
+async function pathOf(ctx: Context, { server, token }: Target, live: Live): Promise<string> {
+  const mark = createHash('sha256')
+    .update(JSON.stringify([server, token, live]))
+    .digest('hex')
+    .slice(0, 16);
+  return join((await ctx.home()).cache, `names-${mark}.json`);
+}
+
+async function readKept(path: string, { clock }: Context): Promise<Candidate[] | null> {
+  try {
+    const { at, names } = keptSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    const age = clock.now() - at;
+    return age >= 0 && age < KEPT_MS ? names : null;
+  } catch {
+    return null; // not there yet, or not ours: the server knows
+  }
+}
+
+/** Readable by its owner only, as a whole or not at all. */
+async function keep(path: string, kept: z.infer<typeof keptSchema>): Promise<void> {
+  try {
+    await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
+    const next = `${path}.${process.pid}.tmp`;
+    await writeFile(next, JSON.stringify(kept), { mode: 0o600 });
+    await rename(next, path);
+  } catch {
+    return; // a home that cannot be written to: the server is asked each time
+  }
+}
