@@ -11,6 +11,7 @@ import { startBenchBackend } from './backend.ts';
 import { createClient } from './client.ts';
 import { crashes } from './rows.ts';
 import type { Endpoint } from './endpoint.ts';
+import { nowMs } from './clock.ts';
 import { startLoad } from './load.ts';
 import { startPeers } from './peers.ts';
 import { startProduct } from './product.ts';
@@ -115,11 +116,14 @@ async function measure({ chosen, quick, offline }: Wish): Promise<Figures> {
     const idle = usageBelow(process.pid);
     const findings: Finding[] = [];
     for (const scenario of chosen) {
+      const from = nowMs();
       const before = usageBelow(process.pid);
       const measuring = scenario.run(bench);
       running = measuring;
       const result = await Promise.race([measuring, interrupted]);
-      findings.push(findingOf(scenario, result, { before, after: usageBelow(process.pid) }));
+      const seconds = (nowMs() - from) / 1_000;
+      findings.push(findingOf(scenario, result, { before, after: usageBelow(process.pid), seconds }));
+      progress(`${scenario.name}: done in ${seconds.toFixed(0)} s`);
     }
     const falseDeaths = (await crashes(bench.system)) - deaths;
     return { idle, findings, deaths: { killed: deaths, false: falseDeaths } };

@@ -6,6 +6,8 @@ import type { Usage } from './usage.ts';
 export interface Finding {
   scenario: Pick<Scenario, 'name' | 'about'>;
   result: Result;
+  /** That it took. */
+  seconds: number;
   /** CPU of each process per call through the product, and its memory afterwards; the other gateways' calls are as many. */
   usage: Record<string, { cpuMsPerCall: number; rssMb: number }>;
 }
@@ -13,7 +15,7 @@ export interface Finding {
 export function findingOf(
   scenario: Scenario,
   result: Result,
-  { before, after }: { before: Usage; after: Usage },
+  { before, after, seconds }: { before: Usage; after: Usage; seconds: number },
 ): Finding {
   const usage = Object.fromEntries(
     Object.entries(after).map(([name, { cpuMs, rssMb }]) => {
@@ -21,7 +23,7 @@ export function findingOf(
       return [name, { cpuMsPerCall: used / Math.max(1, result.calls), rssMb }];
     }),
   );
-  return { scenario: { name: scenario.name, about: scenario.about }, result, usage };
+  return { scenario: { name: scenario.name, about: scenario.about }, result, seconds, usage };
 }
 
 export function machine(): string {

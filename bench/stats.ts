@@ -38,3 +38,12 @@ export interface Spread {
 export function spread(values: readonly number[]): Spread {
   return { median: median(values), least: quantile(values, 0), most: quantile(values, 1) };
 }
+
+/** Of the straight line through these points (least squares); NaN for fewer than two. */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const mean = (at: 0 | 1): number => points.reduce((sum, point) => sum + point[at], 0) / points.length;
+  const [x, y] = [mean(0), mean(1)];
+  const up = points.reduce((sum, point) => sum + (point[0] - x) * (point[1] - y), 0);
+  const along = points.reduce((sum, point) => sum + (point[0] - x) ** 2, 0);
+  return along > 0 ? up / along : Number.NaN;
+}

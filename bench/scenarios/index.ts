@@ -4,13 +4,16 @@ import { firehose } from './firehose.ts';
 import { firstToken } from './first-token.ts';
 import { idleStreams } from './idle-streams.ts';
 import { idleWorker } from './idle-worker.ts';
+import { memory } from './memory.ts';
 import { pending } from './pending.ts';
 import { pools } from './pools.ts';
 import { reconnectStorm } from './reconnect-storm.ts';
+import { resume } from './resume.ts';
 import type { Scenario } from './scenario.ts';
 import { silence } from './silence.ts';
 import { streams128, streams512 } from './streams.ts';
 import { transportsScenario } from './transports.ts';
+import { workerKill } from './worker-kill.ts';
 import { wholeMany, wholeOne } from './whole.ts';
 
 export const scenarios: readonly Scenario[] = [
@@ -24,9 +27,12 @@ export const scenarios: readonly Scenario[] = [
   pending,
   pools,
   cancel,
+  workerKill,
+  resume,
   silence,
   transportsScenario,
   idleWorker,
   idleStreams,
   reconnectStorm,
+  memory,
 ];

@@ -21,7 +21,7 @@ export interface Bench {
   quick: boolean;
   progress: (sentence: string) => void;
   /** A worker was killed while it ran so many tasks: their crashes are no false deaths. */
-  killed(tasks: number): void;
+  killed: (tasks: number) => void;
 }
 
 export interface Row {
