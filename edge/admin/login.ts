@@ -36,6 +36,7 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
     const next = nextOf(form.data?.next);
     const actor = form.success ? await deps.authenticator.actorOf(form.data.token.trim()) : undefined;
     if (!actor) {
+      deps.metrics.authFailed('invalid');
       const fault = 'That is no token of this server, or it has expired or was revoked.';
       return html(res.status(401), loginPage({ fault, next }));
     }

@@ -74,7 +74,7 @@ function lookedAt(req: Request): string | undefined {
 function tellOfWrite({ bus }: EdgeDeps, req: Request, res: Response): void {
   const { userName, tokenName } = actorOf(req);
   const name = `${req.method} ${req.path}`.slice(0, 200);
-  const { requestId } = req.context;
+  const { requestId: reqId } = req.context;
   res.once('finish', () => {
     const outcome = res.statusCode < 400 ? 'ok' : res.statusCode < 500 ? 'forbidden' : 'unavailable';
     bus.emit('registry.written', {
@@ -83,7 +83,7 @@ function tellOfWrite({ bus }: EdgeDeps, req: Request, res: Response): void {
       name,
       actor: userName,
       tokenName,
-      requestId,
+      reqId,
       outcome,
     });
   });
