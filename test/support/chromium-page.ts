@@ -1,0 +1,114 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { McpctlError } from '../../core/errors.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import type { DevTools } from './chromium.ts';
+
+export interface Page {
+  /** Resolves when the page and what it names are loaded. */
+  goto(url: string): Promise<void>;
+  /** The value of an expression in the page; a promise is awaited. */
+  evaluate(expression: string): Promise<unknown>;
+  /** Until the expression is true; fails after `withinMs` with what the page says. */
+  until(expression: string, withinMs?: number): Promise<void>;
+  /** Of the whole page as text. */
+  text(): Promise<string>;
+  /** What went wrong in it since it was opened: violations of the policy, console errors, exceptions, failed loads. */
+  faults: readonly string[];
+  /** Every address that it asked for. */
+  asked: readonly string[];
+  /** Writes `<name>.png` into the folder that SCREENSHOTS names; without one it does nothing. */
+  screenshot(name: string): Promise<void>;
+}
+
+const STEP_MS = 50;
+
+/** Kept from before any script of the page runs, so that no violation is missed. */
+const listen = `addEventListener('securitypolicyviolation', (event) =>
+  console.error('policy: ' + event.violatedDirective + ' ' + event.blockedURI + ' ' + event.sample));`;
+
+export async function openPage(
+  devTools: DevTools,
+  { width, height }: { width: number; height: number },
+): Promise<Page> {
+  const { targetId } = await devTools.call('Target.createTarget', { url: 'about:blank' });
+  const attached = await devTools.call('Target.attachToTarget', { targetId, flatten: true });
+  const sessionId = String(attached['sessionId']);
+  const call = (method: string, params?: object) => devTools.call(method, params, sessionId);
+  const faults: string[] = [];
+  const asked: string[] = [];
+  let loaded = (): void => undefined;
+  devTools.on((event) => {
+    if (event.sessionId !== sessionId) return;
+    if (event.method === 'Page.loadEventFired') loaded();
+    const { fault, url } = meaningOf(event.method, event.params ?? {});
+    if (fault !== undefined) faults.push(fault);
+    if (url !== undefined) asked.push(url);
+  });
+  await Promise.all(['Page', 'Runtime', 'Log', 'Network'].map((domain) => call(`${domain}.enable`)));
+  await call('Page.addScriptToEvaluateOnNewDocument', { source: listen });
+  const metrics = { width, height, deviceScaleFactor: 1, mobile: width < 600 };
+  await call('Emulation.setDeviceMetricsOverride', metrics);
+
+  const evaluate = async (expression: string): Promise<unknown> => {
+    const how = { expression, awaitPromise: true, returnByValue: true };
+    const { result, exceptionDetails } = (await call('Runtime.evaluate', how)) as {
+      result?: { value?: unknown };
+      exceptionDetails?: unknown;
+    };
+    if (exceptionDetails) throw new McpctlError('internal', JSON.stringify(exceptionDetails).slice(0, 500));
+    return result?.value;
+  };
+  const text = async (): Promise<string> => String(await evaluate('document.body?.innerText ?? ""'));
+  return {
+    faults,
+    asked,
+    evaluate,
+    text,
+    async goto(url) {
+      const done = new Promise<void>((resolve) => (loaded = resolve));
+      await call('Page.navigate', { url });
+      await done;
+    },
+    async until(expression, withinMs = 30_000) {
+      const end = performance.now() + withinMs;
+      // While it navigates there is no page to ask.
+      while ((await evaluate(expression).catch(() => false)) !== true) {
+        if (performance.now() > end)
+          throw new McpctlError('timed_out', `Not within ${withinMs} ms: ${expression}\n${await text()}`);
+        await pause(STEP_MS);
+      }
+    },
+    async screenshot(name) {
+      const folder = process.env['SCREENSHOTS'];
+      if (folder === undefined) return;
+      const { data } = await call('Page.captureScreenshot', { format: 'png' });
+      await writeFile(join(folder, `${name}.png`), Buffer.from(String(data), 'base64'));
+    },
+  };
+}
+
+/** What an event of the DevTools says of the page's health, and of what it loads. */
+function meaningOf(method: string, params: Record<string, unknown>): { fault?: string; url?: string } {
+  switch (method) {
+    case 'Runtime.consoleAPICalled':
+      return params['type'] === 'error' ? { fault: `console: ${JSON.stringify(params['args'])}` } : {};
+    case 'Runtime.exceptionThrown':
+      return { fault: `exception: ${JSON.stringify(params['exceptionDetails'])}` };
+    case 'Log.entryAdded': {
+      const { level, text, url } = params['entry'] as { level: string; text: string; url?: string };
+      return level === 'error' ? { fault: `log: ${text} ${url ?? ''}` } : {};
+    }
+    case 'Network.requestWillBeSent': {
+      const { url } = params['request'] as { url: string };
+      return { url };
+    }
+    case 'Network.loadingFailed':
+      // Chromium's own word for what a page that is left no longer waits for.
+      return params['errorText'] === 'net::ERR_ABORTED'
+        ? {}
+        : { fault: `load: ${String(params['errorText'])}` };
+    default:
+      return {};
+  }
+}
