@@ -61,8 +61,9 @@ function needField(items: readonly Keyed[], path: string, flag: string): void {
   const [first = ''] = path.split('.');
   if (items.length === 0 || items.some(({ raw }) => Object.hasOwn(raw, first))) return;
   const known = new Set(items.flatMap(({ raw }) => Object.keys(raw)));
-  const near = nearest(first, known, 1)[0];
-  const hint = near ? `Did you mean ${near}?` : `There are: ${[...known].join(', ')}.`;
+  const near = nearest(first, known);
+  const hint =
+    near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are: ${[...known].join(', ')}.`;
   throw new McpctlError('usage', `${flag}: no field is called "${first}". ${hint}`);
 }
 

@@ -1,3 +1,14 @@
+/** What `mcpctl --help` begins with. */
+export const examples = `Examples:
+  mcpctl get llm
+  mcpctl chat-llm tiny-chat
+  mcpctl task list --watch
+`;
+
+/** And what it ends with. */
+export const seeAlso = `
+More: mcpctl help COMMAND, mcpctl help environment, mcpctl help exit-codes, and docs/cli.md.`;
+
 /** What bare `mcpctl` says. */
 export const shortHelp = `mcpctl: publish the llms that run on your own machines, pool them, call them through one door.
 
@@ -7,6 +18,7 @@ export const shortHelp = `mcpctl: publish the llms that run on your own machines
   mcpctl connect openai NAME       what another program needs to call it
   mcpctl task list                 what ran, and what waits
   mcpctl login --server URL        use another server
+  mcpctl completion SHELL          what your shell needs to complete all this
 
 No server yet? "npm start" in the checkout runs one on this machine.
 All commands: mcpctl --help

@@ -10,6 +10,7 @@ import { makeCreate } from './commands/create/create.ts';
 import { makeDelete } from './commands/delete/delete.ts';
 import { makeDescribe } from './commands/describe/describe.ts';
 import { makeGet } from './commands/get/get.ts';
+import { makeHelp } from './commands/help/help.ts';
 import { makeLogin } from './commands/login/login.ts';
 import { makePool } from './commands/pool/pool.ts';
 import { makeStatus } from './commands/status/status.ts';
@@ -17,7 +18,7 @@ import { makeTask } from './commands/task/task.ts';
 import { makeToken } from './commands/token/token.ts';
 import { makeVersion } from './commands/version/version.ts';
 import { createContext, type ContextDeps } from './context.ts';
-import { topics } from './help.ts';
+import { examples, seeAlso, topics } from './help.ts';
 
 /** The whole program. Parsing throws: CommanderError for help and usage, else what a command throws. */
 export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
@@ -31,6 +32,9 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
     .option('--no-input', 'ask nothing: what would need an answer fails instead')
     .option('-v, --verbose', 'trace every call on stderr, without secrets; MCPCTL_DEBUG=api does the same')
     .option('--no-color', 'no colours; NO_COLOR does the same')
+    .helpCommand(false)
+    .addHelpText('before', examples)
+    .addHelpText('after', seeAlso)
     .exitOverride()
     .showHelpAfterError('(Add --help for more.)')
     .configureHelp({ showGlobalOptions: true })
@@ -61,6 +65,7 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
     makeApi(ctx),
     makeVersion(ctx),
     makeCompletion(ctx),
+    makeHelp(),
   ];
   for (const command of commands) program.addCommand(command);
   program.addCommand(makeComplete(ctx), { hidden: true });

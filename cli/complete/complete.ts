@@ -99,9 +99,7 @@ function flagged(place: Place, option: Option, value: string): void {
 }
 
 function childNamed(command: CommandUnknownOpts, word: string): CommandUnknownOpts | undefined {
-  // commander makes "help" by itself; only its help knows it.
-  const all = [...command.commands, ...command.createHelp().visibleCommands(command)];
-  return all.find((child) => child.name() === word || child.aliases().includes(word));
+  return command.commands.find((child) => child.name() === word || child.aliases().includes(word));
 }
 
 /** Its own options, those of the commands above it, and help. */
@@ -140,9 +138,9 @@ async function argumentsOf(ctx: Context, place: Place, word: string): Found {
   if (command.commands.length > 0 && args.length === 0) return commandsOf(command);
   const argument = command.registeredArguments[args.length] ?? command.registeredArguments.at(-1);
   const more = args.length < command.registeredArguments.length || argument?.variadic === true;
-  if (!more && path !== 'help' && !path.endsWith(' help')) return [];
+  if (!more) return [];
   if (argument?.argChoices) return plainWords(argument.argChoices);
-  const sources = argumentSources[path.endsWith(' help') ? 'help' : path] ?? [];
+  const sources = argumentSources[path] ?? [];
   return fromSource(ctx, place, { source: sources[args.length] ?? sources.at(-1), word });
 }
 

@@ -151,7 +151,7 @@ describe('cli: completion', () => {
       cwd: '/',
       systemFile: '',
     };
-    const [args, options] = [new Set<string>(['help']), new Set<string>()];
+    const [args, options] = [new Set<string>(), new Set<string>()];
     const look = (command: CommandUnknownOpts, path: string): void => {
       if (command.name().startsWith('__')) return;
       for (const option of command.options)
