@@ -16,6 +16,7 @@ import { createHeartbeats } from './heartbeats.ts';
 import { createLiveness } from '../core/flow/liveness.ts';
 import { countPools } from './pool-counts.ts';
 import { createMetrics } from './metrics.ts';
+import { createKnownPools } from './known-pools.ts';
 import { createPoolLooks } from './pool-looks.ts';
 import { Relay } from './relay/relay.ts';
 import { createEdgeServer, type EdgeServer } from './server.ts';
@@ -114,6 +115,7 @@ export function wireEdge(
     waiters,
     wakings,
     lookAtPool: createPoolLooks({ liveness, clock }),
+    knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),
     caps,
     metrics,
     checks: [

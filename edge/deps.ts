@@ -12,6 +12,7 @@ import type { Heartbeats } from './heartbeats.ts';
 import type { Liveness } from '../core/flow/liveness.ts';
 import type { Metrics } from './metrics.ts';
 import type { Relay } from './relay/relay.ts';
+import type { KnownPools } from './known-pools.ts';
 import type { LookAtPool } from './pool-looks.ts';
 import type { Waiters } from './waiters.ts';
 import type { Wakings } from './wakings.ts';
@@ -51,6 +52,7 @@ export const edgeSettings = [
   'eventKeepMs',
   'idempotencyMs',
   'tokenCacheMs',
+  'poolCacheMs',
   'leaseMs',
   'redisWorkers',
   'eventBytes',
@@ -90,6 +92,7 @@ export interface EdgeDeps {
   wakings: Wakings;
   /** For callers who wait: shared, and a moment old. */
   lookAtPool: LookAtPool;
+  knownPools: KnownPools;
   caps: Caps;
   metrics: Metrics;
   checks: readonly Check[];

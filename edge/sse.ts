@@ -33,7 +33,11 @@ export class EventWriter {
       // Who asked for the connection to be closed after it (HTTP/1.0 does) reads until then.
       connection: this.#res.shouldKeepAlive ? 'keep-alive' : 'close',
     });
+    // With what is written in the same turn they go out in one write: each is a system call.
+    const { socket } = this.#res;
+    socket?.cork();
     this.#res.flushHeaders();
+    process.nextTick(() => socket?.uncork());
   }
 
   /** One frame, with the id to go on after it where it has one. As `comment`. */

@@ -52,7 +52,11 @@ export class Consumer implements Service {
   readonly name: string;
   readonly #deps: ConsumerDeps;
   /** The member's own queue first. */
-  readonly #queues: string[];
+  readonly #queues: readonly string[];
+  /** Where a job may be, as far as we know: a look costs a round trip, so each is for a reason. */
+  #look: readonly string[];
+  /** Jobs that were found one after the other. */
+  #inARow = 0;
   readonly #stopping = new AbortController();
   /** Runs, and jobs to be put back. */
   readonly #running = new Set<Promise<void>>();
@@ -66,6 +70,7 @@ export class Consumer implements Service {
     this.name = `consumer of ${deps.member.poolKey}`;
     const pool = deps.keys.pool(deps.member.poolKey);
     this.#queues = [pool.queue(deps.member.llmId), pool.queue()];
+    this.#look = this.#queues;
   }
 
   async start(): Promise<void> {
@@ -94,6 +99,7 @@ export class Consumer implements Service {
         await this.#turn();
       } catch (thrown) {
         if (this.#stopping.signal.aborted) return;
+        this.#look = this.#queues;
         this.#deps.log.warn(
           { consumer: this.name, why: messageOf(thrown) },
           'taking a task failed; trying again',
@@ -105,9 +111,11 @@ export class Consumer implements Service {
 
   async #turn(): Promise<void> {
     const signal = this.#stopping.signal;
+    if (!this.#mayTake()) this.#look = this.#queues;
     await this.#deps.gate.untilOpen(signal);
     const abstainMs = this.#abstainUntil - this.#deps.clock.elapsed();
     if (abstainMs > 0) await pause(abstainMs, signal);
+    if (this.#look.length === 0) return await this.#waitForMarker();
     const release = await this.#deps.slots.take(signal);
     if (!release) return;
     let job: TakenJob | null = null;
@@ -133,15 +141,25 @@ export class Consumer implements Service {
   /** Without a slot in hand: another llm of the same backend may take it meanwhile. */
   async #waitForMarker(): Promise<void> {
     const queue = await this.#deps.markers.wait(this.#queues, this.#stopping.signal);
+    this.#look = queue === null ? this.#queues : [queue];
     if (queue === null) return;
     if (!this.#deps.slots.isFree() || !this.#mayTake()) await this.#deps.markers.passOn(queue);
   }
 
+  /**
+   * After one job that a marker told of, the next marker tells of more: where calls come one by one, most looks would
+   * find nothing. Where a second one follows there is a heap, and it is worked off without asking for markers.
+   */
   async #fetch(): Promise<TakenJob | null> {
-    for (const queue of this.#queues) {
+    for (const queue of this.#look) {
       const job = await this.#deps.fetchers.next(queue);
-      if (job) return this.#asTaken(job);
+      if (!job) continue;
+      this.#inARow += 1;
+      this.#look = this.#inARow > 1 ? this.#queues : [];
+      return this.#asTaken(job);
     }
+    this.#inARow = 0;
+    this.#look = [];
     return null;
   }
 

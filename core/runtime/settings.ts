@@ -204,6 +204,11 @@ export const settings = {
     about: 'how long an edge believes a token before it asks Postgres again',
     schema: ms(2_000),
   },
+  poolCacheMs: {
+    env: 'MCPCTL_POOL_CACHE_MS',
+    about: 'how long an edge believes that a pool is served before it looks again; 0: it looks at each call',
+    schema: ms(250, 0),
+  },
   leaseMs: {
     env: 'MCPCTL_LEASE_MS',
     about: 'how long a provider session lives without a sign of life',

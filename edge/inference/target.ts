@@ -6,6 +6,7 @@ import { unfitFor, type Needs, type Unfit } from '../../core/fit.ts';
 import type { LlmKind } from '../../core/llm.ts';
 import { aliasSchema } from '../../core/names.ts';
 import type { EdgeDeps } from '../deps.ts';
+import type { Known } from '../known-pools.ts';
 import type { LiveLlm, LivePool } from '../../core/flow/liveness.ts';
 
 /** Where an inference goes. */
@@ -38,21 +39,33 @@ interface Wanted {
  * @throws McpctlError `llm_not_found` naming close ones, `forbidden`, `no_capable_member`,
  *   `context_length_exceeded`, `no_active_llm`.
  */
-export async function targetOf(
-  deps: EdgeDeps,
-  actor: Actor,
-  { asked, pin, mayWait, needs, v1 }: Wanted,
-): Promise<Target> {
+export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<Target> {
+  const { asked } = wanted;
   // What cannot be a name is nobody's name; Postgres never sees it.
-  const resolved = aliasSchema.safeParse(asked).success
-    ? await deps.registry.names.resolve(asked)
-    : undefined;
-  if (!resolved) throw await unknown(deps, asked);
+  const isName = aliasSchema.safeParse(asked).success;
+  const quick = isName ? await recalled(deps, actor, wanted) : undefined;
+  if (quick) return quick;
+  const known = isName ? await deps.knownPools.ask(asked) : undefined;
+  if (!known) throw await unknown(deps, asked);
+  return targetIn(known, actor, wanted);
+}
+
+/** Of what was seen a moment ago only a yes counts: somebody who takes the task at once. */
+async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<Target | undefined> {
+  try {
+    const known = await deps.knownPools.recall(wanted.asked);
+    const target = known && targetIn(known, actor, wanted);
+    return target?.served ? target : undefined;
+  } catch {
+    return undefined; // asked again, for an answer of now
+  }
+}
+
+function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait, needs, v1 }: Wanted): Target {
   const { poolKey } = resolved;
   if (!can(actor, 'run', { resource: 'llm', target: { poolKey } })) {
     throw new McpctlError('forbidden', `Your token may not run '${asked}'.`);
   }
-  const pool = await deps.liveness.loadPool(poolKey);
   const pinned = pin === undefined ? null : pinnedIn(pool, pin);
   const unfit = unfitIn(pool, { pinned, needs, v1 });
   const pinId = pinned?.row.id ?? null;

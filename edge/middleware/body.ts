@@ -89,9 +89,11 @@ async function collect(from: Readable, { limit, reserve }: Room): Promise<Buffer
   return Buffer.concat(chunks, size);
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 function decode(bytes: Buffer): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch (_thrown) {
     throw new McpctlError('invalid_json', 'The body is not valid UTF-8.');
   }

@@ -52,6 +52,8 @@ export async function edgeFixture(
       DATABASE_URL: t.databaseUrl,
       REDIS_URL: through.redisUrl ?? t.redisUrl,
       MCPCTL_REDIS_NAMESPACE: t.namespace,
+      // Tests change rows and leases behind the edge's back, and ask at once.
+      MCPCTL_POOL_CACHE_MS: '0',
       ...env,
     },
     edgeSettings,

@@ -1,0 +1,61 @@
+import type { Liveness, LivePool } from '../core/flow/liveness.ts';
+import type { Registry } from '../core/registry/registry.ts';
+import type { Bus } from '../core/runtime/bus.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+
+type Resolved = NonNullable<Awaited<ReturnType<Registry['names']['resolve']>>>;
+
+/** What a name leads to, and who is there. */
+export interface Known {
+  resolved: Resolved;
+  pool: LivePool;
+}
+
+/**
+ * What calls for a name have found a moment ago, so that a busy name costs neither store a question per call. It may be
+ * believed when it says yes, and never when it says no: then `ask`. What is written through this edge is known at once;
+ * what another process writes, and a worker that dies, up to `keptMs` later: a task that was accepted on old news waits
+ * like one whose worker dies after it.
+ */
+export interface KnownPools {
+  recall(asked: string): Promise<Known | undefined>;
+  /** Asks the stores, and remembers. @returns undefined when nothing is called so. */
+  ask(asked: string): Promise<Known | undefined>;
+}
+
+interface KnownPoolsDeps {
+  names: Pick<Registry['names'], 'resolve'>;
+  liveness: Pick<Liveness, 'loadPool'>;
+  bus: Bus;
+  clock: Clock;
+  /** 0: nothing is remembered. */
+  keptMs: number;
+}
+
+const MOST = 1_000;
+
+export function createKnownPools({ names, liveness, bus, clock, keptMs }: KnownPoolsDeps): KnownPools {
+  const entries = new Map<string, { at: number; known: Promise<Known | undefined> }>();
+  for (const event of ['registry.written', 'session.registered', 'session.left'] as const)
+    bus.on(event, () => entries.clear());
+
+  const load = async (asked: string): Promise<Known | undefined> => {
+    const resolved = await names.resolve(asked);
+    return resolved && { resolved, pool: await liveness.loadPool(resolved.poolKey) };
+  };
+  return {
+    async recall(asked) {
+      const entry = entries.get(asked);
+      return entry && clock.elapsed() - entry.at < keptMs ? await entry.known : undefined;
+    },
+    ask(asked) {
+      // By when it was asked: the answer is not older.
+      const entry = { at: clock.elapsed(), known: load(asked) };
+      if (entries.size >= MOST) entries.clear();
+      if (keptMs > 0) entries.set(asked, entry);
+      const drop = (): void => void (entries.get(asked) === entry && entries.delete(asked));
+      entry.known.then((known) => known ?? drop(), drop);
+      return entry.known;
+    },
+  };
+}
