@@ -37,7 +37,7 @@ describe('npm run bench', function () {
     expect(findings.map((f) => f.scenario.name)).to.deep.equal(scenarios.map((s) => s.name));
     for (const { scenario, result } of findings) {
       expect(out).to.include(`${scenario.name}: ${scenario.about}`);
-      expect(result.rows.length).to.be.greaterThan(1);
+      expect(result.rows, scenario.name).not.to.be.empty;
       for (const { what, summary } of result.rows) {
         expect(out).to.include(what);
         expect(summary.n).to.be.greaterThan(0);
