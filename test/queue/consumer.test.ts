@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { openRedis } from '../../core/queue/connect.ts';
+import { Consumer } from '../../core/queue/consumer.ts';
+import { Fetchers } from '../../core/queue/fetchers.ts';
+import { ownMarkers } from '../../core/queue/markers.ts';
+import { systemClock as clock } from '../../core/runtime/clock.ts';
+import { createLog } from '../../core/runtime/log.ts';
+import { Slots } from '../../core/slots.ts';
+import { queueFixture, type QueueFixture } from './queue-fixture.ts';
+
+const log = createLog({ process: 'test', level: 'silent', pretty: false });
+const url = process.env['REDIS_URL'] ?? '';
+
+describe('how often a consumer looks into its queues', function () {
+  this.timeout(30_000);
+  let t: QueueFixture;
+  before(async () => {
+    t = await queueFixture();
+  });
+  after(() => t.close());
+
+  /** Runs `tasks` one by one, or all that are there at once. @returns where it looked, and in which order they ran. */
+  async function play(tasks: readonly { pin?: string }[], { oneByOne }: { oneByOne: boolean }) {
+    const poolKey = `p ${randomUUID()}`;
+    const fetchers = new Fetchers({ redis: t.redis, prefix: t.door.keys.namespace, log });
+    const looks: string[] = [];
+    const ran: string[] = [];
+    let over: () => void = () => undefined;
+    const counting = {
+      next: (queue: string) => (looks.push(queue), fetchers.next(queue)),
+    } as unknown as Fetchers;
+    const blocking = openRedis('blocking', { url, verifyTls: true, clock, log });
+    const consumer = new Consumer({
+      fetchers: counting,
+      markers: ownMarkers({ commands: t.redis, blocking, keys: t.door.keys }),
+      keys: t.door.keys,
+      member: { llmId: 'llm-1', poolKey },
+      slots: new Slots(4),
+      gate: { isOpen: () => true, untilOpen: () => Promise.resolve() },
+      run: async (job) => {
+        ran.push(job.taskId);
+        await job.done();
+        over();
+      },
+      clock,
+      log,
+    });
+    const one = async (pin?: string): Promise<string> =>
+      (await t.submitted({ taskId: randomUUID(), poolKey, ...(pin ? { pin } : {}) })).taskId;
+    const ids: string[] = [];
+    if (!oneByOne) for (const { pin } of tasks) ids.push(await one(pin));
+    await consumer.start();
+    for (const { pin } of tasks) {
+      const next = new Promise<void>((resolve) => (over = resolve));
+      if (oneByOne) ids.push(await one(pin));
+      if (ran.length < ids.length) await next;
+    }
+    while (ran.length < tasks.length) await new Promise<void>((resolve) => (over = resolve));
+    const asked = [...looks];
+    await consumer.drain();
+    await fetchers.close();
+    return { looks: asked, ran, ids };
+  }
+
+  it('is once or twice for a task that comes alone, and only where it is', async () => {
+    const { looks, ran, ids } = await play(
+      Array.from({ length: 20 }, () => ({})),
+      { oneByOne: true },
+    );
+    expect(ran).to.deep.equal(ids);
+    // Two at its start, and two each second in which nothing comes.
+    expect(looks.length).to.be.below(20 * 2 + 10);
+    expect(looks.filter((queue) => queue.includes('llm-1')).length).to.be.below(10);
+  });
+
+  it('finds pinned ones among a heap of others, first', async () => {
+    const tasks = [...Array.from({ length: 20 }, () => ({})), { pin: 'llm-1' }];
+    const { ran, ids } = await play(tasks, { oneByOne: false });
+    expect([...ran].sort()).to.deep.equal([...ids].sort());
+    expect(ran.indexOf(ids.at(-1) ?? '')).to.equal(0);
+  });
+});
