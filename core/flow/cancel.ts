@@ -2,7 +2,7 @@ import type { CloseMode } from '../queue/dispatch.ts';
 import type { LostClaim } from '../registry/task-ends.ts';
 import type { TaskRow } from '../task.ts';
 import { closeRow } from './close-row.ts';
-import { refOf, type FlowDeps } from './deps.ts';
+import { failureOf, refOf, type FlowDeps } from './deps.ts';
 
 export interface Closing {
   mode: CloseMode;
@@ -49,8 +49,9 @@ export async function closeTask(
   // Without a claim that came to nothing, the one that was cut short is the row's.
   const claim = lost || answer.claim === '' ? undefined : answer;
   const row = await closeRow(flow, task.id, { status, code, message, lost, claim });
+  const now = row ?? (await registry.tasks.byId(task.id));
   // Best effort: a worker that is not told learns it from its next beat, a job that stays is found closed.
-  await dispatch.withdraw(ref, answer).catch(() => undefined);
+  await dispatch.withdraw(ref, answer, now && failureOf(now)).catch(() => undefined);
   if (row && status === 'cancelled') bus.emit('task.cancelled', { taskId: task.id });
-  return row ?? (await registry.tasks.byId(task.id));
+  return now;
 }

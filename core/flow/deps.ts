@@ -19,3 +19,8 @@ export interface FlowDeps {
 export function refOf(row: Pick<TaskRow, 'id' | 'poolName'>): TaskRef {
   return { taskId: row.id, poolKey: row.poolName };
 }
+
+/** The code that the task's job fails with on the board; undefined where it ended otherwise, or has not ended. */
+export function failureOf({ status, errorCode }: Pick<TaskRow, 'status' | 'errorCode'>): string | undefined {
+  return status === 'error' ? (errorCode ?? undefined) : undefined;
+}

@@ -9,7 +9,7 @@ import { endClaim } from './claim.ts';
 import { orUnavailable } from './connect.ts';
 import { sendControl } from './control.ts';
 import { readFences, type Fence, type TaskRef } from './fence.ts';
-import type { JobData } from './jobs.ts';
+import { KEPT_JOBS, type JobData } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import type { StandingJob } from './leftovers.ts';
 import { runScript, type ScriptName } from './scripts.ts';
@@ -181,25 +181,44 @@ export class Dispatch {
     return { kind: 'closed', session, boot, claim, llmId, claimedAt, job, q };
   }
 
-  /** After a close: takes the waiting job away, or tells the worker that runs it. Best effort; beats and the reconciler follow. */
-  async withdraw(ref: TaskRef, closed: Extract<CloseAnswer, { kind: 'closed' }>): Promise<void> {
+  /**
+   * After a close: takes the waiting job away, or tells the worker that runs it. Best effort; beats and the reconciler
+   * follow.
+   * @param code what the task ended with, where that is an error: the job stays on the board, as failed.
+   */
+  async withdraw(
+    ref: TaskRef,
+    closed: Extract<CloseAnswer, { kind: 'closed' }>,
+    code?: string,
+  ): Promise<void> {
     if (closed.claim !== '') {
       const message = { kind: 'cancel', taskId: ref.taskId, claimId: closed.claim } as const;
       await sendControl(this.#deps, { session: closed.session, boot: closed.boot, message });
       return;
     }
     if (closed.job === '') return; // closed before it was enqueued
-    const queue = this.#deps.queues(
-      this.#deps.keys.pool(ref.poolKey).queue(closed.q === '' ? undefined : closed.q.slice(1)),
-    );
-    await queue.remove(closed.job);
+    const queue = this.#deps.keys.pool(ref.poolKey).queue(closed.q === '' ? undefined : closed.q.slice(1));
+    if (code === undefined) await this.#deps.queues(queue).remove(closed.job);
+    else await this.#fail({ queue, jobId: closed.job }, code);
   }
 
-  /** Takes a job away, whoever holds it: its task is over. @returns false when it was gone. */
-  async remove({ queue, jobId }: Pick<StandingJob, 'queue' | 'jobId'>): Promise<boolean> {
+  /**
+   * Takes a job away, whoever holds it: its task is over.
+   * @param code as for `withdraw`.
+   * @returns false when it was gone.
+   */
+  async remove({ queue, jobId }: Pick<StandingJob, 'queue' | 'jobId'>, code?: string): Promise<boolean> {
+    if (code !== undefined) return await this.#fail({ queue, jobId }, code);
     const { redis, keys } = this.#deps;
     await orUnavailable(redis.del(`${keys.namespace}:${queue}:${jobId}:lock`));
     return (await orUnavailable(this.#deps.queues(queue).remove(jobId))) === 1;
+  }
+
+  async #fail({ queue, jobId }: Pick<StandingJob, 'queue' | 'jobId'>, code: string): Promise<boolean> {
+    const prefix = `${this.#deps.keys.namespace}:${queue}:`;
+    const names = ['wait', 'prioritized', 'active', 'failed', 'stalled', jobId, `${jobId}:lock`];
+    const keys = names.map((name) => prefix + name);
+    return (await this.#run('fail', { keys, args: [jobId, code, KEPT_JOBS, prefix] })) === 1;
   }
 
   /** Speaks the last word for a dead worker's claim. @returns false when that claim is no longer current. */

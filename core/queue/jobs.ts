@@ -22,7 +22,8 @@ function sharedBackend(redis: Redis, prefix: string): BackendFactory<RedisQueueB
 }
 
 /** A few finished jobs stay for the board; they hold ids only. */
-const keep = { count: 20 };
+export const KEPT_JOBS = 20;
+const keep = { count: KEPT_JOBS };
 
 export interface JobData {
   /** The task id. */

@@ -15,6 +15,7 @@ const names = [
   'handback',
   'requeue',
   'pass',
+  'fail',
   'close',
   'attach',
   'detach',

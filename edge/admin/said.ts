@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { catalogue } from '../../core/errors.ts';
+import { isErrorCode } from '../../core/errors.ts';
 
 const count = z.number().optional().catch(undefined);
 const taskIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -20,7 +20,7 @@ const reasonSchema = z
   .string()
   .optional()
   .catch(undefined)
-  .transform((reason) => (!reason || Object.hasOwn(catalogue, reason) ? reason : 'unknown'));
+  .transform((reason) => (!reason || isErrorCode(reason) ? reason : 'unknown'));
 
 /**
  * What the board says of a job: numbers, ids, a code. A worker with a way to Redis can write anything into the jobs

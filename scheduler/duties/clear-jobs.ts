@@ -1,3 +1,4 @@
+import { failureOf } from '../../core/flow/deps.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { standingJobs, type StandingJob } from '../../core/queue/leftovers.ts';
 import type { Duty, DutyDeps } from './duty.ts';
@@ -15,7 +16,8 @@ const TOGETHER = 1_000;
  * Removes jobs whose task is over or was never accepted: a cancel that could not take its job away, the job of a
  * worker that died while it answered, or one that came to the queue after its caller had been told 503. Most nobody
  * could claim; they would stand in the queue, and on the board, for good. A job goes when two looks found it so:
- * between an end and the worker's own farewell it is normal.
+ * between an end and the worker's own farewell it is normal. One whose task ended with an error stays as failed, with
+ * the code, for the board.
  */
 export function createClearJobsDuty({ queue, registry, flow }: DutyDeps): Duty {
   let before = new Set<string>();
@@ -52,7 +54,10 @@ export function createClearJobsDuty({ queue, registry, flow }: DutyDeps): Duty {
         if (!before.has(job.jobId)) continue;
         // A worker that runs it all the same learns from its next beat that it may not.
         await queue.dispatch.close(job, 'cancel', outcome);
-        if (await queue.dispatch.remove(job)) did += 1;
+        const row = uuidSchema.safeParse(job.taskId).success
+          ? await registry.tasks.byId(job.taskId)
+          : undefined;
+        if (await queue.dispatch.remove(job, row && failureOf(row))) did += 1;
       }
       if (did > 0) flow.bus.emit('scheduler.removed', { kind: 'job', count: did });
       before = new Set(over.map((job) => job.jobId));
