@@ -23,7 +23,7 @@ const stateless =
 const absent = z.null({ error: stateless }).optional();
 
 /** What we look at in a caller's body. Everything else goes to the backend as the text it is. */
-const schemas = {
+export const requestSchemas = {
   chat: base.extend({ messages }),
   completions: base.extend({ prompt: textOrList }),
   embeddings: base.extend({
@@ -63,7 +63,7 @@ export interface InferenceRequest {
  * @throws McpctlError `invalid_json`, `invalid_request` with the path of each fault.
  */
 export function readRequest(operation: Operation, text: string | undefined): InferenceRequest {
-  const parsed = schemas[operation].safeParse(parseJson(text));
+  const parsed = requestSchemas[operation].safeParse(parseJson(text));
   if (!parsed.success) {
     const details = parsed.error.issues
       .slice(0, 20)

@@ -1,4 +1,9 @@
-import { OpenAPIRegistry, OpenApiGeneratorV31, type RouteConfig } from '@asteasolutions/zod-to-openapi';
+import {
+  OpenAPIRegistry,
+  OpenApiGeneratorV31,
+  type RouteConfig,
+  type ZodContentObject,
+} from '@asteasolutions/zod-to-openapi';
 import { z } from 'zod';
 import { apiErrorSchema } from '../../core/api-error.ts';
 import { entryOf, type ErrorCode } from '../../core/errors.ts';
@@ -24,6 +29,13 @@ const always: readonly ErrorCode[] = [
   'too_many_requests',
   'internal',
   'unavailable',
+];
+/** Every call with a body, and every one that makes something new, may be refused so. */
+const withBody: readonly ErrorCode[] = [
+  'invalid_json',
+  'body_too_large',
+  'unsupported_media_type',
+  'shutting_down',
 ];
 
 export const operations: readonly Operation[] = [...apiOperations, ...workerOperations];
@@ -54,7 +66,7 @@ export function openApiDocument(version: string): object {
 }
 
 function pathOf(operation: Operation): RouteConfig {
-  const { tag, summary, about, query, headers, status } = operation;
+  const { tag, summary, about, query, headers } = operation;
   const { method, path } = callOf(operation);
   const params = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
   return {
@@ -73,7 +85,10 @@ function pathOf(operation: Operation): RouteConfig {
       ...(headers ? { headers } : {}),
       ...bodyOf(operation),
     },
-    responses: { [status]: answerOf(operation), ...refusals([...always, ...operation.errors]) },
+    responses: {
+      ...answersOf(operation),
+      ...refusals([...always, ...(operation.body ? withBody : []), ...operation.errors]),
+    },
   };
 }
 
@@ -98,10 +113,16 @@ function bodyOf({ body, bodyType = 'application/json' }: Operation) {
   return { body: { required: true, content: { [bodyType]: { schema: body } } } };
 }
 
-function answerOf({ answer, answerType, status, summary }: Operation) {
-  const description = status === 202 ? 'Accepted' : summary;
-  if (answerType !== undefined) return { description, content: { [answerType]: { schema: z.string() } } };
-  return answer ? { description, content: { 'application/json': { schema: answer } } } : { description };
+/** One per status; a status may come with bodies of several types. */
+function answersOf(operation: Operation) {
+  const { summary, also = [] } = operation;
+  const byStatus: Record<string, { description: string; content?: ZodContentObject }> = {};
+  for (const { status, answer, answerType = 'application/json' } of [operation, ...also]) {
+    const known = (byStatus[status] ??= { description: status === 202 ? 'Accepted' : summary });
+    const schema = answerType === 'application/json' ? answer : z.string();
+    if (schema) known.content = { ...known.content, [answerType]: { schema } };
+  }
+  return byStatus;
 }
 
 /** One answer per status, naming its codes. */

@@ -17,6 +17,8 @@ export interface Operation {
   status: number;
   answer?: z.ZodType;
   answerType?: string;
+  /** What it is answered with besides, by what was asked for. */
+  also?: readonly Pick<Operation, 'status' | 'answer' | 'answerType'>[];
   /** What it may be refused with, besides what every call may be. */
   errors: readonly ErrorCode[];
 }

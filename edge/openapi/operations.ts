@@ -16,6 +16,8 @@ import {
   taskViewSchema,
   taskWaitQuerySchema,
 } from '../../core/task.ts';
+import type { ErrorCode } from '../../core/errors.ts';
+import { requestSchemas } from '../inference/request.ts';
 import type { Operation } from './operation.ts';
 
 /** Schemas with a name of their own in the document. */
@@ -38,13 +40,36 @@ const wishes = z.object({
   'x-mcpctl-pin': z.string().optional().meta({ description: 'The one member that may run it.' }),
   'x-mcpctl-on-disconnect': z.string().optional().meta({ description: '`cancel`, `continue`, `grace=<s>`' }),
   'x-mcpctl-retention': z.enum(['keep', 'none']).optional(),
+  'x-mcpctl-keepalive': z.enum(['chunk', 'comment', 'off']).optional(),
 });
 const guestsSchema = z.object({ poolKey: z.string(), allowed: z.array(z.string()) });
-const chatSchema = z.looseObject({
-  messages: z.array(z.looseObject({})).min(1),
-  model: z.string().optional(),
-  stream: z.boolean().nullish(),
-});
+const lastEventId = z.object({ 'last-event-id': z.string().optional() });
+
+/** What any call that makes a task may be refused with before there is one. */
+const notMade: readonly ErrorCode[] = [
+  'invalid_request',
+  'llm_not_found',
+  'no_capable_member',
+  'context_length_exceeded',
+  'idempotency_mismatch',
+  'queue_full',
+];
+/** What else a task ends with, as who waits for it is told. */
+const notAnswered: readonly ErrorCode[] = [
+  'task_cancelled',
+  'no_active_llm',
+  'wake_failed',
+  'queue_timeout',
+  'run_timeout',
+  'backend_error',
+  'backend_timeout',
+  'backend_incomplete',
+  'backend_auth_failed',
+  'worker_lost',
+  'poison_task',
+  'unstorable_result',
+  'settle_pending',
+];
 
 const llms: Operation[] = [
   {
@@ -83,6 +108,7 @@ const llms: Operation[] = [
     body: llmReplaceSchema,
     status: 200,
     answer: Llm,
+    also: [{ status: 201, answer: Llm }],
     errors: ['invalid_request', 'name_taken', 'llm_published', 'pool_not_yours', 'stale_revision'],
   },
   {
@@ -160,10 +186,14 @@ const tasks: Operation[] = [
     about:
       'A chat body of OpenAI in; the answer as OpenAI gives it out, with `stream: true` as server-sent events. With `Prefer: respond-async` 202 and the task.',
     headers: wishes,
-    body: chatSchema,
+    body: requestSchemas.chat,
     status: 200,
     answer: z.looseObject({}),
-    errors: ['invalid_request', 'llm_not_found', 'no_capable_member', 'no_active_llm', 'queue_timeout'],
+    also: [
+      { status: 200, answerType: 'text/event-stream' },
+      { status: 202, answer: Task },
+    ],
+    errors: [...notMade, ...notAnswered],
   },
   {
     call: 'POST /tasks',
@@ -173,7 +203,7 @@ const tasks: Operation[] = [
     body: taskCreateSchema,
     status: 202,
     answer: Task,
-    errors: ['invalid_request', 'llm_not_found', 'no_capable_member', 'idempotency_mismatch', 'queue_full'],
+    errors: notMade,
   },
   {
     call: 'GET /tasks',
@@ -207,9 +237,10 @@ const tasks: Operation[] = [
     summary: 'Follow a task, from its beginning or after an event',
     about: 'Server-sent events, each with an opaque `id`; `Last-Event-ID` is the same as `after`.',
     query: taskStreamQuerySchema,
+    headers: lastEventId,
     status: 200,
     answerType: 'text/event-stream',
-    errors: ['invalid_id', 'task_not_found', 'gone'],
+    errors: ['invalid_request', 'invalid_id', 'invalid_cursor', 'task_not_found', 'gone'],
   },
 ];
 

@@ -3,14 +3,24 @@ import {
   heartbeatSchema,
   registeredSchema,
   registerSchema,
+  resultSchema,
   sessionBodySchema,
   streamLineSchema,
   wireHeaders,
 } from '../../core/protocol.ts';
 import type { Operation } from './operation.ts';
 
-const okSchema = z.looseObject({ ok: z.boolean() });
-const sessionHeader = z.object({ [wireHeaders.session]: z.uuid() });
+const okSchema = z.object({ ok: z.boolean() });
+const streamHeaders = z.object({
+  [wireHeaders.session]: z.uuid(),
+  [wireHeaders.instance]: z.string().optional(),
+  [wireHeaders.running]: z.string().optional().meta({ description: '`<taskId>:<claimId>,…`' }),
+});
+/** A session's own claims, and no others, where it is said; the claim where several were held. */
+const uplinkHeaders = z.object({
+  [wireHeaders.session]: z.uuid().optional(),
+  [wireHeaders.claim]: z.string().optional(),
+});
 
 /** What workers say to the edge, protocol 1 (SPEC §3). Unknown fields are passed over. */
 export const workerOperations: readonly Operation[] = [
@@ -35,10 +45,10 @@ export const workerOperations: readonly Operation[] = [
     call: 'GET /llms/_provider-stream',
     tag: 'worker',
     summary: 'Hold the control stream of the sse transport',
-    headers: sessionHeader,
+    headers: streamHeaders,
     status: 200,
     answerType: 'text/event-stream',
-    errors: ['session_not_found', 'session_in_use'],
+    errors: ['invalid_request', 'session_not_found', 'session_in_use'],
   },
   {
     call: 'POST /llms/_provider-heartbeat',
@@ -62,20 +72,21 @@ export const workerOperations: readonly Operation[] = [
     call: 'POST /llms/_provider-task/{id}/stream',
     tag: 'worker',
     summary: 'Send a whole answer over one connection, a line at a time',
-    headers: sessionHeader,
+    headers: uplinkHeaders,
     body: streamLineSchema,
     bodyType: 'application/x-ndjson',
     status: 200,
-    answer: z.looseObject({}),
-    errors: ['invalid_request', 'task_not_found', 'claim_lost', 'body_too_large'],
+    answer: z.object({ outcome: z.string() }),
+    errors: ['invalid_request', 'task_not_found', 'claim_lost'],
   },
   {
     call: 'POST /llms/_provider-task/{id}/result',
     tag: 'worker',
     summary: 'Send an answer, or a piece of one',
-    body: z.looseObject({}),
+    headers: uplinkHeaders,
+    body: resultSchema,
     status: 200,
-    answer: z.looseObject({}),
+    answer: okSchema,
     errors: ['invalid_request', 'task_not_found', 'claim_lost'],
   },
 ];
