@@ -18,7 +18,9 @@ export async function hinted<T>(
     if (!(thrown instanceof McpctlError) || thrown.code !== `${type}_not_found` || type === 'task')
       throw thrown;
     const hint = await hintFor(client, { type, name });
-    throw hint === '' || thrown.message.includes('Did you mean')
+    // Newer servers name what is near themselves.
+    const said = hint.startsWith('Did you mean') && thrown.message.includes('Did you mean');
+    throw hint === '' || said
       ? thrown
       : new McpctlError(thrown.code, `${thrown.message} ${hint}`, { cause: thrown });
   }

@@ -143,6 +143,47 @@ describe('cli: with a real edge', () => {
     await s.run('delete', 'llm', 'gpt', '--yes');
   });
 
+  it('calls the API itself, shows what a task has come to, and asks it again', async () => {
+    await s.run(...create);
+    await announced('gpt');
+    await as(edge.tokens.ada);
+    const body = JSON.stringify({ llm: 'gpt', request: { messages: [{ role: 'user', content: 'hi' }] } });
+    expect(await s.run('api', 'POST', '/api/v1/tasks', '-d', body)).to.equal(0);
+    const { id } = JSON.parse(s.out()) as { id: string };
+    expect(await s.run('task', 'logs', id)).to.equal(0);
+    expect(s.err()).to.include(`Task ${id} is pending`);
+    expect(await s.run('task', 'retry', id)).to.equal(2);
+    const following = s.run('task', 'logs', '-f', id);
+    await until(() => s.err().includes('following it'), 'the start');
+    const watching = s.run('task', 'get', id, '--watch', '--interval', '20ms', '--no-headers');
+    await until(() => s.out().includes(' pending '), 'the first row');
+    expect(await s.run('task', 'cancel', id)).to.equal(0);
+    expect(await following).to.equal(1);
+    expect(await watching).to.equal(0);
+    expect(s.err()).to.include('(task_cancelled)');
+    await as(edge.tokens.ada);
+    expect(await s.run('task', 'retry', id)).to.equal(0);
+    const again = s.out().trim();
+    expect(await s.run('task', 'get', again, '-o', 'json')).to.equal(0);
+    const made = JSON.parse(s.out().slice(again.length)) as Record<string, unknown>;
+    expect(made).to.deep.include({ status: 'pending', llmName: 'gpt', source: 'async' });
+    expect(made['request']).to.deep.equal({ messages: [{ role: 'user', content: 'hi' }] });
+    await s.run('task', 'cancel', again);
+    expect(await s.run('api', 'GET', '/api/v1/llms/none')).to.equal(1);
+    expect(s.err()).to.include('HTTP 404 Not Found');
+    await as(edge.tokens.root);
+    await s.run('delete', 'llm', 'gpt', '--yes');
+  });
+
+  it('says what is near a name that is not there', async () => {
+    await s.run(...create, '--pool-name', 'big');
+    expect(await s.run('get', 'llm', 'gtp')).to.equal(1);
+    expect(s.err()).to.include('Did you mean gpt?');
+    expect(await s.run('describe', 'llm', 'big')).to.equal(1);
+    expect(s.err()).to.include('There is a pool of that name: pool/big.');
+    await s.run('delete', 'llm', 'gpt', '--yes');
+  });
+
   it('shows that a message is queued, and cancels its task at Ctrl-C', async () => {
     await s.run(...create);
     await announced('gpt');

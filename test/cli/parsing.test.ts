@@ -1,6 +1,12 @@
 import { expect } from 'chai';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import { makeApi } from '../../cli/commands/api/api.ts';
 import { makeChatLlm } from '../../cli/commands/chat-llm/chat-llm.ts';
+import { makeCompletion } from '../../cli/commands/completion/completion.ts';
+import { makeDeleteContext } from '../../cli/commands/config/delete-context.ts';
+import { makeGetContexts } from '../../cli/commands/config/get-contexts.ts';
+import { makeSetContext } from '../../cli/commands/config/set-context.ts';
+import { makeUseContext } from '../../cli/commands/config/use-context.ts';
 import { makeConnect } from '../../cli/commands/connect/connect.ts';
 import { makeCreateLlm } from '../../cli/commands/create/create-llm.ts';
 import { makeDelete } from '../../cli/commands/delete/delete.ts';
@@ -11,12 +17,16 @@ import { makePoolAllow } from '../../cli/commands/pool/allow.ts';
 import { makeStatus } from '../../cli/commands/status/status.ts';
 import { makeTaskCancel } from '../../cli/commands/task/cancel.ts';
 import { makeTaskGet } from '../../cli/commands/task/get.ts';
+import { makeTaskLogs } from '../../cli/commands/task/logs.ts';
+import { makeTaskRetry } from '../../cli/commands/task/retry.ts';
 import { makeTaskList } from '../../cli/commands/task/list.ts';
 import { makeTaskWait } from '../../cli/commands/task/wait.ts';
 import { makeTokenCreate } from '../../cli/commands/token/create.ts';
 import { makeTokenList } from '../../cli/commands/token/list.ts';
 import { makeTokenRevoke } from '../../cli/commands/token/revoke.ts';
+import { makeHelp } from '../../cli/commands/help/help.ts';
 import { makeVersion } from '../../cli/commands/version/version.ts';
+import { makeWhoami } from '../../cli/commands/whoami/whoami.ts';
 import type { Context } from '../../cli/context.ts';
 import { startSession, type Session } from './session.ts';
 
@@ -82,6 +92,16 @@ describe('cli: what a command line means', () => {
     expect(await parsed(makeDelete, ['llm', 'a'])).to.deep.equal({ args: ['llm', 'a'], yes: false });
   });
 
+  it('get and task list take an order, fields to be as said, and a watch', async () => {
+    const look = ['-l', 'kind=public', '--sort-by', 'model', '-w', '--interval', '5s'];
+    const meant = { selector: 'kind=public', sortBy: 'model', watch: true, interval: 5000 };
+    expect(await parsed(makeGet, ['llm', ...look])).to.deep.include(meant);
+    expect(await parsed(makeTaskList, look)).to.deep.include(meant);
+    expect(await parsed(makeTaskGet, ['1', '--watch'])).to.deep.include({ watch: true, interval: 2000 });
+    expect(await parsed(makeTokenList, look.slice(0, 4))).to.deep.include({ sortBy: 'model' });
+    expect(await parsed(makeGet, ['llm', '--interval', 'often'])).to.equal('commander.invalidArgument');
+  });
+
   it('create llm needs type, model and url, and takes the rest', async () => {
     const needed = ['qwen', '--type', 'openai', '--model', 'm:1', '--url', 'http://h/v1'];
     const base = { name: 'qwen', type: 'openai', model: 'm:1', url: 'http://h/v1', output: 'table' };
@@ -143,6 +163,44 @@ describe('cli: what a command line means', () => {
       expect(await parsed(makeTaskWait, ['1', '--timeout', text])).to.deep.include({ timeoutMs: ms });
     for (const bad of ['0', 'soon', '-1s', '25h', ''])
       expect(await parsed(makeTaskWait, ['1', '--timeout', bad])).to.equal('commander.invalidArgument');
+  });
+
+  it('task logs and retry', async () => {
+    expect(await parsed(makeTaskLogs, ['1'])).to.deep.equal({ id: '1', follow: false });
+    expect(await parsed(makeTaskLogs, ['-f', '1'])).to.deep.equal({ id: '1', follow: true });
+    expect(await parsed(makeTaskLogs, ['1', '2'])).to.equal('commander.excessArguments');
+    expect(await parsed(makeTaskRetry, ['1', '2'])).to.deep.equal({ ids: ['1', '2'] });
+    expect(await parsed(makeTaskRetry, [])).to.equal('commander.missingArgument');
+  });
+
+  it('config, whoami, completion and help', async () => {
+    expect(await parsed(makeGetContexts, ['a', '-o', 'name'])).to.deep.equal({
+      names: ['a'],
+      output: 'name',
+      headers: true,
+    });
+    for (const make of [makeUseContext, makeSetContext, makeDeleteContext]) {
+      expect(await parsed(make, ['work'])).to.deep.equal({ name: 'work' });
+      expect(await parsed(make, [])).to.equal('commander.missingArgument');
+    }
+    expect(await parsed(makeWhoami, ['-o', 'yaml'])).to.deep.equal({ output: 'yaml' });
+    expect(await parsed(makeCompletion, ['fish'])).to.deep.equal({ shell: 'fish' });
+    expect(await parsed(makeCompletion, ['tcsh'])).to.equal('commander.invalidArgument');
+    expect(await parsed((_ctx, run) => makeHelp(run), ['task', 'wait'])).to.deep.equal({
+      words: ['task', 'wait'],
+    });
+  });
+
+  it('api takes a method, a path, a body and headers', async () => {
+    expect(await parsed(makeApi, ['GET', '/x'])).to.deep.equal({ method: 'GET', path: '/x', headers: [] });
+    const line = ['POST', '/x', '-d', '{}', '-H', 'a: b', '--header', 'c: d'];
+    expect(await parsed(makeApi, line)).to.deep.equal({
+      method: 'POST',
+      path: '/x',
+      data: '{}',
+      headers: ['a: b', 'c: d'],
+    });
+    expect(await parsed(makeApi, ['GET'])).to.equal('commander.missingArgument');
   });
 
   it('token create, list and revoke; pool allow', async () => {

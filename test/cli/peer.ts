@@ -113,11 +113,14 @@ export async function within<T>(work: Promise<T>, what: string): Promise<T> {
 
 /** Polls until it holds. */
 export async function until(holds: () => boolean, what: string): Promise<void> {
-  await within(
-    (async () => {
-      while (!holds()) await new Promise((resolve) => setImmediate(resolve));
-    })(),
-    what,
-  );
+  let waiting = true;
+  const poll = async (): Promise<void> => {
+    while (waiting && !holds()) await new Promise((resolve) => setImmediate(resolve));
+  };
+  try {
+    await within(poll(), what);
+  } finally {
+    waiting = false;
+  }
   expect(holds()).to.equal(true);
 }
