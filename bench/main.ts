@@ -3,7 +3,7 @@
  * their baselines in the same run, and prints a table; the figures go to a JSON file, too.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { McpctlError, messageOf } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
@@ -40,6 +40,7 @@ function readArguments(argv: readonly string[]) {
     scenario: { type: 'string', multiple: true },
     quick: { type: 'boolean', default: false },
     offline: { type: 'boolean', default: false },
+    profile: { type: 'string', default: '' },
     json: { type: 'string', default: '.boot/bench.json' },
   } as const;
   const { scenario: names = [], ...rest } = parseArgs({ args: [...argv], options }).values;
@@ -52,12 +53,20 @@ function readArguments(argv: readonly string[]) {
   return { chosen, ...rest };
 }
 
-/** Nothing of ours may lead the product to another Redis, Postgres or home than its own. */
-function cleanEnv(): NodeJS.ProcessEnv {
+/**
+ * Nothing of ours may lead the product to another Redis, Postgres or home than its own.
+ * @param profile a folder for the CPU profile that each of its processes writes as it ends; empty: none
+ */
+function cleanEnv(profile: string): NodeJS.ProcessEnv {
   const kept = ['PATH', 'HOME', 'npm_execpath', 'LANG', 'TMPDIR'];
-  return Object.fromEntries(
+  const env = Object.fromEntries(
     kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   );
+  if (profile === '') return env;
+  const folder = resolve(profile);
+  mkdirSync(folder, { recursive: true });
+  const probe = new URL('./profile.mjs', import.meta.url).href;
+  return { ...env, NODE_OPTIONS: `--import=${probe}`, BENCH_PROFILES: folder };
 }
 
 /** Rejects at Ctrl-C or SIGTERM: then everything is stopped as at the end. */
@@ -72,10 +81,12 @@ interface Wish {
   chosen: readonly Scenario[];
   quick: boolean;
   offline: boolean;
+  /** A folder, or empty. */
+  profile: string;
 }
 
 /** Starts what the scenarios need, one after the other, and stops it all in the end, whatever happens. */
-async function measure({ chosen, quick, offline }: Wish): Promise<Figures> {
+async function measure({ chosen, quick, offline, profile }: Wish): Promise<Figures> {
   const interrupted = interruption();
   interrupted.catch(() => undefined); // heard where something is waited for
   const stops: (() => Promise<void>)[] = [];
@@ -92,7 +103,7 @@ async function measure({ chosen, quick, offline }: Wish): Promise<Figures> {
     const wish = { backendUrl: backend.url, offline, progress };
     const peers = chosen.some(({ baselines }) => baselines) ? (await keep(startPeers(wish))).endpoints : [];
     progress('Starting the product as npm start does, with a Redis and a Postgres of its own …');
-    const system = await keep(startProduct(backend.url, cleanEnv()));
+    const system = await keep(startProduct(backend.url, cleanEnv(profile)));
     const at = (url: string): string => `${url}/v1/chat/completions`;
     const headers = { authorization: `Bearer ${system.token}` };
     const direct: Endpoint = {

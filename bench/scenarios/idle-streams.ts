@@ -11,7 +11,7 @@ const SAMPLES = 10;
 
 async function run(bench: Bench): Promise<Result> {
   const { system, quick } = bench;
-  const [count, settleMs] = quick ? [20, 500] : [1_000, 30_000];
+  const [count, settleMs] = quick ? [20, 50] : [1_000, 30_000];
   const pid = pidBelow(system.pid, 'edge');
   if (pid === undefined) throw new McpctlError('setup_failed', 'This scenario needs /proc.');
   const settled = async (): Promise<number[]> => {

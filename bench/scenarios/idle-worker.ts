@@ -4,16 +4,19 @@ import { summary } from '../stats.ts';
 import { startBenchWorker } from '../worker.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
+const transports = ['redis', 'sse'] as const;
+
 /** Each worker alone, one after the other, the transports in turn. */
 async function run(bench: Bench): Promise<Result> {
   const { backend, system, quick } = bench;
-  const [each, idleMs] = quick ? [1, 500] : [3, 15_000];
+  const [each, idleMs] = quick ? [1, 50] : [3, 15_000];
+  const chosen = quick ? transports.slice(0, 1) : transports;
   const found = {
     redis: { rss: [] as number[], own: [] as number[] },
     sse: { rss: [] as number[], own: [] as number[] },
   };
   for (let n = 0; n < each; n++) {
-    for (const transport of ['redis', 'sse'] as const) {
+    for (const transport of chosen) {
       const names = [`idle-${transport}-${String(n)}`];
       const worker = await startBenchWorker(system, { names, backendUrl: backend.url, transport });
       try {
@@ -27,7 +30,7 @@ async function run(bench: Bench): Promise<Result> {
       }
     }
   }
-  const rows = (['redis', 'sse'] as const).flatMap((transport): Result['rows'] => [
+  const rows = chosen.flatMap((transport): Result['rows'] => [
     { what: `${transport}, resident`, summary: summary([found[transport].rss]), unit: 'MB' },
     { what: `${transport}, of which its own`, summary: summary([found[transport].own]), unit: 'MB' },
   ]);

@@ -36,11 +36,8 @@ async function run(bench: Bench): Promise<Result> {
     if (lost > 0) faults[name] = { lost: (faults[name]?.lost ?? 0) + lost, why };
   };
   try {
-    for (const llm of [FULL, OTHER]) {
-      workers.push(
-        await startBenchWorker(system, { names: [llm], backendUrl: backend.url, transport: 'redis' }),
-      );
-    }
+    for (const names of quick ? [[FULL, OTHER]] : [[FULL], [OTHER]])
+      workers.push(await startBenchWorker(system, { names, backendUrl: backend.url, transport: 'redis' }));
     const before = await firstTokens(bench);
     // One user may have 10,000 tasks open: another one fills the pool.
     const filler = submitsTo({ url: system.url, token: await tokenOf(system, 'filler') });

@@ -29,7 +29,7 @@ async function run(bench: Bench): Promise<Result> {
   const blocks: Measured[][] = [];
   const workers: BenchWorker[] = [];
   try {
-    for (const names of [[ONE], many])
+    for (const names of quick ? [[ONE, ...many]] : [[ONE], many])
       workers.push(await startBenchWorker(system, { names, backendUrl: backend.url, transport: 'redis' }));
     const turn: Job = { targets, bodies: [], concurrency: 1, calls };
     note(await load.run({ ...turn, calls: quick ? 1 : pools }));
