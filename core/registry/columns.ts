@@ -1,13 +1,24 @@
+/** Of column names; there are far fewer. */
+const MOST_NAMES = 1_000;
+
 /**
  * The one place where camelCase (code) meets snake_case (Postgres). Only column names are turned, never what
  * is inside a jsonb value.
  */
-export function toSnake(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
+export const toSnake = remembered((name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
 
-function toCamel(name: string): string {
-  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+const toCamel = remembered((name) =>
+  name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
+);
+
+/** There are as many names as columns, and each is asked for with every row. */
+function remembered(turn: (name: string) => string): (name: string) => string {
+  const known = new Map<string, string>();
+  return (name) => {
+    const turned = known.get(name) ?? turn(name);
+    if (known.size < MOST_NAMES) known.set(name, turned);
+    return turned;
+  };
 }
 
 function camelRow(row: Record<string, unknown>): Record<string, unknown> {

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import type { TaskRow } from '../task.ts';
 import type { Connection } from './connect.ts';
-import { insertTask, type NewTask } from './tasks.ts';
+import { insertTasks, type NewTask } from './tasks.ts';
 
 /** What a call said it may be repeated under, and what it asked for. */
 export interface TaskKey {
@@ -55,7 +55,10 @@ async function insertUnder(
        where i.expires_at <= now()`,
     { ownerId, key, requestHash, taskId: task.id, lifeMs },
   );
-  if (rowCount === 1) return { row: await insertTask(trx, task) };
+  if (rowCount === 1) {
+    const [row] = await insertTasks(trx, [task]);
+    if (row) return { row };
+  }
   const known = await trx('idempotency')
     .where({ ownerId, key })
     .first<KnownTask | undefined>('taskId', 'requestHash');

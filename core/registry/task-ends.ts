@@ -1,7 +1,9 @@
 import type { Ending } from '../outcome.ts';
 import type { TaskRow } from '../task.ts';
+import { inBatches } from './batches.ts';
 import type { Connection } from './connect.ts';
 import { sqlFaultOf } from './faults.ts';
+import { settleTasks, type Settling } from './settle-tasks.ts';
 import { OPEN, parseTask, rowColumns } from './task-rows.ts';
 import type { Knex } from 'knex';
 
@@ -58,29 +60,6 @@ const claimColumns = (db: Knex, { claim, session, llmId, claimedAt }: CutClaim) 
   claimedLlm: db.raw(`(select name from llms where id::text = ?)`, [llmId]),
   claimedAt,
 });
-
-async function settleAs(db: Knex, id: string, ending: Ending): Promise<TaskRow | null> {
-  const { outcome } = ending;
-  const status =
-    outcome.kind === 'completed' ? 'completed' : outcome.kind === 'failed' ? 'error' : 'cancelled';
-  const rows = await db('tasks')
-    .where({ id })
-    .whereRaw(OPEN)
-    .update({
-      status,
-      responseStatus: 'status' in outcome ? (outcome.status ?? null) : null,
-      responseBody: 'body' in outcome ? (outcome.body ?? null) : null,
-      errorCode: outcome.kind === 'completed' ? null : outcome.code,
-      errorMessage: outcome.kind === 'completed' ? null : outcome.message,
-      usage: 'usage' in outcome && outcome.usage ? JSON.stringify(outcome.usage) : null,
-      finishReason: outcome.kind === 'completed' ? (outcome.finishReason ?? null) : null,
-      ...claimColumns(db, ending),
-      streamStartedAt: ending.firstEventAt,
-      completedAt: ending.endedAt ?? db.fn.now(),
-    })
-    .returning<unknown[]>(rowColumns);
-  return rows.length === 0 ? null : parseTask(rows[0]);
-}
 
 async function nextEpoch(
   trx: Knex.Transaction,
@@ -146,11 +125,22 @@ async function closeAfter(trx: Knex.Transaction, id: string, how: RowClosing): P
   return row;
 }
 
+/** Of bodies in one statement: enough for hundreds of streams that end at once, whose bodies are not kept. */
+const MOST_SETTLED_BYTES = 256 * 1024;
+const SETTLE_LANES = 2;
+/** What a row costs beside its body. */
+const ROW_BYTES = 1_024;
+
+const weightOf = ({ ending: { outcome } }: Settling): number =>
+  ROW_BYTES + ('body' in outcome ? (outcome.body?.length ?? 0) : 0);
+
 export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
+  const limits = { weightOf, most: MOST_SETTLED_BYTES, lanes: SETTLE_LANES };
+  const settle = inBatches((settlings: readonly Settling[]) => settleTasks(db, settlings), limits);
   return {
     async settle(id, ending) {
       try {
-        return await settleAs(db, id, ending);
+        return await settle({ id, ending });
       } catch (thrown) {
         if (!unstorable.has(sqlFaultOf(thrown)?.sqlState ?? '')) throw thrown;
         const outcome = {
@@ -158,7 +148,7 @@ export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
           code: 'unstorable_result',
           message: 'The answer could not be stored.',
         } as const;
-        return await settleAs(db, id, { ...ending, outcome });
+        return await settle({ id, ending: { ...ending, outcome } });
       }
     },
     close(id, how) {

@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import type { TaskHead } from '../task-head.ts';
 import type { Operation } from '../llm.ts';
 import type { Priority, TaskRow, TaskStatus } from '../task.ts';
+import { inBatches } from './batches.ts';
 import type { Connection } from './connect.ts';
 import { createTaskCounts, type TaskCounts } from './task-counts.ts';
 import { createTaskEnds, type TaskEnds } from './task-ends.ts';
@@ -70,26 +71,36 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskUpkeep {
 }
 
 /** One of the two ways into the table; the other is under a key (idempotency.ts). */
-export async function insertTask(db: Knex, task: NewTask): Promise<TaskRow> {
-  const { poolKey, queueMs, head, ...columns } = task;
-  const rows = await db('tasks')
-    .insert({
-      ...columns,
-      poolName: poolKey,
-      requestHeaders: JSON.stringify(head),
-      queueDeadline: db.raw(`now() + ? * interval '1 millisecond'`, [queueMs]),
-    })
-    .returning<unknown[]>(rowColumns);
-  return parseTask(rows[0]);
+export async function insertTasks(db: Knex, tasks: readonly NewTask[]): Promise<TaskRow[]> {
+  const rows = tasks.map(({ poolKey, queueMs, head, ...columns }) => ({
+    ...columns,
+    poolName: poolKey,
+    requestHeaders: JSON.stringify(head),
+    queueDeadline: db.raw(`now() + ? * interval '1 millisecond'`, [queueMs]),
+  }));
+  const inserted = await db('tasks').insert(rows).returning<unknown[]>(rowColumns);
+  const byId = new Map(inserted.map(parseTask).map((row) => [row.id, row]));
+  return tasks.flatMap(({ id }) => byId.get(id) ?? []);
 }
+
+/** Of requests in one statement. */
+const MOST_INSERTED_BYTES = 256 * 1024;
+const INSERT_LANES = 2;
+/** What a row costs beside its body. */
+const ROW_BYTES = 1_024;
 
 export function createTasks(connection: Connection): Tasks {
   const { db } = connection;
+  const insert = inBatches((tasks: readonly NewTask[]) => insertTasks(db, tasks), {
+    weightOf: ({ requestBody }) => ROW_BYTES + requestBody.length,
+    most: MOST_INSERTED_BYTES,
+    lanes: INSERT_LANES,
+  });
   return {
     ...createTaskCounts(connection),
     ...createTaskEnds(connection),
     ...createTaskUpkeep(connection),
-    insert: (task) => insertTask(db, task),
+    insert,
     async byId(id) {
       const row: unknown = await db('tasks').where({ id }).first(rowColumns);
       return row === undefined ? undefined : parseTask(row);

@@ -1,0 +1,69 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { McpctlError } from '../../core/errors.ts';
+import { inBatches } from '../../core/registry/batches.ts';
+import { pause } from '../../core/runtime/clock.ts';
+
+describe('calls that are made in batches', () => {
+  it('each get their own result, whatever comes together, and whichever of them cannot be stored', async () => {
+    const call = fc.record({ n: fc.integer(), bad: fc.boolean(), weight: fc.integer({ min: 1, max: 40 }) });
+    const history = fc.record({
+      calls: fc.array(fc.record({ call, afterMs: fc.constantFrom(0, 0, 0, 1) }), { maxLength: 40 }),
+      lanes: fc.integer({ min: 1, max: 3 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(history, async ({ calls, lanes }) => {
+        let under = 0;
+        const run = async (items: readonly { n: number; bad: boolean; weight: number }[]) => {
+          under += 1;
+          expect(under).to.be.at.most(lanes);
+          const weight = items.reduce((sum, item) => sum + item.weight, 0);
+          expect(items.length === 1 || weight <= 50, `${items.length} of ${weight}`).to.equal(true);
+          await pause(1);
+          under -= 1;
+          if (items.some(({ bad }) => bad)) throw new TypeError('22P05');
+          return items.map(({ n }) => n * 2);
+        };
+        const batched = inBatches(run, { weightOf: ({ weight }) => weight, most: 50, lanes });
+        const results: Promise<unknown>[] = [];
+        for (const { call: one, afterMs } of calls) {
+          results.push(batched(one).catch(() => 'bad'));
+          if (afterMs > 0) await pause(afterMs);
+        }
+        expect(await Promise.all(results)).to.deep.equal(
+          calls.map(({ call: { n, bad } }) => (bad ? 'bad' : n * 2)),
+        );
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('go at once while nothing is under way, and together while something is', async () => {
+    const sizes: number[] = [];
+    let open: () => void = () => undefined;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    const run = async (items: readonly number[]) => {
+      sizes.push(items.length);
+      await opened;
+      return items;
+    };
+    const batched = inBatches(run, { weightOf: () => 1, most: 100, lanes: 1 });
+    const all = Promise.all([1, 2, 3, 4].map((n) => batched(n)));
+    expect(sizes).to.deep.equal([1]);
+    open();
+    expect(await all).to.deep.equal([1, 2, 3, 4]);
+    expect(sizes).to.deep.equal([1, 3]);
+  });
+
+  it('all fail at once when Postgres is away: it is not asked once more for each', async () => {
+    let asked = 0;
+    const run = (): Promise<never> => {
+      asked += 1;
+      return Promise.reject(new McpctlError('unavailable'));
+    };
+    const batched = inBatches<number, never>(run, { weightOf: () => 1, most: 100, lanes: 1 });
+    const ends = await Promise.allSettled([1, 2, 3, 4].map((n) => batched(n)));
+    expect(ends.map(({ status }) => status)).to.deep.equal(Array(4).fill('rejected'));
+    expect(asked).to.equal(2);
+  });
+});
