@@ -7,6 +7,7 @@ import { openQueueDoor } from '../core/queue/door.ts';
 import { inspectRedis } from '../core/queue/inspect.ts';
 import { ensureAdmin, faultOfToken } from '../core/registry/bootstrap.ts';
 import { connect } from '../core/registry/connect.ts';
+import { sentenceOf } from '../core/registry/faults.ts';
 import { inspectDatabase } from '../core/registry/inspect.ts';
 import { isCurrent, migrate } from '../core/registry/migrate.ts';
 import { createRegistry } from '../core/registry/registry.ts';
@@ -133,6 +134,6 @@ const job =
       ? release()
       : Promise.reject(new McpctlError('usage', `'${word}' is not known; use "release", or nothing.`));
 job.catch((thrown: unknown) => {
-  process.stderr.write(`mcpctl scheduler: ${messageOf(thrown)}\n`);
+  process.stderr.write(`mcpctl scheduler: ${sentenceOf(thrown)}\n`);
   process.exit(thrown instanceof McpctlError ? entryOf(thrown.code).exit : 1);
 });

@@ -1,7 +1,10 @@
 import { McpctlError } from '../errors.ts';
 import { tokenText } from '../runtime/setting-kinds.ts';
+import { sqlFaultOf } from './faults.ts';
 import { hashToken, type Tokens } from './tokens.ts';
 import type { Users } from './users.ts';
+
+const TRIES = 5;
 
 /** What is wrong with the text of a first token, and what to use instead. */
 export function faultOfToken(text: string): string | undefined {
@@ -21,8 +24,18 @@ export async function ensureAdmin(
   if (fault !== undefined)
     throw new McpctlError('invalid_config', `The bootstrap token will not do: ${fault}.`);
   const admin = await users.ensure('admin', 'admin');
-  const taken = await tokens.byName(admin.id, 'bootstrap');
-  // A new home brings a new token; the former one stays valid until somebody revokes it.
-  const name = taken ? `bootstrap-${hashToken(text).slice(0, 8)}` : 'bootstrap';
-  await tokens.ensure({ userId: admin.id, name, pools: null, expiresInDays: null, createdBy: null }, text);
+  const once = async (): Promise<void> => {
+    const taken = await tokens.byName(admin.id, 'bootstrap');
+    // A new home brings a new token; the former one stays valid until somebody revokes it.
+    const name = taken ? `bootstrap-${hashToken(text).slice(0, 8)}` : 'bootstrap';
+    await tokens.ensure({ userId: admin.id, name, pools: null, expiresInDays: null, createdBy: null }, text);
+  };
+  for (let tried = 1; ; tried++) {
+    try {
+      return await once();
+    } catch (thrown) {
+      // Another release took the name in the same moment, maybe for this very text.
+      if (tried === TRIES || sqlFaultOf(thrown)?.constraint !== 'tokens_name') throw thrown;
+    }
+  }
 }

@@ -72,6 +72,14 @@ export function asRegistryError(thrown: unknown): unknown {
   return new McpctlError('internal', undefined, { cause });
 }
 
+/** For an operator, who has no request id to look for. */
+export function sentenceOf(thrown: unknown): string {
+  const fault = sqlFaultOf(thrown);
+  if (!fault) return messageOf(thrown);
+  const where = [fault.table, fault.constraint].filter((name) => name !== undefined).join(', ');
+  return `Postgres refused a statement: SQLSTATE ${fault.sqlState}${where === '' ? '' : ` (${where})`}.`;
+}
+
 /** The refusal of Postgres behind an error of the registry; undefined when there is none. */
 export function sqlFaultOf(thrown: unknown): SqlFault | undefined {
   if (!(thrown instanceof McpctlError)) {

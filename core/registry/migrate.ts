@@ -17,16 +17,28 @@ const raced = new Set(['23505', '42P06', '42P07']);
 async function bootstrap({ db, schema }: Connection): Promise<void> {
   for (let tried = 1; ; tried++) {
     try {
+      // Asked first: to make a schema takes a right on the database, also where there is nothing to make.
+      const { rows } = await db.raw<{ rows: unknown[] }>('select 1 from pg_namespace where nspname = ?', [schema]);
+      if (rows.length === 0) await db.raw(`create schema if not exists "${schema}"`);
       await db.raw(
-        `create schema if not exists "${schema}";
-         create table if not exists leases (
+        `create table if not exists leases (
            name text primary key, holder text not null, expires_at timestamptz not null)`,
       );
       return;
     } catch (thrown) {
-      if (tried === 5 || !raced.has(sqlFaultOf(thrown)?.sqlState ?? '')) throw thrown;
+      const state = sqlFaultOf(thrown)?.sqlState ?? '';
+      if (state === '42501') throw mayNot(schema);
+      if (tried === 5 || !raced.has(state)) throw thrown;
     }
   }
+}
+
+function mayNot(schema: string): McpctlError {
+  return new McpctlError(
+    'invalid_config',
+    `The user of DATABASE_URL may not make tables in the schema "${schema}": as its owner, grant usage and create on ` +
+      'it, or name a schema of its own in MCPCTL_PG_SCHEMA.',
+  );
 }
 
 async function takeLease(connection: Connection, holder: string): Promise<void> {
@@ -46,7 +58,7 @@ async function takeLease(connection: Connection, holder: string): Promise<void> 
  * Brings the schema up to date; does nothing when it is. Any number may call this at once: one works, the
  * others wait for it. Give it a connection with a long `queryTimeoutMs`.
  * @returns the names of the migrations that were applied.
- * @throws McpctlError `unavailable` when another process is at it for more than a minute.
+ * @throws McpctlError `invalid_config` when the user may not; `unavailable` when another process is at it for more than a minute.
  */
 export async function migrate(connection: Connection, holder: string): Promise<string[]> {
   const { db, schema } = connection;

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
+import { messageOf } from '../../core/errors.ts';
 import { connect, type Connection } from '../../core/registry/connect.ts';
 import { createLeases } from '../../core/registry/leases.ts';
 import { isCurrent, migrate } from '../../core/registry/migrate.ts';
@@ -31,6 +32,26 @@ describe('migrating', () => {
     expect(applied.filter((names) => names.length > 0)).to.deep.equal([migrationNames]);
     expect(await migrate(another(), 'again')).to.deep.equal([]);
     expect(await isCurrent(another())).to.equal(true);
+  });
+
+  it('says what a user lacks who may not make tables, and needs no right to make schemas', async () => {
+    const role = `r_${randomBytes(6).toString('hex')}`;
+    const owner = another();
+    await owner.db.raw(`create schema "${role}"; create role "${role}" login password 'p'; grant usage on schema "${role}" to "${role}"`);
+    const url = new URL(process.env['DATABASE_URL'] ?? '');
+    url.username = role;
+    url.password = 'p';
+    const theirs = connect({ databaseUrl: url.href, schema: role, poolSize: 2, log, queryTimeoutMs: 30_000 });
+    try {
+      const refused = await migrate(theirs, 'x').catch((thrown: unknown) => thrown);
+      expect(refused).to.include({ code: 'invalid_config' });
+      expect(messageOf(refused)).to.include('may not make tables in the schema').and.include('MCPCTL_PG_SCHEMA');
+      await owner.db.raw(`grant create on schema "${role}" to "${role}"`);
+      expect(await migrate(theirs, 'x')).to.deep.equal(migrationNames);
+    } finally {
+      await theirs.close();
+      await owner.db.raw(`set client_min_messages to warning; drop schema "${role}" cascade; drop role "${role}"`);
+    }
   });
 
   it('goes on after a migrator that was killed in the middle', async () => {

@@ -48,6 +48,16 @@ describe('the first token', () => {
   after(() => t.close());
   const text = 'bootstrap-text-0123456789-0123456789';
 
+  it('is made by each of many releases at once, of one text or of several', async () => {
+    const texts = [1, 2, 3].map((n) => `${text}-${n}`);
+    for (let round = 0; round < 20; round++) {
+      await t.connection.db('tokens').delete();
+      await Promise.all([...texts, ...texts].map((each) => ensureAdmin(t.registry, each)));
+      for (const each of texts) expect(await t.registry.tokens.actorOf(each)).to.include({ userName: 'admin' });
+    }
+    await t.connection.db('tokens').delete();
+  });
+
   it('is made once, for an admin, and stays revoked when it was revoked', async () => {
     const actor = () => t.registry.tokens.actorOf(text);
     await Promise.all([1, 2, 3].map(() => ensureAdmin(t.registry, `${text}\n`)));
