@@ -19,7 +19,7 @@ export type InferEvent =
   | { kind: 'reasoning'; text: string }
   | { kind: 'text'; text: string }
   | { kind: 'finish'; reason: string }
-  | { kind: 'usage'; completionTokens: number };
+  | { kind: 'usage'; promptTokens: number; completionTokens: number };
 
 const text = z.string().nullish().catch(undefined);
 /** A chat's delta or message. */
@@ -31,7 +31,10 @@ const answerSchema = z.object({
     )
     .nullish()
     .catch(undefined),
-  usage: z.object({ completion_tokens: z.number() }).nullish().catch(undefined),
+  usage: z
+    .object({ prompt_tokens: z.number().catch(0), completion_tokens: z.number() })
+    .nullish()
+    .catch(undefined),
   /** On no-op chunks while the caller waits (SPEC §6). */
   mcpctl: z
     .object({ state: z.string(), position: z.number().nullish(), seconds: z.number().nullish() })
@@ -100,7 +103,10 @@ export function* eventsOf(data: string, taskId: string | null = null): Generator
     if (content) yield { kind: 'text', text: content };
     if (choice.finish_reason) yield { kind: 'finish', reason: choice.finish_reason };
   }
-  if (chunk.usage) yield { kind: 'usage', completionTokens: chunk.usage.completion_tokens };
+  if (chunk.usage) {
+    const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = chunk.usage;
+    yield { kind: 'usage', promptTokens, completionTokens };
+  }
 }
 
 function parsed(data: string): z.infer<typeof answerSchema> {

@@ -30,6 +30,7 @@ export function makeChatLlm(ctx: Context, run?: (options: ChatLlmOptions) => Pro
       'after',
       `
 Ctrl-C stops the answer and its generation, a second one leaves; Ctrl-D leaves, too.
+In a conversation """ begins and ends a message of several lines; /help lists /model, /system, /clear, /save and /usage.
 The answer goes to stdout; reasoning, the place in the queue and tokens per second to stderr.`,
     )
     .action(async (name, options) => {

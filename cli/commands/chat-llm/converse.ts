@@ -1,38 +1,86 @@
+import { showAnswer } from '../../answer.ts';
 import type { Client } from '../../client.ts';
 import type { Context } from '../../context.ts';
 import { Cancelled, failureOf } from '../../exit.ts';
-import { showAnswer } from '../../answer.ts';
-import { inferCallOf, type Asking, type Message } from './asking.ts';
+import type { InferEvent } from '../../infer.ts';
+import { inferCallOf, type Asking } from './asking.ts';
 import { bannerFor } from './banner.ts';
-import { createPrompt } from './prompt.ts';
+import { createPrompt, type Prompt } from './prompt.ts';
+import { slash, type Talk } from './slash.ts';
+
+const BLOCK = '"""';
 
 /** Talks with a person until Ctrl-D. @throws Cancelled when Ctrl-C leaves. */
 export async function converse(ctx: Context, client: Client, asking: Asking): Promise<void> {
   for (const line of await bannerFor(client, asking.name, ctx.terminal.size().columns)) ctx.out.note(line);
   const prompt = createPrompt(ctx);
-  const history: Message[] = [];
+  const talk: Talk = { asking, history: [], usage: { prompt: 0, completion: 0, answers: 0 } };
   try {
     for (;;) {
-      const said = await prompt.next();
+      const said = await wholeMessage(prompt);
       if (said === null) return ctx.out.note('');
       if (said.trim() === '') continue;
-      history.push({ role: 'user', content: said });
-      const { text, stopped } = await prompt.aside(() => turn(ctx, client, { asking, history }));
-      if (stopped) prompt.arm();
-      // Without an answer the question is forgotten, so that roles keep alternating.
-      if (text === '') history.pop();
-      else history.push({ role: 'assistant', content: text });
+      const done = await prompt.aside(() => obeyed(ctx, client, { talk, said }));
+      if (done === 'leave') return;
+      if (done === 'sent') await exchange(ctx, client, { talk, said, prompt });
     }
   } finally {
     prompt.close();
   }
 }
 
+/** Between `"""` and `"""` a message goes on over lines. @returns null after Ctrl-D. */
+async function wholeMessage(prompt: Prompt): Promise<string | null> {
+  const first = await prompt.next();
+  if (!first?.trimStart().startsWith(BLOCK)) return first;
+  let text = first.trimStart().slice(BLOCK.length);
+  while (!text.trimEnd().endsWith(BLOCK)) {
+    const more = await prompt.next();
+    if (more === null) return null;
+    text += `\n${more}`;
+  }
+  const inner = text
+    .trimEnd()
+    .slice(0, -BLOCK.length)
+    .replace(/^\n|\n$/g, '');
+  // A block is never a command, whatever it begins with.
+  return inner.startsWith('/') ? ` ${inner}` : inner;
+}
+
+/** A command that fails is said and does not end the conversation. */
+async function obeyed(
+  ctx: Context,
+  client: Client,
+  said: { talk: Talk; said: string },
+): Promise<'sent' | 'done' | 'leave'> {
+  try {
+    return await slash(ctx, client, said);
+  } catch (thrown) {
+    if (ctx.interrupts.signal.aborted) throw new Cancelled();
+    ctx.terminal.stderr.write(failureOf(thrown).text);
+    return 'done';
+  }
+}
+
+/** A question and its answer. Without an answer the question is forgotten, so that roles keep alternating. */
+async function exchange(
+  ctx: Context,
+  client: Client,
+  { talk, said, prompt }: { talk: Talk; said: string; prompt: Prompt },
+): Promise<void> {
+  const { history } = talk;
+  history.push({ role: 'user', content: said });
+  const { text, stopped } = await prompt.aside(() => turn(ctx, client, talk));
+  if (stopped) prompt.arm();
+  if (text === '') history.pop();
+  else history.push({ role: 'assistant', content: text });
+}
+
 /** One answer, or as much of it as came; an error is said and does not end the conversation. */
 async function turn(
   ctx: Context,
   client: Client,
-  { asking, history }: { asking: Asking; history: readonly Message[] },
+  { asking, history, usage }: Talk,
 ): Promise<{ text: string; stopped: boolean }> {
   const stop = new AbortController();
   // Lets go at once: a Ctrl-C while the answer still stops leaves the program.
@@ -44,7 +92,7 @@ async function turn(
   try {
     const call = { ...inferCallOf(asking, history), signal: stop.signal };
     const events = asking.stream ? client.infer.stream(call) : client.infer.once(call);
-    await showAnswer(ctx, events, { onText: (sofar) => (text = sofar) });
+    await showAnswer(ctx, counted(events, usage), { onText: (sofar) => (text = sofar) });
   } catch (thrown) {
     if (ctx.interrupts.signal.aborted) throw new Cancelled();
     if (stop.signal.aborted) ctx.out.note('(Stopped; Ctrl-C again to leave.)');
@@ -53,4 +101,16 @@ async function turn(
     release();
   }
   return { text, stopped: stop.signal.aborted };
+}
+
+/** The same events, their tokens added up. */
+async function* counted(events: AsyncIterable<InferEvent>, usage: Talk['usage']): AsyncGenerator<InferEvent> {
+  usage.answers++;
+  for await (const event of events) {
+    if (event.kind === 'usage') {
+      usage.prompt += event.promptTokens;
+      usage.completion += event.completionTokens;
+    }
+    yield event;
+  }
 }
