@@ -1,14 +1,13 @@
 import type { Bus } from '../core/runtime/bus.ts';
-import { createHealthPort } from '../core/runtime/health-port.ts';
+import { createHealthPort, type HealthPort } from '../core/runtime/health-port.ts';
 import { ownPackage } from '../core/runtime/own-package.ts';
-import type { Service } from '../core/runtime/service.ts';
 import type { Settings } from '../core/runtime/settings.ts';
 
 /** The scheduler's own port for probes and scrapers; null where none was asked for. */
 export async function openHealth(
   config: Settings<'healthPort' | 'healthHost' | 'commit'>,
   { bus, ready }: { bus: Bus; ready: () => Promise<unknown> },
-): Promise<Service | null> {
+): Promise<HealthPort | null> {
   if (config.healthPort === undefined) return null;
   const [{ processMetrics }, { Gauge }] = await Promise.all([
     import('../core/runtime/process-metrics.ts'),

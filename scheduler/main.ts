@@ -67,6 +67,7 @@ async function run(): Promise<void> {
   const services = composeServices([postgres, queue, tally, leader, ...(health ? [health] : [])], log);
   const signalled = untilSignal(() => process.exit(1));
   await services.start?.();
+  if (health) log.info({ port: health.port() }, 'the health port listens');
   bus.emit('service.ready', { service: 'scheduler' });
   const signal = await signalled;
   bus.emit('service.stopping', { service: 'scheduler', signal });

@@ -1,15 +1,14 @@
 import { McpctlError } from '../core/errors.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import { createHealthPort } from '../core/runtime/health-port.ts';
-import type { Service } from '../core/runtime/service.ts';
+import { createHealthPort, type HealthPort } from '../core/runtime/health-port.ts';
 import type { Settings } from '../core/runtime/settings.ts';
 
 /** The worker's own port for probes and scrapers; null where none was asked for. */
 export async function openHealth(
   config: Settings<'healthPort' | 'healthHost' | 'commit'>,
   { bus, clock }: { bus: Bus; clock: Clock },
-): Promise<Service | null> {
+): Promise<HealthPort | null> {
   const { healthPort: port, healthHost: host } = config;
   if (port === undefined) return null;
   const { workerMetrics } = await import('./metrics.ts');

@@ -64,6 +64,7 @@ async function run(): Promise<void> {
   log.info({ source }, source === 'config' ? "serves this machine's llms" : 'serves the public llms');
   const health = await openHealth(config, { bus, clock });
   await health?.start?.();
+  if (health) log.info({ port: health.port() }, 'the health port listens');
   const published =
     source === 'config' ? await servePublished({ config, log, bus, environment: process.env }) : null;
   const hosted = source === 'registry' ? startHosted({ config, env: process.env, bus, clock, log }) : null;

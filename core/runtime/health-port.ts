@@ -3,6 +3,11 @@ import { McpctlError } from '../errors.ts';
 import { pause } from './clock.ts';
 import type { Service } from './service.ts';
 
+export interface HealthPort extends Service {
+  /** The port in use, once started. */
+  port(): number;
+}
+
 export interface HealthPortOptions {
   port: number;
   host: string;
@@ -20,7 +25,7 @@ const STOP_MS = 500;
  * `/livez`, `/readyz` and `/metrics` of a process that serves nothing else over HTTP. It asks for no token: it listens
  * where only probes and scrapers come, on loopback unless told. It takes nothing in but a path.
  */
-export function createHealthPort(options: HealthPortOptions): Service & { port(): number } {
+export function createHealthPort(options: HealthPortOptions): HealthPort {
   const server = createServer({ headersTimeout: 5_000, requestTimeout: 5_000 }, answering(options));
   return {
     name: 'health port',

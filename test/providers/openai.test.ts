@@ -3,7 +3,7 @@ import { endpointsAt } from '../../worker/providers/http/url.ts';
 import { createOpenAiProvider } from '../../worker/providers/openai.ts';
 import { survivesRealBackends } from '../conformance/backend-facts.ts';
 import { callOf, conformsAsProvider, readAll } from '../conformance/provider.ts';
-import { startBackend } from '../support/backend.ts';
+import { answers, startBackend } from '../support/backend.ts';
 import { startTlsFront } from '../support/tls-front.ts';
 
 describe('the openai provider', () => {
@@ -46,6 +46,20 @@ describe('the openai provider', () => {
       'Bearer first',
       'Bearer second',
     ]);
+    await backend.close();
+  });
+
+  it('lets no refusal carry its key or its address to the caller', async () => {
+    const backend = await startBackend();
+    const url = `${backend.url}/v1?api-version=2&code=a-secret-in-the-address`;
+    const key = 'sk-quoted';
+    const provider = createOpenAiProvider({ name: 'x', url, readKey: () => Promise.resolve(key) });
+    backend.once(answers(400, `${key} is bad, ask ${url} (${new URL(url).host}) for version 2`));
+    const replies = await readAll(provider.forward?.(callOf({})) ?? expect.fail());
+    expect(replies.at(-1)).to.include({
+      status: 400,
+      body: '[key] is bad, ask [address]/v1?api-version=2&code=[key] ([address]) for version 2',
+    });
     await backend.close();
   });
 

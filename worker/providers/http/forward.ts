@@ -9,6 +9,7 @@ import { largestAnswerBytes, type Answer, type Exchange } from './exchange.ts';
 import { failureOfErrorEvent, failureOfStatus, failureOfThrown, type Refusal } from './failure.ts';
 import type { ParamRules } from './params.ts';
 import { countsTokens, keyHeader, requestHeaders, requestText } from './request.ts';
+import { scrubbed } from './scrub.ts';
 import type { Endpoints } from './url.ts';
 
 const largestRefusalBytes = 1_000_000;
@@ -33,13 +34,15 @@ export async function* forward(deps: ForwardDeps, call: ForwardCall): AsyncGener
   const patience = startPatience(call.signal);
   let answer: Answer | undefined;
   let last: Last | undefined;
+  let key: string | undefined;
   try {
     const firstMs = (await deps.patienceMs?.(call)) ?? call.stallMs;
     patience.wait(call.streaming ? firstMs : Math.max(firstMs, call.stallMs * wholeAnswerFactor));
+    key = await deps.readKey();
     answer = await deps.exchange({
       method: 'POST',
       url: countsTokens(call) ? deps.endpoints.countTokens : deps.endpoints.of(call.operation),
-      headers: requestHeaders(call, (deps.keyHeaders ?? keyHeader)(await deps.readKey())),
+      headers: requestHeaders(call, (deps.keyHeaders ?? keyHeader)(key)),
       body,
       signal: patience.signal,
     });
@@ -54,7 +57,7 @@ export async function* forward(deps: ForwardDeps, call: ForwardCall): AsyncGener
     patience.end();
     answer?.close(last?.kind === 'end' ? 'gently' : 'now'); // also when nobody reads on
   }
-  yield last; // not before the connection is closed
+  yield scrubbed(last, { key, url: deps.endpoints.models }); // not before the connection is closed
 }
 
 type Last = Exclude<Reply, { kind: 'event' }>;

@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { answers, chats, hangs, type Script } from './backend.ts';
+import { everythingStored } from './hosted.ts';
+import type { Sandbox } from './sandbox.ts';
+
+/** Words that are nowhere else, so that who finds one knows where it came from. */
+export interface Canaries {
+  /** Bearer tokens, keys of backends, cookies, addresses: never anywhere but where they are used. */
+  secrets: Record<string, string>;
+  /** What callers asked. */
+  prompts: string[];
+  /** What backends said. */
+  answers: string[];
+  secret(what: string): string;
+  prompt(phase: Phase): string;
+  /** A backend that answers as the phase in the prompt says, and quotes whatever it was told. */
+  script: Script;
+}
+
+/** What becomes of a call. */
+export type Phase = 'well' | 'paced' | 'refused' | 'failed' | 'denied' | 'crashed' | 'garbled' | 'nul' | 'hangs';
+
+const word = (what: string): string => `canary-${what}-${randomBytes(9).toString('hex')}`;
+
+export function createCanaries(): Canaries {
+  const canaries: Canaries = {
+    secrets: {},
+    prompts: [],
+    answers: [],
+    secret: (what) => (canaries.secrets[what] = word(what)),
+    prompt(phase) {
+      const text = word(phase);
+      canaries.prompts.push(text);
+      return text;
+    },
+    script(exchange) {
+      const { json, headers, body } = exchange.request;
+      const said = word('answer');
+      canaries.answers.push(said);
+      const quoted = `${said}: ${body} with ${String(headers.authorization)} at ${String(headers.host)}`;
+      const error = { error: { message: quoted, type: 'quoting' } };
+      switch (/canary-(\w+)-/.exec(JSON.stringify(json?.['messages']))?.[1] as Phase) {
+        case 'well':
+          return chats([said, ' and well'])(exchange);
+        case 'paced':
+          return chats([said, ' more'], { paced: true })(exchange);
+        case 'refused':
+          return answers(400, error)(exchange);
+        case 'failed':
+          return answers(500, error)(exchange);
+        case 'denied':
+          return answers(401, error)(exchange);
+        case 'crashed':
+          return chats([said, ' more'], { dieAfter: 1 })(exchange);
+        case 'garbled':
+          return answers(200, quoted)(exchange);
+        case 'nul':
+          return chats([`${said}\u0000`])(exchange);
+        case 'hangs':
+          return hangs()(exchange);
+      }
+    },
+  };
+  return canaries;
+}
+
+/** Which of these words a text holds. */
+export function foundIn(text: string, words: readonly string[]): string[] {
+  return words.filter((one) => text.includes(one));
+}
+
+export interface Stored {
+  /** Lines `<table> <row>` of Postgres, and `<key> <value>` of Redis without the namespace. */
+  postgres: string[];
+  redis: string[];
+}
+
+export async function storedNow(box: Sandbox): Promise<Stored> {
+  const lines = (await everythingStored(box)).split('\n');
+  const prefix = `${box.namespace}:`;
+  return {
+    postgres: lines.filter((line) => !line.startsWith(prefix)),
+    redis: lines.filter((line) => line.startsWith(prefix)).map((line) => line.slice(prefix.length)),
+  };
+}
+
+/** For how long each of these keys (without the namespace) still lives, in milliseconds; −1 = for ever. */
+export async function livesOf(box: Sandbox, keys: readonly string[]): Promise<number[]> {
+  const redis = new Redis(box.redisUrl);
+  try {
+    return await Promise.all(keys.map((key) => redis.pttl(`${box.namespace}:${key}`)));
+  } finally {
+    redis.disconnect();
+  }
+}
