@@ -55,8 +55,8 @@ describe('the openai provider', () => {
     const key = 'sk-quoted';
     const provider = createOpenAiProvider({ name: 'x', url, readKey: () => Promise.resolve(key) });
     backend.once(answers(400, `${key} is bad, ask ${url} (${new URL(url).host}) for version 2`));
-    const replies = await readAll(provider.forward?.(callOf({})) ?? expect.fail());
-    expect(replies.at(-1)).to.include({
+    const { last } = await readAll(provider.forward?.(callOf({})) ?? expect.fail());
+    expect(last).to.include({
       status: 400,
       body: '[key] is bad, ask [address]/v1?api-version=2&code=[key] ([address]) for version 2',
     });

@@ -19,7 +19,7 @@ export interface Canaries {
 }
 
 /** What becomes of a call. */
-export type Phase = 'well' | 'paced' | 'refused' | 'failed' | 'denied' | 'crashed' | 'garbled' | 'nul' | 'hangs';
+export type Phase = 'well' | 'paced' | 'refused' | 'failed' | 'denied' | 'crashed' | 'garbled' | 'hangs';
 
 const word = (what: string): string => `canary-${what}-${randomBytes(9).toString('hex')}`;
 
@@ -44,7 +44,7 @@ export function createCanaries(): Canaries {
         case 'well':
           return chats([said, ' and well'])(exchange);
         case 'paced':
-          return chats([said, ' more'], { paced: true })(exchange);
+          return chats([said, ' more'], { paced: true })({ ...exchange, permit: onlyOnce() });
         case 'refused':
           return answers(400, error)(exchange);
         case 'failed':
@@ -55,14 +55,22 @@ export function createCanaries(): Canaries {
           return chats([said, ' more'], { dieAfter: 1 })(exchange);
         case 'garbled':
           return answers(200, quoted)(exchange);
-        case 'nul':
-          return chats([`${said}\u0000`])(exchange);
         case 'hangs':
           return hangs()(exchange);
       }
     },
   };
   return canaries;
+}
+
+/** The first delta, and then nothing more, for as long as somebody waits. */
+function onlyOnce(): () => Promise<boolean> {
+  let first = true;
+  return () => {
+    const goes = first;
+    first = false;
+    return goes ? Promise.resolve(true) : new Promise(() => undefined);
+  };
 }
 
 /** Which of these words a text holds. */
