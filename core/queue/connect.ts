@@ -2,6 +2,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import { McpctlError, messageOf } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
+import { joinWrites } from './join-writes.ts';
 import { judge } from './judge.ts';
 
 /** For those outside this door, who hold a connection but do not open one. */
@@ -68,6 +69,7 @@ export function openRedis(role: Role, { url, verifyTls, ca, clock, log }: Connec
     retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), 1_000) + clock.random() * 100,
     ...tlsOf({ url, verifyTls, ca }),
   });
+  redis.on('connect', () => joinWrites(redis.stream));
   let away = false;
   redis.on('error', (thrown: unknown) => {
     if (!away) log.warn({ role, why: messageOf(thrown) }, 'Redis is away; reconnecting');
