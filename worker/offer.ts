@@ -51,9 +51,9 @@ export async function warmUp(
   offers: readonly RegistrarPublishedProvider[],
   { stopping, say }: { stopping: AbortSignal; say: (why: string) => void },
 ): Promise<void> {
-  const signal = AbortSignal.any([stopping, AbortSignal.timeout(WARM_UP_MS)]);
   await Promise.all(
     offers.map(async ({ provider, status, wake }) => {
+      const signal = AbortSignal.any([stopping, AbortSignal.timeout(WARM_UP_MS)]);
       try {
         if (!provider.warmup || (status ?? 'active') !== 'active') return;
         if (wake !== undefined && !(await provider.isAvailable(signal))) return; // it sleeps on

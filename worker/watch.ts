@@ -115,12 +115,14 @@ export class BackendWatch implements Service {
 
   async #lookAt(backend: string, failuresThatCount: number): Promise<void> {
     const members = [...this.#seen].filter(([watched]) => watched.backend === backend);
-    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(WITHIN_MS)]);
+    // Each its own: a backend may have a hundred llms, and each listens.
+    const within = (): AbortSignal =>
+      AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(WITHIN_MS)]);
     // One llm's key may be wrong although the backend is well: then another one's tells.
     const [first, ...others] = members.map(([watched]) => watched);
     const answers =
-      (await first?.isAvailable(signal)) === true ||
-      (await Promise.all(others.map((watched) => watched.isAvailable(signal)))).some(Boolean);
+      (await first?.isAvailable(within())) === true ||
+      (await Promise.all(others.map((watched) => watched.isAvailable(within())))).some(Boolean);
     if (this.#stopping.signal.aborted) return;
     for (const [watched, seen] of members) {
       if (answers) {
