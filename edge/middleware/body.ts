@@ -83,7 +83,9 @@ async function collect(from: Readable, { limit, reserve }: Room): Promise<Buffer
     });
     from.once('end', resolve);
     from.once('error', reject);
-    from.once('close', () => reject(new McpctlError('invalid_request', 'The body did not arrive whole.')));
+    from.once('close', () => {
+      if (!from.readableEnded) reject(new McpctlError('invalid_request', 'The body did not arrive whole.'));
+    });
   });
   await whole.finally(() => clearTimeout(late));
   return Buffer.concat(chunks, size);
