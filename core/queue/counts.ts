@@ -27,3 +27,19 @@ export async function countJobs(redis: Redis, keys: Keys, names: readonly string
     failed: at(i * 5 + 4),
   }));
 }
+
+/** Whether a queue has anything in it: `open` waits or runs, `over` has ended and is kept for the board. */
+export type JobsSeen = 'open' | 'over' | 'none';
+
+/** The same question asked coarsely, of thousands of queues: two commands each, rather than five. */
+export async function seeJobs(redis: Redis, keys: Keys, names: readonly string[]): Promise<JobsSeen[]> {
+  const pipeline = redis.pipeline();
+  for (const name of names) {
+    const key = `${keys.namespace}:${name}`;
+    pipeline.exists(`${key}:wait`, `${key}:prioritized`, `${key}:active`);
+    pipeline.exists(`${key}:completed`, `${key}:failed`);
+  }
+  const answers = (await orUnavailable(pipeline.exec())) ?? [];
+  const any = (index: number): boolean => Number(answers[index]?.[1] ?? 0) > 0;
+  return names.map((_, i) => (any(i * 2) ? 'open' : any(i * 2 + 1) ? 'over' : 'none'));
+}

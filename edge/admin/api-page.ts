@@ -17,12 +17,22 @@ ${sections}`,
 }
 
 function section(operation: Operation): string {
-  const { call, summary, about, query, headers, body, status, answer, errors } = operation;
+  const { call, summary, about, query, headers, body, also = [], errors } = operation;
+  const answers = [operation, ...also].map(answered).join('');
   const codes = errors.map((code) => `<code>${code}</code> (${String(entryOf(code).status)})`).join(', ');
   return `<h2 id="${escaped(call.replace(/\W+/g, '-').toLowerCase())}"><code>${escaped(call)}</code></h2>
 <p>${escaped(summary)}. ${escaped(about ?? '')}</p>
-${fields('Query', query)}${fields('Headers', headers)}${fields('Body', body)}${fields(`Answer ${String(status)}`, answer)}
+${fields('Query', query)}${fields('Headers', headers)}${fields('Body', body)}${answers}
 ${codes === '' ? '' : `<p>Refused with ${codes}.</p>`}`;
+}
+
+function answered({
+  status,
+  answer,
+  answerType,
+}: Pick<Operation, 'status' | 'answer' | 'answerType'>): string {
+  const title = `Answer ${String(status)}`;
+  return answerType === undefined ? fields(title, answer) : `<p>${title}: <code>${answerType}</code></p>\n`;
 }
 
 /** A schema as text that a person reads; folded away, for some are long. */

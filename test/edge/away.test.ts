@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { systemClock } from '../../core/runtime/clock.ts';
+import { cookieFor } from '../support/admin.ts';
 import { edgeFixture, type EdgeFixture, publicLlm } from '../support/edge.ts';
 import { wireTo, type Wire } from '../support/wire.ts';
 
@@ -16,6 +17,7 @@ describe('while Postgres or Redis is away, the edge', () => {
   let t: EdgeFixture;
   let postgres: Wire;
   let redis: Wire;
+  let cookie = '';
   before(async () => {
     [postgres, redis] = await Promise.all([wireFor('DATABASE_URL', 5432), wireFor('REDIS_URL', 6379)]);
     t = await edgeFixture(
@@ -26,6 +28,8 @@ describe('while Postgres or Redis is away, the edge', () => {
       },
     );
     await publicLlm(t, 'gpt');
+    cookie = await cookieFor(t.url, t.tokens.ada);
+    await t.call('GET /admin/queues/api/queues', { headers: { cookie } });
   });
   after(async () => {
     postgres.mend();
@@ -39,6 +43,7 @@ describe('while Postgres or Redis is away, the edge', () => {
     ['GET /api/v1/llms'],
     ['GET /api/v1/llms/gpt'],
     ['GET /api/v1/pools'],
+    ['GET /admin/queues/api/queues'],
     ['POST /api/v1/llms/_provider-register', { transports: ['redis'], providers: [offer] }],
   ];
 
@@ -58,7 +63,7 @@ describe('while Postgres or Redis is away, the edge', () => {
         const answers = await Promise.all(
           calls.map(async ([what, body]) => {
             const began = systemClock.elapsed();
-            const answer = await t.call(what, { body });
+            const answer = await t.call(what, { body, headers: { cookie } });
             return { what, answer, ms: systemClock.elapsed() - began };
           }),
         );

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import type { DevTools } from './chromium.ts';
+import type { DevTools } from './dev-tools.ts';
 
 export interface Page {
   /** Resolves when the page and what it names are loaded. */

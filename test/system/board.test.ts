@@ -138,6 +138,7 @@ describe('the board over real tasks', function () {
       await sound(page, 'task-360');
       await page.goto(`${t.url}/admin/api`);
       await page.until(says(/POST \/tasks/));
+      await page.evaluate(`for (const folded of document.querySelectorAll('details')) folded.open = true`);
       await sound(page, 'api-360');
     });
 

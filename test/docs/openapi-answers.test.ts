@@ -1,0 +1,130 @@
+import { expect } from 'chai';
+import { z } from 'zod';
+import { apiErrorSchema } from '../../core/api-error.ts';
+import { entryOf, type ErrorCode } from '../../core/errors.ts';
+import { operations } from '../../edge/openapi/document.ts';
+import { cookieFor } from '../support/admin.ts';
+import { edgeFixture, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
+
+const chat = { messages: [{ role: 'user', content: 'hi' }] };
+const some = { type: 'openai', model: 'm', url: 'http://backend.test/v1' };
+const gpt = { name: 'gpt', ...some };
+
+describe('what the OpenAPI document says of answers', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  const seen = new Set<string>();
+  before(async () => {
+    t = await edgeFixture();
+  });
+  after(() => t.close());
+
+  /** Asks, and compares with what the document says of the call: status, schema, no field besides; or the code. */
+  const fits = async (call: string, path: string, options: Call = {}): Promise<Answer> => {
+    const [method = ''] = call.split(' ');
+    const operation = operations.find((known) => known.call === call) ?? expect.fail(`${call} is not told`);
+    const answer = await t.call(`${method} /api/v1${path}`, { token: t.tokens.root, ...options });
+    const told = [operation, ...(operation.also ?? [])].filter(({ status }) => status === answer.status);
+    if (answer.status >= 400) {
+      const { code } = apiErrorSchema.parse(answer.json);
+      const every = [
+        'unauthenticated',
+        'forbidden',
+        ...(operation.body ? ['invalid_json', 'unsupported_media_type'] : []),
+      ];
+      expect([...operation.errors, ...every], `${call}: ${answer.text}`).to.include(code);
+      expect(entryOf(code as ErrorCode).status).to.equal(answer.status);
+      return answer;
+    }
+    expect(told, `${call} answers ${String(answer.status)}: ${answer.text}`).not.to.deep.equal([]);
+    const schema = told[0]?.answer;
+    if (schema) expect(schema.parse(answer.json), call).to.deep.equal(answer.json);
+    else expect(answer.text, call).to.equal('');
+    seen.add(call);
+    return answer;
+  };
+  const idOf = (answer: Answer): string => z.looseObject({ id: z.string() }).parse(answer.json).id;
+
+  it('fits what is answered', async () => {
+    await fits('POST /llms', '/llms', { body: gpt });
+    await fits('PUT /llms/{name}', '/llms/gpt', { body: { ...some, description: 'x' } });
+    await fits('PUT /llms/{name}', '/llms/other', { body: some });
+    await fits('PATCH /llms/{name}', '/llms/gpt', { body: { tier: 'fast' } });
+    await fits('GET /llms', '/llms?limit=1');
+    await fits('GET /llms/{name}', '/llms/gpt');
+    await fits('GET /llms/{name}/members', '/llms/gpt/members');
+    await fits('DELETE /llms/{name}', '/llms/other');
+    await fits('GET /pools', '/pools');
+    await fits('GET /pools/{key}', '/pools/gpt');
+    await fits('POST /pools/{key}/allow', '/pools/gpt/allow', { body: { user: 'bob' } });
+    await fits('POST /pools/{key}/deny', '/pools/gpt/deny', { body: { user: 'bob' } });
+    const task = idOf(await fits('POST /tasks', '/tasks', { body: { llm: 'gpt', request: chat } }));
+    await fits('GET /tasks', '/tasks');
+    await fits('GET /tasks/{id}', `/tasks/${task}`);
+    await fits('DELETE /tasks/{id}', `/tasks/${task}`);
+    const later = { prefer: 'respond-async' };
+    await fits('POST /llms/{name}/infer', '/llms/gpt/infer', { body: chat, headers: later });
+    await fits('GET /whoami', '/whoami');
+    const token = idOf(await fits('POST /tokens', '/tokens', { body: { name: 'x', pools: ['gpt'] } }));
+    await fits('GET /tokens', '/tokens');
+    await fits('DELETE /tokens/{id}', `/tokens/${token}`);
+    const offer = { protocol: 1, transports: ['redis', 'sse'], providers: [t.offer('desk')] };
+    const made = await fits('POST /llms/_provider-register', '/llms/_provider-register', { body: offer });
+    const { providerSessionId } = made.json as { providerSessionId: string };
+    const session = { body: { providerSessionId } };
+    await fits('POST /llms/_provider-heartbeat', '/llms/_provider-heartbeat', session);
+    await fits('POST /llms/_provider-goodbye', '/llms/_provider-goodbye', session);
+    // Those that are left are streams, or speak for a claim: test/relay and test/edge/task-stream.test.ts.
+    const rest = operations.map(({ call }) => call).filter((call) => !seen.has(call));
+    expect(rest).to.have.members([
+      'GET /tasks/{id}/stream',
+      'GET /llms/_provider-stream',
+      'POST /llms/_provider-task/{id}/stream',
+      'POST /llms/_provider-task/{id}/result',
+    ]);
+  });
+
+  it('names the code of each refusal', async () => {
+    const nobody = '00000000-0000-4000-8000-000000000000';
+    await fits('POST /llms', '/llms', { body: gpt });
+    await fits('POST /llms', '/llms', { body: { nonsense: 1 } });
+    await fits('POST /llms', '/llms', { raw: '{' });
+    await fits('GET /llms', '/llms?after=%00&limit=x');
+    await fits('GET /llms/{name}', '/llms/nobody', { token: null });
+    await fits('PATCH /llms/{name}', '/llms/gpt', {
+      body: { tier: 'fast' },
+      headers: { 'if-match': '"99"' },
+    });
+    await fits('GET /pools/{key}', '/pools/nobody');
+    await fits('POST /pools/{key}/allow', '/pools/gpt/allow', { body: { user: 'stranger' } });
+    await fits('POST /llms/{name}/infer', '/llms/gpt/infer', { body: chat });
+    await fits('POST /llms/{name}/infer', '/llms/nobody/infer', { body: chat });
+    await fits('POST /llms/{name}/infer', '/llms/gpt/infer', {
+      raw: 'x',
+      headers: { 'content-type': 'text/plain' },
+    });
+    const named = { 'idempotency-key': 'k' };
+    await fits('POST /tasks', '/tasks', { body: { llm: 'gpt', request: chat }, headers: named });
+    await fits('POST /tasks', '/tasks', { body: { llm: 'gpt', request: { ...chat, n: 1 } }, headers: named });
+    await fits('GET /tasks/{id}', '/tasks/7');
+    await fits('GET /tasks/{id}', `/tasks/${nobody}?wait=x`);
+    await fits('DELETE /tasks/{id}', `/tasks/${nobody}`);
+    await fits('GET /tasks/{id}/stream', `/tasks/${nobody}/stream?after=x`);
+    await fits('DELETE /tokens/{id}', `/tokens/${nobody}`);
+    await fits('GET /llms/_provider-stream', '/llms/_provider-stream');
+    const said = { body: { ok: true } };
+    await fits('POST /llms/_provider-task/{id}/result', `/llms/_provider-task/${nobody}/result`, said);
+    await fits('POST /llms/_provider-task/{id}/stream', `/llms/_provider-task/${nobody}/stream`, {
+      raw: '{}',
+    });
+  });
+
+  it('is a page of this edge too, for who has signed in', async () => {
+    const page = async (headers: Record<string, string>): Promise<Answer> =>
+      await t.call('GET /admin/api', { token: null, headers });
+    expect((await page({})).status).to.equal(401);
+    const { text } = await page({ cookie: await cookieFor(t.url, t.tokens.ada) });
+    for (const { call } of operations) expect(text).to.include(`<code>${call}</code>`);
+    expect(text).not.to.match(/<script|https?:\/\/(?!backend\.test|json-schema)/);
+  });
+});
