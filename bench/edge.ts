@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { McpctlError } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
 import { freePort } from '../start/port.ts';
+import { keepExtra, needGoingOn } from './extras.ts';
 import type { Product } from './product.ts';
 
 /** One more edge beside that of the product, with the same Redis and Postgres. */
@@ -15,6 +16,7 @@ const READY_MS = 30_000;
 const STOP_MS = 10_000;
 
 export async function startBenchEdge({ redisUrl, databaseUrl }: Product): Promise<BenchEdge> {
+  needGoingOn();
   const port = String(await freePort());
   const url = `http://127.0.0.1:${port}`;
   const env = {
@@ -29,11 +31,16 @@ export async function startBenchEdge({ redisUrl, databaseUrl }: Product): Promis
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const ended = once(child, 'exit');
-  const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    child.kill(signal);
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
     if (child.exitCode === null && child.signalCode === null) await ended;
     clearTimeout(timer);
+  };
+  const stopped = keepExtra(() => end('SIGKILL'));
+  const stop = async (): Promise<void> => {
+    await end('SIGTERM');
+    stopped();
   };
   const until = clock.elapsed() + READY_MS;
   const isReady = async (): Promise<boolean> => {

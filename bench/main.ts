@@ -12,6 +12,7 @@ import { createClient } from './client.ts';
 import { crashes } from './rows.ts';
 import type { Endpoint } from './endpoint.ts';
 import { nowMs } from './clock.ts';
+import { endExtras } from './extras.ts';
 import { startLoad } from './load.ts';
 import { startPeers } from './peers.ts';
 import { startProduct } from './product.ts';
@@ -22,7 +23,7 @@ import { usageBelow, type Usage } from './usage.ts';
 
 /** What is there before anything is called, and how long its interrupted work may take to end. */
 const SETTLE_MS = 5_000;
-const STOP_MS = 20_000;
+const STOP_MS = 2_000;
 
 /** What a run has found. */
 interface Figures {
@@ -140,8 +141,9 @@ async function measure({ chosen, quick, offline, profile }: Wish): Promise<Figur
     return { idle, findings, deaths: { killed: deaths, false: falseDeaths } };
   } finally {
     progress('Stopping it …');
+    await endExtras();
     for (const stop of stops.reverse()) await stop();
-    // Interrupted: what a scenario has started itself it also stops, as soon as its calls fail.
+    // Interrupted: the scenario, or the start, ends as soon as its calls fail; nothing of theirs is left by now.
     await Promise.race([running.catch(() => undefined), pause(STOP_MS)]);
   }
 }
@@ -165,3 +167,5 @@ try {
   process.stderr.write(`${messageOf(thrown)}\n`);
   process.exitCode = 1;
 }
+// An interrupted scenario may have a timer left.
+process.exit();

@@ -7,6 +7,7 @@ import { McpctlError } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
 import { freePort } from '../start/port.ts';
 import type { Endpoint } from './endpoint.ts';
+import { keepExtra } from './extras.ts';
 
 /** The baselines that are programs of their own, running. */
 export interface Peers {
@@ -35,8 +36,13 @@ export async function startPeers({ backendUrl, offline, progress }: Wish): Promi
     await install();
   }
   const children: ChildProcess[] = [];
-  const stop = async (): Promise<void> => {
+  const endAll = async (): Promise<void> => {
     await Promise.all(children.map(end));
+  };
+  const stopped = keepExtra(endAll);
+  const stop = async (): Promise<void> => {
+    await endAll();
+    stopped();
   };
   const start = async (peer: Omit<Endpoint, 'url'>, argv: (port: string) => string[]): Promise<Endpoint> => {
     const port = String(await freePort());

@@ -9,6 +9,7 @@ import { McpctlError } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
 import { homeAt } from '../core/runtime/home.ts';
 import { freePort } from '../start/port.ts';
+import { keepExtra, needGoingOn } from './extras.ts';
 
 /** The product as `npm start` ships it, in a home of its own, with its own Redis and Postgres. */
 export interface Product {
@@ -31,6 +32,7 @@ const credentialsSchema = z.object({ mcpdUrl: z.string(), token: z.string() });
 
 /** @param env PATH and what npm says of itself; nothing that would lead to another Redis or Postgres. */
 export async function startProduct(backendUrl: string, env: NodeJS.ProcessEnv): Promise<Product> {
+  needGoingOn();
   const root = await mkdtemp(join(tmpdir(), 'mcpctl-bench-'));
   const home = homeAt(root);
   const provider = {
@@ -51,12 +53,17 @@ export async function startProduct(backendUrl: string, env: NodeJS.ProcessEnv): 
   closeSync(log);
   const ended = once(child, 'exit');
   const output = (): string => readFileSync(logPath, 'utf8');
-  const stop = async (): Promise<void> => {
+  const end = async (): Promise<void> => {
     child.kill('SIGTERM');
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
     if (child.exitCode === null && child.signalCode === null) await ended;
     clearTimeout(timer);
     await rm(root, { recursive: true, force: true });
+  };
+  const stopped = keepExtra(end); // while it starts it is nobody's
+  const stop = async (): Promise<void> => {
+    await end();
+    stopped();
   };
   const until = clock.elapsed() + READY_MS;
   while (!output().includes(READY)) {

@@ -31,14 +31,17 @@ export function processesBelow(pid: number): ReturnType<typeof processes> {
   return all.filter(({ pid: id }) => below.has(id));
 }
 
-/** By name. Our own children that have ended, workers that a scenario has started, are there as `ended`. */
+/** By name. What a process has waited for counts as its own; but workers that a scenario started are `ended`. */
 export function usageBelow(pid: number): Usage {
   const usage: Usage = {};
-  for (const one of processesBelow(pid)) {
-    const sum = (usage[one.name] ??= { cpuMs: 0, rssMb: 0 });
-    sum.cpuMs += one.cpuMs;
-    sum.rssMb += one.rssMb;
-    if (one.pid === pid && one.endedMs > 0) usage['ended'] = { cpuMs: one.endedMs, rssMb: 0 };
+  const add = (name: string, cpuMs: number, rssMb: number): void => {
+    const sum = (usage[name] ??= { cpuMs: 0, rssMb: 0 });
+    sum.cpuMs += cpuMs;
+    sum.rssMb += rssMb;
+  };
+  for (const { pid: id, name, cpuMs, endedMs, rssMb } of processesBelow(pid)) {
+    add(name, cpuMs, rssMb);
+    if (endedMs > 0) add(id === process.pid ? 'ended' : name, endedMs, 0);
   }
   return usage;
 }

@@ -7,6 +7,7 @@ import { McpctlError } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
 import { homeAt } from '../core/runtime/home.ts';
 import { nowMs } from './clock.ts';
+import { keepExtra, needGoingOn } from './extras.ts';
 import type { Product } from './product.ts';
 
 /** One more worker of the product, on a machine that knows nothing but its edge, or on one that has Redis too. */
@@ -33,6 +34,7 @@ export async function startBenchWorker(
   { url, token, redisUrl }: Product,
   { names, poolName, backendUrl, transport, slots = SLOTS }: Offer,
 ): Promise<BenchWorker> {
+  needGoingOn();
   const root = await mkdtemp(join(tmpdir(), 'mcpctl-bench-'));
   const home = homeAt(root);
   const providers = names.map((name) => ({
@@ -58,10 +60,15 @@ export async function startBenchWorker(
     ready = said.includes('"service.ready"');
   });
   const ended = once(child, 'exit');
-  const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    child.kill(signal);
     if (child.exitCode === null && child.signalCode === null) await ended;
     await rm(root, { recursive: true, force: true });
+  };
+  const stopped = keepExtra(() => end('SIGKILL'));
+  const stop = async (): Promise<void> => {
+    await end('SIGTERM');
+    stopped();
   };
   const until = clock.elapsed() + READY_MS;
   while (!ready) {
