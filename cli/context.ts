@@ -28,6 +28,9 @@ export interface Context {
   clientFor: (target: Target & { token: string }, signal?: AbortSignal) => Promise<Client>;
 }
 
+/** An open answer that carries nothing for so long is given up: the edge writes every 15 s. */
+const SILENCE_MS = 5 * 60_000;
+
 export interface ContextDeps {
   terminal: Terminal;
   clock: Clock;
@@ -41,12 +44,26 @@ export interface ContextDeps {
   globals: () => GlobalOptions;
 }
 
-export function createContext({ env, cwd, systemFile, globals, ...deps }: ContextDeps): Context {
-  const out = createOutput(deps.terminal);
-
+function environmentOf(env: ContextDeps['env']) {
   const settings = async () => {
-    const { readConfig } = await import('../core/runtime/config.ts');
-    return readConfig(env, ['home', 'server', 'token', 'cliContext', 'cliFile', 'cacheHome', 'debug']);
+    const [{ readConfig }, { withProxies }] = await Promise.all([
+      import('../core/runtime/config.ts'),
+      import('../core/runtime/network-settings.ts'),
+    ]);
+    return readConfig(withProxies(env), [
+      'home',
+      'server',
+      'token',
+      'cliContext',
+      'cliFile',
+      'cacheHome',
+      'debug',
+      'httpProxy',
+      'httpsProxy',
+      'noProxy',
+      'caFile',
+      'nodeCaFile',
+    ]);
   };
   const home = async (): Promise<Home> => {
     const { homeAt } = await import('../core/runtime/home.ts');
@@ -55,6 +72,12 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     const cache = said.cacheHome === undefined ? at.cache : join(said.cacheHome, 'mcpctl');
     return { ...at, cli: said.cliFile ?? at.cli, cache };
   };
+  return { settings, home };
+}
+
+export function createContext({ env, cwd, systemFile, globals, ...deps }: ContextDeps): Context {
+  const out = createOutput(deps.terminal);
+  const { settings, home } = environmentOf(env);
   const target = async (flags = globals()): Promise<Target> => {
     const { resolveTarget } = await import('./target.ts');
     const { server, token, cliContext } = await settings();
@@ -67,13 +90,20 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     });
   };
   const httpFor = async (at: Target & { token: string }, until?: AbortSignal): Promise<Http> => {
-    const { createHttp } = await import('./http.ts');
-    const { debug } = await settings();
+    const [{ createHttp }, { openNetwork }] = await Promise.all([
+      import('./http.ts'),
+      import('../core/runtime/network.ts'),
+    ]);
+    const { debug, ...said } = await settings();
+    const network = openNetwork(
+      { ...said, caFile: globals().caFile ?? said.caFile },
+      { reuse: true, silenceMs: SILENCE_MS },
+    );
     const traced = debug === 'api' || globals().verbose === true;
     const trace = traced ? (line: string): void => out.note(line) : (): void => undefined;
     const { clock, version, interrupts } = deps;
     const signal = until ? AbortSignal.any([interrupts.signal, until]) : interrupts.signal;
-    return createHttp({ ...at, clock, version, trace, signal });
+    return createHttp({ ...at, network, clock, version, trace, signal });
   };
   const http = async (): Promise<Http> => {
     const { authenticated } = await import('./target.ts');

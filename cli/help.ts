@@ -31,6 +31,8 @@ const environment = `Environment variables that mcpctl reads:
   MCPCTL_CONTEXT    a context; --server, --context and MCPCTL_SERVER come first
   MCPCTL_CONFIG     another file with contexts than $MCPCTL_HOME/cli.json
   MCPCTL_HOME       the folder with cli.json and credentials; ~/.mcpctl if not set
+  MCPCTL_CA_FILE    a PEM file with further certificate authorities to trust
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY   the proxy to the server, and who is reached without it
   MCPCTL_DEBUG      "api" traces every call on stderr, without secrets
   XDG_CACHE_HOME    the folder for names that completion remembers; $MCPCTL_HOME/cache if not set
   NO_COLOR          any text turns colours off

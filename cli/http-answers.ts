@@ -1,17 +1,14 @@
 import type { Dispatcher } from 'undici';
 import { z } from 'zod';
 import { apiErrorSchema } from '../core/api-error.ts';
-import { isErrorCode, McpctlError, messageOf, type ErrorCode } from '../core/errors.ts';
+import { isErrorCode, McpctlError, type ErrorCode } from '../core/errors.ts';
+import type { Network } from '../core/runtime/network.ts';
 import { Cancelled } from './exit.ts';
 
 /** A backend's own refusal, which comes through as it was: OpenAI's form, or Ollama's. */
 const backendErrorSchema = z.object({
   error: z.union([z.string(), z.object({ message: z.string() }).transform(({ message }) => message)]),
 });
-
-export const CONNECT_MS = 10_000;
-/** An open answer that carries nothing for so long is given up: the edge writes every 15 s. */
-export const SILENCE_MS = 5 * 60_000;
 
 export function headerOf(answer: Dispatcher.ResponseData, name: string): string | null {
   const value = answer.headers[name];
@@ -99,21 +96,25 @@ const reasons: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'its name could not be looked up',
   EHOSTUNREACH: 'there is no way to it',
   ENETUNREACH: 'there is no way to it',
-  UND_ERR_CONNECT_TIMEOUT: `it did not take the connection within ${CONNECT_MS / 1000} s`,
-  UND_ERR_BODY_TIMEOUT: `it was silent for ${SILENCE_MS / 60_000} min`,
+  UND_ERR_CONNECT_TIMEOUT: 'it did not take the connection in time',
+  UND_ERR_BODY_TIMEOUT: 'it was silent for too long',
   UND_ERR_SOCKET: 'it closed the connection',
   ECONNRESET: 'it closed the connection',
   EPIPE: 'it closed the connection',
 };
 
-/** Why a call failed below HTTP. */
-export function explained(thrown: unknown, server: string): Error {
+/** Why a call failed below HTTP: a proxy and a certificate have words of their own. */
+export function explained(
+  thrown: unknown,
+  { server, network }: { server: string; network: Pick<Network, 'trouble' | 'direct'> },
+): Error {
   if (thrown instanceof McpctlError || thrown instanceof Cancelled) return thrown;
   const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
-  const reason = Object.hasOwn(reasons, code) ? reasons[code] : messageOf(thrown);
-  return new McpctlError(
-    'server_unreachable',
-    `${server} cannot be reached: ${reason}. Start it with "npm start", or name another one with --server.`,
-    { cause: thrown },
-  );
+  const reason = Object.hasOwn(reasons, code) ? reasons[code] : undefined;
+  const url = new URL(server);
+  const message =
+    reason !== undefined && network.direct(url)
+      ? `${server} cannot be reached: ${reason}. Start it with "npm start", or name another one with --server.`
+      : network.trouble(url, thrown);
+  return new McpctlError('server_unreachable', message, { cause: thrown });
 }

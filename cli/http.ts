@@ -1,8 +1,9 @@
-import { Agent, request, type Dispatcher } from 'undici';
+import { request, type Dispatcher } from 'undici';
 import { McpctlError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime/clock.ts';
+import type { Network } from '../core/runtime/network.ts';
 import { Cancelled } from './exit.ts';
-import { accepted, explained, headerOf, CONNECT_MS, SILENCE_MS } from './http-answers.ts';
+import { accepted, explained, headerOf } from './http-answers.ts';
 
 export const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
@@ -50,6 +51,8 @@ export interface HttpDeps {
   /** Where the token was said. */
   tokenFrom: string | null;
   version: string;
+  /** The way to the server. */
+  network: Network;
   clock: Clock;
   /** Gets one line per call and per answer, without secrets. */
   trace: (line: string) => void;
@@ -60,10 +63,11 @@ export interface HttpDeps {
 const CALL_MS = 30_000;
 
 export function createHttp(deps: HttpDeps): Http {
-  const { server, signal, tokenFrom } = deps;
+  const { server, signal, tokenFrom, network } = deps;
   const send = createSend(deps);
 
-  const explain = (thrown: unknown): Error => (signal.aborted ? new Cancelled() : explained(thrown, server));
+  const explain = (thrown: unknown): Error =>
+    signal.aborted ? new Cancelled() : explained(thrown, { server, network });
 
   /** The limit covers everything that `work` awaits; `signal`s of the call and of Ctrl-C end it sooner. */
   const within = async <T>(
@@ -116,15 +120,14 @@ export function createHttp(deps: HttpDeps): Http {
 }
 
 /** One request, traced; resolves with its headers. */
-function createSend({ server, token, version, clock, trace }: HttpDeps) {
-  const agent = new Agent({ connect: { timeout: CONNECT_MS }, headersTimeout: 0, bodyTimeout: SILENCE_MS });
+function createSend({ server, token, version, network, clock, trace }: HttpDeps) {
   return async (call: Call, stop: AbortSignal): Promise<Dispatcher.ResponseData> => {
     const url = `${server}${call.path}${queryOf(call.query)}`;
     trace(`> ${call.method} ${url}`);
     const from = clock.elapsed();
     const sent = call.body === undefined ? call.text : JSON.stringify(call.body);
     const answer = await request(url, {
-      dispatcher: agent,
+      dispatcher: network.dispatcher,
       method: call.method,
       signal: stop,
       headers: {

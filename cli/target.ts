@@ -9,6 +9,8 @@ export interface GlobalOptions {
   server?: string | undefined;
   context?: string | undefined;
   tokenFile?: string | undefined;
+  /** A PEM file with further certificate authorities. */
+  caFile?: string | undefined;
   /** Calls are traced on stderr. */
   verbose?: boolean | undefined;
   /** false: nobody is asked anything. */

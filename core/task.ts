@@ -3,7 +3,6 @@ import { operationSchema } from './llm.ts';
 import { aliasSchema, nameSchema, uuidSchema } from './names.ts';
 import { listQuerySchema } from './page.ts';
 
-/** @internal tests walk it */
 export const taskStatuses = ['pending', 'claimed', 'running', 'completed', 'error', 'cancelled'] as const;
 export const taskStatusSchema = z.enum(taskStatuses);
 export type TaskStatus = z.infer<typeof taskStatusSchema>;

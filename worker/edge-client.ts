@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { McpctlError } from '../core/errors.ts';
-import { openNetwork, type Network } from './network.ts';
+import { openNetwork, type Network } from '../core/runtime/network.ts';
 
 export interface EdgeAnswer {
   status: number;

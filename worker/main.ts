@@ -14,7 +14,8 @@ import { openHealth } from './health.ts';
 import { inspectHosted, startHosted } from './hosted/hosted.ts';
 import { runLocalCommand } from './local/commands.ts';
 import type { LocalAction } from './local/protocol.ts';
-import { openNetwork } from './network.ts';
+import { withProxies } from '../core/runtime/network-settings.ts';
+import { openNetwork } from '../core/runtime/network.ts';
 import { openPublished } from './publish.ts';
 import { startPublished, type PublishedWorker } from './published.ts';
 import { readWorkerConfig } from './sources/config.ts';
@@ -100,12 +101,6 @@ async function servePublished({
   const network = openNetwork(config);
   const paths = { sessionFilePath: home.session, socketPath: home.socket };
   return startPublished({ config, credentials, opened, network, environment, ...paths, bus, clock, log });
-}
-
-/** People write the names of these three in small letters too. */
-function withProxies(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'];
-  return { ...env, ...Object.fromEntries(names.map((name) => [name, env[name] ?? env[name.toLowerCase()]])) };
 }
 
 async function local(what: 'status' | LocalAction, json: boolean): Promise<void> {

@@ -12,7 +12,7 @@ import { Backoff, persist } from './backoff.ts';
 import { createEdgeClient } from './edge-client.ts';
 import type { LocalAction, LocalStatus } from './local/protocol.ts';
 import { createLocalServer } from './local/server.ts';
-import type { Network } from './network.ts';
+import type { Network } from '../core/runtime/network.ts';
 import { membersOf, offersOf, type Opened } from './publish.ts';
 import { VirtualLlmRegistrar } from './registrar.ts';
 import { Serving } from './serving.ts';

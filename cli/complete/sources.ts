@@ -58,6 +58,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--server': nothing,
   '--context': names('context'),
   '--token-file': { of: 'files' },
+  '--ca-file': { of: 'files' },
   '--status': { of: 'statuses' },
   '--kind': words('public', 'virtual'),
   '--type': words('openai', 'ollama', 'anthropic'),

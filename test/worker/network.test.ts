@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { createEdgeClient } from '../../worker/edge-client.ts';
-import { openNetwork, type NetworkOptions } from '../../worker/network.ts';
+import { openNetwork, type NetworkOptions } from '../../core/runtime/network.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
 import { startTlsFront, type TlsFront } from '../support/tls-front.ts';
 import { scriptedEdge, type ScriptedEdge } from './scripted-edge.ts';

@@ -1,6 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
 import type { Context } from '../../context.ts';
-import { readContexts, withoutContext, writeContexts } from '../../contexts-file.ts';
 
 export interface DeleteContextOptions {
   name: string;
@@ -19,6 +18,7 @@ export function makeDeleteContext(
 }
 
 async function runDeleteContext(ctx: Context, { name }: DeleteContextOptions): Promise<void> {
+  const { readContexts, withoutContext, writeContexts } = await import('../../contexts-file.ts');
   const home = await ctx.home();
   const kept = await readContexts(home);
   await writeContexts(home, withoutContext(kept, name, home));

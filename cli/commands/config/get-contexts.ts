@@ -1,6 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
 import type { Context } from '../../context.ts';
-import { contextNamed, readContexts } from '../../contexts-file.ts';
 import { formatOption, type Format } from '../../formats.ts';
 import type { Column } from '../../table.ts';
 
@@ -30,6 +29,7 @@ interface SeenContext {
 }
 
 async function runGetContexts(ctx: Context, { names, output, headers }: GetContextsOptions): Promise<void> {
+  const { contextNamed, readContexts } = await import('../../contexts-file.ts');
   const [{ listingOf, printListings }, home] = await Promise.all([import('../../print.ts'), ctx.home()]);
   const kept = await readContexts(home);
   const wanted = names.length > 0 ? names : Object.keys(kept.contexts);

@@ -1,7 +1,6 @@
 import { Command } from '@commander-js/extra-typings';
 import type { Context } from '../../context.ts';
 import { objectFormatOption, type ObjectFormat } from '../../formats.ts';
-import { authenticated } from '../../target.ts';
 
 export interface WhoamiOptions {
   output: ObjectFormat;
@@ -22,6 +21,7 @@ export function makeWhoami(
 }
 
 async function runWhoami(ctx: Context, { output }: WhoamiOptions): Promise<void> {
+  const { authenticated } = await import('../../target.ts');
   const target = authenticated(await ctx.target());
   const { key: user, view } = await (await ctx.clientFor(target)).whoami();
   const { server, from, tokenFrom } = target;

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
 import { EnvHttpProxyAgent, type Dispatcher } from 'undici';
-import { McpctlError, messageOf } from '../core/errors.ts';
-import { untrusted, wrongName } from '../core/runtime/trust.ts';
+import { McpctlError, messageOf } from '../errors.ts';
+import { untrusted, wrongName } from './trust.ts';
 
 /** As the settings say it. */
 export interface NetworkOptions {
@@ -15,20 +15,30 @@ export interface NetworkOptions {
   nodeCaFile?: string | undefined;
 }
 
+/** How connections are kept. */
+interface Keeping {
+  /** Whether one is used again; no, so that a new stream is not opened at an edge that is just leaving. */
+  reuse?: boolean;
+  /** How long an answer may be silent, in milliseconds; as long as it likes: whoever opens one watches it. */
+  silenceMs?: number;
+}
+
 /** The way from this machine to the edge, and only to it: calls to backends never go through a proxy. */
 export interface Network {
   dispatcher: Dispatcher;
+  /** Whether it leads to `url` without a proxy. */
+  direct(url: URL): boolean;
   /** Why a call to `url` failed, as a sentence with what to do about it; without user or password of a proxy. */
   trouble(url: URL, thrown: unknown): string;
 }
 
 const CONNECT_MS = 10_000;
 
-/**
- * No connection is used twice, so that a new stream is not opened at an edge that is just leaving.
- * @throws McpctlError `invalid_config` when a proxy's URL or the CA file cannot be used.
- */
-export function openNetwork(options: NetworkOptions = {}): Network {
+/** @throws McpctlError `invalid_config` when a proxy's URL or the CA file cannot be used. */
+export function openNetwork(
+  options: NetworkOptions = {},
+  { reuse = false, silenceMs = 0 }: Keeping = {},
+): Network {
   const { httpProxy = '', httpsProxy = '', noProxy = '' } = options;
   for (const [name, url] of Object.entries({ HTTP_PROXY: httpProxy, HTTPS_PROXY: httpsProxy }))
     checkProxy(name, url);
@@ -38,10 +48,9 @@ export function openNetwork(options: NetworkOptions = {}): Network {
     httpProxy,
     httpsProxy,
     noProxy,
-    pipelining: 0,
-    // Streams are silent for as long as they like; whoever opens one watches it.
+    pipelining: reuse ? 1 : 0,
     headersTimeout: 0,
-    bodyTimeout: 0,
+    bodyTimeout: silenceMs,
     connect: tls,
     requestTls: tls,
     proxyTls: tls,
@@ -51,7 +60,11 @@ export function openNetwork(options: NetworkOptions = {}): Network {
     const proxy = name === 'HTTPS_PROXY' ? httpsProxy : httpProxy;
     return proxy === '' || isExempt(url, noProxy) ? null : { name, at: new URL(proxy).host };
   };
-  return { dispatcher, trouble: (url, thrown) => sentence({ url, proxy: proxyFor(url), thrown }) };
+  return {
+    dispatcher,
+    direct: (url) => proxyFor(url) === null,
+    trouble: (url, thrown) => sentence({ url, proxy: proxyFor(url), thrown }),
+  };
 }
 
 function checkProxy(name: string, text: string): void {
@@ -114,7 +127,7 @@ function sentence({ url, proxy, thrown }: Trouble): string {
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
     return `The certificate of ${at} is not valid now (${code}): renew it there, or set the clock of this machine.`;
   if (code === wrongName)
-    return `The certificate of ${at} is for another name: correct mcpdUrl in the credentials.`;
+    return `The certificate of ${at} is for another name: correct the address where it is said (--server, or mcpdUrl in the credentials).`;
   if (proxy) return ofProxy({ proxy, at, cause, host: url.hostname });
   return `The edge at ${at} cannot be reached: ${messageOf(cause) || code}.`;
 }

@@ -1,0 +1,68 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { startTlsFront, type TlsFront } from '../support/tls-front.ts';
+import { llm, publicLlm } from './fixtures.ts';
+import { page, startPeer, type Peer } from './peer.ts';
+import { startSession } from './session.ts';
+
+describe('cli: through a company’s network', () => {
+  let peer: Peer;
+  let front: TlsFront;
+  let proxy: Proxy;
+  let folder: string;
+  let caFile: string;
+  before(async () => {
+    peer = await startPeer();
+    peer.on('GET /api/v1/llms', (response, request) =>
+      page([request.url.includes('after') ? publicLlm : llm], request.url.includes('after') ? null : 'x')(
+        response,
+        request,
+      ),
+    );
+    front = await startTlsFront('edge.example', peer);
+    proxy = await startProxy({ 'edge.example:443': { host: '127.0.0.1', port: front.port } });
+    folder = await mkdtemp(join(tmpdir(), 'mcpctl-network-'));
+    caFile = join(folder, 'ca.pem');
+    await writeFile(caFile, front.certificate);
+  });
+  after(async () => {
+    await proxy.close();
+    await front.close();
+    await peer.close();
+    await rm(folder, { recursive: true });
+  });
+
+  const run = async (
+    env: Record<string, string>,
+    ...flags: string[]
+  ): Promise<{ code: number; said: string }> => {
+    const s = await startSession('https://edge.example', { env });
+    const code = await s.run('get', 'llm', '-o', 'name', ...flags);
+    await s.close();
+    return { code, said: s.out() + s.err() };
+  };
+
+  it('finds its server through the proxy, and trusts what it is told to, by flag or environment', async () => {
+    const found = { code: 0, said: 'llm/tiny-chat\nllm/gpt\n' };
+    expect(await run({ https_proxy: proxy.url, MCPCTL_CA_FILE: caFile })).to.deep.equal(found);
+    expect(await run({ HTTPS_PROXY: proxy.url }, '--ca-file', caFile)).to.deep.equal(found);
+    expect(proxy.passed).to.include('edge.example:443');
+  });
+
+  it('says in a sentence what stands in the way, and what to do', async () => {
+    const untrusted = await run({ HTTPS_PROXY: proxy.url });
+    expect(untrusted.code).to.equal(1);
+    expect(untrusted.said)
+      .to.include('is not trusted')
+      .and.to.include('MCPCTL_CA_FILE')
+      .and.to.include('(server_unreachable)');
+    const nobody = await run({ HTTPS_PROXY: 'http://127.0.0.1:1', MCPCTL_CA_FILE: caFile });
+    expect(nobody.said).to.include('through the proxy at 127.0.0.1:1').and.to.include('NO_PROXY');
+    const bad = await run({ HTTPS_PROXY: 'ada:hunter2@proxy' });
+    expect(bad.said).to.include('HTTPS_PROXY must be like').and.to.not.include('hunter2');
+    expect((await run({}, '--ca-file', join(folder, 'none'))).said).to.include('cannot be read');
+  });
+});
