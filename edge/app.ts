@@ -22,6 +22,7 @@ import { providerRoutes } from './routes/providers.ts';
 import { taskStreamRoutes } from './routes/task-stream.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { tokenRoutes } from './routes/tokens.ts';
+import { usageRoutes } from './routes/usage.ts';
 import { whoamiRoutes } from './routes/whoami.ts';
 
 type MakeRoutes = (deps: EdgeDeps) => Router;
@@ -37,6 +38,7 @@ export const apiRoutes = [
   taskStreamRoutes,
   poolRoutes,
   tokenRoutes,
+  usageRoutes,
   whoamiRoutes,
 ];
 const v1Routes = [openAiRoutes];

@@ -7,6 +7,7 @@ import { createPools, type Pools } from './pools.ts';
 import { createSessions, type Sessions } from './sessions.ts';
 import { createTasks, type Tasks } from './tasks.ts';
 import { createTokens, type Tokens } from './tokens.ts';
+import { createUsages, type Usages } from './usage.ts';
 import { createUsers, type Users } from './users.ts';
 
 /** Everything that edge and scheduler ask of Postgres. */
@@ -17,6 +18,7 @@ export interface Registry {
   tasks: Tasks;
   idempotency: Idempotency;
   tokens: Tokens;
+  usages: Usages;
   users: Users;
   names: Names;
   leases: Leases;
@@ -30,6 +32,7 @@ export function createRegistry(connection: Connection): Registry {
     tasks: createTasks(connection),
     idempotency: createIdempotency(connection),
     tokens: createTokens(connection),
+    usages: createUsages(connection),
     users: createUsers(connection),
     names: createNames(connection),
     leases: createLeases(connection),

@@ -16,6 +16,7 @@ import {
   taskViewSchema,
   taskWaitQuerySchema,
 } from '../../core/task.ts';
+import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import { requestSchemas } from '../inference/request.ts';
 import type { Operation } from './operation.ts';
@@ -245,6 +246,16 @@ const tasks: Operation[] = [
 ];
 
 const tokens: Operation[] = [
+  {
+    call: 'GET /usage',
+    tag: 'tokens',
+    summary: 'Tasks and tokens by user, token, llm or pool',
+    about: 'Of tasks that ended in the last hours, as far back as rows are kept; an admin sees everybody’s.',
+    query: usageQuerySchema,
+    status: 200,
+    answer: usageViewSchema,
+    errors: ['invalid_request'],
+  },
   {
     call: 'GET /whoami',
     tag: 'tokens',
