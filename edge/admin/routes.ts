@@ -57,7 +57,8 @@ function boardRoute(deps: EdgeDeps): RequestHandler {
 /** What Bull Board or BullMQ threw may hold addresses, or a piece of what a worker wrote into a job. */
 function withoutWhy(thrown: unknown): McpctlError {
   const status = (thrown as { status?: unknown } | null)?.status;
-  if (typeof status === 'number' && status < 500)
+  // A name that cannot be decoded has no status.
+  if (thrown instanceof URIError || (typeof status === 'number' && status < 500))
     return new McpctlError('invalid_request', 'The request could not be understood.');
   const why = 'The queues cannot be read now: Redis is away, or a job in one of them is damaged.';
   return new McpctlError('unavailable', `${why} Try again shortly.`);

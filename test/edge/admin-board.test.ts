@@ -54,8 +54,8 @@ describe('the board', function () {
     await t.call('DELETE /api/v1/llms/gpt', { token: t.tokens.root });
     const from = systemClock.elapsed();
     await until(names, (now) => now.join() === 'llama', 20_000);
-    // What is left of the ten seconds is the page's own: it asks every five.
-    expect(systemClock.elapsed() - from).to.be.below(5_000);
+    // An idle machine needs three; the page's own five come on top.
+    expect(systemClock.elapsed() - from).to.be.below(10_000);
     expect((await ask('GET /', ada)).text).to.include('"forceInterval":5');
   });
 
@@ -106,6 +106,8 @@ describe('the board', function () {
     const answer = await ask(`GET /api/queues/gpt/${job}`, ada);
     expect(answer.status).to.equal(503);
     expect(answer.text).not.to.include('CANARY').and.not.include('JSON');
+    for (const name of ['%E0%A4%A', '%25E0%25A4%25A'])
+      expect((await ask(`GET /api/queues?activeQueue=${name}`, ada)).status, name).to.be.oneOf([200, 400]);
     const malformed = { cookie: root, ...ownPage, 'content-type': 'application/json' };
     const path = '/admin/queues/api/queues/gpt/pause';
     const refused = await t.call(`PUT ${path}`, { token: null, headers: malformed, raw: `{${secret}` });
@@ -197,9 +199,9 @@ describe('the board', function () {
     const all = Array.from({ length: 1_000 }, (_, n) => `pool-${String(n).padStart(4, '0')}`);
     await t.connection.db('llms').insert(all.map((name) => ({ ...like, id: randomUUID(), name })));
     await makeTask('pool-0500');
-    const first = await names();
+    const first = await names(`?activeQueue=${far}`);
     expect(first).to.have.length(50);
-    expect(first[0]).to.equal('pool-0500');
+    expect(first.slice(0, 3)).to.deep.equal([far, 'pool-0500', 'gpt']);
     const spans = async (work: () => Promise<unknown>): Promise<number[]> => {
       const ms: number[] = [];
       for (let n = 0; n < 5; n++) {
@@ -215,10 +217,5 @@ describe('the board', function () {
     const page = await spans(() => names());
     // Loose: this only tells fifty queues from a thousand, on a machine that does much besides.
     expect(Math.min(...refresh, ...page)).to.be.below(1_000);
-    await until(
-      () => names(`?activeQueue=${far}`),
-      (now) => now.includes(far),
-      20_000,
-    );
   });
 });
