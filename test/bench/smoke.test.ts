@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Finding } from '../../bench/report.ts';
 import { scenarios } from '../../bench/scenarios/index.ts';
-import { median, quantile } from '../../bench/stats.ts';
+import { median, quantile, slope } from '../../bench/stats.ts';
 
 /** That it runs and counts; how fast anything is, is no matter of a test. */
 describe('npm run bench', function () {
@@ -33,11 +33,16 @@ describe('npm run bench', function () {
     const path = join(folder, 'bench.json');
     const { code, out, err } = await bench('--quick', '--offline', '--json', path);
     expect(code, err).to.equal(0);
-    const { findings } = JSON.parse(await readFile(path, 'utf8')) as { findings: Finding[] };
+    const { findings, deaths } = JSON.parse(await readFile(path, 'utf8')) as {
+      findings: Finding[];
+      deaths: { killed: number };
+    };
+    expect(deaths.killed).to.equal(1);
     expect(findings.map((f) => f.scenario.name)).to.deep.equal(scenarios.map((s) => s.name));
     for (const { scenario, result } of findings) {
       expect(out).to.include(`${scenario.name}: ${scenario.about}`);
       expect(result.rows, scenario.name).not.to.be.empty;
+      expect(result.faults ?? {}, scenario.name).to.deep.equal({});
       for (const { what, summary } of result.rows) {
         expect(out).to.include(what);
         expect(summary.n).to.be.greaterThan(0);
@@ -58,5 +63,10 @@ describe('npm run bench', function () {
     expect(median(values)).to.equal(3);
     expect([0.01, 0.2, 0.99, 1].map((share) => quantile(values, share))).to.deep.equal([1, 1, 5, 5]);
     expect(median([])).to.be.NaN;
+  });
+
+  it('puts a straight line through points', () => {
+    expect(slope([2, 1, 4, 3].map((x) => [x, 3 * x + 1] as const))).to.be.closeTo(3, 1e-9);
+    expect(slope([[1, 1]])).to.be.NaN;
   });
 });
