@@ -23,7 +23,7 @@ export interface Peer {
   close(): Promise<void>;
 }
 
-const BOUND_MS = 5_000;
+const BOUND_MS = 15_000;
 
 export function answers(status: number, body: unknown, headers: Record<string, string> = {}): Reply {
   return (response) => {
