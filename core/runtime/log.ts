@@ -59,17 +59,26 @@ export function createLog({ process: name, level, pretty: forPeople }: LogOption
 const BATCH_MS = 20;
 const BATCH_BYTES = 8_192;
 
-/** To stdout; what is not written yet goes out as the process ends, but for one that is SIGKILLed. */
+/** To stdout; what is held goes out as the process ends, but for one that is SIGKILLed. */
 function inBatches(): DestinationStream {
-  const stdout = pino.destination({ dest: 1, sync: false, minLength: BATCH_BYTES });
+  const stdout = pino.destination({ dest: 1, sync: true });
+  let held = '';
   let timer: NodeJS.Timeout | undefined;
+  let watched = false;
+  const flush = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    const text = held;
+    held = '';
+    if (text !== '') stdout.write(text);
+  };
   return {
     write(line) {
-      stdout.write(line);
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        stdout.flush();
-      }, BATCH_MS);
+      if (!watched) process.on('exit', flush);
+      watched = true;
+      held += line;
+      if (held.length >= BATCH_BYTES) flush();
+      else timer ??= setTimeout(flush, BATCH_MS);
     },
   };
 }
