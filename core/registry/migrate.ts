@@ -18,7 +18,9 @@ async function bootstrap({ db, schema }: Connection): Promise<void> {
   for (let tried = 1; ; tried++) {
     try {
       // Asked first: to make a schema takes a right on the database, also where there is nothing to make.
-      const { rows } = await db.raw<{ rows: unknown[] }>('select 1 from pg_namespace where nspname = ?', [schema]);
+      const { rows } = await db.raw<{ rows: unknown[] }>('select 1 from pg_namespace where nspname = ?', [
+        schema,
+      ]);
       if (rows.length === 0) await db.raw(`create schema if not exists "${schema}"`);
       await db.raw(
         `create table if not exists leases (
