@@ -157,7 +157,9 @@ try {
   const whole = { at, machine: machine(), quick: wish.quick, ...figures };
   writeFileSync(json, `${JSON.stringify(whole, undefined, 2)}\n`);
   process.stdout.write(`${at}, ${machine()}${wish.quick ? ' (quick: not a measurement)' : ''}\n`);
-  const resident = Object.entries(idle).map(([name, { rssMb }]) => `${name} ${rssMb.toFixed(0)}`);
+  const resident = Object.entries(idle)
+    .filter(([, { rssMb }]) => rssMb > 0)
+    .map(([name, { rssMb }]) => `${name} ${rssMb.toFixed(0)}`);
   process.stdout.write(`Idle, resident MB: ${resident.join(' · ')}\n${table(findings)}\n`);
   process.stdout.write(
     `Workers killed while they ran a task: ${String(deaths.killed)}. False deaths: ${String(deaths.false)}.\n`,
