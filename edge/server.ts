@@ -72,6 +72,8 @@ function watchTraffic(server: Server): { begin(): void; readonly over: AbortSign
     clearTimeout(timer);
     timer = setTimeout(() => {
       quiet = true;
+      // Else whoever keeps several would be refused over one after the other, while an answer takes long.
+      server.closeIdleConnections();
       look();
     }, QUIET_MS);
   };

@@ -185,6 +185,25 @@ describe('stopping the HTTP server', () => {
     kept.destroy();
   });
 
+  it('closes what is kept and quiet while an answer takes long: the next try of a caller finds another edge', async () => {
+    const { server, begun, url } = await open(20_000);
+    const slow = fetch(`${url}/slow`).then((answer) => answer.text());
+    const res = await begun;
+    const kept = new Agent({ keepAlive: true });
+    const closed = new Promise<void>((resolve, reject) => {
+      get(`${url}/fast`, { agent: kept }, (answer) => {
+        answer.resume().socket.once('close', () => resolve());
+        answer.once('end', () => void server.stop());
+      }).once('error', reject);
+    });
+    await closed;
+    expect(res.closed, 'the long answer goes on').to.equal(false);
+    res.end('z');
+    expect(await slow).to.equal('az');
+    await server.stop();
+    kept.destroy();
+  });
+
   it('tells those who are still open that it leaves, and cuts them when the grace is over', async () => {
     const { server, begun, url, leaving } = await open(1_100);
     const slow = fetch(`${url}/slow`).then((answer) => answer.text());
