@@ -16,6 +16,8 @@ export async function openHealth(
   bus.on('service.ready', () => (serves = true));
   bus.on('service.stopping', () => (serves = false));
   const ready = (): Promise<void> =>
-    serves ? Promise.resolve() : Promise.reject(new McpctlError('unavailable', 'This worker serves nothing.'));
+    serves
+      ? Promise.resolve()
+      : Promise.reject(new McpctlError('unavailable', 'This worker serves nothing.'));
   return createHealthPort({ port, host, ready, metrics: workerMetrics({ ...config, bus, clock }) });
 }

@@ -33,7 +33,9 @@ export function workerMetrics({
   });
   const claims = counter('claims', 'Tasks that this worker took and let go of.', ['llm', 'outcome']);
   const events = counter('events', 'Events of streamed answers.', ['llm']);
-  const rests = counter('rests', 'How often a backend failed, and its llm took nothing for a while.', ['llm']);
+  const rests = counter('rests', 'How often a backend failed, and its llm took nothing for a while.', [
+    'llm',
+  ]);
   const wakes = counter('wakes', 'Recipes that were run for a sleeping backend.', ['llm', 'outcome']);
   const known = tellApart({ most: MOST_LLMS, idleMs: IDLE_MS, clock, forget: () => undefined });
   bus.on('claim.finished', ({ llm: name, outcome, events: count, ms }) => {
@@ -43,6 +45,8 @@ export function workerMetrics({
     took.observe({ llm }, ms / 1_000);
   });
   bus.on('member.rests', ({ llm }) => rests.inc({ llm: known.label(llm) }));
-  bus.on('wake.finished', ({ llm, ok }) => wakes.inc({ llm: known.label(llm), outcome: ok ? 'ok' : 'failed' }));
+  bus.on('wake.finished', ({ llm, ok }) =>
+    wakes.inc({ llm: known.label(llm), outcome: ok ? 'ok' : 'failed' }),
+  );
   return async () => ({ type: registry.contentType, text: await registry.metrics() });
 }

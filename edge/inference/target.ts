@@ -61,7 +61,11 @@ async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<T
   }
 }
 
-function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait, needs, v1 }: Wanted): Target {
+function targetIn(
+  { resolved, pool }: Known,
+  actor: Actor,
+  { asked, pin, mayWait, needs, v1 }: Wanted,
+): Target {
   const { poolKey } = resolved;
   if (!can(actor, 'run', { resource: 'llm', target: { poolKey } })) {
     throw new McpctlError('forbidden', `Your token may not run '${asked}'.`);

@@ -16,7 +16,12 @@ describe('the job of a task that ends with an error', () => {
   });
   after(() => t.close());
 
-  const late = { mode: 'expire', status: 'error', code: 'queue_timeout', message: 'Nobody took it.' } as const;
+  const late = {
+    mode: 'expire',
+    status: 'error',
+    code: 'queue_timeout',
+    message: 'Nobody took it.',
+  } as const;
   const queueOf = () => t.deps.queue.queueOf(t.deps.queue.keys.pool('p').queue());
   const jobOf = (id: string): Promise<Job<JobData> | undefined> => queueOf().getJob(`${id}-1`);
   const shown = async (id: string): Promise<unknown[]> => {
@@ -69,6 +74,8 @@ describe('the job of a task that ends with an error', () => {
     const { redis, keys } = t.deps.queue;
     const all = await redis.keys(`${keys.namespace}:${keys.pool('p').queue()}:*-1`);
     expect(all).to.have.length(KEPT_JOBS);
-    expect(all.join()).to.include(rows.at(-1)?.id ?? '?').and.not.include(rows[0]?.id ?? '?');
+    expect(all.join())
+      .to.include(rows.at(-1)?.id ?? '?')
+      .and.not.include(rows[0]?.id ?? '?');
   });
 });

@@ -37,7 +37,9 @@ describe('migrating', () => {
   it('says what a user lacks who may not make tables, and needs no right to make schemas', async () => {
     const role = `r_${randomBytes(6).toString('hex')}`;
     const owner = another();
-    await owner.db.raw(`create schema "${role}"; create role "${role}" login password 'p'; grant usage on schema "${role}" to "${role}"`);
+    await owner.db.raw(
+      `create schema "${role}"; create role "${role}" login password 'p'; grant usage on schema "${role}" to "${role}"`,
+    );
     const url = new URL(process.env['DATABASE_URL'] ?? '');
     url.username = role;
     url.password = 'p';
@@ -45,12 +47,16 @@ describe('migrating', () => {
     try {
       const refused = await migrate(theirs, 'x').catch((thrown: unknown) => thrown);
       expect(refused).to.include({ code: 'invalid_config' });
-      expect(messageOf(refused)).to.include('may not make tables in the schema').and.include('MCPCTL_PG_SCHEMA');
+      expect(messageOf(refused))
+        .to.include('may not make tables in the schema')
+        .and.include('MCPCTL_PG_SCHEMA');
       await owner.db.raw(`grant create on schema "${role}" to "${role}"`);
       expect(await migrate(theirs, 'x')).to.deep.equal(migrationNames);
     } finally {
       await theirs.close();
-      await owner.db.raw(`set client_min_messages to warning; drop schema "${role}" cascade; drop role "${role}"`);
+      await owner.db.raw(
+        `set client_min_messages to warning; drop schema "${role}" cascade; drop role "${role}"`,
+      );
     }
   });
 

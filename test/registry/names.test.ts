@@ -53,7 +53,8 @@ describe('the first token', () => {
     for (let round = 0; round < 20; round++) {
       await t.connection.db('tokens').delete();
       await Promise.all([...texts, ...texts].map((each) => ensureAdmin(t.registry, each)));
-      for (const each of texts) expect(await t.registry.tokens.actorOf(each)).to.include({ userName: 'admin' });
+      for (const each of texts)
+        expect(await t.registry.tokens.actorOf(each)).to.include({ userName: 'admin' });
     }
     await t.connection.db('tokens').delete();
   });
