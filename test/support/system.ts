@@ -81,8 +81,8 @@ export interface System {
   tokenFor(user: string): Promise<string>;
   /** SIGKILLs every edge and scheduler. */
   killAll(): Promise<void>;
-  /** Tasks that have not ended. */
-  openTasks(): Promise<number>;
+  /** Tasks that have not ended, of a pool or of all. */
+  openTasks(pool?: string): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -216,9 +216,9 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
       await Promise.all(alive.map((p) => p.kill('SIGKILL')));
       servers.clear();
     },
-    async openTasks() {
+    async openTasks(pool) {
       const open = await registry.tasks.openOlderThan(0, { after: null, limit: 1_000 });
-      return open.length;
+      return open.filter(({ poolName }) => pool === undefined || poolName === pool).length;
     },
     async close() {
       await Promise.all([...processes].map((p) => p.kill('SIGKILL')));

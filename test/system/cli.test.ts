@@ -188,7 +188,7 @@ describe('mcpctl as it is built, against a running system', function () {
         const run = start(args, token);
         expect(await run.ended, args.join(' ')).to.equal(4);
         expect(run.out()).to.equal('');
-        expect(run.err()).to.include('mcpctl login');
+        expect(run.err()).to.include(token === null ? 'mcpctl login' : 'mcpctl token create');
       }
     }
   });
