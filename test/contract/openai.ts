@@ -325,16 +325,9 @@ export function openAiFacts(door: () => Door): void {
         }
         expect(await thrown).to.be.instanceOf(OpenAI.APIUserAbortError);
         while (!(await backend.next('closed')).body.includes(marker));
-        // Others wait for a backend that is late, meanwhile.
-        const open = {
-          ownerId: null,
-          statuses: ['pending', 'claimed', 'running'],
-          pool: model,
-          limit: 1,
-        } as const;
         await until(
-          () => door().system.registry.tasks.list(open),
-          (tasks) => tasks.length === 0,
+          () => door().system.openTasks(model),
+          (open) => open === 0,
         );
         expect(backend.requests.filter(({ body }) => body.includes(marker))).to.have.length(1);
       }

@@ -172,7 +172,7 @@ export function retryFacts(door: () => Door): void {
         openAiAt(door(), 2).chat.completions.create(params, { signal: abort.signal }),
       );
       await until(
-        () => door().system.openTasks(),
+        () => door().system.openTasks('left-alone'),
         (open) => open === 2,
       );
       abort.abort();
@@ -180,7 +180,7 @@ export function retryFacts(door: () => Door): void {
       backend.release(Infinity);
       while (!(await running.next()).done);
       await until(
-        () => door().system.openTasks(),
+        () => door().system.openTasks('left-alone'),
         (open) => open === 0,
       );
       expect(backend.requests.filter(({ method }) => method === 'POST')).to.have.length(1);
@@ -202,7 +202,7 @@ export function retryFacts(door: () => Door): void {
       );
       expect(thrown).to.be.instanceOf(OpenAI.APIConnectionTimeoutError);
       await until(
-        () => door().system.openTasks(),
+        () => door().system.openTasks('left'),
         (open) => open === 0,
       );
       expect(backend.requests.filter(({ method }) => method === 'POST')).to.have.length(3);
