@@ -7,10 +7,9 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { expect } from 'chai';
 import { argumentSources, optionSources } from '../../cli/complete/sources.ts';
 import { createProgram } from '../../cli/program.ts';
-import { systemClock } from '../../core/runtime/clock.ts';
 import { llm, pool, publicLlm, task, taskId, token } from './fixtures.ts';
 import { page, startPeer, within, type Peer } from './peer.ts';
-import { startSession, type Session } from './session.ts';
+import { programDeps, startSession, type Session } from './session.ts';
 
 /** What a peer knows by these routes. */
 async function startKnowingPeer(): Promise<Peer> {
@@ -141,16 +140,7 @@ describe('cli: completion', () => {
   });
 
   it('knows what goes with every argument and every option', () => {
-    const { terminal, interrupts } = s;
-    const deps = {
-      terminal,
-      interrupts,
-      clock: systemClock,
-      version: '0',
-      env: {},
-      cwd: '/',
-      systemFile: '',
-    };
+    const deps = programDeps(s);
     const [args, options] = [new Set<string>(), new Set<string>()];
     const look = (command: CommandUnknownOpts, path: string): void => {
       if (command.name().startsWith('__')) return;

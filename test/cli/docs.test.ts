@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { createProgram } from '../../cli/program.ts';
-import { systemClock } from '../../core/runtime/clock.ts';
-import { startSession, type Session } from './session.ts';
+import { programDeps, startSession, type Session } from './session.ts';
 
 const text = readFileSync(join(import.meta.dirname, '../../docs/cli.md'), 'utf8');
 
@@ -48,18 +47,7 @@ describe('docs/cli.md', () => {
   beforeEach(async () => (session = await startSession(null)));
   afterEach(() => session.close());
 
-  const program = (): CommandUnknownOpts => {
-    const { terminal, interrupts } = session;
-    return createProgram({
-      terminal,
-      interrupts,
-      clock: systemClock,
-      version: '0',
-      env: {},
-      cwd: '/',
-      systemFile: '',
-    });
-  };
+  const program = (): CommandUnknownOpts => createProgram(programDeps(session));
   const topics = ['environment', 'exit-codes'];
 
   /** Every command that does something, by its full name. */

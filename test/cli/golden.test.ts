@@ -3,10 +3,9 @@ import { join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { expect } from 'chai';
 import { createProgram } from '../../cli/program.ts';
-import { systemClock } from '../../core/runtime/clock.ts';
 import { llm, members, pool, publicLlm, task, taskId, token, whoami } from './fixtures.ts';
 import { answers, delta, fails, page, startPeer, streams, type Peer } from './peer.ts';
-import { startSession, type SessionOptions } from './session.ts';
+import { programDeps, startSession, type SessionOptions } from './session.ts';
 
 /**
  * What people see, word for word, against files that are committed: test/cli/golden/*.txt. After a change that is
@@ -68,16 +67,7 @@ describe('cli: word for word', () => {
 
   it('help of every command, on a terminal of 80 columns', async () => {
     const s = await startSession(null);
-    const { terminal, interrupts } = s;
-    const deps = {
-      terminal,
-      interrupts,
-      clock: systemClock,
-      version: '0',
-      env: {},
-      cwd: '/',
-      systemFile: '',
-    };
+    const deps = programDeps(s);
     const names = (command: CommandUnknownOpts, path: string[]): string[][] => [
       path,
       ...command.commands

@@ -34,6 +34,17 @@ export interface Session {
   close(): Promise<void>;
 }
 
+/** What the program is made of, with nothing in its environment. */
+export const programDeps = ({ terminal, interrupts }: Pick<Session, 'terminal' | 'interrupts'>) => ({
+  terminal,
+  interrupts,
+  clock: systemClock,
+  version: '0',
+  env: {},
+  cwd: '/',
+  systemFile: '',
+});
+
 class Sink extends Writable {
   text = '';
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
