@@ -1,6 +1,7 @@
 import type { Actor } from '../core/access.ts';
 import { hashToken, type Tokens } from '../core/registry/tokens.ts';
 import type { Clock } from '../core/runtime/clock.ts';
+import { Recent } from './recent.ts';
 
 /** Who a token speaks for, remembered for moments so that a busy token costs few queries. */
 export interface Authenticator {
@@ -12,45 +13,15 @@ export interface Authenticator {
 
 const MOST = 10_000;
 
-interface Entry {
-  at: number;
-  actor: Promise<Actor | undefined>;
-}
-
 /** The key is the whole hash of a token, never a part of it. Unknown tokens are not remembered. */
 export function createAuthenticator(deps: { tokens: Tokens; clock: Clock; cacheMs: number }): Authenticator {
-  const { tokens, clock, cacheMs } = deps;
-  const entries = new Map<string, Entry>();
-
-  const ask = (hash: string, text: string): Promise<Actor | undefined> => {
-    const drop = (): void => {
-      if (entries.get(hash) === entry) entries.delete(hash);
-    };
-    const actor = tokens.actorOf(text).then(
-      (found) => {
-        if (!found) drop();
-        return found;
-      },
-      (thrown: unknown) => {
-        drop();
-        throw thrown;
-      },
-    );
-    const entry: Entry = { at: clock.elapsed(), actor };
-    entries.delete(hash);
-    entries.set(hash, entry);
-    const oldest = entries.keys().next().value;
-    if (entries.size > MOST && oldest !== undefined) entries.delete(oldest);
-    return actor;
-  };
-
+  const { tokens, clock, cacheMs: keptMs } = deps;
+  const recent = new Recent<Actor | undefined>({ clock, keptMs, most: MOST });
   return {
     actorOf(text) {
       const hash = hashToken(text);
-      const entry = entries.get(hash);
-      if (entry && clock.elapsed() - entry.at < cacheMs) return entry.actor;
-      return ask(hash, text);
+      return recent.recall(hash) ?? recent.remember(hash, tokens.actorOf(text));
     },
-    forget: () => entries.clear(),
+    forget: () => recent.forget(),
   };
 }

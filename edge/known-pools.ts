@@ -2,6 +2,7 @@ import type { Liveness, LivePool } from '../core/flow/liveness.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
+import { Recent } from './recent.ts';
 
 type Resolved = NonNullable<Awaited<ReturnType<Registry['names']['resolve']>>>;
 
@@ -35,27 +36,16 @@ interface KnownPoolsDeps {
 const MOST = 1_000;
 
 export function createKnownPools({ names, liveness, bus, clock, keptMs }: KnownPoolsDeps): KnownPools {
-  const entries = new Map<string, { at: number; known: Promise<Known | undefined> }>();
+  const recent = new Recent<Known | undefined>({ clock, keptMs, most: MOST });
   for (const event of ['registry.written', 'session.registered', 'session.left'] as const)
-    bus.on(event, () => entries.clear());
+    bus.on(event, () => recent.forget());
 
   const load = async (asked: string): Promise<Known | undefined> => {
     const resolved = await names.resolve(asked);
     return resolved && { resolved, pool: await liveness.loadPool(resolved.poolKey) };
   };
   return {
-    async recall(asked) {
-      const entry = entries.get(asked);
-      return entry && clock.elapsed() - entry.at < keptMs ? await entry.known : undefined;
-    },
-    ask(asked) {
-      // By when it was asked: the answer is not older.
-      const entry = { at: clock.elapsed(), known: load(asked) };
-      if (entries.size >= MOST) entries.clear();
-      if (keptMs > 0) entries.set(asked, entry);
-      const drop = (): void => void (entries.get(asked) === entry && entries.delete(asked));
-      entry.known.then((known) => known ?? drop(), drop);
-      return entry.known;
-    },
+    recall: (asked) => recent.recall(asked) ?? Promise.resolve(undefined),
+    ask: (asked) => recent.remember(asked, load(asked)),
   };
 }
