@@ -1,6 +1,6 @@
 import type { Ending } from '../outcome.ts';
 import type { TaskRow } from '../task.ts';
-import { inBatches } from './batches.ts';
+import { forRows, inBatches } from './batches.ts';
 import type { Connection } from './connect.ts';
 import { sqlFaultOf } from './faults.ts';
 import { settleTasks, type Settling } from './settle-tasks.ts';
@@ -125,18 +125,11 @@ async function closeAfter(trx: Knex.Transaction, id: string, how: RowClosing): P
   return row;
 }
 
-/** Of bodies in one statement: enough for hundreds of streams that end at once, whose bodies are not kept. */
-const MOST_SETTLED_BYTES = 256 * 1024;
-const SETTLE_LANES = 2;
-/** What a row costs beside its body. */
-const ROW_BYTES = 1_024;
-
-const weightOf = ({ ending: { outcome } }: Settling): number =>
-  ROW_BYTES + ('body' in outcome ? (outcome.body?.length ?? 0) : 0);
+const bytesOf = ({ ending: { outcome } }: Settling): number =>
+  'body' in outcome ? (outcome.body?.length ?? 0) : 0;
 
 export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
-  const limits = { weightOf, most: MOST_SETTLED_BYTES, lanes: SETTLE_LANES };
-  const settle = inBatches((settlings: readonly Settling[]) => settleTasks(db, settlings), limits);
+  const settle = inBatches((settlings: readonly Settling[]) => settleTasks(db, settlings), forRows(bytesOf));
   return {
     async settle(id, ending) {
       try {

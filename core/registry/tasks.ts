@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import type { TaskHead } from '../task-head.ts';
 import type { Operation } from '../llm.ts';
 import type { Priority, TaskRow, TaskStatus } from '../task.ts';
-import { inBatches } from './batches.ts';
+import { forRows, inBatches } from './batches.ts';
 import type { Connection } from './connect.ts';
 import { createTaskCounts, type TaskCounts } from './task-counts.ts';
 import { createTaskEnds, type TaskEnds } from './task-ends.ts';
@@ -83,19 +83,12 @@ export async function insertTasks(db: Knex, tasks: readonly NewTask[]): Promise<
   return tasks.flatMap(({ id }) => byId.get(id) ?? []);
 }
 
-/** Of requests in one statement. */
-const MOST_INSERTED_BYTES = 256 * 1024;
-const INSERT_LANES = 2;
-/** What a row costs beside its body. */
-const ROW_BYTES = 1_024;
-
 export function createTasks(connection: Connection): Tasks {
   const { db } = connection;
-  const insert = inBatches((tasks: readonly NewTask[]) => insertTasks(db, tasks), {
-    weightOf: ({ requestBody }) => ROW_BYTES + requestBody.length,
-    most: MOST_INSERTED_BYTES,
-    lanes: INSERT_LANES,
-  });
+  const insert = inBatches(
+    (tasks: readonly NewTask[]) => insertTasks(db, tasks),
+    forRows(({ requestBody }) => requestBody.length),
+  );
   return {
     ...createTaskCounts(connection),
     ...createTaskEnds(connection),
