@@ -124,8 +124,7 @@ export class Consumer implements Service {
     } finally {
       if (!job) release();
     }
-    if (!job) return this.#mayTake() ? await this.#waitForMarker() : undefined;
-    this.#track(this.#deps.run(job).finally(release));
+    if (job) this.#track(this.#deps.run(job).finally(release));
   }
 
   #track(work: Promise<void>): void {
