@@ -1,16 +1,14 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { startProxy, type Proxy } from '../support/proxy.ts';
-import { startTlsFront, type TlsFront } from '../support/tls-front.ts';
+import { startCompanyNetwork, type CompanyNetwork } from '../support/company-network.ts';
+import type { Proxy } from '../support/proxy.ts';
 import { llm, publicLlm } from './fixtures.ts';
 import { page, startPeer, type Peer } from './peer.ts';
 import { startSession } from './session.ts';
 
 describe('cli: through a company’s network', () => {
   let peer: Peer;
-  let front: TlsFront;
+  let network: CompanyNetwork;
   let proxy: Proxy;
   let folder: string;
   let caFile: string;
@@ -22,17 +20,12 @@ describe('cli: through a company’s network', () => {
         request,
       ),
     );
-    front = await startTlsFront('edge.example', peer);
-    proxy = await startProxy({ 'edge.example:443': { host: '127.0.0.1', port: front.port } });
-    folder = await mkdtemp(join(tmpdir(), 'mcpctl-network-'));
-    caFile = join(folder, 'ca.pem');
-    await writeFile(caFile, front.certificate);
+    network = await startCompanyNetwork(peer);
+    ({ proxy, folder, caFile } = network);
   });
   after(async () => {
-    await proxy.close();
-    await front.close();
+    await network.close();
     await peer.close();
-    await rm(folder, { recursive: true });
   });
 
   const run = async (

@@ -1,39 +1,30 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { createEdgeClient } from '../../worker/edge-client.ts';
 import { openNetwork, type NetworkOptions } from '../../core/runtime/network.ts';
-import { startProxy, type Proxy } from '../support/proxy.ts';
-import { startTlsFront, type TlsFront } from '../support/tls-front.ts';
+import { startCompanyNetwork, type CompanyNetwork } from '../support/company-network.ts';
+import type { Proxy } from '../support/proxy.ts';
+import { startTlsFront } from '../support/tls-front.ts';
 import { scriptedEdge, type ScriptedEdge } from './scripted-edge.ts';
 
 describe('the way to the edge through a company’s network', () => {
   let edge: ScriptedEdge;
-  let front: TlsFront;
+  let network: CompanyNetwork;
   let proxy: Proxy;
   let folder: string;
   let caFile: string;
 
   before(async () => {
     edge = await scriptedEdge();
-    front = await startTlsFront('edge.example', edge);
-    const { port } = new URL(edge.url);
-    proxy = await startProxy({
-      'edge.example:443': { host: '127.0.0.1', port: front.port },
-      'plain.example:80': { host: '127.0.0.1', port: Number(port) },
-    });
-    folder = await mkdtemp(join(tmpdir(), 'mcpctl-network-'));
-    caFile = join(folder, 'ca.pem');
-    await writeFile(caFile, front.certificate);
+    network = await startCompanyNetwork(edge);
+    ({ proxy, folder, caFile } = network);
   });
   after(async () => {
-    await proxy.close();
-    await front.close();
+    await network.close();
     await edge.close();
-    await rm(folder, { recursive: true });
   });
 
   const call = (mcpdUrl: string, options: NetworkOptions) => {
