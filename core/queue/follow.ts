@@ -3,6 +3,7 @@ import { McpctlError, messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
+import { parseMessage } from './message.ts';
 import { beginning, isAfter, readPage, readTop, seqAfter, type Entry, type Position } from './stream.ts';
 import type { Heard, Subscriber } from './subscriber.ts';
 
@@ -30,8 +31,8 @@ const READ_ON_BYTES = 64 * 1024;
 const ENTRY_BYTES = 128;
 
 /**
- * Follows a task's stream from a position. The channel is a hint, the stream is the record: a gap in the
- * numbers, a reconnect, an empty message or silence leads to reading the stream from the last position.
+ * Follows a task's stream from a position. The channel is a hint, the stream is the record: what comes next is
+ * taken from a message, and a gap in the numbers, a reconnect, an empty message or silence leads to reading the stream from the last position.
  * Opened before the task is enqueued, it misses nothing. A reader who does not keep up costs 256 KiB and a
  * page: messages are dropped then, and the record is read on, page by page, as they are taken.
  */
@@ -154,14 +155,14 @@ export class Follower {
       return this.#push({ kind: heard.text });
     if (this.#behind) return; // the record has it
     if (heard.kind === 'resync' || heard.text === '') return this.readRecord();
-    const message = parseMessage(heard.text);
+    const entries = parseMessage(heard.text);
+    const first = entries[0];
     // While the record is being read, a message is only a reason to read once more: it holds the same.
-    if (!message || this.#reading || message.first > seqAfter(this.#position, message.epoch))
+    if (!first || this.#reading || first.seq > seqAfter(this.#position, first.epoch))
       return this.readRecord();
     this.#behind = this.#heldBytes >= MOST_HELD_BYTES;
     if (this.#behind) return;
-    const { epoch, first } = message;
-    message.events.forEach((data, i) => this.#accept({ kind: 'event', epoch, seq: first + i, data }));
+    for (const entry of entries) this.#accept(entry);
   }
 
   #accept(entry: Entry): void {
@@ -215,16 +216,4 @@ function waitFor(
     signal?.addEventListener('abort', done, { once: true });
     arm(done);
   });
-}
-
-function parseMessage(text: string): { epoch: number; first: number; events: string[] } | null {
-  try {
-    const parsed: unknown = JSON.parse(text);
-    if (!Array.isArray(parsed)) return null;
-    const [epoch, first, events] = parsed as unknown[];
-    if (typeof epoch !== 'number' || typeof first !== 'number' || !Array.isArray(events)) return null;
-    return { epoch, first, events: events.map(String) };
-  } catch {
-    return null; // a message that is not ours: the record is read instead
-  }
 }

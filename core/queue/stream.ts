@@ -58,9 +58,10 @@ export async function readLast(redis: Redis, key: string): Promise<Entry | null>
   return top && top.kind !== 'event' ? top : null;
 }
 
-function parseEntry(id: string, fields: readonly string[]): Entry | null {
-  const [epoch, seq] = id.split('-').map(Number);
-  if (epoch === undefined || seq === undefined) return null;
+/** An entry by its id and fields, as the stream holds it and the channel tells it; null when it is none of ours. */
+export function parseEntry(id: string, fields: readonly string[]): Entry | null {
+  const [epoch = NaN, seq = NaN] = id.split('-').map(Number);
+  if (!Number.isSafeInteger(epoch) || !Number.isSafeInteger(seq)) return null;
   const field = (name: string): string => {
     for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1] ?? '';
     return '';

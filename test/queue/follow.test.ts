@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { Redis } from 'ioredis';
 import { Follower, type Followed } from '../../core/queue/follow.ts';
 import type { Submission } from '../../core/queue/dispatch.ts';
 import { beginning } from '../../core/queue/stream.ts';
@@ -198,6 +199,58 @@ describe('following a stream', function () {
     last.close();
   });
 
+  /** One that can read nothing: what it gives was told on the channel. */
+  const openBlind = async (task: Submission): Promise<Follower> => {
+    const redis = new Redis(process.env['REDIS_URL'] ?? '');
+    await redis.quit();
+    const follower = await Follower.open({ ...t.door, redis, log }, task);
+    return follower;
+  };
+
+  it('hears an end, and a close, without reading the record: as they stand there', async () => {
+    const ended = await t.submitted();
+    const one = await openBlind(ended);
+    const outcome = { ...done, body: 'a "body" / \u0000 \n \u{1f600}' };
+    await t.claim(ended, 'c');
+    const emitter = t.emitter(ended, { claimId: 'c', epoch: 1 });
+    await emitter.emit('one');
+    await emitter.end(outcome);
+    const heard = [await one.next({ withinMs: 5_000 }), await one.next({ withinMs: 5_000 })];
+    one.close();
+    expect(heard).to.deep.equal(await t.entries(ended));
+    expect(heard[1]).to.deep.include({ kind: 'end', seq: 2 }).and.have.nested.include({
+      'ending.claim': 'c',
+      'ending.outcome.body': outcome.body,
+    });
+
+    const closed = await t.submitted();
+    const two = await openBlind(closed);
+    await t.door.dispatch.close(closed, 'cancel', { kind: 'cancelled', code: 'task_cancelled', message: '' });
+    const said = await two.next({ withinMs: 5_000 });
+    two.close();
+    expect([said]).to.deep.equal(await t.entries(closed));
+  });
+
+  it('reads an end that is too large for the channel, and one that does not come next', async () => {
+    const large = await t.submitted();
+    const blind = await openBlind(large);
+    const follower = await open(large);
+    await t.claim(large, 'c');
+    await t.emitter(large, { claimId: 'c', epoch: 1 }).end({ ...done, body: 'x'.repeat(70_000) });
+    expect(await follower.next({ withinMs: 5_000 })).to.include({ kind: 'end', seq: 1 });
+    expect(await blind.next({ withinMs: 50 })).to.equal(null);
+    blind.close();
+    follower.close();
+
+    const task = await t.submitted();
+    const late = await open(task);
+    const { stream, channel } = t.door.keys.pool('p').task(task.taskId);
+    await t.redis.xadd(stream, '1-1', 'd', 'one');
+    await t.redis.spublish(channel, JSON.stringify(['1-2', ['e', JSON.stringify(done), 'c', 'c']]));
+    expect(await late.next({ withinMs: 900 })).to.include({ data: 'one' });
+    late.close();
+  });
+
   it('finds an end whose message was lost', async () => {
     const task = await t.submitted();
     const follower = await open(task);
@@ -253,7 +306,8 @@ describe('following a stream', function () {
     const task = await t.submitted();
     const follower = await open(task);
     const { channel } = t.door.keys.pool('p').task(task.taskId);
-    for (const text of ['{', '[]', '[1]', '[1,"x",[]]', 'null', '[1,99,["forged gap"]]'])
+    const forged = ['[1,99,["forged gap"]]', '["1-9",["e","{}"]]', '["x",["e","{}"]]', '["1-1",["y"]]'];
+    for (const text of ['{', '[]', '[1]', '[1,"x",[]]', 'null', ...forged])
       await t.redis.spublish(channel, text);
     const [got] = await Promise.all([collect(follower), run(task, ['a', 'b'])]);
     follower.close();

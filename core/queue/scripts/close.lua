@@ -1,4 +1,5 @@
---[[ close: cancel, expire or give up. Unless the task has ended, nobody may claim it or speak for it any more.
+--[[ close: cancel, expire or give up. Unless the task has ended, nobody may claim it or speak for it any more. Who
+  waits is told the entry itself, unless it is larger than 64 KiB.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s   3 t:{P}:T:in   4 run:{P}   5 back:{P}
         6 t:{P}:T:a   7 orphan:{P}
   ARGV  1 T   2 mode: 'cancel' | 'expire' (only if unclaimed) |
@@ -30,7 +31,8 @@ if m[2] == 'ended' then return { 'ended' } end
 if m[2] ~= 'closed' then
   if ARGV[2] == 'expire' and m[3] ~= '' then return { 'claimed' } end
   if ARGV[2] == 'giveup' and (m[2] ~= 'released' or m[1] ~= ARGV[6]) then return { 'claimed' } end
-  redis.call('XADD', KEYS[2], m[1] .. '-' .. (tonumber(m[4]) + 1), 'x', ARGV[3])
+  local id = m[1] .. '-' .. (tonumber(m[4]) + 1)
+  redis.call('XADD', KEYS[2], id, 'x', ARGV[3])
   redis.call('HSET', KEYS[1], 'state', 'closed')
   redis.call('DEL', KEYS[3], KEYS[6])
   redis.call('ZREM', KEYS[4], ARGV[1])
@@ -38,6 +40,6 @@ if m[2] ~= 'closed' then
   redis.call('ZREM', KEYS[7], ARGV[1])
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
-  redis.call('SPUBLISH', ARGV[5], '')
+  redis.call('SPUBLISH', ARGV[5], #ARGV[3] <= 65536 and cjson.encode({ id, { 'x', ARGV[3] } }) or '')
 end
 return { 'closed', m[5] or '', m[6] or '', m[3] or '', m[7], m[8] or '', m[9] or '', m[10] or '' }
