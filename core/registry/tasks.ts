@@ -1,35 +1,11 @@
-import type { Knex } from 'knex';
-import type { TaskHead } from '../task-head.ts';
-import type { Operation } from '../llm.ts';
-import type { Priority, TaskRow, TaskStatus } from '../task.ts';
+import type { TaskRow, TaskStatus } from '../task.ts';
 import { forRows, inBatches } from './batches.ts';
 import type { Connection } from './connect.ts';
+import { insertTasks, type NewTask } from './insert-tasks.ts';
 import { createTaskCounts, type TaskCounts } from './task-counts.ts';
 import { createTaskEnds, type TaskEnds } from './task-ends.ts';
 import { parseTask, parseTasks, rowColumns } from './task-rows.ts';
 import { createTaskUpkeep, type TaskUpkeep } from './task-upkeep.ts';
-
-/** A task about to be accepted. Its deadlines are spans: the database's clock turns them into instants. */
-export interface NewTask {
-  id: string;
-  operation: Operation;
-  source: TaskRow['source'];
-  poolKey: string;
-  llmName: string;
-  pin: string | null;
-  streaming: boolean;
-  priority: Priority;
-  requestBody: string;
-  requestHash: string;
-  head: TaskHead;
-  queueMs: number;
-  onDisconnect: TaskRow['onDisconnect'];
-  graceSeconds: number | null;
-  /** `none`: the bodies are dropped once the answer was delivered. */
-  retention: TaskRow['retention'];
-  ownerId: string;
-  tokenId: string;
-}
 
 export interface TaskFilter {
   /** Null = everybody's (an admin). */
@@ -68,19 +44,6 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskUpkeep {
   attempts(id: string): Promise<TaskAttempt[]>;
   /** Tasks that have not ended, per pool, and the age of the oldest. */
   open(poolKeys: readonly string[]): Promise<Map<string, { count: number; oldestMs: number }>>;
-}
-
-/** One of the two ways into the table; the other is under a key (idempotency.ts). */
-export async function insertTasks(db: Knex, tasks: readonly NewTask[]): Promise<TaskRow[]> {
-  const rows = tasks.map(({ poolKey, queueMs, head, ...columns }) => ({
-    ...columns,
-    poolName: poolKey,
-    requestHeaders: JSON.stringify(head),
-    queueDeadline: db.raw(`now() + ? * interval '1 millisecond'`, [queueMs]),
-  }));
-  const inserted = await db('tasks').insert(rows).returning<unknown[]>(rowColumns);
-  const byId = new Map(inserted.map(parseTask).map((row) => [row.id, row]));
-  return tasks.flatMap(({ id }) => byId.get(id) ?? []);
 }
 
 export function createTasks(connection: Connection): Tasks {

@@ -6,7 +6,7 @@ import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeRow } from '../../core/flow/close-row.ts';
 import { Follower } from '../../core/queue/follow.ts';
 import type { TaskKey } from '../../core/registry/idempotency.ts';
-import type { NewTask } from '../../core/registry/tasks.ts';
+import type { NewTask } from '../../core/registry/insert-tasks.ts';
 import type { TaskHead } from '../../core/task-head.ts';
 import type { Priority, TaskRow } from '../../core/task.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
 import type { Submission } from '../../core/queue/dispatch.ts';
 import { readConfig } from '../../core/runtime/config.ts';
-import type { NewTask } from '../../core/registry/tasks.ts';
+import type { NewTask } from '../../core/registry/insert-tasks.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { schedulerSettings, type DutyDeps } from '../../scheduler/duties/duty.ts';
 import { flowOf } from '../../edge/deps.ts';

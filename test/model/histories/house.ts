@@ -8,7 +8,7 @@ import { createBus } from '../../../core/runtime/bus.ts';
 import { systemClock, type Clock } from '../../../core/runtime/clock.ts';
 import { readConfig } from '../../../core/runtime/config.ts';
 import { createLog } from '../../../core/runtime/log.ts';
-import type { NewTask } from '../../../core/registry/tasks.ts';
+import type { NewTask } from '../../../core/registry/insert-tasks.ts';
 import type { TaskRow } from '../../../core/task.ts';
 import { schedulerSettings, type DutyDeps } from '../../../scheduler/duties/duty.ts';
 import { loseRedis } from '../../support/lose-redis.ts';

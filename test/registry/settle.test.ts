@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { v7 } from 'uuid';
+import type { Ending } from '../../core/outcome.ts';
+import { settleTasks } from '../../core/registry/settle-tasks.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { newTask } from '../support/tasks.ts';
+
+const ending: Ending = {
+  outcome: { kind: 'completed', status: 200, body: '{"choices":[]}', finishReason: 'stop' },
+  epoch: 1,
+  claim: randomUUID(),
+  session: '',
+  llmId: '',
+  claimedAt: null,
+  firstEventAt: null,
+  endedAt: new Date(),
+};
+const OPEN_TASKS = 2_000;
+
+describe('settling rows', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+  });
+  after(() => t.close());
+
+  const inserted = async (count: number): Promise<string[]> => {
+    const tasks = Array.from({ length: count }, () => newTask({ ownerId: t.ada.id }));
+    return (await Promise.all(tasks.map((task) => t.registry.tasks.insert(task)))).map(({ id }) => id);
+  };
+
+  /** The statement as it goes out, in the words of Postgres's plan. */
+  const planOf = async (ids: readonly string[]): Promise<string> => {
+    const { db } = t.connection;
+    let plan: Promise<{ rows: Record<string, string>[] }> | undefined;
+    const raw = (sql: string, bindings: Record<string, Knex.RawBinding>) => {
+      plan = Promise.resolve(db.raw(`explain ${sql}`, bindings));
+      return { options: () => Promise.resolve({ rows: [] }) };
+    };
+    await settleTasks(
+      { raw } as unknown as Knex,
+      ids.map((id) => ({ id, ending })),
+    );
+    return ((await plan)?.rows ?? []).map((row) => Object.values(row)[0]).join('\n');
+  };
+
+  it('finds each row by its id, however many wait', async () => {
+    const [id = ''] = await inserted(OPEN_TASKS);
+    await t.connection.db.raw('analyze tasks');
+    const plan = await planOf([id]);
+    expect(plan).to.include('tasks_pkey');
+    expect(plan).to.not.match(/tasks_open|tasks_owner_open|tasks_status_pool|Seq Scan on tasks/);
+  });
+
+  it('settles many in one statement, in order, each once, and says so of those that are not open', async () => {
+    const [first = '', second = '', ended = ''] = await inserted(3);
+    await t.registry.tasks.settle(ended, ending);
+    const of = (id: string, llmId = '') => ({ id, ending: { ...ending, llmId } });
+    // What a worker says it was done by is not always an id.
+    const settled = await settleTasks(t.connection.db, [of(second, 'no id'), of(v7()), of(ended), of(first)]);
+    expect(settled.map((row) => row && [row.id, row.status, row.claimedLlm])).to.deep.equal([
+      [second, 'completed', null],
+      null,
+      null,
+      [first, 'completed', null],
+    ]);
+  });
+});
