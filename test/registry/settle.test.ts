@@ -36,7 +36,7 @@ describe('settling rows', function () {
   const planOf = async (ids: readonly string[]): Promise<string> => {
     const { db } = t.connection;
     let plan: Promise<{ rows: Record<string, string>[] }> | undefined;
-    const raw = (sql: string, bindings: Record<string, Knex.RawBinding>) => {
+    const raw = (sql: string, bindings: readonly Knex.RawBinding[]) => {
       plan = Promise.resolve(db.raw(`explain ${sql}`, bindings));
       return { options: () => Promise.resolve({ rows: [] }) };
     };
