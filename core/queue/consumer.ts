@@ -146,11 +146,13 @@ export class Consumer implements Service {
   }
 
   /**
-   * After one job that a marker told of, the next marker tells of more: where calls come one by one, most looks would
-   * find nothing. Where a second one follows there is a heap, and it is worked off without asking for markers.
+   * After one job that a marker told of, the next marker tells of more, or of nothing: BullMQ lays one down with each job
+   * that is taken. So it is asked first, where calls come one by one. Where a second job follows there is a heap, and it is
+   * worked off without asking and without markers.
    */
   async #fetch(): Promise<TakenJob | null> {
     for (const queue of this.#look) {
+      if (this.#inARow === 1 && !(await this.#deps.fetchers.hasJobs(queue))) continue;
       const job = await this.#deps.fetchers.next(queue);
       if (!job) continue;
       this.#inARow += 1;

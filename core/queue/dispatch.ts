@@ -12,7 +12,7 @@ import { readFences, type Fence, type TaskRef } from './fence.ts';
 import { KEPT_JOBS, type JobData } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import type { StandingJob } from './leftovers.ts';
-import { runScript, type ScriptName } from './scripts.ts';
+import { runKnownScript, runScript, type ScriptName } from './scripts.ts';
 import { WAITER_LEASE_MS } from './waiters.ts';
 
 export interface Submission extends TaskRef {
@@ -62,6 +62,8 @@ const BACKGROUND = 10;
 const FENCE_MARGIN_MS = 10 * 60_000;
 const LINGER_MS = 2_000;
 
+const jobIdOf = ({ taskId, epoch }: Pick<Submission, 'taskId' | 'epoch'>): string => `${taskId}-${epoch}`;
+
 /** Puts tasks into their pool's queue and takes them out again. Used by the edge and the scheduler. */
 export class Dispatch {
   readonly #deps: DispatchDeps;
@@ -75,14 +77,34 @@ export class Dispatch {
    * @returns false when a newer epoch is there, or the task has ended or was closed.
    */
   async enqueue(s: Submission): Promise<boolean> {
+    const answer = await this.#run('enqueue', this.#laying(s));
+    if (Number(answer) < 0) return false;
+    await this.#add(s);
+    return true;
+  }
+
+  /**
+   * The same in one round trip, for a task that this call has made: nothing of it can be there that would forbid the job.
+   * Fence and job go over one connection, in this order, so that whoever takes the job finds the fence.
+   */
+  async enqueueNew(s: Submission): Promise<void> {
+    const { redis, keys, queues } = this.#deps;
+    const laying = orUnavailable(runKnownScript(redis, 'enqueue', this.#laying(s)));
+    const [answer] = await Promise.all([laying, this.#add(s)]);
+    if (answer !== undefined) return;
+    // This Redis has forgotten its scripts, and got the job alone: whoever took it found nothing, and finished it.
+    await orUnavailable(queues(keys.pool(s.poolKey).queue(s.pin)).remove(jobIdOf(s)));
+    await this.enqueue(s);
+  }
+
+  #laying(s: Submission): { keys: string[]; args: (string | number)[] } {
     const pool = this.#deps.keys.pool(s.poolKey);
     const task = pool.task(s.taskId);
-    const jobId = `${s.taskId}-${s.epoch}`;
-    const answer = await this.#run('enqueue', {
+    return {
       keys: [task.fence, task.input, task.stream, task.attached, pool.orphans],
       args: [
         s.epoch,
-        jobId,
+        jobIdOf(s),
         s.pin === undefined ? '' : `.${s.pin}`,
         s.waitMs + FENCE_MARGIN_MS,
         s.body,
@@ -94,10 +116,7 @@ export class Dispatch {
         WAITER_LEASE_MS,
         (s.head.unfit ?? []).join(),
       ],
-    });
-    if (Number(answer) < 0) return false;
-    await this.#add(s, jobId);
-    return true;
+    };
   }
 
   /** Is this fence still as it was seen: the same claim of the same epoch? */
@@ -145,7 +164,7 @@ export class Dispatch {
         ],
       }),
     );
-    if (answer === 'nojob') await this.#add(ref, seen.job);
+    if (answer === 'nojob') await this.#add({ ...ref, epoch: seen.newEpoch }, seen.job);
     switch (answer) {
       case 'ok':
       case 'nojob':
@@ -245,7 +264,10 @@ export class Dispatch {
     return orUnavailable(runScript(this.#deps.redis, name, call));
   }
 
-  async #add(s: Pick<Submission, 'taskId' | 'poolKey' | 'priority' | 'pin'>, jobId: string): Promise<void> {
+  async #add(
+    s: Pick<Submission, 'taskId' | 'epoch' | 'poolKey' | 'priority' | 'pin'>,
+    jobId = jobIdOf(s),
+  ): Promise<void> {
     const options = { jobId, ...(s.priority === 'background' ? { priority: BACKGROUND } : {}) };
     const queue = this.#deps.queues(this.#deps.keys.pool(s.poolKey).queue(s.pin));
     await orUnavailable(queue.add('infer', { T: s.taskId }, options));

@@ -1,5 +1,6 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { messageOf } from '../errors.ts';
 import type { Presence } from '../presence.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
@@ -9,6 +10,7 @@ import { Dispatch } from './dispatch.ts';
 import { createQueues, type JobData } from './jobs.ts';
 import { createKeys, type Keys } from './keys.ts';
 import { createPresence } from './presence.ts';
+import { teachScript } from './scripts.ts';
 import { createSubscriber, type Subscriber } from './subscriber.ts';
 
 export interface QueueDoorOptions {
@@ -53,6 +55,13 @@ export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
     queueOf: queues,
     async start() {
       const { hints } = await connectAndCheck(redis);
+      await teachScript(redis, 'enqueue');
+      // Before any command of the new connection.
+      redis.on('ready', () => {
+        teachScript(redis, 'enqueue').catch((thrown: unknown) =>
+          log.debug({ why: messageOf(thrown) }, 'Redis did not learn a script'),
+        );
+      });
       for (const hint of hints) log.warn(hint);
       stopAsking = keepAsking(redis, log);
       await subscriber.start?.();

@@ -36,26 +36,43 @@ const scripts = Object.fromEntries(names.map((name) => [name, load(name)])) as R
   ReturnType<typeof load>
 >;
 
+interface ScriptCall {
+  keys: readonly string[];
+  args: readonly (string | number)[];
+}
+
 /** Runs a script by its hash; a Redis that does not know it yet (new, or restarted) gets the text. */
-export async function runScript(
+export async function runScript(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
+  const answer = await runKnownScript(redis, name, call);
+  if (answer !== undefined) return answer;
+  const { keys, args } = call;
+  return await redis.eval(scripts[name].lua, keys.length, ...keys, ...args);
+}
+
+/** Runs a script by its hash. @returns undefined, and nothing was done, when this Redis does not know it. */
+export async function runKnownScript(
   redis: Redis,
   name: ScriptName,
-  { keys, args }: { keys: readonly string[]; args: readonly (string | number)[] },
+  { keys, args }: ScriptCall,
 ): Promise<unknown> {
-  const { lua, sha } = scripts[name];
   try {
-    return await redis.evalsha(sha, keys.length, ...keys, ...args);
+    return await redis.evalsha(scripts[name].sha, keys.length, ...keys, ...args);
   } catch (thrown) {
     if (!(thrown instanceof Error) || !thrown.message.startsWith('NOSCRIPT')) throw thrown;
-    return await redis.eval(lua, keys.length, ...keys, ...args);
+    return undefined;
   }
+}
+
+/** For a connection that is new, or to a Redis that may be: what it knows then is run by its hash. */
+export async function teachScript(redis: Redis, name: ScriptName): Promise<void> {
+  await redis.script('LOAD', scripts[name].lua);
 }
 
 /** Many calls of a script in one round trip. Rejects when one of them fails. */
 export async function runScripts(
   redis: Redis,
   name: ScriptName,
-  calls: readonly { keys: readonly string[]; args: readonly (string | number)[] }[],
+  calls: readonly ScriptCall[],
 ): Promise<void> {
   const { sha } = scripts[name];
   const pipeline = redis.pipeline();

@@ -155,7 +155,7 @@ async function enqueue(
   deps: EdgeDeps,
   { order, row, attachment }: { order: Order; row: TaskRow; attachment?: string },
 ): Promise<void> {
-  await deps.queue.dispatch.enqueue({
+  await deps.queue.dispatch.enqueueNew({
     taskId: row.id,
     poolKey: row.poolName,
     epoch: row.epoch,
