@@ -11,19 +11,31 @@ export interface LogOptions {
   pretty: boolean;
 }
 
-const redact = {
-  paths: [
-    'token',
-    '*.token',
-    'authorization',
-    '*.authorization',
-    'password',
-    '*.password',
-    'apiKey',
-    '*.apiKey',
-  ],
-  censor: '[redacted]',
-};
+const CENSOR = '[redacted]';
+const secrets = ['token', 'authorization', 'password', 'apiKey'] as const;
+/** Of a line, and of what a child log says with each of its lines. */
+const ownSecrets = Object.fromEntries(secrets.map((name) => [name, () => CENSOR]));
+
+type Fields = Record<string, unknown>;
+
+const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
+
+/** Those a level down. Pino's own `redact` walks every path for every line: a seventh of all that an edge allocates. */
+function innerRedacted(fields: Fields): Fields {
+  let copy: Fields | undefined;
+  for (const outer in fields) {
+    const value = fields[outer];
+    if (!isFields(value) || value instanceof Error || !secrets.some((name) => name in value)) continue;
+    const found = secrets.filter((name) => name in value);
+    (copy ??= { ...fields })[outer] = {
+      ...value,
+      ...Object.fromEntries(found.map((name) => [name, CENSOR])),
+    };
+  }
+  return copy ?? fields;
+}
+
+const formatters = { log: innerRedacted };
 
 /**
  * JSON lines on stdout (a person on a terminal gets them pretty). Keys, tokens, prompts and answers are never
@@ -34,8 +46,9 @@ export function createLog({ process: name, level, pretty: forPeople }: LogOption
   const options = {
     level,
     base: { process: name },
-    redact,
+    formatters,
     serializers: {
+      ...ownSecrets,
       err: (value: unknown) =>
         value instanceof Error
           ? {
@@ -97,5 +110,5 @@ export function createLogTo(write: (level: keyof typeof numbered, text: string) 
       write(name, typeof why === 'string' ? `${String(msg)}: ${why}` : String(msg));
     },
   };
-  return pino({ level: 'info', redact }, stream);
+  return pino({ level: 'info', formatters, serializers: ownSecrets }, stream);
 }

@@ -15,6 +15,16 @@ const script = `
   }, 1);
 `;
 
+const secrets = `
+  import { createLog } from './core/runtime/log.ts';
+  const log = createLog({ process: 'test', level: 'info', pretty: false });
+  const call = { password: 's3cret', id: 1 };
+  log.info({ token: 's3cret', call, list: ['x'] }, 'line');
+  if (call.password !== 's3cret') throw new TypeError('what was logged was changed');
+  log.child({ apiKey: 's3cret', of: { id: 2 } }).info({ n: 3 }, 'line');
+  log.error({ err: Object.assign(new Error('it failed'), { code: 'X', command: { args: ['s3cret'] }, token: 's3cret' }) }, 'line');
+`;
+
 describe('the lines of a log', function () {
   this.timeout(30_000);
 
@@ -28,5 +38,20 @@ describe('the lines of a log', function () {
       if (seen.length === 100) child.stdin.end('over\n');
     }
     expect(seen).to.deep.equal([...Array(100).keys(), -1]);
+  });
+
+  it('say nothing of a field that is named like a secret, a level down either, in a line or of a child', async () => {
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', secrets], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const lines: string[] = [];
+    for await (const text of createInterface({ input: child.stdout })) lines.push(text);
+    expect(lines.length).to.equal(3);
+    expect(lines.join()).to.not.include('s3cret');
+    const [line = '', ofChild = '', failed = ''] = lines;
+    const shown = { token: '[redacted]', call: { password: '[redacted]', id: 1 }, list: ['x'], msg: 'line' };
+    expect(JSON.parse(line)).to.deep.include(shown);
+    expect(JSON.parse(ofChild)).to.deep.include({ apiKey: '[redacted]', of: { id: 2 }, n: 3 });
+    expect((JSON.parse(failed) as { err: unknown }).err).to.include({ message: 'it failed', code: 'X' });
   });
 });
