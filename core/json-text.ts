@@ -18,6 +18,11 @@ export interface Member {
 /** The new text of a value, or what makes it from the present one (undefined where the key is absent). */
 export type Splice = string | ((current: string | undefined) => string);
 
+/** Line breaks in a JSON text mean nothing; without them texts can be told apart by lines. */
+export function onOneLine(text: string): string {
+  return /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, ' ') : text;
+}
+
 /** The members of the object that `text` is, in order, duplicates too; undefined when it is not an object. */
 export function topLevelMembers(text: string): Member[] | undefined {
   const found = membersAt(text, skipSpace(text, 0));

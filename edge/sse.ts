@@ -1,4 +1,5 @@
 import type { Response } from 'express';
+import { onOneLine } from '../core/json-text.ts';
 import { pause } from '../core/runtime/clock.ts';
 
 /** How long a reader may take nothing before it is dropped. */
@@ -42,9 +43,12 @@ export class EventWriter {
 
   /** One frame, with the id to go on after it where it has one. As `comment`. */
   async write(frame: string | { event?: string; data: string }, id?: string): Promise<void> {
-    const { event, data } = typeof frame === 'string' ? { event: undefined, data: frame } : frame;
-    const named = event === undefined ? '' : `event: ${event}\n`;
-    await this.#send(`${id === undefined ? '' : `id: ${id}\n`}${named}data: ${onOneLine(data)}\n\n`);
+    await this.#send(frameText(typeof frame === 'string' ? { data: frame } : frame, id));
+  }
+
+  /** Frames that are made already (`frameText`), in one piece. As `comment`. */
+  async writeFrames(text: string): Promise<void> {
+    await this.#send(text);
   }
 
   /** A frame of a named event. */
@@ -80,7 +84,8 @@ export class EventWriter {
   }
 }
 
-/** JSON needs no line breaks; a backend that sends them (pretty-printed) must not break the frame. */
-function onOneLine(data: string): string {
-  return /[\r\n]/.test(data) ? data.replace(/[\r\n]+/g, ' ') : data;
+/** One frame, with the id to go on after it where it has one. */
+export function frameText({ event, data }: { event?: string; data: string }, id?: string): string {
+  const named = event === undefined ? '' : `event: ${event}\n`;
+  return `${id === undefined ? '' : `id: ${id}\n`}${named}data: ${onOneLine(data)}\n\n`;
 }

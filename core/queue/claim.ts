@@ -1,11 +1,13 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { HandBack } from '../hand-back.ts';
+import { onOneLine } from '../json-text.ts';
 import type { Outcome } from '../outcome.ts';
 import { taskHeadSchema, type TaskHead } from '../task-head.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
 import { runScript } from './scripts.ts';
+import { parseEntry } from './stream.ts';
 
 export interface ClaimRef extends TaskRef {
   claimId: string;
@@ -87,7 +89,7 @@ export async function emitOne(
   const task = deps.keys.pool(claim.poolKey).task(claim.taskId);
   const answer = await runScript(deps.redis, 'emit', {
     keys: [task.fence, task.stream],
-    args: [claim.claimId, seq ?? 0, deps.eventKeepMs, deps.eventBytes, task.channel, '', data],
+    args: [claim.claimId, seq ?? 0, deps.eventKeepMs, deps.eventBytes, task.channel, 1, onOneLine(data)],
   });
   return answer === 1;
 }
@@ -100,7 +102,11 @@ export async function lastEvents(
 ): Promise<string[]> {
   const { stream } = keys.pool(claim.poolKey).task(claim.taskId);
   const entries = await redis.xrevrange(stream, '+', '-', 'COUNT', most);
-  return entries.flatMap(([, [field, value]]) => (field === 'd' && value !== undefined ? [value] : []));
+  const events = entries.flatMap(([id, fields]) => {
+    const entry = parseEntry(id, fields);
+    return entry?.kind === 'events' ? entry.data.toReversed() : [];
+  });
+  return events.slice(0, most);
 }
 
 /** Lets go of a task that nobody has seen anything of. @returns `shown` when it must be ended instead. */

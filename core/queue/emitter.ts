@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { onOneLine } from '../json-text.ts';
 import type { Outcome } from '../outcome.ts';
 import { endClaim, type ClaimRef } from './claim.ts';
 import type { Keys } from './keys.ts';
@@ -16,17 +17,17 @@ export interface EmitterDeps {
   onLost: () => void;
 }
 
-const MOST_TOGETHER = 64;
-const BYTES_TOGETHER = 64 * 1024;
+/** Characters; a message that is larger than 64 KiB is not sent along on the channel (emit.lua). */
+const MOST_TOGETHER = 256;
+const TEXT_TOGETHER = 20 * 1024;
 /** Beyond this the backend is read no faster than Redis takes it. */
 const MOST_QUEUED = 512;
 const BYTES_QUEUED = 4 * 1024 * 1024;
-/** A longer event or message is not sent along on the channel: who waits reads it from the stream. */
-const BYTES_ON_CHANNEL = 64 * 1024;
 
 /**
  * Speaks for one claim: numbers its events and appends them to the task's stream. The first event travels at
- * once, later ones together only while an earlier send is in flight; each keeps its own number.
+ * once, later ones together only while an earlier send is in flight: then they are one entry of the stream, in which
+ * each keeps its own number.
  */
 export class Emitter {
   readonly #deps: EmitterDeps;
@@ -49,11 +50,17 @@ export class Emitter {
     return this.#next - 1;
   }
 
-  /** Queues one event; resolves when there is room for more. @throws when Redis refused an earlier one. */
-  async emit(data: string): Promise<void> {
+  async emit(event: string): Promise<void> {
+    await this.emitAll([event]);
+  }
+
+  /** Queues events; resolves when there is room for more. @throws when Redis refused an earlier one. */
+  async emitAll(events: readonly string[]): Promise<void> {
     if (this.#lost) return;
-    this.#queued.push(data);
-    this.#queuedBytes += data.length;
+    for (const event of events) {
+      this.#queued.push(onOneLine(event));
+      this.#queuedBytes += event.length;
+    }
     this.#kick();
     if (this.#queued.length >= MOST_QUEUED || this.#queuedBytes >= BYTES_QUEUED) await this.flush();
   }
@@ -88,11 +95,17 @@ export class Emitter {
       const events = this.#batch();
       const first = this.#next;
       this.#next += events.length;
-      const message = JSON.stringify([claim.epoch, first, events]);
-      const onChannel = message.length > BYTES_ON_CHANNEL ? '' : message;
       const answer = await runScript(redis, 'emit', {
         keys: [this.#task.fence, this.#task.stream],
-        args: [claim.claimId, first, eventKeepMs, eventBytes, this.#task.channel, onChannel, ...events],
+        args: [
+          claim.claimId,
+          first,
+          eventKeepMs,
+          eventBytes,
+          this.#task.channel,
+          events.length,
+          events.join('\n'),
+        ],
       });
       if (answer !== 1) {
         this.#lost = true;
@@ -104,7 +117,7 @@ export class Emitter {
   #batch(): string[] {
     let bytes = 0;
     let n = 0;
-    while (n < this.#queued.length && n < MOST_TOGETHER && bytes < BYTES_TOGETHER) {
+    while (n < this.#queued.length && n < MOST_TOGETHER && bytes < TEXT_TOGETHER) {
       bytes += this.#queued[n++]?.length ?? 0;
     }
     this.#queuedBytes -= bytes;

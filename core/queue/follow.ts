@@ -4,7 +4,17 @@ import type { Log } from '../runtime/log.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
 import { parseMessage } from './message.ts';
-import { beginning, isAfter, readPage, readTop, seqAfter, type Entry, type Position } from './stream.ts';
+import {
+  beginning,
+  firstSeq,
+  isAfter,
+  readPage,
+  readTop,
+  restOf,
+  seqAfter,
+  type Entry,
+  type Position,
+} from './stream.ts';
 import type { Heard, Subscriber } from './subscriber.ts';
 
 /**
@@ -27,7 +37,7 @@ const SILENCE_WAITING_MS = 5_000;
 const MOST_HELD_BYTES = 256 * 1024;
 /** The record is read on when a slow reader has come down to this. */
 const READ_ON_BYTES = 64 * 1024;
-/** What an entry costs beside its text. */
+/** What an event, or an end, costs beside its text. */
 const ENTRY_BYTES = 128;
 
 /**
@@ -140,7 +150,7 @@ export class Follower {
     try {
       await this.#reading;
       const top = await readTop(this.#deps.redis, this.#stream);
-      const passed = top !== null && top.kind !== 'event' && !isAfter(top, this.#position);
+      const passed = top !== null && top.kind !== 'events' && !isAfter(top, this.#position);
       if (passed && !this.#ended && top.epoch === this.#position.epoch) this.#push(top);
     } catch (thrown) {
       this.#deps.log.debug(
@@ -155,19 +165,19 @@ export class Follower {
       return this.#push({ kind: heard.text });
     if (this.#behind) return; // the record has it
     if (heard.kind === 'resync' || heard.text === '') return this.readRecord();
-    const entries = parseMessage(heard.text);
-    const first = entries[0];
+    const entry = parseMessage(heard.text);
     // While the record is being read, a message is only a reason to read once more: it holds the same.
-    if (!first || this.#reading || first.seq > seqAfter(this.#position, first.epoch))
+    if (!entry || this.#reading || firstSeq(entry) > seqAfter(this.#position, entry.epoch))
       return this.readRecord();
     this.#behind = this.#heldBytes >= MOST_HELD_BYTES;
     if (this.#behind) return;
-    for (const entry of entries) this.#accept(entry);
+    this.#accept(entry);
   }
 
-  #accept(entry: Entry): void {
-    if (!isAfter(entry, this.#position)) return;
-    if (entry.seq !== seqAfter(this.#position, entry.epoch)) {
+  #accept(read: Entry): void {
+    const entry = restOf(read, this.#position);
+    if (!entry) return;
+    if (firstSeq(entry) !== seqAfter(this.#position, entry.epoch)) {
       this.#torn = true;
       this.#push({ kind: 'gap' });
     }
@@ -197,7 +207,10 @@ export class Follower {
 
 /** A text costs a byte a character, two where it has characters beyond Latin-1. */
 function bytesOf(item: Followed): number {
-  return ENTRY_BYTES + (item.kind === 'event' ? 2 * item.data.length : 0);
+  if (item.kind !== 'events') return ENTRY_BYTES;
+  let bytes = 0;
+  for (const text of item.data) bytes += ENTRY_BYTES + 2 * text.length;
+  return bytes;
 }
 
 /** Resolves when woken, after `ms`, or at an abort. */

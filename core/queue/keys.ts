@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
  * | BullMQ queue `{P}`, `{P}.<llm id>` | jobs: task ids only | edge, scheduler → worker | while pending |
  * | `t:{P}:T:in` | body and head of the request | edge → worker | until the end |
  * | `t:{P}:T:m` | the fence | the scripts | renewed by beats |
- * | `t:{P}:T:s` | the event stream, entry id `epoch-seq` | worker → edges | end + 10 min |
+ * | `t:{P}:T:s` | the event stream, entry id `epoch-seq` of its last event | worker → edges | end + 10 min |
  * | `t:{P}:T:a` | who waits for it, by when their lease lapses | edge → edge, scheduler | the longest lease |
  * | `run:{P}` | running tasks by last beat | claim, beat, end → scheduler | – |
  * | `ended:{P}` | ended, not yet settled | end → edge, scheduler | until settled |

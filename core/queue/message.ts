@@ -1,29 +1,27 @@
 import { z } from 'zod';
-import { parseEntry, type Entry } from './stream.ts';
+import { eventsOf, parseEntry, parseId, type Entry } from './stream.ts';
 
-const eventsSchema = z.tuple([z.int(), z.int(), z.array(z.string()).min(1)]);
 const entrySchema = z.tuple([z.string(), z.array(z.string())]);
 
 /**
- * The entries that a message on a task's channel tells: `[epoch, number of the first, events]`, or an end or a close
- * as `[id, fields]`. None when it is neither: then the record is read instead.
+ * The entry that a message on a task's channel tells: the id of the first of some events, then the events, a line
+ * each; or, for an end or a close, `[id, fields]` as JSON. Null when it is neither: then the record is read instead.
  */
-export function parseMessage(text: string): Entry[] {
-  const said = asJson(text);
-  const events = eventsSchema.safeParse(said);
-  if (events.success) {
-    const [epoch, first, data] = events.data;
-    return data.map((event, i) => ({ kind: 'event', epoch, seq: first + i, data: event }));
-  }
-  const raw = entrySchema.safeParse(said);
-  const entry = raw.success ? parseEntry(...raw.data) : null;
-  return entry ? [entry] : [];
+export function parseMessage(text: string): Entry | null {
+  if (text.startsWith('[')) return parseEnd(text);
+  const line = text.indexOf('\n');
+  const first = line < 0 ? null : parseId(text.slice(0, line));
+  if (!first) return null;
+  const data = eventsOf(text.slice(line + 1));
+  return { kind: 'events', epoch: first.epoch, seq: first.seq + data.length - 1, data };
 }
 
-function asJson(text: string): unknown {
+function parseEnd(text: string): Entry | null {
   try {
-    return JSON.parse(text);
+    const raw = entrySchema.safeParse(JSON.parse(text));
+    const entry = raw.success ? parseEntry(...raw.data) : null;
+    return entry?.kind === 'events' ? null : entry;
   } catch {
-    return undefined; // no message of ours
+    return null; // no message of ours
   }
 }

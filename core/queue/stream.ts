@@ -3,11 +3,22 @@ import { z } from 'zod';
 import { parseOutcome, type Ending, type Outcome } from '../outcome.ts';
 import { runScript } from './scripts.ts';
 
-/** One entry of a task's event stream, in order of `epoch`, then `seq`. */
+/**
+ * One entry of a task's event stream, in order of `epoch`, then `seq`. Events that were sent together are one entry:
+ * `seq` is the number of the last of them, and each has its own, counted back from it.
+ */
 export type Entry =
-  | { kind: 'event'; epoch: number; seq: number; data: string }
+  | Events
   | { kind: 'end'; epoch: number; seq: number; ending: Ending }
   | { kind: 'closed'; epoch: number; seq: number; outcome: Outcome };
+
+export interface Events {
+  kind: 'events';
+  epoch: number;
+  seq: number;
+  /** At least one. */
+  data: readonly string[];
+}
 
 /** A place in a stream: everything after it is still to come. */
 export interface Position {
@@ -21,7 +32,20 @@ export function isAfter(entry: Position, position: Position): boolean {
   return entry.epoch > position.epoch || (entry.epoch === position.epoch && entry.seq > position.seq);
 }
 
-/** The number that an entry must have to come next; any other means that some were trimmed. */
+/** The number of an entry's first event, or of an end. */
+export function firstSeq(entry: Entry): number {
+  return entry.kind === 'events' ? entry.seq - entry.data.length + 1 : entry.seq;
+}
+
+/** What of an entry comes after a position; null when nothing does. */
+export function restOf(entry: Entry, position: Position): Entry | null {
+  if (!isAfter(entry, position)) return null;
+  if (entry.kind !== 'events' || entry.epoch !== position.epoch) return entry;
+  const known = position.seq + 1 - firstSeq(entry);
+  return known > 0 ? { ...entry, data: entry.data.slice(known) } : entry;
+}
+
+/** The number that what comes next must begin with; any other means that some were trimmed. */
 export function seqAfter(position: Position, epoch: number): number {
   return epoch === position.epoch ? position.seq + 1 : 1;
 }
@@ -41,7 +65,10 @@ export async function readPage(
   });
   const [more, ...raw] = pageSchema.parse(answer);
   return {
-    entries: raw.flatMap(([id, fields]) => parseEntry(id, fields) ?? []),
+    entries: raw.flatMap(([id, fields]) => {
+      const entry = parseEntry(id, fields);
+      return (entry && restOf(entry, after)) ?? [];
+    }),
     more: more === 1,
   };
 }
@@ -55,20 +82,34 @@ export async function readTop(redis: Redis, key: string): Promise<Entry | null> 
 /** The last entry, if it says how the task ended. */
 export async function readLast(redis: Redis, key: string): Promise<Entry | null> {
   const top = await readTop(redis, key);
-  return top && top.kind !== 'event' ? top : null;
+  return top && top.kind !== 'events' ? top : null;
+}
+
+/** `epoch-seq`; null when it is not. */
+export function parseId(id: string): Position | null {
+  const [epoch = NaN, seq = NaN] = id.split('-').map(Number);
+  return Number.isSafeInteger(epoch) && Number.isSafeInteger(seq) ? { epoch, seq } : null;
+}
+
+/** Events that travel together. */
+export function eventsOf(lines: string): string[] {
+  return lines.split('\n');
 }
 
 /** An entry by its id and fields, as the stream holds it and the channel tells it; null when it is none of ours. */
 export function parseEntry(id: string, fields: readonly string[]): Entry | null {
-  const [epoch = NaN, seq = NaN] = id.split('-').map(Number);
-  if (!Number.isSafeInteger(epoch) || !Number.isSafeInteger(seq)) return null;
+  const at = parseId(id);
+  if (!at) return null;
+  const { epoch, seq } = at;
   const field = (name: string): string => {
     for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1] ?? '';
     return '';
   };
   switch (fields[0]) {
     case 'd':
-      return { kind: 'event', epoch, seq, data: fields[1] ?? '' };
+      return { kind: 'events', epoch, seq, data: [fields[1] ?? ''] };
+    case 'l':
+      return { kind: 'events', epoch, seq, data: eventsOf(fields[1] ?? '') };
     case 'x':
       return { kind: 'closed', epoch, seq, outcome: parseOutcome(fields[1] ?? '') };
     case 'e':

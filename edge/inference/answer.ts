@@ -1,10 +1,10 @@
 import { McpctlError } from '../../core/errors.ts';
 import type { Ending, Outcome } from '../../core/outcome.ts';
 import type { Place } from '../../core/queue/place.ts';
-import type { Entry } from '../../core/queue/stream.ts';
+import { firstSeq, type Events } from '../../core/queue/stream.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { eventIdOf } from '../event-id.ts';
-import { EventWriter } from '../sse.ts';
+import { EventWriter, frameText } from '../sse.ts';
 import { describeAnswer } from './answer-headers.ts';
 import type { Frame } from './form/form.ts';
 import { endLost } from './lost.ts';
@@ -42,7 +42,7 @@ export async function answerWhole(a: Answering): Promise<Answered> {
       case 'quiet':
         keepWhole(a);
         break;
-      case 'event': // only a streamed task has events
+      case 'events': // only a streamed task has events
       case 'gap':
         break;
     }
@@ -101,14 +101,14 @@ export async function answerStream(a: Answering): Promise<Answered> {
         case 'quiet':
           await writeEmpty(a, writer, shown === null ? item.place : { state: 'running', position: null });
           break;
-        case 'event':
+        case 'events':
           if (shown === null && (await mayShow(a, item.epoch))) shown = item.epoch;
           if (shown !== item.epoch) {
             // Nothing of it was shown yet, or another claim was: never two claims in one answer.
             if (shown !== null) throw await otherClaim(a);
             break;
           }
-          await writeEvent(a, writer, item);
+          await writeEvents(a, writer, item);
           break;
         case 'row':
           throw answerGone(a.row);
@@ -143,18 +143,21 @@ async function mayShow(a: Answering, epoch: number): Promise<boolean> {
   return shown !== null;
 }
 
-async function writeEvent(
-  a: Answering,
-  writer: EventWriter,
-  event: Extract<Entry, { kind: 'event' }>,
-): Promise<void> {
-  const frames = a.form.event(event.data);
-  if (frames.length === 0) return;
-  a.report.firstEvent();
+/** Each event is a frame of its own, or as many as it takes; what came together is written together. */
+async function writeEvents(a: Answering, writer: EventWriter, events: Events): Promise<void> {
+  const { epoch, data } = events;
   const hasId = a.resumed !== undefined || a.row.source === 'infer';
-  const last = frames.length - 1;
-  for (const [at, frame] of frames.entries())
-    await writer.write(frame, hasId && at === last ? eventIdOf(event) : undefined);
+  const first = firstSeq(events);
+  let text = '';
+  for (const [at, event] of data.entries()) {
+    const frames = a.form.event(event);
+    const last = frames.length - 1;
+    for (const [n, frame] of frames.entries())
+      text += frameText(frame, hasId && n === last ? eventIdOf({ epoch, seq: first + at }) : undefined);
+  }
+  if (text === '') return;
+  a.report.firstEvent();
+  await writer.writeFrames(text);
 }
 
 async function writeEmpty(

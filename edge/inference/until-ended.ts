@@ -23,7 +23,7 @@ export async function untilEnded(
     readTop(deps.queue.redis, deps.queue.keys.pool(ref.poolKey).task(row.id).stream),
   );
   if (top?.kind === 'end') return await settleTask(flowOf(deps), ref, top.ending);
-  const after = top?.kind === 'event' ? top : beginning;
+  const after = top?.kind === 'events' ? top : beginning;
   const follower = await Follower.open({ ...deps.queue, log: deps.log }, ref, after);
   const deadline = deps.clock.elapsed() + withinMs;
   try {

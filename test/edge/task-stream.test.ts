@@ -168,6 +168,7 @@ describe('GET /api/v1/tasks/:id/stream', function () {
       await nextEvent(frames);
       await speaker.say(99, 1_000);
       await speaker.end();
+      await frames.return();
       for (const after of [undefined, '1-1', '1-50'])
         expect(refused(await get(row.id, after))).to.deep.equal([410, 'gone']);
       const rest = idsOf(framesOf(await get(row.id, '1-95')));

@@ -95,13 +95,15 @@ describe('a task whose process stops halfway', () => {
     const emit = (first: number, ...events: string[]) =>
       runScript(t.queue.redis, 'emit', {
         keys: [fence, stream],
-        args: ['c1', first, 60_000, 1_000_000, channel, '', ...events],
+        args: ['c1', first, 60_000, 1_000_000, channel, events.length, events.join('\n')],
       });
-    for (const batch of [['one'], ['one'], ['one', 'two']]) expect(await emit(1, ...batch)).to.equal(1);
+    for (const batch of [['one'], ['one'], ['one', 'two'], ['one', 'two', 'three', 'four']])
+      expect(await emit(1, ...batch)).to.equal(1);
     const { entries } = await readPage(t.queue.redis, stream, beginning);
-    expect(entries.map((e) => (e.kind === 'event' ? `${e.seq} ${e.data}` : e.kind))).to.deep.equal([
+    expect(entries.map((e) => (e.kind === 'events' ? `${e.seq} ${e.data.join()}` : e.kind))).to.deep.equal([
       '1 one',
       '2 two',
+      '4 three,four',
     ]);
     await cancel(id);
   });

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { beat, handBack } from '../../core/queue/claim.ts';
 import { show } from '../../core/queue/fence.ts';
+import { firstSeq } from '../../core/queue/stream.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 const done = { kind: 'completed', status: 200, body: '{}' } as const;
@@ -55,7 +56,7 @@ describe('the fence', () => {
     await late.emit('late');
     await late.end(done);
     expect(lost).to.equal(2);
-    expect((await t.entries(task)).map((e) => (e.kind === 'event' ? e.data : e.kind))).to.deep.equal([
+    expect((await t.entries(task)).flatMap((e) => (e.kind === 'events' ? e.data : e.kind))).to.deep.equal([
       'own',
       'end',
     ]);
@@ -164,9 +165,12 @@ describe('the fence', () => {
     await again.emit('e1');
     await again.end(done);
     const entries = await t.entries(task);
-    expect(entries.map((e) => e.seq)).to.deep.equal(Array.from({ length: 301 }, (_, i) => i + 1));
-    expect(entries.slice(0, 300).map((e) => (e.kind === 'event' ? e.data : ''))).to.deep.equal(
-      Array.from({ length: 300 }, (_, i) => `e${i + 1}`),
+    const numbered = entries.flatMap((e) =>
+      e.kind === 'events' ? e.data.map((event, at) => `${firstSeq(e) + at} ${event}`) : `${e.seq} ${e.kind}`,
     );
+    expect(numbered).to.deep.equal([
+      ...Array.from({ length: 300 }, (_, i) => `${i + 1} e${i + 1}`),
+      '301 end',
+    ]);
   });
 });

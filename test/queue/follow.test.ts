@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { Follower, type Followed } from '../../core/queue/follow.ts';
 import type { Submission } from '../../core/queue/dispatch.ts';
-import { beginning } from '../../core/queue/stream.ts';
+import { beginning, firstSeq, type Events } from '../../core/queue/stream.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { codeOf } from '../support/registry.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
@@ -29,10 +29,11 @@ describe('following a stream', function () {
     for (;;) {
       const item: Followed | null = await follower.next({ withinMs: 10_000 });
       if (item === null) throw new TypeError(`nothing came after ${texts.length} events`);
-      if (item.kind === 'event') texts.push(item.data);
+      if (item.kind === 'events') texts.push(...item.data);
       if (item.kind === 'end') return texts;
     }
   };
+  const seqsOf = (entry: Events): number[] => entry.data.map((_, at) => firstSeq(entry) + at);
   const run = async (
     task: Submission,
     events: readonly string[],
@@ -117,8 +118,8 @@ describe('following a stream', function () {
           const item = await follower.next({ withinMs: 10_000 });
           expect(follower.heldBytes).to.be.at.most(MOST_HELD);
           if (item === null) throw new TypeError(`nothing came after ${got.length} of ${sent.length} events`);
-          if (item.kind === 'event') {
-            got.push(item.data);
+          if (item.kind === 'events') {
+            got.push(...item.data);
             at = item;
           }
           return item.kind !== 'end';
@@ -184,16 +185,16 @@ describe('following a stream', function () {
     follower.close();
     const gap = items.findIndex(({ kind }) => kind === 'gap');
     expect(gap).to.be.greaterThan(0);
-    const seqs = items.slice(0, gap).map((item) => (item.kind === 'event' ? item.seq : 0));
+    const seqs = items.slice(0, gap).flatMap((item) => (item.kind === 'events' ? seqsOf(item) : 0));
     expect(seqs).to.deep.equal(seqs.map((_, n) => n + 1));
     expect(items.filter(({ kind }) => kind === 'gap')).to.have.length(1);
-    for (const after of [beginning, { epoch: 1, seq: gap }]) {
+    for (const after of [beginning, { epoch: 1, seq: seqs.length }]) {
       const late = await open(task, after);
       expect(await codeOf(late.begin())).to.equal('gone');
       late.close();
     }
     const kept = items[gap + 1];
-    const last = await open(task, kept?.kind === 'event' ? kept : beginning);
+    const last = await open(task, kept?.kind === 'events' ? kept : beginning);
     await last.begin();
     expect(await last.next({ withinMs: 1_000 })).to.deep.equal(items[gap + 2]);
     last.close();
@@ -247,7 +248,7 @@ describe('following a stream', function () {
     const { stream, channel } = t.door.keys.pool('p').task(task.taskId);
     await t.redis.xadd(stream, '1-1', 'd', 'one');
     await t.redis.spublish(channel, JSON.stringify(['1-2', ['e', JSON.stringify(done), 'c', 'c']]));
-    expect(await late.next({ withinMs: 900 })).to.include({ data: 'one' });
+    expect(await late.next({ withinMs: 900 })).to.deep.include({ data: ['one'] });
     late.close();
   });
 
@@ -257,7 +258,7 @@ describe('following a stream', function () {
     await t.claim(task, 'c');
     const emitter = t.emitter(task, { claimId: 'c', epoch: 1 });
     await emitter.emit('one');
-    expect(await follower.next({ withinMs: 5_000 })).to.include({ data: 'one' });
+    expect(await follower.next({ withinMs: 5_000 })).to.deep.include({ data: ['one'] });
     // Written behind the back of the channel, as if its message had been dropped.
     const { stream } = t.door.keys.pool('p').task(task.taskId);
     await t.redis.xadd(
@@ -286,7 +287,7 @@ describe('following a stream', function () {
     const emitter = t.emitter(task, { claimId: 'c', epoch: 1 }, () => (lost += 1));
     for (let n = 1; n <= 4; n++) {
       await emitter.emit(`e${n}`);
-      expect(await follower.next({ withinMs: 5_000 })).to.include({ data: `e${n}` });
+      expect(await follower.next({ withinMs: 5_000 })).to.deep.include({ data: [`e${n}`] });
     }
     // As after a failover to a replica that was behind.
     const { stream, fence } = t.door.keys.pool('p').task(task.taskId);
@@ -306,7 +307,15 @@ describe('following a stream', function () {
     const task = await t.submitted();
     const follower = await open(task);
     const { channel } = t.door.keys.pool('p').task(task.taskId);
-    const forged = ['[1,99,["forged gap"]]', '["1-9",["e","{}"]]', '["x",["e","{}"]]', '["1-1",["y"]]'];
+    const forged = [
+      '1-99\n"forged gap"',
+      '1-1',
+      'x-1\n"1"',
+      '["1-1",["d","forged"]]',
+      '["1-9",["e","{}"]]',
+      '["x",["e","{}"]]',
+      '["1-1",["y"]]',
+    ];
     for (const text of ['{', '[]', '[1]', '[1,"x",[]]', 'null', ...forged])
       await t.redis.spublish(channel, text);
     const [got] = await Promise.all([collect(follower), run(task, ['a', 'b'])]);

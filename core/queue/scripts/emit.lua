@@ -1,9 +1,9 @@
---[[ emit: appends events of the current claim to the task's stream and tells who waits. Events that are
-  there already are passed over, so that a re-sent call adds nothing. When the stream outgrows its cap its
-  older half goes: a resume from there is 410.
+--[[ emit: appends events of the current claim to the task's stream, as one entry with the number of the last of
+  them, and tells who waits. Events that are there already are passed over, so that a re-sent call adds nothing.
+  When the stream outgrows its cap its older half goes: a resume from there is 410.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s
-  ARGV  1 claim   2 seq of the first event (0 = the next one)   3 ttl ms   4 cap in bytes   5 channel r:{P}:T   6 message
-        7… data of each event
+  ARGV  1 claim   2 seq of the first event (0 = the next one)   3 ttl ms   4 cap in bytes   5 channel r:{P}:T
+        6 how many events   7 the events, a line each
   Returns  1 · -1 not the current claim, or the task ended or was closed; or Redis has lost events of it (a
            restart, a failover): an answer with a hole is not gone on with
   Callers  worker, relay ]]
@@ -14,23 +14,28 @@ local bytes = tonumber(m[5])
 local first = tonumber(ARGV[2])
 if first == 0 then first = seq + 1 end
 if first > seq + 1 then return -1 end
-for i = 7, #ARGV do
-  local n = first + i - 7
-  if n == seq + 1 then
-    redis.call('XADD', KEYS[2], m[3] .. '-' .. n, 'd', ARGV[i])
-    bytes = bytes + #ARGV[i] + 32
-    seq = n
+local last = first + tonumber(ARGV[6]) - 1
+if last > seq then
+  local text = ARGV[7]
+  for _ = first, seq do text = string.sub(text, string.find(text, '\n', 1, true) + 1) end
+  local id = m[3] .. '-' .. string.format('%.0f', last)
+  if last == seq + 1 then
+    redis.call('XADD', KEYS[2], id, 'd', text)
+  else
+    redis.call('XADD', KEYS[2], id, 'l', text, 'n', last - seq)
   end
+  bytes = bytes + #text + 32 * (last - seq)
+  if bytes > tonumber(ARGV[4]) then
+    redis.call('XTRIM', KEYS[2], 'MAXLEN', math.floor(redis.call('XLEN', KEYS[2]) / 2))
+    bytes = math.floor(bytes / 2)
+  end
+  redis.call('HSET', KEYS[1], 'seq', last, 'bytes', bytes)
 end
-if bytes > tonumber(ARGV[4]) then
-  redis.call('XTRIM', KEYS[2], 'MAXLEN', math.floor(redis.call('XLEN', KEYS[2]) / 2))
-  bytes = math.floor(bytes / 2)
-end
-redis.call('HSET', KEYS[1], 'seq', seq, 'bytes', bytes)
 if first == 1 then
   local t = redis.call('TIME')
   redis.call('HSETNX', KEYS[1], 'firstAt', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
 end
-redis.call('SPUBLISH', ARGV[5], ARGV[6])
+-- a longer one is not sent along: who waits reads it from the stream
+redis.call('SPUBLISH', ARGV[5], #ARGV[7] <= 65536 and m[3] .. '-' .. first .. '\n' .. ARGV[7] or '')
 return 1

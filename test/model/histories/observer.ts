@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readPage, beginning } from '../../../core/queue/stream.ts';
+import { readPage, beginning, firstSeq } from '../../../core/queue/stream.ts';
 import { isTerminal, type TaskRow } from '../../../core/task.ts';
 import { POOL, type House } from './house.ts';
 
@@ -45,11 +45,13 @@ export class Observer {
     const { entries } = await readPage(redis, keys.pool(POOL).task(id).stream, beginning);
     const speakers = new Set<string>();
     entries.forEach((entry, i) => {
-      if (entry.kind === 'event') {
-        const [task, claim, n] = entry.data.split(' ');
-        expect(task, 'I8: an event of another task').to.equal(id);
-        expect(Number(n), 'I7: numbers').to.equal(entry.seq);
-        speakers.add(`${claim}`);
+      if (entry.kind === 'events') {
+        for (const [at, event] of entry.data.entries()) {
+          const [task, claim, n] = event.split(' ');
+          expect(task, 'I8: an event of another task').to.equal(id);
+          expect(Number(n), 'I7: numbers').to.equal(firstSeq(entry) + at);
+          speakers.add(`${claim}`);
+        }
       } else expect(i, 'I3: an end is the last entry').to.equal(entries.length - 1);
       if (entry.kind === 'end') speakers.add(entry.ending.claim);
       expect(entry.epoch, 'I7: one epoch').to.equal(entries[0]?.epoch);

@@ -126,7 +126,7 @@ export class Play {
     const { fence, stream, channel } = this.#house.queue.keys.pool(POOL).task(run.taskId);
     const n = again ? Math.max(1, run.sent) : run.sent + 1;
     const data = `${run.taskId} ${run.claimId} ${n}`;
-    const args = [run.claimId, n, 60_000, 1_000_000, channel, '', data];
+    const args = [run.claimId, n, 60_000, 1_000_000, channel, 1, data];
     const answer = await runScript(this.#house.queue.redis, 'emit', { keys: [fence, stream], args });
     this.#heard(run, answer === 1);
     if (answer === 1) run.sent = n;
@@ -190,12 +190,13 @@ export class Play {
     const [entry] = (await readPage(redis, stream, caller.at)).entries;
     if (!entry || caller.over) return;
     caller.at = { epoch: entry.epoch, seq: entry.seq };
-    if (entry.kind === 'event') await this.#write(caller, entry);
+    if (entry.kind === 'events')
+      for (const data of entry.data) await this.#write(caller, { epoch: entry.epoch, data });
     else if (entry.kind === 'end') await this.#tellEnd(caller, entry);
     else caller.over = true;
   }
 
-  async #write(c: Caller, { epoch, data }: Extract<Entry, { kind: 'event' }>): Promise<void> {
+  async #write(c: Caller, { epoch, data }: { epoch: number; data: string }): Promise<void> {
     const { redis, keys } = this.#house.queue;
     const ref = { taskId: c.taskId, poolKey: POOL };
     if (c.shows === 0 && (await show(redis, keys, { ref, epoch }))) c.shows = epoch;
