@@ -131,7 +131,7 @@ export function survivesRealBackends(open: (url: string) => LlmProvider): void {
     };
     await readAll(forward({ headers }));
     const seen = (await backend.next('request')).headers;
-    expect(seen).to.include({ 'anthropic-beta': 'x', connection: 'close' });
+    expect(seen).to.include({ 'anthropic-beta': 'x', connection: 'keep-alive' });
     expect(seen).not.to.have.any.keys('cookie', 'authorization');
   });
 

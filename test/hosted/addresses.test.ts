@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { guardedDialling, mayDial, type Resolve } from '../../worker/hosted/addresses.ts';
 import { createExchange, type Exchange } from '../../worker/providers/http/exchange.ts';
@@ -49,6 +50,8 @@ describe('the addresses that a hosted worker may dial', () => {
     let server: Server;
     let port: number;
     let came = 0;
+    let keeps = true;
+    let resets = false;
     const ask = async (exchange: Exchange, host: string): Promise<unknown> => {
       const signal = AbortSignal.timeout(10_000);
       const url = new URL(`http://${host}:${String(port)}/`);
@@ -68,15 +71,31 @@ describe('the addresses that a hosted worker may dial', () => {
           (answers.shift() ?? []).map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
         );
 
+    /** The first name leads to us, which is allowed; the next is what a rebinding name answers. */
+    const rebinding = () => {
+      const seen: string[] = [];
+      const resolve: Resolve = (name, _options, done) => {
+        seen.push(name);
+        done(null, [{ address: seen.length === 1 ? '127.0.0.1' : '127.0.0.2', family: 4 }]);
+      };
+      return { exchange: createExchange(guardedDialling(['127.0.0.1/32'], resolve)), seen };
+    };
+
     before(async () => {
-      server = createServer((_req, res) => {
+      server = createServer((req, res) => {
+        if (resets) return void req.socket.resetAndDestroy();
         came += 1;
+        if (!keeps) res.setHeader('connection', 'close');
         res.end('ok');
       });
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       port = (server.address() as AddressInfo).port;
     });
-    beforeEach(() => (came = 0));
+    beforeEach(() => {
+      came = 0;
+      keeps = true;
+      resets = false;
+    });
     after(() => server.close());
 
     it('are checked when they stand in the URL, in every notation', async () => {
@@ -106,17 +125,32 @@ describe('the addresses that a hosted worker may dial', () => {
       );
     });
 
-    it('are checked each time: a name that led to the internet may lead inside now', async () => {
-      const seen: string[] = [];
-      const resolve: Resolve = (name, _options, done) => {
-        seen.push(name);
-        // The first is allowed and leads to us; the second is what a rebinding name answers.
-        done(null, [{ address: seen.length === 1 ? '127.0.0.1' : '127.0.0.2', family: 4 }]);
-      };
-      const exchange = createExchange(guardedDialling(['127.0.0.1/32'], resolve));
+    it('are checked each time that a name is dialled: where it led to the internet it may lead inside now', async () => {
+      const { exchange, seen } = rebinding();
+      keeps = false;
       expect(await ask(exchange, 'rebinds.test')).to.equal(200);
       expect(await ask(exchange, 'rebinds.test')).to.equal('address_refused');
       expect([seen.length, came]).to.deep.equal([2, 1]);
+    });
+
+    it('are those that were checked, of a connection that is kept, and of no other name', async () => {
+      const { exchange, seen } = rebinding();
+      expect(await ask(exchange, 'rebinds.test')).to.equal(200);
+      await turn(); // only then is a connection free
+      expect(await ask(exchange, 'rebinds.test')).to.equal(200); // to 127.0.0.1, whatever the name leads to now
+      expect(seen).to.deep.equal(['rebinds.test']);
+      await turn();
+      expect(await ask(exchange, 'other.test')).to.equal('address_refused');
+      expect(seen).to.deep.equal(['rebinds.test', 'other.test']);
+    });
+
+    it('are checked again where a kept connection was closed as it was used', async () => {
+      const { exchange, seen } = rebinding();
+      expect(await ask(exchange, 'rebinds.test')).to.equal(200);
+      await turn();
+      resets = true;
+      expect(await ask(exchange, 'rebinds.test')).to.equal('address_refused');
+      expect(seen).to.have.length(2);
     });
 
     it('leave those of a name out that are refused, and dial the others', async () => {

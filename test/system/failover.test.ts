@@ -77,7 +77,8 @@ onEachTransport('failover', function (transport) {
       expect(claimedLlm).to.match(/^good/);
       expect(attemptLog?.[0]?.llm).to.match(/^bad/);
       expect(attemptLog?.[0]?.reason).to.match(/^(backend_|too_many)/);
-      expect(posts(bad)).to.equal(1);
+      // Where the connection was a kept one, its reset may mean that it had been closed: sent once more.
+      expect(posts(bad)).to.be.within(1, how === 'resets the connection' ? 2 : 1);
     });
   }
 

@@ -53,7 +53,8 @@ function isPublic(address: Address): boolean {
 
 /**
  * Dials allowed addresses only. What a name leads to is checked where the connection is made from it, so a name that
- * leads elsewhere a moment later (DNS rebinding) gains nothing.
+ * leads elsewhere a moment later (DNS rebinding) gains nothing: a connection that was kept still leads to the address
+ * that was checked, and a new one is checked anew.
  */
 export function guardedDialling(networks: readonly string[], resolve: Resolve = resolveName): Dialling {
   const may = mayDial(networks);

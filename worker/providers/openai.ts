@@ -16,7 +16,7 @@ export interface OpenAiSettings extends BackendSettings {
 
 type OverHttp = LlmProvider & Required<Pick<LlmProvider, 'forward' | 'complete' | 'stream'>>;
 
-/** Any backend that speaks OpenAI's protocol. It holds no connection between requests. */
+/** Any backend that speaks OpenAI's protocol. What it keeps open between requests closes by itself. */
 export function createOpenAiProvider(settings: OpenAiSettings): OverHttp {
   const endpoints = endpointsAt(settings.url);
   const exchange = createExchange(settings.dialling);

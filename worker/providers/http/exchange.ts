@@ -1,12 +1,13 @@
-import { isIP, type LookupFunction } from 'node:net';
-import { Agent, type Dispatcher } from 'undici';
+import { isIP } from 'node:net';
+import type { Dispatcher } from 'undici';
 import { McpctlError } from '../../../core/errors.ts';
+import { createConnections, type Connecting, type Connection, type Keeping } from './connections.ts';
 
 /**
- * One request, one connection. llama.cpp closes the connection after each streamed answer although it
- * advertised keep-alive, so a pooled socket fails about every second time; a socket that is never used twice
- * cannot, and closing it is what stops the backend at an abort. The price is a connection per request: some
- * tenths of a millisecond on a local network, a TLS handshake towards a remote backend.
+ * One request to a backend. A connection whose answer was read to its end is kept for a moment and used again; any
+ * other end closes it, which is what stops the backend at an abort. llama.cpp closes the connection after each
+ * streamed answer although it advertised keep-alive: a request that meets this is sent once more, over a connection
+ * of its own. What fails otherwise fails here too; docs/decisions/0011-kept-backend-connections.md says why.
  */
 export type Exchange = (call: ExchangeCall) => Promise<Answer>;
 
@@ -28,46 +29,49 @@ export interface Answer {
   bytes(): AsyncIterable<Uint8Array>;
   /** The body as text; undefined when it is longer than `most` bytes. */
   text(most: number): Promise<string | undefined>;
-  /** Closes the connection; after the last event, leaves the backend a moment to end by itself. */
+  /**
+   * Closes the connection, unless the body was read to its end; after the last event, leaves the backend a moment to
+   * end by itself.
+   */
   close(how: 'now' | 'gently'): void;
 }
 
 /** The largest answer that is taken: memory is bounded whatever a backend sends. */
 export const largestAnswerBytes = 64 * 1024 * 1024;
-const connectMs = 5_000;
 const endMs = 1_000;
 
-/** How a backend is dialled, where it is not the usual way; as node's `net.connect` and `tls.connect` take them. */
-export interface Dialling {
-  /** Not asked for a host that is an IP address already: `check` is. */
-  lookup?: LookupFunction;
-  /** Asked before an address that stands in the URL itself is dialled. @throws what the call then fails with. */
+/** How a backend is dialled, where it is not the usual way. */
+export interface Dialling extends Connecting {
+  /** Asked at each call whose URL has an address for a host. @throws what the call then fails with. */
   check?: (address: string) => void;
-  /** Certificate authorities, PEM, instead of the usual ones. */
-  ca?: string;
 }
 
-export function createExchange({ check, ...dialling }: Dialling = {}): Exchange {
-  // Local models are silent for minutes: undici's own limits (5 minutes each) are off, patience.ts has ours.
-  const agent = new Agent({
-    pipelining: 0,
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    connect: { timeout: connectMs, ...dialling },
-  });
-  return async ({ method, url, headers, body, signal }) => {
-    const host = url.hostname.replace(/^\[|\]$/g, '');
+export function createExchange({ check, ...dialling }: Dialling = {}, keeping: Keeping = {}): Exchange {
+  const connections = createConnections(dialling, keeping);
+  return async (call) => {
+    const { origin, hostname } = call.url;
+    const host = hostname.replace(/^\[|\]$/g, '');
     if (isIP(host) !== 0) check?.(host);
-    const request = agent.request({
-      origin: url.origin,
-      path: url.pathname + url.search,
-      method,
-      headers: { ...headers, 'accept-encoding': 'identity' },
-      body: body ?? null,
-      signal,
-    });
-    return answerOf(await beforeAbort(request, signal));
+    const connection = connections.take(origin);
+    try {
+      return await askOver(connection, call);
+    } catch (thrown) {
+      if (!connection.wasStale(thrown)) throw thrown;
+      return askOver(connections.fresh(origin), call);
+    }
   };
+}
+
+async function askOver(connection: Connection, call: ExchangeCall): Promise<Answer> {
+  const { method, url, headers, body, signal } = call;
+  const request = connection.request({
+    path: url.pathname + url.search,
+    method,
+    headers: { ...headers, 'accept-encoding': 'identity' },
+    body: body ?? null,
+    signal,
+  });
+  return answerOf(await beforeAbort(request, signal));
 }
 
 function answerOf(response: Dispatcher.ResponseData): Answer {

@@ -57,7 +57,7 @@ export async function* forward(deps: ForwardDeps, call: ForwardCall): AsyncGener
     patience.end();
     answer?.close(last?.kind === 'end' ? 'gently' : 'now'); // also when nobody reads on
   }
-  yield scrubbed(last, { key, url: deps.endpoints.models }); // not before the connection is closed
+  yield scrubbed(last, { key, url: deps.endpoints.models }); // not before the connection is let go of
 }
 
 type Last = Exclude<Reply, { kind: 'event' }>;
