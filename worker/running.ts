@@ -15,9 +15,13 @@ export interface Running {
   aborting: AbortController;
 }
 
+/** Claims that ended before they were lost are among them. */
+const MOST_LOST_EARLY = 256;
+
 /** The claims that one transport runs, one per task. */
 export class RunningClaims {
   readonly #byTask = new Map<string, { running: Running; ended: Promise<void> }>();
+  readonly #lostEarly = new Set<string>();
 
   get size(): number {
     return this.#byTask.size;
@@ -29,6 +33,7 @@ export class RunningClaims {
     const ended = new Promise<void>((r) => (resolve = r));
     const entry = { running, ended };
     this.#byTask.set(running.taskId, entry);
+    if (this.#lostEarly.delete(running.claimId)) running.aborting.abort('lost' satisfies StopReason);
     return () => {
       if (this.#byTask.get(running.taskId) === entry) this.#byTask.delete(running.taskId);
       resolve();
@@ -51,10 +56,16 @@ export class RunningClaims {
     await entry?.ended;
   }
 
-  /** Somebody else decides about that claim now. Another claim on the same task is left alone. */
+  /**
+   * Somebody else decides about that claim now. Another claim on the same task is left alone. One that is not known yet may
+   * have been granted just now: its answer comes over another connection.
+   */
   lose(taskId: string, claimId: string): void {
     const running = this.#byTask.get(taskId)?.running;
-    if (running?.claimId === claimId) running.aborting.abort('lost' satisfies StopReason);
+    if (running?.claimId === claimId) return running.aborting.abort('lost' satisfies StopReason);
+    this.#lostEarly.add(claimId);
+    const [oldest] = this.#lostEarly;
+    if (this.#lostEarly.size > MOST_LOST_EARLY && oldest !== undefined) this.#lostEarly.delete(oldest);
   }
 
   /**

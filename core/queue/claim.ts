@@ -32,24 +32,58 @@ export interface Claimant {
 const FENCE_MS = 10 * 60_000;
 
 /**
- * Takes a task for one member. @returns why not, when it may not have it: `absent` (the fence is gone: the
- * reconciler brings the task again), `closed`, `taken`, `stale` (an old job), `unfit` (it cannot do it: pass it on); or how often a member that had failed
- * it met it.
+ * Why a member may not have a task: `absent` (the fence is gone: the reconciler brings the task again), `closed`, `taken`,
+ * `stale` (an old job), `unfit` (it cannot do it: pass it on); or how often a member that had failed it met it.
  */
+export type Refusal = 'absent' | 'closed' | 'taken' | 'stale' | 'unfit' | { met: number };
+
+interface Store {
+  redis: Redis;
+  keys: Keys;
+}
+
+/** Takes a task for one member. */
 export async function claimTask(
-  { redis, keys }: { redis: Redis; keys: Keys },
+  store: Store,
   ref: TaskRef & { jobId: string },
   by: Claimant,
-): Promise<Claimed | 'absent' | 'closed' | 'taken' | 'stale' | 'unfit' | { met: number }> {
-  const pool = keys.pool(ref.poolKey);
+): Promise<Claimed | Refusal> {
+  const pool = store.keys.pool(ref.poolKey);
   const task = pool.task(ref.taskId);
-  const answer = z.array(z.string()).parse(
-    await runScript(redis, 'claim', {
-      keys: [task.fence, task.input, pool.run],
-      args: [by.claimId, by.session, by.boot, by.llmId, ref.taskId, ref.jobId, FENCE_MS, by.via ?? 'redis'],
-    }),
-  );
-  const [kind, epoch, body, head] = answer;
+  const keys = [pool.run, task.fence, task.input];
+  return readClaim(await askForClaim(store, by, { keys, args: [ref.taskId, ref.jobId] }));
+}
+
+/** A claim that was asked for together with the job, before anybody here knew which task that is. */
+export interface EarlyClaim {
+  claimId: string;
+  answer: Claimed | Refusal;
+}
+
+/** Takes the task of the job that was fetched just now under a token. @returns null when no job was. */
+export async function claimFetched(
+  store: Store,
+  fetched: { poolKey: string; queue: string; token: string },
+  by: Claimant,
+): Promise<EarlyClaim | null> {
+  const pool = store.keys.pool(fetched.poolKey);
+  const jobs = `${store.keys.namespace}:${fetched.queue}:`;
+  const { fence, input } = pool.task('*');
+  const args = [fetched.token, jobs, fence, input];
+  const answer = await askForClaim(store, by, { keys: [pool.run, `${jobs}active`], args });
+  return answer[0] === 'none' ? null : { claimId: by.claimId, answer: readClaim(answer) };
+}
+
+async function askForClaim(
+  { redis }: Store,
+  by: Claimant,
+  { keys, args }: { keys: string[]; args: string[] },
+): Promise<string[]> {
+  const who = [by.claimId, by.session, by.boot, by.llmId, FENCE_MS, by.via ?? 'redis'];
+  return z.array(z.string()).parse(await runScript(redis, 'claim', { keys, args: [...who, ...args] }));
+}
+
+function readClaim([kind, epoch, body, head]: readonly string[]): Claimed | Refusal {
   switch (kind) {
     case 'ok':
       return { epoch: Number(epoch), body: body ?? '', head: taskHeadSchema.parse(JSON.parse(head ?? '{}')) };

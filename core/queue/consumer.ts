@@ -2,6 +2,7 @@ import { messageOf } from '../errors.ts';
 import { pause, type Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
+import type { EarlyClaim } from './claim.ts';
 import type { FetchedJob, Fetchers } from './fetchers.ts';
 import type { Keys } from './keys.ts';
 import type { Markers } from './markers.ts';
@@ -10,6 +11,8 @@ import type { Markers } from './markers.ts';
 export interface TakenJob {
   taskId: string;
   jobId: string;
+  /** It was asked for with the job; null when that came too early. */
+  claim: Promise<EarlyClaim | null> | undefined;
   done(): Promise<void>;
   /** The job shows as failed on the board, with its catalogue code. */
   failed(code: string): Promise<void>;
@@ -32,6 +35,8 @@ export interface ConsumerDeps {
   };
   /** Whether this member takes tasks now (it rests after its backend has failed). */
   gate: { isOpen(): boolean; untilOpen(signal: AbortSignal): Promise<void> };
+  /** Asks for the claim together with the job; `run` asks for it otherwise. */
+  claim?: (fetched: { queue: string; token: string }) => Promise<EarlyClaim | null>;
   /** Runs the job to its end; must not throw. */
   run: (job: TakenJob) => Promise<void>;
   clock: Clock;
@@ -148,12 +153,14 @@ export class Consumer implements Service {
   /**
    * After one job that a marker told of, the next marker tells of more, or of nothing: BullMQ lays one down with each job
    * that is taken. So it is asked first, where calls come one by one. Where a second job follows there is a heap, and it is
-   * worked off without asking and without markers.
+   * worked off without markers; before each of it only the own queue is asked.
    */
   async #fetch(): Promise<TakenJob | null> {
     for (const queue of this.#look) {
-      if (this.#inARow === 1 && !(await this.#deps.fetchers.hasJobs(queue))) continue;
-      const job = await this.#deps.fetchers.next(queue);
+      const unsure = this.#inARow === 1 || (this.#look.length > 1 && queue === this.#queues[0]);
+      if (unsure && !(await this.#deps.fetchers.hasJobs(queue))) continue;
+      const { claim } = this.#deps;
+      const job = await this.#deps.fetchers.next(queue, claim && ((token) => claim({ queue, token })));
       if (!job) continue;
       this.#inARow += 1;
       this.#look = this.#inARow > 1 ? this.#queues : [];
@@ -164,11 +171,12 @@ export class Consumer implements Service {
     return null;
   }
 
-  #asTaken(job: FetchedJob): TakenJob {
+  #asTaken(job: FetchedJob & { beside: TakenJob['claim'] }): TakenJob {
     const { taskId, jobId } = job;
     return {
       taskId,
       jobId,
+      claim: job.beside,
       done: () => job.complete(),
       later: (ms) => this.#track(this.#putBack(job, ms)),
       failed: (code) => job.fail(code),

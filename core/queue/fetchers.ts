@@ -46,17 +46,28 @@ export class Fetchers {
     this.#queues = createQueues(deps.redis, deps.prefix);
   }
 
-  /** The next job of a queue, without waiting. */
-  async next(queue: string): Promise<FetchedJob | null> {
+  /**
+   * The next job of a queue, without waiting.
+   * @param beside asks something of the job that this token gets. It is sent right after the fetch, in the same write, and
+   * may come before it all the same.
+   */
+  async next<T>(
+    queue: string,
+    beside?: (token: string) => Promise<T>,
+  ): Promise<(FetchedJob & { beside: Promise<T> | undefined }) | null> {
     const fetcher = this.#use(queue);
     const token = randomUUID();
     let job: Job<JobData> | undefined;
     try {
-      job = await fetcher.worker.getNextJob(token, { block: false });
+      const fetching = fetcher.worker.getNextJob(token, { block: false });
+      // BullMQ gives its command within this turn; what is written in one turn goes out together.
+      const asking = beside && new Promise<T>((resolve) => setImmediate(() => resolve(beside(token))));
+      asking?.catch(() => undefined); // told to who awaits it; without a job nobody does
+      job = await fetching;
+      return job ? { ...this.#fetched(job, { queue, token, fetcher }), beside: asking } : null;
     } finally {
       if (!job) fetcher.inUse -= 1;
     }
-    return job ? this.#fetched(job, { queue, token, fetcher }) : null;
   }
 
   /** Whether a look would find a job; a tenth of what a look costs. */

@@ -1,5 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { beat, claimTask, handBack, type ClaimRef } from '../../core/queue/claim.ts';
+import {
+  beat,
+  claimFetched,
+  claimTask,
+  handBack,
+  type Claimed,
+  type ClaimRef,
+  type EarlyClaim,
+  type Refusal,
+} from '../../core/queue/claim.ts';
 import type { Redis } from '../../core/queue/connect.ts';
 import type { TakenJob } from '../../core/queue/consumer.ts';
 import { Emitter } from '../../core/queue/emitter.ts';
@@ -29,48 +38,80 @@ interface Work {
   job: TakenJob;
 }
 
+/** For the job of a fetch that is sent with this. */
+export function claimEarly(
+  deps: RedisClaimDeps,
+  { llmId, poolKey }: Member,
+  fetched: { queue: string; token: string },
+): Promise<EarlyClaim | null> {
+  const by = { claimId: randomUUID(), session: deps.session, boot: deps.boot, llmId };
+  return claimFetched(deps, { poolKey, ...fetched }, by);
+}
+
 /**
  * Runs one job: claim → run → job done. Never throws. The claim is taken first; without it the job is merely
- * finished, because the task is somebody else's, over, or will come again. The run is told of before the claim is
- * asked for, so that a cancel right after it finds the run.
+ * finished, because the task is somebody else's, over, or will come again. A cancel that comes before the run is known
+ * here finds it all the same (`RunningClaims.lose`).
  */
 export async function runJob(deps: RedisClaimDeps, work: Work): Promise<void> {
   const { taskId } = work.job;
+  try {
+    const early = await work.job.claim;
+    if (!early) return await claimLate(deps, work);
+    const { claimId, answer } = early;
+    if (isRefusal(answer)) return await refuse(deps, work, answer);
+    await deps.running.overtake(taskId);
+    await begin(deps, work, { claimId, ask: () => Promise.resolve(answer) });
+  } catch (thrown) {
+    deps.log.error({ taskId, err: thrown }, 'a run failed for a reason of ours');
+  }
+}
+
+async function claimLate(deps: RedisClaimDeps, work: Work): Promise<void> {
+  const { member, job } = work;
+  const { taskId, jobId } = job;
   // The task came back while a run of it still goes on here. If that one has lost its claim, its next beat ends
   // it; if it has not, this job is an old one, and finds the task taken or over.
   await deps.running.untilEnded(taskId);
   const claimId = randomUUID();
+  const by = { claimId, session: deps.session, boot: deps.boot, llmId: member.llmId };
+  const ask = () => claimTask(deps, { taskId, poolKey: member.poolKey, jobId }, by);
+  await begin(deps, work, { claimId, ask });
+}
+
+async function begin(
+  deps: RedisClaimDeps,
+  work: Work,
+  { claimId, ask }: { claimId: string; ask: () => Promise<Claimed | Refusal> },
+): Promise<void> {
+  const { member, gate, job } = work;
+  const { taskId } = job;
   const aborting = new AbortController();
-  const ended = deps.running.begin({ taskId, llmName: work.member.name, claimId, aborting });
+  const ended = deps.running.begin({ taskId, llmName: member.name, claimId, aborting });
   try {
-    await claimAndRun(deps, { ...work, claimId, aborting });
-  } catch (thrown) {
-    deps.log.error({ taskId, err: thrown }, 'a run failed for a reason of ours');
+    const answer = await ask();
+    if (isRefusal(answer)) return await refuse(deps, work, answer);
+    const { epoch, body, head } = answer;
+    const port = portOf(deps, { ref: { taskId, poolKey: member.poolKey, claimId, epoch }, aborting });
+    const claim = { taskId, claimId, body, head, port, aborting };
+    await finish(job, await execute(deps, { member, gate, claim }));
   } finally {
     ended();
   }
 }
 
-async function claimAndRun(
-  deps: RedisClaimDeps,
-  { member, gate, job, claimId, aborting }: Work & { claimId: string; aborting: AbortController },
-): Promise<void> {
-  const ref = { taskId: job.taskId, poolKey: member.poolKey };
-  const by = { claimId, session: deps.session, boot: deps.boot, llmId: member.llmId };
-  const claimed = await claimTask(deps, { ...ref, jobId: job.jobId }, by);
-  if (claimed === 'unfit') return job.pass();
-  if (typeof claimed === 'string') {
-    deps.log.debug({ ...ref, why: claimed }, 'a job was not for this member');
+const isRefusal = (answer: Claimed | Refusal): answer is Refusal =>
+  typeof answer === 'string' || 'met' in answer;
+
+async function refuse({ log }: RedisClaimDeps, { job }: Work, why: Refusal): Promise<void> {
+  const { taskId } = job;
+  if (why === 'unfit') return job.pass();
+  if (typeof why === 'string') {
+    log.debug({ taskId, why }, 'a job was not for this member');
     return await job.done();
   }
-  if ('met' in claimed) {
-    deps.log.debug({ ...ref, met: claimed.met }, 'a task that this member failed is put aside');
-    return job.later(Math.min(DELAY_MS * 2 ** (claimed.met - 1), LONGEST_DELAY_MS));
-  }
-  const { body, head } = claimed;
-  const port = portOf(deps, { ref: { ...ref, claimId, epoch: claimed.epoch }, aborting });
-  const claim = { taskId: job.taskId, claimId, body, head, port, aborting };
-  await finish(job, await execute(deps, { member, gate, claim }));
+  log.debug({ taskId, met: why.met }, 'a task that this member failed is put aside');
+  job.later(Math.min(DELAY_MS * 2 ** (why.met - 1), LONGEST_DELAY_MS));
 }
 
 function portOf(

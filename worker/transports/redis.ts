@@ -14,7 +14,7 @@ import { pause } from '../../core/runtime/clock.ts';
 import type { Member } from '../execute.ts';
 import type { GateState } from '../gate.ts';
 import { RunningClaims } from '../running.ts';
-import { runJob, type RedisClaimDeps } from './redis-claim.ts';
+import { claimEarly, runJob, type RedisClaimDeps } from './redis-claim.ts';
 import type { ServedMember, Transport, Wake } from './transport.ts';
 
 export interface RedisTransportDeps extends ConnectOptions {
@@ -160,6 +160,7 @@ export class RedisTransport implements Transport {
       member,
       slots,
       gate,
+      claim: (fetched) => claimEarly(this.#claims, member, fetched),
       run: (job) => runJob(this.#claims, { member, gate, job }),
       clock: this.#deps.clock,
       log: this.#deps.log,

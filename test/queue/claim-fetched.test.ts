@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { claimFetched, type EarlyClaim } from '../../core/queue/claim.ts';
+import { Fetchers } from '../../core/queue/fetchers.ts';
+import { createLog } from '../../core/runtime/log.ts';
+import { newTask, submissionOf } from '../support/tasks.ts';
+import { queueFixture, type QueueFixture } from './queue-fixture.ts';
+
+const log = createLog({ process: 'test', level: 'silent', pretty: false });
+
+describe('a claim that is asked for together with the job', function () {
+  this.timeout(30_000);
+  let t: QueueFixture;
+  let fetchers: Fetchers;
+  before(async () => {
+    t = await queueFixture();
+    fetchers = new Fetchers({ redis: t.redis, prefix: t.door.keys.namespace, log });
+  });
+  after(async () => {
+    await fetchers.close();
+    await t.close();
+  });
+
+  const claimBy = (poolKey: string, llmId: string) => (token: string) => {
+    const by = { claimId: randomUUID(), session: randomUUID(), boot: 'b', llmId };
+    const queue = t.door.keys.pool(poolKey).queue();
+    return claimFetched({ redis: t.redis, keys: t.door.keys }, { poolKey, queue, token }, by);
+  };
+  const fetchAndClaim = async (poolKey: string, llmId = 'llm-1') => {
+    const job = await fetchers.next(t.door.keys.pool(poolKey).queue(), claimBy(poolKey, llmId));
+    return job && { job, early: (await job.beside) ?? null };
+  };
+  const enqueue = async (poolKey: string, more = {}) => {
+    const task = { ...submissionOf(newTask({ ownerId: '', poolKey, requestBody: poolKey })), ...more };
+    await t.door.dispatch.enqueueNew(task);
+    return task;
+  };
+
+  it('is for the task of that very job, however many are fetched at once', async () => {
+    const tasks = await Promise.all(Array.from({ length: 40 }, () => enqueue('many')));
+    const taken = await Promise.all(tasks.map(() => fetchAndClaim('many')));
+    expect(new Set(taken.map((one) => one?.job.taskId)).size).to.equal(40);
+    // Whoever stood behind sixteen others asks once more, by the name of the job.
+    const early = taken.flatMap((one) => (one?.early ? [{ ...one, early: one.early }] : []));
+    expect(early.length).to.be.at.least(16);
+    for (const { job, early: claim } of early) {
+      const task = tasks.find(({ taskId }) => taskId === job.taskId);
+      expect(claim.answer).to.deep.include({ epoch: 1, body: 'many' });
+      expect(task && (await t.fence(task))?.claim).to.equal(claim.claimId);
+    }
+  });
+
+  it('says why not, as one that is asked for by name', async () => {
+    const answers: EarlyClaim['answer'][] = [];
+    const unfit = { head: { ...submissionOf(newTask({ ownerId: '' })).head, unfit: ['llm-1'] } };
+    for (const more of [unfit, { epoch: 1 }]) {
+      const task = await enqueue('no', more);
+      if (!('head' in more)) await t.claim(task);
+      const taken = await fetchAndClaim('no');
+      if (taken?.early) answers.push(taken.early.answer);
+      await taken?.job.complete();
+    }
+    expect(answers).to.deep.equal(['unfit', 'taken']);
+  });
+
+  it('is nobody’s where no job was fetched under its token', async () => {
+    const task = await enqueue('none');
+    expect(await claimBy('none', 'llm-1')(randomUUID())).to.equal(null);
+    expect((await t.fence(task))?.claim).to.equal('');
+  });
+});
