@@ -104,7 +104,7 @@ describe('connections that are black for ever', function () {
   it('between edge and Postgres: one wait finds out for the whole pool of connections', async function () {
     // Rows of calls are written in few batches; lists are asked for one by one.
     await Promise.all(Array.from({ length: 30 }, () => t.call('GET', '/api/v1/tasks')));
-    expect(edge.postgres.connections()).to.be.above(5);
+    expect(edge.postgres.connections()).to.be.above(2);
     edge.postgres.blackhole({ newOnes: 'open' });
     const asked: number[] = [];
     await healed(this, async () => {
