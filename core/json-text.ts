@@ -20,7 +20,7 @@ export type Splice = string | ((current: string | undefined) => string);
 
 /** Line breaks in a JSON text mean nothing; without them texts can be told apart by lines. */
 export function onOneLine(text: string): string {
-  return /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, ' ') : text;
+  return text.includes('\n') || text.includes('\r') ? text.replace(/[\r\n]+/g, ' ') : text;
 }
 
 /** The members of the object that `text` is, in order, duplicates too; undefined when it is not an object. */

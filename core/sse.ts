@@ -12,6 +12,13 @@ export interface SseEvent {
  * Throws what `bytes` throws. The size is for the caller to bound.
  */
 export async function* readSse(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<SseEvent, void, undefined> {
+  for await (const events of readSseTogether(bytes)) yield* events;
+}
+
+/** The same, those of one packet together: at least one. */
+export async function* readSseTogether(
+  bytes: AsyncIterable<Uint8Array>,
+): AsyncGenerator<SseEvent[], void, undefined> {
   const decoder = new TextDecoder();
   let ready: SseEvent[] = [];
   const parser = createParser({
@@ -22,8 +29,8 @@ export async function* readSse(bytes: AsyncIterable<Uint8Array>): AsyncGenerator
     if (ready.length === 0) continue;
     const events = ready;
     ready = [];
-    yield* events;
+    yield events;
   }
   parser.feed(`${decoder.decode()}\n\n`);
-  yield* ready;
+  if (ready.length > 0) yield ready;
 }

@@ -1,11 +1,10 @@
 import type { Response } from 'express';
 import { onOneLine } from '../core/json-text.ts';
-import { pause } from '../core/runtime/clock.ts';
 
 /** How long a reader may take nothing before it is dropped. */
 const STALLED_READER_MS = 30_000;
 /** A longer frame is handed to the connection in pieces: one that is taken slowly is taken all the same. */
-const PIECE_BYTES = 16 * 1024;
+const PIECE_BYTES = 32 * 1024;
 
 /**
  * Writes server-sent events as the strictest clients want them: `data: `, one line, two line feeds. Data is
@@ -75,12 +74,18 @@ export class EventWriter {
 
   async #put(piece: string | Buffer): Promise<void> {
     if (this.#res.destroyed || this.#res.writableEnded || this.#res.write(piece)) return;
-    const drained = new AbortController();
-    const done = (): void => drained.abort();
-    this.#res.once('drain', done).once('close', done);
-    await pause(this.#stalledMs, drained.signal);
-    this.#res.off('drain', done).off('close', done);
-    if (!drained.signal.aborted) this.#res.destroy();
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(stalled);
+        this.#res.off('drain', done).off('close', done);
+        resolve();
+      };
+      const stalled = setTimeout(() => {
+        this.#res.destroy();
+        done();
+      }, this.#stalledMs);
+      this.#res.once('drain', done).once('close', done);
+    });
   }
 }
 

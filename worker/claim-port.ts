@@ -10,8 +10,8 @@ export interface ClaimPort {
   readonly count: number;
   /** Says that the claim still runs; asked each second. @returns false when it is no longer current. */
   beat(): Promise<boolean>;
-  /** Sends the text of one event, numbered in order; resolves when there is room for more. */
-  emit(data: string): Promise<void>;
+  /** Sends the texts of some events, each numbered in order; resolves when there is room for more. */
+  emit(events: readonly string[]): Promise<void>;
   /** Sends what is queued, then the last word. @returns false when the claim was lost meanwhile. */
   end(outcome: Outcome): Promise<boolean>;
   /** Lets go of the task, if nobody has seen anything of it. @returns `shown` when it must be ended instead. */

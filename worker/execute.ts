@@ -115,7 +115,8 @@ async function askBackend({ member, claim }: Run): Promise<Answer | null> {
   };
   for await (const reply of member.forward(call)) {
     if (signal.aborted) return null;
-    if (reply.kind === 'event') await port.emit(reply.data);
+    if (reply.kind === 'event') await port.emit([reply.data]);
+    else if (reply.kind === 'events') await port.emit(reply.data);
     else return { outcome: outcomeOf(reply), ...(reply.kind === 'failed' ? { failure: reply } : {}) };
   }
   if (signal.aborted) return null;
@@ -124,7 +125,7 @@ async function askBackend({ member, claim }: Run): Promise<Answer | null> {
   return { outcome: { kind: 'failed', code: failure.code, message }, failure };
 }
 
-function outcomeOf(reply: Exclude<Reply, { kind: 'event' }>): Outcome {
+function outcomeOf(reply: Exclude<Reply, { kind: 'event' | 'events' }>): Outcome {
   if (reply.kind === 'end') {
     const { status, body, finishReason, usage } = reply;
     return {

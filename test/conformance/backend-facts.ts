@@ -266,7 +266,8 @@ export function survivesRealBackends(open: (url: string) => LlmProvider): void {
       backend.release();
       const abort = new AbortController();
       const replies = forward({ streaming, signal: abort.signal })[Symbol.asyncIterator]();
-      for (let n = 0; n < events; n++) expect((await replies.next()).value).to.have.property('kind', 'event');
+      for (let n = 0; n < events; n++)
+        expect((await replies.next()).value).to.have.property('kind', 'events');
       const last = replies.next();
       await backend.next('request');
       const abortedAt = performance.now();

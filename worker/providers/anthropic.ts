@@ -76,8 +76,11 @@ async function* chat(
   for await (const reply of forward(deps, { ...call, operation: 'messages', body: translated.body })) {
     switch (reply.kind) {
       case 'event':
-        for (const data of chunks.of(jsonObject(reply.data) ?? {})) yield { kind: 'event', data };
+      case 'events': {
+        const data = [reply.data].flat().flatMap((event) => chunks.of(jsonObject(event) ?? {}));
+        if (data.length > 0) yield { kind: 'events', data };
         break;
+      }
       case 'failed':
         yield asChatRefusal(reply);
         break;

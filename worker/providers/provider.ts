@@ -15,7 +15,7 @@ export interface LlmProvider {
   stream?(options: CompletionOptions): AsyncIterable<CompletionDelta>;
   /**
    * Passes a caller's request through as the text it is and gives the backend's events as they are. Yields any
-   * number of `event`s (none when not streaming), then exactly one `end` or `failed`; never throws. A provider
+   * number of `event`s and `events` (none when not streaming), then exactly one `end` or `failed`; never throws. A provider
    * without it serves through `stream` or `complete` (worker/providers/adapt.ts).
    */
   forward?(call: ForwardCall): AsyncIterable<Reply>;
@@ -86,6 +86,8 @@ export interface ForwardCall {
 
 export type Reply =
   | { kind: 'event'; data: string }
+  /** Some that came at once. */
+  | { kind: 'events'; data: readonly string[] }
   | {
       kind: 'end';
       status: number;

@@ -125,7 +125,7 @@ function portOf(
       return emitter.count;
     },
     beat: () => beat(deps, ref),
-    emit: (data) => emitter.emit(data),
+    emit: (events) => emitter.emitAll(events),
     end: (outcome) => emitter.end(outcome),
     handBack: (why) => handBack(deps, ref, why),
   };

@@ -1,4 +1,5 @@
-import { elementsAt } from '../../../core/json-text.ts';
+import { Moulds, type Mould } from '../../../core/json-mould.ts';
+import { elementsAt, type Member } from '../../../core/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import type { Usage } from '../../../core/task.ts';
 import { openAiErrorBody } from '../../error-body.ts';
@@ -48,6 +49,9 @@ export class ChunkForm implements Form {
   /** Choices that the present event takes a chunk more for, as JSON: to say the role, and to finish. */
   #before: string[] = [];
   #after: string[] = [];
+  /** The one string that the present event brings, where the next may be as this one but for it. */
+  #brings: Member | null = null;
+  readonly #moulds = new Moulds<Mould>();
 
   constructor(operation: keyof typeof kinds, options: FormOptions) {
     this.#kind = kinds[operation];
@@ -58,11 +62,18 @@ export class ChunkForm implements Form {
   }
 
   event(data: string): Frame[] {
+    const like = this.#moulds.like(data);
+    if (like !== null) return [{ data: like.made.before + like.said + like.made.after }];
+    return this.#lookedAt(data);
+  }
+
+  #lookedAt(data: string): Frame[] {
     const edits = new Edits(data);
     const chunk = edits.objectAt(data.indexOf('{'));
     if (!chunk) return [{ data }];
     this.#before = [];
     this.#after = [];
+    this.#brings = null;
     this.#head(edits, chunk);
     const usage = edits.value(chunk, 'usage');
     if (this.#choices(edits, chunk, isObject(usage)) === 'usage') {
@@ -75,9 +86,18 @@ export class ChunkForm implements Form {
       if (!stays) edits.put(chunk, 'usage', 'null');
     }
     const frames = [{ data: edits.apply() }];
+    if (this.#brings && !isObject(usage)) this.#learn(edits, this.#brings);
     if (this.#before.length > 0) frames.unshift({ data: this.#chunk(`[${this.#before.join()}]`) });
     if (this.#after.length > 0) frames.push({ data: this.#chunk(`[${this.#after.join()}]`) });
     return frames;
+  }
+
+  /** What comes of a chunk that brings a text, and changes nothing else, is the same around every other text. */
+  #learn(edits: Edits, { valueStart, valueEnd }: Member): void {
+    if (!this.#moulds.isWanted()) return;
+    const [start, end] = [valueStart + 1, valueEnd - 1];
+    const made = edits.applyAround(start, end);
+    if (made) this.#moulds.learn({ before: edits.text.slice(0, start), after: edits.text.slice(end) }, made);
   }
 
   keepAlive(wait: WaitState): Frame {
@@ -132,6 +152,7 @@ export class ChunkForm implements Form {
     const elements = member && elementsAt(edits.text, member.valueStart);
     if (elements && elements.length > 0) {
       elements.forEach(({ start }, at) => this.#choice(edits, { start, at }));
+      if (elements.length > 1) this.#brings = null;
       return 'answer';
     }
     if (hasUsage) {
@@ -185,6 +206,7 @@ export class ChunkForm implements Form {
     if (!brings && finish !== null && mayAdd) edits.put(choice, 'delta', '{}');
     else if (!delta) edits.put(choice, 'delta', first ? FIRST : '{}');
     else this.#mend(edits, delta, { index, role: first, empty: first && !brings });
+    if (delta && !first && finish === null) this.#brings = onlyText(edits, delta);
     return finish !== null && brings && mayAdd;
   }
 
@@ -199,6 +221,15 @@ export class ChunkForm implements Form {
     const calls = memberOf(delta.members, 'tool_calls');
     if (calls) this.#toolCalls.mend(edits, { choice: index, start: calls.valueStart });
   }
+}
+
+/** The string that a delta brings; null where it brings another thing too. */
+function onlyText(edits: Edits, { members }: TextObject): Member | null {
+  const said = members.filter(
+    ({ key, valueStart, valueEnd }) => key !== 'role' && !nothing.has(edits.text.slice(valueStart, valueEnd)),
+  );
+  const [only] = said;
+  return only && said.length === 1 && isSaid(edits.text.slice(only.valueStart, only.valueEnd)) ? only : null;
 }
 
 const FIRST = '{"role":"assistant","content":""}';

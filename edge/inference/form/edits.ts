@@ -1,3 +1,4 @@
+import type { Mould } from '../../../core/json-mould.ts';
 import { membersAt, type Member } from '../../../core/json-text.ts';
 
 /** An object within a JSON text. */
@@ -54,15 +55,24 @@ export class Edits {
   }
 
   apply(): string {
-    if (this.#list.length === 0) return this.text;
-    const sorted = this.#list.sort((a, b) => a.from - b.from);
-    let copied = 0;
+    return this.#applied(0, this.text.length);
+  }
+
+  /** The same, in two: up to `start` and from `end` on; undefined where something between them is changed. */
+  applyAround(start: number, end: number): Mould | undefined {
+    if (this.#list.some(({ from, to }) => to > start && from < end)) return undefined;
+    return { before: this.#applied(0, start), after: this.#applied(end, this.text.length) };
+  }
+
+  #applied(start: number, end: number): string {
+    const changes = this.#list.filter(({ from, to }) => from >= start && to <= end);
+    let copied = start;
     let result = '';
-    for (const { from, to, text } of sorted) {
+    for (const { from, to, text } of changes.sort((a, b) => a.from - b.from)) {
       result += this.text.slice(copied, from) + text;
       copied = to;
     }
-    return result + this.text.slice(copied);
+    return result + this.text.slice(copied, end);
   }
 }
 

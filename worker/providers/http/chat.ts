@@ -49,6 +49,7 @@ export function chatOver(
       for await (const reply of ask(options, true)) {
         if (reply.kind === 'failed') throw errorOf(reply);
         if (reply.kind === 'event') yield* deltaOf(reply.data);
+        else if (reply.kind === 'events') for (const data of reply.data) yield* deltaOf(data);
         else yield lastDelta(reply);
       }
     },

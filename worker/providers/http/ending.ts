@@ -9,7 +9,8 @@ interface Ending {
 }
 
 export interface EndingWatch {
-  see(event: Json): void;
+  /** @returns whether it told anything of the ending. */
+  see(event: Json): boolean;
   ending(): Ending;
   /** Whether the backend said itself that the answer is complete. */
   complete(): boolean;
@@ -24,11 +25,17 @@ export function watchEnding(operation: Operation): EndingWatch {
   let stopped = false;
   return {
     see(event) {
-      stopped ||= isStop(operation, event);
-      finishReason ??= finishReasonOf(operation, event);
+      const stop = isStop(operation, event);
+      const reason = finishReasonOf(operation, event);
+      stopped ||= stop;
+      finishReason ??= reason;
+      let told = stop || reason !== undefined;
       for (const holder of [event, event['message'], event['response']]) {
-        if (isJson(holder)) counts = { ...counts, ...countsOf(holder['usage']) };
+        if (!isJson(holder) || !isJson(holder['usage'])) continue;
+        counts = { ...counts, ...countsOf(holder['usage']) };
+        told = true;
       }
+      return told;
     },
     ending() {
       const usage = usageOf(counts);

@@ -1,6 +1,5 @@
-import { spliceMembers } from '../../../core/json-text.ts';
 import type { Operation } from '../../../core/llm.ts';
-import { readSse } from '../../../core/sse.ts';
+import { readSseTogether } from '../../../core/sse.ts';
 import { failed, type Failed } from '../failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from '../patience.ts';
 import type { ForwardCall, Reply } from '../provider.ts';
@@ -8,6 +7,7 @@ import { jsonObject, watchEnding } from './ending.ts';
 import { largestAnswerBytes, type Answer, type Exchange } from './exchange.ts';
 import { failureOfErrorEvent, failureOfStatus, failureOfThrown, type Refusal } from './failure.ts';
 import type { ParamRules } from './params.ts';
+import { isErrorEvent, Passing } from './passing.ts';
 import { countsTokens, keyHeader, requestHeaders, requestText } from './request.ts';
 import { scrubbed } from './scrub.ts';
 import type { Endpoints } from './url.ts';
@@ -60,27 +60,25 @@ export async function* forward(deps: ForwardDeps, call: ForwardCall): AsyncGener
   yield scrubbed(last, { key, url: deps.endpoints.models }); // not before the connection is let go of
 }
 
-type Last = Exclude<Reply, { kind: 'event' }>;
+type Last = Exclude<Reply, { kind: 'event' | 'events' }>;
 
 /** Passes the events on; returns what to say at the end. */
 async function* streamed(answer: Answer, call: ForwardCall, patience: Patience): AsyncGenerator<Reply, Last> {
   if (/json|html/i.test(answer.contentType)) {
     return failed('backend_error', 'The backend answered without a stream though one was asked for.');
   }
-  const watch = watchEnding(call.operation);
-  for await (const { event: name, data: sent } of readSse(answer.bytes())) {
-    if (sent === '[DONE]') break;
-    if (sent === '') continue;
-    const data = isTyped(call.operation) ? withType(sent, name) : sent;
-    const event = jsonObject(data);
-    if (!event) return failed('backend_error', 'The backend sent an event that is not a JSON object.');
-    if (isErrorEvent(event)) return failureOfErrorEvent(event, data);
-    watch.see(event);
-    patience.rest(); // whoever takes the event may take its time
-    yield { kind: 'event', data };
-    if (watch.over()) break;
-    patience.wait(call.stallMs);
+  const passing = new Passing(call.operation);
+  for await (const sent of readSseTogether(answer.bytes())) {
+    const { events, last } = passing.pass(sent);
+    if (events.length > 0) {
+      patience.rest(); // whoever takes the events may take its time
+      yield { kind: 'events', data: events };
+      patience.wait(call.stallMs);
+    }
+    if (last === 'done') break;
+    if (last) return last;
   }
+  const { watch } = passing;
   if (!watch.complete()) {
     return failed('backend_incomplete', 'The backend ended its stream before it had finished the answer.');
   }
@@ -111,19 +109,3 @@ const parts: Readonly<Record<Operation, string>> = {
   responses: 'output',
   messages: 'content',
 };
-
-/** Whether each event of the operation has a name, which its `type` says again. */
-function isTyped(operation: Operation): boolean {
-  return operation === 'responses' || operation === 'messages';
-}
-
-/** Only the data travels on: a name that it does not say itself would be lost. */
-function withType(data: string, name: string | undefined): string {
-  if (name === undefined || jsonObject(data)?.['type'] !== undefined) return data;
-  return spliceMembers(data, { type: JSON.stringify(name) }) ?? data;
-}
-
-function isErrorEvent(event: Readonly<Record<string, unknown>>): boolean {
-  if (event['type'] === 'error') return true;
-  return Boolean(event['error']) && event['choices'] === undefined && event['object'] === undefined;
-}

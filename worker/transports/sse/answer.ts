@@ -71,10 +71,12 @@ export class Answer implements ClaimPort {
     return Promise.resolve(!this.#over.signal.aborted);
   }
 
-  async emit(data: string): Promise<void> {
-    if (this.#over.signal.aborted) return;
-    this.#count += 1;
-    await this.#say({ seq: this.#count, data });
+  async emit(events: readonly string[]): Promise<void> {
+    for (const data of events) {
+      if (this.#over.signal.aborted) return;
+      this.#count += 1;
+      await this.#say({ seq: this.#count, data });
+    }
   }
 
   async end(outcome: Outcome): Promise<boolean> {
