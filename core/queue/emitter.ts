@@ -19,7 +19,7 @@ export interface EmitterDeps {
 
 /** Characters; a message that is larger than 64 KiB is not sent along on the channel (emit.lua). */
 const MOST_TOGETHER = 256;
-const TEXT_TOGETHER = 20 * 1024;
+const TEXT_TOGETHER = 28 * 1024;
 /** Beyond this the backend is read no faster than Redis takes it. */
 const MOST_QUEUED = 512;
 const BYTES_QUEUED = 4 * 1024 * 1024;
@@ -37,6 +37,8 @@ export class Emitter {
   #next: number;
   #sending: Promise<void> | null = null;
   #lost = false;
+  /** Who waits for room. */
+  #waiting: (() => void)[] = [];
   #broken: Error | null = null;
 
   constructor(deps: EmitterDeps) {
@@ -50,6 +52,7 @@ export class Emitter {
     return this.#next - 1;
   }
 
+  /** As `emitAll`. */
   async emit(event: string): Promise<void> {
     await this.emitAll([event]);
   }
@@ -58,11 +61,14 @@ export class Emitter {
   async emitAll(events: readonly string[]): Promise<void> {
     if (this.#lost) return;
     for (const event of events) {
-      this.#queued.push(onOneLine(event));
-      this.#queuedBytes += event.length;
+      const text = onOneLine(event);
+      this.#queued.push(text);
+      this.#queuedBytes += text.length;
     }
     this.#kick();
-    if (this.#queued.length >= MOST_QUEUED || this.#queuedBytes >= BYTES_QUEUED) await this.flush();
+    if (!this.#isFull(1)) return;
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#broken) throw this.#broken;
   }
 
   /** Sends what is queued, then the outcome. @returns false when the claim was lost meanwhile. */
@@ -85,6 +91,7 @@ export class Emitter {
       })
       .finally(() => {
         this.#sending = null;
+        this.#makeRoom();
         if (this.#queued.length > 0 && !this.#lost && !this.#broken) this.#kick();
       });
   }
@@ -93,6 +100,8 @@ export class Emitter {
     const { redis, claim, eventKeepMs, eventBytes, onLost } = this.#deps;
     while (this.#queued.length > 0 && !this.#lost) {
       const events = this.#batch();
+      // While the rest is on its way more can be read.
+      if (!this.#isFull(0.5)) this.#makeRoom();
       const first = this.#next;
       this.#next += events.length;
       const answer = await runScript(redis, 'emit', {
@@ -112,6 +121,14 @@ export class Emitter {
         onLost();
       }
     }
+  }
+
+  #isFull(share: number): boolean {
+    return this.#queued.length >= share * MOST_QUEUED || this.#queuedBytes >= share * BYTES_QUEUED;
+  }
+
+  #makeRoom(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   #batch(): string[] {

@@ -147,13 +147,14 @@ async function mayShow(a: Answering, epoch: number): Promise<boolean> {
 async function writeEvents(a: Answering, writer: EventWriter, events: Events): Promise<void> {
   const { epoch, data } = events;
   const hasId = a.resumed !== undefined || a.row.source === 'infer';
-  const first = firstSeq(events);
   let text = '';
-  for (const [at, event] of data.entries()) {
+  let seq = firstSeq(events);
+  for (const event of data) {
     const frames = a.form.event(event);
-    const last = frames.length - 1;
-    for (const [n, frame] of frames.entries())
-      text += frameText(frame, hasId && n === last ? eventIdOf({ epoch, seq: first + at }) : undefined);
+    let left = frames.length;
+    for (const frame of frames)
+      text += frameText(frame, hasId && --left === 0 ? eventIdOf({ epoch, seq }) : undefined);
+    seq += 1;
   }
   if (text === '') return;
   a.report.firstEvent();
