@@ -55,6 +55,22 @@ describe('calls that are made in batches', () => {
     expect(sizes).to.deep.equal([1, 3]);
   });
 
+  it('do not wait for one that takes long, nor for what did not fit into a batch', async () => {
+    const sizes: number[] = [];
+    let started: () => void = () => undefined;
+    const run = async (items: readonly number[]) => {
+      sizes.push(items.length);
+      started();
+      if (items.includes(1))
+        await new Promise<void>((resolve) => (started = () => sizes.length === 3 && resolve()));
+      return items;
+    };
+    const batched = inBatches(run, { weightOf: () => 1, most: 2, lanes: 2 });
+    // The first ends when two others have begun.
+    expect(await Promise.all([1, 2, 3, 4].map((n) => batched(n)))).to.deep.equal([1, 2, 3, 4]);
+    expect(sizes).to.deep.equal([1, 2, 1]);
+  });
+
   it('all fail at once when Postgres is away: it is not asked once more for each', async () => {
     let asked = 0;
     const run = (): Promise<never> => {
