@@ -1,25 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { claimFetched, type EarlyClaim } from '../../core/queue/claim.ts';
-import { Fetchers } from '../../core/queue/fetchers.ts';
-import { createLog } from '../../core/runtime/log.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
-
-const log = createLog({ process: 'test', level: 'silent', pretty: false });
 
 describe('a claim that is asked for together with the job', function () {
   this.timeout(30_000);
   let t: QueueFixture;
-  let fetchers: Fetchers;
   before(async () => {
     t = await queueFixture();
-    fetchers = new Fetchers({ redis: t.redis, prefix: t.door.keys.namespace, log });
   });
-  after(async () => {
-    await fetchers.close();
-    await t.close();
-  });
+  after(() => t.close());
 
   const claimBy = (poolKey: string, llmId: string) => (token: string) => {
     const by = { claimId: randomUUID(), session: randomUUID(), boot: 'b', llmId };
@@ -27,7 +18,7 @@ describe('a claim that is asked for together with the job', function () {
     return claimFetched({ redis: t.redis, keys: t.door.keys }, { poolKey, queue, token }, by);
   };
   const fetchAndClaim = async (poolKey: string, llmId = 'llm-1') => {
-    const job = await fetchers.next(t.door.keys.pool(poolKey).queue(), claimBy(poolKey, llmId));
+    const job = await t.fetchers.next(t.door.keys.pool(poolKey).queue(), claimBy(poolKey, llmId));
     return job && { job, early: (await job.beside) ?? null };
   };
   const enqueue = async (poolKey: string, more = {}) => {

@@ -1,29 +1,20 @@
 import { expect } from 'chai';
 import type { Submission } from '../../core/queue/dispatch.ts';
-import { Fetchers } from '../../core/queue/fetchers.ts';
-import { createLog } from '../../core/runtime/log.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
-
-const log = createLog({ process: 'test', level: 'silent', pretty: false });
 
 describe('a new task, enqueued in one round trip', function () {
   this.timeout(30_000);
   let t: QueueFixture;
-  let fetchers: Fetchers;
   before(async () => {
     t = await queueFixture();
-    fetchers = new Fetchers({ redis: t.redis, prefix: t.door.keys.namespace, log });
   });
-  after(async () => {
-    await fetchers.close();
-    await t.close();
-  });
+  after(() => t.close());
 
   const made = (poolKey: string): Submission => submissionOf(newTask({ ownerId: '', poolKey }));
   const queueOf = (task: Submission): string => t.door.keys.pool(task.poolKey).queue();
   const take = async (task: Submission) => {
-    const job = await fetchers.next(queueOf(task));
+    const job = await t.fetchers.next(queueOf(task));
     const claimed = await t.claim(task);
     await job?.complete();
     return { taskId: job?.taskId, claimed };
@@ -33,7 +24,7 @@ describe('a new task, enqueued in one round trip', function () {
     const task = made('one');
     await t.door.dispatch.enqueueNew(task);
     expect(await take(task)).to.deep.include({ taskId: task.taskId });
-    expect((await fetchers.next(queueOf(task)))?.taskId).to.equal(undefined);
+    expect((await t.fetchers.next(queueOf(task)))?.taskId).to.equal(undefined);
   });
 
   it('has its fence before anybody finds its job, however many come at once', async () => {
@@ -42,7 +33,7 @@ describe('a new task, enqueued in one round trip', function () {
     const found: unknown[] = [];
     const taking = (async () => {
       while (left > 0) {
-        const job = await fetchers.next(queueOf(tasks[0] as Submission));
+        const job = await t.fetchers.next(queueOf(tasks[0] as Submission));
         if (!job) continue;
         left -= 1;
         found.push(await t.claim({ ...(tasks[0] as Submission), taskId: job.taskId }));

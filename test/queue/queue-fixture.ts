@@ -5,6 +5,7 @@ import type { Submission } from '../../core/queue/dispatch.ts';
 import { openQueueDoor, type QueueDoor } from '../../core/queue/door.ts';
 import { Emitter } from '../../core/queue/emitter.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
+import { Fetchers } from '../../core/queue/fetchers.ts';
 import { readPage, beginning, type Entry } from '../../core/queue/stream.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
@@ -15,6 +16,8 @@ export interface QueueFixture {
   door: QueueDoor;
   /** A second connection, for looking and for harm. */
   redis: Redis;
+  /** Over that connection. */
+  fetchers: Fetchers;
   /** A task that was laid down and enqueued at epoch 1. */
   submitted(more?: Partial<Submission>): Promise<Submission>;
   /** What a member needs to take it. */
@@ -40,9 +43,11 @@ export async function queueFixture(): Promise<QueueFixture> {
   await door.start?.();
   const redis = new Redis(redisUrl);
   const { keys } = door;
+  const fetchers = new Fetchers({ redis, prefix: namespace, log });
   return {
     door,
     redis,
+    fetchers,
     async submitted(more = {}) {
       const task = {
         ...submissionOf(newTask({ ownerId: '', streaming: true, requestBody: '{"messages":[]}' })),
@@ -67,6 +72,7 @@ export async function queueFixture(): Promise<QueueFixture> {
     entries: async (task) =>
       (await readPage(redis, keys.pool(task.poolKey).task(task.taskId).stream, beginning)).entries,
     async close() {
+      await fetchers.close();
       await loseRedis({ redisUrl, namespace });
       redis.disconnect();
       await door.stop();
