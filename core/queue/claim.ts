@@ -37,6 +37,9 @@ const FENCE_MS = 10 * 60_000;
  */
 export type Refusal = 'absent' | 'closed' | 'taken' | 'stale' | 'unfit' | { met: number };
 
+export const isRefusal = (answer: Claimed | Refusal): answer is Refusal =>
+  typeof answer === 'string' || 'met' in answer;
+
 interface Store {
   redis: Redis;
   keys: Keys;

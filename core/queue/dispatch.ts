@@ -79,7 +79,7 @@ export class Dispatch {
   async enqueue(s: Submission): Promise<boolean> {
     const answer = await this.#run('enqueue', this.#laying(s));
     if (Number(answer) < 0) return false;
-    await this.#add(s);
+    await this.#add(s, jobIdOf(s));
     return true;
   }
 
@@ -88,12 +88,11 @@ export class Dispatch {
    * Fence and job go over one connection, in this order, so that whoever takes the job finds the fence.
    */
   async enqueueNew(s: Submission): Promise<void> {
-    const { redis, keys, queues } = this.#deps;
-    const laying = orUnavailable(runKnownScript(redis, 'enqueue', this.#laying(s)));
-    const [answer] = await Promise.all([laying, this.#add(s)]);
+    const laying = orUnavailable(runKnownScript(this.#deps.redis, 'enqueue', this.#laying(s)));
+    const [answer] = await Promise.all([laying, this.#add(s, jobIdOf(s))]);
     if (answer !== undefined) return;
     // This Redis has forgotten its scripts, and got the job alone: whoever took it found nothing, and finished it.
-    await orUnavailable(queues(keys.pool(s.poolKey).queue(s.pin)).remove(jobIdOf(s)));
+    await orUnavailable(this.#queueOf(s).remove(jobIdOf(s)));
     await this.enqueue(s);
   }
 
@@ -164,7 +163,7 @@ export class Dispatch {
         ],
       }),
     );
-    if (answer === 'nojob') await this.#add({ ...ref, epoch: seen.newEpoch }, seen.job);
+    if (answer === 'nojob') await this.#add(ref, seen.job);
     switch (answer) {
       case 'ok':
       case 'nojob':
@@ -264,12 +263,12 @@ export class Dispatch {
     return orUnavailable(runScript(this.#deps.redis, name, call));
   }
 
-  async #add(
-    s: Pick<Submission, 'taskId' | 'epoch' | 'poolKey' | 'priority' | 'pin'>,
-    jobId = jobIdOf(s),
-  ): Promise<void> {
+  #queueOf({ poolKey, pin }: Pick<Submission, 'poolKey' | 'pin'>): Queue<JobData> {
+    return this.#deps.queues(this.#deps.keys.pool(poolKey).queue(pin));
+  }
+
+  async #add(s: Pick<Submission, 'taskId' | 'poolKey' | 'priority' | 'pin'>, jobId: string): Promise<void> {
     const options = { jobId, ...(s.priority === 'background' ? { priority: BACKGROUND } : {}) };
-    const queue = this.#deps.queues(this.#deps.keys.pool(s.poolKey).queue(s.pin));
-    await orUnavailable(queue.add('infer', { T: s.taskId }, options));
+    await orUnavailable(this.#queueOf(s).add('infer', { T: s.taskId }, options));
   }
 }

@@ -42,8 +42,8 @@ const ENTRY_BYTES = 128;
 
 /**
  * Follows a task's stream from a position. The channel is a hint, the stream is the record: what comes next is
- * taken from a message, and a gap in the numbers, a reconnect, an empty message or silence leads to reading the stream from the last position.
- * Opened before the task is enqueued, it misses nothing. A reader who does not keep up costs 256 KiB and a
+ * taken from a message, and a gap in the numbers, a reconnect, an empty message or silence leads to reading the
+ * stream from the last position. Opened before the task is enqueued, it misses nothing. A reader who does not keep up costs 256 KiB and a
  * page: messages are dropped then, and the record is read on, page by page, as they are taken.
  */
 export class Follower {

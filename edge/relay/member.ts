@@ -1,16 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { LlmRow } from '../../core/llm.ts';
 import type { Frame, MemberState } from '../../core/protocol.ts';
-import { claimTask, handBack } from '../../core/queue/claim.ts';
+import { claimTask, handBack, isRefusal } from '../../core/queue/claim.ts';
 import { Consumer, type TakenJob } from '../../core/queue/consumer.ts';
+import { refuse } from '../../core/queue/refuse.ts';
 import { BACK, type RelayClaims } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 import type { Slots } from '../../core/slots.ts';
 import { Switch } from '../../core/switch.ts';
 
-/** How long a task is put aside by a member that has failed it; doubled each time, while no other has taken it. */
-const DELAY_MS = 100;
-const LONGEST_DELAY_MS = 2_000;
 /** Of a worker that does not say: what one of ours would take (SPEC §5). */
 const SLOTS = 4;
 
@@ -82,15 +80,7 @@ async function run(
   const { session, boot } = carried;
   const by = { claimId, session, boot, llmId, via: 'sse' } as const;
   const claimed = await claimTask(store, { taskId, poolKey, jobId }, by);
-  if (claimed === 'unfit') return job.pass();
-  if (typeof claimed === 'string') {
-    deps.log.debug({ taskId, why: claimed }, 'a job was not for this member');
-    return await job.done();
-  }
-  if ('met' in claimed) {
-    deps.log.debug({ taskId, llmId, met: claimed.met }, 'a task that this member failed is put aside');
-    return job.later(Math.min(DELAY_MS * 2 ** (claimed.met - 1), LONGEST_DELAY_MS));
-  }
+  if (isRefusal(claimed)) return await refuse(deps, { job, llmId }, claimed);
   const { epoch, body, head } = claimed;
   const claim = { taskId, poolKey, claimId, epoch };
   const over = new Promise<void>((resolve) => {

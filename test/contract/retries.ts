@@ -27,6 +27,15 @@ const refuses = (status: number, headers: Record<string, string> = {}): Script =
 const hangsUp: Script = ({ drop }) => drop();
 const firstWord = chunk({ role: 'assistant', content: 'one' });
 
+const hungUp: Case = {
+  script: hangsUp,
+  hits: 3,
+  sentAgain: 3,
+  calls: 3,
+  status: 502,
+  code: 'upstream_error',
+};
+
 /**
  * One member and `maxRetries: 2`. What the caller can mend (400, 404) goes through at once. What another try
  * may heal is told so, and each of the package's tries is one of the backend, or two where it hangs up over a connection
@@ -41,23 +50,8 @@ const cases: Readonly<Record<string, Case>> = {
   'a backend’s 500': { script: refuses(500), hits: 3, calls: 3, status: 502, code: 'upstream_error' },
   'a backend’s 502': { script: refuses(502), hits: 3, calls: 3, status: 502, code: 'upstream_error' },
   'a backend’s 503': { script: refuses(503), hits: 3, calls: 3, status: 502, code: 'upstream_error' },
-  'a backend that hangs up': {
-    script: hangsUp,
-    hits: 3,
-    sentAgain: 3,
-    calls: 3,
-    status: 502,
-    code: 'upstream_error',
-  },
-  'a backend that hangs up, streaming': {
-    script: hangsUp,
-    hits: 3,
-    sentAgain: 3,
-    calls: 3,
-    status: 502,
-    code: 'upstream_error',
-    stream: true,
-  },
+  'a backend that hangs up': hungUp,
+  'a backend that hangs up, streaming': { ...hungUp, stream: true },
   'a backend that hangs up after the first word': {
     script: plays(firstWord, permitted, dies),
     hits: 1,

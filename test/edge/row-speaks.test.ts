@@ -1,21 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import type { Ending } from '../../core/outcome.ts';
 import { edgeFixture, type EdgeFixture, publicLlm } from '../support/edge.ts';
+import { endingOf } from '../support/tasks.ts';
 
 const messages = [{ role: 'user', content: 'hi' }];
 
 /** What another process settled, and Redis lost since. */
-const ending: Ending = {
-  outcome: { kind: 'completed', status: 200, body: '{"choices":[],"model":"x"}' },
-  epoch: 1,
-  claim: randomUUID(),
-  session: '',
-  llmId: '',
-  claimedAt: null,
-  firstEventAt: null,
-  endedAt: null,
-};
+const ending = endingOf({ kind: 'completed', status: 200, body: '{"choices":[],"model":"x"}' });
 
 describe('a caller whose stream says nothing of the end', function () {
   this.timeout(30_000);

@@ -1,20 +1,12 @@
-import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
-import type { Ending } from '../../core/outcome.ts';
 import { settleTasks } from '../../core/registry/settle-tasks.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
-import { newTask } from '../support/tasks.ts';
+import { endingOf, newTask } from '../support/tasks.ts';
 
-const ending: Ending = {
-  outcome: { kind: 'completed', status: 200, body: '{"choices":[]}', finishReason: 'stop' },
-  epoch: 1,
-  claim: randomUUID(),
-  session: '',
-  llmId: '',
-  claimedAt: null,
-  firstEventAt: null,
+const ending = {
+  ...endingOf({ kind: 'completed', status: 200, body: '{"choices":[]}', finishReason: 'stop' }),
   endedAt: new Date(),
 };
 const OPEN_TASKS = 2_000;

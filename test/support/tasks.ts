@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
 import type { Submission } from '../../core/queue/dispatch.ts';
 import { readConfig } from '../../core/runtime/config.ts';
+import type { Ending, Outcome } from '../../core/outcome.ts';
 import type { NewTask } from '../../core/registry/insert-tasks.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { schedulerSettings, type DutyDeps } from '../../scheduler/duties/duty.ts';
@@ -31,6 +32,18 @@ export function newTask(given: Partial<NewTask> & Pick<NewTask, 'ownerId'>): New
     ...given,
   };
 }
+
+/** What ended a task, of which Redis knows no more. */
+export const endingOf = (outcome: Outcome): Ending => ({
+  outcome,
+  epoch: 1,
+  claim: randomUUID(),
+  session: '',
+  llmId: '',
+  claimedAt: null,
+  firstEventAt: null,
+  endedAt: null,
+});
 
 /** What is enqueued of a task once its row is there. */
 export function submissionOf(task: NewTask, epoch = 1): Submission {

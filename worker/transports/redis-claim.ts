@@ -4,6 +4,8 @@ import {
   claimFetched,
   claimTask,
   handBack,
+  isRefusal,
+  type Claimant,
   type Claimed,
   type ClaimRef,
   type EarlyClaim,
@@ -13,6 +15,7 @@ import type { Redis } from '../../core/queue/connect.ts';
 import type { TakenJob } from '../../core/queue/consumer.ts';
 import { Emitter } from '../../core/queue/emitter.ts';
 import type { Keys } from '../../core/queue/keys.ts';
+import { refuse } from '../../core/queue/refuse.ts';
 import type { ClaimPort } from '../claim-port.ts';
 import { execute, type ExecuteDeps, type LetGo, type Member } from '../execute.ts';
 import type { Gate } from '../gate.ts';
@@ -28,24 +31,26 @@ export interface RedisClaimDeps extends ExecuteDeps {
   running: RunningClaims;
 }
 
-/** How long a task is put aside by a member that has failed it; doubled each time, while no other has taken it. */
-const DELAY_MS = 100;
-const LONGEST_DELAY_MS = 2_000;
-
 interface Work {
   member: Member;
   gate: Gate;
   job: TakenJob;
 }
 
+const claimantOf = ({ session, boot }: RedisClaimDeps, { llmId }: Member): Claimant => ({
+  claimId: randomUUID(),
+  session,
+  boot,
+  llmId,
+});
+
 /** For the job of a fetch that is sent with this. */
 export function claimEarly(
   deps: RedisClaimDeps,
-  { llmId, poolKey }: Member,
+  member: Member,
   fetched: { queue: string; token: string },
 ): Promise<EarlyClaim | null> {
-  const by = { claimId: randomUUID(), session: deps.session, boot: deps.boot, llmId };
-  return claimFetched(deps, { poolKey, ...fetched }, by);
+  return claimFetched(deps, { poolKey: member.poolKey, ...fetched }, claimantOf(deps, member));
 }
 
 /**
@@ -54,12 +59,13 @@ export function claimEarly(
  * here finds it all the same (`RunningClaims.lose`).
  */
 export async function runJob(deps: RedisClaimDeps, work: Work): Promise<void> {
-  const { taskId } = work.job;
+  const { member, job } = work;
+  const { taskId } = job;
   try {
-    const early = await work.job.claim;
+    const early = await job.claim;
     if (!early) return await claimLate(deps, work);
     const { claimId, answer } = early;
-    if (isRefusal(answer)) return await refuse(deps, work, answer);
+    if (isRefusal(answer)) return await refuse(deps, { job, llmId: member.llmId }, answer);
     await deps.running.overtake(taskId);
     await begin(deps, work, { claimId, ask: () => Promise.resolve(answer) });
   } catch (thrown) {
@@ -73,10 +79,9 @@ async function claimLate(deps: RedisClaimDeps, work: Work): Promise<void> {
   // The task came back while a run of it still goes on here. If that one has lost its claim, its next beat ends
   // it; if it has not, this job is an old one, and finds the task taken or over.
   await deps.running.untilEnded(taskId);
-  const claimId = randomUUID();
-  const by = { claimId, session: deps.session, boot: deps.boot, llmId: member.llmId };
+  const by = claimantOf(deps, member);
   const ask = () => claimTask(deps, { taskId, poolKey: member.poolKey, jobId }, by);
-  await begin(deps, work, { claimId, ask });
+  await begin(deps, work, { claimId: by.claimId, ask });
 }
 
 async function begin(
@@ -90,7 +95,7 @@ async function begin(
   const ended = deps.running.begin({ taskId, llmName: member.name, claimId, aborting });
   try {
     const answer = await ask();
-    if (isRefusal(answer)) return await refuse(deps, work, answer);
+    if (isRefusal(answer)) return await refuse(deps, { job, llmId: member.llmId }, answer);
     const { epoch, body, head } = answer;
     const port = portOf(deps, { ref: { taskId, poolKey: member.poolKey, claimId, epoch }, aborting });
     const claim = { taskId, claimId, body, head, port, aborting };
@@ -98,20 +103,6 @@ async function begin(
   } finally {
     ended();
   }
-}
-
-const isRefusal = (answer: Claimed | Refusal): answer is Refusal =>
-  typeof answer === 'string' || 'met' in answer;
-
-async function refuse({ log }: RedisClaimDeps, { job }: Work, why: Refusal): Promise<void> {
-  const { taskId } = job;
-  if (why === 'unfit') return job.pass();
-  if (typeof why === 'string') {
-    log.debug({ taskId, why }, 'a job was not for this member');
-    return await job.done();
-  }
-  log.debug({ taskId, met: why.met }, 'a task that this member failed is put aside');
-  job.later(Math.min(DELAY_MS * 2 ** (why.met - 1), LONGEST_DELAY_MS));
 }
 
 function portOf(

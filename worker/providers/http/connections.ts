@@ -14,7 +14,7 @@ const mostIdle = 256;
 const staleMs = 1_000;
 const connectMs = 5_000;
 
-/** @internal what a test may make smaller */
+/** What a test may make smaller. */
 export interface Keeping {
   idleMs?: number;
   mostIdle?: number;
