@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { entryOf, McpctlError, messageOf } from '../core/errors.ts';
-import { plain } from './text.ts';
+import { plain } from '../core/runtime/plain.ts';
 
 /** Exit codes, also in `mcpctl help exit-codes`: 0 ok, 1 failed, 2 usage or cancelled, 4 not authenticated. */
 export type ExitCode = 0 | 1 | 2 | 4;

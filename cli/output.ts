@@ -1,6 +1,6 @@
 import colors from 'picocolors';
 import type { Terminal } from './terminal.ts';
-import { plain } from './text.ts';
+import { plain } from '../core/runtime/plain.ts';
 
 /** Data goes to stdout, everything said to a person to stderr. */
 export interface Output {

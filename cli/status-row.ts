@@ -1,6 +1,6 @@
 import colors from 'picocolors';
 import type { Terminal } from './terminal.ts';
-import { oneLine } from './text.ts';
+import { oneLine } from '../core/runtime/plain.ts';
 
 /** The bottom line of a terminal, kept free of the answer that scrolls above it. */
 export interface StatusRow {

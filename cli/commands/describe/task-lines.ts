@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { factLines, tableLines } from '../../table.ts';
-import { plain } from '../../text.ts';
+import { plain } from '../../../core/runtime/plain.ts';
 import type { SeenTask } from '../../views.ts';
 import type { Look } from './look.ts';
 
