@@ -23,8 +23,9 @@ export interface EventMap {
     /** Of the token that it came with: its id, which is no secret, and its name. */
     keyId: string | null;
     tokenName: string | null;
-    /** As the caller asked; what the pool consists of, by kind. */
+    /** As the caller asked, `invalid` where nothing can be called so. */
     llm: string;
+    /** What the pool consists of. */
     kind: 'public' | 'virtual' | 'mixed' | 'unknown';
     pool: string | null;
     taskId: string | null;

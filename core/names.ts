@@ -9,9 +9,11 @@ export const nameSchema = z
   );
 
 /** Other names that a caller may use for an llm; wider, because model ids are. */
-export const aliasSchema = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'an alias is 1 to 128 of A-Z a-z 0-9 . _ : / -');
+const ALIAS = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/;
+export const aliasSchema = z.string().regex(ALIAS, 'an alias is 1 to 128 of A-Z a-z 0-9 . _ : / -');
+
+/** Whether an llm, a pool or an alias could be called so. Anything else that a caller asks for goes into no log. */
+export const isCallable = (asked: string): boolean => ALIAS.test(asked);
 
 export const uuidSchema = z.uuid();
 

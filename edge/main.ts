@@ -4,6 +4,7 @@ import { inspectDatabase } from '../core/registry/inspect.ts';
 import { readAndInspect } from '../core/runtime/config.ts';
 import { createLog } from '../core/runtime/log.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
+import { plain } from '../core/runtime/plain.ts';
 import { createApp } from './app.ts';
 import { composeEdge } from './compose.ts';
 import { edgeSettings } from './deps.ts';
@@ -25,6 +26,6 @@ async function run(): Promise<void> {
 }
 
 run().catch((thrown: unknown) => {
-  process.stderr.write(`mcpctl edge: ${messageOf(thrown)}\n`);
+  process.stderr.write(plain(`mcpctl edge: ${messageOf(thrown)}\n`));
   process.exit(1);
 });

@@ -17,6 +17,7 @@ import { readAndInspect, type Inspection } from '../core/runtime/config.ts';
 import { createLog } from '../core/runtime/log.ts';
 import { composeServices } from '../core/runtime/service.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
+import { plain } from '../core/runtime/plain.ts';
 import { createDuties } from './duties/index.ts';
 import { schedulerSettings, type DutyDeps } from './duties/duty.ts';
 import { openHealth } from './health.ts';
@@ -135,6 +136,6 @@ const job =
       ? release()
       : Promise.reject(new McpctlError('usage', `'${word}' is not known; use "release", or nothing.`));
 job.catch((thrown: unknown) => {
-  process.stderr.write(`mcpctl scheduler: ${sentenceOf(thrown)}\n`);
+  process.stderr.write(plain(`mcpctl scheduler: ${sentenceOf(thrown)}\n`));
   process.exit(thrown instanceof McpctlError ? entryOf(thrown.code).exit : 1);
 });

@@ -42,7 +42,7 @@ export async function firstChat({ llm, demo, edge, terminal, signal }: FirstChat
   const answered = await edge.chat({
     llm,
     prompt,
-    onText: (text) => terminal.stream(withoutControls(text)),
+    onText: (text) => terminal.stream(text),
     signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
   });
   terminal.stream(`\n${'failed' in answered ? `That did not work: ${answered.failed}` : pace(answered)}\n`);
@@ -51,9 +51,4 @@ export async function firstChat({ llm, demo, edge, terminal, signal }: FirstChat
 
 function pace({ firstTokenMs, tokens, tokensPerSecond }: Answered): string {
   return `first token after ${firstTokenMs.toFixed(0)} ms, ${tokens} tokens, ${tokensPerSecond.toFixed(0)} tokens/s`;
-}
-
-/** A model's text must not move the cursor or change the colours of somebody's terminal. */
-function withoutControls(text: string): string {
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
 }

@@ -1,6 +1,10 @@
 import pc from 'picocolors';
+import { oneLine, plain } from '../core/runtime/plain.ts';
 
-/** Everything `npm start` shows: its own sentences, the lines of its processes, one answer as it comes. */
+/**
+ * Everything `npm start` shows: its own sentences, the lines of its processes, one answer as it comes. Callers,
+ * workers and models write into all of them, so nothing reaches the terminal but as `plain` leaves it.
+ */
 export interface Terminal {
   say: (sentence: string) => void;
   /** A line of a process, under its name. A JSON log line is put into words on a terminal. */
@@ -40,16 +44,16 @@ export function createTerminal({ write, isTTY, time }: Screen): Terminal {
   const prefix = (name: string): string => {
     if (!names.includes(name)) names.push(name);
     const colour = colours[names.indexOf(name) % colours.length] ?? pc.white;
-    return colour(`${name.padEnd(NAME_WIDTH)} |`);
+    return colour(`${oneLine(name).padEnd(NAME_WIDTH)} |`);
   };
   return {
-    say: put,
+    say: (sentence) => put(plain(sentence)),
     line(name, text) {
-      put(`${prefix(name)} ${isTTY ? inWords(text, time) : text}`);
+      put(`${prefix(name)} ${isTTY ? inWords(text, time) : plain(text)}`);
     },
     stream(text) {
       streaming = true;
-      write(text);
+      write(plain(text));
     },
     release() {
       streaming = false;
@@ -60,14 +64,14 @@ export function createTerminal({ write, isTTY, time }: Screen): Terminal {
 
 function inWords(text: string, time: (at: number) => string): string {
   const record = asRecord(text);
-  if (!record) return text;
+  if (!record) return plain(text);
   const { level, time: at, msg, process: _process, err, ...rest } = record;
-  const facts = Object.entries(rest).map(([key, value]) => `${key}=${shown(value)}`);
+  const facts = Object.entries(rest).map(([key, value]) => `${oneLine(key)}=${shown(value)}`);
   const fault = err === undefined ? [] : [`err=${shown(err)}`];
   return [
     typeof at === 'number' ? pc.dim(time(at)) : '',
-    levels[Number(level)] ?? String(level),
-    typeof msg === 'string' ? msg : '',
+    levels[Number(level)] ?? oneLine(String(level)),
+    typeof msg === 'string' ? oneLine(msg) : '',
     pc.dim([...facts, ...fault].join(' ')),
   ]
     .filter((part) => part !== '')
@@ -75,7 +79,7 @@ function inWords(text: string, time: (at: number) => string): string {
 }
 
 function shown(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  return oneLine(typeof value === 'string' ? value : JSON.stringify(value));
 }
 
 function asRecord(text: string): Record<string, unknown> | undefined {

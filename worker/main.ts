@@ -16,6 +16,7 @@ import { runLocalCommand } from './local/commands.ts';
 import type { LocalAction } from './local/protocol.ts';
 import { withProxies } from '../core/runtime/network-settings.ts';
 import { openNetwork } from '../core/runtime/network.ts';
+import { plain } from '../core/runtime/plain.ts';
 import { openPublished } from './publish.ts';
 import { startPublished, type PublishedWorker } from './published.ts';
 import { readWorkerConfig } from './sources/config.ts';
@@ -105,7 +106,7 @@ async function servePublished({
 
 async function local(what: 'status' | LocalAction, json: boolean): Promise<void> {
   const { home } = readConfig(process.env, ['home']);
-  const print = (text: string): void => void process.stdout.write(text);
+  const print = (text: string): void => void process.stdout.write(plain(text));
   await runLocalCommand(what, { path: homeAt(home).socket, json, print });
 }
 
@@ -129,6 +130,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((thrown: unknown) => {
-  process.stderr.write(`mcplocal: ${messageOf(thrown)}\n`);
+  process.stderr.write(plain(`mcplocal: ${messageOf(thrown)}\n`));
   process.exit(thrown instanceof McpctlError ? entryOf(thrown.code).exit : 1);
 });

@@ -1,5 +1,6 @@
 import { pino, type DestinationStream, type Logger } from 'pino';
 import pretty from 'pino-pretty';
+import { plainDeep } from './plain.ts';
 
 export type Log = Logger;
 
@@ -60,12 +61,18 @@ export function createLog({ process: name, level, pretty: forPeople }: LogOption
           : value,
     },
   };
-  return forPeople
-    ? pino(
-        options,
-        pretty({ colorize: true, ignore: 'pid,hostname,process', translateTime: 'HH:MM:ss', sync: true }),
-      )
-    : pino(options, inBatches());
+  return forPeople ? pino(options, forTerminal()) : pino(options, inBatches());
+}
+
+/** Coloured lines. Callers and workers write into some fields, and colours are ours alone to make. */
+function forTerminal(): DestinationStream {
+  const shown = pretty({
+    colorize: true,
+    ignore: 'pid,hostname,process',
+    translateTime: 'HH:MM:ss',
+    sync: true,
+  });
+  return { write: (line) => void shown.write(`${JSON.stringify(plainDeep(JSON.parse(line)))}\n`) };
 }
 
 /** A line waits so long for others to be written with it: each write is a system call, and a line costs less than one. */

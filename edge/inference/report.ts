@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import { McpctlError, type ErrorCode } from '../../core/errors.ts';
 import type { EventMap } from '../../core/events.ts';
+import { isCallable } from '../../core/names.ts';
 import { servedBy } from '../../core/served-by.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { LEFT } from '../gone.ts';
@@ -61,7 +62,7 @@ export class Report {
       actor: context.actor?.userName ?? null,
       keyId: context.actor?.tokenId ?? null,
       tokenName: context.actor?.tokenName ?? null,
-      llm: this.llm.slice(0, 128),
+      llm: isCallable(this.llm) ? this.llm : 'invalid',
       kind: this.#kind(),
       pool: this.pool,
       taskId: this.taskId,

@@ -4,6 +4,7 @@ import { inspectDatabase } from '../../core/registry/inspect.ts';
 import { readAndInspect } from '../../core/runtime/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { untilSignal } from '../../core/runtime/signals.ts';
+import { plain } from '../../core/runtime/plain.ts';
 import { createRelayApp } from '../app.ts';
 import { composeEdge } from '../compose.ts';
 import { edgeSettings } from '../deps.ts';
@@ -28,6 +29,6 @@ async function run(): Promise<void> {
 }
 
 run().catch((thrown: unknown) => {
-  process.stderr.write(`mcpctl relay: ${messageOf(thrown)}\n`);
+  process.stderr.write(plain(`mcpctl relay: ${messageOf(thrown)}\n`));
   process.exit(1);
 });
