@@ -1,9 +1,10 @@
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../core/errors.ts';
 import type { Home } from '../core/runtime/home.ts';
 import { nearest } from '../core/runtime/nearest.ts';
+import { refuseForeign, writePrivately } from '../core/runtime/private-file.mjs';
 
 const contextSchema = z.object({ server: z.string(), token: z.string() });
 const contextsSchema = z.object({
@@ -51,13 +52,13 @@ export async function readCredentials(home: Home): Promise<Credentials | null> {
   return readJson(home.credentials, credentialsSchema);
 }
 
-/** Replaces the file as a whole, readable by its owner only. */
-export async function writeContexts(home: Home, contexts: Contexts): Promise<void> {
-  await mkdir(dirname(home.cli), { recursive: true, mode: 0o700 });
-  const next = `${home.cli}.${process.pid}.tmp`;
-  await writeFile(next, `${JSON.stringify(contexts, null, 2)}\n`, { mode: 0o600 });
-  await chmod(next, 0o600); // a left-over of the same name keeps its old mode
-  await rename(next, home.cli);
+/** Replaces the file as a whole, readable by its owner only. @throws McpctlError `invalid_config`. */
+export function writeContexts(home: Home, contexts: Contexts): void {
+  try {
+    writePrivately(home.cli, `${JSON.stringify(contexts, null, 2)}\n`);
+  } catch (thrown) {
+    throw new McpctlError('invalid_config', `${home.cli} cannot be written: ${messageOf(thrown)}`);
+  }
 }
 
 /**
@@ -69,6 +70,7 @@ export async function writeFirstCredentials(
   credentials: { mcpdUrl: string; token: string },
 ): Promise<boolean> {
   try {
+    refuseForeign(dirname(home.credentials));
     await writeFile(home.credentials, `${JSON.stringify(credentials, null, 2)}\n`, {
       mode: 0o600,
       flag: 'wx',

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../core/errors.ts';
 import type { Home } from '../core/runtime/home.ts';
-import { writePrivately } from './credentials.ts';
+import { writeJson } from './credentials.ts';
 import { demoEngine, type DemoEngine } from './demo-engine.ts';
 import { demoModelId } from './demo/model.ts';
 import { discoverBackends } from './discover.ts';
@@ -68,7 +68,7 @@ async function decide({ home, host, env, say }: FindBackendDeps): Promise<Config
   const providers: Provider[] =
     found.length > 0 ? found.map((entry) => ({ ...entry })) : [await demoProvider()];
   const config = { providers, agents: [] };
-  writePrivately(home.config, config);
+  writeJson(home.config, config);
   return config;
 }
 
@@ -91,7 +91,7 @@ async function portOf(demo: Provider, config: Config, home: Home): Promise<numbe
   if (port > 0 && (await isFree(port))) return port;
   const other = await freePort();
   demo.url = urlOf(other);
-  writePrivately(home.config, config);
+  writeJson(home.config, config);
   return other;
 }
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { McpctlError } from '../core/errors.ts';
+import { writePrivately } from '../core/runtime/private-file.mjs';
 
 /** `$MCPCTL_HOME/credentials`: where the worker and the CLI of this person find their edge. */
 export interface Credentials {
@@ -29,16 +29,13 @@ export function ensureCredentials(path: string, url: string): Credentials {
     mcpdUrl: url,
     token: known?.token ?? `mcpctl_${randomBytes(32).toString('base64url')}`,
   };
-  writePrivately(path, credentials);
+  writeJson(path, credentials);
   return credentials;
 }
 
 /** Writes JSON that only its owner may read, whole or not at all. */
-export function writePrivately(path: string, content: unknown): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, `${JSON.stringify(content, undefined, 2)}\n`, { mode: 0o600 });
-  renameSync(draft, path);
+export function writeJson(path: string, content: unknown): void {
+  writePrivately(path, `${JSON.stringify(content, undefined, 2)}\n`);
 }
 
 function read(path: string): Credentials | undefined {

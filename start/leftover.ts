@@ -1,10 +1,11 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { pause, type Clock } from '../core/runtime/clock.ts';
+import { writePrivately } from '../core/runtime/private-file.mjs';
 import { beginningOf } from './lock.mjs';
 
 /** Writes down which process serves a data folder; read by `stopLeftover` of a later start. */
 export function rememberServer(path: string, pid: number): void {
-  writeFileSync(path, JSON.stringify({ pid, began: beginningOf(pid) }), { mode: 0o600 });
+  writePrivately(path, JSON.stringify({ pid, began: beginningOf(pid) }));
 }
 
 export interface Leftover {

@@ -3,8 +3,10 @@
  * nor a reused id keeps it locked. Plain JavaScript: start/boot.mjs needs it before anything is built.
  */
 import { execFileSync } from 'node:child_process';
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { draftBeside } from '../core/runtime/private-file.mjs';
 
 /** When the process began, in the system's own words; undefined when there is no such process. */
 export function beginningOf(pid) {
@@ -37,10 +39,9 @@ export function holderOf(path) {
  * @returns `{ release }`, or `{ holder }` when another living process has it.
  */
 export function takeLock(path, facts = {}) {
-  mkdirSync(dirname(path), { recursive: true });
   const mine = JSON.stringify({ ...facts, pid: process.pid, began: beginningOf(process.pid) });
-  const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, mine, { mode: 0o600 });
+  mkdirSync(dirname(path), { recursive: true });
+  const draft = draftBeside(path, mine);
   try {
     for (;;) {
       try {
@@ -66,7 +67,7 @@ function releaseLock(path, mine) {
 
 /** Moves a dead one's lock away; when another process was quicker and it is a live one, puts it back. */
 function clearStale(path, found) {
-  const aside = `${path}.stale.${process.pid}`;
+  const aside = `${path}.stale.${randomBytes(9).toString('base64url')}`;
   try {
     renameSync(path, aside);
   } catch (error) {

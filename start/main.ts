@@ -9,6 +9,7 @@ import { messageOf } from '../core/errors.ts';
 import { systemClock as clock } from '../core/runtime/clock.ts';
 import { readConfig } from '../core/runtime/config.ts';
 import { homeAt, type Home } from '../core/runtime/home.ts';
+import { refuseForeign } from '../core/runtime/private-file.mjs';
 import { findBackend } from './backend.ts';
 import { firstChat, untilPublished } from './first-chat.ts';
 import { takeLock } from './lock.mjs';
@@ -91,6 +92,7 @@ async function main(): Promise<number> {
   const port = settings.port === 0 ? await freePort() : settings.port;
   const host = ['', '0.0.0.0', '::'].includes(settings.host) ? '127.0.0.1' : settings.host;
   const url = `http://${host}:${port}`;
+  refuseForeign(home.root);
   const lock = takeLock(join(home.root, 'start.lock'), { url });
   if (!lock.release) {
     const { pid, url: theirs } = lock.holder;

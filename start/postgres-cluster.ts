@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,8 +30,8 @@ export async function createCluster({ binaries, place, password }: ClusterDeps):
   const draft = `${place.data}.new`;
   rmSync(draft, { recursive: true, force: true });
   mkdirSync(draft, { mode: 0o700 });
-  const secret = `${place.data}.initdb-password`;
-  writeFileSync(secret, password, { mode: 0o600 });
+  const secret = `${place.data}.initdb-password.${randomBytes(9).toString('base64url')}`;
+  writeFileSync(secret, password, { mode: 0o600, flag: 'wx' });
   for (const path of [draft, secret]) if (place.user) chownSync(path, place.user.uid, place.user.gid);
   const run = async (program: string, args: readonly string[], input = ''): Promise<void> => {
     const why = await failureOf(

@@ -1,9 +1,10 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Home } from '../core/runtime/home.ts';
+import { writePrivately } from '../core/runtime/private-file.mjs';
 import type { Backend } from './backend.ts';
-import { ensureCredentials, writePrivately, type Credentials } from './credentials.ts';
+import { ensureCredentials, writeJson, type Credentials } from './credentials.ts';
 import { createEdgeClient, type EdgeClient } from './edge-client.ts';
 import { commandOf, createLaunch, firstStart } from './launch.ts';
 import type { Procfile } from './procfile.ts';
@@ -78,7 +79,7 @@ export function createSystem(deps: SystemDeps): System {
       // The worker comes when the edge can hear it: its second try would be seconds away.
       await web.untilReady(() => edge.isReady(), firstStart);
       launch.run('worker', urls);
-      writePrivately(home.running, { pid: process.pid, url, redisUrl, databaseUrl });
+      writeJson(home.running, { pid: process.pid, url, redisUrl, databaseUrl });
       return { credentials, edge, backend };
     },
     async stop() {
@@ -95,7 +96,7 @@ async function withTokenFile(
   token: string,
   use: (path: string) => Promise<void>,
 ): Promise<void> {
-  writeFileSync(path, token, { mode: 0o600 });
+  writePrivately(path, token);
   try {
     await use(path);
   } finally {

@@ -17,6 +17,7 @@ import type { LocalAction } from './local/protocol.ts';
 import { withProxies } from '../core/runtime/network-settings.ts';
 import { openNetwork } from '../core/runtime/network.ts';
 import { plain } from '../core/runtime/plain.ts';
+import { refuseForeign } from '../core/runtime/private-file.mjs';
 import { openPublished } from './publish.ts';
 import { startPublished, type PublishedWorker } from './published.ts';
 import { readWorkerConfig } from './sources/config.ts';
@@ -93,6 +94,7 @@ async function servePublished({
   environment: NodeJS.ProcessEnv;
 }): Promise<PublishedWorker | null> {
   const home = homeAt(config.home);
+  refuseForeign(home.root); // config.json may name commands to run
   const { published, warnings } = await readWorkerConfig(home.config, home.root);
   const { credentials, warnings: more } = await readCredentials(home.credentials);
   for (const warning of [...warnings, ...more]) log.warn(warning);

@@ -1,6 +1,6 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { uuidSchema } from '../core/names.ts';
+import { writePrivately } from '../core/runtime/private-file.mjs';
 
 /** The sticky session id; null where there is none yet, or the file holds something else. */
 export function readSession(path: string): string | null {
@@ -13,8 +13,5 @@ export function readSession(path: string): string | null {
 
 /** Keeps it, whole or not at all, for its owner's eyes only. @throws what the file system says. */
 export function keepSession(path: string, id: string): void {
-  mkdirSync(dirname(path), { recursive: true });
-  const fresh = `${path}.${String(process.pid)}`;
-  writeFileSync(fresh, `${id}\n`, { mode: 0o600 });
-  renameSync(fresh, path);
+  writePrivately(path, `${id}\n`);
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { writePrivately } from '../../core/runtime/private-file.mjs';
 import type { Client } from '../client.ts';
 import type { Context } from '../context.ts';
 import { readContexts } from '../contexts-file.ts';
@@ -39,7 +40,7 @@ export async function liveNames(ctx: Context, live: Live, flags: GlobalOptions):
   if (kept) return kept;
   const client = await ctx.clientFor(target, AbortSignal.timeout(LIMIT_MS));
   const names = await askers[live](client);
-  await keep(path, { at: ctx.clock.now(), names });
+  keep(path, { at: ctx.clock.now(), names });
   return names;
 }
 
@@ -101,12 +102,9 @@ async function readKept(path: string, { clock }: Context): Promise<Candidate[] |
 }
 
 /** Readable by its owner only, as a whole or not at all. */
-async function keep(path: string, kept: z.infer<typeof keptSchema>): Promise<void> {
+function keep(path: string, kept: z.infer<typeof keptSchema>): void {
   try {
-    await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
-    const next = `${path}.${process.pid}.tmp`;
-    await writeFile(next, JSON.stringify(kept), { mode: 0o600 });
-    await rename(next, path);
+    writePrivately(path, JSON.stringify(kept));
   } catch {
     return; // a home that cannot be written to: the server is asked each time
   }

@@ -111,7 +111,7 @@ export const settings = {
   },
   allowedHosts: {
     env: 'MCPCTL_ALLOWED_HOSTS',
-    about: 'host names served besides loopback ones while MCPCTL_HOST is a loopback address',
+    about: 'host names served besides loopback ones; empty = none on a loopback address, else every one',
     schema: list,
   },
   corsOrigins: {

@@ -1,6 +1,6 @@
 import type { Request, RequestHandler } from 'express';
-import ipaddr from 'ipaddr.js';
 import { McpctlError } from '../../core/errors.ts';
+import { isLoopback } from '../../core/runtime/loopback.ts';
 
 /** The name in the Host header, without its port and without the brackets of an IPv6 address. */
 const hostOf = (req: Request): string =>
@@ -9,20 +9,23 @@ const hostOf = (req: Request): string =>
     .replace(/:\d+$/, '')
     .replace(/^\[(.*)\]$/, '$1');
 
-/** Every address of this machine alone, and the one name that no DNS answers for. */
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || (ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback');
+/** What a platform asks by an address that only it knows. They tell whether the edge is up, and nothing else. */
+const probes = new Set(['/livez', '/readyz']);
 
 /**
  * An edge that listens on a loopback address answers to loopback names only: otherwise any web page could
- * reach it under a name of its own that points here (DNS rebinding).
+ * reach it under a name of its own that points here (DNS rebinding). One that listens elsewhere does the same as
+ * soon as the operator has named the names, but for probes.
  */
 export function checkHost(options: { host: string; allowedHosts: readonly string[] }): RequestHandler {
   const allowed = new Set(options.allowedHosts.map((name) => name.toLowerCase()));
-  const guarded = isLoopback(options.host);
+  const onLoopback = isLoopback(options.host);
+  const guarded = onLoopback || allowed.size > 0;
   return (req, _res, next) => {
     const host = guarded ? hostOf(req) : '';
-    if (guarded && !isLoopback(host) && !allowed.has(host)) throw new McpctlError('host_not_allowed');
+    const probed = !onLoopback && probes.has(req.path);
+    if (guarded && !probed && !isLoopback(host) && !allowed.has(host))
+      throw new McpctlError('host_not_allowed');
     next();
   };
 }

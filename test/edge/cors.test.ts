@@ -155,10 +155,10 @@ describe('a page reaches a loopback edge under a name of its own', () => {
   after(() => t.close());
 
   /** fetch does not let us choose the Host. */
-  const status = (path: string, host: string): Promise<number | undefined> =>
+  const status = (path: string, host: string, at: EdgeFixture = t): Promise<number | undefined> =>
     new Promise((resolve, reject) => {
-      const { port } = new URL(t.url);
-      const headers = { host, authorization: `Bearer ${t.tokens.ada}` };
+      const { port } = new URL(at.url);
+      const headers = { host, authorization: `Bearer ${at.tokens.ada}` };
       request({ host: '127.0.0.1', port, path, headers }, (res) => {
         res.resume();
         resolve(res.statusCode);
@@ -183,6 +183,20 @@ describe('a page reaches a loopback edge under a name of its own', () => {
         'desk.test.evil.test',
       ])
         expect([path, host, await status(path, host)]).to.deep.equal([path, host, 403]);
+    }
+  });
+
+  it('or an edge that listens to the network, once the operator has named its names; probes still come by address', async () => {
+    const open = await edgeFixture({ MCPCTL_HOST: '0.0.0.0', MCPCTL_ALLOWED_HOSTS: 'desk.test' });
+    try {
+      const asked = async (path: string, host: string): Promise<number | undefined> =>
+        status(path, host, open);
+      expect(await asked('/v1/models', 'evil.test')).to.equal(403);
+      expect(await asked('/v1/models', 'desk.test:3100')).to.equal(200);
+      expect(await asked('/v1/models', 'localhost')).to.equal(200);
+      expect(await asked('/livez', '10.0.0.7:3100')).to.equal(200);
+    } finally {
+      await open.close();
     }
   });
 

@@ -20,6 +20,20 @@ describe("the worker's credentials and session files", () => {
     expect(await readCredentials(path)).to.deep.equal({ credentials: good, warnings: [] });
   });
 
+  it('says that a token goes over plain http, but to this machine', async () => {
+    for (const [mcpdUrl, warned] of [
+      ['http://edge.test:3100', true],
+      ['http://10.0.0.7:3100', true],
+      ['https://edge.test', false],
+      ['http://localhost:3100', false],
+      ['http://[::1]:3100', false],
+    ] as const) {
+      await writeFile(path, JSON.stringify({ ...good, mcpdUrl }), { mode: 0o600 });
+      const { warnings } = await readCredentials(path);
+      expect([mcpdUrl, warnings.join().includes('plain http')]).to.deep.equal([mcpdUrl, warned]);
+    }
+  });
+
   it('warns when others can read them, and uses them all the same', async () => {
     await writeFile(path, JSON.stringify(good), { mode: 0o644 });
     const { credentials, warnings } = await readCredentials(path);

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
+import { plainHttpWarning } from '../../core/runtime/loopback.ts';
 import { jsonFile } from './json-file.ts';
 
 const credentialsSchema = z.looseObject({
@@ -34,7 +35,8 @@ export async function readCredentials(path: string): Promise<CredentialsFile> {
     (mode & 0o077) === 0 ? [] : [`${path} holds a token and others can read it; run: chmod 600 ${path}`];
   try {
     const { mcpdUrl, token } = credentialsSchema.parse(jsonFile(text, path));
-    return { credentials: { mcpdUrl, token }, warnings };
+    const open = plainHttpWarning(mcpdUrl);
+    return { credentials: { mcpdUrl, token }, warnings: open === undefined ? warnings : [...warnings, open] };
   } catch (thrown) {
     const what =
       thrown instanceof z.ZodError ? `${path} must be { "mcpdUrl": URL, "token": text }` : messageOf(thrown);

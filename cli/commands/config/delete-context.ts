@@ -21,7 +21,7 @@ async function runDeleteContext(ctx: Context, { name }: DeleteContextOptions): P
   const { readContexts, withoutContext, writeContexts } = await import('../../contexts-file.ts');
   const home = await ctx.home();
   const kept = await readContexts(home);
-  await writeContexts(home, withoutContext(kept, name, home));
+  writeContexts(home, withoutContext(kept, name, home));
   const was = kept.current === name ? ' It was the current one; choose another with "use-context".' : '';
   ctx.out.note(`Context ${name} is deleted.${was}`);
 }

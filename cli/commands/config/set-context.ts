@@ -43,6 +43,6 @@ async function runSetContext(ctx: Context, { name }: SetContextOptions): Promise
         ? `What is to change in ${name}? Say --token-file, with --server too for another server.`
         : `A new context needs both --server and --token-file. "mcpctl login --server URL --context ${name}" asks for the token.`,
     );
-  await writeContexts(home, { ...kept, contexts: { ...kept.contexts, [name]: { server, token } } });
+  writeContexts(home, { ...kept, contexts: { ...kept.contexts, [name]: { server, token } } });
   ctx.out.note(`Context ${name} is ${before ? 'changed' : 'made'}: ${server}.`);
 }

@@ -22,6 +22,6 @@ async function runUseContext(ctx: Context, { name }: UseContextOptions): Promise
   const home = await ctx.home();
   const kept = await readContexts(home);
   const { server } = contextNamed(kept, name, home);
-  await writeContexts(home, { ...kept, current: name });
+  writeContexts(home, { ...kept, current: name });
   ctx.out.note(`Context ${name} is now the current one: ${server}.`);
 }

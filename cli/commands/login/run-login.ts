@@ -1,4 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
+import { plainHttpWarning } from '../../../core/runtime/loopback.ts';
 import type { Context } from '../../context.ts';
 import { readContexts, writeContexts, writeFirstCredentials } from '../../contexts-file.ts';
 import { ask, mayAsk } from '../../question.ts';
@@ -18,10 +19,12 @@ export async function runLogin(ctx: Context, { withToken }: LoginOptions): Promi
   const { key: user, view } = await (
     await ctx.clientFor({ server, token, from: 'login', tokenFrom: 'login' })
   ).whoami();
+  const open = plainHttpWarning(server);
+  if (open !== undefined) ctx.out.note(open);
   const home = await ctx.home();
   const { contexts } = await readContexts(home);
   const name = context ?? new URL(server).host;
-  await writeContexts(home, { current: name, contexts: { ...contexts, [name]: { server, token } } });
+  writeContexts(home, { current: name, contexts: { ...contexts, [name]: { server, token } } });
   ctx.out.note(`Logged in to ${server} as ${user} (${view.binding ?? '-'}).`);
   ctx.out.note(`Context ${name} is now the current one; it is kept in ${home.cli}.`);
   if (await writeFirstCredentials(home, { mcpdUrl: server, token })) {

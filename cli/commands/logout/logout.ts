@@ -24,7 +24,7 @@ async function runLogout(ctx: Context): Promise<void> {
       `You are not logged in: no context is the current one. (A token in MCPCTL_TOKEN or ${home.credentials} is not this command's.)`,
     );
   const { server } = contextNamed(kept, name, home);
-  await writeContexts(home, withoutContext(kept, name, home));
+  writeContexts(home, withoutContext(kept, name, home));
   ctx.out.note(`Logged out of ${server}: context ${name} and its token are forgotten here.`);
   ctx.out.note('The token still works elsewhere; "mcpctl token revoke" ends it.');
 }
