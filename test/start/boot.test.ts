@@ -28,8 +28,8 @@ function checkout(): string {
     mkdirSync(join(root, path, '..'), { recursive: true });
     writeFileSync(join(root, path), typeof content === 'string' ? content : JSON.stringify(content));
   };
-  for (const path of ['boot', 'boot.mjs', 'lock.mjs']) {
-    cpSync(join('start', path), join(root, 'start', path), { recursive: true });
+  for (const path of ['start/boot', 'start/boot.mjs', 'start/lock.mjs', 'core/runtime/private-file.mjs']) {
+    cpSync(path, join(root, path), { recursive: true });
   }
   const dependencies = { dep: 'file:dep', typescript: 'file:typescript' };
   const versions = { dep: { version: '1.0.0' }, 'node_modules/dep': { resolved: 'dep', link: true } };
