@@ -20,7 +20,6 @@ import { createHash } from 'node:crypto';
  * | `w:{W}:<boot>:ctl` | sharded channel: cancel, wake; done, state, stream for relays | edge, scheduler → worker | – |
  * | `ws:{P}` | members by llm and session, when last seen | worker → edge | the lease |
  * | `wake:{L}` | who wakes an llm, and why the last try failed | worker, relay → edge, scheduler | 5 s, a failure 10 s |
- * | `admin:<hash>` | a browser session of the admin pages: the token's id | edge → edge | 8 h |
  * | `relay:{id}` | breaks off a relay's own blocking pop | relay → itself | 1 min |
  * | `duties` | how often each duty ran, when it last ran well, and what the scheduler counted | scheduler → edge | – |
  * | `epoch` | set once; missing = Redis came back empty | scheduler → all | – |
@@ -52,7 +51,6 @@ export function createKeys(namespace: string) {
     lease: (sessionId: string): string => of(`w:{${sessionId}}:lease`),
     control: (sessionId: string, boot: string): string => of(`w:{${sessionId}}:${boot}:ctl`),
     wake: (llmId: string): string => of(`wake:{${llmId}}`),
-    admin: (cookieHash: string): string => of(`admin:${cookieHash}`),
     relay: (id: string): string => of(`relay:{${id}}`),
     duties: of('duties'),
     epoch: of('epoch'),

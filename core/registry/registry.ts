@@ -1,3 +1,4 @@
+import { createAdminSessions, type AdminSessions } from './admin-sessions.ts';
 import type { Connection } from './connect.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createLeases, type Leases } from './leases.ts';
@@ -22,6 +23,7 @@ export interface Registry {
   users: Users;
   names: Names;
   leases: Leases;
+  adminSessions: AdminSessions;
 }
 
 export function createRegistry(connection: Connection): Registry {
@@ -36,5 +38,6 @@ export function createRegistry(connection: Connection): Registry {
     users: createUsers(connection),
     names: createNames(connection),
     leases: createLeases(connection),
+    adminSessions: createAdminSessions(connection),
   };
 }

@@ -19,7 +19,7 @@ const html = (res: Response, text: string): void => void res.type('html').send(t
 
 /** The admin pages: a login, the board, a page per task, the calls of the API. Their own door, with a cookie for a token (SPEC §10). */
 export function adminRoutes(deps: EdgeDeps): Router {
-  const sessions = createAdminSessions(deps.queue);
+  const sessions = createAdminSessions(deps.registry.adminSessions);
   const router = Router();
   router.use(policy, fromOurPages);
   router.use((_req, res, next) => {

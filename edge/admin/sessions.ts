@@ -1,14 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { QueueDoor } from '../../core/queue/door.ts';
-import { orUnavailable } from '../../core/queue/connect.ts';
+import type { AdminSessions as Stored } from '../../core/registry/admin-sessions.ts';
 
 /** A working day; then the token is asked for again. */
 export const SESSION_MS = 8 * 3_600_000;
 
 /**
  * Browser sessions of the admin pages: a navigation carries no Bearer token, so that a cookie stands for one. Kept in
- * Redis, so that any edge knows them. The cookie is 256 random bits and needs no signature, hence no secret that edges
- * would have to share; only its hash is stored.
+ * Postgres, so that any edge knows them and nobody who writes to Redis can make one up. The cookie is 256 random bits
+ * and needs no signature, hence no secret that edges would have to share; only its hash is stored.
  */
 export interface AdminSessions {
   /** @returns the cookie's value. */
@@ -18,17 +17,15 @@ export interface AdminSessions {
   end(cookie: string): Promise<void>;
 }
 
-export function createAdminSessions({ redis, keys }: Pick<QueueDoor, 'redis' | 'keys'>): AdminSessions {
-  const keyOf = (cookie: string): string => keys.admin(createHash('sha256').update(cookie).digest('hex'));
+export function createAdminSessions(stored: Stored): AdminSessions {
+  const hashOf = (cookie: string): string => createHash('sha256').update(cookie).digest('hex');
   return {
     async begin(tokenId) {
       const cookie = randomBytes(32).toString('base64url');
-      await orUnavailable(redis.set(keyOf(cookie), tokenId, 'PX', SESSION_MS));
+      await stored.begin({ hash: hashOf(cookie), tokenId, lifeMs: SESSION_MS });
       return cookie;
     },
-    tokenIdOf: async (cookie) => (await orUnavailable(redis.get(keyOf(cookie)))) ?? undefined,
-    async end(cookie) {
-      await orUnavailable(redis.del(keyOf(cookie)));
-    },
+    tokenIdOf: (cookie) => stored.tokenIdOf(hashOf(cookie)),
+    end: (cookie) => stored.end(hashOf(cookie)),
   };
 }

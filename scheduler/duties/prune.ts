@@ -4,7 +4,7 @@ const AT_ONCE = 1_000;
 
 /**
  * Deletes tasks that ended longer ago than they are kept, and drops the bodies of those that asked for it once
- * nobody can come for the answer any more.
+ * nobody can come for the answer any more. Deletes browser sessions that are over.
  */
 export function createPruneDuty({ config, registry, flow }: DutyDeps): Duty {
   return {
@@ -18,9 +18,8 @@ export function createPruneDuty({ config, registry, flow }: DutyDeps): Duty {
         return did;
       };
       const tasks = await untilFew('task', () => registry.tasks.prune(config.retentionMs, AT_ONCE));
-      return (
-        tasks + (await untilFew('body', () => registry.tasks.dropUnfetched(config.eventKeepMs, AT_ONCE)))
-      );
+      const bodies = await untilFew('body', () => registry.tasks.dropUnfetched(config.eventKeepMs, AT_ONCE));
+      return tasks + bodies + (await registry.adminSessions.sweep());
     },
   };
 }

@@ -21,7 +21,6 @@ function keys(): string[] {
     made.control('{W}', '<boot>').replace('{{W}}', '{W}'),
     made.wake('L'),
     made.relay('id'),
-    made.admin('<hash>'),
     made.duties,
     made.epoch,
   ];

@@ -1,9 +1,15 @@
 import { expect } from 'chai';
+import { createHash } from 'node:crypto';
 import { request } from 'node:http';
 import { cookieFor, ownPage, signIn } from '../support/admin.ts';
 import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
 
 const pages = { accept: 'text/html' };
+
+const hashOf = (cookie: string): string =>
+  createHash('sha256')
+    .update(cookie.split('=')[1] ?? '')
+    .digest('hex');
 
 describe('the admin pages', function () {
   this.timeout(30_000);
@@ -46,9 +52,11 @@ describe('the admin pages', function () {
     expect(cookie)
       .to.match(/^mcpctl_admin=[\w-]{43}; .*HttpOnly; SameSite=Lax$/)
       .and.not.include(t.tokens.ada);
-    const stored = await t.deps.queue.redis.keys(`${t.deps.queue.keys.namespace}:admin:*`);
-    expect(stored).to.have.length(1);
-    expect(stored[0]).not.to.include(/=([\w-]+)/.exec(cookie)?.[1] ?? '?');
+    const stored = JSON.stringify(await t.connection.db('adminSessions').select());
+    expect(stored)
+      .to.match(/"hash":"[0-9a-f]{64}"/)
+      .and.not.include(/=([\w-]+)/.exec(cookie)?.[1] ?? '?');
+    expect(await t.deps.queue.redis.keys(`${t.deps.queue.keys.namespace}:admin*`)).to.deep.equal([]);
   });
 
   it('says what is wrong with a token, and leads nowhere else', async () => {
@@ -86,12 +94,12 @@ describe('the admin pages', function () {
 
   it('takes no cookie that it has not given, and no token in its place', async () => {
     const value = (await cookieFor(t.url, t.tokens.ada)).split('=')[1] ?? '';
-    const [stored = ''] = await t.deps.queue.redis.keys(`${t.deps.queue.keys.namespace}:admin:*`);
+    const stored = createHash('sha256').update(value).digest('hex');
     const turned = (value.startsWith('A') ? 'B' : 'A') + value.slice(1);
     const forged = [
       'A'.repeat(43),
       turned,
-      stored.slice(-64, -21),
+      stored.slice(0, 43),
       t.tokens.ada,
       `${value}x`,
       '',
@@ -154,16 +162,37 @@ describe('the admin pages', function () {
       .update({ expiresAt: new Date(0) });
     expect((await board('GET /api/queues', expired)).status).to.equal(401);
 
-    const { redis, keys } = t.deps.queue;
     const cookie = await cookieFor(t.url, t.tokens.ada);
-    const lives = await Promise.all(
-      (await redis.keys(`${keys.namespace}:admin:*`)).map((key) => redis.pttl(key)),
+    const mine = t.connection.db('adminSessions').where({ hash: hashOf(cookie) });
+    const { rows } = await t.connection.db.raw<{ rows: { s: string }[] }>(
+      'select extract(epoch from expires_at - now()) as s from admin_sessions where hash = ?',
+      [hashOf(cookie)],
     );
-    expect(Math.min(...lives)).to.be.above(7.9 * 3_600_000);
-    expect(Math.max(...lives)).to.be.at.most(8 * 3_600_000);
-    const out = { method: 'POST', headers: { cookie, ...ownPage }, redirect: 'manual' } as const;
-    expect((await fetch(`${t.url}/admin/logout`, out)).status).to.equal(303);
+    expect(Number(rows[0]?.s)).to.be.within(7.9 * 3_600, 8 * 3_600);
+    await mine.clone().update({ expiresAt: new Date(0) });
     expect((await board('GET /api/queues', cookie)).status).to.equal(401);
+    expect(await t.registry.adminSessions.sweep()).to.be.above(0);
+    expect(await mine).to.deep.equal([]);
+
+    const leaving = await cookieFor(t.url, t.tokens.ada);
+    const out = { method: 'POST', headers: { cookie: leaving, ...ownPage }, redirect: 'manual' } as const;
+    expect((await fetch(`${t.url}/admin/logout`, out)).status).to.equal(303);
+    expect((await board('GET /api/queues', leaving)).status).to.equal(401);
+  });
+
+  it('is not forged from Redis, and keeps the newest sessions of a token only', async () => {
+    const forged = 'F'.repeat(43);
+    const { redis, keys } = t.deps.queue;
+    const { tokenId } = (await t.deps.authenticator.actorOf(t.tokens.root)) ?? { tokenId: '' };
+    await redis.set(`${keys.namespace}:admin:${hashOf(`=${forged}`)}`, tokenId);
+    expect((await board('GET /api/queues', `mcpctl_admin=${forged}`)).status).to.equal(401);
+
+    const { id } = await newToken({});
+    const begin = (n: number) =>
+      t.registry.adminSessions.begin({ hash: hashOf(`=${id}${n}`), tokenId: id, lifeMs: 60_000 });
+    for (let n = 0; n < 40; n++) await begin(n);
+    const kept = await t.connection.db('adminSessions').where({ tokenId: id }).pluck<string[]>('hash');
+    expect(kept.sort()).to.deep.equal(Array.from({ length: 32 }, (_, n) => hashOf(`=${id}${n + 8}`)).sort());
   });
 
   it('is not signed out by a link of another site', async () => {
