@@ -1,4 +1,4 @@
-import type { Fence } from '../queue/fence.ts';
+import { rowEpochOf, type Fence } from '../queue/fence.ts';
 import { pause } from '../runtime/clock.ts';
 import { isTerminal } from '../task.ts';
 import { refOf, type FlowDeps } from './deps.ts';
@@ -32,7 +32,7 @@ export async function endDeadClaim(
     lostWith('worker_lost', 'The worker was lost while it answered.');
   // Somebody else counted this death, and is about to requeue the task; or died before that. Then that epoch may have
   // been laid down and lost since, so it is not used again.
-  if (fence.epoch < row.epoch && fence.shown === '') {
+  if (rowEpochOf(fence) < row.epoch && fence.shown === '') {
     await pause(REQUEUED_WITHIN_MS);
     if (!(await dispatch.isStill(refOf(row), fence))) return 'moved';
     const renewed = await registry.tasks.nextEpoch(row.id, row.epoch);

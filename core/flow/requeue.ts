@@ -1,4 +1,4 @@
-import type { Fence } from '../queue/fence.ts';
+import { rowEpochOf, type Fence } from '../queue/fence.ts';
 import type { LostClaim } from '../registry/task-ends.ts';
 import type { TaskRow } from '../task.ts';
 import { refOf, type FlowDeps } from './deps.ts';
@@ -19,8 +19,8 @@ export async function requeueTask(
   }: { row: TaskRow; fence: Fence; lost?: LostClaim; excluded?: readonly string[] },
 ): Promise<'ok' | 'moved' | 'shown' | 'closed'> {
   if (fence.shown !== '') return 'shown';
-  // Compared with the fence's epoch, not the row's: a row read after somebody else's requeue is ahead of our fence.
-  const renewed = await deps.registry.tasks.nextEpoch(row.id, fence.epoch, lost);
+  // Compared with what the fence knows, not with the row: one read after somebody else's requeue is ahead of our fence.
+  const renewed = await deps.registry.tasks.nextEpoch(row.id, rowEpochOf(fence), lost);
   if (!renewed) return 'moved';
   const answer = await renewFence(deps, { row: renewed, fence, excluded });
   if (answer === 'absent') return (await enqueueRow(deps, renewed)) ? 'ok' : 'moved';
@@ -31,6 +31,16 @@ export async function requeueTask(
       why: lost?.reason ?? 'handed back',
     });
   return answer;
+}
+
+/**
+ * Lays a task down anew from its row, under a new epoch: its fence is missing, has fallen behind the row, or ended with its
+ * end lost.
+ * @param seen the fence that this was decided by. @returns false when somebody was quicker.
+ */
+export async function layAnew(deps: FlowDeps, row: TaskRow, seen: Fence | null): Promise<boolean> {
+  const renewed = await deps.registry.tasks.nextEpoch(row.id, row.epoch);
+  return renewed !== null && (await enqueueRow(deps, renewed, seen));
 }
 
 /**
@@ -47,16 +57,11 @@ export function renewFence(
   return dispatch.requeue(task, seen);
 }
 
-/** Enqueues an accepted task from its row alone: first after acceptance, and whenever Redis has lost it. */
-export async function enqueueRow(deps: FlowDeps, row: TaskRow): Promise<boolean> {
+/** Enqueues an accepted task from its row alone, whenever Redis has lost it. @param seen as for `Dispatch.enqueue`. */
+async function enqueueRow(deps: FlowDeps, row: TaskRow, seen?: Fence | null): Promise<boolean> {
   const submission = await deps.registry.tasks.submissionOf(row.id);
   if (!submission) return false;
-  return await deps.dispatch.enqueue({
-    ...refOf(row),
-    ...submission,
-    epoch: row.epoch,
-    priority: row.priority,
-    pin: row.pin ?? undefined,
-    policy: row,
-  });
+  const { epoch, priority } = row;
+  const task = { ...refOf(row), ...submission, epoch, priority, pin: row.pin ?? undefined, policy: row };
+  return await deps.dispatch.enqueue(task, seen);
 }

@@ -74,11 +74,12 @@ export class Dispatch {
 
   /**
    * Lays down body and fence, then adds the job. Sent twice it changes nothing.
-   * @returns false when a newer epoch is there, or the task has ended or was closed.
+   * @param seen the fence that this was decided by, null = there was none: nothing is done when it is another by now.
+   * @returns false when nothing was laid down: a newer epoch is there, the task has ended or was closed, or somebody was quicker.
    */
-  async enqueue(s: Submission): Promise<boolean> {
-    const answer = await this.#run('enqueue', this.#laying(s));
-    if (Number(answer) < 0) return false;
+  async enqueue(s: Submission, seen?: Pick<Fence, 'epoch' | 'claim'> | null): Promise<boolean> {
+    const answer = Number(await this.#run('enqueue', this.#laying(s, seen)));
+    if (answer < 0) return false;
     await this.#add(s, jobIdOf(s));
     return true;
   }
@@ -96,7 +97,10 @@ export class Dispatch {
     await this.enqueue(s);
   }
 
-  #laying(s: Submission): { keys: string[]; args: (string | number)[] } {
+  #laying(
+    s: Submission,
+    seen?: Pick<Fence, 'epoch' | 'claim'> | null,
+  ): { keys: string[]; args: (string | number)[] } {
     const pool = this.#deps.keys.pool(s.poolKey);
     const task = pool.task(s.taskId);
     return {
@@ -114,6 +118,7 @@ export class Dispatch {
         s.attachment ?? '',
         WAITER_LEASE_MS,
         (s.head.unfit ?? []).join(),
+        seen === undefined ? '' : seen === null ? 'none' : `${seen.epoch} ${seen.claim}`,
       ],
     };
   }

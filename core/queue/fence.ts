@@ -14,6 +14,8 @@ export interface TaskRef {
 
 const fenceSchema = z.object({
   epoch: z.coerce.number().int(),
+  /** The epoch of its row, where somebody allocated one for it and was too late to lay it down. */
+  row: z.coerce.number().int().optional(),
   state: z.enum(['open', 'released', 'ended', 'closed']),
   claim: z.string(),
   shown: z.string(),
@@ -39,6 +41,19 @@ const fenceSchema = z.object({
 });
 /** The fence of a task (`t:{P}:T:m`): who may speak for it. Written by the scripts alone. */
 export type Fence = z.infer<typeof fenceSchema>;
+
+/** The epoch at which the fence knows its row to be. A row beyond it was moved on by somebody who has yet to tell the fence. */
+export function rowEpochOf({ epoch, row = 0 }: Pick<Fence, 'epoch' | 'row'>): number {
+  return Math.max(epoch, row);
+}
+
+/** @param flat fields and values by turns, as HGETALL gives them to a script. @returns null for a torn one. */
+export function parseFence(flat: readonly string[]): Fence | null {
+  const hash: Record<string, string> = {};
+  for (let i = 0; i + 1 < flat.length; i += 2) hash[flat[i] ?? ''] = flat[i + 1] ?? '';
+  const parsed = fenceSchema.safeParse(hash);
+  return parsed.success ? parsed.data : null;
+}
 
 /** Reads many fences in one round trip; one that is missing or torn is null. */
 export async function readFences(

@@ -9,6 +9,7 @@ const names = [
   'emit',
   'read',
   'beat',
+  'look',
   'end',
   'show',
   'place',
@@ -68,20 +69,31 @@ export async function teachScript(redis: Redis, name: ScriptName): Promise<void>
   await redis.script('LOAD', scripts[name].lua);
 }
 
-/** Many calls of a script in one round trip. Rejects when one of them fails. */
+/** Many calls of a script in one round trip. @returns their answers. Rejects when one of them fails. */
+export async function queryScripts(
+  redis: Redis,
+  name: ScriptName,
+  calls: readonly ScriptCall[],
+): Promise<unknown[]> {
+  if (calls.length === 0) return [];
+  const { sha } = scripts[name];
+  const pipeline = redis.pipeline();
+  for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
+  const answers = (await pipeline.exec()) ?? [];
+  const said: unknown[] = [];
+  for (const [i, call] of calls.entries()) {
+    const [failed, answer] = answers[i] ?? [null, null];
+    if (failed && !failed.message.startsWith('NOSCRIPT')) throw failed;
+    said.push(failed ? await runScript(redis, name, call) : answer);
+  }
+  return said;
+}
+
+/** The same, for those who need no answer. */
 export async function runScripts(
   redis: Redis,
   name: ScriptName,
   calls: readonly ScriptCall[],
 ): Promise<void> {
-  const { sha } = scripts[name];
-  const pipeline = redis.pipeline();
-  for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
-  const answers = (await pipeline.exec()) ?? [];
-  for (const [i, call] of calls.entries()) {
-    const failed = answers[i]?.[0];
-    if (!failed) continue;
-    if (!failed.message.startsWith('NOSCRIPT')) throw failed;
-    await runScript(redis, name, call);
-  }
+  await queryScripts(redis, name, calls);
 }

@@ -4,7 +4,7 @@ import { isTerminal, type TaskRow, type TaskView } from '../../core/task.ts';
 import type { Outcome } from '../../core/outcome.ts';
 import { beat, claimTask } from '../../core/queue/claim.ts';
 import { Emitter } from '../../core/queue/emitter.ts';
-import { enqueueRow, requeueTask } from '../../core/flow/requeue.ts';
+import { layAnew, requeueTask } from '../../core/flow/requeue.ts';
 import { closeTask } from '../../core/flow/cancel.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import { flowOf } from '../../edge/deps.ts';
@@ -270,8 +270,7 @@ describe('GET /api/v1/tasks/:id/stream', function () {
     await nextEvent(frames);
     // Redis came back empty, and the task was begun again.
     await forget(row);
-    const renewed = await t.deps.registry.tasks.nextEpoch(row.id, 1);
-    if (renewed) await enqueueRow(flowOf(t.deps), renewed);
+    expect(await layAnew(flowOf(t.deps), row, null)).to.equal(true);
     await (await speak(row, { epoch: 2 })).say(1);
     expect(codeIn(await nextEvent(frames))).to.equal('gone');
     expect((await frames.next()).done).to.equal(true);

@@ -4,7 +4,7 @@ import { requeueTask } from '../../core/flow/requeue.ts';
 import { settleTask } from '../../core/flow/settle.ts';
 import { claimTask, endClaim, handBack } from '../../core/queue/claim.ts';
 import { readFences, show, type Fence } from '../../core/queue/fence.ts';
-import { runScript } from '../../core/queue/scripts.ts';
+import { runScript, teachScript } from '../../core/queue/scripts.ts';
 import { beginning, readLast, readPage } from '../../core/queue/stream.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import type { TaskRow } from '../../core/task.ts';
@@ -12,7 +12,7 @@ import { Brake } from '../../scheduler/brake.ts';
 import { submissionOf } from '../support/tasks.ts';
 import { openHouse, POOL, SESSION, type House } from './histories/house.ts';
 import { duties, type DutyName } from './histories/play.ts';
-import { until, type Stop } from './histories/stoppable.ts';
+import { until, type Stop, type Tools } from './histories/stoppable.ts';
 
 const done = { kind: 'completed', status: 200 } as const;
 const left = { counts: 'none', code: 'shutting_down', message: 'Bye.' } as const;
@@ -22,6 +22,7 @@ describe('a task whose process stops halfway', () => {
   let t: House;
   before(async () => {
     t = await openHouse();
+    await teachScript(t.queue.redis, 'look'); // so that a step of the reconciler is the same step each time
   });
   beforeEach(async () => {
     await t.connection.db('tasks').delete();
@@ -172,6 +173,70 @@ describe('a task whose process stops halfway', () => {
     expect(fence).to.include({ epoch: (await rowOf(id)).epoch, state: 'open', claim: '' });
     expect(await end(id, 'dead')).to.equal(false);
     await cancel(id);
+  });
+
+  it('is not begun again by who looked before it was claimed: its row is where its fence is', async () => {
+    const id = await submit();
+    const [fetcher] = t.fetchers;
+    const job = await fetcher?.getNextJob('token', { block: false });
+    await t.age();
+    // The reconciler sees a job that nobody claims, and is held up before it writes; then the member does claim it.
+    const look = (tools: Tools) => duties.reconcile(t.dutyDeps(tools)).run(new AbortController().signal);
+    const held = await until(t.tools, { how: 'hold', before: 2 }, look);
+    expect(await claim(id, 'c1', job?.id)).to.include({ epoch: 1 });
+    await held?.letGo();
+    expect(await fenceOf(id)).to.include({ epoch: 1, claim: 'c1', row: (await rowOf(id)).epoch });
+    expect(await until(t.tools, null, look)).to.equal(null);
+    expect(await fenceOf(id), 'the next look').to.include({ epoch: 1, claim: 'c1' });
+    expect(await end(id, 'c1')).to.equal(true);
+  });
+
+  it('is not laid down anew over a fence that came meanwhile', async () => {
+    const id = await submit();
+    const { fence: key } = t.queue.keys.pool(POOL).task(id);
+    const kept = await t.queue.redis.dumpBuffer(key);
+    await t.queue.redis.del(key);
+    await t.age();
+    const look = (tools: Tools) => duties.reconcile(t.dutyDeps(tools)).run(new AbortController().signal);
+    const held = await until(t.tools, { how: 'hold', before: 2 }, look);
+    await t.queue.redis.restore(key, 0, kept);
+    expect(await claim(id, 'c1')).to.include({ epoch: 1 });
+    await held?.letGo();
+    expect(await fenceOf(id)).to.include({ epoch: 1, claim: 'c1' });
+    await t.age();
+    expect(await until(t.tools, null, look)).to.equal(null);
+    expect(await fenceOf(id), 'the next look').to.include({ epoch: 1, claim: 'c1' });
+    await cancel(id);
+  });
+
+  it('starts over when its end was lost and nobody was shown anything; what was shown ends worker_lost', async () => {
+    const [shown, unseen] = [await submit(), await submit()];
+    await pinned(shown, 'c1');
+    await claim(unseen, 'c2');
+    for (const [id, claimId] of [
+      [shown, 'c1'],
+      [unseen, 'c2'],
+    ] as const) {
+      await end(id, claimId);
+      await t.queue.redis.del(t.queue.keys.pool(POOL).task(id).stream);
+    }
+    expect(await duty('reconcile')).to.equal(2);
+    expect(await rowOf(shown)).to.include({ status: 'error', errorCode: 'worker_lost' });
+    expect(await rowOf(unseen)).to.include({ status: 'pending', epoch: 2, crashes: 0 });
+    expect(await fenceOf(unseen)).to.include({ epoch: 2, state: 'open', claim: '' });
+    await cancel(unseen);
+  });
+
+  it('is settled by what the look saw, though Redis loses everything right after it', async () => {
+    const id = await submit();
+    await claim(id, 'c1');
+    await end(id, 'c1');
+    await t.age();
+    const look = (tools: Tools) => duties.reconcile(t.dutyDeps(tools)).run(new AbortController().signal);
+    const held = await until(t.tools, { how: 'hold', before: 2 }, look);
+    await t.loseRedis();
+    await held?.letGo();
+    expect(await rowOf(id)).to.include({ status: 'completed', claimId: 'c1' });
   });
 
   it('is left alone when what fell behind was shown: it may only end', async () => {

@@ -6,17 +6,32 @@
   ARGV  1 epoch   2 job id   3 queue suffix ('' or '.L')   4 ttl ms   5 body   6 head (JSON)
         7 T   8 policy ('cancel', 'grace:<s>', 'continue')   9 grace ms ('' = goes on without anybody)
         10 attachment ('' = none)   11 lease ms   12 llm ids that cannot do it, joined by commas
+        13 the fence that this was decided by: '' = whatever is there · 'none' · '<epoch> <claim>'
   Returns  1 laid down · 0 was there · -1 a newer epoch is there · -2 closed or ended ·
-           -3 an older claim was shown: it may only end
+           -3 an older claim was shown: it may only end · -4 it is not the fence that this was decided by, which learns
+           that its row is at this epoch now
   Callers  edge (submit), scheduler (reconcile) ]]
-local fence = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'shown')
+local fence = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'shown', 'claim')
 local epoch = tonumber(ARGV[1])
+local seen = ARGV[13]
 if fence[1] then
-  if fence[2] == 'ended' or fence[2] == 'closed' then return -2 end
+  local isSeen = seen == fence[1] .. ' ' .. fence[4]
+  -- its end is lost, and nobody was shown anything of it
+  local isLost = isSeen and fence[2] == 'ended' and fence[3] == '' and redis.call('EXISTS', KEYS[3]) == 0
+  if fence[2] == 'closed' or (fence[2] == 'ended' and not isLost) then return -2 end
   local known = tonumber(fence[1])
   if known > epoch then return -1 end
   if known == epoch then return 0 end
-  if fence[3] ~= '' then return -3 end
+  if fence[3] ~= '' then
+    redis.call('HSET', KEYS[1], 'row', ARGV[1])
+    return -3
+  end
+  if seen ~= '' and not isSeen then
+    redis.call('HSET', KEYS[1], 'row', ARGV[1])
+    return -4
+  end
+elseif seen ~= '' and seen ~= 'none' then
+  return -4
 end
 redis.call('DEL', KEYS[1], KEYS[3])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'job', ARGV[2], 'q', ARGV[3], 'state', 'open', 'claim', '',

@@ -7,18 +7,25 @@
   ARGV  1 T   2 epoch seen   3 claim seen ('' = none)   4 new epoch   5 job id   6 ttl ms   7 channel r:{P}:T
         8 llm ids that must not have it again, joined by commas
   Returns  'ok' · 'nojob' the fence is renewed, but the job is gone: enqueue it · 'absent' · 'closed' · 'shown' ·
-           'moved' someone else was here first
+           'moved' someone else was here first. With 'closed', 'shown' and 'moved' the fence learns at which epoch its
+           row is now: it has not fallen behind
   Callers  edge (a handed back task), scheduler (reap, reconcile) ]]
 local m = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'shown')
 if not m[1] then return 'absent' end
 local again = m[1] == ARGV[4] and m[3] == ''
 if not again then
-  if m[1] ~= ARGV[2] or m[3] ~= ARGV[3] then return 'moved' end
-  if m[2] ~= 'open' and m[2] ~= 'released' then return 'closed' end
-  if m[4] ~= '' then return 'shown' end
+  if tonumber(m[1]) >= tonumber(ARGV[4]) then return 'moved' end
+  local lost
+  if m[1] ~= ARGV[2] or m[3] ~= ARGV[3] then lost = 'moved'
+  elseif m[2] ~= 'open' and m[2] ~= 'released' then lost = 'closed'
+  elseif m[4] ~= '' then lost = 'shown' end
+  if lost then
+    redis.call('HSET', KEYS[1], 'row', ARGV[4])
+    return lost
+  end
   redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'state', 'open', 'claim', '', 'seq', 0, 'bytes', 0,
     'excluded', ARGV[8])
-  redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'via', 'claimedAt', 'firstAt', 'why', 'met')
+  redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'via', 'claimedAt', 'firstAt', 'why', 'met', 'row')
   redis.call('DEL', KEYS[2])
   redis.call('PEXPIRE', KEYS[1], ARGV[6])
 end

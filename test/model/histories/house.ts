@@ -1,7 +1,7 @@
 import type { Job, Worker } from 'bullmq';
 import { createLiveness } from '../../../core/flow/liveness.ts';
 import { openQueueDoor, type QueueDoor } from '../../../core/queue/door.ts';
-import { createFetcher, type JobData } from '../../../core/queue/jobs.ts';
+import { createFetcher, LOCK_MS, type JobData } from '../../../core/queue/jobs.ts';
 import { announce } from '../../../core/queue/presence.ts';
 import { redisNow } from '../../../core/queue/redis-time.ts';
 import { createBus } from '../../../core/runtime/bus.ts';
@@ -103,7 +103,8 @@ async function age(
   const pipeline = redis.pipeline();
   for (const id of running) if (!beats || beats.includes(id)) pipeline.zadd(pool.run, 'XX', old, id);
   for (const id of ended) pipeline.zadd(pool.ended, 'XX', old, id);
-  for (const job of active) pipeline.hset(`${keys.namespace}:${pool.queue()}:${job}`, 'processedOn', old);
+  for (const job of active)
+    pipeline.pexpire(`${keys.namespace}:${pool.queue()}:${job}:lock`, LOCK_MS - OLD_MS, 'LT');
   await pipeline.exec();
 }
 

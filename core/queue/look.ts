@@ -1,0 +1,62 @@
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { McpctlError } from '../errors.ts';
+import { orUnavailable } from './connect.ts';
+import { parseFence, type Fence, type TaskRef } from './fence.ts';
+import { LOCK_MS } from './jobs.ts';
+import type { Keys } from './keys.ts';
+import { queryScripts } from './scripts.ts';
+import { parseEntry, type Entry } from './stream.ts';
+
+/** What Redis knows of a task that has not ended, all of one instant. */
+export interface Look {
+  fence: Fence;
+  /** The last entry of its stream, where the fence says that it ended or was closed; null when Redis has lost it. */
+  last: Entry | null;
+  /** It is claimed, and its beats are listed where the reaper looks; or they are not. */
+  running: boolean;
+  /** Its job is where a member will take it from. */
+  waiting: boolean;
+  /** How long ago a member took the job that has not claimed it yet, by Redis's clock; null when none did. */
+  takenMs: number | null;
+}
+
+const entrySchema = z.tuple([z.string(), z.array(z.string())]);
+const lookSchema = z.union([
+  z.tuple([]),
+  z.tuple([z.array(z.string()), z.union([entrySchema, z.tuple([])]), z.string()]),
+]);
+
+/** Looks at many tasks in one round trip, each by itself at one instant; null for one that has no fence, or a torn one. */
+export async function lookAt(
+  redis: Redis,
+  keys: Keys,
+  refs: readonly (TaskRef & { pin?: string | undefined })[],
+): Promise<(Look | null)[]> {
+  const calls = refs.map(({ taskId, poolKey, pin }) => {
+    const pool = keys.pool(poolKey);
+    const { fence, stream } = pool.task(taskId);
+    const jobs = `${keys.namespace}:${pool.queue(pin)}:`;
+    return {
+      keys: [fence, stream, pool.run, `${jobs}wait`, `${jobs}prioritized`],
+      args: [taskId, jobs, LOCK_MS],
+    };
+  });
+  const answers = await orUnavailable(queryScripts(redis, 'look', calls));
+  if (answers.length !== refs.length) throw new McpctlError('unavailable');
+  return answers.map(parseLook);
+}
+
+function parseLook(answer: unknown): Look | null {
+  const [flat, entry, place] = lookSchema.parse(answer);
+  if (!flat) return null;
+  const fence = parseFence(flat);
+  if (!fence) return null;
+  return {
+    fence,
+    last: entry && entry.length > 0 ? parseEntry(entry[0] ?? '', entry[1] ?? []) : null,
+    running: place === 'running',
+    waiting: place === 'waiting',
+    takenMs: place !== undefined && /^\d+$/.test(place) ? Number(place) : null,
+  };
+}
