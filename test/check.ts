@@ -1,8 +1,10 @@
 /**
- * `npm run check`: everything that must hold, in one go. It does not stop at the first fault. At its end it
- * prints how long each step took, then the tests' `N passed, N failed, N skipped` alone on the last line.
+ * `npm run check`: everything that must hold, in one go. It does not stop at the first fault. What only reads runs
+ * abreast, and is shown step by step; what measures or starts servers runs alone. At its end it prints how long each
+ * step took, then the tests' `N passed, N failed, N skipped` alone on the last line.
  */
 import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { systemClock as clock } from '../core/runtime/clock.ts';
 
@@ -13,13 +15,16 @@ interface Step {
 
 const bin = (name: string, ...args: string[]): string[] => [`node_modules/.bin/${name}`, ...args];
 
-const steps: readonly Step[] = [
+const reading: readonly Step[] = [
   { name: 'format', argv: bin('prettier', '--check', '--log-level=warn', '.') },
   { name: 'types', argv: bin('tsc', '--noEmit') },
   { name: 'lint', argv: bin('eslint', '--max-warnings=0', '.') },
   { name: 'boundaries', argv: bin('depcruise', '--config', '.dependency-cruiser.cjs', '.') },
   { name: 'dead code', argv: bin('knip', '--no-progress') },
   { name: 'dead code, production', argv: bin('knip', '--no-progress', '--production') },
+  { name: 'licences', argv: [process.execPath, '--import', 'tsx', 'test/licences.ts'] },
+];
+const running: readonly Step[] = [
   { name: 'tests', argv: [process.execPath, '--import', 'tsx', 'test/run.ts'] },
 ];
 
@@ -27,13 +32,16 @@ const summary = /^\d+ passed, \d+ failed, \d+ skipped$/;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** @returns its exit code and the last line that sums up tests, which is held back for the end. */
-function run({ name, argv: [command = '', ...args] }: Step): Promise<{ code: number; tests?: string }> {
-  say(`\n── ${name}`);
-  const child = spawn(command, args, { stdio: ['inherit', 'pipe', 'inherit'] });
+function run(
+  { argv: [command = '', ...args] }: Step,
+  show: typeof say,
+): Promise<{ code: number; tests?: string }> {
+  const child = spawn(command, args, { stdio: ['inherit', 'pipe', 'pipe'] });
   let tests: string | undefined;
+  createInterface({ input: child.stderr }).on('line', show);
   createInterface({ input: child.stdout }).on('line', (line) => {
     if (summary.test(line)) tests = line;
-    else say(line);
+    else show(line);
   });
   return new Promise((resolve) => {
     child.on('error', (error) => {
@@ -53,12 +61,29 @@ let tests = '0 passed, 1 failed, 0 skipped';
 const begun = clock.elapsed();
 const seconds = (from: number): string => `${((clock.elapsed() - from) / 1000).toFixed(1)} s`.padStart(8);
 
-for (const step of steps) {
+async function one(step: Step, show: typeof say): Promise<void> {
   const from = clock.elapsed();
-  const result = await run(step);
+  const result = await run(step, show);
   if (result.tests !== undefined) tests = result.tests;
   if (result.code !== 0) failed += 1;
   rows.push(`${result.code === 0 ? 'ok    ' : 'FAILED'} ${seconds(from)}  ${step.name}`);
+}
+
+/** Takes steps until there are none; what each says is shown when it has ended. */
+async function lane(steps: Step[]): Promise<void> {
+  for (let step = steps.shift(); step; step = steps.shift()) {
+    const lines: string[] = [];
+    await one(step, (line) => void lines.push(line));
+    say(`\n── ${step.name}`);
+    lines.forEach(say);
+  }
+}
+
+const waiting = [...reading];
+await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, () => lane(waiting)));
+for (const step of running) {
+  say(`\n── ${step.name}`);
+  await one(step, say);
 }
 say(`\n${rows.join('\n')}\n${failed === 0 ? 'ok    ' : 'FAILED'} ${seconds(begun)}  in all`);
 say(tests);

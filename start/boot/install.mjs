@@ -27,8 +27,8 @@ export async function install(root) {
   // First of all: an install that is broken off must not look like a whole one.
   rmSync(stampOf(root), { force: true });
   rmSync(installedOf(root), { force: true });
-  const step = progress('Installing the packages (npm ci)');
-  const code = await npm(root, ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  const step = progress('Installing the packages (npm ci, without their scripts: none is needed)');
+  const code = await npm(root, ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']);
   if (code !== 0) {
     complain('npm ci failed (see above). With a working network, run this again.');
     step.done('Not installed');

@@ -1,31 +1,44 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import type { Home } from '../../core/runtime/home.ts';
 import { runVisibly } from '../command.ts';
+import { installPinned } from '../npm-packages.ts';
 import type { Say } from '../server.ts';
 
-/** llama.cpp as two packages with nothing to compile, in exactly this version. */
+/**
+ * llama.cpp as two packages with nothing to compile, in exactly this version. Their optional packages, the builds for
+ * graphics cards, are left out; the only script is a check for building from source.
+ */
 const version = '1.7.15';
-const bindings = '@fugood/llama.node';
-const platforms: Readonly<Record<string, string>> = {
-  'linux-x64': '@fugood/node-llama-linux-x64',
-  'linux-arm64': '@fugood/node-llama-linux-arm64',
-  'darwin-x64': '@fugood/node-llama-darwin-x64',
-  'darwin-arm64': '@fugood/node-llama-darwin-arm64',
+const bindings = {
+  name: '@fugood/llama.node',
+  integrity:
+    'sha512-Mm2Pd2EsLhgTxoX6N4CxtcXGmcB4jAabw915F6UdvYQbSf6dQmudaQDVWjnN4j/xBAja7QgYSadxZCMPAaJypA==',
 };
-
-// Optional packages are the builds for graphics cards; the only script is a check for building from source.
-const flags = [
-  '--omit=optional',
-  '--ignore-scripts',
-  '--no-save',
-  '--no-package-lock',
-  '--no-audit',
-  '--no-fund',
-  '--loglevel=error',
-];
+const platforms: Readonly<Record<string, { name: string; integrity: string }>> = {
+  'linux-x64': {
+    name: '@fugood/node-llama-linux-x64',
+    integrity:
+      'sha512-UoWfQ/ILCHAg+RXnESB2wrmf/Y+gXbdsIh7eq4qIRTI91FQfUvrxQD3eBmIJ22Fvv66K0yoNcj336ZjFFXTrCQ==',
+  },
+  'linux-arm64': {
+    name: '@fugood/node-llama-linux-arm64',
+    integrity:
+      'sha512-JYTVNg/9n0VqIHy/k79OMIWztehGEQWv3ZKuW8SigVfnsEGPS9BAZz+5fudahn1vsoKZ7SigUQRxdjWV7Ywfpw==',
+  },
+  'darwin-x64': {
+    name: '@fugood/node-llama-darwin-x64',
+    integrity:
+      'sha512-AlrB8VsZYja1XH1oY5UdCrET6PYSb6eNQ6wQrLrkajb0OPHNYnYllcuTP0/ZXDUPA9XObV2ofpm9irH4MM2Szg==',
+  },
+  'darwin-arm64': {
+    name: '@fugood/node-llama-darwin-arm64',
+    integrity:
+      'sha512-4wkpEz9tYWo1xPm/s80L1P9wkqiup1J06zGeQLy4E02BbQK8fl3DqwQVOIGUWD3E2QfDJZ8MmaFSrqK7eOTiYQ==',
+  },
+};
 
 export interface InstallDemo {
   home: Home;
@@ -50,14 +63,12 @@ export async function installDemoEngine({ home, npm, say, platform }: InstallDem
   const folder = join(home.root, 'engines', 'tiny-chat');
   const native = platforms[platform ?? `${process.platform}-${process.arch}`];
   if (native === undefined) throw impossible('it has no build for this kind of machine');
-  const packages = [bindings, native];
-  const isThere = (place: string): boolean => packages.every((name) => isInstalled(place, name));
+  const packages = [bindings, native].map((found) => ({ ...found, version }));
+  const isThere = (place: string): boolean => packages.every(({ name }) => isInstalled(place, name));
   if (!isThere(folder)) {
-    say(`Installing the demo engine (llama.cpp as ${native}, 22 MB, once) into ${folder}.`);
+    say(`Installing the demo engine (llama.cpp as ${native.name}, 22 MB, once) into ${folder}.`);
     const draft = `${folder}.${String(process.pid)}`;
-    mkdirSync(draft, { recursive: true });
-    const code = await runVisibly([...npm, 'install', '--prefix', draft, ...flags, ...exact(packages)], say);
-    const complete = code === 0 && isThere(draft);
+    const complete = (await installPinned({ packages, folder: draft, npm, say })) && isThere(draft);
     if (complete) {
       // In one step, so that an install that was broken off is never taken for a whole one.
       rmSync(folder, { recursive: true, force: true });
@@ -66,12 +77,8 @@ export async function installDemoEngine({ home, npm, say, platform }: InstallDem
     rmSync(draft, { recursive: true, force: true });
     if (!complete) throw impossible('npm could not install it (is there a network?)');
   }
-  await ensureRuns(folder, native, say);
+  await ensureRuns(folder, native.name, say);
   return folder;
-}
-
-function exact(packages: readonly string[]): string[] {
-  return packages.map((name) => `${name}@${version}`);
 }
 
 function isInstalled(folder: string, name: string): boolean {

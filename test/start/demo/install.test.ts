@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { homeAt, type Home } from '../../../core/runtime/home.ts';
 import { installDemoEngine } from '../../../start/demo/install.ts';
+import { installPinned } from '../../../start/npm-packages.ts';
 
 /** An npm that makes the two packages, in `version`; their library is `code`. */
 const npmThatInstalls = (version: string, code: string): string[] => {
@@ -52,6 +53,17 @@ describe('the install of the demo engine', () => {
     expect(await refusal(npmThatInstalls('1.0.0', ''))).to.contain('npm could not install it');
     expect(existsSync(folder)).to.equal(false);
     expect(await install(npmThatInstalls('1.7.15', ''))).to.equal(folder);
+  });
+
+  it('refuses other bytes under the same name and version', async () => {
+    const folder = join(home.root, 'pinned');
+    const name = 'picocolors';
+    const wrong = { name, version: '1.1.1', integrity: `sha512-${Buffer.alloc(64).toString('base64')}` };
+    const lines: string[] = [];
+    const say = (line: string): void => void lines.push(line);
+    expect(await installPinned({ packages: [wrong], folder, npm: ['npm'], say })).to.equal(false);
+    expect(lines.join('\n')).to.contain('EINTEGRITY');
+    expect(existsSync(join(folder, 'node_modules', name))).to.equal(false);
   });
 
   it('says what to do when it cannot', async () => {
