@@ -11,7 +11,13 @@ const commands = new Map(
 );
 const known = new Set<string>(Object.values(settings).map(({ env }) => env));
 /** Of platforms and programs, not ours; and one that an example has misspelt. */
-const theirs = new Set(['MCPCTL_TRUST_PROXIES', 'NODE_ENV', 'RAILWAY_DEPLOYMENT_DRAINING_SECONDS']);
+const theirs = new Set([
+  'MCPCTL_TRUST_PROXIES',
+  'NODE_ENV',
+  'RAILWAY_DEPLOYMENT_DRAINING_SECONDS',
+  'REDIS_PASSWORD',
+  'REDISCLI_AUTH',
+]);
 const samples = [
   'compose.yaml',
   'app.json',
@@ -87,7 +93,7 @@ describe('what is there for deploying', () => {
     for (const seconds of times) expect(seconds).to.be.above(graceS);
   });
 
-  it('is YAML and JSON that can be read, and Redis evicts nothing', () => {
+  it('is YAML and JSON that can be read, Redis evicts nothing, and no password is ours', () => {
     const render = parse(read('deploy/render.yaml')) as {
       services: { type: string; maxmemoryPolicy?: string }[];
     };
@@ -95,7 +101,10 @@ describe('what is there for deploying', () => {
     const compose = parse(read('compose.yaml'), { merge: true }) as {
       services: Record<string, { command?: string[] }>;
     };
-    expect(compose.services['redis']?.command).to.include('noeviction');
+    expect(compose.services['redis']?.command?.join(' ')).to.include('--maxmemory-policy noeviction');
+    // Each secret is the operator's own: without one, nothing starts.
+    for (const [, fallback] of read('compose.yaml').matchAll(/\$\{\w+(:[^}]*)\}/g))
+      expect(fallback).to.match(/^:\?make one/);
     for (const path of samples.filter((name) => name.endsWith('.json'))) JSON.parse(read(path));
   });
 });
