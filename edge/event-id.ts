@@ -1,14 +1,17 @@
 import { McpctlError } from '../core/errors.ts';
 import type { Position } from '../core/queue/stream.ts';
 
-/** What a frame's `id:` says: the place of its event in the task's stream. Opaque to callers. */
-export function eventIdOf({ epoch, seq }: Position): string {
-  return `${epoch}-${seq}`;
+/**
+ * What a frame's `id:` says: the place of its event in the task's stream, and whose event it is. Opaque to callers. One
+ * that an edge of an earlier release gave out says no claim.
+ */
+export function eventIdOf({ epoch, seq, tag }: Position): string {
+  return tag ? `${epoch}-${seq}-${tag}` : `${epoch}-${seq}`;
 }
 
 /** @throws McpctlError `invalid_cursor` unless it has the form of an id that a stream gives out. */
 export function positionOf(id: string): Position {
-  const [, epoch, seq] = /^([1-9]\d{0,8})-([1-9]\d{0,14})$/.exec(id) ?? [];
+  const [, epoch, seq, tag] = /^([1-9]\d{0,8})-([1-9]\d{0,14})(?:-([\da-f]{10}))?$/.exec(id) ?? [];
   if (epoch === undefined) throw new McpctlError('invalid_cursor');
-  return { epoch: Number(epoch), seq: Number(seq) };
+  return { epoch: Number(epoch), seq: Number(seq), tag };
 }

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { McpctlError } from '../errors.ts';
+import type { Attempt } from './attempt.ts';
 import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
 import { runScript } from './scripts.ts';
@@ -81,16 +82,17 @@ export interface Shown {
 const shownSchema = z.tuple([z.number()], z.string());
 
 /**
- * Pins the claim of this epoch before the first byte of its answer goes to a caller.
+ * Pins the claim of this attempt before the first byte of its answer goes to a caller.
  * @returns null when that claim may not be shown: it was handed back, replaced, or the task was closed.
  */
 export async function show(
   redis: Redis,
   keys: Keys,
-  { ref, epoch }: { ref: TaskRef; epoch: number },
+  { ref, attempt }: { ref: TaskRef; attempt: Attempt },
 ): Promise<Shown | null> {
   const task = keys.pool(ref.poolKey).task(ref.taskId);
-  const answer = await orUnavailable(runScript(redis, 'show', { keys: [task.fence], args: [String(epoch)] }));
+  const args = [String(attempt.epoch), attempt.tag ?? ''];
+  const answer = await orUnavailable(runScript(redis, 'show', { keys: [task.fence], args }));
   const [said, llmId = '', claimedAt = ''] = shownSchema.parse(answer);
   if (said !== 1) return null;
   return { llmId, claimedAt: claimedAt === '' ? null : new Date(Number(claimedAt)) };

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { McpctlError, messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
+import { isSameAttempt } from './attempt.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
 import { parseMessage } from './message.ts';
@@ -43,7 +44,8 @@ const ENTRY_BYTES = 128;
 /**
  * Follows a task's stream from a position. The channel is a hint, the stream is the record: what comes next is
  * taken from a message, and a gap in the numbers, a reconnect, an empty message or silence leads to reading the
- * stream from the last position. Opened before the task is enqueued, it misses nothing. A reader who does not keep up costs 256 KiB and a
+ * stream from the last position. A stream that is another attempt's by now (Redis went back in time) is read from its
+ * beginning: whoever has shown something of the one before can tell by the entries. Opened before the task is enqueued, it misses nothing. A reader who does not keep up costs 256 KiB and a
  * page: messages are dropped then, and the record is read on, page by page, as they are taken.
  */
 export class Follower {
@@ -91,7 +93,7 @@ export class Follower {
       if (now >= silentAt) {
         this.#silentFrom = now;
         this.readRecord();
-        void this.#lookForEnd();
+        void this.#lookAtTop();
       } else await waitFor((wake) => (this.#wake = wake), Math.min(deadline, silentAt) - now, signal);
     }
   }
@@ -140,18 +142,29 @@ export class Follower {
       this.#behind = this.#heldBytes >= MOST_HELD_BYTES;
       if (this.#behind) return;
       const { entries, more } = await readPage(this.#deps.redis, this.#stream, this.#position);
-      for (const entry of entries) this.#accept(entry);
-      this.#readAgain ||= more;
+      const other = entries.find((entry) => this.#isOther(entry));
+      if (other) this.#beginWith(other.epoch);
+      else for (const entry of entries) this.#accept(entry);
+      this.#readAgain ||= more || other !== undefined;
     }
   }
 
-  /** A Redis that lost the last events of a claim has its end at a place that was passed already. */
-  async #lookForEnd(): Promise<void> {
+  /**
+   * A Redis that lost the last events of a claim has its end at a place that was passed already; one that went back
+   * further holds another attempt. The record says so, never a message: that may be an old one.
+   */
+  async #lookAtTop(): Promise<void> {
     try {
       await this.#reading;
+      const before = this.#position;
       const top = await readTop(this.#deps.redis, this.#stream);
-      const passed = top !== null && top.kind !== 'events' && !isAfter(top, this.#position);
-      if (passed && !this.#ended && top.epoch === this.#position.epoch) this.#push(top);
+      if (top === null || this.#position !== before || this.#reading) return; // it has come further meanwhile
+      if (this.#isOther(top) || top.epoch < before.epoch) {
+        this.#beginWith(top.epoch);
+        return this.readRecord();
+      }
+      const passed = top.kind !== 'events' && !isAfter(top, before);
+      if (passed && !this.#ended && top.epoch === before.epoch) this.#push(top);
     } catch (thrown) {
       this.#deps.log.debug(
         { why: messageOf(thrown) },
@@ -160,12 +173,23 @@ export class Follower {
     }
   }
 
+  /** Of another claim of the same epoch than what was read so far. */
+  #isOther(entry: Entry): boolean {
+    const { epoch, seq } = this.#position;
+    return seq > 0 && entry.epoch === epoch && !isSameAttempt(entry, this.#position);
+  }
+
+  #beginWith(epoch: number): void {
+    this.#position = { epoch, seq: 0 };
+  }
+
   #hear(heard: Heard): void {
     if (heard.kind === 'message' && (heard.text === 'back' || heard.text === 'requeued'))
       return this.#push({ kind: heard.text });
     if (this.#behind) return; // the record has it
     if (heard.kind === 'resync' || heard.text === '') return this.readRecord();
     const entry = parseMessage(heard.text);
+    if (entry && this.#isOther(entry)) return void this.#lookAtTop();
     // While the record is being read, a message is only a reason to read once more: it holds the same.
     if (!entry || this.#reading || firstSeq(entry) > seqAfter(this.#position, entry.epoch))
       return this.readRecord();
@@ -181,8 +205,12 @@ export class Follower {
       this.#torn = true;
       this.#push({ kind: 'gap' });
     }
-    this.#position = { epoch: entry.epoch, seq: entry.seq };
+    this.#position = { epoch: entry.epoch, seq: entry.seq, tag: entry.tag || this.#tagIn(entry.epoch) };
     this.#push(entry);
+  }
+
+  #tagIn(epoch: number): string | undefined {
+    return epoch === this.#position.epoch ? this.#position.tag : undefined;
   }
 
   #push(item: Followed): void {

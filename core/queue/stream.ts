@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { parseOutcome, type Ending, type Outcome } from '../outcome.ts';
+import { tagOf, type Attempt } from './attempt.ts';
 import { runScript } from './scripts.ts';
 
 /**
@@ -8,21 +9,16 @@ import { runScript } from './scripts.ts';
  * `seq` is the number of the last of them, and each has its own, counted back from it.
  */
 export type Entry =
-  | Events
-  | { kind: 'end'; epoch: number; seq: number; ending: Ending }
-  | { kind: 'closed'; epoch: number; seq: number; outcome: Outcome };
+  Events | (Position & { kind: 'end'; ending: Ending }) | (Position & { kind: 'closed'; outcome: Outcome });
 
-export interface Events {
+export interface Events extends Position {
   kind: 'events';
-  epoch: number;
-  seq: number;
   /** At least one. */
   data: readonly string[];
 }
 
-/** A place in a stream: everything after it is still to come. */
-export interface Position {
-  epoch: number;
+/** A place in the stream of an attempt: everything after it is still to come. */
+export interface Position extends Attempt {
   seq: number;
 }
 
@@ -85,10 +81,11 @@ export async function readLast(redis: Redis, key: string): Promise<Entry | null>
   return top && top.kind !== 'events' ? top : null;
 }
 
-/** `epoch-seq`; null when it is not. */
+/** `epoch-seq`, or `epoch-seq-tag`; null when it is not. */
 export function parseId(id: string): Position | null {
-  const [epoch = NaN, seq = NaN] = id.split('-').map(Number);
-  return Number.isSafeInteger(epoch) && Number.isSafeInteger(seq) ? { epoch, seq } : null;
+  const [epoch, seq, tag = ''] = id.split('-');
+  const at = { epoch: Number(epoch), seq: Number(seq ?? NaN), tag };
+  return Number.isSafeInteger(at.epoch) && Number.isSafeInteger(at.seq) ? at : null;
 }
 
 /** Events that travel together. */
@@ -107,16 +104,17 @@ export function parseEntry(id: string, fields: readonly string[]): Entry | null 
   };
   switch (fields[0]) {
     case 'd':
-      return { kind: 'events', epoch, seq, data: [fields[1] ?? ''] };
+      return { kind: 'events', epoch, seq, tag: field('c'), data: [fields[1] ?? ''] };
     case 'l':
-      return { kind: 'events', epoch, seq, data: eventsOf(fields[1] ?? '') };
+      return { kind: 'events', epoch, seq, tag: field('c'), data: eventsOf(fields[1] ?? '') };
     case 'x':
-      return { kind: 'closed', epoch, seq, outcome: parseOutcome(fields[1] ?? '') };
+      return { kind: 'closed', epoch, seq, tag: field('c'), outcome: parseOutcome(fields[1] ?? '') };
     case 'e':
       return {
         kind: 'end',
         epoch,
         seq,
+        tag: tagOf(field('c')),
         ending: {
           outcome: parseOutcome(fields[1] ?? ''),
           epoch,

@@ -1,5 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import type { Ending, Outcome } from '../../core/outcome.ts';
+import { isSameAttempt, type Attempt } from '../../core/queue/attempt.ts';
 import type { Place } from '../../core/queue/place.ts';
 import { firstSeq, type Events } from '../../core/queue/stream.ts';
 import type { TaskRow } from '../../core/task.ts';
@@ -19,8 +20,8 @@ export interface Answering extends WholeAnswering {
   wait: Pick<TaskWait, 'next' | 'mayShow'>;
   /** What is sent while it is quiet. */
   keepAlive: KeepAlive;
-  /** For a reader of the task's stream: the epoch whose events it has seen some of. Everything is a frame then. */
-  resumed?: { epoch: number | null };
+  /** For a reader of the task's stream: the attempt whose events it has seen some of. Everything is a frame then. */
+  resumed?: { seen: Attempt | null };
 }
 
 /** `left` when the caller went away first. */
@@ -90,7 +91,7 @@ async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: nu
  */
 export async function answerStream(a: Answering): Promise<Answered> {
   const writer = new EventWriter(a.res, { stalledMs: a.deps.config.stalledReaderMs });
-  let shown: number | null = a.resumed?.epoch ?? null;
+  let shown: Attempt | null = a.resumed?.seen ?? null;
   try {
     if (a.resumed) writer.open();
     for (;;) {
@@ -102,12 +103,11 @@ export async function answerStream(a: Answering): Promise<Answered> {
           await writeEmpty(a, writer, shown === null ? item.place : { state: 'running', position: null });
           break;
         case 'events':
-          if (shown === null && (await mayShow(a, item.epoch))) shown = item.epoch;
-          if (shown !== item.epoch) {
-            // Nothing of it was shown yet, or another claim was: never two claims in one answer.
-            if (shown !== null) throw await otherClaim(a);
-            break;
-          }
+          if (shown === null && (await mayShow(a, item))) shown = item;
+          if (shown === null) break; // handed back, or replaced, before anything of it was shown
+          // Another attempt was shown: never two claims in one answer.
+          if (!isSameAttempt(shown, item)) throw await otherClaim(a);
+          shown = { epoch: item.epoch, tag: item.tag || shown.tag };
           await writeEvents(a, writer, item);
           break;
         case 'row':
@@ -137,15 +137,15 @@ export async function endWithError(writer: EventWriter, frame: Frame): Promise<v
 }
 
 /** Asked before the first byte of a claim's answer: that is when its headers go out. */
-async function mayShow(a: Answering, epoch: number): Promise<boolean> {
-  const shown = await a.wait.mayShow(epoch);
+async function mayShow(a: Answering, attempt: Attempt): Promise<boolean> {
+  const shown = await a.wait.mayShow(attempt);
   if (shown && !a.resumed) describeAnswer(a, { llm: shown.llmId, claimedAt: shown.claimedAt });
   return shown !== null;
 }
 
 /** Each event is a frame of its own, or as many as it takes; what came together is written together. */
 async function writeEvents(a: Answering, writer: EventWriter, events: Events): Promise<void> {
-  const { epoch, data } = events;
+  const { epoch, tag, data } = events;
   const hasId = a.resumed !== undefined || a.row.source === 'infer';
   let text = '';
   let seq = firstSeq(events);
@@ -153,7 +153,7 @@ async function writeEvents(a: Answering, writer: EventWriter, events: Events): P
     const frames = a.form.event(event);
     let left = frames.length;
     for (const frame of frames)
-      text += frameText(frame, hasId && --left === 0 ? eventIdOf({ epoch, seq }) : undefined);
+      text += frameText(frame, hasId && --left === 0 ? eventIdOf({ epoch, seq, tag }) : undefined);
     seq += 1;
   }
   if (text === '') return;
@@ -176,9 +176,9 @@ async function writeEmpty(
 async function endStream(
   a: Answering,
   writer: EventWriter,
-  { ending, seq, shown }: { ending: Ending; seq: number; shown: number | null },
+  { ending, seq, shown, ...attempt }: Attempt & { ending: Ending; seq: number; shown: Attempt | null },
 ): Promise<Answered> {
-  if (shown !== null && shown !== ending.epoch) throw await otherClaim(a);
+  if (shown !== null && !isSameAttempt(shown, attempt)) throw await otherClaim(a);
   const row = await settled(a, ending);
   const failed = errorOfRow(row, ending.outcome);
   if (failed && !writer.opened) {
@@ -200,7 +200,7 @@ async function endStream(
 /** Why a stream whose row says completed is no success: what was shown is not what completed. */
 function faultOf(
   row: TaskRow,
-  { ending, seq, shown }: { ending: Ending; seq: number; shown: number | null },
+  { ending, seq, shown }: { ending: Ending; seq: number; shown: Attempt | null },
 ): McpctlError | undefined {
   if (row.claimId !== ending.claim) return new McpctlError('worker_lost', undefined, { taskId: row.id });
   const unseen = row.streaming && shown === null && seq > 1;

@@ -38,7 +38,7 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
     const wait = new TaskWatch(deps, { row, follower, gone });
     const form = formFor(row, (await deps.registry.tasks.bodies(row.id)).requestBody);
     const { sseKeepAlive: keepAlive } = deps.config;
-    const resumed = { epoch: after?.epoch ?? null };
+    const resumed = { seen: after };
     const answered = await answerStream({
       deps,
       res,

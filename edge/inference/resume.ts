@@ -2,6 +2,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { orUnavailable } from '../../core/queue/connect.ts';
 import { readFences } from '../../core/queue/fence.ts';
+import { tagOf } from '../../core/queue/attempt.ts';
 import { Follower } from '../../core/queue/follow.ts';
 import { beginning, readTop, type Entry, type Position } from '../../core/queue/stream.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
@@ -16,7 +17,7 @@ type Deps = Pick<EdgeDeps, 'queue' | 'log'>;
  * @returns null when the row alone answers: it has ended, and was not streamed, or ended without success and
  *   its events are gone.
  * @throws McpctlError `invalid_cursor` for a position that was never handed out; `gone` for one whose events
- *   have expired, were trimmed, or belong to an earlier epoch; `unavailable`.
+ *   have expired, were trimmed, or belong to another attempt; `unavailable`.
  */
 export async function followFrom(deps: Deps, row: TaskRow, after: Position | null): Promise<Follower | null> {
   if (after !== null && !row.streaming) throw new McpctlError('invalid_cursor');
@@ -46,10 +47,16 @@ async function readSpeaking({ queue }: Deps, row: TaskRow): Promise<Entry | null
 }
 
 /** A position was handed out if its event was there, of a claim that was shown: the fence knows both. */
-async function needHandedOut({ queue }: Deps, row: TaskRow, { epoch, seq }: Position): Promise<void> {
+async function needHandedOut({ queue }: Deps, row: TaskRow, after: Position): Promise<void> {
+  const { epoch, seq } = after;
   const [fence] = await readFences(queue.redis, queue.keys, [refOf(row)]);
   if (epoch > Math.max(row.epoch, fence?.epoch ?? 0)) throw new McpctlError('invalid_cursor');
-  if (fence?.epoch !== epoch) throw new McpctlError('gone', undefined, { taskId: row.id });
+  const gone = (): McpctlError => new McpctlError('gone', undefined, { taskId: row.id });
+  if (fence?.epoch !== epoch) throw gone();
+  // A Redis that went back may have given the same epoch to another claim, or to none yet.
+  if (after.tag !== undefined && after.tag !== tagOf(fence.claim)) throw gone();
   const events = fence.state === 'ended' ? fence.seq - 1 : fence.seq;
-  if (fence.shown === '' || seq > events) throw new McpctlError('invalid_cursor');
+  if (fence.shown !== '' && seq <= events) return;
+  // Nobody makes up the tag of a claim: its event was there, and went with the pin of its claim or the end of its stream.
+  throw after.tag === undefined ? new McpctlError('invalid_cursor') : gone();
 }

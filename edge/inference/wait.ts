@@ -3,6 +3,7 @@ import { closeTask } from '../../core/flow/cancel.ts';
 import { isServed } from '../../core/flow/served.ts';
 import { sleepersIn } from '../../core/flow/sleepers.ts';
 import { allAttempts, excludedOf, isForsaken, takeBack } from '../../core/flow/take-back.ts';
+import type { Attempt } from '../../core/queue/attempt.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import type { Place } from '../../core/queue/place.ts';
 import type { Entry } from '../../core/queue/stream.ts';
@@ -105,9 +106,9 @@ export class TaskWait {
     return this.#over;
   }
 
-  async mayShow(epoch: number): Promise<Shown | null> {
+  async mayShow(attempt: Attempt): Promise<Shown | null> {
     const { submitted, gone } = this.#wait;
-    return await mayShow(this.#deps, submitted.row, { epoch, gone });
+    return await mayShow(this.#deps, submitted.row, { attempt, gone });
   }
 
   async #nothing(): Promise<Arrived | null> {

@@ -1,3 +1,4 @@
+import type { Attempt } from '../../core/queue/attempt.ts';
 import type { Follower } from '../../core/queue/follow.ts';
 import type { Place } from '../../core/queue/place.ts';
 import type { TaskRow } from '../../core/task.ts';
@@ -55,8 +56,8 @@ export class TaskWatch {
     }
   }
 
-  async mayShow(epoch: number): Promise<Shown | null> {
-    return await mayShow(this.#deps, this.#watch.row, { epoch, gone: this.#watch.gone });
+  async mayShow(attempt: Attempt): Promise<Shown | null> {
+    return await mayShow(this.#deps, this.#watch.row, { attempt, gone: this.#watch.gone });
   }
 
   #heard(): void {

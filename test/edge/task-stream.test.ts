@@ -9,6 +9,7 @@ import { closeTask } from '../../core/flow/cancel.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import { flowOf } from '../../edge/deps.ts';
 import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
+import { remember, turnBack } from '../support/turn-back.ts';
 import { sseFrames, type SseFrame } from '../support/sse.ts';
 import { until } from '../support/system.ts';
 
@@ -91,13 +92,73 @@ describe('GET /api/v1/tasks/:id/stream', function () {
       return [id === undefined ? { data } : { id, data }];
     });
   };
-  const idsOf = (frames: readonly SseFrame[]): (string | undefined)[] => frames.map(({ id }) => id);
+  /** The place in the stream; whose event it is comes after it. */
+  const idsOf = (frames: readonly SseFrame[]): (string | undefined)[] =>
+    frames.map(({ id }) => id?.replace(/-[\da-f]{10}$/, ''));
   const codeIn = (frame: SseFrame | undefined): unknown =>
     (JSON.parse(frame?.data ?? '{}') as { error?: { code?: string } }).error?.code;
   const refused = (answer: Answer): unknown[] => [
     answer.status,
     (answer.json as { code?: string } | undefined)?.code,
   ];
+
+  describe('after Redis went back to before the claim', () => {
+    const epochOne = { epoch: 1 };
+
+    it('never goes on with another claim of the same epoch', async () => {
+      const row = await submit();
+      const before = await remember(t);
+      await (await speak(row)).say(2);
+      const frames = await open(row.id);
+      const [one, two] = [await nextEvent(frames), await nextEvent(frames)];
+      await turnBack(t, before);
+      const other = await speak(row, epochOne);
+      await other.say(4);
+      expect(codeIn(await nextEvent(frames))).to.equal('gone');
+      expect((await frames.next()).done).to.equal(true);
+      for (const { id } of [one, two])
+        expect(refused(await get(row.id, id)), id).to.deep.equal([410, 'gone']);
+      await other.end();
+      for (const { id } of [one, two])
+        expect(refused(await get(row.id, id)), id).to.deep.equal([410, 'gone']);
+      expect(idsOf(framesOf(await get(row.id)))).to.deep.equal(['1-1', '1-2', '1-3', '1-4', undefined]);
+    });
+
+    it('shows the other claim from its beginning to one who has seen nothing of the first', async () => {
+      const row = await submit();
+      const before = await remember(t);
+      await (await speak(row)).say(3);
+      await turnBack(t, before);
+      const other = await speak(row, epochOne);
+      await other.say(1);
+      const frames = await open(row.id);
+      const first = await nextEvent(frames);
+      expect(idsOf([first])).to.deep.equal(['1-1']);
+      await other.end();
+      expect(idsOf(framesOf(await get(row.id, first.id)))).to.deep.equal([undefined]);
+    });
+
+    it('is 410 for a place of a claim whose last events, or whose pin, went with it', async () => {
+      const row = await submit();
+      const speaker = await speak(row);
+      await speaker.say(1);
+      const before = await remember(t);
+      await speaker.say(2);
+      const frames = await open(row.id);
+      const seen = [await nextEvent(frames), await nextEvent(frames), await nextEvent(frames)];
+      await turnBack(t, before);
+      for (const { id } of seen) expect(refused(await get(row.id, id)), id).to.deep.equal([410, 'gone']);
+    });
+
+    it('takes places that an earlier release gave out, which name no claim', async () => {
+      const row = await submit();
+      const speaker = await speak(row);
+      await speaker.say(3);
+      await nextEvent(await open(row.id));
+      await speaker.end();
+      expect(idsOf(framesOf(await get(row.id, '1-1')))).to.deep.equal(['1-2', '1-3', undefined]);
+    });
+  });
 
   describe('a position', () => {
     const malformed = [

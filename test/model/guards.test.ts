@@ -60,7 +60,7 @@ describe('a task whose process stops halfway', () => {
     t.queue.redis.lrange(`${t.queue.keys.namespace}:${t.queue.keys.pool(POOL).queue()}:wait`, 0, -1);
   const pinned = async (id: string, claimId: string): Promise<void> => {
     expect(await claim(id, claimId)).to.include({ epoch: 1 });
-    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.be.an('object');
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), attempt: { epoch: 1 } })).to.be.an('object');
   };
   const requeue = async (id: string, stop: Stop | null) => {
     const [row, fence] = [await rowOf(id), await fenceOf(id)];
@@ -72,7 +72,7 @@ describe('a task whose process stops halfway', () => {
     const id = await submit();
     await claim(id, 'c1');
     expect(await handBack(t.queue, { ...place(id), claimId: 'c1', epoch: 1 }, left)).to.equal('ok');
-    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.equal(null);
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), attempt: { epoch: 1 } })).to.equal(null);
     expect(await duty('hand-back')).to.equal(1);
     expect(await fenceOf(id)).to.include({ epoch: 2, state: 'open', claim: '' });
     await cancel(id);
@@ -84,7 +84,7 @@ describe('a task whose process stops halfway', () => {
     expect(await duty('reap')).to.equal(1);
     expect(await claim(id, 'c2')).to.include({ epoch: 2 });
     const showing = async (epoch: number) =>
-      (await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch })) !== null;
+      (await show(t.queue.redis, t.queue.keys, { ref: place(id), attempt: { epoch } })) !== null;
     expect([await showing(1), await showing(2)]).to.deep.equal([false, true]);
     expect(await fenceOf(id)).to.include({ shown: 'c2' });
   });
@@ -243,7 +243,7 @@ describe('a task whose process stops halfway', () => {
     const id = await submit();
     await claim(id, 'c1');
     const held = await requeue(id, { how: 'hold', before: 2 });
-    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), epoch: 1 })).to.be.an('object');
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), attempt: { epoch: 1 } })).to.be.an('object');
     await held?.letGo();
     expect(await duty('reconcile')).to.equal(0);
     expect(await fenceOf(id)).to.include({ epoch: 1, claim: 'c1' });

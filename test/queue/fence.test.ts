@@ -109,7 +109,7 @@ describe('the fence', () => {
   it('pins the claim that is shown: it is never requeued nor handed back', async () => {
     const task = await t.submitted();
     await t.claim(task, 'c1');
-    expect(await show(t.redis, t.door.keys, { ref: task, epoch: 1 })).to.be.an('object');
+    expect(await show(t.redis, t.door.keys, { ref: task, attempt: { epoch: 1 } })).to.be.an('object');
     const seen = { epoch: 1, claim: 'c1', job: `${task.taskId}-1`, newEpoch: 2 };
     expect(await t.door.dispatch.requeue(task, seen)).to.equal('shown');
     expect(await handBack(t.door, { ...task, claimId: 'c1', epoch: 1 }, leaving)).to.equal('shown');
@@ -121,8 +121,8 @@ describe('the fence', () => {
     await t.claim(task, 'c1');
     const seen = { epoch: 1, claim: 'c1', job: `${task.taskId}-1`, newEpoch: 2 };
     expect(await t.door.dispatch.requeue(task, seen)).to.equal('ok');
-    expect(await show(t.redis, t.door.keys, { ref: task, epoch: 1 })).to.equal(null);
-    expect(await show(t.redis, t.door.keys, { ref: task, epoch: 2 })).to.equal(null); // nobody has it yet
+    expect(await show(t.redis, t.door.keys, { ref: task, attempt: { epoch: 1 } })).to.equal(null);
+    expect(await show(t.redis, t.door.keys, { ref: task, attempt: { epoch: 2 } })).to.equal(null); // nobody has it yet
   });
 
   it('compares epoch and claim before it requeues, and does it once however often it is sent', async () => {

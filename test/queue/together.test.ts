@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Submission } from '../../core/queue/dispatch.ts';
+import { tagOf } from '../../core/queue/attempt.ts';
 import { Follower } from '../../core/queue/follow.ts';
 import { runScript } from '../../core/queue/scripts.ts';
 import { firstSeq, readPage, type Entry, type Position } from '../../core/queue/stream.ts';
@@ -89,16 +90,25 @@ describe('events that are sent together', function () {
     );
   });
 
-  it('are one entry, with the number of the last; one alone is as it has always been', async () => {
+  it('are one entry, with the number of the last; one alone is as it has always been; each names its claim', async () => {
     const task = await t.submitted();
     await t.claim(task, 'c');
     await emit(task, 1, ['one']);
     await emit(task, 2, ['two', '', 'four']);
     const { stream } = t.door.keys.pool(task.poolKey).task(task.taskId);
     expect(await t.redis.xrange(stream, '-', '+')).to.deep.equal([
-      ['1-1', ['d', 'one']],
-      ['1-4', ['l', 'two\n\nfour', 'n', '3']],
+      ['1-1', ['d', 'one', 'c', tagOf('c')]],
+      ['1-4', ['l', 'two\n\nfour', 'n', '3', 'c', tagOf('c')]],
     ]);
+  });
+
+  it('name no claim where an edge of the last release laid the task down', async () => {
+    const task = await t.submitted();
+    const { fence, stream } = t.door.keys.pool(task.poolKey).task(task.taskId);
+    await t.redis.hdel(fence, 'v');
+    await t.claim(task, 'c');
+    await emit(task, 1, ['one']);
+    expect(await t.redis.xrange(stream, '-', '+')).to.deep.equal([['1-1', ['d', 'one']]]);
   });
 
   it('may be pretty-printed: their line breaks mean nothing', async () => {

@@ -32,7 +32,12 @@ if m[2] ~= 'closed' then
   if ARGV[2] == 'expire' and m[3] ~= '' then return { 'claimed' } end
   if ARGV[2] == 'giveup' and (m[2] ~= 'released' or m[1] ~= ARGV[6]) then return { 'claimed' } end
   local id = m[1] .. '-' .. (tonumber(m[4]) + 1)
-  redis.call('XADD', KEYS[2], id, 'x', ARGV[3])
+  local entry = { 'x', ARGV[3] }
+  if m[3] ~= '' then
+    entry[3] = 'c'
+    entry[4] = string.sub(redis.sha1hex(m[3]), 1, 10)
+  end
+  redis.call('XADD', KEYS[2], id, unpack(entry))
   redis.call('HSET', KEYS[1], 'state', 'closed')
   redis.call('DEL', KEYS[3], KEYS[6])
   redis.call('ZREM', KEYS[4], ARGV[1])
@@ -40,6 +45,6 @@ if m[2] ~= 'closed' then
   redis.call('ZREM', KEYS[7], ARGV[1])
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
-  redis.call('SPUBLISH', ARGV[5], #ARGV[3] <= 65536 and cjson.encode({ id, { 'x', ARGV[3] } }) or '')
+  redis.call('SPUBLISH', ARGV[5], #ARGV[3] <= 65536 and cjson.encode({ id, entry }) or '')
 end
 return { 'closed', m[5] or '', m[6] or '', m[3] or '', m[7], m[8] or '', m[9] or '', m[10] or '' }

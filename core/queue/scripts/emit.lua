@@ -1,5 +1,6 @@
 --[[ emit: appends events of the current claim to the task's stream, as one entry with the number of the last of
   them, and tells who waits. Events that are there already are passed over, so that a re-sent call adds nothing.
+  Entry and message carry the tag of the claim, unless whoever laid the fence down knows none.
   When the stream outgrows its cap its older half goes: a resume from there is 410.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s
   ARGV  1 claim   2 seq of the first event (0 = the next one)   3 ttl ms   4 cap in bytes   5 channel r:{P}:T
@@ -7,11 +8,12 @@
   Returns  1 · -1 not the current claim, or the task ended or was closed; or Redis has lost events of it (a
            restart, a failover): an answer with a hole is not gone on with
   Callers  worker, relay ]]
-local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes')
+local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v')
 if m[1] ~= ARGV[1] or m[2] ~= 'open' then return -1 end
 local seq = tonumber(m[4])
 local bytes = tonumber(m[5])
 local first = tonumber(ARGV[2])
+local tag = m[6] and string.sub(redis.sha1hex(ARGV[1]), 1, 10) -- as core/queue/attempt.ts makes it
 if first == 0 then first = seq + 1 end
 if first > seq + 1 then return -1 end
 local last = first + tonumber(ARGV[6]) - 1
@@ -19,11 +21,12 @@ if last > seq then
   local text = ARGV[7]
   for _ = first, seq do text = string.sub(text, string.find(text, '\n', 1, true) + 1) end
   local id = m[3] .. '-' .. string.format('%.0f', last)
-  if last == seq + 1 then
-    redis.call('XADD', KEYS[2], id, 'd', text)
-  else
-    redis.call('XADD', KEYS[2], id, 'l', text, 'n', last - seq)
+  local entry = last == seq + 1 and { 'd', text } or { 'l', text, 'n', last - seq }
+  if tag then
+    entry[#entry + 1] = 'c'
+    entry[#entry + 1] = tag
   end
+  redis.call('XADD', KEYS[2], id, unpack(entry))
   bytes = bytes + #text + 32 * (last - seq)
   if bytes > tonumber(ARGV[4]) then
     redis.call('XTRIM', KEYS[2], 'MAXLEN', math.floor(redis.call('XLEN', KEYS[2]) / 2))
@@ -37,5 +40,6 @@ if first == 1 then
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
 end
 -- a longer one is not sent along: who waits reads it from the stream
-redis.call('SPUBLISH', ARGV[5], #ARGV[7] <= 65536 and m[3] .. '-' .. first .. '\n' .. ARGV[7] or '')
+local from = m[3] .. '-' .. first .. (tag and '-' .. tag or '')
+redis.call('SPUBLISH', ARGV[5], #ARGV[7] <= 65536 and from .. '\n' .. ARGV[7] or '')
 return 1

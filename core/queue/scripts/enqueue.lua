@@ -35,7 +35,7 @@ elseif seen ~= '' and seen ~= 'none' then
 end
 redis.call('DEL', KEYS[1], KEYS[3])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'job', ARGV[2], 'q', ARGV[3], 'state', 'open', 'claim', '',
-  'shown', '', 'seq', 0, 'bytes', 0, 'policy', ARGV[8], 'unfit', ARGV[12])
+  'shown', '', 'seq', 0, 'bytes', 0, 'policy', ARGV[8], 'unfit', ARGV[12], 'v', 2)
 redis.call('HSET', KEYS[2], 'body', ARGV[5], 'head', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])

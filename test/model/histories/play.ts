@@ -199,7 +199,7 @@ export class Play {
   async #write(c: Caller, { epoch, data }: { epoch: number; data: string }): Promise<void> {
     const { redis, keys } = this.#house.queue;
     const ref = { taskId: c.taskId, poolKey: POOL };
-    if (c.shows === 0 && (await show(redis, keys, { ref, epoch }))) c.shows = epoch;
+    if (c.shows === 0 && (await show(redis, keys, { ref, attempt: { epoch } }))) c.shows = epoch;
     if (c.shows === 0) return;
     if (c.shows !== epoch) return void (c.over = true);
     const [, claim = '', n] = data.split(' ');
