@@ -60,7 +60,9 @@ describe('a task whose process stops halfway', () => {
     t.queue.redis.lrange(`${t.queue.keys.namespace}:${t.queue.keys.pool(POOL).queue()}:wait`, 0, -1);
   const pinned = async (id: string, claimId: string): Promise<void> => {
     expect(await claim(id, claimId)).to.include({ epoch: 1 });
-    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), attempt: { epoch: 1 } })).to.be.an('object');
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), attempt: { epoch: 1 } })).to.be.an(
+      'object',
+    );
   };
   const requeue = async (id: string, stop: Stop | null) => {
     const [row, fence] = [await rowOf(id), await fenceOf(id)];
@@ -243,7 +245,9 @@ describe('a task whose process stops halfway', () => {
     const id = await submit();
     await claim(id, 'c1');
     const held = await requeue(id, { how: 'hold', before: 2 });
-    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), attempt: { epoch: 1 } })).to.be.an('object');
+    expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), attempt: { epoch: 1 } })).to.be.an(
+      'object',
+    );
     await held?.letGo();
     expect(await duty('reconcile')).to.equal(0);
     expect(await fenceOf(id)).to.include({ epoch: 1, claim: 'c1' });
