@@ -43,6 +43,9 @@ export interface Client {
     list(): Promise<SeenPool[]>;
     get(key: string): Promise<SeenPool>;
     allow(key: string, user: string): Promise<void>;
+    deny(key: string, user: string): Promise<void>;
+    /** Makes the user its owner. */
+    give(key: string, user: string): Promise<void>;
   };
   tasks: {
     /** The newest `most`; `more` says whether there are others. */
@@ -141,6 +144,8 @@ export function createClient(http: Http): Client {
       list: () => all(path('pools'), {}, readPool),
       get: async (key) => readPool(await get(path('pools', key))),
       allow: async (key, user) => void (await post(path('pools', key, 'allow'), { user })),
+      deny: async (key, user) => void (await post(path('pools', key, 'deny'), { user })),
+      give: async (key, user) => void (await post(path('pools', key, 'owner'), { user })),
     },
     tasks: taskCalls(http, pages),
     tokens: {

@@ -46,6 +46,7 @@ export const poolColumns: Column<SeenPool>[] = [
   { head: 'PENDING', of: (p) => p.view.pending },
   { head: 'RUNNING', of: (p) => p.view.running },
   { head: 'OLDEST', of: ({ view: { oldestPendingMs: ms } }) => (typeof ms === 'number' ? span(ms) : ms) },
+  { head: 'OWNER', of: (p) => p.view.owner },
   { head: 'MEMBERS', wide: true, of: (p) => p.members.map((m) => m.key).join(',') },
 ];
 

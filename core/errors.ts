@@ -22,6 +22,7 @@ interface CatalogueEntry {
 
 const invalid = { type: 'invalid_request_error', retryable: false, exit: 1 } as const;
 const server = { type: 'server_error', exit: 1 } as const;
+const conflict = { status: 409, v1Status: 400, ...invalid } as const;
 const limited = { status: 429, type: 'rate_limit_error', retryable: true, exit: 1 } as const;
 const refused = { status: 403, type: 'permission_error', retryable: false, exit: 1 } as const;
 
@@ -91,29 +92,25 @@ export const catalogue = {
   },
   // 409: the thing is in the wrong state
   name_taken: { status: 409, v1Status: 400, ...invalid, message: 'That name is taken.' },
+  name_reserved: {
+    ...conflict,
+    message: 'That is the name of a well-known model; an admin says who may use it.',
+  },
   llm_published: {
-    status: 409,
-    v1Status: 400,
-    ...invalid,
+    ...conflict,
     message: 'A virtual llm belongs to the worker that publishes it; change it there.',
   },
   session_in_use: {
-    status: 409,
-    v1Status: 400,
-    ...invalid,
+    ...conflict,
     message:
       'Another running worker uses this provider session; was the session file copied? Delete it on one of the machines.',
   },
   pool_not_yours: {
-    status: 409,
-    v1Status: 400,
-    ...invalid,
+    ...conflict,
     message: 'The pool belongs to another owner, who has not allowed you to join it.',
   },
   claim_lost: {
-    status: 409,
-    v1Status: 400,
-    ...invalid,
+    ...conflict,
     message: 'That claim on the task is no longer current.',
   },
   task_cancelled: {
@@ -148,6 +145,11 @@ export const catalogue = {
     ...limited,
     v1Code: 'rate_limit_exceeded',
     message: 'Too many requests at once; try again after the time in Retry-After.',
+  },
+  quota_exceeded: {
+    ...limited,
+    retryable: false,
+    message: 'You have as many of these as one user may have here.',
   },
   queue_full: {
     ...limited,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { llmKinds, llmStatuses } from './llm.ts';
 
-/** Body of `POST /api/v1/pools/:key/allow` and `/deny`: a user's name. */
+/** Body of `POST /api/v1/pools/:key/allow`, `/deny` and `/owner`: a user's name. */
 export const poolGuestSchema = z.strictObject({ user: z.string().min(1).max(63) });
 
 export const memberViewSchema = z.object({
@@ -26,9 +26,14 @@ export type MembersView = z.infer<typeof membersViewSchema>;
 
 /** One entry of `GET /api/v1/pools`. */
 export const poolViewSchema = membersViewSchema.extend({
+  /** The user whose pool it is: they say who joins it. */
+  owner: z.string().nullable(),
   pending: z.number(),
   running: z.number(),
   /** Age of the oldest pending task in milliseconds; null when none waits. */
   oldestPendingMs: z.number().nullable(),
 });
 export type PoolView = z.infer<typeof poolViewSchema>;
+
+/** Answer of `POST /api/v1/pools/:key/owner`. */
+export const poolOwnerViewSchema = z.object({ poolKey: z.string(), owner: z.string() });

@@ -78,7 +78,7 @@ export function wireEdge(
 ): { deps: EdgeDeps; services: Service[] } {
   const clock = systemClock;
   const bus = createBus(log);
-  const registry = createRegistry(connection);
+  const registry = createRegistry(connection, config);
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
   const heartbeats = createHeartbeats({ registry, presence, queue, log });

@@ -39,6 +39,8 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   'token create': [nothing],
   'token revoke': [names('token')],
   'pool allow': [names('pool'), nothing],
+  'pool deny': [names('pool'), nothing],
+  'pool owner': [names('pool'), nothing],
   'config get-contexts': [names('context')],
   'config use-context': [names('context')],
   'config set-context': [names('context')],

@@ -1,10 +1,15 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { McpctlError } from '../errors.ts';
+import { poolKeyOf } from '../names.ts';
 import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
 import type { Connection } from './connect.ts';
+import type { RegistryLimits } from './limits.ts';
+import { enterNames, type Entry } from './name-owners.ts';
 import { replaceAliases, takeNames } from './names.ts';
-import { joinPools, leavePool, type Joiner } from './pools.ts';
+import type { Joiner } from './joiner.ts';
+import { leavePool } from './pools.ts';
+import { checkLlms, lockUser } from './quotas.ts';
 
 interface LlmFilter {
   kind?: LlmRow['kind'] | undefined;
@@ -14,7 +19,7 @@ interface LlmFilter {
   limit: number;
 }
 
-/** What a writer of a public llm brings: who, and the revision it has seen (`If-Match`); null = any. */
+/** What a writer of an llm brings: who, and the revision it has seen (`If-Match`); null = any. */
 interface Write {
   by: Joiner;
   ifMatch: number | null;
@@ -42,10 +47,7 @@ export interface Llms {
   put(llm: LlmCreate, write: Write): Promise<{ row: LlmRow; created: boolean }>;
   patch(name: string, patch: LlmPatch, write: Write): Promise<LlmRow>;
   /** @param isLive whether the row's session lives, as the caller has found just now. */
-  delete(
-    name: string,
-    how: { ifMatch: number | null; isLive: (sessionId: string) => boolean },
-  ): Promise<LlmRow>;
+  delete(name: string, how: Write & { isLive: (sessionId: string) => boolean }): Promise<LlmRow>;
 }
 
 const parseLlm = (row: unknown): LlmRow => llmRowSchema.parse(row);
@@ -85,10 +87,25 @@ export function changesOf<C extends Partial<Columns>>(row: LlmRow, columns: C): 
   return Object.fromEntries(changed) as Partial<C>;
 }
 
-async function insert(trx: Knex.Transaction, llm: LlmCreate, by: Joiner): Promise<LlmRow> {
+/** What is entered with an llm: its name, its aliases, the key of its pool. */
+function entriesOf(name: string, aliases: readonly string[], poolKey: string): Entry[] {
+  return [
+    { name: poolKey, as: 'pool', poolKey },
+    { name, as: 'llm', poolKey },
+    ...aliases.map((alias): Entry => ({ name: alias, as: 'alias', poolKey })),
+  ];
+}
+
+async function insert(
+  trx: Knex.Transaction,
+  llm: LlmCreate,
+  { by, limits }: { by: Joiner; limits: RegistryLimits },
+): Promise<LlmRow> {
   const id = v7();
   const columns = columnsOf(llm);
-  await joinPools(trx, [llm.poolName ?? llm.name], by);
+  const user = await lockUser(trx, by.userId);
+  const entries = entriesOf(llm.name, columns.aliases, poolKeyOf(llm));
+  await enterNames(trx, entries, { by, ownerId: by.userId });
   await takeNames(trx, [
     { name: llm.name, resource: 'llm', id },
     ...columns.aliases.map((name) => ({ name, resource: 'alias' as const, id })),
@@ -96,6 +113,7 @@ async function insert(trx: Knex.Transaction, llm: LlmCreate, by: Joiner): Promis
   const rows = await trx('llms')
     .insert({ id, name: llm.name, kind: 'public', status: 'active', ownerId: by.userId, ...columns })
     .returning<unknown[]>('*');
+  await checkLlms(trx, user, limits);
   return parseOne(rows);
 }
 
@@ -132,7 +150,13 @@ async function update(
   checkKeyStays(row, change.asked);
   const changed = changesOf(row, change.columns);
   if (Object.keys(changed).length === 0) return row;
-  if ('poolName' in changed) await joinPools(trx, [changed.poolName ?? row.name], change.by);
+  const poolKey = poolKeyOf({ name: row.name, poolName: row.poolName, ...changed });
+  const former = new Set(row.aliases);
+  const entries = entriesOf(row.name, changed.aliases ?? row.aliases, poolKey);
+  // Where the pool stays, so does all that leads to it: only what is new is entered.
+  const entered =
+    poolKey === row.poolKey ? entries.filter((e) => e.as === 'alias' && !former.has(e.name)) : entries;
+  await enterNames(trx, entered, { by: change.by, ownerId: row.ownerId });
   if (changed.aliases) await replaceAliases(trx, { id: row.id, aliases: changed.aliases });
   const rows = await trx('llms')
     .where({ id: row.id })
@@ -141,14 +165,17 @@ async function update(
   return parseOne(rows);
 }
 
-function writers({ transaction }: Connection): Pick<Llms, 'create' | 'put' | 'patch' | 'delete'> {
+function writers(
+  { transaction }: Connection,
+  limits: RegistryLimits,
+): Pick<Llms, 'create' | 'put' | 'patch' | 'delete'> {
   return {
-    create: (llm, by) => transaction((trx) => insert(trx, llm, by)),
+    create: (llm, by) => transaction((trx) => insert(trx, llm, { by, limits })),
     put: (llm, { by, ifMatch }) =>
       transaction(async (trx) => {
         const row = await lock(trx, llm.name);
         checkRevision(row, ifMatch);
-        if (!row) return { row: await insert(trx, llm, by), created: true };
+        if (!row) return { row: await insert(trx, llm, { by, limits }), created: true };
         return { row: await update(trx, row, { asked: llm, columns: columnsOf(llm), by }), created: false };
       }),
     patch: (name, patch, { by, ifMatch }) =>
@@ -162,7 +189,7 @@ function writers({ transaction }: Connection): Pick<Llms, 'create' | 'put' | 'pa
         ) as Partial<Columns>;
         return update(trx, row, { asked: rest as Partial<LlmCreate>, columns, by });
       }),
-    delete: (name, { ifMatch, isLive }) =>
+    delete: (name, { by, ifMatch, isLive }) =>
       transaction(async (trx) => {
         const row = await lock(trx, name);
         if (!row) throw new McpctlError('llm_not_found');
@@ -174,7 +201,7 @@ function writers({ transaction }: Connection): Pick<Llms, 'create' | 'put' | 'pa
           );
         }
         await deleteRows(trx, [row]);
-        await leavePool(trx, row.poolKey);
+        await leavePool(trx, row.poolKey, by);
         return row;
       }),
   };
@@ -187,14 +214,14 @@ export async function deleteRows(trx: Knex.Transaction, rows: readonly LlmRow[])
   await trx('llms').whereIn('id', ids).delete();
 }
 
-export function createLlms(connection: Connection): Llms {
+export function createLlms(connection: Connection, limits: RegistryLimits): Llms {
   const { db } = connection;
   const first = async (where: Record<string, string>): Promise<LlmRow | undefined> => {
     const row: unknown = await db('llms').where(where).first();
     return row === undefined ? undefined : parseLlm(row);
   };
   return {
-    ...writers(connection),
+    ...writers(connection, limits),
     async list({ kind, type, pool, after, limit }) {
       const query = db('llms').select('*').orderBy('name').limit(limit);
       if (kind) query.where({ kind });

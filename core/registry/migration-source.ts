@@ -3,6 +3,7 @@ import * as start from './migrations/0001-start.ts';
 import * as openByOwner from './migrations/0002-open-by-owner.ts';
 import * as unfetched from './migrations/0003-unfetched.ts';
 import * as slotGroup from './migrations/0004-slot-group.ts';
+import * as nameOwners from './migrations/0005-name-owners.ts';
 import * as redisUsers from './migrations/0007-redis-users.ts';
 
 export interface Named extends Knex.Migration {
@@ -22,6 +23,7 @@ const migrations: readonly Named[] = [
   named('0002-open-by-owner', openByOwner),
   named('0003-unfetched', unfetched),
   named('0004-slot-group', slotGroup),
+  named('0005-name-owners', nameOwners),
   named('0007-redis-users', redisUsers),
 ];
 

@@ -1,20 +1,13 @@
 import type { Knex } from 'knex';
 import { McpctlError } from '../errors.ts';
 import type { Connection } from './connect.ts';
+import type { Joiner } from './joiner.ts';
+import { lockNames } from './name-owners.ts';
 
 interface PoolRow {
   key: string;
   ownerId: string;
   createdAt: Date;
-}
-
-/** Who wants an llm in a pool. */
-export interface Joiner {
-  userId: string;
-  /** Null for nobody's token, e.g. the bootstrap. */
-  tokenId: string | null;
-  /** May do so whoever owns the pool (an admin). */
-  overrules: boolean;
 }
 
 export interface Pools {
@@ -25,9 +18,13 @@ export interface Pools {
   allowed(key: string): Promise<string[]>;
   allow(key: string, userId: string): Promise<void>;
   deny(key: string, userId: string): Promise<void>;
+  /** Hands the pool over; @throws McpctlError `name_taken`, `forbidden` to whom it is not. */
+  give(key: string, to: string, by: Joiner): Promise<void>;
+  /** Names of the users whose these pools are. */
+  ownersOf(keys: readonly string[]): Promise<ReadonlyMap<string, string>>;
 }
 
-export function createPools({ db }: Connection): Pools {
+export function createPools({ db, transaction }: Connection): Pools {
   return {
     byKey: (key) => db<PoolRow>('pools').where({ key }).first('key', 'ownerId', 'createdAt'),
     async list({ after, limit }) {
@@ -46,6 +43,15 @@ export function createPools({ db }: Connection): Pools {
     async allow(key, userId) {
       await db('poolAllowed').insert({ poolKey: key, userId }).onConflict(['pool_key', 'user_id']).ignore();
     },
+    give: (key, to, by) => transaction((trx) => giveTo(trx, key, { to, by })),
+    async ownersOf(keys) {
+      if (keys.length === 0) return new Map();
+      const rows = await db('pools')
+        .join('users', 'users.id', 'pools.ownerId')
+        .whereIn('key', [...keys])
+        .select<{ key: string; name: string }[]>('key', 'users.name');
+      return new Map(rows.map(({ key, name }) => [key, name]));
+    },
     async deny(key, userId) {
       await db('poolAllowed').where({ poolKey: key, userId }).delete();
     },
@@ -53,44 +59,55 @@ export function createPools({ db }: Connection): Pools {
 }
 
 /**
- * Makes the pools that are new the joiner's own, and checks that the others let the joiner in: its owner, who
- * was allowed, whose token is bound to the pool by the pool's owner or an admin, or who overrules.
- * @throws McpctlError `pool_not_yours`
+ * Frees a pool whose last llm was deleted, when its owner or an admin did that: what a guest or the sweep deletes
+ * keeps its owner and guests. The key stays its owner's for a while, as every name does.
  */
-export async function joinPools(trx: Knex.Transaction, keys: readonly string[], by: Joiner): Promise<void> {
-  const sorted = [...new Set(keys)].sort();
-  if (sorted.length === 0) return;
-  await trx('pools')
-    .insert(sorted.map((key) => ({ key, ownerId: by.userId })))
-    .onConflict('key')
-    .ignore();
-  if (by.overrules) return;
-  const { rows } = await trx.raw<{ rows: { key: string }[] }>(
-    `select pools.key from pools
-     where pools.key = any(:keys) and pools.owner_id <> :userId
-       and not exists (select 1 from pool_allowed a where a.pool_key = pools.key and a.user_id = :userId)
-       and not exists (
-         select 1 from tokens t join users maker on maker.id = t.created_by
-         where t.id = :tokenId and pools.key = any(t.pools)
-           and (maker.binding = 'admin' or maker.id = pools.owner_id))
-     order by pools.key limit 1`,
-    { keys: sorted, userId: by.userId, tokenId: by.tokenId },
+export async function leavePool(trx: Knex.Transaction, key: string, by: Joiner): Promise<void> {
+  await lockNames(trx, [key]);
+  await trx.raw(
+    `delete from pools where key = :key and (:overrules or owner_id = :userId)
+       and not exists (select 1 from llms where pool_key = :key)`,
+    { key, overrules: by.overrules, userId: by.userId },
   );
-  const closed = rows[0];
-  if (closed) {
-    throw new McpctlError(
-      'pool_not_yours',
-      `The pool '${closed.key}' belongs to another owner; ask them to run: mcpctl pool allow ${closed.key} <you>`,
-    );
-  }
 }
 
-/** Frees a pool whose last llm a person has deleted; what the sweep deletes keeps its owner. */
-export async function leavePool(trx: Knex.Transaction, key: string): Promise<void> {
+/**
+ * Gives a pool and its key to another user; an admin may give a key that nobody uses, and so say who may use a
+ * well-known name. The former owner stays as a guest while they have an llm in it.
+ * @throws McpctlError `forbidden`; `name_taken` when the key is also the name or alias of an llm of somebody else in another pool.
+ */
+async function giveTo(
+  trx: Knex.Transaction,
+  key: string,
+  { to, by }: { to: string; by: Joiner },
+): Promise<void> {
   await trx.raw(
-    `delete from pools where key = :key and not exists (select 1 from llms where pool_key = :key)`,
-    {
-      key,
-    },
+    `insert into name_owners (name, owner_id, entered_by) values (:key, :to, :userId) on conflict (name) do nothing`,
+    { key, to, userId: by.userId },
   );
+  await lockNames(trx, [key]);
+  const pool = await trx<PoolRow>('pools').where({ key }).first('ownerId');
+  if (!by.overrules && pool?.ownerId !== by.userId) throw new McpctlError('forbidden');
+  const { rows } = await trx.raw<{ rows: { name: string }[] }>(
+    `select l.name from names n join llms l on l.id = n.id
+      where n.name = :key and l.owner_id <> :to and l.pool_key <> :key`,
+    { key, to },
+  );
+  const other = rows[0];
+  if (other) {
+    throw new McpctlError(
+      'name_taken',
+      `'${key}' is also what the llm '${other.name}' of another pool is called; give that another name first.`,
+    );
+  }
+  await trx('nameOwners').where({ name: key }).update({ ownerId: to, releasedAt: null });
+  await trx.raw(
+    `insert into pool_allowed (pool_key, user_id)
+       select key, owner_id from pools where key = :key and owner_id <> :to
+         and exists (select 1 from llms l where l.pool_key = key and l.owner_id = pools.owner_id)
+       on conflict do nothing`,
+    { key, to },
+  );
+  await trx('pools').insert({ key, ownerId: to }).onConflict('key').merge(['ownerId']);
+  await trx('poolAllowed').where({ poolKey: key, userId: to }).delete();
 }

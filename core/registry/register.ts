@@ -6,8 +6,11 @@ import { poolKeyOf } from '../names.ts';
 import type { ProviderOffer } from '../protocol.ts';
 import type { Connection } from './connect.ts';
 import { changesOf, parseLlms, parseOne } from './llms.ts';
+import type { RegistryLimits } from './limits.ts';
+import { enterNames, type Entry } from './name-owners.ts';
 import { takeNames } from './names.ts';
-import { joinPools, type Joiner } from './pools.ts';
+import type { Joiner } from './joiner.ts';
+import { checkLlms, checkSessions, lockUser } from './quotas.ts';
 
 export interface Registration {
   sessionId: string;
@@ -101,6 +104,19 @@ const liveColumns = (trx: Knex.Transaction, r: Registration, status: ProviderOff
   lastHeartbeatAt: trx.fn.now(),
 });
 
+/**
+ * The key of each pool is entered each time, as its owner may have put us out; the name, where it is new or leads to
+ * another pool than before.
+ */
+function entriesOf(offers: readonly ProviderOffer[], byName: ReadonlyMap<string, LlmRow>): Entry[] {
+  return offers.flatMap((offer): Entry[] => {
+    const { name } = offer;
+    const poolKey = poolKeyOf(offer);
+    const pool: Entry = { name: poolKey, as: 'pool', poolKey };
+    return byName.get(name)?.poolKey === poolKey ? [pool] : [pool, { name, as: 'llm', poolKey }];
+  });
+}
+
 async function insertNew(trx: Knex.Transaction, r: Registration, offers: ProviderOffer[]): Promise<LlmRow[]> {
   if (offers.length === 0) return [];
   const rows = offers.map((offer) => ({
@@ -156,12 +172,18 @@ async function unpublish(trx: Knex.Transaction, rows: readonly LlmRow[]): Promis
 
 /**
  * Publishes all providers of a session, or none (SPEC §3). Locks are always taken in this order, each sorted:
- * session, llm rows, pools, names; so registers never deadlock, and one that loses a race runs again.
- * @throws McpctlError `name_taken`, `pool_not_yours`, `session_not_found`; nothing has changed then.
+ * user, session, llm rows, owners of names, pools, names; so registers never deadlock, and one that loses a race runs again.
+ * @throws McpctlError `name_taken`, `name_reserved`, `pool_not_yours`, `quota_exceeded`, `session_not_found`; nothing has changed then.
  */
-export function register({ transaction }: Connection, r: Registration): Promise<Published> {
+export function register(
+  { transaction }: Connection,
+  r: Registration,
+  limits: RegistryLimits,
+): Promise<Published> {
   return transaction(async (trx) => {
+    const user = await lockUser(trx, r.by.userId);
     await holdSession(trx, r);
+    await checkSessions(trx, user, { sessionId: r.sessionId, limits });
     const names = r.providers.map((offer) => offer.name);
     const rows = parseLlms(
       await trx('llms')
@@ -180,7 +202,7 @@ export function register({ transaction }: Connection, r: Registration): Promise<
         known.push({ row, offer });
       } else fresh.push(offer);
     }
-    await joinPools(trx, r.providers.map(poolKeyOf), r.by);
+    await enterNames(trx, entriesOf(r.providers, byName), { by: r.by, ownerId: r.by.userId });
     const llms = await insertNew(trx, r, fresh);
     for (const pair of known) llms.push(await revive(trx, r, pair));
     const named = new Set(names);
@@ -189,6 +211,7 @@ export function register({ transaction }: Connection, r: Registration): Promise<
     const now = new Set(llms.map((row) => row.poolKey));
     const before = rows.filter((row) => row.providerSessionId === r.sessionId).map((row) => row.poolKey);
     const order = new Map(names.map((name, at) => [name, at]));
+    await checkLlms(trx, user, limits);
     await r.onAccepted?.();
     llms.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
     return { llms, unpublished, leftPools: [...new Set(before)].filter((key) => !now.has(key)) };

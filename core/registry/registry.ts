@@ -2,6 +2,7 @@ import { createAdminSessions, type AdminSessions } from './admin-sessions.ts';
 import type { Connection } from './connect.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createLeases, type Leases } from './leases.ts';
+import { usualLimits, type RegistryLimits } from './limits.ts';
 import { createLlms, type Llms } from './llms.ts';
 import { createNames, type Names } from './names.ts';
 import { createPools, type Pools } from './pools.ts';
@@ -26,14 +27,14 @@ export interface Registry {
   adminSessions: AdminSessions;
 }
 
-export function createRegistry(connection: Connection): Registry {
+export function createRegistry(connection: Connection, limits: RegistryLimits = usualLimits): Registry {
   return {
-    llms: createLlms(connection),
+    llms: createLlms(connection, limits),
     pools: createPools(connection),
-    sessions: createSessions(connection),
+    sessions: createSessions(connection, limits),
     tasks: createTasks(connection),
     idempotency: createIdempotency(connection),
-    tokens: createTokens(connection),
+    tokens: createTokens(connection, limits),
     usages: createUsages(connection),
     users: createUsers(connection),
     names: createNames(connection),

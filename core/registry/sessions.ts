@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import type { LlmRow } from '../llm.ts';
 import type { Connection } from './connect.ts';
 import { deleteRows, parseLlms } from './llms.ts';
+import type { RegistryLimits } from './limits.ts';
 import { register, type Published, type Registration } from './register.ts';
 
 interface SessionRow {
@@ -131,10 +132,10 @@ async function deleteGone({ transaction, db }: Connection, goneMs: number): Prom
   return rows;
 }
 
-export function createSessions(connection: Connection): Sessions {
+export function createSessions(connection: Connection, limits: RegistryLimits): Sessions {
   const { db, transaction } = connection;
   return {
-    register: (registration) => register(connection, registration),
+    register: (registration) => register(connection, registration, limits),
     byId: (id) => db<SessionRow>('sessions').where({ id }).first(),
     beat: (ids) => (ids.length === 0 ? Promise.resolve([]) : transaction((trx) => beat(trx, ids))),
     leave: (id) => transaction((trx) => leave(trx, id)),

@@ -4,6 +4,8 @@ import type { Actor } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import type { Connection } from './connect.ts';
 import { sqlFaultOf } from './faults.ts';
+import type { RegistryLimits } from './limits.ts';
+import { checkTokens, lockUser } from './quotas.ts';
 
 export interface TokenRow {
   id: string;
@@ -29,7 +31,7 @@ interface NewToken {
 export interface Tokens {
   /**
    * @returns the row and the text, which is shown this once and kept nowhere.
-   * @throws McpctlError `name_taken` when the user has an unrevoked token of that name.
+   * @throws McpctlError `name_taken` when the user has an unrevoked token of that name, `quota_exceeded`.
    */
   create(token: NewToken): Promise<{ row: TokenRow; text: string }>;
   /** Makes a token of a text that is known already; does nothing when it is there, revoked ones too. */
@@ -65,7 +67,7 @@ const columns = [
 ];
 
 /** @returns the new id; undefined when a token of that text is there. */
-async function insert({ db }: Connection, token: NewToken, text: string): Promise<string | undefined> {
+async function insert(db: Connection['db'], token: NewToken, text: string): Promise<string | undefined> {
   const { rows: made } = await db.raw<{ rows: { id: string }[] }>(
     `insert into tokens (id, user_id, name, hash, pools, created_by, expires_at)
      values (:id, :userId, :name, :hash, :pools, :createdBy, least(
@@ -86,8 +88,7 @@ async function insert({ db }: Connection, token: NewToken, text: string): Promis
   return made[0]?.id;
 }
 
-export function createTokens(connection: Connection): Tokens {
-  const { db } = connection;
+export function createTokens({ db, transaction }: Connection, limits: RegistryLimits): Tokens {
   const rows = () => db('tokens').join('users', 'users.id', 'tokens.userId').select<TokenRow[]>(columns);
   const actorWhere = (where: Readonly<Record<string, string>>) =>
     db('tokens')
@@ -110,7 +111,12 @@ export function createTokens(connection: Connection): Tokens {
     async create(token) {
       const text = `mcpctl_${randomBytes(32).toString('base64url')}`;
       try {
-        const id = await insert(connection, token, text);
+        const id = await transaction(async (trx) => {
+          const user = await lockUser(trx, token.userId);
+          const made = await insert(trx, token, text);
+          await checkTokens(trx, user, limits);
+          return made;
+        });
         const row = id === undefined ? undefined : await byId(id);
         if (row) return { row, text };
       } catch (thrown) {
@@ -123,7 +129,7 @@ export function createTokens(connection: Connection): Tokens {
       throw new McpctlError('internal');
     },
     async ensure(token, text) {
-      await insert(connection, token, text);
+      await insert(db, token, text);
     },
     async list({ userId, after, limit }) {
       const query = rows().orderBy('tokens.id').limit(limit);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { networkSettings } from './network-settings.ts';
+import { quotaSettings } from './quota-settings.ts';
 import {
   count,
   flag,
@@ -87,6 +88,7 @@ export const settings = {
     schema: list.refine((all) => all.every(isNetwork), 'use addresses or networks like 10.0.0.0/8'),
   },
   ...networkSettings,
+  ...quotaSettings,
   ...tlsSettings,
   ...watchSettings,
   home: {

@@ -46,7 +46,7 @@ export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Pr
   const quick = isName ? await recalled(deps, actor, wanted) : undefined;
   if (quick) return quick;
   const known = isName ? await deps.knownPools.ask(asked) : undefined;
-  if (!known) throw await unknown(deps, asked);
+  if (!known) throw await unknown(deps, actor, asked);
   return targetIn(known, actor, wanted);
 }
 
@@ -136,8 +136,8 @@ export function nobody(poolKey: string, pin: string | null): McpctlError {
   return new McpctlError('no_active_llm', `No active Llm in pool '${poolKey}'${pinned}`, { retryAfterS: 5 });
 }
 
-async function unknown(deps: EdgeDeps, asked: string): Promise<McpctlError> {
-  const near = await deps.registry.names.similar(asked);
+async function unknown(deps: EdgeDeps, actor: Actor, asked: string): Promise<McpctlError> {
+  const near = await deps.registry.names.similar(asked, actor.pools);
   const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
   return new McpctlError('llm_not_found', `There is no llm named '${asked.slice(0, 128)}'.${hint}`);
 }

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors.ts';
 
 /** One call of the API as the document tells it; the schemas are those that the route checks with. */
@@ -22,3 +22,7 @@ export interface Operation {
   /** What it may be refused with, besides what every call may be. */
   errors: readonly ErrorCode[];
 }
+
+/** A page of a list. */
+export const listOf = (item: z.ZodType): z.ZodType =>
+  z.object({ items: z.array(item), next: z.string().nullable() });

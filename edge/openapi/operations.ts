@@ -8,7 +8,7 @@ import {
   llmViewSchema,
 } from '../../core/llm.ts';
 import { listQuerySchema } from '../../core/page.ts';
-import { membersViewSchema, poolGuestSchema, poolViewSchema } from '../../core/pool.ts';
+import { membersViewSchema } from '../../core/pool.ts';
 import {
   taskCreateSchema,
   taskListQuerySchema,
@@ -19,17 +19,14 @@ import {
 import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import { requestSchemas } from '../inference/request.ts';
-import type { Operation } from './operation.ts';
+import { listOf, type Operation } from './operation.ts';
+import { poolOperations } from './pools.ts';
 
 /** Schemas with a name of their own in the document. */
 const Llm = llmViewSchema.meta({ id: 'Llm' });
 const Members = membersViewSchema.meta({ id: 'Members' });
-const Pool = poolViewSchema.meta({ id: 'Pool' });
 const Task = taskViewSchema.meta({ id: 'Task' });
 const Token = tokenViewSchema.meta({ id: 'Token' });
-
-const listOf = (item: z.ZodType): z.ZodType =>
-  z.object({ items: z.array(item), next: z.string().nullable() });
 
 const ifMatch = z.object({
   'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
@@ -43,7 +40,6 @@ const wishes = z.object({
   'x-mcpctl-retention': z.enum(['keep', 'none']).optional(),
   'x-mcpctl-keepalive': z.enum(['chunk', 'comment', 'off']).optional(),
 });
-const guestsSchema = z.object({ poolKey: z.string(), allowed: z.array(z.string()) });
 const lastEventId = z.object({ 'last-event-id': z.string().optional() });
 
 /** What any call that makes a task may be refused with before there is one. */
@@ -90,7 +86,7 @@ const llms: Operation[] = [
     body: llmCreateSchema,
     status: 201,
     answer: Llm,
-    errors: ['invalid_request', 'name_taken', 'pool_not_yours'],
+    errors: ['invalid_request', 'name_taken', 'name_reserved', 'pool_not_yours', 'quota_exceeded'],
   },
   {
     call: 'GET /llms/{name}',
@@ -110,7 +106,14 @@ const llms: Operation[] = [
     status: 200,
     answer: Llm,
     also: [{ status: 201, answer: Llm }],
-    errors: ['invalid_request', 'name_taken', 'llm_published', 'pool_not_yours', 'stale_revision'],
+    errors: [
+      'invalid_request',
+      'name_taken',
+      'name_reserved',
+      'llm_published',
+      'pool_not_yours',
+      'stale_revision',
+    ],
   },
   {
     call: 'PATCH /llms/{name}',
@@ -120,7 +123,14 @@ const llms: Operation[] = [
     body: llmPatchSchema,
     status: 200,
     answer: Llm,
-    errors: ['invalid_request', 'llm_not_found', 'llm_published', 'pool_not_yours', 'stale_revision'],
+    errors: [
+      'invalid_request',
+      'llm_not_found',
+      'name_taken',
+      'llm_published',
+      'pool_not_yours',
+      'stale_revision',
+    ],
   },
   {
     call: 'DELETE /llms/{name}',
@@ -138,44 +148,6 @@ const llms: Operation[] = [
     status: 200,
     answer: Members,
     errors: ['llm_not_found'],
-  },
-];
-
-const pools: Operation[] = [
-  {
-    call: 'GET /pools',
-    tag: 'pools',
-    summary: 'List pools',
-    query: listQuerySchema,
-    status: 200,
-    answer: listOf(Pool),
-    errors: ['invalid_request', 'invalid_cursor'],
-  },
-  {
-    call: 'GET /pools/{key}',
-    tag: 'pools',
-    summary: 'Show a pool',
-    status: 200,
-    answer: Pool,
-    errors: ['pool_not_found'],
-  },
-  {
-    call: 'POST /pools/{key}/allow',
-    tag: 'pools',
-    summary: 'Let a user join the pool',
-    body: poolGuestSchema,
-    status: 200,
-    answer: guestsSchema,
-    errors: ['invalid_request', 'pool_not_found'],
-  },
-  {
-    call: 'POST /pools/{key}/deny',
-    tag: 'pools',
-    summary: 'Let a user join no longer',
-    body: poolGuestSchema,
-    status: 200,
-    answer: guestsSchema,
-    errors: ['invalid_request', 'pool_not_found'],
   },
 ];
 
@@ -280,7 +252,7 @@ const tokens: Operation[] = [
     body: tokenCreateSchema,
     status: 201,
     answer: Token,
-    errors: ['invalid_request', 'name_taken'],
+    errors: ['invalid_request', 'name_taken', 'quota_exceeded'],
   },
   {
     call: 'DELETE /tokens/{id}',
@@ -292,4 +264,4 @@ const tokens: Operation[] = [
 ];
 
 /** What people and programs call; worker.ts has what workers do. */
-export const apiOperations: readonly Operation[] = [...llms, ...pools, ...tasks, ...tokens];
+export const apiOperations: readonly Operation[] = [...llms, ...poolOperations, ...tasks, ...tokens];

@@ -38,7 +38,9 @@ export const workerOperations: readonly Operation[] = [
       'session_not_found',
       'session_in_use',
       'name_taken',
+      'name_reserved',
       'pool_not_yours',
+      'quota_exceeded',
     ],
   },
   {

@@ -9,7 +9,7 @@ import {
   type LlmRow,
 } from '../../core/llm.ts';
 import { nameSchema, poolKeyOf } from '../../core/names.ts';
-import type { Joiner } from '../../core/registry/pools.ts';
+import type { Joiner } from '../../core/registry/joiner.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { LiveLlm } from '../../core/flow/liveness.ts';
@@ -45,10 +45,11 @@ function nameOf(req: Request): string {
   return parsed.data;
 }
 
-async function found(deps: EdgeDeps, name: string): Promise<LlmRow> {
+async function found(deps: EdgeDeps, req: Request): Promise<LlmRow> {
+  const name = nameOf(req);
   const row = await deps.registry.llms.byName(name);
   if (row) return row;
-  const near = await deps.registry.names.similar(name);
+  const near = await deps.registry.names.similar(name, actorOf(req).pools);
   const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
   throw new McpctlError('llm_not_found', `There is no llm named '${name}'.${hint}`);
 }
@@ -84,7 +85,7 @@ async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
 }
 
 async function show(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
-  const row = await found(deps, nameOf(req));
+  const row = await found(deps, req);
   const pool = await deps.liveness.loadPool(row.poolKey);
   const llm = pool.members.find((member) => member.row.id === row.id);
   if (!llm) throw new McpctlError('llm_not_found');
@@ -97,7 +98,7 @@ async function show(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
 
 async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
-  const row = await found(deps, nameOf(req));
+  const row = await found(deps, req);
   const target = { ownerId: row.ownerId, poolKey: row.poolKey };
   if (!can(actor, 'delete', { resource: 'llm', target })) {
     throw new McpctlError(
@@ -108,7 +109,7 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
   const isLive = await deps.liveness.sessions(row.providerSessionId ? [row.providerSessionId] : []);
   const ifMatch = ifMatchOf(req);
   await written({ ...deps, req }, { verb: 'delete', resource: 'llm', name: row.name }, () =>
-    deps.registry.llms.delete(row.name, { ifMatch, isLive }),
+    deps.registry.llms.delete(row.name, { by: joinerOf(actor), ifMatch, isLive }),
   );
   res.status(204).end();
 }
@@ -121,7 +122,7 @@ export function llmRoutes(deps: EdgeDeps): Router {
   router.get('/llms', (req, res) => list(deps, req, res));
   router.get('/llms/:name', (req, res) => show(deps, req, res));
   router.get('/llms/:name/members', async (req, res) => {
-    const row = await found(deps, nameOf(req));
+    const row = await found(deps, req);
     res.json(membersView(await deps.liveness.loadPool(row.poolKey), deps.clock));
   });
 
@@ -157,7 +158,7 @@ export function llmRoutes(deps: EdgeDeps): Router {
   router.patch('/llms/:name', async (req, res) => {
     const actor = actorOf(req);
     need(actor, 'edit');
-    const { name, poolKey } = await found(deps, nameOf(req));
+    const { name, poolKey } = await found(deps, req);
     need(actor, 'edit', poolKey);
     const patch = bodyOf(req, llmPatchSchema);
     if (patch.poolName !== undefined) need(actor, 'edit', poolKeyOf({ name, poolName: patch.poolName }));

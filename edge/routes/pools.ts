@@ -5,6 +5,7 @@ import { nameSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import { poolGuestSchema } from '../../core/pool.ts';
 import type { PoolView } from '../../core/pool.ts';
+import type { User } from '../../core/registry/users.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
@@ -18,33 +19,65 @@ function keyOf(req: Request): string {
 }
 
 async function poolViews(deps: EdgeDeps, keys: readonly string[]): Promise<PoolView[]> {
-  const [pools, counts] = await Promise.all([deps.liveness.loadPools(keys), deps.poolCounts(keys)]);
+  const [pools, counts, owners] = await Promise.all([
+    deps.liveness.loadPools(keys),
+    deps.poolCounts(keys),
+    deps.registry.pools.ownersOf(keys),
+  ]);
   return pools.map((pool) => ({
     ...membersView(pool, deps.clock),
+    owner: owners.get(pool.key) ?? null,
     ...(counts.get(pool.key) ?? { pending: 0, running: 0, oldestPendingMs: null }),
   }));
 }
 
-/** Lets a user into a pool, or out: its owner and admins only. */
-async function setGuest(deps: EdgeDeps, req: Request, verb: 'allow' | 'deny') {
-  const { pools, users } = deps.registry;
-  const pool = await pools.byKey(keyOf(req));
+/** What only the pool's owner and admins may do. @throws McpctlError `pool_not_found`, `forbidden`. */
+async function editable(deps: EdgeDeps, req: Request) {
+  const pool = await deps.registry.pools.byKey(keyOf(req));
   if (!pool) throw new McpctlError('pool_not_found');
   if (
     !can(actorOf(req), 'edit', { resource: 'pool', target: { ownerId: pool.ownerId, poolKey: pool.key } })
   ) {
     throw new McpctlError('forbidden', `Only the owner of the pool '${pool.key}' and admins may do this.`);
   }
+  return pool;
+}
+
+/** The user whom the body names. @throws McpctlError `invalid_request`. */
+async function userIn(deps: EdgeDeps, req: Request): Promise<User> {
   const { user: name } = bodyOf(req, poolGuestSchema);
-  const user = await users.byName(name);
-  if (!user) {
-    const details = [{ path: 'user', message: `there is no user named '${name}'` }];
-    throw new McpctlError('invalid_request', undefined, { details });
-  }
+  const user = await deps.registry.users.byName(name);
+  if (user) return user;
+  const details = [{ path: 'user', message: `there is no user named '${name}'` }];
+  throw new McpctlError('invalid_request', undefined, { details });
+}
+
+/** Lets a user into a pool, or out: its owner and admins only. */
+async function setGuest(deps: EdgeDeps, req: Request, verb: 'allow' | 'deny') {
+  const { pools } = deps.registry;
+  const pool = await editable(deps, req);
+  const user = await userIn(deps, req);
   await written({ ...deps, req }, { verb: 'edit', resource: 'pool', name: pool.key }, () =>
     pools[verb](pool.key, user.id),
   );
   return { poolKey: pool.key, allowed: await pools.allowed(pool.key) };
+}
+
+/**
+ * Hands a pool over. An admin also gives a key that is not there yet: that is how a user gets a well-known name, or
+ * one that is kept for somebody who has left.
+ */
+async function setOwner(deps: EdgeDeps, req: Request) {
+  const actor = actorOf(req);
+  const key = keyOf(req);
+  const overrules = can(actor, 'edit', { resource: 'pool', target: { poolKey: key } });
+  if (!overrules) await editable(deps, req);
+  const user = await userIn(deps, req);
+  const by = { userId: actor.userId, tokenId: actor.tokenId, overrules };
+  await written({ ...deps, req }, { verb: 'edit', resource: 'pool', name: key }, () =>
+    deps.registry.pools.give(key, user.id, by),
+  );
+  return { poolKey: key, owner: user.name };
 }
 
 /** `/api/v1/pools`. */
@@ -74,6 +107,9 @@ export function poolRoutes(deps: EdgeDeps): Router {
   });
   router.post('/pools/:key/deny', async (req, res) => {
     res.json(await setGuest(deps, req, 'deny'));
+  });
+  router.post('/pools/:key/owner', async (req, res) => {
+    res.json(await setOwner(deps, req));
   });
   return router;
 }

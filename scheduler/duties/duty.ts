@@ -34,6 +34,7 @@ export const schedulerSettings = [
   'eventKeepMs',
   'leaseMs',
   'goneMs',
+  'nameKeepMs',
   'sweepMs',
   'leaderMs',
   'deadBeatMs',

@@ -2,6 +2,7 @@ import type { Duty, DutyDeps } from './duty.ts';
 
 /**
  * Writes down that publishers are gone: their lease has lapsed (90 s), and deletes their rows when that was long ago (4 h).
+ * Their names stay their owners' for longer (30 days), then are free.
  * Reads have shown it at once; this only brings the rows up to date. While Redis is fresh nothing is believed of it.
  */
 export function createSweepLlmsDuty({ config, registry, queue, flow, log }: DutyDeps): Duty {
@@ -27,7 +28,9 @@ export function createSweepLlmsDuty({ config, registry, queue, flow, log }: Duty
         log.info({ llms: deleted.map((row) => row.name) }, 'llms of publishers long gone are deleted');
         flow.bus.emit('scheduler.removed', { kind: 'llm', count: deleted.length });
       }
-      return marked + deleted.length;
+      const freed = await registry.names.sweep(config.nameKeepMs);
+      if (freed.length > 0) flow.bus.emit('scheduler.removed', { kind: 'name', count: freed.length });
+      return marked + deleted.length + freed.length;
     },
   };
 }

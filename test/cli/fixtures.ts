@@ -56,7 +56,7 @@ export const members = {
   ],
 };
 
-export const pool = { ...members, pending: 2, running: 1, oldestPendingMs: 65_000 };
+export const pool = { ...members, owner: 'ada', pending: 2, running: 1, oldestPendingMs: 65_000 };
 
 export const taskId = '019a6f3e-0000-7000-8000-0000000000f1';
 export const task = {

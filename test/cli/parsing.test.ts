@@ -14,6 +14,8 @@ import { makeDescribe } from '../../cli/commands/describe/describe.ts';
 import { makeGet } from '../../cli/commands/get/get.ts';
 import { makeLogin } from '../../cli/commands/login/login.ts';
 import { makePoolAllow } from '../../cli/commands/pool/allow.ts';
+import { makePoolDeny } from '../../cli/commands/pool/deny.ts';
+import { makePoolOwner } from '../../cli/commands/pool/owner.ts';
 import { makeStatus } from '../../cli/commands/status/status.ts';
 import { makeTaskCancel } from '../../cli/commands/task/cancel.ts';
 import { makeTaskGet } from '../../cli/commands/task/get.ts';
@@ -203,7 +205,7 @@ describe('cli: what a command line means', () => {
     expect(await parsed(makeApi, ['GET'])).to.equal('commander.missingArgument');
   });
 
-  it('token create, list and revoke; pool allow', async () => {
+  it('token create, list and revoke; pool allow, deny and owner', async () => {
     const line = ['ci', '--user', 'bob', '--binding', 'user', '--pool', 'a', '--pool', 'b'];
     expect(await parsed(makeTokenCreate, [...line, '--expires-in-days', '7'])).to.deep.equal({
       name: 'ci',
@@ -218,6 +220,9 @@ describe('cli: what a command line means', () => {
     expect(await parsed(makeTokenRevoke, ['a', 'b'])).to.deep.equal({ tokens: ['a', 'b'] });
     expect(await parsed(makePoolAllow, ['p', 'bob'])).to.deep.equal({ key: 'p', user: 'bob' });
     expect(await parsed(makePoolAllow, ['p'])).to.equal('commander.missingArgument');
+    expect(await parsed(makePoolDeny, ['p', 'bob'])).to.deep.equal({ key: 'p', user: 'bob' });
+    expect(await parsed(makePoolOwner, ['p', 'bob'])).to.deep.equal({ key: 'p', user: 'bob' });
+    expect(await parsed(makePoolOwner, ['p'])).to.equal('commander.missingArgument');
   });
 
   it('connect takes a client and an llm', async () => {

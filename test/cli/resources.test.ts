@@ -120,7 +120,7 @@ describe('cli: get, describe, create, delete', () => {
     peer.on('GET /api/v1/pools', page([pool]));
     const s = await session();
     expect(await s.run('get', 'pools', '--no-headers')).to.equal(0);
-    expect(s.out().trim().split(/ +/)).to.deep.equal(['tiny-chat', '1', '1', '2', '1', '65s']);
+    expect(s.out().trim().split(/ +/)).to.deep.equal(['tiny-chat', '1', '1', '2', '1', '65s', 'ada']);
   });
 
   it('refuses an unknown type and a filter that does not fit, before any call', async () => {

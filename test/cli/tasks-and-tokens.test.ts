@@ -157,4 +157,13 @@ describe('cli: task, token, pool', () => {
     expect(peer.requests[0]?.body).to.deep.equal({ user: 'bob' });
     expect(s.out()).to.equal('pool/my-pool allows bob\n');
   });
+
+  it('lets a user into a pool no longer, and hands it over', async () => {
+    peer.on('POST /api/v1/pools/my-pool/deny', answers(200, {}));
+    peer.on('POST /api/v1/pools/my-pool/owner', answers(200, {}));
+    expect(await s.run('pool', 'deny', 'my-pool', 'bob')).to.equal(0);
+    expect(await s.run('pool', 'owner', 'my-pool', 'bob')).to.equal(0);
+    expect(peer.requests.map(({ body }) => body)).to.deep.equal([{ user: 'bob' }, { user: 'bob' }]);
+    expect(s.out()).to.equal('pool/my-pool denies bob\npool/my-pool belongs to bob\n');
+  });
 });

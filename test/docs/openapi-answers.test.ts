@@ -58,6 +58,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('GET /pools/{key}', '/pools/gpt');
     await fits('POST /pools/{key}/allow', '/pools/gpt/allow', { body: { user: 'bob' } });
     await fits('POST /pools/{key}/deny', '/pools/gpt/deny', { body: { user: 'bob' } });
+    await fits('POST /pools/{key}/owner', '/pools/gpt/owner', { body: { user: 'bob' } });
     const task = idOf(await fits('POST /tasks', '/tasks', { body: { llm: 'gpt', request: chat } }));
     await fits('GET /tasks', '/tasks');
     await fits('GET /tasks/{id}', `/tasks/${task}`);

@@ -34,9 +34,9 @@ describe('resolving what a caller asks for', () => {
   });
 
   it('suggests what is close', async () => {
-    expect(await t.registry.names.similar('teem')).to.include('team');
-    expect(await t.registry.names.similar('Org/One')).to.include('Org/One:latest');
-    expect(await t.registry.names.similar('zzzzzzzz')).to.deep.equal([]);
+    expect(await t.registry.names.similar('teem', null)).to.include('team');
+    expect(await t.registry.names.similar('Org/One', null)).to.include('Org/One:latest');
+    expect(await t.registry.names.similar('zzzzzzzz', null)).to.deep.equal([]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ProviderOffer } from '../../core/protocol.ts';
 import { sqlFaultOf } from '../../core/registry/faults.ts';
+import { usualLimits, type RegistryLimits } from '../../core/registry/limits.ts';
 import type { Registration } from '../../core/registry/register.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import type { User } from '../../core/registry/users.ts';
@@ -20,9 +21,12 @@ export interface RegistryFixture extends Sandbox {
   ): Registration;
 }
 
-export async function registryFixture(options?: Parameters<typeof sandbox>[0]): Promise<RegistryFixture> {
+export async function registryFixture(
+  options?: Parameters<typeof sandbox>[0],
+  limits?: Partial<RegistryLimits>,
+): Promise<RegistryFixture> {
   const t = await sandbox(options);
-  const registry = createRegistry(t.connection);
+  const registry = createRegistry(t.connection, { ...usualLimits, ...limits });
   const offer = (name: string, more: Partial<ProviderOffer> = {}): ProviderOffer => ({
     name,
     type: 'openai',

@@ -1,6 +1,7 @@
 import type { LlmRow } from '../../core/llm.ts';
 import { connect } from '../../core/registry/connect.ts';
 import type { DatabaseTls } from '../../core/registry/tls.ts';
+import { usualLimits } from '../../core/registry/limits.ts';
 import { createLlms } from '../../core/registry/llms.ts';
 import type { Log } from '../../core/runtime/log.ts';
 
@@ -27,7 +28,7 @@ export function openRegistrySource(
   options: DatabaseTls & { schema: string; most: number; log: Log },
 ): RegistrySource {
   const connection = connect({ ...options, poolSize: 1 });
-  const llms = createLlms(connection);
+  const llms = createLlms(connection, usualLimits);
   let seen: string | undefined;
   return {
     async changed() {

@@ -10,6 +10,7 @@ export function poolLines(pool: SeenPool, look: Look): string[] {
   return [
     ...factLines([
       ['Name', pool.key],
+      ['Owner', view.owner],
       ['Size', view.size],
       ['Active', view.activeCount],
       ['Pending', view.pending],

@@ -1,0 +1,8 @@
+/** Who enters names, and wants llms in pools. */
+export interface Joiner {
+  userId: string;
+  /** Null for nobody's token, e.g. the bootstrap. */
+  tokenId: string | null;
+  /** May do so whoever owns the pool (an admin). */
+  overrules: boolean;
+}

@@ -1,0 +1,22 @@
+import { settings } from '../runtime/settings.ts';
+
+/** How much one user may have in the registry, and for how long what nobody uses any more stays theirs. */
+export interface RegistryLimits {
+  maxUserLlms: number;
+  maxUserPools: number;
+  maxUserSessions: number;
+  maxUserTokens: number;
+  nameKeepMs: number;
+  /** A session that was silent for so long, and has no llm, makes room for another. */
+  leaseMs: number;
+}
+
+/** As the settings say where nobody has set them. */
+export const usualLimits: RegistryLimits = {
+  maxUserLlms: settings.maxUserLlms.schema.parse(undefined),
+  maxUserPools: settings.maxUserPools.schema.parse(undefined),
+  maxUserSessions: settings.maxUserSessions.schema.parse(undefined),
+  maxUserTokens: settings.maxUserTokens.schema.parse(undefined),
+  nameKeepMs: settings.nameKeepMs.schema.parse(undefined),
+  leaseMs: settings.leaseMs.schema.parse(undefined),
+};

@@ -1,0 +1,32 @@
+import { count, ms } from './setting-kinds.ts';
+
+const DAY = 24 * 3_600_000;
+
+/** How much one user may have in the registry. Part of the one table in settings.ts. */
+export const quotaSettings = {
+  maxUserLlms: {
+    env: 'MCPCTL_MAX_USER_LLMS',
+    about: 'how many llms one user may have in the registry; admins have no limit',
+    schema: count(64),
+  },
+  maxUserPools: {
+    env: 'MCPCTL_MAX_USER_POOLS',
+    about: 'how many pools with llms one user may have made; admins have no limit',
+    schema: count(32),
+  },
+  maxUserSessions: {
+    env: 'MCPCTL_MAX_USER_SESSIONS',
+    about: 'how many provider sessions, which are workers, one user may have; admins have no limit',
+    schema: count(32),
+  },
+  maxUserTokens: {
+    env: 'MCPCTL_MAX_USER_TOKENS',
+    about: 'how many valid tokens one user may have; admins have no limit',
+    schema: count(64),
+  },
+  nameKeepMs: {
+    env: 'MCPCTL_NAME_KEEP_MS',
+    about: 'how long the name of an llm, an alias or a pool that is gone stays its owner’s',
+    schema: ms(30 * DAY),
+  },
+} as const;
