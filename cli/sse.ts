@@ -1,4 +1,4 @@
-import { createParser } from 'eventsource-parser';
+import { readSse } from '../core/sse.ts';
 import { Cancelled } from './exit.ts';
 import type { Call, Http } from './http.ts';
 
@@ -20,14 +20,8 @@ interface Events {
 export async function openEvents(http: Http, call: Call): Promise<Events> {
   const answer = await http.open(call);
   const read = async function* (): AsyncGenerator<ServerEvent> {
-    const pending: ServerEvent[] = [];
-    const parser = createParser({ onEvent: ({ data, id }) => void pending.push({ data, id }) });
-    const decoder = new TextDecoder();
     try {
-      for await (const bytes of answer.body) {
-        parser.feed(decoder.decode(bytes, { stream: true }));
-        yield* pending.splice(0);
-      }
+      for await (const { data, id } of readSse(answer.body, { ids: true })) yield { data, id };
     } catch (thrown) {
       throw call.signal?.aborted ? new Cancelled() : http.explain(thrown);
     }

@@ -141,6 +141,7 @@ export const catalogue = {
     ...invalid,
     message: 'This Idempotency-Key was used for another request; use a new key for a new request.',
   },
+  headers_too_large: { status: 431, ...invalid, message: 'The headers are over 16 KiB; send shorter ones.' },
   too_many_requests: {
     ...limited,
     v1Code: 'rate_limit_exceeded',

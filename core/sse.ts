@@ -1,36 +1,79 @@
 import { createParser } from 'eventsource-parser';
+import { McpctlError } from './errors.ts';
+import { GrowingBytes } from './growing-bytes.ts';
 
 export interface SseEvent {
   /** The `event:` line's text, where there was one. */
   event?: string;
+  /** The `id:` line's text, where there was one and it was asked for. */
+  id?: string;
   data: string;
 }
+
+/** No event that anybody of ours sends or takes is longer: memory is bounded whatever a peer sends. */
+const LONGEST_EVENT_BYTES = 64 * 1024 * 1024;
+const LF = 0x0a;
+const CR = 0x0d;
 
 /**
  * The events of a stream of bytes, as they come: comments skipped, CRLF and torn UTF-8 put right, several in
  * one packet told apart. A last event without its blank line counts, provided the stream ended cleanly.
- * Throws what `bytes` throws. The size is for the caller to bound.
+ * @throws McpctlError `bad_answer` for an event that is too long; else what `bytes` throws.
  */
-export async function* readSse(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<SseEvent, void, undefined> {
-  for await (const events of readSseTogether(bytes)) yield* events;
+export async function* readSse(
+  bytes: AsyncIterable<Uint8Array>,
+  options: { ids?: boolean } = {},
+): AsyncGenerator<SseEvent, void, undefined> {
+  for await (const events of readSseTogether(bytes, options)) yield* events;
 }
 
 /** The same, those of one packet together: at least one. */
 export async function* readSseTogether(
   bytes: AsyncIterable<Uint8Array>,
+  { ids = false }: { ids?: boolean } = {},
 ): AsyncGenerator<SseEvent[], void, undefined> {
   const decoder = new TextDecoder();
+  const torn = new GrowingBytes(LONGEST_EVENT_BYTES);
   let ready: SseEvent[] = [];
   const parser = createParser({
-    onEvent: ({ event, data }) => ready.push(event === undefined ? { data } : { event, data }),
+    onEvent: ({ event, id, data }) =>
+      ready.push({
+        data,
+        ...(event === undefined ? {} : { event }),
+        ...(id === undefined || !ids ? {} : { id }),
+      }),
+    onError: ({ type }) => {
+      if (type === 'max-buffer-size-exceeded') throw tooLong();
+    },
+    maxBufferSize: LONGEST_EVENT_BYTES,
   });
-  for await (const piece of bytes) {
-    parser.feed(decoder.decode(piece, { stream: true }));
-    if (ready.length === 0) continue;
-    const events = ready;
-    ready = [];
-    yield events;
+  try {
+    for await (const piece of bytes) {
+      // The parser keeps pieces of an unfinished line as they are, which may be of one byte each; so it gets whole ones.
+      const end = lastBreak(piece) + 1;
+      if (torn.length > 0 && end > 0) {
+        parser.feed(decoder.decode(torn.view(), { stream: true }));
+        torn.clear();
+      }
+      if (end > 0) parser.feed(decoder.decode(piece.subarray(0, end), { stream: true }));
+      if (end < piece.byteLength && !torn.append(piece.subarray(end))) throw tooLong();
+      if (ready.length === 0) continue;
+      const events = ready;
+      ready = [];
+      yield events;
+    }
+    parser.feed(decoder.decode(torn.view(), { stream: true }));
+    parser.feed(`${decoder.decode()}\n\n`);
+    if (ready.length > 0) yield ready;
+  } finally {
+    torn.release();
   }
-  parser.feed(`${decoder.decode()}\n\n`);
-  if (ready.length > 0) yield ready;
 }
+
+function lastBreak(piece: Uint8Array): number {
+  const feed = piece.lastIndexOf(LF);
+  return feed >= 0 ? feed : piece.lastIndexOf(CR);
+}
+
+const tooLong = (): McpctlError =>
+  new McpctlError('bad_answer', 'An event of the stream is longer than 64 MiB.');

@@ -5,9 +5,10 @@ import type { EdgeDeps } from './deps.ts';
 import { authenticate } from './middleware/authenticate.ts';
 import { readBody } from './middleware/body.ts';
 import { cors } from './middleware/cors.ts';
+import { deliver } from './middleware/deliver.ts';
 import { answerErrors, noSuchRoute } from './middleware/errors.ts';
 import { countRequests } from './middleware/finished.ts';
-import { checkHost } from './middleware/host.ts';
+import { checkHost, needOneHost } from './middleware/host.ts';
 import { requestId } from './middleware/request-id.ts';
 import { refuseWhenStopping } from './middleware/stopping.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -77,9 +78,6 @@ function door(deps: EdgeDeps, { uplink = [], always = [], routes }: Behind): Rou
   return router;
 }
 
-/** Paths without a token need no body. */
-const PUBLIC_BODY_BYTES = 65_536;
-
 /** Nothing here is a page: no scripts, no frames. TLS, and what it promises, is the platform's. */
 const answersOnly: HelmetOptions = {
   contentSecurityPolicy: {
@@ -97,11 +95,13 @@ function createAppWith(deps: EdgeDeps, doors: (app: Express) => void): Express {
   app.set('query parser', 'simple');
   app.use(requestId(deps));
   app.use(countRequests(deps));
+  app.use(deliver(deps));
   app.use(helmet(answersOnly));
+  app.use(needOneHost());
   app.use(checkHost(deps.config));
   app.use(cors(deps.config));
   doors(app);
-  app.use(readBody({ limitBytes: PUBLIC_BODY_BYTES }));
+  // Paths without a token take no body: what is sent is not read.
   app.use(healthRoutes(deps));
   app.use(metricsRoutes(deps));
   app.use(openApiRoutes(deps));

@@ -7,13 +7,14 @@ import type { Log } from '../core/runtime/log.ts';
 import type { Settings } from '../core/runtime/settings.ts';
 import type { Metrics } from './metrics.ts';
 import { createOpenCounts } from './open-counts.ts';
+import { countRequests, type RequestCap } from './request-counts.ts';
 
 type User = Pick<Actor, 'userId'>;
 
 /**
  * Back-pressure: what one user may have at a time, and one pool. Tasks are counted in Postgres, by every edge
  * for itself, so a cap on them may be overshot by what the other edges accept within about a second. Streams and
- * bytes are of this edge alone, and exact.
+ * bytes are of this edge alone, and exact. So are requests, of a user, a token and in all.
  */
 export interface Caps {
   /** Inserts a row, if there is room for it. @throws McpctlError `too_many_requests`, `queue_full`, `unavailable`. */
@@ -27,30 +28,47 @@ export interface Caps {
    * @throws McpctlError `too_many_requests`.
    */
   hold(actor: User, what: { bytes: number; streaming: boolean }): () => void;
+  /**
+   * Counts a request while it is on its way. @returns the way to say that it has ended; twice is once.
+   * @throws McpctlError `too_many_requests`.
+   */
+  enter(actor: Pick<Actor, 'userId' | 'tokenId'>): () => void;
 }
 
 export interface CapsDeps {
-  config: Settings<'maxUserTasks' | 'maxPoolTasks' | 'maxUserStreams' | 'maxUserBytes' | 'bodyLimitBytes'>;
+  config: Settings<
+    | 'maxUserTasks'
+    | 'maxPoolTasks'
+    | 'maxUserStreams'
+    | 'maxUserBytes'
+    | 'maxBytes'
+    | 'bodyLimitBytes'
+    | 'maxRequests'
+    | 'maxUserRequests'
+    | 'maxTokenRequests'
+  >;
   registry: { tasks: Pick<Registry['tasks'], 'openOfOwner' | 'openInPool'> };
   metrics: Pick<Metrics, 'refused'>;
   clock: Clock;
   log: Log;
 }
 
-type Cap = 'user_tasks' | 'pool_tasks' | 'user_streams' | 'user_bytes';
+type Cap = 'user_tasks' | 'pool_tasks' | 'user_streams' | 'user_bytes' | 'bytes' | RequestCap;
 
 /** Tasks take a while to end; a stream or a body may be gone in a moment. */
 const TASKS_RETRY_S = 5;
 const ROOM_RETRY_S = 1;
 
 export function createCaps({ config, registry, metrics, clock, log }: CapsDeps): Caps {
-  const { maxUserTasks, maxPoolTasks, maxUserStreams } = config;
+  const { maxUserTasks, maxPoolTasks } = config;
   // One body alone always fits.
   const maxUserBytes = Math.max(config.maxUserBytes, config.bodyLimitBytes);
+  const maxBytes = Math.max(config.maxBytes, maxUserBytes);
   const ofUsers = createOpenCounts({ count: registry.tasks.openOfOwner, clock, log });
   const ofPools = createOpenCounts({ count: registry.tasks.openInPool, clock, log });
   /** Only of users who hold something now. */
   const rooms = new Map<string, { streams: number; bytes: number }>();
+  let bytesInAll = 0;
 
   const refusal = (cap: Cap, code: ErrorCode, message: string): McpctlError => {
     metrics.refused(cap);
@@ -62,9 +80,12 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
     const room = rooms.get(userId) ?? { streams: 0, bytes: 0 };
     room.streams += streams;
     room.bytes += bytes;
+    bytesInAll += bytes;
     if (room.streams === 0 && room.bytes === 0) rooms.delete(userId);
     else rooms.set(userId, room);
   };
+
+  const requests = countRequests(config, (cap, message) => refusal(cap, 'too_many_requests', message));
 
   return {
     admit({ userId }, { poolKey }, insert) {
@@ -88,15 +109,9 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
       left: Math.max(0, maxUserTasks - ofUsers.known(userId)),
     }),
     hold({ userId }, { bytes, streaming }) {
-      const held = rooms.get(userId) ?? { streams: 0, bytes: 0 };
-      if (streaming && held.streams >= maxUserStreams) {
-        const message = `You have ${maxUserStreams} streams open here, the most that one user may (MCPCTL_MAX_USER_STREAMS). Close some, or submit tasks and fetch them when they have ended.`;
-        throw refusal('user_streams', 'too_many_requests', message);
-      }
-      if (bytes > 0 && held.bytes + bytes > maxUserBytes) {
-        const message = `Your requests under way here hold ${held.bytes} bytes; with this one they would be over ${maxUserBytes}, the most for one user (MCPCTL_MAX_USER_BYTES). Send fewer at a time.`;
-        throw refusal('user_bytes', 'too_many_requests', message);
-      }
+      const held = { ...(rooms.get(userId) ?? { streams: 0, bytes: 0 }), inAll: bytesInAll };
+      const over = overRoom({ ...config, maxUserBytes, maxBytes }, held, { bytes, streaming });
+      if (over) throw refusal(over.cap, 'too_many_requests', over.message);
       const streams = streaming ? 1 : 0;
       takeRoom(userId, { streams, bytes });
       let given = false;
@@ -105,7 +120,29 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
         given = true;
       };
     },
+    enter: ({ userId, tokenId }) => requests.enter(userId, tokenId),
   };
+}
+
+/** Which limit of this edge's room something would be over, and what to say of it. */
+function overRoom(
+  { maxUserStreams, maxUserBytes, maxBytes }: Settings<'maxUserStreams' | 'maxUserBytes' | 'maxBytes'>,
+  held: { streams: number; bytes: number; inAll: number },
+  { bytes, streaming }: { bytes: number; streaming: boolean },
+): { cap: Cap; message: string } | undefined {
+  if (streaming && held.streams >= maxUserStreams) {
+    const message = `You have ${maxUserStreams} streams open here, the most that one user may (MCPCTL_MAX_USER_STREAMS). Close some, or submit tasks and fetch them when they have ended.`;
+    return { cap: 'user_streams', message };
+  }
+  if (bytes > 0 && held.bytes + bytes > maxUserBytes) {
+    const message = `Your requests and unread answers here hold ${held.bytes} bytes; with this one they would be over ${maxUserBytes}, the most for one user (MCPCTL_MAX_USER_BYTES). Send fewer at a time.`;
+    return { cap: 'user_bytes', message };
+  }
+  if (bytes > 0 && held.inAll + bytes > maxBytes) {
+    const message = `This edge holds ${held.inAll} bytes of requests and answers under way, and takes ${maxBytes} at most (MCPCTL_MAX_BYTES). Try again later.`;
+    return { cap: 'bytes', message };
+  }
+  return undefined;
 }
 
 /** Gives room back when the answer is complete or its caller has gone, also one who went before. */

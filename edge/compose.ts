@@ -52,7 +52,13 @@ export function composeEdge({
     signals,
   );
   const postgres = { name: 'postgres', stop: () => connection.close() };
-  const server = createEdgeServer({ app: makeApp(deps), ...config, leaving });
+  const server = createEdgeServer({
+    app: makeApp(deps),
+    ...config,
+    limits: config,
+    metrics: deps.metrics,
+    leaving,
+  });
   return {
     deps,
     server,
@@ -111,7 +117,12 @@ export function wireEdge(
     liveness,
     heartbeats,
     relay,
-    authenticator: createAuthenticator({ tokens: registry.tokens, clock, cacheMs: config.tokenCacheMs }),
+    authenticator: createAuthenticator({
+      tokens: registry.tokens,
+      clock,
+      cacheMs: config.tokenCacheMs,
+      maxFailedTokens: config.maxFailedTokens,
+    }),
     waiters,
     wakings,
     lookAtPool: createPoolLooks({ liveness, clock }),

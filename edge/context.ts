@@ -11,6 +11,11 @@ interface RequestContext {
   actor: Actor | undefined;
   /** The body exactly as received, decoded; undefined when there was none. */
   text: string | undefined;
+  /**
+   * Makes sure of room for so many bytes of the answer, under its reader's cap, until it is complete; said before they
+   * are fetched. Set by middleware/deliver.ts. @throws McpctlError `too_many_requests`.
+   */
+  reserveAnswer: (bytes: number) => void;
   /** `inference.finished` is, or will be, said of it. */
   reported: boolean;
 }

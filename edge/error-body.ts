@@ -4,7 +4,7 @@ import { entryOf, type McpctlError } from '../core/errors.ts';
 import { isAnthropicDoor, isOpenAiDoor } from './context.ts';
 
 /** `/api/v1`: SPEC §11. */
-function apiErrorBody(error: McpctlError, requestId: string): ApiError {
+export function apiErrorBody(error: McpctlError, requestId: string): ApiError {
   return {
     error: sentenceOf(error, requestId),
     code: error.code,

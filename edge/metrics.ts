@@ -12,7 +12,9 @@ export interface Metrics extends Pick<Fleet, 'workers'> {
   /** A call was refused by this cap (caps.ts). */
   refused(cap: string): void;
   /** Somebody was refused who said who they are, or did not. */
-  authFailed(reason: 'missing' | 'invalid' | 'unavailable'): void;
+  authFailed(reason: 'missing' | 'invalid' | 'unavailable' | 'limited'): void;
+  /** The reader of an answer took nothing for so long that it was dropped. */
+  stalled(): void;
   /** In Prometheus's text format, with the content type to send it as. */
   render(): Promise<{ type: string; text: string }>;
 }
@@ -55,7 +57,7 @@ export function createMetrics({ bus, version, commit, ofProcess, fleet, open }: 
   };
 }
 
-function httpMetrics(registers: [Registry]): Pick<Metrics, 'request' | 'refused' | 'authFailed'> {
+function httpMetrics(registers: [Registry]): Pick<Metrics, 'request' | 'refused' | 'authFailed' | 'stalled'> {
   const labelNames = ['route', 'method', 'code'] as const;
   const requests = new Counter({
     name: 'mcpctl_http_requests_total',
@@ -72,7 +74,7 @@ function httpMetrics(registers: [Registry]): Pick<Metrics, 'request' | 'refused'
   });
   const refused = new Counter({
     name: 'mcpctl_refused_total',
-    help: 'Calls that a cap refused with 429.',
+    help: 'Calls and connections that a limit refused with 429, 413 or 431.',
     labelNames: ['cap'],
     registers,
   });
@@ -82,7 +84,13 @@ function httpMetrics(registers: [Registry]): Pick<Metrics, 'request' | 'refused'
     labelNames: ['reason'],
     registers,
   });
+  const stalled = new Counter({
+    name: 'mcpctl_stalled_readers_total',
+    help: 'Readers that were dropped because they took nothing of their answer.',
+    registers,
+  });
   return {
+    stalled: () => stalled.inc(),
     request({ seconds, ...labels }) {
       requests.inc(labels);
       took.observe(labels, seconds);

@@ -4,6 +4,7 @@ import type { Express } from 'express';
 import { McpctlError } from '../core/errors.ts';
 import { pause } from '../core/runtime/clock.ts';
 import type { Service } from '../core/runtime/service.ts';
+import { guard, type Guarding } from './connections/guard.ts';
 
 export interface EdgeServer extends Service {
   /** The port in use, once started. */
@@ -19,27 +20,36 @@ export interface EdgeServerOptions {
   graceMs: number;
   /** Aborted shortly before that, so that open streams can say why they end. */
   leaving: AbortController;
+  /** What connections may hold; the usual where none are given. */
+  limits?: Guarding['limits'];
+  metrics?: Guarding['metrics'];
 }
 
+/** Where an edge is built without settings. */
+const usualLimits: Guarding['limits'] = {
+  maxConnections: 10_000,
+  maxAddressConnections: 1_500,
+  maxConnectionRequests: 8,
+  trustProxy: 0,
+};
+const MOST_HEADER_BYTES = 16 * 1024;
 /** Between `leaving` and the cut. */
 const LAST_WORDS_MS = 1_000;
 /** With nothing in flight for so long, whoever still holds a connection is not in the middle of using it. */
 const QUIET_MS = 500;
 
 /** Headers must come soon, kept-alive connections outlive a load balancer's 60 s, tokens leave at once. */
-function openServer(app: Express): Server {
-  return createServer(
-    {
-      headersTimeout: 10_000,
-      // A worker's answer comes up for as long as it takes; other bodies have a limit of their own (body.ts).
-      requestTimeout: 0,
-      connectionsCheckingInterval: 5_000,
-      keepAliveTimeout: 75_000,
-      noDelay: true,
-      keepAlive: true,
-    },
-    app,
-  );
+function openServer(): Server {
+  return createServer({
+    headersTimeout: 10_000,
+    // A worker's answer comes up for as long as it takes; other bodies have a limit of their own (body/arrive.ts).
+    requestTimeout: 0,
+    connectionsCheckingInterval: 5_000,
+    keepAliveTimeout: 75_000,
+    maxHeaderSize: MOST_HEADER_BYTES,
+    noDelay: true,
+    keepAlive: true,
+  });
 }
 
 function listen(server: Server, { port, host }: EdgeServerOptions): Promise<void> {
@@ -60,7 +70,7 @@ function listen(server: Server, { port, host }: EdgeServerOptions): Promise<void
  * closed under a caller who has just written to it is an error that the caller may not repeat; so from `begin` on each
  * answer says `connection: close`, and what was kept before is closed when it has been quiet for a moment.
  */
-function watchTraffic(server: Server): { begin(): void; readonly over: AbortSignal } {
+function watchTraffic(server: Server): { begin(): void; keeps(): boolean; readonly over: AbortSignal } {
   const over = new AbortController();
   let [inFlight, open, leaving, quiet] = [0, 0, false, true];
   let timer: NodeJS.Timeout | undefined;
@@ -97,7 +107,7 @@ function watchTraffic(server: Server): { begin(): void; readonly over: AbortSign
     if (open > 0) beginQuiet();
     look();
   };
-  return { begin, over: over.signal };
+  return { begin, keeps: () => !leaving, over: over.signal };
 }
 
 /**
@@ -105,8 +115,10 @@ function watchTraffic(server: Server): { begin(): void; readonly over: AbortSign
  * 503, rather than a refused connection.
  */
 export function createEdgeServer(options: EdgeServerOptions): EdgeServer {
-  const server = openServer(options.app);
+  const server = openServer();
   const traffic = watchTraffic(server);
+  const { app, limits = usualLimits, metrics } = options;
+  guard(server, { app: (req, res) => void app(req, res), limits, metrics, keeps: () => traffic.keeps() });
   let stopped: Promise<void> | undefined;
 
   const stop = async (): Promise<void> => {

@@ -1,8 +1,7 @@
 import type { Response } from 'express';
 import { onOneLine } from '../core/json-text.ts';
+import { untilTaken, type Delivery } from './delivered.ts';
 
-/** How long a reader may take nothing before it is dropped. */
-const STALLED_READER_MS = 30_000;
 /** A longer frame is handed to the connection in pieces: one that is taken slowly is taken all the same. */
 const PIECE_BYTES = 32 * 1024;
 
@@ -12,11 +11,11 @@ const PIECE_BYTES = 32 * 1024;
  */
 export class EventWriter {
   readonly #res: Response;
-  readonly #stalledMs: number;
+  readonly #delivery: Delivery;
 
-  constructor(res: Response, { stalledMs = STALLED_READER_MS }: { stalledMs?: number } = {}) {
+  constructor(res: Response, delivery: Delivery = {}) {
     this.#res = res;
-    this.#stalledMs = stalledMs;
+    this.#delivery = delivery;
   }
 
   get opened(): boolean {
@@ -74,18 +73,7 @@ export class EventWriter {
 
   async #put(piece: string | Buffer): Promise<void> {
     if (this.#res.destroyed || this.#res.writableEnded || this.#res.write(piece)) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(stalled);
-        this.#res.off('drain', done).off('close', done);
-        resolve();
-      };
-      const stalled = setTimeout(() => {
-        this.#res.destroy();
-        done();
-      }, this.#stalledMs);
-      this.#res.once('drain', done).once('close', done);
-    });
+    await untilTaken(this.#res, 'drain', this.#delivery);
   }
 }
 

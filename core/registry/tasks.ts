@@ -41,6 +41,8 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskUpkeep {
   /** Newest first: ids are uuid v7, so they are in the order of time. */
   list(filter: TaskFilter): Promise<TaskRow[]>;
   bodies(id: string): Promise<TaskBodies>;
+  /** How long they are together, in bytes; tells without reading them. */
+  bodyBytes(id: string): Promise<number>;
   attempts(id: string): Promise<TaskAttempt[]>;
   /** Tasks that have not ended, per pool, and the age of the oldest. */
   open(poolKeys: readonly string[]): Promise<Map<string, { count: number; oldestMs: number }>>;
@@ -77,6 +79,7 @@ export function createTasks(connection: Connection): Tasks {
         .first<TaskBodies | undefined>('requestBody', 'responseBody');
       return row ?? { requestBody: null, responseBody: null };
     },
+    bodyBytes: (id) => bodyBytesOf(connection, id),
     attempts: (id) =>
       db('taskAttempts')
         .where({ taskId: id })
@@ -98,4 +101,13 @@ export function createTasks(connection: Connection): Tasks {
       );
     },
   };
+}
+
+async function bodyBytesOf({ db }: Connection, id: string): Promise<number> {
+  const { rows } = await db.raw<{ rows: { bytes: number }[] }>(
+    `select coalesce(octet_length(request_body), 0) + coalesce(octet_length(response_body), 0) as bytes
+     from tasks where id = :id`,
+    { id },
+  );
+  return rows[0]?.bytes ?? 0;
 }

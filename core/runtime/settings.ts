@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { limitSettings } from './limit-settings.ts';
 import { networkSettings } from './network-settings.ts';
 import { quotaSettings } from './quota-settings.ts';
 import {
@@ -91,6 +92,7 @@ export const settings = {
   ...quotaSettings,
   ...tlsSettings,
   ...watchSettings,
+  ...limitSettings,
   home: {
     env: 'MCPCTL_HOME',
     about: "a person's folder for configuration, credentials and data; `~/.mcpctl` when empty",
@@ -129,11 +131,6 @@ export const settings = {
     about: 'how many proxies in front of the edge to believe X-Forwarded-* from',
     schema: whole(0, 10).default(0),
   },
-  bodyLimitBytes: {
-    env: 'MCPCTL_BODY_LIMIT_BYTES',
-    about: 'the largest request body',
-    schema: count(50_000_000),
-  },
   maxUserTasks: {
     env: 'MCPCTL_MAX_USER_TASKS',
     about: 'how many tasks of one user may wait or run',
@@ -143,16 +140,6 @@ export const settings = {
     env: 'MCPCTL_MAX_POOL_TASKS',
     about: 'how many tasks of one pool may wait or run',
     schema: count(50_000),
-  },
-  maxUserStreams: {
-    env: 'MCPCTL_MAX_USER_STREAMS',
-    about: 'how many streams one user may have open at one edge',
-    schema: count(1_000),
-  },
-  maxUserBytes: {
-    env: 'MCPCTL_MAX_USER_BYTES',
-    about: "how many bytes of one user's request bodies one edge may hold at a time",
-    schema: count(200_000_000),
   },
   admissionMs: {
     env: 'MCPCTL_ADMISSION_MS',
@@ -171,7 +158,7 @@ export const settings = {
   },
   stalledReaderMs: {
     env: 'MCPCTL_STALLED_READER_MS',
-    about: 'how long the reader of a stream may take nothing before it is dropped',
+    about: 'how long the reader of an answer may take nothing of it before it is dropped',
     schema: ms(30_000),
   },
   queueSyncMs: {

@@ -2,6 +2,7 @@ import express, { Router, type Request, type RequestHandler, type Response } fro
 import { z } from 'zod';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { written } from '../written.ts';
 import { isFromOurPages, isPage } from './guards.ts';
@@ -34,7 +35,9 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
   router.post('/login', express.urlencoded({ extended: false, limit: 4_096 }), async (req, res) => {
     const form = formSchema.safeParse(req.body);
     const next = nextOf(form.data?.next);
-    const actor = form.success ? await deps.authenticator.actorOf(form.data.token.trim()) : undefined;
+    const actor = form.success
+      ? await deps.authenticator.actorOf(form.data.token.trim(), addressKey(req.ip))
+      : undefined;
     if (!actor) {
       deps.metrics.authFailed('invalid');
       const fault = 'That is no token of this server, or it has expired or was revoked.';

@@ -4,7 +4,10 @@ import { isSameAttempt, type Attempt } from '../../core/queue/attempt.ts';
 import type { Place } from '../../core/queue/place.ts';
 import { firstSeq, type Events } from '../../core/queue/stream.ts';
 import type { TaskRow } from '../../core/task.ts';
+import { logBug } from '../bug.ts';
+import { deliveryOf } from '../delivered.ts';
 import { eventIdOf } from '../event-id.ts';
+import { keptBodies } from '../kept-bodies.ts';
 import { EventWriter, frameText } from '../sse.ts';
 import { describeAnswer } from './answer-headers.ts';
 import type { Frame } from './form/form.ts';
@@ -52,7 +55,7 @@ export async function answerWhole(a: Answering): Promise<Answered> {
 
 /** The row says it all: the task was not streamed, or ended without success. @throws McpctlError `gone`. */
 export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<Answered> {
-  const body = (await a.deps.registry.tasks.bodies(row.id)).responseBody ?? undefined;
+  const body = (await keptBodies(a.deps, a.res.req, row.id)).responseBody ?? undefined;
   if (row.status === 'completed' && body === undefined) throw answerGone(row);
   const status = row.responseStatus ?? undefined;
   const said = { ...(status === undefined ? {} : { status }), ...(body === undefined ? {} : { body }) };
@@ -90,7 +93,7 @@ async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: nu
  * slow for what is kept is told `gone`, and counts as one who left.
  */
 export async function answerStream(a: Answering): Promise<Answered> {
-  const writer = new EventWriter(a.res, { stalledMs: a.deps.config.stalledReaderMs });
+  const writer = new EventWriter(a.res, deliveryOf(a.deps));
   let shown: Attempt | null = a.resumed?.seen ?? null;
   try {
     if (a.resumed) writer.open();
@@ -122,12 +125,18 @@ export async function answerStream(a: Answering): Promise<Answered> {
     }
   } catch (thrown) {
     if (!writer.opened) throw thrown;
-    const error =
-      thrown instanceof McpctlError ? thrown : new McpctlError('internal', undefined, { taskId: a.row.id });
+    const error = errorInStream(a, thrown);
     a.report.failed(error);
     await endWithError(writer, a.form.error(error));
     return error.code === 'gone' ? 'left' : 'answered';
   }
+}
+
+/** What becomes a frame is seen by nobody else: a bug is logged here, with the request that it broke. */
+function errorInStream({ deps, res, row }: Answering, thrown: unknown): McpctlError {
+  if (thrown instanceof McpctlError && thrown.code !== 'internal') return thrown;
+  logBug(deps.log, thrown, { reqId: res.req.context.requestId, taskId: row.id });
+  return new McpctlError('internal', undefined, { taskId: row.id, cause: thrown });
 }
 
 /** The last frame of a stream that did not complete: never a happy ending that did not happen. */

@@ -3,6 +3,7 @@ import { McpctlError } from '../../core/errors.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { LEFT } from '../gone.ts';
+import { deliveryOf } from '../delivered.ts';
 import { EventWriter } from '../sse.ts';
 import { endWithError } from './answer.ts';
 import type { Form } from './form/form.ts';
@@ -28,5 +29,5 @@ export async function sayLeft(
   if (!res.headersSent) throw error;
   report.failed(error);
   if (!row.streaming) return void res.destroy(); // half of a JSON text
-  await endWithError(new EventWriter(res), form.error(error));
+  await endWithError(new EventWriter(res, deliveryOf(deps)), form.error(error));
 }

@@ -4,7 +4,9 @@ import type { Follower } from '../../core/queue/follow.ts';
 import type { Position } from '../../core/queue/stream.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { deliveryOf } from '../delivered.ts';
 import { whenGone } from '../gone.ts';
+import { keptBodies } from '../kept-bodies.ts';
 import { EventWriter } from '../sse.ts';
 import { answerStream, endWithError } from './answer.ts';
 import { formOf, type Form } from './form/index.ts';
@@ -36,7 +38,7 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
   const attachment = isTerminal(row.status) ? null : await deps.waiters.attach(row);
   try {
     const wait = new TaskWatch(deps, { row, follower, gone });
-    const form = formFor(row, (await deps.registry.tasks.bodies(row.id)).requestBody);
+    const form = formFor(row, (await keptBodies(deps, res.req, row.id)).requestBody);
     const { sseKeepAlive: keepAlive } = deps.config;
     const resumed = { seen: after };
     const answered = await answerStream({
@@ -51,7 +53,7 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
     });
     if (answered === 'left' && deps.leaving.aborted) {
       const error = new McpctlError('shutting_down', undefined, { taskId: row.id });
-      await endWithError(new EventWriter(res), form.error(error));
+      await endWithError(new EventWriter(res, deliveryOf(deps)), form.error(error));
     }
   } finally {
     void attachment?.leave(); // never rejects; says nothing of a task that has ended
@@ -64,10 +66,10 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
  * @throws McpctlError `gone` when its answer was dropped.
  */
 export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<void> {
-  const { requestBody, responseBody } = await deps.registry.tasks.bodies(row.id);
+  const { requestBody, responseBody } = await keptBodies(deps, res.req, row.id);
   const error = errorOfRow(row);
   if (!error && responseBody === null) throw new McpctlError('gone', undefined, { taskId: row.id });
-  const writer = new EventWriter(res, { stalledMs: deps.config.stalledReaderMs });
+  const writer = new EventWriter(res, deliveryOf(deps));
   const form = formFor(row, requestBody);
   if (error) return await endWithError(writer, form.error(error));
   await writer.write({ data: form.whole(responseBody ?? '') });

@@ -2,6 +2,8 @@ import type { Request, RequestHandler } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { Authenticator } from '../authenticator.ts';
+import { untilClosed, type Caps } from '../caps.ts';
+import { addressKey } from '../connections/address.ts';
 import type { Metrics } from '../metrics.ts';
 
 /** `Authorization: Bearer` and `x-api-key` are one door (SPEC §9). */
@@ -10,20 +12,24 @@ function tokenOf(req: Request): string | undefined {
   return bearer ?? req.get('x-api-key')?.trim();
 }
 
+const isLimit = (thrown: unknown): boolean =>
+  thrown instanceof McpctlError && thrown.code === 'too_many_requests';
+
 interface AuthenticateDeps {
   authenticator: Authenticator;
+  caps: Pick<Caps, 'enter'>;
   metrics: Pick<Metrics, 'authFailed'>;
 }
 
 /** The one place where a request gets its actor, or is refused. */
-export function authenticate({ authenticator, metrics }: AuthenticateDeps): RequestHandler {
+export function authenticate({ authenticator, caps, metrics }: AuthenticateDeps): RequestHandler {
   return async (req, res, next) => {
     const token = tokenOf(req);
     let actor: Actor | undefined;
     try {
-      actor = token ? await authenticator.actorOf(token) : undefined;
+      actor = token ? await authenticator.actorOf(token, addressKey(req.ip)) : undefined;
     } catch (thrown) {
-      metrics.authFailed('unavailable');
+      metrics.authFailed(isLimit(thrown) ? 'limited' : 'unavailable');
       throw thrown;
     }
     if (!actor) {
@@ -32,6 +38,7 @@ export function authenticate({ authenticator, metrics }: AuthenticateDeps): Requ
       throw new McpctlError('unauthenticated');
     }
     req.context.actor = actor;
+    untilClosed(res, caps.enter(actor));
     next();
   };
 }
@@ -40,7 +47,8 @@ export function authenticate({ authenticator, metrics }: AuthenticateDeps): Requ
 export function recognise({ authenticator }: { authenticator: Authenticator }): RequestHandler {
   return async (req, _res, next) => {
     const token = tokenOf(req);
-    if (token) req.context.actor = await authenticator.actorOf(token).catch(() => undefined);
+    if (token)
+      req.context.actor = await authenticator.actorOf(token, addressKey(req.ip)).catch(() => undefined);
     next();
   };
 }

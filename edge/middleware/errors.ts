@@ -1,6 +1,6 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { McpctlError } from '../../core/errors.ts';
-import { sqlFaultOf } from '../../core/registry/faults.ts';
+import { logBug } from '../bug.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { sendError } from '../error-body.ts';
 import { reportRefused } from '../inference/refused.ts';
@@ -15,23 +15,13 @@ function asOurs(thrown: unknown): McpctlError {
   return new McpctlError('internal', undefined, { cause: thrown });
 }
 
-/** What to log: the thing itself where one was wrapped, but never pg's own error, which quotes values. */
-function bugOf(error: McpctlError): unknown {
-  return error.cause instanceof Error && !sqlFaultOf(error) ? error.cause : error;
-}
-
 /** Always JSON, in the shape of the door, never a stack. A bug is logged in full, without values. */
 export function answerErrors(deps: EdgeDeps): ErrorRequestHandler {
   const { log } = deps;
   return (thrown, req, res, _next) => {
     const error = asOurs(thrown);
     reportRefused(deps, req, error);
-    if (error.code === 'internal') {
-      log.error(
-        { err: bugOf(error), sql: sqlFaultOf(error), reqId: req.context.requestId },
-        'a request failed',
-      );
-    }
+    if (error.code === 'internal') logBug(log, error, { reqId: req.context.requestId });
     // Half an answer cannot become an error: the caller sees the connection break.
     if (res.headersSent) res.destroy();
     else sendError(req, res, error);

@@ -29,3 +29,17 @@ export function checkHost(options: { host: string; allowedHosts: readonly string
     next();
   };
 }
+
+/** Refuses two Host headers: whoever is in front may have believed another one than we do. */
+export function needOneHost(): RequestHandler {
+  return ({ rawHeaders }, _res, next) => {
+    let hosts = 0;
+    for (let at = 0; at < rawHeaders.length; at += 2) {
+      const name = rawHeaders[at] ?? '';
+      if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+    }
+    if (hosts > 1)
+      throw new McpctlError('invalid_request', 'The request has more than one Host header; send one.');
+    next();
+  };
+}

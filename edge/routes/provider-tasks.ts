@@ -1,33 +1,21 @@
-import { Router, type Request, type Response } from 'express';
+import { Router } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { MOST_RUNNING, resultSchema, wireHeaders } from '../../core/protocol.ts';
 import { uuidSchema } from '../../core/names.ts';
-import { untilClosed } from '../caps.ts';
+import { roomFor } from '../body/room.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { bodyOf } from '../parse.ts';
 import type { SaidClaim } from '../relay/adopt.ts';
 import type { UplinkDeps } from '../relay/uplink/claim-of.ts';
 import { take } from '../relay/uplink/result.ts';
-import { discardRest, receive } from '../relay/uplink/stream.ts';
+import { receive } from '../relay/uplink/stream.ts';
 
 const NDJSON = /^application\/(x-)?ndjson\b/i;
 
 function uplinkOf(deps: EdgeDeps): UplinkDeps {
   const { registry, queue, heartbeats, config, clock, log, relay } = deps;
   return { registry, redis: relay.commands, keys: queue.keys, heartbeats, config, clock, log };
-}
-
-/** Room for the longest unfinished line so far, under the caller's cap, until the call has ended. */
-function roomFor({ caps }: EdgeDeps, { req, res }: { req: Request; res: Response }): (bytes: number) => void {
-  const releases: (() => void)[] = [];
-  untilClosed(res, () => releases.forEach((release) => release()));
-  let held = 0;
-  return (bytes) => {
-    if (bytes <= held || res.destroyed) return;
-    releases.push(caps.hold(actorOf(req), { bytes: bytes - held, streaming: false }));
-    held = bytes;
-  };
 }
 
 /**
@@ -37,23 +25,17 @@ function roomFor({ caps }: EdgeDeps, { req, res }: { req: Request; res: Response
 export function providerUplinkRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.post('/llms/_provider-task/:id/stream', async (req, res) => {
-    try {
-      if (!NDJSON.test(req.get('content-type') ?? ''))
-        throw new McpctlError('unsupported_media_type', 'Send the lines as application/x-ndjson.');
-      const outcome = await receive(uplinkOf(deps), {
-        req,
-        taskId: req.params.id,
-        userId: actorOf(req).userId,
-        claimId: req.get(wireHeaders.claim),
-        session: req.get(wireHeaders.session),
-        reserve: roomFor(deps, { req, res }),
-      });
-      discardRest(req, res);
-      res.json({ outcome });
-    } catch (thrown) {
-      discardRest(req, res);
-      throw thrown;
-    }
+    if (!NDJSON.test(req.get('content-type') ?? ''))
+      throw new McpctlError('unsupported_media_type', 'Send the lines as application/x-ndjson.');
+    const outcome = await receive(uplinkOf(deps), {
+      req,
+      taskId: req.params.id,
+      userId: actorOf(req).userId,
+      claimId: req.get(wireHeaders.claim),
+      session: req.get(wireHeaders.session),
+      reserve: roomFor({ req, res }, deps.caps),
+    });
+    res.json({ outcome });
   });
   return router;
 }

@@ -25,6 +25,7 @@ import { dropOnceDelivered } from '../inference/retention.ts';
 import { accept, asyncTask, type Accepted, type Order } from '../inference/submit.ts';
 import { targetOf } from '../inference/target.ts';
 import { untilEnded } from '../inference/until-ended.ts';
+import { keptBodies } from '../kept-bodies.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
 import { taskOf } from '../task-of.ts';
 import { isHeld, taskDetails, taskView } from '../task-view.ts';
@@ -42,11 +43,11 @@ async function viewsOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<TaskVi
   return rows.map((row) => taskView(row, fences.get(row.id) ?? null));
 }
 
-async function detailed(deps: EdgeDeps, row: TaskRow): Promise<TaskView> {
+async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<TaskView> {
   const { tasks, llms } = deps.registry;
   const [fences, bodies, lost] = await Promise.all([
     fencesOf(deps, [row]),
-    tasks.bodies(row.id),
+    keptBodies(deps, req, row.id),
     tasks.attempts(row.id),
   ]);
   const fence = fences.get(row.id) ?? null;
@@ -108,7 +109,7 @@ async function showWhole(
   deps: EdgeDeps,
   { req, res, row }: { req: Request; res: Response; row: TaskRow },
 ): Promise<void> {
-  const view = await detailed(deps, row);
+  const view = await detailed(deps, req, row);
   const mine = row.ownerId === actorOf(req).userId;
   const delivered = isTerminal(row.status) && !row.streaming && mine && req.method !== 'HEAD';
   if (delivered) dropOnceDelivered(deps, row, res);
@@ -157,7 +158,7 @@ export function taskRoutes(deps: EdgeDeps): Router {
     const row = await taskOf(deps, req);
     if (!can(actorOf(req), 'delete', { resource: 'task', target: { ownerId: row.ownerId } }))
       throw new McpctlError('forbidden');
-    res.json(await detailed(deps, await cancelOf(deps, row)));
+    res.json(await detailed(deps, req, await cancelOf(deps, row)));
   });
   return router;
 }

@@ -77,6 +77,8 @@ export async function edgeFixture(
     host: '127.0.0.1',
     graceMs: 20,
     leaving,
+    limits: config,
+    metrics: deps.metrics,
   });
   await server.start?.();
   const url = `http://127.0.0.1:${server.port()}`;

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { ByteLines } from '../../../core/byte-lines.ts';
 import { McpctlError } from '../../../core/errors.ts';
 
 export interface LineLimits {
@@ -10,7 +11,6 @@ export interface LineLimits {
   lost: AbortSignal;
 }
 
-const LF = 0x0a;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
@@ -25,29 +25,24 @@ export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerat
     if (lost.aborted) resolve(null);
     lost.addEventListener('abort', () => resolve(null), { once: true });
   });
-  let held: Buffer[] = [];
-  let size = 0;
-  for (;;) {
-    const next = await Promise.race([nextOf(chunks), aborted]);
-    if (next === null) return;
-    if (next.done) break;
-    let rest = next.value;
-    for (let at = rest.indexOf(LF); at >= 0; at = rest.indexOf(LF)) {
-      if (size + at > limitBytes) throw new McpctlError('body_too_large');
-      const line = textOf([...held, rest.subarray(0, at)]);
-      held = [];
-      size = 0;
-      rest = rest.subarray(at + 1);
-      if (line !== '') yield line;
-      if (lost.aborted) return;
+  const lines = new ByteLines(limitBytes);
+  try {
+    for (;;) {
+      const next = await Promise.race([nextOf(chunks), aborted]);
+      if (next === null) return;
+      if (next.done) break;
+      for (const line of lines.feed(next.value)) {
+        const text = textOf(line);
+        if (text !== '') yield text;
+        if (lost.aborted) return;
+      }
+      reserve(lines.held);
     }
-    size += rest.length;
-    if (size > limitBytes) throw new McpctlError('body_too_large');
-    reserve(size);
-    if (rest.length > 0) held.push(rest);
+    const last = textOf(lines.rest());
+    if (last !== '') yield last;
+  } finally {
+    lines.release();
   }
-  const last = textOf(held);
-  if (last !== '') yield last;
 }
 
 async function nextOf(chunks: AsyncIterator<Buffer>): Promise<IteratorResult<Buffer>> {
@@ -58,9 +53,9 @@ async function nextOf(chunks: AsyncIterator<Buffer>): Promise<IteratorResult<Buf
   }
 }
 
-function textOf(bytes: Buffer[]): string {
+function textOf(bytes: Uint8Array): string {
   try {
-    return utf8.decode(bytes.length === 1 ? bytes[0] : Buffer.concat(bytes)).trim();
+    return utf8.decode(bytes).trim();
   } catch (_thrown) {
     throw new McpctlError('invalid_json', 'A line is not valid UTF-8.');
   }

@@ -1,4 +1,4 @@
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { streamLineSchema, type StreamLine } from '../../../core/protocol.ts';
 import { readFences } from '../../../core/queue/fence.ts';
@@ -11,8 +11,6 @@ import { Speaker, type Said } from './speaker.ts';
 const QUIET_MS = 5_000;
 /** Nobody is at the other end any more. */
 const DEAD_MS = 60_000;
-/** How long the rest of a body that nobody wants may go on arriving, so that its sender gets to read the answer. */
-const DRAIN_MS = 2_000;
 /** How often what a worker says here counts as a heartbeat of its session. */
 const LIFE_MS = 10_000;
 
@@ -117,19 +115,4 @@ async function watch(deps: UplinkDeps, { spoken, call, heard, lost, over }: Watc
       );
     }
   }
-}
-
-/**
- * For an answer that comes before the end of the body: the rest is let in and forgotten for a moment, so that its
- * sender gets to read the answer; then the connection is cut.
- */
-export function discardRest(req: Request, res: Response): void {
-  if (req.complete || req.destroyed) return;
-  req.on('error', () => undefined);
-  req.resume();
-  res.once('finish', () => {
-    const cut = setTimeout(() => req.socket.destroy(), DRAIN_MS);
-    const done = (): void => clearTimeout(cut);
-    req.once('end', done).once('close', done);
-  });
 }

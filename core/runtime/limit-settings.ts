@@ -1,0 +1,60 @@
+import { count } from './setting-kinds.ts';
+
+/** What one connection, address, token, user and all of them may have of one edge at a time (settings.ts). */
+export const limitSettings = {
+  maxConnections: {
+    env: 'MCPCTL_MAX_CONNECTIONS',
+    about: 'how many connections one edge holds',
+    schema: count(10_000),
+  },
+  maxAddressConnections: {
+    env: 'MCPCTL_MAX_ADDRESS_CONNECTIONS',
+    about: 'how many of them from one address (IPv6: one /64); not counted behind MCPCTL_TRUST_PROXY',
+    schema: count(1_500),
+  },
+  maxConnectionRequests: {
+    env: 'MCPCTL_MAX_CONNECTION_REQUESTS',
+    about: 'how many requests may be on their way over one connection (pipelining)',
+    schema: count(8),
+  },
+  maxRequests: {
+    env: 'MCPCTL_MAX_REQUESTS',
+    about: 'how many requests with a token may be on their way at one edge',
+    schema: count(20_000),
+  },
+  maxUserRequests: {
+    env: 'MCPCTL_MAX_USER_REQUESTS',
+    about: 'how many of them may be of one user',
+    schema: count(2_000),
+  },
+  maxTokenRequests: {
+    env: 'MCPCTL_MAX_TOKEN_REQUESTS',
+    about: 'how many of them may be of one token',
+    schema: count(2_000),
+  },
+  maxBytes: {
+    env: 'MCPCTL_MAX_BYTES',
+    about: "how many bytes of all users' request bodies and unread answers one edge may hold at a time",
+    schema: count(1_000_000_000),
+  },
+  maxFailedTokens: {
+    env: 'MCPCTL_MAX_FAILED_TOKENS',
+    about: 'how many tokens that are none one address may try in a minute',
+    schema: count(120),
+  },
+  bodyLimitBytes: {
+    env: 'MCPCTL_BODY_LIMIT_BYTES',
+    about: 'the largest request body',
+    schema: count(50_000_000),
+  },
+  maxUserStreams: {
+    env: 'MCPCTL_MAX_USER_STREAMS',
+    about: 'how many streams one user may have open at one edge',
+    schema: count(1_000),
+  },
+  maxUserBytes: {
+    env: 'MCPCTL_MAX_USER_BYTES',
+    about: "how many bytes of one user's request bodies and unread answers one edge may hold at a time",
+    schema: count(200_000_000),
+  },
+} as const;

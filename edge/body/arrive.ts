@@ -1,0 +1,64 @@
+import type { IncomingMessage } from 'node:http';
+import { McpctlError } from '../../core/errors.ts';
+import { GrowingBytes } from '../../core/growing-bytes.ts';
+import { systemClock as clock } from '../../core/runtime/clock.ts';
+import type { Room } from './room.ts';
+
+/** A body may take this long whatever comes, and beyond it as long as it comes at this rate: 64 MiB in 69 minutes. */
+const GRACE_MS = 30_000;
+const LEAST_BYTES_PER_MS = 16;
+/** What chunks may weigh on the way, extensions and all: one byte in a chunk of its own takes six. */
+const WIRE_PER_BYTE = 8;
+const WIRE_SPARE_BYTES = 256 * 1024;
+
+/**
+ * The whole body as it was sent, not yet decompressed. It costs its own bytes, in whatever pieces it comes, and nothing
+ * any more when this has rejected. The caller releases what is returned.
+ * @throws McpctlError `body_too_large`, `too_many_requests`, `invalid_request` (too slow, or broken off).
+ */
+export function arrive(req: IncomingMessage, { limit, reserve }: Room): Promise<GrowingBytes> {
+  const bytes = new GrowingBytes(limit);
+  const { socket } = req;
+  const readBefore = socket.bytesRead;
+  const began = clock.elapsed();
+  let timer: NodeJS.Timeout | undefined;
+  const whole = new Promise<void>((resolve, reject) => {
+    const take = (piece: Buffer): void => {
+      try {
+        if (!bytes.append(piece)) throw new McpctlError('body_too_large');
+        if (socket.bytesRead - readBefore > WIRE_PER_BYTE * bytes.length + WIRE_SPARE_BYTES)
+          throw new McpctlError('body_too_large', 'The body is sent in chunks that are mostly overhead.');
+        reserve(bytes.length);
+      } catch (thrown) {
+        req.off('data', take);
+        reject(
+          thrown instanceof McpctlError ? thrown : new McpctlError('internal', undefined, { cause: thrown }),
+        );
+      }
+    };
+    const broken = (): void => reject(new McpctlError('invalid_request', 'The body did not arrive whole.'));
+    const watch = (): void => {
+      const leftMs = GRACE_MS + bytes.length / LEAST_BYTES_PER_MS - (clock.elapsed() - began);
+      if (leftMs > 0) timer = setTimeout(watch, leftMs + 1);
+      else reject(new McpctlError('invalid_request', 'The body did not arrive in time.'));
+    };
+    watch();
+    req.on('data', take);
+    req.once('end', resolve);
+    req.once('error', broken);
+    req.once('close', () => (req.readableEnded ? undefined : broken()));
+    if (req.destroyed) broken();
+  });
+  return whole.then(
+    () => {
+      clearTimeout(timer);
+      return bytes;
+    },
+    (thrown: unknown) => {
+      clearTimeout(timer);
+      req.removeAllListeners('data');
+      bytes.release();
+      throw thrown;
+    },
+  );
+}
