@@ -9,6 +9,12 @@ import { usageSchema } from './task.ts';
  */
 export const PROTOCOL = 1;
 
+/**
+ * A session's id as a worker knows it: opaque, whatever an edge made of it, as long as it fits in a header and in a
+ * line of a file. Those of this edge are uuids.
+ */
+export const sessionIdSchema = z.string().regex(/^[\x21-\x7e]{1,256}$/);
+
 const providerOfferSchema = z.object({
   name: nameSchema,
   type: llmTypeSchema,
@@ -76,23 +82,40 @@ export const wireHeaders = {
 /** How many claims `x-mcpctl-running` may name. */
 export const MOST_RUNNING = 256;
 
-/** What a worker of the sse transport is told: the data of an `event: task`. */
+/** Ids of tasks and wakes are opaque to a worker; `''` is the claim of an edge that has no claims. */
+const opaqueIdSchema = z.string().min(1).max(256);
+const claimIdSchema = z.string().max(256).default('');
+/** How long a claim may run where an older edge does not say. */
+const USUAL_RUN_MS = 600_000;
+
+/**
+ * What a worker of the sse transport is told: the data of an `event: task`. An edge of the first protocol leaves out
+ * the claim, the operation (chat was all there was), headers and limits, and gives the request as an object.
+ */
 const frameSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('infer'),
-    taskId: uuidSchema,
-    claimId: z.string(),
+    taskId: opaqueIdSchema,
+    claimId: claimIdSchema,
     llmName: z.string(),
-    operation: operationSchema,
-    streaming: z.boolean(),
-    headers: z.record(z.string(), z.string()),
+    operation: operationSchema.default('chat'),
+    streaming: z.boolean().default(false),
+    headers: z.record(z.string(), z.string()).default({}),
     /** The body, as the text that the caller sent. */
-    request: z.string(),
+    request: z.union([z.string(), z.looseObject({}).transform((body) => JSON.stringify(body))]),
     /** Milliseconds that this claim may run. */
-    runMs: z.number().positive(),
+    runMs: z.number().positive().default(USUAL_RUN_MS),
   }),
-  z.object({ kind: z.literal('wake'), wakeId: uuidSchema, llmName: z.string() }),
-  z.object({ kind: z.literal('cancel'), taskId: uuidSchema, claimId: z.string() }),
+  z
+    .object({
+      kind: z.literal('wake'),
+      wakeId: opaqueIdSchema.optional(),
+      taskId: opaqueIdSchema.optional(),
+      llmName: z.string(),
+    })
+    // A wake was a task once.
+    .transform(({ kind, wakeId, taskId, llmName }) => ({ kind, wakeId: wakeId ?? taskId ?? '', llmName })),
+  z.object({ kind: z.literal('cancel'), taskId: opaqueIdSchema, claimId: claimIdSchema }),
 ]);
 export type Frame = z.infer<typeof frameSchema>;
 
@@ -161,7 +184,7 @@ export const resultSchema = z.union([
 export type Result = z.infer<typeof resultSchema>;
 
 /** How the worker is to take its tasks. `url`, `username`, `password` only where the edge hands them out. */
-const transportSchema = z.discriminatedUnion('kind', [
+export const transportSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('redis'),
     namespace: z.string(),

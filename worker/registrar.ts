@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { apiErrorSchema } from '../core/api-error.ts';
 import { McpctlError, messageOf } from '../core/errors.ts';
-import { PROTOCOL, registeredSchema, type Registered } from '../core/protocol.ts';
+import { PROTOCOL, type Registered } from '../core/protocol.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 import { Backoff } from './backoff.ts';
 import { createEdgeClient, type EdgeClient } from './edge-client.ts';
 import { warmUp, wireOffer, type RegistrarPublishedProvider } from './offer.ts';
 import { createOwnService, type OwnService } from './own-service.ts';
+import { readRefusal, readRegistered } from './registered.ts';
 import { keepSession, readSession } from './session-file.ts';
 
 export type { RegistrarPublishedProvider } from './offer.ts';
@@ -157,13 +157,18 @@ export class VirtualLlmRegistrar {
   async #registerNow(): Promise<void> {
     const providers = await Promise.all(this.#offers.map(wireOffer));
     let { status, json } = await this.#send(providers);
-    if (status === 404 && this.#sessionId !== null && codeOf(json) === 'session_not_found') {
-      this.#options.log.warn('the session in the session file is another user’s; publishing as a new one');
+    const former = this.#sessionId;
+    const refused = former !== null && whySessionRefused(status, json);
+    if (refused) {
+      this.#options.log.warn(`the session in the session file is ${refused}; publishing as a new one`);
       this.#sessionId = null;
       ({ status, json } = await this.#send(providers));
     }
-    if (status !== 201) throw this.#refused(status, json);
-    const registered = registeredOf(json);
+    if (status !== 201) {
+      this.#sessionId = former; // what stood in its way may be another thing
+      throw this.#refused(status, json);
+    }
+    const registered = readRegistered(json, this.#offers);
     this.#keep(registered.providerSessionId);
     for (const warning of registered.warnings) this.#options.log.warn(warning);
     this.#say(undefined);
@@ -201,8 +206,10 @@ export class VirtualLlmRegistrar {
     if (this.#beating) return;
     this.#beating = true;
     try {
-      const { status } = await this.#edge.post('_provider-heartbeat', { providerSessionId: this.#sessionId });
-      if (status === 404) this.registerAgain();
+      const { status, json } = await this.#edge.post('_provider-heartbeat', {
+        providerSessionId: this.#sessionId,
+      });
+      if (status === 404 || whySessionRefused(status, json)) this.registerAgain();
       else this.#say(status < 300 ? undefined : `the edge answered a heartbeat with HTTP ${String(status)}`);
     } catch (thrown) {
       this.#say(messageOf(thrown)); // the next beat tries again; the lease outlives two that are missed
@@ -234,24 +241,20 @@ export class VirtualLlmRegistrar {
 
   /** What the edge said, as a sentence for the log; its code tells whether trying again makes sense. */
   #refused(status: number, json: unknown): McpctlError {
-    const said = apiErrorSchema.safeParse(json);
-    const why = said.success ? `: ${said.data.error}` : '';
-    const file =
-      codeOf(json) === 'session_in_use' ? ` The file here is ${this.#options.sessionFilePath}.` : '';
+    const { sentence, code: said } = readRefusal(json);
+    const why = sentence === undefined ? '' : `: ${sentence}`;
+    const file = said === 'session_in_use' ? ` The file here is ${this.#options.sessionFilePath}.` : '';
     const code = status === 401 || status === 403 ? 'unauthenticated' : 'bad_answer';
     return new McpctlError(code, `HTTP ${String(status)}${why}${file}`);
   }
 }
 
-function codeOf(json: unknown): string | undefined {
-  const said = apiErrorSchema.safeParse(json);
-  return said.success ? said.data.code : undefined;
-}
-
-/** What an older edge leaves out means nothing, and sse. */
-function registeredOf(json: unknown): Registered {
-  const older = { llms: [], agents: [], warnings: [], transport: { kind: 'sse' } };
-  const parsed = registeredSchema.safeParse(typeof json === 'object' ? { ...older, ...json } : json);
-  if (parsed.success) return parsed.data;
-  throw new McpctlError('bad_answer', 'HTTP 201, but not what an edge answers; check mcpdUrl.');
+/**
+ * Why an edge will not have this session: it is another user's, or, where the worker was published at another edge
+ * before, none of this edge's kind. Null when that is not what it said.
+ */
+function whySessionRefused(status: number, json: unknown): string | null {
+  const { sentence, code = 'session_not_found', paths } = readRefusal(json);
+  if (status === 404 && code === 'session_not_found') return 'not known here, or another user’s';
+  return status === 400 && /session/i.test([sentence, ...paths].join(' ')) ? 'of another edge' : null;
 }

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { uuidSchema } from '../core/names.ts';
+import { sessionIdSchema } from '../core/protocol.ts';
 import { writePrivately } from '../core/runtime/private-file.mjs';
 
-/** The sticky session id; null where there is none yet, or the file holds something else. */
+/** The sticky session id, whatever the edge made of it; null where there is none yet, or the file holds no id. */
 export function readSession(path: string): string | null {
   try {
-    return uuidSchema.parse(readFileSync(path, 'utf8').trim());
+    return sessionIdSchema.parse(readFileSync(path, 'utf8').trim());
   } catch {
     return null; // the first registration makes one
   }

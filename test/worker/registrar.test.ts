@@ -78,8 +78,17 @@ describe('the registrar', () => {
     const id = randomUUID();
     await writeFile(join(home, 'provider-session'), `  ${id} \n\n`);
     expect(make(['a']).getSessionId()).to.equal(id);
-    await writeFile(join(home, 'provider-session'), 'rubbish');
+    await writeFile(join(home, 'provider-session'), 'two words\nand more');
     expect(make(['a']).getSessionId()).to.equal(null);
+  });
+
+  it('takes an id of another kind of edge for what it is, and publishes here as a new session', async () => {
+    await writeFile(join(home, 'provider-session'), 'sess-1\n');
+    const registrar = make(['moved']);
+    expect(registrar.getSessionId()).to.equal('sess-1');
+    await registrar.start();
+    expect(registrar.getSessionId()).to.match(/^[0-9a-f-]{36}$/);
+    expect(said.join()).to.include('of another edge; publishing as a new one');
   });
 
   it('rejects with the status and what the edge said', async () => {

@@ -6,6 +6,7 @@ import type { EdgeClient } from '../edge-client.ts';
 import type { GateState } from '../gate.ts';
 import { RunningClaims } from '../running.ts';
 import { Answer } from './sse/answer.ts';
+import { ResultAnswer } from './sse/result-answer.ts';
 import { ControlStream } from './sse/control-stream.ts';
 import { StateReport } from './sse/state-report.ts';
 import { sayWake } from './sse/wake-result.ts';
@@ -31,6 +32,7 @@ const FIRST_STREAM_MS = 10_000;
 const SLOT_WITHIN_MS = 2_000;
 const ANNOUNCE_MS = 1_000;
 
+type Port = Answer | ResultAnswer;
 type InferFrame = Extract<Frame, { kind: 'infer' }>;
 
 /**
@@ -42,7 +44,7 @@ export class SseTransport implements Transport {
   readonly kind = 'sse';
   readonly #deps: SseTransportDeps;
   readonly #running = new RunningClaims();
-  readonly #answers = new Set<Answer>();
+  readonly #answers = new Set<Port>();
   readonly #stream: ControlStream;
   readonly #report: StateReport;
   #serving: readonly ServedMember[] = [];
@@ -146,10 +148,12 @@ export class SseTransport implements Transport {
     const earlier = this.#running.overtake(taskId);
     const aborting = new AbortController();
     const served = this.#serving.find(({ member }) => member.name === frame.llmName);
-    const answer = new Answer(
-      { ...this.#deps, report: () => this.#report.say() },
-      { taskId, claimId, aborting },
-    );
+    const deps = { ...this.#deps, report: () => this.#report.say() };
+    // An edge without claims has no streams of answers either.
+    const answer =
+      claimId === ''
+        ? new ResultAnswer(deps, { taskId, aborting, streaming: frame.streaming })
+        : new Answer(deps, { taskId, claimId, aborting });
     this.#answers.add(answer);
     const ended = this.#running.begin({ taskId, claimId, llmName: frame.llmName, aborting });
     try {
@@ -170,7 +174,7 @@ export class SseTransport implements Transport {
       served,
       answer,
       aborting,
-    }: { served: ServedMember | undefined; answer: Answer; aborting: AbortController },
+    }: { served: ServedMember | undefined; answer: Port; aborting: AbortController },
   ): Promise<void> {
     if (!served || this.#leaving || !served.gate.isOpen()) return await this.#refuse(answer, frame);
     const { member, gate, slots } = served;
@@ -187,7 +191,7 @@ export class SseTransport implements Transport {
   }
 
   /** It came while the gate was being closed: somebody else may have it, and nothing is held against anybody. */
-  async #refuse(answer: Answer, { taskId, llmName }: InferFrame): Promise<void> {
+  async #refuse(answer: Port, { taskId, llmName }: InferFrame): Promise<void> {
     this.#deps.log.debug({ taskId, llm: llmName }, 'a task came that cannot be taken now; it goes back');
     const message = 'The worker takes no task for this llm now.';
     await answer.handBack({ counts: 'none', code: 'shutting_down', message });

@@ -149,7 +149,7 @@ export class Answer implements ClaimPort {
     try {
       const answer = await edge.open({
         method: 'POST',
-        path: `_provider-task/${taskId}/stream`,
+        path: `_provider-task/${encodeURIComponent(taskId)}/stream`,
         headers: {
           'content-type': 'application/x-ndjson',
           [wireHeaders.claim]: claimId,

@@ -66,7 +66,10 @@ export class Link {
       for await (const { event, data } of readSse(this.#heard())) {
         if (event === 'hello') this.#hello(data);
         else if (event === 'moving') this.#leave('moving');
-        else if (event === 'task') this.#onFrame(data);
+        else if (event === 'task') {
+          this.#greet(true); // an older edge may begin with its first task
+          this.#onFrame(data);
+        }
       }
     } catch (thrown) {
       return this.close('ended', messageOf(thrown));

@@ -16,7 +16,11 @@ export async function sayWake(
   const until = clock.elapsed() + FOR_MS;
   while (clock.elapsed() < until) {
     try {
-      const { status } = await edge.post(`_provider-task/${wakeId}/result`, body, AGAIN_MS * 5);
+      const { status } = await edge.post(
+        `_provider-task/${encodeURIComponent(wakeId)}/result`,
+        body,
+        AGAIN_MS * 5,
+      );
       if (status < 500 && status !== 429) return;
       log.debug({ wakeId, status }, 'the edge did not take how a wake went');
     } catch (thrown) {
