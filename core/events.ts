@@ -97,6 +97,8 @@ export interface EventMap {
     why: 'disconnected' | 'silent' | 'replaced';
     tasks: number;
   };
+  /** Scheduler: Redis has lost writes, or all of them; what is open is gone through, and then it is trusted again. */
+  'redis.went_back': { how: 'empty' | 'older' | 'other' };
   'leader.changed': { holder: string; leading: boolean };
   'duty.finished': { duty: string; ms: number; did: number };
   'duty.failed': { duty: string; error: string };

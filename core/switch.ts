@@ -1,5 +1,26 @@
+/** Something that may be open, and is waited for. */
+export interface Openable {
+  isOpen(): boolean;
+  /** Resolves when it is open, or `signal` aborts. */
+  untilOpen(signal: AbortSignal): Promise<void>;
+}
+
+/** Open while both are. */
+export function bothOpen(one: Openable, other: Openable): Openable {
+  const isOpen = (): boolean => one.isOpen() && other.isOpen();
+  return {
+    isOpen,
+    async untilOpen(signal) {
+      while (!signal.aborted && !isOpen()) {
+        await one.untilOpen(signal);
+        await other.untilOpen(signal);
+      }
+    },
+  };
+}
+
 /** Whether a member takes tasks now; who waits for it learns when it does. */
-export class Switch {
+export class Switch implements Openable {
   #open: boolean;
   readonly #waiting = new Set<() => void>();
 

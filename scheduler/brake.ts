@@ -18,7 +18,7 @@ export class Brake {
   constructor(deps: { queue: QueueDoor; clock: Clock; log: Log }) {
     this.#deps = deps;
     this.#blindUntil = 0;
-    deps.queue.redis.on('ready', () => this.#blind('the connection to Redis came back'));
+    deps.queue.redis.on('ready', () => this.blind('the connection to Redis came back'));
   }
 
   /** May these sessions be taken for dead? */
@@ -30,9 +30,9 @@ export class Brake {
       queue.redis.exists(queue.keys.epoch),
     ]);
     const runId = /^run_id:(\w+)/m.exec(info)?.[1] ?? '';
-    if (this.#runId !== '' && runId !== this.#runId) this.#blind('Redis was restarted');
+    if (this.#runId !== '' && runId !== this.#runId) this.blind('Redis was restarted');
     this.#runId = runId;
-    if (epoch === 0) this.#blind('Redis came back empty');
+    if (epoch === 0) this.blind('Redis came back empty');
     if (clock.elapsed() < this.#blindUntil) return false;
     return await this.#plausible(new Set(dead));
   }
@@ -62,7 +62,8 @@ export class Brake {
     return count;
   }
 
-  #blind(why: string): void {
+  /** Nobody is taken for dead for a while. */
+  blind(why: string): void {
     const { clock, log } = this.#deps;
     this.#blindUntil = clock.elapsed() + BLIND_MS;
     log.info({ why }, 'no worker is taken for dead for ten seconds');

@@ -34,6 +34,18 @@ export async function requeueTask(
 }
 
 /**
+ * A task that waits gets a new epoch where it stands: Redis went back, and the one that it has may have been claimed in
+ * writes that are lost.
+ */
+export async function renewWaiting(
+  deps: FlowDeps,
+  { row, fence }: { row: TaskRow; fence: Fence },
+): Promise<boolean> {
+  const renewed = await deps.registry.tasks.nextEpoch(row.id, rowEpochOf(fence));
+  return renewed !== null && (await renewFence(deps, { row: renewed, fence })) === 'ok';
+}
+
+/**
  * Lays a task down anew from its row, under a new epoch: its fence is missing, has fallen behind the row, or ended with its
  * end lost.
  * @param seen the fence that this was decided by. @returns false when somebody was quicker.

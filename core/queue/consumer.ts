@@ -2,6 +2,7 @@ import { messageOf } from '../errors.ts';
 import { pause, type Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
+import type { Openable } from '../switch.ts';
 import type { EarlyClaim } from './claim.ts';
 import type { FetchedJob, Fetchers } from './fetchers.ts';
 import type { Keys } from './keys.ts';
@@ -33,8 +34,8 @@ export interface ConsumerDeps {
     take(signal: AbortSignal): Promise<(() => void) | null>;
     isFree(): boolean;
   };
-  /** Whether this member takes tasks now (it rests after its backend has failed). */
-  gate: { isOpen(): boolean; untilOpen(signal: AbortSignal): Promise<void> };
+  /** Whether this member takes tasks now (it rests after its backend has failed, and while Redis is not trusted). */
+  gate: Openable;
   /** Asks for the claim together with the job; `run` asks for it otherwise. */
   claim?: (fetched: { queue: string; token: string }) => Promise<EarlyClaim | null>;
   /** Runs the job to its end; must not throw. */

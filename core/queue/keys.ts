@@ -23,6 +23,7 @@ import { createHash } from 'node:crypto';
  * | `relay:{id}` | breaks off a relay's own blocking pop | relay → itself | 1 min |
  * | `duties` | how often each duty ran, when it last ran well, and what the scheduler counted | scheduler → edge | – |
  * | `epoch` | set once; missing = Redis came back empty | scheduler → all | – |
+ * | `generation` | which Redis process was gone through last, and a count that only rises | scheduler → scheduler, workers | – |
  */
 export function createKeys(namespace: string) {
   const of = (rest: string): string => `${namespace}:${rest}`;
@@ -54,6 +55,7 @@ export function createKeys(namespace: string) {
     relay: (id: string): string => of(`relay:{${id}}`),
     duties: of('duties'),
     epoch: of('epoch'),
+    generation: of('generation'),
   };
 }
 

@@ -25,6 +25,7 @@ const names = [
   'wake',
   'hold',
   'unhold',
+  'generation',
 ] as const;
 export type ScriptName = (typeof names)[number];
 

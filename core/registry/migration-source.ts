@@ -5,6 +5,7 @@ import * as unfetched from './migrations/0003-unfetched.ts';
 import * as slotGroup from './migrations/0004-slot-group.ts';
 import * as nameOwners from './migrations/0005-name-owners.ts';
 import * as redisUsers from './migrations/0007-redis-users.ts';
+import * as redisGenerations from './migrations/0008-redis-generations.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -25,6 +26,7 @@ const migrations: readonly Named[] = [
   named('0004-slot-group', slotGroup),
   named('0005-name-owners', nameOwners),
   named('0007-redis-users', redisUsers),
+  named('0008-redis-generations', redisGenerations),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

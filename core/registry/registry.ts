@@ -6,6 +6,7 @@ import { usualLimits, type RegistryLimits } from './limits.ts';
 import { createLlms, type Llms } from './llms.ts';
 import { createNames, type Names } from './names.ts';
 import { createPools, type Pools } from './pools.ts';
+import { createRedisGenerations, type RedisGenerations } from './redis-generations.ts';
 import { createSessions, type Sessions } from './sessions.ts';
 import { createTasks, type Tasks } from './tasks.ts';
 import { createTokens, type Tokens } from './tokens.ts';
@@ -25,6 +26,7 @@ export interface Registry {
   names: Names;
   leases: Leases;
   adminSessions: AdminSessions;
+  redisGenerations: RedisGenerations;
 }
 
 export function createRegistry(connection: Connection, limits: RegistryLimits = usualLimits): Registry {
@@ -39,6 +41,7 @@ export function createRegistry(connection: Connection, limits: RegistryLimits = 
     users: createUsers(connection),
     names: createNames(connection),
     leases: createLeases(connection),
+    redisGenerations: createRedisGenerations(connection),
     adminSessions: createAdminSessions(connection),
   };
 }

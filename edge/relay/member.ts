@@ -7,7 +7,7 @@ import { refuse } from '../../core/queue/refuse.ts';
 import { BACK, type RelayClaims } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 import type { Slots } from '../../core/slots.ts';
-import { Switch } from '../../core/switch.ts';
+import { bothOpen, Switch } from '../../core/switch.ts';
 
 /** Of a worker that does not say: what one of ours would take (SPEC §5). */
 const SLOTS = 4;
@@ -58,7 +58,7 @@ export function createMember(context: MemberContext, row: LlmRow, slots: Slots):
     keys: deps.keys,
     member: { llmId, poolKey },
     slots,
-    gate,
+    gate: bothOpen(gate, deps.trusted),
     run: (job) => run(context, { llmId, name, poolKey, gate }, job),
     clock: deps.clock,
     log: deps.log,

@@ -11,6 +11,7 @@ import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Settings } from '../../core/runtime/settings.ts';
+import type { Openable } from '../../core/switch.ts';
 import type { Heartbeats } from '../heartbeats.ts';
 import type { Blindness } from './blind.ts';
 
@@ -39,6 +40,8 @@ export interface RelayDeps extends RelayOptions {
   markers: Markers;
   wakes: Wakes;
   blindness: Blindness;
+  /** Closed while Redis may have lost what it said before. */
+  trusted: Openable;
 }
 
 /** The provider session that a stream carries. */

@@ -5,6 +5,7 @@ import type { LlmRow } from '../../core/llm.ts';
 import { connectAndCheck, openRedis, type Redis } from '../../core/queue/connect.ts';
 import { parseControl, sendControl } from '../../core/queue/control.ts';
 import { Fetchers } from '../../core/queue/fetchers.ts';
+import { Trusted } from '../../core/queue/generation.ts';
 import { MarkerMux } from '../../core/queue/marker-mux.ts';
 import { announceAll } from '../../core/queue/presence.ts';
 import type { Heard } from '../../core/queue/subscriber.ts';
@@ -46,6 +47,7 @@ export class Relay implements Service {
   readonly commands: Redis;
   readonly #deps: RelayDeps;
   readonly #mux: MarkerMux;
+  readonly #trusted: Trusted;
   readonly #sessions = new Map<string, RelaySession>();
   readonly #stopped = new AbortController();
   #ticks: Promise<unknown> = Promise.resolve();
@@ -58,6 +60,7 @@ export class Relay implements Service {
     this.commands = openRedis('commands', connect);
     const blocking = openRedis('blocking', connect);
     this.#mux = new MarkerMux({ commands: this.commands, blocking, keys, id: randomUUID(), clock, log });
+    this.#trusted = new Trusted({ redis: this.commands, keys, clock, log });
     this.#deps = {
       ...options,
       commands: this.commands,
@@ -65,6 +68,7 @@ export class Relay implements Service {
       fetchers: new Fetchers({ redis: this.commands, prefix: keys.namespace, log }),
       markers: this.#mux.markers,
       wakes: createWakes({ redis: this.commands, keys }),
+      trusted: this.#trusted,
       blindness: new Blindness({ ...options, commands: this.commands }),
     };
     options.stopping.addEventListener('abort', () => void this.#move(), { once: true });
@@ -77,6 +81,7 @@ export class Relay implements Service {
 
   async start(): Promise<void> {
     await connectAndCheck(this.commands);
+    this.#trusted.start();
     await this.#mux.start();
     this.#ticks = Promise.all([
       this.#every(TICK_MS, (session) => this.#look(session)),
@@ -90,6 +95,7 @@ export class Relay implements Service {
     for (const session of [...this.#sessions.values()]) session.letGo();
     await this.#mux.stop();
     await this.#ticks;
+    this.#trusted.stop();
     this.commands.disconnect();
     await this.#deps.fetchers.close();
   }

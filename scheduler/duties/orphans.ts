@@ -17,7 +17,9 @@ const STEADY_MS = 3_000;
 export function createOrphansDuty({ queue, registry, flow, clock }: DutyDeps): Duty {
   let lastLook = -Infinity;
   let trustFrom = 0;
-  queue.redis.on('ready', () => (lastLook = -Infinity));
+  const lookAnew = (): void => void (lastLook = -Infinity);
+  queue.redis.on('ready', lookAnew);
+  flow.bus.on('redis.went_back', lookAnew); // so did the leases of those who wait
 
   const cancelIn = async (poolKey: string): Promise<number> => {
     const now = await redisNow(queue.redis);

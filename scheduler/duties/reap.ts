@@ -20,6 +20,7 @@ interface Suspect extends TaskRef {
  */
 export function createReapDuty(deps: DutyDeps): Duty {
   const brake = new Brake(deps);
+  deps.flow.bus.on('redis.went_back', () => brake.blind('Redis went back'));
   /** Boots that had no subscriber at the last look. */
   let unheard = new Set<string>();
 

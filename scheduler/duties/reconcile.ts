@@ -1,5 +1,6 @@
+import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeRow } from '../../core/flow/close-row.ts';
-import { layAnew, requeueTask } from '../../core/flow/requeue.ts';
+import { layAnew, renewWaiting, requeueTask } from '../../core/flow/requeue.ts';
 import { forgive, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { settleTask } from '../../core/flow/settle.ts';
@@ -11,43 +12,69 @@ import type { Duty, DutyDeps } from './duty.ts';
 
 const OLD_ENOUGH_MS = 2_000;
 const PAGE = 200;
+/** Rows that are mended side by side. */
+const TOGETHER = 10;
 
 /** What a task needs that Postgres says has not ended. */
-type Finding = 'fine' | 'settle' | 'lost end' | 'renew' | 'requeue' | 'back' | 'forgive' | 'close';
+type Finding =
+  'fine' | 'settle' | 'lost end' | 'renew' | 'renew waiting' | 'requeue' | 'back' | 'forgive' | 'close';
 
 /**
  * Compares the rows that have not ended with what Redis knows, and mends the difference: every task is queued,
  * held by a live claim, or queued again. Rows go by id in pages, so that one that cannot be mended does not
  * keep the others.
  */
-export function createReconcileDuty(deps: DutyDeps): Duty {
+export function createReconcileDuty(deps: DutyDeps): Duty & { renew: Duty['run'] } {
   return {
     name: 'reconcile',
     everyMs: 5_000,
-    async run(signal) {
-      let did = 0;
-      let after: string | null = null;
-      for (;;) {
-        const rows = await deps.registry.tasks.openOlderThan(OLD_ENOUGH_MS, { after, limit: PAGE });
-        did += await reconcilePage(deps, rows);
-        after = rows.at(-1)?.id ?? null;
-        if (rows.length < PAGE || signal.aborted) return did;
-      }
-    },
+    run: (signal) => reconcileAll(deps, { olderThanMs: OLD_ENOUGH_MS, renews: false }, signal),
+    /** Redis went back: whatever waits, however young, gets a new epoch besides. */
+    renew: (signal) => reconcileAll(deps, { olderThanMs: 0, renews: true }, signal),
   };
 }
 
-async function reconcilePage(deps: DutyDeps, rows: readonly TaskRow[]): Promise<number> {
+interface How {
+  olderThanMs: number;
+  /** The epoch of what waits is not trusted. */
+  renews: boolean;
+}
+
+async function reconcileAll(deps: DutyDeps, how: How, signal: AbortSignal): Promise<number> {
+  let did = 0;
+  let after: string | null = null;
+  for (;;) {
+    const rows = await deps.registry.tasks.openOlderThan(how.olderThanMs, { after, limit: PAGE });
+    did += await reconcilePage(deps, how, rows);
+    after = rows.at(-1)?.id ?? null;
+    if (rows.length < PAGE || signal.aborted) return did;
+  }
+}
+
+async function reconcilePage(deps: DutyDeps, { renews }: How, rows: readonly TaskRow[]): Promise<number> {
   const refs = rows.map((row) => ({ ...refOf(row), pin: row.pin ?? undefined }));
   const looks = await lookAt(deps.queue.redis, deps.queue.keys, refs);
+  const mendOne = async (row: TaskRow, look: Look | null): Promise<number> => {
+    const found = look ? await examine(deps, row, look) : 'renew';
+    const finding = renews && look && isUnclaimed(look) && found === 'fine' ? 'renew waiting' : found;
+    return finding !== 'fine' && (await mend(deps, { row, look, finding })) ? 1 : 0;
+  };
+  /** A row that cannot be mended holds up no other; a store that is away holds up all. */
+  const tryOne = (row: TaskRow, look: Look | null): Promise<number> =>
+    mendOne(row, look).catch((thrown: unknown) => {
+      if (thrown instanceof McpctlError && thrown.code === 'unavailable') throw thrown;
+      deps.log.warn({ taskId: row.id, why: messageOf(thrown) }, 'a task could not be reconciled');
+      return 0;
+    });
   let did = 0;
-  for (const [i, row] of rows.entries()) {
-    const look = looks[i] ?? null;
-    const finding = look ? await examine(deps, row, look) : 'renew';
-    if (finding !== 'fine' && (await mend(deps, { row, look, finding }))) did += 1;
+  for (let at = 0; at < rows.length; at += TOGETHER) {
+    const few = rows.slice(at, at + TOGETHER).map((row, i) => tryOne(row, looks[at + i] ?? null));
+    for (const done of await Promise.all(few)) did += done;
   }
   return did;
 }
+
+const isUnclaimed = ({ fence }: Look): boolean => fence.state === 'open' && fence.claim === '';
 
 /** A member that has taken a job claims it within this, by Redis's clock. */
 const TO_CLAIM_MS = 2_000;
@@ -94,6 +121,8 @@ async function mend(
       return (await finishClose(deps, row, last)) !== null;
     case 'renew':
       return await layAnew(flow, row, fence);
+    case 'renew waiting':
+      return await renewWaiting(flow, { row, fence });
     case 'back':
       return (await takeBack(flow, { row, fence })) !== 'moved';
     case 'forgive':

@@ -23,6 +23,7 @@ function keys(): string[] {
     made.relay('id'),
     made.duties,
     made.epoch,
+    made.generation,
   ];
   return [queue(), queue('<llm id>'), ...all.map((key) => key.slice('ns:'.length))].map((key) =>
     key.replaceAll(hash, 'P'),

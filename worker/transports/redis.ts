@@ -3,6 +3,7 @@ import { connectAndCheck, openRedis, type ConnectOptions, type Redis } from '../
 import { Consumer } from '../../core/queue/consumer.ts';
 import { parseControl } from '../../core/queue/control.ts';
 import { Fetchers } from '../../core/queue/fetchers.ts';
+import { Trusted } from '../../core/queue/generation.ts';
 import { createKeys, type Keys } from '../../core/queue/keys.ts';
 import { ownMarkers } from '../../core/queue/markers.ts';
 import { announce, createPresence, type Announcement } from '../../core/queue/presence.ts';
@@ -11,6 +12,7 @@ import { createWakes, holdWhile } from '../../core/queue/wake.ts';
 import type { Presence } from '../../core/presence.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause } from '../../core/runtime/clock.ts';
+import { bothOpen } from '../../core/switch.ts';
 import type { Member } from '../execute.ts';
 import type { GateState } from '../gate.ts';
 import { RunningClaims } from '../running.ts';
@@ -50,6 +52,7 @@ export class RedisTransport implements Transport {
   readonly #subscriber: Subscriber;
   readonly #keys: Keys;
   readonly #fetchers: Fetchers;
+  readonly #trusted: Trusted;
   readonly #presence: Presence;
   readonly #claims: RedisClaimDeps;
   readonly #running = new RunningClaims();
@@ -66,6 +69,7 @@ export class RedisTransport implements Transport {
     this.#redis = openRedis('commands', deps);
     this.#subscriber = createSubscriber(openRedis('subscriber', deps), deps.log);
     this.#fetchers = new Fetchers({ redis: this.#redis, prefix: deps.namespace, log: deps.log });
+    this.#trusted = new Trusted({ ...deps, redis: this.#redis, keys: this.#keys });
     this.#presence = createPresence({ redis: this.#redis, keys: this.#keys, leaseMs: deps.leaseMs });
     this.#claims = { ...deps, redis: this.#redis, keys: this.#keys, running: this.#running };
   }
@@ -74,6 +78,7 @@ export class RedisTransport implements Transport {
   async start(): Promise<void> {
     const { session, boot } = this.#deps;
     await connectAndCheck(this.#redis);
+    this.#trusted.start();
     await this.#subscriber.start?.();
     await this.#subscriber.listen(this.#keys.control(session, boot), (heard) => this.#hear(heard));
     this.#announcing = setInterval(() => void this.#say(), ANNOUNCE_MS);
@@ -143,6 +148,7 @@ export class RedisTransport implements Transport {
     clearInterval(this.#announcing);
     for (const { leave } of this.#serving) leave();
     await this.#subscriber.stop();
+    this.#trusted.stop();
     this.#redis.disconnect();
     await Promise.all(this.#serving.map(({ consumer }) => consumer.stop()));
     await this.#fetchers.close();
@@ -159,7 +165,7 @@ export class RedisTransport implements Transport {
       keys: this.#keys,
       member,
       slots,
-      gate,
+      gate: bothOpen(gate, this.#trusted),
       claim: (fetched) => claimEarly(this.#claims, member, fetched),
       run: (job) => runJob(this.#claims, { member, gate, job }),
       clock: this.#deps.clock,
