@@ -4,6 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { joinWrites } from './join-writes.ts';
 import { judge } from './judge.ts';
+import { redisTroubleOf, redisUnavailable } from './trouble.ts';
 
 /** For those outside this door, who hold a connection but do not open one. */
 export type { Redis } from 'ioredis';
@@ -57,6 +58,10 @@ export function tlsOf({
   return { tls: { rejectUnauthorized: verifyTls, ...(ca === undefined ? {} : { ca }) } };
 }
 
+/** Connections of those who would rather wait than fail: see `runScript`. */
+const patient = new WeakSet<Redis>();
+export const isPatient = (redis: Redis): boolean => patient.has(redis);
+
 /** Opens one connection of a role. It reconnects by itself, for ever, within about a second of Redis's return. */
 export function openRedis(role: Role, { url, verifyTls, ca, clock, log }: ConnectOptions): Redis {
   const redis = new Redis(url, {
@@ -66,9 +71,13 @@ export function openRedis(role: Role, { url, verifyTls, ca, clock, log }: Connec
     keepAlive: 10_000,
     disableClientInfo: true,
     enableAutoPipelining: false,
+    // The name may lead to the new primary by now; what only came to the wrong one is sent again there.
+    reconnectOnError: (thrown) =>
+      redisTroubleOf(thrown) !== 'read-only' ? false : role === 'commands' ? 2 : true,
     retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), 1_000) + clock.random() * 100,
     ...tlsOf({ url, verifyTls, ca }),
   });
+  if (role === 'commands') patient.add(redis);
   redis.on('connect', () => joinWrites(redis.stream));
   let away = false;
   redis.on('error', (thrown: unknown) => {
@@ -131,15 +140,11 @@ export async function connectAndCheck(redis: Redis): Promise<{ hints: string[] }
   return { hints };
 }
 
-/** Runs a call for somebody who waits: any failure of the connection becomes `unavailable`, without its arguments. */
+/** Runs a call for somebody who waits: any failure becomes `unavailable` with what is so, without its arguments. */
 export async function orUnavailable<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (thrown) {
-    if (thrown instanceof McpctlError) throw thrown;
-    throw new McpctlError('unavailable', 'Redis cannot be reached now; try again shortly.', {
-      retryAfterS: 2,
-      cause: new Error(messageOf(thrown)),
-    });
+    throw redisUnavailable(thrown);
   }
 }

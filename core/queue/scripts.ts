@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
+import { pause } from '../runtime/clock.ts';
+import { mayPass } from '../trouble.ts';
+import { isPatient } from './connect.ts';
+import { redisTroubleOf } from './trouble.ts';
 
 /** The Lua of the dispatch protocol. Each file's head says its KEYS, ARGV, answers and callers. */
 const names = [
@@ -43,12 +47,37 @@ interface ScriptCall {
   args: readonly (string | number)[];
 }
 
+/** Longer than a fail-over takes, or a disk to be emptied; a claim that was lost meanwhile says so in its answer. */
+const PATIENCE_MS = 60_000;
+const AGAIN_MS = { first: 25, most: 250 };
+
+/**
+ * What a worker says for its claims must not be lost because Redis fails over or is full for a moment: an error reply
+ * that may pass is no broken connection and no end, so the same is said again (each script bears being run twice).
+ * Others fail at once: their callers wait.
+ */
+async function patiently<T>(redis: Redis, run: () => Promise<T>): Promise<T> {
+  const until = performance.now() + PATIENCE_MS;
+  for (let waitMs = AGAIN_MS.first; ; waitMs = Math.min(waitMs * 2, AGAIN_MS.most)) {
+    try {
+      return await run();
+    } catch (thrown) {
+      const trouble = redisTroubleOf(thrown);
+      const passes = mayPass(trouble) && trouble !== 'away' && trouble !== 'refused';
+      if (!passes || !isPatient(redis) || performance.now() > until) throw thrown;
+      await pause(waitMs);
+    }
+  }
+}
+
 /** Runs a script by its hash; a Redis that does not know it yet (new, or restarted) gets the text. */
 export async function runScript(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
-  const answer = await runKnownScript(redis, name, call);
-  if (answer !== undefined) return answer;
-  const { keys, args } = call;
-  return await redis.eval(scripts[name].lua, keys.length, ...keys, ...args);
+  return await patiently(redis, async () => {
+    const answer = await runKnownScript(redis, name, call);
+    if (answer !== undefined) return answer;
+    const { keys, args } = call;
+    return await redis.eval(scripts[name].lua, keys.length, ...keys, ...args);
+  });
 }
 
 /** Runs a script by its hash. @returns undefined, and nothing was done, when this Redis does not know it. */
