@@ -33,12 +33,14 @@ const FENCE_MS = 10 * 60_000;
 
 /**
  * Why a member may not have a task: `absent` (the fence is gone: the reconciler brings the task again), `closed`, `taken`,
- * `stale` (an old job), `unfit` (it cannot do it: pass it on); or how often a member that had failed it met it.
+ * `stale` (an old job), `unfit` (it cannot do it: pass it on); how often a member that had failed it met it; or, as it was
+ * claimed but what it says is of another release or no task at all, the epoch in which it is to be let go of again.
  */
-export type Refusal = 'absent' | 'closed' | 'taken' | 'stale' | 'unfit' | { met: number };
+export type Refusal =
+  'absent' | 'closed' | 'taken' | 'stale' | 'unfit' | { met: number } | { unreadable: number };
 
 export const isRefusal = (answer: Claimed | Refusal): answer is Refusal =>
-  typeof answer === 'string' || 'met' in answer;
+  typeof answer === 'string' || 'met' in answer || 'unreadable' in answer;
 
 interface Store {
   redis: Redis;
@@ -89,7 +91,7 @@ async function askForClaim(
 function readClaim([kind, epoch, body, head]: readonly string[]): Claimed | Refusal {
   switch (kind) {
     case 'ok':
-      return { epoch: Number(epoch), body: body ?? '', head: taskHeadSchema.parse(JSON.parse(head ?? '{}')) };
+      return readTask(Number(epoch), body ?? '', head ?? '');
     case 'excluded':
       return { met: Number(epoch) };
     case 'closed':
@@ -100,6 +102,15 @@ function readClaim([kind, epoch, body, head]: readonly string[]): Claimed | Refu
     case undefined:
     default:
       return 'absent';
+  }
+}
+
+/** Written by an edge, perhaps of a newer release, or by whoever else can write to Redis. */
+function readTask(epoch: number, body: string, text: string): Claimed | Refusal {
+  try {
+    return { epoch, body, head: taskHeadSchema.parse(JSON.parse(text)) };
+  } catch {
+    return { unreadable: epoch };
   }
 }
 

@@ -1,18 +1,35 @@
 import type { Log } from '../runtime/log.ts';
-import type { Refusal } from './claim.ts';
+import { handBack, type Refusal } from './claim.ts';
+import type { Redis } from './connect.ts';
 import type { TakenJob } from './consumer.ts';
+import type { Keys } from './keys.ts';
 
 /** How long a task is put aside by a member that has failed it; doubled each time, while no other has taken it. */
 const DELAY_MS = 100;
 const LONGEST_DELAY_MS = 2_000;
 
-/** What becomes of a job whose task a member may not have: finished, passed on, or put aside for another member. */
+const unreadable = {
+  counts: 'attempt',
+  code: 'protocol_unsupported',
+  message: 'The worker cannot read this task, which is of a newer release; update mcplocal there.',
+} as const;
+
+/**
+ * What becomes of a job whose task a member may not have: finished, passed on, or put aside for another member. One that
+ * it cannot read counts as an attempt of this member: others may be newer, and after three it ends with the reason.
+ */
 export async function refuse(
-  { log }: { log: Log },
-  { job, llmId }: { job: TakenJob; llmId: string },
+  { log, redis, keys }: { log: Log; redis: Redis; keys: Keys },
+  { job, llmId, poolKey, claimId }: { job: TakenJob; llmId: string; poolKey: string; claimId: string },
   why: Refusal,
 ): Promise<void> {
   const { taskId } = job;
+  if (typeof why === 'object' && 'unreadable' in why) {
+    log.warn({ taskId, llmId }, 'a task could not be read; it goes to another member');
+    const claim = { taskId, poolKey, claimId, epoch: why.unreadable };
+    if ((await handBack({ redis, keys }, claim, unreadable)) !== 'ok') await job.done();
+    return; // the job stays for the requeue to move
+  }
   if (why === 'unfit') return job.pass();
   if (typeof why === 'string') {
     log.debug({ taskId, llmId, why }, 'a job was not for this member');

@@ -80,7 +80,8 @@ async function run(
   const { session, boot } = carried;
   const by = { claimId, session, boot, llmId, via: 'sse' } as const;
   const claimed = await claimTask(store, { taskId, poolKey, jobId }, by);
-  if (isRefusal(claimed)) return await refuse(deps, { job, llmId }, claimed);
+  if (isRefusal(claimed))
+    return await refuse({ ...store, log: deps.log }, { job, llmId, poolKey, claimId }, claimed);
   const { epoch, body, head } = claimed;
   const claim = { taskId, poolKey, claimId, epoch };
   const over = new Promise<void>((resolve) => {

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { flowOf } from '../../edge/deps.ts';
 import { takeBack } from '../../core/flow/take-back.ts';
 import type { HandBack } from '../../core/hand-back.ts';
-import { claimTask, handBack } from '../../core/queue/claim.ts';
+import { claimTask, isRefusal, handBack } from '../../core/queue/claim.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
 import { announce } from '../../core/queue/presence.ts';
 import type { TaskRow } from '../../core/task.ts';
@@ -50,7 +50,7 @@ describe('a task that was handed back', () => {
     const fence = await fenceOf(task);
     const by = { claimId: randomUUID(), session: sessionId, boot: 'b1', llmId: idOf(llm) };
     const claimed = await claimTask(t.deps.queue, { ...ref, jobId: fence.job }, by);
-    if (typeof claimed === 'string' || 'met' in claimed) expect.fail('not claimed');
+    if (isRefusal(claimed)) expect.fail('not claimed');
     const claim = { ...ref, claimId: by.claimId, epoch: claimed.epoch };
     expect(await handBack(t.deps.queue, claim, why)).to.equal('ok');
     return await fenceOf(task);

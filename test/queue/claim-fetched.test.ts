@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { claimFetched, type EarlyClaim } from '../../core/queue/claim.ts';
+import { claimFetched, isRefusal, type EarlyClaim } from '../../core/queue/claim.ts';
+import { refuse } from '../../core/queue/refuse.ts';
+import { createLog } from '../../core/runtime/log.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
+
+const silent = createLog({ process: 'test', level: 'silent', pretty: false });
 
 describe('a claim that is asked for together with the job', function () {
   this.timeout(30_000);
@@ -52,6 +56,33 @@ describe('a claim that is asked for together with the job', function () {
       await taken?.job.complete();
     }
     expect(answers).to.deep.equal(['unfit', 'taken']);
+  });
+
+  it('is let go of when what it says cannot be read, and is a try of this member alone', async () => {
+    const { head } = submissionOf(newTask({ ownerId: '' }));
+    for (const odd of [{ ...head, operation: 'of a newer release' }, {}]) {
+      const task = await enqueue('odd', { head: odd });
+      const taken = await fetchAndClaim('odd');
+      const answer = taken?.early?.answer;
+      if (!taken?.early || answer === undefined || !isRefusal(answer)) return expect.fail('it was read');
+      expect(answer).to.deep.equal({ unreadable: 1 });
+      const { taskId, jobId } = taken.job;
+      const unused = (): never => expect.fail('the job is the requeue’s');
+      const job = {
+        taskId,
+        jobId,
+        claim: undefined,
+        done: unused,
+        failed: unused,
+        later: unused,
+        pass: unused,
+      };
+      const store = { redis: t.redis, keys: t.door.keys, log: silent };
+      await refuse(store, { job, llmId: 'llm-1', poolKey: 'odd', claimId: taken.early.claimId }, answer);
+      const fence = await t.fence(task);
+      expect(fence?.state).to.equal('released');
+      await taken.job.complete();
+    }
   });
 
   it('is nobody’s where no job was fetched under its token', async () => {

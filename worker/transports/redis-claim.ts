@@ -65,7 +65,7 @@ export async function runJob(deps: RedisClaimDeps, work: Work): Promise<void> {
     const early = await job.claim;
     if (!early) return await claimLate(deps, work);
     const { claimId, answer } = early;
-    if (isRefusal(answer)) return await refuse(deps, { job, llmId: member.llmId }, answer);
+    if (isRefusal(answer)) return await refuse(deps, { job, ...member, claimId }, answer);
     await deps.running.overtake(taskId);
     await begin(deps, work, { claimId, ask: () => Promise.resolve(answer) });
   } catch (thrown) {
@@ -95,7 +95,7 @@ async function begin(
   const ended = deps.running.begin({ taskId, llmName: member.name, claimId, aborting });
   try {
     const answer = await ask();
-    if (isRefusal(answer)) return await refuse(deps, { job, llmId: member.llmId }, answer);
+    if (isRefusal(answer)) return await refuse(deps, { job, ...member, claimId }, answer);
     const { epoch, body, head } = answer;
     const port = portOf(deps, { ref: { taskId, poolKey: member.poolKey, claimId, epoch }, aborting });
     const claim = { taskId, claimId, body, head, port, aborting };

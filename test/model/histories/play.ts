@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { cancelled, closeTask } from '../../../core/flow/cancel.ts';
 import { settleTask } from '../../../core/flow/settle.ts';
-import { beat, claimTask, endClaim, handBack } from '../../../core/queue/claim.ts';
+import { beat, claimTask, isRefusal, endClaim, handBack } from '../../../core/queue/claim.ts';
 import { show } from '../../../core/queue/fence.ts';
 import { runScript } from '../../../core/queue/scripts.ts';
 import { readPage, type Entry, type Position } from '../../../core/queue/stream.ts';
@@ -112,7 +112,7 @@ export class Play {
     const ref = { taskId: run.taskId, poolKey: POOL, jobId: run.job.id ?? '' };
     const answer = await claimTask(this.#house.queue, ref, by);
     if (typeof answer === 'string') await this.#done(run);
-    else if ('met' in answer)
+    else if (isRefusal(answer))
       this.#forget(run); // put aside, and not put back: a lost job
     else {
       run.epoch = answer.epoch;
