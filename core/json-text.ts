@@ -145,10 +145,7 @@ export function askForUsage(streamOptions: string | undefined): string {
   return spliceMembers(streamOptions, { include_usage: 'true' }) ?? streamOptions;
 }
 
-/**
- * Are arrays and objects nested deeper than `max`? Brackets inside strings do not count.
- * @internal what json-shape.ts sees is compared with it
- */
+/** Are arrays and objects nested deeper than `max`? Brackets inside strings do not count. */
 export function depthExceeds(text: string, max: number): boolean {
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
@@ -224,7 +221,7 @@ function skipNested(text: string, start: number): number | undefined {
 }
 
 /** The index after the closing quote of the string that begins at `start`; past the text when it has none. */
-export function stringEnd(text: string, start: number): number {
+function stringEnd(text: string, start: number): number {
   let quote = start;
   for (;;) {
     quote = text.indexOf('"', quote + 1);

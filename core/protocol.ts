@@ -51,6 +51,8 @@ export const registerSchema = z.object({
   bullmqVersion: textSchema(64).optional(),
   /** What the worker can do, best first; an older worker that is silent knows sse only. */
   transports: z.array(z.string().max(32)).max(8).default(['sse']),
+  /** It signs in to Redis as the user that the answer names; a worker that is older used what its environment holds. */
+  redisUser: z.boolean().optional(),
   providers: z.array(providerOfferSchema).max(256).refine(once, 'two providers have the same name'),
   agents: z.array(agentOfferSchema).max(256).optional(),
 });
@@ -183,7 +185,10 @@ export const resultSchema = z.union([
 ]);
 export type Result = z.infer<typeof resultSchema>;
 
-/** How the worker is to take its tasks. `url`, `username`, `password` only where the edge hands them out. */
+/**
+ * How the worker is to take its tasks. `username` and `password`: of the session's own Redis user, at `url` unless the
+ * worker knows another way to that Redis; an older edge names none.
+ */
 export const transportSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('redis'),

@@ -1,7 +1,6 @@
 import type { Express } from 'express';
 import { McpctlError } from '../core/errors.ts';
-import { orUnavailable } from '../core/queue/connect.ts';
-import { openQueueDoor, type QueueDoor } from '../core/queue/door.ts';
+import { openQueueDoor } from '../core/queue/door.ts';
 import { connect, type Connection } from '../core/registry/connect.ts';
 import { isCurrent } from '../core/registry/migrate.ts';
 import { createRegistry } from '../core/registry/registry.ts';
@@ -10,7 +9,6 @@ import { systemClock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 import { ownPackage } from '../core/runtime/own-package.ts';
 import { composeServices, type Service } from '../core/runtime/service.ts';
-import { troubleSentence } from '../core/trouble.ts';
 import { createAuthenticator } from './authenticator.ts';
 import { createCaps } from './caps.ts';
 import type { EdgeDeps } from './deps.ts';
@@ -20,6 +18,7 @@ import { countPools } from './pool-counts.ts';
 import { createMetrics } from './metrics.ts';
 import { createKnownPools } from './known-pools.ts';
 import { createPoolLooks } from './pool-looks.ts';
+import { createRedisWorkers } from './redis-users.ts';
 import { Relay } from './relay/relay.ts';
 import { createEdgeServer, type EdgeServer } from './server.ts';
 import { createWaiters } from './waiters.ts';
@@ -119,6 +118,7 @@ export function wireEdge(
     liveness,
     heartbeats,
     relay,
+    redisWorkers: createRedisWorkers({ config, registry, queue, log }),
     authenticator: createAuthenticator({
       tokens: registry.tokens,
       clock,
@@ -133,26 +133,15 @@ export function wireEdge(
     metrics,
     checks: [
       { name: 'postgres', run: () => needCurrent(connection) },
-      { name: 'redis', run: () => needWritable(queue) },
+      { name: 'redis', run: async () => void (await queue.redis.ping()) },
     ],
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
-  return { deps, services: [queue, heartbeats, waiters, wakings, relay] };
+  return { deps, services: [queue, deps.redisWorkers, heartbeats, waiters, wakings, relay] };
 }
 
-/** What it was refused in the last seconds counts too: a full disk lets reads through. */
 async function needCurrent(connection: Connection): Promise<void> {
-  const current = await isCurrent(connection);
-  const trouble = connection.trouble();
-  if (trouble !== null) throw new McpctlError('unavailable', troubleSentence('Postgres', trouble));
-  if (current) return;
+  if (await isCurrent(connection)) return;
   throw new McpctlError('unavailable', 'Migrations are missing; run: node dist/scheduler/main.js release');
-}
-
-const PROBE_MS = 60_000;
-
-/** A replica, a full one and one that lost its disk answer a ping. */
-async function needWritable({ redis, keys }: QueueDoor): Promise<void> {
-  await orUnavailable(redis.set(keys.probe, '1', 'PX', PROBE_MS));
 }

@@ -11,6 +11,7 @@ import type { Caps } from './caps.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { Liveness } from '../core/flow/liveness.ts';
 import type { Metrics } from './metrics.ts';
+import type { RedisWorkers } from './redis-users.ts';
 import type { Relay } from './relay/relay.ts';
 import type { KnownPools } from './known-pools.ts';
 import type { LookAtPool } from './pool-looks.ts';
@@ -100,6 +101,7 @@ export interface EdgeDeps {
   liveness: Liveness;
   heartbeats: Heartbeats;
   relay: Relay;
+  redisWorkers: RedisWorkers;
   authenticator: Authenticator;
   waiters: Waiters;
   wakings: Wakings;

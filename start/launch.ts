@@ -24,7 +24,7 @@ export interface Launch {
   serve(found: Found): Promise<string>;
   serveBackend(backend: Backend): Promise<Backend>;
   /** A process type of the Procfile; `urls` go into its environment. */
-  run(name: string, urls: Readonly<Record<string, string>>): Kept;
+  run(name: string, urls: Readonly<Record<string, string | undefined>>): Kept;
 }
 
 /** How long a program may take to be ready, and how often it may die before that. */

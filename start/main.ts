@@ -59,6 +59,8 @@ function systemOf(settings: Settings, home: Home, { url, port }: { url: string; 
     procfile: parseProcfile(readFileSync('Procfile', 'utf8')),
     root: process.cwd(),
     env: {
+      // The only worker here is the operator's own.
+      MCPCTL_REDIS_WORKERS: '1',
       ...env,
       PORT: String(port),
       MCPCTL_HOST: settings.host === '' ? '127.0.0.1' : settings.host,

@@ -78,7 +78,7 @@ export function createSystem(deps: SystemDeps): System {
       for (const name of procfile.keys()) if (!special.has(name)) launch.run(name, urls);
       // The worker comes when the edge can hear it: its second try would be seconds away.
       await web.untilReady(() => edge.isReady(), firstStart);
-      launch.run('worker', urls);
+      launch.run('worker', env['WORKER_SOURCE'] === 'registry' ? urls : urlsOfWorker(urls));
       writeJson(home.running, { pid: process.pid, url, redisUrl, databaseUrl });
       return { credentials, edge, backend };
     },
@@ -88,6 +88,14 @@ export function createSystem(deps: SystemDeps): System {
     },
     kill: () => running.kill(),
   };
+}
+
+/** A worker needs to know where Redis is; its user and password there an edge gives it. Postgres is not for it. */
+function urlsOfWorker({ REDIS_URL }: { REDIS_URL: string }): Record<string, string | undefined> {
+  const url = new URL(REDIS_URL);
+  url.username = '';
+  url.password = '';
+  return { REDIS_URL: url.href, DATABASE_URL: undefined };
 }
 
 /** The token's text is in a file while `release` runs, never in arguments or the environment. */

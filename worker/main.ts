@@ -18,7 +18,6 @@ import { withProxies } from '../core/runtime/network-settings.ts';
 import { openNetwork } from '../core/runtime/network.ts';
 import { plain } from '../core/runtime/plain.ts';
 import { refuseForeign } from '../core/runtime/private-file.mjs';
-import { outliveRejections } from '../core/runtime/last-resort.ts';
 import { openPublished } from './publish.ts';
 import { startPublished, type PublishedWorker } from './published.ts';
 import { readWorkerConfig } from './sources/config.ts';
@@ -57,11 +56,15 @@ type Config = Settings<(typeof settingNames)[number]>;
 /** The worker's composition root: reads the environment and the home, publishes, serves until a signal. */
 async function run(): Promise<void> {
   const config = await readAndInspect(withProxies(process.env), settingNames, [
-    (known) => inspectRedis({ ...known, redisUrl: known.optionalRedisUrl }),
+    (known) =>
+      inspectRedis({
+        ...known,
+        redisUrl: known.optionalRedisUrl,
+        userComesLater: sourceOf(known) === 'config',
+      }),
     inspectHosted,
   ]);
   const log = createLog({ process: 'worker', level: config.logLevel, pretty: process.stdout.isTTY });
-  outliveRejections(log);
   const signalled = untilSignal(() => process.exit(1));
   const bus = createBus(log);
   const clock = systemClock;

@@ -184,6 +184,7 @@ export class VirtualLlmRegistrar {
       protocol: PROTOCOL,
       ...(versions ? { workerVersion: versions.worker, bullmqVersion: versions.bullmq } : {}),
       ...(transports ? { transports } : {}),
+      ...(transports?.includes('redis') ? { redisUser: true } : {}),
       providers,
     });
   }

@@ -10,7 +10,7 @@ import type { ServedMember, Transport, Wake } from './transports/transport.ts';
 
 export interface ServingDeps {
   edge: EdgeClient;
-  /** Null where the worker has no REDIS_URL of its own. */
+  /** Where its Redis is; null where the worker has no REDIS_URL. */
   redis: { url: string; verifyTls: boolean; ca?: string | undefined } | null;
   boot: string;
   leaseMs: number;
@@ -21,7 +21,7 @@ export interface ServingDeps {
   clock: Clock;
   log: Log;
   wake?: Wake;
-  /** The edge has forgotten the session. */
+  /** The edge has forgotten the session, or what it may in Redis has changed. */
   onGone: () => void;
 }
 
@@ -80,11 +80,16 @@ export class Serving {
   async #serve(registered: Registered, members: readonly ServedMember[]): Promise<void> {
     if (this.#stopped) return;
     const { kind } = registered.transport;
-    const namespace = registered.transport.kind === 'redis' ? registered.transport.namespace : '';
-    const as = [kind, registered.providerSessionId, namespace].join(' ');
+    // Not its address: this worker has its own, and edges may know others.
+    const as = JSON.stringify({ ...registered.transport, url: '', session: registered.providerSessionId });
     if (this.#current?.as === as) return await this.#current.transport.serve(members);
     const transport = this.#open(registered);
-    await transport.start?.();
+    try {
+      await transport.start?.();
+    } catch (thrown) {
+      void transport.stop(); // or it would try to connect for ever, beside the next one
+      throw thrown;
+    }
     const former = this.#current?.transport;
     if (former) {
       this.#deps.log.info(
@@ -98,10 +103,10 @@ export class Serving {
   }
 
   #open({ transport, providerSessionId: session }: Registered): Transport {
-    const { redis, ...deps } = this.#deps;
+    const { redis, onGone, ...deps } = this.#deps;
     switch (transport.kind) {
       case 'sse':
-        return new SseTransport({ ...deps, session });
+        return new SseTransport({ ...deps, onGone, session });
       case 'redis':
         if (!redis) {
           throw new McpctlError(
@@ -109,7 +114,14 @@ export class Serving {
             'The edge wants this worker to take its tasks over Redis, and it has no REDIS_URL.',
           );
         }
-        return new RedisTransport({ ...deps, ...redis, session, namespace: transport.namespace });
+        return new RedisTransport({
+          ...deps,
+          ...redis,
+          session,
+          namespace: transport.namespace,
+          ownUser: ownUserOf(transport),
+          onChanged: onGone,
+        });
     }
   }
 
@@ -124,4 +136,12 @@ export class Serving {
       });
     this.#former.add(gone);
   }
+}
+
+/** An edge of the last release names none: then the worker goes to Redis as its REDIS_URL says. */
+function ownUserOf({
+  username,
+  password,
+}: Extract<Registered['transport'], { kind: 'redis' }>): { username: string; password: string } | undefined {
+  return username === undefined || password === undefined ? undefined : { username, password };
 }

@@ -1,3 +1,4 @@
+import { uuidSchema } from '../names.ts';
 import { rowEpochOf, type Fence } from '../queue/fence.ts';
 import { pause } from '../runtime/clock.ts';
 import { isTerminal } from '../task.ts';
@@ -19,11 +20,12 @@ const REQUEUED_WITHIN_MS = 200;
  */
 export async function endDeadClaim(
   deps: FlowDeps,
-  { taskId, fence, why }: { taskId: string; fence: Fence; why: string },
+  { taskId, poolKey, fence, why }: { taskId: string; poolKey: string; fence: Fence; why: string },
 ): Promise<'requeued' | 'ended' | 'moved' | 'over'> {
   const { registry, dispatch } = deps;
-  const row = await registry.tasks.byId(taskId);
-  if (!row || isTerminal(row.status)) return 'over';
+  // What stands in a pool's keys says nothing about others' tasks, nor about what is no task.
+  const row = uuidSchema.safeParse(taskId).success ? await registry.tasks.byId(taskId) : undefined;
+  if (!row || row.poolName !== poolKey || isTerminal(row.status)) return 'over';
   const lostWith = async (code: string, message: string): Promise<'ended' | 'moved'> => {
     const ended = await dispatch.endFor(refOf(row), fence.claim, { kind: 'failed', code, message });
     return ended ? 'ended' : 'moved';

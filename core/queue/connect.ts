@@ -2,9 +2,10 @@ import { Redis, type RedisOptions } from 'ioredis';
 import { McpctlError, messageOf } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
+import { noteBullScripts } from './taught.ts';
 import { joinWrites } from './join-writes.ts';
 import { judge } from './judge.ts';
-import { redisTroubleOf, redisUnavailable } from './trouble.ts';
+import { signInAs, type OwnUser } from './own-user.ts';
 
 /** For those outside this door, who hold a connection but do not open one. */
 export type { Redis } from 'ioredis';
@@ -25,6 +26,8 @@ export interface ConnectOptions {
   verifyTls: boolean;
   /** PEM: trusted on `rediss://` instead of the public authorities. */
   ca?: string | undefined;
+  /** Instead of the user and password of the URL: a provider session's own, with no more rights than a session has. */
+  user?: OwnUser | undefined;
   clock: Clock;
   log: Log;
 }
@@ -58,26 +61,29 @@ export function tlsOf({
   return { tls: { rejectUnauthorized: verifyTls, ...(ca === undefined ? {} : { ca }) } };
 }
 
-/** Connections of those who would rather wait than fail: see `runScript`. */
-const patient = new WeakSet<Redis>();
-export const isPatient = (redis: Redis): boolean => patient.has(redis);
+/** The address of a Redis, without who asks. */
+export function addressOf(redisUrl: string): string {
+  const url = new URL(redisUrl);
+  url.username = '';
+  url.password = '';
+  return url.href;
+}
 
 /** Opens one connection of a role. It reconnects by itself, for ever, within about a second of Redis's return. */
-export function openRedis(role: Role, { url, verifyTls, ca, clock, log }: ConnectOptions): Redis {
-  const redis = new Redis(url, {
+export function openRedis(role: Role, { url, verifyTls, ca, user, clock, log }: ConnectOptions): Redis {
+  const redis = new Redis(user ? addressOf(url) : url, {
     ...byRole[role],
     lazyConnect: true,
     connectTimeout: 5_000,
     keepAlive: 10_000,
     disableClientInfo: true,
     enableAutoPipelining: false,
-    // The name may lead to the new primary by now; what only came to the wrong one is sent again there.
-    reconnectOnError: (thrown) =>
-      redisTroubleOf(thrown) !== 'read-only' ? false : role === 'commands' ? 2 : true,
     retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), 1_000) + clock.random() * 100,
     ...tlsOf({ url, verifyTls, ca }),
+    // Who signs in as a session may not ask for INFO; signing in has asked whether this Redis is ready.
+    ...(user ? { Connector: signInAs(user), enableReadyCheck: false } : {}),
   });
-  if (role === 'commands') patient.add(redis);
+  noteBullScripts(redis, { byHash: user !== undefined });
   redis.on('connect', () => joinWrites(redis.stream));
   let away = false;
   redis.on('error', (thrown: unknown) => {
@@ -105,8 +111,11 @@ export function keepAsking(redis: Redis, log: Log): () => void {
 
 const READY_WITHIN_MS = 5_000;
 
-/** BullMQ may have begun to connect already; either way it is ready in time, or it cannot be reached. */
-async function untilReady(redis: Redis): Promise<void> {
+/**
+ * BullMQ may have begun to connect already; either way it is ready in time, or it cannot be reached.
+ * @throws McpctlError `unavailable` when it does not answer in 5 s, with what it said last.
+ */
+export async function untilConnected(redis: Redis): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   let last = 'it does not answer';
   const note = (thrown: unknown): string => (last = messageOf(thrown));
@@ -133,18 +142,22 @@ async function untilReady(redis: Redis): Promise<void> {
  * @throws McpctlError `invalid_config` naming each wrong setting, `unavailable` when it does not answer in 5 s.
  */
 export async function connectAndCheck(redis: Redis): Promise<{ hints: string[] }> {
-  await untilReady(redis);
+  await untilConnected(redis);
   const { faults, hints } = judge(await redis.info());
   if (faults.length > 0)
     throw new McpctlError('invalid_config', `This Redis cannot be used:\n  ${faults.join('\n  ')}`);
   return { hints };
 }
 
-/** Runs a call for somebody who waits: any failure becomes `unavailable` with what is so, without its arguments. */
+/** Runs a call for somebody who waits: any failure of the connection becomes `unavailable`, without its arguments. */
 export async function orUnavailable<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (thrown) {
-    throw redisUnavailable(thrown);
+    if (thrown instanceof McpctlError) throw thrown;
+    throw new McpctlError('unavailable', 'Redis cannot be reached now; try again shortly.', {
+      retryAfterS: 2,
+      cause: new Error(messageOf(thrown)),
+    });
   }
 }

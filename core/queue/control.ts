@@ -30,6 +30,8 @@ const controlSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('wake'), wakeId: z.string() }),
   /** To the relay, from the edge that heard how it went. */
   z.object({ kind: z.literal('woken'), wakeId: z.string(), message: z.string().optional() }),
+  /** To a worker that holds Redis itself: what it may there has changed, so register again. */
+  z.object({ kind: z.literal('again') }),
   /** To the relay: the session's rows have changed. */
   z.object({ kind: z.literal('registered') }),
   /** To the relay: the worker has said goodbye. */

@@ -15,8 +15,10 @@ export async function inspectRedis(known: {
   redisUrl?: string | undefined;
   redisTlsVerify?: boolean | undefined;
   redisCa?: string | undefined;
+  /** Only its address need be right: an edge names the user. */
+  userComesLater?: boolean;
 }): Promise<Inspection> {
-  const { redisUrl: url, redisTlsVerify: verifyTls = true, redisCa: ca } = known;
+  const { redisUrl: url, redisTlsVerify: verifyTls = true, redisCa: ca, userComesLater } = known;
   if (url === undefined) return { faults: [] };
   const redis = new Redis(url, {
     ...tlsOf({ url, verifyTls, ca }),
@@ -35,7 +37,8 @@ export async function inspectRedis(known: {
     const { faults } = judge(await redis.info());
     return { faults: faults.map((message) => ({ path: 'REDIS_URL', message })) };
   } catch (thrown) {
-    return told(url, trouble ?? thrown);
+    const refused = /^NOAUTH/.test(messageOf(trouble ?? thrown));
+    return userComesLater === true && refused ? { faults: [] } : told(url, trouble ?? thrown);
   } finally {
     redis.disconnect();
   }

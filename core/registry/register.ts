@@ -11,6 +11,7 @@ import { enterNames, type Entry } from './name-owners.ts';
 import { takeNames } from './names.ts';
 import type { Joiner } from './joiner.ts';
 import { checkLlms, checkSessions, lockUser } from './quotas.ts';
+import { settleTransport } from './redis-users.ts';
 
 export interface Registration {
   sessionId: string;
@@ -18,6 +19,10 @@ export interface Registration {
   instanceId: string | null;
   workerVersion: string | null;
   transport: 'redis' | 'sse';
+  /** With `redis`: SHA-256 in hex of the password that the session's own Redis user is to have. */
+  redisHash?: string;
+  /** The worker can take its tasks through an edge as well; one that cannot is refused where Redis is not for it. */
+  knowsSse?: boolean;
   by: Joiner;
   providers: readonly ProviderOffer[];
   /**
@@ -38,6 +43,8 @@ export interface Published {
   unpublished: LlmRow[];
   /** Pool keys that rows of this session had before and have no longer; their workers drain them. */
   leftPools: string[];
+  /** Redis only where every llm of the session's pools is its owner's (redis-users.ts). */
+  transport: 'redis' | 'sse';
 }
 
 /** The session's own row, made when new, locked until the end: two registers of one session go in turn. */
@@ -170,6 +177,22 @@ async function unpublish(trx: Knex.Transaction, rows: readonly LlmRow[]): Promis
   );
 }
 
+async function transportOf(
+  trx: Knex.Transaction,
+  r: Registration,
+  at: { pools: readonly string[]; leftPools: readonly string[] },
+): Promise<Published['transport']> {
+  const redisHash = r.transport === 'redis' ? (r.redisHash ?? null) : null;
+  const usesRedis = await settleTransport(trx, { id: r.sessionId, ownerId: r.by.userId, redisHash, ...at });
+  if (redisHash !== null && !usesRedis && r.knowsSse === false) {
+    throw new McpctlError(
+      'transport_unavailable',
+      'Another owner has llms in that pool, so that its workers take their tasks through an edge: this one must know the sse transport.',
+    );
+  }
+  return usesRedis ? 'redis' : 'sse';
+}
+
 /**
  * Publishes all providers of a session, or none (SPEC §3). Locks are always taken in this order, each sorted:
  * user, session, llm rows, owners of names, pools, names; so registers never deadlock, and one that loses a race runs again.
@@ -212,8 +235,10 @@ export function register(
     const before = rows.filter((row) => row.providerSessionId === r.sessionId).map((row) => row.poolKey);
     const order = new Map(names.map((name, at) => [name, at]));
     await checkLlms(trx, user, limits);
+    const leftPools = [...new Set(before)].filter((key) => !now.has(key));
+    const transport = await transportOf(trx, r, { pools: [...now], leftPools });
     await r.onAccepted?.();
     llms.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
-    return { llms, unpublished, leftPools: [...new Set(before)].filter((key) => !now.has(key)) };
+    return { llms, unpublished, leftPools, transport };
   });
 }

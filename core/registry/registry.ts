@@ -7,6 +7,7 @@ import { createLlms, type Llms } from './llms.ts';
 import { createNames, type Names } from './names.ts';
 import { createPools, type Pools } from './pools.ts';
 import { createRedisGenerations, type RedisGenerations } from './redis-generations.ts';
+import { createRedisUserRows, type RedisUserRows } from './redis-users.ts';
 import { createSessions, type Sessions } from './sessions.ts';
 import { createTasks, type Tasks } from './tasks.ts';
 import { createTokens, type Tokens } from './tokens.ts';
@@ -27,6 +28,7 @@ export interface Registry {
   leases: Leases;
   adminSessions: AdminSessions;
   redisGenerations: RedisGenerations;
+  redisUsers: RedisUserRows;
 }
 
 export function createRegistry(connection: Connection, limits: RegistryLimits = usualLimits): Registry {
@@ -43,5 +45,6 @@ export function createRegistry(connection: Connection, limits: RegistryLimits = 
     leases: createLeases(connection),
     redisGenerations: createRedisGenerations(connection),
     adminSessions: createAdminSessions(connection),
+    redisUsers: createRedisUserRows(connection),
   };
 }

@@ -1,3 +1,4 @@
+import { uuidSchema } from '../names.ts';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { taskHeadSchema, type TaskHead } from '../task-head.ts';
@@ -15,8 +16,11 @@ export interface TaskUpkeep {
   overdue(limit: number): Promise<TaskRow[]>;
   /** Pool keys with a task that has not ended. */
   openPools(): Promise<string[]>;
-  /** Which of these ids have a row that has not ended. */
-  openAmong(ids: readonly string[]): Promise<Set<string>>;
+  /**
+   * Which of these ids have a row that has not ended, of this pool where one is named: what stands in a pool's keys says
+   * nothing about others' tasks. What is no id has none.
+   */
+  openAmong(ids: readonly string[], poolKey?: string): Promise<Set<string>>;
   /** Deletes tasks that ended longer ago than this, and expired idempotency keys. @returns how many tasks. */
   prune(retentionMs: number, limit: number): Promise<number>;
   /** Drops both bodies of a task that has ended and asked for that. @returns whether there were any. */
@@ -83,12 +87,12 @@ export function createTaskUpkeep({ db }: Connection): TaskUpkeep {
       const rows = await db('tasks').whereRaw(OPEN).distinct<{ poolName: string }[]>('poolName');
       return rows.map((row) => row.poolName);
     },
-    async openAmong(ids) {
-      if (ids.length === 0) return new Set();
-      const rows = await db('tasks')
-        .whereIn('id', [...ids])
-        .whereRaw(OPEN)
-        .select<{ id: string }[]>('id');
+    async openAmong(ids, poolKey) {
+      const known = ids.filter((id) => uuidSchema.safeParse(id).success);
+      if (known.length === 0) return new Set();
+      const query = db('tasks').whereIn('id', known).whereRaw(OPEN);
+      if (poolKey !== undefined) query.where('poolName', poolKey);
+      const rows = await query.select<{ id: string }[]>('id');
       return new Set(rows.map((row) => row.id));
     },
     async dropBodies(id) {

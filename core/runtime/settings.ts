@@ -211,8 +211,9 @@ export const settings = {
   redisWorkers: {
     env: 'MCPCTL_REDIS_WORKERS',
     about:
-      '`1`: workers that have REDIS_URL take their tasks from Redis themselves; `0`: all through an edge',
-    schema: flag(true),
+      '`1`: workers that have REDIS_URL (no password is needed in it) take their tasks from Redis themselves, each session ' +
+      'as a Redis user of its own; `0`: all through an edge',
+    schema: flag(false),
   },
   goneMs: {
     env: 'MCPCTL_GONE_MS',

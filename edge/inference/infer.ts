@@ -33,7 +33,7 @@ export async function infer(
 ): Promise<void> {
   const report = new Report(deps, req, { source: asked.source, llm: asked.llm ?? '' });
   try {
-    const call = await readCall({ req, res, report }, asked);
+    const call = readCall({ req, res, report }, asked);
     const applied = appliedOf(call.wishes);
     if (applied !== '') res.set('preference-applied', applied);
     const known =
@@ -46,15 +46,11 @@ export async function infer(
 }
 
 /** @throws McpctlError `invalid_json`, `invalid_request`. */
-async function readCall(
-  { req, res, report }: Pick<Call, 'req' | 'res' | 'report'>,
-  asked: Asked,
-): Promise<Call> {
+function readCall({ req, res, report }: Pick<Call, 'req' | 'res' | 'report'>, asked: Asked): Call {
   const wishes = wishesOf(req);
   if (wishes.respondAsync) needNoPolicy(wishes);
   const { endpoint } = asked;
-  const { text = '', shape } = req.context;
-  const read = await readRequest(asked.operation, text, shape);
+  const read = readRequest(asked.operation, req.context.text);
   const request = endpoint === undefined ? read : { ...read, streaming: false };
   const llmName = asked.llm ?? request.model;
   if (llmName === undefined) {

@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import type { Operation } from '../../core/llm.ts';
-import { inSlices, shapeOf, type JsonShape } from '../../core/json-shape.ts';
-import { outlinedJson } from '../parse.ts';
+import { parseJson } from '../parse.ts';
 import { needsOf, type Needs } from './needs.ts';
 
 const some = z.array(z.unknown()).min(1);
@@ -60,16 +59,11 @@ export interface InferenceRequest {
 }
 
 /**
- * Looks at the body of an inference; of a large one only at an outline.
- * @param shape of the text, where that was looked at before.
+ * Looks at the body of an inference.
  * @throws McpctlError `invalid_json`, `invalid_request` with the path of each fault.
  */
-export async function readRequest(
-  operation: Operation,
-  body: string,
-  shape?: JsonShape,
-): Promise<InferenceRequest> {
-  const parsed = requestSchemas[operation].safeParse(outlinedJson(body, shape ?? (await shapeOf(body))));
+export function readRequest(operation: Operation, text: string | undefined): InferenceRequest {
+  const parsed = requestSchemas[operation].safeParse(parseJson(text));
   if (!parsed.success) {
     const details = parsed.error.issues
       .slice(0, 20)
@@ -77,13 +71,12 @@ export async function readRequest(
     throw new McpctlError('invalid_request', undefined, { details });
   }
   const { data } = parsed;
-  const hash = createHash('sha256');
-  await inSlices(body, (slice) => void hash.update(slice));
+  const body = text ?? '';
   const { include_usage: usage, continuous_usage_stats: continuous } = data.stream_options ?? {};
   return {
     operation,
     body,
-    hash: hash.digest('hex'),
+    hash: createHash('sha256').update(body).digest('hex'),
     model: data.model,
     streaming: data.stream === true && operation !== 'embeddings',
     wantsUsage: usage === true && continuous === true ? 'continuous' : usage === true,

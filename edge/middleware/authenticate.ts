@@ -7,7 +7,7 @@ import { addressKey } from '../connections/address.ts';
 import type { Metrics } from '../metrics.ts';
 
 /** `Authorization: Bearer` and `x-api-key` are one door (SPEC §9). */
-function tokenOf(req: Request): string | undefined {
+export function tokenOf(req: Request): string | undefined {
   const bearer = /^bearer +(\S+) *$/i.exec(req.get('authorization') ?? '')?.[1];
   return bearer ?? req.get('x-api-key')?.trim();
 }

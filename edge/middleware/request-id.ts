@@ -15,7 +15,6 @@ export function requestId({ clock }: { clock: Clock }): RequestHandler {
       startedAt: clock.elapsed(),
       actor: undefined,
       text: undefined,
-      shape: undefined,
       reserveAnswer: () => undefined,
       reported: false,
     };

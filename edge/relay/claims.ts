@@ -196,6 +196,7 @@ export class RelayClaims {
       if ((ages[i] ?? Infinity) < silentMs) continue;
       const decided = await endDeadClaim(this.#deps.flow, {
         taskId: claim.taskId,
+        poolKey: claim.poolKey,
         fence,
         why: 'disconnected',
       });

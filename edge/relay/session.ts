@@ -160,8 +160,9 @@ export class RelaySession {
             this.#handedOver.abort();
           });
         return;
-      case 'stream':
-        return; // the relay compares the nonce
+      case 'stream': // the relay compares the nonce
+      case 'again': // its worker holds Redis itself, and hears it
+        return;
     }
   }
 
@@ -261,8 +262,7 @@ export class RelaySession {
   #hearState({ state, members }: Extract<Control, { kind: 'state' }>): void {
     this.#seenAt = this.#deps.clock.elapsed();
     if (state) this.#draining = state === 'draining';
-    const said = new Map(Object.entries(members ?? {}));
-    for (const member of this.#members) member.standing = said.get(member.name) ?? member.standing;
+    for (const member of this.#members) member.standing = members?.[member.name] ?? member.standing;
     this.#turnSwitches();
     if (state || members) this.#changed();
   }

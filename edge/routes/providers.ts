@@ -17,27 +17,31 @@ import { sendControl } from '../../core/queue/control.ts';
 import type { Published } from '../../core/registry/register.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { tokenOf } from '../middleware/authenticate.ts';
 import { bodyOf } from '../parse.ts';
+import { passwordOf } from '../redis-users.ts';
 import { llmView } from '../views.ts';
 import { written } from '../written.ts';
 
 /**
- * How the worker will take its tasks: from Redis itself, where it can, may and is of our release; else through an
- * edge.
+ * How the worker will take its tasks: from Redis itself, where it can, may, is of our release and goes there as the user
+ * that we make for it; else through an edge. What is said here of Redis holds only where the registry agrees.
  */
-function transportOf({ config, bullmqVersion }: EdgeDeps, body: RegisterBody): Transport {
+function kindFor({ redisWorkers, bullmqVersion }: EdgeDeps, body: RegisterBody): Transport['kind'] {
   const offers = new Set(body.transports);
+  const wantsRedis = offers.has('redis') && redisWorkers.mayBeOffered();
   const isOurs = body.bullmqVersion === undefined || body.bullmqVersion === bullmqVersion;
-  if (offers.has('redis') && config.redisWorkers && isOurs)
-    return { kind: 'redis', namespace: config.namespace };
-  if (offers.has('sse')) return { kind: 'sse' };
-  throw new McpctlError(
-    'transport_unavailable',
-    offers.has('redis') && config.redisWorkers
-      ? `This edge works with bullmq ${bullmqVersion}; update mcplocal, so that both are of one release.`
-      : undefined,
-  );
+  // It names its BullMQ, as those do that have a REDIS_URL, and would go there with all the rights of that.
+  const isOlder = body.bullmqVersion !== undefined && body.redisUser !== true;
+  if (wantsRedis && isOurs && !isOlder) return 'redis';
+  if (offers.has('sse')) return 'sse';
+  throw new McpctlError('transport_unavailable', wantsRedis ? whyNoRedis(isOurs, bullmqVersion) : undefined);
 }
+
+const whyNoRedis = (isOurs: boolean, bullmqVersion: string): string =>
+  isOurs
+    ? 'This worker knows no Redis user of its own, as this edge gives one to each; update mcplocal.'
+    : `This edge works with bullmq ${bullmqVersion}; update mcplocal, so that both are of one release.`;
 
 function checkMay(actor: Actor, body: RegisterBody): void {
   const outside = body.providers.find(
@@ -76,8 +80,9 @@ async function publish(
     body,
     sessionId,
     boot,
-    transport,
-  }: { body: RegisterBody; sessionId: string; boot: string; transport: Transport },
+    kind,
+    redisHash,
+  }: { body: RegisterBody; sessionId: string; boot: string; kind: Transport['kind']; redisHash: string },
 ): Promise<Published> {
   const { registry, liveness } = deps;
   const rows = await registry.llms.byNames(body.providers.map((offer) => offer.name));
@@ -86,7 +91,9 @@ async function publish(
     sessionId,
     instanceId: boot,
     workerVersion: body.workerVersion ?? null,
-    transport: transport.kind,
+    transport: kind,
+    redisHash,
+    knowsSse: body.transports.includes('sse'),
     by: {
       userId: actor.userId,
       tokenId: actor.tokenId,
@@ -111,18 +118,21 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
   const actor = actorOf(req);
   const body = bodyOf(req, registerSchema);
   if (body.protocol !== PROTOCOL) throw new McpctlError('protocol_unsupported');
-  const transport = transportOf(deps, body);
+  const kind = kindFor(deps, body);
   checkMay(actor, body);
   const sessionId = body.providerSessionId ?? randomUUID();
   // A worker too old to send one is the same process as long as its session is the same.
   const boot = body.instanceId ?? sessionId;
   await checkInstance(deps, { sessionId, boot, actor });
-  const { llms } = await written(
+  const { password, redisHash } = passwordOf(tokenOf(req) ?? '', sessionId);
+  const { llms, transport: agreed } = await written(
     { ...deps, req },
     { verb: 'create', resource: 'session', name: sessionId },
-    () => publish(deps, actor, { body, sessionId, boot, transport }),
+    () => publish(deps, actor, { body, sessionId, boot, kind, redisHash }),
   );
   await deps.presence.introduce({ sessionId, boot }, llms.map(introduction));
+  const transport: Transport =
+    agreed === 'redis' ? await deps.redisWorkers.transportOf({ sessionId, password }) : { kind: 'sse' };
   await tellRelay(deps, { session: sessionId, boot, kind: 'registered' });
   deps.bus.emit('session.registered', { sessionId, llms: llms.map((row) => row.name) });
   const live = await deps.liveness.llms(llms);
@@ -156,6 +166,7 @@ async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
     deps.registry.sessions.leave(id),
   );
   await tellRelay(deps, { session: id, boot: session.instanceId ?? id, kind: 'left' });
+  await deps.redisWorkers.end(id);
   await deps.presence.drop(id, [...new Set(rows.map((row) => row.poolKey))]);
   deps.bus.emit('session.left', { sessionId: id, why: 'goodbye' });
 }

@@ -19,10 +19,12 @@ export function createHandBackDuty(deps: DutyDeps): Duty {
       queue.keys,
       ids.map((taskId) => ({ taskId, poolKey })),
     );
+    // Whoever writes in this pool's keys decides about its tasks alone.
+    const open = await registry.tasks.openAmong(ids, poolKey);
     let did = 0;
     for (const [i, id] of ids.entries()) {
       const fence = fences[i];
-      const row = await registry.tasks.byId(id);
+      const row = open.has(id) ? await registry.tasks.byId(id) : undefined;
       if (row && fence?.state === 'released') {
         if ((await takeBack(flow, { row, fence })) !== 'moved') did += 1;
       } else await queue.redis.zrem(back, id); // taken up by somebody else, or over

@@ -6,6 +6,7 @@ import { createHandBackDuty } from './hand-back.ts';
 import { createOrphansDuty } from './orphans.ts';
 import { createPruneDuty } from './prune.ts';
 import { createReapDuty } from './reap.ts';
+import { createRedisUsersDuty } from './redis-users.ts';
 import { createReconcileDuty } from './reconcile.ts';
 import { createSettleDuty } from './settle.ts';
 import { createSweepLlmsDuty } from './sweep-llms.ts';
@@ -23,6 +24,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createOrphansDuty,
     createWakeDuty,
     createSweepLlmsDuty,
+    createRedisUsersDuty,
     createPruneDuty,
   ];
   return [createEpochDuty(deps, reconcile), reconcile, ...makers.map((make) => make(deps))];

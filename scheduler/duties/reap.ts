@@ -102,7 +102,7 @@ async function reap(
   { queue, flow }: DutyDeps,
   { fence, taskId, poolKey, why }: Suspect & { why: Why },
 ): Promise<boolean> {
-  const decided = await endDeadClaim(flow, { taskId, fence, why });
+  const decided = await endDeadClaim(flow, { taskId, poolKey, fence, why });
   if (decided === 'over') return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
   return decided !== 'moved';
 }

@@ -15,7 +15,7 @@ export function createSettleDuty(deps: DutyDeps): Duty {
     const pool = queue.keys.pool(poolKey);
     const before = (await redisNow(queue.redis)) - EDGE_HAS_MS;
     const ids = await queue.redis.zrangebyscore(pool.ended, 0, before, 'LIMIT', 0, MOST);
-    const open = await registry.tasks.openAmong(ids);
+    const open = await registry.tasks.openAmong(ids, poolKey);
     let did = 0;
     for (const taskId of ids) {
       const ref = { taskId, poolKey };

@@ -45,7 +45,7 @@ describe('the wire protocol of workers', () => {
     expect(body.llms.map(({ name, poolKey, status }) => ({ name, poolKey, status }))).to.deep.equal([
       { name: 'tiny', poolKey: 'tiny', status: 'active' },
     ]);
-    expect(body.transport).to.deep.equal({ kind: 'redis', namespace: t.namespace });
+    expect(body.transport).to.include({ kind: 'redis', namespace: t.namespace });
     expect([body.agents, body.warnings.length]).to.deep.equal([[], 1]);
     expect(await statusOf()).to.equal('active');
   });

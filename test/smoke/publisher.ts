@@ -9,11 +9,12 @@ import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { readConfig } from '../../core/runtime/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { ownPackage } from '../../core/runtime/own-package.ts';
+import { createEdgeClient } from '../../worker/edge-client.ts';
 import { membersOf, offersOf, openPublished } from '../../worker/publish.ts';
 import { VirtualLlmRegistrar } from '../../worker/registrar.ts';
+import { Serving } from '../../worker/serving.ts';
 import { parseWorkerConfig } from '../../worker/sources/config.ts';
-import { RedisTransport } from '../../worker/transports/redis.ts';
-import { mustBe, SmokeFailure } from './failure.ts';
+import { mustBe } from './failure.ts';
 import type { Target } from './target.ts';
 
 /** A worker that publishes one llm for as long as the smoke test runs. */
@@ -47,7 +48,7 @@ export function createPublisher(
   const settings = readConfig({}, ['leaseMs', 'eventBytes', 'eventKeepMs', 'graceMs']);
   const boot = randomUUID();
   let registered: Registered | undefined;
-  let transport: RedisTransport | undefined;
+  let serving: Serving | undefined;
   let stopped: Promise<void> | undefined;
   const { version, dependencies } = ownPackage();
   const registrar = new VirtualLlmRegistrar({
@@ -58,11 +59,11 @@ export function createPublisher(
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
     instanceId: boot,
     versions: { worker: version, bullmq: dependencies['bullmq'] ?? '' },
-    transports: ['redis'],
+    transports: ['redis', 'sse'],
     onRegistered: (answer) => (registered = answer),
   });
   const stop = async (): Promise<void> => {
-    await transport?.stop();
+    await serving?.stop();
     registrar.stop();
     await registrar.left();
   };
@@ -71,22 +72,14 @@ export function createPublisher(
     async serve() {
       mustBe(registered !== undefined, 'the edge did not say what it registered.');
       const { transport: offered, providerSessionId: session } = registered;
-      if (offered.kind !== 'redis') throw new SmokeFailure('this edge does not offer the redis transport.');
       const { redisUrl: url, verifyTls, ca } = target;
-      const { namespace } = offered;
-      const connect = { url, verifyTls, ca, clock, log };
-      await mustKnow(connect, { ...settings, namespace, session });
-      const taking = new RedisTransport({
-        ...settings,
-        ...connect,
-        namespace,
-        session,
-        boot,
-        bus,
-      });
-      await taking.start();
-      transport = taking; // one that could not begin has nothing to hand back
-      await taking.serve(membersOf(opened, registered));
+      if (offered.kind === 'redis')
+        await mustKnow({ url, verifyTls, ca, clock, log }, { ...settings, ...offered, session });
+      const edge = createEdgeClient({ mcpdUrl: target.url, token: target.token });
+      const redis = { url, verifyTls, ca };
+      const onGone = (): void => undefined;
+      serving = new Serving({ ...settings, edge, redis, boot, bus, clock, log, onGone });
+      await serving.serve(registered, membersOf(opened, registered));
     },
     stop: () => (stopped ??= stop()),
   };

@@ -54,6 +54,7 @@ export async function edgeFixture(
       MCPCTL_REDIS_NAMESPACE: t.namespace,
       // Tests change rows and leases behind the edge's back, and ask at once.
       MCPCTL_POOL_CACHE_MS: '0',
+      MCPCTL_REDIS_WORKERS: '1',
       ...env,
     },
     edgeSettings,

@@ -17,3 +17,12 @@ export async function loseRedis(at: { redisUrl: string; namespace: string }): Pr
     redis.disconnect();
   }
 }
+
+/** Users are of the whole Redis: those that an installation's edges made for its sessions stay behind it. */
+export async function dropRedisUsers(at: { redisUrl: string; namespace: string }): Promise<void> {
+  const redis = new Redis(at.redisUrl);
+  const all = (await redis.call('ACL', 'USERS')) as string[];
+  const theirs = all.filter((name) => name.startsWith(`${at.namespace}/`));
+  if (theirs.length > 0) await redis.call('ACL', 'DELUSER', ...theirs);
+  redis.disconnect();
+}

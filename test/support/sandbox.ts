@@ -3,7 +3,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { connect, type Connection } from '../../core/registry/connect.ts';
 import { migrate } from '../../core/registry/migrate.ts';
-import { loseRedis } from './lose-redis.ts';
+import { dropRedisUsers, loseRedis } from './lose-redis.ts';
 
 /** A Postgres schema and a Redis namespace of one's own, gone again after `close()`. */
 export interface Sandbox {
@@ -67,6 +67,7 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
       await connection.close();
       await dropSchema(databaseUrl, schema);
       await loseRedis({ redisUrl, namespace });
+      await dropRedisUsers({ redisUrl, namespace });
     },
   };
 }

@@ -1,5 +1,11 @@
 import { messageOf } from '../../core/errors.ts';
-import { connectAndCheck, openRedis, type ConnectOptions, type Redis } from '../../core/queue/connect.ts';
+import {
+  connectAndCheck,
+  openRedis,
+  untilConnected,
+  type ConnectOptions,
+  type Redis,
+} from '../../core/queue/connect.ts';
 import { Consumer } from '../../core/queue/consumer.ts';
 import { parseControl } from '../../core/queue/control.ts';
 import { Fetchers } from '../../core/queue/fetchers.ts';
@@ -19,8 +25,12 @@ import { RunningClaims } from '../running.ts';
 import { claimEarly, runJob, type RedisClaimDeps } from './redis-claim.ts';
 import type { ServedMember, Transport, Wake } from './transport.ts';
 
-export interface RedisTransportDeps extends ConnectOptions {
+export interface RedisTransportDeps extends Omit<ConnectOptions, 'user'> {
   namespace: string;
+  /** The session's own user of that Redis; without it, as the URL says. */
+  ownUser?: { username: string; password: string } | undefined;
+  /** What the session may in Redis has changed: it is to register again. */
+  onChanged?: (() => void) | undefined;
   session: string;
   boot: string;
   leaseMs: number;
@@ -33,6 +43,8 @@ export interface RedisTransportDeps extends ConnectOptions {
 }
 
 const ANNOUNCE_MS = 1_000;
+/** Between two registrations of a session whose user Redis does not know. */
+const ASK_AGAIN_MS = 3_000;
 
 interface Serving extends ServedMember {
   consumer: Consumer;
@@ -48,6 +60,7 @@ export class RedisTransport implements Transport {
   readonly name = 'redis transport';
   readonly kind = 'redis';
   readonly #deps: RedisTransportDeps;
+  readonly #at: ConnectOptions;
   readonly #redis: Redis;
   readonly #subscriber: Subscriber;
   readonly #keys: Keys;
@@ -58,6 +71,7 @@ export class RedisTransport implements Transport {
   readonly #running = new RunningClaims();
   #serving: Serving[] = [];
   #leaving = false;
+  #askedAt = -Infinity;
   #retired = false;
   #announcing: NodeJS.Timeout | undefined;
   #drained: Promise<void> | undefined;
@@ -66,8 +80,10 @@ export class RedisTransport implements Transport {
   constructor(deps: RedisTransportDeps) {
     this.#deps = deps;
     this.#keys = createKeys(deps.namespace);
-    this.#redis = openRedis('commands', deps);
-    this.#subscriber = createSubscriber(openRedis('subscriber', deps), deps.log);
+    const user = deps.ownUser && { ...deps.ownUser, onRefused: () => this.#refused() };
+    this.#at = { ...deps, user };
+    this.#redis = openRedis('commands', this.#at);
+    this.#subscriber = createSubscriber(openRedis('subscriber', this.#at), deps.log);
     this.#fetchers = new Fetchers({ redis: this.#redis, prefix: deps.namespace, log: deps.log });
     this.#trusted = new Trusted({ ...deps, redis: this.#redis, keys: this.#keys });
     this.#presence = createPresence({ redis: this.#redis, keys: this.#keys, leaseMs: deps.leaseMs });
@@ -77,7 +93,8 @@ export class RedisTransport implements Transport {
   /** @throws McpctlError `unavailable` or `invalid_config` when this Redis cannot be used. */
   async start(): Promise<void> {
     const { session, boot } = this.#deps;
-    await connectAndCheck(this.#redis);
+    // Of a session's own user the edge has looked at that Redis.
+    await (this.#deps.ownUser ? untilConnected(this.#redis) : connectAndCheck(this.#redis));
     this.#trusted.start();
     await this.#subscriber.start?.();
     await this.#subscriber.listen(this.#keys.control(session, boot), (heard) => this.#hear(heard));
@@ -159,7 +176,7 @@ export class RedisTransport implements Transport {
       fetchers: this.#fetchers,
       markers: ownMarkers({
         commands: this.#redis,
-        blocking: openRedis('blocking', this.#deps),
+        blocking: openRedis('blocking', this.#at),
         keys: this.#keys,
       }),
       keys: this.#keys,
@@ -179,6 +196,23 @@ export class RedisTransport implements Transport {
     if (!message) return;
     if (message.kind === 'cancel') this.#running.lose(message.taskId, message.claimId);
     if (message.kind === 'wake') void this.#wake(message.wakeId);
+    if (message.kind === 'again') this.#deps.onChanged?.();
+  }
+
+  /**
+   * Redis does not know the session's user: it was lost with Redis and comes again, or the session has ended. Whoever has
+   * left for another transport is not waited for: others decide about what still runs here.
+   */
+  #refused(): void {
+    if (this.#retired) {
+      for (const { taskId, claimId } of this.#running.claims()) this.#running.lose(taskId, claimId);
+      this.#redis.disconnect();
+      return;
+    }
+    const now = this.#deps.clock.elapsed();
+    if (now - this.#askedAt < ASK_AGAIN_MS) return;
+    this.#askedAt = now;
+    this.#deps.onChanged?.();
   }
 
   async #wake(llmId: string): Promise<void> {

@@ -14,10 +14,14 @@ export async function up(db: Knex): Promise<void> {
     );
     create index if not exists admin_sessions_token on admin_sessions (token_id, created_at);
     create index if not exists admin_sessions_expires on admin_sessions (expires_at);
-    alter table sessions add column redis_hash text;  -- SHA-256 of its password in hex; null = it has no Redis user
+    alter table sessions
+      add column redis_hash text,            -- SHA-256 of its password in hex; null = it has no Redis user
+      add column redis_left_pools text[],    -- pools whose tasks it may still run to their end
+      add column redis_left_at timestamptz;  -- since when
   `);
 }
 
 export async function down(db: Knex): Promise<void> {
-  await db.raw('drop table admin_sessions; alter table sessions drop column redis_hash;');
+  await db.raw(`drop table admin_sessions;
+    alter table sessions drop column redis_hash, drop column redis_left_pools, drop column redis_left_at;`);
 }

@@ -14,7 +14,7 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 export function finishReasonOf(stopReason: string | undefined): string {
-  return (stopReason !== undefined && Object.hasOwn(reasons, stopReason) && reasons[stopReason]) || 'stop';
+  return reasons[stopReason ?? ''] ?? 'stop';
 }
 
 const usageSchema = z

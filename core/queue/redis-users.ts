@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { McpctlError, messageOf } from '../errors.ts';
+import { bullScripts } from './taught.ts';
+import { orUnavailable } from './connect.ts';
+import type { Keys } from './keys.ts';
+import { textOf, type ScriptName } from './scripts.ts';
+
+/** What a provider session may touch in Redis, as its own user there. */
+export interface RedisUser {
+  sessionId: string;
+  /** SHA-256 of its password, in hex: neither we nor Redis keep the password itself. */
+  passwordHash: string;
+  members: readonly { llmId: string; poolKey: string }[];
+}
+
+/** Users of Redis for provider sessions. Redis forgets them when it restarts; core/flow/redis-users.ts makes them again. */
+export interface RedisUsers {
+  /** Makes the user, or gives it exactly these rights; connections that it has stay. @throws McpctlError `unavailable`. */
+  set(user: RedisUser): Promise<void>;
+  /** Takes users away and cuts their connections; one that is not there is no fault. @throws McpctlError `unavailable`. */
+  drop(sessionIds: readonly string[]): Promise<void>;
+  /** Sessions that have a user in this Redis. @throws McpctlError `unavailable`. */
+  list(): Promise<string[]>;
+  /** Teaches Redis the scripts that these users may run; it does nothing to teach them twice. */
+  teach(): Promise<void>;
+  /** Tries whether users can be made here. @returns why not, as a sentence; null when they can. */
+  whyNot(): Promise<string | null>;
+  nameOf(sessionId: string): string;
+}
+
+/** Scripts that a worker runs. It may run what Redis has been taught, and teach it nothing: no script of its own. */
+export const workerScripts = [
+  'claim',
+  'emit',
+  'beat',
+  'end',
+  'handback',
+  'pass',
+  'announce',
+  'hold',
+  'wake',
+  'generation',
+] as const satisfies readonly ScriptName[];
+
+/** What a worker sends itself. */
+const own = [
+  'ping',
+  'evalsha',
+  'evalsha_ro',
+  'bzpopmin',
+  'zadd',
+  'exists',
+  'getex',
+  'ssubscribe',
+  'sunsubscribe',
+];
+/** What the scripts do, ours and BullMQ's: Redis asks whether their caller may, key by key. */
+const ofScripts = [
+  ...['del', 'exists', 'get', 'set', 'incr', 'pexpire', 'pttl', 'time', 'spublish', 'info|server'],
+  ...['hdel', 'hexists', 'hget', 'hgetall', 'hincrby', 'hmget', 'hmset', 'hset', 'hsetnx'],
+  ...['llen', 'lpush', 'lrange', 'lrem', 'ltrim', 'rpoplpush', 'rpush', 'sadd', 'scard', 'srem'],
+  ...['xadd', 'xlen', 'xtrim', 'zadd', 'zcard', 'zpopmin', 'zrange', 'zrangebyscore', 'zrem'],
+  ...['zremrangebyrank', 'zremrangebyscore', 'zrevrange', 'zrevrangebyscore', 'zscore'],
+];
+/** All that a session's user may send. Nothing that lists keys, asks for or changes the server, or brings a script. */
+export const workerCommands: readonly string[] = [...new Set([...own, ...ofScripts])];
+
+/** The keys and channels of a session, in the words of ACL SETUSER: no name that people choose is a part of one. */
+export function patternsOf(
+  keys: Keys,
+  { sessionId, members }: Pick<RedisUser, 'sessionId' | 'members'>,
+): { keys: string[]; channels: string[] } {
+  const patterns = new Set([keys.lease(sessionId)]);
+  const channels = new Set([keys.control(sessionId, '*')]);
+  for (const { llmId, poolKey } of members) {
+    const { hash: _hash, queue, task, ...ofPool } = keys.pool(poolKey);
+    const { channel, ...ofTask } = task('*');
+    const queues = [queue(), queue(llmId)].map((name) => `${keys.namespace}:${name}:*`);
+    const all = [...Object.values(ofPool), ...Object.values(ofTask), ...queues, keys.wake(llmId)];
+    for (const pattern of all) patterns.add(pattern);
+    channels.add(channel);
+  }
+  const readable = [keys.generation].map((pattern) => `%R~${pattern}`);
+  return { keys: [...[...patterns].map((pattern) => `~${pattern}`), ...readable], channels: [...channels] };
+}
+
+/** @param redis one that `openRedis` opened, as a user who may use ACL. */
+export function createRedisUsers({ redis, keys }: { redis: Redis; keys: Keys }): RedisUsers {
+  // Users are of the whole server, installations may be of one database of it.
+  const db = redis.options.db ?? 0;
+  const prefix = `${keys.namespace}/${String(db)}/`;
+  const nameOf = (sessionId: string): string => prefix + sessionId;
+  const acl = (...words: string[]): Promise<unknown> => orUnavailable(redis.call('ACL', ...words));
+  return {
+    nameOf,
+    async set(user) {
+      const may = patternsOf(keys, user);
+      await acl(
+        'SETUSER',
+        nameOf(user.sessionId),
+        'reset',
+        'on',
+        `#${user.passwordHash}`,
+        ...workerCommands.map((command) => `+${command}`),
+        ...(db === 0 ? [] : [`+select|${String(db)}`]),
+        ...may.keys,
+        ...may.channels.map((pattern) => `&${pattern}`),
+      );
+    },
+    async drop(sessionIds) {
+      if (sessionIds.length > 0) await acl('DELUSER', ...sessionIds.map(nameOf));
+    },
+    async list() {
+      const names = await redis.call('ACL', 'USERS').catch(noneWhereRefused);
+      return z
+        .array(z.string())
+        .parse(names)
+        .flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
+    },
+    async teach() {
+      const texts = [...workerScripts.map(textOf), ...(await bullScripts(redis))];
+      const hashes = texts.map((lua) => createHash('sha1').update(lua).digest('hex'));
+      const known = (await orUnavailable(redis.script('EXISTS', ...hashes))) as unknown[];
+      const missing = texts.filter((_, at) => known[at] !== 1);
+      await Promise.all(missing.map((lua) => orUnavailable(redis.script('LOAD', lua))));
+    },
+    async whyNot() {
+      const probe = nameOf('probe');
+      try {
+        await redis.call('ACL', 'SETUSER', probe, 'reset', 'off');
+        await redis.call('ACL', 'DELUSER', probe);
+        return null;
+      } catch (thrown) {
+        if (!isRefusal(thrown)) throw new McpctlError('unavailable', undefined, { cause: thrown });
+        return `This Redis makes no users for us (${messageOf(thrown)})`;
+      }
+    },
+  };
+}
+
+/** Where we may make no users, none is ours. */
+function noneWhereRefused(thrown: unknown): [] {
+  if (isRefusal(thrown)) return [];
+  throw new McpctlError('unavailable', undefined, { cause: thrown });
+}
+
+/** Redis answered, and said no: it has no ACL command, or our own user may not use it. */
+const isRefusal = (thrown: unknown): boolean =>
+  /^(NOPERM|ERR unknown|ERR This instance|ERR .*(not allowed|not supported|disabled))/i.test(
+    messageOf(thrown),
+  );
