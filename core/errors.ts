@@ -176,6 +176,19 @@ export const catalogue = {
     retryable: false,
     message: 'The backend refused the key that its worker has; its owner must mend it.',
   },
+  backend_misconfigured: {
+    status: 502,
+    ...server,
+    retryable: false,
+    message: 'The backend does not take what its owner has configured; its owner must mend it.',
+  },
+  backend_not_ready: {
+    status: 503,
+    v1Code: 'upstream_not_ready',
+    ...server,
+    retryable: true,
+    message: 'The backend is not ready yet; try again shortly.',
+  },
   address_refused: {
     status: 502,
     ...server,

@@ -27,7 +27,7 @@ export async function* readSse(
   for await (const events of readSseTogether(bytes, options)) yield* events;
 }
 
-/** The same, those of one packet together: at least one. */
+/** The same, those of one packet together: at least one. Who must hear of bytes without an event looks at `bytes`. */
 export async function* readSseTogether(
   bytes: AsyncIterable<Uint8Array>,
   { ids = false }: { ids?: boolean } = {},

@@ -57,6 +57,8 @@ interface Run {
 interface Answer {
   outcome: Outcome;
   failure?: ProviderFailure;
+  /** What the member's owner should know. */
+  remark?: string;
 }
 
 /**
@@ -117,12 +119,18 @@ async function askBackend({ member, claim }: Run): Promise<Answer | null> {
     if (signal.aborted) return null;
     if (reply.kind === 'event') await port.emit([reply.data]);
     else if (reply.kind === 'events') await port.emit(reply.data);
-    else return { outcome: outcomeOf(reply), ...(reply.kind === 'failed' ? { failure: reply } : {}) };
+    else return answerOf(reply);
   }
   if (signal.aborted) return null;
   const message = 'The provider stopped without an end.';
   const failure = { code: 'backend_incomplete', message, retryable: true } as const;
   return { outcome: { kind: 'failed', code: failure.code, message }, failure };
+}
+
+function answerOf(reply: Exclude<Reply, { kind: 'event' | 'events' }>): Answer {
+  const outcome = outcomeOf(reply);
+  if (reply.kind === 'failed') return { outcome, failure: reply };
+  return { outcome, ...(reply.remark === undefined ? {} : { remark: reply.remark }) };
 }
 
 function outcomeOf(reply: Exclude<Reply, { kind: 'event' | 'events' }>): Outcome {
@@ -160,7 +168,11 @@ async function letGo(run: Run, answer: Answer | null): Promise<LetGo> {
 }
 
 /** A member whose backend failed rests first, so that it is not the one to take the task again. */
-function whyBack({ gate }: Run, answer: Answer | null, reason: StopReason | undefined): HandBack | null {
+function whyBack(
+  { deps, member, gate }: Run,
+  answer: Answer | null,
+  reason: StopReason | undefined,
+): HandBack | null {
   if (answer === null) {
     if (reason !== 'shutdown') return null;
     return { counts: 'none', code: 'shutting_down', message: 'The worker was shut down.' };
@@ -168,10 +180,13 @@ function whyBack({ gate }: Run, answer: Answer | null, reason: StopReason | unde
   const { failure } = answer;
   if (!failure) {
     gate.worked();
+    if (answer.remark !== undefined && gate.isNews(answer.remark))
+      deps.log.warn({ llm: member.name, what: answer.remark }, 'a backend answers in an odd way');
     return null;
   }
-  const { code, message, retryAfterS, retryable } = failure;
-  if (retryable || code === 'backend_auth_failed') gate.failed(code, (retryAfterS ?? 0) * 1_000);
+  const { code, message, retryAfterS, retryable, blame } = failure;
+  if (blame === 'owner' || code === 'backend_auth_failed') gate.misconfigured(code, message);
+  else if (retryable && blame !== 'unable') gate.failed(code, (retryAfterS ?? 0) * 1_000);
   if (!retryable) return null;
   return { counts: 'attempt', code, message, ...(retryAfterS === undefined ? {} : { retryAfterS }) };
 }

@@ -18,6 +18,9 @@ export class Gate {
   readonly #switch = new Switch(true);
   #standing: 'serving' | 'asleep' | 'down' = 'serving';
   #paused = false;
+  #trouble: string | null = null;
+  /** Few: they are our own sentences. */
+  readonly #remarks = new Set<string>();
   #told: GateState = 'serving';
 
   constructor(deps: RestDeps) {
@@ -50,9 +53,31 @@ export class Gate {
     this.#rest.begin(code, askedMs);
   }
 
+  /**
+   * What its owner has configured (model, key, parameters, address) is refused by the backend: it rests, and
+   * `trouble` says why until a task is answered.
+   */
+  misconfigured(code: string, why: string): void {
+    this.#setTrouble(why);
+    this.#rest.begin(code);
+  }
+
   /** The backend has answered a task: the next rest is a short one. */
   worked(): void {
     this.#rest.worked();
+    this.#setTrouble(null);
+  }
+
+  /** Why its owner must mend what is configured, as a sentence; null: nothing is known to be wrong. */
+  get trouble(): string | null {
+    return this.#trouble;
+  }
+
+  /** Whether this was not said of its backend before. */
+  isNews(remark: string): boolean {
+    if (this.#remarks.has(remark)) return false;
+    this.#remarks.add(remark);
+    return true;
   }
 
   /** The backend sleeps, and can be woken. */
@@ -89,6 +114,10 @@ export class Gate {
   /** No timer of it is left. */
   end(): void {
     this.#rest.end();
+  }
+
+  #setTrouble(trouble: string | null): void {
+    this.#trouble = trouble;
   }
 
   #stand(standing: 'serving' | 'asleep' | 'down'): void {

@@ -1,11 +1,13 @@
 import { isErrorCode, type ErrorCode } from '../errors.ts';
 import { parseHandBack, type HandBack } from '../hand-back.ts';
 import type { Fence } from '../queue/fence.ts';
+import type { LostClaim } from '../registry/task-ends.ts';
 import type { TaskRow } from '../task.ts';
 import { closeTask, type Closing } from './cancel.ts';
 import type { FlowDeps } from './deps.ts';
 import type { Liveness, LivePool } from './liveness.ts';
 import { lostClaim } from './lost-claim.ts';
+import { codeOfReason, failuresIn, isNotYet, isWorthNoting, isWorthWaiting } from './not-yet.ts';
 import { requeueTask } from './requeue.ts';
 import { isServed } from './served.ts';
 import { sleepersIn } from './sleepers.ts';
@@ -19,7 +21,8 @@ const MOST_ATTEMPTS = 3;
 
 /**
  * Decides about a task that its worker handed back: another member tries, or nobody is left to and it ends,
- * naming each attempt. A task that nobody waits for may have a member twice rather than end early.
+ * naming each attempt. A task that nobody waits for may have a member twice rather than end early. A backend that
+ * is merely not ready is waited for, within the task's own time and however often it says so.
  * @returns `moved` when somebody else was quicker. Done twice it changes nothing.
  */
 export async function takeBack(
@@ -27,14 +30,23 @@ export async function takeBack(
   { row, fence }: { row: TaskRow; fence: Fence },
 ): Promise<'requeued' | 'ended' | 'moved'> {
   const why = parseHandBack(fence.why);
-  const lost = lostClaim(fence, { counts: why.counts, reason: `${why.code}: ${why.message}` });
+  const reason = `${why.code}: ${why.message}`;
+  const lost = lostClaim(fence, { counts: why.counts, reason });
   const requeue = async (excluded: readonly string[]): Promise<'requeued' | 'moved'> =>
     (await requeueTask(deps, { row, fence, lost, excluded })) === 'ok' ? 'requeued' : 'moved';
   if (why.counts === 'none') return await requeue(excludedOf(fence));
 
   const excluded = [...excludedOf(fence), fence.llm];
   const pool = await deps.liveness.loadPool(row.poolName);
-  if (row.attempts + 1 < MOST_ATTEMPTS) {
+  const before = await deps.registry.tasks.attempts(row.id);
+  if (isNotYet(why.code)) {
+    // It rests for now, so that others are quicker; it is not shut out, as it may be the first to be ready.
+    if (mayHave(pool, row, [...excluded, ...unfitOf(fence)]) && isFirst(before, row))
+      return await requeue(excludedOf(fence));
+    const waits = canWait(row) || mayHave(pool, row, [...excludedOf(fence), ...unfitOf(fence)]);
+    if (waits && isWorthWaiting(row, why, !canWait(row)))
+      return await waitOn(deps, { row, fence, lost: isWorthNoting(before, reason) ? lost : undefined });
+  } else if (failuresIn(before) + 1 < MOST_ATTEMPTS) {
     if (mayHave(pool, row, [...excluded, ...unfitOf(fence)])) return await requeue(excluded);
     if (canWait(row)) return await requeue([]);
   }
@@ -50,6 +62,21 @@ export async function takeBack(
   };
   const closed = await closeTask(deps, row, closing);
   return closed === 'claimed' || closed === 'ended' ? 'moved' : 'ended';
+}
+
+/** Whether the task has attempts left that it counts: a member that is not ready uses up none of the last one. */
+function isFirst(before: readonly unknown[], { attempts }: TaskRow): boolean {
+  return before.length + 1 < MOST_ATTEMPTS && attempts + 1 < MOST_ATTEMPTS;
+}
+
+/** For the same members as before, without counting. */
+async function waitOn(
+  deps: FlowDeps,
+  { row, fence, lost }: { row: TaskRow; fence: Fence; lost: LostClaim | undefined },
+): Promise<'requeued' | 'moved'> {
+  const about = { row, fence, excluded: excludedOf(fence) };
+  const requeued = await requeueTask(deps, lost ? { ...about, lost: { ...lost, counts: 'none' } } : about);
+  return requeued === 'ok' ? 'requeued' : 'moved';
 }
 
 /** Llm ids that failed the task. */
@@ -86,6 +113,15 @@ export async function forgive(
   return canWait(row) && (await requeueTask(deps, { row, fence, excluded: [] })) === 'ok';
 }
 
+/** The last thing that was heard of a task that has waited in vain, where a backend was not ready; null where none was. */
+export async function whyWaited(
+  deps: Pick<FlowDeps, 'registry'>,
+  row: Pick<TaskRow, 'id'>,
+): Promise<{ code: ErrorCode; message: string } | null> {
+  const why = await allAttempts(deps, row);
+  return isNotYet(why.code) ? why : null;
+}
+
 const LONGEST = 3_900;
 
 /** What every attempt came to, as one sentence and the code of the last. */
@@ -97,7 +133,7 @@ export async function allAttempts(
   const before = await registry.tasks.attempts(row.id);
   const all = before.map(({ llm, reason }) => `${llm}: ${reason}`);
   if (last) all.push(`${last.llm}: ${last.why.code}: ${last.why.message}`);
-  const lastCode = last?.why.code ?? /^(\w+): /.exec(before.at(-1)?.reason ?? '')?.[1] ?? '';
+  const lastCode = last?.why.code ?? codeOfReason(before.at(-1)?.reason ?? '');
   const code = isErrorCode(lastCode) ? lastCode : 'backend_error';
   if (last && all.length === 1) return { code, message: last.why.message };
   const listed = all.map((text, i) => `${i + 1}. ${text}`).join(' ');

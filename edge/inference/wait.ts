@@ -2,7 +2,7 @@ import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeTask } from '../../core/flow/cancel.ts';
 import { isServed } from '../../core/flow/served.ts';
 import { sleepersIn } from '../../core/flow/sleepers.ts';
-import { allAttempts, excludedOf, isForsaken, takeBack } from '../../core/flow/take-back.ts';
+import { allAttempts, excludedOf, isForsaken, takeBack, whyWaited } from '../../core/flow/take-back.ts';
 import type { Attempt } from '../../core/queue/attempt.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import type { Place } from '../../core/queue/place.ts';
@@ -33,6 +33,8 @@ export interface Wait {
 
 /** How often a caller who waits for a member is checked on: is there still one to wait for? */
 const CHECK_MS = 2_000;
+/** When a call may be made again whose backend was not ready in all the time that its caller had. */
+const NOT_READY_S = 5;
 /** How much longer than its limit a caller waits while nobody can tell what became of its task. */
 const AWAY_MS = 30_000;
 
@@ -142,7 +144,8 @@ export class TaskWait {
   async #expire(): Promise<RowSays | null> {
     const { row } = this.#wait.submitted;
     const message = 'No member took the task within its time limit.';
-    return await this.#closeUnclaimed(new McpctlError('queue_timeout', message, { taskId: row.id }));
+    const late = new McpctlError('queue_timeout', message, { taskId: row.id });
+    return await this.#closeUnclaimed((await this.#notReady()) ?? late);
   }
 
   async #checkServed(): Promise<RowSays | null> {
@@ -184,7 +187,15 @@ export class TaskWait {
     this.#waking.of(sleepers);
     if (sleepers.length > 0) return this.#waking.ask();
     if (served || this.#deps.clock.elapsed() < this.#unservedUntil) return null;
-    return nobody(target.poolKey, target.pin?.name ?? null);
+    return (await this.#notReady()) ?? nobody(target.poolKey, target.pin?.name ?? null);
+  }
+
+  /** What its caller has waited for, where that was a backend that was not ready. */
+  async #notReady(): Promise<McpctlError | null> {
+    const { row } = this.#wait.submitted;
+    // Unknown where Postgres is away: then what is sure is told.
+    const why = this.#cameBack ? await whyWaited(this.#deps, row).catch(() => null) : null;
+    return why && new McpctlError(why.code, why.message, { taskId: row.id, retryAfterS: NOT_READY_S });
   }
 
   /**

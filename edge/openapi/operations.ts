@@ -62,6 +62,8 @@ const notAnswered: readonly ErrorCode[] = [
   'backend_timeout',
   'backend_incomplete',
   'backend_auth_failed',
+  'backend_misconfigured',
+  'backend_not_ready',
   'worker_lost',
   'poison_task',
   'unstorable_result',

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../core/errors.ts';
 import { closeTask } from '../../core/flow/cancel.ts';
+import { whyWaited } from '../../core/flow/take-back.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { Duty, DutyDeps } from './duty.ts';
 
@@ -19,6 +20,15 @@ export function createExpireDuty({ registry, flow }: DutyDeps): Duty {
     const held = new Set((await registry.llms.byPools(open)).map((row) => row.poolKey));
     return open.filter((key) => !held.has(key));
   };
+  /** What is known of why it waited is told with it; asked only where it came back from a member at all. */
+  const lateSentence = async (row: TaskRow): Promise<string> => {
+    const late =
+      row.source === 'async'
+        ? 'timed out waiting for a worker'
+        : 'No member took the task within its time limit.';
+    const why = row.epoch > 1 ? await whyWaited(flow, row) : null;
+    return why ? `${late} ${why.message}` : late;
+  };
   return {
     name: 'expire',
     everyMs: 2_000,
@@ -26,12 +36,7 @@ export function createExpireDuty({ registry, flow }: DutyDeps): Duty {
       let did = 0;
       for (const row of await registry.tasks.overdue(MOST)) {
         if (signal.aborted) return did;
-        const late = 'No member took the task within its time limit.';
-        did += await expire(
-          row,
-          'queue_timeout',
-          row.source === 'async' ? 'timed out waiting for a worker' : late,
-        );
+        did += await expire(row, 'queue_timeout', await lateSentence(row));
       }
       for (const pool of await emptyPools()) {
         for (const row of await registry.tasks.list({

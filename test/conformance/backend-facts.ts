@@ -136,7 +136,7 @@ export function survivesRealBackends(open: (url: string) => LlmProvider): void {
   });
 
   it('calls a stream without finish_reason unfinished, whether it ends well or badly', async () => {
-    const ended = await lastOf(chats(['a'], { finishReason: null }));
+    const ended = await lastOf(chats(['a'], { finishReason: null, noDone: true }));
     expect(ended).to.include({ kind: 'failed', code: 'backend_incomplete', retryable: true });
     expect(await lastOf(sends(''))).to.include({ code: 'backend_incomplete' });
     expect(await lastOf(sends(': only comments\n\n'))).to.include({ code: 'backend_incomplete' });
@@ -217,18 +217,15 @@ export function survivesRealBackends(open: (url: string) => LlmProvider): void {
     const quoting = '{"error":{"message":"Incorrect API key sk-secret"}}';
     for (const status of [401, 403]) {
       const last = await lastOf(answers(status, quoting));
-      expect(last).to.include({ code: 'backend_auth_failed', status, retryable: false });
+      expect(last).to.include({ code: 'backend_auth_failed', blame: 'owner', status, retryable: true });
       expect(JSON.stringify(last)).not.to.contain('sk-secret');
     }
     const busy = await lastOf(answers(429, '{}', { 'retry-after': '7' }));
     expect(busy).to.include({ code: 'too_many_requests', retryAfterS: 7, retryable: true });
-    for (const status of [500, 503]) {
-      expect(await lastOf(answers(status, '{}'))).to.include({
-        code: 'backend_error',
-        status,
-        retryable: true,
-      });
-    }
+    const broken = { code: 'backend_error', status: 500, retryable: true };
+    expect(await lastOf(answers(500, '{}'))).to.include(broken);
+    const notYet = { code: 'backend_not_ready', status: 503, retryable: true };
+    expect(await lastOf(answers(503, '{}'))).to.include(notYet);
   });
 
   it('gives up on a backend that is silent, before the first event and between two', async () => {

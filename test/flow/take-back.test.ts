@@ -149,6 +149,52 @@ describe('a task that was handed back', () => {
     expect((await rowOf(task)).status).to.equal('pending');
   });
 
+  const notReady: HandBack = { counts: 'attempt', code: 'backend_not_ready', message: 'Loading model' };
+
+  it('waits for a backend that is not ready, however often that says so, and notes a few of the times', async () => {
+    for (const source of ['async', 'infer'] as const) {
+      const task = await submit({ poolKey: 'solo', source, queueMs: 60_000 });
+      for (let n = 0; n < 12; n++)
+        expect(await take(task, await handedBack(task, 'solo', notReady))).to.equal('requeued');
+      expect(await rowOf(task)).to.include({ status: 'pending', attempts: 0, epoch: 13 });
+      expect((await fenceOf(task)).excluded).to.equal('');
+      expect(await t.registry.tasks.attempts(task.id)).to.have.length(8);
+      // A failure is still one, and its own three are left to it.
+      const broken = await take(task, await handedBack(task, 'solo', broke));
+      expect(broken).to.equal(source === 'async' ? 'requeued' : 'ended');
+    }
+  });
+
+  it('goes on from a backend that is not ready to another, and shuts neither out', async () => {
+    const task = await submit();
+    expect(await take(task, await handedBack(task, 'a', notReady))).to.equal('requeued');
+    expect(await rowOf(task)).to.include({ attempts: 1 });
+    expect((await fenceOf(task)).excluded).to.equal('');
+    await take(task, await handedBack(task, 'b', broke));
+    expect((await fenceOf(task)).excluded).to.equal(idOf('b'));
+    for (const name of ['c', 'd', 'a', 'c'])
+      expect(await take(task, await handedBack(task, name, notReady))).to.equal('requeued');
+    expect((await fenceOf(task)).excluded).to.equal(idOf('b'));
+  });
+
+  it('is not made to wait for longer than there is time, nor round and round', async () => {
+    const late = { ...notReady, retryAfterS: 61 };
+    const busy = { ...notReady, code: 'too_many_requests', retryAfterS: 7 };
+    const sync = { poolKey: 'solo', queueMs: 60_000 };
+    const one = await submit(sync);
+    expect(await take(one, await handedBack(one, 'solo', late))).to.equal('ended');
+    expect(await rowOf(one)).to.include({ errorCode: 'backend_not_ready', errorMessage: 'Loading model' });
+    const two = await submit(sync);
+    expect(await take(two, await handedBack(two, 'solo', busy))).to.equal('ended');
+    const three = await submit({ ...sync, source: 'async' });
+    expect(await take(three, await handedBack(three, 'solo', busy))).to.equal('requeued');
+    // One that comes back at once each time is given up on.
+    const hasty = await submit({ poolKey: 'solo', source: 'async', queueMs: 2_000 });
+    let rounds = 0;
+    while ((await take(hasty, await handedBack(hasty, 'solo', notReady))) === 'requeued') rounds += 1;
+    expect(rounds).to.be.within(10, 20);
+  });
+
   it('survives what a hostile worker says of it', async () => {
     const task = await submit();
     const fence = await handedBack(task, 'a', broke);

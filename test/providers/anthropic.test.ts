@@ -94,7 +94,7 @@ describe('the anthropic provider', () => {
       const { events, last } = await native();
       expect(events).to.deep.equal(['{"type":"message_stop"}']);
       expect(last).to.have.property('kind', 'end');
-      backend.once(messages([text], { cutAfter: 6 }));
+      backend.once(messages([text], { cutAfter: 5 }));
       expect((await native()).last).to.include({ code: 'backend_incomplete', retryable: true });
     });
 
@@ -367,7 +367,7 @@ describe('the anthropic provider', () => {
           return (await (operation === 'chat' ? read({}) : native())).last;
         };
         expect(await fails(refusal(529, 'overloaded_error', 'busy'))).to.include({
-          code: 'backend_error',
+          code: 'backend_not_ready',
           retryable: true,
         });
         expect(await fails(refusal(429, 'rate_limit_error', 'slow'))).to.include({
@@ -378,7 +378,11 @@ describe('the anthropic provider', () => {
         expect(JSON.stringify(wrong)).not.to.contain('sk-ant');
         const late =
           'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n';
-        expect(await fails(sends(late))).to.include({ code: 'backend_error', status: 529, retryable: true });
+        expect(await fails(sends(late))).to.include({
+          code: 'backend_not_ready',
+          status: 529,
+          retryable: true,
+        });
       }
       backend.once(refusal(400, 'invalid_request_error', 'no'));
       expect((await native()).last)
@@ -411,8 +415,7 @@ describe('the anthropic provider', () => {
     const before = await provider.modelsFingerprint?.(never);
     backend.models.push('claude-y');
     expect(await provider.modelsFingerprint?.(never)).not.to.equal(before);
-    const stranger = createAnthropicProvider({ name: 'x', url: backend.url });
-    expect(await stranger.isAvailable(never)).to.equal(false);
+    expect(await createAnthropicProvider({ name: 'x', url: backend.url }).isAvailable(never)).to.equal(false);
     expect(backend.requests).to.deep.equal([]);
   });
 });

@@ -79,7 +79,12 @@ describe('the ollama provider', () => {
   it('says how to pull a model that is not there', async () => {
     backend.reply(answers(404, { error: { message: 'model "nope:7b" not found, try pulling it first' } }));
     const last = await lastOf({ model: 'nope:7b' });
-    expect(last).to.deep.include({ kind: 'failed', code: 'backend_error', status: 404, retryable: true });
+    expect(last).to.deep.include({
+      kind: 'failed',
+      code: 'backend_misconfigured',
+      status: 404,
+      retryable: true,
+    });
     expect(last).to.have.property('message').that.contains('ollama pull nope:7b');
     const thrown: unknown = await openAt(backend.url, { model: 'nope:7b' })
       .warmup?.(never)
@@ -87,13 +92,13 @@ describe('the ollama provider', () => {
     expect(thrown).to.be.instanceOf(McpctlError);
     expect(String(thrown)).to.contain('ollama pull nope:7b');
     backend.reply(answers(404, { error: { message: '404 page not found' } }));
-    expect(await lastOf({})).to.include({ code: 'backend_rejected', status: 404 });
+    expect(await lastOf({})).to.include({ blame: 'unable', status: 404 });
   });
 
   it('rests when the queue of Ollama is full', async () => {
     backend.reply(answers(503, { error: 'server busy, please try again.' }, { 'retry-after': '3' }));
     expect(await lastOf({})).to.include({
-      code: 'backend_error',
+      code: 'backend_not_ready',
       message: "Ollama's queue is full.",
       retryable: true,
       retryAfterS: 3,

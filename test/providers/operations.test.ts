@@ -59,7 +59,7 @@ describe('each operation of an OpenAI-compatible backend', () => {
       const { last } = await read('responses', sends(sent));
       expect(last).to.include({ code: 'backend_incomplete', retryable: true });
     }
-    const cut = messages([{ type: 'text', pieces: ['a'] }], { cutAfter: 5 }); // its reason was said, its end not
+    const cut = messages([{ type: 'text', pieces: ['a'] }], { cutAfter: 4 });
     expect((await read('messages', cut)).last).to.include({ code: 'backend_incomplete' });
   });
 
@@ -83,7 +83,11 @@ describe('each operation of an OpenAI-compatible backend', () => {
     expect(good.last).to.include({ kind: 'end', finishReason: 'length' });
     const cut = await read('completions', sends(event(choice(null))));
     expect(cut.last).to.include({ code: 'backend_incomplete' });
-    const vectors = { object: 'list', data: [], usage: { prompt_tokens: 3, total_tokens: 3 } };
+    const vectors = {
+      object: 'list',
+      data: [{ embedding: [1] }],
+      usage: { prompt_tokens: 3, total_tokens: 3 },
+    };
     expect((await read('embeddings', answers(200, vectors), false)).last).to.deep.include({
       kind: 'end',
       usage: { promptTokens: 3, completionTokens: 0, totalTokens: 3 },

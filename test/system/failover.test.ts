@@ -134,7 +134,7 @@ onEachTransport('failover', function (transport) {
   it('gives up after three attempts, and lists each', async () => {
     const four = await Promise.all([1, 2, 3, 4].map(newBackend));
     for (const [i, backend] of four.entries()) {
-      backend.reply(answers(500 + i, { error: { message: 'broken' } }));
+      backend.reply(answers([500, 502, 504, 507][i] ?? 500, { error: { message: 'broken' } }));
       await t.startWorker([{ name: `four-${i}`, poolName: 'four', backend }]);
     }
     const answer = await t.call('POST', '/api/v1/llms/four/infer', { body });
@@ -157,13 +157,44 @@ onEachTransport('failover', function (transport) {
     expect(posts(good)).to.equal(0);
   });
 
-  once('says that the worker’s own key is wrong, asks nobody else, and lets that member rest', async () => {
-    const { answer, pool } = await callThrough(answers(401, { error: { message: 'bad key sk-secret' } }));
-    expect(answer.status).to.equal(502);
-    const text = await answer.text();
-    expect(text).to.include('backend_auth_failed').and.not.include('sk-secret');
-    expect(posts(good)).to.equal(0);
+  once('asks another where the worker’s own key is wrong, and lets that member rest', async () => {
+    const { answer, pool, task } = await callThrough(
+      answers(401, { error: { message: 'bad key sk-secret' } }),
+    );
+    expect(await contentOf(answer)).to.equal('from the sibling');
+    expect((await task()).attemptLog?.[0]?.reason)
+      .to.match(/^backend_auth_failed/)
+      .and.not.include('sk-');
     await badWorker.event('member.rests', (line) => line['llm'] === `bad-${pool}`);
+  });
+
+  it('says that the worker’s own key is wrong where nobody else is there', async () => {
+    const { pool } = await pair();
+    bad.reply(answers(401, { error: { message: 'bad key sk-secret' } }));
+    const answer = await t.call('POST', `/api/v1/llms/${pool}/infer`, { body });
+    expect(answer.status).to.equal(502);
+    expect(await answer.text())
+      .to.include('backend_auth_failed')
+      .and.not.include('sk-secret');
+  });
+
+  it('waits for the only backend while it loads its model, with whoever waits and without', async () => {
+    const { pool } = await pair();
+    const loading = answers(503, { error: { code: 503, message: 'Loading model' } });
+    bad.once(loading);
+    bad.once(loading);
+    const answer = await t.call('POST', `/api/v1/llms/${pool}/infer`, { body: { ...body, stream: true } });
+    expect(await nextText(sseData(answer))).to.equal('Hello');
+    for (let n = 0; n < 3; n++) bad.once(loading);
+    const made = await t.call('POST', '/api/v1/tasks', { body: { llm: pool, request: body } });
+    const { id } = (await made.json()) as TaskView;
+    const task = await until(
+      () => t.task(id),
+      (now) => now.status === 'completed',
+      30_000,
+    );
+    expect(task.attempts).to.equal(0);
+    expect(task.attemptLog?.[0]?.reason).to.include('Loading model');
   });
 
   it('passes on how long to wait when the only backend is busy', async () => {

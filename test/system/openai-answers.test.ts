@@ -56,10 +56,10 @@ describe('answers of /v1', function () {
     ],
     [
       'Ollama’s form',
-      404,
-      { error: 'no such model' },
-      404,
-      (e) => expect(e).to.include({ message: 'no such model', code: 'backend_rejected' }),
+      400,
+      { error: 'invalid options: x' },
+      400,
+      (e) => expect(e).to.include({ message: 'invalid options: x', code: 'backend_rejected' }),
     ],
     [
       'an older vLLM’s form',

@@ -1,3 +1,4 @@
+import { jsonObject } from '../../core/judge/reason.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createAnthropicModels } from './anthropic/models.ts';
 import { asChatRefusal } from './anthropic/refusal.ts';
@@ -6,7 +7,6 @@ import { createChunks } from './anthropic/to-chunks.ts';
 import { toMessages } from './anthropic/to-messages.ts';
 import { failed } from './failed.ts';
 import { chatOver } from './http/chat.ts';
-import { jsonObject } from './http/ending.ts';
 import { createExchange } from './http/exchange.ts';
 import { forward, type ForwardDeps } from './http/forward.ts';
 import type { BackendSettings } from './http/settings.ts';

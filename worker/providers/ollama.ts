@@ -1,9 +1,9 @@
 import { ollamaLoaded, ollamaModels, versionOf } from '../../core/backends.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { failed } from './failed.ts';
+import { failed, type Failed } from './failed.ts';
 import { ask } from './http/ask.ts';
 import { createExchange } from './http/exchange.ts';
-import { failureOfStatus, failureOfThrown } from './http/failure.ts';
+import { failureOfStatus, failureOfThrown, type Refusal } from './http/failure.ts';
 import type { ForwardDeps } from './http/forward.ts';
 import { keyHeader } from './http/request.ts';
 import type { BackendSettings } from './http/settings.ts';
@@ -80,7 +80,8 @@ export function createOllamaProvider(
       if (model === undefined) return;
       const told = await load(model, { signal, withinMs: loadMs });
       if (told.status === 200) return;
-      const { code, message } = refusedBy({ status: told.status, body: told.text }, model);
+      const refusal = { status: told.status, body: told.text };
+      const { code, message } = refusedBy(refusal, model) ?? failureOfStatus(refusal);
       throw new McpctlError(code, message);
     },
   };
@@ -89,15 +90,13 @@ export function createOllamaProvider(
 const missing = /model .*not found|try pulling it/i;
 
 /** Ollama says 404 for a model that is not pulled, and 503 when its queue is full (OLLAMA_MAX_QUEUE). */
-function refusedBy(refusal: Parameters<typeof failureOfStatus>[0], model: string) {
-  const { status, body = '' } = refusal;
+function refusedBy(refusal: Refusal, model: string): Failed | undefined {
+  const { status, body = '', retryAfterS } = refusal;
   if (status === 404 && missing.test(body)) {
     const message = `The model is not pulled on this Ollama; on its machine run: ollama pull ${model}`;
-    return failed('backend_error', message, { status });
+    return failed('backend_misconfigured', message, { blame: 'owner', status, retryable: true });
   }
-  if (status === 503) {
-    const later = refusal.retryAfterS === undefined ? {} : { retryAfterS: refusal.retryAfterS };
-    return failed('backend_error', "Ollama's queue is full.", { status, ...later });
-  }
-  return failureOfStatus(refusal);
+  if (status !== 503 || !/busy|queue|maximum pending/i.test(body)) return undefined;
+  const later = retryAfterS === undefined ? {} : { retryAfterS };
+  return failed('backend_not_ready', "Ollama's queue is full.", { blame: 'later', status, ...later });
 }

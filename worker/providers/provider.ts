@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../core/errors.ts';
+import type { Blame } from '../../core/judge/fault.ts';
 import type { Capabilities, Operation } from '../../core/llm.ts';
 import type { Usage } from '../../core/task.ts';
 
@@ -95,17 +96,22 @@ export type Reply =
       body?: string;
       finishReason?: string;
       usage?: Usage;
+      /** What the owner of the backend should know of its way of answering; it goes to nobody else. */
+      remark?: string;
     }
   | ({ kind: 'failed' } & ProviderFailure);
 
 export interface ProviderFailure {
   /**
-   * `backend_error` transport or 5xx · `backend_incomplete` ended without a finish_reason · `backend_timeout`
-   * silent for `stallMs` · `backend_auth_failed` 401/403 · `too_many_requests` 429 · `backend_rejected` any
-   * other 4xx (with `status` and `body`, which go to the caller as they are).
+   * As core/judge says it of what a backend answers: `backend_rejected` (with `status` and `body`, which go to the
+   * caller as they are), `backend_auth_failed`, `backend_misconfigured`, `too_many_requests`, `backend_not_ready`,
+   * `backend_error`. Beside these, `backend_incomplete` for an answer that is not all there, and `backend_timeout`
+   * for a backend that was silent for `stallMs`.
    */
   code: ErrorCode;
-  /** A sentence without address or key. */
+  /** Whose fault it is, where that was judged; else it is the backend's. */
+  blame?: Blame;
+  /** A sentence without address or key, the backend's own where it has one. */
   message: string;
   status?: number;
   body?: string;

@@ -10,6 +10,8 @@ import type { SpokenClaim, UplinkDeps } from './claim-of.ts';
 const sayable: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'backend_error',
   'backend_auth_failed',
+  'backend_misconfigured',
+  'backend_not_ready',
   'backend_rejected',
   'backend_incomplete',
   'backend_timeout',

@@ -1,4 +1,4 @@
-import { jsonObject } from '../http/ending.ts';
+import { jsonObject } from '../../../core/judge/reason.ts';
 import { chatRequestSchema, type ChatMessage, type ChatRequest, type UserPart } from './chat-request.ts';
 
 type Block = Readonly<Record<string, unknown>>;

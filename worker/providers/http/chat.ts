@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
+import { jsonObject } from '../../../core/judge/reason.ts';
 import type { Usage } from '../../../core/task.ts';
 import type {
   CompletionDelta,
@@ -10,7 +11,6 @@ import type {
   ProviderFailure,
   Reply,
 } from '../provider.ts';
-import { jsonObject } from './ending.ts';
 
 /** Between OpenAI's chat bodies and the plain shapes of `complete` and `stream`. */
 

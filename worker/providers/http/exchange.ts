@@ -1,6 +1,9 @@
 import { isIP } from 'node:net';
 import type { Dispatcher } from 'undici';
+import { decoded } from './decoded.ts';
 import { McpctlError } from '../../../core/errors.ts';
+import { retryAfterIn } from '../../../core/judge/retry-after.ts';
+import { systemClock } from '../../../core/runtime/clock.ts';
 import { createConnections, type Connecting, type Connection, type Keeping } from './connections.ts';
 
 /**
@@ -23,9 +26,12 @@ interface ExchangeCall {
 export interface Answer {
   status: number;
   contentType: string;
-  /** Seconds, from Retry-After. */
+  /** Seconds, from Retry-After: a number or a date, bounded. */
   retryAfterS?: number;
-  /** The body as it comes. @throws McpctlError `unstorable_result` past the largest answer. */
+  /**
+   * The body as it comes, decoded where it was encoded although it was asked for as it is. @throws McpctlError
+   * `unstorable_result` past the largest answer, `backend_error` for an encoding that nobody here reads.
+   */
   bytes(): AsyncIterable<Uint8Array>;
   /** The body as text; undefined when it is longer than `most` bytes. */
   text(most: number): Promise<string | undefined>;
@@ -77,10 +83,11 @@ async function askOver(connection: Connection, call: ExchangeCall): Promise<Answ
 function answerOf(response: Dispatcher.ResponseData): Answer {
   const { body, headers, statusCode } = response;
   body.on('error', () => undefined); // told to whoever reads the body; otherwise nobody waits for it
-  const retryAfterS = Number(headers['retry-after']);
+  const retryAfterS = retryAfterIn(headers['retry-after'], systemClock.now());
   async function* bytes(): AsyncGenerator<Uint8Array, void, undefined> {
     let size = 0;
-    for await (const piece of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
+    const raw = body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
+    for await (const piece of decoded(raw, headers['content-encoding'])) {
       size += piece.byteLength;
       if (size > largestAnswerBytes) {
         throw new McpctlError('unstorable_result', "The backend's answer is larger than 64 MiB.");
@@ -91,7 +98,7 @@ function answerOf(response: Dispatcher.ResponseData): Answer {
   return {
     status: statusCode,
     contentType: String(headers['content-type'] ?? ''),
-    ...(Number.isFinite(retryAfterS) && retryAfterS >= 0 ? { retryAfterS } : {}),
+    ...(retryAfterS === undefined ? {} : { retryAfterS }),
     bytes,
     async text(most) {
       const pieces: Uint8Array[] = [];

@@ -1,16 +1,23 @@
-import type { Operation } from '../../../core/llm.ts';
-import { readSseTogether } from '../../../core/sse.ts';
+import { askedFor } from '../../../core/judge/asked.ts';
+import type { Judging } from '../../../core/judge/stream.ts';
 import { failed, type Failed } from '../failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from '../patience.ts';
 import type { ForwardCall, Reply } from '../provider.ts';
-import { jsonObject, watchEnding } from './ending.ts';
-import { largestAnswerBytes, type Answer, type Exchange } from './exchange.ts';
-import { failureOfErrorEvent, failureOfStatus, failureOfThrown, type Refusal } from './failure.ts';
+import { type Answer, type Exchange } from './exchange.ts';
+import { failureOfStatus, failureOfThrown, type Refusal } from './failure.ts';
 import type { ParamRules } from './params.ts';
-import { isErrorEvent, Passing } from './passing.ts';
-import { countsTokens, keyHeader, requestHeaders, requestText } from './request.ts';
+import {
+  chosenParams,
+  countsTokens,
+  hasUsageOption,
+  keyHeader,
+  requestHeaders,
+  requestText,
+} from './request.ts';
 import { scrubbed } from './scrub.ts';
+import { StreamedAnswer } from './streamed.ts';
 import type { Endpoints } from './url.ts';
+import { wholeAnswer } from './whole.ts';
 
 const largestRefusalBytes = 1_000_000;
 
@@ -22,90 +29,90 @@ export interface ForwardDeps {
   /** The headers that carry the key. Default: `authorization: Bearer …`. */
   keyHeaders?: (key: string | undefined) => Record<string, string>;
   /** What an answer with another status than 2xx means, where it is not what it says. */
-  refused?: (refusal: Refusal, call: ForwardCall) => Failed;
+  refused?: (refusal: Refusal, call: ForwardCall) => Failed | undefined;
   /** How long the backend may be silent before its first event, where that is not `stallMs`: it loads a model. */
   patienceMs?: (call: ForwardCall) => Promise<number>;
+  /** Whether the backend has refused to be asked for usage. Written by `forward`, for the calls to come. */
+  usageRefused?: boolean;
+}
+
+export type Last = Exclude<Reply, { kind: 'event' | 'events' }>;
+
+/** One request of a call, from the first byte to what its answer came to. */
+interface Attempt {
+  deps: ForwardDeps;
+  call: ForwardCall;
+  body: string;
+  judging: Judging;
 }
 
 /** `LlmProvider.forward` against a backend over HTTP, each operation at its own path. */
 export async function* forward(deps: ForwardDeps, call: ForwardCall): AsyncGenerator<Reply, void, undefined> {
-  const body = requestText(call, deps.params);
-  if (body === undefined) return yield failed('invalid_json', 'The body is not a JSON object.');
+  const asksForUsage = hasUsageOption(call) && deps.usageRefused !== true;
+  const asking = attemptOf(deps, call, asksForUsage);
+  if (!asking) return yield failed('invalid_json', 'The body is not a JSON object.');
+  const last = yield* attempt(asking);
+  const again = asksForUsage && refusesUsage(last, call) ? attemptOf(deps, call, false) : undefined;
+  if (!again) return yield last;
+  const second = yield* attempt(again);
+  // Only then was it what we had added that kept it from answering.
+  if (second.kind === 'end') deps.usageRefused = true;
+  yield second;
+}
+
+function attemptOf(deps: ForwardDeps, call: ForwardCall, asksForUsage: boolean): Attempt | undefined {
+  const body = requestText(call, { params: deps.params, asksForUsage });
+  if (body === undefined) return undefined;
+  const judging = {
+    operation: call.operation,
+    asked: () => askedFor(call.operation, call.body),
+    chosen: { params: chosenParams(deps.params, asksForUsage) },
+  };
+  return { deps, call, body, judging };
+}
+
+/** Whether a request failed by the wish for usage that we have added to it, where its caller had none. */
+function refusesUsage(last: Last, call: ForwardCall): boolean {
+  if (last.kind !== 'failed' || last.blame !== 'owner') return false;
+  return last.message.includes('stream_options') && !call.body.includes('"stream_options"');
+}
+
+async function* attempt(asking: Attempt): AsyncGenerator<Reply, Last> {
+  const { deps, call } = asking;
   const patience = startPatience(call.signal);
-  let answer: Answer | undefined;
+  const held: { answer?: Answer } = {};
   let last: Last | undefined;
   let key: string | undefined;
+  const streamed = new StreamedAnswer(asking.judging, { call, patience });
   try {
-    const firstMs = (await deps.patienceMs?.(call)) ?? call.stallMs;
-    patience.wait(call.streaming ? firstMs : Math.max(firstMs, call.stallMs * wholeAnswerFactor));
     key = await deps.readKey();
-    answer = await deps.exchange({
-      method: 'POST',
-      url: countsTokens(call) ? deps.endpoints.countTokens : deps.endpoints.of(call.operation),
-      headers: requestHeaders(call, (deps.keyHeaders ?? keyHeader)(key)),
-      body,
-      signal: patience.signal,
-    });
+    const answer = (held.answer = await ask(asking, { patience, key }));
     if (answer.status < 200 || answer.status > 299) {
       const refusal = { ...answer, body: await answer.text(largestRefusalBytes) };
-      last = deps.refused?.(refusal, call) ?? failureOfStatus(refusal);
-    } else if (call.streaming) last = yield* streamed(answer, call, patience);
-    else last = whole(call, answer.status, await answer.text(largestAnswerBytes));
+      last = deps.refused?.(refusal, call) ?? failureOfStatus(refusal, asking.judging.chosen);
+    } else if (call.streaming) last = yield* streamed.read(answer);
+    else last = await wholeAnswer(answer, { call, judging: asking.judging, patience });
   } catch (thrown) {
-    last = patience.failure() ?? failureOfThrown(thrown);
+    const failure = patience.failure();
+    last = (yield* streamed.rescued(failure)) ?? failure ?? failureOfThrown(thrown);
   } finally {
     patience.end();
-    answer?.close(last?.kind === 'end' ? 'gently' : 'now'); // also when nobody reads on
+    held.answer?.close(last?.kind === 'end' ? 'gently' : 'now'); // also when nobody reads on
   }
-  yield scrubbed(last, { key, url: deps.endpoints.models }); // not before the connection is let go of
+  return scrubbed(last, { key, url: deps.endpoints.models }); // not before the connection is let go of
 }
 
-type Last = Exclude<Reply, { kind: 'event' | 'events' }>;
-
-/** Passes the events on; returns what to say at the end. */
-async function* streamed(answer: Answer, call: ForwardCall, patience: Patience): AsyncGenerator<Reply, Last> {
-  if (/json|html/i.test(answer.contentType)) {
-    return failed('backend_error', 'The backend answered without a stream though one was asked for.');
-  }
-  const passing = new Passing(call.operation);
-  for await (const sent of readSseTogether(answer.bytes())) {
-    const { events, last } = passing.pass(sent);
-    if (events.length > 0) {
-      patience.rest(); // whoever takes the events may take its time
-      yield { kind: 'events', data: events };
-      patience.wait(call.stallMs);
-    }
-    if (last === 'done') break;
-    if (last) return last;
-  }
-  const { watch } = passing;
-  if (!watch.complete()) {
-    return failed('backend_incomplete', 'The backend ended its stream before it had finished the answer.');
-  }
-  return { kind: 'end', status: answer.status, ...watch.ending() };
+async function ask(
+  { deps, call, body }: Attempt,
+  { patience, key }: { patience: Patience; key: string | undefined },
+): Promise<Answer> {
+  const firstMs = (await deps.patienceMs?.(call)) ?? call.stallMs;
+  patience.wait(call.streaming ? firstMs : Math.max(firstMs, call.stallMs * wholeAnswerFactor));
+  return await deps.exchange({
+    method: 'POST',
+    url: countsTokens(call) ? deps.endpoints.countTokens : deps.endpoints.of(call.operation),
+    headers: requestHeaders(call, (deps.keyHeaders ?? keyHeader)(key)),
+    body,
+    signal: patience.signal,
+  });
 }
-
-function whole(call: ForwardCall, status: number, body: string | undefined): Last {
-  const answer = jsonObject(body ?? '');
-  if (!answer || body === undefined) {
-    return failed('backend_error', 'The backend answered with something that is not a JSON object.');
-  }
-  if (isErrorEvent(answer)) return failureOfErrorEvent(answer, body);
-  if (countsTokens(call)) return { kind: 'end', status, body };
-  const part = parts[call.operation];
-  if (!Array.isArray(answer[part])) {
-    return failed('backend_error', `The backend answered without ${part}.`);
-  }
-  const watch = watchEnding(call.operation);
-  watch.see(answer);
-  return { kind: 'end', status, body, ...watch.ending() };
-}
-
-/** The list that a whole answer to each operation has. */
-const parts: Readonly<Record<Operation, string>> = {
-  chat: 'choices',
-  completions: 'choices',
-  embeddings: 'data',
-  responses: 'output',
-  messages: 'content',
-};

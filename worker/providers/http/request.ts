@@ -21,16 +21,31 @@ const ours = new Set([
   'trailer',
 ]);
 
-/** The caller's body with `model`, and the wish for usage, spliced in; undefined when it is not an object. */
-export function requestText(call: ForwardCall, params: ParamRules | undefined): string | undefined {
-  const { operation, streaming, model } = call;
-  const body = params ? applyParams(call.body, params) : call.body;
-  if (body === undefined) return undefined;
-  const counted = streaming && (operation === 'chat' || operation === 'completions');
-  return spliceMembers(body, {
-    model: JSON.stringify(model),
-    ...(counted ? { stream_options: askForUsage } : {}),
-  });
+/**
+ * The caller's body with the wish for usage and the owner's rules applied to it, and `model` spliced in; undefined
+ * when it is not an object. The rules come last, so that what we add is within their reach too; the model alone
+ * is not: it is what the owner has configured.
+ */
+export function requestText(
+  call: ForwardCall,
+  { params, asksForUsage }: { params: ParamRules | undefined; asksForUsage: boolean },
+): string | undefined {
+  const model = { model: JSON.stringify(call.model) };
+  const added = asksForUsage ? { stream_options: askForUsage } : {};
+  if (!params) return spliceMembers(call.body, { ...model, ...added });
+  const asked = asksForUsage ? spliceMembers(call.body, added) : call.body;
+  const ruled = asked === undefined ? undefined : applyParams(asked, params);
+  return ruled === undefined ? undefined : spliceMembers(ruled, model);
+}
+
+/** Where the usage of a stream is not told unless it is asked for. */
+export function hasUsageOption({ streaming, operation }: ForwardCall): boolean {
+  return streaming && (operation === 'chat' || operation === 'completions');
+}
+
+/** The parameters of the request whose values its caller did not choose, beside the model. */
+export function chosenParams(params: ParamRules | undefined, asksForUsage: boolean): string[] {
+  return [...Object.keys(params?.add ?? {}), ...(asksForUsage ? ['stream_options'] : [])];
 }
 
 /** Whether the tokens of a `messages` request are to be counted, and nothing generated: a path of its own. */

@@ -9,15 +9,18 @@ interface Private {
 /** Shorter values in an address are no secrets, and would be found in ordinary words. */
 const SECRET_LENGTH = 8;
 
-/** A refusal of the backend may quote its key or its address. The rest of it goes to the caller as it is. */
+/** What a backend says may quote its key or its address. The rest of it goes to the caller as it is. */
 export function scrubbed<R extends Reply>(reply: R, { key, url }: Private): R {
-  if (reply.kind !== 'failed' || reply.body === undefined) return reply;
+  if (reply.kind !== 'failed') return reply;
   const keys = [...url.searchParams.values()].filter((value) => value.length >= SECRET_LENGTH);
   if (key !== undefined && key !== '') keys.push(key);
-  let { body } = reply;
-  for (const secret of keys) body = body.replaceAll(secret, '[key]');
-  body = body.replaceAll(url.origin, '[address]');
-  // A host without a port may be an ordinary word.
-  if (url.port !== '') body = body.replaceAll(url.host, '[address]');
-  return { ...reply, body };
+  const clean = (text: string): string => {
+    let said = text;
+    for (const secret of keys) said = said.replaceAll(secret, '[key]');
+    said = said.replaceAll(url.origin, '[address]');
+    // A host without a port may be an ordinary word.
+    return url.port === '' ? said : said.replaceAll(url.host, '[address]');
+  };
+  const { body, message } = reply;
+  return { ...reply, message: clean(message), ...(body === undefined ? {} : { body: clean(body) }) };
 }

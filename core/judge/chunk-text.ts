@@ -1,5 +1,5 @@
-import type { Mould } from '../../../core/json-mould.ts';
-import { elementsAt, membersAt, type Member } from '../../../core/json-text.ts';
+import type { Mould } from '../json-mould.ts';
+import { elementsAt, membersAt, type Member } from '../json-text.ts';
 
 /** The strings of a chunk that nobody but its reader looks into. */
 const texts: ReadonlySet<string> = new Set(['content', 'reasoning', 'reasoning_content', 'text']);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Operation } from '../../core/llm.ts';
-import { Passing, type Passed } from '../../worker/providers/http/passing.ts';
+import { StreamJudge, type Passed } from '../../../core/judge/stream.ts';
+import type { Operation } from '../../../core/llm.ts';
 
 /** Chunks that are alike, and such as only look like them. */
 const chunk = (delta: string, more = ''): string =>
@@ -43,12 +43,11 @@ const other = fc.constantFrom(
 interface Seen {
   events: string[];
   last: Passed['last'];
-  complete: boolean;
-  ending: object;
+  ended: object | undefined;
 }
 
 function seenBy(operation: Operation, batches: readonly (readonly string[])[]): Seen {
-  const passing = new Passing(operation);
+  const passing = new StreamJudge({ operation });
   const events: string[] = [];
   let last: Passed['last'];
   for (const batch of batches) {
@@ -57,7 +56,7 @@ function seenBy(operation: Operation, batches: readonly (readonly string[])[]): 
     last = passed.last;
     if (last !== undefined) break;
   }
-  return { events, last, complete: passing.watch.complete(), ending: passing.watch.ending() };
+  return { events, last, ended: passing.endOf('closed') };
 }
 
 describe('what a backend streams', () => {
@@ -83,16 +82,17 @@ describe('what a backend streams', () => {
   it('counts the usage that came last, also where it is on chunks that are alike', () => {
     const used = (tokens: number): string =>
       chunk('"content":"x"', `,"usage":{"completion_tokens":${tokens}}`);
-    const { ending } = seenBy('chat', [[used(1), used(2), used(1)]]);
-    expect(ending).to.deep.equal({ usage: { promptTokens: 0, completionTokens: 1, totalTokens: 1 } });
+    const end = chunk('').replace('null', '"stop"');
+    const { ended } = seenBy('chat', [[used(1), used(2), used(1), end]]);
+    expect(ended).to.deep.include({ usage: { promptTokens: 0, completionTokens: 1, totalTokens: 1 } });
   });
 
   it('passes what came before an error, and nothing after it', () => {
     const fine = chunk('"content":"a"');
-    const { events, last } = new Passing('chat').pass(
+    const { events, last } = new StreamJudge({ operation: 'chat' }).pass(
       [fine, fine, '{"error":{"code":429}}', fine].map((data) => ({ data })),
     );
     expect(events).to.deep.equal([fine, fine]);
-    expect(last).to.include({ kind: 'failed', code: 'too_many_requests' });
+    expect(last).to.include({ blame: 'later', code: 'too_many_requests' });
   });
 });

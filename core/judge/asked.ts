@@ -1,0 +1,36 @@
+import { elementsAt, topLevelMembers, type Member } from '../json-text.ts';
+import type { Operation } from '../llm.ts';
+
+/** How many choices, or vectors, a request asks for; 1 where it does not say. Reads the body as the text it is. */
+export function askedFor(operation: Operation, body: string): number {
+  switch (operation) {
+    case 'chat':
+      return body.includes('"n"') ? timesOf(topLevelMembers(body), body) : 1;
+    case 'completions': {
+      const members = topLevelMembers(body);
+      return timesOf(members, body) * itemsAt(members, { body, key: 'prompt' });
+    }
+    case 'embeddings':
+      return itemsAt(topLevelMembers(body), { body, key: 'input' });
+    case 'responses':
+    case 'messages':
+      return 1;
+  }
+}
+
+function timesOf(members: readonly Member[] | undefined, body: string): number {
+  const n = members?.findLast(({ key }) => key === 'n');
+  const times = n ? Number(body.slice(n.valueStart, n.valueEnd)) : 1;
+  return Number.isSafeInteger(times) && times > 0 ? times : 1;
+}
+
+/** A list of texts, or of lists of token ids, is as many items as it has; a text and a list of ids are one. */
+function itemsAt(
+  members: readonly Member[] | undefined,
+  { body, key }: { body: string; key: string },
+): number {
+  const member = members?.findLast((one) => one.key === key);
+  const items = (member && elementsAt(body, member.valueStart)) ?? [];
+  const isEach = items.every(({ start }) => body[start] === '"' || body[start] === '[');
+  return items.length > 0 && isEach ? items.length : 1;
+}

@@ -1,0 +1,276 @@
+import type { Operation } from '../llm.ts';
+import type { Usage } from '../task.ts';
+import { isJson } from './reason.ts';
+import { UsageCount } from './usage.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * How far an answer has come. `nothing`: no choice has begun. `begun`: one has not ended. `ended`: each that was seen
+ * has ended, and as many were seen as were asked for: only usage may follow. `over`: nothing can follow.
+ */
+export type Progress = 'nothing' | 'begun' | 'ended' | 'over';
+
+/**
+ * How the bytes came to their end. `done`: the backend said `[DONE]`. `closed`: the body ended as it should.
+ * `broken`: the connection did not. `silent`: nothing more came in time.
+ */
+export type How = 'done' | 'closed' | 'broken' | 'silent';
+
+export interface Ended {
+  finishReason?: string;
+  usage?: Usage;
+  /** Events that the backend left out, and without which its answer has no end. */
+  missing: string[];
+  /** What its owner should know of it. */
+  remark?: string;
+}
+
+/** One of the answers that a request asked for. */
+interface Choice {
+  reason?: string;
+  /** It has brought something. */
+  brought: boolean;
+  /** Tool calls are among it, by whatever name. */
+  calls?: 'tool_calls' | 'function_call';
+  /** It has a reason, and nothing came after it. */
+  ended: boolean;
+}
+
+/** Choices beyond these are passed on and not followed. */
+const MOST_CHOICES = 4_096;
+
+/** The last event of an answer whose events are typed. Chat has no such: usage follows its finish_reason. */
+const endedResponse = /^response\.(completed|incomplete|failed|cancelled)$/;
+/** Reasons that are no end but a failure. OpenRouter says `error`, vLLM and SGLang `abort`. */
+const failures = new Set(['error', 'abort']);
+
+/** Follows an answer, event by event or as one, to what its protocol says of its end: of each of its choices. */
+export class Ending {
+  readonly #operation: Operation;
+  readonly #asked: () => number;
+  readonly #choices = new Map<number, Choice>();
+  readonly #usage = new UsageCount();
+  /** How many of the choices have ended. */
+  #ended = 0;
+  #askedFor: number | undefined;
+  #stopped = false;
+  /** What the typed operations say of the end. */
+  #reason: string | undefined;
+
+  /** @param asked how many choices the request asks for; only asked where that decides. */
+  constructor(operation: Operation, asked: () => number = () => 1) {
+    this.#operation = operation;
+    this.#asked = asked;
+  }
+
+  /** @returns whether it told anything of the ending: then one like it may do so again. */
+  see(event: Json): boolean {
+    const counted = this.#usage.see(event);
+    switch (this.#operation) {
+      case 'chat':
+      case 'completions':
+        return this.#seeChoices(event) || counted;
+      case 'responses':
+        return this.#seeResponse(event) || counted;
+      case 'messages':
+        return this.#seeMessage(event) || counted;
+      case 'embeddings':
+        return counted;
+    }
+  }
+
+  get progress(): Progress {
+    if (this.#stopped) return 'over';
+    if (this.#operation === 'messages') return this.#reason === undefined ? this.#begun() : 'ended';
+    if (this.#choices.size === 0) return 'nothing';
+    if (this.#ended < this.#choices.size) return 'begun';
+    return this.#haveAllBegun() ? 'ended' : 'begun';
+  }
+
+  /** A choice that says it failed. */
+  get failed(): boolean {
+    return [...this.#choices.values()].some(({ reason }) => failures.has(reason ?? ''));
+  }
+
+  /** The end of a stream, by all that was said; undefined when it is not complete. */
+  endOf(how: How): Ended | undefined {
+    const { progress } = this;
+    switch (this.#operation) {
+      case 'chat':
+      case 'completions':
+        return this.#endOfChoices(how);
+      case 'messages':
+        if (progress !== 'over' && progress !== 'ended') return undefined;
+        return this.#told(this.#reason, this.#stopped ? [] : ['{"type":"message_stop"}']);
+      case 'responses':
+        return progress === 'over' ? this.#told(this.#reason) : undefined;
+      case 'embeddings':
+        return how === 'broken' || how === 'silent' ? undefined : this.#told(undefined);
+    }
+  }
+
+  /** The same of a whole answer, of which nothing can be missing but reasons. */
+  endOfWhole(): Ended | undefined {
+    const without = [...this.#choices.values()].filter(({ reason }) => reason === undefined);
+    if (without.length > 0 && without.length < this.#choices.size) return undefined;
+    return this.#told(this.#reason ?? this.#firstReason());
+  }
+
+  /**
+   * The reason as it should be: tool calls are done, whatever the backend calls its end, and where there are none a
+   * client must not look for them. @returns undefined when it is right as it is.
+   */
+  mended(index: number): string | undefined {
+    const choice = this.#choices.get(index);
+    if (!choice?.reason) return undefined;
+    const right = rightReason(choice.reason, choice.calls);
+    if (right === choice.reason) return undefined;
+    choice.reason = right;
+    return right;
+  }
+
+  /** Whether a choice has a reason that is not the right one. */
+  get needsMending(): boolean {
+    return [...this.#choices.values()].some(
+      ({ reason, calls }) => reason !== undefined && rightReason(reason, calls) !== reason,
+    );
+  }
+
+  #haveAllBegun(): boolean {
+    this.#askedFor ??= Math.min(this.#asked(), MOST_CHOICES);
+    return this.#choices.size >= this.#askedFor;
+  }
+
+  #begun(): Progress {
+    return this.#choices.size > 0 ? 'begun' : 'nothing';
+  }
+
+  #endOfChoices(how: How): Ended | undefined {
+    const { size } = this.#choices;
+    if (size === 0) return undefined;
+    const saidSo = how === 'done' || how === 'closed';
+    const unfinished = [...this.#choices].filter(([, { reason }]) => reason === undefined);
+    if (unfinished.length === 0) {
+      // What came after a reason has no end of its own unless the backend has said that all of it is there.
+      if (!saidSo && (this.#ended < size || !this.#haveAllBegun())) return undefined;
+      return this.#told(this.#firstReason());
+    }
+    // One that gives no reasons at all says by its last word that it has finished; one that gives some has not.
+    const brought = unfinished.some(([, choice]) => choice.brought);
+    if (how !== 'done' || unfinished.length < size || !brought) return undefined;
+    const missing = unfinished.map(([index, choice]) => this.#finish(index, choice));
+    const remark = 'it ends its streams without a finish_reason; "stop" is said in its place';
+    return { ...this.#told(this.#firstReason(), missing), remark };
+  }
+
+  #finish(index: number, choice: Choice): string {
+    choice.reason = choice.calls ?? 'stop';
+    const piece = this.#operation === 'chat' ? { delta: {} } : { text: '' };
+    return JSON.stringify({ choices: [{ index, ...piece, finish_reason: choice.reason }] });
+  }
+
+  #firstReason(): string | undefined {
+    const [first] = [...this.#choices].sort(([a], [b]) => a - b);
+    return first?.[1].reason ?? [...this.#choices.values()].find(({ reason }) => reason)?.reason;
+  }
+
+  #told(finishReason: string | undefined, missing: string[] = []): Ended {
+    const usage = this.#usage.total;
+    return {
+      ...(finishReason === undefined ? {} : { finishReason }),
+      ...(usage === undefined ? {} : { usage }),
+      missing,
+    };
+  }
+
+  #choice(index: number): Choice {
+    let choice = this.#choices.get(index);
+    if (choice) return choice;
+    choice = { brought: false, ended: false };
+    if (this.#choices.size < MOST_CHOICES) this.#choices.set(index, choice);
+    return choice;
+  }
+
+  #setEnded(choice: Choice, ended: boolean): void {
+    if (choice.ended !== ended) this.#ended += ended ? 1 : -1;
+    choice.ended = ended;
+  }
+
+  #seeChoices({ choices }: Json): boolean {
+    if (!Array.isArray(choices)) return false;
+    let told = false;
+    choices.forEach((said: unknown, at) => {
+      if (!isJson(said)) return;
+      const choice = this.#choice(Number.isSafeInteger(said['index']) ? Number(said['index']) : at);
+      const reason = textAt(said, 'finish_reason');
+      const held = said['delta'] ?? said['message'];
+      const piece = isJson(held) ? held : said;
+      const calls = callsIn(piece);
+      if (calls) choice.calls = calls;
+      const brings = calls !== undefined || bringsText(piece);
+      choice.brought ||= brings;
+      if (reason === undefined && brings) this.#setEnded(choice, false);
+      if (reason === undefined) return;
+      choice.reason ??= reason;
+      this.#setEnded(choice, true);
+      told = true;
+    });
+    return told;
+  }
+
+  #seeResponse(event: Json): boolean {
+    const type = String(event['type']);
+    const ended = endedResponse.exec(type);
+    if (type.startsWith('response.') && !ended) this.#choice(0);
+    const reason = ended ? (textAt(event['response'], 'status') ?? ended[1]) : textAt(event, 'status');
+    this.#stopped ||= ended !== null;
+    this.#reason ??= ended || event['object'] === 'response' ? reason : undefined;
+    return ended !== null;
+  }
+
+  #seeMessage(event: Json): boolean {
+    const type = String(event['type']);
+    if (type === 'message_stop') this.#stopped = true;
+    const reason = textAt(event, 'stop_reason') ?? textAt(event['delta'], 'stop_reason');
+    if (type === 'message_start' || type === 'message') this.#choice(0);
+    const { content } = event;
+    const blocks: unknown[] = Array.isArray(content) ? content : [event['content_block']];
+    if (blocks.some((block) => textAt(block, 'type') === 'tool_use')) this.#choice(0).calls = 'tool_calls';
+    this.#reason ??= reason;
+    return reason !== undefined || type === 'message_stop';
+  }
+
+  /** As `mended`, in the words of Messages. */
+  mendedStop(): string | undefined {
+    const reason = this.#reason;
+    const calls = this.#choices.get(0)?.calls;
+    if (reason === 'end_turn' && calls) return (this.#reason = 'tool_use');
+    if (reason === 'tool_use' && !calls) return (this.#reason = 'end_turn');
+    return undefined;
+  }
+}
+
+/** `stop` beside tool calls is the weaker mark, and so is `tool_calls` where there are none. */
+export function rightReason(reason: string, calls: 'tool_calls' | 'function_call' | undefined): string {
+  if (calls && reason === 'stop') return calls;
+  if (!calls && (reason === 'tool_calls' || reason === 'function_call')) return 'stop';
+  return reason;
+}
+
+function callsIn(piece: Json): Choice['calls'] {
+  const { tool_calls: tools, function_call: legacy } = piece;
+  if (Array.isArray(tools) && tools.length > 0) return 'tool_calls';
+  return isJson(legacy) ? 'function_call' : undefined;
+}
+
+const texts = ['content', 'text', 'reasoning_content', 'reasoning', 'refusal', 'audio'] as const;
+
+function bringsText(piece: Json): boolean {
+  return texts.some((key) => piece[key] != null && piece[key] !== '');
+}
+
+function textAt(holder: unknown, key: string): string | undefined {
+  const value = isJson(holder) ? holder[key] : undefined;
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}

@@ -1,0 +1,306 @@
+import { entryOf, type ErrorCode } from '../errors.ts';
+import { isJson, reasonOf, reasonOfBody, type Reason } from './reason.ts';
+
+/**
+ * Whose fault an error of a backend is, and what becomes of the task. `caller`: what was sent cannot be answered,
+ * and nobody else is asked. `owner`: what the member's owner chose (key, model, parameters, address) is wrong;
+ * another member tries, and this one rests. `unable`: it has no such path; another tries, and this one goes on.
+ * `later`: not yet; it is waited for. `broken`: it failed; another member tries, and this one rests.
+ */
+export type Blame = 'caller' | 'owner' | 'unable' | 'later' | 'broken';
+
+/** A failure as it is judged: what a provider tells of it (`ProviderFailure`), and whose it is. */
+export interface Fault {
+  blame: Blame;
+  code: ErrorCode;
+  /** The backend's own sentence where it has one. It may quote a key or an address: scrub it before it travels. */
+  message: string;
+  /** Of the answer that its caller gets, where that is the backend's. */
+  status?: number;
+  /** The backend's own words, for its caller. */
+  body?: string;
+  retryAfterS?: number;
+  /** Another member may do better. */
+  retryable: boolean;
+}
+
+/** An error as it came: before headers with its status, after them without. */
+export interface Refusal {
+  /** None: it came within an answer that had begun with 200. */
+  status?: number | undefined;
+  /** Absent when it was too large to keep. */
+  body?: string | undefined;
+  retryAfterS?: number | undefined;
+}
+
+/** What its owner and we ourselves put into the request, by name: that a backend refuses it is not the caller's fault. */
+export interface Chosen {
+  params?: readonly string[];
+}
+
+interface Evidence {
+  /** Of the answer; else the one that the reason names. */
+  status: number;
+  reason: Reason;
+  /** Everything that is said, in one text. */
+  text: string;
+  chosen: Chosen;
+}
+
+interface Sign {
+  /** As docs/providers.md lists it. */
+  sign: string;
+  /** Where it was seen. */
+  seen: string;
+  blame: Blame;
+  code: ErrorCode;
+  is: (evidence: Evidence) => boolean;
+}
+
+const said =
+  (pattern: RegExp) =>
+  ({ text }: Evidence) =>
+    pattern.test(text);
+const among =
+  (...statuses: number[]) =>
+  ({ status }: Evidence) =>
+    statuses.includes(status);
+
+/** The 404 of something that the caller named, not of the path or the model. */
+const callersOwn =
+  /previous_response|response with id|no such file|\bfile[-_]|vector.?store|conversation|container|image_/i;
+const noSuchModel =
+  /model[^.]{0,120}?(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired)|(no|unknown|invalid|unsupported) (such )?model\b|model_not_found|DeploymentNotFound|deployment[^.]{0,80}not exist|not a valid model/i;
+const otherOperation =
+  /not a (chat|completion|embedding)s? model|not supported in the v1\/|(does not|doesn't|not) support (the )?(chat|completions?|embeddings?|responses|generate|generation)( api)?\b/i;
+/** What a model cannot do with a request is no news of the model. */
+const cannotDo = /(does not|doesn't|not) support/i;
+const tooLong =
+  /context_length_exceeded|exceed_context_size|maximum context length|exceeds?( the)?( available| model'?s?| maximum)? context|prompt is too long|context (window|size|length)[^.]{0,40}exceed|string_above_max_length/i;
+const refusedContent = /moderation|flagged|content_filter|content management policy|safety/i;
+const loading =
+  /model[^.]{0,80}\b(is |being |still |currently )+(load|warm|start)|loading (the )?model|model unloaded|model is unloaded|warming up|\boverloaded\b|server is (starting|busy)|no slot available|at capacity/i;
+const crashed = /model has crashed|failed to load|could not load model|out of memory|OutOfMemory/i;
+const noMoney =
+  /insufficient_quota|exceeded your current quota|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
+const badKey =
+  /invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|invalid x-api-key|authentication_error/i;
+
+/**
+ * The one table of errors, first match first. The content of an error says more than its envelope: a crash stays one
+ * in a 400, a text that is too long stays one in a 500, a key that is wrong stays one in a stream.
+ */
+export const signs: readonly Sign[] = [
+  {
+    sign: '403, and the text was flagged by a moderation',
+    seen: 'OpenRouter',
+    blame: 'caller',
+    code: 'backend_rejected',
+    is: (e) => e.status === 403 && refusedContent.test(e.text),
+  },
+  {
+    sign: '402, or a sentence about quota, credits or billing',
+    seen: 'OpenAI `insufficient_quota` (429), Anthropic (400), OpenRouter (402)',
+    blame: 'owner',
+    code: 'backend_misconfigured',
+    is: (e) => e.status === 402 || (e.status < 500 && noMoney.test(e.text)),
+  },
+  {
+    sign: '401, 403, 407, or a sentence about an invalid key',
+    seen: 'everywhere; Gemini says it with 400, Anthropic within a stream',
+    blame: 'owner',
+    code: 'backend_auth_failed',
+    is: (e) => [401, 403, 407].includes(e.status) || (e.status < 500 && badKey.test(e.text)),
+  },
+  {
+    sign: 'the text is longer than the context',
+    seen: 'llama.cpp and vLLM (400), TGI (422), LocalAI (500)',
+    blame: 'caller',
+    code: 'backend_rejected',
+    is: said(tooLong),
+  },
+  {
+    sign: 'the model has crashed, could not be loaded, or memory ran out',
+    seen: 'LM Studio (400), LocalAI and Ollama (500), TGI within a stream',
+    blame: 'broken',
+    code: 'backend_error',
+    is: said(crashed),
+  },
+  {
+    sign: '429',
+    seen: 'everywhere',
+    blame: 'later',
+    code: 'too_many_requests',
+    is: among(429),
+  },
+  {
+    sign: '423, 425, 503, 529, or a sentence that a model is loading or a server overloaded',
+    seen: 'llama.cpp and Hugging Face (503), Anthropic (529), LM Studio `Model unloaded` (400), TGI `overloaded`',
+    blame: 'later',
+    code: 'backend_not_ready',
+    is: (e) => [423, 425, 503, 529].includes(e.status) || loading.test(e.text),
+  },
+  {
+    sign: 'the model is not one for this operation',
+    seen: 'OpenAI `not a chat model` (404), LM Studio and vLLM about embeddings (400)',
+    blame: 'unable',
+    code: 'backend_misconfigured',
+    is: said(otherOperation),
+  },
+  {
+    sign: 'the model is not there, or `param` is `model`',
+    seen: 'vLLM and Ollama (404), OpenAI `model_not_found`, Azure `DeploymentNotFound`, LiteLLM (400)',
+    blame: 'owner',
+    code: 'backend_misconfigured',
+    is: (e) =>
+      e.reason.param === 'model' || (noSuchModel.test(e.text) && !cannotDo.test(e.text) && !isParam(e)),
+  },
+  {
+    sign: '404, 405 or 501 of the path, not of something that the caller named',
+    seen: 'FastAPI `{"detail":"Not Found"}`, llama.cpp `File Not Found`, Azure `Resource not found`',
+    blame: 'unable',
+    code: 'backend_misconfigured',
+    is: (e) => [405, 501].includes(e.status) || (e.status === 404 && !callersOwn.test(e.text)),
+  },
+  {
+    sign: '410',
+    seen: 'Hugging Face, of a model that was withdrawn',
+    blame: 'owner',
+    code: 'backend_misconfigured',
+    is: among(410),
+  },
+  {
+    sign: '400 or 422 about a parameter that the owner’s rules or we have added',
+    seen: 'OpenAI `unsupported_parameter`, Mistral (422) about `stream_options`',
+    blame: 'owner',
+    code: 'backend_misconfigured',
+    is: (e) => [400, 422].includes(e.status) && isChosen(e),
+  },
+  {
+    sign: '408, 424, 499',
+    seen: 'OpenRouter, SageMaker, proxies',
+    blame: 'broken',
+    code: 'backend_error',
+    is: among(408, 424, 499),
+  },
+  {
+    sign: 'any other 4xx',
+    seen: 'everywhere',
+    blame: 'caller',
+    code: 'backend_rejected',
+    is: (e) => e.status >= 400 && e.status < 500,
+  },
+  {
+    sign: 'anything else: 3xx, 5xx, an error without a number',
+    seen: 'everywhere',
+    blame: 'broken',
+    code: 'backend_error',
+    is: () => true,
+  },
+];
+
+/** Statuses that errors are meant by where none is told beside their names: within a stream. */
+const statusOfType: Readonly<Record<string, number | undefined>> = {
+  // Anthropic
+  invalid_request_error: 400,
+  authentication_error: 401,
+  permission_error: 403,
+  not_found_error: 404,
+  rate_limit_error: 429,
+  overloaded_error: 529,
+  // vLLM
+  BadRequestError: 400,
+  NotFoundError: 404,
+  // OpenAI's Responses
+  rate_limit_exceeded: 429,
+  invalid_prompt: 400,
+  // TGI
+  validation: 422,
+  overloaded: 429,
+};
+
+/** Judges an answer with another status than 2xx. */
+export function faultOfRefusal(refusal: Refusal, chosen: Chosen = {}): Fault {
+  return judged(refusal, { reason: reasonOfBody(refusal.body), chosen });
+}
+
+/** Judges an error within an answer: `value` is it parsed, `body` as it came. */
+export function faultOfError(value: unknown, { body, chosen }: { body: string; chosen?: Chosen }): Fault {
+  return judged({ body }, { reason: reasonOf(value), chosen: chosen ?? {} });
+}
+
+function judged(refusal: Refusal, { reason, chosen }: { reason: Reason; chosen: Chosen }): Fault {
+  const { message, code, type, param } = reason;
+  const named = reason.status ?? statusOfType[type ?? ''] ?? statusOfType[code ?? ''];
+  const status = refusal.status ?? named ?? 0;
+  const evidence = { status, reason, chosen, text: [message, code, type, param].filter(Boolean).join(' ') };
+  const sign = signs.find(({ is }) => is(evidence)) ?? lastSign;
+  const asks = refusal.retryAfterS ?? reason.retryAfterS;
+  // A code that is final for its caller is not final for the pool: another member has another key and model.
+  const retryable = sign.blame !== 'caller';
+  const fault = { blame: sign.blame, code: sign.code, message: sentenceOf(sign, evidence), retryable };
+  return {
+    ...fault,
+    ...statusFor(sign, status),
+    ...(sign.blame === 'caller' && refusal.body !== undefined ? { body: refusal.body } : {}),
+    ...(asks === undefined || sign.blame === 'caller' ? {} : { retryAfterS: asks }),
+  };
+}
+
+/** What a caller is refused with is a 4xx, also where the backend calls it its own failure, or nothing. */
+function statusFor({ blame }: Pick<Sign, 'blame'>, status: number): { status?: number } {
+  if (blame === 'caller') return { status: status >= 400 && status < 500 ? status : 400 };
+  return status >= 400 && status < 600 ? { status } : {};
+}
+
+const lastSign: Omit<Sign, 'is'> = { sign: '', seen: '', blame: 'broken', code: 'backend_error' };
+
+function sentenceOf({ code, blame }: Pick<Sign, 'code' | 'blame'>, { status, reason }: Evidence): string {
+  // Its text may quote the key.
+  if (code === 'backend_auth_failed') return entryOf(code).message;
+  const says = reason.message;
+  if (blame === 'caller' && says !== undefined) return says;
+  const how =
+    status === 0
+      ? 'The backend reported an error in its answer'
+      : `The backend answered with status ${status}`;
+  const hint = status >= 300 && status < 400 ? '; redirects are not followed' : '';
+  return says === undefined ? `${how}${hint}.` : `${how}${hint}: ${says}`;
+}
+
+/** Whether an error is about a parameter other than the model, by what it says itself. */
+function isParam({ reason: { param } }: Evidence): boolean {
+  return param !== undefined && param !== 'model';
+}
+
+function isChosen({ reason, text, chosen }: Evidence): boolean {
+  const { params = [] } = chosen;
+  if (reason.param !== undefined) return params.includes(reason.param.split('.')[0] ?? '');
+  return params.some((name) => new RegExp(`(^|[^\\w])${escaped(name)}($|[^\\w])`).test(text));
+}
+
+const escaped = (name: string): string => name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/** The members that every answer has one of; an object with none of them that has a sentence is an error. */
+const parts = ['choices', 'data', 'output', 'content', 'embedding', 'response', 'delta', 'item'] as const;
+
+/**
+ * Whether an event or a whole answer is an error, by what it says, whatever status or envelope it came in.
+ * @param name of the event, where it has one.
+ */
+export function isError(event: Readonly<Record<string, unknown>>, name?: string): boolean {
+  if (event['type'] === 'error' || event['object'] === 'error' || name === 'error') return true;
+  if (event['object'] === 'response') return false; // it has its own `error`, and its own end
+  const { error } = event;
+  if (
+    Array.isArray(error) ? error.length > 0 : isJson(error) ? Object.keys(error).length > 0 : Boolean(error)
+  )
+    return true;
+  if (parts.some((part) => event[part] !== undefined)) return false;
+  const typed = typeof event['type'] === 'string' && event['type'].includes('_');
+  if (event['success'] === false || event['detail'] !== undefined) return true;
+  if (Array.isArray(event['errors']) && event['errors'].length > 0) return true;
+  return (
+    typeof event['message'] === 'string' && (!typed || event['type']?.toString().endsWith('_error') === true)
+  );
+}

@@ -1,0 +1,39 @@
+import { elementsAt, membersAt, spliceMembers, topLevelMembers } from '../json-text.ts';
+import type { Ending } from './ending.ts';
+
+/**
+ * An event, or a whole answer, with the reasons of its choices as they should be (`Ending.mended`); the rest stays
+ * the text it was.
+ */
+export function mendReasons(text: string, ending: Ending): string {
+  const choices = topLevelMembers(text)?.findLast(({ key }) => key === 'choices');
+  const elements = (choices && elementsAt(text, choices.valueStart)) ?? [];
+  const edits = elements.flatMap(({ start }, at) => {
+    const members = membersAt(text, start)?.members ?? [];
+    const valueOf = (key: string) => members.findLast((member) => member.key === key);
+    const reason = valueOf('finish_reason');
+    if (!reason || text[reason.valueStart] !== '"') return [];
+    const said = valueOf('index');
+    const index = said ? Number(text.slice(said.valueStart, said.valueEnd)) : at;
+    const right = ending.mended(Number.isSafeInteger(index) ? index : at);
+    return right === undefined ? [] : [{ ...reason, right: JSON.stringify(right) }];
+  });
+  let from = 0;
+  let mended = '';
+  for (const { valueStart, valueEnd, right } of edits) {
+    mended += text.slice(from, valueStart) + right;
+    from = valueEnd;
+  }
+  return mended + text.slice(from);
+}
+
+/** The same in the words of Messages: `stop_reason` of a whole answer, or within the `delta` of an event. */
+export function mendStop(text: string, ending: Ending): string {
+  const right = ending.mendedStop();
+  if (right === undefined) return text;
+  const stop = { stop_reason: JSON.stringify(right) };
+  const has = (object: string): boolean =>
+    topLevelMembers(object)?.some(({ key }) => key === 'stop_reason') === true;
+  if (has(text)) return spliceMembers(text, stop) ?? text;
+  return spliceMembers(text, { delta: (delta = '{}') => spliceMembers(delta, stop) ?? delta }) ?? text;
+}

@@ -1,0 +1,162 @@
+/** What a backend says of an error, read from whatever shape it has put it into. Every part may be missing. */
+export interface Reason {
+  /** A sentence, or as close to one as there is; at most `LONGEST` characters. */
+  message?: string;
+  /** A word for the error: OpenAI's `code`, Google's `status`. */
+  code?: string;
+  /** The kind of error: `invalid_request_error`, `NotFoundError`. */
+  type?: string;
+  /** The member of the request that it is about. */
+  param?: string;
+  /** An HTTP status that it names, 400 to 599. */
+  status?: number;
+  /** Seconds until another try may succeed: Hugging Face's `estimated_time`. */
+  retryAfterS?: number;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+const LONGEST = 2_000;
+const MOST_ITEMS = 8;
+const MOST_DEPTH = 6;
+
+/** Where a reason lies within its envelope, the outermost first. */
+const envelopes = ['error', 'errors', 'detail', 'details'] as const;
+/** Where its sentence is. */
+const sentences = [
+  'message',
+  'msg',
+  'error_message',
+  'errorMessage',
+  'reason',
+  'description',
+  'title',
+] as const;
+
+export function isJson(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** `text` parsed; undefined when it is not a JSON object. */
+export function jsonObject(text: string): Json | undefined {
+  const value = jsonValue(text);
+  return isJson(value) ? value : undefined;
+}
+
+/** `text` parsed; undefined when it is not JSON. */
+export function jsonValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // not JSON: whoever asked says so
+  }
+}
+
+/** The reason in a body: JSON of any shape, or plain text. A page of HTML says nothing. */
+export function reasonOfBody(body: string | undefined): Reason {
+  if (body === undefined) return {};
+  const value = jsonValue(body);
+  if (value !== undefined) return reasonOf(value);
+  const text = body.trim();
+  return text === '' || text.startsWith('<') ? {} : { message: text.slice(0, LONGEST) };
+}
+
+/** The reason in a parsed value: a string, an object, a list of either, nested as deeply as people nest them. */
+export function reasonOf(value: unknown): Reason {
+  const reason = read(value, 0);
+  if (reason.message === undefined && (isJson(value) || Array.isArray(value))) {
+    const text = jsonText(value);
+    if (text.length > 2) reason.message = text;
+  }
+  const message = reason.message?.slice(0, LONGEST);
+  return { ...reason, ...(message === undefined ? {} : { message }) };
+}
+
+function jsonText(value: object): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return 'an error that is nested too deeply to be read'; // RangeError
+  }
+}
+
+function read(value: unknown, depth: number): Reason {
+  if (typeof value === 'string') return fromText(value, depth);
+  if (depth >= MOST_DEPTH) return {};
+  if (Array.isArray(value)) return fromList(value, depth);
+  return isJson(value) ? fromObject(value, depth) : {};
+}
+
+/** Gateways pass on what they were told as a string within the string. */
+function fromText(value: string, depth: number): Reason {
+  const text = value.trim();
+  if (text === '') return {};
+  const inner = /^[{[]/.test(text) && depth < MOST_DEPTH ? jsonValue(text) : undefined;
+  const found = inner === undefined ? {} : read(inner, depth + 1);
+  return found.message === undefined ? { message: text } : found;
+}
+
+/** FastAPI, Cloudflare and Google give lists. The first that says a thing says it for all; sentences are joined. */
+function fromList(list: readonly unknown[], depth: number): Reason {
+  const reasons = list.slice(0, MOST_ITEMS).map((item) => read(item, depth + 1));
+  const messages = reasons.flatMap(({ message }) => (message === undefined ? [] : [message]));
+  const merged = reasons.reduceRight<Reason>((all, one) => ({ ...all, ...one }), {});
+  return messages.length === 0 ? merged : { ...merged, message: messages.join('; ') };
+}
+
+function fromObject(object: Json, depth: number): Reason {
+  let own = ownReason(object);
+  const places = [...envelopes, ...sentences].filter((key) => object[key] != null);
+  for (const key of places) {
+    const inner = read(object[key], depth + 1);
+    if (inner.message === undefined) {
+      own = { ...own, ...inner }; // a number alone says something too
+      continue;
+    }
+    const at = own.param !== undefined && Array.isArray(object['loc']) ? `${own.param}: ` : '';
+    return { ...own, ...inner, message: at + inner.message + relayed(object, depth) };
+  }
+  return own;
+}
+
+/** OpenRouter says "Provider returned error", and what that was in `metadata.raw`. */
+function relayed({ metadata }: Json, depth: number): string {
+  const inner = isJson(metadata) ? read(metadata['raw'], depth + 1).message : undefined;
+  return inner === undefined ? '' : `: ${inner}`;
+}
+
+/** What an object says beside its sentence. */
+function ownReason(object: Json): Reason {
+  const reason: Reason = {};
+  const code = object['code'] ?? object['error_code'];
+  const status =
+    statusIn(code) ??
+    ['status', 'status_code', 'statusCode', 'http_code', 'error_code'].reduce<number | undefined>(
+      (found, key) => found ?? statusIn(object[key]),
+      undefined,
+    );
+  if (status !== undefined) reason.status = status;
+  if (typeof code === 'string' && code !== '' && statusIn(code) === undefined) reason.code = code;
+  else if (typeof object['status'] === 'string' && statusIn(object['status']) === undefined)
+    reason.code = object['status'];
+  const type = object['type'] ?? object['error_type'];
+  if (typeof type === 'string' && type !== '' && type !== 'error') reason.type = type;
+  const param = typeof object['param'] === 'string' ? object['param'] : pathOf(object['loc']);
+  if (param !== undefined && param !== '') reason.param = param;
+  const wait = object['estimated_time'] ?? object['retry_after'];
+  if (typeof wait === 'number' && wait >= 0) reason.retryAfterS = wait;
+  return reason;
+}
+
+function statusIn(value: unknown): number | undefined {
+  if (typeof value !== 'number' && (typeof value !== 'string' || !/^\d{3}$/.test(value))) return undefined;
+  const status = Number(value);
+  return Number.isInteger(status) && status >= 400 && status < 600 ? status : undefined;
+}
+
+/** FastAPI's `loc`: `["body", "messages", 0, "content"]`. */
+function pathOf(loc: unknown): string | undefined {
+  if (!Array.isArray(loc)) return undefined;
+  const steps = loc.filter((step) => typeof step === 'string' || typeof step === 'number');
+  return (steps[0] === 'body' ? steps.slice(1) : steps).slice(0, MOST_ITEMS).join('.');
+}

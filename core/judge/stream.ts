@@ -1,0 +1,125 @@
+import { Moulds } from '../json-mould.ts';
+import { spliceMembers } from '../json-text.ts';
+import type { Operation } from '../llm.ts';
+import type { SseEvent } from '../sse.ts';
+import { aroundText } from './chunk-text.ts';
+import { Ending, type Ended, type How, type Progress } from './ending.ts';
+import { faultOfError, isError, type Chosen, type Fault } from './fault.ts';
+import { mendReasons, mendStop } from './mend.ts';
+import { isJson, jsonObject, jsonValue } from './reason.ts';
+
+/** What an answer is judged by, beside itself. */
+export interface Judging {
+  operation: Operation;
+  /** How many choices, or vectors, were asked for. Called at most once. */
+  asked?: () => number;
+  chosen?: Chosen;
+}
+
+/** What came of some events: those to pass on, and how the stream ended with them, if it did. */
+export interface Passed {
+  events: string[];
+  /** `done`: nothing more is to be read. */
+  last?: 'done' | Fault;
+}
+
+type Looked = { data: string } | 'skip' | { fault: Fault };
+
+/**
+ * Judges a backend's stream, event by event, however its bytes were torn: each is a JSON object, none is an error by
+ * what it says, and each choice has its end. What follows an end changes nothing: neither an error nor a broken
+ * connection. An event that is as the one before but for the text it brings is known to be as harmless.
+ */
+export class StreamJudge {
+  readonly #judging: Judging;
+  readonly #ending: Ending;
+  #moulds = new Moulds<null>();
+  #saidDone = false;
+
+  constructor(judging: Judging) {
+    this.#judging = judging;
+    this.#ending = new Ending(judging.operation, judging.asked);
+  }
+
+  get progress(): Progress {
+    return this.#ending.progress;
+  }
+
+  pass(sent: readonly SseEvent[]): Passed {
+    const events: string[] = [];
+    for (const { event: name, data: text } of sent) {
+      if (text.trimEnd() === '[DONE]') {
+        this.#saidDone = true;
+        return { events, last: 'done' };
+      }
+      if (text.trim() === '') continue;
+      const data = isTyped(this.#judging.operation) ? withType(text, name) : text;
+      const looked = name !== 'error' && this.#moulds.like(data) !== null ? { data } : this.#look(data, name);
+      if (looked === 'skip') continue;
+      if ('fault' in looked) {
+        const complete = this.progress === 'ended' || this.progress === 'over';
+        return { events, last: complete ? 'done' : looked.fault };
+      }
+      events.push(looked.data);
+      if (this.progress === 'over') return { events, last: 'done' };
+    }
+    return { events };
+  }
+
+  /** What the stream came to; undefined when it is not complete. @param how its bytes ended, unless it said so. */
+  endOf(how: How): Ended | undefined {
+    return this.#ending.endOf(this.#saidDone ? 'done' : how);
+  }
+
+  #look(data: string, name: string | undefined): Looked {
+    const { operation, chosen = {} } = this.#judging;
+    const about = { body: data, chosen };
+    const event = jsonObject(data);
+    if (!event) {
+      const value = jsonValue(data);
+      if (name === 'error' || holdsError(value)) return { fault: faultOfError(value ?? data, about) };
+      return { fault: unreadable('The backend sent an event that is not a JSON object.') };
+    }
+    if (isError(event, name)) return { fault: faultOfError(event, about) };
+    // OpenAI's SDKs throw at a type that they do not know; that it came is all that it says.
+    if (operation === 'responses' && event['type'] === 'keepalive') return 'skip';
+    const told = this.#ending.see(event);
+    if (this.#ending.failed) return { fault: faultOfError(choiceError(event), about) };
+    // From here on one that is like those before may come after the end.
+    if (told) this.#moulds = new Moulds();
+    else if (!isTyped(operation) && this.#moulds.isWanted()) {
+      const mould = aroundText(data);
+      if (mould) this.#moulds.learn(mould, null);
+    }
+    if (!told) return { data };
+    if (isTyped(operation)) return { data: operation === 'messages' ? mendStop(data, this.#ending) : data };
+    return { data: mendReasons(data, this.#ending) };
+  }
+}
+
+/** Whether each event of the operation has a name, which its `type` says again. */
+function isTyped(operation: Operation): boolean {
+  return operation === 'responses' || operation === 'messages';
+}
+
+/** Only the data travels on: a name that it does not say itself would be lost. */
+function withType(data: string, name: string | undefined): string {
+  if (name === undefined || jsonObject(data)?.['type'] !== undefined) return data;
+  return spliceMembers(data, { type: JSON.stringify(name) }) ?? data;
+}
+
+/** Gemini gives its error within a list. */
+export function holdsError(value: unknown): boolean {
+  return Array.isArray(value) && isJson(value[0]) && isError(value[0]);
+}
+
+export function unreadable(message: string): Fault {
+  return { blame: 'broken', code: 'backend_error', message, retryable: true };
+}
+
+/** What a choice says that ends with an error; the whole event where it says nothing. */
+export function choiceError(event: Readonly<Record<string, unknown>>): unknown {
+  const choices: unknown[] = Array.isArray(event['choices']) ? event['choices'] : [];
+  const errors = choices.flatMap((choice) => (isJson(choice) && choice['error'] ? [choice['error']] : []));
+  return errors.length > 0 ? errors : 'its model stopped with an error';
+}

@@ -1,0 +1,228 @@
+import { expect } from 'chai';
+import { faultOfError, faultOfRefusal, isError, type Blame } from '../../../core/judge/fault.ts';
+
+type Case = [what: string, status: number, body: unknown, blame: Blame, code: string];
+
+/** Refusals as they were seen. */
+const cases: Case[] = [
+  [
+    'OpenAI: a parameter',
+    400,
+    { error: { message: "Unknown parameter: 'x'", param: 'x' } },
+    'caller',
+    'backend_rejected',
+  ],
+  [
+    'OpenAI: a model that is gone',
+    404,
+    { error: { message: 'The model `x` does not exist', code: 'model_not_found' } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'OpenAI: no money',
+    429,
+    { error: { message: 'You exceeded your current quota', code: 'insufficient_quota' } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'OpenAI: not a chat model',
+    404,
+    {
+      error: {
+        message: 'This is not a chat model and thus not supported in the v1/chat/completions endpoint.',
+        param: 'model',
+      },
+    },
+    'unable',
+    'backend_misconfigured',
+  ],
+  [
+    'OpenAI: a response that is not there',
+    404,
+    { error: { message: "Previous response with id 'r' not found.", param: 'previous_response_id' } },
+    'caller',
+    'backend_rejected',
+  ],
+  [
+    'vLLM: a model that is gone',
+    404,
+    { object: 'error', message: 'The model `x` does not exist.', type: 'NotFoundError', code: 404 },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'Azure: a deployment that is gone',
+    404,
+    {
+      error: { code: 'DeploymentNotFound', message: 'The API deployment for this resource does not exist.' },
+    },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'Azure: a filter',
+    400,
+    { error: { code: 'content_filter', message: 'The response was filtered' } },
+    'caller',
+    'backend_rejected',
+  ],
+  [
+    'LiteLLM: a model that is gone',
+    400,
+    { error: { message: 'Invalid model name passed in model=x' } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'Ollama: tools',
+    400,
+    { error: { message: 'registry.ollama.ai/library/x does not support tools' } },
+    'caller',
+    'backend_rejected',
+  ],
+  ['LM Studio: unloaded', 400, { error: 'Model unloaded.' }, 'later', 'backend_not_ready'],
+  [
+    'LM Studio: crashed',
+    400,
+    { error: 'The model has crashed without additional information.' },
+    'broken',
+    'backend_error',
+  ],
+  [
+    'llama.cpp: loading',
+    503,
+    { error: { code: 503, message: 'Loading model', type: 'unavailable_error' } },
+    'later',
+    'backend_not_ready',
+  ],
+  [
+    'llama.cpp: no such path',
+    404,
+    { error: { code: 404, message: 'File Not Found', type: 'not_found_error' } },
+    'unable',
+    'backend_misconfigured',
+  ],
+  [
+    'LocalAI: too long',
+    500,
+    { error: { code: 500, message: 'the request exceeds the available context size' } },
+    'caller',
+    'backend_rejected',
+  ],
+  [
+    'Gemini: a wrong key',
+    400,
+    [{ error: { code: 400, message: 'API key not valid. Please pass a valid API key.' } }],
+    'owner',
+    'backend_auth_failed',
+  ],
+  [
+    'Anthropic: no money',
+    400,
+    { type: 'error', error: { type: 'invalid_request_error', message: 'Your credit balance is too low' } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'Anthropic: overloaded',
+    529,
+    { type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } },
+    'later',
+    'backend_not_ready',
+  ],
+  [
+    'OpenRouter: moderation',
+    403,
+    { error: { code: 403, message: 'Your input was flagged', metadata: { reasons: ['x'] } } },
+    'caller',
+    'backend_rejected',
+  ],
+  [
+    'OpenRouter: no credits',
+    402,
+    { error: { code: 402, message: 'Insufficient credits' } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'TGI: too long',
+    422,
+    { error: '`inputs` must have less than 4096 tokens', error_type: 'validation' },
+    'caller',
+    'backend_rejected',
+  ],
+  [
+    'Mistral: what we added',
+    422,
+    { detail: [{ loc: ['body', 'stream_options'], msg: 'Extra inputs are not permitted' }] },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'an owner’s rule',
+    400,
+    { error: { message: 'top_k must be positive', param: 'top_k' } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  ['nginx', 502, '<html>Bad Gateway</html>', 'broken', 'backend_error'],
+  ['nothing but a number', 503, '', 'later', 'backend_not_ready'],
+];
+
+describe('an error of a backend', () => {
+  const chosen = { params: ['top_k', 'stream_options'] };
+  for (const [what, status, said, blame, code] of cases) {
+    const body = typeof said === 'string' ? said : JSON.stringify(said);
+    it(`is held against who chose what was wrong: ${what}`, () => {
+      const fault = faultOfRefusal({ status, body }, chosen);
+      expect(fault).to.include({ blame, code, retryable: blame !== 'caller' });
+      if (blame === 'caller') expect(fault.status).to.be.within(400, 499);
+    });
+
+    // With a number in it or a type that has one, it means the same within an answer that began with 200.
+    const named = JSON.stringify(said).includes(`${status}`) || /"type":"(invalid|overloaded)/.test(body);
+    if (typeof said !== 'object' || !named) continue;
+    it(`means the same within an answer: ${what}`, () => {
+      expect(faultOfError(said, { body, chosen })).to.include({ blame, code });
+    });
+  }
+
+  it('says its sentence, to the caller as it is, to others with what failed', () => {
+    const body = JSON.stringify({ error: { message: 'too many tools' } });
+    expect(faultOfRefusal({ status: 400, body }).message).to.equal('too many tools');
+    expect(faultOfRefusal({ status: 500, body }).message).to.equal(
+      'The backend answered with status 500: too many tools',
+    );
+    expect(faultOfRefusal({ status: 401, body }).message).not.to.contain('tools');
+  });
+
+  it('is known by what it says, not by its envelope', () => {
+    const errors: [object, name?: string][] = [
+      [{ error: { message: 'x' } }],
+      [{ error: 'x' }],
+      [{ object: 'error', message: 'x' }],
+      [{ type: 'error' }],
+      [{ detail: 'x' }],
+      [{ detail: [{ msg: 'x' }] }],
+      [{ message: 'x', code: 400 }],
+      [{ errors: [{ message: 'x' }] }],
+      [{ success: false }],
+      [{ text: 'x' }, 'error'],
+      [{ id: 'gen-1', object: 'chat.completion.chunk', choices: [], error: { message: 'x' } }],
+    ];
+    for (const [event, name] of errors)
+      expect(isError({ ...event }, name), JSON.stringify(event)).to.equal(true);
+    const none = [
+      { choices: [], error: null },
+      { object: 'response', error: { message: 'x' }, output: [] },
+      { type: 'message_start', message: { content: [] } },
+      { type: 'response.failed', response: { error: { message: 'x' } } },
+      { choices: [{ delta: {} }], message: 'x' },
+      { choices: [], error: {} },
+      {},
+    ];
+    for (const event of none) expect(isError(event), JSON.stringify(event)).to.equal(false);
+  });
+});

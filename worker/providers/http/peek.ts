@@ -1,0 +1,31 @@
+/** Some bytes, and the first character of them that is neither space nor a byte order mark; '' where there is none. */
+export interface Peeked {
+  first: string;
+  /** All of them, those that were looked at too. */
+  bytes: AsyncIterable<Uint8Array>;
+}
+
+const blank = new Set([0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf]);
+
+/** Reads as little as tells what begins there. @throws what reading throws. */
+export async function peeked(bytes: AsyncIterable<Uint8Array>): Promise<Peeked> {
+  const reading = bytes[Symbol.asyncIterator]();
+  const seen: Uint8Array[] = [];
+  let first = '';
+  while (first === '') {
+    const next = await reading.next();
+    if (next.done === true) break;
+    seen.push(next.value);
+    const at = next.value.findIndex((byte) => !blank.has(byte));
+    if (at >= 0) first = String.fromCharCode(next.value[at] ?? 0);
+  }
+  async function* all(): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      yield* seen;
+      for (let next = await reading.next(); next.done !== true; next = await reading.next()) yield next.value;
+    } finally {
+      await reading.return?.();
+    }
+  }
+  return { first, bytes: all() };
+}

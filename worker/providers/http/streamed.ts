@@ -1,0 +1,132 @@
+import { eventsOfWhole } from '../../../core/judge/events-of-whole.ts';
+import { StreamJudge, unreadable, type Judging } from '../../../core/judge/stream.ts';
+import { incomplete, isFault, judgeWhole } from '../../../core/judge/whole.ts';
+import type { Ended, How } from '../../../core/judge/ending.ts';
+import { readSseTogether } from '../../../core/sse.ts';
+import type { Failed } from '../failed.ts';
+import type { Patience } from '../patience.ts';
+import type { ForwardCall, Reply } from '../provider.ts';
+import { peeked } from './peek.ts';
+import type { Answer } from './exchange.ts';
+import { failureOf } from './failure.ts';
+import type { Last } from './forward.ts';
+
+/** How long usage is waited for once each choice has ended, in milliseconds. */
+const usageMs = 1_000;
+
+const page =
+  'The backend answered with a page, not with a stream; its address may be that of something else.';
+
+interface Streaming {
+  call: ForwardCall;
+  patience: Patience;
+}
+
+/** The answer to a call that asked for a stream: the backend's events passed on, and what they came to. */
+export class StreamedAnswer {
+  readonly #judging: Judging;
+  readonly #judge: StreamJudge;
+  readonly #call: ForwardCall;
+  readonly #patience: Patience;
+  #status = 200;
+  #usageLeftMs = usageMs;
+  /** Since when usage is waited for, by `performance.now()`. */
+  #waitsSince: number | undefined;
+
+  constructor(judging: Judging, { call, patience }: Streaming) {
+    this.#judging = judging;
+    this.#judge = new StreamJudge(judging);
+    this.#call = call;
+    this.#patience = patience;
+  }
+
+  /** @throws what reading throws; `rescued` says whether the answer was complete by then. */
+  async *read(answer: Answer): AsyncGenerator<Reply, Last> {
+    this.#status = answer.status;
+    const { first, bytes } = await peeked(this.#alive(answer.bytes()));
+    // An error, or all of the answer, though a stream was asked for; whatever it calls itself.
+    if (first === '<') return failureOf(unreadable(page));
+    if (first === '{' || first === '[') return yield* this.#unstreamed(bytes);
+    for await (const sent of readSseTogether(bytes)) {
+      const { events, last } = this.#judge.pass(sent);
+      yield* this.#passOn(events);
+      if (last === 'done') break;
+      if (last) return failureOf(last);
+    }
+    return yield* this.#end('closed');
+  }
+
+  /**
+   * What an answer had come to before its connection broke, or fell silent; undefined when it was not complete.
+   * @param silence why it was given up on; undefined: it broke.
+   */
+  async *rescued(silence: Failed | undefined): AsyncGenerator<Reply, Last | undefined> {
+    if (silence?.code === 'task_cancelled') return undefined;
+    const ended = this.#judge.endOf(silence ? 'silent' : 'broken');
+    if (!ended) return undefined;
+    yield* this.#passOn(ended.missing);
+    return this.#lastOf(ended);
+  }
+
+  async *#end(how: How): AsyncGenerator<Reply, Last> {
+    const ended = this.#judge.endOf(how);
+    if (!ended)
+      return failureOf(incomplete('The backend ended its stream before it had finished the answer.'));
+    yield* this.#passOn(ended.missing);
+    return this.#lastOf(ended);
+  }
+
+  #lastOf({ finishReason, usage, remark }: Ended): Last {
+    return {
+      kind: 'end',
+      status: this.#status,
+      ...(finishReason === undefined ? {} : { finishReason }),
+      ...(usage === undefined ? {} : { usage }),
+      ...(remark === undefined ? {} : { remark }),
+    };
+  }
+
+  async *#passOn(events: readonly string[]): AsyncGenerator<Reply, void> {
+    if (events.length > 0) {
+      this.#rest(); // whoever takes the events may take its time
+      yield { kind: 'events', data: events };
+    }
+    this.#arm();
+  }
+
+  /** The whole of what came in one piece, as the events that it would have been. */
+  async *#unstreamed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Reply, Last> {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of bytes) pieces.push(piece);
+    const judged = judgeWhole(Buffer.concat(pieces).toString('utf8'), this.#judging);
+    if (isFault(judged)) return failureOf(judged);
+    const { body, ...ended } = judged;
+    yield* this.#passOn(eventsOfWhole(this.#call.operation, body));
+    return this.#lastOf({ ...ended, missing: [] });
+  }
+
+  /** Bytes are life, whether or not they make an event. */
+  async *#alive(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const piece of bytes) {
+      this.#arm();
+      yield piece;
+    }
+  }
+
+  /** Once each choice has ended only usage is waited for, and comments do not make that longer. */
+  #arm(): void {
+    if (this.#judge.progress !== 'ended') {
+      this.#waitsSince = undefined;
+      this.#patience.wait(this.#call.stallMs);
+    } else if (this.#waitsSince === undefined) {
+      this.#waitsSince = performance.now();
+      this.#patience.wait(Math.max(1, this.#usageLeftMs));
+    }
+  }
+
+  #rest(): void {
+    if (this.#waitsSince !== undefined) this.#usageLeftMs -= performance.now() - this.#waitsSince;
+    this.#waitsSince = undefined;
+    this.#patience.rest();
+  }
+}
