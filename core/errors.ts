@@ -67,10 +67,7 @@ export const catalogue = {
     exit: 4,
     message: 'A valid token is needed: send "Authorization: Bearer <token>", or run "mcpctl login".',
   },
-  forbidden: {
-    ...refused,
-    message: 'Your token does not allow this.',
-  },
+  forbidden: { ...refused, message: 'Your token does not allow this.' },
   host_not_allowed: {
     ...refused,
     message: 'This Host header is not served here; add it to MCPCTL_ALLOWED_HOSTS.',
@@ -196,12 +193,7 @@ export const catalogue = {
     message:
       'The address of this llm is in a private network that the hosted worker may not call; its operator can allow it with MCPCTL_HOSTED_ALLOW.',
   },
-  backend_rejected: {
-    status: 502,
-    ...server,
-    retryable: false,
-    message: 'The backend refused the request.',
-  },
+  backend_rejected: { status: 502, ...server, retryable: false, message: 'The backend refused the request.' },
   backend_incomplete: {
     status: 502,
     v1Code: 'upstream_error',
@@ -215,18 +207,8 @@ export const catalogue = {
     retryable: true,
     message: 'The backend was silent for too long.',
   },
-  unstorable_result: {
-    status: 502,
-    ...server,
-    retryable: false,
-    message: 'The answer could not be stored.',
-  },
-  worker_lost: {
-    status: 502,
-    ...server,
-    retryable: true,
-    message: 'The worker was lost while it answered.',
-  },
+  unstorable_result: { status: 502, ...server, retryable: false, message: 'The answer could not be stored.' },
+  worker_lost: { status: 502, ...server, retryable: true, message: 'The worker was lost while it answered.' },
   poison_task: {
     status: 502,
     ...server,
