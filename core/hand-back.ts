@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { retryAfterSchema } from './retry-after.ts';
 
 /**
  * Why a claim let go of a task that nobody had seen anything of. Written by workers, so it is untrusted text
@@ -10,7 +11,7 @@ const handBackSchema = z.object({
   code: z.string().max(64),
   message: z.string().transform((text) => text.slice(0, 500)),
   /** Seconds, when the backend asked to wait. */
-  retryAfterS: z.number().nonnegative().optional(),
+  retryAfterS: retryAfterSchema.optional(),
 });
 export type HandBack = z.infer<typeof handBackSchema>;
 

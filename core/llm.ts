@@ -20,6 +20,15 @@ export const capabilitiesSchema = z.looseObject({
 });
 export type Capabilities = z.infer<typeof capabilitiesSchema>;
 
+/** As JSON, in UTF-8 bytes. */
+const MOST_CAPABILITIES_BYTES = 4_096;
+
+/** The same for who writes a row: what stands in one already can still be read. */
+export const newCapabilitiesSchema = capabilitiesSchema.refine(
+  (capabilities) => Buffer.byteLength(JSON.stringify(capabilities)) <= MOST_CAPABILITIES_BYTES,
+  `capabilities are at most ${MOST_CAPABILITIES_BYTES} bytes of JSON`,
+);
+
 /** Where the operator keeps a public llm's key. The key itself is never in the registry. */
 const apiKeyRefSchema = z.union([
   z.strictObject({ env: textSchema(128).min(1) }),
@@ -71,7 +80,7 @@ const writable = {
   poolName: nameSchema.nullable(),
   aliases: z.array(aliasSchema).max(16),
   description: textSchema(2000),
-  capabilities: capabilitiesSchema,
+  capabilities: newCapabilitiesSchema,
   maxConcurrency: z.int().min(1).max(10_000).nullable(),
 };
 

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { entryOf, isErrorCode } from './errors.ts';
+import { retryAfterSchema } from './retry-after.ts';
 import { usageSchema } from './task.ts';
 
 /**
@@ -22,7 +24,7 @@ const outcomeSchema = z.discriminatedUnion('kind', [
     /** A backend's own 4xx goes to the caller as it is. */
     status: z.int().min(400).max(599).optional(),
     body: z.string().optional(),
-    retryAfterS: z.number().nonnegative().optional(),
+    retryAfterS: retryAfterSchema.optional(),
     usage: usageSchema.optional(),
   }),
   z.object({ kind: z.literal('cancelled'), code: z.string().max(64), message: z.string().max(4000) }),
@@ -39,6 +41,8 @@ export interface Ending {
   claimedAt: Date | null;
   firstEventAt: Date | null;
   endedAt: Date | null;
+  /** About how many bytes of events there were; null where whoever wrote the end did not count. */
+  streamedBytes: number | null;
 }
 
 /** Reads an outcome that a worker wrote; anything else counts as a broken backend. */
@@ -52,4 +56,21 @@ export function parseOutcome(text: string): Outcome {
       message: 'The worker reported an outcome that is not understood.',
     };
   }
+}
+
+/** Statuses that speak of the caller's own token, way here, or rate: not for a backend to say. */
+const notABackends: ReadonlySet<number> = new Set([401, 407, 429]);
+
+/**
+ * What a worker may make its caller see: of a backend's refusal a 4xx that speaks of the request, and of the errors in the
+ * catalogue none that speaks of the caller's rights here.
+ */
+export function plausibleOutcome(outcome: Outcome): Outcome {
+  if (outcome.kind !== 'failed') return outcome;
+  const { code, status, message } = outcome;
+  if (isErrorCode(code) && [401, 403].includes(entryOf(code).status))
+    return { kind: 'failed', code: 'backend_error', message };
+  const isPassedOn = code === 'backend_rejected' && status !== undefined;
+  if (!isPassedOn || (status < 500 && !notABackends.has(status))) return outcome;
+  return { kind: 'failed', code, message };
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { capabilitiesSchema, llmTypeSchema, operationSchema } from './llm.ts';
+import { llmTypeSchema, newCapabilitiesSchema, operationSchema } from './llm.ts';
 import { modelSchema, nameSchema, textSchema, uuidSchema } from './names.ts';
+import { retryAfterSchema } from './retry-after.ts';
 import { usageSchema } from './task.ts';
 
 /**
@@ -15,14 +16,22 @@ export const PROTOCOL = 1;
  */
 export const sessionIdSchema = z.string().regex(/^[\x21-\x7e]{1,256}$/);
 
+/** More at once than any one backend answers: what somebody declares beyond it would only take tasks from others. */
+const MOST_SLOTS = 1_024;
+
 const providerOfferSchema = z.object({
   name: nameSchema,
   type: llmTypeSchema,
   model: modelSchema,
   tier: textSchema(64).nullish(),
   poolName: nameSchema.nullish(),
-  maxConcurrency: z.int().min(1).max(10_000).nullish(),
-  capabilities: capabilitiesSchema.nullish(),
+  maxConcurrency: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .transform((slots) => Math.min(slots, MOST_SLOTS))
+    .nullish(),
+  capabilities: newCapabilitiesSchema.nullish(),
   /** `inactive`: the backend does not answer (`backend_down`), and the worker will say when it does. */
   initialStatus: z.enum(['active', 'hibernating', 'inactive']).default('active'),
   /** Opaque: providers that say the same are of one backend, and share one count of slots. */
@@ -154,7 +163,7 @@ export const failureSchema = z.object({
   /** Another member may do better. */
   retryable: z.boolean().default(false),
   /** Seconds, when the backend asked to wait. */
-  retryAfterS: z.number().nonnegative().nullish(),
+  retryAfterS: retryAfterSchema.nullish(),
 });
 export type StreamFailure = z.infer<typeof failureSchema>;
 

@@ -40,6 +40,8 @@ export const usageSchema = z.object({
   promptTokens: z.int().nonnegative(),
   completionTokens: z.int().nonnegative(),
   totalTokens: z.int().nonnegative(),
+  /** What the worker said was not possible; these are ours. */
+  estimated: z.boolean().optional(),
 });
 export type Usage = z.infer<typeof usageSchema>;
 

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { parseOutcome, type Ending, type Outcome } from '../outcome.ts';
+import { parseOutcome, plausibleOutcome, type Ending, type Outcome } from '../outcome.ts';
 import { tagOf, type Attempt } from './attempt.ts';
 import { runScript } from './scripts.ts';
 
@@ -116,7 +116,7 @@ export function parseEntry(id: string, fields: readonly string[]): Entry | null 
         seq,
         tag: tagOf(field('c')),
         ending: {
-          outcome: parseOutcome(fields[1] ?? ''),
+          outcome: plausibleOutcome(parseOutcome(fields[1] ?? '')),
           epoch,
           claim: field('c'),
           session: field('session'),
@@ -124,12 +124,17 @@ export function parseEntry(id: string, fields: readonly string[]): Entry | null 
           claimedAt: instant(field('claimedAt')),
           firstEventAt: instant(field('firstAt')),
           endedAt: instant(field('at')),
+          streamedBytes: byteCount(field('bytes')),
         },
       };
     case undefined:
     default:
       return null;
   }
+}
+
+function byteCount(text: string): number | null {
+  return /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
 function instant(ms: string): Date | null {

@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import { uuidSchema } from '../names.ts';
 import type { Ending } from '../outcome.ts';
 import type { TaskRow } from '../task.ts';
+import { plausibleUsage } from './plausible-usage.ts';
 import { parseTask, returned } from './task-rows.ts';
 
 /** A task, and the outcome that the end of its stream carries. */
@@ -22,6 +23,7 @@ function columnsOf({ id, ending }: Settling) {
     error_code: isDone ? null : outcome.code,
     error_message: isDone ? null : outcome.message,
     usage: 'usage' in outcome && outcome.usage ? outcome.usage : null,
+    answer_bytes: answerBytes(ending),
     finish_reason: isDone ? (outcome.finishReason ?? null) : null,
     claim_id: ending.claim,
     claimed_by: session === '' ? null : session,
@@ -33,6 +35,12 @@ function columnsOf({ id, ending }: Settling) {
   };
 }
 
+/** Null: the stream does not tell. */
+function answerBytes({ outcome, streamedBytes }: Ending): number | null {
+  if ('body' in outcome && outcome.body !== undefined) return Buffer.byteLength(outcome.body);
+  return streamedBytes;
+}
+
 /**
  * The rows are found by a list of their ids, and whether one is open is asked in words that no partial index is for: else
  * Postgres walks through all open tasks of all pools for each statement, 4 ms where 9,000 wait. The list is made inside, so
@@ -41,11 +49,11 @@ function columnsOf({ id, ending }: Settling) {
 const settleSql = `
   with said as (select * from json_to_recordset(?::json) as said (
     id uuid, status text, response_status int, response_body text, error_code text, error_message text,
-    usage jsonb, finish_reason text, claim_id text, claimed_by uuid, llm_id uuid, claimed_at timestamptz,
+    usage jsonb, answer_bytes bigint, finish_reason text, claim_id text, claimed_by uuid, llm_id uuid, claimed_at timestamptz,
     stream_started_at timestamptz, ended_at timestamptz))
   update tasks set
     status = said.status, response_status = said.response_status, response_body = said.response_body,
-    error_code = said.error_code, error_message = said.error_message, usage = said.usage,
+    error_code = said.error_code, error_message = said.error_message, usage = ${plausibleUsage},
     finish_reason = said.finish_reason, claim_id = said.claim_id, claimed_by = said.claimed_by,
     claimed_llm = (select name from llms where id = said.llm_id),
     claimed_at = said.claimed_at, stream_started_at = said.stream_started_at,

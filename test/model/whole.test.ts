@@ -53,7 +53,8 @@ describe('a whole answer', () => {
 
   it('is that of the claim that the row was settled with, or none: Redis was lost, and the task ran twice', async () => {
     const { answer, row, say } = await claimed();
-    const none = { epoch: 1, session: '', llmId: '', claimedAt: null, firstEventAt: null, endedAt: null };
+    const ends = { claimedAt: null, firstEventAt: null, endedAt: null, streamedBytes: null };
+    const none = { epoch: 1, session: '', llmId: '', ...ends };
     const outcome = completed('the first run');
     await t.registry.tasks.settle(row.id, { ...none, claim: randomUUID(), outcome });
     await say();

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { settleTasks } from '../../core/registry/settle-tasks.ts';
+import type { Usage } from '../../core/task.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { endingOf, newTask } from '../support/tasks.ts';
 
@@ -59,5 +60,43 @@ describe('settling rows', function () {
       null,
       [first, 'completed', null],
     ]);
+  });
+
+  /** What a task that was asked with 40 bytes has on its account after a worker has said that. */
+  const counted = async (usage: Usage, answer: { body?: string; streamedBytes?: number }) => {
+    const { id } = await t.registry.tasks.insert(
+      newTask({ ownerId: t.ada.id, requestBody: `{"a":"${'x'.repeat(32)}"}` }),
+    );
+    const { body, streamedBytes = null } = answer;
+    const outcome = {
+      kind: 'completed',
+      status: 200,
+      usage,
+      ...(body === undefined ? {} : { body }),
+    } as const;
+    return (await t.registry.tasks.settle(id, { ...endingOf(outcome), streamedBytes }))?.usage;
+  };
+  const said = (promptTokens: number, completionTokens: number): Usage => ({
+    promptTokens,
+    completionTokens,
+    totalTokens: promptTokens + completionTokens,
+  });
+
+  it('keeps what a worker says of usage where it is possible', async () => {
+    for (const answer of [{ body: 'x'.repeat(100) }, { streamedBytes: 100 }])
+      expect(await counted(said(50, 100), answer)).to.deep.equal(said(50, 100));
+  });
+
+  it('puts an estimate in the place of usage of more tokens than bytes', async () => {
+    const most = 4_503_599_627_370_495;
+    const body = 'x'.repeat(100);
+    expect(await counted(said(most, most), { body })).to.deep.equal({ ...said(10, 25), estimated: true });
+    expect(await counted(said(20, 101), { streamedBytes: 100 })).to.deep.equal({
+      ...said(20, 25),
+      estimated: true,
+    });
+    const total = { promptTokens: 20, completionTokens: 10, totalTokens: most };
+    expect(await counted(total, { body })).to.deep.equal({ ...said(20, 10), estimated: true });
+    expect((await counted(said(0, most), {}))?.completionTokens).to.equal(262_144);
   });
 });

@@ -43,6 +43,7 @@ export const endingOf = (outcome: Outcome): Ending => ({
   claimedAt: null,
   firstEventAt: null,
   endedAt: null,
+  streamedBytes: null,
 });
 
 /** What is enqueued of a task once its row is there. */

@@ -5,7 +5,8 @@
   ARGV  1 claim   2 T   3 outcome (JSON)   4 keep ms   5 channel r:{P}:T
   Returns  1 (also when this claim ended it before) · -1 not the current claim, or closed
   Callers  worker, relay, scheduler (reap: speaking for a dead worker) ]]
-local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'claimedAt', 'firstAt', 'session', 'llm')
+local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'claimedAt', 'firstAt', 'session', 'llm',
+  'bytes')
 if m[1] ~= ARGV[1] then return -1 end
 if m[2] == 'ended' then return 1 end
 if m[2] ~= 'open' then return -1 end
@@ -14,7 +15,7 @@ local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 local seq = tonumber(m[4]) + 1
 local id = m[3] .. '-' .. seq
 local entry = { 'e', ARGV[3], 'c', m[1], 'at', now, 'claimedAt', m[5] or '', 'firstAt', m[6] or '',
-  'session', m[7] or '', 'llm', m[8] or '' }
+  'session', m[7] or '', 'llm', m[8] or '', 'bytes', m[9] or '' }
 redis.call('XADD', KEYS[2], id, unpack(entry))
 redis.call('HSET', KEYS[1], 'state', 'ended', 'seq', seq)
 redis.call('ZREM', KEYS[4], ARGV[2])

@@ -1,0 +1,57 @@
+import { expect } from 'chai';
+import { parseHandBack } from '../../core/hand-back.ts';
+import { parseOutcome, plausibleOutcome } from '../../core/outcome.ts';
+import { registerSchema } from '../../core/protocol.ts';
+import { parseEntry } from '../../core/queue/stream.ts';
+
+const failed = (more: object) =>
+  plausibleOutcome(parseOutcome(JSON.stringify({ kind: 'failed', message: 'm', ...more })));
+
+describe('what a worker says of an answer', () => {
+  it('is a 4xx of its backend only where that speaks of the request', () => {
+    const rejected = { code: 'backend_rejected', body: 'b' };
+    for (const status of [400, 403, 404, 422])
+      expect(failed({ ...rejected, status })).to.include({ status, body: 'b' });
+    for (const status of [401, 407, 429, 500, 599])
+      expect(failed({ ...rejected, status })).to.deep.equal({
+        kind: 'failed',
+        code: 'backend_rejected',
+        message: 'm',
+      });
+  });
+
+  it('is nothing about the rights of its caller', () => {
+    for (const code of ['unauthenticated', 'forbidden'])
+      expect(failed({ code }), code).to.include({ code: 'backend_error' });
+    expect(failed({ code: 'too_many_requests' })).to.include({ code: 'too_many_requests' });
+  });
+
+  it('sends nobody away for longer than a day', () => {
+    expect(failed({ code: 'too_many_requests', retryAfterS: 1e300 })).to.include({ retryAfterS: 86_400 });
+    const back = JSON.stringify({ counts: 'attempt', code: 'c', message: 'm', retryAfterS: 1e300 });
+    expect(parseHandBack(back)).to.include({ retryAfterS: 86_400 });
+  });
+
+  it('holds for whatever stands at the end of a stream', () => {
+    const text = JSON.stringify({ kind: 'failed', code: 'unauthenticated', message: 'm' });
+    const entry = parseEntry('1-2', ['e', text, 'c', 'x', 'bytes', '7']);
+    expect(entry).to.have.nested.property('ending.outcome.code', 'backend_error');
+    expect(entry).to.have.nested.property('ending.streamedBytes', 7);
+  });
+});
+
+describe('what a worker offers', () => {
+  const offered = (more: object) =>
+    registerSchema.safeParse({ providers: [{ name: 'p', type: 'openai', model: 'm', ...more }] });
+
+  it('has capabilities of 4 KiB at most', () => {
+    expect(offered({ capabilities: { newer: 'x'.repeat(4_000) } }).success).to.equal(true);
+    expect(offered({ capabilities: { newer: 'x'.repeat(4_100) } }).success).to.equal(false);
+    expect(offered({ capabilities: { newer: '\u20ac'.repeat(1_500) } }).success).to.equal(false);
+  });
+
+  it('has no more slots than a backend can have', () => {
+    expect(offered({ maxConcurrency: 10_000 }).data?.providers[0]?.maxConcurrency).to.equal(1_024);
+    expect(offered({ maxConcurrency: 8 }).data?.providers[0]?.maxConcurrency).to.equal(8);
+  });
+});
