@@ -6,7 +6,7 @@ import { authenticate } from './middleware/authenticate.ts';
 import { readBody } from './middleware/body.ts';
 import { cors } from './middleware/cors.ts';
 import { deliver } from './middleware/deliver.ts';
-import { answerErrors, noSuchRoute } from './middleware/errors.ts';
+import { answerErrors, noSuchRoute, sayWhereV1Is } from './middleware/errors.ts';
 import { countRequests } from './middleware/finished.ts';
 import { checkHost, needOneHost } from './middleware/host.ts';
 import { requestId } from './middleware/request-id.ts';
@@ -102,6 +102,7 @@ function createAppWith(deps: EdgeDeps, doors: (app: Express) => void): Express {
   app.use(cors(deps.config));
   doors(app);
   // Paths without a token take no body: what is sent is not read.
+  app.use(sayWhereV1Is());
   app.use(healthRoutes(deps));
   app.use(metricsRoutes(deps));
   app.use(openApiRoutes(deps));

@@ -213,7 +213,7 @@ export class Ending {
       if (reason === undefined && brings) this.#setEnded(choice, false);
       if (reason === undefined) return;
       choice.reason ??= reason;
-      this.#setEnded(choice, true);
+      this.#setEnded(choice, !failures.has(choice.reason));
       told = true;
     });
     return told;

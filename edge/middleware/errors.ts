@@ -28,6 +28,20 @@ export function answerErrors(deps: EdgeDeps): ErrorRequestHandler {
   };
 }
 
+/** The paths of `/v1`, asked for without it: the base URL of a client lacks it. */
+const withoutV1 =
+  /^\/(chat\/completions|completions|embeddings|responses|messages(\/count_tokens)?|models)\/?$/i;
+
+/** No body is read for it, so that the help is there whatever was sent. */
+export function sayWhereV1Is(): RequestHandler {
+  return (req, _res, next) => {
+    if (!withoutV1.test(req.path)) return next();
+    const path = req.path.slice(0, 200);
+    const message = `There is nothing at ${req.method} ${path}; it is at /v1${path}: let the base URL of your client end in /v1.`;
+    throw new McpctlError('route_not_found', message);
+  };
+}
+
 /** After the last route. */
 export function noSuchRoute(): RequestHandler {
   return (req) => {

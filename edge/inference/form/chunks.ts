@@ -1,5 +1,5 @@
 import { Moulds, type Mould } from '../../../core/json-mould.ts';
-import { elementsAt, type Member } from '../../../core/json-text.ts';
+import { elementsAt, spliceMembers, type Member } from '../../../core/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import type { Usage } from '../../../core/task.ts';
 import { openAiErrorBody } from '../../error-body.ts';
@@ -77,7 +77,13 @@ export class ChunkForm implements Form {
     this.#head(edits, chunk);
     const usage = edits.value(chunk, 'usage');
     if (this.#choices(edits, chunk, isObject(usage)) === 'usage') {
-      if (this.#options.wantsUsage === false) return [];
+      if (this.#options.wantsUsage === false) {
+        if (chunk.members.every((member) => isOrdinary(edits, member))) return [];
+        // What else it says (llama.cpp's timings) is not hidden with the usage that only we had asked for.
+        edits.put(chunk, 'usage', 'null');
+        const frame = edits.apply();
+        return [{ data: withChoice(frame, this.#kind.piece) }];
+      }
       this.#usageSent = true;
     } else if (isObject(usage)) {
       this.#usage = usage;
@@ -230,6 +236,30 @@ function onlyText(edits: Edits, { members }: TextObject): Member | null {
   );
   const [only] = said;
   return only && said.length === 1 && isSaid(edits.text.slice(only.valueStart, only.valueEnd)) ? only : null;
+}
+
+/** Members of a chunk that tell nothing beside usage. */
+const ordinary = new Set([
+  'id',
+  'object',
+  'created',
+  'model',
+  'choices',
+  'usage',
+  'system_fingerprint',
+  'service_tier',
+  'provider',
+  'obfuscation',
+]);
+
+function isOrdinary(edits: Edits, { key, valueStart, valueEnd }: Member): boolean {
+  return ordinary.has(key) || nothing.has(edits.text.slice(valueStart, valueEnd));
+}
+
+/** Tutorials read the first choice of every chunk. */
+function withChoice(chunk: string, piece: Kind['piece']): string {
+  const empty = piece === 'delta' ? '"delta":{}' : '"text":""';
+  return spliceMembers(chunk, { choices: `[{"index":0,${empty},"finish_reason":null}]` }) ?? chunk;
 }
 
 const FIRST = '{"role":"assistant","content":""}';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { chatId } from './ids.ts';
 import type { Usage } from '../../../core/task.ts';
 
 /** From Anthropic's answers to OpenAI's. What is not understood is passed over: Anthropic adds kinds of blocks. */
@@ -77,7 +78,7 @@ export function chatCompletion(
     block?.type === 'tool_use'
       ? [
           {
-            id: block.id,
+            id: chatId(block.id),
             type: 'function',
             function: { name: block.name, arguments: JSON.stringify(block.input ?? {}) },
           },

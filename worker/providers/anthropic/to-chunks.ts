@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Usage } from '../../../core/task.ts';
+import { chatId } from './ids.ts';
 import { cachedIn, finishReasonOf, usageBody, type Head } from './to-chat.ts';
 
 const index = z.int().nonnegative();
@@ -64,7 +65,7 @@ export function createChunks({ created, model }: Head): Chunks {
     if (type !== 'tool_use' || callId === undefined || name === undefined) return [];
     const at = calls.size;
     calls.set(started.index, { at, said: false });
-    return [call(at, { id: callId, type: 'function', function: { name, arguments: '' } })];
+    return [call(at, { id: chatId(callId), type: 'function', function: { name, arguments: '' } })];
   };
   const piece = (event: unknown): string[] => {
     const came = deltaSchema.safeParse(event).data;

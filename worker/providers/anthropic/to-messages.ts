@@ -1,4 +1,5 @@
 import { jsonObject } from '../../../core/judge/reason.ts';
+import { anthropicId } from './ids.ts';
 import { chatRequestSchema, type ChatMessage, type ChatRequest, type UserPart } from './chat-request.ts';
 
 type Block = Readonly<Record<string, unknown>>;
@@ -33,7 +34,7 @@ export function toMessages(text: string, given: { maxTokens: number; streaming: 
     max_tokens: chat.max_completion_tokens ?? chat.max_tokens ?? given.maxTokens,
     ...(temperature == null ? {} : { temperature: Math.min(temperature, 1) }), // OpenAI's reaches 2
     ...(top_p == null ? {} : { top_p }),
-    ...(stop == null ? {} : { stop_sequences: typeof stop === 'string' ? [stop] : stop }),
+    ...stopsOf(stop),
     ...(given.streaming ? { stream: true } : {}),
     ...(user == null ? {} : { metadata: { user_id: user } }),
     ...toolsOf(chat),
@@ -58,12 +59,12 @@ function turnsOf(messages: readonly ChatMessage[]): { turns: Turn[] } | { fault:
         break;
       case 'user': {
         const { content } = message;
-        say('user', typeof content === 'string' ? textBlocks(content) : content.map(userBlock));
+        say('user', typeof content === 'string' ? textBlocks(content) : content.flatMap(userBlocks));
         break;
       }
       case 'tool': {
         const content = textBlocks(message.content ?? '');
-        say('user', [{ type: 'tool_result', tool_use_id: message.tool_call_id, content }]);
+        say('user', [{ type: 'tool_result', tool_use_id: anthropicId(message.tool_call_id), content }]);
         break;
       }
       case 'assistant': {
@@ -82,26 +83,32 @@ type Parts = readonly Exclude<
   string
 >[number][];
 
-/** Anthropic refuses blocks of no text. */
+/** Anthropic refuses sequences of nothing but space; as they cannot be said to it they are passed over. */
+function stopsOf(stop: ChatRequest['stop']): object {
+  const stops = (typeof stop === 'string' ? [stop] : (stop ?? [])).filter((text) => text.trim() !== '');
+  return stops.length > 0 ? { stop_sequences: stops } : {};
+}
+
+/** Anthropic refuses blocks of no text, and of space alone. */
 function textBlocks(content: string | Parts): Block[] {
   const texts = typeof content === 'string' ? [content] : content.map(textOf);
-  return texts.filter((text) => text !== '').map((text) => ({ type: 'text', text }));
+  return texts.filter((text) => text.trim() !== '').map((text) => ({ type: 'text', text }));
 }
 
 function textOf(part: Parts[number]): string {
   return part.type === 'refusal' ? part.refusal : part.text;
 }
 
-function userBlock(part: UserPart): Block {
+function userBlocks(part: UserPart): Block[] {
   switch (part.type) {
     case 'image_url':
-      return { type: 'image', source: sourceOf(part.image_url.url) };
+      return [{ type: 'image', source: sourceOf(part.image_url.url) }];
     case 'file':
-      return { type: 'document', source: sourceOf(part.file.file_data) };
+      return [{ type: 'document', source: sourceOf(part.file.file_data) }];
     case 'text':
     case 'input_text':
     case 'output_text':
-      return { type: 'text', text: part.text };
+      return textBlocks(part.text);
   }
 }
 
@@ -117,7 +124,7 @@ function assistantBlocks(message: Extract<ChatMessage, { role: 'assistant' }>): 
   for (const { id, function: called } of message.tool_calls ?? []) {
     const input = jsonObject(called.arguments?.trim() || '{}');
     if (!input) return undefined;
-    blocks.push({ type: 'tool_use', id, name: called.name, input });
+    blocks.push({ type: 'tool_use', id: anthropicId(id), name: called.name, input });
   }
   return blocks;
 }

@@ -1,0 +1,237 @@
+import { gzipSync } from 'node:zlib';
+import { expect } from 'chai';
+import type { ForwardCall } from '../../worker/providers/provider.ts';
+import { anthropicId, chatId } from '../../worker/providers/anthropic/ids.ts';
+import { toMessages } from '../../worker/providers/anthropic/to-messages.ts';
+import { endpointsAt } from '../../worker/providers/http/url.ts';
+import { createOpenAiProvider } from '../../worker/providers/openai.ts';
+import fc from 'fast-check';
+import { callOf, readAll } from '../conformance/provider.ts';
+import { answers, sends, startBackend, type Backend, type Script } from '../support/backend.ts';
+
+const frame = (body: object): string => `data: ${JSON.stringify(body)}\n\n`;
+const choice = (delta: object, finish: string | null = null, index = 0): string =>
+  frame({ choices: [{ index, delta, finish_reason: finish }] });
+const hello = choice({ content: 'hello' });
+const stop = choice({}, 'stop');
+const tool = choice({ tool_calls: [{ index: 0, id: 'a', function: { name: 'f', arguments: '{}' } }] });
+/** Sends this, and then what `then` does. */
+const open =
+  (sent: string, then: (exchange: Parameters<Script>[0]) => void = () => undefined): Script =>
+  (exchange) => {
+    exchange.response.writeHead(200, { 'content-type': 'text/event-stream' });
+    exchange.response.write(sent, () => then(exchange));
+  };
+
+describe('a backend as it is in the world', () => {
+  let backend: Backend;
+  beforeEach(async () => {
+    backend = await startBackend();
+  });
+  afterEach(() => backend.close());
+  const read = (script: Script, call: Partial<ForwardCall> = {}, params?: { drop: string[] }) => {
+    backend.once(script);
+    const rules = params && { add: {}, rename: {}, ...params };
+    const provider = createOpenAiProvider({ name: 'x', url: backend.url, params: rules });
+    return readAll(provider.forward?.(callOf(call)) ?? expect.fail());
+  };
+
+  it('refuses a stream in JSON as it refuses a whole call, whatever it calls it (llama.cpp)', async () => {
+    const body = JSON.stringify({
+      error: { message: 'request (9001 tokens) exceeds the context', code: 400 },
+    });
+    const refused = { code: 'backend_rejected', status: 400, body, retryable: false };
+    for (const streaming of [true, false])
+      expect((await read(answers(200, body), { streaming })).last).to.include(refused);
+    for (const type of ['text/event-stream', 'text/plain', ''])
+      expect((await read(answers(200, body, { 'content-type': type }))).last).to.include(refused);
+  });
+
+  it('that gives all of its answer at once, though a stream was asked for, has it streamed', async () => {
+    const whole = { choices: [{ index: 0, message: { content: 'hi' }, finish_reason: 'stop' }] };
+    const { events, last } = await read(answers(200, whole));
+    expect(events.join()).to.contain('"delta":{"content":"hi"}');
+    expect(last).to.include({ kind: 'end', finishReason: 'stop' });
+  });
+
+  it('has ended once each choice has, though it says no more, or breaks off', async () => {
+    const ends: Script[] = [
+      open(hello + stop, ({ response }) => {
+        const timer = setInterval(() => response.write(': still here\n\n'), 20);
+        response.on('close', () => clearInterval(timer));
+      }),
+      open(hello + stop, ({ drop }) => drop()),
+      open(`${hello}${stop}data: oops\n\n`),
+      open(`${hello}${stop}${frame({ error: { message: 'usage failed' } })}`),
+    ];
+    for (const script of ends)
+      expect((await read(script, { stallMs: 5_000 })).last).to.include({ kind: 'end', finishReason: 'stop' });
+  });
+
+  it('has not ended while one of its choices has not', async () => {
+    const other = choice({ content: 'b' }, null, 1);
+    const one = choice({ content: 'a' }, 'stop');
+    const cut: Script[] = [
+      sends(other, one),
+      sends(other, one, 'data: [DONE]\n\n'),
+      open(other + one, ({ drop }) => drop()),
+    ];
+    for (const script of cut) expect((await read(script)).last).to.have.property('kind', 'failed');
+    const body = JSON.stringify({ messages: [], n: 2 });
+    expect(
+      (
+        await read(
+          open(one, ({ drop }) => drop()),
+          { body },
+        )
+      ).last,
+    ).to.have.property('kind', 'failed');
+    expect((await read(sends(one, 'data: [DONE]\n\n'), { body })).last).to.have.property('kind', 'end');
+  });
+
+  it('that never gives a reason has finished when it says so, and its owner is told', async () => {
+    const { events, last } = await read(sends(hello, 'data: [DONE] \n\n'));
+    expect(events.at(-1)).to.contain('"finish_reason":"stop"');
+    expect(last).to.include({ kind: 'end', finishReason: 'stop' }).and.to.have.property('remark');
+    expect((await read(sends('data: [DONE]\n\n'))).last).to.include({ code: 'backend_incomplete' });
+  });
+
+  it('lives as long as bytes come', async () => {
+    const script: Script = async ({ response }) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      for (let n = 0; n < 10; n++) {
+        response.write(': working\n\n');
+        await new Promise((resolve) => setTimeout(resolve, 60));
+      }
+      response.end(hello + stop);
+    };
+    expect((await read(script, { stallMs: 250 })).last).to.have.property('kind', 'end');
+  });
+
+  it('has called tools where it brings them, whatever it calls its end', async () => {
+    const { events, last } = await read(sends(tool, stop, 'data: [DONE]\n\n'));
+    expect(events.at(-1)).to.contain('"finish_reason":"tool_calls"');
+    expect(last).to.include({ finishReason: 'tool_calls' });
+    expect((await read(sends(hello, choice({}, 'tool_calls')))).last).to.include({ finishReason: 'stop' });
+    const message = { content: null, tool_calls: [{ id: 'a' }] };
+    const whole = { choices: [{ message, finish_reason: 'stop' }] };
+    const { last: end } = await read(answers(200, whole), { streaming: false });
+    expect(end).to.include({ finishReason: 'tool_calls' });
+    expect(end).to.have.property('body').that.contains('"finish_reason":"tool_calls"');
+  });
+
+  it('that fails within its answer is a failure, however it says so (OpenRouter, vLLM, TGI)', async () => {
+    for (const error of [
+      { choices: [{ index: 0, delta: {}, finish_reason: 'error' }], error: { code: 502, message: 'gone' } },
+      { choices: [{ index: 0, delta: {}, finish_reason: 'abort' }] },
+      { object: 'error', message: 'gone', code: 500 },
+      { error: 'Request failed during generation', error_type: 'generation' },
+      { detail: 'gone' },
+    ])
+      expect((await read(sends(hello, frame(error)))).last, JSON.stringify(error)).to.include({
+        code: 'backend_error',
+      });
+    const named = await read(sends(hello, 'event: error\ndata: too bad\n\n'));
+    expect(named.last).to.have.property('message').that.contains('too bad');
+  });
+
+  it('gives as many vectors as there were texts', async () => {
+    const ask = { operation: 'embeddings', streaming: false, body: '{"input":["a","b"]}' } as const;
+    expect((await read(answers(200, { data: [{}] }), ask)).last).to.include({ code: 'backend_incomplete' });
+    expect((await read(answers(200, { data: [{}, {}] }), ask)).last).to.have.property('kind', 'end');
+  });
+
+  it('is not asked for what its owner has left out, nor again for what it refuses of ours', async () => {
+    await read(sends(hello, stop), {}, { drop: ['stream_options'] });
+    expect((await backend.next('request')).body).not.to.contain('stream_options');
+    const provider = createOpenAiProvider({ name: 'x', url: backend.url });
+    backend.once(answers(422, { detail: [{ loc: ['body', 'stream_options'], msg: 'Extra inputs' }] }));
+    backend.reply(sends(hello, stop));
+    for (const asks of [true, false, false]) {
+      if (!asks)
+        expect((await readAll(provider.forward?.(callOf({})) ?? expect.fail())).last.kind).to.equal('end');
+      else await readAll(provider.forward?.(callOf({})) ?? expect.fail());
+    }
+    const bodies = backend.requests.slice(1).map(({ body }) => body.includes('stream_options'));
+    expect(bodies).to.deep.equal([true, false, false, false]);
+  });
+
+  it('may encode its answer although it was asked not to, or is told that nobody can read it', async () => {
+    const whole = JSON.stringify({ choices: [{ message: { content: 'hi' }, finish_reason: 'stop' }] });
+    const encoded =
+      (bytes: Buffer | string, encoding: string): Script =>
+      ({ response }) =>
+        void response.writeHead(200, { 'content-encoding': encoding }).end(bytes);
+    const call = { streaming: false };
+    expect((await read(encoded(gzipSync(whole), 'gzip'), call)).last).to.include({
+      kind: 'end',
+      body: whole,
+    });
+    expect((await read(encoded(whole, 'gzip'), call)).last).to.include({ code: 'backend_error' });
+    expect((await read(encoded(whole, 'zstd'), call)).last)
+      .to.have.property('message')
+      .that.contains('zstd');
+  });
+
+  it('asks to wait with seconds or a date, within reason', async () => {
+    const asked = async (header: string): Promise<unknown> => {
+      const { last } = await read(answers(503, {}, { 'retry-after': header }));
+      return last.kind === 'failed' ? last.retryAfterS : undefined;
+    };
+    expect(await asked('7')).to.equal(7);
+    expect(await asked(new Date(Date.now() + 30_000).toUTCString())).to.be.within(25, 31);
+    expect(await asked('1'.repeat(40))).to.equal(86_400);
+    for (const none of ['soon', '-5', 'NaN', new Date(0).toUTCString()])
+      expect(await asked(none)).to.equal(undefined);
+  });
+
+  it('keeps a stream of Responses alive by events that its clients would throw at', async () => {
+    const done = frame({ type: 'response.completed', response: { status: 'completed' } });
+    const { events, last } = await read(sends(frame({ type: 'keepalive' }), done), {
+      operation: 'responses',
+    });
+    expect(events).to.have.length(1);
+    expect(last.kind).to.equal('end');
+  });
+
+  it('is called as its address was written out', () => {
+    const written: Record<string, string> = {
+      'http://h/inference/chat/completions': 'http://h/inference/chat/completions',
+      'https://a/openai/deployments/d/chat/completions?api-version=1':
+        'https://a/openai/deployments/d/chat/completions?api-version=1',
+      'https://a/openai/deployments/d?api-version=1':
+        'https://a/openai/deployments/d/chat/completions?api-version=1',
+      'http://h/x': 'http://h/x/v1/chat/completions',
+    };
+    for (const [url, endpoint] of Object.entries(written))
+      expect(endpointsAt(url).of('chat').href).to.equal(endpoint);
+    expect(endpointsAt('http://h/inference/chat/completions').models.href).to.equal(
+      'http://h/inference/models',
+    );
+  });
+
+  it('is told ids that it takes, one to one, and nothing blank (Anthropic)', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), (id) => {
+        for (const one of [id, anthropicId(id)]) {
+          expect(anthropicId(one)).to.match(/^[a-zA-Z0-9_-]+$/);
+          expect(chatId(anthropicId(one))).to.equal(one);
+        }
+      }),
+    );
+    const calls = [{ id: 'functions.Bash:0', function: { name: 'Bash', arguments: '{}' } }];
+    const messages = [
+      { role: 'user', content: 'x' },
+      { role: 'assistant', content: ' ', tool_calls: calls },
+      { role: 'tool', tool_call_id: 'functions.Bash:0', content: 'y' },
+    ];
+    const made = toMessages(JSON.stringify({ messages, stop: ['\n', 'END'] }), {
+      maxTokens: 9,
+      streaming: false,
+    });
+    const body = 'body' in made ? made.body : expect.fail(made.fault);
+    expect(body.split(anthropicId('functions.Bash:0'))).to.have.length(3);
+    expect(body).not.to.contain('functions.Bash:0');
+    expect(body).to.contain('"stop_sequences":["END"]').and.not.contain('"text":" "');
+  });
+});
