@@ -13,5 +13,7 @@ export const taskHeadSchema = z.object({
   runMs: z.number().positive(),
   /** Llm ids of members that cannot do it; none of them gets it. */
   unfit: z.array(z.string()).readonly().optional(),
+  /** What was asked for, where `operation` is what a translation of it asks a member for: chat. */
+  translated: z.enum(['responses', 'messages']).optional(),
 });
 export type TaskHead = z.infer<typeof taskHeadSchema>;

@@ -16,6 +16,7 @@ import { inferRoutes } from './routes/infer.ts';
 import { llmRoutes } from './routes/llms.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { openApiRoutes } from './routes/openapi.ts';
+import { ollamaRoutes } from './ollama/routes.ts';
 import { openAiRoutes } from './openai/routes.ts';
 import { poolRoutes } from './routes/pools.ts';
 import { providerTaskRoutes, providerUplinkRoutes } from './routes/provider-tasks.ts';
@@ -118,6 +119,7 @@ export function createApp(deps: EdgeDeps): Express {
   return createAppWith(deps, (app) => {
     app.use('/api/v1', door(deps, { ...forWorkers, routes: apiRoutes }));
     app.use('/v1', door(deps, { routes: v1Routes }));
+    app.use('/api', door(deps, { routes: [ollamaRoutes] }));
     app.use('/admin', adminRoutes(deps));
   });
 }

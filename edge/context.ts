@@ -40,6 +40,11 @@ export function isAnthropicDoor(req: Request): boolean {
   return /^\/v1\/messages([/?]|$)/i.test(req.originalUrl) || req.get('anthropic-version') !== undefined;
 }
 
+/** Whether Ollama's clients ask, at its own paths: theirs is yet another shape of errors. */
+export function isOllamaDoor(req: Request): boolean {
+  return /^\/api\/(?!v1([/?]|$))/i.test(req.originalUrl);
+}
+
 /** Whether the OpenAI-compatible door answers: it has its own shape of errors. */
 export function isOpenAiDoor(req: Request): boolean {
   return /^\/v1([/?]|$)/i.test(req.originalUrl);

@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import type { ApiError } from '../core/api-error.ts';
 import { entryOf, type McpctlError } from '../core/errors.ts';
-import { isAnthropicDoor, isOpenAiDoor } from './context.ts';
+import { isAnthropicDoor, isOllamaDoor, isOpenAiDoor } from './context.ts';
 
 /** `/api/v1`: SPEC §11. */
 export function apiErrorBody(error: McpctlError, requestId: string): ApiError {
@@ -49,6 +49,13 @@ export function anthropicErrorBody(error: McpctlError, requestId?: string) {
   return { type: 'error', error: { type: anthropicTypeOf(v1StatusOf(error)), message }, ...id };
 }
 
+/** Ollama's: a sentence. The code beside it is ours. */
+export function ollamaErrorBody(error: McpctlError, requestId?: string) {
+  const about = { v1: true, ...(requestId === undefined ? {} : { requestId }) };
+  const { message, code } = openAiErrorBody(error, about).error;
+  return { error: message, code };
+}
+
 const anthropicTypes: Readonly<Record<number, string>> = {
   401: 'authentication_error',
   403: 'permission_error',
@@ -85,7 +92,7 @@ function retryAfterOf(error: McpctlError, status: number): number | undefined {
 
 /** Answers with an error in the shape of the door. Only before any byte of an answer was sent. */
 export function sendError(req: Request, res: Response, error: McpctlError): void {
-  const v1 = isOpenAiDoor(req);
+  const v1 = isOpenAiDoor(req) || isOllamaDoor(req);
   const status = v1 ? v1StatusOf(error) : entryOf(error.code).status;
   const retryAfterS = retryAfterOf(error, status);
   if (retryAfterS !== undefined) {
@@ -101,6 +108,7 @@ export function sendError(req: Request, res: Response, error: McpctlError): void
 
 function bodyFor(req: Request, error: McpctlError): object {
   const { requestId } = req.context;
+  if (isOllamaDoor(req)) return ollamaErrorBody(error, requestId);
   if (isAnthropicDoor(req)) return anthropicErrorBody(error, requestId);
   return isOpenAiDoor(req) ? openAiErrorBody(error, { v1: true, requestId }) : apiErrorBody(error, requestId);
 }

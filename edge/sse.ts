@@ -12,10 +12,13 @@ const PIECE_BYTES = 32 * 1024;
 export class EventWriter {
   readonly #res: Response;
   readonly #delivery: Delivery;
+  readonly #lines: boolean;
 
-  constructor(res: Response, delivery: Delivery = {}) {
+  /** @param lines each frame is a line of JSON instead, as Ollama's clients want them. */
+  constructor(res: Response, delivery: Delivery = {}, lines = false) {
     this.#res = res;
     this.#delivery = delivery;
+    this.#lines = lines;
   }
 
   get opened(): boolean {
@@ -26,7 +29,7 @@ export class EventWriter {
   open(): void {
     if (this.opened) return;
     this.#res.status(200).set({
-      'content-type': 'text/event-stream; charset=utf-8',
+      'content-type': this.#lines ? 'application/x-ndjson' : 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache, no-transform',
       'x-accel-buffering': 'no',
       // Who asked for the connection to be closed after it (HTTP/1.0 does) reads until then.
@@ -41,7 +44,8 @@ export class EventWriter {
 
   /** One frame, with the id to go on after it where it has one. As `comment`. */
   async write(frame: string | { event?: string; data: string }, id?: string): Promise<void> {
-    await this.#send(frameText(typeof frame === 'string' ? { data: frame } : frame, id));
+    const said = typeof frame === 'string' ? { data: frame } : frame;
+    await this.#send(this.#lines ? lineText(said) : frameText(said, id));
   }
 
   /** Frames that are made already (`frameText`), in one piece. As `comment`. */
@@ -56,7 +60,7 @@ export class EventWriter {
 
   /** A line that clients pass over. Resolves when the reader keeps up; one that takes nothing for 30 s is dropped. */
   async comment(text: string): Promise<void> {
-    await this.#send(`: ${onOneLine(text)}\n\n`);
+    if (!this.#lines) await this.#send(`: ${onOneLine(text)}\n\n`);
   }
 
   end(): void {
@@ -81,4 +85,9 @@ export class EventWriter {
 export function frameText({ event, data }: { event?: string; data: string }, id?: string): string {
   const named = event === undefined ? '' : `event: ${event}\n`;
   return `${id === undefined ? '' : `id: ${id}\n`}${named}data: ${onOneLine(data)}\n\n`;
+}
+
+/** A frame as a line of JSON. */
+export function lineText({ data }: { data: string }): string {
+  return `${onOneLine(data)}\n`;
 }

@@ -8,7 +8,9 @@ export interface StreamReader {
   end(): string | undefined;
 }
 
-const TOKEN = '"content":"word ';
+/** Of chat `content`, of Responses `delta`, of Messages `text`. */
+const TOKEN = ':"word ';
+const ENDS = ['response.completed', 'message_stop'];
 
 /** @param tokens that a whole answer has */
 export function readStream(found: Measured, fromMs: number, tokens: number): StreamReader {
@@ -34,10 +36,13 @@ export function readStream(found: Measured, fromMs: number, tokens: number): Str
   const frame = (text: string, at: number, to: number): void => {
     const data = text.indexOf('data: ', at);
     if (data < 0 || data >= to) return; // a comment: the connection is kept
-    const content = text.indexOf(TOKEN, data);
+    // Named events repeat at the end what their deltas have said.
+    const name = text.startsWith('event: ', at) ? text.slice(at + 7, text.indexOf('\n', at)) : undefined;
+    if (name !== undefined && ENDS.includes(name)) done = true;
+    const content = name === undefined || name.includes('delta') ? text.indexOf(TOKEN, data) : -1;
     if (content >= 0 && content < to) return token(text, content + TOKEN.length);
     if (text.startsWith('[DONE]', data + 6)) done = true;
-    else if (text.slice(data, to).includes('"error"')) fault ??= text.slice(data, Math.min(to, data + 300));
+    else if (text.slice(data, to).includes('"error":{')) fault ??= text.slice(data, Math.min(to, data + 300));
   };
   return {
     take(piece) {

@@ -13,6 +13,7 @@ import type { Scenario } from './scenario.ts';
 import { silence } from './silence.ts';
 import { streams128, streams512 } from './streams.ts';
 import { transportsScenario } from './transports.ts';
+import { translateMessages, translateResponses } from './translate.ts';
 import { workerKill } from './worker-kill.ts';
 import { wholeMany, wholeOne } from './whole.ts';
 
@@ -20,6 +21,8 @@ export const scenarios: readonly Scenario[] = [
   wholeOne,
   wholeMany,
   firstToken,
+  translateResponses,
+  translateMessages,
   streams128,
   streams512,
   firehose,

@@ -1,6 +1,8 @@
 import { rowEpochOf, type Fence } from '../queue/fence.ts';
 import type { LostClaim } from '../registry/task-ends.ts';
 import type { TaskRow } from '../task.ts';
+import { chatBodyOf } from '../translate/request.ts';
+import type { Submission } from '../registry/task-upkeep.ts';
 import { refOf, type FlowDeps } from './deps.ts';
 
 /**
@@ -74,6 +76,12 @@ async function enqueueRow(deps: FlowDeps, row: TaskRow, seen?: Fence | null): Pr
   const submission = await deps.registry.tasks.submissionOf(row.id);
   if (!submission) return false;
   const { epoch, priority } = row;
-  const task = { ...refOf(row), ...submission, epoch, priority, pin: row.pin ?? undefined, policy: row };
+  const sent = { ...submission, body: sentBody(submission) };
+  const task = { ...refOf(row), ...sent, epoch, priority, pin: row.pin ?? undefined, policy: row };
   return await deps.dispatch.enqueue(task, seen);
+}
+
+/** What members get: the row keeps what the caller sent, and a translation of that always gives the same. */
+function sentBody({ body, head: { translated } }: Submission): string {
+  return translated === undefined ? body : JSON.stringify(chatBodyOf(translated, body));
 }

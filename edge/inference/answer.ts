@@ -8,7 +8,7 @@ import { logBug } from '../bug.ts';
 import { deliveryOf } from '../delivered.ts';
 import { eventIdOf } from '../event-id.ts';
 import { keptBodies } from '../kept-bodies.ts';
-import { EventWriter, frameText } from '../sse.ts';
+import { EventWriter, frameText, lineText } from '../sse.ts';
 import { describeAnswer } from './answer-headers.ts';
 import type { Frame } from './form/form.ts';
 import { endLost } from './lost.ts';
@@ -93,7 +93,7 @@ async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: nu
  * slow for what is kept is told `gone`, and counts as one who left.
  */
 export async function answerStream(a: Answering): Promise<Answered> {
-  const writer = new EventWriter(a.res, deliveryOf(a.deps));
+  const writer = new EventWriter(a.res, deliveryOf(a.deps), a.form.lines);
   let shown: Attempt | null = a.resumed?.seen ?? null;
   try {
     if (a.resumed) writer.open();
@@ -162,7 +162,9 @@ async function writeEvents(a: Answering, writer: EventWriter, events: Events): P
     const frames = a.form.event(event);
     let left = frames.length;
     for (const frame of frames)
-      text += frameText(frame, hasId && --left === 0 ? eventIdOf({ epoch, seq, tag }) : undefined);
+      text += a.form.lines
+        ? lineText(frame)
+        : frameText(frame, hasId && --left === 0 ? eventIdOf({ epoch, seq, tag }) : undefined);
     seq += 1;
   }
   if (text === '') return;

@@ -3,6 +3,7 @@ import type { TaskKey } from '../../core/registry/idempotency.ts';
 import type { Wishes } from './headers.ts';
 import type { Report } from './report.ts';
 import type { InferenceRequest } from './request.ts';
+import type { Translation } from './translate/sent.ts';
 
 /** One call for an inference, read and understood. */
 export interface Call {
@@ -10,6 +11,8 @@ export interface Call {
   res: Response;
   report: Report;
   request: InferenceRequest;
+  /** What it is to members that speak chat alone; null: it is not translated. */
+  translation: Translation | null;
   /** The name that the caller asked for. */
   llmName: string;
   wishes: Wishes;

@@ -8,19 +8,24 @@ import type { EdgeDeps } from '../deps.ts';
 import { answerFrom } from './attach.ts';
 import type { Call } from './call.ts';
 import { equalTask, taskKeyOf } from './equal.ts';
+import type { MakeForm } from './form/form.ts';
 import { appliedOf, needNoPolicy, passedOn, wishesOf } from './headers.ts';
 import { answerAccepted, answerLater } from './later.ts';
 import { answerNow } from './now.ts';
+import { answerEstimate } from './translate/estimate.ts';
 import { Report } from './report.ts';
 import { readRequest } from './request.ts';
 import { asyncTask, type Order } from './submit.ts';
 import { targetOf } from './target.ts';
+import { translationOf } from './translate/sent.ts';
 
 export interface Asked {
   source: TaskRow['source'];
   operation: Operation;
   /** Which call of the operation, where it has more than one. */
   endpoint?: 'count_tokens';
+  /** What the request is in OpenAI's words, of a door that has others, and how its answer looks there. */
+  as?: { body: string; form: MakeForm };
   /** The llm in the path; on `/v1` the body's `model` says it. */
   llm?: string;
 }
@@ -50,7 +55,9 @@ function readCall({ req, res, report }: Pick<Call, 'req' | 'res' | 'report'>, as
   const wishes = wishesOf(req);
   if (wishes.respondAsync) needNoPolicy(wishes);
   const { endpoint } = asked;
-  const read = readRequest(asked.operation, req.context.text);
+  const read = asked.as
+    ? { ...readRequest(asked.operation, asked.as.body), formAs: asked.as.form }
+    : readRequest(asked.operation, req.context.text);
   const request = endpoint === undefined ? read : { ...read, streaming: false };
   const llmName = asked.llm ?? request.model;
   if (llmName === undefined) {
@@ -61,13 +68,19 @@ function readCall({ req, res, report }: Pick<Call, 'req' | 'res' | 'report'>, as
   report.llm = llmName;
   const key = taskKeyOf(actorOf(req), wishes, { llmName, endpoint, request });
   const headers = passedOn(req, endpoint);
-  return { req, res, report, request, llmName, wishes, headers, key };
+  const translation = translationOf(request);
+  return { req, res, report, request, translation, llmName, wishes, headers, key };
 }
 
 /** @returns the task of an equal call that was quicker: then nothing was made or answered here. */
-async function answerNew(deps: EdgeDeps, call: Call, { source }: Asked): Promise<TaskRow | null> {
+async function answerNew(deps: EdgeDeps, call: Call, { source, endpoint }: Asked): Promise<TaskRow | null> {
   const order = await orderOf(deps, call, source);
   call.report.to(order.target);
+  if (order.sent && endpoint === 'count_tokens') {
+    answerEstimate(call);
+    return null;
+  }
+  if (order.sent) call.res.set('x-mcpctl-translated', `${order.sent.from}->chat`);
   return await (call.wishes.respondAsync ? answerLater : answerNow)(deps, call, order);
 }
 
@@ -85,9 +98,17 @@ async function orderOf(deps: EdgeDeps, call: Call, source: TaskRow['source']): P
   const { request, llmName, wishes, headers, key } = call;
   const { respondAsync, waitMs = 0, pin, retention } = wishes;
   const mayWait = respondAsync || waitMs > 0;
-  const wanted = { asked: llmName, pin, mayWait, needs: request.needs, v1: source === 'v1' };
+  const wanted = {
+    asked: llmName,
+    pin,
+    mayWait,
+    needs: request.needs,
+    translation: call.translation?.needs ?? null,
+    v1: source === 'v1',
+  };
   const target = await targetOf(deps, actorOf(call.req), wanted);
-  const order = { request, target, llmName, headers, retention, key } as const;
+  const sent = target.translated && call.translation ? call.translation.sent() : null;
+  const order = { request, sent, target, llmName, headers, retention, key } as const;
   if (respondAsync) return { ...order, ...asyncTask(deps) };
   const usual: Policy = key
     ? { onDisconnect: 'grace', graceSeconds: KEYED_GRACE_S }

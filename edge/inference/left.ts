@@ -29,5 +29,5 @@ export async function sayLeft(
   if (!res.headersSent) throw error;
   report.failed(error);
   if (!row.streaming) return void res.destroy(); // half of a JSON text
-  await endWithError(new EventWriter(res, deliveryOf(deps)), form.error(error));
+  await endWithError(new EventWriter(res, deliveryOf(deps), form.lines), form.error(error));
 }

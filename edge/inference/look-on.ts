@@ -79,6 +79,6 @@ export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<voi
 
 /** A body that was dropped asked for nothing special. */
 function formFor(row: TaskRow, requestBody: string | null): Form {
-  const nothing = { model: undefined, wantsUsage: false, encoding: 'float' } as const;
+  const nothing = { model: undefined, wantsUsage: false, encoding: 'float', customTools: [] } as const;
   return formOf(row, requestBody === null ? nothing : readRequest(row.operation, requestBody), true);
 }

@@ -8,6 +8,7 @@ const inferencePaths = [
     path: /^\/v1\/(chat\/completions|completions|embeddings|responses|messages(\/count_tokens)?)\/?$/i,
     source: 'v1',
   },
+  { path: /^\/api\/(chat|generate|embed|embeddings)\/?$/i, source: 'v1' },
   { path: /^\/api\/v1\/llms\/[^/]+\/infer\/?$/i, source: 'infer' },
 ] as const;
 

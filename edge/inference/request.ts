@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import type { Operation } from '../../core/llm.ts';
 import { parseJson } from '../parse.ts';
+import { customToolsIn } from '../../core/translate/responses-request.ts';
+import type { MakeForm } from './form/form.ts';
 import { needsOf, type Needs } from './needs.ts';
 
 const some = z.array(z.unknown()).min(1);
@@ -54,6 +56,10 @@ export interface InferenceRequest {
   wantsUsage: boolean | 'continuous';
   /** How the caller wants numbers of embeddings written. */
   encoding: 'float' | 'base64';
+  /** Tools of a Responses call that take plain text. */
+  customTools: readonly string[];
+  /** How the answer looks where the door speaks another protocol than the operation's. */
+  formAs?: MakeForm;
   /** What a member must be able to do. */
   needs: Needs;
 }
@@ -81,6 +87,7 @@ export function readRequest(operation: Operation, text: string | undefined): Inf
     streaming: data.stream === true && operation !== 'embeddings',
     wantsUsage: usage === true && continuous === true ? 'continuous' : usage === true,
     encoding: data['encoding_format'] === 'base64' ? 'base64' : 'float',
+    customTools: operation === 'responses' ? customToolsIn(data) : [],
     needs: needsOf(operation, data),
   };
 }

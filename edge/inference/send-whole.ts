@@ -4,7 +4,7 @@ import type { Outcome } from '../../core/outcome.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { anthropicTypeOf } from '../error-body.ts';
-import { isAnthropicDoor, isOpenAiDoor } from '../context.ts';
+import { isAnthropicDoor, isOllamaDoor, isOpenAiDoor } from '../context.ts';
 import { describeAnswer, headerText } from './answer-headers.ts';
 import type { Form } from './form/form.ts';
 import type { Report } from './report.ts';
@@ -56,14 +56,23 @@ function sendRefusal(
   refusal: { row: TaskRow; error: McpctlError; status: number; body: string | undefined },
 ): void {
   const { row, error, body } = refusal;
-  const v1 = isOpenAiDoor(res.req);
+  const ollama = isOllamaDoor(res.req);
+  const v1 = ollama || isOpenAiDoor(res.req);
   const status = v1 && repeated.has(refusal.status) ? 400 : refusal.status;
   if (v1) res.set('x-should-retry', 'false');
   if (row.claimedLlm !== null) res.set('x-mcpctl-provider', headerText(row.claimedLlm));
   res
     .status(status)
     .type('application/json')
-    .send(v1 ? refusalText(isAnthropicDoor(res.req), { error, status, body }) : (body ?? ''));
+    .send(
+      v1
+        ? refusalText(ollama ? 'ollama' : isAnthropicDoor(res.req) ? 'anthropic' : 'openai', {
+            error,
+            status,
+            body,
+          })
+        : (body ?? ''),
+    );
   report.finish(status, error.code);
 }
 
@@ -74,15 +83,22 @@ const LONGEST_SENTENCE = 1_000;
  * of Ollama, `message` at the top of older vLLMs, plain text, a page): then it is put where they do.
  */
 function refusalText(
-  anthropic: boolean,
+  door: 'openai' | 'anthropic' | 'ollama',
   { error, status, body = '' }: { error: McpctlError; status: number; body: string | undefined },
 ): string {
   const said = jsonIn(body);
-  if (typeof said['error'] === 'object' && said['error'] !== null) return body;
-  const sentence = [said['error'], said['message'], said['detail']].find((text) => typeof text === 'string');
+  const inner = typeof said['error'] === 'object' && said['error'] !== null ? said['error'] : null;
+  // A member that was asked in chat refuses in chat's shape.
+  if (inner && (door === 'openai' || (door === 'anthropic' && said['type'] === 'error'))) return body;
+  const told = inner && 'message' in inner ? inner.message : undefined;
+  const sentence = [told, said['error'], said['message'], said['detail']].find(
+    (text) => typeof text === 'string',
+  );
   const plain = /^\s*[<{[]/.test(body) ? '' : body.trim();
   const message = (sentence ?? (plain === '' ? error.message : plain)).slice(0, LONGEST_SENTENCE);
-  if (anthropic) return JSON.stringify({ type: 'error', error: { type: anthropicTypeOf(status), message } });
+  if (door === 'ollama') return JSON.stringify({ error: message });
+  if (door === 'anthropic')
+    return JSON.stringify({ type: 'error', error: { type: anthropicTypeOf(status), message } });
   const type = 'invalid_request_error';
   return JSON.stringify({ error: { message, type, param: null, code: error.code } });
 }

@@ -13,10 +13,13 @@ import { flowOf, type EdgeDeps } from '../deps.ts';
 import type { Attachment } from '../waiters.ts';
 import { needEqual } from './equal.ts';
 import type { InferenceRequest } from './request.ts';
+import type { Sent } from './translate/sent.ts';
 import type { Target } from './target.ts';
 
 export interface Order {
   request: InferenceRequest;
+  /** What members get where that is a translation of the request; null: the request itself. */
+  sent: Sent | null;
   target: Target;
   /** The name that the caller asked for. */
   llmName: string;
@@ -159,7 +162,7 @@ async function enqueue(
     taskId: row.id,
     poolKey: row.poolName,
     epoch: row.epoch,
-    body: order.request.body,
+    body: order.sent?.body ?? order.request.body,
     head: headOf(deps, order),
     priority: order.priority,
     pin: order.target.pin?.id,
@@ -172,15 +175,17 @@ async function enqueue(
 
 function headOf(deps: EdgeDeps, order: Order): TaskHead {
   const { headers, llmName } = order;
-  const { operation, streaming } = order.request;
+  const { request, sent } = order;
   const { unfit } = order.target;
   return {
-    operation,
-    streaming,
-    headers,
+    operation: sent ? 'chat' : request.operation,
+    streaming: request.streaming,
+    // Those that a backend may see are of the protocol that was asked for.
+    headers: sent ? {} : headers,
     llmName,
     runMs: deps.config.runMs,
     ...(unfit.length > 0 && { unfit }),
+    ...(sent && { translated: sent.from }),
   };
 }
 

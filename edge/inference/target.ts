@@ -3,7 +3,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { isServed } from '../../core/flow/served.ts';
 import { sleepersIn } from '../../core/flow/sleepers.ts';
 import { unfitFor, type Needs, type Unfit } from '../../core/fit.ts';
-import type { LlmKind } from '../../core/llm.ts';
+import type { LlmKind, Operation } from '../../core/llm.ts';
 import { aliasSchema } from '../../core/names.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { Known } from '../known-pools.ts';
@@ -18,9 +18,14 @@ export interface Target {
   unfit: readonly string[];
   /** Somebody was there who takes it at once; else it waits, and perhaps for one to be woken. */
   served: boolean;
+  /** Members get a translation of the request, to chat. */
+  translated: boolean;
   /** Its members, for what the answer says of the one that had it. */
   members: readonly { id: string; name: string; model: string; kind: LlmKind }[];
 }
+
+/** `from`: what the chat that is asked for is a translation of. */
+type AskedOf = Needs & { from?: Operation };
 
 interface Wanted {
   /** The name that the caller asked for. */
@@ -28,7 +33,9 @@ interface Wanted {
   pin: string | undefined;
   /** Somebody who can do it need not be there yet. */
   mayWait: boolean;
-  needs: Needs;
+  needs: AskedOf;
+  /** What is asked of a member that gets a translation of the request; null: there is none. @throws McpctlError */
+  translation: (() => Needs) | null;
   /** On `/v1` a text that is too long has a code of its own: clients shorten it and ask again. */
   v1: boolean;
 }
@@ -47,18 +54,47 @@ export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Pr
   if (quick) return quick;
   const known = isName ? await deps.knownPools.ask(asked) : undefined;
   if (!known) throw await unknown(deps, actor, asked);
-  return targetIn(known, actor, wanted);
+  return chosenIn(known, actor, wanted);
 }
 
 /** Of what was seen a moment ago only a yes counts: somebody who takes the task at once. */
 async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<Target | undefined> {
   try {
     const known = await deps.knownPools.recall(wanted.asked);
-    const target = known && targetIn(known, actor, wanted);
+    const target = known && chosenIn(known, actor, wanted);
     return target?.served ? target : undefined;
   } catch {
     return undefined; // asked again, for an answer of now
   }
+}
+
+/**
+ * A member that speaks the operation itself is preferred. Where none of those would take the task at once, one that
+ * speaks chat gets a translation; where none of these would either, the former are waited for.
+ * @throws as `targetIn`
+ */
+function chosenIn(known: Known, actor: Actor, wanted: Wanted): Target {
+  const { translation } = wanted;
+  const itself = orError(() => targetIn(known, actor, wanted));
+  if (translation === null || (!(itself instanceof McpctlError) && itself.served)) return orThrow(itself);
+  const needs = { ...translation(), from: wanted.needs.operation };
+  const chat = orError(() => targetIn(known, actor, { ...wanted, needs }));
+  if (itself instanceof McpctlError) return { ...orThrow(chat), translated: true };
+  return !(chat instanceof McpctlError) && chat.served ? { ...chat, translated: true } : itself;
+}
+
+function orError(ask: () => Target): Target | McpctlError {
+  try {
+    return ask();
+  } catch (thrown) {
+    if (thrown instanceof McpctlError) return thrown;
+    throw thrown;
+  }
+}
+
+function orThrow(target: Target | McpctlError): Target {
+  if (target instanceof McpctlError) throw target;
+  return target;
 }
 
 function targetIn(
@@ -81,6 +117,7 @@ function targetIn(
     pin: pinned ? { id: pinned.row.id, name: pinned.row.name } : null,
     unfit,
     served,
+    translated: false,
     members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
   };
 }
@@ -97,7 +134,7 @@ function pinnedIn(pool: LivePool, pin: string): LiveLlm {
  */
 function unfitIn(
   pool: LivePool,
-  { pinned, needs, v1 }: { pinned: LiveLlm | null; needs: Needs; v1: boolean },
+  { pinned, needs, v1 }: { pinned: LiveLlm | null; needs: AskedOf; v1: boolean },
 ): string[] {
   const asked = pinned ? [pinned] : pool.members;
   const found = asked.map(({ row }) => ({ row, why: unfitFor(row.capabilities, needs) }));
@@ -115,10 +152,12 @@ function unfitIn(
   throw new McpctlError(code, `${of} lacks what the request asks for: ${sentences.join('; ')}.`);
 }
 
-function sentenceFor(why: Unfit, { needs, longest }: { needs: Needs; longest: number }): string {
+function sentenceFor(why: Unfit, { needs, longest }: { needs: AskedOf; longest: number }): string {
   switch (why) {
     case 'operation':
-      return `it does not serve ${needs.operation}`;
+      return needs.from === undefined
+        ? `it does not serve ${needs.operation}`
+        : `it serves neither ${needs.from} nor ${needs.operation}, which that could be translated to`;
     case 'tokenIds':
       return 'it takes text, no token ids (LangChain: set check_embedding_ctx_length to False)';
     case 'tools':

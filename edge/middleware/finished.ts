@@ -1,6 +1,6 @@
 import type { Request, RequestHandler } from 'express';
 import type { Clock } from '../../core/runtime/clock.ts';
-import { isOpenAiDoor } from '../context.ts';
+import { isOllamaDoor, isOpenAiDoor } from '../context.ts';
 import type { Metrics } from '../metrics.ts';
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
@@ -10,6 +10,7 @@ function routeOf(req: Request): string {
   const path = (req.route as { path?: unknown } | undefined)?.path;
   if (typeof path !== 'string') return 'none';
   if (isOpenAiDoor(req)) return `/v1${path}`;
+  if (isOllamaDoor(req)) return `/api${path}`;
   return /^\/api\/v1\//i.test(req.originalUrl) ? `/api/v1${path}` : path;
 }
 

@@ -13,7 +13,7 @@ const PAGE = 500;
 const MOST_PAGES = 20;
 
 /** An llm under a name that it is called by. */
-interface Model {
+export interface Model {
   id: string;
   llm: LiveLlm;
 }
@@ -51,7 +51,7 @@ function isOffered(llm: LiveLlm): boolean {
  * What the caller may run and somebody serves or can wake, each name and each alias. A public llm is a way to its
  * pool: it is offered while any member of that is.
  */
-async function offered(deps: EdgeDeps, req: Request): Promise<Model[]> {
+export async function offered(deps: EdgeDeps, req: Request): Promise<Model[]> {
   const llms = await liveLlms(deps, req);
   const pools = new Set(llms.filter(isOffered).map(({ row }) => row.poolKey));
   return llms
@@ -78,7 +78,7 @@ async function liveLlms(deps: EdgeDeps, req: Request): Promise<LiveLlm[]> {
 }
 
 /** The llm that a name, a pool key or an alias leads to, if the caller may use it now. @throws McpctlError `llm_not_found`. */
-async function modelOf(deps: EdgeDeps, req: Request, id: string): Promise<Model> {
+export async function modelOf(deps: EdgeDeps, req: Request, id: string): Promise<Model> {
   const resolved = aliasSchema.safeParse(id).success ? await deps.registry.names.resolve(id) : undefined;
   if (resolved && can(actorOf(req), 'run', { resource: 'llm', target: { poolKey: resolved.poolKey } })) {
     const { members } = await deps.liveness.loadPool(resolved.poolKey);

@@ -24,6 +24,8 @@ import { readRequest } from '../inference/request.ts';
 import { dropOnceDelivered } from '../inference/retention.ts';
 import { accept, asyncTask, type Accepted, type Order } from '../inference/submit.ts';
 import { targetOf } from '../inference/target.ts';
+import { asAskedFor } from '../inference/translate/form.ts';
+import { translationOf } from '../inference/translate/sent.ts';
 import { untilEnded } from '../inference/until-ended.ts';
 import { keptBodies } from '../kept-bodies.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
@@ -53,7 +55,10 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
   const fence = fences.get(row.id) ?? null;
   const llm = fence && isHeld(fence) ? ((await llms.byId(fence.llm))?.name ?? fence.llm) : '';
   const now = fence && isHeld(fence) ? { fence, llm } : null;
-  return { ...taskView(row, fence), ...taskDetails(row, { bodies, lost, now }) };
+  return {
+    ...taskView(row, fence),
+    ...taskDetails(row, { bodies: asAskedFor(row, bodies), lost, now }),
+  };
 }
 
 /** The text of `request` as it came: it reaches the backend like that. */
@@ -72,9 +77,18 @@ async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Acc
   const known = key && (await equalTask(deps, actor, key));
   if (known) return { row: known, made: false };
   const { pin, retention } = wishes;
-  const wanted = { asked: llmName, pin, mayWait: true, needs: request.needs, v1: false };
+  const translation = translationOf(request);
+  const wanted = {
+    asked: llmName,
+    pin,
+    mayWait: true,
+    needs: request.needs,
+    translation: translation?.needs ?? null,
+    v1: false,
+  };
   const target = await targetOf(deps, actor, wanted);
-  const order: Order = { request, target, llmName, headers: {}, retention, key, ...asyncTask(deps) };
+  const sent = target.translated && translation ? translation.sent() : null;
+  const order: Order = { request, sent, target, llmName, headers: {}, retention, key, ...asyncTask(deps) };
   return await accept(deps, actor, { ...order, priority: body.priority ?? order.priority });
 }
 

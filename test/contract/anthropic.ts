@@ -40,7 +40,7 @@ export function anthropicFacts(door: () => Door): void {
     let backend: Backend;
     before(async () => {
       backend = await door().publishSpeaking(model, ['chat', 'messages']);
-      await door().publish(['deaf']);
+      await door().publishSpeaking('deaf', ['embeddings']);
     });
     const clientAt = (baseUrl: string): Anthropic =>
       new Anthropic({

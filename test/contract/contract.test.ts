@@ -8,6 +8,7 @@ import { byteFacts } from './bytes.ts';
 import { langChainFacts } from './langchain.ts';
 import { nameFacts } from './names.ts';
 import { networkFacts } from './network.ts';
+import { ollamaFacts } from './ollama.ts';
 import { openDoor, type Door } from './door.ts';
 import { openAiFacts } from './openai.ts';
 import { responsesFacts } from './responses.ts';
@@ -16,6 +17,7 @@ import { beginRealSilence, silenceFacts } from './silence.ts';
 import { snippetFacts } from './snippets.ts';
 import { streamFacts } from './streams.ts';
 import { tinyFacts } from './tiny.ts';
+import { translatedFacts } from './translated.ts';
 
 describe('the OpenAI-compatible door, by the clients that people use', function () {
   this.timeout(60_000);
@@ -34,6 +36,8 @@ describe('the OpenAI-compatible door, by the clients that people use', function 
   langChainFacts(at);
   anthropicFacts(at);
   responsesFacts(at);
+  translatedFacts(at);
+  ollamaFacts(at);
   byteFacts(at);
   nameFacts(at);
   tinyFacts(at);

@@ -281,9 +281,9 @@ export function openAiFacts(door: () => Door): void {
         [() => client.images.generate({ model, prompt: 'a cat' }), OpenAI.NotFoundError, { status: 404 }],
         [() => client.files.list(), OpenAI.NotFoundError, { status: 404 }],
         [
-          () => client.responses.create({ model, input: 'hi' }),
+          () => client.responses.create({ model, input: 'hi', previous_response_id: 'resp_1' }),
           OpenAI.BadRequestError,
-          { code: 'no_capable_member' },
+          { param: 'previous_response_id' },
         ],
       ];
       for (const [call, kind, told] of wrong) {

@@ -20,8 +20,6 @@ export interface ClientKind {
   goes: string;
   /** Where its token comes from when it is not in it; undefined: the environment, as usual. */
   tokenFrom?: string;
-  /** What a backend must speak beside chat. */
-  needs?: 'messages' | 'responses';
 }
 
 /** JavaScript, as people write it. */
@@ -101,7 +99,6 @@ for await (const chunk of await model.stream('Hello!')) process.stdout.write(chu
 
 const anthropic: ClientKind = {
   goes: 'JavaScript for the @anthropic-ai/sdk package (npm install @anthropic-ai/sdk).',
-  needs: 'messages',
   // The package adds /v1 by itself.
   text: (w) => `import Anthropic from '@anthropic-ai/sdk';
 
@@ -119,7 +116,6 @@ await stream.finalMessage();
 
 const claudeCode: ClientKind = {
   goes: 'For a shell, before it starts claude.',
-  needs: 'messages',
   text: (w) => `export ANTHROPIC_BASE_URL=${shell(w.server)}
 export ANTHROPIC_AUTH_TOKEN=${shellKey(w)}
 export ANTHROPIC_MODEL=${shell(w.model)}
@@ -131,7 +127,6 @@ export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
 const codex: ClientKind = {
   goes: 'Goes into ~/.codex/config.toml.',
   tokenFrom: 'Codex reads the token from MCPCTL_TOKEN: make one with "mcpctl token create NAME".',
-  needs: 'responses',
   text: (w) => `model = ${quote(w.model)}
 model_provider = "mcpctl"
 ${w.contextLength === undefined ? '' : `model_context_window = ${String(w.contextLength)}\n`}
@@ -191,6 +186,120 @@ const curl: ClientKind = {
 `,
 };
 
+/** What LiteLLM, and so aider, calls an OpenAI-compatible model. */
+const aider: ClientKind = {
+  goes: 'For a shell, before it starts aider.',
+  text: (w) => `export OPENAI_API_BASE=${shell(w.baseUrl)}
+export OPENAI_API_KEY=${shellKey(w)}
+export AIDER_MODEL=${shell(`openai/${w.model}`)}
+`,
+};
+
+const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
+const placeholder = 'Put a token in place of <token>: make one with "mcpctl token create NAME".';
+
+const vscode: ClientKind = {
+  goes: 'Goes into chatLanguageModels.json of VS Code (Chat: Manage Language Models, provider Custom Endpoint).',
+  tokenFrom: placeholder,
+  text: (w) =>
+    json([
+      {
+        name: 'mcpctl',
+        vendor: 'customendpoint',
+        apiKey: w.token ?? '<token>',
+        apiType: 'chat-completions',
+        models: [
+          {
+            id: w.model,
+            name: w.model,
+            url: `${w.baseUrl}/chat/completions`,
+            toolCalling: true,
+            vision: false,
+            maxInputTokens: w.contextLength ?? 32_768,
+            maxOutputTokens: Math.min(4_096, Math.floor((w.contextLength ?? 32_768) / 2)),
+          },
+        ],
+      },
+    ]),
+};
+
+const zed: ClientKind = {
+  goes: 'Goes into the settings.json of Zed.',
+  tokenFrom:
+    'Zed reads the token from MCPCTL_API_KEY, or asks for it: make one with "mcpctl token create NAME".',
+  // Zed takes no key from its settings, but comments.
+  text: (w) =>
+    (w.token === null ? '' : `// For the environment of Zed: MCPCTL_API_KEY=${w.token}\n`) +
+    json({
+      language_models: {
+        openai_compatible: {
+          mcpctl: {
+            api_url: w.baseUrl,
+            available_models: [
+              {
+                name: w.model,
+                display_name: w.model,
+                max_tokens: w.contextLength ?? 32_768,
+                capabilities: {
+                  tools: true,
+                  images: false,
+                  parallel_tool_calls: false,
+                  prompt_cache_key: false,
+                },
+              },
+            ],
+          },
+        },
+      },
+      agent: { default_model: { provider: 'mcpctl', model: w.model } },
+    }),
+};
+
+const librechat: ClientKind = {
+  goes: 'Goes into librechat.yaml.',
+  tokenFrom:
+    'LibreChat reads the token from its .env, as MCPCTL_TOKEN=…: make one with "mcpctl token create NAME".',
+  text: (w) =>
+    stringify(
+      {
+        version: '1.2.8',
+        endpoints: {
+          custom: [
+            {
+              name: 'mcpctl',
+              apiKey: w.token ?? '${MCPCTL_TOKEN}',
+              baseURL: w.baseUrl,
+              models: { default: [w.model], fetch: true },
+              titleConvo: true,
+              titleModel: w.model,
+              modelDisplayLabel: 'mcpctl',
+            },
+          ],
+        },
+      },
+      { lineWidth: 0 },
+    ),
+};
+
+const cline: ClientKind = {
+  goes: 'For a shell; or the same into the settings of Cline: API Provider OpenAI Compatible, Base URL, API Key, Model ID.',
+  text: (w) => `cline auth -p openai -k ${shellKey(w)} -m ${shell(w.model)} -b ${shell(w.baseUrl)}\n`,
+};
+
+const n8n: ClientKind = {
+  goes: 'Imported with n8n import:credentials --input=FILE; then choose it, and the model by its name, in an OpenAI Chat Model.',
+  tokenFrom: placeholder,
+  text: (w) =>
+    json([
+      {
+        id: 'mcpctl',
+        name: 'mcpctl',
+        type: 'openAiApi',
+        data: { apiKey: w.token ?? '<token>', url: w.baseUrl, header: false },
+      },
+    ]),
+};
+
 /** By the name that \`mcpctl connect\` takes. */
 export const clients: Readonly<Record<string, ClientKind>> = {
   openai,
@@ -202,5 +311,11 @@ export const clients: Readonly<Record<string, ClientKind>> = {
   codex,
   continue: continueDev,
   'open-webui': openWebUi,
+  vscode,
+  zed,
+  librechat,
+  aider,
+  cline,
+  n8n,
   curl,
 };

@@ -32,9 +32,6 @@ export async function runConnect(ctx: Context, { client, llm, withToken }: Conne
     ctx.out.note(
       kind.tokenFrom ?? 'It reads the token from MCPCTL_TOKEN: make one with "mcpctl token create NAME".',
     );
-  const lacks = lacksOf(kind, row);
-  if (lacks)
-    ctx.out.note(`Warning: the backend of ${name} is not known to speak ${lacks}; ${client} needs that.`);
   if (row.view.status === 'inactive')
     ctx.out.note(`Warning: ${name} is inactive now; calls will fail until it is back.`);
 }
@@ -81,12 +78,4 @@ async function llmToCall(client: Client, asked: string | undefined): Promise<{ n
 function contextOf({ view }: SeenLlm): number | undefined {
   const length = view.capabilities?.['contextLength'];
   return typeof length === 'number' ? length : undefined;
-}
-
-/** The operation that the client needs and the llm is not known to have; messages and responses are never taken for granted. */
-function lacksOf({ needs }: ClientKind, { view }: SeenLlm): string | undefined {
-  if (needs === undefined) return undefined;
-  const operations = view.capabilities?.['operations'];
-  const has = Array.isArray(operations) && operations.includes(needs);
-  return has ? undefined : `/v1/${needs}`;
 }

@@ -23,6 +23,8 @@ export interface WaitState {
  * substance, and the model is called what the caller called it. One for each answer: it knows what it has sent.
  */
 export interface Form {
+  /** A stream of it is lines of JSON, no server-sent events. */
+  readonly lines?: true;
   /** A backend's event as the caller gets it, in as many frames as that takes; none = nothing to send. */
   event(data: string): Frame[];
   /** Says that the answer is still coming. */
@@ -34,6 +36,9 @@ export interface Form {
   /** A whole answer. */
   whole(body: string): string;
 }
+
+/** Makes the form of an answer that is no answer of the task's own operation. */
+export type MakeForm = (options: FormOptions) => Form;
 
 export interface FormOptions {
   taskId: string;
@@ -48,4 +53,6 @@ export interface FormOptions {
   /** As in the request. */
   wantsUsage: boolean | 'continuous';
   encoding: 'float' | 'base64';
+  /** Tools of a Responses call that take plain text. */
+  customTools: readonly string[];
 }

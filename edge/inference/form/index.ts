@@ -6,20 +6,21 @@ import { EmbeddingsForm } from './embeddings.ts';
 import type { Form, FormOptions } from './form.ts';
 import { MessagesForm } from './messages.ts';
 import { ResponsesForm } from './responses.ts';
+import { TranslatingForm } from '../translate/form.ts';
 
 export type { Form };
 
 /** What the caller had asked for; a body that was dropped asked for nothing special. */
-type Asked = Pick<InferenceRequest, 'model' | 'wantsUsage' | 'encoding'>;
+type Asked = Pick<InferenceRequest, 'model' | 'wantsUsage' | 'encoding' | 'customTools' | 'formAs'>;
 
 /** The form of the answer to a task. */
 export function formOf(
   row: Pick<TaskRow, 'id' | 'operation' | 'createdAt' | 'llmName' | 'source'>,
-  { model, wantsUsage, encoding }: Asked,
+  { model, wantsUsage, encoding, customTools, formAs }: Asked,
   resumable = row.source === 'infer',
 ): Form {
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
-  return newForm(row.operation, {
+  const options: FormOptions = {
     taskId: row.id,
     model: model ?? row.llmName,
     createdS,
@@ -27,7 +28,9 @@ export function formOf(
     resumable,
     wantsUsage,
     encoding,
-  });
+    customTools,
+  };
+  return formAs ? formAs(options) : newForm(row.operation, options);
 }
 
 function newForm(operation: Operation, options: FormOptions): Form {
@@ -38,8 +41,8 @@ function newForm(operation: Operation, options: FormOptions): Form {
     case 'embeddings':
       return new EmbeddingsForm(options);
     case 'responses':
-      return new ResponsesForm(options);
+      return new TranslatingForm('responses', new ResponsesForm(options), options);
     case 'messages':
-      return new MessagesForm(options);
+      return new TranslatingForm('messages', new MessagesForm(options), options);
   }
 }

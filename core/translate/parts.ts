@@ -1,0 +1,64 @@
+import { z } from 'zod';
+
+/** Pieces of an OpenAI chat body, as translations put them together. */
+
+export type Json = Readonly<Record<string, unknown>>;
+export type ChatPart = Json & { type: 'text' | 'image_url' | 'file' };
+export interface ChatCall {
+  id: string;
+  name: string;
+  /** JSON, as text. */
+  arguments: string;
+}
+
+/** What stands in the way of a translation, and where. */
+export class Untranslatable extends Error {
+  readonly path: string;
+
+  constructor(path: string, message: string) {
+    super(message);
+    this.path = path;
+  }
+}
+
+export const textPart = (text: string): ChatPart => ({ type: 'text', text });
+export const imagePart = (url: string, detail?: string): ChatPart => ({
+  type: 'image_url',
+  image_url: { url, ...(detail === undefined ? {} : { detail }) },
+});
+export const filePart = (file: Json): ChatPart => ({ type: 'file', file });
+
+/** A text that does not understand lists of parts is never given one where it need not be. */
+export function contentOf(parts: readonly ChatPart[]): string | readonly ChatPart[] {
+  return parts.every((part) => part.type === 'text')
+    ? parts.map((part) => String(part['text'])).join('\n')
+    : parts;
+}
+
+export const isJson = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+export const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+export const stringOf = (value: unknown): string | undefined =>
+  typeof value === 'string' ? value : undefined;
+
+const schemaFormat = z.looseObject({
+  name: z.string().nullish(),
+  schema: z.record(z.string(), z.unknown()),
+  strict: z.boolean().nullish(),
+});
+
+/** `response_format` for a format as Responses (`text.format`) and Messages (`output_config.format`) write it. */
+export function responseFormat(format: unknown): Json {
+  if (!isJson(format)) return {};
+  if (format['type'] === 'json_object') return { response_format: { type: 'json_object' } };
+  const said = format['type'] === 'json_schema' ? schemaFormat.safeParse(format).data : undefined;
+  if (!said) return {};
+  const { name, schema, strict } = said;
+  const json_schema = { name: name ?? 'answer', schema, ...(strict == null ? {} : { strict }) };
+  return { response_format: { type: 'json_schema', json_schema } };
+}
+
+/** Those of these that were said, under their own names. */
+export function kept(body: Json, names: readonly string[]): Json {
+  return Object.fromEntries(names.flatMap((name) => (body[name] == null ? [] : [[name, body[name]]])));
+}

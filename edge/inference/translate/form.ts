@@ -1,0 +1,100 @@
+import type { McpctlError } from '../../../core/errors.ts';
+import type { TaskBodies } from '../../../core/registry/tasks.ts';
+import { isTranslated, type Translated } from '../../../core/translate/request.ts';
+import type { TaskRow, Usage } from '../../../core/task.ts';
+import { ChunkForm } from '../form/chunks.ts';
+import type { Form, FormOptions, Frame, WaitState } from '../form/form.ts';
+import { readRequest } from '../request.ts';
+import { ChatReader, type AnswerOptions, type Speaking } from './answer.ts';
+import { BlockOrder } from './blocks.ts';
+import { messagesAnswer } from './messages-answer.ts';
+import { piecesOf, type ChatUsage } from './pieces.ts';
+import { responsesAnswer } from './responses-answer.ts';
+
+const speakings = { responses: responsesAnswer, messages: messagesAnswer } satisfies Record<
+  Translated,
+  (options: AnswerOptions) => Speaking
+>;
+
+function readerOf(operation: Translated, options: AnswerOptions): ChatReader {
+  return new ChatReader(new BlockOrder(options.taskId), speakings[operation](options));
+}
+
+export function chatUsageOf(usage: Usage | null): ChatUsage | null {
+  if (usage === null) return null;
+  return { prompt: usage.promptTokens, completion: usage.completionTokens, cached: 0, reasoning: 0 };
+}
+
+/** A whole chat answer as the operation that was asked for; undefined when it is no chat answer. */
+function translatedWhole(
+  operation: Translated,
+  { body, ...options }: AnswerOptions & { body: string },
+): string | undefined {
+  const pieces = piecesOf(body);
+  return pieces && JSON.stringify(readerOf(operation, options).whole(pieces));
+}
+
+/** A task's bodies, with an answer that a member gave in chat as the task's own operation. */
+export function asAskedFor(row: TaskRow, bodies: TaskBodies): TaskBodies {
+  const { requestBody, responseBody: body } = bodies;
+  if (!isTranslated(row.operation) || body === null) return bodies;
+  const { customTools = [], model = row.llmName } =
+    requestBody === null ? {} : readRequest(row.operation, requestBody);
+  const createdS = Math.floor(row.createdAt.getTime() / 1_000);
+  const whole = translatedWhole(row.operation, { taskId: row.id, model, createdS, customTools, body });
+  return { ...bodies, responseBody: whole ?? body };
+}
+
+/**
+ * The form of an answer of which the member, and so the first event, decides whether it is to be translated. What it
+ * says in chat is put right as chat first, then said in the caller's protocol, and then takes the same way as a
+ * member's own events: numbers, names and keep-alives are the inner form's.
+ *
+ * A reader that may begin after any event (`resumable`) gets chat as it is: what has gone before is not known there.
+ */
+export class TranslatingForm implements Form {
+  readonly #operation: Translated;
+  readonly #options: FormOptions;
+  readonly #inner: Form;
+  readonly #chunks: ChunkForm;
+  readonly #reader: ChatReader;
+
+  constructor(operation: Translated, inner: Form, options: FormOptions) {
+    this.#operation = operation;
+    this.#inner = inner;
+    this.#options = options;
+    this.#chunks = new ChunkForm('chat', { ...options, wantsUsage: true });
+    this.#reader = readerOf(operation, options);
+  }
+
+  event(data: string): Frame[] {
+    const pieces = piecesOf(data);
+    if (!pieces) return this.#inner.event(data);
+    const chunks = this.#chunks.event(data);
+    if (this.#options.resumable) return chunks;
+    return this.#say(this.#reader.take(chunks.flatMap((chunk) => piecesOf(chunk.data) ?? [])));
+  }
+
+  keepAlive(wait: WaitState): Frame {
+    return this.#inner.keepAlive(wait);
+  }
+
+  last(usage: Usage | null): Frame[] {
+    const end = this.#reader.begun ? this.#say(this.#reader.end(chatUsageOf(usage))) : [];
+    return [...end, ...this.#inner.last(usage)];
+  }
+
+  error(error: McpctlError): Frame {
+    return this.#inner.error(error);
+  }
+
+  whole(body: string): string {
+    const { taskId, model, createdS, customTools } = this.#options;
+    const options = { taskId, model, createdS, customTools, body };
+    return this.#inner.whole(translatedWhole(this.#operation, options) ?? body);
+  }
+
+  #say(events: readonly object[]): Frame[] {
+    return events.flatMap((event) => this.#inner.event(JSON.stringify(event)));
+  }
+}

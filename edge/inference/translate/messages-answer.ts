@@ -1,0 +1,93 @@
+import type { AnswerOptions, Ended, Speaking } from './answer.ts';
+import type { Block, Step } from './blocks.ts';
+import type { ChatUsage } from './pieces.ts';
+
+/** Anthropic's words for how chat says it ended. */
+const reasons: Readonly<Record<string, string>> = {
+  stop: 'end_turn',
+  length: 'max_tokens',
+  tool_calls: 'tool_use',
+  content_filter: 'refusal',
+};
+
+/**
+ * A chat answer as Anthropic's Messages: `message_start`, the blocks one after the other, `message_delta` with why it
+ * ended and the usage, `message_stop`. How many tokens the prompt has is known at the end; the start says 0.
+ */
+export function messagesAnswer({ taskId, model }: AnswerOptions): Speaking {
+  const message = (content: object[], more: object): object => ({
+    id: `msg_${taskId.replaceAll('-', '')}`,
+    type: 'message',
+    role: 'assistant',
+    model,
+    content,
+    stop_sequence: null,
+    ...more,
+  });
+  const stopReason = ({ reason }: Ended): string => reasons[reason] ?? 'end_turn';
+  return {
+    begin: () => [
+      {
+        type: 'message_start',
+        message: message([], { stop_reason: null, usage: { input_tokens: 0, output_tokens: 0 } }),
+      },
+    ],
+    step: stepOf,
+    end: (how) => [
+      {
+        type: 'message_delta',
+        delta: { stop_reason: stopReason(how), stop_sequence: null },
+        usage: usageOf(how.usage),
+      },
+      { type: 'message_stop' },
+    ],
+    whole: (how) =>
+      message(how.order.blocks.map(wholeBlock), { stop_reason: stopReason(how), usage: usageOf(how.usage) }),
+  };
+}
+
+function stepOf(step: Step): object[] {
+  const { block } = step;
+  switch (step.do) {
+    case 'open':
+      return [{ type: 'content_block_start', index: block.at, content_block: emptyBlock(block) }];
+    case 'delta':
+      return [{ type: 'content_block_delta', index: block.at, delta: deltaOf(block, step.text) }];
+    case 'close':
+      return [{ type: 'content_block_stop', index: block.at }];
+  }
+}
+
+function emptyBlock({ kind, id, name }: Block): object {
+  if (kind === 'call') return { type: 'tool_use', id, name, input: {} };
+  return kind === 'reasoning'
+    ? { type: 'thinking', thinking: '', signature: '' }
+    : { type: 'text', text: '' };
+}
+
+function deltaOf({ kind }: Block, text: string): object {
+  if (kind === 'call') return { type: 'input_json_delta', partial_json: text };
+  return kind === 'reasoning' ? { type: 'thinking_delta', thinking: text } : { type: 'text_delta', text };
+}
+
+function wholeBlock({ kind, id, name, text }: Block): object {
+  if (kind === 'call') return { type: 'tool_use', id, name, input: inputOf(text) };
+  return kind === 'reasoning' ? { type: 'thinking', thinking: text, signature: '' } : { type: 'text', text };
+}
+
+/** Arguments that were cut off are no object; their caller sees why it ended. */
+function inputOf(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' ? (value ?? {}) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** Anthropic counts what came from a cache apart. */
+function usageOf({ prompt, completion, cached }: ChatUsage): object {
+  const input_tokens = Math.max(0, prompt - cached);
+  const caches = { cache_creation_input_tokens: 0, cache_read_input_tokens: cached };
+  return { input_tokens, ...caches, output_tokens: completion };
+}

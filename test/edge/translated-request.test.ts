@@ -1,0 +1,236 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { Untranslatable } from '../../core/translate/parts.ts';
+import { chatBodyOf } from '../../core/translate/request.ts';
+
+const chatOf = (operation: 'responses' | 'messages', body: object): Record<string, unknown> =>
+  chatBodyOf(operation, JSON.stringify(body));
+
+describe('a request of another protocol as chat', () => {
+  it('is what Codex CLI sends: instructions, developer texts, tools of all kinds, a turn with a call', () => {
+    // Shape: openai/codex codex-rs/core/src/client_common.rs and client.rs (ResponsesApiRequest).
+    const chat = chatOf('responses', {
+      model: 'desk',
+      instructions: 'You are Codex.',
+      input: [
+        { type: 'message', role: 'developer', content: [{ type: 'input_text', text: '<permissions>' }] },
+        { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'list files' }] },
+        { type: 'reasoning', summary: [], encrypted_content: 'xyz' },
+        { type: 'function_call', call_id: 'c1', name: 'shell', arguments: '{"command":["ls"]}' },
+        { type: 'function_call_output', call_id: 'c1', output: 'a.txt' },
+        { type: 'custom_tool_call', call_id: 'c2', name: 'apply_patch', input: '*** Begin Patch' },
+        { type: 'custom_tool_call_output', call_id: 'c2', output: 'done' },
+      ],
+      tools: [
+        {
+          type: 'function',
+          name: 'shell',
+          description: 'Runs',
+          strict: false,
+          parameters: { type: 'object' },
+        },
+        {
+          type: 'custom',
+          name: 'apply_patch',
+          description: 'Patches',
+          format: { type: 'grammar', syntax: 'lark', definition: 'start: x' },
+        },
+        { type: 'local_shell' },
+        { type: 'web_search', external_web_access: false },
+      ],
+      tool_choice: 'auto',
+      parallel_tool_calls: false,
+      reasoning: { effort: 'medium', summary: 'auto' },
+      store: false,
+      stream: true,
+      include: ['reasoning.encrypted_content'],
+      prompt_cache_key: 'k',
+      text: { verbosity: 'low' },
+    });
+    expect(chat['messages']).to.deep.equal([
+      { role: 'system', content: 'You are Codex.\n\n<permissions>' },
+      { role: 'user', content: 'list files' },
+      {
+        role: 'assistant',
+        content: null,
+        tool_calls: [
+          { id: 'c1', type: 'function', function: { name: 'shell', arguments: '{"command":["ls"]}' } },
+        ],
+      },
+      { role: 'tool', tool_call_id: 'c1', content: 'a.txt' },
+      {
+        role: 'assistant',
+        content: null,
+        tool_calls: [
+          {
+            id: 'c2',
+            type: 'function',
+            function: { name: 'apply_patch', arguments: '{"input":"*** Begin Patch"}' },
+          },
+        ],
+      },
+      { role: 'tool', tool_call_id: 'c2', content: 'done' },
+    ]);
+    const names = (chat['tools'] as { function: { name: string } }[]).map((tool) => tool.function.name);
+    expect(names).to.deep.equal(['shell', 'apply_patch']);
+    expect(chat).to.include({ stream: true, reasoning_effort: 'medium', parallel_tool_calls: false });
+    expect(chat).to.not.have.any.keys(
+      'store',
+      'include',
+      'prompt_cache_key',
+      'text',
+      'input',
+      'instructions',
+    );
+  });
+
+  it('is what Claude Code sends: system blocks, thinking, tools, results with pictures, marks for caches', () => {
+    // Shape: as recorded of Claude Code 2 in musistudio/claude-code-router and BerriAI/litellm's experimental pass-through tests.
+    const cached = { cache_control: { type: 'ephemeral' } };
+    const chat = chatOf('messages', {
+      model: 'desk',
+      max_tokens: 32_000,
+      stream: true,
+      system: [
+        { type: 'text', text: 'You are Claude Code.', ...cached },
+        { type: 'text', text: 'Be brief.', ...cached },
+      ],
+      metadata: { user_id: 'user_1' },
+      thinking: { type: 'enabled', budget_tokens: 31_999 },
+      tools: [
+        { name: 'Read', description: 'Reads', input_schema: { type: 'object', properties: {} } },
+        { type: 'web_search_20250305', name: 'web_search', max_uses: 8 },
+      ],
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: '<system-reminder>' },
+            { type: 'text', text: 'look', ...cached },
+          ],
+        },
+        {
+          role: 'assistant',
+          content: [
+            { type: 'thinking', thinking: 'hm', signature: 's' },
+            { type: 'text', text: 'I look.' },
+            { type: 'tool_use', id: 'toolu_1', name: 'Read', input: { path: 'a.png' } },
+          ],
+        },
+        {
+          role: 'user',
+          content: [
+            {
+              type: 'tool_result',
+              tool_use_id: 'toolu_1',
+              content: [{ type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } }],
+            },
+            { type: 'text', text: 'go on' },
+          ],
+        },
+      ],
+    });
+    expect(chat['messages']).to.deep.equal([
+      { role: 'system', content: 'You are Claude Code.\nBe brief.' },
+      { role: 'user', content: '<system-reminder>\nlook' },
+      {
+        role: 'assistant',
+        content: 'I look.',
+        tool_calls: [
+          { id: 'toolu_1', type: 'function', function: { name: 'Read', arguments: '{"path":"a.png"}' } },
+        ],
+      },
+      { role: 'tool', tool_call_id: 'toolu_1', content: '' },
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'Of the result of toolu_1:' },
+          { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } },
+          { type: 'text', text: 'go on' },
+        ],
+      },
+    ]);
+    expect(chat['tools']).to.have.length(1);
+    expect(chat).to.include({ max_tokens: 32_000, user: 'user_1', stream: true });
+    expect(chat).to.not.have.any.keys('thinking', 'metadata', 'system');
+  });
+
+  it('keeps the format that an answer must have, and which tool must be called', () => {
+    const schema = { type: 'object' };
+    const format = { type: 'json_schema', name: 'x', schema, strict: true };
+    const tools = [{ type: 'function', name: 'f', parameters: schema }];
+    const tool_choice = { type: 'function', name: 'f' };
+    const responses = chatOf('responses', { input: 'hi', text: { format }, tools, tool_choice });
+    expect(responses['response_format']).to.deep.equal({
+      type: 'json_schema',
+      json_schema: { name: 'x', schema, strict: true },
+    });
+    expect(responses['tool_choice']).to.deep.equal({ type: 'function', function: { name: 'f' } });
+    const messages = [{ role: 'user', content: 'hi' }];
+    const config = { output_config: { format: { type: 'json_schema', schema } } };
+    const choice = { tools: [{ name: 'f', input_schema: schema }], tool_choice: { type: 'any' } };
+    const of = chatOf('messages', { messages, ...config, ...choice });
+    expect(of['response_format']).to.have.nested.property('json_schema.schema').that.deep.equals(schema);
+    expect(of['tool_choice']).to.equal('required');
+  });
+
+  it('is refused, naming the place, where chat has no words for what matters', () => {
+    const refusals: [() => unknown, string][] = [
+      [() => chatOf('responses', { input: [{ type: 'item_reference', id: 'x' }] }), 'input.0'],
+      [
+        () =>
+          chatOf('responses', {
+            input: [{ role: 'user', content: [{ type: 'input_image', file_id: 'f' }] }],
+          }),
+        'input.0.content.0',
+      ],
+      [() => chatOf('messages', { messages: [{ role: 'robot', content: '' }] }), 'messages.0.role'],
+    ];
+    for (const [translate, path] of refusals)
+      expect(translate).to.throw(Untranslatable).with.property('path', path);
+  });
+
+  it('throws nothing else, whatever the body is', () => {
+    const any = fc.json({ maxDepth: 4 });
+    const item = fc.record(
+      {
+        type: fc.constantFrom(
+          'message',
+          'function_call',
+          'function_call_output',
+          'text',
+          'tool_use',
+          'tool_result',
+          'image',
+        ),
+        role: fc.constantFrom('user', 'assistant', 'system', 'developer'),
+        content: fc.jsonValue({ maxDepth: 3 }),
+        call_id: fc.jsonValue({ maxDepth: 1 }),
+        source: fc.jsonValue({ maxDepth: 1 }),
+        output: fc.jsonValue({ maxDepth: 2 }),
+      },
+      { requiredKeys: [] },
+    );
+    const likely = fc
+      .record({
+        input: fc.array(item),
+        messages: fc.array(item),
+        tools: fc.jsonValue(),
+        text: fc.jsonValue(),
+      })
+      .map((body) => JSON.stringify(body));
+    fc.assert(
+      fc.property(
+        fc.constantFrom('responses', 'messages' as const),
+        fc.oneof(any, likely),
+        (operation, text) => {
+          try {
+            expect(chatBodyOf(operation, text)['messages']).to.be.an('array');
+          } catch (thrown) {
+            expect(thrown).to.be.instanceOf(Untranslatable);
+          }
+        },
+      ),
+    );
+  });
+});
