@@ -16,11 +16,18 @@ const REQUEUED_WITHIN_MS = 200;
  * crash, the third ends it `poison_task`; what was shown ends `worker_lost`. Done twice, or by two, it changes nothing.
  * @param fence as it was when its worker was found dead.
  * @param why for the log of attempts.
+ * @param counts `none`: it was never heard of, so it may never have arrived, and is nobody's crash.
  * @returns `over`: there is nothing to decide, its task has ended; `moved`: somebody else was quicker.
  */
 export async function endDeadClaim(
   deps: FlowDeps,
-  { taskId, poolKey, fence, why }: { taskId: string; poolKey: string; fence: Fence; why: string },
+  {
+    taskId,
+    poolKey,
+    fence,
+    why,
+    counts = 'crash',
+  }: { taskId: string; poolKey: string; fence: Fence; why: string; counts?: 'crash' | 'none' },
 ): Promise<'requeued' | 'ended' | 'moved' | 'over'> {
   const { registry, dispatch } = deps;
   // What stands in a pool's keys says nothing about others' tasks, nor about what is no task.
@@ -42,13 +49,13 @@ export async function endDeadClaim(
     return (await renewFence(deps, { row: renewed, fence })) === 'ok' ? 'requeued' : 'moved';
   }
   if (fence.shown !== '') return await whileShown();
-  if (row.crashes + 1 >= POISON) {
+  if (counts === 'crash' && row.crashes + 1 >= POISON) {
     return await lostWith(
       'poison_task',
       'Three workers died while they ran this task; it is not tried again.',
     );
   }
-  const lost = lostClaim(fence, { counts: 'crash', reason: `worker lost (${why})` });
+  const lost = lostClaim(fence, { counts, reason: `worker lost (${why})` });
   const answer = await requeueTask(deps, { row, fence, lost });
   if (answer === 'shown') return await whileShown();
   return answer === 'ok' ? 'requeued' : 'moved';

@@ -75,7 +75,8 @@ export class Emitter {
   async end(outcome: Outcome): Promise<boolean> {
     await this.flush();
     if (this.#lost) return false;
-    return await endClaim(this.#deps, this.#deps.claim, outcome);
+    const events = outcome.kind === 'completed' ? this.count : undefined;
+    return await endClaim(this.#deps, this.#deps.claim, outcome, events);
   }
 
   /** Resolves when everything that was queued has been said. @throws as `emit`. */

@@ -11,6 +11,17 @@ type Why = 'disconnected' | 'silent' | 'replaced';
 interface Suspect extends TaskRef {
   fence: Fence;
   ageMs: number;
+  /** Its worker has beaten since it claimed. */
+  heard: boolean;
+}
+
+/**
+ * A claim that goes through a relay is spoken for as soon as it has arrived; one that was never heard of may have been sent
+ * into a black stream, and is nobody's crash. A worker of its own connection beats only a second later: a task may kill it
+ * before.
+ */
+function mayNotHaveArrived({ fence, heard }: Suspect): boolean {
+  return fence.via === 'sse' && !heard && fence.firstAt === undefined;
 }
 
 /**
@@ -68,18 +79,19 @@ async function lateClaims({ registry, queue }: DutyDeps): Promise<Suspect[]> {
   const answers = (await pipeline.exec()) ?? [];
   for (const [error] of answers) if (error) throw error;
   const now = timeOf(answers[0]?.[1]);
-  const refs: (TaskRef & { ageMs: number })[] = [];
+  const refs: (TaskRef & { ageMs: number; beatenAt: number })[] = [];
   pools.forEach((poolKey, i) => {
     const flat = answers[i + 1]?.[1] as string[];
     for (let j = 0; j < flat.length; j += 2) {
       const ageMs = now - Number(flat[j + 1]);
-      if (ageMs >= SILENT_MS) refs.push({ poolKey, taskId: flat[j] ?? '', ageMs });
+      if (ageMs >= SILENT_MS) refs.push({ poolKey, taskId: flat[j] ?? '', ageMs, beatenAt: now - ageMs });
     }
   });
   const fences = await readFences(queue.redis, queue.keys, refs);
   return refs.flatMap((ref, i) => {
     const fence = fences[i];
-    if (fence?.state === 'open' && fence.claim !== '') return [{ ...ref, fence }];
+    if (fence?.state === 'open' && fence.claim !== '')
+      return [{ ...ref, fence, heard: ref.beatenAt > (fence.claimedAt ?? 0) }];
     // Nobody can beat it any more: its end, or Redis, took the fence.
     if (!fence || fence.state === 'ended' || fence.state === 'closed')
       void queue.redis.zrem(queue.keys.pool(ref.poolKey).run, ref.taskId).catch(() => undefined);
@@ -98,11 +110,10 @@ async function countSubscribers({ queue }: DutyDeps, late: readonly Suspect[]): 
   return new Map([...boots].map(([boot, channel]) => [boot, counts.get(channel) ?? 0]));
 }
 
-async function reap(
-  { queue, flow }: DutyDeps,
-  { fence, taskId, poolKey, why }: Suspect & { why: Why },
-): Promise<boolean> {
-  const decided = await endDeadClaim(flow, { taskId, poolKey, fence, why });
+async function reap({ queue, flow }: DutyDeps, suspect: Suspect & { why: Why }): Promise<boolean> {
+  const { fence, taskId, poolKey, why } = suspect;
+  const counts = mayNotHaveArrived(suspect) ? 'none' : 'crash';
+  const decided = await endDeadClaim(flow, { taskId, poolKey, fence, why, counts });
   if (decided === 'over') return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
   return decided !== 'moved';
 }

@@ -40,6 +40,11 @@ describe('the dispatch protocol, in every state of a small world', function () {
     expect(states).to.be.greaterThan(100_000);
   });
 
+  it('keeps them where a Redis that lost its last writes gives a task away before anybody notices', () => {
+    const small = world(['loseTail'], { events: deep ? 1 : 0 });
+    expect(told(explore(dispatchModel(small, ['what waits is renewed when Redis went back'])))).to.equal('');
+  });
+
   for (const [rule, { world: small, without = [] }] of facts) {
     it(`breaks one without: ${rule}`, function () {
       const found = explore(dispatchModel(small, [rule, ...(without as Rule[])]));

@@ -17,6 +17,23 @@ describe('the fence', () => {
   });
   after(() => t.close());
 
+  it('is not ended by a claim of which Redis has lost events: what is incomplete is not told as complete', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c');
+    const emitter = t.emitter(task, { claimId: 'c', epoch: 1 });
+    await emitter.emit('one');
+    await emitter.flush();
+    const { fence, stream } = t.door.keys.pool(task.poolKey).task(task.taskId);
+    const [before, said] = [await t.redis.dumpBuffer(fence), await t.redis.dumpBuffer(stream)];
+    await emitter.emit('two');
+    await emitter.flush();
+    await t.redis.restore(fence, 60_000, before, 'REPLACE');
+    await t.redis.restore(stream, 60_000, said, 'REPLACE');
+    expect(await emitter.end({ kind: 'completed', status: 200 })).to.equal(false);
+    expect(await t.fence(task)).to.include({ state: 'open', claim: 'c' });
+    expect(await emitter.end({ kind: 'failed', code: 'backend_error', message: 'It broke.' })).to.equal(true);
+  });
+
   it('gives a task to one claim, and the same again to a call that was sent twice', async () => {
     const task = await t.submitted();
     const first = await t.claim(task, 'c1');

@@ -54,6 +54,27 @@ describe('the duty reap', () => {
     expect(dead).to.have.length(3);
   });
 
+  it('counts nothing where a task was sent into a black stream, and never heard of', async () => {
+    const { redis, keys } = t.deps.queue;
+    const row = await submitTask(t);
+    const take = async (epoch: number, heard: boolean): Promise<void> => {
+      const ref = { taskId: row.id, poolKey: row.poolName, jobId: (await fenceOf(row))?.job ?? '' };
+      const by = { claimId: randomUUID(), session: randomUUID(), boot: 'b1', llmId: randomUUID() };
+      expect(await claimTask({ redis, keys }, ref, { ...by, via: 'sse' })).to.include({ epoch });
+      const { fence } = keys.pool(row.poolName).task(row.id);
+      await redis.hset(fence, 'claimedAt', heard ? LONG_AGO - 1 : LONG_AGO);
+      await redis.zadd(keys.pool(row.poolName).run, LONG_AGO, row.id);
+    };
+    for (const epoch of [1, 2, 3, 4]) {
+      await take(epoch, false);
+      expect(await run()).to.equal(1);
+      expect(await rowOf(row)).to.include({ status: 'pending', crashes: 0, epoch: epoch + 1 });
+    }
+    await take(5, true);
+    expect(await run()).to.equal(1);
+    expect(await rowOf(row)).to.include({ crashes: 1 });
+  });
+
   it('finishes what another leader began, and counts that death once', async () => {
     const row = await submitTask(t);
     await takenByTheDead(row);

@@ -32,8 +32,11 @@ export function stepFlow(has: Has, s: State, at: number): void {
   const f = s.flows[at];
   if (!f) return;
   const next = stepOf(has, s, f);
-  if (next === null) s.flows.splice(at, 1);
-  else f.next = next;
+  if (next !== null) f.next = next;
+  else {
+    s.flows.splice(at, 1);
+    if (f.why === 'renew') s.distrusted = false;
+  }
 }
 
 function dutyActions(has: Has, s: State, world: World): Action[] {
@@ -47,7 +50,7 @@ function dutyActions(has: Has, s: State, world: World): Action[] {
       const seen =
         f.why === 'reap'
           ? ` finds claim ${f.claim} ${judged}`
-          : ` sees the ${f.why === 'reconcile' ? 'row' : 'fence'}`;
+          : ` sees the ${f.why === 'reconcile' || f.why === 'renew' ? 'row' : 'fence'}`;
       actions.push({ what: `a leader, ${f.why}:${seen}`, do: (t) => begin(has, t, f) });
     }
     if (s.left.expire > 0 && s.row.status === 'open') {

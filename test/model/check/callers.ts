@@ -11,7 +11,8 @@ export function callerActions(has: Has, s: State): Action[] {
     if (c.owes) return act('its end is settled', (t, caller) => settleOwed(has, t, caller));
     if (c.told !== '') return [];
     if (c.held) return act(`its edge deals with ${nameOf(c.held)}`, (t, caller) => deal(has, t, caller));
-    if (nextEntry(s, c)) return act('its edge hears of the next entry', hear);
+    if (nextEntry(has, s, c))
+      return act('its edge hears of the next entry', (t, caller) => hear(has, t, caller));
     return mayAsk(has, s, c) ? act('its edge asks the row', askRow) : [];
   });
 }
@@ -24,13 +25,26 @@ function onCaller(s: State, at: number, step: (s: State, caller: Caller) => void
   if (caller) step(s, caller);
 }
 
-export function nextEntry(s: State, c: Caller): Entry | undefined {
-  return s.stream.find((e) => e.epoch > c.epoch || (e.epoch === c.epoch && e.seq > c.seq));
+/** Another attempt than the one that was read is read from its beginning; an end may have come where events were. */
+export function nextEntry(has: Has, s: State, c: Caller): Entry | undefined {
+  const tells = has('an answer shows one claim');
+  const isOther = (e: Entry): boolean =>
+    tells && c.of !== 0 && e.claim !== 0 && e.claim !== c.of && e.epoch <= c.epoch;
+  const isPassedEnd = (e: Entry): boolean => e.kind === 'end' && e.claim === c.of && e.seq <= c.seq;
+  return s.stream.find(
+    (e) => e.epoch > c.epoch || (e.epoch === c.epoch && e.seq > c.seq) || isOther(e) || isPassedEnd(e),
+  );
 }
 
-export function hear(s: State, c: Caller): void {
-  const entry = nextEntry(s, c);
-  if (entry) Object.assign(c, { held: entry, epoch: entry.epoch, seq: entry.seq });
+export function hear(has: Has, s: State, c: Caller): void {
+  const entry = nextEntry(has, s, c);
+  if (entry)
+    Object.assign(c, {
+      held: entry,
+      epoch: entry.epoch,
+      seq: entry.seq,
+      of: entry.claim === 0 ? c.of : entry.claim,
+    });
 }
 
 /** Whoever hears nothing asks the row: Redis may have been lost after the task had ended. */
@@ -70,7 +84,7 @@ function dealEvent(has: Has, s: State, { c, entry }: Dealing): void {
   const pins = has('show pins a claim before its first byte');
   if (c.shows === 0 && (!pins || show(has, s, entry.epoch))) c.shows = entry.epoch;
   if (c.shows === 0) return;
-  if (c.shows !== entry.epoch && has('an answer shows one epoch')) {
+  if (isOtherAttempt(has, c, entry)) {
     c.told = 'error';
     return;
   }
@@ -81,7 +95,17 @@ function dealEvent(has: Has, s: State, { c, entry }: Dealing): void {
   Object.assign(c, { claim: entry.claim, got: entry.n });
 }
 
+function isOtherAttempt(has: Has, c: Caller, entry: Entry): boolean {
+  if (c.shows === 0) return false;
+  if (c.shows !== entry.epoch && has('an answer shows one epoch')) return true;
+  return c.claim !== 0 && c.claim !== entry.claim && has('an answer shows one claim');
+}
+
 function dealEnd(has: Has, s: State, { c, entry }: Dealing): void {
+  if (isOtherAttempt(has, c, entry)) {
+    c.told = 'error';
+    return;
+  }
   if (!has('the row is settled before the last frame')) {
     Object.assign(c, { told: entry.outcome, toldClaim: entry.claim, owes: true, held: entry });
     return;
@@ -93,8 +117,10 @@ function dealEnd(has: Has, s: State, { c, entry }: Dealing): void {
   else if (status === 'completed') c.told = isOther ? 'error' : 'completed';
   else c.told = status === 'cancelled' ? 'cancelled' : 'error';
   c.toldClaim = entry.claim;
-  if (c.told === 'completed' && c.got > 0 && c.claim !== entry.claim)
-    breaks(s, 'I7: an answer ended by another claim');
+  if (c.told === 'completed' && c.got === 0 && entry.seq > 1) c.told = 'error'; // nothing of it could be shown
+  if (c.told !== 'completed') return;
+  if (c.got > 0 && c.claim !== entry.claim) breaks(s, 'I7: an answer ended by another claim');
+  else if (c.got !== entry.n) breaks(s, 'I7: an event is missing or comes twice');
 }
 
 export function settleOwed(has: Has, s: State, c: Caller): void {

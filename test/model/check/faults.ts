@@ -1,6 +1,6 @@
 import { stepOf } from './flows.ts';
 import type { Has } from './redis.ts';
-import type { Action, Fault, State } from './state.ts';
+import { copyOfRedis, type Action, type Fault, type State } from './state.ts';
 
 /** What may go wrong, each as often as the world says. */
 export function faultActions(has: Has, s: State): Action[] {
@@ -16,6 +16,9 @@ export function faultActions(has: Has, s: State): Action[] {
     });
   };
   if (s.row.status !== 'none') may('flush', 'Redis is lost', flush);
+  if (s.left.loseTail > 0 && !s.kept && s.row.status !== 'none')
+    actions.push({ what: 'this is what Redis will go back to', do: (t) => void (t.kept = copyOfRedis(t)) });
+  if (s.kept) may('loseTail', 'Redis loses its last writes', (t) => loseTail(has, t));
   for (const { id } of s.runs) may('crashWorker', `the worker of run ${id} dies`, (t) => killRun(t, id));
   s.flows.forEach((f, at) => {
     const crash = f.by === 'S' ? 'crashLeader' : 'crashEdge';
@@ -50,6 +53,16 @@ export function faultActions(has: Has, s: State): Action[] {
 function flush(s: State): void {
   Object.assign(s, { fence: null, stream: [], indexed: false, jobs: [] });
   Object.assign(s.truth, { shown: 0, closed: false, lost: true });
+}
+
+/** A claim whose worker has lost it, or its end, looks like one of a dead worker. */
+function loseTail(has: Has, s: State): void {
+  Object.assign(s, s.kept, { kept: null });
+  Object.assign(s.truth, { shown: 0, closed: false, lost: true });
+  s.distrusted = has('what waits is renewed when Redis went back');
+  const { fence } = s;
+  const runs = s.runs.some((run) => run.at === 'claimed' && run.id === fence?.claim);
+  if (fence?.claim && fence.state === 'open' && !runs) s.truth.deaths += 1;
 }
 
 function killRun(s: State, id: number): void {

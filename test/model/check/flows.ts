@@ -106,6 +106,7 @@ function examine(has: Has, s: State, f: Flow): Step | null {
   }
   const requeues = fence.shown === 0 ? 'bump' : null;
   if (fence.state === 'released') return has('what was handed back is requeued') ? requeues : null;
+  if (f.why === 'renew' && fence.claim === 0) return 'bump';
   if (fence.claim !== 0) return s.indexed ? null : requeues;
   return isWaiting(s) || !has('reconcile finds a lost job') ? null : requeues;
 }
@@ -149,6 +150,7 @@ export function found(has: Has, s: State): Flow[] {
     flows.push({ ...flow('S', 'settle', 'settle'), claim: last.claim, outcome: last.outcome });
   }
   if (row.status === 'open') flows.push({ ...flow('S', 'reconcile', 'read fence'), rowEpoch: row.epoch });
+  if (s.distrusted) flows.unshift({ ...flow('S', 'renew', 'read fence'), rowEpoch: row.epoch });
   return flows;
 }
 

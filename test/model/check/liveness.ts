@@ -1,9 +1,9 @@
 import { stepFlow } from './actions.ts';
 import { askRow, deal, hear, mayAsk, nextEntry, settleOwed } from './callers.ts';
 import { found, verdict } from './flows.ts';
-import { claim, emit, end, type Has } from './redis.ts';
+import { claim, emit, type Has } from './redis.ts';
 import { copy, faults, isTerminal, keyOf, type State } from './state.ts';
-import { letGo } from './workers.ts';
+import { ends, letGo } from './workers.ts';
 
 /**
  * Once faults stop, everybody goes on: what is under way ends, workers work, the leader's duties run again and
@@ -15,6 +15,7 @@ export function afterFaults(has: Has, s: State, known: Set<string>): string | nu
   const t = copy(s);
   for (const fault of faults) t.left[fault] = 0;
   t.blind = false;
+  t.kept = null;
   const trail = new Set<string>();
   for (;;) {
     const key = keyOf(t);
@@ -34,15 +35,15 @@ function goOn(has: Has, s: State): void {
   while (s.flows.length > 0) stepFlow(has, s, 0);
   for (const c of s.callers) {
     if (c.owes) settleOwed(has, s, c);
-    while (c.told === '' && (c.held || nextEntry(s, c))) {
-      if (!c.held) hear(s, c);
+    while (c.told === '' && (c.held || nextEntry(has, s, c))) {
+      if (!c.held) hear(has, s, c);
       deal(has, s, c);
     }
     if (mayAsk(has, s, c)) askRow(s, c);
   }
   for (const { id } of [...s.runs]) work(has, s, id);
   for (const job of s.jobs) if (job.at === 'wait' && s.runs.length < 2) takeIt(s, job.id);
-  for (const at of [0, 1, 2, 3]) {
+  for (const at of [0, 1, 2, 3, 4]) {
     const f = found(has, s)[at];
     if (!f || (f.why === 'reap' && verdict(has, s) !== 'dead')) continue;
     s.flows.push(f);
@@ -56,15 +57,13 @@ function work(has: Has, s: State, id: number): void {
   if (!run) return;
   const isCurrent = s.fence?.claim === id && s.fence.state === 'open';
   if (run.at === 'fetched') {
+    if (s.distrusted) return;
     const epoch = claim(has, s, run);
     Object.assign(run, { at: epoch === null ? 'refused' : 'claimed', epoch: epoch ?? 0 });
   } else if (run.at === 'refused') letGo(s, run);
   else if (isCurrent) {
     if (run.sent === 0 && emit(has, s, { id, n: 1 })) run.sent = 1;
-    else {
-      end(has, s, { id, outcome: 'completed' });
-      letGo(s, run);
-    }
+    else ends(has, s, run);
   } else if (has('beat checks the claim')) letGo(s, run);
 }
 

@@ -40,6 +40,7 @@ export const rules = {
     guard: 'core/queue/scripts/emit.lua',
     test: 'test/queue/fence.test.ts · lets only the claim speak',
     world: world(['falseDeath'], { duties: ['reap'] }),
+    without: ['an answer shows one claim'],
   },
   'beat checks the claim': {
     guard: 'core/queue/scripts/beat.lua',
@@ -70,6 +71,7 @@ export const rules = {
     guard: 'core/queue/scripts/end.lua',
     test: 'test/queue/fence.test.ts · lets only the claim speak',
     world: world(['resend']),
+    without: ['an end needs all its events'],
   },
   'claim needs an open fence': {
     guard: 'core/queue/scripts/claim.lua',
@@ -80,6 +82,7 @@ export const rules = {
     guard: 'core/queue/scripts/claim.lua',
     test: 'test/queue/fence.test.ts · gives a task to one claim',
     world: world(['lapse'], { duties: [] }),
+    without: ['an answer shows one claim'],
   },
   'enqueue never opens a closed fence': {
     guard: 'core/queue/scripts/enqueue.lua',
@@ -121,6 +124,24 @@ export const rules = {
     guard: 'edge/inference/answer.ts',
     test: 'test/edge/task-stream.test.ts · ends with an error frame at an event of another claim',
     world: world(['flush'], { duties: ['reconcile'] }),
+    without: ['an answer shows one claim'],
+  },
+  'an answer shows one claim': {
+    guard: 'core/queue/attempt.ts',
+    test: 'test/edge/task-stream.test.ts · never goes on with another claim of the same epoch',
+    world: world(['loseTail'], { duties: ['renew', 'reconcile'] }),
+    without: ['what waits is renewed when Redis went back'],
+  },
+  'what waits is renewed when Redis went back': {
+    guard: 'scheduler/duties/epoch.ts',
+    test: 'test/scheduler/generation.test.ts · keeps members from claiming',
+    world: world(['loseTail'], { duties: ['renew', 'reconcile'] }),
+    without: ['an answer shows one claim'],
+  },
+  'an end needs all its events': {
+    guard: 'core/queue/scripts/end.lua',
+    test: 'test/queue/fence.test.ts · is not ended by a claim of which Redis has lost events',
+    world: world(['loseTail'], { callers: 2, duties: [] }),
   },
   'hand-back refuses a shown claim': {
     guard: 'core/queue/scripts/handback.lua',
@@ -156,6 +177,7 @@ export const rules = {
     guard: 'core/registry/task-ends.ts',
     test: 'test/model/guards.test.ts · comes back under a new epoch',
     world: world(['flush'], { duties: ['reconcile'] }),
+    without: ['an answer shows one claim'],
   },
   'an epoch is allocated from the one seen': {
     guard: 'core/registry/task-ends.ts',
@@ -226,6 +248,7 @@ export const rules = {
     guard: 'scheduler/duties/reconcile.ts',
     test: 'test/model/guards.test.ts · is laid down once per epoch',
     world: world(['flush'], { duties: ['reconcile'] }),
+    without: ['an answer shows one claim'],
   },
   'ends are settled by a duty too': {
     guard: 'scheduler/duties/settle.ts',
@@ -246,6 +269,7 @@ export const rules = {
     guard: 'scheduler/duties/reconcile.ts',
     test: 'test/model/guards.test.ts · comes back under a new epoch',
     world: world(['flush'], { duties: ['reconcile'] }),
+    without: ['an answer shows one claim'],
   },
   'reconcile finds a lost job': {
     guard: 'scheduler/duties/reconcile.ts',

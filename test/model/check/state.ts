@@ -16,6 +16,10 @@ export interface State {
   callers: Caller[];
   /** Runs are numbered as they come. */
   lastRun: number;
+  /** What a Redis that loses its tail goes back to; null: its disk holds nothing older yet. */
+  kept: Pick<State, 'fence' | 'stream' | 'indexed' | 'jobs'> | null;
+  /** It went back, and no leader has been through it yet: nobody claims there. */
+  distrusted: boolean;
   /** Redis was away just now: no beat could arrive. */
   blind: boolean;
   /** What faults may still happen. */
@@ -71,7 +75,7 @@ export interface Run {
 /** Something under way in an edge (A the one that accepted, B another) or in a scheduler; it can stop anywhere. */
 export interface Flow {
   by: 'A' | 'B' | 'S';
-  why: 'submit' | 'reap' | 'back' | 'settle' | 'reconcile' | 'cancel' | 'expire' | 'give up';
+  why: 'submit' | 'reap' | 'back' | 'settle' | 'reconcile' | 'renew' | 'cancel' | 'expire' | 'give up';
   next: Step;
   /** What it has seen of the fence. */
   epoch: number;
@@ -102,6 +106,8 @@ export type Step =
 export interface Caller {
   epoch: number;
   seq: number;
+  /** The claim that what was read last is of. */
+  of: number;
   /** Read or heard, and not yet dealt with. */
   held: Entry | null;
   /** The epoch it shows. */
@@ -118,6 +124,7 @@ export interface Caller {
 
 export const faults = [
   'flush',
+  'loseTail',
   'crashWorker',
   'crashEdge',
   'crashLeader',
@@ -162,7 +169,7 @@ export interface Action {
 
 export function initial(world: World): State {
   const left = Object.fromEntries(faults.map((fault) => [fault, world.faults[fault] ?? 0])) as State['left'];
-  const caller = { epoch: 0, seq: 0, held: null, shows: 0, claim: 0, got: 0 } as const;
+  const caller = { epoch: 0, seq: 0, of: 0, held: null, shows: 0, claim: 0, got: 0 } as const;
   return {
     row: { status: 'none', epoch: 0, claim: 0 },
     crashes: 0,
@@ -179,6 +186,8 @@ export function initial(world: World): State {
       owes: false,
     })),
     lastRun: 0,
+    kept: null,
+    distrusted: false,
     blind: false,
     left,
     truth: { shown: 0, closed: false, lost: false, deaths: 0 },
@@ -200,8 +209,19 @@ export function copy(s: State): State {
     flows: s.flows.map((f) => ({ ...f })),
     callers: s.callers.map((c) => ({ ...c })),
     left: { ...s.left },
+    kept: s.kept && copyOfRedis(s.kept),
     truth: { ...s.truth },
   };
+}
+
+/** What Redis holds, by itself: as it was, whatever becomes of it. */
+export function copyOfRedis({
+  fence,
+  stream,
+  indexed,
+  jobs,
+}: NonNullable<State['kept']>): NonNullable<State['kept']> {
+  return { fence: fence && { ...fence }, stream, indexed, jobs: jobs.map((job) => ({ ...job })) };
 }
 
 /** Every word of a state as a number, so that a state's key is a short string of small numbers. */
@@ -234,6 +254,7 @@ function putFlow(f: Flow): void {
 }
 function putCaller(c: Caller): void {
   put(c.epoch * 16 + c.seq);
+  put(c.of);
   if (c.held) putEntry(c.held);
   put(c.told);
   put(c.shows * 2 + (c.owes ? 1 : 0));
@@ -255,29 +276,37 @@ function putSorted<T>(items: readonly T[], each: (item: T) => void): void {
   end = from + bytes.write(parts.sort().join(''), from, 'latin1');
 }
 
-export function keyOf(s: State): string {
-  end = 0;
-  const { row, fence, truth } = s;
-  put(row.status);
-  put(row.epoch * 16 + row.claim);
-  put(s.crashes * 4 + (s.indexed ? 2 : 0) + (s.blind ? 1 : 0));
-  put(s.lastRun * 16 + truth.shown);
-  put(truth.deaths * 4 + (truth.closed ? 2 : 0) + (truth.lost ? 1 : 0));
-  put(s.broken);
-  for (const fault of faults) put(s.left[fault]);
+function putRedis({ fence, stream, indexed, jobs }: NonNullable<State['kept']>): void {
   put(fence ? fence.state : '');
   if (fence) {
     put(fence.epoch * 16 + fence.claim);
     put(fence.shown * 16 + fence.job);
     put(fence.seq);
   }
-  put(s.stream.length);
-  for (const entry of s.stream) putEntry(entry);
-  put(s.jobs.length);
-  for (const job of s.jobs) {
+  put(indexed);
+  put(stream.length);
+  for (const entry of stream) putEntry(entry);
+  put(jobs.length);
+  for (const job of jobs) {
     put(job.at);
     put(job.id * 16 + job.by);
   }
+}
+
+export function keyOf(s: State): string {
+  end = 0;
+  const { row, truth } = s;
+  put(row.status);
+  put(row.epoch * 16 + row.claim);
+  put(s.crashes * 2 + (s.blind ? 1 : 0));
+  put(s.lastRun * 16 + truth.shown);
+  put(truth.deaths * 4 + (truth.closed ? 2 : 0) + (truth.lost ? 1 : 0));
+  put(s.broken);
+  for (const fault of faults) put(s.left[fault]);
+  putRedis(s);
+  put(s.distrusted);
+  put(s.kept !== null);
+  if (s.kept) putRedis(s.kept);
   put(s.runs.length);
   for (const run of s.runs) {
     put(run.at);

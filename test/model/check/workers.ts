@@ -19,7 +19,7 @@ export function workerActions(has: Has, s: State, world: World): Action[] {
     const push = (what: string, act: (t: State, run: Run) => void): void => {
       actions.push({ what: `run ${id} ${what}`, do: (t) => onRun(t, id, act) });
     };
-    if (at === 'fetched') push('claims', (t, run) => claims(has, t, run));
+    if (at === 'fetched' && !s.distrusted) push('claims', (t, run) => claims(has, t, run));
     if (at === 'refused') push('lets go of its job', letGo);
     if (at !== 'claimed') continue;
     if (sent < world.events) push(`emits event ${sent + 1}`, (t, run) => emits(has, t, run));
@@ -59,7 +59,13 @@ export function letGo(s: State, run: Run): void {
 
 function emits(has: Has, s: State, run: Run): void {
   if (emit(has, s, { id: run.id, n: run.sent + 1 })) run.sent += 1;
-  else letGo(s, run);
+  else giveUp(s, run);
+}
+
+/** A claim that Redis has lost events of is left to the reaper, as one of a dead worker is. */
+function giveUp(s: State, run: Run): void {
+  if (s.fence?.claim === run.id && s.fence.state === 'open') s.truth.deaths += 1;
+  letGo(s, run);
 }
 
 function emitsAgain(has: Has, s: State, run: Run): void {
@@ -67,14 +73,14 @@ function emitsAgain(has: Has, s: State, run: Run): void {
   emit(has, s, { id: run.id, n: run.sent });
 }
 
-function ends(has: Has, s: State, run: Run): void {
-  end(has, s, { id: run.id, outcome: 'completed' });
-  letGo(s, run);
+export function ends(has: Has, s: State, run: Run): void {
+  if (end(has, s, { id: run.id, outcome: 'completed', said: run.sent })) letGo(s, run);
+  else giveUp(s, run);
 }
 
 function endsTwice(has: Has, s: State, run: Run): void {
   s.left.resend -= 1;
-  end(has, s, { id: run.id, outcome: 'completed' });
+  end(has, s, { id: run.id, outcome: 'completed', said: run.sent });
   ends(has, s, run);
 }
 
