@@ -21,6 +21,7 @@ import { createPoolLooks } from './pool-looks.ts';
 import { createRedisWorkers } from './redis-users.ts';
 import { Relay } from './relay/relay.ts';
 import { createEdgeServer, type EdgeServer } from './server.ts';
+import { createUndecided } from './undecided.ts';
 import { createWaiters } from './waiters.ts';
 import { Wakings } from './wakings.ts';
 
@@ -83,8 +84,7 @@ export function wireEdge(
   { config, log, connection, version, bullmqVersion, ofProcess }: Wired,
   signals: Pick<EdgeDeps, 'stopping' | 'leaving'>,
 ): { deps: EdgeDeps; services: Service[] } {
-  const clock = systemClock;
-  const bus = createBus(log);
+  const [clock, bus] = [systemClock, createBus(log)];
   const registry = createRegistry(connection, config);
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
@@ -126,6 +126,7 @@ export function wireEdge(
       maxFailedTokens: config.maxFailedTokens,
     }),
     waiters,
+    undecided: createUndecided({ flow, clock, log }),
     wakings,
     lookAtPool: createPoolLooks({ liveness, clock }),
     knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),
@@ -138,7 +139,7 @@ export function wireEdge(
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
-  return { deps, services: [queue, deps.redisWorkers, heartbeats, waiters, wakings, relay] };
+  return { deps, services: [queue, deps.redisWorkers, heartbeats, waiters, deps.undecided, wakings, relay] };
 }
 
 async function needCurrent(connection: Connection): Promise<void> {

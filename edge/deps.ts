@@ -15,6 +15,7 @@ import type { RedisWorkers } from './redis-users.ts';
 import type { Relay } from './relay/relay.ts';
 import type { KnownPools } from './known-pools.ts';
 import type { LookAtPool } from './pool-looks.ts';
+import type { Undecided } from './undecided.ts';
 import type { Waiters } from './waiters.ts';
 import type { Wakings } from './wakings.ts';
 
@@ -104,6 +105,7 @@ export interface EdgeDeps {
   redisWorkers: RedisWorkers;
   authenticator: Authenticator;
   waiters: Waiters;
+  undecided: Undecided;
   wakings: Wakings;
   /** For callers who wait: shared, and a moment old. */
   lookAtPool: LookAtPool;

@@ -175,20 +175,26 @@ export async function handBack(
 
 /**
  * The last word of a claim, said by its worker, or for one that is dead. Sent twice it changes nothing.
- * @param events how many it has said, where that is known: Redis must still hold as many.
+ * @param claim.events how many it has said, where that is known: Redis must still hold as many.
  * @returns false when that claim is no longer current, or the task was closed.
  */
 export async function endClaim(
   { redis, keys, eventKeepMs }: { redis: Redis; keys: Keys; eventKeepMs: number },
-  claim: TaskRef & { claimId: string },
+  claim: TaskRef & { claimId: string; events?: number | undefined },
   outcome: Outcome,
-  events?: number,
 ): Promise<boolean> {
   const pool = keys.pool(claim.poolKey);
   const task = pool.task(claim.taskId);
   const answer = await runScript(redis, 'end', {
     keys: [task.fence, task.stream, task.input, pool.run, pool.ended, task.attached, pool.orphans],
-    args: [claim.claimId, claim.taskId, JSON.stringify(outcome), eventKeepMs, task.channel, events ?? ''],
+    args: [
+      claim.claimId,
+      claim.taskId,
+      JSON.stringify(outcome),
+      eventKeepMs,
+      task.channel,
+      claim.events ?? '',
+    ],
   });
   return answer === 1;
 }

@@ -76,7 +76,7 @@ export class Emitter {
     await this.flush();
     if (this.#lost) return false;
     const events = outcome.kind === 'completed' ? this.count : undefined;
-    return await endClaim(this.#deps, this.#deps.claim, outcome, events);
+    return await endClaim(this.#deps, { ...this.#deps.claim, events }, outcome);
   }
 
   /** Resolves when everything that was queued has been said. @throws as `emit`. */

@@ -125,12 +125,26 @@ async function insert(
   const { registry, config, caps } = deps;
   const { key, target } = order;
   const task = newTask(deps, actor, { order, id });
-  if (!key) return { row: await caps.admit(actor, target, () => registry.tasks.insert(task)), made: true };
+  if (!key) {
+    const row = await caps.admit(actor, target, () => insertOrClose(deps, task));
+    return { row, made: true };
+  }
   const inserted = await caps.admit(actor, target, () =>
     registry.idempotency.insert(task, { ...key, lifeMs: config.idempotencyMs }),
   );
   if ('row' in inserted) return { row: inserted.row, made: true };
   return { row: await needEqual(deps, { actor, key, known: inserted.known }), made: false };
+}
+
+/** A commit that is not answered may have been made: the task is told, and closed as soon as it can be. */
+async function insertOrClose(deps: EdgeDeps, task: NewTask): Promise<TaskRow> {
+  try {
+    return await deps.registry.tasks.insert(task);
+  } catch (thrown) {
+    if (!(thrown instanceof McpctlError) || thrown.code !== 'unavailable') throw thrown;
+    deps.undecided.close({ id: task.id, poolName: task.poolKey });
+    throw asOurs(thrown, task.id);
+  }
 }
 
 function newTask(deps: EdgeDeps, actor: Actor, { order, id }: { order: Order; id: string }): NewTask {

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { cpSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +23,13 @@ export interface ChaosServer {
 }
 
 export interface ChaosServers {
-  redis: ChaosServer & { wipe(): void };
+  redis: ChaosServer & {
+    wipe(): void;
+    /** Keeps what is on its disk now. */
+    keep(): void;
+    /** Its disk holds again what was kept; only while it is down. */
+    turnBack(): void;
+  };
   postgres: ChaosServer;
   /** Starts what a fault left dead, so that the next one finds both. */
   restore(): Promise<void>;
@@ -42,9 +48,18 @@ export async function startServers(env: NodeJS.ProcessEnv, say: Say): Promise<Ch
     findRedis({ ...base, verifyTls: true }).then(controlled),
     findPostgres({ ...base, npm: ['npm'] }).then(controlled),
   ]);
-  const wipe = (): void => rmSync(join(home.data, 'redis'), { recursive: true, force: true });
+  const [files, kept] = [join(home.data, 'redis'), join(folder, 'redis-kept')];
+  const wipe = (): void => rmSync(files, { recursive: true, force: true });
+  const keep = (): void => {
+    rmSync(kept, { recursive: true, force: true });
+    cpSync(files, kept, { recursive: true });
+  };
+  const turnBack = (): void => {
+    wipe();
+    cpSync(kept, files, { recursive: true });
+  };
   return {
-    redis: { ...redis, wipe },
+    redis: { ...redis, wipe, keep, turnBack },
     postgres,
     async restore() {
       for (const server of [redis, postgres]) if (!server.isUp()) await server.start();

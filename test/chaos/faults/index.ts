@@ -18,6 +18,7 @@ import {
   redisHalfOpenAtWorker,
   redisSlow,
   redisStopped,
+  redisTurnedBack,
 } from './redis.ts';
 import { leaderKilled } from './schedulers.ts';
 import { onlyWorkerKilled, poison, workerKilled, workerStopped } from './workers.ts';
@@ -61,4 +62,6 @@ export const faults: Readonly<Record<string, Fault>> = {
   F32: overSse(edgeRolled),
   F33: overSse(redisEmpty),
   F34: overSse(postgresKilled),
+  F35: redisTurnedBack,
+  F36: overSse(redisTurnedBack),
 };

@@ -38,6 +38,38 @@ export const redisEmpty: Fault = {
   },
 };
 
+/** Killed, and started with what was on its disk seconds before: claims, events and ends of those seconds never were. */
+export const redisTurnedBack: Fault = {
+  name: 'Redis SIGKILL and back as it was seconds before, twice',
+  spanMs: 30_000,
+  async strike(trial) {
+    const { world } = trial;
+    const { redis } = world.servers;
+    const proof: string[] = [];
+    let lost = true;
+    let back = 0;
+    for (const seconds of [1.5, 4]) {
+      await pause(1_200); // what was written a second ago is on the disk
+      redis.keep();
+      const keys = await world.redis.dbsize();
+      const open = await underWay(trial);
+      await pause(seconds * 1_000);
+      const [before, held] = [await redisRunId(world), await world.redis.dbsize()];
+      redis.signal('SIGKILL');
+      await redis.gone();
+      redis.turnBack();
+      await redis.start();
+      back = performance.now();
+      const after = await redisRunId(world);
+      lost &&= before !== after;
+      const what = `lost its last ${String(seconds)} s: ${String(held)} keys, then ${String(keys)} again`;
+      proof.push(`run_id ${before.slice(0, 8)} became ${after.slice(0, 8)}, which ${what}; ${open}`);
+      await trial.heal(back, wide);
+    }
+    return { happened: lost, healing: trial.heal(back, wide), proof: proof.join('; ') };
+  },
+};
+
 export const redisFlushed: Fault = {
   name: 'FLUSHALL three times',
   spanMs: 25_000,
