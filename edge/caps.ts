@@ -7,18 +7,20 @@ import type { Log } from '../core/runtime/log.ts';
 import type { Settings } from '../core/runtime/settings.ts';
 import type { Metrics } from './metrics.ts';
 import { createOpenCounts } from './open-counts.ts';
+import { capRest, type RestCap } from './rest-caps.ts';
 import { countRequests, type RequestCap } from './request-counts.ts';
 
 type User = Pick<Actor, 'userId'>;
 
 /**
- * Back-pressure: what one user may have at a time, and one pool. Tasks are counted in Postgres, by every edge
- * for itself, so a cap on them may be overshot by what the other edges accept within about a second. Streams and
+ * Back-pressure: what one user may have at a time, and one pool. Tasks, and their bytes at rest, are counted in Postgres,
+ * by every edge for itself, so a cap on them may be overshot by what the other edges accept within about a second (of
+ * large bodies: a quarter of one). Streams and
  * bytes are of this edge alone, and exact. So are requests, of a user, a token and in all.
  */
 export interface Caps {
-  /** Inserts a row, if there is room for it. @throws McpctlError `too_many_requests`, `queue_full`, `unavailable`. */
-  admit<T>(actor: User, to: { poolKey: string }, insert: () => Promise<T>): Promise<T>;
+  /** Inserts a row with a body of so many bytes, if there is room for it. @throws McpctlError `too_many_requests`, `queue_full`, `unavailable`. */
+  admit<T>(actor: User, to: { poolKey: string; bytes: number }, insert: () => Promise<T>): Promise<T>;
   /** Streams that are held here now. */
   openStreams(): number;
   /** How many tasks one user may still open, as far as this edge knows. */
@@ -45,15 +47,18 @@ export interface CapsDeps {
     | 'bodyLimitBytes'
     | 'maxRequests'
     | 'maxUserRequests'
+    | 'maxQueuedBytes'
+    | 'maxPoolQueuedBytes'
+    | 'maxUserQueuedBytes'
     | 'maxTokenRequests'
   >;
-  registry: { tasks: Pick<Registry['tasks'], 'openOfOwner' | 'openInPool'> };
+  registry: { tasks: Pick<Registry['tasks'], 'openOfOwner' | 'openInPool' | 'openBytes'> };
   metrics: Pick<Metrics, 'refused'>;
   clock: Clock;
   log: Log;
 }
 
-type Cap = 'user_tasks' | 'pool_tasks' | 'user_streams' | 'user_bytes' | 'bytes' | RequestCap;
+type Cap = 'user_tasks' | 'pool_tasks' | 'user_streams' | 'user_bytes' | 'bytes' | RestCap | RequestCap;
 
 /** Tasks take a while to end; a stream or a body may be gone in a moment. */
 const TASKS_RETRY_S = 5;
@@ -72,7 +77,7 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
 
   const refusal = (cap: Cap, code: ErrorCode, message: string): McpctlError => {
     metrics.refused(cap);
-    const retryAfterS = cap.endsWith('tasks') ? TASKS_RETRY_S : ROOM_RETRY_S;
+    const retryAfterS = cap.endsWith('tasks') || cap.endsWith('queued_bytes') ? TASKS_RETRY_S : ROOM_RETRY_S;
     return new McpctlError(code, message, { retryAfterS });
   };
 
@@ -85,10 +90,11 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
     else rooms.set(userId, room);
   };
 
+  const atRest = capRest({ config, registry, clock, log, refusal });
   const requests = countRequests(config, (cap, message) => refusal(cap, 'too_many_requests', message));
 
   return {
-    admit({ userId }, { poolKey }, insert) {
+    admit({ userId }, { poolKey, bytes }, insert) {
       const user = `You have ${maxUserTasks} tasks waiting or running, the most that one user may (MCPCTL_MAX_USER_TASKS). Let some end, or cancel some.`;
       const pool = `The pool '${poolKey}' has ${maxPoolTasks} tasks waiting or running, and takes no more (MCPCTL_MAX_POOL_TASKS). Try again later, or use another llm.`;
       const ofUser = {
@@ -101,7 +107,8 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
         most: maxPoolTasks,
         refusal: () => refusal('pool_tasks', 'queue_full', pool),
       };
-      return ofUsers.within(ofUser, () => ofPools.within(ofPool, insert));
+      const insertHeavy = () => atRest.within({ userId, poolKey, bytes }, insert);
+      return ofUsers.within(ofUser, () => ofPools.within(ofPool, insertHeavy));
     },
     openStreams: () => [...rooms.values()].reduce((sum, { streams }) => sum + streams, 0),
     tasksLeft: ({ userId }) => ({

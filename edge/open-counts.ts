@@ -2,15 +2,18 @@ import { messageOf } from '../core/errors.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 
-/** How many tasks something (an owner, a pool) has open, known well enough for a cap without a query per call. */
+/**
+ * How much something (an owner, a pool, all) has open, as tasks or as their bytes, known well enough for a cap without a
+ * query per call.
+ */
 export interface OpenCounts {
   /**
-   * Does `insert`, which opens one more, unless `most` are open. A yes may come from an older count, which is renewed behind it,
+   * Does `insert`, which opens `size` more, unless that would be more than `most`. A yes may come from an older count, which is renewed behind it,
    * plus what this edge has let in since; a no never comes from one older than 250 ms.
    * @throws what `refusal` makes, for a no; McpctlError `unavailable` when Postgres must be asked and is away.
    */
   within<T>(limit: Limit, insert: () => Promise<T>): Promise<T>;
-  /** How many are open, as far as is known: nothing is asked. */
+  /** How much is open, as far as is known: nothing is asked. */
   known(key: string): number;
 }
 
@@ -18,6 +21,10 @@ export interface Limit {
   /** Of the owner, or of the pool. */
   key: string;
   most: number;
+  /** How much this opens: 1, unless told. */
+  size?: number;
+  /** Large enough to be worth a query: also a yes never comes from a count older than 250 ms. */
+  isLarge?: boolean;
   refusal: () => Error;
 }
 
@@ -30,7 +37,7 @@ export interface OpenCountsDeps {
 
 /** A count older than this is renewed behind the call that uses it. */
 const FRESH_MS = 1_000;
-/** A refusal rests on a count no older than this. */
+/** A refusal, and a yes to something large, rests on a count no older than this. */
 const SURE_MS = 250;
 /** The least recently used go; theirs is counted again when they come back. */
 const MOST_KEYS = 10_000;
@@ -77,25 +84,26 @@ export function createOpenCounts({ count, clock, log }: OpenCountsDeps): OpenCou
       const entry = entries.get(key);
       return entry ? entry.open + entry.since : 0;
     },
-    async within({ key, most, refusal }, insert) {
+    async within({ key, most, size = 1, isLarge = false, refusal }, insert) {
       const entry = entryOf(key);
       const age = (): number => clock.elapsed() - entry.at;
-      if (entry.at === -Infinity) await counted(key, entry, most);
+      const isOver = (): boolean => entry.open + entry.since + size > most;
+      if (entry.at === -Infinity || (isLarge && age() > SURE_MS)) await counted(key, entry, most);
       else if (age() > FRESH_MS)
         counted(key, entry, most).catch((thrown: unknown) =>
           log.debug({ why: messageOf(thrown) }, 'open tasks could not be counted; using the last count'),
         );
-      if (entry.open + entry.since >= most && age() > SURE_MS) await counted(key, entry, most);
-      if (entry.open + entry.since >= most) throw refusal();
-      entry.since += 1;
-      entry.under += 1;
+      if (isOver() && age() > SURE_MS) await counted(key, entry, most);
+      if (isOver()) throw refusal();
+      entry.since += size;
+      entry.under += size;
       try {
         return await insert();
       } catch (thrown) {
-        entry.since -= 1;
+        entry.since -= size;
         throw thrown;
       } finally {
-        entry.under -= 1;
+        entry.under -= size;
       }
     },
   };

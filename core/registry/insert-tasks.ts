@@ -49,9 +49,10 @@ const columnsOf = ({ poolKey, queueMs, head, ...task }: NewTask) => ({
 /** One text for any number of rows: each connection has Postgres parse and plan it once, by its name. */
 const insertSql = `
   insert into tasks (id, operation, source, pool_name, llm_name, pin, streaming, priority, request_body, request_hash,
-    request_headers, queue_deadline, on_disconnect, grace_seconds, retention, owner_id, token_id)
+    request_headers, queue_deadline, on_disconnect, grace_seconds, retention, owner_id, token_id, request_bytes)
   select id, operation, source, pool_name, llm_name, pin, streaming, priority, request_body, request_hash,
-    request_headers, now() + queue_ms * interval '1 millisecond', on_disconnect, grace_seconds, retention, owner_id, token_id
+    request_headers, now() + queue_ms * interval '1 millisecond', on_disconnect, grace_seconds, retention, owner_id, token_id,
+    octet_length(request_body)
   from json_to_recordset(?::json) as said (
     id uuid, operation text, source text, pool_name text, llm_name text, pin text, streaming boolean, priority text,
     request_body text, request_hash text, request_headers jsonb, queue_ms float8, on_disconnect text, grace_seconds int,

@@ -6,6 +6,7 @@ import * as slotGroup from './migrations/0004-slot-group.ts';
 import * as nameOwners from './migrations/0005-name-owners.ts';
 import * as redisUsers from './migrations/0007-redis-users.ts';
 import * as redisGenerations from './migrations/0008-redis-generations.ts';
+import * as requestBytes from './migrations/0013-request-bytes.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -27,6 +28,7 @@ const migrations: readonly Named[] = [
   named('0005-name-owners', nameOwners),
   named('0007-redis-users', redisUsers),
   named('0008-redis-generations', redisGenerations),
+  named('0013-request-bytes', requestBytes),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

@@ -37,6 +37,21 @@ export const limitSettings = {
     about: "how many bytes of all users' request bodies and unread answers one edge may hold at a time",
     schema: count(1_000_000_000),
   },
+  maxQueuedBytes: {
+    env: 'MCPCTL_MAX_QUEUED_BYTES',
+    about: 'how many bytes the request bodies of all tasks that wait or run may have',
+    schema: count(8_000_000_000),
+  },
+  maxPoolQueuedBytes: {
+    env: 'MCPCTL_MAX_POOL_QUEUED_BYTES',
+    about: "how many bytes the request bodies of one pool's tasks that wait or run may have",
+    schema: count(2_000_000_000),
+  },
+  maxUserQueuedBytes: {
+    env: 'MCPCTL_MAX_USER_QUEUED_BYTES',
+    about: "how many bytes the request bodies of one user's tasks that wait or run may have",
+    schema: count(500_000_000),
+  },
   maxFailedTokens: {
     env: 'MCPCTL_MAX_FAILED_TOKENS',
     about: 'how many tokens that are none one address may try in a minute',

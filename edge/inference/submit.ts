@@ -125,11 +125,12 @@ async function insert(
   const { registry, config, caps } = deps;
   const { key, target } = order;
   const task = newTask(deps, actor, { order, id });
+  const to = { poolKey: target.poolKey, bytes: Buffer.byteLength(order.request.body) };
   if (!key) {
-    const row = await caps.admit(actor, target, () => insertOrClose(deps, task));
+    const row = await caps.admit(actor, to, () => insertOrClose(deps, task));
     return { row, made: true };
   }
-  const inserted = await caps.admit(actor, target, () =>
+  const inserted = await caps.admit(actor, to, () =>
     registry.idempotency.insert(task, { ...key, lifeMs: config.idempotencyMs }),
   );
   if ('row' in inserted) return { row: inserted.row, made: true };

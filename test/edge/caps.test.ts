@@ -84,6 +84,43 @@ describe('back-pressure', function () {
     expect(answers.filter(({ status }) => status === 429)).to.have.length(35);
   });
 
+  it('bounds the bytes that rest in tasks: of a user, of a pool and in all, also in a burst, until they end', async () => {
+    await another({
+      MCPCTL_BODY_LIMIT_BYTES: '100000',
+      MCPCTL_MAX_USER_QUEUED_BYTES: '200000',
+      MCPCTL_MAX_POOL_QUEUED_BYTES: '300000',
+      MCPCTL_MAX_QUEUED_BYTES: '400000',
+    });
+    const large = (llm: string, token = t.tokens.ada): Promise<Answer> =>
+      t.call('POST /api/v1/tasks', {
+        token,
+        body: { llm, request: { ...request, padding: 'x'.repeat(60_000) } },
+      });
+    const taken = (answers: readonly Answer[]) => answers.filter(({ status }) => status === 202);
+    const burst = await Promise.all(Array.from({ length: 20 }, () => large('gpt')));
+    expect(taken(burst)).to.have.length(3);
+    const refused = burst.find(({ status }) => status === 429);
+    expect(refused?.headers.get('retry-after')).to.equal('5');
+    expect(refused?.json).to.deep.include({ code: 'too_many_requests' });
+    expect((refused?.json as { error: string }).error)
+      .to.include('200000 bytes')
+      .and.to.include('MCPCTL_MAX_USER_QUEUED_BYTES')
+      .and.to.include('cancel some');
+    expect((await submit('gpt')).status).to.equal(202); // a small one costs nobody's memory
+    expect(taken([await large('gpt', t.tokens.bob)])).to.have.length(1);
+    expect((await large('gpt', t.tokens.bob)).json).to.deep.include({ code: 'queue_full' });
+    expect(taken([await large('other', t.tokens.bob)])).to.have.length(1);
+    const inAll = await large('other', t.tokens.root);
+    expect(taken([inAll])).to.have.length(1);
+    expect((await large('other', t.tokens.root)).text).to.include('MCPCTL_MAX_QUEUED_BYTES');
+    for (const answer of taken(burst)) await cancel(answer);
+    await until(
+      () => large('gpt'),
+      ({ status }) => status === 202,
+      10_000,
+    );
+  });
+
   it('counts the bytes of bodies that are on their way, and forgets those whose sender has gone', async () => {
     await another({ MCPCTL_MAX_USER_BYTES: '3000', MCPCTL_BODY_LIMIT_BYTES: '2000' });
     const { hostname, port } = new URL(t.url);

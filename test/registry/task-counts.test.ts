@@ -29,6 +29,19 @@ describe('counting open tasks', () => {
     expect(await tasks.openOfOwner(randomUUID(), 10)).to.equal(0);
   });
 
+  it('sums the bytes of large bodies, not of small ones, of tasks that have not ended', async () => {
+    const { tasks } = t.registry;
+    const sized = (length: number) =>
+      tasks.insert(newTask({ ownerId: t.bob.id, poolKey: 'r', requestBody: 'ü'.repeat(length) }));
+    const [one] = [await sized(20_000), await sized(16_385), await sized(16_384)];
+    const both = 40_000 + 32_770;
+    expect(await tasks.openBytes({ ownerId: t.bob.id })).to.equal(both);
+    expect(await tasks.openBytes({ poolKey: 'r' })).to.equal(both);
+    expect(await tasks.openBytes('all')).to.equal(both);
+    await tasks.close(one.id, { status: 'cancelled', code: 'task_cancelled', message: 'x' });
+    expect(await tasks.openBytes('all')).to.equal(32_770);
+  });
+
   it('reads an index of open tasks alone, not the table of all', async () => {
     const plan = async (column: string, value: string): Promise<string> => {
       const { rows } = await t.connection.transaction(async (trx) => {
