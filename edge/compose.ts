@@ -1,6 +1,7 @@
 import type { Express } from 'express';
 import { McpctlError } from '../core/errors.ts';
-import { openQueueDoor } from '../core/queue/door.ts';
+import { orUnavailable } from '../core/queue/connect.ts';
+import { openQueueDoor, type QueueDoor } from '../core/queue/door.ts';
 import { connect, type Connection } from '../core/registry/connect.ts';
 import { isCurrent } from '../core/registry/migrate.ts';
 import { createRegistry } from '../core/registry/registry.ts';
@@ -9,6 +10,7 @@ import { systemClock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 import { ownPackage } from '../core/runtime/own-package.ts';
 import { composeServices, type Service } from '../core/runtime/service.ts';
+import { troubleSentence } from '../core/trouble.ts';
 import { createAuthenticator } from './authenticator.ts';
 import { createCaps } from './caps.ts';
 import type { EdgeDeps } from './deps.ts';
@@ -134,7 +136,7 @@ export function wireEdge(
     metrics,
     checks: [
       { name: 'postgres', run: () => needCurrent(connection) },
-      { name: 'redis', run: async () => void (await queue.redis.ping()) },
+      { name: 'redis', run: () => needWritable(queue) },
     ],
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
@@ -142,7 +144,18 @@ export function wireEdge(
   return { deps, services: [queue, deps.redisWorkers, heartbeats, waiters, deps.undecided, wakings, relay] };
 }
 
+/** What it was refused in the last seconds counts too: a full disk lets reads through. */
 async function needCurrent(connection: Connection): Promise<void> {
-  if (await isCurrent(connection)) return;
+  const current = await isCurrent(connection);
+  const trouble = connection.trouble();
+  if (trouble !== null) throw new McpctlError('unavailable', troubleSentence('Postgres', trouble));
+  if (current) return;
   throw new McpctlError('unavailable', 'Migrations are missing; run: node dist/scheduler/main.js release');
+}
+
+const PROBE_MS = 60_000;
+
+/** A replica, a full one and one that lost its disk answer a ping. */
+async function needWritable({ redis, keys }: QueueDoor): Promise<void> {
+  await orUnavailable(redis.set(keys.probe, '1', 'PX', PROBE_MS));
 }

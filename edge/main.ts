@@ -5,6 +5,7 @@ import { readAndInspect } from '../core/runtime/config.ts';
 import { createLog } from '../core/runtime/log.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
 import { plain } from '../core/runtime/plain.ts';
+import { outliveRejections } from '../core/runtime/last-resort.ts';
 import { createApp } from './app.ts';
 import { composeEdge } from './compose.ts';
 import { edgeSettings } from './deps.ts';
@@ -13,6 +14,7 @@ import { edgeSettings } from './deps.ts';
 async function run(): Promise<void> {
   const config = await readAndInspect(process.env, edgeSettings, [inspectRedis, inspectDatabase]);
   const log = createLog({ process: 'edge', level: config.logLevel, pretty: process.stdout.isTTY });
+  outliveRejections(log);
   const { deps, server, services, stop } = composeEdge({ config, log, makeApp: createApp });
   const signalled = untilSignal(() => process.exit(1));
   await services.start?.();

@@ -18,6 +18,7 @@ import { createLog } from '../core/runtime/log.ts';
 import { composeServices } from '../core/runtime/service.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
 import { plain } from '../core/runtime/plain.ts';
+import { outliveRejections } from '../core/runtime/last-resort.ts';
 import { createDuties } from './duties/index.ts';
 import { schedulerSettings, type DutyDeps } from './duties/duty.ts';
 import { openHealth } from './health.ts';
@@ -30,6 +31,7 @@ async function run(): Promise<void> {
   const config = await readAndInspect(process.env, schedulerSettings, [inspectRedis, inspectDatabase]);
   const clock = systemClock;
   const log = createLog({ process: 'scheduler', level: config.logLevel, pretty: process.stdout.isTTY });
+  outliveRejections(log);
   const bus = createBus(log);
   const connection = connect({ ...config, poolSize: config.databasePool, log });
   const registry = createRegistry(connection);

@@ -82,8 +82,8 @@ export async function execute(
   deps.bus.emit('claim.started', about);
   try {
     const answer = aborting.signal.aborted ? null : await askBackend(run);
-    const said = await letGo(run, answer);
-    const outcome = answer?.outcome;
+    const said = answer === 'unsaid' ? await giveUp(run) : await letGo(run, answer);
+    const outcome = answer === 'unsaid' ? undefined : answer?.outcome;
     const code = outcome && outcome.kind !== 'completed' ? outcome.code : null;
     const ms = Math.round(deps.clock.elapsed() - since);
     deps.bus.emit('claim.finished', { ...about, outcome: said.kind, code, events: port.count, ms });
@@ -102,9 +102,12 @@ async function keepBeating({ deps, claim: { taskId, port, aborting } }: Run): Pr
   }
 }
 
-/** The backend's answer; null when the run was broken off before it had one. */
-async function askBackend({ member, claim }: Run): Promise<Answer | null> {
-  const { head, body, port } = claim;
+/**
+ * The backend's answer; null when the run was broken off before it had one, `unsaid` when what it said could not be
+ * passed on. A provider that throws has failed like its backend would: another member may do better.
+ */
+async function askBackend({ deps, member, claim }: Run): Promise<Answer | null | 'unsaid'> {
+  const { taskId, head, body, port } = claim;
   const { signal } = claim.aborting;
   const call: ForwardCall = {
     operation: head.operation,
@@ -115,14 +118,29 @@ async function askBackend({ member, claim }: Run): Promise<Answer | null> {
     stallMs: member.stallMs,
     signal,
   };
-  for await (const reply of member.forward(call)) {
-    if (signal.aborted) return null;
-    if (reply.kind === 'event') await port.emit([reply.data]);
-    else if (reply.kind === 'events') await port.emit(reply.data);
-    else return answerOf(reply);
+  let message = 'The provider stopped without an end.';
+  let unsaid = false;
+  const emit = async (events: readonly string[]): Promise<void> => {
+    try {
+      await port.emit(events);
+    } catch (thrown) {
+      unsaid = true;
+      throw thrown;
+    }
+  };
+  try {
+    for await (const reply of member.forward(call)) {
+      if (signal.aborted) return null;
+      if (reply.kind === 'event') await emit([reply.data]);
+      else if (reply.kind === 'events') await emit(reply.data);
+      else return answerOf(reply);
+    }
+  } catch (thrown) {
+    deps.log.warn({ taskId, llm: member.name, why: messageOf(thrown) }, 'a run failed for a reason of ours');
+    if (unsaid) return 'unsaid';
+    message = 'The provider failed for a reason of its own; the log of its worker has it.';
   }
   if (signal.aborted) return null;
-  const message = 'The provider stopped without an end.';
   const failure = { code: 'backend_incomplete', message, retryable: true } as const;
   return { outcome: { kind: 'failed', code: failure.code, message }, failure };
 }
@@ -131,6 +149,17 @@ function answerOf(reply: Exclude<Reply, { kind: 'event' | 'events' }>): Answer {
   const outcome = outcomeOf(reply);
   if (reply.kind === 'failed') return { outcome, failure: reply };
   return { outcome, ...(reply.remark === undefined ? {} : { remark: reply.remark }) };
+}
+
+/** What could not be passed on is nobody's death: the task goes back as it came, unless something of it was seen. */
+async function giveUp({ claim: { port } }: Run): Promise<LetGo> {
+  const message = 'The worker could not pass its answer on.';
+  const back = await port.handBack({ counts: 'none', code: 'unavailable', message });
+  if (back === 'ok') return { kind: 'handed back' };
+  const code = 'unavailable';
+  return back === 'shown' && (await port.end({ kind: 'failed', code, message }))
+    ? { kind: 'failed', code }
+    : { kind: 'lost' };
 }
 
 function outcomeOf(reply: Exclude<Reply, { kind: 'event' | 'events' }>): Outcome {

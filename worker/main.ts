@@ -18,6 +18,7 @@ import { withProxies } from '../core/runtime/network-settings.ts';
 import { openNetwork } from '../core/runtime/network.ts';
 import { plain } from '../core/runtime/plain.ts';
 import { refuseForeign } from '../core/runtime/private-file.mjs';
+import { outliveRejections } from '../core/runtime/last-resort.ts';
 import { openPublished } from './publish.ts';
 import { startPublished, type PublishedWorker } from './published.ts';
 import { readWorkerConfig } from './sources/config.ts';
@@ -65,6 +66,7 @@ async function run(): Promise<void> {
     inspectHosted,
   ]);
   const log = createLog({ process: 'worker', level: config.logLevel, pretty: process.stdout.isTTY });
+  outliveRejections(log);
   const signalled = untilSignal(() => process.exit(1));
   const bus = createBus(log);
   const clock = systemClock;

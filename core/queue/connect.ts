@@ -6,6 +6,7 @@ import { noteBullScripts } from './taught.ts';
 import { joinWrites } from './join-writes.ts';
 import { judge } from './judge.ts';
 import { signInAs, type OwnUser } from './own-user.ts';
+import { redisTroubleOf, redisUnavailable } from './trouble.ts';
 
 /** For those outside this door, who hold a connection but do not open one. */
 export type { Redis } from 'ioredis';
@@ -69,6 +70,10 @@ export function addressOf(redisUrl: string): string {
   return url.href;
 }
 
+/** Connections of those who would rather wait than fail: see `runScript`. */
+const patient = new WeakSet<Redis>();
+export const isPatient = (redis: Redis): boolean => patient.has(redis);
+
 /** Opens one connection of a role. It reconnects by itself, for ever, within about a second of Redis's return. */
 export function openRedis(role: Role, { url, verifyTls, ca, user, clock, log }: ConnectOptions): Redis {
   const redis = new Redis(user ? addressOf(url) : url, {
@@ -78,12 +83,16 @@ export function openRedis(role: Role, { url, verifyTls, ca, user, clock, log }: 
     keepAlive: 10_000,
     disableClientInfo: true,
     enableAutoPipelining: false,
+    // The name may lead to the new primary by now; what only came to the wrong one is sent again there.
+    reconnectOnError: (thrown) =>
+      redisTroubleOf(thrown) !== 'read-only' ? false : role === 'commands' ? 2 : true,
     retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), 1_000) + clock.random() * 100,
     ...tlsOf({ url, verifyTls, ca }),
     // Who signs in as a session may not ask for INFO; signing in has asked whether this Redis is ready.
     ...(user ? { Connector: signInAs(user), enableReadyCheck: false } : {}),
   });
   noteBullScripts(redis, { byHash: user !== undefined });
+  if (role === 'commands') patient.add(redis);
   redis.on('connect', () => joinWrites(redis.stream));
   let away = false;
   redis.on('error', (thrown: unknown) => {
@@ -149,15 +158,11 @@ export async function connectAndCheck(redis: Redis): Promise<{ hints: string[] }
   return { hints };
 }
 
-/** Runs a call for somebody who waits: any failure of the connection becomes `unavailable`, without its arguments. */
+/** Runs a call for somebody who waits: any failure becomes `unavailable` with what is so, without its arguments. */
 export async function orUnavailable<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (thrown) {
-    if (thrown instanceof McpctlError) throw thrown;
-    throw new McpctlError('unavailable', 'Redis cannot be reached now; try again shortly.', {
-      retryAfterS: 2,
-      cause: new Error(messageOf(thrown)),
-    });
+    throw redisUnavailable(thrown);
   }
 }

@@ -14,6 +14,24 @@ export function judge(info: string): { faults: string[]; hints: string[] } {
       `Redis is ${version}; ${OLDEST}.0 or later is needed (sharded channels): upgrade it, or use another one`,
     );
   }
+  const role = field('role');
+  if (role === 'slave') {
+    const primary = `${field('master_host') ?? '?'}:${field('master_port') ?? '?'}`;
+    faults.push(
+      `it is a replica of ${primary}, which takes no writes: write the primary's address, or that of a proxy that follows it`,
+    );
+  }
+  const mode = field('redis_mode');
+  if (mode === 'cluster') {
+    faults.push(
+      'it is a node of a Redis Cluster, which is not supported: write the address of a single Redis, with replicas and a proxy that follows the primary where it must survive',
+    );
+  }
+  if (mode === 'sentinel') {
+    faults.push(
+      'it is a Sentinel, which holds no data: write the address of the primary that it watches, or of a proxy that follows it',
+    );
+  }
   const policy = field('maxmemory_policy');
   if (policy !== undefined && policy !== 'noeviction') {
     faults.push(

@@ -24,6 +24,7 @@ import { createHash } from 'node:crypto';
  * | `duties` | how often each duty ran, when it last ran well, and what the scheduler counted | scheduler → edge | – |
  * | `epoch` | set once; missing = Redis came back empty | scheduler → all | – |
  * | `generation` | which Redis process was gone through last, and a count that only rises | scheduler → scheduler, workers | – |
+ * | `probe` | written by `/readyz`, so that a Redis that takes no writes is seen | edge → nobody | 1 min |
  */
 export function createKeys(namespace: string) {
   const of = (rest: string): string => `${namespace}:${rest}`;
@@ -56,6 +57,7 @@ export function createKeys(namespace: string) {
     duties: of('duties'),
     epoch: of('epoch'),
     generation: of('generation'),
+    probe: of('probe'),
   };
 }
 

@@ -2,6 +2,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { mayTeach, onceTaught } from './taught.ts';
+import { pause } from '../runtime/clock.ts';
+import { mayPass } from '../trouble.ts';
+import { isPatient } from './connect.ts';
+import { redisTroubleOf } from './trouble.ts';
 
 /** The Lua of the dispatch protocol. Each file's head says its KEYS, ARGV, answers and callers. */
 const names = [
@@ -46,6 +50,29 @@ interface ScriptCall {
   args: readonly (string | number)[];
 }
 
+/** Longer than a fail-over takes, or a disk to be emptied; a claim that was lost meanwhile says so in its answer. */
+const PATIENCE_MS = 60_000;
+const AGAIN_MS = { first: 25, most: 250 };
+
+/**
+ * What a worker says for its claims must not be lost because Redis fails over or is full for a moment: an error reply
+ * that may pass is no broken connection and no end, so the same is said again (each script bears being run twice).
+ * Others fail at once: their callers wait.
+ */
+async function patiently<T>(redis: Redis, run: () => Promise<T>): Promise<T> {
+  const until = performance.now() + PATIENCE_MS;
+  for (let waitMs = AGAIN_MS.first; ; waitMs = Math.min(waitMs * 2, AGAIN_MS.most)) {
+    try {
+      return await run();
+    } catch (thrown) {
+      const trouble = redisTroubleOf(thrown);
+      const passes = mayPass(trouble) && trouble !== 'away' && trouble !== 'refused';
+      if (!passes || !isPatient(redis) || performance.now() > until) throw thrown;
+      await pause(waitMs);
+    }
+  }
+}
+
 /**
  * Runs a script by its hash; a Redis that does not know it yet (new, or restarted) gets the text. Who may bring no script,
  * as a session's own user, waits until an edge has taught it.
@@ -53,12 +80,14 @@ interface ScriptCall {
 export async function runScript(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
   const { keys, args } = call;
   const { sha, lua } = scripts[name];
-  if (!mayTeach(redis)) {
-    const command = onlyLooks.has(name) ? 'evalsha_ro' : 'evalsha';
-    return await onceTaught(() => redis.call(command, sha, keys.length, ...keys, ...args));
-  }
-  const answer = await runKnownScript(redis, name, call);
-  return answer !== undefined ? answer : await redis.eval(lua, keys.length, ...keys, ...args);
+  return await patiently(redis, async () => {
+    if (!mayTeach(redis)) {
+      const command = onlyLooks.has(name) ? 'evalsha_ro' : 'evalsha';
+      return await onceTaught(() => redis.call(command, sha, keys.length, ...keys, ...args));
+    }
+    const answer = await runKnownScript(redis, name, call);
+    return answer !== undefined ? answer : await redis.eval(lua, keys.length, ...keys, ...args);
+  });
 }
 
 /** Of these a session's own user may look at the keys, and no more. */

@@ -3,7 +3,8 @@ import { Pool, type PoolClient } from 'pg';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
 import { camelResponse, toSnake } from './columns.ts';
-import { asRegistryError, isAway, isReadTimeout, sqlFaultOf } from './faults.ts';
+import { mayPass, troubleSentence, type Trouble } from '../trouble.ts';
+import { asRegistryError, isReadTimeout, postgresTroubleOf, sqlFaultOf } from './faults.ts';
 import { tlsOf, type DatabaseTls } from './tls.ts';
 
 export interface ConnectOptions extends DatabaseTls {
@@ -25,6 +26,8 @@ export interface Connection {
    * but `trx`. Inside, errors are pg's own; `sqlFaultOf` reads both.
    */
   transaction: <T>(work: (trx: Knex.Transaction) => Promise<T>) => Promise<T>;
+  /** What a write met in the last seconds: full, read-only, refused or too old; null where nothing of it. */
+  trouble: () => Trouble | null;
   /** Waits for what runs, then closes every connection; bears being called twice. */
   close: () => Promise<void>;
 }
@@ -90,7 +93,9 @@ function dropFailed(db: Knex, pool: Pool): void {
   });
   pool.on('remove', (client: Held) => idle.delete(client));
   db.on('query-error', (thrown: unknown, query: { __knexUid?: string }) => {
-    if (!isAway(thrown)) return;
+    const trouble = postgresTroubleOf(thrown);
+    const lost = isReadTimeout(thrown) || trouble === 'away' || trouble === 'read-only';
+    if (!lost) return;
     for (const client of held) {
       if (client.__knexUid !== query.__knexUid) continue;
       client.__knex__disposed = thrown;
@@ -99,31 +104,50 @@ function dropFailed(db: Knex, pool: Pool): void {
   });
 }
 
-/** Says once that Postgres went away, and why, and once that it is back. */
-function watchAway(log: Log): { failed(thrown: unknown): void; answered(): void } {
-  let away = false;
+/** How long a refused write counts beside reads that succeed: a full disk still answers those. */
+const REFUSED_FOR_MS = 5_000;
+
+interface TroubleWatch {
+  failed(thrown: unknown): void;
+  answered(): void;
+  now: () => Trouble | null;
+}
+
+/** Says once what is wrong with Postgres, and why, and once that it is well again. */
+function watchTrouble(log: Log): TroubleWatch {
+  let last: { trouble: Trouble; at: number } | null = null;
+  const lasts = (): boolean =>
+    last !== null &&
+    last.trouble !== 'away' &&
+    last.trouble !== 'not now' &&
+    performance.now() - last.at < REFUSED_FOR_MS;
   return {
     failed(thrown) {
+      const trouble = postgresTroubleOf(thrown);
+      if (trouble === undefined || !mayPass(trouble)) return;
       // knex puts the statement before the reason.
       const why = messageOf(thrown).split(' - ').at(-1);
-      if (!away && isAway(thrown)) log.warn({ why }, 'Postgres is away, or too slow');
-      away ||= isAway(thrown);
+      const said =
+        trouble === 'away' ? 'Postgres is away, or too slow' : troubleSentence('Postgres', trouble);
+      if (last?.trouble !== trouble) log.warn({ why }, said);
+      last = { trouble, at: performance.now() };
     },
     answered() {
-      if (away) log.info('Postgres is back');
-      away = false;
+      if (last === null || lasts()) return;
+      log.info('Postgres is back');
+      last = null;
     },
+    now: () => (lasts() ? (last?.trouble ?? null) : null),
   };
 }
 
 /** Awaited builders go through `client.runner`: the one place where their errors can be mapped. */
-function mapErrors(db: Knex, log: Log): void {
+function mapErrors(db: Knex, watch: TroubleWatch): void {
   interface Runner {
     run(): Promise<unknown>;
   }
   const client = db.client as { runner(builder: unknown): Runner };
   const original = client.runner.bind(client);
-  const watch = watchAway(log);
   client.runner = (builder) => {
     const runner = original(builder);
     const run = runner.run.bind(runner);
@@ -155,11 +179,13 @@ export function connect(options: ConnectOptions): Connection {
     log: { warn: quiet, error: quiet, deprecate: quiet, debug: quiet },
   });
   dropFailed(db, pool);
-  mapErrors(db, options.log);
+  const watch = watchTrouble(options.log);
+  mapErrors(db, watch);
   let closed: Promise<void> | undefined;
   return {
     db,
     schema: options.schema,
+    trouble: watch.now,
     async transaction(work) {
       for (let tried = 1; ; tried++) {
         try {
@@ -167,6 +193,7 @@ export function connect(options: ConnectOptions): Connection {
         } catch (thrown) {
           const state = sqlFaultOf(thrown)?.sqlState;
           if (state === undefined || !repeatable.has(state) || tried === TRIES) {
+            watch.failed(thrown);
             throw asRegistryError(thrown) as Error;
           }
         }

@@ -1,4 +1,5 @@
 import { McpctlError, messageOf } from '../errors.ts';
+import { mayPass, troubleSentence, type Trouble } from '../trouble.ts';
 import { untrusted, wrongName } from '../runtime/trust.ts';
 
 /** What may be told of a statement that Postgres refused: never a value of a row. */
@@ -10,10 +11,21 @@ export interface SqlFault {
 }
 
 /**
- * SQLSTATEs that say "not now": connection lost, shutting down, too many connections, statement timed out,
- * read-only standby; and "not you": wrong password or database, which only an operator can mend.
+ * What each class of SQLSTATE means, the first that fits: the classes of the SQL standard and of Postgres's own
+ * appendix, so that a state which nobody thought of falls where its kin do. Of class 23 (a constraint) we check
+ * ourselves before we write: where it still comes, this row cannot be written. 26000 and 42P05 are said of our
+ * prepared statements by a pooler that hands each transaction another server and knows nothing of them.
  */
-const away = /^(08...|57P0[1-5]|53300|57014|25006|28...|3D000)$/;
+const states: readonly (readonly [RegExp, Trouble])[] = [
+  [/^08/, 'away'],
+  [/^57P(0[1245])/, 'away'],
+  [/^(53100|58030)/, 'full'],
+  [/^25006/, 'read-only'],
+  [/^(42P01|42703|42883|3F000|26000|42P05)/, 'too old'],
+  [/^(28|3D|42501|0P)/, 'refused'],
+  [/^(53|57|58|55|40|25P0[34])/, 'not now'],
+  [/^(22|23|21|54|XX001|XX002)/, 'broken row'],
+];
 const network: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -48,28 +60,34 @@ export function isReadTimeout(thrown: unknown): boolean {
   return messageOf(thrown).includes('Query read timeout');
 }
 
-/** Postgres could not be asked, or has not answered. */
-export function isAway(thrown: unknown): boolean {
-  if (thrown instanceof AggregateError && thrown.errors.some(isAway)) return true;
+/** What a failure of a statement means; undefined where it came from no store but from our own code. */
+export function postgresTroubleOf(thrown: unknown): Trouble | undefined {
+  if (thrown instanceof AggregateError)
+    return thrown.errors.some((one) => postgresTroubleOf(one) === 'away') ? 'away' : undefined;
   const code = codeOf(thrown);
-  if (code !== undefined && network.has(code)) return true;
-  if (isSqlState(code)) return away.test(code);
-  return driver.test(messageOf(thrown));
+  if (code !== undefined && network.has(code)) return 'away';
+  if (isSqlState(code)) return states.find(([state]) => state.test(code))?.[1] ?? 'bug';
+  return driver.test(messageOf(thrown)) ? 'away' : undefined;
 }
 
+/** Postgres can never hold this one row: what it says of it is about the row, whatever the statement. */
+export const isUnstorable = (thrown: unknown): boolean => {
+  const state = sqlFaultOf(thrown)?.sqlState;
+  return state !== undefined && postgresTroubleOf({ code: state }) === 'broken row';
+};
+
 /**
- * Anything that knex or pg throws, as ours: `unavailable` when Postgres could not be asked, else `internal`
- * with a `SqlFault` as its cause. Values (they may be prompts) are left behind: pg puts them into `detail`,
+ * Anything that knex or pg throws, as ours: `unavailable` with a sentence when it may work later, else `internal`; a
+ * `SqlFault` is its cause where Postgres said one. Values (they may be prompts) are left behind: pg puts them into `detail`,
  * `where` and the message.
  */
 export function asRegistryError(thrown: unknown): unknown {
   if (thrown instanceof McpctlError) return thrown;
-  if (isAway(thrown)) return new McpctlError('unavailable', undefined, { retryAfterS: 1 });
-  const code = codeOf(thrown);
-  if (!isSqlState(code)) return thrown;
-  const from = thrown as { constraint?: string; table?: string };
-  const cause: SqlFault = { sqlState: code, constraint: from.constraint, table: from.table };
-  return new McpctlError('internal', undefined, { cause });
+  const trouble = postgresTroubleOf(thrown);
+  const cause = sqlFaultOf(thrown);
+  if (trouble !== undefined && mayPass(trouble))
+    return new McpctlError('unavailable', troubleSentence('Postgres', trouble), { retryAfterS: 1, cause });
+  return cause === undefined ? thrown : new McpctlError('internal', undefined, { cause });
 }
 
 /** For an operator, who has no request id to look for. */

@@ -17,30 +17,57 @@ export async function inspectDatabase(known: {
   const { databaseUrl } = known;
   if (databaseUrl === undefined) return { faults: [] };
   let client: Client | undefined;
-  try {
-    client = new Client({
+  let other: Client | undefined;
+  const open = (): Client => {
+    const opened = new Client({
       ...tlsOf({ ...known, databaseUrl }),
       connectionTimeoutMillis: WITHIN_MS,
       query_timeout: WITHIN_MS,
       application_name: 'mcpctl',
     });
-    client.on('error', () => undefined); // its query says so already
+    opened.on('error', () => undefined); // its query says so already
+    return opened;
+  };
+  try {
+    client = open();
+    other = open();
     await client.connect();
     const { rows } = await client.query<{ version: number }>(
       `select current_setting('server_version_num')::int as version`,
     );
     const major = Math.floor((rows[0]?.version ?? 0) / 10_000);
-    return {
-      faults:
-        major >= OLDEST
-          ? []
-          : [fault(`Postgres is ${major}; ${OLDEST} or later is needed: upgrade it, or use another one`)],
-    };
+    const faults =
+      major >= OLDEST
+        ? []
+        : [fault(`Postgres is ${major}; ${OLDEST} or later is needed: upgrade it, or use another one`)];
+    if (faults.length === 0 && (await mixesStatements(client, other))) faults.push(fault(MIXES));
+    return { faults };
   } catch (thrown) {
     return told(thrown);
   } finally {
     // One that could not connect has nothing to end, and says so.
-    client?.end().catch(() => undefined);
+    for (const one of [client, other]) one?.end().catch(() => undefined);
+  }
+}
+
+const MIXES =
+  'it is behind a pooler that hands each transaction another connection and does not know prepared statements: ' +
+  'update PgBouncer to 1.21 or newer and set its max_prepared_statements to 200, or set its pool_mode to session';
+
+/**
+ * Two connections prepare a statement of one name. Postgres keeps them apart; a pooler in transaction mode that is too old
+ * gives both the same server, which says that it has that one already (42P05), or has another's (26000).
+ */
+async function mixesStatements(one: Client, other: Client): Promise<boolean> {
+  await other.connect();
+  try {
+    for (const client of [one, other, one, other])
+      await client.query({ name: 'mcpctl_inspect', text: 'select 1' });
+    return false;
+  } catch (thrown) {
+    const { code } = thrown as { code?: string };
+    if (code === '42P05' || code === '26000') return true;
+    throw thrown;
   }
 }
 

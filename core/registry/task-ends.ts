@@ -2,7 +2,7 @@ import type { Ending } from '../outcome.ts';
 import type { TaskRow } from '../task.ts';
 import { forRows, inBatches } from './batches.ts';
 import type { Connection } from './connect.ts';
-import { sqlFaultOf } from './faults.ts';
+import { isUnstorable } from './faults.ts';
 import { settleTasks, type Settling } from './settle-tasks.ts';
 import { OPEN, parseTask, rowColumns } from './task-rows.ts';
 import type { Knex } from 'knex';
@@ -50,9 +50,6 @@ interface CutClaim {
   llmId: string;
   claimedAt: Date | null;
 }
-
-/** Values that text or jsonb cannot hold, an index row or a value that is too large. */
-const unstorable = new Set(['22P05', '22021', '22P02', '54000', '22001', '53200']);
 
 const claimColumns = (db: Knex, { claim, session, llmId, claimedAt }: CutClaim) => ({
   claimId: claim,
@@ -135,7 +132,7 @@ export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
       try {
         return await settle({ id, ending });
       } catch (thrown) {
-        if (!unstorable.has(sqlFaultOf(thrown)?.sqlState ?? '')) throw thrown;
+        if (!isUnstorable(thrown)) throw thrown;
         const outcome = {
           kind: 'failed',
           code: 'unstorable_result',

@@ -5,6 +5,7 @@ import { readAndInspect } from '../../core/runtime/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { untilSignal } from '../../core/runtime/signals.ts';
 import { plain } from '../../core/runtime/plain.ts';
+import { outliveRejections } from '../../core/runtime/last-resort.ts';
 import { createRelayApp } from '../app.ts';
 import { composeEdge } from '../compose.ts';
 import { edgeSettings } from '../deps.ts';
@@ -16,6 +17,7 @@ import { edgeSettings } from '../deps.ts';
 async function run(): Promise<void> {
   const config = await readAndInspect(process.env, edgeSettings, [inspectRedis, inspectDatabase]);
   const log = createLog({ process: 'relay', level: config.logLevel, pretty: process.stdout.isTTY });
+  outliveRejections(log);
   const { deps, server, services, stop } = composeEdge({ config, log, makeApp: createRelayApp });
   const signalled = untilSignal(() => process.exit(1));
   await services.start?.();

@@ -21,16 +21,31 @@ async function failureOf(check: Check): Promise<string | null> {
   }
 }
 
+/** Probes, and whoever else asks, are answered from one look this long: each look is a write. */
+const LOOK_KEPT_MS = 500;
+
+/** @returns what each check said, from a look that is at most half a second old. */
+function looker({ checks, clock }: EdgeDeps): () => Promise<{ name: string; failure: string | null }[]> {
+  let look: { at: number; results: Promise<{ name: string; failure: string | null }[]> } | null = null;
+  return () => {
+    const now = clock.elapsed();
+    if (look === null || now - look.at > LOOK_KEPT_MS) {
+      const results = checks.map(async (check) => ({ name: check.name, failure: await failureOf(check) }));
+      look = { at: now, results: Promise.all(results) };
+    }
+    return look.results;
+  };
+}
+
 /** `/livez`: the process turns. `/readyz`: it can serve; what is wrong is told to those with a token only. */
 export function healthRoutes(deps: EdgeDeps): Router {
   const router = Router();
+  const look = looker(deps);
   router.get('/livez', (_req, res) => {
     res.json({ status: 'ok' });
   });
   router.get('/readyz', recognise(deps), async (req, res) => {
-    const results = await Promise.all(
-      deps.checks.map(async (check) => ({ name: check.name, failure: await failureOf(check) })),
-    );
+    const results = await look();
     const ready = !deps.stopping.aborted && results.every((result) => result.failure === null);
     const checks = results.map(({ name, failure }) => ({ name, status: failure ?? 'ok' }));
     const verbose = 'verbose' in req.query && req.context.actor !== undefined;

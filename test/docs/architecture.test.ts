@@ -24,6 +24,7 @@ function keys(): string[] {
     made.duties,
     made.epoch,
     made.generation,
+    made.probe,
   ];
   return [queue(), queue('<llm id>'), ...all.map((key) => key.slice('ns:'.length))].map((key) =>
     key.replaceAll(hash, 'P'),

@@ -133,7 +133,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     MCPCTL_REDIS_WORKERS: '1',
     ...env,
   };
-  await markRedisAsOld(box);
+  await markRedisAsOld({ redisUrl: shared.REDIS_URL, namespace: box.namespace });
   const servers = new Set<TestProcess>();
   const keep = (started: TestProcess): TestProcess => {
     processes.add(started);
@@ -231,9 +231,15 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
 }
 
 /** As if Redis had been there for longer than a lease: then a missing key means that nobody is there. */
-async function markRedisAsOld(box: Sandbox): Promise<void> {
-  const redis = new Redis(box.redisUrl);
-  await redis.set(createKeys(box.namespace).epoch, '1');
+async function markRedisAsOld({
+  redisUrl,
+  namespace,
+}: {
+  redisUrl: string;
+  namespace: string;
+}): Promise<void> {
+  const redis = new Redis(redisUrl);
+  await redis.set(createKeys(namespace).epoch, '1');
   await redis.quit();
 }
 

@@ -1,0 +1,51 @@
+import { McpctlError, messageOf } from '../errors.ts';
+import { troubleSentence, type Trouble } from '../trouble.ts';
+
+/** The word that an error reply of Redis begins with, also where one of our scripts passed it on. */
+const classes: Readonly<Record<string, Trouble>> = {
+  LOADING: 'not now',
+  BUSY: 'not now',
+  TRYAGAIN: 'not now',
+  CLUSTERDOWN: 'not now',
+  MASTERDOWN: 'not now',
+  NOREPLICAS: 'not now',
+  NOGOODSLAVE: 'not now',
+  UNBLOCKED: 'not now',
+  INPROG: 'not now',
+  OOM: 'full',
+  MISCONF: 'full',
+  READONLY: 'read-only',
+  NOAUTH: 'refused',
+  WRONGPASS: 'refused',
+  NOPERM: 'refused',
+  MOVED: 'refused',
+  ASK: 'refused',
+  CROSSSLOT: 'refused',
+  WRONGTYPE: 'broken row',
+};
+/** Redis says these without a word of their own. */
+const worded: readonly (readonly [RegExp, Trouble])[] = [
+  [/max number of clients reached|max client/i, 'not now'],
+  [/command not allowed when used memory/i, 'full'],
+  [/write against a read only replica/i, 'read-only'],
+  [/unknown command|unknown subcommand/i, 'too old'],
+];
+
+/** Whether Redis answered, and with an error; else the connection failed before it could. */
+const isReply = (thrown: unknown): thrown is Error => thrown instanceof Error && thrown.name === 'ReplyError';
+
+/** What a failure of a Redis command means. */
+export function redisTroubleOf(thrown: unknown): Trouble {
+  if (!isReply(thrown)) return 'away';
+  const word = /^([A-Z]+)\b/.exec(thrown.message)?.[1] ?? '';
+  return classes[word] ?? worded.find(([text]) => text.test(thrown.message))?.[1] ?? 'bug';
+}
+
+/** The same failure for somebody who waits: `unavailable`, without what was asked. */
+export function redisUnavailable(thrown: unknown): McpctlError {
+  if (thrown instanceof McpctlError) return thrown;
+  return new McpctlError('unavailable', troubleSentence('Redis', redisTroubleOf(thrown)), {
+    retryAfterS: 2,
+    cause: new Error(messageOf(thrown)),
+  });
+}
