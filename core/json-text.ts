@@ -145,7 +145,10 @@ export function askForUsage(streamOptions: string | undefined): string {
   return spliceMembers(streamOptions, { include_usage: 'true' }) ?? streamOptions;
 }
 
-/** Are arrays and objects nested deeper than `max`? Brackets inside strings do not count. */
+/**
+ * Are arrays and objects nested deeper than `max`? Brackets inside strings do not count.
+ * @internal what json-shape.ts sees is compared with it
+ */
 export function depthExceeds(text: string, max: number): boolean {
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
@@ -221,7 +224,7 @@ function skipNested(text: string, start: number): number | undefined {
 }
 
 /** The index after the closing quote of the string that begins at `start`; past the text when it has none. */
-function stringEnd(text: string, start: number): number {
+export function stringEnd(text: string, start: number): number {
   let quote = start;
   for (;;) {
     quote = text.indexOf('"', quote + 1);

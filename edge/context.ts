@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import type { Actor } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
+import type { JsonShape } from '../core/json-shape.ts';
 
 /** What the middlewares have found out about one request. */
 interface RequestContext {
@@ -11,6 +12,8 @@ interface RequestContext {
   actor: Actor | undefined;
   /** The body exactly as received, decoded; undefined when there was none. */
   text: string | undefined;
+  /** What was seen of that text before any of it was parsed. */
+  shape: JsonShape | undefined;
   /**
    * Makes sure of room for so many bytes of the answer, under its reader's cap, until it is complete; said before they
    * are fetched. Set by middleware/deliver.ts. @throws McpctlError `too_many_requests`.

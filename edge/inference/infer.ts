@@ -38,7 +38,7 @@ export async function infer(
 ): Promise<void> {
   const report = new Report(deps, req, { source: asked.source, llm: asked.llm ?? '' });
   try {
-    const call = readCall({ req, res, report }, asked);
+    const call = await readCall({ req, res, report }, asked);
     const applied = appliedOf(call.wishes);
     if (applied !== '') res.set('preference-applied', applied);
     const known =
@@ -51,13 +51,17 @@ export async function infer(
 }
 
 /** @throws McpctlError `invalid_json`, `invalid_request`. */
-function readCall({ req, res, report }: Pick<Call, 'req' | 'res' | 'report'>, asked: Asked): Call {
+async function readCall(
+  { req, res, report }: Pick<Call, 'req' | 'res' | 'report'>,
+  asked: Asked,
+): Promise<Call> {
   const wishes = wishesOf(req);
   if (wishes.respondAsync) needNoPolicy(wishes);
   const { endpoint } = asked;
+  const { text = '', shape } = req.context;
   const read = asked.as
-    ? { ...readRequest(asked.operation, asked.as.body), formAs: asked.as.form }
-    : readRequest(asked.operation, req.context.text);
+    ? { ...(await readRequest(asked.operation, asked.as.body)), formAs: asked.as.form }
+    : await readRequest(asked.operation, text, shape);
   const request = endpoint === undefined ? read : { ...read, streaming: false };
   const llmName = asked.llm ?? request.model;
   if (llmName === undefined) {

@@ -38,7 +38,7 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
   const attachment = isTerminal(row.status) ? null : await deps.waiters.attach(row);
   try {
     const wait = new TaskWatch(deps, { row, follower, gone });
-    const form = formFor(row, (await keptBodies(deps, res.req, row.id)).requestBody);
+    const form = await formFor(row, (await keptBodies(deps, res.req, row.id)).requestBody);
     const { sseKeepAlive: keepAlive } = deps.config;
     const resumed = { seen: after };
     const answered = await answerStream({
@@ -70,7 +70,7 @@ export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<voi
   const error = errorOfRow(row);
   if (!error && responseBody === null) throw new McpctlError('gone', undefined, { taskId: row.id });
   const writer = new EventWriter(res, deliveryOf(deps));
-  const form = formFor(row, requestBody);
+  const form = await formFor(row, requestBody);
   if (error) return await endWithError(writer, form.error(error));
   await writer.write({ data: form.whole(responseBody ?? '') });
   await writer.write({ data: '[DONE]' });
@@ -78,7 +78,7 @@ export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<voi
 }
 
 /** A body that was dropped asked for nothing special. */
-function formFor(row: TaskRow, requestBody: string | null): Form {
+async function formFor(row: TaskRow, requestBody: string | null): Promise<Form> {
   const nothing = { model: undefined, wantsUsage: false, encoding: 'float', customTools: [] } as const;
-  return formOf(row, requestBody === null ? nothing : readRequest(row.operation, requestBody), true);
+  return formOf(row, requestBody === null ? nothing : await readRequest(row.operation, requestBody), true);
 }

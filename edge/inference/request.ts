@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import type { Operation } from '../../core/llm.ts';
-import { parseJson } from '../parse.ts';
 import { customToolsIn } from '../../core/translate/responses-request.ts';
 import type { MakeForm } from './form/form.ts';
+import { inSlices, shapeOf, type JsonShape } from '../../core/json-shape.ts';
+import { outlinedJson } from '../parse.ts';
 import { needsOf, type Needs } from './needs.ts';
 
 const some = z.array(z.unknown()).min(1);
@@ -65,11 +66,16 @@ export interface InferenceRequest {
 }
 
 /**
- * Looks at the body of an inference.
+ * Looks at the body of an inference; of a large one only at an outline.
+ * @param shape of the text, where that was looked at before.
  * @throws McpctlError `invalid_json`, `invalid_request` with the path of each fault.
  */
-export function readRequest(operation: Operation, text: string | undefined): InferenceRequest {
-  const parsed = requestSchemas[operation].safeParse(parseJson(text));
+export async function readRequest(
+  operation: Operation,
+  body: string,
+  shape?: JsonShape,
+): Promise<InferenceRequest> {
+  const parsed = requestSchemas[operation].safeParse(outlinedJson(body, shape ?? (await shapeOf(body))));
   if (!parsed.success) {
     const details = parsed.error.issues
       .slice(0, 20)
@@ -77,12 +83,13 @@ export function readRequest(operation: Operation, text: string | undefined): Inf
     throw new McpctlError('invalid_request', undefined, { details });
   }
   const { data } = parsed;
-  const body = text ?? '';
+  const hash = createHash('sha256');
+  await inSlices(body, (slice) => void hash.update(slice));
   const { include_usage: usage, continuous_usage_stats: continuous } = data.stream_options ?? {};
   return {
     operation,
     body,
-    hash: createHash('sha256').update(body).digest('hex'),
+    hash: hash.digest('hex'),
     model: data.model,
     streaming: data.stream === true && operation !== 'embeddings',
     wantsUsage: usage === true && continuous === true ? 'continuous' : usage === true,

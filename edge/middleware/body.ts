@@ -5,6 +5,7 @@ import { roomFor, type Room } from '../body/room.ts';
 import type { Caps } from '../caps.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { GrowingBytes } from '../../core/growing-bytes.ts';
+import { shapeOf } from '../../core/json-shape.ts';
 
 const hasBody = (req: Request): boolean =>
   req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
@@ -50,13 +51,15 @@ async function read({ req, res }: { req: Request; res: Response }, room: Room): 
 /**
  * Reads the body of any request into `context.text`, as the text it is, or refuses it: too large 413, not
  * JSON by its type 415, not UTF-8 400, over the caller's cap on bytes under way 429. Whether it parses is for
- * the route. What is left of a refused body is for the connection to get rid of (connections/last-answer.ts).
+ * the route, which is given the `shape` of it: what parsing it would cost. What is left of a refused body is for the connection to get rid of (connections/last-answer.ts).
  */
 export function readBody({ limitBytes, caps }: { limitBytes: number; caps: Caps }): RequestHandler {
   return async (req, res, next) => {
     if (hasBody(req)) {
       const reserve = roomFor({ req, res }, caps);
-      req.context.text = await read({ req, res }, { limit: limitBytes, reserve });
+      const text = await read({ req, res }, { limit: limitBytes, reserve });
+      req.context.shape = await shapeOf(text);
+      req.context.text = text;
     }
     next();
   };

@@ -15,6 +15,7 @@ export function requestId({ clock }: { clock: Clock }): RequestHandler {
       startedAt: clock.elapsed(),
       actor: undefined,
       text: undefined,
+      shape: undefined,
       reserveAnswer: () => undefined,
       reported: false,
     };

@@ -59,7 +59,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
       taskId: req.params.id,
       userId: actorOf(req).userId,
       session: req.get(wireHeaders.session),
-      result: bodyOf(req, resultSchema, { forInference: true }),
+      result: bodyOf(req, resultSchema, { forInference: 'whole' }),
       text: req.context.text ?? '',
     });
     res.json({ ok: true });

@@ -3,7 +3,6 @@ import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/cancel.ts';
 import { refOf } from '../../core/flow/deps.ts';
-import { topLevelMembers } from '../../core/json-text.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
 import {
@@ -62,8 +61,8 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
 }
 
 /** The text of `request` as it came: it reaches the backend like that. */
-function requestText(text: string): string {
-  const member = topLevelMembers(text)?.findLast(({ key }) => key === 'request');
+function requestText({ context: { text = '', shape } }: Request): string {
+  const member = shape?.members?.findLast(({ key }) => key === 'request');
   return member ? text.slice(member.valueStart, member.valueEnd) : '{}';
 }
 
@@ -71,7 +70,7 @@ async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Acc
   const actor = actorOf(req);
   needNoPolicy(wishes);
   const body = bodyOf(req, taskCreateSchema, { forInference: true });
-  const request = readRequest(body.operation ?? 'chat', requestText(req.context.text ?? ''));
+  const request = await readRequest(body.operation ?? 'chat', requestText(req));
   const llmName = body.llm;
   const key = taskKeyOf(actor, wishes, { llmName, request });
   const known = key && (await equalTask(deps, actor, key));

@@ -188,6 +188,47 @@ describe('what a request costs', () => {
     expect(await whoami(t.tokens.ada)).to.equal(200);
   });
 
+  it('looks at an outline of a large body, and passes the text on', async () => {
+    await begin();
+    const ids = Array.from({ length: 300_000 }, (_, n) => n).join();
+    for (const [path, body, status] of [
+      ['/v1/embeddings', `{"model":"nobody","input":[${ids}]}`, 404],
+      ['/v1/chat/completions', `{"model":"nobody","messages":[${'{},'.repeat(200_000)}{}]}`, 404],
+      ['/v1/chat/completions', `{"model":"nobody","messages":[${'1,'.repeat(200_000)}1]}`, 400],
+      ['/v1/chat/completions', `{"model":"nobody","messages":[${'{},'.repeat(200_000)}`, 400],
+      ['/v1/chat/completions', `{"model":${'9'.repeat(2_000_000)},"messages":[{}]}`, 400],
+      ['/api/v1/tasks', `{"llm":"nobody","request":{"messages":[${'{},'.repeat(200_000)}{}]}}`, 404],
+      ['/api/v1/tasks', `{"llm":"nobody","request":{"messages":[${'1,'.repeat(200_000)}1]}}`, 400],
+    ] as const) {
+      const answer = await t.call(`POST ${path}`, { raw: body });
+      expect(answer.status, body.slice(0, 60)).to.equal(status);
+    }
+  });
+
+  it('says the first faults of a body that is nothing else, and none of what is no name', async () => {
+    await begin();
+    const keys = (length: number, key: (n: number) => string): string =>
+      JSON.stringify(Object.fromEntries(Array.from({ length }, (_, n) => [key(n), 1])));
+    const many = await t.call('POST /api/v1/llms', {
+      token: t.tokens.root,
+      raw: keys(15_000, (n) => `nam${String(n)}`),
+    });
+    expect(many.status).to.equal(400);
+    expect((many.json as { details: unknown[] }).details.length).to.equal(50);
+    const long = await t.call('POST /api/v1/llms', {
+      token: t.tokens.root,
+      raw: keys(1, () => 'name'.repeat(200_000)),
+    });
+    expect(long.status).to.equal(400);
+    expect(long.text.length).to.be.below(5_000);
+    const values = await t.call('POST /api/v1/llms', {
+      token: t.tokens.root,
+      raw: `{"aliases":[${'[],'.repeat(100_000)}1]}`,
+    });
+    expect(values.status).to.equal(413);
+    expect((values.json as { error: string }).error).to.include('values');
+  });
+
   it('says 431 for headers that are too long, 400 for what is no HTTP and for two hosts', async () => {
     await begin();
     const answerTo = async (bytes: string): Promise<string> => {

@@ -7,6 +7,8 @@ interface Calls {
   /** By the backend's own id, as JSON. */
   byId: Map<string, number>;
   latest: number;
+  /** The largest index so far. */
+  highest: number;
 }
 
 /**
@@ -23,7 +25,8 @@ export class ToolCalls {
 
   mend(edits: Edits, { choice, start }: { choice: number; start: number }): void {
     let calls = this.#choices.get(choice);
-    if (!calls) this.#choices.set(choice, (calls = { begun: new Set(), byId: new Map(), latest: -1 }));
+    if (!calls)
+      this.#choices.set(choice, (calls = { begun: new Set(), byId: new Map(), latest: -1, highest: -1 }));
     for (const element of elementsAt(edits.text, start) ?? []) {
       const call = edits.objectAt(element.start);
       if (call) this.#call(edits, call, { calls, choice });
@@ -36,6 +39,7 @@ export class ToolCalls {
     const index = said !== undefined && /^\d+$/.test(said) ? Number(said) : indexOf(edits, call, calls);
     const first = !calls.begun.has(index);
     calls.begun.add(index);
+    calls.highest = Math.max(calls.highest, index);
     calls.latest = index;
     if (id !== undefined) calls.byId.set(id, index);
     if (first && id === undefined)
@@ -47,7 +51,7 @@ export class ToolCalls {
 
 /** Which call a delta without an index belongs to. */
 function indexOf(edits: Edits, call: TextObject, calls: Calls): number {
-  const next = Math.max(-1, ...calls.begun) + 1;
+  const next = calls.highest + 1;
   const id = textOf(edits.value(call, 'id'));
   if (id !== undefined) return calls.byId.get(id) ?? next;
   const member = memberOf(call.members, 'function');
