@@ -17,13 +17,11 @@ export const isCallable = (asked: string): boolean => ALIAS.test(asked);
 
 export const uuidSchema = z.uuid();
 
-const hasControl = (s: string): boolean => {
-  for (let i = 0; i < s.length; i++) {
-    const c = s.charCodeAt(i);
-    if (c < 0x20 || c === 0x7f) return true;
-  }
-  return false;
-};
+/** C0, DEL, C1, ends of lines and paragraphs, and what turns the order of writing: a text is as it is shown. */
+const unshowable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
+
+/** What shows nothing, so that two names look alike: soft hyphens, joiners, marks of zero width, tags. */
+const invisible = /[\u00ad\u034f\u180e\u200b-\u200d\u2060-\u2065\u3164\ufeff\u{e0000}-\u{e007f}]/u;
 
 /** Free text that Postgres, a log line and a terminal can all hold: no controls, no lone surrogates. */
 export const textSchema = (max: number) =>
@@ -31,12 +29,14 @@ export const textSchema = (max: number) =>
     .string()
     .max(max)
     .refine(
-      (s) => s.isWellFormed() && !hasControl(s),
-      'must not contain control characters or lone surrogates',
+      (s) => s.isWellFormed() && !unshowable.test(s),
+      'must not contain control characters, changes of direction or lone surrogates',
     );
 
 /** Model ids are free text (SPEC §2). */
-export const modelSchema = textSchema(256).min(1);
+export const modelSchema = textSchema(256)
+  .min(1)
+  .refine((s) => !invisible.test(s), 'must not contain characters that cannot be seen');
 
 /** Llms with the same pool key form a pool. */
 export function poolKeyOf(row: { name: string; poolName?: string | null | undefined }): string {

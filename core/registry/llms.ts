@@ -28,6 +28,11 @@ interface Write {
 export interface Llms {
   /** By name. The stored status: edge/liveness.ts lays over who is live. */
   list(filter: LlmFilter): Promise<LlmRow[]>;
+  /**
+   * Those that may be there to be called: the user's own first, then in turns one of each owner, so that nobody's many
+   * push out another's few. @param pools those that a token is bound to; null = every pool.
+   */
+  callable(query: { userId: string; pools: readonly string[] | null; limit: number }): Promise<LlmRow[]>;
   byName(name: string): Promise<LlmRow | undefined>;
   byNames(names: readonly string[]): Promise<LlmRow[]>;
   byId(id: string): Promise<LlmRow | undefined>;
@@ -229,6 +234,14 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
       if (pool) query.where({ poolKey: pool });
       if (after) query.where('name', '>', after);
       return parseLlms(await query);
+    },
+    async callable({ userId, pools, limit }) {
+      const turn = db.raw('row_number() over (partition by owner_id order by name) as turn');
+      const some = db('llms').select('*', turn).whereNot({ status: 'inactive' }).as('llms');
+      if (pools) some.whereIn('poolKey', [...pools]);
+      const first = db.raw('owner_id = ? desc', [userId]);
+      const query = db.from(some).orderByRaw(first).orderBy(['turn', 'name']).limit(limit);
+      return parseLlms((await query) as unknown[]);
     },
     async publicMark() {
       const { rows } = await db.raw<{ rows: { mark: string | null }[] }>(

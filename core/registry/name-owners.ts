@@ -22,9 +22,11 @@ interface Held {
   ownerId: string;
   poolOwner: string | null;
   mayJoin: boolean;
+  /** Nobody used it until now. */
+  isKept: boolean;
 }
 
-/** SQL: nothing is called so, and no llm is in a pool of that key. */
+/** SQL: nothing is called so, and no llm is in a pool of that key. `name` is a qualified column. */
 export const isUnused = (name: string): string =>
   `not exists (select 1 from names used where used.name = ${name})
    and not exists (select 1 from llms member where member.pool_key = ${name})`;
@@ -86,15 +88,8 @@ async function heldOf(
   names: readonly string[],
   { by, ownerId }: Entering,
 ): Promise<Map<string, Held>> {
-  // Written, where it was released, so that a sweep that is at the same row looks again.
-  await trx.raw(
-    `update name_owners set released_at = null where name in (
-       select name from name_owners where name = any(:names) and released_at is not null
-       order by name for update)`,
-    { names },
-  );
   const { rows } = await trx.raw<{ rows: Held[] }>(
-    `select w.name, w.owner_id, p.owner_id as pool_owner,
+    `select w.name, w.owner_id, w.released_at is not null as is_kept, p.owner_id as pool_owner,
        :overrules or p.owner_id = :ownerId
        or exists (select 1 from pool_allowed a where a.pool_key = p.key and a.user_id = :userId)
        or exists (
@@ -105,6 +100,9 @@ async function heldOf(
      where w.name = any(:names) order by w.name for share of w`,
     { names, ownerId, userId: by.userId, tokenId: by.tokenId, overrules: by.overrules },
   );
+  const kept = rows.filter(({ isKept }) => isKept).map(({ name }) => name);
+  // Written, so that a sweep that is at the same row looks again.
+  if (kept.length > 0) await trx('nameOwners').whereIn('name', kept).update({ releasedAt: null });
   return new Map(rows.map((row) => [row.name, row]));
 }
 
@@ -191,7 +189,7 @@ export async function sweepNames({ transaction, db }: Connection, keepMs: number
     if (old.length === 0) return [];
     // Asked only now: who was entering one of them has committed, and nobody enters one any more.
     const { rows: free } = await trx.raw<{ rows: { name: string }[] }>(
-      `select name from unnest(cast(:names as text[])) name where ${isUnused('name')}`,
+      `select w.name from unnest(cast(:names as text[])) w (name) where ${isUnused('w.name')}`,
       { names: old.map(({ name }) => name) },
     );
     const names = free.map(({ name }) => name);

@@ -42,36 +42,36 @@ export async function checkLlms(trx: Knex.Transaction, user: Counted, limits: Re
   if (!user.isLimited) return;
   const { userId } = user;
   const { maxUserLlms, maxUserPools } = limits;
-  const llms = await countOf(trx, 'select count(*)::int as count from llms where owner_id = :userId', {
-    userId,
-  });
+  const { rows } = await trx.raw<{ rows: { llms: number; pools: number; names: number }[] }>(
+    `select (select count(*) from llms where owner_id = :userId)::int as llms,
+       (select count(*) from name_owners w join pools p on p.key = w.name
+         where w.entered_by = :userId
+           and exists (select 1 from llms where llms.pool_key = p.key))::int as pools,
+       (select count(*) from name_owners where entered_by = :userId)::int as names`,
+    { userId },
+  );
+  const { llms = 0, pools = 0, names = 0 } = rows[0] ?? {};
   if (llms > maxUserLlms)
     refuse('llms', maxUserLlms, {
       setting: 'MCPCTL_MAX_USER_LLMS',
       advice: 'delete those you no longer need',
     });
-  const pools = await countOf(
-    trx,
-    `select count(*)::int as count from name_owners w join pools p on p.key = w.name
-      where w.entered_by = :userId and exists (select 1 from llms where llms.pool_key = p.key)`,
-    { userId },
-  );
   if (pools > maxUserPools)
     refuse('pools', maxUserPools, {
       setting: 'MCPCTL_MAX_USER_POOLS',
       advice: 'put llms together in one poolName',
     });
-  await shedNames(trx, userId, 4 * (maxUserLlms + maxUserPools));
+  const over = names - 4 * (maxUserLlms + maxUserPools);
+  if (over > 0) await shedNames(trx, userId, over);
 }
 
 /** Names that a user had, and nobody uses, are kept for long: so many of them and no more, the last ones. */
-async function shedNames(trx: Knex.Transaction, userId: string, most: number): Promise<void> {
+async function shedNames(trx: Knex.Transaction, userId: string, over: number): Promise<void> {
   const { rows } = await trx.raw<{ rows: { name: string }[] }>(
     `select name from name_owners w where entered_by = :userId and ${isUnused('w.name')}
       order by released_at nulls last, created_at
-      limit greatest(0, (select count(*) from name_owners where entered_by = :userId) - :most)
-      for update skip locked`,
-    { userId, most },
+      limit :over for update skip locked`,
+    { userId, over },
   );
   if (rows.length === 0) return;
   const names = rows.map((row) => row.name);
@@ -91,6 +91,8 @@ export async function checkSessions(
   if (!user.isLimited) return;
   const { userId } = user;
   const { maxUserSessions, leaseMs } = limits;
+  const count = 'select count(*)::int as count from sessions where owner_id = :userId';
+  if ((await countOf(trx, count, { userId })) <= maxUserSessions) return;
   await trx.raw(
     `delete from sessions where id in (
        select id from sessions s where owner_id = :userId and id <> :sessionId
@@ -99,11 +101,7 @@ export async function checkSessions(
        order by id for update skip locked)`,
     { userId, sessionId, leaseMs },
   );
-  const sessions = await countOf(
-    trx,
-    'select count(*)::int as count from sessions where owner_id = :userId and left_at is null',
-    { userId },
-  );
+  const sessions = await countOf(trx, `${count} and left_at is null`, { userId });
   if (sessions > maxUserSessions)
     refuse('provider sessions', maxUserSessions, {
       setting: 'MCPCTL_MAX_USER_SESSIONS',

@@ -8,9 +8,6 @@ import type { EdgeDeps } from '../deps.ts';
 
 /** Clients load the list whole into a picker. */
 const MOST_MODELS = 1_000;
-const PAGE = 500;
-/** Rows that one call looks at; of those that are gone many may lie between. */
-const MOST_PAGES = 20;
 
 /** An llm under a name that it is called by. */
 export interface Model {
@@ -57,24 +54,19 @@ export async function offered(deps: EdgeDeps, req: Request): Promise<Model[]> {
   return llms
     .filter((llm) => isOffered(llm) || (llm.row.kind === 'public' && pools.has(llm.row.poolKey)))
     .flatMap((llm) => [llm.row.name, ...llm.row.aliases].map((id) => ({ id, llm })))
-    .slice(0, MOST_MODELS);
+    .slice(0, MOST_MODELS)
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-/** Every llm that the caller may run. */
+/** Llms that the caller may run; of more than a picker holds, some of each owner. */
 async function liveLlms(deps: EdgeDeps, req: Request): Promise<LiveLlm[]> {
   const actor = actorOf(req);
-  const llms: LiveLlm[] = [];
-  let after: string | undefined;
-  for (let pages = 0; pages < MOST_PAGES; pages++) {
-    const rows = await deps.registry.llms.list({ limit: PAGE, after });
-    const mine = rows.filter((row) =>
-      can(actor, 'run', { resource: 'llm', target: { poolKey: poolKeyOf(row) } }),
-    );
-    llms.push(...(await deps.liveness.llms(mine)));
-    after = rows.at(-1)?.name;
-    if (rows.length < PAGE) break;
-  }
-  return llms;
+  const { userId, pools } = actor;
+  const rows = await deps.registry.llms.callable({ userId, pools, limit: MOST_MODELS });
+  const mine = rows.filter((row) =>
+    can(actor, 'run', { resource: 'llm', target: { poolKey: poolKeyOf(row) } }),
+  );
+  return deps.liveness.llms(mine);
 }
 
 /** The llm that a name, a pool key or an alias leads to, if the caller may use it now. @throws McpctlError `llm_not_found`. */

@@ -262,7 +262,8 @@ export class RelaySession {
   #hearState({ state, members }: Extract<Control, { kind: 'state' }>): void {
     this.#seenAt = this.#deps.clock.elapsed();
     if (state) this.#draining = state === 'draining';
-    for (const member of this.#members) member.standing = members?.[member.name] ?? member.standing;
+    const said = new Map(Object.entries(members ?? {}));
+    for (const member of this.#members) member.standing = said.get(member.name) ?? member.standing;
     this.#turnSwitches();
     if (state || members) this.#changed();
   }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { aliasSchema, nameSchema, poolKeyOf, textSchema } from '../../core/names.ts';
+import { aliasSchema, modelSchema, nameSchema, poolKeyOf, textSchema } from '../../core/names.ts';
 
 const ok = (schema: { safeParse(value: unknown): { success: boolean } }, value: unknown): boolean =>
   schema.safeParse(value).success;
@@ -40,12 +40,20 @@ describe('names', () => {
       fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (text) => {
         if (!ok(textSchema(1_000), text)) return;
         expect(text.isWellFormed()).to.equal(true);
-        expect(text).not.to.match(/[\u0000-\u001f\u007f]/);
+        expect(text).not.to.match(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/);
       }),
     );
-    for (const bad of ['\ud800', 'a\udc00', '\u0000', 'a\nb', '\u001b[2J', '\u007f']) {
+    const turned = ['\u009b2J', '\u202etxt', 'a\u2066b', '\u200f', 'a\u2028b'];
+    for (const bad of ['\ud800', 'a\udc00', '\u0000', 'a\nb', '\u001b[2J', '\u007f', ...turned]) {
       expect(ok(textSchema(10), bad)).to.equal(false);
     }
+    expect(ok(textSchema(20), 'می\u200cخواهم 👩\u200d🔧')).to.equal(true);
+  });
+
+  it('of models hold nothing that cannot be seen', () => {
+    for (const bad of ['gpt\u200b', '\ufeffgpt', 'g\u00adpt', 'gpt\u200d', 'gpt\u{e0061}'])
+      expect(ok(modelSchema, bad)).to.equal(false);
+    expect(ok(modelSchema, 'Qwen/模型 3 (int4)')).to.equal(true);
   });
 
   it('make the pool key: the pool name, or the own name', () => {

@@ -84,6 +84,29 @@ describe('/v1/models', function () {
     expect((await t.call('GET /v1/models/desk', { token })).status).to.equal(404);
   });
 
+  it("lists everybody's, however many somebody else has, whose names come first", async () => {
+    const ownerId = (await t.registry.users.ensure('many', 'admin')).id;
+    const row = { kind: 'virtual', type: 'openai', model: 'm', status: 'hibernating', ownerId };
+    const { db } = t.connection;
+    await db('sessions').insert({ id: randomUUID(), ownerId, transport: 'sse' });
+    const [own] = await db('sessions').where({ ownerId }).select<{ id: string }[]>('id');
+    const providerSessionId = own?.id ?? '';
+    await t.deps.presence.hold(providerSessionId, 'boot');
+    await db.batchInsert(
+      'llms',
+      Array.from({ length: 2_000 }, (_, i) => ({
+        ...row,
+        providerSessionId,
+        id: randomUUID(),
+        name: `a${i}`,
+      })),
+    );
+    expect(await ids())
+      .to.include.members(['desk', 'sleepy', 'cloud'])
+      .and.to.have.length(1_000);
+    await db('llms').where({ ownerId }).delete();
+  });
+
   it('forgets what has gone', async () => {
     await lapse(t, session);
     expect(await ids()).to.deep.equal([]);

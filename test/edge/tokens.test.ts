@@ -185,4 +185,28 @@ describe('who may join a pool', () => {
     expect((await say(t.tokens.root, 'deny')).json).to.deep.equal({ poolKey: 'team', allowed: [] });
     expect(codeOf(await publish(t.tokens.bob, 'c'))).to.equal('pool_not_yours');
   });
+
+  it('is shown with its owner, who hands it over; an admin gives a key that nobody uses', async () => {
+    const say = (token: string, key: string, user: string): Promise<Answer> =>
+      t.call(`POST /api/v1/pools/${key}/owner`, { token, body: { user } });
+    const ownerOf = async (key: string): Promise<unknown> =>
+      ((await t.call(`GET /api/v1/pools/${key}`)).json as { owner?: unknown }).owner;
+    expect(await ownerOf('team')).to.equal('ada');
+    const { items } = (await t.call('GET /api/v1/pools')).json as { items: { owner: string }[] };
+    expect(items.map(({ owner }) => owner)).to.deep.equal(['ada']);
+    expect(codeOf(await say(t.tokens.bob, 'team', 'bob'))).to.equal('forbidden');
+    expect(codeOf(await say(t.tokens.ada, 'nothing', 'bob'))).to.equal('pool_not_found');
+    expect(codeOf(await say(t.tokens.ada, 'gpt-4o', 'ada'))).to.equal('pool_not_found');
+    expect((await say(t.tokens.ada, 'team', 'bob')).json).to.deep.equal({ poolKey: 'team', owner: 'bob' });
+    expect(await ownerOf('team')).to.equal('bob');
+    expect(codeOf(await say(t.tokens.ada, 'team', 'ada'))).to.equal('forbidden');
+    const publish = (): Promise<Answer> =>
+      t.call('POST /api/v1/llms/_provider-register', {
+        body: { transports: ['redis'], providers: [{ name: 'gpt-4o', type: 'openai', model: 'm' }] },
+      });
+    expect(codeOf(await publish())).to.equal('name_reserved');
+    expect((await say(t.tokens.root, 'gpt-4o', 'ada')).status).to.equal(200);
+    expect((await publish()).status).to.equal(201);
+    expect(await ownerOf('gpt-4o')).to.equal('ada');
+  });
 });

@@ -40,6 +40,50 @@ describe('resolving what a caller asks for', () => {
   });
 });
 
+describe('suggesting what is close, of 5,000 names', () => {
+  let t: RegistryFixture;
+  before(async () => {
+    t = await registryFixture();
+    const { db } = t.connection;
+    const names = Array.from({ length: 5_000 }, (_, i) => {
+      const { id } = i % 2 ? t.ada : t.bob;
+      return { name: `model-${String(i).padStart(4, '0')}`, ownerId: id, enteredBy: id };
+    });
+    await db.batchInsert('nameOwners', names, 1_000);
+    await db('nameOwners').insert({ name: 'model-x', ownerId: t.root.id, enteredBy: t.root.id });
+    await db('nameOwners').insert({
+      name: 'zulu',
+      ownerId: t.root.id,
+      enteredBy: t.root.id,
+      releasedAt: db.fn.now(),
+    });
+  });
+  after(() => t.close());
+
+  it('looks at those nearby, and shows no more than two of one owner', async () => {
+    const similar = (asked: string) => t.registry.names.similar(asked, null);
+    expect(await similar('model-250')).to.have.length(3);
+    expect(await similar('model-y')).to.include('model-x');
+    expect(await similar('MODEL-2500')).to.include('model-2500');
+    expect(await similar('zulu')).to.deep.equal([]);
+  });
+
+  it('takes what no name can be, and walks along the index', async () => {
+    for (const asked of ['', '\u0000', '\ud800', 'x'.repeat(100_000)])
+      expect(await t.registry.names.similar(asked, null)).to.be.an('array');
+    await t.connection.db.raw('analyze name_owners');
+    const { rows } = await t.connection.db.raw<{ rows: Record<string, string>[] }>(
+      `explain select name, owner_id from name_owners where name >= 'model-2500' and released_at is null
+         order by name limit 200`,
+    );
+    expect(JSON.stringify(rows)).to.include('Index Scan');
+  });
+
+  it('tells a bound token of nothing outside its pools', async () => {
+    expect(await t.registry.names.similar('model-2500', ['elsewhere'])).to.deep.equal([]);
+  });
+});
+
 describe('the first token', () => {
   let t: RegistryFixture;
   before(async () => {

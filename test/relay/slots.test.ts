@@ -99,6 +99,17 @@ describe('the slots and the state of a worker of the sse transport', () => {
     stop();
   });
 
+  it('are given to a member whose name every object has', async () => {
+    const worker = await started([{ name: 'constructor' }]);
+    const stop = alive(worker);
+    const stream = await worker.open();
+    expect((await worker.heartbeat({ state: 'serving', members: {} })).status).to.equal(200);
+    await quiet(100);
+    await submitted('constructor');
+    await stream.until('the task', () => stream.frames.length === 1);
+    stop();
+  });
+
   it('are not given to a session that is silent, though its stream is open', async () => {
     const worker = await started([{ name: 'q1' }]);
     const stream = await worker.open();

@@ -17,7 +17,11 @@ export function keyReader(ref: ApiKeyRef | null, env: Readonly<Record<string, st
   if (ref === null) return () => Promise.resolve(undefined);
   const refused = refusedKeyRef(ref);
   if (refused) return () => Promise.reject(cannot(`apiKeyRef.${refused.path} ${refused.message}.`));
-  if ('env' in ref) return () => Promise.resolve(keyIn(env[ref.env], `The variable ${ref.env}`));
+  if ('env' in ref)
+    return () =>
+      Promise.resolve(
+        keyIn(Object.hasOwn(env, ref.env) ? env[ref.env] : undefined, `The variable ${ref.env}`),
+      );
   if ('file' in ref) return fileReader(ref.file);
   return () => Promise.reject(cannot('secretRef is not served yet; give apiKeyRef env or file.'));
 }

@@ -15,7 +15,7 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 export function finishReasonOf(stopReason: string | undefined): string {
-  return reasons[stopReason ?? ''] ?? 'stop';
+  return (stopReason !== undefined && Object.hasOwn(reasons, stopReason) && reasons[stopReason]) || 'stop';
 }
 
 const usageSchema = z

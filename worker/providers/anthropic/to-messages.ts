@@ -160,7 +160,7 @@ const efforts: Readonly<Record<string, string>> = { minimal: 'low', none: 'low' 
 
 function outputOf({ response_format: format, reasoning_effort: effort }: ChatRequest): object {
   const config = {
-    ...(effort == null ? {} : { effort: efforts[effort] ?? effort }),
+    ...(effort == null ? {} : { effort: Object.hasOwn(efforts, effort) ? efforts[effort] : effort }),
     ...(format?.type === 'json_schema'
       ? { format: { type: 'json_schema', schema: format.json_schema.schema } }
       : {}),

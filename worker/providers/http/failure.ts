@@ -49,7 +49,8 @@ export function failureOfThrown(thrown: unknown): Failed {
 /** `fetch` and happy eyeballs wrap what really happened. */
 function codeOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return '';
-  if ('code' in thrown && typeof thrown.code === 'string' && thrown.code in sentences) return thrown.code;
+  if ('code' in thrown && typeof thrown.code === 'string' && Object.hasOwn(sentences, thrown.code))
+    return thrown.code;
   if (thrown instanceof AggregateError && thrown.errors.length > 0) return codeOf(thrown.errors[0]);
   return thrown.cause === undefined ? '' : codeOf(thrown.cause);
 }

@@ -1,0 +1,252 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { randomUUID } from 'node:crypto';
+import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
+
+const words = ['w', 'x', 'y', 'z'] as const;
+const KEEP_MS = 30 * 24 * 3_600_000;
+
+const word = fc.constantFrom(...words);
+const user = fc.constantFrom('ada', 'bob', 'cem');
+const poolName = fc.option(word, { freq: 3 });
+const aliases = fc.uniqueArray(word, { maxLength: 1 });
+const step = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('register'), by: user, name: word, poolName }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('create'), by: user, name: word, poolName, aliases }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('put'), by: user, name: word, poolName, aliases }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('patch'), by: user, name: word, poolName, aliases }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('delete'), by: user, name: word }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('sweep'), by: user }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('month'), by: user }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('allow'), by: user, name: word, other: user }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('deny'), by: user, name: word, other: user }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('give'), by: user, name: word, other: user }) },
+);
+interface Step {
+  do: string;
+  by: string;
+  name?: string;
+  poolName?: string | null;
+  aliases?: string[];
+  other?: string;
+}
+
+interface Row {
+  owner: string;
+  kind: 'public' | 'virtual';
+  pool: string;
+  aliases: string[];
+  /** It was in this pool with its owner's word, when it came. */
+  welcome: boolean;
+}
+
+/** What people meant by what they did, in the fewest words: nothing of the registry's. */
+class Meant {
+  readonly owner = new Map<string, string>();
+  readonly pools = new Map<string, { owner: string; guests: Set<string> }>();
+  readonly rows = new Map<string, Row>();
+
+  mayJoin(key: string, by: string): boolean {
+    const pool = this.pools.get(key);
+    if (pool) return pool.owner === by || pool.guests.has(by);
+    return (this.owner.get(key) ?? by) === by;
+  }
+
+  mayBeCalled(name: string, by: string, pool: string): boolean {
+    return (
+      (this.owner.get(name) ?? by) === by || (pool === name && this.pools.has(name) && this.mayJoin(name, by))
+    );
+  }
+
+  /** As an llm or an alias of another row. */
+  isCalledSo(name: string, except?: string): boolean {
+    return [...this.rows].some(
+      ([of, row]) => (of !== except && of === name) || (of !== except && row.aliases.includes(name)),
+    );
+  }
+
+  isUsed(name: string): boolean {
+    return this.isCalledSo(name) || [...this.rows.values()].some(({ pool }) => pool === name);
+  }
+
+  place(name: string, row: Omit<Row, 'welcome'>): void {
+    const { owner, pool } = row;
+    const welcome = this.mayJoin(pool, owner);
+    for (const entered of [pool, name, ...row.aliases]) {
+      if (!this.owner.has(entered)) this.owner.set(entered, owner);
+    }
+    if (!this.pools.has(pool)) this.pools.set(pool, { owner, guests: new Set() });
+    this.rows.set(name, { ...row, welcome });
+  }
+
+  drop(name: string): void {
+    const row = this.rows.get(name);
+    this.rows.delete(name);
+    const pool = row && this.pools.get(row.pool);
+    const isEmpty = ![...this.rows.values()].some((other) => other.pool === row?.pool);
+    if (row && isEmpty && pool?.owner === row.owner) this.pools.delete(row.pool);
+  }
+}
+
+describe('names, whatever three owners do', () => {
+  let t: RegistryFixture;
+  const ids = new Map<string, string>();
+  const sessions = new Map<string, string>();
+  before(async () => {
+    t = await registryFixture();
+    for (const name of ['ada', 'bob', 'cem']) {
+      ids.set(name, (await t.registry.users.ensure(name, 'user')).id);
+      sessions.set(name, randomUUID());
+    }
+  });
+  after(() => t.close());
+
+  const idOf = (name: string | undefined): string => ids.get(name ?? '') ?? '';
+  const joiner = (name: string) => ({ userId: idOf(name), tokenId: null, overrules: false });
+  const bodyOf = ({ name = '', poolName = null, aliases = [] }: Step) => ({
+    name,
+    type: 'openai',
+    model: 'm',
+    url: 'http://x.test/v1',
+    poolName,
+    aliases,
+  });
+
+  /** Does it, and says what it was answered; `skip` for what the edge lets nobody ask. */
+  async function act(m: Meant, s: Step): Promise<{ code: string; expected: boolean } | 'skip'> {
+    const { registry } = t;
+    const { by, name = '', other = '' } = s;
+    const pool = s.poolName ?? name;
+    const row = m.rows.get(name);
+    const write = { by: joiner(by), ifMatch: null };
+    const given = s.aliases ?? [];
+    /** New names, a new place, or both. */
+    const mayEnter = (owner: string, kept: readonly string[] = []): boolean =>
+      (row?.pool === pool || (m.mayJoin(pool, owner) && m.mayBeCalled(name, owner, pool))) &&
+      given.every((a) => {
+        const isFree = !m.isCalledSo(a, row ? name : undefined) && a !== name;
+        const mine = m.owner.get(a) ?? (a === pool && m.pools.has(pool) ? '' : owner);
+        return isFree && (kept.includes(a) && row?.pool === pool ? true : mine === owner);
+      });
+    switch (s.do) {
+      case 'register': {
+        const expected =
+          (row ? row.kind === 'virtual' && row.owner === by : !m.isCalledSo(name)) &&
+          m.mayJoin(pool, by) &&
+          (row?.pool === pool || m.mayBeCalled(name, by, pool));
+        const offer = t.offer(name, s.poolName == null ? {} : { poolName: s.poolName });
+        const sessionId = sessions.get(by) ?? '';
+        const p = t.publication({ id: idOf(by), name: by, binding: 'user' }, [offer], { sessionId });
+        const code = await codeOf(registry.sessions.register({ ...p, isLive: () => false }));
+        if (code === 'ok') m.place(name, { owner: by, kind: 'virtual', pool, aliases: [] });
+        return { code, expected };
+      }
+      case 'create': {
+        const expected = !m.isCalledSo(name) && mayEnter(by);
+        const code = await codeOf(registry.llms.create(bodyOf(s), joiner(by)));
+        if (code === 'ok') m.place(name, { owner: by, kind: 'public', pool, aliases: given });
+        return { code, expected };
+      }
+      case 'put':
+      case 'patch': {
+        if (row && row.owner !== by) return 'skip';
+        if (!row && s.do === 'patch') return 'skip';
+        const expected = row
+          ? row.kind === 'public' && mayEnter(by, row.aliases)
+          : !m.isCalledSo(name) && mayEnter(by);
+        const { name: _, ...rest } = bodyOf(s);
+        const work =
+          s.do === 'put'
+            ? registry.llms.put(bodyOf(s), write)
+            : registry.llms.patch(name, { aliases: rest.aliases, poolName: rest.poolName }, write);
+        const code = await codeOf(work);
+        if (code === 'ok') m.place(name, { owner: by, kind: 'public', pool, aliases: given });
+        return { code, expected };
+      }
+      case 'delete': {
+        if (row?.owner !== by) return 'skip';
+        const code = await codeOf(registry.llms.delete(name, { ...write, isLive: () => false }));
+        m.drop(name);
+        return { code, expected: true };
+      }
+      case 'sweep': {
+        await registry.sessions.leave(sessions.get(by) ?? '');
+        await registry.sessions.deleteGone(0);
+        for (const [of, { owner, kind }] of m.rows) if (owner === by && kind === 'virtual') m.rows.delete(of);
+        return { code: 'ok', expected: true };
+      }
+      case 'month': {
+        await registry.names.sweep(KEEP_MS);
+        await t.connection.db.raw(`update name_owners set released_at = released_at - interval '31 days'`);
+        await registry.names.sweep(KEEP_MS);
+        for (const each of words) {
+          if (m.isUsed(each)) continue;
+          m.owner.delete(each);
+          m.pools.delete(each);
+        }
+        return { code: 'ok', expected: true };
+      }
+      default: {
+        const found = m.pools.get(name);
+        if (s.do === 'give') {
+          const led = [...m.rows].some(
+            ([of, r]) => (of === name || r.aliases.includes(name)) && r.owner !== other && r.pool !== name,
+          );
+          const code = await codeOf(registry.pools.give(name, idOf(other), joiner(by)));
+          if (code !== 'ok') return { code, expected: found?.owner === by && !led };
+          if (!found) return { code, expected: false };
+          const stays = [...m.rows.values()].some((r) => r.pool === name && r.owner === found.owner);
+          if (stays && found.owner !== other) found.guests.add(found.owner);
+          found.guests.delete(other);
+          const expected = found.owner === by && !led;
+          found.owner = other;
+          m.owner.set(name, other);
+          return { code, expected };
+        }
+        if (found?.owner !== by) return 'skip';
+        await registry.pools[s.do === 'allow' ? 'allow' : 'deny'](name, idOf(other));
+        found.guests[s.do === 'allow' ? 'add' : 'delete'](other);
+        return { code: 'ok', expected: true };
+      }
+    }
+  }
+
+  /** Where calls go, and who is there: nobody whom the owner of the name has not meant. */
+  async function checkCalls(m: Meant): Promise<void> {
+    const asked = await Promise.all(
+      words.map(async (name) => ({ name, found: await t.registry.names.resolve(name) })),
+    );
+    const keys = asked.flatMap(({ found }) => (found ? [found.poolKey] : []));
+    for (const member of await t.registry.llms.byPools(keys))
+      expect(m.rows.get(member.name), member.name).to.include({ pool: member.poolKey, welcome: true });
+    for (const { name, found } of asked) {
+      if (!found) continue;
+      const owner = m.owner.get(name);
+      const meant = [...m.rows]
+        .filter(([of, r]) => (of === name || r.aliases.includes(name)) && r.owner === owner)
+        .map(([, { pool }]) => pool);
+      if (m.pools.get(name)?.owner === owner) meant.push(name);
+      expect(meant, `${name} of ${String(owner)}`).to.include(found.poolKey);
+    }
+  }
+
+  it('lead to what their owner meant by them, and nobody else is in there', async () => {
+    await fc.assert(
+      fc
+        .asyncProperty(fc.array(step, { minLength: 6, maxLength: 18 }), async (steps: Step[]) => {
+          const m = new Meant();
+          for (const s of steps) {
+            const did = await act(m, s);
+            if (did === 'skip') continue;
+            expect(did.code === 'ok', `${JSON.stringify(s)}: ${did.code}`).to.equal(did.expected);
+            await checkCalls(m);
+          }
+        })
+        .beforeEach(async () => {
+          for (const table of ['llms', 'names', 'pools', 'nameOwners', 'sessions'])
+            await t.connection.db(table).delete();
+        }),
+      { numRuns: 10, endOnFailure: true },
+    );
+  });
+});
