@@ -65,6 +65,15 @@ export interface InferenceRequest {
   needs: Needs;
 }
 
+const MOST_TOOLS_CHARS = 1_000_000;
+
+/** The tools themselves, also where an outline has left them out. */
+function toolsIn(body: string, { members }: JsonShape): unknown {
+  const member = members?.findLast(({ key }) => key === 'tools');
+  if (!member || member.valueEnd - member.valueStart > MOST_TOOLS_CHARS) return [];
+  return JSON.parse(body.slice(member.valueStart, member.valueEnd));
+}
+
 /**
  * Looks at the body of an inference; of a large one only at an outline.
  * @param shape of the text, where that was looked at before.
@@ -75,7 +84,8 @@ export async function readRequest(
   body: string,
   shape?: JsonShape,
 ): Promise<InferenceRequest> {
-  const parsed = requestSchemas[operation].safeParse(outlinedJson(body, shape ?? (await shapeOf(body))));
+  const looked = shape ?? (await shapeOf(body));
+  const parsed = requestSchemas[operation].safeParse(outlinedJson(body, looked));
   if (!parsed.success) {
     const details = parsed.error.issues
       .slice(0, 20)
@@ -94,7 +104,7 @@ export async function readRequest(
     streaming: data.stream === true && operation !== 'embeddings',
     wantsUsage: usage === true && continuous === true ? 'continuous' : usage === true,
     encoding: data['encoding_format'] === 'base64' ? 'base64' : 'float',
-    customTools: operation === 'responses' ? customToolsIn(data) : [],
+    customTools: operation === 'responses' ? customToolsIn({ tools: toolsIn(body, looked) }) : [],
     needs: needsOf(operation, data),
   };
 }

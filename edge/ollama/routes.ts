@@ -19,7 +19,7 @@ import {
   isOnlyLoading,
 } from './request.ts';
 
-const whole = { forInference: true } as const;
+const whole = { forInference: 'whole' } as const;
 
 /** A chat, under the model's name here. */
 interface Chat {

@@ -56,7 +56,7 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
   const now = fence && isHeld(fence) ? { fence, llm } : null;
   return {
     ...taskView(row, fence),
-    ...taskDetails(row, { bodies: asAskedFor(row, bodies), lost, now }),
+    ...taskDetails(row, { bodies: await asAskedFor(row, bodies), lost, now }),
   };
 }
 

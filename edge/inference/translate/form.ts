@@ -35,11 +35,11 @@ function translatedWhole(
 }
 
 /** A task's bodies, with an answer that a member gave in chat as the task's own operation. */
-export function asAskedFor(row: TaskRow, bodies: TaskBodies): TaskBodies {
+export async function asAskedFor(row: TaskRow, bodies: TaskBodies): Promise<TaskBodies> {
   const { requestBody, responseBody: body } = bodies;
   if (!isTranslated(row.operation) || body === null) return bodies;
   const { customTools = [], model = row.llmName } =
-    requestBody === null ? {} : readRequest(row.operation, requestBody);
+    requestBody === null ? {} : await readRequest(row.operation, requestBody);
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
   const whole = translatedWhole(row.operation, { taskId: row.id, model, createdS, customTools, body });
   return { ...bodies, responseBody: whole ?? body };
