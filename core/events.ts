@@ -90,7 +90,7 @@ export interface EventMap {
   /** Scheduler: what a duty deleted because its time was over. */
   'scheduler.removed': { kind: 'llm' | 'name' | 'task' | 'body' | 'job'; count: number };
   'session.registered': { sessionId: string; llms: string[] };
-  'session.left': { sessionId: string; why: 'goodbye' | 'lapsed' };
+  'session.left': { sessionId: string; why: 'goodbye' | 'lapsed' | 'denied' };
   'worker.dead': {
     sessionId: string;
     boot: string;

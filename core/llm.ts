@@ -5,7 +5,7 @@ import { listQuerySchema } from './page.ts';
 export const llmKinds = ['public', 'virtual'] as const;
 export type LlmKind = (typeof llmKinds)[number];
 export const llmStatuses = ['active', 'inactive', 'hibernating'] as const;
-const inactiveReasons = ['publisher_gone', 'backend_down', 'unpublished'] as const;
+const inactiveReasons = ['publisher_gone', 'backend_down', 'unpublished', 'denied'] as const;
 
 const operations = ['chat', 'completions', 'embeddings', 'responses', 'messages'] as const;
 export const operationSchema = z.enum(operations);
@@ -106,6 +106,14 @@ export const llmReplaceSchema = llmCreateSchema.omit({ name: true });
 export const llmPatchSchema = llmReplaceSchema.partial();
 export type LlmPatch = z.infer<typeof llmPatchSchema>;
 
+/** Query of `DELETE /api/v1/llms/:name`. */
+export const llmDeleteQuerySchema = z.strictObject({
+  /** `?force`: also one that a running worker publishes, which is put out. */
+  force: z
+    .enum(['', 'true', '1', 'false', '0'])
+    .default('false')
+    .transform((said) => said !== 'false' && said !== '0'),
+});
 /** Query of `GET /api/v1/llms`. */
 export const llmListQuerySchema = listQuerySchema.extend({
   kind: z.enum(llmKinds).optional(),

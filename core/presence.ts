@@ -48,6 +48,8 @@ export interface Presence {
     session: { sessionId: string; boot: string },
     members: readonly { llmId: string; poolKey: string; slots: number; state: MemberPresence['state'] }[],
   ): Promise<void>;
+  /** Takes members out of their pools at once: they are announced no more, and may claim nothing for a while. */
+  deny(sessionId: string, members: readonly { llmId: string; poolKey: string }[]): Promise<void>;
   /** Extends a lease. @returns who holds it; null when there is none. */
   extend(sessionId: string): Promise<Lease | null>;
   /** Drops the lease, and the session's members from these pools: the session is gone at once. */

@@ -11,6 +11,9 @@ import type { Log } from '../core/runtime/log.ts';
 import { ownPackage } from '../core/runtime/own-package.ts';
 import { composeServices, type Service } from '../core/runtime/service.ts';
 import { troubleSentence } from '../core/trouble.ts';
+import type { FlowDeps } from '../core/flow/deps.ts';
+import { createAuthority } from './authority.ts';
+import { createPutOut } from './put-out.ts';
 import { createAuthenticator } from './authenticator.ts';
 import { createCaps } from './caps.ts';
 import type { EdgeDeps } from './deps.ts';
@@ -96,7 +99,9 @@ export function wireEdge(
   const wakings = new Wakings({ queue, clock, log });
   const liveness = createLiveness({ registry, presence, leaseMs: config.leaseMs });
 
-  const ofRelay = { config, registry, queue, presence, heartbeats, flow, bus, clock, log };
+  const rights = createRights({ config, registry, queue, flow, clock, log });
+  const { authority, redisWorkers } = rights;
+  const ofRelay = { authority, config, registry, queue, presence, heartbeats, flow, bus, clock, log };
   const relay = new Relay({ ...ofRelay, stopping: signals.stopping });
   const metrics = createMetrics({
     bus,
@@ -120,13 +125,7 @@ export function wireEdge(
     liveness,
     heartbeats,
     relay,
-    redisWorkers: createRedisWorkers({ config, registry, queue, log }),
-    authenticator: createAuthenticator({
-      tokens: registry.tokens,
-      clock,
-      cacheMs: config.tokenCacheMs,
-      maxFailedTokens: config.maxFailedTokens,
-    }),
+    ...rights,
     waiters,
     undecided: createUndecided({ flow, clock, log }),
     wakings,
@@ -141,7 +140,34 @@ export function wireEdge(
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
-  return { deps, services: [queue, deps.redisWorkers, heartbeats, waiters, deps.undecided, wakings, relay] };
+  const ofRights = [redisWorkers, authority];
+  return { deps, services: [queue, ...ofRights, heartbeats, waiters, deps.undecided, wakings, relay] };
+}
+
+interface OfRights extends Pick<EdgeDeps, 'config' | 'registry' | 'clock' | 'log'> {
+  queue: QueueDoor;
+  flow: FlowDeps;
+}
+
+/** Who may do what here, how long, and what becomes of it when they may no more. */
+function createRights({
+  config,
+  registry,
+  queue,
+  flow,
+  clock,
+  log,
+}: OfRights): Pick<EdgeDeps, 'authenticator' | 'authority' | 'redisWorkers' | 'putOut'> {
+  const { denials, tokens } = registry;
+  const { maxFailedTokens, tokenCacheMs: cacheMs } = config;
+  const redisWorkers = createRedisWorkers({ config, registry, queue, log });
+  const endRedisUser = (sessionId: string): Promise<void> => redisWorkers.end(sessionId);
+  return {
+    authenticator: createAuthenticator({ tokens, clock, cacheMs, maxFailedTokens }),
+    authority: createAuthority({ denials, log }),
+    redisWorkers,
+    putOut: createPutOut({ denials, flow, queue, presence: queue.presence, endRedisUser, log }),
+  };
 }
 
 /** What it was refused in the last seconds counts too: a full disk lets reads through. */

@@ -16,6 +16,8 @@ import type { Relay } from './relay/relay.ts';
 import type { KnownPools } from './known-pools.ts';
 import type { LookAtPool } from './pool-looks.ts';
 import type { Undecided } from './undecided.ts';
+import type { PutOut } from './put-out.ts';
+import type { Authority } from './authority.ts';
 import type { Waiters } from './waiters.ts';
 import type { Wakings } from './wakings.ts';
 
@@ -107,6 +109,8 @@ export interface EdgeDeps {
   relay: Relay;
   redisWorkers: RedisWorkers;
   authenticator: Authenticator;
+  authority: Authority;
+  putOut: PutOut;
   waiters: Waiters;
   undecided: Undecided;
   wakings: Wakings;

@@ -14,10 +14,11 @@ import type { Service } from '../core/runtime/service.ts';
  */
 export interface Heartbeats extends Service {
   /**
+   * @param tokenId that it came with: a session that an edge of the last release registered stands on it from now on.
    * What it says of its members goes to the relay that holds its stream, if one does.
    * @throws McpctlError `session_not_found` unless it is `ownerId`'s and has not left: register again.
    */
-  beat(said: Heartbeat, ownerId: string): Promise<void>;
+  beat(said: Heartbeat, ownerId: string, tokenId?: string): Promise<void>;
   /** Whose session it is, remembered, as it never changes; undefined when there is none. */
   ownerOf(sessionId: string): Promise<string | undefined>;
 }
@@ -37,6 +38,9 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
   /** A session never changes its owner, so this is never stale. */
   const owners = new Map<string, string>();
   let waiting = new Set<string>();
+  /** Sessions whose token is known to be noted, and those that are to be. */
+  const noted = new Set<string>();
+  let unnoted = new Map<string, string>();
   let timer: NodeJS.Timeout | undefined;
 
   const ownerOf = async (sessionId: string): Promise<string | undefined> => {
@@ -50,10 +54,13 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
 
   const flush = async (): Promise<void> => {
     timer = undefined;
-    const ids = [...waiting];
-    waiting = new Set();
+    const [ids, tokenOf] = [[...waiting], unnoted];
+    [waiting, unnoted] = [new Set<string>(), new Map<string, string>()];
     try {
       await registry.sessions.beat(ids);
+      await registry.denials.fillTokens(tokenOf);
+      if (noted.size >= MOST_OWNERS) noted.clear();
+      for (const id of tokenOf.keys()) noted.add(id);
     } catch (thrown) {
       // The lease in Redis was extended; the next heartbeat brings Postgres up to date.
       log.warn({ sessions: ids.length, err: messageOf(thrown) }, 'heartbeats could not be written');
@@ -78,11 +85,12 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
   return {
     name: 'heartbeats',
     ownerOf,
-    async beat(said, ownerId) {
+    async beat(said, ownerId, tokenId) {
       const sessionId = said.providerSessionId;
       if ((await ownerOf(sessionId)) !== ownerId) throw new McpctlError('session_not_found');
       const held = await presence.extend(sessionId);
       const { boot } = held ?? (await revive(sessionId));
+      if (tokenId !== undefined && !noted.has(sessionId)) unnoted.set(sessionId, tokenId);
       if (held) waiting.add(sessionId);
       if (held) timer ??= setTimeout(() => void flush(), FLUSH_MS);
       await tell(sessionId, boot, said);

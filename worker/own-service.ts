@@ -72,6 +72,7 @@ export function createOwnService({
     },
     async stop() {
       for (const gate of gates.values()) gate.end();
+      gates.clear(); // a later registration serves again
       await transport?.sse.stop();
       transport = undefined;
     },

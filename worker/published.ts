@@ -104,6 +104,7 @@ class Published implements PublishedWorker {
       versions: { worker: version, bullmq: dependencies['bullmq'] ?? '' },
       transports: url === undefined ? ['sse'] : ['redis', 'sse'],
       onRegistered: (registered) => this.#registered(registered),
+      onRefused: () => this.#refused(),
     });
     const refresh = (): Promise<void> => this.#registrar.refresh(offersOf(opened));
     this.#backends = createBackends({ ...deps, refresh });
@@ -157,6 +158,11 @@ class Published implements PublishedWorker {
     bus.emit('session.registered', { sessionId: registered.providerSessionId, llms });
   }
 
+  #refused(): void {
+    this.#superseded.abort();
+    this.#serving.halt();
+  }
+
   /** Nothing that was open before can be trusted, and the edge may have given the session up. */
   #woke(sleptMs: number): void {
     this.#deps.log.info({ sleptS: Math.round(sleptMs / 1_000) }, 'the machine slept; registering again');
@@ -195,6 +201,7 @@ class Published implements PublishedWorker {
       transport: transport?.kind ?? null,
       connected: transport?.isConnected() ?? false,
       state: this.#state(),
+      ...(this.#registrar.refusal === undefined ? {} : { refused: this.#registrar.refusal }),
       llms: opened.map(({ configured: { name, model }, gate, slots }) => ({
         name,
         model,
@@ -208,6 +215,7 @@ class Published implements PublishedWorker {
   #state(): LocalStatus['state'] {
     if (this.#draining) return 'draining';
     if (this.#deps.opened.every(({ gate }) => gate.state === 'paused')) return 'paused';
+    if (this.#registrar.refusal !== undefined) return 'idle';
     return this.#serving.transport ? 'serving' : 'starting';
   }
 }

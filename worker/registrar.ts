@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { McpctlError, messageOf } from '../core/errors.ts';
 import { PROTOCOL, type Registered } from '../core/protocol.ts';
-import { systemClock } from '../core/runtime/clock.ts';
+import { pause, systemClock } from '../core/runtime/clock.ts';
 import { Backoff } from './backoff.ts';
 import { createEdgeClient, type EdgeClient } from './edge-client.ts';
 import { warmUp, wireOffer, type RegistrarPublishedProvider } from './offer.ts';
@@ -39,10 +39,17 @@ export interface RegistrarOptions {
    * Without it the registrar serves them itself, over the sse transport.
    */
   onRegistered?: (registered: Registered) => void;
+  /**
+   * The edge will not have this worker (401, 403), with what it said: whoever serves the tasks stops. The registrar asks
+   * again now and then, as the token may be given more; `onRegistered` tells when it works.
+   */
+  onRefused?: (why: string) => void;
 }
 
 const HEARTBEAT_MS = 30_000;
 const GOODBYE_WITHIN_MS = 5_000;
+/** A revoked token stays revoked; a bound one may be let into a pool again. */
+const REFUSED_AGAIN_MS = 300_000;
 
 /**
  * Publishes llms of this machine at an edge and keeps them published: registers, beats, registers again when
@@ -63,6 +70,8 @@ export class VirtualLlmRegistrar {
   #again: Promise<void> | undefined;
   #stopping = new AbortController();
   #said: string | undefined;
+  /** What the edge said when it would have this worker no more; undefined while it does. */
+  #refusal: string | undefined;
   #goodbye: Promise<unknown> | undefined;
 
   constructor(options: RegistrarOptions) {
@@ -79,6 +88,11 @@ export class VirtualLlmRegistrar {
   /** The session's id; null before the first registration ever made here. */
   getSessionId(): string | null {
     return this.#sessionId;
+  }
+
+  /** Why the edge will not have this worker now; undefined while it does. */
+  get refusal(): string | undefined {
+    return this.#refusal;
   }
 
   /**
@@ -166,11 +180,14 @@ export class VirtualLlmRegistrar {
     }
     if (status !== 201) {
       this.#sessionId = former; // what stood in its way may be another thing
-      throw this.#refused(status, json);
+      const refused = this.#refused(status, json);
+      if (refused.code === 'unauthenticated') this.#serveNoMore(refused.message);
+      throw refused;
     }
     const registered = readRegistered(json, this.#offers);
     this.#keep(registered.providerSessionId);
     for (const warning of registered.warnings) this.#options.log.warn(warning);
+    this.#refusal = undefined;
     this.#say(undefined);
     this.#options.onRegistered?.(registered);
     this.#own?.registered(registered, this.#offers);
@@ -197,26 +214,39 @@ export class VirtualLlmRegistrar {
         this.#backoff.reset();
         return;
       } catch (thrown) {
-        this.#say(`${messageOf(thrown)} Trying again.`);
+        if (this.#refusal === undefined) this.#say(`${messageOf(thrown)} Trying again.`);
       }
-      await this.#backoff.wait(signal);
+      if (this.#refusal !== undefined) await pause(REFUSED_AGAIN_MS, signal);
+      else await this.#backoff.wait(signal);
     }
   }
 
   async #beat(): Promise<void> {
-    if (this.#beating) return;
+    if (this.#beating || this.#refusal !== undefined) return;
     this.#beating = true;
     try {
       const { status, json } = await this.#edge.post('_provider-heartbeat', {
         providerSessionId: this.#sessionId,
       });
-      if (status === 404 || whySessionRefused(status, json)) this.registerAgain();
+      // Whether it is the worker or this one call that is not wanted, its registration tells.
+      const isRefused = status === 401 || status === 403;
+      if (status === 404 || isRefused || whySessionRefused(status, json)) this.registerAgain();
       else this.#say(status < 300 ? undefined : `the edge answered a heartbeat with HTTP ${String(status)}`);
     } catch (thrown) {
       this.#say(messageOf(thrown)); // the next beat tries again; the lease outlives two that are missed
     } finally {
       this.#beating = false;
     }
+  }
+
+  /** It may not serve here: who serves stops, and one sentence says so. */
+  #serveNoMore(why: string): void {
+    if (this.#refusal === why) return;
+    this.#refusal = why;
+    this.#said = `${why} This worker serves nothing until it is let in again: run "mcpctl login" on this machine, then start it again.`;
+    this.#options.log.error(this.#said);
+    this.#options.onRefused?.(why);
+    void this.#own?.stop();
   }
 
   /** One line per change, not per attempt; undefined: all is well. */

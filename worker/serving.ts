@@ -1,4 +1,4 @@
-import { McpctlError } from '../core/errors.ts';
+import { McpctlError, messageOf } from '../core/errors.ts';
 import type { Registered } from '../core/protocol.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
@@ -67,6 +67,18 @@ export class Serving {
   async drain(): Promise<void> {
     await this.#last;
     await Promise.all([this.transport?.drain() ?? Promise.resolve(), ...this.#former]);
+  }
+
+  /** The edge will not have this worker: nothing more is taken, and what runs is let go of. A later registration serves. */
+  halt(): void {
+    this.#last = this.#last.then(async () => {
+      const former = this.#current?.transport;
+      this.#current = undefined;
+      if (former) await former.stop();
+    });
+    this.#last = this.#last.catch((thrown: unknown) => {
+      this.#deps.log.warn({ why: messageOf(thrown) }, 'what was open to the edge could not be closed well');
+    });
   }
 
   async stop(): Promise<void> {

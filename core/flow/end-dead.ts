@@ -16,7 +16,8 @@ const REQUEUED_WITHIN_MS = 200;
  * crash, the third ends it `poison_task`; what was shown ends `worker_lost`. Done twice, or by two, it changes nothing.
  * @param fence as it was when its worker was found dead.
  * @param why for the log of attempts.
- * @param counts `none`: it was never heard of, so it may never have arrived, and is nobody's crash.
+ * @param counts `none`: it was never heard of, so it may never have arrived, or its worker was put out; nobody's crash.
+ * @param lastWord what callers hear who were shown something; that the worker was lost, unless told.
  * @returns `over`: there is nothing to decide, its task has ended; `moved`: somebody else was quicker.
  */
 export async function endDeadClaim(
@@ -27,7 +28,15 @@ export async function endDeadClaim(
     fence,
     why,
     counts = 'crash',
-  }: { taskId: string; poolKey: string; fence: Fence; why: string; counts?: 'crash' | 'none' },
+    lastWord = 'The worker was lost while it answered.',
+  }: {
+    taskId: string;
+    poolKey: string;
+    fence: Fence;
+    why: string;
+    counts?: 'crash' | 'none';
+    lastWord?: string;
+  },
 ): Promise<'requeued' | 'ended' | 'moved' | 'over'> {
   const { registry, dispatch } = deps;
   // What stands in a pool's keys says nothing about others' tasks, nor about what is no task.
@@ -37,8 +46,7 @@ export async function endDeadClaim(
     const ended = await dispatch.endFor(refOf(row), fence.claim, { kind: 'failed', code, message });
     return ended ? 'ended' : 'moved';
   };
-  const whileShown = (): Promise<'ended' | 'moved'> =>
-    lostWith('worker_lost', 'The worker was lost while it answered.');
+  const whileShown = (): Promise<'ended' | 'moved'> => lostWith('worker_lost', lastWord);
   // Somebody else counted this death, and is about to requeue the task; or died before that. Then that epoch may have
   // been laid down and lost since, so it is not used again.
   if (rowEpochOf(fence) < row.epoch && fence.shown === '') {

@@ -34,8 +34,8 @@ const controlSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('again') }),
   /** To the relay: the session's rows have changed. */
   z.object({ kind: z.literal('registered') }),
-  /** To the relay: the worker has said goodbye. */
-  z.object({ kind: z.literal('left') }),
+  /** To the relay: the worker has said goodbye, or, with a sentence, was put out. */
+  z.object({ kind: z.literal('left'), why: z.string().max(500).optional() }),
   /** To relays: this stream carries the session now; who holds an older one lets go of it. */
   z.object({ kind: z.literal('stream'), nonce: z.string() }),
   /** From the relay that let go, to the stream `nonce`: claims that the worker runs. */

@@ -29,6 +29,14 @@ export interface PresenceDeps {
 /** A process with Redis of its own extends its session's lease each second; over a relay heartbeats do. */
 const GONE_MS = 5_000;
 
+/**
+ * How long a member that was put out may claim nothing, whoever has not heard of it yet. Within it every edge has asked
+ * Postgres; and not much longer, as an older edge does not take the mark away when the worker is let in again.
+ */
+const DENIED_MS = 15_000;
+
+const memberField = (llmId: string, sessionId: string): string => `${llmId} ${sessionId}`;
+
 /** Liveness over Redis. Every answer is of this moment; nothing is cached. */
 export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence {
   /** Missing, or younger than a lease: a missing key then proves nothing. */
@@ -57,7 +65,20 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
           { poolKey, llmId, announcement: { sessionId, boot, slots, running: 0, state } },
         ),
       );
-      await orUnavailable(Promise.all(said));
+      const readmitted = members.map(({ poolKey, llmId }) =>
+        redis.hdel(keys.pool(poolKey).denied, memberField(llmId, sessionId)),
+      );
+      await orUnavailable(Promise.all([...said, ...readmitted]));
+    },
+    async deny(sessionId, members) {
+      const pipeline = redis.pipeline();
+      for (const { poolKey, llmId } of members) {
+        const pool = keys.pool(poolKey);
+        pipeline.hset(pool.denied, memberField(llmId, sessionId), '1').pexpire(pool.denied, DENIED_MS);
+        pipeline.hdel(pool.members, memberField(llmId, sessionId));
+      }
+      for (const [error] of (await orUnavailable(pipeline.exec())) ?? [])
+        if (error) throw new McpctlError('unavailable');
     },
     async members(poolKey) {
       const pipeline = redis.pipeline().time().get(keys.epoch).hgetall(keys.pool(poolKey).members);
@@ -160,7 +181,7 @@ export async function announceAll(
 ): Promise<void> {
   const calls = said.map(({ poolKey, llmId, announcement }) => ({
     keys: [keys.pool(poolKey).members],
-    args: [`${llmId} ${announcement.sessionId}`, JSON.stringify(announcement), leaseMs],
+    args: [memberField(llmId, announcement.sessionId), JSON.stringify(announcement), leaseMs],
   }));
   if (calls.length > 0) await runScripts(redis, 'announce', calls);
 }

@@ -74,16 +74,18 @@ export function patternsOf(
 ): { keys: string[]; channels: string[] } {
   const patterns = new Set([keys.lease(sessionId)]);
   const channels = new Set([keys.control(sessionId, '*')]);
+  const readable = new Set([keys.generation]);
   for (const { llmId, poolKey } of members) {
-    const { hash: _hash, queue, task, ...ofPool } = keys.pool(poolKey);
+    const { hash: _hash, queue, task, denied, ...ofPool } = keys.pool(poolKey);
     const { channel, ...ofTask } = task('*');
     const queues = [queue(), queue(llmId)].map((name) => `${keys.namespace}:${name}:*`);
     const all = [...Object.values(ofPool), ...Object.values(ofTask), ...queues, keys.wake(llmId)];
     for (const pattern of all) patterns.add(pattern);
     channels.add(channel);
+    readable.add(denied);
   }
-  const readable = [keys.generation].map((pattern) => `%R~${pattern}`);
-  return { keys: [...[...patterns].map((pattern) => `~${pattern}`), ...readable], channels: [...channels] };
+  const all = [...[...patterns].map((key) => `~${key}`), ...[...readable].map((key) => `%R~${key}`)];
+  return { keys: all, channels: [...channels] };
 }
 
 /** @param redis one that `openRedis` opened, as a user who may use ACL. */

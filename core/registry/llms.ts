@@ -127,7 +127,7 @@ async function lock(trx: Knex.Transaction, name: string): Promise<LlmRow | undef
   return row === undefined ? undefined : parseLlm(row);
 }
 
-function checkRevision(row: LlmRow | undefined, ifMatch: number | null): void {
+export function checkRevision(row: LlmRow | undefined, ifMatch: number | null): void {
   if (ifMatch !== null && row?.revision !== ifMatch) throw new McpctlError('stale_revision');
 }
 

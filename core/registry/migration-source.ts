@@ -4,6 +4,7 @@ import * as openByOwner from './migrations/0002-open-by-owner.ts';
 import * as unfetched from './migrations/0003-unfetched.ts';
 import * as slotGroup from './migrations/0004-slot-group.ts';
 import * as nameOwners from './migrations/0005-name-owners.ts';
+import * as denied from './migrations/0006-denied.ts';
 import * as redisUsers from './migrations/0007-redis-users.ts';
 import * as redisGenerations from './migrations/0008-redis-generations.ts';
 import * as requestBytes from './migrations/0013-request-bytes.ts';
@@ -26,6 +27,7 @@ const migrations: readonly Named[] = [
   named('0003-unfetched', unfetched),
   named('0004-slot-group', slotGroup),
   named('0005-name-owners', nameOwners),
+  named('0006-denied', denied),
   named('0007-redis-users', redisUsers),
   named('0008-redis-generations', redisGenerations),
   named('0013-request-bytes', requestBytes),

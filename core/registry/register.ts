@@ -53,6 +53,7 @@ async function holdSession(trx: Knex.Transaction, r: Registration): Promise<void
     .insert({
       id: r.sessionId,
       ownerId: r.by.userId,
+      tokenId: r.by.tokenId,
       instanceId: r.instanceId,
       workerVersion: r.workerVersion,
       transport: r.transport,
@@ -60,10 +61,23 @@ async function holdSession(trx: Knex.Transaction, r: Registration): Promise<void
       leftAt: null,
     })
     .onConflict('id')
-    .merge(['instanceId', 'workerVersion', 'transport', 'lastHeartbeatAt', 'leftAt'])
+    .merge(['tokenId', 'instanceId', 'workerVersion', 'transport', 'lastHeartbeatAt', 'leftAt'])
     .where('sessions.ownerId', r.by.userId)
     .returning<{ id: string }[]>('id');
   if (held.length === 0) throw new McpctlError('session_not_found');
+}
+
+/**
+ * An edge believes a token for a moment; who was put out must not come back in that moment. Behind the session's lock, as
+ * is the putting out (denials.ts).
+ */
+async function needGoodToken(trx: Knex.Transaction, r: Registration): Promise<void> {
+  const { rows } = await trx.raw<{ rows: { bad: boolean }[] }>(
+    `select revoked_at is not null or coalesce(expires_at <= now(), false) as bad
+     from tokens where id = :tokenId for share`,
+    { tokenId: r.by.tokenId },
+  );
+  if (rows[0]?.bad) throw new McpctlError('unauthenticated');
 }
 
 /** Whether the registration may have this row; says why not. */
@@ -206,6 +220,7 @@ export function register(
   return transaction(async (trx) => {
     const user = await lockUser(trx, r.by.userId);
     await holdSession(trx, r);
+    await needGoodToken(trx, r);
     await checkSessions(trx, user, { sessionId: r.sessionId, limits });
     const names = r.providers.map((offer) => offer.name);
     const rows = parseLlms(

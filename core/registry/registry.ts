@@ -1,5 +1,6 @@
 import { createAdminSessions, type AdminSessions } from './admin-sessions.ts';
 import type { Connection } from './connect.ts';
+import { createDenials, type Denials } from './denials.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createLeases, type Leases } from './leases.ts';
 import { usualLimits, type RegistryLimits } from './limits.ts';
@@ -19,6 +20,7 @@ export interface Registry {
   llms: Llms;
   pools: Pools;
   sessions: Sessions;
+  denials: Denials;
   tasks: Tasks;
   idempotency: Idempotency;
   tokens: Tokens;
@@ -36,6 +38,7 @@ export function createRegistry(connection: Connection, limits: RegistryLimits = 
     llms: createLlms(connection, limits),
     pools: createPools(connection),
     sessions: createSessions(connection, limits),
+    denials: createDenials(connection),
     tasks: createTasks(connection),
     idempotency: createIdempotency(connection),
     tokens: createTokens(connection, limits),

@@ -52,7 +52,7 @@ async function gone(trx: Knex.Transaction, sessionIds: readonly string[]): Promi
   return parseLlms(
     await trx('llms')
       .whereIn('id', locked)
-      .whereRaw(`inactive_reason is distinct from 'publisher_gone'`)
+      .whereRaw(`(inactive_reason is null or inactive_reason not in ('publisher_gone', 'denied'))`)
       .update({
         status: 'inactive',
         inactiveReason: 'publisher_gone',
@@ -104,7 +104,8 @@ async function deleteGone({ transaction, db }: Connection, goneMs: number): Prom
   const rows = await transaction(async (trx) => {
     const old = parseLlms(
       await trx('llms')
-        .where({ kind: 'virtual', inactiveReason: 'publisher_gone' })
+        .where({ kind: 'virtual' })
+        .whereIn('inactiveReason', ['publisher_gone', 'denied'])
         .where('inactiveSince', '<', before)
         .orderBy('name')
         .limit(500)
@@ -143,7 +144,7 @@ export function createSessions(connection: Connection, limits: RegistryLimits): 
     async published() {
       const rows = await db('llms')
         .whereNotNull('providerSessionId')
-        .whereRaw(`inactive_reason is distinct from 'publisher_gone'`)
+        .whereRaw(`(inactive_reason is null or inactive_reason not in ('publisher_gone', 'denied'))`)
         .distinct<{ id: string }[]>('providerSessionId as id');
       return rows.map((row) => row.id);
     },

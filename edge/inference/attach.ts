@@ -23,7 +23,7 @@ export async function answerFrom(deps: EdgeDeps, call: Call, row: TaskRow): Prom
   report.pool = row.poolName;
   res.set('x-mcpctl-task-id', row.id);
   if (request.streaming) untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
-  const { gone, forget } = whenGone(res, deps.leaving);
+  const { gone, forget } = whenGone(deps, res, row.poolName);
   const form = formOf(row, request);
   let attachment: Attachment | null = null;
   try {
@@ -40,7 +40,7 @@ export async function answerFrom(deps: EdgeDeps, call: Call, row: TaskRow): Prom
       const answered = await (request.streaming ? answerStream(answering) : answerWhole(answering));
       if (answered === 'left') {
         const closed = (await attachment?.leave()) ?? null;
-        await sayLeft(deps, { row, closed, report, res, form });
+        await sayLeft(deps, { row, closed, report, res, form, gone });
       } else dropOnceDelivered(deps, row, res);
     } finally {
       follower.close();

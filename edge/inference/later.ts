@@ -3,7 +3,7 @@ import { messageOf } from '../../core/errors.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { whenGone } from '../gone.ts';
+import { needStillGood, whenGone } from '../gone.ts';
 import { taskView } from '../task-view.ts';
 import { answerFrom } from './attach.ts';
 import type { Call } from './call.ts';
@@ -43,13 +43,15 @@ export async function heldBack(
   { res, wishes, row }: { res: Response; wishes: Wishes; row: TaskRow },
 ): Promise<TaskRow> {
   if (wishes.waitMs === undefined) return row;
-  const { gone, forget } = whenGone(res, deps.leaving);
+  const { gone, forget } = whenGone(deps, res, row.poolName);
+  let now = row;
   try {
-    return await untilEnded(deps, row, { withinMs: wishes.waitMs, gone });
+    now = await untilEnded(deps, row, { withinMs: wishes.waitMs, gone });
   } catch (thrown) {
     deps.log.debug({ taskId: row.id, why: messageOf(thrown) }, 'an end could not be waited for');
-    return row;
   } finally {
     forget();
   }
+  needStillGood(gone, row.id);
+  return now;
 }

@@ -1,8 +1,7 @@
 import type { Response } from 'express';
-import { McpctlError } from '../../core/errors.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { LEFT } from '../gone.ts';
+import { LEFT, whyGone } from '../gone.ts';
 import { deliveryOf } from '../delivered.ts';
 import { EventWriter } from '../sse.ts';
 import { endWithError } from './answer.ts';
@@ -10,7 +9,8 @@ import type { Form } from './form/form.ts';
 import type { Report } from './report.ts';
 
 /**
- * The wait is over without an end: the caller has gone, or is told that it is this edge that leaves.
+ * The wait is over without an end: the caller has gone, or is told why it is we who end it: this edge leaves, or
+ * their token is not good any more.
  * @param closed the row of the task, where that ended with its caller.
  */
 export async function sayLeft(
@@ -21,11 +21,19 @@ export async function sayLeft(
     report,
     res,
     form,
-  }: { row: TaskRow; closed: TaskRow | null; report: Report; res: Response; form: Form },
+    gone,
+  }: {
+    row: TaskRow;
+    closed: TaskRow | null;
+    report: Report;
+    res: Response;
+    form: Form;
+    gone: AbortSignal;
+  },
 ): Promise<void> {
   if (closed) report.settled(closed);
-  if (!deps.leaving.aborted) return report.finish(LEFT, 'task_cancelled');
-  const error = new McpctlError('shutting_down', undefined, { taskId: row.id, retryAfterS: 1 });
+  const error = whyGone(gone, row.id);
+  if (error === null) return report.finish(LEFT, 'task_cancelled');
   if (!res.headersSent) throw error;
   report.failed(error);
   if (!row.streaming) return void res.destroy(); // half of a JSON text

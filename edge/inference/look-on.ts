@@ -5,7 +5,7 @@ import type { Position } from '../../core/queue/stream.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { deliveryOf } from '../delivered.ts';
-import { whenGone } from '../gone.ts';
+import { whenGone, whyGone } from '../gone.ts';
 import { keptBodies } from '../kept-bodies.ts';
 import { EventWriter } from '../sse.ts';
 import { answerStream, endWithError } from './answer.ts';
@@ -34,7 +34,7 @@ const unreported = {
  * one who waits for the task. Whatever happens from here on is a frame.
  */
 export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follower: Follower): Promise<void> {
-  const { gone, forget } = whenGone(res, deps.leaving);
+  const { gone, forget } = whenGone(deps, res, row.poolName);
   const attachment = isTerminal(row.status) ? null : await deps.waiters.attach(row);
   try {
     const wait = new TaskWatch(deps, { row, follower, gone });
@@ -51,10 +51,8 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
       keepAlive,
       resumed,
     });
-    if (answered === 'left' && deps.leaving.aborted) {
-      const error = new McpctlError('shutting_down', undefined, { taskId: row.id });
-      await endWithError(new EventWriter(res, deliveryOf(deps)), form.error(error));
-    }
+    const why = answered === 'left' ? whyGone(gone, row.id) : null;
+    if (why) await endWithError(new EventWriter(res, deliveryOf(deps)), form.error(why));
   } finally {
     void attachment?.leave(); // never rejects; says nothing of a task that has ended
     forget();

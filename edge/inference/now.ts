@@ -22,7 +22,7 @@ export async function answerNow(deps: EdgeDeps, call: Call, order: Order): Promi
   const { streaming } = order.request;
   const release = streaming ? deps.caps.hold(actorOf(req), { bytes: 0, streaming }) : () => undefined;
   untilClosed(res, release);
-  const { gone, forget } = whenGone(res, deps.leaving);
+  const { gone, forget } = whenGone(deps, res, order.target.poolKey);
   try {
     const submitted = await submitAndFollow(deps, actorOf(req), order);
     if (submitted.follower) await answerSubmitted(deps, { call, order, submitted, gone });
@@ -65,7 +65,7 @@ async function answerSubmitted(deps: EdgeDeps, waiting: Waiting): Promise<void> 
     const answered = await how({ deps, res, row, wait, report, form, keepAlive, members });
     if (answered === 'left') {
       const closed = await attachment.leave();
-      await sayLeft(deps, { row, closed, report, res, form });
+      await sayLeft(deps, { row, closed, report, res, form, gone: waiting.gone });
     } else dropOnceDelivered(deps, row, res);
     if (wait.over) attachment.over();
   } finally {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { tokenCreateSchema, tokenViewSchema, whoamiSchema } from '../../core/access.ts';
 import {
   llmCreateSchema,
+  llmDeleteQuerySchema,
   llmListQuerySchema,
   llmPatchSchema,
   llmReplaceSchema,
@@ -140,6 +141,7 @@ const llms: Operation[] = [
     summary: 'Delete an llm',
     about: 'A virtual one only when its publisher is gone.',
     headers: ifMatch,
+    query: llmDeleteQuerySchema,
     status: 204,
     errors: ['llm_not_found', 'llm_published', 'stale_revision'],
   },

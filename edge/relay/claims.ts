@@ -4,6 +4,7 @@ import { endDeadClaim } from '../../core/flow/end-dead.ts';
 import { beat, endClaim, handBack, type ClaimRef } from '../../core/queue/claim.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
 import { lastHeard } from '../../core/queue/last-heard.ts';
+import type { Outcome } from '../../core/outcome.ts';
 import type { HeldJob } from '../../core/queue/fetchers.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 
@@ -32,6 +33,7 @@ const left = {
   code: 'shutting_down',
   message: 'The worker was shut down while it answered.',
 } as const;
+const lost = { kind: 'failed', code: 'worker_lost' } as const;
 const overrun = {
   kind: 'failed',
   code: 'run_timeout',
@@ -170,11 +172,20 @@ export class RelayClaims {
     return false;
   }
 
-  /** The worker has left: what nobody has seen starts over elsewhere, and nothing is held against it. */
-  async handBackAll(): Promise<void> {
+  /**
+   * The worker has left: what nobody has seen starts over elsewhere, and nothing is held against it.
+   * @param putOut why it may not serve any more, when it did not leave by itself.
+   */
+  async handBackAll(putOut?: string): Promise<void> {
     const { commands: redis, keys } = this.#deps;
     for (const { claim } of [...this.#held.values()]) {
-      if ((await handBack({ redis, keys }, claim, leaving)) === 'shown') await this.#end(claim, left);
+      const why: HandBack =
+        putOut === undefined ? leaving : { ...leaving, message: `The worker was put out: ${putOut}` };
+      const last =
+        putOut === undefined
+          ? left
+          : { ...lost, message: `The worker was put out while it answered: ${putOut}` };
+      if ((await handBack({ redis, keys }, claim, why)) === 'shown') await this.#end(claim, last);
       else this.#drop(claim.claimId);
     }
   }
@@ -208,7 +219,7 @@ export class RelayClaims {
     return this.#held.size;
   }
 
-  async #end(claim: ClaimRef, outcome: typeof left | typeof overrun): Promise<void> {
+  async #end(claim: ClaimRef, outcome: Extract<Outcome, { kind: 'failed' }>): Promise<void> {
     const { commands: redis, keys, config } = this.#deps;
     try {
       await endClaim({ redis, keys, eventKeepMs: config.eventKeepMs }, claim, outcome);

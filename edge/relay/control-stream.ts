@@ -41,6 +41,14 @@ export class ControlStream {
     return this.#send(() => this.#writer.event('task', JSON.stringify(frame)));
   }
 
+  /** The last word: why the worker may serve no more. Resolves when the stream is closed, told or not. */
+  async endWith(message: string): Promise<void> {
+    const cut = setTimeout(() => this.close(), LINGER_MS);
+    await this.#send(() => this.#writer.event('ended', JSON.stringify({ message })));
+    clearTimeout(cut);
+    this.close();
+  }
+
   moving(): Promise<void> {
     return this.#send(() => this.#writer.event('moving', '{}'));
   }

@@ -12,6 +12,7 @@ import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Settings } from '../../core/runtime/settings.ts';
 import type { Openable } from '../../core/switch.ts';
+import type { Authority } from '../authority.ts';
 import type { Heartbeats } from '../heartbeats.ts';
 import type { Blindness } from './blind.ts';
 
@@ -23,6 +24,7 @@ export interface RelayOptions {
   queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch'>;
   presence: Presence;
   heartbeats: Heartbeats;
+  authority: Pick<Authority, 'hold'>;
   flow: FlowDeps;
   bus: Bus;
   clock: Clock;

@@ -23,6 +23,8 @@ export interface StreamCall {
   session: string;
   /** The caller: the session must be theirs. */
   userId: string;
+  /** The stream ends with it. */
+  tokenId: string;
   /** The `instanceId` of its process; undefined = as it registered. */
   instance: string | undefined;
   /** What it says it runs; undefined when it says nothing of it. */
@@ -114,8 +116,13 @@ export class Relay implements Service {
     const session: RelaySession = new RelaySession(this.#deps, { carried, stream, changed });
     const { subscriber, keys } = this.#deps.queue;
     const deaf = await subscriber.listen(keys.control(id, boot), (heard) => this.#hear(session, heard));
+    const release = this.#deps.authority.hold({
+      tokenId: call.tokenId,
+      end: (why) => void session.end(why.message),
+    });
     session.gone.addEventListener('abort', () => {
       deaf();
+      release();
       if (this.#sessions.get(id) === session) this.#sessions.delete(id);
     });
     const before = this.#sessions.get(id);
@@ -143,7 +150,7 @@ export class Relay implements Service {
   }
 
   /** May this process have the session? @throws as `open`. */
-  async #admit({ session: id, userId, instance }: StreamCall): Promise<Carried> {
+  async #admit({ session: id, userId, tokenId, instance }: StreamCall): Promise<Carried> {
     const { registry, presence, heartbeats } = this.#deps;
     const row = await registry.sessions.byId(id);
     if (!row || row.ownerId !== userId || row.leftAt !== null) throw new McpctlError('session_not_found');
@@ -154,7 +161,7 @@ export class Relay implements Service {
       throw new McpctlError('session_in_use');
     if (boot !== registered) throw new McpctlError('session_not_found');
     // Rows that were given up meanwhile are what they were again.
-    await heartbeats.beat({ providerSessionId: id }, userId);
+    await heartbeats.beat({ providerSessionId: id }, userId, tokenId);
     return { session: id, boot, nonce: randomUUID(), beats: row.workerVersion !== null };
   }
 

@@ -150,6 +150,7 @@ export class RelaySession {
         });
       case 'left':
         return this.#try('left', async () => {
+          if (message.why !== undefined) return await this.end(message.why);
           await this.claims.handBackAll();
           this.letGo();
         });
@@ -184,6 +185,24 @@ export class RelaySession {
     for (const member of this.#members) this.#dismiss(member);
     this.#stream.close();
     this.#gone.abort();
+  }
+
+  /**
+   * The worker may not serve any more: it is told why, nothing more is sent to it, and what it runs is taken from it,
+   * however long Redis is away meanwhile.
+   */
+  async end(why: string): Promise<void> {
+    if (this.#phase === 'gone') return;
+    this.#phase = 'moving'; // its close is no loss
+    this.#turnSwitches();
+    const handedBack = this.claims.handBackAll(why);
+    const told = this.#stream.endWith(why);
+    try {
+      await Promise.all([handedBack, told]);
+    } catch (thrown) {
+      this.#log('what a worker ran that was put out is left to the reaper', thrown);
+    }
+    this.letGo();
   }
 
   /**

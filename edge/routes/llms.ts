@@ -3,12 +3,14 @@ import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import {
   llmCreateSchema,
+  llmDeleteQuerySchema,
   llmListQuerySchema,
   llmPatchSchema,
   llmReplaceSchema,
   type LlmRow,
 } from '../../core/llm.ts';
 import { nameSchema, poolKeyOf } from '../../core/names.ts';
+import { checkRevision } from '../../core/registry/llms.ts';
 import type { Joiner } from '../../core/registry/joiner.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -99,8 +101,17 @@ async function show(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
 async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
   const row = await found(deps, req);
+  const { force } = queryOf(req, llmDeleteQuerySchema);
+  const pool = await deps.registry.pools.byKey(row.poolKey);
+  const isGuest = pool !== undefined && pool.ownerId !== row.ownerId;
+  const ofPool = {
+    resource: 'pool',
+    target: { ownerId: pool?.ownerId ?? '', poolKey: row.poolKey },
+  } as const;
+  // The owner of a pool does not delete in it what others publish; they put it out.
+  const putsOut = force && isGuest && can(actor, 'edit', ofPool);
   const target = { ownerId: row.ownerId, poolKey: row.poolKey };
-  if (!can(actor, 'delete', { resource: 'llm', target })) {
+  if (!putsOut && !can(actor, 'delete', { resource: 'llm', target })) {
     throw new McpctlError(
       'forbidden',
       `Your token may not delete '${row.name}': it is another user's, or outside its pools.`,
@@ -108,9 +119,18 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
   }
   const isLive = await deps.liveness.sessions(row.providerSessionId ? [row.providerSessionId] : []);
   const ifMatch = ifMatchOf(req);
-  await written({ ...deps, req }, { verb: 'delete', resource: 'llm', name: row.name }, () =>
-    deps.registry.llms.delete(row.name, { by: joinerOf(actor), ifMatch, isLive }),
-  );
+  await written({ ...deps, req }, { verb: 'delete', resource: 'llm', name: row.name }, async () => {
+    if (!force) return await deps.registry.llms.delete(row.name, { by: joinerOf(actor), ifMatch, isLive });
+    checkRevision(row, ifMatch);
+    // A guest would be back with its next registration.
+    if (putsOut && row.ownerId !== actor.userId) await deps.registry.pools.deny(row.poolKey, row.ownerId);
+    await deps.putOut.rows({ llmId: row.id });
+    return await deps.registry.llms.delete(row.name, {
+      by: joinerOf(actor),
+      ifMatch: null,
+      isLive: () => false,
+    });
+  });
   res.status(204).end();
 }
 

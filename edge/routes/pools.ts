@@ -60,6 +60,9 @@ async function setGuest(deps: EdgeDeps, req: Request, verb: 'allow' | 'deny') {
   await written({ ...deps, req }, { verb: 'edit', resource: 'pool', name: pool.key }, () =>
     pools[verb](pool.key, user.id),
   );
+  // Also whom a token of an admin's or an admin's own right let in: they may come again by that, and are out for now.
+  if (verb === 'deny' && user.id !== pool.ownerId)
+    await deps.putOut.rows({ poolKey: pool.key, ownerId: user.id });
   return { poolKey: pool.key, allowed: await pools.allowed(pool.key) };
 }
 
@@ -77,6 +80,7 @@ async function setOwner(deps: EdgeDeps, req: Request) {
   await written({ ...deps, req }, { verb: 'edit', resource: 'pool', name: key }, () =>
     deps.registry.pools.give(key, user.id, by),
   );
+  await deps.putOut.unentitled();
   return { poolKey: key, owner: user.name };
 }
 

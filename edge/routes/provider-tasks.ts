@@ -3,6 +3,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { MOST_RUNNING, resultSchema, wireHeaders } from '../../core/protocol.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { roomFor } from '../body/room.ts';
+import { untilClosed } from '../caps.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { bodyOf } from '../parse.ts';
@@ -27,10 +28,14 @@ export function providerUplinkRoutes(deps: EdgeDeps): Router {
   router.post('/llms/_provider-task/:id/stream', async (req, res) => {
     if (!NDJSON.test(req.get('content-type') ?? ''))
       throw new McpctlError('unsupported_media_type', 'Send the lines as application/x-ndjson.');
+    const ended = new AbortController();
+    const { tokenId, userId } = actorOf(req);
+    untilClosed(res, deps.authority.hold({ tokenId, end: (why) => ended.abort(why) }));
     const outcome = await receive(uplinkOf(deps), {
       req,
+      ended: ended.signal,
       taskId: req.params.id,
-      userId: actorOf(req).userId,
+      userId,
       claimId: req.get(wireHeaders.claim),
       session: req.get(wireHeaders.session),
       reserve: roomFor({ req, res }, deps.caps),
@@ -49,6 +54,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
     await deps.relay.open({
       session: session.data,
       userId: actorOf(req).userId,
+      tokenId: actorOf(req).tokenId,
       instance: req.get(wireHeaders.instance),
       running: runningOf(req.get(wireHeaders.running)),
       res,

@@ -178,7 +178,8 @@ export function providerRoutes(deps: EdgeDeps): Router {
     res.status(201).json(await register(deps, req));
   });
   router.post('/llms/_provider-heartbeat', async (req, res) => {
-    await deps.heartbeats.beat(bodyOf(req, heartbeatSchema), actorOf(req).userId);
+    const { userId, tokenId } = actorOf(req);
+    await deps.heartbeats.beat(bodyOf(req, heartbeatSchema), userId, tokenId);
     res.json({ ok: true });
   });
   router.post('/llms/_provider-goodbye', async (req, res) => {

@@ -16,6 +16,7 @@ import {
 } from '../../core/task.ts';
 import { actorOf } from '../context.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
+import { needStillGood, whenGone } from '../gone.ts';
 import { equalTask, taskKeyOf } from '../inference/equal.ts';
 import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../inference/headers.ts';
 import { heldBack } from '../inference/later.ts';
@@ -162,9 +163,9 @@ export function taskRoutes(deps: EdgeDeps): Router {
   router.get('/tasks/:id', async (req, res) => {
     const { wait } = queryOf(req, taskWaitQuerySchema);
     const row = await taskOf(deps, req);
-    const gone = new AbortController();
-    res.once('close', () => gone.abort());
-    const now = await untilEnded(deps, row, { withinMs: wait * 1_000, gone: gone.signal });
+    const { gone, forget } = whenGone(deps, res, row.poolName);
+    const now = await untilEnded(deps, row, { withinMs: wait * 1_000, gone }).finally(forget);
+    needStillGood(gone, row.id);
     await showWhole(deps, { req, res, row: now });
   });
   router.delete('/tasks/:id', async (req, res) => {

@@ -109,6 +109,7 @@ export function tokenRoutes(deps: EdgeDeps): Router {
     const { id, name } = await found(deps, req);
     await written({ ...deps, req }, { verb: 'delete', resource: 'token', name }, () => tokens.revoke(id));
     deps.authenticator.forget();
+    await Promise.all([deps.authority.ask(), deps.putOut.unentitled()]);
     res.status(204).end();
   });
   return router;

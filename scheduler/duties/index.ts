@@ -1,5 +1,6 @@
 import type { Duty, DutyDeps } from './duty.ts';
 import { createClearJobsDuty } from './clear-jobs.ts';
+import { createDenyDuty } from './deny.ts';
 import { createEpochDuty } from './epoch.ts';
 import { createExpireDuty } from './expire.ts';
 import { createHandBackDuty } from './hand-back.ts';
@@ -24,6 +25,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createOrphansDuty,
     createWakeDuty,
     createSweepLlmsDuty,
+    createDenyDuty,
     createRedisUsersDuty,
     createPruneDuty,
   ];

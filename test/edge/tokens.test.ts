@@ -171,7 +171,10 @@ describe('who may join a pool', () => {
     const publish = (token: string, name: string): Promise<Answer> =>
       t.call('POST /api/v1/llms/_provider-register', {
         token,
-        body: { transports: ['redis'], providers: [{ name, type: 'openai', model: 'm', poolName: 'team' }] },
+        body: {
+          transports: ['redis', 'sse'],
+          providers: [{ name, type: 'openai', model: 'm', poolName: 'team' }],
+        },
       });
     expect((await publish(t.tokens.ada, 'a')).status).to.equal(201);
     const refused = await publish(t.tokens.bob, 'b');

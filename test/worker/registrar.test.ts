@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { createEdgeClient } from '../../worker/edge-client.ts';
 import { VirtualLlmRegistrar, type LlmProvider, type RegistrarOptions } from '../../worker/registrar.ts';
 import { edgeFixture, lapse, listensAs, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
@@ -254,5 +255,35 @@ describe('the registrar', () => {
     );
     expect(warmed).to.deep.equal(['warm']);
     expect(said.join()).not.to.include('address');
+  });
+
+  it('stops serving when its token is revoked, says so once, and asks no more for now', async () => {
+    const made = { userId: t.ada.id, name: 'mine', pools: null, expiresInDays: null, createdBy: null };
+    const { row, text } = await t.registry.tokens.create(made);
+    const refusals: string[] = [];
+    let posts = 0;
+    const edge = createEdgeClient({ mcpdUrl: t.url, token: text });
+    const registrar = make(['mine'], {
+      token: text,
+      heartbeatIntervalMs: 20,
+      onRegistered: () => undefined,
+      onRefused: (why) => refusals.push(why),
+      edge: { ...edge, post: (...args) => ((posts += 1), edge.post(...args)) },
+    });
+    await registrar.start();
+    expect((await t.call(`DELETE /api/v1/tokens/${row.id}`)).status).to.equal(204);
+    await until(
+      async () => refusals.length,
+      (n) => n > 0,
+    );
+    const asked = posts;
+    registrar.registerAgain();
+    registrar.hurry();
+    await new Promise((resolve) => setTimeout(resolve, 200)); // ten heartbeats, had it gone on
+    expect(posts).to.equal(asked);
+    expect(registrar.refusal).to.match(/^HTTP 401: /);
+    expect(refusals).to.have.length(1);
+    expect(said.filter((line) => line.includes('serves nothing until it is let in again'))).to.have.length(1);
+    expect(await t.registry.llms.byName('mine')).to.include({ status: 'inactive', inactiveReason: 'denied' });
   });
 });

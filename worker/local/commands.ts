@@ -52,12 +52,13 @@ function sentenceOf(what: LocalAction, status: LocalStatus): string {
 }
 
 function statusText(status: LocalStatus): string {
-  const { session, edge, transport, connected, state, pid, version, llms } = status;
+  const { session, edge, transport, connected, state, pid, version, llms, refused } = status;
   const lines = [
     `Worker:     ${state} (process ${String(pid)}, version ${version})`,
     `Session:    ${session ?? 'none yet'}`,
     `Edge:       ${edge}`,
     `Transport:  ${transport ?? 'not decided yet'}, ${connected ? 'connected' : 'not connected'}`,
+    ...(refused === undefined ? [] : [`Refused:    ${refused} Run "mcpctl login", then start it again.`]),
   ];
   const rows = [
     ['NAME', 'STATE', 'RUNNING', 'SLOTS', 'MODEL'],

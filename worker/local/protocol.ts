@@ -17,6 +17,8 @@ export const localStatusSchema = z.object({
   transport: z.enum(['redis', 'sse']).nullable(),
   /** Whether what it takes its tasks from can be reached now. */
   connected: z.boolean(),
+  /** Why the edge will not have this worker. */
+  refused: z.string().optional(),
   state: z.enum(['starting', 'serving', 'paused', 'draining', 'idle']),
   llms: z.array(
     z.object({

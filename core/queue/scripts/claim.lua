@@ -6,7 +6,7 @@
         7 T   8 job id   or   7 token   8 what the keys of the queue's jobs begin with   9 t:{P}:*:m   10 t:{P}:*:in
   Returns  {'ok', epoch, body, head} · {'absent'} no fence or body · {'stale'} another job carries the task ·
            {'closed'} ended, closed or handed back · {'taken'} ·
-           {'unfit'} this llm cannot do it · {'excluded', how often such a member met it} it failed it before ·
+           {'unfit'} this llm cannot do it, or was put out (denied:{P}) · {'excluded', how often such a member met it} it failed it before ·
            {'none'} no job has that token
   Callers  worker, relay ]]
 local fence, input, task, job = KEYS[2], KEYS[3], ARGV[7], ARGV[8]
@@ -27,6 +27,8 @@ if m[2] ~= 'open' then return { 'closed' } end
 if m[3] ~= '' and m[3] ~= ARGV[1] then return { 'taken' } end
 if m[4] ~= job then return { 'stale' } end
 if m[6] and string.find(m[6], ARGV[4], 1, true) then return { 'unfit' } end
+local denied = string.gsub(KEYS[1], 'run:{', 'denied:{') -- in the slot of the other keys
+if redis.call('HEXISTS', denied, ARGV[4] .. ' ' .. ARGV[2]) == 1 then return { 'unfit' } end
 if m[5] and string.find(m[5], ARGV[4], 1, true) then
   return { 'excluded', tostring(redis.call('HINCRBY', fence, 'met', 1)) }
 end

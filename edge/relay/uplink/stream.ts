@@ -18,12 +18,14 @@ export interface UplinkCall extends SpeakingCall {
   req: Request;
   /** Room for unfinished lines under the caller's cap. @throws McpctlError `too_many_requests`. */
   reserve: (bytes: number) => void;
+  /** Aborts, with what to say, when the caller's token is not good any more. */
+  ended: AbortSignal;
 }
 
 /**
  * A whole answer over one request: each line is said on the fence as it comes, and no faster than Redis takes them.
  * Ends as soon as the claim is not current any more.
- * @throws McpctlError `task_not_found`, `claim_lost`, `invalid_request` (a bad line), `body_too_large`.
+ * @throws McpctlError `task_not_found`, `claim_lost`, `invalid_request` (a bad line), `body_too_large`, and what `ended` says.
  */
 export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclude<Said, 'lost'>> {
   const spoken = await claimOf(deps, call);
@@ -35,6 +37,8 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
   const over = new AbortController();
   const heard = { at: deps.clock.elapsed() };
   const onLost = (): void => lost.abort();
+  call.ended.addEventListener('abort', onLost, { once: true });
+  if (call.ended.aborted) onLost();
   void watch(deps, { spoken, call, heard, lost, over: over.signal });
   try {
     const speaker = new Speaker(deps, spoken, onLost);
@@ -46,6 +50,7 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
       if (said === 'lost') break;
       if (said) return said;
     }
+    call.ended.throwIfAborted();
     if (!lost.signal.aborted && call.req.complete) {
       throw new McpctlError('invalid_request', 'The stream ended without an "end" or "error" line.');
     }

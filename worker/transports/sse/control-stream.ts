@@ -158,7 +158,8 @@ export class ControlStream {
         );
       case 401:
       case 403:
-        return `the edge refuses the token (HTTP ${String(status)}): run "mcpctl login" on this machine; trying on meanwhile`;
+        this.#deps.onGone(); // a registration hears why, and whether this worker is to stop
+        return `the edge refuses the token (HTTP ${String(status)})`;
       default:
         return `the edge answered HTTP ${String(status)}`;
     }

@@ -1,0 +1,58 @@
+import type { Presence } from '../presence.ts';
+import type { Redis } from '../queue/connect.ts';
+import { sendControl, type Control } from '../queue/control.ts';
+import { readFences } from '../queue/fence.ts';
+import type { Keys } from '../queue/keys.ts';
+import { runningTasks } from '../queue/last-heard.ts';
+import type { Denied } from '../registry/denials.ts';
+import type { FlowDeps } from './deps.ts';
+import { endDeadClaim } from './end-dead.ts';
+
+export interface PutOutDeps {
+  flow: FlowDeps;
+  queue: { redis: Redis; keys: Keys };
+  presence: Pick<Presence, 'deny' | 'drop'>;
+  /** Takes the session's own user of Redis away; the scheduler's duty does it within a second where this is not given. */
+  endRedisUser?: (sessionId: string) => Promise<void>;
+}
+
+const WHY = 'it may not serve here any more';
+const ANSWERING = 'The worker was put out while it answered: it may not serve here any more.';
+
+/**
+ * Puts members out of their pools: Postgres has decided it (core/registry/denials.ts), this makes it so. In this order:
+ * nothing more is claimed, whoever serves them is told, what they run is taken from them. What nobody has seen anything
+ * of starts over elsewhere and counts against nobody, what was shown ends `worker_lost`. Done twice, or by two, it changes
+ * nothing. @throws McpctlError `unavailable`: the scheduler's duty `deny` finishes it.
+ */
+export async function putOut(deps: PutOutDeps, denied: Denied): Promise<void> {
+  const { queue, presence, endRedisUser } = deps;
+  const { sessionId, boot, members, isOver } = denied;
+  const pools = [...new Set(members.map(({ poolKey }) => poolKey))];
+  await presence.deny(sessionId, members);
+  // A worker that holds Redis itself registers again, and hears why not; the relay of a stream lets go of it.
+  const tell = (message: Control) => sendControl(queue, { session: sessionId, boot, message });
+  await tell(isOver ? { kind: 'left', why: WHY } : { kind: 'registered' });
+  await tell({ kind: 'again' });
+  if (isOver) await endRedisUser?.(sessionId);
+  if (isOver) await presence.drop(sessionId, pools);
+  const ids = new Set(members.map(({ llmId }) => llmId));
+  for (const poolKey of pools) {
+    const refs = await runningTasks(queue.redis, queue.keys, poolKey);
+    const fences = await readFences(queue.redis, queue.keys, refs);
+    for (const [i, { taskId }] of refs.entries()) {
+      const fence = fences[i];
+      if (!fence || fence.state !== 'open' || fence.session !== sessionId || !ids.has(fence.llm)) continue;
+      await endDeadClaim(deps.flow, {
+        taskId,
+        poolKey,
+        fence,
+        why: 'denied',
+        counts: 'none',
+        lastWord: ANSWERING,
+      });
+      await tell({ kind: 'cancel', taskId, claimId: fence.claim });
+    }
+  }
+  if (isOver) deps.flow.bus.emit('session.left', { sessionId, why: 'denied' });
+}

@@ -1,0 +1,30 @@
+import { messageOf } from '../core/errors.ts';
+import { putOut, type PutOutDeps } from '../core/flow/put-out.ts';
+import type { Denials, Denied } from '../core/registry/denials.ts';
+import type { Log } from '../core/runtime/log.ts';
+
+/** Puts members out at once, for routes that have just taken somebody's right away. */
+export interface PutOut {
+  /** All whose right is gone, whichever write took it. */
+  unentitled(): Promise<void>;
+  /** What somebody who may says is to go. */
+  rows(which: Parameters<Denials['denyRows']>[0]): Promise<void>;
+}
+
+/** What Redis or a worker was not told is left to the scheduler's duty `deny`: the rows say it already. */
+export function createPutOut(deps: PutOutDeps & { denials: Denials; log: Log }): PutOut {
+  const finish = async (denied: readonly Denied[]): Promise<void> => {
+    for (const one of denied) {
+      try {
+        await putOut(deps, one);
+      } catch (thrown) {
+        const about = { session: one.sessionId, why: messageOf(thrown) };
+        deps.log.warn(about, 'a member that was put out is left to the scheduler');
+      }
+    }
+  };
+  return {
+    unentitled: async () => await finish(await deps.denials.denyUnentitled()),
+    rows: async (which) => await finish(await deps.denials.denyRows(which)),
+  };
+}
