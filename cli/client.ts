@@ -36,7 +36,7 @@ export interface Client {
     get(name: string): Promise<SeenLlm>;
     /** The server checks the body: its faults come back as details. */
     create(body: Readonly<Record<string, unknown>>): Promise<SeenLlm>;
-    delete(name: string): Promise<void>;
+    delete(name: string, how?: { force: boolean }): Promise<void>;
     members(name: string): Promise<SeenPool>;
   };
   pools: {
@@ -137,7 +137,8 @@ export function createClient(http: Http): Client {
       list: (filters) => all(path('llms'), filters, readLlm),
       get: async (name) => readLlm(await get(path('llms', name))),
       create: async (body) => readLlm(await post(path('llms'), body)),
-      delete: async (name) => void (await remove(path('llms', name))),
+      delete: async (name, how) =>
+        void (await remove(`${path('llms', name)}${how?.force === true ? '?force=true' : ''}`)),
       members: async (name) => readPool(await get(path('llms', name, 'members'))),
     },
     pools: {

@@ -90,8 +90,13 @@ describe('cli: what a command line means', () => {
     expect(await parsed(makeDelete, ['llm/a', 'llm/b', '-y'])).to.deep.equal({
       args: ['llm/a', 'llm/b'],
       yes: true,
+      force: false,
     });
-    expect(await parsed(makeDelete, ['llm', 'a'])).to.deep.equal({ args: ['llm', 'a'], yes: false });
+    expect(await parsed(makeDelete, ['llm', 'a', '--force'])).to.deep.equal({
+      args: ['llm', 'a'],
+      yes: false,
+      force: true,
+    });
   });
 
   it('get and task list take an order, fields to be as said, and a watch', async () => {

@@ -230,4 +230,33 @@ describe('a right that is taken away while it is used', function () {
     );
     expect(await t.registry.tasks.byId(kept.id)).to.include({ status: 'pending' });
   });
+
+  it('takes the Redis user of a session away, whose worker takes its tasks from Redis itself', async () => {
+    const { redis } = t.deps.queue;
+    const token = await tokenOf(t.ada.id);
+    const body = {
+      transports: ['redis'],
+      redisUser: true,
+      bullmqVersion: t.deps.bullmqVersion,
+      providers: [{ name: 'direct', type: 'openai', model: 'm' }],
+    };
+    const answer = await t.call('POST /api/v1/llms/_provider-register', { token: token.text, body });
+    const { providerSessionId: id } = answer.json as { providerSessionId: string };
+    const users = async (): Promise<string> => JSON.stringify(await redis.call('ACL', 'USERS'));
+    expect(await users()).to.include(id);
+    const heard: string[] = [];
+    const off = await t.deps.queue.subscriber.listen(t.deps.queue.keys.control(id, id), (said) => {
+      if (said.kind === 'message') heard.push(said.text);
+    });
+    expect((await atOther(`DELETE /tokens/${token.id}`)).status).to.equal(204);
+    expect(await users()).to.not.include(id);
+    await until(
+      async () => heard.join(' '),
+      (said) => said.includes('"again"'),
+    );
+    off();
+    expect(await rowOf('direct')).to.include({ status: 'inactive', inactiveReason: 'denied' });
+    const back = await t.call('POST /api/v1/llms/_provider-register', { token: token.text, body });
+    expect(back.status).to.equal(401); // this edge believed the token a moment ago
+  });
 });

@@ -7,6 +7,8 @@ import { namedRefsOf } from '../../resources.ts';
 export interface DeleteOptions {
   args: string[];
   yes: boolean;
+  /** Also what a running worker publishes: it is put out. */
+  force: boolean;
 }
 
 export function makeDelete(
@@ -19,6 +21,7 @@ export function makeDelete(
     .argument('<type>', 'llm or task, or type/name')
     .argument('[name...]', 'which ones')
     .option('-y, --yes', 'do not ask', false)
+    .option('--force', 'also llms that a running worker publishes: put them out', false)
     .addHelpText(
       'before',
       `Examples:
@@ -27,10 +30,10 @@ export function makeDelete(
   mcpctl delete task 019a6f3e-0000-7000-8000-000000000000 --yes
 `,
     )
-    .action((type, names, { yes }) => run({ args: [type, ...names], yes }));
+    .action((type, names, options) => run({ args: [type, ...names], ...options }));
 }
 
-async function runDelete(ctx: Context, { args, yes }: DeleteOptions): Promise<void> {
+async function runDelete(ctx: Context, { args, yes, force }: DeleteOptions): Promise<void> {
   const refs = namedRefsOf(args, ['llm', 'task']);
   const named = refs.map(({ type, name }) => `${type}/${name}`).join(', ');
   if (!yes) await confirm(ctx, `Delete ${named}?`);
@@ -40,7 +43,7 @@ async function runDelete(ctx: Context, { args, yes }: DeleteOptions): Promise<vo
       const task = await client.tasks.cancel(name);
       ctx.out.line(`task/${name} ${task.view.status ?? 'cancelled'}`);
     } else {
-      await hinted(client, { type, name }, () => client.llms.delete(name));
+      await hinted(client, { type, name }, () => client.llms.delete(name, { force }));
       ctx.out.line(`llm/${name} deleted`);
     }
   });
