@@ -15,7 +15,7 @@ export interface ShapedMember extends Member {
 }
 
 /** How much is looked at before others have their turn: some milliseconds. Characters of strings are skipped quickly. */
-const SLICE = 1_000_000;
+const SLICE = 250_000;
 const STRING_SHARE = 32;
 const MOST_MEMBERS = 1_000;
 

@@ -56,6 +56,8 @@ export interface CapsDeps {
   metrics: Pick<Metrics, 'refused'>;
   clock: Clock;
   log: Log;
+  /** Is told how many bytes are not held any more. */
+  returned?: ((bytes: number) => void) | undefined;
 }
 
 type Cap = 'user_tasks' | 'pool_tasks' | 'user_streams' | 'user_bytes' | 'bytes' | RestCap | RequestCap;
@@ -64,7 +66,7 @@ type Cap = 'user_tasks' | 'pool_tasks' | 'user_streams' | 'user_bytes' | 'bytes'
 const TASKS_RETRY_S = 5;
 const ROOM_RETRY_S = 1;
 
-export function createCaps({ config, registry, metrics, clock, log }: CapsDeps): Caps {
+export function createCaps({ config, registry, metrics, clock, log, returned }: CapsDeps): Caps {
   const { maxUserTasks, maxPoolTasks } = config;
   // One body alone always fits.
   const maxUserBytes = Math.max(config.maxUserBytes, config.bodyLimitBytes);
@@ -86,6 +88,7 @@ export function createCaps({ config, registry, metrics, clock, log }: CapsDeps):
     room.streams += streams;
     room.bytes += bytes;
     bytesInAll += bytes;
+    if (bytes < 0) returned?.(-bytes);
     if (room.streams === 0 && room.bytes === 0) rooms.delete(userId);
     else rooms.set(userId, room);
   };

@@ -7,6 +7,7 @@ import { isCurrent } from '../core/registry/migrate.ts';
 import { createRegistry } from '../core/registry/registry.ts';
 import { createBus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
+import { createCollector } from '../core/runtime/collect.ts';
 import type { Log } from '../core/runtime/log.ts';
 import { ownPackage } from '../core/runtime/own-package.ts';
 import { composeServices, type Service } from '../core/runtime/service.ts';
@@ -111,7 +112,8 @@ export function wireEdge(
     fleet: { registry, queue, clock, log },
     open: { answers: () => caps.openStreams(), workers: () => relay.size },
   });
-  const caps = createCaps({ config, registry, metrics, clock, log });
+  const returned = ofProcess ? createCollector() : undefined;
+  const caps = createCaps({ config, registry, metrics, clock, log, returned });
   const deps: EdgeDeps = {
     config,
     version,

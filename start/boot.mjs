@@ -24,6 +24,7 @@ const verbs = {
   build: { run: undefined, builds: true, strict: true },
   smoke: { run: [...tsx, 'test/smoke.ts'], builds: false, strict: false },
   bench: { run: [...tsx, 'bench/main.ts'], builds: true, strict: true },
+  hostile: { run: [...tsx, 'test/hostile/main.ts'], builds: true, strict: true },
   chaos: { run: [...tsx, 'test/chaos/main.ts'], builds: true, strict: true },
 };
 

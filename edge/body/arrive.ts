@@ -7,9 +7,14 @@ import type { Room } from './room.ts';
 /** A body may take this long whatever comes, and beyond it as long as it comes at this rate: 64 MiB in 69 minutes. */
 const GRACE_MS = 30_000;
 const LEAST_BYTES_PER_MS = 16;
-/** What chunks may weigh on the way, extensions and all: one byte in a chunk of its own takes six. */
-const WIRE_PER_BYTE = 8;
-const WIRE_SPARE_BYTES = 256 * 1024;
+/**
+ * What chunks may weigh on the way, extensions and all. A chunk costs time, whatever is in it: one of a byte takes six
+ * bytes and as long as one of a kilobyte, so there may be some of them, and no body is made of them.
+ */
+const WIRE_PER_BYTE = 4;
+const WIRE_SPARE_BYTES = 64 * 1024;
+/** The weight is looked at once in so many pieces. */
+const WEIGHED_EACH = 128;
 
 /**
  * The whole body as it was sent, not yet decompressed. It costs its own bytes, in whatever pieces it comes, and nothing
@@ -22,11 +27,12 @@ export function arrive(req: IncomingMessage, { limit, reserve }: Room): Promise<
   const readBefore = socket.bytesRead;
   const began = clock.elapsed();
   let timer: NodeJS.Timeout | undefined;
+  let pieces = 0;
   const whole = new Promise<void>((resolve, reject) => {
     const take = (piece: Buffer): void => {
       try {
         if (!bytes.append(piece)) throw new McpctlError('body_too_large');
-        if (socket.bytesRead - readBefore > WIRE_PER_BYTE * bytes.length + WIRE_SPARE_BYTES)
+        if (++pieces % WEIGHED_EACH === 0 && socket.bytesRead - readBefore > mostWire(bytes.length))
           throw new McpctlError('body_too_large', 'The body is sent in chunks that are mostly overhead.');
         reserve(bytes.length);
       } catch (thrown) {
@@ -62,3 +68,5 @@ export function arrive(req: IncomingMessage, { limit, reserve }: Room): Promise<
     },
   );
 }
+
+const mostWire = (bytes: number): number => WIRE_PER_BYTE * bytes + WIRE_SPARE_BYTES;

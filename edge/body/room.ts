@@ -9,18 +9,23 @@ export interface Room {
   reserve: (bytes: number) => void;
 }
 
-/** Room under the caller's cap for the most that was asked for so far, until the answer is complete. */
+/**
+ * Room under the caller's cap for the most that was asked for so far, until the answer is complete. A little more is
+ * taken each time, up to `limit`, so that a body of small pieces does not ask for each.
+ */
 export function roomFor(
-  { req, res }: { req: Request; res: Response },
+  { req, res, limit = 0 }: { req: Request; res: Response; limit?: number },
   caps: Pick<Caps, 'hold'>,
 ): Room['reserve'] {
-  let release = (): void => undefined;
+  const releases: (() => void)[] = [];
   let reserved = 0;
-  untilClosed(res, () => release());
+  untilClosed(res, () => releases.splice(0).forEach((release) => release()));
   return (bytes) => {
     if (bytes <= reserved || res.destroyed) return;
-    release();
-    release = caps.hold(actorOf(req), { bytes, streaming: false });
-    reserved = bytes;
+    // The first is what was declared, where that was.
+    const spare = reserved === 0 ? 0 : bytes >> 3;
+    const most = Math.max(bytes, Math.min(limit, bytes + spare));
+    releases.push(caps.hold(actorOf(req), { bytes: most - reserved, streaming: false }));
+    reserved = most;
   };
 }

@@ -3,6 +3,8 @@ import type { Socket } from 'node:net';
 
 /** How much of a body that nobody wants may still come, so that its sender gets to read the answer. */
 const DRAIN_BYTES = 1024 * 1024;
+/** Each costs time, however small it is. */
+const DRAIN_PIECES = 1_000;
 const DRAIN_MS = 2_000;
 const LOOK_MS = 100;
 
@@ -51,7 +53,13 @@ function drain(req: IncomingMessage): void {
     clearTimeout(late);
   });
   req.on('error', () => undefined); // nobody waits for it any more
-  req.on('data', look);
+  let pieces = 0;
+  let bytes = 0;
+  req.on('data', (piece: Buffer) => {
+    pieces += 1;
+    bytes += piece.length;
+    if (pieces > DRAIN_PIECES || bytes > DRAIN_BYTES) socket.destroy();
+  });
   req.once('end', () => socket.destroy());
   req.read(0); // begun to be read, it is not Node's to read
   req.resume();

@@ -56,7 +56,7 @@ async function read({ req, res }: { req: Request; res: Response }, room: Room): 
 export function readBody({ limitBytes, caps }: { limitBytes: number; caps: Caps }): RequestHandler {
   return async (req, res, next) => {
     if (hasBody(req)) {
-      const reserve = roomFor({ req, res }, caps);
+      const reserve = roomFor({ req, res, limit: limitBytes }, caps);
       const text = await read({ req, res }, { limit: limitBytes, reserve });
       req.context.shape = await shapeOf(text);
       req.context.text = text;

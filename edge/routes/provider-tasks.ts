@@ -38,7 +38,7 @@ export function providerUplinkRoutes(deps: EdgeDeps): Router {
       userId,
       claimId: req.get(wireHeaders.claim),
       session: req.get(wireHeaders.session),
-      reserve: roomFor({ req, res }, deps.caps),
+      reserve: roomFor({ req, res, limit: deps.config.bodyLimitBytes }, deps.caps),
     });
     res.json({ outcome });
   });

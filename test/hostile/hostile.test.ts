@@ -1,0 +1,29 @@
+import { expect } from 'chai';
+import { startSystem, type System } from '../support/system.ts';
+import { faultsOf, furnish, measure, type House } from './run.ts';
+
+/** A part of `npm run hostile`: what is held here is memory, and that others are served; times are for the whole run. */
+describe('an edge under attack', () => {
+  let system: System;
+  let house: House;
+  before(async () => {
+    system = await startSystem();
+    house = await furnish(system);
+  });
+  after(() => system.close());
+
+  for (const attack of [
+    'upload-after-401',
+    'one-byte-chunks',
+    'gzip-broken-off',
+    'pipelining',
+    'many-values',
+    'unread-answers',
+    'wrong-tokens',
+  ])
+    it(`pays for ${attack} what was sent, and serves others`, async () => {
+      const alone = { p95Ms: Number.NaN, heldMs: Number.NaN };
+      const cost = await measure(house, attack, { share: 0.3, forMs: 300, alone, givenBackMs: 300 });
+      expect(faultsOf(cost)).to.deep.equal([]);
+    });
+});
