@@ -65,6 +65,7 @@ type Cap = 'user_tasks' | 'pool_tasks' | 'user_streams' | 'user_bytes' | 'bytes'
 /** Tasks take a while to end; a stream or a body may be gone in a moment. */
 const TASKS_RETRY_S = 5;
 const ROOM_RETRY_S = 1;
+const nothing = { streams: 0, bytes: 0 };
 
 export function createCaps({ config, registry, metrics, clock, log, returned }: CapsDeps): Caps {
   const { maxUserTasks, maxPoolTasks } = config;
@@ -84,9 +85,8 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
   };
 
   const takeRoom = (userId: string, { streams, bytes }: { streams: number; bytes: number }): void => {
-    const room = rooms.get(userId) ?? { streams: 0, bytes: 0 };
-    room.streams += streams;
-    room.bytes += bytes;
+    const held = rooms.get(userId) ?? nothing;
+    const room = { streams: held.streams + streams, bytes: held.bytes + bytes };
     bytesInAll += bytes;
     if (bytes < 0) returned?.(-bytes);
     if (room.streams === 0 && room.bytes === 0) rooms.delete(userId);
@@ -119,7 +119,7 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
       left: Math.max(0, maxUserTasks - ofUsers.known(userId)),
     }),
     hold({ userId }, { bytes, streaming }) {
-      const held = { ...(rooms.get(userId) ?? { streams: 0, bytes: 0 }), inAll: bytesInAll };
+      const held = { ...(rooms.get(userId) ?? nothing), inAll: bytesInAll };
       const over = overRoom({ ...config, maxUserBytes, maxBytes }, held, { bytes, streaming });
       if (over) throw refusal(over.cap, 'too_many_requests', over.message);
       const streams = streaming ? 1 : 0;

@@ -135,10 +135,7 @@ export function wireEdge(
     knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),
     caps,
     metrics,
-    checks: [
-      { name: 'postgres', run: () => needCurrent(connection) },
-      { name: 'redis', run: () => needWritable(queue) },
-    ],
+    checks: checksOf(connection, queue),
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
@@ -171,6 +168,11 @@ function createRights({
     putOut: createPutOut({ denials, flow, queue, presence: queue.presence, endRedisUser, log }),
   };
 }
+
+const checksOf = (connection: Connection, queue: QueueDoor): EdgeDeps['checks'] => [
+  { name: 'postgres', run: () => needCurrent(connection) },
+  { name: 'redis', run: () => needWritable(queue) },
+];
 
 /** What it was refused in the last seconds counts too: a full disk lets reads through. */
 async function needCurrent(connection: Connection): Promise<void> {
