@@ -75,9 +75,9 @@ export function renewFence(
 async function enqueueRow(deps: FlowDeps, row: TaskRow, seen?: Fence | null): Promise<boolean> {
   const submission = await deps.registry.tasks.submissionOf(row.id);
   if (!submission) return false;
-  const { epoch, priority } = row;
+  const { epoch, priority, ownerId } = row;
   const sent = { ...submission, body: sentBody(submission) };
-  const task = { ...refOf(row), ...sent, epoch, priority, pin: row.pin ?? undefined, policy: row };
+  const task = { ...refOf(row), ...sent, ownerId, epoch, priority, pin: row.pin ?? undefined, policy: row };
   return await deps.dispatch.enqueue(task, seen);
 }
 

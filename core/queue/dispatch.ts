@@ -13,10 +13,13 @@ import { KEPT_JOBS, type JobData } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import type { StandingJob } from './leftovers.ts';
 import { runKnownScript, runScript, type ScriptName } from './scripts.ts';
+import { BACKGROUND_SCORE, Turns } from './turns.ts';
 import { WAITER_LEASE_MS } from './waiters.ts';
 
 export interface Submission extends TaskRef {
   epoch: number;
+  /** Owners of a queue take turns. */
+  ownerId: string;
   body: string;
   head: TaskHead;
   priority: Priority;
@@ -57,8 +60,8 @@ export type CloseAnswer =
     }
   | { kind: 'ended' | 'claimed' | 'attached' };
 
-/** Background jobs carry a priority; jobs without one always run before them. */
-const BACKGROUND = 10;
+/** What enqueue.lua answers when others of the priority wait. */
+const CONTESTED = 2;
 const FENCE_MARGIN_MS = 10 * 60_000;
 const LINGER_MS = 2_000;
 
@@ -67,9 +70,11 @@ const jobIdOf = ({ taskId, epoch }: Pick<Submission, 'taskId' | 'epoch'>): strin
 /** Puts tasks into their pool's queue and takes them out again. Used by the edge and the scheduler. */
 export class Dispatch {
   readonly #deps: DispatchDeps;
+  readonly #turns: Turns;
 
   constructor(deps: DispatchDeps) {
     this.#deps = deps;
+    this.#turns = new Turns(deps);
   }
 
   /**
@@ -80,21 +85,38 @@ export class Dispatch {
   async enqueue(s: Submission, seen?: Pick<Fence, 'epoch' | 'claim'> | null): Promise<boolean> {
     const answer = Number(await this.#run('enqueue', this.#laying(s, seen)));
     if (answer < 0) return false;
-    await this.#add(s, jobIdOf(s));
+    const isContested = answer === CONTESTED;
+    await this.#add(s, jobIdOf(s), isContested);
+    if (isContested) await orUnavailable(this.#turns.take(s, jobIdOf(s)));
     return true;
   }
 
   /**
    * The same in one round trip, for a task that this call has made: nothing of it can be there that would forbid the job.
-   * Fence and job go over one connection, in this order, so that whoever takes the job finds the fence.
+   * Fence, job and its turn go over one connection, in this order, so that whoever takes the job finds the fence.
    */
   async enqueueNew(s: Submission): Promise<void> {
+    const isContested = this.#turns.isContested(s);
     const laying = orUnavailable(runKnownScript(this.#deps.redis, 'enqueue', this.#laying(s)));
-    const [answer] = await Promise.all([laying, this.#add(s, jobIdOf(s))]);
-    if (answer !== undefined) return;
+    const adding = this.#add(s, jobIdOf(s), isContested);
+    const [answer, hasTurn] = await Promise.all([laying, isContested && this.#takeAfterAdd(s), adding]);
+    if (answer !== undefined) {
+      const isNow = Number(answer) === CONTESTED;
+      this.#turns.note(s, isNow);
+      if ((isNow || isContested) && !hasTurn) await orUnavailable(this.#turns.take(s, jobIdOf(s)));
+      return;
+    }
     // This Redis has forgotten its scripts, and got the job alone: whoever took it found nothing, and finished it.
     await orUnavailable(this.#queueOf(s).remove(jobIdOf(s)));
     await this.enqueue(s);
+  }
+
+  /** BullMQ gives its command within this turn of the loop; what is written in one turn goes out together. */
+  #takeAfterAdd(s: Submission): Promise<boolean> {
+    const taking = new Promise<boolean>((resolve) =>
+      setImmediate(() => resolve(this.#turns.take(s, jobIdOf(s)))),
+    );
+    return orUnavailable(taking);
   }
 
   #laying(
@@ -103,8 +125,18 @@ export class Dispatch {
   ): { keys: string[]; args: (string | number)[] } {
     const pool = this.#deps.keys.pool(s.poolKey);
     const task = pool.task(s.taskId);
+    const queue = `${this.#deps.keys.namespace}:${pool.queue(s.pin)}`;
     return {
-      keys: [task.fence, task.input, task.stream, task.attached, pool.orphans],
+      keys: [
+        task.fence,
+        task.input,
+        task.stream,
+        task.attached,
+        pool.orphans,
+        `${queue}:wait`,
+        `${queue}:prioritized`,
+        this.#turns.keyOf(s),
+      ],
       args: [
         s.epoch,
         jobIdOf(s),
@@ -119,6 +151,8 @@ export class Dispatch {
         WAITER_LEASE_MS,
         (s.head.unfit ?? []).join(),
         seen === undefined ? '' : seen === null ? 'none' : `${seen.epoch} ${seen.claim}`,
+        s.priority,
+        BACKGROUND_SCORE,
       ],
     };
   }
@@ -168,7 +202,7 @@ export class Dispatch {
         ],
       }),
     );
-    if (answer === 'nojob') await this.#add(ref, seen.job);
+    if (answer === 'nojob') await this.#add(ref, seen.job, false);
     switch (answer) {
       case 'ok':
       case 'nojob':
@@ -272,8 +306,12 @@ export class Dispatch {
     return this.#deps.queues(this.#deps.keys.pool(poolKey).queue(pin));
   }
 
-  async #add(s: Pick<Submission, 'taskId' | 'poolKey' | 'priority' | 'pin'>, jobId: string): Promise<void> {
-    const options = { jobId, ...(s.priority === 'background' ? { priority: BACKGROUND } : {}) };
+  async #add(
+    s: Pick<Submission, 'taskId' | 'poolKey' | 'priority' | 'pin'>,
+    jobId: string,
+    isContested: boolean,
+  ): Promise<void> {
+    const options = { jobId, ...this.#turns.optionsOf(s, isContested) };
     await orUnavailable(this.#queueOf(s).add('infer', { T: s.taskId }, options));
   }
 }

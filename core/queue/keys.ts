@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Priority } from '../task.ts';
 
 /**
  * Every Redis key and channel, made in this one place. All begin with the namespace; everything of a pool
@@ -14,6 +15,7 @@ import { createHash } from 'node:crypto';
  * | `run:{P}` | running tasks by last beat | claim, beat, end → scheduler | – |
  * | `ended:{P}` | ended, not yet settled | end → edge, scheduler | until settled |
  * | `back:{P}` | handed back, not yet requeued | handback → edge, scheduler | until requeued |
+ * | `turns:{P}:<priority>`, `turns:{P}.<llm id>:<priority>` | the last tag of each owner who waits in a queue | edge, scheduler → both | until nothing waits |
  * | `orphan:{P}` | tasks by when nobody will have waited long enough | edge, end, close → scheduler | until the end |
  * | `r:{P}:T` | sharded channel: a task's events | worker → edges | – |
  * | `w:{W}:lease` | the session is published | edge, worker → edge, scheduler | the lease |
@@ -37,6 +39,9 @@ export function createKeys(namespace: string) {
         hash: p,
         /** BullMQ's queue; with an llm id, that member's own queue for directed tasks. */
         queue: (llmId?: string): string => (llmId === undefined ? `{${p}}` : `{${p}}.${llmId}`),
+        /** Of that queue, and of one priority. */
+        turns: (priority: Priority, llmId?: string): string =>
+          of(`turns:{${p}}${llmId === undefined ? '' : `.${llmId}`}:${priority}`),
         run: of(`run:{${p}}`),
         ended: of(`ended:{${p}}`),
         back: of(`back:{${p}}`),

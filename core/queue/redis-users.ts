@@ -76,7 +76,7 @@ export function patternsOf(
   const channels = new Set([keys.control(sessionId, '*')]);
   const readable = new Set([keys.generation]);
   for (const { llmId, poolKey } of members) {
-    const { hash: _hash, queue, task, denied, ...ofPool } = keys.pool(poolKey);
+    const { hash: _hash, queue, turns: _turns, task, denied, ...ofPool } = keys.pool(poolKey);
     const { channel, ...ofTask } = task('*');
     const queues = [queue(), queue(llmId)].map((name) => `${keys.namespace}:${name}:*`);
     const all = [...Object.values(ofPool), ...Object.values(ofTask), ...queues, keys.wake(llmId)];

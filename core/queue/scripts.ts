@@ -10,6 +10,7 @@ import { redisTroubleOf } from './trouble.ts';
 /** The Lua of the dispatch protocol. Each file's head says its KEYS, ARGV, answers and callers. */
 const names = [
   'enqueue',
+  'turn',
   'claim',
   'emit',
   'read',

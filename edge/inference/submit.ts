@@ -177,6 +177,7 @@ async function enqueue(
     taskId: row.id,
     poolKey: row.poolName,
     epoch: row.epoch,
+    ownerId: row.ownerId,
     body: order.sent?.body ?? order.request.body,
     head: headOf(deps, order),
     priority: order.priority,

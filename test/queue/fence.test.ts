@@ -16,6 +16,12 @@ describe('the fence', () => {
     t = await queueFixture();
   });
   after(() => t.close());
+  /** The jobs that wait in the pool. */
+  const standing = async (): Promise<string[]> => {
+    const queue = `${t.door.keys.namespace}:${t.door.keys.pool('p').queue()}`;
+    const lists = [t.redis.lrange(`${queue}:wait`, 0, -1), t.redis.zrange(`${queue}:prioritized`, '0', '-1')];
+    return (await Promise.all(lists)).flat();
+  };
 
   it('is not ended by a claim of which Redis has lost events: what is incomplete is not told as complete', async () => {
     const task = await t.submitted();
@@ -107,11 +113,7 @@ describe('the fence', () => {
     const task = await t.submitted(ref);
     expect(await t.claim(task)).to.equal('closed');
     expect((await t.entries(task)).map((e) => e.kind)).to.deep.equal(['closed']);
-    const waiting = await t.redis.lrange(
-      `${t.door.keys.namespace}:${t.door.keys.pool('p').queue()}:wait`,
-      0,
-      -1,
-    );
+    const waiting = await standing();
     expect(waiting).not.to.include(`${task.taskId}-1`);
   });
 
@@ -149,11 +151,7 @@ describe('the fence', () => {
     expect(await t.door.dispatch.requeue(task, { ...seen, claim: 'c0' })).to.equal('moved');
     expect(await t.door.dispatch.requeue(task, seen)).to.equal('ok');
     expect(await t.door.dispatch.requeue(task, seen)).to.equal('ok');
-    const waiting = await t.redis.lrange(
-      `${t.door.keys.namespace}:${t.door.keys.pool('p').queue()}:wait`,
-      0,
-      -1,
-    );
+    const waiting = await standing();
     expect(waiting.filter((id) => id === seen.job)).to.have.length(1);
     const own = t.emitter(task, { claimId: 'c1', epoch: 1 });
     expect(await own.end(done)).to.equal(false);

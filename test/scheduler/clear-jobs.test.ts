@@ -24,7 +24,11 @@ describe('the duty clear-jobs', () => {
   const standing = async (): Promise<string[]> => {
     const { redis, keys } = t.deps.queue;
     const prefix = `${keys.namespace}:${keys.pool('p').queue()}`;
-    const lists = [redis.lrange(`${prefix}:wait`, 0, -1), redis.lrange(`${prefix}:active`, 0, -1)];
+    const lists = [
+      redis.lrange(`${prefix}:wait`, 0, -1),
+      redis.zrange(`${prefix}:prioritized`, '0', '-1'),
+      redis.lrange(`${prefix}:active`, 0, -1),
+    ];
     return (await Promise.all(lists)).flat().map((job) => job.slice(0, 36));
   };
 

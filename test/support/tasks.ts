@@ -48,8 +48,19 @@ export const endingOf = (outcome: Outcome): Ending => ({
 
 /** What is enqueued of a task once its row is there. */
 export function submissionOf(task: NewTask, epoch = 1): Submission {
-  const { id: taskId, poolKey, requestBody: body, head, priority, queueMs: waitMs } = task;
-  return { taskId, poolKey, pin: task.pin ?? undefined, epoch, body, head, priority, waitMs, policy: task };
+  const { id: taskId, poolKey, ownerId, requestBody: body, head, priority, queueMs: waitMs } = task;
+  return {
+    taskId,
+    poolKey,
+    ownerId,
+    pin: task.pin ?? undefined,
+    epoch,
+    body,
+    head,
+    priority,
+    waitMs,
+    policy: task,
+  };
 }
 
 /** A task of ada's, accepted and enqueued in pool `p` unless told, as an edge does it. */

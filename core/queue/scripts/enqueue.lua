@@ -3,11 +3,14 @@
   It says with it what happens when nobody waits: with an attachment, its lease begins here; without one (Redis
   came back empty) those who wait have a lease's time to say so.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:in   3 t:{P}:T:s   4 t:{P}:T:a   5 orphan:{P}
+        6 queue:wait   7 queue:prioritized   8 turns:<queue>:<priority>
   ARGV  1 epoch   2 job id   3 queue suffix ('' or '.L')   4 ttl ms   5 body   6 head (JSON)
         7 T   8 policy ('cancel', 'grace:<s>', 'continue')   9 grace ms ('' = goes on without anybody)
         10 attachment ('' = none)   11 lease ms   12 llm ids that cannot do it, joined by commas
         13 the fence that this was decided by: '' = whatever is there · 'none' · '<epoch> <claim>'
-  Returns  1 laid down · 0 was there · -1 a newer epoch is there · -2 closed or ended ·
+        14 priority   15 least score of the background
+  Returns  1 laid down · 2 so too, and others of its priority wait: it is to take its turn · 0 was there ·
+           -1 a newer epoch is there · -2 closed or ended ·
            -3 an older claim was shown: it may only end · -4 it is not the fence that this was decided by, which learns
            that its row is at this epoch now
   Callers  edge (submit), scheduler (reconcile) ]]
@@ -49,4 +52,12 @@ if ARGV[9] ~= '' then
   -- who attached or left before this renewal knows better
   redis.call('ZADD', KEYS[5], 'NX', string.format('%.0f', lapses + tonumber(ARGV[9])), ARGV[7])
 end
+local waiting
+if ARGV[14] == 'background' then
+  waiting = redis.call('ZCOUNT', KEYS[7], ARGV[15], '+inf')
+else
+  waiting = redis.call('LLEN', KEYS[6]) + redis.call('ZCOUNT', KEYS[7], '-inf', '(' .. ARGV[15])
+end
+if waiting > 0 then return 2 end
+redis.call('DEL', KEYS[8])
 return 1

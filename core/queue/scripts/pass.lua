@@ -10,9 +10,14 @@ redis.call('DEL', KEYS[8])
 redis.call('SREM', KEYS[6], ARGV[1])
 if redis.call('LREM', KEYS[1], 0, ARGV[1]) == 0 then return -1 end
 local priority = tonumber(redis.call('HGET', KEYS[7], 'priority')) or 0
-if priority > 0 then
+local last = redis.call('ZREVRANGEBYSCORE', KEYS[3], '(' .. string.format('%.0f', 9 * 0x100000000), '0',
+  'WITHSCORES', 'LIMIT', 0, 1)
+if priority >= 10 then
   -- as BullMQ numbers those of one priority
   redis.call('ZADD', KEYS[3], priority * 0x100000000 + redis.call('INCR', KEYS[5]) % 0x100000000, ARGV[1])
+elseif last[1] then
+  -- behind the last that has its turn (core/queue/turns.ts)
+  redis.call('ZADD', KEYS[3], string.format('%.0f', tonumber(last[2]) + 1), ARGV[1])
 else
   redis.call('LPUSH', KEYS[2], ARGV[1])
 end

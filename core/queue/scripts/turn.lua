@@ -1,0 +1,33 @@
+--[[ turn: gives a job that was just added its place among those of its priority, so that owners take turns: its tag is
+  one more than the last of its owner's, and no less than that of what goes next. So an owner's jobs keep their order,
+  and between two of them goes at most two of anybody else's. The tag is the job's score beyond the least of its
+  priority; equal ones go by their ids, which are in the order of time.
+  Sent twice it changes nothing.
+  KEYS  1 queue:wait   2 queue:prioritized   3 queue:<job>   4 turns:<queue>:<priority>
+  ARGV  1 job id   2 owner   3 least score of the priority   4 end of its tags   5 ttl ms
+  Returns  1 it has its place · 0 it does not wait: not added yet, or taken
+  Callers  edge, scheduler (enqueue) ]]
+local least = tonumber(ARGV[3])
+if redis.call('HEXISTS', KEYS[3], 'turn') == 1 then return 1 end
+local stood = redis.call('ZREM', KEYS[2], ARGV[1])
+if least == 0 then
+  if stood == 0 then stood = redis.call('LREM', KEYS[1], 1, ARGV[1]) end
+  -- a requeue, and whoever puts it back, takes it to the head of all
+  if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('HSET', KEYS[3], 'priority', 0) end
+end
+if stood == 0 then return 0 end
+local head = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[3], '(' .. ARGV[4], 'WITHSCORES', 'LIMIT', 0, 1)
+local past, last = 0, 0
+if head[1] then
+  local known = redis.call('HMGET', KEYS[4], 'past', ARGV[2])
+  past = math.max(tonumber(known[1] or 0), tonumber(head[2]) - least - 1)
+  last = tonumber(known[2] or 0)
+else
+  redis.call('DEL', KEYS[4]) -- all that had a tag were taken
+end
+local tag = string.format('%.0f', math.max(past, last) + 1)
+redis.call('HSET', KEYS[4], 'past', string.format('%.0f', past), ARGV[2], tag)
+redis.call('PEXPIRE', KEYS[4], ARGV[5])
+redis.call('HSET', KEYS[3], 'turn', tag)
+redis.call('ZADD', KEYS[2], string.format('%.0f', least + tonumber(tag)), ARGV[1])
+return 1

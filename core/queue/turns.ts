@@ -1,0 +1,86 @@
+import type { Redis } from 'ioredis';
+import type { Priority } from '../task.ts';
+import type { TaskRef } from './fence.ts';
+import type { Keys } from './keys.ts';
+import { runScript } from './scripts.ts';
+
+/** A job as its turn is asked for: whose it is, and which queue it is in. */
+export interface TurnOf extends Pick<TaskRef, 'poolKey'> {
+  ownerId: string;
+  priority: Priority;
+  pin?: string | undefined;
+}
+
+/** BullMQ's score of the first job of a priority. */
+const scoreOf = (priority: number): number => priority * 2 ** 32;
+
+/**
+ * Behind all interactive jobs that have their turn; where one is added to while others wait. The releases before knew
+ * none: their interactive jobs carry no priority, and run before all.
+ */
+const SHELF = 9;
+const BACKGROUND = 10;
+
+/** Interactive jobs with a tag have scores of less than the shelf, background ones of one priority. */
+const ranges: Record<Priority, { least: number; end: number }> = {
+  interactive: { least: 0, end: scoreOf(SHELF) },
+  background: { least: scoreOf(BACKGROUND), end: scoreOf(BACKGROUND + 1) },
+};
+
+/** The least score of the background, for the scripts. */
+export const BACKGROUND_SCORE = scoreOf(BACKGROUND);
+
+/** Tags of nothing that waits are no loss: an owner begins anew beside what goes next. */
+const KEPT_MS = 24 * 3_600_000;
+const MOST_CONTESTED = 10_000;
+
+/**
+ * Owners of a queue take turns within a priority (decision 0018). Where nothing waits, nothing is done: a job goes in as
+ * ever. Where something did at the last enqueue of this process, the next job is added behind all, and gets its
+ * place by a script that is sent right after; where something does for the first time, as soon as the answer says so.
+ */
+export class Turns {
+  readonly #deps: { redis: Redis; keys: Keys };
+  /** Only of queues where others waited when this process last looked; the oldest go. */
+  readonly #contested = new Set<string>();
+
+  constructor(deps: { redis: Redis; keys: Keys }) {
+    this.#deps = deps;
+  }
+
+  /** The key of what was given out so far. */
+  keyOf({ poolKey, pin, priority }: TurnOf): string {
+    return this.#deps.keys.pool(poolKey).turns(priority, pin);
+  }
+
+  isContested(job: TurnOf): boolean {
+    return this.#contested.has(this.keyOf(job));
+  }
+
+  note(job: TurnOf, isContested: boolean): void {
+    const key = this.keyOf(job);
+    this.#contested.delete(key);
+    if (!isContested) return;
+    this.#contested.add(key);
+    const oldest = this.#contested.keys().next().value;
+    if (this.#contested.size > MOST_CONTESTED && oldest !== undefined) this.#contested.delete(oldest);
+  }
+
+  /** How a job is added before its turn is known. */
+  optionsOf({ priority }: Pick<TurnOf, 'priority'>, isContested: boolean): { priority?: number } {
+    if (priority === 'background') return { priority: BACKGROUND };
+    return isContested ? { priority: SHELF } : {};
+  }
+
+  /** Gives a job its place. @returns false when it does not stand in its queue: not yet, or no more. */
+  async take(job: TurnOf, jobId: string): Promise<boolean> {
+    const { keys, redis } = this.#deps;
+    const queue = `${keys.namespace}:${keys.pool(job.poolKey).queue(job.pin)}`;
+    const { least, end } = ranges[job.priority];
+    const answer = await runScript(redis, 'turn', {
+      keys: [`${queue}:wait`, `${queue}:prioritized`, `${queue}:${jobId}`, this.keyOf(job)],
+      args: [jobId, job.ownerId, least, end, KEPT_MS],
+    });
+    return answer === 1;
+  }
+}

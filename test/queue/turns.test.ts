@@ -1,0 +1,133 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { Submission } from '../../core/queue/dispatch.ts';
+import { placeOf } from '../../core/queue/place.ts';
+import { newTask, submissionOf } from '../support/tasks.ts';
+import { queueFixture, type QueueFixture } from './queue-fixture.ts';
+
+describe('owners of a queue take turns', function () {
+  this.timeout(60_000);
+  let t: QueueFixture;
+  let pools = 0;
+  before(async () => {
+    t = await queueFixture();
+  });
+  after(() => t.close());
+
+  const made = (ownerId: string, poolKey: string, more: Partial<Submission> = {}): Submission => ({
+    ...submissionOf(newTask({ ownerId, poolKey })),
+    ...more,
+  });
+  /** Enqueues a task as an edge does. */
+  const add = async (
+    ownerId: string,
+    poolKey: string,
+    more: Partial<Submission> = {},
+  ): Promise<Submission> => {
+    const task = made(ownerId, poolKey, more);
+    await t.door.dispatch.enqueueNew(task);
+    return task;
+  };
+  const next = (poolKey: string, pin?: string) => t.fetchers.next(t.door.keys.pool(poolKey).queue(pin));
+  /** Takes all that waits; whose each is, by the names that tasks were given. */
+  const drain = async (poolKey: string, names: Map<string, string>, pin?: string): Promise<string> => {
+    let said = '';
+    for (let job = await next(poolKey, pin); job; job = await next(poolKey, pin)) {
+      said += names.get(job.taskId) ?? '?';
+      await job.complete();
+    }
+    return said;
+  };
+  const flood = async (poolKey: string, given: string, more: Partial<Submission> = {}) => {
+    const names = new Map<string, string>();
+    for (const owner of given) names.set((await add(owner, poolKey, more)).taskId, owner);
+    return names;
+  };
+
+  for (const priority of ['interactive', 'background'] as const)
+    for (const pin of [undefined, '00000000-0000-4000-8000-0000000000aa'])
+      it(`${priority}${pin ? ', pinned' : ''}: who comes after a flood waits for one of it, not for all`, async () => {
+        const pool = `flood ${priority} ${String(pin)}`;
+        const names = await flood(pool, 'aaaaaaaabbc', { priority, pin });
+        const order = await drain(pool, names, pin);
+        expect(order.indexOf('b')).to.be.lessThan(3);
+        expect(order.indexOf('c')).to.be.lessThan(4);
+        expect([...order].sort().join('')).to.equal('aaaaaaaabbc');
+      });
+
+  it('all that is interactive goes before all that is background', async () => {
+    const pool = 'both';
+    const names = await flood(pool, 'zzz', { priority: 'background' });
+    for (const [id, owner] of await flood(pool, 'aaab')) names.set(id, owner);
+    expect(await drain(pool, names)).to.equal('aabazzz');
+  });
+
+  it('says the place that a task has, and a task that is handed back is the next', async () => {
+    const pool = 'places';
+    const first = await add('a', pool);
+    for (let n = 0; n < 5; n++) await add('a', pool);
+    const other = await add('b', pool);
+    const at = async (task: Submission) =>
+      (await placeOf(t.redis, t.door.keys, { ...task, pin: null })).position;
+    expect(await at(first)).to.equal(1);
+    expect(await at(other)).to.equal(3);
+    await (await next(pool))?.complete();
+    const job = await next(pool);
+    const task = { taskId: job?.taskId ?? '', poolKey: pool, priority: 'interactive' } as const;
+    await t.door.dispatch.requeue(task, { epoch: 1, claim: '', job: job?.jobId ?? '', newEpoch: 2 });
+    expect((await next(pool))?.taskId).to.equal(task.taskId);
+    expect((await next(pool))?.taskId).to.equal(other.taskId);
+  });
+
+  it('what a member passes on goes behind all that wait', async () => {
+    const pool = 'passed';
+    const names = await flood(pool, 'aab');
+    const job = await next(pool);
+    await job?.putLast();
+    names.set(job?.taskId ?? '', 'p');
+    expect(await drain(pool, names)).to.equal('abp');
+  });
+
+  it('any arrivals: in order for each, and between two of one owner at most two of any other', async () => {
+    const step = fc.oneof(
+      { weight: 3, arbitrary: fc.constantFrom('a', 'b', 'c', 'd') },
+      { weight: 2, arbitrary: fc.constant('take') },
+    );
+    const steps = fc.array(step, { minLength: 5, maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(steps, fc.constantFrom('interactive', 'background'), async (history, priority) => {
+        const pool = `any ${pools++}`;
+        const waiting = new Map<string, string[]>();
+        /** For each owner with something left: how often each other was served since. */
+        const since = new Map<string, Map<string, number>>();
+        const take = async (): Promise<void> => {
+          const job = await next(pool);
+          const all = [...waiting.values()].flat().length;
+          if (!job) return void expect(all).to.equal(0);
+          const owner = [...waiting].find(([, ids]) => ids.includes(job.taskId))?.[0] ?? '';
+          expect(waiting.get(owner)?.shift()).to.equal(job.taskId);
+          for (const [other, counts] of since) {
+            if (other === owner) continue;
+            const times = (counts.get(owner) ?? 0) + 1;
+            expect(times, `${owner} beside ${other}`).to.be.at.most(2);
+            counts.set(owner, times);
+          }
+          if (waiting.get(owner)?.length === 0) since.delete(owner);
+          else since.set(owner, new Map());
+          await job.complete();
+        };
+        for (const owner of history) {
+          if (owner === 'take') {
+            await take();
+            continue;
+          }
+          const { taskId } = await add(owner, pool, { priority });
+          waiting.set(owner, [...(waiting.get(owner) ?? []), taskId]);
+          if (!since.has(owner)) since.set(owner, new Map());
+        }
+        while ([...waiting.values()].flat().length > 0) await take();
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
