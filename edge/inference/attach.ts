@@ -39,7 +39,7 @@ export async function answerFrom(deps: EdgeDeps, call: Call, row: TaskRow): Prom
       const answering: Answering = { deps, res, row, wait, report, form, keepAlive };
       const answered = await (request.streaming ? answerStream(answering) : answerWhole(answering));
       if (answered === 'left') {
-        const closed = (await attachment?.leave()) ?? null;
+        const closed = attachment?.leave() ?? Promise.resolve(null);
         await sayLeft(deps, { row, closed, report, res, form, gone });
       } else dropOnceDelivered(deps, row, res);
     } finally {

@@ -11,7 +11,7 @@ import type { Report } from './report.ts';
 /**
  * The wait is over without an end: the caller has gone, or is told why it is we who end it: this edge leaves, or
  * their token is not good any more.
- * @param closed the row of the task, where that ended with its caller.
+ * @param closed the row of the task, where that ended with its caller. Whom we end is told first: Redis may be away.
  */
 export async function sayLeft(
   deps: EdgeDeps,
@@ -24,16 +24,19 @@ export async function sayLeft(
     gone,
   }: {
     row: TaskRow;
-    closed: TaskRow | null;
+    closed: Promise<TaskRow | null>;
     report: Report;
     res: Response;
     form: Form;
     gone: AbortSignal;
   },
 ): Promise<void> {
-  if (closed) report.settled(closed);
   const error = whyGone(gone, row.id);
-  if (error === null) return report.finish(LEFT, 'task_cancelled');
+  if (error === null) {
+    const ended = await closed;
+    if (ended) report.settled(ended);
+    return report.finish(LEFT, 'task_cancelled');
+  }
   if (!res.headersSent) throw error;
   report.failed(error);
   if (!row.streaming) return void res.destroy(); // half of a JSON text

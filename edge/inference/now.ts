@@ -64,7 +64,7 @@ async function answerSubmitted(deps: EdgeDeps, waiting: Waiting): Promise<void> 
     const how = order.request.streaming ? answerStream : answerWhole;
     const answered = await how({ deps, res, row, wait, report, form, keepAlive, members });
     if (answered === 'left') {
-      const closed = await attachment.leave();
+      const closed = attachment.leave();
       await sayLeft(deps, { row, closed, report, res, form, gone: waiting.gone });
     } else dropOnceDelivered(deps, row, res);
     if (wait.over) attachment.over();

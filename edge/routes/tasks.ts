@@ -164,8 +164,13 @@ export function taskRoutes(deps: EdgeDeps): Router {
     const { wait } = queryOf(req, taskWaitQuerySchema);
     const row = await taskOf(deps, req);
     const { gone, forget } = whenGone(deps, res, row.poolName);
-    const now = await untilEnded(deps, row, { withinMs: wait * 1_000, gone }).finally(forget);
-    needStillGood(gone, row.id);
+    let now = row;
+    try {
+      now = await untilEnded(deps, row, { withinMs: wait * 1_000, gone });
+    } finally {
+      forget();
+      needStillGood(gone, row.id); // says more than that Redis is away
+    }
     await showWhole(deps, { req, res, row: now });
   });
   router.delete('/tasks/:id', async (req, res) => {
