@@ -18,24 +18,23 @@ export interface Actor {
 export type Verb = 'view' | 'create' | 'delete' | 'edit' | 'run';
 export type Resource = 'llm' | 'pool' | 'task' | 'token' | 'session' | 'metrics' | 'board';
 
-/** What the verb is about: whose it is, and (for `run`) which pool it would run in. */
+/** What the verb is about: whose it is, which pool it concerns, and for a token, or what belongs to one, which. */
 export interface Target {
   ownerId?: string;
   poolKey?: string;
+  tokenId?: string;
 }
 
 /**
  * May this actor do that? The only place that knows what a binding allows. `user` may run and see every llm
  * and pool, say who joins its own pools, publish sessions, and do anything to its own tasks, sessions and
- * tokens; `admin` may do everything. A token bound to pools may neither run nor publish outside them,
- * nor see the board, which shows every pool. A caller turns `false` into
- * 404 where the existence itself is private, into 403 where the whole action is closed.
+ * tokens; `admin` may do everything. A token bound to pools may do so only to what is in them (`isWithin`), whoever's
+ * token it is. A caller turns `false` into 404 where the existence itself is private, into 403 where the whole action is
+ * closed. Lists ask `scopeOf`, which says the same of many rows.
  */
 export function can(actor: Actor, verb: Verb, on: { resource: Resource; target?: Target }): boolean {
   const { resource, target } = on;
-  if (actor.pools !== null && target?.poolKey !== undefined && !actor.pools.includes(target.poolKey))
-    return false;
-  if (resource === 'board' && actor.pools !== null) return false;
+  if (actor.pools !== null && !isWithin(actor, actor.pools, on)) return false;
   if (actor.binding === 'admin') return true;
   const own = target?.ownerId === undefined || target.ownerId === actor.userId;
   switch (resource) {
@@ -52,6 +51,43 @@ export function can(actor: Actor, verb: Verb, on: { resource: Resource; target?:
     case 'metrics':
       return false;
   }
+}
+
+/**
+ * Closed by default: a bound token reaches what lies in one of its pools, and beside that itself and its own sessions.
+ * What names no pool (users, metrics, the board, other tokens, whatever is added next) is out of its reach.
+ */
+function isWithin(
+  { tokenId }: Actor,
+  pools: readonly string[],
+  { resource, target }: { resource: Resource; target?: Target },
+): boolean {
+  const itself = target?.tokenId === tokenId;
+  if (resource === 'token') return itself;
+  if (target?.poolKey !== undefined) return pools.includes(target.poolKey);
+  return resource === 'session' && itself;
+}
+
+/** Which rows of a resource an actor may see: those that meet each of these; null asks nothing. */
+export interface Scope {
+  ownerId: string | null;
+  pools: readonly string[] | null;
+  tokenId: string | null;
+}
+
+/** For what a process does on nobody's behalf. */
+export const everything: Scope = { ownerId: null, pools: null, tokenId: null };
+
+/**
+ * `can` of many rows at once, to be turned into SQL: a row is in the scope exactly if `can` says yes of it.
+ * @returns null when that is none at all.
+ */
+export function scopeOf(actor: Actor, resource: 'llm' | 'pool' | 'task' | 'token'): Scope | null {
+  const everybody = actor.binding === 'admin' || resource === 'llm' || resource === 'pool';
+  const ownerId = everybody ? null : actor.userId;
+  if (actor.pools === null) return { ...everything, ownerId };
+  if (resource === 'token') return { ownerId, pools: null, tokenId: actor.tokenId };
+  return actor.pools.length === 0 ? null : { ownerId, pools: actor.pools, tokenId: null };
 }
 
 export const tokenCreateSchema = z.strictObject({

@@ -6,13 +6,13 @@ import type { TaskRow } from '../core/task.ts';
 import { actorOf } from './context.ts';
 import type { EdgeDeps } from './deps.ts';
 
-/** The task in the path: one's own, or any for who may see all; else it is not there, exactly like a random id. */
+/** The task in the path: one's own, or any for who may see all, within the token's pools; else it is not there, exactly like a random id. */
 export async function taskOf(deps: EdgeDeps, req: Request): Promise<TaskRow> {
   const id = uuidSchema.safeParse(req.params['id']);
   if (!id.success) throw new McpctlError('invalid_id');
   const row = await deps.registry.tasks.byId(id.data);
-  const target = row && { ownerId: row.ownerId };
-  if (!row || !can(actorOf(req), 'view', { resource: 'task', target: target ?? {} }))
+  const target = { ownerId: row?.ownerId ?? '', poolKey: row?.poolName ?? '' };
+  if (!row || !can(actorOf(req), 'view', { resource: 'task', target }))
     throw new McpctlError('task_not_found');
   return row;
 }

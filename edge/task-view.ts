@@ -63,10 +63,13 @@ export interface TaskDetails {
   lost: readonly TaskAttempt[];
   /** Who has it now. */
   now: { fence: Fence; llm: string } | null;
+  /** Who may see it is shown whose session it was; others see the member's name. */
+  showsSessions: boolean;
 }
 
 /** The parts that only `GET /api/v1/tasks/:id` shows. */
-export function taskDetails(row: TaskRow, { bodies, lost, now }: TaskDetails): Partial<TaskView> {
+export function taskDetails(row: TaskRow, details: TaskDetails): Partial<TaskView> {
+  const { bodies, lost, now, showsSessions } = details;
   const before = lost.map((a) => ({
     n: a.n,
     llm: a.llm,
@@ -76,10 +79,11 @@ export function taskDetails(row: TaskRow, { bodies, lost, now }: TaskDetails): P
     reason: a.reason,
   }));
   const last = now ? runningAttempt(now) : lastAttempt(row);
+  const all = last ? [...before, { n: before.length + 1, ...last }] : before;
   return {
     request: asJson(bodies.requestBody),
     response: asJson(bodies.responseBody),
-    attemptLog: last ? [...before, { n: before.length + 1, ...last }] : before,
+    attemptLog: showsSessions ? all : all.map((attempt) => ({ ...attempt, session: '' })),
     ...(now ? { claimedLlm: now.llm } : {}),
   };
 }

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
+import type { Scope } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import { poolKeyOf } from '../names.ts';
 import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
@@ -12,6 +13,7 @@ import { leavePool } from './pools.ts';
 import { checkLlms, lockUser } from './quotas.ts';
 
 interface LlmFilter {
+  scope: Scope;
   kind?: LlmRow['kind'] | undefined;
   type?: string | undefined;
   pool?: string | undefined;
@@ -227,8 +229,9 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
   };
   return {
     ...writers(connection, limits),
-    async list({ kind, type, pool, after, limit }) {
+    async list({ scope, kind, type, pool, after, limit }) {
       const query = db('llms').select('*').orderBy('name').limit(limit);
+      if (scope.pools) query.whereIn('poolKey', [...scope.pools]);
       if (kind) query.where({ kind });
       if (type) query.where({ type });
       if (pool) query.where({ poolKey: pool });

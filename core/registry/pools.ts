@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import type { Scope } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import type { Connection } from './connect.ts';
 import type { Joiner } from './joiner.ts';
@@ -13,7 +14,7 @@ interface PoolRow {
 export interface Pools {
   byKey(key: string): Promise<PoolRow | undefined>;
   /** Keys of pools that have an llm, in order. */
-  list(query: { after: string | undefined; limit: number }): Promise<string[]>;
+  list(query: { scope: Scope; after: string | undefined; limit: number }): Promise<string[]>;
   /** Names of the users whom the owner has let in. */
   allowed(key: string): Promise<string[]>;
   allow(key: string, userId: string): Promise<void>;
@@ -27,8 +28,9 @@ export interface Pools {
 export function createPools({ db, transaction }: Connection): Pools {
   return {
     byKey: (key) => db<PoolRow>('pools').where({ key }).first('key', 'ownerId', 'createdAt'),
-    async list({ after, limit }) {
+    async list({ scope, after, limit }) {
       const query = db('llms').distinct<{ poolKey: string }[]>('poolKey').orderBy('poolKey').limit(limit);
+      if (scope.pools) query.whereIn('poolKey', [...scope.pools]);
       if (after !== undefined) query.where('poolKey', '>', after);
       return (await query).map((row) => row.poolKey);
     },

@@ -1,3 +1,4 @@
+import type { Scope } from '../access.ts';
 import type { TaskRow, TaskStatus } from '../task.ts';
 import { forRows, inBatches } from './batches.ts';
 import type { Connection } from './connect.ts';
@@ -8,8 +9,7 @@ import { parseTask, parseTasks, rowColumns } from './task-rows.ts';
 import { createTaskUpkeep, type TaskUpkeep } from './task-upkeep.ts';
 
 export interface TaskFilter {
-  /** Null = everybody's (an admin). */
-  ownerId: string | null;
+  scope: Scope;
   statuses?: readonly TaskStatus[] | undefined;
   pool?: string | undefined;
   llm?: string | undefined;
@@ -63,9 +63,10 @@ export function createTasks(connection: Connection): Tasks {
       const row: unknown = await db('tasks').where({ id }).first(rowColumns);
       return row === undefined ? undefined : parseTask(row);
     },
-    async list({ ownerId, statuses, pool, llm, agent, before, limit }) {
+    async list({ scope, statuses, pool, llm, agent, before, limit }) {
       const query = db('tasks').orderBy('id', 'desc').limit(limit);
-      if (ownerId !== null) query.where({ ownerId });
+      if (scope.ownerId !== null) query.where({ ownerId: scope.ownerId });
+      if (scope.pools !== null) query.whereIn('poolName', [...scope.pools]);
       if (statuses !== undefined) query.whereIn('status', [...statuses]);
       if (pool !== undefined) query.where({ poolName: pool });
       if (llm !== undefined) query.where({ llmName: llm });

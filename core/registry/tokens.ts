@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { Knex } from 'knex';
 import { v7 } from 'uuid';
-import type { Actor } from '../access.ts';
+import type { Actor, Scope } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import type { Connection } from './connect.ts';
 import { sqlFaultOf } from './faults.ts';
@@ -24,7 +25,7 @@ interface NewToken {
   name: string;
   pools: readonly string[] | null;
   expiresInDays: number | null;
-  /** Who makes it. A token made for oneself lives no longer than the one that made it. */
+  /** Who makes it, with which token: the new one lives no longer than that, whoever it is for, and ends with it. */
   createdBy: { userId: string; tokenId: string } | null;
 }
 
@@ -36,12 +37,12 @@ export interface Tokens {
   create(token: NewToken): Promise<{ row: TokenRow; text: string }>;
   /** Makes a token of a text that is known already; does nothing when it is there, revoked ones too. */
   ensure(token: NewToken, text: string): Promise<void>;
-  /** Oldest first, revoked ones too. `userId` null: everybody's. */
-  list(query: { userId: string | null; after: string | undefined; limit: number }): Promise<TokenRow[]>;
+  /** Oldest first, revoked ones too. */
+  list(query: { scope: Scope; after: string | undefined; limit: number }): Promise<TokenRow[]>;
   byId(id: string): Promise<TokenRow | undefined>;
   /** The unrevoked token of that name. */
   byName(userId: string, name: string): Promise<TokenRow | undefined>;
-  /** Revoked for good; a second time changes nothing. */
+  /** Revoked for good, with all that were made with it, and with those; a second time changes nothing. */
   revoke(id: string): Promise<TokenRow | undefined>;
   /** Who a token's text speaks for; undefined when unknown, expired or revoked. */
   actorOf(text: string): Promise<Actor | undefined>;
@@ -66,13 +67,36 @@ const columns = [
   'tokens.revokedAt',
 ];
 
+/** Whoever revokes the parent waits until the child is there to be revoked with it, or the child is not made. */
+async function holdParent(trx: Knex.Transaction, { createdBy }: NewToken): Promise<void> {
+  if (createdBy === null) return;
+  const parent = trx('tokens').where({ id: createdBy.tokenId }).whereNull('revokedAt').forShare();
+  if ((await parent.first<{ id: string } | undefined>('id')) === undefined)
+    throw new McpctlError('unauthenticated');
+}
+
+/** Until none is found: one that was being made meanwhile is seen by the next look. */
+async function revokeFamily(trx: Knex.Transaction, id: string): Promise<void> {
+  for (let revoked = -1; revoked !== 0;) {
+    const { rowCount } = await trx.raw<{ rowCount: number }>(revokeSql, { id });
+    revoked = rowCount;
+  }
+}
+
+const revokeSql = `
+  with recursive family as (
+    select id from tokens where id = :id
+    union select tokens.id from tokens join family on tokens.parent_id = family.id
+  )
+  update tokens set revoked_at = now() where revoked_at is null and id in (select id from family)`;
+
 /** @returns the new id; undefined when a token of that text is there. */
 async function insert(db: Connection['db'], token: NewToken, text: string): Promise<string | undefined> {
   const { rows: made } = await db.raw<{ rows: { id: string }[] }>(
-    `insert into tokens (id, user_id, name, hash, pools, created_by, expires_at)
-     values (:id, :userId, :name, :hash, :pools, :createdBy, least(
-       now() + cast(:days as int) * interval '1 day',
-       (select expires_at from tokens where id = :parent and user_id = :userId)))
+    `insert into tokens (id, user_id, name, hash, pools, created_by, expires_at, parent_id)
+     select :id, :userId, :name, :hash, :pools, :createdBy, least(
+       now() + cast(:days as int) * interval '1 day', parent.expires_at), parent.id
+     from (select 1) one left join tokens parent on parent.id = :parent
      on conflict (hash) do nothing returning id`,
     {
       id: v7(),
@@ -113,6 +137,7 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
       try {
         const id = await transaction(async (trx) => {
           const user = await lockUser(trx, token.userId);
+          await holdParent(trx, token);
           const made = await insert(trx, token, text);
           await checkTokens(trx, user, limits);
           return made;
@@ -131,9 +156,10 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
     async ensure(token, text) {
       await insert(db, token, text);
     },
-    async list({ userId, after, limit }) {
+    async list({ scope, after, limit }) {
       const query = rows().orderBy('tokens.id').limit(limit);
-      if (userId !== null) query.where('tokens.userId', userId);
+      if (scope.ownerId !== null) query.where('tokens.userId', scope.ownerId);
+      if (scope.tokenId !== null) query.where('tokens.id', scope.tokenId);
       if (after !== undefined) query.where('tokens.id', '>', after);
       return query;
     },
@@ -141,7 +167,7 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
       return (await rows().where({ userId, 'tokens.name': name }).whereNull('tokens.revokedAt'))[0];
     },
     async revoke(id) {
-      await db('tokens').where({ id }).whereNull('revokedAt').update({ revokedAt: db.fn.now() });
+      await transaction((trx) => revokeFamily(trx, id));
       return byId(id);
     },
     actorOf: (text) => actorWhere({ 'tokens.hash': hashToken(text) }),

@@ -1,9 +1,10 @@
+import type { Scope } from '../access.ts';
 import type { Used, UsageQuery } from '../usage.ts';
 import type { Connection } from './connect.ts';
 
 export interface Usages {
-  /** Of tasks that ended in the last hours. @param ownerId null = everybody's. */
-  of(query: UsageQuery & { ownerId: string | null }): Promise<Used[]>;
+  /** Of tasks that ended in the last hours. */
+  of(query: UsageQuery & { scope: Scope }): Promise<Used[]>;
 }
 
 const MOST = 500;
@@ -28,7 +29,7 @@ type Row = Pick<Used, 'name'> & { user?: string; keyId?: string | null } & Recor
 
 export function createUsages({ db }: Connection): Usages {
   return {
-    async of({ by, hours, ownerId }) {
+    async of({ by, hours, scope: { ownerId, pools } }) {
       const group = groups[by];
       const { rows } = await db.raw<{ rows: Row[] }>(
         `select ${group.name} as name${group.more}, count(*) as tasks,
@@ -38,10 +39,11 @@ export function createUsages({ db }: Connection): Usages {
          from tasks ${group.join}
          where tasks.completed_at > now() - :hours * interval '1 hour'
            and (:ownerId::uuid is null or tasks.owner_id = :ownerId)
+           and (:pools::text[] is null or tasks.pool_name = any(:pools))
          group by ${group.by}
          order by sum((tasks.usage->>'totalTokens')::bigint) desc nulls last, 1
          limit ${MOST}`,
-        { hours, ownerId },
+        { hours, ownerId, pools: pools && [...pools] },
       );
       return rows.map(({ name, user, keyId, ...counts }) => ({
         name,

@@ -1,5 +1,5 @@
 import { Router, type Request, type Response } from 'express';
-import { can, type Actor } from '../../core/access.ts';
+import { can, scopeOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import {
   llmCreateSchema,
@@ -23,21 +23,20 @@ import { written } from '../written.ts';
 const SCAN = 20;
 
 const mayEdit = (actor: Actor, row: LlmRow): boolean =>
-  can(actor, 'edit', { resource: 'llm', target: { ownerId: row.ownerId } });
+  can(actor, 'edit', { resource: 'llm', target: { ownerId: row.ownerId, poolKey: row.poolKey } });
 
-function need(actor: Actor, verb: 'create' | 'edit', poolKey?: string): void {
-  const target = poolKey === undefined ? {} : { poolKey };
-  if (can(actor, verb, { resource: 'llm', target })) return;
+function need(actor: Actor, verb: 'create' | 'edit', poolKey: string): void {
+  if (can(actor, verb, { resource: 'llm', target: { poolKey } })) return;
   throw new McpctlError(
     'forbidden',
     `Your token may not ${verb} public llms here; publish yours with mcplocal.`,
   );
 }
 
-const joinerOf = (actor: Actor): Joiner => ({
+const joinerOf = (actor: Actor, poolKey: string): Joiner => ({
   userId: actor.userId,
   tokenId: actor.tokenId,
-  overrules: can(actor, 'edit', { resource: 'pool', target: {} }),
+  overrules: can(actor, 'edit', { resource: 'pool', target: { poolKey } }),
 });
 
 /** A name that cannot be one is a name that is not there. */
@@ -49,9 +48,11 @@ function nameOf(req: Request): string {
 
 async function found(deps: EdgeDeps, req: Request): Promise<LlmRow> {
   const name = nameOf(req);
+  const actor = actorOf(req);
   const row = await deps.registry.llms.byName(name);
-  if (row) return row;
-  const near = await deps.registry.names.similar(name, actorOf(req).pools);
+  const target = { ownerId: row?.ownerId ?? '', poolKey: row?.poolKey ?? '' };
+  if (row && can(actor, 'view', { resource: 'llm', target })) return row;
+  const near = await deps.registry.names.similar(name, actor.pools);
   const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
   throw new McpctlError('llm_not_found', `There is no llm named '${name}'.${hint}`);
 }
@@ -65,11 +66,13 @@ async function answer(deps: EdgeDeps, res: Response, row: LlmRow): Promise<void>
 async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
   const { limit, after, status, ...filter } = queryOf(req, llmListQuerySchema);
+  const scope = scopeOf(actor, 'llm');
+  if (!scope) return void res.json({ items: [], next: null });
   let from = afterOf(after, nameSchema);
   const items: LiveLlm[] = [];
   let more = true;
   for (let scanned = 0; more && items.length < limit && scanned < SCAN; scanned++) {
-    const rows = await deps.registry.llms.list({ ...filter, after: from, limit: limit + 1 });
+    const rows = await deps.registry.llms.list({ ...filter, scope, after: from, limit: limit + 1 });
     more = rows.length > limit;
     for (const llm of await deps.liveness.llms(rows.slice(0, limit))) {
       if (items.length === limit) {
@@ -120,13 +123,13 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
   const isLive = await deps.liveness.sessions(row.providerSessionId ? [row.providerSessionId] : []);
   const ifMatch = ifMatchOf(req);
   await written({ ...deps, req }, { verb: 'delete', resource: 'llm', name: row.name }, async () => {
-    if (!force) return await deps.registry.llms.delete(row.name, { by: joinerOf(actor), ifMatch, isLive });
+    if (!force) return await deps.registry.llms.delete(row.name, { by: joinerOf(actor, row.poolKey), ifMatch, isLive });
     checkRevision(row, ifMatch);
     // A guest would be back with its next registration.
     if (putsOut && row.ownerId !== actor.userId) await deps.registry.pools.deny(row.poolKey, row.ownerId);
     await deps.putOut.rows({ llmId: row.id });
     return await deps.registry.llms.delete(row.name, {
-      by: joinerOf(actor),
+      by: joinerOf(actor, row.poolKey),
       ifMatch: null,
       isLive: () => false,
     });
@@ -148,11 +151,10 @@ export function llmRoutes(deps: EdgeDeps): Router {
 
   router.post('/llms', async (req, res) => {
     const actor = actorOf(req);
-    need(actor, 'create');
     const body = bodyOf(req, llmCreateSchema);
     need(actor, 'create', poolKeyOf(body));
     const row = await written({ ...deps, req }, { verb: 'create', resource: 'llm', name: body.name }, () =>
-      llms.create(body, joinerOf(actor)),
+      llms.create(body, joinerOf(actor, poolKeyOf(body))),
     );
     res.status(201).location(`/api/v1/llms/${row.name}`);
     await answer(deps, res, row);
@@ -160,12 +162,11 @@ export function llmRoutes(deps: EdgeDeps): Router {
 
   router.put('/llms/:name', async (req, res) => {
     const actor = actorOf(req);
-    need(actor, 'edit');
     const llm = { ...bodyOf(req, llmReplaceSchema), name: nameOf(req) };
     need(actor, 'edit', poolKeyOf(llm));
     const former = await llms.byName(llm.name);
     if (former) need(actor, 'edit', former.poolKey);
-    const write = { by: joinerOf(actor), ifMatch: ifMatchOf(req) };
+    const write = { by: joinerOf(actor, poolKeyOf(llm)), ifMatch: ifMatchOf(req) };
     const { row, created } = await written(
       { ...deps, req },
       { verb: 'edit', resource: 'llm', name: llm.name },
@@ -177,12 +178,11 @@ export function llmRoutes(deps: EdgeDeps): Router {
 
   router.patch('/llms/:name', async (req, res) => {
     const actor = actorOf(req);
-    need(actor, 'edit');
     const { name, poolKey } = await found(deps, req);
     need(actor, 'edit', poolKey);
     const patch = bodyOf(req, llmPatchSchema);
     if (patch.poolName !== undefined) need(actor, 'edit', poolKeyOf({ name, poolName: patch.poolName }));
-    const write = { by: joinerOf(actor), ifMatch: ifMatchOf(req) };
+    const write = { by: joinerOf(actor, poolKey), ifMatch: ifMatchOf(req) };
     const row = await written({ ...deps, req }, { verb: 'edit', resource: 'llm', name }, () =>
       llms.patch(name, patch, write),
     );

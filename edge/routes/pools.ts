@@ -1,5 +1,5 @@
 import { Router, type Request } from 'express';
-import { can } from '../../core/access.ts';
+import { can, scopeOf } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { nameSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
@@ -33,8 +33,10 @@ async function poolViews(deps: EdgeDeps, keys: readonly string[]): Promise<PoolV
 
 /** What only the pool's owner and admins may do. @throws McpctlError `pool_not_found`, `forbidden`. */
 async function editable(deps: EdgeDeps, req: Request) {
-  const pool = await deps.registry.pools.byKey(keyOf(req));
-  if (!pool) throw new McpctlError('pool_not_found');
+  const key = keyOf(req);
+  const pool = await deps.registry.pools.byKey(key);
+  if (!pool || !can(actorOf(req), 'view', { resource: 'pool', target: { poolKey: key } }))
+    throw new McpctlError('pool_not_found');
   if (
     !can(actorOf(req), 'edit', { resource: 'pool', target: { ownerId: pool.ownerId, poolKey: pool.key } })
   ) {
@@ -90,7 +92,9 @@ export function poolRoutes(deps: EdgeDeps): Router {
 
   router.get('/pools', async (req, res) => {
     const { limit, after } = queryOf(req, listQuerySchema);
-    const keys = await deps.registry.pools.list({ after: afterOf(after, nameSchema), limit: limit + 1 });
+    const scope = scopeOf(actorOf(req), 'pool');
+    const from = { after: afterOf(after, nameSchema), limit: limit + 1 };
+    const keys = scope ? await deps.registry.pools.list({ ...from, scope }) : [];
     const page = keys.slice(0, limit);
     const last = page.at(-1);
     res.json({
@@ -102,7 +106,8 @@ export function poolRoutes(deps: EdgeDeps): Router {
   router.get('/pools/:key', async (req, res) => {
     const key = keyOf(req);
     const [pool, [view]] = await Promise.all([deps.registry.pools.byKey(key), poolViews(deps, [key])]);
-    if (!view || (!pool && view.size === 0)) throw new McpctlError('pool_not_found');
+    const mayView = can(actorOf(req), 'view', { resource: 'pool', target: { poolKey: key } });
+    if (!mayView || !view || (!pool && view.size === 0)) throw new McpctlError('pool_not_found');
     res.json(view);
   });
 

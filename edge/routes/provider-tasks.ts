@@ -11,6 +11,7 @@ import type { SaidClaim } from '../relay/adopt.ts';
 import type { UplinkDeps } from '../relay/uplink/claim-of.ts';
 import { take } from '../relay/uplink/result.ts';
 import { receive } from '../relay/uplink/stream.ts';
+import { needServed, needSession } from '../session-of.ts';
 
 const NDJSON = /^application\/(x-)?ndjson\b/i;
 
@@ -28,6 +29,7 @@ export function providerUplinkRoutes(deps: EdgeDeps): Router {
   router.post('/llms/_provider-task/:id/stream', async (req, res) => {
     if (!NDJSON.test(req.get('content-type') ?? ''))
       throw new McpctlError('unsupported_media_type', 'Send the lines as application/x-ndjson.');
+    await needServed(deps, actorOf(req), req.params.id);
     const ended = new AbortController();
     const { tokenId, userId } = actorOf(req);
     untilClosed(res, deps.authority.hold({ tokenId, end: (why) => ended.abort(why) }));
@@ -51,6 +53,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
   router.get('/llms/_provider-stream', async (req, res) => {
     const session = uuidSchema.safeParse(req.get(wireHeaders.session));
     if (!session.success) throw new McpctlError('session_not_found');
+    await needSession(deps, actorOf(req), session.data);
     await deps.relay.open({
       session: session.data,
       userId: actorOf(req).userId,
@@ -61,6 +64,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
     });
   });
   router.post('/llms/_provider-task/:id/result', async (req, res) => {
+    await needServed(deps, actorOf(req), req.params.id);
     await take(uplinkOf(deps), {
       taskId: req.params.id,
       userId: actorOf(req).userId,

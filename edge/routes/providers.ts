@@ -20,6 +20,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { tokenOf } from '../middleware/authenticate.ts';
 import { bodyOf } from '../parse.ts';
 import { passwordOf } from '../redis-users.ts';
+import { maySpeakFor, needSession } from '../session-of.ts';
 import { llmView } from '../views.ts';
 import { written } from '../written.ts';
 
@@ -47,12 +48,10 @@ function checkMay(actor: Actor, body: RegisterBody): void {
   const outside = body.providers.find(
     (offer) => !can(actor, 'create', { resource: 'session', target: { poolKey: poolKeyOf(offer) } }),
   );
-  if (outside || !can(actor, 'create', { resource: 'session' })) {
+  if (outside) {
     throw new McpctlError(
       'forbidden',
-      outside
-        ? `Your token may not publish '${outside.name}': it is not bound to the pool '${poolKeyOf(outside)}'.`
-        : 'Your token may not publish llms.',
+      `Your token may not publish '${outside.name}': it is not bound to the pool '${poolKeyOf(outside)}'.`,
     );
   }
 }
@@ -68,6 +67,7 @@ async function checkInstance(
   const session = await registry.sessions.byId(sessionId);
   if (!session) return;
   if (session.ownerId !== actor.userId) throw new McpctlError('session_not_found');
+  await needSession({ registry }, actor, sessionId);
   const holder = (await presence.sessions([sessionId])).live.get(sessionId);
   if (!holder || holder.boot === boot) return;
   if (await presence.isConnected(sessionId, holder)) throw new McpctlError('session_in_use');
@@ -85,6 +85,7 @@ async function publish(
   }: { body: RegisterBody; sessionId: string; boot: string; kind: Transport['kind']; redisHash: string },
 ): Promise<Published> {
   const { registry, liveness } = deps;
+  const keys = body.providers.map(poolKeyOf);
   const rows = await registry.llms.byNames(body.providers.map((offer) => offer.name));
   const foreign = rows.flatMap(({ providerSessionId: id }) => (id === null || id === sessionId ? [] : [id]));
   return registry.sessions.register({
@@ -97,7 +98,7 @@ async function publish(
     by: {
       userId: actor.userId,
       tokenId: actor.tokenId,
-      overrules: can(actor, 'edit', { resource: 'pool', target: {} }),
+      overrules: keys.every((poolKey) => can(actor, 'edit', { resource: 'pool', target: { poolKey } })),
     },
     providers: body.providers,
     isLive: await liveness.sessions([...new Set(foreign)]),
@@ -161,7 +162,8 @@ async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
   const { providerSessionId: id } = bodyOf(req, sessionBodySchema);
   const session = await deps.registry.sessions.byId(id);
   // Idempotent, and the same for a stranger's session: there is nothing of the caller's to leave.
-  if (session?.ownerId !== actorOf(req).userId) return;
+  const actor = actorOf(req);
+  if (session?.ownerId !== actor.userId || !(await maySpeakFor(deps, actor, id))) return;
   const rows = await written({ ...deps, req }, { verb: 'delete', resource: 'session', name: id }, () =>
     deps.registry.sessions.leave(id),
   );
@@ -178,8 +180,9 @@ export function providerRoutes(deps: EdgeDeps): Router {
     res.status(201).json(await register(deps, req));
   });
   router.post('/llms/_provider-heartbeat', async (req, res) => {
-    const { userId, tokenId } = actorOf(req);
-    await deps.heartbeats.beat(bodyOf(req, heartbeatSchema), userId, tokenId);
+    const [said, actor] = [bodyOf(req, heartbeatSchema), actorOf(req)];
+    await needSession(deps, actor, said.providerSessionId);
+    await deps.heartbeats.beat(said, actor.userId, actor.tokenId);
     res.json({ ok: true });
   });
   router.post('/llms/_provider-goodbye', async (req, res) => {

@@ -1,5 +1,5 @@
 import { Router, type Request, type Response } from 'express';
-import { can } from '../../core/access.ts';
+import { can, scopeOf } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/cancel.ts';
 import { refOf } from '../../core/flow/deps.ts';
@@ -55,10 +55,9 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
   const fence = fences.get(row.id) ?? null;
   const llm = fence && isHeld(fence) ? ((await llms.byId(fence.llm))?.name ?? fence.llm) : '';
   const now = fence && isHeld(fence) ? { fence, llm } : null;
-  return {
-    ...taskView(row, fence),
-    ...taskDetails(row, { bodies: await asAskedFor(row, bodies), lost, now }),
-  };
+  const showsSessions = can(actorOf(req), 'view', { resource: 'session', target: { ownerId: '' } });
+  const asked = await asAskedFor(row, bodies);
+  return { ...taskView(row, fence), ...taskDetails(row, { bodies: asked, lost, now, showsSessions }) };
 }
 
 /** The text of `request` as it came: it reaches the backend like that. */
@@ -140,13 +139,14 @@ const MOST_PAGES = 20;
 async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
   const { limit, after, status, ...filter } = queryOf(req, taskListQuerySchema);
-  const ownerId = can(actor, 'view', { resource: 'task', target: { ownerId: '' } }) ? null : actor.userId;
+  const scope = scopeOf(actor, 'task');
+  if (!scope) return void res.json({ items: [], next: null });
   const statuses = status && storedAs(status);
   let before = afterOf(after, uuidSchema);
   const items: TaskView[] = [];
   for (let pages = 0; pages < MOST_PAGES && items.length < limit; pages++) {
     const wanted = limit - items.length;
-    const rows = await deps.registry.tasks.list({ ...filter, statuses, before, limit: wanted, ownerId });
+    const rows = await deps.registry.tasks.list({ ...filter, statuses, before, limit: wanted, scope });
     const views = await viewsOf(deps, rows);
     items.push(...views.filter((view) => status === undefined || view.status === status));
     before = rows.length < wanted ? undefined : rows.at(-1)?.id;
@@ -175,8 +175,8 @@ export function taskRoutes(deps: EdgeDeps): Router {
   });
   router.delete('/tasks/:id', async (req, res) => {
     const row = await taskOf(deps, req);
-    if (!can(actorOf(req), 'delete', { resource: 'task', target: { ownerId: row.ownerId } }))
-      throw new McpctlError('forbidden');
+    const target = { ownerId: row.ownerId, poolKey: row.poolName };
+    if (!can(actorOf(req), 'delete', { resource: 'task', target })) throw new McpctlError('forbidden');
     res.json(await detailed(deps, req, await cancelOf(deps, row)));
   });
   return router;

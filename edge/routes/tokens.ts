@@ -1,5 +1,5 @@
 import { Router, type Request } from 'express';
-import { can, tokenCreateSchema, type Actor, type TokenCreate } from '../../core/access.ts';
+import { can, scopeOf, tokenCreateSchema, type Actor, type TokenCreate } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
@@ -11,14 +11,24 @@ import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
 import { tokenView } from '../views.ts';
 import { written } from '../written.ts';
 
-/** Whom the token is for; made when new. A token for somebody else, or with a binding, is for admins to make. */
+/** Nobody has this id: who may do it to that may do it to everybody. */
+const ANYBODY = '';
+
+/**
+ * Whom the token is for; made when new. A token for somebody else, or with a binding, is for admins to make; one that is
+ * bound to pools makes none at all.
+ */
 async function holderOf(deps: EdgeDeps, actor: Actor, body: TokenCreate): Promise<User> {
+  if (!can(actor, 'create', { resource: 'token', target: { ownerId: actor.userId } })) {
+    throw new McpctlError(
+      'forbidden',
+      'Your token is bound to pools and makes no others: make them with one that is not.',
+    );
+  }
   const own: User = { id: actor.userId, name: actor.userName, binding: actor.binding };
   const isOwn = body.user === undefined || body.user === actor.userName;
   if (isOwn && body.binding === undefined) return own;
-  if (
-    !can(actor, 'create', { resource: 'token', target: { ownerId: isOwn ? 'a binding' : 'somebody else' } })
-  ) {
+  if (!can(actor, 'create', { resource: 'token', target: { ownerId: ANYBODY } })) {
     throw new McpctlError(
       'forbidden',
       'Only an admin may make tokens for other users or say what they may do.',
@@ -34,22 +44,6 @@ async function holderOf(deps: EdgeDeps, actor: Actor, body: TokenCreate): Promis
   return holder;
 }
 
-/** A token that is bound to pools makes tokens for those pools only. */
-function poolsOf(actor: Actor, body: TokenCreate, holder: User): readonly string[] | null {
-  const pools = body.pools ?? actor.pools;
-  const target = { ownerId: holder.id };
-  const outside = (pools ?? []).find(
-    (poolKey) => !can(actor, 'create', { resource: 'token', target: { ...target, poolKey } }),
-  );
-  if (outside !== undefined) {
-    throw new McpctlError(
-      'forbidden',
-      `Your token is not bound to the pool '${outside}', so it cannot pass it on.`,
-    );
-  }
-  return pools;
-}
-
 async function found(deps: EdgeDeps, req: Request): Promise<TokenRow> {
   const actor = actorOf(req);
   const asked = String(req.params['id']);
@@ -57,7 +51,10 @@ async function found(deps: EdgeDeps, req: Request): Promise<TokenRow> {
   const isId = uuidSchema.safeParse(asked).success;
   const isName = tokenCreateSchema.shape.name.safeParse(asked).success;
   const row = isId ? await tokens.byId(asked) : isName ? await tokens.byName(actor.userId, asked) : undefined;
-  if (!row || !can(actor, 'delete', { resource: 'token', target: { ownerId: row.userId } })) {
+  if (
+    !row ||
+    !can(actor, 'delete', { resource: 'token', target: { ownerId: row.userId, tokenId: row.id } })
+  ) {
     throw new McpctlError('token_not_found');
   }
   return row;
@@ -79,7 +76,7 @@ export function tokenRoutes(deps: EdgeDeps): Router {
         return tokens.create({
           userId: holder.id,
           name: body.name,
-          pools: poolsOf(actor, body, holder),
+          pools: body.pools ?? null,
           expiresInDays: body.expiresInDays ?? null,
           createdBy: { userId: actor.userId, tokenId: actor.tokenId },
         });
@@ -91,12 +88,9 @@ export function tokenRoutes(deps: EdgeDeps): Router {
   router.get('/tokens', async (req, res) => {
     const actor = actorOf(req);
     const { limit, after } = queryOf(req, listQuerySchema);
-    const everybody = can(actor, 'view', { resource: 'token', target: { ownerId: 'somebody else' } });
-    const rows = await tokens.list({
-      userId: everybody ? null : actor.userId,
-      after: afterOf(after, uuidSchema),
-      limit: limit + 1,
-    });
+    const scope = scopeOf(actor, 'token');
+    const from = { after: afterOf(after, uuidSchema), limit: limit + 1 };
+    const rows = scope ? await tokens.list({ ...from, scope }) : [];
     const page = rows.slice(0, limit);
     const last = page.at(-1);
     res.json({

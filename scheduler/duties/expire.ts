@@ -3,6 +3,7 @@ import { closeTask } from '../../core/flow/cancel.ts';
 import { whyWaited } from '../../core/flow/take-back.ts';
 import type { TaskRow } from '../../core/task.ts';
 import type { Duty, DutyDeps } from './duty.ts';
+import { everything } from '../../core/access.ts';
 
 const MOST = 200;
 
@@ -40,7 +41,7 @@ export function createExpireDuty({ registry, flow }: DutyDeps): Duty {
       }
       for (const pool of await emptyPools()) {
         for (const row of await registry.tasks.list({
-          ownerId: null,
+          scope: everything,
           pool,
           statuses: ['pending'],
           limit: MOST,

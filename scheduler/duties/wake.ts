@@ -7,6 +7,7 @@ import { sendControl } from '../../core/queue/control.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import { createWakes } from '../../core/queue/wake.ts';
 import type { Duty, DutyDeps } from './duty.ts';
+import { everything } from '../../core/access.ts';
 
 /** Looked at per pool: one task that waits is enough. */
 const MOST = 200;
@@ -65,7 +66,7 @@ export function createWakeDuty(deps: DutyDeps): Duty {
 async function wantedIn({ registry, queue }: DutyDeps, pool: LivePool): Promise<Sleeper[]> {
   if (sleepersIn(pool, null).length === 0) return [];
   const rows = await registry.tasks.list({
-    ownerId: null,
+    scope: everything,
     pool: pool.key,
     statuses: ['pending'],
     limit: MOST,

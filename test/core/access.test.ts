@@ -62,6 +62,14 @@ describe('can', () => {
       expect(can(bound, 'run', { resource: 'llm', target: { poolKey: 'mine' } })).to.equal(true);
       expect(can(bound, 'create', { resource: 'session', target: { poolKey: 'mine' } })).to.equal(true);
     }
+    for (const binding of ['user', 'admin'] as const) {
+      // Closed by default: what names no pool is out of reach, but for itself and its own sessions.
+      const bound = allowed(actor(binding, ['mine']), { ownerId: 'me' });
+      expect(new Set(Object.values(bound))).to.deep.equal(new Set(['']));
+      const itself = { ownerId: 'me', tokenId: 't' };
+      const own = allowed(actor(binding, ['mine']), itself);
+      expect(own).to.include({ token: all, session: all, task: '', llm: '', pool: '', metrics: '' });
+    }
     expect(can(actor('user', []), 'run', { resource: 'llm', target: { poolKey: 'mine' } })).to.equal(false);
   });
 });

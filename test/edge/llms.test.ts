@@ -118,15 +118,16 @@ describe('the llm routes', () => {
     await t.call('POST /api/v1/llms', { ...asRoot(), body: gpt });
     const { name: _name, ...rest } = gpt;
     const moved = { ...rest, poolName: 'team' };
-    const outside: [string, unknown?][] = [
-      ['POST /api/v1/llms', { ...gpt, name: 'other' }],
-      ['PUT /api/v1/llms/gpt', moved],
-      ['PATCH /api/v1/llms/gpt', { tier: 'x' }],
-      ['DELETE /api/v1/llms/gpt'],
-      ['POST /api/v1/pools/gpt/allow', { user: 'bob' }],
+    // What it may not see is not there; what it would make or put elsewhere is forbidden.
+    const outside: [string, number, unknown?][] = [
+      ['POST /api/v1/llms', 403, { ...gpt, name: 'other' }],
+      ['PUT /api/v1/llms/gpt', 403, moved],
+      ['PATCH /api/v1/llms/gpt', 404, { tier: 'x' }],
+      ['DELETE /api/v1/llms/gpt', 404],
+      ['POST /api/v1/pools/gpt/allow', 404, { user: 'bob' }],
     ];
-    for (const [what, body] of outside) {
-      expect([what, (await t.call(what, { token, body })).status]).to.deep.equal([what, 403]);
+    for (const [what, status, body] of outside) {
+      expect([what, (await t.call(what, { token, body })).status]).to.deep.equal([what, status]);
     }
     const inside = await t.call('POST /api/v1/llms', {
       token,

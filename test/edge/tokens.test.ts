@@ -99,13 +99,33 @@ describe('tokens', () => {
     expect((await whoami(made.token)).status).to.equal(401);
   });
 
-  it('passes on neither more time nor more pools than it has', async () => {
-    const parent = (await make({ name: 'p', pools: ['a', 'b'], expiresInDays: 2 })).json as Token;
+  it('passes on no more time than it has, whoever it is for; one that is bound to pools makes none', async () => {
+    const parent = (await make({ name: 'p', expiresInDays: 2 })).json as Token;
     const child = (await make({ name: 'c', expiresInDays: 300 }, parent.token)).json as Token;
-    expect([child.pools, child.expiresAt]).to.deep.equal([['a', 'b'], parent.expiresAt]);
-    const narrow = (await make({ name: 'n', pools: ['b'] }, parent.token)).json as Token;
-    expect(narrow.pools).to.deep.equal(['b']);
-    expect(codeOf(await make({ name: 'w', pools: ['b', 'c'] }, parent.token))).to.equal('forbidden');
+    expect(child.expiresAt).to.equal(parent.expiresAt);
+    const short = (await make({ name: 's', expiresInDays: 1 }, t.tokens.root)).json as Token;
+    const admin = { name: 'for ever', user: 'op', binding: 'admin' };
+    const ofAnother = (await make({ ...admin, name: 'x' }, short.token)).json as Token;
+    expect([ofAnother.user, ofAnother.expiresAt]).to.deep.equal(['op', short.expiresAt]);
+    const bound = (await make({ name: 'b', pools: ['a'] })).json as Token;
+    for (const pools of [['a'], undefined])
+      expect(codeOf(await make({ name: 'w', pools }, bound.token))).to.equal('forbidden');
+  });
+
+  it('ends with the one that made it, and so do all that came of it', async () => {
+    const parent = (await make({ name: 'p' })).json as Token;
+    const child = (await make({ name: 'c' }, parent.token)).json as Token;
+    const grandchild = (await make({ name: 'g' }, child.token)).json as Token;
+    const sibling = (await make({ name: 's' })).json as Token;
+    const making = Promise.all(
+      Array.from({ length: 20 }, (_, i) => make({ name: `r${i}` }, grandchild.token)),
+    );
+    expect((await t.call(`DELETE /api/v1/tokens/${parent.id}`)).status).to.equal(204);
+    const raced = (await making).flatMap(({ status, json }) => (status === 201 ? [json as Token] : []));
+    t.deps.authenticator.forget();
+    for (const { token } of [parent, child, grandchild, ...raced])
+      expect((await whoami(token)).status).to.equal(401);
+    expect((await whoami(sibling.token)).status).to.equal(200);
   });
 
   it('lets only admins make tokens for others, or admins', async () => {

@@ -5,6 +5,7 @@ import { announce } from '../../core/queue/presence.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { everything } from '../../core/access.ts';
 
 const body = (text: string) => JSON.stringify({ choices: [{ message: { content: text } }] });
 const completed = (text: string) => ({ kind: 'completed', status: 200, body: body(text) }) as const;
@@ -24,7 +25,7 @@ describe('a whole answer', () => {
 
   const accepted = async (): Promise<TaskRow> => {
     for (let n = 0; n < 500; n++) {
-      const [row] = await t.registry.tasks.list({ ownerId: null, statuses: ['pending'], limit: 1 });
+      const [row] = await t.registry.tasks.list({ scope: everything, statuses: ['pending'], limit: 1 });
       if (row) return row;
       await pause(10);
     }

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
+import { everything } from '../../core/access.ts';
 
 /** How often each code came. */
 async function tally(work: readonly Promise<unknown>[]): Promise<Record<string, number>> {
@@ -72,7 +73,11 @@ describe('what one user may have in the registry', () => {
       });
     expect((await tally(fifty(make(t.ada))))['ok']).to.equal(4);
     expect(await tally(fifty(make(t.root)))).to.deep.equal({ ok: 50 });
-    const [first] = await t.registry.tokens.list({ userId: t.ada.id, after: undefined, limit: 10 });
+    const [first] = await t.registry.tokens.list({
+      scope: { ...everything, ownerId: t.ada.id },
+      after: undefined,
+      limit: 10,
+    });
     await t.registry.tokens.revoke(first?.id ?? '');
     expect(await codeOf(make(t.ada)(99))).to.equal('ok');
   });

@@ -1,11 +1,12 @@
 import { expect } from 'chai';
 import { randomUUID } from 'node:crypto';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
+import { everything } from '../../core/access.ts';
 
 describe('registering a session', () => {
   let t: RegistryFixture;
   const rowsOf = async (): Promise<string[]> =>
-    (await t.registry.llms.list({ limit: 500 })).map(
+    (await t.registry.llms.list({ scope: everything, limit: 500 })).map(
       (row) => `${row.name} ${row.status}${row.inactiveReason ? `:${row.inactiveReason}` : ''}`,
     );
 
@@ -147,12 +148,14 @@ describe('registering a session', () => {
   it('lets a token in that an admin bound to the pool, and no token that the user bound alone', async () => {
     await t.registry.sessions.register(t.publication(t.ada, [t.offer('a', { poolName: 'pool' })]));
     const bound = async (maker: string, name: string): Promise<string> => {
+      const own = { userId: maker, name: randomUUID(), pools: null, expiresInDays: null, createdBy: null };
+      const tokenId = (await t.registry.tokens.create(own)).row.id;
       const { row } = await t.registry.tokens.create({
         userId: t.bob.id,
         name,
         pools: ['pool'],
         expiresInDays: null,
-        createdBy: { userId: maker, tokenId: randomUUID() },
+        createdBy: { userId: maker, tokenId },
       });
       return row.id;
     };

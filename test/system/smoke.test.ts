@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { startSystem, type System } from '../support/system.ts';
+import { everything } from '../../core/access.ts';
 
 interface Ran {
   code: number | null;
@@ -30,7 +31,7 @@ describe('npm run smoke, against a running system', function () {
 
   /** Whatever the outcome: the registry is as before, and so is the folder for temporary files. */
   afterEach(async () => {
-    expect(await t.registry.llms.list({ limit: 10 })).to.deep.equal([]);
+    expect(await t.registry.llms.list({ scope: everything, limit: 10 })).to.deep.equal([]);
     expect(await t.sandbox.connection.db('names').select()).to.deep.equal([]);
     expect(await t.openTasks()).to.equal(0);
     expect((await folders()).filter((name) => !left.has(name))).to.deep.equal([]);

@@ -1,0 +1,279 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { can, scopeOf, type Actor } from '../../core/access.ts';
+import { createRegistry, type Registry } from '../../core/registry/registry.ts';
+import type { TaskRow } from '../../core/task.ts';
+import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { submitTask } from '../support/tasks.ts';
+
+/** `none` has no token; `adaIn` and `rootIn` are tokens of ada and of an admin that are bound to the pool `in`. */
+const roles = ['none', 'ada', 'bob', 'root', 'adaIn', 'rootIn'] as const;
+type Role = (typeof roles)[number];
+type Where = 'in' | 'out';
+
+/** What is ada's, of each kind one in the pool `in` and one in the pool `out`; what a call may use up is made for it. */
+interface World {
+  llm: string;
+  pool: Where;
+  task: TaskRow;
+  session: string;
+  /** A token of ada's that is bound to nothing. */
+  token: string;
+}
+
+const isBound = (role: Role): boolean => role.endsWith('In');
+const reaches = (role: Role, where: Where): boolean => !isBound(role) || where === 'in';
+const isOwner = (role: Role): boolean => role.startsWith('ada');
+const isAdmin = (role: Role): boolean => role.startsWith('root');
+
+/** `ok`: whatever comes of it, it was no refusal. */
+type Verdict = 'ok' | 401 | 403 | 404;
+interface Rule {
+  /** By whom, and of which pool's. */
+  of: (role: Role, where: Where) => Verdict;
+  body?: (world: World) => unknown;
+  headers?: (world: World) => Record<string, string>;
+}
+
+const everybody = (): Verdict => 'ok';
+const owners =
+  (otherwise: Verdict) =>
+  (role: Role, where: Where): Verdict =>
+    !reaches(role, where) ? 404 : isOwner(role) || isAdmin(role) ? 'ok' : otherwise;
+const whoReaches =
+  (otherwise: Verdict) =>
+  (role: Role, where: Where): Verdict =>
+    reaches(role, where) ? 'ok' : otherwise;
+const adminsThere = (role: Role, where: Where): Verdict =>
+  isAdmin(role) && reaches(role, where) ? 'ok' : 403;
+const itsWorker = (role: Role, where: Where): Verdict => (isOwner(role) && reaches(role, where) ? 'ok' : 404);
+
+const hi = { messages: [{ role: 'user', content: 'hi' }] };
+const llm = ({ pool }: World) => ({
+  type: 'openai',
+  model: 'm',
+  url: 'http://backend.test/v1',
+  poolName: pool,
+});
+const session = ({ session: providerSessionId }: World) => ({ providerSessionId });
+const guest = () => ({ user: 'bob' });
+
+/** Each call of docs/openapi.json is here: one that is new fails until somebody has said who may. */
+const rules: Record<string, Rule> = {
+  'GET /llms': { of: everybody },
+  'POST /llms': { of: adminsThere, body: (w) => ({ name: `n-${randomUUID()}`, ...llm(w) }) },
+  'GET /llms/{name}': { of: whoReaches(404) },
+  'PUT /llms/{name}': { of: adminsThere, body: llm },
+  'PATCH /llms/{name}': {
+    of: (role, where) => (reaches(role, where) ? adminsThere(role, where) : 404),
+    body: () => ({ description: 'x' }),
+  },
+  'DELETE /llms/{name}': { of: owners(403) },
+  'GET /llms/{name}/members': { of: whoReaches(404) },
+  'POST /llms/{name}/infer': {
+    of: whoReaches(403),
+    body: () => hi,
+    headers: () => ({ prefer: 'respond-async' }),
+  },
+  'GET /pools': { of: everybody },
+  'GET /pools/{key}': { of: whoReaches(404) },
+  'POST /pools/{key}/allow': { of: owners(403), body: guest },
+  'POST /pools/{key}/deny': { of: owners(403), body: guest },
+  'POST /pools/{key}/owner': { of: owners(403), body: () => ({ user: 'ada' }) },
+  'POST /tasks': { of: whoReaches(403), body: (w) => ({ llm: w.llm, request: hi }) },
+  'GET /tasks': { of: everybody },
+  'GET /tasks/{id}': { of: owners(404) },
+  'DELETE /tasks/{id}': { of: owners(404) },
+  'GET /tasks/{id}/stream': { of: owners(404) },
+  'GET /usage': { of: everybody },
+  'GET /whoami': { of: everybody },
+  'GET /tokens': { of: everybody },
+  'POST /tokens': {
+    of: (role) => (isBound(role) ? 403 : 'ok'),
+    body: () => ({ name: `t${randomUUID().slice(0, 8)}` }),
+  },
+  'DELETE /tokens/{id}': { of: (role) => (role === 'ada' || role === 'root' ? 'ok' : 404) },
+  'POST /llms/_provider-register': {
+    of: (role, where) => (!reaches(role, where) ? 403 : isOwner(role) ? 'ok' : 404),
+    body: (w) => ({
+      ...session(w),
+      transports: ['sse'],
+      providers: [{ name: w.llm, type: 'openai', model: 'm', poolName: w.pool }],
+    }),
+  },
+  'POST /llms/_provider-heartbeat': { of: itsWorker, body: session },
+  'POST /llms/_provider-goodbye': { of: everybody, body: session },
+  'GET /llms/_provider-stream': {
+    of: itsWorker,
+    headers: (w) => ({ 'x-mcpctl-provider-session': w.session }),
+  },
+  // Nobody has claimed these tasks, so nobody speaks for them; test/relay and test/system have those who do.
+  'POST /llms/_provider-task/{id}/stream': {
+    of: () => 404,
+    headers: () => ({ 'content-type': 'application/x-ndjson' }),
+  },
+  'POST /llms/_provider-task/{id}/result': { of: () => 404, body: () => ({ error: 'x' }) },
+};
+
+const document = JSON.parse(readFileSync('docs/openapi.json', 'utf8')) as {
+  paths: Record<string, Record<string, unknown>>;
+};
+const methods = new Set(['get', 'post', 'put', 'patch', 'delete']);
+const calls = Object.entries(document.paths).flatMap(([path, at]) =>
+  Object.keys(at)
+    .filter((method) => methods.has(method))
+    .map((method) => `${method.toUpperCase()} ${path}`),
+);
+
+describe('who may do what', function () {
+  this.timeout(60_000);
+  let t: EdgeFixture;
+  let registry: Registry;
+  let tokens: Record<Role, string | null>;
+  /** For calls that change nothing. */
+  let seen: Record<Where, World>;
+
+  before(async () => {
+    t = await edgeFixture({
+      MCPCTL_MAX_USER_SESSIONS: '5000',
+      MCPCTL_MAX_USER_LLMS: '5000',
+      MCPCTL_MAX_USER_TOKENS: '5000',
+    });
+    registry = createRegistry(t.connection, t.deps.config);
+    const bound = async (userId: string): Promise<string> => {
+      const made = { userId, name: 'bound', pools: ['in'], expiresInDays: null, createdBy: null };
+      return (await t.registry.tokens.create(made)).text;
+    };
+    const [adaIn, rootIn] = [await bound(t.ada.id), await bound(t.root.id)];
+    tokens = { none: null, ...t.tokens, adaIn, rootIn };
+    seen = { in: await world('in'), out: await world('out') };
+  });
+  after(() => t.close());
+
+  /** A new session with one llm in the pool, a task in it, a token. */
+  const world = async (where: Where): Promise<World> => {
+    const name = `${where}-${randomUUID()}`;
+    const publication = t.publication(t.ada, [t.offer(name, { poolName: where })], { transport: 'sse' });
+    const { sessionId } = publication;
+    await registry.sessions.register(publication);
+    const task = await submitTask(t, { poolKey: where, llmName: where });
+    const made = { userId: t.ada.id, name: randomUUID(), pools: null, expiresInDays: null, createdBy: null };
+    const { row } = await registry.tokens.create(made);
+    return { llm: name, pool: where, task, session: sessionId, token: row.id };
+  };
+  const ask = async (call: string, role: Role, w: World): Promise<Answer> => {
+    const [method = '', path = ''] = call.split(' ');
+    const ids: Record<string, string> = { name: w.llm, key: w.pool };
+    const id = path.startsWith('/tokens') ? w.token : w.task.id;
+    const filled = path.replaceAll(/\{(\w+)\}/g, (_, param: string) => ids[param] ?? id);
+    const rule = rules[call];
+    const body = rule?.body?.(w);
+    const response = t.call(`${method} /api/v1${filled}`, {
+      token: tokens[role],
+      ...(body === undefined ? {} : { body }),
+      headers: rule?.headers?.(w) ?? {},
+    });
+    return await response;
+  };
+
+  for (const call of calls)
+    it(`${call}: is for whom it is for, and no other`, async function () {
+      const rule = rules[call];
+      if (!rule) return expect.fail(`say in this file who may ${call}`);
+      const isStream = call.endsWith('stream') && call.startsWith('GET');
+      for (const where of ['in', 'out'] as const) {
+        for (const role of roles) {
+          const expected = role === 'none' ? 401 : rule.of(role, where);
+          if (isStream && expected === 'ok') continue; // it would go on for ever; its own tests open it
+          const w = call.startsWith('GET') ? seen[where] : await world(where);
+          const { status } = await ask(call, role, w);
+          const verdict = [401, 403, 404].includes(status) ? status : 'ok';
+          expect([role, where, verdict]).to.deep.equal([role, where, expected]);
+          if (call.endsWith('goodbye')) {
+            const left = (await t.registry.sessions.byId(w.session))?.leftAt !== null;
+            expect([role, where, left]).to.deep.equal([
+              role,
+              where,
+              itsWorker(role, where) === 'ok' && role !== 'none',
+            ]);
+          }
+        }
+      }
+    });
+
+  it('every list tells of what may be seen, and of nothing else', async () => {
+    const { in: inside, out: outside } = seen;
+    const lists = calls.filter(
+      (call) => call.startsWith('GET') && !call.includes('{') && !call.includes('_'),
+    );
+    for (const call of [...lists, 'GET /v1/models']) {
+      for (const role of roles) {
+        if (role === 'none') continue;
+        const path = call.startsWith('GET /v1') ? call : call.replace('GET ', 'GET /api/v1');
+        const query = call === 'GET /usage' ? '?by=pool' : '';
+        const { text } = await t.call(`${path}${query}`, { token: tokens[role] });
+        const told = ({ llm, task, token }: World): boolean =>
+          [llm, task.id, token].some((id) => text.includes(id));
+        if (isBound(role))
+          expect([call, role, told(outside), text.includes('"out"')]).to.deep.equal([
+            call,
+            role,
+            false,
+            false,
+          ]);
+        const own = role === 'bob' && /tasks|tokens|usage/.test(call);
+        if (own) expect([call, role, told(inside)]).to.deep.equal([call, role, false]);
+      }
+    }
+    for (const role of ['adaIn', 'rootIn'] as const) {
+      const listed = await t.call('GET /api/v1/tokens', { token: tokens[role] });
+      expect((listed.json as { items: unknown[] }).items).to.have.length(1);
+      expect((await t.call('GET /metrics', { token: tokens[role] })).status).to.equal(403);
+    }
+  });
+
+  it('callers see who answered by its name, admins alone by its session', async () => {
+    const w = await world('in');
+    const lost = {
+      counts: 'attempt',
+      llmId: w.llm,
+      session: w.session,
+      startedAt: null,
+      reason: 'x',
+    } as const;
+    await t.registry.tasks.nextEpoch(w.task.id, w.task.epoch, lost);
+    const shown = async (role: Role): Promise<string> => (await ask('GET /tasks/{id}', role, w)).text;
+    expect(await shown('ada'))
+      .to.contain(w.llm)
+      .and.not.contain(w.session);
+    expect(await shown('root')).to.contain(w.session);
+  });
+
+  it('what a scope holds is what may be seen, one by one', () => {
+    const name = fc.constantFrom('a', 'b', 'c');
+    const actors = fc.record<Actor>({
+      userId: name,
+      userName: fc.constant('x'),
+      tokenId: name,
+      tokenName: fc.constant('x'),
+      binding: fc.constantFrom('admin', 'user'),
+      pools: fc.option(fc.uniqueArray(name), { nil: null }),
+    });
+    const rows = fc.record({ ownerId: name, poolKey: name, tokenId: name });
+    const kinds = fc.constantFrom('llm', 'pool', 'task', 'token');
+    fc.assert(
+      fc.property(actors, kinds, rows, (actor, resource, row) => {
+        const scope = scopeOf(actor, resource);
+        const holds =
+          scope !== null &&
+          (scope.ownerId === null || scope.ownerId === row.ownerId) &&
+          (scope.pools === null || scope.pools.includes(row.poolKey)) &&
+          (scope.tokenId === null || scope.tokenId === row.tokenId);
+        expect(holds).to.equal(can(actor, 'view', { resource, target: row }));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
