@@ -112,6 +112,8 @@ async function insert(db: Connection['db'], token: NewToken, text: string): Prom
   return made[0]?.id;
 }
 
+const taken = (name: string): string => `There is a token named '${name}' already; revoke it first.`;
+
 export function createTokens({ db, transaction }: Connection, limits: RegistryLimits): Tokens {
   const rows = () => db('tokens').join('users', 'users.id', 'tokens.userId').select<TokenRow[]>(columns);
   const actorWhere = (where: Readonly<Record<string, string>>) =>
@@ -146,10 +148,7 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
         if (row) return { row, text };
       } catch (thrown) {
         if (sqlFaultOf(thrown)?.constraint !== 'tokens_name') throw thrown;
-        throw new McpctlError(
-          'name_taken',
-          `There is a token named '${token.name}' already; revoke it first.`,
-        );
+        throw new McpctlError('name_taken', taken(token.name));
       }
       throw new McpctlError('internal');
     },

@@ -32,7 +32,7 @@ describe('what one user may have in the registry', () => {
     expect(ok).to.equal(1);
     // On a machine that is busy a statement may wait too long for its turn: that is a refusal as well.
     expect(refused).to.have.any.keys('quota_exceeded', 'unavailable');
-    expect(await t.registry.llms.list({ limit: 500 })).to.have.length(6);
+    expect(await t.registry.llms.list({ scope: everything, limit: 500 })).to.have.length(6);
     expect(await codeOf(register(t.bob, ['b-of-bob']))).to.equal('ok');
   });
 
