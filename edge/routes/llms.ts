@@ -123,7 +123,8 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
   const isLive = await deps.liveness.sessions(row.providerSessionId ? [row.providerSessionId] : []);
   const ifMatch = ifMatchOf(req);
   await written({ ...deps, req }, { verb: 'delete', resource: 'llm', name: row.name }, async () => {
-    if (!force) return await deps.registry.llms.delete(row.name, { by: joinerOf(actor, row.poolKey), ifMatch, isLive });
+    if (!force)
+      return await deps.registry.llms.delete(row.name, { by: joinerOf(actor, row.poolKey), ifMatch, isLive });
     checkRevision(row, ifMatch);
     // A guest would be back with its next registration.
     if (putsOut && row.ownerId !== actor.userId) await deps.registry.pools.deny(row.poolKey, row.ownerId);
