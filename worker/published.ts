@@ -206,6 +206,7 @@ class Published implements PublishedWorker {
         name,
         model,
         state: gate.state,
+        ...(gate.trouble === null ? {} : { misconfigured: gate.trouble }),
         running: this.#serving.running(name),
         slots: slots.size,
       })),

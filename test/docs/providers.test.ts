@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { signs } from '../../core/judge/fault.ts';
 import { providerTypes } from '../../worker/providers/index.ts';
 import { read, span, tableOf } from './markdown.ts';
 
@@ -15,5 +16,14 @@ describe('docs/providers.md', () => {
       maxConcurrency,
     ]);
     expect(written).to.have.deep.members(known);
+  });
+
+  it('lists every sign by which an error is judged, in the order that they are looked for', () => {
+    const written = tableOf(read('docs/providers.md'), 'sign').map((row) => [
+      row['sign'],
+      row['whose'],
+      span(row['code']),
+    ]);
+    expect(written).to.deep.equal(signs.map(({ sign, blame, code }) => [sign, blame, code]));
   });
 });

@@ -156,6 +156,12 @@ describe('usage in a stream', () => {
     expect(ask(false, [beside])).to.deep.equal([null, 'done']);
   });
 
+  it('hides nothing else that a backend says on the chunk of its usage (llama.cpp’s timings)', () => {
+    const [chunk] = chunksOf(form('chat'), [{ ...alone, timings: { predicted_n: 2 } }]);
+    expect(chunk).to.deep.include({ usage: null, timings: { predicted_n: 2 } });
+    expect(chunk?.choices).to.deep.equal([{ index: 0, delta: {}, finish_reason: null }]);
+  });
+
   it('is shown once, on a chunk of its own, to who asked', () => {
     expect(ask(true, [alone])).to.deep.equal([usage, 'done']);
     expect(ask(true, [beside, beside])).to.deep.equal([null, null, usage, 'done']);

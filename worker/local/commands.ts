@@ -51,6 +51,9 @@ function sentenceOf(what: LocalAction, status: LocalStatus): string {
   }
 }
 
+/** What a backend says is shown without what a terminal would take for a command. */
+const plain = (text: string): string => text.replace(/[^\P{C} ]/gu, ' ');
+
 function statusText(status: LocalStatus): string {
   const { session, edge, transport, connected, state, pid, version, llms, refused } = status;
   const lines = [
@@ -71,5 +74,9 @@ function statusText(status: LocalStatus): string {
       .join('   ')
       .trimEnd(),
   );
-  return `${[...lines, '', ...(llms.length > 0 ? table : ['Nothing is published.'])].join('\n')}\n`;
+  const troubles = llms.flatMap(({ name, misconfigured }) =>
+    misconfigured === undefined ? [] : [`${name} is misconfigured: ${plain(misconfigured)}`],
+  );
+  const shown = llms.length > 0 ? table : ['Nothing is published.'];
+  return `${[...lines, '', ...shown, ...(troubles.length > 0 ? ['', ...troubles] : [])].join('\n')}\n`;
 }

@@ -25,6 +25,8 @@ export const localStatusSchema = z.object({
       name: z.string(),
       model: z.string(),
       state: z.enum(['serving', 'resting', 'down', 'asleep', 'paused']),
+      /** Why its owner must mend what is configured, as its backend says it; absent: nothing is known to be wrong. */
+      misconfigured: z.string().optional(),
       running: z.int(),
       /** Of its backend, whatever llms share it. */
       slots: z.int(),
