@@ -102,6 +102,28 @@ for (const transport of ['redis', 'sse'] as const satisfies readonly TransportKi
       t.backend.release(Infinity);
       await (await call).body?.cancel();
     });
+
+    // The last one: this token is the whole system's.
+    it('is told why it serves nothing when the token is revoked, on this machine too', async () => {
+      const { home, ...worker } = await t.startWorker([{ name: 'out', backend: t.backend }]);
+      const row = await t.registry.llms.byName('out');
+      const actor = (await t.registry.tokens.actorOf(t.token)) ?? expect.fail('no token');
+      await t.registry.tokens.revoke(actor.tokenId);
+      const status = await until(
+        () => statusOf(home),
+        ({ refused }) => refused !== undefined,
+        20_000,
+      );
+      expect(status).to.include({
+        state: 'idle',
+        transport: null,
+        connected: false,
+        session: row?.providerSessionId,
+      });
+      expect((await mcplocal(home, 'status')).out).to.match(/Refused: +HTTP 401: .*mcpctl login/);
+      expect(await t.registry.llms.byName('out')).to.include({ inactiveReason: 'denied' });
+      await worker.kill('SIGTERM');
+    });
   });
 }
 
