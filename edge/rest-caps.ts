@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../core/errors.ts';
+import { LARGE_BODY_BYTES } from '../core/large-body.ts';
 import { SMALL_BODY_BYTES } from '../core/registry/task-counts.ts';
 import type { CapsDeps } from './caps.ts';
 import { createOpenCounts } from './open-counts.ts';
@@ -15,9 +16,6 @@ export interface RestCapsDeps extends Pick<CapsDeps, 'config' | 'registry' | 'cl
   refusal: (cap: RestCap, code: ErrorCode, message: string) => Error;
 }
 
-/** One of these costs more to write than a query costs to ask first. */
-const LARGE_BYTES = 256 * 1024;
-
 /** How much open tasks of a user, of a pool and of all may weigh together. */
 export function capRest({ config, registry, clock, log, refusal }: RestCapsDeps): RestCaps {
   const { tasks } = registry;
@@ -33,7 +31,7 @@ export function capRest({ config, registry, clock, log, refusal }: RestCapsDeps)
   return {
     async within({ userId, poolKey, bytes }, insert) {
       if (bytes <= SMALL_BODY_BYTES) return await insert();
-      const weight = { size: bytes, isLarge: bytes > LARGE_BYTES };
+      const weight = { size: bytes, isLarge: bytes > LARGE_BODY_BYTES };
       const user = `With this request of ${bytes} bytes those of your tasks that wait or run would be over ${most.user} bytes, the most for one user (MCPCTL_MAX_USER_QUEUED_BYTES). Let some end, or cancel some.`;
       const pool = `With this request of ${bytes} bytes those that wait or run in the pool '${poolKey}' would be over ${most.pool} bytes, the most for one pool (MCPCTL_MAX_POOL_QUEUED_BYTES). Try again later, or use another llm.`;
       const all = `With this request of ${bytes} bytes those of all tasks that wait or run would be over ${most.all} bytes, the most that is kept (MCPCTL_MAX_QUEUED_BYTES). Try again later.`;

@@ -32,7 +32,8 @@ export interface ExecuteDeps {
 export interface HeldClaim {
   taskId: string;
   claimId: string;
-  body: string;
+  /** Itself, or the way to get it. */
+  body: string | ((signal: AbortSignal) => Promise<string>);
   head: TaskHead;
   port: ClaimPort;
   /** Aborts the run, with a `StopReason`; the transport does so when the claim is lost or the worker leaves. */
@@ -81,7 +82,7 @@ export async function execute(
   const about = { taskId, claimId, llm: member.name };
   deps.bus.emit('claim.started', about);
   try {
-    const answer = aborting.signal.aborted ? null : await askBackend(run);
+    const answer = aborting.signal.aborted ? null : await answerTo(run);
     const said = answer === 'unsaid' ? await giveUp(run) : await letGo(run, answer);
     const outcome = answer === 'unsaid' ? undefined : answer?.outcome;
     const code = outcome && outcome.kind !== 'completed' ? outcome.code : null;
@@ -102,12 +103,29 @@ async function keepBeating({ deps, claim: { taskId, port, aborting } }: Run): Pr
   }
 }
 
+async function answerTo(run: Run): Promise<Answer | null | 'unsaid'> {
+  const body = await bodyOf(run.claim);
+  if (run.claim.aborting.signal.aborted) return null;
+  return typeof body === 'string' ? await askBackend(run, body) : answerOf({ kind: 'failed', ...body });
+}
+
+/** The claim beats meanwhile. What cannot be had is nobody's fault: another member may have it. */
+async function bodyOf({ body, aborting }: HeldClaim): Promise<string | ProviderFailure> {
+  if (typeof body === 'string') return body;
+  try {
+    return await body(aborting.signal);
+  } catch (thrown) {
+    const message = `The worker could not get the request: ${messageOf(thrown)}`;
+    return { code: 'unavailable', message, retryable: true, blame: 'unable' };
+  }
+}
+
 /**
  * The backend's answer; null when the run was broken off before it had one, `unsaid` when what it said could not be
  * passed on. A provider that throws has failed like its backend would: another member may do better.
  */
-async function askBackend({ deps, member, claim }: Run): Promise<Answer | null | 'unsaid'> {
-  const { taskId, head, body, port } = claim;
+async function askBackend({ deps, member, claim }: Run, body: string): Promise<Answer | null | 'unsaid'> {
+  const { taskId, head, port } = claim;
   const { signal } = claim.aborting;
   const call: ForwardCall = {
     operation: head.operation,

@@ -1,9 +1,8 @@
 import { rowEpochOf, type Fence } from '../queue/fence.ts';
 import type { LostClaim } from '../registry/task-ends.ts';
 import type { TaskRow } from '../task.ts';
-import { chatBodyOf } from '../translate/request.ts';
-import type { Submission } from '../registry/task-upkeep.ts';
 import { refOf, type FlowDeps } from './deps.ts';
+import { memberBody, sentBody } from './member-body.ts';
 
 /**
  * Starts a task over: a new epoch from Postgres, then the fence and the job. If this process dies between the
@@ -24,6 +23,9 @@ export async function requeueTask(
   // Compared with what the fence knows, not with the row: one read after somebody else's requeue is ahead of our fence.
   const renewed = await deps.registry.tasks.nextEpoch(row.id, rowEpochOf(fence), lost);
   if (!renewed) return 'moved';
+  // Its job was taken and no claim followed: perhaps by a worker of a release that knows no bodies but those in Redis.
+  if (fence.claim === '' && fence.state === 'open')
+    await deps.dispatch.bringBody(refOf(row), () => memberBody(deps.registry, row.id));
   const answer = await renewFence(deps, { row: renewed, fence, excluded });
   if (answer === 'absent') return (await enqueueRow(deps, renewed)) ? 'ok' : 'moved';
   if (answer === 'ok')
@@ -79,9 +81,4 @@ async function enqueueRow(deps: FlowDeps, row: TaskRow, seen?: Fence | null): Pr
   const sent = { ...submission, body: sentBody(submission) };
   const task = { ...refOf(row), ...sent, ownerId, epoch, priority, pin: row.pin ?? undefined, policy: row };
   return await deps.dispatch.enqueue(task, seen);
-}
-
-/** What members get: the row keeps what the caller sent, and a translation of that always gives the same. */
-function sentBody({ body, head: { translated } }: Submission): string {
-  return translated === undefined ? body : JSON.stringify(chatBodyOf(translated, body));
 }

@@ -16,8 +16,13 @@ export interface ClaimRef extends TaskRef {
 
 export interface Claimed {
   epoch: number;
-  body: string;
+  /** Of a large one how many bytes it has: it is in the task's row. */
+  body: string | RestingBody;
   head: TaskHead;
+}
+
+export interface RestingBody {
+  bytes: number;
 }
 
 export interface Claimant {
@@ -88,10 +93,10 @@ async function askForClaim(
   return z.array(z.string()).parse(await runScript(redis, 'claim', { keys, args: [...who, ...args] }));
 }
 
-function readClaim([kind, epoch, body, head]: readonly string[]): Claimed | Refusal {
+function readClaim([kind, epoch, body, head, bytes = '']: readonly string[]): Claimed | Refusal {
   switch (kind) {
     case 'ok':
-      return readTask(Number(epoch), body ?? '', head ?? '');
+      return readTask(Number(epoch), bytes === '' ? (body ?? '') : { bytes: Number(bytes) }, head ?? '');
     case 'excluded':
       return { met: Number(epoch) };
     case 'closed':
@@ -106,7 +111,7 @@ function readClaim([kind, epoch, body, head]: readonly string[]): Claimed | Refu
 }
 
 /** Written by an edge, perhaps of a newer release, or by whoever else can write to Redis. */
-function readTask(epoch: number, body: string, text: string): Claimed | Refusal {
+function readTask(epoch: number, body: Claimed['body'], text: string): Claimed | Refusal {
   try {
     return { epoch, body, head: taskHeadSchema.parse(JSON.parse(text)) };
   } catch {

@@ -1,6 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { McpctlError } from '../errors.ts';
+import { LARGE_BODY_BYTES } from '../large-body.ts';
 import { graceMsOf, policyText, type Policy } from '../disconnect.ts';
 import type { Outcome } from '../outcome.ts';
 import type { Priority } from '../task.ts';
@@ -126,6 +127,8 @@ export class Dispatch {
     const pool = this.#deps.keys.pool(s.poolKey);
     const task = pool.task(s.taskId);
     const queue = `${this.#deps.keys.namespace}:${pool.queue(s.pin)}`;
+    const bytes = Buffer.byteLength(s.body);
+    const isLarge = bytes > LARGE_BODY_BYTES;
     return {
       keys: [
         task.fence,
@@ -142,7 +145,7 @@ export class Dispatch {
         jobIdOf(s),
         s.pin === undefined ? '' : `.${s.pin}`,
         s.waitMs + FENCE_MARGIN_MS,
-        s.body,
+        isLarge ? '' : s.body,
         JSON.stringify(s.head),
         s.taskId,
         policyText(s.policy),
@@ -153,8 +156,21 @@ export class Dispatch {
         seen === undefined ? '' : seen === null ? 'none' : `${seen.epoch} ${seen.claim}`,
         s.priority,
         BACKGROUND_SCORE,
+        isLarge ? bytes : '',
       ],
     };
+  }
+
+  /** Lays the body of a task into Redis after all, if it rests elsewhere: whoever took its job could not get it from there. */
+  async bringBody(ref: TaskRef, load: () => Promise<string | null>): Promise<void> {
+    const { redis, keys } = this.#deps;
+    const { input } = keys.pool(ref.poolKey).task(ref.taskId);
+    const looked = [redis.hexists(input, 'bytes'), redis.hexists(input, 'body')] as const;
+    const [rests, isHere] = await orUnavailable(Promise.all(looked));
+    if (rests === 0 || isHere === 1) return;
+    const body = await load();
+    if (body === null) return;
+    await orUnavailable(redis.multi().hset(input, 'body', body).pexpire(input, FENCE_MARGIN_MS, 'NX').exec());
   }
 
   /** Is this fence still as it was seen: the same claim of the same epoch? */

@@ -82,6 +82,15 @@ export const workerOperations: readonly Operation[] = [
     errors: ['invalid_request', 'task_not_found', 'claim_lost'],
   },
   {
+    call: 'GET /llms/_provider-task/{id}/body',
+    tag: 'worker',
+    summary: 'The request of a task that one holds: a large one is not in Redis',
+    headers: uplinkHeaders,
+    status: 200,
+    answer: z.unknown(),
+    errors: ['task_not_found', 'claim_lost'],
+  },
+  {
     call: 'POST /llms/_provider-task/{id}/result',
     tag: 'worker',
     summary: 'Send an answer, or a piece of one',

@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { messageOf } from '../../core/errors.ts';
+import { memberBody } from '../../core/flow/member-body.ts';
+import type { HandBack } from '../../core/hand-back.ts';
 import type { LlmRow } from '../../core/llm.ts';
 import type { Frame, MemberState } from '../../core/protocol.ts';
 import { claimTask, handBack, isRefusal } from '../../core/queue/claim.ts';
@@ -89,12 +92,26 @@ async function run(
     claims.hold({ claim, llmId, job: held, runMs: head.runMs }, { free: resolve, heard: !carried.beats });
   });
   const { operation, streaming, headers, runMs } = head;
-  const what = { operation, streaming, headers, request: body, runMs };
-  if (!send({ kind: 'infer', taskId, claimId, llmName: name, ...what })) {
+  const request = typeof body === 'string' ? body : await bodyAtRest(deps, taskId);
+  const what = { operation, streaming, headers, request: request ?? '', runMs };
+  if (request === null || !send({ kind: 'infer', taskId, claimId, llmName: name, ...what })) {
     // It never left this process: nobody's crash.
-    const why = { counts: 'none', code: 'shutting_down', message: 'The worker was gone.' } as const;
+    const why = request === null ? unread : gone;
     await handBack(store, claim, why);
     await claims.over(claimId, BACK);
   }
   await over;
+}
+
+const gone: HandBack = { counts: 'none', code: 'shutting_down', message: 'The worker was gone.' };
+const unread: HandBack = { counts: 'none', code: 'unavailable', message: 'Its request could not be read.' };
+
+/** A large body, from the task's row. @returns null when it cannot be read now: the task is to go back. */
+async function bodyAtRest({ registry, log }: RelayDeps, taskId: string): Promise<string | null> {
+  try {
+    return await memberBody(registry, taskId);
+  } catch (thrown) {
+    log.warn({ taskId, why: messageOf(thrown) }, 'the request of a task could not be read; it goes back');
+    return null;
+  }
 }

@@ -1,5 +1,6 @@
 import { Router } from 'express';
 import { McpctlError } from '../../core/errors.ts';
+import { memberBody } from '../../core/flow/member-body.ts';
 import { MOST_RUNNING, resultSchema, wireHeaders } from '../../core/protocol.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { roomFor } from '../body/room.ts';
@@ -8,7 +9,7 @@ import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { bodyOf } from '../parse.ts';
 import type { SaidClaim } from '../relay/adopt.ts';
-import type { UplinkDeps } from '../relay/uplink/claim-of.ts';
+import { claimOf, type UplinkDeps } from '../relay/uplink/claim-of.ts';
 import { take } from '../relay/uplink/result.ts';
 import { receive } from '../relay/uplink/stream.ts';
 import { needServed, needSession } from '../session-of.ts';
@@ -62,6 +63,18 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
       running: runningOf(req.get(wireHeaders.running)),
       res,
     });
+  });
+  router.get('/llms/_provider-task/:id/body', async (req, res) => {
+    const { row } = await claimOf(uplinkOf(deps), {
+      taskId: req.params.id,
+      userId: actorOf(req).userId,
+      claimId: req.get(wireHeaders.claim),
+      session: req.get(wireHeaders.session),
+    });
+    req.context.reserveAnswer(await deps.registry.tasks.bodyBytes(row.id));
+    const body = await memberBody(deps.registry, row.id);
+    if (body === null) throw new McpctlError('task_not_found');
+    res.type('json').send(body);
   });
   router.post('/llms/_provider-task/:id/result', async (req, res) => {
     await needServed(deps, actorOf(req), req.params.id);

@@ -60,7 +60,14 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
   const source = openRegistrySource({ ...config, databaseUrl, most: MOST_LLMS, log });
   const dialling = guardedDialling(config.hostedAllow);
   const members = new HostedMembers({ env, dialling, bus, clock, log });
-  const transport = new RedisTransport({ ...config, ...redis, session, boot: randomUUID(), bus });
+  const transport = new RedisTransport({
+    ...config,
+    ...redis,
+    session,
+    boot: randomUUID(),
+    bus,
+    fetchBody: ({ taskId }) => source.bodyOf(taskId),
+  });
   const serving = (async () => {
     const start = (): Promise<void> => transport.start();
     if (!(await persist(start, { stopping: stopping.signal, clock, log }))) return;

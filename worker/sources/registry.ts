@@ -1,8 +1,11 @@
+import { McpctlError } from '../../core/errors.ts';
+import { memberBody } from '../../core/flow/member-body.ts';
 import type { LlmRow } from '../../core/llm.ts';
 import { connect } from '../../core/registry/connect.ts';
 import type { DatabaseTls } from '../../core/registry/tls.ts';
 import { usualLimits } from '../../core/registry/limits.ts';
 import { createLlms } from '../../core/registry/llms.ts';
+import { createTaskUpkeep } from '../../core/registry/task-upkeep.ts';
 import type { Log } from '../../core/runtime/log.ts';
 
 export { inspectDatabase } from '../../core/registry/inspect.ts';
@@ -21,6 +24,8 @@ export interface RegistrySource {
    * @throws McpctlError `unavailable` within two seconds; the next call asks again.
    */
   changed(): Promise<{ llms: PublicLlm[]; more: boolean } | undefined>;
+  /** The request of a task, as its member gets it: a large one is not in Redis. @throws McpctlError `unavailable`. */
+  bodyOf(taskId: string): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -29,6 +34,7 @@ export function openRegistrySource(
 ): RegistrySource {
   const connection = connect({ ...options, poolSize: 1 });
   const llms = createLlms(connection, usualLimits);
+  const tasks = createTaskUpkeep(connection);
   let seen: string | undefined;
   return {
     async changed() {
@@ -43,6 +49,11 @@ export function openRegistrySource(
           .flatMap(({ url, ...row }) => (url === null ? [] : [{ ...row, url }])),
         more: rows.length > options.most,
       };
+    },
+    async bodyOf(taskId) {
+      const body = await memberBody({ tasks }, taskId);
+      if (body === null) throw new McpctlError('task_not_found');
+      return body;
     },
     close: () => connection.close(),
   };

@@ -20,6 +20,7 @@ import type { ClaimPort } from '../claim-port.ts';
 import { execute, type ExecuteDeps, type LetGo, type Member } from '../execute.ts';
 import type { Gate } from '../gate.ts';
 import type { RunningClaims, StopReason } from '../running.ts';
+import type { FetchBody } from './resting-body.ts';
 
 export interface RedisClaimDeps extends ExecuteDeps {
   redis: Redis;
@@ -29,6 +30,7 @@ export interface RedisClaimDeps extends ExecuteDeps {
   eventBytes: number;
   eventKeepMs: number;
   running: RunningClaims;
+  fetchBody: FetchBody;
 }
 
 interface Work {
@@ -98,7 +100,12 @@ async function begin(
     if (isRefusal(answer)) return await refuse(deps, { job, ...member, claimId }, answer);
     const { epoch, body, head } = answer;
     const port = portOf(deps, { ref: { taskId, poolKey: member.poolKey, claimId, epoch }, aborting });
-    const claim = { taskId, claimId, body, head, port, aborting };
+    const { session } = deps;
+    const request =
+      typeof body === 'string'
+        ? body
+        : (signal: AbortSignal) => deps.fetchBody({ taskId, claimId, session, ...body }, signal);
+    const claim = { taskId, claimId, body: request, head, port, aborting };
     await finish(job, await execute(deps, { member, gate, claim }));
   } finally {
     ended();

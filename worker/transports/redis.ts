@@ -23,6 +23,7 @@ import type { Member } from '../execute.ts';
 import type { GateState } from '../gate.ts';
 import { RunningClaims } from '../running.ts';
 import { claimEarly, runJob, type RedisClaimDeps } from './redis-claim.ts';
+import type { FetchBody } from './resting-body.ts';
 import type { ServedMember, Transport, Wake } from './transport.ts';
 
 export interface RedisTransportDeps extends Omit<ConnectOptions, 'user'> {
@@ -38,6 +39,8 @@ export interface RedisTransportDeps extends Omit<ConnectOptions, 'user'> {
   eventKeepMs: number;
   graceMs: number;
   bus: Bus;
+  /** Where large bodies are had from. */
+  fetchBody: FetchBody;
   /** Without it the worker has no recipes, and nothing is woken. */
   wake?: Wake;
 }

@@ -4,7 +4,7 @@
   KEYS  1 run:{P}   2 t:{P}:T:m   3 t:{P}:T:in   or   2 the queue's active list
   ARGV  1 claim   2 session   3 boot   4 llm id   5 ttl ms   6 via: 'redis' | 'sse'
         7 T   8 job id   or   7 token   8 what the keys of the queue's jobs begin with   9 t:{P}:*:m   10 t:{P}:*:in
-  Returns  {'ok', epoch, body, head} · {'absent'} no fence or body · {'stale'} another job carries the task ·
+  Returns  {'ok', epoch, body, head, bytes of a body that rests in Postgres, or ''} · {'absent'} no fence or body · {'stale'} another job carries the task ·
            {'closed'} ended, closed or handed back · {'taken'} ·
            {'unfit'} this llm cannot do it, or was put out (denied:{P}) · {'excluded', how often such a member met it} it failed it before ·
            {'none'} no job has that token
@@ -32,8 +32,8 @@ if redis.call('HEXISTS', denied, ARGV[4] .. ' ' .. ARGV[2]) == 1 then return { '
 if m[5] and string.find(m[5], ARGV[4], 1, true) then
   return { 'excluded', tostring(redis.call('HINCRBY', fence, 'met', 1)) }
 end
-local asked = redis.call('HMGET', input, 'body', 'head')
-if not asked[1] then return { 'absent' } end
+local asked = redis.call('HMGET', input, 'body', 'head', 'bytes')
+if not asked[1] and not asked[3] then return { 'absent' } end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 if m[3] == '' then
@@ -43,4 +43,4 @@ end
 redis.call('ZADD', KEYS[1], now, task)
 redis.call('PEXPIRE', fence, ARGV[5])
 redis.call('PEXPIRE', input, ARGV[5])
-return { 'ok', m[1], asked[1], asked[2] }
+return { 'ok', m[1], asked[1] or '', asked[2], not asked[1] and asked[3] or '' }

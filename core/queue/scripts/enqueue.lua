@@ -8,7 +8,7 @@
         7 T   8 policy ('cancel', 'grace:<s>', 'continue')   9 grace ms ('' = goes on without anybody)
         10 attachment ('' = none)   11 lease ms   12 llm ids that cannot do it, joined by commas
         13 the fence that this was decided by: '' = whatever is there · 'none' · '<epoch> <claim>'
-        14 priority   15 least score of the background
+        14 priority   15 least score of the background   16 bytes of a body that rests in Postgres ('' = it is here)
   Returns  1 laid down · 2 so too, and others of its priority wait: it is to take its turn · 0 was there ·
            -1 a newer epoch is there · -2 closed or ended ·
            -3 an older claim was shown: it may only end · -4 it is not the fence that this was decided by, which learns
@@ -39,7 +39,11 @@ end
 redis.call('DEL', KEYS[1], KEYS[3])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'job', ARGV[2], 'q', ARGV[3], 'state', 'open', 'claim', '',
   'shown', '', 'seq', 0, 'bytes', 0, 'policy', ARGV[8], 'unfit', ARGV[12], 'v', 2)
-redis.call('HSET', KEYS[2], 'body', ARGV[5], 'head', ARGV[6])
+if ARGV[16] == '' then
+  redis.call('HSET', KEYS[2], 'body', ARGV[5], 'head', ARGV[6])
+else
+  redis.call('HSET', KEYS[2], 'bytes', ARGV[16], 'head', ARGV[6])
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 if ARGV[9] ~= '' then
