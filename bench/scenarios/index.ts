@@ -1,5 +1,6 @@
 import { asyncTasks } from './async.ts';
 import { cancel } from './cancel.ts';
+import { fair } from './fair.ts';
 import { firehose } from './firehose.ts';
 import { firstToken } from './first-token.ts';
 import { idleStreams } from './idle-streams.ts';
@@ -28,6 +29,7 @@ export const scenarios: readonly Scenario[] = [
   firehose,
   asyncTasks,
   pending,
+  fair,
   pools,
   cancel,
   workerKill,

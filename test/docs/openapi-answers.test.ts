@@ -82,6 +82,7 @@ describe('what the OpenAPI document says of answers', function () {
       'GET /tasks/{id}/stream',
       'GET /llms/_provider-stream',
       'POST /llms/_provider-task/{id}/stream',
+      'GET /llms/_provider-task/{id}/body',
       'POST /llms/_provider-task/{id}/result',
     ]);
   });
@@ -115,6 +116,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('DELETE /tokens/{id}', `/tokens/${nobody}`);
     await fits('GET /llms/_provider-stream', '/llms/_provider-stream');
     const said = { body: { ok: true } };
+    await fits('GET /llms/_provider-task/{id}/body', `/llms/_provider-task/${nobody}/body`);
     await fits('POST /llms/_provider-task/{id}/result', `/llms/_provider-task/${nobody}/result`, said);
     await fits('POST /llms/_provider-task/{id}/stream', `/llms/_provider-task/${nobody}/stream`, {
       raw: '{}',

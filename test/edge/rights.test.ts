@@ -114,6 +114,7 @@ const rules: Record<string, Rule> = {
     of: () => 404,
     headers: () => ({ 'content-type': 'application/x-ndjson' }),
   },
+  'GET /llms/_provider-task/{id}/body': { of: () => 404 },
   'POST /llms/_provider-task/{id}/result': { of: () => 404, body: () => ({ error: 'x' }) },
 };
 
