@@ -88,7 +88,7 @@ export interface EventMap {
   /** Worker: how a member's backend is, as far as it has changed. */
   'backend.changed': { llm: string; is: 'serving' | 'asleep' | 'down' };
   /** Scheduler: what a duty deleted because its time was over. */
-  'scheduler.removed': { kind: 'llm' | 'name' | 'task' | 'body' | 'job'; count: number };
+  'scheduler.removed': { kind: 'llm' | 'name' | 'task' | 'body' | 'job' | 'queue'; count: number };
   'session.registered': { sessionId: string; llms: string[] };
   'session.left': { sessionId: string; why: 'goodbye' | 'lapsed' | 'denied' };
   'worker.dead': {
@@ -102,6 +102,8 @@ export interface EventMap {
   'leader.changed': { holder: string; leading: boolean };
   'duty.finished': { duty: string; ms: number; did: number };
   'duty.failed': { duty: string; error: string };
+  /** `left`: items that were due when the budget was spent; `failed`: they rest; `ended`: they never worked. */
+  'duty.left': { duty: string; left: number; failed: number; ended: number };
   'service.ready': { service: string };
   'service.stopping': { service: string; signal: string };
 }

@@ -91,6 +91,11 @@ function fleetSeries(metrics: Metrics) {
     busy: gauge('worker_slots_busy', 'Tasks that a worker runs now.', ['worker']),
     runs: counter('runs', 'How often a duty of the scheduler ran.', ['sweep', 'outcome']),
     did: counter('acted', 'How much a duty of the scheduler had to do.', ['sweep']),
+    items: counter(
+      'items',
+      'Items of a duty that were left for want of time, failed and rest, or never worked and were ended.',
+      ['sweep', 'outcome'],
+    ),
     removed: counter('removed', 'What the scheduler deleted because its time was over.', ['kind']),
     settled: counter('settled', 'Tasks that the scheduler ended: those nobody waited for.', ['status']),
     tokens: counter('tokens', 'Tokens of the tasks that the scheduler ended.', ['type']),
@@ -195,6 +200,14 @@ function showScheduler(series: Series, { duties, counted }: SchedulerTally): voi
   show(
     series.did,
     duties.map(({ duty, did }) => ({ labels: { sweep: duty }, value: did })),
+  );
+  show(
+    series.items,
+    duties.flatMap(({ duty, left, isolated, ended }) => [
+      { labels: { sweep: duty, outcome: 'left' }, value: left },
+      { labels: { sweep: duty, outcome: 'failed' }, value: isolated },
+      { labels: { sweep: duty, outcome: 'ended' }, value: ended },
+    ]),
   );
   show(
     series.last,

@@ -1,30 +1,57 @@
 import type { QueueDoor } from '../core/queue/door.ts';
+import type { Registry } from '../core/registry/registry.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 
-const BLIND_MS = 10_000;
+/** After the first sign of our own blindness, and after each further one of the same incident. */
+const FIRST_MS = 10_000;
+const AGAIN_MS = 3_000;
+/** It brakes no longer than this at a stretch, however often the signs come again, and then not for a moment. */
+const STRETCH_MS = 15_000;
+const GAP_MS = 1_500;
+/** Without a sign for so long the incident is over. */
+const OVER_MS = 60_000;
+/** How long over half of the workers may look dead before they are believed to be. */
+const MASS_MS = 3_000;
 const MANY = 3;
+/** Sessions that are counted; more change no verdict. */
+const MOST = 10_000;
+
+export interface BrakeDeps {
+  queue: Pick<QueueDoor, 'redis' | 'keys'>;
+  registry: Pick<Registry, 'sessions'>;
+  config: { leaseMs: number };
+  clock: Clock;
+  log: Log;
+}
 
 /**
- * When what looks like death is more likely our own blindness: for 10 s after this process's connection came
- * (back), after Redis was restarted or came back empty, and when over half of three or more sessions look dead
- * at once.
+ * When what looks like death is more likely our own blindness: after this process's connection came (back), after Redis
+ * was restarted or came back empty, and when over half of three or more sessions look dead at once. It holds for seconds
+ * and once for each incident: who is dead stays dead, and their tasks wait for it.
  */
 export class Brake {
-  readonly #deps: { queue: QueueDoor; clock: Clock; log: Log };
-  #blindUntil: number;
+  readonly #deps: BrakeDeps;
   #runId = '';
+  /** The stretch of braking that runs, or that was the last. */
+  #stretch = { began: -Infinity, until: -Infinity };
+  #lastSign = -Infinity;
+  /** When over half were first seen dead; they were believed to be alive until `#massUntil`. */
+  #massUntil = -Infinity;
 
-  constructor(deps: { queue: QueueDoor; clock: Clock; log: Log }) {
+  constructor(deps: BrakeDeps) {
     this.#deps = deps;
-    this.#blindUntil = 0;
     deps.queue.redis.on('ready', () => this.blind('the connection to Redis came back'));
   }
 
-  /** May these sessions be taken for dead? */
-  async allows(dead: readonly string[]): Promise<boolean> {
+  /**
+   * May these sessions be taken for dead? Not asked about those of which a newer boot is there.
+   * @param claimants session ids, one for each claim.
+   */
+  async allows(claimants: readonly string[]): Promise<boolean> {
     const { queue, clock } = this.#deps;
-    if (dead.length === 0) return true;
+    const dead = new Set(claimants);
+    if (dead.size === 0) return true;
     const [info, epoch] = await Promise.all([
       queue.redis.info('server'),
       queue.redis.exists(queue.keys.epoch),
@@ -32,40 +59,44 @@ export class Brake {
     const runId = /^run_id:(\w+)/m.exec(info)?.[1] ?? '';
     if (this.#runId !== '' && runId !== this.#runId) this.blind('Redis was restarted');
     this.#runId = runId;
-    if (epoch === 0) this.blind('Redis came back empty');
-    if (clock.elapsed() < this.#blindUntil) return false;
-    return await this.#plausible(new Set(dead));
+    // Said at each look until the mark is there: that is one sign, not many.
+    if (epoch === 0 && clock.elapsed() >= this.#stretch.until) this.blind('Redis came back empty');
+    if (clock.elapsed() < this.#stretch.until) return false;
+    return await this.#plausible(dead);
   }
 
-  /** All of a small installation may die; over half of a larger one at once is a fault between us and them. */
+  /** All of a small installation may die; over half of a larger one at once may be a fault between us and them. */
   async #plausible(dead: ReadonlySet<string>): Promise<boolean> {
     if (dead.size < MANY) return true;
-    const { queue, log } = this.#deps;
-    const sessions = await this.#live();
-    if (sessions < MANY || dead.size * 2 <= sessions) return true;
+    const { registry, config, clock, log } = this.#deps;
+    const now = clock.elapsed();
+    const began = now >= this.#massUntil + OVER_MS;
+    if (!began) return now >= this.#massUntil;
+    // This incident has held them up already.
+    if (now < this.#stretch.until + MASS_MS) return true;
+    const sessions = (await registry.sessions.seenWithin(config.leaseMs, MOST)).length;
+    if (dead.size * 2 <= sessions) return true;
+    this.#massUntil = now + MASS_MS;
     log.warn(
-      { dead: dead.size, sessions, redis: queue.redis.status },
-      'over half of the workers look dead at once; waiting',
+      { dead: dead.size, sessions, waitMs: MASS_MS },
+      'over half of the workers look dead at once; waiting a moment',
     );
     return false;
   }
 
-  async #live(): Promise<number> {
-    const { redis, keys } = this.#deps.queue;
-    let count = 0;
-    let cursor = '0';
-    do {
-      const [next, found] = await redis.scan(cursor, 'MATCH', keys.lease('*'), 'COUNT', 1_000);
-      count += found.length;
-      cursor = next;
-    } while (cursor !== '0');
-    return count;
-  }
-
-  /** Nobody is taken for dead for a while. */
+  /** A sign that we may be blind: nobody is taken for dead for a moment. */
   blind(why: string): void {
     const { clock, log } = this.#deps;
-    this.#blindUntil = clock.elapsed() + BLIND_MS;
-    log.info({ why }, 'no worker is taken for dead for ten seconds');
+    const now = clock.elapsed();
+    const ms = now >= this.#lastSign + OVER_MS ? FIRST_MS : AGAIN_MS;
+    this.#lastSign = now;
+    const { began, until } = this.#stretch;
+    if (now < until) {
+      this.#stretch.until = Math.max(until, Math.min(now + ms, began + STRETCH_MS));
+      return;
+    }
+    if (until - began >= STRETCH_MS && now < until + GAP_MS) return;
+    this.#stretch = { began: now, until: now + ms };
+    log.info({ why, ms }, 'no worker is taken for dead for a moment');
   }
 }

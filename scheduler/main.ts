@@ -23,6 +23,7 @@ import { createDuties } from './duties/index.ts';
 import { schedulerSettings, type DutyDeps } from './duties/duty.ts';
 import { openHealth } from './health.ts';
 import { Leader } from './leader.ts';
+import { OpenPools } from './open-pools.ts';
 import { runDuties } from './run-duties.ts';
 import { createTally } from './tally.ts';
 
@@ -39,7 +40,15 @@ async function run(): Promise<void> {
   const { dispatch, presence } = queue;
   const liveness = createLiveness({ registry, presence, leaseMs: config.leaseMs });
   const flow = { registry, dispatch, liveness, bus, by: 'scheduler' } as const;
-  const deps: DutyDeps = { config, registry, queue, flow, clock, log };
+  const deps: DutyDeps = {
+    config,
+    registry,
+    queue,
+    flow,
+    pools: new OpenPools({ registry, clock }),
+    clock,
+    log,
+  };
   const duties = createDuties(deps);
   const tally = createTally({ queue, bus, clock, log });
   const leader = new Leader({

@@ -1,15 +1,26 @@
 import type { Registry } from '../core/registry/registry.ts';
+import type { Clock } from '../core/runtime/clock.ts';
 
-/** Does something for each pool with a task that has not ended. @returns how many things it changed. */
-export async function forOpenPools(
-  { tasks }: Pick<Registry, 'tasks'>,
-  signal: AbortSignal,
-  each: (poolKey: string) => Promise<number>,
-): Promise<number> {
-  let did = 0;
-  for (const poolKey of await tasks.openPools()) {
-    if (signal.aborted) break;
-    did += await each(poolKey);
+/** Of more pools than this the answer is shared for a moment: each duty would ask Postgres for it several times a second. */
+const FEW = 100;
+const SHARED_MS = 1_000;
+
+/** Which pools have a task that has not ended, asked once for all duties where they are many. */
+export class OpenPools {
+  readonly #deps: { registry: Pick<Registry, 'tasks'>; clock: Clock };
+  #known: { pools: readonly string[]; at: number } | undefined;
+
+  constructor(deps: { registry: Pick<Registry, 'tasks'>; clock: Clock }) {
+    this.#deps = deps;
   }
-  return did;
+
+  async list(): Promise<readonly string[]> {
+    const { registry, clock } = this.#deps;
+    const now = clock.elapsed();
+    if (this.#known && this.#known.pools.length > FEW && now - this.#known.at < SHARED_MS)
+      return this.#known.pools;
+    const pools = await registry.tasks.openPools();
+    this.#known = { pools, at: now };
+    return pools;
+  }
 }

@@ -5,6 +5,9 @@ import { pause, type Clock } from '../core/runtime/clock.ts';
 import type { Duty } from './duties/duty.ts';
 import type { Tally } from './tally.ts';
 
+/** A turn that has not come to its end by then is given up: what it still does, done twice, changes nothing. */
+const LONGEST_MS = 90_000;
+
 /** Runs every duty at its own pace until the signal aborts; one that hangs or throws does not hold up the others. */
 export async function runDuties(
   duties: readonly Duty[],
@@ -17,7 +20,7 @@ export async function runDuties(
       while (!signal.aborted) {
         const began = clock.elapsed();
         try {
-          const did = await duty.run(signal);
+          const did = await within(duty.run(signal), LONGEST_MS);
           tally.ran(duty.name, did);
           if (did > 0)
             bus.emit('duty.finished', { duty: duty.name, ms: Math.round(clock.elapsed() - began), did });
@@ -30,4 +33,16 @@ export async function runDuties(
       }
     }),
   );
+}
+
+async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`It has not ended within ${ms} ms.`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -35,6 +35,12 @@ class SaidTally implements Tally {
   constructor(deps: TallyDeps) {
     this.#deps = deps;
     deps.bus.on('scheduler.removed', ({ kind, count }) => this.#count('removed', kind, count));
+    deps.bus.on('duty.left', ({ duty, left, failed, ended }) => {
+      const tally = this.#of(duty);
+      tally.left += left;
+      tally.isolated += failed;
+      tally.ended += ended;
+    });
     deps.bus.on('task.settled', ({ status, tokensIn, tokensOut }) => {
       this.#count('settled', status, 1);
       this.#count('tokens', 'input', tokensIn ?? 0);
@@ -63,7 +69,16 @@ class SaidTally implements Tally {
   }
 
   #of(duty: string): DutyTally {
-    const known = this.#duties.get(duty) ?? { duty, ok: 0, failed: 0, did: 0, lastOkMs: 0 };
+    const known = this.#duties.get(duty) ?? {
+      duty,
+      ok: 0,
+      failed: 0,
+      did: 0,
+      left: 0,
+      isolated: 0,
+      ended: 0,
+      lastOkMs: 0,
+    };
     this.#duties.set(duty, known);
     return known;
   }

@@ -1,4 +1,4 @@
-import type { CloseMode } from '../queue/dispatch.ts';
+import type { CloseMode } from '../queue/closing.ts';
 import type { LostClaim } from '../registry/task-ends.ts';
 import type { TaskRow } from '../task.ts';
 import { closeRow } from './close-row.ts';

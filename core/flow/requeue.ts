@@ -63,14 +63,20 @@ export async function layAnew(deps: FlowDeps, row: TaskRow, seen: Fence | null):
  * The second half of a requeue: the fence gets the row's epoch, which must be a new one, and the job goes back. Done
  * twice it changes nothing.
  */
-export function renewFence(
-  { dispatch }: Pick<FlowDeps, 'dispatch'>,
+export async function renewFence(
+  { dispatch, registry }: Pick<FlowDeps, 'dispatch' | 'registry'>,
   { row, fence, excluded }: { row: TaskRow; fence: Fence; excluded?: readonly string[] | undefined },
 ): ReturnType<FlowDeps['dispatch']['requeue']> {
   const task = { ...refOf(row), priority: row.priority, pin: row.pin ?? undefined };
   const { epoch, claim, job } = fence;
-  const seen = { epoch, claim, job, newEpoch: row.epoch, excluded: excluded ?? [fence.excluded] };
-  return dispatch.requeue(task, seen);
+  const waitMs = Math.max(0, row.queueDeadline.getTime() - row.createdAt.getTime());
+  // What was asked may have expired while the task ran for long.
+  if (!(await dispatch.keepInput(task, waitMs))) {
+    const submission = await registry.tasks.submissionOf(row.id);
+    if (submission) await dispatch.layInput({ ...task, ...submission, body: sentBody(submission), waitMs });
+  }
+  const seen = { epoch, claim, job, newEpoch: row.epoch, excluded: excluded ?? [fence.excluded], waitMs };
+  return await dispatch.requeue(task, seen);
 }
 
 /** Enqueues an accepted task from its row alone, whenever Redis has lost it. @param seen as for `Dispatch.enqueue`. */

@@ -2,37 +2,19 @@ import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { McpctlError } from '../errors.ts';
 import { LARGE_BODY_BYTES } from '../large-body.ts';
-import { graceMsOf, policyText, type Policy } from '../disconnect.ts';
 import type { Outcome } from '../outcome.ts';
 import type { Priority } from '../task.ts';
-import type { TaskHead } from '../task-head.ts';
 import { endClaim } from './claim.ts';
+import { closeAnswerOf, closing, failing, type CloseAnswer, type CloseMode } from './closing.ts';
 import { orUnavailable } from './connect.ts';
 import { sendControl } from './control.ts';
 import { readFences, type Fence, type TaskRef } from './fence.ts';
-import { KEPT_JOBS, type JobData } from './jobs.ts';
+import type { JobData } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import type { StandingJob } from './leftovers.ts';
-import { runKnownScript, runScript, type ScriptName } from './scripts.ts';
-import { BACKGROUND_SCORE, Turns } from './turns.ts';
-import { WAITER_LEASE_MS } from './waiters.ts';
-
-export interface Submission extends TaskRef {
-  epoch: number;
-  /** Owners of a queue take turns. */
-  ownerId: string;
-  body: string;
-  head: TaskHead;
-  priority: Priority;
-  /** The llm id of a pinned task. */
-  pin?: string | undefined;
-  /** How long the task may wait; the fence lives a little longer. */
-  waitMs: number;
-  /** What happens when nobody waits for it any more. */
-  policy: Policy;
-  /** The first who waits: their lease begins with the task. */
-  attachment?: string | undefined;
-}
+import { runKnownScript, runScript, tryScripts, type ScriptName } from './scripts.ts';
+import { FENCE_MARGIN_MS, jobIdOf, laying, type Submission } from './submission.ts';
+import { Turns } from './turns.ts';
 
 export interface DispatchDeps {
   redis: Redis;
@@ -41,32 +23,9 @@ export interface DispatchDeps {
   eventKeepMs: number;
 }
 
-/**
- * `expire`: only if unclaimed. `handedBackAt`: only while it is handed back at this epoch, so that nobody who was
- * quicker with a requeue is undone. `orphan`: only if nobody has waited for it for long enough.
- */
-export type CloseMode = 'cancel' | 'expire' | 'orphan' | { handedBackAt: number };
-
-export type CloseAnswer =
-  | {
-      kind: 'closed';
-      session: string;
-      boot: string;
-      /** '' = nobody had it. */
-      claim: string;
-      llmId: string;
-      claimedAt: Date | null;
-      job: string;
-      q: string;
-    }
-  | { kind: 'ended' | 'claimed' | 'attached' };
-
 /** What enqueue.lua answers when others of the priority wait. */
 const CONTESTED = 2;
-const FENCE_MARGIN_MS = 10 * 60_000;
 const LINGER_MS = 2_000;
-
-const jobIdOf = ({ taskId, epoch }: Pick<Submission, 'taskId' | 'epoch'>): string => `${taskId}-${epoch}`;
 
 /** Puts tasks into their pool's queue and takes them out again. Used by the edge and the scheduler. */
 export class Dispatch {
@@ -84,7 +43,9 @@ export class Dispatch {
    * @returns false when nothing was laid down: a newer epoch is there, the task has ended or was closed, or somebody was quicker.
    */
   async enqueue(s: Submission, seen?: Pick<Fence, 'epoch' | 'claim'> | null): Promise<boolean> {
-    const answer = Number(await this.#run('enqueue', this.#laying(s, seen)));
+    const answer = Number(
+      await this.#run('enqueue', laying(this.#deps.keys, this.#turns.keyOf(s), { task: s, seen })),
+    );
     if (answer < 0) return false;
     const isContested = answer === CONTESTED;
     await this.#add(s, jobIdOf(s), isContested);
@@ -98,9 +59,11 @@ export class Dispatch {
    */
   async enqueueNew(s: Submission): Promise<void> {
     const isContested = this.#turns.isContested(s);
-    const laying = orUnavailable(runKnownScript(this.#deps.redis, 'enqueue', this.#laying(s)));
+    const laid = orUnavailable(
+      runKnownScript(this.#deps.redis, 'enqueue', laying(this.#deps.keys, this.#turns.keyOf(s), { task: s })),
+    );
     const adding = this.#add(s, jobIdOf(s), isContested);
-    const [answer, hasTurn] = await Promise.all([laying, isContested && this.#takeAfterAdd(s), adding]);
+    const [answer, hasTurn] = await Promise.all([laid, isContested && this.#takeAfterAdd(s), adding]);
     if (answer !== undefined) {
       const isNow = Number(answer) === CONTESTED;
       this.#turns.note(s, isNow);
@@ -120,47 +83,6 @@ export class Dispatch {
     return orUnavailable(taking);
   }
 
-  #laying(
-    s: Submission,
-    seen?: Pick<Fence, 'epoch' | 'claim'> | null,
-  ): { keys: string[]; args: (string | number)[] } {
-    const pool = this.#deps.keys.pool(s.poolKey);
-    const task = pool.task(s.taskId);
-    const queue = `${this.#deps.keys.namespace}:${pool.queue(s.pin)}`;
-    const bytes = Buffer.byteLength(s.body);
-    const isLarge = bytes > LARGE_BODY_BYTES;
-    return {
-      keys: [
-        task.fence,
-        task.input,
-        task.stream,
-        task.attached,
-        pool.orphans,
-        `${queue}:wait`,
-        `${queue}:prioritized`,
-        this.#turns.keyOf(s),
-      ],
-      args: [
-        s.epoch,
-        jobIdOf(s),
-        s.pin === undefined ? '' : `.${s.pin}`,
-        s.waitMs + FENCE_MARGIN_MS,
-        isLarge ? '' : s.body,
-        JSON.stringify(s.head),
-        s.taskId,
-        policyText(s.policy),
-        graceMsOf(s.policy) ?? '',
-        s.attachment ?? '',
-        WAITER_LEASE_MS,
-        (s.head.unfit ?? []).join(),
-        seen === undefined ? '' : seen === null ? 'none' : `${seen.epoch} ${seen.claim}`,
-        s.priority,
-        BACKGROUND_SCORE,
-        isLarge ? bytes : '',
-      ],
-    };
-  }
-
   /** Lays the body of a task into Redis after all, if it rests elsewhere: whoever took its job could not get it from there. */
   async bringBody(ref: TaskRef, load: () => Promise<string | null>): Promise<void> {
     const { redis, keys } = this.#deps;
@@ -173,16 +95,85 @@ export class Dispatch {
     await orUnavailable(redis.multi().hset(input, 'body', body).pexpire(input, FENCE_MARGIN_MS, 'NX').exec());
   }
 
+  /**
+   * `enqueue` of many in two round trips. @param seen as there, of each.
+   * @returns of each whether it was laid down, or the error that it alone made.
+   */
+  async enqueueMany(
+    many: readonly { submission: Submission; seen: Pick<Fence, 'epoch' | 'claim'> | null }[],
+  ): Promise<(boolean | Error)[]> {
+    const calls = many.map(({ submission, seen }) =>
+      laying(this.#deps.keys, this.#turns.keyOf(submission), { task: submission, seen }),
+    );
+    const answers = await orUnavailable(tryScripts(this.#deps.redis, 'enqueue', calls));
+    const laid = answers.map((answer) => (answer instanceof Error ? answer : Number(answer) >= 0));
+    const contested = new Set(
+      many.flatMap((one, at) => (Number(answers[at]) === CONTESTED ? [one.submission] : [])),
+    );
+    const byQueue = new Map<Queue<JobData>, Submission[]>();
+    many.forEach(({ submission }, at) => {
+      if (laid[at] !== true) return;
+      const queue = this.#queueOf(submission);
+      const others = byQueue.get(queue);
+      if (others) others.push(submission);
+      else byQueue.set(queue, [submission]);
+    });
+    await Promise.all(
+      [...byQueue].map(([queue, submissions]) =>
+        orUnavailable(
+          queue.addBulk(
+            submissions.map((s) => ({
+              name: 'infer',
+              data: { T: s.taskId },
+              opts: { jobId: jobIdOf(s), ...this.#turns.optionsOf(s, contested.has(s)) },
+            })),
+          ),
+        ),
+      ),
+    );
+    for (const s of contested) await orUnavailable(this.#turns.take(s, jobIdOf(s)));
+    return laid;
+  }
+
   /** Is this fence still as it was seen: the same claim of the same epoch? */
   async isStill(ref: TaskRef, { epoch, claim }: Pick<Fence, 'epoch' | 'claim'>): Promise<boolean> {
     const [now] = await readFences(this.#deps.redis, this.#deps.keys, [ref]);
     return now?.epoch === epoch && now.claim === claim;
   }
 
+  /** What was asked stays for as long as the task may wait once more. @returns false when it is gone. */
+  async keepInput({ poolKey, taskId }: TaskRef, waitMs: number): Promise<boolean> {
+    const { input } = this.#deps.keys.pool(poolKey).task(taskId);
+    await orUnavailable(this.#deps.redis.pexpire(input, waitMs + FENCE_MARGIN_MS, 'GT'));
+    return (await orUnavailable(this.#deps.redis.exists(input))) === 1;
+  }
+
+  /** Lays down once more what was asked. */
+  async layInput({
+    poolKey,
+    taskId,
+    body,
+    head,
+    waitMs,
+  }: TaskRef & Pick<Submission, 'body' | 'head' | 'waitMs'>): Promise<void> {
+    const { input } = this.#deps.keys.pool(poolKey).task(taskId);
+    const bytes = Buffer.byteLength(body);
+    const asked = bytes > LARGE_BODY_BYTES ? { bytes } : { body };
+    const laying = this.#deps.redis.multi().hset(input, { ...asked, head: JSON.stringify(head) });
+    await orUnavailable(laying.pexpire(input, waitMs + FENCE_MARGIN_MS).exec());
+  }
+
   /** Moves a task that nobody has seen anything of back to the head of its queue, under a new epoch. */
   async requeue(
     ref: TaskRef & { priority: Priority; pin?: string | undefined },
-    seen: { epoch: number; claim: string; job: string; newEpoch: number; excluded?: readonly string[] },
+    seen: {
+      epoch: number;
+      claim: string;
+      job: string;
+      newEpoch: number;
+      waitMs?: number;
+      excluded?: readonly string[];
+    },
   ): Promise<'ok' | 'absent' | 'closed' | 'shown' | 'moved'> {
     const pool = this.#deps.keys.pool(ref.poolKey);
     const task = pool.task(ref.taskId);
@@ -212,7 +203,7 @@ export class Dispatch {
           seen.claim,
           seen.newEpoch,
           seen.job,
-          FENCE_MARGIN_MS,
+          (seen.waitMs ?? 0) + FENCE_MARGIN_MS,
           task.channel,
           (seen.excluded ?? []).join(),
         ],
@@ -235,23 +226,18 @@ export class Dispatch {
 
   /** Ends a task from outside: nobody may claim it or speak for it any more. The row is the caller's to write. */
   async close(ref: TaskRef, mode: CloseMode, outcome: Outcome): Promise<CloseAnswer> {
-    const pool = this.#deps.keys.pool(ref.poolKey);
-    const task = pool.task(ref.taskId);
-    const answer = (await this.#run('close', {
-      keys: [task.fence, task.stream, task.input, pool.run, pool.back, task.attached, pool.orphans],
-      args: [
-        ref.taskId,
-        typeof mode === 'string' ? mode : 'giveup',
-        JSON.stringify(outcome),
-        this.#deps.eventKeepMs,
-        task.channel,
-        typeof mode === 'string' ? '' : mode.handedBackAt,
-      ],
-    })) as string[];
-    const [kind, session = '', boot = '', claim = '', job = '', q = '', llmId = '', at = ''] = answer;
-    if (kind === 'ended' || kind === 'claimed' || kind === 'attached') return { kind };
-    const claimedAt = at === '' ? null : new Date(Number(at));
-    return { kind: 'closed', session, boot, claim, llmId, claimedAt, job, q };
+    return closeAnswerOf(await this.#run('close', closing(this.#deps, ref, { mode, outcome })));
+  }
+
+  /** `close` of many in one round trip. @returns of each its answer, or the error that it alone made. */
+  async closeMany(
+    refs: readonly TaskRef[],
+    mode: CloseMode,
+    outcome: Outcome,
+  ): Promise<(CloseAnswer | Error)[]> {
+    const calls = refs.map((ref) => closing(this.#deps, ref, { mode, outcome }));
+    const answers = await orUnavailable(tryScripts(this.#deps.redis, 'close', calls));
+    return answers.map((answer) => (answer instanceof Error ? answer : closeAnswerOf(answer)));
   }
 
   /**
@@ -287,11 +273,19 @@ export class Dispatch {
     return (await orUnavailable(this.#deps.queues(queue).remove(jobId))) === 1;
   }
 
+  /** `withdraw` of many that nobody had, in one round trip. Best effort, as that. */
+  async failJobs(
+    jobs: readonly { ref: TaskRef; closed: Extract<CloseAnswer, { kind: 'closed' }>; code: string }[],
+  ): Promise<void> {
+    const calls = jobs.map(({ ref, closed, code }) => {
+      const queue = this.#deps.keys.pool(ref.poolKey).queue(closed.q === '' ? undefined : closed.q.slice(1));
+      return failing(this.#deps.keys, { queue, jobId: closed.job }, code);
+    });
+    await orUnavailable(tryScripts(this.#deps.redis, 'fail', calls));
+  }
+
   async #fail({ queue, jobId }: Pick<StandingJob, 'queue' | 'jobId'>, code: string): Promise<boolean> {
-    const prefix = `${this.#deps.keys.namespace}:${queue}:`;
-    const names = ['wait', 'prioritized', 'active', 'failed', 'stalled', jobId, `${jobId}:lock`];
-    const keys = names.map((name) => prefix + name);
-    return (await this.#run('fail', { keys, args: [jobId, code, KEPT_JOBS, prefix] })) === 1;
+    return (await this.#run('fail', failing(this.#deps.keys, { queue, jobId }, code))) === 1;
   }
 
   /** Speaks the last word for a dead worker's claim. @returns false when that claim is no longer current. */

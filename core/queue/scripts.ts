@@ -16,6 +16,7 @@ const names = [
   'read',
   'beat',
   'look',
+  'last',
   'end',
   'show',
   'place',
@@ -46,7 +47,7 @@ const scripts = Object.fromEntries(names.map((name) => [name, load(name)])) as R
 
 export const textOf = (name: ScriptName): string => scripts[name].lua;
 
-interface ScriptCall {
+export interface ScriptCall {
   keys: readonly string[];
   args: readonly (string | number)[];
 }
@@ -131,6 +132,28 @@ export async function queryScripts(
     said.push(failed ? await runScript(redis, name, call) : answer);
   }
   return said;
+}
+
+/** The same, where one that fails is an answer like the others': the error. */
+export async function tryScripts(
+  redis: Redis,
+  name: ScriptName,
+  calls: readonly ScriptCall[],
+): Promise<unknown[]> {
+  if (calls.length === 0) return [];
+  const { sha } = scripts[name];
+  const pipeline = redis.pipeline();
+  for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
+  const answers = (await pipeline.exec()) ?? [];
+  if (answers.some(([failed]) => failed?.message.startsWith('NOSCRIPT') === true)) {
+    await teachScript(redis, name);
+    // Each of them does nothing when it is sent twice.
+    return await tryScripts(redis, name, calls);
+  }
+  return calls.map((_, at) => {
+    const [failed, answer] = answers[at] ?? [new Error('Redis did not answer a command.'), null];
+    return failed ?? answer;
+  });
 }
 
 /** The same, for those who need no answer. */

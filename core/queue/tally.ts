@@ -9,6 +9,10 @@ export interface DutyTally {
   failed: number;
   /** How much it found to do, in its own units. */
   did: number;
+  /** What it left when its budget was spent, what failed and rests, and what it ended as it never worked. */
+  left: number;
+  isolated: number;
+  ended: number;
   /** Unix time in milliseconds; 0 = never. */
   lastOkMs: number;
 }
@@ -27,7 +31,7 @@ export interface SchedulerTally {
   counted: Counted[];
 }
 
-const counters = ['ok', 'failed', 'did'] as const;
+const counters = ['ok', 'failed', 'did', 'left', 'isolated', 'ended'] as const;
 const whats = ['removed', 'settled', 'tokens'] as const satisfies readonly Counted['what'][];
 
 /** Adds what happened since the last call. The scheduler needs no port of its own: whoever is scraped reads it here. */
@@ -51,6 +55,9 @@ export async function readTally(redis: Redis, keys: Keys): Promise<SchedulerTall
     ok: Number(all[`${duty} ok`] ?? 0),
     failed: Number(all[`${duty} failed`] ?? 0),
     did: Number(all[`${duty} did`] ?? 0),
+    left: Number(all[`${duty} left`] ?? 0),
+    isolated: Number(all[`${duty} isolated`] ?? 0),
+    ended: Number(all[`${duty} ended`] ?? 0),
     lastOkMs: Number(all[`${duty} at`] ?? 0),
   }));
   const counted = Object.entries(all).flatMap(([field, count]): Counted[] => {

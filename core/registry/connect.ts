@@ -2,6 +2,7 @@ import knexModule, { type Knex } from 'knex';
 import { Pool, type PoolClient } from 'pg';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
+import { storableInstant, storableJson, storableText } from '../storable.ts';
 import { camelResponse, toSnake } from './columns.ts';
 import { mayPass, troubleSentence, type Trouble } from '../trouble.ts';
 import { asRegistryError, isReadTimeout, postgresTroubleOf, sqlFaultOf } from './faults.ts';
@@ -166,6 +167,18 @@ function mapErrors(db: Knex, watch: TroubleWatch): void {
   };
 }
 
+/** Whatever somebody wrote, a text among the values of a statement never makes Postgres refuse the whole of it. */
+function storableBinding(value: unknown): unknown {
+  if (typeof value === 'string') return storableText(value);
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  return value instanceof Date ? storableInstant(value) : storableJson(value);
+}
+
+function storeOnlyStorable(db: Knex): void {
+  const client = db.client as { prepBindings(bindings: unknown): unknown };
+  client.prepBindings = (bindings) => (Array.isArray(bindings) ? bindings.map(storableBinding) : bindings);
+}
+
 /** Connects lazily: nothing is asked of Postgres before the first query. */
 export function connect(options: ConnectOptions): Connection {
   const pool = openPool(options);
@@ -181,6 +194,7 @@ export function connect(options: ConnectOptions): Connection {
   dropFailed(db, pool);
   const watch = watchTrouble(options.log);
   mapErrors(db, watch);
+  storeOnlyStorable(db);
   let closed: Promise<void> | undefined;
   return {
     db,

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import type { Operation } from '../llm.ts';
+import { storableJson } from '../storable.ts';
 import type { Priority, TaskRow } from '../task.ts';
 import type { TaskHead } from '../task-head.ts';
 import { parseTask, returned } from './task-rows.ts';
@@ -61,7 +62,7 @@ const insertSql = `
 
 /** One of the two ways into the table; the other is under a key (idempotency.ts). */
 export async function insertTasks(db: Knex, tasks: readonly NewTask[]): Promise<TaskRow[]> {
-  const said = JSON.stringify(tasks.map(columnsOf));
+  const said = JSON.stringify(tasks.map((task) => storableJson(columnsOf(task))));
   const { rows } = await db.raw<{ rows: unknown[] }>(insertSql, [said]).options({ name: 'insert_tasks' });
   const byId = new Map(rows.map(parseTask).map((row) => [row.id, row]));
   return tasks.flatMap(({ id }) => byId.get(id) ?? []);

@@ -40,6 +40,8 @@ export interface Llms {
   byId(id: string): Promise<LlmRow | undefined>;
   /** The rows of these pools, by pool and name. */
   byPools(poolKeys: readonly string[]): Promise<LlmRow[]>;
+  /** Which of these pools have an llm. */
+  poolsAmong(poolKeys: readonly string[]): Promise<Set<string>>;
   /** What a session publishes, or has published. */
   bySession(sessionId: string): Promise<LlmRow[]>;
   /** Every llm, with the pool it is in. */
@@ -245,6 +247,13 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
       const first = db.raw('owner_id = ? desc', [userId]);
       const query = db.from(some).orderByRaw(first).orderBy(['turn', 'name']).limit(limit);
       return parseLlms((await query) as unknown[]);
+    },
+    async poolsAmong(poolKeys) {
+      if (poolKeys.length === 0) return new Set();
+      const rows = await db('llms')
+        .whereIn('poolKey', [...poolKeys])
+        .distinct<{ poolKey: string }[]>('poolKey');
+      return new Set(rows.map((row) => row.poolKey));
     },
     async publicMark() {
       const { rows } = await db.raw<{ rows: { mark: string | null }[] }>(

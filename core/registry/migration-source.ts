@@ -7,6 +7,7 @@ import * as nameOwners from './migrations/0005-name-owners.ts';
 import * as denied from './migrations/0006-denied.ts';
 import * as redisUsers from './migrations/0007-redis-users.ts';
 import * as redisGenerations from './migrations/0008-redis-generations.ts';
+import * as atRest from './migrations/0009-at-rest.ts';
 import * as tokenParents from './migrations/0012-token-parents.ts';
 import * as requestBytes from './migrations/0013-request-bytes.ts';
 
@@ -31,6 +32,7 @@ const migrations: readonly Named[] = [
   named('0006-denied', denied),
   named('0007-redis-users', redisUsers),
   named('0008-redis-generations', redisGenerations),
+  named('0009-at-rest', atRest),
   named('0012-token-parents', tokenParents),
   named('0013-request-bytes', requestBytes),
 ];

@@ -1,6 +1,7 @@
 import { createAdminSessions, type AdminSessions } from './admin-sessions.ts';
 import type { Connection } from './connect.ts';
 import { createDenials, type Denials } from './denials.ts';
+import { createGoneQueues, type GoneQueues } from './gone-queues.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createLeases, type Leases } from './leases.ts';
 import { usualLimits, type RegistryLimits } from './limits.ts';
@@ -28,6 +29,7 @@ export interface Registry {
   users: Users;
   names: Names;
   leases: Leases;
+  goneQueues: GoneQueues;
   adminSessions: AdminSessions;
   redisGenerations: RedisGenerations;
   redisUsers: RedisUserRows;
@@ -47,6 +49,7 @@ export function createRegistry(connection: Connection, limits: RegistryLimits = 
     names: createNames(connection),
     leases: createLeases(connection),
     redisGenerations: createRedisGenerations(connection),
+    goneQueues: createGoneQueues(connection),
     adminSessions: createAdminSessions(connection),
     redisUsers: createRedisUserRows(connection),
   };

@@ -20,7 +20,7 @@ interface SessionRow {
 export interface Sessions {
   register(registration: Registration): Promise<Published>;
   byId(id: string): Promise<SessionRow | undefined>;
-  /** Writes down signs of life and gives rows that were `publisher_gone` back what they last were. */
+  /** Writes down signs of life, but for sessions that somebody holds just now: they live. Gives rows that were `publisher_gone` back what they last were. */
   beat(ids: readonly string[]): Promise<LlmRow[]>;
   /** Goodbye: its rows are `publisher_gone` at once; a second time changes nothing. @returns all its rows. */
   leave(id: string): Promise<LlmRow[]>;
@@ -28,8 +28,15 @@ export interface Sessions {
   markGone(ids: readonly string[]): Promise<LlmRow[]>;
   /** Sessions whose rows do not yet say that they are gone: what the sweep has to ask Redis about. */
   published(): Promise<string[]>;
-  /** Deletes virtual rows whose publisher has been gone for so long, and sessions without rows. */
-  deleteGone(goneMs: number): Promise<LlmRow[]>;
+  /** Ids of virtual rows whose publisher has been gone for so long, the longest first. */
+  longGone(goneMs: number, limit: number): Promise<string[]>;
+  /**
+   * Deletes those of these rows of which that is still so, past those that somebody holds; without ids all that there are
+   * now, and sessions without rows.
+   */
+  deleteGone(goneMs: number, ids?: readonly string[]): Promise<LlmRow[]>;
+  /** Deletes sessions without rows that gave no sign of life for so long. */
+  deleteIdle(goneMs: number, limit: number): Promise<void>;
   /** Sessions that have not left and gave a sign of life within `ms`, the latest first. */
   seenWithin(ms: number, limit: number): Promise<SessionRow[]>;
   /** Those of `ids` that gave a sign of life within `ms`, by the database's clock, and have not left. */
@@ -37,17 +44,26 @@ export interface Sessions {
 }
 
 /** Locked in the order in which register locks them (register.ts), so that neither waits for the other. */
-async function lockRows(trx: Knex.Transaction, ids: readonly string[]): Promise<string[]> {
-  const rows = await trx('llms')
+async function lockRows(
+  trx: Knex.Transaction,
+  ids: readonly string[],
+  held: 'wait' | 'pass by' = 'wait',
+): Promise<string[]> {
+  const query = trx('llms')
     .whereIn('providerSessionId', [...ids])
     .orderBy('name')
-    .forUpdate()
-    .select<{ id: string }[]>('id');
+    .forUpdate();
+  if (held === 'pass by') query.skipLocked();
+  const rows = await query.select<{ id: string }[]>('id');
   return rows.map((row) => row.id);
 }
 
-async function gone(trx: Knex.Transaction, sessionIds: readonly string[]): Promise<LlmRow[]> {
-  const locked = await lockRows(trx, sessionIds);
+async function gone(
+  trx: Knex.Transaction,
+  sessionIds: readonly string[],
+  held?: 'pass by',
+): Promise<LlmRow[]> {
+  const locked = await lockRows(trx, sessionIds, held);
   if (locked.length === 0) return [];
   return parseLlms(
     await trx('llms')
@@ -71,11 +87,12 @@ async function beat(trx: Knex.Transaction, ids: readonly string[]): Promise<LlmR
     .whereNull('leftAt')
     .orderBy('id')
     .forUpdate()
+    .skipLocked()
     .select<{ id: string }[]>('id');
   const live = held.map((row) => row.id);
   if (live.length === 0) return [];
   await trx('sessions').whereIn('id', live).update({ lastHeartbeatAt: trx.fn.now() });
-  const rows = await lockRows(trx, live);
+  const rows = await lockRows(trx, live, 'pass by');
   if (rows.length === 0) return [];
   await trx('llms').whereIn('id', rows).update({ lastHeartbeatAt: trx.fn.now() });
   return parseLlms(
@@ -99,48 +116,69 @@ async function leave(trx: Knex.Transaction, id: string): Promise<LlmRow[]> {
   return parseLlms(await trx('llms').where({ providerSessionId: id }).select());
 }
 
-async function deleteGone({ transaction, db }: Connection, goneMs: number): Promise<LlmRow[]> {
-  const before = db.raw(`now() - :goneMs * interval '1 millisecond'`, { goneMs });
-  const rows = await transaction(async (trx) => {
+const MOST_GONE = 500;
+const before = (db: Knex, goneMs: number): Knex.Raw =>
+  db.raw(`now() - :goneMs * interval '1 millisecond'`, { goneMs });
+
+async function deleteGone(
+  { transaction }: Connection,
+  ids: readonly string[],
+  goneMs: number,
+): Promise<LlmRow[]> {
+  return await transaction(async (trx) => {
     const old = parseLlms(
       await trx('llms')
+        .whereIn('id', [...ids])
         .where({ kind: 'virtual' })
         .whereIn('inactiveReason', ['publisher_gone', 'denied'])
-        .where('inactiveSince', '<', before)
+        .where('inactiveSince', '<', before(trx, goneMs))
         .orderBy('name')
-        .limit(500)
         .forUpdate()
         .skipLocked(),
     );
     await deleteRows(trx, old);
     return old;
   });
-  // Apart from the rows, because everybody else locks a session before its rows. A locked one is alive.
+}
+
+/** Apart from the rows, because everybody else locks a session before its rows. A locked one is alive. */
+async function deleteIdle({ transaction }: Connection, goneMs: number, limit: number): Promise<void> {
   await transaction((trx) =>
     trx('sessions')
       .whereIn(
         'id',
         trx('sessions')
           .select('id')
-          .where('lastHeartbeatAt', '<', before)
+          .where('lastHeartbeatAt', '<', before(trx, goneMs))
           .whereNotExists(trx('llms').select(trx.raw('1')).whereRaw('llms.provider_session_id = sessions.id'))
-          .orderBy('id')
+          .orderBy('lastHeartbeatAt')
+          .limit(limit)
           .forUpdate()
           .skipLocked(),
       )
       .delete(),
   );
-  return rows;
 }
 
 export function createSessions(connection: Connection, limits: RegistryLimits): Sessions {
   const { db, transaction } = connection;
+  const longGone = async (goneMs: number, limit: number): Promise<string[]> => {
+    const rows = await db('llms')
+      .where({ kind: 'virtual' })
+      .whereIn('inactiveReason', ['publisher_gone', 'denied'])
+      .where('inactiveSince', '<', before(db, goneMs))
+      .orderBy('inactiveSince')
+      .limit(limit)
+      .select<{ id: string }[]>('id');
+    return rows.map(({ id }) => id);
+  };
   return {
     register: (registration) => register(connection, registration, limits),
     byId: (id) => db<SessionRow>('sessions').where({ id }).first(),
     beat: (ids) => (ids.length === 0 ? Promise.resolve([]) : transaction((trx) => beat(trx, ids))),
     leave: (id) => transaction((trx) => leave(trx, id)),
-    markGone: (ids) => (ids.length === 0 ? Promise.resolve([]) : transaction((trx) => gone(trx, ids))),
+    markGone: (ids) =>
+      ids.length === 0 ? Promise.resolve([]) : transaction((trx) => gone(trx, ids, 'pass by')),
     async published() {
       const rows = await db('llms')
         .whereNotNull('providerSessionId')
@@ -148,7 +186,13 @@ export function createSessions(connection: Connection, limits: RegistryLimits): 
         .distinct<{ id: string }[]>('providerSessionId as id');
       return rows.map((row) => row.id);
     },
-    deleteGone: (goneMs) => deleteGone(connection, goneMs),
+    longGone,
+    async deleteGone(goneMs, ids) {
+      const rows = await deleteGone(connection, ids ?? (await longGone(goneMs, MOST_GONE)), goneMs);
+      if (!ids) await deleteIdle(connection, goneMs, MOST_GONE);
+      return rows;
+    },
+    deleteIdle: (goneMs, limit) => deleteIdle(connection, goneMs, limit),
     seenWithin: (ms, limit) =>
       db<SessionRow>('sessions')
         .whereNull('leftAt')

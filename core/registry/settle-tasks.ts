@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import { uuidSchema } from '../names.ts';
 import type { Ending } from '../outcome.ts';
+import { storableInstant, storableJson, storableSentence, storableText, storableWord } from '../storable.ts';
 import type { TaskRow } from '../task.ts';
 import { plausibleUsage } from './plausible-usage.ts';
 import { parseTask, returned } from './task-rows.ts';
@@ -11,7 +12,7 @@ export interface Settling {
   ending: Ending;
 }
 
-/** The columns of one ending, as a row of `settleSql`. */
+/** The columns of one ending, as a row of `settleSql`. Workers wrote most of it: one text must not cost others their rows. */
 function columnsOf({ id, ending }: Settling) {
   const { outcome, session, endedAt } = ending;
   const isDone = outcome.kind === 'completed';
@@ -19,19 +20,19 @@ function columnsOf({ id, ending }: Settling) {
     id,
     status: isDone ? 'completed' : outcome.kind === 'failed' ? 'error' : 'cancelled',
     response_status: 'status' in outcome ? (outcome.status ?? null) : null,
-    response_body: 'body' in outcome ? (outcome.body ?? null) : null,
-    error_code: isDone ? null : outcome.code,
-    error_message: isDone ? null : outcome.message,
-    usage: 'usage' in outcome && outcome.usage ? outcome.usage : null,
+    response_body: 'body' in outcome && outcome.body !== undefined ? storableText(outcome.body) : null,
+    error_code: isDone ? null : storableWord(outcome.code),
+    error_message: isDone ? null : storableSentence(outcome.message),
+    usage: 'usage' in outcome && outcome.usage ? storableJson(outcome.usage) : null,
     answer_bytes: answerBytes(ending),
-    finish_reason: isDone ? (outcome.finishReason ?? null) : null,
-    claim_id: ending.claim,
-    claimed_by: session === '' ? null : session,
-    // One that is no id is nobody's: it must not cost the others of the statement their rows.
+    finish_reason: isDone && outcome.finishReason !== undefined ? storableWord(outcome.finishReason) : null,
+    claim_id: storableWord(ending.claim),
+    // One that is no id is nobody's.
+    claimed_by: uuidSchema.safeParse(session).data ?? null,
     llm_id: uuidSchema.safeParse(ending.llmId).data ?? null,
-    claimed_at: ending.claimedAt,
-    stream_started_at: ending.firstEventAt,
-    ended_at: endedAt,
+    claimed_at: storableInstant(ending.claimedAt),
+    stream_started_at: storableInstant(ending.firstEventAt),
+    ended_at: storableInstant(endedAt),
   };
 }
 
@@ -50,7 +51,9 @@ const settleSql = `
   with said as (select * from json_to_recordset(?::json) as said (
     id uuid, status text, response_status int, response_body text, error_code text, error_message text,
     usage jsonb, answer_bytes bigint, finish_reason text, claim_id text, claimed_by uuid, llm_id uuid, claimed_at timestamptz,
-    stream_started_at timestamptz, ended_at timestamptz))
+    stream_started_at timestamptz, ended_at timestamptz)),
+  held as (select id from tasks where id = any(array(select id from said))
+    and status not in ('completed', 'error', 'cancelled') for update skip locked)
   update tasks set
     status = said.status, response_status = said.response_status, response_body = said.response_body,
     error_code = said.error_code, error_message = said.error_message, usage = ${plausibleUsage},
@@ -58,15 +61,37 @@ const settleSql = `
     claimed_llm = (select name from llms where id = said.llm_id),
     claimed_at = said.claimed_at, stream_started_at = said.stream_started_at,
     completed_at = coalesce(said.ended_at, now())
-  from said
-  where tasks.id = said.id and tasks.id = any(array(select id from said))
+  from said, held
+  where tasks.id = said.id and tasks.id = held.id
     and tasks.status not in ('completed', 'error', 'cancelled')
   returning ${returned}`;
 
-/** One statement for all of them. @returns each one's row in order; null for a task that had ended, or is not there. */
-export async function settleTasks(db: Knex, settlings: readonly Settling[]): Promise<(TaskRow | null)[]> {
+const openSql = `select id from tasks
+  where id = any(?::uuid[]) and status not in ('completed', 'error', 'cancelled')`;
+
+async function openAmong(db: Knex, ids: readonly string[]): Promise<{ id: string }[]> {
+  const { rows } = await db
+    .raw<{ rows: { id: string }[] }>(openSql, [[...ids]])
+    .options({ name: 'open_among' });
+  return rows;
+}
+
+/** Somebody else holds the row just now: to be tried again. */
+export const LOCKED = 'locked';
+
+/**
+ * One statement for all of them. One that somebody else holds is passed over, and costs the others no time.
+ * @returns each one's row in order; null for a task that had ended, or is not there.
+ */
+export async function settleTasks(
+  db: Knex,
+  settlings: readonly Settling[],
+): Promise<(TaskRow | typeof LOCKED | null)[]> {
   const said = JSON.stringify(settlings.map(columnsOf));
   const { rows } = await db.raw<{ rows: unknown[] }>(settleSql, [said]).options({ name: 'settle_tasks' });
   const settled = new Map(rows.map(parseTask).map((row) => [row.id, row]));
-  return settlings.map(({ id }) => settled.get(id) ?? null);
+  const others = settlings.filter(({ id }) => !settled.has(id)).map(({ id }) => id);
+  const open = others.length === 0 ? [] : await openAmong(db, others);
+  const locked = new Set(open.map(({ id }) => id));
+  return settlings.map(({ id }) => settled.get(id) ?? (locked.has(id) ? LOCKED : null));
 }

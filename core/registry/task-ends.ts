@@ -1,10 +1,16 @@
+import { uuidSchema } from '../names.ts';
 import type { Ending } from '../outcome.ts';
 import type { TaskRow } from '../task.ts';
 import { forRows, inBatches } from './batches.ts';
 import type { Connection } from './connect.ts';
 import { isUnstorable } from './faults.ts';
-import { settleTasks, type Settling } from './settle-tasks.ts';
-import { OPEN, parseTask, rowColumns } from './task-rows.ts';
+import { McpctlError } from '../errors.ts';
+import { pause } from '../runtime/clock.ts';
+import { storableSentence, storableWord } from '../storable.ts';
+import { closeTasks } from './close-tasks.ts';
+import { renewTasks, type Renewed } from './renew-tasks.ts';
+import { LOCKED, settleTasks, type Settling } from './settle-tasks.ts';
+import { OPEN, parseTask, rowColumns, STARTS_OVER } from './task-rows.ts';
 import type { Knex } from 'knex';
 
 /**
@@ -14,11 +20,20 @@ import type { Knex } from 'knex';
 export interface TaskEnds {
   /** Writes the outcome that the stream's end carries. An answer that Postgres cannot hold ends `unstorable_result`. */
   settle(id: string, ending: Ending): Promise<TaskRow | null>;
+  /** The same of many in one statement: those that changed. One whose row somebody holds just now is left as it is. */
+  settleMany(settlings: readonly Settling[]): Promise<TaskRow[]>;
+  /** `close` of many in one statement, as `settleMany`. */
+  closeMany(
+    closings: readonly (Pick<RowClosing, 'status' | 'code' | 'message'> & { id: string; poolName: string })[],
+  ): Promise<TaskRow[]>;
+  /** `nextEpoch` of many that Redis has lost, with what it takes to enqueue them; as `settleMany`. */
+  renewMany(seen: readonly Pick<TaskRow, 'id' | 'epoch'>[]): Promise<Renewed[]>;
   /** `cancelled`, or `error` with a code, from outside: cancel, expire, give up. */
   close(id: string, how: RowClosing): Promise<TaskRow | null>;
   /**
    * Allocates the next epoch, if the row is still at the one seen: the only place where epochs are made. The
-   * claim columns go back to NULL; an attempt that failed or crashed is written down.
+   * claim columns go back to NULL; an attempt that failed or crashed is written down, and the time that it took is not
+   * taken for waiting. A row that somebody holds just now counts as moved: who decides by it looks again.
    */
   nextEpoch(id: string, seen: number, lost?: LostClaim): Promise<TaskRow | null>;
 }
@@ -51,9 +66,13 @@ interface CutClaim {
   claimedAt: Date | null;
 }
 
+/** A row that somebody holds is tried so often, each time a little later. */
+const HELD_TRIES = 4;
+const HELD_MS = 20;
+
 const claimColumns = (db: Knex, { claim, session, llmId, claimedAt }: CutClaim) => ({
   claimId: claim,
-  claimedBy: session === '' ? null : session,
+  claimedBy: uuidSchema.safeParse(session).data ?? null,
   claimedLlm: db.raw(`(select name from llms where id::text = ?)`, [llmId]),
   claimedAt,
 });
@@ -62,11 +81,14 @@ async function nextEpoch(
   trx: Knex.Transaction,
   { id, seen, lost }: { id: string; seen: number; lost: LostClaim | undefined },
 ): Promise<TaskRow | null> {
+  const held = trx('tasks').where({ id, epoch: seen }).whereRaw(OPEN).forUpdate().skipLocked().select('id');
   const rows = await trx('tasks')
     .where({ id, epoch: seen })
+    .whereIn('id', held)
     .whereRaw(OPEN)
     .update({
       epoch: seen + 1,
+      queueDeadline: deadlineAfter(trx, lost),
       status: 'pending',
       claimId: null,
       claimedBy: null,
@@ -81,13 +103,31 @@ async function nextEpoch(
   return parseTask(rows[0]);
 }
 
+/**
+ * Until when it may wait from now on. While a member had it it did not wait; whoever's clock says how long that was, it is
+ * never less than before, nor more than it was given in the first place. What a member lost has a moment to be taken again.
+ */
+function deadlineAfter(trx: Knex.Transaction, lost: LostClaim | undefined): Knex.Raw {
+  if (!lost || lost.counts === 'none') return trx.raw('queue_deadline');
+  return trx.raw(
+    `greatest(${STARTS_OVER}, least(queue_deadline + (now() - ?::timestamptz), now() + (queue_deadline - created_at)))`,
+    [lost.startedAt],
+  );
+}
+
 async function writeDown(trx: Knex.Transaction, id: string, lost: LostClaim): Promise<void> {
   await trx.raw(
     `insert into task_attempts (task_id, n, llm, session, started_at, reason)
      select :id, (select count(*) + 1 from task_attempts where task_id = :id),
-       coalesce((select name from llms where id::text = :llmId), :llmId), nullif(:session, '')::uuid,
+       coalesce((select name from llms where id::text = :llmId), :llmId), :session::uuid,
        :startedAt, :reason`,
-    { id, llmId: lost.llmId, session: lost.session, startedAt: lost.startedAt, reason: lost.reason },
+    {
+      id,
+      llmId: storableWord(lost.llmId),
+      session: uuidSchema.safeParse(lost.session).data ?? null,
+      startedAt: lost.startedAt,
+      reason: storableSentence(lost.reason),
+    },
   );
 }
 
@@ -106,8 +146,8 @@ async function close(
     .whereRaw(OPEN)
     .update({
       status,
-      errorCode: code,
-      errorMessage: message,
+      errorCode: storableWord(code),
+      errorMessage: storableSentence(message),
       completedAt: db.fn.now(),
       ...counted(db, lost),
       ...(claim ? claimColumns(db, claim) : {}),
@@ -126,8 +166,26 @@ const bytesOf = ({ ending: { outcome } }: Settling): number =>
   'body' in outcome ? (outcome.body?.length ?? 0) : 0;
 
 export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
-  const settle = inBatches((settlings: readonly Settling[]) => settleTasks(db, settlings), forRows(bytesOf));
+  const settleOnce = inBatches(
+    (settlings: readonly Settling[]) => settleTasks(db, settlings),
+    forRows(bytesOf),
+  );
+  const settle = async (settling: Settling): Promise<TaskRow | null> => {
+    for (let tried = 1; ; tried++) {
+      const row = await settleOnce(settling);
+      if (row !== LOCKED) return row;
+      // Most hold a row for the moment that their own statement takes.
+      if (tried === HELD_TRIES) throw new McpctlError('unavailable', undefined, { retryAfterS: 1 });
+      await pause(HELD_MS * tried);
+    }
+  };
   return {
+    async settleMany(settlings) {
+      const rows = await settleTasks(db, settlings);
+      return rows.filter((row) => row !== null && row !== LOCKED);
+    },
+    closeMany: (closings) => closeTasks(db, closings),
+    renewMany: (seen) => renewTasks(db, seen),
     async settle(id, ending) {
       try {
         return await settle({ id, ending });

@@ -10,3 +10,6 @@ export const parseTasks = (rows: readonly unknown[]): TaskRow[] => rows.map(pars
 
 /** Rows that have not ended: the same words as the partial index `tasks_open`, or it is not used. */
 export const OPEN = `status in ('pending', 'claimed', 'running')`;
+
+/** The time to wait of one that starts over, unless it is longer yet: a moment, or all that it was given if that is less. */
+export const STARTS_OVER = `greatest(queue_deadline, now() + least(interval '60 seconds', queue_deadline - created_at))`;

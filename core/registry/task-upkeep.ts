@@ -10,10 +10,14 @@ import { OPEN, parseTasks, rowColumns } from './task-rows.ts';
 export interface TaskUpkeep {
   /** Tasks that have not ended and are older than `olderThanMs`, in pages by id, so that nothing starves. */
   openOlderThan(olderThanMs: number, page: { after: string | null; limit: number }): Promise<TaskRow[]>;
+  /** The same, the newest first. */
+  newestOpen(olderThanMs: number, limit: number): Promise<TaskRow[]>;
+  /** Rows by their ids, in no order; those that are there. */
+  byIds(ids: readonly string[]): Promise<TaskRow[]>;
   /** What it takes to enqueue a task again; null when the row is gone. */
   submissionOf(id: string): Promise<Submission | null>;
-  /** Tasks that have not ended although their time to wait is over. */
-  overdue(limit: number): Promise<TaskRow[]>;
+  /** Tasks that have not ended although their time to wait is over, the longest overdue first, after so many others. */
+  overdue(page: { skip: number; limit: number }): Promise<TaskRow[]>;
   /** Pool keys with a task that has not ended. */
   openPools(): Promise<string[]>;
   /**
@@ -21,8 +25,12 @@ export interface TaskUpkeep {
    * nothing about others' tasks. What is no id has none.
    */
   openAmong(ids: readonly string[], poolKey?: string): Promise<Set<string>>;
-  /** Deletes tasks that ended longer ago than this, and expired idempotency keys. @returns how many tasks. */
-  prune(retentionMs: number, limit: number): Promise<number>;
+  /** Tasks that ended longer ago than this, past those that somebody holds. */
+  prunable(retentionMs: number, limit: number): Promise<string[]>;
+  /** Deletes tasks, with what hangs on them. @returns how many. */
+  deleteEnded(ids: readonly string[]): Promise<number>;
+  /** Deletes idempotency keys that expired. @returns how many. */
+  pruneKeys(limit: number): Promise<number>;
   /** Drops both bodies of a task that has ended and asked for that. @returns whether there were any. */
   dropBodies(id: string): Promise<boolean>;
   /** The same for all that ended longer ago than this: nobody has come for them. @returns how many. */
@@ -57,12 +65,29 @@ async function submissionOf(db: Knex, id: string): Promise<Submission | null> {
   return { body, head, waitMs: Math.round(waitMs) };
 }
 
+/**
+ * Pool by pool along the index `tasks_open`: what it costs goes by the number of pools, not of tasks.
+ */
+const openPoolsSql = `
+  with recursive pools as (
+    (select pool_name from tasks where ${OPEN} order by pool_name limit 1)
+    union all
+    select (select t.pool_name from tasks t
+      where t.status in ('pending', 'claimed', 'running') and t.pool_name > pools.pool_name
+      order by t.pool_name limit 1)
+    from pools where pools.pool_name is not null)
+  select pool_name from pools where pool_name is not null`;
+
 /** Ended, not to be kept, and still there: the same words as the partial index `tasks_unfetched`, or it is not used. */
 const DROPPABLE = `retention = 'none' and completed_at is not null and (request_body is not null or response_body is not null)`;
 const nobody = { requestBody: null, responseBody: null };
 
-export function createTaskUpkeep({ db }: Connection): TaskUpkeep {
+type Pruning = 'dropBodies' | 'dropUnfetched' | 'prunable' | 'deleteEnded' | 'pruneKeys';
+
+export function createTaskUpkeep(connection: Connection): TaskUpkeep {
+  const { db } = connection;
   return {
+    ...createPruning(connection),
     async openOlderThan(olderThanMs, { after, limit }) {
       const query = db('tasks')
         .whereRaw(OPEN)
@@ -73,18 +98,33 @@ export function createTaskUpkeep({ db }: Connection): TaskUpkeep {
       return parseTasks(await query.select<unknown[]>(rowColumns));
     },
     submissionOf: (id) => submissionOf(db, id),
-    async overdue(limit) {
+    async newestOpen(olderThanMs, limit) {
+      const query = db('tasks')
+        .whereRaw(OPEN)
+        .whereRaw(`created_at < now() - ? * interval '1 millisecond'`, [olderThanMs])
+        .orderBy('id', 'desc')
+        .limit(limit);
+      return parseTasks(await query.select<unknown[]>(rowColumns));
+    },
+    async byIds(ids) {
+      if (ids.length === 0) return [];
       return parseTasks(
         await db('tasks')
-          .whereRaw(OPEN)
-          .where('queueDeadline', '<', db.fn.now())
-          .orderBy('id')
-          .limit(limit)
+          .whereIn('id', [...ids])
           .select<unknown[]>(rowColumns),
       );
     },
+    async overdue({ skip, limit }) {
+      const query = db('tasks')
+        .whereRaw(OPEN)
+        .where('queueDeadline', '<', db.fn.now())
+        .orderBy([{ column: 'queueDeadline' }, { column: 'id' }])
+        .offset(skip)
+        .limit(limit);
+      return parseTasks(await query.select<unknown[]>(rowColumns));
+    },
     async openPools() {
-      const rows = await db('tasks').whereRaw(OPEN).distinct<{ poolName: string }[]>('poolName');
+      const { rows } = await db.raw<{ rows: { poolName: string }[] }>(openPoolsSql);
       return rows.map((row) => row.poolName);
     },
     async openAmong(ids, poolKey) {
@@ -95,6 +135,12 @@ export function createTaskUpkeep({ db }: Connection): TaskUpkeep {
       const rows = await query.select<{ id: string }[]>('id');
       return new Set(rows.map((row) => row.id));
     },
+  };
+}
+
+/** What is to go when its time is over. */
+function createPruning({ db }: Connection): Pick<TaskUpkeep, Pruning> {
+  return {
     async dropBodies(id) {
       return (await db('tasks').where({ id }).whereRaw(DROPPABLE).update(nobody)) > 0;
     },
@@ -102,21 +148,39 @@ export function createTaskUpkeep({ db }: Connection): TaskUpkeep {
       const ids = db('tasks')
         .whereRaw(DROPPABLE)
         .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [olderThanMs]))
+        .orderBy('completedAt')
         .limit(limit)
+        .forUpdate()
+        .skipLocked()
         .select('id');
       return await db('tasks').whereIn('id', ids).update(nobody);
     },
-    async prune(retentionMs, limit) {
-      await db('idempotency').where('expiresAt', '<', db.fn.now()).delete();
-      return await db('tasks')
-        .whereIn(
-          'id',
-          db('tasks')
-            .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [retentionMs]))
-            .limit(limit)
-            .select('id'),
-        )
-        .delete();
+    async prunable(retentionMs, limit) {
+      const rows = await db('tasks')
+        .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [retentionMs]))
+        .orderBy('completedAt')
+        .limit(limit)
+        .forUpdate()
+        .skipLocked()
+        .select<{ id: string }[]>('id');
+      return rows.map(({ id }) => id);
+    },
+    async deleteEnded(ids) {
+      const held = db('tasks')
+        .whereIn('id', [...ids])
+        .whereNotNull('completedAt')
+        .forUpdate()
+        .skipLocked()
+        .select('id');
+      return await db('tasks').whereIn('id', held).delete();
+    },
+    async pruneKeys(limit) {
+      const { rowCount } = await db.raw<{ rowCount: number }>(
+        `delete from idempotency where ctid = any(array(
+           select ctid from idempotency where expires_at < now() order by expires_at limit ? for update skip locked))`,
+        [limit],
+      );
+      return rowCount;
     },
   };
 }

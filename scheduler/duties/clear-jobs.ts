@@ -1,7 +1,8 @@
 import { failureOf } from '../../core/flow/deps.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { standingJobs, type StandingJob } from '../../core/queue/leftovers.ts';
-import type { Duty, DutyDeps } from './duty.ts';
+import { EachItem } from '../../core/runtime/each-item.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
 
 const outcome = {
   kind: 'cancelled',
@@ -19,12 +20,13 @@ const TOGETHER = 1_000;
  * between an end and the worker's own farewell it is normal. One whose task ended with an error stays as failed, with
  * the code, for the board.
  */
-export function createClearJobsDuty({ queue, registry, flow }: DutyDeps): Duty {
+export function createClearJobsDuty(deps: DutyDeps): Duty {
+  const { queue, registry, flow, pools: openPools, clock, log } = deps;
   let before = new Set<string>();
 
   const queuesNow = async (): Promise<Pick<StandingJob, 'poolKey' | 'queue'>[]> => {
     const llms = await registry.llms.places();
-    const open = await registry.tasks.openPools();
+    const open = await openPools.list();
     const pools = new Set([...open, ...llms.map((llm) => llm.poolKey)]);
     return [
       ...[...pools].map((poolKey) => ({ poolKey, queue: queue.keys.pool(poolKey).queue() })),
@@ -42,26 +44,33 @@ export function createClearJobsDuty({ queue, registry, flow }: DutyDeps): Duty {
     return over;
   };
 
+  const clear = async (job: StandingJob): Promise<number> => {
+    // A worker that runs it all the same learns from its next beat that it may not.
+    await queue.dispatch.close(job, 'cancel', outcome);
+    const row = uuidSchema.safeParse(job.taskId).success ? await registry.tasks.byId(job.taskId) : undefined;
+    return (await queue.dispatch.remove(job, row && failureOf(row))) ? 1 : 0;
+  };
+  const each = new EachItem<StandingJob>({
+    name: 'clear-jobs',
+    idOf: ({ jobId }) => jobId,
+    act: async ([job]) => (job ? await clear(job) : 0),
+    lanes: 8,
+    clock,
+    log,
+  });
   return {
     name: 'clear-jobs',
     everyMs: 5_000,
     async run(signal) {
       // Jobs are read before rows: a row is there before its job.
       const over = await overIn(await standingJobs(queue.redis, queue.keys, await queuesNow()));
-      let did = 0;
-      for (const job of over) {
-        if (signal.aborted) return did;
-        if (!before.has(job.jobId)) continue;
-        // A worker that runs it all the same learns from its next beat that it may not.
-        await queue.dispatch.close(job, 'cancel', outcome);
-        const row = uuidSchema.safeParse(job.taskId).success
-          ? await registry.tasks.byId(job.taskId)
-          : undefined;
-        if (await queue.dispatch.remove(job, row && failureOf(row))) did += 1;
-      }
-      if (did > 0) flow.bus.emit('scheduler.removed', { kind: 'job', count: did });
+      const round = await each.run(
+        over.filter(({ jobId }) => before.has(jobId)),
+        signal,
+      );
+      if (round.did > 0) flow.bus.emit('scheduler.removed', { kind: 'job', count: round.did });
       before = new Set(over.map((job) => job.jobId));
-      return did;
+      return told(deps, 'clear-jobs', round);
     },
   };
 }

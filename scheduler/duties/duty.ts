@@ -3,7 +3,9 @@ import type { TakeBackDeps } from '../../core/flow/take-back.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
+import type { Round } from '../../core/runtime/each-item.ts';
 import type { Log } from '../../core/runtime/log.ts';
+import type { OpenPools } from '../open-pools.ts';
 import type { SettingName, Settings } from '../../core/runtime/settings.ts';
 
 /**
@@ -48,6 +50,14 @@ export interface DutyDeps {
   registry: Registry;
   queue: QueueDoor;
   flow: TakeBackDeps & { liveness: Pick<Liveness, 'loadPool' | 'loadPools'> };
+  pools: OpenPools;
   clock: Clock;
   log: Log;
+}
+
+/** Tells how a duty's round went over its items. @returns what `Duty.run` does. */
+export function told({ flow }: Pick<DutyDeps, 'flow'>, duty: string, round: Round): number {
+  const { left, failed, ended } = round;
+  if (left + failed + ended > 0) flow.bus.emit('duty.left', { duty, left, failed, ended });
+  return round.did + ended;
 }

@@ -1,55 +1,107 @@
-import type { ErrorCode } from '../../core/errors.ts';
-import { closeTask } from '../../core/flow/cancel.ts';
 import { whyWaited } from '../../core/flow/take-back.ts';
+import { closeMany } from '../../core/flow/close-many.ts';
+import type { ErrorCode } from '../../core/errors.ts';
 import type { TaskRow } from '../../core/task.ts';
-import type { Duty, DutyDeps } from './duty.ts';
 import { everything } from '../../core/access.ts';
+import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
 
-const MOST = 200;
+const PAGE = 2_000;
+const TOGETHER = 500;
+const BUDGET_MS = 5_000;
+
+/** A task that nobody will take, and why. */
+interface Expired {
+  row: TaskRow;
+  code: ErrorCode;
+  message: string;
+}
 
 /**
  * Ends tasks that nobody took in time, and those whose pool has no llm any more. Never one that is claimed:
  * its running time has a limit of its own.
  */
-export function createExpireDuty({ registry, flow }: DutyDeps): Duty {
-  const expire = async (row: TaskRow, code: ErrorCode, message: string): Promise<number> => {
-    const closed = await closeTask(flow, row, { mode: 'expire', status: 'error', code, message });
-    return closed === 'claimed' || closed === 'ended' ? 0 : 1;
-  };
+export function createExpireDuty(deps: DutyDeps): Duty {
+  const { registry, flow, pools, clock, log } = deps;
+  const each = new EachItem<Expired>({
+    name: 'expire',
+    idOf: ({ row }) => row.id,
+    act: (some) => expire(flow, some),
+    // What Redis says of it cannot be read: the row alone decides.
+    giveUp: ({ row, code, message }) => registry.tasks.close(row.id, { status: 'error', code, message }),
+    together: TOGETHER,
+    lanes: 2,
+    clock,
+    log,
+  });
   const emptyPools = async (): Promise<string[]> => {
-    const open = await registry.tasks.openPools();
-    const held = new Set((await registry.llms.byPools(open)).map((row) => row.poolKey));
+    const open = await pools.list();
+    const held = await registry.llms.poolsAmong(open);
     return open.filter((key) => !held.has(key));
-  };
-  /** What is known of why it waited is told with it; asked only where it came back from a member at all. */
-  const lateSentence = async (row: TaskRow): Promise<string> => {
-    const late =
-      row.source === 'async'
-        ? 'timed out waiting for a worker'
-        : 'No member took the task within its time limit.';
-    const why = row.epoch > 1 ? await whyWaited(flow, row) : null;
-    return why ? `${late} ${why.message}` : late;
   };
   return {
     name: 'expire',
     everyMs: 2_000,
     async run(signal) {
-      let did = 0;
-      for (const row of await registry.tasks.overdue(MOST)) {
-        if (signal.aborted) return did;
-        did += await expire(row, 'queue_timeout', await lateSentence(row));
+      const total = { did: 0, left: 0, failed: 0, ended: 0 };
+      const began = clock.elapsed();
+      const spent = (): boolean => signal.aborted || clock.elapsed() - began > BUDGET_MS;
+      const act = async (some: readonly Expired[]): Promise<number> => {
+        const round = await each.run(some, signal);
+        total.did += round.did;
+        total.left += round.left;
+        total.failed += round.failed;
+        total.ended += round.ended;
+        return round.did + round.ended;
+      };
+      // What stays, as it is claimed or held by somebody, is passed by.
+      for (let skip = 0; !spent();) {
+        const rows = await registry.tasks.overdue({ skip, limit: PAGE });
+        skip += rows.length - (await act(await Promise.all(rows.map((row) => late(flow, row)))));
+        if (rows.length < PAGE) break;
       }
       for (const pool of await emptyPools()) {
-        for (const row of await registry.tasks.list({
-          scope: everything,
-          pool,
-          statuses: ['pending'],
-          limit: MOST,
-        })) {
-          did += await expire(row, 'no_active_llm', `No active Llm in pool '${pool}'`);
+        for (let before: string | undefined; !spent();) {
+          const rows: TaskRow[] = await registry.tasks.list({
+            scope: everything,
+            pool,
+            statuses: ['pending'],
+            before,
+            limit: PAGE,
+          });
+          const message = `No active Llm in pool '${pool}'`;
+          await act(rows.map((row) => ({ row, code: 'no_active_llm', message })));
+          before = rows.at(-1)?.id;
+          if (rows.length < PAGE) break;
         }
       }
-      return did;
+      return told(deps, 'expire', total);
     },
   };
+}
+
+/** Those that end for the same reason go together. */
+async function expire(flow: DutyDeps['flow'], some: readonly Expired[]): Promise<Acted<Expired>> {
+  const byMessage = new Map<string, Expired[]>();
+  for (const one of some) byMessage.set(one.message, [...(byMessage.get(one.message) ?? []), one]);
+  const failed = new Map<Expired, unknown>();
+  let did = 0;
+  for (const [message, group] of byMessage) {
+    const code = group[0]?.code ?? 'queue_timeout';
+    const rows = group.map(({ row }) => row);
+    const acted = await closeMany(flow, rows, { mode: 'expire', status: 'error', code, message });
+    did += acted.did;
+    for (const one of group) if (acted.failed.has(one.row)) failed.set(one, acted.failed.get(one.row));
+  }
+  return { did, failed };
+}
+
+/** What is known of why it waited is told with it; asked only where it came back from a member at all. */
+async function late(flow: DutyDeps['flow'], row: TaskRow): Promise<Expired> {
+  const plain =
+    row.source === 'async'
+      ? 'timed out waiting for a worker'
+      : 'No member took the task within its time limit.';
+  const why = row.epoch > 1 ? await whyWaited(flow, row) : null;
+  return { row, code: 'queue_timeout', message: why ? `${plain} ${why.message}` : plain };
 }

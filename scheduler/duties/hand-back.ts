@@ -1,39 +1,47 @@
+import { closeTask } from '../../core/flow/cancel.ts';
 import { takeBack } from '../../core/flow/take-back.ts';
-import { readFences } from '../../core/queue/fence.ts';
-import { forOpenPools } from '../open-pools.ts';
-import type { Duty, DutyDeps } from './duty.ts';
+import { readFences, type TaskRef } from '../../core/queue/fence.ts';
+import { strike } from '../../core/queue/pool-indexes.ts';
+import { EachItem } from '../../core/runtime/each-item.ts';
+import { forListed } from '../listed.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
 
-const MOST = 200;
+const LANES = 8;
 
 /**
  * Takes up what workers handed back. An edge whose caller waits does the same at once; this is for tasks that
  * nobody waits for.
  */
 export function createHandBackDuty(deps: DutyDeps): Duty {
-  const { queue, registry, flow } = deps;
-  const requeuePool = async (poolKey: string): Promise<number> => {
-    const { back } = queue.keys.pool(poolKey);
-    const ids = await queue.redis.zrange(back, '0', String(MOST - 1));
-    const fences = await readFences(
-      queue.redis,
-      queue.keys,
-      ids.map((taskId) => ({ taskId, poolKey })),
-    );
+  const { queue, registry, flow, clock, log } = deps;
+  const requeue = async (ref: TaskRef): Promise<number> => {
+    const [fence] = await readFences(queue.redis, queue.keys, [ref]);
     // Whoever writes in this pool's keys decides about its tasks alone.
-    const open = await registry.tasks.openAmong(ids, poolKey);
-    let did = 0;
-    for (const [i, id] of ids.entries()) {
-      const fence = fences[i];
-      const row = open.has(id) ? await registry.tasks.byId(id) : undefined;
-      if (row && fence?.state === 'released') {
-        if ((await takeBack(flow, { row, fence })) !== 'moved') did += 1;
-      } else await queue.redis.zrem(back, id); // taken up by somebody else, or over
-    }
-    return did;
+    const open = await registry.tasks.openAmong([ref.taskId], ref.poolKey);
+    const row = open.has(ref.taskId) ? await registry.tasks.byId(ref.taskId) : undefined;
+    if (row && fence?.state === 'released') return (await takeBack(flow, { row, fence })) === 'moved' ? 0 : 1;
+    await strike(queue.redis, queue.keys, { index: 'back', refs: [ref] }); // taken up by somebody else, or over
+    return 0;
   };
+  const each = new EachItem<TaskRef>({
+    name: 'hand-back',
+    idOf: ({ taskId }) => taskId,
+    act: async ([ref]) => (ref ? await requeue(ref) : 0),
+    giveUp: async ({ taskId, poolKey }, why) => {
+      const message = `The task was handed back, and could not be given to another member: ${why}`;
+      const closing = { mode: 'cancel', status: 'error', code: 'internal', message } as const;
+      await closeTask(flow, { id: taskId, poolName: poolKey }, closing);
+    },
+    lanes: LANES,
+    clock,
+    log,
+  });
   return {
     name: 'hand-back',
     everyMs: 500,
-    run: (signal) => forOpenPools(registry, signal, requeuePool),
+    async run(signal) {
+      const look = { index: 'back', upTo: Infinity, signal } as const;
+      return told(deps, 'hand-back', await forListed(deps, look, (refs) => each.run(refs, signal)));
+    },
   };
 }

@@ -1,5 +1,6 @@
 import type { Duty, DutyDeps } from './duty.ts';
 import { createClearJobsDuty } from './clear-jobs.ts';
+import { createClearQueuesDuty } from './clear-queues.ts';
 import { createDenyDuty } from './deny.ts';
 import { createEpochDuty } from './epoch.ts';
 import { createExpireDuty } from './expire.ts';
@@ -21,6 +22,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createHandBackDuty,
     createSettleDuty,
     createClearJobsDuty,
+    createClearQueuesDuty,
     createExpireDuty,
     createOrphansDuty,
     createWakeDuty,
@@ -29,5 +31,6 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createRedisUsersDuty,
     createPruneDuty,
   ];
-  return [createEpochDuty(deps, reconcile), reconcile, ...makers.map((make) => make(deps))];
+  const mending = { run: reconcile.runAll, renew: reconcile.renew };
+  return [createEpochDuty(deps, mending), reconcile, ...makers.map((make) => make(deps))];
 }

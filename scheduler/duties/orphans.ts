@@ -1,10 +1,13 @@
-import { cancelled, closeTask } from '../../core/flow/cancel.ts';
+import { cancelled } from '../../core/flow/cancel.ts';
+import { closeMany } from '../../core/flow/close-many.ts';
+import { strike } from '../../core/queue/pool-indexes.ts';
 import { redisNow } from '../../core/queue/redis-time.ts';
 import { WAITER_LEASE_MS } from '../../core/queue/waiters.ts';
-import { forOpenPools } from '../open-pools.ts';
-import type { Duty, DutyDeps } from './duty.ts';
+import { EachItem } from '../../core/runtime/each-item.ts';
+import { forListed } from '../listed.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
 
-const MOST = 200;
+const TOGETHER = 200;
 const EVERY_MS = 1_000;
 /** A look that came later than this may have been held up by what holds up the renewals too. */
 const STEADY_MS = 3_000;
@@ -14,39 +17,44 @@ const STEADY_MS = 3_000;
  * or their grace is over. Whether that is still so is compared once more as the task is closed. After Redis was
  * away or this leader was, nobody could renew: then everybody has a lease's time to do so first.
  */
-export function createOrphansDuty({ queue, registry, flow, clock }: DutyDeps): Duty {
+export function createOrphansDuty(deps: DutyDeps): Duty {
+  const { queue, registry, flow, clock, log } = deps;
   let lastLook = -Infinity;
   let trustFrom = 0;
   const lookAnew = (): void => void (lastLook = -Infinity);
   queue.redis.on('ready', lookAnew);
   flow.bus.on('redis.went_back', lookAnew); // so did the leases of those who wait
 
-  const cancelIn = async (poolKey: string): Promise<number> => {
-    const now = await redisNow(queue.redis);
-    const overdue = await queue.redis.zrangebyscore(
-      queue.keys.pool(poolKey).orphans,
-      0,
-      now,
-      'LIMIT',
-      0,
-      MOST,
-    );
-    let did = 0;
-    for (const id of overdue) {
-      const closed = await closeTask(flow, { id, poolName: poolKey }, { ...cancelled, mode: 'orphan' });
-      if (closed !== 'attached' && closed !== 'ended') did += 1;
-    }
-    return did;
-  };
+  const { status, code, message } = cancelled;
+  const each = new EachItem<{ id: string; poolName: string }>({
+    name: 'orphans',
+    idOf: ({ id }) => id,
+    act: (tasks) => closeMany(flow, tasks, { mode: 'orphan', status, code, message }),
+    giveUp: async ({ id, poolName }) => {
+      await registry.tasks.close(id, { status, code, message });
+      await strike(queue.redis, queue.keys, { index: 'orphans', refs: [{ taskId: id, poolKey: poolName }] });
+    },
+    together: TOGETHER,
+    lanes: 2,
+    clock,
+    log,
+  });
   return {
     name: 'orphans',
     everyMs: EVERY_MS,
     async run(signal) {
       const before = clock.elapsed();
       if (before - lastLook > EVERY_MS + STEADY_MS) trustFrom = before + WAITER_LEASE_MS;
-      await redisNow(queue.redis); // a look that fails is none
+      const upTo = await redisNow(queue.redis); // a look that fails is none
       lastLook = clock.elapsed();
-      return before < trustFrom ? 0 : await forOpenPools(registry, signal, cancelIn);
+      if (before < trustFrom) return 0;
+      const round = await forListed(deps, { index: 'orphans', upTo, signal }, (refs) =>
+        each.run(
+          refs.map(({ taskId, poolKey }) => ({ id: taskId, poolName: poolKey })),
+          signal,
+        ),
+      );
+      return told(deps, 'orphans', round);
     },
   };
 }

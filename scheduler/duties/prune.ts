@@ -1,25 +1,55 @@
-import type { Duty, DutyDeps } from './duty.ts';
+import { EachItem } from '../../core/runtime/each-item.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
 
 const AT_ONCE = 1_000;
+const TOGETHER = 250;
+/** What is older waits for the next turn: nobody is in a hurry for it. */
+const BUDGET_MS = 20_000;
 
 /**
  * Deletes tasks that ended longer ago than they are kept, and drops the bodies of those that asked for it once
  * nobody can come for the answer any more. Deletes browser sessions that are over.
  */
-export function createPruneDuty({ config, registry, flow }: DutyDeps): Duty {
+export function createPruneDuty(deps: DutyDeps): Duty {
+  const { config, registry, flow, clock, log } = deps;
+  const each = new EachItem<string>({
+    name: 'prune',
+    idOf: (id) => id,
+    act: (ids) => registry.tasks.deleteEnded(ids),
+    together: TOGETHER,
+    lanes: 1,
+    clock,
+    log,
+  });
   return {
     name: 'prune',
     everyMs: config.sweepMs,
     async run(signal) {
-      const untilFew = async (kind: 'task' | 'body', some: () => Promise<number>): Promise<number> => {
+      const began = clock.elapsed();
+      const spent = (): boolean => signal.aborted || clock.elapsed() - began > BUDGET_MS;
+      const total = { did: 0, left: 0, failed: 0, ended: 0 };
+      /** One kind that cannot be removed is no reason to keep the others. */
+      const untilFew = async (kind: 'task' | 'body', some: () => Promise<number>): Promise<void> => {
         let did = 0;
-        for (let n = AT_ONCE; n === AT_ONCE && !signal.aborted; did += n) n = await some();
-        if (did > 0) flow.bus.emit('scheduler.removed', { kind, count: did });
-        return did;
+        try {
+          for (let n = 1; n > 0 && !spent(); did += n) n = await some();
+        } catch (thrown) {
+          total.failed += 1;
+          log.warn({ kind, err: thrown }, 'what is over could not be removed; trying again later');
+        }
+        total.did += did;
+        if (did > 0 && kind !== undefined) flow.bus.emit('scheduler.removed', { kind, count: did });
       };
-      const tasks = await untilFew('task', () => registry.tasks.prune(config.retentionMs, AT_ONCE));
-      const bodies = await untilFew('body', () => registry.tasks.dropUnfetched(config.eventKeepMs, AT_ONCE));
-      return tasks + bodies + (await registry.adminSessions.sweep());
+      await untilFew('task', async () => {
+        const ids = await registry.tasks.prunable(config.retentionMs, AT_ONCE + each.resting);
+        const round = await each.run(ids, signal);
+        total.failed += round.failed;
+        return round.did;
+      });
+      await untilFew('body', () => registry.tasks.dropUnfetched(config.eventKeepMs, AT_ONCE));
+      for (let n = AT_ONCE; n === AT_ONCE && !spent();) n = await registry.tasks.pruneKeys(AT_ONCE);
+      total.did += await registry.adminSessions.sweep();
+      return told(deps, 'prune', total);
     },
   };
 }

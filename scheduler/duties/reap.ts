@@ -1,11 +1,19 @@
 import { endDeadClaim } from '../../core/flow/end-dead.ts';
-import { readFences, type Fence, type TaskRef } from '../../core/queue/fence.ts';
+import { closeTask } from '../../core/flow/cancel.ts';
+import { messageOf } from '../../core/errors.ts';
+import { orUnavailable } from '../../core/queue/connect.ts';
+import { parseFence, type Fence, type TaskRef } from '../../core/queue/fence.ts';
+import { EachItem } from '../../core/runtime/each-item.ts';
 import { timeOf } from '../../core/queue/redis-time.ts';
 import { Brake } from '../brake.ts';
-import type { Duty, DutyDeps } from './duty.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
 
 /** Without a subscriber on its control channel a worker is dead sooner than by its beats alone. */
 const SILENT_MS = 1_200;
+
+/** What was seen so long ago is no ground to act on: this process may have stood still since. */
+const STALE_MS = 2_000;
+const LANES = 16;
 
 type Why = 'disconnected' | 'silent' | 'replaced';
 interface Suspect extends TaskRef {
@@ -32,14 +40,33 @@ function mayNotHaveArrived({ fence, heard }: Suspect): boolean {
 export function createReapDuty(deps: DutyDeps): Duty {
   const brake = new Brake(deps);
   deps.flow.bus.on('redis.went_back', () => brake.blind('Redis went back'));
+  const looks = new RunLooks(deps);
   /** Boots that had no subscriber at the last look. */
   let unheard = new Set<string>();
+  const each = new EachItem<Condemned>({
+    name: 'reap',
+    idOf: ({ taskId, fence }) => `${taskId} ${fence.claim}`,
+    act: async ([suspect]) => {
+      if (!suspect || deps.clock.elapsed() - suspect.seenAt > STALE_MS) return 0;
+      const did = await reap(deps, suspect);
+      if (did) suspect.reaped.push(suspect);
+      return did ? 1 : 0;
+    },
+    giveUp: async (suspect) => {
+      const message = 'The worker was lost while it ran the task.';
+      const closing = { mode: 'cancel', status: 'error', code: 'worker_lost', message } as const;
+      await closeTask(deps.flow, { id: suspect.taskId, poolName: suspect.poolKey }, closing);
+    },
+    lanes: LANES,
+    ...deps,
+  });
 
   return {
     name: 'reap',
     everyMs: 250,
     async run(signal) {
-      const late = await lateClaims(deps);
+      const seenAt = deps.clock.elapsed();
+      const late = await lateClaims(deps, looks);
       if (late.length === 0) {
         unheard = new Set();
         return 0;
@@ -47,47 +74,99 @@ export function createReapDuty(deps: DutyDeps): Duty {
       const subscribers = await countSubscribers(deps, late);
       const leases = await deps.queue.presence.sessions([...new Set(late.map((s) => s.fence.session))]);
       const verdict = (s: Suspect): Why | null => {
-        const boot = bootOf(s.fence);
+        // Asked first: it is certain, so nothing brakes it.
+        const lease = leases.live.get(s.fence.session);
+        if (lease && lease.boot !== s.fence.boot) return 'replaced';
         // Its beats come through an edge, and so does what it hears: nothing of it is the worker's own connection.
         const overSse = s.fence.via === 'sse';
         if (s.ageMs >= (overSse ? deps.config.deadBeatSseMs : deps.config.deadBeatMs)) return 'silent';
-        if (!overSse && subscribers.get(boot) === 0 && unheard.has(boot)) return 'disconnected';
-        const lease = leases.live.get(s.fence.session);
-        return lease && lease.boot !== s.fence.boot ? 'replaced' : null;
+        const boot = bootOf(s.fence);
+        return !overSse && subscribers.get(boot) === 0 && unheard.has(boot) ? 'disconnected' : null;
       };
       const dead = late.flatMap((s) => {
         const why = verdict(s);
         return why ? [{ ...s, why }] : [];
       });
       unheard = new Set([...subscribers].filter(([, n]) => n === 0).map(([boot]) => boot));
-      if (!(await brake.allows(dead.map((s) => s.fence.session)))) return 0;
-      const reaped: typeof dead = [];
-      for (const suspect of dead) if (!signal.aborted && (await reap(deps, suspect))) reaped.push(suspect);
+      // A newer boot says for certain that the older one is gone; the others may only seem to be.
+      const seeming = dead.filter(({ why }) => why !== 'replaced');
+      const allowed = await brake.allows(seeming.map((s) => s.fence.session));
+      const reaped: Condemned[] = [];
+      const condemned = dead.filter(({ why }) => allowed || why === 'replaced');
+      const round = await each.run(
+        condemned.map((s) => ({ ...s, seenAt, reaped })),
+        signal,
+      );
       tell(deps, reaped);
-      return reaped.length;
+      return told(deps, 'reap', round);
     },
   };
+}
+
+/** One that is taken for dead, when that was seen, and where it is listed once its claim has ended. */
+interface Condemned extends Suspect {
+  why: Why;
+  seenAt: number;
+  reaped: Condemned[];
+}
+
+/** Of more pools than this those where nothing ran are looked at in turn, so many of them each time. */
+const FEW = 100;
+const TURNS = 4;
+/** Of each pool at a time; the longest silent come first. */
+const MOST = 1_000;
+
+/** Whose running tasks are looked at: at rest most pools have none, and are asked about once a second. */
+class RunLooks {
+  readonly #deps: DutyDeps;
+  #busy = new Set<string>();
+  #turn = 0;
+
+  constructor(deps: DutyDeps) {
+    this.#deps = deps;
+  }
+
+  async pools(): Promise<string[]> {
+    const all = await this.#deps.pools.list();
+    this.#turn = (this.#turn + 1) % TURNS;
+    if (all.length <= FEW) return [...all];
+    return all.filter((key, at) => this.#busy.has(key) || at % TURNS === this.#turn);
+  }
+
+  saw(poolKey: string, runs: boolean): void {
+    if (runs) this.#busy.add(poolKey);
+    else this.#busy.delete(poolKey);
+  }
 }
 
 const bootOf = (fence: Fence): string => `${fence.session} ${fence.boot}`;
 
 /** Claims that have missed a beat: nothing less makes a worker suspect. */
-async function lateClaims({ registry, queue }: DutyDeps): Promise<Suspect[]> {
-  const pools = await registry.tasks.openPools();
+async function lateClaims({ queue, log }: DutyDeps, looks: RunLooks): Promise<Suspect[]> {
+  const pools = await looks.pools();
   const pipeline = queue.redis.pipeline().time();
-  for (const poolKey of pools) pipeline.zrange(queue.keys.pool(poolKey).run, '0', '999', 'WITHSCORES');
-  const answers = (await pipeline.exec()) ?? [];
-  for (const [error] of answers) if (error) throw error;
-  const now = timeOf(answers[0]?.[1]);
+  for (const poolKey of pools)
+    pipeline.zrange(queue.keys.pool(poolKey).run, '0', String(MOST - 1), 'WITHSCORES');
+  const [time, ...answers] = (await orUnavailable(pipeline.exec())) ?? [];
+  if (time?.[0]) throw time[0];
+  const now = timeOf(time?.[1]);
   const refs: (TaskRef & { ageMs: number; beatenAt: number })[] = [];
   pools.forEach((poolKey, i) => {
-    const flat = answers[i + 1]?.[1] as string[];
+    const [error, flat] = answers[i] ?? [null, []];
+    if (error || !Array.isArray(flat)) {
+      log.warn(
+        { pool: poolKey, why: messageOf(error) },
+        'what runs in a pool could not be read; the others go on',
+      );
+      return;
+    }
+    looks.saw(poolKey, flat.length > 0);
     for (let j = 0; j < flat.length; j += 2) {
       const ageMs = now - Number(flat[j + 1]);
-      if (ageMs >= SILENT_MS) refs.push({ poolKey, taskId: flat[j] ?? '', ageMs, beatenAt: now - ageMs });
+      if (ageMs >= SILENT_MS) refs.push({ poolKey, taskId: String(flat[j]), ageMs, beatenAt: now - ageMs });
     }
   });
-  const fences = await readFences(queue.redis, queue.keys, refs);
+  const fences = await readFencesApart(queue, refs);
   return refs.flatMap((ref, i) => {
     const fence = fences[i];
     if (fence?.state === 'open' && fence.claim !== '')
@@ -98,6 +177,22 @@ async function lateClaims({ registry, queue }: DutyDeps): Promise<Suspect[]> {
     return [];
   });
 }
+
+/** One that cannot be read is as good as none: the others are read all the same. */
+async function readFencesApart(
+  { redis, keys }: DutyDeps['queue'],
+  refs: readonly TaskRef[],
+): Promise<(Fence | null)[]> {
+  const pipeline = redis.pipeline();
+  for (const ref of refs) pipeline.hgetall(keys.pool(ref.poolKey).task(ref.taskId).fence);
+  const answers = refs.length === 0 ? [] : ((await orUnavailable(pipeline.exec())) ?? []);
+  return refs.map((_, i) => parseFenceOf(answers[i]?.[1]));
+}
+
+const parseFenceOf = (hash: unknown): Fence | null =>
+  typeof hash === 'object' && hash !== null
+    ? parseFence(Object.entries(hash).flatMap(([field, value]) => [field, String(value)]))
+    : null;
 
 async function countSubscribers({ queue }: DutyDeps, late: readonly Suspect[]): Promise<Map<string, number>> {
   const boots = new Map(

@@ -1,77 +1,161 @@
-import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeRow } from '../../core/flow/close-row.ts';
-import { layAnew, renewWaiting, requeueTask } from '../../core/flow/requeue.ts';
+import { layManyAnew } from '../../core/flow/lay-many.ts';
+import { renewWaiting, requeueTask } from '../../core/flow/requeue.ts';
 import { forgive, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { settleTask } from '../../core/flow/settle.ts';
 import { rowEpochOf } from '../../core/queue/fence.ts';
 import { lookAt, type Look } from '../../core/queue/look.ts';
 import type { Entry } from '../../core/queue/stream.ts';
+import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
-import type { Duty, DutyDeps } from './duty.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
 
 const OLD_ENOUGH_MS = 2_000;
-const PAGE = 200;
-/** Rows that are mended side by side. */
-const TOGETHER = 10;
+/** Rows that are read, looked at and mended together. */
+const PAGE = 500;
+/** Where more are open than this, a turn that finds nothing to mend ends here, and the next goes on. */
+const SLICE = 2_000;
+/** Rows that came last are looked at in each turn. */
+const NEWEST = 500;
+const LANES = 8;
+/** How long a turn goes on where there is much to mend. */
+const BUDGET_MS = 60_000;
 
 /** What a task needs that Postgres says has not ended. */
 type Finding =
   'fine' | 'settle' | 'lost end' | 'renew' | 'renew waiting' | 'requeue' | 'back' | 'forgive' | 'close';
 
-/**
- * Compares the rows that have not ended with what Redis knows, and mends the difference: every task is queued,
- * held by a live claim, or queued again. Rows go by id in pages, so that one that cannot be mended does not
- * keep the others.
- */
-export function createReconcileDuty(deps: DutyDeps): Duty & { renew: Duty['run'] } {
-  return {
-    name: 'reconcile',
-    everyMs: 5_000,
-    run: (signal) => reconcileAll(deps, { olderThanMs: OLD_ENOUGH_MS, renews: false }, signal),
-    /** Redis went back: whatever waits, however young, gets a new epoch besides. */
-    renew: (signal) => reconcileAll(deps, { olderThanMs: 0, renews: true }, signal),
-  };
+interface Found {
+  row: TaskRow;
+  look: Look | null;
+  finding: Finding;
 }
 
+export interface Reconcile extends Duty {
+  /** Goes through all that is open, at once: Redis came back empty. */
+  runAll: (signal: AbortSignal) => Promise<number>;
+  /** The same, and whatever waits, however young, gets a new epoch besides: Redis went back. */
+  renew: (signal: AbortSignal) => Promise<number>;
+}
+
+/** How rows are gone through. */
 interface How {
   olderThanMs: number;
   /** The epoch of what waits is not trusted. */
   renews: boolean;
+  /** Through all of them, however long that takes. */
+  all: boolean;
 }
 
-async function reconcileAll(deps: DutyDeps, how: How, signal: AbortSignal): Promise<number> {
-  let did = 0;
+/**
+ * Compares the rows that have not ended with what Redis knows, and mends the difference: every task is queued,
+ * held by a live claim, or queued again. Rows go by id in pages. What is at rest costs the same however much there is of
+ * it: a turn looks at a slice and at what came last, and goes on through all of them as soon as it finds something to mend.
+ */
+export function createReconcileDuty(deps: DutyDeps): Reconcile {
+  const { registry, clock, log } = deps;
+  const eachOf = (renews: boolean): EachItem<TaskRow> =>
+    new EachItem<TaskRow>({
+      name: 'reconcile',
+      idOf: ({ id }) => id,
+      act: (rows) => reconcilePage(deps, renews, rows),
+      giveUp: async (row, why) => {
+        const message = `The task could not be queued again: ${why}`;
+        await closeRow(deps.flow, row.id, { status: 'error', code: 'internal', message });
+      },
+      together: PAGE,
+      lanes: 1,
+      actMs: 30_000,
+      clock,
+      log,
+    });
+  const plain = eachOf(false);
+  const renewing = eachOf(true);
+  /** Where the next slice begins; null: at the oldest. */
   let after: string | null = null;
-  for (;;) {
-    const rows = await deps.registry.tasks.openOlderThan(how.olderThanMs, { after, limit: PAGE });
-    did += await reconcilePage(deps, how, rows);
-    after = rows.at(-1)?.id ?? null;
-    if (rows.length < PAGE || signal.aborted) return did;
-  }
+  let isNewConnection = true;
+  deps.queue.redis.on('ready', () => (isNewConnection = true));
+
+  const through = async (signal: AbortSignal, { all, renews, olderThanMs }: How): Promise<number> => {
+    const each = renews ? renewing : plain;
+    const began = clock.elapsed();
+    const total = { did: 0, left: 0, failed: 0, ended: 0 };
+    const act = async (rows: readonly TaskRow[]): Promise<number> => {
+      const round = await each.run(rows, signal);
+      total.did += round.did;
+      total.failed += round.failed;
+      total.ended += round.ended;
+      return round.did;
+    };
+    if (all) after = null;
+    let looked = 0;
+    // What began in the middle comes round to where it began.
+    let wrapped = after === null;
+    for (let found = all; !signal.aborted && (all || clock.elapsed() - began < BUDGET_MS);) {
+      const rows: TaskRow[] = await registry.tasks.openOlderThan(olderThanMs, { after, limit: PAGE });
+      found = (await act(rows)) > 0 || found;
+      looked += rows.length;
+      after = rows.length < PAGE ? null : (rows.at(-1)?.id ?? null);
+      if (after === null && (wrapped || !found)) break;
+      wrapped ||= after === null;
+      if (looked >= SLICE && !found) break;
+    }
+    if (after !== null) await act(await registry.tasks.newestOpen(olderThanMs, NEWEST));
+    return told(deps, 'reconcile', total);
+  };
+  return {
+    name: 'reconcile',
+    everyMs: 5_000,
+    async run(signal) {
+      const all = isNewConnection;
+      isNewConnection = false;
+      return await through(signal, { all, renews: false, olderThanMs: OLD_ENOUGH_MS });
+    },
+    runAll: (signal) => through(signal, { all: true, renews: false, olderThanMs: OLD_ENOUGH_MS }),
+    renew: (signal) => through(signal, { all: true, renews: true, olderThanMs: 0 }),
+  };
 }
 
-async function reconcilePage(deps: DutyDeps, { renews }: How, rows: readonly TaskRow[]): Promise<number> {
+async function reconcilePage(
+  deps: DutyDeps,
+  renews: boolean,
+  rows: readonly TaskRow[],
+): Promise<Acted<TaskRow>> {
   const refs = rows.map((row) => ({ ...refOf(row), pin: row.pin ?? undefined }));
   const looks = await lookAt(deps.queue.redis, deps.queue.keys, refs);
-  const mendOne = async (row: TaskRow, look: Look | null): Promise<number> => {
-    const found = look ? await examine(deps, row, look) : 'renew';
-    const finding = renews && look && isUnclaimed(look) && found === 'fine' ? 'renew waiting' : found;
-    return finding !== 'fine' && (await mend(deps, { row, look, finding })) ? 1 : 0;
-  };
-  /** A row that cannot be mended holds up no other; a store that is away holds up all. */
-  const tryOne = (row: TaskRow, look: Look | null): Promise<number> =>
-    mendOne(row, look).catch((thrown: unknown) => {
-      if (thrown instanceof McpctlError && thrown.code === 'unavailable') throw thrown;
-      deps.log.warn({ taskId: row.id, why: messageOf(thrown) }, 'a task could not be reconciled');
-      return 0;
-    });
-  let did = 0;
-  for (let at = 0; at < rows.length; at += TOGETHER) {
-    const few = rows.slice(at, at + TOGETHER).map((row, i) => tryOne(row, looks[at + i] ?? null));
-    for (const done of await Promise.all(few)) did += done;
+  const failed = new Map<TaskRow, unknown>();
+  const found: Found[] = [];
+  for (const [i, row] of rows.entries()) {
+    const look = looks[i] ?? null;
+    try {
+      const seen = look ? await examine(deps, row, look) : 'renew';
+      const finding = renews && look && isUnclaimed(look) && seen === 'fine' ? 'renew waiting' : seen;
+      if (finding !== 'fine') found.push({ row, look, finding });
+    } catch (thrown) {
+      failed.set(row, thrown);
+    }
   }
-  return did;
+  const lost = found.filter(({ finding }) => finding === 'renew');
+  const laid = await layManyAnew(
+    deps.flow,
+    lost.map(({ row, look }) => ({ row, seen: look?.fence ?? null })),
+  );
+  for (const [row, thrown] of laid.failed) failed.set(row, thrown);
+  const others = found.filter(({ finding }) => finding !== 'renew');
+  let did = laid.did;
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let one = others[next++]; one; one = others[next++]) {
+      try {
+        if (await mend(deps, one)) did += 1;
+      } catch (thrown) {
+        failed.set(one.row, thrown);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  return { did, failed };
 }
 
 const isUnclaimed = ({ fence }: Look): boolean => fence.state === 'open' && fence.claim === '';
@@ -102,25 +186,20 @@ async function examine({ flow }: DutyDeps, row: TaskRow, look: Look): Promise<Fi
   return isForsaken(await flow.liveness.loadPool(row.poolName), row, fence) ? 'forgive' : 'fine';
 }
 
-async function mend(
-  deps: DutyDeps,
-  found: { row: TaskRow; look: Look | null; finding: Finding },
-): Promise<boolean> {
-  const { row, look, finding } = found;
+async function mend(deps: DutyDeps, { row, look, finding }: Found): Promise<boolean> {
   const { flow } = deps;
-  if (!look) return await layAnew(flow, row, null);
+  if (!look) return false;
   const { fence, last } = look;
   switch (finding) {
     case 'fine':
-      return false;
+    case 'renew':
+      return false; // those that Redis has lost go together
     case 'settle':
       return last?.kind === 'end' && isTerminal((await settleTask(flow, refOf(row), last.ending)).status);
     case 'lost end':
       return (await lostEnd(deps, row)) !== null;
     case 'close':
       return (await finishClose(deps, row, last)) !== null;
-    case 'renew':
-      return await layAnew(flow, row, fence);
     case 'renew waiting':
       return await renewWaiting(flow, { row, fence });
     case 'back':

@@ -1,35 +1,97 @@
 import { settleTask } from '../../core/flow/settle.ts';
+import type { TaskRef } from '../../core/queue/fence.ts';
+import { readLasts, strike } from '../../core/queue/pool-indexes.ts';
 import { redisNow } from '../../core/queue/redis-time.ts';
 import { readLast } from '../../core/queue/stream.ts';
-import { forOpenPools } from '../open-pools.ts';
-import type { Duty, DutyDeps } from './duty.ts';
+import type { Settling } from '../../core/registry/settle-tasks.ts';
+import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
+import { isTerminal } from '../../core/task.ts';
+import { settledEvent } from '../../core/served-by.ts';
+import { forListed } from '../listed.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
 
 /** The waiting edge settles its own at once; what is older has no edge any more. */
 const EDGE_HAS_MS = 2_500;
-const MOST = 500;
+const TOGETHER = 200;
+const LANES = 2;
 
 /** Settles ended tasks whose edge did not: it died, its caller had left, or Postgres was away. */
 export function createSettleDuty(deps: DutyDeps): Duty {
-  const { queue, registry, flow } = deps;
-  const settlePool = async (poolKey: string): Promise<number> => {
-    const pool = queue.keys.pool(poolKey);
-    const before = (await redisNow(queue.redis)) - EDGE_HAS_MS;
-    const ids = await queue.redis.zrangebyscore(pool.ended, 0, before, 'LIMIT', 0, MOST);
-    const open = await registry.tasks.openAmong(ids, poolKey);
-    let did = 0;
-    for (const taskId of ids) {
-      const ref = { taskId, poolKey };
-      const last = open.has(taskId) ? await readLast(queue.redis, pool.task(taskId).stream) : null;
-      if (last?.kind === 'end') {
-        await settleTask(flow, ref, last.ending);
-        did += 1;
-      } else if (!open.has(taskId) || last === null) await queue.dispatch.forgetEnded(ref);
-    }
-    return did;
-  };
+  const { queue, registry, clock, log } = deps;
+  const { redis, keys } = queue;
+
+  const each = new EachItem<TaskRef>({
+    name: 'settle',
+    idOf: ({ taskId }) => taskId,
+    act: (refs) => (refs.length === 1 && refs[0] ? settleOne(deps, refs[0]) : settleMany(deps, refs)),
+    giveUp: async (ref) => {
+      const message = 'The answer was complete, but could not be recorded.';
+      await registry.tasks.close(ref.taskId, { status: 'error', code: 'unstorable_result', message });
+      await strike(redis, keys, { index: 'ended', refs: [ref] });
+    },
+    together: TOGETHER,
+    lanes: LANES,
+    clock,
+    log,
+  });
   return {
     name: 'settle',
     everyMs: 1_000,
-    run: (signal) => forOpenPools(registry, signal, settlePool),
+    async run(signal) {
+      const upTo = (await redisNow(redis)) - EDGE_HAS_MS;
+      const look = { index: 'ended', upTo, signal } as const;
+      return told(deps, 'settle', await forListed(deps, look, (refs) => each.run(refs, signal)));
+    },
   };
+}
+
+async function settleOne({ queue, registry, flow }: DutyDeps, ref: TaskRef): Promise<number> {
+  const { redis, keys } = queue;
+  const open = (await registry.tasks.openAmong([ref.taskId], ref.poolKey)).has(ref.taskId);
+  const last = open ? await readLast(redis, keys.pool(ref.poolKey).task(ref.taskId).stream) : null;
+  if (last?.kind === 'end') {
+    await settleTask(flow, ref, last.ending);
+    return 1;
+  }
+  if (!open || last === null) await queue.dispatch.forgetEnded(ref);
+  return 0;
+}
+
+/** What every one of them needs in one statement; what needs more is done by itself. */
+async function settleMany(deps: DutyDeps, refs: readonly TaskRef[]): Promise<Acted<TaskRef>> {
+  const { queue, registry, flow } = deps;
+  const { redis, keys } = queue;
+  // Whoever writes in a pool's keys decides about its tasks alone.
+  const rowsOf = await registry.tasks.byIds(refs.map(({ taskId }) => taskId));
+  const poolOf = new Map(
+    rowsOf.filter((row) => !isTerminal(row.status)).map((row) => [row.id, row.poolName]),
+  );
+  const isOpen = (ref: TaskRef): boolean => poolOf.get(ref.taskId) === ref.poolKey;
+  const waiting = refs.filter(isOpen);
+  const lasts = await readLasts(redis, keys, waiting);
+  const settlings: Settling[] = [];
+  const over = new Set(refs.filter((ref) => !isOpen(ref)));
+  const alone: TaskRef[] = [];
+  const failed = new Map<TaskRef, unknown>();
+  waiting.forEach((ref, at) => {
+    const last = lasts[at] ?? null;
+    if (last instanceof Error) failed.set(ref, last);
+    else if (last === 'large') alone.push(ref);
+    else if (last === null) over.add(ref);
+    else if (last.kind === 'end') settlings.push({ id: ref.taskId, ending: last.ending });
+  });
+  const rows = settlings.length === 0 ? [] : await registry.tasks.settleMany(settlings);
+  const settled = new Set(rows.map(({ id }) => id));
+  for (const row of rows) flow.bus.emit('task.settled', settledEvent(row, flow.by));
+  for (const ref of waiting) if (settled.has(ref.taskId)) over.add(ref);
+  await strike(redis, keys, { index: 'ended', refs: [...over] });
+  let did = rows.length;
+  for (const ref of alone) {
+    try {
+      did += await settleOne(deps, ref);
+    } catch (thrown) {
+      failed.set(ref, thrown);
+    }
+  }
+  return { did, failed };
 }

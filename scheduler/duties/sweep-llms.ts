@@ -1,13 +1,17 @@
-import type { Duty, DutyDeps } from './duty.ts';
+import { EachItem } from '../../core/runtime/each-item.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
+
+const TOGETHER = 200;
+const MOST = 1_000;
 
 /**
  * Writes down that publishers are gone: their lease has lapsed (90 s), and deletes their rows when that was long ago (4 h).
  * Their names stay their owners' for longer (30 days), then are free.
  * Reads have shown it at once; this only brings the rows up to date. While Redis is fresh nothing is believed of it.
  */
-export function createSweepLlmsDuty({ config, registry, queue, flow, log }: DutyDeps): Duty {
-  const markLapsed = async (): Promise<number> => {
-    const published = await registry.sessions.published();
+export function createSweepLlmsDuty(deps: DutyDeps): Duty {
+  const { config, registry, queue, flow, clock, log } = deps;
+  const markLapsed = async (published: readonly string[]): Promise<number> => {
     const { fresh, live } = await queue.presence.sessions(published);
     const missing = published.filter((id) => !live.has(id));
     if (missing.length === 0 || fresh) return 0;
@@ -15,22 +19,50 @@ export function createSweepLlmsDuty({ config, registry, queue, flow, log }: Duty
     const beaten = await registry.sessions.beatenWithin(missing, config.leaseMs);
     const lapsed = missing.filter((id) => !beaten.has(id));
     const rows = await registry.sessions.markGone(lapsed);
-    for (const sessionId of lapsed) flow.bus.emit('session.left', { sessionId, why: 'lapsed' });
+    const marked = new Set(rows.map((row) => row.providerSessionId));
+    for (const sessionId of lapsed)
+      if (marked.has(sessionId)) flow.bus.emit('session.left', { sessionId, why: 'lapsed' });
     return rows.length;
   };
-  return {
+  const marking = new EachItem<string>({
     name: 'sweep-llms',
-    everyMs: config.sweepMs,
-    async run() {
-      const marked = await markLapsed();
-      const deleted = await registry.sessions.deleteGone(config.goneMs);
+    idOf: (id) => id,
+    act: markLapsed,
+    together: TOGETHER,
+    lanes: 1,
+    clock,
+    log,
+  });
+  const deleting = new EachItem<string>({
+    name: 'sweep-llms',
+    idOf: (id) => id,
+    act: async (ids) => {
+      const deleted = await registry.sessions.deleteGone(config.goneMs, ids);
       if (deleted.length > 0) {
         log.info({ llms: deleted.map((row) => row.name) }, 'llms of publishers long gone are deleted');
         flow.bus.emit('scheduler.removed', { kind: 'llm', count: deleted.length });
       }
-      const freed = await registry.names.sweep(config.nameKeepMs);
-      if (freed.length > 0) flow.bus.emit('scheduler.removed', { kind: 'name', count: freed.length });
-      return marked + deleted.length + freed.length;
+      return deleted.length;
+    },
+    together: TOGETHER,
+    lanes: 1,
+    clock,
+    log,
+  });
+  return {
+    name: 'sweep-llms',
+    everyMs: config.sweepMs,
+    async run(signal) {
+      const marked = await marking.run(await registry.sessions.published(), signal);
+      const gone = await registry.sessions.longGone(config.goneMs, MOST + deleting.resting);
+      const deleted = await deleting.run(gone, signal);
+      await registry.sessions.deleteIdle(config.goneMs, MOST);
+      return told(deps, 'sweep-llms', {
+        did: marked.did + deleted.did,
+        left: marked.left + deleted.left,
+        failed: marked.failed + deleted.failed,
+        ended: 0,
+      });
     },
   };
 }

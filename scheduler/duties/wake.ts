@@ -6,11 +6,14 @@ import { refOf } from '../../core/flow/deps.ts';
 import { sendControl } from '../../core/queue/control.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import { createWakes } from '../../core/queue/wake.ts';
-import type { Duty, DutyDeps } from './duty.ts';
 import { everything } from '../../core/access.ts';
+import { EachItem } from '../../core/runtime/each-item.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
 
 /** Looked at per pool: one task that waits is enough. */
 const MOST = 200;
+/** Pools that are looked at in one query. */
+const TOGETHER = 50;
 const FIRST_MS = 10_000;
 const LONGEST_MS = 5 * 60_000;
 
@@ -26,7 +29,7 @@ interface Tried {
  * failed, is left alone.
  */
 export function createWakeDuty(deps: DutyDeps): Duty {
-  const { registry, queue, flow, clock } = deps;
+  const { queue, flow, pools, clock, log } = deps;
   const tried = new Map<string, Tried>();
 
   const wakeOne = async (pool: LivePool): Promise<boolean> => {
@@ -46,18 +49,26 @@ export function createWakeDuty(deps: DutyDeps): Duty {
     await sendControl(queue, { ...worker, message: { kind: 'wake', wakeId } });
     return true;
   };
+  const each = new EachItem<string>({
+    name: 'wake',
+    idOf: (key) => key,
+    act: async (keys) => {
+      let did = 0;
+      for (const pool of await flow.liveness.loadPools(keys)) if (await wakeOne(pool)) did += 1;
+      return did;
+    },
+    together: TOGETHER,
+    clock,
+    log,
+  });
   return {
     name: 'wake',
     everyMs: 1_000,
     async run(signal) {
-      const open = await registry.tasks.openPools();
-      for (const key of tried.keys()) if (!open.includes(key)) tried.delete(key);
-      let did = 0;
-      for (const pool of await flow.liveness.loadPools(open)) {
-        if (signal.aborted) break;
-        if (await wakeOne(pool)) did += 1;
-      }
-      return did;
+      const open = await pools.list();
+      const isOpen = new Set(open);
+      for (const key of tried.keys()) if (!isOpen.has(key)) tried.delete(key);
+      return told(deps, 'wake', await each.run(open, signal));
     },
   };
 }

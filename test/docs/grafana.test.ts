@@ -63,7 +63,9 @@ describe('deploy/grafana', function () {
     const t = await edgeFixture();
     try {
       const { redis, keys } = t.deps.queue;
-      const duties = [{ duty: 'reconcile', ok: 1, failed: 1, did: 1, lastOkMs: 1 }];
+      const duties = [
+        { duty: 'reconcile', ok: 1, failed: 1, did: 1, left: 0, isolated: 0, ended: 0, lastOkMs: 1 },
+      ];
       const counted = [
         { what: 'removed', by: 'task', count: 1 },
         { what: 'settled', by: 'completed', count: 1 },

@@ -44,7 +44,7 @@ describe('metrics of the whole installation', function () {
 
   it('tells how the duties of the scheduler fare, whichever scheduler led', async () => {
     const { redis, keys } = t.deps.queue;
-    const ran = { duty: 'reap', ok: 2, failed: 1, did: 3, lastOkMs: 5_000 };
+    const ran = { duty: 'reap', ok: 2, failed: 1, did: 3, left: 0, isolated: 0, ended: 0, lastOkMs: 5_000 };
     const counted = [
       { what: 'removed', by: 'llm', count: 2 },
       { what: 'tokens', by: 'output', count: 40 },

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { handBack } from '../../core/queue/claim.ts';
-import type { Submission } from '../../core/queue/dispatch.ts';
+import type { Submission } from '../../core/queue/submission.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import { createFetcher } from '../../core/queue/jobs.ts';
 import { placeOf, type Place } from '../../core/queue/place.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { claimTask, type ClaimRef } from '../../core/queue/claim.ts';
-import type { Submission } from '../../core/queue/dispatch.ts';
+import type { Submission } from '../../core/queue/submission.ts';
 import { openQueueDoor, type QueueDoor } from '../../core/queue/door.ts';
 import { Emitter } from '../../core/queue/emitter.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { beat, claimFetched, claimTask, endClaim, handBack } from '../../core/queue/claim.ts';
 import { addressOf, openRedis, untilConnected } from '../../core/queue/connect.ts';
-import type { Submission } from '../../core/queue/dispatch.ts';
+import type { Submission } from '../../core/queue/submission.ts';
 import { Emitter } from '../../core/queue/emitter.ts';
 import { Fetchers } from '../../core/queue/fetchers.ts';
 import { createKeys } from '../../core/queue/keys.ts';

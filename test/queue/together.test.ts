@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Submission } from '../../core/queue/dispatch.ts';
+import type { Submission } from '../../core/queue/submission.ts';
 import { tagOf } from '../../core/queue/attempt.ts';
 import { Follower } from '../../core/queue/follow.ts';
 import { runScript } from '../../core/queue/scripts.ts';

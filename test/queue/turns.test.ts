@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Submission } from '../../core/queue/dispatch.ts';
+import type { Submission } from '../../core/queue/submission.ts';
 import { placeOf } from '../../core/queue/place.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';

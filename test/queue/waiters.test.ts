@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { Policy } from '../../core/disconnect.ts';
 import { endClaim } from '../../core/queue/claim.ts';
-import type { Submission } from '../../core/queue/dispatch.ts';
+import type { Submission } from '../../core/queue/submission.ts';
 import { redisNow } from '../../core/queue/redis-time.ts';
 import { attachWaiter, detachWaiter, WAITER_LEASE_MS, type Waiter } from '../../core/queue/waiters.ts';
 import { until } from '../support/system.ts';

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
-import type { Submission } from '../../core/queue/dispatch.ts';
+import type { Submission } from '../../core/queue/submission.ts';
 import { readConfig } from '../../core/runtime/config.ts';
 import type { Ending, Outcome } from '../../core/outcome.ts';
 import type { NewTask } from '../../core/registry/insert-tasks.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { schedulerSettings, type DutyDeps } from '../../scheduler/duties/duty.ts';
+import { OpenPools } from '../../scheduler/open-pools.ts';
 import { flowOf } from '../../edge/deps.ts';
 import type { EdgeFixture } from './edge.ts';
 
@@ -82,6 +83,7 @@ export function dutyDeps(t: EdgeFixture): DutyDeps {
     registry,
     queue: { ...queue, presence, name: 'redis', stop: () => undefined },
     flow: { ...flowOf(t.deps), liveness },
+    pools: new OpenPools({ registry, clock }),
     clock,
     log,
   };

@@ -42,5 +42,6 @@ if m[3] == '' then
 end
 redis.call('ZADD', KEYS[1], now, task)
 redis.call('PEXPIRE', fence, ARGV[5])
-redis.call('PEXPIRE', input, ARGV[5])
+-- never sooner than whoever laid it down said: a requeue needs it
+redis.call('PEXPIRE', input, ARGV[5], 'GT')
 return { 'ok', m[1], asked[1] or '', asked[2], not asked[1] and asked[3] or '' }

@@ -6,7 +6,8 @@
   Returns  1 it is failed now · 0 it is gone, or was finished before
   Callers  edge, scheduler ]]
 if redis.call('EXISTS', KEYS[6]) == 0 then return 0 end
-local stood = redis.call('LREM', KEYS[1], 0, ARGV[1]) + redis.call('ZREM', KEYS[2], ARGV[1]) +
+-- who has waited longest stands at the tail
+local stood = redis.call('LREM', KEYS[1], -1, ARGV[1]) + redis.call('ZREM', KEYS[2], ARGV[1]) +
   redis.call('LREM', KEYS[3], 0, ARGV[1])
 if stood == 0 then return 0 end
 redis.call('SREM', KEYS[5], ARGV[1])

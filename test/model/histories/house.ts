@@ -10,6 +10,7 @@ import { readConfig } from '../../../core/runtime/config.ts';
 import { createLog } from '../../../core/runtime/log.ts';
 import type { NewTask } from '../../../core/registry/insert-tasks.ts';
 import type { TaskRow } from '../../../core/task.ts';
+import { OpenPools } from '../../../scheduler/open-pools.ts';
 import { schedulerSettings, type DutyDeps } from '../../../scheduler/duties/duty.ts';
 import { loseRedis } from '../../support/lose-redis.ts';
 import { registryFixture, type RegistryFixture } from '../../support/registry.ts';
@@ -68,7 +69,14 @@ export async function openHouse(): Promise<House> {
     members,
     fetchers,
     flow,
-    dutyDeps: (tools) => ({ config, ...tools, flow: flow(tools, 'scheduler'), clock, log }),
+    dutyDeps: (tools) => ({
+      config,
+      ...tools,
+      flow: flow(tools, 'scheduler'),
+      pools: new OpenPools({ registry: tools.registry, clock }),
+      clock,
+      log,
+    }),
     newTask: (source) => newTask({ source, poolKey: POOL, streaming: true, ownerId: t.ada.id }),
     async present() {
       await redis.set(keys.epoch, '1');

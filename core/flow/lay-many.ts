@@ -1,0 +1,43 @@
+import type { Fence } from '../queue/fence.ts';
+import type { Acted } from '../runtime/each-item.ts';
+import type { TaskRow } from '../task.ts';
+import { closeRow } from './close-row.ts';
+import { refOf, type FlowDeps } from './deps.ts';
+import { sentBody } from './member-body.ts';
+
+/**
+ * Lays tasks down anew from their rows, each under a new epoch: their fences are missing, have fallen behind the row, or
+ * ended with their ends lost. Three round trips for all of them. One whose request cannot be read any more never will be,
+ * and ends.
+ * @param seen the fence that this was decided by; one that somebody changed since is left alone.
+ */
+export async function layManyAnew(
+  flow: FlowDeps,
+  lost: readonly { row: TaskRow; seen: Fence | null }[],
+): Promise<Acted<TaskRow>> {
+  const failed = new Map<TaskRow, unknown>();
+  if (lost.length === 0) return { did: 0, failed };
+  const known = new Map(lost.map((one) => [one.row.id, one]));
+  const renewed = await flow.registry.tasks.renewMany(lost.map(({ row: { id, epoch } }) => ({ id, epoch })));
+  const laying = renewed.flatMap(({ row, submission }) => {
+    const seen = known.get(row.id)?.seen ?? null;
+    if (!submission) return [];
+    const { epoch, priority, ownerId } = row;
+    const sent = { ...submission, body: sentBody(submission) };
+    const task = { ...refOf(row), ...sent, ownerId, epoch, priority, pin: row.pin ?? undefined, policy: row };
+    return [{ row, submission: task, seen }];
+  });
+  const answers = await flow.dispatch.enqueueMany(laying);
+  let did = 0;
+  laying.forEach(({ row }, at) => {
+    const answer = answers[at];
+    const asked = known.get(row.id)?.row;
+    if (answer === true) did += 1;
+    else if (answer instanceof Error && asked) failed.set(asked, answer);
+  });
+  for (const { row } of renewed.filter(({ submission }) => submission === null)) {
+    const message = 'The request of the task cannot be read any more; send it again.';
+    if (await closeRow(flow, row.id, { status: 'error', code: 'internal', message })) did += 1;
+  }
+  return { did, failed };
+}

@@ -1,0 +1,94 @@
+import type { Redis } from 'ioredis';
+import { orUnavailable } from './connect.ts';
+import type { TaskRef } from './fence.ts';
+import type { Keys } from './keys.ts';
+import { tryScripts } from './scripts.ts';
+import { parseEntry, type Entry } from './stream.ts';
+
+/** The lists of a pool's tasks that somebody is to do something about, each by an instant. */
+export type PoolIndex = 'back' | 'ended' | 'orphans';
+
+/** Pools that are asked about in one round trip. */
+const TOGETHER = 500;
+
+export interface IndexQuery {
+  index: PoolIndex;
+  /** Those whose instant is at most this, by Redis's clock. */
+  upTo: number;
+  /** Of each pool so many, those of the earliest instant first, after so many others. */
+  most: number;
+  skip: number;
+}
+
+/** Reads one list of many pools. A pool whose list cannot be read has nothing, and is told of. */
+export async function readIndexes(
+  { redis, keys }: { redis: Redis; keys: Keys },
+  pools: readonly string[],
+  { index, upTo, most, skip }: IndexQuery,
+): Promise<{ refs: TaskRef[]; unread: Map<string, Error>; full: string[] }> {
+  const found: { refs: TaskRef[]; unread: Map<string, Error>; full: string[] } = {
+    refs: [],
+    unread: new Map(),
+    full: [],
+  };
+  for (let at = 0; at < pools.length; at += TOGETHER) {
+    const some = pools.slice(at, at + TOGETHER);
+    const pipeline = redis.pipeline();
+    for (const poolKey of some)
+      pipeline.zrangebyscore(
+        keys.pool(poolKey)[index],
+        '-inf',
+        upTo === Infinity ? '+inf' : upTo,
+        'LIMIT',
+        skip,
+        most,
+      );
+    const answers = (await orUnavailable(pipeline.exec())) ?? [];
+    some.forEach((poolKey, i) => {
+      const [error, ids] = answers[i] ?? [null, []];
+      if (error) found.unread.set(poolKey, error);
+      if (!Array.isArray(ids)) return;
+      for (const id of ids) found.refs.push({ taskId: String(id), poolKey });
+      if (ids.length === most) found.full.push(poolKey);
+    });
+  }
+  return found;
+}
+
+/** Strikes tasks from one list of their pools. */
+export async function strike(
+  redis: Redis,
+  keys: Keys,
+  { index, refs }: { index: PoolIndex; refs: readonly TaskRef[] },
+): Promise<void> {
+  const byPool = new Map<string, string[]>();
+  for (const { poolKey, taskId } of refs) {
+    const ids = byPool.get(poolKey);
+    if (ids) ids.push(taskId);
+    else byPool.set(poolKey, [taskId]);
+  }
+  const pipeline = redis.pipeline();
+  for (const [poolKey, ids] of byPool) pipeline.zrem(keys.pool(poolKey)[index], ...ids);
+  if (byPool.size > 0) await orUnavailable(pipeline.exec());
+}
+
+/** An entry that is larger is read by itself. */
+const SMALL_BYTES = 256 * 1024;
+
+/** The last entry of many streams; `large` for one that is to be read by itself, null where there is none. */
+export async function readLasts(
+  redis: Redis,
+  keys: Keys,
+  refs: readonly TaskRef[],
+): Promise<(Entry | 'large' | null | Error)[]> {
+  const calls = refs.map(({ poolKey, taskId }) => ({
+    keys: [keys.pool(poolKey).task(taskId).stream],
+    args: [SMALL_BYTES],
+  }));
+  const answers = await orUnavailable(tryScripts(redis, 'last', calls));
+  return answers.map((answer) => {
+    if (answer instanceof Error || answer === 'large') return answer;
+    if (!Array.isArray(answer) || !Array.isArray(answer[1])) return null;
+    return parseEntry(String(answer[0]), answer[1].map(String));
+  });
+}

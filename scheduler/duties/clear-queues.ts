@@ -1,0 +1,43 @@
+import { forgetQueue } from '../../core/queue/forget-queue.ts';
+import type { GoneQueue } from '../../core/registry/gone-queues.ts';
+import { EachItem } from '../../core/runtime/each-item.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
+
+const MOST = 500;
+
+/**
+ * Removes what BullMQ keeps in Redis of the queues of llms that are gone, and of pools that have no llm and no task any
+ * more. Which those are is a list in Postgres: nothing is searched for.
+ */
+export function createClearQueuesDuty(deps: DutyDeps): Duty {
+  const { config, registry, queue, flow, clock, log } = deps;
+  const { redis, keys } = queue;
+
+  const clear = async ([gone]: readonly GoneQueue[]): Promise<number> => {
+    if (!gone) return 0;
+    const pool = keys.pool(gone.poolKey);
+    const isUsed = (await registry.goneQueues.usedPools([gone.poolKey])).has(gone.poolKey);
+    const own = await forgetQueue(redis, keys, pool.queue(gone.llmId));
+    const whole = own && (isUsed || (await forgetQueue(redis, keys, pool.queue())));
+    if (whole) await registry.goneQueues.forget([gone]);
+    // Jobs stand in it: they end first (expire, clear-jobs).
+    else await registry.goneQueues.postpone([gone]);
+    return whole ? 1 : 0;
+  };
+  const each = new EachItem<GoneQueue>({
+    name: 'clear-queues',
+    idOf: ({ poolKey, llmId }) => `${poolKey} ${llmId}`,
+    act: clear,
+    clock,
+    log,
+  });
+  return {
+    name: 'clear-queues',
+    everyMs: config.sweepMs,
+    async run(signal) {
+      const round = await each.run(await registry.goneQueues.list(MOST + each.resting), signal);
+      if (round.did > 0) flow.bus.emit('scheduler.removed', { kind: 'queue', count: round.did });
+      return told(deps, 'clear-queues', round);
+    },
+  };
+}

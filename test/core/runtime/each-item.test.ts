@@ -1,0 +1,99 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { McpctlError } from '../../../core/errors.ts';
+import { createLog } from '../../../core/runtime/log.ts';
+import { EachItem, type EachItemOptions } from '../../../core/runtime/each-item.ts';
+
+const log = createLog({ process: 'test', level: 'silent', pretty: false });
+const signal = new AbortController().signal;
+
+/** A loop over numbers whose clock stands still, unless told. */
+function loopOf(given: Pick<EachItemOptions<number>, 'act'> & Partial<EachItemOptions<number>>) {
+  const clock = { nowMs: 0, now: () => 0, random: () => 0, elapsed: () => clock.nowMs };
+  const each = new EachItem<number>({
+    name: 'test',
+    idOf: String,
+    together: 8,
+    lanes: 2,
+    clock,
+    log,
+    ...given,
+  });
+  return { each, clock };
+}
+
+describe('the frame of a loop over items', () => {
+  it('does all but the poisoned ones, each of those once, wherever they stand in a batch', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(fc.nat(60)),
+        fc.integer({ min: 1, max: 20 }),
+        async (poisoned, together) => {
+          const done: number[] = [];
+          const { each } = loopOf({
+            together,
+            act: (items) => {
+              if (items.some((item) => poisoned.includes(item))) return Promise.reject(new Error('poison'));
+              done.push(...items);
+              return Promise.resolve(items.length);
+            },
+          });
+          const items = Array.from({ length: 50 }, (_, n) => n);
+          const bad = items.filter((item) => poisoned.includes(item));
+          const round = await each.run(items, signal);
+          expect([...done].sort((a, b) => a - b)).to.deep.equal(items.filter((item) => !bad.includes(item)));
+          expect(round).to.deep.equal({ did: 50 - bad.length, left: 0, failed: bad.length, ended: 0 });
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('lets one that failed rest for longer each time, and ends it when it never works', async () => {
+    const tried: number[] = [];
+    const ended: number[] = [];
+    const { each, clock } = loopOf({
+      act: ([item]) => {
+        tried.push(clock.nowMs);
+        return item === 1 ? Promise.reject(new Error('poison')) : Promise.resolve(1);
+      },
+      giveUp: (item) => Promise.resolve(ended.push(item)),
+      together: 1,
+    });
+    for (let turn = 0; turn < 40; turn++, clock.nowMs += 500) await each.run([1], signal);
+    expect(tried.slice(0, 5)).to.deep.equal([0, 1_000, 3_000, 7_000, 15_000]);
+    expect(ended).to.deep.equal([1]);
+  });
+
+  it('holds a store that is away against no item, and stops', async () => {
+    let asked = 0;
+    const { each } = loopOf({
+      act: () => {
+        asked += 1;
+        return Promise.reject(new McpctlError('unavailable'));
+      },
+      giveUp: () => expect.fail('ended for the store'),
+      together: 1,
+      lanes: 1,
+    });
+    const thrown = await each
+      .run(
+        Array.from({ length: 100 }, (_, n) => n),
+        signal,
+      )
+      .catch((error: unknown) => error);
+    expect(thrown).to.include({ code: 'unavailable' });
+    expect(asked).to.equal(3);
+  });
+
+  it('gives up one that hangs, and begins nothing more once its budget is spent, telling what it left', async () => {
+    const { each, clock } = loopOf({
+      act: ([item]) => (item === 0 ? new Promise(() => undefined) : Promise.resolve((clock.nowMs += 10))),
+      together: 1,
+      lanes: 1,
+      actMs: 20,
+      budgetMs: 25,
+    });
+    expect(await each.run([0, 1, 2, 3, 4, 5], signal)).to.include({ left: 2, failed: 1 });
+  });
+});

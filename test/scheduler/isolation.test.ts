@@ -1,0 +1,219 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { v7 } from 'uuid';
+import { claimTask, endClaim, handBack } from '../../core/queue/claim.ts';
+import type { TaskRow } from '../../core/task.ts';
+import { createDuties } from '../../scheduler/duties/index.ts';
+import type { DutyDeps } from '../../scheduler/duties/duty.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { dutyDeps, submitTask } from '../support/tasks.ts';
+
+const LONG_AGO = 1;
+
+/** Every duty meets, beside one that it can do: a poisoned item, one whose row somebody holds, and one that is gone. */
+describe('a duty among items that it cannot do', function () {
+  this.timeout(20_000);
+  let t: EdgeFixture;
+  let deps: DutyDeps;
+  beforeEach(async () => {
+    t = await edgeFixture();
+    deps = dutyDeps(t);
+  });
+  afterEach(() => t.close());
+
+  const run = async (name: string): Promise<number> => {
+    const duty = createDuties(deps).find((one) => one.name === name) ?? expect.fail(`no duty ${name}`);
+    return await duty.run(new AbortController().signal);
+  };
+  const task = (row: TaskRow) => t.deps.queue.keys.pool(row.poolName).task(row.id);
+  const pool = () => t.deps.queue.keys.pool('p');
+  const statusOf = async (row: TaskRow) => (await t.registry.tasks.byId(row.id))?.status;
+  const ageRows = () => t.connection.db.raw(`update tasks set created_at = now() - interval '1 minute'`);
+  /** While somebody holds this row. */
+  const holding = async <T>(row: TaskRow, work: () => Promise<T>): Promise<T> =>
+    await t.connection.db.transaction(async (trx) => {
+      await trx('tasks').where({ id: row.id }).forUpdate().select('id');
+      return await work();
+    });
+  /** Nobody can do anything with what stands there instead. */
+  const poison = async (key: string): Promise<void> => {
+    const { redis } = t.deps.queue;
+    await redis.del(key);
+    await redis.set(key, 'poison');
+  };
+  const claimed = async (row: TaskRow) => {
+    const { redis, keys } = t.deps.queue;
+    const by = { claimId: randomUUID(), session, boot: 'b', llmId: randomUUID() };
+    const ref = { taskId: row.id, poolKey: 'p' };
+    const taken = await claimTask({ redis, keys }, { ...ref, jobId: `${row.id}-1` }, by);
+    expect(taken).to.include({ body: '{}' });
+    return { ...ref, claimId: by.claimId, epoch: 1 };
+  };
+  const session = randomUUID();
+  const four = async (): Promise<[TaskRow, TaskRow, TaskRow, TaskRow]> => [
+    await submitTask(t),
+    await submitTask(t),
+    await submitTask(t),
+    await submitTask(t),
+  ];
+  const vanish = (row: TaskRow) => t.connection.db('tasks').where({ id: row.id }).delete();
+
+  it('settle', async () => {
+    const [poisoned, held, gone, good] = await four();
+    const { redis, keys } = t.deps.queue;
+    for (const row of [poisoned, held, gone, good]) {
+      const outcome = { kind: 'failed', code: 'x\0', message: '\ud800 \0' } as const;
+      await endClaim({ redis, keys, eventKeepMs: 60_000 }, await claimed(row), outcome);
+    }
+    await redis.zadd(
+      pool().ended,
+      LONG_AGO,
+      poisoned.id,
+      LONG_AGO,
+      held.id,
+      LONG_AGO,
+      gone.id,
+      LONG_AGO,
+      good.id,
+    );
+    await poison(task(poisoned).stream);
+    await vanish(gone);
+    expect(await holding(held, () => run('settle'))).to.equal(1);
+    expect([await statusOf(good), await statusOf(held)]).to.deep.equal(['error', 'pending']);
+    expect(await run('settle')).to.equal(1);
+    expect(await statusOf(held)).to.equal('error');
+    expect(await redis.zrange(pool().ended, '0', '-1')).to.deep.equal([poisoned.id]);
+  });
+
+  it('expire', async () => {
+    const [poisoned, held, gone, good] = await four();
+    await t.connection.db.raw(`update tasks set queue_deadline = now() - interval '1 minute'`);
+    await poison(task(poisoned).fence);
+    await vanish(gone);
+    expect(await holding(held, () => run('expire'))).to.equal(1);
+    expect(await t.registry.tasks.byId(good.id)).to.include({ errorCode: 'queue_timeout' });
+    await run('expire');
+    expect(await statusOf(held)).to.equal('error');
+    let elapsed = 0;
+    const clock = { ...deps.clock, elapsed: () => elapsed };
+    const duty = createDuties({ ...deps, clock }).find(({ name }) => name === 'expire');
+    for (; elapsed < 60_000; elapsed += 10_000) await duty?.run(new AbortController().signal);
+    expect(await statusOf(poisoned), 'one that never works is ended').to.equal('error');
+  });
+
+  it('orphans', async () => {
+    const [poisoned, held, gone, good] = await four();
+    const { redis } = t.deps.queue;
+    for (const row of [poisoned, held, gone, good]) await redis.zadd(pool().orphans, LONG_AGO, row.id);
+    await poison(task(poisoned).fence);
+    await vanish(gone);
+    let elapsed = 0;
+    const clock = { ...deps.clock, elapsed: () => elapsed };
+    const duty = createDuties({ ...deps, clock }).find(({ name }) => name === 'orphans');
+    const turn = () => duty?.run(new AbortController().signal);
+    for (; elapsed < 12_000; elapsed += 1_000)
+      await (elapsed < 11_000 ? turn() : holding(held, async () => turn()));
+    expect(await statusOf(good)).to.equal('cancelled');
+  });
+
+  it('hand-back', async () => {
+    const [poisoned, held, gone, good] = await four();
+    const { redis } = t.deps.queue;
+    const why = { counts: 'none', code: 'shutting_down', message: 'Bye.' } as const;
+    for (const row of [poisoned, held, gone, good]) await handBack(t.deps.queue, await claimed(row), why);
+    await poison(task(poisoned).fence);
+    await vanish(gone);
+    expect(await holding(held, () => run('hand-back'))).to.equal(1);
+    expect(await t.registry.tasks.byId(good.id)).to.include({ epoch: 2 });
+    expect(await run('hand-back')).to.equal(1);
+    expect(await redis.zrange(pool().back, '0', '-1')).to.deep.equal([poisoned.id]);
+  });
+
+  it('reap', async () => {
+    const [poisoned, held, gone, good] = await four();
+    const { redis } = t.deps.queue;
+    for (const row of [poisoned, held, gone, good]) {
+      await claimed(row);
+      await redis.zadd(pool().run, LONG_AGO, row.id);
+    }
+    await poison(task(poisoned).stream);
+    await vanish(gone);
+    await redis.set(t.deps.queue.keys.epoch, 1);
+    await holding(held, () => run('reap'));
+    expect(await t.registry.tasks.byId(good.id)).to.include({ epoch: 2, crashes: 1 });
+    await run('reap');
+    expect(await t.registry.tasks.byId(held.id)).to.include({ epoch: 2, crashes: 1 });
+  });
+
+  it('reconcile', async () => {
+    const [poisoned, held, gone, good] = await four();
+    const { redis } = t.deps.queue;
+    await ageRows();
+    for (const row of [held, gone, good]) await redis.del(task(row).fence);
+    await poison(task(poisoned).fence);
+    await vanish(gone);
+    await holding(held, () => run('reconcile'));
+    expect(await t.registry.tasks.byId(good.id)).to.include({ epoch: 2 });
+    expect(await redis.hget(task(good).fence, 'epoch')).to.equal('2');
+    await run('reconcile');
+    expect(await t.registry.tasks.byId(held.id)).to.include({ epoch: 2 });
+  });
+
+  it('prune', async () => {
+    const [held, good] = await four();
+    const ended = { status: 'cancelled', code: 'task_cancelled', message: 'x' } as const;
+    for (const row of [held, good]) await t.registry.tasks.close(row.id, ended);
+    await t.connection.db.raw('alter table tasks disable trigger guard_task');
+    await t.connection.db.raw(
+      `update tasks set completed_at = now() - interval '1 year' where completed_at is not null`,
+    );
+    await t.connection.db.raw('alter table tasks enable trigger guard_task');
+    await holding(held, () => run('prune'));
+    expect([await statusOf(good), await statusOf(held)]).to.deep.equal([undefined, 'cancelled']);
+  });
+
+  it('clear-queues: what BullMQ keeps of an llm and a pool that are gone goes with them', async () => {
+    const { redis, keys } = t.deps.queue;
+    const { llms } = await t.registry.sessions.register(t.publication(t.ada, ['solo']));
+    const row = await submitTask(t, { poolKey: 'solo', pin: llms[0]?.id ?? null });
+    await submitTask(t, { poolKey: 'solo' });
+    await t.connection.db('llms').where({ name: 'solo' }).delete();
+    expect(await run('clear-queues'), 'its tasks are open').to.equal(0);
+    await run('expire');
+    expect(await statusOf(row)).to.equal('error');
+    expect(await run('clear-queues')).to.equal(1);
+    expect(await redis.keys(`${keys.namespace}:{${keys.pool('solo').hash}}*`)).to.deep.equal([]);
+  });
+
+  it('a request that cannot be read any more ends its task, and no other', async () => {
+    const [broken, good] = await four();
+    await t.connection.db('tasks').where({ id: broken.id }).update({ requestHeaders: '{}' });
+    await ageRows();
+    for (const row of [broken, good]) await t.deps.queue.redis.del(task(row).fence);
+    await run('reconcile');
+    expect(await t.registry.tasks.byId(broken.id)).to.include({ status: 'error', errorCode: 'internal' });
+    expect(await t.registry.tasks.byId(good.id)).to.include({ epoch: 2 });
+  });
+
+  it('what a requeue needs is laid anew when it has expired, and the time with a member was not waiting', async () => {
+    const row = await submitTask(t, { source: 'async' });
+    await claimed(row);
+    const { redis } = t.deps.queue;
+    await redis.del(task(row).input);
+    await redis.zadd(pool().run, LONG_AGO, row.id);
+    await t.connection.db.raw(
+      `update tasks set created_at = now() - interval '1 hour', queue_deadline = now() - interval '1 second'`,
+    );
+    await redis.set(t.deps.queue.keys.epoch, 1);
+    expect(await run('reap')).to.equal(1);
+    expect(await redis.hget(task(row).input, 'body')).to.equal('{}');
+    expect(await t.registry.tasks.overdue({ skip: 0, limit: 10 })).to.have.length(0);
+  });
+
+  it('what nobody has heard of costs nothing', async () => {
+    await submitTask(t);
+    await t.deps.queue.redis.zadd(pool().ended, LONG_AGO, v7());
+    expect(await run('settle')).to.equal(0);
+    expect(await t.deps.queue.redis.zcard(pool().ended)).to.equal(0);
+  });
+});
