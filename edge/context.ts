@@ -3,6 +3,9 @@ import type { Actor } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
 import type { JsonShape } from '../core/json-shape.ts';
 
+/** The status of a call whose caller has gone, as nginx has it: it is in logs alone. */
+export const LEFT = 499;
+
 /** What the middlewares have found out about one request. */
 interface RequestContext {
   requestId: string;

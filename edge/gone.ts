@@ -3,9 +3,6 @@ import { McpctlError } from '../core/errors.ts';
 import { actorOf } from './context.ts';
 import type { EdgeDeps } from './deps.ts';
 
-/** The status of a call whose caller has gone, as nginx has it: it is in logs alone. */
-export const LEFT = 499;
-
 /**
  * Aborts when the caller's connection closes before the answer was complete, when this edge leaves, or when the caller's
  * token is not good any more; `whyGone` tells what a caller who is still there is to hear.

@@ -4,7 +4,7 @@ import type { EventMap } from '../core/events.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { tellApart } from '../core/runtime/told-apart.ts';
-import { LEFT } from './gone.ts';
+import { LEFT } from './context.ts';
 import { durations } from './buckets.ts';
 
 /** OpenTelemetry's, for the time from one token to the next. */

@@ -1,7 +1,10 @@
 import type { ErrorCode } from '../core/errors.ts';
 import { LARGE_BODY_BYTES } from '../core/large-body.ts';
+import type { Registry } from '../core/registry/registry.ts';
 import { SMALL_BODY_BYTES } from '../core/registry/task-counts.ts';
-import type { CapsDeps } from './caps.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import type { Log } from '../core/runtime/log.ts';
+import type { Settings } from '../core/runtime/settings.ts';
 import { createOpenCounts } from './open-counts.ts';
 
 export type RestCap = 'user_queued_bytes' | 'pool_queued_bytes' | 'queued_bytes';
@@ -12,7 +15,11 @@ export interface RestCaps {
   within<T>(task: { userId: string; poolKey: string; bytes: number }, insert: () => Promise<T>): Promise<T>;
 }
 
-export interface RestCapsDeps extends Pick<CapsDeps, 'config' | 'registry' | 'clock' | 'log'> {
+export interface RestCapsDeps {
+  config: Settings<'bodyLimitBytes' | 'maxQueuedBytes' | 'maxPoolQueuedBytes' | 'maxUserQueuedBytes'>;
+  registry: { tasks: Pick<Registry['tasks'], 'openBytes'> };
+  clock: Clock;
+  log: Log;
   refusal: (cap: RestCap, code: ErrorCode, message: string) => Error;
 }
 

@@ -5,7 +5,7 @@ import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { EdgeClient } from './edge-client.ts';
 import { RedisTransport } from './transports/redis.ts';
-import { fetchFromEdge } from './transports/resting-body.ts';
+import { fetchFromEdge } from './resting-body.ts';
 import { SseTransport } from './transports/sse.ts';
 import type { ServedMember, Transport, Wake } from './transports/transport.ts';
 

@@ -3,7 +3,7 @@ import type { Acted } from '../runtime/each-item.ts';
 import type { TaskRow } from '../task.ts';
 import { closeRow } from './close-row.ts';
 import { refOf, type FlowDeps } from './deps.ts';
-import { sentBody } from './member-body.ts';
+import { sentBody } from '../translate/member-body.ts';
 
 /**
  * Lays tasks down anew from their rows, each under a new epoch: their fences are missing, have fallen behind the row, or

@@ -2,7 +2,7 @@ import { rowEpochOf, type Fence } from '../queue/fence.ts';
 import type { LostClaim } from '../registry/task-ends.ts';
 import type { TaskRow } from '../task.ts';
 import { refOf, type FlowDeps } from './deps.ts';
-import { memberBody, sentBody } from './member-body.ts';
+import { memberBody, sentBody } from '../translate/member-body.ts';
 
 /**
  * Starts a task over: a new epoch from Postgres, then the fence and the job. If this process dies between the
@@ -53,6 +53,7 @@ export async function renewWaiting(
  * Lays a task down anew from its row, under a new epoch: its fence is missing, has fallen behind the row, or ended with its
  * end lost.
  * @param seen the fence that this was decided by. @returns false when somebody was quicker.
+ * @internal tests lay single tasks down; duties many (lay-many.ts)
  */
 export async function layAnew(deps: FlowDeps, row: TaskRow, seen: Fence | null): Promise<boolean> {
   const renewed = await deps.registry.tasks.nextEpoch(row.id, row.epoch);

@@ -252,7 +252,7 @@ export class Ending {
 }
 
 /** `stop` beside tool calls is the weaker mark, and so is `tool_calls` where there are none. */
-export function rightReason(reason: string, calls: 'tool_calls' | 'function_call' | undefined): string {
+function rightReason(reason: string, calls: 'tool_calls' | 'function_call' | undefined): string {
   if (calls && reason === 'stop') return calls;
   if (!calls && (reason === 'tool_calls' || reason === 'function_call')) return 'stop';
   return reason;

@@ -30,7 +30,10 @@ export interface RedisUsers {
   nameOf(sessionId: string): string;
 }
 
-/** Scripts that a worker runs. It may run what Redis has been taught, and teach it nothing: no script of its own. */
+/**
+ * Scripts that a worker runs. It may run what Redis has been taught, and teach it nothing: no script of its own.
+ * @internal tests look for commands in them
+ */
 export const workerScripts = [
   'claim',
   'emit',
@@ -64,11 +67,14 @@ const ofScripts = [
   ...['xadd', 'xlen', 'xtrim', 'zadd', 'zcard', 'zpopmin', 'zrange', 'zrangebyscore', 'zrem'],
   ...['zremrangebyrank', 'zremrangebyscore', 'zrevrange', 'zrevrangebyscore', 'zscore'],
 ];
-/** All that a session's user may send. Nothing that lists keys, asks for or changes the server, or brings a script. */
+/**
+ * All that a session's user may send. Nothing that lists keys, asks for or changes the server, or brings a script.
+ * @internal tests compare it with what is sent
+ */
 export const workerCommands: readonly string[] = [...new Set([...own, ...ofScripts])];
 
 /** The keys and channels of a session, in the words of ACL SETUSER: no name that people choose is a part of one. */
-export function patternsOf(
+function patternsOf(
   keys: Keys,
   { sessionId, members }: Pick<RedisUser, 'sessionId' | 'members'>,
 ): { keys: string[]; channels: string[] } {

@@ -1,7 +1,8 @@
 import type { Response } from 'express';
 import type { TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { LEFT, whyGone } from '../gone.ts';
+import { LEFT } from '../context.ts';
+import { whyGone } from '../gone.ts';
 import { deliveryOf } from '../delivered.ts';
 import { EventWriter } from '../sse.ts';
 import { endWithError } from './answer.ts';

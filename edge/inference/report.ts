@@ -4,7 +4,7 @@ import type { EventMap } from '../../core/events.ts';
 import { isCallable } from '../../core/names.ts';
 import { servedBy } from '../../core/served-by.ts';
 import type { TaskRow } from '../../core/task.ts';
-import { LEFT } from '../gone.ts';
+import { LEFT } from '../context.ts';
 import { untilClosed } from '../caps.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { Target } from './target.ts';

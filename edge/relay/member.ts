@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { messageOf } from '../../core/errors.ts';
-import { memberBody } from '../../core/flow/member-body.ts';
+import { memberBody } from '../../core/translate/member-body.ts';
 import type { HandBack } from '../../core/hand-back.ts';
 import type { LlmRow } from '../../core/llm.ts';
 import type { Frame, MemberState } from '../../core/protocol.ts';

@@ -126,3 +126,5 @@ export interface ModelInfo {
   contextLength?: number;
   capabilities?: Capabilities;
 }
+
+export type Last = Exclude<Reply, { kind: 'event' | 'events' }>;

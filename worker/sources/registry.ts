@@ -1,5 +1,5 @@
 import { McpctlError } from '../../core/errors.ts';
-import { memberBody } from '../../core/flow/member-body.ts';
+import { memberBody } from '../../core/translate/member-body.ts';
 import type { LlmRow } from '../../core/llm.ts';
 import { connect } from '../../core/registry/connect.ts';
 import type { DatabaseTls } from '../../core/registry/tls.ts';

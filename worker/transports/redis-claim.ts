@@ -20,7 +20,7 @@ import type { ClaimPort } from '../claim-port.ts';
 import { execute, type ExecuteDeps, type LetGo, type Member } from '../execute.ts';
 import type { Gate } from '../gate.ts';
 import type { RunningClaims, StopReason } from '../running.ts';
-import type { FetchBody } from './resting-body.ts';
+import type { FetchBody } from '../resting-body.ts';
 
 export interface RedisClaimDeps extends ExecuteDeps {
   redis: Redis;

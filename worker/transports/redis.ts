@@ -23,7 +23,7 @@ import type { Member } from '../execute.ts';
 import type { GateState } from '../gate.ts';
 import { RunningClaims } from '../running.ts';
 import { claimEarly, runJob, type RedisClaimDeps } from './redis-claim.ts';
-import type { FetchBody } from './resting-body.ts';
+import type { FetchBody } from '../resting-body.ts';
 import type { ServedMember, Transport, Wake } from './transport.ts';
 
 export interface RedisTransportDeps extends Omit<ConnectOptions, 'user'> {

@@ -43,7 +43,7 @@ export interface Answer {
 }
 
 /** The largest answer that is taken: memory is bounded whatever a backend sends. */
-export const largestAnswerBytes = 64 * 1024 * 1024;
+const largestAnswerBytes = 64 * 1024 * 1024;
 const endMs = 1_000;
 
 /** How a backend is dialled, where it is not the usual way. */

@@ -2,7 +2,7 @@ import { askedFor } from '../../../core/judge/asked.ts';
 import type { Judging } from '../../../core/judge/stream.ts';
 import { failed, type Failed } from '../failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from '../patience.ts';
-import type { ForwardCall, Reply } from '../provider.ts';
+import type { ForwardCall, Last, Reply } from '../provider.ts';
 import { type Answer, type Exchange } from './exchange.ts';
 import { failureOfStatus, failureOfThrown, type Refusal } from './failure.ts';
 import type { ParamRules } from './params.ts';
@@ -35,8 +35,6 @@ export interface ForwardDeps {
   /** Whether the backend has refused to be asked for usage. Written by `forward`, for the calls to come. */
   usageRefused?: boolean;
 }
-
-export type Last = Exclude<Reply, { kind: 'event' | 'events' }>;
 
 /** One request of a call, from the first byte to what its answer came to. */
 interface Attempt {

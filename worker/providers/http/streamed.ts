@@ -5,11 +5,10 @@ import type { Ended, How } from '../../../core/judge/ending.ts';
 import { readSseTogether } from '../../../core/sse.ts';
 import type { Failed } from '../failed.ts';
 import type { Patience } from '../patience.ts';
-import type { ForwardCall, Reply } from '../provider.ts';
+import type { ForwardCall, Last, Reply } from '../provider.ts';
 import { peeked } from './peek.ts';
 import type { Answer } from './exchange.ts';
 import { failureOf } from './failure.ts';
-import type { Last } from './forward.ts';
 
 /** How long usage is waited for once each choice has ended, in milliseconds. */
 const usageMs = 1_000;

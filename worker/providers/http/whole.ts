@@ -1,10 +1,9 @@
 import type { Judging } from '../../../core/judge/stream.ts';
 import { isFault, judgeCount, judgeWhole } from '../../../core/judge/whole.ts';
 import { wholeAnswerFactor, type Patience } from '../patience.ts';
-import type { ForwardCall } from '../provider.ts';
+import type { ForwardCall, Last } from '../provider.ts';
 import type { Answer } from './exchange.ts';
 import { failureOf } from './failure.ts';
-import type { Last } from './forward.ts';
 import { countsTokens } from './request.ts';
 
 interface Asked {

@@ -1,8 +1,8 @@
-import { McpctlError, messageOf } from '../../core/errors.ts';
-import { wireHeaders } from '../../core/protocol.ts';
-import { GrowingBytes } from '../../core/growing-bytes.ts';
-import { pause } from '../../core/runtime/clock.ts';
-import type { EdgeClient } from '../edge-client.ts';
+import { McpctlError, messageOf } from '../core/errors.ts';
+import { wireHeaders } from '../core/protocol.ts';
+import { GrowingBytes } from '../core/growing-bytes.ts';
+import { pause } from '../core/runtime/clock.ts';
+import type { EdgeClient } from './edge-client.ts';
 
 /** A claim whose body is not in Redis. */
 export interface RestingClaim {
