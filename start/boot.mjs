@@ -25,6 +25,7 @@ const verbs = {
   smoke: { run: [...tsx, 'test/smoke.ts'], builds: false, strict: false },
   bench: { run: [...tsx, 'bench/main.ts'], builds: true, strict: true },
   hostile: { run: [...tsx, 'test/hostile/main.ts'], builds: true, strict: true },
+  fuzz: { run: [...tsx, 'test/fuzz/main.ts'], builds: false, strict: false },
   chaos: { run: [...tsx, 'test/chaos/main.ts'], builds: true, strict: true },
 };
 

@@ -25,6 +25,7 @@ const reading: readonly Step[] = [
   { name: 'licences', argv: [process.execPath, '--import', 'tsx', 'test/licences.ts'] },
 ];
 const running: readonly Step[] = [
+  { name: 'fuzz', argv: [process.execPath, '--import', 'tsx', 'test/fuzz/main.ts', '--seconds', '40'] },
   { name: 'hostile', argv: [process.execPath, '--import', 'tsx', 'test/hostile/main.ts', '--patience', '4'] },
   { name: 'tests', argv: [process.execPath, '--import', 'tsx', 'test/run.ts'] },
 ];
