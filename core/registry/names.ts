@@ -52,13 +52,20 @@ const resolveSql = `
   where w.owner_id is null or w.owner_id in (found.owner_id, found.pool_owner)
   order by rank limit 1`;
 
-/** Names in use next to the asked one, which share its beginning; two short walks along the index. */
+/**
+ * Names in use next to the asked one, which share its beginning; two short walks along the index. One that is merely kept
+ * for its owner is none: the sweep has not seen yet that nothing is called so.
+ */
 const neighboursSql = `
-  (select name, owner_id from name_owners where name >= :asked and released_at is null
-    order by name limit ${NEIGHBOURS})
-  union all
-  (select name, owner_id from name_owners where name < :asked and released_at is null
-    order by name desc limit ${NEIGHBOURS})`;
+  select name, owner_id from (
+    (select name, owner_id from name_owners where name >= :asked and released_at is null
+      order by name limit ${NEIGHBOURS})
+    union all
+    (select name, owner_id from name_owners where name < :asked and released_at is null
+      order by name desc limit ${NEIGHBOURS})
+  ) near
+  where exists (select 1 from names where names.name = near.name)
+    or exists (select 1 from llms where llms.pool_key = near.name)`;
 
 interface Neighbour {
   name: string;

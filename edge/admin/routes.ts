@@ -1,6 +1,7 @@
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import { orUnavailable } from '../../core/queue/connect.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { taskOf } from '../task-of.ts';
@@ -46,6 +47,8 @@ function boardRoute(deps: EdgeDeps): RequestHandler {
     if (!can(actor, 'view', { resource: 'board' })) {
       throw new McpctlError('forbidden', 'Your token is bound to pools; the board shows every pool.');
     }
+    // The board asks for one thing after the other, and each would wait for a Redis that hangs.
+    await orUnavailable(deps.queue.redis.ping());
     const { readOnly, full } = await boardsFor(lookedAt(req));
     withoutOutsiders(res);
     const mayWrite = can(actor, 'edit', { resource: 'board' });

@@ -31,7 +31,10 @@ describe('the edge', () => {
     checks.push({ name: 'hangs', run: () => new Promise(() => undefined) });
     try {
       const began = systemClock.elapsed();
-      const answer = await t.call('GET /readyz', { token: null });
+      let answer = await t.call('GET /readyz', { token: null });
+      // One look answers all who ask within half a second.
+      while (answer.status === 200 && systemClock.elapsed() - began < 1_500)
+        answer = await t.call('GET /readyz', { token: null });
       expect([answer.status, answer.json]).to.deep.equal([503, { status: 'not ready' }]);
       expect(systemClock.elapsed() - began).to.be.below(1_500);
       expect((await t.call('GET /livez', { token: null })).status).to.equal(200);
@@ -105,11 +108,11 @@ describe('the edge', () => {
 });
 
 describe('the Host of a request to a loopback edge', () => {
-  const answers = (host: string, header: string): boolean => {
+  const answers = (host: string, header: string, allowedHosts = ['desk.test']): boolean => {
     const req = { get: () => header } as unknown as express.Request;
     let passed = false;
     try {
-      void checkHost({ host, allowedHosts: ['desk.test'] })(req, {} as express.Response, () => {
+      void checkHost({ host, allowedHosts })(req, {} as express.Response, () => {
         passed = true;
       });
     } catch (thrown) {
@@ -125,7 +128,9 @@ describe('the Host of a request to a loopback edge', () => {
     for (const header of ['evil.test', 'localhost.evil.test', '127.0.0.1.evil.test', '']) {
       expect([header, answers('127.0.0.1', header)]).to.deep.equal([header, false]);
     }
-    expect(answers('', 'evil.test')).to.equal(true);
+    // Off loopback every name is served until the operator has named some.
+    expect(answers('', 'evil.test')).to.equal(false);
+    expect(answers('', 'evil.test', [])).to.equal(true);
   });
 });
 

@@ -133,7 +133,10 @@ describe('bad input to inference', function () {
     const unknown = await t.call('POST /api/v1/tasks', { body: { llm: 'gpt', request: chat, prio: 1 } });
     expect(check(unknown, false, [400, 'invalid_request'])).to.be.a('string');
     expect(unknown.text).to.include('prio');
-    const body = { llm: 'gpt', request: { input: 'hi' }, operation: 'responses' };
+    const emb = { name: 'emb', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
+    const made = { ...emb, capabilities: { operations: ['embeddings'] } };
+    await t.call('POST /api/v1/llms', { token: t.tokens.root, body: made });
+    const body = { llm: 'emb', request: chat };
     check(await t.call('POST /api/v1/tasks', { body }), false, [400, 'no_capable_member']);
   });
 
