@@ -39,7 +39,12 @@ export function byteFacts(door: () => Door): void {
       it(`reaches the backend as it was but for the model: ${path}`, async () => {
         const body = (model: string) => ` { ${odd}, "model" : "${model}", ${asks}, "stream" : false } `;
         backend('bytes').once(
-          path === '/embeddings' ? answers(200, { object: 'list', data: [] }) : answers(200, whole),
+          path === '/embeddings'
+            ? answers(200, {
+                object: 'list',
+                data: ['a', 'b'].map((_, index) => ({ index, embedding: [0.5] })),
+              })
+            : answers(200, whole),
         );
         expect((await post(path, body('bytes'))).status).to.equal(200);
         const got = backend('bytes').requests.findLast(({ method }) => method === 'POST');
@@ -108,7 +113,9 @@ export function byteFacts(door: () => Door): void {
     });
 
     it('is reshaped for embeddings and streams as well', async () => {
-      backend('reshaped').once(answers(200, { object: 'list', data: [] }));
+      backend('reshaped').once(
+        answers(200, { object: 'list', data: ['a', 'b'].map((_, index) => ({ index, embedding: [0.5] })) }),
+      );
       await post('/embeddings', '{"model":"reshaped","input":"a","logit_bias":1}');
       expect(backend('reshaped').requests.at(-1)?.json).to.not.have.property('logit_bias');
       const asks = '"messages":[{"role":"user","content":"hi"}],"stream":true,"max_completion_tokens":3';

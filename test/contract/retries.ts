@@ -37,19 +37,24 @@ const hungUp: Case = {
 };
 
 /**
- * One member and `maxRetries: 2`. What the caller can mend (400, 404) goes through at once. What another try
+ * One member and `maxRetries: 2`. What the caller can mend (400, 422) goes through at once, what is merely not yet (429, 503)
+ * is waited for. What another try
  * may heal is told so, and each of the package's tries is one of the backend, or two where it hangs up over a connection
  * that was kept. Nothing is tried again once a word was shown.
  */
 const cases: Readonly<Record<string, Case>> = {
   'a backend’s 400': { script: refuses(400), hits: 1, calls: 1, status: 400, code: 'its_own' },
-  'a backend’s 404': { script: refuses(404), hits: 1, calls: 1, status: 404, code: 'its_own' },
+  'a backend’s 404: the owner’s path or model is not there': {
+    script: refuses(404),
+    hits: 1,
+    calls: 1,
+    status: 502,
+  },
   'a backend’s 422': { script: refuses(422), hits: 1, calls: 1, status: 422, code: 'its_own' },
   'a backend’s 401: its own key is wrong': { script: refuses(401), hits: 1, calls: 1, status: 502 },
   'a backend’s 403': { script: refuses(403), hits: 1, calls: 1, status: 502 },
   'a backend’s 500': { script: refuses(500), hits: 3, calls: 3, status: 502, code: 'upstream_error' },
   'a backend’s 502': { script: refuses(502), hits: 3, calls: 3, status: 502, code: 'upstream_error' },
-  'a backend’s 503': { script: refuses(503), hits: 3, calls: 3, status: 502, code: 'upstream_error' },
   'a backend that hangs up': hungUp,
   'a backend that hangs up, streaming': { ...hungUp, stream: true },
   'a backend that hangs up after the first word': {
@@ -113,16 +118,18 @@ export function retryFacts(door: () => Door): void {
       });
     }
 
-    it('gets the answer of a backend that was busy (429) once its time is over, from one call', async () => {
-      backends['busy']?.once(refuses(429, { 'retry-after': '1' }));
-      backends['busy']?.once(chats(['free']));
-      const answer = await openAiAt(door(), 2).chat.completions.create({
-        model: 'busy',
-        messages: [user('hi')],
+    for (const [n, status] of [429, 503].entries())
+      it(`gets the answer of a backend that was busy (${status}) once its time is over, from one call`, async () => {
+        backends['busy']?.once(refuses(status, { 'retry-after': '1' }));
+        backends['busy']?.once(chats(['free']));
+        const answer = await openAiAt(door(), 2).chat.completions.create({
+          model: 'busy',
+          messages: [user('hi')],
+        });
+        expect(answer.choices[0]?.message.content).to.equal('free');
+        const posts = backends['busy']?.requests.filter(({ method }) => method === 'POST');
+        expect(posts).to.have.length(2 * (n + 1));
       });
-      expect(answer.choices[0]?.message.content).to.equal('free');
-      expect(backends['busy']?.requests.filter(({ method }) => method === 'POST')).to.have.length(2);
-    });
 
     it('is told by every refusal whether to try again, and when', async () => {
       const post = async (body: unknown) =>

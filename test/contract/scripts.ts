@@ -153,7 +153,6 @@ export const quirks: Readonly<Record<string, Script>> = {
 /** Answers that fail after their first word was shown: no client may take one for a complete answer. */
 export const failures: Readonly<Record<string, Script>> = {
   'dies mid-stream': plays(role, chunk({ content: words[0] }), permitted, dies),
-  'ends without a finish_reason': plays(role, chunk({ content: words[0] }), permitted, DONE),
   'ends without anything': plays(role, chunk({ content: words[0] }), permitted),
   'says an error': plays(
     role,

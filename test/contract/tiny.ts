@@ -55,7 +55,6 @@ export function tinyFacts(door: () => Door): void {
       const calls = [
         () => openAiAt(ask()).completions.create({ model, prompt: 'Hello' }),
         () => openAiAt(ask()).embeddings.create({ model, input: 'Hello' }),
-        () => openAiAt(ask()).responses.create({ model, input: 'Hello' }),
       ];
       for (const call of calls)
         expect(await thrownBy(call)).to.include({ status: 400, code: 'no_capable_member' });

@@ -9,7 +9,11 @@ interface Private {
 /** Shorter values in an address are no secrets, and would be found in ordinary words. */
 const SECRET_LENGTH = 8;
 
-/** What a backend says may quote its key or its address. The rest of it goes to the caller as it is. */
+/** An address by number, or this machine's own name with a port or a scheme: of another part of what stands behind it. */
+const addresses =
+  /\b(?:https?:\/\/)?(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:]*:[0-9a-f:]*\])(?::\d+)?|\bhttps?:\/\/localhost\b(?::\d+)?|\blocalhost:\d+/gi;
+
+/** What a backend says may quote its key or an address. The rest of it goes to the caller as it is. */
 export function scrubbed<R extends Reply>(reply: R, { key, url }: Private): R {
   if (reply.kind !== 'failed') return reply;
   const keys = [...url.searchParams.values()].filter((value) => value.length >= SECRET_LENGTH);
@@ -17,7 +21,7 @@ export function scrubbed<R extends Reply>(reply: R, { key, url }: Private): R {
   const clean = (text: string): string => {
     let said = text;
     for (const secret of keys) said = said.replaceAll(secret, '[key]');
-    said = said.replaceAll(url.origin, '[address]');
+    said = said.replaceAll(url.origin, '[address]').replace(addresses, '[address]');
     // A host without a port may be an ordinary word.
     return url.port === '' ? said : said.replaceAll(url.host, '[address]');
   };
