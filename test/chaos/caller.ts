@@ -297,12 +297,14 @@ function exchange({
 /** Writes down what a caller gets, as it gets it. */
 function noter(state: State, journal: Journal, res: IncomingMessage) {
   const { call } = state;
-  const taskId = res.headers['x-mcpctl-task-id'];
-  if (typeof taskId === 'string') state.taskId = taskId;
+  // A 503 may name a task of which nobody knows whether its row was committed: that is no acceptance.
+  const said = res.statusCode === 503 ? undefined : res.headers['x-mcpctl-task-id'];
+  const taskId = typeof said === 'string' ? said : null;
+  state.taskId = taskId ?? state.taskId;
   const contentType = res.headers['content-type'] ?? '';
   journal.client({
     ...{ call, what: 'answered', status: res.statusCode ?? 0, contentType },
-    taskId: typeof taskId === 'string' ? taskId : null,
+    taskId,
   });
   let text = '';
   const block = (lines: readonly string[]): void => {

@@ -87,7 +87,9 @@ describe('a hostile worker', function () {
   const same = async (before: readonly string[]): Promise<void> => {
     const after = await snapshot();
     const [gone, come] = [before.filter((l) => !after.includes(l)), after.filter((l) => !before.includes(l))];
-    expect({ gone, come }).to.deep.equal({ gone: [], come: [] });
+    // A scheduler counts on whatever is done (core/queue/generation.ts).
+    const others = (lines: string[]): string[] => lines.filter((line) => !/:generation /.test(line));
+    expect({ gone: others(gone), come: others(come) }).to.deep.equal({ gone: [], come: [] });
   };
   /** Every one of these calls is refused with a status of the list, and nothing has changed. */
   const refused = async (

@@ -196,8 +196,11 @@ describe('the openai package as client of /v1', function () {
 
   for (const [how, script, rest] of [
     ['dies', chats(['one', 'two', 'three'], { paced: true, dieAfter: 2 }), 2],
-    ['ends without a finish_reason', chats(['one', 'two'], { paced: true, finishReason: null }), 1],
-    ['ends without anything', chats(['one', 'two'], { paced: true, finishReason: null, noDone: true }), 1],
+    [
+      'ends without a finish_reason',
+      chats(['one', 'two'], { paced: true, finishReason: null, noDone: true }),
+      1,
+    ],
   ] as const) {
     it(`raises APIError when the backend ${how} in the middle of a stream`, async () => {
       await create('hi'); // the member has rested from what came before

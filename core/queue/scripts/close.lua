@@ -39,6 +39,8 @@ if m[2] ~= 'closed' then
   end
   redis.call('XADD', KEYS[2], id, unpack(entry))
   redis.call('HSET', KEYS[1], 'state', 'closed')
+  -- a reason may quote what was asked, and the task is over
+  redis.call('HDEL', KEYS[1], 'why')
   redis.call('DEL', KEYS[3], KEYS[6])
   redis.call('ZREM', KEYS[4], ARGV[1])
   redis.call('ZREM', KEYS[5], ARGV[1])
