@@ -72,12 +72,14 @@ export async function renewFence(
   const { epoch, claim, job } = fence;
   const waitMs = Math.max(0, row.queueDeadline.getTime() - row.createdAt.getTime());
   // What was asked may have expired while the task ran for long.
-  if (!(await dispatch.keepInput(task, waitMs))) {
-    const submission = await registry.tasks.submissionOf(row.id);
-    if (submission) await dispatch.layInput({ ...task, ...submission, body: sentBody(submission), waitMs });
-  }
+  const isKept = await dispatch.keepInput(task, waitMs);
+  const submission = isKept ? undefined : await registry.tasks.submissionOf(row.id);
+  if (submission) await dispatch.layInput({ ...task, ...submission, body: sentBody(submission), waitMs });
   const seen = { epoch, claim, job, newEpoch: row.epoch, excluded: excluded ?? [fence.excluded], waitMs };
-  return await dispatch.requeue(task, seen);
+  const answer = await dispatch.requeue(task, seen);
+  // It was gone because the task was over by then: nothing of what was asked stays behind.
+  if (submission && answer !== 'ok') await dispatch.dropInputOfEnded(task);
+  return answer;
 }
 
 /** Enqueues an accepted task from its row alone, whenever Redis has lost it. @param seen as for `Dispatch.enqueue`. */

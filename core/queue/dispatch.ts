@@ -163,6 +163,13 @@ export class Dispatch {
     await orUnavailable(laying.pexpire(input, waitMs + FENCE_MARGIN_MS).exec());
   }
 
+  /** Takes away what was asked, if the task is over; one that ends later takes it away itself. */
+  async dropInputOfEnded(ref: TaskRef): Promise<void> {
+    const [fence] = await readFences(this.#deps.redis, this.#deps.keys, [ref]);
+    if (fence?.state === 'open' || fence?.state === 'released') return;
+    await orUnavailable(this.#deps.redis.del(this.#deps.keys.pool(ref.poolKey).task(ref.taskId).input));
+  }
+
   /** Moves a task that nobody has seen anything of back to the head of its queue, under a new epoch. */
   async requeue(
     ref: TaskRef & { priority: Priority; pin?: string | undefined },
