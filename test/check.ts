@@ -26,7 +26,7 @@ const reading: readonly Step[] = [
 ];
 const running: readonly Step[] = [
   { name: 'fuzz', argv: [process.execPath, '--import', 'tsx', 'test/fuzz/main.ts', '--seconds', '40'] },
-  { name: 'hostile', argv: [process.execPath, '--import', 'tsx', 'test/hostile/main.ts', '--patience', '4'] },
+  { name: 'hostile', argv: [process.execPath, '--import', 'tsx', 'test/hostile/main.ts', '--harm'] },
   { name: 'tests', argv: [process.execPath, '--import', 'tsx', 'test/run.ts'] },
 ];
 

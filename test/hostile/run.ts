@@ -103,15 +103,22 @@ export async function measure(
   };
 }
 
-/** What one attack may cost, where it was measured; the sentence says what it cost instead. */
-export function faultsOf(cost: Cost): string[] {
+const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** What must hold on any machine, whatever else it does: the edge stands, others are served, memory is as the bytes are. */
+export function harmOf(cost: Cost): string[] {
   const faults: string[] = [];
-  const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
   const allowed = 4 * cost.bytes + 64 * 1024 * cost.requests + HEAP_BYTES;
   if (!cost.ready) faults.push('the edge is not ready any more');
   if (cost.failed > 0) faults.push(`${String(cost.failed)} calls of another user failed`);
   if (cost.grewBytes > allowed)
     faults.push(`memory grew by ${mb(cost.grewBytes)} for ${mb(cost.bytes)} sent`);
+  return faults;
+}
+
+/** What one attack may cost, where it was measured; the sentence says what it cost instead. */
+export function faultsOf(cost: Cost): string[] {
+  const faults = harmOf(cost);
   if (cost.keptBytes > HEAP_BYTES) faults.push(`${mb(cost.keptBytes)} were not given back within 2 s`);
   return faults;
 }
