@@ -173,7 +173,10 @@ describe('start/boot.mjs', function () {
 
   it('names its verbs when it does not know the one given', async () => {
     const { code, said } = await boot(root, 'fly');
-    expect([code, said]).to.deep.equal([2, 'Say one of: start, test, check, build, smoke, bench, hostile, fuzz, chaos.\n']);
+    expect([code, said]).to.deep.equal([
+      2,
+      'Say one of: start, test, check, build, smoke, bench, hostile, fuzz, chaos.\n',
+    ]);
   });
 });
 
