@@ -44,7 +44,7 @@ export const catalogue = {
   context_length_exceeded: {
     status: 400,
     ...invalid,
-    message: 'The text is longer than any member of this pool takes.',
+    message: 'The text is longer than the members of this pool take.',
   },
   protocol_unsupported: {
     status: 400,

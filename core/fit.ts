@@ -8,12 +8,12 @@ export interface Needs {
   vision: boolean;
   /** Token ids in place of text. */
   tokenIds: boolean;
-  /** Its text has surely no fewer tokens. */
-  leastTokens: number;
+  /** What it comes to, about. It chooses among members; nothing is ever refused because of it. */
+  aboutTokens: number;
 }
 
 /** What a member cannot do. */
-export type Unfit = 'operation' | 'tokenIds' | 'tools' | 'vision' | 'context';
+export type Unfit = 'operation' | 'tokenIds' | 'tools' | 'vision';
 
 /** What any OpenAI-compatible backend is taken to serve when nobody has said otherwise. */
 const assumed: readonly Operation[] = ['chat', 'completions', 'embeddings'];
@@ -24,6 +24,27 @@ export function unfitFor(can: Capabilities, needs: Needs): Unfit | null {
   if (needs.tokenIds && can['tokenIds'] === false) return 'tokenIds';
   if (needs.tools && can.tools === false) return 'tools';
   if (needs.vision && can.vision === false) return 'vision';
-  if (can.contextLength !== undefined && needs.leastTokens > can.contextLength) return 'context';
   return null;
+}
+
+/** Of members that can do it, those that are not the first choice. */
+export interface Choice {
+  /** Llm ids of those for which it is perhaps too long, while another has the room: they wait a little before they take it. */
+  spared: string[];
+  /** Llm ids of those with less room than another: what is too long for their backend goes on to one that has more. */
+  shorter: string[];
+}
+
+/** An estimate chooses, and a backend alone says that a text is too long for it. */
+export function chosenAmong(
+  members: readonly { id: string; can: Capabilities; served: boolean }[],
+  { aboutTokens }: Needs,
+): Choice {
+  const room = ({ can }: { can: Capabilities }): number => can.contextLength ?? Infinity;
+  const most = Math.max(...members.map(room));
+  const shorter = members.filter((member) => room(member) < most);
+  const tight = shorter.filter((member) => room(member) < aboutTokens);
+  const isElsewhere = members.some((member) => member.served && !tight.includes(member));
+  const idsOf = (of: typeof tight): string[] => of.map(({ id }) => id);
+  return { spared: isElsewhere ? idsOf(tight) : [], shorter: idsOf(shorter) };
 }

@@ -13,6 +13,10 @@ export const taskHeadSchema = z.object({
   runMs: z.number().positive(),
   /** Llm ids of members that cannot do it; none of them gets it. */
   unfit: z.array(z.string()).readonly().optional(),
+  /** Llm ids of members that leave it to others for a moment: it may be too long for them. */
+  spared: z.array(z.string()).readonly().optional(),
+  /** Llm ids of members with less room than another: a text that is too long for one of them goes on. */
+  shorter: z.array(z.string()).readonly().optional(),
   /** What was asked for, where `operation` is what a translation of it asks a member for: chat. */
   translated: z.enum(['responses', 'messages']).optional(),
 });

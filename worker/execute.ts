@@ -216,7 +216,7 @@ async function letGo(run: Run, answer: Answer | null): Promise<LetGo> {
 
 /** A member whose backend failed rests first, so that it is not the one to take the task again. */
 function whyBack(
-  { deps, member, gate }: Run,
+  { deps, member, gate, claim }: Run,
   answer: Answer | null,
   reason: StopReason | undefined,
 ): HandBack | null {
@@ -232,6 +232,9 @@ function whyBack(
     return null;
   }
   const { code, message, retryAfterS, retryable, blame } = failure;
+  // How much room its model has is its owner's choice.
+  if (failure.tooLong && claim.head.shorter?.includes(member.llmId))
+    return { counts: 'attempt', code: 'context_length_exceeded', message };
   if (blame === 'owner' || code === 'backend_auth_failed') gate.misconfigured(code, message);
   else if (retryable && blame !== 'unable') gate.failed(code, (retryAfterS ?? 0) * 1_000);
   if (!retryable) return null;

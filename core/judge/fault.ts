@@ -22,6 +22,8 @@ export interface Fault {
   retryAfterS?: number;
   /** Another member may do better. */
   retryable: boolean;
+  /** The text is too long for its model: a member with more room may take it. */
+  tooLong?: true;
 }
 
 /** An error as it came: before headers with its status, after them without. */
@@ -54,6 +56,7 @@ interface Sign {
   seen: string;
   blame: Blame;
   code: ErrorCode;
+  tooLong?: true;
   is: (evidence: Evidence) => boolean;
 }
 
@@ -118,6 +121,7 @@ export const signs: readonly Sign[] = [
     seen: 'llama.cpp and vLLM (400), TGI (422), LocalAI (500)',
     blame: 'caller',
     code: 'backend_rejected',
+    tooLong: true,
     is: said(tooLong),
   },
   {
@@ -243,6 +247,7 @@ function judged(refusal: Refusal, { reason, chosen }: { reason: Reason; chosen: 
   return {
     ...fault,
     ...statusFor(sign, status),
+    ...(sign.tooLong ? { tooLong: true } : {}),
     ...(sign.blame === 'caller' && refusal.body !== undefined ? { body: refusal.body } : {}),
     ...(asks === undefined || sign.blame === 'caller' ? {} : { retryAfterS: asks }),
   };

@@ -4,7 +4,7 @@ import type { Redis } from './connect.ts';
 import type { TakenJob } from './consumer.ts';
 import type { Keys } from './keys.ts';
 
-/** How long a task is put aside by a member that has failed it; doubled each time, while no other has taken it. */
+/** How long a task is put aside by a member that has failed it, or leaves it to others; doubled each time, while no other has taken it. */
 const DELAY_MS = 100;
 const LONGEST_DELAY_MS = 2_000;
 
@@ -35,6 +35,6 @@ export async function refuse(
     log.debug({ taskId, llmId, why }, 'a job was not for this member');
     return await job.done();
   }
-  log.debug({ taskId, llmId, met: why.met }, 'a task that this member failed is put aside');
+  log.debug({ taskId, llmId, met: why.met }, 'a task is put aside for other members');
   job.later(Math.min(DELAY_MS * 2 ** (why.met - 1), LONGEST_DELAY_MS));
 }

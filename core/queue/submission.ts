@@ -25,6 +25,9 @@ export interface Submission extends TaskRef {
   attachment?: string | undefined;
 }
 
+/** How long members that may have too little room leave a task to those that have more. */
+const SPARED_MS = 5_000;
+
 /** A fence, and what was asked, outlive the waiting by so much. */
 export const FENCE_MARGIN_MS = 10 * 60_000;
 
@@ -70,6 +73,8 @@ export function laying(
       s.priority,
       BACKGROUND_SCORE,
       isLarge ? bytes : '',
+      (s.head.spared ?? []).join(),
+      SPARED_MS,
     ],
   };
 }

@@ -108,7 +108,6 @@ async function orderOf(deps: EdgeDeps, call: Call, source: TaskRow['source']): P
     mayWait,
     needs: request.needs,
     translation: call.translation?.needs ?? null,
-    v1: source === 'v1',
   };
   const target = await targetOf(deps, actorOf(call.req), wanted);
   const sent = target.translated && call.translation ? call.translation.sent() : null;

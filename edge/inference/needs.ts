@@ -9,8 +9,8 @@ const isJson = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
-/** No tokenizer that we know of has tokens that are longer on average. */
-const BYTES_PER_TOKEN = 8;
+/** Of English prose. A rule of thumb: code has shorter tokens, and blanks longer ones. */
+const BYTES_PER_TOKEN = 4;
 
 const imageTypes = new Set(['image', 'image_url', 'input_image']);
 
@@ -23,13 +23,13 @@ export function needsOf(operation: Operation, body: Json): Needs {
     case 'messages': {
       const seen = seenIn(listOf(body['messages']));
       const system = seenIn([{ content: body['system'] }]);
-      return { ...base, vision: seen.vision, leastTokens: tokensOf(seen.bytes + system.bytes) };
+      return { ...base, vision: seen.vision, aboutTokens: tokensOf(seen.bytes + system.bytes) };
     }
     case 'responses': {
       const { input } = body;
       const seen = seenIn(typeof input === 'string' ? [{ content: input }] : listOf(input));
       const said = seenIn([{ content: body['instructions'] }]);
-      return { ...base, vision: seen.vision, leastTokens: tokensOf(seen.bytes + said.bytes) };
+      return { ...base, vision: seen.vision, aboutTokens: tokensOf(seen.bytes + said.bytes) };
     }
     case 'completions':
       return { ...base, ...separately(body['prompt']) };
@@ -58,16 +58,16 @@ function seenIn(messages: readonly unknown[]): { bytes: number; vision: boolean 
 }
 
 /** A string, a list of strings, token ids, or lists of them: each is read by itself, so the longest counts. */
-function separately(input: unknown): { tokenIds: boolean; leastTokens: number } {
-  if (typeof input === 'string') return { tokenIds: false, leastTokens: tokensOf(Buffer.byteLength(input)) };
+function separately(input: unknown): { tokenIds: boolean; aboutTokens: number } {
+  if (typeof input === 'string') return { tokenIds: false, aboutTokens: tokensOf(Buffer.byteLength(input)) };
   const items = listOf(input);
-  if (typeof items[0] === 'number') return { tokenIds: true, leastTokens: items.length };
-  let leastTokens = 0;
+  if (typeof items[0] === 'number') return { tokenIds: true, aboutTokens: items.length };
+  let aboutTokens = 0;
   let tokenIds = false;
   for (const item of items) {
     const length = Array.isArray(item) ? item.length : tokensOf(Buffer.byteLength(String(item)));
     tokenIds ||= Array.isArray(item);
-    leastTokens = Math.max(leastTokens, length);
+    aboutTokens = Math.max(aboutTokens, length);
   }
-  return { tokenIds, leastTokens };
+  return { tokenIds, aboutTokens };
 }

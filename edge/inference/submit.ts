@@ -192,7 +192,7 @@ async function enqueue(
 function headOf(deps: EdgeDeps, order: Order): TaskHead {
   const { headers, llmName } = order;
   const { request, sent } = order;
-  const { unfit } = order.target;
+  const { unfit, spared, shorter } = order.target;
   return {
     operation: sent ? 'chat' : request.operation,
     streaming: request.streaming,
@@ -201,6 +201,8 @@ function headOf(deps: EdgeDeps, order: Order): TaskHead {
     llmName,
     runMs: deps.config.runMs,
     ...(unfit.length > 0 && { unfit }),
+    ...(spared.length > 0 && { spared }),
+    ...(shorter.length > 0 && { shorter }),
     ...(sent && { translated: sent.from }),
   };
 }

@@ -2,7 +2,7 @@ import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { isServed } from '../../core/flow/served.ts';
 import { sleepersIn } from '../../core/flow/sleepers.ts';
-import { unfitFor, type Needs, type Unfit } from '../../core/fit.ts';
+import { chosenAmong, unfitFor, type Choice, type Needs, type Unfit } from '../../core/fit.ts';
 import type { LlmKind, Operation } from '../../core/llm.ts';
 import { aliasSchema } from '../../core/names.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -10,7 +10,7 @@ import type { Known } from '../known-pools.ts';
 import type { LiveLlm, LivePool } from '../../core/flow/liveness.ts';
 
 /** Where an inference goes. */
-export interface Target {
+export interface Target extends Choice {
   poolKey: string;
   /** The member that alone may run it. */
   pin: { id: string; name: string } | null;
@@ -36,15 +36,12 @@ interface Wanted {
   needs: AskedOf;
   /** What is asked of a member that gets a translation of the request; null: there is none. @throws McpctlError */
   translation: (() => Needs) | null;
-  /** On `/v1` a text that is too long has a code of its own: clients shorten it and ask again. */
-  v1: boolean;
 }
 
 /**
  * What a caller's `model` leads to, and, unless the task `mayWait`, whether somebody is there to serve it, or can be
  * woken to.
- * @throws McpctlError `llm_not_found` naming close ones, `forbidden`, `no_capable_member`,
- *   `context_length_exceeded`, `no_active_llm`.
+ * @throws McpctlError `llm_not_found` naming close ones, `forbidden`, `no_capable_member`, `no_active_llm`.
  */
 export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<Target> {
   const { asked } = wanted;
@@ -97,17 +94,13 @@ function orThrow(target: Target | McpctlError): Target {
   return target;
 }
 
-function targetIn(
-  { resolved, pool }: Known,
-  actor: Actor,
-  { asked, pin, mayWait, needs, v1 }: Wanted,
-): Target {
+function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait, needs }: Wanted): Target {
   const { poolKey } = resolved;
   if (!can(actor, 'run', { resource: 'llm', target: { poolKey } })) {
     throw new McpctlError('forbidden', `Your token may not run '${asked}'.`);
   }
   const pinned = pin === undefined ? null : pinnedIn(pool, pin);
-  const unfit = unfitIn(pool, { pinned, needs, v1 });
+  const unfit = unfitIn(pool, { pinned, needs });
   const pinId = pinned?.row.id ?? null;
   const served = isServed(pool, pinId, unfit);
   if (!served && !mayWait && sleepersIn(pool, pinId, unfit).length === 0)
@@ -116,10 +109,22 @@ function targetIn(
     poolKey,
     pin: pinned ? { id: pinned.row.id, name: pinned.row.name } : null,
     unfit,
+    ...choiceIn(pool, { pinId, unfit, needs }),
     served,
     translated: false,
     members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
   };
+}
+
+/** None where one member alone may run it. */
+function choiceIn(
+  pool: LivePool,
+  { pinId, unfit, needs }: { pinId: string | null; unfit: readonly string[]; needs: Needs },
+): Choice {
+  const able = pinId === null ? pool.members.filter(({ row }) => !unfit.includes(row.id)) : [];
+  if (able.length < 2) return { spared: [], shorter: [] };
+  const members = able.map(({ row: { id, capabilities: can } }) => ({ id, can, served: isServed(pool, id) }));
+  return chosenAmong(members, needs);
 }
 
 function pinnedIn(pool: LivePool, pin: string): LiveLlm {
@@ -130,29 +135,23 @@ function pinnedIn(pool: LivePool, pin: string): LiveLlm {
 
 /**
  * The members that cannot do it, whether they are there now or not.
- * @throws McpctlError `no_capable_member`, `context_length_exceeded` when that is all of them.
+ * @throws McpctlError `no_capable_member` when that is all of them.
  */
-function unfitIn(
-  pool: LivePool,
-  { pinned, needs, v1 }: { pinned: LiveLlm | null; needs: AskedOf; v1: boolean },
-): string[] {
+function unfitIn(pool: LivePool, { pinned, needs }: { pinned: LiveLlm | null; needs: AskedOf }): string[] {
   const asked = pinned ? [pinned] : pool.members;
   const found = asked.map(({ row }) => ({ row, why: unfitFor(row.capabilities, needs) }));
   const unfit = found.filter((member) => member.why !== null);
   if (unfit.length < found.length || found.length === 0) return unfit.map(({ row }) => row.id);
   const whys = new Set(unfit.map(({ why }) => why));
-  const tooLong = unfit
-    .filter(({ why }) => why === 'context')
-    .map(({ row }) => row.capabilities.contextLength);
-  const longest = Math.max(0, ...tooLong.map((length) => length ?? 0));
-  const sentences = [...whys].map((why) => why && sentenceFor(why, { needs, longest }));
-  // The others could not have done it anyway; a shorter text would do.
-  const code = v1 && whys.has('context') ? 'context_length_exceeded' : 'no_capable_member';
+  const sentences = [...whys].map((why) => why && sentenceFor(why, needs));
   const of = pinned ? `'${pinned.row.name}'` : `Any member of the pool '${pool.key}'`;
-  throw new McpctlError(code, `${of} lacks what the request asks for: ${sentences.join('; ')}.`);
+  throw new McpctlError(
+    'no_capable_member',
+    `${of} lacks what the request asks for: ${sentences.join('; ')}.`,
+  );
 }
 
-function sentenceFor(why: Unfit, { needs, longest }: { needs: AskedOf; longest: number }): string {
+function sentenceFor(why: Unfit, needs: AskedOf): string {
   switch (why) {
     case 'operation':
       return needs.from === undefined
@@ -164,8 +163,6 @@ function sentenceFor(why: Unfit, { needs, longest }: { needs: AskedOf; longest: 
       return 'it cannot use tools';
     case 'vision':
       return 'it cannot see pictures';
-    case 'context':
-      return `this model's maximum context length is ${longest} tokens, and the text has at least ${needs.leastTokens}`;
   }
 }
 

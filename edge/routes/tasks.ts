@@ -83,7 +83,6 @@ async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Acc
     mayWait: true,
     needs: request.needs,
     translation: translation?.needs ?? null,
-    v1: false,
   };
   const target = await targetOf(deps, actor, wanted);
   const sent = target.translated && translation ? translation.sent() : null;

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { unfitFor, type Needs } from '../../core/fit.ts';
+import { chosenAmong, unfitFor, type Needs } from '../../core/fit.ts';
 import { needsOf } from '../../edge/inference/needs.ts';
 
-const nothing: Needs = { operation: 'chat', tools: false, vision: false, tokenIds: false, leastTokens: 0 };
+const nothing: Needs = { operation: 'chat', tools: false, vision: false, tokenIds: false, aboutTokens: 0 };
 
 describe('what a member can do', () => {
   const cases: [string, Parameters<typeof unfitFor>[0], Partial<Needs>, ReturnType<typeof unfitFor>][] = [
@@ -17,9 +17,7 @@ describe('what a member can do', () => {
     ['no tools, and none asked for', { tools: false }, {}, null],
     ['no pictures', { vision: false }, { vision: true }, 'vision'],
     ['no token ids', { tokenIds: false }, { operation: 'embeddings', tokenIds: true }, 'tokenIds'],
-    ['a text that just fits', { contextLength: 100 }, { leastTokens: 100 }, null],
-    ['a text that is too long', { contextLength: 100 }, { leastTokens: 101 }, 'context'],
-    ['nobody knows how long', {}, { leastTokens: 1_000_000 }, null],
+    ['a text that is perhaps too long', { contextLength: 100 }, { aboutTokens: 1_000_000 }, null],
   ];
   for (const [name, can, needs, expected] of cases)
     it(name, () => {
@@ -27,23 +25,44 @@ describe('what a member can do', () => {
     });
 });
 
+describe('which of those that can do it are left for later', () => {
+  const [small, large, unknown] = [
+    { id: 's', can: { contextLength: 100 }, served: true },
+    { id: 'l', can: { contextLength: 1_000 }, served: true },
+    { id: 'u', can: {}, served: true },
+  ] as const;
+  const chosen = (aboutTokens: number, ...members: Parameters<typeof chosenAmong>[0]) =>
+    chosenAmong(members, { ...nothing, aboutTokens });
+
+  it('those that are perhaps too small, while one with more room serves', () => {
+    expect(chosen(500, small, large)).to.deep.equal({ spared: ['s'], shorter: ['s'] });
+    expect(chosen(500, small, { ...large, served: false })).to.deep.equal({ spared: [], shorter: ['s'] });
+    expect(chosen(50, small, large)).to.deep.equal({ spared: [], shorter: ['s'] });
+  });
+
+  it('none of those that are all alike, and none that says nothing of its room', () => {
+    expect(chosen(500, small, { ...small, id: 't' })).to.deep.equal({ spared: [], shorter: [] });
+    expect(chosen(5_000, large, unknown)).to.deep.equal({ spared: ['l'], shorter: ['l'] });
+  });
+});
+
 describe('what a request asks of a member', () => {
-  it('counts the text of messages alone, eight bytes a token', () => {
+  it('guesses from the text of messages alone, four bytes a token', () => {
     const picture = { type: 'image_url', image_url: { url: `data:image/png;base64,${'A'.repeat(10_000)}` } };
     const content = [{ type: 'text', text: 'x'.repeat(80) }, picture];
     const messages = [
       { role: 'user', content },
       { role: 'user', content: 'é'.repeat(40) },
     ];
-    expect(needsOf('chat', { messages })).to.deep.equal({ ...nothing, vision: true, leastTokens: 20 });
+    expect(needsOf('chat', { messages })).to.deep.equal({ ...nothing, vision: true, aboutTokens: 40 });
   });
 
   it('takes each input by itself, and token ids for what they are', () => {
     const needs = (input: unknown): unknown => {
-      const { tokenIds, leastTokens } = needsOf('embeddings', { input });
-      return [tokenIds, leastTokens];
+      const { tokenIds, aboutTokens } = needsOf('embeddings', { input });
+      return [tokenIds, aboutTokens];
     };
-    expect(needs(['x'.repeat(80), 'x'.repeat(160)])).to.deep.equal([false, 20]);
+    expect(needs(['x'.repeat(80), 'x'.repeat(160)])).to.deep.equal([false, 40]);
     expect(needs([1, 2, 3])).to.deep.equal([true, 3]);
     expect(
       needs([
@@ -61,10 +80,10 @@ describe('what a request asks of a member', () => {
 
   it('reads instructions and input of responses, and the system text of messages', () => {
     const text = 'x'.repeat(80);
-    expect(needsOf('responses', { instructions: text, input: text }).leastTokens).to.equal(20);
+    expect(needsOf('responses', { instructions: text, input: text }).aboutTokens).to.equal(40);
     const seen = [{ role: 'user', content: [{ type: 'input_image' }] }];
     expect(needsOf('responses', { input: seen }).vision).to.equal(true);
     const system = [{ type: 'text', text }];
-    expect(needsOf('messages', { system, messages: [{ content: text }] }).leastTokens).to.equal(20);
+    expect(needsOf('messages', { system, messages: [{ content: text }] }).aboutTokens).to.equal(40);
   });
 });

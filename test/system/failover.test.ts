@@ -262,8 +262,7 @@ onEachTransport('failover', function (transport) {
     await bad.next('request');
     await badWorker.event('member.serves');
     const taking = transport === 'sse' ? t.edge : badWorker;
-    const meetings = () =>
-      taking.lines.filter((l) => l.msg === 'a task that this member failed is put aside');
+    const meetings = () => taking.lines.filter((l) => l.msg === 'a task is put aside for other members');
     await until(
       async () => meetings().length,
       (n) => n >= 4,

@@ -86,3 +86,86 @@ describe('a pool whose members cannot all do the same', function () {
     expect(error.message).to.include('m1').and.to.include('embeddings');
   });
 });
+
+describe('a pool whose members have not all the same room', function () {
+  this.timeout(120_000);
+  let t: System;
+  let small: Backend;
+  let large: Backend;
+  const posts = (backend: Backend): number => backend.requests.filter((r) => r.method === 'POST').length;
+  const ask = (content: string, more: object = {}, headers = {}): Promise<Response> =>
+    t.call('POST', '/v1/chat/completions', {
+      body: { model: 'rooms', messages: [{ role: 'user', content }], ...more },
+      headers,
+    });
+  const tooLong = answers(400, {
+    error: {
+      message: "This model's maximum context length is 4096 tokens.",
+      type: 'BadRequestError',
+      code: 400,
+    },
+  });
+
+  before(async () => {
+    t = await startSystem();
+    for (const length of [4_096, 128_000]) {
+      const backend = await startBackend();
+      const model = { id: 'tiny', object: 'model', owned_by: 'vllm', max_model_len: length };
+      backend.routes['/v1/models'] = () => ({ body: { object: 'list', data: [model] } });
+      if (length === 4_096) small = backend;
+      else large = backend;
+      await t.startWorker([{ name: `r${length}`, poolName: 'rooms', backend, maxConcurrency: 2 }]);
+      await until(
+        () => t.llm(`r${length}`),
+        (llm) => llm.capabilities.contextLength === length,
+      );
+    }
+  });
+  after(async () => {
+    await t.close();
+    await small.close();
+    await large.close();
+  });
+
+  /** 3,701 tokens for the tokenizers that are usual, and 35 kB. */
+  const prose = 'incomprehensibilities notwithstanding, '.repeat(900);
+
+  it('sends what is perhaps too long to a member that alone may have it', async () => {
+    const before = posts(small);
+    for (const path of ['/v1/chat/completions', '/v1/responses', '/v1/messages']) {
+      const asked = { model: 'rooms', max_tokens: 4_000, input: prose };
+      const answer = await t.call('POST', path, {
+        body: { ...asked, messages: [{ role: 'user', content: prose }] },
+        headers: { 'x-mcpctl-pin': 'r4096' },
+      });
+      expect([path, answer.status]).to.deep.equal([path, 200]);
+    }
+    const ids = Array.from({ length: 5_000 }, (_, n) => n);
+    const answer = await t.call('POST', '/v1/embeddings', {
+      body: { model: 'rooms', input: ids },
+      headers: { 'x-mcpctl-pin': 'r4096' },
+    });
+    expect(answer.status).to.not.equal(400);
+    expect(posts(small)).to.be.above(before + 3);
+  });
+
+  it('has it done by the member with more room first', async () => {
+    const before = posts(small);
+    for (let n = 0; n < 6; n++) expect((await ask(prose)).status).to.equal(200);
+    expect(posts(small)).to.equal(before);
+  });
+
+  it('asks a member with more room when a backend says that it is too long', async () => {
+    small.reply(tooLong);
+    const before = posts(small);
+    for (let n = 0; n < 20 && posts(small) === before; n++)
+      for (const answer of await Promise.all([ask('hi'), ask('hi', { stream: true }), ask('hi')]))
+        expect([answer.status, (await answer.text()).includes('Hello')]).to.deep.equal([200, true]);
+    expect(posts(small)).to.be.above(before);
+    // Nobody else may have it: its words are the answer.
+    const pinned = await ask('hi', {}, { 'x-mcpctl-pin': 'r4096' });
+    expect([pinned.status, await pinned.text()]).to.satisfy(
+      ([status, text]: [number, string]) => status === 400 && text.includes('4096 tokens'),
+    );
+  });
+});

@@ -119,6 +119,8 @@ export interface ProviderFailure {
   retryAfterS?: number;
   /** Another member may do better. */
   retryable: boolean;
+  /** The text is too long for its model: a member with more room may take it. */
+  tooLong?: true;
 }
 
 export interface ModelInfo {

@@ -6,7 +6,8 @@
         7 T   8 job id   or   7 token   8 what the keys of the queue's jobs begin with   9 t:{P}:*:m   10 t:{P}:*:in
   Returns  {'ok', epoch, body, head, bytes of a body that rests in Postgres, or ''} · {'absent'} no fence or body · {'stale'} another job carries the task ·
            {'closed'} ended, closed or handed back · {'taken'} ·
-           {'unfit'} this llm cannot do it, or was put out (denied:{P}) · {'excluded', how often such a member met it} it failed it before ·
+           {'unfit'} this llm cannot do it, or was put out (denied:{P}) · {'excluded', how often such a member met it} it failed it before, or
+           leaves it to others for a moment ·
            {'none'} no job has that token
   Callers  worker, relay ]]
 local fence, input, task, job = KEYS[2], KEYS[3], ARGV[7], ARGV[8]
@@ -21,7 +22,7 @@ if #KEYS == 2 then
   fence = string.gsub(ARGV[9], '%*', task) -- in the slot of the other keys
   input = string.gsub(ARGV[10], '%*', task)
 end
-local m = redis.call('HMGET', fence, 'epoch', 'state', 'claim', 'job', 'excluded', 'unfit')
+local m = redis.call('HMGET', fence, 'epoch', 'state', 'claim', 'job', 'excluded', 'unfit', 'spared')
 if not m[1] then return { 'absent' } end
 if m[2] ~= 'open' then return { 'closed' } end
 if m[3] ~= '' and m[3] ~= ARGV[1] then return { 'taken' } end
@@ -29,13 +30,14 @@ if m[4] ~= job then return { 'stale' } end
 if m[6] and string.find(m[6], ARGV[4], 1, true) then return { 'unfit' } end
 local denied = string.gsub(KEYS[1], 'run:{', 'denied:{') -- in the slot of the other keys
 if redis.call('HEXISTS', denied, ARGV[4] .. ' ' .. ARGV[2]) == 1 then return { 'unfit' } end
-if m[5] and string.find(m[5], ARGV[4], 1, true) then
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local spares = m[7] and string.find(m[7], ARGV[4], 1, true) and now < tonumber(string.match(m[7], '^%d+'))
+if spares or (m[5] and string.find(m[5], ARGV[4], 1, true)) then
   return { 'excluded', tostring(redis.call('HINCRBY', fence, 'met', 1)) }
 end
 local asked = redis.call('HMGET', input, 'body', 'head', 'bytes')
 if not asked[1] and not asked[3] then return { 'absent' } end
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
 if m[3] == '' then
   redis.call('HSET', fence, 'claim', ARGV[1], 'session', ARGV[2], 'boot', ARGV[3], 'llm', ARGV[4],
     'via', ARGV[6], 'claimedAt', string.format('%.0f', now))

@@ -9,6 +9,7 @@
         10 attachment ('' = none)   11 lease ms   12 llm ids that cannot do it, joined by commas
         13 the fence that this was decided by: '' = whatever is there · 'none' · '<epoch> <claim>'
         14 priority   15 least score of the background   16 bytes of a body that rests in Postgres ('' = it is here)
+        17 llm ids that leave it to others for a moment, joined by commas   18 that moment in ms
   Returns  1 laid down · 2 so too, and others of its priority wait: it is to take its turn · 0 was there ·
            -1 a newer epoch is there · -2 closed or ended ·
            -3 an older claim was shown: it may only end · -4 it is not the fence that this was decided by, which learns
@@ -39,6 +40,11 @@ end
 redis.call('DEL', KEYS[1], KEYS[3])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'job', ARGV[2], 'q', ARGV[3], 'state', 'open', 'claim', '',
   'shown', '', 'seq', 0, 'bytes', 0, 'policy', ARGV[8], 'unfit', ARGV[12], 'v', 2)
+if ARGV[17] and ARGV[17] ~= '' then
+  local t = redis.call('TIME')
+  local spares = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[18])
+  redis.call('HSET', KEYS[1], 'spared', string.format('%.0f', spares) .. ' ' .. ARGV[17])
+end
 if ARGV[16] == '' then
   redis.call('HSET', KEYS[2], 'body', ARGV[5], 'head', ARGV[6])
 else
