@@ -7,7 +7,7 @@
  * (docs/decisions/0009).
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../core/errors.ts';
@@ -17,6 +17,8 @@ import { startTestServices } from './support/services.ts';
 const MOST_JOBS = 4;
 /** More than these are no accident. */
 const MOST_AGAIN = 3;
+/** So many of the slowest files are named after a run of everything. */
+const SLOWEST = 15;
 const everyTest = 'test/**/*.test.ts';
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -58,6 +60,7 @@ function sideBySide(): string[] {
 async function mocha(args: readonly string[], env: Record<string, string>): Promise<Ran> {
   const folder = mkdtempSync(join(tmpdir(), 'mcpctl-report-'));
   const report = join(folder, 'report.json');
+  const times = join(folder, 'times');
   const argv = [
     ...(process.env.CI ? ['--forbid-only'] : []),
     ...['--reporter-option', `report=${report}`],
@@ -65,7 +68,7 @@ async function mocha(args: readonly string[], env: Record<string, string>): Prom
   ];
   const child = spawn(process.execPath, ['node_modules/mocha/bin/mocha.js', ...argv], {
     stdio: 'inherit',
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env, MCPCTL_TEST_TIMES: times },
   });
   const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -79,8 +82,22 @@ async function mocha(args: readonly string[], env: Record<string, string>): Prom
   });
   for (const signal of signals) process.off(signal, pass);
   const outcome = readOutcome(report);
+  if (args.includes(everyTest) && existsSync(times)) say(slowest(readFileSync(times, 'utf8')));
   rmSync(folder, { recursive: true, force: true });
   return { code, outcome };
+}
+
+/** @param times lines of `<ms> <file>`. */
+function slowest(times: string): string {
+  const files = times
+    .split('\n')
+    .map((line) => line.split(' '))
+    .map(([ms, file = '']) => ({ ms: Number(ms), file }))
+    .sort((a, b) => b.ms - a.ms);
+  const lines = files
+    .slice(0, SLOWEST)
+    .map(({ ms, file }) => `${(ms / 1000).toFixed(1)} s`.padStart(9) + `  ${file}`);
+  return `\nThe slowest files:\n${lines.join('\n')}\n`;
 }
 
 try {

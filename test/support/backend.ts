@@ -73,6 +73,8 @@ export interface Backend {
   /** Lets so many deltas of `paced` answers go, those of later requests too. */
   release(deltas?: number): void;
   next(event: 'request' | 'closed', withinMs?: number): Promise<BackendRequest>;
+  /** Leaves nothing of the tests before for the next one: events not taken, scripts not met, deltas let go and not used. */
+  forget(): void;
   close(): Promise<void>;
 }
 
@@ -275,6 +277,12 @@ export async function startBackend(): Promise<Backend> {
       const request = await events[event].take(withinMs);
       return request ?? expect.fail(`the backend saw no '${event}' within ${String(withinMs)} ms`);
     },
+    forget() {
+      events.request.clear();
+      events.closed.clear();
+      queued.length = 0;
+      permits.shut();
+    },
     async close() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
@@ -357,6 +365,7 @@ function mailbox() {
         takers.push(taker);
       });
     },
+    clear: (): void => void (kept.length = 0),
   };
 }
 
@@ -369,6 +378,7 @@ function turnstile() {
       allowed += count;
       for (; allowed > 0 && waiting.length > 0; allowed -= 1) waiting.shift()?.();
     },
+    shut: (): void => void (allowed = 0),
     pass(gone: AbortSignal): Promise<boolean> {
       if (gone.aborted) return Promise.resolve(false);
       if (allowed > 0) {

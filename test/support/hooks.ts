@@ -1,3 +1,5 @@
+import { appendFileSync } from 'node:fs';
+import { relative } from 'node:path';
 import type { RootHookObject, Suite } from 'mocha';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
 
@@ -23,8 +25,18 @@ function watch(suite: Suite): void {
   });
 }
 
+/** How long the files took that this process ran, their hooks among it. `test/run.ts` names the slowest. */
+const times = process.env.MCPCTL_TEST_TIMES;
+let begun = systemClock.elapsed();
+
 export const mochaHooks: RootHookObject = {
   beforeAll(this: Mocha.Context) {
+    begun = systemClock.elapsed();
     for (const suite of this.test?.parent?.suites ?? []) watch(suite);
+  },
+  afterAll(this: Mocha.Context) {
+    const file = this.test?.parent?.suites[0]?.file;
+    if (times && file)
+      appendFileSync(times, `${Math.round(systemClock.elapsed() - begun)} ${relative('', file)}\n`);
   },
 };

@@ -35,6 +35,8 @@ for (const transport of ['redis', 'sse'] as const satisfies readonly TransportKi
     before(async () => {
       t = await startSystem({}, { transport });
     });
+    // A call that one test has made is no sign of the next one's.
+    beforeEach(() => t.backend.forget());
     after(() => t.close());
 
     it('sees what it is connected to, and what each llm does', async () => {

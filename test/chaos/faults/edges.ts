@@ -4,7 +4,8 @@ import type { Fault, Trial } from '../trial.ts';
 import { exists } from '../processes.ts';
 import { memoryOf, seconds, until } from './fault.ts';
 
-const slow = { pool: 'wide', pieces: 60, gapMs: 500 } as const;
+/** They last for as long as it takes to open them all, several times over. */
+const slow = ({ many }: Trial) => ({ pool: 'wide', pieces: Math.ceil(0.3 * many), gapMs: 500 });
 
 /** Some of the callers ask the other edge for the rest of their answer. */
 async function resumed(trial: Trial, streams: readonly Placed[], edge: string): Promise<string> {
@@ -22,7 +23,7 @@ export const edgeKilled: Fault = {
     const [edge, other] = world.edges;
     // They keep their tasks: what becomes of an answer whose edge has gone is theirs to say.
     const headers = { 'x-mcpctl-on-disconnect': 'continue' };
-    const streams = await trial.openStreams(trial.many, { ...slow, edge: edge.name, headers });
+    const streams = await trial.openStreams(trial.many, { ...slow(trial), edge: edge.name, headers });
     const { pid } = edge.process;
     const at = performance.now();
     world.journal.world({ what: 'edge-down', edge: edge.name });
@@ -70,7 +71,7 @@ export const callersVanish: Fault = {
   spanMs: 20_000,
   async strike(trial) {
     const { world } = trial;
-    const streams = await trial.openStreams(trial.many, slow);
+    const streams = await trial.openStreams(trial.many, slow(trial));
     const ids = streams.flatMap((each) => each.taskId() ?? []);
     const openBefore = world.workers.reduce((sum, { backend }) => sum + backend.open(), 0);
     const at = performance.now();
