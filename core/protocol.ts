@@ -62,12 +62,18 @@ export const registerSchema = z.object({
   transports: z.array(z.string().max(32)).max(8).default(['sse']),
   /** It signs in to Redis as the user that the answer names; a worker that is older used what its environment holds. */
   redisUser: z.boolean().optional(),
+  /** Each of its calls says its instance: one that does not is not its own. */
+  saysInstance: z.boolean().optional(),
   providers: z.array(providerOfferSchema).max(256).refine(once, 'two providers have the same name'),
   agents: z.array(agentOfferSchema).max(256).optional(),
 });
 export type RegisterBody = z.infer<typeof registerSchema>;
 
-export const sessionBodySchema = z.object({ providerSessionId: uuidSchema });
+export const sessionBodySchema = z.object({
+  providerSessionId: uuidSchema,
+  /** As `x-mcpctl-instance`, for who would rather say it here. */
+  instanceId: textSchema(64).min(1).optional(),
+});
 
 /** What a worker says of its members: `resting` takes nothing for moments, after its backend has failed. */
 const memberStateSchema = z.enum(['serving', 'resting', 'down', 'asleep']);
@@ -84,7 +90,7 @@ export type Heartbeat = z.infer<typeof heartbeatSchema>;
 /** Headers of the calls that carry tasks. */
 export const wireHeaders = {
   session: 'x-mcpctl-provider-session',
-  /** The worker's `instanceId`. */
+  /** The worker's `instanceId`: on every call that is about its session. */
   instance: 'x-mcpctl-instance',
   /** Claims that it still runs when it opens a stream: `<taskId>:<claimId>,…`. */
   running: 'x-mcpctl-running',

@@ -19,6 +19,7 @@ import { createAuthenticator } from './authenticator.ts';
 import { createCaps } from './caps.ts';
 import type { EdgeDeps } from './deps.ts';
 import { createHeartbeats } from './heartbeats.ts';
+import { createSessionSpeakers } from './session-speakers.ts';
 import { createLiveness } from '../core/flow/liveness.ts';
 import { countPools } from './pool-counts.ts';
 import { createMetrics } from './metrics.ts';
@@ -94,7 +95,8 @@ export function wireEdge(
   const registry = createRegistry(connection, config);
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
-  const heartbeats = createHeartbeats({ registry, presence, queue, log });
+  const speakers = createSessionSpeakers({ registry, clock });
+  const heartbeats = createHeartbeats({ registry, presence, queue, speakers, log });
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
   const waiters = createWaiters({ queue, flow, log });
   const wakings = new Wakings({ queue, clock, log });
@@ -126,6 +128,7 @@ export function wireEdge(
     presence,
     liveness,
     heartbeats,
+    speakers,
     relay,
     ...rights,
     waiters,

@@ -9,6 +9,7 @@ import type { Registry } from '../core/registry/registry.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Caps } from './caps.ts';
 import type { Heartbeats } from './heartbeats.ts';
+import type { SessionSpeakers } from './session-speakers.ts';
 import type { Liveness } from '../core/flow/liveness.ts';
 import type { Metrics } from './metrics.ts';
 import type { RedisWorkers } from './redis-users.ts';
@@ -106,6 +107,7 @@ export interface EdgeDeps {
   presence: Presence;
   liveness: Liveness;
   heartbeats: Heartbeats;
+  speakers: SessionSpeakers;
   relay: Relay;
   redisWorkers: RedisWorkers;
   authenticator: Authenticator;

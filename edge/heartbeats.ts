@@ -7,6 +7,7 @@ import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { Service } from '../core/runtime/service.ts';
+import type { SessionSpeakers, Speaker } from './session-speakers.ts';
 
 /**
  * Signs of life of provider sessions. The usual one costs a single Redis command; Postgres hears of them in
@@ -14,43 +15,31 @@ import type { Service } from '../core/runtime/service.ts';
  */
 export interface Heartbeats extends Service {
   /**
-   * @param tokenId that it came with: a session that an edge of the last release registered stands on it from now on.
+   * @param speaker whose token a session that an edge of the last release registered stands on from now on.
    * What it says of its members goes to the relay that holds its stream, if one does.
-   * @throws McpctlError `session_not_found` unless it is `ownerId`'s and has not left: register again.
+   * @throws McpctlError `session_not_found` unless it is the speaker's and has not left: register again.
    */
-  beat(said: Heartbeat, ownerId: string, tokenId?: string): Promise<void>;
-  /** Whose session it is, remembered, as it never changes; undefined when there is none. */
-  ownerOf(sessionId: string): Promise<string | undefined>;
+  beat(said: Heartbeat, speaker: Speaker): Promise<void>;
 }
 
 const FLUSH_MS = 1_000;
-const MOST_OWNERS = 50_000;
+const MOST_NOTED = 50_000;
 
 export interface HeartbeatsDeps {
   registry: Registry;
   presence: Presence;
   queue: Pick<QueueDoor, 'redis' | 'keys'>;
+  speakers: SessionSpeakers;
   log: Log;
 }
 
 export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
-  const { registry, presence, queue, log } = deps;
-  /** A session never changes its owner, so this is never stale. */
-  const owners = new Map<string, string>();
+  const { registry, presence, queue, speakers, log } = deps;
   let waiting = new Set<string>();
   /** Sessions whose token is known to be noted, and those that are to be. */
   const noted = new Set<string>();
   let unnoted = new Map<string, string>();
   let timer: NodeJS.Timeout | undefined;
-
-  const ownerOf = async (sessionId: string): Promise<string | undefined> => {
-    const known = owners.get(sessionId);
-    if (known !== undefined) return known;
-    const owner = (await registry.sessions.byId(sessionId))?.ownerId;
-    if (owners.size >= MOST_OWNERS) owners.clear();
-    if (owner !== undefined) owners.set(sessionId, owner);
-    return owner;
-  };
 
   const flush = async (): Promise<void> => {
     timer = undefined;
@@ -59,7 +48,7 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
     try {
       await registry.sessions.beat(ids);
       await registry.denials.fillTokens(tokenOf);
-      if (noted.size >= MOST_OWNERS) noted.clear();
+      if (noted.size >= MOST_NOTED) noted.clear();
       for (const id of tokenOf.keys()) noted.add(id);
     } catch (thrown) {
       // The lease in Redis was extended; the next heartbeat brings Postgres up to date.
@@ -84,13 +73,15 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
 
   return {
     name: 'heartbeats',
-    ownerOf,
-    async beat(said, ownerId, tokenId) {
+    async beat(said, speaker) {
       const sessionId = said.providerSessionId;
-      if ((await ownerOf(sessionId)) !== ownerId) throw new McpctlError('session_not_found');
+      await speakers.need(sessionId, speaker);
       const held = await presence.extend(sessionId);
       const { boot } = held ?? (await revive(sessionId));
-      if (tokenId !== undefined && !noted.has(sessionId)) unnoted.set(sessionId, tokenId);
+      // Another process of it has registered since; what it was given above is that one's by right.
+      if (speaker.instance !== undefined && speaker.instance !== boot)
+        throw new McpctlError('session_not_found');
+      if (!noted.has(sessionId)) unnoted.set(sessionId, speaker.tokenId);
       if (held) waiting.add(sessionId);
       if (held) timer ??= setTimeout(() => void flush(), FLUSH_MS);
       await tell(sessionId, boot, said);

@@ -1,9 +1,19 @@
+import type { Request } from 'express';
 import { can, type Actor } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
 import { uuidSchema } from '../core/names.ts';
+import { wireHeaders } from '../core/protocol.ts';
+import { actorOf } from './context.ts';
 import type { EdgeDeps } from './deps.ts';
+import type { Speaker } from './session-speakers.ts';
 
 type Deps = Pick<EdgeDeps, 'registry'>;
+
+/** @param instance where the body has it; else the header. */
+export function speakerOf(req: Request, instance = req.get(wireHeaders.instance)): Speaker {
+  const { userId, tokenId } = actorOf(req);
+  return { userId, tokenId, instance };
+}
 
 /**
  * Whether a token may speak for one of its user's sessions: one that is bound to pools only where all that the session

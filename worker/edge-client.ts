@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { McpctlError } from '../core/errors.ts';
+import { wireHeaders } from '../core/protocol.ts';
 import { openNetwork, type Network } from '../core/runtime/network.ts';
 
 export interface EdgeAnswer {
@@ -22,6 +23,8 @@ export interface OpenCall {
 
 /** Calls of the worker to the edge it publishes to. Every failure on the way is `server_unreachable`. */
 export interface EdgeClient {
+  /** What each call says of the process that makes it. */
+  readonly instance?: string | undefined;
   /** @throws McpctlError `server_unreachable`, at the latest after `withinMs` (15 s). */
   post(path: string, body: unknown, withinMs?: number): Promise<EdgeAnswer>;
   /** Resolves with the answer's head. Its body must be read or destroyed. @throws McpctlError `server_unreachable`. */
@@ -43,19 +46,23 @@ const MOST_BYTES = 4 * 1024 * 1024;
 export function createEdgeClient({
   mcpdUrl,
   token,
+  instance,
   network = openNetwork(),
 }: {
   mcpdUrl: string;
   token: string;
+  /** The `instanceId` of this process, said on each call. */
+  instance?: string | undefined;
   network?: Network | undefined;
 }): EdgeClient {
   const base = new URL(`${mcpdUrl.replace(/\/+$/, '')}/api/v1/llms/`);
+  const itself = instance === undefined ? {} : { [wireHeaders.instance]: instance };
   const open = async ({ method, path, headers, body, signal }: OpenCall): Promise<OpenAnswer> => {
     const request = network.dispatcher.request({
       origin: base.origin,
       path: base.pathname + path,
       method,
-      headers: { authorization: `Bearer ${token}`, ...headers },
+      headers: { authorization: `Bearer ${token}`, ...itself, ...headers },
       body: body ?? null,
       signal,
     });
@@ -66,6 +73,7 @@ export function createEdgeClient({
     }
   };
   return {
+    instance,
     open,
     async post(path, body, withinMs = ANSWER_WITHIN_MS) {
       const signal = AbortSignal.timeout(withinMs);

@@ -78,7 +78,7 @@ class Published implements PublishedWorker {
     this.drained = new Promise((resolve) => (this.#leave = resolve));
     const { config, credentials, network, bus, clock, log, opened } = deps;
     const boot = randomUUID();
-    const edge = createEdgeClient({ ...credentials, network });
+    const edge = createEdgeClient({ ...credentials, instance: boot, network });
     this.#backoff = new Backoff(clock);
     const { optionalRedisUrl: url } = config;
     this.#serving = new Serving({

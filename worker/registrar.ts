@@ -77,8 +77,8 @@ export class VirtualLlmRegistrar {
   constructor(options: RegistrarOptions) {
     this.#options = options;
     this.#offers = options.publishedProviders;
-    this.#edge = options.edge ?? createEdgeClient(options);
     this.#instanceId = options.instanceId ?? randomUUID();
+    this.#edge = options.edge ?? createEdgeClient({ ...options, instance: this.#instanceId });
     this.#sessionId = readSession(options.sessionFilePath);
     if (options.onRegistered) return;
     const onGone = (): void => this.registerAgain();
@@ -201,6 +201,7 @@ export class VirtualLlmRegistrar {
       protocol: PROTOCOL,
       ...(versions ? { workerVersion: versions.worker, bullmqVersion: versions.bullmq } : {}),
       ...(transports ? { transports } : {}),
+      ...(this.#edge.instance === this.#instanceId ? { saysInstance: true } : {}),
       ...(transports?.includes('redis') ? { redisUser: true } : {}),
       providers,
     });

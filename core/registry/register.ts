@@ -18,6 +18,8 @@ export interface Registration {
   /** Null for workers that know none. */
   instanceId: string | null;
   workerVersion: string | null;
+  /** Each of its calls will say `instanceId`. */
+  saysInstance?: boolean;
   transport: 'redis' | 'sse';
   /** With `redis`: SHA-256 in hex of the password that the session's own Redis user is to have. */
   redisHash?: string;
@@ -56,12 +58,21 @@ async function holdSession(trx: Knex.Transaction, r: Registration): Promise<void
       tokenId: r.by.tokenId,
       instanceId: r.instanceId,
       workerVersion: r.workerVersion,
+      saysInstance: r.saysInstance ?? false,
       transport: r.transport,
       lastHeartbeatAt: trx.fn.now(),
       leftAt: null,
     })
     .onConflict('id')
-    .merge(['tokenId', 'instanceId', 'workerVersion', 'transport', 'lastHeartbeatAt', 'leftAt'])
+    .merge([
+      'tokenId',
+      'instanceId',
+      'workerVersion',
+      'saysInstance',
+      'transport',
+      'lastHeartbeatAt',
+      'leftAt',
+    ])
     .where('sessions.ownerId', r.by.userId)
     .returning<{ id: string }[]>('id');
   if (held.length === 0) throw new McpctlError('session_not_found');

@@ -5,10 +5,13 @@ import { deleteRows, parseLlms } from './llms.ts';
 import type { RegistryLimits } from './limits.ts';
 import { register, type Published, type Registration } from './register.ts';
 
-interface SessionRow {
+export interface SessionRow {
   id: string;
   ownerId: string;
+  /** The token that it was registered with; null where an older edge wrote none. */
+  tokenId: string | null;
   instanceId: string | null;
+  saysInstance: boolean;
   workerVersion: string | null;
   transport: 'redis' | 'sse';
   createdAt: Date;

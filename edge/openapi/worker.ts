@@ -19,6 +19,7 @@ const streamHeaders = z.object({
 /** A session's own claims, and no others, where it is said; the claim where several were held. */
 const uplinkHeaders = z.object({
   [wireHeaders.session]: z.uuid().optional(),
+  [wireHeaders.instance]: z.string().optional(),
   [wireHeaders.claim]: z.string().optional(),
 });
 
@@ -68,7 +69,7 @@ export const workerOperations: readonly Operation[] = [
     body: sessionBodySchema,
     status: 200,
     answer: okSchema,
-    errors: ['invalid_request'],
+    errors: ['invalid_request', 'session_not_found'],
   },
   {
     call: 'POST /llms/_provider-task/{id}/stream',

@@ -12,6 +12,7 @@ import type { Heard } from '../../core/queue/subscriber.ts';
 import { createWakes } from '../../core/queue/wake.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Service } from '../../core/runtime/service.ts';
+import type { Speaker } from '../session-speakers.ts';
 import { findClaims, type SaidClaim } from './adopt.ts';
 import { Blindness } from './blind.ts';
 import { ControlStream } from './control-stream.ts';
@@ -21,12 +22,8 @@ import { RelaySession } from './session.ts';
 /** A worker that asks for its control stream. */
 export interface StreamCall {
   session: string;
-  /** The caller: the session must be theirs. */
-  userId: string;
-  /** The stream ends with it. */
-  tokenId: string;
-  /** The `instanceId` of its process; undefined = as it registered. */
-  instance: string | undefined;
+  /** The caller: the session must be theirs, and the stream ends with their token. */
+  speaker: Speaker;
   /** What it says it runs; undefined when it says nothing of it. */
   running: readonly SaidClaim[] | undefined;
   res: Response;
@@ -117,7 +114,7 @@ export class Relay implements Service {
     const { subscriber, keys } = this.#deps.queue;
     const deaf = await subscriber.listen(keys.control(id, boot), (heard) => this.#hear(session, heard));
     const release = this.#deps.authority.hold({
-      tokenId: call.tokenId,
+      tokenId: call.speaker.tokenId,
       end: (why) => void session.end(why.message),
     });
     session.gone.addEventListener('abort', () => {
@@ -150,18 +147,19 @@ export class Relay implements Service {
   }
 
   /** May this process have the session? @throws as `open`. */
-  async #admit({ session: id, userId, tokenId, instance }: StreamCall): Promise<Carried> {
+  async #admit({ session: id, speaker }: StreamCall): Promise<Carried> {
     const { registry, presence, heartbeats } = this.#deps;
     const row = await registry.sessions.byId(id);
-    if (!row || row.ownerId !== userId || row.leftAt !== null) throw new McpctlError('session_not_found');
+    if (!row || row.ownerId !== speaker.userId || row.leftAt !== null)
+      throw new McpctlError('session_not_found');
     const registered = row.instanceId ?? id;
-    const boot = instance ?? registered;
+    const boot = speaker.instance ?? registered;
     const holder = (await presence.sessions([id])).live.get(id);
     if (holder && holder.boot !== boot && (await presence.isConnected(id, holder)))
       throw new McpctlError('session_in_use');
     if (boot !== registered) throw new McpctlError('session_not_found');
     // Rows that were given up meanwhile are what they were again.
-    await heartbeats.beat({ providerSessionId: id }, userId, tokenId);
+    await heartbeats.beat({ providerSessionId: id }, speaker);
     return { session: id, boot, nonce: randomUUID(), beats: row.workerVersion !== null };
   }
 

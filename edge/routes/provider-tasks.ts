@@ -12,13 +12,13 @@ import type { SaidClaim } from '../relay/adopt.ts';
 import { claimOf, type UplinkDeps } from '../relay/uplink/claim-of.ts';
 import { take } from '../relay/uplink/result.ts';
 import { receive } from '../relay/uplink/stream.ts';
-import { needServed, needSession } from '../session-of.ts';
+import { needServed, needSession, speakerOf } from '../session-of.ts';
 
 const NDJSON = /^application\/(x-)?ndjson\b/i;
 
 function uplinkOf(deps: EdgeDeps): UplinkDeps {
-  const { registry, queue, heartbeats, config, clock, log, relay } = deps;
-  return { registry, redis: relay.commands, keys: queue.keys, heartbeats, config, clock, log };
+  const { registry, queue, heartbeats, speakers, config, clock, log, relay } = deps;
+  return { registry, redis: relay.commands, keys: queue.keys, heartbeats, speakers, config, clock, log };
 }
 
 /**
@@ -32,13 +32,13 @@ export function providerUplinkRoutes(deps: EdgeDeps): Router {
       throw new McpctlError('unsupported_media_type', 'Send the lines as application/x-ndjson.');
     await needServed(deps, actorOf(req), req.params.id);
     const ended = new AbortController();
-    const { tokenId, userId } = actorOf(req);
-    untilClosed(res, deps.authority.hold({ tokenId, end: (why) => ended.abort(why) }));
+    const speaker = speakerOf(req);
+    untilClosed(res, deps.authority.hold({ tokenId: speaker.tokenId, end: (why) => ended.abort(why) }));
     const outcome = await receive(uplinkOf(deps), {
       req,
       ended: ended.signal,
       taskId: req.params.id,
-      userId,
+      speaker,
       claimId: req.get(wireHeaders.claim),
       session: req.get(wireHeaders.session),
       reserve: roomFor({ req, res, limit: deps.config.bodyLimitBytes }, deps.caps),
@@ -57,9 +57,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
     await needSession(deps, actorOf(req), session.data);
     await deps.relay.open({
       session: session.data,
-      userId: actorOf(req).userId,
-      tokenId: actorOf(req).tokenId,
-      instance: req.get(wireHeaders.instance),
+      speaker: speakerOf(req),
       running: runningOf(req.get(wireHeaders.running)),
       res,
     });
@@ -67,7 +65,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
   router.get('/llms/_provider-task/:id/body', async (req, res) => {
     const { row } = await claimOf(uplinkOf(deps), {
       taskId: req.params.id,
-      userId: actorOf(req).userId,
+      speaker: speakerOf(req),
       claimId: req.get(wireHeaders.claim),
       session: req.get(wireHeaders.session),
     });
@@ -80,7 +78,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
     await needServed(deps, actorOf(req), req.params.id);
     await take(uplinkOf(deps), {
       taskId: req.params.id,
-      userId: actorOf(req).userId,
+      speaker: speakerOf(req),
       session: req.get(wireHeaders.session),
       result: bodyOf(req, resultSchema, { forInference: 'whole' }),
       text: req.context.text ?? '',

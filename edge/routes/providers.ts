@@ -20,7 +20,8 @@ import type { EdgeDeps } from '../deps.ts';
 import { tokenOf } from '../middleware/authenticate.ts';
 import { bodyOf } from '../parse.ts';
 import { passwordOf } from '../redis-users.ts';
-import { maySpeakFor, needSession } from '../session-of.ts';
+import { instanceUnsaid, speaksFor } from '../session-speakers.ts';
+import { maySpeakFor, needSession, speakerOf } from '../session-of.ts';
 import { llmView } from '../views.ts';
 import { written } from '../written.ts';
 
@@ -92,6 +93,7 @@ async function publish(
     sessionId,
     instanceId: boot,
     workerVersion: body.workerVersion ?? null,
+    saysInstance: body.instanceId !== undefined && body.saysInstance === true,
     transport: kind,
     redisHash,
     knowsSse: body.transports.includes('sse'),
@@ -159,11 +161,16 @@ async function tellRelay(
 }
 
 async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
-  const { providerSessionId: id } = bodyOf(req, sessionBodySchema);
+  const said = bodyOf(req, sessionBodySchema);
+  const id = said.providerSessionId;
   const session = await deps.registry.sessions.byId(id);
-  // Idempotent, and the same for a stranger's session: there is nothing of the caller's to leave.
+  // Idempotent, and the same for a stranger's session, or one that another process has taken over since: there is
+  // nothing of the caller's to leave.
   const actor = actorOf(req);
   if (session?.ownerId !== actor.userId || !(await maySpeakFor(deps, actor, id))) return;
+  const speaker = speakerOf(req, said.instanceId);
+  if (session.saysInstance && speaker.instance === undefined) throw instanceUnsaid();
+  if (!speaksFor(session, id, speaker)) return;
   const rows = await written({ ...deps, req }, { verb: 'delete', resource: 'session', name: id }, () =>
     deps.registry.sessions.leave(id),
   );
@@ -180,9 +187,9 @@ export function providerRoutes(deps: EdgeDeps): Router {
     res.status(201).json(await register(deps, req));
   });
   router.post('/llms/_provider-heartbeat', async (req, res) => {
-    const [said, actor] = [bodyOf(req, heartbeatSchema), actorOf(req)];
-    await needSession(deps, actor, said.providerSessionId);
-    await deps.heartbeats.beat(said, actor.userId, actor.tokenId);
+    const said = bodyOf(req, heartbeatSchema);
+    await needSession(deps, actorOf(req), said.providerSessionId);
+    await deps.heartbeats.beat(said, speakerOf(req, said.instanceId));
     res.json({ ok: true });
   });
   router.post('/llms/_provider-goodbye', async (req, res) => {

@@ -173,6 +173,62 @@ describe('the wire protocol of workers', () => {
     }
   });
 
+  describe('a session', () => {
+    const tell = (
+      what: 'heartbeat' | 'goodbye',
+      providerSessionId: string,
+      { instance, token = t.tokens.ada }: { instance?: string; token?: string } = {},
+    ): Promise<Answer> =>
+      t.call(`POST /api/v1/llms/_provider-${what}`, {
+        token,
+        body: { providerSessionId },
+        ...(instance === undefined ? {} : { headers: { 'x-mcpctl-instance': instance } }),
+      });
+    const another = async (): Promise<string> => {
+      const made = await t.call('POST /api/v1/tokens', { token: t.tokens.ada, body: { name: 'another' } });
+      return (made.json as { token: string }).token;
+    };
+
+    it('that says its instance is that instance’s alone, in each call', async () => {
+      const { providerSessionId } = (await register({ saysInstance: true })).json as Registered;
+      const unsaid = await tell('heartbeat', providerSessionId);
+      expect([unsaid.status, codeOf(unsaid)]).to.deep.equal([404, 'session_not_found']);
+      expect((unsaid.json as { error: string }).error).to.include('x-mcpctl-instance');
+      expect((await tell('heartbeat', providerSessionId, { instance: 'boot-2' })).status).to.equal(404);
+      expect((await tell('goodbye', providerSessionId)).status).to.equal(404);
+      await tell('goodbye', providerSessionId, { instance: 'boot-2' });
+      expect(await statusOf()).to.equal('active');
+      expect((await tell('heartbeat', providerSessionId, { instance: 'boot-1' })).status).to.equal(200);
+      await tell('goodbye', providerSessionId, { instance: 'boot-1' });
+      expect(await statusOf()).to.equal('inactive:publisher_gone');
+    });
+
+    it('of a worker that does not is its token’s alone', async () => {
+      const token = await another();
+      for (const body of [{}, { instanceId: undefined }]) {
+        const { providerSessionId } = (await register(body)).json as Registered;
+        expect((await tell('heartbeat', providerSessionId)).status).to.equal(200);
+        for (const instance of [undefined, providerSessionId])
+          expect(
+            (await tell('heartbeat', providerSessionId, { token, ...(instance ? { instance } : {}) })).status,
+          ).to.equal(404);
+        await tell('goodbye', providerSessionId, { token });
+        expect(await statusOf()).to.equal('active');
+        await tell('goodbye', providerSessionId);
+      }
+    });
+
+    it('that another process has taken over hears the former no more', async () => {
+      const { providerSessionId } = (await register({ saysInstance: true })).json as Registered;
+      expect((await tell('heartbeat', providerSessionId, { instance: 'boot-1' })).status).to.equal(200);
+      await register({ providerSessionId, instanceId: 'boot-2', saysInstance: true });
+      expect((await tell('heartbeat', providerSessionId, { instance: 'boot-1' })).status).to.equal(404);
+      expect((await tell('goodbye', providerSessionId, { instance: 'boot-1' })).status).to.equal(200);
+      expect(await statusOf()).to.equal('active');
+      expect((await tell('heartbeat', providerSessionId, { instance: 'boot-2' })).status).to.equal(200);
+    });
+  });
+
   it('revives with a heartbeat what the sweep had marked, to what it last was', async () => {
     const providers = [
       offer,

@@ -10,6 +10,7 @@ import type { Log } from '../../../core/runtime/log.ts';
 import type { Settings } from '../../../core/runtime/settings.ts';
 import type { TaskRow } from '../../../core/task.ts';
 import type { Heartbeats } from '../../heartbeats.ts';
+import type { SessionSpeakers, Speaker } from '../../session-speakers.ts';
 
 export interface UplinkDeps {
   registry: Registry;
@@ -17,6 +18,7 @@ export interface UplinkDeps {
   redis: Redis;
   keys: Keys;
   heartbeats: Heartbeats;
+  speakers: SessionSpeakers;
   config: Settings<'bodyLimitBytes' | 'eventBytes' | 'eventKeepMs'>;
   clock: Clock;
   log: Log;
@@ -25,7 +27,7 @@ export interface UplinkDeps {
 /** Who wants to speak for a task, as the call says. */
 export interface SpeakingCall {
   taskId: string;
-  userId: string;
+  speaker: Speaker;
   /** Undefined for workers that know no claims: the session that holds the claim speaks for it. */
   claimId: string | undefined;
   /** Undefined: whichever of the caller's sessions holds it. */
@@ -45,15 +47,15 @@ export interface SpokenClaim {
  * @throws McpctlError `task_not_found`; `claim_lost` when the caller's own session holds it by another claim.
  */
 export async function claimOf(deps: UplinkDeps, call: SpeakingCall): Promise<SpokenClaim> {
-  const { registry, redis, keys, heartbeats } = deps;
-  const { taskId, userId, claimId, session } = call;
+  const { registry, redis, keys, speakers } = deps;
+  const { taskId, speaker, claimId, session } = call;
   const row = uuidSchema.safeParse(taskId).success ? await registry.tasks.byId(taskId) : undefined;
   if (!row) throw new McpctlError('task_not_found');
   const ref = { taskId, poolKey: row.poolName };
   const [fence] = await readFences(redis, keys, [ref]);
   if (!fence || fence.session === '' || (session !== undefined && session !== fence.session))
     throw new McpctlError('task_not_found');
-  if ((await heartbeats.ownerOf(fence.session)) !== userId) throw new McpctlError('task_not_found');
+  if (!(await speakers.isOf(fence.session, speaker))) throw new McpctlError('task_not_found');
   if (fence.claim === '' || (claimId !== undefined && claimId !== fence.claim))
     throw new McpctlError('claim_lost');
   return { claim: { ...ref, claimId: fence.claim, epoch: fence.epoch }, fence, row };

@@ -176,10 +176,10 @@ function asJson(text: string): unknown {
 
 /** For an llm of the caller's that is being woken. @throws McpctlError `task_not_found` for any other id. */
 async function tellWoken(deps: UplinkDeps, call: ResultCall, message: string | undefined): Promise<void> {
-  const { registry, heartbeats } = deps;
+  const { registry, speakers } = deps;
   const row = await registry.llms.byId(call.taskId);
   const session = row?.providerSessionId;
-  if (!row || !session || (await heartbeats.ownerOf(session)) !== call.userId)
+  if (!row || !session || !(await speakers.isOf(session, call.speaker)))
     throw new McpctlError('task_not_found');
   const boot = (await registry.sessions.byId(session))?.instanceId ?? session;
   const woken = { kind: 'woken', wakeId: row.id, ...(message === undefined ? {} : { message }) } as const;

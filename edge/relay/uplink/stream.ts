@@ -111,7 +111,7 @@ async function watch(deps: UplinkDeps, { spoken, call, heard, lost, over }: Watc
         if (fence?.claim !== claim || fence.state !== 'open') return lost.abort();
       } else if (now - livedAt >= LIFE_MS) {
         livedAt = now;
-        await heartbeats.beat({ providerSessionId }, call.userId);
+        await heartbeats.beat({ providerSessionId }, call.speaker);
       }
     } catch (thrown) {
       log.debug(
