@@ -49,7 +49,8 @@ describe('npm start, the supervisor', function () {
   const untilReady = async (system: Supervised): Promise<void> => {
     const ready = (): boolean => system.output().includes('Ctrl-C stops everything');
     await eventually(() => `ready:\n${system.output()}`, ready);
-    await eventually('the worker to be up', () => system.output().includes('worker is up'));
+    for (const name of ['worker', 'scheduler'])
+      await eventually(`the ${name} to be up`, () => system.output().includes(`${name} is up`));
   };
 
   it('gets ready, shows one streamed answer and says what to do next', async () => {

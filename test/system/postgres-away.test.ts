@@ -53,6 +53,7 @@ describe('while Postgres is away', function () {
     ]);
   });
   beforeEach(async () => {
+    own.forget();
     t.backend.reply(chats(['fine']));
     await served();
   });
