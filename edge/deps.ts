@@ -28,6 +28,8 @@ export const edgeSettings = [
   'redisUrl',
   'redisTlsVerify',
   'redisCa',
+  'redisSentinels',
+  'redisSentinelName',
   'namespace',
   'schema',
   'databasePool',

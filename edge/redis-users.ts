@@ -2,7 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import { createRedisUserFlow, type RedisUserFlow } from '../core/flow/redis-users.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Transport } from '../core/protocol.ts';
-import { addressOf } from '../core/queue/connect.ts';
+import { addressOf } from '../core/queue/where.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { Service } from '../core/runtime/service.ts';
 

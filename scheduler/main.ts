@@ -98,6 +98,8 @@ const releaseSettings = [
   'optionalRedisUrl',
   'redisTlsVerify',
   'redisCa',
+  'redisSentinels',
+  'redisSentinelName',
   'logLevel',
   'bootstrapToken',
   'bootstrapTokenFile',

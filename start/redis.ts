@@ -14,6 +14,8 @@ export interface RedisDeps {
   home: Home;
   /** `REDIS_URL`, if set: then nothing is started. */
   url: string | undefined;
+  /** Sentinels say where it is: then the processes look at it themselves, as `start` has no client that could ask them. */
+  bySentinels?: boolean;
   /** Whether its certificate must be trusted, for `rediss://`. */
   verifyTls: boolean;
   /** PEM: trusted on `rediss://` instead of the public authorities. */
@@ -31,9 +33,10 @@ const STOP_MS = 2_500;
  * @throws McpctlError `setup_failed` when there is none and none can be installed, or that of `REDIS_URL`
  *   does not answer or is too old.
  */
-export async function findRedis({ home, url, verifyTls, ca, path, say, clock }: RedisDeps): Promise<Found> {
+export async function findRedis(deps: RedisDeps): Promise<Found> {
+  const { home, url, bySentinels = false, verifyTls, ca, path, say, clock } = deps;
   if (url !== undefined) {
-    await checkTheirs(url, { verifyTls, ca });
+    if (!bySentinels) await checkTheirs(url, { verifyTls, ca });
     return { url };
   }
   const binary = await redisBinary({ path, say });

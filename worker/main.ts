@@ -29,6 +29,8 @@ const settingNames = [
   'optionalRedisUrl',
   'redisTlsVerify',
   'redisCa',
+  'redisSentinels',
+  'redisSentinelName',
   'namespace',
   'home',
   'logLevel',

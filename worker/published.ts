@@ -4,6 +4,7 @@ import type { Registered } from '../core/protocol.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
+import { redisPlaceOf } from '../core/queue/where.ts';
 import { ownPackage } from '../core/runtime/own-package.ts';
 import { composeServices } from '../core/runtime/service.ts';
 import type { Settings } from '../core/runtime/settings.ts';
@@ -24,6 +25,8 @@ export interface PublishedDeps {
   config: Settings<
     | 'optionalRedisUrl'
     | 'redisTlsVerify'
+    | 'redisSentinels'
+    | 'redisSentinelName'
     | 'redisCa'
     | 'graceMs'
     | 'leaseMs'
@@ -84,7 +87,7 @@ class Published implements PublishedWorker {
     this.#serving = new Serving({
       ...config,
       edge,
-      redis: url === undefined ? null : { url, verifyTls: config.redisTlsVerify, ca: config.redisCa },
+      redis: url === undefined ? null : redisPlaceOf({ ...config, redisUrl: url }),
       boot,
       bus,
       clock,

@@ -1,5 +1,6 @@
 import { McpctlError, messageOf } from '../core/errors.ts';
 import type { Registered } from '../core/protocol.ts';
+import type { RedisPlace } from '../core/queue/where.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
@@ -12,7 +13,7 @@ import type { ServedMember, Transport, Wake } from './transports/transport.ts';
 export interface ServingDeps {
   edge: EdgeClient;
   /** Where its Redis is; null where the worker has no REDIS_URL. */
-  redis: { url: string; verifyTls: boolean; ca?: string | undefined } | null;
+  redis: RedisPlace | null;
   boot: string;
   leaseMs: number;
   eventBytes: number;

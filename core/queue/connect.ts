@@ -3,10 +3,12 @@ import { McpctlError, messageOf } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { noteBullScripts } from './taught.ts';
+import { connectorFor, type OwnUser } from './connector.ts';
 import { joinWrites } from './join-writes.ts';
 import { judge } from './judge.ts';
-import { signInAs, type OwnUser } from './own-user.ts';
+import { primaryBySentinels, type Address } from './sentinels.ts';
 import { redisTroubleOf, redisUnavailable } from './trouble.ts';
+import { addressOf, tlsOf, type RedisPlace } from './where.ts';
 
 /** For those outside this door, who hold a connection but do not open one. */
 export type { Redis } from 'ioredis';
@@ -21,12 +23,7 @@ export type { Redis } from 'ioredis';
  */
 export type Role = 'producer' | 'commands' | 'blocking' | 'subscriber';
 
-export interface ConnectOptions {
-  url: string;
-  /** `false` accepts any certificate on `rediss://`. */
-  verifyTls: boolean;
-  /** PEM: trusted on `rediss://` instead of the public authorities. */
-  ca?: string | undefined;
+export interface ConnectOptions extends RedisPlace {
   /** Instead of the user and password of the URL: a provider session's own, with no more rights than a session has. */
   user?: OwnUser | undefined;
   clock: Clock;
@@ -52,30 +49,23 @@ const byRole: Record<Role, Omit<RedisOptions, 'replyMapping'>> = {
   subscriber: { maxRetriesPerRequest: null, autoResubscribe: false, socketTimeout: SOCKET_TIMEOUT_MS },
 };
 
-/** For `rediss://` alone: to ioredis these would mean TLS on any URL. */
-export function tlsOf({
-  url,
-  verifyTls,
-  ca,
-}: Pick<ConnectOptions, 'url' | 'verifyTls' | 'ca'>): Pick<RedisOptions, 'tls'> {
-  if (!url.startsWith('rediss:')) return {};
-  return { tls: { rejectUnauthorized: verifyTls, ...(ca === undefined ? {} : { ca }) } };
-}
-
-/** The address of a Redis, without who asks. */
-export function addressOf(redisUrl: string): string {
-  const url = new URL(redisUrl);
-  url.username = '';
-  url.password = '';
-  return url.href;
-}
-
 /** Connections of those who would rather wait than fail: see `runScript`. */
 const patient = new WeakSet<Redis>();
 export const isPatient = (redis: Redis): boolean => patient.has(redis);
+/** Connections that are to be with the primary that Sentinels name. */
+const followers = new WeakSet<Redis>();
 
-/** Opens one connection of a role. It reconnects by itself, for ever, within about a second of Redis's return. */
-export function openRedis(role: Role, { url, verifyTls, ca, user, clock, log }: ConnectOptions): Redis {
+/** Between two reconnections for want of replicas. */
+const ELSEWHERE_MS = 2_000;
+
+/**
+ * Opens one connection of a role. It reconnects by itself, for ever, within about a second of Redis's return; where
+ * Sentinels are named, to the primary that they name then.
+ */
+export function openRedis(role: Role, { user, clock, log, ...place }: ConnectOptions): Redis {
+  const { url, sentinels } = place;
+  const primary = sentinels && ((): Promise<Address> => primaryBySentinels(place));
+  const leaves = leavesOn({ role, isFollower: sentinels !== undefined, clock });
   const redis = new Redis(user ? addressOf(url) : url, {
     ...byRole[role],
     lazyConnect: true,
@@ -83,14 +73,14 @@ export function openRedis(role: Role, { url, verifyTls, ca, user, clock, log }: 
     keepAlive: 10_000,
     disableClientInfo: true,
     enableAutoPipelining: false,
-    // The name may lead to the new primary by now; what only came to the wrong one is sent again there.
-    reconnectOnError: (thrown) =>
-      redisTroubleOf(thrown) !== 'read-only' ? false : role === 'commands' ? 2 : true,
+    reconnectOnError: leaves,
     retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), 1_000) + clock.random() * 100,
-    ...tlsOf({ url, verifyTls, ca }),
+    ...tlsOf(place),
+    ...(user || primary ? { Connector: connectorFor({ primary, user }) } : {}),
     // Who signs in as a session may not ask for INFO; signing in has asked whether this Redis is ready.
-    ...(user ? { Connector: signInAs(user), enableReadyCheck: false } : {}),
+    ...(user ? { enableReadyCheck: false } : {}),
   });
+  if (primary) followers.add(redis);
   noteBullScripts(redis, { byHash: user !== undefined });
   if (role === 'commands') patient.add(redis);
   redis.on('connect', () => joinWrites(redis.stream));
@@ -106,16 +96,49 @@ export function openRedis(role: Role, { url, verifyTls, ca, user, clock, log }: 
   return redis;
 }
 
+/** Whether a refusal is a reason to connect anew, and to send it again there (2). */
+function leavesOn({
+  role,
+  isFollower,
+  clock,
+}: {
+  role: Role;
+  isFollower: boolean;
+  clock: Clock;
+}): (thrown: Error) => boolean | 1 | 2 {
+  let leftAt = -Infinity;
+  return (thrown) => {
+    // The name may lead to the new primary by now; what only came to the wrong one is sent again there.
+    const again = role === 'commands' ? 2 : true;
+    if (redisTroubleOf(thrown) === 'read-only') return again;
+    // A primary that is cut off from its replicas may have a successor; or they are only slow, and it is met again.
+    if (!isFollower || !thrown.message.startsWith('NOREPLICAS')) return false;
+    if (clock.elapsed() - leftAt < ELSEWHERE_MS) return false;
+    leftAt = clock.elapsed();
+    return again;
+  };
+}
+
 const ASK_EVERY_MS = 1_000;
 
-/** Gives an otherwise idle connection something to answer each second. @returns the way to stop. */
+/**
+ * Gives an otherwise idle connection something to answer each second; one that follows a primary asks whether it is with
+ * it: a subscriber would hear on a replica as well, and be counted by nobody. @returns the way to stop.
+ */
 export function keepAsking(redis: Redis, log: Log): () => void {
   const ask = (): void => {
     if (redis.status !== 'ready') return;
-    redis.ping().catch((thrown: unknown) => log.debug({ why: messageOf(thrown) }, 'a ping failed'));
+    const asked = followers.has(redis) ? leaveReplica(redis) : redis.ping();
+    asked.catch((thrown: unknown) => log.debug({ why: messageOf(thrown) }, 'a ping failed'));
   };
   const timer = setInterval(ask, ASK_EVERY_MS);
   return () => clearInterval(timer);
+}
+
+/** HELLO is a question that every user may ask. */
+async function leaveReplica(redis: Redis): Promise<void> {
+  const about = await redis.call('HELLO');
+  if (Array.isArray(about) && about[about.indexOf('role') + 1] === 'replica') redis.disconnect(true);
 }
 
 const READY_WITHIN_MS = 5_000;

@@ -12,11 +12,9 @@ import { createKeys, type Keys } from './keys.ts';
 import { createPresence } from './presence.ts';
 import { teachScript } from './scripts.ts';
 import { createSubscriber, type Subscriber } from './subscriber.ts';
+import { redisPlaceOf, type RedisPlaceSettings } from './where.ts';
 
-export interface QueueDoorOptions {
-  redisUrl: string;
-  redisTlsVerify: boolean;
-  redisCa?: string | undefined;
+export interface QueueDoorOptions extends RedisPlaceSettings {
   namespace: string;
   leaseMs: number;
   eventKeepMs: number;
@@ -37,9 +35,8 @@ export interface QueueDoor extends Service {
 
 /** @throws at `start`: McpctlError `invalid_config` or `unavailable`. */
 export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
-  const { redisUrl: url, redisTlsVerify: verifyTls, redisCa: ca, clock, log } = options;
-  const { leaseMs, eventKeepMs } = options;
-  const at = { url, verifyTls, ca, clock, log };
+  const { leaseMs, eventKeepMs, clock, log } = options;
+  const at = { ...redisPlaceOf(options), clock, log };
   const keys = createKeys(options.namespace);
   const redis = openRedis('producer', at);
   const subscriber = createSubscriber(openRedis('subscriber', at), log);

@@ -1,9 +1,11 @@
 import { Redis } from 'ioredis';
-import { messageOf } from '../errors.ts';
+import { McpctlError, messageOf } from '../errors.ts';
 import type { Inspection } from '../runtime/config.ts';
 import { untrusted, wrongName } from '../runtime/trust.ts';
-import { tlsOf } from './connect.ts';
+import { connectorFor } from './connector.ts';
 import { judge } from './judge.ts';
+import { primaryBySentinels, type Address } from './sentinels.ts';
+import { tlsOf } from './where.ts';
 
 const WITHIN_MS = 2_000;
 
@@ -15,15 +17,30 @@ export async function inspectRedis(known: {
   redisUrl?: string | undefined;
   redisTlsVerify?: boolean | undefined;
   redisCa?: string | undefined;
+  redisSentinels?: readonly string[] | undefined;
+  redisSentinelName?: string | undefined;
   /** Only its address need be right: an edge names the user. */
   userComesLater?: boolean;
 }): Promise<Inspection> {
   const { redisUrl: url, redisTlsVerify: verifyTls = true, redisCa: ca, userComesLater } = known;
+  const { redisSentinels: urls = [], redisSentinelName: name = '' } = known;
   if (url === undefined) return { faults: [] };
+  let primary: Address | undefined;
+  if (urls.length > 0) {
+    try {
+      primary = await primaryBySentinels({ verifyTls, ca, sentinels: { urls, name } });
+    } catch (thrown) {
+      const told = { path: 'REDIS_SENTINELS', message: messageOf(thrown) };
+      const isWrong = thrown instanceof McpctlError && thrown.code === 'invalid_config';
+      return isWrong ? { faults: [told] } : { faults: [], away: told };
+    }
+  }
+  const there = primary;
   const redis = new Redis(url, {
     ...tlsOf({ url, verifyTls, ca }),
+    ...(there ? { Connector: connectorFor({ primary: () => Promise.resolve(there) }) } : {}),
     lazyConnect: true,
-    enableReadyCheck: false,
+    enableReadyCheck: there !== undefined, // which asks whether it is the primary still
     connectTimeout: WITHIN_MS,
     commandTimeout: WITHIN_MS,
     maxRetriesPerRequest: 0,

@@ -18,7 +18,7 @@ export function judge(info: string): { faults: string[]; hints: string[] } {
   if (role === 'slave') {
     const primary = `${field('master_host') ?? '?'}:${field('master_port') ?? '?'}`;
     faults.push(
-      `it is a replica of ${primary}, which takes no writes: write the primary's address, or that of a proxy that follows it`,
+      `it is a replica of ${primary}, which takes no writes: write the primary's address, or that of a proxy that follows it, or name its Sentinels in REDIS_SENTINELS`,
     );
   }
   const mode = field('redis_mode');
@@ -29,7 +29,7 @@ export function judge(info: string): { faults: string[]; hints: string[] } {
   }
   if (mode === 'sentinel') {
     faults.push(
-      'it is a Sentinel, which holds no data: write the address of the primary that it watches, or of a proxy that follows it',
+      'it is a Sentinel, which holds no data: name it and the others in REDIS_SENTINELS, and what they call the primary in REDIS_SENTINEL_NAME',
     );
   }
   const policy = field('maxmemory_policy');

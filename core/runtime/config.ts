@@ -1,5 +1,6 @@
 import { McpctlError, type Fault } from '../errors.ts';
 import { nearest } from './nearest.ts';
+import { withRedisUrl } from './redis-settings.ts';
 import { settings, type SettingName, type Settings } from './settings.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -46,9 +47,10 @@ export async function readAndInspect<K extends SettingName>(
 }
 
 function parse<K extends SettingName>(
-  env: Env,
+  given: Env,
   names: readonly K[],
 ): { known: Known<K>; faults: readonly Fault[] } {
+  const env = withRedisUrl(given);
   const faults: Fault[] = [];
   const values: Record<string, unknown> = {};
   for (const name of names) {

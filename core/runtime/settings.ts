@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { limitSettings } from './limit-settings.ts';
 import { networkSettings } from './network-settings.ts';
 import { quotaSettings } from './quota-settings.ts';
+import { redisSettings } from './redis-settings.ts';
 import {
   count,
   flag,
@@ -32,7 +33,6 @@ const databaseUrl = urlLike(/^postgres(ql)?$/, 'postgres://user:password@host:54
   },
   { error: `sslmode must be one of: ${sslModes.join(', ')}` },
 );
-const redisUrl = urlLike(/^rediss?$/, 'redis://user:password@host:6379, or rediss:// for TLS');
 
 export const settings = {
   databaseUrl: {
@@ -45,16 +45,7 @@ export const settings = {
     about: 'Postgres ≥ 15, as platforms set it',
     schema: databaseUrl.optional(),
   },
-  redisUrl: {
-    env: 'REDIS_URL',
-    about: 'Redis ≥ 7.0 or Valkey ≥ 7.2; `rediss://` for TLS',
-    schema: redisUrl,
-  },
-  optionalRedisUrl: {
-    env: 'REDIS_URL',
-    about: 'Redis ≥ 7.0 or Valkey ≥ 7.2; `rediss://` for TLS',
-    schema: redisUrl.optional(),
-  },
+  ...redisSettings,
   namespace: {
     env: 'MCPCTL_REDIS_NAMESPACE',
     about: 'starts every Redis key and channel, so that installations can share one Redis',

@@ -6,6 +6,7 @@ import type { Fetchers } from '../../core/queue/fetchers.ts';
 import type { Keys } from '../../core/queue/keys.ts';
 import type { Markers } from '../../core/queue/markers.ts';
 import type { Wakes } from '../../core/queue/wake.ts';
+import type { RedisPlaceSettings } from '../../core/queue/where.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
@@ -17,9 +18,7 @@ import type { Heartbeats } from '../heartbeats.ts';
 import type { Blindness } from './blind.ts';
 
 export interface RelayOptions {
-  config: Settings<
-    'redisUrl' | 'redisTlsVerify' | 'redisCa' | 'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs'
-  >;
+  config: RedisPlaceSettings & Settings<'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs'>;
   registry: Registry;
   queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch'>;
   presence: Presence;

@@ -10,6 +10,7 @@ import { MarkerMux } from '../../core/queue/marker-mux.ts';
 import { announceAll } from '../../core/queue/presence.ts';
 import type { Heard } from '../../core/queue/subscriber.ts';
 import { createWakes } from '../../core/queue/wake.ts';
+import { redisPlaceOf } from '../../core/queue/where.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Service } from '../../core/runtime/service.ts';
 import type { Speaker } from '../session-speakers.ts';
@@ -54,8 +55,7 @@ export class Relay implements Service {
   constructor(options: RelayOptions) {
     const { config, queue, clock, log } = options;
     const { keys } = queue;
-    const { redisUrl: url, redisTlsVerify: verifyTls, redisCa: ca } = config;
-    const connect = { url, verifyTls, ca, clock, log };
+    const connect = { ...redisPlaceOf(config), clock, log };
     this.commands = openRedis('commands', connect);
     const blocking = openRedis('blocking', connect);
     this.#mux = new MarkerMux({ commands: this.commands, blocking, keys, id: randomUUID(), clock, log });

@@ -24,6 +24,8 @@ export const schedulerSettings = [
   'redisUrl',
   'redisTlsVerify',
   'redisCa',
+  'redisSentinels',
+  'redisSentinelName',
   'namespace',
   'schema',
   'databasePool',

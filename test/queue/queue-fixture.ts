@@ -38,7 +38,8 @@ export async function queueFixture(): Promise<QueueFixture> {
   const redisUrl = process.env['REDIS_URL'] ?? '';
   const namespace = `t_${randomUUID().slice(0, 8)}`;
   const log = createLog({ process: 'test', level: 'silent', pretty: false });
-  const options = { redisUrl, redisTlsVerify: true, namespace, leaseMs: 5_000, eventKeepMs: 60_000 };
+  const place = { redisUrl, redisTlsVerify: true, redisCa: undefined, redisSentinels: [], redisSentinelName: '' };
+  const options = { ...place, namespace, leaseMs: 5_000, eventKeepMs: 60_000 };
   const door = openQueueDoor({ ...options, clock: systemClock, log });
   await door.start?.();
   const redis = new Redis(redisUrl);

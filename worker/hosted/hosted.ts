@@ -3,6 +3,7 @@ import { McpctlError, messageOf } from '../../core/errors.ts';
 import { openRedis } from '../../core/queue/connect.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { createPresence } from '../../core/queue/presence.ts';
+import { redisPlaceOf } from '../../core/queue/where.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Inspection, Known } from '../../core/runtime/config.ts';
@@ -21,6 +22,8 @@ export type HostedConfig = Settings<
   | 'schema'
   | 'optionalRedisUrl'
   | 'redisTlsVerify'
+  | 'redisSentinels'
+  | 'redisSentinelName'
   | 'redisCa'
   | 'databaseSslMode'
   | 'databaseCa'
@@ -54,7 +57,7 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
   const { optionalDatabaseUrl: databaseUrl, optionalRedisUrl: redisUrl } = config;
   if (databaseUrl === undefined || redisUrl === undefined)
     throw new McpctlError('invalid_config', 'A hosted worker needs DATABASE_URL and REDIS_URL.');
-  const redis = { url: redisUrl, verifyTls: config.redisTlsVerify, ca: config.redisCa, clock, log };
+  const redis = { ...redisPlaceOf({ ...config, redisUrl }), clock, log };
   const session = randomUUID();
   const stopping = new AbortController();
   const source = openRegistrySource({ ...config, databaseUrl, most: MOST_LLMS, log });

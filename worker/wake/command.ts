@@ -48,7 +48,7 @@ export async function runCommand(
 
 /** The worker's own settings are none of its business: there may be a password among them. */
 function forCommands(environment: Environment): Record<string, string> {
-  const ours = /^(MCPCTL_|REDIS_URL$|DATABASE_URL$)/;
+  const ours = /^(MCPCTL_|REDIS_(URL|SENTINELS)$|DATABASE_URL$)/;
   const kept = Object.entries(environment).flatMap(([name, value]) =>
     value === undefined || ours.test(name) ? [] : [[name, value] as const],
   );
