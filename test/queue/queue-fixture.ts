@@ -38,7 +38,13 @@ export async function queueFixture(): Promise<QueueFixture> {
   const redisUrl = process.env['REDIS_URL'] ?? '';
   const namespace = `t_${randomUUID().slice(0, 8)}`;
   const log = createLog({ process: 'test', level: 'silent', pretty: false });
-  const place = { redisUrl, redisTlsVerify: true, redisCa: undefined, redisSentinels: [], redisSentinelName: '' };
+  const place = {
+    redisUrl,
+    redisTlsVerify: true,
+    redisCa: undefined,
+    redisSentinels: [],
+    redisSentinelName: '',
+  };
   const options = { ...place, namespace, leaseMs: 5_000, eventKeepMs: 60_000 };
   const door = openQueueDoor({ ...options, clock: systemClock, log });
   await door.start?.();
