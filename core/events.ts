@@ -90,7 +90,7 @@ export interface EventMap {
   /** Scheduler: what a duty deleted because its time was over. */
   'scheduler.removed': { kind: 'llm' | 'name' | 'task' | 'body' | 'job' | 'queue'; count: number };
   'session.registered': { sessionId: string; llms: string[] };
-  'session.left': { sessionId: string; why: 'goodbye' | 'lapsed' | 'denied' };
+  'session.left': { sessionId: string; why: 'goodbye' | 'lost' | 'lapsed' | 'denied' };
   'worker.dead': {
     sessionId: string;
     boot: string;

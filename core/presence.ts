@@ -15,6 +15,12 @@ export interface LiveSessions {
   live: ReadonlyMap<string, Lease>;
 }
 
+/** A worker announces itself each second; one that has not for this long takes nothing. */
+export const seenWithinMs = 10_000;
+
+/** A stream that is lost may come back for so long before its tasks are given to others. Milliseconds. */
+export const keptMs = 1_000;
+
 /** One member of a pool, as its worker announced it last. */
 export interface MemberPresence {
   llmId: string;
@@ -28,6 +34,26 @@ export interface MemberPresence {
   ageMs: number;
 }
 
+/** A member whose stream was lost while its edge lives: that edge says so, and it is believed before any silence is. */
+export interface LostMember {
+  llmId: string;
+  sessionId: string;
+  /** The stream that was lost. */
+  nonce: string;
+  /** It took tasks until then. */
+  served: boolean;
+  /** Milliseconds since the loss, by Redis's clock. */
+  ageMs: number;
+}
+
+/** Who serves a pool, as it was announced within the last lease. */
+export interface PoolPresence {
+  /** Redis came back empty moments ago: silence proves nothing until everybody has announced themselves again. */
+  fresh: boolean;
+  members: MemberPresence[];
+  lost: LostMember[];
+}
+
 export interface Presence {
   /** Which of these sessions hold a lease. @throws McpctlError `unavailable` when Redis is away. */
   sessions(ids: readonly string[]): Promise<LiveSessions>;
@@ -37,7 +63,7 @@ export interface Presence {
   holdFor(sessionId: string, stream: Required<Lease>): Promise<void>;
   /**
    * A stream was lost while we live: if it still holds the lease, that ends at once, and what it announced in these
-   * pools goes. @returns false when another stream, or another process, has the session.
+   * pools is marked as lost. Done twice it changes nothing. @returns false when another stream, or another process, has the session.
    */
   lose(sessionId: string, stream: Required<Lease>, poolKeys: readonly string[]): Promise<boolean>;
   /**
@@ -60,6 +86,5 @@ export interface Presence {
    * for one whose network was lost Redis may listen for minutes.
    */
   isConnected(sessionId: string, lease: Lease): Promise<boolean>;
-  /** Who serves a pool, announced within the last lease. */
-  members(poolKey: string): Promise<{ fresh: boolean; members: MemberPresence[] }>;
+  members(poolKey: string): Promise<PoolPresence>;
 }

@@ -33,6 +33,19 @@ export interface HeartbeatsDeps {
   log: Log;
 }
 
+/** Those of which nothing was heard since that ends them: a stream that was lost, a goodbye. */
+async function stillHeld(
+  presence: Pick<Presence, 'sessions'>,
+  ids: readonly string[],
+): Promise<readonly string[]> {
+  try {
+    const { live } = await presence.sessions(ids);
+    return ids.filter((id) => live.has(id));
+  } catch {
+    return ids; // without Redis nobody has heard of such an end either
+  }
+}
+
 export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
   const { registry, presence, queue, speakers, log } = deps;
   let waiting = new Set<string>();
@@ -46,7 +59,7 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
     const [ids, tokenOf] = [[...waiting], unnoted];
     [waiting, unnoted] = [new Set<string>(), new Map<string, string>()];
     try {
-      await registry.sessions.beat(ids);
+      await registry.sessions.beat(await stillHeld(presence, ids));
       await registry.denials.fillTokens(tokenOf);
       if (noted.size >= MOST_NOTED) noted.clear();
       for (const id of tokenOf.keys()) noted.add(id);

@@ -1,5 +1,13 @@
 import type { LlmRow } from '../llm.ts';
-import type { MemberPresence, Presence } from '../presence.ts';
+import {
+  keptMs,
+  seenWithinMs,
+  type Lease,
+  type LostMember,
+  type MemberPresence,
+  type PoolPresence,
+  type Presence,
+} from '../presence.ts';
 import type { Registry } from '../registry/registry.ts';
 
 /** A row with who is live laid over it (SPEC §2): what every read shows and every decision uses. */
@@ -12,6 +20,8 @@ export interface LiveLlm {
   servedBy: number;
   /** As those workers announced it last. Only where the pool was loaded. */
   announced: readonly MemberPresence[];
+  /** Its stream was lost less than a second ago, and it may be back at once. Only where the pool was loaded. */
+  returning: boolean;
 }
 
 export interface LivePool {
@@ -23,37 +33,52 @@ export interface LivePool {
   fresh: boolean;
 }
 
-/** A worker announces itself each second; one that has not for this long takes nothing. */
-export const seenWithinMs = 10_000;
+type Announced = Omit<PoolPresence, 'fresh'>;
+const nothing = { members: [], lost: [] };
 
-/** The overlay itself. Pure: `isLive` and `announced` are what was found just before. */
-function overlay(
-  row: LlmRow,
-  isLive: (sessionId: string) => boolean,
-  announced: readonly MemberPresence[] = [],
-): LiveLlm {
+/** Who of the sessions that were asked about lives, and by which stream. */
+interface Leases {
+  isLive: (sessionId: string) => boolean;
+  leaseOf: (sessionId: string) => Lease | undefined;
+}
+
+/** The overlay itself. Pure: `leases` and `announced` are what was found just before. */
+function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): LiveLlm {
   const { status, inactiveReason, inactiveSince } = row;
-  const said = announced.filter((member) => member.llmId === row.id);
+  const said = announced.members.filter((member) => member.llmId === row.id);
   if (row.kind === 'public') {
     // No session of its own says whether a hosted worker is gone: its silence does.
     const own = said.filter((member) => member.ageMs < seenWithinMs);
     const servedBy = own.filter((member) => member.state === 'serving').length;
-    return { row, status, inactiveReason, inactiveSince, servedBy, announced: own };
+    return { row, status, inactiveReason, inactiveSince, servedBy, announced: own, returning: false };
   }
-  if (status !== 'inactive' && (row.providerSessionId === null || !isLive(row.providerSessionId))) {
-    const since = row.lastHeartbeatAt ?? row.updatedAt;
+  const lost = lossOf(row, leases, announced.lost);
+  const isThere = row.providerSessionId !== null && leases.isLive(row.providerSessionId) && !lost;
+  if (lost || (status !== 'inactive' && !isThere)) {
     return {
       row,
       status: 'inactive',
-      inactiveReason: 'publisher_gone',
-      inactiveSince: since,
+      inactiveReason: status === 'inactive' ? inactiveReason : 'publisher_gone',
+      inactiveSince: inactiveSince ?? row.lastHeartbeatAt ?? row.updatedAt,
       servedBy: 0,
       announced: [],
+      returning: lost !== undefined && lost.served && lost.ageMs < keptMs,
     };
   }
   const servedBy = status === 'active' ? 1 : 0;
   const own = said.filter((member) => member.sessionId === row.providerSessionId);
-  return { row, status, inactiveReason, inactiveSince, servedBy, announced: own };
+  return { row, status, inactiveReason, inactiveSince, servedBy, announced: own, returning: false };
+}
+
+/** What was said of the stream that carried it, unless another stream, or the worker itself, holds the session by now. */
+function lossOf(row: LlmRow, { leaseOf }: Leases, lost: readonly LostMember[]): LostMember | undefined {
+  const { id, providerSessionId: session } = row;
+  if (session === null) return undefined;
+  const nonce = leaseOf(session)?.nonce;
+  return lost.find(
+    (member) =>
+      member.llmId === id && member.sessionId === session && (nonce === undefined || nonce === member.nonce),
+  );
 }
 
 export interface Liveness {
@@ -73,41 +98,44 @@ const sessionsOf = (rows: readonly LlmRow[]): string[] => [
 export function createLiveness(deps: { registry: Registry; presence: Presence; leaseMs: number }): Liveness {
   const { registry, presence, leaseMs } = deps;
 
-  const sessions = async (ids: readonly string[]): Promise<(sessionId: string) => boolean> => {
-    if (ids.length === 0) return () => true;
+  const leasesOf = async (ids: readonly string[]): Promise<Leases> => {
+    if (ids.length === 0) return { isLive: () => true, leaseOf: () => undefined };
     const asked = new Set(ids);
     const { fresh, live } = await presence.sessions(ids);
     const missing = ids.filter((id) => !live.has(id));
     const recent = fresh ? await registry.sessions.beatenWithin(missing, leaseMs) : new Set<string>();
-    return (id) => !asked.has(id) || live.has(id) || recent.has(id);
+    return {
+      isLive: (id) => !asked.has(id) || live.has(id) || recent.has(id),
+      leaseOf: (id) => live.get(id),
+    };
   };
 
-  const announcedIn = async (poolKeys: readonly string[]) => {
+  const announcedIn = async (poolKeys: readonly string[]): Promise<Map<string, PoolPresence>> => {
     const pools = await Promise.all(poolKeys.map((key) => presence.members(key)));
-    return new Map(poolKeys.map((key, at) => [key, pools[at] ?? { fresh: false, members: [] }]));
+    return new Map(poolKeys.map((key, at) => [key, pools[at] ?? { fresh: false, ...nothing }]));
   };
 
   const loadPools = async (poolKeys: readonly string[]): Promise<LivePool[]> => {
     const [rows, announced] = await Promise.all([registry.llms.byPools(poolKeys), announcedIn(poolKeys)]);
-    const isLive = await sessions(sessionsOf(rows));
+    const leases = await leasesOf(sessionsOf(rows));
     return poolKeys.map((key) => {
-      const { fresh, members: known } = announced.get(key) ?? { fresh: false, members: [] };
-      const members = rows.filter((row) => row.poolKey === key).map((row) => overlay(row, isLive, known));
+      const known = announced.get(key);
+      const members = rows.filter((row) => row.poolKey === key).map((row) => overlay(row, leases, known));
       const activeCount = members.filter((m) => m.status === 'active' && m.servedBy > 0).length;
-      return { key, members, activeCount, fresh };
+      return { key, members, activeCount, fresh: known?.fresh ?? false };
     });
   };
 
   return {
-    sessions,
+    sessions: async (ids) => (await leasesOf(ids)).isLive,
     loadPools,
     async llms(rows) {
       const publicPools = new Set(rows.filter((row) => row.kind === 'public').map((row) => row.poolKey));
-      const [isLive, announced] = await Promise.all([
-        sessions(sessionsOf(rows)),
+      const [leases, announced] = await Promise.all([
+        leasesOf(sessionsOf(rows)),
         announcedIn([...publicPools]),
       ]);
-      return rows.map((row) => overlay(row, isLive, announced.get(row.poolKey)?.members));
+      return rows.map((row) => overlay(row, leases, announced.get(row.poolKey)));
     },
     async loadPool(poolKey) {
       const [pool] = await loadPools([poolKey]);

@@ -1,18 +1,26 @@
-import { seenWithinMs, type LiveLlm, type LivePool } from './liveness.ts';
+import { seenWithinMs } from '../presence.ts';
+import type { LiveLlm, LivePool } from './liveness.ts';
 
-/**
- * Is anybody there to take a task?
- * @param excluded llm ids that failed it already, or cannot do it.
- */
+/** Of whom a task may be. @param excluded llm ids that failed it already, or cannot do it. */
+const candidates = (pool: LivePool, pinId: string | null, excluded: readonly string[]): LiveLlm[] =>
+  pool.members.filter((m) => (pinId === null || m.row.id === pinId) && !excluded.includes(m.row.id));
+
+/** Is anybody there to take a task? */
 export function isServed(pool: LivePool, pinId: string | null, excluded: readonly string[] = []): boolean {
-  return pool.members.some(
-    (m) => (pinId === null || m.row.id === pinId) && !excluded.includes(m.row.id) && serves(m, pool.fresh),
-  );
+  return candidates(pool, pinId, excluded).some((member) => serves(member, pool.fresh));
 }
 
-/** The row says active; and unless Redis has just lost everything, its worker was seen a moment ago. */
-function serves(member: LiveLlm, fresh: boolean): boolean {
-  if (member.status !== 'active') return false;
-  if (fresh) return true;
-  return member.announced.some((a) => a.state === 'serving' && a.ageMs < seenWithinMs);
+/** May somebody be there again at once, whose stream was lost less than a second ago? */
+export function mayReturn(pool: LivePool, pinId: string | null, excluded: readonly string[] = []): boolean {
+  return candidates(pool, pinId, excluded).some(({ returning }) => returning);
+}
+
+/**
+ * The row says active, and what the worker says of itself is believed at once: that it takes nothing, however young Redis
+ * is. Its silence is held against it unless Redis has just lost everything.
+ */
+function serves({ status, announced }: LiveLlm, fresh: boolean): boolean {
+  if (status !== 'active') return false;
+  const seen = announced.filter(({ ageMs }) => ageMs < seenWithinMs);
+  return seen.length === 0 ? fresh : seen.some(({ state }) => state === 'serving');
 }

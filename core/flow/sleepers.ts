@@ -1,4 +1,5 @@
-import { seenWithinMs, type LiveLlm, type LivePool } from './liveness.ts';
+import { seenWithinMs } from '../presence.ts';
+import type { LiveLlm, LivePool } from './liveness.ts';
 
 /** A member whose backend sleeps and whose worker can wake it. */
 export interface Sleeper {

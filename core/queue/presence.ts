@@ -1,7 +1,13 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { McpctlError } from '../errors.ts';
-import type { Lease, MemberPresence, Presence } from '../presence.ts';
+import {
+  seenWithinMs,
+  type Lease,
+  type LostMember,
+  type MemberPresence,
+  type Presence,
+} from '../presence.ts';
 import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
 import { timeOf } from './redis-time.ts';
@@ -12,12 +18,21 @@ const announcedSchema = z.object({
   boot: z.string(),
   slots: z.number(),
   running: z.number(),
-  state: z.enum(['serving', 'draining', 'asleep', 'down']),
+  /** One that is not known here is of a newer release, and no promise to take anything. */
+  state: z.enum(['serving', 'draining', 'asleep', 'down']).catch('draining'),
   /** Of the stream that the relay announced it for. */
   nonce: z.string().optional(),
 });
 /** What a worker says of one member; its age is added by the reader. */
 export type Announcement = z.infer<typeof announcedSchema>;
+
+/** What the relay says of one whose stream was lost (leave.lua writes it over what was announced). */
+const lostSchema = z.object({
+  sessionId: z.string(),
+  nonce: z.string(),
+  state: z.literal('lost'),
+  was: z.string(),
+});
 
 export interface PresenceDeps {
   redis: Redis;
@@ -39,9 +54,11 @@ const memberField = (llmId: string, sessionId: string): string => `${llmId} ${se
 
 /** Liveness over Redis. Every answer is of this moment; nothing is cached. */
 export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence {
-  /** Missing, or younger than a lease: a missing key then proves nothing. */
-  const isFresh = (setAt: string | null, now: number): boolean =>
-    setAt === null || now - Number(setAt) < leaseMs;
+  /** Missing, or younger than that: a missing key then proves nothing. */
+  const isFresh = (setAt: unknown, now: number, withinMs: number): boolean => {
+    const at = z.string().nullable().parse(setAt);
+    return at === null || now - Number(at) < withinMs;
+  };
 
   return {
     ...createLeases({ redis, keys, leaseMs }),
@@ -56,7 +73,7 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
         const lease = leases[i]?.[1];
         if (typeof lease === 'string') live.set(id, parseLease(lease));
       });
-      return { fresh: isFresh(z.string().nullable().parse(epoch?.[1]), timeOf(time?.[1])), live };
+      return { fresh: isFresh(epoch?.[1], timeOf(time?.[1]), leaseMs), live };
     },
     async introduce({ sessionId, boot }, members) {
       const said = members.map(({ poolKey, llmId, slots, state }) =>
@@ -85,10 +102,16 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
       const answers = (await orUnavailable(pipeline.exec())) ?? [];
       for (const [error] of answers) if (error) throw new McpctlError('unavailable');
       const now = timeOf(answers[0]?.[1]);
-      const fresh = isFresh(z.string().nullable().parse(answers[1]?.[1]), now);
+      // Whoever is there says so each second or two, whatever Redis has forgotten.
+      const fresh = isFresh(answers[1]?.[1], now, seenWithinMs);
       const hash = z.record(z.string(), z.string()).parse(answers[2]?.[1]);
-      const members = Object.entries(hash).flatMap(([field, text]) => parseMember(field, text, now) ?? []);
-      return { fresh, members: members.filter((m) => m.ageMs < leaseMs) };
+      const all = Object.entries(hash).flatMap(([field, text]) => parseMember(field, text, now) ?? []);
+      const recent = all.filter(({ ageMs }) => ageMs < leaseMs);
+      return {
+        fresh,
+        members: recent.filter((m) => 'state' in m),
+        lost: recent.filter((m): m is LostMember => !('state' in m)),
+      };
     },
   };
 }
@@ -151,13 +174,19 @@ function leave(
 }
 
 /** @param field the llm's id and, after a space, the session's: a public llm may be served by several. */
-function parseMember(field: string, text: string, now: number): MemberPresence | null {
+function parseMember(field: string, text: string, now: number): MemberPresence | LostMember | null {
   const [llmId = ''] = field.split(' ', 1);
   const space = text.indexOf(' ');
+  const ageMs = Math.max(0, now - Number(text.slice(0, space)));
   try {
-    const parsed = announcedSchema.safeParse(JSON.parse(text.slice(space + 1)));
-    if (!parsed.success) return null;
-    return { llmId, ...parsed.data, ageMs: Math.max(0, now - Number(text.slice(0, space))) };
+    const json: unknown = JSON.parse(text.slice(space + 1));
+    const lost = lostSchema.safeParse(json);
+    if (lost.success) {
+      const { sessionId, nonce, was } = lost.data;
+      return { llmId, sessionId, nonce, served: was === 'serving', ageMs };
+    }
+    const parsed = announcedSchema.safeParse(json);
+    return parsed.success ? { llmId, ...parsed.data, ageMs } : null;
   } catch {
     return null; // not JSON: nobody we know wrote it, so nobody is there
   }

@@ -1,5 +1,6 @@
 import type { Response } from 'express';
 import type { Actor } from '../../core/access.ts';
+import { keptMs } from '../../core/presence.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { untilClosed } from '../caps.ts';
 import { actorOf } from '../context.ts';
@@ -78,6 +79,6 @@ function newWait(deps: EdgeDeps, { call, order, submitted, gone }: Waiting, res:
   const { admissionMs, keepAliveMs } = deps.config;
   // Until the status is committed a stream may still become a real 503; afterwards silence is what to avoid.
   const quietMs = (): number => (order.request.streaming && !res.headersSent ? admissionMs : keepAliveMs);
-  const unservedMs = call.wishes.waitMs ?? 0;
+  const unservedMs = Math.max(call.wishes.waitMs ?? 0, order.target.returning ? keptMs : 0);
   return new TaskWait(deps, { submitted, target: order.target, gone, quietMs, unservedMs }, order.queueMs);
 }

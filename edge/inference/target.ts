@@ -1,6 +1,6 @@
 import { can, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { isServed } from '../../core/flow/served.ts';
+import { isServed, mayReturn } from '../../core/flow/served.ts';
 import { sleepersIn } from '../../core/flow/sleepers.ts';
 import { chosenAmong, unfitFor, type Choice, type Needs, type Unfit } from '../../core/fit.ts';
 import type { LlmKind, Operation } from '../../core/llm.ts';
@@ -18,6 +18,8 @@ export interface Target extends Choice {
   unfit: readonly string[];
   /** Somebody was there who takes it at once; else it waits, and perhaps for one to be woken. */
   served: boolean;
+  /** Nobody is, and one whose stream was lost less than a second ago may be again: it is waited for so long. */
+  returning: boolean;
   /** Members get a translation of the request, to chat. */
   translated: boolean;
   /** Its members, for what the answer says of the one that had it. */
@@ -103,7 +105,8 @@ function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait
   const unfit = unfitIn(pool, { pinned, needs });
   const pinId = pinned?.row.id ?? null;
   const served = isServed(pool, pinId, unfit);
-  if (!served && !mayWait && sleepersIn(pool, pinId, unfit).length === 0)
+  const returning = !served && mayReturn(pool, pinId, unfit);
+  if (!served && !returning && !mayWait && sleepersIn(pool, pinId, unfit).length === 0)
     throw nobody(poolKey, pinned?.row.name ?? null);
   return {
     poolKey,
@@ -111,6 +114,7 @@ function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait
     unfit,
     ...choiceIn(pool, { pinId, unfit, needs }),
     served,
+    returning,
     translated: false,
     members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
   };

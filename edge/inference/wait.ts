@@ -1,6 +1,6 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
 import { closeTask } from '../../core/flow/cancel.ts';
-import { isServed } from '../../core/flow/served.ts';
+import { isServed, mayReturn } from '../../core/flow/served.ts';
 import { sleepersIn } from '../../core/flow/sleepers.ts';
 import { allAttempts, excludedOf, isForsaken, takeBack, whyWaited } from '../../core/flow/take-back.ts';
 import type { Attempt } from '../../core/queue/attempt.ts';
@@ -33,6 +33,8 @@ export interface Wait {
 
 /** How often a caller who waits for a member is checked on: is there still one to wait for? */
 const CHECK_MS = 2_000;
+/** The first time sooner: it was let in by what was seen a moment ago. And as long as somebody may be back at once. */
+const SOON_MS = 600;
 /** When a call may be made again whose backend was not ready in all the time that its caller had. */
 const NOT_READY_S = 5;
 /** How much longer than its limit a caller waits while nobody can tell what became of its task. */
@@ -53,6 +55,8 @@ export class TaskWait {
   /** Until then nobody need be there. */
   readonly #unservedUntil: number;
   #nextCheck: number;
+  /** A stream was lost a moment ago, and may be back at once. */
+  #returning = false;
   #quietFrom: number;
   /** No event and no claim seen yet. */
   #waiting = true;
@@ -66,7 +70,7 @@ export class TaskWait {
     const now = deps.clock.elapsed();
     this.#deadline = now + queueMs;
     this.#unservedUntil = now + wait.unservedMs;
-    this.#nextCheck = wait.target.served ? this.#checkAfter(now) : now;
+    this.#nextCheck = wait.target.served ? now + SOON_MS : now;
     this.#quietFrom = now;
     this.#waking = new Waking(deps);
     this.#standing = new Standing(deps, wait.submitted.row, () => this.#waking.sinceMs());
@@ -137,6 +141,7 @@ export class TaskWait {
 
   /** When to look next: every 2 s, and when it is time that somebody is there. */
   #checkAfter(now: number): number {
+    if (this.#returning) return now + SOON_MS;
     const until = this.#unservedUntil;
     return now < until && until < now + CHECK_MS ? until : now + CHECK_MS;
   }
@@ -186,7 +191,8 @@ export class TaskWait {
     const sleepers = served ? [] : sleepersIn(pool, pin, not);
     this.#waking.of(sleepers);
     if (sleepers.length > 0) return this.#waking.ask();
-    if (served || this.#deps.clock.elapsed() < this.#unservedUntil) return null;
+    this.#returning = !served && mayReturn(pool, pin, not);
+    if (served || this.#returning || this.#deps.clock.elapsed() < this.#unservedUntil) return null;
     return (await this.#notReady()) ?? nobody(target.poolKey, target.pin?.name ?? null);
   }
 

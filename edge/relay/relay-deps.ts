@@ -16,6 +16,7 @@ import type { Openable } from '../../core/switch.ts';
 import type { Authority } from '../authority.ts';
 import type { Heartbeats } from '../heartbeats.ts';
 import type { Blindness } from './blind.ts';
+import type { Losses } from './losses.ts';
 
 export interface RelayOptions {
   config: RedisPlaceSettings & Settings<'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs'>;
@@ -41,6 +42,7 @@ export interface RelayDeps extends RelayOptions {
   markers: Markers;
   wakes: Wakes;
   blindness: Blindness;
+  losses: Losses;
   /** Closed while Redis may have lost what it said before. */
   trusted: Openable;
 }

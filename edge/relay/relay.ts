@@ -17,6 +17,7 @@ import type { Speaker } from '../session-speakers.ts';
 import { findClaims, type SaidClaim } from './adopt.ts';
 import { Blindness } from './blind.ts';
 import { ControlStream } from './control-stream.ts';
+import { createLosses } from './losses.ts';
 import type { Carried, RelayDeps, RelayOptions } from './relay-deps.ts';
 import { RelaySession } from './session.ts';
 
@@ -69,6 +70,7 @@ export class Relay implements Service {
       wakes: createWakes({ redis: this.commands, keys }),
       trusted: this.#trusted,
       blindness: new Blindness({ ...options, commands: this.commands }),
+      losses: createLosses(options),
     };
     options.stopping.addEventListener('abort', () => void this.#move(), { once: true });
   }

@@ -1,6 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
 import type { LlmRow } from '../../core/llm.ts';
-import type { MemberPresence } from '../../core/presence.ts';
+import { keptMs, type MemberPresence } from '../../core/presence.ts';
 import type { Frame } from '../../core/protocol.ts';
 import type { Control } from '../../core/queue/control.ts';
 import { pause } from '../../core/runtime/clock.ts';
@@ -12,8 +12,6 @@ import type { Carried, RelayDeps } from './relay-deps.ts';
 import { Slots } from '../../core/slots.ts';
 import { RelayWakes } from './wakes.ts';
 
-/** A stream that is lost may come back for so long before its tasks are given to others. */
-const KEPT_MS = 1_000;
 const AGAIN_MS = 250;
 /** How long a worker may take to open another stream, when this one may be dead. */
 const DOUBT_MS = 3_000;
@@ -213,24 +211,39 @@ export class RelaySession {
     if (this.#phase !== 'open') return this.letGo();
     this.#phase = 'lost';
     this.#turnSwitches();
-    const { session, boot, nonce } = this.carried;
     const since = this.#deps.clock.elapsed();
-    try {
-      const pools = [...new Set(this.#members.map((member) => member.poolKey))];
-      if (!(await this.#deps.presence.lose(session, { boot, nonce }, pools))) return this.letGo();
-    } catch (thrown) {
-      this.#log('a lost stream could not be announced', thrown);
-    }
-    await pause(since + KEPT_MS - this.#deps.clock.elapsed(), this.gone);
-    while (!this.gone.aborted && this.#deps.clock.elapsed() - since < GIVE_UP_MS) {
+    const isTime = (): boolean => !this.gone.aborted && this.#deps.clock.elapsed() - since < GIVE_UP_MS;
+    const told = this.#tellLoss(isTime);
+    await pause(since + keptMs - this.#deps.clock.elapsed(), this.gone);
+    let isDecided = false;
+    while (isTime() && !isDecided) {
       try {
-        if ((await this.claims.endDead(KEPT_MS)) === 0) break;
+        isDecided = (await this.claims.endDead(keptMs)) === 0;
       } catch (thrown) {
         this.#log('the claims of a lost worker could not be decided about yet', thrown);
       }
-      await pause(AGAIN_MS, this.gone);
+      if (!isDecided) await pause(AGAIN_MS, this.gone);
     }
+    await told;
+    // Once more, for a heartbeat that was on its way to the rows when they were written.
+    if (isTime()) await this.#deps.losses.write(this.carried.session).catch(() => undefined);
     this.letGo();
+  }
+
+  /** To every edge, by Redis; then to the rows, which a Redis that is young has its readers ask. Until both have heard. */
+  async #tellLoss(isTime: () => boolean): Promise<void> {
+    const { presence, losses } = this.#deps;
+    const { session, boot, nonce } = this.carried;
+    const pools = [...new Set(this.#members.map((member) => member.poolKey))];
+    for (let isAnnounced = false; isTime(); await pause(AGAIN_MS, this.gone)) {
+      try {
+        if (!isAnnounced && !(await presence.lose(session, { boot, nonce }, pools))) return this.letGo();
+        isAnnounced = true;
+        return await losses.write(session);
+      } catch (thrown) {
+        this.#log('a lost stream could not be announced yet', thrown);
+      }
+    }
   }
 
   /** Each second: pings, and lets go of claims whose end was not heard of. */

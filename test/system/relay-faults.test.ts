@@ -1,6 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { Redis } from 'ioredis';
+import { createKeys } from '../../core/queue/keys.ts';
+import { redisNow } from '../../core/queue/redis-time.ts';
+import { askWorker } from '../../worker/local/client.ts';
 import { chats, hangs, startBackend, type Backend } from '../support/backend.ts';
 import { startBalancer, type Balancer } from '../support/balancer.ts';
 import { note } from '../support/measured.ts';
@@ -254,6 +258,49 @@ describe('an sse worker behind two edges', function () {
     expect(await rest(events)).to.deep.equal(words.slice(3));
     await kept(taskId);
     expect(postgres.struck().resets).to.be.above(0);
+  });
+
+  describe('while Redis is so young that its silence proves nothing', () => {
+    const statusesOf = async (): Promise<string[]> =>
+      await Promise.all(
+        balancer.targets.map(async (at) => {
+          const answer = await t.call('GET', '/api/v1/llms/desk', { at });
+          return ((await answer.json()) as { status: string }).status;
+        }),
+      );
+    /** One call at each edge. */
+    const codes = async (): Promise<number[]> =>
+      await Promise.all(balancer.targets.map(async (at) => (await infer(at)).status));
+    const redis = new Redis(process.env['REDIS_URL'] ?? '');
+    before(async () => {
+      await redis.set(createKeys(t.sandbox.namespace).epoch, await redisNow(redis));
+    });
+    after(async () => {
+      await redis.set(createKeys(t.sandbox.namespace).epoch, '1');
+      await redis.quit();
+    });
+
+    it('that was paused takes nothing at any edge, and something as soon as it is resumed', async () => {
+      backend.reply(chats(['fine']));
+      const socket = join(worker.home, 'worker.sock');
+      expect(await codes()).to.deep.equal([200, 200]);
+      await askWorker(socket, 'pause');
+      expect(await codes()).to.deep.equal([503, 503]);
+      expect(await codes()).to.deep.equal([503, 503]);
+      await askWorker(socket, 'resume');
+      expect(await codes()).to.deep.equal([200, 200]);
+    });
+
+    it('that was SIGKILLed is inactive at once at every edge, and a call waits a second for it', async () => {
+      backend.reply(chats(['fine']));
+      const died = worker.kill('SIGKILL');
+      await until(statusesOf, (statuses) => statuses.every((status) => status === 'inactive'), 3_000);
+      expect(await codes()).to.deep.equal([503, 503]);
+      expect(await t.registry.llms.byName('desk')).to.include({ inactiveReason: 'publisher_gone' });
+      await died;
+      worker = await t.startWorker(offers(), { url: wire.url(balancer.url), home: worker.home });
+      expect(await codes()).to.deep.equal([200, 200]);
+    });
   });
 
   it('that was SIGKILLed and started again has its rows and their ids', async function () {
