@@ -294,12 +294,22 @@ export interface Fault {
   message: string;
 }
 
+/** What a backend said of what its caller sent. */
+export interface Refusal {
+  /** A 4xx. */
+  status: number;
+  /** As it came. */
+  body: string;
+}
+
 export interface ErrorExtra {
   details?: readonly Fault[];
   /** Seconds after which a call may succeed; becomes `Retry-After`. */
   retryAfterS?: number;
   /** The task that the error is about; becomes `x-mcpctl-task-id`. */
   taskId?: string;
+  /** Of a backend: its caller is told this in place of what we say. */
+  refusal?: Refusal;
   cause?: unknown;
 }
 
@@ -312,6 +322,7 @@ export class McpctlError extends Error {
   readonly details: readonly Fault[] | undefined;
   readonly retryAfterS: number | undefined;
   readonly taskId: string | undefined;
+  readonly refusal: Refusal | undefined;
 
   constructor(code: ErrorCode, message?: string, extra: ErrorExtra = {}) {
     super(message ?? catalogue[code].message, extra.cause === undefined ? undefined : { cause: extra.cause });
@@ -320,6 +331,7 @@ export class McpctlError extends Error {
     this.details = extra.details;
     this.retryAfterS = extra.retryAfterS;
     this.taskId = extra.taskId;
+    this.refusal = extra.refusal;
   }
 
   get status(): number {

@@ -45,7 +45,22 @@ export const usageSchema = z.object({
 });
 export type Usage = z.infer<typeof usageSchema>;
 
-export const taskErrorSchema = z.object({ code: z.string(), message: z.string() });
+/** What a backend says of an error beside its sentence. */
+const errorReasonSchema = z.object({
+  /** Its own word for it. */
+  code: z.string().optional(),
+  type: z.string().optional(),
+  /** The member of the request that it is about. */
+  param: z.string().optional(),
+});
+export type ErrorReason = z.infer<typeof errorReasonSchema>;
+
+export const taskErrorSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  /** Where a backend has refused what was sent. */
+  reason: errorReasonSchema.optional(),
+});
 
 /** Body of `POST /api/v1/tasks`. Strict, but for `request`, which goes to the backend as it is. */
 export const taskCreateSchema = z.strictObject({
@@ -132,6 +147,7 @@ export const taskRowSchema = z.object({
   responseStatus: z.number().nullable(),
   errorCode: z.string().nullable(),
   errorMessage: z.string().nullable(),
+  errorReason: errorReasonSchema.nullable(),
   epoch: z.number(),
   claimId: z.string().nullable(),
   claimedBy: z.string().nullable(),

@@ -22,6 +22,8 @@ interface RequestContext {
    * are fetched. Set by middleware/deliver.ts. @throws McpctlError `too_many_requests`.
    */
   reserveAnswer: (bytes: number) => void;
+  /** A status went out, and blanks, of an answer that is to be a JSON text: it may still become an error. */
+  onlyBlanks: boolean;
   /** `inference.finished` is, or will be, said of it. */
   reported: boolean;
 }

@@ -1,7 +1,9 @@
 import type { Request, Response } from 'express';
 import type { ApiError } from '../core/api-error.ts';
+import { isJson, jsonObject } from '../core/judge/reason.ts';
 import { entryOf, type McpctlError } from '../core/errors.ts';
 import { isAnthropicDoor, isOllamaDoor, isOpenAiDoor } from './context.ts';
+import { readableError, refusalStatus, toldOf } from './refusal.ts';
 
 /** `/api/v1`: SPEC §11. */
 export function apiErrorBody(error: McpctlError, requestId: string): ApiError {
@@ -25,25 +27,39 @@ interface About {
   requestId?: string;
 }
 
-/** OpenAI's error object: on `/v1`, and as the last frame of a stream at both doors. */
-export function openAiErrorBody(error: McpctlError, { v1, requestId }: About) {
+interface OpenAiError {
+  message: string;
+  type?: unknown;
+  param?: unknown;
+  code?: unknown;
+  taskId?: string;
+}
+
+/** OpenAI's error object: on `/v1`, and as the last frame of a stream at both doors. A backend's own stays as it is. */
+export function openAiErrorBody(error: McpctlError, about: About): { error: OpenAiError } {
+  const task = error.taskId === undefined ? {} : { taskId: error.taskId };
+  if (!error.refusal) return { error: { ...ourError(error, about), ...task } };
+  const its = readableError(error.refusal.body);
+  return { error: { ...toldOf(error), ...its, ...task } };
+}
+
+function ourError(error: McpctlError, { v1, requestId }: About): OpenAiError {
   const faults = error.details?.map((fault) => `${fault.path}: ${fault.message}`).join('; ');
   const sentence = sentenceOf(error, requestId);
   const { type, v1Code } = entryOf(error.code);
   return {
-    error: {
-      message: faults ? `${sentence} ${faults}` : sentence,
-      type,
-      param: error.details?.[0]?.path ?? null,
-      code: (v1 ? v1Code : undefined) ?? error.code,
-      ...(error.taskId === undefined ? {} : { taskId: error.taskId }),
-    },
+    message: faults ? `${sentence} ${faults}` : sentence,
+    type,
+    param: error.details?.[0]?.path ?? null,
+    code: (v1 ? v1Code : undefined) ?? error.code,
   };
 }
 
 /** `/v1/messages`: Anthropic's error object. */
 export function anthropicErrorBody(error: McpctlError, requestId?: string) {
   const about = { v1: true, ...(requestId === undefined ? {} : { requestId }) };
+  const its = error.refusal && jsonObject(error.refusal.body);
+  if (its?.['type'] === 'error' && isJson(its['error'])) return its; // a member that speaks Messages itself
   const { message } = openAiErrorBody(error, about).error;
   const id = requestId === undefined ? {} : { request_id: requestId };
   return { type: 'error', error: { type: anthropicTypeOf(v1StatusOf(error)), message }, ...id };
@@ -72,7 +88,8 @@ export function anthropicTypeOf(status: number): string {
 }
 
 /** The status of an error on `/v1`. */
-function v1StatusOf({ code }: McpctlError): number {
+function v1StatusOf({ code, refusal }: McpctlError): number {
+  if (refusal) return refusalStatus(refusal.status);
   const { status, v1Status = status } = entryOf(code);
   return v1Status;
 }
@@ -90,10 +107,13 @@ function retryAfterOf(error: McpctlError, status: number): number | undefined {
   return entryOf(code).retryable && (status === 429 || status === 503) ? RETRY_S : undefined;
 }
 
-/** Answers with an error in the shape of the door. Only before any byte of an answer was sent. */
-export function sendError(req: Request, res: Response, error: McpctlError): void {
+/**
+ * Answers with an error in the shape of the door. Only before any byte of an answer was sent.
+ * @returns the status.
+ */
+export function sendError(req: Request, res: Response, error: McpctlError): number {
   const v1 = isOpenAiDoor(req) || isOllamaDoor(req);
-  const status = v1 ? v1StatusOf(error) : entryOf(error.code).status;
+  const status = statusFor(error, v1);
   const retryAfterS = retryAfterOf(error, status);
   if (retryAfterS !== undefined) {
     const seconds = v1 ? Math.min(retryAfterS, LONGEST_RETRY_S) : retryAfterS;
@@ -103,7 +123,33 @@ export function sendError(req: Request, res: Response, error: McpctlError): void
   }
   if (error.taskId !== undefined) res.set('x-mcpctl-task-id', error.taskId);
   if (v1) res.set('x-should-retry', String(entryOf(error.code).retryable));
-  res.status(status).json(bodyFor(req, error));
+  res.status(status).type('application/json').send(textFor(req, error));
+  return status;
+}
+
+/**
+ * The same where a status and blanks have gone out already, in front of an answer that was to be a JSON text: the status
+ * that it would have had, and how long to wait, are members of the body.
+ */
+export function endWithLateError(req: Request, res: Response, error: McpctlError): void {
+  const status = statusFor(error, isOpenAiDoor(req) || isOllamaDoor(req));
+  const retry_after = retryAfterOf(error, status);
+  const body: Record<string, unknown> = { ...bodyFor(req, error) };
+  const late = { status, ...(retry_after === undefined ? {} : { retry_after }) };
+  const { error: inner } = body;
+  res.end(JSON.stringify(isJson(inner) ? { ...body, error: { ...inner, ...late } } : { ...body, ...late }));
+}
+
+function statusFor(error: McpctlError, v1: boolean): number {
+  return v1 ? v1StatusOf(error) : (error.refusal?.status ?? entryOf(error.code).status);
+}
+
+/** A refusal that clients can read stays the text it was; `/api/v1` shows any as it came. */
+function textFor(req: Request, error: McpctlError): string {
+  const { refusal } = error;
+  const isApi = !isOpenAiDoor(req) && !isOllamaDoor(req);
+  const isPlain = isApi || (isOpenAiDoor(req) && !isAnthropicDoor(req) && readableError(refusal?.body ?? ''));
+  return refusal && isPlain ? refusal.body : JSON.stringify(bodyFor(req, error));
 }
 
 function bodyFor(req: Request, error: McpctlError): object {

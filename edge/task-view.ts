@@ -39,7 +39,7 @@ function columnsOf(row: TaskRow): TaskView {
     status: row.status,
     streaming: row.streaming,
     priority: row.priority,
-    error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '' },
+    error: errorOf(row),
     attempts: row.attempts,
     crashes: row.crashes,
     claimedLlm: row.claimedLlm,
@@ -55,6 +55,10 @@ function columnsOf(row: TaskRow): TaskView {
     ownerId: row.ownerId,
     createdAt: row.createdAt.toISOString(),
   };
+}
+
+function errorOf({ errorCode: code, errorMessage, errorReason: reason }: TaskRow): TaskView['error'] {
+  return code === null ? null : { code, message: errorMessage ?? '', ...(reason ? { reason } : {}) };
 }
 
 export interface TaskDetails {

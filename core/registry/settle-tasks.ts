@@ -1,10 +1,14 @@
 import type { Knex } from 'knex';
 import { uuidSchema } from '../names.ts';
-import type { Ending } from '../outcome.ts';
+import { reasonOfBody } from '../judge/reason.ts';
+import type { Ending, Outcome } from '../outcome.ts';
 import { storableInstant, storableJson, storableSentence, storableText, storableWord } from '../storable.ts';
-import type { TaskRow } from '../task.ts';
+import type { ErrorReason, TaskRow } from '../task.ts';
 import { plausibleUsage } from './plausible-usage.ts';
 import { parseTask, returned } from './task-rows.ts';
+
+/** Of a backend's word for an error, and of the path of a parameter. */
+const LONGEST_WORD = 200;
 
 /** A task, and the outcome that the end of its stream carries. */
 export interface Settling {
@@ -23,6 +27,7 @@ function columnsOf({ id, ending }: Settling) {
     response_body: 'body' in outcome && outcome.body !== undefined ? storableText(outcome.body) : null,
     error_code: isDone ? null : storableWord(outcome.code),
     error_message: isDone ? null : storableSentence(outcome.message),
+    error_reason: reasonIn(outcome),
     usage: 'usage' in outcome && outcome.usage ? storableJson(outcome.usage) : null,
     answer_bytes: answerBytes(ending),
     finish_reason: isDone && outcome.finishReason !== undefined ? storableWord(outcome.finishReason) : null,
@@ -34,6 +39,19 @@ function columnsOf({ id, ending }: Settling) {
     stream_started_at: storableInstant(ending.firstEventAt),
     ended_at: storableInstant(endedAt),
   };
+}
+
+/** What a backend said of its refusal beside the sentence, which outlives the body that says so. */
+function reasonIn(outcome: Outcome): ErrorReason | null {
+  if (outcome.kind !== 'failed' || outcome.code !== 'backend_rejected' || outcome.body === undefined)
+    return null;
+  const { code, type, param } = reasonOfBody(outcome.body);
+  const reason: ErrorReason = {
+    ...(code === undefined ? {} : { code: storableWord(code, LONGEST_WORD) }),
+    ...(type === undefined ? {} : { type: storableWord(type, LONGEST_WORD) }),
+    ...(param === undefined ? {} : { param: storableWord(param, LONGEST_WORD) }),
+  };
+  return Object.keys(reason).length === 0 ? null : reason;
 }
 
 /** Null: the stream does not tell. */
@@ -50,13 +68,13 @@ function answerBytes({ outcome, streamedBytes }: Ending): number | null {
 const settleSql = `
   with said as (select * from json_to_recordset(?::json) as said (
     id uuid, status text, response_status int, response_body text, error_code text, error_message text,
-    usage jsonb, answer_bytes bigint, finish_reason text, claim_id text, claimed_by uuid, llm_id uuid, claimed_at timestamptz,
+    error_reason jsonb, usage jsonb, answer_bytes bigint, finish_reason text, claim_id text, claimed_by uuid, llm_id uuid, claimed_at timestamptz,
     stream_started_at timestamptz, ended_at timestamptz)),
   held as (select id from tasks where id = any(array(select id from said))
     and status not in ('completed', 'error', 'cancelled') for update skip locked)
   update tasks set
     status = said.status, response_status = said.response_status, response_body = said.response_body,
-    error_code = said.error_code, error_message = said.error_message, usage = ${plausibleUsage},
+    error_code = said.error_code, error_message = said.error_message, error_reason = said.error_reason, usage = ${plausibleUsage},
     finish_reason = said.finish_reason, claim_id = said.claim_id, claimed_by = said.claimed_by,
     claimed_llm = (select name from llms where id = said.llm_id),
     claimed_at = said.claimed_at, stream_started_at = said.stream_started_at,

@@ -70,13 +70,14 @@ export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<An
 
 /**
  * Line feeds before a JSON text, so that nobody on the way takes the connection for dead. They cost the answer its
- * status: a failure after them can only break the connection. So none within the time for a real status.
+ * status, which a failure after them tells in its body. So none within the time for a real status.
  */
 function keepWhole({ deps, res, row, keepAlive }: Answering): void {
   const waitedMs = deps.clock.elapsed() - res.req.context.startedAt;
   if (row.source !== 'v1' || keepAlive === 'off' || waitedMs < deps.config.admissionMs) return;
   if (!res.headersSent)
     res.status(200).type('application/json').set('cache-control', 'no-cache, no-transform');
+  res.req.context.onlyBlanks = true;
   res.write('\n');
 }
 
@@ -179,9 +180,11 @@ async function writeEmpty(
 ): Promise<void> {
   if (a.keepAlive === 'off') return;
   const how = seconds === undefined ? (position ?? '') : `${seconds} s`;
-  if (a.keepAlive === 'comment' || !a.row.streaming) return await writer.comment(`${state} ${how}`.trim());
+  const comment = `${state} ${how}`.trim();
+  if (a.keepAlive === 'comment' || !a.row.streaming) return await writer.comment(comment);
   const known = { ...(position === null ? {} : { position }), ...(seconds === undefined ? {} : { seconds }) };
-  await writer.write(a.form.keepAlive({ state, ...known }));
+  const frame = a.form.keepAlive({ state, ...known });
+  await (frame ? writer.write(frame) : writer.comment(comment));
 }
 
 async function endStream(

@@ -38,8 +38,7 @@ export async function sayLeft(
     if (ended) report.settled(ended);
     return report.finish(LEFT, 'task_cancelled');
   }
-  if (!res.headersSent) throw error;
+  if (!res.headersSent || !row.streaming) throw error;
   report.failed(error);
-  if (!row.streaming) return void res.destroy(); // half of a JSON text
   await endWithError(new EventWriter(res, deliveryOf(deps), form.lines), form.error(error));
 }

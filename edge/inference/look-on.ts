@@ -65,7 +65,7 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
  */
 export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<void> {
   const { requestBody, responseBody } = await keptBodies(deps, res.req, row.id);
-  const error = errorOfRow(row);
+  const error = errorOfRow(row, undefined, responseBody);
   if (!error && responseBody === null) throw new McpctlError('gone', undefined, { taskId: row.id });
   const writer = new EventWriter(res, deliveryOf(deps));
   const form = await formFor(row, requestBody);

@@ -1,5 +1,5 @@
 import { settleTask } from '../../core/flow/settle.ts';
-import { isErrorCode, McpctlError, messageOf } from '../../core/errors.ts';
+import { isErrorCode, McpctlError, messageOf, type Refusal } from '../../core/errors.ts';
 import type { Ending, Outcome } from '../../core/outcome.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { TaskRow } from '../../core/task.ts';
@@ -64,12 +64,28 @@ function retryAfter(outcome: Outcome | undefined): { retryAfterS?: number } {
   return seconds === undefined ? {} : { retryAfterS: Math.ceil(seconds) };
 }
 
-/** The error that a settled row stands for, and how long the backend asks to wait; undefined when it completed. */
-export function errorOfRow(row: TaskRow, outcome?: Outcome): McpctlError | undefined {
+/**
+ * The error that a settled row stands for, and how long the backend asks to wait; undefined when it completed.
+ * @param body what is kept of a refusal, where no outcome is at hand.
+ */
+export function errorOfRow(row: TaskRow, outcome?: Outcome, body?: string | null): McpctlError | undefined {
   if (row.status === 'completed') return undefined;
   const code = row.errorCode ?? '';
+  const refusal = code === 'backend_rejected' ? refusalOf(row, outcome, body) : undefined;
   return new McpctlError(isErrorCode(code) ? code : 'task_cancelled', row.errorMessage ?? undefined, {
     taskId: row.id,
     ...retryAfter(outcome),
+    ...(refusal === undefined ? {} : { refusal }),
   });
+}
+
+/** The backend's own words; where they are not kept, what the row has of them. */
+function refusalOf(row: TaskRow, outcome?: Outcome, kept?: string | null): Refusal | undefined {
+  const told = outcome?.kind === 'failed' ? outcome : undefined;
+  const status = told?.status ?? row.responseStatus;
+  if (status == null) return undefined;
+  const body = told?.body ?? kept;
+  if (body != null) return { status, body };
+  const reason = { type: 'invalid_request_error', param: null, code: row.errorCode, ...row.errorReason };
+  return { status, body: JSON.stringify({ error: { message: row.errorMessage, ...reason } }) };
 }

@@ -2,7 +2,7 @@ import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { logBug } from '../bug.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { sendError } from '../error-body.ts';
+import { endWithLateError, sendError } from '../error-body.ts';
 import { reportRefused } from '../inference/refused.ts';
 
 /** Express's own refusals (a path that cannot be decoded) carry a 4xx; everything else unknown is a bug. */
@@ -22,9 +22,10 @@ export function answerErrors(deps: EdgeDeps): ErrorRequestHandler {
     const error = asOurs(thrown);
     reportRefused(deps, req, error);
     if (error.code === 'internal') logBug(log, error, { reqId: req.context.requestId });
+    if (!res.headersSent) sendError(req, res, error);
+    else if (req.context.onlyBlanks) endWithLateError(req, res, error);
     // Half an answer cannot become an error: the caller sees the connection break.
-    if (res.headersSent) res.destroy();
-    else sendError(req, res, error);
+    else res.destroy();
   };
 }
 

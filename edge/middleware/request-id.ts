@@ -17,6 +17,7 @@ export function requestId({ clock }: { clock: Clock }): RequestHandler {
       text: undefined,
       shape: undefined,
       reserveAnswer: () => undefined,
+      onlyBlanks: false,
       reported: false,
     };
     res.set('x-request-id', id);

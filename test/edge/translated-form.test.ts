@@ -212,7 +212,7 @@ describe('a chat answer in another protocol', () => {
 
   it('gives the keep-alives of the protocol, and goes on with their numbers', () => {
     const said = form('responses');
-    expect(said.keepAlive({ state: 'queued' }).event).to.equal('response.created');
+    expect(said.keepAlive({ state: 'queued' })?.event).to.equal('response.created');
     const [first] = said.event(
       chunks({ reasoning: '', text: 'a', calls: [], finish: 'stop' }, [], false)[0] ?? '',
     );

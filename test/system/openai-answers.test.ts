@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { answers, chats, startBackend, type Backend } from '../support/backend.ts';
+import { answers, chats, startBackend, type Backend, type Script } from '../support/backend.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
 const V1 = '/v1/chat/completions';
@@ -23,7 +23,7 @@ describe('answers of /v1', function () {
     });
     backend = await startBackend();
     await t.startWorker([
-      { name: 'desk', poolName: 'house', model: 'big/model:30b', maxConcurrency: 1, backend },
+      { name: 'desk', poolName: 'house', model: 'big/model:30b', maxConcurrency: 16, backend },
     ]);
   });
   after(async () => {
@@ -127,18 +127,101 @@ describe('answers of /v1', function () {
     expect(JSON.parse(text)).to.have.nested.property('choices[0].message.content', 'Hello');
   });
 
-  it('break when they fail after their line feeds: nothing that could be taken for an answer', async () => {
+  describe('tell the same of a refusal, whichever way is left', () => {
+    const error = { message: 'Too hot.', type: 'odd_error', param: 'temperature', code: 'too_hot', x: 1 };
+    const { x: _, ...told } = error;
+    const refuses =
+      (afterMs: number): Script =>
+      async (exchange) => {
+        await new Promise((resolve) => setTimeout(resolve, afterMs));
+        await answers(422, { error })(exchange);
+      };
+    const frameOf = (text: string): Record<string, unknown> =>
+      JSON.parse(/^data: (.*"Too hot\.".*)$/m.exec(text)?.[1] ?? '{}') as Record<string, unknown>;
+    const early = refuses(0);
+    const late = refuses(4 * QUIET_MS);
+    after(() => backend.reply(chats(['Hello', ' there'])));
+    const ask = async (path: string, more: object = {}): Promise<{ status: number; text: string }> => {
+      const answer = await t.call('POST', path, { body: { ...body, max_tokens: 9, input: 'hi', ...more } });
+      return { status: answer.status, text: await answer.text() };
+    };
+
+    it('a status', async () => {
+      backend.reply(early);
+      for (const stream of [false, true]) {
+        const answer = await ask(V1, { stream });
+        expect([answer.status, JSON.parse(answer.text)]).to.deep.equal([422, { error }]);
+      }
+      const { status, text } = await ask('/v1/responses', { stream: true });
+      expect(status).to.equal(422);
+      expect(JSON.parse(text)).to.deep.equal({ error });
+      const others = await Promise.all([ask('/v1/messages'), ask('/api/chat')]);
+      expect(others.map((other) => other.status)).to.deep.equal([422, 422]);
+      for (const other of others) expect(other.text).to.include('Too hot.');
+    });
+
+    it('a frame, a line, a body after line feeds', async () => {
+      backend.reply(late);
+      const paths = [V1, '/v1/responses', '/v1/messages', '/api/chat', '/api/v1/llms/house/infer'];
+      const asked = [...paths.map((path) => ask(path, { stream: true })), ask(V1), ask('/v1/messages')];
+      const [chat, responses, messages, ollama, infer, whole, count] = await Promise.all(asked);
+      expect(frameOf(chat?.text ?? '')['error']).to.deep.include(error);
+      expect(frameOf(infer?.text ?? '')['error']).to.deep.include(error);
+      expect(frameOf(responses?.text ?? '')).to.deep.include({ ...told, type: 'error' });
+      expect(frameOf(responses?.text ?? '')['error']).to.deep.include(error);
+      expect(frameOf(messages?.text ?? '')).to.have.nested.property('error.message', 'Too hot.');
+      const line = ollama?.text.trim().split('\n').at(-1) ?? '';
+      expect(JSON.parse(line)).to.include({ error: 'Too hot.', code: 'too_hot' });
+      expect([whole?.status, whole?.text.slice(0, 1)]).to.deep.equal([200, '\n']);
+      expect(JSON.parse(whole?.text ?? ''))
+        .to.have.property('error')
+        .that.deep.includes({ ...error, status: 422 });
+      expect(JSON.parse(count?.text ?? '')).to.deep.include({
+        error: { type: 'invalid_request_error', message: 'Too hot.', status: 422 },
+      });
+    });
+
+    it('the row, for whoever comes for it later', async () => {
+      backend.reply(early);
+      const made = await t.call('POST', '/api/v1/tasks', { body: { llm: 'house', request: body } });
+      const { id } = (await made.json()) as { id: string };
+      const ended = await until(
+        () => t.task(id),
+        (task) => task.status === 'error',
+      );
+      const { message, ...reason } = told;
+      expect(ended.error).to.deep.equal({ code: 'backend_rejected', message, reason });
+      const stream = await t.call('GET', `/api/v1/tasks/${id}/stream`);
+      expect(frameOf(await stream.text())['error']).to.deep.include(error);
+      // Also where its body was dropped, as soon as it was delivered.
+      const key = { 'idempotency-key': id, 'x-mcpctl-retention': 'none' };
+      const once = await call({}, key);
+      expect(await once.json()).to.deep.equal({ error });
+      const dropped = once.headers.get('x-mcpctl-task-id') ?? '';
+      await until(
+        () => t.task(dropped),
+        (task) => task.response === null,
+      );
+      const again = await call({}, key);
+      expect(await again.json()).to.deep.equal({ error: told });
+      expect(again.status).to.equal(422);
+    });
+  });
+
+  it('are an error body, with the status that was due, when they fail after their line feeds', async () => {
     backend.once(async (exchange) => {
-      await new Promise((resolve) => setTimeout(resolve, 6 * QUIET_MS));
-      await answers(400, { error: { message: 'No.' } })(exchange);
+      await new Promise((resolve) => setTimeout(resolve, 4 * QUIET_MS));
+      await answers(429, { error: { message: 'Slow down.' } }, { 'retry-after': '7' })(exchange);
     });
     const answer = await call();
     expect(answer.status).to.equal(200);
-    const thrown = await answer.text().then(
-      () => 'nothing',
-      () => 'broken',
-    );
-    expect(thrown).to.equal('broken');
+    const { error } = (await answer.json()) as { error: object };
+    expect(error).to.include({
+      code: 'rate_limit_exceeded',
+      type: 'rate_limit_error',
+      status: 429,
+      retry_after: 7,
+    });
   });
 
   it('wait for their status where nothing may be sent', async () => {

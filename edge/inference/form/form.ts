@@ -27,8 +27,8 @@ export interface Form {
   readonly lines?: true;
   /** A backend's event as the caller gets it, in as many frames as that takes; none = nothing to send. */
   event(data: string): Frame[];
-  /** Says that the answer is still coming. */
-  keepAlive(wait: WaitState): Frame;
+  /** Says that the answer is still coming; null: there is no event that clients take for nothing, a comment does it. */
+  keepAlive(wait: WaitState): Frame | null;
   /** What completes a stream, once it is sure that the task has completed. */
   last(usage: Usage | null): Frame[];
   /** The last frame of a stream that did not complete. */

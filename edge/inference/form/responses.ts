@@ -6,8 +6,8 @@ import type { Form, FormOptions, Frame, WaitState } from './form.ts';
 
 /**
  * OpenAI's Responses: named events, numbered without a gap. Who waits before the backend has begun gets a response
- * that is `queued`, then `in_progress`; the backend's own goes on under its id and numbers. Later, events of the
- * type `keepalive`: any that carries a response would replace what clients have put together so far.
+ * that is `queued`, then `in_progress`; the backend's own goes on under its id and numbers. Later, none: OpenAI's SDKs throw
+ * at a type that they do not know, and one that carries a response would replace what clients have put together so far.
  */
 export class ResponsesForm implements Form {
   readonly #options: FormOptions;
@@ -48,13 +48,14 @@ export class ResponsesForm implements Form {
     return [{ ...eventName(type), data: edits.apply() }];
   }
 
-  keepAlive(wait: WaitState): Frame {
+  keepAlive(wait: WaitState): Frame | null {
+    if (this.#begun) return null;
     const type = this.#typeFor(wait);
-    this.#waited ||= !this.#begun;
+    this.#waited = true;
     const sequence_number = this.#next++;
     this.#ours += 1;
-    const response = this.#begun ? {} : { response: this.#response(wait) };
-    return { event: type, data: JSON.stringify({ type, sequence_number, ...response, mcpctl: wait }) };
+    const response = this.#response(wait);
+    return { event: type, data: JSON.stringify({ type, sequence_number, response, mcpctl: wait }) };
   }
 
   last(): Frame[] {
@@ -77,7 +78,6 @@ export class ResponsesForm implements Form {
   }
 
   #typeFor({ state }: WaitState): string {
-    if (this.#begun) return 'keepalive';
     if (!this.#waited) return 'response.created';
     return state === 'running' ? 'response.in_progress' : 'response.queued';
   }

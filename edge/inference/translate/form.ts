@@ -75,7 +75,7 @@ export class TranslatingForm implements Form {
     return this.#say(this.#reader.take(chunks.flatMap((chunk) => piecesOf(chunk.data) ?? [])));
   }
 
-  keepAlive(wait: WaitState): Frame {
+  keepAlive(wait: WaitState): Frame | null {
     return this.#inner.keepAlive(wait);
   }
 
