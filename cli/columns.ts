@@ -23,17 +23,28 @@ export function keyName(llm: SeenLlm): string | undefined {
   return `${ref.secretRef.name}/${ref.secretRef.key}`;
 }
 
+/** One that serves, and whose owner must mend what is configured, says so in place of `active`. */
+export function statusOf({
+  status,
+  misconfigured,
+}: {
+  status?: string | undefined;
+  misconfigured?: string | null | undefined;
+}): string | undefined {
+  return status === 'active' && misconfigured ? 'misconfigured' : status;
+}
+
 export const llmColumns = (instant: Instant): Column<SeenLlm>[] => [
   { head: 'NAME', of: (l) => l.key },
   { head: 'POOL', of: (l) => l.view.poolName },
   { head: 'KIND', of: (l) => l.view.kind },
-  { head: 'STATUS', of: (l) => l.view.status },
+  { head: 'STATUS', of: (l) => statusOf(l.view) },
   { head: 'TYPE', of: (l) => l.view.type },
   { head: 'MODEL', of: (l) => l.view.model },
   { head: 'TIER', spare: true, of: (l) => l.view.tier },
   { head: 'KEY', spare: true, of: keyName },
   { head: 'ID', spare: true, of: (l) => l.view.id },
-  { head: 'REASON', wide: true, of: (l) => l.view.inactiveReason },
+  { head: 'REASON', wide: true, of: (l) => l.view.inactiveReason ?? l.view.misconfigured },
   { head: 'SERVED-BY', wide: true, of: (l) => l.view.servedBy },
   { head: 'ALIASES', wide: true, of: (l) => l.view.aliases?.join(',') },
   { head: 'LAST-SEEN', wide: true, of: (l) => instant(l.view.lastHeartbeatAt) },

@@ -139,6 +139,8 @@ const llmShape = {
   maxConcurrency: z.number().nullable(),
   status: z.enum(llmStatuses),
   inactiveReason: z.enum(inactiveReasons).nullable(),
+  /** Why its backend refuses what its owner has configured (model, key, parameters, address), as a sentence. */
+  misconfigured: z.string().nullable(),
   ownerId: z.string(),
   revision: z.number(),
 };

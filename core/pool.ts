@@ -8,6 +8,7 @@ export const memberViewSchema = z.object({
   name: z.string(),
   kind: z.enum(llmKinds),
   status: z.enum(llmStatuses),
+  misconfigured: z.string().nullable(),
   model: z.string(),
   running: z.number(),
   slots: z.number(),

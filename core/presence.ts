@@ -30,6 +30,8 @@ export interface MemberPresence {
   running: number;
   /** `asleep`: hibernating; `draining`: takes nothing new; `down`: its backend does not answer. */
   state: 'serving' | 'draining' | 'asleep' | 'down';
+  /** Why its backend refuses what is configured, as a sentence. */
+  misconfigured?: string | undefined;
   /** Milliseconds since it was announced, by Redis's clock. */
   ageMs: number;
 }

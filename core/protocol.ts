@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { llmTypeSchema, newCapabilitiesSchema, operationSchema } from './llm.ts';
 import { modelSchema, nameSchema, textSchema, uuidSchema } from './names.ts';
+import { oneLine } from './runtime/plain.ts';
+import { storableSentence } from './storable.ts';
 import { retryAfterSchema } from './retry-after.ts';
 import { usageSchema } from './task.ts';
 
@@ -19,6 +21,9 @@ export const sessionIdSchema = z.string().regex(/^[\x21-\x7e]{1,256}$/);
 /** More at once than any one backend answers: what somebody declares beyond it would only take tasks from others. */
 const MOST_SLOTS = 1_024;
 
+/** Somebody's backend wrote some of it: it is made fit to be kept and shown rather than refused. */
+export const misconfiguredSchema = z.string().transform((text) => storableSentence(oneLine(text), 500));
+
 const providerOfferSchema = z.object({
   name: nameSchema,
   type: llmTypeSchema,
@@ -34,6 +39,8 @@ const providerOfferSchema = z.object({
   capabilities: newCapabilitiesSchema.nullish(),
   /** `inactive`: the backend does not answer (`backend_down`), and the worker will say when it does. */
   initialStatus: z.enum(['active', 'hibernating', 'inactive']).default('active'),
+  /** Why its backend refuses what is configured, as a sentence; it is served all the same. */
+  misconfigured: misconfiguredSchema.nullish(),
   /** Opaque: providers that say the same are of one backend, and share one count of slots. */
   slotGroup: textSchema(64).min(1).nullish(),
 });

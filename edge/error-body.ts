@@ -83,7 +83,7 @@ const anthropicTypes: Readonly<Record<number, string>> = {
 };
 
 /** Anthropic's word for a status. */
-export function anthropicTypeOf(status: number): string {
+function anthropicTypeOf(status: number): string {
   return anthropicTypes[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error');
 }
 

@@ -27,6 +27,7 @@ export function llmView(llm: LiveLlm, mayEdit: boolean): LlmView {
     status: llm.status,
     inactiveReason: llm.inactiveReason,
     inactiveSince: instant(llm.inactiveSince),
+    misconfigured: llm.misconfigured,
     lastHeartbeatAt: instant(row.lastHeartbeatAt),
     servedBy: llm.servedBy,
     ownerId: row.ownerId,
@@ -36,13 +37,14 @@ export function llmView(llm: LiveLlm, mayEdit: boolean): LlmView {
   };
 }
 
-function memberView({ row, status, announced }: LiveLlm, clock: Clock): MemberView {
+function memberView({ row, status, misconfigured, announced }: LiveLlm, clock: Clock): MemberView {
   const sum = (of: 'running' | 'slots'): number => announced.reduce((total, m) => total + m[of], 0);
   const age = announced.length > 0 ? Math.min(...announced.map((m) => m.ageMs)) : null;
   return {
     name: row.name,
     kind: row.kind,
     status,
+    misconfigured,
     model: row.model,
     running: sum('running'),
     slots: sum('slots'),

@@ -6,6 +6,7 @@ import type { Log } from '../core/runtime/log.ts';
 import type { Service } from '../core/runtime/service.ts';
 import { concurrencyOf, type Opened } from './publish.ts';
 import type { Environment } from './wake/command.ts';
+import { saysUnlisted } from './unlisted.ts';
 import { WakeRunner } from './wake/wake-runner.ts';
 import { BackendWatch, type BackendState, type Watched } from './watch.ts';
 
@@ -63,6 +64,7 @@ function watchedOf(opened: Opened, all: readonly Opened[]): Watched {
   const {
     provider,
     slots,
+    gate,
     configured: { name, backend, model, wake },
   } = opened;
   return {
@@ -73,6 +75,8 @@ function watchedOf(opened: Opened, all: readonly Opened[]): Watched {
     fingerprint: async (signal) => await provider.modelsFingerprint?.(signal),
     isBusy: () => slots.taken > 0,
     become: (state) => stand(opened, state),
+    trouble: () => gate.trouble,
+    learnListed: (signal) => learnListed(opened, signal),
     async learn(signal) {
       const learnt = await provider.probe?.(model, signal);
       if (learnt === undefined || isDeepStrictEqual(learnt, opened.learnt)) return false;
@@ -82,6 +86,21 @@ function watchedOf(opened: Opened, all: readonly Opened[]): Watched {
       return true;
     },
   };
+}
+
+/** Only what was listed before can be missing: some backends list nothing, or by other names than they answer to. */
+async function learnListed(opened: Opened, signal: AbortSignal): Promise<boolean> {
+  const { provider, gate, configured } = opened;
+  const listed = await provider.listModels(signal).catch(() => undefined);
+  if (listed === undefined) return false;
+  const why = saysUnlisted(
+    configured.model,
+    listed.map(({ id }) => id),
+  );
+  if (why === null && opened.listed === false) gate.relisted();
+  if (why !== null && opened.listed === true) gate.unlisted(why);
+  opened.listed = why === null;
+  return true;
 }
 
 function stand({ gate }: Opened, state: BackendState): void {

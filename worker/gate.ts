@@ -1,3 +1,5 @@
+import { oneLine } from '../core/runtime/plain.ts';
+import { storableSentence } from '../core/storable.ts';
 import { Switch } from '../core/switch.ts';
 import { Rest, type RestDeps } from './rest.ts';
 
@@ -6,6 +8,8 @@ import { Rest, type RestDeps } from './rest.ts';
  * `asleep`: its backend sleeps and can be woken · `paused`: its owner said so.
  */
 export type GateState = 'serving' | 'resting' | 'down' | 'asleep' | 'paused';
+
+const LONGEST_TROUBLE = 500;
 
 /**
  * Whether one member takes tasks now: the one answer for every transport. Closed while it rests, is down, asleep
@@ -68,6 +72,16 @@ export class Gate {
     this.#setTrouble(null);
   }
 
+  /** The backend no longer offers the model. It is not taken for broken: some answer for more than they list. */
+  unlisted(why: string): void {
+    this.#setTrouble(why);
+  }
+
+  /** The backend offers the model again. */
+  relisted(): void {
+    this.#setTrouble(null);
+  }
+
   /** Why its owner must mend what is configured, as a sentence; null: nothing is known to be wrong. */
   get trouble(): string | null {
     return this.#trouble;
@@ -116,8 +130,9 @@ export class Gate {
     this.#rest.end();
   }
 
+  /** It may quote the backend, and goes to the edge, which refuses what cannot be kept. */
   #setTrouble(trouble: string | null): void {
-    this.#trouble = trouble;
+    this.#trouble = trouble === null ? null : storableSentence(oneLine(trouble), LONGEST_TROUBLE);
   }
 
   #stand(standing: 'serving' | 'asleep' | 'down'): void {

@@ -14,6 +14,8 @@ export interface RegistrarPublishedProvider {
   slotGroup?: string;
   /** What the row begins with; without it the backend is asked, if there is a `wake` recipe. */
   status?: 'active' | 'hibernating' | 'inactive';
+  /** Why its backend refuses what is configured. */
+  misconfigured?: string;
   /** Its presence makes an unavailable backend `hibernating` rather than `active`. */
   wake?: unknown;
 }
@@ -32,6 +34,7 @@ export async function wireOffer(published: RegistrarPublishedProvider): Promise<
     maxConcurrency,
     capabilities,
     slotGroup,
+    misconfigured: published.misconfigured,
     initialStatus: published.status ?? (await firstStatus(published)),
   };
 }

@@ -22,6 +22,8 @@ export interface Opened {
   gate: Gate;
   /** What the backend said last of what it can do. */
   learnt?: ProbeResult;
+  /** Whether the backend lists the model; undefined before it has listed any. */
+  listed?: boolean;
 }
 
 /** What its owner stated counts; else what the backend says; else what its type usually takes. */
@@ -60,6 +62,7 @@ export function offersOf(opened: readonly Opened[]): RegistrarPublishedProvider[
     ...(learnt ? { capabilities: learnt.capabilities } : {}),
     ...(c.tier === undefined ? {} : { tier: c.tier }),
     ...(c.poolName === undefined ? {} : { poolName: c.poolName }),
+    ...(gate.trouble === null ? {} : { misconfigured: gate.trouble }),
     ...(gate.standing === 'asleep' ? { status: 'hibernating' as const } : {}),
     ...(gate.standing === 'down' ? { status: 'inactive' as const } : {}),
   }));

@@ -19,6 +19,10 @@ export interface Watched {
   fingerprint: (signal: AbortSignal) => Promise<string | undefined>;
   /** Asks the backend what it can do; true when that is news. Cheap, and never by having it generate. */
   learn: (signal: AbortSignal) => Promise<boolean>;
+  /** Finds out whether the backend still lists the model; false when it could not be asked. */
+  learnListed: (signal: AbortSignal) => Promise<boolean>;
+  /** Why its backend refuses what is configured; null: nothing is known to be wrong. */
+  trouble: () => string | null;
   /** Whether it runs a task now: then its silence is work, and what becomes of the task tells more. */
   isBusy: () => boolean;
   /** Told of each change, at once: from here on it takes tasks, or none. */
@@ -47,12 +51,14 @@ interface Seen {
   failures: number;
   /** When it was last asked what it can do; null: since it is back, it has not been. */
   fingerprint: string | null;
+  /** What the edge was told of what is configured. */
+  trouble: string | null;
 }
 
 /**
  * Looks after the backends of this worker. Every 5 s each is asked whether it answers, so that an llm whose backend
  * went away is `hibernating`, or without a recipe `inactive: backend_down`, within seconds, and back as soon as it
- * answers. Whose models have changed is published anew.
+ * answers. Whose models have changed, or what is wrong with its configuration, is published anew, at most once a look.
  */
 export class BackendWatch implements Service {
   readonly name = 'watch of the backends';
@@ -67,7 +73,13 @@ export class BackendWatch implements Service {
   constructor(deps: WatchDeps) {
     this.#deps = deps;
     for (const watched of deps.watched)
-      this.#seen.set(watched, { state: 'serving', answered: false, failures: 0, fingerprint: null });
+      this.#seen.set(watched, {
+        state: 'serving',
+        answered: false,
+        failures: 0,
+        fingerprint: null,
+        trouble: null,
+      });
   }
 
   /** Before publishing: who sleeps? The registration says it to the edge. */
@@ -129,6 +141,9 @@ export class BackendWatch implements Service {
         this.#answered(watched, seen);
         await this.#learn(watched, seen);
       } else if (!watched.isBusy()) this.#silent(watched, seen, failuresThatCount);
+      const trouble = watched.trouble();
+      if (trouble !== seen.trouble) this.#unsaid = true;
+      seen.trouble = trouble;
     }
   }
 
@@ -159,8 +174,10 @@ export class BackendWatch implements Service {
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(WITHIN_MS)]);
     const fingerprint = (await watched.fingerprint(signal)) ?? seen.fingerprint ?? '';
     if (fingerprint === seen.fingerprint) return;
-    seen.fingerprint = fingerprint;
-    if (await watched.learn(signal)) this.#unsaid = true;
+    const [isNews, heard] = await Promise.all([watched.learn(signal), watched.learnListed(signal)]);
+    // What could not be asked is asked at the next look.
+    seen.fingerprint = heard ? fingerprint : null;
+    if (isNews) this.#unsaid = true;
   }
 
   /** One after the other; what the edge did not take is said again at the next look. */

@@ -16,6 +16,8 @@ export interface LiveLlm {
   status: LlmRow['status'];
   inactiveReason: LlmRow['inactiveReason'];
   inactiveSince: Date | null;
+  /** Why its backend refuses what is configured: as its worker published it, or a hosted worker announces it. */
+  misconfigured: string | null;
   /** Workers that serve it now: a virtual one has at most its publisher, a public one any number. */
   servedBy: number;
   /** As those workers announced it last. Only where the pool was loaded. */
@@ -50,7 +52,17 @@ function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): L
     // No session of its own says whether a hosted worker is gone: its silence does.
     const own = said.filter((member) => member.ageMs < seenWithinMs);
     const servedBy = own.filter((member) => member.state === 'serving').length;
-    return { row, status, inactiveReason, inactiveSince, servedBy, announced: own, returning: false };
+    const misconfigured = own.find((member) => member.misconfigured !== undefined)?.misconfigured ?? null;
+    return {
+      row,
+      status,
+      inactiveReason,
+      inactiveSince,
+      misconfigured,
+      servedBy,
+      announced: own,
+      returning: false,
+    };
   }
   const lost = lossOf(row, leases, announced.lost);
   const isThere = row.providerSessionId !== null && leases.isLive(row.providerSessionId) && !lost;
@@ -60,6 +72,7 @@ function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): L
       status: 'inactive',
       inactiveReason: status === 'inactive' ? inactiveReason : 'publisher_gone',
       inactiveSince: inactiveSince ?? row.lastHeartbeatAt ?? row.updatedAt,
+      misconfigured: null,
       servedBy: 0,
       announced: [],
       returning: lost !== undefined && lost.served && lost.ageMs < keptMs,
@@ -67,7 +80,18 @@ function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): L
   }
   const servedBy = status === 'active' ? 1 : 0;
   const own = said.filter((member) => member.sessionId === row.providerSessionId);
-  return { row, status, inactiveReason, inactiveSince, servedBy, announced: own, returning: false };
+  // Who has left says nothing of it any more.
+  const misconfigured = isThere ? row.misconfigured : null;
+  return {
+    row,
+    status,
+    inactiveReason,
+    inactiveSince,
+    misconfigured,
+    servedBy,
+    announced: own,
+    returning: false,
+  };
 }
 
 /** What was said of the stream that carried it, unless another stream, or the worker itself, holds the session by now. */

@@ -8,6 +8,7 @@ import {
   type MemberPresence,
   type Presence,
 } from '../presence.ts';
+import { misconfiguredSchema } from '../protocol.ts';
 import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
 import { timeOf } from './redis-time.ts';
@@ -22,6 +23,7 @@ const announcedSchema = z.object({
   state: z.enum(['serving', 'draining', 'asleep', 'down']).catch('draining'),
   /** Of the stream that the relay announced it for. */
   nonce: z.string().optional(),
+  misconfigured: misconfiguredSchema.optional().catch(undefined),
 });
 /** What a worker says of one member; its age is added by the reader. */
 export type Announcement = z.infer<typeof announcedSchema>;

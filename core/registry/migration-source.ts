@@ -10,7 +10,7 @@ import * as redisGenerations from './migrations/0008-redis-generations.ts';
 import * as atRest from './migrations/0009-at-rest.ts';
 import * as tokenParents from './migrations/0012-token-parents.ts';
 import * as requestBytes from './migrations/0013-request-bytes.ts';
-import * as errorReason from './migrations/0014-error-reason.ts';
+import * as backendSays from './migrations/0014-backend-says.ts';
 import * as saysInstance from './migrations/0016-says-instance.ts';
 
 export interface Named extends Knex.Migration {
@@ -37,7 +37,7 @@ const migrations: readonly Named[] = [
   named('0009-at-rest', atRest),
   named('0012-token-parents', tokenParents),
   named('0013-request-bytes', requestBytes),
-  named('0014-error-reason', errorReason),
+  named('0014-backend-says', backendSays),
   named('0016-says-instance', saysInstance),
 ];
 

@@ -122,8 +122,13 @@ const columnsOf = (offer: ProviderOffer) => ({
   slotGroup: offer.slotGroup ?? null,
 });
 
-const liveColumns = (trx: Knex.Transaction, r: Registration, status: ProviderOffer['initialStatus']) => ({
+const liveColumns = (
+  trx: Knex.Transaction,
+  r: Registration,
+  { initialStatus: status, misconfigured }: ProviderOffer,
+) => ({
   status,
+  misconfigured: misconfigured ?? null,
   inactiveReason: status === 'inactive' ? 'backend_down' : null,
   // Said again of a backend that was down already, it has been down since then.
   inactiveSince:
@@ -157,7 +162,7 @@ async function insertNew(trx: Knex.Transaction, r: Registration, offers: Provide
     kind: 'virtual',
     ownerId: r.by.userId,
     ...columnsOf(offer),
-    ...liveColumns(trx, r, offer.initialStatus),
+    ...liveColumns(trx, r, offer),
     inactiveSince: offer.initialStatus === 'inactive' ? trx.fn.now() : null,
   }));
   await takeNames(
@@ -178,7 +183,7 @@ async function revive(
     .where({ id: row.id })
     .update({
       ...changed,
-      ...liveColumns(trx, r, offer.initialStatus),
+      ...liveColumns(trx, r, offer),
       ...(isNew ? { revision: row.revision + 1, updatedAt: trx.fn.now() } : {}),
     })
     .returning<unknown[]>('*');

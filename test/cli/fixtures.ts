@@ -15,6 +15,7 @@ export const llm = {
   maxConcurrency: 4,
   status: 'active',
   inactiveReason: null,
+  misconfigured: null,
   inactiveSince: null,
   lastHeartbeatAt: '2026-11-21T07:00:00.000Z',
   servedBy: 1,

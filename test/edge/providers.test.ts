@@ -50,6 +50,33 @@ describe('the wire protocol of workers', () => {
     expect(await statusOf()).to.equal('active');
   });
 
+  it('shows why a backend refuses what is configured, made fit to be shown, until its worker no longer says so', async () => {
+    const first = (await register({})).json as Registered;
+    const { providerSessionId } = first;
+    const told = async (misconfigured?: unknown): Promise<unknown> => {
+      const again = { providerSessionId, providers: [{ ...offer, misconfigured }] };
+      expect((await register(again)).status).to.equal(201);
+      const { json } = await t.call('GET /api/v1/llms/tiny');
+      const members = (await t.call('GET /api/v1/llms/tiny/members')).json as {
+        members: { misconfigured: unknown }[];
+      };
+      expect(members.members[0]?.misconfigured).to.equal((json as { misconfigured: unknown }).misconfigured);
+      return (json as { misconfigured: unknown }).misconfigured;
+    };
+    expect(await told('No such model.')).to.equal('No such model.');
+    expect(await statusOf()).to.equal('active');
+    expect(await told(`ab\u001b[31m\n${'x'.repeat(2_000)}`))
+      .to.match(/^ab\[31m x+$/)
+      .with.lengthOf(500);
+    expect(await told()).to.equal(null);
+    await told('No such model.');
+    await say('goodbye', providerSessionId);
+    expect((await t.call('GET /api/v1/llms/tiny')).json).to.include({
+      misconfigured: null,
+      status: 'inactive',
+    });
+  });
+
   it('keeps a session id that it is given, and takes an unknown one as new', async () => {
     const id = randomUUID();
     expect(((await register({ providerSessionId: id })).json as Registered).providerSessionId).to.equal(id);

@@ -202,6 +202,15 @@ describe('a hosted worker', function () {
     const [request] = posts(backend);
     expect(request?.path).to.equal('/v1/messages');
     expect(request?.headers).to.include({ 'x-api-key': canaries.CANARY_ONE });
+    backend.once(answers(401, { error: { message: `Bad key ${canaries.CANARY_ONE}` } }));
+    expect((await infer('claude')).status).to.equal(502);
+    const { misconfigured } = await until(
+      () => t.llm('claude'),
+      (llm) => llm.misconfigured !== null,
+    );
+    expect(misconfigured).to.equal(
+      'The backend refused the key that its worker has; its owner must mend it.',
+    );
     await t.call('DELETE', '/api/v1/llms/claude');
     await createPublic(t, { ...row, name: 'odd', type: 'telepathy' });
     const said = await hosted.next((line) => line['llm'] === 'odd');

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import OpenAI from 'openai';
 import type { LlmView } from '../../core/llm.ts';
 import { messages, startAnthropic } from '../support/anthropic.ts';
-import type { Backend } from '../support/backend.ts';
+import { answers, startBackend, type Backend } from '../support/backend.ts';
 import { startKnown, type Ollama } from '../support/known-backends.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
@@ -17,6 +17,7 @@ describe('backends of every kind behind one worker', function () {
   let ollama: Ollama;
   let llama: Backend;
   let claude: Backend;
+  let house: Backend;
   before(async () => {
     t = await startSystem();
     [studio, ollama, llama, claude] = await Promise.all([
@@ -25,7 +26,11 @@ describe('backends of every kind behind one worker', function () {
       startKnown.llamaCpp({ slots: 3 }),
       startAnthropic(),
     ]);
+    house = await startBackend();
+    house.models = ['tiny', 'other'];
     await t.startWorker([
+      { name: 'house', backend: house },
+      { name: 'alias', model: 'by-another-name', backend: house },
       { name: 'studio', type: 'lmstudio', model: 'qwen/qwen3-8b', backend: studio },
       { name: 'ollama', type: 'ollama', model: 'qwen3:30b', backend: ollama },
       { name: 'llama', model: 'anything', backend: llama },
@@ -35,7 +40,7 @@ describe('backends of every kind behind one worker', function () {
   });
   after(async () => {
     await t.close();
-    await Promise.all([studio, ollama, llama, claude].map((backend) => backend.close()));
+    await Promise.all([studio, ollama, llama, claude, house].map((backend) => backend.close()));
   });
 
   const published = async (name: string): Promise<Partial<LlmView>> => {
@@ -77,6 +82,42 @@ describe('backends of every kind behind one worker', function () {
       (now) => now.capabilities?.contextLength === 2048,
       LONG_MS,
     );
+  });
+
+  it('says in the row that a model which was listed no longer is, or that a call was refused for it', async () => {
+    const told = (name: string, isSo: (sentence: string | null) => boolean): Promise<LlmView> =>
+      until(
+        () => t.llm(name),
+        (llm) => isSo(llm.misconfigured),
+        LONG_MS,
+      );
+    const call = (model: string): Promise<Response> =>
+      t.call('POST', '/v1/chat/completions', {
+        body: { model, messages: [{ role: 'user', content: 'hi' }] },
+      });
+    house.models = ['other'];
+    const refusal = {
+      error: { message: 'The model `by-another-name` does not exist.', code: 'model_not_found' },
+    };
+    house.once(answers(404, refusal));
+    expect((await call('alias')).status).to.equal(502);
+    const { misconfigured, status } = await told('house', Boolean);
+    expect(misconfigured).to.equal('The backend no longer lists the model tiny; it lists other.');
+    expect(status).to.equal('active');
+    expect((await told('alias', Boolean)).misconfigured).to.include('`by-another-name` does not exist');
+    // It answers by a name that it never listed: that is no fault, and what was is forgotten.
+    expect(
+      (
+        await until(
+          () => call('alias'),
+          (answer) => answer.status === 200,
+          LONG_MS,
+        )
+      ).status,
+    ).to.equal(200);
+    house.models = ['tiny', 'other'];
+    await told('house', (sentence) => sentence === null);
+    await told('alias', (sentence) => sentence === null);
   });
 
   it('gives a chat with Anthropic to an OpenAI client, and its Messages to its own', async () => {

@@ -16,6 +16,8 @@ interface Subject {
   state: BackendState;
   asked: number;
   learnt: number;
+  trouble: string | null;
+  lists: boolean;
 }
 
 describe('the watch of the backends', () => {
@@ -36,6 +38,8 @@ describe('the watch of the backends', () => {
     state: 'serving',
     asked: 0,
     learnt: 0,
+    trouble: null,
+    lists: true,
   });
   const watchedBy = (s: Subject, more: Partial<Watched> = {}): Watched => ({
     name: 'desk',
@@ -50,6 +54,8 @@ describe('the watch of the backends', () => {
       s.learnt += 1;
       return Promise.resolve(s.news);
     },
+    learnListed: () => Promise.resolve(s.lists),
+    trouble: () => s.trouble,
     isBusy: () => s.busy,
     become: (state) => void (s.state = state),
     ...more,
@@ -102,6 +108,32 @@ describe('the watch of the backends', () => {
     plain.answers = sleeper.answers = true;
     await becomes(plain, 'serving');
     await becomes(sleeper, 'serving');
+  });
+
+  it('publishes what is wrong with a configuration, and that it no longer is, once each', async () => {
+    const s = subject();
+    s.news = false;
+    const made = await watch([watchedBy(s)]);
+    made.start();
+    s.trouble = 'The key is refused.';
+    await looks(s, 4);
+    expect(refreshed).to.equal(1);
+    s.trouble = null;
+    await looks(s, 4);
+    expect(refreshed).to.equal(2);
+  });
+
+  it('asks again for a list of models that it did not get', async () => {
+    const s = subject();
+    s.lists = false;
+    const made = await watch([watchedBy(s)]);
+    made.start();
+    await looks(s, 3);
+    const { learnt } = s;
+    expect(learnt).to.be.above(2);
+    s.lists = true;
+    await looks(s, 3);
+    expect(s.learnt).to.be.within(learnt, learnt + 2);
   });
 
   it('counts two silences in a row, and none of a backend that has work', async () => {

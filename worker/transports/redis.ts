@@ -237,7 +237,8 @@ export class RedisTransport implements Transport {
       const said = this.#serving.map(({ member, slots, gate }) => {
         const running = this.#running.ofLlm(member.name);
         const state = this.#leaving ? 'draining' : announced(gate.state);
-        const announcement = { sessionId: session, boot, slots: slots.size, running, state };
+        const misconfigured = gate.trouble ?? undefined;
+        const announcement = { sessionId: session, boot, slots: slots.size, running, state, misconfigured };
         return announce({ redis: this.#redis, keys: this.#keys, leaseMs }, { ...member, announcement });
       });
       await Promise.all(said);

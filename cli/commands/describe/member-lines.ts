@@ -1,3 +1,4 @@
+import { statusOf } from '../../columns.ts';
 import { tableLines } from '../../table.ts';
 import type { SeenMember } from '../../views.ts';
 import type { Look } from './look.ts';
@@ -10,7 +11,7 @@ export function memberLines(members: readonly SeenMember[], { instant, paint }: 
     [
       { head: 'MEMBER', of: (m) => m.key },
       { head: 'KIND', of: (m) => m.view.kind },
-      { head: 'STATUS', of: (m) => m.view.status },
+      { head: 'STATUS', of: (m) => statusOf(m.view) },
       { head: 'MODEL', of: (m) => m.view.model },
       { head: 'RUNNING', of: (m) => m.view.running },
       { head: 'SLOTS', of: (m) => m.view.slots },
