@@ -12,10 +12,16 @@ const deep = process.env.MCPCTL_MODEL === 'deep';
 
 /** One of each fault, then some that meet. */
 const worlds = [
-  ...faults.map((fault) => world([fault], { events: fault === 'flush' || deep ? 1 : 0 })),
+  ...faults
+    .filter((fault) => deep || (fault !== 'revoke' && fault !== 'comeBack')) // below, with fewer duties
+    .map((fault) => world([fault], { events: fault === 'flush' || deep ? 1 : 0 })),
   world(['crashWorker', 'crashEdge', 'crashLeader'], { events: deep ? 1 : 0 }),
   world(['handBack', 'giveUp', 'falseDeath'], { events: 0 }),
   world(['falseDeath'], { callers: 2 }),
+  // Who is put out with right and hears of nothing; who comes back, and what else may happen meanwhile.
+  ...(['comeBack', 'handBack', 'flush', 'falseDeath', 'crashWorker', 'crashEdge', 'cancel'] as const).map(
+    (fault) => world(['revoke', fault], { duties: ['put out', 'reap', 'back', 'settle'] }),
+  ),
 ];
 /** For `MCPCTL_MODEL=deep`: minutes. A command sent twice across a loss of Redis is left out, see docs/model.md. */
 const pairs = faults.flatMap((a, i) =>

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { cancelled, closeTask } from '../../core/flow/cancel.ts';
+import { putOut, type PutOutDeps } from '../../core/flow/put-out.ts';
 import { requeueTask } from '../../core/flow/requeue.ts';
 import { settleTask } from '../../core/flow/settle.ts';
 import { claimTask, endClaim, handBack } from '../../core/queue/claim.ts';
@@ -191,6 +192,28 @@ describe('a task whose process stops halfway', () => {
     expect(await until(t.tools, null, look)).to.equal(null);
     expect(await fenceOf(id), 'the next look').to.include({ epoch: 1, claim: 'c1' });
     expect(await end(id, 'c1')).to.equal(true);
+  });
+
+  it('is taken from who is put out, however late it was claimed', async () => {
+    const id = await submit();
+    const jobId = `${id}-1`;
+    const [llmId = ''] = t.members;
+    // Its worker has the job, and claims while the putting out is on its way: just before its mark, and just after.
+    const presence: PutOutDeps['presence'] = {
+      ...t.queue.presence,
+      async deny(sessionId, members) {
+        expect(await claim(id, 'late', jobId)).to.include({ epoch: 1 });
+        await t.queue.presence.deny(sessionId, members);
+      },
+    };
+    const members = [{ llmId, poolKey: POOL }];
+    const denied = { sessionId: SESSION, boot: 'b1', members, isOver: false };
+    await putOut({ flow: t.flow(t.tools, 'edge'), queue: t.queue, presence }, denied);
+    expect(await fenceOf(id)).to.include({ epoch: 2, claim: '', state: 'open' });
+    expect(await end(id, 'late')).to.equal(false);
+    expect(await claim(id, 'later', (await fenceOf(id))?.job)).to.equal('unfit');
+    expect(await rowOf(id)).to.include({ status: 'pending', crashes: 0 });
+    await cancel(id);
   });
 
   it('is not laid down anew over a fence that came meanwhile', async () => {

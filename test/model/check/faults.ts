@@ -1,5 +1,6 @@
-import { stepOf } from './flows.ts';
+import { putOut, stepOf } from './flows.ts';
 import type { Has } from './redis.ts';
+import { MEMBERS, take } from './workers.ts';
 import { copyOfRedis, type Action, type Fault, type State } from './state.ts';
 
 /** What may go wrong, each as often as the world says. */
@@ -44,21 +45,36 @@ export function faultActions(has: Has, s: State): Action[] {
       for (const j of t.jobs) if (j.id === job.id) Object.assign(j, { at: 'wait', by: 0 });
     });
   }
+  if (!s.revoked)
+    for (const { id } of s.runs)
+      may('revoke', `the session of run ${id} is put out`, (t) => revoke(has, t, id));
+  const canTake = s.revoked && s.runs.every((run) => !run.foul) && s.runs.length < MEMBERS;
+  for (const job of s.jobs)
+    if (canTake && job.at === 'wait')
+      may('comeBack', `who was put out takes job ${job.id}`, (t) => take(t, { id: job.id, foul: true }));
   if (s.runs.some((run) => run.at === 'claimed'))
     may('blink', 'Redis is away for a while', (t) => void (t.blind = true));
   if (s.blind) actions.push({ what: 'beats arrive again', do: (t) => void (t.blind = false) });
   return actions;
 }
 
+/** Postgres says so from here on; who said it goes on to say it to Redis. */
+function revoke(has: Has, s: State, id: number): void {
+  s.revoked = true;
+  for (const run of s.runs) if (run.id === id) run.foul = true;
+  if (s.fence?.claim === id) s.fence.foul = true;
+  s.flows.push(putOut(has, 'B'));
+}
+
 function flush(s: State): void {
-  Object.assign(s, { fence: null, stream: [], indexed: false, jobs: [] });
-  Object.assign(s.truth, { shown: 0, closed: false, lost: true });
+  Object.assign(s, { fence: null, stream: [], indexed: false, jobs: [], marked: false });
+  Object.assign(s.truth, { shown: 0, closed: false, lost: true, putOut: false });
 }
 
 /** A claim whose worker has lost it, or its end, looks like one of a dead worker. */
 function loseTail(has: Has, s: State): void {
-  Object.assign(s, s.kept, { kept: null });
-  Object.assign(s.truth, { shown: 0, closed: false, lost: true });
+  Object.assign(s, s.kept, { kept: null, marked: false });
+  Object.assign(s.truth, { shown: 0, closed: false, lost: true, putOut: false });
   s.distrusted = has('what waits is renewed when Redis went back');
   const { fence } = s;
   const runs = s.runs.some((run) => run.at === 'claimed' && run.id === fence?.claim);

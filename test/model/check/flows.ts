@@ -7,6 +7,11 @@ import { breaks, flow, isTerminal, type Flow, type State, type Step } from './st
  * else may act. @returns what comes next; null when the flow is over.
  */
 export function stepOf(has: Has, s: State, f: Flow): Step | null {
+  if (f.why !== 'put out' || f.next === 'find claim' || f.next === 'mark') return usualStep(has, s, f);
+  return usualStep(has, s, f) ?? 'find claim'; // until nothing runs there any more
+}
+
+function usualStep(has: Has, s: State, f: Flow): Step | null {
   switch (f.next) {
     case 'insert':
       insert(s);
@@ -41,6 +46,11 @@ export function stepOf(has: Has, s: State, f: Flow): Step | null {
     case 'close row':
       closeRow(has, s, f.outcome);
       return has('cancel closes the fence before the row') ? 'withdraw' : 'close fence';
+    case 'mark':
+      s.marked = true;
+      return has('the mark is laid before claims are read') ? 'find claim' : isPutOut(s);
+    case 'find claim':
+      return findClaim(has, s, f);
     case 'withdraw':
       withdraw(s, f);
       return null;
@@ -51,16 +61,41 @@ export function stepOf(has: Has, s: State, f: Flow): Step | null {
 function readRow(has: Has, s: State, f: Flow): Step | null {
   f.rowEpoch = s.row.epoch;
   if (f.shown !== 0 && has('requeue refuses a shown claim')) return endShown(has, f);
-  if (f.rowEpoch !== f.epoch && has('a requeue begins where fence and row agree')) return null;
+  if (f.why !== 'put out' && f.rowEpoch !== f.epoch && has('a requeue begins where fence and row agree'))
+    return null;
   return 'bump';
 }
 
 const endShown = (has: Has, f: Flow): Step | null =>
-  f.why === 'reap' && has('reap ends what was shown') ? 'end' : null;
+  (f.why === 'reap' && has('reap ends what was shown')) ||
+  (f.why === 'put out' && has('putting out ends what was shown'))
+    ? 'end'
+    : null;
+
+/** core/flow/put-out.ts: first nothing more is claimed, then what runs is taken away. */
+export const putOut = (has: Has, by: Flow['by']): Flow =>
+  flow(by, 'put out', has('the mark is laid before claims are read') ? 'mark' : 'find claim');
+
+function findClaim(has: Has, s: State, f: Flow): Step | null {
+  const { fence } = s;
+  if (fence?.foul && fence.state === 'open' && !isTerminal(s.row)) {
+    Object.assign(f, { epoch: fence.epoch, claim: fence.claim, job: fence.job, shown: fence.shown });
+    return fence.shown !== 0 && !has('putting out ends what was shown') ? isPutOut(s) : 'read row';
+  }
+  return has('the mark is laid before claims are read') ? isPutOut(s) : 'mark';
+}
+
+function isPutOut(s: State): null {
+  s.truth.putOut = true;
+  return null;
+}
+
+const isCrash = (has: Has, { why }: Flow): boolean =>
+  why === 'reap' || (why === 'put out' && !has('who is put out did not crash'));
 
 function bump(has: Has, s: State, f: Flow): Step | null {
   if (has('epochs come from the row')) {
-    f.newEpoch = nextEpoch(has, s, { seen: f.rowEpoch, crash: f.why === 'reap' });
+    f.newEpoch = nextEpoch(has, s, { seen: f.rowEpoch, crash: isCrash(has, f) });
   } else f.newEpoch = isTerminal(s.row) ? 0 : (s.fence?.epoch ?? 0) + 1;
   if (f.newEpoch === 0) return null;
   return f.epoch === 0 ? 'enqueue' : 'requeue';
@@ -150,6 +185,8 @@ export function found(has: Has, s: State): Flow[] {
     flows.push({ ...flow('S', 'settle', 'settle'), claim: last.claim, outcome: last.outcome });
   }
   if (row.status === 'open') flows.push({ ...flow('S', 'reconcile', 'read fence'), rowEpoch: row.epoch });
+  const isUnderWay = s.flows.some((f) => f.why === 'put out');
+  if (s.revoked && !s.truth.putOut && !isUnderWay && has('a duty puts out too')) flows.push(putOut(has, 'S'));
   if (s.distrusted) flows.unshift({ ...flow('S', 'renew', 'read fence'), rowEpoch: row.epoch });
   return flows;
 }

@@ -3,7 +3,7 @@ import { askRow, deal, hear, mayAsk, nextEntry, settleOwed } from './callers.ts'
 import { found, verdict } from './flows.ts';
 import { claim, emit, type Has } from './redis.ts';
 import { copy, faults, isTerminal, keyOf, type State } from './state.ts';
-import { ends, letGo } from './workers.ts';
+import { ends, letGo, MEMBERS, take } from './workers.ts';
 
 /**
  * Once faults stop, everybody goes on: what is under way ends, workers work, the leader's duties run again and
@@ -23,13 +23,15 @@ export function afterFaults(has: Has, s: State, known: Set<string>): string | nu
       for (const passed of trail) known.add(passed);
       return null;
     }
+    if (trail.has(key) && s.revoked && !t.truth.putOut) return 'S4: it was never put out';
     if (trail.has(key)) return isTerminal(t.row) ? 'a caller waits for ever' : 'I5: the task never ends';
     trail.add(key);
     goOn(has, t);
   }
 }
 
-const isOver = (s: State): boolean => isTerminal(s.row) && s.callers.every((c) => c.told !== '' && !c.owes);
+const isOver = (s: State): boolean =>
+  isTerminal(s.row) && (!s.revoked || s.truth.putOut) && s.callers.every((c) => c.told !== '' && !c.owes);
 
 function goOn(has: Has, s: State): void {
   while (s.flows.length > 0) stepFlow(has, s, 0);
@@ -42,8 +44,9 @@ function goOn(has: Has, s: State): void {
     if (mayAsk(has, s, c)) askRow(s, c);
   }
   for (const { id } of [...s.runs]) work(has, s, id);
-  for (const job of s.jobs) if (job.at === 'wait' && s.runs.length < 2) takeIt(s, job.id);
-  for (const at of [0, 1, 2, 3, 4]) {
+  for (const job of s.jobs)
+    if (job.at === 'wait' && s.runs.length < MEMBERS) take(s, { id: job.id, foul: false });
+  for (const at of [0, 1, 2, 3, 4, 5]) {
     const f = found(has, s)[at];
     if (!f || (f.why === 'reap' && verdict(has, s) !== 'dead')) continue;
     s.flows.push(f);
@@ -65,11 +68,4 @@ function work(has: Has, s: State, id: number): void {
     if (run.sent === 0 && emit(has, s, { id, n: 1 })) run.sent = 1;
     else ends(has, s, run);
   } else if (has('beat checks the claim')) letGo(s, run);
-}
-
-function takeIt(s: State, jobId: number): void {
-  const job = s.jobs.find((j) => j.id === jobId);
-  s.lastRun += 1;
-  if (job) Object.assign(job, { at: 'active', by: s.lastRun });
-  s.runs.push({ id: s.lastRun, job: jobId, epoch: 0, at: 'fetched', sent: 0 });
 }

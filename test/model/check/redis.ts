@@ -1,5 +1,5 @@
 import type { Rule } from './rules.ts';
-import { breaks, isTerminal, type Entry, type Fence, type State } from './state.ts';
+import { breaks, isTerminal, type Entry, type Fence, type Run, type State } from './state.ts';
 
 /** The scripts of core/queue/scripts, line by line; a rule that is off is a line left out. */
 export type Has = (rule: Rule) => boolean;
@@ -15,20 +15,23 @@ export function enqueue(has: Has, s: State, epoch: number): 'laid' | 'there' | '
     if (fence.state === 'ended' || fence.state === 'closed') breaks(s, 'I4: a closed fence opened again');
     startsOver(s, fence, epoch);
   }
-  s.fence = { epoch, state: 'open', claim: 0, shown: 0, job: epoch, seq: 0 };
+  s.fence = { epoch, state: 'open', claim: 0, shown: 0, job: epoch, seq: 0, foul: false };
   s.stream = [];
   return 'laid';
 }
 
-export function claim(has: Has, s: State, run: { id: number; job: number }): number | null {
+export function claim(has: Has, s: State, run: Pick<Run, 'id' | 'job' | 'foul'>): number | null {
   const { fence } = s;
   if (!fence) return null;
   if (fence.state !== 'open' && has('claim needs an open fence')) return null;
   if (fence.claim !== 0 && has('claim needs an unclaimed fence')) return null;
   if (fence.job !== run.job) return null;
+  if (run.foul && s.marked && has('a claim asks whether its session was put out')) return null;
+  if (run.foul && s.truth.putOut) breaks(s, 'S4: what was put out was given a task');
   if (s.truth.closed) breaks(s, 'I9: a cancelled task was claimed');
   if (isTerminal(s.row) && !s.truth.lost) breaks(s, 'I9: a task that had ended was claimed');
   fence.claim = run.id;
+  fence.foul = run.foul;
   s.indexed = true;
   return fence.epoch;
 }
@@ -37,6 +40,9 @@ function append(s: State, fence: Fence, entry: Omit<Entry, 'epoch' | 'seq'>): vo
   if (s.stream.some((e) => e.kind !== 'event')) {
     breaks(s, entry.kind === 'event' ? 'I3: an event after the end' : 'I3: a second end');
   }
+  const { putOut } = s.truth;
+  if (putOut && fence.foul && entry.claim === fence.claim && !isTerminal(s.row))
+    breaks(s, 'S4: what was put out was heard');
   s.stream = [...s.stream, { epoch: fence.epoch, seq: fence.seq + 1, ...entry }];
 }
 
@@ -125,7 +131,7 @@ export function requeue(
     if (over) breaks(s, 'I4: a closed fence opened again');
     if (fence.shown !== 0 && has('requeue refuses a shown claim')) return 'shown';
     startsOver(s, fence, seen.newEpoch);
-    Object.assign(fence, { epoch: seen.newEpoch, state: 'open', claim: 0, seq: 0 });
+    Object.assign(fence, { epoch: seen.newEpoch, state: 'open', claim: 0, seq: 0, foul: false });
     s.stream = [];
   }
   s.indexed = false;
@@ -152,7 +158,7 @@ export function close(
     s.truth.closed = true;
     if (!has('close leaves a closed fence where there is none')) return 'closed';
     s.stream = [];
-    s.fence = { epoch: 0, state: 'open', claim: 0, shown: 0, job: 0, seq: 0 };
+    s.fence = { epoch: 0, state: 'open', claim: 0, shown: 0, job: 0, seq: 0, foul: false };
   }
   const { fence } = s;
   if (fence.state === 'ended' && has('close leaves an ended fence alone')) return 'ended';

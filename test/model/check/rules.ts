@@ -291,6 +291,31 @@ export const rules = {
     test: 'test/model/guards.test.ts · is shown no more once it was handed back',
     world: world(['handBack']),
   },
+  'a claim asks whether its session was put out': {
+    guard: 'core/queue/scripts/claim.lua',
+    test: 'test/model/guards.test.ts · is taken from who is put out, however late it was claimed',
+    world: world(['revoke'], { events: 0 }),
+  },
+  'the mark is laid before claims are read': {
+    guard: 'core/flow/put-out.ts',
+    test: 'test/model/guards.test.ts · is taken from who is put out, however late it was claimed',
+    world: world(['revoke'], { events: 0 }),
+  },
+  'putting out ends what was shown': {
+    guard: 'core/flow/put-out.ts',
+    test: 'test/relay/revoked.test.ts · puts a worker out whose token is revoked',
+    world: world(['revoke']),
+  },
+  'who is put out did not crash': {
+    guard: 'core/flow/put-out.ts',
+    test: 'test/relay/revoked.test.ts · puts a worker out whose token is revoked',
+    world: world(['revoke'], { events: 0 }),
+  },
+  'a duty puts out too': {
+    guard: 'scheduler/duties/deny.ts',
+    test: 'test/relay/revoked.test.ts · does so for one that has expired',
+    world: world(['revoke', 'crashEdge'], { events: 0, duties: [] }),
+  },
 } as const satisfies Record<string, RuleFacts>;
 
 export type Rule = keyof typeof rules;

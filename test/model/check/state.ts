@@ -20,6 +20,10 @@ export interface State {
   kept: Pick<State, 'fence' | 'stream' | 'indexed' | 'jobs'> | null;
   /** It went back, and no leader has been through it yet: nobody claims there. */
   distrusted: boolean;
+  /** A session was put out: Postgres says so, and its runs are `foul`. */
+  revoked: boolean;
+  /** Redis has the mark of it, which a claim asks for. */
+  marked: boolean;
   /** Redis was away just now: no beat could arrive. */
   blind: boolean;
   /** What faults may still happen. */
@@ -43,6 +47,8 @@ export interface Fence {
   shown: number;
   job: number;
   seq: number;
+  /** The claim is of the session that was, or will be, put out. */
+  foul: boolean;
 }
 
 export interface Entry {
@@ -70,12 +76,24 @@ export interface Run {
   /** `refused`: it got no claim and has yet to let go of the job. */
   at: 'fetched' | 'claimed' | 'refused';
   sent: number;
+  /** Of the session that was put out; it hears of nothing, and goes on. */
+  foul: boolean;
 }
 
 /** Something under way in an edge (A the one that accepted, B another) or in a scheduler; it can stop anywhere. */
 export interface Flow {
   by: 'A' | 'B' | 'S';
-  why: 'submit' | 'reap' | 'back' | 'settle' | 'reconcile' | 'renew' | 'cancel' | 'expire' | 'give up';
+  why:
+    | 'submit'
+    | 'reap'
+    | 'back'
+    | 'settle'
+    | 'reconcile'
+    | 'renew'
+    | 'cancel'
+    | 'expire'
+    | 'give up'
+    | 'put out';
   next: Step;
   /** What it has seen of the fence. */
   epoch: number;
@@ -100,7 +118,9 @@ export type Step =
   | 'finish close'
   | 'close fence'
   | 'close row'
-  | 'withdraw';
+  | 'withdraw'
+  | 'mark'
+  | 'find claim';
 
 /** Who waits, at an edge. */
 export interface Caller {
@@ -136,6 +156,8 @@ export const faults = [
   'cancel',
   'expire',
   'giveUp',
+  'revoke',
+  'comeBack',
 ] as const;
 export type Fault = (typeof faults)[number];
 
@@ -148,6 +170,8 @@ export interface Truth {
   lost: boolean;
   /** Claims that a dead worker, or one thought dead, held. */
   deaths: number;
+  /** Somebody has finished putting the session out, since Redis was last lost. */
+  putOut: boolean;
 }
 
 export interface World {
@@ -188,9 +212,11 @@ export function initial(world: World): State {
     lastRun: 0,
     kept: null,
     distrusted: false,
+    revoked: false,
+    marked: false,
     blind: false,
     left,
-    truth: { shown: 0, closed: false, lost: false, deaths: 0 },
+    truth: { shown: 0, closed: false, lost: false, deaths: 0, putOut: false },
     broken: '',
   };
 }
@@ -281,7 +307,7 @@ function putRedis({ fence, stream, indexed, jobs }: NonNullable<State['kept']>):
   if (fence) {
     put(fence.epoch * 16 + fence.claim);
     put(fence.shown * 16 + fence.job);
-    put(fence.seq);
+    put(fence.seq * 2 + (fence.foul ? 1 : 0));
   }
   put(indexed);
   put(stream.length);
@@ -305,6 +331,7 @@ export function keyOf(s: State): string {
   for (const fault of faults) put(s.left[fault]);
   putRedis(s);
   put(s.distrusted);
+  put((s.revoked ? 4 : 0) + (s.marked ? 2 : 0) + (truth.putOut ? 1 : 0));
   put(s.kept !== null);
   if (s.kept) putRedis(s.kept);
   put(s.runs.length);
@@ -312,6 +339,7 @@ export function keyOf(s: State): string {
     put(run.at);
     put(run.id * 16 + run.job);
     put(run.epoch * 16 + run.sent);
+    put(run.foul);
   }
   putSorted(s.flows, putFlow);
   putSorted(s.callers, putCaller);

@@ -2,7 +2,7 @@ import { claim, emit, end, finishJob, handBack, type Has } from './redis.ts';
 import type { Action, Run, State, World } from './state.ts';
 
 /** Members of the pool: each may run the task once, also while an older run of it goes on as a zombie. */
-const MEMBERS = 2;
+export const MEMBERS = 2;
 
 /** worker/execute.ts: take a job, claim, emit, end. */
 export function workerActions(has: Has, s: State, world: World): Action[] {
@@ -11,7 +11,7 @@ export function workerActions(has: Has, s: State, world: World): Action[] {
     if (job.at === 'wait' && s.runs.length < MEMBERS) {
       actions.push({
         what: `a worker takes job ${job.id} (run ${s.lastRun + 1})`,
-        do: (t) => take(t, job.id),
+        do: (t) => take(t, { id: job.id, foul: false }),
       });
     }
   }
@@ -38,11 +38,11 @@ function onRun(s: State, id: number, act: (s: State, run: Run) => void): void {
   if (run) act(s, run);
 }
 
-function take(s: State, jobId: number): void {
-  const job = s.jobs.find((j) => j.id === jobId);
+export function take(s: State, { id, foul }: { id: number; foul: boolean }): void {
+  const job = s.jobs.find((j) => j.id === id);
   s.lastRun += 1;
   if (job) Object.assign(job, { at: 'active', by: s.lastRun });
-  s.runs.push({ id: s.lastRun, job: jobId, epoch: 0, at: 'fetched', sent: 0 });
+  s.runs.push({ id: s.lastRun, job: id, epoch: 0, at: 'fetched', sent: 0, foul });
 }
 
 function claims(has: Has, s: State, run: Run): void {
