@@ -10,8 +10,16 @@ export interface SseEvent {
   data: string;
 }
 
-/** No event that anybody of ours sends or takes is longer: memory is bounded whatever a peer sends. */
+/** No event that a backend sends is taken that is longer: memory is bounded whatever a peer sends. */
 const LONGEST_EVENT_BYTES = 64 * 1024 * 1024;
+
+interface SseReading {
+  /** The events' `id:` lines are asked for. */
+  ids?: boolean;
+  /** The longest event, in bytes; 64 MiB unless told. */
+  most?: number;
+}
+
 const LF = 0x0a;
 const CR = 0x0d;
 
@@ -22,7 +30,7 @@ const CR = 0x0d;
  */
 export async function* readSse(
   bytes: AsyncIterable<Uint8Array>,
-  options: { ids?: boolean } = {},
+  options: SseReading = {},
 ): AsyncGenerator<SseEvent, void, undefined> {
   for await (const events of readSseTogether(bytes, options)) yield* events;
 }
@@ -30,10 +38,10 @@ export async function* readSse(
 /** The same, those of one packet together: at least one. Who must hear of bytes without an event looks at `bytes`. */
 export async function* readSseTogether(
   bytes: AsyncIterable<Uint8Array>,
-  { ids = false }: { ids?: boolean } = {},
+  { ids = false, most = LONGEST_EVENT_BYTES }: SseReading = {},
 ): AsyncGenerator<SseEvent[], void, undefined> {
   const decoder = new TextDecoder();
-  const torn = new GrowingBytes(LONGEST_EVENT_BYTES);
+  const torn = new GrowingBytes(most);
   let ready: SseEvent[] = [];
   const parser = createParser({
     onEvent: ({ event, id, data }) =>
@@ -43,9 +51,9 @@ export async function* readSseTogether(
         ...(id === undefined || !ids ? {} : { id }),
       }),
     onError: ({ type }) => {
-      if (type === 'max-buffer-size-exceeded') throw tooLong();
+      if (type === 'max-buffer-size-exceeded') throw tooLong(most);
     },
-    maxBufferSize: LONGEST_EVENT_BYTES,
+    maxBufferSize: most,
   });
   try {
     for await (const piece of bytes) {
@@ -56,7 +64,7 @@ export async function* readSseTogether(
         torn.clear();
       }
       if (end > 0) parser.feed(decoder.decode(piece.subarray(0, end), { stream: true }));
-      if (end < piece.byteLength && !torn.append(piece.subarray(end))) throw tooLong();
+      if (end < piece.byteLength && !torn.append(piece.subarray(end))) throw tooLong(most);
       if (ready.length === 0) continue;
       const events = ready;
       ready = [];
@@ -75,5 +83,5 @@ function lastBreak(piece: Uint8Array): number {
   return feed >= 0 ? feed : piece.lastIndexOf(CR);
 }
 
-const tooLong = (): McpctlError =>
-  new McpctlError('bad_answer', 'An event of the stream is longer than 64 MiB.');
+const tooLong = (most: number): McpctlError =>
+  new McpctlError('bad_answer', `An event of the stream is longer than ${String(most / 2 ** 20)} MiB.`);

@@ -3,6 +3,7 @@ import { McpctlError, messageOf } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { noteBullScripts } from './taught.ts';
+import { COMMAND_TIMEOUT_MS, growWithBytes, SOCKET_TIMEOUT_MS } from './command-time.ts';
 import { connectorFor, type OwnUser } from './connector.ts';
 import { joinWrites } from './join-writes.ts';
 import { judge } from './judge.ts';
@@ -30,17 +31,11 @@ export interface ConnectOptions extends RedisPlace {
   log: Log;
 }
 
-/**
- * Silence while an answer is due: so a half-open connection is noticed, in the handshake too. A second over the
- * deadline of a command and twice the blocking pop; a healed worker beats again before it is taken for dead.
- */
-const SOCKET_TIMEOUT_MS = 3_000;
-
 const byRole: Record<Role, Omit<RedisOptions, 'replyMapping'>> = {
   producer: {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
-    commandTimeout: 2_000,
+    commandTimeout: COMMAND_TIMEOUT_MS,
     socketTimeout: SOCKET_TIMEOUT_MS,
   },
   commands: { maxRetriesPerRequest: null, socketTimeout: SOCKET_TIMEOUT_MS },
@@ -81,6 +76,7 @@ export function openRedis(role: Role, { user, clock, log, ...place }: ConnectOpt
     ...(user ? { enableReadyCheck: false } : {}),
   });
   if (primary) followers.add(redis);
+  growWithBytes(redis);
   noteBullScripts(redis, { byHash: user !== undefined });
   if (role === 'commands') patient.add(redis);
   redis.on('connect', () => joinWrites(redis.stream));

@@ -6,6 +6,7 @@ import type { Outcome } from '../outcome.ts';
 import type { Priority } from '../task.ts';
 import { endClaim } from './claim.ts';
 import { closeAnswerOf, closing, failing, type CloseAnswer, type CloseMode } from './closing.ts';
+import { carrying } from './command-time.ts';
 import { orUnavailable } from './connect.ts';
 import { sendControl } from './control.ts';
 import { readFences, type Fence, type TaskRef } from './fence.ts';
@@ -92,7 +93,8 @@ export class Dispatch {
     if (rests === 0 || isHere === 1) return;
     const body = await load();
     if (body === null) return;
-    await orUnavailable(redis.multi().hset(input, 'body', body).pexpire(input, FENCE_MARGIN_MS, 'NX').exec());
+    const bring = () => redis.multi().hset(input, 'body', body).pexpire(input, FENCE_MARGIN_MS, 'NX').exec();
+    await orUnavailable(carrying(redis, body.length, bring));
   }
 
   /**

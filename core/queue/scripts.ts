@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
+import { bringing } from './command-time.ts';
 import { mayTeach, onceTaught } from './taught.ts';
 import { pause } from '../runtime/clock.ts';
 import { mayPass } from '../trouble.ts';
@@ -95,14 +96,18 @@ export async function runScript(redis: Redis, name: ScriptName, call: ScriptCall
 /** Of these a session's own user may look at the keys, and no more. */
 const onlyLooks: ReadonlySet<ScriptName> = new Set(['generation']);
 
+/** Of these the answer may hold the end of a task. */
+const mayBringAnEnd: ReadonlySet<ScriptName> = new Set(['read', 'look']);
+
 /** Runs a script by its hash. @returns undefined, and nothing was done, when this Redis does not know it. */
 export async function runKnownScript(
   redis: Redis,
   name: ScriptName,
   { keys, args }: ScriptCall,
 ): Promise<unknown> {
+  const run = (): Promise<unknown> => redis.evalsha(scripts[name].sha, keys.length, ...keys, ...args);
   try {
-    return await redis.evalsha(scripts[name].sha, keys.length, ...keys, ...args);
+    return await (mayBringAnEnd.has(name) ? bringing(redis, run) : run());
   } catch (thrown) {
     if (!(thrown instanceof Error) || !thrown.message.startsWith('NOSCRIPT')) throw thrown;
     return undefined;
@@ -123,8 +128,11 @@ export async function queryScripts(
   if (calls.length === 0) return [];
   const { sha } = scripts[name];
   const pipeline = redis.pipeline();
-  for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
-  const answers = (await pipeline.exec()) ?? [];
+  const ask = () => {
+    for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
+    return pipeline.exec();
+  };
+  const answers = (await (mayBringAnEnd.has(name) ? bringing(redis, ask) : ask())) ?? [];
   const said: unknown[] = [];
   for (const [i, call] of calls.entries()) {
     const [failed, answer] = answers[i] ?? [null, null];

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { parseOutcome, plausibleOutcome, type Ending, type Outcome } from '../outcome.ts';
 import { tagOf, type Attempt } from './attempt.ts';
+import { bringing } from './command-time.ts';
 import { runScript } from './scripts.ts';
 
 /**
@@ -71,7 +72,7 @@ export async function readPage(
 
 /** The last entry; null when there is none, or it is not ours. */
 export async function readTop(redis: Redis, key: string): Promise<Entry | null> {
-  const top = (await redis.xrevrange(key, '+', '-', 'COUNT', 1))[0];
+  const top = (await bringing(redis, () => redis.xrevrange(key, '+', '-', 'COUNT', 1)))[0];
   return top ? parseEntry(top[0], top[1]) : null;
 }
 

@@ -1,14 +1,32 @@
 import { McpctlError } from '../errors.ts';
+import { isLarge } from '../runtime/time-of-bytes.ts';
 
 /** What a row costs beside its bodies. */
 const ROW_BYTES = 1_024;
 
 /** Of tasks' rows: hundreds in one statement where bodies are small. @param bytesOf the characters of an item's body. */
-export const forRows = <T>(bytesOf: (item: T) => number): BatchOptions<T> => ({
+const forRows = <T>(bytesOf: (item: T) => number): BatchOptions<T> => ({
   weightOf: (item) => ROW_BYTES + bytesOf(item),
   most: 256 * 1024,
   lanes: 2,
 });
+
+/**
+ * Those of small rows in batches; a large one by itself, and beside: nobody else's row waits for it. No more than two of
+ * those at a time, so that they do not take all connections.
+ */
+export function inLanes<T, R>(
+  run: (items: readonly T[]) => Promise<readonly R[]>,
+  { bytesOf, alone }: { bytesOf: (item: T) => number; alone: (item: T) => Promise<R> },
+): (item: T) => Promise<R> {
+  const small = inBatches(run, forRows(bytesOf));
+  const large = inBatches(async (items: readonly T[]) => await Promise.all(items.map(alone)), {
+    weightOf: () => 1,
+    most: 1,
+    lanes: 2,
+  });
+  return (item) => (isLarge(bytesOf(item)) ? large(item) : small(item));
+}
 
 interface BatchOptions<T> {
   /** How much an item weighs; one that is heavier than `most` goes alone. */

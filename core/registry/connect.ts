@@ -5,6 +5,7 @@ import type { Log } from '../runtime/log.ts';
 import { storableInstant, storableJson, storableText } from '../storable.ts';
 import { camelResponse, toSnake } from './columns.ts';
 import { mayPass, troubleSentence, type Trouble } from '../trouble.ts';
+import { isLarge, msFor } from '../runtime/time-of-bytes.ts';
 import { asRegistryError, isReadTimeout, postgresTroubleOf, sqlFaultOf } from './faults.ts';
 import { tlsOf, type DatabaseTls } from './tls.ts';
 
@@ -25,8 +26,9 @@ export interface Connection {
    * Commits what `work` resolves with, rolls back when it rejects. A deadlock, a serialization failure or a
    * lost race for a unique key makes the whole of `work` run again, up to five times: it must touch nothing
    * but `trx`. Inside, errors are pg's own; `sqlFaultOf` reads both.
+   * @param bytes what it carries, either way: its statements may take longer for it (time-of-bytes.ts).
    */
-  transaction: <T>(work: (trx: Knex.Transaction) => Promise<T>) => Promise<T>;
+  transaction: <T>(work: (trx: Knex.Transaction) => Promise<T>, bytes?: number) => Promise<T>;
   /** What a write met in the last seconds: full, read-only, refused or too old; null where nothing of it. */
   trouble: () => Trouble | null;
   /** Waits for what runs, then closes every connection; bears being called twice. */
@@ -35,6 +37,8 @@ export interface Connection {
 
 const CONNECT_MS = 2_000;
 const QUERY_MS = 2_000;
+/** Of a transaction that waits for us. */
+const IDLE_MS = 15_000;
 const TRIES = 5;
 /** unique violation, serialization failure, deadlock */
 const repeatable = new Set(['23505', '40001', '40P01']);
@@ -58,7 +62,7 @@ function openPool(options: ConnectOptions): Pool {
     onConnect: async (client) => {
       await client.query(
         `set search_path to "${schema}"; set statement_timeout to ${statementMs}; ` +
-          `set idle_in_transaction_session_timeout to 15000; set time zone 'UTC'`,
+          `set idle_in_transaction_session_timeout to ${IDLE_MS}; set time zone 'UTC'`,
       );
     },
   });
@@ -66,10 +70,31 @@ function openPool(options: ConnectOptions): Pool {
   pool.on('error', (thrown) => log.debug({ err: messageOf(thrown) }, 'a Postgres connection was lost'));
   // The same for one in use: its query already carries the error.
   pool.on('connect', (client) => client.on('error', () => undefined));
+  pool.on('release', (_err: unknown, client: Held) => {
+    if (client.connectionParameters) client.connectionParameters.query_timeout = queryTimeoutMs;
+  });
   return pool;
 }
 
-type Held = PoolClient & { __knexUid?: string; __knex__disposed?: unknown };
+type Held = PoolClient & {
+  __knexUid?: string;
+  __knex__disposed?: unknown;
+  connectionParameters?: { query_timeout: number };
+};
+
+/**
+ * Gives all statements of a transaction, its commit too, the time that their bytes take. `openPool` takes it back from the
+ * connection, Postgres at the transaction's end.
+ */
+async function giveTime(trx: Knex.Transaction, { bytes, usualMs }: { bytes: number; usualMs: number }) {
+  const ms = usualMs + msFor(bytes);
+  const held = await (trx.client as { acquireConnection(): Promise<Held> }).acquireConnection();
+  if (held.connectionParameters) held.connectionParameters.query_timeout = ms;
+  await trx.raw(
+    `select set_config('statement_timeout', ?, true), set_config('idle_in_transaction_session_timeout', ?, true)`,
+    [String(ms - 100), String(ms + IDLE_MS)],
+  );
+}
 
 /** Closes it without a word: nobody listens at its other end. */
 function cut(client: Held): void {
@@ -200,10 +225,14 @@ export function connect(options: ConnectOptions): Connection {
     db,
     schema: options.schema,
     trouble: watch.now,
-    async transaction(work) {
+    async transaction(work, bytes = 0) {
+      const usualMs = options.queryTimeoutMs ?? QUERY_MS;
       for (let tried = 1; ; tried++) {
         try {
-          return await db.transaction(work);
+          return await db.transaction(async (trx) => {
+            if (isLarge(bytes)) await giveTime(trx, { bytes, usualMs });
+            return await work(trx);
+          });
         } catch (thrown) {
           const state = sqlFaultOf(thrown)?.sqlState;
           if (state === undefined || !repeatable.has(state) || tried === TRIES) {

@@ -76,6 +76,9 @@ export const isUnstorable = (thrown: unknown): boolean => {
   return state !== undefined && postgresTroubleOf({ code: state }) === 'broken row';
 };
 
+/** Postgres answered, and broke the statement off at its limit of time. */
+export const ranTooLong = (thrown: unknown): boolean => sqlFaultOf(thrown)?.sqlState === '57014';
+
 /**
  * Anything that knex or pg throws, as ours: `unavailable` with a sentence when it may work later, else `internal`; a
  * `SqlFault` is its cause where Postgres said one. Values (they may be prompts) are left behind: pg puts them into `detail`,

@@ -29,7 +29,8 @@ export interface Idempotency {
 
 export function createIdempotency({ db, transaction }: Connection): Idempotency {
   const insert: Idempotency['insert'] = async (task, key) =>
-    (await transaction((trx) => insertUnder(trx, task, key))) ?? (await insert(task, key));
+    (await transaction((trx) => insertUnder(trx, task, key), task.requestBody.length)) ??
+    (await insert(task, key));
   return {
     insert,
     find: ({ ownerId, key }) =>

@@ -2,6 +2,8 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { taskHeadSchema } from '../task-head.ts';
 import type { TaskRow } from '../task.ts';
+import { isLarge } from '../runtime/time-of-bytes.ts';
+import type { Connection } from './connect.ts';
 import { parseTask, returned, STARTS_OVER } from './task-rows.ts';
 import type { Submission } from './task-upkeep.ts';
 
@@ -38,7 +40,15 @@ function submissionIn(row: unknown): Submission | null {
   return { body, head, waitMs: Math.round(waitMs) };
 }
 
-async function renewSome(db: Knex, seen: readonly Pick<TaskRow, 'id' | 'epoch'>[]): Promise<Renewed[]> {
+async function renewSome(
+  { db, transaction }: Pick<Connection, 'db' | 'transaction'>,
+  seen: readonly Pick<TaskRow, 'id' | 'epoch'>[],
+  bytes: number,
+): Promise<Renewed[]> {
+  return isLarge(bytes) ? await transaction((trx) => renew(trx, seen), bytes) : await renew(db, seen);
+}
+
+async function renew(db: Knex, seen: readonly Pick<TaskRow, 'id' | 'epoch'>[]): Promise<Renewed[]> {
   const said = JSON.stringify(seen.map(({ id, epoch }) => ({ id, epoch })));
   const { rows } = await db.raw<{ rows: unknown[] }>(renewSql, [said]).options({ name: 'renew_tasks' });
   return rows.map((row) => ({ row: parseTask(row), submission: submissionIn(row) }));
@@ -46,15 +56,19 @@ async function renewSome(db: Knex, seen: readonly Pick<TaskRow, 'id' | 'epoch'>[
 
 /** Gives each row that is still at the epoch that was seen its next one, past those that somebody else holds. */
 export async function renewTasks(
-  db: Knex,
+  connection: Pick<Connection, 'db' | 'transaction'>,
   seen: readonly Pick<TaskRow, 'id' | 'epoch'>[],
 ): Promise<Renewed[]> {
-  const sizes = await db('tasks')
+  const sizes = await connection
+    .db('tasks')
     .whereIn(
       'id',
       seen.map(({ id }) => id),
     )
-    .select<{ id: string; bytes: number | null }[]>('id', db.raw('octet_length(request_body) as bytes'));
+    .select<{ id: string; bytes: number | null }[]>(
+      'id',
+      connection.db.raw('octet_length(request_body) as bytes'),
+    );
   const bytesOf = new Map(sizes.map(({ id, bytes }) => [id, bytes ?? 0]));
   const renewed: Renewed[] = [];
   let some: Pick<TaskRow, 'id' | 'epoch'>[] = [];
@@ -62,12 +76,12 @@ export async function renewTasks(
   for (const one of seen) {
     const size = bytesOf.get(one.id) ?? 0;
     if (some.length > 0 && bytes + size > MOST_BYTES) {
-      renewed.push(...(await renewSome(db, some)));
+      renewed.push(...(await renewSome(connection, some, bytes)));
       [some, bytes] = [[], 0];
     }
     some.push(one);
     bytes += size;
   }
-  if (some.length > 0) renewed.push(...(await renewSome(db, some)));
+  if (some.length > 0) renewed.push(...(await renewSome(connection, some, bytes)));
   return renewed;
 }

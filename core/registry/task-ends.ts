@@ -1,7 +1,7 @@
 import { uuidSchema } from '../names.ts';
 import type { Ending } from '../outcome.ts';
 import type { TaskRow } from '../task.ts';
-import { forRows, inBatches } from './batches.ts';
+import { inLanes } from './batches.ts';
 import type { Connection } from './connect.ts';
 import { isUnstorable } from './faults.ts';
 import { McpctlError } from '../errors.ts';
@@ -9,7 +9,7 @@ import { pause } from '../runtime/clock.ts';
 import { storableSentence, storableWord } from '../storable.ts';
 import { closeTasks } from './close-tasks.ts';
 import { renewTasks, type Renewed } from './renew-tasks.ts';
-import { LOCKED, settleTasks, type Settling } from './settle-tasks.ts';
+import { LOCKED, settleTasks, sizeOf, type Settling } from './settle-tasks.ts';
 import { OPEN, parseTask, rowColumns, STARTS_OVER } from './task-rows.ts';
 import type { Knex } from 'knex';
 
@@ -162,14 +162,14 @@ async function closeAfter(trx: Knex.Transaction, id: string, how: RowClosing): P
   return row;
 }
 
-const bytesOf = ({ ending: { outcome } }: Settling): number =>
-  'body' in outcome ? (outcome.body?.length ?? 0) : 0;
-
 export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
-  const settleOnce = inBatches(
-    (settlings: readonly Settling[]) => settleTasks(db, settlings),
-    forRows(bytesOf),
-  );
+  const settleOnce = inLanes((settlings: readonly Settling[]) => settleTasks(db, settlings), {
+    bytesOf: sizeOf,
+    alone: async (settling) => {
+      const [row = null] = await transaction((trx) => settleTasks(trx, [settling]), sizeOf(settling));
+      return row;
+    },
+  });
   const settle = async (settling: Settling): Promise<TaskRow | null> => {
     for (let tried = 1; ; tried++) {
       const row = await settleOnce(settling);
@@ -185,7 +185,7 @@ export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
       return rows.filter((row) => row !== null && row !== LOCKED);
     },
     closeMany: (closings) => closeTasks(db, closings),
-    renewMany: (seen) => renewTasks(db, seen),
+    renewMany: (seen) => renewTasks({ db, transaction }, seen),
     async settle(id, ending) {
       try {
         return await settle({ id, ending });

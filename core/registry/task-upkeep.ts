@@ -1,6 +1,7 @@
 import { uuidSchema } from '../names.ts';
 import type { Knex } from 'knex';
 import { z } from 'zod';
+import { isLarge } from '../runtime/time-of-bytes.ts';
 import { taskHeadSchema, type TaskHead } from '../task-head.ts';
 import type { TaskRow } from '../task.ts';
 import type { Connection } from './connect.ts';
@@ -50,15 +51,19 @@ const submissionSchema = z.object({
   waitMs: z.coerce.number(),
 });
 
-async function submissionOf(db: Knex, id: string): Promise<Submission | null> {
-  const row: unknown = await db('tasks')
-    .where({ id })
-    .whereNotNull('requestBody')
-    .first(
-      'requestBody',
-      'requestHeaders',
-      db.raw(`greatest(0, extract(epoch from queue_deadline - now()) * 1000) as wait_ms`),
-    );
+async function submissionOf({ db, transaction }: Connection, id: string): Promise<Submission | null> {
+  const read = async (from: Knex): Promise<unknown> =>
+    await from('tasks')
+      .where({ id })
+      .whereNotNull('requestBody')
+      .first(
+        'requestBody',
+        'requestHeaders',
+        db.raw(`greatest(0, extract(epoch from queue_deadline - now()) * 1000) as wait_ms`),
+      );
+  const size = await db('tasks').where({ id }).first<{ bytes: number } | undefined>('requestBytes as bytes');
+  const bytes = Number(size?.bytes ?? 0);
+  const row = isLarge(bytes) ? await transaction(read, bytes) : await read(db);
   const parsed = submissionSchema.safeParse(row);
   if (!parsed.success) return null;
   const { requestBody: body, requestHeaders: head, waitMs } = parsed.data;
@@ -97,7 +102,7 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
       if (after !== null) query.where('id', '>', after);
       return parseTasks(await query.select<unknown[]>(rowColumns));
     },
-    submissionOf: (id) => submissionOf(db, id),
+    submissionOf: (id) => submissionOf(connection, id),
     async newestOpen(olderThanMs, limit) {
       const query = db('tasks')
         .whereRaw(OPEN)

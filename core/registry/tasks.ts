@@ -1,6 +1,9 @@
+import type { Knex } from 'knex';
 import type { Scope } from '../access.ts';
+import { McpctlError } from '../errors.ts';
+import { isLarge } from '../runtime/time-of-bytes.ts';
 import type { TaskRow, TaskStatus } from '../task.ts';
-import { forRows, inBatches } from './batches.ts';
+import { inLanes } from './batches.ts';
 import type { Connection } from './connect.ts';
 import { insertTasks, type NewTask } from './insert-tasks.ts';
 import { createTaskCounts, type TaskCounts } from './task-counts.ts';
@@ -50,10 +53,10 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskUpkeep {
 
 export function createTasks(connection: Connection): Tasks {
   const { db } = connection;
-  const insert = inBatches(
-    (tasks: readonly NewTask[]) => insertTasks(db, tasks),
-    forRows(({ requestBody }) => requestBody.length),
-  );
+  const insert = inLanes((tasks: readonly NewTask[]) => insertTasks(db, tasks), {
+    bytesOf: ({ requestBody }) => requestBody.length,
+    alone: (task) => insertAlone(connection, task),
+  });
   return {
     ...createTaskCounts(connection),
     ...createTaskEnds(connection),
@@ -74,12 +77,7 @@ export function createTasks(connection: Connection): Tasks {
       if (before !== undefined) query.where('id', '<', before);
       return parseTasks(await query.select<unknown[]>(rowColumns));
     },
-    async bodies(id) {
-      const row = await db('tasks')
-        .where({ id })
-        .first<TaskBodies | undefined>('requestBody', 'responseBody');
-      return row ?? { requestBody: null, responseBody: null };
-    },
+    bodies: (id) => bodiesOf(connection, id),
     bodyBytes: (id) => bodyBytesOf(connection, id),
     attempts: (id) =>
       db('taskAttempts')
@@ -102,6 +100,20 @@ export function createTasks(connection: Connection): Tasks {
       );
     },
   };
+}
+
+async function insertAlone({ transaction }: Connection, task: NewTask): Promise<TaskRow> {
+  const [row] = await transaction((trx) => insertTasks(trx, [task]), task.requestBody.length);
+  if (!row) throw new McpctlError('internal');
+  return row;
+}
+
+async function bodiesOf(connection: Connection, id: string): Promise<TaskBodies> {
+  const bytes = await bodyBytesOf(connection, id);
+  const read = (db: Knex): Promise<TaskBodies | undefined> =>
+    db('tasks').where({ id }).first<TaskBodies | undefined>('requestBody', 'responseBody');
+  const row = isLarge(bytes) ? await connection.transaction(read, bytes) : await read(connection.db);
+  return row ?? { requestBody: null, responseBody: null };
 }
 
 async function bodyBytesOf({ db }: Connection, id: string): Promise<number> {

@@ -60,7 +60,7 @@ export const limitSettings = {
   bodyLimitBytes: {
     env: 'MCPCTL_BODY_LIMIT_BYTES',
     about: 'the largest request body',
-    schema: count(50_000_000),
+    schema: count(64 * 1024 * 1024),
   },
   maxUserStreams: {
     env: 'MCPCTL_MAX_USER_STREAMS',
@@ -70,6 +70,6 @@ export const limitSettings = {
   maxUserBytes: {
     env: 'MCPCTL_MAX_USER_BYTES',
     about: "how many bytes of one user's request bodies and unread answers one edge may hold at a time",
-    schema: count(200_000_000),
+    schema: count(300_000_000),
   },
 } as const;

@@ -2,6 +2,7 @@ import { settleTask } from '../../core/flow/settle.ts';
 import { isErrorCode, McpctlError, messageOf, type Refusal } from '../../core/errors.ts';
 import type { Ending, Outcome } from '../../core/outcome.ts';
 import { pause } from '../../core/runtime/clock.ts';
+import { msFor } from '../../core/runtime/time-of-bytes.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 
@@ -21,7 +22,7 @@ export async function settleInTime(deps: EdgeDeps, row: TaskRow, ending: Ending)
       reject(new McpctlError('settle_pending', undefined, { taskId })),
     );
   });
-  const timer = setTimeout(() => over.abort(), deps.config.settleWaitMs);
+  const timer = setTimeout(() => over.abort(), deps.config.settleWaitMs + msFor(bodyLength(ending)));
   const settling = settleUntil(deps, { row, ending, over: over.signal });
   settling.catch((thrown: unknown) =>
     deps.log.warn({ taskId, why: messageOf(thrown) }, 'an answer is not settled yet; the scheduler will'),
@@ -32,6 +33,8 @@ export async function settleInTime(deps: EdgeDeps, row: TaskRow, ending: Ending)
     clearTimeout(timer);
   }
 }
+
+const bodyLength = ({ outcome }: Ending): number => ('body' in outcome ? (outcome.body?.length ?? 0) : 0);
 
 /** Tries again while Postgres is away; what was under way when time is over may still come to its end. */
 async function settleUntil(

@@ -20,6 +20,8 @@ interface Held extends HeldClaim {
   since: number;
   /** Its worker has said something of it. */
   heard: boolean;
+  /** How much longer than a small one it may be on its way, as it is large; 0: it has been sent. */
+  arrivesMs: number;
   /** Gives the slot back. */
   free: () => void;
 }
@@ -95,9 +97,27 @@ export class RelayClaims {
   /**
    * @param how.free gives back the slot that the claim takes, when it is let go of.
    * @param how.heard its worker has said already that it runs.
+   * @param how.arrivesMs how much longer than others its body takes to be sent; until `sent` it is spoken for here.
    */
-  hold(held: HeldClaim, { free, heard }: { free: () => void; heard: boolean }): void {
-    this.#held.set(held.claim.claimId, { ...held, free, heard, since: this.#deps.clock.elapsed() });
+  hold(
+    held: HeldClaim,
+    { free, heard, arrivesMs = 0 }: { free: () => void; heard: boolean; arrivesMs?: number },
+  ): void {
+    this.#held.set(held.claim.claimId, {
+      ...held,
+      free,
+      heard,
+      arrivesMs,
+      since: this.#deps.clock.elapsed(),
+    });
+  }
+
+  /** All of it is on its way: from now on its worker is to speak for it. */
+  sent(claimId: string): void {
+    const held = this.#held.get(claimId);
+    if (!held || held.arrivesMs === 0) return;
+    held.arrivesMs = 0;
+    held.since = this.#deps.clock.elapsed();
   }
 
   /** The claim is over. @param code what its job shows as: null = completed, BACK = nothing, as the requeue moves it. */
@@ -144,6 +164,10 @@ export class RelayClaims {
       const { claim, since, runMs } = held;
       if (fence?.claim === claim.claimId && fence.state === 'open') {
         if (now - since > runMs + OVERRUN_MS) await this.#end(claim, overrun);
+        if (!held.heard && held.arrivesMs > now - since) {
+          await beat({ redis: this.#deps.commands, keys: this.#deps.keys }, claim);
+          continue;
+        }
         held.heard ||= (ages[i] ?? Infinity) < now - since - BEAT_LAG_MS;
         if (!held.heard && now - since > ARRIVES_MS) unheard.push(claim);
       } else if (fence?.claim === claim.claimId && fence.state === 'released')

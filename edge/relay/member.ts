@@ -7,6 +7,7 @@ import type { Frame, MemberState } from '../../core/protocol.ts';
 import { claimTask, handBack, isRefusal } from '../../core/queue/claim.ts';
 import { Consumer, type TakenJob } from '../../core/queue/consumer.ts';
 import { refuse } from '../../core/queue/refuse.ts';
+import { msFor } from '../../core/runtime/time-of-bytes.ts';
 import { BACK, type RelayClaims } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 import type { Slots } from '../../core/slots.ts';
@@ -32,8 +33,8 @@ export interface MemberContext {
   deps: RelayDeps;
   carried: Carried;
   claims: RelayClaims;
-  /** @returns false when the stream is closed. */
-  send: (frame: Frame) => boolean;
+  /** @param sent is called when the connection has taken all of it. @returns false when the stream is closed. */
+  send: (frame: Frame, sent?: () => void) => boolean;
 }
 
 export const groupOf = (row: LlmRow): string => row.slotGroup ?? `llm ${row.id}`;
@@ -89,12 +90,15 @@ async function run(
   const claim = { taskId, poolKey, claimId, epoch };
   const over = new Promise<void>((resolve) => {
     const held = { complete: () => job.done(), fail: (code: string) => job.failed(code) };
-    claims.hold({ claim, llmId, job: held, runMs: head.runMs }, { free: resolve, heard: !carried.beats });
+    const bytes = typeof body === 'string' ? body.length : body.bytes;
+    const how = { free: resolve, heard: !carried.beats, arrivesMs: msFor(bytes) };
+    claims.hold({ claim, llmId, job: held, runMs: head.runMs }, how);
   });
   const { operation, streaming, headers, runMs } = head;
   const request = typeof body === 'string' ? body : await bodyAtRest(deps, taskId);
   const what = { operation, streaming, headers, request: request ?? '', runMs };
-  if (request === null || !send({ kind: 'infer', taskId, claimId, llmName: name, ...what })) {
+  const sent = (): void => claims.sent(claimId);
+  if (request === null || !send({ kind: 'infer', taskId, claimId, llmName: name, ...what }, sent)) {
     // It never left this process: nobody's crash.
     const why = request === null ? unread : gone;
     await handBack(store, claim, why);

@@ -97,7 +97,7 @@ export class RelaySession {
     this.prepare(served);
     const kept: RelayMember[] = [];
     const context = { deps: this.#deps, carried: this.carried, claims: this.claims };
-    const send = (frame: Frame): boolean => this.#send(frame);
+    const send = (frame: Frame, sent?: () => void): boolean => this.#send(frame, sent);
     for (const row of served) {
       const known = this.#members.find((member) => isSame(member, row));
       if (known) known.standing = standingOf(row, known.standing);
@@ -321,9 +321,10 @@ export class RelaySession {
     void consumer.drain().then(() => consumer.stop());
   }
 
-  #send(frame: Frame): boolean {
+  #send(frame: Frame, sent?: () => void): boolean {
     if (!this.#stream.isOpen) return false;
-    void this.#stream.frame(frame);
+    const sending = this.#stream.frame(frame);
+    if (sent) void sending.then(sent);
     return true;
   }
 

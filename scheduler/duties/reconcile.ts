@@ -66,7 +66,7 @@ export function createReconcileDuty(deps: DutyDeps): Reconcile {
       },
       together: PAGE,
       lanes: 1,
-      actMs: 30_000,
+      actMs: 45_000,
       clock,
       log,
     });

@@ -1,8 +1,10 @@
+import { McpctlError } from '../../core/errors.ts';
 import { settleTask } from '../../core/flow/settle.ts';
 import type { TaskRef } from '../../core/queue/fence.ts';
 import { readLasts, strike } from '../../core/queue/pool-indexes.ts';
 import { redisNow } from '../../core/queue/redis-time.ts';
 import { readLast } from '../../core/queue/stream.ts';
+import { ranTooLong } from '../../core/registry/faults.ts';
 import type { Settling } from '../../core/registry/settle-tasks.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
 import { isTerminal } from '../../core/task.ts';
@@ -14,6 +16,8 @@ import { told, type Duty, type DutyDeps } from './duty.ts';
 const EDGE_HAS_MS = 2_500;
 const TOGETHER = 200;
 const LANES = 2;
+/** More than the largest answer may take to be written. */
+const ACT_MS = 45_000;
 
 /** Settles ended tasks whose edge did not: it died, its caller had left, or Postgres was away. */
 export function createSettleDuty(deps: DutyDeps): Duty {
@@ -31,6 +35,7 @@ export function createSettleDuty(deps: DutyDeps): Duty {
     },
     together: TOGETHER,
     lanes: LANES,
+    actMs: ACT_MS,
     clock,
     log,
   });
@@ -50,7 +55,12 @@ async function settleOne({ queue, registry, flow }: DutyDeps, ref: TaskRef): Pro
   const open = (await registry.tasks.openAmong([ref.taskId], ref.poolKey)).has(ref.taskId);
   const last = open ? await readLast(redis, keys.pool(ref.poolKey).task(ref.taskId).stream) : null;
   if (last?.kind === 'end') {
-    await settleTask(flow, ref, last.ending);
+    try {
+      await settleTask(flow, ref, last.ending);
+    } catch (thrown) {
+      // Postgres answers, and has had the time that so many bytes take: it is this answer that it cannot keep.
+      throw ranTooLong(thrown) ? new McpctlError('unstorable_result', undefined, { cause: thrown }) : thrown;
+    }
     return 1;
   }
   if (!open || last === null) await queue.dispatch.forgetEnded(ref);

@@ -114,7 +114,7 @@ describe("an answer's lines over the sse transport", () => {
     'levels without end': { lines: ['['.repeat(500_000), '\n'], status: 400 },
     'no end': { lines: ['{"beat":true}\n'], status: 400 },
     'a status that is none': { lines: ['{"end":{"status":500}}\n'], status: 400 },
-    'a line over the limit': { lines: ['{"seq":1,"data":"', 'x'.repeat(1_100_000), '"}\n'], status: 413 },
+    'a line over the limit': { lines: ['{"seq":1,"data":"', 'x'.repeat(2_200_000), '"}\n'], status: 413 },
   };
   for (const [what, { lines, status }] of Object.entries(bad)) {
     it(`are refused with ${String(status)}: ${what}; and the task is not harmed`, async () => {

@@ -1,8 +1,45 @@
 import { expect } from 'chai';
-import { chats } from '../support/backend.ts';
-import { startSystem, transports, type System } from '../support/system.ts';
+import { answers, chats, sends, type Script } from '../support/backend.ts';
+import { startSystem, transports, until, type System } from '../support/system.ts';
 
-describe('a request over 256 KiB', function () {
+const MIB = 1024 * 1024;
+
+/** A text of so many bytes that does not shrink to nothing, nor is dear to make. */
+function textOf(bytes: number): string {
+  const line = Array.from({ length: 1_024 }, (_, n) => n.toString(36)).join(' ');
+  return line.repeat(Math.ceil(bytes / line.length)).slice(0, bytes);
+}
+
+/** A whole chat completion of so many bytes. */
+function wholeOf(bytes: number): string {
+  const said = (content: string): string =>
+    JSON.stringify({
+      id: 'chatcmpl-1',
+      object: 'chat.completion',
+      created: 1_700_000_000,
+      model: 'tiny',
+      choices: [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' }],
+    });
+  return said(textOf(bytes - said('').length));
+}
+
+/** A stream of so many bytes, in events of about 64 KiB. */
+function streamOf(bytes: number): Script {
+  const event = (delta: object, finish: string | null): string =>
+    `data: ${JSON.stringify({
+      id: 'chatcmpl-1',
+      object: 'chat.completion.chunk',
+      created: 1_700_000_000,
+      model: 'tiny',
+      choices: [{ index: 0, delta, finish_reason: finish }],
+    })}\n\n`;
+  const each = event({ content: textOf(64 * 1024) }, null);
+  const last = `${event({}, 'stop')}data: [DONE]\n\n`;
+  const times = Math.floor((bytes - last.length) / each.length);
+  return sends(...Array.from({ length: times / 16 }, () => each.repeat(16)), last);
+}
+
+describe('what is large', function () {
   this.timeout(60_000);
   let t: System;
   before(async () => {
@@ -10,9 +47,10 @@ describe('a request over 256 KiB', function () {
   });
   after(() => t.close());
 
-  for (const transport of transports)
-    it(`reaches a worker of the ${transport} transport whole`, async () => {
-      const name = `large-${transport}`;
+  for (const transport of transports) {
+    const name = `large-${transport}`;
+
+    it(`reaches a worker of the ${transport} transport whole, over 256 KiB`, async () => {
       await t.startWorker([{ name, backend: t.backend }], { transport });
       t.backend.reply(chats(['Hi']));
       const content = `${'ü'.repeat(200_000)}end`;
@@ -20,6 +58,65 @@ describe('a request over 256 KiB', function () {
       const answer = await t.call('POST', `/api/v1/llms/${name}/infer`, { body });
       expect(answer.status).to.equal(200);
       expect(await answer.json()).to.have.nested.property('choices[0].message.content', 'Hi');
-      expect(t.backend.requests.at(-1)?.json).to.have.deep.property('messages', body.messages);
+      expect(t.backend.requests.findLast(({ method }) => method === 'POST')?.json).to.have.deep.property(
+        'messages',
+        body.messages,
+      );
     });
+
+    it(`is asked, answered, settled and shown over ${transport} at 64 MiB both ways`, async () => {
+      const whole = wholeOf(64 * MIB);
+      t.backend.reply(answers(200, whole));
+      const asked = (content: string): string =>
+        JSON.stringify({ model: name, messages: [{ role: 'user', content }] });
+      const body = asked(textOf(64 * MIB - asked('').length));
+      expect(Buffer.byteLength(body)).to.equal(64 * MIB);
+      const answer = await t.call('POST', '/v1/chat/completions', { body });
+      const text = await answer.text();
+      expect([answer.status, text.length]).to.deep.equal([200, whole.length + name.length - 'tiny'.length]);
+      const posts = t.backend.requests.filter(({ method }) => method === 'POST');
+      expect(posts.at(-1)?.body.length).to.be.within(64 * MIB - 100, 64 * MIB + 100);
+      t.backend.requests.length = 0;
+      const id = answer.headers.get('x-mcpctl-task-id') ?? '';
+      const shown = await (await t.call('GET', `/api/v1/tasks/${id}`)).text();
+      expect(shown.length).to.be.greaterThan(128 * MIB);
+      expect(shown).to.include('"status":"completed"');
+    });
+  }
+
+  it('streams more than is kept to resume it, and settles its task', async () => {
+    const name = 'large-sse';
+    t.backend.reply(streamOf(36 * MIB));
+    const body = { model: name, stream: true, messages: [{ role: 'user', content: 'Go' }] };
+    const answer = await t.call('POST', '/v1/chat/completions', { body });
+    let bytes = 0;
+    let tail = '';
+    for await (const piece of answer.body ?? []) {
+      bytes += (piece as Uint8Array).byteLength;
+      tail = (
+        tail +
+        Buffer.from(piece as Uint8Array)
+          .subarray(-20)
+          .toString()
+      ).slice(-20);
+    }
+    expect(bytes).to.be.within(35 * MIB, 37 * MIB);
+    expect(tail).to.match(/data: \[DONE\]\n\n$/);
+    const id = answer.headers.get('x-mcpctl-task-id') ?? '';
+    const row = await until(
+      () => t.task(id),
+      ({ completedAt }) => completedAt !== null,
+    );
+    expect(row).to.include({ status: 'completed', finishReason: 'stop' });
+  });
+
+  it('ends once, with a code, where it is more than is kept', async () => {
+    t.backend.reply(answers(200, wholeOf(64 * MIB + 1)));
+    t.backend.requests.length = 0;
+    const body = { model: 'large-redis', messages: [{ role: 'user', content: 'Go' }] };
+    const answer = await t.call('POST', '/v1/chat/completions', { body });
+    expect(answer.status).to.equal(502);
+    expect(await answer.json()).to.have.nested.property('error.code', 'unstorable_result');
+    expect(t.backend.requests.filter(({ method }) => method === 'POST')).to.have.length(1);
+  });
 });

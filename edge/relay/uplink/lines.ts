@@ -7,6 +7,8 @@ export interface LineLimits {
   limitBytes: number;
   /** Makes sure of room for so many bytes of an unfinished line. @throws McpctlError `too_many_requests`. */
   reserve: (bytes: number) => void;
+  /** Is told of each piece: a long line is on its way for long. */
+  arrives?: () => void;
   /** Ends the reading: nobody wants the rest. */
   lost: AbortSignal;
 }
@@ -19,7 +21,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  * @throws McpctlError `body_too_large`, `invalid_json` (not UTF-8), `invalid_request` (it broke off).
  */
 export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerator<string> {
-  const { limitBytes, reserve, lost } = limits;
+  const { limitBytes, reserve, arrives, lost } = limits;
   const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   const aborted = new Promise<null>((resolve) => {
     if (lost.aborted) resolve(null);
@@ -31,6 +33,7 @@ export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerat
       const next = await Promise.race([nextOf(chunks), aborted]);
       if (next === null) return;
       if (next.done) break;
+      arrives?.();
       for (const line of lines.feed(next.value)) {
         const text = textOf(line);
         if (text !== '') yield text;

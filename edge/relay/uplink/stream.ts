@@ -9,6 +9,10 @@ import { Speaker, type Said } from './speaker.ts';
 
 /** A worker says something each second; after this the fence is asked whether it still may. */
 const QUIET_MS = 5_000;
+/** How often a worker says that it is there. */
+const BEAT_MS = 1_000;
+/** A line may hold a body as JSON inside of JSON, where each of its characters may become two; and what is around it. */
+const longestLine = (bodyBytes: number): number => 2 * bodyBytes + 64 * 1024;
 /** Nobody is at the other end any more. */
 const DEAD_MS = 60_000;
 /** How often what a worker says here counts as a heartbeat of its session. */
@@ -43,9 +47,22 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
   try {
     const speaker = new Speaker(deps, spoken, onLost);
     speaker.beat();
-    const limits = { limitBytes: deps.config.bodyLimitBytes, reserve: call.reserve, lost: lost.signal };
-    for await (const text of linesOf(call.req, limits)) {
+    let saidAt = heard.at;
+    // No beat comes between the pieces of a line: a large answer on its way is one.
+    const arrives = (): void => {
       heard.at = deps.clock.elapsed();
+      if (heard.at - saidAt < BEAT_MS) return;
+      saidAt = heard.at;
+      speaker.beat();
+    };
+    const limits = {
+      limitBytes: longestLine(deps.config.bodyLimitBytes),
+      reserve: call.reserve,
+      arrives,
+      lost: lost.signal,
+    };
+    for await (const text of linesOf(call.req, limits)) {
+      saidAt = heard.at;
       const said = await say(speaker, parse(text));
       if (said === 'lost') break;
       if (said) return said;

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { decoded } from './decoded.ts';
 import { McpctlError } from '../../../core/errors.ts';
+import { LARGEST_ANSWER_BYTES } from '../../../core/large-body.ts';
 import { retryAfterIn } from '../../../core/judge/retry-after.ts';
 import { systemClock } from '../../../core/runtime/clock.ts';
 import { createConnections, type Connecting, type Connection, type Keeping } from './connections.ts';
@@ -42,8 +43,6 @@ export interface Answer {
   close(how: 'now' | 'gently'): void;
 }
 
-/** The largest answer that is taken: memory is bounded whatever a backend sends. */
-const largestAnswerBytes = 64 * 1024 * 1024;
 const endMs = 1_000;
 
 /** How a backend is dialled, where it is not the usual way. */
@@ -89,7 +88,7 @@ function answerOf(response: Dispatcher.ResponseData): Answer {
     const raw = body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
     for await (const piece of decoded(raw, headers['content-encoding'])) {
       size += piece.byteLength;
-      if (size > largestAnswerBytes) {
+      if (size > LARGEST_ANSWER_BYTES) {
         throw new McpctlError('unstorable_result', "The backend's answer is larger than 64 MiB.");
       }
       yield piece;

@@ -7,6 +7,9 @@ import type { OpenAnswer } from '../../edge-client.ts';
  * `silent`: not even a ping came · `asked`: we closed it. */
 export type LinkEnd = 'moving' | 'ended' | 'silent' | 'asked';
 
+/** A body of 64 MiB as JSON inside of JSON: each of its characters may become two. */
+const LONGEST_FRAME_BYTES = 130 * 1024 * 1024;
+
 /** Pings that may be missed. */
 const PATIENCE = 2.5;
 
@@ -63,7 +66,7 @@ export class Link {
   async #read(): Promise<void> {
     try {
       this.#listen();
-      for await (const { event, data } of readSse(this.#heard())) {
+      for await (const { event, data } of readSse(this.#heard(), { most: LONGEST_FRAME_BYTES })) {
         if (event === 'hello') this.#hello(data);
         else if (event === 'moving') this.#leave('moving');
         else if (event === 'task') {
