@@ -80,6 +80,8 @@ export interface Presence {
   deny(sessionId: string, members: readonly { llmId: string; poolKey: string }[]): Promise<void>;
   /** Extends a lease. @returns who holds it; null when there is none. */
   extend(sessionId: string): Promise<Lease | null>;
+  /** Who holds it, without a say in how long. */
+  holder(sessionId: string): Promise<Lease | null>;
   /** Drops the lease, and the session's members from these pools: the session is gone at once. */
   drop(sessionId: string, poolKeys: readonly string[]): Promise<void>;
   /**

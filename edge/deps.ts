@@ -105,7 +105,7 @@ export interface EdgeDeps {
   log: Log;
   bus: Bus;
   registry: Registry;
-  queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch' | 'queueOf'>;
+  queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch' | 'steps' | 'queueOf'>;
   presence: Presence;
   liveness: Liveness;
   heartbeats: Heartbeats;

@@ -18,7 +18,7 @@ const MANY = 3;
 const MOST = 10_000;
 
 export interface BrakeDeps {
-  queue: Pick<QueueDoor, 'redis' | 'keys'>;
+  queue: Pick<QueueDoor, 'redis' | 'keys' | 'steps'>;
   registry: Pick<Registry, 'sessions'>;
   config: { leaseMs: number };
   clock: Clock;
@@ -26,8 +26,8 @@ export interface BrakeDeps {
 }
 
 /**
- * When what looks like death is more likely our own blindness: after this process's connection came (back), after Redis
- * was restarted or came back empty, and when over half of three or more sessions look dead at once. It holds for seconds
+ * When what looks like death is more likely our own blindness: after this process's connection came (back), after Redis's clock was set,
+ * after it was restarted or came back empty, and when over half of three or more sessions look dead at once. It holds for seconds
  * and once for each incident: who is dead stays dead, and their tasks wait for it.
  */
 export class Brake {
@@ -42,6 +42,7 @@ export class Brake {
   constructor(deps: BrakeDeps) {
     this.#deps = deps;
     deps.queue.redis.on('ready', () => this.blind('the connection to Redis came back'));
+    deps.queue.steps.onStep(() => this.blind("Redis's clock was set"));
   }
 
   /**

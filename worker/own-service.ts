@@ -14,6 +14,8 @@ import type { ServedMember } from './transports/transport.ts';
 /** Serves what a registrar has published, for whoever uses it as a library: over the sse transport alone. */
 export interface OwnService {
   registered(registered: Registered, offers: readonly RegistrarPublishedProvider[]): void;
+  /** Another process has the session. */
+  taken(): void;
   /** Hands back what runs, at once. */
   stop(): Promise<void>;
 }
@@ -70,6 +72,7 @@ export function createOwnService({
         .serve(members)
         .catch((thrown: unknown) => told.error(`tasks cannot be taken: ${messageOf(thrown)}`));
     },
+    taken: () => transport?.sse.yieldSession(),
     async stop() {
       for (const gate of gates.values()) gate.end();
       gates.clear(); // a later registration serves again

@@ -108,6 +108,7 @@ class Published implements PublishedWorker {
       transports: url === undefined ? ['sse'] : ['redis', 'sse'],
       onRegistered: (registered) => this.#registered(registered),
       onRefused: () => this.#refused(),
+      onTaken: () => this.#serving.transport?.yieldSession(),
     });
     const refresh = (): Promise<void> => this.#registrar.refresh(offersOf(opened));
     this.#backends = createBackends({ ...deps, refresh });

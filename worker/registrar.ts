@@ -44,6 +44,8 @@ export interface RegistrarOptions {
    * again now and then, as the token may be given more; `onRegistered` tells when it works.
    */
   onRefused?: (why: string) => void;
+  /** Another process has the session, and is there: whoever serves the tasks lets go of them. `onRegistered` tells when not. */
+  onTaken?: () => void;
 }
 
 const HEARTBEAT_MS = 30_000;
@@ -182,6 +184,10 @@ export class VirtualLlmRegistrar {
       this.#sessionId = former; // what stood in its way may be another thing
       const refused = this.#refused(status, json);
       if (refused.code === 'unauthenticated') this.#serveNoMore(refused.message);
+      if (readRefusal(json).code === 'session_in_use') {
+        this.#options.onTaken?.();
+        this.#own?.taken();
+      }
       throw refused;
     }
     const registered = readRegistered(json, this.#offers);

@@ -68,6 +68,11 @@ export class RunningClaims {
     if (this.#lostEarly.size > MOST_LOST_EARLY && oldest !== undefined) this.#lostEarly.delete(oldest);
   }
 
+  /** Breaks off all that runs, so that it is handed back: others have it. */
+  giveBack(): void {
+    for (const { running } of this.#byTask.values()) running.aborting.abort('shutdown' satisfies StopReason);
+  }
+
   /**
    * Lets what runs finish within the grace, then breaks it off, in time to be handed back.
    * @param drained resolves when nothing runs any more.
@@ -76,7 +81,7 @@ export class RunningClaims {
     const over = new AbortController();
     const draining = drained.then(() => over.abort());
     await pause(Math.max(0, graceMs - HAND_BACK_MS), over.signal);
-    for (const { running } of this.#byTask.values()) running.aborting.abort('shutdown' satisfies StopReason);
+    this.giveBack();
     await Promise.race([draining, pause(HAND_BACK_MS, over.signal)]);
   }
 

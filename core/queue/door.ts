@@ -5,6 +5,7 @@ import type { Presence } from '../presence.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
+import { ClockSteps } from './clock-steps.ts';
 import { connectAndCheck, keepAsking, openRedis } from './connect.ts';
 import { Dispatch } from './dispatch.ts';
 import { createQueues, type JobData } from './jobs.ts';
@@ -29,6 +30,8 @@ export interface QueueDoor extends Service {
   subscriber: Subscriber;
   dispatch: Dispatch;
   presence: Presence;
+  /** Of Redis's clock, beside this process's elapsed time. */
+  steps: ClockSteps;
   /** BullMQ's own object, for the board that shows it. */
   queueOf(name: string): Queue<JobData>;
 }
@@ -41,6 +44,7 @@ export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
   const redis = openRedis('producer', at);
   const subscriber = createSubscriber(openRedis('subscriber', at), log);
   const queues = createQueues(redis, keys.namespace);
+  const steps = new ClockSteps({ clock, log });
   let stopAsking = (): void => undefined;
   return {
     name: 'redis',
@@ -48,7 +52,8 @@ export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
     keys,
     subscriber,
     dispatch: new Dispatch({ redis, keys, queues, eventKeepMs }),
-    presence: createPresence({ redis, keys, leaseMs }),
+    presence: createPresence({ redis, keys, leaseMs, steps }),
+    steps,
     queueOf: queues,
     async start() {
       const { hints } = await connectAndCheck(redis);

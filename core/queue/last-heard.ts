@@ -1,15 +1,21 @@
 import type { Redis } from 'ioredis';
 import { orUnavailable } from './connect.ts';
+import type { ClockSteps } from './clock-steps.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
 import { timeOf } from './redis-time.ts';
 
 /** Milliseconds since the last beat of each running task, by Redis's clock; Infinity for one that does not run. */
-export async function lastHeard(redis: Redis, keys: Keys, refs: readonly TaskRef[]): Promise<number[]> {
+export async function lastHeard(
+  { redis, keys, steps }: { redis: Redis; keys: Keys; steps: ClockSteps },
+  refs: readonly TaskRef[],
+): Promise<number[]> {
+  const heard = steps.read();
   const pipeline = redis.pipeline().time();
   for (const { poolKey, taskId } of refs) pipeline.zscore(keys.pool(poolKey).run, taskId);
   const [time, ...scores] = (await orUnavailable(pipeline.exec())) ?? [];
   const now = timeOf(time?.[1]);
+  heard(now);
   return scores.map(([error, score]) => (error || score === null ? Infinity : now - Number(score)));
 }
 

@@ -10,6 +10,7 @@ import {
 } from '../presence.ts';
 import { misconfiguredSchema } from '../protocol.ts';
 import { orUnavailable } from './connect.ts';
+import type { ClockSteps } from './clock-steps.ts';
 import type { Keys } from './keys.ts';
 import { timeOf } from './redis-time.ts';
 import { runScript, runScripts } from './scripts.ts';
@@ -41,6 +42,8 @@ export interface PresenceDeps {
   keys: Keys;
   /** Life of a lease, and of what a worker announced. */
   leaseMs: number;
+  /** Whoever judges by it is given them: a step makes everything look old, or new. */
+  steps?: ClockSteps;
 }
 
 /** A process with Redis of its own extends its session's lease each second; over a relay heartbeats do. */
@@ -52,19 +55,27 @@ const GONE_MS = 5_000;
  */
 const DENIED_MS = 15_000;
 
+/** Whoever said something so far in the future said it before Redis's clock was set back. */
+const AHEAD_MS = 5_000;
+
 const memberField = (llmId: string, sessionId: string): string => `${llmId} ${sessionId}`;
 
+/** Missing, or younger than that: a missing key then proves nothing. One of the future is of a clock that was set back. */
+function isYoung(setAt: unknown, now: number, withinMs: number): boolean {
+  const at = z.string().nullable().parse(setAt);
+  const ageMs = now - Number(at);
+  return at === null || (ageMs < withinMs && ageMs > -AHEAD_MS);
+}
+
 /** Liveness over Redis. Every answer is of this moment; nothing is cached. */
-export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence {
-  /** Missing, or younger than that: a missing key then proves nothing. */
-  const isFresh = (setAt: unknown, now: number, withinMs: number): boolean => {
-    const at = z.string().nullable().parse(setAt);
-    return at === null || now - Number(at) < withinMs;
-  };
+export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): Presence {
+  const isFresh = (setAt: unknown, now: number, withinMs: number): boolean =>
+    steps?.isBlind() === true || isYoung(setAt, now, withinMs);
 
   return {
     ...createLeases({ redis, keys, leaseMs }),
     async sessions(ids) {
+      const heard = steps?.read();
       const pipeline = redis.pipeline().time().get(keys.epoch);
       for (const id of ids) pipeline.get(keys.lease(id));
       const [time, epoch, ...leases] = (await orUnavailable(pipeline.exec())) ?? [];
@@ -75,7 +86,9 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
         const lease = leases[i]?.[1];
         if (typeof lease === 'string') live.set(id, parseLease(lease));
       });
-      return { fresh: isFresh(epoch?.[1], timeOf(time?.[1]), leaseMs), live };
+      const now = timeOf(time?.[1]);
+      heard?.(now);
+      return { fresh: isFresh(epoch?.[1], now, leaseMs), live };
     },
     async introduce({ sessionId, boot }, members) {
       const said = members.map(({ poolKey, llmId, slots, state }) =>
@@ -100,10 +113,12 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
         if (error) throw new McpctlError('unavailable');
     },
     async members(poolKey) {
+      const heard = steps?.read();
       const pipeline = redis.pipeline().time().get(keys.epoch).hgetall(keys.pool(poolKey).members);
       const answers = (await orUnavailable(pipeline.exec())) ?? [];
       for (const [error] of answers) if (error) throw new McpctlError('unavailable');
       const now = timeOf(answers[0]?.[1]);
+      heard?.(now);
       // Whoever is there says so each second or two, whatever Redis has forgotten.
       const fresh = isFresh(answers[1]?.[1], now, seenWithinMs);
       const hash = z.record(z.string(), z.string()).parse(answers[2]?.[1]);
@@ -118,7 +133,7 @@ export function createPresence({ redis, keys, leaseMs }: PresenceDeps): Presence
   };
 }
 
-type Leases = Pick<Presence, 'hold' | 'holdFor' | 'lose' | 'extend' | 'drop' | 'isConnected'>;
+type Leases = Pick<Presence, 'hold' | 'holdFor' | 'lose' | 'extend' | 'holder' | 'drop' | 'isConnected'>;
 
 function createLeases({ redis, keys, leaseMs }: PresenceDeps): Leases {
   return {
@@ -138,6 +153,10 @@ function createLeases({ redis, keys, leaseMs }: PresenceDeps): Leases {
       const left = poolKeys.map((key) => leave({ redis, keys }, { poolKey: key, sessionId, nonce }));
       const [was] = await orUnavailable(Promise.all([gone, ...left]));
       return was === 1;
+    },
+    async holder(sessionId) {
+      const lease = await orUnavailable(redis.get(keys.lease(sessionId)));
+      return lease === null ? null : parseLease(lease);
     },
     async extend(sessionId) {
       const lease = await orUnavailable(redis.getex(keys.lease(sessionId), 'PX', leaseMs));
@@ -179,7 +198,9 @@ function leave(
 function parseMember(field: string, text: string, now: number): MemberPresence | LostMember | null {
   const [llmId = ''] = field.split(' ', 1);
   const space = text.indexOf(' ');
-  const ageMs = Math.max(0, now - Number(text.slice(0, space)));
+  const saidMs = now - Number(text.slice(0, space));
+  if (saidMs < -AHEAD_MS) return null;
+  const ageMs = Math.max(0, saidMs);
   try {
     const json: unknown = JSON.parse(text.slice(space + 1));
     const lost = lostSchema.safeParse(json);

@@ -221,6 +221,7 @@ export class RelayClaims {
   async endDead(silentMs: number): Promise<number> {
     const all = [...this.#held.values()];
     const [fences, ages] = await Promise.all([this.#fences(all), this.#ages(all)]);
+    if (this.#deps.queue.steps.isBlind()) return this.#held.size;
     let dead = 0;
     for (const [i, { claim }] of all.entries()) {
       const fence = fences[i];
@@ -272,10 +273,9 @@ export class RelayClaims {
 
   /** Milliseconds since each was last heard of, by Redis's clock. */
   async #ages(held: readonly Held[]): Promise<number[]> {
-    const { commands, keys } = this.#deps;
+    const { commands, keys, queue } = this.#deps;
     return await lastHeard(
-      commands,
-      keys,
+      { redis: commands, keys, steps: queue.steps },
       held.map(({ claim }) => claim),
     );
   }

@@ -21,7 +21,7 @@ import type { Losses } from './losses.ts';
 export interface RelayOptions {
   config: RedisPlaceSettings & Settings<'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs'>;
   registry: Registry;
-  queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch'>;
+  queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch' | 'steps'>;
   presence: Presence;
   heartbeats: Heartbeats;
   authority: Pick<Authority, 'hold'>;

@@ -23,6 +23,7 @@ export function createOrphansDuty(deps: DutyDeps): Duty {
   let trustFrom = 0;
   const lookAnew = (): void => void (lastLook = -Infinity);
   queue.redis.on('ready', lookAnew);
+  queue.steps.onStep(lookAnew); // who waits says so in the new time
   flow.bus.on('redis.went_back', lookAnew); // so did the leases of those who wait
 
   const { status, code, message } = cancelled;
@@ -45,9 +46,11 @@ export function createOrphansDuty(deps: DutyDeps): Duty {
     async run(signal) {
       const before = clock.elapsed();
       if (before - lastLook > EVERY_MS + STEADY_MS) trustFrom = before + WAITER_LEASE_MS;
+      const heard = queue.steps.read();
       const upTo = await redisNow(queue.redis); // a look that fails is none
       lastLook = clock.elapsed();
-      if (before < trustFrom) return 0;
+      heard(upTo);
+      if (before < trustFrom || queue.steps.isBlind()) return 0;
       const round = await forListed(deps, { index: 'orphans', upTo, signal }, (refs) =>
         each.run(
           refs.map(({ taskId, poolKey }) => ({ id: taskId, poolName: poolKey })),

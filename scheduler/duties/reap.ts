@@ -13,6 +13,8 @@ const SILENT_MS = 1_200;
 
 /** What was seen so long ago is no ground to act on: this process may have stood still since. */
 const STALE_MS = 2_000;
+/** Between beats, and between Redis and us. */
+const AHEAD_MS = 2_000;
 const LANES = 16;
 
 type Why = 'disconnected' | 'silent' | 'replaced';
@@ -144,12 +146,14 @@ const bootOf = (fence: Fence): string => `${fence.session} ${fence.boot}`;
 /** Claims that have missed a beat: nothing less makes a worker suspect. */
 async function lateClaims({ queue, log }: DutyDeps, looks: RunLooks): Promise<Suspect[]> {
   const pools = await looks.pools();
+  const heard = queue.steps.read();
   const pipeline = queue.redis.pipeline().time();
   for (const poolKey of pools)
     pipeline.zrange(queue.keys.pool(poolKey).run, '0', String(MOST - 1), 'WITHSCORES');
   const [time, ...answers] = (await orUnavailable(pipeline.exec())) ?? [];
   if (time?.[0]) throw time[0];
   const now = timeOf(time?.[1]);
+  heard(now);
   const refs: (TaskRef & { ageMs: number; beatenAt: number })[] = [];
   pools.forEach((poolKey, i) => {
     const [error, flat] = answers[i] ?? [null, []];
@@ -163,6 +167,8 @@ async function lateClaims({ queue, log }: DutyDeps, looks: RunLooks): Promise<Su
     looks.saw(poolKey, flat.length > 0);
     for (let j = 0; j < flat.length; j += 2) {
       const ageMs = now - Number(flat[j + 1]);
+      // Beaten before Redis's clock was set back: as of now, so that its silence counts from here.
+      if (ageMs < -AHEAD_MS) bringBack(queue, { poolKey, taskId: String(flat[j]), now });
       if (ageMs >= SILENT_MS) refs.push({ poolKey, taskId: String(flat[j]), ageMs, beatenAt: now - ageMs });
     }
   });
@@ -176,6 +182,14 @@ async function lateClaims({ queue, log }: DutyDeps, looks: RunLooks): Promise<Su
       void queue.redis.zrem(queue.keys.pool(ref.poolKey).run, ref.taskId).catch(() => undefined);
     return [];
   });
+}
+
+/** A beat that comes meanwhile is no later than that, and stands. */
+function bringBack(
+  { redis, keys }: DutyDeps['queue'],
+  { poolKey, taskId, now }: TaskRef & { now: number },
+): void {
+  void redis.zadd(keys.pool(poolKey).run, 'XX', 'LT', now, taskId).catch(() => undefined); // the next look does it
 }
 
 /** One that cannot be read is as good as none: the others are read all the same. */

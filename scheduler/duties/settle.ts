@@ -23,6 +23,7 @@ const ACT_MS = 45_000;
 export function createSettleDuty(deps: DutyDeps): Duty {
   const { queue, registry, clock, log } = deps;
   const { redis, keys } = queue;
+  let isFirst = true;
 
   const each = new EachItem<TaskRef>({
     name: 'settle',
@@ -43,7 +44,12 @@ export function createSettleDuty(deps: DutyDeps): Duty {
     name: 'settle',
     everyMs: 1_000,
     async run(signal) {
-      const upTo = (await redisNow(redis)) - EDGE_HAS_MS;
+      const heard = queue.steps.read();
+      const now = await redisNow(redis);
+      heard(now);
+      // What ended before Redis's clock was set back would wait for that time to come again.
+      const upTo = isFirst || queue.steps.isBlind() ? Infinity : now - EDGE_HAS_MS;
+      isFirst = false;
       const look = { index: 'ended', upTo, signal } as const;
       return told(deps, 'settle', await forListed(deps, look, (refs) => each.run(refs, signal)));
     },

@@ -3,6 +3,9 @@ import { expect } from 'chai';
 import { claimTask } from '../../core/queue/claim.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
 import type { TaskRow } from '../../core/task.ts';
+import { ClockSteps } from '../../core/queue/clock-steps.ts';
+import { redisNow } from '../../core/queue/redis-time.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
 import { createReapDuty } from '../../scheduler/duties/reap.ts';
 import type { Duty } from '../../scheduler/duties/duty.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
@@ -88,6 +91,53 @@ describe('the duty reap', () => {
     expect(await fenceOf(row)).to.include({ state: 'open', claim: '', epoch: 4 });
     expect(await run()).to.equal(0);
   });
+
+  /** A reaper of its own, beside a clock of Redis that is set: what was said before looks as much older. */
+  const besideSteps = (row: TaskRow) => {
+    let steppedMs = 0;
+    let passedMs = 0;
+    const clock = { ...systemClock, elapsed: () => systemClock.elapsed() + passedMs };
+    const apart = { ...clock, elapsed: () => clock.elapsed() - steppedMs };
+    const deps = dutyDeps(t);
+    const steps = new ClockSteps({ clock: apart, log: t.deps.log });
+    const mine = createReapDuty({ ...deps, clock, queue: { ...deps.queue, steps } });
+    const { redis, keys } = t.deps.queue;
+    const { run: index } = keys.pool(row.poolName);
+    return {
+      run: () => mine.run(new AbortController().signal),
+      beat: async () => void (await redis.zadd(index, await redisNow(redis), row.id)),
+      step: async (byMs: number) => {
+        steppedMs += byMs;
+        await redis.zincrby(index, -byMs, row.id);
+      },
+      pass: async (ms: number) => {
+        passedMs += ms;
+        steppedMs += ms; // Redis's clock stands meanwhile, so that is none
+        await redis.zincrby(index, -ms, row.id);
+      },
+    };
+  };
+
+  for (const [title, byMs] of [
+    ['forward', 3_600_000],
+    ['back', -3_600_000],
+  ] as const)
+    it(`takes nobody for dead by a clock of Redis that was set ${title}, and who died all the same`, async () => {
+      const row = await submitTask(t);
+      await takenByTheDead(row);
+      const own = besideSteps(row);
+      await own.beat();
+      expect(await own.run()).to.equal(0);
+      await own.step(byMs);
+      expect(await own.run()).to.equal(0);
+      await own.pass(1_000);
+      expect(await own.run()).to.equal(0);
+      expect(await rowOf(row)).to.include({ crashes: 0 });
+      // Nothing is heard of it: it ends in seconds, though what it said last is of an hour to come.
+      await own.pass(15_000);
+      expect(await own.run()).to.equal(1);
+      expect(await rowOf(row)).to.include({ crashes: 1 });
+    });
 
   it('forgets entries whose task is over, and calls nobody dead for them', async () => {
     const { redis, keys } = t.deps.queue;

@@ -3,6 +3,8 @@ import { stat } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { Redis } from 'ioredis';
+import { createKeys } from '../../core/queue/keys.ts';
 import { hangs, chats } from '../support/backend.ts';
 import { startSystem, until, type System, type TransportKind } from '../support/system.ts';
 import type { LocalStatus } from '../../worker/local/protocol.ts';
@@ -103,6 +105,43 @@ for (const transport of ['redis', 'sse'] as const satisfies readonly TransportKi
       expect(await worker.kill('SIGTERM')).to.equal(1);
       t.backend.release(Infinity);
       await (await call).body?.cancel();
+    });
+
+    it('lets go of what it runs where a copy has taken its session, and takes nothing until that has gone', async () => {
+      const worker = await t.startWorker([{ name: 'copied', backend: t.backend }]);
+      const session = (await t.registry.llms.byName('copied'))?.providerSessionId ?? expect.fail();
+      const backends = t.backend.requests.length;
+      t.backend.once(hangs());
+      const made = await t.call('POST', '/api/v1/tasks', { body: { llm: 'copied', request: ask } });
+      const { id: taskId } = (await made.json()) as { id: string };
+      const request = await t.backend.next('request');
+      const redis = new Redis(t.sandbox.redisUrl);
+      const copy = new Redis(t.sandbox.redisUrl);
+      try {
+        const keys = createKeys(t.sandbox.namespace);
+        await copy.ssubscribe(keys.control(session, 'copy'));
+        const holds = setInterval(() => void redis.set(keys.lease(session), 'copy', 'PX', 90_000), 100);
+        const handedBack = await until(
+          () => t.task(taskId),
+          ({ attemptLog = [] }) => attemptLog.length > 0,
+          20_000,
+        );
+        expect(handedBack).to.include({ crashes: 0 });
+        expect(request.closedAt ?? (await t.backend.next('closed')).closedAt).to.be.a('number');
+        t.backend.reply(chats(['fine']));
+        expect(t.backend.requests.length).to.equal(backends + 1);
+        clearInterval(holds);
+        copy.disconnect();
+        await until(
+          () => t.task(taskId),
+          ({ status }) => status === 'completed',
+          30_000,
+        );
+      } finally {
+        redis.disconnect();
+        copy.disconnect();
+      }
+      await worker.kill('SIGTERM');
     });
 
     // The last one: this token is the whole system's.

@@ -18,7 +18,7 @@ import { createWakes, holdWhile } from '../../core/queue/wake.ts';
 import type { Presence } from '../../core/presence.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import { bothOpen } from '../../core/switch.ts';
+import { bothOpen, Switch } from '../../core/switch.ts';
 import type { Member } from '../execute.ts';
 import type { GateState } from '../gate.ts';
 import { RunningClaims } from '../running.ts';
@@ -74,6 +74,8 @@ export class RedisTransport implements Transport {
   readonly #running = new RunningClaims();
   #serving: Serving[] = [];
   #leaving = false;
+  /** Closed while another process has the session: a copy of the session file, or the one that took its place. */
+  readonly #mine = new Switch(true);
   #askedAt = -Infinity;
   #retired = false;
   #announcing: NodeJS.Timeout | undefined;
@@ -104,6 +106,12 @@ export class RedisTransport implements Transport {
     this.#announcing = setInterval(() => void this.#say(), ANNOUNCE_MS);
     // A Redis that came back empty learns at once who is here.
     this.#redis.on('ready', () => void this.#say());
+  }
+
+  /** Nothing of it is announced either: the other process says how its members are. */
+  yieldSession(): void {
+    this.#mine.set(false);
+    this.#running.giveBack();
   }
 
   /** Serves exactly these members from now on; what runs for others goes on to its end. */
@@ -185,7 +193,7 @@ export class RedisTransport implements Transport {
       keys: this.#keys,
       member,
       slots,
-      gate: bothOpen(gate, this.#trusted),
+      gate: bothOpen(bothOpen(gate, this.#mine), this.#trusted),
       claim: (fetched) => claimEarly(this.#claims, member, fetched),
       run: (job) => runJob(this.#claims, { member, gate, job }),
       clock: this.#deps.clock,
@@ -212,6 +220,10 @@ export class RedisTransport implements Transport {
       this.#redis.disconnect();
       return;
     }
+    this.#askAgain();
+  }
+
+  #askAgain(): void {
     const now = this.#deps.clock.elapsed();
     if (now - this.#askedAt < ASK_AGAIN_MS) return;
     this.#askedAt = now;
@@ -230,10 +242,27 @@ export class RedisTransport implements Transport {
     }
   }
 
+  /** Extends the lease, if it is this process's still. One that is another's is looked at only, until that has let go of it. */
+  async #isMine(): Promise<boolean> {
+    const { session, boot, log } = this.#deps;
+    const isMine = this.#mine.isOpen();
+    const lease = await (isMine ? this.#presence.extend(session) : this.#presence.holder(session));
+    if (lease && lease.boot !== boot) {
+      if (isMine) log.warn('another process has taken this session over; nothing more is taken here');
+      this.yieldSession();
+      this.#askAgain();
+      return false;
+    }
+    if (!lease && !this.#leaving) await this.#presence.hold(session, boot);
+    this.#mine.set(true);
+    return true;
+  }
+
   async #say(): Promise<void> {
     if (this.#retired) return;
     const { session, boot, leaseMs, log } = this.#deps;
     try {
+      if (!(await this.#isMine())) return;
       const said = this.#serving.map(({ member, slots, gate }) => {
         const running = this.#running.ofLlm(member.name);
         const state = this.#leaving ? 'draining' : announced(gate.state);
@@ -242,7 +271,6 @@ export class RedisTransport implements Transport {
         return announce({ redis: this.#redis, keys: this.#keys, leaseMs }, { ...member, announcement });
       });
       await Promise.all(said);
-      if (!(await this.#presence.extend(session)) && !this.#leaving) await this.#presence.hold(session, boot);
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'presence could not be announced');
     }

@@ -50,6 +50,8 @@ export class SseTransport implements Transport {
   #serving: readonly ServedMember[] = [];
   #leave: (() => void)[] = [];
   #leaving = false;
+  /** Another process has the session. */
+  #yielded = false;
   #stopped: Promise<void> | undefined;
 
   constructor(deps: SseTransportDeps) {
@@ -70,6 +72,7 @@ export class SseTransport implements Transport {
     this.#unlisten();
     this.#leave = members.map(({ gate }) => gate.onChange(() => void this.announce()));
     this.#serving = members;
+    this.#yielded = false;
     if (this.#stream.isConnected()) await this.announce();
     else this.#stream.hurry();
     await this.#stream.open(FIRST_STREAM_MS);
@@ -87,6 +90,12 @@ export class SseTransport implements Transport {
 
   running(llmName: string): number {
     return this.#running.ofLlm(llmName);
+  }
+
+  /** Its stream is closed by the edge that has the other process's, or will be. */
+  yieldSession(): void {
+    this.#yielded = true;
+    this.#running.giveBack();
   }
 
   /** Everything that is open may be dead: the machine slept, or is on another network. */
@@ -176,7 +185,8 @@ export class SseTransport implements Transport {
       aborting,
     }: { served: ServedMember | undefined; answer: Port; aborting: AbortController },
   ): Promise<void> {
-    if (!served || this.#leaving || !served.gate.isOpen()) return await this.#refuse(answer, frame);
+    if (!served || this.#leaving || this.#yielded || !served.gate.isOpen())
+      return await this.#refuse(answer, frame);
     const { member, gate, slots } = served;
     const within = AbortSignal.any([aborting.signal, AbortSignal.timeout(SLOT_WITHIN_MS)]);
     const release = await slots.take(within);

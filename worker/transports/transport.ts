@@ -32,6 +32,8 @@ export interface Transport extends Service {
    * runs has ended.
    */
   retire(): Promise<void>;
+  /** Another process has the session: nothing is taken, and what runs is handed back, until `serve` is called again. */
+  yieldSession(): void;
   /** Everything that is open may be dead (the machine slept, or is on another network): opens it anew. */
   reopen(): void;
   /** Whether it can reach what it takes its tasks from, now. */

@@ -110,12 +110,12 @@ describe('the control stream of the sse transport', () => {
     );
   });
 
-  it('that is refused because another process has the session goes on being asked for', async () => {
+  it('that is refused because another process has the session goes on being asked for, and its registration is told', async () => {
     t = await sseWorker();
     t.edge.onStream = (_, res) => void res.writeHead(409).end('{}');
     const serving = t.transport.serve(t.members);
     await t.edge.stream(1);
-    expect(t.gone()).to.equal(0);
+    expect(t.gone()).to.be.above(0);
     await t.transport.stop();
     await serving;
   });

@@ -152,6 +152,7 @@ export class ControlStream {
         this.#deps.onGone();
         return 'the edge does not know the session; registering again';
       case 409:
+        this.#deps.onGone(); // a registration hears who has it
         return (
           'another running worker uses this provider session. Was the session file copied from another machine? ' +
           'Then delete it here (provider-session in MCPCTL_HOME) and start again; trying on meanwhile'
