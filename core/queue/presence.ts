@@ -6,6 +6,7 @@ import {
   type Lease,
   type LostMember,
   type MemberPresence,
+  type PoolPresence,
   type Presence,
 } from '../presence.ts';
 import { misconfiguredSchema } from '../protocol.ts';
@@ -121,14 +122,7 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
       heard?.(now);
       // Whoever is there says so each second or two, whatever Redis has forgotten.
       const fresh = isFresh(answers[1]?.[1], now, seenWithinMs);
-      const hash = z.record(z.string(), z.string()).parse(answers[2]?.[1]);
-      const all = Object.entries(hash).flatMap(([field, text]) => parseMember(field, text, now) ?? []);
-      const recent = all.filter(({ ageMs }) => ageMs < leaseMs);
-      return {
-        fresh,
-        members: recent.filter((m) => 'state' in m),
-        lost: recent.filter((m): m is LostMember => !('state' in m)),
-      };
+      return { fresh, ...parseMembers(answers[2]?.[1], now, leaseMs) };
     },
   };
 }
@@ -192,6 +186,16 @@ function leave(
   { poolKey, sessionId, nonce }: { poolKey: string; sessionId: string; nonce: string },
 ): Promise<unknown> {
   return runScript(redis, 'leave', { keys: [keys.pool(poolKey).members], args: [sessionId, nonce] });
+}
+
+function parseMembers(answer: unknown, now: number, leaseMs: number): Omit<PoolPresence, 'fresh'> {
+  const hash = z.record(z.string(), z.string()).parse(answer);
+  const all = Object.entries(hash).flatMap(([field, text]) => parseMember(field, text, now) ?? []);
+  const recent = all.filter(({ ageMs }) => ageMs < leaseMs);
+  return {
+    members: recent.filter((m) => 'state' in m),
+    lost: recent.filter((m): m is LostMember => !('state' in m)),
+  };
 }
 
 /** @param field the llm's id and, after a space, the session's: a public llm may be served by several. */
