@@ -23,6 +23,11 @@ const unshowable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u2
 /** What shows nothing, so that two names look alike: soft hyphens, joiners, marks of zero width, tags. */
 const invisible = /[\u00ad\u034f\u180e\u200b-\u200d\u2060-\u2065\u3164\ufeff\u{e0000}-\u{e007f}]/u;
 
+/** Somebody else's words, for one line, with a blank where they hold what cannot be shown. */
+export function shownInLine(text: string): string {
+  return text.replace(new RegExp(`(?:${unshowable.source})+`, 'g'), ' ');
+}
+
 /** Free text that Postgres, a log line and a terminal can all hold: no controls, no lone surrogates. */
 export const textSchema = (max: number) =>
   z

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { llmTypeSchema, newCapabilitiesSchema, operationSchema } from './llm.ts';
-import { modelSchema, nameSchema, textSchema, uuidSchema } from './names.ts';
-import { oneLine } from './runtime/plain.ts';
+import { modelSchema, nameSchema, shownInLine, textSchema, uuidSchema } from './names.ts';
 import { storableSentence } from './storable.ts';
 import { retryAfterSchema } from './retry-after.ts';
 import { usageSchema } from './task.ts';
@@ -22,7 +21,7 @@ export const sessionIdSchema = z.string().regex(/^[\x21-\x7e]{1,256}$/);
 const MOST_SLOTS = 1_024;
 
 /** Somebody's backend wrote some of it: it is made fit to be kept and shown rather than refused. */
-export const misconfiguredSchema = z.string().transform((text) => storableSentence(oneLine(text), 500));
+export const misconfiguredSchema = z.string().transform((text) => storableSentence(shownInLine(text), 500));
 
 const providerOfferSchema = z.object({
   name: nameSchema,

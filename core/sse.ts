@@ -23,6 +23,16 @@ interface SseReading {
 const LF = 0x0a;
 const CR = 0x0d;
 
+/** The events of a stream that is all there. A last one without its blank line counts. */
+export function eventsIn(text: string): SseEvent[] {
+  const events: SseEvent[] = [];
+  const parser = createParser({
+    onEvent: ({ event, data }) => events.push({ data, ...(event === undefined ? {} : { event }) }),
+  });
+  parser.feed(`${text.trimStart()}\n\n`);
+  return events;
+}
+
 /**
  * The events of a stream of bytes, as they come: comments skipped, CRLF and torn UTF-8 put right, several in
  * one packet told apart. A last event without its blank line counts, provided the stream ended cleanly.

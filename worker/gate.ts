@@ -1,4 +1,4 @@
-import { oneLine } from '../core/runtime/plain.ts';
+import { shownInLine } from '../core/names.ts';
 import { storableSentence } from '../core/storable.ts';
 import { Switch } from '../core/switch.ts';
 import { Rest, type RestDeps } from './rest.ts';
@@ -132,7 +132,7 @@ export class Gate {
 
   /** It may quote the backend, and goes to the edge, which refuses what cannot be kept. */
   #setTrouble(trouble: string | null): void {
-    this.#trouble = trouble === null ? null : storableSentence(oneLine(trouble), LONGEST_TROUBLE);
+    this.#trouble = trouble === null ? null : storableSentence(shownInLine(trouble), LONGEST_TROUBLE);
   }
 
   #stand(standing: 'serving' | 'asleep' | 'down'): void {

@@ -4,6 +4,7 @@ import type { TaskRef } from '../queue/fence.ts';
 import { settledEvent } from '../served-by.ts';
 import type { TaskRow } from '../task.ts';
 import type { FlowDeps } from './deps.ts';
+import { errorReasonIn } from './error-reason.ts';
 
 /**
  * Writes the outcome of an ended stream into the row. @returns what the row says: when somebody was quicker,
@@ -15,7 +16,7 @@ export async function settleTask(
   ref: TaskRef,
   ending: Ending,
 ): Promise<TaskRow> {
-  const settled = await registry.tasks.settle(ref.taskId, ending);
+  const settled = await registry.tasks.settle(ref.taskId, ending, errorReasonIn(ending.outcome));
   const row = settled ?? (await registry.tasks.byId(ref.taskId));
   if (settled) bus.emit('task.settled', settledEvent(settled, by));
   // Best effort: the settle duty strikes what is left.

@@ -18,6 +18,13 @@ export function askedFor(operation: Operation, body: string): number {
   }
 }
 
+/** How many choices, or vectors, there must be: one for each text, however many were asked for of it. */
+export function leastFor(operation: Operation, body: string): number {
+  if (operation !== 'completions' && operation !== 'embeddings') return 1;
+  const key = operation === 'completions' ? 'prompt' : 'input';
+  return itemsAt(topLevelMembers(body), { body, key });
+}
+
 function timesOf(members: readonly Member[] | undefined, body: string): number {
   const n = members?.findLast(({ key }) => key === 'n');
   const times = n ? Number(body.slice(n.valueStart, n.valueEnd)) : 1;

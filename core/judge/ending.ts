@@ -1,5 +1,6 @@
 import type { Operation } from '../llm.ts';
 import type { Usage } from '../task.ts';
+import { saysError } from './is-error.ts';
 import { isJson } from './reason.ts';
 import { UsageCount } from './usage.ts';
 
@@ -45,10 +46,20 @@ const endedResponse = /^response\.(completed|incomplete|failed|cancelled)$/;
 /** Reasons that are no end but a failure. OpenRouter says `error`, vLLM and SGLang `abort`. */
 const failures = new Set(['error', 'abort']);
 
+interface Counts {
+  asked?: () => number;
+  least?: () => number;
+}
+
+const one = (): number => 1;
+
 /** Follows an answer, event by event or as one, to what its protocol says of its end: of each of its choices. */
 export class Ending {
   readonly #operation: Operation;
   readonly #asked: () => number;
+  readonly #least: () => number;
+  /** Content blocks of a message that have begun and not ended. */
+  readonly #open = new Set<number>();
   readonly #choices = new Map<number, Choice>();
   readonly #usage = new UsageCount();
   /** How many of the choices have ended. */
@@ -58,10 +69,11 @@ export class Ending {
   /** What the typed operations say of the end. */
   #reason: string | undefined;
 
-  /** @param asked how many choices the request asks for; only asked where that decides. */
-  constructor(operation: Operation, asked: () => number = () => 1) {
+  /** @param counts how many choices the request asks for, and how many there must be; only asked where that decides. */
+  constructor(operation: Operation, { asked = one, least = one }: Counts = {}) {
     this.#operation = operation;
     this.#asked = asked;
+    this.#least = least;
   }
 
   /** @returns whether it told anything of the ending: then one like it may do so again. */
@@ -102,7 +114,7 @@ export class Ending {
         return this.#endOfChoices(how);
       case 'messages':
         if (progress !== 'over' && progress !== 'ended') return undefined;
-        return this.#told(this.#reason, this.#stopped ? [] : ['{"type":"message_stop"}']);
+        return this.#told(this.#reason, this.#stopped ? [] : this.#stops());
       case 'responses':
         return progress === 'over' ? this.#told(this.#reason) : undefined;
       case 'embeddings':
@@ -137,6 +149,12 @@ export class Ending {
     );
   }
 
+  /** Each block has an end of its own. */
+  #stops(): string[] {
+    const blocks = [...this.#open].map((index) => JSON.stringify({ type: 'content_block_stop', index }));
+    return [...blocks, '{"type":"message_stop"}'];
+  }
+
   #haveAllBegun(): boolean {
     this.#askedFor ??= Math.min(this.#asked(), MOST_CHOICES);
     return this.#choices.size >= this.#askedFor;
@@ -154,11 +172,13 @@ export class Ending {
     if (unfinished.length === 0) {
       // What came after a reason has no end of its own unless the backend has said that all of it is there.
       if (!saidSo && (this.#ended < size || !this.#haveAllBegun())) return undefined;
+      if (size < Math.min(this.#least(), MOST_CHOICES)) return undefined;
       return this.#told(this.#firstReason());
     }
     // One that gives no reasons at all says by its last word that it has finished; one that gives some has not.
     const brought = unfinished.some(([, choice]) => choice.brought);
     if (how !== 'done' || unfinished.length < size || !brought) return undefined;
+    if (size < Math.min(this.#least(), MOST_CHOICES)) return undefined;
     const missing = unfinished.map(([index, choice]) => this.#finish(index, choice));
     const remark = 'it ends its streams without a finish_reason; "stop" is said in its place';
     return { ...this.#told(this.#firstReason(), missing), remark };
@@ -203,7 +223,7 @@ export class Ending {
     choices.forEach((said: unknown, at) => {
       if (!isJson(said)) return;
       const choice = this.#choice(Number.isSafeInteger(said['index']) ? Number(said['index']) : at);
-      const reason = textAt(said, 'finish_reason');
+      const reason = saysError(said['error']) ? 'error' : finishReasonOf(said);
       const held = said['delta'] ?? said['message'];
       const piece = isJson(held) ? held : said;
       const calls = callsIn(piece);
@@ -232,6 +252,8 @@ export class Ending {
   #seeMessage(event: Json): boolean {
     const type = String(event['type']);
     if (type === 'message_stop') this.#stopped = true;
+    if (type === 'content_block_start') this.#open.add(Number(event['index']));
+    if (type === 'content_block_stop') this.#open.delete(Number(event['index']));
     const reason = textAt(event, 'stop_reason') ?? textAt(event['delta'], 'stop_reason');
     if (type === 'message_start' || type === 'message') this.#choice(0);
     const { content } = event;
@@ -252,10 +274,16 @@ export class Ending {
 }
 
 /** `stop` beside tool calls is the weaker mark, and so is `tool_calls` where there are none. */
-function rightReason(reason: string, calls: 'tool_calls' | 'function_call' | undefined): string {
+export function rightReason(reason: string, calls: 'tool_calls' | 'function_call' | undefined): string {
   if (calls && reason === 'stop') return calls;
   if (!calls && (reason === 'tool_calls' || reason === 'function_call')) return 'stop';
   return reason;
+}
+
+/** Some say `"null"` for none. */
+function finishReasonOf(choice: Json): string | undefined {
+  const reason = textAt(choice, 'finish_reason');
+  return reason === 'null' ? undefined : reason;
 }
 
 function callsIn(piece: Json): Choice['calls'] {

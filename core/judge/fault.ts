@@ -1,5 +1,5 @@
 import { entryOf, type ErrorCode } from '../errors.ts';
-import { isJson, reasonOf, reasonOfBody, type Reason } from './reason.ts';
+import { reasonOf, reasonOfBody, type Reason } from './reason.ts';
 
 /**
  * Whose fault an error of a backend is, and what becomes of the task. `caller`: what was sent cannot be answered,
@@ -286,27 +286,3 @@ function isChosen({ reason, text, chosen }: Evidence): boolean {
 }
 
 const escaped = (name: string): string => name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-
-/** The members that every answer has one of; an object with none of them that has a sentence is an error. */
-const parts = ['choices', 'data', 'output', 'content', 'embedding', 'response', 'delta', 'item'] as const;
-
-/**
- * Whether an event or a whole answer is an error, by what it says, whatever status or envelope it came in.
- * @param name of the event, where it has one.
- */
-export function isError(event: Readonly<Record<string, unknown>>, name?: string): boolean {
-  if (event['type'] === 'error' || event['object'] === 'error' || name === 'error') return true;
-  if (event['object'] === 'response') return false; // it has its own `error`, and its own end
-  const { error } = event;
-  if (
-    Array.isArray(error) ? error.length > 0 : isJson(error) ? Object.keys(error).length > 0 : Boolean(error)
-  )
-    return true;
-  if (parts.some((part) => event[part] !== undefined)) return false;
-  const typed = typeof event['type'] === 'string' && event['type'].includes('_');
-  if (event['success'] === false || event['detail'] !== undefined) return true;
-  if (Array.isArray(event['errors']) && event['errors'].length > 0) return true;
-  return (
-    typeof event['message'] === 'string' && (!typed || event['type']?.toString().endsWith('_error') === true)
-  );
-}

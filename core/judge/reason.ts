@@ -27,6 +27,7 @@ const sentences = [
   'message',
   'msg',
   'error_message',
+  'error_msg',
   'errorMessage',
   'reason',
   'description',
@@ -52,13 +53,19 @@ export function jsonValue(text: string): unknown {
   }
 }
 
-/** The reason in a body: JSON of any shape, or plain text. A page of HTML says nothing. */
+/** The reason in a body: JSON of any shape, the first event of a stream, or plain text. A page of HTML says nothing. */
 export function reasonOfBody(body: string | undefined): Reason {
   if (body === undefined) return {};
-  const value = jsonValue(body);
+  const data = /^\s*(?:event:[^\n]*\n)?data:(.*)/.exec(body)?.[1];
+  const value = jsonValue(data ?? body);
   if (value !== undefined) return reasonOf(value);
-  const text = body.trim();
+  const text = (data ?? body).trim();
   return text === '' || text.startsWith('<') ? {} : { message: text.slice(0, LONGEST) };
+}
+
+/** The sentence in a parsed value, where it has one of its own. */
+export function sentenceIn(value: unknown): string | undefined {
+  return read(value, 0).message;
 }
 
 /** The reason in a parsed value: a string, an object, a list of either, nested as deeply as people nest them. */

@@ -4,15 +4,18 @@ import type { Operation } from '../llm.ts';
 import type { SseEvent } from '../sse.ts';
 import { aroundText } from './chunk-text.ts';
 import { Ending, type Ended, type How, type Progress } from './ending.ts';
-import { faultOfError, isError, type Chosen, type Fault } from './fault.ts';
+import { faultOfError, type Chosen, type Fault } from './fault.ts';
+import { choiceError, holdsError, isError } from './is-error.ts';
 import { mendReasons, mendStop } from './mend.ts';
-import { isJson, jsonObject, jsonValue } from './reason.ts';
+import { jsonObject, jsonValue, reasonOfBody } from './reason.ts';
 
 /** What an answer is judged by, beside itself. */
 export interface Judging {
   operation: Operation;
   /** How many choices, or vectors, were asked for. Called at most once. */
   asked?: () => number;
+  /** How many there must be: one for each text. A backend may give fewer than were asked for of one. */
+  least?: () => number;
   chosen?: Chosen;
 }
 
@@ -38,7 +41,7 @@ export class StreamJudge {
 
   constructor(judging: Judging) {
     this.#judging = judging;
-    this.#ending = new Ending(judging.operation, judging.asked);
+    this.#ending = new Ending(judging.operation, judging);
   }
 
   get progress(): Progress {
@@ -78,7 +81,7 @@ export class StreamJudge {
     if (!event) {
       const value = jsonValue(data);
       if (name === 'error' || holdsError(value)) return { fault: faultOfError(value ?? data, about) };
-      return { fault: unreadable('The backend sent an event that is not a JSON object.') };
+      return { fault: unreadable('The backend sent an event that is not a JSON object', data) };
     }
     if (isError(event, name)) return { fault: faultOfError(event, about) };
     // OpenAI's SDKs throw at a type that they do not know; that it came is all that it says.
@@ -108,18 +111,11 @@ function withType(data: string, name: string | undefined): string {
   return spliceMembers(data, { type: JSON.stringify(name) }) ?? data;
 }
 
-/** Gemini gives its error within a list. */
-export function holdsError(value: unknown): boolean {
-  return Array.isArray(value) && isJson(value[0]) && isError(value[0]);
-}
+const LONGEST_SAID = 200;
 
-export function unreadable(message: string): Fault {
+/** What is no answer at all, in the backend's words where they are short and no page. */
+export function unreadable(what: string, said?: string): Fault {
+  const { message: words = '' } = reasonOfBody(said);
+  const message = words === '' || words.length > LONGEST_SAID ? `${what}.` : `${what}: ${words}`;
   return { blame: 'broken', code: 'backend_error', message, retryable: true };
-}
-
-/** What a choice says that ends with an error; the whole event where it says nothing. */
-export function choiceError(event: Readonly<Record<string, unknown>>): unknown {
-  const choices: unknown[] = Array.isArray(event['choices']) ? event['choices'] : [];
-  const errors = choices.flatMap((choice) => (isJson(choice) && choice['error'] ? [choice['error']] : []));
-  return errors.length > 0 ? errors : 'its model stopped with an error';
 }

@@ -1,9 +1,12 @@
 import type { Operation } from '../llm.ts';
 import { Ending, type Ended } from './ending.ts';
-import { faultOfError, isError, type Fault } from './fault.ts';
+import { faultOfError, type Fault } from './fault.ts';
+import { choiceError, holdsError, isError } from './is-error.ts';
 import { mendReasons, mendStop } from './mend.ts';
-import { isJson, jsonObject, jsonValue } from './reason.ts';
-import { choiceError, holdsError, unreadable, type Judging } from './stream.ts';
+import { eventsIn } from '../sse.ts';
+import { isJson, jsonObject, jsonValue, sentenceIn } from './reason.ts';
+import { StreamJudge, unreadable, type Judging } from './stream.ts';
+import { wholeOfEvents } from './whole-of-events.ts';
 
 /** A whole answer that is complete, as its caller gets it. */
 export interface WholeAnswer extends Omit<Ended, 'missing'> {
@@ -25,13 +28,19 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
   const value = jsonValue(body ?? '');
   if (body === undefined || !isJson(value)) {
     if (body !== undefined && holdsError(value)) return faultOfError(value, { body, chosen });
-    return unreadable('The backend answered with something that is not a JSON object.');
+    if (body !== undefined && isStream(body)) return judgeStreamed(body, judging);
+    return unreadable('The backend answered with something that is not a JSON object', body);
   }
   if (isError(value)) return faultOfError(value, { body, chosen });
   const part = value[parts[operation]];
   if (!Array.isArray(part) || (parts[operation] === 'choices' && part.length === 0))
-    return unreadable(`The backend answered without ${parts[operation]}.`);
-  const ending = new Ending(operation);
+    return sentenceIn(value) === undefined
+      ? unreadable(`The backend answered without ${parts[operation]}`)
+      : faultOfError(value, { body, chosen });
+  // What its protocol lets a response say of itself is a failure all the same.
+  if (operation === 'responses' && value['status'] === 'failed')
+    return faultOfError(value['error'] ?? 'its model stopped with an error', { body, chosen });
+  const ending = new Ending(operation, judging);
   ending.see(value);
   if (ending.failed) return faultOfError(choiceError(value), { body, chosen });
   const mended = mend(body, { operation, ending }); // before the reason is asked for
@@ -50,7 +59,7 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
 export function judgeCount(body: string | undefined): WholeAnswer | Fault {
   const value = jsonObject(body ?? '');
   if (!value || body === undefined)
-    return unreadable('The backend answered with something that is not a JSON object.');
+    return unreadable('The backend answered with something that is not a JSON object', body);
   return isError(value) ? faultOfError(value, { body }) : { body };
 }
 
@@ -62,9 +71,33 @@ export function incomplete(message: string): Fault {
   return { blame: 'broken', code: 'backend_incomplete', message, retryable: true };
 }
 
-/** Of vectors there are as many as there were texts. A backend may give fewer choices than were asked for. */
-function isShort(part: readonly unknown[], { operation, asked }: Judging): boolean {
-  return operation === 'embeddings' && part.length < (asked?.() ?? 1);
+/** Each text has its choice, or its vector. A backend may give fewer choices of one text than were asked for. */
+function isShort(part: readonly unknown[], { operation, least }: Judging): boolean {
+  const whole = operation === 'embeddings' ? part.filter(hasVector) : part;
+  return whole.length < part.length || part.length < (least?.() ?? 1);
+}
+
+/** A list of numbers, or base64 of them. A model that fails gives `null` for one, or for each of its numbers. */
+function hasVector(row: unknown): boolean {
+  const vector = isJson(row) ? row['embedding'] : undefined;
+  return typeof vector === 'string' ? vector !== '' : Array.isArray(vector) && vector[0] != null;
+}
+
+/** Whether a text is an event stream, whatever it is called. */
+function isStream(body: string): boolean {
+  return /^\ufeff?\s*(data|event|id|retry|):/.test(body);
+}
+
+/** A stream where none was asked for: judged as one, and put together. */
+function judgeStreamed(body: string, judging: Judging): WholeAnswer | Fault {
+  const judge = new StreamJudge(judging);
+  const { events, last } = judge.pass(eventsIn(body));
+  if (last !== undefined && last !== 'done') return last;
+  const ended = judging.operation === 'embeddings' ? { missing: [] } : judge.endOf('closed');
+  const whole = ended && wholeOfEvents(judging.operation, [...events, ...ended.missing]);
+  if (whole === undefined)
+    return incomplete('The backend ended its stream before it had finished the answer.');
+  return judgeWhole(whole, judging);
 }
 
 function mend(body: string, { operation, ending }: { operation: Operation; ending: Ending }): string {

@@ -1,7 +1,6 @@
 import type { Knex } from 'knex';
 import { uuidSchema } from '../names.ts';
-import { reasonOfBody } from '../judge/reason.ts';
-import type { Ending, Outcome } from '../outcome.ts';
+import type { Ending } from '../outcome.ts';
 import { isLarge } from '../runtime/time-of-bytes.ts';
 import { storableInstant, storableJson, storableSentence, storableText, storableWord } from '../storable.ts';
 import type { ErrorReason, TaskRow } from '../task.ts';
@@ -15,10 +14,12 @@ const LONGEST_WORD = 200;
 export interface Settling {
   id: string;
   ending: Ending;
+  /** What a backend said of its refusal beside the sentence. */
+  reason?: ErrorReason | null;
 }
 
 /** The columns of one ending, as a row of `settleSql`. Workers wrote most of it: one text must not cost others their rows. */
-function columnsOf({ id, ending }: Settling, body = bodyOf(ending)) {
+function columnsOf({ id, ending, reason }: Settling, body = bodyOf(ending)) {
   const { outcome, session, endedAt } = ending;
   const isDone = outcome.kind === 'completed';
   return {
@@ -28,7 +29,7 @@ function columnsOf({ id, ending }: Settling, body = bodyOf(ending)) {
     response_body: body === undefined ? null : storableText(body),
     error_code: isDone ? null : storableWord(outcome.code),
     error_message: isDone ? null : storableSentence(outcome.message),
-    error_reason: reasonIn(outcome),
+    error_reason: reason ? storableReason(reason) : null,
     usage: 'usage' in outcome && outcome.usage ? storableJson(outcome.usage) : null,
     answer_bytes: answerBytes(ending),
     finish_reason: isDone && outcome.finishReason !== undefined ? storableWord(outcome.finishReason) : null,
@@ -42,17 +43,13 @@ function columnsOf({ id, ending }: Settling, body = bodyOf(ending)) {
   };
 }
 
-/** What a backend said of its refusal beside the sentence, which outlives the body that says so. */
-function reasonIn(outcome: Outcome): ErrorReason | null {
-  if (outcome.kind !== 'failed' || outcome.code !== 'backend_rejected' || outcome.body === undefined)
-    return null;
-  const { code, type, param } = reasonOfBody(outcome.body);
-  const reason: ErrorReason = {
+/** Backends wrote these words. */
+function storableReason({ code, type, param }: ErrorReason): ErrorReason {
+  return {
     ...(code === undefined ? {} : { code: storableWord(code, LONGEST_WORD) }),
     ...(type === undefined ? {} : { type: storableWord(type, LONGEST_WORD) }),
     ...(param === undefined ? {} : { param: storableWord(param, LONGEST_WORD) }),
   };
-  return Object.keys(reason).length === 0 ? null : reason;
 }
 
 const bodyOf = ({ outcome }: Ending): string | undefined => ('body' in outcome ? outcome.body : undefined);

@@ -19,7 +19,7 @@ import type { Knex } from 'knex';
  */
 export interface TaskEnds {
   /** Writes the outcome that the stream's end carries. An answer that Postgres cannot hold ends `unstorable_result`. */
-  settle(id: string, ending: Ending): Promise<TaskRow | null>;
+  settle(id: string, ending: Ending, reason?: Settling['reason']): Promise<TaskRow | null>;
   /** The same of many in one statement: those that changed. One whose row somebody holds just now is left as it is. */
   settleMany(settlings: readonly Settling[]): Promise<TaskRow[]>;
   /** `close` of many in one statement, as `settleMany`. */
@@ -186,9 +186,9 @@ export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
     },
     closeMany: (closings) => closeTasks(db, closings),
     renewMany: (seen) => renewTasks({ db, transaction }, seen),
-    async settle(id, ending) {
+    async settle(id, ending, reason = null) {
       try {
-        return await settle({ id, ending });
+        return await settle({ id, ending, reason });
       } catch (thrown) {
         if (!isUnstorable(thrown)) throw thrown;
         const outcome = {

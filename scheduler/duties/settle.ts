@@ -1,4 +1,5 @@
 import { McpctlError } from '../../core/errors.ts';
+import { errorReasonIn } from '../../core/flow/error-reason.ts';
 import { settleTask } from '../../core/flow/settle.ts';
 import type { TaskRef } from '../../core/queue/fence.ts';
 import { readLasts, strike } from '../../core/queue/pool-indexes.ts';
@@ -94,7 +95,12 @@ async function settleMany(deps: DutyDeps, refs: readonly TaskRef[]): Promise<Act
     if (last instanceof Error) failed.set(ref, last);
     else if (last === 'large') alone.push(ref);
     else if (last === null) over.add(ref);
-    else if (last.kind === 'end') settlings.push({ id: ref.taskId, ending: last.ending });
+    else if (last.kind === 'end')
+      settlings.push({
+        id: ref.taskId,
+        ending: last.ending,
+        reason: errorReasonIn(last.ending.outcome),
+      });
   });
   const rows = settlings.length === 0 ? [] : await registry.tasks.settleMany(settlings);
   const settled = new Set(rows.map(({ id }) => id));

@@ -162,6 +162,23 @@ describe('hostile calls to /v1', function () {
     await said('GET /v1/files/%2e%2e/x');
   });
 
+  it('names /v1 to who left it out, whatever they send', async () => {
+    const text = JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'x'.repeat(100_000) }] });
+    const multipart = { 'content-type': 'multipart/form-data; boundary=x' };
+    for (const [path, raw, headers] of [
+      ['/chat/completions', text, {}],
+      ['/embeddings', '--x\r\n\r\n', multipart],
+      ['/responses', '{', { 'content-type': 'text/plain' }],
+    ] as const) {
+      const answer = await t.call(`POST ${path}`, { raw, headers });
+      expect([answer.status, answer.text.includes(`it is at /v1${path}`)]).to.deep.equal([404, true]);
+    }
+    const there = await t.call('POST /v1/chat/completions', { raw: '--x\r\n\r\n', headers: multipart });
+    expect([there.status, there.text]).to.satisfy(
+      ([status, said]: [number, string]) => status === 415 && said.includes('application/json'),
+    );
+  });
+
   it('answers GET and HEAD of / without a token', async () => {
     for (const method of ['GET', 'HEAD'])
       expect((await t.call(`${method} /`, { token: null })).status).to.equal(200);

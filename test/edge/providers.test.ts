@@ -66,7 +66,7 @@ describe('the wire protocol of workers', () => {
     expect(await told('No such model.')).to.equal('No such model.');
     expect(await statusOf()).to.equal('active');
     expect(await told(`ab\u001b[31m\n${'x'.repeat(2_000)}`))
-      .to.match(/^ab\[31m x+$/)
+      .to.match(/^ab \[31m x+$/)
       .with.lengthOf(500);
     expect(await told()).to.equal(null);
     await told('No such model.');

@@ -54,6 +54,52 @@ describe('a backend as it is in the world', () => {
     expect(last).to.include({ kind: 'end', finishReason: 'stop' });
   });
 
+  it('that streams its answer, though all of it was asked for at once, has it put together', async () => {
+    const { last, events } = await read(
+      sends(': hi\n\n', hello, choice({ content: ' you' }), stop, 'data: [DONE] \n\n'),
+      {
+        streaming: false,
+      },
+    );
+    expect(events).to.deep.equal([]);
+    expect(last).to.include({ kind: 'end', finishReason: 'stop' });
+    expect(last).to.have.property('body').that.contains('"content":"hello you"');
+    const broken = await read(sends(hello), { streaming: false });
+    expect(broken.last).to.include({ code: 'backend_incomplete' });
+    const refusal = sends('data: {"error":{"message":"Too hot.","code":400,"param":"temperature"}}\n\n');
+    expect((await read(refusal, { streaming: false })).last).to.include({
+      code: 'backend_rejected',
+      status: 400,
+    });
+    const refused = answers(422, 'event: error\ndata: {"error":"Too hot."}\n\n', {
+      'content-type': 'text/event-stream',
+    });
+    for (const streaming of [true, false])
+      expect((await read(refused, { streaming })).last).to.include({ message: 'Too hot.', status: 422 });
+  });
+
+  it('gets its key as its address asks for it (Azure)', async () => {
+    const keys: unknown[] = [];
+    for (const [path, key] of [
+      ['/openai/deployments/d?api-version=2024-10-21', 'a-key'],
+      ['/openai/deployments/d?api-version=2024-10-21', 'eyJhbGciOi.eyJ.x'],
+      ['/v1', 'a-key'],
+    ] as const) {
+      backend.once(sends(hello, stop));
+      const readKey = () => Promise.resolve(key);
+      const provider = createOpenAiProvider({ name: 'x', url: backend.url + path, readKey });
+      await readAll(provider.forward?.(callOf({})) ?? expect.fail());
+      const { headers, path: asked } = backend.requests.at(-1) ?? expect.fail();
+      keys.push([asked, headers['api-key'], headers['authorization']]);
+    }
+    const azure = '/openai/deployments/d/chat/completions?api-version=2024-10-21';
+    expect(keys).to.deep.equal([
+      [azure, 'a-key', undefined],
+      [azure, undefined, 'Bearer eyJhbGciOi.eyJ.x'],
+      ['/v1/chat/completions', undefined, 'Bearer a-key'],
+    ]);
+  });
+
   it('has ended once each choice has, though it says no more, or breaks off', async () => {
     const ends: Script[] = [
       open(hello + stop, ({ response }) => {
@@ -138,7 +184,9 @@ describe('a backend as it is in the world', () => {
   it('gives as many vectors as there were texts', async () => {
     const ask = { operation: 'embeddings', streaming: false, body: '{"input":["a","b"]}' } as const;
     expect((await read(answers(200, { data: [{}] }), ask)).last).to.include({ code: 'backend_incomplete' });
-    expect((await read(answers(200, { data: [{}, {}] }), ask)).last).to.have.property('kind', 'end');
+    expect(
+      (await read(answers(200, { data: [{ embedding: [0.5] }, { embedding: 'AAAAPw==' }] }), ask)).last,
+    ).to.have.property('kind', 'end');
   });
 
   it('is not asked for what its owner has left out, nor again for what it refuses of ours', async () => {

@@ -72,6 +72,19 @@ describe('single results of a worker that knows neither claims nor numbers', () 
     expect((await t.registry.tasks.byId(taskId))?.finishReason).to.equal('stop');
   });
 
+  it('an end that the backend has said without a reason', async () => {
+    const { taskId, answer } = await infer({ stream: true });
+    await worker.result(taskId, { chunk: { data: chunk('a') } });
+    await worker.result(taskId, { chunk: { data: '[DONE] ' } });
+    expect((await answer).text)
+      .to.include('"finish_reason":"stop"')
+      .and.include('[DONE]');
+    const calls = await infer({ stream: true });
+    const piece = { choices: [{ index: 0, message: { tool_calls: [{ id: 'c' }] }, finish_reason: 'stop' }] };
+    await worker.result(calls.taskId, { status: 200, body: piece });
+    expect((await calls.answer).text).to.include('"finish_reason":"tool_calls"');
+  });
+
   it('no happy end where the backend gave none', async () => {
     const { taskId, answer } = await infer({ stream: true });
     await worker.result(taskId, { chunk: { data: chunk('a') } });
@@ -95,6 +108,26 @@ describe('single results of a worker that knows neither claims nor numbers', () 
       code: 'backend_rejected',
     },
     'a refused key': { result: { status: 401, body: {} }, status: 502, code: 'backend_auth_failed' },
+    'an error in a 200': {
+      result: { status: 200, body: { error: { message: 'no', code: 400 } } },
+      status: 400,
+      code: 'backend_rejected',
+    },
+    'a model that its owner has lost': {
+      result: { status: 404, body: { error: { message: "The model 'm' does not exist" } } },
+      status: 502,
+      code: 'backend_misconfigured',
+    },
+    'an answer without choices': {
+      result: { status: 200, body: { choices: [] } },
+      status: 502,
+      code: 'backend_error',
+    },
+    'a piece that is an error': {
+      result: { chunk: { data: '{"error":{"message":"no","type":"invalid_request_error"}}' } },
+      status: 400,
+      code: 'backend_rejected',
+    },
     'a 5xx': { result: { status: 500, body: 'oops' }, status: 502, code: 'backend_error' },
   };
   for (const [what, { result, status, code }] of Object.entries(failures)) {

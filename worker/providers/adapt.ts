@@ -1,3 +1,4 @@
+import { rightReason } from '../../core/judge/ending.ts';
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
@@ -61,6 +62,7 @@ async function* streamed(run: Run): AsyncGenerator<Reply, void, undefined> {
   const chunk = chunksOf(call.model);
   const deltas = (provider.stream?.(options) ?? oneDelta(run))[Symbol.asyncIterator]();
   let last: CompletionDelta = {};
+  let calls = false;
   let role: object = { role: 'assistant' };
   const next = async (): Promise<CompletionDelta | undefined> => {
     patience.wait(provider.stream ? call.stallMs : call.stallMs * wholeAnswerFactor);
@@ -73,14 +75,16 @@ async function* streamed(run: Run): AsyncGenerator<Reply, void, undefined> {
       const { usage, finishReason, ...piece } = delta;
       last = { ...last, ...(usage && { usage }), ...(finishReason !== undefined && { finishReason }) };
       if (Object.keys(piece).length === 0) continue;
+      calls ||= (piece.toolCalls?.length ?? 0) > 0;
       yield chunk([{ index: 0, delta: { ...role, ...deltaBody(piece) }, finish_reason: null }]);
       role = {};
     }
   } finally {
     deltas.return?.().catch(() => undefined); // how it stops is its own affair
   }
-  const { finishReason, usage } = last;
-  if (finishReason === undefined) return yield failed('backend_incomplete');
+  const { usage } = last;
+  if (last.finishReason === undefined) return yield failed('backend_incomplete');
+  const finishReason = rightReason(last.finishReason, calls ? 'tool_calls' : undefined);
   yield chunk([{ index: 0, delta: role, finish_reason: finishReason }]);
   if (usage) yield chunk([], { usage: usageBody(usage) });
   yield { kind: 'end', status: 200, finishReason, ...(usage && { usage }) };
@@ -94,7 +98,8 @@ async function* oneDelta({ provider, options }: Run): AsyncGenerator<CompletionD
 async function whole({ provider, options, call, patience }: Run): Promise<Reply> {
   patience.wait(call.stallMs * wholeAnswerFactor);
   const answer = await unlessAborted(provider.complete(options), patience.signal);
-  const { content, toolCalls, usage, finishReason } = answer;
+  const { content, toolCalls, usage } = answer;
+  const finishReason = rightReason(answer.finishReason, toolCalls.length > 0 ? 'tool_calls' : undefined);
   const calls = toolCalls.length > 0 ? { tool_calls: toolCalls } : {};
   const message = { role: 'assistant', content, ...calls };
   const body = JSON.stringify({

@@ -1,7 +1,7 @@
 import { chatOver } from './http/chat.ts';
 import { createExchange } from './http/exchange.ts';
 import { forward, type ForwardDeps } from './http/forward.ts';
-import { keyHeader } from './http/request.ts';
+import { keyHeaderAt } from './http/request.ts';
 import type { BackendSettings } from './http/settings.ts';
 import { endpointsAt } from './http/url.ts';
 import { createModelList } from './openai/models.ts';
@@ -21,8 +21,9 @@ export function createOpenAiProvider(settings: OpenAiSettings): OverHttp {
   const endpoints = endpointsAt(settings.url);
   const exchange = createExchange(settings.dialling);
   const readKey = settings.readKey ?? (() => Promise.resolve(undefined));
-  const deps = { exchange, endpoints, readKey, params: settings.params, ...settings.ways };
-  const asking = { exchange, headers: async () => keyHeader(await readKey()) };
+  const keyHeaders = keyHeaderAt(endpoints.models);
+  const deps = { exchange, endpoints, readKey, keyHeaders, params: settings.params, ...settings.ways };
+  const asking = { exchange, headers: async () => keyHeaders(await readKey()) };
   const list = createModelList({ asking, endpoints });
   const kept = createProbe({ asking, endpoints });
   const provider: OverHttp = {

@@ -1,10 +1,14 @@
-import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
 import { topLevelMembers } from '../../../core/json-text.ts';
-import { failureSchema, type Result, type StreamEnd, type StreamFailure } from '../../../core/protocol.ts';
+import { Ending } from '../../../core/judge/ending.ts';
+import { eventsOfWhole } from '../../../core/judge/events-of-whole.ts';
+import { faultOfError, faultOfRefusal } from '../../../core/judge/fault.ts';
+import { isError } from '../../../core/judge/is-error.ts';
+import { jsonObject } from '../../../core/judge/reason.ts';
+import { isFault, judgeCount, judgeWhole } from '../../../core/judge/whole.ts';
+import { failureSchema, type Result, type StreamFailure } from '../../../core/protocol.ts';
 import { emitOne, lastEvents } from '../../../core/queue/claim.ts';
 import { sendControl } from '../../../core/queue/control.ts';
-import { usageSchema, type Usage } from '../../../core/task.ts';
 import { claimOf, type SpeakingCall, type SpokenClaim, type UplinkDeps } from './claim-of.ts';
 import { Speaker, type Said } from './speaker.ts';
 
@@ -55,15 +59,21 @@ async function takeChunk(
   { spoken, speaker }: Speaking,
   { chunk: { data, done }, seq }: Extract<TaskResult, { chunk: unknown }>,
 ): Promise<Said | null> {
-  const isEnd = data === '[DONE]';
+  const isEnd = data.trimEnd() === '[DONE]';
+  const event = jsonObject(data);
+  if (event && isError(event)) return await speaker.fail(faultOfError(event, { body: data }));
   if (data !== '' && !isEnd && !(await say(deps, spoken, { seq, data }))) return 'lost';
   if (!done && !isEnd) return null;
-  const { finishReason, usage } = endOf(await lastEvents(deps, spoken.claim, LAST_EVENTS));
-  if (finishReason === undefined && spoken.row.operation === 'chat') {
+  const ending = new Ending(spoken.row.operation);
+  for (const text of await lastEvents(deps, spoken.claim, LAST_EVENTS)) ending.see(jsonObject(text) ?? {});
+  const ended = ending.endOf(isEnd ? 'done' : 'closed');
+  if (!ended) {
     const message = 'The backend stopped before it had finished the answer.';
     return await speaker.fail({ code: 'backend_incomplete', message, retryable: true });
   }
-  return await speaker.end({ finishReason, usage });
+  for (const missing of ended.missing)
+    if (!(await say(deps, spoken, { seq: undefined, data: missing }))) return 'lost';
+  return await speaker.end(ended);
 }
 
 const say = (
@@ -80,32 +90,18 @@ async function takeWhole(
 ): Promise<Said> {
   const bodyText =
     typeof body === 'string' ? body : (memberText(text, 'body') ?? JSON.stringify(body ?? null));
-  if (status < 200 || status > 299) return await speaker.fail(rejected(status, bodyText));
-  const { finishReason, usage } = endOf([bodyText]);
-  if (!spoken.row.streaming) return await speaker.end({ status, body: bodyText, finishReason, usage });
-  // Its caller is shown events, so the answer is one.
-  const event = asEvent(bodyText);
-  if (event === undefined) {
-    const message = 'The backend gave an answer that cannot be streamed.';
-    return await speaker.fail({ code: 'backend_error', message, retryable: true });
-  }
-  if (!(await say(deps, spoken, { seq: 1, data: event }))) return 'lost';
-  return await speaker.end({ finishReason, usage });
-}
-
-/** As `worker/providers` judges a status. */
-function rejected(status: number, body: string): StreamFailure {
-  const failed = (code: string, message: string, retryable: boolean): StreamFailure => ({
-    code,
-    message,
-    retryable,
-  });
-  if (status === 401 || status === 403)
-    return failed('backend_auth_failed', 'The backend refused the key that its worker has.', false);
-  if (status === 429) return failed('too_many_requests', 'The backend has too many requests.', true);
-  if (status < 400 || status > 499)
-    return failed('backend_error', `The backend answered ${String(status)}.`, true);
-  return { ...failed('backend_rejected', `The backend answered ${String(status)}.`, false), status, body };
+  if (status < 200 || status > 299) return await speaker.fail(faultOfRefusal({ status, body: bodyText }));
+  const { operation, streaming } = spoken.row;
+  const isCount = operation === 'messages' && jsonObject(bodyText)?.['input_tokens'] !== undefined;
+  const judged = isCount ? judgeCount(bodyText) : judgeWhole(bodyText, { operation });
+  if (isFault(judged)) return await speaker.fail(judged);
+  if (!streaming) return await speaker.end({ ...judged, status });
+  // Its caller is shown events, so the answer is some.
+  const events = eventsOfWhole(operation, judged.body);
+  for (const [n, data] of events.entries())
+    if (!(await say(deps, spoken, { seq: n + 1, data }))) return 'lost';
+  const { body: _shown, ...end } = judged;
+  return await speaker.end(end);
 }
 
 /** An older worker says a sentence. */
@@ -121,57 +117,10 @@ function failureOf(error: Extract<Result, { error: unknown }>['error']): StreamF
 
 const LAST_EVENTS = 32;
 
-const endingSchema = z.object({
-  choices: z.array(z.object({ finish_reason: z.string().nullish() })).optional(),
-  usage: z
-    .object({
-      prompt_tokens: z.int(),
-      completion_tokens: z.int().default(0),
-      total_tokens: z.int().optional(),
-    })
-    .nullish(),
-});
-
-/** Finish reason and usage, where one of these texts has them. */
-function endOf(texts: readonly string[]): Pick<StreamEnd, 'finishReason' | 'usage'> {
-  let finishReason: string | undefined;
-  let usage: Usage | undefined;
-  for (const text of texts) {
-    const parsed = endingSchema.safeParse(asJson(text));
-    if (!parsed.success) continue;
-    finishReason ??= parsed.data.choices?.find((choice) => choice.finish_reason)?.finish_reason ?? undefined;
-    const counted = parsed.data.usage;
-    if (!counted || usage) continue;
-    const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = counted;
-    const totalTokens = counted.total_tokens ?? promptTokens + completionTokens;
-    usage = usageSchema.safeParse({ promptTokens, completionTokens, totalTokens }).data;
-  }
-  return { finishReason, usage };
-}
-
-/** A whole chat completion as the one chunk of a stream. */
-function asEvent(body: string): string | undefined {
-  const whole = asJson(body);
-  const parsed = z
-    .looseObject({ choices: z.array(z.looseObject({ message: z.unknown() })) })
-    .safeParse(whole);
-  if (!parsed.success) return undefined;
-  const choices = parsed.data.choices.map(({ message, ...choice }) => ({ ...choice, delta: message }));
-  return JSON.stringify({ ...parsed.data, object: 'chat.completion.chunk', choices });
-}
-
 /** The text of a top-level member, byte for byte. */
 function memberText(text: string, key: string): string | undefined {
   const member = topLevelMembers(text)?.findLast((m) => m.key === key);
   return member && text.slice(member.valueStart, member.valueEnd);
-}
-
-function asJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // what is no JSON has no such fields
-  }
 }
 
 /** For an llm of the caller's that is being woken. @throws McpctlError `task_not_found` for any other id. */

@@ -1,4 +1,4 @@
-import { askedFor } from '../../../core/judge/asked.ts';
+import { askedFor, leastFor } from '../../../core/judge/asked.ts';
 import type { Judging } from '../../../core/judge/stream.ts';
 import { failed, type Failed } from '../failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from '../patience.ts';
@@ -64,6 +64,7 @@ function attemptOf(deps: ForwardDeps, call: ForwardCall, asksForUsage: boolean):
   const judging = {
     operation: call.operation,
     asked: () => askedFor(call.operation, call.body),
+    least: () => leastFor(call.operation, call.body),
     chosen: { params: chosenParams(deps.params, asksForUsage) },
   };
   return { deps, call, body, judging };

@@ -6,6 +6,7 @@ import type { ForwardCall } from '../provider.ts';
 const ours = new Set([
   'authorization',
   'x-api-key',
+  'api-key',
   'cookie',
   'host',
   'connection',
@@ -70,4 +71,10 @@ export function requestHeaders(
 
 export function keyHeader(key: string | undefined): Record<string, string> {
   return key === undefined ? {} : { authorization: `Bearer ${key}` };
+}
+
+/** Azure, which an `api-version` tells, takes only tokens of Entra as a bearer's: its keys have a header of their own. */
+export function keyHeaderAt(url: URL): (key: string | undefined) => Record<string, string> {
+  if (!url.searchParams.has('api-version')) return keyHeader;
+  return (key) => (key === undefined || key.startsWith('eyJ') ? keyHeader(key) : { 'api-key': key });
 }
