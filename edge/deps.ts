@@ -28,6 +28,7 @@ export const edgeSettings = [
   'redisUrl',
   'redisTlsVerify',
   'redisCa',
+  'redisNodes',
   'redisSentinels',
   'redisSentinelName',
   'namespace',

@@ -17,7 +17,7 @@ export interface RedisWorkers extends Service {
 }
 
 interface RedisWorkersDeps {
-  config: { redisWorkers: boolean; redisUrl: string; namespace: string };
+  config: { redisWorkers: boolean; redisUrl: string; redisNodes: readonly string[] };
   registry: Parameters<typeof createRedisUserFlow>[0]['registry'];
   queue: Parameters<typeof createRedisUserFlow>[0]['queue'];
   log: Log;
@@ -56,7 +56,7 @@ export function createRedisWorkers({ config, registry, queue, log }: RedisWorker
       await flow.give(sessionId);
       const username = flow.users.nameOf(sessionId);
       const url = addressOf(config.redisUrl);
-      return { kind: 'redis', namespace: config.namespace, url, username, password };
+      return { kind: 'redis', namespace: queue.keys.namespace, url, username, password };
     },
     async end(sessionId) {
       if (!isOffered) return;
@@ -76,6 +76,13 @@ async function isPossible({
   flow,
   log,
 }: Pick<RedisWorkersDeps, 'config' | 'log'> & { flow: RedisUserFlow }): Promise<boolean> {
+  if (config.redisNodes.length > 0) {
+    log.warn(
+      'in a Redis Cluster no users are made for workers: all of them take their tasks through an edge, and ' +
+        'MCPCTL_REDIS_WORKERS has no effect',
+    );
+    return false;
+  }
   const why = await flow.users.whyNot();
   if (why !== null) {
     log.warn(

@@ -98,6 +98,7 @@ const releaseSettings = [
   'optionalRedisUrl',
   'redisTlsVerify',
   'redisCa',
+  'redisNodes',
   'redisSentinels',
   'redisSentinelName',
   'logLevel',

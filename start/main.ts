@@ -39,6 +39,7 @@ function readSettings() {
     'optionalRedisUrl',
     'redisTlsVerify',
     'redisCa',
+    'redisNodes',
     'redisSentinels',
     'optionalDatabaseUrl',
   ]);
@@ -54,7 +55,9 @@ function systemOf(settings: Settings, home: Home, { url, port }: { url: string; 
   const path = env.PATH ?? '';
   const npm = npmCommand();
   const { optionalRedisUrl, redisTlsVerify: verifyTls, redisCa: ca, optionalDatabaseUrl } = settings;
-  const bySentinels = settings.redisSentinels.length > 0;
+  const { redisNodes, redisSentinels } = settings;
+  const redisUrl = redisNodes.length > 0 ? redisNodes.join() : optionalRedisUrl;
+  const isMoving = redisNodes.length + redisSentinels.length > 0;
   return createSystem({
     home,
     url,
@@ -69,7 +72,7 @@ function systemOf(settings: Settings, home: Home, { url, port }: { url: string; 
       MCPCTL_HOME: home.root,
     },
     find: {
-      redis: () => findRedis({ home, url: optionalRedisUrl, bySentinels, verifyTls, ca, path, say, clock }),
+      redis: () => findRedis({ home, url: redisUrl, isMoving, verifyTls, ca, path, say, clock }),
       postgres: () => findPostgres({ home, url: optionalDatabaseUrl, path, npm, say, clock }),
       backend: () => findBackend({ home, host: hostname(), npm, env, say }),
     },

@@ -14,8 +14,8 @@ export interface RedisDeps {
   home: Home;
   /** `REDIS_URL`, if set: then nothing is started. */
   url: string | undefined;
-  /** Sentinels say where it is: then the processes look at it themselves, as `start` has no client that could ask them. */
-  bySentinels?: boolean;
+  /** Sentinels or a Cluster say where it is: the processes look at it themselves, as `start` has no client that could ask. */
+  isMoving?: boolean;
   /** Whether its certificate must be trusted, for `rediss://`. */
   verifyTls: boolean;
   /** PEM: trusted on `rediss://` instead of the public authorities. */
@@ -34,9 +34,9 @@ const STOP_MS = 2_500;
  *   does not answer or is too old.
  */
 export async function findRedis(deps: RedisDeps): Promise<Found> {
-  const { home, url, bySentinels = false, verifyTls, ca, path, say, clock } = deps;
+  const { home, url, isMoving = false, verifyTls, ca, path, say, clock } = deps;
   if (url !== undefined) {
-    if (!bySentinels) await checkTheirs(url, { verifyTls, ca });
+    if (!isMoving) await checkTheirs(url, { verifyTls, ca });
     return { url };
   }
   const binary = await redisBinary({ path, say });

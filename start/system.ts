@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../core/runtime/clock.ts';
+import { redisUrlsOf } from '../core/runtime/redis-settings.ts';
 import type { Home } from '../core/runtime/home.ts';
 import { writePrivately } from '../core/runtime/private-file.mjs';
 import type { Backend } from './backend.ts';
@@ -92,10 +93,13 @@ export function createSystem(deps: SystemDeps): System {
 
 /** A worker needs to know where Redis is; its user and password there an edge gives it. Postgres is not for it. */
 function urlsOfWorker({ REDIS_URL }: { REDIS_URL: string }): Record<string, string | undefined> {
-  const url = new URL(REDIS_URL);
-  url.username = '';
-  url.password = '';
-  return { REDIS_URL: url.href, DATABASE_URL: undefined };
+  const urls = redisUrlsOf(REDIS_URL).map((text) => {
+    const url = new URL(text);
+    url.username = '';
+    url.password = '';
+    return url.href;
+  });
+  return { REDIS_URL: urls.join(), DATABASE_URL: undefined };
 }
 
 /** The token's text is in a file while `release` runs, never in arguments or the environment. */

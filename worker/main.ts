@@ -29,6 +29,7 @@ const settingNames = [
   'optionalRedisUrl',
   'redisTlsVerify',
   'redisCa',
+  'redisNodes',
   'redisSentinels',
   'redisSentinelName',
   'namespace',

@@ -25,9 +25,11 @@ export interface PublishedDeps {
   config: Settings<
     | 'optionalRedisUrl'
     | 'redisTlsVerify'
+    | 'redisNodes'
     | 'redisSentinels'
     | 'redisSentinelName'
     | 'redisCa'
+    | 'namespace'
     | 'graceMs'
     | 'leaseMs'
     | 'heartbeatMs'

@@ -131,6 +131,8 @@ export class Serving {
         return new RedisTransport({
           ...deps,
           ...redis,
+          // In a Cluster the edge's namespace is the hash tag of all keys.
+          cluster: redis.cluster && { ...redis.cluster, tag: transport.namespace },
           session,
           namespace: transport.namespace,
           ownUser: ownUserOf(transport),

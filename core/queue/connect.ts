@@ -5,9 +5,10 @@ import type { Log } from '../runtime/log.ts';
 import { noteBullScripts } from './taught.ts';
 import { COMMAND_TIMEOUT_MS, growWithBytes, SOCKET_TIMEOUT_MS } from './command-time.ts';
 import { connectorFor, type OwnUser } from './connector.ts';
+import { createKeys } from './keys.ts';
 import { joinWrites } from './join-writes.ts';
 import { judge } from './judge.ts';
-import { primaryBySentinels, type Address } from './sentinels.ts';
+import { primaryOf } from './primary.ts';
 import { redisTroubleOf, redisUnavailable } from './trouble.ts';
 import { addressOf, tlsOf, type RedisPlace } from './where.ts';
 
@@ -47,10 +48,16 @@ const byRole: Record<Role, Omit<RedisOptions, 'replyMapping'>> = {
 /** Connections of those who would rather wait than fail: see `runScript`. */
 const patient = new WeakSet<Redis>();
 export const isPatient = (redis: Redis): boolean => patient.has(redis);
-/** Connections that are to be with the primary that Sentinels name. */
-const followers = new WeakSet<Redis>();
+/**
+ * How a connection asks whether it is with its primary still, where that is found by Sentinels or in a Cluster. There it is
+ * any question about a key: who does not have its slot answers MOVED.
+ */
+const followers = new WeakMap<Redis, () => Promise<unknown>>();
 
-/** Between two reconnections for want of replicas. */
+/** Connections to a node of a Redis Cluster. */
+const clustered = new WeakSet<Redis>();
+
+/** Between two reconnections to look for a primary that takes writes. */
 const ELSEWHERE_MS = 2_000;
 
 /**
@@ -58,9 +65,9 @@ const ELSEWHERE_MS = 2_000;
  * Sentinels are named, to the primary that they name then.
  */
 export function openRedis(role: Role, { user, clock, log, ...place }: ConnectOptions): Redis {
-  const { url, sentinels } = place;
-  const primary = sentinels && ((): Promise<Address> => primaryBySentinels(place));
-  const leaves = leavesOn({ role, isFollower: sentinels !== undefined, clock });
+  const { url, cluster } = place;
+  const primary = primaryOf(place, user);
+  const leaves = leavesOn({ role, isFollower: primary !== undefined, clock });
   const redis = new Redis(user ? addressOf(url) : url, {
     ...byRole[role],
     lazyConnect: true,
@@ -75,9 +82,13 @@ export function openRedis(role: Role, { user, clock, log, ...place }: ConnectOpt
     // Who signs in as a session may not ask for INFO; signing in has asked whether this Redis is ready.
     ...(user ? { enableReadyCheck: false } : {}),
   });
-  if (primary) followers.add(redis);
   growWithBytes(redis);
+  if (primary)
+    followers.set(redis, () =>
+      cluster ? redis.exists(createKeys(cluster.tag).generation) : leaveReplica(redis),
+    );
   noteBullScripts(redis, { byHash: user !== undefined });
+  if (cluster) clustered.add(redis);
   if (role === 'commands') patient.add(redis);
   redis.on('connect', () => joinWrites(redis.stream));
   let away = false;
@@ -107,8 +118,10 @@ function leavesOn({
     // The name may lead to the new primary by now; what only came to the wrong one is sent again there.
     const again = role === 'commands' ? 2 : true;
     if (redisTroubleOf(thrown) === 'read-only') return again;
-    // A primary that is cut off from its replicas may have a successor; or they are only slow, and it is met again.
-    if (!isFollower || !thrown.message.startsWith('NOREPLICAS')) return false;
+    if (!isFollower) return false;
+    if (thrown.message.startsWith('MOVED')) return again;
+    // A primary that is cut off may have a successor; or the others are only slow, and it is met again.
+    if (!/^(NOREPLICAS|CLUSTERDOWN)/.test(thrown.message)) return false;
     if (clock.elapsed() - leftAt < ELSEWHERE_MS) return false;
     leftAt = clock.elapsed();
     return again;
@@ -124,7 +137,7 @@ const ASK_EVERY_MS = 1_000;
 export function keepAsking(redis: Redis, log: Log): () => void {
   const ask = (): void => {
     if (redis.status !== 'ready') return;
-    const asked = followers.has(redis) ? leaveReplica(redis) : redis.ping();
+    const asked = followers.get(redis)?.() ?? redis.ping();
     asked.catch((thrown: unknown) => log.debug({ why: messageOf(thrown) }, 'a ping failed'));
   };
   const timer = setInterval(ask, ASK_EVERY_MS);
@@ -171,7 +184,7 @@ export async function untilConnected(redis: Redis): Promise<void> {
  */
 export async function connectAndCheck(redis: Redis): Promise<{ hints: string[] }> {
   await untilConnected(redis);
-  const { faults, hints } = judge(await redis.info());
+  const { faults, hints } = judge(await redis.info(), { isCluster: clustered.has(redis) });
   if (faults.length > 0)
     throw new McpctlError('invalid_config', `This Redis cannot be used:\n  ${faults.join('\n  ')}`);
   return { hints };

@@ -3,7 +3,7 @@ import { createConnection, Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { AbstractConnector, type RedisOptions } from 'ioredis';
 import { McpctlError, messageOf } from '../errors.ts';
-import type { Address } from './sentinels.ts';
+import type { Address } from './ask-all.ts';
 
 /** A Redis user that was made for a provider session. */
 export interface OwnUser {

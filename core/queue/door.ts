@@ -13,10 +13,9 @@ import { createKeys, type Keys } from './keys.ts';
 import { createPresence } from './presence.ts';
 import { teachScript } from './scripts.ts';
 import { createSubscriber, type Subscriber } from './subscriber.ts';
-import { redisPlaceOf, type RedisPlaceSettings } from './where.ts';
+import { keySpaceOf, redisPlaceOf, type RedisPlaceSettings } from './where.ts';
 
 export interface QueueDoorOptions extends RedisPlaceSettings {
-  namespace: string;
   leaseMs: number;
   eventKeepMs: number;
   clock: Clock;
@@ -40,7 +39,7 @@ export interface QueueDoor extends Service {
 export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
   const { leaseMs, eventKeepMs, clock, log } = options;
   const at = { ...redisPlaceOf(options), clock, log };
-  const keys = createKeys(options.namespace);
+  const keys = createKeys(keySpaceOf(options));
   const redis = openRedis('producer', at);
   const subscriber = createSubscriber(openRedis('subscriber', at), log);
   const queues = createQueues(redis, keys.namespace);

@@ -4,8 +4,9 @@ import type { Inspection } from '../runtime/config.ts';
 import { untrusted, wrongName } from '../runtime/trust.ts';
 import { connectorFor } from './connector.ts';
 import { judge } from './judge.ts';
-import { primaryBySentinels, type Address } from './sentinels.ts';
-import { tlsOf } from './where.ts';
+import type { Address } from './ask-all.ts';
+import { primaryOf } from './primary.ts';
+import { redisPlaceOf, tlsOf } from './where.ts';
 
 const WITHIN_MS = 2_000;
 
@@ -17,23 +18,29 @@ export async function inspectRedis(known: {
   redisUrl?: string | undefined;
   redisTlsVerify?: boolean | undefined;
   redisCa?: string | undefined;
+  redisNodes?: readonly string[] | undefined;
+  namespace?: string | undefined;
   redisSentinels?: readonly string[] | undefined;
   redisSentinelName?: string | undefined;
   /** Only its address need be right: an edge names the user. */
   userComesLater?: boolean;
 }): Promise<Inspection> {
   const { redisUrl: url, redisTlsVerify: verifyTls = true, redisCa: ca, userComesLater } = known;
-  const { redisSentinels: urls = [], redisSentinelName: name = '' } = known;
+  const { redisSentinels = [], redisSentinelName: name = '', redisNodes = [], namespace = '' } = known;
   if (url === undefined) return { faults: [] };
+  const place = redisPlaceOf({
+    ...{ redisUrl: url, redisTlsVerify: verifyTls, redisCa: ca, namespace },
+    ...{ redisNodes: [...redisNodes], redisSentinels: [...redisSentinels], redisSentinelName: name },
+  });
   let primary: Address | undefined;
-  if (urls.length > 0) {
-    try {
-      primary = await primaryBySentinels({ verifyTls, ca, sentinels: { urls, name } });
-    } catch (thrown) {
-      const told = { path: 'REDIS_SENTINELS', message: messageOf(thrown) };
-      const isWrong = thrown instanceof McpctlError && thrown.code === 'invalid_config';
-      return isWrong ? { faults: [told] } : { faults: [], away: told };
-    }
+  try {
+    // As nobody in particular: who comes later with a user of its own finds the nodes with that.
+    if (!(place.cluster && userComesLater === true)) primary = await primaryOf(place)?.();
+    else return { faults: [] };
+  } catch (thrown) {
+    const told = { path: place.sentinels ? 'REDIS_SENTINELS' : 'REDIS_URL', message: messageOf(thrown) };
+    const isWrong = thrown instanceof McpctlError && thrown.code === 'invalid_config';
+    return isWrong ? { faults: [told] } : { faults: [], away: told };
   }
   const there = primary;
   const redis = new Redis(url, {
@@ -51,7 +58,7 @@ export async function inspectRedis(known: {
   redis.on('error', (thrown: unknown) => (trouble ??= thrown));
   try {
     await redis.connect();
-    const { faults } = judge(await redis.info());
+    const { faults } = judge(await redis.info(), { isCluster: place.cluster !== undefined });
     return { faults: faults.map((message) => ({ path: 'REDIS_URL', message })) };
   } catch (thrown) {
     const refused = /^NOAUTH/.test(messageOf(trouble ?? thrown));

@@ -4,7 +4,10 @@ const OLDEST = 7;
  * What Redis says of itself in INFO, judged: `faults` would lose tasks or stop us, each with its fix; `hints` are for
  * the log. What a managed Redis does not tell counts as right.
  */
-export function judge(info: string): { faults: string[]; hints: string[] } {
+export function judge(
+  info: string,
+  { isCluster = false }: { isCluster?: boolean } = {},
+): { faults: string[]; hints: string[] } {
   const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
   const faults: string[] = [];
   const hints: string[] = [];
@@ -22,9 +25,9 @@ export function judge(info: string): { faults: string[]; hints: string[] } {
     );
   }
   const mode = field('redis_mode');
-  if (mode === 'cluster') {
+  if (mode === 'cluster' && !isCluster) {
     faults.push(
-      'it is a node of a Redis Cluster, which is not supported: write the address of a single Redis, with replicas and a proxy that follows the primary where it must survive',
+      'it is a node of a Redis Cluster: write several of its nodes, like redis://user:password@n1:6379,n2:6379,n3:6379',
     );
   }
   if (mode === 'sentinel') {

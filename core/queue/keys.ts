@@ -3,7 +3,8 @@ import type { Priority } from '../task.ts';
 
 /**
  * Every Redis key and channel, made in this one place. All begin with the namespace; everything of a pool
- * carries the hash tag `{P}`, so that a pool lives in one Cluster slot and no script crosses slots.
+ * carries the hash tag `{P}`, so that a pool lives in one Cluster slot and no script crosses slots. In a Cluster the namespace
+ * is in braces, and the hash tag of all (where.ts).
  *
  * | key | what | writer → reader | lives |
  * |---|---|---|---|

@@ -18,8 +18,8 @@ const classes: Readonly<Record<string, Trouble>> = {
   NOAUTH: 'refused',
   WRONGPASS: 'refused',
   NOPERM: 'refused',
-  MOVED: 'refused',
-  ASK: 'refused',
+  MOVED: 'not now',
+  ASK: 'not now',
   CROSSSLOT: 'refused',
   WRONGTYPE: 'broken row',
 };

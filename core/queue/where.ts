@@ -9,17 +9,38 @@ export interface RedisPlace {
   ca?: string | undefined;
   /** Who says where the primary is now; of `url` its host does not count then. */
   sentinels?: { urls: readonly string[]; name: string } | undefined;
+  /** Some nodes of a Redis Cluster, and the hash tag of all our keys: whoever has its slot is our primary. */
+  cluster?: { urls: readonly string[]; tag: string } | undefined;
 }
 
 /** The settings of it, which every process that speaks to Redis reads. */
 export type RedisPlaceSettings = Settings<
-  'redisUrl' | 'redisTlsVerify' | 'redisCa' | 'redisSentinels' | 'redisSentinelName'
+  | 'redisUrl'
+  | 'redisNodes'
+  | 'redisTlsVerify'
+  | 'redisCa'
+  | 'redisSentinels'
+  | 'redisSentinelName'
+  | 'namespace'
 >;
 
 export function redisPlaceOf(config: RedisPlaceSettings): RedisPlace {
   const { redisUrl: url, redisTlsVerify: verifyTls, redisCa: ca, redisSentinels: urls } = config;
-  const sentinels = urls.length === 0 ? undefined : { urls, name: config.redisSentinelName };
-  return { url, verifyTls, ca, sentinels };
+  if (urls.length > 0) return { url, verifyTls, ca, sentinels: { urls, name: config.redisSentinelName } };
+  const { redisNodes: nodes } = config;
+  const cluster = nodes.length === 0 ? undefined : { urls: nodes, tag: keySpaceOf(config) };
+  return { url, verifyTls, ca, cluster };
+}
+
+/**
+ * What every key and channel begins with: the namespace. In a Redis Cluster it is the hash tag too, as the first braces of
+ * a key are: everything of an installation is in one slot, so at one primary (decision 0031).
+ */
+export function keySpaceOf(
+  config: Pick<RedisPlaceSettings, 'namespace' | 'redisNodes' | 'redisSentinels'>,
+): string {
+  const isCluster = config.redisNodes.length > 0 && config.redisSentinels.length === 0;
+  return isCluster ? `{${config.namespace}}` : config.namespace;
 }
 
 /** For `rediss://` alone: to ioredis these would mean TLS on any URL. */

@@ -24,6 +24,7 @@ export const schedulerSettings = [
   'redisUrl',
   'redisTlsVerify',
   'redisCa',
+  'redisNodes',
   'redisSentinels',
   'redisSentinelName',
   'namespace',

@@ -23,6 +23,8 @@ interface Suspect extends TaskRef {
   ageMs: number;
   /** Its worker has beaten since it claimed. */
   heard: boolean;
+  /** Nothing was heard of it since Redis went back: its end may be among the writes that were lost, and its worker well. */
+  lapsed: boolean;
 }
 
 /**
@@ -147,11 +149,12 @@ const bootOf = (fence: Fence): string => `${fence.session} ${fence.boot}`;
 async function lateClaims({ queue, log }: DutyDeps, looks: RunLooks): Promise<Suspect[]> {
   const pools = await looks.pools();
   const heard = queue.steps.read();
-  const pipeline = queue.redis.pipeline().time();
+  const pipeline = queue.redis.pipeline().time().get(queue.keys.epoch);
   for (const poolKey of pools)
     pipeline.zrange(queue.keys.pool(poolKey).run, '0', String(MOST - 1), 'WITHSCORES');
-  const [time, ...answers] = (await orUnavailable(pipeline.exec())) ?? [];
+  const [time, epoch, ...answers] = (await orUnavailable(pipeline.exec())) ?? [];
   if (time?.[0]) throw time[0];
+  const wentBackAt = Number(epoch?.[1] ?? 0);
   const now = timeOf(time?.[1]);
   heard(now);
   const refs: (TaskRef & { ageMs: number; beatenAt: number })[] = [];
@@ -175,8 +178,10 @@ async function lateClaims({ queue, log }: DutyDeps, looks: RunLooks): Promise<Su
   const fences = await readFencesApart(queue, refs);
   return refs.flatMap((ref, i) => {
     const fence = fences[i];
-    if (fence?.state === 'open' && fence.claim !== '')
-      return [{ ...ref, fence, heard: ref.beatenAt > (fence.claimedAt ?? 0) }];
+    if (fence?.state === 'open' && fence.claim !== '') {
+      const { beatenAt } = ref;
+      return [{ ...ref, fence, heard: beatenAt > (fence.claimedAt ?? 0), lapsed: beatenAt < wentBackAt }];
+    }
     // Nobody can beat it any more: its end, or Redis, took the fence.
     if (!fence || fence.state === 'ended' || fence.state === 'closed')
       void queue.redis.zrem(queue.keys.pool(ref.poolKey).run, ref.taskId).catch(() => undefined);
@@ -221,14 +226,15 @@ async function countSubscribers({ queue }: DutyDeps, late: readonly Suspect[]): 
 
 async function reap({ queue, flow }: DutyDeps, suspect: Suspect & { why: Why }): Promise<boolean> {
   const { fence, taskId, poolKey, why } = suspect;
-  const counts = mayNotHaveArrived(suspect) ? 'none' : 'crash';
+  const counts = suspect.lapsed || mayNotHaveArrived(suspect) ? 'none' : 'crash';
   const decided = await endDeadClaim(flow, { taskId, poolKey, fence, why, counts });
   if (decided === 'over') return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
   return decided !== 'moved';
 }
 
 /** One event per boot, however many claims it held. */
-function tell({ flow }: DutyDeps, dead: readonly (Suspect & { why: Why })[]): void {
+function tell({ flow }: DutyDeps, reaped: readonly (Suspect & { why: Why })[]): void {
+  const dead = reaped.filter(({ lapsed }) => !lapsed);
   const told = new Map<string, number>();
   for (const { fence } of dead) told.set(bootOf(fence), (told.get(bootOf(fence)) ?? 0) + 1);
   for (const { fence, why } of dead) {

@@ -27,7 +27,7 @@ const redis: [string, Trouble][] = [
   ['NOAUTH Authentication required.', 'refused'],
   ['WRONGPASS invalid username-password pair or user is disabled.', 'refused'],
   ["NOPERM User w has no permissions to run the 'evalsha' command", 'refused'],
-  ['MOVED 3999 127.0.0.1:6381', 'refused'],
+  ['MOVED 3999 127.0.0.1:6381', 'not now'],
   ["CROSSSLOT Keys in request don't hash to the same slot", 'refused'],
   ["ERR unknown command 'SPUBLISH', with args beginning with: ", 'too old'],
   ['WRONGTYPE Operation against a key holding the wrong kind of value', 'broken row'],

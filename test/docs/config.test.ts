@@ -43,7 +43,7 @@ function readIn(path: string): string[] {
   for (const [, list = ''] of read(path).matchAll(/\[([\s'\w,]+)\]/g)) {
     const found = [...list.matchAll(/'(\w+)'/g)].map(([, name = '']) => name);
     if (found.length > 2 && found.every((name) => Object.hasOwn(settings, name)))
-      return found.map((name) => settings[name as SettingName].env);
+      return [...new Set(found.map((name) => settings[name as SettingName].env as string))];
   }
   return [];
 }

@@ -42,6 +42,7 @@ export async function queueFixture(): Promise<QueueFixture> {
     redisUrl,
     redisTlsVerify: true,
     redisCa: undefined,
+    redisNodes: [],
     redisSentinels: [],
     redisSentinelName: '',
   };

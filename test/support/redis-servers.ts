@@ -18,9 +18,9 @@ export interface Server {
 
 const PASSWORD = 'of-these-servers';
 
-/** `MCPCTL_TEST_REDIS_SERVER`: the path of another program, as Valkey's, than the one that `npm start` finds. */
+/** `TEST_REDIS_SERVER`: the path of another program, as Valkey's, than the one that `npm start` finds. */
 async function binaryOf(env: NodeJS.ProcessEnv): Promise<RedisBinary> {
-  const path = env['MCPCTL_TEST_REDIS_SERVER'] ?? '';
+  const path = env['TEST_REDIS_SERVER'] ?? '';
   if (path !== '') return { path, argv0: path, version: 'as given' };
   return await redisBinary({ path: env.PATH ?? '', say: () => undefined });
 }
@@ -54,18 +54,24 @@ export class RedisServers {
       retryStrategy: () => 25,
     });
     redis.on('error', () => undefined);
-    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     const server: Server = {
       port,
       child,
       redis,
       async kill(signal) {
         child.kill(signal);
-        await gone;
+        await ended;
       },
     };
     this.#all.add(server);
-    await redis.ping();
+    const gone = new Promise<never>((_, reject) => {
+      child.once('exit', (code) =>
+        reject(new TypeError(`the server on port ${port} ended with ${String(code)}`)),
+      );
+    });
+    gone.catch(() => undefined);
+    await Promise.race([redis.ping(), gone]);
     return server;
   }
 
@@ -145,4 +151,108 @@ export async function startSentinelTrio(): Promise<SentinelTrio> {
 /** Polls: a replica has no event for it. */
 export async function untilSaid({ redis }: Server, section: string, what: RegExp): Promise<void> {
   while (!what.test(await redis.info(section))) await pause(25);
+}
+
+/** Three primaries, each with a replica, that are a Redis Cluster. */
+export interface SmallCluster {
+  env: Record<'REDIS_URL', string>;
+  /** Who has the slot of this key, as most nodes that live say. */
+  ownerOf(key: string): Promise<Server>;
+  /** The replica of a primary. */
+  replicaOf(primary: Server): Server;
+  /** Moves the slot of this key to another primary, key by key, as an operator's tools do. @returns the new owner. */
+  moveSlot(key: string): Promise<Server>;
+  close(): Promise<void>;
+}
+
+const SLOTS = 16_384;
+const PRIMARIES = 3;
+
+export async function startSmallCluster(): Promise<SmallCluster> {
+  const servers = new RedisServers();
+  const lines = [
+    ...data,
+    'cluster-enabled yes',
+    'cluster-node-timeout 1000',
+    'cluster-replica-validity-factor 0',
+  ];
+  // Not the port + 10,000: that is among those which systems take for outgoing connections.
+  const buses = new Map<Server, number>();
+  const nodes: Server[] = [];
+  for (let n = 0; n < 2 * PRIMARIES; n++) {
+    const bus = await freePort();
+    const node = await servers.start([...lines, `cluster-port ${bus}`]);
+    nodes.push(node);
+    buses.set(node, bus);
+  }
+  const primaries = nodes.slice(0, PRIMARIES);
+  const cluster = ({ redis }: Server, ...words: (string | number)[]): Promise<unknown> =>
+    redis.call('CLUSTER', ...words);
+  const ids = new Map<Server, string>();
+  for (const [n, node] of nodes.entries()) {
+    await cluster(node, 'SET-CONFIG-EPOCH', n + 1);
+    ids.set(node, String(await cluster(node, 'MYID')));
+    const [first = node] = nodes;
+    if (n > 0) await cluster(node, 'MEET', '127.0.0.1', first.port, buses.get(first) ?? 0);
+  }
+  const bound = (n: number): number => Math.floor((n * SLOTS) / PRIMARIES);
+  for (const [n, node] of primaries.entries())
+    await cluster(node, 'ADDSLOTSRANGE', bound(n), bound(n + 1) - 1);
+  for (const node of nodes) await untilIn(node, /cluster_known_nodes:6/);
+  const replicaOf = (primary: Server): Server => nodes[nodes.indexOf(primary) + PRIMARIES] ?? primary;
+  for (const node of primaries) {
+    const replica = replicaOf(node);
+    while (!(await cluster(replica, 'REPLICATE', ids.get(node) ?? '').catch(() => false))) await pause(50);
+    await untilSaid(replica, 'replication', /master_link_status:up/);
+  }
+  for (const node of nodes) await untilIn(node, /cluster_state:ok/);
+
+  const ownerOf = async (key: string): Promise<Server> => {
+    for (const node of nodes) {
+      if (node.child.signalCode !== null) continue;
+      const slot = Number(await cluster(node, 'KEYSLOT', key));
+      const ranges = (await cluster(node, 'SLOTS')) as [number, number, [string, number]][];
+      const [, , at] = ranges.find(([from, to]) => from <= slot && slot <= to) ?? [];
+      const owner = nodes.find(({ port }) => port === at?.[1]);
+      if (owner) return owner;
+    }
+    throw new TypeError('no node knows who has that slot');
+  };
+  return {
+    env: {
+      REDIS_URL: `redis://:${PASSWORD}@${primaries.map(({ port }) => `127.0.0.1:${port}`).join()}`,
+    },
+    ownerOf,
+    replicaOf,
+    async moveSlot(key) {
+      const from = await ownerOf(key);
+      const to = primaries.find((node) => node !== from && node.child.signalCode === null) ?? from;
+      const slot = Number(await cluster(from, 'KEYSLOT', key));
+      await cluster(to, 'SETSLOT', slot, 'IMPORTING', ids.get(from) ?? '');
+      await cluster(from, 'SETSLOT', slot, 'MIGRATING', ids.get(to) ?? '');
+      for (;;) {
+        const keys = (await cluster(from, 'GETKEYSINSLOT', slot, 10)) as string[];
+        if (keys.length === 0) break;
+        await from.redis.call(
+          'MIGRATE',
+          '127.0.0.1',
+          to.port,
+          '',
+          0,
+          5_000,
+          'AUTH',
+          PASSWORD,
+          'KEYS',
+          ...keys,
+        );
+      }
+      for (const node of [to, from]) await cluster(node, 'SETSLOT', slot, 'NODE', ids.get(to) ?? '');
+      return to;
+    },
+    close: () => servers.close(),
+  };
+}
+
+async function untilIn({ redis }: Server, what: RegExp): Promise<void> {
+  while (!what.test(String(await redis.call('CLUSTER', 'INFO')))) await pause(25);
 }

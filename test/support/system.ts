@@ -4,10 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LlmView } from '../../core/llm.ts';
 import { createKeys } from '../../core/queue/keys.ts';
-import { Redis } from 'ioredis';
+import { openRedis } from '../../core/queue/connect.ts';
+import { keySpaceOf, redisPlaceOf } from '../../core/queue/where.ts';
 import { ensureAdmin } from '../../core/registry/bootstrap.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
-import { pause } from '../../core/runtime/clock.ts';
+import { pause, systemClock } from '../../core/runtime/clock.ts';
+import { readConfig } from '../../core/runtime/config.ts';
+import { createLog } from '../../core/runtime/log.ts';
 import type { TaskView } from '../../core/task.ts';
 import { startBackend, type Backend } from './backend.ts';
 import { startProcess, type TestProcess } from './process.ts';
@@ -133,7 +136,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     MCPCTL_REDIS_WORKERS: '1',
     ...env,
   };
-  await markRedisAsOld({ redisUrl: shared.REDIS_URL, namespace: box.namespace });
+  await markRedisAsOld(shared, box.namespace);
   const servers = new Set<TestProcess>();
   const keep = (started: TestProcess): TestProcess => {
     processes.add(started);
@@ -231,17 +234,24 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
 }
 
 /** As if Redis had been there for longer than a lease: then a missing key means that nobody is there. */
-async function markRedisAsOld({
-  redisUrl,
-  namespace,
-}: {
-  redisUrl: string;
-  namespace: string;
-}): Promise<void> {
-  const redis = new Redis(redisUrl);
-  await redis.set(createKeys(namespace).epoch, '1');
-  await redis.quit();
+async function markRedisAsOld(env: Env, namespace: string): Promise<void> {
+  const config = readConfig({ ...env, MCPCTL_REDIS_NAMESPACE: namespace }, redisSettings);
+  const redis = openRedis('commands', { ...redisPlaceOf(config), clock: systemClock, log: silent });
+  await redis.connect();
+  await redis.set(createKeys(keySpaceOf(config)).epoch, '1');
+  redis.disconnect();
 }
+
+const silent = createLog({ process: 'test', level: 'silent', pretty: false });
+const redisSettings = [
+  'redisUrl',
+  'redisNodes',
+  'redisTlsVerify',
+  'redisCa',
+  'redisSentinels',
+  'redisSentinelName',
+  'namespace',
+] as const;
 
 async function writeHome(
   home: string,

@@ -3,7 +3,7 @@ import { McpctlError, messageOf } from '../../core/errors.ts';
 import { openRedis } from '../../core/queue/connect.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { createPresence } from '../../core/queue/presence.ts';
-import { redisPlaceOf } from '../../core/queue/where.ts';
+import { keySpaceOf, redisPlaceOf } from '../../core/queue/where.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Inspection, Known } from '../../core/runtime/config.ts';
@@ -22,6 +22,7 @@ export type HostedConfig = Settings<
   | 'schema'
   | 'optionalRedisUrl'
   | 'redisTlsVerify'
+  | 'redisNodes'
   | 'redisSentinels'
   | 'redisSentinelName'
   | 'redisCa'
@@ -66,6 +67,7 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
   const transport = new RedisTransport({
     ...config,
     ...redis,
+    namespace: keySpaceOf(config),
     session,
     boot: randomUUID(),
     bus,
@@ -83,7 +85,10 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
       await serving;
       await transport.stop();
       members.end();
-      await leave({ ...config, ...redis }, { session, pools: members.pools() });
+      await leave(
+        { ...config, ...redis, namespace: keySpaceOf(config) },
+        { session, pools: members.pools() },
+      );
       await source.close();
     },
   };
