@@ -154,8 +154,10 @@ async function lateClaims({ queue, log }: DutyDeps, looks: RunLooks): Promise<Su
     pipeline.zrange(queue.keys.pool(poolKey).run, '0', String(MOST - 1), 'WITHSCORES');
   const [time, epoch, ...answers] = (await orUnavailable(pipeline.exec())) ?? [];
   if (time?.[0]) throw time[0];
-  const wentBackAt = Number(epoch?.[1] ?? 0);
   const now = timeOf(time?.[1]);
+  const mark = Number(epoch?.[1] ?? 0);
+  // A mark of the future was set by a clock that was set back since: it says nothing of beats.
+  const wentBackAt = mark > now ? 0 : mark;
   heard(now);
   const refs: (TaskRef & { ageMs: number; beatenAt: number })[] = [];
   pools.forEach((poolKey, i) => {
