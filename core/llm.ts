@@ -11,11 +11,12 @@ const operations = ['chat', 'completions', 'embeddings', 'responses', 'messages'
 export const operationSchema = z.enum(operations);
 export type Operation = z.infer<typeof operationSchema>;
 
-/** What a backend can do, as its worker probed or declared it. Unknown ones are kept: workers may be newer. */
+/** What a backend can do, as its worker probed or declared it. Rows of another release may say more. */
 export const capabilitiesSchema = z.looseObject({
   operations: z.array(operationSchema).max(operations.length).optional(),
   tools: z.boolean().optional(),
   vision: z.boolean().optional(),
+  reasoning: z.boolean().optional(),
   contextLength: z.int().positive().optional(),
 });
 export type Capabilities = z.infer<typeof capabilitiesSchema>;
@@ -23,11 +24,26 @@ export type Capabilities = z.infer<typeof capabilitiesSchema>;
 /** As JSON, in UTF-8 bytes. */
 const MOST_CAPABILITIES_BYTES = 4_096;
 
-/** The same for who writes a row: what stands in one already can still be read. */
-export const newCapabilitiesSchema = capabilitiesSchema.refine(
-  (capabilities) => Buffer.byteLength(JSON.stringify(capabilities)) <= MOST_CAPABILITIES_BYTES,
-  `capabilities are at most ${MOST_CAPABILITIES_BYTES} bytes of JSON`,
-);
+/** Longer than any: what is told to callers and reckoned with. */
+const MOST_CONTEXT = 1_000_000_000;
+
+/** What is known here of what was said: nobody's own words are stored for everybody to be shown. */
+function knownOf({ operations, tools, vision, reasoning, contextLength }: Capabilities): Capabilities {
+  const known = { operations, tools, vision, reasoning, contextLength };
+  return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
+}
+
+/** The same for who writes a row: what a newer worker says besides is passed over, up to a size. */
+export const newCapabilitiesSchema = capabilitiesSchema
+  .refine(
+    (capabilities) => Buffer.byteLength(JSON.stringify(capabilities)) <= MOST_CAPABILITIES_BYTES,
+    `capabilities are at most ${MOST_CAPABILITIES_BYTES} bytes of JSON`,
+  )
+  .refine(({ contextLength = 1 }) => contextLength <= MOST_CONTEXT, {
+    path: ['contextLength'],
+    message: `must be at most ${MOST_CONTEXT}`,
+  })
+  .transform(knownOf);
 
 /** Where the operator keeps a public llm's key. The key itself is never in the registry. */
 const apiKeyRefSchema = z.union([

@@ -72,6 +72,7 @@ export const edgeSettings = [
   'queueSyncMs',
   'queueAsyncMs',
   'runMs',
+  'firstEventMs',
   'settleWaitMs',
   'eventKeepMs',
   'idempotencyMs',

@@ -163,6 +163,12 @@ export const settings = {
     schema: ms(HOUR),
   },
   runMs: { env: 'MCPCTL_RUN_MS', about: 'how long a task may run', schema: ms(6 * HOUR) },
+  firstEventMs: {
+    env: 'MCPCTL_FIRST_EVENT_MS',
+    about:
+      'how long a worker may run a task through an edge and say nothing of its answer, where another member could have it',
+    schema: ms(10 * MINUTE),
+  },
   settleWaitMs: {
     env: 'MCPCTL_SETTLE_WAIT_MS',
     about: 'how long a finished answer waits for Postgres before it says `settle_pending`',

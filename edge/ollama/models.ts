@@ -50,7 +50,7 @@ function shown(model: Model) {
       embeds ? 'embedding' : 'completion',
       ...(tools === false || embeds ? [] : ['tools']),
       ...(vision === true ? ['vision'] : []),
-      ...(row.capabilities['reasoning'] === true ? ['thinking'] : []),
+      ...(row.capabilities.reasoning === true ? ['thinking'] : []),
     ],
     modified_at: row.updatedAt.toISOString(),
   };

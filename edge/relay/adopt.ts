@@ -1,5 +1,6 @@
 import { readFences, type Fence } from '../../core/queue/fence.ts';
 import { runningTasks } from '../../core/queue/last-heard.ts';
+import { redisNow } from '../../core/queue/redis-time.ts';
 import type { HeldClaim } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 
@@ -18,7 +19,7 @@ const isOf = (fence: Fence, { session, boot }: Carried): boolean =>
  * as far as the fences say the same.
  */
 export async function adopt(
-  { registry, commands, keys, fetchers }: RelayDeps,
+  { registry, commands, keys, fetchers, config }: RelayDeps,
   carried: Carried,
   said: readonly SaidClaim[],
 ): Promise<{ current: HeldClaim[]; stale: { taskId: string; claimId: string }[] }> {
@@ -30,6 +31,7 @@ export async function adopt(
     })),
   );
   const fences = await readFences(commands, keys, refs);
+  const now = fences.length === 0 ? 0 : await redisNow(commands);
   const current: HeldClaim[] = [];
   const stale: { taskId: string; claimId: string }[] = [];
   for (const [i, { taskId, claimId, poolKey }] of refs.entries()) {
@@ -43,7 +45,9 @@ export async function adopt(
       claim: { taskId, poolKey, claimId, epoch: fence.epoch },
       llmId: fence.llm,
       job: fetchers.held(queue, fence.job),
-      runMs: Infinity,
+      runMs: config.runMs,
+      // Another stream does not make it begin again.
+      agedMs: Math.max(0, now - (fence.claimedAt ?? now)),
     });
   }
   return { current, stale };

@@ -14,9 +14,13 @@ export interface HeldClaim {
   llmId: string;
   job: HeldJob;
   runMs: number;
+  /** How long it ran before it was ours. */
+  agedMs?: number;
 }
 
 interface Held extends HeldClaim {
+  /** When it was claimed, by the clock's `elapsed()`. */
+  began: number;
   since: number;
   /** Its worker has said something of it. */
   heard: boolean;
@@ -103,13 +107,9 @@ export class RelayClaims {
     held: HeldClaim,
     { free, heard, arrivesMs = 0 }: { free: () => void; heard: boolean; arrivesMs?: number },
   ): void {
-    this.#held.set(held.claim.claimId, {
-      ...held,
-      free,
-      heard,
-      arrivesMs,
-      since: this.#deps.clock.elapsed(),
-    });
+    const now = this.#deps.clock.elapsed();
+    const began = now - (held.agedMs ?? 0);
+    this.#held.set(held.claim.claimId, { ...held, free, heard, arrivesMs, since: now, began });
   }
 
   /** All of it is on its way: from now on its worker is to speak for it. */
@@ -159,15 +159,17 @@ export class RelayClaims {
     if (due.length === 0) return true;
     const [fences, ages] = await Promise.all([this.#fences(due), this.#ages(due)]);
     const unheard: ClaimRef[] = [];
+    const dull: Held[] = [];
     for (const [i, held] of due.entries()) {
       const fence = fences[i];
-      const { claim, since, runMs } = held;
+      const { claim, since, began, runMs } = held;
       if (fence?.claim === claim.claimId && fence.state === 'open') {
-        if (now - since > runMs + OVERRUN_MS) await this.#end(claim, overrun);
+        if (now - began > runMs + OVERRUN_MS) await this.#end(claim, overrun);
         if (!held.heard && held.arrivesMs > now - since) {
           await beat({ redis: this.#deps.commands, keys: this.#deps.keys }, claim);
           continue;
         }
+        if (fence.seq === 0 && now - began > this.#deps.config.firstEventMs) dull.push(held);
         held.heard ||= (ages[i] ?? Infinity) < now - since - BEAT_LAG_MS;
         if (!held.heard && now - since > ARRIVES_MS) unheard.push(claim);
       } else if (fence?.claim === claim.claimId && fence.state === 'released')
@@ -176,7 +178,26 @@ export class RelayClaims {
         await this.over(claim.claimId, null);
       else await this.cancel(claim.claimId);
     }
+    for (const held of dull) await this.#passOn(held);
     return await this.#takeBackAll(unheard);
+  }
+
+  /**
+   * It lives, and has said nothing of the answer for longer than anybody waits: another member gets the task, if there is
+   * one, and this one rests.
+   */
+  async #passOn({ claim, llmId }: Held): Promise<void> {
+    const { commands: redis, keys, presence, rests, config, log } = this.#deps;
+    const { session } = this.#carried;
+    const { members } = await presence.members(claim.poolKey);
+    if (!members.some((member) => member.sessionId !== session && member.state === 'serving')) return;
+    const message = `The worker said nothing of its answer for ${String(Math.round(config.firstEventMs / 1_000))} s.`;
+    const why: HandBack = { counts: 'attempt', code: 'backend_timeout', message };
+    if ((await handBack({ redis, keys }, claim, why)) !== 'ok') return;
+    const restMs = rests.begin(llmId);
+    log.warn({ taskId: claim.taskId, llmId, session, restMs }, 'a worker said nothing of a task; it rests');
+    this.#cancel(claim);
+    await this.over(claim.claimId, BACK);
   }
 
   /** @returns false when something was taken back. */

@@ -17,9 +17,11 @@ import type { Authority } from '../authority.ts';
 import type { Heartbeats } from '../heartbeats.ts';
 import type { Blindness } from './blind.ts';
 import type { Losses } from './losses.ts';
+import type { Rests } from './rests.ts';
 
 export interface RelayOptions {
-  config: RedisPlaceSettings & Settings<'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs'>;
+  config: RedisPlaceSettings &
+    Settings<'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs' | 'runMs' | 'firstEventMs'>;
   registry: Registry;
   queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch' | 'steps'>;
   presence: Presence;
@@ -43,6 +45,7 @@ export interface RelayDeps extends RelayOptions {
   wakes: Wakes;
   blindness: Blindness;
   losses: Losses;
+  rests: Rests;
   /** Closed while Redis may have lost what it said before. */
   trusted: Openable;
 }

@@ -19,6 +19,7 @@ import { Blindness } from './blind.ts';
 import { ControlStream } from './control-stream.ts';
 import { createLosses } from './losses.ts';
 import type { Carried, RelayDeps, RelayOptions } from './relay-deps.ts';
+import { Rests } from './rests.ts';
 import { RelaySession } from './session.ts';
 
 /** A worker that asks for its control stream. */
@@ -65,6 +66,7 @@ export class Relay implements Service {
       ...options,
       commands: this.commands,
       keys,
+      rests: new Rests(clock),
       fetchers: new Fetchers({ redis: this.commands, prefix: keys.namespace, log }),
       markers: this.#mux.markers,
       wakes: createWakes({ redis: this.commands, keys }),

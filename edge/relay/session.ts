@@ -307,7 +307,8 @@ export class RelaySession {
 
   #turnSwitches(): void {
     const takes = this.#phase === 'open' && !this.#doubted && !this.#draining && !this.#isSilent();
-    for (const member of this.#members) member.gate.set(takes && member.standing === 'serving');
+    for (const member of this.#members)
+      member.gate.set(takes && member.standing === 'serving' && !this.#deps.rests.isResting(member.llmId));
   }
 
   #slotsOf(group: string): Slots {

@@ -44,6 +44,23 @@ describe('what a worker offers', () => {
   const offered = (more: object) =>
     registerSchema.safeParse({ providers: [{ name: 'p', type: 'openai', model: 'm', ...more }] });
 
+  it('keeps of capabilities what is known, and none that no backend has', () => {
+    const said = {
+      tools: true,
+      reasoning: false,
+      contextLength: 4096,
+      newer: { much: 'x' },
+      __proto__: { a: 1 },
+    };
+    expect(offered({ capabilities: said }).data?.providers[0]?.capabilities).to.deep.equal({
+      tools: true,
+      reasoning: false,
+      contextLength: 4096,
+    });
+    expect(offered({ capabilities: { contextLength: 9e15 } }).success).to.equal(false);
+    expect(offered({ capabilities: { reasoning: 'yes' } }).success).to.equal(false);
+  });
+
   it('has capabilities of 4 KiB at most', () => {
     expect(offered({ capabilities: { newer: 'x'.repeat(4_000) } }).success).to.equal(true);
     expect(offered({ capabilities: { newer: 'x'.repeat(4_100) } }).success).to.equal(false);

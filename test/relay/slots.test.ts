@@ -8,7 +8,7 @@ describe('the slots and the state of a worker of the sse transport', () => {
   let t: EdgeFixture;
   const workers: SseWorker[] = [];
   before(async () => {
-    t = await edgeFixture({ MCPCTL_LEASE_MS: '4000' });
+    t = await edgeFixture({ MCPCTL_LEASE_MS: '4000', MCPCTL_FIRST_EVENT_MS: '1500' });
   });
   after(() => t.close());
   afterEach(async () => {
@@ -108,6 +108,40 @@ describe('the slots and the state of a worker of the sse transport', () => {
     await submitted('constructor');
     await stream.until('the task', () => stream.frames.length === 1);
     stop();
+  });
+
+  it('are not kept by a member that says nothing of its task: another has it, and the silent one rests', async () => {
+    const silent = await started([{ name: 'd1', poolName: 'dull', maxConcurrency: 100 }]);
+    const stopSilent = alive(silent);
+    const stream = await silent.open();
+    const infer = () =>
+      t.call('POST /api/v1/llms/dull/infer', { body: { messages: [{ role: 'user', content: 'hi' }] } });
+    const answers = [infer(), infer()];
+    const frames = [await stream.next('infer'), await stream.next('infer')];
+    for (const frame of frames) silent.uplink(frame).beating();
+    // A stream of its own again: the time that it has had is not forgotten.
+    stream.cut();
+    const again = await silent.open({
+      'x-mcpctl-running': frames.map(({ taskId, claimId }) => `${taskId}:${claimId}`).join(','),
+    });
+    const other = await started([{ name: 'd2', poolName: 'dull', maxConcurrency: 100 }]);
+    const stopOther = alive(other);
+    const helpful = await other.open();
+    for (const frame of frames) {
+      expect((await again.next('cancel')).taskId).to.be.oneOf(frames.map(({ taskId }) => taskId));
+      const passedOn = await helpful.next('infer');
+      expect(passedOn.taskId).to.be.oneOf(frames.map(({ taskId }) => taskId));
+      expect(passedOn.claimId).to.not.equal(frame.claimId);
+      await other.serve(passedOn, [], { body: '{"choices":[{"finish_reason":"stop","message":{}}]}' });
+    }
+    expect((await Promise.all(answers)).map(({ status }) => status)).to.deep.equal([200, 200]);
+    const third = infer();
+    const next = await helpful.next('infer');
+    await other.serve(next, [], { body: '{"choices":[{"finish_reason":"stop","message":{}}]}' });
+    expect((await third).status).to.equal(200);
+    expect(again.frames.filter(({ kind }) => kind === 'infer')).to.have.length(0);
+    stopSilent();
+    stopOther();
   });
 
   it('are not given to a session that is silent, though its stream is open', async () => {
