@@ -3,6 +3,7 @@ import { cancel } from './cancel.ts';
 import { fair } from './fair.ts';
 import { firehose } from './firehose.ts';
 import { firstToken } from './first-token.ts';
+import { largeAnswers } from './large-answers.ts';
 import { idleStreams } from './idle-streams.ts';
 import { idleWorker } from './idle-worker.ts';
 import { memory } from './memory.ts';
@@ -26,6 +27,7 @@ export const scenarios: readonly Scenario[] = [
   translateMessages,
   streams128,
   streams512,
+  largeAnswers,
   firehose,
   asyncTasks,
   pending,

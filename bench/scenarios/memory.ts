@@ -2,13 +2,12 @@ import { pause } from '../../core/runtime/clock.ts';
 import { scripted } from '../backend/script.ts';
 import { nowMs } from '../clock.ts';
 import { slope, summary } from '../stats.ts';
-import { usageBelow } from '../usage.ts';
+import { ofProduct, usageBelow } from '../usage.ts';
 import type { Bench, Result, Row, Scenario } from './scenario.ts';
 
 const TOKENS = 20;
 const CALLERS = 8;
 const bodies = [scripted({ tokens: 50 }, { stream: false }), scripted({ tokens: TOKENS })];
-const ofProduct = ['edge', 'worker', 'scheduler', 'supervisor', 'redis', 'postgres'];
 
 interface Sample {
   minute: number;

@@ -10,6 +10,7 @@ import { homeAt } from '../../core/runtime/home.ts';
 import { freePort } from '../../start/port.ts';
 import { keepServer } from '../../start/keep.ts';
 import { findRedis } from '../../start/redis.ts';
+import { startOldPooler } from '../support/old-pooler.ts';
 import { startOldPostgres, startOldRedis, type OldServer } from '../support/old-servers.ts';
 import { startProcess } from '../support/process.ts';
 
@@ -110,7 +111,7 @@ describe('wrong settings', function () {
     expect(words).to.match(/PGSSLMODE: use one of: disable, prefer, require, no-verify/);
   });
 
-  it('tell of a Redis or a Postgres that is too old, and of one that is away only beside a fault', async () => {
+  it('tell of a Redis, a Postgres or a PgBouncer that is too old, and of one that is away only beside a fault', async () => {
     const redis = await old(
       startOldRedis('# Server\r\nredis_version:6.2.14\r\nmaxmemory_policy:volatile-lru\r\n'),
     );
@@ -123,6 +124,15 @@ describe('wrong settings', function () {
     expect(faults.map(({ message }) => message)).to.deep.equal([
       'Postgres is 14; 15 or later is needed: upgrade it, or use another one',
     ]);
+    const pooler = await old(startOldPooler(databaseUrl));
+    const behind = new URL(databaseUrl);
+    behind.host = pooler;
+    const pooled = await inspectDatabase({ databaseUrl: behind.href });
+    expect(pooled.faults.map(({ message }) => message)).to.deep.equal([
+      'it is behind a pooler that hands each transaction another connection and does not know prepared statements: update ' +
+        'PgBouncer to 1.21 or newer and set its max_prepared_statements to 200, or set its pool_mode to session',
+    ]);
+    expect(await inspectDatabase({ databaseUrl })).to.deep.equal({ faults: [] });
     const nobody = `127.0.0.1:${await freePort()}`;
     const away = { DATABASE_URL: `postgres://u:secret@${nobody}/x`, REDIS_URL: `redis://:secret@${nobody}` };
     const words = await lastWords('scheduler', [], { ...away, MCPCTL_NONE: '1' });
