@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
 import { nowMs } from '../clock.ts';
@@ -55,13 +54,23 @@ function paced(res: ServerResponse, script: Script): Promise<void> {
   });
 }
 
+function untilTaken(res: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      res.off('drain', done).off('close', done);
+      resolve();
+    };
+    res.once('drain', done).once('close', done);
+  });
+}
+
 async function flood(res: ServerResponse, { tokens, flood: perWrite }: Script): Promise<void> {
   const page = Buffer.from(plain.repeat(perWrite));
   let left = tokens;
   for (let writes = 1; left > 0 && !res.destroyed; writes++) {
     const taken = res.write(left >= perWrite ? page : plain.repeat(left));
     left -= perWrite;
-    if (!taken && !res.destroyed) await Promise.race([once(res, 'drain'), once(res, 'close')]);
+    if (!taken && !res.destroyed) await untilTaken(res);
     else if (writes % A_TURN === 0) await turn();
   }
 }

@@ -5,6 +5,7 @@
 import { aiSdkFacts } from './ai-sdk.ts';
 import { anthropicFacts } from './anthropic.ts';
 import { byteFacts } from './bytes.ts';
+import { clientShapeFacts } from './client-shapes.ts';
 import { langChainFacts } from './langchain.ts';
 import { nameFacts } from './names.ts';
 import { networkFacts } from './network.ts';
@@ -37,6 +38,7 @@ describe('the OpenAI-compatible door, by the clients that people use', function 
   anthropicFacts(at);
   responsesFacts(at);
   translatedFacts(at);
+  clientShapeFacts(at);
   ollamaFacts(at);
   byteFacts(at);
   nameFacts(at);

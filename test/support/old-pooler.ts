@@ -15,8 +15,9 @@ const [READY, IDLE, TERMINATE] = [0x5a, 0x49, 0x58];
 export async function startOldPooler(databaseUrl: string): Promise<OldServer> {
   const sockets = createSockets();
   const real = new Client({ connectionString: databaseUrl });
+  real.on('error', () => undefined); // it is taken apart
   await real.connect();
-  const { stream: server } = Reflect.get(real, 'connection') as { stream: Socket };
+  const { stream: server } = Reflect.get(real, 'connection');
   server.removeAllListeners('data');
   const waiting: { client: Socket; said: Buffer }[] = [];
   let has: Socket | undefined;
