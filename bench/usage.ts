@@ -4,7 +4,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 export type Usage = Record<string, { cpuMs: number; rssMb: number }>;
 
 /** What the product consists of. */
-export const ofProduct: readonly string[] = ['edge', 'worker', 'scheduler', 'supervisor', 'redis', 'postgres'];
+export const ofProduct: readonly string[] = [
+  'edge',
+  'worker',
+  'scheduler',
+  'supervisor',
+  'redis',
+  'postgres',
+];
 
 const TICK_MS = 10; // USER_HZ is 100 on every Linux that Node runs on
 const PAGE_MB = 4_096 / 2 ** 20;
