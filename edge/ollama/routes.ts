@@ -94,7 +94,7 @@ async function embed(
 }
 
 /**
- * Ollama's own protocol, for clients that know no other (docs/ollama.md): translated to chat and embeddings, through
+ * Ollama's own protocol, for clients that know no other (docs/translation.md): translated to chat and embeddings, through
  * the same door as every other call.
  */
 export function ollamaRoutes(deps: EdgeDeps): Router {

@@ -17,6 +17,7 @@ const tags = [
   { name: 'llms', description: 'What can be called by name.' },
   { name: 'pools', description: 'Llms with the same pool key.' },
   { name: 'tokens', description: 'Who may call.' },
+  { name: 'ollama', description: 'Ollama’s own protocol, for clients that know no other.' },
   { name: 'worker', description: 'What a worker says to the edge.' },
 ];
 
@@ -76,6 +77,7 @@ function pathOf(operation: Operation): RouteConfig {
     summary,
     operationId: idOf(operation),
     ...(about === undefined ? {} : { description: about }),
+    ...(operation.servedAt === undefined ? {} : { servers: [{ url: operation.servedAt }] }),
     security: [{ bearer: [] }, { apiKey: [] }],
     request: {
       ...(params.length > 0

@@ -3,10 +3,11 @@ import type { ErrorCode } from '../../core/errors.ts';
 
 /** One call of the API as the document tells it; the schemas are those that the route checks with. */
 export interface Operation {
-  /** `GET /llms/{name}`, below `/api/v1`. */
+  /** `GET /llms/{name}`, below `/api/v1`, unless `servedAt` tells. */
   call: `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} /${string}`;
-  tag: 'llms' | 'pools' | 'tasks' | 'inference' | 'tokens' | 'worker';
+  tag: 'llms' | 'pools' | 'tasks' | 'inference' | 'tokens' | 'ollama' | 'worker';
   summary: string;
+  servedAt?: '/';
   /** More than a line, in Markdown. */
   about?: string;
   query?: z.ZodObject;

@@ -21,6 +21,7 @@ import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import { requestSchemas } from '../inference/request.ts';
 import { listOf, type Operation } from './operation.ts';
+import { ollamaOperations } from './ollama.ts';
 import { poolOperations } from './pools.ts';
 
 /** Schemas with a name of their own in the document. */
@@ -268,4 +269,10 @@ const tokens: Operation[] = [
 ];
 
 /** What people and programs call; worker.ts has what workers do. */
-export const apiOperations: readonly Operation[] = [...llms, ...poolOperations, ...tasks, ...tokens];
+export const apiOperations: readonly Operation[] = [
+  ...llms,
+  ...poolOperations,
+  ...tasks,
+  ...tokens,
+  ...ollamaOperations([...notMade, ...notAnswered]),
+];

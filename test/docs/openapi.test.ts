@@ -3,6 +3,8 @@ import { expect } from 'chai';
 import type { Router } from 'express';
 import { ownPackage } from '../../core/runtime/own-package.ts';
 import { apiRoutes, uplinkRoutes, workerRoutes } from '../../edge/app.ts';
+import { ollamaModelRoutes } from '../../edge/ollama/models.ts';
+import { ollamaRoutes } from '../../edge/ollama/routes.ts';
 import { callOf, openApiDocument, operations } from '../../edge/openapi/document.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { read } from './markdown.ts';
@@ -34,9 +36,11 @@ describe('the OpenAPI document', function () {
     expect(JSON.parse(read('docs/openapi.json'))).to.deep.equal(openApiDocument(ownPackage().version));
   });
 
-  it('tells every call of /api/v1 once, and no other', () => {
+  it('tells every call of /api/v1, and of Ollama’s protocol, once, and no other', () => {
     const routes = [...apiRoutes, ...workerRoutes, ...uplinkRoutes].flatMap((make) => callsOf(make(t.deps)));
-    expect(operations.map((operation) => operation.call)).to.have.members(routes);
+    const ollama = [ollamaRoutes, ollamaModelRoutes].flatMap((make) => callsOf(make(t.deps)));
+    const served = [...routes, ...ollama.map((call) => call.replace(' /', ' /api/'))];
+    expect(operations.map((operation) => operation.call)).to.have.members(served);
   });
 
   it('has an id for each call', () => {

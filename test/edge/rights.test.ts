@@ -109,6 +109,31 @@ const rules: Record<string, Rule> = {
     of: itsWorker,
     headers: (w) => ({ 'x-mcpctl-provider-session': w.session }),
   },
+  'GET /api/version': { of: everybody },
+  'GET /api/tags': { of: everybody },
+  'GET /api/ps': { of: everybody },
+  // Nobody serves these llms, so there is no model to show to anybody.
+  'POST /api/show': { of: () => 404, body: (w) => ({ model: w.llm }) },
+  'POST /api/chat': {
+    of: whoReaches(403),
+    body: (w) => ({ model: w.llm, ...hi }),
+    headers: () => ({ prefer: 'respond-async' }),
+  },
+  'POST /api/generate': {
+    of: whoReaches(403),
+    body: (w) => ({ model: w.llm, prompt: 'hi' }),
+    headers: () => ({ prefer: 'respond-async' }),
+  },
+  'POST /api/embed': {
+    of: whoReaches(403),
+    body: (w) => ({ model: w.llm, input: 'hi' }),
+    headers: () => ({ prefer: 'respond-async' }),
+  },
+  'POST /api/embeddings': {
+    of: whoReaches(403),
+    body: (w) => ({ model: w.llm, prompt: 'hi' }),
+    headers: () => ({ prefer: 'respond-async' }),
+  },
   // Nobody has claimed these tasks, so nobody speaks for them; test/relay and test/system have those who do.
   'POST /llms/_provider-task/{id}/stream': {
     of: () => 404,
@@ -171,7 +196,7 @@ describe('who may do what', function () {
     const filled = path.replaceAll(/\{(\w+)\}/g, (_, param: string) => ids[param] ?? id);
     const rule = rules[call];
     const body = rule?.body?.(w);
-    const response = t.call(`${method} /api/v1${filled}`, {
+    const response = t.call(`${method} ${filled.startsWith('/api/') ? '' : '/api/v1'}${filled}`, {
       token: tokens[role],
       ...(body === undefined ? {} : { body }),
       headers: rule?.headers?.(w) ?? {},
@@ -212,7 +237,7 @@ describe('who may do what', function () {
     for (const call of [...lists, 'GET /v1/models']) {
       for (const role of roles) {
         if (role === 'none') continue;
-        const path = call.startsWith('GET /v1') ? call : call.replace('GET ', 'GET /api/v1');
+        const path = /^GET .(v1|api)\//.test(call) ? call : call.replace('GET ', 'GET /api/v1');
         const query = call === 'GET /usage' ? '?by=pool' : '';
         const { text } = await t.call(`${path}${query}`, { token: tokens[role] });
         const told = ({ llm, task, token }: World): boolean =>
