@@ -27,6 +27,11 @@ export interface DispatchDeps {
 /** What enqueue.lua answers when others of the priority wait. */
 const CONTESTED = 2;
 const LINGER_MS = 2_000;
+/**
+ * The job, and no other that it names as its child: a session's Redis user may write into its own pools' jobs, and what it
+ * writes there is followed with all our rights, to whatever key.
+ */
+const itself = { removeChildren: false } as const;
 
 /** Puts tasks into their pool's queue and takes them out again. Used by the edge and the scheduler. */
 export class Dispatch {
@@ -72,7 +77,7 @@ export class Dispatch {
       return;
     }
     // This Redis has forgotten its scripts, and got the job alone: whoever took it found nothing, and finished it.
-    await orUnavailable(this.#queueOf(s).remove(jobIdOf(s)));
+    await orUnavailable(this.#queueOf(s).remove(jobIdOf(s), itself));
     await this.enqueue(s);
   }
 
@@ -266,7 +271,7 @@ export class Dispatch {
     }
     if (closed.job === '') return; // closed before it was enqueued
     const queue = this.#deps.keys.pool(ref.poolKey).queue(closed.q === '' ? undefined : closed.q.slice(1));
-    if (code === undefined) await this.#deps.queues(queue).remove(closed.job);
+    if (code === undefined) await this.#deps.queues(queue).remove(closed.job, itself);
     else await this.#fail({ queue, jobId: closed.job }, code);
   }
 
@@ -279,7 +284,7 @@ export class Dispatch {
     if (code !== undefined) return await this.#fail({ queue, jobId }, code);
     const { redis, keys } = this.#deps;
     await orUnavailable(redis.del(`${keys.namespace}:${queue}:${jobId}:lock`));
-    return (await orUnavailable(this.#deps.queues(queue).remove(jobId))) === 1;
+    return (await orUnavailable(this.#deps.queues(queue).remove(jobId, itself))) === 1;
   }
 
   /** `withdraw` of many that nobody had, in one round trip. Best effort, as that. */
