@@ -1,5 +1,6 @@
 import type { Operation } from '../llm.ts';
 import type { Usage } from '../task.ts';
+import { bringsText, callsIn, finishReasonOf, rightReason, textAt, type Calls } from './choice.ts';
 import { saysError } from './is-error.ts';
 import { isJson } from './reason.ts';
 import { UsageCount } from './usage.ts';
@@ -33,7 +34,7 @@ interface Choice {
   /** It has brought something. */
   brought: boolean;
   /** Tool calls are among it, by whatever name. */
-  calls?: 'tool_calls' | 'function_call';
+  calls?: Calls;
   /** It has a reason, and nothing came after it. */
   ended: boolean;
 }
@@ -252,7 +253,8 @@ export class Ending {
   #seeMessage(event: Json): boolean {
     const type = String(event['type']);
     if (type === 'message_stop') this.#stopped = true;
-    if (type === 'content_block_start') this.#open.add(Number(event['index']));
+    if (type === 'content_block_start' && this.#open.size < MOST_CHOICES)
+      this.#open.add(Number(event['index']));
     if (type === 'content_block_stop') this.#open.delete(Number(event['index']));
     const reason = textAt(event, 'stop_reason') ?? textAt(event['delta'], 'stop_reason');
     if (type === 'message_start' || type === 'message') this.#choice(0);
@@ -271,34 +273,4 @@ export class Ending {
     if (reason === 'tool_use' && !calls) return (this.#reason = 'end_turn');
     return undefined;
   }
-}
-
-/** `stop` beside tool calls is the weaker mark, and so is `tool_calls` where there are none. */
-export function rightReason(reason: string, calls: 'tool_calls' | 'function_call' | undefined): string {
-  if (calls && reason === 'stop') return calls;
-  if (!calls && (reason === 'tool_calls' || reason === 'function_call')) return 'stop';
-  return reason;
-}
-
-/** Some say `"null"` for none. */
-function finishReasonOf(choice: Json): string | undefined {
-  const reason = textAt(choice, 'finish_reason');
-  return reason === 'null' ? undefined : reason;
-}
-
-function callsIn(piece: Json): Choice['calls'] {
-  const { tool_calls: tools, function_call: legacy } = piece;
-  if (Array.isArray(tools) && tools.length > 0) return 'tool_calls';
-  return isJson(legacy) ? 'function_call' : undefined;
-}
-
-const texts = ['content', 'text', 'reasoning_content', 'reasoning', 'refusal', 'audio'] as const;
-
-function bringsText(piece: Json): boolean {
-  return texts.some((key) => piece[key] != null && piece[key] !== '');
-}
-
-function textAt(holder: unknown, key: string): string | undefined {
-  const value = isJson(holder) ? holder[key] : undefined;
-  return typeof value === 'string' && value !== '' ? value : undefined;
 }

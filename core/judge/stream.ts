@@ -5,9 +5,9 @@ import type { SseEvent } from '../sse.ts';
 import { aroundText } from './chunk-text.ts';
 import { Ending, type Ended, type How, type Progress } from './ending.ts';
 import { faultOfError, type Chosen, type Fault } from './fault.ts';
-import { choiceError, holdsError, isError } from './is-error.ts';
+import { choiceError, holdsError, isError, saysError } from './is-error.ts';
 import { mendReasons, mendStop } from './mend.ts';
-import { jsonObject, jsonValue, reasonOfBody } from './reason.ts';
+import { isJson, jsonObject, jsonValue, reasonOfBody } from './reason.ts';
 
 /** What an answer is judged by, beside itself. */
 export interface Judging {
@@ -26,7 +26,8 @@ export interface Passed {
   last?: 'done' | Fault;
 }
 
-type Looked = { data: string } | 'skip' | { fault: Fault };
+/** With both, the event tells its caller of the fault already. */
+type Looked = { data: string } | 'skip' | { fault: Fault; data?: string };
 
 /**
  * Judges a backend's stream, event by event, however its bytes were torn: each is a JSON object, none is an error by
@@ -51,7 +52,7 @@ export class StreamJudge {
   pass(sent: readonly SseEvent[]): Passed {
     const events: string[] = [];
     for (const { event: name, data: text } of sent) {
-      if (text.trimEnd() === '[DONE]') {
+      if (text.trim() === '[DONE]') {
         this.#saidDone = true;
         return { events, last: 'done' };
       }
@@ -60,6 +61,7 @@ export class StreamJudge {
       const looked = name !== 'error' && this.#moulds.like(data) !== null ? { data } : this.#look(data, name);
       if (looked === 'skip') continue;
       if ('fault' in looked) {
+        if (looked.data !== undefined) events.push(looked.data);
         const complete = this.progress === 'ended' || this.progress === 'over';
         return { events, last: complete ? 'done' : looked.fault };
       }
@@ -86,6 +88,8 @@ export class StreamJudge {
     if (isError(event, name)) return { fault: faultOfError(event, about) };
     // OpenAI's SDKs throw at a type that they do not know; that it came is all that it says.
     if (operation === 'responses' && event['type'] === 'keepalive') return 'skip';
+    if (operation === 'responses' && event['type'] === 'response.failed')
+      return { data, fault: faultOfError(failureIn(event['response']), about) };
     const told = this.#ending.see(event);
     if (this.#ending.failed) return { fault: faultOfError(choiceError(event), about) };
     // From here on one that is like those before may come after the end.
@@ -98,6 +102,12 @@ export class StreamJudge {
     if (isTyped(operation)) return { data: operation === 'messages' ? mendStop(data, this.#ending) : data };
     return { data: mendReasons(data, this.#ending) };
   }
+}
+
+/** What a response says that has failed. */
+export function failureIn(response: unknown): unknown {
+  const error = isJson(response) ? response['error'] : undefined;
+  return saysError(error) ? error : 'its model stopped with an error';
 }
 
 /** Whether each event of the operation has a name, which its `type` says again. */

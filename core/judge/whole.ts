@@ -5,7 +5,7 @@ import { choiceError, holdsError, isError } from './is-error.ts';
 import { mendReasons, mendStop } from './mend.ts';
 import { eventsIn } from '../sse.ts';
 import { isJson, jsonObject, jsonValue, sentenceIn } from './reason.ts';
-import { StreamJudge, unreadable, type Judging } from './stream.ts';
+import { failureIn, StreamJudge, unreadable, type Judging } from './stream.ts';
 import { wholeOfEvents } from './whole-of-events.ts';
 
 /** A whole answer that is complete, as its caller gets it. */
@@ -39,7 +39,7 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
       : faultOfError(value, { body, chosen });
   // What its protocol lets a response say of itself is a failure all the same.
   if (operation === 'responses' && value['status'] === 'failed')
-    return faultOfError(value['error'] ?? 'its model stopped with an error', { body, chosen });
+    return faultOfError(failureIn(value), { body, chosen });
   const ending = new Ending(operation, judging);
   ending.see(value);
   if (ending.failed) return faultOfError(choiceError(value), { body, chosen });
@@ -73,6 +73,7 @@ export function incomplete(message: string): Fault {
 
 /** Each text has its choice, or its vector. A backend may give fewer choices of one text than were asked for. */
 function isShort(part: readonly unknown[], { operation, least }: Judging): boolean {
+  if (operation !== 'embeddings' && operation !== 'completions') return false;
   const whole = operation === 'embeddings' ? part.filter(hasVector) : part;
   return whole.length < part.length || part.length < (least?.() ?? 1);
 }
@@ -80,7 +81,7 @@ function isShort(part: readonly unknown[], { operation, least }: Judging): boole
 /** A list of numbers, or base64 of them. A model that fails gives `null` for one, or for each of its numbers. */
 function hasVector(row: unknown): boolean {
   const vector = isJson(row) ? row['embedding'] : undefined;
-  return typeof vector === 'string' ? vector !== '' : Array.isArray(vector) && vector[0] != null;
+  return Array.isArray(vector) ? vector[0] != null : vector != null && vector !== '';
 }
 
 /** Whether a text is an event stream, whatever it is called. */

@@ -141,8 +141,8 @@ function errorInStream({ deps, res, row }: Answering, thrown: unknown): McpctlEr
 }
 
 /** The last frame of a stream that did not complete: never a happy ending that did not happen. */
-export async function endWithError(writer: EventWriter, frame: Frame): Promise<void> {
-  await writer.write(frame);
+export async function endWithError(writer: EventWriter, frame: Frame | null): Promise<void> {
+  if (frame) await writer.write(frame);
   writer.end();
 }
 

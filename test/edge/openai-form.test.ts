@@ -206,8 +206,8 @@ describe('other answers', () => {
     ]);
     expect(made.keepAlive({ state: 'running' })).to.include({ event: 'ping' });
     const error = made.error(new McpctlError('worker_lost'));
-    expect(error.event).to.equal('error');
-    expect(JSON.parse(error.data)).to.have.nested.property('error.type', 'api_error');
+    expect(error?.event).to.equal('error');
+    expect(JSON.parse(error?.data ?? '')).to.have.nested.property('error.type', 'api_error');
     expect(made.last(null)).to.deep.equal([]);
     expect(made.whole('{"input_tokens":7}')).to.equal('{"input_tokens":7}');
   });
@@ -235,5 +235,9 @@ describe('other answers', () => {
     expect(said.map((e) => e.sequence_number)).to.deep.equal([0, 1, 2, 3]);
     const id = `resp_${taskId.replaceAll('-', '')}`;
     for (const n of [0, 1, 2]) expect(said[n]?.response).to.include({ id, model: 'alias' });
+    expect(made.error(new McpctlError('worker_lost'))?.event).to.equal('error');
+    made.event('{"type":"response.failed","response":{"status":"failed"}}');
+    // It has said so, in the words that clients know.
+    expect(made.error(new McpctlError('worker_lost'))).to.equal(null);
   });
 });

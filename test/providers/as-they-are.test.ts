@@ -159,6 +159,8 @@ describe('a backend as it is in the world', () => {
     expect(events.at(-1)).to.contain('"finish_reason":"tool_calls"');
     expect(last).to.include({ finishReason: 'tool_calls' });
     expect((await read(sends(hello, choice({}, 'tool_calls')))).last).to.include({ finishReason: 'stop' });
+    for (const end of ['eos_token', 'function_call'])
+      expect((await read(sends(tool, choice({}, end)))).last).to.include({ finishReason: 'tool_calls' });
     const message = { content: null, tool_calls: [{ id: 'a' }] };
     const whole = { choices: [{ message, finish_reason: 'stop' }] };
     const { last: end } = await read(answers(200, whole), { streaming: false });
@@ -222,11 +224,12 @@ describe('a backend as it is in the world', () => {
   });
 
   it('asks to wait with seconds or a date, within reason', async () => {
-    const asked = async (header: string): Promise<unknown> => {
-      const { last } = await read(answers(503, {}, { 'retry-after': header }));
+    const asked = async (header: string, name = 'retry-after'): Promise<unknown> => {
+      const { last } = await read(answers(503, {}, { [name]: header }));
       return last.kind === 'failed' ? last.retryAfterS : undefined;
     };
     expect(await asked('7')).to.equal(7);
+    expect(await asked('1500', 'retry-after-ms')).to.equal(1.5);
     expect(await asked(new Date(Date.now() + 30_000).toUTCString())).to.be.within(25, 31);
     expect(await asked('1'.repeat(40))).to.equal(86_400);
     for (const none of ['soon', '-5', 'NaN', new Date(0).toUTCString()])

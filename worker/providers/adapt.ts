@@ -1,4 +1,4 @@
-import { rightReason } from '../../core/judge/ending.ts';
+import { rightReason } from '../../core/judge/choice.ts';
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';

@@ -31,8 +31,8 @@ export interface Form {
   keepAlive(wait: WaitState): Frame | null;
   /** What completes a stream, once it is sure that the task has completed. */
   last(usage: Usage | null): Frame[];
-  /** The last frame of a stream that did not complete. */
-  error(error: McpctlError): Frame;
+  /** The last frame of a stream that did not complete; null: an event of the backend has said so already. */
+  error(error: McpctlError): Frame | null;
   /** A whole answer. */
   whole(body: string): string;
 }

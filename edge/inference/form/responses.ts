@@ -19,6 +19,8 @@ export class ResponsesForm implements Form {
   #ours = 0;
   #waited = false;
   #begun = false;
+  /** `response.failed` was the last event. */
+  #failed = false;
 
   constructor(options: FormOptions) {
     this.#options = options;
@@ -38,6 +40,7 @@ export class ResponsesForm implements Form {
     const held = memberOf(event.members, 'response');
     const response = held && edits.objectAt(held.valueStart);
     let type = edits.value(event, 'type');
+    this.#failed = type === '"response.failed"';
     if (response) {
       edits.put(response, 'model', this.#model);
       if (this.#waited) edits.put(response, 'id', JSON.stringify(this.#id));
@@ -63,7 +66,8 @@ export class ResponsesForm implements Form {
   }
 
   /** SDKs raise what has an `error`; others know the event by its type. */
-  error(failed: McpctlError): Frame {
+  error(failed: McpctlError): Frame | null {
+    if (this.#failed) return null;
     const { error } = openAiErrorBody(failed, this.#options);
     const { message, code, param } = error;
     const body = { type: 'error', sequence_number: this.#next++, code, message, param, error };

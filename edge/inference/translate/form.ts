@@ -84,7 +84,7 @@ export class TranslatingForm implements Form {
     return [...end, ...this.#inner.last(usage)];
   }
 
-  error(error: McpctlError): Frame {
+  error(error: McpctlError): Frame | null {
     return this.#inner.error(error);
   }
 

@@ -59,7 +59,7 @@ async function takeChunk(
   { spoken, speaker }: Speaking,
   { chunk: { data, done }, seq }: Extract<TaskResult, { chunk: unknown }>,
 ): Promise<Said | null> {
-  const isEnd = data.trimEnd() === '[DONE]';
+  const isEnd = data.trim() === '[DONE]';
   const event = jsonObject(data);
   if (event && isError(event)) return await speaker.fail(faultOfError(event, { body: data }));
   if (data !== '' && !isEnd && !(await say(deps, spoken, { seq, data }))) return 'lost';

@@ -50,7 +50,7 @@ export class Speaker {
         `Event ${String(seq)} does not follow event ${String(this.#nextSeq - 1)}.`,
       );
     }
-    if (data === '[DONE]')
+    if (data.trim() === '[DONE]')
       throw new McpctlError('invalid_request', '[DONE] is no event; end with an "end" line.');
     this.#nextSeq = seq + 1;
     this.#emitter ??= this.#emitterFrom(seq);

@@ -184,6 +184,19 @@ describe('a stream that is torn', () => {
     });
   }
 
+  it('has failed where its last event says so, which its caller is shown', () => {
+    const error = { code: 'rate_limit_exceeded', message: 'slow' };
+    const judge = new StreamJudge({ operation: 'responses' });
+    const failed = { type: 'response.failed', response: { object: 'response', status: 'failed', error } };
+    const { events, last } = judge.pass([
+      { data: '{"type":"response.created","response":{}}' },
+      { data: JSON.stringify(failed) },
+    ]);
+    expect(events).to.have.length(2);
+    expect(last).to.include({ code: 'too_many_requests', retryable: true });
+    expect(judge.endOf('closed')).to.equal(undefined);
+  });
+
   it('closes the blocks of a message that its backend left open', async () => {
     const { pieces, judging } = streams.messages;
     const open = pieces.filter((_, n) => n !== 7 && n !== 9).join('');
@@ -260,6 +273,8 @@ describe('what an answer is, by what it says', () => {
     ],
     ['with a message beside it', 'chat', { ...text('a'), message: 'ok', detail: 'x', success: true }],
     ['with fewer choices than were asked for', 'chat', text('a')],
+    ['of nothing', 'messages', { type: 'message', content: [], stop_reason: 'end_turn' }],
+    ['of no output', 'responses', { object: 'response', status: 'completed', output: [] }],
     ['as base64', 'embeddings', { data: [{ embedding: 'AAAA' }] }],
     ['that says null in words', 'chat', text('a', { finish_reason: 'null' })],
   ];

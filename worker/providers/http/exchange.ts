@@ -82,7 +82,7 @@ async function askOver(connection: Connection, call: ExchangeCall): Promise<Answ
 function answerOf(response: Dispatcher.ResponseData): Answer {
   const { body, headers, statusCode } = response;
   body.on('error', () => undefined); // told to whoever reads the body; otherwise nobody waits for it
-  const retryAfterS = retryAfterIn(headers['retry-after'], systemClock.now());
+  const retryAfterS = askedToWait(headers);
   async function* bytes(): AsyncGenerator<Uint8Array, void, undefined> {
     let size = 0;
     const raw = body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
@@ -117,6 +117,13 @@ function answerOf(response: Dispatcher.ResponseData): Answer {
       body.resume();
     },
   };
+}
+
+/** Azure and OpenAI say it in milliseconds too, and sometimes so alone. */
+function askedToWait(headers: Dispatcher.ResponseData['headers']): number | undefined {
+  const now = systemClock.now();
+  const ms = retryAfterIn(headers['retry-after-ms'], now);
+  return retryAfterIn(headers['retry-after'], now) ?? (ms === undefined ? undefined : ms / 1_000);
 }
 
 /** undici hears an abort only once it is connected; the caller shall not wait for that. */
