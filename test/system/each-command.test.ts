@@ -1,0 +1,113 @@
+import { expect } from 'chai';
+import { pause } from '../../core/runtime/clock.ts';
+import { chats, startBackend, type Backend } from '../support/backend.ts';
+import { onEachTransport } from '../support/each-transport.ts';
+import { failingRedis, type FailingRedis } from '../support/failing-redis.ts';
+import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
+
+const request = { messages: [{ role: 'user', content: 'hi' }] };
+const TOGETHER = 6;
+/** `MCPCTL_RUNS` asks for more of it, and then for each of the scripts below. */
+const RUNS = Number(process.env['MCPCTL_RUNS'] ?? 1);
+const WITHIN_MS = 5_000 * RUNS;
+const AGAIN_MS = 50;
+/** Scripts that are come to in each turn, by the process that holds the claims, and by the edge. */
+const ofClaims = ['claim', 'emit', 'end'].map((name) => `evalsha ${name}`);
+const ofCallers = ['enqueue', 'show'].map((name) => `evalsha ${name}`);
+
+/** What is said of a call, as far as it says how its task ended. */
+interface Told {
+  taskId: string;
+  completed: boolean;
+}
+
+onEachTransport('a system whose Redis makes each kind of command fail', function (transport) {
+  this.timeout(120_000);
+  let t: System;
+  let backend: Backend;
+  let worker: WorkerProcess;
+  /** One of each process. */
+  const between: Record<'edge' | 'scheduler' | 'worker', FailingRedis>[] = [];
+
+  before(async function () {
+    // A worker of its own connection waits for the reaper's brake again and again: half a minute.
+    if (transport === 'redis' && RUNS === 1) return this.skip();
+    const url = new URL(process.env['REDIS_URL'] ?? '');
+    const at = { host: url.hostname, port: Number(url.port || 6379) };
+    const [edge, scheduler, ofWorker] = await Promise.all([
+      failingRedis(at),
+      failingRedis(at),
+      failingRedis(at),
+    ]);
+    between.push({ edge, scheduler, worker: ofWorker });
+    const urlOf = ({ port }: FailingRedis): string => {
+      const through = new URL(url);
+      through.hostname = '127.0.0.1';
+      through.port = String(port);
+      return through.href;
+    };
+    t = await startSystem(
+      {},
+      { transport, edge: { REDIS_URL: urlOf(edge) }, scheduler: { REDIS_URL: urlOf(scheduler) } },
+    );
+    backend = await startBackend();
+    backend.reply(chats(['a', 'b', 'c']));
+    const env = transport === 'redis' ? { REDIS_URL: urlOf(ofWorker) } : {};
+    worker = await t.startWorker([{ name: 'desk', maxConcurrency: TOGETHER, backend }], { env });
+  });
+  after(async () => {
+    if (between.length === 0) return;
+    await Promise.all([t.close(), backend.close()]);
+    await Promise.all(between.flatMap((all) => Object.values(all).map((one) => one.close())));
+  });
+
+  const call = async (nth: number): Promise<Told | null> => {
+    const answer =
+      nth % 3 === 2
+        ? await t.call('POST', '/api/v1/tasks', { body: { llm: 'desk', request } })
+        : await t.call('POST', '/api/v1/llms/desk/infer', { body: { ...request, stream: nth % 3 === 0 } });
+    const text = await answer.text();
+    if (answer.status === 202) return { taskId: (JSON.parse(text) as { id: string }).id, completed: false };
+    const taskId = answer.headers.get('x-mcpctl-task-id');
+    const completed = answer.status === 200 && (nth % 3 === 0 ? text.includes('[DONE]') : true);
+    return taskId === null ? null : { taskId, completed };
+  };
+
+  it('loses no process and no task, and tells nobody of an end that it did not have', async () => {
+    const [{ edge, scheduler, worker: ofWorker }] = between as [(typeof between)[number]];
+    for (const one of [edge, scheduler, ofWorker]) one.begin();
+    const told: Told[] = [];
+    const holder = transport === 'redis' ? ofWorker : edge;
+    const has = (one: FailingRedis, kinds: readonly string[]): boolean =>
+      kinds.every((kind) => (one.failed().get(kind) ?? 0) > 0);
+    const overAt = performance.now() + WITHIN_MS;
+    while (performance.now() < overAt && !(has(holder, ofClaims) && has(edge, ofCallers))) {
+      const calls = Array.from({ length: TOGETHER }, (_, nth) => call(nth));
+      const left = new AbortController();
+      const leaving = t.call('POST', '/api/v1/llms/desk/infer', { body: request, signal: left.signal });
+      leaving.catch(() => undefined); // its caller leaves
+      setTimeout(() => left.abort(), AGAIN_MS);
+      for (const one of await Promise.all(calls)) if (one) told.push(one);
+      await pause(AGAIN_MS);
+    }
+    for (const one of [edge, scheduler, ofWorker]) one.end();
+    expect(told).to.have.length.above(0);
+    await until(
+      () => t.openTasks(),
+      (open) => open === 0,
+      60_000,
+    );
+    for (const { taskId, completed } of told) {
+      const { status } = await t.task(taskId);
+      if (completed) expect(status).to.equal('completed');
+      else expect(status).to.be.oneOf(['completed', 'error', 'cancelled']);
+    }
+    for (const process of [t.edge, t.scheduler, worker]) expect(process.child.exitCode).to.equal(null);
+    const answer = await t.call('POST', '/api/v1/llms/desk/infer', { body: request });
+    expect(answer.status).to.equal(200);
+    for (const one of [holder, edge, scheduler]) expect(one.failed().size).to.be.above(5);
+    if (RUNS < 4) return;
+    expect([...holder.failed().keys()]).to.include.members(ofClaims);
+    expect([...edge.failed().keys()]).to.include.members(ofCallers);
+  });
+});
