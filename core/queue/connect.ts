@@ -57,6 +57,10 @@ const followers = new WeakMap<Redis, () => Promise<unknown>>();
 /** Connections to a node of a Redis Cluster. */
 const clustered = new WeakSet<Redis>();
 
+/** The longest pause between two tries to connect; shorter where another primary may be there any moment. */
+const AGAIN_MS = 1_000;
+const AGAIN_THERE_MS = 250;
+
 /** Between two reconnections to look for a primary that takes writes. */
 const ELSEWHERE_MS = 2_000;
 
@@ -76,7 +80,8 @@ export function openRedis(role: Role, { user, clock, log, ...place }: ConnectOpt
     disableClientInfo: true,
     enableAutoPipelining: false,
     reconnectOnError: leaves,
-    retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), 1_000) + clock.random() * 100,
+    retryStrategy: (times) =>
+      Math.min(50 * 2 ** Math.min(times, 10), primary ? AGAIN_THERE_MS : AGAIN_MS) + clock.random() * 100,
     ...tlsOf(place),
     ...(user || primary ? { Connector: connectorFor({ primary, user }) } : {}),
     // Who signs in as a session may not ask for INFO; signing in has asked whether this Redis is ready.

@@ -10,9 +10,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import { faults } from './faults/index.ts';
+import { faults, idsOver } from './faults/index.ts';
 import { keep, openJournal } from './journal.ts';
-import { startServers } from './servers.ts';
+import { redisKinds, startServers, type RedisKind } from './servers.ts';
 import { tableOf } from './report.ts';
 import { tryFault, type Result } from './trial.ts';
 import { startWorld } from './world.ts';
@@ -21,6 +21,7 @@ const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const progress = (line: string): void => void process.stderr.write(`   ${line}\n`);
 
 interface Wanted {
+  redis: RedisKind;
   ids: string[];
   seed: number;
   tasks: number;
@@ -30,30 +31,34 @@ interface Wanted {
 function readArguments(argv: readonly string[]): Wanted {
   const options = {
     only: { type: 'string' },
+    redis: { type: 'string', default: 'single' },
     seed: { type: 'string', default: '1' },
     tasks: { type: 'string', default: '2000' },
     patience: { type: 'string', default: '1' },
   } as const;
-  const { only, ...numbers } = parseArgs({ args: [...argv], options }).values;
-  const ids = only === undefined ? Object.keys(faults) : only.toUpperCase().split(',');
-  const unknown = ids.filter((id) => !(id in faults));
+  const { only, redis: kind, ...numbers } = parseArgs({ args: [...argv], options }).values;
+  const redis = redisKinds.find((known) => known === kind);
+  const possible = idsOver[redis ?? 'single'];
+  const ids = only === undefined ? possible : only.toUpperCase().split(',');
+  const unknown = ids.filter((id) => !possible.includes(id));
   const [seed, tasks, patience] = [numbers.seed, numbers.tasks, numbers.patience].map(Number);
-  if (unknown.length > 0 || !seed || !tasks || !patience) {
-    const known = Object.entries(faults).map(([id, { name }]) => `  ${id}  ${name}`);
-    const usage = 'npm run chaos -- [--only F01,F02] [--seed 1] [--tasks 2000] [--patience 1]';
+  if (!redis || unknown.length > 0 || !seed || !tasks || !patience) {
+    const known = possible.map((id) => `  ${id}  ${faults[id]?.name ?? ''}`);
+    const usage =
+      'npm run chaos -- [--redis single|sentinel|cluster] [--only F01,F02] [--seed 1] [--tasks 2000] [--patience 1]';
     throw new McpctlError(
       'usage',
-      `${usage}\n--patience multiplies every bound. The faults:\n${known.join('\n')}`,
+      `${usage}\n--patience multiplies every bound. The faults over this kind of Redis:\n${known.join('\n')}`,
     );
   }
-  return { ids, seed, tasks, patience };
+  return { ids: [...ids], redis, seed, tasks, patience };
 }
 
 /** A world of its own for each fault: what one leaves behind does not hurt the next. */
-async function runAll({ ids, seed, tasks, patience }: Wanted, stop: AbortSignal): Promise<Result[]> {
+async function runAll({ ids, redis, seed, tasks, patience }: Wanted, stop: AbortSignal): Promise<Result[]> {
   const folder = await mkdtemp(join(tmpdir(), 'mcpctl-chaos-logs-'));
   print(`seed ${String(seed)}, ${String(tasks)} tasks a fault; logs in ${folder}`);
-  const servers = await startServers(process.env, progress);
+  const servers = await startServers(process.env, progress, redis);
   const results: Result[] = [];
   try {
     for (const id of ids) {

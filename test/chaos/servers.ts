@@ -9,6 +9,7 @@ import { startGuarded, type Guarded } from '../../start/guarded.ts';
 import { findPostgres } from '../../start/postgres.ts';
 import { findRedis } from '../../start/redis.ts';
 import type { Found, Say } from '../../start/server.ts';
+import { startSentinelTrio, startSmallCluster, type FollowedRedis } from '../support/redis-servers.ts';
 
 /** A Redis or Postgres of chaos's own, to be killed and started again on the same port. */
 export interface ChaosServer {
@@ -31,16 +32,29 @@ export interface ChaosServers {
     turnBack(): void;
   };
   postgres: ChaosServer;
+  /** Which the product uses instead of `redis`, which idles then. */
+  followed: FollowedRedis | null;
   /** Starts what a fault left dead, so that the next one finds both. */
   restore(): Promise<void>;
   stop(): Promise<void>;
 }
 
+/** Kinds of Redis that the product may be run over. */
+export const redisKinds = ['single', 'sentinel', 'cluster'] as const;
+export type RedisKind = (typeof redisKinds)[number];
+
+const startFollowed = (kind: RedisKind): Promise<FollowedRedis> | null =>
+  kind === 'single' ? null : kind === 'sentinel' ? startSentinelTrio() : startSmallCluster();
+
 const READY_MS = 60_000;
 const quiet = (): void => undefined;
 
 /** Found, installed if need be, and started by the code of `npm start`; in a temporary folder. */
-export async function startServers(env: NodeJS.ProcessEnv, say: Say): Promise<ChaosServers> {
+export async function startServers(
+  env: NodeJS.ProcessEnv,
+  say: Say,
+  kind: RedisKind = 'single',
+): Promise<ChaosServers> {
   const folder = await mkdtemp(join(tmpdir(), 'mcpctl-chaos-'));
   const home = homeAt(folder);
   const base = { home, path: env['PATH'] ?? '', url: undefined, say, clock };
@@ -58,14 +72,20 @@ export async function startServers(env: NodeJS.ProcessEnv, say: Say): Promise<Ch
     wipe();
     cpSync(kept, files, { recursive: true });
   };
+  let followed = await startFollowed(kind);
   return {
     redis: { ...redis, wipe, keep, turnBack },
     postgres,
+    get followed() {
+      return followed;
+    },
     async restore() {
+      await followed?.close();
+      followed = await startFollowed(kind);
       for (const server of [redis, postgres]) if (!server.isUp()) await server.start();
     },
     async stop() {
-      await Promise.all([redis.stop(), postgres.stop()]);
+      await Promise.all([redis.stop(), postgres.stop(), followed?.close()]);
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -4,13 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { McpctlError } from '../../core/errors.ts';
+import { openRedis } from '../../core/queue/connect.ts';
 import { createKeys } from '../../core/queue/keys.ts';
+import { keySpaceOf, redisPlaceOf } from '../../core/queue/where.ts';
 import { ensureAdmin } from '../../core/registry/bootstrap.ts';
 import { connect } from '../../core/registry/connect.ts';
 import { migrate } from '../../core/registry/migrate.ts';
 import { createRegistry } from '../../core/registry/registry.ts';
-import { pause } from '../../core/runtime/clock.ts';
+import { pause, systemClock } from '../../core/runtime/clock.ts';
+import { readConfig } from '../../core/runtime/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
+import { redisUrlsOf } from '../../core/runtime/redis-settings.ts';
 import { freePort } from '../../start/port.ts';
 import { startBalancer, type Balancer } from '../support/balancer.ts';
 import type { TransportKind } from '../support/system.ts';
@@ -44,6 +48,8 @@ export interface World {
   callers: Callers;
   rows: Rows;
   redis: Redis;
+  /** What all keys begin with. */
+  keySpace: string;
   /** Multiplies every bound: 1 on a quiet machine. */
   patience: number;
   journal: Journal;
@@ -90,9 +96,15 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
   });
   await migrate(connection, id);
   await ensureAdmin(createRegistry(connection), adminToken);
-  const redis = new Redis(servers.redis.url, { retryStrategy: () => 50, maxRetriesPerRequest: null });
+  const { env: redisEnv = { REDIS_URL: servers.redis.url } } = servers.followed ?? {};
+  const config = readConfig({ ...redisEnv, ...space }, redisSettingNames);
+  const redis = servers.followed
+    ? openRedis('commands', { ...redisPlaceOf(config), clock: systemClock, log })
+    : new Redis(servers.redis.url, { retryStrategy: () => 50, maxRetriesPerRequest: null });
   redis.on('error', () => undefined); // it is killed on purpose
-  await redis.set(createKeys(`c_${id}`).epoch, '1');
+  if (servers.followed) await redis.connect();
+  const keySpace = keySpaceOf(config);
+  await redis.set(createKeys(keySpace).epoch, '1');
 
   const wires: Wire[] = [];
   const homes: string[] = [];
@@ -107,7 +119,7 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
     postgres: await wireBefore(servers.postgres.url),
   });
   const urls = (between: Record<'redis' | 'postgres', Wire>) => ({
-    REDIS_URL: through(between.redis, servers.redis.url),
+    ...(servers.followed ? redisEnv : { REDIS_URL: through(between.redis, servers.redis.url) }),
     DATABASE_URL: through(between.postgres, servers.postgres.url),
   });
   const book = { journal };
@@ -137,7 +149,8 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
     const home = await mkdtemp(join(tmpdir(), 'mcpctl-chaos-worker-'));
     homes.push(home);
     await writeHome(home, { n, edgeUrl, backendUrl: through(between.backend, backend.url) });
-    const env = { MCPCTL_HOME: home, ...(transport === 'sse' ? {} : { ...space, REDIS_URL: from }) };
+    const atRedis = servers.followed ? redisEnv : { REDIS_URL: from };
+    const env = { MCPCTL_HOME: home, ...(transport === 'sse' ? {} : { ...space, ...atRedis }) };
     launch.set(name, () => run({ name, entry: 'dist/worker/main.js', args: ['run'], env, folder: folder() }));
     return { name, process: begin(name), wires: between, backend, solo: `solo-${String(n)}` };
   };
@@ -204,7 +217,7 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
     ] as const;
     await Promise.all(workers.map(untilServes));
     return {
-      ...{ servers, edges, schedulers, workers, callers, redis, patience, edge, leader, close },
+      ...{ servers, edges, schedulers, workers, callers, redis, keySpace, patience, edge, leader, close },
       rows: createRows(connection),
       folder: journal.folder,
       secrets: [adminToken, ...backends.map(({ url }) => url), ...passwordsIn(servers)],
@@ -226,8 +239,20 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
   }
 }
 
-const passwordsIn = ({ redis, postgres }: ChaosServers): string[] =>
-  [redis, postgres].map(({ url }) => new URL(url).password).filter(Boolean);
+const passwordsIn = ({ redis, postgres, followed }: ChaosServers): string[] =>
+  [redis.url, postgres.url, ...(followed ? redisUrlsOf(followed.env['REDIS_URL'] ?? '') : [])]
+    .map((url) => new URL(url).password)
+    .filter(Boolean);
+
+const redisSettingNames = [
+  'redisUrl',
+  'redisNodes',
+  'redisTlsVerify',
+  'redisCa',
+  'redisSentinels',
+  'redisSentinelName',
+  'namespace',
+] as const;
 
 async function writeHome(
   home: string,

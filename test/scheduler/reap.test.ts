@@ -78,6 +78,22 @@ describe('the duty reap', () => {
     expect(await rowOf(row)).to.include({ crashes: 1 });
   });
 
+  it('counts nothing where nothing was heard since Redis went back: its end may be among what was lost', async () => {
+    const { redis, keys } = t.deps.queue;
+    await redis.set(keys.epoch, LONG_AGO + 1);
+    const row = await submitTask(t);
+    for (const epoch of [1, 2, 3, 4]) {
+      await takenByTheDead(row);
+      expect(await run()).to.equal(1);
+      expect(await rowOf(row)).to.include({ status: 'pending', crashes: 0, epoch: epoch + 1 });
+    }
+    expect(dead).to.deep.equal([]);
+    await redis.set(keys.epoch, LONG_AGO);
+    await takenByTheDead(row);
+    expect(await run()).to.equal(1);
+    expect(await rowOf(row)).to.include({ crashes: 1 });
+  });
+
   it('finishes what another leader began, and counts that death once', async () => {
     const row = await submitTask(t);
     await takenByTheDead(row);

@@ -98,16 +98,25 @@ const data = [
   'maxmemory-policy noeviction',
 ];
 
+/** A Redis with replicas, that processes find by more than one address. */
+export interface FollowedRedis {
+  /** What processes are told to find it. */
+  env: Record<string, string>;
+  /** SIGKILLs the primary that has these keys. @returns what happened, when another one has taken over. */
+  failOver(key: string): Promise<string>;
+  /** Where that can be: gives these keys to another primary that lives. */
+  moveSlot?(key: string): Promise<Server>;
+  close(): Promise<void>;
+}
+
 /** A primary, a replica and three Sentinels that fail over within seconds. */
-export interface SentinelTrio {
+export interface SentinelTrio extends FollowedRedis {
   servers: RedisServers;
   data: [Server, Server];
   sentinels: Server[];
-  /** What processes are told to find it. */
   env: Record<'REDIS_URL' | 'REDIS_SENTINELS' | 'REDIS_SENTINEL_NAME', string>;
   /** Who is the primary, as the first Sentinel has it. */
   primary(): Promise<Server>;
-  close(): Promise<void>;
 }
 
 const NAME = 'the-primary';
@@ -130,6 +139,11 @@ export async function startSentinelTrio(): Promise<SentinelTrio> {
       if (text.includes('slaves=1,sentinels=3')) break;
       await pause(50);
     }
+  const primary = async (): Promise<Server> => {
+    const answer = await sentinels[0]?.redis.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME);
+    const port = Array.isArray(answer) ? Number(answer[1]) : 0;
+    return port === second.port ? second : first;
+  };
   return {
     servers,
     data: [first, second],
@@ -139,13 +153,21 @@ export async function startSentinelTrio(): Promise<SentinelTrio> {
       REDIS_SENTINELS: sentinels.map(({ port }) => `127.0.0.1:${port}`).join(),
       REDIS_SENTINEL_NAME: NAME,
     },
-    async primary() {
-      const answer = await sentinels[0]?.redis.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME);
-      const port = Array.isArray(answer) ? Number(answer[1]) : 0;
-      return port === second.port ? second : first;
+    primary,
+    async failOver() {
+      const now = await primary();
+      return await takeOver(now, now === first ? second : first);
     },
     close: () => servers.close(),
   };
+}
+
+async function takeOver(primary: Server, replica: Server): Promise<string> {
+  const from = performance.now();
+  await primary.kill('SIGKILL');
+  await untilSaid(replica, 'replication', /role:master/);
+  const ms = Math.round(performance.now() - from);
+  return `the primary (pid ${String(primary.child.pid)}) is gone; its replica took over after ${ms} ms`;
 }
 
 /** Polls: a replica has no event for it. */
@@ -154,7 +176,7 @@ export async function untilSaid({ redis }: Server, section: string, what: RegExp
 }
 
 /** Three primaries, each with a replica, that are a Redis Cluster. */
-export interface SmallCluster {
+export interface SmallCluster extends FollowedRedis {
   env: Record<'REDIS_URL', string>;
   /** Who has the slot of this key, as most nodes that live say. */
   ownerOf(key: string): Promise<Server>;
@@ -162,7 +184,6 @@ export interface SmallCluster {
   replicaOf(primary: Server): Server;
   /** Moves the slot of this key to another primary, key by key, as an operator's tools do. @returns the new owner. */
   moveSlot(key: string): Promise<Server>;
-  close(): Promise<void>;
 }
 
 const SLOTS = 16_384;
@@ -224,6 +245,10 @@ export async function startSmallCluster(): Promise<SmallCluster> {
     },
     ownerOf,
     replicaOf,
+    async failOver(key) {
+      const owner = await ownerOf(key);
+      return await takeOver(owner, replicaOf(owner));
+    },
     async moveSlot(key) {
       const from = await ownerOf(key);
       const to = primaries.find((node) => node !== from && node.child.signalCode === null) ?? from;

@@ -13,7 +13,6 @@ import { note } from '../support/measured.ts';
 import {
   startSentinelTrio,
   startSmallCluster,
-  untilSaid,
   type SentinelTrio,
   type SmallCluster,
 } from '../support/redis-servers.ts';
@@ -249,12 +248,7 @@ describe('a Redis that Sentinels watch', function () {
   });
 
   it('fails over under load: nothing is lost, spliced or stuck, and no worker is taken for dead', async function () {
-    const primary = await trio.primary();
-    const other = trio.data.find((server) => server !== primary) ?? primary;
-    const backMs = await house.survive(async () => {
-      await primary.kill('SIGKILL');
-      await untilSaid(other, 'replication', /role:master/);
-    });
+    const backMs = await house.survive(async () => void (await trio.failOver('')));
     note(this, backMs);
   });
 });
@@ -289,11 +283,7 @@ describe('a Redis Cluster', function () {
   it('moves our slot under load, and then loses the node that has it: nothing is lost, spliced or stuck', async function () {
     const backMs = await house.survive(
       async () => void (await cluster.moveSlot(ours())),
-      async () => {
-        const owner = await cluster.ownerOf(ours());
-        await owner.kill('SIGKILL');
-        await untilSaid(cluster.replicaOf(owner), 'replication', /role:master/);
-      },
+      async () => void (await cluster.failOver(ours())),
     );
     note(this, backMs);
   });

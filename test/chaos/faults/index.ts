@@ -1,3 +1,4 @@
+import type { RedisKind } from '../servers.ts';
 import type { Fault } from '../trial.ts';
 import {
   backendBabbles,
@@ -13,9 +14,11 @@ import { postgresHalfOpen, postgresKilled, sessionsEnded } from './postgres.ts';
 import {
   edgeHalfOpenAtWorker,
   redisEmpty,
+  redisFailsOver,
   redisFlushed,
   redisHalfOpenAtEdge,
   redisHalfOpenAtWorker,
+  redisSlotMoved,
   redisSlow,
   redisStopped,
   redisTurnedBack,
@@ -64,4 +67,14 @@ export const faults: Readonly<Record<string, Fault>> = {
   F34: overSse(postgresKilled),
   F35: redisTurnedBack,
   F36: overSse(redisTurnedBack),
+  F41: redisFailsOver,
+  F42: overSse(redisFailsOver),
+  F43: redisSlotMoved,
+};
+
+/** What is tried over each kind of Redis: over those with replicas what does not strike one server by its process or its wire. */
+export const idsOver: Readonly<Record<RedisKind, readonly string[]>> = {
+  single: Object.keys(faults).filter((id) => !['F41', 'F42', 'F43'].includes(id)),
+  sentinel: ['F01', 'F03', 'F05', 'F14', 'F16', 'F18', 'F26', 'F31', 'F41', 'F42'],
+  cluster: ['F01', 'F03', 'F05', 'F14', 'F16', 'F18', 'F41', 'F43'],
 };

@@ -3,6 +3,7 @@ import type { Fault, Trial } from '../trial.ts';
 import { redisRunId, seconds, stateOf, until } from './fault.ts';
 
 const wide = { pool: 'wide' } as const;
+const never = Promise.resolve(null);
 
 /** Streams and async tasks that are under way when the fault strikes. */
 async function underWay(trial: Trial): Promise<string> {
@@ -67,6 +68,44 @@ export const redisTurnedBack: Fault = {
       await trial.heal(back, wide);
     }
     return { happened: lost, healing: trial.heal(back, wide), proof: proof.join('; ') };
+  },
+};
+
+/** Its replica takes over, without the last writes perhaps. Only with `--redis sentinel` or `cluster`. */
+export const redisFailsOver: Fault = {
+  name: 'Redis primary SIGKILL, its replica takes over',
+  spanMs: 25_000,
+  async strike(trial) {
+    const { servers, keySpace } = trial.world;
+    if (!servers.followed) return { happened: false, proof: 'one Redis has no replica', healing: never };
+    const open = await underWay(trial);
+    const before = await redisRunId(trial.world);
+    const proof = await servers.followed.failOver(keySpace);
+    const healing = trial.heal(performance.now(), wide);
+    await healing;
+    const after = await redisRunId(trial.world);
+    return { happened: before !== after, healing, proof: `${proof}; ${open}` };
+  },
+};
+
+/** Twice, key by key. Only with `--redis cluster`. */
+export const redisSlotMoved: Fault = {
+  name: 'Redis Cluster slot moved to another primary, twice',
+  spanMs: 25_000,
+  async strike(trial) {
+    const { servers, keySpace } = trial.world;
+    if (!servers.followed?.moveSlot) return { happened: false, proof: 'no slots here', healing: never };
+    const open = await underWay(trial);
+    const owners: number[] = [];
+    for (let n = 0; n < 2; n++) {
+      owners.push((await servers.followed.moveSlot(keySpace)).port);
+      await trial.heal(performance.now(), wide);
+    }
+    return {
+      happened: owners[0] !== owners[1],
+      healing: trial.heal(performance.now(), wide),
+      proof: `our slot went to port ${owners.join(', then ')}; ${open}`,
+    };
   },
 };
 
