@@ -5,6 +5,7 @@ import { cancelled, closeTask } from '../../core/flow/cancel.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
+import { isLarge } from '../../core/runtime/time-of-bytes.ts';
 import {
   isTerminal,
   taskCreateSchema,
@@ -30,7 +31,7 @@ import { untilEnded } from '../inference/until-ended.ts';
 import { keptBodies } from '../kept-bodies.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
 import { taskOf } from '../task-of.ts';
-import { isHeld, taskDetails, taskView } from '../task-view.ts';
+import { isHeld, largeView, taskDetails, taskView } from '../task-view.ts';
 
 /** Without Redis the rows are still true, only less exact: then there are none. */
 async function fencesOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<Map<string, Fence | null>> {
@@ -45,7 +46,13 @@ async function viewsOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<TaskVi
   return rows.map((row) => taskView(row, fences.get(row.id) ?? null));
 }
 
-async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<TaskView> {
+const nothing = { requestBody: null, responseBody: null };
+
+const send = (res: Response, view: TaskView | string): void =>
+  void (typeof view === 'string' ? res.type('json').send(view) : res.json(view));
+
+/** The view of a task with its bodies; as text where those are large. */
+async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<TaskView | string> {
   const { tasks, llms } = deps.registry;
   const [fences, bodies, lost] = await Promise.all([
     fencesOf(deps, [row]),
@@ -57,7 +64,10 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
   const now = fence && isHeld(fence) ? { fence, llm } : null;
   const showsSessions = can(actorOf(req), 'view', { resource: 'session', target: { ownerId: '' } });
   const asked = await asAskedFor(row, bodies);
-  return { ...taskView(row, fence), ...taskDetails(row, { bodies: asked, lost, now, showsSessions }) };
+  const isLong = isLarge((asked.requestBody?.length ?? 0) + (asked.responseBody?.length ?? 0));
+  const told = isLong ? nothing : asked;
+  const view = { ...taskView(row, fence), ...taskDetails(row, { bodies: told, lost, now, showsSessions }) };
+  return isLong ? largeView(view, asked) : view;
 }
 
 /** The text of `request` as it came: it reaches the backend like that. */
@@ -125,7 +135,7 @@ async function showWhole(
   const mine = row.ownerId === actorOf(req).userId;
   const delivered = isTerminal(row.status) && !row.streaming && mine && req.method !== 'HEAD';
   if (delivered) dropOnceDelivered(deps, row, res);
-  res.json(view);
+  send(res, view);
 }
 
 /** Rows store a live task as `pending`; what it is just now is laid over them, so that is what a filter looks at. */
@@ -176,7 +186,7 @@ export function taskRoutes(deps: EdgeDeps): Router {
     const row = await taskOf(deps, req);
     const target = { ownerId: row.ownerId, poolKey: row.poolName };
     if (!can(actorOf(req), 'delete', { resource: 'task', target })) throw new McpctlError('forbidden');
-    res.json(await detailed(deps, req, await cancelOf(deps, row)));
+    send(res, await detailed(deps, req, await cancelOf(deps, row)));
   });
   return router;
 }

@@ -81,6 +81,7 @@ describe('what is large', function () {
       const shown = await (await t.call('GET', `/api/v1/tasks/${id}`)).text();
       expect(shown.length).to.be.greaterThan(128 * MIB);
       expect(shown).to.include('"status":"completed"');
+      expect(JSON.parse(shown)).to.have.nested.property('response.choices[0].finish_reason', 'stop');
     });
   }
 
