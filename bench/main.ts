@@ -15,7 +15,7 @@ import { nowMs } from './clock.ts';
 import { endExtras } from './extras.ts';
 import { startLoad } from './load.ts';
 import { startPeers } from './peers.ts';
-import { startProduct } from './product.ts';
+import { startProduct, type Product } from './product.ts';
 import { findingOf, machine, table, type Finding } from './report.ts';
 import { scenarios } from './scenarios/index.ts';
 import type { Bench, Scenario } from './scenarios/scenario.ts';
@@ -42,6 +42,7 @@ function readArguments(argv: readonly string[]) {
     quick: { type: 'boolean', default: false },
     offline: { type: 'boolean', default: false },
     profile: { type: 'string', default: '' },
+    against: { type: 'string', default: '' },
     json: { type: 'string', default: '.boot/bench.json' },
   } as const;
   const { scenario: names = [], ...rest } = parseArgs({ args: [...argv], options }).values;
@@ -84,10 +85,12 @@ interface Wish {
   offline: boolean;
   /** A folder, or empty. */
   profile: string;
+  /** A built checkout of another release, to compare with; or empty. */
+  against: string;
 }
 
 /** Starts what the scenarios need, one after the other, and stops it all in the end, whatever happens. */
-async function measure({ chosen, quick, offline, profile }: Wish): Promise<Figures> {
+async function measure({ chosen, quick, offline, profile, against }: Wish): Promise<Figures> {
   const interrupted = interruption();
   interrupted.catch(() => undefined); // heard where something is waited for
   const stops: (() => Promise<void>)[] = [];
@@ -104,17 +107,31 @@ async function measure({ chosen, quick, offline, profile }: Wish): Promise<Figur
     const wish = { backendUrl: backend.url, offline, progress };
     const peers = chosen.some(({ baselines }) => baselines) ? (await keep(startPeers(wish))).endpoints : [];
     progress('Starting the product as npm start does, with a Redis and a Postgres of its own …');
-    const system = await keep(startProduct(backend.url, cleanEnv(profile)));
+    const system = await keep(startProduct(backend.url, { env: cleanEnv(profile), checkout: '.' }));
+    if (against !== '') progress(`Starting that of ${against} beside it …`);
+    const before =
+      against === '' ? [] : [await keep(startProduct(backend.url, { env: cleanEnv(''), checkout: against }))];
     const at = (url: string): string => `${url}/v1/chat/completions`;
-    const headers = { authorization: `Bearer ${system.token}` };
+    const headersOf = ({ token }: Product) => ({ authorization: `Bearer ${token}` });
     const direct: Endpoint = {
       name: 'direct',
       what: 'the backend directly',
       url: at(backend.url),
       headers: {},
     };
-    const product: Endpoint = { name: 'mcpctl', what: 'mcpctl', url: at(system.url), headers };
-    const endpoints = [direct, ...peers, product];
+    const product: Endpoint = {
+      name: 'mcpctl',
+      what: 'mcpctl',
+      url: at(system.url),
+      headers: headersOf(system),
+    };
+    const earlier = before.map((other): Endpoint => ({
+      name: 'before',
+      what: 'mcpctl as it was',
+      url: at(other.url),
+      headers: headersOf(other),
+    }));
+    const endpoints = [direct, ...peers, ...earlier, product];
     return { backend, load, client, endpoints, direct, product, system, quick, progress, killed };
   };
   let deaths = 0;

@@ -30,8 +30,14 @@ const STOP_MS = 15_000;
 const runningSchema = z.object({ redisUrl: z.string(), databaseUrl: z.string() });
 const credentialsSchema = z.object({ mcpdUrl: z.string(), token: z.string() });
 
-/** @param env PATH and what npm says of itself; nothing that would lead to another Redis or Postgres. */
-export async function startProduct(backendUrl: string, env: NodeJS.ProcessEnv): Promise<Product> {
+/**
+ * @param env PATH and what npm says of itself; nothing that would lead to another Redis or Postgres.
+ * @param checkout a folder with the product built in it.
+ */
+export async function startProduct(
+  backendUrl: string,
+  { env, checkout }: { env: NodeJS.ProcessEnv; checkout: string },
+): Promise<Product> {
   needGoingOn();
   const root = await mkdtemp(join(tmpdir(), 'mcpctl-bench-'));
   const home = homeAt(root);
@@ -47,6 +53,7 @@ export async function startProduct(backendUrl: string, env: NodeJS.ProcessEnv): 
   const logPath = join(root, 'output');
   const log = openSync(logPath, 'w');
   const child = spawn(process.execPath, ['dist/start/main.js'], {
+    cwd: checkout,
     env: { ...env, MCPCTL_HOME: root, PORT: String(await freePort()) },
     stdio: ['ignore', log, log],
   });
