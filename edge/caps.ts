@@ -72,6 +72,7 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
   // One body alone always fits.
   const maxUserBytes = Math.max(config.maxUserBytes, config.bodyLimitBytes);
   const maxBytes = Math.max(config.maxBytes, maxUserBytes);
+  const room = { maxUserStreams: config.maxUserStreams, maxUserBytes, maxBytes };
   const ofUsers = createOpenCounts({ count: registry.tasks.openOfOwner, clock, log });
   const ofPools = createOpenCounts({ count: registry.tasks.openInPool, clock, log });
   /** Only of users who hold something now. */
@@ -86,11 +87,11 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
 
   const takeRoom = (userId: string, { streams, bytes }: { streams: number; bytes: number }): void => {
     const held = rooms.get(userId) ?? nothing;
-    const room = { streams: held.streams + streams, bytes: held.bytes + bytes };
+    const left = { streams: held.streams + streams, bytes: held.bytes + bytes };
     bytesInAll += bytes;
     if (bytes < 0) returned?.(-bytes);
-    if (room.streams === 0 && room.bytes === 0) rooms.delete(userId);
-    else rooms.set(userId, room);
+    if (left.streams === 0 && left.bytes === 0) rooms.delete(userId);
+    else rooms.set(userId, left);
   };
 
   const atRest = capRest({ config, registry, clock, log, refusal });
@@ -120,7 +121,7 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
     }),
     hold({ userId }, { bytes, streaming }) {
       const held = { ...(rooms.get(userId) ?? nothing), inAll: bytesInAll };
-      const over = overRoom({ ...config, maxUserBytes, maxBytes }, held, { bytes, streaming });
+      const over = overRoom(room, held, { bytes, streaming });
       if (over) throw refusal(over.cap, 'too_many_requests', over.message);
       const streams = streaming ? 1 : 0;
       takeRoom(userId, { streams, bytes });
