@@ -68,11 +68,10 @@ const ROOM_RETRY_S = 1;
 const nothing = { streams: 0, bytes: 0 };
 
 export function createCaps({ config, registry, metrics, clock, log, returned }: CapsDeps): Caps {
-  const { maxUserTasks, maxPoolTasks } = config;
+  const { maxUserTasks, maxPoolTasks, maxUserStreams } = config;
   // One body alone always fits.
   const maxUserBytes = Math.max(config.maxUserBytes, config.bodyLimitBytes);
   const maxBytes = Math.max(config.maxBytes, maxUserBytes);
-  const room = { maxUserStreams: config.maxUserStreams, maxUserBytes, maxBytes };
   const ofUsers = createOpenCounts({ count: registry.tasks.openOfOwner, clock, log });
   const ofPools = createOpenCounts({ count: registry.tasks.openInPool, clock, log });
   /** Only of users who hold something now. */
@@ -121,7 +120,7 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
     }),
     hold({ userId }, { bytes, streaming }) {
       const held = { ...(rooms.get(userId) ?? nothing), inAll: bytesInAll };
-      const over = overRoom(room, held, { bytes, streaming });
+      const over = overRoom({ maxUserStreams, maxUserBytes, maxBytes }, held, { bytes, streaming });
       if (over) throw refusal(over.cap, 'too_many_requests', over.message);
       const streams = streaming ? 1 : 0;
       takeRoom(userId, { streams, bytes });
