@@ -47,7 +47,7 @@ export class RedisServers {
     const child = spawn(path, [config, ...args], { argv0, stdio: 'ignore' });
     const redis = new Redis({
       port,
-      password: args.includes('--sentinel') ? undefined : PASSWORD,
+      password: PASSWORD,
       enableReadyCheck: false,
       disableClientInfo: true,
       maxRetriesPerRequest: null,
@@ -127,6 +127,8 @@ export async function startSentinelTrio(): Promise<SentinelTrio> {
   const second = await servers.start([...data, `replicaof 127.0.0.1 ${first.port}`]);
   await untilSaid(second, 'replication', /master_link_status:up/);
   const watch = [
+    `requirepass ${PASSWORD}`,
+    `sentinel sentinel-pass ${PASSWORD}`,
     `sentinel monitor ${NAME} 127.0.0.1 ${first.port} 2`,
     `sentinel auth-pass ${NAME} ${PASSWORD}`,
     `sentinel down-after-milliseconds ${NAME} 500`,
@@ -150,7 +152,7 @@ export async function startSentinelTrio(): Promise<SentinelTrio> {
     sentinels,
     env: {
       REDIS_URL: `redis://:${PASSWORD}@127.0.0.1:${first.port}`,
-      REDIS_SENTINELS: sentinels.map(({ port }) => `127.0.0.1:${port}`).join(),
+      REDIS_SENTINELS: sentinels.map(({ port }) => `redis://:${PASSWORD}@127.0.0.1:${port}`).join(),
       REDIS_SENTINEL_NAME: NAME,
     },
     primary,

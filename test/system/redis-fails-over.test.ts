@@ -220,7 +220,9 @@ describe('a Redis that Sentinels watch', function () {
     expect(await told({ REDIS_SENTINELS: '127.0.0.1:1' })).to.match(/^REDIS_SENTINELS: no Sentinel answers/);
     expect(await told({ REDIS_SENTINELS: trio.env.REDIS_URL })).to.match(/correct REDIS_SENTINELS$/);
     expect(await told({ REDIS_URL: '' })).to.match(/^REDIS_URL: it refused the user or password/);
-    const address = `redis://127.0.0.1:${String(trio.sentinels[0]?.port)}`;
+    const address = `redis://:${trio.servers.password}@127.0.0.1:${String(trio.sentinels[0]?.port)}`;
+    const nobody = trio.env.REDIS_SENTINELS.replaceAll(`:${trio.servers.password}@`, '');
+    expect(await told({ REDIS_SENTINELS: nobody })).to.match(/NOAUTH .*correct REDIS_SENTINELS$/);
     expect(await told({ REDIS_SENTINELS: '', REDIS_URL: address })).to.match(/name it .* in REDIS_SENTINELS/);
     expect(() => readConfig({ ...trio.env, REDIS_SENTINELS: 's1:port' }, names)).to.throw(/write host:port/);
   });
