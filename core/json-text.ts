@@ -224,7 +224,7 @@ function skipNested(text: string, start: number): number | undefined {
 }
 
 /** The index after the closing quote of the string that begins at `start`; past the text when it has none. */
-export function stringEnd(text: string, start: number): number {
+function stringEnd(text: string, start: number): number {
   let quote = start;
   for (;;) {
     quote = text.indexOf('"', quote + 1);

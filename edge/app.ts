@@ -71,7 +71,7 @@ function door(deps: EdgeDeps, { uplink = [], always = [], routes }: Behind): Rou
   const router = Router();
   router.use(authenticate(deps));
   for (const make of uplink) router.use(make(deps));
-  router.use(readBody({ limitBytes: deps.config.bodyLimitBytes, caps: deps.caps }));
+  router.use(readBody(deps));
   for (const make of always) router.use(make(deps));
   router.use(refuseWhenStopping(deps));
   for (const make of routes) router.use(make(deps));

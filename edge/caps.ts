@@ -8,7 +8,7 @@ import type { Settings } from '../core/runtime/settings.ts';
 import type { Metrics } from './metrics.ts';
 import { createOpenCounts } from './open-counts.ts';
 import { capRest, type RestCap } from './rest-caps.ts';
-import { countRequests, type RequestCap } from './request-counts.ts';
+import { countRequests, type Entered, type RequestCap } from './request-counts.ts';
 
 type User = Pick<Actor, 'userId'>;
 
@@ -31,10 +31,10 @@ export interface Caps {
    */
   hold(actor: User, what: { bytes: number; streaming: boolean }): () => void;
   /**
-   * Counts a request while it is on its way. @returns the way to say that it has ended; twice is once.
+   * Counts a request while it is on its way.
    * @throws McpctlError `too_many_requests`.
    */
-  enter(actor: Pick<Actor, 'userId' | 'tokenId'>): () => void;
+  enter(actor: Pick<Actor, 'userId' | 'tokenId'>): Entered;
 }
 
 export interface CapsDeps {

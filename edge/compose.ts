@@ -18,6 +18,7 @@ import { createPutOut } from './put-out.ts';
 import { createAuthenticator } from './authenticator.ts';
 import { createCaps } from './caps.ts';
 import type { EdgeDeps } from './deps.ts';
+import { createGates } from './gates.ts';
 import { createHeartbeats } from './heartbeats.ts';
 import { createSessionSpeakers } from './session-speakers.ts';
 import { createLiveness } from '../core/flow/liveness.ts';
@@ -137,6 +138,7 @@ export function wireEdge(
     lookAtPool: createPoolLooks({ liveness, clock }),
     knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),
     caps,
+    gates: createGates(metrics),
     metrics,
     checks: checksOf(connection, queue),
     ...signals,

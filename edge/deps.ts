@@ -8,6 +8,7 @@ import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Caps } from './caps.ts';
+import type { Gates } from './gates.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { SessionSpeakers } from './session-speakers.ts';
 import type { Liveness } from '../core/flow/liveness.ts';
@@ -124,6 +125,7 @@ export interface EdgeDeps {
   lookAtPool: LookAtPool;
   knownPools: KnownPools;
   caps: Caps;
+  gates: Gates;
   metrics: Metrics;
   checks: readonly Check[];
   /** Aborted by SIGTERM: not ready any more, and nothing new is taken. */

@@ -29,6 +29,14 @@ export function whenGone(
   return { gone: gone.signal, forget };
 }
 
+/** Aborts when the caller's connection closes. */
+export function whenLeft(res: Response): AbortSignal {
+  const left = new AbortController();
+  res.once('close', () => left.abort());
+  if (res.destroyed) left.abort();
+  return left.signal;
+}
+
 /** What to tell the caller of a call that was broken off here; null when it is the caller who went away. */
 export function whyGone(gone: AbortSignal, taskId: string): McpctlError | null {
   const why: unknown = gone.reason;

@@ -2,8 +2,8 @@ import { McpctlError } from '../core/errors.ts';
 import type { JsonShape } from '../core/json-shape.ts';
 
 /** A text is parsed whole up to so much: some milliseconds, whatever it holds. */
-const SMALL_CHARS = 1_000_000;
-const SMALL_VALUES = 5_000;
+const SMALL_CHARS = 250_000;
+const SMALL_VALUES = 2_000;
 /** A member of a larger one is parsed up to so much, and outlined beyond. */
 const MEMBER_CHARS = 64 * 1024;
 const MEMBER_VALUES = 1_000;

@@ -3,6 +3,13 @@ import type { Settings } from '../core/runtime/settings.ts';
 
 export type RequestCap = 'requests' | 'user_requests' | 'token_requests';
 
+export interface Entered {
+  /** How many of the user's are on their way, with this one. */
+  inFlight: number;
+  /** Says that it has ended; twice is once. */
+  leave: () => void;
+}
+
 /** Requests that are on their way: of each user and token, and in all. */
 export function countRequests(
   {
@@ -11,7 +18,7 @@ export function countRequests(
     maxTokenRequests,
   }: Settings<'maxRequests' | 'maxUserRequests' | 'maxTokenRequests'>,
   refusal: (cap: RequestCap, message: string) => McpctlError,
-): { enter: (userId: string, tokenId: string) => () => void } {
+): { enter: (userId: string, tokenId: string) => Entered } {
   const ofUsers = new Map<string, number>();
   const ofTokens = new Map<string, number>();
   let inAll = 0;
@@ -44,10 +51,11 @@ export function countRequests(
       check(userId, tokenId);
       count(userId, tokenId, 1);
       let left = false;
-      return () => {
+      const leave = (): void => {
         if (!left) count(userId, tokenId, -1);
         left = true;
       };
+      return { inFlight: ofUsers.get(userId) ?? 0, leave };
     },
   };
 }

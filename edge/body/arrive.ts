@@ -15,6 +15,9 @@ const WIRE_PER_BYTE = 4;
 const WIRE_SPARE_BYTES = 64 * 1024;
 /** The weight is looked at once in so many pieces. */
 const WEIGHED_EACH = 128;
+/** So many pieces may be of any size; beyond them a piece is this long on average. */
+const FREE_PIECES = 1_000;
+const PIECE_BYTES = 64;
 
 /**
  * The whole body as it was sent, not yet decompressed. It costs its own bytes, in whatever pieces it comes, and nothing
@@ -32,8 +35,14 @@ export function arrive(req: IncomingMessage, { limit, reserve }: Room): Promise<
     const take = (piece: Buffer): void => {
       try {
         if (!bytes.append(piece)) throw new McpctlError('body_too_large');
-        if (++pieces % WEIGHED_EACH === 0 && socket.bytesRead - readBefore > mostWire(bytes.length))
+        pieces += 1;
+        if (pieces % WEIGHED_EACH === 0 && socket.bytesRead - readBefore > mostWire(bytes.length))
           throw new McpctlError('body_too_large', 'The body is sent in chunks that are mostly overhead.');
+        if (pieces > FREE_PIECES + bytes.length / PIECE_BYTES)
+          throw new McpctlError(
+            'body_too_large',
+            `The body is sent in too many small pieces; send ${String(PIECE_BYTES)} bytes or more in each.`,
+          );
         reserve(bytes.length);
       } catch (thrown) {
         req.off('data', take);

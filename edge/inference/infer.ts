@@ -59,9 +59,10 @@ async function readCall(
   if (wishes.respondAsync) needNoPolicy(wishes);
   const { endpoint } = asked;
   const { text = '', shape } = req.context;
+  const owner = actorOf(req).userId;
   const read = asked.as
-    ? { ...(await readRequest(asked.operation, asked.as.body)), formAs: asked.as.form }
-    : await readRequest(asked.operation, text, shape);
+    ? { ...(await readRequest(asked.operation, asked.as.body, { owner })), formAs: asked.as.form }
+    : await readRequest(asked.operation, text, { shape, owner });
   const request = endpoint === undefined ? read : { ...read, streaming: false };
   const llmName = asked.llm ?? request.model;
   if (llmName === undefined) {

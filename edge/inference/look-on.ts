@@ -6,7 +6,7 @@ import { isTerminal, type TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { deliveryOf } from '../delivered.ts';
 import { whenGone, whyGone } from '../gone.ts';
-import { keptBodies } from '../kept-bodies.ts';
+import { keptBodies, lookAtBodies } from '../kept-bodies.ts';
 import { EventWriter } from '../sse.ts';
 import { answerStream, endWithError } from './answer.ts';
 import { formOf, type Form } from './form/index.ts';
@@ -38,7 +38,8 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
   const attachment = isTerminal(row.status) ? null : await deps.waiters.attach(row);
   try {
     const wait = new TaskWatch(deps, { row, follower, gone });
-    const form = await formFor(row, (await keptBodies(deps, res.req, row.id)).requestBody);
+    const asked = { res, taskId: row.id };
+    const form = await lookAtBodies(deps, asked, ({ requestBody }) => formFor(row, requestBody));
     const { sseKeepAlive: keepAlive } = deps.config;
     const resumed = { seen: after };
     const answered = await answerStream({
@@ -78,5 +79,6 @@ export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<voi
 /** A body that was dropped asked for nothing special. */
 async function formFor(row: TaskRow, requestBody: string | null): Promise<Form> {
   const nothing = { model: undefined, wantsUsage: false, encoding: 'float', customTools: [] } as const;
-  return formOf(row, requestBody === null ? nothing : await readRequest(row.operation, requestBody), true);
+  if (requestBody === null) return formOf(row, nothing, true);
+  return formOf(row, await readRequest(row.operation, requestBody, { owner: row.ownerId }), true);
 }

@@ -76,15 +76,15 @@ function toolsIn(body: string, { members }: JsonShape): unknown {
 
 /**
  * Looks at the body of an inference; of a large one only at an outline.
- * @param shape of the text, where that was looked at before.
+ * @param shape of the text, where that was looked at before. @param owner who takes turns with others meanwhile.
  * @throws McpctlError `invalid_json`, `invalid_request` with the path of each fault.
  */
 export async function readRequest(
   operation: Operation,
   body: string,
-  shape?: JsonShape,
+  { shape, owner = '' }: { shape?: JsonShape | undefined; owner?: string } = {},
 ): Promise<InferenceRequest> {
-  const looked = shape ?? (await shapeOf(body));
+  const looked = shape ?? (await shapeOf(body, owner));
   const parsed = requestSchemas[operation].safeParse(outlinedJson(body, looked));
   if (!parsed.success) {
     const details = parsed.error.issues
@@ -94,7 +94,7 @@ export async function readRequest(
   }
   const { data } = parsed;
   const hash = createHash('sha256');
-  await inSlices(body, (slice) => void hash.update(slice));
+  await inSlices(body, (slice) => void hash.update(slice), owner);
   const { include_usage: usage, continuous_usage_stats: continuous } = data.stream_options ?? {};
   return {
     operation,

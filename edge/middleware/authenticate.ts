@@ -2,6 +2,7 @@ import type { Request, RequestHandler } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { Authenticator } from '../authenticator.ts';
+import { loopTurn } from '../../core/runtime/loop-turns.ts';
 import { untilClosed, type Caps } from '../caps.ts';
 import { addressKey } from '../connections/address.ts';
 import type { Metrics } from '../metrics.ts';
@@ -11,6 +12,9 @@ export function tokenOf(req: Request): string | undefined {
   const bearer = /^bearer +(\S+) *$/i.exec(req.get('authorization') ?? '')?.[1];
   return bearer ?? req.get('x-api-key')?.trim();
 }
+
+/** A user with more requests on their way than this takes turns with others at the beginning of each. */
+const MANY_IN_FLIGHT = 32;
 
 const isLimit = (thrown: unknown): boolean =>
   thrown instanceof McpctlError && thrown.code === 'too_many_requests';
@@ -38,7 +42,10 @@ export function authenticate({ authenticator, caps, metrics }: AuthenticateDeps)
       throw new McpctlError('unauthenticated');
     }
     req.context.actor = actor;
-    untilClosed(res, caps.enter(actor));
+    const { inFlight, leave } = caps.enter(actor);
+    untilClosed(res, leave);
+    // A crowd of one user's requests begins a few a turn, so that what others ask for is not behind all of it.
+    if (inFlight > MANY_IN_FLIGHT) await loopTurn(actor.userId);
     next();
   };
 }

@@ -5,7 +5,10 @@ import { roomFor, type Room } from '../body/room.ts';
 import type { Caps } from '../caps.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { GrowingBytes } from '../../core/growing-bytes.ts';
-import { shapeOf } from '../../core/json-shape.ts';
+import { shapeOf, turnFor } from '../../core/json-shape.ts';
+import { actorOf } from '../context.ts';
+import type { Gates } from '../gates.ts';
+import { whenLeft } from '../gone.ts';
 
 const hasBody = (req: Request): boolean =>
   req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
@@ -29,16 +32,32 @@ function decode(bytes: GrowingBytes): string {
   }
 }
 
-async function read({ req, res }: { req: Request; res: Response }, room: Room): Promise<string> {
+interface Reading {
+  req: Request;
+  res: Response;
+  gates: Pick<Gates, 'inflating'>;
+}
+
+async function read({ req, res, gates }: Reading, room: Room): Promise<string> {
   checkType(req);
   const decoder = decoderOf(req);
   const declared = Number(req.headers['content-length'] ?? 0);
   if (declared > room.limit) throw new McpctlError('body_too_large');
   room.reserve(declared);
+  const { userId } = actorOf(req);
   const sent = await arrive(req, room);
-  try {
-    const bytes = decoder ? await inflate(sent, decoder, { room, res }) : sent;
+  const inflated = async (): Promise<GrowingBytes> => {
+    const leave = await gates.inflating.enter(userId, whenLeft(res));
     try {
+      return decoder ? await inflate(sent, decoder, { room, res }) : sent;
+    } finally {
+      leave();
+    }
+  };
+  try {
+    const bytes = decoder ? await inflated() : sent;
+    try {
+      await turnFor(bytes, userId);
       return decode(bytes);
     } finally {
       bytes.release();
@@ -48,18 +67,27 @@ async function read({ req, res }: { req: Request; res: Response }, room: Room): 
   }
 }
 
+interface ReadBodyDeps {
+  config: { bodyLimitBytes: number };
+  caps: Caps;
+  gates: Pick<Gates, 'inflating'>;
+}
+
 /**
  * Reads the body of any request into `context.text`, as the text it is, or refuses it: too large 413, not
  * JSON by its type 415, not UTF-8 400, over the caller's cap on bytes under way 429. Whether it parses is for
  * the route, which is given the `shape` of it: what parsing it would cost. What is left of a refused body is for the connection to get rid of (connections/last-answer.ts).
  */
-export function readBody({ limitBytes, caps }: { limitBytes: number; caps: Caps }): RequestHandler {
+export function readBody({ config, caps, gates }: ReadBodyDeps): RequestHandler {
+  const limitBytes = config.bodyLimitBytes;
   return async (req, res, next) => {
     if (hasBody(req)) {
       const reserve = roomFor({ req, res, limit: limitBytes }, caps);
-      const text = await read({ req, res }, { limit: limitBytes, reserve });
-      req.context.shape = await shapeOf(text);
+      const text = await read({ req, res, gates }, { limit: limitBytes, reserve });
+      const { userId } = actorOf(req);
+      req.context.shape = await shapeOf(text, userId);
       req.context.text = text;
+      await turnFor(text, userId); // the next ones parse it
     }
     next();
   };

@@ -18,6 +18,7 @@ import type { Published } from '../../core/registry/register.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { tokenOf } from '../middleware/authenticate.ts';
+import { whenLeft } from '../gone.ts';
 import { bodyOf } from '../parse.ts';
 import { passwordOf } from '../redis-users.ts';
 import { instanceUnsaid, speaksFor } from '../session-speakers.ts';
@@ -184,7 +185,12 @@ async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
 export function providerRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.post('/llms/_provider-register', async (req, res) => {
-    res.status(201).json(await register(deps, req));
+    const leave = await deps.gates.registers.enter(actorOf(req).userId, whenLeft(res));
+    try {
+      res.status(201).json(await register(deps, req));
+    } finally {
+      leave();
+    }
   });
   router.post('/llms/_provider-heartbeat', async (req, res) => {
     const said = bodyOf(req, heartbeatSchema);

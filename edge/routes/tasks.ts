@@ -80,7 +80,7 @@ async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Acc
   const actor = actorOf(req);
   needNoPolicy(wishes);
   const body = bodyOf(req, taskCreateSchema, { forInference: true });
-  const request = await readRequest(body.operation ?? 'chat', requestText(req));
+  const request = await readRequest(body.operation ?? 'chat', requestText(req), { owner: actor.userId });
   const llmName = body.llm;
   const key = taskKeyOf(actor, wishes, { llmName, request });
   const known = key && (await equalTask(deps, actor, key));

@@ -159,7 +159,7 @@ describe('what a request costs', () => {
     it(`counts requests that are on their way: ${cap}`, async () => {
       await begin({ [env]: '1' });
       const slow = await raw(port);
-      const entered = t.deps.caps.enter({ userId: t.ada.id, tokenId: 'another' });
+      const { leave: entered } = t.deps.caps.enter({ userId: t.ada.id, tokenId: 'another' });
       entered();
       slow.socket.write(head('POST /api/v1/tasks', ['content-type: application/json', 'content-length: 10']));
       for (;;) {

@@ -1,5 +1,6 @@
 /** A process of its own: what an attack costs its sender is not to be felt by who measures. Told by its parent what to do. */
-import { attacks, type Done, type Target } from './attacks.ts';
+import type { Done, Target } from './attack.ts';
+import { attacks } from './attacks.ts';
 
 export interface Order extends Omit<Target, 'over'> {
   attack: string;
@@ -7,12 +8,23 @@ export interface Order extends Omit<Target, 'over'> {
   forMs: number;
 }
 
-process.once('message', (order: Order) => {
-  const { attack, forMs, ...target } = order;
+/** What it says: that it has made what it will send, then what it has done. */
+export type Told = { ready: true } | { done: Done };
+
+const say = (told: Told): void => void process.send?.(told);
+
+let strike: ((over: AbortSignal) => Promise<Done>) | undefined;
+let forMs = 0;
+
+process.on('message', (order: Order | 'strike') => {
+  if (order !== 'strike') {
+    const { attack, forMs: wanted, ...target } = order;
+    strike = attacks[attack]?.prepare(target);
+    forMs = wanted;
+    return say({ ready: true });
+  }
   const over = new AbortController();
-  setTimeout(() => over.abort(), forMs); // keeps the process, which has nothing else when it was cut off
-  void attacks[attack]
-    ?.run({ ...target, over: over.signal })
-    .then((done: Done) => process.send?.(done, () => process.disconnect()));
+  setTimeout(() => over.abort(), forMs);
+  void strike?.(over.signal).then((done) => say({ done }));
 });
-process.send?.('ready');
+process.on('disconnect', () => process.exit(0));

@@ -1,23 +1,30 @@
 /**
- * `npm run hostile`: attacks on a running system, each in a process of its own, and what they cost: memory of the edge
- * for each byte that was sent, how long its event loop was held, what another user feels. `-- NAME …` runs some of them, `-- --patience 4`
- * means the bounds of time four times, on a machine that does other things; `-- --harm` fails for harm alone (the edge falls, others
- * are not served, memory grows beyond the bytes) and merely tells the rest, as the check does.
+ * `npm run hostile`: attacks on a running system, each from a process of its own, and what they cost: memory of the edge
+ * for each byte that was sent, how long its event loop was held, and what another user feels, beside what that user feels
+ * alone. Where that is missed, the same attack is made on a port that only discards: what the machine's cores do for
+ * bytes that nobody looks at is not the edge's doing. What is missed is measured again, and holds when it is held in two of three.
+ * `-- NAME …` runs some of them; `-- --harm` fails for harm alone (the edge falls, others are not served, memory grows beyond
+ * the bytes) and merely tells the rest.
  */
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../core/errors.ts';
 import { startTestServices } from '../support/services.ts';
 import { startSystem } from '../support/system.ts';
 import { attacks } from './attacks.ts';
-import { furnish, harmOf, measure, measureAlone, timedFaultsOf, type Cost } from './run.ts';
+import {
+  feelAlone,
+  furnish,
+  harmOf,
+  measure,
+  timedFaultsOf,
+  type Cost,
+  type Felt,
+  type House,
+} from './run.ts';
 
-interface Bounds {
-  patience: number;
-  harm: boolean;
-}
-
-const FOR_MS = 600;
+const FOR_MS = 1_000;
 const ALONE_MS = 3_000;
+const TRIES = 3;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 const columns: readonly (readonly [string, (cost: Cost) => string])[] = [
@@ -26,47 +33,60 @@ const columns: readonly (readonly [string, (cost: Cost) => string])[] = [
   ['grew MB', ({ grewBytes }) => (grewBytes / 1e6).toFixed(1)],
   ['kept MB', ({ keptBytes }) => (keptBytes / 1e6).toFixed(1)],
   ['held ms', ({ heldMs }) => heldMs.toFixed(0)],
-  ['held alone', ({ aloneHeldMs }) => aloneHeldMs.toFixed(0)],
-  ['p95 alone', ({ aloneP95Ms }) => aloneP95Ms.toFixed(1)],
-  ['p95 under', ({ underP95Ms }) => underP95Ms.toFixed(1)],
+  ['without', ({ without }) => without.heldMs.toFixed(0)],
+  ['p95 ms', ({ p95Ms }) => p95Ms.toFixed(1)],
+  ['without', ({ without }) => without.p95Ms.toFixed(1)],
+  ['beside', ({ beside }) => beside],
 ];
 const line = (cells: readonly string[]): string =>
-  cells.map((cell, n) => (n === 0 ? cell.padEnd(24) : cell.padStart(11))).join('');
+  cells.map((cell, n) => (n === 0 ? cell.padEnd(24) : cell.padStart(10))).join('');
 
-async function run(names: readonly string[], { patience, harm }: Bounds): Promise<number> {
+/** @returns whether the attack costs what it may. */
+async function tryOne(
+  house: House,
+  name: string,
+  { alone, harm }: { alone: Felt; harm: boolean },
+): Promise<boolean> {
+  let missed = 0;
+  for (let tries = 0; tries < TRIES; tries++) {
+    const cost = await measure(house, name, { share: 1, forMs: FOR_MS, alone });
+    const faults = timedFaultsOf(cost);
+    const shown = columns.map(([, show]) => show(cost));
+    say(line(shown) + (faults.length > 0 ? `  ✗ ${faults.join('; ')}` : ''));
+    if (harm) return harmOf(cost).length === 0;
+    if (faults.length > 0) missed += 1;
+    const held = tries + 1 - missed;
+    if (missed === 0 || held > TRIES / 2 || missed > TRIES / 2) break;
+  }
+  return missed <= TRIES / 2;
+}
+
+async function run(names: readonly string[], harm: boolean): Promise<number> {
   const services = await startTestServices(process.env, say);
   process.env['REDIS_URL'] = services.redisUrl;
   process.env['DATABASE_URL'] = services.databaseUrl;
-  let failed = 0;
+  const failed: string[] = [];
   try {
-    const system = await startSystem();
+    const house = await furnish(await startSystem({ LOG_LEVEL: 'info' }));
     try {
-      const house = await furnish(system);
-      const alone = await measureAlone(house, ALONE_MS);
+      const alone = await feelAlone(house, ALONE_MS);
       say(line(columns.map(([title]) => title)));
-      for (const name of names) {
-        const cost = await measure(house, name, { share: 1, forMs: FOR_MS, alone });
-        const faults = timedFaultsOf(cost, patience);
-        say(
-          line(columns.map(([, show]) => show(cost))) + (faults.length > 0 ? `  ✗ ${faults.join('; ')}` : ''),
-        );
-        if ((harm ? harmOf(cost) : faults).length > 0) failed += 1;
-      }
+      for (const name of names) if (!(await tryOne(house, name, { alone, harm }))) failed.push(name);
     } finally {
-      await system.close();
+      await house.close();
     }
   } finally {
     await services.stop();
   }
-  say(
-    `${String(names.length - failed)} of ${String(names.length)} attacks ${harm ? 'did no harm' : 'cost what their bytes are'}.`,
-  );
-  return failed === 0 ? 0 : 1;
+  const what = harm ? 'did no harm' : 'cost what their bytes are';
+  say(`${String(names.length - failed.length)} of ${String(names.length)} attacks ${what}.`);
+  if (failed.length > 0) say(`The others: ${failed.join(', ')}.`);
+  return failed.length === 0 ? 0 : 1;
 }
 
 const { positionals: asked, values } = parseArgs({
   allowPositionals: true,
-  options: { patience: { type: 'string', default: '1' }, harm: { type: 'boolean', default: false } },
+  options: { harm: { type: 'boolean', default: false } },
 });
 const unknown = asked.filter((name) => !Object.hasOwn(attacks, name));
 if (unknown.length > 0) {
@@ -74,8 +94,7 @@ if (unknown.length > 0) {
   process.exitCode = 2;
 } else {
   try {
-    const bounds = { patience: Number(values.patience), harm: values.harm };
-    process.exitCode = await run(asked.length > 0 ? asked : Object.keys(attacks), bounds);
+    process.exitCode = await run(asked.length > 0 ? asked : Object.keys(attacks), values.harm);
   } catch (thrown) {
     say(messageOf(thrown));
     process.exitCode = 1;

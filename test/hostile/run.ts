@@ -1,26 +1,29 @@
-import { fork } from 'node:child_process';
-import { setPriority } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { systemClock as clock, pause } from '../../core/runtime/clock.ts';
-import type { System } from '../support/system.ts';
 import { chats } from '../support/backend.ts';
-import type { Order } from './attacker.ts';
-import { attacks, type Done } from './attacks.ts';
+import type { System } from '../support/system.ts';
+import type { Done } from './attack.ts';
+import { attacks } from './attacks.ts';
+import { startAttacker, startSink, type Attacker } from './forked.ts';
+
+/** What a third user feels, and how long the edge's loop is held, for a while. */
+export interface Felt {
+  p95Ms: number;
+  /** The longest delay of the edge's event loop, as the edge exports it. */
+  heldMs: number;
+  /** Calls of that user that failed. */
+  failed: number;
+}
 
 /** What an attack cost, and whom. */
-export interface Cost extends Done {
+export interface Cost extends Done, Felt {
   attack: string;
   /** The most that the edge's memory grew, and what was left of it 2 s after the end; NaN where there is no /proc. */
   grewBytes: number;
   keptBytes: number;
-  /** How long its event loop was held at most, as the edge exports it. */
-  heldMs: number;
-  /** What a third user's calls take, alone and meanwhile. */
-  aloneP95Ms: number;
-  aloneHeldMs: number;
-  underP95Ms: number;
-  /** Calls of that user that failed meanwhile. */
-  failed: number;
+  /** What the third user feels without the attack: alone, or beside the same attack on a port that only discards. */
+  without: Felt;
+  beside: 'nobody' | 'sink';
   /** Is the edge still the same process, and ready? */
   ready: boolean;
 }
@@ -28,18 +31,22 @@ export interface Cost extends Done {
 export interface House {
   system: System;
   victim: string;
-  attacker: string;
+  attackerToken: string;
   largeTask: string;
+  attacker: Attacker;
+  sink: { port: number; stop: () => void };
+  close(): Promise<void>;
 }
 
 const LARGE_BYTES = 8_000_000;
-const SAMPLE_MS = 20;
+const SAMPLE_MS = 50;
 const GIVEN_BACK_MS = 2_000;
+const LOOK_MS = 100;
 
 export interface How {
   share: number;
   forMs: number;
-  alone: Alone;
+  alone: Felt;
   /** After the end of the attack, until its memory is to be given back. */
   givenBackMs?: number;
 }
@@ -48,59 +55,57 @@ export interface How {
 export async function furnish(system: System): Promise<House> {
   system.backend.reply(chats(['Hello', ' there']));
   await system.startWorker([{ name: 'victims', maxConcurrency: 8, backend: system.backend }]);
-  const [victim, attacker] = await Promise.all([system.tokenFor('carol'), system.tokenFor('mallory')]);
+  const [victim, attackerToken] = await Promise.all([system.tokenFor('carol'), system.tokenFor('mallory')]);
   const llm = { name: 'nobodys', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
   await system.call('POST', '/api/v1/llms', { body: llm });
   const content = 'x'.repeat(LARGE_BYTES);
   const body = { llm: 'nobodys', request: { messages: [{ role: 'user', content }] } };
-  const task = (await (await system.call('POST', '/api/v1/tasks', { body, token: attacker })).json()) as {
-    id: string;
+  const made = await system.call('POST', '/api/v1/tasks', { body, token: attackerToken });
+  const task = (await made.json()) as { id: string };
+  const attacker = startAttacker();
+  const sink = await startSink();
+  return {
+    system,
+    victim,
+    attackerToken,
+    largeTask: task.id,
+    attacker,
+    sink,
+    async close() {
+      attacker.stop();
+      sink.stop();
+      await system.close();
+    },
   };
-  return { system, victim, attacker, largeTask: task.id };
 }
 
-/** What a third user's calls take, and how long the loop is held, while nobody attacks. */
-export interface Alone {
-  p95Ms: number;
-  heldMs: number;
+/** What a third user feels while nobody attacks. */
+export async function feelAlone(house: House, forMs: number): Promise<Felt> {
+  await callsFor(house, forMs / 2); // what compiles itself when it is used first has done so then
+  return await feel(house, forMs);
 }
 
-export async function measureAlone(house: House, forMs: number): Promise<Alone> {
-  await heldMs(house.system); // resets it
-  const { tookMs } = await callsFor(house, forMs);
-  return { p95Ms: p95(tookMs), heldMs: await heldMs(house.system) };
-}
-
-export async function measure(
-  house: House,
-  attack: string,
-  { share, forMs, alone, givenBackMs = GIVEN_BACK_MS }: How,
-): Promise<Cost> {
+export async function measure(house: House, attack: string, how: How): Promise<Cost> {
   const { system } = house;
+  const { share, forMs, alone, givenBackMs = GIVEN_BACK_MS } = how;
   const pid = system.edge.child.pid ?? 0;
-  const strike = await attackerFor(house, { attack, share, forMs });
-  await heldMs(system); // resets it
+  const order = { attack, share, forMs, token: house.attackerToken, largeTask: house.largeTask };
+  const strike = await house.attacker.ready({ ...order, port: Number(new URL(system.url).port) });
   const before = rssOf(pid);
   let most = before;
   const sampling = setInterval(() => (most = Math.max(most, rssOf(pid))), SAMPLE_MS);
-  const [done, under] = await Promise.all([strike(), callsFor(house, forMs)]);
-  const held = await heldMs(system);
-  await pause(givenBackMs);
+  const [done, felt] = await Promise.all([strike(), feel(house, forMs)]);
+  const until = clock.elapsed() + givenBackMs;
+  while (rssOf(pid) - before > HEAP_BYTES && clock.elapsed() < until) await pause(LOOK_MS);
   clearInterval(sampling);
-  const kept = rssOf(pid) - before;
+  const keptBytes = rssOf(pid) - before;
   const ready = system.edge.child.exitCode === null && (await system.call('GET', '/readyz')).status === 200;
-  return {
-    attack,
-    ...done,
-    grewBytes: most - before,
-    keptBytes: kept,
-    heldMs: held,
-    aloneP95Ms: alone.p95Ms,
-    aloneHeldMs: alone.heldMs,
-    underP95Ms: p95(under.tookMs),
-    failed: under.failed,
-    ready,
-  };
+  const cost = { attack, ...done, ...felt, grewBytes: most - before, keptBytes, ready };
+  if (!isFelt(felt, alone) || attacks[attack]?.needsAnswers)
+    return { ...cost, without: alone, beside: 'nobody' };
+  const strikeSink = await house.attacker.ready({ ...order, port: house.sink.port });
+  const [, without] = await Promise.all([strikeSink(), feel(house, forMs)]);
+  return { ...cost, without, beside: 'sink' };
 }
 
 const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -123,57 +128,36 @@ export function faultsOf(cost: Cost): string[] {
   return faults;
 }
 
-/**
- * The same, and what can only be told on a machine that does nothing else.
- * @param patience how many times the bounds of time are meant, on one that does.
- */
-export function timedFaultsOf(cost: Cost, patience: number): string[] {
+/** The same, and what can only be told on a machine that does nothing else. */
+export function timedFaultsOf(cost: Cost): string[] {
   const faults = faultsOf(cost);
-  if (cost.heldMs > patience * Math.max(HELD_MS, 2 * cost.aloneHeldMs))
+  if (cost.heldMs > mostHeldMs(cost.without))
     faults.push(`the event loop was held for ${cost.heldMs.toFixed(0)} ms`);
-  if (cost.underP95Ms > patience * (2 * cost.aloneP95Ms + SLACK_MS))
+  if (cost.p95Ms > mostP95Ms(cost.without))
     faults.push(
-      `another user's p95 is ${cost.underP95Ms.toFixed(0)} ms instead of ${cost.aloneP95Ms.toFixed(0)}`,
+      `another user's p95 is ${cost.p95Ms.toFixed(0)} ms instead of ${cost.without.p95Ms.toFixed(0)}`,
     );
   return faults;
 }
 
+const mostHeldMs = (without: Felt): number => Math.max(HELD_MS, 2 * without.heldMs);
+const mostP95Ms = (without: Felt): number => 2 * without.p95Ms;
+
+/** Is it more than the machine's own doing? */
+const isFelt = (felt: Felt, alone: Felt): boolean =>
+  felt.heldMs > mostHeldMs(alone) || felt.p95Ms > mostP95Ms(alone);
+
 /** What V8's heap breathes by itself, whatever is asked of it. */
 const HEAP_BYTES = 64_000_000;
 const HELD_MS = 50;
-const SLACK_MS = 5;
 
-const LOWEST_PRIORITY = 19;
+const PAUSE_MS = 5;
 
-/** A process that is ready to attack; what it costs itself is kept from who measures, as far as that can be. */
-async function attackerFor(
-  house: House,
-  how: Pick<Order, 'attack' | 'share' | 'forMs'>,
-): Promise<() => Promise<Done>> {
-  if (!Object.hasOwn(attacks, how.attack)) throw new TypeError(`There is no attack named ${how.attack}.`);
-  const child = fork(new URL('attacker.ts', import.meta.url), { execArgv: ['--import', 'tsx'] });
-  if (child.pid !== undefined) setPriority(child.pid, LOWEST_PRIORITY);
-  const message = (): Promise<unknown> =>
-    new Promise((resolve, reject) => {
-      child.once('message', resolve);
-      child.once('error', reject);
-      child.once('exit', (code) => reject(new TypeError(`the attacker left with ${String(code)}`)));
-    });
-  await message();
-  return async () => {
-    const order: Order = {
-      ...how,
-      port: Number(new URL(house.system.url).port),
-      token: house.attacker,
-      largeTask: house.largeTask,
-    };
-    const done = message();
-    child.send(order);
-    return (await done) as Done;
-  };
+async function feel(house: House, forMs: number): Promise<Felt> {
+  await heldMs(house.system); // resets it
+  const { tookMs, failed } = await callsFor(house, forMs);
+  return { p95Ms: p95(tookMs), heldMs: await heldMs(house.system), failed };
 }
-
-const PAUSE_MS = 10;
 
 /** Calls of a third user, one after the other, for so long. */
 async function callsFor(house: House, forMs: number): Promise<{ tookMs: number[]; failed: number }> {

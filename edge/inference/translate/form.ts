@@ -39,7 +39,7 @@ export async function asAskedFor(row: TaskRow, bodies: TaskBodies): Promise<Task
   const { requestBody, responseBody: body } = bodies;
   if (!isTranslated(row.operation) || body === null) return bodies;
   const { customTools = [], model = row.llmName } =
-    requestBody === null ? {} : await readRequest(row.operation, requestBody);
+    requestBody === null ? {} : await readRequest(row.operation, requestBody, { owner: row.ownerId });
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
   const whole = translatedWhole(row.operation, { taskId: row.id, model, createdS, customTools, body });
   return { ...bodies, responseBody: whole ?? body };

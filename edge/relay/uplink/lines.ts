@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { ByteLines } from '../../../core/byte-lines.ts';
 import { McpctlError } from '../../../core/errors.ts';
+import { loopTurn } from '../../../core/runtime/loop-turns.ts';
 
 export interface LineLimits {
   /** A longer line is refused as soon as that is seen. */
@@ -9,9 +10,14 @@ export interface LineLimits {
   reserve: (bytes: number) => void;
   /** Is told of each piece: a long line is on its way for long. */
   arrives?: () => void;
+  /** Who takes turns with others while there are many lines. */
+  owner: string;
   /** Ends the reading: nobody wants the rest. */
   lost: AbortSignal;
 }
+
+/** So many lines are one slice of work, empty ones too. */
+const LINES_A_TURN = 64;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -21,7 +27,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  * @throws McpctlError `body_too_large`, `invalid_json` (not UTF-8), `invalid_request` (it broke off).
  */
 export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerator<string> {
-  const { limitBytes, reserve, arrives, lost } = limits;
+  const { limitBytes, reserve, arrives, owner, lost } = limits;
+  let count = 0;
   const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   const aborted = new Promise<null>((resolve) => {
     if (lost.aborted) resolve(null);
@@ -35,7 +42,9 @@ export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerat
       if (next.done) break;
       arrives?.();
       for (const line of lines.feed(next.value)) {
-        const text = textOf(line);
+        count += 1;
+        if (count % LINES_A_TURN === 0) await loopTurn(owner);
+        const text = line.byteLength === 0 ? '' : textOf(line);
         if (text !== '') yield text;
         if (lost.aborted) return;
       }

@@ -1,0 +1,106 @@
+import { McpctlError } from '../core/errors.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface GateLimits {
+  /** How many may be inside at a time, of one owner and in all. */
+  ofOne: number;
+  inAll: number;
+  /** How long one may wait to be let in. */
+  withinMs: number;
+  /** What the metric of refusals calls it, and what somebody who waited for too long is told. */
+  cap: string;
+  message: string;
+}
+
+interface Waiting {
+  letIn: () => void;
+}
+
+const RETRY_AFTER_S = 5;
+
+/**
+ * For work that is worth waiting for: a few at a time, fewer of one owner. Who waits is let in by rotation of owners, so
+ * one owner's crowd waits for itself.
+ */
+export class FairGate {
+  readonly #limits: GateLimits;
+  readonly #metrics: Pick<Metrics, 'refused'>;
+  readonly #inside = new Map<string, number>();
+  readonly #waiting = new Map<string, Set<Waiting>>();
+  #count = 0;
+
+  constructor(limits: GateLimits, metrics: Pick<Metrics, 'refused'>) {
+    this.#limits = limits;
+    this.#metrics = metrics;
+  }
+
+  /**
+   * @param gone aborts when nobody wants in any more.
+   * @returns the way out; twice is once.
+   * @throws McpctlError `too_many_requests` after the time, or when nobody wants in any more.
+   */
+  async enter(owner: string, gone?: AbortSignal): Promise<() => void> {
+    if (!this.#hasRoom(owner)) await this.#wait(owner, gone);
+    else this.#add(owner, 1);
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      this.#add(owner, -1);
+      this.#letIn();
+    };
+  }
+
+  #wait(owner: string, gone: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const ofOwner = this.#waiting.get(owner) ?? new Set();
+      this.#waiting.set(owner, ofOwner);
+      const end = (): void => {
+        clearTimeout(timer);
+        gone?.removeEventListener('abort', refuse);
+        ofOwner.delete(waiting);
+        if (ofOwner.size === 0 && this.#waiting.get(owner) === ofOwner) this.#waiting.delete(owner);
+      };
+      const refuse = (): void => {
+        end();
+        if (gone?.aborted !== true) this.#metrics.refused(this.#limits.cap);
+        reject(new McpctlError('too_many_requests', this.#limits.message, { retryAfterS: RETRY_AFTER_S }));
+      };
+      const waiting: Waiting = {
+        letIn: () => {
+          end();
+          this.#add(owner, 1);
+          resolve();
+        },
+      };
+      const timer = setTimeout(refuse, this.#limits.withinMs);
+      ofOwner.add(waiting);
+      if (gone?.aborted) refuse();
+      else gone?.addEventListener('abort', refuse, { once: true });
+    });
+  }
+
+  #letIn(): void {
+    for (const [owner, ofOwner] of this.#waiting) {
+      if (!this.#hasRoom(owner)) continue;
+      const [next] = ofOwner;
+      next?.letIn();
+      if (ofOwner.size > 0) {
+        this.#waiting.delete(owner); // to the end of the line
+        this.#waiting.set(owner, ofOwner);
+      }
+      return;
+    }
+  }
+
+  #hasRoom(owner: string): boolean {
+    return this.#count < this.#limits.inAll && (this.#inside.get(owner) ?? 0) < this.#limits.ofOne;
+  }
+
+  #add(owner: string, n: number): void {
+    this.#count += n;
+    const inside = (this.#inside.get(owner) ?? 0) + n;
+    if (inside > 0) this.#inside.set(owner, inside);
+    else this.#inside.delete(owner);
+  }
+}
