@@ -1,5 +1,5 @@
 import type { Member } from './json-text.ts';
-import { loopTurn } from './runtime/loop-turns.ts';
+import { loopTurn } from './loop-turns.ts';
 
 /** What one look at a JSON text tells of it, before any of it is parsed. */
 export interface JsonShape {

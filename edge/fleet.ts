@@ -5,6 +5,7 @@ import type { QueueDoor } from '../core/queue/door.ts';
 import { readTally, type SchedulerTally } from '../core/queue/tally.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Clock } from '../core/runtime/clock.ts';
+import { inTurns } from '../core/runtime/told-apart.ts';
 import type { Log } from '../core/runtime/log.ts';
 import { seenWorkers, type PoolMember, type WorkerSeen } from './workers.ts';
 
@@ -22,7 +23,7 @@ export interface Fleet {
   workers(): Promise<readonly WorkerSeen[]>;
 }
 
-/** A label for each would be a series for each: those with tasks are told apart first, the rest is one. */
+/** A label for each would be a series for each: those with tasks are told apart first, owners taking turns; the rest is one. */
 const MOST_POOLS = 100;
 /** Several scrapers, and a target for each worker: the stores are asked once in this time. */
 const AGAIN_MS = 5_000;
@@ -120,7 +121,8 @@ async function lookAtPools({ registry, queue }: FleetDeps) {
     ...poolKeys.map((pool) => ({ pool, name: queue.keys.pool(pool).queue() })),
     ...places.map(({ poolKey: pool, id }) => ({ pool, name: queue.keys.pool(pool).queue(id) })),
   ];
-  const toldApart = poolKeys.slice(0, MOST_POOLS);
+  const owners = new Map(places.map(({ poolKey, ownerId }) => [poolKey, ownerId]));
+  const toldApart = inTurns(poolKeys, (key) => owners.get(key) ?? '', MOST_POOLS);
   const [counts, ages, presence] = await Promise.all([
     countJobs(
       queue.redis,

@@ -22,12 +22,12 @@ export function createGates(metrics: Pick<Metrics, 'refused'>): Gates {
     message: 'Compressed bodies of yours are being read already; send fewer at a time, or send them plain.',
   };
   const largeAnswers = {
-    ofOne: 2,
-    inAll: 8,
+    ofOne: 1,
+    inAll: 4,
     withinMs: WITHIN_MS,
     cap: 'large_answers',
     message:
-      'Large tasks are on their way to you already, two at a time; read their answers, then ask for this one.',
+      'A large task is on its way to you already, and they go one at a time; read its answer, then ask for this one.',
   };
   const registers = {
     ofOne: 2,

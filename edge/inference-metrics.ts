@@ -13,7 +13,7 @@ const perToken = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75,
 /** About seventy series each. */
 const MOST_LLMS = 100;
 /** A name that nobody calls for so long makes room for another. */
-const IDLE_MS = 24 * 3_600_000;
+const IDLE_MS = 3_600_000;
 
 const outcomes = [
   'ok',
@@ -51,8 +51,8 @@ export function inferenceMetrics(registry: Registry, { bus, clock }: { bus: Bus;
     forget: (llm) => forgetLlm(series, llm),
   });
   // A name that no pool knows came from a caller, and callers may make up any number of them.
-  const labelOf = ({ pool, llm }: { pool: string | null; llm: string }): string =>
-    pool === null ? 'unknown' : known.label(llm);
+  const labelOf = (of: { pool: string | null; llm: string; actor?: string | null }): string =>
+    of.pool === null ? 'unknown' : known.label(of.llm, of.actor ?? '');
 
   bus.on('inference.finished', (event) => {
     const { kind, status, queueMs, ttftMs, durMs, tokensOut } = event;

@@ -17,6 +17,7 @@ import { readAndInspect, type Inspection } from '../core/runtime/config.ts';
 import { createLog } from '../core/runtime/log.ts';
 import { composeServices } from '../core/runtime/service.ts';
 import { untilSignal } from '../core/runtime/signals.ts';
+import { readPlainFile } from '../core/runtime/plain-file.ts';
 import { plain } from '../core/runtime/plain.ts';
 import { outliveRejections } from '../core/runtime/last-resort.ts';
 import { createDuties } from './duties/index.ts';
@@ -121,7 +122,7 @@ async function release(): Promise<void> {
   try {
     const applied = await migrate(connection, randomUUID());
     const file = config.bootstrapTokenFile;
-    const token = file === undefined ? config.bootstrapToken : await readFile(file, 'utf8');
+    const token = file === undefined ? config.bootstrapToken : readPlainFile(file);
     if (token !== undefined) await ensureAdmin(createRegistry(connection), token);
     log.info({ applied }, 'the database is up to date');
   } finally {

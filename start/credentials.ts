@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { McpctlError } from '../core/errors.ts';
+import { readPlainFile } from '../core/runtime/plain-file.ts';
 import { writePrivately } from '../core/runtime/private-file.mjs';
 
 /** `$MCPCTL_HOME/credentials`: where the worker and the CLI of this person find their edge. */
@@ -41,7 +41,7 @@ export function writeJson(path: string, content: unknown): void {
 function read(path: string): Credentials | undefined {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readPlainFile(path);
   } catch {
     return undefined; // the first start
   }

@@ -1,11 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { sessionIdSchema } from '../core/protocol.ts';
+import { readPlainFile } from '../core/runtime/plain-file.ts';
 import { writePrivately } from '../core/runtime/private-file.mjs';
 
 /** The sticky session id, whatever the edge made of it; null where there is none yet, or the file holds no id. */
 export function readSession(path: string): string | null {
   try {
-    return sessionIdSchema.parse(readFileSync(path, 'utf8').trim());
+    return sessionIdSchema.parse(readPlainFile(path).trim());
   } catch {
     return null; // the first registration makes one
   }

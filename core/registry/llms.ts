@@ -45,7 +45,7 @@ export interface Llms {
   /** What a session publishes, or has published. */
   bySession(sessionId: string): Promise<LlmRow[]>;
   /** Every llm, with the pool it is in. */
-  places(): Promise<Pick<LlmRow, 'id' | 'name' | 'kind' | 'poolKey' | 'slotGroup'>[]>;
+  places(): Promise<Pick<LlmRow, 'id' | 'name' | 'kind' | 'poolKey' | 'slotGroup' | 'ownerId'>[]>;
   /** A text that changes whenever a public row comes, goes or changes. One small answer: it may be asked each second. */
   publicMark(): Promise<string>;
   /** The public rows, what a hosted worker serves, by name; at most so many. */
@@ -268,7 +268,7 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
     byId: (id) => first({ id }),
     byNames: async (names) =>
       names.length === 0 ? [] : parseLlms(await db('llms').whereIn('name', [...names])),
-    places: () => db('llms').select('id', 'name', 'kind', 'poolKey', 'slotGroup'),
+    places: () => db('llms').select('id', 'name', 'kind', 'poolKey', 'slotGroup', 'ownerId'),
     bySession: async (sessionId) =>
       parseLlms(await db('llms').where({ providerSessionId: sessionId }).orderBy('name').select()),
     byPools: async (poolKeys) =>

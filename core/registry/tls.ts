@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
+import { readPlainFile } from '../runtime/plain-file.ts';
 
 /** What decides on TLS to Postgres: `sslmode` in the URL, else `PGSSLMODE`, else whether a CA is given. */
 export interface DatabaseTls {
@@ -18,7 +18,7 @@ const files = { sslrootcert: 'ca', sslcert: 'cert', sslkey: 'key' } as const;
  * Nothing is accepted that was not verified, unless `no-verify` says so: `require` checks chain and name, as
  * node-postgres has it, and not as libpq. `verify-ca` leaves out the name only where a CA of one's own is given, for
  * any holder of a public certificate would pass.
- * @throws the file system's error for a file of the URL that cannot be read.
+ * @throws the file system's error, or McpctlError `invalid_config`, for a file of the URL that cannot be read.
  */
 export function tlsOf({ databaseUrl, databaseSslMode, databaseCa }: DatabaseTls): {
   connectionString: string;
@@ -34,7 +34,7 @@ export function tlsOf({ databaseUrl, databaseSslMode, databaseCa }: DatabaseTls)
     databaseCa === undefined ? {} : { ca: databaseCa };
   for (const [name, option] of Object.entries(files)) {
     const path = asked(name);
-    if (path !== null && path !== 'system') own[option] = readFileSync(path, 'utf8');
+    if (path !== null && path !== 'system') own[option] = readPlainFile(path);
   }
   const flag = asked('ssl');
   const said = asked('sslmode') ?? (flag === null ? undefined : modeOfFlag(flag)) ?? databaseSslMode;

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
 import { EnvHttpProxyAgent, type Dispatcher } from 'undici';
 import { McpctlError, messageOf } from '../errors.ts';
+import { readPlainFile } from './plain-file.ts';
 import { untrusted, wrongName } from './trust.ts';
 
 /** As the settings say it. */
@@ -80,7 +80,7 @@ function authorities({ caFile, nodeCaFile }: NetworkOptions): string[] | undefin
   const read = (path: string, setting: string): string => {
     let pem = '';
     try {
-      pem = readFileSync(path, 'utf8');
+      pem = readPlainFile(path);
     } catch (thrown) {
       throw new McpctlError('invalid_config', `${setting} cannot be read: ${messageOf(thrown)}.`);
     }

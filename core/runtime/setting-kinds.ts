@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { messageOf } from '../errors.ts';
+import { readPlainFile } from './plain-file.ts';
 
 /** The kinds of values that settings have. What a kind says of a wrong value is what to write instead. */
 
@@ -71,7 +71,7 @@ export const authorities = z
     try {
       const pem = text.trimStart().startsWith('-----BEGIN')
         ? text.replaceAll('\\n', '\n')
-        : readFileSync(text, 'utf8');
+        : readPlainFile(text);
       void new X509Certificate(pem);
       return pem;
     } catch (thrown) {

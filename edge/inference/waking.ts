@@ -8,6 +8,7 @@ import type { KnownWake } from '../wakings.ts';
 /** What the edge knows is looked at this often; that costs nothing. */
 const LOOK_MS = 200;
 const RETRY_AFTER_S = 10;
+const LEFT_ALONE = 'its last wakes failed, and it is left alone for a while.';
 
 /**
  * The wake that one caller waits for. One sleeping member at a time is asked for: the one that is being woken
@@ -47,7 +48,7 @@ export class Waking {
     this.#since = Math.min(...all.map(({ known }) => known?.since ?? Infinity));
     if (all.some(({ known }) => known === null)) return null; // it is being read
     const untried = all.filter(({ known }) => !this.#sawFail(known));
-    if (untried.length === 0) return failed(all);
+    if (untried.length === 0) return failed(all, clock.elapsed());
     const busy = untried.find(({ known }) => known?.since != null);
     const chosen = busy ?? untried.find(({ known }) => known?.failed === null) ?? untried[0];
     if (chosen) wakings.want(chosen.sleeper.llmId);
@@ -61,15 +62,19 @@ export class Waking {
   }
 
   #sawFail(known: KnownWake | null): boolean {
-    return known?.failed != null && known.failed.at > this.#began;
+    if (known === null) return false;
+    if (known.notBefore > this.#deps.clock.elapsed()) return true; // it is left alone
+    return known.failed !== null && known.failed.at > this.#began;
   }
 }
 
 /** Why none of them could be woken. */
-function failed(all: readonly { sleeper: Sleeper; known: KnownWake | null }[]): McpctlError {
-  const whys = all.map(({ sleeper, known }) => `${sleeper.name}: ${known?.failed?.reason ?? ''}`);
+function failed(all: readonly { sleeper: Sleeper; known: KnownWake | null }[], now: number): McpctlError {
+  const whys = all.map(({ sleeper, known }) => `${sleeper.name}: ${known?.failed?.reason ?? LEFT_ALONE}`);
   const message = `The backend sleeps and could not be woken. ${whys.join(' ')}`;
-  return new McpctlError('wake_failed', message.slice(0, 2_000), { retryAfterS: RETRY_AFTER_S });
+  const soonestMs = Math.min(...all.map(({ known }) => known?.notBefore ?? now)) - now;
+  const retryAfterS = Math.max(RETRY_AFTER_S, Math.ceil(soonestMs / 1_000));
+  return new McpctlError('wake_failed', message.slice(0, 2_000), { retryAfterS });
 }
 
 /** For who only looks on: how long a member has been waking for this task; null: none is, as far as is known. */

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Clock } from '../../core/runtime/clock.ts';
+import { isLoopback } from '../../core/runtime/loopback.ts';
 import { answerChat, failChat } from './chat.ts';
 import type { Engine } from './engine.ts';
 import { demoModelId } from './model.ts';
@@ -21,6 +22,8 @@ export function createDemoServer(deps: DemoServerDeps): Server {
 }
 
 async function route(deps: DemoServerDeps, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const refusal = refusalOf(req);
+  if (refusal) return sendError(res, refusal.status, { message: refusal.message });
   const engine = deps.engine();
   if (!engine) return sendError(res, 503, { message: 'Loading model', type: 'unavailable_error' });
   const path = (req.url ?? '').split('?')[0];
@@ -39,6 +42,27 @@ async function route(deps: DemoServerDeps, req: IncomingMessage, res: ServerResp
     return sendError(res, 400, { message: 'The body is not valid JSON.' });
   }
   await answerChat({ engine, clock: deps.clock }, body, res);
+}
+
+/**
+ * A page that somebody is shown in a browser may send requests here: under a name of its own that points to this
+ * machine, or as a form, which asks nobody first. Neither is answered.
+ */
+function refusalOf({
+  method,
+  headers,
+  rawHeaders,
+}: IncomingMessage): { status: number; message: string } | null {
+  const hosts = rawHeaders.filter((text, at) => at % 2 === 0 && text.toLowerCase() === 'host').length;
+  const host = (headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  if (hosts > 1 || !isLoopback(host.toLowerCase()))
+    return {
+      status: 421,
+      message: 'The demo engine answers to localhost and addresses of this machine alone.',
+    };
+  if (method === 'POST' && !/^application\/json\s*(;|$)/i.test(headers['content-type'] ?? ''))
+    return { status: 415, message: 'Send the body as content-type: application/json.' };
+  return null;
 }
 
 function modelList(contextLength: number): object {

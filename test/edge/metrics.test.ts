@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { EventMap } from '../../core/events.ts';
-import { tellApart } from '../../core/runtime/told-apart.ts';
+import { inTurns, tellApart } from '../../core/runtime/told-apart.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 
@@ -127,6 +127,19 @@ describe('metrics of an edge', function () {
     expect(known.label('c')).to.equal('c');
     expect(forgotten).to.deep.equal(['b']);
     expect(known.label('b')).to.equal('other');
+  });
+
+  it('leave places to others, whoever has named the most', () => {
+    const forgotten: string[] = [];
+    const forget = (name: string): void => void forgotten.push(name);
+    const known = tellApart({ most: 4, idleMs: 1_000, clock: { ...systemClock, elapsed: () => 0 }, forget });
+    for (const name of ['a', 'b', 'c', 'd']) expect(known.label(name, 'mallory')).to.equal(name);
+    expect(known.label('e', 'mallory')).to.equal('other');
+    expect(['f', 'g', 'h'].map((name) => known.label(name, 'ada'))).to.deep.equal(['f', 'g', 'other']);
+    expect(known.label('c', 'mallory')).to.equal('c');
+    expect(forgotten).to.deep.equal(['a', 'b']);
+    const pools = ['m1', 'm2', 'm3', 'a1', 'b1'];
+    expect(inTurns(pools, ([owner = '']) => owner, 4)).to.deep.equal(['m1', 'a1', 'b1', 'm2']);
   });
 
   it('count who came without a valid token', async () => {

@@ -1,4 +1,5 @@
 /** A process of its own: what an attack costs its sender is not to be felt by who measures. Told by its parent what to do. */
+import { messageOf } from '../../core/errors.ts';
 import type { Done, Target } from './attack.ts';
 import { attacks } from './attacks.ts';
 
@@ -9,7 +10,7 @@ export interface Order extends Omit<Target, 'over'> {
 }
 
 /** What it says: that it has made what it will send, then what it has done. */
-export type Told = { ready: true } | { done: Done };
+export type Told = { ready: true } | { done: Done } | { failed: string };
 
 const say = (told: Told): void => void process.send?.(told);
 
@@ -25,6 +26,9 @@ process.on('message', (order: Order | 'strike') => {
   }
   const over = new AbortController();
   setTimeout(() => over.abort(), forMs);
-  void strike?.(over.signal).then((done) => say({ done }));
+  void strike?.(over.signal).then(
+    (done) => say({ done }),
+    (thrown: unknown) => say({ failed: messageOf(thrown) }),
+  );
 });
 process.on('disconnect', () => process.exit(0));

@@ -24,7 +24,7 @@ export function startAttacker(): Attacker {
         const told = messageOf<Told>(child);
         child.send('strike');
         const said = await told;
-        if (!('done' in said)) throw new TypeError('the attacker was ready twice');
+        if (!('done' in said)) throw new TypeError(`The attack could not be made: ${JSON.stringify(said)}`);
         return said.done;
       };
     },

@@ -49,14 +49,18 @@ describe('the wake runner', function () {
     isAvailable: () => Promise.resolve(!sleepy.backend.down),
     ...more,
   });
-  const run = (sleepers: readonly Sleeper[], environment: Environment = plain): WakeRunner => {
+  const run = (
+    sleepers: readonly Sleeper[],
+    environment: Environment = plain,
+    elapsed = (): number => systemClock.elapsed(),
+  ): WakeRunner => {
     const onAwake = (backend: string): void => void awake.add(backend);
     const runner = new WakeRunner({
       sleepers,
       onAwake,
       environment,
       bus: createBus(log),
-      clock: systemClock,
+      clock: { ...systemClock, elapsed },
       log,
     });
     runners.push(runner);
@@ -86,6 +90,25 @@ describe('the wake runner', function () {
       'x-more': '1',
       'content-type': 'application/json',
     });
+  });
+
+  it('leaves a backend alone for longer and longer when its recipe fails again and again', async () => {
+    sleepy.status = 500;
+    let now = 0;
+    const desk = sleeper(sleepy.http());
+    const runner = run([desk], plain, () => now);
+    const calls: number[] = [];
+    for (const afterMs of [0, 0, 0, 9_000, 2_000, 9_000, 12_000, 39_000, 2_000]) {
+      now += afterMs;
+      const result = await runner.wake('desk');
+      expect(result.ok).to.equal(false);
+      calls.push(sleepy.calls.length);
+    }
+    expect(calls).to.deep.equal([1, 2, 2, 2, 3, 3, 4, 4, 5]);
+    const said = await runner.wake('desk');
+    expect(said)
+      .to.have.property('message')
+      .that.matches(/tried again in 80 s/);
   });
 
   it('sends a text as it is, and by default a POST without a body', async () => {

@@ -1,5 +1,6 @@
 import { open, realpath } from 'node:fs/promises';
 import { McpctlError } from '../../core/errors.ts';
+import { READ_AT_ONCE } from '../../core/runtime/plain-file.ts';
 import { refusedKeyRef, type ApiKeyRef } from '../../core/llm.ts';
 
 /** Reads the key of a backend. @throws McpctlError `backend_auth_failed` saying what its operator must mend. */
@@ -48,9 +49,11 @@ async function readIfChanged(path: string, known?: string): Promise<{ version: s
   try {
     const real = await realpath(path);
     if (refusedKeyRef({ file: real })) throw cannot('The file with the key is none.');
-    const file = await open(real, 'r');
+    const file = await open(real, READ_AT_ONCE);
     try {
-      const { mtimeNs, size, ino, dev } = await file.stat({ bigint: true });
+      const stat = await file.stat({ bigint: true });
+      if (!stat.isFile() || stat.size > MOST_BYTES) throw cannot('The file with the key is none.');
+      const { mtimeNs, size, ino, dev } = stat;
       const version = [real, mtimeNs, size, ino, dev].join(' ');
       if (version === known) return { version };
       const { bytesRead, buffer } = await file.read(Buffer.alloc(MOST_BYTES), 0, MOST_BYTES, 0);

@@ -1,7 +1,8 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
+import { readPlainFile } from '../../core/runtime/plain-file.ts';
 import { isProviderType, providerTypes, type ProviderTypeName } from '../providers/index.ts';
 import type { ParamRules } from '../providers/http/params.ts';
 import { endpointsAt } from '../providers/http/url.ts';
@@ -65,7 +66,7 @@ export async function readWorkerConfig(path: string, home: string): Promise<Work
   let text: string;
   let mode: number;
   try {
-    text = await readFile(path, 'utf8');
+    text = readPlainFile(path);
     mode = (await stat(path)).mode;
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') {
@@ -106,13 +107,16 @@ function configured(provider: ProviderEntry, home: string): ConfiguredProvider {
   };
 }
 
+const MOST_KEY_BYTES = 64 * 1024;
+
 function keyReader(provider: ProviderEntry, home: string): () => Promise<string | undefined> {
   const { apiKey, apiKeyFile } = provider;
   if (apiKeyFile === undefined) return () => Promise.resolve(apiKey);
   const path = apiKeyFile.startsWith('~/') ? join(homedir(), apiKeyFile.slice(2)) : resolve(home, apiKeyFile);
   return async () => {
+    await Promise.resolve(); // whatever is wrong with it is a rejection
     try {
-      return (await readFile(path, 'utf8')).trim();
+      return readPlainFile(path, MOST_KEY_BYTES).trim();
     } catch {
       throw new McpctlError(
         'backend_auth_failed',

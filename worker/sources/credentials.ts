@@ -1,7 +1,8 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
 import { plainHttpWarning } from '../../core/runtime/loopback.ts';
+import { readPlainFile } from '../../core/runtime/plain-file.ts';
 import { jsonFile } from './json-file.ts';
 
 const credentialsSchema = z.looseObject({
@@ -24,7 +25,7 @@ export async function readCredentials(path: string): Promise<CredentialsFile> {
   let text: string;
   let mode: number;
   try {
-    text = await readFile(path, 'utf8');
+    text = readPlainFile(path);
     mode = (await stat(path)).mode;
   } catch (thrown) {
     const missing = (thrown as NodeJS.ErrnoException).code === 'ENOENT';

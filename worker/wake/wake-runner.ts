@@ -1,7 +1,7 @@
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import { wakeReason, type WakeResult } from '../../core/wake.ts';
+import { wakeBackOffMs, wakeReason, type WakeResult } from '../../core/wake.ts';
 import type { Wake } from '../sources/config-schema.ts';
 import type { Environment } from './command.ts';
 import { carryOut } from './recipe.ts';
@@ -28,6 +28,8 @@ export interface WakeRunnerDeps {
 }
 
 const POLL_MS = 500;
+/** A wake that fails so long after it might have been tried again is the first in a row. */
+const ROW_MS = 300_000;
 const POLL_WITHIN_MS = 3_000;
 
 /**
@@ -38,6 +40,8 @@ export class WakeRunner {
   readonly #deps: WakeRunnerDeps;
   readonly #stopping = new AbortController();
   readonly #flights = new Map<string, Promise<WakeResult>>();
+  /** Backends whose last wakes failed: how many in a row, and from when they may be tried again. */
+  readonly #failed = new Map<string, { failures: number; notBefore: number; message: string }>();
 
   constructor(deps: WakeRunnerDeps) {
     this.#deps = deps;
@@ -52,10 +56,32 @@ export class WakeRunner {
     const key = `${sleeper.backend} ${JSON.stringify(sleeper.wake)}`;
     let flight = this.#flights.get(key);
     if (!flight) {
-      flight = this.#fly(sleeper).finally(() => this.#flights.delete(key));
+      const failed = this.#failed.get(key);
+      const waitMs = (failed?.notBefore ?? 0) - this.#deps.clock.elapsed();
+      if (failed && waitMs > 0) {
+        const waitS = String(Math.ceil(waitMs / 1_000));
+        return { ok: false, message: `${failed.message} It is tried again in ${waitS} s.` };
+      }
+      flight = this.#fly(sleeper)
+        .then((result) => this.#remember(key, result))
+        .finally(() => this.#flights.delete(key));
       this.#flights.set(key, flight);
     }
     return await flight;
+  }
+
+  #remember(key: string, result: WakeResult): WakeResult {
+    if (result.ok) {
+      this.#failed.delete(key);
+      return result;
+    }
+    const now = this.#deps.clock.elapsed();
+    const before = this.#failed.get(key);
+    const isRow = before !== undefined && now - before.notBefore < ROW_MS;
+    const failures = isRow ? before.failures + 1 : 1;
+    const notBefore = now + wakeBackOffMs(failures);
+    this.#failed.set(key, { failures, notBefore, message: result.message });
+    return result;
   }
 
   /** Ends what runs; resolves when it has ended. */

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { ByteLines } from '../../../core/byte-lines.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { loopTurn } from '../../../core/runtime/loop-turns.ts';
+import { loopTurn } from '../../../core/loop-turns.ts';
 
 export interface LineLimits {
   /** A longer line is refused as soon as that is seen. */

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { json, overConnections, requestOf, untilNext, type Attack, type Target } from '../attack.ts';
 import { headOf, openRaw } from '../raw.ts';
 
-/** What a user is given at a time of answers that are not read: two large ones. */
-const UNREAD_BYTES = 16_000_000;
+/** What a user is given at a time of answers that are not read: one large one. */
+const UNREAD_BYTES = 8_000_000;
 
 /** One request after the other over some connections, each with a moment between; answers are read and forgotten. */
 const calls =

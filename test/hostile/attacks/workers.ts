@@ -6,6 +6,9 @@ import { wireHeaders } from '../../../core/protocol.ts';
 
 type Prepared = Omit<Target, 'over'>;
 
+const aborted = (over: AbortSignal): Promise<null> =>
+  new Promise((resolve) => over.addEventListener('abort', () => resolve(null), { once: true }));
+
 /** A worker of the attacker's own, which is asked by the attacker and answers with `piece`, again and again. */
 const answers =
   (piece: (n: number) => string, each: number): Attack['prepare'] =>
@@ -14,12 +17,17 @@ const answers =
     const url = `http://127.0.0.1:${String(target.port)}`;
     const worker = rawWorker(url, target.token);
     const name = `mallorys-${randomUUID().slice(0, 8)}`;
-    await worker.register([{ name, maxConcurrency: 4 }]);
+    const registered = await worker.register([{ name, maxConcurrency: 4 }]);
+    if (registered.status !== 201) throw new TypeError(`registering: ${JSON.stringify(registered)}`);
     const control = await worker.open();
     const body = `{"model":"${name}","stream":true,"messages":[{"role":"user","content":"x"}]}`;
     const request = requestOf(target, { path: '/v1/chat/completions', body });
     const calling = overConnections(target, { count: 1 }, (line) => line.send(request))(over);
-    const frame = await control.frame('infer');
+    const frame = await Promise.race([control.frame('infer'), aborted(over)]);
+    if (frame === null) {
+      control.close();
+      return await calling;
+    }
     const answer = worker.answer(frame.taskId);
     let bytes = 0;
     for (let n = 0; n < 4_000 && !over.aborted; n++) {

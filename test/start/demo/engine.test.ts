@@ -27,6 +27,7 @@ describe('the demo engine', () => {
   const post = (body: unknown, signal?: AbortSignal) =>
     fetch(`${engine.url}/v1/chat/completions`, {
       method: 'POST',
+      headers: { 'content-type': 'application/json' },
       body: typeof body === 'string' ? body : JSON.stringify(body),
       ...(signal && { signal }),
     });

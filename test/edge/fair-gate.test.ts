@@ -1,0 +1,59 @@
+import { expect } from 'chai';
+import { FairGate } from '../../edge/fair-gate.ts';
+import { loopTurn } from '../../core/loop-turns.ts';
+
+const limits = { ofOne: 1, inAll: 2, withinMs: 10_000, cap: 'gate', message: 'Wait.' };
+const metrics = { refused: (): void => undefined };
+
+describe('a gate', () => {
+  it('lets in a few at a time, owners by rotation, and nobody who has gone', async () => {
+    const gate = new FairGate(limits, metrics);
+    const inside: string[] = [];
+    const enter = async (owner: string, gone?: AbortSignal): Promise<() => void> => {
+      const leave = await gate.enter(owner, gone);
+      inside.push(owner);
+      return leave;
+    };
+    const gone = new AbortController();
+    const first = await enter('mallory');
+    const crowd = [enter('mallory'), enter('mallory')];
+    const left = enter('mallory', gone.signal).then(
+      () => 'in',
+      () => 'gone',
+    );
+    const ada = await enter('ada');
+    const bob = enter('bob');
+    expect(inside).to.deep.equal(['mallory', 'ada']);
+    gone.abort();
+    expect(await left).to.equal('gone');
+    ada();
+    ada();
+    (await bob)();
+    expect(inside).to.deep.equal(['mallory', 'ada', 'bob']);
+    first();
+    (await crowd[0])?.();
+    (await crowd[1])?.();
+    expect(inside).to.deep.equal(['mallory', 'ada', 'bob', 'mallory', 'mallory']);
+  });
+
+  it('tells who waits for too long so', async () => {
+    const gate = new FairGate({ ...limits, withinMs: 1 }, metrics);
+    await gate.enter('ada');
+    const failure = await gate.enter('ada').then(String, (thrown: unknown) => thrown);
+    expect(failure).to.have.property('code', 'too_many_requests');
+  });
+});
+
+describe('turns of the loop', () => {
+  it('are taken by owners in rotation, and everybody has one', async () => {
+    const order: string[] = [];
+    const take = async (owner: string, times: number): Promise<void> => {
+      for (let n = 0; n < times; n++) {
+        await loopTurn(owner);
+        order.push(owner);
+      }
+    };
+    await Promise.all([take('m', 1), take('m', 1), take('m', 1), take('a', 1), take('b', 1)]);
+    expect(order).to.deep.equal(['m', 'a', 'b', 'm', 'm']);
+  });
+});
