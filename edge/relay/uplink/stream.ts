@@ -58,7 +58,7 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
     const limits = {
       limitBytes: longestLine(deps.config.bodyLimitBytes),
       reserve: call.reserve,
-      owner: call.userId,
+      owner: call.speaker.userId,
       arrives,
       lost: lost.signal,
     };
