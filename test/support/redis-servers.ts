@@ -173,7 +173,7 @@ async function takeOver(primary: Server, replica: Server): Promise<string> {
 }
 
 /** Polls: a replica has no event for it. */
-export async function untilSaid({ redis }: Server, section: string, what: RegExp): Promise<void> {
+async function untilSaid({ redis }: Server, section: string, what: RegExp): Promise<void> {
   while (!what.test(await redis.info(section))) await pause(25);
 }
 
