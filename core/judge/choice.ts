@@ -14,6 +14,12 @@ export function rightReason(reason: string, calls: Calls | undefined): string {
   return reason === 'tool_calls' || reason === 'function_call' ? 'stop' : reason;
 }
 
+/** The same in the words of Messages. */
+export function rightStop(reason: string, calls: Calls | undefined): string {
+  if (calls) return reason === 'end_turn' ? 'tool_use' : reason;
+  return reason === 'tool_use' ? 'end_turn' : reason;
+}
+
 /** Some say `"null"` for none. */
 export function finishReasonOf(choice: Json): string | undefined {
   const reason = textAt(choice, 'finish_reason');

@@ -1,6 +1,6 @@
 import type { Operation } from '../llm.ts';
 import type { Usage } from '../task.ts';
-import { bringsText, callsIn, finishReasonOf, rightReason, textAt, type Calls } from './choice.ts';
+import { bringsText, callsIn, finishReasonOf, rightReason, rightStop, textAt, type Calls } from './choice.ts';
 import { saysError } from './is-error.ts';
 import { isJson } from './reason.ts';
 import { UsageCount } from './usage.ts';
@@ -94,8 +94,10 @@ export class Ending {
   }
 
   get progress(): Progress {
+    // A message that nothing came of before its end has lost its beginning.
+    if (this.#operation === 'messages' && this.#choices.size === 0) return 'nothing';
     if (this.#stopped) return 'over';
-    if (this.#operation === 'messages') return this.#reason === undefined ? this.#begun() : 'ended';
+    if (this.#operation === 'messages') return this.#reason === undefined ? 'begun' : 'ended';
     if (this.#choices.size === 0) return 'nothing';
     if (this.#ended < this.#choices.size) return 'begun';
     return this.#haveAllBegun() ? 'ended' : 'begun';
@@ -132,15 +134,15 @@ export class Ending {
 
   /**
    * The reason as it should be: tool calls are done, whatever the backend calls its end, and where there are none a
-   * client must not look for them. @returns undefined when it is right as it is.
+   * client must not look for them. Backends say some ends twice: each is put right.
+   * @param said the choice's reason in the text at hand. @returns undefined when it is right as it is.
    */
-  mended(index: number): string | undefined {
+  mended(index: number, said: string): string | undefined {
     const choice = this.#choices.get(index);
     if (!choice?.reason) return undefined;
-    const right = rightReason(choice.reason, choice.calls);
-    if (right === choice.reason) return undefined;
-    choice.reason = right;
-    return right;
+    choice.reason = rightReason(choice.reason, choice.calls);
+    const right = rightReason(said, choice.calls);
+    return right === said ? undefined : right;
   }
 
   /** Whether a choice has a reason that is not the right one. */
@@ -159,10 +161,6 @@ export class Ending {
   #haveAllBegun(): boolean {
     this.#askedFor ??= Math.min(this.#asked(), MOST_CHOICES);
     return this.#choices.size >= this.#askedFor;
-  }
-
-  #begun(): Progress {
-    return this.#choices.size > 0 ? 'begun' : 'nothing';
   }
 
   #endOfChoices(how: How): Ended | undefined {
@@ -209,7 +207,7 @@ export class Ending {
     let choice = this.#choices.get(index);
     if (choice) return choice;
     choice = { brought: false, ended: false };
-    if (this.#choices.size < MOST_CHOICES) this.#choices.set(index, choice);
+    this.#choices.set(index, choice);
     return choice;
   }
 
@@ -223,7 +221,9 @@ export class Ending {
     let told = false;
     choices.forEach((said: unknown, at) => {
       if (!isJson(said)) return;
-      const choice = this.#choice(Number.isSafeInteger(said['index']) ? Number(said['index']) : at);
+      const index = Number.isSafeInteger(said['index']) ? Number(said['index']) : at;
+      if (this.#choices.size >= MOST_CHOICES && !this.#choices.has(index)) return;
+      const choice = this.#choice(index);
       const reason = saysError(said['error']) ? 'error' : finishReasonOf(said);
       const held = said['delta'] ?? said['message'];
       const piece = isJson(held) ? held : said;
@@ -241,7 +241,7 @@ export class Ending {
   }
 
   #seeResponse(event: Json): boolean {
-    const type = String(event['type']);
+    const type = textAt(event, 'type') ?? '';
     const ended = endedResponse.exec(type);
     if (type.startsWith('response.') && !ended) this.#choice(0);
     const reason = ended ? (textAt(event['response'], 'status') ?? ended[1]) : textAt(event, 'status');
@@ -251,11 +251,11 @@ export class Ending {
   }
 
   #seeMessage(event: Json): boolean {
-    const type = String(event['type']);
+    const { type, index } = event;
     if (type === 'message_stop') this.#stopped = true;
-    if (type === 'content_block_start' && this.#open.size < MOST_CHOICES)
-      this.#open.add(Number(event['index']));
-    if (type === 'content_block_stop') this.#open.delete(Number(event['index']));
+    if (typeof index === 'number' && type === 'content_block_start' && this.#open.size < MOST_CHOICES)
+      this.#open.add(index);
+    if (typeof index === 'number' && type === 'content_block_stop') this.#open.delete(index);
     const reason = textAt(event, 'stop_reason') ?? textAt(event['delta'], 'stop_reason');
     if (type === 'message_start' || type === 'message') this.#choice(0);
     const { content } = event;
@@ -266,11 +266,10 @@ export class Ending {
   }
 
   /** As `mended`, in the words of Messages. */
-  mendedStop(): string | undefined {
-    const reason = this.#reason;
+  mendedStop(said: string): string | undefined {
     const calls = this.#choices.get(0)?.calls;
-    if (reason === 'end_turn' && calls) return (this.#reason = 'tool_use');
-    if (reason === 'tool_use' && !calls) return (this.#reason = 'end_turn');
-    return undefined;
+    if (this.#reason !== undefined) this.#reason = rightStop(this.#reason, calls);
+    const right = rightStop(said, calls);
+    return right === said ? undefined : right;
   }
 }

@@ -23,10 +23,17 @@ export function isError(event: Json, name?: string): boolean {
   return sentences.some((key) => typeof event[key] === 'string' && event[key] !== '');
 }
 
+/** What is nested deeper says something. */
+const MOST_DEPTH = 16;
+
 /** Some gateways put an empty error into every answer (one-api: `{"message":"","type":"","code":null}`). */
 export function saysError(error: unknown): boolean {
-  if (Array.isArray(error)) return error.some(saysError);
-  return isJson(error) ? Object.values(error).some(saysError) : Boolean(error);
+  return saysSomething(error, 0);
+}
+
+function saysSomething(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null || depth > MOST_DEPTH) return Boolean(value);
+  return Object.values(value).some((inner) => saysSomething(inner, depth + 1));
 }
 
 /** Gemini gives its error within a list. */

@@ -1,5 +1,8 @@
 import { elementsAt, membersAt, spliceMembers, topLevelMembers } from '../json-text.ts';
+import { textAt } from './choice.ts';
 import type { Ending } from './ending.ts';
+
+type Json = Readonly<Record<string, unknown>>;
 
 /**
  * An event, or a whole answer, with the reasons of its choices as they should be (`Ending.mended`); the rest stays
@@ -15,7 +18,8 @@ export function mendReasons(text: string, ending: Ending): string {
     if (!reason || text[reason.valueStart] !== '"') return [];
     const said = valueOf('index');
     const index = said ? Number(text.slice(said.valueStart, said.valueEnd)) : at;
-    const right = ending.mended(Number.isSafeInteger(index) ? index : at);
+    const reasonSaid = String(JSON.parse(text.slice(reason.valueStart, reason.valueEnd)));
+    const right = ending.mended(Number.isSafeInteger(index) ? index : at, reasonSaid);
     return right === undefined ? [] : [{ ...reason, right: JSON.stringify(right) }];
   });
   let from = 0;
@@ -28,12 +32,12 @@ export function mendReasons(text: string, ending: Ending): string {
 }
 
 /** The same in the words of Messages: `stop_reason` of a whole answer, or within the `delta` of an event. */
-export function mendStop(text: string, ending: Ending): string {
-  const right = ending.mendedStop();
+export function mendStop(text: string, { event, ending }: { event: Json; ending: Ending }): string {
+  const whole = textAt(event, 'stop_reason');
+  const said = whole ?? textAt(event['delta'], 'stop_reason');
+  const right = said === undefined ? undefined : ending.mendedStop(said);
   if (right === undefined) return text;
   const stop = { stop_reason: JSON.stringify(right) };
-  const has = (object: string): boolean =>
-    topLevelMembers(object)?.some(({ key }) => key === 'stop_reason') === true;
-  if (has(text)) return spliceMembers(text, stop) ?? text;
+  if (whole !== undefined) return spliceMembers(text, stop) ?? text;
   return spliceMembers(text, { delta: (delta = '{}') => spliceMembers(delta, stop) ?? delta }) ?? text;
 }

@@ -99,7 +99,8 @@ export class StreamJudge {
       if (mould) this.#moulds.learn(mould, null);
     }
     if (!told) return { data };
-    if (isTyped(operation)) return { data: operation === 'messages' ? mendStop(data, this.#ending) : data };
+    if (isTyped(operation))
+      return { data: operation === 'messages' ? mendStop(data, { event, ending: this.#ending }) : data };
     return { data: mendReasons(data, this.#ending) };
   }
 }

@@ -4,11 +4,19 @@ import { isJson, jsonObject } from './reason.ts';
 type Json = Readonly<Record<string, unknown>>;
 type Building = Record<string, unknown>;
 
-/** The whole answer that these events come to, for a caller who asked for one and whose backend streamed; in the operation's own words. */
+/**
+ * The whole answer that these events come to, for a caller who asked for one and whose backend streamed; in the
+ * operation's own words. Undefined where they come to none.
+ */
 export function wholeOfEvents(operation: Operation, events: readonly string[]): string | undefined {
   const parsed = events.map(jsonObject).filter((event) => event !== undefined);
-  const whole = wholeOf(operation, parsed);
-  return whole && JSON.stringify(whole);
+  try {
+    const whole = wholeOf(operation, parsed);
+    return whole && JSON.stringify(whole);
+  } catch (thrown) {
+    if (thrown instanceof RangeError) return undefined; // nested too deeply for anybody to read
+    throw thrown;
+  }
 }
 
 function wholeOf(operation: Operation, events: readonly Json[]): Json | undefined {
@@ -53,31 +61,35 @@ function addChoice(choices: Map<number, Building>, { delta, index, ...more }: Js
   const n = Number.isSafeInteger(index) ? Number(index) : at;
   let choice = choices.get(n);
   if (!choice) choices.set(n, (choice = { index: n, ...(delta === undefined ? {} : { message: {} }) }));
-  if (isJson(delta)) choice['message'] = added(isJson(choice['message']) ? choice['message'] : {}, delta);
-  Object.assign(choice, added(choice, more));
+  if (isJson(delta)) choice['message'] = add(isJson(choice['message']) ? choice['message'] : {}, delta);
+  add(choice, more);
 }
 
-/** `to` with a piece added to it: texts and lists grow, what has an index is added to its like, the rest is replaced. */
-function added(to: Json, piece: Json): Building {
-  const sum: Building = { ...to };
+/**
+ * Adds a piece to `sum`, in place, as an answer may have a million pieces: texts and lists grow, what has an index is
+ * added to its like, the rest is replaced.
+ */
+function add(sum: Building, piece: Json): Building {
   for (const [key, value] of Object.entries(piece)) {
-    const before = sum[key];
-    if (value == null) sum[key] ??= value;
+    if (key === '__proto__') continue; // a backend could reach what every object has
+    const before = Object.hasOwn(sum, key) ? sum[key] : undefined;
+    if (value == null) sum[key] = before ?? value;
     else if (typeof value === 'string' && typeof before === 'string' && texts.has(key))
       sum[key] = before + value;
     else if (Array.isArray(value)) sum[key] = joined(Array.isArray(before) ? before : [], value);
-    else if (isJson(value)) sum[key] = added(isJson(before) ? before : {}, value);
+    else if (isJson(value)) sum[key] = add(isJson(before) ? before : {}, value);
     else sum[key] = value;
   }
   return sum;
 }
 
-function joined(before: readonly unknown[], pieces: readonly unknown[]): unknown[] {
-  const all = [...before];
+/** Adds `pieces` to the list, in place. The last is looked at first, as it is the one that grows. */
+function joined(all: unknown[], pieces: readonly unknown[]): unknown[] {
   for (const piece of pieces) {
-    const at = isJson(piece) ? all.findIndex((one) => isJson(one) && one['index'] === piece['index']) : -1;
-    const like = all[at];
-    if (isJson(piece) && piece['index'] !== undefined && isJson(like)) all[at] = added(like, piece);
+    const index = isJson(piece) ? piece['index'] : undefined;
+    const like =
+      index === undefined ? undefined : all.findLast((one) => isJson(one) && one['index'] === index);
+    if (isJson(piece) && isJson(like)) add(like, piece);
     else all.push(piece);
   }
   return all;
@@ -86,19 +98,20 @@ function joined(before: readonly unknown[], pieces: readonly unknown[]): unknown
 function wholeMessage(events: readonly Json[]): Json | undefined {
   const start = events.find(({ type }) => type === 'message_start')?.['message'];
   if (!isJson(start)) return undefined;
-  const blocks: Building[] = [];
+  const blocks = new Map<number, Building>();
   const end: Building = {};
   const usage: Building = isJson(start['usage']) ? { ...start['usage'] } : {};
   for (const { type, index, content_block: block, delta, usage: counted } of events) {
-    const at = Number(index);
-    if (type === 'content_block_start' && isJson(block)) blocks[at] = { ...block };
-    const open = blocks[at];
+    const at = typeof index === 'number' ? index : 0;
+    if (type === 'content_block_start' && isJson(block)) blocks.set(at, { ...block });
+    const open = blocks.get(at);
     if (type === 'content_block_delta' && open && isJson(delta)) addToBlock(open, delta);
     if (type !== 'message_delta') continue;
     if (isJson(delta)) Object.assign(end, delta);
     if (isJson(counted)) Object.assign(usage, counted);
   }
-  return { ...start, content: blocks.filter(Boolean).map(closed), ...end, usage };
+  const inOrder = [...blocks].sort(([a], [b]) => a - b).map(([, block]) => closed(block));
+  return { ...start, content: inOrder, ...end, usage };
 }
 
 function addToBlock(

@@ -43,7 +43,7 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
   const ending = new Ending(operation, judging);
   ending.see(value);
   if (ending.failed) return faultOfError(choiceError(value), { body, chosen });
-  const mended = mend(body, { operation, ending }); // before the reason is asked for
+  const mended = mend(body, { operation, event: value, ending }); // before the reason is asked for
   const ended = ending.endOfWhole();
   if (!ended || isShort(part, judging))
     return incomplete(`The backend answered with a part of the ${parts[operation]} alone.`);
@@ -101,13 +101,20 @@ function judgeStreamed(body: string, judging: Judging): WholeAnswer | Fault {
   return judgeWhole(whole, judging);
 }
 
-function mend(body: string, { operation, ending }: { operation: Operation; ending: Ending }): string {
+interface Mending {
+  operation: Operation;
+  /** The body, parsed. */
+  event: Readonly<Record<string, unknown>>;
+  ending: Ending;
+}
+
+function mend(body: string, { operation, event, ending }: Mending): string {
   switch (operation) {
     case 'chat':
     case 'completions':
       return ending.needsMending ? mendReasons(body, ending) : body;
     case 'messages':
-      return mendStop(body, ending);
+      return mendStop(body, { event, ending });
     case 'embeddings':
     case 'responses':
       return body;

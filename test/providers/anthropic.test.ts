@@ -89,10 +89,11 @@ describe('the anthropic provider', () => {
     it('ends at message_stop though the stream stays open, and calls one without it unfinished', async () => {
       backend.once(({ response }) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' });
-        response.write('event: message_stop\ndata: {}\n\n'); // its name alone says what it is
+        // Their names alone say what they are.
+        response.write('event: message_start\ndata: {}\n\nevent: message_stop\ndata: {}\n\n');
       });
       const { events, last } = await native();
-      expect(events).to.deep.equal(['{"type":"message_stop"}']);
+      expect(events).to.deep.equal(['{"type":"message_start"}', '{"type":"message_stop"}']);
       expect(last).to.have.property('kind', 'end');
       backend.once(messages([text], { cutAfter: 5 }));
       expect((await native()).last).to.include({ code: 'backend_incomplete', retryable: true });

@@ -96,8 +96,8 @@ export function createChunks({ created, model }: Head): Chunks {
   };
   return {
     of(event) {
-      const type = String(event['type']);
-      return Object.hasOwn(ways, type) ? (ways[type]?.(event) ?? []) : [];
+      const { type } = event;
+      return typeof type === 'string' && Object.hasOwn(ways, type) ? (ways[type]?.(event) ?? []) : [];
     },
     usage: (usage) => chunk([], { usage: usageBody(usage, cached) }),
   };
