@@ -27,7 +27,9 @@ export function deliver({ caps, ...deps }: DeliverDeps): RequestHandler {
     const end = res.end.bind(res) as (...given: unknown[]) => Response;
     const endWatched = (given: unknown[]): void => {
       end(...given);
-      if (!res.writableFinished) void untilTaken(res, 'finish', delivery);
+      // What the system has taken waits for nobody here: most answers go at once, and cost no timer.
+      const isTaken = res.writableFinished || res.socket?.writableLength === 0;
+      if (!isTaken) void untilTaken(res, 'finish', delivery);
     };
     res.end = ((...given: unknown[]) => {
       const [chunk] = given;

@@ -34,8 +34,8 @@ const inputs: Record<string, (good: object) => Call & { status: number; code: st
     status: 415,
     code: 'unsupported_media_type',
   }),
-  'a 51 MB body': () => ({
-    raw: `{"messages":[{"content":"${'x'.repeat(51_000_000)}"}]}`,
+  'a body over the limit': () => ({
+    raw: `{"messages":[{"content":"${'x'.repeat(68_000_000)}"}]}`,
     status: 413,
     code: 'body_too_large',
   }),
