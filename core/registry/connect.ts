@@ -1,6 +1,8 @@
+import { once } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import knexModule, { type Knex } from 'knex';
 import { Pool, type PoolClient } from 'pg';
-import { messageOf } from '../errors.ts';
+import { McpctlError, messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
 import { storableInstant, storableJson, storableText } from '../storable.ts';
 import { camelResponse, toSnake } from './columns.ts';
@@ -31,7 +33,10 @@ export interface Connection {
   transaction: <T>(work: (trx: Knex.Transaction) => Promise<T>, bytes?: number) => Promise<T>;
   /** What a write met in the last seconds: full, read-only, refused or too old; null where nothing of it. */
   trouble: () => Trouble | null;
-  /** Waits for what runs, then closes every connection; bears being called twice. */
+  /**
+   * Waits for what runs, for some seconds, then closes every connection; bears being called twice. Transactions that come
+   * later are `unavailable`.
+   */
   close: () => Promise<void>;
 }
 
@@ -204,6 +209,24 @@ function storeOnlyStorable(db: Knex): void {
   client.prepBindings = (bindings) => (Array.isArray(bindings) ? bindings.map(storableBinding) : bindings);
 }
 
+/** What runs at the close may take so long; then it is broken off. */
+const CLOSE_MS = 5_000;
+
+/** A transaction that is under way when knex is destroyed never gives its connection back, and the pool would wait for it. */
+async function untilIdle(pool: Pool): Promise<void> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), CLOSE_MS);
+  const isBusy = (): boolean => pool.waitingCount > 0 || pool.totalCount > pool.idleCount;
+  try {
+    // A connection is idle only after its 'release' was told.
+    while (isBusy()) await once(pool, 'release', { signal: late.signal }).then(() => nextTurn());
+  } catch (thrown) {
+    if (!late.signal.aborted) throw thrown;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Connects lazily: nothing is asked of Postgres before the first query. */
 export function connect(options: ConnectOptions): Connection {
   const pool = openPool(options);
@@ -226,6 +249,7 @@ export function connect(options: ConnectOptions): Connection {
     schema: options.schema,
     trouble: watch.now,
     async transaction(work, bytes = 0) {
+      if (closed) throw new McpctlError('unavailable');
       const usualMs = options.queryTimeoutMs ?? QUERY_MS;
       for (let tried = 1; ; tried++) {
         try {
@@ -243,7 +267,9 @@ export function connect(options: ConnectOptions): Connection {
       }
     },
     close() {
-      closed ??= db.destroy().then(() => pool.end());
+      closed ??= untilIdle(pool)
+        .then(() => db.destroy())
+        .then(() => pool.end());
       return closed;
     },
   };

@@ -57,6 +57,20 @@ describe('the connection to Postgres', () => {
     expect(ms).to.be.below(BOUND_MS);
   });
 
+  it('is closed when what runs over it has ended, and lets nothing begin', async () => {
+    const order: string[] = [];
+    const running = connection.transaction(async (trx) => {
+      await trx.raw('select 1');
+      await trx.raw('select pg_sleep(0.2)');
+      order.push('done');
+    });
+    await connection.db.raw('select 1'); // by now the other one has its connection
+    const closing = connection.close().then(() => order.push('closed'));
+    expect(await codeOf(connection.transaction(async () => undefined))).to.equal('unavailable');
+    await Promise.all([running, closing]);
+    expect(order).to.deep.equal(['done', 'closed']);
+  });
+
   it('says at once that the connection was reset', async () => {
     wire.cut();
     const { code, ms } = await timed(Promise.resolve(connection.db.raw('select 1')));

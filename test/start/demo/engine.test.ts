@@ -115,7 +115,8 @@ describe('the demo engine', () => {
       expect(status, JSON.stringify(body)).to.equal(400);
       expect(String(json.error?.['message'])).to.contain(named);
     }
-    const missing = await fetch(`${engine.url}/v1/embeddings`, { method: 'POST', body: '{}' });
+    const headers = { 'content-type': 'application/json' };
+    const missing = await fetch(`${engine.url}/v1/embeddings`, { method: 'POST', body: '{}', headers });
     expect(missing.status).to.equal(404);
     expect((await post(' '.repeat(9 * 1024 * 1024))).status).to.equal(413);
   });
