@@ -157,11 +157,25 @@ describe('a pool whose members have not all the same room', function () {
 
   it('asks a member with more room when a backend says that it is too long', async () => {
     small.reply(tooLong);
-    const before = posts(small);
-    for (let n = 0; n < 20 && posts(small) === before; n++)
-      for (const answer of await Promise.all([ask('hi'), ask('hi', { stream: true }), ask('hi')]))
-        expect([answer.status, (await answer.text()).includes('Hello')]).to.deep.equal([200, true]);
-    expect(posts(small)).to.be.above(before);
+    const before = [posts(small), posts(large)] as const;
+    // Both slots of the other are taken until the small one has had its word.
+    large.reply(chats(['Hello'], { paced: true }));
+    const holding = [
+      ask('hi', {}, { 'x-mcpctl-pin': 'r128000' }),
+      ask('hi', {}, { 'x-mcpctl-pin': 'r128000' }),
+    ];
+    await until(
+      async () => posts(large) - before[1],
+      (held) => held === 2,
+    );
+    const asked = [ask('hi'), ask('hi', { stream: true }), ask('hi')];
+    await until(
+      async () => posts(small) - before[0],
+      (refused) => refused >= 3,
+    );
+    large.release(Infinity);
+    for (const answer of await Promise.all([...holding, ...asked]))
+      expect([answer.status, (await answer.text()).includes('Hello')]).to.deep.equal([200, true]);
     // Nobody else may have it: its words are the answer.
     const pinned = await ask('hi', {}, { 'x-mcpctl-pin': 'r4096' });
     expect([pinned.status, await pinned.text()]).to.satisfy(
