@@ -45,13 +45,14 @@ describe('each operation of an OpenAI-compatible backend', () => {
 
   it('responses and messages end there though their backend keeps the stream open', async () => {
     const open =
-      (type: string): Script =>
+      (...types: string[]): Script =>
       ({ response }) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' });
-        response.write(event({ type, response: { status: 'completed' } }));
+        response.write(types.map((type) => event({ type, response: { status: 'completed' } })).join(''));
       };
+    const messagesSay = open('message_start', 'message_stop');
     expect((await read('responses', open('response.completed'))).last).to.have.property('kind', 'end');
-    expect((await read('messages', open('message_stop'))).last).to.have.property('kind', 'end');
+    expect((await read('messages', messagesSay)).last).to.have.property('kind', 'end');
   });
 
   it('responses and messages that only stop are unfinished', async () => {
