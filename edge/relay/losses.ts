@@ -1,3 +1,4 @@
+import type { LlmRow } from '../../core/llm.ts';
 import type { Presence } from '../../core/presence.ts';
 import { inBatches } from '../../core/registry/batches.ts';
 import type { Registry } from '../../core/registry/registry.ts';
@@ -10,6 +11,11 @@ export interface Losses {
    * `unavailable`
    */
   write(session: string): Promise<void>;
+  /**
+   * The rows of a session whose lease is held by who asks. Those that were written down as lost a moment ago, for an older
+   * stream, are what they were again: read in between, they would not be served until the next registration.
+   */
+  rowsOf(session: string): Promise<LlmRow[]>;
 }
 
 /** What breaks a thousand streams breaks them together. */
@@ -20,7 +26,7 @@ export function createLosses({
   presence,
   bus,
 }: {
-  registry: Pick<Registry, 'sessions'>;
+  registry: Pick<Registry, 'sessions' | 'llms'>;
   presence: Pick<Presence, 'sessions'>;
   bus: Bus;
 }): Losses {
@@ -35,6 +41,12 @@ export function createLosses({
   };
   const write = inBatches(mark, { weightOf: () => 1, most: TOGETHER, lanes: 1 });
   return {
+    async rowsOf(session) {
+      const rows = await registry.llms.bySession(session);
+      if (!rows.some(({ inactiveReason }) => inactiveReason === 'publisher_gone')) return rows;
+      await registry.sessions.beat([session]);
+      return await registry.llms.bySession(session);
+    },
     async write(session) {
       if (await write(session)) bus.emit('session.left', { sessionId: session, why: 'lost' });
     },

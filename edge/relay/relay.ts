@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Response } from 'express';
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import type { LlmRow } from '../../core/llm.ts';
 import { connectAndCheck, openRedis, type Redis } from '../../core/queue/connect.ts';
 import { parseControl, sendControl } from '../../core/queue/control.ts';
 import { Fetchers } from '../../core/queue/fetchers.ts';
@@ -127,12 +126,10 @@ export class Relay implements Service {
       if (this.#sessions.get(id) === session) this.#sessions.delete(id);
     });
     const before = this.#sessions.get(id);
-    let rows: LlmRow[];
     this.#sessions.set(id, session);
     let others = false;
     try {
-      rows = await this.#deps.registry.llms.bySession(id);
-      session.prepare(rows); // what is handed over takes its slots
+      session.prepare(await this.#deps.registry.llms.bySession(id)); // what is handed over takes its slots
       await this.#deps.presence.holdFor(id, { boot, nonce });
       const message = { kind: 'stream', nonce } as const;
       const heard = await sendControl({ redis: this.commands, keys }, { session: id, boot, message });
@@ -147,7 +144,7 @@ export class Relay implements Service {
     const held = before?.claims.refs() ?? [];
     before?.letGo();
     if (others && !before) await pause(HAND_OVER_MS, session.handedOver);
-    await this.#begin(session, { rows, running: call.running, held });
+    await this.#begin(session, { running: call.running, held });
   }
 
   /** May this process have the session? @throws as `open`. */
@@ -170,11 +167,12 @@ export class Relay implements Service {
   /** What it runs is taken over before it is given more. */
   async #begin(
     session: RelaySession,
-    { rows, running, held }: Pick<StreamCall, 'running'> & { rows: LlmRow[]; held: readonly SaidClaim[] },
+    { running, held }: Pick<StreamCall, 'running'> & { held: readonly SaidClaim[] },
   ): Promise<void> {
     const { log } = this.#deps;
     const { session: id } = session.carried;
     try {
+      const rows = await this.#deps.losses.rowsOf(id);
       const pools = rows.map((row) => row.poolKey);
       await session.adopt(held);
       await session.adopt(running ?? (await findClaims(this.#deps, session.carried, pools)));

@@ -143,7 +143,7 @@ export class RelaySession {
         return this.#wakes.woken(message.wakeId, message.message);
       case 'registered':
         return this.#try('registered', async () => {
-          await this.serve(await this.#deps.registry.llms.bySession(this.carried.session));
+          await this.serve(await this.#deps.losses.rowsOf(this.carried.session));
           this.#changed();
         });
       case 'left':

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { sendControl } from '../../core/queue/control.ts';
 import { readFences } from '../../core/queue/fence.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
@@ -73,6 +74,23 @@ describe('a worker of the sse transport, and two edges', () => {
     uplink.line({ end: { body: '{}' } });
     await uplink.end();
     expect((await stream.next('infer')).taskId).to.equal(waiting.id);
+  });
+
+  it('serves on where its rows were written down as lost for an older stream a moment ago', async () => {
+    const worker = await started([{ name: 'g' }], t.url);
+    const stream = await worker.open();
+    const { session = '', instance: boot = '' } = worker;
+    await t.registry.sessions.markGone([session]);
+    expect(await statusOf('g')).to.equal('inactive');
+    await sendControl(t.deps.queue, { session, boot, message: { kind: 'registered' } });
+    await until(
+      () => statusOf('g'),
+      (status) => status === 'active',
+    );
+    const row = await submitTask(t, { poolKey: 'g' });
+    const frame = await stream.next('infer');
+    expect(frame.taskId).to.equal(row.id);
+    await worker.serve(frame, [], { body: '{}' });
   });
 
   it('is told to stop what is not its own any more, or never was', async () => {
