@@ -143,9 +143,8 @@ class Published implements PublishedWorker {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#superseded.abort();
-    await this.#publishing;
-    await this.#backends.stop();
-    await this.#serving.stop();
+    // What is being published may wait for what serving is to be broken off.
+    await Promise.all([this.#publishing?.then(() => this.#backends.stop()), this.#serving.stop()]);
     this.#registrar.stop();
     await this.#registrar.left();
     for (const { gate } of this.#deps.opened) gate.end();

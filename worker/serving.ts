@@ -38,6 +38,10 @@ export class Serving {
   readonly #formerTransports = new Set<Transport>();
   /** Registrations take effect one after the other. */
   #last: Promise<void> = Promise.resolve();
+  /** One that is being started, which may take as long as it may wait for what it connects to. */
+  #starting: Transport | undefined;
+  /** How often it was halted: a registration that was heard before does not take effect after it. */
+  #halts = 0;
   #stopped = false;
 
   constructor(deps: ServingDeps) {
@@ -50,7 +54,8 @@ export class Serving {
 
   /** @throws McpctlError when the transport cannot be used, e.g. `unavailable` because Redis is away. */
   serve(registered: Registered, members: readonly ServedMember[]): Promise<void> {
-    const serving = this.#last.then(() => this.#serve(registered, members));
+    const halts = this.#halts;
+    const serving = this.#last.then(() => this.#serve(registered, { members, halts }));
     this.#last = serving.catch(() => undefined); // told to whoever asked for it
     return serving;
   }
@@ -71,39 +76,50 @@ export class Serving {
     await Promise.all([this.transport?.drain() ?? Promise.resolve(), ...this.#former]);
   }
 
-  /** The edge will not have this worker: nothing more is taken, and what runs is let go of. A later registration serves. */
+  /**
+   * The edge will not have this worker: nothing more is taken, and what runs is let go of. A later registration serves, once
+   * that is closed. It waits for no earlier one: that may wait for a Redis which lets this worker in no more.
+   */
   halt(): void {
-    this.#last = this.#last.then(async () => {
-      const former = this.#current?.transport;
-      this.#current = undefined;
-      if (former) await former.stop();
-    });
-    this.#last = this.#last.catch((thrown: unknown) => {
+    this.#halts += 1;
+    const stopped = this.#stopAll([this.#current?.transport, this.#starting]).catch((thrown: unknown) => {
       this.#deps.log.warn({ why: messageOf(thrown) }, 'what was open to the edge could not be closed well');
     });
+    this.#current = undefined;
+    this.#last = Promise.all([this.#last, stopped]).then(() => undefined);
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    const all = [...this.#formerTransports, ...(this.transport ? [this.transport] : [])];
-    await Promise.all(all.map(async (transport) => transport.stop()));
+    await this.#stopAll([...this.#formerTransports, this.transport, this.#starting]);
     await this.#last;
-    await this.transport?.stop(); // one that came meanwhile
   }
 
-  async #serve(registered: Registered, members: readonly ServedMember[]): Promise<void> {
-    if (this.#stopped) return;
+  async #stopAll(transports: readonly (Transport | undefined)[]): Promise<void> {
+    await Promise.all(transports.map(async (transport) => transport?.stop()));
+  }
+
+  async #serve(
+    registered: Registered,
+    { members, halts }: { members: readonly ServedMember[]; halts: number },
+  ): Promise<void> {
+    const isOver = (): boolean => this.#stopped || halts !== this.#halts;
+    if (isOver()) return;
     const { kind } = registered.transport;
     // Not its address: this worker has its own, and edges may know others.
     const as = JSON.stringify({ ...registered.transport, url: '', session: registered.providerSessionId });
     if (this.#current?.as === as) return await this.#current.transport.serve(members);
     const transport = this.#open(registered);
+    this.#starting = transport;
     try {
       await transport.start?.();
     } catch (thrown) {
       void transport.stop(); // or it would try to connect for ever, beside the next one
       throw thrown;
+    } finally {
+      this.#starting = undefined;
     }
+    if (isOver()) return await transport.stop();
     const former = this.#current?.transport;
     if (former) {
       this.#deps.log.info(

@@ -133,6 +133,18 @@ function leavesOn({
   };
 }
 
+/**
+ * Closes a connection for good: what waits on it fails, also where it was between two tries to connect. There ioredis only
+ * forgets its next try, and what waits would wait for ever; one more try, broken off at once, ends it.
+ */
+export function closeRedis(redis: Redis): void {
+  const wasBetweenTries = redis.status === 'reconnecting';
+  redis.disconnect();
+  if (!wasBetweenTries) return;
+  redis.connect().catch(() => undefined); // it is broken off by the next line
+  redis.disconnect();
+}
+
 const ASK_EVERY_MS = 1_000;
 
 /**
@@ -189,10 +201,25 @@ export async function untilConnected(redis: Redis): Promise<void> {
  */
 export async function connectAndCheck(redis: Redis): Promise<{ hints: string[] }> {
   await untilConnected(redis);
-  const { faults, hints } = judge(await redis.info(), { isCluster: clustered.has(redis) });
+  const { faults, hints } = judge(await answered(redis.info()), { isCluster: clustered.has(redis) });
   if (faults.length > 0)
     throw new McpctlError('invalid_config', `This Redis cannot be used:\n  ${faults.join('\n  ')}`);
   return { hints };
+}
+
+const ANSWER_WITHIN_MS = 2_000;
+
+/** For a question over a connection that would wait for Redis to come back. @throws McpctlError `unavailable` after 2 s. */
+export async function answered<T>(call: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new McpctlError('unavailable')), ANSWER_WITHIN_MS);
+  });
+  try {
+    return await Promise.race([call, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Runs a call for somebody who waits: any failure becomes `unavailable` with what is so, without its arguments. */

@@ -51,6 +51,7 @@ export function connectorFor({ primary, user }: Connecting): new (options: unkno
       this.connecting = true;
       delete this.firstError;
       const socket = await this.#dial();
+      if (this.#isClosed()) socket.destroy(); // meanwhile, when there was no stream to close
       this.stream = socket;
       // Stays: between here and ioredis nobody else hears it.
       socket.on('error', (error: Error) => (this.firstError ??= error));
@@ -61,7 +62,13 @@ export function connectorFor({ primary, user }: Connecting): new (options: unkno
       return socket;
     }
 
+    #isClosed(): boolean {
+      return !this.connecting;
+    }
+
     async #dial(): Promise<Socket> {
+      await Promise.resolve(); // closed in the same breath, it asks nobody
+      if (this.#isClosed()) return new Socket().destroy();
       const { host = '127.0.0.1', port = 6379, family, tls } = this.#options;
       let at: Address = { host, port };
       try {
@@ -70,7 +77,6 @@ export function connectorFor({ primary, user }: Connecting): new (options: unkno
         this.firstError = new Error(messageOf(thrown));
         return new Socket().destroy();
       }
-      if (!this.connecting) return new Socket().destroy(); // closed meanwhile
       const to = { ...at, ...(family === undefined ? {} : { family }) };
       return tls ? connectTls({ ...to, ...(tls satisfies ConnectionOptions) }) : createConnection(to);
     }

@@ -6,7 +6,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
 import { ClockSteps } from './clock-steps.ts';
-import { connectAndCheck, keepAsking, openRedis } from './connect.ts';
+import { closeRedis, connectAndCheck, keepAsking, openRedis } from './connect.ts';
 import { Dispatch } from './dispatch.ts';
 import { createQueues, type JobData } from './jobs.ts';
 import { createKeys, type Keys } from './keys.ts';
@@ -70,7 +70,7 @@ export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
     async stop() {
       stopAsking();
       await subscriber.stop();
-      redis.disconnect();
+      closeRedis(redis);
     },
   };
 }

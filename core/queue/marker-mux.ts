@@ -3,6 +3,7 @@ import { messageOf } from '../errors.ts';
 import { pause, type Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
+import { closeRedis } from './connect.ts';
 import type { Keys } from './keys.ts';
 import { markerOf, type Markers } from './markers.ts';
 
@@ -68,7 +69,7 @@ export class MarkerMux implements Service {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#idle.abort();
-    this.#deps.blocking.disconnect();
+    closeRedis(this.#deps.blocking);
     for (const waiters of [...this.#waiting.values()]) for (const waiter of [...waiters]) waiter.settle(null);
     await this.#loops;
   }

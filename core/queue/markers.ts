@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { closeRedis } from './connect.ts';
 import type { Keys } from './keys.ts';
 
 /**
@@ -46,6 +47,6 @@ export function ownMarkers({
       await commands.zadd(markerOf(keys, queue), 0, '0');
     },
     // A wake-up that is lost with the connection costs another member a second.
-    stop: () => blocking.disconnect(),
+    stop: () => closeRedis(blocking),
   };
 }

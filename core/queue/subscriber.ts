@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis';
-import { McpctlError, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
-import { keepAsking } from './connect.ts';
+import { answered, closeRedis, keepAsking } from './connect.ts';
 
 /** What a channel tells its listener: a message, or that messages may have been lost. */
 export type Heard = { kind: 'message'; text: string } | { kind: 'resync' };
@@ -15,8 +15,6 @@ export interface Subscriber extends Service {
    */
   listen(channel: string, hear: (heard: Heard) => void): Promise<() => void>;
 }
-
-const ANSWER_WITHIN_MS = 2_000;
 
 interface Channel {
   hears: Set<(heard: Heard) => void>;
@@ -77,7 +75,7 @@ export function createSubscriber(redis: Redis, log: Log): Subscriber {
       }
       known.hears.add(hear);
       try {
-        await bounded(known.confirmed);
+        await answered(known.confirmed);
       } catch (thrown) {
         forget(channel, hear);
         throw thrown;
@@ -86,19 +84,7 @@ export function createSubscriber(redis: Redis, log: Log): Subscriber {
     },
     stop() {
       stopAsking();
-      redis.disconnect();
+      closeRedis(redis);
     },
   };
-}
-
-async function bounded(call: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new McpctlError('unavailable')), ANSWER_WITHIN_MS);
-  });
-  try {
-    await Promise.race([call, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Response } from 'express';
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import { connectAndCheck, openRedis, type Redis } from '../../core/queue/connect.ts';
+import { closeRedis, connectAndCheck, openRedis, type Redis } from '../../core/queue/connect.ts';
 import { parseControl, sendControl } from '../../core/queue/control.ts';
 import { Fetchers } from '../../core/queue/fetchers.ts';
 import { Trusted } from '../../core/queue/generation.ts';
@@ -35,6 +35,8 @@ const TICK_MS = 1_000;
 const ANNOUNCE_MS = 2_500;
 /** How long an edge that lets go of a session may take to say what its worker runs. */
 const HAND_OVER_MS = 500;
+/** What is being looked at while it stops; a Redis that is away is not waited for longer. */
+const LAST_LOOKS_MS = 1_000;
 /** After `moving`: how long sessions may take to find another edge. */
 const MOVE_MS = 5_000;
 
@@ -95,10 +97,12 @@ export class Relay implements Service {
   async stop(): Promise<void> {
     this.#stopped.abort();
     for (const session of [...this.#sessions.values()]) session.letGo();
-    await this.#mux.stop();
-    await this.#ticks;
+    const looked = Promise.all([this.#mux.stop(), this.#ticks]);
+    const isOver = new AbortController();
+    await Promise.race([looked.finally(() => isOver.abort()), pause(LAST_LOOKS_MS, isOver.signal)]);
     this.#trusted.stop();
-    this.commands.disconnect();
+    closeRedis(this.commands); // what still waits for a Redis that is away fails
+    await looked;
     await this.#deps.fetchers.close();
   }
 

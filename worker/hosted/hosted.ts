@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import { openRedis } from '../../core/queue/connect.ts';
+import { closeRedis, openRedis } from '../../core/queue/connect.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { createPresence } from '../../core/queue/presence.ts';
 import { keySpaceOf, redisPlaceOf } from '../../core/queue/where.ts';
@@ -126,5 +126,5 @@ async function leave(
       .finally(() => limit.abort()),
     pause(LEAVE_MS, limit.signal),
   ]);
-  redis.disconnect();
+  closeRedis(redis);
 }

@@ -1,5 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
 import {
+  closeRedis,
   connectAndCheck,
   openRedis,
   untilConnected,
@@ -46,6 +47,8 @@ export interface RedisTransportDeps extends Omit<ConnectOptions, 'user'> {
 }
 
 const ANNOUNCE_MS = 1_000;
+/** For what is closed at a stop, after the grace. */
+const CLOSE_WITHIN_MS = 3_000;
 /** Between two registrations of a session whose user Redis does not know. */
 const ASK_AGAIN_MS = 3_000;
 
@@ -103,6 +106,7 @@ export class RedisTransport implements Transport {
     this.#trusted.start();
     await this.#subscriber.start?.();
     await this.#subscriber.listen(this.#keys.control(session, boot), (heard) => this.#hear(heard));
+    if (this.#stopped) return;
     this.#announcing = setInterval(() => void this.#say(), ANNOUNCE_MS);
     // A Redis that came back empty learns at once who is here.
     this.#redis.on('ready', () => void this.#say());
@@ -119,13 +123,8 @@ export class RedisTransport implements Transport {
     const gone = this.#serving.filter((s) => !members.some((m) => isSame(m.member, s.member)));
     const added = members.filter((m) => !this.#serving.some((s) => isSame(m.member, s.member)));
     this.#serving = this.#serving.filter((s) => !gone.includes(s));
-    for (const served of added) {
-      const consumer = this.#consumerOf(served);
-      await consumer.start();
-      const leave = served.gate.onChange(() => void this.announce());
-      this.#serving.push({ ...served, consumer, leave });
-    }
-    await this.#say();
+    for (const served of added) await this.#begin(served);
+    await this.announce();
     for (const { consumer, leave } of gone) {
       leave();
       void consumer.drain().then(() => consumer.stop());
@@ -177,9 +176,32 @@ export class RedisTransport implements Transport {
     for (const { leave } of this.#serving) leave();
     await this.#subscriber.stop();
     this.#trusted.stop();
-    this.#redis.disconnect();
+    closeRedis(this.#redis);
+    const isClosed = new AbortController();
+    const closed = this.#closeConsumers().finally(() => isClosed.abort());
+    await Promise.race([closed, pause(CLOSE_WITHIN_MS, isClosed.signal)]);
+  }
+
+  async #closeConsumers(): Promise<void> {
     await Promise.all(this.#serving.map(({ consumer }) => consumer.stop()));
     await this.#fetchers.close();
+  }
+
+  /** It is there for a stop before it has begun; one that cannot begin leaves no connection behind. */
+  async #begin(served: ServedMember): Promise<void> {
+    if (this.#leaving) return;
+    const consumer = this.#consumerOf(served);
+    const leave = served.gate.onChange(() => void this.announce());
+    const serving = { ...served, consumer, leave };
+    this.#serving.push(serving);
+    try {
+      await consumer.start();
+    } catch (thrown) {
+      this.#serving = this.#serving.filter((other) => other !== serving);
+      leave();
+      await consumer.stop();
+      throw thrown;
+    }
   }
 
   #consumerOf({ member, slots, gate }: ServedMember): Consumer {
@@ -217,7 +239,7 @@ export class RedisTransport implements Transport {
   #refused(): void {
     if (this.#retired) {
       for (const { taskId, claimId } of this.#running.claims()) this.#running.lose(taskId, claimId);
-      this.#redis.disconnect();
+      closeRedis(this.#redis);
       return;
     }
     this.#askAgain();

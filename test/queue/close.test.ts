@@ -1,0 +1,47 @@
+import { expect } from 'chai';
+import { closeRedis, openRedis, untilConnected, type ConnectOptions } from '../../core/queue/connect.ts';
+import { systemClock as clock } from '../../core/runtime/clock.ts';
+import { createLog } from '../../core/runtime/log.ts';
+import { wireToUrl, type Wire } from '../support/wire.ts';
+
+const log = createLog({ process: 'test', level: 'silent', pretty: false });
+const url = process.env['REDIS_URL'] ?? '';
+const { username = '', password } = new URL(url);
+const ownUser = {
+  username: username || 'default',
+  password: password || 'any',
+  onRefused: (): void => undefined,
+};
+
+const users: Record<string, ConnectOptions['user']> = {
+  'signed in by its URL': undefined,
+  'with a user of its own': ownUser,
+};
+
+describe('a Redis connection that is closed while Redis is away', function () {
+  this.timeout(5_000);
+  let wire: Wire;
+  beforeEach(async () => (wire = await wireToUrl(url)));
+  afterEach(() => wire.close());
+
+  for (const [how, user] of Object.entries(users))
+    it(`fails what waits, between two tries to connect too, ${how}`, async () => {
+      const redis = openRedis('commands', { url: wire.url(url), verifyTls: true, user, clock, log });
+      await untilConnected(redis);
+      const away = new Promise((resolve) => redis.once('reconnecting', resolve));
+      wire.cut();
+      await away;
+      const waiting = redis.get('nothing').then(
+        () => 'answered',
+        () => 'failed',
+      );
+      expect(redis.status).to.equal('reconnecting');
+      wire.mend();
+      closeRedis(redis);
+      expect(await waiting).to.equal('failed');
+      expect(redis.status).to.equal('end');
+      expect(wire.connections()).to.equal(0);
+      // Whoever comes later is refused, and does not wait for a connection that nobody opens.
+      expect(await redis.get('nothing').catch(() => 'failed')).to.equal('failed');
+    });
+});
