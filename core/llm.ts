@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { wordOr } from './newer-words.ts';
 import { aliasSchema, modelSchema, nameSchema, textSchema, uuidSchema } from './names.ts';
 import { listQuerySchema } from './page.ts';
 
@@ -33,17 +34,31 @@ function knownOf({ operations, tools, vision, reasoning, contextLength }: Capabi
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
 }
 
-/** The same for who writes a row: what a newer worker says besides is passed over, up to a size. */
-export const newCapabilitiesSchema = capabilitiesSchema
-  .refine(
-    (capabilities) => Buffer.byteLength(JSON.stringify(capabilities)) <= MOST_CAPABILITIES_BYTES,
-    `capabilities are at most ${MOST_CAPABILITIES_BYTES} bytes of JSON`,
-  )
-  .refine(({ contextLength = 1 }) => contextLength <= MOST_CONTEXT, {
-    path: ['contextLength'],
-    message: `must be at most ${MOST_CONTEXT}`,
-  })
-  .transform(knownOf);
+const isOperation = (word: string): word is Operation => operations.some((known) => known === word);
+/** As another release says it: an operation that is not known here is one that nobody asks for here. */
+const toldCapabilitiesSchema = capabilitiesSchema.extend({
+  operations: z
+    .array(z.string().meta({ enum: operations }))
+    .transform((words) => words.filter(isOperation))
+    .optional(),
+});
+
+const capped = <Schema extends typeof capabilitiesSchema | typeof toldCapabilitiesSchema>(schema: Schema) =>
+  schema
+    .refine(
+      (capabilities) => Buffer.byteLength(JSON.stringify(capabilities)) <= MOST_CAPABILITIES_BYTES,
+      `capabilities are at most ${MOST_CAPABILITIES_BYTES} bytes of JSON`,
+    )
+    .refine(({ contextLength = 1 }) => contextLength <= MOST_CONTEXT, {
+      path: ['contextLength'],
+      message: `must be at most ${MOST_CONTEXT}`,
+    })
+    .transform(knownOf);
+
+/** The same for who writes a row. */
+export const newCapabilitiesSchema = capped(capabilitiesSchema);
+/** The same for a worker, which may be newer: what it says besides is passed over, up to a size. */
+export const offeredCapabilitiesSchema = capped(toldCapabilitiesSchema);
 
 /** Where the operator keeps a public llm's key. The key itself is never in the registry. */
 const apiKeyRefSchema = z.union([
@@ -176,6 +191,10 @@ export type LlmView = z.infer<typeof llmViewSchema>;
 /** The row as Postgres holds it (`core/registry/llms.ts` reads and writes it). */
 export const llmRowSchema = z.object({
   ...llmShape,
+  // An edge of a newer release may have written these: a row of its shall not hide the others.
+  capabilities: toldCapabilitiesSchema,
+  status: wordOr(llmStatuses, 'inactive'),
+  inactiveReason: wordOr(inactiveReasons, 'backend_down').nullable(),
   poolKey: z.string(),
   /** Llms of one session that say the same are of one backend and share one count of slots. */
   slotGroup: z.string().nullable(),

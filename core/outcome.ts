@@ -45,16 +45,23 @@ export interface Ending {
   streamedBytes: number | null;
 }
 
-/** Reads an outcome that a worker wrote; anything else counts as a broken backend. */
+/** What can be told of an end that is not understood: never that it went well, and what it cost. */
+const otherSchema = z
+  .object({ usage: usageSchema.optional().catch(undefined) })
+  .catch({})
+  .transform(({ usage }) => ({
+    kind: 'failed' as const,
+    code: 'backend_incomplete',
+    message: 'The worker reported an outcome that is not understood.',
+    ...(usage ? { usage } : {}),
+  }));
+
+/** Reads an outcome that a worker wrote, perhaps one of a newer release; anything else counts as a broken backend. */
 export function parseOutcome(text: string): Outcome {
   try {
-    return outcomeSchema.parse(JSON.parse(text));
+    return z.union([outcomeSchema, otherSchema]).parse(JSON.parse(text));
   } catch {
-    return {
-      kind: 'failed',
-      code: 'backend_incomplete',
-      message: 'The worker reported an outcome that is not understood.',
-    };
+    return otherSchema.parse({}); // not JSON
   }
 }
 

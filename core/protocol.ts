@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { llmTypeSchema, newCapabilitiesSchema, operationSchema } from './llm.ts';
+import { llmTypeSchema, offeredCapabilitiesSchema, operationSchema } from './llm.ts';
 import { modelSchema, nameSchema, shownInLine, textSchema, uuidSchema } from './names.ts';
+import { wordOr } from './newer-words.ts';
 import { storableSentence } from './storable.ts';
 import { retryAfterSchema } from './retry-after.ts';
 import { usageSchema } from './task.ts';
@@ -35,9 +36,9 @@ const providerOfferSchema = z.object({
     .max(10_000)
     .transform((slots) => Math.min(slots, MOST_SLOTS))
     .nullish(),
-  capabilities: newCapabilitiesSchema.nullish(),
+  capabilities: offeredCapabilitiesSchema.nullish(),
   /** `inactive`: the backend does not answer (`backend_down`), and the worker will say when it does. */
-  initialStatus: z.enum(['active', 'hibernating', 'inactive']).default('active'),
+  initialStatus: wordOr(['active', 'hibernating', 'inactive'], 'inactive').default('active'),
   /** Why its backend refuses what is configured, as a sentence; it is served all the same. */
   misconfigured: misconfiguredSchema.nullish(),
   /** Opaque: providers that say the same are of one backend, and share one count of slots. */
@@ -82,14 +83,15 @@ export const sessionBodySchema = z.object({
 });
 
 /** What a worker says of its members: `resting` takes nothing for moments, after its backend has failed. */
-const memberStateSchema = z.enum(['serving', 'resting', 'down', 'asleep']);
-export type MemberState = z.infer<typeof memberStateSchema>;
+export const memberStateWord = wordOr(['serving', 'resting', 'down', 'asleep'], 'down');
+export type MemberState = z.infer<typeof memberStateWord>;
+export const sessionStateWord = wordOr(['serving', 'draining'], 'draining');
 
 /** Body of `_provider-heartbeat`: a sign of life, and what has changed. What is not said stays as it was. */
 export const heartbeatSchema = sessionBodySchema.extend({
-  state: z.enum(['serving', 'draining']).optional(),
+  state: sessionStateWord.optional(),
   /** By the llm's name. */
-  members: z.record(nameSchema, memberStateSchema).optional(),
+  members: z.record(nameSchema, memberStateWord).optional(),
 });
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 
@@ -140,12 +142,18 @@ const frameSchema = z.discriminatedUnion('kind', [
     .transform(({ kind, wakeId, taskId, llmName }) => ({ kind, wakeId: wakeId ?? taskId ?? '', llmName })),
   z.object({ kind: z.literal('cancel'), taskId: opaqueIdSchema, claimId: claimIdSchema }),
 ]);
-export type Frame = z.infer<typeof frameSchema>;
+
+/** Of a task that is not understood, e.g. with an operation of a newer release, what it takes to give it back. */
+const unreadableSchema = z
+  .object({ kind: z.literal('infer'), taskId: opaqueIdSchema, claimId: claimIdSchema, llmName: z.string() })
+  .transform((frame) => ({ ...frame, kind: 'unreadable' as const }));
+
+export type Frame = z.infer<typeof frameSchema> | z.infer<typeof unreadableSchema>;
 
 /** Null for anything that is no frame known here: newer edges may say more than this worker knows. */
 export function parseFrame(text: string): Frame | null {
   try {
-    const parsed = frameSchema.safeParse(JSON.parse(text));
+    const parsed = z.union([frameSchema, unreadableSchema]).safeParse(JSON.parse(text));
     return parsed.success ? parsed.data : null;
   } catch {
     return null; // not JSON, so not for us
@@ -188,8 +196,11 @@ export const streamLineSchema = z.union([
 ]);
 export type StreamLine = z.infer<typeof streamLineSchema>;
 
-/** Answer of `_provider-task/:id/stream`, 200. */
-export const streamAnswerSchema = z.object({ outcome: z.enum(['ended', 'handed_back']) });
+/** What a line says, of which at most one is in a line: one with none of them is of a newer release, and passed over. */
+const spokenKeys = ['seq', 'data', 'beat', 'end', 'error'];
+export const isForeignLine = (value: unknown): boolean =>
+  z.record(z.string(), z.unknown()).safeParse(value).success &&
+  !spokenKeys.some((key) => Object.hasOwn(Object(value) as object, key));
 
 const spoken = { claimId: z.string().max(64).optional(), seq: seqSchema.optional() };
 

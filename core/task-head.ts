@@ -21,3 +21,6 @@ export const taskHeadSchema = z.object({
   translated: z.enum(['responses', 'messages']).optional(),
 });
 export type TaskHead = z.infer<typeof taskHeadSchema>;
+
+/** The same as who runs it reads it: what the body was translated from is for those who translate it again. */
+export const heldHeadSchema = taskHeadSchema.omit({ translated: true });

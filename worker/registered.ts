@@ -13,6 +13,16 @@ const rowSchema = z.looseObject({
 });
 const list = z.array(z.unknown()).catch([]);
 
+/** Each edge has this one, whatever a newer one would rather have. */
+const foreignTransport = z
+  .union([
+    z.string(),
+    z.looseObject({
+      kind: z.string().refine((kind) => kind !== 'redis', 'a redis transport names its namespace'),
+    }),
+  ])
+  .transform(() => ({ kind: 'sse' as const }));
+
 /** What every edge has answered from the first protocol on is the session; what else an older one leaves out is defaulted. */
 const answerSchema = z.looseObject({
   providerSessionId: sessionIdSchema,
@@ -20,7 +30,7 @@ const answerSchema = z.looseObject({
   agents: list,
   warnings: list,
   transport: z
-    .union([transportSchema, z.literal('sse').transform(() => ({ kind: 'sse' as const }))])
+    .union([transportSchema, foreignTransport])
     .nullish()
     .transform((transport) => transport ?? { kind: 'sse' as const }),
 });

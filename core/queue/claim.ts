@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { HandBack } from '../hand-back.ts';
 import { onOneLine } from '../json-text.ts';
 import type { Outcome } from '../outcome.ts';
-import { taskHeadSchema, type TaskHead } from '../task-head.ts';
+import { heldHeadSchema, type TaskHead } from '../task-head.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
 import { runScript } from './scripts.ts';
@@ -113,7 +113,7 @@ function readClaim([kind, epoch, body, head, bytes = '']: readonly string[]): Cl
 /** Written by an edge, perhaps of a newer release, or by whoever else can write to Redis. */
 function readTask(epoch: number, body: Claimed['body'], text: string): Claimed | Refusal {
   try {
-    return { epoch, body, head: taskHeadSchema.parse(JSON.parse(text)) };
+    return { epoch, body, head: heldHeadSchema.parse(JSON.parse(text)) };
   } catch {
     return { unreadable: epoch };
   }

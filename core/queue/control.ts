@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { memberStateWord, sessionStateWord } from '../protocol.ts';
 import type { Keys } from './keys.ts';
 
 /**
@@ -23,8 +24,8 @@ const controlSchema = z.discriminatedUnion('kind', [
   /** To the relay, from the edge that heard a heartbeat: a sign of life, and what it said. */
   z.object({
     kind: z.literal('state'),
-    state: z.enum(['serving', 'draining']).optional(),
-    members: z.record(z.string(), z.enum(['serving', 'resting', 'down', 'asleep'])).optional(),
+    state: sessionStateWord.optional(),
+    members: z.record(z.string(), memberStateWord).optional(),
   }),
   /** Wake this llm's backend; `wakeId` is the llm's id. Sent again until `wake:{L}` is held. */
   z.object({ kind: z.literal('wake'), wakeId: z.string() }),

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { McpctlError } from '../errors.ts';
+import { wordOr } from '../newer-words.ts';
 import type { Attempt } from './attempt.ts';
 import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
@@ -17,7 +18,8 @@ const fenceSchema = z.object({
   epoch: z.coerce.number().int(),
   /** The epoch of its row, where somebody allocated one for it and was too late to lay it down. */
   row: z.coerce.number().int().optional(),
-  state: z.enum(['open', 'released', 'ended', 'closed']),
+  /** One that is not known here is let be, like one that runs or waits: whoever wrote it decides about the task. */
+  state: wordOr(['open', 'released', 'ended', 'closed'], 'open'),
   claim: z.string(),
   shown: z.string(),
   job: z.string(),
@@ -26,7 +28,7 @@ const fenceSchema = z.object({
   boot: z.string().default(''),
   llm: z.string().default(''),
   /** Who holds the claimant's connection to Redis; beats over the sse transport may be late for longer. */
-  via: z.enum(['redis', 'sse']).default('redis'),
+  via: wordOr(['redis', 'sse'], 'sse').default('redis'),
   /** Events so far, and the end. */
   seq: z.coerce.number().int().default(0),
   claimedAt: z.coerce.number().optional(),

@@ -198,8 +198,8 @@ function parseMembers(answer: unknown, now: number, leaseMs: number): Omit<PoolP
   };
 }
 
-/** @param field the llm's id and, after a space, the session's: a public llm may be served by several. */
-function parseMember(field: string, text: string, now: number): MemberPresence | LostMember | null {
+/** @param field the llm's id and, after a space, the session's: a public llm may be served by several. @internal */
+export function parseMember(field: string, text: string, now: number): MemberPresence | LostMember | null {
   const [llmId = ''] = field.split(' ', 1);
   const space = text.indexOf(' ');
   const saidMs = now - Number(text.slice(0, space));

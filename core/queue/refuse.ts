@@ -1,3 +1,4 @@
+import { unreadableTask } from '../hand-back.ts';
 import type { Log } from '../runtime/log.ts';
 import { handBack, type Refusal } from './claim.ts';
 import type { Redis } from './connect.ts';
@@ -7,12 +8,6 @@ import type { Keys } from './keys.ts';
 /** How long a task is put aside by a member that has failed it, or leaves it to others; doubled each time, while no other has taken it. */
 const DELAY_MS = 100;
 const LONGEST_DELAY_MS = 2_000;
-
-const unreadable = {
-  counts: 'attempt',
-  code: 'protocol_unsupported',
-  message: 'The worker cannot read this task, which is of a newer release; update mcplocal there.',
-} as const;
 
 /**
  * What becomes of a job whose task a member may not have: finished, passed on, or put aside for another member. One that
@@ -27,7 +22,7 @@ export async function refuse(
   if (typeof why === 'object' && 'unreadable' in why) {
     log.warn({ taskId, llmId }, 'a task could not be read; it goes to another member');
     const claim = { taskId, poolKey, claimId, epoch: why.unreadable };
-    if ((await handBack({ redis, keys }, claim, unreadable)) !== 'ok') await job.done();
+    if ((await handBack({ redis, keys }, claim, unreadableTask)) !== 'ok') await job.done();
     return; // the job stays for the requeue to move
   }
   if (why === 'unfit') return job.pass();

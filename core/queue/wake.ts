@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../errors.ts';
+import { wordOr } from '../newer-words.ts';
 import { pause, type Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { wakeReason, type WakeResult } from '../wake.ts';
@@ -34,7 +35,7 @@ const FAILED_MS = 10_000;
 const RENEW_MS = 1_500;
 
 const valueSchema = z.object({
-  phase: z.enum(['waking', 'failed']),
+  phase: wordOr(['waking', 'failed'], 'failed'),
   since: z.number().optional(),
   failed: z.object({ reason: z.string(), at: z.number() }).optional(),
 });

@@ -1,4 +1,5 @@
 import { messageOf } from '../../core/errors.ts';
+import { unreadableTask } from '../../core/hand-back.ts';
 import type { Frame, Heartbeat } from '../../core/protocol.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { execute, type ExecuteDeps } from '../execute.ts';
@@ -143,6 +144,8 @@ export class SseTransport implements Transport {
     switch (frame.kind) {
       case 'infer':
         return void this.#infer(frame);
+      case 'unreadable':
+        return void this.#giveBack(frame);
       case 'cancel':
         return this.#running.lose(frame.taskId, frame.claimId);
       case 'wake':
@@ -173,6 +176,23 @@ export class SseTransport implements Transport {
     } finally {
       answer.abandon(); // a run that lost its claim has nothing more to say
       ended();
+      this.#answers.delete(answer);
+    }
+  }
+
+  /** Never throws. Left unanswered it would be taken for a worker that is dead. An edge without claims is never newer. */
+  async #giveBack({ taskId, claimId }: Extract<Frame, { kind: 'unreadable' }>): Promise<void> {
+    if (claimId === '') return;
+    this.#deps.log.warn({ taskId }, 'a task could not be read; it goes to another member');
+    const deps = { ...this.#deps, report: () => this.#report.say() };
+    const answer = new Answer(deps, { taskId, claimId, aborting: new AbortController() });
+    this.#answers.add(answer);
+    try {
+      await answer.handBack(unreadableTask);
+    } catch (thrown) {
+      this.#deps.log.error({ taskId, err: thrown }, 'a task could not be given back for a reason of ours');
+    } finally {
+      answer.abandon();
       this.#answers.delete(answer);
     }
   }

@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
-import { streamLineSchema, type StreamLine } from '../../../core/protocol.ts';
+import { isForeignLine, streamLineSchema, type StreamLine } from '../../../core/protocol.ts';
 import { readFences } from '../../../core/queue/fence.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import { claimOf, type SpeakingCall, type SpokenClaim, type UplinkDeps } from './claim-of.ts';
@@ -78,7 +78,8 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
   }
 }
 
-async function say(speaker: Speaker, line: StreamLine): Promise<Said | null> {
+async function say(speaker: Speaker, line: StreamLine | null): Promise<Said | null> {
+  if (!line) return null;
   if ('seq' in line) {
     await speaker.emit(line.seq, line.data);
     return null;
@@ -90,7 +91,8 @@ async function say(speaker: Speaker, line: StreamLine): Promise<Said | null> {
   return 'end' in line ? await speaker.end(line.end) : await speaker.fail(line.error);
 }
 
-function parse(text: string): StreamLine {
+/** Null for a line of a newer release that says nothing of the answer. */
+function parse(text: string): StreamLine | null {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -99,6 +101,7 @@ function parse(text: string): StreamLine {
   }
   const parsed = streamLineSchema.safeParse(value);
   if (parsed.success) return parsed.data;
+  if (isForeignLine(value)) return null;
   throw new McpctlError(
     'invalid_request',
     'A line of the stream is none of {seq, data}, {beat}, {end}, {error}.',

@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream';
+import { z } from 'zod';
 import { messageOf } from '../../../core/errors.ts';
 import type { HandBack } from '../../../core/hand-back.ts';
 import type { Outcome } from '../../../core/outcome.ts';
-import { streamAnswerSchema, wireHeaders, type StreamLine } from '../../../core/protocol.ts';
+import { wordOr } from '../../../core/newer-words.ts';
+import { wireHeaders, type StreamLine } from '../../../core/protocol.ts';
 import { pause, type Clock } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
 import type { ClaimPort } from '../../claim-port.ts';
@@ -20,7 +22,10 @@ export interface AnswerDeps {
 }
 
 /** What the edge made of the answer. `lost`: the claim is somebody else's, or over; or it cannot be told any more. */
-type Verdict = 'ended' | 'handed_back' | 'lost';
+const verdicts = ['ended', 'handed_back', 'lost'] as const;
+type Verdict = (typeof verdicts)[number];
+/** What a newer edge made of it beside these is its business, and over here. */
+const answerSchema = z.object({ outcome: wordOr(verdicts, 'lost') });
 
 const REPORT_WITHIN_MS = 1_000;
 /** Within this the first try again; later ones each half to whole second, then seldom. */
@@ -172,7 +177,7 @@ export class Answer implements ClaimPort {
     const { taskId } = this.#claim;
     const { status } = answer;
     if (status === 200) {
-      const said = streamAnswerSchema.safeParse(await answer.json());
+      const said = answerSchema.safeParse(await answer.json());
       return said.success ? said.data.outcome : 'again';
     }
     answer.close();

@@ -1,0 +1,249 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { parseHandBack } from '../../core/hand-back.ts';
+import { parseOutcome } from '../../core/outcome.ts';
+import {
+  heartbeatSchema,
+  isForeignLine,
+  parseFrame,
+  registerSchema,
+  resultSchema,
+  streamLineSchema,
+} from '../../core/protocol.ts';
+import { parseControl } from '../../core/queue/control.ts';
+import { parseFence } from '../../core/queue/fence.ts';
+import { parseMember } from '../../core/queue/presence.ts';
+import { parseEntry } from '../../core/queue/stream.ts';
+import { heldHeadSchema, taskHeadSchema } from '../../core/task-head.ts';
+import { readRegistered } from '../../worker/registered.ts';
+
+const NEWER = 'of-a-newer-release';
+const id = randomUUID();
+type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+
+interface Reader {
+  read: (said: Json) => unknown;
+  said: Json;
+  /** Where words of a list that may grow stand, and what an unknown one is read as; undefined = anything. */
+  words?: Record<string, unknown>;
+}
+
+const flat = (said: Json): string[] =>
+  Object.entries(said ?? {}).flatMap(([key, value]) => [key, String(value)]);
+const usage = { promptTokens: 1, completionTokens: 2, totalTokens: 3 };
+const head = {
+  operation: 'chat',
+  streaming: true,
+  headers: {},
+  llmName: 'desk',
+  runMs: 1_000,
+  translated: 'messages',
+};
+
+/** Each schema that reads what another process wrote. */
+const readers: Record<string, Reader> = {
+  'a fence': {
+    read: (said) => parseFence(flat(said)),
+    said: {
+      epoch: '2',
+      state: 'released',
+      claim: 'c',
+      shown: '',
+      job: 'j',
+      q: 'q',
+      via: 'redis',
+      seq: '4',
+      why: 'w',
+    },
+    words: { state: 'open', via: 'sse' },
+  },
+  'a control message': {
+    read: (said) => parseControl(JSON.stringify(said)),
+    said: { kind: 'state', state: 'serving', members: { desk: 'serving', lap: 'asleep' } },
+    words: { state: 'draining', 'members.desk': 'down' },
+  },
+  'what a relay hands over': {
+    read: (said) => parseControl(JSON.stringify(said)),
+    said: { kind: 'held', nonce: 'n', claims: [{ taskId: 't', poolKey: 'p', claimId: 'c' }] },
+  },
+  'an announcement': {
+    read: (said) => parseMember(`llm ${id}`, `1000 ${JSON.stringify(said)}`, 1_000),
+    said: { sessionId: id, boot: 'b', slots: 2, running: 1, state: 'serving', misconfigured: 'no model' },
+    words: { state: 'draining' },
+  },
+  'a heartbeat': {
+    read: (said) => heartbeatSchema.parse(said),
+    said: { providerSessionId: id, state: 'serving', members: { desk: 'serving', lap: 'asleep' } },
+    words: { state: 'draining', 'members.desk': 'down' },
+  },
+  'a registration': {
+    read: (said) => registerSchema.parse(said),
+    said: {
+      protocol: 1,
+      transports: ['redis', 'sse'],
+      providers: [
+        {
+          name: 'desk',
+          type: 'openai',
+          model: 'm',
+          initialStatus: 'active',
+          capabilities: { operations: ['chat', 'embeddings'], tools: true },
+        },
+        { name: 'lap', type: 'ollama', model: 'm' },
+      ],
+    },
+    words: {
+      'transports.0': NEWER,
+      'providers.0.initialStatus': 'inactive',
+      'providers.0.capabilities.operations': [],
+    },
+  },
+  'the answer to it': {
+    read: (said) => readRegistered(said, []),
+    said: {
+      providerSessionId: id,
+      llms: [{ id, name: 'desk', poolKey: 'p', status: 'active' }],
+      agents: [],
+      warnings: ['w'],
+      transport: { kind: 'redis', namespace: 'n' },
+    },
+    words: { 'transport.kind': 'sse', 'llms.0.status': NEWER },
+  },
+  'a head': {
+    read: (said) => heldHeadSchema.parse(said),
+    said: head,
+    words: { translated: undefined },
+  },
+  'a head in a row': { read: (said) => taskHeadSchema.parse(said), said: head },
+  'a frame': {
+    read: (said) => parseFrame(JSON.stringify(said)),
+    said: { kind: 'infer', taskId: 't', claimId: 'c', llmName: 'desk', operation: 'chat', request: '{}' },
+  },
+  'an end of a task': {
+    read: (said) => parseOutcome(JSON.stringify(said)),
+    said: { kind: 'failed', code: 'backend_error', message: 'm', usage },
+    words: { code: NEWER },
+  },
+  'a hand-back': {
+    read: (said) => parseHandBack(JSON.stringify(said)),
+    said: { counts: 'attempt', code: 'backend_error', message: 'm', retryAfterS: 3 },
+    words: { counts: 'none', code: NEWER },
+  },
+  'a line of an answer': {
+    read: (said) => streamLineSchema.parse(said),
+    said: { end: { finishReason: 'stop', usage, status: 200, body: '{}' } },
+    words: { 'end.finishReason': NEWER },
+  },
+  'a failure of an answer': {
+    read: (said) => streamLineSchema.parse(said),
+    said: { error: { code: 'backend_error', message: 'm', retryable: true } },
+    words: { 'error.code': NEWER },
+  },
+  'a result': {
+    read: (said) => resultSchema.parse(said),
+    said: { claimId: 'c', chunk: { data: 'd', done: true } },
+  },
+  'events of a stream': {
+    read: (said) => parseEntry('1-2', ['l', 'one\ntwo', ...flat(said)]),
+    said: { c: 'claim' },
+  },
+  'the end of a stream': {
+    read: (said) => parseEntry('1-2', ['e', '{"kind":"completed","status":200}', ...flat(said)]),
+    said: { c: 'claim', session: id, llm: 'l', at: '1', bytes: '7' },
+  },
+};
+
+/** Each object in it, by its path; records of names are objects as well. */
+function objectsIn(said: Json, path: string[] = []): string[][] {
+  if (typeof said !== 'object' || said === null) return [];
+  const inside = Object.entries(said).flatMap(([key, value]) => objectsIn(value, [...path, key]));
+  return Array.isArray(said) ? inside : [path, ...inside];
+}
+
+/** A copy in which something else stands at a path. */
+function replaced(said: unknown, [key, ...rest]: readonly string[], value: unknown): unknown {
+  if (key === undefined) return value;
+  const inside = said as Record<string, unknown>;
+  if (Array.isArray(said))
+    return said.map((item, n) => (String(n) === key ? replaced(item, rest, value) : (item as unknown)));
+  const next = replaced(inside[key], rest, value);
+  return { ...inside, [key]: next };
+}
+
+function without(read: unknown, key: string): unknown {
+  if (Array.isArray(read)) return read.map((item) => without(item, key));
+  if (typeof read !== 'object' || read === null || read instanceof Date) return read;
+  const kept = Object.entries(read).filter(([name]) => name !== key);
+  return Object.fromEntries(kept.map(([name, value]) => [name, without(value, key)]));
+}
+
+describe('what a process of a newer release says is read as far as it is known:', () => {
+  for (const [what, { read, said, words = {} }] of Object.entries(readers)) {
+    it(`${what} with more in it`, () => {
+      for (const path of objectsIn(said))
+        for (const value of ['serving', 7, null, { kind: 'x' }, [1]]) {
+          const isRecord = path.at(-1) === 'members' || path.at(-1) === 'headers';
+          const more = replaced(said, [...path, NEWER], isRecord ? 'serving' : value) as Json;
+          expect(without(read(more), NEWER), path.join('.')).to.deep.equal(without(read(said), NEWER));
+        }
+    });
+    for (const [path, meaning] of Object.entries(words))
+      it(`${what} with another word in ${path}`, () => {
+        const at = path.split('.');
+        const isList = Array.isArray(meaning);
+        const newer = read(replaced(said, at, isList ? [NEWER] : NEWER) as Json);
+        const [top = ''] = at;
+        // A transport that is not known takes what was said of it along.
+        const expected =
+          top === 'transport'
+            ? replaced(read(said), ['transport'], { kind: 'sse' })
+            : meaning === undefined
+              ? read(said)
+              : replaced(read(said), at, meaning);
+        expect(without(newer, NEWER === meaning ? '' : NEWER)).to.deep.equal(expected);
+      });
+  }
+
+  it('an operation that is not known leads to its task being given back', () => {
+    const frame = {
+      kind: 'infer',
+      taskId: 't',
+      claimId: 'c',
+      llmName: 'desk',
+      operation: NEWER,
+      request: [],
+    };
+    expect(parseFrame(JSON.stringify(frame))).to.deep.equal({
+      kind: 'unreadable',
+      taskId: 't',
+      claimId: 'c',
+      llmName: 'desk',
+    });
+  });
+
+  it('an end of another kind never went well, and what it cost is counted', () => {
+    for (const status of [200, 500])
+      expect(parseOutcome(JSON.stringify({ kind: NEWER, status, body: 'b', usage }))).to.deep.equal({
+        kind: 'failed',
+        code: 'backend_incomplete',
+        message: 'The worker reported an outcome that is not understood.',
+        usage,
+      });
+    expect(parseOutcome('no JSON')).to.include({ kind: 'failed', code: 'backend_incomplete' });
+  });
+
+  it('kinds that are not known are passed over', () => {
+    const other = JSON.stringify({ kind: NEWER });
+    expect(parseFrame(other)).to.equal(null);
+    expect(parseControl(other)).to.equal(null);
+    expect(parseEntry('1-2', [NEWER, 'x', 'c', 'claim'])).to.equal(null);
+    expect(isForeignLine({ [NEWER]: 1 })).to.equal(true);
+    for (const line of [{ seq: 1 }, { end: 7 }, { data: 'd', [NEWER]: 1 }, 'text', null, [NEWER]])
+      expect(isForeignLine(line), JSON.stringify(line)).to.equal(false);
+  });
+
+  it('and what is torn stays torn', () => {
+    expect(parseFence(flat({ epoch: '2', claim: 'c' }))).to.equal(null);
+    expect(heartbeatSchema.safeParse({ providerSessionId: id, state: 7 }).success).to.equal(false);
+  });
+});
