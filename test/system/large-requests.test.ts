@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { answers, chats, sends, type Script } from '../support/backend.ts';
+import { messages, startAnthropic } from '../support/anthropic.ts';
+import { answers, chats, sends, type Backend, type Script } from '../support/backend.ts';
 import { startSystem, transports, until, type System } from '../support/system.ts';
 
 const MIB = 1024 * 1024;
@@ -42,16 +43,25 @@ function streamOf(bytes: number): Script {
 describe('what is large', function () {
   this.timeout(60_000);
   let t: System;
+  let claude: Backend;
   before(async () => {
-    t = await startSystem();
+    [t, claude] = await Promise.all([startSystem(), startAnthropic()]);
   });
-  after(() => t.close());
+  after(async () => {
+    await t.close();
+    await claude.close();
+  });
 
   for (const transport of transports) {
     const name = `large-${transport}`;
 
     it(`reaches a worker of the ${transport} transport whole, over 256 KiB`, async () => {
-      await t.startWorker([{ name, backend: t.backend }], { transport });
+      const speaksMessages = { type: 'anthropic', model: 'claude-x', apiKey: 'sk-ant-1', backend: claude };
+      const offers = [
+        { name, backend: t.backend },
+        { name: `claude-${transport}`, ...speaksMessages },
+      ];
+      await t.startWorker(offers, { transport });
       t.backend.reply(chats(['Hi']));
       const content = `${'ü'.repeat(200_000)}end`;
       const body = { messages: [{ role: 'user', content }] };
@@ -84,6 +94,77 @@ describe('what is large', function () {
       expect(JSON.parse(shown)).to.have.nested.property('response.choices[0].finish_reason', 'stop');
     });
   }
+
+  describe('a picture of 20 MB', () => {
+    const data = Buffer.alloc(20_000_000, 'A picture of nothing. ').toString('base64');
+    const url = `data:image/png;base64,${data}`;
+    const text = 'What is it?';
+    const ofUser = (content: object[]): object => ({ role: 'user', content });
+    const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data } };
+    const chat = {
+      messages: [
+        ofUser([
+          { type: 'text', text },
+          { type: 'image_url', image_url: { url } },
+        ]),
+      ],
+    };
+    const input = [
+      ofUser([
+        { type: 'input_text', text },
+        { type: 'input_image', image_url: url },
+      ]),
+    ];
+    const asked = async (path: string, body: object): Promise<string> => {
+      const answer = await t.call('POST', path, { body });
+      expect([answer.status, path]).to.deep.equal([200, path]);
+      return await answer.text();
+    };
+    /** The last user's content, as the backend got it; nothing of it is kept. */
+    const contentAt = ({ requests }: Backend): unknown[] => {
+      const json = requests.findLast(({ method }) => method === 'POST')?.json;
+      requests.length = 0;
+      return (json?.['messages'] as { content: unknown[] }[] | undefined)?.at(-1)?.content ?? [];
+    };
+
+    const ways: [string, object][] = [
+      ['/v1/chat/completions', chat],
+      ['/v1/responses', { input }],
+      ['/v1/messages', { max_tokens: 9, messages: [ofUser([{ type: 'text', text }, image])] }],
+      ['/api/chat', { stream: false, messages: [{ role: 'user', content: text, images: [data] }] }],
+    ];
+    for (const [path, body] of ways)
+      it(`reaches a backend that speaks chat alone by ${path}`, async () => {
+        t.backend.reply(chats(['A ', 'cat']));
+        expect(await asked(path, { model: 'large-sse', ...body })).to.include('A cat');
+        const [said, picture] = contentAt(t.backend);
+        expect(said).to.deep.equal({ type: 'text', text });
+        // Nobody wants to read 27 MB of what is not equal.
+        expect((picture as { image_url: { url: string } }).image_url.url === url).to.equal(true);
+      });
+
+    it('reaches one that speaks messages alone', async () => {
+      claude.reply(messages([{ type: 'text', pieces: ['A ', 'cat'] }]));
+      expect(await asked('/v1/chat/completions', { model: 'claude-sse', ...chat })).to.include('A cat');
+      const [, picture] = contentAt(claude) as [unknown, typeof image];
+      expect(picture.source).to.include({ type: 'base64', media_type: 'image/png' });
+      expect(picture.source.data === data).to.equal(true);
+    });
+  });
+
+  it('is 2,048 texts, and as many vectors of 1,536 numbers', async () => {
+    const embedding = Array.from({ length: 1_536 }, (_, n) => Math.round(Math.sin(n + 1) * 1e6) / 1e6);
+    const rows = Array.from({ length: 2_048 }, (_, index) => ({ object: 'embedding', index, embedding }));
+    const usage = { prompt_tokens: 1, total_tokens: 1 };
+    t.backend.reply(answers(200, { object: 'list', model: 'tiny', data: rows, usage }));
+    const input = rows.map(({ index }) => `Text ${String(index)}`);
+    const body = { model: 'large-sse', input };
+    const answer = await t.call('POST', '/v1/embeddings', { body });
+    expect(answer.status).to.equal(200);
+    const { data } = (await answer.json()) as { data: { embedding: number[] }[] };
+    expect(data).to.have.length(2_048);
+    expect(data.at(-1)?.embedding).to.deep.equal(embedding);
+  });
 
   it('streams more than is kept to resume it, and settles its task', async () => {
     const name = 'large-sse';
