@@ -1,4 +1,5 @@
-import { contentOf, textPart, type ChatCall, type ChatPart, type Json } from './parts.ts';
+import type { Json } from './json.ts';
+import { contentOf, textPart, type ChatCall, type ChatPart } from './parts.ts';
 
 /**
  * Puts a chat's messages together. What chat templates insist on holds by construction: one system message, at the

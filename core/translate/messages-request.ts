@@ -1,17 +1,6 @@
 import { Conversation } from './conversation.ts';
-import {
-  filePart,
-  imagePart,
-  isJson,
-  kept,
-  listOf,
-  responseFormat,
-  stringOf,
-  textPart,
-  Untranslatable,
-  type ChatPart,
-  type Json,
-} from './parts.ts';
+import { isJson, kept, listOf, stringOf, type Json } from './json.ts';
+import { filePart, imagePart, responseFormat, textPart, Untranslatable, type ChatPart } from './parts.ts';
 
 /**
  * The chat body for an Anthropic Messages body. Left out: `thinking` (a model that thinks does), marks for caches,
@@ -113,9 +102,13 @@ function partOf(block: Json, path: string): ChatPart[] {
 }
 
 function urlOf({ type, media_type: mediaType, data, url }: Json, path: string): string {
-  if (type === 'base64' && typeof data === 'string') return `data:${String(mediaType)};base64,${data}`;
+  if (type === 'base64' && typeof data === 'string' && typeof mediaType === 'string')
+    return `data:${mediaType};base64,${data}`;
   if (type === 'url' && typeof url === 'string') return url;
-  throw new Untranslatable(`${path}.source`, 'no files are kept here: give base64 or url');
+  throw new Untranslatable(
+    `${path}.source`,
+    'no files are kept here: give base64 with its media_type, or url',
+  );
 }
 
 function toolsOf(body: Json): Json {

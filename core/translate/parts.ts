@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { isJson, type Json } from './json.ts';
 
 /** Pieces of an OpenAI chat body, as translations put them together. */
 
-export type Json = Readonly<Record<string, unknown>>;
 export type ChatPart = Json & { type: 'text' | 'image_url' | 'file' };
 export interface ChatCall {
   id: string;
@@ -35,12 +35,6 @@ export function contentOf(parts: readonly ChatPart[]): string | readonly ChatPar
     : parts;
 }
 
-export const isJson = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-export const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-export const stringOf = (value: unknown): string | undefined =>
-  typeof value === 'string' ? value : undefined;
-
 const schemaFormat = z.looseObject({
   name: z.string().nullish(),
   schema: z.record(z.string(), z.unknown()),
@@ -56,9 +50,4 @@ export function responseFormat(format: unknown): Json {
   const { name, schema, strict } = said;
   const json_schema = { name: name ?? 'answer', schema, ...(strict == null ? {} : { strict }) };
   return { response_format: { type: 'json_schema', json_schema } };
-}
-
-/** Those of these that were said, under their own names. */
-export function kept(body: Json, names: readonly string[]): Json {
-  return Object.fromEntries(names.flatMap((name) => (body[name] == null ? [] : [[name, body[name]]])));
 }

@@ -1,6 +1,7 @@
 import type { Operation } from '../llm.ts';
 import { chatOfMessages } from './messages-request.ts';
-import { isJson, Untranslatable, type Json } from './parts.ts';
+import { isJson, type Json } from './json.ts';
+import { Untranslatable } from './parts.ts';
 import { chatOfResponses } from './responses-request.ts';
 
 /** What can be asked of a member that speaks chat alone. */

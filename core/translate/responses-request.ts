@@ -1,17 +1,6 @@
 import { Conversation } from './conversation.ts';
-import {
-  filePart,
-  imagePart,
-  isJson,
-  kept,
-  listOf,
-  responseFormat,
-  stringOf,
-  textPart,
-  Untranslatable,
-  type ChatPart,
-  type Json,
-} from './parts.ts';
+import { isJson, kept, listOf, stringOf, type Json } from './json.ts';
+import { filePart, imagePart, responseFormat, textPart, Untranslatable, type ChatPart } from './parts.ts';
 
 /**
  * The chat body for a Responses body. What has no words in chat is left out where the answer is as good without it

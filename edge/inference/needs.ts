@@ -1,13 +1,8 @@
 import type { Needs } from '../../core/fit.ts';
 import type { Operation } from '../../core/llm.ts';
+import { isJson, listOf, type Json } from '../../core/translate/json.ts';
 
 export type { Needs };
-
-type Json = Readonly<Record<string, unknown>>;
-
-const isJson = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
 /** Of English prose. A rule of thumb: code has shorter tokens, and blanks longer ones. */
 const BYTES_PER_TOKEN = 4;
@@ -51,7 +46,7 @@ function seenIn(messages: readonly unknown[]): { bytes: number; vision: boolean 
     for (const part of listOf(content)) {
       if (!isJson(part)) continue;
       if (typeof part['text'] === 'string') bytes += Buffer.byteLength(part['text']);
-      vision ||= imageTypes.has(String(part['type']));
+      vision ||= typeof part['type'] === 'string' && imageTypes.has(part['type']);
     }
   }
   return { bytes, vision };
@@ -65,7 +60,9 @@ function separately(input: unknown): { tokenIds: boolean; aboutTokens: number } 
   let aboutTokens = 0;
   let tokenIds = false;
   for (const item of items) {
-    const length = Array.isArray(item) ? item.length : tokensOf(Buffer.byteLength(String(item)));
+    // What is neither is for the backend to refuse.
+    const bytes = typeof item === 'string' ? Buffer.byteLength(item) : 0;
+    const length = Array.isArray(item) ? item.length : tokensOf(bytes);
     tokenIds ||= Array.isArray(item);
     aboutTokens = Math.max(aboutTokens, length);
   }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { contentOf, imagePart, responseFormat, textPart, type Json } from '../../core/translate/parts.ts';
+import type { Json } from '../../core/translate/json.ts';
+import { contentOf, imagePart, responseFormat, textPart } from '../../core/translate/parts.ts';
 
 /** Bodies of Ollama's calls (ollama/ollama docs/api.md), as far as an OpenAI body has words for them. */
 

@@ -1,6 +1,6 @@
 import { Router, type Request, type Response } from 'express';
 import { spliceMembers } from '../../core/json-text.ts';
-import type { Json } from '../../core/translate/parts.ts';
+import type { Json } from '../../core/translate/json.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { infer } from '../inference/infer.ts';
 import { Report } from '../inference/report.ts';

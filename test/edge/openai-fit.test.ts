@@ -57,6 +57,11 @@ describe('what a request asks of a member', () => {
     expect(needsOf('chat', { messages })).to.deep.equal({ ...nothing, vision: true, aboutTokens: 40 });
   });
 
+  it('asks nothing where parts have a kind that is no text', () => {
+    const content = [{ type: { toString: 1, valueOf: 1 } }];
+    expect(needsOf('chat', { messages: [{ content }] })).to.include({ vision: false });
+  });
+
   it('takes each input by itself, and token ids for what they are', () => {
     const needs = (input: unknown): unknown => {
       const { tokenIds, aboutTokens } = needsOf('embeddings', { input });
@@ -64,6 +69,8 @@ describe('what a request asks of a member', () => {
     };
     expect(needs(['x'.repeat(80), 'x'.repeat(160)])).to.deep.equal([false, 40]);
     expect(needs([1, 2, 3])).to.deep.equal([true, 3]);
+    // Not to be made a text: its backend refuses it.
+    expect(needs([{ toString: 1, valueOf: 1 }])).to.deep.equal([false, 0]);
     expect(
       needs([
         [1, 2],

@@ -12,7 +12,7 @@ const TOKENS_PER_PICTURE = 1_200;
  * is ever refused because of it.
  */
 export function answerEstimate({ res, report, translation }: Call): void {
-  const input_tokens = estimated(JSON.parse(translation?.sent().body ?? '{}'));
+  const input_tokens = estimated(translation?.chat());
   res.set('x-mcpctl-translated', 'count_tokens->estimate').json({ input_tokens });
   report.finish(200, null);
 }

@@ -8,7 +8,7 @@ import { readRequest } from '../request.ts';
 import { ChatReader, type AnswerOptions, type Speaking } from './answer.ts';
 import { BlockOrder } from './blocks.ts';
 import { messagesAnswer } from './messages-answer.ts';
-import { piecesOf, type ChatUsage } from './pieces.ts';
+import { isChat, piecesOf, type ChatUsage } from './pieces.ts';
 import { responsesAnswer } from './responses-answer.ts';
 
 const speakings = { responses: responsesAnswer, messages: messagesAnswer } satisfies Record<
@@ -58,6 +58,8 @@ export class TranslatingForm implements Form {
   readonly #inner: Form;
   readonly #chunks: ChunkForm;
   readonly #reader: ChatReader;
+  /** The member does, by what its first event is; it does to the end. */
+  #speaksChat = false;
 
   constructor(operation: Translated, inner: Form, options: FormOptions) {
     this.#operation = operation;
@@ -68,8 +70,8 @@ export class TranslatingForm implements Form {
   }
 
   event(data: string): Frame[] {
-    const pieces = piecesOf(data);
-    if (!pieces) return this.#inner.event(data);
+    this.#speaksChat ||= isChat(data);
+    if (!this.#speaksChat) return this.#inner.event(data);
     const chunks = this.#chunks.event(data);
     if (this.#options.resumable) return chunks;
     return this.#say(this.#reader.take(chunks.flatMap((chunk) => piecesOf(chunk.data) ?? [])));

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { jsonObject } from '../../../core/judge/reason.ts';
+import type { Json } from '../../../core/translate/json.ts';
 
 /** What one chunk of a chat answer, or a whole one, brings. */
 export type Piece =
@@ -62,21 +64,22 @@ const answerSchema = z.looseObject({
   usage: usageSchema.nullish().catch(null),
 });
 
-/**
- * The pieces of a chat completion, or of a chunk of one, of its first choice; undefined when the text is neither.
- * What a member answers tells in which protocol it spoke: chat alone has `choices`.
- */
-export function piecesOf(data: string): Piece[] | undefined {
+/** What a member answers tells in which protocol it spoke: chat alone has `choices`, and no `type`. */
+export function isChat(data: string): boolean {
+  return chatIn(data) !== undefined;
+}
+
+function chatIn(data: string): Json | undefined {
   // Looked for before parsing: a member's own events pass as the text they are.
   if (!data.includes('"choices"')) return undefined;
-  let json: unknown;
-  try {
-    json = JSON.parse(data);
-  } catch {
-    return undefined;
-  }
-  const parsed = answerSchema.safeParse(json);
-  if (!parsed.success || typeof parsed.data['type'] === 'string') return undefined;
+  const json = jsonObject(data);
+  return json && Array.isArray(json['choices']) && typeof json['type'] !== 'string' ? json : undefined;
+}
+
+/** The pieces of a chat completion, or of a chunk of one, of its first choice; undefined when the text is neither. */
+export function piecesOf(data: string): Piece[] | undefined {
+  const parsed = answerSchema.safeParse(chatIn(data));
+  if (!parsed.success) return undefined;
   const { choices, usage } = parsed.data;
   const choice = choices.find(({ index }) => index === undefined || index === 0);
   const said = choice?.delta ?? choice?.message;

@@ -1,6 +1,6 @@
 import { McpctlError } from '../../../core/errors.ts';
 import type { Needs } from '../../../core/fit.ts';
-import type { Json } from '../../../core/translate/parts.ts';
+import type { Json } from '../../../core/translate/json.ts';
 import { Untranslatable } from '../../../core/translate/parts.ts';
 import { chatBodyOf, isTranslated, type Translated } from '../../../core/translate/request.ts';
 import { needsOf } from '../needs.ts';
@@ -15,6 +15,8 @@ export interface Sent {
 
 /** What a request is to members that speak chat alone; made once, and only where it is asked for. */
 export interface Translation {
+  /** The chat body. @throws McpctlError as `needs`. */
+  chat: () => Json;
   /** What it asks of a member. @throws McpctlError `invalid_request` naming what has no words in chat. */
   needs: () => Needs;
   /** @throws McpctlError as `needs`. */
@@ -27,6 +29,7 @@ export function translationOf({ operation, body }: InferenceRequest): Translatio
   let made: Json | undefined;
   const chat = (): Json => (made ??= chatOf(operation, body));
   return {
+    chat,
     needs: () => needsOf('chat', chat()),
     sent: () => ({ body: JSON.stringify(chat()), from: operation }),
   };
