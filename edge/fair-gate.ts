@@ -28,6 +28,8 @@ export class FairGate {
   readonly #inside = new Map<string, number>();
   readonly #waiting = new Map<string, Set<Waiting>>();
   #count = 0;
+  /** Somebody left, and who is next is let in when this turn of the loop is over. */
+  #isFreed = false;
 
   constructor(limits: GateLimits, metrics: Pick<Metrics, 'refused'>) {
     this.#limits = limits;
@@ -40,15 +42,28 @@ export class FairGate {
    * @throws McpctlError `too_many_requests` after the time, or when nobody wants in any more.
    */
   async enter(owner: string, gone?: AbortSignal): Promise<() => void> {
-    if (!this.#hasRoom(owner)) await this.#wait(owner, gone);
+    if (this.#isFreed || !this.#hasRoom(owner)) await this.#wait(owner, gone);
     else this.#add(owner, 1);
     let left = false;
     return () => {
       if (left) return;
       left = true;
       this.#add(owner, -1);
-      this.#letIn();
+      this.#letInLater();
     };
+  }
+
+  /**
+   * Connections that close together are told so one by one: let in at once, each of those that wait would begin its work
+   * before it heard that its reader has gone, too.
+   */
+  #letInLater(): void {
+    if (this.#isFreed) return;
+    this.#isFreed = true;
+    setImmediate(() => {
+      this.#isFreed = false;
+      while (this.#letIn());
+    });
   }
 
   #wait(owner: string, gone: AbortSignal | undefined): Promise<void> {
@@ -80,7 +95,8 @@ export class FairGate {
     });
   }
 
-  #letIn(): void {
+  /** @returns whether there was somebody to let in. */
+  #letIn(): boolean {
     for (const [owner, ofOwner] of this.#waiting) {
       if (!this.#hasRoom(owner)) continue;
       const [next] = ofOwner;
@@ -89,8 +105,9 @@ export class FairGate {
         this.#waiting.delete(owner); // to the end of the line
         this.#waiting.set(owner, ofOwner);
       }
-      return;
+      return true;
     }
+    return false;
   }
 
   #hasRoom(owner: string): boolean {

@@ -36,6 +36,24 @@ describe('a gate', () => {
     expect(inside).to.deep.equal(['mallory', 'ada', 'bob', 'mallory', 'mallory']);
   });
 
+  it('begins nothing for those whose readers go together, one after the other', async () => {
+    const gate = new FairGate(limits, metrics);
+    const begun: number[] = [];
+    const readers = Array.from({ length: 5 }, () => new AbortController());
+    const [leave] = await Promise.all(readers.slice(0, 1).map(({ signal }) => gate.enter('mallory', signal)));
+    const waiting = readers.slice(1).map(async ({ signal }, n) => {
+      await gate.enter('mallory', signal);
+      begun.push(n);
+    });
+    leave?.();
+    for (const reader of readers) {
+      reader.abort();
+      await Promise.resolve();
+    }
+    await Promise.allSettled(waiting);
+    expect(begun).to.deep.equal([]);
+  });
+
   it('tells who waits for too long so', async () => {
     const gate = new FairGate({ ...limits, withinMs: 1 }, metrics);
     await gate.enter('ada');
