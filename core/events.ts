@@ -88,7 +88,10 @@ export interface EventMap {
   /** Worker: how a member's backend is, as far as it has changed. */
   'backend.changed': { llm: string; is: 'serving' | 'asleep' | 'down' };
   /** Scheduler: what a duty deleted because its time was over. */
-  'scheduler.removed': { kind: 'llm' | 'name' | 'task' | 'body' | 'job' | 'queue'; count: number };
+  'scheduler.removed': {
+    kind: 'llm' | 'name' | 'task' | 'body' | 'kept_body' | 'job' | 'queue';
+    count: number;
+  };
   'session.registered': { sessionId: string; llms: string[] };
   'session.left': { sessionId: string; why: 'goodbye' | 'lost' | 'lapsed' | 'denied' };
   'worker.dead': {

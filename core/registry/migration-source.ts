@@ -12,6 +12,7 @@ import * as tokenParents from './migrations/0012-token-parents.ts';
 import * as requestBytes from './migrations/0013-request-bytes.ts';
 import * as backendSays from './migrations/0014-backend-says.ts';
 import * as saysInstance from './migrations/0016-says-instance.ts';
+import * as keptBytes from './migrations/0017-kept-bytes.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -39,6 +40,7 @@ const migrations: readonly Named[] = [
   named('0013-request-bytes', requestBytes),
   named('0014-backend-says', backendSays),
   named('0016-says-instance', saysInstance),
+  named('0017-kept-bytes', keptBytes),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

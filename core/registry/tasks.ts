@@ -8,6 +8,7 @@ import type { Connection } from './connect.ts';
 import { insertTasks, type NewTask } from './insert-tasks.ts';
 import { createTaskCounts, type TaskCounts } from './task-counts.ts';
 import { createTaskEnds, type TaskEnds } from './task-ends.ts';
+import { createTaskKept, type TaskKept } from './task-kept.ts';
 import { parseTask, parseTasks, rowColumns } from './task-rows.ts';
 import { createTaskUpkeep, type TaskUpkeep } from './task-upkeep.ts';
 
@@ -37,7 +38,7 @@ export interface TaskAttempt {
   reason: string;
 }
 
-export interface Tasks extends TaskCounts, TaskEnds, TaskUpkeep {
+export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   /** Commits the row: from here on the task is accepted, and never lost. */
   insert(task: NewTask): Promise<TaskRow>;
   byId(id: string): Promise<TaskRow | undefined>;
@@ -60,6 +61,7 @@ export function createTasks(connection: Connection): Tasks {
   return {
     ...createTaskCounts(connection),
     ...createTaskEnds(connection),
+    ...createTaskKept(connection),
     ...createTaskUpkeep(connection),
     insert,
     async byId(id) {

@@ -52,6 +52,17 @@ export const limitSettings = {
     about: "how many bytes the request bodies of one user's tasks that wait or run may have",
     schema: count(500_000_000),
   },
+  maxUserKeptBytes: {
+    env: 'MCPCTL_MAX_USER_KEPT_BYTES',
+    about: "how many bytes the bodies of one user's ended tasks may have; beyond it the oldest are forgotten",
+    schema: count(1_000_000_000),
+  },
+  maxKeptBytes: {
+    env: 'MCPCTL_MAX_KEPT_BYTES',
+    about:
+      'how many bytes the bodies of all ended tasks may have; beyond it those of who has most are forgotten',
+    schema: count(20_000_000_000),
+  },
   maxFailedTokens: {
     env: 'MCPCTL_MAX_FAILED_TOKENS',
     about: 'how many tokens that are none one address may try in a minute',

@@ -55,8 +55,9 @@ export async function answerWhole(a: Answering): Promise<Answered> {
 
 /** The row says it all: the task was not streamed, or ended without success. @throws McpctlError `gone`. */
 export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<Answered> {
-  const body = (await keptBodies(a.deps, a.res.req, row.id)).responseBody ?? undefined;
-  if (row.status === 'completed' && body === undefined) throw answerGone(row);
+  const { requestBody, responseBody } = await keptBodies(a.deps, a.res.req, row.id);
+  const body = responseBody ?? undefined;
+  if (row.status === 'completed' && body === undefined) throw answerGone(row, requestBody);
   const status = row.responseStatus ?? undefined;
   const said = { ...(status === undefined ? {} : { status }), ...(body === undefined ? {} : { body }) };
   const outcome: Outcome =

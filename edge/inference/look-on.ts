@@ -11,6 +11,7 @@ import { EventWriter } from '../sse.ts';
 import { answerStream, endWithError } from './answer.ts';
 import { formOf, type Form } from './form/index.ts';
 import { readRequest } from './request.ts';
+import { answerGone, isForgotten } from './row-end.ts';
 import { errorOfRow } from './settle.ts';
 import { TaskWatch } from './watch.ts';
 
@@ -67,7 +68,10 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
 export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<void> {
   const { requestBody, responseBody } = await keptBodies(deps, res.req, row.id);
   const error = errorOfRow(row, undefined, responseBody);
-  if (!error && responseBody === null) throw new McpctlError('gone', undefined, { taskId: row.id });
+  if (!error && responseBody === null)
+    throw isForgotten(row, requestBody)
+      ? answerGone(row, requestBody)
+      : new McpctlError('gone', undefined, { taskId: row.id });
   const writer = new EventWriter(res, deliveryOf(deps));
   const form = await formFor(row, requestBody);
   if (error) return await endWithError(writer, form.error(error));

@@ -94,9 +94,15 @@ function said(row: TaskRow): RowSays {
   return { kind: 'closed', epoch: row.epoch, seq: 0, outcome: { kind, ...how } };
 }
 
-/** A task that has completed, of whose streamed answer nothing is kept. */
-export function answerGone(row: Pick<TaskRow, 'id'>): McpctlError {
-  const message =
-    'The task has completed, but its events were lost with Redis; get the task to see its outcome.';
+/** Whether an ended task's bodies were over the bytes that are kept: else its request stays, unless it was told not to. */
+export function isForgotten({ retention }: Pick<TaskRow, 'retention'>, requestBody?: string | null): boolean {
+  return retention === 'keep' && requestBody === null;
+}
+
+/** A task that has completed, of whose answer nothing is kept; of its request, where that was looked at, this. */
+export function answerGone(row: Pick<TaskRow, 'id' | 'retention'>, requestBody?: string | null): McpctlError {
+  const message = isForgotten(row, requestBody)
+    ? 'The task has completed, but what it kept was forgotten: the bodies of ended tasks weighed more than may be kept (MCPCTL_MAX_USER_KEPT_BYTES, MCPCTL_MAX_KEPT_BYTES), and the oldest go first. Its outcome stands; ask again for an answer.'
+    : 'The task has completed, but its events were lost with Redis; get the task to see its outcome.';
   return new McpctlError('gone', message, { taskId: row.id });
 }

@@ -45,6 +45,8 @@ export const schedulerSettings = [
   'deadBeatMs',
   'deadBeatSseMs',
   'retentionMs',
+  'maxUserKeptBytes',
+  'maxKeptBytes',
 ] as const satisfies readonly SettingName[];
 export type SchedulerConfig = Settings<(typeof schedulerSettings)[number]>;
 

@@ -4,6 +4,7 @@ import { createClearQueuesDuty } from './clear-queues.ts';
 import { createDenyDuty } from './deny.ts';
 import { createEpochDuty } from './epoch.ts';
 import { createExpireDuty } from './expire.ts';
+import { createForgetDuty } from './forget.ts';
 import { createHandBackDuty } from './hand-back.ts';
 import { createOrphansDuty } from './orphans.ts';
 import { createPruneDuty } from './prune.ts';
@@ -30,6 +31,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createDenyDuty,
     createRedisUsersDuty,
     createPruneDuty,
+    createForgetDuty,
   ];
   const mending = { run: reconcile.runAll, renew: reconcile.renew };
   return [createEpochDuty(deps, mending), reconcile, ...makers.map((make) => make(deps))];

@@ -1,0 +1,133 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { TaskRow } from '../../core/task.ts';
+import { fairShare } from '../../scheduler/fair-share.ts';
+import { createForgetDuty } from '../../scheduler/duties/forget.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { dutyDeps, endingOf, submitTask } from '../support/tasks.ts';
+
+const KB = 1_000;
+const nothing = { requestBody: null, responseBody: null };
+
+describe('the duty forget', () => {
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+  });
+  after(() => t.close());
+  beforeEach(() => t.connection.db('tasks').delete());
+
+  const forget = async (maxUserKeptBytes: number, maxKeptBytes = 1_000 * KB): Promise<number> => {
+    const deps = dutyDeps(t);
+    const duty = createForgetDuty({ ...deps, config: { ...deps.config, maxUserKeptBytes, maxKeptBytes } });
+    return await duty.run(new AbortController().signal);
+  };
+  const asking = (ownerId: string, bytes = 5 * KB): Promise<TaskRow> =>
+    submitTask(t, { ownerId, requestBody: JSON.stringify('x'.repeat(bytes - 2)) });
+  /** Ended, with ten kilobytes: half of them its answer. */
+  const ended = async (ownerId = t.ada.id): Promise<TaskRow> => {
+    const row = await asking(ownerId);
+    const body = JSON.stringify('y'.repeat(5 * KB - 2));
+    const outcome = { kind: 'completed', status: 200, body } as const;
+    return (await t.registry.tasks.settle(row.id, endingOf(outcome))) ?? expect.fail('not settled');
+  };
+  const several = async (n: number, ownerId = t.ada.id): Promise<TaskRow[]> => {
+    const rows: TaskRow[] = [];
+    for (let i = 0; i < n; i++) rows.push(await ended(ownerId));
+    return rows;
+  };
+  const bytesOf = (rows: readonly TaskRow[]) =>
+    Promise.all(rows.map(({ id }) => t.registry.tasks.bodyBytes(id)));
+
+  it("forgets a user's oldest bodies over the cap, keeps rows and outcomes, and touches nobody else's", async () => {
+    const flood = await several(5);
+    const others = await several(2, t.bob.id);
+    const removed: number[] = [];
+    const off = t.bus.on('scheduler.removed', ({ kind, count }) => {
+      if (kind === 'kept_body') removed.push(count);
+    });
+    expect(await forget(25 * KB)).to.equal(3);
+    off();
+    expect(removed).to.deep.equal([3]);
+    expect(await bytesOf(flood)).to.deep.equal([0, 0, 0, 10 * KB, 10 * KB]);
+    expect(await bytesOf(others)).to.deep.equal([10 * KB, 10 * KB]);
+    const [first] = flood;
+    expect(await t.registry.tasks.byId(first?.id ?? '')).to.deep.equal(first);
+    expect(await forget(25 * KB), 'again').to.equal(0);
+  });
+
+  it('leaves what waits or runs alone, however much it is', async () => {
+    const row = await asking(t.ada.id, 200 * KB);
+    await ended();
+    expect(await forget(KB)).to.equal(1);
+    expect(await t.registry.tasks.bodyBytes(row.id)).to.equal(200 * KB);
+  });
+
+  it('in all, those who keep most lose theirs, and who keeps little nothing', async () => {
+    const much = await several(6);
+    const little = await several(1, t.bob.id);
+    expect(await forget(1_000 * KB, 40 * KB)).to.equal(3);
+    expect(await bytesOf(much)).to.deep.equal([0, 0, 0, 10 * KB, 10 * KB, 10 * KB]);
+    expect(await bytesOf(little)).to.deep.equal([10 * KB]);
+  });
+
+  it('goes past a row that somebody holds', async () => {
+    const [held, next, last] = await several(3);
+    await t.connection.db.transaction(async (trx) => {
+      await trx('tasks').where({ id: held?.id }).forUpdate().select('id');
+      expect(await forget(20 * KB)).to.equal(1);
+    });
+    const rows = [held, next, last].filter((row) => row !== undefined);
+    expect(await bytesOf(rows)).to.deep.equal([10 * KB, 0, 10 * KB]);
+  });
+
+  it('weighs what ended before there were weights, and counts what was dropped as nothing', async () => {
+    const rows = await several(3);
+    const { db } = t.connection;
+    await db.raw('alter table tasks disable trigger weigh_task');
+    await db('tasks').update({ keptBytes: null });
+    await db.raw('alter table tasks enable trigger weigh_task');
+    await db('tasks').where({ id: rows[2]?.id }).update(nothing);
+    expect(await forget(15 * KB)).to.equal(1);
+    expect(await bytesOf(rows)).to.deep.equal([0, 10 * KB, 0]);
+  });
+
+  it('says so to who comes for it', async () => {
+    const row = await ended();
+    await t.deps.queue.dispatch.forgetEvents({ taskId: row.id, poolKey: row.poolName });
+    await forget(KB);
+    const shown = await t.call(`GET /api/v1/tasks/${row.id}`);
+    expect(shown.json).to.include({ status: 'completed', request: null, response: null });
+    const streamed = await t.call(`GET /api/v1/tasks/${row.id}/stream`);
+    expect(streamed.status).to.equal(410);
+    expect(streamed.text).to.include('MCPCTL_MAX_USER_KEPT_BYTES');
+  });
+
+  it('finds its rows along indexes of what is kept', async () => {
+    const { rows } = await t.connection.db.raw<{ rows: { indexdef: string }[] }>(
+      `select indexdef from pg_indexes where indexname in ('tasks_kept', 'tasks_unweighed')`,
+    );
+    expect(rows).to.have.length(2);
+    const plan = await t.connection.db.transaction(async (trx) => {
+      await trx.raw('set local enable_seqscan = off; set local enable_bitmapscan = off');
+      return await trx.raw<{ rows: unknown[] }>(
+        `explain select owner_id, sum(kept_bytes) from tasks where kept_bytes > 0 group by owner_id`,
+      );
+    });
+    expect(JSON.stringify(plan.rows)).to.include('Index Only Scan using tasks_kept');
+  });
+});
+
+describe('the fair share', () => {
+  it('fits, takes nothing of who has less, and leaves no room that somebody wanted', () => {
+    const amounts = fc.array(fc.nat(1_000), { maxLength: 20 });
+    fc.assert(
+      fc.property(amounts, fc.nat(5_000), (of, total) => {
+        const share = fairShare(of, total);
+        const all = of.reduce((sum, amount) => sum + amount, 0);
+        const given = of.reduce((sum, amount) => sum + Math.min(amount, share), 0);
+        expect(given).to.be.closeTo(Math.min(all, total), 1e-6);
+      }),
+    );
+  });
+});
