@@ -166,4 +166,15 @@ describe('the duty reap', () => {
     await run();
     expect(await redis.zcard(keys.pool('p').run)).to.equal(0);
   });
+
+  it('is braked for none of which a newer boot is there, while it is for the others', async () => {
+    const [replaced, silent] = [await submitTask(t), await submitTask(t)];
+    for (const row of [replaced, silent]) await takenByTheDead(row);
+    const session = (await fenceOf(replaced))?.session ?? '';
+    await t.deps.presence.hold(session, 'b2');
+    t.bus.emit('redis.went_back', { how: 'older' });
+    expect(await run()).to.equal(1);
+    expect(await rowOf(replaced)).to.include({ status: 'pending', epoch: 2 });
+    expect(await rowOf(silent)).to.include({ epoch: 1 });
+  });
 });
