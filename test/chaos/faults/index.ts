@@ -24,7 +24,7 @@ import {
   redisTurnedBack,
 } from './redis.ts';
 import { leaderKilled } from './schedulers.ts';
-import { onlyWorkerKilled, poison, workerKilled, workerStopped } from './workers.ts';
+import { allWorkersKilled, onlyWorkerKilled, poison, workerKilled, workerStopped } from './workers.ts';
 
 /** The same where the workers know nothing but the edges. */
 const overSse = (fault: Fault): Fault => ({ ...fault, name: `${fault.name}; sse workers`, transport: 'sse' });
@@ -70,6 +70,7 @@ export const faults: Readonly<Record<string, Fault>> = {
   F41: redisFailsOver,
   F42: overSse(redisFailsOver),
   F43: redisSlotMoved,
+  F44: allWorkersKilled,
 };
 
 /** What is tried over each kind of Redis: over those with replicas what does not strike one server by its process or its wire. */

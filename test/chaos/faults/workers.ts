@@ -129,3 +129,39 @@ export const poison: Fault = {
     };
   },
 };
+
+/** Claims of the dead end, or their tasks run again, within this. */
+const MASS_MS = 15_000;
+
+/** All die in the same moment: it looks like blindness of the one who judges them, and is none. */
+export const allWorkersKilled: Fault = {
+  name: 'all workers SIGKILLed at once, and started again',
+  spanMs: 30_000,
+  async strike(trial) {
+    const { world } = trial;
+    const dying = world.workers;
+    const long = { pool: 'wide', pieces: 40, gapMs: 250 };
+    const streams = await trial.openStreams(12, long);
+    const quiet = Array.from({ length: 12 }, () => trial.place({ door: 'tasks', mode: 'later', ...long }));
+    await until(() => dying.every(({ backend }) => backend.open() > 1), trial.within(5_000));
+    const killed = await Promise.all(dying.map(killWorker));
+    const at = performance.now();
+    await Promise.all(dying.map((worker) => world.restart(worker)));
+    const healing = trial.heal(at, { pool: 'wide' });
+    const haveEnded = await until(() => streams.every((stream) => stream.isDone()), trial.within(MASS_MS));
+    const tookMs = performance.now() - at;
+    const again = await until(
+      () => quiet.every((task) => task.isDone()),
+      trial.within(MASS_MS + long.pieces * long.gapMs),
+    );
+    return {
+      ...{ happened: killed.every(({ happened }) => happened), healing },
+      proof: `${killed.map(({ proof }) => proof).join('; ')}; ${String(streams.length)} streams and ${String(quiet.length)} async tasks were open`,
+      notes: [`their last stream was ended after ${seconds(tookMs)}`],
+      broken: [
+        ...(haveEnded ? [] : ['a stream of a dead worker was not ended in time']),
+        ...(again ? [] : ['a task of a dead worker did not run again in time']),
+      ],
+    };
+  },
+};
