@@ -56,7 +56,7 @@ const capped = <Schema extends typeof capabilitiesSchema | typeof toldCapabiliti
     .transform(knownOf);
 
 /** The same for who writes a row. */
-export const newCapabilitiesSchema = capped(capabilitiesSchema);
+const newCapabilitiesSchema = capped(capabilitiesSchema);
 /** The same for a worker, which may be newer: what it says besides is passed over, up to a size. */
 export const offeredCapabilitiesSchema = capped(toldCapabilitiesSchema);
 
