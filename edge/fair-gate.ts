@@ -42,6 +42,8 @@ export class FairGate {
    * @throws McpctlError `too_many_requests` after the time, or when nobody wants in any more.
    */
   async enter(owner: string, gone?: AbortSignal): Promise<() => void> {
+    // Its work would be done for nobody, and beside that of who is inside.
+    if (gone?.aborted) throw this.#refusal();
     if (this.#isFreed || !this.#hasRoom(owner)) await this.#wait(owner, gone);
     else this.#add(owner, 1);
     let left = false;
@@ -79,7 +81,7 @@ export class FairGate {
       const refuse = (): void => {
         end();
         if (gone?.aborted !== true) this.#metrics.refused(this.#limits.cap);
-        reject(new McpctlError('too_many_requests', this.#limits.message, { retryAfterS: RETRY_AFTER_S }));
+        reject(this.#refusal());
       };
       const waiting: Waiting = {
         letIn: () => {
@@ -108,6 +110,10 @@ export class FairGate {
       return true;
     }
     return false;
+  }
+
+  #refusal(): McpctlError {
+    return new McpctlError('too_many_requests', this.#limits.message, { retryAfterS: RETRY_AFTER_S });
   }
 
   #hasRoom(owner: string): boolean {

@@ -52,6 +52,8 @@ describe('a gate', () => {
     }
     await Promise.allSettled(waiting);
     expect(begun).to.deep.equal([]);
+    const late = await gate.enter('ada', AbortSignal.abort()).then(String, (thrown: unknown) => thrown);
+    expect(late).to.have.property('code', 'too_many_requests');
   });
 
   it('tells who waits for too long so', async () => {
