@@ -57,8 +57,7 @@ async function tryOne(
     const faults = timedFaultsOf({ ...cost, without: harm ? alone : cost.without });
     const shown = columns.map(([, show]) => show(cost));
     say(line(shown) + (faults.length > 0 ? `  ✗ ${faults.join('; ')}` : ''));
-    if (harm) return harmOf(cost).length === 0;
-    if (faults.length > 0) missed += 1;
+    if ((harm ? harmOf(cost) : faults).length > 0) missed += 1;
     const held = tries + 1 - missed;
     if (missed === 0 || held > TRIES / 2 || missed > TRIES / 2) break;
   }
