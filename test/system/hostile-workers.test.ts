@@ -223,17 +223,7 @@ describe('a hostile worker', function () {
   it('is refused each line that is none, and the answer goes on as if it had not been', async () => {
     const as = { [wireHeaders.claim]: held.claimId };
     const lines = [
-      ...[
-        '{',
-        'null',
-        '[]',
-        '"x"',
-        '{"seq":1}',
-        '{"data":"x"}',
-        '{"beat":false}',
-        '\u0000',
-        '\u001b[2J',
-      ],
+      ...['{', 'null', '[]', '"x"', '{"seq":1}', '{"data":"x"}', '{"beat":false}', '\u0000', '\u001b[2J'],
       ...[0, -1, 1.5, 1e300, '1', null].map((seq) => JSON.stringify({ seq, data: event('bad') })),
       ...[1, null, {}, []].map((data) => JSON.stringify({ seq: 1, data })),
       JSON.stringify({ end: { status: 99 } }),
