@@ -92,11 +92,11 @@ export class Brake {
     const ms = now >= this.#lastSign + OVER_MS ? FIRST_MS : AGAIN_MS;
     this.#lastSign = now;
     const { began, until } = this.#stretch;
-    if (now < until) {
+    // One that comes right behind a stretch goes on with it: else each sign would begin another one.
+    if (now < until + GAP_MS) {
       this.#stretch.until = Math.max(until, Math.min(now + ms, began + STRETCH_MS));
       return;
     }
-    if (until - began >= STRETCH_MS && now < until + GAP_MS) return;
     this.#stretch = { began: now, until: now + ms };
     log.info({ why, ms }, 'no worker is taken for dead for a moment');
   }

@@ -105,7 +105,7 @@ describe('the duty forget', () => {
 
   it('finds its rows along indexes of what is kept', async () => {
     const { rows } = await t.connection.db.raw<{ rows: { indexdef: string }[] }>(
-      `select indexdef from pg_indexes where indexname in ('tasks_kept', 'tasks_unweighed')`,
+      `select indexdef from pg_indexes where schemaname = current_schema() and indexname in ('tasks_kept', 'tasks_unweighed')`,
     );
     expect(rows).to.have.length(2);
     const plan = await t.connection.db.transaction(async (trx) => {
