@@ -56,10 +56,12 @@ const otherSchema = z
     ...(usage ? { usage } : {}),
   }));
 
+const readSchema = z.union([outcomeSchema, otherSchema]);
+
 /** Reads an outcome that a worker wrote, perhaps one of a newer release; anything else counts as a broken backend. */
 export function parseOutcome(text: string): Outcome {
   try {
-    return z.union([outcomeSchema, otherSchema]).parse(JSON.parse(text));
+    return readSchema.parse(JSON.parse(text));
   } catch {
     return otherSchema.parse({}); // not JSON
   }

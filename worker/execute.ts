@@ -137,25 +137,19 @@ async function askBackend({ deps, member, claim }: Run, body: string): Promise<A
     signal,
   };
   let message = 'The provider stopped without an end.';
-  let unsaid = false;
-  const emit = async (events: readonly string[]): Promise<void> => {
-    try {
-      await port.emit(events);
-    } catch (thrown) {
-      unsaid = true;
-      throw thrown;
-    }
-  };
+  /** What a provider throws is its own; what is thrown meanwhile is not. */
+  let isSaying = false;
   try {
     for await (const reply of member.forward(call)) {
       if (signal.aborted) return null;
-      if (reply.kind === 'event') await emit([reply.data]);
-      else if (reply.kind === 'events') await emit(reply.data);
-      else return answerOf(reply);
+      if (reply.kind !== 'event' && reply.kind !== 'events') return answerOf(reply);
+      isSaying = true;
+      await port.emit(reply.kind === 'event' ? [reply.data] : reply.data);
+      isSaying = false;
     }
   } catch (thrown) {
     deps.log.warn({ taskId, llm: member.name, why: messageOf(thrown) }, 'a run failed for a reason of ours');
-    if (unsaid) return 'unsaid';
+    if (isSaying) return 'unsaid';
     message = 'The provider failed for a reason of its own; the log of its worker has it.';
   }
   if (signal.aborted) return null;

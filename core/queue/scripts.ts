@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { bringing } from './command-time.ts';
-import { mayTeach, onceTaught } from './taught.ts';
+import { isUntaught, mayTeach, onceTaught } from './taught.ts';
 import { pause } from '../runtime/clock.ts';
 import { mayPass } from '../trouble.ts';
 import { isPatient } from './connect.ts';
@@ -62,35 +62,36 @@ const AGAIN_MS = { first: 25, most: 250 };
  * that may pass is no broken connection and no end, so the same is said again (each script bears being run twice).
  * Others fail at once: their callers wait.
  */
-async function patiently<T>(redis: Redis, run: () => Promise<T>): Promise<T> {
+function saysLater(redis: Redis, thrown: unknown): boolean {
+  const trouble = redisTroubleOf(thrown);
+  return isPatient(redis) && mayPass(trouble) && trouble !== 'away' && trouble !== 'refused';
+}
+
+/** Runs a script by its hash, again for a minute where Redis says that it cannot now. Each token goes this way. */
+export async function runScript(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
   const until = performance.now() + PATIENCE_MS;
   for (let waitMs = AGAIN_MS.first; ; waitMs = Math.min(waitMs * 2, AGAIN_MS.most)) {
     try {
-      return await run();
+      return await runTaught(redis, name, call);
     } catch (thrown) {
-      const trouble = redisTroubleOf(thrown);
-      const passes = mayPass(trouble) && trouble !== 'away' && trouble !== 'refused';
-      if (!passes || !isPatient(redis) || performance.now() > until) throw thrown;
+      if (!saysLater(redis, thrown) || performance.now() > until) throw thrown;
       await pause(waitMs);
     }
   }
 }
 
 /**
- * Runs a script by its hash; a Redis that does not know it yet (new, or restarted) gets the text. Who may bring no script,
- * as a session's own user, waits until an edge has taught it.
+ * A Redis that does not know it yet (new, or restarted) gets the text. Who may bring no script, as a session's own user,
+ * waits until an edge has taught it.
  */
-export async function runScript(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
-  const { keys, args } = call;
-  const { sha, lua } = scripts[name];
-  return await patiently(redis, async () => {
-    if (!mayTeach(redis)) {
-      const command = onlyLooks.has(name) ? 'evalsha_ro' : 'evalsha';
-      return await onceTaught(() => redis.call(command, sha, keys.length, ...keys, ...args));
-    }
-    const answer = await runKnownScript(redis, name, call);
-    return answer !== undefined ? answer : await redis.eval(lua, keys.length, ...keys, ...args);
-  });
+async function runTaught(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
+  try {
+    return await runHash(redis, name, call);
+  } catch (thrown) {
+    if (!isUntaught(thrown)) throw thrown;
+    if (!mayTeach(redis)) return await onceTaught(() => runHash(redis, name, call));
+    return await redis.eval(scripts[name].lua, call.keys.length, ...call.keys, ...call.args);
+  }
 }
 
 /** Of these a session's own user may look at the keys, and no more. */
@@ -99,17 +100,21 @@ const onlyLooks: ReadonlySet<ScriptName> = new Set(['generation']);
 /** Of these the answer may hold the end of a task. */
 const mayBringAnEnd: ReadonlySet<ScriptName> = new Set(['read', 'look']);
 
+function runHash(redis: Redis, name: ScriptName, { keys, args }: ScriptCall): Promise<unknown> {
+  const { sha } = scripts[name];
+  if (onlyLooks.has(name) && !mayTeach(redis))
+    return redis.call('evalsha_ro', sha, keys.length, ...keys, ...args);
+  if (mayBringAnEnd.has(name))
+    return bringing(redis, () => redis.evalsha(sha, keys.length, ...keys, ...args));
+  return redis.evalsha(sha, keys.length, ...keys, ...args);
+}
+
 /** Runs a script by its hash. @returns undefined, and nothing was done, when this Redis does not know it. */
-export async function runKnownScript(
-  redis: Redis,
-  name: ScriptName,
-  { keys, args }: ScriptCall,
-): Promise<unknown> {
-  const run = (): Promise<unknown> => redis.evalsha(scripts[name].sha, keys.length, ...keys, ...args);
+export async function runKnownScript(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
   try {
-    return await (mayBringAnEnd.has(name) ? bringing(redis, run) : run());
+    return await runHash(redis, name, call);
   } catch (thrown) {
-    if (!(thrown instanceof Error) || !thrown.message.startsWith('NOSCRIPT')) throw thrown;
+    if (!isUntaught(thrown)) throw thrown;
     return undefined;
   }
 }
@@ -136,7 +141,7 @@ export async function queryScripts(
   const said: unknown[] = [];
   for (const [i, call] of calls.entries()) {
     const [failed, answer] = answers[i] ?? [null, null];
-    if (failed && !failed.message.startsWith('NOSCRIPT')) throw failed;
+    if (failed && !isUntaught(failed)) throw failed;
     said.push(failed ? await runScript(redis, name, call) : answer);
   }
   return said;
@@ -153,7 +158,7 @@ export async function tryScripts(
   const pipeline = redis.pipeline();
   for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
   const answers = (await pipeline.exec()) ?? [];
-  if (answers.some(([failed]) => failed?.message.startsWith('NOSCRIPT') === true)) {
+  if (answers.some(([failed]) => isUntaught(failed))) {
     await teachScript(redis, name);
     // Each of them does nothing when it is sent twice.
     return await tryScripts(redis, name, calls);

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { RedisConnection } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { messageOf } from '../errors.ts';
 import { pause } from '../runtime/clock.ts';
 
 /**
@@ -20,13 +19,17 @@ const TRIES = 20;
 
 export const mayTeach = (redis: Redis): boolean => !byHashOnly.has(redis);
 
+/** Redis does not know this script by its hash. */
+export const isUntaught = (thrown: unknown): boolean =>
+  thrown instanceof Error && thrown.message.startsWith('NOSCRIPT');
+
 /** Runs a script by its hash; while Redis does not know it, again and again for 5 s. */
 export async function onceTaught<T>(run: () => Promise<T>): Promise<T> {
   for (let tried = 1; ; tried++) {
     try {
       return await run();
     } catch (thrown) {
-      if (tried === TRIES || !messageOf(thrown).startsWith('NOSCRIPT')) throw thrown;
+      if (tried === TRIES || !isUntaught(thrown)) throw thrown;
       await pause(AGAIN_MS);
     }
   }

@@ -24,25 +24,32 @@ export interface Patience {
 /** How long one call puts up with a silent backend. */
 export function startPatience(caller: AbortSignal): Patience {
   const controller = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
+  /** One timer for all waits that are as long: it is begun again rather than made again, for each token. */
+  let timer: { of: NodeJS.Timeout; ms: number } | undefined;
+  let isWaiting = false;
   let silentMs = 0;
   const leave = (): void => controller.abort();
-  const rest = (): void => clearTimeout(timer);
+  const rest = (): void => void (isWaiting = false);
   if (caller.aborted) leave();
   else caller.addEventListener('abort', leave, { once: true });
   const end = (): void => {
-    rest();
+    clearTimeout(timer?.of);
+    timer = undefined;
     caller.removeEventListener('abort', leave);
   };
   return {
     signal: controller.signal,
     rest,
     wait(ms) {
-      rest();
-      timer = setTimeout(() => {
+      isWaiting = true;
+      if (timer?.ms === ms) return void timer.of.refresh();
+      clearTimeout(timer?.of);
+      const late = (): void => {
+        if (!isWaiting) return;
         silentMs = ms;
         controller.abort();
-      }, ms);
+      };
+      timer = { of: setTimeout(late, ms), ms };
     },
     failure() {
       if (caller.aborted) return failed('task_cancelled', 'The call to the backend was aborted.');

@@ -19,13 +19,14 @@ export async function peeked(bytes: AsyncIterable<Uint8Array>): Promise<Peeked> 
     const at = next.value.findIndex((byte) => !blank.has(byte));
     if (at >= 0) first = String.fromCharCode(next.value[at] ?? 0);
   }
-  async function* all(): AsyncGenerator<Uint8Array, void, undefined> {
-    try {
-      yield* seen;
-      for (let next = await reading.next(); next.done !== true; next = await reading.next()) yield next.value;
-    } finally {
-      await reading.return?.();
-    }
-  }
-  return { first, bytes: all() };
+  // Each layer of generators costs every event some turns, so this is none.
+  const next = (): Promise<IteratorResult<Uint8Array>> => {
+    const piece = seen.shift();
+    return piece ? Promise.resolve({ done: false, value: piece }) : reading.next();
+  };
+  const leave = async (): Promise<IteratorResult<Uint8Array>> => {
+    await reading.return?.();
+    return { done: true, value: undefined };
+  };
+  return { first, bytes: { [Symbol.asyncIterator]: () => ({ next, return: leave }) } };
 }

@@ -48,7 +48,12 @@ export class StreamedAnswer {
     if (first === '{' || first === '[') return yield* this.#unstreamed(bytes);
     for await (const sent of readSseTogether(bytes)) {
       const { events, last } = this.#judge.pass(sent);
-      yield* this.#passOn(events);
+      // As `#passOn`, without a generator of its own: this is done for every token.
+      if (events.length > 0) {
+        this.#rest();
+        yield { kind: 'events', data: events };
+      }
+      this.#arm();
       if (last === 'done') break;
       if (last) return failureOf(last);
     }
@@ -105,11 +110,18 @@ export class StreamedAnswer {
   }
 
   /** Bytes are life, whether or not they make an event. */
-  async *#alive(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const piece of bytes) {
-      this.#arm();
-      yield piece;
-    }
+  #alive(bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    const reading = bytes[Symbol.asyncIterator]();
+    const alive = (read: IteratorResult<Uint8Array>): IteratorResult<Uint8Array> => {
+      if (read.done !== true) this.#arm();
+      return read;
+    };
+    return {
+      [Symbol.asyncIterator]: () => ({
+        next: () => reading.next().then(alive),
+        return: async () => (await reading.return?.()) ?? { done: true, value: undefined },
+      }),
+    };
   }
 
   /** Once each choice has ended only usage is waited for, and comments do not make that longer. */
