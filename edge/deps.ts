@@ -1,3 +1,4 @@
+import { redisPlaceNames } from '../core/queue/where.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
@@ -26,13 +27,7 @@ import type { Wakings } from './wakings.ts';
 /** Everything that the edge reads from its environment. */
 export const edgeSettings = [
   'databaseUrl',
-  'redisUrl',
-  'redisTlsVerify',
-  'redisCa',
-  'redisNodes',
-  'redisSentinels',
-  'redisSentinelName',
-  'namespace',
+  ...redisPlaceNames,
   'schema',
   'databasePool',
   'databaseSslMode',

@@ -14,15 +14,16 @@ export interface RedisPlace {
 }
 
 /** The settings of it, which every process that speaks to Redis reads. */
-export type RedisPlaceSettings = Settings<
-  | 'redisUrl'
-  | 'redisNodes'
-  | 'redisTlsVerify'
-  | 'redisCa'
-  | 'redisSentinels'
-  | 'redisSentinelName'
-  | 'namespace'
->;
+export const redisPlaceNames = [
+  'redisUrl',
+  'redisNodes',
+  'redisTlsVerify',
+  'redisCa',
+  'redisSentinels',
+  'redisSentinelName',
+  'namespace',
+] as const;
+export type RedisPlaceSettings = Settings<(typeof redisPlaceNames)[number]>;
 
 export function redisPlaceOf(config: RedisPlaceSettings): RedisPlace {
   const { redisUrl: url, redisTlsVerify: verifyTls, redisCa: ca, redisSentinels: urls } = config;

@@ -1,3 +1,4 @@
+import { redisPlaceNames } from '../../core/queue/where.ts';
 import type { Liveness } from '../../core/flow/liveness.ts';
 import type { TakeBackDeps } from '../../core/flow/take-back.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
@@ -21,13 +22,7 @@ export interface Duty {
 
 export const schedulerSettings = [
   'databaseUrl',
-  'redisUrl',
-  'redisTlsVerify',
-  'redisCa',
-  'redisNodes',
-  'redisSentinels',
-  'redisSentinelName',
-  'namespace',
+  ...redisPlaceNames,
   'schema',
   'databasePool',
   'databaseSslMode',

@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { McpctlError } from '../../core/errors.ts';
 import { openRedis } from '../../core/queue/connect.ts';
 import { createKeys } from '../../core/queue/keys.ts';
-import { keySpaceOf, redisPlaceOf } from '../../core/queue/where.ts';
+import { keySpaceOf, redisPlaceNames, redisPlaceOf } from '../../core/queue/where.ts';
 import { ensureAdmin } from '../../core/registry/bootstrap.ts';
 import { connect } from '../../core/registry/connect.ts';
 import { migrate } from '../../core/registry/migrate.ts';
@@ -97,7 +97,7 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
   await migrate(connection, id);
   await ensureAdmin(createRegistry(connection), adminToken);
   const { env: redisEnv = { REDIS_URL: servers.redis.url } } = servers.followed ?? {};
-  const config = readConfig({ ...redisEnv, ...space }, redisSettingNames);
+  const config = readConfig({ ...redisEnv, ...space }, redisPlaceNames);
   const redis = servers.followed
     ? openRedis('commands', { ...redisPlaceOf(config), clock: systemClock, log })
     : new Redis(servers.redis.url, { retryStrategy: () => 50, maxRetriesPerRequest: null });
@@ -243,16 +243,6 @@ const passwordsIn = ({ redis, postgres, followed }: ChaosServers): string[] =>
   [redis.url, postgres.url, ...(followed ? redisUrlsOf(followed.env['REDIS_URL'] ?? '') : [])]
     .map((url) => new URL(url).password)
     .filter(Boolean);
-
-const redisSettingNames = [
-  'redisUrl',
-  'redisNodes',
-  'redisTlsVerify',
-  'redisCa',
-  'redisSentinels',
-  'redisSentinelName',
-  'namespace',
-] as const;
 
 async function writeHome(
   home: string,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { LlmView } from '../../core/llm.ts';
 import { createKeys } from '../../core/queue/keys.ts';
 import { openRedis } from '../../core/queue/connect.ts';
-import { keySpaceOf, redisPlaceOf } from '../../core/queue/where.ts';
+import { keySpaceOf, redisPlaceNames, redisPlaceOf } from '../../core/queue/where.ts';
 import { ensureAdmin } from '../../core/registry/bootstrap.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
@@ -235,7 +235,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
 
 /** As if Redis had been there for longer than a lease: then a missing key means that nobody is there. */
 async function markRedisAsOld(env: Env, namespace: string): Promise<void> {
-  const config = readConfig({ ...env, MCPCTL_REDIS_NAMESPACE: namespace }, redisSettings);
+  const config = readConfig({ ...env, MCPCTL_REDIS_NAMESPACE: namespace }, redisPlaceNames);
   const redis = openRedis('commands', { ...redisPlaceOf(config), clock: systemClock, log: silent });
   await redis.connect();
   await redis.set(createKeys(keySpaceOf(config)).epoch, '1');
@@ -243,15 +243,6 @@ async function markRedisAsOld(env: Env, namespace: string): Promise<void> {
 }
 
 const silent = createLog({ process: 'test', level: 'silent', pretty: false });
-const redisSettings = [
-  'redisUrl',
-  'redisNodes',
-  'redisTlsVerify',
-  'redisCa',
-  'redisSentinels',
-  'redisSentinelName',
-  'namespace',
-] as const;
 
 async function writeHome(
   home: string,

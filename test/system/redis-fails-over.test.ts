@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { keepAsking, openRedis } from '../../core/queue/connect.ts';
 import { inspectRedis } from '../../core/queue/inspect.ts';
 import { slotOf } from '../../core/queue/slot.ts';
-import { redisPlaceOf } from '../../core/queue/where.ts';
+import { redisPlaceNames, redisPlaceOf } from '../../core/queue/where.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { readConfig } from '../../core/runtime/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
@@ -26,15 +26,6 @@ interface Chunk {
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 const request = { messages: [{ role: 'user', content: 'hi' }] };
-const names = [
-  'redisUrl',
-  'redisNodes',
-  'redisTlsVerify',
-  'redisCa',
-  'redisSentinels',
-  'redisSentinelName',
-  'namespace',
-] as const;
 const TEXT = ['a', 'b', 'c', 'd', 'e', 'f'];
 const STREAMS = 8;
 
@@ -207,7 +198,7 @@ describe('a Redis that Sentinels watch', function () {
 
   it('is found by its Sentinels, and each setting that is wrong is told at the start', async () => {
     const told = async (env: Record<string, string>): Promise<string> => {
-      const { faults, away } = await inspectRedis(readConfig({ ...trio.env, ...env }, names));
+      const { faults, away } = await inspectRedis(readConfig({ ...trio.env, ...env }, redisPlaceNames));
       return [...faults, away ?? []]
         .flat()
         .map(({ path, message }) => `${path}: ${message}`)
@@ -224,11 +215,13 @@ describe('a Redis that Sentinels watch', function () {
     const nobody = trio.env.REDIS_SENTINELS.replaceAll(`:${trio.servers.password}@`, '');
     expect(await told({ REDIS_SENTINELS: nobody })).to.match(/NOAUTH .*correct REDIS_SENTINELS$/);
     expect(await told({ REDIS_SENTINELS: '', REDIS_URL: address })).to.match(/name it .* in REDIS_SENTINELS/);
-    expect(() => readConfig({ ...trio.env, REDIS_SENTINELS: 's1:port' }, names)).to.throw(/write host:port/);
+    expect(() => readConfig({ ...trio.env, REDIS_SENTINELS: 's1:port' }, redisPlaceNames)).to.throw(
+      /write host:port/,
+    );
   });
 
   it('leaves a primary that was demoted and answers all the same, and does not settle there again', async () => {
-    const at = { ...redisPlaceOf(readConfig(trio.env, names)), clock: systemClock, log };
+    const at = { ...redisPlaceOf(readConfig(trio.env, redisPlaceNames)), clock: systemClock, log };
     const { redis: primary } = await trio.primary();
     // One that hears and says nothing itself: nobody tells it that this takes no writes.
     const redis = openRedis('subscriber', at);
@@ -270,7 +263,7 @@ describe('a Redis Cluster', function () {
   const ours = (): string => `{${house.t.sandbox.namespace}}`;
 
   it('is found by several of its nodes, and our keys are in the slot that it says', async () => {
-    const config = readConfig(cluster.env, names);
+    const config = readConfig(cluster.env, redisPlaceNames);
     expect(await inspectRedis(config)).to.deep.equal({ faults: [] });
     const { faults } = await inspectRedis({ ...config, redisNodes: [] });
     expect(faults[0]?.message).to.match(/node of a Redis Cluster: write several/);
