@@ -1,6 +1,7 @@
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { McpctlError, messageOf } from '../errors.ts';
-import { tlsOf, type RedisPlace } from './where.ts';
+import { askOnce } from './ask-once.ts';
+import type { RedisPlace } from './where.ts';
 
 /** Where a connection is to go. */
 export interface Address {
@@ -71,24 +72,10 @@ async function askAll(poll: Poll): Promise<Address> {
 }
 
 async function askOne(url: string, { ask, verifyTls, ca }: Poll): Promise<Answer> {
-  const redis = new Redis(url, {
-    ...tlsOf({ url, verifyTls, ca }),
-    lazyConnect: true,
-    enableReadyCheck: false,
-    connectTimeout: WITHIN_MS,
-    commandTimeout: WITHIN_MS,
-    maxRetriesPerRequest: 0,
-    disableClientInfo: true,
-    retryStrategy: () => null,
-  });
-  let trouble: unknown;
-  redis.on('error', (thrown: unknown) => (trouble ??= thrown));
   try {
-    await redis.connect();
-    return { address: await ask(redis, url) };
+    const how = { withinMs: WITHIN_MS, more: { enableReadyCheck: false } };
+    return { address: await askOnce({ url, verifyTls, ca }, how, (redis) => ask(redis, url)) };
   } catch (thrown) {
-    return { why: messageOf(trouble ?? thrown) };
-  } finally {
-    redis.disconnect();
+    return { why: messageOf(thrown) };
   }
 }

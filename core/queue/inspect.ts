@@ -1,12 +1,12 @@
-import { Redis } from 'ioredis';
 import { McpctlError, messageOf } from '../errors.ts';
 import type { Inspection } from '../runtime/config.ts';
 import { untrusted, wrongName } from '../runtime/trust.ts';
 import { connectorFor } from './connector.ts';
 import { judge } from './judge.ts';
 import type { Address } from './ask-all.ts';
+import { askOnce } from './ask-once.ts';
 import { primaryOf } from './primary.ts';
-import { redisPlaceOf, tlsOf } from './where.ts';
+import { redisPlaceOf } from './where.ts';
 
 const WITHIN_MS = 2_000;
 
@@ -43,28 +43,19 @@ export async function inspectRedis(known: {
     return isWrong ? { faults: [told] } : { faults: [], away: told };
   }
   const there = primary;
-  const redis = new Redis(url, {
-    ...tlsOf({ url, verifyTls, ca }),
+  const more = {
     ...(there ? { Connector: connectorFor({ primary: () => Promise.resolve(there) }) } : {}),
-    lazyConnect: true,
     enableReadyCheck: there !== undefined, // which asks whether it is the primary still
-    connectTimeout: WITHIN_MS,
-    commandTimeout: WITHIN_MS,
-    maxRetriesPerRequest: 0,
-    disableClientInfo: true,
-    retryStrategy: () => null,
-  });
-  let trouble: unknown;
-  redis.on('error', (thrown: unknown) => (trouble ??= thrown));
+  };
   try {
-    await redis.connect();
-    const { faults } = judge(await redis.info(), { isCluster: place.cluster !== undefined });
+    const info = await askOnce({ url, verifyTls, ca }, { withinMs: WITHIN_MS, more }, (redis) =>
+      redis.info(),
+    );
+    const { faults } = judge(info, { isCluster: place.cluster !== undefined });
     return { faults: faults.map((message) => ({ path: 'REDIS_URL', message })) };
   } catch (thrown) {
-    const refused = /^NOAUTH/.test(messageOf(trouble ?? thrown));
-    return userComesLater === true && refused ? { faults: [] } : told(url, trouble ?? thrown);
-  } finally {
-    redis.disconnect();
+    const refused = /^NOAUTH/.test(messageOf(thrown));
+    return userComesLater === true && refused ? { faults: [] } : told(url, thrown);
   }
 }
 
