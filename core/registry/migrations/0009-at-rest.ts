@@ -1,11 +1,11 @@
 import type { Knex } from 'knex';
+import { buildIndexes, dropIndexes } from '../live-indexes.ts';
 
-/** Indexes are built beside a live table, which no transaction can do: nobody who writes waits for them. */
+/** Indexes are built beside a live table, which no transaction can do. */
 export const config = { transaction: false };
 
 /**
- * What the duties look for is little beside all that ever was: open tasks by age and by deadline. An index that a build
- * which was cut short left behind is invalid, and made anew.
+ * What the duties look for is little beside all that ever was: open tasks by age and by deadline.
  */
 const indexes = {
   tasks_open_id: `(id) where status in ('pending', 'claimed', 'running')`,
@@ -37,19 +37,11 @@ const goneQueues = `
 
 export async function up(db: Knex): Promise<void> {
   await db.raw(goneQueues);
-  for (const [name, on] of Object.entries(indexes)) {
-    const { rows } = await db.raw<{ rows: { valid: boolean }[] }>(
-      `select indisvalid as valid from pg_index where indexrelid = to_regclass(?)`,
-      [name],
-    );
-    if (rows[0]?.valid === true) continue;
-    if (rows.length > 0) await db.raw(`drop index concurrently if exists ${name}`);
-    await db.raw(`create index concurrently if not exists ${name} on tasks ${on}`);
-  }
+  await buildIndexes(db, indexes);
 }
 
 export async function down(db: Knex): Promise<void> {
   await db.raw(`drop trigger if exists note_gone_queue on llms; drop function if exists note_gone_queue();
     drop table if exists gone_queues;`);
-  for (const name of Object.keys(indexes)) await db.raw(`drop index concurrently if exists ${name}`);
+  await dropIndexes(db, indexes);
 }

@@ -1,9 +1,9 @@
 import type { Knex } from 'knex';
+import { buildIndexes, dropIndexes } from '../live-indexes.ts';
 
-/** Indexes are built beside a live table, which no transaction can do: nobody who writes waits for them. */
+/** Indexes are built beside a live table, which no transaction can do. */
 export const config = { transaction: false };
 
-/** An index that a build which was cut short left behind is invalid, and made anew. */
 const indexes = {
   tasks_kept: `(owner_id, completed_at) include (kept_bytes) where kept_bytes > 0`,
   tasks_unweighed: `(completed_at) where completed_at is not null and kept_bytes is null`,
@@ -29,19 +29,11 @@ const weighing = `
 
 export async function up(db: Knex): Promise<void> {
   await db.raw(weighing);
-  for (const [name, on] of Object.entries(indexes)) {
-    const { rows } = await db.raw<{ rows: { valid: boolean }[] }>(
-      `select indisvalid as valid from pg_index where indexrelid = to_regclass(?)`,
-      [name],
-    );
-    if (rows[0]?.valid === true) continue;
-    if (rows.length > 0) await db.raw(`drop index concurrently if exists ${name}`);
-    await db.raw(`create index concurrently if not exists ${name} on tasks ${on}`);
-  }
+  await buildIndexes(db, indexes);
 }
 
 export async function down(db: Knex): Promise<void> {
-  for (const name of Object.keys(indexes)) await db.raw(`drop index concurrently if exists ${name}`);
+  await dropIndexes(db, indexes);
   await db.raw(`drop trigger if exists weigh_task on tasks; drop function if exists weigh_task();
     alter table tasks drop column if exists kept_bytes;`);
 }
