@@ -46,26 +46,18 @@ interface Leases {
 
 /** The overlay itself. Pure: `leases` and `announced` are what was found just before. */
 function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): LiveLlm {
-  const { status, inactiveReason, inactiveSince } = row;
+  const { status, inactiveReason, inactiveSince, providerSessionId: session } = row;
+  const asSaid = { row, status, inactiveReason, inactiveSince, returning: false };
   const said = announced.members.filter((member) => member.llmId === row.id);
   if (row.kind === 'public') {
     // No session of its own says whether a hosted worker is gone: its silence does.
     const own = said.filter((member) => member.ageMs < seenWithinMs);
     const servedBy = own.filter((member) => member.state === 'serving').length;
     const misconfigured = own.find((member) => member.misconfigured !== undefined)?.misconfigured ?? null;
-    return {
-      row,
-      status,
-      inactiveReason,
-      inactiveSince,
-      misconfigured,
-      servedBy,
-      announced: own,
-      returning: false,
-    };
+    return { ...asSaid, misconfigured, servedBy, announced: own };
   }
   const lost = lossOf(row, leases, announced.lost);
-  const isThere = row.providerSessionId !== null && leases.isLive(row.providerSessionId) && !lost;
+  const isThere = session !== null && leases.isLive(session) && !lost;
   if (lost || (status !== 'inactive' && !isThere)) {
     return {
       row,
@@ -78,20 +70,10 @@ function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): L
       returning: lost !== undefined && lost.served && lost.ageMs < keptMs,
     };
   }
-  const servedBy = status === 'active' ? 1 : 0;
-  const own = said.filter((member) => member.sessionId === row.providerSessionId);
   // Who has left says nothing of it any more.
   const misconfigured = isThere ? row.misconfigured : null;
-  return {
-    row,
-    status,
-    inactiveReason,
-    inactiveSince,
-    misconfigured,
-    servedBy,
-    announced: own,
-    returning: false,
-  };
+  const own = said.filter((member) => member.sessionId === session);
+  return { ...asSaid, misconfigured, servedBy: status === 'active' ? 1 : 0, announced: own };
 }
 
 /** What was said of the stream that carried it, unless another stream, or the worker itself, holds the session by now. */
