@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { redisPlaceNames } from '../../core/queue/where.ts';
 import { homeAt } from '../../core/runtime/home.ts';
 import { settings, type SettingName } from '../../core/runtime/settings.ts';
 import { read, span, tableOf } from './markdown.ts';
@@ -38,10 +39,15 @@ const readers = {
   start: 'start/main.ts',
 };
 
+/** Lists that such a list takes over whole. */
+const shared: Readonly<Record<string, readonly string[]>> = { redisPlaceNames };
+
 /** A list of three or more names of settings, in a source. */
 function readIn(path: string): string[] {
-  for (const [, list = ''] of read(path).matchAll(/\[([\s'\w,]+)\]/g)) {
-    const found = [...list.matchAll(/'(\w+)'/g)].map(([, name = '']) => name);
+  for (const [, list = ''] of read(path).matchAll(/\[([\s'\w,.]+)\]/g)) {
+    const found = [...list.matchAll(/'(\w+)'|\.\.\.(\w+)/g)].flatMap(
+      ([, name, whole = '']) => name ?? shared[whole] ?? [whole],
+    );
     if (found.length > 2 && found.every((name) => Object.hasOwn(settings, name)))
       return [...new Set(found.map((name) => settings[name as SettingName].env as string))];
   }
