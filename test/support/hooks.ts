@@ -15,12 +15,22 @@ function open(): Map<string, number> {
   return counts;
 }
 
-/** A file that leaves a connection, a server or a child process behind fails, by name. */
+/** What files before this one have left behind: it is they who have failed. */
+let before = new Map<string, number>();
+
+const more = (): string[] =>
+  [...open()].flatMap(([kind, count]) => {
+    const left = count - (before.get(kind) ?? 0);
+    return left > 0 ? [`${kind} ×${left}`] : [];
+  });
+
+/** A file that leaves a connection, a server or a child process behind fails, by name, and no other with it. */
 function watch(suite: Suite): void {
   suite.afterAll('leaves nothing running', async function () {
     const until = systemClock.elapsed() + LEAVE_MS;
-    while (open().size > 0 && systemClock.elapsed() < until) await pause(20);
-    const left = [...open()].map(([kind, count]) => `${kind} ×${count}`).join(', ');
+    while (more().length > 0 && systemClock.elapsed() < until) await pause(20);
+    const left = more().join(', ');
+    before = open();
     if (left !== '') throw new Error(`${suite.file ?? suite.title} left something running: ${left}`);
   });
 }
