@@ -13,16 +13,16 @@ import { errorOfRow } from './settle.ts';
 export async function endLost(deps: EdgeDeps, row: TaskRow): Promise<McpctlError> {
   const lost = new McpctlError('worker_lost', undefined, { taskId: row.id });
   const how = { status: 'error', code: lost.code, message: lost.message } as const;
-  try {
-    const closed = await closeTask(flowOf(deps), row, { mode: 'cancel', ...how });
-    if (typeof closed === 'object') return errorOfRow(closed) ?? lost;
-    // The new claim is over already, and for a moment its end is this edge's to settle.
-    await closeRow(flowOf(deps), row.id, how);
-  } catch (thrown) {
+  const notEnded = (thrown: unknown): undefined => {
     deps.log.warn(
       { taskId: row.id, why: messageOf(thrown) },
-      'a task whose answer was lost could not be ended',
+      'a task whose answer was lost is not ended yet',
     );
-  }
+  };
+  const closed = await closeTask(flowOf(deps), row, { mode: 'cancel', ...how }).catch(notEnded);
+  if (typeof closed === 'object') return errorOfRow(closed) ?? lost;
+  // The new claim is over already, and for a moment its end is this edge's to settle; or Redis, which has just gone back,
+  // is away again, and the row alone can say so.
+  await closeRow(flowOf(deps), row.id, how).catch(notEnded);
   return lost;
 }
