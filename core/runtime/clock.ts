@@ -30,3 +30,9 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.addEventListener('abort', done, { once: true });
   });
 }
+
+/** Resolves or rejects with `work`, or resolves after `ms`: then `work` goes on by itself, however it ends. */
+export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  const isOver = new AbortController();
+  await Promise.race([work.finally(() => isOver.abort()), pause(ms, isOver.signal)]);
+}

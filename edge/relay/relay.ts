@@ -10,7 +10,7 @@ import { announceAll } from '../../core/queue/presence.ts';
 import type { Heard } from '../../core/queue/subscriber.ts';
 import { createWakes } from '../../core/queue/wake.ts';
 import { redisPlaceOf } from '../../core/queue/where.ts';
-import { pause } from '../../core/runtime/clock.ts';
+import { atMost, pause } from '../../core/runtime/clock.ts';
 import type { Service } from '../../core/runtime/service.ts';
 import type { Speaker } from '../session-speakers.ts';
 import { findClaims, type SaidClaim } from './adopt.ts';
@@ -98,8 +98,7 @@ export class Relay implements Service {
     this.#stopped.abort();
     for (const session of [...this.#sessions.values()]) session.letGo();
     const looked = Promise.all([this.#mux.stop(), this.#ticks]);
-    const isOver = new AbortController();
-    await Promise.race([looked.finally(() => isOver.abort()), pause(LAST_LOOKS_MS, isOver.signal)]);
+    await atMost(LAST_LOOKS_MS, looked);
     this.#trusted.stop();
     closeRedis(this.commands); // what still waits for a Redis that is away fails
     await looked;

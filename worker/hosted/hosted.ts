@@ -5,7 +5,7 @@ import { createKeys } from '../../core/queue/keys.ts';
 import { createPresence } from '../../core/queue/presence.ts';
 import { keySpaceOf, redisPlaceOf } from '../../core/queue/where.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
-import { pause, type Clock } from '../../core/runtime/clock.ts';
+import { atMost, type Clock } from '../../core/runtime/clock.ts';
 import type { Inspection, Known } from '../../core/runtime/config.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Settings } from '../../core/runtime/settings.ts';
@@ -119,12 +119,8 @@ async function leave(
     const { leaseMs } = options;
     await createPresence({ redis, keys: createKeys(options.namespace), leaseMs }).drop(session, pools);
   })();
-  const limit = new AbortController();
-  await Promise.race([
-    said
-      .catch((thrown: unknown) => options.log.debug({ why: messageOf(thrown) }, 'the goodbye was not heard'))
-      .finally(() => limit.abort()),
-    pause(LEAVE_MS, limit.signal),
-  ]);
+  const unheard = (thrown: unknown): void =>
+    options.log.debug({ why: messageOf(thrown) }, 'the goodbye was not heard');
+  await atMost(LEAVE_MS, said.catch(unheard));
   closeRedis(redis);
 }

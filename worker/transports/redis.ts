@@ -18,7 +18,7 @@ import { createSubscriber, type Heard, type Subscriber } from '../../core/queue/
 import { createWakes, holdWhile } from '../../core/queue/wake.ts';
 import type { Presence } from '../../core/presence.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
-import { pause } from '../../core/runtime/clock.ts';
+import { atMost } from '../../core/runtime/clock.ts';
 import { bothOpen, Switch } from '../../core/switch.ts';
 import type { Member } from '../execute.ts';
 import type { GateState } from '../gate.ts';
@@ -133,8 +133,7 @@ export class RedisTransport implements Transport {
 
   /** While Redis is away this gives up after a second: what is announced each second catches up. */
   async announce(): Promise<void> {
-    const said = new AbortController();
-    await Promise.race([this.#say().finally(() => said.abort()), pause(ANNOUNCE_MS, said.signal)]);
+    await atMost(ANNOUNCE_MS, this.#say());
   }
 
   isConnected(): boolean {
@@ -177,9 +176,7 @@ export class RedisTransport implements Transport {
     await this.#subscriber.stop();
     this.#trusted.stop();
     closeRedis(this.#redis);
-    const isClosed = new AbortController();
-    const closed = this.#closeConsumers().finally(() => isClosed.abort());
-    await Promise.race([closed, pause(CLOSE_WITHIN_MS, isClosed.signal)]);
+    await atMost(CLOSE_WITHIN_MS, this.#closeConsumers());
   }
 
   async #closeConsumers(): Promise<void> {

@@ -1,7 +1,7 @@
 import { messageOf } from '../../core/errors.ts';
 import { unreadableTask } from '../../core/hand-back.ts';
 import type { Frame, Heartbeat } from '../../core/protocol.ts';
-import { pause } from '../../core/runtime/clock.ts';
+import { atMost } from '../../core/runtime/clock.ts';
 import { execute, type ExecuteDeps } from '../execute.ts';
 import type { EdgeClient } from '../edge-client.ts';
 import type { GateState } from '../gate.ts';
@@ -81,8 +81,7 @@ export class SseTransport implements Transport {
 
   async announce(): Promise<void> {
     if (!this.#stream.isConnected()) return; // the hello of the next stream says it
-    const said = new AbortController();
-    await Promise.race([this.#report.say().finally(() => said.abort()), pause(ANNOUNCE_MS, said.signal)]);
+    await atMost(ANNOUNCE_MS, this.#report.say());
   }
 
   isConnected(): boolean {

@@ -5,7 +5,7 @@ import type { HandBack } from '../../../core/hand-back.ts';
 import type { Outcome } from '../../../core/outcome.ts';
 import { wordOr } from '../../../core/newer-words.ts';
 import { wireHeaders, type StreamLine } from '../../../core/protocol.ts';
-import { pause, type Clock } from '../../../core/runtime/clock.ts';
+import { atMost, type Clock, pause } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
 import type { ClaimPort } from '../../claim-port.ts';
 import type { EdgeClient, OpenAnswer } from '../../edge-client.ts';
@@ -90,11 +90,7 @@ export class Answer implements ClaimPort {
   }
 
   async handBack(why: HandBack): Promise<'ok' | 'lost' | 'shown'> {
-    if (why.counts === 'attempt') {
-      const reported = new AbortController();
-      const report = this.#deps.report().finally(() => reported.abort());
-      await Promise.race([report, pause(REPORT_WITHIN_MS, reported.signal)]);
-    }
+    if (why.counts === 'attempt') await atMost(REPORT_WITHIN_MS, this.#deps.report());
     this.#lines.complete(`${JSON.stringify(backLine(why))}\n`);
     switch (await this.#verdict) {
       case 'handed_back':
