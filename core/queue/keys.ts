@@ -16,7 +16,7 @@ import type { Priority } from '../task.ts';
  * | `run:{P}` | running tasks by last beat | claim, beat, end → scheduler | – |
  * | `ended:{P}` | ended, not yet settled | end → edge, scheduler | until settled |
  * | `back:{P}` | handed back, not yet requeued | handback → edge, scheduler | until requeued |
- * | `turns:{P}:<priority>`, `turns:{P}.<llm id>:<priority>` | the last tag of each owner who waits in a queue | edge, scheduler → both | until nothing waits |
+ * | `turns:{P}:<priority>`, `turns:{P}.<llm id>:<priority>` | the last tag of each owner who waits in a queue; or whose all are that wait | edge, scheduler → both | 24 h |
  * | `orphan:{P}` | tasks by when nobody will have waited long enough | edge, end, close → scheduler | until the end |
  * | `r:{P}:T` | sharded channel: a task's events | worker → edges | – |
  * | `w:{W}:lease` | the session is published | edge, worker → edge, scheduler | the lease |

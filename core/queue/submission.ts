@@ -5,7 +5,7 @@ import type { TaskHead } from '../task-head.ts';
 import type { Fence, TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
 import type { ScriptCall } from './scripts.ts';
-import { BACKGROUND_SCORE } from './turns.ts';
+import { BACKGROUND_SCORE, MOST_ALONE, TURNS_KEPT_MS } from './turns.ts';
 import { WAITER_LEASE_MS } from './waiters.ts';
 
 export interface Submission extends TaskRef {
@@ -75,6 +75,9 @@ export function laying(
       isLarge ? bytes : '',
       (s.head.spared ?? []).join(),
       SPARED_MS,
+      s.ownerId,
+      TURNS_KEPT_MS,
+      MOST_ALONE,
     ],
   };
 }

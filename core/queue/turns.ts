@@ -31,17 +31,20 @@ const ranges: Record<Priority, { least: number; end: number }> = {
 export const BACKGROUND_SCORE = scoreOf(BACKGROUND);
 
 /** Tags of nothing that waits are no loss: an owner begins anew beside what goes next. */
-const KEPT_MS = 24 * 3_600_000;
+export const TURNS_KEPT_MS = 24 * 3_600_000;
+/** So many interactive jobs of one owner may stand without tags: giving them takes Redis some milliseconds. */
+export const MOST_ALONE = 1_000;
 const MOST_CONTESTED = 10_000;
 
 /**
- * Owners of a queue take turns within a priority (decision 0018). Where nothing waits, nothing is done: a job goes in as
- * ever. Where something did at the last enqueue of this process, the next job is added behind all, and gets its
- * place by a script that is sent right after; where something does for the first time, as soon as the answer says so.
+ * Owners of a queue take turns within a priority (decision 0018). Where nothing waits, or only interactive jobs of the
+ * same owner, nothing is done: a job goes in as ever. Where others' did at the last enqueue of this process, the next job
+ * is added behind all, and gets its place by a script that is sent right after; where some do for the first time, as soon
+ * as the answer says so.
  */
 export class Turns {
   readonly #deps: { redis: Redis; keys: Keys };
-  /** Only of queues where others waited when this process last looked; the oldest go. */
+  /** Only of queues where jobs of others waited when this process last looked; the oldest go. */
   readonly #contested = new Set<string>();
 
   constructor(deps: { redis: Redis; keys: Keys }) {
@@ -79,7 +82,7 @@ export class Turns {
     const { least, end } = ranges[job.priority];
     const answer = await runScript(redis, 'turn', {
       keys: [`${queue}:wait`, `${queue}:prioritized`, `${queue}:${jobId}`, this.keyOf(job)],
-      args: [jobId, job.ownerId, least, end, KEPT_MS],
+      args: [jobId, job.ownerId, least, end, TURNS_KEPT_MS, MOST_ALONE],
     });
     return answer === 1;
   }

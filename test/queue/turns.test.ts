@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Submission } from '../../core/queue/submission.ts';
+import { MOST_ALONE } from '../../core/queue/turns.ts';
 import { placeOf } from '../../core/queue/place.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
@@ -54,6 +55,41 @@ describe('owners of a queue take turns', function () {
         expect(order.indexOf('c')).to.be.lessThan(4);
         expect([...order].sort().join('')).to.equal('aaaaaaaabbc');
       });
+
+  it('of one owner alone all stand as they came, until somebody else comes: then all but the next take turns', async () => {
+    const pool = 'alone';
+    const queue = `${t.door.keys.namespace}:${t.door.keys.pool(pool).queue()}`;
+    const names = new Map<string, string>();
+    for (let n = 1; n <= 6; n++) names.set((await add('a', pool)).taskId, String(n));
+    expect(await t.redis.llen(`${queue}:wait`)).to.equal(6);
+    expect(await t.redis.zcard(`${queue}:prioritized`)).to.equal(0);
+    names.set((await add('b', pool)).taskId, 'b');
+    expect(await t.redis.lrange(`${queue}:wait`, 0, -1)).to.have.length(1);
+    names.set((await add('a', pool)).taskId, '7');
+    names.set((await add('b', pool)).taskId, 'B');
+    expect(await drain(pool, names)).to.equal('12b3B4567');
+    // Nothing waits: whoever comes next is alone again, also where this process still adds behind all.
+    const again = await flood(pool, 'bbbb');
+    expect(await t.redis.llen(`${queue}:wait`)).to.equal(4);
+    expect(await t.redis.zcard(`${queue}:prioritized`)).to.equal(0);
+    expect(await drain(pool, again)).to.equal('bbbb');
+  });
+
+  it('a flood of one owner stands without turns only as long as giving them takes a moment', async () => {
+    const pool = 'many alone';
+    const queue = `${t.door.keys.namespace}:${t.door.keys.pool(pool).queue()}`;
+    const submissions = Array.from({ length: MOST_ALONE + 2 }, () => made('a', pool));
+    const laid = await t.door.dispatch.enqueueMany(
+      submissions.map((submission) => ({ submission, seen: null })),
+    );
+    expect(laid.every((is) => is === true)).to.equal(true);
+    await add('a', pool);
+    expect(await t.redis.llen(`${queue}:wait`)).to.be.at.most(MOST_ALONE);
+    for (const { taskId } of submissions.slice(0, 3)) expect((await next(pool))?.taskId).to.equal(taskId);
+    const other = await add('b', pool);
+    await next(pool);
+    expect((await next(pool))?.taskId).to.equal(other.taskId);
+  });
 
   it('all that is interactive goes before all that is background', async () => {
     const pool = 'both';

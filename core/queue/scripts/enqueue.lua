@@ -10,6 +10,7 @@
         13 the fence that this was decided by: '' = whatever is there · 'none' · '<epoch> <claim>'
         14 priority   15 least score of the background   16 bytes of a body that rests in Postgres ('' = it is here)
         17 llm ids that leave it to others for a moment, joined by commas   18 that moment in ms
+        19 owner   20 ttl ms of turns   21 how many of one owner alone may wait without tags
   Returns  1 laid down · 2 so too, and others of its priority wait: it is to take its turn · 0 was there ·
            -1 a newer epoch is there · -2 closed or ended ·
            -3 an older claim was shown: it may only end · -4 it is not the fence that this was decided by, which learns
@@ -62,12 +63,16 @@ if ARGV[9] ~= '' then
   -- who attached or left before this renewal knows better
   redis.call('ZADD', KEYS[5], 'NX', string.format('%.0f', lapses + tonumber(ARGV[9])), ARGV[7])
 end
-local waiting
 if ARGV[14] == 'background' then
-  waiting = redis.call('ZCOUNT', KEYS[7], ARGV[15], '+inf')
-else
-  waiting = redis.call('LLEN', KEYS[6]) + redis.call('ZCOUNT', KEYS[7], '-inf', '(' .. ARGV[15])
+  if redis.call('ZCOUNT', KEYS[7], ARGV[15], '+inf') > 0 then return 2 end
+  redis.call('DEL', KEYS[8])
+  return 1
 end
-if waiting > 0 then return 2 end
+local listed = redis.call('LLEN', KEYS[6])
+-- of one owner alone the jobs go in as they come; turn.lua gives them their tags when another owner's is there
+if listed < tonumber(ARGV[21]) and redis.call('HGET', KEYS[8], 'alone') == ARGV[19] then return 1 end
+if listed + redis.call('ZCOUNT', KEYS[7], '-inf', '(' .. ARGV[15]) > 0 then return 2 end
 redis.call('DEL', KEYS[8])
+redis.call('HSET', KEYS[8], 'alone', ARGV[19])
+redis.call('PEXPIRE', KEYS[8], ARGV[20])
 return 1

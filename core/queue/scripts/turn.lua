@@ -2,20 +2,40 @@
   one more than the last of its owner's, and no less than that of what goes next. So an owner's jobs keep their order,
   and between two of them goes at most two of anybody else's. The tag is the job's score beyond the least of its
   priority; equal ones go by their ids, which are in the order of time.
+  Interactive jobs of one owner alone stand in the list as they came, without tags (enqueue.lua), and get them here, but
+  for the one that goes next, with the first job of another owner, or when they have become many.
   Sent twice it changes nothing.
   KEYS  1 queue:wait   2 queue:prioritized   3 queue:<job>   4 turns:<queue>:<priority>
   ARGV  1 job id   2 owner   3 least score of the priority   4 end of its tags   5 ttl ms
+        6 how many of one owner alone may wait without tags
   Returns  1 it has its place · 0 it does not wait: not added yet, or taken
   Callers  edge, scheduler (enqueue) ]]
 local least = tonumber(ARGV[3])
 if redis.call('HEXISTS', KEYS[3], 'turn') == 1 then return 1 end
+local alone = least == 0 and redis.call('HGET', KEYS[4], 'alone')
 local stood = redis.call('ZREM', KEYS[2], ARGV[1])
+if alone == ARGV[2] then
+  local listed = redis.call('LLEN', KEYS[1])
+  if stood == 1 and listed < tonumber(ARGV[6]) then
+    redis.call('HSET', KEYS[3], 'priority', 0, 'turn', 0)
+    redis.call('LPUSH', KEYS[1], ARGV[1])
+    return 1
+  end
+  if stood == 0 and listed <= tonumber(ARGV[6]) then return redis.call('LPOS', KEYS[1], ARGV[1]) and 1 or 0 end
+end
 if least == 0 then
   if stood == 0 then stood = redis.call('LREM', KEYS[1], 1, ARGV[1]) end
   -- a requeue, and whoever puts it back, takes it to the head of all
   if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('HSET', KEYS[3], 'priority', 0) end
 end
 if stood == 0 then return 0 end
+if alone then
+  local before = redis.call('LRANGE', KEYS[1], 0, -2) -- the newest stand first
+  redis.call('LTRIM', KEYS[1], -1, -1)
+  for at, job in ipairs(before) do redis.call('ZADD', KEYS[2], #before - at + 1, job) end
+  redis.call('HDEL', KEYS[4], 'alone')
+  redis.call('HSET', KEYS[4], alone, #before)
+end
 local head = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[3], '(' .. ARGV[4], 'WITHSCORES', 'LIMIT', 0, 1)
 local past, last = 0, 0
 if head[1] then
