@@ -18,6 +18,7 @@ import { createPutOut } from './put-out.ts';
 import { createAuthenticator } from './authenticator.ts';
 import { createCaps } from './caps.ts';
 import type { EdgeDeps } from './deps.ts';
+import { createFormForAll } from './form-for-all.ts';
 import { createGates } from './gates.ts';
 import { createHeartbeats } from './heartbeats.ts';
 import { createSessionSpeakers } from './session-speakers.ts';
@@ -132,6 +133,7 @@ export function wireEdge(
     speakers,
     relay,
     ...rights,
+    formForAll: createFormForAll({ ...registry, clock, log }),
     waiters,
     undecided: createUndecided({ flow, clock, log }),
     wakings,
@@ -145,7 +147,8 @@ export function wireEdge(
     poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
   const ofRights = [redisWorkers, authority];
-  return { deps, services: [queue, ...ofRights, heartbeats, waiters, deps.undecided, wakings, relay] };
+  const { undecided, formForAll } = deps;
+  return { deps, services: [queue, formForAll, ...ofRights, heartbeats, waiters, undecided, wakings, relay] };
 }
 
 interface OfRights extends Pick<EdgeDeps, 'config' | 'registry' | 'clock' | 'log'> {

@@ -9,6 +9,7 @@ import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Caps } from './caps.ts';
+import type { FormForAll } from './form-for-all.ts';
 import type { Gates } from './gates.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { SessionSpeakers } from './session-speakers.ts';
@@ -112,6 +113,7 @@ export interface EdgeDeps {
   redisWorkers: RedisWorkers;
   authenticator: Authenticator;
   authority: Authority;
+  formForAll: FormForAll;
   putOut: PutOut;
   waiters: Waiters;
   undecided: Undecided;

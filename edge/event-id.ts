@@ -1,12 +1,13 @@
 import { McpctlError } from '../core/errors.ts';
+import type { Form } from '../core/registry/forms.ts';
 import type { Position } from '../core/queue/stream.ts';
 
 /**
- * What a frame's `id:` says: the place of its event in the task's stream, and whose event it is. Opaque to callers. One
- * that an edge of an earlier release gave out says no claim.
+ * What a frame's `id:` says: the place of its event in the task's stream, and whose event it is. Opaque to callers. It
+ * says no claim where an edge of a release before may be asked to go on from it: that one refuses an id which does.
  */
-export function eventIdOf({ epoch, seq, tag }: Position): string {
-  return tag ? `${epoch}-${seq}-${tag}` : `${epoch}-${seq}`;
+export function eventIdOf({ epoch, seq, tag }: Position, form: Form): string {
+  return tag && form >= 2 ? `${epoch}-${seq}-${tag}` : `${epoch}-${seq}`;
 }
 
 /** @throws McpctlError `invalid_cursor` unless it has the form of an id that a stream gives out. */

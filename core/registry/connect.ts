@@ -9,6 +9,7 @@ import { camelResponse, toSnake } from './columns.ts';
 import { mayPass, troubleSentence, type Trouble } from '../trouble.ts';
 import { isLarge, msFor } from '../runtime/time-of-bytes.ts';
 import { asRegistryError, isReadTimeout, postgresTroubleOf, sqlFaultOf } from './faults.ts';
+import { applicationName } from './forms.ts';
 import { tlsOf, type DatabaseTls } from './tls.ts';
 
 export interface ConnectOptions extends DatabaseTls {
@@ -62,7 +63,7 @@ function openPool(options: ConnectOptions): Pool {
     connectionTimeoutMillis: CONNECT_MS,
     query_timeout: queryTimeoutMs,
     keepAlive: true,
-    application_name: 'mcpctl',
+    application_name: applicationName,
     // eslint-disable-next-line @typescript-eslint/no-misused-promises -- pg awaits it; its types say void
     onConnect: async (client) => {
       await client.query(

@@ -2,6 +2,7 @@ import { Client } from 'pg';
 import { messageOf, type Fault } from '../errors.ts';
 import type { Inspection } from '../runtime/config.ts';
 import { untrusted, wrongName } from '../runtime/trust.ts';
+import { applicationName } from './forms.ts';
 import { tlsOf, type DatabaseTls } from './tls.ts';
 
 const WITHIN_MS = 2_000;
@@ -23,7 +24,7 @@ export async function inspectDatabase(known: {
       ...tlsOf({ ...known, databaseUrl }),
       connectionTimeoutMillis: WITHIN_MS,
       query_timeout: WITHIN_MS,
-      application_name: 'mcpctl',
+      application_name: applicationName,
     });
     opened.on('error', () => undefined); // its query says so already
     return opened;

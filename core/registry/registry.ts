@@ -1,6 +1,7 @@
 import { createAdminSessions, type AdminSessions } from './admin-sessions.ts';
 import type { Connection } from './connect.ts';
 import { createDenials, type Denials } from './denials.ts';
+import { createForms, type Forms } from './forms.ts';
 import { createGoneQueues, type GoneQueues } from './gone-queues.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createLeases, type Leases } from './leases.ts';
@@ -33,6 +34,7 @@ export interface Registry {
   adminSessions: AdminSessions;
   redisGenerations: RedisGenerations;
   redisUsers: RedisUserRows;
+  forms: Forms;
 }
 
 export function createRegistry(connection: Connection, limits: RegistryLimits = usualLimits): Registry {
@@ -52,5 +54,6 @@ export function createRegistry(connection: Connection, limits: RegistryLimits = 
     goneQueues: createGoneQueues(connection),
     adminSessions: createAdminSessions(connection),
     redisUsers: createRedisUserRows(connection),
+    forms: createForms(connection),
   };
 }

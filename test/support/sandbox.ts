@@ -39,6 +39,8 @@ export interface SandboxOptions {
   poolSize?: number;
   /** Where its own `connection` goes, e.g. through a wire (wire.ts). */
   databaseUrl?: string;
+  /** Default: the schema is made. Without it there is none: a release step of the test makes it. */
+  migrates?: boolean;
 }
 
 /** Migrates a fresh schema. */
@@ -49,13 +51,13 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const schema = `t_${id}`;
   const namespace = `t_${id}`;
   const log = createLog({ process: 'test', level: 'silent', pretty: false });
+  const { poolSize = 5, migrates = true } = options;
   const migrator = connect({ databaseUrl, schema, poolSize: 1, log, queryTimeoutMs: MIGRATION_MS });
   try {
-    await migrate(migrator, id);
+    if (migrates) await migrate(migrator, id);
   } finally {
     await migrator.close();
   }
-  const { poolSize = 5 } = options;
   const connection = connect({ databaseUrl: options.databaseUrl ?? databaseUrl, schema, poolSize, log });
   return {
     databaseUrl,
