@@ -16,7 +16,15 @@ const EVERY_MS = 5_000;
 const KEPT_MS = 10 * 60_000;
 
 /** While it is not known, as before the first look and while Postgres never answered, it is the oldest: everybody reads that. */
-export function createFormForAll({ forms, clock, log }: { forms: Forms; clock: Clock; log: Log }): FormForAll {
+export function createFormForAll({
+  forms,
+  clock,
+  log,
+}: {
+  forms: Forms;
+  clock: Clock;
+  log: Log;
+}): FormForAll {
   let form: Form = 1;
   let olderAt: number | undefined;
   let timer: NodeJS.Timeout | undefined;

@@ -21,6 +21,10 @@ const saidIn = (text: string): string =>
 
 /** What it is told to be, and where: the release before from its sources, this one from `dist/`. */
 type Age = 'older' | 'newer';
+interface Started {
+  args: string[];
+  env: Record<string, string>;
+}
 interface Edge {
   age: Age;
   url: string;
@@ -40,7 +44,7 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
   const homes: string[] = [];
   const edges: Edge[] = [];
 
-  const start = (age: Age, entry: string, more: Record<string, string> = {}, args: string[] = []): TestProcess => {
+  const start = (age: Age, entry: string, { args = [], env = {} }: Partial<Started> = {}): TestProcess => {
     const url = new URL(box.databaseUrl);
     // Its own name, so that tests beside this one do not see an older process in theirs.
     url.searchParams.set('application_name', `skew-${age}`);
@@ -56,7 +60,7 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
           MCPCTL_PG_SCHEMA: box.schema,
           MCPCTL_BOOTSTRAP_TOKEN: token,
           MCPCTL_HOST: '127.0.0.1',
-          ...more,
+          ...env,
         },
       },
     );
@@ -64,10 +68,10 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
     return started;
   };
   const release = async (age: Age): Promise<void> => {
-    expect(await start(age, 'scheduler/main', {}, ['release']).exited, `${age} release`).to.equal(0);
+    expect(await start(age, 'scheduler/main', { args: ['release'] }).exited, `${age} release`).to.equal(0);
   };
   const startEdge = async (age: Age): Promise<Edge> => {
-    const edge = start(age, 'edge/main', { PORT: '0' });
+    const edge = start(age, 'edge/main', { env: { PORT: '0' } });
     const { port } = await edge.next(({ msg }) => msg === 'the edge listens');
     return { age, url: `http://127.0.0.1:${String(port)}` };
   };
@@ -80,7 +84,9 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
     await writeFile(join(home, 'config.json'), JSON.stringify({ providers }));
     await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl: url, token }), { mode: 0o600 });
     const way: Record<string, string> = age === 'older' ? {} : { REDIS_URL: '' };
-    await start(age, 'worker/main', { MCPCTL_HOME: home, ...way }, ['run']).event('service.ready');
+    await start(age, 'worker/main', { args: ['run'], env: { MCPCTL_HOME: home, ...way } }).event(
+      'service.ready',
+    );
   };
 
   before(async function () {
