@@ -166,7 +166,10 @@ async function writeEvents(a: Answering, writer: EventWriter, events: Events): P
     for (const frame of frames)
       text += a.form.lines
         ? lineText(frame)
-        : frameText(frame, hasId && --left === 0 ? eventIdOf({ epoch, seq, tag }, a.deps.formForAll.now()) : undefined);
+        : frameText(
+            frame,
+            hasId && --left === 0 ? eventIdOf({ epoch, seq, tag }, a.deps.formForAll.now()) : undefined,
+          );
     seq += 1;
   }
   if (text === '') return;
