@@ -15,6 +15,12 @@ export const aliasSchema = z.string().regex(ALIAS, 'an alias is 1 to 128 of A-Z 
 /** Whether an llm, a pool or an alias could be called so. Anything else that a caller asks for goes into no log. */
 export const isCallable = (asked: string): boolean => ALIAS.test(asked);
 
+/**
+ * What people take for one name: capitals are not told apart when somebody reads them out, and clients of Ollama write
+ * `:latest` behind a name or not. Names of llms and pools are their own.
+ */
+export const foldedName = (name: string): string => name.toLowerCase().replace(/:latest$/, '');
+
 export const uuidSchema = z.uuid();
 
 /** C0, DEL, C1, ends of lines and paragraphs, and what turns the order of writing: a text is as it is shown. */

@@ -5,4 +5,6 @@ export interface Joiner {
   tokenId: string | null;
   /** May do so whoever owns the pool (an admin). */
   overrules: boolean;
+  /** Pool keys that the token is bound to; null or left out = every pool. */
+  pools?: readonly string[] | null;
 }

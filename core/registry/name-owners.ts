@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { McpctlError } from '../errors.ts';
+import { foldedName } from '../names.ts';
 import { isWellKnown } from '../well-known-names.ts';
 import type { Connection } from './connect.ts';
 import type { Joiner } from './joiner.ts';
@@ -26,23 +27,40 @@ interface Held {
   isKept: boolean;
 }
 
-/** SQL: nothing is called so, and no llm is in a pool of that key. `name` is a qualified column. */
+/** SQL: `foldedName` of a qualified column. */
+export const foldedSql = (name: string): string => `regexp_replace(lower(${name}), ':latest$', '')`;
+
+/**
+ * SQL: nothing is called so, or so but for how it is written, and no llm is in a pool of that key. `name` is a qualified
+ * column. Only aliases can be written in more than one way.
+ */
 export const isUnused = (name: string): string =>
   `not exists (select 1 from names used where used.name = ${name})
+   and not exists (select 1 from names alias where alias.resource = 'alias' and ${foldedSql('alias.name')} = ${name})
    and not exists (select 1 from llms member where member.pool_key = ${name})`;
+
+/** An alias is entered as it is written, and as all the others that people would take for it. */
+function withFolded(entries: readonly Entry[]): Entry[] {
+  return entries.flatMap((entry) => {
+    const folded = foldedName(entry.name);
+    return folded === entry.name ? [entry] : [entry, { ...entry, name: folded }];
+  });
+}
 
 /**
  * The one rule for names of llms, aliases and pool keys (decision 0014): a name is its first owner's, as all three.
  * Others enter it only to be in the pool of that key, where they are let in. Makes the pools that are new. All the
- * names stay locked against hand-over, release and sweep until the end; sorted, so that no two wait crosswise.
- * @throws McpctlError `name_taken`, `pool_not_yours`, `name_reserved`; roll back then.
+ * names stay locked against hand-over, release and sweep until the end; sorted, so that no two wait crosswise. A token
+ * that is bound to pools enters nothing that leads out of them, or its user's calls would turn to whoever has it.
+ * @throws McpctlError `name_taken`, `pool_not_yours`, `name_reserved`, `forbidden`; roll back then.
  */
 export async function enterNames(
   trx: Knex.Transaction,
-  entries: readonly Entry[],
+  asked: readonly Entry[],
   who: Entering,
 ): Promise<void> {
-  if (entries.length === 0) return;
+  if (asked.length === 0) return;
+  const entries = withFolded(asked);
   const names = [...new Set(entries.map(({ name }) => name))].sort();
   await enterNew(trx, names, who);
   let held = await heldOf(trx, names, who);
@@ -54,6 +72,7 @@ export async function enterNames(
   }
   const first = refused.find(({ as }) => as === 'pool') ?? refused[0];
   if (first) throw refusal(first, held);
+  await needWithin(trx, entries, who.by);
   const own = entries.filter(({ as, name }) => as === 'pool' && held.get(name)?.poolOwner === null);
   if (own.length === 0) return;
   const keys = [...new Set(own.map(({ name }) => name))].sort();
@@ -104,6 +123,27 @@ async function heldOf(
   // Written, so that a sweep that is at the same row looks again.
   if (kept.length > 0) await trx('nameOwners').whereIn('name', kept).update({ releasedAt: null });
   return new Map(rows.map((row) => [row.name, row]));
+}
+
+async function needWithin(
+  trx: Knex.Transaction,
+  entries: readonly Entry[],
+  { pools = null }: Joiner,
+): Promise<void> {
+  const names = entries.flatMap(({ as, name }) => (as === 'pool' ? [] : [name]));
+  if (pools === null || names.length === 0) return;
+  const { rows } = await trx.raw<{ rows: { name: string }[] }>(
+    `select names.name from names join llms l on l.id = names.id
+       where names.name = any(:names) and l.pool_key <> all(:pools)
+     union all select key from pools where key = any(:names) and key <> all(:pools) limit 1`,
+    { names, pools: [...pools] },
+  );
+  const outside = rows[0]?.name;
+  if (outside === undefined) return;
+  throw new McpctlError(
+    'forbidden',
+    `Your token is bound to pools, and '${outside}' leads to another one: choose another name, or use a token that is not bound.`,
+  );
 }
 
 function may({ name, as, poolKey }: Entry, held: ReadonlyMap<string, Held>, { ownerId }: Entering): boolean {
@@ -163,6 +203,8 @@ export async function sweepNames({ transaction, db }: Connection, keepMs: number
       select distinct on (name) name, owner_id, owner_id from (
         select name, owner_id, created_at from llms
         union all select unnest(aliases), owner_id, created_at from llms
+        union all select ${foldedSql('alias.name')}, l.owner_id, l.created_at
+          from names alias join llms l on l.id = alias.id where alias.resource = 'alias'
         union all select key, owner_id, created_at from pools
       ) used where not exists (select 1 from name_owners w where w.name = used.name)
       order by name, created_at

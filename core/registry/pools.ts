@@ -3,7 +3,7 @@ import type { Scope } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import type { Connection } from './connect.ts';
 import type { Joiner } from './joiner.ts';
-import { lockNames } from './name-owners.ts';
+import { foldedSql, lockNames } from './name-owners.ts';
 
 interface PoolRow {
   key: string;
@@ -92,7 +92,8 @@ async function giveTo(
   if (!by.overrules && pool?.ownerId !== by.userId) throw new McpctlError('forbidden');
   const { rows } = await trx.raw<{ rows: { name: string }[] }>(
     `select l.name from names n join llms l on l.id = n.id
-      where n.name = :key and l.owner_id <> :to and l.pool_key <> :key`,
+      where (n.name = :key or (n.resource = 'alias' and ${foldedSql('n.name')} = :key))
+        and l.owner_id <> :to and l.pool_key <> :key`,
     { key, to },
   );
   const other = rows[0];
@@ -103,6 +104,14 @@ async function giveTo(
     );
   }
   await trx('nameOwners').where({ name: key }).update({ ownerId: to, releasedAt: null });
+  // However it is written: it is one name.
+  await trx.raw(
+    `update name_owners w set owner_id = :to where w.owner_id <> :to and ${foldedSql('w.name')} = :key`,
+    {
+      key,
+      to,
+    },
+  );
   await trx.raw(
     `insert into pool_allowed (pool_key, user_id)
        select key, owner_id from pools where key = :key and owner_id <> :to

@@ -37,6 +37,7 @@ const joinerOf = (actor: Actor, poolKey: string): Joiner => ({
   userId: actor.userId,
   tokenId: actor.tokenId,
   overrules: can(actor, 'edit', { resource: 'pool', target: { poolKey } }),
+  pools: actor.pools,
 });
 
 /** A name that cannot be one is a name that is not there. */

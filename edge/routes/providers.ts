@@ -102,6 +102,7 @@ async function publish(
       userId: actor.userId,
       tokenId: actor.tokenId,
       overrules: keys.every((poolKey) => can(actor, 'edit', { resource: 'pool', target: { poolKey } })),
+      pools: actor.pools,
     },
     providers: body.providers,
     isLive: await liveness.sessions([...new Set(foreign)]),

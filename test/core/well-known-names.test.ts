@@ -13,7 +13,16 @@ describe('names of well-known models', () => {
       'claude-opus-4',
       'gemini-2.5-pro',
     ];
-    for (const name of [...known, 'text-embedding-3-large', 'whisper-1', 'anthropic/claude-sonnet-4-5'])
+    const disguised = ['gpt4o', 'gpt_4o', 'gpt.4o', 'claude3', 'claude_3', 'o5', 'o2-mini', 'grok', 'sonnet'];
+    const sold = ['openai.gpt-4o', 'openai-gpt-4o', 'us.anthropic.claude-3-5-sonnet', 'azure_gpt-4'];
+    for (const name of [
+      ...known,
+      ...disguised,
+      ...sold,
+      'text-embedding-3-large',
+      'whisper-1',
+      'anthropic/claude-sonnet-4-5',
+    ])
       expect(isWellKnown(name), name).to.equal(true);
   });
 
@@ -27,6 +36,11 @@ describe('names of well-known models', () => {
       'olmo',
       'tiny-chat',
       'desk-gpt-4o',
+      'openai.gpt-oss-20b',
+      'gpt2-xl',
+      'mistral:latest',
+      'deepseek-r1',
+      'o10x',
     ];
     for (const name of [...free, 'gpt', 'constructor', '']) expect(isWellKnown(name), name).to.equal(false);
   });

@@ -1,15 +1,18 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { randomUUID } from 'node:crypto';
+import { foldedName } from '../../core/names.ts';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
 
 const words = ['w', 'x', 'y', 'z'] as const;
+/** Aliases may be written as people, or clients of Ollama, write a name: it is the same one. */
+const written = [...words, 'W', 'x:latest'] as const;
 const KEEP_MS = 30 * 24 * 3_600_000;
 
 const word = fc.constantFrom(...words);
 const user = fc.constantFrom('ada', 'bob', 'cem');
 const poolName = fc.option(word, { freq: 3 });
-const aliases = fc.uniqueArray(word, { maxLength: 1 });
+const aliases = fc.uniqueArray(fc.constantFrom(...written), { maxLength: 1 });
 const step = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('register'), by: user, name: word, poolName }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('create'), by: user, name: word, poolName, aliases }) },
@@ -42,19 +45,33 @@ interface Row {
 
 /** What people meant by what they did, in the fewest words: nothing of the registry's. */
 class Meant {
-  readonly owner = new Map<string, string>();
+  /** By the folded name. */
+  readonly #owner = new Map<string, string>();
   readonly pools = new Map<string, { owner: string; guests: Set<string> }>();
   readonly rows = new Map<string, Row>();
+
+  ownerOf(name: string): string | undefined {
+    return this.#owner.get(foldedName(name));
+  }
+
+  own(name: string, owner: string): void {
+    this.#owner.set(foldedName(name), owner);
+  }
+
+  free(name: string): void {
+    this.#owner.delete(name);
+    this.pools.delete(name);
+  }
 
   mayJoin(key: string, by: string): boolean {
     const pool = this.pools.get(key);
     if (pool) return pool.owner === by || pool.guests.has(by);
-    return (this.owner.get(key) ?? by) === by;
+    return (this.ownerOf(key) ?? by) === by;
   }
 
   mayBeCalled(name: string, by: string, pool: string): boolean {
     return (
-      (this.owner.get(name) ?? by) === by || (pool === name && this.pools.has(name) && this.mayJoin(name, by))
+      (this.ownerOf(name) ?? by) === by || (pool === name && this.pools.has(name) && this.mayJoin(name, by))
     );
   }
 
@@ -66,14 +83,17 @@ class Meant {
   }
 
   isUsed(name: string): boolean {
-    return this.isCalledSo(name) || [...this.rows.values()].some(({ pool }) => pool === name);
+    return [...this.rows].some(
+      ([of, { pool, aliases }]) =>
+        of === name || pool === name || aliases.some((a) => foldedName(a) === name),
+    );
   }
 
   place(name: string, row: Omit<Row, 'welcome'>): void {
     const { owner, pool } = row;
     const welcome = this.mayJoin(pool, owner);
     for (const entered of [pool, name, ...row.aliases]) {
-      if (!this.owner.has(entered)) this.owner.set(entered, owner);
+      if (this.ownerOf(entered) === undefined) this.own(entered, owner);
     }
     if (!this.pools.has(pool)) this.pools.set(pool, { owner, guests: new Set() });
     this.rows.set(name, { ...row, welcome });
@@ -125,7 +145,7 @@ describe('names, whatever three owners do', () => {
       (row?.pool === pool || (m.mayJoin(pool, owner) && m.mayBeCalled(name, owner, pool))) &&
       given.every((a) => {
         const isFree = !m.isCalledSo(a, row ? name : undefined) && a !== name;
-        const mine = m.owner.get(a) ?? (a === pool && m.pools.has(pool) ? '' : owner);
+        const mine = m.ownerOf(a) ?? (foldedName(a) === pool && m.pools.has(pool) ? '' : owner);
         return isFree && (kept.includes(a) && row?.pool === pool ? true : mine === owner);
       });
     switch (s.do) {
@@ -180,9 +200,7 @@ describe('names, whatever three owners do', () => {
         await t.connection.db.raw(`update name_owners set released_at = released_at - interval '31 days'`);
         await registry.names.sweep(KEEP_MS);
         for (const each of words) {
-          if (m.isUsed(each)) continue;
-          m.owner.delete(each);
-          m.pools.delete(each);
+          if (!m.isUsed(each)) m.free(each);
         }
         return { code: 'ok', expected: true };
       }
@@ -190,7 +208,8 @@ describe('names, whatever three owners do', () => {
         const found = m.pools.get(name);
         if (s.do === 'give') {
           const led = [...m.rows].some(
-            ([of, r]) => (of === name || r.aliases.includes(name)) && r.owner !== other && r.pool !== name,
+            ([of, r]) =>
+              [of, ...r.aliases.map(foldedName)].includes(name) && r.owner !== other && r.pool !== name,
           );
           const code = await codeOf(registry.pools.give(name, idOf(other), joiner(by)));
           if (code !== 'ok') return { code, expected: found?.owner === by && !led };
@@ -200,7 +219,7 @@ describe('names, whatever three owners do', () => {
           found.guests.delete(other);
           const expected = found.owner === by && !led;
           found.owner = other;
-          m.owner.set(name, other);
+          m.own(name, other);
           return { code, expected };
         }
         if (found?.owner !== by) return 'skip';
@@ -214,14 +233,14 @@ describe('names, whatever three owners do', () => {
   /** Where calls go, and who is there: nobody whom the owner of the name has not meant. */
   async function checkCalls(m: Meant): Promise<void> {
     const asked = await Promise.all(
-      words.map(async (name) => ({ name, found: await t.registry.names.resolve(name) })),
+      written.map(async (name) => ({ name, found: await t.registry.names.resolve(name) })),
     );
     const keys = asked.flatMap(({ found }) => (found ? [found.poolKey] : []));
     for (const member of await t.registry.llms.byPools(keys))
       expect(m.rows.get(member.name), member.name).to.include({ pool: member.poolKey, welcome: true });
     for (const { name, found } of asked) {
       if (!found) continue;
-      const owner = m.owner.get(name);
+      const owner = m.ownerOf(name);
       const meant = [...m.rows]
         .filter(([of, r]) => (of === name || r.aliases.includes(name)) && r.owner === owner)
         .map(([, { pool }]) => pool);

@@ -71,6 +71,47 @@ describe('one name space with owners', () => {
     expect(await resolve('nick')).to.equal('alias cloud');
   });
 
+  it('takes an alias however it is written for one name, of one owner', async () => {
+    await create(t.root, 'cloud', { aliases: ['Qwen', 'llama3:latest'] });
+    for (const name of ['qwen', 'llama3']) expect(await codeOf(publish(t.bob, name))).to.equal('name_taken');
+    expect(await codeOf(publish(t.bob, 'b', 'qwen'))).to.equal('name_taken');
+    await publish(t.bob, 'b', 'mine');
+    for (const alias of ['B', 'b:latest', 'Mine'])
+      expect(await codeOf(create(t.root, 'other', { aliases: [alias] })), alias).to.equal('name_taken');
+    expect(await codeOf(t.registry.pools.give('qwen', t.bob.id, joiner(t.root)))).to.equal('name_taken');
+    await remove(t.root, 'cloud');
+    expect(await codeOf(publish(t.bob, 'qwen'))).to.equal('name_taken');
+    expect(await pass(KEEP_MS + 60_000)).to.have.members([
+      'cloud',
+      'Qwen',
+      'qwen',
+      'llama3:latest',
+      'llama3',
+    ]);
+    expect(await codeOf(publish(t.bob, 'qwen'))).to.equal('ok');
+  });
+
+  it('lets a token that is bound to pools enter nothing that leads to another pool of its user', async () => {
+    await publish(t.ada, 'a', 'out');
+    await publish(t.ada, 'moved', 'out');
+    const bound = (name: string) => {
+      const by = { userId: t.ada.id, tokenId: null, overrules: false, pools: ['in'] };
+      const p = t.publication(t.ada, [t.offer(name, { poolName: 'in' })], { isLive: () => false });
+      return codeOf(t.registry.sessions.register({ ...p, by }));
+    };
+    for (const name of ['out', 'a', 'moved']) expect(await bound(name), name).to.equal('forbidden');
+    expect(await resolve('out')).to.equal('pool out');
+    expect(await bound('own')).to.equal('ok');
+    expect(await bound('own')).to.equal('ok');
+    await create(t.root, 'cloud', { poolName: 'rout', aliases: ['nick'] });
+    const by = { ...joiner(t.root), pools: ['rin'] };
+    const llm = { type: 'openai', model: 'm', url: 'http://x.test/v1', poolName: 'rin' };
+    for (const name of ['rout', 'nick', 'cloud'])
+      expect(await codeOf(t.registry.llms.create({ ...llm, name }, by)), name).to.equal('forbidden');
+    const aliased = t.registry.llms.create({ ...llm, name: 'fine', aliases: ['rout'] }, by);
+    expect(await codeOf(aliased)).to.equal('forbidden');
+  });
+
   it('refuses a guest, who is called like the pool, another pool under that name', async () => {
     await publish(t.ada, 'a', 'qwen');
     await t.registry.pools.allow('qwen', t.bob.id);
