@@ -4,7 +4,7 @@ import { McpctlError } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
 import { freePort } from '../start/port.ts';
 import { keepExtra, needGoingOn } from './extras.ts';
-import type { Product } from './product.ts';
+import { anyRate, type Product } from './product.ts';
 
 /** One more edge beside that of the product, with the same Redis and Postgres. */
 export interface BenchEdge {
@@ -24,6 +24,7 @@ export async function startBenchEdge({ redisUrl, databaseUrl }: Product): Promis
     DATABASE_URL: databaseUrl,
     PORT: port,
     MCPCTL_HOST: '127.0.0.1',
+    ...anyRate,
     MCPCTL_SHUTDOWN_GRACE_MS: String(STOP_MS / 2),
   };
   const child = spawn(process.execPath, ['dist/edge/main.js'], {

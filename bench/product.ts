@@ -30,6 +30,13 @@ const STOP_MS = 15_000;
 const runningSchema = z.object({ redisUrl: z.string(), databaseUrl: z.string() });
 const credentialsSchema = z.object({ mcpdUrl: z.string(), token: z.string() });
 
+/** One user asks for everything here, as fast as it goes. */
+export const anyRate = {
+  MCPCTL_MAX_USER_REQUEST_RATE: '1000000',
+  MCPCTL_MAX_USER_CALL_RATE: '1000000',
+  MCPCTL_MAX_ADDRESS_REQUEST_RATE: '1000000',
+} as const;
+
 /**
  * @param env PATH and what npm says of itself; nothing that would lead to another Redis or Postgres.
  * @param checkout a folder with the product built in it.
@@ -54,7 +61,7 @@ export async function startProduct(
   const log = openSync(logPath, 'w');
   const child = spawn(process.execPath, ['dist/start/main.js'], {
     cwd: checkout,
-    env: { ...env, MCPCTL_HOME: root, PORT: String(await freePort()) },
+    env: { ...env, ...anyRate, MCPCTL_HOME: root, PORT: String(await freePort()) },
     stdio: ['ignore', log, log],
   });
   closeSync(log);

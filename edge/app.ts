@@ -10,6 +10,7 @@ import { answerErrors, noSuchRoute, sayWhereV1Is } from './middleware/errors.ts'
 import { countRequests } from './middleware/finished.ts';
 import { checkHost, needOneHost } from './middleware/host.ts';
 import { requestId } from './middleware/request-id.ts';
+import { slowStrangers } from './middleware/strangers.ts';
 import { refuseWhenStopping } from './middleware/stopping.ts';
 import { healthRoutes } from './routes/health.ts';
 import { inferRoutes } from './routes/infer.ts';
@@ -100,8 +101,10 @@ function createAppWith(deps: EdgeDeps, doors: (app: Express) => void): Express {
   app.use(helmet(answersOnly));
   app.use(needOneHost());
   app.use(checkHost(deps.config));
+  app.options(/^/, slowStrangers(deps)); // a preflight brings no token
   app.use(cors(deps.config));
   doors(app);
+  app.use(slowStrangers(deps));
   // Paths without a token take no body: what is sent is not read.
   app.use(sayWhereV1Is());
   app.use(healthRoutes(deps));

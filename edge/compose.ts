@@ -28,6 +28,7 @@ import { createMetrics } from './metrics.ts';
 import { createKnownPools } from './known-pools.ts';
 import { createPoolLooks } from './pool-looks.ts';
 import { createRedisWorkers } from './redis-users.ts';
+import { createRates } from './rates.ts';
 import { Relay } from './relay/relay.ts';
 import { createEdgeServer, type EdgeServer } from './server.ts';
 import { createUndecided } from './undecided.ts';
@@ -140,6 +141,7 @@ export function wireEdge(
     lookAtPool: createPoolLooks({ liveness, clock }),
     knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),
     caps,
+    rates: createRates({ config, clock, metrics }),
     gates: createGates(metrics),
     metrics,
     checks: checksOf(connection, queue),

@@ -23,6 +23,7 @@ import type { Undecided } from './undecided.ts';
 import type { PutOut } from './put-out.ts';
 import type { Authority } from './authority.ts';
 import type { Waiters } from './waiters.ts';
+import type { Rates } from './rates.ts';
 import type { Wakings } from './wakings.ts';
 
 /** Everything that the edge reads from its environment. */
@@ -60,6 +61,9 @@ export const edgeSettings = [
   'maxRequests',
   'maxUserRequests',
   'maxTokenRequests',
+  'maxUserRequestRate',
+  'maxUserCallRate',
+  'maxAddressRequestRate',
   'maxBytes',
   'maxFailedTokens',
   'admissionMs',
@@ -122,6 +126,7 @@ export interface EdgeDeps {
   lookAtPool: LookAtPool;
   knownPools: KnownPools;
   caps: Caps;
+  rates: Rates;
   gates: Gates;
   metrics: Metrics;
   checks: readonly Check[];

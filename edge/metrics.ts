@@ -11,6 +11,8 @@ export interface Metrics extends Pick<Fleet, 'workers'> {
   began(): () => void;
   /** A call was refused by this cap (caps.ts). */
   refused(cap: string): void;
+  /** A request came earlier than this cap lets it (rates.ts), and waited. */
+  slowed(cap: string): void;
   /** Somebody was refused who said who they are, or did not. */
   authFailed(reason: 'missing' | 'invalid' | 'unavailable' | 'limited'): void;
   /** The reader of an answer took nothing for so long that it was dropped. */
@@ -57,7 +59,9 @@ export function createMetrics({ bus, version, commit, ofProcess, fleet, open }: 
   };
 }
 
-function httpMetrics(registers: [Registry]): Pick<Metrics, 'request' | 'refused' | 'authFailed' | 'stalled'> {
+type HttpMetrics = Pick<Metrics, 'request' | 'refused' | 'slowed' | 'authFailed' | 'stalled'>;
+
+function httpMetrics(registers: [Registry]): HttpMetrics {
   const labelNames = ['route', 'method', 'code'] as const;
   const requests = new Counter({
     name: 'mcpctl_http_requests_total',
@@ -75,6 +79,12 @@ function httpMetrics(registers: [Registry]): Pick<Metrics, 'request' | 'refused'
   const refused = new Counter({
     name: 'mcpctl_refused_total',
     help: 'Calls and connections that a limit refused with 429, 413 or 431.',
+    labelNames: ['cap'],
+    registers,
+  });
+  const slowed = new Counter({
+    name: 'mcpctl_slowed_total',
+    help: 'Requests that came faster than one may, and waited for their time.',
     labelNames: ['cap'],
     registers,
   });
@@ -96,6 +106,7 @@ function httpMetrics(registers: [Registry]): Pick<Metrics, 'request' | 'refused'
       took.observe(labels, seconds);
     },
     refused: (cap) => refused.inc({ cap }),
+    slowed: (cap) => slowed.inc({ cap }),
     authFailed: (reason) => failures.inc({ reason }),
   };
 }

@@ -32,6 +32,22 @@ export const limitSettings = {
     about: 'how many of them may be of one token',
     schema: count(2_000),
   },
+  maxUserRequestRate: {
+    env: 'MCPCTL_MAX_USER_REQUEST_RATE',
+    about:
+      'how many requests a second one user may make, beside calls that an llm answers (MCPCTL_MAX_USER_CALL_RATE)',
+    schema: count(300),
+  },
+  maxUserCallRate: {
+    env: 'MCPCTL_MAX_USER_CALL_RATE',
+    about: 'how many calls a second that an llm answers, and answers of workers, one user may make',
+    schema: count(2_000),
+  },
+  maxAddressRequestRate: {
+    env: 'MCPCTL_MAX_ADDRESS_REQUEST_RATE',
+    about: 'how many requests a second without a token that is known one address may make (IPv6: one /64)',
+    schema: count(200),
+  },
   maxBytes: {
     env: 'MCPCTL_MAX_BYTES',
     about: "how many bytes of all users' request bodies and unread answers one edge may hold at a time",

@@ -65,7 +65,7 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
 }
 
 /** A revoked token ends its sessions too: it is asked for anew with each request. */
-export function signedIn({ registry }: EdgeDeps, sessions: AdminSessions): RequestHandler {
+export function signedIn({ registry, rates }: EdgeDeps, sessions: AdminSessions): RequestHandler {
   const whoIs = async (req: Request): Promise<Actor | undefined> => {
     const cookie = cookieOf(req);
     const tokenId = cookie === undefined ? undefined : await sessions.tokenIdOf(cookie);
@@ -75,7 +75,8 @@ export function signedIn({ registry }: EdgeDeps, sessions: AdminSessions): Reque
     const actor = await whoIs(req);
     if (actor) {
       req.context.actor = actor;
-      return next();
+      await rates.ofUser(actor.userId, req, res);
+      return res.destroyed ? undefined : next();
     }
     if (!isPage(req)) throw new McpctlError('unauthenticated', 'Sign in at /admin/login.');
     res.redirect(303, `/admin/login?next=${encodeURIComponent(req.originalUrl.split('?')[0] ?? HOME)}`);

@@ -4,6 +4,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { orUnavailable } from '../../core/queue/connect.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { slowStrangers } from '../middleware/strangers.ts';
 import { taskOf } from '../task-of.ts';
 import { taskView } from '../task-view.ts';
 import { createBoards } from './boards.ts';
@@ -22,7 +23,7 @@ const html = (res: Response, text: string): void => void res.type('html').send(t
 export function adminRoutes(deps: EdgeDeps): Router {
   const sessions = createAdminSessions(deps.registry.adminSessions);
   const router = Router();
-  router.use(policy, fromOurPages);
+  router.use(policy, slowStrangers(deps), fromOurPages);
   router.use((_req, res, next) => {
     res.set('cache-control', 'no-store');
     next();

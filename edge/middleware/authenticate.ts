@@ -6,6 +6,7 @@ import { loopTurn } from '../../core/loop-turns.ts';
 import { untilClosed, type Caps } from '../caps.ts';
 import { addressKey } from '../connections/address.ts';
 import type { Metrics } from '../metrics.ts';
+import type { Rates } from '../rates.ts';
 
 /** `Authorization: Bearer` and `x-api-key` are one door (SPEC §9). */
 export function tokenOf(req: Request): string | undefined {
@@ -22,11 +23,12 @@ const isLimit = (thrown: unknown): boolean =>
 interface AuthenticateDeps {
   authenticator: Authenticator;
   caps: Pick<Caps, 'enter'>;
+  rates: Pick<Rates, 'ofUser'>;
   metrics: Pick<Metrics, 'authFailed'>;
 }
 
 /** The one place where a request gets its actor, or is refused. */
-export function authenticate({ authenticator, caps, metrics }: AuthenticateDeps): RequestHandler {
+export function authenticate({ authenticator, caps, rates, metrics }: AuthenticateDeps): RequestHandler {
   return async (req, res, next) => {
     const token = tokenOf(req);
     let actor: Actor | undefined;
@@ -44,6 +46,11 @@ export function authenticate({ authenticator, caps, metrics }: AuthenticateDeps)
     req.context.actor = actor;
     const { inFlight, leave } = caps.enter(actor);
     untilClosed(res, leave);
+    const early = rates.ofUser(actor.userId, req, res);
+    if (early) {
+      await early;
+      if (res.destroyed) return; // nobody waits for it any more
+    }
     // A crowd of one user's requests begins a few a turn, so that what others ask for is not behind all of it.
     if (inFlight > MANY_IN_FLIGHT) await loopTurn(actor.userId);
     next();

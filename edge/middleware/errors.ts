@@ -1,4 +1,4 @@
-import type { ErrorRequestHandler, RequestHandler } from 'express';
+import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { logBug } from '../bug.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -15,11 +15,22 @@ function asOurs(thrown: unknown): McpctlError {
   return new McpctlError('internal', undefined, { cause: thrown });
 }
 
+/** Somebody nobody knows, who is refused again and again, is refused slowly. */
+async function refusalOf({ rates }: EdgeDeps, req: Request, thrown: unknown): Promise<McpctlError> {
+  const { res } = req;
+  try {
+    if (!req.context.actor && res && !res.headersSent) await rates.ofStranger(req, res);
+    return asOurs(thrown);
+  } catch (tooFast) {
+    return asOurs(tooFast);
+  }
+}
+
 /** Always JSON, in the shape of the door, never a stack. A bug is logged in full, without values. */
 export function answerErrors(deps: EdgeDeps): ErrorRequestHandler {
   const { log } = deps;
-  return (thrown, req, res, _next) => {
-    const error = asOurs(thrown);
+  return async (thrown, req, res, _next) => {
+    const error = await refusalOf(deps, req, thrown);
     reportRefused(deps, req, error);
     if (error.code === 'internal') logBug(log, error, { reqId: req.context.requestId });
     if (!res.headersSent) sendError(req, res, error);

@@ -84,12 +84,15 @@ export interface WorldDeps {
   transport?: TransportKind;
 }
 
+/** All of its callers are one user. */
+const anyRate = { MCPCTL_MAX_USER_REQUEST_RATE: '1000000', MCPCTL_MAX_USER_CALL_RATE: '1000000' };
+
 export async function startWorld(deps: WorldDeps): Promise<World> {
   const { servers, journal, patience, wired = false, transport = 'redis' } = deps;
   const id = randomBytes(4).toString('hex');
   const log = createLog({ process: 'chaos', level: 'silent', pretty: false });
   const space = { MCPCTL_REDIS_NAMESPACE: `c_${id}` };
-  const shared = { ...space, MCPCTL_PG_SCHEMA: `c_${id}`, MCPCTL_HOST: '127.0.0.1' };
+  const shared = { ...space, MCPCTL_PG_SCHEMA: `c_${id}`, MCPCTL_HOST: '127.0.0.1', ...anyRate };
   const connection = connect({
     ...{ databaseUrl: servers.postgres.url, schema: `c_${id}`, poolSize: 2, log },
     queryTimeoutMs: MIGRATION_MS,

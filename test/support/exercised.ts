@@ -11,6 +11,7 @@ export async function exercised(t: EdgeFixture): Promise<string> {
   await t.call('POST /api/v1/tasks', { body: { llm: 'desk', request } });
   await t.call('GET /api/v1/llms', { token: 'mcpctl_nobodys' });
   t.deps.metrics.refused('user_tasks');
+  t.deps.metrics.slowed('user_rate');
   const had = { member: 'desk', worker: 'w', tokensIn: 3, tokensOut: 5, queueMs: 10 };
   const finish = (event: Partial<EventMap['inference.finished']>): void =>
     t.bus.emit('inference.finished', {

@@ -1,0 +1,120 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { Clock } from '../../core/runtime/clock.ts';
+import { RateLimit } from '../../edge/rate-limit.ts';
+import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+
+/** A clock that stands until it is moved. */
+function standing(): Clock & { pass(ms: number): void } {
+  let elapsed = 1_000_000;
+  return { now: () => elapsed, elapsed: () => elapsed, random: () => 0.5, pass: (ms) => (elapsed += ms) };
+}
+
+describe('a rate', () => {
+  it('lets a second’s worth through at once, then has who asks wait in order, then refuses', () => {
+    const clock = standing();
+    const rate = new RateLimit(clock);
+    const turns = Array.from({ length: 25 }, () => rate.of('mallory').take(100));
+    expect(turns.slice(0, 10).every(({ waitMs }) => waitMs === 0)).to.equal(true);
+    expect(turns.slice(10, 20).map(({ waitMs }) => waitMs)).to.deep.equal(
+      Array.from({ length: 10 }, (_, n) => (n + 1) * 100),
+    );
+    expect(turns.slice(20).map(({ retryAfterS }) => retryAfterS)).to.deep.equal([1, 1, 1, 1, 1]);
+    expect(rate.of('ada').take(100).waitMs).to.equal(0);
+    clock.pass(1_000);
+    expect(rate.of('mallory').take(100).waitMs).to.equal(100); // what was refused was not paid for
+  });
+
+  it('lets nobody have more than a burst and the rate, whatever they ask and when', () => {
+    const asked = fc.array(fc.tuple(fc.nat(400), fc.integer({ min: 1, max: 300 })), { maxLength: 200 });
+    fc.assert(
+      fc.property(asked, (requests) => {
+        const clock = standing();
+        const rate = new RateLimit(clock);
+        const from = clock.elapsed();
+        let taken = 0;
+        for (const [laterMs, costMs] of requests) {
+          clock.pass(laterMs);
+          const { waitMs, retryAfterS } = rate.of('mallory').take(costMs);
+          if (retryAfterS !== undefined) continue;
+          taken += costMs;
+          expect(taken).to.be.at.most(clock.elapsed() + waitMs - from + 1_000);
+          expect(waitMs).to.be.at.most(1_000);
+        }
+      }),
+    );
+  });
+
+  it('knows ten thousand at most, and forgets those first who owe nothing', () => {
+    const clock = standing();
+    const rate = new RateLimit(clock);
+    rate.of('idle').take(100);
+    clock.pass(5_000);
+    for (let n = 0; n < 30; n++) rate.of('mallory').take(100);
+    for (let n = 0; n < 9_998; n++) rate.of(String(n)).take(1);
+    rate.of('one more').take(1);
+    expect(rate.of('mallory').take(100).retryAfterS).to.equal(1);
+  });
+});
+
+describe('how fast one may ask', () => {
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture({
+      MCPCTL_MAX_USER_REQUEST_RATE: '2',
+      MCPCTL_MAX_USER_CALL_RATE: '1000',
+      MCPCTL_MAX_ADDRESS_REQUEST_RATE: '2',
+    });
+  });
+  after(() => t.close());
+
+  const many = (n: number, what: string, token: string | null): Promise<Answer[]> => {
+    const body = { model: 'nobody', messages: [{ role: 'user', content: 'x' }] };
+    const call = what.startsWith('POST') ? { token, body } : { token };
+    return Promise.all(Array.from({ length: n }, () => t.call(what, call)));
+  };
+  const countOf = (answers: readonly Answer[], status: number): number =>
+    answers.filter((answer) => answer.status === status).length;
+  const counted = async (name: string): Promise<number> => {
+    const { text } = await t.deps.metrics.render();
+    return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+  };
+
+  it('slows a user who asks too fast, refuses a crowd of theirs and says what to do, and nobody else', async () => {
+    const [mallorys, bobs] = await Promise.all([
+      many(40, 'GET /api/v1/whoami', t.tokens.ada),
+      many(2, 'GET /api/v1/whoami', t.tokens.bob),
+    ]);
+    expect(countOf(bobs, 200)).to.equal(2);
+    expect(countOf(mallorys, 200)).to.be.within(4, 10); // two at once, two that wait, and what time brings
+    expect(countOf(mallorys, 429)).to.equal(40 - countOf(mallorys, 200));
+    expect(await counted('mcpctl_refused_total\\{cap="user_rate"\\}')).to.equal(countOf(mallorys, 429));
+    expect(await counted('mcpctl_slowed_total\\{cap="user_rate"\\}')).to.be.at.least(countOf(mallorys, 429));
+    const refused = mallorys.find(({ status }) => status === 429);
+    expect(refused?.headers.get('retry-after')).to.equal('1');
+    expect((refused?.json as { error: string }).error)
+      .to.include('MCPCTL_MAX_USER_REQUEST_RATE')
+      .and.to.include('?wait=30');
+  });
+
+  it('counts calls like other requests for whom they mostly come to nothing', async () => {
+    const calls = (n: number): Promise<Answer[]> => many(n, 'POST /v1/chat/completions', t.tokens.root);
+    expect(countOf(await calls(30), 404)).to.equal(30);
+    expect(countOf(await calls(20), 429)).to.be.within(10, 18);
+  });
+
+  it('slows who is not known by address, whatever they ask for; known users and probes are answered', async () => {
+    const [unknown, nowhere, preflights, known] = await Promise.all([
+      many(20, 'GET /api/v1/whoami', null),
+      many(20, 'GET /nowhere', null),
+      many(20, 'OPTIONS /api/v1/llms', null),
+      many(2, 'GET /api/v1/whoami', t.tokens.bob),
+    ]);
+    expect(countOf(known, 200)).to.equal(2);
+    const strangers = [...unknown, ...nowhere, ...preflights];
+    expect(countOf(strangers, 429)).to.be.within(50, 56);
+    expect(await counted('mcpctl_refused_total\\{cap="address_rate"\\}')).to.equal(countOf(strangers, 429));
+    const probe = await t.call('GET /livez', { token: null, headers: { connection: 'close' } });
+    expect(probe.status).to.equal(200);
+  });
+});
