@@ -2,8 +2,8 @@ import type { Request, Response } from 'express';
 import { McpctlError } from '../core/errors.ts';
 import { pause, type Clock } from '../core/runtime/clock.ts';
 import type { Settings } from '../core/runtime/settings.ts';
+import { untilClosed } from './caps.ts';
 import { addressKey } from './connections/address.ts';
-import { whenLeft } from './gone.ts';
 import type { Metrics } from './metrics.ts';
 import { RateLimit, type Turn } from './rate-limit.ts';
 
@@ -49,7 +49,9 @@ export function createRates({ config, clock, metrics }: RatesDeps): Rates {
   /** Who is refused waits too: a crowd that is told so at once asks again at once. */
   const wait = async (cap: RateCap, turn: Turn, { res, message }: { res: Response; message: string }) => {
     metrics.slowed(cap);
-    await pause(turn.waitMs, whenLeft(res));
+    const left = new AbortController();
+    untilClosed(res, () => left.abort());
+    await pause(turn.waitMs, left.signal);
     if (turn.retryAfterS === undefined) return;
     metrics.refused(cap);
     throw new McpctlError('too_many_requests', message, { retryAfterS: turn.retryAfterS });
