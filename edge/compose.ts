@@ -115,10 +115,10 @@ export function wireEdge(
     commit: config.commit,
     ofProcess,
     fleet: { registry, queue, clock, log },
-    open: { answers: () => caps.openStreams(), workers: () => relay.size },
+    open: { answers: () => limits.caps.openStreams(), workers: () => relay.size },
   });
   const returned = ofProcess ? createCollector() : undefined;
-  const caps = createCaps({ config, registry, metrics, clock, log, returned });
+  const limits = createLimits({ config, registry, metrics, clock, log, returned });
   const deps: EdgeDeps = {
     config,
     version,
@@ -140,9 +140,7 @@ export function wireEdge(
     wakings,
     lookAtPool: createPoolLooks({ liveness, clock }),
     knownPools: createKnownPools({ ...registry, liveness, bus, clock, keptMs: config.poolCacheMs }),
-    caps,
-    rates: createRates({ config, clock, metrics }),
-    gates: createGates(metrics),
+    ...limits,
     metrics,
     checks: checksOf(connection, queue),
     ...signals,
@@ -152,6 +150,17 @@ export function wireEdge(
   const { undecided, formForAll } = deps;
   return { deps, services: [queue, formForAll, ...ofRights, heartbeats, waiters, undecided, wakings, relay] };
 }
+
+interface OfLimits extends Pick<EdgeDeps, 'config' | 'registry' | 'metrics' | 'clock' | 'log'> {
+  returned: ((bytes: number) => void) | undefined;
+}
+
+/** How much one may have here, how fast, and what is done a few at a time. */
+const createLimits = (deps: OfLimits): Pick<EdgeDeps, 'caps' | 'rates' | 'gates'> => ({
+  caps: createCaps(deps),
+  rates: createRates(deps),
+  gates: createGates(deps.metrics),
+});
 
 interface OfRights extends Pick<EdgeDeps, 'config' | 'registry' | 'clock' | 'log'> {
   queue: QueueDoor;
