@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { wordOr } from './newer-words.ts';
+import { instantSchema, orNothing, wordOr } from './newer-words.ts';
 import { aliasSchema, modelSchema, nameSchema, textSchema, uuidSchema } from './names.ts';
 import { listQuerySchema } from './page.ts';
 
@@ -192,16 +192,19 @@ export type LlmView = z.infer<typeof llmViewSchema>;
 export const llmRowSchema = z.object({
   ...llmShape,
   // An edge of a newer release may have written these: a row of its shall not hide the others.
-  capabilities: toldCapabilitiesSchema,
+  id: z.string(),
+  kind: wordOr(llmKinds, 'virtual'),
+  apiKeyRef: orNothing(apiKeyRefSchema),
+  capabilities: toldCapabilitiesSchema.catch({}),
   status: wordOr(llmStatuses, 'inactive'),
   inactiveReason: wordOr(inactiveReasons, 'backend_down').nullable(),
   poolKey: z.string(),
   /** Llms of one session that say the same are of one backend and share one count of slots. */
   slotGroup: z.string().nullable(),
-  inactiveSince: z.date().nullable(),
-  providerSessionId: uuidSchema.nullable(),
-  lastHeartbeatAt: z.date().nullable(),
-  createdAt: z.date(),
-  updatedAt: z.date(),
+  inactiveSince: instantSchema.nullable(),
+  providerSessionId: z.string().nullable(),
+  lastHeartbeatAt: instantSchema.nullable(),
+  createdAt: instantSchema,
+  updatedAt: instantSchema,
 });
 export type LlmRow = z.infer<typeof llmRowSchema>;

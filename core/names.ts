@@ -22,6 +22,8 @@ export const isCallable = (asked: string): boolean => ALIAS.test(asked);
 export const foldedName = (name: string): string => name.toLowerCase().replace(/:latest$/, '');
 
 export const uuidSchema = z.uuid();
+/** What Postgres takes for a uuid, though no standard names its kind: rows that somebody wrote by hand have such ids. */
+export const storedIdSchema = z.guid();
 
 /** C0, DEL, C1, ends of lines and paragraphs, and what turns the order of writing: a text is as it is shown. */
 const unshowable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/;

@@ -11,3 +11,20 @@ export function wordOr<const Word extends string>(words: readonly Word[], otherw
     .meta({ enum: words })
     .transform((said) => words.find((word) => word === said) ?? otherwise);
 }
+
+/** What a column of JSON holds beside what decides: one that cannot be read says nothing, and its row stays. */
+export function orNothing<Schema extends z.ZodType>(schema: Schema) {
+  return schema.nullable().catch(null);
+}
+
+const FIRST = new Date(0);
+const LAST = new Date('9999-12-31T23:59:59.999Z');
+
+/** A `timestamptz` as pg gives it: one without an end, or that no `Date` can say, is the last that there is, or the first. */
+export const instantSchema = z
+  .union([z.date(), z.number()])
+  .catch(Infinity)
+  .transform((at) => {
+    if (at instanceof Date) return at;
+    return at > 0 ? LAST : FIRST;
+  });

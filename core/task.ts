@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { operationSchema } from './llm.ts';
+import { instantSchema, orNothing, wordOr } from './newer-words.ts';
 import { aliasSchema, nameSchema, uuidSchema } from './names.ts';
 import { listQuerySchema } from './page.ts';
 
@@ -142,21 +143,29 @@ export type TaskView = z.infer<typeof taskViewSchema>;
 /** The row as Postgres holds it (`core/registry/tasks*.ts` read and write it), without the bodies. */
 export const taskRowSchema = z.object({
   ...taskShape,
+  // Written by a process of a newer release, perhaps, or by somebody's hand: no row shall hide the others of its page.
+  id: z.string(),
+  operation: wordOr(operationSchema.options, 'chat'),
+  source: wordOr(taskSources, 'async'),
+  status: wordOr(taskStatuses, 'running'),
+  priority: wordOr(priorities, 'background'),
+  onDisconnect: wordOr(onDisconnectKinds, 'continue'),
+  usage: orNothing(usageSchema),
   /** `none`: both bodies are dropped once the answer was delivered. */
-  retention: z.enum(['keep', 'none']),
+  retention: wordOr(['keep', 'none'], 'none'),
   responseStatus: z.number().nullable(),
   errorCode: z.string().nullable(),
   errorMessage: z.string().nullable(),
-  errorReason: errorReasonSchema.nullable(),
+  errorReason: orNothing(errorReasonSchema),
   epoch: z.number(),
   claimId: z.string().nullable(),
   claimedBy: z.string().nullable(),
-  claimedAt: z.date().nullable(),
-  streamStartedAt: z.date().nullable(),
-  completedAt: z.date().nullable(),
-  queueDeadline: z.date(),
-  runDeadline: z.date().nullable(),
-  createdAt: z.date(),
+  claimedAt: instantSchema.nullable(),
+  streamStartedAt: instantSchema.nullable(),
+  completedAt: instantSchema.nullable(),
+  queueDeadline: instantSchema,
+  runDeadline: instantSchema.nullable(),
+  createdAt: instantSchema,
   /** The token that it was made with. */
   tokenId: z.string().nullable(),
 });

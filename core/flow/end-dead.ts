@@ -1,4 +1,4 @@
-import { uuidSchema } from '../names.ts';
+import { storedIdSchema } from '../names.ts';
 import { rowEpochOf, type Fence } from '../queue/fence.ts';
 import { pause } from '../runtime/clock.ts';
 import { isTerminal } from '../task.ts';
@@ -40,7 +40,7 @@ export async function endDeadClaim(
 ): Promise<'requeued' | 'ended' | 'moved' | 'over'> {
   const { registry, dispatch } = deps;
   // What stands in a pool's keys says nothing about others' tasks, nor about what is no task.
-  const row = uuidSchema.safeParse(taskId).success ? await registry.tasks.byId(taskId) : undefined;
+  const row = storedIdSchema.safeParse(taskId).success ? await registry.tasks.byId(taskId) : undefined;
   if (!row || row.poolName !== poolKey || isTerminal(row.status)) return 'over';
   const lostWith = async (code: string, message: string): Promise<'ended' | 'moved'> => {
     const ended = await dispatch.endFor(refOf(row), fence.claim, { kind: 'failed', code, message });

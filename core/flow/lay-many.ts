@@ -1,3 +1,4 @@
+import { McpctlError } from '../errors.ts';
 import type { Fence } from '../queue/fence.ts';
 import type { Acted } from '../runtime/each-item.ts';
 import type { TaskRow } from '../task.ts';
@@ -19,13 +20,30 @@ export async function layManyAnew(
   if (lost.length === 0) return { did: 0, failed };
   const known = new Map(lost.map((one) => [one.row.id, one]));
   const renewed = await flow.registry.tasks.renewMany(lost.map(({ row: { id, epoch } }) => ({ id, epoch })));
+  const unreadable: TaskRow[] = [];
   const laying = renewed.flatMap(({ row, submission }) => {
-    const seen = known.get(row.id)?.seen ?? null;
-    if (!submission) return [];
-    const { epoch, priority, ownerId } = row;
-    const sent = { ...submission, body: sentBody(submission) };
-    const task = { ...refOf(row), ...sent, ownerId, epoch, priority, pin: row.pin ?? undefined, policy: row };
-    return [{ row, submission: task, seen }];
+    const { row: asked, seen = null } = known.get(row.id) ?? {};
+    try {
+      if (!submission) throw new TypeError('what was asked cannot be read');
+      const { epoch, priority, ownerId } = row;
+      const sent = { ...submission, body: sentBody(submission) };
+      const task = {
+        ...refOf(row),
+        ...sent,
+        ownerId,
+        epoch,
+        priority,
+        pin: row.pin ?? undefined,
+        policy: row,
+      };
+      return [{ row, submission: task, seen }];
+    } catch (thrown) {
+      // One that only a newer release can read is left to its processes for some time; any other never will be read.
+      if (asked && thrown instanceof McpctlError && thrown.code === 'protocol_unsupported')
+        failed.set(asked, thrown);
+      else unreadable.push(row);
+      return [];
+    }
   });
   const answers = await flow.dispatch.enqueueMany(laying);
   let did = 0;
@@ -35,7 +53,7 @@ export async function layManyAnew(
     if (answer === true) did += 1;
     else if (answer instanceof Error && asked) failed.set(asked, answer);
   });
-  for (const { row } of renewed.filter(({ submission }) => submission === null)) {
+  for (const row of unreadable) {
     const message = 'The request of the task cannot be read any more; send it again.';
     if (await closeRow(flow, row.id, { status: 'error', code: 'internal', message })) did += 1;
   }

@@ -1,7 +1,7 @@
 import { graceMsOf, policyText, type Policy } from '../disconnect.ts';
 import { LARGE_BODY_BYTES } from '../large-body.ts';
 import type { Priority } from '../task.ts';
-import type { TaskHead } from '../task-head.ts';
+import type { KeptHead } from '../task-head.ts';
 import type { Fence, TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
 import type { ScriptCall } from './scripts.ts';
@@ -13,7 +13,7 @@ export interface Submission extends TaskRef {
   /** Owners of a queue take turns. */
   ownerId: string;
   body: string;
-  head: TaskHead;
+  head: KeptHead;
   priority: Priority;
   /** The llm id of a pinned task. */
   pin?: string | undefined;

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import { taskHeadSchema } from '../task-head.ts';
+import { keptHeadSchema } from '../task-head.ts';
 import type { TaskRow } from '../task.ts';
 import { isLarge } from '../runtime/time-of-bytes.ts';
 import type { Connection } from './connect.ts';
@@ -29,7 +29,7 @@ const renewSql = `
 
 const submissionSchema = z.object({
   requestBody: z.string(),
-  requestHeaders: taskHeadSchema,
+  requestHeaders: keptHeadSchema,
   waitMs: z.coerce.number(),
 });
 

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { uuidSchema } from '../names.ts';
+import { storedIdSchema } from '../names.ts';
 import type { Ending } from '../outcome.ts';
 import { isLarge } from '../runtime/time-of-bytes.ts';
 import { storableInstant, storableJson, storableSentence, storableText, storableWord } from '../storable.ts';
@@ -35,8 +35,8 @@ function columnsOf({ id, ending, reason }: Settling, body = bodyOf(ending)) {
     finish_reason: isDone && outcome.finishReason !== undefined ? storableWord(outcome.finishReason) : null,
     claim_id: storableWord(ending.claim),
     // One that is no id is nobody's.
-    claimed_by: uuidSchema.safeParse(session).data ?? null,
-    llm_id: uuidSchema.safeParse(ending.llmId).data ?? null,
+    claimed_by: storedIdSchema.safeParse(session).data ?? null,
+    llm_id: storedIdSchema.safeParse(ending.llmId).data ?? null,
     claimed_at: storableInstant(ending.claimedAt),
     stream_started_at: storableInstant(ending.firstEventAt),
     ended_at: storableInstant(endedAt),

@@ -1,4 +1,4 @@
-import { uuidSchema } from '../names.ts';
+import { storedIdSchema } from '../names.ts';
 import type { Ending } from '../outcome.ts';
 import type { TaskRow } from '../task.ts';
 import { inLanes } from './batches.ts';
@@ -72,7 +72,7 @@ const HELD_MS = 20;
 
 const claimColumns = (db: Knex, { claim, session, llmId, claimedAt }: CutClaim) => ({
   claimId: claim,
-  claimedBy: uuidSchema.safeParse(session).data ?? null,
+  claimedBy: storedIdSchema.safeParse(session).data ?? null,
   claimedLlm: db.raw(`(select name from llms where id::text = ?)`, [llmId]),
   claimedAt,
 });
@@ -124,7 +124,7 @@ async function writeDown(trx: Knex.Transaction, id: string, lost: LostClaim): Pr
     {
       id,
       llmId: storableWord(lost.llmId),
-      session: uuidSchema.safeParse(lost.session).data ?? null,
+      session: storedIdSchema.safeParse(lost.session).data ?? null,
       startedAt: lost.startedAt,
       reason: storableSentence(lost.reason),
     },

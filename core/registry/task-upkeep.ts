@@ -1,8 +1,8 @@
-import { uuidSchema } from '../names.ts';
+import { storedIdSchema } from '../names.ts';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { isLarge } from '../runtime/time-of-bytes.ts';
-import { taskHeadSchema, type TaskHead } from '../task-head.ts';
+import { keptHeadSchema, type KeptHead } from '../task-head.ts';
 import type { TaskRow } from '../task.ts';
 import type { Connection } from './connect.ts';
 import { OPEN, parseTasks, rowColumns } from './task-rows.ts';
@@ -41,13 +41,13 @@ export interface TaskUpkeep {
 /** `waitMs` is what is left of the time to wait. */
 export interface Submission {
   body: string;
-  head: TaskHead;
+  head: KeptHead;
   waitMs: number;
 }
 
 const submissionSchema = z.object({
   requestBody: z.string(),
-  requestHeaders: taskHeadSchema,
+  requestHeaders: keptHeadSchema,
   waitMs: z.coerce.number(),
 });
 
@@ -133,7 +133,7 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
       return rows.map((row) => row.poolName);
     },
     async openAmong(ids, poolKey) {
-      const known = ids.filter((id) => uuidSchema.safeParse(id).success);
+      const known = ids.filter((id) => storedIdSchema.safeParse(id).success);
       if (known.length === 0) return new Set();
       const query = db('tasks').whereIn('id', known).whereRaw(OPEN);
       if (poolKey !== undefined) query.where('poolName', poolKey);

@@ -1,14 +1,26 @@
-import type { TaskHead } from '../task-head.ts';
+import { McpctlError } from '../errors.ts';
+import { storableWord } from '../storable.ts';
+import { translatedOperations, type KeptHead } from '../task-head.ts';
 import { chatBodyOf } from './request.ts';
 
 interface Asked {
   body: string;
-  head: TaskHead;
+  head: KeptHead;
 }
 
-/** What members get: the row keeps what the caller sent, and a translation of that always gives the same. */
-export function sentBody({ body, head: { translated } }: Asked): string {
-  return translated === undefined ? body : JSON.stringify(chatBodyOf(translated, body));
+/**
+ * What members get: the row keeps what the caller sent, and a translation of that always gives the same.
+ * @throws McpctlError `protocol_unsupported` for one that only a newer release can translate.
+ */
+export function sentBody({ body, head: { translated: from } }: Asked): string {
+  if (from === undefined) return body;
+  const known = translatedOperations.find((operation) => operation === from);
+  if (known === undefined)
+    throw new McpctlError(
+      'protocol_unsupported',
+      `Only a newer release can translate what was asked as ${storableWord(from)}.`,
+    );
+  return JSON.stringify(chatBodyOf(known, body));
 }
 
 /** The body of a task as its member gets it. @returns null when its row is gone. @throws McpctlError `unavailable`. */

@@ -1,5 +1,5 @@
 import { failureOf } from '../../core/flow/deps.ts';
-import { uuidSchema } from '../../core/names.ts';
+import { storedIdSchema } from '../../core/names.ts';
 import { standingJobs, type StandingJob } from '../../core/queue/leftovers.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
@@ -37,7 +37,7 @@ export function createClearJobsDuty(deps: DutyDeps): Duty {
     const over: StandingJob[] = [];
     for (let at = 0; at < jobs.length; at += TOGETHER) {
       const some = jobs.slice(at, at + TOGETHER);
-      const ids = some.map((job) => job.taskId).filter((id) => uuidSchema.safeParse(id).success);
+      const ids = some.map((job) => job.taskId).filter((id) => storedIdSchema.safeParse(id).success);
       const open = await registry.tasks.openAmong(ids);
       over.push(...some.filter((job) => !open.has(job.taskId)));
     }
@@ -47,7 +47,7 @@ export function createClearJobsDuty(deps: DutyDeps): Duty {
   const clear = async (job: StandingJob): Promise<number> => {
     // A worker that runs it all the same learns from its next beat that it may not.
     await queue.dispatch.close(job, 'cancel', outcome);
-    const row = uuidSchema.safeParse(job.taskId).success ? await registry.tasks.byId(job.taskId) : undefined;
+    const row = storedIdSchema.safeParse(job.taskId).success ? await registry.tasks.byId(job.taskId) : undefined;
     return (await queue.dispatch.remove(job, row && failureOf(row))) ? 1 : 0;
   };
   const each = new EachItem<StandingJob>({
