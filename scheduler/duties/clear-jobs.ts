@@ -47,7 +47,9 @@ export function createClearJobsDuty(deps: DutyDeps): Duty {
   const clear = async (job: StandingJob): Promise<number> => {
     // A worker that runs it all the same learns from its next beat that it may not.
     await queue.dispatch.close(job, 'cancel', outcome);
-    const row = storedIdSchema.safeParse(job.taskId).success ? await registry.tasks.byId(job.taskId) : undefined;
+    const row = storedIdSchema.safeParse(job.taskId).success
+      ? await registry.tasks.byId(job.taskId)
+      : undefined;
     return (await queue.dispatch.remove(job, row && failureOf(row))) ? 1 : 0;
   };
   const each = new EachItem<StandingJob>({
