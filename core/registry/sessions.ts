@@ -25,6 +25,8 @@ export interface Sessions {
   byId(id: string): Promise<SessionRow | undefined>;
   /** Writes down signs of life, but for sessions that somebody holds just now: they live. Gives rows that were `publisher_gone` back what they last were. */
   beat(ids: readonly string[]): Promise<LlmRow[]>;
+  /** The same for one session, once whoever holds it or its rows is done: what is read after it is so. */
+  revive(id: string): Promise<void>;
   /** Goodbye: its rows are `publisher_gone` at once; a second time changes nothing. @returns all its rows. */
   leave(id: string): Promise<LlmRow[]>;
   /** The sweep: rows of sessions that lapsed become `publisher_gone`. @returns the rows that changed. */
@@ -46,12 +48,11 @@ export interface Sessions {
   beatenWithin(ids: readonly string[], ms: number): Promise<Set<string>>;
 }
 
+/** What is done about rows that another transaction holds. */
+type Held = 'wait' | 'pass by';
+
 /** Locked in the order in which register locks them (register.ts), so that neither waits for the other. */
-async function lockRows(
-  trx: Knex.Transaction,
-  ids: readonly string[],
-  held: 'wait' | 'pass by' = 'wait',
-): Promise<string[]> {
+async function lockRows(trx: Knex.Transaction, ids: readonly string[], held: Held): Promise<string[]> {
   const query = trx('llms')
     .whereIn('providerSessionId', [...ids])
     .orderBy('name')
@@ -61,11 +62,7 @@ async function lockRows(
   return rows.map((row) => row.id);
 }
 
-async function gone(
-  trx: Knex.Transaction,
-  sessionIds: readonly string[],
-  held?: 'pass by',
-): Promise<LlmRow[]> {
+async function gone(trx: Knex.Transaction, sessionIds: readonly string[], held: Held): Promise<LlmRow[]> {
   const locked = await lockRows(trx, sessionIds, held);
   if (locked.length === 0) return [];
   return parseLlms(
@@ -83,19 +80,14 @@ async function gone(
   );
 }
 
-async function beat(trx: Knex.Transaction, ids: readonly string[]): Promise<LlmRow[]> {
+async function beat(trx: Knex.Transaction, ids: readonly string[], held: Held): Promise<LlmRow[]> {
   const sorted = [...new Set(ids)].sort();
-  const held = await trx('sessions')
-    .whereIn('id', sorted)
-    .whereNull('leftAt')
-    .orderBy('id')
-    .forUpdate()
-    .skipLocked()
-    .select<{ id: string }[]>('id');
-  const live = held.map((row) => row.id);
+  const query = trx('sessions').whereIn('id', sorted).whereNull('leftAt').orderBy('id').forUpdate();
+  if (held === 'pass by') query.skipLocked();
+  const live = (await query.select<{ id: string }[]>('id')).map((row) => row.id);
   if (live.length === 0) return [];
   await trx('sessions').whereIn('id', live).update({ lastHeartbeatAt: trx.fn.now() });
-  const rows = await lockRows(trx, live, 'pass by');
+  const rows = await lockRows(trx, live, held);
   if (rows.length === 0) return [];
   await trx('llms').whereIn('id', rows).update({ lastHeartbeatAt: trx.fn.now() });
   return parseLlms(
@@ -115,7 +107,7 @@ async function beat(trx: Knex.Transaction, ids: readonly string[]): Promise<LlmR
 
 async function leave(trx: Knex.Transaction, id: string): Promise<LlmRow[]> {
   await trx('sessions').where({ id }).whereNull('leftAt').update({ leftAt: trx.fn.now() });
-  await gone(trx, [id]);
+  await gone(trx, [id], 'wait');
   return parseLlms(await trx('llms').where({ providerSessionId: id }).select());
 }
 
@@ -178,7 +170,8 @@ export function createSessions(connection: Connection, limits: RegistryLimits): 
   return {
     register: (registration) => register(connection, registration, limits),
     byId: (id) => db<SessionRow>('sessions').where({ id }).first(),
-    beat: (ids) => (ids.length === 0 ? Promise.resolve([]) : transaction((trx) => beat(trx, ids))),
+    beat: (ids) => (ids.length === 0 ? Promise.resolve([]) : transaction((trx) => beat(trx, ids, 'pass by'))),
+    revive: async (id) => void (await transaction((trx) => beat(trx, [id], 'wait'))),
     leave: (id) => transaction((trx) => leave(trx, id)),
     markGone: (ids) =>
       ids.length === 0 ? Promise.resolve([]) : transaction((trx) => gone(trx, ids, 'pass by')),

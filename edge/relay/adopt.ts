@@ -55,12 +55,12 @@ export async function adopt(
 
 /** For a worker that does not say what it runs: what the fences say it does. */
 export async function findClaims(
-  { commands, keys }: Pick<RelayDeps, 'commands' | 'keys'>,
+  { commands, keys, registry }: Pick<RelayDeps, 'commands' | 'keys' | 'registry'>,
   carried: Carried,
-  poolKeys: readonly string[],
 ): Promise<SaidClaim[]> {
   const found: SaidClaim[] = [];
-  for (const poolKey of new Set(poolKeys)) {
+  const rows = await registry.llms.bySession(carried.session);
+  for (const poolKey of new Set(rows.map((row) => row.poolKey))) {
     const refs = await runningTasks(commands, keys, poolKey);
     const fences = await readFences(commands, keys, refs);
     for (const [i, { taskId }] of refs.entries()) {

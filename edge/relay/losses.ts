@@ -44,7 +44,7 @@ export function createLosses({
     async rowsOf(session) {
       const rows = await registry.llms.bySession(session);
       if (!rows.some(({ inactiveReason }) => inactiveReason === 'publisher_gone')) return rows;
-      await registry.sessions.beat([session]);
+      await registry.sessions.revive(session);
       return await registry.llms.bySession(session);
     },
     async write(session) {

@@ -173,17 +173,14 @@ export class Relay implements Service {
     { running, held }: Pick<StreamCall, 'running'> & { held: readonly SaidClaim[] },
   ): Promise<void> {
     const { log } = this.#deps;
-    const { session: id } = session.carried;
     try {
-      const rows = await this.#deps.losses.rowsOf(id);
-      const pools = rows.map((row) => row.poolKey);
       await session.adopt(held);
-      await session.adopt(running ?? (await findClaims(this.#deps, session.carried, pools)));
-      await session.serve(rows);
+      await session.adopt(running ?? (await findClaims(this.#deps, session.carried)));
+      await session.serve();
       await this.#announceOf([session]);
     } catch (thrown) {
       // The worker opens it again, and by then Redis or Postgres may be back.
-      log.warn({ session: id, why: messageOf(thrown) }, 'a stream could not be served');
+      log.warn({ session: session.carried.session, why: messageOf(thrown) }, 'a stream could not be served');
       session.stream.close();
     }
   }

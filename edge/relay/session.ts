@@ -38,6 +38,7 @@ export class RelaySession {
   readonly #gone = new AbortController();
   readonly #handedOver = new AbortController();
   #members: RelayMember[] = [];
+  #served: Promise<void> = Promise.resolve();
   #phase: Phase = 'open';
   #draining = false;
   /** Asked to open another stream, because what was sent down this one did not arrive. */
@@ -88,8 +89,19 @@ export class RelaySession {
     this.#groups = new Map(rows.map((row) => [row.id, groupOf(row)]));
   }
 
-  /** Serves what these rows say; what runs for others goes on to its end. */
-  async serve(rows: readonly LlmRow[]): Promise<void> {
+  /**
+   * Serves what its rows say; what runs for others goes on to its end. One call after the other: each reads the rows in
+   * its turn, so that the latest registration is the one that stands. @throws McpctlError `unavailable`
+   */
+  serve(): Promise<void> {
+    const serving = this.#served.then(async () => {
+      await this.#serve(await this.#deps.losses.rowsOf(this.carried.session));
+    });
+    this.#served = serving.catch(() => undefined); // told to whoever asked for it
+    return serving;
+  }
+
+  async #serve(rows: readonly LlmRow[]): Promise<void> {
     const served = rows.filter((row) => row.status !== 'inactive' || row.inactiveReason === 'backend_down');
     const isSame = (member: RelayMember, row: LlmRow): boolean =>
       member.llmId === row.id && member.poolKey === row.poolKey && member.group === groupOf(row);
@@ -107,7 +119,8 @@ export class RelaySession {
     }
     this.#members = kept;
     this.#turnSwitches();
-    for (const member of dropped) this.#dismiss(member);
+    // Let go of meanwhile, it has nobody else who would dismiss them.
+    for (const member of this.gone.aborted ? [...kept, ...dropped] : dropped) this.#dismiss(member);
   }
 
   /** What the worker runs, by what it says or what another edge knew; the rest of that it is told to stop. */
@@ -143,7 +156,7 @@ export class RelaySession {
         return this.#wakes.woken(message.wakeId, message.message);
       case 'registered':
         return this.#try('registered', async () => {
-          await this.serve(await this.#deps.losses.rowsOf(this.carried.session));
+          await this.serve();
           this.#changed();
         });
       case 'left':

@@ -93,6 +93,30 @@ describe('a worker of the sse transport, and two edges', () => {
     await worker.serve(frame, [], { body: '{}' });
   });
 
+  it('serves on where somebody else is just writing of its session as its rows are read', async () => {
+    const worker = await started([{ name: 'h' }], t.url);
+    const stream = await worker.open();
+    const { session = '', instance: boot = '' } = worker;
+    const { db } = t.connection;
+    const writing = await db.transaction();
+    await writing('sessions').where({ id: session }).forUpdate().select('id');
+    const [writer] = await writing.select<{ pid: number }[]>(db.raw('pg_backend_pid() as pid'));
+    await t.registry.sessions.markGone([session]);
+    await sendControl(t.deps.queue, { session, boot, message: { kind: 'registered' } });
+    await until(
+      async () => {
+        const blocked = db('pg_stat_activity').whereRaw('? = any(pg_blocking_pids(pid))', [writer?.pid ?? 0]);
+        return (await blocked.select<object[]>('pid')).length;
+      },
+      (waiting) => waiting > 0,
+    );
+    await writing.commit();
+    const row = await submitTask(t, { poolKey: 'h' });
+    const frame = await stream.next('infer');
+    expect(frame.taskId).to.equal(row.id);
+    await worker.serve(frame, [], { body: '{}' });
+  });
+
   it('is told to stop what is not its own any more, or never was', async () => {
     const worker = await started([{ name: 's' }]);
     const other = await started([{ name: 'o' }]);
