@@ -82,7 +82,13 @@ export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<voi
 
 /** A body that was dropped asked for nothing special. */
 async function formFor(row: TaskRow, requestBody: string | null): Promise<Form> {
-  const nothing = { model: undefined, wantsUsage: false, encoding: 'float', customTools: [] } as const;
+  const nothing = {
+    model: undefined,
+    wantsUsage: false,
+    encoding: 'float',
+    customTools: [],
+    stops: [],
+  } as const;
   if (requestBody === null) return formOf(row, nothing, true);
   return formOf(row, await readRequest(row.operation, requestBody, { owner: row.ownerId }), true);
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import type { Operation } from '../../core/llm.ts';
+import { listOf } from '../../core/translate/json.ts';
 import { customToolsIn } from '../../core/translate/responses-request.ts';
 import type { MakeForm } from './form/form.ts';
 import { inSlices, shapeOf, type JsonShape } from '../../core/json-shape.ts';
@@ -59,20 +60,24 @@ export interface InferenceRequest {
   encoding: 'float' | 'base64';
   /** Tools of a Responses call that take plain text. */
   customTools: readonly string[];
+  /** Sequences that end a Messages call. */
+  stops: readonly string[];
   /** How the answer looks where the door speaks another protocol than the operation's. */
   formAs?: MakeForm;
   /** What a member must be able to do. */
   needs: Needs;
 }
 
-const MOST_TOOLS_CHARS = 1_000_000;
+const MOST_CHARS = 1_000_000;
 
-/** The tools themselves, also where an outline has left them out. */
-function toolsIn(body: string, { members }: JsonShape): unknown {
-  const member = members?.findLast(({ key }) => key === 'tools');
-  if (!member || member.valueEnd - member.valueStart > MOST_TOOLS_CHARS) return [];
+/** A list of the body, also where an outline has left it out. */
+function listIn(body: string, { members }: JsonShape, name: 'tools' | 'stop_sequences'): unknown {
+  const member = members?.findLast(({ key }) => key === name);
+  if (!member || member.valueEnd - member.valueStart > MOST_CHARS) return [];
   return JSON.parse(body.slice(member.valueStart, member.valueEnd));
 }
+
+const textsIn = (list: unknown): string[] => listOf(list).filter((item) => typeof item === 'string');
 
 /**
  * Looks at the body of an inference; of a large one only at an outline.
@@ -104,7 +109,8 @@ export async function readRequest(
     streaming: data.stream === true && operation !== 'embeddings',
     wantsUsage: usage === true && continuous === true ? 'continuous' : usage === true,
     encoding: data['encoding_format'] === 'base64' ? 'base64' : 'float',
-    customTools: operation === 'responses' ? customToolsIn({ tools: toolsIn(body, looked) }) : [],
+    customTools: operation === 'responses' ? customToolsIn({ tools: listIn(body, looked, 'tools') }) : [],
+    stops: operation === 'messages' ? textsIn(listIn(body, looked, 'stop_sequences')) : [],
     needs: needsOf(operation, data),
   };
 }

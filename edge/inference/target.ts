@@ -73,10 +73,14 @@ async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<T
  * @throws as `targetIn`
  */
 function chosenIn(known: Known, actor: Actor, wanted: Wanted): Target {
-  const { translation } = wanted;
+  const { translation, needs: asked } = wanted;
+  const from = asked.operation;
+  const spoken = known.pool.members.some(({ row }) => unfitFor(row.capabilities, asked) !== 'operation');
+  if (translation !== null && !spoken)
+    return { ...targetIn(known, actor, { ...wanted, needs: { ...translation(), from } }), translated: true };
   const itself = orError(() => targetIn(known, actor, wanted));
   if (translation === null || (!(itself instanceof McpctlError) && itself.served)) return orThrow(itself);
-  const needs = { ...translation(), from: wanted.needs.operation };
+  const needs = { ...translation(), from };
   const chat = orError(() => targetIn(known, actor, { ...wanted, needs }));
   if (itself instanceof McpctlError) return { ...orThrow(chat), translated: true };
   return !(chat instanceof McpctlError) && chat.served ? { ...chat, translated: true } : itself;

@@ -14,7 +14,7 @@ interface Asked {
 function form(operation: Operation, asked: Asked = {}): Form {
   const { wantsUsage = false, encoding = 'float', source = 'v1' } = asked;
   const row = { id: taskId, operation, createdAt: new Date(1_700_000_000_000), llmName: 'desk', source };
-  return formOf(row, { model: 'alias', wantsUsage, encoding, customTools: [] });
+  return formOf(row, { model: 'alias', wantsUsage, encoding, customTools: [], stops: [] });
 }
 
 interface Chunk {

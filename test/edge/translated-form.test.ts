@@ -8,9 +8,12 @@ type Operation = 'responses' | 'messages';
 const taskId = '0190a5f0-0000-7000-8000-000000000001';
 const createdAt = new Date(1_700_000_000_000);
 
-function form(operation: Operation, { resumable = false, customTools = [] as string[] } = {}): Form {
+function form(
+  operation: Operation,
+  { resumable = false, customTools = [] as string[], stops = [] as string[] } = {},
+): Form {
   const row = { id: taskId, operation, createdAt, llmName: 'desk', source: 'v1' as const };
-  return formOf(row, { model: 'alias', wantsUsage: false, encoding: 'float', customTools }, resumable);
+  return formOf(row, { model: 'alias', wantsUsage: false, encoding: 'float', customTools, stops }, resumable);
 }
 
 interface Answer {
@@ -246,5 +249,55 @@ describe('a chat answer in another protocol', () => {
       form('messages').whole(whole({ reasoning: '', text: '', calls, finish: 'stop' })),
     ) as Json;
     expect(body['stop_reason']).to.equal('tool_use');
+  });
+
+  describe('says which of the caller’s sequences ended it', () => {
+    // vLLM's `stop_reason`, SGLang's `matched_stop`; of a token of its own a backend says the number.
+    const bodies = { stop_reason: '\n\n', matched_stop: '\n\n' };
+    for (const [key, stop] of Object.entries(bodies))
+      it(key, () => {
+        const choice = { index: 0, message: { content: 'a' }, finish_reason: 'stop', [key]: stop };
+        const body = JSON.parse(
+          form('messages', { stops: [stop] }).whole(JSON.stringify({ choices: [choice] })),
+        ) as Json;
+        expect(body).to.include({ stop_reason: 'stop_sequence', stop_sequence: stop });
+      });
+
+    it('and none where it was not one of them', () => {
+      for (const said of ['eos', 128_009, null]) {
+        const choice = { index: 0, message: { content: 'a' }, finish_reason: 'stop', stop_reason: said };
+        const body = JSON.parse(
+          form('messages', { stops: ['x'] }).whole(JSON.stringify({ choices: [choice] })),
+        ) as Json;
+        expect(body).to.include({ stop_reason: 'end_turn', stop_sequence: null });
+      }
+    });
+  });
+
+  describe('counts what a cache gave and what was thought, wherever a backend says it', () => {
+    const said: Record<string, Json> = {
+      'OpenAI, vLLM': {
+        prompt_tokens_details: { cached_tokens: 3 },
+        completion_tokens_details: { reasoning_tokens: 2 },
+      },
+      DeepSeek: { prompt_cache_hit_tokens: 3, completion_tokens_details: { reasoning_tokens: 2 } },
+      Moonshot: { cached_tokens: 3, reasoning_tokens: 2 },
+    };
+    for (const [name, more] of Object.entries(said))
+      it(name, () => {
+        const body = JSON.stringify({
+          choices: [{ index: 0, message: { content: 'a' }, finish_reason: 'stop' }],
+          usage: { prompt_tokens: 9, completion_tokens: 4, ...more },
+        });
+        expect((JSON.parse(form('responses').whole(body)) as Json)['usage']).to.deep.include({
+          input_tokens: 9,
+          input_tokens_details: { cached_tokens: 3 },
+          output_tokens_details: { reasoning_tokens: 2 },
+        });
+        expect((JSON.parse(form('messages').whole(body)) as Json)['usage']).to.include({
+          input_tokens: 6,
+          cache_read_input_tokens: 3,
+        });
+      });
   });
 });

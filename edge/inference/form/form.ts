@@ -37,6 +37,15 @@ export interface Form {
   whole(body: string): string;
 }
 
+/** An event that a translation has made, named by its `type`. */
+export type MadeEvent = Readonly<{ type: string } & Record<string, unknown>>;
+
+/** A form of named events, to which what a translation has made is handed as it is, not as text to look through. */
+export interface NamedForm extends Form {
+  /** Right already, but for what only the form knows: how many went before. */
+  made(event: MadeEvent): Frame;
+}
+
 /** Makes the form of an answer that is no answer of the task's own operation. */
 export type MakeForm = (options: FormOptions) => Form;
 
@@ -55,4 +64,6 @@ export interface FormOptions {
   encoding: 'float' | 'base64';
   /** Tools of a Responses call that take plain text. */
   customTools: readonly string[];
+  /** Sequences that end a Messages call. */
+  stops: readonly string[];
 }

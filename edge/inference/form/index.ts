@@ -11,12 +11,12 @@ import { TranslatingForm } from '../translate/form.ts';
 export type { Form };
 
 /** What the caller had asked for; a body that was dropped asked for nothing special. */
-type Asked = Pick<InferenceRequest, 'model' | 'wantsUsage' | 'encoding' | 'customTools' | 'formAs'>;
+type Asked = Pick<InferenceRequest, 'model' | 'wantsUsage' | 'encoding' | 'customTools' | 'stops' | 'formAs'>;
 
 /** The form of the answer to a task. */
 export function formOf(
   row: Pick<TaskRow, 'id' | 'operation' | 'createdAt' | 'llmName' | 'source'>,
-  { model, wantsUsage, encoding, customTools, formAs }: Asked,
+  { model, wantsUsage, encoding, customTools, stops, formAs }: Asked,
   resumable = row.source === 'infer',
 ): Form {
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
@@ -29,6 +29,7 @@ export function formOf(
     wantsUsage,
     encoding,
     customTools,
+    stops,
   };
   return formAs ? formAs(options) : newForm(row.operation, options);
 }

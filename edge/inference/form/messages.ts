@@ -1,11 +1,11 @@
 import type { McpctlError } from '../../../core/errors.ts';
 import { anthropicErrorBody } from '../../error-body.ts';
 import { Edits, memberOf } from './edits.ts';
-import type { Form, FormOptions, Frame, WaitState } from './form.ts';
+import type { FormOptions, Frame, MadeEvent, NamedForm, WaitState } from './form.ts';
 import { eventName } from './event-name.ts';
 
 /** Anthropic's Messages: named events, `ping` while it is quiet, and the model in `message_start`. */
-export class MessagesForm implements Form {
+export class MessagesForm implements NamedForm {
   readonly #model: string;
 
   constructor({ model }: FormOptions) {
@@ -20,6 +20,10 @@ export class MessagesForm implements Form {
     const message = held && edits.objectAt(held.valueStart);
     if (message && memberOf(message.members, 'model')) edits.put(message, 'model', this.#model);
     return [{ ...eventName(edits.value(event, 'type')), data: edits.apply() }];
+  }
+
+  made(event: MadeEvent): Frame {
+    return { event: event.type, data: JSON.stringify(event) };
   }
 
   keepAlive(wait: WaitState): Frame {

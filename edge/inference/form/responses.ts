@@ -2,14 +2,14 @@ import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody } from '../../error-body.ts';
 import { Edits, memberOf } from './edits.ts';
 import { eventName } from './event-name.ts';
-import type { Form, FormOptions, Frame, WaitState } from './form.ts';
+import type { FormOptions, Frame, MadeEvent, NamedForm, WaitState } from './form.ts';
 
 /**
  * OpenAI's Responses: named events, numbered without a gap. Who waits before the backend has begun gets a response
  * that is `queued`, then `in_progress`; the backend's own goes on under its id and numbers. Later, none: OpenAI's SDKs throw
  * at a type that they do not know, and one that carries a response would replace what clients have put together so far.
  */
-export class ResponsesForm implements Form {
+export class ResponsesForm implements NamedForm {
   readonly #options: FormOptions;
   readonly #model: string;
   readonly #id: string;
@@ -49,6 +49,13 @@ export class ResponsesForm implements Form {
         edits.put(event, 'type', (type = '"response.in_progress"'));
     }
     return [{ ...eventName(type), data: edits.apply() }];
+  }
+
+  made({ type: named, ...event }: MadeEvent): Frame {
+    this.#begun = true;
+    // Ours was created already.
+    const type = this.#waited && named === 'response.created' ? 'response.in_progress' : named;
+    return { event: type, data: JSON.stringify({ type, sequence_number: this.#next++, ...event }) };
   }
 
   keepAlive(wait: WaitState): Frame | null {

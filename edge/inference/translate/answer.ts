@@ -1,3 +1,4 @@
+import type { MadeEvent } from '../form/form.ts';
 import type { BlockOrder, Step } from './blocks.ts';
 import type { ChatUsage, Piece } from './pieces.ts';
 
@@ -9,15 +10,17 @@ export interface AnswerOptions {
   createdS: number;
   /** Tools that take plain text (`InferenceRequest.customTools`). */
   customTools: readonly string[];
+  /** Sequences at which a Messages call ends (`InferenceRequest.stops`). */
+  stops: readonly string[];
 }
 
 /** An answer in another protocol than chat: the events of its stream, and the whole of it. */
 export interface Speaking {
   /** The first events; before anything was said. */
-  begin(): object[];
-  step(step: Step): object[];
+  begin(): MadeEvent[];
+  step(step: Step): MadeEvent[];
   /** The last events. */
-  end(how: Ended): object[];
+  end(how: Ended): MadeEvent[];
   /** All of it, as one body. */
   whole(how: Ended): object;
 }
@@ -26,6 +29,8 @@ export interface Ended {
   order: BlockOrder;
   /** As chat names it: `stop`, `length`, `tool_calls`, `content_filter`. */
   reason: string;
+  /** The caller's sequence that ended it, where the backend tells. */
+  stop: string | null;
   usage: ChatUsage;
 }
 
@@ -37,6 +42,7 @@ export class ChatReader {
   readonly #speaking: Speaking;
   #begun = false;
   #reason: string | undefined;
+  #stop: string | null = null;
   #usage: ChatUsage | undefined;
 
   constructor(order: BlockOrder, speaking: Speaking) {
@@ -48,11 +54,11 @@ export class ChatReader {
     return this.#begun;
   }
 
-  take(pieces: readonly Piece[]): object[] {
+  take(pieces: readonly Piece[]): MadeEvent[] {
     const events = this.#begun ? [] : this.#speaking.begin();
     this.#begun = true;
     for (const piece of pieces) {
-      if (piece.kind === 'finish') this.#reason ??= piece.reason;
+      if (piece.kind === 'finish') this.#finish(piece);
       else if (piece.kind === 'usage') this.#usage = piece.usage;
       else events.push(...this.#steps(this.#order.take(piece)));
     }
@@ -60,7 +66,7 @@ export class ChatReader {
   }
 
   /** @param usage what the task's row says, where no chunk did. */
-  end(usage: ChatUsage | null): object[] {
+  end(usage: ChatUsage | null): MadeEvent[] {
     const events = this.#steps(this.#order.end());
     return [...events, ...this.#speaking.end(this.#ended(usage))];
   }
@@ -72,7 +78,12 @@ export class ChatReader {
     return this.#speaking.whole(this.#ended(null));
   }
 
-  #steps(steps: readonly Step[]): object[] {
+  #finish({ reason, stop }: Extract<Piece, { kind: 'finish' }>): void {
+    this.#reason ??= reason;
+    this.#stop ??= stop ?? null;
+  }
+
+  #steps(steps: readonly Step[]): MadeEvent[] {
     return steps.flatMap((step) => this.#speaking.step(step));
   }
 
@@ -81,6 +92,11 @@ export class ChatReader {
     const said = this.#reason === 'function_call' ? 'tool_calls' : (this.#reason ?? 'stop');
     // Some backends say `stop` of an answer that is calls.
     const reason = called && said === 'stop' ? 'tool_calls' : said;
-    return { order: this.#order, reason, usage: this.#usage ?? usage ?? nothing };
+    return {
+      order: this.#order,
+      reason,
+      stop: reason === 'stop' ? this.#stop : null,
+      usage: this.#usage ?? usage ?? nothing,
+    };
   }
 }

@@ -3,7 +3,7 @@ import type { TaskBodies } from '../../../core/registry/tasks.ts';
 import { isTranslated, type Translated } from '../../../core/translate/request.ts';
 import type { TaskRow, Usage } from '../../../core/task.ts';
 import { ChunkForm } from '../form/chunks.ts';
-import type { Form, FormOptions, Frame, WaitState } from '../form/form.ts';
+import type { Form, FormOptions, Frame, MadeEvent, NamedForm, WaitState } from '../form/form.ts';
 import { readRequest } from '../request.ts';
 import { ChatReader, type AnswerOptions, type Speaking } from './answer.ts';
 import { BlockOrder } from './blocks.ts';
@@ -38,30 +38,33 @@ function translatedWhole(
 export async function asAskedFor(row: TaskRow, bodies: TaskBodies): Promise<TaskBodies> {
   const { requestBody, responseBody: body } = bodies;
   if (!isTranslated(row.operation) || body === null) return bodies;
-  const { customTools = [], model = row.llmName } =
-    requestBody === null ? {} : await readRequest(row.operation, requestBody, { owner: row.ownerId });
+  const {
+    customTools = [],
+    stops = [],
+    model = row.llmName,
+  } = requestBody === null ? {} : await readRequest(row.operation, requestBody, { owner: row.ownerId });
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
-  const whole = translatedWhole(row.operation, { taskId: row.id, model, createdS, customTools, body });
+  const whole = translatedWhole(row.operation, { taskId: row.id, model, createdS, customTools, stops, body });
   return { ...bodies, responseBody: whole ?? body };
 }
 
 /**
  * The form of an answer of which the member, and so the first event, decides whether it is to be translated. What it
- * says in chat is put right as chat first, then said in the caller's protocol, and then takes the same way as a
- * member's own events: numbers, names and keep-alives are the inner form's.
+ * says in chat is put right as chat first, then said in the caller's protocol: numbers, names and keep-alives are the
+ * inner form's.
  *
  * A reader that may begin after any event (`resumable`) gets chat as it is: what has gone before is not known there.
  */
 export class TranslatingForm implements Form {
   readonly #operation: Translated;
   readonly #options: FormOptions;
-  readonly #inner: Form;
+  readonly #inner: NamedForm;
   readonly #chunks: ChunkForm;
   readonly #reader: ChatReader;
   /** The member does, by what its first event is; it does to the end. */
   #speaksChat = false;
 
-  constructor(operation: Translated, inner: Form, options: FormOptions) {
+  constructor(operation: Translated, inner: NamedForm, options: FormOptions) {
     this.#operation = operation;
     this.#inner = inner;
     this.#options = options;
@@ -91,12 +94,10 @@ export class TranslatingForm implements Form {
   }
 
   whole(body: string): string {
-    const { taskId, model, createdS, customTools } = this.#options;
-    const options = { taskId, model, createdS, customTools, body };
-    return this.#inner.whole(translatedWhole(this.#operation, options) ?? body);
+    return this.#inner.whole(translatedWhole(this.#operation, { ...this.#options, body }) ?? body);
   }
 
-  #say(events: readonly object[]): Frame[] {
-    return events.flatMap((event) => this.#inner.event(JSON.stringify(event)));
+  #say(events: readonly MadeEvent[]): Frame[] {
+    return events.map((event) => this.#inner.made(event));
   }
 }

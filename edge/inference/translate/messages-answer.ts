@@ -1,3 +1,4 @@
+import type { MadeEvent } from '../form/form.ts';
 import type { AnswerOptions, Ended, Speaking } from './answer.ts';
 import type { Block, Step } from './blocks.ts';
 import type { ChatUsage } from './pieces.ts';
@@ -14,39 +15,46 @@ const reasons: Readonly<Record<string, string>> = {
  * A chat answer as Anthropic's Messages: `message_start`, the blocks one after the other, `message_delta` with why it
  * ended and the usage, `message_stop`. How many tokens the prompt has is known at the end; the start says 0.
  */
-export function messagesAnswer({ taskId, model }: AnswerOptions): Speaking {
+export function messagesAnswer({ taskId, model, stops }: AnswerOptions): Speaking {
   const message = (content: object[], more: object): object => ({
     id: `msg_${taskId.replaceAll('-', '')}`,
     type: 'message',
     role: 'assistant',
     model,
     content,
-    stop_sequence: null,
     ...more,
   });
-  const stopReason = ({ reason }: Ended): string => reasons[reason] ?? 'end_turn';
+  const stopped = ({ reason, stop }: Ended): { stop_reason: string; stop_sequence: string | null } => {
+    const asked = stop !== null && stops.includes(stop);
+    return asked
+      ? { stop_reason: 'stop_sequence', stop_sequence: stop }
+      : { stop_reason: reasons[reason] ?? 'end_turn', stop_sequence: null };
+  };
   return {
     begin: () => [
       {
         type: 'message_start',
-        message: message([], { stop_reason: null, usage: { input_tokens: 0, output_tokens: 0 } }),
+        message: message([], {
+          stop_reason: null,
+          stop_sequence: null,
+          usage: { input_tokens: 0, output_tokens: 0 },
+        }),
       },
     ],
     step: stepOf,
     end: (how) => [
       {
         type: 'message_delta',
-        delta: { stop_reason: stopReason(how), stop_sequence: null },
+        delta: stopped(how),
         usage: usageOf(how.usage),
       },
       { type: 'message_stop' },
     ],
-    whole: (how) =>
-      message(how.order.blocks.map(wholeBlock), { stop_reason: stopReason(how), usage: usageOf(how.usage) }),
+    whole: (how) => message(how.order.blocks.map(wholeBlock), { ...stopped(how), usage: usageOf(how.usage) }),
   };
 }
 
-function stepOf(step: Step): object[] {
+function stepOf(step: Step): MadeEvent[] {
   const { block } = step;
   switch (step.do) {
     case 'open':

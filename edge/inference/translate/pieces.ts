@@ -1,12 +1,11 @@
-import { z } from 'zod';
-import { jsonObject } from '../../../core/judge/reason.ts';
-import type { Json } from '../../../core/translate/json.ts';
+import { isJson, jsonObject } from '../../../core/judge/reason.ts';
+import { listOf, stringOf, type Json } from '../../../core/translate/json.ts';
 
 /** What one chunk of a chat answer, or a whole one, brings. */
 export type Piece =
   | { kind: 'text' | 'refusal' | 'reasoning'; text: string }
   | { kind: 'call'; index: number; id?: string; name?: string; arguments: string }
-  | { kind: 'finish'; reason: string }
+  | { kind: 'finish'; reason: string; stop?: string }
   | { kind: 'usage'; usage: ChatUsage };
 
 export interface ChatUsage {
@@ -15,54 +14,6 @@ export interface ChatUsage {
   cached: number;
   reasoning: number;
 }
-
-const text = z.string().nullish().catch(null);
-const count = z.number().nonnegative().catch(0).default(0);
-
-/** Some backends give what stands for a JSON text as the value itself. */
-const argumentsSchema = z
-  .union([z.string(), z.looseObject({}).transform((value) => JSON.stringify(value))])
-  .nullish()
-  .catch(null);
-
-const callSchema = z.looseObject({
-  index: z.int().nonnegative().optional().catch(undefined),
-  id: text,
-  function: z.looseObject({ name: text, arguments: argumentsSchema }).catch({}).default({}),
-});
-
-const messageSchema = z.looseObject({
-  content: z
-    .union([
-      z.string(),
-      z.array(z.looseObject({ text })).transform((all) => all.map((p) => p.text ?? '').join('')),
-    ])
-    .nullish()
-    .catch(null),
-  refusal: text,
-  reasoning_content: text,
-  reasoning: text,
-  tool_calls: z.array(callSchema).nullish().catch(null),
-});
-
-const usageSchema = z.looseObject({
-  prompt_tokens: count,
-  completion_tokens: count,
-  prompt_tokens_details: z.looseObject({ cached_tokens: count }).nullish().catch(null),
-  completion_tokens_details: z.looseObject({ reasoning_tokens: count }).nullish().catch(null),
-});
-
-const answerSchema = z.looseObject({
-  choices: z.array(
-    z.looseObject({
-      index: z.int().optional().catch(undefined),
-      delta: messageSchema.nullish().catch(null),
-      message: messageSchema.nullish().catch(null),
-      finish_reason: text,
-    }),
-  ),
-  usage: usageSchema.nullish().catch(null),
-});
 
 /** What a member answers tells in which protocol it spoke: chat alone has `choices`, and no `type`. */
 export function isChat(data: string): boolean {
@@ -78,42 +29,90 @@ function chatIn(data: string): Json | undefined {
 
 /** The pieces of a chat completion, or of a chunk of one, of its first choice; undefined when the text is neither. */
 export function piecesOf(data: string): Piece[] | undefined {
-  const parsed = answerSchema.safeParse(chatIn(data));
-  if (!parsed.success) return undefined;
-  const { choices, usage } = parsed.data;
-  const choice = choices.find(({ index }) => index === undefined || index === 0);
-  const said = choice?.delta ?? choice?.message;
-  return [
-    ...(said ? saidIn(said) : []),
-    ...(choice?.finish_reason ? [{ kind: 'finish' as const, reason: choice.finish_reason }] : []),
-    ...(usage ? [{ kind: 'usage' as const, usage: usageOf(usage) }] : []),
-  ];
-}
-
-function saidIn(message: z.infer<typeof messageSchema>): Piece[] {
-  const { content, refusal, tool_calls: calls } = message;
-  const reasoning = message.reasoning_content ?? message.reasoning;
+  const chat = chatIn(data);
+  if (!chat) return undefined;
   const pieces: Piece[] = [];
-  if (reasoning) pieces.push({ kind: 'reasoning', text: reasoning });
-  if (content) pieces.push({ kind: 'text', text: content });
-  if (refusal) pieces.push({ kind: 'refusal', text: refusal });
-  calls?.forEach(({ index, id, function: { name, arguments: said } }, at) =>
-    pieces.push({
-      kind: 'call',
-      index: index ?? at,
-      ...(id ? { id } : {}),
-      ...(name ? { name } : {}),
-      arguments: said ?? '',
-    }),
-  );
+  const choice = listOf(chat['choices']).find(isFirst);
+  if (choice) {
+    saidIn(jsonAt(choice, 'delta') ?? jsonAt(choice, 'message') ?? {}, pieces);
+    const reason = choice['finish_reason'];
+    if (typeof reason === 'string' && reason !== '')
+      pieces.push({ kind: 'finish', reason, ...stopIn(choice) });
+  }
+  const usage = jsonAt(chat, 'usage');
+  if (usage) pieces.push({ kind: 'usage', usage: usageOf(usage) });
   return pieces;
 }
 
-function usageOf(usage: z.infer<typeof usageSchema>): ChatUsage {
+function isFirst(choice: unknown): choice is Json {
+  return isJson(choice) && (!Number.isInteger(choice['index']) || choice['index'] === 0);
+}
+
+function jsonAt(holder: Json, key: string): Json | undefined {
+  const value = holder[key];
+  return isJson(value) ? value : undefined;
+}
+
+/** The caller's sequence that ended it: vLLM says `stop_reason`, SGLang `matched_stop`; of a token they say its id. */
+function stopIn(choice: Json): { stop?: string } {
+  const stop = choice['stop_reason'] ?? choice['matched_stop'];
+  return typeof stop === 'string' && stop !== '' ? { stop } : {};
+}
+
+function saidIn(message: Json, pieces: Piece[]): void {
+  const reasoning = stringOf(message['reasoning_content']) ?? stringOf(message['reasoning']);
+  const content = textIn(message['content']);
+  const refusal = stringOf(message['refusal']);
+  if (reasoning) pieces.push({ kind: 'reasoning', text: reasoning });
+  if (content) pieces.push({ kind: 'text', text: content });
+  if (refusal) pieces.push({ kind: 'refusal', text: refusal });
+  let at = 0;
+  for (const call of listOf(message['tool_calls'])) {
+    if (isJson(call)) pieces.push(callIn(call, at));
+    at += 1;
+  }
+}
+
+/** A string, or a list of parts, of which those with a text count. */
+function textIn(content: unknown): string {
+  if (typeof content === 'string') return content;
+  return listOf(content)
+    .map((part) => (isJson(part) ? (stringOf(part['text']) ?? '') : ''))
+    .join('');
+}
+
+/** @param at where it stands among the calls: its index, where it says none. */
+function callIn(call: Json, at: number): Piece {
+  const called = jsonAt(call, 'function') ?? {};
+  const { index } = call;
+  const [id, name] = [stringOf(call['id']), stringOf(called['name'])];
   return {
-    prompt: usage.prompt_tokens,
-    completion: usage.completion_tokens,
-    cached: usage.prompt_tokens_details?.cached_tokens ?? 0,
-    reasoning: usage.completion_tokens_details?.reasoning_tokens ?? 0,
+    kind: 'call',
+    index: typeof index === 'number' && Number.isSafeInteger(index) && index >= 0 ? index : at,
+    ...(id ? { id } : {}),
+    ...(name ? { name } : {}),
+    arguments: argumentsIn(called['arguments']),
   };
+}
+
+/** Some backends give what stands for a JSON text as the value itself. */
+function argumentsIn(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return isJson(value) ? JSON.stringify(value) : '';
+}
+
+/** OpenAI and its kin count what was cached, and what was thought, in details; DeepSeek and Moonshot beside them. */
+function usageOf(usage: Json): ChatUsage {
+  const prompt = jsonAt(usage, 'prompt_tokens_details');
+  const completion = jsonAt(usage, 'completion_tokens_details');
+  return {
+    prompt: countIn(usage['prompt_tokens']),
+    completion: countIn(usage['completion_tokens']),
+    cached: countIn(prompt?.['cached_tokens'] ?? usage['prompt_cache_hit_tokens'] ?? usage['cached_tokens']),
+    reasoning: countIn(completion?.['reasoning_tokens'] ?? usage['reasoning_tokens']),
+  };
+}
+
+function countIn(value: unknown): number {
+  return typeof value === 'number' && value >= 0 ? value : 0;
 }

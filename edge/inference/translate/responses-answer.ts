@@ -1,3 +1,4 @@
+import type { MadeEvent } from '../form/form.ts';
 import type { AnswerOptions, Ended, Speaking } from './answer.ts';
 import type { Block, Step } from './blocks.ts';
 import type { ChatUsage } from './pieces.ts';
@@ -82,7 +83,7 @@ class Items {
     this.#custom = custom;
   }
 
-  step(step: Step): object[] {
+  step(step: Step): MadeEvent[] {
     const { block } = step;
     switch (step.do) {
       case 'open':
@@ -98,14 +99,14 @@ class Items {
     return this.#item(block, 'completed', block.text);
   }
 
-  #open(block: Block): object[] {
+  #open(block: Block): MadeEvent[] {
     const item = this.#item(block, 'in_progress', null);
     const added = { type: 'response.output_item.added', output_index: block.at, item };
     if (block.kind === 'call') return [added];
     return [added, { type: 'response.content_part.added', ...this.#where(block), part: partOf(block, '') }];
   }
 
-  #delta(block: Block, text: string): object[] {
+  #delta(block: Block, text: string): MadeEvent[] {
     if (block.kind !== 'call')
       return [
         {
@@ -120,7 +121,7 @@ class Items {
     return [{ type: 'response.function_call_arguments.delta', ...this.#whereItem(block), delta: text }];
   }
 
-  #close(block: Block): object[] {
+  #close(block: Block): MadeEvent[] {
     const item = this.#item(block, 'completed', block.text);
     const done = { type: 'response.output_item.done', output_index: block.at, item };
     if (block.kind !== 'call') {
