@@ -24,7 +24,15 @@ import {
   redisTurnedBack,
 } from './redis.ts';
 import { leaderKilled } from './schedulers.ts';
-import { allWorkersKilled, onlyWorkerKilled, poison, workerKilled, workerStopped } from './workers.ts';
+import {
+  allWorkersGone,
+  allWorkersKilled,
+  mostWorkersGone,
+  onlyWorkerKilled,
+  poison,
+  workerKilled,
+  workerStopped,
+} from './workers.ts';
 
 /** The same where the workers know nothing but the edges. */
 const overSse = (fault: Fault): Fault => ({ ...fault, name: `${fault.name}; sse workers`, transport: 'sse' });
@@ -71,6 +79,9 @@ export const faults: Readonly<Record<string, Fault>> = {
   F42: overSse(redisFailsOver),
   F43: redisSlotMoved,
   F44: allWorkersKilled,
+  F45: mostWorkersGone,
+  F46: allWorkersGone,
+  F47: overSse(allWorkersGone),
 };
 
 /** What is tried over each kind of Redis: over those with replicas what does not strike one server by its process or its wire. */

@@ -1,5 +1,7 @@
 import { pause } from '../../../core/runtime/clock.ts';
+import type { Placed } from '../caller.ts';
 import type { Fault } from '../trial.ts';
+import type { WorkerPart, World } from '../world.ts';
 import { killWorker, seconds, stateOf, until } from './fault.ts';
 
 /** One of three, in the middle of streams: its tasks run elsewhere, what was shown ends with an error. */
@@ -165,3 +167,74 @@ export const allWorkersKilled: Fault = {
     };
   },
 };
+
+/** So long nobody comes back: nothing can tell it from for ever. */
+const GONE_MS = 20_000;
+
+/**
+ * These die, and nobody is started again before all that is due has been seen. What callers wait for ends, or runs at whoever
+ * is left; what nobody waits for goes on waiting for a member, as an async task does that was made while none was there.
+ */
+const goneForGood = (name: string, whose: (world: World) => readonly WorkerPart[]): Fault => ({
+  name,
+  spanMs: 30_000,
+  async strike(trial) {
+    const { world } = trial;
+    const dying = whose(world);
+    const isLeft = dying.length < world.workers.length;
+    const long = { pool: 'wide', pieces: 40, gapMs: 250 };
+    const streams = [
+      ...(await trial.openStreams(12, long)),
+      ...(await trial.openStreams(4, { ...long, pool: dying[0]?.solo ?? '' })),
+    ];
+    const place = (mode: 'whole' | 'later', pool: string): Placed =>
+      trial.place({ ...long, door: mode === 'whole' ? 'infer' : 'tasks', mode, pool });
+    const whole = Array.from({ length: 12 }, (_, n) =>
+      place('whole', n % 2 ? 'wide' : (dying[0]?.solo ?? '')),
+    );
+    const later = Array.from({ length: 12 }, () => place('later', 'wide'));
+    await until(() => dying.every(({ backend }) => backend.open() > 1), trial.within(5_000));
+    const killed = await Promise.all(dying.map(killWorker));
+    const at = performance.now();
+    const took = async (calls: readonly Placed[], moreMs = 0): Promise<number | null> =>
+      (await until(() => calls.every((call) => call.isDone()), MASS_MS + moreMs))
+        ? performance.now() - at
+        : null;
+    const runMs = isLeft ? long.pieces * long.gapMs * trial.within(1) : 0;
+    const [streamsMs, wholeMs] = await Promise.all([took(streams, runMs), took(whole, runMs)]);
+    const healing = isLeft ? trial.heal(at, { pool: 'wide' }) : null;
+    const laterMs = isLeft ? await took(later, runMs) : null;
+    const waits = isLeft ? 0 : later.filter((call) => !call.isDone()).length;
+    await pause(GONE_MS - (performance.now() - at));
+    const back = performance.now();
+    await Promise.all(dying.map((worker) => world.restart(worker)));
+    const said = (ms: number | null): string => (ms === null ? 'not in time' : `after ${seconds(ms)}`);
+    return {
+      happened: killed.every(({ happened }) => happened),
+      healing: healing ?? trial.heal(back, { pool: 'wide' }),
+      proof: `${killed.map(({ proof }) => proof).join('; ')}; ${String(streams.length)} streams, ${String(whole.length)} whole calls and ${String(later.length)} async tasks were open; nobody came back for ${seconds(GONE_MS)}`,
+      notes: [
+        `the last stream ended ${said(streamsMs)}, the last whole call ${said(wholeMs)}`,
+        isLeft
+          ? `the last async task ended ${said(laterMs)}`
+          : `${String(waits)} async tasks waited for a member`,
+      ],
+      broken: [
+        ...(streamsMs === null ? ['a stream of a dead worker was not ended in time'] : []),
+        ...(wholeMs === null ? ['a whole call to a dead worker was not ended in time'] : []),
+        ...(isLeft && laterMs === null ? ['an async task of a dead worker did not run again in time'] : []),
+        ...(isLeft || waits > 0 ? [] : ['no async task was left to wait for a member']),
+      ],
+    };
+  },
+});
+
+export const allWorkersGone = goneForGood(
+  'all workers SIGKILLed at once, and nobody comes back',
+  ({ workers }) => workers,
+);
+
+export const mostWorkersGone = goneForGood(
+  'two of three workers SIGKILLed at once, and neither comes back',
+  ({ workers }) => workers.slice(0, 2),
+);
