@@ -1,3 +1,4 @@
+import { uuidSchema } from '../core/names.ts';
 import type { Fence } from '../core/queue/fence.ts';
 import type { TaskAttempt, TaskBodies } from '../core/registry/tasks.ts';
 import { isTerminal, type TaskRow, type TaskView } from '../core/task.ts';
@@ -96,7 +97,9 @@ type Attempt = NonNullable<TaskView['attemptLog']>[number];
 
 function runningAttempt({ fence, llm }: NonNullable<TaskDetails['now']>): Omit<Attempt, 'n'> {
   const startedAt = instantOf(fence.claimedAt);
-  return { llm, session: fence.session, startedAt, endedAt: null, reason: 'running' };
+  // A session that holds Redis writes its fences: one that is no id is nobody's.
+  const session = uuidSchema.safeParse(fence.session).data ?? '';
+  return { llm, session, startedAt, endedAt: null, reason: 'running' };
 }
 
 /** The claim that the row ended with, if it ended with one. */

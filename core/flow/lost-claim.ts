@@ -1,3 +1,4 @@
+import { shownInLine } from '../names.ts';
 import type { Fence } from '../queue/fence.ts';
 import type { LostClaim } from '../registry/task-ends.ts';
 
@@ -5,9 +6,14 @@ import type { LostClaim } from '../registry/task-ends.ts';
 export function lostClaim(fence: Fence, { counts, reason }: Pick<LostClaim, 'counts' | 'reason'>): LostClaim {
   return {
     counts,
-    llmId: fence.llm,
-    session: fence.session,
+    llmId: idIn(fence.llm),
+    session: idIn(fence.session),
     startedAt: fence.claimedAt === undefined ? null : new Date(fence.claimedAt),
     reason,
   };
 }
+
+const LONGEST_ID = 64;
+
+/** A session that holds Redis writes its fences, and people read what is written down of them. */
+const idIn = (text: string): string => shownInLine(text).slice(0, LONGEST_ID);

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
+import { isForeign } from './trouble.ts';
 
 /** How many jobs stand in each list of a queue. The last two are those kept for the board. */
 export interface JobCounts {
@@ -43,3 +44,20 @@ export async function seeJobs(redis: Redis, keys: Keys, names: readonly string[]
   const any = (index: number): boolean => Number(answers[index]?.[1] ?? 0) > 0;
   return names.map((_, i) => (any(i * 2) ? 'open' : any(i * 2 + 1) ? 'over' : 'none'));
 }
+
+/** Whether BullMQ can read a queue: no key of it is of another kind than BullMQ makes it. In one round trip. */
+export async function areReadable(redis: Redis, keys: Keys, names: readonly string[]): Promise<boolean[]> {
+  const pipeline = redis.pipeline();
+  for (const name of names) {
+    const key = `${keys.namespace}:${name}`;
+    for (const list of lists) pipeline.llen(`${key}:${list}`);
+    for (const set of sortedSets) pipeline.zcard(`${key}:${set}`);
+    pipeline.hlen(`${key}:meta`);
+  }
+  const answers = (await orUnavailable(pipeline.exec())) ?? [];
+  const each = lists.length + sortedSets.length + 1;
+  return names.map((_, i) => !answers.slice(i * each, (i + 1) * each).some(([error]) => isForeign(error)));
+}
+
+const lists = ['wait', 'active', 'paused'] as const;
+const sortedSets = ['prioritized', 'delayed', 'completed', 'failed', 'waiting-children', 'repeat'] as const;

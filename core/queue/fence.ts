@@ -6,6 +6,7 @@ import type { Attempt } from './attempt.ts';
 import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
 import { runScript } from './scripts.ts';
+import { isForeign } from './trouble.ts';
 
 /** A task, as the queue addresses it. */
 export interface TaskRef {
@@ -14,8 +15,13 @@ export interface TaskRef {
   poolKey: string;
 }
 
+/** The last instant that a `Date` holds. */
+const LAST_MS = 8_640_000_000_000_000;
+/** By Redis's clock. One that is none is not known. */
+const instantSchema = z.coerce.number().min(0).max(LAST_MS).optional().catch(undefined);
+
 const fenceSchema = z.object({
-  epoch: z.coerce.number().int(),
+  epoch: z.coerce.number().int().min(0),
   /** The epoch of its row, where somebody allocated one for it and was too late to lay it down. */
   row: z.coerce.number().int().optional(),
   /** One that is not known here is let be, like one that runs or waits: whoever wrote it decides about the task. */
@@ -31,8 +37,8 @@ const fenceSchema = z.object({
   via: wordOr(['redis', 'sse'], 'sse').default('redis'),
   /** Events so far, and the end. */
   seq: z.coerce.number().int().default(0),
-  claimedAt: z.coerce.number().optional(),
-  firstAt: z.coerce.number().optional(),
+  claimedAt: instantSchema,
+  firstAt: instantSchema,
   /** Llm ids that failed it, joined by commas. */
   excluded: z.string().default(''),
   /** Llm ids that cannot do it, joined by commas. */
@@ -58,7 +64,7 @@ export function parseFence(flat: readonly string[]): Fence | null {
   return parsed.success ? parsed.data : null;
 }
 
-/** Reads many fences in one round trip; one that is missing or torn is null. */
+/** Reads many fences in one round trip; one that is missing, torn, or no fence at all is null. */
 export async function readFences(
   redis: Redis,
   keys: Keys,
@@ -69,7 +75,7 @@ export async function readFences(
   for (const ref of refs) pipeline.hgetall(keys.pool(ref.poolKey).task(ref.taskId).fence);
   const answers = (await orUnavailable(pipeline.exec())) ?? [];
   return answers.map(([error, hash]) => {
-    if (error) throw new McpctlError('unavailable');
+    if (error && !isForeign(error)) throw new McpctlError('unavailable');
     const parsed = fenceSchema.safeParse(hash);
     return parsed.success ? parsed.data : null;
   });
@@ -97,5 +103,6 @@ export async function show(
   const answer = await orUnavailable(runScript(redis, 'show', { keys: [task.fence], args }));
   const [said, llmId = '', claimedAt = ''] = shownSchema.parse(answer);
   if (said !== 1) return null;
-  return { llmId, claimedAt: claimedAt === '' ? null : new Date(Number(claimedAt)) };
+  const at = instantSchema.parse(claimedAt === '' ? undefined : claimedAt);
+  return { llmId, claimedAt: at === undefined ? null : new Date(at) };
 }

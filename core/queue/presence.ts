@@ -15,12 +15,17 @@ import type { ClockSteps } from './clock-steps.ts';
 import type { Keys } from './keys.ts';
 import { timeOf } from './redis-time.ts';
 import { runScript, runScripts } from './scripts.ts';
+import { isForeign } from './trouble.ts';
+
+/** More than any member has: what is said beyond it is no count. */
+const MOST_COUNTED = 10_000;
+const countSchema = z.number().transform((count) => Math.min(Math.max(0, Math.trunc(count)), MOST_COUNTED));
 
 const announcedSchema = z.object({
   sessionId: z.string(),
   boot: z.string(),
-  slots: z.number(),
-  running: z.number(),
+  slots: countSchema,
+  running: countSchema,
   /** One that is not known here is of a newer release, and no promise to take anything. */
   state: z.enum(['serving', 'draining', 'asleep', 'down']).catch('draining'),
   /** Of the stream that the relay announced it for. */
@@ -81,7 +86,7 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
       for (const id of ids) pipeline.get(keys.lease(id));
       const [time, epoch, ...leases] = (await orUnavailable(pipeline.exec())) ?? [];
       for (const answer of [time, epoch, ...leases])
-        if (!answer || answer[0]) throw new McpctlError('unavailable');
+        if (!answer || (answer[0] && !isForeign(answer[0]))) throw new McpctlError('unavailable');
       const live = new Map<string, Lease>();
       ids.forEach((id, i) => {
         const lease = leases[i]?.[1];
@@ -92,12 +97,18 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
       return { fresh: isFresh(epoch?.[1], now, leaseMs), live };
     },
     async introduce({ sessionId, boot }, members) {
-      const said = members.map(({ poolKey, llmId, slots, state }) =>
-        announce(
-          { redis, keys, leaseMs },
-          { poolKey, llmId, announcement: { sessionId, boot, slots, running: 0, state } },
-        ),
-      );
+      const said = members.map(async ({ poolKey, llmId, slots, state }) => {
+        const announcement = { sessionId, boot, slots, running: 0, state };
+        const say = () => announce({ redis, keys, leaseMs }, { poolKey, llmId, announcement });
+        try {
+          await say();
+        } catch (thrown) {
+          if (!isForeign(thrown)) throw thrown;
+          // Somebody who is gone, or another session of this owner, has left something else there.
+          await redis.del(keys.pool(poolKey).members);
+          await say();
+        }
+      });
       const readmitted = members.map(({ poolKey, llmId }) =>
         redis.hdel(keys.pool(poolKey).denied, memberField(llmId, sessionId)),
       );
@@ -110,19 +121,20 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
         pipeline.hset(pool.denied, memberField(llmId, sessionId), '1').pexpire(pool.denied, DENIED_MS);
         pipeline.hdel(pool.members, memberField(llmId, sessionId));
       }
+      // Where something else stands in the place of the members, nobody is announced.
       for (const [error] of (await orUnavailable(pipeline.exec())) ?? [])
-        if (error) throw new McpctlError('unavailable');
+        if (error && !isForeign(error)) throw new McpctlError('unavailable');
     },
     async members(poolKey) {
       const heard = steps?.read();
       const pipeline = redis.pipeline().time().get(keys.epoch).hgetall(keys.pool(poolKey).members);
       const answers = (await orUnavailable(pipeline.exec())) ?? [];
-      for (const [error] of answers) if (error) throw new McpctlError('unavailable');
+      for (const [error] of answers) if (error && !isForeign(error)) throw new McpctlError('unavailable');
       const now = timeOf(answers[0]?.[1]);
       heard?.(now);
       // Whoever is there says so each second or two, whatever Redis has forgotten.
       const fresh = isFresh(answers[1]?.[1], now, seenWithinMs);
-      return { fresh, ...parseMembers(answers[2]?.[1], now, leaseMs) };
+      return { fresh, ...parseMembers(answers[2]?.[1] ?? {}, now, leaseMs) };
     },
   };
 }
@@ -185,7 +197,10 @@ function leave(
   { redis, keys }: Pick<PresenceDeps, 'redis' | 'keys'>,
   { poolKey, sessionId, nonce }: { poolKey: string; sessionId: string; nonce: string },
 ): Promise<unknown> {
-  return runScript(redis, 'leave', { keys: [keys.pool(poolKey).members], args: [sessionId, nonce] });
+  const call = { keys: [keys.pool(poolKey).members], args: [sessionId, nonce] };
+  return runScript(redis, 'leave', call).catch((thrown: unknown) => {
+    if (!isForeign(thrown)) throw thrown; // else nobody is announced there
+  });
 }
 
 function parseMembers(answer: unknown, now: number, leaseMs: number): Omit<PoolPresence, 'fresh'> {

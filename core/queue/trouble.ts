@@ -41,6 +41,12 @@ export function redisTroubleOf(thrown: unknown): Trouble {
   return classes[word] ?? worded.find(([text]) => text.test(thrown.message))?.[1] ?? 'bug';
 }
 
+/**
+ * What stands at a key is of another kind than ours: nobody who keeps to our rules wrote it. A session may write so into
+ * its own keys; where many are read together that is its own loss, and nobody else's.
+ */
+export const isForeign = (thrown: unknown): boolean => redisTroubleOf(thrown) === 'broken row';
+
 /** The same failure for somebody who waits: `unavailable`, without what was asked. */
 export function redisUnavailable(thrown: unknown): McpctlError {
   if (thrown instanceof McpctlError) return thrown;

@@ -1,5 +1,5 @@
 import type { QueueDoor } from '../../core/queue/door.ts';
-import { seeJobs, type JobsSeen } from '../../core/queue/counts.ts';
+import { areReadable, seeJobs, type JobsSeen } from '../../core/queue/counts.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 
 export interface ShownDeps {
@@ -51,15 +51,30 @@ export async function boardQueues(
   ];
   const names = candidates.map((candidate) => candidate.name);
   const seen = await seeJobs(queue.redis, queue.keys, names);
-  return candidates
+  const ranked = candidates
     .map((candidate, i) => ({
       ...candidate,
       rank: looked.has(candidate.title) ? LOOKED : ranks[seen[i] ?? 'none'],
     }))
     .filter(({ directed, rank }) => !directed || rank < IDLE)
     .sort((a, b) => a.rank - b.rank || (a.title < b.title ? -1 : 1))
-    .slice(0, MOST)
     .map(({ name, title, description }) => ({ name, title, description }));
+  return await readable(queue, ranked);
+}
+
+/** The first of them that Bull Board can read: it shows all or nothing, and a session may break the keys of its own pools. */
+async function readable(
+  { redis, keys }: ShownDeps['queue'],
+  queues: readonly BoardQueue[],
+): Promise<BoardQueue[]> {
+  const shown: BoardQueue[] = [];
+  for (let at = 0; at < queues.length && shown.length < MOST; at += MOST) {
+    const some = queues.slice(at, at + MOST);
+    const names = some.map(({ name }) => name);
+    const sound = await areReadable(redis, keys, names);
+    shown.push(...some.filter((_, i) => sound[i]));
+  }
+  return shown.slice(0, MOST);
 }
 
 /** Who is shown before whom. */

@@ -60,7 +60,8 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
     tasks.attempts(row.id),
   ]);
   const fence = fences.get(row.id) ?? null;
-  const llm = fence && isHeld(fence) ? ((await llms.byId(fence.llm))?.name ?? fence.llm) : '';
+  const llmId = fence && isHeld(fence) ? uuidSchema.safeParse(fence.llm).data : undefined;
+  const llm = llmId === undefined ? '' : ((await llms.byId(llmId))?.name ?? llmId);
   const now = fence && isHeld(fence) ? { fence, llm } : null;
   const showsSessions = can(actorOf(req), 'view', { resource: 'session', target: { ownerId: '' } });
   const asked = await asAskedFor(row, bodies);
