@@ -2,15 +2,25 @@ import { expect } from 'chai';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 import { submitTask } from '../support/tasks.ts';
+import { wireToUrl, type Wire } from '../support/wire.ts';
 import { SseWorker, type Stream } from './sse-worker.ts';
+
+const redisUrl = process.env['REDIS_URL'] ?? '';
 
 describe('the slots and the state of a worker of the sse transport', () => {
   let t: EdgeFixture;
+  /** Between the edge and Redis. */
+  let wire: Wire;
   const workers: SseWorker[] = [];
   before(async () => {
-    t = await edgeFixture({ MCPCTL_LEASE_MS: '4000', MCPCTL_FIRST_EVENT_MS: '1500' });
+    wire = await wireToUrl(redisUrl);
+    const env = { MCPCTL_LEASE_MS: '4000', MCPCTL_FIRST_EVENT_MS: '1500' };
+    t = await edgeFixture(env, { redisUrl: wire.url(redisUrl) });
   });
-  after(() => t.close());
+  after(async () => {
+    await t.close();
+    await wire.close();
+  });
   afterEach(async () => {
     for (const worker of workers.splice(0)) {
       await worker.goodbye();
@@ -25,6 +35,16 @@ describe('the slots and the state of a worker of the sse transport', () => {
     return worker;
   };
   const quiet = (ms = 400): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  /** Resolves when the edge that has its stream has heard it. */
+  const heard = async (worker: SseWorker, said: object): Promise<void> => {
+    const { queue } = t.deps;
+    const channel = queue.keys.control(worker.session ?? '', worker.instance ?? '');
+    await new Promise<void>((resolve, reject) => {
+      const listening = queue.subscriber.listen(channel, () => resolve());
+      const telling = listening.then(() => worker.heartbeat(said));
+      telling.then(({ status }) => expect(status).to.equal(200)).catch(reject);
+    });
+  };
   const submitted = (poolKey: string) => submitTask(t, { poolKey });
   /** Keeps the short lease of these tests. */
   const alive = (worker: SseWorker): (() => void) => {
@@ -88,8 +108,7 @@ describe('the slots and the state of a worker of the sse transport', () => {
       { state: 'draining' },
     ];
     for (const [n, said] of states.entries()) {
-      expect((await worker.heartbeat(said)).status).to.equal(200);
-      await quiet(100);
+      await heard(worker, said);
       await submitted('s1');
       await quiet(300);
       expect(stream.frames, JSON.stringify(said)).to.have.length(n);
@@ -103,8 +122,7 @@ describe('the slots and the state of a worker of the sse transport', () => {
     const worker = await started([{ name: 'constructor' }]);
     const stop = alive(worker);
     const stream = await worker.open();
-    expect((await worker.heartbeat({ state: 'serving', members: {} })).status).to.equal(200);
-    await quiet(100);
+    await heard(worker, { state: 'serving', members: {} });
     await submitted('constructor');
     await stream.until('the task', () => stream.frames.length === 1);
     stop();
@@ -160,19 +178,16 @@ describe('the slots and the state of a worker of the sse transport', () => {
   });
 
   it('cost two connections for any number of workers, and one of them waits for all', async () => {
-    const before = Number(/connected_clients:(\d+)/.exec(await t.deps.queue.redis.info('clients'))?.[1]);
+    const before = wire.connections();
     const streams: Stream[] = [];
     for (let n = 0; n < 20; n++) {
       const worker = await started([{ name: `n${String(n)}` }]);
       streams.push(await worker.open());
     }
-    const after = Number(/connected_clients:(\d+)/.exec(await t.deps.queue.redis.info('clients'))?.[1]);
-    expect(after).to.equal(before);
+    expect(wire.connections()).to.equal(before);
     for (const n of [7, 19, 0]) {
-      const at = performance.now();
       await submitted(`n${String(n)}`);
       await streams[n]?.until('a frame', () => streams[n]?.frames.length === 1);
-      expect(performance.now() - at).to.be.lessThan(500);
     }
   });
 });

@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { Redis } from 'ioredis';
+import { createKeys } from '../../core/queue/keys.ts';
 import { startBackend, type Backend } from './backend.ts';
 import { until, type System, type WorkerProcess } from './system.ts';
 import { wireToUrl, type Wire } from './wire.ts';
@@ -22,6 +24,8 @@ export interface House {
   /** Whose backend is asked next, or has been asked since the last look. */
   taker(withinMs: number): Promise<Member>;
   sibling(of: Member): Member;
+  /** Each task that runs now has been spoken for: one that never was did not arrive, and is nobody's crash. */
+  beaten(): Promise<void>;
   /** SIGKILLs its worker. */
   kill(member: Member): Promise<void>;
   /** Starts its worker again, with its session. */
@@ -53,6 +57,11 @@ export async function startHouse(t: System, names: readonly string[]): Promise<H
       body: { messages: [{ role: 'user', content: 'hi' }], ...more },
       headers,
     });
+  const redis = new Redis(redisUrl);
+  const beats = async (): Promise<number[]> => {
+    const { run } = createKeys(t.sandbox.namespace).pool('house');
+    return (await redis.zrange(run, '0', '-1', 'WITHSCORES')).filter((_, n) => n % 2 === 1).map(Number);
+  };
   return {
     members,
     infer,
@@ -67,6 +76,13 @@ export async function startHouse(t: System, names: readonly string[]): Promise<H
       return taken ?? expect.fail('nobody took it');
     },
     sibling: (of) => members.find((member) => member !== of) ?? expect.fail('it has no sibling'),
+    async beaten() {
+      const first = await beats();
+      await until(
+        async () => Math.min(...(await beats())),
+        (oldest) => oldest > Math.max(...first) + 1_000,
+      );
+    },
     async kill(member) {
       await member.worker.kill('SIGKILL');
     },
@@ -82,6 +98,7 @@ export async function startHouse(t: System, names: readonly string[]): Promise<H
       );
     },
     async close() {
+      redis.disconnect();
       for (const { backend, wire } of members) await Promise.all([backend.close(), wire.close()]);
     },
   };

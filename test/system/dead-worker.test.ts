@@ -1,6 +1,4 @@
 import { expect } from 'chai';
-import { Redis } from 'ioredis';
-import { createKeys } from '../../core/queue/keys.ts';
 import { chats, startBackend, type Backend, type Script } from '../support/backend.ts';
 import { onEachTransport } from '../support/each-transport.ts';
 import { posts, startHouse, type House, type Member } from '../support/house.ts';
@@ -31,7 +29,6 @@ onEachTransport('a dead worker', function (transport) {
   this.timeout(120_000);
   let t: System;
   let house: House;
-  let redis: Redis;
   let prefill: { backend: Backend; since: number; answer: Promise<Response> };
 
   /** A whole call that runs at one of the two. */
@@ -42,17 +39,6 @@ onEachTransport('a dead worker', function (transport) {
     calling.catch(() => undefined); // looked at later
     const victim = await house.taker(5_000);
     return { victim, sibling: house.sibling(victim), calling };
-  };
-  /** Each task that runs now has been spoken for: one that never was did not arrive, and is nobody's crash. */
-  const beaten = async (): Promise<void> => {
-    const { run: running } = createKeys(t.sandbox.namespace).pool('house');
-    const beats = () => redis.zrange(running, '0', '-1', 'WITHSCORES');
-    const scores = (pairs: readonly string[]) => pairs.filter((_, n) => n % 2 === 1).map(Number);
-    const first = scores(await beats());
-    await until(
-      async () => Math.min(...scores(await beats())),
-      (oldest) => oldest > Math.max(...first) + 1_000,
-    );
   };
   /** @returns how long it takes from `harm` until the sibling's backend has the task. */
   const spanTo = async (sibling: Member, harm: () => unknown, promisedMs: number): Promise<number> => {
@@ -74,7 +60,6 @@ onEachTransport('a dead worker', function (transport) {
 
   before(async () => {
     t = await startSystem({}, { transport });
-    redis = new Redis(t.sandbox.redisUrl);
     const since = performance.now();
     house = await startHouse(t, ['ann', 'bea']);
     const backend = await startBackend();
@@ -93,7 +78,6 @@ onEachTransport('a dead worker', function (transport) {
     );
   });
   after(async () => {
-    redis.disconnect();
     await t.close();
     await house.close();
     await prefill.backend.close();
@@ -125,7 +109,7 @@ onEachTransport('a dead worker', function (transport) {
       await house.taker(5_000);
       const events = sseData(stream);
       expect(await nextText(events)).to.equal('one');
-      await beaten();
+      await house.beaten();
       note(this, [await spanTo(sibling, () => stop(victim), SILENT_MS)]);
       await finishAt(sibling, calling);
       const taskId = stream.headers.get('x-mcpctl-task-id') ?? '';

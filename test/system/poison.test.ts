@@ -39,6 +39,7 @@ onEachTransport('a worker that is started again after a SIGKILL', function (tran
     for (let n = 0; n < 3; n++) {
       const victim = await house.taker(30_000);
       victims.push(victim.name);
+      await house.beaten();
       await house.kill(victim);
       await house.restart(victim);
     }
