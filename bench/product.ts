@@ -37,6 +37,12 @@ export const anyRate = {
   MCPCTL_MAX_ADDRESS_REQUEST_RATE: '1000000',
 } as const;
 
+/** An older checkout would not start with settings that it does not know. */
+const knownTo = (checkout: string): Record<string, string> => {
+  const settings = readFileSync(join(checkout, '.env.example'), 'utf8');
+  return Object.fromEntries(Object.entries(anyRate).filter(([name]) => settings.includes(name)));
+};
+
 /**
  * @param env PATH and what npm says of itself; nothing that would lead to another Redis or Postgres.
  * @param checkout a folder with the product built in it.
@@ -61,7 +67,7 @@ export async function startProduct(
   const log = openSync(logPath, 'w');
   const child = spawn(process.execPath, ['dist/start/main.js'], {
     cwd: checkout,
-    env: { ...env, ...anyRate, MCPCTL_HOME: root, PORT: String(await freePort()) },
+    env: { ...env, ...knownTo(checkout), MCPCTL_HOME: root, PORT: String(await freePort()) },
     stdio: ['ignore', log, log],
   });
   closeSync(log);

@@ -89,7 +89,7 @@ export interface EventMap {
   'backend.changed': { llm: string; is: 'serving' | 'asleep' | 'down' };
   /** Scheduler: what a duty deleted because its time was over. */
   'scheduler.removed': {
-    kind: 'llm' | 'name' | 'task' | 'body' | 'kept_body' | 'job' | 'queue';
+    kind: 'llm' | 'name' | 'task' | 'body' | 'kept_body' | 'events' | 'job' | 'queue';
     count: number;
   };
   'session.registered': { sessionId: string; llms: string[] };

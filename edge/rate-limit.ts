@@ -1,7 +1,7 @@
 import type { Clock } from '../core/runtime/clock.ts';
 
 /** Who has asked for nothing lately may ask for this much at once. */
-const BURST_MS = 1_000;
+const BURST_MS = 500;
 /** How long one that comes too early may have to wait for its time; beyond that it is refused. */
 const MOST_WAIT_MS = 1_000;
 const MOST_ACCOUNTS = 10_000;
@@ -20,7 +20,7 @@ const atOnce: Turn = { waitMs: 0 };
 
 /**
  * A rate, kept by time (the generic cell rate algorithm): a request costs some milliseconds, and there is a second's
- * worth in each second, with up to one saved. One that comes too early waits for its time, so that who is a little
+ * worth in each second, with half of one saved. One that comes too early waits for its time, so that who is a little
  * too fast is slowed and not refused; refused is one who would wait for long, as only crowds do.
  */
 class Account {

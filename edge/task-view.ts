@@ -1,3 +1,4 @@
+import { turnFor } from '../core/json-shape.ts';
 import { uuidSchema } from '../core/names.ts';
 import type { Fence } from '../core/queue/fence.ts';
 import type { TaskAttempt, TaskBodies } from '../core/registry/tasks.ts';
@@ -116,16 +117,19 @@ function lastAttempt(row: TaskRow): Omit<Attempt, 'n'> | null {
 
 /**
  * A task whose bodies are large, as the text of its view: they are looked at, to see whether they are JSON, and stand in it
- * as they are kept. To make values of them and a text of those again would hold everybody up for as long.
+ * as they are kept. To make values of them and a text of those again would hold everybody up for as long. Each is looked at in
+ * a turn of its own (core/loop-turns.ts).
  */
-export function largeView(view: TaskView, { requestBody, responseBody }: TaskBodies): string {
+export async function largeView(view: TaskView, bodies: TaskBodies, reader: string): Promise<string> {
   const { request: _request, response: _response, ...rest } = view;
-  const texts = `"request":${jsonText(requestBody)},"response":${jsonText(responseBody)}`;
-  return `${JSON.stringify(rest).slice(0, -1)},${texts}}`;
+  const request = await jsonText(bodies.requestBody, reader);
+  const response = await jsonText(bodies.responseBody, reader);
+  return `${JSON.stringify(rest).slice(0, -1)},"request":${request},"response":${response}}`;
 }
 
-function jsonText(text: string | null): string {
+async function jsonText(text: string | null, reader: string): Promise<string> {
   if (text === null) return 'null';
+  await turnFor(text, reader);
   return typeof asJson(text) === 'string' && !text.trimStart().startsWith('"') ? JSON.stringify(text) : text;
 }
 

@@ -11,6 +11,19 @@ export interface TaskKept {
    * `mostBytes`: some at a time, past those that somebody holds. The rows stay. @returns how many; 0 when it is done.
    */
   forgetKept(ownerId: string, mostBytes: number): Promise<number>;
+  /** Tasks that ended between so long ago and so long ago, the oldest first, in pages by when. */
+  endedWithin(
+    span: { fromMs: number; toMs: number },
+    page: { after: Pick<EndedTask, 'id' | 'at'> | null; limit: number },
+  ): Promise<EndedTask[]>;
+}
+
+export interface EndedTask {
+  id: string;
+  poolName: string;
+  ownerId: string;
+  /** When it ended, as Postgres writes it. */
+  at: string;
 }
 
 /** So many in one statement, and no more bytes than this beyond the first: rows are held, and each 2 kB is a write. */
@@ -51,6 +64,16 @@ export function createTaskKept({ db }: Connection): TaskKept {
     async forgetKept(ownerId, mostBytes) {
       const { rowCount } = await db.raw<{ rowCount: number }>(forgetSql, { ownerId, mostBytes });
       return rowCount;
+    },
+    async endedWithin({ fromMs, toMs }, { after, limit }) {
+      const before = `now() - ? * interval '1 millisecond'`;
+      const query = db('tasks')
+        .whereRaw(`completed_at between ${before} and ${before}`, [fromMs, toMs])
+        .orderBy([{ column: 'completedAt' }, { column: 'id' }])
+        .limit(limit);
+      if (after !== null)
+        query.whereRaw('(completed_at, id) > (?::timestamptz, ?::uuid)', [after.at, after.id]);
+      return await query.select<EndedTask[]>('id', 'poolName', 'ownerId', db.raw('completed_at::text as at'));
     },
   };
 }

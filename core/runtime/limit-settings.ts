@@ -36,7 +36,7 @@ export const limitSettings = {
     env: 'MCPCTL_MAX_USER_REQUEST_RATE',
     about:
       'how many requests a second one user may make, beside calls that an llm answers (MCPCTL_MAX_USER_CALL_RATE)',
-    schema: count(300),
+    schema: count(100),
   },
   maxUserCallRate: {
     env: 'MCPCTL_MAX_USER_CALL_RATE',
@@ -78,6 +78,18 @@ export const limitSettings = {
     about:
       'how many bytes the bodies of all ended tasks may have; beyond it those of who has most are forgotten',
     schema: count(20_000_000_000),
+  },
+  maxUserEventMemory: {
+    env: 'MCPCTL_MAX_USER_EVENT_MEMORY',
+    about:
+      "how many bytes of Redis the events of one user's tasks may take; beyond it those of ended ones are forgotten early, the oldest first",
+    schema: count(1_000_000_000),
+  },
+  maxEventMemory: {
+    env: 'MCPCTL_MAX_EVENT_MEMORY',
+    about:
+      "how many bytes of Redis the events of all tasks may take, and no more than half of Redis's maxmemory; beyond it those of who has most are forgotten early",
+    schema: count(4_000_000_000),
   },
   maxFailedTokens: {
     env: 'MCPCTL_MAX_FAILED_TOKENS',

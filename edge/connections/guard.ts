@@ -32,6 +32,8 @@ const OVER_MS = 1_000;
 /** How many may be told so at a time; the others are cut. */
 const MOST_OVER = 64;
 const RETRY_AFTER_S = 5;
+/** Each costs time, however short it is; a browser sends thirty. */
+const MOST_HEADERS = 200;
 
 /**
  * Stands between the sockets and the application: few requests on their way over a connection, few connections from an
@@ -85,7 +87,7 @@ class Guard {
       connection?.answers.add(res);
       return void req.socket.destroy();
     }
-    const over = connection.over ?? this.#whyTooMany(connection);
+    const over = connection.over ?? this.#whyTooMany(connection, req);
     if (hasBody(req)) endsWithItsAnswer(req, res, this.#guarding.keeps);
     connection.answers.add(res);
     res.once('close', () => connection.answers.delete(res));
@@ -115,7 +117,12 @@ class Guard {
     return this.#refusal('address_connections', message);
   }
 
-  #whyTooMany({ answers }: Held): McpctlError | undefined {
+  #whyTooMany({ answers }: Held, { rawHeaders }: IncomingMessage): McpctlError | undefined {
+    if (rawHeaders.length > 2 * MOST_HEADERS) {
+      this.#guarding.metrics?.refused('headers');
+      const message = `The request has more than ${String(MOST_HEADERS)} headers; send fewer.`;
+      return new McpctlError('headers_too_large', message);
+    }
     const { maxConnectionRequests } = this.#guarding.limits;
     if (answers.size < maxConnectionRequests) return undefined;
     const message = `This connection has ${maxConnectionRequests} requests on their way, the most that one may (MCPCTL_MAX_CONNECTION_REQUESTS). Read their answers, or open another one.`;
@@ -156,7 +163,7 @@ function refuse(req: IncomingMessage, res: ServerResponse, error: McpctlError): 
   res.writeHead(entryOf(error.code).status, {
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(text),
-    'retry-after': String(error.retryAfterS ?? RETRY_AFTER_S),
+    ...(error.retryAfterS === undefined ? {} : { 'retry-after': String(error.retryAfterS) }),
     'x-request-id': requestId,
     connection: 'close',
   });

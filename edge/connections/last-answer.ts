@@ -58,7 +58,8 @@ function drain(req: IncomingMessage): void {
   req.on('data', (piece: Buffer) => {
     pieces += 1;
     bytes += piece.length;
-    if (pieces > DRAIN_PIECES || bytes > DRAIN_BYTES) socket.destroy();
+    // Of what the socket has read already the parser tells every piece; a request that is destroyed takes none.
+    if (pieces > DRAIN_PIECES || bytes > DRAIN_BYTES) req.destroy();
   });
   req.once('end', () => socket.destroy());
   req.read(0); // begun to be read, it is not Node's to read

@@ -3,6 +3,7 @@ import { can, scopeOf } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/cancel.ts';
 import { refOf } from '../../core/flow/deps.ts';
+import { turnFor } from '../../core/json-shape.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { readFences, type Fence } from '../../core/queue/fence.ts';
 import { isLarge } from '../../core/runtime/time-of-bytes.ts';
@@ -68,7 +69,7 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
   const isLong = isLarge((asked.requestBody?.length ?? 0) + (asked.responseBody?.length ?? 0));
   const told = isLong ? nothing : asked;
   const view = { ...taskView(row, fence), ...taskDetails(row, { bodies: told, lost, now, showsSessions }) };
-  return isLong ? largeView(view, asked) : view;
+  return isLong ? await largeView(view, asked, actorOf(req).userId) : view;
 }
 
 /** The text of `request` as it came: it reaches the backend like that. */
@@ -133,6 +134,7 @@ async function showWhole(
   { req, res, row }: { req: Request; res: Response; row: TaskRow },
 ): Promise<void> {
   const view = await detailed(deps, req, row);
+  if (typeof view === 'string') await turnFor(view, actorOf(req).userId); // encoding it takes long, too
   const mine = row.ownerId === actorOf(req).userId;
   const delivered = isTerminal(row.status) && !row.streaming && mine && req.method !== 'HEAD';
   if (delivered) dropOnceDelivered(deps, row, res);

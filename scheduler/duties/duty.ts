@@ -42,6 +42,8 @@ export const schedulerSettings = [
   'retentionMs',
   'maxUserKeptBytes',
   'maxKeptBytes',
+  'maxUserEventMemory',
+  'maxEventMemory',
 ] as const satisfies readonly SettingName[];
 export type SchedulerConfig = Settings<(typeof schedulerSettings)[number]>;
 

@@ -2,6 +2,7 @@ import type { Duty, DutyDeps } from './duty.ts';
 import { createClearJobsDuty } from './clear-jobs.ts';
 import { createClearQueuesDuty } from './clear-queues.ts';
 import { createDenyDuty } from './deny.ts';
+import { createDropEventsDuty } from './drop-events.ts';
 import { createEpochDuty } from './epoch.ts';
 import { createExpireDuty } from './expire.ts';
 import { createForgetDuty } from './forget.ts';
@@ -32,6 +33,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createRedisUsersDuty,
     createPruneDuty,
     createForgetDuty,
+    createDropEventsDuty,
   ];
   const mending = { run: reconcile.runAll, renew: reconcile.renew };
   return [createEpochDuty(deps, mending), reconcile, ...makers.map((make) => make(deps))];

@@ -17,6 +17,7 @@ import { createLog } from '../../core/runtime/log.ts';
 import { redisUrlsOf } from '../../core/runtime/redis-settings.ts';
 import { freePort } from '../../start/port.ts';
 import { startBalancer, type Balancer } from '../support/balancer.ts';
+import { anyRate } from '../support/edge.ts';
 import type { TransportKind } from '../support/system.ts';
 import { wireToUrl, type Wire } from '../support/wire.ts';
 import { startChaosBackend, type ChaosBackend } from './backend.ts';
@@ -83,9 +84,6 @@ export interface WorldDeps {
   /** What the workers take their tasks by; `sse`: from whichever edge a balancer gives them. */
   transport?: TransportKind;
 }
-
-/** All of its callers are one user. */
-const anyRate = { MCPCTL_MAX_USER_REQUEST_RATE: '1000000', MCPCTL_MAX_USER_CALL_RATE: '1000000' };
 
 export async function startWorld(deps: WorldDeps): Promise<World> {
   const { servers, journal, patience, wired = false, transport = 'redis' } = deps;

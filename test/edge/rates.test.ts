@@ -11,15 +11,15 @@ function standing(): Clock & { pass(ms: number): void } {
 }
 
 describe('a rate', () => {
-  it('lets a second’s worth through at once, then has who asks wait in order, then refuses', () => {
+  it('lets half a second’s worth through at once, then has who asks wait in order, then refuses', () => {
     const clock = standing();
     const rate = new RateLimit(clock);
     const turns = Array.from({ length: 25 }, () => rate.of('mallory').take(100));
-    expect(turns.slice(0, 10).every(({ waitMs }) => waitMs === 0)).to.equal(true);
-    expect(turns.slice(10, 20).map(({ waitMs }) => waitMs)).to.deep.equal(
+    expect(turns.slice(0, 5).every(({ waitMs }) => waitMs === 0)).to.equal(true);
+    expect(turns.slice(5, 15).map(({ waitMs }) => waitMs)).to.deep.equal(
       Array.from({ length: 10 }, (_, n) => (n + 1) * 100),
     );
-    expect(turns.slice(20).map(({ retryAfterS }) => retryAfterS)).to.deep.equal([1, 1, 1, 1, 1]);
+    expect(turns.slice(15).every(({ retryAfterS }) => retryAfterS === 1)).to.equal(true);
     expect(rate.of('ada').take(100).waitMs).to.equal(0);
     clock.pass(1_000);
     expect(rate.of('mallory').take(100).waitMs).to.equal(100); // what was refused was not paid for
@@ -86,7 +86,7 @@ describe('how fast one may ask', () => {
       many(2, 'GET /api/v1/whoami', t.tokens.bob),
     ]);
     expect(countOf(bobs, 200)).to.equal(2);
-    expect(countOf(mallorys, 200)).to.be.within(4, 10); // two at once, two that wait, and what time brings
+    expect(countOf(mallorys, 200)).to.be.within(3, 10); // one at once, two that wait, and what time brings
     expect(countOf(mallorys, 429)).to.equal(40 - countOf(mallorys, 200));
     expect(await counted('mcpctl_refused_total\\{cap="user_rate"\\}')).to.equal(countOf(mallorys, 429));
     expect(await counted('mcpctl_slowed_total\\{cap="user_rate"\\}')).to.be.at.least(countOf(mallorys, 429));
@@ -112,7 +112,7 @@ describe('how fast one may ask', () => {
     ]);
     expect(countOf(known, 200)).to.equal(2);
     const strangers = [...unknown, ...nowhere, ...preflights];
-    expect(countOf(strangers, 429)).to.be.within(50, 56);
+    expect(countOf(strangers, 429)).to.be.within(50, 57);
     expect(await counted('mcpctl_refused_total\\{cap="address_rate"\\}')).to.equal(countOf(strangers, 429));
     const probe = await t.call('GET /livez', { token: null, headers: { connection: 'close' } });
     expect(probe.status).to.equal(200);

@@ -229,7 +229,7 @@ describe('what a request costs', () => {
     expect((values.json as { error: string }).error).to.include('values');
   });
 
-  it('says 431 for headers that are too long, 400 for what is no HTTP and for two hosts', async () => {
+  it('says 431 for headers that are too long or too many, 400 for what is no HTTP and for two hosts', async () => {
     await begin();
     const answerTo = async (bytes: string): Promise<string> => {
       const { socket, text, closed } = await raw(port);
@@ -240,6 +240,9 @@ describe('what a request costs', () => {
     const long = await answerTo(head('GET /api/v1/whoami', [`x-long: ${'a'.repeat(20_000)}`]));
     expect(statuses(long)).to.deep.equal(['431']);
     expect(long).to.include('headers_too_large');
+    const many = await answerTo(head('GET /livez', Array<string>(300).fill('a: b')).repeat(20));
+    expect(statuses(many)).to.deep.equal(['431']);
+    expect(many).to.include('200 headers').and.to.include('connection: close');
     expect(statuses(await answerTo('NONSENSE\r\n\r\n'))).to.deep.equal(['400']);
     const two = await answerTo(head('GET /api/v1/whoami', ['Host: elsewhere', 'connection: close']));
     expect(statuses(two)).to.deep.equal(['400']);

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { startSystem } from '../support/system.ts';
-import { faultsOf, furnish, harmOf, measure, type House } from './run.ts';
+import { asShipped, faultsOf, furnish, harmOf, measure, type House } from './run.ts';
 
 /** A part of `npm run hostile`: what is held here is memory, and that others are served; times are for the whole run. */
 describe('an edge under attack', () => {
   let house: House;
   before(async () => {
-    house = await furnish(await startSystem());
+    house = await furnish(await startSystem(asShipped));
   });
   after(() => house.close());
 

@@ -12,6 +12,7 @@ import { startTestServices } from '../support/services.ts';
 import { startSystem } from '../support/system.ts';
 import { attacks } from './attacks.ts';
 import {
+  asShipped,
   feelAlone,
   furnish,
   harmOf,
@@ -70,7 +71,7 @@ async function run(names: readonly string[], harm: boolean): Promise<number> {
   process.env['DATABASE_URL'] = services.databaseUrl;
   const failed: string[] = [];
   try {
-    const house = await furnish(await startSystem({ LOG_LEVEL: 'info' }));
+    const house = await furnish(await startSystem({ LOG_LEVEL: 'info', ...asShipped }));
     try {
       const alone = await feelAlone(house, ALONE_MS);
       say(line(columns.map(([title]) => title)));

@@ -51,6 +51,9 @@ export interface How {
   givenBackMs?: number;
 }
 
+/** As an operator has it who sets nothing: of a system in tests users may ask as fast as they like. */
+export const asShipped = { MCPCTL_MAX_USER_REQUEST_RATE: '', MCPCTL_MAX_ADDRESS_REQUEST_RATE: '' };
+
 /** A pool with a worker for whoever calls, and what attackers have already. */
 export async function furnish(system: System): Promise<House> {
   system.backend.reply(chats(['Hello', ' there']));

@@ -39,6 +39,12 @@ export interface EdgeFixture extends RegistryFixture {
   stopping: AbortController;
 }
 
+/** A test asks as fast as it can; how fast one may ask is tests' own matter. */
+export const anyRate = {
+  MCPCTL_MAX_USER_REQUEST_RATE: '1000000',
+  MCPCTL_MAX_ADDRESS_REQUEST_RATE: '1000000',
+} as const;
+
 const adminText = 'a-bootstrap-token-of-the-tests-0123456789';
 
 /** @param through URLs of Postgres and Redis to use instead, e.g. with a wire between (wire.ts). */
@@ -55,6 +61,7 @@ export async function edgeFixture(
       // Tests change rows and leases behind the edge's back, and ask at once.
       MCPCTL_POOL_CACHE_MS: '0',
       MCPCTL_REDIS_WORKERS: '1',
+      ...anyRate,
       ...env,
     },
     edgeSettings,

@@ -13,6 +13,7 @@ import { readConfig } from '../../core/runtime/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import type { TaskView } from '../../core/task.ts';
 import { startBackend, type Backend } from './backend.ts';
+import { anyRate } from './edge.ts';
 import { startProcess, type TestProcess } from './process.ts';
 import { sandbox, type Sandbox } from './sandbox.ts';
 
@@ -134,6 +135,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     MCPCTL_PG_SCHEMA: box.schema,
     MCPCTL_HOST: '127.0.0.1',
     MCPCTL_REDIS_WORKERS: '1',
+    ...anyRate,
     ...env,
   };
   await markRedisAsOld(shared, box.namespace);
