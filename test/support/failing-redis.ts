@@ -10,13 +10,22 @@ const replies = [
   'ERR something that nobody has thought of',
 ] as const;
 
-/** Which of its kind fail, and how: unread, or done and its answer replaced. */
-const failing: ReadonlyMap<number, 'unread' | 'done'> = new Map([
+/** How one fails: unread; done and its answer replaced; or, a script of ours, in its middle: what it has done until then stays done. */
+type How = 'unread' | 'done' | 'inside';
+/** Which of its kind fail. */
+const failing: ReadonlyMap<number, How> = new Map([
   [1, 'unread'],
+  [2, 'inside'],
   [3, 'done'],
+  [5, 'inside'],
   [6, 'unread'],
+  [8, 'inside'],
   [10, 'done'],
+  [11, 'inside'],
+  [13, 'inside'],
 ]);
+/** Calls of Redis in a script are failed up to this one, each time a later one. */
+const DEEPEST = 8;
 
 /** What a new connection begins with: more of it, and nothing else is ever come to. */
 const first: ReadonlySet<string> = new Set(['hello', 'auth', 'client', 'info', 'ping']);
@@ -24,12 +33,28 @@ const first: ReadonlySet<string> = new Set(['hello', 'auth', 'client', 'info', '
 const folder = new URL('../../core/queue/scripts/', import.meta.url);
 const scriptOf = new Map(
   readdirSync(folder).map((file) => {
-    const sha = createHash('sha1')
-      .update(readFileSync(new URL(file, folder)))
-      .digest('hex');
-    return [sha, file.replace('.lua', '')];
+    const text = readFileSync(new URL(file, folder), 'utf8');
+    return [createHash('sha1').update(text).digest('hex'), { name: file.replace('.lua', ''), text }];
   }),
 );
+
+/** The script, with its nth call of Redis failing. */
+const brokenOff = (text: string, nth: number, error: string): string =>
+  `local left = ${String(nth)}
+local function call(...)
+  left = left - 1
+  if left == 0 then error({ err = ${JSON.stringify(error)} }) end
+  return redis.call(...)
+end
+${text.replaceAll('redis.call(', 'call(')}`;
+
+interface Failure {
+  how: How;
+  /** What is said in place of its answer. */
+  reply?: string;
+  /** The script that is run in place of the one that was asked for. */
+  instead?: string;
+}
 
 export interface FailingRedis {
   port: number;
@@ -48,17 +73,23 @@ export async function failingRedis({ host, port }: { host: string; port: number 
   const sockets = new Set<Socket>();
   let isOn = false;
   let nth = 0;
+  let depth = 0;
 
-  const fails = (words: readonly string[]): { how: 'unread' | 'done'; reply: string } | null => {
+  const fails = (words: readonly string[]): Failure | null => {
     if (!isOn) return null;
     const kind = kindOf(words);
     const count = (seen.get(kind) ?? 0) + 1;
     seen.set(kind, count);
     const how = first.has(kind) && count > 1 ? undefined : failing.get(count);
-    if (!how) return null;
-    failed.set(kind, (failed.get(kind) ?? 0) + 1);
+    const script = /^evalsha$/i.test(words[0] ?? '') ? scriptOf.get(words[1] ?? '') : undefined;
+    if (!how || (how === 'inside' && !script)) return null;
     nth += 1;
-    return { how, reply: `-${replies[nth % replies.length] ?? ''}\r\n` };
+    const error = replies[nth % replies.length] ?? '';
+    const name = how === 'inside' ? `${kind}, inside` : kind;
+    failed.set(name, (failed.get(name) ?? 0) + 1);
+    if (how !== 'inside' || !script) return { how, reply: `-${error}\r\n` };
+    depth = (depth % DEEPEST) + 1;
+    return { how, instead: brokenOff(script.text, depth, error) };
   };
 
   const server = createServer((client) => {
@@ -94,7 +125,8 @@ export async function failingRedis({ host, port }: { host: string; port: number 
           break;
         }
         due.push({ reply: fault?.reply ?? null, comes: fault?.how !== 'unread' });
-        if (fault?.how !== 'unread') upstream.write(command);
+        if (fault?.instead !== undefined) upstream.write(evalOf(command, fault.instead));
+        else if (fault?.how !== 'unread') upstream.write(command);
       }
       sayWhatNeedsNoAnswer();
     });
@@ -128,7 +160,7 @@ export async function failingRedis({ host, port }: { host: string; port: number 
 function kindOf(words: readonly string[]): string {
   const [name = '', sha = ''] = words;
   const kind = name.toLowerCase();
-  return kind.startsWith('evalsha') ? `${kind} ${scriptOf.get(sha) ?? sha.slice(0, 8)}` : kind;
+  return kind.startsWith('evalsha') ? `${kind} ${scriptOf.get(sha)?.name ?? sha.slice(0, 8)}` : kind;
 }
 
 /** Where a RESP value ends, from `at`; -1 when it is not whole. */
@@ -158,6 +190,19 @@ function endOfMany(bytes: Buffer, from: number, count: number): number {
   let end = from;
   for (let n = 0; n < count && end > 0; n += 1) end = endOf(bytes, end);
   return end;
+}
+
+/** An EVALSHA, as an EVAL of this text. */
+function evalOf(command: Buffer, text: string): Buffer {
+  let at = command.indexOf('\r\n');
+  const count = command.subarray(0, at);
+  at += 2;
+  for (let n = 0; n < 2; n += 1) {
+    const line = command.indexOf('\r\n', at);
+    at = line + 2 + Number(command.toString('latin1', at + 1, line)) + 2;
+  }
+  const words = `\r\n$4\r\nEVAL\r\n$${String(Buffer.byteLength(text))}\r\n${text}\r\n`;
+  return Buffer.concat([count, Buffer.from(words), command.subarray(at)]);
 }
 
 /** The first words of a command. */

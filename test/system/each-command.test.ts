@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { pause } from '../../core/runtime/clock.ts';
 import { chats, startBackend, type Backend } from '../support/backend.ts';
 import { onEachTransport } from '../support/each-transport.ts';
+import { failingPostgres, type FailingPostgres } from '../support/failing-postgres.ts';
 import { failingRedis, type FailingRedis } from '../support/failing-redis.ts';
 import { startSystem, until, type System, type WorkerProcess } from '../support/system.ts';
 
@@ -19,15 +20,18 @@ const ofCallers = ['enqueue', 'show'].map((name) => `evalsha ${name}`);
 interface Told {
   taskId: string;
   completed: boolean;
+  /** Its row was said to be there. One that could not be inserted is named all the same: it might have been. */
+  accepted: boolean;
 }
 
-onEachTransport('a system whose Redis makes each kind of command fail', function (transport) {
+onEachTransport('a system whose stores make each kind of command fail', function (transport) {
   this.timeout(120_000);
   let t: System;
   let backend: Backend;
   let worker: WorkerProcess;
   /** One of each process. */
   const between: Record<'edge' | 'scheduler' | 'worker', FailingRedis>[] = [];
+  const databases: Record<'edge' | 'scheduler', FailingPostgres>[] = [];
 
   before(async function () {
     // A worker of its own connection waits for the reaper's brake again and again: half a minute.
@@ -40,15 +44,24 @@ onEachTransport('a system whose Redis makes each kind of command fail', function
       failingRedis(at),
     ]);
     between.push({ edge, scheduler, worker: ofWorker });
-    const urlOf = ({ port }: FailingRedis): string => {
-      const through = new URL(url);
-      through.hostname = '127.0.0.1';
-      through.port = String(port);
-      return through.href;
+    const database = new URL(process.env['DATABASE_URL'] ?? '');
+    const where = { host: database.hostname, port: Number(database.port || 5432) };
+    const [ofEdge, ofScheduler] = await Promise.all([failingPostgres(where), failingPostgres(where)]);
+    databases.push({ edge: ofEdge, scheduler: ofScheduler });
+    const through = (to: URL, { port }: { port: number }): string => {
+      const other = new URL(to);
+      other.hostname = '127.0.0.1';
+      other.port = String(port);
+      return other.href;
     };
+    const urlOf = (one: FailingRedis): string => through(url, one);
+    const urls = (redis: FailingRedis, postgres: FailingPostgres) => ({
+      REDIS_URL: urlOf(redis),
+      DATABASE_URL: through(database, postgres),
+    });
     t = await startSystem(
       {},
-      { transport, edge: { REDIS_URL: urlOf(edge) }, scheduler: { REDIS_URL: urlOf(scheduler) } },
+      { transport, edge: urls(edge, ofEdge), scheduler: urls(scheduler, ofScheduler) },
     );
     backend = await startBackend();
     backend.reply(chats(['a', 'b', 'c']));
@@ -58,7 +71,9 @@ onEachTransport('a system whose Redis makes each kind of command fail', function
   after(async () => {
     if (between.length === 0) return;
     await Promise.all([t.close(), backend.close()]);
-    await Promise.all(between.flatMap((all) => Object.values(all).map((one) => one.close())));
+    await Promise.all(
+      [...between, ...databases].flatMap((all) => Object.values(all).map((one) => one.close())),
+    );
   });
 
   const call = async (nth: number): Promise<Told | null> => {
@@ -67,21 +82,20 @@ onEachTransport('a system whose Redis makes each kind of command fail', function
         ? await t.call('POST', '/api/v1/tasks', { body: { llm: 'desk', request } })
         : await t.call('POST', '/api/v1/llms/desk/infer', { body: { ...request, stream: nth % 3 === 0 } });
     const text = await answer.text();
-    if (answer.status === 202) return { taskId: (JSON.parse(text) as { id: string }).id, completed: false };
+    if (answer.status === 202) {
+      const { id } = JSON.parse(text) as { id: string };
+      return { taskId: id, completed: false, accepted: true };
+    }
     const taskId = answer.headers.get('x-mcpctl-task-id');
     const completed = answer.status === 200 && (nth % 3 === 0 ? text.includes('[DONE]') : true);
-    return taskId === null ? null : { taskId, completed };
+    return taskId === null ? null : { taskId, completed, accepted: answer.ok };
   };
 
-  it('loses no process and no task, and tells nobody of an end that it did not have', async () => {
-    const [{ edge, scheduler, worker: ofWorker }] = between as [(typeof between)[number]];
-    for (const one of [edge, scheduler, ofWorker]) one.begin();
+  /** Callers of every kind, of whom some leave, until it is enough. @returns what they were told. */
+  async function callUntil(isEnough: () => boolean): Promise<Told[]> {
     const told: Told[] = [];
-    const holder = transport === 'redis' ? ofWorker : edge;
-    const has = (one: FailingRedis, kinds: readonly string[]): boolean =>
-      kinds.every((kind) => (one.failed().get(kind) ?? 0) > 0);
     const overAt = performance.now() + WITHIN_MS;
-    while (performance.now() < overAt && !(has(holder, ofClaims) && has(edge, ofCallers))) {
+    while (performance.now() < overAt && !isEnough()) {
       const calls = Array.from({ length: TOGETHER }, (_, nth) => call(nth));
       const left = new AbortController();
       const leaving = t.call('POST', '/api/v1/llms/desk/infer', { body: request, signal: left.signal });
@@ -90,24 +104,47 @@ onEachTransport('a system whose Redis makes each kind of command fail', function
       for (const one of await Promise.all(calls)) if (one) told.push(one);
       await pause(AGAIN_MS);
     }
-    for (const one of [edge, scheduler, ofWorker]) one.end();
+    return told;
+  }
+  /** No process has ended, each task ends as its caller was told, and all goes on. */
+  async function expectWell(told: readonly Told[]): Promise<void> {
     expect(told).to.have.length.above(0);
     await until(
       () => t.openTasks(),
       (open) => open === 0,
       60_000,
     );
-    for (const { taskId, completed } of told) {
-      const { status } = await t.task(taskId);
+    for (const { taskId, completed, accepted } of told) {
+      const status = (await t.registry.tasks.byId(taskId))?.status;
       if (completed) expect(status).to.equal('completed');
-      else expect(status).to.be.oneOf(['completed', 'error', 'cancelled']);
+      else expect(status).to.be.oneOf(['completed', 'error', 'cancelled', ...(accepted ? [] : [undefined])]);
     }
     for (const process of [t.edge, t.scheduler, worker]) expect(process.child.exitCode).to.equal(null);
     const answer = await t.call('POST', '/api/v1/llms/desk/infer', { body: request });
     expect(answer.status).to.equal(200);
+  }
+
+  it('loses no process and no task, and tells nobody of an end that it did not have, also where a script fails in its middle', async () => {
+    const [{ edge, scheduler, worker: ofWorker }] = between as [(typeof between)[number]];
+    for (const one of [edge, scheduler, ofWorker]) one.begin();
+    const holder = transport === 'redis' ? ofWorker : edge;
+    const has = (one: FailingRedis, kinds: readonly string[]): boolean =>
+      kinds.every((kind) => (one.failed().get(kind) ?? 0) > 0);
+    const told = await callUntil(() => has(holder, ofClaims) && has(edge, ofCallers));
+    for (const one of [edge, scheduler, ofWorker]) one.end();
+    await expectWell(told);
     for (const one of [holder, edge, scheduler]) expect(one.failed().size).to.be.above(5);
     if (RUNS < 4) return;
     expect([...holder.failed().keys()]).to.include.members(ofClaims);
     expect([...edge.failed().keys()]).to.include.members(ofCallers);
+  });
+
+  it('does so where it is Postgres that makes each statement fail', async () => {
+    const [{ edge, scheduler }] = databases as [(typeof databases)[number]];
+    for (const one of [edge, scheduler]) one.begin();
+    const told = await callUntil(() => edge.failed().size > 8 && scheduler.failed().size > 12);
+    for (const one of [edge, scheduler]) one.end();
+    await expectWell(told);
+    for (const one of [edge, scheduler]) expect(one.failed().size).to.be.above(5);
   });
 });
