@@ -1,4 +1,5 @@
 import { Router } from 'express';
+import { can, type Actor } from '../../core/access.ts';
 import { messageOf } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import type { Check, EdgeDeps } from '../deps.ts';
@@ -37,7 +38,11 @@ function looker({ checks, clock }: EdgeDeps): () => Promise<{ name: string; fail
   };
 }
 
-/** `/livez`: the process turns. `/readyz`: it can serve; what is wrong is told to those with a token only. */
+/** What is said of the stores is about no pool, as the board is. */
+const maySeeChecks = (actor: Actor | undefined): boolean =>
+  actor !== undefined && can(actor, 'view', { resource: 'board' });
+
+/** `/livez`: the process turns. `/readyz`: it can serve; what is wrong is told to those with a token that is bound to no pools. */
 export function healthRoutes(deps: EdgeDeps): Router {
   const router = Router();
   const look = looker(deps);
@@ -48,7 +53,7 @@ export function healthRoutes(deps: EdgeDeps): Router {
     const results = await look();
     const ready = !deps.stopping.aborted && results.every((result) => result.failure === null);
     const checks = results.map(({ name, failure }) => ({ name, status: failure ?? 'ok' }));
-    const verbose = 'verbose' in req.query && req.context.actor !== undefined;
+    const verbose = 'verbose' in req.query && maySeeChecks(req.context.actor);
     const status = ready ? 'ok' : deps.stopping.aborted ? 'stopping' : 'not ready';
     res.status(ready ? 200 : 503).json(verbose ? { status, checks } : { status });
   });

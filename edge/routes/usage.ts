@@ -5,14 +5,18 @@ import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { queryOf } from '../parse.ts';
 
-/** `GET /api/v1/usage`: who used how much; one's own, or for an admin everybody's; within the token's pools. */
+/**
+ * `GET /api/v1/usage`: who used how much; one's own, or for an admin everybody's; within the token's pools. By token, one
+ * that is bound to pools hears of itself: it may know of no other.
+ */
 export function usageRoutes({ registry }: EdgeDeps): Router {
   const router = Router();
   router.get('/usage', async (req, res) => {
     const actor = actorOf(req);
     const query = queryOf(req, usageQuerySchema);
     const scope = scopeOf(actor, 'task');
-    res.json({ items: scope ? await registry.usages.of({ ...query, scope }) : [] });
+    const tokenId = query.by === 'token' ? (scopeOf(actor, 'token')?.tokenId ?? null) : null;
+    res.json({ items: scope ? await registry.usages.of({ ...query, scope: { ...scope, tokenId } }) : [] });
   });
   return router;
 }

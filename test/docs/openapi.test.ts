@@ -1,22 +1,13 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { expect } from 'chai';
-import type { Router } from 'express';
 import { ownPackage } from '../../core/runtime/own-package.ts';
 import { apiRoutes, uplinkRoutes, workerRoutes } from '../../edge/app.ts';
 import { ollamaModelRoutes } from '../../edge/ollama/models.ts';
 import { ollamaRoutes } from '../../edge/ollama/routes.ts';
 import { callOf, openApiDocument, operations } from '../../edge/openapi/document.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { callsOf } from '../support/routes.ts';
 import { read } from './markdown.ts';
-
-/** `GET /llms/{name}` of every route that a router answers. */
-function callsOf(router: Router): string[] {
-  return router.stack.flatMap(({ route }) =>
-    route
-      ? route.stack.map(({ method }) => `${method.toUpperCase()} ${route.path.replace(/:(\w+)/g, '{$1}')}`)
-      : [],
-  );
-}
 
 describe('the OpenAPI document', function () {
   this.timeout(30_000);

@@ -2,10 +2,17 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { can, scopeOf, type Actor } from '../../core/access.ts';
+import { can, everything, scopeOf, type Actor } from '../../core/access.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import type { TaskRow } from '../../core/task.ts';
+import { modelRoutes } from '../../edge/openai/models.ts';
+import { openAiRoutes } from '../../edge/openai/routes.ts';
+import { healthRoutes } from '../../edge/routes/health.ts';
+import { metricsRoutes } from '../../edge/routes/metrics.ts';
+import { openApiRoutes } from '../../edge/routes/openapi.ts';
+import { cookieFor, ownPage } from '../support/admin.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { callsOf } from '../support/routes.ts';
 import { submitTask } from '../support/tasks.ts';
 
 /** `none` has no token; `adaIn` and `rootIn` are tokens of ada and of an admin that are bound to the pool `in`. */
@@ -35,6 +42,8 @@ interface Rule {
   of: (role: Role, where: Where) => Verdict;
   body?: (world: World) => unknown;
   headers?: (world: World) => Record<string, string>;
+  /** Also for who has no token. */
+  isPublic?: boolean;
 }
 
 const everybody = (): Verdict => 'ok';
@@ -143,6 +152,45 @@ const rules: Record<string, Rule> = {
   'POST /llms/_provider-task/{id}/result': { of: () => 404, body: () => ({ error: 'x' }) },
 };
 
+const later = () => ({ prefer: 'respond-async' });
+const chat = (w: World) => ({ model: w.llm, ...hi });
+const admins = (role: Role): Verdict => (role === 'root' ? 'ok' : 403);
+/** The calls of the doors that the document does not tell of: the same holds for them. */
+const otherRules: Record<string, Rule> = {
+  'POST /v1/chat/completions': { of: whoReaches(403), body: chat, headers: later },
+  'POST /v1/completions': {
+    of: whoReaches(403),
+    body: (w) => ({ model: w.llm, prompt: 'hi' }),
+    headers: later,
+  },
+  'POST /v1/embeddings': {
+    of: whoReaches(403),
+    body: (w) => ({ model: w.llm, input: 'hi' }),
+    headers: later,
+  },
+  'POST /v1/responses': {
+    of: whoReaches(403),
+    body: (w) => ({ model: w.llm, input: 'hi' }),
+    headers: later,
+  },
+  'POST /v1/messages': {
+    of: whoReaches(403),
+    body: (w) => ({ ...chat(w), max_tokens: 1 }),
+    headers: later,
+  },
+  'POST /v1/messages/count_tokens': { of: whoReaches(403), body: chat, headers: later },
+  'GET /v1/models': { of: everybody },
+  'GET /v1/models/{id}': { of: whoReaches(404) },
+  'GET /metrics': { of: admins },
+  'GET /metrics/targets': { of: admins },
+  // No worker has the id of the task.
+  'GET /metrics/workers/{id}': { of: (role) => (role === 'root' ? 404 : 403) },
+  'GET /openapi.json': { of: everybody },
+  'GET /livez': { of: everybody, isPublic: true },
+  'GET /readyz': { of: everybody, isPublic: true },
+  'GET /': { of: everybody, isPublic: true },
+};
+
 const document = JSON.parse(readFileSync('docs/openapi.json', 'utf8')) as {
   paths: Record<string, Record<string, unknown>>;
 };
@@ -192,11 +240,12 @@ describe('who may do what', function () {
   const ask = async (call: string, role: Role, w: World): Promise<Answer> => {
     const [method = '', path = ''] = call.split(' ');
     const ids: Record<string, string> = { name: w.llm, key: w.pool };
-    const id = path.startsWith('/tokens') ? w.token : w.task.id;
+    const id = path.startsWith('/tokens') ? w.token : path.startsWith('/v1/models') ? w.llm : w.task.id;
     const filled = path.replaceAll(/\{(\w+)\}/g, (_, param: string) => ids[param] ?? id);
-    const rule = rules[call];
+    const rule = rules[call] ?? otherRules[call];
     const body = rule?.body?.(w);
-    const response = t.call(`${method} ${filled.startsWith('/api/') ? '' : '/api/v1'}${filled}`, {
+    const isWhole = call in otherRules || filled.startsWith('/api/');
+    const response = t.call(`${method} ${isWhole ? '' : '/api/v1'}${filled}`, {
       token: tokens[role],
       ...(body === undefined ? {} : { body }),
       headers: rule?.headers?.(w) ?? {},
@@ -228,6 +277,54 @@ describe('who may do what', function () {
         }
       }
     });
+
+  it('the calls of the other doors are for whom they are for, and no other', async () => {
+    const v1 = [openAiRoutes, modelRoutes].flatMap((make) => callsOf(make(t.deps)));
+    const bare = [healthRoutes, metricsRoutes, openApiRoutes].flatMap((make) => callsOf(make(t.deps)));
+    const served = new Set([...v1.map((call) => call.replace(' /', ' /v1/')), ...bare]);
+    expect([...served]).to.have.members(Object.keys(otherRules));
+    const own = { in: await world('in'), out: await world('out') };
+    for (const w of Object.values(own)) await ask('POST /llms/_provider-register', 'ada', w); // somebody serves
+    for (const [call, rule] of Object.entries(otherRules)) {
+      for (const where of ['in', 'out'] as const) {
+        for (const role of roles) {
+          const expected = role === 'none' && !rule.isPublic ? 401 : rule.of(role, where);
+          const { status } = await ask(call, role, own[where]);
+          const verdict = [401, 403, 404].includes(status) ? status : 'ok';
+          expect([call, role, where, verdict]).to.deep.equal([call, role, where, expected]);
+        }
+      }
+    }
+  });
+
+  it('the pages of admins show a bound token the tasks of its pools, and nothing that is of no pool', async () => {
+    for (const role of ['adaIn', 'rootIn', 'bob'] as const) {
+      const cookie = await cookieFor(t.url, tokens[role] ?? '');
+      const look = async (path: string): Promise<number> =>
+        (await t.call(`GET /admin/${path}`, { token: null, headers: { cookie, ...ownPage } })).status;
+      const bound = isBound(role);
+      expect(await look('queues/api/queues'), role).to.equal(bound ? 403 : 200);
+      expect(await look(`tasks/${seen.in.task.id}`), role).to.equal(bound ? 200 : 404);
+      expect(await look(`tasks/${seen.out.task.id}`), role).to.equal(404);
+    }
+  });
+
+  it('a bound token is told of no other token in what was used, and nothing of the stores', async () => {
+    const end = { status: 'error', code: 'internal', message: 'x' } as const;
+    const [row] = await t.registry.tokens.list({ scope: everything, after: undefined, limit: 1 });
+    const other = row?.id ?? expect.fail('no token');
+    const { id } = await submitTask(t, { poolKey: 'in', tokenId: other });
+    await t.registry.tasks.close(id, end);
+    const used = async (role: Role, by: string): Promise<string> =>
+      (await t.call(`GET /api/v1/usage?by=${by}`, { token: tokens[role] })).text;
+    expect(await used('ada', 'token')).to.include(other);
+    for (const role of ['adaIn', 'rootIn'] as const) {
+      expect(await used(role, 'token'), role).to.equal('{"items":[]}');
+      expect(await used(role, 'pool'), role).to.include('"in"');
+      const ready = await t.call('GET /readyz?verbose', { token: tokens[role] });
+      expect(ready.json, role).to.deep.equal({ status: 'ok' });
+    }
+  });
 
   it('every list tells of what may be seen, and of nothing else', async () => {
     const { in: inside, out: outside } = seen;

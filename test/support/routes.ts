@@ -1,0 +1,10 @@
+import type { Router } from 'express';
+
+/** `GET /llms/{name}` of every route that a router answers itself. */
+export function callsOf(router: Router): string[] {
+  return router.stack.flatMap(({ route }) =>
+    route
+      ? route.stack.map(({ method }) => `${method.toUpperCase()} ${route.path.replace(/[:*](\w+)/g, '{$1}')}`)
+      : [],
+  );
+}
