@@ -18,16 +18,21 @@ interface SseReading {
   ids?: boolean;
   /** The longest event, in bytes; 64 MiB unless told. */
   most?: number;
+  /** A line that is JSON and nothing else is an event too: what has failed behind a gateway often says so like that. */
+  bare?: boolean;
 }
 
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** The events of a stream that is all there. A last one without its blank line counts. */
+/** The events of a stream that is all there. A last one without its blank line counts, and so does a line of JSON alone. */
 export function eventsIn(text: string): SseEvent[] {
   const events: SseEvent[] = [];
   const parser = createParser({
     onEvent: ({ event, data }) => events.push({ data, ...(event === undefined ? {} : { event }) }),
+    onError: ({ line }) => {
+      if (isBare(line)) events.push({ data: line });
+    },
   });
   parser.feed(`${text.trimStart()}\n\n`);
   return events;
@@ -48,7 +53,7 @@ export async function* readSse(
 /** The same, those of one packet together: at least one. Who must hear of bytes without an event looks at `bytes`. */
 export async function* readSseTogether(
   bytes: AsyncIterable<Uint8Array>,
-  { ids = false, most = LONGEST_EVENT_BYTES }: SseReading = {},
+  { ids = false, most = LONGEST_EVENT_BYTES, bare = false }: SseReading = {},
 ): AsyncGenerator<SseEvent[], void, undefined> {
   const decoder = new TextDecoder();
   const torn = new GrowingBytes(most);
@@ -60,8 +65,9 @@ export async function* readSseTogether(
         ...(event === undefined ? {} : { event }),
         ...(id === undefined || !ids ? {} : { id }),
       }),
-    onError: ({ type }) => {
+    onError: ({ type, line }) => {
       if (type === 'max-buffer-size-exceeded') throw tooLong(most);
+      if (bare && isBare(line)) ready.push({ data: line });
     },
     maxBufferSize: most,
   });
@@ -86,6 +92,10 @@ export async function* readSseTogether(
   } finally {
     torn.release();
   }
+}
+
+function isBare(line: string | undefined): line is string {
+  return line?.startsWith('{') === true;
 }
 
 function lastBreak(piece: Uint8Array): number {

@@ -8,16 +8,53 @@ export type Calls = 'tool_calls' | 'function_call';
 /** What backends call an end that is no more than one: OpenAI, TGI, Anthropic's word, and those who took it over. */
 const plainEnds: ReadonlySet<string> = new Set(['stop', 'eos', 'eos_token', 'end_turn', 'function_call']);
 
-/** `stop` beside tool calls is the weaker mark, and so is `tool_calls` where there are none. */
-export function rightReason(reason: string, calls: Calls | undefined): string {
+/** Words of others for the ends that chat has: Anthropic's, Gemini's, Cohere's, TGI's. */
+const chatWords: Readonly<Record<string, string | undefined>> = {
+  end_turn: 'stop',
+  stop_sequence: 'stop',
+  eos: 'stop',
+  eos_token: 'stop',
+  complete: 'stop',
+  max_tokens: 'length',
+  max_length: 'length',
+  tool_use: 'tool_calls',
+  tool_call: 'tool_calls',
+  safety: 'content_filter',
+  refusal: 'content_filter',
+};
+
+/** Words of chat for the ends that Messages has. */
+const messageWords: Readonly<Record<string, string | undefined>> = {
+  stop: 'end_turn',
+  length: 'max_tokens',
+  tool_calls: 'tool_use',
+  content_filter: 'refusal',
+};
+
+/** What an answer brought beside its text. */
+export interface Brought {
+  calls?: Calls | undefined;
+  /** The arguments of a call are cut off. */
+  isCut?: boolean;
+}
+
+/**
+ * `stop` beside tool calls is the weaker mark, and so is `tool_calls` where there are none; and where the arguments of one
+ * are cut off, as whoever runs tools takes them for whole (vLLM says `tool_calls` of what its limit has cut off).
+ */
+export function rightReason(said: string, { calls, isCut = false }: Brought): string {
+  const reason = plainEnds.has(said) ? said : (chatWords[said.toLowerCase()] ?? said);
+  if (calls && isCut && (plainEnds.has(reason) || reason === calls)) return 'length';
   if (calls) return plainEnds.has(reason) ? calls : reason;
-  return reason === 'tool_calls' || reason === 'function_call' ? 'stop' : reason;
+  return reason === 'tool_calls' || plainEnds.has(reason) ? 'stop' : reason;
 }
 
 /** The same in the words of Messages. */
-export function rightStop(reason: string, calls: Calls | undefined): string {
-  if (calls) return reason === 'end_turn' ? 'tool_use' : reason;
-  return reason === 'tool_use' ? 'end_turn' : reason;
+export function rightStop(said: string, { calls, isCut = false }: Brought): string {
+  const reason = messageWords[said] ?? said;
+  if (!calls) return reason === 'tool_use' ? 'end_turn' : reason;
+  if (reason !== 'end_turn' && reason !== 'tool_use') return reason;
+  return isCut ? 'max_tokens' : 'tool_use';
 }
 
 /** Some say `"null"` for none. */

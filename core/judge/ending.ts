@@ -1,5 +1,6 @@
 import type { Operation } from '../llm.ts';
 import type { Usage } from '../task.ts';
+import { Brackets } from './brackets.ts';
 import { bringsText, callsIn, finishReasonOf, rightReason, rightStop, textAt, type Calls } from './choice.ts';
 import { saysError } from './is-error.ts';
 import { isJson } from './reason.ts';
@@ -35,6 +36,8 @@ interface Choice {
   brought: boolean;
   /** Tool calls are among it, by whatever name. */
   calls?: Calls;
+  /** Of those calls, by their number, whether their arguments are whole. */
+  arguments?: Map<number, Brackets>;
   /** It has a reason, and nothing came after it. */
   ended: boolean;
 }
@@ -140,15 +143,16 @@ export class Ending {
   mended(index: number, said: string): string | undefined {
     const choice = this.#choices.get(index);
     if (!choice?.reason) return undefined;
-    choice.reason = rightReason(choice.reason, choice.calls);
-    const right = rightReason(said, choice.calls);
+    choice.reason = rightReason(choice.reason, broughtBy(choice));
+    const right = rightReason(said, broughtBy(choice));
     return right === said ? undefined : right;
   }
 
   /** Whether a choice has a reason that is not the right one. */
   get needsMending(): boolean {
     return [...this.#choices.values()].some(
-      ({ reason, calls }) => reason !== undefined && rightReason(reason, calls) !== reason,
+      (choice) =>
+        choice.reason !== undefined && rightReason(choice.reason, broughtBy(choice)) !== choice.reason,
     );
   }
 
@@ -184,7 +188,7 @@ export class Ending {
   }
 
   #finish(index: number, choice: Choice): string {
-    choice.reason = choice.calls ?? 'stop';
+    choice.reason = rightReason('stop', broughtBy(choice));
     const piece = this.#operation === 'chat' ? { delta: {} } : { text: '' };
     return JSON.stringify({ choices: [{ index, ...piece, finish_reason: choice.reason }] });
   }
@@ -228,7 +232,10 @@ export class Ending {
       const held = said['delta'] ?? said['message'];
       const piece = isJson(held) ? held : said;
       const calls = callsIn(piece);
-      if (calls) choice.calls = calls;
+      if (calls) {
+        choice.calls = calls;
+        followArguments(choice, piece['tool_calls']);
+      }
       const brings = calls !== undefined || bringsText(piece);
       choice.brought ||= brings;
       if (reason === undefined && brings) this.#setEnded(choice, false);
@@ -261,15 +268,66 @@ export class Ending {
     const { content } = event;
     const blocks: unknown[] = Array.isArray(content) ? content : [event['content_block']];
     if (blocks.some((block) => textAt(block, 'type') === 'tool_use')) this.#choice(0).calls = 'tool_calls';
+    const json = textAt(event['delta'], 'partial_json');
+    if (json !== undefined) addArguments(this.#choice(0), Number(index), json);
     this.#reason ??= reason;
     return reason !== undefined || type === 'message_stop';
   }
 
   /** As `mended`, in the words of Messages. */
   mendedStop(said: string): string | undefined {
-    const calls = this.#choices.get(0)?.calls;
-    if (this.#reason !== undefined) this.#reason = rightStop(this.#reason, calls);
-    const right = rightStop(said, calls);
+    const brought = broughtBy(this.#choices.get(0));
+    if (this.#reason !== undefined) this.#reason = rightStop(this.#reason, brought);
+    const right = rightStop(said, brought);
     return right === said ? undefined : right;
   }
+
+  /**
+   * What a message that says `message_stop` has left out before it: the ends of its blocks, and why it ended. Clients
+   * take a block for there once it has ended.
+   */
+  leftOut(): string[] {
+    const blocks = [...this.#open].map((index) => JSON.stringify({ type: 'content_block_stop', index }));
+    this.#open.clear();
+    if (this.#reason !== undefined) return blocks;
+    this.#reason = rightStop('end_turn', broughtBy(this.#choices.get(0)));
+    const delta = { stop_reason: this.#reason, stop_sequence: null };
+    return [
+      ...blocks,
+      JSON.stringify({
+        type: 'message_delta',
+        delta,
+        usage: { output_tokens: this.#usage.total?.completionTokens ?? 0 },
+      }),
+    ];
+  }
+
+  /** Why each choice of a whole answer has ended that does not say so itself. */
+  reasonOf(index: number): string {
+    const choice = this.#choices.get(index);
+    if (!choice) return 'stop';
+    return (choice.reason ??= rightReason('stop', broughtBy(choice)));
+  }
+}
+
+function broughtBy(choice: Choice | undefined): { calls?: Calls | undefined; isCut: boolean } {
+  const calls = choice?.calls;
+  return { calls, isCut: [...(choice?.arguments?.values() ?? [])].some(({ isOpen }) => isOpen) };
+}
+
+function followArguments(choice: Choice, calls: unknown): void {
+  if (!Array.isArray(calls)) return;
+  calls.forEach((call: unknown, at) => {
+    const called = isJson(call) ? call['function'] : undefined;
+    const json = textAt(called, 'arguments');
+    const said = isJson(call) ? call['index'] : undefined;
+    if (json !== undefined) addArguments(choice, Number.isSafeInteger(said) ? Number(said) : at, json);
+  });
+}
+
+function addArguments(choice: Choice, index: number, json: string): void {
+  const all = (choice.arguments ??= new Map());
+  let brackets = all.get(index);
+  if (!brackets && all.size < MOST_CHOICES) all.set(index, (brackets = new Brackets()));
+  brackets?.add(json);
 }

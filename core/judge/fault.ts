@@ -69,25 +69,58 @@ const among =
   ({ status }: Evidence) =>
     statuses.includes(status);
 
+/** Any of these, in upper or lower case. */
+function anyOf(...patterns: string[]): RegExp {
+  return new RegExp(patterns.join('|'), 'i');
+}
+
+/** A few characters of the same sentence: names of models have points too (`llama3.2`). */
+function within(most: number): string {
+  return String.raw`(?:(?!\.\s).){0,${String(most)}}?`;
+}
+
 /** The 404 of something that the caller named, not of the path or the model. */
 const callersOwn =
   /previous_response|response with id|no such file|\bfile[-_]|vector.?store|conversation|container|image_/i;
-const noSuchModel =
-  /model[^.]{0,120}?(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired)|(no|unknown|invalid|unsupported) (such )?model\b|model_not_found|DeploymentNotFound|deployment[^.]{0,80}not exist|not a valid model/i;
-const otherOperation =
-  /not a (chat|completion|embedding)s? model|not supported in the v1\/|(does not|doesn't|not) support (the )?(chat|completions?|embeddings?|responses|generate|generation)( api)?\b/i;
+const noSuchModel = anyOf(
+  `model${within(120)}(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired|identifier is invalid)`,
+  String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|no models? (is |are )?(currently )?loaded`,
+  'model_not_found|model_not_supported|not supported by (any )?provider|^model: .* not_found_error',
+  `DeploymentNotFound|deployment${within(80)}not exist`,
+);
+const otherOperation = anyOf(
+  String.raw`not a (chat|completion|embedding)s? model|not supported in the v1\/`,
+  String.raw`(does not|doesn't|not) support (the )?(chat|completions?|embeddings?|responses|generate|generation)( api)?\b`,
+  'operation does not work with the specified model|default chat template|(no|without a) chat template',
+);
+/** What a model cannot do, or is not served to do, others may. */
+const beyondModel = anyOf(
+  '(does not|doesn.t|not) support (tool|function|image|vision|audio|video|multimodal|json|structured|thinking|reasoning|logprobs|streaming)',
+  '(image|audio|video|tool|function)s?( input| use| calling)? (is|are) not supported|at most 0 images?|not a multimodal model|missing data required for image',
+  '(requires?|needs?) --[a-z]|requires --jinja|no endpoints found (that support|matching)',
+  `request too large${within(120)}tokens per (min|day)`,
+);
 /** What a model cannot do with a request is no news of the model. */
-const cannotDo = /(does not|doesn't|not) support/i;
-const tooLong =
-  /context_length_exceeded|exceed_context_size|maximum context length|exceeds?( the)?( available| model'?s?| maximum)? context|prompt is too long|context (window|size|length)[^.]{0,40}exceed|string_above_max_length/i;
+const cannotDo = /(does not|doesn't|not) support\b/i;
+const tooLong = anyOf(
+  'context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached|max_model_len',
+  'maximum (context|model|prompt|input) length|longer than the (model|maximum)|(prompt|input|text) is too (long|large)|input length and',
+  "exceeds?( the)?( available| model'?s?| maximum)? (context|number of tokens|input length)|context length of only",
+  `context (window|size|length)${within(40)}exceed|too many (input |prompt )?tokens|token count${within(40)}exceeds`,
+  'must have less than [0-9]+ tokens|max_new_tokens. must be <=|reduce the length of the (messages|prompt|input)',
+);
 const refusedContent = /moderation|flagged|content_filter|content management policy|safety/i;
-const loading =
-  /model[^.]{0,80}\b(is |being |still |currently )+(load|warm|start)|loading (the )?model|model unloaded|model is unloaded|warming up|\boverloaded\b|server is (starting|busy)|no slot available|at capacity/i;
+const loading = anyOf(
+  String.raw`model${within(80)}\b(is |being |still |currently )+(load|warm|start)|loading (the )?model|model unloaded|model is unloaded`,
+  String.raw`warming up|\boverloaded\b|server is (starting|busy)|no slot available|at capacity`,
+);
 const crashed = /model has crashed|failed to load|could not load model|out of memory|OutOfMemory/i;
 const noMoney =
   /insufficient_quota|exceeded your current quota|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
 const badKey =
-  /invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|invalid x-api-key|authentication_error/i;
+  /invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|invalid x-api-key|authentication_error/i;
+const notAllowed =
+  /user location is not supported|(country|region)[^.]{0,40}not supported|organization must be verified|api[ -]version[^.]{0,40}(not supported|unsupported|invalid)|unsupported api[ -]version/i;
 
 /**
  * The one table of errors, first match first. The content of an error says more than its envelope: a crash stays one
@@ -117,8 +150,15 @@ export const signs: readonly Sign[] = [
     is: (e) => [401, 403, 407].includes(e.status) || (e.status < 500 && badKey.test(e.text)),
   },
   {
+    sign: 'a sentence that the account, its region or the version of its address may not',
+    seen: 'Gemini and OpenAI (400), Azure `api-version`',
+    blame: 'owner',
+    code: 'backend_misconfigured',
+    is: (e) => e.status < 500 && notAllowed.test(e.text),
+  },
+  {
     sign: 'the text is longer than the context',
-    seen: 'llama.cpp and vLLM (400), TGI (422), LocalAI (500)',
+    seen: 'llama.cpp and vLLM (400), TGI (422), TEI and GitHub Models (413), LocalAI (500)',
     blame: 'caller',
     code: 'backend_rejected',
     tooLong: true,
@@ -151,6 +191,13 @@ export const signs: readonly Sign[] = [
     blame: 'unable',
     code: 'backend_misconfigured',
     is: said(otherOperation),
+  },
+  {
+    sign: 'the model, or the way it is served, cannot do what was asked: tools, pictures, a format, so much at a time',
+    seen: 'Ollama and vLLM `--enable-auto-tool-choice` (400), OpenRouter (404), Groq (413), llama.cpp `--jinja` (500)',
+    blame: 'unable',
+    code: 'no_capable_member',
+    is: (e) => e.status < 502 && beyondModel.test(e.text) && !isParam(e) && !isChosen(e),
   },
   {
     sign: 'the model is not there, or `param` is `model`',

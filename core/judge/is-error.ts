@@ -15,12 +15,18 @@ export function isError(event: Json, name?: string): boolean {
   if (event['type'] === 'error' || event['object'] === 'error' || name === 'error') return true;
   if (event['object'] === 'response') return false; // it has its own `error`, and its own end
   if (saysError(event['error'])) return true;
+  if (saysStatus(event['base_resp'])) return true;
   if (parts.some((part) => event[part] != null)) return false;
-  if (event['success'] === false || event['detail'] != null) return true;
-  if (Array.isArray(event['errors']) && event['errors'].length > 0) return true;
+  if (event['success'] === false || event['status'] === 'error' || event['detail'] != null) return true;
+  if (saysError(event['errors']) || saysError(event['error_code'])) return true;
   const { type } = event;
   if (typeof type === 'string' && /[_.]/.test(type) && !type.endsWith('_error')) return false; // an event of a protocol
   return sentences.some((key) => typeof event[key] === 'string' && event[key] !== '');
+}
+
+/** MiniMax says with every answer how it went; 0 is well. */
+function saysStatus(status: unknown): boolean {
+  return isJson(status) && saysError(status['status_code']);
 }
 
 /** What is nested deeper says something. */

@@ -1,4 +1,4 @@
-import { elementsAt, membersAt, spliceMembers, topLevelMembers } from '../json-text.ts';
+import { elementsAt, mapElements, membersAt, spliceMembers, topLevelMembers } from '../json-text.ts';
 import { textAt } from './choice.ts';
 import type { Ending } from './ending.ts';
 
@@ -29,6 +29,27 @@ export function mendReasons(text: string, ending: Ending): string {
     from = valueEnd;
   }
   return mended + text.slice(from);
+}
+
+/** A whole answer of which no choice says why it ended, with what each has come to (`Ending.reasonOf`). */
+export function giveReasons(text: string, ending: Ending): string {
+  const choices = (said = '[]'): string => {
+    let at = -1;
+    return (
+      mapElements(said, (choice) => {
+        at += 1;
+        const index = Number(memberText(choice, 'index') ?? at);
+        const reason = ending.reasonOf(Number.isSafeInteger(index) ? index : at);
+        return spliceMembers(choice, { finish_reason: JSON.stringify(reason) }) ?? choice;
+      }) ?? said
+    );
+  };
+  return spliceMembers(text, { choices }) ?? text;
+}
+
+function memberText(object: string, key: string): string | undefined {
+  const member = topLevelMembers(object)?.findLast((one) => one.key === key);
+  return member && object.slice(member.valueStart, member.valueEnd);
 }
 
 /** The same in the words of Messages: `stop_reason` of a whole answer, or within the `delta` of an event. */

@@ -21,7 +21,7 @@ const MOST_ITEMS = 8;
 const MOST_DEPTH = 6;
 
 /** Where a reason lies within its envelope, the outermost first. */
-const envelopes = ['error', 'errors', 'detail', 'details'] as const;
+const envelopes = ['error', 'errors', 'detail', 'details', 'base_resp'] as const;
 /** Where its sentence is. */
 const sentences = [
   'message',
@@ -29,6 +29,8 @@ const sentences = [
   'error_message',
   'error_msg',
   'errorMessage',
+  'error_description',
+  'status_msg',
   'reason',
   'description',
   'title',

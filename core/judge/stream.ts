@@ -27,7 +27,7 @@ export interface Passed {
 }
 
 /** With both, the event tells its caller of the fault already. */
-type Looked = { data: string } | 'skip' | { fault: Fault; data?: string };
+type Looked = { data: string; before?: string[] } | 'skip' | { fault: Fault; data?: string };
 
 /**
  * Judges a backend's stream, event by event, however its bytes were torn: each is a JSON object, none is an error by
@@ -65,7 +65,7 @@ export class StreamJudge {
         const complete = this.progress === 'ended' || this.progress === 'over';
         return { events, last: complete ? 'done' : looked.fault };
       }
-      events.push(looked.data);
+      events.push(...(looked.before ?? []), looked.data);
       if (this.progress === 'over') return { events, last: 'done' };
     }
     return { events };
@@ -88,8 +88,12 @@ export class StreamJudge {
     if (isError(event, name)) return { fault: faultOfError(event, about) };
     // OpenAI's SDKs throw at a type that they do not know; that it came is all that it says.
     if (operation === 'responses' && event['type'] === 'keepalive') return 'skip';
-    if (operation === 'responses' && event['type'] === 'response.failed')
-      return { data, fault: faultOfError(failureIn(event['response']), about) };
+    if (operation === 'responses' && endsInFailure(event)) {
+      const fault = faultOfError(failureIn(event['response']), about);
+      return event['type'] === 'response.failed' ? { data, fault } : { fault };
+    }
+    if (operation === 'messages' && event['type'] === 'message_stop' && this.progress !== 'nothing')
+      return this.#stopped(data, event);
     const told = this.#ending.see(event);
     if (this.#ending.failed) return { fault: faultOfError(choiceError(event), about) };
     // From here on one that is like those before may come after the end.
@@ -103,6 +107,27 @@ export class StreamJudge {
       return { data: operation === 'messages' ? mendStop(data, { event, ending: this.#ending }) : data };
     return { data: mendReasons(data, this.#ending) };
   }
+
+  /** The last event of a message, and what should have come before it. */
+  #stopped(data: string, event: Readonly<Record<string, unknown>>): Looked {
+    const before = this.#ending.leftOut();
+    this.#ending.see(event);
+    return { data, before };
+  }
+}
+
+/** The last event of a response, whatever it is called, of one that says it failed. */
+function endsInFailure({ type, response }: Readonly<Record<string, unknown>>): boolean {
+  if (type === 'response.failed') return true;
+  return (type === 'response.completed' || type === 'response.incomplete') && hasFailed(response);
+}
+
+/** Whether a response says so of itself. */
+export function hasFailed(response: unknown): boolean {
+  if (!isJson(response)) return false;
+  return (
+    response['status'] === 'failed' || saysError(response['error'])
+  );
 }
 
 /** What a response says that has failed. */

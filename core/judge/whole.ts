@@ -2,10 +2,10 @@ import type { Operation } from '../llm.ts';
 import { Ending, type Ended } from './ending.ts';
 import { faultOfError, type Fault } from './fault.ts';
 import { choiceError, holdsError, isError } from './is-error.ts';
-import { mendReasons, mendStop } from './mend.ts';
+import { giveReasons, mendReasons, mendStop } from './mend.ts';
 import { eventsIn } from '../sse.ts';
 import { isJson, jsonObject, jsonValue, sentenceIn } from './reason.ts';
-import { failureIn, StreamJudge, unreadable, type Judging } from './stream.ts';
+import { failureIn, hasFailed, StreamJudge, unreadable, type Judging } from './stream.ts';
 import { wholeOfEvents } from './whole-of-events.ts';
 
 /** A whole answer that is complete, as its caller gets it. */
@@ -37,22 +37,41 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
     return sentenceIn(value) === undefined
       ? unreadable(`The backend answered without ${parts[operation]}`)
       : faultOfError(value, { body, chosen });
-  // What its protocol lets a response say of itself is a failure all the same.
-  if (operation === 'responses' && value['status'] === 'failed')
-    return faultOfError(failureIn(value), { body, chosen });
+  if (operation === 'responses') {
+    // What its protocol lets a response say of itself is a failure all the same.
+    if (hasFailed(value)) return faultOfError(failureIn(value), { body, chosen });
+    if (notYet.has(value['status'])) return incomplete('The backend answered before it had an answer.');
+  }
   const ending = new Ending(operation, judging);
   ending.see(value);
   if (ending.failed) return faultOfError(choiceError(value), { body, chosen });
   const mended = mend(body, { operation, event: value, ending }); // before the reason is asked for
-  const ended = ending.endOfWhole();
+  const said = ending.endOfWhole();
+  const ended: (Ended & { body?: string }) | undefined =
+    said && hasNoReason(operation, said) ? unreasoned(ending, mended) : said;
   if (!ended || isShort(part, judging))
     return incomplete(`The backend answered with a part of the ${parts[operation]} alone.`);
-  const { finishReason, usage } = ended;
+  const { finishReason, usage, remark } = ended;
   return {
-    body: mended,
+    body: ended.body ?? mended,
     ...(finishReason === undefined ? {} : { finishReason }),
     ...(usage === undefined ? {} : { usage }),
+    ...(remark === undefined ? {} : { remark }),
   };
+}
+
+/** What a response is that is given before it is there, as those are that are asked for in the background. */
+const notYet: ReadonlySet<unknown> = new Set(['queued', 'in_progress']);
+
+function hasNoReason(operation: Operation, { finishReason }: Ended): boolean {
+  return finishReason === undefined && (operation === 'chat' || operation === 'completions');
+}
+
+/** The same as of a stream that ends without reasons: all of it is there, so it has stopped, and its owner is told. */
+function unreasoned(ending: Ending, body: string): Ended & { body: string } {
+  const given = giveReasons(body, ending);
+  const ended = ending.endOfWhole() ?? { missing: [] };
+  return { ...ended, body: given, remark: 'it answers without a finish_reason; "stop" is said in its place' };
 }
 
 /** The same of a body with which a backend answers that it was asked for tokens, or refuses to. */
@@ -75,7 +94,17 @@ export function incomplete(message: string): Fault {
 function isShort(part: readonly unknown[], { operation, least }: Judging): boolean {
   if (operation !== 'embeddings' && operation !== 'completions') return false;
   const whole = operation === 'embeddings' ? part.filter(hasVector) : part;
-  return whole.length < part.length || part.length < (least?.() ?? 1);
+  if (whole.length < part.length || part.length < (least?.() ?? 1)) return true;
+  return operation === 'embeddings' && !isEachOnce(part);
+}
+
+/** Each vector is of a text of its own; some backends say 0 of all of them, and mean their order. */
+function isEachOnce(rows: readonly unknown[]): boolean {
+  const said = rows
+    .map((row) => (isJson(row) ? row['index'] : undefined))
+    .filter((n) => typeof n === 'number');
+  const { size } = new Set(said);
+  return said.length < rows.length || size === rows.length || size === 1;
 }
 
 /** A list of numbers, or base64 of them. A model that fails gives `null` for one, or for each of its numbers. */
@@ -84,9 +113,9 @@ function hasVector(row: unknown): boolean {
   return Array.isArray(vector) ? vector[0] != null : vector != null && vector !== '';
 }
 
-/** Whether a text is an event stream, whatever it is called. */
+/** Whether a text is an event stream, whatever it is called, or its events alone, one a line. */
 function isStream(body: string): boolean {
-  return /^\ufeff?\s*(data|event|id|retry|):/.test(body);
+  return /^\ufeff?\s*(data|event|id|retry|):/.test(body) || /^\s*\{[^\n]*\}\s*\n\s*\{/.test(body);
 }
 
 /** A stream where none was asked for: judged as one, and put together. */

@@ -183,6 +183,24 @@ describe('other answers', () => {
     expect(chunk?.choices[0]).to.deep.equal({ index: 0, text: 'a', finish_reason: null });
   });
 
+  it('are embeddings in the order of their texts, whatever order the backend gives them in', () => {
+    const rows = (...indices: (number | undefined)[]): string =>
+      JSON.stringify({
+        data: indices.map((index, at) => ({ ...(index === undefined ? {} : { index }), embedding: [at] })),
+      });
+    const order = (body: string): unknown[] => {
+      const { data } = JSON.parse(form('embeddings').whole(body)) as {
+        data: { index: number; embedding: number[] }[];
+      };
+      expect(data.map(({ index }) => index)).to.deep.equal(data.map((_, at) => at));
+      return data.map(({ embedding: [n] }) => n);
+    };
+    expect(order(rows(2, 0, 1))).to.deep.equal([1, 2, 0]);
+    expect(order(rows(0, 0, 0))).to.deep.equal([0, 1, 2]);
+    expect(order(rows(undefined, undefined))).to.deep.equal([0, 1]);
+    expect(form('embeddings').whole(rows(0, 1))).to.include('"data":[{"index":0,"embedding":[0]},{"index":1');
+  });
+
   it('are embeddings as the caller wants them written, whatever the backend knows', () => {
     const vector = [0.5, -0.25, 0.1];
     const bytes = Buffer.alloc(12);

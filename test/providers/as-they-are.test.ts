@@ -183,6 +183,15 @@ describe('a backend as it is in the world', () => {
     expect(named.last).to.have.property('message').that.contains('too bad');
   });
 
+  it('that fails in the middle of a stream is heard, also where it forgets to make that an event', async () => {
+    // open-webui/open-webui#27074: what stands behind a gateway writes its error as a line of JSON.
+    for (const sent of [
+      `${hello}{"error":{"message":"gone","code":429}}\n`,
+      `${hello}{"error":{"message":"gone","code":429}}`,
+    ])
+      expect((await read(sends(sent))).last).to.include({ code: 'too_many_requests' });
+  });
+
   it('gives as many vectors as there were texts', async () => {
     const ask = { operation: 'embeddings', streaming: false, body: '{"input":["a","b"]}' } as const;
     expect((await read(answers(200, { data: [{}] }), ask)).last).to.include({ code: 'backend_incomplete' });

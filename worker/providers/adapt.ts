@@ -84,7 +84,7 @@ async function* streamed(run: Run): AsyncGenerator<Reply, void, undefined> {
   }
   const { usage } = last;
   if (last.finishReason === undefined) return yield failed('backend_incomplete');
-  const finishReason = rightReason(last.finishReason, calls ? 'tool_calls' : undefined);
+  const finishReason = rightReason(last.finishReason, calls ? { calls: 'tool_calls' } : {});
   yield chunk([{ index: 0, delta: role, finish_reason: finishReason }]);
   if (usage) yield chunk([], { usage: usageBody(usage) });
   yield { kind: 'end', status: 200, finishReason, ...(usage && { usage }) };
@@ -99,7 +99,7 @@ async function whole({ provider, options, call, patience }: Run): Promise<Reply>
   patience.wait(call.stallMs * wholeAnswerFactor);
   const answer = await unlessAborted(provider.complete(options), patience.signal);
   const { content, toolCalls, usage } = answer;
-  const finishReason = rightReason(answer.finishReason, toolCalls.length > 0 ? 'tool_calls' : undefined);
+  const finishReason = rightReason(answer.finishReason, toolCalls.length > 0 ? { calls: 'tool_calls' } : {});
   const calls = toolCalls.length > 0 ? { tool_calls: toolCalls } : {};
   const message = { role: 'assistant', content, ...calls };
   const body = JSON.stringify({

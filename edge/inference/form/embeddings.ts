@@ -1,4 +1,4 @@
-import { elementsAt } from '../../../core/json-text.ts';
+import { elementsAt, spliceMembers } from '../../../core/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody } from '../../error-body.ts';
 import { Edits, memberOf } from './edits.ts';
@@ -34,13 +34,15 @@ export class EmbeddingsForm implements Form {
     if (!answer) return body;
     edits.put(answer, 'model', JSON.stringify(this.#options.model));
     const data = memberOf(answer.members, 'data');
+    const indices: (string | undefined)[] = [];
     for (const { start } of (data && elementsAt(body, data.valueStart)) ?? []) {
       const item = edits.objectAt(start);
       const value = item && edits.value(item, 'embedding');
       const written = value === undefined ? undefined : this.#written(value);
       if (item && written !== undefined) edits.put(item, 'embedding', written);
+      indices.push(item && edits.value(item, 'index'));
     }
-    return edits.apply();
+    return inOrder(edits.apply(), indices);
   }
 
   /** Undefined where it is as it should be, or nothing that we know. */
@@ -49,6 +51,27 @@ export class EmbeddingsForm implements Form {
     if (this.#options.encoding === 'base64') return isList ? asBase64(value) : undefined;
     return isList ? undefined : asFloats(value);
   }
+}
+
+/**
+ * Callers read the rows one by one, as they have asked. A backend that answers them in another order numbers them; one
+ * that gives all the same number, or none, has kept to the order.
+ * @param indices what each row says of its own.
+ */
+function inOrder(body: string, indices: readonly (string | undefined)[]): string {
+  if (indices.every((index, at) => index === String(at))) return body;
+  const rows = indices.map((index, at) => ({ at, index: Number(index) }));
+  const isNumbered = new Set(indices).size === indices.length && rows.every(({ index }) => index >= 0);
+  const order = isNumbered ? rows.toSorted((a, b) => a.index - b.index) : rows;
+  const data = (list = '[]'): string => {
+    const elements = elementsAt(list, 0) ?? [];
+    const sorted = order.map(({ at }, n) => {
+      const row = list.slice(elements[at]?.start, elements[at]?.end);
+      return spliceMembers(row, { index: String(n) }) ?? row;
+    });
+    return `[${sorted.join(',')}]`;
+  };
+  return spliceMembers(body, { data }) ?? body;
 }
 
 function parsed(text: string): unknown {

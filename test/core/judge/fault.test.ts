@@ -80,8 +80,148 @@ const cases: Case[] = [
     'Ollama: tools',
     400,
     { error: { message: 'registry.ollama.ai/library/x does not support tools' } },
-    'caller',
-    'backend_rejected',
+    'unable',
+    'no_capable_member',
+  ],
+  // What its owner has not switched on is not what its caller did wrong (vllm-project/vllm, ggml-org/llama.cpp, OpenRouter, Groq).
+  [
+    'vLLM: tools that its owner has not switched on',
+    400,
+    {
+      object: 'error',
+      message: '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+      type: 'BadRequestError',
+      param: null,
+      code: 400,
+    },
+    'unable',
+    'no_capable_member',
+  ],
+  [
+    'llama.cpp: tools without --jinja',
+    500,
+    { error: { code: 500, message: 'tools param requires --jinja flag', type: 'server_error' } },
+    'unable',
+    'no_capable_member',
+  ],
+  [
+    'vLLM: no pictures',
+    400,
+    { message: 'At most 0 image(s) may be provided in one request.' },
+    'unable',
+    'no_capable_member',
+  ],
+  [
+    'vLLM: no chat template',
+    400,
+    {
+      message:
+        'As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if the tokenizer does not define one.',
+    },
+    'unable',
+    'backend_misconfigured',
+  ],
+  [
+    'OpenRouter: nobody behind it has tools',
+    404,
+    { error: { code: 404, message: 'No endpoints found that support tool use.' } },
+    'unable',
+    'no_capable_member',
+  ],
+  [
+    'Groq: more than its account may in a minute',
+    413,
+    {
+      error: {
+        message:
+          'Request too large for model `llama-3.1-8b-instant` in organization `o` on tokens per minute (TPM): Limit 6000, Requested 9000',
+        type: 'tokens',
+        code: 'rate_limit_exceeded',
+      },
+    },
+    'unable',
+    'no_capable_member',
+  ],
+  [
+    'Azure: another operation',
+    400,
+    {
+      error: {
+        code: 'OperationNotSupported',
+        message: 'The chatCompletion operation does not work with the specified model, x.',
+      },
+    },
+    'unable',
+    'backend_misconfigured',
+  ],
+  [
+    'Gemini: where it is asked from',
+    400,
+    {
+      error: {
+        code: 400,
+        message: 'User location is not supported for the API use.',
+        status: 'FAILED_PRECONDITION',
+      },
+    },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'OpenAI: an organization that is not verified',
+    400,
+    { error: { message: 'Your organization must be verified to stream this model.', param: 'stream' } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'Azure: a version of its address',
+    400,
+    { error: { code: 'BadRequest', message: 'API version 2019-01-01 is not supported' } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'Gemini: a key that has run out',
+    400,
+    [{ error: { code: 400, message: 'API key expired. Please renew the API key.' } }],
+    'owner',
+    'backend_auth_failed',
+  ],
+  [
+    'vLLM: a model with a point in its name',
+    400,
+    { message: 'The model `llama3.2-instruct` does not exist.' },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'Anthropic: a model that is gone',
+    404,
+    { type: 'error', error: { type: 'not_found_error', message: 'model: claude-2.1' } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'LM Studio: none is loaded',
+    400,
+    { error: { message: "No models loaded. Please load a model, or use the 'lms load' command." } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'Hugging Face: nobody has it',
+    400,
+    { error: { message: 'The requested model x/y-2.5 is not supported by any provider you have enabled.' } },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'a model with a point in its name that is loading',
+    500,
+    { error: 'Model meta-llama/Llama-3.1-8B is currently loading' },
+    'later',
+    'backend_not_ready',
   ],
   ['LM Studio: unloaded', 400, { error: 'Model unloaded.' }, 'later', 'backend_not_ready'],
   [
@@ -226,4 +366,72 @@ describe('an error of a backend', () => {
     ];
     for (const event of none) expect(isError(event), JSON.stringify(event)).to.equal(false);
   });
+
+  // Each backend has a sentence of its own for a text that has no room.
+  const tooLong: [string, number, object][] = [
+    [
+      'vLLM',
+      400,
+      { message: 'The decoder prompt (length 9001) is longer than the maximum model length of 4096.' },
+    ],
+    [
+      'TGI',
+      422,
+      { error: 'Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9' },
+    ],
+    ['TEI', 413, { error: 'Input validation error: `inputs` must have less than 512 tokens. Given: 600' }],
+    [
+      'SGLang',
+      400,
+      { message: "The input (5000 tokens) is longer than the model's context length (4096 tokens)." },
+    ],
+    [
+      'GitHub Models',
+      413,
+      { error: { code: 'tokens_limit_reached', message: 'Request body too large for gpt-4o' } },
+    ],
+    [
+      'Anthropic',
+      400,
+      { error: { message: 'input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000' } },
+    ],
+    [
+      'Gemini',
+      400,
+      [
+        {
+          error: {
+            message:
+              'The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).',
+          },
+        },
+      ],
+    ],
+    ['Bedrock', 400, { message: 'Input is too long for requested model.' }],
+    ['Groq', 400, { error: { message: 'Please reduce the length of the messages or completion.' } }],
+    [
+      'LM Studio',
+      400,
+      {
+        error:
+          'Trying to keep the first 5000 tokens when context overflows. However, the model is loaded with context length of only 4096 tokens',
+      },
+    ],
+    [
+      'llama.cpp',
+      500,
+      { error: { message: 'input is too large to process. increase the physical batch size' } },
+    ],
+    ['Ollama', 400, { error: 'the input length exceeds the context length' }],
+    [
+      'xAI',
+      400,
+      { error: "This model's maximum prompt length is 131072 but the request contains 537812 tokens." },
+    ],
+  ];
+  for (const [name, status, body] of tooLong)
+    it(`is a text that is too long for this member: ${name}`, () => {
+      const fault = faultOfRefusal({ status, body: JSON.stringify(body) });
+      expect(fault).to.include({ blame: 'caller', code: 'backend_rejected', tooLong: true });
+    });
 });

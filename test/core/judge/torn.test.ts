@@ -255,6 +255,43 @@ describe('what an answer is, by what it says', () => {
       '',
       2,
     ],
+    [
+      'two vectors of one text',
+      'embeddings',
+      {
+        data: [
+          { index: 0, embedding: [1] },
+          { index: 1, embedding: [1] },
+          { index: 1, embedding: [2] },
+        ],
+      },
+      'backend_incomplete',
+      '',
+      3,
+    ],
+    [
+      'an error beside its choices (MiniMax)',
+      'chat',
+      { base_resp: { status_code: 1002, status_msg: 'rate limit' }, choices: null },
+      'backend_error',
+      'rate limit',
+    ],
+    ['errors that are no list', 'chat', { errors: { message: 'gone' } }, 'backend_error', 'gone'],
+    ['a number alone (FastChat)', 'chat', { text: 'NETWORK ERROR', error_code: 50001 }, 'backend_error', ''],
+    [
+      'a response that is not there yet',
+      'responses',
+      { object: 'response', status: 'in_progress', output: [] },
+      'backend_incomplete',
+      '',
+    ],
+    [
+      'a response that is complete and has failed',
+      'responses',
+      { object: 'response', status: 'completed', output: [], error: { message: 'gone' } },
+      'backend_error',
+      'gone',
+    ],
     ['a vector of nothing', 'embeddings', { data: [{ embedding: [null, null] }] }, 'backend_incomplete', ''],
   ];
   for (const [what, operation, body, code, message, least] of faults)
@@ -275,6 +312,21 @@ describe('what an answer is, by what it says', () => {
     ['with fewer choices than were asked for', 'chat', text('a')],
     ['of nothing', 'messages', { type: 'message', content: [], stop_reason: 'end_turn' }],
     ['of no output', 'responses', { object: 'response', status: 'completed', output: [] }],
+    [
+      'that says it went well (MiniMax)',
+      'chat',
+      { ...text('a'), base_resp: { status_code: 0, status_msg: '' } },
+    ],
+    [
+      'with rows that are all called the first',
+      'embeddings',
+      {
+        data: [
+          { index: 0, embedding: [1] },
+          { index: 0, embedding: [2] },
+        ],
+      },
+    ],
     ['as base64', 'embeddings', { data: [{ embedding: 'AAAA' }] }],
     ['that says null in words', 'chat', text('a', { finish_reason: 'null' })],
   ];
@@ -282,4 +334,101 @@ describe('what an answer is, by what it says', () => {
     it(`an answer: ${what}`, () => {
       expect(judged(operation, body)).to.have.property('body');
     });
+
+  it('a stream, one event a line, by whatever name it is sent', () => {
+    const lines = [
+      { choices: [{ index: 0, delta: { content: 'a' } }] },
+      { choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] },
+    ];
+    const body = lines.map((line) => JSON.stringify(line)).join('\n');
+    expect(judged('chat', body)).to.have.property('body').that.includes('"content":"a"');
+  });
+
+  describe('has stopped where it says nothing of that, whole or streamed', () => {
+    const calls = [{ id: 'a', type: 'function', function: { name: 'f', arguments: '{}' } }];
+    for (const [more, reason] of [
+      [{}, 'stop'],
+      [{ tool_calls: calls }, 'tool_calls'],
+    ] as const)
+      it(reason, () => {
+        const message = { role: 'assistant', content: 'a', ...more };
+        const whole = judged('chat', {
+          choices: [
+            { index: 0, message, finish_reason: null },
+            { index: 1, message },
+          ],
+        });
+        expect(whole).to.include({ finishReason: reason }).and.to.have.property('remark');
+        const { choices } = JSON.parse('body' in whole ? String(whole.body) : '{}') as { choices: object[] };
+        for (const said of choices) expect(said).to.include({ finish_reason: reason });
+      });
+  });
+
+  describe('has ended as its strongest mark says', () => {
+    const call = (json: string) => [
+      { index: 0, id: 'a', type: 'function', function: { name: 'f', arguments: json } },
+    ];
+    const cases: [string, object, string, string][] = [
+      // vllm-project/vllm#53269: a call that the limit has cut off is said to be whole.
+      ['a call that is cut off', { tool_calls: call('{"a": [1, "}') }, 'tool_calls', 'length'],
+      [
+        'one of several calls that is',
+        { tool_calls: [...call('{}'), { index: 1, function: { name: 'g', arguments: '{"a"' } }] },
+        'stop',
+        'length',
+      ],
+      ['a call that is whole', { tool_calls: call('{"a": "\\"}]{"}') }, 'tool_calls', 'tool_calls'],
+      ['a call without arguments', { tool_calls: call('') }, 'stop', 'tool_calls'],
+      ['a limit beside a call that is whole', { tool_calls: call('{}') }, 'length', 'length'],
+      ['another protocol’s words', { content: 'a' }, 'end_turn', 'stop'],
+      ['another protocol’s words', { content: 'a' }, 'MAX_TOKENS', 'length'],
+      ['calls by another protocol’s word', { tool_calls: call('{}') }, 'tool_use', 'tool_calls'],
+    ];
+    for (const [what, said, reason, right] of cases)
+      it(`${what}: ${reason} is ${right}`, async () => {
+        const whole = judged('chat', { choices: [{ index: 0, message: said, finish_reason: reason }] });
+        expect(whole).to.include({ finishReason: right });
+        const { events } = await seen(
+          { operation: 'chat' },
+          Buffer.from(choice(0, said) + choice(0, {}, reason)),
+          99,
+        );
+        expect(events.at(-1)).to.include(`"finish_reason":"${right}"`);
+      });
+
+    it('a block of a call that is cut off', async () => {
+      const { pieces, judging } = streams.messages;
+      const { events } = await seen(judging, Buffer.from(pieces.filter((_, n) => n !== 6).join('')), 99);
+      expect(events.at(-2)).to.include('"stop_reason":"max_tokens"');
+    });
+
+    it('a response that is complete by its event, and failed by what it says', async () => {
+      const response = {
+        object: 'response',
+        status: 'failed',
+        output: [],
+        error: { code: 'server_error', message: 'gone' },
+      };
+      const judge = new StreamJudge({ operation: 'responses' });
+      const { events, last } = judge.pass([
+        { data: JSON.stringify({ type: 'response.completed', response }) },
+      ]);
+      expect(events).to.deep.equal([]);
+      expect(last)
+        .to.include({ code: 'backend_error' })
+        .and.to.have.property('message')
+        .that.includes('gone');
+    });
+  });
+
+  it('each block ends, though its message says that it has stopped; and why it has is said', async () => {
+    const { pieces, judging } = streams.messages;
+    const open = pieces.filter((_, n) => n !== 7 && n !== 8).join('');
+    const { events } = await seen(judging, Buffer.from(open), 50);
+    expect(events.slice(-3)).to.deep.equal([
+      '{"type":"content_block_stop","index":1}',
+      '{"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"output_tokens":0}}',
+      '{"type":"message_stop"}',
+    ]);
+  });
 });

@@ -46,7 +46,7 @@ export class StreamedAnswer {
     // An error, or all of the answer, though a stream was asked for; whatever it calls itself.
     if (first === '<') return failureOf(unreadable(page));
     if (first === '{' || first === '[') return yield* this.#unstreamed(bytes);
-    for await (const sent of readSseTogether(bytes)) {
+    for await (const sent of readSseTogether(bytes, { bare: true })) {
       const { events, last } = this.#judge.pass(sent);
       // As `#passOn`, without a generator of its own: this is done for every token.
       if (events.length > 0) {
