@@ -1,0 +1,60 @@
+import { expect } from 'chai';
+import { StreamJudge } from '../../../core/judge/stream.ts';
+import { judgeWhole } from '../../../core/judge/whole.ts';
+
+describe('the end of an answer', () => {
+  const judged = (body: object) => judgeWhole(JSON.stringify(body), { operation: 'chat' });
+
+  describe('has stopped where it says nothing of that, whole or streamed', () => {
+    const calls = [{ id: 'a', type: 'function', function: { name: 'f', arguments: '{}' } }];
+    for (const [more, reason] of [
+      [{}, 'stop'],
+      [{ tool_calls: calls }, 'tool_calls'],
+    ] as const)
+      it(reason, () => {
+        const message = { role: 'assistant', content: 'a', ...more };
+        const whole = judged({
+          choices: [
+            { index: 0, message, finish_reason: null },
+            { index: 1, message },
+          ],
+        });
+        expect(whole).to.include({ finishReason: reason }).and.to.have.property('remark');
+        const { choices } = JSON.parse('body' in whole ? String(whole.body) : '{}') as { choices: object[] };
+        for (const said of choices) expect(said).to.include({ finish_reason: reason });
+      });
+  });
+
+  describe('is what its strongest mark says', () => {
+    const call = (json: string) => [
+      { index: 0, id: 'a', type: 'function', function: { name: 'f', arguments: json } },
+    ];
+    const cases: [string, object, string, string][] = [
+      // vllm-project/vllm#53269: a call that the limit has cut off is said to be whole.
+      ['a call that is cut off', { tool_calls: call('{"a": [1, "}') }, 'tool_calls', 'length'],
+      [
+        'one of several calls that is',
+        { tool_calls: [...call('{}'), { index: 1, function: { name: 'g', arguments: '{"a"' } }] },
+        'stop',
+        'length',
+      ],
+      ['a call that is whole', { tool_calls: call('{"a": "\\"}]{"}') }, 'tool_calls', 'tool_calls'],
+      ['a call without arguments', { tool_calls: call('') }, 'stop', 'tool_calls'],
+      ['a limit beside a call that is whole', { tool_calls: call('{}') }, 'length', 'length'],
+      ['another protocol’s words', { content: 'a' }, 'end_turn', 'stop'],
+      ['another protocol’s words', { content: 'a' }, 'MAX_TOKENS', 'length'],
+      ['calls by another protocol’s word', { tool_calls: call('{}') }, 'tool_use', 'tool_calls'],
+    ];
+    for (const [what, said, reason, right] of cases)
+      it(`${what}: ${reason} is ${right}`, () => {
+        const whole = judged({ choices: [{ index: 0, message: said, finish_reason: reason }] });
+        expect(whole).to.include({ finishReason: right });
+        const chunk = (delta: object, finish_reason: string | null) => ({
+          data: JSON.stringify({ choices: [{ index: 0, delta, finish_reason }] }),
+        });
+        const judge = new StreamJudge({ operation: 'chat' });
+        const { events } = judge.pass([chunk(said, null), chunk({}, reason)]);
+        expect(events.at(-1)).to.include(`"finish_reason":"${right}"`);
+      });
+  });
+});
