@@ -125,9 +125,7 @@ function endsInFailure({ type, response }: Readonly<Record<string, unknown>>): b
 /** Whether a response says so of itself. */
 export function hasFailed(response: unknown): boolean {
   if (!isJson(response)) return false;
-  return (
-    response['status'] === 'failed' || saysError(response['error'])
-  );
+  return response['status'] === 'failed' || saysError(response['error']);
 }
 
 /** What a response says that has failed. */
