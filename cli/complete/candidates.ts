@@ -21,5 +21,7 @@ export async function candidatesFor(
   const skip = shell === 'bash' ? brokenAt(said.at(-1) ?? '', breaks) : 0;
   const found = await complete(ctx, root, said);
   if (found === FILES) return [':files'];
-  return found.map(({ value, about }) => `${value.slice(skip)}\t${oneLine(about)}`);
+  // The shell puts a value into the line as it is.
+  const sound = found.filter(({ value }) => oneLine(value) === value);
+  return sound.map(({ value, about }) => `${value.slice(skip)}\t${oneLine(about)}`);
 }

@@ -75,6 +75,16 @@ function forTerminal(): DestinationStream {
   return { write: (line) => void shown.write(`${JSON.stringify(plainDeep(JSON.parse(line)))}\n`) };
 }
 
+/**
+ * JSON escapes C0 alone. Whoever reads the log reads it in a terminal, in the end: C1, what turns the order of writing
+ * and ends of lines stand there in JSON's own escapes, so that nothing of what was said is lost.
+ */
+const escaped = (line: string): string =>
+  line.replace(
+    /[\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+
 /** A line waits so long for others to be written with it: each write is a system call, and a line costs less than one. */
 const BATCH_MS = 20;
 const BATCH_BYTES = 8_192;
@@ -96,7 +106,7 @@ function inBatches(): DestinationStream {
     write(line) {
       if (!watched) process.on('exit', flush);
       watched = true;
-      held += line;
+      held += escaped(line);
       if (held.length >= BATCH_BYTES) flush();
       else timer ??= setTimeout(flush, BATCH_MS);
     },

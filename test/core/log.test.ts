@@ -25,6 +25,12 @@ const secrets = `
   log.error({ err: Object.assign(new Error('it failed'), { code: 'X', command: { args: ['s3cret'] }, token: 's3cret' }) }, 'line');
 `;
 
+const foreign = `
+  import { createLog } from './core/runtime/log.ts';
+  const log = createLog({ process: 'test', level: 'info', pretty: false });
+  log.info({ llm: 'a\\u009b2Jb\\u202ec\\u2028d\\u007f\\u001be' }, 'line');
+`;
+
 describe('the lines of a log', function () {
   this.timeout(30_000);
 
@@ -53,5 +59,15 @@ describe('the lines of a log', function () {
     expect(JSON.parse(line)).to.deep.include(shown);
     expect(JSON.parse(ofChild)).to.deep.include({ apiKey: '[redacted]', of: { id: 2 }, n: 3 });
     expect((JSON.parse(failed) as { err: unknown }).err).to.include({ message: 'it failed', code: 'X' });
+  });
+
+  it('hold nothing that a terminal would act on, and lose nothing of it', async () => {
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', foreign], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let text = '';
+    for await (const piece of child.stdout.setEncoding('utf8')) text += String(piece);
+    expect(text.trimEnd()).to.match(/^[\u0020-\u007e]*$/);
+    expect(JSON.parse(text)).to.include({ llm: 'a\u009b2Jb\u202ec\u2028d\u007f\u001be' });
   });
 });

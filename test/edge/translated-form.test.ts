@@ -243,6 +243,14 @@ describe('a chat answer in another protocol', () => {
     expect(frames[0]?.data).to.include('chat.completion.chunk');
   });
 
+  it('takes a reason that every object has for one that nobody knows', () => {
+    for (const finish of ['constructor', 'toString', '__proto__']) {
+      const said = whole({ reasoning: '', text: 'a', calls: [], finish });
+      expect(JSON.parse(form('messages').whole(said)), finish).to.include({ stop_reason: 'end_turn' });
+      expect(JSON.parse(form('responses').whole(said)), finish).to.include({ status: 'completed' });
+    }
+  });
+
   it('says that a tool was called where the backend says only stop', () => {
     const calls = [{ name: 'look', arguments: '{}' }];
     const body = JSON.parse(

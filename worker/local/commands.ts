@@ -1,5 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
+import { oneLine } from '../../core/runtime/plain.ts';
 import { askWorker } from './client.ts';
 import type { LocalAction, LocalStatus } from './protocol.ts';
 
@@ -51,21 +52,22 @@ function sentenceOf(what: LocalAction, status: LocalStatus): string {
   }
 }
 
-/** What a backend says is shown without what a terminal would take for a command. */
-const plain = (text: string): string => text.replace(/[^\P{C} ]/gu, ' ');
-
 function statusText(status: LocalStatus): string {
   const { session, edge, transport, connected, state, pid, version, llms, refused } = status;
   const lines = [
     `Worker:     ${state} (process ${String(pid)}, version ${version})`,
     `Session:    ${session ?? 'none yet'}`,
-    `Edge:       ${edge}`,
+    `Edge:       ${oneLine(edge)}`,
     `Transport:  ${transport ?? 'not decided yet'}, ${connected ? 'connected' : 'not connected'}`,
-    ...(refused === undefined ? [] : [`Refused:    ${refused} Run "mcpctl login", then start it again.`]),
+    ...(refused === undefined
+      ? []
+      : [`Refused:    ${oneLine(refused)} Run "mcpctl login", then start it again.`]),
   ];
   const rows = [
     ['NAME', 'STATE', 'RUNNING', 'SLOTS', 'MODEL'],
-    ...llms.map((llm) => [llm.name, llm.state, String(llm.running), String(llm.slots), llm.model]),
+    ...llms.map((llm) =>
+      [llm.name, llm.state, String(llm.running), String(llm.slots), llm.model].map(oneLine),
+    ),
   ];
   const widths = [0, 1, 2, 3].map((n) => Math.max(...rows.map((row) => row[n]?.length ?? 0)));
   const table = rows.map((row) =>
@@ -75,7 +77,7 @@ function statusText(status: LocalStatus): string {
       .trimEnd(),
   );
   const troubles = llms.flatMap(({ name, misconfigured }) =>
-    misconfigured === undefined ? [] : [`${name} is misconfigured: ${plain(misconfigured)}`],
+    misconfigured === undefined ? [] : [`${oneLine(name)} is misconfigured: ${oneLine(misconfigured)}`],
   );
   const shown = llms.length > 0 ? table : ['Nothing is published.'];
   return `${[...lines, '', ...shown, ...(troubles.length > 0 ? ['', ...troubles] : [])].join('\n')}\n`;

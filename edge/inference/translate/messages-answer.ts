@@ -3,13 +3,13 @@ import type { AnswerOptions, Ended, Speaking } from './answer.ts';
 import type { Block, Step } from './blocks.ts';
 import type { ChatUsage } from './pieces.ts';
 
-/** Anthropic's words for how chat says it ended. */
-const reasons: Readonly<Record<string, string>> = {
-  stop: 'end_turn',
-  length: 'max_tokens',
-  tool_calls: 'tool_use',
-  content_filter: 'refusal',
-};
+/** Anthropic's words for how chat says it ended. A backend may say any other. */
+const reasons: ReadonlyMap<string, string> = new Map([
+  ['stop', 'end_turn'],
+  ['length', 'max_tokens'],
+  ['tool_calls', 'tool_use'],
+  ['content_filter', 'refusal'],
+]);
 
 /**
  * A chat answer as Anthropic's Messages: `message_start`, the blocks one after the other, `message_delta` with why it
@@ -28,7 +28,7 @@ export function messagesAnswer({ taskId, model, stops }: AnswerOptions): Speakin
     const asked = stop !== null && stops.includes(stop);
     return asked
       ? { stop_reason: 'stop_sequence', stop_sequence: stop }
-      : { stop_reason: reasons[reason] ?? 'end_turn', stop_sequence: null };
+      : { stop_reason: reasons.get(reason) ?? 'end_turn', stop_sequence: null };
   };
   return {
     begin: () => [

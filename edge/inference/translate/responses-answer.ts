@@ -37,7 +37,7 @@ export function responsesAnswer(options: AnswerOptions): Speaking {
     ...more,
   });
   const whole = ({ order, reason, usage }: Ended): { status: string; response: object } => {
-    const cut = cuts[reason];
+    const cut = cuts.get(reason);
     const status = cut === undefined ? 'completed' : 'incomplete';
     const output = order.blocks.map((block) => items.whole(block));
     const details = cut === undefined ? {} : { incomplete_details: { reason: cut } };
@@ -57,11 +57,11 @@ export function responsesAnswer(options: AnswerOptions): Speaking {
   };
 }
 
-/** Why an answer is not whole. */
-const cuts: Readonly<Record<string, string>> = {
-  length: 'max_output_tokens',
-  content_filter: 'content_filter',
-};
+/** Why an answer is not whole. A backend may say any other word. */
+const cuts: ReadonlyMap<string, string> = new Map([
+  ['length', 'max_output_tokens'],
+  ['content_filter', 'content_filter'],
+]);
 
 function usageOf({ prompt, completion, cached, reasoning }: ChatUsage): object {
   return {

@@ -1,0 +1,36 @@
+import { expect } from 'chai';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runLocalCommand } from '../../worker/local/commands.ts';
+
+describe('mcplocal status', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mcplocal-'));
+  after(() => rmSync(folder, { recursive: true }));
+
+  it('shows what an edge and a backend have said on one line each, and nothing that cannot be seen', async () => {
+    const evil = 'a\u001b]0;x\u0007\nWorker: \u009b2J\u202eb\u200bc';
+    const llm = { name: 'one', model: evil, state: 'down', misconfigured: evil, running: 0, slots: 1 };
+    const status = {
+      pid: 1,
+      version: '1',
+      session: null,
+      edge: 'http://e',
+      transport: null,
+      connected: false,
+    };
+    const server = createServer((_req, res) =>
+      res.end(JSON.stringify({ ...status, refused: evil, state: 'idle', llms: [llm] })),
+    );
+    const path = join(folder, 'worker.sock');
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    let text = '';
+    await runLocalCommand('status', { path, json: false, print: (shown) => void (text += shown) });
+    server.close();
+    const shown = 'a]0;x Worker: 2J\ufffdb\ufffdc';
+    expect(text).to.include(`Refused:    ${shown} Run`).and.include(`one is misconfigured: ${shown}\n`);
+    expect(text).to.match(/^[\u0020-\u007e\ufffd\n]*$/);
+    expect(text.match(/^Worker:/gm)).to.have.length(1);
+  });
+});
