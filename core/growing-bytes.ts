@@ -1,6 +1,7 @@
 /** From here on memory is mapped, so that it grows in place and goes back to the system at once. */
 const MAPPED_FROM_BYTES = 64 * 1024;
 const LEAST_BYTES = 512;
+const nothing = new Uint8Array(0);
 
 /**
  * Bytes that arrive in pieces of any size, copied into one buffer: what is held is a little more than what arrived,
@@ -9,7 +10,7 @@ const LEAST_BYTES = 512;
  */
 export class GrowingBytes {
   readonly #most: number;
-  #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #bytes: Uint8Array<ArrayBuffer> = nothing;
   #length = 0;
 
   /** @param most how many bytes it may ever hold. */
@@ -31,6 +32,14 @@ export class GrowingBytes {
     return true;
   }
 
+  /** As `append`, of a piece that nobody else uses: the first is held as it is. Most bodies are one piece. */
+  take(piece: Uint8Array<ArrayBuffer>): boolean {
+    if (this.#length > 0 || piece.byteLength > this.#most) return this.append(piece);
+    this.#bytes = piece;
+    this.#length = piece.byteLength;
+    return true;
+  }
+
   /** What is held. It is the memory itself: of no use after the next `append`, `clear` or `release`. */
   view(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#length);
@@ -45,7 +54,7 @@ export class GrowingBytes {
   /** Gives the memory back. */
   release(): void {
     const { buffer } = this.#bytes;
-    this.#bytes = new Uint8Array(0);
+    this.#bytes = nothing;
     this.#length = 0;
     if (buffer.resizable) buffer.resize(0);
   }

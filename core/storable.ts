@@ -35,6 +35,15 @@ export function storableJson(value: unknown, depth = 0): unknown {
   );
 }
 
+/** Behind a backslash of its own it means nothing of the kind; then a second look is no loss. */
+const unstorableEscape = /\\u(?:0000|d[89a-f])/;
+
+/** The text of `storableJson`: JSON escapes all that is not storable, so one look at it tells whether anything is to be replaced. */
+export function storableJsonText(value: unknown): string {
+  const text = JSON.stringify(value);
+  return unstorableEscape.test(text) ? JSON.stringify(storableJson(value)) : text;
+}
+
 const FIRST_YEAR = 1970;
 const LAST_YEAR = 9999;
 

@@ -8,7 +8,7 @@ import { cors } from './middleware/cors.ts';
 import { deliver } from './middleware/deliver.ts';
 import { answerErrors, noSuchRoute, sayWhereV1Is } from './middleware/errors.ts';
 import { countRequests } from './middleware/finished.ts';
-import { checkHost, needOneHost } from './middleware/host.ts';
+import { checkHost } from './middleware/host.ts';
 import { requestId } from './middleware/request-id.ts';
 import { slowStrangers } from './middleware/strangers.ts';
 import { refuseWhenStopping } from './middleware/stopping.ts';
@@ -95,11 +95,10 @@ function createAppWith(deps: EdgeDeps, doors: (app: Express) => void): Express {
   app.disable('etag'); // a revision is the ETag, where there is one
   app.set('trust proxy', deps.config.trustProxy);
   app.set('query parser', 'simple');
+  deliver(app, deps);
   app.use(requestId(deps));
   app.use(countRequests(deps));
-  app.use(deliver(deps));
   app.use(helmet(answersOnly));
-  app.use(needOneHost());
   app.use(checkHost(deps.config));
   app.options(/^/, slowStrangers(deps)); // a preflight brings no token
   app.use(cors(deps.config));

@@ -8,11 +8,11 @@ import { Recent } from './recent.ts';
 /** Who a token speaks for, remembered for moments so that a busy token costs few queries, and a wrong one too. */
 export interface Authenticator {
   /**
-   * @param address who says it, as `addressKey` tells them apart.
+   * @param address who says it, as `addressKey` tells them apart; asked only of one who says a token that is not known.
    * @throws McpctlError `unavailable` when Postgres must be asked and is away; `too_many_requests` when this address
    * tried too many tokens that are none, and this one is not known to be one.
    */
-  actorOf(text: string, address?: string): Promise<Actor | undefined>;
+  actorOf(text: string, address?: () => string): Promise<Actor | undefined>;
   /** Forgets everything at once: a token was revoked here. Other edges follow within `cacheMs`. */
   forget(): void;
 }
@@ -56,10 +56,10 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   };
 
   return {
-    async actorOf(text, address = '') {
+    async actorOf(text, address = () => '') {
       const hash = hashToken(text);
       if (unknown.recall(hash) !== undefined) return undefined;
-      return await (recent.recall(hash) ?? recent.remember(hash, lookUp(text, hash, address)));
+      return await (recent.recall(hash) ?? recent.remember(hash, lookUp(text, hash, address())));
     },
     forget() {
       recent.forget();

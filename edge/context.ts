@@ -2,6 +2,7 @@ import type { Request } from 'express';
 import type { Actor } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
 import type { JsonShape } from '../core/json-shape.ts';
+import type { Room } from './body/room.ts';
 
 /** The status of a call whose caller has gone, as nginx has it: it is in logs alone. */
 export const LEFT = 499;
@@ -17,11 +18,8 @@ interface RequestContext {
   text: string | undefined;
   /** What was seen of that text before any of it was parsed. */
   shape: JsonShape | undefined;
-  /**
-   * Makes sure of room for so many bytes of the answer, under its reader's cap, until it is complete; said before they
-   * are fetched. Set by middleware/deliver.ts. @throws McpctlError `too_many_requests`.
-   */
-  reserveAnswer: (bytes: number) => void;
+  /** Of its answer, once room was asked for (body/room.ts). */
+  answerRoom: Room['reserve'] | undefined;
   /** A status went out, and blanks, of an answer that is to be a JSON text: it may still become an error. */
   onlyBlanks: boolean;
   /** `inference.finished` is, or will be, said of it. */

@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express';
 import type { TaskBodies } from '../core/registry/tasks.ts';
+import { reserveAnswer } from './body/room.ts';
 import { untilClosed } from './caps.ts';
 import { actorOf } from './context.ts';
 import type { EdgeDeps } from './deps.ts';
@@ -8,7 +9,7 @@ import { whenLeft } from './gone.ts';
 /** From here on a task's bodies are fetched a few at a time. */
 const LARGE_BYTES = 256 * 1024;
 
-type Deps = Pick<EdgeDeps, 'registry' | 'gates'>;
+type Deps = Pick<EdgeDeps, 'registry' | 'gates' | 'caps'>;
 
 /**
  * The bodies of a task, for an answer that shows them. Room for them is made sure of before they are fetched, and large
@@ -19,7 +20,7 @@ type Deps = Pick<EdgeDeps, 'registry' | 'gates'>;
 export async function keptBodies(deps: Deps, req: Request, taskId: string): Promise<TaskBodies> {
   const { res } = req;
   const bytes = await deps.registry.tasks.bodyBytes(taskId);
-  req.context.reserveAnswer(bytes);
+  reserveAnswer(req, deps.caps, bytes);
   if (res && bytes > LARGE_BYTES) untilClosed(res, await enter(deps, res));
   return await deps.registry.tasks.bodies(taskId);
 }

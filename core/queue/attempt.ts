@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /**
  * An attempt at a task: a claim of an epoch. The epoch alone does not name it: a Redis that went back in time (a tail that
@@ -17,7 +17,7 @@ let last = { claim: '', tag: '' };
 export function tagOf(claim: string): string {
   if (claim === '') return '';
   if (claim !== last.claim) {
-    const tag = createHash('sha1').update(claim).digest('hex').slice(0, DIGITS);
+    const tag = hash('sha1', claim).slice(0, DIGITS);
     last = { claim, tag };
   }
   return last.tag;

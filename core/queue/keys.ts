@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Priority } from '../task.ts';
 
 /**
@@ -32,31 +32,18 @@ import type { Priority } from '../task.ts';
  */
 export function createKeys(namespace: string) {
   const of = (rest: string): string => `${namespace}:${rest}`;
+  /** A call asks for those of its pool at each of its steps. */
+  const pools = new Map<string, PoolKeys>();
   return {
     namespace,
-    pool(poolKey: string) {
-      const p = poolHash(poolKey);
-      return {
-        hash: p,
-        /** BullMQ's queue; with an llm id, that member's own queue for directed tasks. */
-        queue: (llmId?: string): string => (llmId === undefined ? `{${p}}` : `{${p}}.${llmId}`),
-        /** Of that queue, and of one priority. */
-        turns: (priority: Priority, llmId?: string): string =>
-          of(`turns:{${p}}${llmId === undefined ? '' : `.${llmId}`}:${priority}`),
-        run: of(`run:{${p}}`),
-        ended: of(`ended:{${p}}`),
-        back: of(`back:{${p}}`),
-        orphans: of(`orphan:{${p}}`),
-        members: of(`ws:{${p}}`),
-        denied: of(`denied:{${p}}`),
-        task: (id: string) => ({
-          input: of(`t:{${p}}:${id}:in`),
-          fence: of(`t:{${p}}:${id}:m`),
-          stream: of(`t:{${p}}:${id}:s`),
-          attached: of(`t:{${p}}:${id}:a`),
-          channel: of(`r:{${p}}:${id}`),
-        }),
-      };
+    pool(poolKey: string): PoolKeys {
+      let keys = pools.get(poolKey);
+      if (keys === undefined) {
+        if (pools.size >= MOST_POOLS) pools.clear();
+        keys = poolKeys(of, poolKey);
+        pools.set(poolKey, keys);
+      }
+      return keys;
     },
     lease: (sessionId: string): string => of(`w:{${sessionId}}:lease`),
     control: (sessionId: string, boot: string): string => of(`w:{${sessionId}}:${boot}:ctl`),
@@ -71,15 +58,31 @@ export function createKeys(namespace: string) {
 
 export type Keys = ReturnType<typeof createKeys>;
 
-const hashes = new Map<string, string>();
+const MOST_POOLS = 1_000;
+type PoolKeys = ReturnType<typeof poolKeys>;
 
-/** 16 hex digits that stand for a pool key: no glob, colon or brace can come from a name. */
-function poolHash(poolKey: string): string {
-  let hash = hashes.get(poolKey);
-  if (hash === undefined) {
-    hash = createHash('sha256').update(poolKey).digest('hex').slice(0, 16);
-    if (hashes.size > 10_000) hashes.clear();
-    hashes.set(poolKey, hash);
-  }
-  return hash;
+/** The names of a pool's keys: by 16 hex digits that stand for it, as no glob, colon or brace can come from a name. */
+function poolKeys(of: (rest: string) => string, poolKey: string) {
+  const p = hash('sha256', poolKey).slice(0, 16);
+  return {
+    hash: p,
+    /** BullMQ's queue; with an llm id, that member's own queue for directed tasks. */
+    queue: (llmId?: string): string => (llmId === undefined ? `{${p}}` : `{${p}}.${llmId}`),
+    /** Of that queue, and of one priority. */
+    turns: (priority: Priority, llmId?: string): string =>
+      of(`turns:{${p}}${llmId === undefined ? '' : `.${llmId}`}:${priority}`),
+    run: of(`run:{${p}}`),
+    ended: of(`ended:{${p}}`),
+    back: of(`back:{${p}}`),
+    orphans: of(`orphan:{${p}}`),
+    members: of(`ws:{${p}}`),
+    denied: of(`denied:{${p}}`),
+    task: (id: string) => ({
+      input: of(`t:{${p}}:${id}:in`),
+      fence: of(`t:{${p}}:${id}:m`),
+      stream: of(`t:{${p}}:${id}:s`),
+      attached: of(`t:{${p}}:${id}:a`),
+      channel: of(`r:{${p}}:${id}`),
+    }),
+  };
 }

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import type { Operation } from '../llm.ts';
 import { isLarge } from '../runtime/time-of-bytes.ts';
-import { storableJson, storableText } from '../storable.ts';
+import { storableJsonText } from '../storable.ts';
 import type { Priority, TaskRow } from '../task.ts';
 import type { TaskHead } from '../task-head.ts';
 import { parseTask, returned } from './task-rows.ts';
@@ -33,13 +33,13 @@ const columnsOf = ({ poolKey, queueMs, head, ...task }: NewTask) => ({
   operation: task.operation,
   source: task.source,
   pool_name: poolKey,
-  llm_name: storableText(task.llmName),
+  llm_name: task.llmName,
   pin: task.pin,
   streaming: task.streaming,
   priority: task.priority,
-  request_body: storableText(task.requestBody),
+  request_body: task.requestBody,
   request_hash: task.requestHash,
-  request_headers: storableJson(head),
+  request_headers: head,
   queue_ms: queueMs,
   on_disconnect: task.onDisconnect,
   grace_seconds: task.graceSeconds,
@@ -69,7 +69,7 @@ export async function insertTasks(db: Knex, tasks: readonly NewTask[]): Promise<
   const columns = tasks.map((task) =>
     large === null ? columnsOf(task) : columnsOf({ ...task, requestBody: '' }),
   );
-  const said = JSON.stringify(columns);
+  const said = storableJsonText(columns);
   const { rows } = await db
     .raw<{ rows: unknown[] }>(insertSql, [large, said])
     .options({ name: 'insert_tasks' });

@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { storedIdSchema } from '../names.ts';
 import type { Ending } from '../outcome.ts';
 import { isLarge } from '../runtime/time-of-bytes.ts';
-import { storableInstant, storableJson, storableSentence, storableText, storableWord } from '../storable.ts';
+import { storableInstant, storableJsonText, storableSentence, storableWord } from '../storable.ts';
 import type { ErrorReason, TaskRow } from '../task.ts';
 import { plausibleUsage } from './plausible-usage.ts';
 import { parseTask, returned } from './task-rows.ts';
@@ -26,11 +26,11 @@ function columnsOf({ id, ending, reason }: Settling, body = bodyOf(ending)) {
     id,
     status: isDone ? 'completed' : outcome.kind === 'failed' ? 'error' : 'cancelled',
     response_status: 'status' in outcome ? (outcome.status ?? null) : null,
-    response_body: body === undefined ? null : storableText(body),
+    response_body: body ?? null,
     error_code: isDone ? null : storableWord(outcome.code),
     error_message: isDone ? null : storableSentence(outcome.message),
     error_reason: reason ? storableReason(reason) : null,
-    usage: 'usage' in outcome && outcome.usage ? storableJson(outcome.usage) : null,
+    usage: 'usage' in outcome && outcome.usage ? outcome.usage : null,
     answer_bytes: answerBytes(ending),
     finish_reason: isDone && outcome.finishReason !== undefined ? storableWord(outcome.finishReason) : null,
     claim_id: storableWord(ending.claim),
@@ -112,7 +112,7 @@ export async function settleTasks(
   const [first] = settlings;
   // As JSON inside of JSON a large body takes thrice the time, here and in Postgres.
   const large = settlings.length === 1 && first && isLarge(sizeOf(first)) ? bodyOf(first.ending) : undefined;
-  const said = JSON.stringify(settlings.map((one) => columnsOf(one, large === undefined ? undefined : '')));
+  const said = storableJsonText(settlings.map((one) => columnsOf(one, large === undefined ? undefined : '')));
   const { rows } = await db
     .raw<{ rows: unknown[] }>(settleSql, [large ?? null, said])
     .options({ name: 'settle_tasks' });

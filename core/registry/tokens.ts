@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import type { Actor, Scope } from '../access.ts';
@@ -52,7 +52,7 @@ export interface Tokens {
 
 /** SHA-256 suffices: the text is 256 random bits, so there is nothing to guess. */
 export function hashToken(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', text);
 }
 
 const columns = [

@@ -36,7 +36,7 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
     const form = formSchema.safeParse(req.body);
     const next = nextOf(form.data?.next);
     const actor = form.success
-      ? await deps.authenticator.actorOf(form.data.token.trim(), addressKey(req.ip))
+      ? await deps.authenticator.actorOf(form.data.token.trim(), () => addressKey(req.ip))
       : undefined;
     if (!actor) {
       deps.metrics.authFailed('invalid');

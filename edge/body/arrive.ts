@@ -32,9 +32,9 @@ export function arrive(req: IncomingMessage, { limit, reserve }: Room): Promise<
   let timer: NodeJS.Timeout | undefined;
   let pieces = 0;
   const whole = new Promise<void>((resolve, reject) => {
-    const take = (piece: Buffer): void => {
+    const take = (piece: Buffer<ArrayBuffer>): void => {
       try {
-        if (!bytes.append(piece)) throw new McpctlError('body_too_large');
+        if (!bytes.take(piece)) throw new McpctlError('body_too_large');
         pieces += 1;
         if (pieces % WEIGHED_EACH === 0 && socket.bytesRead - readBefore > mostWire(bytes.length))
           throw new McpctlError('body_too_large', 'The body is sent in chunks that are mostly overhead.');

@@ -29,3 +29,14 @@ export function roomFor(
     reserved = most;
   };
 }
+
+/**
+ * Makes sure of room for so many bytes of the answer, under its reader's cap, until it is complete; said before they are
+ * fetched. @throws McpctlError `too_many_requests`.
+ */
+export function reserveAnswer(req: Request, caps: Pick<Caps, 'hold'>, bytes: number): void {
+  const { res, context } = req;
+  if (!res) return;
+  context.answerRoom ??= roomFor({ req, res }, caps);
+  context.answerRoom(bytes);
+}

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import type { Operation } from '../../core/llm.ts';
@@ -68,6 +68,16 @@ export interface InferenceRequest {
   needs: Needs;
 }
 
+/** What is shorter is hashed at once. */
+const SHORT_CHARS = 16_000;
+
+async function hashOf(body: string, owner: string): Promise<string> {
+  if (body.length <= SHORT_CHARS) return hash('sha256', body);
+  const sliced = createHash('sha256');
+  await inSlices(body, (slice) => void sliced.update(slice), owner);
+  return sliced.digest('hex');
+}
+
 const MOST_CHARS = 1_000_000;
 
 /** A list of the body, also where an outline has left it out. */
@@ -98,13 +108,11 @@ export async function readRequest(
     throw new McpctlError('invalid_request', undefined, { details });
   }
   const { data } = parsed;
-  const hash = createHash('sha256');
-  await inSlices(body, (slice) => void hash.update(slice), owner);
   const { include_usage: usage, continuous_usage_stats: continuous } = data.stream_options ?? {};
   return {
     operation,
     body,
-    hash: hash.digest('hex'),
+    hash: await hashOf(body, owner),
     model: data.model,
     streaming: data.stream === true && operation !== 'embeddings',
     wantsUsage: usage === true && continuous === true ? 'continuous' : usage === true,

@@ -33,7 +33,7 @@ export function authenticate({ authenticator, caps, rates, metrics }: Authentica
     const token = tokenOf(req);
     let actor: Actor | undefined;
     try {
-      actor = token ? await authenticator.actorOf(token, addressKey(req.ip)) : undefined;
+      actor = token ? await authenticator.actorOf(token, () => addressKey(req.ip)) : undefined;
     } catch (thrown) {
       metrics.authFailed(isLimit(thrown) ? 'limited' : 'unavailable');
       throw thrown;
@@ -62,7 +62,7 @@ export function recognise({ authenticator }: { authenticator: Authenticator }): 
   return async (req, _res, next) => {
     const token = tokenOf(req);
     if (token)
-      req.context.actor = await authenticator.actorOf(token, addressKey(req.ip)).catch(() => undefined);
+      req.context.actor = await authenticator.actorOf(token, () => addressKey(req.ip)).catch(() => undefined);
     next();
   };
 }

@@ -15,13 +15,14 @@ const probes = new Set(['/livez', '/readyz']);
 /**
  * An edge that listens on a loopback address answers to loopback names only: otherwise any web page could
  * reach it under a name of its own that points here (DNS rebinding). One that listens elsewhere does the same as
- * soon as the operator has named the names, but for probes.
+ * soon as the operator has named the names, but for probes. Two Host headers are refused everywhere.
  */
 export function checkHost(options: { host: string; allowedHosts: readonly string[] }): RequestHandler {
   const allowed = new Set(options.allowedHosts.map((name) => name.toLowerCase()));
   const onLoopback = isLoopback(options.host);
   const guarded = onLoopback || allowed.size > 0;
   return (req, _res, next) => {
+    needOneHost(req);
     const host = guarded ? hostOf(req) : '';
     const probed = !onLoopback && probes.has(req.path);
     if (guarded && !probed && !isLoopback(host) && !allowed.has(host))
@@ -30,16 +31,13 @@ export function checkHost(options: { host: string; allowedHosts: readonly string
   };
 }
 
-/** Refuses two Host headers: whoever is in front may have believed another one than we do. */
-export function needOneHost(): RequestHandler {
-  return ({ rawHeaders }, _res, next) => {
-    let hosts = 0;
-    for (let at = 0; at < rawHeaders.length; at += 2) {
-      const name = rawHeaders[at] ?? '';
-      if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
-    }
-    if (hosts > 1)
-      throw new McpctlError('invalid_request', 'The request has more than one Host header; send one.');
-    next();
-  };
+/** Whoever is in front may have believed another one of two than we do. */
+function needOneHost({ rawHeaders }: Request): void {
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? '';
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  }
+  if (hosts > 1)
+    throw new McpctlError('invalid_request', 'The request has more than one Host header; send one.');
 }

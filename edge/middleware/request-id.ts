@@ -16,7 +16,7 @@ export function requestId({ clock }: { clock: Clock }): RequestHandler {
       actor: undefined,
       text: undefined,
       shape: undefined,
-      reserveAnswer: () => undefined,
+      answerRoom: undefined,
       onlyBlanks: false,
       reported: false,
     };

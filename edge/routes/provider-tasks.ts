@@ -4,6 +4,7 @@ import { memberBody } from '../../core/translate/member-body.ts';
 import { MOST_RUNNING, resultSchema, wireHeaders } from '../../core/protocol.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { roomFor } from '../body/room.ts';
+import { reserveAnswer } from '../body/room.ts';
 import { untilClosed } from '../caps.ts';
 import { actorOf } from '../context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -69,7 +70,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
       claimId: req.get(wireHeaders.claim),
       session: req.get(wireHeaders.session),
     });
-    req.context.reserveAnswer(await deps.registry.tasks.bodyBytes(row.id));
+    reserveAnswer(req, deps.caps, await deps.registry.tasks.bodyBytes(row.id));
     const body = await memberBody(deps.registry, row.id);
     if (body === null) throw new McpctlError('task_not_found');
     res.type('json').send(body);

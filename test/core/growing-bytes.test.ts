@@ -31,6 +31,11 @@ describe('bytes that arrive in pieces', () => {
             if (fits) kept = Buffer.concat([kept, piece]);
           }
           expect(Buffer.compare(bytes.view(), kept)).to.equal(0);
+          const taken = new GrowingBytes(most);
+          const given = pieces.map((piece) => Uint8Array.from(piece));
+          for (const piece of given) taken.take(piece);
+          expect(Buffer.compare(taken.view(), kept)).to.equal(0);
+          expect(given).to.deep.equal(pieces); // what was taken is never written to
         },
       ),
       { numRuns: 60 },

@@ -1,6 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { storableInstant, storableJson, storableSentence, storableText } from '../../core/storable.ts';
+import {
+  storableInstant,
+  storableJson,
+  storableJsonText,
+  storableSentence,
+  storableText,
+} from '../../core/storable.ts';
 
 const half = fc.constantFrom('\0', '\ud800', '\udfff', 'a', '\u{1f600}');
 const hostile = fc.array(half, { maxLength: 20 }).map((parts) => parts.join(''));
@@ -22,6 +28,12 @@ describe('text that Postgres can hold', () => {
       fc.property(fc.jsonValue(), hostile, (value, text) => {
         const stored = JSON.stringify(storableJson({ [text]: value, list: [text, Infinity, NaN] }));
         expect(stored).to.not.match(/\\u0000|\\ud[89a-f]/i);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.jsonValue(), hostile, (value, text) => {
+        const whole = { [text]: value, list: [text, `\\u0000 ${text}`], at: new Date(0) };
+        expect(storableJsonText(whole)).to.equal(JSON.stringify(storableJson(whole)));
       }),
     );
     let deep: unknown = 'x';

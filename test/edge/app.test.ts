@@ -109,7 +109,7 @@ describe('the edge', () => {
 
 describe('the Host of a request to a loopback edge', () => {
   const answers = (host: string, header: string, allowedHosts = ['desk.test']): boolean => {
-    const req = { get: () => header } as unknown as express.Request;
+    const req = { get: () => header, rawHeaders: [] } as unknown as express.Request;
     let passed = false;
     try {
       void checkHost({ host, allowedHosts })(req, {} as express.Response, () => {

@@ -217,7 +217,7 @@ describe('a page reaches a loopback edge under a name of its own', () => {
     for (const host of ['localhost', '127.0.0.1', '127.0.0.2', '::1'])
       expect(() =>
         checkHost({ host, allowedHosts: [] })(
-          { get: () => 'evil.test' } as unknown as express.Request,
+          { get: () => 'evil.test', rawHeaders: [] } as unknown as express.Request,
           {} as express.Response,
           () => undefined,
         ),

@@ -276,7 +276,7 @@ describe('the delivery of answers', () => {
     };
     const caps = { hold };
     const metrics = { stalled: () => ((seen.stalled += 1), dropped()) };
-    app.use(deliver({ caps, metrics, config: { stalledReaderMs: 200 } }));
+    deliver(app, { caps, metrics, config: { stalledReaderMs: 200 } });
     app.get('/', (_req, res) => void res.json({ long }));
     const leaving = new AbortController();
     const server = createEdgeServer({ app, port: 0, host: '127.0.0.1', graceMs: 1, leaving });

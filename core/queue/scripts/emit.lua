@@ -8,10 +8,10 @@
   Returns  1 · -1 not the current claim, or the task ended or was closed; or Redis has lost events of it (a
            restart, a failover): an answer with a hole is not gone on with
   Callers  worker, relay ]]
-local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v')
+local call = redis.call
+local m = call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v')
 if m[1] ~= ARGV[1] or m[2] ~= 'open' then return -1 end
 local seq = tonumber(m[4])
-local bytes = tonumber(m[5])
 local first = tonumber(ARGV[2])
 local tag = m[6] and string.sub(redis.sha1hex(ARGV[1]), 1, 10) -- as core/queue/attempt.ts makes it
 if first == 0 then first = seq + 1 end
@@ -20,26 +20,27 @@ local last = first + tonumber(ARGV[6]) - 1
 if last > seq then
   local text = ARGV[7]
   for _ = first, seq do text = string.sub(text, string.find(text, '\n', 1, true) + 1) end
-  local id = m[3] .. '-' .. string.format('%.0f', last)
-  local entry = last == seq + 1 and { 'd', text } or { 'l', text, 'n', last - seq }
-  if tag then
-    entry[#entry + 1] = 'c'
-    entry[#entry + 1] = tag
+  local id = m[3] .. '-' .. last
+  if last == seq + 1 then
+    if tag then call('XADD', KEYS[2], id, 'd', text, 'c', tag) else call('XADD', KEYS[2], id, 'd', text) end
+  elseif tag then
+    call('XADD', KEYS[2], id, 'l', text, 'n', last - seq, 'c', tag)
+  else
+    call('XADD', KEYS[2], id, 'l', text, 'n', last - seq)
   end
-  redis.call('XADD', KEYS[2], id, unpack(entry))
-  bytes = bytes + #text + 32 * (last - seq)
+  local bytes = tonumber(m[5]) + #text + 32 * (last - seq)
   if bytes > tonumber(ARGV[4]) then
-    redis.call('XTRIM', KEYS[2], 'MAXLEN', math.floor(redis.call('XLEN', KEYS[2]) / 2))
+    call('XTRIM', KEYS[2], 'MAXLEN', math.floor(call('XLEN', KEYS[2]) / 2))
     bytes = math.floor(bytes / 2)
   end
-  redis.call('HSET', KEYS[1], 'seq', last, 'bytes', bytes)
+  call('HSET', KEYS[1], 'seq', last, 'bytes', bytes)
 end
 if first == 1 then
-  local t = redis.call('TIME')
-  redis.call('HSETNX', KEYS[1], 'firstAt', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
-  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+  local t = call('TIME')
+  call('HSETNX', KEYS[1], 'firstAt', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
+  call('PEXPIRE', KEYS[2], ARGV[3])
 end
 -- a longer one is not sent along: who waits reads it from the stream
 local from = m[3] .. '-' .. first .. (tag and '-' .. tag or '')
-redis.call('SPUBLISH', ARGV[5], #ARGV[7] <= 65536 and from .. '\n' .. ARGV[7] or '')
+call('SPUBLISH', ARGV[5], #ARGV[7] <= 65536 and from .. '\n' .. ARGV[7] or '')
 return 1

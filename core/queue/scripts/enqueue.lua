@@ -39,8 +39,9 @@ elseif seen ~= '' and seen ~= 'none' then
   return -4
 end
 redis.call('DEL', KEYS[1], KEYS[3])
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'job', ARGV[2], 'q', ARGV[3], 'state', 'open', 'claim', '',
-  'shown', '', 'seq', 0, 'bytes', 0, 'policy', ARGV[8], 'unfit', ARGV[12], 'v', 2)
+-- first what emit.lua looks at: a hash as small as this is looked through from its beginning
+redis.call('HSET', KEYS[1], 'seq', 0, 'bytes', 0, 'state', 'open', 'claim', '', 'epoch', ARGV[1], 'v', 2,
+  'job', ARGV[2], 'q', ARGV[3], 'shown', '', 'policy', ARGV[8], 'unfit', ARGV[12])
 if ARGV[17] and ARGV[17] ~= '' then
   local t = redis.call('TIME')
   local spares = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[18])
