@@ -43,16 +43,20 @@ function readArguments(argv: readonly string[]) {
     offline: { type: 'boolean', default: false },
     profile: { type: 'string', default: '' },
     against: { type: 'string', default: '' },
+    ended: { type: 'string', default: '5000000' },
     json: { type: 'string', default: '.boot/bench.json' },
   } as const;
-  const { scenario: names = [], ...rest } = parseArgs({ args: [...argv], options }).values;
+  const { scenario: names = [], ended: endedText, ...rest } = parseArgs({ args: [...argv], options }).values;
   const known = scenarios.map(({ name }) => name);
   for (const name of names) {
     if (known.includes(name)) continue;
     throw new McpctlError('usage', `There is no scenario '${name}'; there are ${known.join(', ')}.`);
   }
+  const ended = Number(endedText);
+  if (!Number.isInteger(ended) || ended < 0)
+    throw new McpctlError('usage', '--ended takes how many ended rows are laid down.');
   const chosen = scenarios.filter(({ name }) => names.length === 0 || names.includes(name));
-  return { chosen, ...rest };
+  return { chosen, ended, ...rest };
 }
 
 /**
@@ -85,12 +89,14 @@ interface Wish {
   offline: boolean;
   /** A folder, or empty. */
   profile: string;
+  /** Rows. */
+  ended: number;
   /** A built checkout of another release, to compare with; or empty. */
   against: string;
 }
 
 /** Starts what the scenarios need, one after the other, and stops it all in the end, whatever happens. */
-async function measure({ chosen, quick, offline, profile, against }: Wish): Promise<Figures> {
+async function measure({ chosen, quick, offline, profile, against, ended }: Wish): Promise<Figures> {
   const interrupted = interruption();
   interrupted.catch(() => undefined); // heard where something is waited for
   const stops: (() => Promise<void>)[] = [];
@@ -132,7 +138,10 @@ async function measure({ chosen, quick, offline, profile, against }: Wish): Prom
       headers: headersOf(other),
     }));
     const endpoints = [direct, ...peers, ...earlier, product];
-    return { backend, load, client, endpoints, direct, product, system, quick, progress, killed };
+    const startAnother = (): Promise<Product> =>
+      keep(startProduct(backend.url, { env: cleanEnv(profile), checkout: '.' }));
+    const started = { backend, load, client, endpoints, direct, product, system };
+    return { ...started, startAnother, ended, quick, progress, killed };
   };
   let deaths = 0;
   const killed = (tasks: number): void => void (deaths += tasks);

@@ -10,7 +10,7 @@ const BUDGET_MS = 5_000;
 const PAGE = 2_000;
 
 /**
- * Goes through one list of all open pools, page by page, as often as that changes something. What stays in a list, as it
+ * Goes through one list of all pools where something is to be done, page by page, as often as that changes something. What stays in a list, as it
  * cannot be done now, keeps nobody behind it.
  * @returns how many things `each` changed, and what it left.
  */
@@ -21,7 +21,7 @@ export async function forListed(
 ): Promise<Round> {
   const began = clock.elapsed();
   const total: Round = { did: 0, left: 0, failed: 0, ended: 0 };
-  const all = await pools.list();
+  const all = await pools.busy();
   for (let changed = true; changed;) {
     changed = false;
     let open: readonly string[] = all;

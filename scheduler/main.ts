@@ -46,7 +46,7 @@ async function run(): Promise<void> {
     registry,
     queue,
     flow,
-    pools: new OpenPools({ registry, clock }),
+    pools: new OpenPools({ registry, queue, clock }),
     clock,
     log,
   };

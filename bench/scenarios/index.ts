@@ -1,5 +1,7 @@
 import { asyncTasks } from './async.ts';
+import { atRest } from './at-rest.ts';
 import { cancel } from './cancel.ts';
+import { expireRate } from './expire-rate.ts';
 import { fair } from './fair.ts';
 import { firehose } from './firehose.ts';
 import { firstToken } from './first-token.ts';
@@ -10,8 +12,10 @@ import { memory } from './memory.ts';
 import { pending } from './pending.ts';
 import { pools } from './pools.ts';
 import { reconnectStorm } from './reconnect-storm.ts';
+import { refill } from './refill.ts';
 import { resume } from './resume.ts';
 import type { Scenario } from './scenario.ts';
+import { settleRate } from './settle-rate.ts';
 import { silence } from './silence.ts';
 import { streams128, streams512 } from './streams.ts';
 import { transportsScenario } from './transports.ts';
@@ -42,4 +46,8 @@ export const scenarios: readonly Scenario[] = [
   idleStreams,
   reconnectStorm,
   memory,
+  atRest,
+  refill,
+  settleRate,
+  expireRate,
 ];

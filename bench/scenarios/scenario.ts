@@ -17,6 +17,10 @@ export interface Bench {
   product: Endpoint;
   /** What runs behind that endpoint, to start more beside it. */
   system: Product;
+  /** Starts one more of them, with stores and a home of its own; it is stopped at the end of the run. */
+  startAnother: () => Promise<Product>;
+  /** Ended rows that are laid into the product of the scenarios about rest. */
+  ended: number;
   /** Tiny sizes: to see that it runs, not to measure. */
   quick: boolean;
   progress: (sentence: string) => void;

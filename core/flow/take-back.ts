@@ -2,6 +2,7 @@ import { isErrorCode, type ErrorCode } from '../errors.ts';
 import { parseHandBack, type HandBack } from '../hand-back.ts';
 import type { Fence } from '../queue/fence.ts';
 import type { LostClaim } from '../registry/task-ends.ts';
+import type { TaskAttempt } from '../registry/tasks.ts';
 import type { TaskRow } from '../task.ts';
 import { closeTask, type Closing } from './cancel.ts';
 import type { FlowDeps } from './deps.ts';
@@ -113,13 +114,32 @@ export async function forgive(
   return canWait(row) && (await requeueTask(deps, { row, fence, excluded: [] })) === 'ok';
 }
 
+interface Heard {
+  code: ErrorCode;
+  message: string;
+}
+
 /** The last thing that was heard of a task that has waited in vain, where a backend was not ready; null where none was. */
 export async function whyWaited(
   deps: Pick<FlowDeps, 'registry'>,
   row: Pick<TaskRow, 'id'>,
-): Promise<{ code: ErrorCode; message: string } | null> {
+): Promise<Heard | null> {
   const why = await allAttempts(deps, row);
   return isNotYet(why.code) ? why : null;
+}
+
+/** The same of many, in one query; those of which nothing was heard are not in it. */
+export async function whyManyWaited(
+  { registry }: Pick<FlowDeps, 'registry'>,
+  ids: readonly string[],
+): Promise<Map<string, Heard>> {
+  const attempts = await registry.tasks.attemptsOf(ids);
+  return new Map(
+    [...attempts].flatMap(([id, before]) => {
+      const why = sumUp(before);
+      return isNotYet(why.code) ? [[id, why] as const] : [];
+    }),
+  );
 }
 
 const LONGEST = 3_900;
@@ -129,8 +149,14 @@ export async function allAttempts(
   { registry }: Pick<FlowDeps, 'registry'>,
   row: Pick<TaskRow, 'id'>,
   last?: { llm: string; why: HandBack },
-): Promise<{ code: ErrorCode; message: string }> {
-  const before = await registry.tasks.attempts(row.id);
+): Promise<Heard> {
+  return sumUp(await registry.tasks.attempts(row.id), last);
+}
+
+function sumUp(
+  before: readonly Pick<TaskAttempt, 'llm' | 'reason'>[],
+  last?: { llm: string; why: HandBack },
+): Heard {
   const all = before.map(({ llm, reason }) => `${llm}: ${reason}`);
   if (last) all.push(`${last.llm}: ${last.why.code}: ${last.why.message}`);
   const lastCode = last?.why.code ?? codeOfReason(before.at(-1)?.reason ?? '');

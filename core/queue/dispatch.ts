@@ -13,7 +13,7 @@ import { readFences, type Fence, type TaskRef } from './fence.ts';
 import type { JobData } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import type { StandingJob } from './leftovers.ts';
-import { runKnownScript, runScript, tryScripts, type ScriptName } from './scripts.ts';
+import { runKnownScript, runScript, tryScripts, trySeveral, type ScriptName } from './scripts.ts';
 import { FENCE_MARGIN_MS, jobIdOf, laying, type Submission } from './submission.ts';
 import { Turns } from './turns.ts';
 
@@ -103,43 +103,23 @@ export class Dispatch {
   }
 
   /**
-   * `enqueue` of many in two round trips. @param seen as there, of each.
+   * `enqueue` of many in one round trip. @param seen as there, of each.
    * @returns of each whether it was laid down, or the error that it alone made.
    */
   async enqueueMany(
     many: readonly { submission: Submission; seen: Pick<Fence, 'epoch' | 'claim'> | null }[],
   ): Promise<(boolean | Error)[]> {
-    const calls = many.map(({ submission, seen }) =>
-      laying(this.#deps.keys, this.#turns.keyOf(submission), { task: submission, seen }),
-    );
-    const answers = await orUnavailable(tryScripts(this.#deps.redis, 'enqueue', calls));
-    const laid = answers.map((answer) => (answer instanceof Error ? answer : Number(answer) >= 0));
-    const contested = new Set(
-      many.flatMap((one, at) => (Number(answers[at]) === CONTESTED ? [one.submission] : [])),
-    );
-    const byQueue = new Map<Queue<JobData>, Submission[]>();
-    many.forEach(({ submission }, at) => {
-      if (laid[at] !== true) return;
-      const queue = this.#queueOf(submission);
-      const others = byQueue.get(queue);
-      if (others) others.push(submission);
-      else byQueue.set(queue, [submission]);
+    const { redis, keys } = this.#deps;
+    const calls = many.flatMap(({ submission: s, seen }) => [
+      { name: 'enqueue' as const, ...laying(keys, this.#turns.keyOf(s), { task: s, seen }) },
+      { name: 'turn' as const, ...this.#turns.adding(s, jobIdOf(s)) },
+    ]);
+    const answers = await orUnavailable(trySeveral(redis, calls));
+    return many.map((_, at) => {
+      const [laid, added] = [answers[at * 2], answers[at * 2 + 1]];
+      if (laid instanceof Error) return laid;
+      return added instanceof Error ? added : Number(laid) >= 0;
     });
-    await Promise.all(
-      [...byQueue].map(([queue, submissions]) =>
-        orUnavailable(
-          queue.addBulk(
-            submissions.map((s) => ({
-              name: 'infer',
-              data: { T: s.taskId },
-              opts: { jobId: jobIdOf(s), ...this.#turns.optionsOf(s, contested.has(s)) },
-            })),
-          ),
-        ),
-      ),
-    );
-    for (const s of contested) await orUnavailable(this.#turns.take(s, jobIdOf(s)));
-    return laid;
   }
 
   /** Is this fence still as it was seen: the same claim of the same epoch? */

@@ -58,7 +58,7 @@ export function createKeys(namespace: string) {
 
 export type Keys = ReturnType<typeof createKeys>;
 
-const MOST_POOLS = 1_000;
+const MOST_POOLS = 10_000;
 type PoolKeys = ReturnType<typeof poolKeys>;
 
 /** The names of a pool's keys: by 16 hex digits that stand for it, as no glob, colon or brace can come from a name. */

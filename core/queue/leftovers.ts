@@ -35,6 +35,23 @@ export async function standingJobs(
   });
 }
 
+/** Which of these jobs are there still, and not finished. */
+export async function stillStanding(
+  redis: Redis,
+  keys: Keys,
+  jobs: readonly StandingJob[],
+): Promise<StandingJob[]> {
+  if (jobs.length === 0) return [];
+  const pipeline = redis.pipeline();
+  for (const { queue, jobId } of jobs)
+    pipeline.hmget(`${keys.namespace}:${queue}:${jobId}`, 'timestamp', 'finishedOn');
+  const answers = (await orUnavailable(pipeline.exec())) ?? [];
+  return jobs.filter((_, at) => {
+    const [error, fields] = answers[at] ?? [null, null];
+    return !error && Array.isArray(fields) && fields[0] !== null && fields[1] === null;
+  });
+}
+
 /** A job's id is `T-<epoch>` (Dispatch). */
 function ofTask(jobId: string): { taskId: string; jobId: string } {
   return { taskId: jobId.slice(0, jobId.lastIndexOf('-')), jobId };

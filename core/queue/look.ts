@@ -5,7 +5,7 @@ import { orUnavailable } from './connect.ts';
 import { parseFence, type Fence, type TaskRef } from './fence.ts';
 import { LOCK_MS } from './jobs.ts';
 import type { Keys } from './keys.ts';
-import { queryScripts } from './scripts.ts';
+import { queryScripts, runScript } from './scripts.ts';
 import { parseEntry, type Entry } from './stream.ts';
 
 /** What Redis knows of a task that has not ended, all of one instant. */
@@ -59,4 +59,33 @@ function parseLook(answer: unknown): Look | null {
     waiting: place === 'waiting',
     takenMs: place !== undefined && /^\d+$/.test(place) ? Number(place) : null,
   };
+}
+
+/** Of one command: what a script does holds everybody up. */
+const AT_ONCE = 100;
+const oddSchema = z.array(z.int());
+
+/**
+ * Which of many open tasks are not simply at rest, for those who look at thousands: one command for some of them, and next
+ * to nothing for each. What it tells is no ground to act on.
+ */
+export async function notAtRest<T extends TaskRef & { epoch: number; pin: string | null }>(
+  redis: Redis,
+  keys: Keys,
+  tasks: readonly T[],
+): Promise<T[]> {
+  const odd: T[] = [];
+  for (let at = 0; at < tasks.length; at += AT_ONCE) {
+    const some = tasks.slice(at, at + AT_ONCE);
+    const args = some.flatMap(({ poolKey, taskId, epoch, pin }) => [
+      keys.pool(poolKey).hash,
+      taskId,
+      epoch,
+      pin === null ? '' : `.${pin}`,
+    ]);
+    const call = { keys: [keys.epoch], args: [`${keys.namespace}:`, ...args] };
+    const places = oddSchema.parse(await orUnavailable(runScript(redis, 'rest', call)));
+    for (const place of places) odd.push(...some.slice(place - 1, place));
+  }
+  return odd;
 }

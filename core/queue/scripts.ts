@@ -17,6 +17,7 @@ const names = [
   'read',
   'beat',
   'look',
+  'rest',
   'last',
   'end',
   'show',
@@ -148,20 +149,28 @@ export async function queryScripts(
 }
 
 /** The same, where one that fails is an answer like the others': the error. */
-export async function tryScripts(
+export function tryScripts(redis: Redis, name: ScriptName, calls: readonly ScriptCall[]): Promise<unknown[]> {
+  return trySeveral(
+    redis,
+    calls.map((call) => ({ name, ...call })),
+  );
+}
+
+/** The same of several scripts, in this order. */
+export async function trySeveral(
   redis: Redis,
-  name: ScriptName,
-  calls: readonly ScriptCall[],
+  calls: readonly (ScriptCall & { name: ScriptName })[],
 ): Promise<unknown[]> {
   if (calls.length === 0) return [];
-  const { sha } = scripts[name];
   const pipeline = redis.pipeline();
-  for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
+  for (const { name, keys, args } of calls)
+    pipeline.evalsha(scripts[name].sha, keys.length, ...keys, ...args);
   const answers = (await pipeline.exec()) ?? [];
-  if (answers.some(([failed]) => isUntaught(failed))) {
-    await teachScript(redis, name);
+  const untaught = new Set(calls.flatMap(({ name }, at) => (isUntaught(answers[at]?.[0]) ? [name] : [])));
+  if (untaught.size > 0) {
+    for (const name of untaught) await teachScript(redis, name);
     // Each of them does nothing when it is sent twice.
-    return await tryScripts(redis, name, calls);
+    return await trySeveral(redis, calls);
   }
   return calls.map((_, at) => {
     const [failed, answer] = answers[at] ?? [new Error('Redis did not answer a command.'), null];

@@ -2,7 +2,8 @@ import type { Redis } from 'ioredis';
 import type { Priority } from '../task.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from './keys.ts';
-import { runScript } from './scripts.ts';
+import { KEPT_JOBS } from './jobs.ts';
+import { runScript, type ScriptCall } from './scripts.ts';
 
 /** A job as its turn is asked for: whose it is, and which queue it is in. */
 export interface TurnOf extends Pick<TaskRef, 'poolKey'> {
@@ -35,6 +36,9 @@ export const TURNS_KEPT_MS = 24 * 3_600_000;
 /** So many interactive jobs of one owner may stand without tags: giving them takes Redis some milliseconds. */
 export const MOST_ALONE = 1_000;
 const MOST_CONTESTED = 10_000;
+
+/** Options of every job. */
+const ALWAYS = { attempts: 1, removeOnComplete: { count: KEPT_JOBS }, removeOnFail: { count: KEPT_JOBS } };
 
 /**
  * Owners of a queue take turns within a priority (decision 0018). Where nothing waits, or only interactive jobs of the
@@ -70,6 +74,8 @@ export class Turns {
   }
 
   /** How a job is added before its turn is known. */
+  optionsOf(job: Pick<TurnOf, 'priority'>, isContested: true): { priority: number };
+  optionsOf(job: Pick<TurnOf, 'priority'>, isContested: boolean): { priority?: number };
   optionsOf({ priority }: Pick<TurnOf, 'priority'>, isContested: boolean): { priority?: number } {
     if (priority === 'background') return { priority: BACKGROUND };
     return isContested ? { priority: SHELF } : {};
@@ -77,13 +83,32 @@ export class Turns {
 
   /** Gives a job its place. @returns false when it does not stand in its queue: not yet, or no more. */
   async take(job: TurnOf, jobId: string): Promise<boolean> {
-    const { keys, redis } = this.#deps;
+    return (await runScript(this.#deps.redis, 'turn', this.#placing(job, jobId))) === 1;
+  }
+
+  /**
+   * What turn.lua is asked to add the job of a task that was laid down just now, at its place: what BullMQ's add and `take`
+   * do, but for many of many queues it takes no object and no round trip of each.
+   */
+  adding(job: TurnOf & Pick<TaskRef, 'taskId'>, jobId: string): ScriptCall {
+    const { keys } = this.#deps;
+    const pool = keys.pool(job.poolKey);
+    const queue = `${keys.namespace}:${pool.queue(job.pin)}`;
+    const { keys: its, args } = this.#placing(job, jobId);
+    const options = { ...this.optionsOf(job, true), ...ALWAYS, jobId };
+    return {
+      keys: [...its, pool.task(job.taskId).fence, `${queue}:marker`, `${queue}:meta`],
+      args: [...args, 'infer', `{"T":"${job.taskId}"}`, JSON.stringify(options), options.priority],
+    };
+  }
+
+  #placing(job: TurnOf, jobId: string): ScriptCall {
+    const { keys } = this.#deps;
     const queue = `${keys.namespace}:${keys.pool(job.poolKey).queue(job.pin)}`;
     const { least, end } = ranges[job.priority];
-    const answer = await runScript(redis, 'turn', {
+    return {
       keys: [`${queue}:wait`, `${queue}:prioritized`, `${queue}:${jobId}`, this.keyOf(job)],
       args: [jobId, job.ownerId, least, end, TURNS_KEPT_MS, MOST_ALONE],
-    });
-    return answer === 1;
+    };
   }
 }

@@ -42,6 +42,8 @@ export interface Llms {
   byPools(poolKeys: readonly string[]): Promise<LlmRow[]>;
   /** Which of these pools have an llm. */
   poolsAmong(poolKeys: readonly string[]): Promise<Set<string>>;
+  /** Pools with an llm that sleeps, as its row says. */
+  sleepingPools(): Promise<Set<string>>;
   /** What a session publishes, or has published. */
   bySession(sessionId: string): Promise<LlmRow[]>;
   /** Every llm, with the pool it is in. */
@@ -255,6 +257,7 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
         .distinct<{ poolKey: string }[]>('poolKey');
       return new Set(rows.map((row) => row.poolKey));
     },
+    sleepingPools: () => sleepingPools(db),
     async publicMark() {
       const { rows } = await db.raw<{ rows: { mark: string | null }[] }>(
         `select md5(string_agg(id::text || ' ' || revision, ',' order by id)) as mark
@@ -280,4 +283,11 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
               .orderBy(['poolKey', 'name']),
           ),
   };
+}
+
+async function sleepingPools(db: Connection['db']): Promise<Set<string>> {
+  const rows = await db('llms')
+    .where({ kind: 'virtual', status: 'hibernating' })
+    .distinct<{ poolKey: string }[]>('poolKey');
+  return new Set(rows.map((row) => row.poolKey));
 }

@@ -11,8 +11,10 @@ import { OPEN, parseTasks, rowColumns } from './task-rows.ts';
 export interface TaskUpkeep {
   /** Tasks that have not ended and are older than `olderThanMs`, in pages by id, so that nothing starves. */
   openOlderThan(olderThanMs: number, page: { after: string | null; limit: number }): Promise<TaskRow[]>;
-  /** The same, the newest first. */
-  newestOpen(olderThanMs: number, limit: number): Promise<TaskRow[]>;
+  /** The same, but of each only what its keys are called by, and its epoch. */
+  openRefs(olderThanMs: number, page: { after: string | null; limit: number }): Promise<OpenRef[]>;
+  /** The same of those that came within `withinMs`, by their ids, the newest first. */
+  newestRefs(olderThanMs: number, page: { withinMs: number; limit: number }): Promise<OpenRef[]>;
   /** Rows by their ids, in no order; those that are there. */
   byIds(ids: readonly string[]): Promise<TaskRow[]>;
   /** What it takes to enqueue a task again; null when the row is gone. */
@@ -21,6 +23,8 @@ export interface TaskUpkeep {
   overdue(page: { skip: number; limit: number }): Promise<TaskRow[]>;
   /** Pool keys with a task that has not ended. */
   openPools(): Promise<string[]>;
+  /** Pool keys that the newest tasks which have not ended are in, of so many of them. */
+  newestPools(limit: number): Promise<string[]>;
   /**
    * Which of these ids have a row that has not ended, of this pool where one is named: what stands in a pool's keys says
    * nothing about others' tasks. What is no id has none.
@@ -36,6 +40,13 @@ export interface TaskUpkeep {
   dropBodies(id: string): Promise<boolean>;
   /** The same for all that ended longer ago than this: nobody has come for them. @returns how many. */
   dropUnfetched(olderThanMs: number, limit: number): Promise<number>;
+}
+
+export interface OpenRef {
+  taskId: string;
+  poolKey: string;
+  pin: string | null;
+  epoch: number;
 }
 
 /** `waitMs` is what is left of the time to wait. */
@@ -87,6 +98,14 @@ const openPoolsSql = `
 const DROPPABLE = `retention = 'none' and completed_at is not null and (request_body is not null or response_body is not null)`;
 const nobody = { requestBody: null, responseBody: null };
 
+const refColumns = { taskId: 'id', poolKey: 'poolName', pin: 'pin', epoch: 'epoch' };
+
+/** The least id of version 7 of that time: what came since is found without a look at what is older. */
+const FIRST_ID_WITHIN = `(lpad(to_hex((extract(epoch from now()) * 1000 - ?)::bigint), 12, '0') || repeat('0', 20))::uuid`;
+
+const olderThan = (db: Knex, ms: number): Knex.QueryBuilder =>
+  db('tasks').whereRaw(OPEN).whereRaw(`created_at < now() - ? * interval '1 millisecond'`, [ms]);
+
 type Pruning = 'dropBodies' | 'dropUnfetched' | 'prunable' | 'deleteEnded' | 'pruneKeys';
 
 export function createTaskUpkeep(connection: Connection): TaskUpkeep {
@@ -94,23 +113,22 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
   return {
     ...createPruning(connection),
     async openOlderThan(olderThanMs, { after, limit }) {
-      const query = db('tasks')
-        .whereRaw(OPEN)
-        .whereRaw(`created_at < now() - ? * interval '1 millisecond'`, [olderThanMs])
-        .orderBy('id')
-        .limit(limit);
+      const query = olderThan(db, olderThanMs).orderBy('id').limit(limit);
       if (after !== null) query.where('id', '>', after);
       return parseTasks(await query.select<unknown[]>(rowColumns));
     },
     submissionOf: (id) => submissionOf(connection, id),
-    async newestOpen(olderThanMs, limit) {
-      const query = db('tasks')
-        .whereRaw(OPEN)
-        .whereRaw(`created_at < now() - ? * interval '1 millisecond'`, [olderThanMs])
-        .orderBy('id', 'desc')
-        .limit(limit);
-      return parseTasks(await query.select<unknown[]>(rowColumns));
+    async openRefs(olderThanMs, { after, limit }) {
+      const query = olderThan(db, olderThanMs).orderBy('id').limit(limit);
+      if (after !== null) query.where('id', '>', after);
+      return await query.select<OpenRef[]>(refColumns);
     },
+    newestRefs: async (olderThanMs, { withinMs, limit }) =>
+      await olderThan(db, olderThanMs)
+        .whereRaw(`id > ${FIRST_ID_WITHIN}`, [withinMs])
+        .orderBy('id', 'desc')
+        .limit(limit)
+        .select<OpenRef[]>(refColumns),
     async byIds(ids) {
       if (ids.length === 0) return [];
       return parseTasks(
@@ -130,6 +148,11 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
     },
     async openPools() {
       const { rows } = await db.raw<{ rows: { poolName: string }[] }>(openPoolsSql);
+      return rows.map((row) => row.poolName);
+    },
+    async newestPools(limit) {
+      const newest = db('tasks').whereRaw(OPEN).orderBy('id', 'desc').limit(limit).select('poolName');
+      const rows = await db.from(newest.as('newest')).distinct<{ poolName: string }[]>('poolName');
       return rows.map((row) => row.poolName);
     },
     async openAmong(ids, poolKey) {

@@ -38,6 +38,8 @@ export interface TaskAttempt {
   reason: string;
 }
 
+const attemptColumns = ['n', 'llm', 'session', 'startedAt', 'endedAt', 'reason'];
+
 export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   /** Commits the row: from here on the task is accepted, and never lost. */
   insert(task: NewTask): Promise<TaskRow>;
@@ -48,6 +50,8 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   /** How long they are together, in bytes; tells without reading them. */
   bodyBytes(id: string): Promise<number>;
   attempts(id: string): Promise<TaskAttempt[]>;
+  /** The same of many; those that had none are not in it. */
+  attemptsOf(ids: readonly string[]): Promise<Map<string, TaskAttempt[]>>;
   /** Tasks that have not ended, per pool, and the age of the oldest. */
   open(poolKeys: readonly string[]): Promise<Map<string, { count: number; oldestMs: number }>>;
 }
@@ -82,10 +86,8 @@ export function createTasks(connection: Connection): Tasks {
     bodies: (id) => bodiesOf(connection, id),
     bodyBytes: (id) => bodyBytesOf(connection, id),
     attempts: (id) =>
-      db('taskAttempts')
-        .where({ taskId: id })
-        .orderBy('n')
-        .select<TaskAttempt[]>('n', 'llm', 'session', 'startedAt', 'endedAt', 'reason'),
+      db('taskAttempts').where({ taskId: id }).orderBy('n').select<TaskAttempt[]>(attemptColumns),
+    attemptsOf: (ids) => attemptsOf(db, ids),
     async open(poolKeys) {
       const { rows } = await db.raw<{ rows: { poolName: string; count: string; oldestMs: string }[] }>(
         `select pool_name, count(*) as count,
@@ -125,4 +127,19 @@ async function bodyBytesOf({ db }: Connection, id: string): Promise<number> {
     { id },
   );
   return rows[0]?.bytes ?? 0;
+}
+
+async function attemptsOf(db: Knex, ids: readonly string[]): Promise<Map<string, TaskAttempt[]>> {
+  const attempts = new Map<string, TaskAttempt[]>();
+  if (ids.length === 0) return attempts;
+  const rows = await db('taskAttempts')
+    .whereIn('taskId', [...ids])
+    .orderBy(['taskId', 'n'])
+    .select<(TaskAttempt & { taskId: string })[]>('taskId', ...attemptColumns);
+  for (const { taskId, ...attempt } of rows) {
+    const others = attempts.get(taskId);
+    if (others) others.push(attempt);
+    else attempts.set(taskId, [attempt]);
+  }
+  return attempts;
 }

@@ -1,6 +1,6 @@
 import { failureOf } from '../../core/flow/deps.ts';
 import { storedIdSchema } from '../../core/names.ts';
-import { standingJobs, type StandingJob } from '../../core/queue/leftovers.ts';
+import { standingJobs, stillStanding, type StandingJob } from '../../core/queue/leftovers.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 
@@ -12,19 +12,28 @@ const outcome = {
 
 /** Tasks asked about in one query. */
 const TOGETHER = 1_000;
+/** A turn ends after so many queues, or jobs; the next goes on, so that what stands costs the same however much it is. */
+const QUEUES = 200;
+const JOBS = 500;
+const QUEUES_AT_ONCE = 20;
+/** What looked as if it were over is looked at once more, no more of it than this. */
+const MOST_SUSPECTS = 10_000;
 
 /**
  * Removes jobs whose task is over or was never accepted: a cancel that could not take its job away, the job of a
  * worker that died while it answered, or one that came to the queue after its caller had been told 503. Most nobody
- * could claim; they would stand in the queue, and on the board, for good. A job goes when two looks found it so:
+ * could claim; they would stand in the queue, and on the board, for good. A job goes when two looks found it so, a turn apart:
  * between an end and the worker's own farewell it is normal. One whose task ended with an error stays as failed, with
  * the code, for the board.
  */
 export function createClearJobsDuty(deps: DutyDeps): Duty {
   const { queue, registry, flow, pools: openPools, clock, log } = deps;
-  let before = new Set<string>();
+  type Place = Pick<StandingJob, 'poolKey' | 'queue'>;
+  let suspects: StandingJob[] = [];
+  /** Queues that are still to be looked into before all are asked for again. */
+  let ahead: Place[] = [];
 
-  const queuesNow = async (): Promise<Pick<StandingJob, 'poolKey' | 'queue'>[]> => {
+  const queuesNow = async (): Promise<Place[]> => {
     const llms = await registry.llms.places();
     const open = await openPools.list();
     const pools = new Set([...open, ...llms.map((llm) => llm.poolKey)]);
@@ -32,6 +41,16 @@ export function createClearJobsDuty(deps: DutyDeps): Duty {
       ...[...pools].map((poolKey) => ({ poolKey, queue: queue.keys.pool(poolKey).queue() })),
       ...llms.map(({ poolKey, id }) => ({ poolKey, queue: queue.keys.pool(poolKey).queue(id) })),
     ];
+  };
+  const nextJobs = async (): Promise<StandingJob[]> => {
+    if (ahead.length === 0) ahead = await queuesNow();
+    const jobs: StandingJob[] = [];
+    for (let looked = 0; ahead.length > 0 && looked < QUEUES && jobs.length < JOBS;) {
+      const some = ahead.splice(0, QUEUES_AT_ONCE);
+      looked += some.length;
+      jobs.push(...(await standingJobs(queue.redis, queue.keys, some)));
+    }
+    return jobs;
   };
   const overIn = async (jobs: readonly StandingJob[]): Promise<StandingJob[]> => {
     const over: StandingJob[] = [];
@@ -64,14 +83,12 @@ export function createClearJobsDuty(deps: DutyDeps): Duty {
     name: 'clear-jobs',
     everyMs: 5_000,
     async run(signal) {
-      // Jobs are read before rows: a row is there before its job.
-      const over = await overIn(await standingJobs(queue.redis, queue.keys, await queuesNow()));
-      const round = await each.run(
-        over.filter(({ jobId }) => before.has(jobId)),
-        signal,
-      );
+      const twice = await overIn(await stillStanding(queue.redis, queue.keys, suspects));
+      const round = await each.run(twice, signal);
       if (round.did > 0) flow.bus.emit('scheduler.removed', { kind: 'job', count: round.did });
-      before = new Set(over.map((job) => job.jobId));
+      const left = round.left + round.failed > 0 ? twice : [];
+      // Jobs are read before rows: a row is there before its job.
+      suspects = [...left, ...(await overIn(await nextJobs()))].slice(0, MOST_SUSPECTS);
       return told(deps, 'clear-jobs', round);
     },
   };

@@ -1,4 +1,4 @@
-import { whyWaited } from '../../core/flow/take-back.ts';
+import { whyManyWaited } from '../../core/flow/take-back.ts';
 import { closeMany } from '../../core/flow/close-many.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { TaskRow } from '../../core/task.ts';
@@ -9,6 +9,9 @@ import { told, type Duty, type DutyDeps } from './duty.ts';
 const PAGE = 2_000;
 const TOGETHER = 500;
 const BUDGET_MS = 5_000;
+/** Of more pools than these it is not asked in each turn which have an llm. */
+const MANY_POOLS = 100;
+const TURNS = 5;
 
 /** A task that nobody will take, and why. */
 interface Expired {
@@ -22,7 +25,7 @@ interface Expired {
  * its running time has a limit of its own.
  */
 export function createExpireDuty(deps: DutyDeps): Duty {
-  const { registry, flow, pools, clock, log } = deps;
+  const { registry, flow, clock, log } = deps;
   const each = new EachItem<Expired>({
     name: 'expire',
     idOf: ({ row }) => row.id,
@@ -34,11 +37,7 @@ export function createExpireDuty(deps: DutyDeps): Duty {
     clock,
     log,
   });
-  const emptyPools = async (): Promise<string[]> => {
-    const open = await pools.list();
-    const held = await registry.llms.poolsAmong(open);
-    return open.filter((key) => !held.has(key));
-  };
+  const emptyPools = emptyPoolsOf(deps);
   return {
     name: 'expire',
     everyMs: 2_000,
@@ -57,7 +56,7 @@ export function createExpireDuty(deps: DutyDeps): Duty {
       // What stays, as it is claimed or held by somebody, is passed by.
       for (let skip = 0; !spent();) {
         const rows = await registry.tasks.overdue({ skip, limit: PAGE });
-        skip += rows.length - (await act(await Promise.all(rows.map((row) => late(flow, row)))));
+        skip += rows.length - (await act(await late(flow, rows)));
         if (rows.length < PAGE) break;
       }
       for (const pool of await emptyPools()) {
@@ -80,6 +79,20 @@ export function createExpireDuty(deps: DutyDeps): Duty {
   };
 }
 
+/** That many pools still have an llm is asked every few turns; of one that is new at once. */
+function emptyPoolsOf({ registry, pools }: DutyDeps): () => Promise<string[]> {
+  let held: ReadonlySet<string> = new Set();
+  let turn = 0;
+  return async () => {
+    const open = await pools.list();
+    const isTrusted = open.length > MANY_POOLS && turn++ % TURNS > 0;
+    const asked = isTrusted ? open.filter((key) => !held.has(key)) : open;
+    const found = await registry.llms.poolsAmong(asked);
+    held = isTrusted ? new Set([...held, ...found]) : found;
+    return asked.filter((key) => !found.has(key));
+  };
+}
+
 /** Those that end for the same reason go together. */
 async function expire(flow: DutyDeps['flow'], some: readonly Expired[]): Promise<Acted<Expired>> {
   const byMessage = new Map<string, Expired[]>();
@@ -96,12 +109,16 @@ async function expire(flow: DutyDeps['flow'], some: readonly Expired[]): Promise
   return { did, failed };
 }
 
-/** What is known of why it waited is told with it; asked only where it came back from a member at all. */
-async function late(flow: DutyDeps['flow'], row: TaskRow): Promise<Expired> {
-  const plain =
-    row.source === 'async'
-      ? 'timed out waiting for a worker'
-      : 'No member took the task within its time limit.';
-  const why = row.epoch > 1 ? await whyWaited(flow, row) : null;
-  return { row, code: 'queue_timeout', message: why ? `${plain} ${why.message}` : plain };
+/** What is known of why it waited is told with it; asked only of those that came back from a member at all. */
+async function late(flow: DutyDeps['flow'], rows: readonly TaskRow[]): Promise<Expired[]> {
+  const back = rows.filter((row) => row.epoch > 1).map(({ id }) => id);
+  const heard = await whyManyWaited(flow, back);
+  return rows.map((row) => {
+    const plain =
+      row.source === 'async'
+        ? 'timed out waiting for a worker'
+        : 'No member took the task within its time limit.';
+    const why = heard.get(row.id);
+    return { row, code: 'queue_timeout', message: why ? `${plain} ${why.message}` : plain };
+  });
 }

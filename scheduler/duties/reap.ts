@@ -44,7 +44,6 @@ function mayNotHaveArrived({ fence, heard }: Suspect): boolean {
 export function createReapDuty(deps: DutyDeps): Duty {
   const brake = new Brake(deps);
   deps.flow.bus.on('redis.went_back', () => brake.blind('Redis went back'));
-  const looks = new RunLooks(deps);
   /** Boots that had no subscriber at the last look. */
   let unheard = new Set<string>();
   const each = new EachItem<Condemned>({
@@ -70,7 +69,7 @@ export function createReapDuty(deps: DutyDeps): Duty {
     everyMs: 250,
     async run(signal) {
       const seenAt = deps.clock.elapsed();
-      const late = await lateClaims(deps, looks);
+      const late = await lateClaims(deps);
       if (late.length === 0) {
         unheard = new Set();
         return 0;
@@ -114,40 +113,14 @@ interface Condemned extends Suspect {
   reaped: Condemned[];
 }
 
-/** Of more pools than this those where nothing ran are looked at in turn, so many of them each time. */
-const FEW = 100;
-const TURNS = 4;
 /** Of each pool at a time; the longest silent come first. */
 const MOST = 1_000;
-
-/** Whose running tasks are looked at: at rest most pools have none, and are asked about once a second. */
-class RunLooks {
-  readonly #deps: DutyDeps;
-  #busy = new Set<string>();
-  #turn = 0;
-
-  constructor(deps: DutyDeps) {
-    this.#deps = deps;
-  }
-
-  async pools(): Promise<string[]> {
-    const all = await this.#deps.pools.list();
-    this.#turn = (this.#turn + 1) % TURNS;
-    if (all.length <= FEW) return [...all];
-    return all.filter((key, at) => this.#busy.has(key) || at % TURNS === this.#turn);
-  }
-
-  saw(poolKey: string, runs: boolean): void {
-    if (runs) this.#busy.add(poolKey);
-    else this.#busy.delete(poolKey);
-  }
-}
 
 const bootOf = (fence: Fence): string => `${fence.session} ${fence.boot}`;
 
 /** Claims that have missed a beat: nothing less makes a worker suspect. */
-async function lateClaims({ queue, log }: DutyDeps, looks: RunLooks): Promise<Suspect[]> {
-  const pools = await looks.pools();
+async function lateClaims({ queue, pools: openPools, log }: DutyDeps): Promise<Suspect[]> {
+  const pools = await openPools.busy();
   const heard = queue.steps.read();
   const pipeline = queue.redis.pipeline().time().get(queue.keys.epoch);
   for (const poolKey of pools)
@@ -169,7 +142,6 @@ async function lateClaims({ queue, log }: DutyDeps, looks: RunLooks): Promise<Su
       );
       return;
     }
-    looks.saw(poolKey, flat.length > 0);
     for (let j = 0; j < flat.length; j += 2) {
       const ageMs = now - Number(flat[j + 1]);
       // Beaten before Redis's clock was set back: as of now, so that its silence counts from here.

@@ -9,19 +9,11 @@ import { lookAt, type Look } from '../../core/queue/look.ts';
 import type { Entry } from '../../core/queue/stream.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
+import { OpenWalk, PAGE, PAGES } from '../open-walk.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 
 const OLD_ENOUGH_MS = 2_000;
-/** Rows that are read, looked at and mended together. */
-const PAGE = 500;
-/** Where more are open than this, a turn that finds nothing to mend ends here, and the next goes on. */
-const SLICE = 2_000;
-/** Rows that came last are looked at in each turn. */
-const NEWEST = 500;
 const LANES = 8;
-/** How long a turn goes on where there is much to mend. */
-const BUDGET_MS = 60_000;
-
 /** What a task needs that Postgres says has not ended. */
 type Finding =
   'fine' | 'settle' | 'lost end' | 'renew' | 'renew waiting' | 'requeue' | 'back' | 'forgive' | 'close';
@@ -50,11 +42,10 @@ interface How {
 
 /**
  * Compares the rows that have not ended with what Redis knows, and mends the difference: every task is queued,
- * held by a live claim, or queued again. Rows go by id in pages. What is at rest costs the same however much there is of
- * it: a turn looks at a slice and at what came last, and goes on through all of them as soon as it finds something to mend.
+ * held by a live claim, or queued again.
  */
 export function createReconcileDuty(deps: DutyDeps): Reconcile {
-  const { registry, clock, log } = deps;
+  const { queue, clock, log } = deps;
   const eachOf = (renews: boolean): EachItem<TaskRow> =>
     new EachItem<TaskRow>({
       name: 'reconcile',
@@ -65,50 +56,45 @@ export function createReconcileDuty(deps: DutyDeps): Reconcile {
         await closeRow(deps.flow, row.id, { status: 'error', code: 'internal', message });
       },
       together: PAGE,
-      lanes: 1,
+      lanes: PAGES,
       actMs: 45_000,
       clock,
       log,
     });
   const plain = eachOf(false);
   const renewing = eachOf(true);
-  /** Where the next slice begins; null: at the oldest. */
-  let after: string | null = null;
+  const walk = new OpenWalk(deps);
   let isNewConnection = true;
-  deps.queue.redis.on('ready', () => (isNewConnection = true));
+  queue.redis.on('ready', () => (isNewConnection = true));
+  /** Whoever goes through all leaves nothing to do for a turn beside it: two would undo and repeat each other's work. */
+  let allUnderWay = 0;
 
-  const through = async (signal: AbortSignal, { all, renews, olderThanMs }: How): Promise<number> => {
+  const goOn = async (signal: AbortSignal, { renews, ...how }: How): Promise<number> => {
     const each = renews ? renewing : plain;
-    const began = clock.elapsed();
     const total = { did: 0, left: 0, failed: 0, ended: 0 };
-    const act = async (rows: readonly TaskRow[]): Promise<number> => {
+    await walk.through(signal, how, async (rows) => {
       const round = await each.run(rows, signal);
       total.did += round.did;
       total.failed += round.failed;
       total.ended += round.ended;
       return round.did;
-    };
-    if (all) after = null;
-    let looked = 0;
-    // What began in the middle comes round to where it began.
-    let wrapped = after === null;
-    for (let found = all; !signal.aborted && (all || clock.elapsed() - began < BUDGET_MS);) {
-      const rows: TaskRow[] = await registry.tasks.openOlderThan(olderThanMs, { after, limit: PAGE });
-      found = (await act(rows)) > 0 || found;
-      looked += rows.length;
-      after = rows.length < PAGE ? null : (rows.at(-1)?.id ?? null);
-      if (after === null && (wrapped || !found)) break;
-      wrapped ||= after === null;
-      if (looked >= SLICE && !found) break;
-    }
-    if (after !== null) await act(await registry.tasks.newestOpen(olderThanMs, NEWEST));
+    });
     return told(deps, 'reconcile', total);
+  };
+  const through = async (signal: AbortSignal, how: How): Promise<number> => {
+    if (!how.all) return allUnderWay > 0 ? 0 : await goOn(signal, how);
+    allUnderWay += 1;
+    try {
+      return await goOn(signal, how);
+    } finally {
+      allUnderWay -= 1;
+    }
   };
   return {
     name: 'reconcile',
     everyMs: 5_000,
     async run(signal) {
-      const all = isNewConnection;
+      const all = isNewConnection && allUnderWay === 0;
       isNewConnection = false;
       return await through(signal, { all, renews: false, olderThanMs: OLD_ENOUGH_MS });
     },

@@ -29,7 +29,7 @@ interface Tried {
  * failed, is left alone.
  */
 export function createWakeDuty(deps: DutyDeps): Duty {
-  const { queue, flow, pools, clock, log } = deps;
+  const { queue, registry, flow, pools, clock, log } = deps;
   const tried = new Map<string, Tried>();
 
   const wakeOne = async (pool: LivePool): Promise<boolean> => {
@@ -61,14 +61,20 @@ export function createWakeDuty(deps: DutyDeps): Duty {
     clock,
     log,
   });
+  /** Of many pools only those are looked into where a row says that its llm sleeps: that follows what is announced. */
+  const withSleepers = async (open: readonly string[]): Promise<readonly string[]> => {
+    if (open.length <= TOGETHER) return open;
+    const sleeping = await registry.llms.sleepingPools();
+    return open.filter((key) => sleeping.has(key));
+  };
   return {
     name: 'wake',
     everyMs: 1_000,
     async run(signal) {
-      const open = await pools.list();
-      const isOpen = new Set(open);
-      for (const key of tried.keys()) if (!isOpen.has(key)) tried.delete(key);
-      return told(deps, 'wake', await each.run(open, signal));
+      const some = await withSleepers(await pools.list());
+      const isAmong = new Set(some);
+      for (const key of tried.keys()) if (!isAmong.has(key)) tried.delete(key);
+      return told(deps, 'wake', await each.run(some, signal));
     },
   };
 }

@@ -56,7 +56,15 @@ describe('what a duty asks of the tasks, where few are open among many that ende
       ask: () => upkeep().openOlderThan(1, { after: randomUUID(), limit: 500 }),
       index: /tasks_open/,
     },
-    'reconcile: the newest': { ask: () => upkeep().newestOpen(1, 500), index: /tasks_open/ },
+    'reconcile: a slice of them': {
+      ask: () => upkeep().openRefs(1, { after: randomUUID(), limit: 500 }),
+      index: /tasks_open/,
+    },
+    'reconcile: the newest': {
+      ask: () => upkeep().newestRefs(1, { withinMs: 30_000, limit: 500 }),
+      index: /tasks_open/,
+    },
+    'all: the pools of the newest': { ask: () => upkeep().newestPools(500), index: /tasks_open/ },
     'expire: whose time to wait is over': {
       ask: () => upkeep().overdue({ skip: 0, limit: 500 }),
       index: /tasks_open/,

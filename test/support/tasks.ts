@@ -83,7 +83,7 @@ export function dutyDeps(t: EdgeFixture): DutyDeps {
     registry,
     queue: { ...queue, presence, name: 'redis', stop: () => undefined },
     flow: { ...flowOf(t.deps), liveness },
-    pools: new OpenPools({ registry, clock }),
+    pools: new OpenPools({ registry, queue, clock }),
     clock,
     log,
   };

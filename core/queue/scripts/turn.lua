@@ -4,16 +4,29 @@
   priority; equal ones go by their ids, which are in the order of time.
   Interactive jobs of one owner alone stand in the list as they came, without tags (enqueue.lua), and get them here, but
   for the one that goes next, with the first job of another owner, or when they have become many.
+  Where a job is given with it, it is added first, as BullMQ adds one: while its task waits, and if it is not there.
   Sent twice it changes nothing.
   KEYS  1 queue:wait   2 queue:prioritized   3 queue:<job>   4 turns:<queue>:<priority>
+        and with a job:   5 t:{P}:T:m   6 queue:marker   7 queue:meta
   ARGV  1 job id   2 owner   3 least score of the priority   4 end of its tags   5 ttl ms
         6 how many of one owner alone may wait without tags
+        and with a job:   7 its name   8 data (JSON)   9 options (JSON)   10 priority
   Returns  1 it has its place · 0 it does not wait: not added yet, or taken
   Callers  edge, scheduler (enqueue) ]]
 local least = tonumber(ARGV[3])
 if redis.call('HEXISTS', KEYS[3], 'turn') == 1 then return 1 end
+local isNew = ARGV[7] and redis.call('EXISTS', KEYS[3]) == 0
+if isNew then
+  local m = redis.call('HMGET', KEYS[5], 'job', 'state', 'claim')
+  if m[1] ~= ARGV[1] or m[2] ~= 'open' or m[3] ~= '' then return 0 end
+  local t = redis.call('TIME')
+  redis.call('HSET', KEYS[3], 'name', ARGV[7], 'data', ARGV[8], 'opts', ARGV[9], 'timestamp',
+    string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)), 'delay', 0, 'priority', ARGV[10])
+  redis.call('HSETNX', KEYS[7], 'opts.maxLenEvents', 0)
+  redis.call('ZADD', KEYS[6], 0, '0')
+end
 local alone = least == 0 and redis.call('HGET', KEYS[4], 'alone')
-local stood = redis.call('ZREM', KEYS[2], ARGV[1])
+local stood = isNew and 1 or redis.call('ZREM', KEYS[2], ARGV[1])
 if alone == ARGV[2] then
   local listed = redis.call('LLEN', KEYS[1])
   if stood == 1 and listed < tonumber(ARGV[6]) then

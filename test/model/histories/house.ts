@@ -73,7 +73,7 @@ export async function openHouse(): Promise<House> {
       config,
       ...tools,
       flow: flow(tools, 'scheduler'),
-      pools: new OpenPools({ registry: tools.registry, clock }),
+      pools: new OpenPools({ ...tools, clock }),
       clock,
       log,
     }),

@@ -1,0 +1,28 @@
+--[[ rest: which of many open tasks are not simply at rest: waiting in their queue, or running and heard of, in the epoch
+  that their row is in. Changes nothing. What is told here is looked at closely (look.lua).
+  KEYS  1 any key of the installation: the keys of the tasks begin as it does, in its slot
+  ARGV  1 what they begin with; then of each task   P   T   its row's epoch   queue suffix ('' or '.L')
+  Returns  the places of those, from 1
+  Callers  scheduler (reconcile) ]]
+local odd, waits = {}, {}
+local isWaitedFor = function(queue)
+  if waits[queue] == nil then
+    waits[queue] = redis.call('EXISTS', queue .. 'wait', queue .. 'prioritized') > 0
+  end
+  return waits[queue]
+end
+local rests = function(pool, task, epoch, suffix)
+  local m = redis.call('HMGET', ARGV[1] .. 't:{' .. pool .. '}:' .. task .. ':m', 'state', 'epoch', 'claim', 'job', 'excluded')
+  if m[1] ~= 'open' or m[2] ~= epoch then return false end
+  if m[3] ~= '' then return redis.call('ZSCORE', ARGV[1] .. 'run:{' .. pool .. '}', task) end
+  if m[5] and m[5] ~= '' then return false end
+  local queue = ARGV[1] .. '{' .. pool .. '}' .. suffix .. ':'
+  local job = redis.call('HMGET', queue .. m[4], 'timestamp', 'finishedOn')
+  return job[1] and not job[2] and redis.call('EXISTS', queue .. m[4] .. ':lock') == 0 and isWaitedFor(queue)
+end
+for i = 2, #ARGV, 4 do
+  -- a key of another kind in one place, which a session can put there, is no matter of the others
+  local isRead, isAtRest = pcall(rests, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+  if not (isRead and isAtRest) then odd[#odd + 1] = (i + 2) / 4 end
+end
+return odd

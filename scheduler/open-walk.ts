@@ -1,0 +1,79 @@
+import { notAtRest } from '../core/queue/look.ts';
+import type { OpenRef } from '../core/registry/task-upkeep.ts';
+import { isTerminal, type TaskRow } from '../core/task.ts';
+import type { DutyDeps } from './duties/duty.ts';
+
+/** Rows that are read, looked at and mended together. */
+export const PAGE = 250;
+/** While one page waits for Postgres another has Redis. */
+export const PAGES = 3;
+/** Where more are open than this, a turn that finds nothing to mend ends here, and the next goes on. */
+const SLICE = 1_000;
+/** Rows that came last are looked at in each turn. */
+const NEWEST = 500;
+const NEWEST_MS = 30_000;
+/** How long a turn goes on where there is much to mend. */
+const BUDGET_MS = 60_000;
+
+interface How {
+  olderThanMs: number;
+  /** Through all of them, each looked at closely, however long that takes. */
+  all: boolean;
+}
+
+/**
+ * Goes through the rows that have not ended, by id in pages. What is at rest costs the same however much there is of it: a
+ * turn looks coarsely at a slice and at what came last, and goes on through all of them as soon as it finds something to mend.
+ */
+export class OpenWalk {
+  readonly #deps: Pick<DutyDeps, 'registry' | 'queue' | 'clock'>;
+  /** Where the next slice begins; null: at the oldest. */
+  #after: string | null = null;
+
+  constructor(deps: Pick<DutyDeps, 'registry' | 'queue' | 'clock'>) {
+    this.#deps = deps;
+  }
+
+  /** @param act mends what is to be mended of these. @returns of how many. */
+  async through(
+    signal: AbortSignal,
+    { all, olderThanMs }: How,
+    act: (rows: readonly TaskRow[]) => Promise<number>,
+  ): Promise<void> {
+    const { registry, clock } = this.#deps;
+    const began = clock.elapsed();
+    if (all) this.#after = null;
+    let looked = 0;
+    // What began in the middle comes round to where it began.
+    let wrapped = this.#after === null;
+    for (let found = all; !signal.aborted && (all || clock.elapsed() - began < BUDGET_MS);) {
+      const page = { after: this.#after, limit: found ? PAGE * PAGES : PAGE };
+      let read: readonly string[];
+      if (found) {
+        const rows = await registry.tasks.openOlderThan(olderThanMs, page);
+        await act(rows);
+        read = rows.map(({ id }) => id);
+      } else {
+        const refs = await registry.tasks.openRefs(olderThanMs, page);
+        found = (await act(await this.#oddAmong(refs))) > 0;
+        read = refs.map(({ taskId }) => taskId);
+      }
+      looked += read.length;
+      this.#after = read.length < page.limit ? null : (read.at(-1) ?? null);
+      if (this.#after === null && (wrapped || !found)) break;
+      wrapped ||= this.#after === null;
+      if (looked >= SLICE && !found) break;
+    }
+    if (this.#after === null) return;
+    const newest = { withinMs: NEWEST_MS, limit: NEWEST };
+    await act(await this.#oddAmong(await registry.tasks.newestRefs(olderThanMs, newest)));
+  }
+
+  /** The rows of those that are not simply at rest. */
+  async #oddAmong(refs: readonly OpenRef[]): Promise<TaskRow[]> {
+    const { registry, queue } = this.#deps;
+    const odd = await notAtRest(queue.redis, queue.keys, refs);
+    const rows = await registry.tasks.byIds(odd.map(({ taskId }) => taskId));
+    return rows.filter((row) => !isTerminal(row.status));
+  }
+}
