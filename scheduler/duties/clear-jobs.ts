@@ -19,6 +19,8 @@ const QUEUES_AT_ONCE = 20;
 /** What looked as if it were over is looked at once more, no more of it than this. */
 const MOST_SUSPECTS = 10_000;
 
+type Place = Pick<StandingJob, 'poolKey' | 'queue'>;
+
 /**
  * Removes jobs whose task is over or was never accepted: a cancel that could not take its job away, the job of a
  * worker that died while it answered, or one that came to the queue after its caller had been told 503. Most nobody
@@ -27,23 +29,13 @@ const MOST_SUSPECTS = 10_000;
  * the code, for the board.
  */
 export function createClearJobsDuty(deps: DutyDeps): Duty {
-  const { queue, registry, flow, pools: openPools, clock, log } = deps;
-  type Place = Pick<StandingJob, 'poolKey' | 'queue'>;
+  const { queue, registry, flow, clock, log } = deps;
   let suspects: StandingJob[] = [];
   /** Queues that are still to be looked into before all are asked for again. */
   let ahead: Place[] = [];
 
-  const queuesNow = async (): Promise<Place[]> => {
-    const llms = await registry.llms.places();
-    const open = await openPools.list();
-    const pools = new Set([...open, ...llms.map((llm) => llm.poolKey)]);
-    return [
-      ...[...pools].map((poolKey) => ({ poolKey, queue: queue.keys.pool(poolKey).queue() })),
-      ...llms.map(({ poolKey, id }) => ({ poolKey, queue: queue.keys.pool(poolKey).queue(id) })),
-    ];
-  };
   const nextJobs = async (): Promise<StandingJob[]> => {
-    if (ahead.length === 0) ahead = await queuesNow();
+    if (ahead.length === 0) ahead = await queuesNow(deps);
     const jobs: StandingJob[] = [];
     for (let looked = 0; ahead.length > 0 && looked < QUEUES && jobs.length < JOBS;) {
       const some = ahead.splice(0, QUEUES_AT_ONCE);
@@ -92,4 +84,14 @@ export function createClearJobsDuty(deps: DutyDeps): Duty {
       return told(deps, 'clear-jobs', round);
     },
   };
+}
+
+async function queuesNow({ queue, registry, pools: openPools }: DutyDeps): Promise<Place[]> {
+  const llms = await registry.llms.places();
+  const open = await openPools.list();
+  const pools = new Set([...open, ...llms.map((llm) => llm.poolKey)]);
+  return [
+    ...[...pools].map((poolKey) => ({ poolKey, queue: queue.keys.pool(poolKey).queue() })),
+    ...llms.map(({ poolKey, id }) => ({ poolKey, queue: queue.keys.pool(poolKey).queue(id) })),
+  ];
 }
