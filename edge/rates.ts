@@ -11,9 +11,9 @@ import { RateLimit, type Turn } from './rate-limit.ts';
 export interface Rates {
   /**
    * Takes the time of a request of this user's. What runs an llm, or answers for one, has a rate of its own, unless most of
-   * the user's last calls were refused: then it is a request like others.
+   * the user's last calls were refused: then it is a request like others. Who is alone here is held to none.
    * @returns undefined when it may go on at once, which is nearly always; else it waits.
-   * @throws McpctlError `too_many_requests` after a second.
+   * @throws McpctlError `too_many_requests` when it would have to wait for long.
    */
   ofUser(userId: string, req: Request, res: Response): Promise<void> | undefined;
   /** The same for a request whose sender is not known; once for each request. */
@@ -25,6 +25,10 @@ interface RatesDeps {
   clock: Clock;
   metrics: Pick<Metrics, 'refused' | 'slowed'>;
 }
+
+/** A user's crowd waits rather than fails: 500 requests that are sent together, at the usual rate. */
+const USER_WAIT_MS = 5_000;
+const STRANGER_WAIT_MS = 1_000;
 
 type RateCap = 'user_rate' | 'address_rate';
 
@@ -42,11 +46,10 @@ export function createRates({ config, clock, metrics }: RatesDeps): Rates {
   const requestMs = 1_000 / maxUserRequestRate;
   const callMs = 1_000 / maxUserCallRate;
   const strangerMs = 1_000 / maxAddressRequestRate;
-  const ofUsers = new RateLimit(clock);
-  const ofAddresses = new RateLimit(clock);
+  const ofUsers = new RateLimit(clock, USER_WAIT_MS);
+  const ofAddresses = new RateLimit(clock, STRANGER_WAIT_MS);
   const counted = new WeakSet<Request>();
 
-  /** Who is refused waits too: a crowd that is told so at once asks again at once. */
   const wait = async (cap: RateCap, turn: Turn, { res, message }: { res: Response; message: string }) => {
     metrics.slowed(cap);
     const left = new AbortController();
@@ -61,7 +64,7 @@ export function createRates({ config, clock, metrics }: RatesDeps): Rates {
     ofUser(userId, req, res) {
       const account = ofUsers.of(userId);
       const isCall = isWork(req);
-      const turn = account.take(isCall && !account.isVain ? callMs : requestMs);
+      const turn = account.take(isCall && !account.isVain ? callMs : requestMs, ofUsers.isAlone);
       if (isCall) res.once('close', () => account.ended(res.statusCode >= 400));
       if (turn.waitMs === 0) return undefined;
       const message = `You ask faster than one user may here: ${maxUserRequestRate} requests a second (MCPCTL_MAX_USER_REQUEST_RATE), calls that an llm answers ${maxUserCallRate} (MCPCTL_MAX_USER_CALL_RATE). Send fewer at a time; ask for lists rather than single tasks, or wait for a task with ?wait=30.`;
