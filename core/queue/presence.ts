@@ -222,8 +222,9 @@ export function parseMember(field: string, text: string, now: number): MemberPre
   const ageMs = Math.max(0, saidMs);
   try {
     const json: unknown = JSON.parse(text.slice(space + 1));
-    const lost = lostSchema.safeParse(json);
-    if (lost.success) {
+    // Those are few, and to find out that a text is none of a kind costs a schema more than to read one that is.
+    const lost = text.includes('"lost"') ? lostSchema.safeParse(json) : undefined;
+    if (lost?.success) {
       const { sessionId, nonce, was } = lost.data;
       return { llmId, sessionId, nonce, served: was === 'serving', ageMs };
     }

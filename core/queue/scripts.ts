@@ -70,6 +70,18 @@ function saysLater(redis: Redis, thrown: unknown): boolean {
 
 /** Runs a script by its hash, again for a minute where Redis says that it cannot now. Each token goes this way. */
 export async function runScript(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
+  try {
+    return await runHash(redis, name, call);
+  } catch (thrown) {
+    if (!isUntaught(thrown)) {
+      if (!saysLater(redis, thrown)) throw thrown;
+      await pause(AGAIN_MS.first);
+    }
+    return await runPatiently(redis, name, call);
+  }
+}
+
+async function runPatiently(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
   const until = performance.now() + PATIENCE_MS;
   for (let waitMs = AGAIN_MS.first; ; waitMs = Math.min(waitMs * 2, AGAIN_MS.most)) {
     try {

@@ -8,8 +8,7 @@
   Returns  1 · -1 not the current claim, or the task ended or was closed; or Redis has lost events of it (a
            restart, a failover): an answer with a hole is not gone on with
   Callers  worker, relay ]]
-local call = redis.call
-local m = call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v')
+local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v')
 if m[1] ~= ARGV[1] or m[2] ~= 'open' then return -1 end
 local seq = tonumber(m[4])
 local first = tonumber(ARGV[2])
@@ -22,25 +21,25 @@ if last > seq then
   for _ = first, seq do text = string.sub(text, string.find(text, '\n', 1, true) + 1) end
   local id = m[3] .. '-' .. last
   if last == seq + 1 then
-    if tag then call('XADD', KEYS[2], id, 'd', text, 'c', tag) else call('XADD', KEYS[2], id, 'd', text) end
+    if tag then redis.call('XADD', KEYS[2], id, 'd', text, 'c', tag) else redis.call('XADD', KEYS[2], id, 'd', text) end
   elseif tag then
-    call('XADD', KEYS[2], id, 'l', text, 'n', last - seq, 'c', tag)
+    redis.call('XADD', KEYS[2], id, 'l', text, 'n', last - seq, 'c', tag)
   else
-    call('XADD', KEYS[2], id, 'l', text, 'n', last - seq)
+    redis.call('XADD', KEYS[2], id, 'l', text, 'n', last - seq)
   end
   local bytes = tonumber(m[5]) + #text + 32 * (last - seq)
   if bytes > tonumber(ARGV[4]) then
-    call('XTRIM', KEYS[2], 'MAXLEN', math.floor(call('XLEN', KEYS[2]) / 2))
+    redis.call('XTRIM', KEYS[2], 'MAXLEN', math.floor(redis.call('XLEN', KEYS[2]) / 2))
     bytes = math.floor(bytes / 2)
   end
-  call('HSET', KEYS[1], 'seq', last, 'bytes', bytes)
+  redis.call('HSET', KEYS[1], 'seq', last, 'bytes', bytes)
 end
 if first == 1 then
-  local t = call('TIME')
-  call('HSETNX', KEYS[1], 'firstAt', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
-  call('PEXPIRE', KEYS[2], ARGV[3])
+  local t = redis.call('TIME')
+  redis.call('HSETNX', KEYS[1], 'firstAt', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
 end
 -- a longer one is not sent along: who waits reads it from the stream
 local from = m[3] .. '-' .. first .. (tag and '-' .. tag or '')
-call('SPUBLISH', ARGV[5], #ARGV[7] <= 65536 and from .. '\n' .. ARGV[7] or '')
+redis.call('SPUBLISH', ARGV[5], #ARGV[7] <= 65536 and from .. '\n' .. ARGV[7] or '')
 return 1
