@@ -5,6 +5,8 @@ import { orUnavailable } from '../core/queue/connect.ts';
 import { sendControl } from '../core/queue/control.ts';
 import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import { EachItem } from '../core/runtime/each-item.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { Service } from '../core/runtime/service.ts';
 import type { SessionSpeakers, Speaker } from './session-speakers.ts';
@@ -23,6 +25,7 @@ export interface Heartbeats extends Service {
 }
 
 const FLUSH_MS = 1_000;
+const TOGETHER = 1_000;
 const MOST_NOTED = 50_000;
 
 export interface HeartbeatsDeps {
@@ -30,6 +33,7 @@ export interface HeartbeatsDeps {
   presence: Presence;
   queue: Pick<QueueDoor, 'redis' | 'keys'>;
   speakers: SessionSpeakers;
+  clock: Clock;
   log: Log;
 }
 
@@ -46,6 +50,18 @@ async function stillHeld(
   }
 }
 
+/** Writes them down. One whose rows cannot be written is no reason to take the others for gone. */
+const createWriting = ({ registry, clock, log }: HeartbeatsDeps): EachItem<string> =>
+  new EachItem<string>({
+    name: 'heartbeats',
+    idOf: (id) => id,
+    act: async (some) => (await registry.sessions.beat(some)).length,
+    together: TOGETHER,
+    lanes: 1,
+    clock,
+    log,
+  });
+
 export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
   const { registry, presence, queue, speakers, log } = deps;
   let waiting = new Set<string>();
@@ -54,12 +70,17 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
   let unnoted = new Map<string, string>();
   let timer: NodeJS.Timeout | undefined;
 
+  const writing = createWriting(deps);
   const flush = async (): Promise<void> => {
     timer = undefined;
     const [ids, tokenOf] = [[...waiting], unnoted];
     [waiting, unnoted] = [new Set<string>(), new Map<string, string>()];
     try {
-      await registry.sessions.beat(await stillHeld(presence, ids));
+      const { failed, left } = await writing.run(
+        await stillHeld(presence, ids),
+        new AbortController().signal,
+      );
+      if (failed + left > 0) log.warn({ sessions: failed + left }, 'some heartbeats could not be written');
       await registry.denials.fillTokens(tokenOf);
       if (noted.size >= MOST_NOTED) noted.clear();
       for (const id of tokenOf.keys()) noted.add(id);

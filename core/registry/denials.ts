@@ -21,6 +21,10 @@ export interface Denials {
    * pool's owner does not let in any more, become `inactive: denied`. @returns what changed, by session.
    */
   denyUnentitled(): Promise<Denied[]>;
+  /** Sessions that have such rows. */
+  unentitled(): Promise<string[]>;
+  /** The same for these alone, past what somebody holds: a registration is under way, and is looked at the next time. */
+  denyUnentitledOf(sessionIds: readonly string[]): Promise<Denied[]>;
   /** The same for rows that somebody who may says are to go: all of a user's in a pool, or one llm. */
   denyRows(which: { poolKey: string; ownerId: string } | { llmId: string }): Promise<Denied[]>;
   /** What was denied within so many milliseconds, for whoever finishes what another process began. */
@@ -55,21 +59,30 @@ interface Candidate {
   sessionId: string;
 }
 
+const findUnentitled = async (on: Knex): Promise<Candidate[]> =>
+  (await on.raw<{ rows: Candidate[] }>(UNENTITLED)).rows;
+
 type Find = (db: Knex) => Promise<Candidate[]>;
 
+/** Whether rows that somebody holds are waited for. */
+type Held = 'wait' | 'pass by';
+
 /** Sessions in the order of register.ts, then rows by name; asked again behind the locks. */
-async function deny({ db, transaction }: Connection, find: Find): Promise<Denied[]> {
+async function deny({ db, transaction }: Connection, find: Find, held: Held = 'wait'): Promise<Denied[]> {
+  const lock = held === 'wait' ? 'for update' : 'for update skip locked';
   const first = await find(db);
   if (first.length === 0) return [];
   return await transaction(async (trx) => {
-    const sessionIds = [...new Set(first.map(({ sessionId }) => sessionId))].sort();
-    await trx.raw('select id from sessions where id = any(:sessionIds) order by id for update', {
-      sessionIds,
-    });
+    const asked = [...new Set(first.map(({ sessionId }) => sessionId))].sort();
+    const idsOf = async (sql: string, ids: string[]): Promise<string[]> => {
+      const { rows } = await trx.raw<{ rows: { id: string }[] }>(`${sql} ${lock}`, { ids });
+      return rows.map(({ id }) => id);
+    };
+    const sessionIds = await idsOf('select id from sessions where id = any(:ids) order by id', asked);
     const still = (await find(trx)).filter(({ sessionId }) => sessionIds.includes(sessionId));
-    const ids = still.map(({ id }) => id);
+    const found = still.map(({ id }) => id);
+    const ids = await idsOf('select id from llms where id = any(:ids) order by name', found);
     if (ids.length === 0) return [];
-    await trx.raw('select id from llms where id = any(:ids) order by name for update', { ids });
     await trx.raw(
       `update llms set status = 'inactive', inactive_reason = 'denied', inactive_since = now(),
          last_status = null, last_reason = null
@@ -111,8 +124,14 @@ async function readDenied(
 export function createDenials(connection: Connection): Denials {
   const { db } = connection;
   return {
-    denyUnentitled: () =>
-      deny(connection, async (on) => (await on.raw<{ rows: Candidate[] }>(UNENTITLED)).rows),
+    denyUnentitled: () => deny(connection, findUnentitled),
+    unentitled: async () => [...new Set((await findUnentitled(db)).map(({ sessionId }) => sessionId))],
+    denyUnentitledOf: (sessionIds) =>
+      deny(
+        connection,
+        async (on) => (await findUnentitled(on)).filter(({ sessionId }) => sessionIds.includes(sessionId)),
+        'pass by',
+      ),
     denyRows: (which) =>
       deny(connection, async (on) => {
         const where = 'llmId' in which ? 'l.id = :llmId' : 'l.pool_key = :poolKey and l.owner_id = :ownerId';

@@ -2,8 +2,10 @@ import type { Connection } from './connect.ts';
 
 /** What ended tasks keep: requests and results at rest. */
 export interface TaskKept {
-  /** Weighs tasks that ended before the weight was written with the end. @returns how many. */
-  weighKept(limit: number): Promise<number>;
+  /** Tasks that ended before the weight was written with the end, past those that somebody holds. */
+  unweighed(limit: number): Promise<string[]>;
+  /** Weighs them. @returns how many. */
+  weighKept(ids: readonly string[]): Promise<number>;
   /** What each owner's ended tasks weigh together, in bytes; owners who keep nothing are not in it. */
   keptBytes(): Promise<Map<string, number>>;
   /**
@@ -44,16 +46,25 @@ const forgetSql = `
 
 export function createTaskKept({ db }: Connection): TaskKept {
   return {
-    async weighKept(limit) {
-      const ids = db('tasks')
+    async unweighed(limit) {
+      const rows = await db('tasks')
         .whereRaw('completed_at is not null and kept_bytes is null')
         .orderBy('completedAt')
         .limit(limit)
         .forUpdate()
         .skipLocked()
+        .select<{ id: string }[]>('id');
+      return rows.map(({ id }) => id);
+    },
+    async weighKept(ids) {
+      const held = db('tasks')
+        .whereIn('id', [...ids])
+        .whereRaw('completed_at is not null and kept_bytes is null')
+        .forUpdate()
+        .skipLocked()
         .select('id');
       // The trigger `weigh_task` writes the weight.
-      return await db('tasks').whereIn('id', ids).update({ keptBytes: 0 });
+      return await db('tasks').whereIn('id', held).update({ keptBytes: 0 });
     },
     async keptBytes() {
       const { rows } = await db.raw<{ rows: { ownerId: string; bytes: string }[] }>(

@@ -38,8 +38,10 @@ export interface TaskUpkeep {
   pruneKeys(limit: number): Promise<number>;
   /** Drops both bodies of a task that has ended and asked for that. @returns whether there were any. */
   dropBodies(id: string): Promise<boolean>;
-  /** The same for all that ended longer ago than this: nobody has come for them. @returns how many. */
-  dropUnfetched(olderThanMs: number, limit: number): Promise<number>;
+  /** Those that ended longer ago than this with bodies that are to be dropped: nobody has come for them. */
+  unfetched(olderThanMs: number, limit: number): Promise<string[]>;
+  /** Drops their bodies, past those that somebody holds. @returns how many. */
+  dropUnfetched(ids: readonly string[]): Promise<number>;
 }
 
 export interface OpenRef {
@@ -106,7 +108,7 @@ const FIRST_ID_WITHIN = `(lpad(to_hex((extract(epoch from now()) * 1000 - ?)::bi
 const olderThan = (db: Knex, ms: number): Knex.QueryBuilder =>
   db('tasks').whereRaw(OPEN).whereRaw(`created_at < now() - ? * interval '1 millisecond'`, [ms]);
 
-type Pruning = 'dropBodies' | 'dropUnfetched' | 'prunable' | 'deleteEnded' | 'pruneKeys';
+type Pruning = 'dropBodies' | 'unfetched' | 'dropUnfetched' | 'prunable' | 'deleteEnded' | 'pruneKeys';
 
 export function createTaskUpkeep(connection: Connection): TaskUpkeep {
   const { db } = connection;
@@ -172,16 +174,25 @@ function createPruning({ db }: Connection): Pick<TaskUpkeep, Pruning> {
     async dropBodies(id) {
       return (await db('tasks').where({ id }).whereRaw(DROPPABLE).update(nobody)) > 0;
     },
-    async dropUnfetched(olderThanMs, limit) {
-      const ids = db('tasks')
+    async unfetched(olderThanMs, limit) {
+      const rows = await db('tasks')
         .whereRaw(DROPPABLE)
         .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [olderThanMs]))
         .orderBy('completedAt')
         .limit(limit)
         .forUpdate()
         .skipLocked()
+        .select<{ id: string }[]>('id');
+      return rows.map(({ id }) => id);
+    },
+    async dropUnfetched(ids) {
+      const held = db('tasks')
+        .whereIn('id', [...ids])
+        .whereRaw(DROPPABLE)
+        .forUpdate()
+        .skipLocked()
         .select('id');
-      return await db('tasks').whereIn('id', ids).update(nobody);
+      return await db('tasks').whereIn('id', held).update(nobody);
     },
     async prunable(retentionMs, limit) {
       const rows = await db('tasks')

@@ -3,6 +3,7 @@ import { told, type Duty, type DutyDeps } from './duty.ts';
 import { fairShare } from '../fair-share.ts';
 
 const WEIGHED_AT_ONCE = 1_000;
+const WEIGHED_TOGETHER = 250;
 /** What is over waits for the next turn after this; a single owner's turn ends well before it is given up. */
 const BUDGET_MS = 20_000;
 const OWNER_MS = 5_000;
@@ -27,6 +28,15 @@ export function createForgetDuty(deps: DutyDeps): Duty {
     if (did > 0) flow.bus.emit('scheduler.removed', { kind: 'kept_body', count: did });
     return did;
   };
+  const weighing = new EachItem<string>({
+    name: 'forget',
+    idOf: (id) => id,
+    act: (ids) => tasks.weighKept(ids),
+    together: WEIGHED_TOGETHER,
+    lanes: 1,
+    clock,
+    log,
+  });
   const each = new EachItem<Over>({
     name: 'forget',
     idOf: ({ ownerId }) => ownerId,
@@ -42,7 +52,10 @@ export function createForgetDuty(deps: DutyDeps): Duty {
     async run(signal) {
       const began = clock.elapsed();
       const spent = (): boolean => signal.aborted || clock.elapsed() - began > BUDGET_MS;
-      for (let n = 1; n > 0 && !spent();) n = await tasks.weighKept(WEIGHED_AT_ONCE);
+      for (let n = 1; n > 0 && !spent();) {
+        const unweighed = await tasks.unweighed(WEIGHED_AT_ONCE + weighing.resting);
+        n = (await weighing.run(unweighed, signal)).did;
+      }
       const kept = await tasks.keptBytes();
       const mostBytes = Math.min(
         config.maxUserKeptBytes,

@@ -1,53 +1,94 @@
 import { createRedisUserFlow, userOf } from '../../core/flow/redis-users.ts';
 import { sendControl } from '../../core/queue/control.ts';
 import type { RedisUserRow } from '../../core/registry/redis-users.ts';
-import type { Duty, DutyDeps } from './duty.ts';
+import { EachItem } from '../../core/runtime/each-item.ts';
+import { told, type Duty, type DutyDeps } from './duty.ts';
 
 /** From the word to a session that it is to take its tasks otherwise, until its user is gone. */
 const GOES_OVER_MS = 2_500;
+
+const each = <T>(
+  { clock, log }: DutyDeps,
+  idOf: (item: T) => string,
+  act: (item: T) => Promise<void>,
+): EachItem<T> =>
+  new EachItem<T>({
+    name: 'redis-users',
+    idOf,
+    async act([item]) {
+      if (item === undefined) return 0;
+      await act(item);
+      return 1;
+    },
+    clock,
+    log,
+  });
+
+const sessionOf = ({ sessionId }: RedisUserRow): string => sessionId;
 
 /**
  * Keeps the Redis users of sessions what Postgres says: made again when Redis has lost them, rewritten when rows change
  * pools, taken away when a session has left, lapsed or may no more. Edges do the same as it happens; this is for what
  * happens elsewhere, or while they die. A session whose pool another owner has joined is told first.
  */
-export function createRedisUsersDuty({ registry, queue, clock }: DutyDeps): Duty {
+export function createRedisUsersDuty(deps: DutyDeps): Duty {
+  const { registry, queue, flow, clock } = deps;
   const { users } = createRedisUserFlow({ registry, queue });
   /** As they were set here last; an edge may have set them since, to the same. */
   const known = new Map<string, string>();
   const toldAt = new Map<string, number>();
 
-  const mayStay = async (row: RedisUserRow): Promise<boolean> => {
-    if (!row.isShared) return true;
-    const told = toldAt.get(row.sessionId);
-    if (told !== undefined) return clock.elapsed() - told < GOES_OVER_MS;
-    toldAt.set(row.sessionId, clock.elapsed());
-    await sendControl(queue, { session: row.sessionId, boot: row.boot, message: { kind: 'again' } });
-    return true;
+  const mayStay = (row: RedisUserRow): boolean => {
+    const at = toldAt.get(row.sessionId);
+    return !row.isShared || at === undefined || clock.elapsed() - at < GOES_OVER_MS;
   };
+  const telling = each<RedisUserRow>(deps, sessionOf, async ({ sessionId, boot }) => {
+    // Counted from the first try: it goes over, or loses its user, also where nobody can be told.
+    toldAt.set(sessionId, clock.elapsed());
+    await sendControl(queue, { session: sessionId, boot, message: { kind: 'again' } });
+  });
+  const dropping = each<string>(
+    deps,
+    (sessionId) => sessionId,
+    (sessionId) => users.drop([sessionId]),
+  );
+  const setting = each<RedisUserRow>(deps, sessionOf, async (row) => {
+    await users.set(userOf(row));
+    known.set(row.sessionId, JSON.stringify(row));
+  });
 
   return {
     name: 'redis-users',
     everyMs: 1_000,
-    async run() {
+    async run(signal) {
       // In this order: an edge writes the row before it makes the user.
       const present = new Set(await users.list());
       const rows = await registry.redisUsers.list();
-      const stays = new Set<string>();
-      for (const row of rows)
-        if (present.has(row.sessionId) && (await mayStay(row))) stays.add(row.sessionId);
-      const theirs = rows.filter((row) => !row.isShared);
-      const gone = [...present].filter((id) => !stays.has(id));
-      await users.drop(gone);
-      if (theirs.length > 0) await users.teach();
-      const changed = theirs.filter(
-        (row) => known.get(row.sessionId) !== JSON.stringify(row) || !present.has(row.sessionId),
+      const bySession = new Map(rows.map((row) => [row.sessionId, row]));
+      for (const id of toldAt.keys()) if (!bySession.has(id)) toldAt.delete(id);
+      const there = rows.filter((row) => present.has(row.sessionId));
+      const untold = there.filter((row) => row.isShared && !toldAt.has(row.sessionId));
+      const stays = new Set(there.filter(mayStay).map(({ sessionId }) => sessionId));
+      const said = await telling.run(untold, signal);
+      const dropped = await dropping.run(
+        [...present].filter((id) => !stays.has(id)),
+        signal,
       );
-      await Promise.all(changed.map((row) => users.set(userOf(row))));
-      known.clear();
-      for (const row of theirs) known.set(row.sessionId, JSON.stringify(row));
-      for (const id of toldAt.keys()) if (!rows.some((row) => row.sessionId === id)) toldAt.delete(id);
-      return gone.length + changed.length;
+      const theirs = rows.filter((row) => !row.isShared);
+      if (theirs.length > 0) await users.teach();
+      for (const id of known.keys()) if (bySession.get(id)?.isShared !== false) known.delete(id);
+      const set = await setting.run(
+        theirs.filter(
+          (row) => known.get(row.sessionId) !== JSON.stringify(row) || !present.has(row.sessionId),
+        ),
+        signal,
+      );
+      return told({ flow }, 'redis-users', {
+        did: dropped.did + set.did,
+        left: said.left + dropped.left + set.left,
+        failed: said.failed + dropped.failed + set.failed,
+        ended: 0,
+      });
     },
   };
 }

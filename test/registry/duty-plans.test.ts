@@ -75,7 +75,7 @@ describe('what a duty asks of the tasks, where few are open among many that ende
     'prune: what is old': { ask: () => upkeep().prunable(DAY_MS, 500), index: /tasks_completed_at/ },
     'prune: these': { ask: () => upkeep().deleteEnded(ids), index: /tasks_pkey/ },
     'prune: bodies that nobody came for': {
-      ask: () => upkeep().dropUnfetched(DAY_MS, 500),
+      ask: () => upkeep().unfetched(DAY_MS, 500),
       index: /tasks_unfetched/,
     },
   };

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { v7 } from 'uuid';
 import { claimTask, endClaim, handBack } from '../../core/queue/claim.ts';
+import type { LlmRow } from '../../core/llm.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { createDuties } from '../../scheduler/duties/index.ts';
 import type { DutyDeps } from '../../scheduler/duties/duty.ts';
@@ -126,7 +127,9 @@ describe('a duty among items that it cannot do', function () {
     expect(await holding(held, () => run('hand-back'))).to.equal(1);
     expect(await t.registry.tasks.byId(good.id)).to.include({ epoch: 2 });
     expect(await run('hand-back')).to.equal(1);
-    expect(await redis.zrange(pool().back, '0', '-1')).to.deep.equal([poisoned.id]);
+    // What is no fence any more was not handed back: it is left to reconcile and expire.
+    expect(await redis.zrange(pool().back, '0', '-1')).to.deep.equal([]);
+    expect(await statusOf(poisoned)).to.equal('pending');
   });
 
   it('reap', async () => {
@@ -170,6 +173,105 @@ describe('a duty among items that it cannot do', function () {
     await t.connection.db.raw('alter table tasks enable trigger guard_task');
     await holding(held, () => run('prune'));
     expect([await statusOf(good), await statusOf(held)]).to.deep.equal([undefined, 'cancelled']);
+  });
+
+  /** From now on nothing of this row can be written. */
+  const refuse = (table: string, id: string) =>
+    t.connection.db.raw(
+      `create or replace function refuse() returns trigger language plpgsql as $$ begin raise 'poison'; end $$;
+       create trigger refuse before update on ${table} for each row when (old.id = '${id}') execute function refuse()`,
+    );
+
+  it('prune and forget: bodies, where one row takes no write and one is held', async () => {
+    const [poisoned, held, good] = await four();
+    await t.connection.db('tasks').update({ retention: 'none' });
+    const ended = { status: 'cancelled', code: 'task_cancelled', message: 'x' } as const;
+    for (const row of [poisoned, held, good]) await t.registry.tasks.close(row.id, ended);
+    await t.connection.db.raw('alter table tasks disable trigger user');
+    await t.connection.db.raw(`update tasks set completed_at = now() - interval '1 day', kept_bytes = null
+      where completed_at is not null`);
+    await t.connection.db.raw('alter table tasks enable trigger user');
+    await refuse('tasks', poisoned.id);
+    await holding(held, async () => [await run('forget'), await run('prune')]);
+    const { rows } = await t.connection.db.raw<{ rows: { id: string; kept: boolean; weighed: boolean }[] }>(
+      'select id, request_body is not null as kept, kept_bytes is not null as weighed from tasks where completed_at is not null',
+    );
+    expect(rows).to.have.deep.members([
+      { id: good.id, kept: false, weighed: true },
+      { id: held.id, kept: true, weighed: false },
+      { id: poisoned.id, kept: true, weighed: false },
+    ]);
+  });
+
+  it('deny: past a session that somebody holds, one that takes no write, and one that cannot be put out', async () => {
+    const names = ['poisoned', 'held', 'stuck', 'good'] as const;
+    const llms = new Map<string, LlmRow>();
+    for (const name of names) {
+      const registered = await t.registry.sessions.register(t.publication(t.ada, [name]));
+      for (const llm of registered.llms) llms.set(name, llm);
+      const made = { userId: t.ada.id, name, pools: null, expiresInDays: null, createdBy: null };
+      const { id: tokenId } = (await t.registry.tokens.create(made)).row;
+      await t.connection
+        .db('sessions')
+        .where({ id: llms.get(name)?.providerSessionId })
+        .update({ tokenId });
+      await t.connection.db('tokens').where({ id: tokenId }).update({ revokedAt: new Date() });
+    }
+    const { db } = t.connection;
+    await refuse('llms', llms.get('poisoned')?.id ?? '');
+    await poison(t.deps.queue.keys.pool('stuck').members);
+    await db.transaction(async (trx) => {
+      await trx('sessions')
+        .where({ id: llms.get('held')?.providerSessionId })
+        .forUpdate()
+        .select('id');
+      await run('deny');
+    });
+    const reasons = async () =>
+      Object.fromEntries(
+        (
+          await db('llms').select<{ name: string; inactiveReason: string | null }[]>('name', 'inactiveReason')
+        ).map(({ name, inactiveReason }) => [name, inactiveReason]),
+      );
+    expect(await reasons()).to.deep.equal({ poisoned: null, held: null, stuck: 'denied', good: 'denied' });
+    await run('deny');
+    expect(await reasons()).to.include({ poisoned: null, held: 'denied' });
+  });
+
+  it('sweep-llms, and an edge that writes heartbeats: past a session whose row takes no write', async () => {
+    const { db } = t.connection;
+    const sessions: string[] = [];
+    for (const name of ['poisoned', 'good']) {
+      const [llm] = (await t.registry.sessions.register(t.publication(t.ada, [name]))).llms;
+      sessions.push(llm?.providerSessionId ?? '');
+      if (name === 'poisoned') await refuse('llms', llm?.id ?? '');
+    }
+    await t.connection.db('sessions').update({ lastHeartbeatAt: new Date(1) });
+    await t.deps.queue.redis.set(t.deps.queue.keys.epoch, 1);
+    await run('sweep-llms');
+    const gone = await db('llms')
+      .where({ inactiveReason: 'publisher_gone' })
+      .select<{ name: string }[]>('name');
+    expect(gone).to.deep.equal([{ name: 'good' }]);
+    for (const id of sessions) await t.deps.presence.hold(id, 'boot');
+    const speaker = { userId: t.ada.id, tokenId: randomUUID(), instance: undefined };
+    for (const id of sessions)
+      await t.deps.heartbeats.beat({ providerSessionId: id }, speaker).catch(() => undefined);
+    await t.deps.heartbeats.stop();
+    expect(await t.registry.sessions.beatenWithin(sessions, 60_000)).to.include(sessions[1]);
+  });
+
+  it('clear-jobs and wake: past a queue and a fence that cannot be read', async () => {
+    const [poisoned, good] = await four();
+    const { redis, keys } = t.deps.queue;
+    await submitTask(t, { poolKey: 'other' });
+    await poison(task(poisoned).fence);
+    await poison(`${keys.namespace}:${keys.pool('other').queue()}:wait`);
+    await vanish(good);
+    await run('wake');
+    const clearing = createDuties(deps).find(({ name }) => name === 'clear-jobs');
+    for (const _ of [1, 2]) await clearing?.run(new AbortController().signal);
+    expect(await redis.exists(`${keys.namespace}:${pool().queue()}:${good.id}-1`)).to.equal(0);
   });
 
   it('clear-queues: what BullMQ keeps of an llm and a pool that are gone goes with them', async () => {
