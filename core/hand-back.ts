@@ -12,7 +12,7 @@ const handBackSchema = z.object({
   code: z.string().max(64),
   message: z.string().transform((text) => text.slice(0, 500)),
   /** Seconds, when the backend asked to wait. */
-  retryAfterS: retryAfterSchema.optional(),
+  retryAfterS: retryAfterSchema.optional().catch(undefined),
 });
 export type HandBack = z.infer<typeof handBackSchema>;
 

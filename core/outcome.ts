@@ -1,7 +1,19 @@
 import { z } from 'zod';
 import { entryOf, isErrorCode } from './errors.ts';
 import { retryAfterSchema } from './retry-after.ts';
-import { usageSchema } from './task.ts';
+import { usageSchema, type Usage } from './task.ts';
+
+const MOST = Number.MAX_SAFE_INTEGER;
+const impossible: Usage = { promptTokens: MOST, completionTokens: MOST, totalTokens: MOST };
+
+/**
+ * Usage as a worker tells it. Numbers that cannot be cost nobody the answer that they are about: they are taken for more
+ * than is possible, and estimated where the row is written (registry/plausible-usage.ts).
+ */
+export const toldUsageSchema = usageSchema
+  .nullish()
+  .transform((usage) => usage ?? undefined)
+  .catch(impossible);
 
 /**
  * How a claim, and with it the task, ended: the last entry of the event stream. Written by workers, so it is
@@ -15,7 +27,7 @@ const outcomeSchema = z.discriminatedUnion('kind', [
     /** The whole answer, as text; absent when it was streamed. */
     body: z.string().optional(),
     finishReason: z.string().max(64).optional(),
-    usage: usageSchema.optional(),
+    usage: toldUsageSchema.optional(),
   }),
   z.object({
     kind: z.literal('failed'),
@@ -24,8 +36,8 @@ const outcomeSchema = z.discriminatedUnion('kind', [
     /** A backend's own 4xx goes to the caller as it is. */
     status: z.int().min(400).max(599).optional(),
     body: z.string().optional(),
-    retryAfterS: retryAfterSchema.optional(),
-    usage: usageSchema.optional(),
+    retryAfterS: retryAfterSchema.optional().catch(undefined),
+    usage: toldUsageSchema.optional(),
   }),
   z.object({ kind: z.literal('cancelled'), code: z.string().max(64), message: z.string().max(4000) }),
 ]);

@@ -3,8 +3,8 @@ import { llmTypeSchema, offeredCapabilitiesSchema, operationSchema } from './llm
 import { modelSchema, nameSchema, shownInLine, textSchema, uuidSchema } from './names.ts';
 import { wordOr } from './newer-words.ts';
 import { storableSentence } from './storable.ts';
+import { toldUsageSchema } from './outcome.ts';
 import { retryAfterSchema } from './retry-after.ts';
-import { usageSchema } from './task.ts';
 
 /**
  * The wire between worker and edge, protocol 1 (SPEC §3). Bodies ignore unknown fields, because older and
@@ -166,7 +166,7 @@ const seqSchema = z.int().min(1);
 
 const endSchema = z.object({
   finishReason: cutTo(64).nullish(),
-  usage: usageSchema.nullish(),
+  usage: toldUsageSchema.optional(),
   /** The backend's status; 200 unless told. */
   status: httpStatus(200, 299).nullish(),
   /** The whole answer, as text, unless it was streamed. */
@@ -183,7 +183,7 @@ export const failureSchema = z.object({
   /** Another member may do better. */
   retryable: z.boolean().default(false),
   /** Seconds, when the backend asked to wait. */
-  retryAfterS: retryAfterSchema.nullish(),
+  retryAfterS: retryAfterSchema.nullish().catch(undefined),
 });
 export type StreamFailure = z.infer<typeof failureSchema>;
 

@@ -1,5 +1,7 @@
 import type { McpctlError } from '../../core/errors.ts';
+import { isJson, jsonObject } from '../../core/judge/reason.ts';
 import type { Usage } from '../../core/task.ts';
+import { listOf, type Json } from '../../core/translate/json.ts';
 import { ollamaErrorBody } from '../error-body.ts';
 import { ChunkForm } from '../inference/form/chunks.ts';
 import type { Form, FormOptions, Frame, WaitState } from '../inference/form/form.ts';
@@ -156,16 +158,18 @@ export class OllamaEmbeddingsForm implements Form {
   }
 
   whole(body: string): string {
-    const { data = [], usage } = JSON.parse(body) as {
-      data?: { embedding?: unknown; index?: number }[];
-      usage?: { prompt_tokens?: number };
-    };
-    const vectors = data
-      .toSorted((a, b) => (a.index ?? 0) - (b.index ?? 0))
-      .map(({ embedding }) => (typeof embedding === 'string' ? numbersIn(embedding) : embedding));
+    // A backend wrote it, or somebody who says so.
+    const { data, usage } = jsonObject(body) ?? {};
+    const indexOf = ({ index }: Json): number => (typeof index === 'number' ? index : 0);
+    const vectors = listOf(data)
+      .filter(isJson)
+      .toSorted((a, b) => indexOf(a) - indexOf(b))
+      .map(({ embedding }) => (typeof embedding === 'string' ? numbersIn(embedding) : (embedding ?? [])));
     if (this.#older) return JSON.stringify({ embedding: vectors[0] ?? [] });
     const { model } = this.#options;
-    const counts = { total_duration: 0, load_duration: 0, prompt_eval_count: usage?.prompt_tokens ?? 0 };
+    const said = isJson(usage) ? usage['prompt_tokens'] : undefined;
+    const prompt_eval_count = Number.isSafeInteger(said) ? Math.max(0, Number(said)) : 0;
+    const counts = { total_duration: 0, load_duration: 0, prompt_eval_count };
     return JSON.stringify({ model, embeddings: vectors, ...counts });
   }
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { parseHandBack } from '../../core/hand-back.ts';
 import { parseOutcome, plausibleOutcome } from '../../core/outcome.ts';
-import { registerSchema } from '../../core/protocol.ts';
+import { registerSchema, streamLineSchema } from '../../core/protocol.ts';
 import { parseEntry } from '../../core/queue/stream.ts';
 
 const failed = (more: object) =>
@@ -30,6 +30,24 @@ describe('what a worker says of an answer', () => {
     expect(failed({ code: 'too_many_requests', retryAfterS: 1e300 })).to.include({ retryAfterS: 86_400 });
     const back = JSON.stringify({ counts: 'attempt', code: 'c', message: 'm', retryAfterS: 1e300 });
     expect(parseHandBack(back)).to.include({ retryAfterS: 86_400 });
+  });
+
+  it('costs nobody the answer when the numbers beside it cannot be: they are estimated', () => {
+    const count = Number.MAX_SAFE_INTEGER;
+    const usage = { promptTokens: count, completionTokens: count, totalTokens: count };
+    const negative = { promptTokens: -1, completionTokens: 1, totalTokens: 0 };
+    const wild = [negative, { ...negative, promptTokens: 1e308 }, { ...negative, promptTokens: 0.5 }];
+    for (const told of ['x', 7, [], [[]], { promptTokens: { a: 1 } }, {}, ...wild]) {
+      const said = JSON.stringify({ kind: 'completed', status: 200, body: 'b', usage: told });
+      expect(parseOutcome(said), said).to.deep.equal({ kind: 'completed', status: 200, body: 'b', usage });
+      const line = streamLineSchema.parse({ end: { body: 'b', usage: told } });
+      expect(line, said).to.deep.equal({ end: { body: 'b', usage } });
+    }
+    for (const retryAfterS of [-5, 'soon', {}, NaN])
+      expect(failed({ code: 'backend_error', retryAfterS })).to.deep.include({
+        code: 'backend_error',
+        message: 'm',
+      });
   });
 
   it('holds for whatever stands at the end of a stream', () => {

@@ -19,7 +19,9 @@ import { readSse, type SseEvent } from '../../core/sse.ts';
 import { Untranslatable } from '../../core/translate/parts.ts';
 import { chatBodyOf } from '../../core/translate/request.ts';
 import { eventIdOf, positionOf } from '../../edge/event-id.ts';
+import { formOf, type Form } from '../../edge/inference/form/index.ts';
 import { readRequest } from '../../edge/inference/request.ts';
+import { OllamaEmbeddingsForm, OllamaForm } from '../../edge/ollama/form.ts';
 import { parseWorkerConfig } from '../../worker/sources/config.ts';
 import { mutated, tears, torn } from './mutated.ts';
 
@@ -130,7 +132,54 @@ const together: Target[] = [
   },
 ];
 
+/** What callers are shown of an answer, in each door's form. */
+const forms: readonly (() => Form)[] = [
+  ...operationSchema.options.map((of) => () => {
+    const row = { id: 'a-task', operation: of, createdAt: new Date(0), llmName: 'm', source: 'v1' as const };
+    const asked = {
+      model: 'm',
+      wantsUsage: true,
+      encoding: 'base64' as const,
+      customTools: [],
+      stops: ['x'],
+    };
+    return formOf(row, asked);
+  }),
+  ...(['chat', 'generate'] as const).map(
+    (call) => () => new OllamaForm(call, optionsOfForm, { now: () => 1, startedAt: 0 }),
+  ),
+  ...[false, true].map((older) => () => new OllamaEmbeddingsForm(optionsOfForm, older)),
+];
+const optionsOfForm = {
+  ...{ taskId: 'a-task', model: 'm', createdS: 0, v1: true, resumable: false },
+  ...{ wantsUsage: true, encoding: 'float' as const, customTools: [], stops: [] },
+};
+
+/** Words that mean something in an answer, and some that every object has, in any place and of any kind. */
+const { answer } = fc.letrec<{ answer: unknown }>((tie) => {
+  const said =
+    'choices delta message content usage prompt_tokens data embedding index finish_reason tool_calls';
+  const more = 'function name arguments id reasoning model timings error __proto__ constructor';
+  const words = fc.constantFrom(...`${said} ${more}`.split(' '));
+  const values = fc.constantFrom<unknown>(null, true, -1, 0, 1e308, 0.5, '', 'stop', 'constructor', '1');
+  const list = fc.array(tie('answer'), { maxLength: 3 });
+  const holder = fc.dictionary(words, tie('answer'), { maxKeys: 4 });
+  const choices = fc.record({ choices: fc.array(holder, { maxLength: 2 }), usage: tie('answer') });
+  const rows = fc.record({ data: fc.oneof(list, tie('answer')), usage: tie('answer') });
+  return { answer: fc.oneof({ maxDepth: 5 }, values, list, holder, choices, rows) };
+});
+
 const alone: Target[] = [
+  {
+    name: 'answers as callers are shown them: JSON, whatever a backend or a worker has said',
+    property: fc.property(answer, fc.constantFrom(...forms), (value, newForm) => {
+      const text = JSON.stringify(value);
+      const form = newForm();
+      const frames = [...form.event(text), ...form.event(text), ...form.last(null)];
+      const shown = [newForm().whole(text), ...frames.map(({ data }) => data)];
+      for (const each of shown) if (each !== '[DONE]') JSON.parse(each);
+    }),
+  },
   {
     name: 'JSON as text: looked at as the parser sees it, and spliced without a change to the rest',
     property: fc.asyncProperty(mutated([...requests, ...wholes]), async (text) => {
