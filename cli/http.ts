@@ -2,6 +2,7 @@ import { request, type Dispatcher } from 'undici';
 import { McpctlError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Network } from '../core/runtime/network.ts';
+import { msFor } from '../core/runtime/time-of-bytes.ts';
 import { Cancelled } from './exit.ts';
 import { accepted, explained, headerOf } from './http-answers.ts';
 
@@ -69,13 +70,16 @@ export function createHttp(deps: HttpDeps): Http {
   const explain = (thrown: unknown): Error =>
     signal.aborted ? new Cancelled() : explained(thrown, { server, network });
 
-  /** The limit covers everything that `work` awaits; `signal`s of the call and of Ctrl-C end it sooner. */
+  /**
+   * The limit covers what `work` awaits until it has `begun`, and grows with what is sent; `signal`s of the call and of
+   * Ctrl-C end it sooner. How long an answer takes depends on how large it is: from then on only silence ends it.
+   */
   const within = async <T>(
     call: Call,
     work: (stop: AbortSignal, begun: () => void) => Promise<T>,
   ): Promise<T> => {
     const limit = new AbortController();
-    const limitMs = call.limitMs ?? CALL_MS;
+    const limitMs = (call.limitMs ?? CALL_MS) + msFor(call.text?.length ?? 0);
     const timer = setTimeout(() => limit.abort(), limitMs);
     const begun = (): void => clearTimeout(timer);
     try {
@@ -97,8 +101,9 @@ export function createHttp(deps: HttpDeps): Http {
     server,
     explain,
     json: (call) =>
-      within(call, async (stop) => {
+      within(call, async (stop, begun) => {
         const answer = await send(call, stop);
+        begun();
         const text = await answer.body.text();
         return accepted(answer, text, { server, tokenFrom });
       }),

@@ -127,17 +127,22 @@ export function sendError(req: Request, res: Response, error: McpctlError): numb
   return status;
 }
 
-/**
- * The same where a status and blanks have gone out already, in front of an answer that was to be a JSON text: the status
- * that it would have had, and how long to wait, are members of the body.
- */
+/** The same where a status and blanks have gone out already, in front of an answer that was to be a JSON text. */
 export function endWithLateError(req: Request, res: Response, error: McpctlError): void {
-  const status = statusFor(error, isOpenAiDoor(req) || isOllamaDoor(req));
+  const v1 = isOpenAiDoor(req) || isOllamaDoor(req);
+  res.end(JSON.stringify(toldLate(error, bodyFor(req, error), v1)));
+}
+
+/**
+ * A body of an error that no status and no header go with any more, be it a frame or what follows line feeds: the status
+ * that it would have had, and how long to wait, are members of it.
+ */
+export function toldLate<Body extends object>(error: McpctlError, body: Body, v1: boolean): Body {
+  const status = statusFor(error, v1);
   const retry_after = retryAfterOf(error, status);
-  const body: Record<string, unknown> = { ...bodyFor(req, error) };
   const late = { status, ...(retry_after === undefined ? {} : { retry_after }) };
-  const { error: inner } = body;
-  res.end(JSON.stringify(isJson(inner) ? { ...body, error: { ...inner, ...late } } : { ...body, ...late }));
+  const inner = 'error' in body ? body.error : undefined;
+  return isJson(inner) ? { ...body, error: { ...inner, ...late } } : { ...body, ...late };
 }
 
 function statusFor(error: McpctlError, v1: boolean): number {

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { McpctlError } from '../core/errors.ts';
 import { wireHeaders } from '../core/protocol.ts';
+import { msFor } from '../core/runtime/time-of-bytes.ts';
 import { openNetwork, type Network } from '../core/runtime/network.ts';
 
 export interface EdgeAnswer {
@@ -76,9 +77,10 @@ export function createEdgeClient({
     instance,
     open,
     async post(path, body, withinMs = ANSWER_WITHIN_MS) {
-      const signal = AbortSignal.timeout(withinMs);
+      const text = JSON.stringify(body);
+      const signal = AbortSignal.timeout(withinMs + msFor(text.length));
       const headers = { 'content-type': 'application/json' };
-      const answer = await open({ method: 'POST', path, headers, body: JSON.stringify(body), signal });
+      const answer = await open({ method: 'POST', path, headers, body: text, signal });
       return { status: answer.status, json: await answer.json() };
     },
   };

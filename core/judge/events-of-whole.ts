@@ -3,8 +3,20 @@ import { isJson, jsonObject } from './reason.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The events that a whole answer would have been, for a caller who asked for a stream and whose backend gave none. */
-export function eventsOfWhole(operation: Operation, body: string): string[] {
+/**
+ * The events that a whole answer would have been, for a caller who asked for a stream and whose backend gave none;
+ * undefined where it is nested too deeply for anybody to read.
+ */
+export function eventsOfWhole(operation: Operation, body: string): string[] | undefined {
+  try {
+    return eventsOf(operation, body);
+  } catch (thrown) {
+    if (thrown instanceof RangeError) return undefined;
+    throw thrown;
+  }
+}
+
+function eventsOf(operation: Operation, body: string): string[] {
   const answer = jsonObject(body) ?? {};
   switch (operation) {
     case 'chat':

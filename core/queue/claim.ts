@@ -119,13 +119,20 @@ function readTask(epoch: number, body: Claimed['body'], text: string): Claimed |
   }
 }
 
-/** Tells that a claim still runs. @returns false when it is no longer current: abort the run. */
-export async function beat({ redis, keys }: { redis: Redis; keys: Keys }, claim: ClaimRef): Promise<boolean> {
+/**
+ * Tells that a claim still runs. @returns false when it is no longer current: abort the run.
+ * @param aheadMs for how long the next beat may be held up, behind what is large on the same connection.
+ */
+export async function beat(
+  { redis, keys }: { redis: Redis; keys: Keys },
+  claim: ClaimRef,
+  aheadMs = 0,
+): Promise<boolean> {
   const pool = keys.pool(claim.poolKey);
   const task = pool.task(claim.taskId);
   const answer = await runScript(redis, 'beat', {
     keys: [task.fence, task.stream, pool.run],
-    args: [claim.claimId, claim.taskId, FENCE_MS],
+    args: [claim.claimId, claim.taskId, FENCE_MS, aheadMs],
   });
   return answer === 1;
 }

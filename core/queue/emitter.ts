@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis';
 import { onOneLine } from '../json-text.ts';
 import type { Outcome } from '../outcome.ts';
-import { endClaim, type ClaimRef } from './claim.ts';
+import { msFor } from '../runtime/time-of-bytes.ts';
+import { beat, endClaim, type ClaimRef } from './claim.ts';
 import type { Keys } from './keys.ts';
 import { runScript } from './scripts.ts';
 
@@ -76,6 +77,7 @@ export class Emitter {
     await this.flush();
     if (this.#lost) return false;
     const events = outcome.kind === 'completed' ? this.count : undefined;
+    this.#sayAhead('body' in outcome ? (outcome.body?.length ?? 0) : 0);
     return await endClaim(this.#deps, { ...this.#deps.claim, events }, outcome);
   }
 
@@ -83,6 +85,12 @@ export class Emitter {
   async flush(): Promise<void> {
     while (this.#sending) await this.#sending;
     if (this.#broken) throw this.#broken;
+  }
+
+  /** Over a slow line what is large holds up the beats behind it. What this one answers, the large one does too. */
+  #sayAhead(bytes: number): void {
+    const aheadMs = msFor(bytes);
+    if (aheadMs > 0) beat(this.#deps, this.#deps.claim, aheadMs).catch(() => undefined);
   }
 
   #kick(): void {
@@ -105,17 +113,11 @@ export class Emitter {
       if (!this.#isFull(0.5)) this.#makeRoom();
       const first = this.#next;
       this.#next += events.length;
+      const text = events.join('\n');
+      this.#sayAhead(text.length);
       const answer = await runScript(redis, 'emit', {
         keys: [this.#task.fence, this.#task.stream],
-        args: [
-          claim.claimId,
-          first,
-          eventKeepMs,
-          eventBytes,
-          this.#task.channel,
-          events.length,
-          events.join('\n'),
-        ],
+        args: [claim.claimId, first, eventKeepMs, eventBytes, this.#task.channel, events.length, text],
       });
       if (answer !== 1) {
         this.#lost = true;

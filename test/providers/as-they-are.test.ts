@@ -154,6 +154,15 @@ describe('a backend as it is in the world', () => {
     expect((await read(script, { stallMs: 250 })).last).to.have.property('kind', 'end');
   });
 
+  it('is not silent while it is still being told what to do', async () => {
+    const body = JSON.stringify({ messages: [{ role: 'user', content: 'x'.repeat(4_000_000) }] });
+    const slowly: Script = async (exchange) => {
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      await sends(hello, stop, 'data: [DONE]\n\n')(exchange);
+    };
+    expect((await read(slowly, { body, stallMs: 100 })).last).to.have.property('kind', 'end');
+  });
+
   it('has called tools where it brings them, whatever it calls its end', async () => {
     const { events, last } = await read(sends(tool, stop, 'data: [DONE]\n\n'));
     expect(events.at(-1)).to.contain('"finish_reason":"tool_calls"');

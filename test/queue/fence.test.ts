@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { beat, handBack } from '../../core/queue/claim.ts';
+import { ClockSteps } from '../../core/queue/clock-steps.ts';
+import { lastHeard } from '../../core/queue/last-heard.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { createLog } from '../../core/runtime/log.ts';
 import { show } from '../../core/queue/fence.ts';
 import { firstSeq } from '../../core/queue/stream.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
@@ -38,6 +42,21 @@ describe('the fence', () => {
     expect(await emitter.end({ kind: 'completed', status: 200 })).to.equal(false);
     expect(await t.fence(task)).to.include({ state: 'open', claim: 'c' });
     expect(await emitter.end({ kind: 'failed', code: 'backend_error', message: 'It broke.' })).to.equal(true);
+  });
+
+  it('is not taken for silent while something large holds up its beats', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c');
+    const emitter = t.emitter(task, { claimId: 'c', epoch: 1 });
+    await emitter.emit('x'.repeat(4_000_000));
+    await emitter.flush();
+    const log = createLog({ process: 'test', level: 'silent', pretty: false });
+    const steps = new ClockSteps({ clock: systemClock, log });
+    const [large] = await lastHeard({ ...t.door, redis: t.redis, steps }, [task]);
+    expect(large).to.be.within(-2_000, -1);
+    await beat({ ...t.door, redis: t.redis }, { ...task, claimId: 'c', epoch: 1 });
+    const [usual] = await lastHeard({ ...t.door, redis: t.redis, steps }, [task]);
+    expect(usual).to.be.at.least(0);
   });
 
   it('gives a task to one claim, and the same again to a call that was sent twice', async () => {

@@ -127,16 +127,21 @@ describe('what is large', function () {
       return (json?.['messages'] as { content: unknown[] }[] | undefined)?.at(-1)?.content ?? [];
     };
 
-    const ways: [string, object][] = [
-      ['/v1/chat/completions', chat],
-      ['/v1/responses', { input }],
-      ['/v1/messages', { max_tokens: 9, messages: [ofUser([{ type: 'text', text }, image])] }],
-      ['/api/chat', { stream: false, messages: [{ role: 'user', content: text, images: [data] }] }],
+    // Each way in meets each transport by another: which of them it is, is nothing to the other.
+    const ways: [string, object, string][] = [
+      ['/v1/chat/completions', chat, 'large-sse'],
+      ['/v1/responses', { input }, 'large-redis'],
+      ['/v1/messages', { max_tokens: 9, messages: [ofUser([{ type: 'text', text }, image])] }, 'large-redis'],
+      [
+        '/api/chat',
+        { stream: false, messages: [{ role: 'user', content: text, images: [data] }] },
+        'large-sse',
+      ],
     ];
-    for (const [path, body] of ways)
-      it(`reaches a backend that speaks chat alone by ${path}`, async () => {
+    for (const [path, body, model] of ways)
+      it(`reaches a backend that speaks chat alone by ${path}, at ${model}`, async () => {
         t.backend.reply(chats(['A ', 'cat']));
-        expect(await asked(path, { model: 'large-sse', ...body })).to.include('A cat');
+        expect(await asked(path, { model, ...body })).to.include('A cat');
         const [said, picture] = contentAt(t.backend);
         expect(said).to.deep.equal({ type: 'text', text });
         // Nobody wants to read 27 MB of what is not equal.
@@ -152,18 +157,20 @@ describe('what is large', function () {
     });
   });
 
-  it('is 2,048 texts, and as many vectors of 1,536 numbers', async () => {
+  it('is 2,048 texts, and as many vectors of 1,536 numbers, over each transport', async () => {
     const embedding = Array.from({ length: 1_536 }, (_, n) => Math.round(Math.sin(n + 1) * 1e6) / 1e6);
     const rows = Array.from({ length: 2_048 }, (_, index) => ({ object: 'embedding', index, embedding }));
     const usage = { prompt_tokens: 1, total_tokens: 1 };
     t.backend.reply(answers(200, { object: 'list', model: 'tiny', data: rows, usage }));
     const input = rows.map(({ index }) => `Text ${String(index)}`);
-    const body = { model: 'large-sse', input };
-    const answer = await t.call('POST', '/v1/embeddings', { body });
-    expect(answer.status).to.equal(200);
-    const { data } = (await answer.json()) as { data: { embedding: number[] }[] };
-    expect(data).to.have.length(2_048);
-    expect(data.at(-1)?.embedding).to.deep.equal(embedding);
+    for (const transport of transports) {
+      const body = { model: `large-${transport}`, input };
+      const answer = await t.call('POST', '/v1/embeddings', { body });
+      expect(answer.status).to.equal(200);
+      const { data } = (await answer.json()) as { data: { embedding: number[] }[] };
+      expect(data).to.have.length(2_048);
+      expect(data.at(-1)?.embedding).to.deep.equal(embedding);
+    }
   });
 
   it('streams more than is kept to resume it, and settles its task', async () => {

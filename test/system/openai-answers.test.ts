@@ -181,6 +181,19 @@ describe('answers of /v1', function () {
       });
     });
 
+    it('how long a backend asks to wait, in a frame as in a header', async () => {
+      backend.reply(async (exchange) => {
+        await new Promise((resolve) => setTimeout(resolve, 4 * QUIET_MS));
+        await answers(429, { error: { message: 'Too hot.' } }, { 'retry-after': '7' })(exchange);
+      });
+      const paths = [V1, '/v1/responses', '/v1/messages'];
+      const frames = await Promise.all(paths.map((path) => ask(path, { stream: true })));
+      for (const { text } of frames)
+        expect(frameOf(text)['error']).to.include({ status: 429, retry_after: 7 });
+      const { text } = await ask('/api/chat', { stream: true });
+      expect(JSON.parse(text.trim().split('\n').at(-1) ?? '')).to.include({ status: 429, retry_after: 7 });
+    });
+
     it('the row, for whoever comes for it later', async () => {
       backend.reply(early);
       const made = await t.call('POST', '/api/v1/tasks', { body: { llm: 'house', request: body } });

@@ -2,7 +2,7 @@ import { Moulds, type Mould } from '../../../core/json-mould.ts';
 import { elementsAt, spliceMembers, type Member } from '../../../core/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import type { Usage } from '../../../core/task.ts';
-import { openAiErrorBody } from '../../error-body.ts';
+import { openAiErrorBody, toldLate } from '../../error-body.ts';
 import { Edits, memberOf, type TextObject } from './edits.ts';
 import type { Form, FormOptions, Frame, WaitState } from './form.ts';
 import { ToolCalls } from './tool-calls.ts';
@@ -125,7 +125,8 @@ export class ChunkForm implements Form {
   }
 
   error(error: McpctlError): Frame {
-    return { data: JSON.stringify(openAiErrorBody(error, this.#options)) };
+    const body = openAiErrorBody(error, this.#options);
+    return { data: JSON.stringify(toldLate(error, body, this.#options.v1)) };
   }
 
   whole(body: string): string {

@@ -1,6 +1,6 @@
 import { elementsAt, spliceMembers } from '../../../core/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
-import { openAiErrorBody } from '../../error-body.ts';
+import { openAiErrorBody, toldLate } from '../../error-body.ts';
 import { Edits, memberOf } from './edits.ts';
 import type { Form, FormOptions, Frame, WaitState } from './form.ts';
 
@@ -25,7 +25,8 @@ export class EmbeddingsForm implements Form {
   }
 
   error(error: McpctlError): Frame {
-    return { data: JSON.stringify(openAiErrorBody(error, this.#options)) };
+    const body = openAiErrorBody(error, this.#options);
+    return { data: JSON.stringify(toldLate(error, body, this.#options.v1)) };
   }
 
   whole(body: string): string {

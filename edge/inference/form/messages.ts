@@ -1,5 +1,5 @@
 import type { McpctlError } from '../../../core/errors.ts';
-import { anthropicErrorBody } from '../../error-body.ts';
+import { anthropicErrorBody, toldLate } from '../../error-body.ts';
 import { Edits, memberOf } from './edits.ts';
 import type { FormOptions, Frame, MadeEvent, NamedForm, WaitState } from './form.ts';
 import { eventName } from './event-name.ts';
@@ -35,7 +35,7 @@ export class MessagesForm implements NamedForm {
   }
 
   error(error: McpctlError): Frame {
-    return { event: 'error', data: JSON.stringify(anthropicErrorBody(error)) };
+    return { event: 'error', data: JSON.stringify(toldLate(error, anthropicErrorBody(error), true)) };
   }
 
   /** A count of tokens names no model. */

@@ -1,5 +1,5 @@
 import type { McpctlError } from '../../../core/errors.ts';
-import { openAiErrorBody } from '../../error-body.ts';
+import { openAiErrorBody, toldLate } from '../../error-body.ts';
 import { Edits, memberOf } from './edits.ts';
 import { eventName } from './event-name.ts';
 import type { FormOptions, Frame, MadeEvent, NamedForm, WaitState } from './form.ts';
@@ -75,7 +75,7 @@ export class ResponsesForm implements NamedForm {
   /** SDKs raise what has an `error`; others know the event by its type. */
   error(failed: McpctlError): Frame | null {
     if (this.#failed) return null;
-    const { error } = openAiErrorBody(failed, this.#options);
+    const { error } = toldLate(failed, openAiErrorBody(failed, this.#options), this.#options.v1);
     const { message, code, param } = error;
     const body = { type: 'error', sequence_number: this.#next++, code, message, param, error };
     return { event: 'error', data: JSON.stringify(body) };

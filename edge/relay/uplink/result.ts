@@ -1,3 +1,4 @@
+import { unreadable } from '../../../core/judge/stream.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { topLevelMembers } from '../../../core/json-text.ts';
 import { Ending } from '../../../core/judge/ending.ts';
@@ -95,12 +96,14 @@ async function takeWhole(
   const isCount = operation === 'messages' && jsonObject(bodyText)?.['input_tokens'] !== undefined;
   const judged = isCount ? judgeCount(bodyText) : judgeWhole(bodyText, { operation });
   if (isFault(judged)) return await speaker.fail(judged);
-  if (!streaming) return await speaker.end({ ...judged, status });
+  const { remark: _ofItsOwner, ...answer } = judged;
+  if (!streaming) return await speaker.end({ ...answer, status });
   // Its caller is shown events, so the answer is some.
   const events = eventsOfWhole(operation, judged.body);
+  if (!events) return await speaker.fail(unreadable('The backend answered with what is nested too deeply'));
   for (const [n, data] of events.entries())
     if (!(await say(deps, spoken, { seq: n + 1, data }))) return 'lost';
-  const { body: _shown, ...end } = judged;
+  const { body: _shown, ...end } = answer;
   return await speaker.end(end);
 }
 

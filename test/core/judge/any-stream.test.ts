@@ -5,7 +5,7 @@ import { eventsOfWhole } from '../../../core/judge/events-of-whole.ts';
 import { StreamJudge, type Judging } from '../../../core/judge/stream.ts';
 import { isFault, judgeWhole } from '../../../core/judge/whole.ts';
 import type { Operation } from '../../../core/llm.ts';
-import { readSseTogether } from '../../../core/sse.ts';
+import { eventsIn, readSseTogether } from '../../../core/sse.ts';
 
 /** What an event is to the end of its answer; `choice` of those that have several. */
 interface Frame {
@@ -227,6 +227,28 @@ for (const [operation, stream] of Object.entries(streams))
       );
     });
 
+    it('is judged in whatever order its events come, and whole only when each choice that has begun has ended', () => {
+      const shuffled = stream.chain(({ frames, judging }) =>
+        fc
+          .shuffledSubarray(frames, { minLength: frames.length, maxLength: frames.length })
+          .map((order) => ({ order, judging })),
+      );
+      fc.assert(
+        fc.property(shuffled, ({ order, judging }) => {
+          const judge = new StreamJudge(judging);
+          const passed = judge.pass(eventsIn(textOf(order)));
+          const until = order.slice(0, order.findIndex(({ is }) => is === 'done') + 1 || order.length);
+          if (passed.last !== undefined && passed.last !== 'done') return;
+          if (judge.endOf('closed') === undefined || operation === 'messages' || operation === 'responses')
+            return;
+          const of = (kind: Frame['is']): Set<number> =>
+            new Set(until.filter(({ is }) => is === kind).map(({ choice: index }) => index));
+          // One that gives no reasons at all has ended with `[DONE]`.
+          if (of('end').size > 0) for (const index of of('part')) expect([...of('end')]).to.include(index);
+        }),
+      );
+    });
+
     it('is not lost by what comes after its end, nor made another by what is said twice', async () => {
       const after = fc.constantFrom(
         'data: {"error":{"message":"late","code":500}}\n\n',
@@ -331,6 +353,12 @@ describe('a stream of anything at all', () => {
     expect(isFault(judged)).to.equal(true);
     const chunk = `data: {"choices":[{"index":0,"delta":{"content":"a","more":${deep}},"finish_reason":"stop"}]}\n\n`;
     judgeWhole(chunk.repeat(2), { operation: 'chat' });
+  });
+
+  it('is whole, and nested more deeply than can be taken apart', () => {
+    const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+    const body = `{"choices":[{"index":0,"message":{"content":"a","x":${deep}},"finish_reason":"stop"}]}`;
+    expect(() => eventsOfWhole('chat', body)).not.to.throw();
   });
 
   it('has a type that cannot be made a text', () => {

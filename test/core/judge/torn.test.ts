@@ -173,7 +173,7 @@ describe('a stream that is torn', () => {
       const judged = judgeWhole(pieces.join(''), judging);
       if (isFault(judged)) expect.fail(judged.message);
       expect(JSON.parse(judged.body)).to.deep.equal(whole);
-      const apart = eventsOfWhole(judging.operation, judged.body).map((data) => `data: ${data}\n\n`);
+      const apart = (eventsOfWhole(judging.operation, judged.body) ?? []).map((data) => `data: ${data}\n\n`);
       const again = judgeWhole(apart.join(''), judging);
       if (isFault(again)) expect.fail(again.message);
       expect(JSON.parse(again.body)).to.deep.include(whole);

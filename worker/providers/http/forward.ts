@@ -1,5 +1,6 @@
 import { askedFor, leastFor } from '../../../core/judge/asked.ts';
 import type { Judging } from '../../../core/judge/stream.ts';
+import { msFor } from '../../../core/runtime/time-of-bytes.ts';
 import { failed, type Failed } from '../failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from '../patience.ts';
 import type { ForwardCall, Last, Reply } from '../provider.ts';
@@ -106,7 +107,9 @@ async function ask(
   { patience, key }: { patience: Patience; key: string | undefined },
 ): Promise<Answer> {
   const firstMs = (await deps.patienceMs?.(call)) ?? call.stallMs;
-  patience.wait(call.streaming ? firstMs : Math.max(firstMs, call.stallMs * wholeAnswerFactor));
+  // A backend that is still being told what to do is not silent.
+  const askingMs = msFor(body.length);
+  patience.wait(askingMs + (call.streaming ? firstMs : Math.max(firstMs, call.stallMs * wholeAnswerFactor)));
   return await deps.exchange({
     method: 'POST',
     url: countsTokens(call) ? deps.endpoints.countTokens : deps.endpoints.of(call.operation),

@@ -105,7 +105,9 @@ export class StreamedAnswer {
     const judged = judgeWhole(Buffer.concat(pieces).toString('utf8'), this.#judging);
     if (isFault(judged)) return failureOf(judged);
     const { body, ...ended } = judged;
-    yield* this.#passOn(eventsOfWhole(this.#call.operation, body));
+    const events = eventsOfWhole(this.#call.operation, body);
+    if (!events) return failureOf(unreadable('The backend answered with what is nested too deeply'));
+    yield* this.#passOn(events);
     return this.#lastOf({ ...ended, missing: [] });
   }
 
