@@ -183,6 +183,14 @@ describe('other answers', () => {
     expect(chunk?.choices[0]).to.deep.equal({ index: 0, text: 'a', finish_reason: null });
   });
 
+  it('are errors that say, in a frame as in headers, which they are and how long to wait', () => {
+    const error = new McpctlError('too_many_requests', 'Slow down.', { retryAfterS: 7 });
+    for (const operation of ['chat', 'completions', 'responses', 'messages'] as const) {
+      const told = JSON.parse(form(operation).error(error)?.data ?? '{}') as { error: object };
+      expect(told.error).to.include({ status: 429, retry_after: 7, message: 'Slow down.' });
+    }
+  });
+
   it('are embeddings in the order of their texts, whatever order the backend gives them in', () => {
     const rows = (...indices: (number | undefined)[]): string =>
       JSON.stringify({
