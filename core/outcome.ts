@@ -4,16 +4,12 @@ import { retryAfterSchema } from './retry-after.ts';
 import { usageSchema, type Usage } from './task.ts';
 
 const MOST = Number.MAX_SAFE_INTEGER;
-const impossible: Usage = { promptTokens: MOST, completionTokens: MOST, totalTokens: MOST };
-
 /**
- * Usage as a worker tells it. Numbers that cannot be cost nobody the answer that they are about: they are taken for more
- * than is possible, and estimated where the row is written (registry/plausible-usage.ts).
+ * In the place of numbers that cannot be, which cost nobody the answer that they are about: more than is possible, so that
+ * they are estimated where the row is written (registry/plausible-usage.ts).
  */
-export const toldUsageSchema = usageSchema
-  .nullish()
-  .transform((usage) => usage ?? undefined)
-  .catch(impossible);
+export const impossibleUsage: Usage = { promptTokens: MOST, completionTokens: MOST, totalTokens: MOST };
+const toldUsageSchema = usageSchema.optional().catch(impossibleUsage);
 
 /**
  * How a claim, and with it the task, ended: the last entry of the event stream. Written by workers, so it is
@@ -27,7 +23,7 @@ const outcomeSchema = z.discriminatedUnion('kind', [
     /** The whole answer, as text; absent when it was streamed. */
     body: z.string().optional(),
     finishReason: z.string().max(64).optional(),
-    usage: toldUsageSchema.optional(),
+    usage: toldUsageSchema,
   }),
   z.object({
     kind: z.literal('failed'),
@@ -37,7 +33,7 @@ const outcomeSchema = z.discriminatedUnion('kind', [
     status: z.int().min(400).max(599).optional(),
     body: z.string().optional(),
     retryAfterS: retryAfterSchema.optional().catch(undefined),
-    usage: toldUsageSchema.optional(),
+    usage: toldUsageSchema,
   }),
   z.object({ kind: z.literal('cancelled'), code: z.string().max(64), message: z.string().max(4000) }),
 ]);

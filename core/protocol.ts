@@ -3,8 +3,9 @@ import { llmTypeSchema, offeredCapabilitiesSchema, operationSchema } from './llm
 import { modelSchema, nameSchema, shownInLine, textSchema, uuidSchema } from './names.ts';
 import { wordOr } from './newer-words.ts';
 import { storableSentence } from './storable.ts';
-import { toldUsageSchema } from './outcome.ts';
+import { impossibleUsage } from './outcome.ts';
 import { retryAfterSchema } from './retry-after.ts';
+import { usageSchema } from './task.ts';
 
 /**
  * The wire between worker and edge, protocol 1 (SPEC §3). Bodies ignore unknown fields, because older and
@@ -166,7 +167,8 @@ const seqSchema = z.int().min(1);
 
 const endSchema = z.object({
   finishReason: cutTo(64).nullish(),
-  usage: toldUsageSchema.optional(),
+  /** Numbers that cannot be are estimated. */
+  usage: z.union([usageSchema.nullish(), z.unknown().transform(() => impossibleUsage)]),
   /** The backend's status; 200 unless told. */
   status: httpStatus(200, 299).nullish(),
   /** The whole answer, as text, unless it was streamed. */
@@ -183,7 +185,7 @@ export const failureSchema = z.object({
   /** Another member may do better. */
   retryable: z.boolean().default(false),
   /** Seconds, when the backend asked to wait. */
-  retryAfterS: retryAfterSchema.nullish().catch(undefined),
+  retryAfterS: retryAfterSchema.nullish(),
 });
 export type StreamFailure = z.infer<typeof failureSchema>;
 
