@@ -78,6 +78,26 @@ describe('a pool whose members cannot all do the same', function () {
     await until(embed, (again) => again.status === 200, 20_000);
   });
 
+  it('asks another where a backend says that its model has no tools', async () => {
+    // Ollama, of a model that was not made for them: nothing said so before.
+    const sentence = 'registry.ollama.ai/library/x:latest does not support tools';
+    for (const other of others) other.reply(answers(400, { error: { message: sentence } }));
+    const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }];
+    const ask = (headers?: Record<string, string>): Promise<Response> =>
+      call('/v1/chat/completions', { messages: [user], tools }, headers);
+    for (const answer of await Promise.all(Array.from({ length: 6 }, () => ask())))
+      expect(answer.status).to.equal(200);
+    const pinned = await ask({ 'x-mcpctl-pin': 'm1' });
+    expect(pinned.status).to.equal(400);
+    const { error } = (await pinned.json()) as { error: { code: string; message: string } };
+    expect(error.code).to.equal('no_capable_member');
+    expect(error.message).to.include(sentence);
+    for (const other of others) other.reply(both);
+    expect(
+      (await call('/v1/chat/completions', { messages: [user] }, { 'x-mcpctl-pin': 'm1' })).status,
+    ).to.equal(200);
+  });
+
   it('says what is lacking when nobody can', async () => {
     const answer = await call('/v1/embeddings', { input: 'hi' }, { 'x-mcpctl-pin': 'm1' });
     expect(answer.status).to.equal(400);
