@@ -7,6 +7,8 @@ export interface GateLimits {
   inAll: number;
   /** How long one may wait to be let in. */
   withinMs: number;
+  /** How long an owner's place stays taken for that owner, others may have it, after so long inside; at once if not told. */
+  restMs?: (insideMs: number) => number;
   /** What the metric of refusals calls it, and what somebody who waited for too long is told. */
   cap: string;
   message: string;
@@ -26,6 +28,8 @@ export class FairGate {
   readonly #limits: GateLimits;
   readonly #metrics: Pick<Metrics, 'refused'>;
   readonly #inside = new Map<string, number>();
+  /** Who was inside just now, and takes a rest. */
+  readonly #resting = new Map<string, number>();
   readonly #waiting = new Map<string, Set<Waiting>>();
   #count = 0;
   /** Somebody left, and who is next is let in when this turn of the loop is over. */
@@ -46,11 +50,13 @@ export class FairGate {
     if (gone?.aborted) throw this.#refusal();
     if (this.#isFreed || !this.#hasRoom(owner)) await this.#wait(owner, gone);
     else this.#add(owner, 1);
+    const began = performance.now();
     let left = false;
     return () => {
       if (left) return;
       left = true;
       this.#add(owner, -1);
+      this.#rest(owner, this.#limits.restMs?.(performance.now() - began) ?? 0);
       this.#letInLater();
     };
   }
@@ -66,6 +72,15 @@ export class FairGate {
       this.#isFreed = false;
       while (this.#letIn());
     });
+  }
+
+  #rest(owner: string, ms: number): void {
+    if (ms < 1) return;
+    add(this.#resting, owner, 1);
+    setTimeout(() => {
+      add(this.#resting, owner, -1);
+      this.#letInLater();
+    }, ms).unref();
   }
 
   #wait(owner: string, gone: AbortSignal | undefined): Promise<void> {
@@ -117,13 +132,18 @@ export class FairGate {
   }
 
   #hasRoom(owner: string): boolean {
-    return this.#count < this.#limits.inAll && (this.#inside.get(owner) ?? 0) < this.#limits.ofOne;
+    const taken = (this.#inside.get(owner) ?? 0) + (this.#resting.get(owner) ?? 0);
+    return this.#count < this.#limits.inAll && taken < this.#limits.ofOne;
   }
 
   #add(owner: string, n: number): void {
     this.#count += n;
-    const inside = (this.#inside.get(owner) ?? 0) + n;
-    if (inside > 0) this.#inside.set(owner, inside);
-    else this.#inside.delete(owner);
+    add(this.#inside, owner, n);
   }
+}
+
+function add(counts: Map<string, number>, owner: string, n: number): void {
+  const count = (counts.get(owner) ?? 0) + n;
+  if (count > 0) counts.set(owner, count);
+  else counts.delete(owner);
 }

@@ -12,6 +12,8 @@ export interface Gates {
 }
 
 const WITHIN_MS = 30_000;
+/** A reader may be slow, and that is no work of ours. */
+const MOST_REST_MS = 300;
 
 export function createGates(metrics: Pick<Metrics, 'refused'>): Gates {
   const inflating = {
@@ -25,6 +27,8 @@ export function createGates(metrics: Pick<Metrics, 'refused'>): Gates {
     ofOne: 1,
     inAll: 4,
     withinMs: WITHIN_MS,
+    // Each is some tens of milliseconds of the one thread that all have.
+    restMs: (insideMs: number) => Math.min(MOST_REST_MS, 2 * insideMs),
     cap: 'large_answers',
     message:
       'A large task is on its way to you already, and they go one at a time; read its answer, then ask for this one.',

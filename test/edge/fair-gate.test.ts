@@ -36,6 +36,19 @@ describe('a gate', () => {
     expect(inside).to.deep.equal(['mallory', 'ada', 'bob', 'mallory', 'mallory']);
   });
 
+  it('lets others in before one who was inside just now', async () => {
+    const gate = new FairGate({ ...limits, inAll: 1, restMs: () => 20 }, metrics);
+    const inside: string[] = [];
+    const enter = async (owner: string): Promise<void> => {
+      const leave = await gate.enter(owner);
+      inside.push(owner);
+      leave();
+    };
+    await enter('mallory');
+    await Promise.all([enter('mallory'), enter('mallory'), enter('ada'), enter('bob')]);
+    expect(inside).to.deep.equal(['mallory', 'ada', 'bob', 'mallory', 'mallory']);
+  });
+
   it('begins nothing for those whose readers go together, one after the other', async () => {
     const gate = new FairGate(limits, metrics);
     const begun: number[] = [];

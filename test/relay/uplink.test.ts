@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { expect } from 'chai';
 import { readFences } from '../../core/queue/fence.ts';
+import { linesOf } from '../../edge/relay/uplink/lines.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 import { submitTask } from '../support/tasks.ts';
@@ -169,6 +171,20 @@ describe("an answer's lines over the sse transport", () => {
     await new Promise((resolve) => uplink.req.once('close', resolve));
   });
 
+  it('in chunks of a byte are refused, whatever the line; beats are not', async () => {
+    const frame = await taken();
+    const tiny = worker.uplink(frame);
+    tiny.req.flushHeaders();
+    for (let n = 0; n < 20_000; n++) tiny.req.write('x');
+    const { status, json } = await tiny.end();
+    expect(status).to.equal(413);
+    expect((json as { error: string }).error).to.include('too many small chunks');
+    const beating = worker.uplink(frame);
+    for (let n = 0; n < 900; n++) beating.line({ beat: true });
+    beating.line({ end: {} });
+    expect((await beating.end()).status).to.equal(200);
+  });
+
   it('of a gigabyte are refused in bounded memory', async () => {
     const frame = await taken();
     const uplink = worker.uplink(frame);
@@ -188,5 +204,33 @@ describe("an answer's lines over the sse transport", () => {
     expect((await uplink.answer).status).to.equal(413);
     expect(most - before).to.be.lessThan(100_000_000);
     await worker.serve(frame, ['"x"'], {});
+  });
+});
+
+describe('a line of an answer', () => {
+  /** A piece comes each twenty seconds. */
+  const linesOfPieces = async (pieces: readonly string[]): Promise<string[]> => {
+    let at = 0;
+    const lines: string[] = [];
+    const limits = {
+      limitBytes: 1_000,
+      reserve: () => undefined,
+      arrives: () => void (at += 20_000),
+      owner: 'mallory',
+      clock: { elapsed: () => at },
+      lost: new AbortController().signal,
+    };
+    for await (const line of linesOf(Readable.from(pieces.map((piece) => Buffer.from(piece))), limits))
+      lines.push(line);
+    return lines;
+  };
+
+  it('may come slowly, but not drip for ever', async () => {
+    expect(await linesOfPieces(['a', 'b\n', 'c', 'd\n'])).to.deep.equal(['ab', 'cd']);
+    const dripping = linesOfPieces(['a', 'b', 'c', 'd\n']).catch((thrown: unknown) => thrown);
+    expect(await dripping)
+      .to.be.an('error')
+      .with.property('message')
+      .that.includes('in time');
   });
 });

@@ -2,16 +2,18 @@ import type { Readable } from 'node:stream';
 import { ByteLines } from '../../../core/byte-lines.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { loopTurn } from '../../../core/loop-turns.ts';
+import type { Clock } from '../../../core/runtime/clock.ts';
 
 export interface LineLimits {
   /** A longer line is refused as soon as that is seen. */
   limitBytes: number;
   /** Makes sure of room for so many bytes of an unfinished line. @throws McpctlError `too_many_requests`. */
   reserve: (bytes: number) => void;
-  /** Is told of each piece: a long line is on its way for long. */
-  arrives?: () => void;
+  /** Is told how long each piece is: a long line is on its way for long. @throws what ends the reading. */
+  arrives?: (bytes: number) => void;
   /** Who takes turns with others while there are many lines. */
   owner: string;
+  clock: Pick<Clock, 'elapsed'>;
   /** Ends the reading: nobody wants the rest. */
   lost: AbortSignal;
 }
@@ -19,16 +21,23 @@ export interface LineLimits {
 /** So many lines are one slice of work, empty ones too. */
 const LINES_A_TURN = 64;
 
+/** A line may take this long once it has begun, and beyond it as long as it comes at this rate, like a body. */
+const LINE_MS = 30_000;
+const LEAST_BYTES_PER_MS = 16;
+
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * The lines of a body, one at a time, as they arrive; nothing is read ahead of what is asked for, and no more is held
  * than one line. Ends early when `lost` aborts. The body itself is left as it is.
- * @throws McpctlError `body_too_large`, `invalid_json` (not UTF-8), `invalid_request` (it broke off).
+ * @throws McpctlError `body_too_large`, `invalid_json` (not UTF-8), `invalid_request` (it broke off, or a line drips), and
+ *   what `arrives` does.
  */
 export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerator<string> {
-  const { limitBytes, reserve, arrives, owner, lost } = limits;
+  const { limitBytes, reserve, arrives, owner, clock, lost } = limits;
   let count = 0;
+  /** The line that is on its way: how many came before it, and since when. */
+  let begun = { before: 0, at: clock.elapsed() };
   const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   const aborted = new Promise<null>((resolve) => {
     if (lost.aborted) resolve(null);
@@ -40,7 +49,8 @@ export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerat
       const next = await Promise.race([nextOf(chunks), aborted]);
       if (next === null) return;
       if (next.done) break;
-      arrives?.();
+      arrives?.(next.value.byteLength);
+      if (lines.held === 0 || count > begun.before) begun = { before: count, at: clock.elapsed() };
       for (const line of lines.feed(next.value)) {
         count += 1;
         if (count % LINES_A_TURN === 0) await loopTurn(owner);
@@ -48,6 +58,8 @@ export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerat
         if (text !== '') yield text;
         if (lost.aborted) return;
       }
+      if (count === begun.before && clock.elapsed() - begun.at > LINE_MS + lines.held / LEAST_BYTES_PER_MS)
+        throw new McpctlError('invalid_request', 'A line of the stream did not arrive in time.');
       reserve(lines.held);
     }
     const last = textOf(lines.rest());

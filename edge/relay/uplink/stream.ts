@@ -49,7 +49,9 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
     speaker.beat();
     let saidAt = heard.at;
     // No beat comes between the pieces of a line: a large answer on its way is one.
-    const arrives = (): void => {
+    const light = lightPieces(call.req, deps.clock);
+    const arrives = (bytes: number): void => {
+      light(bytes);
       heard.at = deps.clock.elapsed();
       if (heard.at - saidAt < BEAT_MS) return;
       saidAt = heard.at;
@@ -60,6 +62,7 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
       reserve: call.reserve,
       owner: call.speaker.userId,
       arrives,
+      clock: deps.clock,
       lost: lost.signal,
     };
     for await (const text of linesOf(call.req, limits)) {
@@ -76,6 +79,36 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
   } finally {
     over.abort();
   }
+}
+
+/** A chunk takes so many bytes around what is in it at least. */
+const CHUNK_BYTES = 5;
+/** So many chunks may be of any size, so many more each second, as of beats; others are this long on average. */
+const FREE_CHUNKS = 1_000;
+const FREE_CHUNKS_A_SECOND = 50;
+const PIECE_BYTES = 64;
+
+/**
+ * Whether what comes is made of chunks that are worth their time: each costs the same, one of a byte too. They are not
+ * seen one by one; what the connection has read besides tells how many there were.
+ * @throws McpctlError `body_too_large`.
+ */
+function lightPieces(req: Request, clock: UplinkDeps['clock']): (bytes: number) => void {
+  /** Of what was read, that which is not in the body so far. */
+  const besides = (): number => req.socket.bytesRead - req.readableLength;
+  const from = { at: clock.elapsed(), besides: besides() };
+  let body = 0;
+  return (bytes) => {
+    body += bytes;
+    const chunks = (besides() - from.besides - body) / CHUNK_BYTES;
+    const seconds = (clock.elapsed() - from.at) / 1_000;
+    // One of that size has up to two bytes more around it.
+    if (chunks > FREE_CHUNKS + FREE_CHUNKS_A_SECOND * seconds + (1.4 * body) / PIECE_BYTES)
+      throw new McpctlError(
+        'body_too_large',
+        `The stream is sent in too many small chunks; send ${String(PIECE_BYTES)} bytes or more in each.`,
+      );
+  };
 }
 
 async function say(speaker: Speaker, line: StreamLine | null): Promise<Said | null> {

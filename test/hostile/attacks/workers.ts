@@ -1,17 +1,40 @@
 import { randomUUID } from 'node:crypto';
-import { rawWorker } from '../../support/raw-worker.ts';
-import { json, overConnections, requestOf, untilNext, type Attack, type Target } from '../attack.ts';
+import { rawWorker, type RawWorker } from '../../support/raw-worker.ts';
+import {
+  chunked,
+  inPieces,
+  json,
+  overConnections,
+  requestOf,
+  untilNext,
+  type Attack,
+  type Target,
+} from '../attack.ts';
 import { headOf } from '../raw.ts';
-import { wireHeaders } from '../../../core/protocol.ts';
+import { wireHeaders, type Frame } from '../../../core/protocol.ts';
 
 type Prepared = Omit<Target, 'over'>;
 
 const aborted = (over: AbortSignal): Promise<null> =>
   new Promise((resolve) => over.addEventListener('abort', () => resolve(null), { once: true }));
 
-/** A worker of the attacker's own, which is asked by the attacker and answers with `piece`, again and again. */
-const answers =
-  (piece: (n: number) => string, each: number): Attack['prepare'] =>
+type Asked = Extract<Frame, { kind: 'infer' }>;
+
+/** Who speaks, as each call of a worker says. */
+const said = ({ session, instance }: RawWorker): string[] => [
+  `${wireHeaders.session}: ${session}`,
+  `${wireHeaders.instance}: ${instance}`,
+];
+
+/** A worker of the attacker's own, which is asked by the attacker and answers as told until the time is over. */
+const asked =
+  (
+    answer: (
+      target: Prepared,
+      frame: Asked,
+      { worker, over }: { worker: RawWorker; over: AbortSignal },
+    ) => Promise<number>,
+  ): Attack['prepare'] =>
   (target) =>
   async (over) => {
     const url = `http://127.0.0.1:${String(target.port)}`;
@@ -28,6 +51,16 @@ const answers =
       control.close();
       return await calling;
     }
+    const bytes = await answer(target, frame, { worker, over });
+    const done = await calling;
+    control.close();
+    await worker.post('goodbye', { providerSessionId: worker.session });
+    return { bytes: bytes + done.bytes, requests: done.requests + 3 };
+  };
+
+/** It answers with `piece`, again and again. */
+const answers = (piece: (n: number) => string, each: number): Attack['prepare'] =>
+  asked(async (_target, frame, { worker, over }) => {
     const answer = worker.answer(frame.taskId);
     let bytes = 0;
     for (let n = 0; n < 4_000 && !over.aborted; n++) {
@@ -35,22 +68,34 @@ const answers =
       bytes += text.length;
       if (!(await answer.write(text))) break;
     }
-    const done = await calling;
-    control.close();
-    await worker.post('goodbye', { providerSessionId: worker.session });
-    return { bytes: bytes + done.bytes, requests: done.requests + 3 };
-  };
+    return bytes;
+  });
+
+/** It answers with chunks of a byte, over several connections. */
+const tinyChunks = asked(async (target, frame, { worker, over }) => {
+  const head = headOf(`POST /api/v1/llms/_provider-task/${frame.taskId}/stream`, target.token, [
+    'content-type: application/x-ndjson',
+    chunked,
+    ...said(worker),
+  ]);
+  const piece = Buffer.from('1\r\nx\r\n'.repeat(10_000));
+  const done = await overConnections(target, { count: 4 }, async (line) => {
+    await line.send(head);
+    for (let n = 0; n < 40 && line.isOn(); n++) await inPieces(line, piece);
+  })(over);
+  return done.bytes;
+});
 
 /** Calls of a session that there is, as fast as they go. */
 const says =
-  (everyMs: number, make: (target: Prepared, session: string, n: number) => Buffer): Attack['prepare'] =>
+  (everyMs: number, make: (target: Prepared, worker: RawWorker, n: number) => Buffer): Attack['prepare'] =>
   (target) =>
   async (over) => {
     const worker = rawWorker(`http://127.0.0.1:${String(target.port)}`, target.token);
     await worker.register([{ name: `mallorys-${randomUUID().slice(0, 8)}` }]);
     const done = await overConnections(target, { count: 8 }, async (line) => {
       for (let n = 0; line.isOn(); n++) {
-        await line.send(make(target, worker.session, n));
+        await line.send(make(target, worker, n));
         await untilNext(everyMs);
       }
     })(over);
@@ -88,24 +133,31 @@ export const workers: Readonly<Record<string, Attack>> = {
     needsAnswers: true,
     prepare: answers(() => 'x'.repeat(100_000), 1),
   },
+  'worker-tiny-chunks': {
+    about: 'an answer in chunks of a byte',
+    needsAnswers: true,
+    prepare: tinyChunks,
+  },
   'worker-heartbeats': {
     about: 'heartbeats of a session, hundreds a second',
     needsAnswers: true,
-    prepare: says(10, (target, providerSessionId) =>
+    prepare: says(10, (target, worker) =>
       requestOf(target, {
         path: '/api/v1/llms/_provider-heartbeat',
-        body: JSON.stringify({ providerSessionId }),
+        body: JSON.stringify({ providerSessionId: worker.session }),
+        headers: said(worker),
       }),
     ),
   },
   'worker-registers': {
     about: 'a session that registers again and again, with 64 llms',
     needsAnswers: true,
-    prepare: says(50, (target, providerSessionId, n) =>
+    prepare: says(50, (target, { session: providerSessionId, instance: instanceId }, n) =>
       requestOf(target, {
         path: '/api/v1/llms/_provider-register',
         body: JSON.stringify({
           providerSessionId,
+          instanceId,
           protocol: 1,
           workerVersion: '0.0.0-raw',
           transports: ['sse'],
@@ -121,13 +173,8 @@ export const workers: Readonly<Record<string, Attack>> = {
   'worker-streams': {
     about: 'control streams that are opened again and again',
     needsAnswers: true,
-    prepare: says(20, (target, session) =>
-      Buffer.from(
-        headOf('GET /api/v1/llms/_provider-stream', target.token, [
-          json,
-          `${wireHeaders.session}: ${session}`,
-        ]),
-      ),
+    prepare: says(20, (target, worker) =>
+      Buffer.from(headOf('GET /api/v1/llms/_provider-stream', target.token, [json, ...said(worker)])),
     ),
   },
 };
