@@ -81,6 +81,8 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
   }
 }
 
+/** What is read at once is handed over chunk by chunk: so much may have been read and not been handed over. */
+const READ_BYTES = 64 * 1024;
 /** A chunk takes so many bytes around what is in it at least. */
 const CHUNK_BYTES = 5;
 /** So many chunks may be of any size, so many more each second, as of beats; others are this long on average. */
@@ -100,7 +102,7 @@ function lightPieces(req: Request, clock: UplinkDeps['clock']): (bytes: number) 
   let body = 0;
   return (bytes) => {
     body += bytes;
-    const chunks = (besides() - from.besides - body) / CHUNK_BYTES;
+    const chunks = (besides() - from.besides - READ_BYTES - body) / CHUNK_BYTES;
     const seconds = (clock.elapsed() - from.at) / 1_000;
     // One of that size has up to two bytes more around it.
     if (chunks > FREE_CHUNKS + FREE_CHUNKS_A_SECOND * seconds + (1.4 * body) / PIECE_BYTES)
