@@ -8,7 +8,7 @@ export const PAGE = 250;
 /** While one page waits for Postgres another has Redis. */
 export const PAGES = 3;
 /** Where more are open than this, a turn that finds nothing to mend ends here, and the next goes on. */
-const SLICE = 1_000;
+const SLICE = 500;
 /** Rows that came last are looked at in each turn. */
 const NEWEST = 500;
 const NEWEST_MS = 30_000;
@@ -44,13 +44,18 @@ export class OpenWalk {
     const began = clock.elapsed();
     if (all) this.#after = null;
     let looked = 0;
+    /** Read while the page before it is mended: what is decided by is looked at by then anew. */
+    let ahead: Promise<TaskRow[]> | null = null;
     // What began in the middle comes round to where it began.
     let wrapped = this.#after === null;
     for (let found = all; !signal.aborted && (all || clock.elapsed() - began < BUDGET_MS);) {
       const page = { after: this.#after, limit: found ? PAGE * PAGES : PAGE };
       let read: readonly string[];
       if (found) {
-        const rows = await registry.tasks.openOlderThan(olderThanMs, page);
+        const rows: TaskRow[] = await (ahead ?? registry.tasks.openOlderThan(olderThanMs, page));
+        const last = rows.length < page.limit ? undefined : rows.at(-1);
+        ahead = last ? registry.tasks.openOlderThan(olderThanMs, { ...page, after: last.id }) : null;
+        ahead?.catch(() => undefined); // told where it is waited for
         await act(rows);
         read = rows.map(({ id }) => id);
       } else {

@@ -18,6 +18,8 @@ const JOBS = 500;
 const QUEUES_AT_ONCE = 20;
 /** What looked as if it were over is looked at once more, no more of it than this. */
 const MOST_SUSPECTS = 10_000;
+/** Queues of llms that are gone; the longest gone come first. */
+const MOST_GONE = 500;
 
 type Place = Pick<StandingJob, 'poolKey' | 'queue'>;
 
@@ -89,9 +91,12 @@ export function createClearJobsDuty(deps: DutyDeps): Duty {
 async function queuesNow({ queue, registry, pools: openPools }: DutyDeps): Promise<Place[]> {
   const llms = await registry.llms.places();
   const open = await openPools.list();
-  const pools = new Set([...open, ...llms.map((llm) => llm.poolKey)]);
+  // Of these nothing else tells any more, and they are not removed while jobs stand in them (clear-queues).
+  const gone = await registry.goneQueues.list(MOST_GONE);
+  const pools = new Set([...open, ...[...llms, ...gone].map(({ poolKey }) => poolKey)]);
   return [
     ...[...pools].map((poolKey) => ({ poolKey, queue: queue.keys.pool(poolKey).queue() })),
     ...llms.map(({ poolKey, id }) => ({ poolKey, queue: queue.keys.pool(poolKey).queue(id) })),
+    ...gone.map(({ poolKey, llmId }) => ({ poolKey, queue: queue.keys.pool(poolKey).queue(llmId) })),
   ];
 }

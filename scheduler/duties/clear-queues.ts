@@ -1,4 +1,4 @@
-import { forgetQueue } from '../../core/queue/forget-queue.ts';
+import { forgetPool, forgetQueue } from '../../core/queue/forget-queue.ts';
 import type { GoneQueue } from '../../core/registry/gone-queues.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
@@ -6,8 +6,8 @@ import { told, type Duty, type DutyDeps } from './duty.ts';
 const MOST = 500;
 
 /**
- * Removes what BullMQ keeps in Redis of the queues of llms that are gone, and of pools that have no llm and no task any
- * more. Which those are is a list in Postgres: nothing is searched for.
+ * Removes what is left in Redis of the queues of llms that are gone, and of pools that have no llm and no task any
+ * more: everything else of them expires by itself. Which those are is a list in Postgres: nothing is searched for.
  */
 export function createClearQueuesDuty(deps: DutyDeps): Duty {
   const { config, registry, queue, flow, clock, log } = deps;
@@ -15,10 +15,12 @@ export function createClearQueuesDuty(deps: DutyDeps): Duty {
 
   const clear = async ([gone]: readonly GoneQueue[]): Promise<number> => {
     if (!gone) return 0;
-    const pool = keys.pool(gone.poolKey);
-    const isUsed = (await registry.goneQueues.usedPools([gone.poolKey])).has(gone.poolKey);
-    const own = await forgetQueue(redis, keys, pool.queue(gone.llmId));
-    const whole = own && (isUsed || (await forgetQueue(redis, keys, pool.queue())));
+    const { poolKey } = gone;
+    const isUsed = (await registry.goneQueues.usedPools([poolKey])).has(poolKey);
+    const own = await forgetQueue(redis, keys, gone);
+    const isPoolGone = async (): Promise<boolean> =>
+      (await forgetQueue(redis, keys, { poolKey })) && (await forgetPool(redis, keys, poolKey));
+    const whole = own && (isUsed || (await isPoolGone()));
     if (whole) await registry.goneQueues.forget([gone]);
     // Jobs stand in it: they end first (expire, clear-jobs).
     else await registry.goneQueues.postpone([gone]);

@@ -7,7 +7,7 @@ import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 
 const PAGE = 2_000;
-const TOGETHER = 500;
+const TOGETHER = 250;
 const BUDGET_MS = 5_000;
 /** Of more pools than these it is not asked in each turn which have an llm. */
 const MANY_POOLS = 100;
@@ -33,7 +33,7 @@ export function createExpireDuty(deps: DutyDeps): Duty {
     // What Redis says of it cannot be read: the row alone decides.
     giveUp: ({ row, code, message }) => registry.tasks.close(row.id, { status: 'error', code, message }),
     together: TOGETHER,
-    lanes: 2,
+    lanes: 4,
     clock,
     log,
   });

@@ -19,9 +19,11 @@ describe('histories of tasks, in a real Redis and a real Postgres', function () 
     await fc.assert(
       fc.asyncProperty(histories, async (commands) => {
         await house.connection.db('tasks').delete();
+        await house.connection.db('redisGenerations').delete();
         await house.loseRedis();
         await house.present();
         const play = new Play(house);
+        await play.notice(null);
         await play.submit('infer', null);
         for (const command of commands) {
           await perform(play, command);

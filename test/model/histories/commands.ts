@@ -27,6 +27,9 @@ const steps = {
   reconcile: (play, _, stop) => play.duty('reconcile', stop),
   lapse: (play) => play.lapse(),
   'lose Redis': (play) => play.loseRedis(),
+  'remember Redis': (play) => play.remember(),
+  'lose the tail': (play) => play.loseTail(),
+  notice: (play, _, stop) => play.notice(stop),
   'let go': (play, which) => play.letGo(which),
 } as const satisfies Record<string, (play: Play, which: number, stop: Stop | null) => unknown>;
 export type CommandName = keyof typeof steps;
@@ -61,6 +64,9 @@ const weights: Record<CommandName, number> = {
   reconcile: 4,
   lapse: 1,
   'lose Redis': 1,
+  'remember Redis': 2,
+  'lose the tail': 2,
+  notice: 2,
   'let go': 4,
 };
 

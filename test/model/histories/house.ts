@@ -13,6 +13,7 @@ import type { TaskRow } from '../../../core/task.ts';
 import { OpenPools } from '../../../scheduler/open-pools.ts';
 import { schedulerSettings, type DutyDeps } from '../../../scheduler/duties/duty.ts';
 import { loseRedis } from '../../support/lose-redis.ts';
+import { remember, turnBack, type Moment } from '../../support/turn-back.ts';
 import { registryFixture, type RegistryFixture } from '../../support/registry.ts';
 import { newTask } from '../../support/tasks.ts';
 import type { Tools } from './stoppable.ts';
@@ -34,6 +35,10 @@ export interface House extends RegistryFixture {
   present(): Promise<void>;
   /** Everything of ours is gone, as after FLUSHALL. */
   loseRedis(): Promise<void>;
+  /** What Redis holds now, to be turned back to. */
+  remember(): Promise<Moment>;
+  /** Another process of Redis, which holds what it did then: its last writes are lost. */
+  loseTail(to: Moment): Promise<void>;
   /** Time passes: jobs taken, ends and rows are old; `beats` of these tasks too, or of all that run. */
   age(beats?: readonly string[]): Promise<void>;
   end(): Promise<void>;
@@ -86,6 +91,12 @@ export async function openHouse(): Promise<House> {
         await announce({ redis, keys, leaseMs: 60_000 }, { poolKey: POOL, llmId, announcement: serving });
     },
     loseRedis: () => loseRedis(t),
+    remember: () => remember(t),
+    async loseTail(to) {
+      await turnBack(t, to);
+      // Where nobody had counted yet, the count says so.
+      if ((await redis.exists(keys.generation)) === 1) await redis.hset(keys.generation, 'run', 'another');
+    },
     age: (beats) => age({ t, queue }, beats),
     async end() {
       await Promise.all(fetchers.map((fetcher) => fetcher.close(true)));

@@ -2,15 +2,18 @@ import { expect } from 'chai';
 import { cancelled, closeTask } from '../../../core/flow/cancel.ts';
 import { settleTask } from '../../../core/flow/settle.ts';
 import { beat, claimTask, isRefusal, endClaim, handBack } from '../../../core/queue/claim.ts';
+import { isSameAttempt, type Attempt } from '../../../core/queue/attempt.ts';
 import { show } from '../../../core/queue/fence.ts';
 import { runScript } from '../../../core/queue/scripts.ts';
 import { readPage, type Entry, type Position } from '../../../core/queue/stream.ts';
+import { createEpochDuty } from '../../../scheduler/duties/epoch.ts';
 import { createExpireDuty } from '../../../scheduler/duties/expire.ts';
 import { createHandBackDuty } from '../../../scheduler/duties/hand-back.ts';
 import { createReapDuty } from '../../../scheduler/duties/reap.ts';
-import { createReconcileDuty } from '../../../scheduler/duties/reconcile.ts';
+import { createReconcileDuty, type Reconcile } from '../../../scheduler/duties/reconcile.ts';
 import { createSettleDuty } from '../../../scheduler/duties/settle.ts';
 import { submissionOf } from '../../support/tasks.ts';
+import type { Moment } from '../../support/turn-back.ts';
 import { POOL, SESSION, type House, type Taken } from './house.ts';
 import { Observer } from './observer.ts';
 import { until, type Held, type Stop, type Tools } from './stoppable.ts';
@@ -42,13 +45,14 @@ interface Run {
 interface Caller {
   taskId: string;
   at: Position;
-  shows: number;
+  shows: Attempt | null;
   claim: string;
   got: number;
   over: boolean;
 }
 
 const signal = new AbortController().signal;
+const mendingOf = ({ runAll: run, renew }: Reconcile) => ({ run, renew });
 const OK = { kind: 'completed', status: 200, finishReason: 'stop' } as const;
 
 /** One history: edges, workers and leaders do their work, each up to where it is stopped. */
@@ -61,6 +65,10 @@ export class Play {
   readonly callers: Caller[] = [];
   runs: Run[] = [];
   #names = 0;
+  /** What Redis may go back to. */
+  #kept: Moment | null = null;
+  /** No leader has been through this Redis yet: members of their own claim nothing there (core/queue/generation.ts). */
+  #isDistrusted = false;
 
   constructor(house: House) {
     this.#house = house;
@@ -88,7 +96,7 @@ export class Play {
     this.callers.push({
       taskId: task.id,
       at: { epoch: 0, seq: 0 },
-      shows: 0,
+      shows: null,
       claim: '',
       got: 0,
       over: false,
@@ -107,7 +115,7 @@ export class Play {
   }
 
   async claim(run: Run): Promise<void> {
-    if (run.epoch !== 0 || run.lost) return;
+    if (run.epoch !== 0 || run.lost || this.#isDistrusted) return;
     const by = { claimId: run.claimId, session: SESSION, boot: 'b1', llmId: run.member };
     const ref = { taskId: run.taskId, poolKey: POOL, jobId: run.job.id ?? '' };
     const answer = await claimTask(this.#house.queue, ref, by);
@@ -134,7 +142,7 @@ export class Play {
 
   async end(run: Run, twice: boolean): Promise<void> {
     if (run.epoch === 0) return;
-    const ref = { taskId: run.taskId, poolKey: POOL, claimId: run.claimId };
+    const ref = { taskId: run.taskId, poolKey: POOL, claimId: run.claimId, events: run.sent };
     const deps = { ...this.#house.queue, eventKeepMs: 60_000 };
     const said = await endClaim(deps, ref, OK);
     this.#heard(run, said);
@@ -189,19 +197,21 @@ export class Play {
     const { stream } = keys.pool(POOL).task(caller.taskId);
     const [entry] = (await readPage(redis, stream, caller.at)).entries;
     if (!entry || caller.over) return;
-    caller.at = { epoch: entry.epoch, seq: entry.seq };
+    const { epoch, seq, tag } = entry;
+    caller.at = { epoch, seq };
     if (entry.kind === 'events')
-      for (const data of entry.data) await this.#write(caller, { epoch: entry.epoch, data });
+      for (const data of entry.data) await this.#write(caller, { epoch, tag }, data);
     else if (entry.kind === 'end') await this.#tellEnd(caller, entry);
     else caller.over = true;
   }
 
-  async #write(c: Caller, { epoch, data }: { epoch: number; data: string }): Promise<void> {
+  async #write(c: Caller, attempt: Attempt, data: string): Promise<void> {
     const { redis, keys } = this.#house.queue;
     const ref = { taskId: c.taskId, poolKey: POOL };
-    if (c.shows === 0 && (await show(redis, keys, { ref, attempt: { epoch } }))) c.shows = epoch;
-    if (c.shows === 0) return;
-    if (c.shows !== epoch) return void (c.over = true);
+    if (c.over) return;
+    if (!c.shows && (await show(redis, keys, { ref, attempt }))) c.shows = attempt;
+    if (!c.shows) return;
+    if (!isSameAttempt(c.shows, attempt)) return void (c.over = true);
     const [, claim = '', n] = data.split(' ');
     if (c.got > 0) expect(claim, 'I7: one claim in an answer').to.equal(c.claim);
     expect(Number(n), 'I7: every event once').to.equal(c.got + 1);
@@ -209,12 +219,13 @@ export class Play {
     Object.assign(c, { claim, got: c.got + 1 });
   }
 
-  async #tellEnd(c: Caller, { ending }: Extract<Entry, { kind: 'end' }>): Promise<void> {
+  async #tellEnd(c: Caller, end: Extract<Entry, { kind: 'end' }>): Promise<void> {
+    const { ending } = end;
     const ref = { taskId: c.taskId, poolKey: POOL };
     const row = await settleTask(this.#house.flow(this.#house.tools, 'edge'), ref, ending);
     c.over = true;
     if (row.status !== 'completed' || row.claimId !== ending.claim) return;
-    if (c.got > 0 && c.shows === ending.epoch)
+    if (c.got > 0 && c.shows && isSameAttempt(c.shows, end))
       expect(ending.claim, 'I7: an answer ends with its own end').to.equal(c.claim);
     this.#sees.toldCompleted(c.taskId, ending.claim);
   }
@@ -256,6 +267,32 @@ export class Play {
     this.#sees.redisLost();
   }
 
+  async remember(): Promise<void> {
+    this.#kept ??= await this.#house.remember();
+  }
+
+  /** Redis is again as it was at an earlier moment, if there was one. */
+  async loseTail(): Promise<void> {
+    if (!this.#kept) return;
+    await this.#house.loseTail(this.#kept);
+    this.#kept = null;
+    this.#isDistrusted = true;
+    // A claim that was told it is over may be the one that its task has.
+    for (const run of this.runs) run.lost = false;
+    this.#sees.redisLost();
+  }
+
+  /** The leader looks whether Redis is the one that it was, and goes through it if not. */
+  async notice(stop: Stop | null): Promise<void> {
+    await this.#house.age([...this.#silent]);
+    this.#silent.clear();
+    await this.#do(stop, async (tools) => {
+      const deps = this.#house.dutyDeps(tools);
+      await createEpochDuty(deps, mendingOf(createReconcileDuty(deps))).run(signal);
+      this.#isDistrusted = false;
+    });
+  }
+
   /** Faults stop: what is held up goes on, and everybody works until nothing is open. @returns how many rounds. */
   async calmDown(): Promise<number> {
     while (this.#held.length > 0) await this.letGo(0);
@@ -270,6 +307,7 @@ export class Play {
   }
 
   async #round(round: number): Promise<void> {
+    await this.notice(null);
     for (const run of [...this.runs]) await this.beat(run);
     for (const run of [...this.runs]) await this.claim(run);
     for (const run of [...this.runs]) {
