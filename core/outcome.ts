@@ -8,7 +8,7 @@ const MOST = Number.MAX_SAFE_INTEGER;
  * In the place of numbers that cannot be, which cost nobody the answer that they are about: more than is possible, so that
  * they are estimated where the row is written (registry/plausible-usage.ts).
  */
-export const impossibleUsage: Usage = { promptTokens: MOST, completionTokens: MOST, totalTokens: MOST };
+const impossibleUsage: Usage = { promptTokens: MOST, completionTokens: MOST, totalTokens: MOST };
 const toldUsageSchema = usageSchema.optional().catch(impossibleUsage);
 
 /**

@@ -3,7 +3,6 @@ import { llmTypeSchema, offeredCapabilitiesSchema, operationSchema } from './llm
 import { modelSchema, nameSchema, shownInLine, textSchema, uuidSchema } from './names.ts';
 import { wordOr } from './newer-words.ts';
 import { storableSentence } from './storable.ts';
-import { impossibleUsage } from './outcome.ts';
 import { retryAfterSchema } from './retry-after.ts';
 import { usageSchema } from './task.ts';
 
@@ -167,8 +166,7 @@ const seqSchema = z.int().min(1);
 
 const endSchema = z.object({
   finishReason: cutTo(64).nullish(),
-  /** Numbers that cannot be are estimated. */
-  usage: z.union([usageSchema.nullish(), z.unknown().transform(() => impossibleUsage)]),
+  usage: usageSchema.nullish(),
   /** The backend's status; 200 unless told. */
   status: httpStatus(200, 299).nullish(),
   /** The whole answer, as text, unless it was streamed. */
