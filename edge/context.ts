@@ -2,7 +2,6 @@ import type { Request } from 'express';
 import type { Actor } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
 import type { JsonShape } from '../core/json-shape.ts';
-import type { Room } from './body/room.ts';
 
 /** The status of a call whose caller has gone, as nginx has it: it is in logs alone. */
 export const LEFT = 499;
@@ -19,7 +18,7 @@ interface RequestContext {
   /** What was seen of that text before any of it was parsed. */
   shape: JsonShape | undefined;
   /** Of its answer, once room was asked for (body/room.ts). */
-  answerRoom: Room['reserve'] | undefined;
+  answerRoom: ((bytes: number) => void) | undefined;
   /** A status went out, and blanks, of an answer that is to be a JSON text: it may still become an error. */
   onlyBlanks: boolean;
   /** `inference.finished` is, or will be, said of it. */

@@ -1,4 +1,4 @@
-import type { Connection } from './connect.ts';
+import type { Knex } from 'knex';
 
 /**
  * Forms that some process still alive may not read, each counted up from the one before (decision 0033): 1 is what every
@@ -25,7 +25,7 @@ export interface Forms {
   readByAll(): Promise<Form>;
 }
 
-export function createForms({ db }: Connection): Forms {
+export function createForms({ db }: { db: Knex }): Forms {
   return {
     async readByAll() {
       const { rows } = await db.raw<{ rows: { isRead: boolean }[] }>(
