@@ -39,6 +39,7 @@ interface Run {
   sent: number;
   /** It was told that its claim is over; as a zombie it may go on nevertheless. */
   lost: boolean;
+  handedBack: boolean;
 }
 
 /** Who waits for a task, at an edge. */
@@ -111,7 +112,8 @@ export class Play {
     const llm = this.#house.members[at];
     if (!job || llm === undefined) return;
     const claimId = `claim-${this.#names}`;
-    this.runs.push({ job, token, member: llm, taskId: job.data.T, claimId, epoch: 0, sent: 0, lost: false });
+    const begun = { epoch: 0, sent: 0, lost: false, handedBack: false };
+    this.runs.push({ job, token, member: llm, taskId: job.data.T, claimId, ...begun });
   }
 
   async claim(run: Run): Promise<void> {
@@ -155,8 +157,9 @@ export class Play {
     const claim = { taskId: run.taskId, poolKey: POOL, claimId: run.claimId, epoch: run.epoch };
     const why = { counts, code: 'backend_error', message: 'It broke.' };
     const answer = await handBack(this.#house.queue, claim, why);
+    if (answer === 'ok' && run.handedBack) return; // said again it opens nothing
     this.#heard(run, answer !== 'lost');
-    if (answer === 'ok') run.lost = true; // whatever it still says is a zombie's
+    if (answer === 'ok') run.lost = run.handedBack = true; // whatever it still says is a zombie's
   }
 
   async beat(run: Run): Promise<void> {
@@ -278,7 +281,7 @@ export class Play {
     this.#kept = null;
     this.#isDistrusted = true;
     // A claim that was told it is over may be the one that its task has.
-    for (const run of this.runs) run.lost = false;
+    for (const run of this.runs) run.lost = run.handedBack = false;
     this.#sees.redisLost();
   }
 
