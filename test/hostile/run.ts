@@ -42,6 +42,7 @@ const LARGE_BYTES = 8_000_000;
 const SAMPLE_MS = 50;
 const GIVEN_BACK_MS = 2_000;
 const LOOK_MS = 100;
+const SERVED_MS = 30_000;
 
 export interface How {
   share: number;
@@ -93,14 +94,19 @@ export async function measure(house: House, attack: string, how: How): Promise<C
   const { share, forMs, alone, givenBackMs = GIVEN_BACK_MS } = how;
   const pid = system.edge.child.pid ?? 0;
   const order = { attack, share, forMs, token: house.attackerToken, largeTask: house.largeTask };
+  await untilServed(house);
   const strike = await house.attacker.ready({ ...order, port: Number(new URL(system.url).port) });
   const before = rssOf(pid);
   let most = before;
   const sampling = setInterval(() => (most = Math.max(most, rssOf(pid))), SAMPLE_MS);
-  const [done, felt] = await Promise.all([strike(), feel(house, forMs)]);
+  const [done, felt] = await Promise.all([strike(), feel(house, forMs)]).finally(() =>
+    clearInterval(sampling),
+  );
   const until = clock.elapsed() + givenBackMs;
-  while (rssOf(pid) - before > HEAP_BYTES && clock.elapsed() < until) await pause(LOOK_MS);
-  clearInterval(sampling);
+  while (rssOf(pid) - before > HEAP_BYTES && clock.elapsed() < until) {
+    await pause(LOOK_MS);
+    most = Math.max(most, rssOf(pid));
+  }
   const keptBytes = rssOf(pid) - before;
   const ready = system.edge.child.exitCode === null && (await system.call('GET', '/readyz')).status === 200;
   const cost = { attack, ...done, ...felt, grewBytes: most - before, keptBytes, ready };
@@ -109,6 +115,14 @@ export async function measure(house: House, attack: string, how: How): Promise<C
   const strikeSink = await house.attacker.ready({ ...order, port: house.sink.port });
   const [, without] = await Promise.all([strikeSink(), feel(house, forMs)]);
   return { ...cost, without, beside: 'sink' };
+}
+
+/** Who has just flooded the edge is slowed for a while: what that attack still owes is not the next one's. */
+async function untilServed({ system, attackerToken: token }: House): Promise<void> {
+  const until = clock.elapsed() + SERVED_MS;
+  while ((await system.call('GET', '/api/v1/whoami', { token })).status !== 200)
+    if (clock.elapsed() > until)
+      throw new TypeError('the attacker is not served any more, before the attack');
 }
 
 const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
