@@ -7,7 +7,9 @@ import type { DutyDeps } from './duties/duty.ts';
 export const PAGE = 250;
 /** While one page waits for Postgres another has Redis. */
 export const PAGES = 3;
-/** Where more are open than this, a turn that finds nothing to mend ends here, and the next goes on. */
+/** So many are looked at in each turn. */
+const FEW = 5_000;
+/** Where more were open than that when it last went through all, a turn that finds nothing to mend ends here, and the next goes on. */
 const SLICE = 500;
 /** Rows that came last are looked at in each turn. */
 const NEWEST = 500;
@@ -29,6 +31,9 @@ export class OpenWalk {
   readonly #deps: Pick<DutyDeps, 'registry' | 'queue' | 'clock'>;
   /** Where the next slice begins; null: at the oldest. */
   #after: string | null = null;
+  /** Looked at since the oldest, and when it last came to the end: how many are open. */
+  #walked = 0;
+  #open = 0;
 
   constructor(deps: Pick<DutyDeps, 'registry' | 'queue' | 'clock'>) {
     this.#deps = deps;
@@ -42,7 +47,7 @@ export class OpenWalk {
   ): Promise<void> {
     const { registry, clock } = this.#deps;
     const began = clock.elapsed();
-    if (all) this.#after = null;
+    if (all) [this.#after, this.#walked] = [null, 0];
     let looked = 0;
     /** Read while the page before it is mended: what is decided by is looked at by then anew. */
     let ahead: Promise<TaskRow[]> | null = null;
@@ -64,10 +69,14 @@ export class OpenWalk {
         read = refs.map(({ taskId }) => taskId);
       }
       looked += read.length;
+      this.#walked += read.length;
       this.#after = read.length < page.limit ? null : (read.at(-1) ?? null);
-      if (this.#after === null && (wrapped || !found)) break;
-      wrapped ||= this.#after === null;
-      if (looked >= SLICE && !found) break;
+      if (this.#after === null) {
+        [this.#open, this.#walked] = [this.#walked, 0];
+        if (wrapped || !found) break;
+        wrapped = true;
+      }
+      if (looked >= (this.#open > FEW ? SLICE : FEW) && !found) break;
     }
     if (this.#after === null) return;
     const newest = { withinMs: NEWEST_MS, limit: NEWEST };
