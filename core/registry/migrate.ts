@@ -12,6 +12,8 @@ const WAIT_MS = 60_000;
 
 /** SQLSTATEs of two `create … if not exists` at the same moment. */
 const raced = new Set(['23505', '42P06', '42P07']);
+/** Each try lets one of them through: more processes than this do not start together. */
+const MOST_RACING = 30;
 
 /** The schema and the table that the lease itself lives in. */
 async function bootstrap({ db, schema }: Connection): Promise<void> {
@@ -30,7 +32,7 @@ async function bootstrap({ db, schema }: Connection): Promise<void> {
     } catch (thrown) {
       const state = sqlFaultOf(thrown)?.sqlState ?? '';
       if (state === '42501') throw mayNot(schema);
-      if (tried === 5 || !raced.has(state)) throw thrown;
+      if (tried === MOST_RACING || !raced.has(state)) throw thrown;
     }
   }
 }

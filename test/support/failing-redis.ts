@@ -58,8 +58,8 @@ interface Failure {
 
 export interface FailingRedis {
   port: number;
-  /** From now on each kind of command fails now and then, in its first occurrences. */
-  begin(): void;
+  /** From now on each kind of command fails now and then, in its first occurrences. @param how.inside our scripts in their middle, too. */
+  begin(how: { inside: boolean }): void;
   end(): void;
   /** How often each kind was failed. */
   failed(): ReadonlyMap<string, number>;
@@ -72,6 +72,7 @@ export async function failingRedis({ host, port }: { host: string; port: number 
   const failed = new Map<string, number>();
   const sockets = new Set<Socket>();
   let isOn = false;
+  let breaksInside = false;
   let nth = 0;
   let depth = 0;
 
@@ -82,7 +83,7 @@ export async function failingRedis({ host, port }: { host: string; port: number 
     seen.set(kind, count);
     const how = first.has(kind) && count > 1 ? undefined : failing.get(count);
     const script = /^evalsha$/i.test(words[0] ?? '') ? scriptOf.get(words[1] ?? '') : undefined;
-    if (!how || (how === 'inside' && !script)) return null;
+    if (!how || (how === 'inside' && !(script && breaksInside))) return null;
     nth += 1;
     const error = replies[nth % replies.length] ?? '';
     const name = how === 'inside' ? `${kind}, inside` : kind;
@@ -147,7 +148,7 @@ export async function failingRedis({ host, port }: { host: string; port: number 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     port: (server.address() as AddressInfo).port,
-    begin: () => void (isOn = true),
+    begin: ({ inside }) => void ([isOn, breaksInside] = [true, inside]),
     end: () => void (isOn = false),
     failed: () => failed,
     async close() {
