@@ -124,8 +124,7 @@ export async function whyWaited(
   deps: Pick<FlowDeps, 'registry'>,
   row: Pick<TaskRow, 'id'>,
 ): Promise<Heard | null> {
-  const why = await allAttempts(deps, row);
-  return isNotYet(why.code) ? why : null;
+  return (await whyManyWaited(deps, [row.id])).get(row.id) ?? null;
 }
 
 /** The same of many, in one query; those of which nothing was heard are not in it. */

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import type { Connection } from './connect.ts';
+import type { Held } from './sessions.ts';
 
 /** Llms of one provider session that may not be there any more; their rows say so already. */
 export interface Denied {
@@ -63,9 +64,6 @@ const findUnentitled = async (on: Knex): Promise<Candidate[]> =>
   (await on.raw<{ rows: Candidate[] }>(UNENTITLED)).rows;
 
 type Find = (db: Knex) => Promise<Candidate[]>;
-
-/** Whether rows that somebody holds are waited for. */
-type Held = 'wait' | 'pass by';
 
 /** Sessions in the order of register.ts, then rows by name; asked again behind the locks. */
 async function deny({ db, transaction }: Connection, find: Find, held: Held = 'wait'): Promise<Denied[]> {

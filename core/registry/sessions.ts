@@ -49,7 +49,7 @@ export interface Sessions {
 }
 
 /** What is done about rows that another transaction holds. */
-type Held = 'wait' | 'pass by';
+export type Held = 'wait' | 'pass by';
 
 /** Locked in the order in which register locks them (register.ts), so that neither waits for the other. */
 async function lockRows(trx: Knex.Transaction, ids: readonly string[], held: Held): Promise<string[]> {

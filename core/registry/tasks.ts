@@ -85,8 +85,7 @@ export function createTasks(connection: Connection): Tasks {
     },
     bodies: (id) => bodiesOf(connection, id),
     bodyBytes: (id) => bodyBytesOf(connection, id),
-    attempts: (id) =>
-      db('taskAttempts').where({ taskId: id }).orderBy('n').select<TaskAttempt[]>(attemptColumns),
+    attempts: async (id) => (await attemptsOf(db, [id])).get(id) ?? [],
     attemptsOf: (ids) => attemptsOf(db, ids),
     async open(poolKeys) {
       const { rows } = await db.raw<{ rows: { poolName: string; count: string; oldestMs: string }[] }>(

@@ -99,14 +99,13 @@ export async function measure(house: House, attack: string, how: How): Promise<C
   const before = rssOf(pid);
   let most = before;
   const sampling = setInterval(() => (most = Math.max(most, rssOf(pid))), SAMPLE_MS);
-  const [done, felt] = await Promise.all([strike(), feel(house, forMs)]).finally(() =>
-    clearInterval(sampling),
-  );
-  const until = clock.elapsed() + givenBackMs;
-  while (rssOf(pid) - before > HEAP_BYTES && clock.elapsed() < until) {
-    await pause(LOOK_MS);
-    most = Math.max(most, rssOf(pid));
-  }
+  const struck = async () => {
+    const [done, felt] = await Promise.all([strike(), feel(house, forMs)]);
+    const until = clock.elapsed() + givenBackMs;
+    while (rssOf(pid) - before > HEAP_BYTES && clock.elapsed() < until) await pause(LOOK_MS);
+    return { done, felt };
+  };
+  const { done, felt } = await struck().finally(() => clearInterval(sampling));
   const keptBytes = rssOf(pid) - before;
   const ready = system.edge.child.exitCode === null && (await system.call('GET', '/readyz')).status === 200;
   const cost = { attack, ...done, ...felt, grewBytes: most - before, keptBytes, ready };

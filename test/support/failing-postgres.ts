@@ -1,4 +1,4 @@
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { standBefore } from './stand-before.ts';
 
 /** What becomes of a statement: an SQLSTATE said in its place, unread; or it is done, and its connection cut before it says so. */
 type Fault = (typeof kinds)[number];
@@ -37,7 +37,6 @@ export async function failingPostgres({
 }): Promise<FailingPostgres> {
   const seen = new Map<string, number>();
   const failed = new Map<string, number>();
-  const sockets = new Set<Socket>();
   let isOn = false;
   let nth = 0;
 
@@ -52,17 +51,7 @@ export async function failingPostgres({
     return kinds[nth % kinds.length] ?? null;
   };
 
-  const server = createServer((client) => {
-    const upstream = connect({ host, port });
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        sockets.delete(socket);
-        client.destroy();
-        upstream.destroy();
-      });
-    }
+  const { port: own, close } = await standBefore({ host, port }, (client, upstream) => {
     const prepared = new Map<string, string>();
     let asked = Buffer.alloc(0);
     let hasBegun = false;
@@ -124,16 +113,12 @@ export async function failingPostgres({
       else client.write(bytes);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    port: (server.address() as AddressInfo).port,
+    port: own,
     begin: () => void (isOn = true),
     end: () => void (isOn = false),
     failed: () => failed,
-    async close() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    close,
   };
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { standBefore } from './stand-before.ts';
 
 /** What Redis says when it cannot, for now or for good; and a bug. */
 const replies = [
@@ -70,7 +70,6 @@ export interface FailingRedis {
 export async function failingRedis({ host, port }: { host: string; port: number }): Promise<FailingRedis> {
   const seen = new Map<string, number>();
   const failed = new Map<string, number>();
-  const sockets = new Set<Socket>();
   let isOn = false;
   let breaksInside = false;
   let nth = 0;
@@ -93,17 +92,7 @@ export async function failingRedis({ host, port }: { host: string; port: number 
     return { how, instead: brokenOff(script.text, depth, error) };
   };
 
-  const server = createServer((client) => {
-    const upstream = connect({ host, port });
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        sockets.delete(socket);
-        client.destroy();
-        upstream.destroy();
-      });
-    }
+  const { port: own, close } = await standBefore({ host, port }, (client, upstream) => {
     /** Of each command in its order: what is said in place of its answer; null: the answer itself. */
     const due: { reply: string | null; comes: boolean }[] = [];
     let asked = Buffer.alloc(0);
@@ -145,16 +134,12 @@ export async function failingRedis({ host, port }: { host: string; port: number 
       answered = Buffer.alloc(0);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    port: (server.address() as AddressInfo).port,
+    port: own,
     begin: ({ inside }) => void ([isOn, breaksInside] = [true, inside]),
     end: () => void (isOn = false),
     failed: () => failed,
-    async close() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    close,
   };
 }
 
