@@ -9,8 +9,10 @@ const hostOf = (req: Request): string =>
     .replace(/:\d+$/, '')
     .replace(/^\[(.*)\]$/, '$1');
 
-/** What a platform asks by an address that only it knows. They tell whether the edge is up, and nothing else. */
 const probes = new Set(['/livez', '/readyz']);
+
+/** What a platform asks by an address that only it knows. They tell whether the edge is up, and nothing else. */
+export const isProbe = ({ path }: Pick<Request, 'path'>): boolean => probes.has(path);
 
 /**
  * An edge that listens on a loopback address answers to loopback names only: otherwise any web page could
@@ -24,7 +26,7 @@ export function checkHost(options: { host: string; allowedHosts: readonly string
   return (req, _res, next) => {
     needOneHost(req);
     const host = guarded ? hostOf(req) : '';
-    const probed = !onLoopback && probes.has(req.path);
+    const probed = !onLoopback && isProbe(req);
     if (guarded && !probed && !isLoopback(host) && !allowed.has(host))
       throw new McpctlError('host_not_allowed');
     next();

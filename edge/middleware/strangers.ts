@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import type { RequestHandler } from 'express';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Rates } from '../rates.ts';
+import { isProbe } from './host.ts';
 
-const probes = new Set(['/livez', '/readyz']);
 /** Who keeps a connection to probe over it asks no more often than this. */
 const PROBE_MS = 500;
 
@@ -14,7 +14,7 @@ const PROBE_MS = 500;
 export function slowStrangers({ rates, clock }: { rates: Rates; clock: Clock }): RequestHandler {
   const probedAt = new WeakMap<Socket, number>();
   return async (req, res, next) => {
-    if (probes.has(req.path)) {
+    if (isProbe(req)) {
       const now = clock.elapsed();
       const before = probedAt.get(req.socket);
       probedAt.set(req.socket, now);
