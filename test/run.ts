@@ -2,24 +2,24 @@
  * `npm test`: a Redis and a Postgres, then mocha with whatever arguments were given (files, `--grep` …).
  * The last line is `N passed, N failed, N skipped`; the exit code says whether anything failed.
  *
- * Of a run of everything, a file that failed is run once more, alone: tests kill processes and measure times while
- * others do the same beside them. What passes only then is named as unsteady, and so is never unseen
+ * Without a file it runs everything, in two lanes beside each other (support/lanes.ts), and leaves what each file took in
+ * `.boot/test-report.json`. Of such a run a file that failed is run once more, alone: tests kill processes and measure
+ * times while others do the same beside them. What passes only then is named as unsteady, and so is never unseen
  * (docs/decisions/0009).
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../core/errors.ts';
-import { readOutcome, replaced, summary, worthAnother, type Outcome } from './support/outcome.ts';
+import { systemClock as clock } from '../core/runtime/clock.ts';
+import { lanesOf, type Lane } from './support/lanes.ts';
+import { readOutcome, replaced, summary, together, worthAnother, type Outcome } from './support/outcome.ts';
+import { expectedMs, readTimes, slowest, writeReport } from './support/report.ts';
 import { startTestServices } from './support/services.ts';
 
-const MOST_JOBS = 4;
 /** More than these are no accident. */
 const MOST_AGAIN = 5;
-/** So many of the slowest files are named after a run of everything. */
-const SLOWEST = 15;
-const everyTest = 'test/**/*.test.ts';
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 interface Ran {
@@ -30,16 +30,55 @@ interface Ran {
 
 async function run(args: readonly string[]): Promise<Ran> {
   const services = await startTestServices(process.env, say);
-  const env = { REDIS_URL: services.redisUrl, DATABASE_URL: services.databaseUrl };
-  const named = args.some((arg) => arg.endsWith('.ts'));
+  const folder = mkdtempSync(join(tmpdir(), 'mcpctl-report-'));
+  const run: MochaRun = {
+    env: { REDIS_URL: services.redisUrl, DATABASE_URL: services.databaseUrl },
+    folder,
+    standsBack: 0,
+  };
   try {
-    const first = await mocha([...args, ...(named ? [] : [...sideBySide(), everyTest])], env);
-    const again = named || first.code === 0 || !first.outcome ? [] : worthAnother(first.outcome, MOST_AGAIN);
-    return again.length === 0 ? first : await onceMore(first, again, () => mocha([...args, ...again], env));
+    return await (args.some((arg) => arg.endsWith('.ts')) ? mocha(args, run) : everything(args, run));
   } finally {
+    rmSync(folder, { recursive: true, force: true });
     await services.stop();
   }
 }
+
+async function everything(args: readonly string[], run: MochaRun): Promise<Ran> {
+  const from = clock.elapsed();
+  const times = join(run.folder, 'times');
+  const machine = { cores: availableParallelism(), memoryBytes: process.availableMemory() };
+  const lanes = lanesOf(everyTest(), machine, expectedMs());
+  for (const { name, files, jobs } of lanes) say(`${name}: ${files.length} files, ${jobs} at once`);
+  const env = { ...run.env, MCPCTL_TEST_TIMES: times };
+  const ran = await Promise.all(
+    lanes.map((lane) => mocha([...args, ...argsOf(lane)], { ...run, ...lane, env })),
+  );
+  const first = ran.reduce(beside);
+  const again = first.code === 0 || !first.outcome ? [] : worthAnother(first.outcome, MOST_AGAIN);
+  const last =
+    again.length === 0 ? first : await onceMore(first, again, () => mocha([...args, ...again], run));
+  const spent = readTimes(times);
+  say(slowest(spent));
+  if (args.length === 0 && last.outcome)
+    writeReport({ wallMs: clock.elapsed() - from, outcome: last.outcome, times: spent });
+  return last;
+}
+
+const everyTest = (): string[] =>
+  readdirSync('test', { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test.ts'))
+    .map((path) => join('test', path));
+
+const argsOf = ({ jobs, files }: Lane): string[] => [
+  ...(jobs > 1 ? ['--parallel', '--jobs', String(jobs)] : []),
+  ...files,
+];
+
+const beside = (a: Ran, b: Ran): Ran => ({
+  code: a.code || b.code,
+  outcome: a.outcome && b.outcome && together(a.outcome, b.outcome),
+});
 
 async function onceMore(first: Ran, files: readonly string[], run: () => Promise<Ran>): Promise<Ran> {
   say(`\nFailed, and run once more, alone: ${files.join(', ')}`);
@@ -51,19 +90,15 @@ async function onceMore(first: Ran, files: readonly string[], run: () => Promise
   return { code: second.code, outcome: replaced(first.outcome, second.outcome) };
 }
 
-/**
- * Files share nothing but the two servers, and wait more than they compute: one more runs at once than there are cores.
- */
-function sideBySide(): string[] {
-  const cores = availableParallelism();
-  const jobs = cores > 1 ? Math.min(cores + 1, MOST_JOBS) : 1;
-  return jobs > 1 ? ['--parallel', '--jobs', String(jobs)] : [];
+interface MochaRun {
+  env: Record<string, string>;
+  /** For what it reports. */
+  folder: string;
+  standsBack: number;
 }
 
-async function mocha(args: readonly string[], env: Record<string, string>): Promise<Ran> {
-  const folder = mkdtempSync(join(tmpdir(), 'mcpctl-report-'));
-  const report = join(folder, 'report.json');
-  const times = join(folder, 'times');
+async function mocha(args: readonly string[], { env, folder, standsBack }: MochaRun): Promise<Ran> {
+  const report = join(mkdtempSync(join(folder, 'mocha-')), 'report.json');
   const argv = [
     ...(process.env.CI ? ['--forbid-only'] : []),
     ...['--reporter-option', `report=${report}`],
@@ -71,8 +106,9 @@ async function mocha(args: readonly string[], env: Record<string, string>): Prom
   ];
   const child = spawn(process.execPath, ['node_modules/mocha/bin/mocha.js', ...argv], {
     stdio: 'inherit',
-    env: { ...process.env, ...env, MCPCTL_TEST_TIMES: times },
+    env: { ...process.env, ...env },
   });
+  if (standsBack > 0 && child.pid !== undefined) setPriority(child.pid, standsBack);
   const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, pass);
@@ -84,23 +120,7 @@ async function mocha(args: readonly string[], env: Record<string, string>): Prom
     child.on('exit', (ended) => resolve(ended ?? 1));
   });
   for (const signal of signals) process.off(signal, pass);
-  const outcome = readOutcome(report);
-  if (args.includes(everyTest) && existsSync(times)) say(slowest(readFileSync(times, 'utf8')));
-  rmSync(folder, { recursive: true, force: true });
-  return { code, outcome };
-}
-
-/** @param times lines of `<ms> <file>`. */
-function slowest(times: string): string {
-  const files = times
-    .split('\n')
-    .map((line) => line.split(' '))
-    .map(([ms, file = '']) => ({ ms: Number(ms), file }))
-    .sort((a, b) => b.ms - a.ms);
-  const lines = files
-    .slice(0, SLOWEST)
-    .map(({ ms, file }) => `${(ms / 1000).toFixed(1)} s`.padStart(9) + `  ${file}`);
-  return `\nThe slowest files:\n${lines.join('\n')}\n`;
+  return { code, outcome: readOutcome(report) };
 }
 
 try {

@@ -2,6 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { RootHookObject, Suite } from 'mocha';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
+import { childrenCpuMs } from './cpu.ts';
 
 /** What a file must not leave open: each of these keeps a process alive. */
 const watched = ['ProcessWrap', 'TCPServerWrap', 'TCPSocketWrap', 'TLSWrap'];
@@ -35,18 +36,28 @@ function watch(suite: Suite): void {
   });
 }
 
-/** How long the files took that this process ran, their hooks among it. `test/run.ts` names the slowest. */
+/**
+ * What each file took that this process ran, its loading and its hooks among it: a line `<ms> <cpu ms> <file>` each in
+ * the file that `MCPCTL_TEST_TIMES` names. `test/run.ts` reads them.
+ */
 const times = process.env.MCPCTL_TEST_TIMES;
-let begun = systemClock.elapsed();
+let begun = { ms: 0, cpuMs: 0 };
+
+/** Since this process began. It takes one file after the other, so that what lies between two belongs to the later. */
+function spent(): typeof begun {
+  const { user, system } = process.cpuUsage();
+  return { ms: performance.now(), cpuMs: (user + system) / 1000 + childrenCpuMs() };
+}
 
 export const mochaHooks: RootHookObject = {
   beforeAll(this: Mocha.Context) {
-    begun = systemClock.elapsed();
     for (const suite of this.test?.parent?.suites ?? []) watch(suite);
   },
   afterAll(this: Mocha.Context) {
     const file = this.test?.parent?.suites[0]?.file;
-    if (times && file)
-      appendFileSync(times, `${Math.round(systemClock.elapsed() - begun)} ${relative('', file)}\n`);
+    const now = spent();
+    const [ms, cpuMs] = [now.ms - begun.ms, now.cpuMs - begun.cpuMs].map(Math.round);
+    begun = now;
+    if (times && file) appendFileSync(times, `${ms} ${cpuMs} ${relative('', file)}\n`);
   },
 };

@@ -12,6 +12,8 @@ const outcomeSchema = z.object({ files: z.record(z.string(), countsSchema), hung
 /** What became of each file of a run; '' is what belongs to no file. */
 export type Outcome = z.infer<typeof outcomeSchema>;
 
+const none = { passed: 0, failed: 0, skipped: 0, failures: [] };
+
 /** What the reporter wrote down; null when it did not come to that. */
 export function readOutcome(path: string): Outcome | null {
   try {
@@ -28,6 +30,20 @@ export function readOutcome(path: string): Outcome | null {
 export function worthAnother({ files, hung }: Outcome, most: number): string[] {
   const failed = Object.keys(files).filter((file) => (files[file]?.failed ?? 0) > 0);
   return hung || failed.includes('') || failed.length > most ? [] : failed;
+}
+
+/** Of two runs beside each other, of different files; what belongs to none is of both. */
+export function together(a: Outcome, b: Outcome): Outcome {
+  const { passed, failed, skipped, failures } = b.files[''] ?? none;
+  const mine = a.files[''] ?? none;
+  const both = {
+    passed: mine.passed + passed,
+    failed: mine.failed + failed,
+    skipped: mine.skipped + skipped,
+    failures: [...mine.failures, ...failures],
+  };
+  const nameless = '' in a.files || '' in b.files ? { '': both } : {};
+  return { files: { ...a.files, ...b.files, ...nameless }, hung: a.hung || b.hung };
 }
 
 /** The later run's word for the files that it ran. */

@@ -1,0 +1,84 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import type { Outcome } from './outcome.ts';
+
+/** What one file took, loading it and its hooks among it. */
+export interface Spent {
+  ms: number;
+  /** Of the file's own process and of those that it started; 0 for the latter where there is no `/proc`. */
+  cpuMs: number;
+}
+
+/** What a run of everything leaves; the next run reads `ms` of it to begin with the longest. */
+const REPORT = '.boot/test-report.json';
+/** The same for who has not run it yet, e.g. CI: seconds by file, only of those that take long. `npm run weights` writes it. */
+const WEIGHTS = 'test/weights.json';
+/** Others go without a weight: their order is no matter. */
+const LEAST_MS = 2_000;
+const SLOWEST = 10;
+
+const reportSchema = z.object({ files: z.record(z.string(), z.object({ ms: z.number() })) });
+const weightsSchema = z.record(z.string(), z.number());
+
+/** @param times lines `<ms> <cpu ms> <file>`, as `hooks.ts` writes them; of a file that ran twice the first counts. */
+export function readTimes(path: string): Record<string, Spent> {
+  const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : [];
+  const parts = lines.map((line) => /^(\d+) (\d+) (.+)$/.exec(line) ?? []);
+  return Object.fromEntries(
+    parts.map(([, ms, cpuMs, file = '']) => [file, { ms: Number(ms), cpuMs: Number(cpuMs) }]),
+  );
+}
+
+export function writeReport(run: {
+  wallMs: number;
+  outcome: Outcome;
+  times: Readonly<Record<string, Spent>>;
+}): void {
+  const files = Object.fromEntries(
+    Object.entries(run.outcome.files).map(([file, counts]) => [file, { ...run.times[file], ...counts }]),
+  );
+  mkdirSync(dirname(REPORT), { recursive: true });
+  const cores = availableParallelism();
+  writeFileSync(REPORT, JSON.stringify({ wallMs: Math.round(run.wallMs), cores, files }, null, 2) + '\n');
+}
+
+/** Milliseconds by file: those of the last run here, else those that are kept with the sources. */
+export function expectedMs(): Record<string, number> {
+  const kept = read(WEIGHTS, weightsSchema) ?? {};
+  const last = read(REPORT, reportSchema)?.files ?? {};
+  return {
+    ...Object.fromEntries(Object.entries(kept).map(([file, s]) => [file, s * 1_000])),
+    ...Object.fromEntries(Object.entries(last).map(([file, { ms }]) => [file, ms])),
+  };
+}
+
+/** Keeps what the last run took. @returns how many files it says something of. */
+export function keepWeights(): number {
+  const files = Object.entries(read(REPORT, reportSchema)?.files ?? {});
+  const long = files.filter(([, { ms }]) => ms >= LEAST_MS).sort(([a], [b]) => (a < b ? -1 : 1));
+  const seconds = long.map(([file, { ms }]) => [file, Math.round(ms / 1_000)] as const);
+  writeFileSync(WEIGHTS, JSON.stringify(Object.fromEntries(seconds), null, 2) + '\n');
+  return long.length;
+}
+
+/** The slowest files, as lines; and what all took together. */
+export function slowest(times: Readonly<Record<string, Spent>>): string {
+  const all = Object.entries(times).sort(([, a], [, b]) => b.ms - a.ms);
+  const s = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`.padStart(9);
+  const lines = all.slice(0, SLOWEST).map(([file, { ms, cpuMs }]) => `${s(ms)}${s(cpuMs)}  ${file}`);
+  const sum = (of: keyof Spent): number => all.reduce((sofar, [, spent]) => sofar + spent[of], 0);
+  const head = `\nThe slowest files, and how much of it was CPU time:`;
+  return [head, ...lines, `${s(sum('ms'))}${s(sum('cpuMs'))}  all ${all.length}, one after another`, ''].join(
+    '\n',
+  );
+}
+
+function read<T>(path: string, schema: z.ZodType<T>): T | undefined {
+  try {
+    return schema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch {
+    return undefined; // never written, or by another release of this file
+  }
+}
