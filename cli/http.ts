@@ -63,6 +63,29 @@ export interface HttpDeps {
 
 const CALL_MS = 30_000;
 
+/** More than a task takes with a request and an answer of 64 MiB each, every quote of them escaped. */
+const MOST_ANSWER_BYTES = 320 * 1024 * 1024;
+
+/** @throws McpctlError `bad_answer` when it is longer than anything that an edge says in one piece, or will be. */
+async function textOf(answer: Dispatcher.ResponseData, server: string): Promise<string> {
+  const need = (bytes: number): void => {
+    if (bytes > MOST_ANSWER_BYTES)
+      throw new McpctlError(
+        'bad_answer',
+        `${server} answers with more than ${MOST_ANSWER_BYTES / 2 ** 20} MiB; is it an mcpctl server?`,
+      );
+  };
+  need(Number(headerOf(answer, 'content-length') ?? 0));
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of answer.body as AsyncIterable<Uint8Array>) {
+    size += piece.byteLength;
+    need(size);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces, size).toString('utf8');
+}
+
 export function createHttp(deps: HttpDeps): Http {
   const { server, signal, tokenFrom, network } = deps;
   const send = createSend(deps);
@@ -104,14 +127,13 @@ export function createHttp(deps: HttpDeps): Http {
       within(call, async (stop, begun) => {
         const answer = await send(call, stop);
         begun();
-        const text = await answer.body.text();
-        return accepted(answer, text, { server, tokenFrom });
+        return accepted(answer, await textOf(answer, server), { server, tokenFrom });
       }),
     open: (call) =>
       within(call, async (stop, begun) => {
         const answer = await send(call, stop);
         if (answer.statusCode < 200 || answer.statusCode > 299)
-          accepted(answer, await answer.body.text(), { server, tokenFrom });
+          accepted(answer, await textOf(answer, server), { server, tokenFrom });
         begun();
         return { body: answer.body, taskId: headerOf(answer, 'x-mcpctl-task-id') };
       }),

@@ -2,6 +2,9 @@ import { readSse } from '../core/sse.ts';
 import { Cancelled } from './exit.ts';
 import type { Call, Http } from './http.ts';
 
+/** More than an answer of 64 MiB takes as one event, each of its quotes escaped. */
+const LONGEST_EVENT_BYTES = 160 * 1024 * 1024;
+
 /** One server-sent event. */
 export interface ServerEvent {
   data: string;
@@ -21,7 +24,8 @@ export async function openEvents(http: Http, call: Call): Promise<Events> {
   const answer = await http.open(call);
   const read = async function* (): AsyncGenerator<ServerEvent> {
     try {
-      for await (const { data, id } of readSse(answer.body, { ids: true })) yield { data, id };
+      const reading = { ids: true, most: LONGEST_EVENT_BYTES };
+      for await (const { data, id } of readSse(answer.body, reading)) yield { data, id };
     } catch (thrown) {
       throw call.signal?.aborted ? new Cancelled() : http.explain(thrown);
     }

@@ -2,8 +2,14 @@ import { McpctlError } from '../core/errors.ts';
 import type { Context } from './context.ts';
 import { Cancelled } from './exit.ts';
 
-/** More than an edge takes in one body. */
-const MOST_BYTES = 50_000_000;
+/** More than an edge takes in one body, whatever it is told to take (64 MiB by default): how much that is, it says itself. */
+export const MOST_INPUT_BYTES = 256 * 1024 * 1024;
+
+/** @throws McpctlError `usage` when it is more than can be sent. */
+export function needSendable(bytes: number, from: string): void {
+  if (bytes > MOST_INPUT_BYTES)
+    throw new McpctlError('usage', `There is more than ${MOST_INPUT_BYTES / 2 ** 20} MiB ${from}.`);
+}
 
 /** All of stdin, as UTF-8. @throws Cancelled on Ctrl-C, McpctlError `usage` when it is too much. */
 export async function readAll({
@@ -17,10 +23,9 @@ export async function readAll({
   let size = 0;
   try {
     for await (const piece of stdin as AsyncIterable<Buffer | string>) {
-      const bytes = Buffer.from(piece);
+      const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
       size += bytes.length;
-      if (size > MOST_BYTES)
-        throw new McpctlError('usage', `There is more than ${MOST_BYTES / 1e6} MB on stdin.`);
+      needSendable(size, 'on stdin');
       pieces.push(bytes);
     }
   } catch (thrown) {

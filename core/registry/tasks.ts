@@ -47,6 +47,8 @@ export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   /** Newest first: ids are uuid v7, so they are in the order of time. */
   list(filter: TaskFilter): Promise<TaskRow[]>;
   bodies(id: string): Promise<TaskBodies>;
+  /** The operation that was asked for, where members were asked a translation of it; null where they were not. */
+  translatedFrom(id: string): Promise<string | null>;
   /** How long they are together, in bytes; tells without reading them. */
   bodyBytes(id: string): Promise<number>;
   attempts(id: string): Promise<TaskAttempt[]>;
@@ -84,6 +86,12 @@ export function createTasks(connection: Connection): Tasks {
       return parseTasks(await query.select<unknown[]>(rowColumns));
     },
     bodies: (id) => bodiesOf(connection, id),
+    async translatedFrom(id) {
+      const row = await db('tasks')
+        .where({ id })
+        .first<{ from: string | null } | undefined>(db.raw(`request_headers ->> 'translated' as "from"`));
+      return row?.from ?? null;
+    },
     bodyBytes: (id) => bodyBytesOf(connection, id),
     attempts: async (id) => (await attemptsOf(db, [id])).get(id) ?? [],
     attemptsOf: (ids) => attemptsOf(db, ids),

@@ -85,13 +85,21 @@ async function answerNew(deps: EdgeDeps, call: Call, { source, endpoint }: Asked
     answerEstimate(call);
     return null;
   }
-  if (order.sent) call.res.set('x-mcpctl-translated', `${order.sent.from}->chat`);
+  sayTranslated(call, order.sent?.from ?? null);
   return await (call.wishes.respondAsync ? answerLater : answerNow)(deps, call, order);
 }
 
-/** An equal call made the task already. */
+/** @param from what was asked for, of a task whose member is asked a translation of it. */
+function sayTranslated({ res, translation }: Call, from: string | null): void {
+  if (translation === null) return; // what its door has said of itself stays
+  if (from === null) res.removeHeader('x-mcpctl-translated');
+  else res.set('x-mcpctl-translated', `${from}->chat`);
+}
+
+/** An equal call made the task already, perhaps for another kind of member than would be chosen now. */
 async function answerAgain(deps: EdgeDeps, call: Call, row: TaskRow): Promise<void> {
   call.res.set('idempotency-replayed', 'true');
+  if (call.translation !== null) sayTranslated(call, await deps.registry.tasks.translatedFrom(row.id));
   await (call.wishes.respondAsync ? answerAccepted : answerFrom)(deps, call, row);
 }
 

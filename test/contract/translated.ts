@@ -50,6 +50,18 @@ export function translatedFacts(door: () => Door): void {
         });
       });
 
+      it('say so as well where they are those of an equal call, running or over', async () => {
+        const headers = { 'idempotency-key': 'translated-twice' };
+        const asked = () => client().responses.create({ model, input: 'hi' }, { headers }).withResponse();
+        const [one, other] = await Promise.all([asked(), asked()]);
+        const again = await asked();
+        for (const { response, data } of [one, other, again]) {
+          expect(data.output_text).to.equal(text);
+          expect(response.headers.get('x-mcpctl-translated')).to.equal('responses->chat');
+        }
+        expect(again.response.headers.get('idempotency-replayed')).to.equal('true');
+      });
+
       it('are streamed, tools and all, and its helper puts them together', async () => {
         const stream = client().responses.stream({ model, input: [user('hi')], tools });
         const types = new Set<string>();

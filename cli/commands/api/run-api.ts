@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { STATUS_CODES } from 'node:http';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { nearest } from '../../../core/runtime/nearest.ts';
@@ -7,7 +7,7 @@ import type { Context } from '../../context.ts';
 import { AlreadySaid } from '../../exit.ts';
 import { methods, type Call } from '../../http.ts';
 import { ONCE_MS } from '../../infer.ts';
-import { readAll } from '../../stdin.ts';
+import { needSendable, readAll } from '../../stdin.ts';
 
 export interface ApiOptions {
   method: string;
@@ -80,8 +80,10 @@ async function bodyOf(
   if (!data?.startsWith('@')) return data;
   const path = data.slice(1);
   try {
+    needSendable((await stat(path)).size, `in ${path}`);
     return await readFile(path, 'utf8');
   } catch (thrown) {
+    if (thrown instanceof McpctlError) throw thrown;
     throw new McpctlError('usage', `--data: ${path} cannot be read: ${messageOf(thrown)}`);
   }
 }

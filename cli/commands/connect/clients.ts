@@ -114,11 +114,18 @@ await stream.finalMessage();
 `,
 };
 
+/**
+ * Its subagents ask for `opus`, `sonnet` and `haiku`, each of which is a variable of its own. A key of Anthropic's in the
+ * environment would be sent beside the token: to a server that has no business with it.
+ */
 const claudeCode: ClientKind = {
   goes: 'For a shell, before it starts claude.',
   text: (w) => `export ANTHROPIC_BASE_URL=${shell(w.server)}
 export ANTHROPIC_AUTH_TOKEN=${shellKey(w)}
+unset ANTHROPIC_API_KEY
 export ANTHROPIC_MODEL=${shell(w.model)}
+export ANTHROPIC_DEFAULT_OPUS_MODEL=${shell(w.model)}
+export ANTHROPIC_DEFAULT_SONNET_MODEL=${shell(w.model)}
 export ANTHROPIC_DEFAULT_HAIKU_MODEL=${shell(w.model)}
 export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
 `,
@@ -262,7 +269,7 @@ const librechat: ClientKind = {
   text: (w) =>
     stringify(
       {
-        version: '1.2.8',
+        version: '1.3.17',
         endpoints: {
           custom: [
             {
@@ -281,9 +288,11 @@ const librechat: ClientKind = {
     ),
 };
 
+/** The CLI of version 3: before, `openai-compatible` was called `openai`. */
 const cline: ClientKind = {
   goes: 'For a shell; or the same into the settings of Cline: API Provider OpenAI Compatible, Base URL, API Key, Model ID.',
-  text: (w) => `cline auth -p openai -k ${shellKey(w)} -m ${shell(w.model)} -b ${shell(w.baseUrl)}\n`,
+  text: (w) =>
+    `cline auth -p openai-compatible -k ${shellKey(w)} -m ${shell(w.model)} -b ${shell(w.baseUrl)}\n`,
 };
 
 const n8n: ClientKind = {
