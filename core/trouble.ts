@@ -16,8 +16,26 @@ export type Trouble =
 
 export type Store = 'Redis' | 'Postgres';
 
+/** The cause of an error that a store's failure became: what class that was of. */
+export class StoreTrouble extends Error {
+  readonly trouble: Trouble;
+
+  constructor(trouble: Trouble, message: string) {
+    super(message);
+    this.name = 'StoreTrouble';
+    this.trouble = trouble;
+  }
+}
+
 /** Whether the same thing may work later, without anybody changing what is asked. */
 export const mayPass = (trouble: Trouble): boolean => trouble !== 'broken row' && trouble !== 'bug';
+
+/**
+ * A store answered, and what it says is about the one thing that was asked: asked again it says the same, and of others it
+ * says nothing. Whoever waits is told `unavailable` all the same, as nothing that was sent is at fault.
+ */
+export const isOfOneThing = (thrown: unknown): boolean =>
+  thrown instanceof Error && thrown.cause instanceof StoreTrouble && thrown.cause.trouble === 'broken row';
 
 const setting = { Redis: 'REDIS_URL', Postgres: 'DATABASE_URL' } as const;
 

@@ -45,7 +45,10 @@ export async function forListed(
       total.left = round.left;
       // A short page was all that there was; after a full one that went, there may be more where it stood.
       changed ||= round.did > 0 && full.length > 0;
-      if (signal.aborted || clock.elapsed() - began > BUDGET_MS) return total;
+      if (signal.aborted || clock.elapsed() - began > BUDGET_MS) {
+        total.left += full.length; // in each of those at least one
+        return total;
+      }
       open = full;
     }
   }

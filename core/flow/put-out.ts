@@ -4,6 +4,7 @@ import { sendControl, type Control } from '../queue/control.ts';
 import { readFences } from '../queue/fence.ts';
 import type { Keys } from '../queue/keys.ts';
 import { runningTasks } from '../queue/last-heard.ts';
+import { eachInTurn } from '../runtime/each-in-turn.ts';
 import type { Denied } from '../registry/denials.ts';
 import type { FlowDeps } from './deps.ts';
 import { endDeadClaim } from './end-dead.ts';
@@ -37,12 +38,12 @@ export async function putOut(deps: PutOutDeps, denied: Denied): Promise<void> {
   if (isOver) await endRedisUser?.(sessionId);
   if (isOver) await presence.drop(sessionId, pools);
   const ids = new Set(members.map(({ llmId }) => llmId));
-  for (const poolKey of pools) {
+  await eachInTurn(pools, async (poolKey) => {
     const refs = await runningTasks(queue.redis, queue.keys, poolKey);
     const fences = await readFences(queue.redis, queue.keys, refs);
-    for (const [i, { taskId }] of refs.entries()) {
+    await eachInTurn(refs.entries(), async ([i, { taskId }]) => {
       const fence = fences[i];
-      if (!fence || fence.state !== 'open' || fence.session !== sessionId || !ids.has(fence.llm)) continue;
+      if (!fence || fence.state !== 'open' || fence.session !== sessionId || !ids.has(fence.llm)) return;
       await endDeadClaim(deps.flow, {
         taskId,
         poolKey,
@@ -52,7 +53,7 @@ export async function putOut(deps: PutOutDeps, denied: Denied): Promise<void> {
         lastWord: ANSWERING,
       });
       await tell({ kind: 'cancel', taskId, claimId: fence.claim });
-    }
-  }
+    });
+  });
   if (isOver) deps.flow.bus.emit('session.left', { sessionId, why: 'denied' });
 }

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { memberStateWord, sessionStateWord } from '../protocol.ts';
+import { orUnavailable } from './connect.ts';
 import type { Keys } from './keys.ts';
 
 /**
@@ -48,12 +49,12 @@ const controlSchema = z.discriminatedUnion('kind', [
 ]);
 export type Control = z.infer<typeof controlSchema>;
 
-/** @returns how many heard it: 0 means the worker is gone, or about to reconnect. */
+/** @returns how many heard it: 0 means the worker is gone, or about to reconnect. @throws McpctlError `unavailable`. */
 export async function sendControl(
   { redis, keys }: { redis: Redis; keys: Keys },
   { session, boot, message }: { session: string; boot: string; message: Control },
 ): Promise<number> {
-  return Number(await redis.spublish(keys.control(session, boot), JSON.stringify(message)));
+  return Number(await orUnavailable(redis.spublish(keys.control(session, boot), JSON.stringify(message))));
 }
 
 /** Null for anything that is not a message of ours: newer edges may say more than this worker knows. */

@@ -295,7 +295,7 @@ export class Dispatch {
 
   /** Strikes a settled task from the pool's list of endings. */
   async forgetEnded(ref: TaskRef): Promise<void> {
-    await this.#deps.redis.zrem(this.#deps.keys.pool(ref.poolKey).ended, ref.taskId);
+    await orUnavailable(this.#deps.redis.zrem(this.#deps.keys.pool(ref.poolKey).ended, ref.taskId));
   }
 
   /** For somebody who waits: a Redis that is away is `unavailable` within 2 s. */

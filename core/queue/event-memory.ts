@@ -35,7 +35,9 @@ export async function halveEvents(deps: Deps, refs: readonly TaskRef[]): Promise
   const answers = (await orUnavailable(lengths.exec())) ?? [];
   const trims = deps.redis.pipeline();
   refs.forEach((ref, n) => {
-    trims.xtrim(streamOf(deps, ref), 'MAXLEN', Math.ceil(Number(answers[n]?.[1] ?? 0) / 2));
+    const [failed, length] = answers[n] ?? [];
+    // Of what could not be asked nothing is known: a half of that is not all of it.
+    if (failed === null) trims.xtrim(streamOf(deps, ref), 'MAXLEN', Math.ceil(Number(length) / 2));
   });
-  await orUnavailable(trims.exec());
+  if (trims.length > 0) await orUnavailable(trims.exec());
 }

@@ -1,5 +1,5 @@
 import { McpctlError, messageOf } from '../errors.ts';
-import { troubleSentence, type Trouble } from '../trouble.ts';
+import { StoreTrouble, troubleSentence, type Trouble } from '../trouble.ts';
 
 /** The word that an error reply of Redis begins with, also where one of our scripts passed it on. */
 const classes: Readonly<Record<string, Trouble>> = {
@@ -18,8 +18,10 @@ const classes: Readonly<Record<string, Trouble>> = {
   NOAUTH: 'refused',
   WRONGPASS: 'refused',
   NOPERM: 'refused',
+  DENIED: 'refused',
   MOVED: 'not now',
   ASK: 'not now',
+  REDIRECT: 'not now',
   CROSSSLOT: 'refused',
   WRONGTYPE: 'broken row',
 };
@@ -29,6 +31,8 @@ const worded: readonly (readonly [RegExp, Trouble])[] = [
   [/command not allowed when used memory/i, 'full'],
   [/write against a read only replica/i, 'read-only'],
   [/unknown command|unknown subcommand/i, 'too old'],
+  // What one of our scripts could not do is about what it found at its keys.
+  [/user_script:\d+/, 'broken row'],
 ];
 
 /** Whether Redis answered, and with an error; else the connection failed before it could. */
@@ -50,8 +54,9 @@ export const isForeign = (thrown: unknown): boolean => redisTroubleOf(thrown) ==
 /** The same failure for somebody who waits: `unavailable`, without what was asked. */
 export function redisUnavailable(thrown: unknown): McpctlError {
   if (thrown instanceof McpctlError) return thrown;
-  return new McpctlError('unavailable', troubleSentence('Redis', redisTroubleOf(thrown)), {
+  const trouble = redisTroubleOf(thrown);
+  return new McpctlError('unavailable', troubleSentence('Redis', trouble), {
     retryAfterS: 2,
-    cause: new Error(messageOf(thrown)),
+    cause: new StoreTrouble(trouble, messageOf(thrown)),
   });
 }

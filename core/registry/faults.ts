@@ -23,8 +23,9 @@ const states: readonly (readonly [RegExp, Trouble])[] = [
   [/^25006/, 'read-only'],
   [/^(42P01|42703|42883|3F000|26000|42P05)/, 'too old'],
   [/^(28|3D|42501|0P)/, 'refused'],
-  [/^(53|57|58|55|40|25P0[34])/, 'not now'],
-  [/^(22|23|21|54|XX001|XX002)/, 'broken row'],
+  // 0A000 is said of a plan that a migration has overtaken; the next is made anew. 72000 of a snapshot that is too old.
+  [/^(53|57|58|55|40|72|0A|25P0[34])/, 'not now'],
+  [/^(22|23|21|44|54|XX001|XX002)/, 'broken row'],
 ];
 const network: ReadonlySet<string> = new Set([
   'ECONNREFUSED',

@@ -1,4 +1,5 @@
 import { McpctlError, messageOf } from '../errors.ts';
+import { isOfOneThing } from '../trouble.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 
@@ -6,7 +7,7 @@ import type { Log } from './log.ts';
 export interface Round {
   /** How many items were changed. */
   did: number;
-  /** Items that were due and not come to: the budget was spent. */
+  /** Items that were due and not come to, as far as they are known: the budget was spent. */
   left: number;
   /** Items that failed by themselves, and rest before they are tried again. */
   failed: number;
@@ -76,9 +77,9 @@ export class EachItem<T> {
 
   /** @throws McpctlError `unavailable` when a store is away. */
   async run(items: readonly T[], signal: AbortSignal): Promise<Round> {
-    const { clock, idOf, together, lanes, budgetMs } = this.#o;
+    const { clock, together, lanes, budgetMs } = this.#o;
     const began = clock.elapsed();
-    const due = this.#resting.size === 0 ? items : items.filter((item) => !this.#rests(idOf(item), began));
+    const due = this.#resting.size === 0 ? items : this.#due(items, began);
     const met: Met = { round: { did: 0, left: 0, failed: 0, ended: 0 }, awayInARow: 0 };
     let next = 0;
     const lane = async (): Promise<void> => {
@@ -125,7 +126,7 @@ export class EachItem<T> {
   async #failed(item: T, thrown: unknown, met: Met): Promise<void> {
     const { name, idOf, giveUp, clock, log } = this.#o;
     const id = idOf(item);
-    const isAway = thrown instanceof McpctlError && thrown.code === 'unavailable';
+    const isAway = thrown instanceof McpctlError && thrown.code === 'unavailable' && !isOfOneThing(thrown);
     if (isAway && ++met.awayInARow >= AWAY_IN_A_ROW) throw thrown;
     if (!isAway) met.awayInARow = 0;
     const times = (this.#resting.get(id)?.times ?? 0) + (isAway ? 0 : 1);
@@ -149,9 +150,16 @@ export class EachItem<T> {
     }
   }
 
-  #rests(id: string, now: number): boolean {
-    const known = this.#resting.get(id);
-    return known !== undefined && known.until > now;
+  /** Those that do not rest. Who failed last comes last: items that hang spend the budget, and look like a store that is away. */
+  #due(items: readonly T[], now: number): readonly T[] {
+    const well: T[] = [];
+    const again: T[] = [];
+    for (const item of items) {
+      const resting = this.#resting.get(this.#o.idOf(item));
+      if (resting === undefined) well.push(item);
+      else if (resting.until <= now) again.push(item);
+    }
+    return [...well, ...again];
   }
 
   #rest(id: string, resting: Resting): void {

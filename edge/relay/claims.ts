@@ -1,3 +1,4 @@
+import { eachInTurn } from '../../core/runtime/each-in-turn.ts';
 import type { HandBack } from '../../core/hand-back.ts';
 import { messageOf } from '../../core/errors.ts';
 import { endDeadClaim } from '../../core/flow/end-dead.ts';
@@ -160,14 +161,14 @@ export class RelayClaims {
     const [fences, ages] = await Promise.all([this.#fences(due), this.#ages(due)]);
     const unheard: ClaimRef[] = [];
     const dull: Held[] = [];
-    for (const [i, held] of due.entries()) {
+    await eachInTurn(due.entries(), async ([i, held]) => {
       const fence = fences[i];
       const { claim, since, began, runMs } = held;
       if (fence?.claim === claim.claimId && fence.state === 'open') {
         if (now - began > runMs + OVERRUN_MS) await this.#end(claim, overrun);
         if (!held.heard && held.arrivesMs > now - since) {
           await beat({ redis: this.#deps.commands, keys: this.#deps.keys }, claim);
-          continue;
+          return;
         }
         if (fence.seq === 0 && now - began > this.#deps.config.firstEventMs) dull.push(held);
         held.heard ||= (ages[i] ?? Infinity) < now - since - BEAT_LAG_MS;
@@ -177,8 +178,8 @@ export class RelayClaims {
       else if (fence?.claim === claim.claimId && fence.state === 'ended')
         await this.over(claim.claimId, null);
       else await this.cancel(claim.claimId);
-    }
-    for (const held of dull) await this.#passOn(held);
+    });
+    await eachInTurn(dull, (held) => this.#passOn(held));
     return await this.#takeBackAll(unheard);
   }
 
@@ -204,7 +205,7 @@ export class RelayClaims {
   async #takeBackAll(unheard: readonly ClaimRef[]): Promise<boolean> {
     if (unheard.length === 0 || !(await this.#deps.blindness.maySee(this.#carried.session))) return true;
     let arrives = true;
-    for (const claim of unheard) arrives = (await this.#takeBack(claim)) && arrives;
+    await eachInTurn(unheard, async (claim) => (arrives = (await this.#takeBack(claim)) && arrives));
     return arrives;
   }
 
@@ -223,7 +224,7 @@ export class RelayClaims {
    */
   async handBackAll(putOut?: string): Promise<void> {
     const { commands: redis, keys } = this.#deps;
-    for (const { claim } of [...this.#held.values()]) {
+    await eachInTurn([...this.#held.values()], async ({ claim }) => {
       const why: HandBack =
         putOut === undefined ? leaving : { ...leaving, message: `The worker was put out: ${putOut}` };
       const last =
@@ -232,7 +233,7 @@ export class RelayClaims {
           : { ...lost, message: `The worker was put out while it answered: ${putOut}` };
       if ((await handBack({ redis, keys }, claim, why)) === 'shown') await this.#end(claim, last);
       else this.#drop(claim.claimId);
-    }
+    });
   }
 
   /**
@@ -244,13 +245,13 @@ export class RelayClaims {
     const [fences, ages] = await Promise.all([this.#fences(all), this.#ages(all)]);
     if (this.#deps.queue.steps.isBlind()) return this.#held.size;
     let dead = 0;
-    for (const [i, { claim }] of all.entries()) {
+    await eachInTurn(all.entries(), async ([i, { claim }]) => {
       const fence = fences[i];
       if (!fence || fence.claim !== claim.claimId || fence.state !== 'open') {
         this.#drop(claim.claimId);
-        continue;
+        return;
       }
-      if ((ages[i] ?? Infinity) < silentMs) continue;
+      if ((ages[i] ?? Infinity) < silentMs) return;
       const decided = await endDeadClaim(this.#deps.flow, {
         taskId: claim.taskId,
         poolKey: claim.poolKey,
@@ -259,7 +260,7 @@ export class RelayClaims {
       });
       await this.over(claim.claimId, decided === 'ended' ? 'worker_lost' : BACK);
       dead += 1;
-    }
+    });
     const { session: sessionId, boot } = this.#carried;
     if (dead > 0) this.#deps.bus.emit('worker.dead', { sessionId, boot, why: 'disconnected', tasks: dead });
     return this.#held.size;

@@ -11,6 +11,7 @@ import type { Heard } from '../../core/queue/subscriber.ts';
 import { createWakes } from '../../core/queue/wake.ts';
 import { redisPlaceOf } from '../../core/queue/where.ts';
 import { atMost, pause } from '../../core/runtime/clock.ts';
+import { eachInTurn } from '../../core/runtime/each-in-turn.ts';
 import type { Service } from '../../core/runtime/service.ts';
 import type { Speaker } from '../session-speakers.ts';
 import { findClaims, type SaidClaim } from './adopt.ts';
@@ -244,16 +245,19 @@ export class Relay implements Service {
     const sessions = [...this.#sessions.values()];
     if (sessions.length === 0) return;
     const { live } = await this.#deps.presence.sessions(sessions.map(({ carried }) => carried.session));
-    for (const session of sessions) {
+    const held = eachInTurn(sessions, async (session) => {
       const { session: id, boot, nonce } = session.carried;
       const lease = live.get(id);
-      if (lease?.boot === boot && lease.nonce === nonce) continue;
+      if (lease?.boot === boot && lease.nonce === nonce) return;
       const replaced = lease && (lease.boot !== boot || lease.nonce !== undefined);
       if (replaced) session.letGo();
       else if (session.silentMs > this.#deps.config.leaseMs) session.stream.close();
       else if (session.isOpen) await this.#deps.presence.holdFor(id, { boot, nonce });
-    }
+    });
+    // What one of them has put in the place of its own lease keeps nobody else from being announced.
+    const [first] = await Promise.allSettled([held]);
     await this.#announceOf(sessions);
+    if (first.status === 'rejected') throw first.reason;
   }
 
   async #announceOf(sessions: readonly RelaySession[]): Promise<void> {

@@ -58,6 +58,7 @@ export function createExpireDuty(deps: DutyDeps): Duty {
         const rows = await registry.tasks.overdue({ skip, limit: PAGE });
         skip += rows.length - (await act(await late(flow, rows)));
         if (rows.length < PAGE) break;
+        if (spent()) total.left += 1; // at least
       }
       for (const pool of await emptyPools()) {
         for (let before: string | undefined; !spent();) {

@@ -29,7 +29,9 @@ export function createPruneDuty(deps: DutyDeps): Duty {
       const untilFew = async (kind: Kind, some: () => Promise<number>): Promise<void> => {
         let did = 0;
         try {
-          for (let n = 1; n > 0 && !spent(); did += n) n = await some();
+          let n = 1;
+          for (; n > 0 && !spent(); did += n) n = await some();
+          if (n > 0) total.left += 1; // at least
         } catch (thrown) {
           total.failed += 1;
           log.warn({ kind, err: thrown }, 'what is over could not be removed; trying again later');

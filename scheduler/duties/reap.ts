@@ -202,7 +202,8 @@ async function reap({ queue, flow }: DutyDeps, suspect: Suspect & { why: Why }):
   const { fence, taskId, poolKey, why } = suspect;
   const counts = suspect.lapsed || mayNotHaveArrived(suspect) ? 'none' : 'crash';
   const decided = await endDeadClaim(flow, { taskId, poolKey, fence, why, counts });
-  if (decided === 'over') return (await queue.redis.zrem(queue.keys.pool(poolKey).run, taskId)) > 0;
+  if (decided === 'over')
+    return (await orUnavailable(queue.redis.zrem(queue.keys.pool(poolKey).run, taskId))) > 0;
   return decided !== 'moved';
 }
 

@@ -75,6 +75,7 @@ export function createReconcileDuty(deps: DutyDeps): Reconcile {
     await walk.through(signal, how, async (rows) => {
       const round = await each.run(rows, signal);
       total.did += round.did;
+      total.left += round.left;
       total.failed += round.failed;
       total.ended += round.ended;
       return round.did;

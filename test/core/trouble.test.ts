@@ -27,11 +27,15 @@ const redis: [string, Trouble][] = [
   ['NOAUTH Authentication required.', 'refused'],
   ['WRONGPASS invalid username-password pair or user is disabled.', 'refused'],
   ["NOPERM User w has no permissions to run the 'evalsha' command", 'refused'],
+  ['DENIED Redis is running in protected mode because protected mode is enabled', 'refused'],
+  ['REDIRECT 127.0.0.1:6381', 'not now'],
   ['MOVED 3999 127.0.0.1:6381', 'not now'],
   ["CROSSSLOT Keys in request don't hash to the same slot", 'refused'],
   ["ERR unknown command 'SPUBLISH', with args beginning with: ", 'too old'],
   ['WRONGTYPE Operation against a key holding the wrong kind of value', 'broken row'],
   ['ERR value is not an integer or out of range', 'bug'],
+  ['ERR hash value is not an integer script: 3a8c, on @user_script:9.', 'broken row'],
+  ['ERR user_script:7: attempt to compare nil with number script: 3a8c, on @user_script:7.', 'broken row'],
 ];
 
 /** One of each class, those that were taken for something else among them, and the appendix's neighbours. */
@@ -53,6 +57,9 @@ const postgres: [string, Trouble][] = [
   ['53100', 'full'],
   ['58030', 'full'],
   ['25006', 'read-only'],
+  ['0A000', 'not now'],
+  ['72000', 'not now'],
+  ['44000', 'broken row'],
   ['28P01', 'refused'],
   ['28000', 'refused'],
   ['3D000', 'refused'],

@@ -54,7 +54,7 @@ export class HostedMembers {
   async update(
     llms: readonly PublicLlm[],
   ): Promise<{ all: ServedMember[]; kept: ServedMember[] } | undefined> {
-    this.#shareSlots(llms);
+    this.#shareSlots(llms.filter(({ url }) => URL.canParse(url)));
     const before = this.#opened;
     const now = new Map<string, Opened>();
     for (const llm of llms) {
@@ -105,6 +105,8 @@ export class HostedMembers {
   /** @returns why not, when it cannot be opened. */
   #open(llm: PublicLlm): Opened | string {
     const { type, name, url, model, apiKeyRef, id: llmId, poolKey } = llm;
+    // Ours are checked as they are written; who else writes into the table is nobody's fault here.
+    if (!URL.canParse(url)) return 'Its url is none; give it another with "mcpctl api PATCH".';
     const slots = this.#slots.get(backendOf(llm));
     if (!isProviderType(type) || !slots) {
       return `Its type '${type}' is none that a hosted worker serves; use one of ${Object.keys(providerTypes).join(', ')}.`;

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { McpctlError } from '../../../core/errors.ts';
+import { redisUnavailable } from '../../../core/queue/trouble.ts';
 import { createLog } from '../../../core/runtime/log.ts';
 import { EachItem, type EachItemOptions } from '../../../core/runtime/each-item.ts';
 
@@ -86,6 +87,22 @@ describe('the frame of a loop over items', () => {
     expect(asked).to.equal(3);
   });
 
+  it('holds against an item what a store says of it alone, though those who wait are told that it is away', async () => {
+    const ended: number[] = [];
+    const foreign = Object.assign(new Error('WRONGTYPE Operation against a key'), { name: 'ReplyError' });
+    const { each, clock } = loopOf({
+      act: ([item = 0]) => (item < 4 ? Promise.reject(redisUnavailable(foreign)) : Promise.resolve(1)),
+      giveUp: (item) => Promise.resolve(ended.push(item)),
+      together: 1,
+      lanes: 1,
+    });
+    const rounds = [];
+    for (let turn = 0; turn < 40; turn++, clock.nowMs += 500)
+      rounds.push(await each.run([0, 1, 2, 3, 4, 5], signal));
+    expect(rounds[0]).to.deep.equal({ did: 2, left: 0, failed: 4, ended: 0 });
+    expect(ended).to.deep.equal([0, 1, 2, 3]);
+  });
+
   it('gives up one that hangs, and begins nothing more once its budget is spent, telling what it left', async () => {
     const { each, clock } = loopOf({
       act: ([item]) => (item === 0 ? new Promise(() => undefined) : Promise.resolve((clock.nowMs += 10))),
@@ -95,5 +112,39 @@ describe('the frame of a loop over items', () => {
       budgetMs: 25,
     });
     expect(await each.run([0, 1, 2, 3, 4, 5], signal)).to.include({ left: 2, failed: 1 });
+  });
+
+  it('comes to the others although as many hang as stand for a store that is away, round after round', async () => {
+    const done = new Set<number>();
+    const { each, clock } = loopOf({
+      // Each of them alone makes what it is about hang: a row that somebody holds, a pool whose server is gone.
+      act: ([item = 0]) => {
+        if (item < 5) return Promise.reject(new McpctlError('unavailable'));
+        done.add(item);
+        return Promise.resolve(1);
+      },
+      together: 1,
+      lanes: 1,
+    });
+    const items = Array.from({ length: 20 }, (_, n) => n);
+    for (let turn = 0; turn < 3; turn++, clock.nowMs += 1_500) {
+      const thrown = await each.run(items, signal).catch((error: unknown) => error);
+      if (turn === 0) expect(thrown).to.include({ code: 'unavailable' });
+    }
+    expect([...done]).to.deep.equal(items.slice(5));
+  });
+
+  it('takes those last that failed last, so that they cannot use up the budget of the others', async () => {
+    const order: number[] = [];
+    const { each, clock } = loopOf({
+      act: ([item = 0]) => {
+        order.push(item);
+        return item === 0 ? Promise.reject(new Error('poison')) : Promise.resolve(1);
+      },
+      together: 1,
+      lanes: 1,
+    });
+    for (let turn = 0; turn < 2; turn++, clock.nowMs += 1_500) await each.run([0, 1, 2], signal);
+    expect(order).to.deep.equal([0, 1, 2, 1, 2, 0]);
   });
 });
