@@ -12,16 +12,40 @@ import type { Found, Say } from '../../start/server.ts';
 export interface TestServices {
   redisUrl: string;
   databaseUrl: string;
+  /** The Postgres runs for these tests alone. */
+  ownsPostgres: boolean;
   stop(): Promise<void>;
 }
 
 const quiet = (): void => undefined;
+const same = (found: Found): Found => found;
+
+/**
+ * A Postgres that writes and does not wait for the disk: what was committed outlives a kill of it, and a loss of power
+ * is no matter to tests.
+ */
+const unflushed = ({ url, server }: Found): Found => ({
+  url,
+  ...(server && {
+    server: {
+      ...server,
+      async prepare() {
+        const spec = await server.prepare();
+        return { ...spec, args: [...spec.args, '-c', 'fsync=off', '-c', 'full_page_writes=off'] };
+      },
+    },
+  }),
+});
 
 /**
  * Those of `REDIS_URL` and `DATABASE_URL` where they are set, else a private pair in a temporary folder,
- * found or installed by the code of `npm start`.
+ * found or installed by the code of `npm start`. With `flushes: false` that Postgres waits for no disk.
  */
-export async function startTestServices(env: NodeJS.ProcessEnv, say: Say): Promise<TestServices> {
+export async function startTestServices(
+  env: NodeJS.ProcessEnv,
+  say: Say,
+  { flushes = true } = {},
+): Promise<TestServices> {
   const folder = mkdtempSync(join(tmpdir(), 'mcpctl-test-'));
   const path = env.PATH ?? '';
   const running: Kept[] = [];
@@ -40,9 +64,11 @@ export async function startTestServices(env: NodeJS.ProcessEnv, say: Say): Promi
   try {
     const [redisUrl, databaseUrl] = await Promise.all([
       findRedis({ ...base, url: env.REDIS_URL, verifyTls: true }).then(start),
-      findPostgres({ ...base, url: env.DATABASE_URL, npm: ['npm'] }).then(start),
+      findPostgres({ ...base, url: env.DATABASE_URL, npm: ['npm'] })
+        .then(flushes ? same : unflushed)
+        .then(start),
     ]);
-    return { redisUrl, databaseUrl, stop };
+    return { redisUrl, databaseUrl, ownsPostgres: env.DATABASE_URL === undefined, stop };
   } catch (thrown) {
     await stop();
     throw thrown;

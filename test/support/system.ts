@@ -138,6 +138,9 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     ...anyRate,
     ...env,
   };
+  /** A test that names a way to the server, e.g. through a wire, means this system's own database there. */
+  const placed = (all: Env): Env =>
+    all['DATABASE_URL'] ? { ...all, DATABASE_URL: box.at(all['DATABASE_URL']) } : all;
   await markRedisAsOld(shared, box.namespace);
   const servers = new Set<TestProcess>();
   const keep = (started: TestProcess): TestProcess => {
@@ -146,7 +149,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     return started;
   };
   const start = (entry: string, more: Env = {}): TestProcess =>
-    keep(startProcess(entry, { env: { ...shared, ...more } }));
+    keep(startProcess(entry, { env: placed({ ...shared, ...more }) }));
   let url = '';
   const startEdge = async (port = 0, more = only.edge): Promise<EdgeProcess> => {
     const edge = start('dist/edge/main.js', { PORT: String(port), ...more });
@@ -169,7 +172,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     const known = Object.entries(shared).filter(
       ([name]) => transport === 'redis' || !notOfWorkers.includes(name),
     );
-    const env = { ...Object.fromEntries(known), MCPCTL_HOME: home, ...options.env };
+    const env = placed({ ...Object.fromEntries(known), MCPCTL_HOME: home, ...options.env });
     const worker = keep(startProcess('dist/worker/main.js', { args: ['run'], env, through }));
     await worker.event('service.ready');
     return Object.assign(worker, { home });
