@@ -264,18 +264,24 @@ async function writeHome(
   await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl, token: adminToken }), { mode: 0o600 });
 }
 
+/** The first looks follow each other so fast; later ones so that a look costs little of what was waited for already. */
+const LOOK_MS = 25;
+const LONGEST_LOOK_MS = 150;
+const SHARE = 1 / 20;
+
 /** Asks again and again until the answer fits; fails after `withinMs` with the last one. */
 export async function until<T>(
   ask: () => Promise<T>,
   fits: (answer: T) => boolean,
   withinMs = 10_000,
 ): Promise<T> {
-  const deadline = performance.now() + withinMs;
+  const from = performance.now();
   for (;;) {
     const answer = await ask();
     if (fits(answer)) return answer;
-    if (performance.now() > deadline)
+    const waitedMs = performance.now() - from;
+    if (waitedMs > withinMs)
       throw new TypeError(`not within ${withinMs} ms; the last answer: ${JSON.stringify(answer)}`);
-    await pause(25);
+    await pause(Math.min(Math.max(LOOK_MS, waitedMs * SHARE), LONGEST_LOOK_MS));
   }
 }
