@@ -1,4 +1,5 @@
 import type { HandBack } from '../hand-back.ts';
+import type { Fence } from '../queue/fence.ts';
 import type { TaskRow } from '../task.ts';
 import { isErrorCode } from '../errors.ts';
 
@@ -30,21 +31,31 @@ export function isWorthNoting(attempts: readonly { reason: string }[], reason: s
 /** Seconds that a caller who waits is made to wait for a backend that is busy and says for how long. */
 const LONGEST_BUSY_S = 5;
 
-/** How often a task may come back beside once a second. */
+/** How often a task may come back beside once a second from each member. */
 const SOME_ROUNDS = 16;
+
+/**
+ * Whether a task has been taken and let go of more often than members do who rest for a second each time, and some times
+ * more: whoever lets go of it as soon as it is had will go on so. By Redis's clock, of which a step says nothing.
+ */
+export function isInALoop(
+  { epoch, since, claimedAt = 0 }: Pick<Fence, 'epoch' | 'since' | 'claimedAt'>,
+  members: number,
+): boolean {
+  if (since === undefined || claimedAt < since.at) return false;
+  return epoch - since.epoch > SOME_ROUNDS + (Math.max(1, members) * (claimedAt - since.at)) / 1_000;
+}
 
 /**
  * Whether what the backend asks for fits into the time that there is: all that its caller or the task gave it. A
  * backend that is busy for longer than moments is told of at once to whoever waits: their client knows what to do.
  */
 export function isWorthWaiting(
-  { queueDeadline, createdAt, epoch }: Pick<TaskRow, 'queueDeadline' | 'createdAt' | 'epoch'>,
+  { queueDeadline, createdAt }: Pick<TaskRow, 'queueDeadline' | 'createdAt'>,
   { code, retryAfterS = 0 }: HandBack,
   someoneWaits: boolean,
 ): boolean {
   const wholeMs = queueDeadline.getTime() - createdAt.getTime();
-  // A member rests for a second at least before it asks again: whoever is back more often does not.
-  if (epoch > SOME_ROUNDS + wholeMs / 1_000) return false;
   if (someoneWaits && code === 'too_many_requests') return retryAfterS <= LONGEST_BUSY_S;
   return retryAfterS * 1_000 <= wholeMs;
 }

@@ -8,7 +8,7 @@ import { closeTask, type Closing } from './cancel.ts';
 import type { FlowDeps } from './deps.ts';
 import type { Liveness, LivePool } from './liveness.ts';
 import { lostClaim } from './lost-claim.ts';
-import { codeOfReason, failuresIn, isNotYet, isWorthNoting, isWorthWaiting } from './not-yet.ts';
+import { codeOfReason, failuresIn, isInALoop, isNotYet, isWorthNoting, isWorthWaiting } from './not-yet.ts';
 import { requeueTask } from './requeue.ts';
 import { isServed } from './served.ts';
 import { sleepersIn } from './sleepers.ts';
@@ -30,7 +30,9 @@ export async function takeBack(
   deps: TakeBackDeps,
   { row, fence }: { row: TaskRow; fence: Fence },
 ): Promise<'requeued' | 'ended' | 'moved'> {
-  const why = parseHandBack(fence.why);
+  const pool = await deps.liveness.loadPool(row.poolName);
+  const isLooping = isInALoop(fence, pool.members.length);
+  const why = isLooping ? notLeaving(parseHandBack(fence.why)) : parseHandBack(fence.why);
   const reason = `${why.code}: ${why.message}`;
   const lost = lostClaim(fence, { counts: why.counts, reason });
   const requeue = async (excluded: readonly string[]): Promise<'requeued' | 'moved'> =>
@@ -38,14 +40,13 @@ export async function takeBack(
   if (why.counts === 'none') return await requeue(excludedOf(fence));
 
   const excluded = [...excludedOf(fence), fence.llm];
-  const pool = await deps.liveness.loadPool(row.poolName);
   const before = await deps.registry.tasks.attempts(row.id);
   if (isNotYet(why.code)) {
     // It rests for now, so that others are quicker; it is not shut out, as it may be the first to be ready.
     if (mayHave(pool, row, [...excluded, ...unfitOf(fence)]) && isFirst(before, row))
       return await requeue(excludedOf(fence));
     const waits = canWait(row) || mayHave(pool, row, [...excludedOf(fence), ...unfitOf(fence)]);
-    if (waits && isWorthWaiting(row, why, !canWait(row)))
+    if (waits && !isLooping && isWorthWaiting(row, why, !canWait(row)))
       return await waitOn(deps, { row, fence, lost: isWorthNoting(before, reason) ? lost : undefined });
   } else if (failuresIn(before) + 1 < MOST_ATTEMPTS) {
     if (mayHave(pool, row, [...excluded, ...unfitOf(fence)])) return await requeue(excluded);
@@ -63,6 +64,13 @@ export async function takeBack(
   };
   const closed = await closeTask(deps, row, closing);
   return closed === 'claimed' || closed === 'ended' ? 'moved' : 'ended';
+}
+
+/** Nothing is held against who leaves; but it is no leaving that is said again and again. */
+function notLeaving(why: HandBack): HandBack {
+  if (why.counts !== 'none') return why;
+  const message = `It was let go of again and again: ${why.message}`;
+  return { ...why, counts: 'attempt', code: 'unavailable', message };
 }
 
 /** Whether the task has attempts left that it counts: a member that is not ready uses up none of the last one. */

@@ -39,6 +39,14 @@ const fenceSchema = z.object({
   seq: z.coerce.number().int().default(0),
   claimedAt: instantSchema,
   firstAt: instantSchema,
+  /** When it first came back to the queue, and with which epoch; requeue.lua writes it, and no other. */
+  since: z
+    .string()
+    .regex(/^\d{1,15} \d{1,15}$/)
+    .transform((text) => text.split(' ').map(Number))
+    .transform(([at = 0, epoch = 0]) => ({ at, epoch }))
+    .optional()
+    .catch(undefined),
   /** Llm ids that failed it, joined by commas. */
   excluded: z.string().default(''),
   /** Llm ids that cannot do it, joined by commas. */

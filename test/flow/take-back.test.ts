@@ -195,6 +195,21 @@ describe('a task that was handed back', () => {
     expect(rounds).to.be.within(10, 20);
   });
 
+  it('is not taken and let go of for as long as a task may wait, by one who says that it leaves, or is not ready', async () => {
+    const day = { poolKey: 'solo', queueMs: 86_400_000, source: 'async' } as const;
+    const unread = { ...left, code: 'unavailable', message: 'Its request could not be read.' };
+    for (const why of [left, unread, notReady]) {
+      const task = await submit(day);
+      let rounds = 0;
+      while (rounds < 40 && (await take(task, await handedBack(task, 'solo', why))) === 'requeued')
+        rounds += 1;
+      expect(rounds, why.code).to.be.within(15, 30);
+      const { status, errorMessage } = await rowOf(task);
+      expect(status).to.equal('error');
+      expect(errorMessage).to.include(why.message);
+    }
+  });
+
   it('survives what a hostile worker says of it', async () => {
     const task = await submit();
     const fence = await handedBack(task, 'a', broke);

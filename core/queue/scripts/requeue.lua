@@ -23,6 +23,12 @@ if not again then
     redis.call('HSET', KEYS[1], 'row', ARGV[4])
     return lost
   end
+  -- from when on it is counted how often it comes back, by this clock alone
+  if redis.call('HEXISTS', KEYS[1], 'since') == 0 then
+    local t = redis.call('TIME')
+    local now = t[1] * 1000 + math.floor(t[2] / 1000)
+    redis.call('HSET', KEYS[1], 'since', string.format('%.0f', now) .. ' ' .. m[1])
+  end
   redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'state', 'open', 'claim', '', 'seq', 0, 'bytes', 0,
     'excluded', ARGV[8])
   redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'via', 'claimedAt', 'firstAt', 'why', 'met', 'row')
