@@ -16,10 +16,11 @@ import { createLocalServer } from './local/server.ts';
 import type { Network } from '../core/runtime/network.ts';
 import { membersOf, offersOf, type Opened } from './publish.ts';
 import { VirtualLlmRegistrar } from './registrar.ts';
-import { Serving } from './serving.ts';
+import { Serving, type ServingDeps } from './serving.ts';
 import { watchSleep } from './sleep.ts';
 import type { Environment } from './wake/command.ts';
 import type { Credentials } from './sources/credentials.ts';
+import type { RedisTransport } from './transports/redis.ts';
 
 export interface PublishedDeps {
   config: Settings<
@@ -37,6 +38,8 @@ export interface PublishedDeps {
     | 'eventKeepMs'
   >;
   credentials: Credentials;
+  /** Null where there is no REDIS_URL. */
+  RedisTransport: typeof RedisTransport | null;
   opened: readonly Opened[];
   network: Network;
   /** What a wake command may see of the worker's environment. */
@@ -60,6 +63,12 @@ export function startPublished(deps: PublishedDeps): PublishedWorker {
   const worker = new Published(deps);
   worker.start();
   return worker;
+}
+
+function redisOf({ config, RedisTransport: Transport }: PublishedDeps): ServingDeps['redis'] {
+  const { optionalRedisUrl: redisUrl } = config;
+  if (redisUrl === undefined || !Transport) return null;
+  return { place: redisPlaceOf({ ...config, redisUrl }), Transport };
 }
 
 class Published implements PublishedWorker {
@@ -89,7 +98,7 @@ class Published implements PublishedWorker {
     this.#serving = new Serving({
       ...config,
       edge,
-      redis: url === undefined ? null : redisPlaceOf({ ...config, redisUrl: url }),
+      redis: redisOf(deps),
       boot,
       bus,
       clock,

@@ -5,15 +5,15 @@ import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { EdgeClient } from './edge-client.ts';
-import { RedisTransport } from './transports/redis.ts';
+import type { RedisTransport } from './transports/redis.ts';
 import { fetchFromEdge } from './resting-body.ts';
 import { SseTransport } from './transports/sse.ts';
 import type { ServedMember, Transport, Wake } from './transports/transport.ts';
 
 export interface ServingDeps {
   edge: EdgeClient;
-  /** Where its Redis is; null where the worker has no REDIS_URL. */
-  redis: RedisPlace | null;
+  /** Where its Redis is, and what takes tasks from it; null where the worker has no REDIS_URL. */
+  redis: { place: RedisPlace; Transport: typeof RedisTransport } | null;
   boot: string;
   leaseMs: number;
   eventBytes: number;
@@ -144,11 +144,11 @@ export class Serving {
             'The edge wants this worker to take its tasks over Redis, and it has no REDIS_URL.',
           );
         }
-        return new RedisTransport({
+        return new redis.Transport({
           ...deps,
-          ...redis,
+          ...redis.place,
           // In a Cluster the edge's namespace is the hash tag of all keys.
-          cluster: redis.cluster && { ...redis.cluster, tag: transport.namespace },
+          cluster: redis.place.cluster && { ...redis.place.cluster, tag: transport.namespace },
           session,
           namespace: transport.namespace,
           ownUser: ownUserOf(transport),

@@ -34,7 +34,7 @@ const readers = {
   edge: 'edge/deps.ts',
   scheduler: 'scheduler/duties/duty.ts',
   release: 'scheduler/main.ts',
-  worker: 'worker/main.ts',
+  worker: 'worker/run.ts',
   cli: 'cli/context.ts',
   start: 'start/main.ts',
 };

@@ -14,6 +14,7 @@ import { membersOf, offersOf, openPublished } from '../../worker/publish.ts';
 import { VirtualLlmRegistrar } from '../../worker/registrar.ts';
 import { Serving } from '../../worker/serving.ts';
 import { parseWorkerConfig } from '../../worker/sources/config.ts';
+import { RedisTransport } from '../../worker/transports/redis.ts';
 import { mustBe } from './failure.ts';
 import type { Target } from './target.ts';
 
@@ -76,7 +77,7 @@ export function createPublisher(
       if (offered.kind === 'redis')
         await mustKnow({ url, verifyTls, ca, clock, log }, { ...settings, ...offered, session });
       const edge = createEdgeClient({ mcpdUrl: target.url, token: target.token });
-      const redis = { url, verifyTls, ca };
+      const redis = { place: { url, verifyTls, ca }, Transport: RedisTransport };
       const onGone = (): void => undefined;
       serving = new Serving({ ...settings, edge, redis, boot, bus, clock, log, onGone });
       await serving.serve(registered, membersOf(opened, registered));

@@ -1,0 +1,121 @@
+import { createBus, type Bus } from '../core/runtime/bus.ts';
+import { systemClock } from '../core/runtime/clock.ts';
+import { readAndInspect } from '../core/runtime/config.ts';
+import { homeAt } from '../core/runtime/home.ts';
+import { outliveRejections } from '../core/runtime/last-resort.ts';
+import { createLog, type Log } from '../core/runtime/log.ts';
+import { withProxies } from '../core/runtime/network-settings.ts';
+import { openNetwork } from '../core/runtime/network.ts';
+import { refuseForeign } from '../core/runtime/private-file.mjs';
+import type { Settings } from '../core/runtime/settings.ts';
+import { untilSignal } from '../core/runtime/signals.ts';
+import { openHealth } from './health.ts';
+import { openPublished } from './publish.ts';
+import { startPublished, type PublishedWorker } from './published.ts';
+import { readWorkerConfig } from './sources/config.ts';
+import { readCredentials } from './sources/credentials.ts';
+import { sourceOf } from './sources/source.ts';
+
+const settingNames = [
+  'optionalRedisUrl',
+  'redisTlsVerify',
+  'redisCa',
+  'redisNodes',
+  'redisSentinels',
+  'redisSentinelName',
+  'namespace',
+  'home',
+  'logLevel',
+  'commit',
+  'healthPort',
+  'healthHost',
+  'graceMs',
+  'leaseMs',
+  'heartbeatMs',
+  'eventBytes',
+  'eventKeepMs',
+  'httpProxy',
+  'httpsProxy',
+  'noProxy',
+  'caFile',
+  'nodeCaFile',
+  'workerSource',
+  'optionalDatabaseUrl',
+  'databaseSslMode',
+  'databaseCa',
+  'schema',
+  'hostedAllow',
+] as const;
+type Config = Settings<(typeof settingNames)[number]>;
+
+/**
+ * The worker's composition root: reads the environment and the home, publishes, serves until a signal. The ways to Redis
+ * and Postgres are loaded where the environment names one: a person's machine mostly has neither, and they are half of
+ * what a worker holds. Nothing is loaded later than here, as an update may have put other files in their place by then.
+ */
+export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) => never): Promise<void> {
+  const config = await readAndInspect(withProxies(environment), settingNames, [
+    async (known) => {
+      const { optionalRedisUrl: redisUrl } = known;
+      if (redisUrl === undefined) return { faults: [] };
+      const { inspectRedis } = await import('../core/queue/inspect.ts');
+      return await inspectRedis({ ...known, redisUrl, userComesLater: sourceOf(known) === 'config' });
+    },
+    async (known) => {
+      if (sourceOf(known) !== 'registry') return { faults: [] };
+      const { inspectHosted } = await import('./hosted/hosted.ts');
+      return await inspectHosted(known);
+    },
+  ]);
+  const log = createLog({ process: 'worker', level: config.logLevel, pretty: process.stdout.isTTY });
+  outliveRejections(log);
+  const signalled = untilSignal(() => leave(1));
+  const bus = createBus(log);
+  const clock = systemClock;
+  const source = sourceOf(config);
+  log.info({ source }, source === 'config' ? "serves this machine's llms" : 'serves the public llms');
+  const health = await openHealth(config, { bus, clock });
+  await health?.start?.();
+  if (health) log.info({ port: health.port() }, 'the health port listens');
+  const published = source === 'config' ? await servePublished({ config, log, bus, environment }) : null;
+  const hosted =
+    source === 'registry'
+      ? (await import('./hosted/hosted.ts')).startHosted({ config, env: environment, bus, clock, log })
+      : null;
+  const worker = published ?? hosted;
+  if (!worker) log.info('nothing to publish; waiting for a signal');
+  const drained = published?.drained.then(() => 'drained' as const) ?? signalled;
+  const why = await Promise.race([signalled, drained]);
+  bus.emit('service.stopping', { service: 'worker', signal: why });
+  await worker?.stop();
+  await health?.stop();
+  leave(0);
+}
+
+/** What config.json of this machine publishes, served. Null when that is nothing, or there are no credentials. */
+async function servePublished({
+  config,
+  log,
+  bus,
+  environment,
+}: {
+  config: Config;
+  log: Log;
+  bus: Bus;
+  environment: NodeJS.ProcessEnv;
+}): Promise<PublishedWorker | null> {
+  const home = homeAt(config.home);
+  refuseForeign(home.root); // config.json may name commands to run
+  const { published, warnings } = await readWorkerConfig(home.config, home.root);
+  const { credentials, warnings: more } = await readCredentials(home.credentials);
+  for (const warning of [...warnings, ...more]) log.warn(warning);
+  const clock = systemClock;
+  const opened = openPublished(published, { bus, clock });
+  if (!credentials || opened.length === 0) return null;
+  const network = openNetwork(config);
+  const paths = { sessionFilePath: home.session, socketPath: home.socket };
+  const RedisTransport =
+    config.optionalRedisUrl === undefined ? null : (await import('./transports/redis.ts')).RedisTransport;
+  const parts = { config, credentials, opened, network, environment, RedisTransport };
+  return startPublished({ ...parts, ...paths, bus, clock, log });
+}
