@@ -24,8 +24,8 @@ module.exports = {
 
     forbid(
       'core-is-pure',
-      { path: '^core/[^/]+[.]ts$' },
-      { pathNot: `^core/[^/]+[.]ts$|${packages('zod')}` },
+      { path: '^core/([^/]+|resources/[^/]+)[.]ts$' },
+      { pathNot: `^core/([^/]+|resources/[^/]+)[.]ts$|${packages('zod')}` },
     ),
     forbid(
       'runtime-stays-below',
@@ -35,7 +35,13 @@ module.exports = {
     forbid(
       'doors-do-not-meet',
       { path: '^core/(registry|queue)/' },
-      { path: '^(core/[^/]+/|edge/|worker/|scheduler/|cli/|start/)', pathNot: '^core/($1|runtime)/' },
+      { path: '^(core/[^/]+/|edge/|worker/|scheduler/|cli/|start/)', pathNot: '^core/($1|runtime|resources)/' },
+    ),
+    // What is generic knows no single resource: it is handed definitions.
+    forbid(
+      'generic-is-generic',
+      { path: '^(core/registry|edge|cli)/resources/' },
+      { path: '^core/resources/', pathNot: '^core/resources/(define|index|catalogue)[.]ts$' },
     ),
     forbid('flow-is-core', { path: '^core/flow/' }, { path: '^(edge|worker|scheduler|cli|start)/' }),
     forbid('flow-is-for-edge-and-scheduler', { path: '^(worker|cli|start)/' }, { path: '^core/flow/' }),

@@ -1,6 +1,6 @@
 import { McpctlError } from '../core/errors.ts';
 import { nearest } from '../core/runtime/nearest.ts';
-import type { Keyed } from './print.ts';
+import type { Keyed } from './keyed.ts';
 
 /** `-l` and `--sort-by`: which of the things that the server sent are shown, and in which order. */
 export interface Arrangement {

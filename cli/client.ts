@@ -1,5 +1,6 @@
 import type { TokenCreate } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
+import type { CatalogueEntry } from '../core/resources/catalogue.ts';
 import type { Http } from './http.ts';
 import {
   ADMISSION_MS,
@@ -9,6 +10,8 @@ import {
   type InferCall,
   type InferEvent,
 } from './infer.ts';
+import type { Keyed } from './keyed.ts';
+import { readEntry, readKeyed } from './resources/calls.ts';
 import { openEvents, type ServerEvent } from './sse.ts';
 import {
   readLlm,
@@ -63,6 +66,22 @@ export interface Client {
     create(body: TokenCreate): Promise<SeenToken>;
     revoke(id: string): Promise<void>;
   };
+  /** Those that are no more than what is said of them, in the catalogue of this release or of the server. */
+  resources: {
+    /** What the server says there is. */
+    catalogue(): Promise<CatalogueEntry[]>;
+    list(entry: CatalogueEntry, filters: Filters): Promise<Keyed[]>;
+    /** By its key, or its name. @throws McpctlError `bad_answer`, and what the server refuses with. */
+    get(entry: CatalogueEntry, name: string): Promise<Keyed>;
+    create(entry: CatalogueEntry, body: Keyed['raw']): Promise<Keyed>;
+    /** @param revision the one that was seen: it is refused where there is another by now. */
+    replace(
+      entry: CatalogueEntry,
+      name: string,
+      how: { body: Keyed['raw']; revision: number },
+    ): Promise<Keyed>;
+    delete(entry: CatalogueEntry, name: string): Promise<void>;
+  };
   infer: {
     stream(call: InferCall): AsyncIterable<InferEvent>;
     once(call: InferCall): AsyncIterable<InferEvent>;
@@ -108,6 +127,38 @@ function taskCalls(http: Http, pages: Pages): Client['tasks'] {
   };
 }
 
+function resourceCalls(http: Http, pages: Pages): Client['resources'] {
+  const list = async (entry: CatalogueEntry, filters: Filters): Promise<Keyed[]> =>
+    (await pages({ path: path(entry.plural), filters, read: readKeyed(entry) }, Infinity)).items;
+  /** Where single ones cannot be asked for. */
+  const among = async (entry: CatalogueEntry, name: string): Promise<Keyed> => {
+    const all = await list(entry, {});
+    const found = all.find(({ key }) => key === name) ?? all.find(({ raw }) => raw['name'] === name);
+    if (found) return found;
+    throw new McpctlError('usage', `There is no ${entry.word} of that name: mcpctl get ${entry.word}`);
+  };
+  return {
+    catalogue: async () => {
+      const { items } = await pages({ path: path('resources'), filters: {}, read: readEntry }, Infinity);
+      return items.filter((entry) => entry !== undefined);
+    },
+    list,
+    get: async (entry, name) => {
+      if (!entry.calls.includes('get')) return among(entry, name);
+      return readKeyed(entry)(await http.json({ method: 'GET', path: path(entry.plural, name) }));
+    },
+    create: async (entry, body) =>
+      readKeyed(entry)(await http.json({ method: 'POST', path: path(entry.plural), body })),
+    replace: async (entry, name, { body, revision }) => {
+      const headers = { 'if-match': `"${revision}"` };
+      const at = path(entry.plural, name);
+      return readKeyed(entry)(await http.json({ method: 'PUT', path: at, body, headers }));
+    },
+    delete: async (entry, name) =>
+      void (await http.json({ method: 'DELETE', path: path(entry.plural, name) })),
+  };
+}
+
 export function createClient(http: Http): Client {
   const get = (at: string, query?: Readonly<Record<string, string | number | undefined>>): Promise<unknown> =>
     http.json({ method: 'GET', path: at, ...(query ? { query } : {}) });
@@ -149,6 +200,7 @@ export function createClient(http: Http): Client {
       give: async (key, user) => void (await post(path('pools', key, 'owner'), { user })),
     },
     tasks: taskCalls(http, pages),
+    resources: resourceCalls(http, pages),
     tokens: {
       list: () => all(path('tokens'), {}, readToken),
       create: async (body) => readToken(await post(path('tokens'), body)),

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Column } from './table.ts';
 import { span } from './text.ts';
-import type { SeenLlm, SeenPool, SeenTask } from './views.ts';
+import type { SeenLlm, SeenTask } from './views.ts';
 
 /** How instants are shown: "5m ago" to a person, RFC 3339 in a pipe. */
 export type Instant = (at: string | null | undefined) => string | undefined;
@@ -48,17 +48,6 @@ export const llmColumns = (instant: Instant): Column<SeenLlm>[] => [
   { head: 'SERVED-BY', wide: true, of: (l) => l.view.servedBy },
   { head: 'ALIASES', wide: true, of: (l) => l.view.aliases?.join(',') },
   { head: 'LAST-SEEN', wide: true, of: (l) => instant(l.view.lastHeartbeatAt) },
-];
-
-export const poolColumns: Column<SeenPool>[] = [
-  { head: 'NAME', of: (p) => p.key },
-  { head: 'SIZE', of: (p) => p.view.size },
-  { head: 'ACTIVE', of: (p) => p.view.activeCount },
-  { head: 'PENDING', of: (p) => p.view.pending },
-  { head: 'RUNNING', of: (p) => p.view.running },
-  { head: 'OLDEST', of: ({ view: { oldestPendingMs: ms } }) => (typeof ms === 'number' ? span(ms) : ms) },
-  { head: 'OWNER', of: (p) => p.view.owner },
-  { head: 'MEMBERS', wide: true, of: (p) => p.members.map((m) => m.key).join(',') },
 ];
 
 export const taskColumns = (instant: Instant): Column<SeenTask>[] => [

@@ -1,7 +1,6 @@
 import { McpctlError } from '../core/errors.ts';
 import { nearest } from '../core/runtime/nearest.ts';
 import type { Client } from './client.ts';
-import type { Ref } from './resources.ts';
 
 /**
  * Does `work` on something named; where the server does not know it, the error names what is near, of the same type
@@ -9,14 +8,14 @@ import type { Ref } from './resources.ts';
  */
 export async function hinted<T>(
   client: Client,
-  { type, name }: { type: Ref['type']; name: string },
+  { type, name }: { type: string; name: string },
   work: () => Promise<T>,
 ): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
-    if (!(thrown instanceof McpctlError) || thrown.code !== `${type}_not_found` || type === 'task')
-      throw thrown;
+    if (!(thrown instanceof McpctlError) || thrown.code !== `${type}_not_found`) throw thrown;
+    if (type !== 'llm' && type !== 'pool') throw thrown;
     const hint = await hintFor(client, { type, name });
     // Newer servers name what is near themselves.
     const said = hint.startsWith('Did you mean') && thrown.message.includes('Did you mean');

@@ -1,12 +1,8 @@
 import type { Context } from './context.ts';
+import type { Keyed } from './keyed.ts';
 import type { Format, ObjectFormat } from './formats.ts';
 import type { Output } from './output.ts';
 import { cellsOf, linesOf, type Cells, type Column } from './table.ts';
-
-export interface Keyed {
-  key: string;
-  raw: Readonly<Record<string, unknown>>;
-}
 
 /** Some things of one type, ready for every format. */
 export interface Listing {

@@ -1,4 +1,5 @@
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
+import type { CatalogueEntry } from '../core/resources/catalogue.ts';
 import { makeApi } from './commands/api/api.ts';
 import { makeComplete, makeCompletion } from './commands/completion/completion.ts';
 import { makeConfig } from './commands/config/config.ts';
@@ -20,8 +21,11 @@ import { makeVersion } from './commands/version/version.ts';
 import { createContext, type ContextDeps } from './context.ts';
 import { examples, seeAlso, topics } from './help.ts';
 
-/** The whole program. Parsing throws: CommanderError for help and usage, else what a command throws. */
-export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
+/**
+ * The whole program. Parsing throws: CommanderError for help and usage, else what a command throws.
+ * @param entries the resources that `create` has commands for: loading them takes time (run-program.ts).
+ */
+export function createProgram(deps: Omit<ContextDeps, 'globals'>, entries: readonly CatalogueEntry[]) {
   const { stdout, stderr, size, colour } = deps.terminal;
   const program = new Command('mcpctl')
     .description('Publish the llms that run on your own machines, pool them, and call them through one door.')
@@ -51,7 +55,7 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>) {
   const commands: CommandUnknownOpts[] = [
     makeGet(ctx),
     makeDescribe(ctx),
-    makeCreate(ctx),
+    makeCreate(ctx, entries),
     makeDelete(ctx),
     makeChatLlm(ctx),
     makeConnect(ctx),

@@ -2,7 +2,8 @@ import { McpctlError } from '../core/errors.ts';
 import { pause } from '../core/runtime/clock.ts';
 import type { Context } from './context.ts';
 import { Cancelled } from './exit.ts';
-import { emptyNote, objectOf, tablesOf, yamlOf, type Keyed, type Listing, type Look } from './print.ts';
+import type { Keyed } from './keyed.ts';
+import { emptyNote, objectOf, tablesOf, yamlOf, type Listing, type Look } from './print.ts';
 import { cutTo, linesOf, widthsOf } from './table.ts';
 
 export interface Watched {

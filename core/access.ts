@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { uuidSchema } from './names.ts';
+import type { Guarded, Verb } from './resources/define.ts';
+import { resources, type Resource } from './resources/index.ts';
 
 export const bindings = ['admin', 'user'] as const;
 
@@ -15,9 +17,6 @@ export interface Actor {
   pools: readonly string[] | null;
 }
 
-export type Verb = 'view' | 'create' | 'delete' | 'edit' | 'run';
-export type Resource = 'llm' | 'pool' | 'task' | 'token' | 'session' | 'metrics' | 'board';
-
 /** What the verb is about: whose it is, which pool it concerns, and for a token, or what belongs to one, which. */
 export interface Target {
   ownerId?: string;
@@ -25,50 +24,43 @@ export interface Target {
   tokenId?: string;
 }
 
+/** By its word, or by its definition. */
+const rightsOf = (resource: Resource | Guarded): Guarded =>
+  typeof resource === 'string' ? resources[resource] : resource;
+
 /**
- * May this actor do that? The only place that knows what a binding allows. `user` may run and see every llm
- * and pool, say who joins its own pools, publish sessions, and do anything to its own tasks, sessions and
- * tokens; `admin` may do everything. A token bound to pools may do so only to what is in them (`isWithin`), whoever's
- * token it is. A caller turns `false` into 404 where the existence itself is private, into 403 where the whole action is
- * closed. Lists ask `scopeOf`, which says the same of many rows.
+ * May this actor do that? The only place that knows what a binding allows: `admin` everything, `user` what the
+ * resource's own definition says (core/resources). A token bound to pools may do so only to what is in them
+ * (`isWithin`), whoever's token it is. A caller turns `false` into 404 where the existence itself is private, into 403
+ * where the whole action is closed. Who makes something owns it. Lists ask `scopeOf`, which says the same of many rows.
  */
-export function can(actor: Actor, verb: Verb, on: { resource: Resource; target?: Target }): boolean {
-  const { resource, target } = on;
-  if (actor.pools !== null && !isWithin(actor, actor.pools, on)) return false;
+export function can(
+  actor: Actor,
+  verb: Verb,
+  { resource, target = {} }: { resource: Resource | Guarded; target?: Target },
+): boolean {
+  const rights = rightsOf(resource);
+  if (actor.pools !== null && !isWithin(actor, actor.pools, { rights, target })) return false;
   if (actor.binding === 'admin') return true;
-  const own = target?.ownerId === undefined || target.ownerId === actor.userId;
-  switch (resource) {
-    case 'llm':
-      return verb === 'view' || verb === 'run' || (verb === 'delete' && target?.ownerId === actor.userId);
-    case 'pool':
-      return verb === 'view' || verb === 'run' || (verb === 'edit' && target?.ownerId === actor.userId);
-    case 'task':
-    case 'session':
-    case 'token':
-      return own;
-    case 'board':
-      return verb === 'view';
-    case 'metrics':
-      return false;
-  }
+  const { ownerId = verb === 'create' ? actor.userId : undefined } = target;
+  const who = rights.may[verb];
+  return who === 'everyone' || (who === 'owner' && ownerId === actor.userId);
 }
 
 /**
  * Closed by default: a bound token reaches what lies in one of its pools, and beside that itself and its own sessions.
- * What names no pool (users, metrics, the board, other tokens, whatever is added next) is out of its reach.
+ * What names no pool (users, metrics, the board, other tokens, projects, whatever is added next) is out of its reach.
  */
 function isWithin(
   { tokenId }: Actor,
   pools: readonly string[],
-  { resource, target }: { resource: Resource; target?: Target },
+  { rights: { reachedBy }, target }: { rights: Guarded; target: Target },
 ): boolean {
-  const itself = target?.tokenId === tokenId;
-  if (resource === 'token') return itself;
-  if (target?.poolKey !== undefined) return pools.includes(target.poolKey);
-  return resource === 'session' && itself;
+  if (target.poolKey !== undefined && reachedBy.includes('pool')) return pools.includes(target.poolKey);
+  return target.tokenId === tokenId && reachedBy.includes('token');
 }
 
-/** Which rows of a resource an actor may see: those that meet each of these; null asks nothing. */
+/** The rows of a resource that an actor may do something to: those that meet each of these; null asks nothing. */
 export interface Scope {
   ownerId: string | null;
   pools: readonly string[] | null;
@@ -82,12 +74,21 @@ export const everything: Scope = { ownerId: null, pools: null, tokenId: null };
  * `can` of many rows at once, to be turned into SQL: a row is in the scope exactly if `can` says yes of it.
  * @returns null when that is none at all.
  */
-export function scopeOf(actor: Actor, resource: 'llm' | 'pool' | 'task' | 'token'): Scope | null {
-  const everybody = actor.binding === 'admin' || resource === 'llm' || resource === 'pool';
-  const ownerId = everybody ? null : actor.userId;
+export function scopeOf(actor: Actor, verb: Verb, resource: Resource | Guarded): Scope | null {
+  const { may, reachedBy } = rightsOf(resource);
+  const who = actor.binding === 'admin' ? 'everyone' : may[verb];
+  if (who === undefined) return null;
+  const ownerId = who === 'everyone' ? null : actor.userId;
   if (actor.pools === null) return { ...everything, ownerId };
-  if (resource === 'token') return { ownerId, pools: null, tokenId: actor.tokenId };
-  return actor.pools.length === 0 ? null : { ownerId, pools: actor.pools, tokenId: null };
+  if (reachedBy.includes('pool'))
+    return actor.pools.length === 0 ? null : { ownerId, pools: actor.pools, tokenId: null };
+  return reachedBy.includes('token') ? { ownerId, pools: null, tokenId: actor.tokenId } : null;
+}
+
+/** Whether an actor may do that to everybody's, whatever they are. */
+export function canToAll(actor: Actor, verb: Verb, resource: Resource | Guarded): boolean {
+  const scope = scopeOf(actor, verb, resource);
+  return scope !== null && scope.ownerId === null && scope.pools === null && scope.tokenId === null;
 }
 
 export const tokenCreateSchema = z.strictObject({

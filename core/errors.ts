@@ -24,6 +24,7 @@ const invalid = { type: 'invalid_request_error', retryable: false, exit: 1 } as 
 const server = { type: 'server_error', exit: 1 } as const;
 const conflict = { status: 409, v1Status: 400, ...invalid } as const;
 const limited = { status: 429, type: 'rate_limit_error', retryable: true, exit: 1 } as const;
+const missing = { status: 404, ...invalid } as const;
 const refused = { status: 403, type: 'permission_error', retryable: false, exit: 1 } as const;
 
 export const catalogue = {
@@ -72,19 +73,15 @@ export const catalogue = {
     ...refused,
     message: 'This Host header is not served here; add it to MCPCTL_ALLOWED_HOSTS.',
   },
-  route_not_found: { status: 404, ...invalid, message: 'There is nothing at this path.' },
-  llm_not_found: {
-    status: 404,
-    v1Code: 'model_not_found',
-    ...invalid,
-    message: 'There is no llm of that name.',
-  },
-  pool_not_found: { status: 404, ...invalid, message: 'There is no pool of that name.' },
-  task_not_found: { status: 404, ...invalid, message: 'There is no task with that id.' },
-  token_not_found: { status: 404, ...invalid, message: 'There is no token of that name or id.' },
+  route_not_found: { ...missing, message: 'There is nothing at this path.' },
+  llm_not_found: { ...missing, v1Code: 'model_not_found', message: 'There is no llm of that name.' },
+  pool_not_found: { ...missing, message: 'There is no pool of that name.' },
+  task_not_found: { ...missing, message: 'There is no task with that id.' },
+  token_not_found: { ...missing, message: 'There is no token of that name or id.' },
+  project_not_found: { ...missing, message: 'There is no project of that name.' },
+  prompt_not_found: { ...missing, message: 'There is no prompt of that id or name.' },
   session_not_found: {
-    status: 404,
-    ...invalid,
+    ...missing,
     message: 'The provider session is not known here; register again.',
   },
   // 409: the thing is in the wrong state
@@ -106,6 +103,7 @@ export const catalogue = {
     ...conflict,
     message: 'The pool belongs to another owner, who has not allowed you to join it.',
   },
+  in_use: { ...conflict, message: 'Others refer to it; delete or change those first.' },
   claim_lost: {
     ...conflict,
     message: 'That claim on the task is no longer current.',

@@ -49,6 +49,8 @@ export interface EventMap {
     verb: 'create' | 'edit' | 'delete';
     resource: string;
     name: string;
+    /** The names of the fields that were written, where it is known; never their values. */
+    changed?: readonly string[];
     outcome: 'ok' | ErrorCode;
   };
   'task.accepted': { taskId: string; pool: string };

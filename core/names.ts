@@ -46,6 +46,17 @@ export const textSchema = (max: number) =>
       'must not contain control characters, changes of direction or lone surrogates',
     );
 
+/** Text of many lines, for models and people: no controls but ends of lines and tabs, no lone surrogates. */
+export const textBlockSchema = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .refine(
+      (text) => text.isWellFormed() && !/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/.test(text),
+      'must not contain control characters other than ends of lines and tabs, or lone surrogates',
+    );
+
 /** Model ids are free text (SPEC §2). */
 export const modelSchema = textSchema(256)
   .min(1)

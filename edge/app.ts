@@ -22,6 +22,7 @@ import { openAiRoutes } from './openai/routes.ts';
 import { poolRoutes } from './routes/pools.ts';
 import { providerTaskRoutes, providerUplinkRoutes } from './routes/provider-tasks.ts';
 import { providerRoutes } from './routes/providers.ts';
+import { resourceRoutes } from './resources/routes.ts';
 import { taskStreamRoutes } from './routes/task-stream.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { tokenRoutes } from './routes/tokens.ts';
@@ -41,6 +42,7 @@ export const apiRoutes = [
   taskStreamRoutes,
   poolRoutes,
   tokenRoutes,
+  resourceRoutes,
   usageRoutes,
   whoamiRoutes,
 ];

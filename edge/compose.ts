@@ -5,6 +5,8 @@ import { openQueueDoor, type QueueDoor } from '../core/queue/door.ts';
 import { connect, type Connection } from '../core/registry/connect.ts';
 import { isCurrent } from '../core/registry/migrate.ts';
 import { createRegistry } from '../core/registry/registry.ts';
+import type { Kept } from '../core/registry/resources/stores.ts';
+import { stored } from '../core/resources/index.ts';
 import { createBus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 import { createCollector } from '../core/runtime/collect.ts';
@@ -28,6 +30,7 @@ import { createMetrics } from './metrics.ts';
 import { createKnownPools } from './known-pools.ts';
 import { createPoolLooks } from './pool-looks.ts';
 import { createRedisWorkers } from './redis-users.ts';
+import { overlays } from './resources/overlay.ts';
 import { createRates } from './rates.ts';
 import { Relay } from './relay/relay.ts';
 import { createEdgeServer, type EdgeServer } from './server.ts';
@@ -79,10 +82,14 @@ export function composeEdge({
   };
 }
 
+const ofThisRelease = { definitions: stored, overlays };
+
 interface Wired extends Pick<EdgeDeps, 'config' | 'log' | 'version' | 'bullmqVersion'> {
   connection: Connection;
   /** Metrics tell of Node itself too. */
   ofProcess: boolean;
+  /** Those of this release, unless told. */
+  resources?: EdgeDeps['resources'] & Pick<Kept, 'hooks'>;
 }
 
 /**
@@ -91,11 +98,11 @@ interface Wired extends Pick<EdgeDeps, 'config' | 'log' | 'version' | 'bullmqVer
  * @internal tests build their edges with it too
  */
 export function wireEdge(
-  { config, log, connection, version, bullmqVersion, ofProcess }: Wired,
+  { config, log, connection, version, bullmqVersion, ofProcess, resources = ofThisRelease }: Wired,
   signals: Pick<EdgeDeps, 'stopping' | 'leaving'>,
 ): { deps: EdgeDeps; services: Service[] } {
   const [clock, bus] = [systemClock, createBus(log)];
-  const registry = createRegistry(connection, config);
+  const registry = createRegistry(connection, config, resources);
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
   const speakers = createSessionSpeakers({ registry, clock });
@@ -127,6 +134,7 @@ export function wireEdge(
     log,
     bus,
     registry,
+    resources,
     queue,
     presence,
     liveness,

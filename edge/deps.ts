@@ -7,6 +7,8 @@ import type { FlowDeps } from '../core/flow/deps.ts';
 import type { Presence } from '../core/presence.ts';
 import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
+import type { Definition } from '../core/resources/define.ts';
+import type { Overlay } from './resources/overlay.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Caps } from './caps.ts';
 import type { FormForAll } from './form-for-all.ts';
@@ -49,6 +51,7 @@ export const edgeSettings = [
   'maxUserPools',
   'maxUserSessions',
   'maxUserTokens',
+  'quotas',
   'nameKeepMs',
   'maxUserStreams',
   'maxUserQueuedBytes',
@@ -108,6 +111,8 @@ export interface EdgeDeps {
   log: Log;
   bus: Bus;
   registry: Registry;
+  /** Of the generic routes: which resources they serve, and what is laid over their rows. */
+  resources: { definitions: readonly Definition[]; overlays: Readonly<Record<string, Overlay>> };
   queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch' | 'steps' | 'queueOf'>;
   presence: Presence;
   liveness: Liveness;

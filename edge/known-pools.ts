@@ -1,5 +1,6 @@
 import type { Liveness, LivePool } from '../core/flow/liveness.ts';
 import type { Registry } from '../core/registry/registry.ts';
+import type { Resource } from '../core/resources/index.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { Recent } from './recent.ts';
@@ -34,11 +35,15 @@ interface KnownPoolsDeps {
 }
 
 const MOST = 1_000;
+/** A write to anything else, however often, costs no call the memory. */
+const leadsToPools: ReadonlySet<string> = new Set<Resource>(['llm', 'pool']);
 
 export function createKnownPools({ names, liveness, bus, clock, keptMs }: KnownPoolsDeps): KnownPools {
   const recent = new Recent<Known | undefined>({ clock, keptMs, most: MOST });
-  for (const event of ['registry.written', 'session.registered', 'session.left'] as const)
-    bus.on(event, () => recent.forget());
+  for (const event of ['session.registered', 'session.left'] as const) bus.on(event, () => recent.forget());
+  bus.on('registry.written', ({ resource }) => {
+    if (leadsToPools.has(resource)) recent.forget();
+  });
 
   const load = async (asked: string): Promise<Known | undefined> => {
     const resolved = await names.resolve(asked);

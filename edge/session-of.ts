@@ -39,6 +39,6 @@ export async function needSession(deps: Deps, actor: Actor, sessionId: string): 
 export async function needServed({ registry }: Deps, actor: Actor, id: string): Promise<void> {
   if (actor.pools === null || !uuidSchema.safeParse(id).success) return;
   const poolKey = (await registry.tasks.byId(id))?.poolName ?? (await registry.llms.byId(id))?.poolKey;
-  const target = { ownerId: actor.userId, poolKey: poolKey ?? '' };
+  const target = { ownerId: actor.userId, ...(poolKey !== undefined && { poolKey }) };
   if (!can(actor, 'edit', { resource: 'session', target })) throw new McpctlError('task_not_found');
 }

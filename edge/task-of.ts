@@ -11,8 +11,8 @@ export async function taskOf(deps: EdgeDeps, req: Request): Promise<TaskRow> {
   const id = uuidSchema.safeParse(req.params['id']);
   if (!id.success) throw new McpctlError('invalid_id');
   const row = await deps.registry.tasks.byId(id.data);
-  const target = { ownerId: row?.ownerId ?? '', poolKey: row?.poolName ?? '' };
-  if (!row || !can(actorOf(req), 'view', { resource: 'task', target }))
-    throw new McpctlError('task_not_found');
+  if (!row) throw new McpctlError('task_not_found');
+  const target = { ownerId: row.ownerId, poolKey: row.poolName };
+  if (!can(actorOf(req), 'view', { resource: 'task', target })) throw new McpctlError('task_not_found');
   return row;
 }

@@ -1,9 +1,11 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import { llmStatuses } from '../../core/llm.ts';
+import { taskStatuses } from '../../core/task.ts';
 import type { Context } from '../context.ts';
-import { resourceTypes, typeNamed, type ResourceType } from '../resources.ts';
+import { isCalled, othersTypes, ownTypes, type Doing, type Type } from '../resources/types.ts';
 import type { GlobalOptions } from '../target.ts';
 import { liveNames, type Candidate } from './live.ts';
-import { argumentSources, optionSources, statusesOf, type Live, type Source } from './sources.ts';
+import { argumentSources, optionSources, statusesOf, type Source } from './sources.ts';
 
 type Option = CommandUnknownOpts['options'][number];
 
@@ -130,7 +132,14 @@ type Found = Promise<Candidate[] | typeof FILES>;
 async function valuesOf(ctx: Context, place: Place, word: string): Found {
   const { option } = place;
   if (option?.argChoices) return plainWords(option.argChoices);
-  return fromSource(ctx, place, { source: optionSources[option?.long ?? ''], word });
+  return fromSource(ctx, place, { source: optionSources[option?.long ?? ''] ?? sourceOf(option), word });
+}
+
+/** Of an option that a resource brings: a file with a text, or the name of one of another resource. */
+function sourceOf(option: Option | undefined): Source {
+  if (option?.long?.endsWith('-file')) return { of: 'files' };
+  const named = ownTypes('get').find(({ word }) => option?.long === `--${word}`);
+  return named?.entry ? { of: 'names', live: named.entry } : { of: 'nothing' };
 }
 
 async function argumentsOf(ctx: Context, place: Place, word: string): Found {
@@ -165,14 +174,14 @@ async function fromSource(ctx: Context, place: Place, { source, word }: Asked): 
     case 'statuses':
       return plainWords(statusesAt(place));
     case 'names':
-      return others(place, await liveNames(ctx, source.live, place.flags));
+      return unsaid(place, await liveNames(ctx, source.live, place.flags));
     case 'typed':
-      return typed(ctx, place, { types: source.types, word });
+      return typed(ctx, place, { doing: source.doing, word });
   }
 }
 
 /** What was said already is not said again. */
-const others = ({ args }: Place, all: readonly Candidate[]): Candidate[] =>
+const unsaid = ({ args }: Place, all: readonly Candidate[]): Candidate[] =>
   all.filter(({ value }) => !args.includes(value));
 
 /** `help task …`: the commands below those that were said. */
@@ -191,34 +200,38 @@ function helpTopics({ above, args }: Place): Candidate[] {
 
 function statusesAt({ path, args }: Place): readonly string[] {
   const [first] = args;
-  const type =
-    path === 'task list' ? 'task' : first === undefined ? undefined : typeNamed(first.split('/')[0] ?? '');
-  return type ? statusesOf[type] : [...statusesOf.llm, ...statusesOf.task];
+  const all = [...llmStatuses, ...taskStatuses];
+  if (path !== 'task list' && first === undefined) return all;
+  const name = path === 'task list' ? 'task' : (first ?? '').split('/')[0];
+  const type = ownTypes('get').find((own) => isCalled(own, name ?? ''));
+  return type ? (statusesOf[type.word] ?? []) : all;
 }
 
 interface Typed {
-  types: readonly ResourceType[];
+  doing: Doing;
   word: string;
 }
 
-/** `get llm …` and `get llm/…`. */
-async function typed(ctx: Context, place: Place, { types, word }: Typed): Promise<Candidate[]> {
-  const named = async (type: ResourceType): Promise<Candidate[]> => {
-    const live: Live = type;
-    return types.includes(type) ? liveNames(ctx, live, place.flags) : [];
-  };
+/** `get llm …` and `get llm/…`. The server is asked for its types where this release knows none like that. */
+async function typed(ctx: Context, place: Place, { doing, word }: Typed): Promise<Candidate[]> {
+  const own = ownTypes(doing);
+  const others = (): Promise<Type[]> => othersTypes(ctx, doing);
+  const typeNamed = async (name: string): Promise<Type | undefined> =>
+    own.find((type) => isCalled(type, name)) ?? (await others()).find((type) => isCalled(type, name));
+  const named = async (type: Type | undefined): Promise<Candidate[]> =>
+    type ? liveNames(ctx, type.entry ?? (type.word === 'llm' ? 'llm' : 'task'), place.flags) : [];
   const slash = word.indexOf('/');
   if (slash >= 0) {
     const prefix = word.slice(0, slash);
-    const type = typeNamed(prefix);
-    const all = type ? await named(type) : [];
-    return others(
+    const all = await named(await typeNamed(prefix));
+    return unsaid(
       place,
       all.map((c) => ({ ...c, value: `${prefix}/${c.value}` })),
     );
   }
   const [first] = place.args;
-  if (first === undefined) return types.map((type) => ({ value: type, about: resourceTypes[type] }));
-  const type = typeNamed(first);
-  return type ? others(place, await named(type)) : [];
+  if (first !== undefined) return unsaid(place, await named(await typeNamed(first)));
+  const like = own.filter((type) => type.word.startsWith(word));
+  const types = like.length > 0 ? own : await others();
+  return types.map((type) => ({ value: type.word, about: type.about }));
 }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writePrivately } from '../../core/runtime/private-file.mjs';
+import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import type { Client } from '../client.ts';
 import type { Context } from '../context.ts';
 import { readContexts } from '../contexts-file.ts';
@@ -29,17 +30,21 @@ const keptSchema = z.object({
 });
 
 /** Names of that kind, of the server that the flags of the line mean. @throws what asking does. */
-export async function liveNames(ctx: Context, live: Live, flags: GlobalOptions): Promise<Candidate[]> {
+export async function liveNames(
+  ctx: Context,
+  live: Live | CatalogueEntry,
+  flags: GlobalOptions,
+): Promise<Candidate[]> {
   if (live === 'context') {
     const { contexts } = await readContexts(await ctx.home());
     return Object.entries(contexts).map(([value, { server }]) => ({ value, about: server }));
   }
   const target = authenticated(await ctx.target(flags));
-  const path = await pathOf(ctx, target, live);
+  const path = await pathOf(ctx, target, typeof live === 'string' ? live : live.word);
   const kept = await readKept(path, ctx);
   if (kept) return kept;
   const client = await ctx.clientFor(target, AbortSignal.timeout(LIMIT_MS));
-  const names = await askers[live](client);
+  const names = await (typeof live === 'string' ? askers[live] : ofResource(live))(client);
   keep(path, { at: ctx.clock.now(), names });
   return names;
 }
@@ -65,6 +70,19 @@ const tasks =
       .map(({ key, view }) => ({ value: key, about: `${cell(view.status)}, ${cell(view.llmName)}` }));
   };
 
+/** By its name where that is the only one, else by its key. */
+const ofResource =
+  (entry: CatalogueEntry): Asker =>
+  async (client) => {
+    const items = await client.resources.list(entry, {});
+    const named = items.map(({ key, raw }) => (typeof raw['name'] === 'string' ? raw['name'] : key));
+    return items.map(({ key }, at) => {
+      const name = named[at] ?? key;
+      const isOnly = named.filter((other) => other === name).length === 1;
+      return isOnly ? { value: name, about: entry.word } : { value: key, about: cell(name) };
+    });
+  };
+
 const askers: Record<Exclude<Live, 'context'>, Asker> = {
   llm: llms,
   pool: pools,
@@ -83,7 +101,7 @@ const askers: Record<Exclude<Live, 'context'>, Asker> = {
 };
 
 /** Each server and each token has its own: other tokens may see other names. */
-async function pathOf(ctx: Context, { server, token }: Target, live: Live): Promise<string> {
+async function pathOf(ctx: Context, { server, token }: Target, live: string): Promise<string> {
   const mark = createHash('sha256')
     .update(JSON.stringify([server, token, live]))
     .digest('hex')

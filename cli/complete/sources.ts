@@ -1,8 +1,10 @@
+import { catalogueEntry, type CatalogueEntry } from '../../core/resources/catalogue.ts';
+import { resources } from '../../core/resources/index.ts';
 import { llmStatuses } from '../../core/llm.ts';
 import { taskStatuses } from '../../core/task.ts';
 import { clients } from '../commands/connect/clients.ts';
 import { methods } from '../http.ts';
-import type { ResourceType } from '../resources.ts';
+import type { Doing } from '../resources/types.ts';
 
 /** Names that only a server, or a file of this machine, knows. */
 export type Live =
@@ -15,19 +17,22 @@ export type Source =
   | { of: 'commands' }
   | { of: 'statuses' }
   | { of: 'words'; words: readonly string[] }
-  | { of: 'typed'; types: readonly ResourceType[] }
-  | { of: 'names'; live: Live };
+  | { of: 'typed'; doing: Doing }
+  | { of: 'names'; live: Live | CatalogueEntry };
+
+/** Names of things that are no more than what is said of them. */
+const project = catalogueEntry(resources.project);
 
 const nothing: Source = { of: 'nothing' };
 const words = (...all: string[]): Source => ({ of: 'words', words: all });
-const names = (live: Live): Source => ({ of: 'names', live });
-const typed = (...types: ResourceType[]): Source => ({ of: 'typed', types });
+const names = (live: Live | CatalogueEntry): Source => ({ of: 'names', live });
+const typed = (doing: Doing): Source => ({ of: 'typed', doing });
 
 /** By the name of the command; the last source goes for all further arguments where the last may be given again. */
 export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
-  get: [typed('llm', 'pool', 'task')],
-  describe: [typed('llm', 'pool', 'task')],
-  delete: [typed('llm', 'task')],
+  get: [typed('get')],
+  describe: [typed('describe')],
+  delete: [typed('delete')],
   'create llm': [nothing],
   'chat-llm': [names('callable')],
   connect: [words(...Object.keys(clients)), names('callable')],
@@ -66,6 +71,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--type': words('openai', 'ollama', 'anthropic'),
   '--pool': names('pool'),
   '--llm': names('callable'),
+  '--project': names(project),
   '--limit': nothing,
   '--selector': nothing,
   '--sort-by': nothing,
@@ -91,8 +97,8 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--header': nothing,
 };
 
-export const statusesOf: Readonly<Record<ResourceType, readonly string[]>> = {
+/** Of those that have any. */
+export const statusesOf: Readonly<Record<string, readonly string[]>> = {
   llm: llmStatuses,
   task: taskStatuses,
-  pool: [],
 };

@@ -6,6 +6,8 @@ export interface RegistryLimits {
   maxUserPools: number;
   maxUserSessions: number;
   maxUserTokens: number;
+  /** Like `prompt=500/20000`: of a resource how many one user may have, and all; else as its definition says. */
+  quotas: readonly string[];
   nameKeepMs: number;
   /** A session that was silent for so long, and has no llm, makes room for another. */
   leaseMs: number;
@@ -17,6 +19,7 @@ export const usualLimits: RegistryLimits = {
   maxUserPools: settings.maxUserPools.schema.parse(undefined),
   maxUserSessions: settings.maxUserSessions.schema.parse(undefined),
   maxUserTokens: settings.maxUserTokens.schema.parse(undefined),
+  quotas: settings.quotas.schema.parse(undefined),
   nameKeepMs: settings.nameKeepMs.schema.parse(undefined),
   leaseMs: settings.leaseMs.schema.parse(undefined),
 };

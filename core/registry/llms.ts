@@ -4,6 +4,7 @@ import type { Scope } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import { poolKeyOf } from '../names.ts';
 import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
+import { canonical } from './canonical.ts';
 import type { Connection } from './connect.ts';
 import type { RegistryLimits } from './limits.ts';
 import { enterNames, type Entry } from './name-owners.ts';
@@ -81,14 +82,6 @@ function columnsOf(llm: LlmCreate) {
   };
 }
 type Columns = ReturnType<typeof columnsOf>;
-
-/** As Postgres's jsonb will keep it: without key order. */
-const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_key, inner: unknown) =>
-    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 
 /** The columns whose new value differs from the row's. */
 export function changesOf<C extends Partial<Columns>>(row: LlmRow, columns: C): Partial<C> {

@@ -13,6 +13,8 @@ import * as requestBytes from './migrations/0013-request-bytes.ts';
 import * as backendSays from './migrations/0014-backend-says.ts';
 import * as saysInstance from './migrations/0016-says-instance.ts';
 import * as keptBytes from './migrations/0017-kept-bytes.ts';
+import * as projects from './migrations/0020-projects.ts';
+import * as prompts from './migrations/0021-prompts.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -41,6 +43,8 @@ const migrations: readonly Named[] = [
   named('0014-backend-says', backendSays),
   named('0016-says-instance', saysInstance),
   named('0017-kept-bytes', keptBytes),
+  named('0020-projects', projects),
+  named('0021-prompts', prompts),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

@@ -22,7 +22,11 @@ export async function lockUser(trx: Knex.Transaction, userId: string): Promise<C
   return { userId, isLimited: rows[0]?.binding !== 'admin' };
 }
 
-function refuse(what: string, most: number, { setting, advice }: { setting: string; advice: string }): never {
+export function refuse(
+  what: string,
+  most: number,
+  { setting, advice }: { setting: string; advice: string },
+): never {
   throw new McpctlError(
     'quota_exceeded',
     `You would have more than ${most} ${what}, the most one user may have here; ${advice}, or ask the operator to raise ${setting}.`,

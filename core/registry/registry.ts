@@ -1,3 +1,4 @@
+import { stored } from '../resources/index.ts';
 import { createAdminSessions, type AdminSessions } from './admin-sessions.ts';
 import type { Connection } from './connect.ts';
 import { createDenials, type Denials } from './denials.ts';
@@ -10,6 +11,7 @@ import { createLlms, type Llms } from './llms.ts';
 import { createNames, type Names } from './names.ts';
 import { createPools, type Pools } from './pools.ts';
 import { createRedisGenerations, type RedisGenerations } from './redis-generations.ts';
+import { createResourceStores, type Kept, type ResourceStores } from './resources/stores.ts';
 import { createRedisUserRows, type RedisUserRows } from './redis-users.ts';
 import { createSessions, type Sessions } from './sessions.ts';
 import { createTasks, type Tasks } from './tasks.ts';
@@ -35,9 +37,15 @@ export interface Registry {
   redisGenerations: RedisGenerations;
   redisUsers: RedisUserRows;
   forms: Forms;
+  /** Of what is a definition of core/resources, and no more than that. */
+  resources: ResourceStores;
 }
 
-export function createRegistry(connection: Connection, limits: RegistryLimits = usualLimits): Registry {
+export function createRegistry(
+  connection: Connection,
+  limits: RegistryLimits = usualLimits,
+  kept: Kept = { definitions: stored },
+): Registry {
   return {
     llms: createLlms(connection, limits),
     pools: createPools(connection),
@@ -55,5 +63,6 @@ export function createRegistry(connection: Connection, limits: RegistryLimits = 
     adminSessions: createAdminSessions(connection),
     redisUsers: createRedisUserRows(connection),
     forms: createForms(connection),
+    resources: createResourceStores(connection, limits, kept),
   };
 }

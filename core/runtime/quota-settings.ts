@@ -1,4 +1,4 @@
-import { count, ms } from './setting-kinds.ts';
+import { count, ms, quotas } from './setting-kinds.ts';
 
 const DAY = 24 * 3_600_000;
 
@@ -23,6 +23,12 @@ export const quotaSettings = {
     env: 'MCPCTL_MAX_USER_TOKENS',
     about: 'how many valid tokens one user may have; admins have no limit',
     schema: count(64),
+  },
+  quotas: {
+    env: 'MCPCTL_QUOTAS',
+    about:
+      'of a resource how many one user may have, and how many there may be, like prompt=500/20000,project=100/5000 (docs/projects.md has the defaults); admins have no limit',
+    schema: quotas,
   },
   nameKeepMs: {
     env: 'MCPCTL_NAME_KEEP_MS',

@@ -22,16 +22,6 @@ export function whole(least: number, most: number) {
 export const ms = (fallback: number, least = 1) => whole(least, LONGEST_TIMER_MS).default(fallback);
 export const count = (fallback: number) => whole(1, Number.MAX_SAFE_INTEGER).default(fallback);
 
-export const flag = (fallback: boolean) =>
-  z
-    .enum(['0', '1', 'true', 'false'], { error: 'use 0 or 1' })
-    .default(fallback ? '1' : '0')
-    .transform((v) => v === '1' || v === 'true');
-
-export function oneOf<const T extends readonly [string, ...string[]]>(words: T) {
-  return z.enum(words, { error: `use one of: ${words.filter((word) => word !== '').join(', ')}` });
-}
-
 export const list = z
   .string()
   .default('')
@@ -41,6 +31,22 @@ export const list = z
       .map((s) => s.trim())
       .filter(Boolean),
   );
+
+/** Of each kind of thing how many one user may have, and how many there may be. */
+export const quotas = list.refine((entries) => entries.every((entry) => quotaEntry.test(entry)), {
+  error: 'use entries like prompt=500/20000,project=100/5000',
+});
+const quotaEntry = /^[a-z]+=\d{1,9}\/\d{1,9}$/;
+
+export const flag = (fallback: boolean) =>
+  z
+    .enum(['0', '1', 'true', 'false'], { error: 'use 0 or 1' })
+    .default(fallback ? '1' : '0')
+    .transform((v) => v === '1' || v === 'true');
+
+export function oneOf<const T extends readonly [string, ...string[]]>(words: T) {
+  return z.enum(words, { error: `use one of: ${words.filter((word) => word !== '').join(', ')}` });
+}
 
 /** A URL is not repeated in a fault: it may hold a password. */
 export const urlLike = (protocol: RegExp, example: string) =>

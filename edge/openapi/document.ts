@@ -7,6 +7,9 @@ import {
 import { z } from 'zod';
 import { apiErrorSchema } from '../../core/api-error.ts';
 import { entryOf, type ErrorCode } from '../../core/errors.ts';
+import type { Definition } from '../../core/resources/define.ts';
+import { stored } from '../../core/resources/index.ts';
+import { catalogueOperation, operationsOf } from '../resources/operations.ts';
 import type { Operation } from './operation.ts';
 import { apiOperations } from './operations.ts';
 import { workerOperations } from './worker.ts';
@@ -17,6 +20,7 @@ const tags = [
   { name: 'llms', description: 'What can be called by name.' },
   { name: 'pools', description: 'Llms with the same pool key.' },
   { name: 'tokens', description: 'Who may call.' },
+  { name: 'resources', description: 'What kinds of things there are.' },
   { name: 'ollama', description: 'Ollama’s own protocol, for clients that know no other.' },
   { name: 'worker', description: 'What a worker says to the edge.' },
 ];
@@ -39,10 +43,15 @@ const withBody: readonly ErrorCode[] = [
   'shutting_down',
 ];
 
-export const operations: readonly Operation[] = [...apiOperations, ...workerOperations];
+const fixed: readonly Operation[] = [...apiOperations, ...workerOperations, catalogueOperation];
 
-/** The OpenAPI 3.1 document of `/api/v1`, from the schemas that the routes check with. Equal to docs/openapi.json. */
-export function openApiDocument(version: string): object {
+export const operations: readonly Operation[] = [...fixed, ...stored.flatMap(operationsOf)];
+
+/**
+ * The OpenAPI 3.1 document of `/api/v1`, from the schemas that the routes check with. Equal to docs/openapi.json.
+ * @param definitions of the resources that are served besides.
+ */
+export function openApiDocument(version: string, definitions: readonly Definition[] = stored): object {
   const registry = new OpenAPIRegistry();
   registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
   registry.registerComponent('securitySchemes', 'apiKey', {
@@ -50,7 +59,8 @@ export function openApiDocument(version: string): object {
     in: 'header',
     name: 'x-api-key',
   });
-  for (const operation of operations) registry.registerPath(pathOf(operation));
+  for (const operation of [...fixed, ...definitions.flatMap(operationsOf)])
+    registry.registerPath(pathOf(operation));
   const generator = new OpenApiGeneratorV31(registry.definitions);
   return generator.generateDocument({
     openapi: '3.1.0',
@@ -62,7 +72,7 @@ export function openApiDocument(version: string): object {
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/api/v1' }],
-    tags,
+    tags: [...tags, ...definitions.map(({ plural, about }) => ({ name: plural, description: about }))],
   });
 }
 
@@ -94,7 +104,10 @@ function pathOf(operation: Operation): RouteConfig {
   };
 }
 
-/** `GET /llms/{name}` → its method and path. */
+/**
+ * `GET /llms/{name}` → its method and path.
+ * @internal the document is compared with it
+ */
 export function callOf({ call }: Operation): {
   method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   path: string;

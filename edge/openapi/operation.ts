@@ -5,7 +5,7 @@ import type { ErrorCode } from '../../core/errors.ts';
 export interface Operation {
   /** `GET /llms/{name}`, below `/api/v1`, unless `servedAt` tells. */
   call: `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} /${string}`;
-  tag: 'llms' | 'pools' | 'tasks' | 'inference' | 'tokens' | 'ollama' | 'worker';
+  tag: string;
   summary: string;
   servedAt?: '/';
   /** More than a line, in Markdown. */

@@ -51,8 +51,8 @@ async function found(deps: EdgeDeps, req: Request): Promise<LlmRow> {
   const name = nameOf(req);
   const actor = actorOf(req);
   const row = await deps.registry.llms.byName(name);
-  const target = { ownerId: row?.ownerId ?? '', poolKey: row?.poolKey ?? '' };
-  if (row && can(actor, 'view', { resource: 'llm', target })) return row;
+  const target = row && { ownerId: row.ownerId, poolKey: row.poolKey };
+  if (target && can(actor, 'view', { resource: 'llm', target })) return row;
   const near = await deps.registry.names.similar(name, actor.pools);
   const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
   throw new McpctlError('llm_not_found', `There is no llm named '${name}'.${hint}`);
@@ -67,7 +67,7 @@ async function answer(deps: EdgeDeps, res: Response, row: LlmRow): Promise<void>
 async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
   const { limit, after, status, ...filter } = queryOf(req, llmListQuerySchema);
-  const scope = scopeOf(actor, 'llm');
+  const scope = scopeOf(actor, 'view', 'llm');
   if (!scope) return void res.json({ items: [], next: null });
   let from = afterOf(after, nameSchema);
   const items: LiveLlm[] = [];
@@ -110,7 +110,7 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
   const isGuest = pool !== undefined && pool.ownerId !== row.ownerId;
   const ofPool = {
     resource: 'pool',
-    target: { ownerId: pool?.ownerId ?? '', poolKey: row.poolKey },
+    target: { ...(pool && { ownerId: pool.ownerId }), poolKey: row.poolKey },
   } as const;
   // The owner of a pool does not delete in it what others publish; they put it out.
   const putsOut = force && isGuest && can(actor, 'edit', ofPool);

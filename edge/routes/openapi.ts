@@ -8,7 +8,8 @@ export function openApiRoutes(deps: EdgeDeps): Router {
   let text: string | undefined;
   router.get('/openapi.json', authenticate(deps), async (_req, res) => {
     // Loaded by the first who asks: what makes the document is of no use to anybody else.
-    text ??= JSON.stringify((await import('../openapi/document.ts')).openApiDocument(deps.version));
+    const { openApiDocument } = await import('../openapi/document.ts');
+    text ??= JSON.stringify(openApiDocument(deps.version, deps.resources.definitions));
     res.type('json').send(text);
   });
   return router;

@@ -92,7 +92,7 @@ export function poolRoutes(deps: EdgeDeps): Router {
 
   router.get('/pools', async (req, res) => {
     const { limit, after } = queryOf(req, listQuerySchema);
-    const scope = scopeOf(actorOf(req), 'pool');
+    const scope = scopeOf(actorOf(req), 'view', 'pool');
     const from = { after: afterOf(after, nameSchema), limit: limit + 1 };
     const keys = scope ? await deps.registry.pools.list({ ...from, scope }) : [];
     const page = keys.slice(0, limit);

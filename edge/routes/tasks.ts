@@ -1,5 +1,5 @@
 import { Router, type Request, type Response } from 'express';
-import { can, scopeOf } from '../../core/access.ts';
+import { can, canToAll, scopeOf } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/cancel.ts';
 import { refOf } from '../../core/flow/deps.ts';
@@ -64,7 +64,7 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
   const llmId = fence && isHeld(fence) ? uuidSchema.safeParse(fence.llm).data : undefined;
   const llm = llmId === undefined ? '' : ((await llms.byId(llmId))?.name ?? llmId);
   const now = fence && isHeld(fence) ? { fence, llm } : null;
-  const showsSessions = can(actorOf(req), 'view', { resource: 'session', target: { ownerId: '' } });
+  const showsSessions = canToAll(actorOf(req), 'view', 'session');
   const asked = await asAskedFor(row, bodies);
   const isLong = isLarge((asked.requestBody?.length ?? 0) + (asked.responseBody?.length ?? 0));
   const told = isLong ? nothing : asked;
@@ -151,7 +151,7 @@ const MOST_PAGES = 20;
 async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
   const { limit, after, status, ...filter } = queryOf(req, taskListQuerySchema);
-  const scope = scopeOf(actor, 'task');
+  const scope = scopeOf(actor, 'view', 'task');
   if (!scope) return void res.json({ items: [], next: null });
   const statuses = status && storedAs(status);
   let before = afterOf(after, uuidSchema);

@@ -1,5 +1,12 @@
 import { Router, type Request } from 'express';
-import { can, scopeOf, tokenCreateSchema, type Actor, type TokenCreate } from '../../core/access.ts';
+import {
+  can,
+  canToAll,
+  scopeOf,
+  tokenCreateSchema,
+  type Actor,
+  type TokenCreate,
+} from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
@@ -10,9 +17,6 @@ import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
 import { tokenView } from '../views.ts';
 import { written } from '../written.ts';
-
-/** Nobody has this id: who may do it to that may do it to everybody. */
-const ANYBODY = '';
 
 /**
  * Whom the token is for; made when new. A token for somebody else, or with a binding, is for admins to make; one that is
@@ -28,7 +32,7 @@ async function holderOf(deps: EdgeDeps, actor: Actor, body: TokenCreate): Promis
   const own: User = { id: actor.userId, name: actor.userName, binding: actor.binding };
   const isOwn = body.user === undefined || body.user === actor.userName;
   if (isOwn && body.binding === undefined) return own;
-  if (!can(actor, 'create', { resource: 'token', target: { ownerId: ANYBODY } })) {
+  if (!canToAll(actor, 'create', 'token')) {
     throw new McpctlError(
       'forbidden',
       'Only an admin may make tokens for other users or say what they may do.',
@@ -88,7 +92,7 @@ export function tokenRoutes(deps: EdgeDeps): Router {
   router.get('/tokens', async (req, res) => {
     const actor = actorOf(req);
     const { limit, after } = queryOf(req, listQuerySchema);
-    const scope = scopeOf(actor, 'token');
+    const scope = scopeOf(actor, 'view', 'token');
     const from = { after: afterOf(after, uuidSchema), limit: limit + 1 };
     const rows = scope ? await tokens.list({ ...from, scope }) : [];
     const page = rows.slice(0, limit);

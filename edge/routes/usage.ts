@@ -14,8 +14,8 @@ export function usageRoutes({ registry }: EdgeDeps): Router {
   router.get('/usage', async (req, res) => {
     const actor = actorOf(req);
     const query = queryOf(req, usageQuerySchema);
-    const scope = scopeOf(actor, 'task');
-    const tokenId = query.by === 'token' ? (scopeOf(actor, 'token')?.tokenId ?? null) : null;
+    const scope = scopeOf(actor, 'view', 'task');
+    const tokenId = query.by === 'token' ? (scopeOf(actor, 'view', 'token')?.tokenId ?? null) : null;
     res.json({ items: scope ? await registry.usages.of({ ...query, scope: { ...scope, tokenId } }) : [] });
   });
   return router;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { createProgram } from '../../cli/program.ts';
+import { ownCatalogue } from '../../core/resources/catalogue.ts';
 import { programDeps, startSession, type Session } from './session.ts';
 
 const text = readFileSync(join(import.meta.dirname, '../../docs/cli.md'), 'utf8');
@@ -47,7 +48,7 @@ describe('docs/cli.md', () => {
   beforeEach(async () => (session = await startSession(null)));
   afterEach(() => session.close());
 
-  const program = (): CommandUnknownOpts => createProgram(programDeps(session));
+  const program = (): CommandUnknownOpts => createProgram(programDeps(session), ownCatalogue());
   const topics = ['environment', 'exit-codes'];
 
   /** Every command that does something, by its full name. */

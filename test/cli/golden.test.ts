@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { expect } from 'chai';
 import { createProgram } from '../../cli/program.ts';
+import { ownCatalogue } from '../../core/resources/catalogue.ts';
 import { llm, members, pool, publicLlm, task, taskId, token, whoami } from './fixtures.ts';
 import { answers, delta, fails, page, startPeer, streams, type Peer } from './peer.ts';
 import { programDeps, startSession, type SessionOptions } from './session.ts';
@@ -75,7 +76,7 @@ describe('cli: word for word', () => {
         .flatMap((child) => names(child, [...path, child.name()])),
     ];
     await s.close();
-    const all = names(createProgram(deps), []);
+    const all = names(createProgram(deps, ownCatalogue()), []);
     expect(all.length).to.be.greaterThan(30);
     const options = { columns: 80 };
     for (const path of all.filter(([name = '']) => !topics.includes(name)))

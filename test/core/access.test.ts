@@ -1,5 +1,7 @@
 import { expect } from 'chai';
-import { can, type Actor, type Resource, type Verb } from '../../core/access.ts';
+import { can, type Actor } from '../../core/access.ts';
+import type { Verb } from '../../core/resources/define.ts';
+import type { Resource } from '../../core/resources/index.ts';
 
 const verbs: Verb[] = ['view', 'create', 'delete', 'edit', 'run'];
 const resources: Resource[] = ['llm', 'pool', 'task', 'token', 'session', 'metrics', 'board'];

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { z } from 'zod';
 import { apiErrorSchema } from '../../core/api-error.ts';
 import { entryOf, type ErrorCode } from '../../core/errors.ts';
+import { stored } from '../../core/resources/index.ts';
 import { operations } from '../../edge/openapi/document.ts';
 import { cookieFor } from '../support/admin.ts';
 import { edgeFixture, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
@@ -70,6 +71,17 @@ describe('what the OpenAPI document says of answers', function () {
     const token = idOf(await fits('POST /tokens', '/tokens', { body: { name: 'x', pools: ['gpt'] } }));
     await fits('GET /tokens', '/tokens');
     await fits('DELETE /tokens/{id}', `/tokens/${token}`);
+    await fits('GET /resources', '/resources');
+    for (const { plural, key, example } of stored) {
+      const made = await fits(`POST /${plural}`, `/${plural}`, { body: example });
+      const at = `/${plural}/${key === 'name' ? String(example['name']) : idOf(made)}`;
+      const { name, ...rest } = example;
+      await fits(`GET /${plural}`, `/${plural}`);
+      await fits(`GET /${plural}/{${key}}`, at);
+      await fits(`PUT /${plural}/{${key}}`, at, { body: key === 'name' ? rest : { name, ...rest } });
+      await fits(`PATCH /${plural}/{${key}}`, at, { body: {} });
+      await fits(`DELETE /${plural}/{${key}}`, at);
+    }
     const offer = { protocol: 1, transports: ['redis', 'sse'], providers: [t.offer('desk')] };
     const made = await fits('POST /llms/_provider-register', '/llms/_provider-register', { body: offer });
     const { providerSessionId } = made.json as { providerSessionId: string };

@@ -4,6 +4,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { can, everything, scopeOf, type Actor } from '../../core/access.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
+import type { Guarded, Verb } from '../../core/resources/define.ts';
+import { resources, stored } from '../../core/resources/index.ts';
 import type { TaskRow } from '../../core/task.ts';
 import { modelRoutes } from '../../edge/openai/models.ts';
 import { openAiRoutes } from '../../edge/openai/routes.ts';
@@ -12,12 +14,18 @@ import { metricsRoutes } from '../../edge/routes/metrics.ts';
 import { openApiRoutes } from '../../edge/routes/openapi.ts';
 import { cookieFor, ownPage } from '../support/admin.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import {
+  isAdmin,
+  isBound,
+  isOwner,
+  resourceRules,
+  roles,
+  type Role,
+  type Verdict,
+} from '../support/rights.ts';
 import { callsOf } from '../support/routes.ts';
 import { submitTask } from '../support/tasks.ts';
 
-/** `none` has no token; `adaIn` and `rootIn` are tokens of ada and of an admin that are bound to the pool `in`. */
-const roles = ['none', 'ada', 'bob', 'root', 'adaIn', 'rootIn'] as const;
-type Role = (typeof roles)[number];
 type Where = 'in' | 'out';
 
 /** What is ada's, of each kind one in the pool `in` and one in the pool `out`; what a call may use up is made for it. */
@@ -28,15 +36,12 @@ interface World {
   session: string;
   /** A token of ada's that is bound to nothing. */
   token: string;
+  /** One of each resource that is no more than a definition, by its plural: what names it. */
+  made: Record<string, string>;
 }
 
-const isBound = (role: Role): boolean => role.endsWith('In');
 const reaches = (role: Role, where: Where): boolean => !isBound(role) || where === 'in';
-const isOwner = (role: Role): boolean => role.startsWith('ada');
-const isAdmin = (role: Role): boolean => role.startsWith('root');
 
-/** `ok`: whatever comes of it, it was no refusal. */
-type Verdict = 'ok' | 401 | 403 | 404;
 interface Rule {
   /** By whom, and of which pool's. */
   of: (role: Role, where: Where) => Verdict;
@@ -150,6 +155,8 @@ const rules: Record<string, Rule> = {
   },
   'GET /llms/_provider-task/{id}/body': { of: () => 404 },
   'POST /llms/_provider-task/{id}/result': { of: () => 404, body: () => ({ error: 'x' }) },
+  'GET /resources': { of: everybody },
+  ...resourceRules(),
 };
 
 const later = () => ({ prefer: 'respond-async' });
@@ -214,6 +221,7 @@ describe('who may do what', function () {
       MCPCTL_MAX_USER_SESSIONS: '5000',
       MCPCTL_MAX_USER_LLMS: '5000',
       MCPCTL_MAX_USER_TOKENS: '5000',
+      MCPCTL_QUOTAS: stored.map(({ word }) => `${word}=5000/5000`).join(','),
     });
     registry = createRegistry(t.connection, t.deps.config);
     const bound = async (userId: string): Promise<string> => {
@@ -233,14 +241,30 @@ describe('who may do what', function () {
     const { sessionId } = publication;
     await registry.sessions.register(publication);
     const task = await submitTask(t, { poolKey: where, llmName: where });
-    const made = { userId: t.ada.id, name: randomUUID(), pools: null, expiresInDays: null, createdBy: null };
-    const { row } = await registry.tokens.create(made);
-    return { llm: name, pool: where, task, session: sessionId, token: row.id };
+    const asked = { userId: t.ada.id, name: randomUUID(), pools: null, expiresInDays: null, createdBy: null };
+    const { row } = await registry.tokens.create(asked);
+    const ada: Actor = {
+      userId: t.ada.id,
+      userName: 'ada',
+      tokenId: row.id,
+      tokenName: '',
+      binding: 'user',
+      pools: null,
+    };
+    const made: Record<string, string> = {};
+    for (const definition of stored) {
+      const values = { ...definition.example, name: `${where}-${randomUUID()}` };
+      const one = await t.deps.registry.resources(definition).create(values, ada);
+      made[definition.plural] = definition.key === 'name' ? values.name : one.row.id;
+    }
+    return { llm: name, pool: where, task, session: sessionId, token: row.id, made };
   };
   const ask = async (call: string, role: Role, w: World): Promise<Answer> => {
     const [method = '', path = ''] = call.split(' ');
-    const ids: Record<string, string> = { name: w.llm, key: w.pool };
-    const id = path.startsWith('/tokens') ? w.token : path.startsWith('/v1/models') ? w.llm : w.task.id;
+    const made = w.made[path.split('/')[1] ?? ''];
+    const ids: Record<string, string> = { name: made ?? w.llm, key: w.pool };
+    const id =
+      made ?? (path.startsWith('/tokens') ? w.token : path.startsWith('/v1/models') ? w.llm : w.task.id);
     const filled = path.replaceAll(/\{(\w+)\}/g, (_, param: string) => ids[param] ?? id);
     const rule = rules[call] ?? otherRules[call];
     const body = rule?.body?.(w);
@@ -337,8 +361,8 @@ describe('who may do what', function () {
         const path = /^GET .(v1|api)\//.test(call) ? call : call.replace('GET ', 'GET /api/v1');
         const query = call === 'GET /usage' ? '?by=pool' : '';
         const { text } = await t.call(`${path}${query}`, { token: tokens[role] });
-        const told = ({ llm, task, token }: World): boolean =>
-          [llm, task.id, token].some((id) => text.includes(id));
+        const told = ({ llm, task, token, made }: World): boolean =>
+          [llm, task.id, token, ...Object.values(made)].some((id) => text.includes(id));
         if (isBound(role))
           expect([call, role, told(outside), text.includes('"out"')]).to.deep.equal([
             call,
@@ -346,7 +370,8 @@ describe('who may do what', function () {
             false,
             false,
           ]);
-        const own = role === 'bob' && /tasks|tokens|usage/.test(call);
+        const isPrivate = stored.some(({ plural, may }) => call === `GET /${plural}` && may.view === 'owner');
+        const own = role === 'bob' && (isPrivate || /tasks|tokens|usage/.test(call));
         if (own) expect([call, role, told(inside)]).to.deep.equal([call, role, false]);
       }
     }
@@ -385,16 +410,17 @@ describe('who may do what', function () {
       pools: fc.option(fc.uniqueArray(name), { nil: null }),
     });
     const rows = fc.record({ ownerId: name, poolKey: name, tokenId: name });
-    const kinds = fc.constantFrom('llm', 'pool', 'task', 'token');
+    const kinds = fc.constantFrom(...Object.values<Guarded>(resources));
+    const verbs = fc.constantFrom<Verb>('view', 'create', 'edit', 'delete', 'run');
     fc.assert(
-      fc.property(actors, kinds, rows, (actor, resource, row) => {
-        const scope = scopeOf(actor, resource);
+      fc.property(actors, fc.tuple(verbs, kinds), rows, (actor, [verb, resource], row) => {
+        const scope = scopeOf(actor, verb, resource);
         const holds =
           scope !== null &&
           (scope.ownerId === null || scope.ownerId === row.ownerId) &&
           (scope.pools === null || scope.pools.includes(row.poolKey)) &&
           (scope.tokenId === null || scope.tokenId === row.tokenId);
-        expect(holds).to.equal(can(actor, 'view', { resource, target: row }));
+        expect(holds).to.equal(can(actor, verb, { resource, target: row }));
       }),
       { numRuns: 2_000 },
     );

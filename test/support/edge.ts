@@ -47,10 +47,14 @@ export const anyRate = {
 
 const adminText = 'a-bootstrap-token-of-the-tests-0123456789';
 
-/** @param through URLs of Postgres and Redis to use instead, e.g. with a wire between (wire.ts). */
+/**
+ * @param through URLs of Postgres and Redis to use instead, e.g. with a wire between (wire.ts).
+ * @param resources instead of those of this release.
+ */
 export async function edgeFixture(
   env: Record<string, string> = {},
   through: { redisUrl?: string; databaseUrl?: string } = {},
+  resources?: Parameters<typeof wireEdge>[0]['resources'],
 ): Promise<EdgeFixture> {
   const t = await registryFixture({ poolSize: 10, ...through });
   const config = readConfig(
@@ -69,7 +73,12 @@ export async function edgeFixture(
   const log = createLog({ process: 'test', level: process.env['TEST_LOG'] ?? 'silent', pretty: false });
   const stopping = new AbortController();
   const leaving = new AbortController();
-  const about = { version: '0.0.0-test', bullmqVersion: '6.7.0', ofProcess: false };
+  const about = {
+    version: '0.0.0-test',
+    bullmqVersion: '6.7.0',
+    ofProcess: false,
+    ...(resources && { resources }),
+  };
   const { deps, services } = wireEdge(
     { config, log, connection: t.connection, ...about },
     { stopping: stopping.signal, leaving: leaving.signal },

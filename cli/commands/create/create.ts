@@ -1,14 +1,25 @@
 import { Command } from '@commander-js/extra-typings';
+import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import type { Context } from '../../context.ts';
 import { makeCreateLlm } from './create-llm.ts';
+import { makeCreateOne } from './create-one.ts';
 
-export function makeCreate(ctx: Context) {
-  return new Command('create')
-    .summary('make a public llm')
-    .description('Make an llm.')
+/** @param entries what the command line is told of: each that can be made has a command here. */
+export function makeCreate(ctx: Context, entries: readonly CatalogueEntry[]) {
+  const command = new Command('create')
+    .summary('make a public llm, a project, a prompt …')
+    .description('Make an llm, a project or a prompt.')
     .addHelpText(
       'before',
-      'Examples:\n  mcpctl create llm qwen-big --type openai --model qwen3:30b --url http://10.0.0.7:8000/v1\n',
+      `Examples:
+  mcpctl create llm qwen-big --type openai --model qwen3:30b --url http://10.0.0.7:8000/v1
+  mcpctl create project support --description "Answers to customers"
+  mcpctl create prompt tone --project support --content-file tone.md
+`,
     )
     .addCommand(makeCreateLlm(ctx));
+  for (const entry of entries)
+    if (entry.calls.includes('create') && entry.fields.length > 0)
+      command.addCommand(makeCreateOne(ctx, entry));
+  return command;
 }

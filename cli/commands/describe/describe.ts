@@ -5,9 +5,11 @@ import type { DescribeOptions } from './run-describe.ts';
 
 export function makeDescribe(ctx: Context, run?: (options: DescribeOptions) => Promise<void>) {
   return new Command('describe')
-    .summary('show everything about an llm, a pool or a task')
-    .description('Show everything about an llm and the pool it is in, about a pool, or about a task.')
-    .argument('<type>', 'llm, pool or task, or type/name')
+    .summary('show everything about an llm, a pool, a task …')
+    .description(
+      'Show everything about an llm and the pool it is in, about a pool, a task, a token, a project or a prompt.',
+    )
+    .argument('<type>', 'llm, pool, task, token, project, prompt …, or type/name')
     .argument('[name...]', 'which ones')
     .addOption(objectFormatOption())
     .addHelpText(

@@ -1,10 +1,13 @@
+import { McpctlError } from '../../../core/errors.ts';
 import type { Client } from '../../client.ts';
 import { instantsFor } from '../../columns.ts';
 import type { Context } from '../../context.ts';
 import type { ObjectFormat } from '../../formats.ts';
 import { hinted } from '../../hint.ts';
-import { printObject } from '../../print.ts';
-import { namedRefsOf, type ResourceType } from '../../resources.ts';
+import { objectOf, printObject } from '../../print.ts';
+import { namedRefsOf } from '../../resources/refs.ts';
+import { linesFor } from '../../resources/shown.ts';
+import { typesFor, type Type } from '../../resources/types.ts';
 import { llmLines } from './llm-lines.ts';
 import type { Look } from './look.ts';
 import { poolLines } from './pool-lines.ts';
@@ -21,7 +24,7 @@ interface Described {
 }
 
 export async function runDescribe(ctx: Context, options: DescribeOptions): Promise<void> {
-  const refs = namedRefsOf(options.args, ['llm', 'pool', 'task']);
+  const refs = namedRefsOf(options.args, await typesFor(ctx, 'describe', options.args));
   const client = await ctx.client();
   const look: Look = {
     instant: instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout }),
@@ -32,23 +35,38 @@ export async function runDescribe(ctx: Context, options: DescribeOptions): Promi
     await printObject(
       ctx.out,
       options.output,
-      await hinted(client, { type, name }, () => describers[type](client, name, look)),
+      await hinted(client, { type: type.word, name }, () => describe(client, { type, name }, look)),
     );
   }
 }
 
-const describers: Record<ResourceType, (client: Client, name: string, look: Look) => Promise<Described>> = {
-  llm: async (client, name, look) => {
-    const [llm, pool] = await Promise.all([client.llms.get(name), client.llms.members(name)]);
-    const object = { resource: 'llm', ...llm.raw, members: pool.raw['members'] };
-    return { object, lines: () => llmLines({ llm, pool }, look) };
-  },
-  pool: async (client, name, look) => {
-    const pool = await client.pools.get(name);
-    return { object: { resource: 'pool', ...pool.raw }, lines: () => poolLines(pool, look) };
-  },
-  task: async (client, name, look) => {
-    const task = await client.tasks.get(name);
-    return { object: { resource: 'task', ...task.raw }, lines: () => taskLines(task, look) };
-  },
-};
+async function describe(
+  client: Client,
+  { type, name }: { type: Type; name: string },
+  look: Look,
+): Promise<Described> {
+  const special = describers[type.word];
+  if (special) return special(client, name, look);
+  const { entry } = type;
+  if (!entry) throw new McpctlError('usage', `There is nothing to tell of a ${type.word}.`);
+  const item = await client.resources.get(entry, name);
+  return { object: objectOf(type.word, item), lines: () => linesFor(entry, item, look.instant) };
+}
+
+/** Of those whose lines are more than a list of facts. */
+const describers: Readonly<Record<string, (client: Client, name: string, look: Look) => Promise<Described>>> =
+  {
+    llm: async (client, name, look) => {
+      const [llm, pool] = await Promise.all([client.llms.get(name), client.llms.members(name)]);
+      const object = { resource: 'llm', ...llm.raw, members: pool.raw['members'] };
+      return { object, lines: () => llmLines({ llm, pool }, look) };
+    },
+    pool: async (client, name, look) => {
+      const pool = await client.pools.get(name);
+      return { object: { resource: 'pool', ...pool.raw }, lines: () => poolLines(pool, look) };
+    },
+    task: async (client, name, look) => {
+      const task = await client.tasks.get(name);
+      return { object: { resource: 'task', ...task.raw }, lines: () => taskLines(task, look) };
+    },
+  };

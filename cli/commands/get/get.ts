@@ -6,9 +6,9 @@ import type { GetOptions } from './run-get.ts';
 
 export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<void>) {
   return new Command('get')
-    .summary('list llms, pools or tasks')
-    .description('List llms, pools or tasks, or show some of them by name.')
-    .argument('<type>', 'llm, pool or task (also llms, l …), or type/name')
+    .summary('list llms, pools, tasks, projects …')
+    .description('List llms, pools, tasks, tokens, projects or prompts, or show some of them by name.')
+    .argument('<type>', 'llm, pool, task, token, project, prompt … (also llms, l …), or type/name')
     .argument('[name...]', 'only these')
     .addOption(formatOption())
     .option('--no-headers', 'leave the line of headings out')
@@ -17,6 +17,7 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
     .option('--type <type>', 'llms of this type: openai, ollama …')
     .option('--pool <key>', 'llms and tasks of this pool')
     .option('--llm <name>', 'tasks that asked for this llm')
+    .option('--project <name>', 'prompts of this project')
     .addOption(new Option('--limit <n>', 'most tasks to show, newest first').argParser(countOf).default(50))
     .addOption(selectorOption())
     .addOption(sortOption())
@@ -32,19 +33,23 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
   mcpctl get llm/tiny-chat -o json
   mcpctl get llm -l kind=virtual,tier!=fast --sort-by model
   mcpctl get task --watch            what runs, drawn anew as it changes
+  mcpctl get prompt --project support
 `,
     )
-    .action(async (type, names, { status, kind, type: llmType, pool, llm, ...look }) => {
-      const filters = { status, kind, type: llmType, pool, llm };
-      const options = { args: [type, ...names], ...look, filters: given(filters) };
-      if (run) return run(options);
-      const { runGet } = await import('./run-get.ts');
-      return runGet(ctx, options);
-    });
+    .action(
+      async (type, names, { output, headers, limit, selector, sortBy, watch, interval, ...filters }) => {
+        const look = { output, headers, limit, selector, sortBy, watch, interval };
+        const options = { args: [type, ...names], ...look, filters: given(filters) };
+        if (run) return run(options);
+        const { runGet } = await import('./run-get.ts');
+        return runGet(ctx, options);
+      },
+    );
 }
 
-/** Without those that were not said. */
-function given<T extends object>(filters: T): { [K in keyof T]?: NonNullable<T[K]> } {
-  const said = Object.entries(filters).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(said) as { [K in keyof T]?: NonNullable<T[K]> };
+/** Those that were said. */
+function given(filters: Readonly<Record<string, unknown>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(filters).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
+  );
 }

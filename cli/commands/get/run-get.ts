@@ -1,32 +1,35 @@
 import { McpctlError } from '../../../core/errors.ts';
+import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import { arranged } from '../../arrange.ts';
 import type { Client } from '../../client.ts';
-import { instantsFor, llmColumns, poolColumns, taskColumns, type Instant } from '../../columns.ts';
+import { instantsFor, llmColumns, taskColumns, type Instant } from '../../columns.ts';
 import type { Context } from '../../context.ts';
 import type { WatchLook } from '../../formats.ts';
 import { hinted } from '../../hint.ts';
+import type { Keyed } from '../../keyed.ts';
 import { listingOf, type Listing } from '../../print.ts';
-import { refsOf, type Ref, type ResourceType } from '../../resources.ts';
+import { refsOf, type Ref } from '../../resources/refs.ts';
+import { columnsOf } from '../../resources/shown.ts';
+import { typesFor, type Type } from '../../resources/types.ts';
 import { showListings } from '../../show.ts';
+import type { Column } from '../../table.ts';
 import { allEnded } from '../../tasks.ts';
 
 export interface GetOptions extends WatchLook {
   /** As typed: `llm a b`, or `llm/a task/b`. */
   args: string[];
   limit: number;
-  filters: Partial<Record<'status' | 'kind' | 'pool' | 'type' | 'llm', string>>;
+  /** By the names of the API's parameters. */
+  filters: Readonly<Record<string, string>>;
 }
 
-type Filter = keyof GetOptions['filters'];
-
-const filtersOf: Record<ResourceType, readonly Filter[]> = {
+const specialFilters: Readonly<Record<string, readonly string[]>> = {
   llm: ['status', 'kind', 'pool', 'type'],
-  pool: [],
   task: ['status', 'pool', 'llm'],
 };
 
 export async function runGet(ctx: Context, options: GetOptions): Promise<void> {
-  const refs = refsOf(options.args, ['llm', 'pool', 'task']);
+  const refs = refsOf(options.args, await typesFor(ctx, 'get', options.args));
   for (const ref of refs) checkFilters(ref, options.filters);
   const client = await ctx.client();
   const instant = instantsFor({
@@ -39,23 +42,23 @@ export async function runGet(ctx: Context, options: GetOptions): Promise<void> {
       const names = refs
         .filter((ref) => ref.type === type)
         .flatMap(({ name }) => (name === null ? [] : [name]));
-      const { listing, more } = await listingFor({ client, instant, options, names })[type]();
+      const { listing, more } = await listingFor({ client, instant, options, names }, type);
       listings.push(listing);
       if (more && first)
-        ctx.out.note(`There are more ${type}s than these ${options.limit}; ask for them with --limit.`);
+        ctx.out.note(`There are more ${type.plural} than these ${options.limit}; ask for them with --limit.`);
     }
     return listings;
   };
   const single = refs.length === 1 && refs[0]?.name !== null;
-  const ends = refs.every(({ type, name }) => type === 'task' && name !== null);
+  const ends = refs.every(({ type, name }) => type.word === 'task' && name !== null);
   await showListings(ctx, { ask, options, single, ...(ends ? { over: allEnded } : {}) });
 }
 
 function checkFilters({ type, name }: Ref, filters: GetOptions['filters']): void {
-  const given = Object.keys(filters) as Filter[];
-  const wrong = given.find((filter) => name !== null || !filtersOf[type].includes(filter));
+  const allowed = type.entry?.filters ?? specialFilters[type.word] ?? [];
+  const wrong = Object.keys(filters).find((filter) => name !== null || !allowed.includes(filter));
   if (wrong === undefined) return;
-  const where = name === null ? `${type}s` : `a ${type} that is named`;
+  const where = name === null ? type.plural : `a ${type.word} that is named`;
   throw new McpctlError('usage', `--${wrong} does not go with ${where}.`);
 }
 
@@ -67,26 +70,53 @@ interface Asked {
   names: string[];
 }
 
-function listingFor({ client, instant, options, names }: Asked) {
-  const each = <T>(type: 'llm' | 'pool' | 'task', get: (name: string) => Promise<T>): Promise<T[]> =>
-    Promise.all(names.map((name) => hinted(client, { type, name }, () => get(name))));
-  const some = names.length > 0;
-  return {
-    llm: async () => {
-      const items = await (some
-        ? each('llm', (name) => client.llms.get(name))
-        : client.llms.list(options.filters));
-      return { listing: listingOf('llm', arranged(items, options), llmColumns(instant)), more: false };
-    },
-    pool: async () => {
-      const items = await (some ? each('pool', (key) => client.pools.get(key)) : client.pools.list());
-      return { listing: listingOf('pool', arranged(items, options), poolColumns), more: false };
-    },
-    task: async () => {
-      const { items, more } = some
-        ? { items: await each('task', (id) => client.tasks.get(id)), more: false }
-        : await client.tasks.list(options.filters, options.limit);
-      return { listing: listingOf('task', arranged(items, options), taskColumns(instant)), more };
-    },
-  };
+interface Found<T> {
+  items: T[];
+  columns: Column<T>[];
+  more: boolean;
+}
+
+async function listingFor(asked: Asked, type: Type): Promise<{ listing: Listing; more: boolean }> {
+  if (type.entry) return arrangedFor(asked, type, await found(asked, type.entry));
+  return type.word === 'llm'
+    ? arrangedFor(asked, type, await foundLlms(asked))
+    : arrangedFor(asked, type, await foundTasks(asked));
+}
+
+function arrangedFor<T extends Keyed>(
+  { options }: Asked,
+  { word }: Type,
+  { items, columns, more }: Found<T>,
+): { listing: Listing; more: boolean } {
+  return { listing: listingOf(word, arranged(items, options), columns), more };
+}
+
+const each = <T>({ client, names }: Asked, type: string, get: (name: string) => Promise<T>): Promise<T[]> =>
+  Promise.all(names.map((name) => hinted(client, { type, name }, () => get(name))));
+
+async function found(asked: Asked, entry: CatalogueEntry): Promise<Found<Keyed>> {
+  const { client, instant, options, names } = asked;
+  const items =
+    names.length > 0
+      ? await each(asked, entry.word, (name) => client.resources.get(entry, name))
+      : await client.resources.list(entry, options.filters);
+  return { items, columns: columnsOf(entry, instant), more: false };
+}
+
+async function foundLlms(asked: Asked) {
+  const { client, instant, options, names } = asked;
+  const items =
+    names.length > 0
+      ? await each(asked, 'llm', (name) => client.llms.get(name))
+      : await client.llms.list(options.filters);
+  return { items, columns: llmColumns(instant), more: false };
+}
+
+async function foundTasks(asked: Asked) {
+  const { client, instant, options, names } = asked;
+  const { items, more } =
+    names.length > 0
+      ? { items: await each(asked, 'task', (id) => client.tasks.get(id)), more: false }
+      : await client.tasks.list(options.filters, options.limit);
+  return { items, columns: taskColumns(instant), more };
 }

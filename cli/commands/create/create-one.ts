@@ -1,0 +1,51 @@
+import { Command, Option } from '@commander-js/extra-typings';
+import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import type { Context } from '../../context.ts';
+import { formatOption } from '../../formats.ts';
+import type { CreateOneOptions } from './run-create-one.ts';
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+const placeholders: Readonly<Record<string, string>> = { number: ' <n>', flag: '', json: ' <json>' };
+
+/** `create project NAME …`: an option for each field that people write. The server checks them. */
+export function makeCreateOne(
+  ctx: Context,
+  entry: CatalogueEntry,
+  run?: (options: CreateOneOptions) => Promise<void>,
+) {
+  const command = new Command(entry.word)
+    .summary(`make a ${entry.word}`)
+    .description(`Make a ${entry.word}: ${entry.about}.`)
+    .argument('<name>', '1 to 63 of a-z 0-9 . _ -');
+  for (const { name, kind, required, long } of entry.fields) {
+    if (name === 'name') continue;
+    const flag = `--${kebab(name)}`;
+    const option = new Option(`${flag}${placeholders[kind] ?? ' <text>'}`, `its ${name}`);
+    if (required && !long) option.makeOptionMandatory();
+    command.addOption(option);
+    if (!long) continue;
+    const file = new Option(`${flag}-file <path>`, `the file with its ${name}; - is stdin`);
+    command.addOption(file.conflicts(name));
+  }
+  return command
+    .addOption(formatOption())
+    .addHelpText('before', `Examples:\n  ${exampleOf(entry)}\n`)
+    .action(async (name, { output, ...fields }) => {
+      const options = { entry, name, fields, output };
+      if (run) return run(options);
+      const { runCreateOne } = await import('./run-create-one.ts');
+      return runCreateOne(ctx, options);
+    });
+}
+
+/** `mcpctl create prompt tone --priority 700 --content-file tone.md` */
+function exampleOf({ word, fields, example }: CatalogueEntry): string {
+  const name = String(example['name']);
+  const said = fields.flatMap((field) => {
+    const value = example[field.name];
+    if (field.name === 'name' || value === undefined) return [];
+    if (field.long) return [`--${kebab(field.name)}-file ${name}.md`];
+    return [`--${kebab(field.name)} ${JSON.stringify(value)}`];
+  });
+  return ['mcpctl create', word, name, ...said].join(' ');
+}

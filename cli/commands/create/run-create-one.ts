@@ -1,0 +1,62 @@
+import { readFile } from 'node:fs/promises';
+import { McpctlError, messageOf } from '../../../core/errors.ts';
+import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import { instantsFor } from '../../columns.ts';
+import type { Context } from '../../context.ts';
+import type { Format } from '../../formats.ts';
+import { listingOf, printListings } from '../../print.ts';
+import { columnsOf } from '../../resources/shown.ts';
+import { readAll } from '../../stdin.ts';
+
+export interface CreateOneOptions {
+  entry: CatalogueEntry;
+  name: string;
+  /** As typed, by the names of the fields; a field's `<name>File` is the file with its text. */
+  fields: Readonly<Record<string, unknown>>;
+  output: Format;
+}
+
+export async function runCreateOne(
+  ctx: Context,
+  { entry, name, fields, output }: CreateOneOptions,
+): Promise<void> {
+  const body: Record<string, unknown> = { name };
+  for (const field of entry.fields) {
+    const file = fields[`${field.name}File`];
+    const value = typeof file === 'string' ? await textOf(ctx, file) : valueOf(field, fields[field.name]);
+    if (value !== undefined) body[field.name] = value;
+  }
+  const made = await (await ctx.client()).resources.create(entry, body);
+  const called = typeof made.raw['name'] === 'string' ? made.raw['name'] : made.key;
+  if (output === 'table' || output === 'wide') {
+    ctx.out.line(`${entry.word}/${called} created`);
+    return;
+  }
+  const columns = columnsOf(entry, instantsFor({ clock: ctx.clock, tty: false }));
+  const look = { format: output, headers: true, single: true };
+  await printListings(ctx, [listingOf(entry.word, [made], columns)], look);
+}
+
+/** @throws McpctlError `usage` for digits or JSON that are none. */
+function valueOf({ name, kind }: CatalogueEntry['fields'][number], said: unknown): unknown {
+  if (typeof said !== 'string') return said;
+  if (kind === 'number') {
+    if (said.trim() !== '' && Number.isFinite(Number(said))) return Number(said);
+    throw new McpctlError('usage', `--${name} must be a number.`);
+  }
+  if (kind !== 'json') return said;
+  try {
+    return JSON.parse(said) as unknown;
+  } catch {
+    throw new McpctlError('usage', `--${name} must be JSON.`);
+  }
+}
+
+async function textOf(ctx: Context, path: string): Promise<string> {
+  if (path === '-') return readAll(ctx);
+  try {
+    return await readFile(path, 'utf8');
+  } catch (thrown) {
+    throw new McpctlError('usage', `${path} cannot be read: ${messageOf(thrown)}`);
+  }
+}

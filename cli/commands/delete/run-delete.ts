@@ -1,0 +1,31 @@
+import type { Context } from '../../context.ts';
+import { eachOf } from '../../each.ts';
+import { hinted } from '../../hint.ts';
+import { confirm } from '../../question.ts';
+import { namedRefsOf } from '../../resources/refs.ts';
+import { typesFor } from '../../resources/types.ts';
+
+export interface DeleteOptions {
+  args: string[];
+  yes: boolean;
+  /** Also what a running worker publishes: it is put out. */
+  force: boolean;
+}
+
+export async function runDelete(ctx: Context, { args, yes, force }: DeleteOptions): Promise<void> {
+  const refs = namedRefsOf(args, await typesFor(ctx, 'delete', args));
+  const named = refs.map(({ type, name }) => `${type.word}/${name}`).join(', ');
+  if (!yes) await confirm(ctx, `Delete ${named}?`);
+  const client = await ctx.client();
+  await eachOf(ctx, refs, async ({ type: { word, entry }, name }) => {
+    if (word === 'task') {
+      const task = await client.tasks.cancel(name);
+      ctx.out.line(`task/${name} ${task.view.status ?? 'cancelled'}`);
+      return;
+    }
+    await hinted(client, { type: word, name }, () =>
+      entry ? client.resources.delete(entry, name) : client.llms.delete(name, { force }),
+    );
+    ctx.out.line(`${word}/${name} deleted`);
+  });
+}

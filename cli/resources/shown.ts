@@ -1,0 +1,53 @@
+import type { CatalogueEntry, CatalogueShown } from '../../core/resources/catalogue.ts';
+import { plain } from '../../core/runtime/plain.ts';
+import type { Instant } from '../columns.ts';
+import type { Keyed } from '../keyed.ts';
+import { factLines, type Column } from '../table.ts';
+import { span } from '../text.ts';
+
+/** What stands at a dotted path; through an array, what stands there in each of its items. */
+function valueAt(raw: unknown, path: string): unknown {
+  return path.split('.').reduce<unknown>((at, name) => {
+    if (Array.isArray(at)) return at.map((item) => valueAt(item, name));
+    return typeof at === 'object' && at !== null && Object.hasOwn(at, name)
+      ? (at as Record<string, unknown>)[name]
+      : undefined;
+  }, raw);
+}
+
+/** As words; what a newer server wants shown in a way that is not known here is shown as it is. */
+function wordsFor(
+  raw: Keyed['raw'],
+  { path, as, none }: CatalogueShown,
+  instant: Instant,
+): string | undefined {
+  const value = valueAt(raw, path);
+  if (value === null) return none;
+  if (as === 'ago' && typeof value === 'string') return instant(value);
+  if (as === 'span' && typeof value === 'number') return span(value);
+  if (Array.isArray(value)) return value.map(String).join(',');
+  return value === undefined || typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+export const columnsOf = ({ columns }: CatalogueEntry, instant: Instant): Column<Keyed>[] =>
+  columns.map((column) => ({
+    head: column.label,
+    wide: column.wide ?? false,
+    spare: column.spare ?? false,
+    of: ({ raw }) => wordsFor(raw, column, instant),
+  }));
+
+/** Facts, a line each, and then what has lines of its own. */
+export function linesFor(entry: CatalogueEntry, { raw }: Keyed, instant: Instant): string[] {
+  const facts = entry.describe.filter(({ as }) => as !== 'block');
+  const blocks = entry.describe.filter(({ as }) => as === 'block');
+  return [
+    ...factLines(facts.map((fact) => [fact.label, wordsFor(raw, fact, instant)])),
+    ...blocks.flatMap((block) => {
+      const text = wordsFor(raw, block, instant) ?? '';
+      return text === ''
+        ? []
+        : ['', `${block.label}:`, ...text.split('\n').map((line) => `  ${plain(line)}`)];
+    }),
+  ];
+}

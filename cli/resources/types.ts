@@ -1,0 +1,65 @@
+import { McpctlError } from '../../core/errors.ts';
+import { ownCatalogue, type CatalogueEntry } from '../../core/resources/catalogue.ts';
+import type { Context } from '../context.ts';
+
+/** What a command works on, by every name a person may use. */
+export interface Type {
+  word: string;
+  plural: string;
+  short: readonly string[];
+  about: string;
+  /** How it is listed and shown; null where this program has commands of its own for it. */
+  entry: CatalogueEntry | null;
+}
+
+/** What commands do to one, each a call of the API. */
+export type Doing = 'get' | 'describe' | 'edit' | 'delete';
+
+const calls: Readonly<Record<Doing, readonly string[]>> = {
+  get: ['get', 'list'],
+  describe: ['get', 'list'],
+  edit: ['replace'],
+  delete: ['delete'],
+};
+
+const special: readonly Type[] = [
+  { word: 'llm', plural: 'llms', short: ['l'], about: 'what can be called', entry: null },
+  { word: 'task', plural: 'tasks', short: ['t'], about: 'what ran, runs and waits', entry: null },
+];
+
+const typeOf = (entry: CatalogueEntry): Type => ({ ...entry, entry });
+
+const bears = (doing: Doing, { entry }: Type): boolean =>
+  entry === null ? doing !== 'edit' : calls[doing].some((call) => entry.calls.includes(call));
+
+const everyOwn = (): Type[] => [...special, ...ownCatalogue().map(typeOf)];
+
+/** Those that this release knows. */
+export const ownTypes = (doing: Doing): Type[] => everyOwn().filter((type) => bears(doing, type));
+
+export const isCalled = ({ word, plural, short }: Type, name: string): boolean =>
+  [word, plural, ...short].includes(name.toLowerCase());
+
+/** Those that the server has besides, as it says itself; none where it does not say. */
+export async function othersTypes(ctx: Pick<Context, 'client'>, doing: Doing): Promise<Type[]> {
+  try {
+    const own = new Set(everyOwn().map(({ word }) => word));
+    const entries = await (await ctx.client()).resources.catalogue();
+    return entries
+      .filter(({ word }) => !own.has(word))
+      .map(typeOf)
+      .filter((type) => bears(doing, type));
+  } catch (thrown) {
+    if (thrown instanceof McpctlError) return [];
+    throw thrown;
+  }
+}
+
+/** What the words after a command may mean: the server is asked where they name what this release has never heard of. */
+export async function typesFor(ctx: Context, doing: Doing, args: readonly string[]): Promise<Type[]> {
+  const isSlashed = args.some((arg) => arg.includes('/'));
+  const named = isSlashed ? args.map((arg) => arg.split('/')[0] ?? '') : args.slice(0, 1);
+  const isKnown = (name: string): boolean => everyOwn().some((type) => isCalled(type, name));
+  const own = ownTypes(doing);
+  return named.every(isKnown) ? own : [...own, ...(await othersTypes(ctx, doing))];
+}

@@ -1,0 +1,192 @@
+import type { Knex } from 'knex';
+import { z } from 'zod';
+import { scopeOf, type Actor, type Scope } from '../../access.ts';
+import { instantSchema } from '../../newer-words.ts';
+import { storedIdSchema } from '../../names.ts';
+import type { Definition, Field, Reference } from '../../resources/define.ts';
+
+/** Values of fields by their names, as people write and read them: a reference is what names the other. */
+export type Values = Readonly<Record<string, unknown>>;
+
+/** One of a resource. */
+export interface ResourceRow {
+  id: string;
+  ownerId: string;
+  /** The owner's name. */
+  owner: string;
+  revision: number;
+  createdAt: Date;
+  updatedAt: Date;
+  /** What people wrote, and what the server keeps besides. */
+  values: Values;
+  /** The ids of what it refers to, by the names of the fields. */
+  refersTo: Readonly<Record<string, string | null>>;
+}
+
+const rowSchema = z.looseObject({
+  id: z.string(),
+  ownerId: z.string(),
+  owner: z.string(),
+  revision: z.number(),
+  createdAt: instantSchema,
+  updatedAt: instantSchema,
+});
+
+const idSchema = z.string().nullable();
+
+export interface Asked {
+  actor: Actor;
+  /** By the names of the definition's filters. For a reference an empty text means none. */
+  filters: Readonly<Record<string, string | undefined>>;
+  after: string | undefined;
+  limit: number;
+}
+
+/** Of the long texts of a page together. One page has one row at least, however long that is. */
+const PAGE_BYTES = 2_097_152;
+
+export const columnOf = (name: string, { reference }: Field): string => (reference ? `${name}Id` : name);
+
+export function referencesOf({ fields }: Definition): [name: string, reference: Reference][] {
+  return Object.entries(fields).flatMap(([name, { reference }]): [string, Reference][] =>
+    reference ? [[name, reference]] : [],
+  );
+}
+
+export function parseRow(definition: Definition, row: unknown): ResourceRow {
+  const { fields, server = {} } = definition;
+  const { id, ownerId, owner, revision, createdAt, updatedAt, ...rest } = rowSchema.parse(row);
+  const names = [...Object.keys(fields), ...Object.keys(server)];
+  const values = Object.fromEntries(names.map((name) => [name, rest[name] ?? null]));
+  const refersTo = Object.fromEntries(
+    referencesOf(definition).map(([name]) => [name, idSchema.parse(rest[`${name}Id`])]),
+  );
+  return { id, ownerId, owner, revision, createdAt, updatedAt, values, refersTo };
+}
+
+/** Rows with the names of their owners, and of what they refer to. */
+export function selectRows(db: Knex, definition: Definition): Knex.QueryBuilder {
+  const { plural: table } = definition;
+  const query = db(table)
+    .join('users', 'users.id', `${table}.ownerId`)
+    .select(`${table}.*`, 'users.name as owner');
+  for (const [name, { to }] of referencesOf(definition))
+    query
+      .leftJoin(`${to.plural} as ${name}`, `${name}.id`, `${table}.${name}Id`)
+      .select(`${name}.${to.key} as ${name}`);
+  return query;
+}
+
+/** A scope as SQL. No row lies in a pool here, or is a token. */
+function within(query: Knex.QueryBuilder, table: string, { ownerId }: Scope): Knex.QueryBuilder {
+  return ownerId === null ? query : query.where(`${table}.ownerId`, ownerId);
+}
+
+function filtered(query: Knex.QueryBuilder, { fields, plural }: Definition, filters: Asked['filters']): void {
+  for (const [name, value] of Object.entries(filters)) {
+    const field = fields[name];
+    if (value === undefined || !field) continue;
+    const column = `${plural}.${columnOf(name, field)}`;
+    if (!field.reference) query.where(column, value);
+    else if (value === '') query.whereNull(column);
+    else query.where(`${name}.${field.reference.to.key}`, value);
+  }
+}
+
+/** By key. `more`: there are others after these, as many as asked for or too long for one page. */
+export async function listRows(
+  db: Knex,
+  definition: Definition,
+  { actor, filters, after, limit }: Asked,
+): Promise<{ rows: ResourceRow[]; more: boolean }> {
+  const scope = scopeOf(actor, 'view', definition);
+  if (!scope) return { rows: [], more: false };
+  const { plural: table, key, fields } = definition;
+  const at = `${table}.${key}`;
+  const page = within(selectRows(db, definition), table, scope)
+    .orderBy(at)
+    .limit(limit + 1);
+  filtered(page, definition, filters);
+  if (after !== undefined) page.where(at, '>', after);
+  const long = Object.keys(fields).filter((name) => fields[name]?.long);
+  if (long.length === 0) {
+    const rows = (await page) as unknown[];
+    return { rows: rows.slice(0, limit).map((row) => parseRow(definition, row)), more: rows.length > limit };
+  }
+  // Their lengths are told without reading them.
+  const lengths = long.map(() => 'octet_length(??)').join(' + ');
+  const ids = page
+    .clone()
+    .clearSelect()
+    .select([...new Set([`${table}.id`, at])])
+    .select(
+      db.raw(
+        `${lengths} as length`,
+        long.map((name) => `${table}.${name}`),
+      ),
+    );
+  const summed = db
+    .from(ids.as('page'))
+    .select('id', db.raw(`sum(length) over (order by ??) - length as before`, [key]))
+    .select(db.raw('count(*) over ()::int as found'));
+  const fitting = (await selectRows(db, definition)
+    .join(summed.as('page'), 'page.id', `${table}.id`)
+    .select('page.found')
+    .where('page.before', '<', PAGE_BYTES)
+    .orderBy(at)
+    .limit(limit)) as unknown[];
+  const rows = fitting.map((row) => parseRow(definition, row));
+  const { found = 0 } = z
+    .looseObject({ found: z.number() })
+    .partial()
+    .parse(fitting[0] ?? {});
+  return { rows, more: found > rows.length };
+}
+
+interface Wanted {
+  actor: Actor;
+  /** What stands in the path: somebody's words. */
+  asked: string;
+}
+
+/**
+ * One by what names it, if it may be seen; by its name also where ids are given, if that is the only one.
+ * @param lock holds the row to the end of the transaction.
+ */
+export async function findRow(
+  db: Knex,
+  definition: Definition,
+  { actor, asked, lock = false }: Wanted & { lock?: boolean },
+): Promise<ResourceRow | undefined> {
+  const scope = scopeOf(actor, 'view', definition);
+  const { plural: table, fields } = definition;
+  const column = definition.key === 'id' && storedIdSchema.safeParse(asked).success ? 'id' : 'name';
+  if (!scope || (column === 'name' && fields['name']?.schema.safeParse(asked).success !== true))
+    return undefined;
+  const query = within(selectRows(db, definition), table, scope).where(`${table}.${column}`, asked).limit(2);
+  if (lock) query.forUpdate(table);
+  const [row, another] = (await query) as unknown[];
+  return row === undefined || another !== undefined ? undefined : parseRow(definition, row);
+}
+
+/** On either side of what was asked for, among which the near ones are looked for. */
+const NEIGHBOURS = 100;
+
+/** Names in alphabetical order around a word, of those that an actor may see. */
+export async function namesAround(
+  db: Knex,
+  { plural: table, fields, ...rights }: Definition,
+  { actor, asked }: Wanted,
+): Promise<string[]> {
+  const scope = scopeOf(actor, 'view', rights);
+  if (!scope || !fields['name']) return [];
+  const side = (compared: '>=' | '<', order: 'asc' | 'desc') =>
+    within(db(table).select('name').limit(NEIGHBOURS), table, scope)
+      .where('name', compared, asked.slice(0, 63).toLowerCase())
+      .orderBy('name', order);
+  const rows = (await Promise.all([side('>=', 'asc'), side('<', 'desc')])).flat() as unknown[];
+  return z
+    .array(z.object({ name: z.string() }))
+    .parse(rows)
+    .map(({ name }) => name);
+}

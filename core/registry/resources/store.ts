@@ -1,0 +1,241 @@
+import type { Knex } from 'knex';
+import { v7 } from 'uuid';
+import { can, type Actor } from '../../access.ts';
+import { McpctlError } from '../../errors.ts';
+import type { Definition, Verb } from '../../resources/define.ts';
+import { nearest } from '../../runtime/nearest.ts';
+import { canonical } from '../canonical.ts';
+import type { Connection } from '../connect.ts';
+import { lockUser } from '../quotas.ts';
+import type { Hooks } from './hooks.ts';
+import { checkQuota } from './quota.ts';
+import { checkUnused, referredTo } from './references.ts';
+import {
+  columnOf,
+  findRow,
+  listRows,
+  namesAround,
+  parseRow,
+  selectRows,
+  type Asked,
+  type ResourceRow,
+  type Values,
+} from './rows.ts';
+
+/** Who writes, and the revision they have seen (`If-Match`); null = any. */
+interface By {
+  actor: Actor;
+  ifMatch: number | null;
+}
+
+export interface Written {
+  row: ResourceRow;
+  created: boolean;
+  /** The names of the fields that are not as they were; none: nothing was written. */
+  changed: readonly string[];
+}
+
+/**
+ * The rows of one resource. Each call asks for the actor's rights itself, a write inside its own transaction: what may
+ * not be seen is as if it were not there. Values have passed the definition's schemas.
+ */
+export interface ResourceStore {
+  list(asked: Asked): Promise<{ rows: ResourceRow[]; more: boolean }>;
+  /** @throws McpctlError the definition's `missing`, with what is near. */
+  get(asked: string, actor: Actor): Promise<ResourceRow>;
+  /** @throws McpctlError `forbidden`, `name_taken`, `quota_exceeded`, `invalid_request` for a reference. */
+  create(values: Values, actor: Actor): Promise<Written>;
+  /** The values are the whole truth. Where people choose names, what is not there is made. */
+  replace(asked: string, values: Values, by: By): Promise<Written>;
+  change(asked: string, values: Values, by: By): Promise<Written>;
+  /** @throws McpctlError `in_use` besides. */
+  delete(asked: string, by: By): Promise<ResourceRow>;
+}
+
+export interface StoreDeps {
+  connection: Connection;
+  /** Those whose rows may refer to these. */
+  all: readonly Definition[];
+  quota: Definition['quota'];
+  hooks: Hooks;
+}
+
+export function createResourceStore(definition: Definition, deps: StoreDeps): ResourceStore {
+  const { db, transaction } = deps.connection;
+  const write = { definition, ...deps };
+  return {
+    list: (asked) => listRows(db, definition, asked),
+    async get(asked, actor) {
+      const row = await findRow(db, definition, { actor, asked });
+      return row ?? (await refuseMissing(db, definition, { actor, asked }));
+    },
+    create: (values, actor) => transaction((trx) => insert(trx, write, { values, actor })),
+    replace: (asked, values, { actor, ifMatch }) =>
+      transaction(async (trx) => {
+        const row = await findRow(trx, definition, { actor, asked, lock: true });
+        if (row) return update(trx, write, { row, values: wholeOf(definition, values), actor, ifMatch });
+        if (definition.key === 'id') return refuseMissing(trx, definition, { actor, asked });
+        if (ifMatch !== null) throw new McpctlError('stale_revision');
+        return insert(trx, write, { values: { name: asked, ...values }, actor });
+      }),
+    change: (asked, values, { actor, ifMatch }) =>
+      transaction(async (trx) => {
+        const row = await locked(trx, definition, { actor, asked });
+        return update(trx, write, { row, values, actor, ifMatch });
+      }),
+    delete: (asked, { actor, ifMatch }) =>
+      transaction(async (trx) => {
+        const row = await locked(trx, definition, { actor, asked });
+        need(definition, { actor, verb: 'delete', row });
+        checkRevision(row, ifMatch);
+        await checkUnused(trx, definition, { row, all: deps.all });
+        await trx(definition.plural).where({ id: row.id }).delete();
+        await deps.hooks.after?.(trx, { before: row, row: null, actor });
+        return row;
+      }),
+  };
+}
+
+type Writing = StoreDeps & { definition: Definition };
+
+async function refuseMissing(
+  db: Knex,
+  definition: Definition,
+  { actor, asked }: { actor: Actor; asked: string },
+): Promise<never> {
+  const { word, missing, fields } = definition;
+  const names = await namesAround(db, definition, { actor, asked });
+  if (fields['name']?.schema.safeParse(asked).success !== true) throw new McpctlError(missing);
+  if (names.includes(asked))
+    throw new McpctlError(missing, `Several ${definition.plural} are named '${asked}': say which by its id.`);
+  const near = nearest(asked, names);
+  const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
+  throw new McpctlError(missing, `There is no ${word} named '${asked}'.${hint}`);
+}
+
+async function locked(
+  trx: Knex.Transaction,
+  definition: Definition,
+  wanted: { actor: Actor; asked: string },
+): Promise<ResourceRow> {
+  const row = await findRow(trx, definition, { ...wanted, lock: true });
+  return row ?? (await refuseMissing(trx, definition, wanted));
+}
+
+/** @throws McpctlError `forbidden`. @param row null: one that is to be made. */
+function need(
+  definition: Definition,
+  { actor, verb, row }: { actor: Actor; verb: Verb; row: ResourceRow | null },
+): void {
+  const target = row ? { ownerId: row.ownerId } : {};
+  if (can(actor, verb, { resource: definition, target })) return;
+  const which = row ? `the ${definition.word} '${labelOf(row)}'` : definition.plural;
+  throw new McpctlError('forbidden', `Your token may not ${verb} ${which}.`);
+}
+
+/** What people call it. */
+export const labelOf = ({ id, values }: ResourceRow): string =>
+  typeof values['name'] === 'string' ? values['name'] : id;
+
+function checkRevision({ revision }: ResourceRow, ifMatch: number | null): void {
+  if (ifMatch !== null && revision !== ifMatch) throw new McpctlError('stale_revision');
+}
+
+/** With what is absent as its fallback. A name that is a key is not written again. */
+function wholeOf({ fields, key }: Definition, values: Values): Values {
+  const whole = Object.entries(fields).map(([name, { fallback }]) => [
+    name,
+    values[name] ?? fallback ?? null,
+  ]);
+  return Object.fromEntries(whole.filter(([name]) => !(key === 'name' && name === 'name'))) as Values;
+}
+
+/** Values as columns; references among them are the ids of what they lead to. */
+function columnsOf(
+  { fields }: Definition,
+  values: Values,
+  ids: Readonly<Record<string, string | null>>,
+): Record<string, unknown> {
+  const columns = Object.entries(values).map(([name, value]) => {
+    const field = fields[name];
+    if (!field) return [name, value];
+    const stored = field.reference ? (ids[name] ?? null) : value;
+    return [columnOf(name, field), field.json ? JSON.stringify(stored) : stored];
+  });
+  return Object.fromEntries(columns) as Record<string, unknown>;
+}
+
+/**
+ * No two with the same values of what is unique; where one of these is a reference that leads nowhere, none of the same
+ * owner. Whoever is quicker than this look makes the insert a unique violation, and the transaction runs again.
+ * @throws McpctlError `name_taken`
+ */
+async function checkUnique(
+  trx: Knex.Transaction,
+  { fields, plural, word, unique = ['name'] }: Definition,
+  { columns, id, ownerId }: { columns: Readonly<Record<string, unknown>>; id: string; ownerId: string },
+): Promise<void> {
+  const query = trx(plural).whereNot({ id }).limit(1).select('id');
+  for (const name of unique) {
+    const field = fields[name];
+    const column = field ? columnOf(name, field) : name;
+    const value = columns[column];
+    if (typeof value === 'string' || typeof value === 'number') query.where(column, value);
+    else query.whereNull(column).where({ ownerId });
+  }
+  const others: unknown[] = await query;
+  if (others.length > 0)
+    throw new McpctlError('name_taken', `There is a ${word} of that ${unique.join(' and ')} already.`);
+}
+
+async function byId(trx: Knex.Transaction, definition: Definition, id: string): Promise<ResourceRow> {
+  const [row] = (await selectRows(trx, definition).where(`${definition.plural}.id`, id)) as unknown[];
+  return parseRow(definition, row);
+}
+
+async function insert(
+  trx: Knex.Transaction,
+  { definition, hooks, quota }: Writing,
+  { values, actor }: { values: Values; actor: Actor },
+): Promise<Written> {
+  need(definition, { actor, verb: 'create', row: null });
+  const user = await lockUser(trx, actor.userId);
+  const whole = { ...values, ...wholeOf(definition, values) };
+  const more = await hooks.admit?.(trx, { row: null, asked: whole, actor });
+  const ids = await referredTo(trx, definition, { values: whole, actor });
+  const [id, ownerId] = [v7(), actor.userId];
+  const columns = { ...columnsOf(definition, whole, ids), ...more };
+  await checkUnique(trx, definition, { columns, id, ownerId });
+  await trx(definition.plural).insert({ id, ownerId, ...columns });
+  await checkQuota(trx, definition, { user, quota });
+  const row = await byId(trx, definition, id);
+  await hooks.after?.(trx, { before: null, row, actor });
+  return { row, created: true, changed: Object.keys(values) };
+}
+
+async function update(
+  trx: Knex.Transaction,
+  { definition, hooks }: Writing,
+  { row, values, actor, ifMatch }: By & { row: ResourceRow; values: Values },
+): Promise<Written> {
+  need(definition, { actor, verb: 'edit', row });
+  checkRevision(row, ifMatch);
+  const differing = Object.entries(values).filter(
+    ([name, value]) => canonical(value ?? null) !== canonical(row.values[name]),
+  );
+  if (differing.length === 0) return { row, created: false, changed: [] };
+  const asked: Values = Object.fromEntries(differing);
+  const more = await hooks.admit?.(trx, { row, asked, actor });
+  const ids = await referredTo(trx, definition, { values: asked, actor });
+  const columns = { ...columnsOf(definition, asked, ids), ...more };
+  const { plural, unique = ['name'] } = definition;
+  if (unique.some((name) => name in asked)) {
+    const all = { ...columnsOf(definition, row.values, row.refersTo), ...columns };
+    await checkUnique(trx, definition, { columns: all, id: row.id, ownerId: row.ownerId });
+  }
+  const revised = { ...columns, revision: row.revision + 1, updatedAt: trx.fn.now() };
+  await trx(plural).where({ id: row.id }).update(revised);
+  const now = await byId(trx, definition, row.id);
+  await hooks.after?.(trx, { before: row, row: now, actor });
+  return { row: now, created: false, changed: Object.keys(asked) };
+}

@@ -1,0 +1,52 @@
+import { McpctlError } from '../../errors.ts';
+import type { Definition } from '../../resources/define.ts';
+import { nearest } from '../../runtime/nearest.ts';
+import type { Connection } from '../connect.ts';
+import type { RegistryLimits } from '../limits.ts';
+import type { Hooks } from './hooks.ts';
+import { createResourceStore, type ResourceStore } from './store.ts';
+
+/** The store of a resource, by its word; asked for with its definition at hand. */
+export type ResourceStores = (definition: Definition) => ResourceStore;
+
+/** What is not data about them, by their words. */
+const usualHooks: Readonly<Record<string, Hooks>> = {};
+
+/** `prompt=500/20000` */
+function quotaIn(entry: string): [word: string, quota: Definition['quota']] {
+  const [word = '', user, all] = entry.split(/[=/]/);
+  return [word, { user: Number(user), all: Number(all) }];
+}
+
+export interface Kept {
+  definitions: readonly Definition[];
+  hooks?: Readonly<Record<string, Hooks>>;
+}
+
+/** @throws McpctlError `invalid_config` for a quota of what there is not. */
+export function createResourceStores(
+  connection: Connection,
+  { quotas }: Pick<RegistryLimits, 'quotas'>,
+  { definitions, hooks = usualHooks }: Kept,
+): ResourceStores {
+  const words = definitions.map(({ word }) => word);
+  const told = new Map(quotas.map(quotaIn));
+  for (const word of told.keys()) {
+    if (words.includes(word)) continue;
+    const [near] = nearest(word, words, 1);
+    const hint = near === undefined ? `there are: ${words.join(', ')}` : `did you mean ${near}?`;
+    throw new McpctlError('invalid_config', `MCPCTL_QUOTAS: there is no quota of "${word}"; ${hint}`);
+  }
+  const stores = new Map(
+    definitions.map((definition) => {
+      const quota = told.get(definition.word) ?? definition.quota;
+      const more = { quota, hooks: hooks[definition.word] ?? {} };
+      return [definition.word, createResourceStore(definition, { connection, all: definitions, ...more })];
+    }),
+  );
+  return ({ word }) => {
+    const store = stores.get(word);
+    if (!store) throw new McpctlError('internal');
+    return store;
+  };
+}

@@ -1,0 +1,74 @@
+import { z } from 'zod';
+import { listed } from './index.ts';
+import type { Definition, Listed } from './define.ts';
+
+/** How a path is shown; a release that does not know a way of showing writes the value as it is. */
+const shownSchema = z.object({
+  label: z.string(),
+  path: z.string(),
+  as: z.string().optional(),
+  none: z.string().optional(),
+  wide: z.boolean().optional(),
+  spare: z.boolean().optional(),
+});
+export type CatalogueShown = z.infer<typeof shownSchema>;
+
+const fieldSchema = z.object({
+  name: z.string(),
+  /** How it is written on a command line: as text, in digits, as yes or no, or as JSON. */
+  kind: z.string(),
+  required: z.boolean(),
+  long: z.boolean(),
+});
+type CatalogueField = z.infer<typeof fieldSchema>;
+
+/** An entry of `GET /api/v1/resources`: enough to list, show, edit and delete what one has never heard of. */
+export const catalogueEntrySchema = z.object({
+  word: z.string(),
+  plural: z.string(),
+  short: z.array(z.string()),
+  about: z.string(),
+  key: z.string(),
+  calls: z.array(z.string()),
+  filters: z.array(z.string()),
+  /** What people write; the rest of an object is the server's. */
+  fields: z.array(fieldSchema),
+  columns: z.array(shownSchema),
+  describe: z.array(shownSchema),
+  /** A body that makes one. */
+  example: z.record(z.string(), z.unknown()),
+});
+export type CatalogueEntry = z.infer<typeof catalogueEntrySchema>;
+
+const kinds: Readonly<Record<string, string>> = {
+  string: 'text',
+  integer: 'number',
+  number: 'number',
+  boolean: 'flag',
+};
+
+function fieldsOf(resource: Listed | Definition): CatalogueField[] {
+  if (!('fields' in resource)) return [];
+  return Object.entries(resource.fields).map(([name, { schema, fallback, reference, long = false }]) => {
+    const { type } = z.toJSONSchema(schema, { io: 'input' });
+    const kind = reference ? 'text' : (kinds[String(type)] ?? 'json');
+    return { name, kind, required: fallback === undefined, long };
+  });
+}
+
+export function catalogueEntry(resource: Listed | Definition): CatalogueEntry {
+  const { word, plural, short, about, key, calls, filters, columns, describe } = resource;
+  return {
+    ...{ word, plural, about, key },
+    short: [...short],
+    calls: [...calls],
+    filters: [...filters],
+    fields: fieldsOf(resource),
+    columns: [...columns],
+    describe: [...describe],
+    example: 'example' in resource ? { ...resource.example } : {},
+  };
+}
+
+/** Those of this release. */
+export const ownCatalogue = (): CatalogueEntry[] => listed.map(catalogueEntry);

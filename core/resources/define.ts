@@ -1,0 +1,202 @@
+import { z } from 'zod';
+import type { ErrorCode } from '../errors.ts';
+import { listQuerySchema } from '../page.ts';
+import { nameSchema, uuidSchema } from '../names.ts';
+
+/**
+ * What a resource is, as data. The store, the routes, the OpenAPI document and the command line are made from it
+ * (docs/decisions/0036-a-resource-is-a-definition.md); CONTRIBUTING.md tells how to add one.
+ */
+
+export type Verb = 'view' | 'create' | 'edit' | 'delete' | 'run';
+
+/** Who may, beside admins, who may everything. */
+type Who = 'everyone' | 'owner';
+
+/** What rights are about: read by `can` and `scopeOf` (core/access.ts) and by nobody else. */
+export interface Guarded {
+  word: string;
+  /** A verb that is not named is for admins alone. */
+  may: Readonly<Partial<Record<Verb, Who>>>;
+  /** How a token that is bound to pools reaches one: by its pool, by being itself, or by nothing. */
+  reachedBy: readonly ('pool' | 'token')[];
+}
+
+/** How a value is written for people: an instant, a time in milliseconds, a list, lines below their label. */
+export type ShownAs = 'ago' | 'span' | 'list' | 'block';
+
+/** A column of a table, or a line of `describe`. Paths and no functions, so that another release can be told of it. */
+export interface Shown {
+  label: string;
+  /** `name`, `pool.key`, `members.name`: into the object as the API sends it; through an array to each of its items. */
+  path: string;
+  as?: ShownAs;
+  /** Instead of `-` where the value is null. */
+  none?: string;
+  /** Only with `-o wide`. */
+  wide?: boolean;
+  /** Left out first where a terminal is too narrow. */
+  spare?: boolean;
+}
+
+export const shown = (label: string, path: string, how: Omit<Shown, 'label' | 'path'> = {}): Shown => ({
+  label,
+  path,
+  ...how,
+});
+
+/** What the command line needs to know of a resource, whoever serves it. */
+export interface Listed extends Guarded {
+  plural: string;
+  short: readonly string[];
+  about: string;
+  /** The field that names one, in paths and on the command line. */
+  key: string;
+  /** Which calls there are, of `/api/v1/<plural>`. */
+  calls: readonly ('list' | 'get' | 'create' | 'replace' | 'change' | 'delete')[];
+  /** Fields that a list can be asked for. */
+  filters: readonly string[];
+  columns: readonly Shown[];
+  describe: readonly Shown[];
+}
+
+/** What a reference does to its row when what it leads to is deleted; the migration says the same to Postgres. */
+type OnDelete = 'refuse' | 'clear' | 'cascade';
+
+export interface Reference {
+  to: Definition;
+  onDelete: OnDelete;
+  /** What one must be allowed to do to the other to refer to it. */
+  needs: Verb;
+}
+
+/** A field that people write. */
+export interface Field {
+  schema: z.ZodType;
+  /** What an absent one is; undefined: it must be there. */
+  fallback?: unknown;
+  /** Write-only: in no view, event or log. */
+  secret?: boolean;
+  /** In Postgres jsonb, and not a column of its own kind. */
+  json?: boolean;
+  /** Text of many kilobytes: a page of a list holds as many as have room in it. */
+  long?: boolean;
+  reference?: Reference;
+}
+
+export const required = (schema: z.ZodType, how: Pick<Field, 'secret' | 'json' | 'long'> = {}): Field => ({
+  schema,
+  ...how,
+});
+
+export const optional = (
+  schema: z.ZodType,
+  fallback: unknown,
+  how: Pick<Field, 'secret' | 'json' | 'long'> = {},
+): Field => ({ schema, fallback, ...how });
+
+/** What names one of another resource, or null. In Postgres it is that one's id, in the column `<field>_id`. */
+export function reference(to: Definition, how: Omit<Reference, 'to'>): Field {
+  return {
+    schema: keySchema(to).nullable(),
+    fallback: null,
+    reference: { to, ...how },
+  };
+}
+
+interface Declared {
+  word: string;
+  /** Also the name of its table. */
+  plural: string;
+  short: readonly string[];
+  about: string;
+  /** `name`: people choose it, for good. `id`: it is given one, and answers to its name too where that is the only one. */
+  key: 'name' | 'id';
+  /** In the order in which they are shown. */
+  fields: Readonly<Record<string, Field>>;
+  /** What the server keeps besides id, owner, revision and the two instants. */
+  server?: Readonly<Record<string, z.ZodType>>;
+  /** Fields that no two have alike; with key `name`, the name is. */
+  unique?: readonly string[];
+  filters: readonly string[];
+  may: Guarded['may'];
+  /** How many one user may have, and how many there may be; MCPCTL_QUOTAS says otherwise. */
+  quota: { user: number; all: number };
+  /** What is answered where there is none. */
+  missing: ErrorCode;
+  columns: readonly Shown[];
+  describe: readonly Shown[];
+  /** Whether a backup has it; what it refers to comes before it. */
+  backup: 'with' | 'without';
+  /** A body that makes one: for the document, and for tests. */
+  example: Readonly<Record<string, unknown>>;
+}
+
+/** A resource that the generic store keeps and the generic routes serve. */
+export interface Definition extends Declared, Listed {
+  key: 'name' | 'id';
+  schemas: {
+    /** Body of POST; strict, as all that people send. */
+    create: z.ZodObject;
+    /** Body of PUT: the whole truth, an absent field is its fallback. */
+    replace: z.ZodObject;
+    /** Body of PATCH. */
+    change: z.ZodObject;
+    query: z.ZodObject;
+    view: z.ZodObject;
+  };
+}
+
+/** The schema of what names one. */
+export const keySchema = ({ key }: Pick<Definition, 'key'>): z.ZodType<string> =>
+  key === 'name' ? nameSchema : uuidSchema;
+
+export function defineResource(declared: Declared): Definition {
+  return {
+    ...declared,
+    reachedBy: [],
+    calls: ['list', 'get', 'create', 'replace', 'change', 'delete'],
+    schemas: schemasOf(declared),
+  };
+}
+
+function schemasOf({ word, key, fields, server = {}, filters }: Declared): Definition['schemas'] {
+  const each = (of: (field: Field) => z.ZodType | undefined): Record<string, z.ZodType> =>
+    Object.fromEntries(
+      Object.entries(fields).flatMap(([name, field]) => {
+        const schema = of(field);
+        return schema ? [[name, schema]] : [];
+      }),
+    );
+  const create = z.strictObject(
+    each(({ schema, fallback }) => (fallback === undefined ? schema : schema.optional())),
+  );
+  const replace = key === 'name' ? create.omit({ name: true }) : create;
+  const view = z.object({
+    id: uuidSchema,
+    ...each(({ schema, secret }) => (secret ? undefined : schema)),
+    ...server,
+    ownerId: z.string(),
+    owner: z.string(),
+    revision: z.number(),
+    createdAt: z.string(),
+    updatedAt: z.string(),
+  });
+  const asked = filters.map((name): [string, z.ZodType] => [name, z.string().max(256).optional()]);
+  return {
+    create,
+    replace,
+    change: replace.partial(),
+    query: listQuerySchema.extend(Object.fromEntries(asked)),
+    view: view.meta({ id: `${word.charAt(0).toUpperCase()}${word.slice(1)}` }),
+  };
+}
+
+/** The last lines of `describe`, of every resource alike. */
+export const ownership: readonly Shown[] = [
+  shown('Owner', 'owner'),
+  shown('Revision', 'revision'),
+  shown('Created', 'createdAt', { as: 'ago' }),
+  shown('Updated', 'updatedAt', { as: 'ago' }),
+  shown('ID', 'id'),
+];

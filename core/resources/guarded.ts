@@ -1,0 +1,24 @@
+import type { Guarded } from './define.ts';
+
+/** What has rights, and routes, tables and commands of its own. */
+
+export const llm: Guarded = {
+  word: 'llm',
+  may: { view: 'everyone', run: 'everyone', delete: 'owner' },
+  reachedBy: ['pool'],
+};
+
+const ofItsOwner: Guarded['may'] = {
+  view: 'owner',
+  create: 'owner',
+  edit: 'owner',
+  delete: 'owner',
+  run: 'owner',
+};
+
+export const task: Guarded = { word: 'task', may: ofItsOwner, reachedBy: ['pool'] };
+/** A provider session: one publishing worker. */
+export const session: Guarded = { word: 'session', may: ofItsOwner, reachedBy: ['pool', 'token'] };
+/** The pages of queues. */
+export const board: Guarded = { word: 'board', may: { view: 'everyone' }, reachedBy: [] };
+export const metrics: Guarded = { word: 'metrics', may: {}, reachedBy: [] };

@@ -1,0 +1,18 @@
+import type { Definition, Guarded, Listed } from './define.ts';
+import { board, llm, metrics, session, task } from './guarded.ts';
+import { pool } from './pool.ts';
+import { project } from './project.ts';
+import { prompt } from './prompt.ts';
+import { token } from './token.ts';
+
+/** Every resource, by its word. A new one is added here. */
+export const resources = { llm, pool, task, session, token, project, prompt, board, metrics };
+export type Resource = keyof typeof resources;
+
+const isListed = (resource: Guarded): resource is Listed => 'columns' in resource;
+const isStored = (resource: Guarded): resource is Definition => 'schemas' in resource;
+
+/** Those that the command line shows by what is said of them, and nothing else. */
+export const listed: readonly Listed[] = Object.values<Guarded>(resources).filter(isListed);
+/** Those that the generic store keeps. */
+export const stored: readonly Definition[] = listed.filter(isStored);

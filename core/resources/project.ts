@@ -1,0 +1,28 @@
+import { nameSchema, textSchema } from '../names.ts';
+import { defineResource, optional, ownership, required, shown } from './define.ts';
+
+export const project = defineResource({
+  word: 'project',
+  plural: 'projects',
+  short: ['proj'],
+  about: 'what belongs together',
+  key: 'name',
+  fields: {
+    name: required(nameSchema),
+    description: optional(textSchema(2_000), ''),
+  },
+  filters: [],
+  may: { view: 'owner', create: 'owner', edit: 'owner', delete: 'owner' },
+  quota: { user: 100, all: 5_000 },
+  missing: 'project_not_found',
+  columns: [
+    shown('NAME', 'name'),
+    shown('DESCRIPTION', 'description', { spare: true }),
+    shown('OWNER', 'owner'),
+    shown('UPDATED', 'updatedAt', { as: 'ago' }),
+    shown('ID', 'id', { wide: true }),
+  ],
+  describe: [shown('Name', 'name'), shown('Description', 'description'), ...ownership],
+  backup: 'with',
+  example: { name: 'support', description: 'Answers to customers' },
+});

@@ -1,0 +1,40 @@
+import { z } from 'zod';
+import { nameSchema, textBlockSchema } from '../names.ts';
+import { defineResource, optional, ownership, reference, required, shown } from './define.ts';
+import { project } from './project.ts';
+
+export const prompt = defineResource({
+  word: 'prompt',
+  plural: 'prompts',
+  short: ['pr'],
+  about: 'a text for models, of a project or of none',
+  key: 'id',
+  fields: {
+    name: required(nameSchema),
+    project: reference(project, { onDelete: 'cascade', needs: 'edit' }),
+    priority: optional(z.int().min(0).max(1_000), 500),
+    content: required(textBlockSchema(100_000), { long: true }),
+  },
+  unique: ['project', 'name'],
+  filters: ['project'],
+  may: { view: 'owner', create: 'owner', edit: 'owner', delete: 'owner' },
+  quota: { user: 500, all: 20_000 },
+  missing: 'prompt_not_found',
+  columns: [
+    shown('NAME', 'name'),
+    shown('PROJECT', 'project'),
+    shown('PRIORITY', 'priority'),
+    shown('OWNER', 'owner', { spare: true }),
+    shown('UPDATED', 'updatedAt', { as: 'ago' }),
+    shown('ID', 'id'),
+  ],
+  describe: [
+    shown('Name', 'name'),
+    shown('Project', 'project'),
+    shown('Priority', 'priority'),
+    ...ownership,
+    shown('Content', 'content', { as: 'block' }),
+  ],
+  backup: 'with',
+  example: { name: 'tone', priority: 700, content: 'Be brief.\nSay what you do not know.' },
+});

@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import type { ErrorCode } from '../../core/errors.ts';
+import { catalogueEntrySchema } from '../../core/resources/catalogue.ts';
+import type { Definition } from '../../core/resources/define.ts';
+import { listOf, type Operation } from '../openapi/operation.ts';
+
+const ifMatch = z.object({
+  'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
+});
+const refusedWrite: readonly ErrorCode[] = ['invalid_request', 'name_taken', 'quota_exceeded'];
+
+/** What edge/resources/routes.ts serves of a resource, as the OpenAPI document tells it. */
+export function operationsOf({ word, plural, about, key, missing, schemas }: Definition): Operation[] {
+  const { create, replace, change, query, view } = schemas;
+  const [all, one] = [`/${plural}`, `/${plural}/{${key}}`] as const;
+  const named = key === 'name' ? 'by its name' : 'by its id, or its name where that is the only one';
+  const shared = { tag: plural, status: 200, answer: view };
+  const made = { status: 201, answer: view };
+  return [
+    {
+      ...shared,
+      call: `GET ${all}`,
+      summary: `List ${plural}`,
+      about: `A ${word}: ${about}.`,
+      query,
+      answer: listOf(view),
+      errors: ['invalid_request', 'invalid_cursor'],
+    },
+    {
+      ...shared,
+      ...made,
+      call: `POST ${all}`,
+      summary: `Create a ${word}`,
+      body: create,
+      errors: refusedWrite,
+    },
+    { ...shared, call: `GET ${one}`, summary: `Show a ${word}, ${named}`, errors: [missing] },
+    {
+      ...shared,
+      call: `PUT ${one}`,
+      summary: key === 'name' ? `Create or replace a ${word}` : `Replace a ${word}`,
+      about: 'Idempotent: the whole truth, an absent field is its default.',
+      headers: ifMatch,
+      body: replace,
+      ...(key === 'name' ? { also: [made] } : {}),
+      errors: [...refusedWrite, ...(key === 'name' ? [] : [missing]), 'stale_revision'],
+    },
+    {
+      ...shared,
+      call: `PATCH ${one}`,
+      summary: `Change a ${word}`,
+      headers: ifMatch,
+      body: change,
+      errors: [...refusedWrite, missing, 'stale_revision'],
+    },
+    {
+      tag: plural,
+      status: 204,
+      call: `DELETE ${one}`,
+      summary: `Delete a ${word}`,
+      headers: ifMatch,
+      errors: [missing, 'in_use', 'stale_revision'],
+    },
+  ];
+}
+
+/** What there is, told so that a command line can show what it has never heard of. */
+export const catalogueOperation: Operation = {
+  call: 'GET /resources',
+  tag: 'resources',
+  summary: 'What kinds of things there are, and how they are shown',
+  status: 200,
+  answer: listOf(catalogueEntrySchema.meta({ id: 'Resource' })),
+  errors: [],
+};

@@ -1,0 +1,112 @@
+import { Router, type Request, type Response } from 'express';
+import { z } from 'zod';
+import { isCallable } from '../../core/names.ts';
+import { listQuerySchema } from '../../core/page.ts';
+import { catalogueEntry } from '../../core/resources/catalogue.ts';
+import { keySchema, type Definition } from '../../core/resources/define.ts';
+import { listed } from '../../core/resources/index.ts';
+import { labelOf, type Written } from '../../core/registry/resources/store.ts';
+import type { ResourceRow } from '../../core/registry/resources/rows.ts';
+import { actorOf } from '../context.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../parse.ts';
+import { written } from '../written.ts';
+
+/** What the API shows of rows: no secret field, and what is laid over them last. */
+async function viewsOf(deps: EdgeDeps, { word, fields }: Definition, rows: readonly ResourceRow[]) {
+  const over = (await deps.resources.overlays[word]?.(rows)) ?? [];
+  return rows.map((row, at) => {
+    const { id, ownerId, owner, revision, createdAt, updatedAt } = row;
+    const values = Object.entries(row.values).filter(([name]) => !fields[name]?.secret);
+    const stamps = { createdAt: createdAt.toISOString(), updatedAt: updatedAt.toISOString() };
+    return { id, ...Object.fromEntries(values), ownerId, owner, revision, ...stamps, ...over[at] };
+  });
+}
+
+const keyOf = ({ key }: Definition, row: ResourceRow): string => (key === 'id' ? row.id : labelOf(row));
+
+const pageSchema = z.object(listQuerySchema.shape);
+const filtersSchema = z.record(z.string(), z.string().optional());
+
+async function pageOf(deps: EdgeDeps, definition: Definition, req: Request) {
+  const asked = queryOf(req, definition.schemas.query);
+  const { limit, after } = pageSchema.parse(asked);
+  const named = Object.entries(asked).filter(([name]) => definition.filters.includes(name));
+  const { rows, more } = await deps.registry.resources(definition).list({
+    actor: actorOf(req),
+    filters: filtersSchema.parse(Object.fromEntries(named)),
+    after: afterOf(after, keySchema(definition)),
+    limit,
+  });
+  const last = rows.at(-1);
+  return {
+    items: await viewsOf(deps, definition, rows),
+    next: more && last ? cursorOf(keyOf(definition, last)) : null,
+  };
+}
+
+/** What cannot be a name or an id is in no event. */
+const sayable = (name: unknown): string => (typeof name === 'string' && isCallable(name) ? name : '');
+
+const changedOf = ({ changed }: Written) => ({ changed });
+
+/** The calls of one resource; edge/resources/operations.ts tells of the same. */
+function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
+  const { plural, word, key, schemas } = definition;
+  const [all, one] = [`/${plural}`, `/${plural}/:${key}`];
+  const askedIn = (req: Request): string => String(req.params[key]);
+  const store = deps.registry.resources(definition);
+  const byOf = (req: Request) => ({ actor: actorOf(req), ifMatch: ifMatchOf(req) });
+  const answer = async (res: Response, row: ResourceRow): Promise<void> => {
+    const [view] = await viewsOf(deps, definition, [row]);
+    res.set('etag', `"${row.revision}"`);
+    res.json(view);
+  };
+  /** Writes, tells of it with the names of the fields that were written, and answers. */
+  const write = async (
+    [req, res]: [Request, Response],
+    { verb, name }: { verb: 'create' | 'edit'; name: unknown },
+    work: () => Promise<Written>,
+  ): Promise<void> => {
+    const what = { verb, resource: word, name: sayable(name) };
+    const { row, created } = await written({ ...deps, req, told: changedOf }, what, work);
+    if (created) res.status(201).location(`/api/v1/${plural}/${keyOf(definition, row)}`);
+    await answer(res, row);
+  };
+
+  router.get(all, async (req, res) => void res.json(await pageOf(deps, definition, req)));
+  router.get(one, async (req, res) => answer(res, await store.get(askedIn(req), actorOf(req))));
+  router.post(all, async (req, res) => {
+    const values = bodyOf(req, schemas.create);
+    await write([req, res], { verb: 'create', name: values['name'] }, () =>
+      store.create(values, actorOf(req)),
+    );
+  });
+  router.put(one, async (req, res) => {
+    const [values, by] = [bodyOf(req, schemas.replace), byOf(req)];
+    const work = () => store.replace(askedIn(req), values, by);
+    await write([req, res], { verb: 'edit', name: askedIn(req) }, work);
+  });
+  router.patch(one, async (req, res) => {
+    const [values, by] = [bodyOf(req, schemas.change), byOf(req)];
+    const work = () => store.change(askedIn(req), values, by);
+    await write([req, res], { verb: 'edit', name: askedIn(req) }, work);
+  });
+  router.delete(one, async (req, res) => {
+    const by = byOf(req);
+    const what = { verb: 'delete', resource: word, name: sayable(askedIn(req)) } as const;
+    await written({ ...deps, req }, what, () => store.delete(askedIn(req), by));
+    res.status(204).end();
+  });
+}
+
+/** `/api/v1/resources`, and what each definition brings: `/api/v1/<plural>`. */
+export function resourceRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  const { definitions } = deps.resources;
+  const others = listed.filter(({ word }) => definitions.every((definition) => definition.word !== word));
+  const items = [...others, ...definitions].map(catalogueEntry);
+  router.get('/resources', (_req, res) => void res.json({ items, next: null }));
+  for (const definition of definitions) serve(router, deps, definition);
+  return router;
+}

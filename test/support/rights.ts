@@ -1,0 +1,50 @@
+import { randomUUID } from 'node:crypto';
+import type { Definition, Verb } from '../../core/resources/define.ts';
+import { stored } from '../../core/resources/index.ts';
+
+/** `none` has no token; `adaIn` and `rootIn` are tokens of ada and of an admin that are bound to the pool `in`. */
+export const roles = ['none', 'ada', 'bob', 'root', 'adaIn', 'rootIn'] as const;
+export type Role = (typeof roles)[number];
+
+/** `ok`: whatever comes of it, it was no refusal. */
+export type Verdict = 'ok' | 401 | 403 | 404;
+
+export const isBound = (role: Role): boolean => role.endsWith('In');
+export const isOwner = (role: Role): boolean => role.startsWith('ada');
+export const isAdmin = (role: Role): boolean => role.startsWith('root');
+
+interface ResourceRule {
+  of: (role: Role) => Verdict;
+  body?: () => unknown;
+}
+
+/** A right as the definition says it, of something that is ada's. A bound token reaches nothing that lies in no pool. */
+const holders =
+  ({ may }: Definition, verb: Verb, otherwise: Verdict) =>
+  (role: Role): Verdict => {
+    const isWhose = may[verb] === 'owner' && (isOwner(role) || verb === 'create');
+    const has = isAdmin(role) || may[verb] === 'everyone' || isWhose;
+    return has && !isBound(role) ? 'ok' : otherwise;
+  };
+
+/** Who may make the calls of what is no more than a definition: a resource that is added is among them by itself. */
+export function resourceRules(): Record<string, ResourceRule> {
+  const rules: Record<string, ResourceRule> = {};
+  for (const definition of stored) {
+    const { plural, key, example, may } = definition;
+    const one = `${plural}/{${key}}`;
+    const { name: _name, ...rest } = example;
+    const body = (): unknown => ({ ...rest, name: `n-${randomUUID()}` });
+    const unseen = may.view === 'everyone' ? 403 : 404;
+    rules[`GET /${plural}`] = { of: () => 'ok' };
+    rules[`POST /${plural}`] = { of: holders(definition, 'create', 403), body };
+    rules[`GET /${one}`] = { of: holders(definition, 'view', 404) };
+    rules[`PATCH /${one}`] = { of: holders(definition, 'edit', unseen), body: () => ({}) };
+    rules[`DELETE /${one}`] = { of: holders(definition, 'delete', unseen) };
+    // Who does not see it makes one of that name, which is taken: 409, and a bound token makes none.
+    const putBy = (role: Role): Verdict => (isBound(role) ? 403 : 'ok');
+    rules[`PUT /${one}`] =
+      key === 'name' ? { of: putBy, body: () => rest } : { of: holders(definition, 'edit', unseen), body };
+  }
+  return rules;
+}
