@@ -35,7 +35,10 @@ module.exports = {
     forbid(
       'doors-do-not-meet',
       { path: '^core/(registry|queue)/' },
-      { path: '^(core/[^/]+/|edge/|worker/|scheduler/|cli/|start/)', pathNot: '^core/($1|runtime|resources)/' },
+      {
+        path: '^(core/[^/]+/|edge/|worker/|scheduler/|cli/|start/)',
+        pathNot: '^core/($1|runtime|resources)/',
+      },
     ),
     // What is generic knows no single resource: it is handed definitions.
     forbid(

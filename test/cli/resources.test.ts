@@ -128,9 +128,7 @@ describe('cli: get, describe, create, delete', () => {
     expect(await s.run('get', 'lmm')).to.equal(2);
     expect(s.err()).to.include('did you mean llm?');
     // Only the server can know whether there is such a type.
-    expect(peer.requests.splice(0).map(({ url }) => url.split('?')[0])).to.deep.equal([
-      '/api/v1/resources',
-    ]);
+    expect(peer.requests.splice(0).map(({ url }) => url.split('?')[0])).to.deep.equal(['/api/v1/resources']);
     expect(await s.run('get', 'pool', '--status', 'active')).to.equal(2);
     expect(await s.run('get', 'llm', 'a', '--kind', 'public')).to.equal(2);
     expect(await s.run('delete', 'llm')).to.equal(2);
