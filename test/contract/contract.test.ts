@@ -25,9 +25,11 @@ describe('the OpenAI-compatible door, by the clients that people use', function 
   let door: Door;
   let real: Awaited<ReturnType<typeof beginRealSilence>>;
   const at = (): Door => door;
-  before(async () => {
+  before(async function () {
     door = await openDoor();
     real = await beginRealSilence(door);
+    door.keepPublished();
+    for (const facts of this.test?.parent?.suites ?? []) facts.afterAll(() => door.endPublished());
   });
   after(() => door.close());
 

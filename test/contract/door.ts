@@ -18,6 +18,10 @@ export interface Door {
   /** One llm whose backend speaks these operations, and is known to. */
   publishSpeaking(name: string, operations: readonly Operation[]): Promise<Backend>;
   publishWith(offers: readonly Offer[]): Promise<WorkerProcess>;
+  /** What has been published so far serves to the end. */
+  keepPublished(): void;
+  /** Ends the workers of what was published since: each takes a hundredth of a core, asked or not. */
+  endPublished(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -33,7 +37,12 @@ export async function openDoor(): Promise<Door> {
     MCPCTL_KEEPALIVE_MS: String(HURRIED_MS),
   });
   const backends: Backend[] = [];
-  const publishWith = (offers: readonly Offer[]): Promise<WorkerProcess> => system.startWorker(offers);
+  const workers: WorkerProcess[] = [];
+  const publishWith = async (offers: readonly Offer[]): Promise<WorkerProcess> => {
+    const worker = await system.startWorker(offers);
+    workers.push(worker);
+    return worker;
+  };
   return {
     system,
     baseUrl,
@@ -57,6 +66,10 @@ export async function openDoor(): Promise<Door> {
         (llm) => operations.every((operation) => llm.capabilities.operations?.includes(operation)),
       );
       return backend;
+    },
+    keepPublished: () => void workers.splice(0),
+    async endPublished() {
+      await Promise.all(workers.splice(0).map((worker) => worker.kill('SIGKILL')));
     },
     async close() {
       await system.close();

@@ -85,6 +85,8 @@ export interface System {
   tokenFor(user: string): Promise<string>;
   /** SIGKILLs every edge and scheduler. */
   killAll(): Promise<void>;
+  /** SIGKILLs every worker. Each that is left over costs a hundredth of a core until the system is closed. */
+  killWorkers(): Promise<void>;
   /** Tasks that have not ended, of a pool or of all. */
   openTasks(pool?: string): Promise<number>;
   close(): Promise<void>;
@@ -143,9 +145,13 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     all['DATABASE_URL'] ? { ...all, DATABASE_URL: box.at(all['DATABASE_URL']) } : all;
   await markRedisAsOld(shared, box.namespace);
   const servers = new Set<TestProcess>();
+  const workers = new Set<TestProcess>();
   const keep = (started: TestProcess): TestProcess => {
     processes.add(started);
-    void started.exited.then(() => processes.delete(started));
+    void started.exited.then(() => {
+      processes.delete(started);
+      workers.delete(started);
+    });
     return started;
   };
   const start = (entry: string, more: Env = {}): TestProcess =>
@@ -174,6 +180,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     );
     const env = placed({ ...Object.fromEntries(known), MCPCTL_HOME: home, ...options.env });
     const worker = keep(startProcess('dist/worker/main.js', { args: ['run'], env, through }));
+    workers.add(worker);
     await worker.event('service.ready');
     return Object.assign(worker, { home });
   };
@@ -224,6 +231,9 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
       const alive = [...servers].filter((p) => p.child.exitCode === null && p.child.signalCode === null);
       await Promise.all(alive.map((p) => p.kill('SIGKILL')));
       servers.clear();
+    },
+    async killWorkers() {
+      await Promise.all([...workers].map((worker) => worker.kill('SIGKILL')));
     },
     async openTasks(pool) {
       const open = await registry.tasks.openOlderThan(0, { after: null, limit: 1_000 });

@@ -56,6 +56,7 @@ onEachTransport('failover', function (transport) {
   before(async () => {
     t = await startSystem({}, { transport });
   });
+  afterEach(() => t.killWorkers());
   after(async () => {
     await t.close();
     for (const backend of backends) await backend.close();

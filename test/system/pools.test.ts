@@ -21,6 +21,7 @@ onEachTransport('a pool', function (transport) {
   before(async () => {
     t = await startSystem({}, { transport });
   });
+  afterEach(() => t.killWorkers());
   after(async () => {
     await t.close();
     for (const backend of backends) await backend.close();

@@ -37,6 +37,7 @@ for (const transport of transports) {
       sleepy = await startSleepy();
     });
     afterEach(async () => {
+      await t.killWorkers();
       await sleepy.close();
       for (const other of others.splice(0)) await other.close();
     });
