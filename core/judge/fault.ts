@@ -46,6 +46,8 @@ interface Evidence {
   reason: Reason;
   /** Everything that is said, in one text. */
   text: string;
+  /** Seconds that it asks to wait, by whichever way it says so. */
+  asks: number | undefined;
   chosen: Chosen;
 }
 
@@ -86,7 +88,7 @@ const noSuchModel = anyOf(
   `model${within(120)}(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired|identifier is invalid)`,
   String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|no models? (is |are )?(currently )?loaded`,
   'model_not_found|model_not_supported|not supported by (any )?provider|^model: .* not_found_error',
-  `DeploymentNotFound|deployment${within(80)}not exist`,
+  `DeploymentNotFound|deployment${within(80)}not exist|endpoint is paused|repository not found`,
 );
 const otherOperation = anyOf(
   String.raw`not a (chat|completion|embedding)s? model|not supported in the v1\/`,
@@ -112,11 +114,15 @@ const tooLong = anyOf(
 const refusedContent = /moderation|flagged|content_filter|content management policy|safety/i;
 const loading = anyOf(
   String.raw`model${within(80)}\b(is |being |still |currently )+(load|warm|start)|loading (the )?model|model unloaded|model is unloaded`,
-  String.raw`warming up|\boverloaded\b|server is (starting|busy)|no slot available|at capacity`,
+  String.raw`warming up|\boverloaded\b|server is (starting|busy)|no slot available|at capacity|\bnot ready\b`,
+  'temporarily unavailable|^service unavailable',
 );
 const crashed = /model has crashed|failed to load|could not load model|out of memory|OutOfMemory/i;
 const noMoney =
-  /insufficient_quota|exceeded your current quota|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
+  /insufficient_(user_)?quota|exceeded (your current quota|(their|your) budget)|budget_exceeded|spending limit|unpaid|account (is |has been )?suspended|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
+/** Too many at a time, which passes; not so much at a time that it never will (Groq's 413). */
+const tooMany =
+  /throttlingexception|too many requests|wait before trying again|rate[ _-]?limit(ed|_error)\b|request limit reached/i;
 const badKey =
   /invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|invalid x-api-key|authentication_error/i;
 const notAllowed =
@@ -140,7 +146,10 @@ export const signs: readonly Sign[] = [
     seen: 'OpenAI `insufficient_quota` (429), Anthropic (400), OpenRouter (402)',
     blame: 'owner',
     code: 'backend_misconfigured',
-    is: (e) => e.status === 402 || (e.status < 500 && noMoney.test(e.text)),
+    // What is over in moments is no bill that is due: Gemini says it of a minute's quota in the same words.
+    is: (e) =>
+      e.status === 402 ||
+      (e.status < 500 && noMoney.test(e.text) && !(e.status === 429 && e.asks !== undefined)),
   },
   {
     sign: '401, 403, 407, or a sentence about an invalid key',
@@ -155,6 +164,13 @@ export const signs: readonly Sign[] = [
     blame: 'owner',
     code: 'backend_misconfigured',
     is: (e) => e.status < 500 && notAllowed.test(e.text),
+  },
+  {
+    sign: 'a sentence that there were too many requests',
+    seen: 'Bedrock `ThrottlingException` (400), NVIDIA NIM (500), GraphQL gateways (200)',
+    blame: 'later',
+    code: 'too_many_requests',
+    is: (e) => e.status !== 413 && tooMany.test(e.text),
   },
   {
     sign: 'the text is longer than the context',
@@ -198,6 +214,13 @@ export const signs: readonly Sign[] = [
     blame: 'unable',
     code: 'no_capable_member',
     is: (e) => e.status < 502 && beyondModel.test(e.text) && !isParam(e) && !isChosen(e),
+  },
+  {
+    sign: '413 of what stands before the backend: it says nothing of the text',
+    seen: 'nginx `client_max_body_size`, Express `request entity too large`',
+    blame: 'unable',
+    code: 'no_capable_member',
+    is: (e) => e.status === 413 && /^$|entity too large|payload too large/i.test(e.reason.message ?? ''),
   },
   {
     sign: 'the model is not there, or `param` is `model`',
@@ -285,9 +308,10 @@ function judged(refusal: Refusal, { reason, chosen }: { reason: Reason; chosen: 
   const { message, code, type, param } = reason;
   const named = reason.status ?? statusOfType[type ?? ''] ?? statusOfType[code ?? ''];
   const status = refusal.status ?? named ?? 0;
-  const evidence = { status, reason, chosen, text: [message, code, type, param].filter(Boolean).join(' ') };
-  const sign = signs.find(({ is }) => is(evidence)) ?? lastSign;
   const asks = refusal.retryAfterS ?? reason.retryAfterS;
+  const text = [message, code, type, param].filter(Boolean).join(' ');
+  const evidence = { status, reason, chosen, text, asks };
+  const sign = signs.find(({ is }) => is(evidence)) ?? lastSign;
   // A code that is final for its caller is not final for the pool: another member has another key and model.
   const retryable = sign.blame !== 'caller';
   const fault = { blame: sign.blame, code: sign.code, message: sentenceOf(sign, evidence), retryable };

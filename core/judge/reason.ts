@@ -10,7 +10,7 @@ export interface Reason {
   param?: string;
   /** An HTTP status that it names, 400 to 599. */
   status?: number;
-  /** Seconds until another try may succeed: Hugging Face's `estimated_time`. */
+  /** Seconds until another try may succeed: Hugging Face's `estimated_time`, Google's `RetryInfo`, a sentence. */
   retryAfterS?: number;
 }
 
@@ -62,7 +62,7 @@ export function reasonOfBody(body: string | undefined): Reason {
   const value = jsonValue(data ?? body);
   if (value !== undefined) return reasonOf(value);
   const text = (data ?? body).trim();
-  return text === '' || text.startsWith('<') ? {} : { message: text.slice(0, LONGEST) };
+  return text === '' || text.startsWith('<') ? {} : reasonOf(text);
 }
 
 /** The sentence in a parsed value, where it has one of its own. */
@@ -78,7 +78,23 @@ export function reasonOf(value: unknown): Reason {
     if (text.length > 2) reason.message = text;
   }
   const message = reason.message?.slice(0, LONGEST);
-  return { ...reason, ...(message === undefined ? {} : { message }) };
+  const retryAfterS = reason.retryAfterS ?? waitIn(message);
+  return {
+    ...reason,
+    ...(message === undefined ? {} : { message }),
+    ...(retryAfterS === undefined ? {} : { retryAfterS }),
+  };
+}
+
+/** OpenAI, Groq and LiteLLM say it in the sentence, and sometimes there alone: `Please try again in 7m12.5s.` */
+const wait =
+  /\b(?:try again|retry) (?:in|after) (?:(\d{1,6}) ?h(?:ours?)?)? ?(?:(\d{1,6}) ?m(?:in(?:utes?)?)?(?![a-z]))? ?(?:(\d{1,6}(?:\.\d{1,9})?) ?(ms|milliseconds?|s(?:ec(?:onds?)?)?)\b)?/i;
+
+function waitIn(message: string | undefined): number | undefined {
+  const [, hours, minutes, amount, unit = ''] = (message && wait.exec(message)) ?? [];
+  if (hours === undefined && minutes === undefined && amount === undefined) return undefined;
+  const seconds = Number(amount ?? 0) / (/^m/i.test(unit) ? 1_000 : 1);
+  return Number(hours ?? 0) * 3_600 + Number(minutes ?? 0) * 60 + seconds;
 }
 
 function jsonText(value: object): string {
@@ -152,9 +168,19 @@ function ownReason(object: Json): Reason {
   if (typeof type === 'string' && type !== '' && type !== 'error') reason.type = type;
   const param = typeof object['param'] === 'string' ? object['param'] : pathOf(object['loc']);
   if (param !== undefined && param !== '') reason.param = param;
-  const wait = object['estimated_time'] ?? object['retry_after'];
-  if (typeof wait === 'number' && wait >= 0) reason.retryAfterS = wait;
+  const asked = object['estimated_time'] ?? object['retry_after'] ?? delayIn(object['details']);
+  if (typeof asked === 'number' && asked >= 0) reason.retryAfterS = asked;
   return reason;
+}
+
+/** Google's `RetryInfo`, beside other details: `{"retryDelay":"26s"}`. */
+function delayIn(details: unknown): number | undefined {
+  if (!Array.isArray(details)) return undefined;
+  const delays = details.slice(0, MOST_ITEMS).map((one) => (isJson(one) ? one['retryDelay'] : undefined));
+  const seconds = /^(\d{1,9}(?:\.\d{1,9})?)s$/.exec(
+    String(delays.find((one) => typeof one === 'string')),
+  )?.[1];
+  return seconds === undefined ? undefined : Number(seconds);
 }
 
 function statusIn(value: unknown): number | undefined {

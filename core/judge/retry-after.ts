@@ -12,6 +12,7 @@ export function retryAfterIn(header: unknown, nowMs: number): number | undefined
   if (/^\d+(\.\d+)?$/.test(text)) return Math.min(Number(text), LONGEST_S);
   // `Date` takes "-5" for a year; a date of HTTP begins with a letter and ends with its zone.
   if (!/^[a-z]{3,9},? .*\d{2}:\d{2}:\d{2}/i.test(text)) return undefined;
-  const at = Date.parse(text);
+  // The oldest of its forms names no zone: it is that of HTTP all the same.
+  const at = Date.parse(/\d{4}$/.test(text) ? `${text} GMT` : text);
   return Number.isNaN(at) || at < nowMs ? undefined : Math.min(Math.ceil((at - nowMs) / 1_000), LONGEST_S);
 }

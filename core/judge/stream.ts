@@ -2,6 +2,7 @@ import { Moulds } from '../json-mould.ts';
 import { spliceMembers } from '../json-text.ts';
 import type { Operation } from '../llm.ts';
 import type { SseEvent } from '../sse.ts';
+import { apart, isDone } from './apart.ts';
 import { aroundText } from './chunk-text.ts';
 import { Ending, type Ended, type How, type Progress } from './ending.ts';
 import { faultOfError, type Chosen, type Fault } from './fault.ts';
@@ -51,12 +52,12 @@ export class StreamJudge {
 
   pass(sent: readonly SseEvent[]): Passed {
     const events: string[] = [];
-    for (const { event: name, data: text } of sent) {
-      if (text.trim() === '[DONE]') {
+    for (const { event: name, data: text } of sent.flatMap(apart)) {
+      if (isDone(text)) {
         this.#saidDone = true;
         return { events, last: 'done' };
       }
-      if (text.trim() === '') continue;
+      if (saysNothing(text)) continue;
       const data = isTyped(this.#judging.operation) ? withType(text, name) : text;
       const looked = name !== 'error' && this.#moulds.like(data) !== null ? { data } : this.#look(data, name);
       if (looked === 'skip') continue;
@@ -115,6 +116,11 @@ export class StreamJudge {
     return { data, before };
   }
 }
+
+const saysNothing = (text: string): boolean => {
+  const said = text.length > 16 ? '{' : text.trim();
+  return said === '' || said === 'null';
+};
 
 /** The last event of a response, whatever it is called, of one that says it failed. */
 function endsInFailure({ type, response }: Readonly<Record<string, unknown>>): boolean {

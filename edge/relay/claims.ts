@@ -27,6 +27,7 @@ interface Held extends HeldClaim {
   heard: boolean;
   /** How much longer than a small one it may be on its way, as it is large; 0: it has been sent. */
   arrivesMs: number;
+  readsMs: number;
   /** Gives the slot back. */
   free: () => void;
 }
@@ -102,15 +103,21 @@ export class RelayClaims {
   /**
    * @param how.free gives back the slot that the claim takes, when it is let go of.
    * @param how.heard its worker has said already that it runs.
+   * @param how.readsMs how much longer than others its backend may take to read it, before it says anything.
    * @param how.arrivesMs how much longer than others its body takes to be sent; until `sent` it is spoken for here.
    */
   hold(
     held: HeldClaim,
-    { free, heard, arrivesMs = 0 }: { free: () => void; heard: boolean; arrivesMs?: number },
+    {
+      free,
+      heard,
+      arrivesMs = 0,
+      readsMs = 0,
+    }: { free: () => void; heard: boolean; arrivesMs?: number; readsMs?: number },
   ): void {
     const now = this.#deps.clock.elapsed();
     const began = now - (held.agedMs ?? 0);
-    this.#held.set(held.claim.claimId, { ...held, free, heard, arrivesMs, since: now, began });
+    this.#held.set(held.claim.claimId, { ...held, free, heard, arrivesMs, readsMs, since: now, began });
   }
 
   /** All of it is on its way: from now on its worker is to speak for it. */
@@ -170,7 +177,7 @@ export class RelayClaims {
           await beat({ redis: this.#deps.commands, keys: this.#deps.keys }, claim);
           return;
         }
-        if (fence.seq === 0 && now - began > this.#deps.config.firstEventMs) dull.push(held);
+        if (fence.seq === 0 && now - began > this.#deps.config.firstEventMs + held.readsMs) dull.push(held);
         held.heard ||= (ages[i] ?? Infinity) < now - since - BEAT_LAG_MS;
         if (!held.heard && now - since > ARRIVES_MS) unheard.push(claim);
       } else if (fence?.claim === claim.claimId && fence.state === 'released')

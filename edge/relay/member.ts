@@ -7,7 +7,7 @@ import type { Frame, MemberState } from '../../core/protocol.ts';
 import { claimTask, handBack, isRefusal } from '../../core/queue/claim.ts';
 import { Consumer, type TakenJob } from '../../core/queue/consumer.ts';
 import { refuse } from '../../core/queue/refuse.ts';
-import { msFor } from '../../core/runtime/time-of-bytes.ts';
+import { msFor, readingMs } from '../../core/runtime/time-of-bytes.ts';
 import { BACK, type RelayClaims } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 import type { Slots } from '../../core/slots.ts';
@@ -91,7 +91,7 @@ async function run(
   const over = new Promise<void>((resolve) => {
     const held = { complete: () => job.done(), fail: (code: string) => job.failed(code) };
     const bytes = typeof body === 'string' ? body.length : body.bytes;
-    const how = { free: resolve, heard: !carried.beats, arrivesMs: msFor(bytes) };
+    const how = { free: resolve, heard: !carried.beats, arrivesMs: msFor(bytes), readsMs: readingMs(bytes) };
     claims.hold({ claim, llmId, job: held, runMs: head.runMs }, how);
   });
   const { operation, streaming, headers, runMs } = head;

@@ -163,6 +163,24 @@ describe('a backend as it is in the world', () => {
     expect((await read(slowly, { body, stallMs: 100 })).last).to.have.property('kind', 'end');
   });
 
+  it('is not silent while it reads what it was sent, whatever it says before its first word', async () => {
+    const late = open(`: reading\n\n${choice({ role: 'assistant', content: '' })}`, ({ response }) =>
+      setTimeout(() => response.end(`${hello}${stop}data: [DONE]\n\n`), 400),
+    );
+    const whole: Script = async (exchange) => {
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      await answers(200, { choices: [{ message: { content: 'Hi' }, finish_reason: 'stop' }] })(exchange);
+    };
+    const body = (length: number) =>
+      JSON.stringify({ messages: [{ role: 'user', content: 'x'.repeat(length) }] });
+    const [long, short] = [body(40_000), body(400)];
+    expect((await read(late, { body: long, stallMs: 50 })).last).to.have.property('kind', 'end');
+    expect((await read(late, { body: short, stallMs: 50 })).last).to.include({ code: 'backend_timeout' });
+    const asked = { stallMs: 20, streaming: false };
+    expect((await read(whole, { ...asked, body: long })).last).to.have.property('kind', 'end');
+    expect((await read(whole, { ...asked, body: short })).last).to.include({ code: 'backend_timeout' });
+  });
+
   it('has called tools where it brings them, whatever it calls its end', async () => {
     const { events, last } = await read(sends(tool, stop, 'data: [DONE]\n\n'));
     expect(events.at(-1)).to.contain('"finish_reason":"tool_calls"');

@@ -208,6 +208,40 @@ describe('a stream that is torn', () => {
   });
 });
 
+describe('a stream whose events run together', () => {
+  const hello = JSON.stringify({ choices: [{ index: 0, delta: { content: 'hello' } }] }, null, 0);
+  const stop = JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] });
+  const says = (...lines: string[]): string => lines.map((line) => `data: ${line}`).join('\n');
+  for (const [what, text] of [
+    ['without the blank lines between them', `${says(hello, stop, '[DONE]')}\n`],
+    ['some with and some without', `${says(hello, hello)}\n\n${says(stop)}\n\n${says('[DONE]')}\n\n`],
+    [
+      'with data: before what has it already',
+      `data: ${says(hello)}\n\ndata:${says(stop)}\n\ndata: ${says('[done]')}\n\n`,
+    ],
+    ['with null where it has nothing to say', `${says('null')}\n\n${says(hello)}\n\n${says(stop)}\n\n`],
+    [
+      'one that is written over several lines',
+      `${says(...JSON.stringify(JSON.parse(hello), null, 1).split('\n'))}\n\n${says(stop)}\n\n`,
+    ],
+  ] as const)
+    it(`is a stream all the same: ${what}`, async () => {
+      for (const size of [1, 7, text.length]) {
+        const { events, closed } = await seen({ operation: 'chat' }, Buffer.from(text), size);
+        expect(closed).to.include({ finishReason: 'stop' });
+        expect(events[0]).to.include('hello');
+      }
+    });
+
+  it('has failed all the same where one of them is an error, or none', async () => {
+    for (const last of ['{"error":{"message":"CUDA error"}}', 'upstream reset']) {
+      const judge = new StreamJudge({ operation: 'chat' });
+      const { last: end } = judge.pass([{ data: `${hello}\n${last}` }]);
+      expect(end).to.have.property('blame', 'broken');
+    }
+  });
+});
+
 describe('what an answer is, by what it says', () => {
   const judged = (operation: Operation, body: object | string, least = 1) =>
     judgeWhole(typeof body === 'string' ? body : JSON.stringify(body), { operation, least: () => least });

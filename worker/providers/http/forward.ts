@@ -1,6 +1,6 @@
 import { askedFor, leastFor } from '../../../core/judge/asked.ts';
 import type { Judging } from '../../../core/judge/stream.ts';
-import { msFor } from '../../../core/runtime/time-of-bytes.ts';
+import { msFor, readingMs } from '../../../core/runtime/time-of-bytes.ts';
 import { failed, type Failed } from '../failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from '../patience.ts';
 import type { ForwardCall, Last, Reply } from '../provider.ts';
@@ -107,8 +107,8 @@ async function ask(
   { patience, key }: { patience: Patience; key: string | undefined },
 ): Promise<Answer> {
   const firstMs = (await deps.patienceMs?.(call)) ?? call.stallMs;
-  // A backend that is still being told what to do is not silent.
-  const askingMs = msFor(body.length);
+  // A backend that is still being told what to do is not silent, nor is one that reads it.
+  const askingMs = msFor(body.length) + readingMs(body.length);
   patience.wait(askingMs + (call.streaming ? firstMs : Math.max(firstMs, call.stallMs * wholeAnswerFactor)));
   return await deps.exchange({
     method: 'POST',

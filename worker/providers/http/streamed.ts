@@ -3,6 +3,7 @@ import { StreamJudge, unreadable, type Judging } from '../../../core/judge/strea
 import { incomplete, isFault, judgeWhole } from '../../../core/judge/whole.ts';
 import type { Ended, How } from '../../../core/judge/ending.ts';
 import { readSseTogether } from '../../../core/sse.ts';
+import { readingMs } from '../../../core/runtime/time-of-bytes.ts';
 import type { Failed } from '../failed.ts';
 import type { Patience } from '../patience.ts';
 import type { ForwardCall, Last, Reply } from '../provider.ts';
@@ -12,6 +13,9 @@ import { failureOf } from './failure.ts';
 
 /** How long usage is waited for once each choice has ended, in milliseconds. */
 const usageMs = 1_000;
+
+/** As many as come before the first word, of any protocol. */
+const OPENING_EVENTS = 3;
 
 const page =
   'The backend answered with a page, not with a stream; its address may be that of something else.';
@@ -27,7 +31,9 @@ export class StreamedAnswer {
   readonly #judge: StreamJudge;
   readonly #call: ForwardCall;
   readonly #patience: Patience;
+  readonly #readingMs: number;
   #status = 200;
+  #events = 0;
   #usageLeftMs = usageMs;
   /** Since when usage is waited for, by `performance.now()`. */
   #waitsSince: number | undefined;
@@ -37,6 +43,7 @@ export class StreamedAnswer {
     this.#judge = new StreamJudge(judging);
     this.#call = call;
     this.#patience = patience;
+    this.#readingMs = readingMs(call.body.length);
   }
 
   /** @throws what reading throws; `rescued` says whether the answer was complete by then. */
@@ -50,6 +57,7 @@ export class StreamedAnswer {
       const { events, last } = this.#judge.pass(sent);
       // As `#passOn`, without a generator of its own: this is done for every token.
       if (events.length > 0) {
+        this.#events += events.length;
         this.#rest();
         yield { kind: 'events', data: events };
       }
@@ -130,7 +138,9 @@ export class StreamedAnswer {
   #arm(): void {
     if (this.#judge.progress !== 'ended') {
       this.#waitsSince = undefined;
-      this.#patience.wait(this.#call.stallMs);
+      // Comments, a role, the opening of a message come before it has read what it was sent.
+      const reads = this.#events <= OPENING_EVENTS ? this.#readingMs : 0;
+      this.#patience.wait(this.#call.stallMs + reads);
     } else if (this.#waitsSince === undefined) {
       this.#waitsSince = performance.now();
       this.#patience.wait(Math.max(1, this.#usageLeftMs));
