@@ -308,93 +308,6 @@ const cases: Case[] = [
     'owner',
     'backend_misconfigured',
   ],
-  [
-    'Bedrock: throttled, which is not too long',
-    400,
-    { __type: 'ThrottlingException', message: 'Too many tokens, please wait before trying again.' },
-    'later',
-    'too_many_requests',
-  ],
-  [
-    'Bedrock: not ready',
-    424,
-    { message: 'ModelNotReadyException: The model is not ready for inference. Wait and try again.' },
-    'later',
-    'backend_not_ready',
-  ],
-  [
-    'NVIDIA NIM: full',
-    500,
-    {
-      title: 'Internal Server Error',
-      detail: 'ResourceExhausted: Worker local total request limit reached (16/16)',
-    },
-    'later',
-    'too_many_requests',
-  ],
-  [
-    'Gemini: the quota of a minute, in the words of a bill',
-    429,
-    {
-      error: {
-        ...{
-          code: 429,
-          message: 'You exceeded your current quota, please check your plan and billing details.',
-        },
-        details: [
-          { reason: 'x' },
-          { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '26s' },
-        ],
-      },
-    },
-    'later',
-    'too_many_requests',
-  ],
-  [
-    'LiteLLM: its owner’s budget',
-    400,
-    {
-      error: { message: 'ExceededBudget: User has exceeded their budget. Spend=11', type: 'budget_exceeded' },
-    },
-    'owner',
-    'backend_misconfigured',
-  ],
-  [
-    'Fireworks: an account that is suspended',
-    412,
-    { error: { message: 'Account suspended due to unpaid invoice' } },
-    'owner',
-    'backend_misconfigured',
-  ],
-  [
-    'Hugging Face: a paused endpoint',
-    400,
-    { error: 'Bad Request: The endpoint is paused, ask a maintainer to restart it' },
-    'owner',
-    'backend_misconfigured',
-  ],
-  [
-    'mlx: a model that is nowhere',
-    404,
-    { error: 'Repository Not Found for url: https://x' },
-    'owner',
-    'backend_misconfigured',
-  ],
-  [
-    'nginx: a body that it does not take',
-    413,
-    '<html>413 Request Entity Too Large</html>',
-    'unable',
-    'no_capable_member',
-  ],
-  ['Express: the same', 413, { message: 'request entity too large' }, 'unable', 'no_capable_member'],
-  [
-    'Anthropic: the same of its own',
-    413,
-    { error: { type: 'request_too_large', message: 'Request exceeds the maximum size' } },
-    'caller',
-    'backend_rejected',
-  ],
   ['nginx', 502, '<html>Bad Gateway</html>', 'broken', 'backend_error'],
   ['nothing but a number', 503, '', 'later', 'backend_not_ready'],
 ];
@@ -452,22 +365,5 @@ describe('an error of a backend', () => {
       {},
     ];
     for (const event of none) expect(isError(event), JSON.stringify(event)).to.equal(false);
-  });
-
-  it('is waited for as long as it says, by whichever way it says so', () => {
-    const asks = (said: unknown, retryAfterS?: number): number | undefined => {
-      const body = typeof said === 'string' ? said : JSON.stringify({ error: said });
-      return faultOfRefusal({ status: 429, body, retryAfterS }).retryAfterS;
-    };
-    const google = { message: 'Busy.', details: [{ retryDelay: '26s' }] };
-    expect(asks(google)).to.equal(26);
-    expect(asks(google, 3), 'what HTTP says counts').to.equal(3);
-    expect(asks({ message: 'Please try again in 7.66s. Visit https://x.' })).to.equal(7.66);
-    expect(asks({ message: 'Limit 3 / min. Please try again in 7m12.5s.' })).to.equal(432.5);
-    expect(asks({ message: 'Please try again in 820ms.' })).to.equal(0.82);
-    expect(asks('No deployments available. Try again in 5 seconds.')).to.equal(5);
-    expect(asks('Please retry after 1 hour.')).to.equal(3_600);
-    for (const nothing of ['Please try again in a moment.', 'Try again in the morning.', 'try again in', ''])
-      expect(asks(nothing), nothing).to.equal(undefined);
   });
 });
