@@ -23,18 +23,9 @@ describe('Retry-After', () => {
   });
 
   it('says nothing where it is past, or none; and no more than a day where it is absurd', () => {
-    for (const header of [
-      undefined,
-      '',
-      'soon',
-      '-5',
-      '30s',
-      'NaN',
-      '1e9',
-      'Fri, 27 Nov 2026 12:00:00 GMT',
-      {},
-    ])
-      expect(asks(header), String(header)).to.equal(undefined);
+    for (const header of [undefined, '', 'soon', '-5', '30s', 'NaN', '1e9', 'Fri, 27 Nov 2026 12:00:00 GMT'])
+      expect(asks(header), header).to.equal(undefined);
+    expect(asks({})).to.equal(undefined);
     expect(asks('99999999999999999999')).to.equal(86_400);
     expect(asks('Sat, 28 Nov 2099 12:00:30 GMT')).to.equal(86_400);
     expect(asks(['7', '9'])).to.equal(7);
