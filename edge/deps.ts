@@ -9,24 +9,24 @@ import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Definition } from '../core/resources/define.ts';
 import type { Overlay } from './resources/overlay.ts';
-import type { Authenticator } from './authenticator.ts';
-import type { Caps } from './caps.ts';
-import type { FormForAll } from './form-for-all.ts';
-import type { Gates } from './gates.ts';
-import type { Heartbeats } from './heartbeats.ts';
-import type { SessionSpeakers } from './session-speakers.ts';
+import type { Authenticator } from './believed/authenticator.ts';
+import type { Caps } from './limits/caps.ts';
+import type { FormForAll } from './believed/form-for-all.ts';
+import type { Gates } from './limits/gates.ts';
+import type { Heartbeats } from './relay/heartbeats.ts';
+import type { SessionSpeakers } from './believed/session-speakers.ts';
 import type { Liveness } from '../core/flow/liveness.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import type { RedisWorkers } from './redis-users.ts';
 import type { Relay } from './relay/relay.ts';
-import type { KnownPools } from './known-pools.ts';
-import type { LookAtPool } from './pool-looks.ts';
-import type { Undecided } from './undecided.ts';
+import type { KnownPools } from './believed/known-pools.ts';
+import type { LookAtPool } from './believed/pool-looks.ts';
+import type { Undecided } from './believed/undecided.ts';
 import type { PutOut } from './put-out.ts';
-import type { Authority } from './authority.ts';
-import type { Waiters } from './waiters.ts';
-import type { Rates } from './rates.ts';
-import type { Wakings } from './wakings.ts';
+import type { Authority } from './believed/authority.ts';
+import type { Waiters } from './waiting/waiters.ts';
+import type { Rates } from './limits/rates.ts';
+import type { Wakings } from './waiting/wakings.ts';
 
 /** Everything that the edge reads from its environment. */
 export const edgeSettings = [

@@ -3,9 +3,9 @@ import { can, type Actor } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
 import { uuidSchema } from '../core/names.ts';
 import { wireHeaders } from '../core/protocol.ts';
-import { actorOf } from './context.ts';
+import { actorOf } from './http/context.ts';
 import type { EdgeDeps } from './deps.ts';
-import type { Speaker } from './session-speakers.ts';
+import type { Speaker } from './believed/session-speakers.ts';
 
 type Deps = Pick<EdgeDeps, 'registry'>;
 

@@ -4,7 +4,7 @@ import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { written } from '../written.ts';
+import { written } from '../http/written.ts';
 import { isFromOurPages, isPage } from './guards.ts';
 import { loginPage, logoutPage } from './pages.ts';
 import { SESSION_MS, type AdminSessions } from './sessions.ts';

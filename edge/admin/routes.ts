@@ -2,12 +2,12 @@ import { Router, type Request, type RequestHandler, type Response } from 'expres
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { orUnavailable } from '../../core/queue/connect.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { slowStrangers } from '../middleware/strangers.ts';
-import { taskOf } from '../task-of.ts';
-import { taskView } from '../task-view.ts';
-import { createBoards } from './boards.ts';
+import { taskOf } from '../shown/task-of.ts';
+import { taskView } from '../shown/task-view.ts';
+import { createBoards } from './board/boards.ts';
 import { fromOurPages, policy } from './guards.ts';
 import { boardStylesheet, withoutOutsiders } from './html.ts';
 import { loginRoutes, signedIn } from './login.ts';

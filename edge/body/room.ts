@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
-import { untilClosed, type Caps } from '../caps.ts';
-import { actorOf } from '../context.ts';
+import { untilClosed, type Caps } from '../limits/caps.ts';
+import { actorOf } from '../http/context.ts';
 
 /** What a body may take. */
 export interface Room {

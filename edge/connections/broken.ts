@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { McpctlError, entryOf, type ErrorCode } from '../../core/errors.ts';
-import { apiErrorBody } from '../error-body.ts';
-import type { Metrics } from '../metrics.ts';
+import { apiErrorBody } from '../http/error-body.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 
 /** How long the sender of what cannot be read has to read why. */
 const READ_MS = 500;

@@ -3,8 +3,8 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net';
 import { entryOf, McpctlError } from '../../core/errors.ts';
 import type { Settings } from '../../core/runtime/settings.ts';
-import { apiErrorBody, openAiErrorBody } from '../error-body.ts';
-import type { Metrics } from '../metrics.ts';
+import { apiErrorBody, openAiErrorBody } from '../http/error-body.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { addressKey } from './address.ts';
 import { answerBroken } from './broken.ts';
 import { closeGently, endsWithItsAnswer } from './last-answer.ts';

@@ -1,16 +1,16 @@
 import { isTerminal, type TaskRow } from '../../core/task.ts';
-import { untilClosed } from '../caps.ts';
-import { actorOf } from '../context.ts';
+import { untilClosed } from '../limits/caps.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { whenGone } from '../gone.ts';
-import { answerFromRow, answerStream, answerWhole, type Answering } from './answer.ts';
-import type { Call } from './call.ts';
+import { whenGone } from '../http/gone.ts';
+import { answerFromRow, answerStream, answerWhole, type Answering } from './answer/answer.ts';
+import type { Call } from './ask/call.ts';
 import { formOf } from './form/index.ts';
-import { sayLeft } from './left.ts';
-import { followFrom } from './resume.ts';
-import { dropOnceDelivered } from './retention.ts';
-import { TaskWatch } from './watch.ts';
-import type { Attachment } from '../waiters.ts';
+import { sayLeft } from './answer/left.ts';
+import { followFrom } from './follow/resume.ts';
+import { dropOnceDelivered } from './answer/retention.ts';
+import { TaskWatch } from './follow/watch.ts';
+import type { Attachment } from '../waiting/waiters.ts';
 
 /**
  * Answers a call from a task that is there already, from its beginning, as if the call had made it: one more

@@ -3,20 +3,20 @@ import type { Policy } from '../../core/disconnect.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { Operation } from '../../core/llm.ts';
 import type { TaskRow } from '../../core/task.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { answerFrom } from './attach.ts';
-import type { Call } from './call.ts';
-import { equalTask, taskKeyOf } from './equal.ts';
+import type { Call } from './ask/call.ts';
+import { equalTask, taskKeyOf } from './ask/equal.ts';
 import type { MakeForm } from './form/form.ts';
-import { appliedOf, needNoPolicy, passedOn, wishesOf } from './headers.ts';
+import { appliedOf, needNoPolicy, passedOn, wishesOf } from './ask/headers.ts';
 import { answerAccepted, answerLater } from './later.ts';
 import { answerNow } from './now.ts';
 import { answerEstimate } from './translate/estimate.ts';
-import { Report } from './report.ts';
-import { readRequest } from './request.ts';
-import { asyncTask, type Order } from './submit.ts';
-import { targetOf } from './target.ts';
+import { Report } from './answer/report.ts';
+import { readRequest } from './ask/request.ts';
+import { asyncTask, type Order } from './ask/submit.ts';
+import { targetOf } from './ask/target.ts';
 import { translationOf } from './translate/sent.ts';
 
 export interface Asked {

@@ -1,15 +1,15 @@
 import type { Response } from 'express';
 import { messageOf } from '../../core/errors.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { needStillGood, whenGone } from '../gone.ts';
-import { taskView } from '../task-view.ts';
+import { needStillGood, whenGone } from '../http/gone.ts';
+import { taskView } from '../shown/task-view.ts';
 import { answerFrom } from './attach.ts';
-import type { Call } from './call.ts';
-import type { Wishes } from './headers.ts';
-import { accept, type Order } from './submit.ts';
-import { untilEnded } from './until-ended.ts';
+import type { Call } from './ask/call.ts';
+import type { Wishes } from './ask/headers.ts';
+import { accept, type Order } from './ask/submit.ts';
+import { untilEnded } from './follow/until-ended.ts';
 
 /**
  * `Prefer: respond-async`: makes the task; the caller comes back for it.

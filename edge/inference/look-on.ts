@@ -4,16 +4,16 @@ import type { Follower } from '../../core/queue/follow.ts';
 import type { Position } from '../../core/queue/stream.ts';
 import { isTerminal, type TaskRow } from '../../core/task.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { deliveryOf } from '../delivered.ts';
-import { whenGone, whyGone } from '../gone.ts';
-import { keptBodies, lookAtBodies } from '../kept-bodies.ts';
-import { EventWriter } from '../sse.ts';
-import { answerStream, endWithError } from './answer.ts';
+import { deliveryOf } from '../http/delivered.ts';
+import { whenGone, whyGone } from '../http/gone.ts';
+import { keptBodies, lookAtBodies } from '../limits/kept-bodies.ts';
+import { EventWriter } from '../http/sse.ts';
+import { answerStream, endWithError } from './answer/answer.ts';
 import { formOf, type Form } from './form/index.ts';
-import { readRequest } from './request.ts';
-import { answerGone, isForgotten } from './row-end.ts';
-import { errorOfRow } from './settle.ts';
-import { TaskWatch } from './watch.ts';
+import { readRequest } from './ask/request.ts';
+import { answerGone, isForgotten } from './follow/row-end.ts';
+import { errorOfRow } from './follow/settle.ts';
+import { TaskWatch } from './follow/watch.ts';
 
 export interface Reader {
   res: Response;

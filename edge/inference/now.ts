@@ -2,17 +2,17 @@ import type { Response } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { keptMs } from '../../core/presence.ts';
 import type { TaskRow } from '../../core/task.ts';
-import { untilClosed } from '../caps.ts';
-import { actorOf } from '../context.ts';
+import { untilClosed } from '../limits/caps.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { whenGone } from '../gone.ts';
-import { answerStream, answerWhole } from './answer.ts';
-import type { Call } from './call.ts';
+import { whenGone } from '../http/gone.ts';
+import { answerStream, answerWhole } from './answer/answer.ts';
+import type { Call } from './ask/call.ts';
 import { formOf } from './form/index.ts';
-import { sayLeft } from './left.ts';
-import { dropOnceDelivered } from './retention.ts';
-import { submitAndFollow, type Order, type Submitted } from './submit.ts';
-import { TaskWait } from './wait.ts';
+import { sayLeft } from './answer/left.ts';
+import { dropOnceDelivered } from './answer/retention.ts';
+import { submitAndFollow, type Order, type Submitted } from './ask/submit.ts';
+import { TaskWait } from './follow/wait.ts';
 
 /**
  * Makes the task and waits with its caller to the last byte.

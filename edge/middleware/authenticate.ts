@@ -1,12 +1,12 @@
 import type { Request, RequestHandler } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import type { Authenticator } from '../authenticator.ts';
+import type { Authenticator } from '../believed/authenticator.ts';
 import { loopTurn } from '../../core/loop-turns.ts';
-import { untilClosed, type Caps } from '../caps.ts';
+import { untilClosed, type Caps } from '../limits/caps.ts';
 import { addressKey } from '../connections/address.ts';
-import type { Metrics } from '../metrics.ts';
-import type { Rates } from '../rates.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { Rates } from '../limits/rates.ts';
 
 /** `Authorization: Bearer` and `x-api-key` are one door (SPEC §9). */
 export function tokenOf(req: Request): string | undefined {

@@ -2,13 +2,13 @@ import type { Request, RequestHandler, Response } from 'express';
 import { arrive } from '../body/arrive.ts';
 import { decoderOf, inflate } from '../body/inflate.ts';
 import { roomFor, type Room } from '../body/room.ts';
-import type { Caps } from '../caps.ts';
+import type { Caps } from '../limits/caps.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { GrowingBytes } from '../../core/growing-bytes.ts';
 import { shapeOf, turnFor } from '../../core/json-shape.ts';
-import { actorOf } from '../context.ts';
-import type { Gates } from '../gates.ts';
-import { whenLeft } from '../gone.ts';
+import { actorOf } from '../http/context.ts';
+import type { Gates } from '../limits/gates.ts';
+import { whenLeft } from '../http/gone.ts';
 
 const hasBody = (req: Request): boolean =>
   req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;

@@ -2,10 +2,10 @@ import { ServerResponse } from 'node:http';
 import type { Express, Response } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { reserveAnswer } from '../body/room.ts';
-import type { Caps } from '../caps.ts';
-import { deliveryOf, untilTaken, type Delivery } from '../delivered.ts';
-import { sendError } from '../error-body.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Caps } from '../limits/caps.ts';
+import { deliveryOf, untilTaken, type Delivery } from '../http/delivered.ts';
+import { sendError } from '../http/error-body.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 
 /** A longer answer is handed to the connection in pieces: one that is taken slowly is taken all the same. */
 const PIECE_BYTES = 32 * 1024;

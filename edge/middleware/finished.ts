@@ -1,7 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import type { Clock } from '../../core/runtime/clock.ts';
-import { isOllamaDoor, isOpenAiDoor } from '../context.ts';
-import type { Metrics } from '../metrics.ts';
+import { isOllamaDoor, isOpenAiDoor } from '../http/context.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 

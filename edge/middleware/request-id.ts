@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { RequestHandler } from 'express';
-import { isAnthropicDoor } from '../context.ts';
+import { isAnthropicDoor } from '../http/context.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 
 const sane = /^[A-Za-z0-9._-]{1,128}$/;

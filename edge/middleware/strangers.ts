@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { RequestHandler } from 'express';
 import type { Clock } from '../../core/runtime/clock.ts';
-import type { Rates } from '../rates.ts';
+import type { Rates } from '../limits/rates.ts';
 import { isProbe } from './host.ts';
 
 /** Who keeps a connection to probe over it asks no more often than this. */

@@ -2,7 +2,7 @@ import type { McpctlError } from '../../core/errors.ts';
 import { isJson, jsonObject } from '../../core/judge/reason.ts';
 import type { Usage } from '../../core/task.ts';
 import { listOf, type Json } from '../../core/translate/json.ts';
-import { ollamaErrorBody, toldLate } from '../error-body.ts';
+import { ollamaErrorBody, toldLate } from '../http/error-body.ts';
 import { ChunkForm } from '../inference/form/chunks.ts';
 import type { Form, FormOptions, Frame, WaitState } from '../inference/form/form.ts';
 import { chatUsageOf } from '../inference/translate/form.ts';

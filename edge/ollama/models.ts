@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Router } from 'express';
 import type { EdgeDeps } from '../deps.ts';
 import { modelOf, offered, type Model } from '../openai/models.ts';
-import { bodyOf } from '../parse.ts';
+import { bodyOf } from '../http/parse.ts';
 import { showSchema } from './request.ts';
 import { nameOf } from './name.ts';
 

@@ -3,7 +3,7 @@ import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { LiveLlm } from '../../core/flow/liveness.ts';
 import { aliasSchema, poolKeyOf } from '../../core/names.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 
 /** Clients load the list whole into a picker. */

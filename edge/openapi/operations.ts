@@ -19,7 +19,7 @@ import {
 } from '../../core/task.ts';
 import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import { requestSchemas } from '../inference/request.ts';
+import { requestSchemas } from '../inference/ask/request.ts';
 import { listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
 import { poolOperations } from './pools.ts';
@@ -33,7 +33,7 @@ const Token = tokenViewSchema.meta({ id: 'Token' });
 const ifMatch = z.object({
   'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
 });
-/** What edge/inference/headers.ts reads; docs/calling.md tells it at length. */
+/** What edge/inference/ask/headers.ts reads; docs/calling.md tells it at length. */
 const wishes = z.object({
   prefer: z.string().optional().meta({ description: '`respond-async`, `wait=<seconds>`' }),
   'idempotency-key': z.string().optional(),

@@ -1,6 +1,6 @@
 import type { Response } from 'express';
 import type { Frame } from '../../core/protocol.ts';
-import { EventWriter } from '../sse.ts';
+import { EventWriter } from '../http/sse.ts';
 
 /** How often the stream says something when there is nothing to say; `hello` tells it. */
 export const PING_MS = 20_000;

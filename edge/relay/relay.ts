@@ -13,7 +13,7 @@ import { redisPlaceOf } from '../../core/queue/where.ts';
 import { atMost, pause } from '../../core/runtime/clock.ts';
 import { eachInTurn } from '../../core/runtime/each-in-turn.ts';
 import type { Service } from '../../core/runtime/service.ts';
-import type { Speaker } from '../session-speakers.ts';
+import type { Speaker } from '../believed/session-speakers.ts';
 import { findClaims, type SaidClaim } from './adopt.ts';
 import { Blindness } from './blind.ts';
 import { ControlStream } from './control-stream.ts';

@@ -7,10 +7,10 @@ import { keySchema, type Definition } from '../../core/resources/define.ts';
 import { listed } from '../../core/resources/index.ts';
 import { labelOf, type Written } from '../../core/registry/resources/store.ts';
 import type { ResourceRow } from '../../core/registry/resources/rows.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../parse.ts';
-import { written } from '../written.ts';
+import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
+import { written } from '../http/written.ts';
 
 /** What the API shows of rows: no secret field, and what is laid over them last. */
 async function viewsOf(deps: EdgeDeps, { word, fields }: Definition, rows: readonly ResourceRow[]) {

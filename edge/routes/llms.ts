@@ -12,12 +12,12 @@ import {
 import { nameSchema, poolKeyOf } from '../../core/names.ts';
 import { checkRevision } from '../../core/registry/llms.ts';
 import type { Joiner } from '../../core/registry/joiner.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { LiveLlm } from '../../core/flow/liveness.ts';
-import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../parse.ts';
-import { llmView, membersView } from '../views.ts';
-import { written } from '../written.ts';
+import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
+import { llmView, membersView } from '../shown/llm-view.ts';
+import { written } from '../http/written.ts';
 
 /** How many rows one call may look at for its status: the status shown is not the one stored. */
 const SCAN = 20;

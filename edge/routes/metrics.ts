@@ -1,10 +1,10 @@
 import { Router, type RequestHandler } from 'express';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { authenticate } from '../middleware/authenticate.ts';
-import { pageOf, targetsOf } from '../worker-targets.ts';
+import { pageOf, targetsOf } from '../metrics/worker-targets.ts';
 
 const mayScrape: RequestHandler = (req, _res, next) => {
   if (!can(actorOf(req), 'view', { resource: 'metrics' })) throw new McpctlError('forbidden');

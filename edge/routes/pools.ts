@@ -6,11 +6,11 @@ import { listQuerySchema } from '../../core/page.ts';
 import { poolGuestSchema } from '../../core/pool.ts';
 import type { PoolView } from '../../core/pool.ts';
 import type { User } from '../../core/registry/users.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
-import { membersView } from '../views.ts';
-import { written } from '../written.ts';
+import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
+import { membersView } from '../shown/llm-view.ts';
+import { written } from '../http/written.ts';
 
 function keyOf(req: Request): string {
   const parsed = nameSchema.safeParse(req.params['key']);

@@ -5,10 +5,10 @@ import { MOST_RUNNING, resultSchema, wireHeaders } from '../../core/protocol.ts'
 import { uuidSchema } from '../../core/names.ts';
 import { roomFor } from '../body/room.ts';
 import { reserveAnswer } from '../body/room.ts';
-import { untilClosed } from '../caps.ts';
-import { actorOf } from '../context.ts';
+import { untilClosed } from '../limits/caps.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { bodyOf } from '../parse.ts';
+import { bodyOf } from '../http/parse.ts';
 import type { SaidClaim } from '../relay/adopt.ts';
 import { claimOf, type UplinkDeps } from '../relay/uplink/claim-of.ts';
 import { take } from '../relay/uplink/result.ts';

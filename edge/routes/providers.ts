@@ -15,16 +15,16 @@ import {
 } from '../../core/protocol.ts';
 import { sendControl } from '../../core/queue/control.ts';
 import type { Published } from '../../core/registry/register.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { tokenOf } from '../middleware/authenticate.ts';
-import { whenLeft } from '../gone.ts';
-import { bodyOf } from '../parse.ts';
+import { whenLeft } from '../http/gone.ts';
+import { bodyOf } from '../http/parse.ts';
 import { passwordOf } from '../redis-users.ts';
-import { instanceUnsaid, speaksFor } from '../session-speakers.ts';
+import { instanceUnsaid, speaksFor } from '../believed/session-speakers.ts';
 import { maySpeakFor, needSession, speakerOf } from '../session-of.ts';
-import { llmView } from '../views.ts';
-import { written } from '../written.ts';
+import { llmView } from '../shown/llm-view.ts';
+import { written } from '../http/written.ts';
 
 /**
  * How the worker will take its tasks: from Redis itself, where it can, may, is of our release and goes there as the user

@@ -1,15 +1,15 @@
 import { Router, type Request } from 'express';
 import type { Position } from '../../core/queue/stream.ts';
-import { untilClosed } from '../caps.ts';
-import { actorOf } from '../context.ts';
+import { untilClosed } from '../limits/caps.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { positionOf } from '../event-id.ts';
+import { positionOf } from '../http/event-id.ts';
 import { lookOn, showRow } from '../inference/look-on.ts';
-import { followFrom } from '../inference/resume.ts';
-import { dropOnceDelivered } from '../inference/retention.ts';
-import { queryOf } from '../parse.ts';
+import { followFrom } from '../inference/follow/resume.ts';
+import { dropOnceDelivered } from '../inference/answer/retention.ts';
+import { queryOf } from '../http/parse.ts';
 import { taskStreamQuerySchema } from '../../core/task.ts';
-import { taskOf } from '../task-of.ts';
+import { taskOf } from '../shown/task-of.ts';
 
 /** The query is said on purpose; the header is what a browser sends by itself. @throws McpctlError `invalid_cursor`. */
 function afterOf(req: Request): Position | null {

@@ -16,23 +16,23 @@ import {
   type TaskStatus,
   type TaskView,
 } from '../../core/task.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
-import { needStillGood, whenGone } from '../gone.ts';
-import { equalTask, taskKeyOf } from '../inference/equal.ts';
-import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../inference/headers.ts';
+import { needStillGood, whenGone } from '../http/gone.ts';
+import { equalTask, taskKeyOf } from '../inference/ask/equal.ts';
+import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../inference/ask/headers.ts';
 import { heldBack } from '../inference/later.ts';
-import { readRequest } from '../inference/request.ts';
-import { dropOnceDelivered } from '../inference/retention.ts';
-import { accept, asyncTask, type Accepted, type Order } from '../inference/submit.ts';
-import { targetOf } from '../inference/target.ts';
+import { readRequest } from '../inference/ask/request.ts';
+import { dropOnceDelivered } from '../inference/answer/retention.ts';
+import { accept, asyncTask, type Accepted, type Order } from '../inference/ask/submit.ts';
+import { targetOf } from '../inference/ask/target.ts';
 import { asAskedFor } from '../inference/translate/form.ts';
 import { translationOf } from '../inference/translate/sent.ts';
-import { untilEnded } from '../inference/until-ended.ts';
-import { keptBodies } from '../kept-bodies.ts';
-import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
-import { taskOf } from '../task-of.ts';
-import { isHeld, largeView, taskDetails, taskView } from '../task-view.ts';
+import { untilEnded } from '../inference/follow/until-ended.ts';
+import { keptBodies } from '../limits/kept-bodies.ts';
+import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
+import { taskOf } from '../shown/task-of.ts';
+import { isHeld, largeView, taskDetails, taskView } from '../shown/task-view.ts';
 
 /** Without Redis the rows are still true, only less exact: then there are none. */
 async function fencesOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<Map<string, Fence | null>> {

@@ -12,11 +12,11 @@ import { uuidSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import type { TokenRow } from '../../core/registry/tokens.ts';
 import type { User } from '../../core/registry/users.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { afterOf, bodyOf, cursorOf, queryOf } from '../parse.ts';
-import { tokenView } from '../views.ts';
-import { written } from '../written.ts';
+import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
+import { tokenView } from '../shown/llm-view.ts';
+import { written } from '../http/written.ts';
 
 /**
  * Whom the token is for; made when new. A token for somebody else, or with a binding, is for admins to make; one that is

@@ -1,9 +1,9 @@
 import { Router } from 'express';
 import { scopeOf } from '../../core/access.ts';
 import { usageQuerySchema } from '../../core/usage.ts';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { queryOf } from '../parse.ts';
+import { queryOf } from '../http/parse.ts';
 
 /**
  * `GET /api/v1/usage`: who used how much; one's own, or for an admin everybody's; within the token's pools. By token, one

@@ -1,5 +1,5 @@
 import { Router } from 'express';
-import { actorOf } from '../context.ts';
+import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 
 /** `GET /api/v1/whoami`: who the server thinks you are. */

@@ -9,7 +9,7 @@ import { connect } from '../../core/registry/connect.ts';
 import { inspectDatabase } from '../../core/registry/inspect.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import { createEdgeServer } from '../../edge/server.ts';
+import { createEdgeServer } from '../../edge/http/server.ts';
 import { createSockets } from '../support/sockets.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });

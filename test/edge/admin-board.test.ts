@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { cookieFor, ownPage } from '../support/admin.ts';
 import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
-import { boardQueues } from '../../edge/admin/shown.ts';
+import { boardQueues } from '../../edge/admin/board/shown.ts';
 import { note } from '../support/measured.ts';
 import { until } from '../support/system.ts';
 

@@ -4,7 +4,7 @@ import express from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
 import { checkHost } from '../../edge/middleware/host.ts';
-import { createEdgeServer } from '../../edge/server.ts';
+import { createEdgeServer } from '../../edge/http/server.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 
 describe('the edge', () => {

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { expect } from 'chai';
 import { systemClock } from '../../core/runtime/clock.ts';
-import { createOpenCounts } from '../../edge/open-counts.ts';
+import { createOpenCounts } from '../../edge/limits/open-counts.ts';
 import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 

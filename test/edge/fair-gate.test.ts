@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { FairGate } from '../../edge/fair-gate.ts';
+import { FairGate } from '../../edge/limits/fair-gate.ts';
 import { loopTurn } from '../../core/loop-turns.ts';
 
 const limits = { ofOne: 1, inAll: 2, withinMs: 10_000, cap: 'gate', message: 'Wait.' };

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { McpctlError } from '../../core/errors.ts';
-import { endLost } from '../../edge/inference/lost.ts';
+import { endLost } from '../../edge/inference/follow/lost.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { submitTask } from '../support/tasks.ts';
 

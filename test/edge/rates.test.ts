@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Clock } from '../../core/runtime/clock.ts';
-import { RateLimit } from '../../edge/rate-limit.ts';
+import { RateLimit } from '../../edge/limits/rate-limit.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 

@@ -6,7 +6,7 @@ import express from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { deliver } from '../../edge/middleware/deliver.ts';
 import { requestId } from '../../edge/middleware/request-id.ts';
-import { createEdgeServer } from '../../edge/server.ts';
+import { createEdgeServer } from '../../edge/http/server.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 

@@ -2,7 +2,7 @@ import { createServer, request, type IncomingMessage, type Server } from 'node:h
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import express, { type Response } from 'express';
-import { EventWriter } from '../../edge/sse.ts';
+import { EventWriter } from '../../edge/http/sse.ts';
 
 const STALLED_MS = 300;
 

@@ -5,8 +5,8 @@ import { connect, type Connection } from '../../core/registry/connect.ts';
 import { createForms, type Form, type Forms } from '../../core/registry/forms.ts';
 import { migrate } from '../../core/registry/migrate.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import { createFormForAll } from '../../edge/form-for-all.ts';
-import { eventIdOf, positionOf } from '../../edge/event-id.ts';
+import { createFormForAll } from '../../edge/believed/form-for-all.ts';
+import { eventIdOf, positionOf } from '../../edge/http/event-id.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 

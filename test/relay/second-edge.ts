@@ -2,7 +2,7 @@ import { composeServices } from '../../core/runtime/service.ts';
 import { createApp } from '../../edge/app.ts';
 import { wireEdge } from '../../edge/compose.ts';
 import type { Relay } from '../../edge/relay/relay.ts';
-import { createEdgeServer } from '../../edge/server.ts';
+import { createEdgeServer } from '../../edge/http/server.ts';
 import type { EdgeFixture } from '../support/edge.ts';
 
 export interface SecondEdge {

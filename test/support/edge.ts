@@ -9,7 +9,7 @@ import { composeServices } from '../../core/runtime/service.ts';
 import { createApp } from '../../edge/app.ts';
 import { wireEdge } from '../../edge/compose.ts';
 import { edgeSettings, type EdgeDeps } from '../../edge/deps.ts';
-import { createEdgeServer } from '../../edge/server.ts';
+import { createEdgeServer } from '../../edge/http/server.ts';
 import { registryFixture, type RegistryFixture } from './registry.ts';
 
 export interface Answer {

@@ -1,6 +1,6 @@
 import { elementsAt, spliceMembers } from '../../../core/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
-import { openAiErrorBody, toldLate } from '../../error-body.ts';
+import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
 import { Edits, memberOf } from './edits.ts';
 import type { Form, FormOptions, Frame, WaitState } from './form.ts';
 

@@ -1,6 +1,6 @@
 import type { Operation } from '../../../core/llm.ts';
 import type { TaskRow } from '../../../core/task.ts';
-import type { InferenceRequest } from '../request.ts';
+import type { InferenceRequest } from '../ask/request.ts';
 import { ChunkForm } from './chunks.ts';
 import { EmbeddingsForm } from './embeddings.ts';
 import type { Form, FormOptions } from './form.ts';

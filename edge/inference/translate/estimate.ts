@@ -1,4 +1,4 @@
-import type { Call } from '../call.ts';
+import type { Call } from '../ask/call.ts';
 
 /** Of texts in many languages and of code; a tokenizer gives more tokens for some, and fewer for others. */
 const BYTES_PER_TOKEN = 3.5;

@@ -4,7 +4,7 @@ import { isTranslated, type Translated } from '../../../core/translate/request.t
 import type { TaskRow, Usage } from '../../../core/task.ts';
 import { ChunkForm } from '../form/chunks.ts';
 import type { Form, FormOptions, Frame, MadeEvent, NamedForm, WaitState } from '../form/form.ts';
-import { readRequest } from '../request.ts';
+import { readRequest } from '../ask/request.ts';
 import { ChatReader, type AnswerOptions, type Speaking } from './answer.ts';
 import { BlockOrder } from './blocks.ts';
 import { messagesAnswer } from './messages-answer.ts';

@@ -3,8 +3,8 @@ import type { Needs } from '../../../core/fit.ts';
 import type { Json } from '../../../core/translate/json.ts';
 import { Untranslatable } from '../../../core/translate/parts.ts';
 import { chatBodyOf, isTranslated, type Translated } from '../../../core/translate/request.ts';
-import { needsOf } from '../needs.ts';
-import type { InferenceRequest } from '../request.ts';
+import { needsOf } from '../ask/needs.ts';
+import type { InferenceRequest } from '../ask/request.ts';
 
 /** A translation of a request, as members get it. */
 export interface Sent {

@@ -9,8 +9,8 @@ import type { Clock } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
 import type { Settings } from '../../../core/runtime/settings.ts';
 import type { TaskRow } from '../../../core/task.ts';
-import type { Heartbeats } from '../../heartbeats.ts';
-import type { SessionSpeakers, Speaker } from '../../session-speakers.ts';
+import type { Heartbeats } from '../heartbeats.ts';
+import type { SessionSpeakers, Speaker } from '../../believed/session-speakers.ts';
 
 export interface UplinkDeps {
   registry: Registry;

@@ -2,7 +2,7 @@ import { settle } from './postgres.ts';
 import { show, type Has } from './redis.ts';
 import { breaks, isTerminal, type Caller, type Entry, type State, type Action } from './state.ts';
 
-/** edge/inference/answer.ts over a follower: what is read may be dealt with later, when it is old. */
+/** edge/inference/answer/answer.ts over a follower: what is read may be dealt with later, when it is old. */
 export function callerActions(has: Has, s: State): Action[] {
   return s.callers.flatMap((c, at): Action[] => {
     const act = (what: string, step: (t: State, caller: Caller) => void): Action[] => [

@@ -106,7 +106,7 @@ export const rules = {
     world: world(['falseDeath'], { leaders: 2 }),
   },
   'show pins a claim before its first byte': {
-    guard: 'edge/inference/answer.ts',
+    guard: 'edge/inference/answer/answer.ts',
     test: 'test/edge/task-stream.test.ts · shows nothing of a claim that ended unseen',
     world: world(['falseDeath']),
   },
@@ -121,7 +121,7 @@ export const rules = {
     world: world(['handBack']),
   },
   'an answer shows one epoch': {
-    guard: 'edge/inference/answer.ts',
+    guard: 'edge/inference/answer/answer.ts',
     test: 'test/edge/task-stream.test.ts · ends with an error frame at an event of another claim',
     world: world(['flush'], { duties: ['reconcile'] }),
     without: ['an answer shows one claim'],
@@ -220,27 +220,27 @@ export const rules = {
     world: world([]),
   },
   'the row is settled before the last frame': {
-    guard: 'edge/inference/answer.ts',
+    guard: 'edge/inference/answer/answer.ts',
     test: 'test/edge/task-stream.test.ts · settles the row before the last frame',
     world: world(['cancel', 'flush'], { events: 0, duties: [] }),
   },
   'the last frame says what the row says': {
-    guard: 'edge/inference/answer.ts',
+    guard: 'edge/inference/answer/answer.ts',
     test: 'test/model/whole.test.ts · is what the row says',
     world: world(['cancel', 'flush'], { events: 0, duties: [] }),
   },
   'a success is told by the claim that was settled': {
-    guard: 'edge/inference/answer.ts',
+    guard: 'edge/inference/answer/answer.ts',
     test: 'test/model/whole.test.ts · is that of the claim',
     world: world(['flush'], { callers: 2, events: 0, duties: ['reconcile'] }),
   },
   'an edge that hears nothing asks the row': {
-    guard: 'edge/inference/row-end.ts',
+    guard: 'edge/inference/follow/row-end.ts',
     test: 'test/edge/row-speaks.test.ts · gets the answer from the row',
     world: world(['flush']),
   },
   'a close is told by the row': {
-    guard: 'edge/inference/row-end.ts',
+    guard: 'edge/inference/follow/row-end.ts',
     test: 'test/edge/row-speaks.test.ts · is told what the row says',
     world: world(['cancel', 'flush'], { events: 0, duties: ['settle'] }),
   },

@@ -194,7 +194,7 @@ export class Play {
     this.runs = this.runs.filter((r) => r !== run);
   }
 
-  /** Its edge reads one entry and does what edge/inference/answer.ts does. */
+  /** Its edge reads one entry and does what edge/inference/answer/answer.ts does. */
   async hear(caller: Caller): Promise<void> {
     const { redis, keys } = this.#house.queue;
     const { stream } = keys.pool(POOL).task(caller.taskId);

@@ -1,0 +1,56 @@
+import type { Liveness, LivePool } from '../../core/flow/liveness.ts';
+import type { Registry } from '../../core/registry/registry.ts';
+import type { Resource } from '../../core/resources/index.ts';
+import type { Bus } from '../../core/runtime/bus.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import { Recent } from './recent.ts';
+
+type Resolved = NonNullable<Awaited<ReturnType<Registry['names']['resolve']>>>;
+
+/** What a name leads to, and who is there. */
+export interface Known {
+  resolved: Resolved;
+  pool: LivePool;
+}
+
+/**
+ * What calls for a name have found a moment ago, so that a busy name costs neither store a question per call. It may be
+ * believed when it says yes, and never when it says no: then `ask`. What is written through this edge is known at once;
+ * what another process writes, and a worker that dies, up to `keptMs` later: a task that was accepted on old news waits
+ * like one whose worker dies after it.
+ */
+export interface KnownPools {
+  recall(asked: string): Promise<Known | undefined>;
+  /** Asks the stores, and remembers. @returns undefined when nothing is called so. */
+  ask(asked: string): Promise<Known | undefined>;
+}
+
+interface KnownPoolsDeps {
+  names: Pick<Registry['names'], 'resolve'>;
+  liveness: Pick<Liveness, 'loadPool'>;
+  bus: Bus;
+  clock: Clock;
+  /** 0: nothing is remembered. */
+  keptMs: number;
+}
+
+const MOST = 1_000;
+/** A write to anything else, however often, costs no call the memory. */
+const leadsToPools: ReadonlySet<string> = new Set<Resource>(['llm', 'pool']);
+
+export function createKnownPools({ names, liveness, bus, clock, keptMs }: KnownPoolsDeps): KnownPools {
+  const recent = new Recent<Known | undefined>({ clock, keptMs, most: MOST });
+  for (const event of ['session.registered', 'session.left'] as const) bus.on(event, () => recent.forget());
+  bus.on('registry.written', ({ resource }) => {
+    if (leadsToPools.has(resource)) recent.forget();
+  });
+
+  const load = async (asked: string): Promise<Known | undefined> => {
+    const resolved = await names.resolve(asked);
+    return resolved && { resolved, pool: await liveness.loadPool(resolved.poolKey) };
+  };
+  return {
+    recall: (asked) => recent.recall(asked) ?? Promise.resolve(undefined),
+    ask: (asked) => recent.remember(asked, load(asked)),
+  };
+}

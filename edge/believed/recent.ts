@@ -1,0 +1,46 @@
+import type { Clock } from '../../core/runtime/clock.ts';
+
+/**
+ * Answers that are believed for a moment, by key. What is asked is remembered as it is asked, by when it was asked: all who
+ * come meanwhile share one question, and no answer is older than it says. A question that fails, or whose answer is
+ * undefined, is told to those who shared it; the next asks anew.
+ */
+export class Recent<T> {
+  readonly #clock: Clock;
+  readonly #keptMs: number;
+  readonly #most: number;
+  readonly #entries = new Map<string, { at: number; answer: Promise<T> }>();
+
+  /** @param options.keptMs 0: nothing is remembered. `most`: of entries; the oldest go. */
+  constructor({ clock, keptMs, most }: { clock: Clock; keptMs: number; most: number }) {
+    this.#clock = clock;
+    this.#keptMs = keptMs;
+    this.#most = most;
+  }
+
+  recall(key: string): Promise<T> | undefined {
+    const entry = this.#entries.get(key);
+    return entry && this.#clock.elapsed() - entry.at < this.#keptMs ? entry.answer : undefined;
+  }
+
+  /** @param asked a query of knex, too, which is asked again by each `then`: here it is asked once. @returns the answer. */
+  remember(key: string, asked: PromiseLike<T>): Promise<T> {
+    const answer = Promise.resolve(asked);
+    const now = this.#clock.elapsed();
+    // The map is in the order of time.
+    for (const [old, { at }] of this.#entries) {
+      if (now - at < this.#keptMs && this.#entries.size < this.#most) break;
+      this.#entries.delete(old);
+    }
+    const entry = { at: now, answer };
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    const drop = (): void => void (this.#entries.get(key) === entry && this.#entries.delete(key));
+    answer.then((found) => found ?? drop(), drop);
+    return answer;
+  }
+
+  forget(): void {
+    this.#entries.clear();
+  }
+}

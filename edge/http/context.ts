@@ -1,0 +1,56 @@
+import type { Request } from 'express';
+import type { Actor } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import type { JsonShape } from '../../core/json-shape.ts';
+
+/** The status of a call whose caller has gone, as nginx has it: it is in logs alone. */
+export const LEFT = 499;
+
+/** What the middlewares have found out about one request. */
+interface RequestContext {
+  requestId: string;
+  /** By the clock's `elapsed()`. */
+  startedAt: number;
+  /** Set by the one authentication point; undefined on public paths. */
+  actor: Actor | undefined;
+  /** The body exactly as received, decoded; undefined when there was none. */
+  text: string | undefined;
+  /** What was seen of that text before any of it was parsed. */
+  shape: JsonShape | undefined;
+  /** Of its answer, once room was asked for (body/room.ts). */
+  answerRoom: ((bytes: number) => void) | undefined;
+  /** A status went out, and blanks, of an answer that is to be a JSON text: it may still become an error. */
+  onlyBlanks: boolean;
+  /** `inference.finished` is, or will be, said of it. */
+  reported: boolean;
+}
+
+declare module 'express-serve-static-core' {
+  interface Request {
+    /** Set by middleware/request-id.ts, before anything else runs. */
+    context: RequestContext;
+  }
+}
+
+/** @throws McpctlError `unauthenticated` on a path without authentication. */
+export function actorOf(req: Request): Actor {
+  const { actor } = req.context;
+  if (!actor) throw new McpctlError('unauthenticated');
+  return actor;
+}
+
+/** Whether Anthropic's clients ask: theirs is another shape of errors. */
+export function isAnthropicDoor(req: Request): boolean {
+  if (!isOpenAiDoor(req)) return false;
+  return /^\/v1\/messages([/?]|$)/i.test(req.originalUrl) || req.get('anthropic-version') !== undefined;
+}
+
+/** Whether Ollama's clients ask, at its own paths: theirs is yet another shape of errors. */
+export function isOllamaDoor(req: Request): boolean {
+  return /^\/api\/(?!v1([/?]|$))/i.test(req.originalUrl);
+}
+
+/** Whether the OpenAI-compatible door answers: it has its own shape of errors. */
+export function isOpenAiDoor(req: Request): boolean {
+  return /^\/v1([/?]|$)/i.test(req.originalUrl);
+}

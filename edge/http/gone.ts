@@ -1,0 +1,52 @@
+import type { Response } from 'express';
+import { McpctlError } from '../../core/errors.ts';
+import { actorOf } from './context.ts';
+import type { EdgeDeps } from '../deps.ts';
+
+/**
+ * Aborts when the caller's connection closes before the answer was complete, when this edge leaves, or when the caller's
+ * token is not good any more; `whyGone` tells what a caller who is still there is to hear.
+ */
+export function whenGone(
+  { leaving, authority }: Pick<EdgeDeps, 'leaving' | 'authority'>,
+  res: Response,
+  poolKey?: string,
+): { gone: AbortSignal; forget: () => void } {
+  const gone = new AbortController();
+  const leave = (): void => gone.abort(new McpctlError('shutting_down', undefined, { retryAfterS: 1 }));
+  leaving.addEventListener('abort', leave, { once: true });
+  const { tokenId } = actorOf(res.req);
+  const release = authority.hold({ tokenId, poolKey, end: (why) => gone.abort(why) });
+  res.once('close', () => {
+    if (!res.writableFinished) gone.abort();
+  });
+  if (res.destroyed) gone.abort();
+  if (leaving.aborted) leave();
+  const forget = (): void => {
+    leaving.removeEventListener('abort', leave);
+    release();
+  };
+  return { gone: gone.signal, forget };
+}
+
+/** Aborts when the caller's connection closes. */
+export function whenLeft(res: Response): AbortSignal {
+  const left = new AbortController();
+  res.once('close', () => left.abort());
+  if (res.destroyed) left.abort();
+  return left.signal;
+}
+
+/** What to tell the caller of a call that was broken off here; null when it is the caller who went away. */
+export function whyGone(gone: AbortSignal, taskId: string): McpctlError | null {
+  const why: unknown = gone.reason;
+  if (!gone.aborted || !(why instanceof McpctlError)) return null;
+  const retry = why.retryAfterS === undefined ? {} : { retryAfterS: why.retryAfterS };
+  return new McpctlError(why.code, why.message, { taskId, ...retry });
+}
+
+/** @throws McpctlError `unauthenticated`, `forbidden` when the caller's token ended while it waited. */
+export function needStillGood(gone: AbortSignal, taskId: string): void {
+  const why = whyGone(gone, taskId);
+  if (why !== null && why.code !== 'shutting_down') throw why;
+}

@@ -1,0 +1,237 @@
+import { McpctlError } from '../../../core/errors.ts';
+import type { Ending, Outcome } from '../../../core/outcome.ts';
+import { isSameAttempt, type Attempt } from '../../../core/queue/attempt.ts';
+import type { Place } from '../../../core/queue/place.ts';
+import { firstSeq, type Events } from '../../../core/queue/stream.ts';
+import type { TaskRow } from '../../../core/task.ts';
+import { logBug } from '../../http/bug.ts';
+import { deliveryOf } from '../../http/delivered.ts';
+import { eventIdOf } from '../../http/event-id.ts';
+import { keptBodies } from '../../limits/kept-bodies.ts';
+import { EventWriter, frameText, lineText } from '../../http/sse.ts';
+import { describeAnswer } from './headers.ts';
+import type { Frame } from '../form/form.ts';
+import { endLost } from '../follow/lost.ts';
+import type { KeepAlive } from '../ask/headers.ts';
+import { answerGone } from '../follow/row-end.ts';
+import { sendWhole, type WholeAnswering } from './send-whole.ts';
+import { errorOf, errorOfRow, settleInTime } from '../follow/settle.ts';
+import type { TaskWait } from '../follow/wait.ts';
+
+export interface Answering extends WholeAnswering {
+  row: TaskRow;
+  wait: Pick<TaskWait, 'next' | 'mayShow'>;
+  /** What is sent while it is quiet. */
+  keepAlive: KeepAlive;
+  /** For a reader of the task's stream: the attempt whose events it has seen some of. Everything is a frame then. */
+  resumed?: { seen: Attempt | null };
+}
+
+/** `left` when the caller went away first. */
+export type Answered = 'answered' | 'left';
+
+/** Waits for the end and answers with the whole body. */
+export async function answerWhole(a: Answering): Promise<Answered> {
+  for (;;) {
+    const item = await a.wait.next();
+    switch (item.kind) {
+      case 'left':
+        return 'left';
+      case 'closed':
+        throw errorOf(a.row.id, item.outcome);
+      case 'row':
+        return await answerFromRow(a, item.row);
+      case 'end':
+        return await endWhole(a, item);
+      case 'quiet':
+        keepWhole(a);
+        break;
+      case 'events': // only a streamed task has events
+      case 'gap':
+        break;
+    }
+  }
+}
+
+/** The row says it all: the task was not streamed, or ended without success. @throws McpctlError `gone`. */
+export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<Answered> {
+  const { requestBody, responseBody } = await keptBodies(a.deps, a.res.req, row.id);
+  const body = responseBody ?? undefined;
+  if (row.status === 'completed' && body === undefined) throw answerGone(row, requestBody);
+  const status = row.responseStatus ?? undefined;
+  const said = { ...(status === undefined ? {} : { status }), ...(body === undefined ? {} : { body }) };
+  const outcome: Outcome =
+    row.status === 'completed'
+      ? { kind: 'completed', status: 200, ...said }
+      : { kind: 'failed', code: row.errorCode ?? '', message: row.errorMessage ?? '', ...said };
+  a.report.settled(row);
+  sendWhole(a, row, outcome);
+  return 'answered';
+}
+
+/**
+ * Line feeds before a JSON text, so that nobody on the way takes the connection for dead. They cost the answer its
+ * status, which a failure after them tells in its body. So none within the time for a real status.
+ */
+function keepWhole({ deps, res, row, keepAlive }: Answering): void {
+  const waitedMs = deps.clock.elapsed() - res.req.context.startedAt;
+  if (row.source !== 'v1' || keepAlive === 'off' || waitedMs < deps.config.admissionMs) return;
+  if (!res.headersSent)
+    res.status(200).type('application/json').set('cache-control', 'no-cache, no-transform');
+  res.req.context.onlyBlanks = true;
+  res.write('\n');
+}
+
+async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: number }): Promise<Answered> {
+  const row = await settled(a, ending);
+  const fault = row.status === 'completed' ? faultOf(row, { ending, seq, shown: null }) : undefined;
+  if (fault) throw fault;
+  sendWhole(a, row, ending.outcome);
+  return 'answered';
+}
+
+/**
+ * Answers with server-sent events, each as it comes; the last one only after the row is settled. A reader too
+ * slow for what is kept is told `gone`, and counts as one who left.
+ */
+export async function answerStream(a: Answering): Promise<Answered> {
+  const writer = new EventWriter(a.res, deliveryOf(a.deps), a.form.lines);
+  let shown: Attempt | null = a.resumed?.seen ?? null;
+  try {
+    if (a.resumed) writer.open();
+    for (;;) {
+      const item = await a.wait.next();
+      switch (item.kind) {
+        case 'left':
+          return 'left';
+        case 'quiet':
+          await writeEmpty(a, writer, shown === null ? item.place : { state: 'running', position: null });
+          break;
+        case 'events':
+          if (shown === null && (await mayShow(a, item))) shown = item;
+          if (shown === null) break; // handed back, or replaced, before anything of it was shown
+          // Another attempt was shown: never two claims in one answer.
+          if (!isSameAttempt(shown, item)) throw await otherClaim(a);
+          shown = { epoch: item.epoch, tag: item.tag || shown.tag };
+          await writeEvents(a, writer, item);
+          break;
+        case 'row':
+          throw answerGone(a.row);
+        case 'gap':
+          throw new McpctlError('gone', undefined, { taskId: a.row.id });
+        case 'closed':
+          throw errorOf(a.row.id, item.outcome);
+        case 'end':
+          return await endStream(a, writer, { ...item, shown });
+      }
+    }
+  } catch (thrown) {
+    if (!writer.opened) throw thrown;
+    const error = errorInStream(a, thrown);
+    a.report.failed(error);
+    await endWithError(writer, a.form.error(error));
+    return error.code === 'gone' ? 'left' : 'answered';
+  }
+}
+
+/** What becomes a frame is seen by nobody else: a bug is logged here, with the request that it broke. */
+function errorInStream({ deps, res, row }: Answering, thrown: unknown): McpctlError {
+  if (thrown instanceof McpctlError && thrown.code !== 'internal') return thrown;
+  logBug(deps.log, thrown, { reqId: res.req.context.requestId, taskId: row.id });
+  return new McpctlError('internal', undefined, { taskId: row.id, cause: thrown });
+}
+
+/** The last frame of a stream that did not complete: never a happy ending that did not happen. */
+export async function endWithError(writer: EventWriter, frame: Frame | null): Promise<void> {
+  if (frame) await writer.write(frame);
+  writer.end();
+}
+
+/** Asked before the first byte of a claim's answer: that is when its headers go out. */
+async function mayShow(a: Answering, attempt: Attempt): Promise<boolean> {
+  const shown = await a.wait.mayShow(attempt);
+  if (shown && !a.resumed) describeAnswer(a, { llm: shown.llmId, claimedAt: shown.claimedAt });
+  return shown !== null;
+}
+
+/** Each event is a frame of its own, or as many as it takes; what came together is written together. */
+async function writeEvents(a: Answering, writer: EventWriter, events: Events): Promise<void> {
+  const { epoch, tag, data } = events;
+  const hasId = a.resumed !== undefined || a.row.source === 'infer';
+  let text = '';
+  let seq = firstSeq(events);
+  for (const event of data) {
+    const frames = a.form.event(event);
+    let left = frames.length;
+    for (const frame of frames)
+      text += a.form.lines
+        ? lineText(frame)
+        : frameText(
+            frame,
+            hasId && --left === 0 ? eventIdOf({ epoch, seq, tag }, a.deps.formForAll.now()) : undefined,
+          );
+    seq += 1;
+  }
+  if (text === '') return;
+  a.report.firstEvent();
+  await writer.writeFrames(text);
+}
+
+async function writeEmpty(
+  a: Answering,
+  writer: EventWriter,
+  { state, position, seconds }: Place,
+): Promise<void> {
+  if (a.keepAlive === 'off') return;
+  const how = seconds === undefined ? (position ?? '') : `${seconds} s`;
+  const comment = `${state} ${how}`.trim();
+  if (a.keepAlive === 'comment' || !a.row.streaming) return await writer.comment(comment);
+  const known = { ...(position === null ? {} : { position }), ...(seconds === undefined ? {} : { seconds }) };
+  const frame = a.form.keepAlive({ state, ...known });
+  await (frame ? writer.write(frame) : writer.comment(comment));
+}
+
+async function endStream(
+  a: Answering,
+  writer: EventWriter,
+  { ending, seq, shown, ...attempt }: Attempt & { ending: Ending; seq: number; shown: Attempt | null },
+): Promise<Answered> {
+  if (shown !== null && !isSameAttempt(shown, attempt)) throw await otherClaim(a);
+  const row = await settled(a, ending);
+  const failed = errorOfRow(row, ending.outcome);
+  if (failed && !writer.opened) {
+    sendWhole(a, row, ending.outcome);
+    return 'answered';
+  }
+  const error = failed ?? faultOf(row, { ending, seq, shown });
+  if (error) throw error;
+  const { outcome } = ending;
+  if (!row.streaming)
+    await writer.write({ data: a.form.whole('body' in outcome ? (outcome.body ?? '') : '') });
+  for (const frame of row.streaming ? a.form.last(row.usage) : [{ data: '[DONE]' }])
+    await writer.write(frame);
+  writer.end();
+  a.report.finish(200, null);
+  return 'answered';
+}
+
+/** Why a stream whose row says completed is no success: what was shown is not what completed. */
+function faultOf(
+  row: TaskRow,
+  { ending, seq, shown }: { ending: Ending; seq: number; shown: Attempt | null },
+): McpctlError | undefined {
+  if (row.claimId !== ending.claim) return new McpctlError('worker_lost', undefined, { taskId: row.id });
+  const unseen = row.streaming && shown === null && seq > 1;
+  return unseen ? new McpctlError('gone', undefined, { taskId: row.id }) : undefined;
+}
+
+/** Redis lost the claim that was shown, and the task began anew: its caller's task ends, one who looks on leaves. */
+async function otherClaim({ deps, row, resumed }: Answering): Promise<McpctlError> {
+  return resumed ? new McpctlError('gone', undefined, { taskId: row.id }) : await endLost(deps, row);
+}
+
+async function settled(a: Answering, ending: Ending): Promise<TaskRow> {
+  const row = await settleInTime(a.deps, a.row, ending);
+  a.report.settled(row);
+  return row;
+}

@@ -1,0 +1,22 @@
+import type { Request, Response } from 'express';
+import type { TaskKey } from '../../../core/registry/idempotency.ts';
+import type { Wishes } from './headers.ts';
+import type { Report } from '../answer/report.ts';
+import type { InferenceRequest } from './request.ts';
+import type { Translation } from '../translate/sent.ts';
+
+/** One call for an inference, read and understood. */
+export interface Call {
+  req: Request;
+  res: Response;
+  report: Report;
+  request: InferenceRequest;
+  /** What it is to members that speak chat alone; null: it is not translated. */
+  translation: Translation | null;
+  /** The name that the caller asked for. */
+  llmName: string;
+  wishes: Wishes;
+  /** The few headers that the backend may see. */
+  headers: Record<string, string>;
+  key: TaskKey | null;
+}

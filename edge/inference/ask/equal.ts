@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+import { can, type Actor } from '../../../core/access.ts';
+import { McpctlError } from '../../../core/errors.ts';
+import type { KnownTask, TaskKey } from '../../../core/registry/idempotency.ts';
+import type { TaskRow } from '../../../core/task.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import type { Wishes } from './headers.ts';
+import type { InferenceRequest } from './request.ts';
+
+/**
+ * What a call may be repeated under; null when it did not say. Equal are two calls with the same llm, pin,
+ * operation and body, byte for byte, whatever door they come through.
+ */
+export function taskKeyOf(
+  actor: Actor,
+  { idempotencyKey, pin }: Wishes,
+  of: { llmName: string; endpoint?: string | undefined; request: InferenceRequest },
+): TaskKey | null {
+  if (idempotencyKey === undefined) return null;
+  const { operation, hash } = of.request;
+  const endpoint = of.endpoint === undefined ? [] : [of.endpoint];
+  const equal = JSON.stringify([operation, of.llmName, pin ?? null, hash, ...endpoint]);
+  const requestHash = createHash('sha256').update(equal).digest('hex');
+  return { ownerId: actor.userId, key: idempotencyKey, requestHash };
+}
+
+/**
+ * The task that an earlier call made under this key; null when there is none.
+ * @throws McpctlError `idempotency_mismatch`, `forbidden`.
+ */
+export async function equalTask(deps: EdgeDeps, actor: Actor, key: TaskKey): Promise<TaskRow | null> {
+  const known = await deps.registry.idempotency.find(key);
+  return known ? await needEqual(deps, { actor, key, known }) : null;
+}
+
+/** @throws McpctlError `idempotency_mismatch`, `forbidden`. */
+export async function needEqual(
+  deps: EdgeDeps,
+  { actor, key, known }: { actor: Actor; key: TaskKey; known: KnownTask },
+): Promise<TaskRow> {
+  if (known.requestHash !== key.requestHash) throw new McpctlError('idempotency_mismatch');
+  const row = await deps.registry.tasks.byId(known.taskId);
+  if (!row) throw new McpctlError('task_not_found');
+  // A token that is bound to other pools may not read by a key what it may not run.
+  if (can(actor, 'run', { resource: 'llm', target: { poolKey: row.poolName } })) return row;
+  throw new McpctlError('forbidden', `Your token may not run '${row.llmName.slice(0, 128)}'.`);
+}

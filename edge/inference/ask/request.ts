@@ -1,0 +1,124 @@
+import { createHash, hash } from 'node:crypto';
+import { z } from 'zod';
+import { McpctlError } from '../../../core/errors.ts';
+import type { Operation } from '../../../core/llm.ts';
+import { listOf } from '../../../core/translate/json.ts';
+import { customToolsIn } from '../../../core/translate/responses-request.ts';
+import type { MakeForm } from '../form/form.ts';
+import { inSlices, shapeOf, type JsonShape } from '../../../core/json-shape.ts';
+import { outlinedJson } from '../../http/parse.ts';
+import { needsOf, type Needs } from './needs.ts';
+
+const some = z.array(z.unknown()).min(1);
+const messages = z.array(z.looseObject({})).min(1);
+const textOrList = z.union([z.string(), some], { error: 'must be a string or a list that is not empty' });
+
+/** Every operation is asked for a model, and whether to stream. */
+const base = z.looseObject({
+  model: z.string().min(1).max(256).optional(),
+  stream: z.boolean().nullish(),
+  stream_options: z
+    .looseObject({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.unknown().optional() })
+    .nullish(),
+});
+
+const stateless =
+  'is not served: no answers are kept here to go on from. Send the whole conversation as input, and leave it out';
+const absent = z.null({ error: stateless }).optional();
+
+/** What we look at in a caller's body. Everything else goes to the backend as the text it is. */
+export const requestSchemas = {
+  chat: base.extend({ messages }),
+  completions: base.extend({ prompt: textOrList }),
+  embeddings: base.extend({
+    input: textOrList,
+    encoding_format: z.enum(['float', 'base64'], { error: 'must be float or base64' }).nullish(),
+  }),
+  responses: base.extend({
+    input: textOrList,
+    previous_response_id: absent,
+    conversation: absent,
+    background: z.literal(false, { error: stateless }).nullish(),
+  }),
+  messages: base.extend({ messages }),
+} satisfies Record<Operation, z.ZodType>;
+
+export interface InferenceRequest {
+  operation: Operation;
+  /** Exactly as received. */
+  body: string;
+  hash: string;
+  /** What the body calls its model. */
+  model: string | undefined;
+  streaming: boolean;
+  /**
+   * The caller asked for the usage chunk; the backend is always asked. `continuous`: and for it on every chunk,
+   * as vLLM gives it.
+   */
+  wantsUsage: boolean | 'continuous';
+  /** How the caller wants numbers of embeddings written. */
+  encoding: 'float' | 'base64';
+  /** Tools of a Responses call that take plain text. */
+  customTools: readonly string[];
+  /** Sequences that end a Messages call. */
+  stops: readonly string[];
+  /** How the answer looks where the door speaks another protocol than the operation's. */
+  formAs?: MakeForm;
+  /** What a member must be able to do. */
+  needs: Needs;
+}
+
+/** What is shorter is hashed at once. */
+const SHORT_CHARS = 16_000;
+
+async function hashOf(body: string, owner: string): Promise<string> {
+  if (body.length <= SHORT_CHARS) return hash('sha256', body);
+  const sliced = createHash('sha256');
+  await inSlices(body, (slice) => void sliced.update(slice), owner);
+  return sliced.digest('hex');
+}
+
+const MOST_CHARS = 1_000_000;
+
+/** A list of the body, also where an outline has left it out. */
+function listIn(body: string, { members }: JsonShape, name: 'tools' | 'stop_sequences'): unknown {
+  const member = members?.findLast(({ key }) => key === name);
+  if (!member || member.valueEnd - member.valueStart > MOST_CHARS) return [];
+  return JSON.parse(body.slice(member.valueStart, member.valueEnd));
+}
+
+const textsIn = (list: unknown): string[] => listOf(list).filter((item) => typeof item === 'string');
+
+/**
+ * Looks at the body of an inference; of a large one only at an outline.
+ * @param shape of the text, where that was looked at before. @param owner who takes turns with others meanwhile.
+ * @throws McpctlError `invalid_json`, `invalid_request` with the path of each fault.
+ */
+export async function readRequest(
+  operation: Operation,
+  body: string,
+  { shape, owner = '' }: { shape?: JsonShape | undefined; owner?: string } = {},
+): Promise<InferenceRequest> {
+  const looked = shape ?? (await shapeOf(body, owner));
+  const parsed = requestSchemas[operation].safeParse(outlinedJson(body, looked));
+  if (!parsed.success) {
+    const details = parsed.error.issues
+      .slice(0, 20)
+      .map((i) => ({ path: i.path.map(String).join('.'), message: i.message }));
+    throw new McpctlError('invalid_request', undefined, { details });
+  }
+  const { data } = parsed;
+  const { include_usage: usage, continuous_usage_stats: continuous } = data.stream_options ?? {};
+  return {
+    operation,
+    body,
+    hash: await hashOf(body, owner),
+    model: data.model,
+    streaming: data.stream === true && operation !== 'embeddings',
+    wantsUsage: usage === true && continuous === true ? 'continuous' : usage === true,
+    encoding: data['encoding_format'] === 'base64' ? 'base64' : 'float',
+    customTools: operation === 'responses' ? customToolsIn({ tools: listIn(body, looked, 'tools') }) : [],
+    stops: operation === 'messages' ? textsIn(listIn(body, looked, 'stop_sequences')) : [],
+    needs: needsOf(operation, data),
+  };
+}

@@ -1,0 +1,187 @@
+import { can, type Actor } from '../../../core/access.ts';
+import { McpctlError } from '../../../core/errors.ts';
+import { isServed, mayReturn } from '../../../core/flow/served.ts';
+import { sleepersIn } from '../../../core/flow/sleepers.ts';
+import { chosenAmong, unfitFor, type Choice, type Needs, type Unfit } from '../../../core/fit.ts';
+import type { LlmKind, Operation } from '../../../core/llm.ts';
+import { aliasSchema } from '../../../core/names.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import type { Known } from '../../believed/known-pools.ts';
+import type { LiveLlm, LivePool } from '../../../core/flow/liveness.ts';
+
+/** Where an inference goes. */
+export interface Target extends Choice {
+  poolKey: string;
+  /** The member that alone may run it. */
+  pin: { id: string; name: string } | null;
+  /** Llm ids of members that cannot do it. */
+  unfit: readonly string[];
+  /** Somebody was there who takes it at once; else it waits, and perhaps for one to be woken. */
+  served: boolean;
+  /** Nobody is, and one whose stream was lost less than a second ago may be again: it is waited for so long. */
+  returning: boolean;
+  /** Members get a translation of the request, to chat. */
+  translated: boolean;
+  /** Its members, for what the answer says of the one that had it. */
+  members: readonly { id: string; name: string; model: string; kind: LlmKind }[];
+}
+
+/** `from`: what the chat that is asked for is a translation of. */
+type AskedOf = Needs & { from?: Operation };
+
+interface Wanted {
+  /** The name that the caller asked for. */
+  asked: string;
+  pin: string | undefined;
+  /** Somebody who can do it need not be there yet. */
+  mayWait: boolean;
+  needs: AskedOf;
+  /** What is asked of a member that gets a translation of the request; null: there is none. @throws McpctlError */
+  translation: (() => Needs) | null;
+}
+
+/**
+ * What a caller's `model` leads to, and, unless the task `mayWait`, whether somebody is there to serve it, or can be
+ * woken to.
+ * @throws McpctlError `llm_not_found` naming close ones, `forbidden`, `no_capable_member`, `no_active_llm`.
+ */
+export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<Target> {
+  const { asked } = wanted;
+  // What cannot be a name is nobody's name; Postgres never sees it.
+  const isName = aliasSchema.safeParse(asked).success;
+  const quick = isName ? await recalled(deps, actor, wanted) : undefined;
+  if (quick) return quick;
+  const known = isName ? await deps.knownPools.ask(asked) : undefined;
+  if (!known) throw await unknown(deps, actor, asked);
+  return chosenIn(known, actor, wanted);
+}
+
+/** Of what was seen a moment ago only a yes counts: somebody who takes the task at once. */
+async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<Target | undefined> {
+  try {
+    const known = await deps.knownPools.recall(wanted.asked);
+    const target = known && chosenIn(known, actor, wanted);
+    return target?.served ? target : undefined;
+  } catch {
+    return undefined; // asked again, for an answer of now
+  }
+}
+
+/**
+ * A member that speaks the operation itself is preferred. Where none of those would take the task at once, one that
+ * speaks chat gets a translation; where none of these would either, the former are waited for.
+ * @throws as `targetIn`
+ */
+function chosenIn(known: Known, actor: Actor, wanted: Wanted): Target {
+  const { translation, needs: asked } = wanted;
+  const from = asked.operation;
+  const spoken = known.pool.members.some(({ row }) => unfitFor(row.capabilities, asked) !== 'operation');
+  if (translation !== null && !spoken)
+    return { ...targetIn(known, actor, { ...wanted, needs: { ...translation(), from } }), translated: true };
+  const itself = orError(() => targetIn(known, actor, wanted));
+  if (translation === null || (!(itself instanceof McpctlError) && itself.served)) return orThrow(itself);
+  const needs = { ...translation(), from };
+  const chat = orError(() => targetIn(known, actor, { ...wanted, needs }));
+  if (itself instanceof McpctlError) return { ...orThrow(chat), translated: true };
+  return !(chat instanceof McpctlError) && chat.served ? { ...chat, translated: true } : itself;
+}
+
+function orError(ask: () => Target): Target | McpctlError {
+  try {
+    return ask();
+  } catch (thrown) {
+    if (thrown instanceof McpctlError) return thrown;
+    throw thrown;
+  }
+}
+
+function orThrow(target: Target | McpctlError): Target {
+  if (target instanceof McpctlError) throw target;
+  return target;
+}
+
+function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait, needs }: Wanted): Target {
+  const { poolKey } = resolved;
+  if (!can(actor, 'run', { resource: 'llm', target: { poolKey } })) {
+    throw new McpctlError('forbidden', `Your token may not run '${asked}'.`);
+  }
+  const pinned = pin === undefined ? null : pinnedIn(pool, pin);
+  const unfit = unfitIn(pool, { pinned, needs });
+  const pinId = pinned?.row.id ?? null;
+  const served = isServed(pool, pinId, unfit);
+  const returning = !served && mayReturn(pool, pinId, unfit);
+  if (!served && !returning && !mayWait && sleepersIn(pool, pinId, unfit).length === 0)
+    throw nobody(poolKey, pinned?.row.name ?? null);
+  return {
+    poolKey,
+    pin: pinned ? { id: pinned.row.id, name: pinned.row.name } : null,
+    unfit,
+    ...choiceIn(pool, { pinId, unfit, needs }),
+    served,
+    returning,
+    translated: false,
+    members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
+  };
+}
+
+/** None where one member alone may run it. */
+function choiceIn(
+  pool: LivePool,
+  { pinId, unfit, needs }: { pinId: string | null; unfit: readonly string[]; needs: Needs },
+): Choice {
+  const able = pinId === null ? pool.members.filter(({ row }) => !unfit.includes(row.id)) : [];
+  if (able.length < 2) return { spared: [], shorter: [] };
+  const members = able.map(({ row: { id, capabilities: can } }) => ({ id, can, served: isServed(pool, id) }));
+  return chosenAmong(members, needs);
+}
+
+function pinnedIn(pool: LivePool, pin: string): LiveLlm {
+  const member = pool.members.find((m) => m.row.name === pin);
+  if (!member) throw new McpctlError('llm_not_found', `'${pin}' is not a member of the pool '${pool.key}'.`);
+  return member;
+}
+
+/**
+ * The members that cannot do it, whether they are there now or not.
+ * @throws McpctlError `no_capable_member` when that is all of them.
+ */
+function unfitIn(pool: LivePool, { pinned, needs }: { pinned: LiveLlm | null; needs: AskedOf }): string[] {
+  const asked = pinned ? [pinned] : pool.members;
+  const found = asked.map(({ row }) => ({ row, why: unfitFor(row.capabilities, needs) }));
+  const unfit = found.filter((member) => member.why !== null);
+  if (unfit.length < found.length || found.length === 0) return unfit.map(({ row }) => row.id);
+  const whys = new Set(unfit.map(({ why }) => why));
+  const sentences = [...whys].map((why) => why && sentenceFor(why, needs));
+  const of = pinned ? `'${pinned.row.name}'` : `Any member of the pool '${pool.key}'`;
+  throw new McpctlError(
+    'no_capable_member',
+    `${of} lacks what the request asks for: ${sentences.join('; ')}.`,
+  );
+}
+
+function sentenceFor(why: Unfit, needs: AskedOf): string {
+  switch (why) {
+    case 'operation':
+      return needs.from === undefined
+        ? `it does not serve ${needs.operation}`
+        : `it serves neither ${needs.from} nor ${needs.operation}, which that could be translated to`;
+    case 'tokenIds':
+      return 'it takes text, no token ids (LangChain: set check_embedding_ctx_length to False)';
+    case 'tools':
+      return 'it cannot use tools';
+    case 'vision':
+      return 'it cannot see pictures';
+  }
+}
+
+/** SPEC §5's sentence. */
+export function nobody(poolKey: string, pin: string | null): McpctlError {
+  const pinned = pin === null ? '' : ` (pinned: ${pin})`;
+  return new McpctlError('no_active_llm', `No active Llm in pool '${poolKey}'${pinned}`, { retryAfterS: 5 });
+}
+
+async function unknown(deps: EdgeDeps, actor: Actor, asked: string): Promise<McpctlError> {
+  const near = await deps.registry.names.similar(asked, actor.pools);
+  const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
+  return new McpctlError('llm_not_found', `There is no llm named '${asked.slice(0, 128)}'.${hint}`);
+}

@@ -1,0 +1,62 @@
+import { McpctlError } from '../../../core/errors.ts';
+import { refOf } from '../../../core/flow/deps.ts';
+import { orUnavailable } from '../../../core/queue/connect.ts';
+import { readFences } from '../../../core/queue/fence.ts';
+import { tagOf } from '../../../core/queue/attempt.ts';
+import { Follower } from '../../../core/queue/follow.ts';
+import { beginning, readTop, type Entry, type Position } from '../../../core/queue/stream.ts';
+import { isTerminal, type TaskRow } from '../../../core/task.ts';
+import type { EdgeDeps } from '../../deps.ts';
+
+type Deps = Pick<EdgeDeps, 'queue' | 'log'>;
+
+/**
+ * Goes on with a task's stream exactly after a position (null: from its first event), at any edge: the record
+ * in Redis says it all, nothing of it is kept in an edge. What comes next is there, or nothing has come yet,
+ * when this resolves. Ask for the row first: one that has ended speaks before its stream does.
+ * @returns null when the row alone answers: it has ended, and was not streamed, or ended without success and
+ *   its events are gone.
+ * @throws McpctlError `invalid_cursor` for a position that was never handed out; `gone` for one whose events
+ *   have expired, were trimmed, or belong to another attempt; `unavailable`.
+ */
+export async function followFrom(deps: Deps, row: TaskRow, after: Position | null): Promise<Follower | null> {
+  if (after !== null && !row.streaming) throw new McpctlError('invalid_cursor');
+  if (isTerminal(row.status)) {
+    if (!row.streaming) return null;
+    const top = await readSpeaking(deps, row);
+    if (!top && after === null && row.status !== 'completed') return null;
+    if (!top) throw new McpctlError('gone', undefined, { taskId: row.id });
+  }
+  const follower = await Follower.open({ ...deps.queue, log: deps.log }, refOf(row), after ?? beginning);
+  try {
+    if (after !== null) await needHandedOut(deps, row, after);
+    await follower.begin();
+    return follower;
+  } catch (thrown) {
+    follower.close();
+    throw thrown;
+  }
+}
+
+/** The last entry of an ended task's stream, if it tells what the row tells: the end of the row's claim, or a close. */
+async function readSpeaking({ queue }: Deps, row: TaskRow): Promise<Entry | null> {
+  const { stream } = queue.keys.pool(row.poolName).task(row.id);
+  const top = await orUnavailable(readTop(queue.redis, stream));
+  if (top?.kind === 'end') return top.ending.claim === row.claimId ? top : null;
+  return top?.kind === 'closed' && row.status !== 'completed' ? top : null;
+}
+
+/** A position was handed out if its event was there, of a claim that was shown: the fence knows both. */
+async function needHandedOut({ queue }: Deps, row: TaskRow, after: Position): Promise<void> {
+  const { epoch, seq } = after;
+  const [fence] = await readFences(queue.redis, queue.keys, [refOf(row)]);
+  if (epoch > Math.max(row.epoch, fence?.epoch ?? 0)) throw new McpctlError('invalid_cursor');
+  const gone = (): McpctlError => new McpctlError('gone', undefined, { taskId: row.id });
+  if (fence?.epoch !== epoch) throw gone();
+  // A Redis that went back may have given the same epoch to another claim, or to none yet.
+  if (after.tag !== undefined && after.tag !== tagOf(fence.claim)) throw gone();
+  const events = fence.state === 'ended' ? fence.seq - 1 : fence.seq;
+  if (fence.shown !== '' && seq <= events) return;
+  // Nobody makes up the tag of a claim: its event was there, and went with the pin of its claim or the end of its stream.
+  throw after.tag === undefined ? new McpctlError('invalid_cursor') : gone();
+}

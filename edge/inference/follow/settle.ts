@@ -1,0 +1,94 @@
+import { settleTask } from '../../../core/flow/settle.ts';
+import { isErrorCode, McpctlError, messageOf, type Refusal } from '../../../core/errors.ts';
+import type { Ending, Outcome } from '../../../core/outcome.ts';
+import { pause } from '../../../core/runtime/clock.ts';
+import { msFor } from '../../../core/runtime/time-of-bytes.ts';
+import type { TaskRow } from '../../../core/task.ts';
+import { flowOf, type EdgeDeps } from '../../deps.ts';
+
+/** Postgres that only lost its connections is there again by then. */
+const AGAIN_MS = 200;
+
+/**
+ * Settles the row before the last byte goes out. The row decides: when a cancel had won, the caller hears of
+ * the cancel.
+ * @throws McpctlError `settle_pending` when Postgres does not answer in time; the scheduler settles it then.
+ */
+export async function settleInTime(deps: EdgeDeps, row: TaskRow, ending: Ending): Promise<TaskRow> {
+  const taskId = row.id;
+  const over = new AbortController();
+  const late = new Promise<never>((_, reject) => {
+    over.signal.addEventListener('abort', () =>
+      reject(new McpctlError('settle_pending', undefined, { taskId })),
+    );
+  });
+  const timer = setTimeout(() => over.abort(), deps.config.settleWaitMs + msFor(bodyLength(ending)));
+  const settling = settleUntil(deps, { row, ending, over: over.signal });
+  settling.catch((thrown: unknown) =>
+    deps.log.warn({ taskId, why: messageOf(thrown) }, 'an answer is not settled yet; the scheduler will'),
+  );
+  try {
+    return await Promise.race([settling, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const bodyLength = ({ outcome }: Ending): number => ('body' in outcome ? (outcome.body?.length ?? 0) : 0);
+
+/** Tries again while Postgres is away; what was under way when time is over may still come to its end. */
+async function settleUntil(
+  deps: EdgeDeps,
+  { row, ending, over }: { row: TaskRow; ending: Ending; over: AbortSignal },
+): Promise<TaskRow> {
+  for (;;) {
+    try {
+      return await settleTask(flowOf(deps), { taskId: row.id, poolKey: row.poolName }, ending);
+    } catch (thrown) {
+      const away = thrown instanceof McpctlError && thrown.code === 'unavailable';
+      if (!away || over.aborted) throw thrown;
+      await pause(AGAIN_MS, over);
+    }
+  }
+}
+
+/** A task that was closed from outside, as the error its caller gets. */
+export function errorOf(taskId: string, outcome: Outcome): McpctlError {
+  const code = outcome.kind !== 'completed' && isErrorCode(outcome.code) ? outcome.code : 'task_cancelled';
+  return new McpctlError(code, outcome.kind === 'completed' ? undefined : outcome.message, {
+    taskId,
+    ...retryAfter(outcome),
+  });
+}
+
+/** How long the backend asked to wait, in whole seconds. */
+function retryAfter(outcome: Outcome | undefined): { retryAfterS?: number } {
+  const seconds = outcome?.kind === 'failed' ? outcome.retryAfterS : undefined;
+  return seconds === undefined ? {} : { retryAfterS: Math.ceil(seconds) };
+}
+
+/**
+ * The error that a settled row stands for, and how long the backend asks to wait; undefined when it completed.
+ * @param body what is kept of a refusal, where no outcome is at hand.
+ */
+export function errorOfRow(row: TaskRow, outcome?: Outcome, body?: string | null): McpctlError | undefined {
+  if (row.status === 'completed') return undefined;
+  const code = row.errorCode ?? '';
+  const refusal = code === 'backend_rejected' ? refusalOf(row, outcome, body) : undefined;
+  return new McpctlError(isErrorCode(code) ? code : 'task_cancelled', row.errorMessage ?? undefined, {
+    taskId: row.id,
+    ...retryAfter(outcome),
+    ...(refusal === undefined ? {} : { refusal }),
+  });
+}
+
+/** The backend's own words; where they are not kept, what the row has of them. */
+function refusalOf(row: TaskRow, outcome?: Outcome, kept?: string | null): Refusal | undefined {
+  const told = outcome?.kind === 'failed' ? outcome : undefined;
+  const status = told?.status ?? row.responseStatus;
+  if (status == null) return undefined;
+  const body = told?.body ?? kept;
+  if (body != null) return { status, body };
+  const reason = { type: 'invalid_request_error', param: null, code: row.errorCode, ...row.errorReason };
+  return { status, body: JSON.stringify({ error: { message: row.errorMessage, ...reason } }) };
+}

@@ -1,0 +1,128 @@
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import type { Lease, Presence } from '../../core/presence.ts';
+import type { Heartbeat } from '../../core/protocol.ts';
+import { orUnavailable } from '../../core/queue/connect.ts';
+import { sendControl } from '../../core/queue/control.ts';
+import type { QueueDoor } from '../../core/queue/door.ts';
+import type { Registry } from '../../core/registry/registry.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import { EachItem } from '../../core/runtime/each-item.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import type { Service } from '../../core/runtime/service.ts';
+import type { SessionSpeakers, Speaker } from '../believed/session-speakers.ts';
+
+/**
+ * Signs of life of provider sessions. The usual one costs a single Redis command; Postgres hears of them in
+ * batches, and at once only when the lease had lapsed.
+ */
+export interface Heartbeats extends Service {
+  /**
+   * @param speaker whose token a session that an edge of the last release registered stands on from now on.
+   * What it says of its members goes to the relay that holds its stream, if one does.
+   * @throws McpctlError `session_not_found` unless it is the speaker's and has not left: register again.
+   */
+  beat(said: Heartbeat, speaker: Speaker): Promise<void>;
+}
+
+const FLUSH_MS = 1_000;
+const TOGETHER = 1_000;
+const MOST_NOTED = 50_000;
+
+export interface HeartbeatsDeps {
+  registry: Registry;
+  presence: Presence;
+  queue: Pick<QueueDoor, 'redis' | 'keys'>;
+  speakers: SessionSpeakers;
+  clock: Clock;
+  log: Log;
+}
+
+/** Those of which nothing was heard since that ends them: a stream that was lost, a goodbye. */
+async function stillHeld(
+  presence: Pick<Presence, 'sessions'>,
+  ids: readonly string[],
+): Promise<readonly string[]> {
+  try {
+    const { live } = await presence.sessions(ids);
+    return ids.filter((id) => live.has(id));
+  } catch {
+    return ids; // without Redis nobody has heard of such an end either
+  }
+}
+
+/** Writes them down. One whose rows cannot be written is no reason to take the others for gone. */
+const createWriting = ({ registry, clock, log }: HeartbeatsDeps): EachItem<string> =>
+  new EachItem<string>({
+    name: 'heartbeats',
+    idOf: (id) => id,
+    act: async (some) => (await registry.sessions.beat(some)).length,
+    together: TOGETHER,
+    lanes: 1,
+    clock,
+    log,
+  });
+
+export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
+  const { registry, presence, queue, speakers, log } = deps;
+  let waiting = new Set<string>();
+  /** Sessions whose token is known to be noted, and those that are to be. */
+  const noted = new Set<string>();
+  let unnoted = new Map<string, string>();
+  let timer: NodeJS.Timeout | undefined;
+
+  const writing = createWriting(deps);
+  const flush = async (): Promise<void> => {
+    timer = undefined;
+    const [ids, tokenOf] = [[...waiting], unnoted];
+    [waiting, unnoted] = [new Set<string>(), new Map<string, string>()];
+    try {
+      const { failed, left } = await writing.run(
+        await stillHeld(presence, ids),
+        new AbortController().signal,
+      );
+      if (failed + left > 0) log.warn({ sessions: failed + left }, 'some heartbeats could not be written');
+      await registry.denials.fillTokens(tokenOf);
+      if (noted.size >= MOST_NOTED) noted.clear();
+      for (const id of tokenOf.keys()) noted.add(id);
+    } catch (thrown) {
+      // The lease in Redis was extended; the next heartbeat brings Postgres up to date.
+      log.warn({ sessions: ids.length, err: messageOf(thrown) }, 'heartbeats could not be written');
+    }
+  };
+
+  const revive = async (sessionId: string): Promise<Lease> => {
+    const session = await registry.sessions.byId(sessionId);
+    if (!session || session.leftAt !== null) throw new McpctlError('session_not_found');
+    const boot = session.instanceId ?? sessionId;
+    await presence.hold(sessionId, boot);
+    await registry.sessions.beat([sessionId]);
+    return { boot };
+  };
+
+  /** Also without a word of its members it is a sign of life: the relay gives a silent session no tasks. */
+  const tell = async (session: string, boot: string, { state, members }: Heartbeat): Promise<void> => {
+    const message = { kind: 'state', ...(state ? { state } : {}), ...(members ? { members } : {}) } as const;
+    await orUnavailable(sendControl(queue, { session, boot, message }));
+  };
+
+  return {
+    name: 'heartbeats',
+    async beat(said, speaker) {
+      const sessionId = said.providerSessionId;
+      await speakers.need(sessionId, speaker);
+      const held = await presence.extend(sessionId);
+      const { boot } = held ?? (await revive(sessionId));
+      // Another process of it has registered since; what it was given above is that one's by right.
+      if (speaker.instance !== undefined && speaker.instance !== boot)
+        throw new McpctlError('session_not_found');
+      if (!noted.has(sessionId)) unnoted.set(sessionId, speaker.tokenId);
+      if (held) waiting.add(sessionId);
+      if (held) timer ??= setTimeout(() => void flush(), FLUSH_MS);
+      await tell(sessionId, boot, said);
+    },
+    async stop() {
+      clearTimeout(timer);
+      if (waiting.size > 0) await flush();
+    },
+  };
+}

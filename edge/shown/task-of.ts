@@ -1,0 +1,18 @@
+import type { Request } from 'express';
+import { can } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { uuidSchema } from '../../core/names.ts';
+import type { TaskRow } from '../../core/task.ts';
+import { actorOf } from '../http/context.ts';
+import type { EdgeDeps } from '../deps.ts';
+
+/** The task in the path: one's own, or any for who may see all, within the token's pools; else it is not there, exactly like a random id. */
+export async function taskOf(deps: EdgeDeps, req: Request): Promise<TaskRow> {
+  const id = uuidSchema.safeParse(req.params['id']);
+  if (!id.success) throw new McpctlError('invalid_id');
+  const row = await deps.registry.tasks.byId(id.data);
+  if (!row) throw new McpctlError('task_not_found');
+  const target = { ownerId: row.ownerId, poolKey: row.poolName };
+  if (!can(actorOf(req), 'view', { resource: 'task', target })) throw new McpctlError('task_not_found');
+  return row;
+}

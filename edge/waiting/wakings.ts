@@ -1,0 +1,150 @@
+import { messageOf } from '../../core/errors.ts';
+import type { Sleeper } from '../../core/flow/sleepers.ts';
+import { sendControl } from '../../core/queue/control.ts';
+import type { QueueDoor } from '../../core/queue/door.ts';
+import { createWakes, type WakeState } from '../../core/queue/wake.ts';
+import { wakeBackOffMs } from '../../core/wake.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import type { Service } from '../../core/runtime/service.ts';
+
+/** What is known of an llm that callers of this edge wait for; instants by the clock's `elapsed()`. */
+export interface KnownWake {
+  /** Since when it is being woken; null: nobody does, as far as is known. */
+  since: number | null;
+  failed: { reason: string; at: number } | null;
+  /** After failures in a row it is left alone until then. */
+  notBefore: number;
+}
+
+const READ_MS = 500;
+const SEND_MS = 2_000;
+/** Who waits asks again within this, or waits no more. */
+const WANTED_MS = 3_000;
+
+/** Two readings of one failure's age differ by the time of a round trip. */
+const SAME_FAILURE_MS = 400;
+/** A wake that fails so long after it might have been tried again is the first in a row. */
+const FORGOTTEN_MS = 300_000;
+
+interface Known extends KnownWake {
+  worker: Sleeper['worker'];
+  /** Redis's own instant of the failure that was seen last. */
+  failedAt: number | null;
+  watchedUntil: number;
+  wantedUntil: number;
+  sentAt: number;
+  read: boolean;
+}
+
+/**
+ * Has sleeping llms woken for all callers of this edge, however many wait: one loop reads how the wakes go, and asks
+ * for those that are wanted, every 2 s, until a worker does it. Nobody has to say that it waits no more.
+ */
+export class Wakings implements Service {
+  readonly name = 'wakings';
+  readonly #deps: { queue: Pick<QueueDoor, 'redis' | 'keys'>; clock: Clock; log: Log };
+  readonly #known = new Map<string, Known>();
+  /** Of llms whose last wakes failed, also while nobody waits for them. */
+  readonly #failures = new Map<string, { count: number; at: number; notBefore: number }>();
+  readonly #stopping = new AbortController();
+  #loop: Promise<void> | null = null;
+
+  constructor(deps: { queue: Pick<QueueDoor, 'redis' | 'keys'>; clock: Clock; log: Log }) {
+    this.#deps = deps;
+  }
+
+  /** How the wake of this llm goes; from here on that is read for a while. Null: not known yet. */
+  watch({ llmId, worker }: Sleeper): KnownWake | null {
+    const now = this.#deps.clock.elapsed();
+    let known = this.#known.get(llmId);
+    if (!known) {
+      const notBefore = this.#failures.get(llmId)?.notBefore ?? -Infinity;
+      const never = { since: null, failed: null, failedAt: null, notBefore, read: false, sentAt: -Infinity };
+      known = { ...never, worker, watchedUntil: 0, wantedUntil: -Infinity };
+      this.#known.set(llmId, known);
+    }
+    known.worker = worker;
+    known.watchedUntil = now + WANTED_MS;
+    this.#loop ??= this.#turn();
+    return known.read ? known : null;
+  }
+
+  /** The llm is to be woken, unless it is being woken already. To be said again while that is so. */
+  want(llmId: string): void {
+    const known = this.#known.get(llmId);
+    if (known) known.wantedUntil = this.#deps.clock.elapsed() + WANTED_MS;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+  }
+
+  async #turn(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      const now = this.#deps.clock.elapsed();
+      for (const [llmId, { watchedUntil }] of this.#known) if (watchedUntil < now) this.#known.delete(llmId);
+      if (this.#known.size === 0) break;
+      try {
+        await this.#readAll();
+        await this.#sendWanted();
+      } catch (thrown) {
+        this.#deps.log.debug({ why: messageOf(thrown) }, 'how wakes go could not be read; trying again');
+      }
+      await pause(READ_MS, signal);
+    }
+    this.#loop = null;
+  }
+
+  async #readAll(): Promise<void> {
+    const { queue, clock } = this.#deps;
+    const ids = [...this.#known.keys()];
+    const now = clock.elapsed();
+    const states = await createWakes(queue).read(ids);
+    ids.forEach((llmId, at) => {
+      const known = this.#known.get(llmId);
+      const state = states[at];
+      if (!known || !state || !take(known, state, now)) return;
+      known.notBefore = this.#failedAgain(llmId, known.failed?.at ?? now);
+    });
+  }
+
+  /** Who sees a failure for the first time counts it. @returns from when the llm may be tried again. */
+  #failedAgain(llmId: string, at: number): number {
+    const before = this.#failures.get(llmId);
+    if (before && Math.abs(before.at - at) < SAME_FAILURE_MS) return before.notBefore;
+    for (const [id, { notBefore }] of this.#failures)
+      if (at - notBefore > FORGOTTEN_MS) this.#failures.delete(id);
+    const count = (this.#failures.get(llmId)?.count ?? 0) + 1;
+    const notBefore = at + wakeBackOffMs(count);
+    this.#failures.set(llmId, { count, at, notBefore });
+    return notBefore;
+  }
+
+  async #sendWanted(): Promise<void> {
+    const { queue, clock } = this.#deps;
+    for (const [wakeId, known] of this.#known) {
+      const now = clock.elapsed();
+      const isWanted = known.wantedUntil >= now && known.notBefore <= now;
+      const due = isWanted && known.since === null && now - known.sentAt >= SEND_MS;
+      if (!due || !known.worker) continue;
+      known.sentAt = now;
+      await sendControl(queue, { ...known.worker, message: { kind: 'wake', wakeId } });
+    }
+  }
+}
+
+/** @returns whether it tells of a failure that was not known. */
+function take(known: Known, { waking, failed }: WakeState, now: number): boolean {
+  known.read = true;
+  known.since = waking && now - waking.sinceMs;
+  if (!failed || failed.at === known.failedAt) return false;
+  known.failedAt = failed.at;
+  known.failed = { reason: failed.reason, at: now - failed.ageMs };
+  // Those who wanted it waited for this try; who comes now asks for another.
+  known.wantedUntil = -Infinity;
+  known.sentAt = -Infinity;
+  return true;
+}
