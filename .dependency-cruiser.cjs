@@ -3,6 +3,8 @@ const processes = '^(edge|worker|scheduler|cli|start)/';
 const product = '^(core|edge|worker|scheduler|cli|start)/|^knexfile[.]ts$';
 /** Not peers, but what peers are written against. */
 const shared = '(route|duty|transport|command|provider|adapt|failed|patience)[.]ts$|http/';
+/** What everybody may know: it knows no store, no process and no clock. */
+const pure = '^core/([^/]+|(resources|text|task|member)/[^/]+)[.]ts$';
 const packages = (names) => `(^|/)node_modules/(${names})/`;
 
 /** A package that only one place may import; tests may look behind the door. */
@@ -22,22 +24,18 @@ module.exports = {
     forbid('no-test-code-in-production', { path: product }, { path: '^(test|bench)/' }),
     forbid('processes-are-islands', { path: processes }, { path: processes, pathNot: '^$1/' }),
 
-    forbid(
-      'core-is-pure',
-      { path: '^core/([^/]+|resources/[^/]+)[.]ts$' },
-      { pathNot: `^core/([^/]+|resources/[^/]+)[.]ts$|${packages('zod')}` },
-    ),
+    forbid('core-is-pure', { path: pure }, { pathNot: `${pure}|${packages('zod')}` }),
     forbid(
       'runtime-stays-below',
       { path: '^core/runtime/' },
-      { path: '^(core/[^/]+/|edge/|worker/|scheduler/|cli/|start/)', pathNot: '^core/runtime/' },
+      { path: '^(core/[^/]+/|edge/|worker/|scheduler/|cli/|start/)', pathNot: `^core/runtime/|${pure}` },
     ),
     forbid(
       'doors-do-not-meet',
       { path: '^core/(registry|queue)/' },
       {
         path: '^(core/[^/]+/|edge/|worker/|scheduler/|cli/|start/)',
-        pathNot: '^core/($1|runtime|resources)/',
+        pathNot: `^core/($1|runtime)/|${pure}`,
       },
     ),
     // What is generic knows no single resource: it is handed definitions.

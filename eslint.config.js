@@ -4,7 +4,7 @@ import mocha from 'eslint-plugin-mocha';
 const noEnv = {
   object: 'process',
   property: 'env',
-  message: 'Read the environment in main.ts (through core/runtime/config.ts).',
+  message: 'Read the environment in main.ts (through core/runtime/settings/config.ts).',
 };
 const noExit = { object: 'process', property: 'exit', message: 'Only main.ts leaves.' };
 const askTheClock = [

@@ -1,4 +1,4 @@
-import { migrationSource } from './core/registry/migration-source.ts';
+import { migrationSource } from './core/registry/database/migration-source.ts';
 
 /** For knex's own command line (`npx knex migrate:status`); the product migrates with `scheduler/main.js release`. */
 const schema = process.env['MCPCTL_PG_SCHEMA'] ?? 'public';

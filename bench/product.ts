@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { McpctlError } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
-import { homeAt } from '../core/runtime/home.ts';
+import { homeAt } from '../core/runtime/files/home.ts';
 import { freePort } from '../start/port.ts';
 import { keepExtra, needGoingOn } from './extras.ts';
 

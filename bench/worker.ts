@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { McpctlError } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
-import { homeAt } from '../core/runtime/home.ts';
+import { homeAt } from '../core/runtime/files/home.ts';
 import { nowMs } from './clock.ts';
 import { keepExtra, needGoingOn } from './extras.ts';
 import type { Product } from './product.ts';

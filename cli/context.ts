@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Clock } from '../core/runtime/clock.ts';
-import type { Home } from '../core/runtime/home.ts';
+import type { Home } from '../core/runtime/files/home.ts';
 import type { Client } from './client.ts';
 import type { Http } from './http.ts';
 import type { Interrupts } from './interrupts.ts';
@@ -47,8 +47,8 @@ export interface ContextDeps {
 function environmentOf(env: ContextDeps['env']) {
   const settings = async () => {
     const [{ readConfig }, { withProxies }] = await Promise.all([
-      import('../core/runtime/config.ts'),
-      import('../core/runtime/network-settings.ts'),
+      import('../core/runtime/settings/config.ts'),
+      import('../core/runtime/settings/network.ts'),
     ]);
     return readConfig(withProxies(env), [
       'home',
@@ -66,7 +66,7 @@ function environmentOf(env: ContextDeps['env']) {
     ]);
   };
   const home = async (): Promise<Home> => {
-    const { homeAt } = await import('../core/runtime/home.ts');
+    const { homeAt } = await import('../core/runtime/files/home.ts');
     const said = await settings();
     const at = homeAt(said.home);
     const cache = said.cacheHome === undefined ? at.cache : join(said.cacheHome, 'mcpctl');
@@ -92,7 +92,7 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
   const httpFor = async (at: Target & { token: string }, until?: AbortSignal): Promise<Http> => {
     const [{ createHttp }, { openNetwork }] = await Promise.all([
       import('./http.ts'),
-      import('../core/runtime/network.ts'),
+      import('../core/runtime/network/network.ts'),
     ]);
     const { debug, ...said } = await settings();
     const network = openNetwork(

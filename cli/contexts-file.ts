@@ -2,9 +2,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../core/errors.ts';
-import type { Home } from '../core/runtime/home.ts';
+import type { Home } from '../core/runtime/files/home.ts';
 import { nearest } from '../core/runtime/nearest.ts';
-import { refuseForeign, writePrivately } from '../core/runtime/private-file.mjs';
+import { refuseForeign, writePrivately } from '../core/runtime/files/private-file.mjs';
 
 const contextSchema = z.object({ server: z.string(), token: z.string() });
 const contextsSchema = z.object({

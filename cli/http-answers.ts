@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici';
 import { z } from 'zod';
 import { apiErrorSchema } from '../core/api-error.ts';
 import { isErrorCode, McpctlError, type ErrorCode } from '../core/errors.ts';
-import type { Network } from '../core/runtime/network.ts';
+import type { Network } from '../core/runtime/network/network.ts';
 import { Cancelled } from './exit.ts';
 
 /** A backend's own refusal, which comes through as it was: OpenAI's form, or Ollama's. */

@@ -1,7 +1,7 @@
 import { request, type Dispatcher } from 'undici';
 import { McpctlError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import type { Network } from '../core/runtime/network.ts';
+import type { Network } from '../core/runtime/network/network.ts';
 import { msFor } from '../core/runtime/time-of-bytes.ts';
 import { Cancelled } from './exit.ts';
 import { accepted, explained, headerOf } from './http-answers.ts';

@@ -1,4 +1,4 @@
-import { readSse } from '../core/sse.ts';
+import { readSse } from '../core/text/sse.ts';
 import { Cancelled } from './exit.ts';
 import type { Call, Http } from './http.ts';
 

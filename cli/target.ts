@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { McpctlError, messageOf } from '../core/errors.ts';
-import type { Home } from '../core/runtime/home.ts';
+import type { Home } from '../core/runtime/files/home.ts';
 import { contextNamed, readContexts, readCredentials, type Contexts } from './contexts-file.ts';
 import { readProjectFile, readSystemFile } from './defaults-file.ts';
 

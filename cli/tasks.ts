@@ -1,4 +1,4 @@
-import { terminalStatuses } from '../core/task.ts';
+import { terminalStatuses } from '../core/task/task.ts';
 import type { Listing } from './print.ts';
 
 /** Whether nothing becomes of a task any more. */

@@ -3,7 +3,7 @@ import { tokenViewSchema, whoamiSchema } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
 import { llmViewSchema } from '../core/llm.ts';
 import { memberViewSchema, poolViewSchema } from '../core/pool.ts';
-import { taskErrorSchema, taskViewSchema } from '../core/task.ts';
+import { taskErrorSchema, taskViewSchema } from '../core/task/task.ts';
 
 /**
  * The API's objects as the CLI reads them: core's schemas, leniently. A field that an older server does not

@@ -1,6 +1,6 @@
 /**
  * What a failure of a store means to us, for Redis and Postgres alike. Their own codes are put into these classes in
- * core/queue/trouble.ts and core/registry/faults.ts, by class and not by list; docs/reliability.md has the table.
+ * core/queue/trouble.ts and core/registry/database/faults.ts, by class and not by list; docs/reliability.md has the table.
  *
  * - `away`: it could not be asked, or did not answer
  * - `not now`: it answers, and will take the same thing soon: it starts, fails over, is busy, or a lock is held

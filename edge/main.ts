@@ -1,11 +1,11 @@
 import { messageOf } from '../core/errors.ts';
-import { inspectRedis } from '../core/queue/inspect.ts';
-import { inspectDatabase } from '../core/registry/inspect.ts';
-import { readAndInspect } from '../core/runtime/config.ts';
+import { inspectRedis } from '../core/queue/link/inspect.ts';
+import { inspectDatabase } from '../core/registry/database/inspect.ts';
+import { readAndInspect } from '../core/runtime/settings/config.ts';
 import { createLog } from '../core/runtime/log.ts';
-import { untilSignal } from '../core/runtime/signals.ts';
+import { untilSignal } from '../core/runtime/process/signals.ts';
 import { plain } from '../core/runtime/plain.ts';
-import { outliveRejections } from '../core/runtime/last-resort.ts';
+import { outliveRejections } from '../core/runtime/process/last-resort.ts';
 import { createApp } from './app.ts';
 import { composeEdge } from './compose.ts';
 import { edgeSettings } from './deps.ts';

@@ -1,6 +1,6 @@
 import { messageOf } from '../core/errors.ts';
 import { putOut, type PutOutDeps } from '../core/flow/put-out.ts';
-import type { Denials, Denied } from '../core/registry/denials.ts';
+import type { Denials, Denied } from '../core/registry/people/denials.ts';
 import type { Log } from '../core/runtime/log.ts';
 
 /** Puts members out at once, for routes that have just taken somebody's right away. */

@@ -1,10 +1,10 @@
 import { createHash, createHmac } from 'node:crypto';
 import { createRedisUserFlow, type RedisUserFlow } from '../core/flow/redis-users.ts';
 import { messageOf } from '../core/errors.ts';
-import type { Transport } from '../core/protocol.ts';
-import { addressOf } from '../core/queue/where.ts';
+import type { Transport } from '../core/member/protocol.ts';
+import { addressOf } from '../core/queue/link/where.ts';
 import type { Log } from '../core/runtime/log.ts';
-import type { Service } from '../core/runtime/service.ts';
+import type { Service } from '../core/runtime/process/service.ts';
 
 /** Whether, and how, workers take their tasks from Redis itself: each session as a user of its own there. */
 export interface RedisWorkers extends Service {

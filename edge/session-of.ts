@@ -2,7 +2,7 @@ import type { Request } from 'express';
 import { can, type Actor } from '../core/access.ts';
 import { McpctlError } from '../core/errors.ts';
 import { uuidSchema } from '../core/names.ts';
-import { wireHeaders } from '../core/protocol.ts';
+import { wireHeaders } from '../core/member/protocol.ts';
 import { actorOf } from './http/context.ts';
 import type { EdgeDeps } from './deps.ts';
 import type { Speaker } from './believed/session-speakers.ts';

@@ -1,5 +1,5 @@
 import { weighEvents } from '../core/queue/event-memory.ts';
-import type { TaskRef } from '../core/queue/fence.ts';
+import type { TaskRef } from '../core/queue/task/fence.ts';
 import type { DutyDeps } from './duties/duty.ts';
 
 const AT_ONCE = 500;

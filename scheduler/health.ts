@@ -1,7 +1,7 @@
 import type { Bus } from '../core/runtime/bus.ts';
-import { createHealthPort, type HealthPort } from '../core/runtime/health-port.ts';
-import { ownPackage } from '../core/runtime/own-package.ts';
-import type { Settings } from '../core/runtime/settings.ts';
+import { createHealthPort, type HealthPort } from '../core/runtime/process/health-port.ts';
+import { ownPackage } from '../core/runtime/files/own-package.ts';
+import type { Settings } from '../core/runtime/settings/settings.ts';
 
 /** The scheduler's own port for probes and scrapers; null where none was asked for. */
 export async function openHealth(
@@ -10,7 +10,7 @@ export async function openHealth(
 ): Promise<HealthPort | null> {
   if (config.healthPort === undefined) return null;
   const [{ processMetrics }, { Gauge }] = await Promise.all([
-    import('../core/runtime/process-metrics.ts'),
+    import('../core/runtime/process/process-metrics.ts'),
     import('prom-client'),
   ]);
   const registry = processMetrics({ ...config, version: ownPackage().version });

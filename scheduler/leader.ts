@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { messageOf } from '../core/errors.ts';
-import type { Leases } from '../core/registry/leases.ts';
+import type { Leases } from '../core/registry/database/leases.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import { pause, type Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
-import type { Service } from '../core/runtime/service.ts';
+import type { Service } from '../core/runtime/process/service.ts';
 
 export interface LeaderDeps {
   leases: Leases;

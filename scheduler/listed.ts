@@ -1,5 +1,5 @@
 import { messageOf } from '../core/errors.ts';
-import type { TaskRef } from '../core/queue/fence.ts';
+import type { TaskRef } from '../core/queue/task/fence.ts';
 import { readIndexes, type IndexQuery } from '../core/queue/pool-indexes.ts';
 import type { Round } from '../core/runtime/each-item.ts';
 import type { DutyDeps } from './duties/duty.ts';

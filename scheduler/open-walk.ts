@@ -1,6 +1,6 @@
-import { notAtRest } from '../core/queue/look.ts';
-import type { OpenRef } from '../core/registry/task-upkeep.ts';
-import { isTerminal, type TaskRow } from '../core/task.ts';
+import { notAtRest } from '../core/queue/jobs/look.ts';
+import type { OpenRef } from '../core/registry/tasks/task-upkeep.ts';
+import { isTerminal, type TaskRow } from '../core/task/task.ts';
 import type { DutyDeps } from './duties/duty.ts';
 
 /** Rows that are read, looked at and mended together. */

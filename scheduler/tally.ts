@@ -4,7 +4,7 @@ import { addTally, type Counted, type DutyTally } from '../core/queue/tally.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
-import type { Service } from '../core/runtime/service.ts';
+import type { Service } from '../core/runtime/process/service.ts';
 
 /** Counts how duties fare, and says so to Redis now and then, where edges read it for who scrapes them. */
 export interface Tally extends Service {

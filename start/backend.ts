@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../core/errors.ts';
-import type { Home } from '../core/runtime/home.ts';
+import type { Home } from '../core/runtime/files/home.ts';
 import { writeJson } from './credentials.ts';
 import { demoEngine, type DemoEngine } from './demo-engine.ts';
 import { demoModelId } from './demo/model.ts';

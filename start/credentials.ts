@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { McpctlError } from '../core/errors.ts';
-import { readPlainFile } from '../core/runtime/plain-file.ts';
-import { writePrivately } from '../core/runtime/private-file.mjs';
+import { readPlainFile } from '../core/runtime/files/plain-file.ts';
+import { writePrivately } from '../core/runtime/files/private-file.mjs';
 
 /** `$MCPCTL_HOME/credentials`: where the worker and the CLI of this person find their edge. */
 export interface Credentials {

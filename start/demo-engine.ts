@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Home } from '../core/runtime/home.ts';
+import type { Home } from '../core/runtime/files/home.ts';
 import { installDemoEngine } from './demo/install.ts';
 import type { GuardSpec } from './guard/spec.ts';
 import type { Say } from './server.ts';

@@ -1,6 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { pause, type Clock } from '../core/runtime/clock.ts';
-import { writePrivately } from '../core/runtime/private-file.mjs';
+import { writePrivately } from '../core/runtime/files/private-file.mjs';
 import { beginningOf } from './lock.mjs';
 
 /** Writes down which process serves a data folder; read by `stopLeftover` of a later start. */

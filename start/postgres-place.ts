@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, lstatSync, mkdirSync, readlinkSync, statSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { McpctlError } from '../core/errors.ts';
-import type { Home } from '../core/runtime/home.ts';
+import type { Home } from '../core/runtime/files/home.ts';
 import type { Say } from './server.ts';
 
 /** Whom Postgres runs as, and where. */

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { McpctlError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import type { Home } from '../core/runtime/home.ts';
+import type { Home } from '../core/runtime/files/home.ts';
 import { rememberServer, stopLeftover } from './leftover.ts';
 import { beginningOf } from './lock.mjs';
 import { freePort } from './port.ts';

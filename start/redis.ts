@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { McpctlError } from '../core/errors.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import type { Home } from '../core/runtime/home.ts';
+import type { Home } from '../core/runtime/files/home.ts';
 import { rememberServer, stopLeftover } from './leftover.ts';
 import { freePort } from './port.ts';
 import { redisBinary, type RedisBinary } from './redis-binary.ts';

@@ -1,9 +1,9 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../core/runtime/clock.ts';
-import { redisUrlsOf } from '../core/runtime/redis-settings.ts';
-import type { Home } from '../core/runtime/home.ts';
-import { writePrivately } from '../core/runtime/private-file.mjs';
+import { redisUrlsOf } from '../core/runtime/settings/redis.ts';
+import type { Home } from '../core/runtime/files/home.ts';
+import { writePrivately } from '../core/runtime/files/private-file.mjs';
 import type { Backend } from './backend.ts';
 import { ensureCredentials, writeJson, type Credentials } from './credentials.ts';
 import { createEdgeClient, type EdgeClient } from './edge-client.ts';

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { WakeResult } from '../core/wake.ts';
+import type { WakeResult } from '../core/member/wake.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
-import type { Service } from '../core/runtime/service.ts';
+import type { Service } from '../core/runtime/process/service.ts';
 import { concurrencyOf, type Opened } from './publish.ts';
 import type { Environment } from './wake/command.ts';
 import { saysUnlisted } from './unlisted.ts';

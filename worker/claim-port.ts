@@ -1,5 +1,5 @@
-import type { HandBack } from '../core/hand-back.ts';
-import type { Outcome } from '../core/outcome.ts';
+import type { HandBack } from '../core/task/hand-back.ts';
+import type { Outcome } from '../core/task/outcome.ts';
 
 /**
  * How one claim speaks: over Redis (transports/redis-claim.ts) or over one HTTP request to the edge

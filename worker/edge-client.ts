@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { McpctlError } from '../core/errors.ts';
-import { wireHeaders } from '../core/protocol.ts';
+import { wireHeaders } from '../core/member/protocol.ts';
 import { msFor } from '../core/runtime/time-of-bytes.ts';
-import { openNetwork, type Network } from '../core/runtime/network.ts';
+import { openNetwork, type Network } from '../core/runtime/network/network.ts';
 
 export interface EdgeAnswer {
   status: number;

@@ -1,10 +1,10 @@
 import { messageOf } from '../core/errors.ts';
-import type { HandBack } from '../core/hand-back.ts';
-import type { Outcome } from '../core/outcome.ts';
+import type { HandBack } from '../core/task/hand-back.ts';
+import type { Outcome } from '../core/task/outcome.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
-import type { TaskHead } from '../core/task-head.ts';
+import type { TaskHead } from '../core/task/head.ts';
 import type { ClaimPort } from './claim-port.ts';
 import type { Gate } from './gate.ts';
 import type { ForwardCall, ProviderFailure, Reply } from './providers/provider.ts';

@@ -1,6 +1,6 @@
 import { shownInLine } from '../core/names.ts';
-import { storableSentence } from '../core/storable.ts';
-import { Switch } from '../core/switch.ts';
+import { storableSentence } from '../core/text/storable.ts';
+import { Switch } from '../core/member/switch.ts';
 import { Rest, type RestDeps } from './rest.ts';
 
 /**

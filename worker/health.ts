@@ -1,8 +1,8 @@
 import { McpctlError } from '../core/errors.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import { createHealthPort, type HealthPort } from '../core/runtime/health-port.ts';
-import type { Settings } from '../core/runtime/settings.ts';
+import { createHealthPort, type HealthPort } from '../core/runtime/process/health-port.ts';
+import type { Settings } from '../core/runtime/settings/settings.ts';
 
 /** The worker's own port for probes and scrapers; null where none was asked for. */
 export async function openHealth(

@@ -8,8 +8,8 @@ import type { LocalAction } from './local/protocol.ts';
 async function local(what: 'status' | LocalAction, json: boolean): Promise<void> {
   const [{ runLocalCommand }, { readConfig }, { homeAt }] = await Promise.all([
     import('./local/commands.ts'),
-    import('../core/runtime/config.ts'),
-    import('../core/runtime/home.ts'),
+    import('../core/runtime/settings/config.ts'),
+    import('../core/runtime/files/home.ts'),
   ]);
   const { home } = readConfig(process.env, ['home']);
   const print = (text: string): void => void process.stdout.write(plain(text));
@@ -29,7 +29,7 @@ async function main(): Promise<void> {
     case 'drain':
       return await local(command, json);
     case 'version': {
-      const { ownPackage } = await import('../core/runtime/own-package.ts');
+      const { ownPackage } = await import('../core/runtime/files/own-package.ts');
       process.stdout.write(`mcplocal ${ownPackage().version}\n`);
       return;
     }

@@ -1,8 +1,8 @@
 import { Counter, Histogram } from 'prom-client';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import { ownPackage } from '../core/runtime/own-package.ts';
-import { processMetrics } from '../core/runtime/process-metrics.ts';
+import { ownPackage } from '../core/runtime/files/own-package.ts';
+import { processMetrics } from '../core/runtime/process/process-metrics.ts';
 import { tellApart } from '../core/runtime/told-apart.ts';
 
 const seconds = [0.02, 0.08, 0.32, 1.28, 5.12, 20.48, 81.92, 327.68, 1310.72];

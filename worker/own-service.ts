@@ -1,5 +1,5 @@
 import { messageOf } from '../core/errors.ts';
-import type { Registered } from '../core/protocol.ts';
+import type { Registered } from '../core/member/protocol.ts';
 import { createBus } from '../core/runtime/bus.ts';
 import { systemClock as clock } from '../core/runtime/clock.ts';
 import { createLogTo } from '../core/runtime/log.ts';
@@ -7,7 +7,7 @@ import type { EdgeClient } from './edge-client.ts';
 import { Gate } from './gate.ts';
 import type { RegistrarPublishedProvider } from './offer.ts';
 import { asForward } from './providers/adapt.ts';
-import { Slots } from '../core/slots.ts';
+import { Slots } from '../core/member/slots.ts';
 import { SseTransport } from './transports/sse.ts';
 import type { ServedMember } from './transports/transport.ts';
 

@@ -1,4 +1,4 @@
-import type { Registered } from '../core/protocol.ts';
+import type { Registered } from '../core/member/protocol.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Member } from './execute.ts';
@@ -7,7 +7,7 @@ import { asForward } from './providers/adapt.ts';
 import { providerTypes } from './providers/index.ts';
 import type { LlmProvider, ProbeResult } from './providers/provider.ts';
 import type { RegistrarPublishedProvider } from './offer.ts';
-import { Slots } from '../core/slots.ts';
+import { Slots } from '../core/member/slots.ts';
 import type { ConfiguredProvider } from './sources/config.ts';
 import type { ServedMember } from './transports/transport.ts';
 

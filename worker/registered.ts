@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { McpctlError } from '../core/errors.ts';
-import { sessionIdSchema, transportSchema, type Registered } from '../core/protocol.ts';
+import { sessionIdSchema, transportSchema, type Registered } from '../core/member/protocol.ts';
 import type { RegistrarPublishedProvider } from './offer.ts';
 
 const text = z.string().min(1).optional().catch(undefined);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { McpctlError, messageOf } from '../core/errors.ts';
-import { PROTOCOL, type Registered } from '../core/protocol.ts';
+import { PROTOCOL, type Registered } from '../core/member/protocol.ts';
 import { pause, systemClock } from '../core/runtime/clock.ts';
 import { Backoff } from './backoff.ts';
 import { createEdgeClient, type EdgeClient } from './edge-client.ts';

@@ -1,6 +1,6 @@
 import { McpctlError, messageOf } from '../core/errors.ts';
-import { wireHeaders } from '../core/protocol.ts';
-import { GrowingBytes } from '../core/growing-bytes.ts';
+import { wireHeaders } from '../core/member/protocol.ts';
+import { GrowingBytes } from '../core/text/growing-bytes.ts';
 import { pause } from '../core/runtime/clock.ts';
 import type { EdgeClient } from './edge-client.ts';
 

@@ -1,14 +1,14 @@
 import { createBus, type Bus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
-import { readAndInspect } from '../core/runtime/config.ts';
-import { homeAt } from '../core/runtime/home.ts';
-import { outliveRejections } from '../core/runtime/last-resort.ts';
+import { readAndInspect } from '../core/runtime/settings/config.ts';
+import { homeAt } from '../core/runtime/files/home.ts';
+import { outliveRejections } from '../core/runtime/process/last-resort.ts';
 import { createLog, type Log } from '../core/runtime/log.ts';
-import { withProxies } from '../core/runtime/network-settings.ts';
-import { openNetwork } from '../core/runtime/network.ts';
-import { refuseForeign } from '../core/runtime/private-file.mjs';
-import type { Settings } from '../core/runtime/settings.ts';
-import { untilSignal } from '../core/runtime/signals.ts';
+import { withProxies } from '../core/runtime/settings/network.ts';
+import { openNetwork } from '../core/runtime/network/network.ts';
+import { refuseForeign } from '../core/runtime/files/private-file.mjs';
+import type { Settings } from '../core/runtime/settings/settings.ts';
+import { untilSignal } from '../core/runtime/process/signals.ts';
 import { openHealth } from './health.ts';
 import { openPublished } from './publish.ts';
 import { startPublished, type PublishedWorker } from './published.ts';
@@ -58,7 +58,7 @@ export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) 
     async (known) => {
       const { optionalRedisUrl: redisUrl } = known;
       if (redisUrl === undefined) return { faults: [] };
-      const { inspectRedis } = await import('../core/queue/inspect.ts');
+      const { inspectRedis } = await import('../core/queue/link/inspect.ts');
       return await inspectRedis({ ...known, redisUrl, userComesLater: sourceOf(known) === 'config' });
     },
     async (known) => {

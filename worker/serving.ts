@@ -1,6 +1,6 @@
 import { McpctlError, messageOf } from '../core/errors.ts';
-import type { Registered } from '../core/protocol.ts';
-import type { RedisPlace } from '../core/queue/where.ts';
+import type { Registered } from '../core/member/protocol.ts';
+import type { RedisPlace } from '../core/queue/link/where.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';

@@ -1,6 +1,6 @@
-import { sessionIdSchema } from '../core/protocol.ts';
-import { readPlainFile } from '../core/runtime/plain-file.ts';
-import { writePrivately } from '../core/runtime/private-file.mjs';
+import { sessionIdSchema } from '../core/member/protocol.ts';
+import { readPlainFile } from '../core/runtime/files/plain-file.ts';
+import { writePrivately } from '../core/runtime/files/private-file.mjs';
 
 /** The sticky session id, whatever the edge made of it; null where there is none yet, or the file holds no id. */
 export function readSession(path: string): string | null {

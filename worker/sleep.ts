@@ -1,5 +1,5 @@
 import type { Clock } from '../core/runtime/clock.ts';
-import type { Service } from '../core/runtime/service.ts';
+import type { Service } from '../core/runtime/process/service.ts';
 
 const TICK_MS = 1_000;
 /** Ticks that far apart: the machine slept, or the process was stopped. A busy one is not late by so much. */

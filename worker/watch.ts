@@ -2,7 +2,7 @@ import { messageOf } from '../core/errors.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import { pause, type Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
-import type { Service } from '../core/runtime/service.ts';
+import type { Service } from '../core/runtime/process/service.ts';
 
 /** How a backend is: `asleep` can be woken, `down` cannot. */
 export type BackendState = 'serving' | 'asleep' | 'down';

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import { countJobs } from '../../core/queue/counts.ts';
+import { countJobs } from '../../core/queue/jobs/counts.ts';
 import { createKeys, type Keys } from '../../core/queue/keys.ts';
 import { nowMs } from '../clock.ts';
 import type { Product } from '../product.ts';

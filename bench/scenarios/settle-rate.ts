@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { claimTask, endClaim, isRefusal } from '../../core/queue/claim.ts';
-import { jobIdOf } from '../../core/queue/submission.ts';
+import { claimTask, endClaim, isRefusal } from '../../core/queue/task/claim.ts';
+import { jobIdOf } from '../../core/queue/task/submission.ts';
 import { nowMs } from '../clock.ts';
 import { someOpen, untilEnded } from '../rest/drained.ts';
 import { rateOf, restingOf, type Resting } from '../rest/resting.ts';

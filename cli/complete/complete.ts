@@ -1,6 +1,6 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { llmStatuses } from '../../core/llm.ts';
-import { taskStatuses } from '../../core/task.ts';
+import { taskStatuses } from '../../core/task/task.ts';
 import type { Context } from '../context.ts';
 import { isCalled, othersTypes, ownTypes, type Doing, type Type } from '../resources/types.ts';
 import type { GlobalOptions } from '../target.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { writePrivately } from '../../core/runtime/private-file.mjs';
+import { writePrivately } from '../../core/runtime/files/private-file.mjs';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import type { Client } from '../client.ts';
 import type { Context } from '../context.ts';

@@ -1,7 +1,7 @@
 import { catalogueEntry, type CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { resources } from '../../core/resources/index.ts';
 import { llmStatuses } from '../../core/llm.ts';
-import { taskStatuses } from '../../core/task.ts';
+import { taskStatuses } from '../../core/task/task.ts';
 import { clients } from '../commands/connect/clients.ts';
 import { methods } from '../http.ts';
 import type { Doing } from '../resources/types.ts';

@@ -1,8 +1,8 @@
-import type { Dispatch } from '../queue/dispatch.ts';
-import type { TaskRef } from '../queue/fence.ts';
+import type { Dispatch } from '../queue/task/dispatch.ts';
+import type { TaskRef } from '../queue/task/fence.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Bus } from '../runtime/bus.ts';
-import type { TaskRow } from '../task.ts';
+import type { TaskRow } from '../task/task.ts';
 
 /**
  * What moves a task through both Postgres and Redis. Edge and scheduler do the same steps, at the same time

@@ -1,7 +1,7 @@
 import { storedIdSchema } from '../names.ts';
-import { rowEpochOf, type Fence } from '../queue/fence.ts';
+import { rowEpochOf, type Fence } from '../queue/task/fence.ts';
 import { pause } from '../runtime/clock.ts';
-import { isTerminal } from '../task.ts';
+import { isTerminal } from '../task/task.ts';
 import { refOf, type FlowDeps } from './deps.ts';
 import { lostClaim } from './lost-claim.ts';
 import { renewFence, requeueTask } from './requeue.ts';

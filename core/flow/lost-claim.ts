@@ -1,6 +1,6 @@
 import { shownInLine } from '../names.ts';
-import type { Fence } from '../queue/fence.ts';
-import type { LostClaim } from '../registry/task-ends.ts';
+import type { Fence } from '../queue/task/fence.ts';
+import type { LostClaim } from '../registry/tasks/task-ends.ts';
 
 /** What is written down of the claim that a fence names, when it comes to nothing. */
 export function lostClaim(fence: Fence, { counts, reason }: Pick<LostClaim, 'counts' | 'reason'>): LostClaim {

@@ -1,11 +1,11 @@
-import type { Presence } from '../presence.ts';
-import type { Redis } from '../queue/connect.ts';
-import { sendControl, type Control } from '../queue/control.ts';
-import { readFences } from '../queue/fence.ts';
+import type { Presence } from '../member/presence.ts';
+import type { Redis } from '../queue/link/connect.ts';
+import { sendControl, type Control } from '../queue/live/control.ts';
+import { readFences } from '../queue/task/fence.ts';
 import type { Keys } from '../queue/keys.ts';
-import { runningTasks } from '../queue/last-heard.ts';
+import { runningTasks } from '../queue/live/last-heard.ts';
 import { eachInTurn } from '../runtime/each-in-turn.ts';
-import type { Denied } from '../registry/denials.ts';
+import type { Denied } from '../registry/people/denials.ts';
 import type { FlowDeps } from './deps.ts';
 import { endDeadClaim } from './end-dead.ts';
 
@@ -21,7 +21,7 @@ const WHY = 'it may not serve here any more';
 const ANSWERING = 'The worker was put out while it answered: it may not serve here any more.';
 
 /**
- * Puts members out of their pools: Postgres has decided it (core/registry/denials.ts), this makes it so. In this order:
+ * Puts members out of their pools: Postgres has decided it (core/registry/people/denials.ts), this makes it so. In this order:
  * nothing more is claimed, whoever serves them is told, what they run is taken from them. What nobody has seen anything
  * of starts over elsewhere and counts against nobody, what was shown ends `worker_lost`. Done twice, or by two, it changes
  * nothing. @throws McpctlError `unavailable`: the scheduler's duty `deny` finishes it.

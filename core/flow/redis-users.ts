@@ -1,7 +1,7 @@
 import type { Keys } from '../queue/keys.ts';
-import type { Redis } from '../queue/connect.ts';
+import type { Redis } from '../queue/link/connect.ts';
 import { createRedisUsers, type RedisUser, type RedisUsers } from '../queue/redis-users.ts';
-import type { RedisUserRow, RedisUserRows } from '../registry/redis-users.ts';
+import type { RedisUserRow, RedisUserRows } from '../registry/people/redis-users.ts';
 
 export interface RedisUserFlow {
   users: RedisUsers;

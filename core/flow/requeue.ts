@@ -1,6 +1,6 @@
-import { rowEpochOf, type Fence } from '../queue/fence.ts';
-import type { LostClaim } from '../registry/task-ends.ts';
-import type { TaskRow } from '../task.ts';
+import { rowEpochOf, type Fence } from '../queue/task/fence.ts';
+import type { LostClaim } from '../registry/tasks/task-ends.ts';
+import type { TaskRow } from '../task/task.ts';
 import { refOf, type FlowDeps } from './deps.ts';
 import { memberBody, sentBody } from '../translate/member-body.ts';
 

@@ -1,17 +1,24 @@
 import { isErrorCode, type ErrorCode } from '../errors.ts';
-import { parseHandBack, type HandBack } from '../hand-back.ts';
-import type { Fence } from '../queue/fence.ts';
-import type { LostClaim } from '../registry/task-ends.ts';
-import type { TaskAttempt } from '../registry/tasks.ts';
-import type { TaskRow } from '../task.ts';
-import { closeTask, type Closing } from './cancel.ts';
+import { parseHandBack, type HandBack } from '../task/hand-back.ts';
+import type { Fence } from '../queue/task/fence.ts';
+import type { LostClaim } from '../registry/tasks/task-ends.ts';
+import type { TaskAttempt } from '../registry/tasks/tasks.ts';
+import type { TaskRow } from '../task/task.ts';
+import { closeTask, type Closing } from './end/cancel.ts';
 import type { FlowDeps } from './deps.ts';
-import type { Liveness, LivePool } from './liveness.ts';
+import type { Liveness, LivePool } from './alive/liveness.ts';
 import { lostClaim } from './lost-claim.ts';
-import { codeOfReason, failuresIn, isInALoop, isNotYet, isWorthNoting, isWorthWaiting } from './not-yet.ts';
+import {
+  codeOfReason,
+  failuresIn,
+  isInALoop,
+  isNotYet,
+  isWorthNoting,
+  isWorthWaiting,
+} from './alive/not-yet.ts';
 import { requeueTask } from './requeue.ts';
-import { isServed } from './served.ts';
-import { sleepersIn } from './sleepers.ts';
+import { isServed } from './alive/served.ts';
+import { sleepersIn } from './alive/sleepers.ts';
 
 export interface TakeBackDeps extends FlowDeps {
   liveness: Pick<Liveness, 'loadPool'>;

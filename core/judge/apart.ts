@@ -1,5 +1,5 @@
-import type { SseEvent } from '../sse.ts';
-import { jsonValue } from './reason.ts';
+import type { SseEvent } from '../text/sse.ts';
+import { jsonValue } from './parts/reason.ts';
 
 /** However a backend writes it. */
 export const isDone = (text: string): boolean => text.length < 32 && text.trim().toUpperCase() === '[DONE]';

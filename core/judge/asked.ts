@@ -1,4 +1,4 @@
-import { elementsAt, topLevelMembers, type Member } from '../json-text.ts';
+import { elementsAt, topLevelMembers, type Member } from '../text/json-text.ts';
 import type { Operation } from '../llm.ts';
 
 /** How many choices, or vectors, a request asks for; 1 where it does not say. Reads the body as the text it is. */

@@ -1,10 +1,18 @@
 import type { Operation } from '../llm.ts';
-import type { Usage } from '../task.ts';
-import { Brackets } from './brackets.ts';
-import { bringsText, callsIn, finishReasonOf, rightReason, rightStop, textAt, type Calls } from './choice.ts';
-import { saysError } from './is-error.ts';
-import { isJson } from './reason.ts';
-import { UsageCount } from './usage.ts';
+import type { Usage } from '../task/task.ts';
+import { Brackets } from './parts/brackets.ts';
+import {
+  bringsText,
+  callsIn,
+  finishReasonOf,
+  rightReason,
+  rightStop,
+  textAt,
+  type Calls,
+} from './parts/choice.ts';
+import { saysError } from './parts/is-error.ts';
+import { isJson } from './parts/reason.ts';
+import { UsageCount } from './parts/usage.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 

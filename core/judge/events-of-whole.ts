@@ -1,5 +1,5 @@
 import type { Operation } from '../llm.ts';
-import { isJson, jsonObject } from './reason.ts';
+import { isJson, jsonObject } from './parts/reason.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 

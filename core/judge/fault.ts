@@ -1,5 +1,5 @@
 import { entryOf, type ErrorCode } from '../errors.ts';
-import { reasonOf, reasonOfBody, type Reason } from './reason.ts';
+import { reasonOf, reasonOfBody, type Reason } from './parts/reason.ts';
 
 /**
  * Whose fault an error of a backend is, and what becomes of the task. `caller`: what was sent cannot be answered,

@@ -1,5 +1,5 @@
-import { elementsAt, mapElements, membersAt, spliceMembers, topLevelMembers } from '../json-text.ts';
-import { textAt } from './choice.ts';
+import { elementsAt, mapElements, membersAt, spliceMembers, topLevelMembers } from '../text/json-text.ts';
+import { textAt } from './parts/choice.ts';
 import type { Ending } from './ending.ts';
 
 type Json = Readonly<Record<string, unknown>>;

@@ -1,14 +1,14 @@
-import { Moulds } from '../json-mould.ts';
-import { spliceMembers } from '../json-text.ts';
+import { Moulds } from '../text/json-mould.ts';
+import { spliceMembers } from '../text/json-text.ts';
 import type { Operation } from '../llm.ts';
-import type { SseEvent } from '../sse.ts';
+import type { SseEvent } from '../text/sse.ts';
 import { apart, isDone } from './apart.ts';
-import { aroundText } from './chunk-text.ts';
+import { aroundText } from './parts/chunk-text.ts';
 import { Ending, type Ended, type How, type Progress } from './ending.ts';
 import { faultOfError, type Chosen, type Fault } from './fault.ts';
-import { choiceError, holdsError, isError, saysError } from './is-error.ts';
+import { choiceError, holdsError, isError, saysError } from './parts/is-error.ts';
 import { mendReasons, mendStop } from './mend.ts';
-import { isJson, jsonObject, jsonValue, reasonOfBody } from './reason.ts';
+import { isJson, jsonObject, jsonValue, reasonOfBody } from './parts/reason.ts';
 
 /** What an answer is judged by, beside itself. */
 export interface Judging {

@@ -1,10 +1,10 @@
 import type { Operation } from '../llm.ts';
 import { Ending, type Ended } from './ending.ts';
 import { faultOfError, type Fault } from './fault.ts';
-import { choiceError, holdsError, isError } from './is-error.ts';
+import { choiceError, holdsError, isError } from './parts/is-error.ts';
 import { giveReasons, mendReasons, mendStop } from './mend.ts';
-import { eventsIn } from '../sse.ts';
-import { isJson, jsonObject, jsonValue, sentenceIn } from './reason.ts';
+import { eventsIn } from '../text/sse.ts';
+import { isJson, jsonObject, jsonValue, sentenceIn } from './parts/reason.ts';
 import { failureIn, hasFailed, StreamJudge, unreadable, type Judging } from './stream.ts';
 import { wholeOfEvents } from './whole-of-events.ts';
 

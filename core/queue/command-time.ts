@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { LARGEST_ANSWER_BYTES } from '../large-body.ts';
+import { LARGEST_ANSWER_BYTES } from '../text/large-body.ts';
 import { msFor } from '../runtime/time-of-bytes.ts';
 
 /**

@@ -1,19 +1,19 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../errors.ts';
-import type { Presence } from '../presence.ts';
+import type { Presence } from '../member/presence.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
-import type { Service } from '../runtime/service.ts';
-import { ClockSteps } from './clock-steps.ts';
-import { closeRedis, connectAndCheck, keepAsking, openRedis } from './connect.ts';
-import { Dispatch } from './dispatch.ts';
-import { createQueues, type JobData } from './jobs.ts';
+import type { Service } from '../runtime/process/service.ts';
+import { ClockSteps } from './live/clock-steps.ts';
+import { closeRedis, connectAndCheck, keepAsking, openRedis } from './link/connect.ts';
+import { Dispatch } from './task/dispatch.ts';
+import { createQueues, type JobData } from './jobs/jobs.ts';
 import { createKeys, type Keys } from './keys.ts';
-import { createPresence } from './presence.ts';
+import { createPresence } from './live/presence.ts';
 import { teachScript } from './scripts.ts';
-import { createSubscriber, type Subscriber } from './subscriber.ts';
-import { keySpaceOf, redisPlaceOf, type RedisPlaceSettings } from './where.ts';
+import { createSubscriber, type Subscriber } from './link/subscriber.ts';
+import { keySpaceOf, redisPlaceOf, type RedisPlaceSettings } from './link/where.ts';
 
 export interface QueueDoorOptions extends RedisPlaceSettings {
   leaseMs: number;

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
-import { orUnavailable } from './connect.ts';
-import type { TaskRef } from './fence.ts';
+import { orUnavailable } from './link/connect.ts';
+import type { TaskRef } from './task/fence.ts';
 import type { Keys } from './keys.ts';
 
 interface Deps {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Priority } from '../task.ts';
+import type { Priority } from '../task/task.ts';
 
 /**
  * Every Redis key and channel, made in this one place. All begin with the namespace; everything of a pool

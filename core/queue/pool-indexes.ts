@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis';
-import { orUnavailable } from './connect.ts';
-import type { TaskRef } from './fence.ts';
+import { orUnavailable } from './link/connect.ts';
+import type { TaskRef } from './task/fence.ts';
 import type { Keys } from './keys.ts';
 import { tryScripts } from './scripts.ts';
-import { parseEntry, type Entry } from './stream.ts';
+import { parseEntry, type Entry } from './task/stream.ts';
 
 /** The lists of a pool's tasks that somebody is to do something about, each by an instant. */
 export type PoolIndex = 'run' | 'back' | 'ended' | 'orphans';

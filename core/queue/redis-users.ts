@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { McpctlError, messageOf } from '../errors.ts';
-import { bullScripts } from './taught.ts';
-import { orUnavailable } from './connect.ts';
+import { bullScripts } from './link/taught.ts';
+import { orUnavailable } from './link/connect.ts';
 import type { Keys } from './keys.ts';
 import { textOf, type ScriptName } from './scripts.ts';
 

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { orUnavailable } from './connect.ts';
+import { orUnavailable } from './link/connect.ts';
 import type { Keys } from './keys.ts';
 
 /** How one duty of the scheduler has fared, over all leaders since Redis was last empty. */

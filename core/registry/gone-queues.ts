@@ -1,4 +1,4 @@
-import type { Connection } from './connect.ts';
+import type { Connection } from './database/connect.ts';
 
 /** A queue in Redis that an llm, or the last llm of a pool, has left: written by a trigger with whatever took it away. */
 export interface GoneQueue {

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
-import type { TaskRow } from '../task.ts';
-import type { Connection } from './connect.ts';
-import { insertTasks, type NewTask } from './insert-tasks.ts';
+import type { TaskRow } from '../task/task.ts';
+import type { Connection } from './database/connect.ts';
+import { insertTasks, type NewTask } from './tasks/insert-tasks.ts';
 
 /** What a call said it may be repeated under, and what it asked for. */
 export interface TaskKey {

@@ -5,13 +5,13 @@ import { McpctlError } from '../errors.ts';
 import { poolKeyOf } from '../names.ts';
 import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
 import { canonical } from './canonical.ts';
-import type { Connection } from './connect.ts';
-import type { RegistryLimits } from './limits.ts';
-import { enterNames, type Entry } from './name-owners.ts';
-import { replaceAliases, takeNames } from './names.ts';
-import type { Joiner } from './joiner.ts';
+import type { Connection } from './database/connect.ts';
+import type { RegistryLimits } from './names/limits.ts';
+import { enterNames, type Entry } from './names/name-owners.ts';
+import { replaceAliases, takeNames } from './names/names.ts';
+import type { Joiner } from './names/joiner.ts';
 import { leavePool } from './pools.ts';
-import { checkLlms, lockUser } from './quotas.ts';
+import { checkLlms, lockUser } from './names/quotas.ts';
 
 interface LlmFilter {
   scope: Scope;

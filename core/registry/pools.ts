@@ -1,9 +1,9 @@
 import type { Knex } from 'knex';
 import type { Scope } from '../access.ts';
 import { McpctlError } from '../errors.ts';
-import type { Connection } from './connect.ts';
-import type { Joiner } from './joiner.ts';
-import { foldedSql, lockNames } from './name-owners.ts';
+import type { Connection } from './database/connect.ts';
+import type { Joiner } from './names/joiner.ts';
+import { foldedSql, lockNames } from './names/name-owners.ts';
 
 interface PoolRow {
   key: string;

@@ -1,4 +1,4 @@
-import type { Connection } from './connect.ts';
+import type { Connection } from './database/connect.ts';
 
 /** How far leaders have counted in Redis, where no Redis that went back can take it along. */
 export interface RedisGenerations {

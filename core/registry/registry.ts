@@ -1,23 +1,23 @@
 import { stored } from '../resources/index.ts';
-import { createAdminSessions, type AdminSessions } from './admin-sessions.ts';
-import type { Connection } from './connect.ts';
-import { createDenials, type Denials } from './denials.ts';
-import { createForms, type Forms } from './forms.ts';
+import { createAdminSessions, type AdminSessions } from './people/admin-sessions.ts';
+import type { Connection } from './database/connect.ts';
+import { createDenials, type Denials } from './people/denials.ts';
+import { createForms, type Forms } from './database/forms.ts';
 import { createGoneQueues, type GoneQueues } from './gone-queues.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
-import { createLeases, type Leases } from './leases.ts';
-import { usualLimits, type RegistryLimits } from './limits.ts';
+import { createLeases, type Leases } from './database/leases.ts';
+import { usualLimits, type RegistryLimits } from './names/limits.ts';
 import { createLlms, type Llms } from './llms.ts';
-import { createNames, type Names } from './names.ts';
+import { createNames, type Names } from './names/names.ts';
 import { createPools, type Pools } from './pools.ts';
 import { createRedisGenerations, type RedisGenerations } from './redis-generations.ts';
 import { createResourceStores, type Kept, type ResourceStores } from './resources/stores.ts';
-import { createRedisUserRows, type RedisUserRows } from './redis-users.ts';
-import { createSessions, type Sessions } from './sessions.ts';
-import { createTasks, type Tasks } from './tasks.ts';
-import { createTokens, type Tokens } from './tokens.ts';
+import { createRedisUserRows, type RedisUserRows } from './people/redis-users.ts';
+import { createSessions, type Sessions } from './people/sessions.ts';
+import { createTasks, type Tasks } from './tasks/tasks.ts';
+import { createTokens, type Tokens } from './people/tokens.ts';
 import { createUsages, type Usages } from './usage.ts';
-import { createUsers, type Users } from './users.ts';
+import { createUsers, type Users } from './people/users.ts';
 
 /** Everything that edge and scheduler ask of Postgres. */
 export interface Registry {

@@ -1,6 +1,6 @@
 import type { Scope } from '../access.ts';
 import type { Used, UsageQuery } from '../usage.ts';
-import type { Connection } from './connect.ts';
+import type { Connection } from './database/connect.ts';
 
 export interface Usages {
   /** Of tasks that ended in the last hours. */

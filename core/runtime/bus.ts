@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { EventMap, EventName } from '../events.ts';
+import type { EventMap, EventName } from '../task/events.ts';
 import type { Log } from './log.ts';
 
 /** The typed events of one process. Listeners run at once and must not throw. */

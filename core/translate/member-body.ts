@@ -1,6 +1,6 @@
 import { McpctlError } from '../errors.ts';
-import { storableWord } from '../storable.ts';
-import { translatedOperations, type KeptHead } from '../task-head.ts';
+import { storableWord } from '../text/storable.ts';
+import { translatedOperations, type KeptHead } from '../task/head.ts';
 import { chatBodyOf } from './request.ts';
 
 interface Asked {

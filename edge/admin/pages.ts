@@ -1,4 +1,4 @@
-import type { TaskView } from '../../core/task.ts';
+import type { TaskView } from '../../core/task/task.ts';
 
 const style = `
 :root { color-scheme: light dark; font-family: system-ui, sans-serif; }

@@ -1,7 +1,7 @@
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { orUnavailable } from '../../core/queue/connect.ts';
+import { orUnavailable } from '../../core/queue/link/connect.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { slowStrangers } from '../middleware/strangers.ts';

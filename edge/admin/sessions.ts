@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { AdminSessions as Stored } from '../../core/registry/admin-sessions.ts';
+import type { AdminSessions as Stored } from '../../core/registry/people/admin-sessions.ts';
 
 /** A working day; then the token is asked for again. */
 export const SESSION_MS = 8 * 3_600_000;

@@ -1,6 +1,6 @@
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { hashToken, type Tokens } from '../../core/registry/tokens.ts';
+import { hashToken, type Tokens } from '../../core/registry/people/tokens.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { FailedTokens } from './failed-tokens.ts';
 import { Recent } from './recent.ts';

@@ -1,7 +1,7 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import type { Denials } from '../../core/registry/denials.ts';
+import type { Denials } from '../../core/registry/people/denials.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import type { Service } from '../../core/runtime/service.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
 
 /** Something that stays open on the strength of a token: an answer, a wait, an uplink, a control stream. */
 interface Open {

@@ -1,8 +1,8 @@
 import { messageOf } from '../../core/errors.ts';
-import type { Form, Forms } from '../../core/registry/forms.ts';
+import type { Form, Forms } from '../../core/registry/database/forms.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import type { Service } from '../../core/runtime/service.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
 
 /** The newest form that every process reads which may be alive: what goes to callers, and comes back through any edge, is written in it. */
 export interface FormForAll extends Service {

@@ -1,4 +1,4 @@
-import type { Liveness, LivePool } from '../../core/flow/liveness.ts';
+import type { Liveness, LivePool } from '../../core/flow/alive/liveness.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Resource } from '../../core/resources/index.ts';
 import type { Bus } from '../../core/runtime/bus.ts';

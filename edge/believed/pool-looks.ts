@@ -1,4 +1,4 @@
-import type { Liveness, LivePool } from '../../core/flow/liveness.ts';
+import type { Liveness, LivePool } from '../../core/flow/alive/liveness.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { Recent } from './recent.ts';
 

@@ -1,7 +1,7 @@
 import { McpctlError } from '../../core/errors.ts';
-import { wireHeaders } from '../../core/protocol.ts';
+import { wireHeaders } from '../../core/member/protocol.ts';
 import type { Registry } from '../../core/registry/registry.ts';
-import type { SessionRow } from '../../core/registry/sessions.ts';
+import type { SessionRow } from '../../core/registry/people/sessions.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 
 /** Who makes a call that is about a provider session. */

@@ -1,10 +1,10 @@
 import { messageOf } from '../../core/errors.ts';
-import { closeTask, type Closing } from '../../core/flow/cancel.ts';
-import { closeRow } from '../../core/flow/close-row.ts';
+import { closeTask, type Closing } from '../../core/flow/end/cancel.ts';
+import { closeRow } from '../../core/flow/end/close-row.ts';
 import type { FlowDeps } from '../../core/flow/deps.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import type { Service } from '../../core/runtime/service.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
 
 /** Tasks whose commit was not answered: their callers were told that they failed, and their rows may be there. */
 export interface Undecided extends Service {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { McpctlError } from '../../core/errors.ts';
-import { GrowingBytes } from '../../core/growing-bytes.ts';
+import { GrowingBytes } from '../../core/text/growing-bytes.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import type { Room } from './room.ts';
 

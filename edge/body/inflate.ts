@@ -2,7 +2,7 @@ import type { Request, Response } from 'express';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { McpctlError } from '../../core/errors.ts';
-import { GrowingBytes } from '../../core/growing-bytes.ts';
+import { GrowingBytes } from '../../core/text/growing-bytes.ts';
 import type { Room } from './room.ts';
 
 type Decoder = ReturnType<typeof createGunzip>;

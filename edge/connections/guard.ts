@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { entryOf, McpctlError } from '../../core/errors.ts';
-import type { Settings } from '../../core/runtime/settings.ts';
+import type { Settings } from '../../core/runtime/settings/settings.ts';
 import { apiErrorBody, openAiErrorBody } from '../http/error-body.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { addressKey } from './address.ts';

@@ -1,5 +1,5 @@
 import { McpctlError } from '../../core/errors.ts';
-import { sqlFaultOf } from '../../core/registry/faults.ts';
+import { sqlFaultOf } from '../../core/registry/database/faults.ts';
 import type { Log } from '../../core/runtime/log.ts';
 
 /** Logs what nobody foresaw, in full, with the request that it broke; but never pg's own error, which quotes values. */

@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import type { JsonShape } from '../../core/json-shape.ts';
+import type { JsonShape } from '../../core/text/json-shape.ts';
 
 /** The status of a call whose caller has gone, as nginx has it: it is in logs alone. */
 export const LEFT = 499;

@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 import type { ApiError } from '../../core/api-error.ts';
-import { isJson, jsonObject } from '../../core/judge/reason.ts';
+import { isJson, jsonObject } from '../../core/judge/parts/reason.ts';
 import { entryOf, type McpctlError } from '../../core/errors.ts';
 import { isAnthropicDoor, isOllamaDoor, isOpenAiDoor } from './context.ts';
 import { readableError, refusalStatus, toldOf } from './refusal.ts';

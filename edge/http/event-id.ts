@@ -1,6 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
-import type { Form } from '../../core/registry/forms.ts';
-import type { Position } from '../../core/queue/stream.ts';
+import type { Form } from '../../core/registry/database/forms.ts';
+import type { Position } from '../../core/queue/task/stream.ts';
 
 /**
  * What a frame's `id:` says: the place of its event in the task's stream, and whose event it is. Opaque to callers. It

@@ -1,5 +1,5 @@
 import { McpctlError } from '../../core/errors.ts';
-import type { JsonShape } from '../../core/json-shape.ts';
+import type { JsonShape } from '../../core/text/json-shape.ts';
 
 /** A text is parsed whole up to so much: some milliseconds, whatever it holds. */
 const SMALL_CHARS = 250_000;

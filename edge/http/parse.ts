@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import { McpctlError, type Fault } from '../../core/errors.ts';
-import type { JsonShape } from '../../core/json-shape.ts';
+import type { JsonShape } from '../../core/text/json-shape.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import { isSmall, outlineOf } from './outline.ts';
 

@@ -1,6 +1,6 @@
 import type { McpctlError } from '../../core/errors.ts';
 import { faultOfRefusal } from '../../core/judge/fault.ts';
-import { isJson, jsonObject, reasonOfBody } from '../../core/judge/reason.ts';
+import { isJson, jsonObject, reasonOfBody } from '../../core/judge/parts/reason.ts';
 
 /** What a backend says of what its caller sent, as each door says it. The same however it is told: as a status, a frame, or late. */
 interface Told {

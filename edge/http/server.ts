@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Express } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import type { Service } from '../../core/runtime/service.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
 import { guard, type Guarding } from '../connections/guard.ts';
 
 export interface EdgeServer extends Service {

@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import { onOneLine } from '../../core/json-text.ts';
+import { onOneLine } from '../../core/text/json-text.ts';
 import { untilTaken, type Delivery } from './delivered.ts';
 
 /** A longer frame is handed to the connection in pieces: one that is taken slowly is taken all the same. */

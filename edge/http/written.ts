@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { McpctlError } from '../../core/errors.ts';
-import type { EventMap } from '../../core/events.ts';
+import type { EventMap } from '../../core/task/events.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { actorOf } from './context.ts';
 

@@ -1,4 +1,4 @@
-import { isTerminal, type TaskRow } from '../../core/task.ts';
+import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import { untilClosed } from '../limits/caps.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';

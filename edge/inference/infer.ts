@@ -1,8 +1,8 @@
 import type { Request, Response } from 'express';
-import type { Policy } from '../../core/disconnect.ts';
+import type { Policy } from '../../core/task/disconnect.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { Operation } from '../../core/llm.ts';
-import type { TaskRow } from '../../core/task.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { answerFrom } from './attach.ts';

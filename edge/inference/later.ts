@@ -1,6 +1,6 @@
 import type { Response } from 'express';
 import { messageOf } from '../../core/errors.ts';
-import { isTerminal, type TaskRow } from '../../core/task.ts';
+import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { needStillGood, whenGone } from '../http/gone.ts';

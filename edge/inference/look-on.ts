@@ -1,8 +1,8 @@
 import type { Response } from 'express';
 import { McpctlError } from '../../core/errors.ts';
-import type { Follower } from '../../core/queue/follow.ts';
-import type { Position } from '../../core/queue/stream.ts';
-import { isTerminal, type TaskRow } from '../../core/task.ts';
+import type { Follower } from '../../core/queue/task/follow.ts';
+import type { Position } from '../../core/queue/task/stream.ts';
+import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { deliveryOf } from '../http/delivered.ts';
 import { whenGone, whyGone } from '../http/gone.ts';

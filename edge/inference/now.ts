@@ -1,7 +1,7 @@
 import type { Response } from 'express';
 import type { Actor } from '../../core/access.ts';
-import { keptMs } from '../../core/presence.ts';
-import type { TaskRow } from '../../core/task.ts';
+import { keptMs } from '../../core/member/presence.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { untilClosed } from '../limits/caps.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';

@@ -4,7 +4,7 @@ import { McpctlError, type ErrorCode } from '../../core/errors.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import type { Settings } from '../../core/runtime/settings.ts';
+import type { Settings } from '../../core/runtime/settings/settings.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { createOpenCounts } from './open-counts.ts';
 import { capRest, type RestCap } from './rest-caps.ts';

@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import type { TaskBodies } from '../../core/registry/tasks.ts';
+import type { TaskBodies } from '../../core/registry/tasks/tasks.ts';
 import { reserveAnswer } from '../body/room.ts';
 import { untilClosed } from './caps.ts';
 import { actorOf } from '../http/context.ts';

@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
-import type { Settings } from '../../core/runtime/settings.ts';
+import type { Settings } from '../../core/runtime/settings/settings.ts';
 import { untilClosed } from './caps.ts';
 import { addressKey } from '../connections/address.ts';
 import type { Metrics } from '../metrics/metrics.ts';

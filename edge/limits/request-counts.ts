@@ -1,5 +1,5 @@
 import type { McpctlError } from '../../core/errors.ts';
-import type { Settings } from '../../core/runtime/settings.ts';
+import type { Settings } from '../../core/runtime/settings/settings.ts';
 
 export type RequestCap = 'requests' | 'user_requests' | 'token_requests';
 

@@ -1,10 +1,10 @@
 import type { ErrorCode } from '../../core/errors.ts';
-import { LARGE_BODY_BYTES } from '../../core/large-body.ts';
+import { LARGE_BODY_BYTES } from '../../core/text/large-body.ts';
 import type { Registry } from '../../core/registry/registry.ts';
-import { SMALL_BODY_BYTES } from '../../core/registry/task-counts.ts';
+import { SMALL_BODY_BYTES } from '../../core/registry/tasks/task-counts.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import type { Settings } from '../../core/runtime/settings.ts';
+import type { Settings } from '../../core/runtime/settings/settings.ts';
 import { createOpenCounts } from './open-counts.ts';
 
 export type RestCap = 'user_queued_bytes' | 'pool_queued_bytes' | 'queued_bytes';

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry as Metrics } from 'prom-client';
 import { messageOf } from '../../core/errors.ts';
-import { countJobs } from '../../core/queue/counts.ts';
+import { countJobs } from '../../core/queue/jobs/counts.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import { readTally, type SchedulerTally } from '../../core/queue/tally.ts';
 import type { Registry } from '../../core/registry/registry.ts';

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { EventMap } from '../../core/events.ts';
+import type { EventMap } from '../../core/task/events.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { tellApart } from '../../core/runtime/told-apart.ts';

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Bus } from '../../core/runtime/bus.ts';
-import { processMetrics } from '../../core/runtime/process-metrics.ts';
+import { processMetrics } from '../../core/runtime/process/process-metrics.ts';
 import { durations } from './buckets.ts';
 import { openFleet, type Fleet, type FleetDeps } from './fleet.ts';
 import { inferenceMetrics } from './inference.ts';

@@ -1,5 +1,5 @@
 import type { QueueDoor } from '../../core/queue/door.ts';
-import type { MemberPresence } from '../../core/presence.ts';
+import type { MemberPresence } from '../../core/member/presence.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 

@@ -2,7 +2,7 @@ import type { Request, RequestHandler } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { Authenticator } from '../believed/authenticator.ts';
-import { loopTurn } from '../../core/loop-turns.ts';
+import { loopTurn } from '../../core/text/loop-turns.ts';
 import { untilClosed, type Caps } from '../limits/caps.ts';
 import { addressKey } from '../connections/address.ts';
 import type { Metrics } from '../metrics/metrics.ts';

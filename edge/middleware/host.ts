@@ -1,6 +1,6 @@
 import type { Request, RequestHandler } from 'express';
 import { McpctlError } from '../../core/errors.ts';
-import { isLoopback } from '../../core/runtime/loopback.ts';
+import { isLoopback } from '../../core/runtime/network/loopback.ts';
 
 /** The name in the Host header, without its port and without the brackets of an IPv6 address. */
 const hostOf = (req: Request): string =>

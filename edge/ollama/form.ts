@@ -1,6 +1,6 @@
 import type { McpctlError } from '../../core/errors.ts';
-import { isJson, jsonObject } from '../../core/judge/reason.ts';
-import type { Usage } from '../../core/task.ts';
+import { isJson, jsonObject } from '../../core/judge/parts/reason.ts';
+import type { Usage } from '../../core/task/task.ts';
 import { listOf, type Json } from '../../core/translate/json.ts';
 import { ollamaErrorBody, toldLate } from '../http/error-body.ts';
 import { ChunkForm } from '../inference/form/chunks.ts';

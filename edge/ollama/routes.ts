@@ -1,5 +1,5 @@
 import { Router, type Request, type Response } from 'express';
-import { spliceMembers } from '../../core/json-text.ts';
+import { spliceMembers } from '../../core/text/json-text.ts';
 import type { Json } from '../../core/translate/json.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { infer } from '../inference/infer.ts';

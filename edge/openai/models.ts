@@ -1,7 +1,7 @@
 import { Router, type Request } from 'express';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import type { LiveLlm } from '../../core/flow/liveness.ts';
+import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
 import { aliasSchema, poolKeyOf } from '../../core/names.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';

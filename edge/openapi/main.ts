@@ -1,4 +1,4 @@
-import { ownPackage } from '../../core/runtime/own-package.ts';
+import { ownPackage } from '../../core/runtime/files/own-package.ts';
 import { openApiDocument } from './document.ts';
 
 /** `npm run openapi` writes docs/openapi.json, which a test compares with what is served. */

@@ -16,7 +16,7 @@ import {
   taskStreamQuerySchema,
   taskViewSchema,
   taskWaitQuerySchema,
-} from '../../core/task.ts';
+} from '../../core/task/task.ts';
 import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import { requestSchemas } from '../inference/ask/request.ts';

@@ -7,7 +7,7 @@ import {
   sessionBodySchema,
   streamLineSchema,
   wireHeaders,
-} from '../../core/protocol.ts';
+} from '../../core/member/protocol.ts';
 import type { Operation } from './operation.ts';
 
 const okSchema = z.object({ ok: z.boolean() });

@@ -1,6 +1,6 @@
-import { readFences, type Fence } from '../../core/queue/fence.ts';
-import { runningTasks } from '../../core/queue/last-heard.ts';
-import { redisNow } from '../../core/queue/redis-time.ts';
+import { readFences, type Fence } from '../../core/queue/task/fence.ts';
+import { runningTasks } from '../../core/queue/live/last-heard.ts';
+import { redisNow } from '../../core/queue/live/redis-time.ts';
 import type { HeldClaim } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 

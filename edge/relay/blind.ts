@@ -1,6 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
-import type { Presence } from '../../core/presence.ts';
-import type { Redis } from '../../core/queue/connect.ts';
+import type { Presence } from '../../core/member/presence.ts';
+import type { Redis } from '../../core/queue/link/connect.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Clock } from '../../core/runtime/clock.ts';

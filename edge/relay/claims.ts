@@ -1,12 +1,12 @@
 import { eachInTurn } from '../../core/runtime/each-in-turn.ts';
-import type { HandBack } from '../../core/hand-back.ts';
+import type { HandBack } from '../../core/task/hand-back.ts';
 import { messageOf } from '../../core/errors.ts';
 import { endDeadClaim } from '../../core/flow/end-dead.ts';
-import { beat, endClaim, handBack, type ClaimRef } from '../../core/queue/claim.ts';
-import { readFences, type Fence } from '../../core/queue/fence.ts';
-import { lastHeard } from '../../core/queue/last-heard.ts';
-import type { Outcome } from '../../core/outcome.ts';
-import type { HeldJob } from '../../core/queue/fetchers.ts';
+import { beat, endClaim, handBack, type ClaimRef } from '../../core/queue/task/claim.ts';
+import { readFences, type Fence } from '../../core/queue/task/fence.ts';
+import { lastHeard } from '../../core/queue/live/last-heard.ts';
+import type { Outcome } from '../../core/task/outcome.ts';
+import type { HeldJob } from '../../core/queue/jobs/fetchers.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 
 /** A claim that a session's worker runs, with the BullMQ job behind it. */

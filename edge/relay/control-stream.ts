@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import type { Frame } from '../../core/protocol.ts';
+import type { Frame } from '../../core/member/protocol.ts';
 import { EventWriter } from '../http/sse.ts';
 
 /** How often the stream says something when there is nothing to say; `hello` tells it. */

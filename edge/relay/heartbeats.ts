@@ -1,14 +1,14 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import type { Lease, Presence } from '../../core/presence.ts';
-import type { Heartbeat } from '../../core/protocol.ts';
-import { orUnavailable } from '../../core/queue/connect.ts';
-import { sendControl } from '../../core/queue/control.ts';
+import type { Lease, Presence } from '../../core/member/presence.ts';
+import type { Heartbeat } from '../../core/member/protocol.ts';
+import { orUnavailable } from '../../core/queue/link/connect.ts';
+import { sendControl } from '../../core/queue/live/control.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import type { Service } from '../../core/runtime/service.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
 import type { SessionSpeakers, Speaker } from '../believed/session-speakers.ts';
 
 /**

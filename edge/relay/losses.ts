@@ -1,6 +1,6 @@
 import type { LlmRow } from '../../core/llm.ts';
-import type { Presence } from '../../core/presence.ts';
-import { inBatches } from '../../core/registry/batches.ts';
+import type { Presence } from '../../core/member/presence.ts';
+import { inBatches } from '../../core/registry/tasks/batches.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 

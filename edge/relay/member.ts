@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { messageOf } from '../../core/errors.ts';
 import { memberBody } from '../../core/translate/member-body.ts';
-import type { HandBack } from '../../core/hand-back.ts';
+import type { HandBack } from '../../core/task/hand-back.ts';
 import type { LlmRow } from '../../core/llm.ts';
-import type { Frame, MemberState } from '../../core/protocol.ts';
-import { claimTask, handBack, isRefusal } from '../../core/queue/claim.ts';
-import { Consumer, type TakenJob } from '../../core/queue/consumer.ts';
-import { refuse } from '../../core/queue/refuse.ts';
+import type { Frame, MemberState } from '../../core/member/protocol.ts';
+import { claimTask, handBack, isRefusal } from '../../core/queue/task/claim.ts';
+import { Consumer, type TakenJob } from '../../core/queue/jobs/consumer.ts';
+import { refuse } from '../../core/queue/jobs/refuse.ts';
 import { msFor, readingMs } from '../../core/runtime/time-of-bytes.ts';
 import { BACK, type RelayClaims } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
-import type { Slots } from '../../core/slots.ts';
-import { bothOpen, Switch } from '../../core/switch.ts';
+import type { Slots } from '../../core/member/slots.ts';
+import { bothOpen, Switch } from '../../core/member/switch.ts';
 
 /** Of a worker that does not say: what one of ours would take (SPEC §5). */
 const SLOTS = 4;

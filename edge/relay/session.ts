@@ -1,15 +1,15 @@
 import { messageOf } from '../../core/errors.ts';
 import type { LlmRow } from '../../core/llm.ts';
-import { keptMs, type MemberPresence } from '../../core/presence.ts';
-import type { Frame } from '../../core/protocol.ts';
-import type { Control } from '../../core/queue/control.ts';
+import { keptMs, type MemberPresence } from '../../core/member/presence.ts';
+import type { Frame } from '../../core/member/protocol.ts';
+import type { Control } from '../../core/queue/live/control.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { adopt } from './adopt.ts';
 import { BACK, RelayClaims } from './claims.ts';
 import { PING_MS, type ControlStream } from './control-stream.ts';
 import { createMember, groupOf, slotsOf, standingOf, type RelayMember } from './member.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
-import { Slots } from '../../core/slots.ts';
+import { Slots } from '../../core/member/slots.ts';
 import { RelayWakes } from './wakes.ts';
 
 const AGAIN_MS = 250;

@@ -1,6 +1,6 @@
-import { holdWhile } from '../../core/queue/wake.ts';
-import type { Frame } from '../../core/protocol.ts';
-import type { WakeResult } from '../../core/wake.ts';
+import { holdWhile } from '../../core/queue/live/wake.ts';
+import type { Frame } from '../../core/member/protocol.ts';
+import type { WakeResult } from '../../core/member/wake.ts';
 import type { RelayDeps } from './relay-deps.ts';
 
 /** A recipe runs for an hour at most (`maxWaitSeconds`), and a worker that never answers holds the llm no longer. */

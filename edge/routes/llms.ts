@@ -11,10 +11,10 @@ import {
 } from '../../core/llm.ts';
 import { nameSchema, poolKeyOf } from '../../core/names.ts';
 import { checkRevision } from '../../core/registry/llms.ts';
-import type { Joiner } from '../../core/registry/joiner.ts';
+import type { Joiner } from '../../core/registry/names/joiner.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import type { LiveLlm } from '../../core/flow/liveness.ts';
+import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
 import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
 import { llmView, membersView } from '../shown/llm-view.ts';
 import { written } from '../http/written.ts';

@@ -5,7 +5,7 @@ import { nameSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import { poolGuestSchema } from '../../core/pool.ts';
 import type { PoolView } from '../../core/pool.ts';
-import type { User } from '../../core/registry/users.ts';
+import type { User } from '../../core/registry/people/users.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';

@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { memberBody } from '../../core/translate/member-body.ts';
-import { MOST_RUNNING, resultSchema, wireHeaders } from '../../core/protocol.ts';
+import { MOST_RUNNING, resultSchema, wireHeaders } from '../../core/member/protocol.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { roomFor } from '../body/room.ts';
 import { reserveAnswer } from '../body/room.ts';

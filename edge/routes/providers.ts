@@ -12,9 +12,9 @@ import {
   type RegisterBody,
   type Registered,
   type Transport,
-} from '../../core/protocol.ts';
-import { sendControl } from '../../core/queue/control.ts';
-import type { Published } from '../../core/registry/register.ts';
+} from '../../core/member/protocol.ts';
+import { sendControl } from '../../core/queue/live/control.ts';
+import type { Published } from '../../core/registry/people/register.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { tokenOf } from '../middleware/authenticate.ts';

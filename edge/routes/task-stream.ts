@@ -1,5 +1,5 @@
 import { Router, type Request } from 'express';
-import type { Position } from '../../core/queue/stream.ts';
+import type { Position } from '../../core/queue/task/stream.ts';
 import { untilClosed } from '../limits/caps.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -8,7 +8,7 @@ import { lookOn, showRow } from '../inference/look-on.ts';
 import { followFrom } from '../inference/follow/resume.ts';
 import { dropOnceDelivered } from '../inference/answer/retention.ts';
 import { queryOf } from '../http/parse.ts';
-import { taskStreamQuerySchema } from '../../core/task.ts';
+import { taskStreamQuerySchema } from '../../core/task/task.ts';
 import { taskOf } from '../shown/task-of.ts';
 
 /** The query is said on purpose; the header is what a browser sends by itself. @throws McpctlError `invalid_cursor`. */

@@ -1,11 +1,11 @@
 import { Router, type Request, type Response } from 'express';
 import { can, canToAll, scopeOf } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { cancelled, closeTask } from '../../core/flow/cancel.ts';
+import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
 import { refOf } from '../../core/flow/deps.ts';
-import { turnFor } from '../../core/json-shape.ts';
+import { turnFor } from '../../core/text/json-shape.ts';
 import { uuidSchema } from '../../core/names.ts';
-import { readFences, type Fence } from '../../core/queue/fence.ts';
+import { readFences, type Fence } from '../../core/queue/task/fence.ts';
 import { isLarge } from '../../core/runtime/time-of-bytes.ts';
 import {
   isTerminal,
@@ -15,7 +15,7 @@ import {
   type TaskRow,
   type TaskStatus,
   type TaskView,
-} from '../../core/task.ts';
+} from '../../core/task/task.ts';
 import { actorOf } from '../http/context.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { needStillGood, whenGone } from '../http/gone.ts';

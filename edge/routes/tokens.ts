@@ -10,8 +10,8 @@ import {
 import { McpctlError } from '../../core/errors.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
-import type { TokenRow } from '../../core/registry/tokens.ts';
-import type { User } from '../../core/registry/users.ts';
+import type { TokenRow } from '../../core/registry/people/tokens.ts';
+import type { User } from '../../core/registry/people/users.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';

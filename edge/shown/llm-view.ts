@@ -1,9 +1,9 @@
 import type { TokenView } from '../../core/access.ts';
 import type { LlmView } from '../../core/llm.ts';
 import type { MembersView, MemberView } from '../../core/pool.ts';
-import type { TokenRow } from '../../core/registry/tokens.ts';
+import type { TokenRow } from '../../core/registry/people/tokens.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
-import type { LiveLlm, LivePool } from '../../core/flow/liveness.ts';
+import type { LiveLlm, LivePool } from '../../core/flow/alive/liveness.ts';
 
 const instant = (at: Date | null): string | null => at?.toISOString() ?? null;
 

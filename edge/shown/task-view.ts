@@ -1,8 +1,8 @@
-import { turnFor } from '../../core/json-shape.ts';
+import { turnFor } from '../../core/text/json-shape.ts';
 import { uuidSchema } from '../../core/names.ts';
-import type { Fence } from '../../core/queue/fence.ts';
-import type { TaskAttempt, TaskBodies } from '../../core/registry/tasks.ts';
-import { isTerminal, type TaskRow, type TaskView } from '../../core/task.ts';
+import type { Fence } from '../../core/queue/task/fence.ts';
+import type { TaskAttempt, TaskBodies } from '../../core/registry/tasks/tasks.ts';
+import { isTerminal, type TaskRow, type TaskView } from '../../core/task/task.ts';
 
 const instant = (at: Date | null): string | null => at?.toISOString() ?? null;
 const instantOf = (ms: number | undefined): string | null =>
@@ -118,7 +118,7 @@ function lastAttempt(row: TaskRow): Omit<Attempt, 'n'> | null {
 /**
  * A task whose bodies are large, as the text of its view: they are looked at, to see whether they are JSON, and stand in it
  * as they are kept. To make values of them and a text of those again would hold everybody up for as long. Each is looked at in
- * a turn of its own (core/loop-turns.ts).
+ * a turn of its own (core/text/loop-turns.ts).
  */
 export async function largeView(view: TaskView, bodies: TaskBodies, reader: string): Promise<string> {
   const { request: _request, response: _response, ...rest } = view;

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { graceMsOf } from '../../core/disconnect.ts';
+import { graceMsOf } from '../../core/task/disconnect.ts';
 import { messageOf } from '../../core/errors.ts';
-import { cancelled, closeTask } from '../../core/flow/cancel.ts';
+import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
 import { refOf, type FlowDeps } from '../../core/flow/deps.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
-import { attachWaiter, detachWaiter, type Waiter } from '../../core/queue/waiters.ts';
+import { attachWaiter, detachWaiter, type Waiter } from '../../core/queue/task/waiters.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import type { Service } from '../../core/runtime/service.ts';
-import type { TaskRow } from '../../core/task.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 
 /** One caller of this edge who waits for a task. */
 export interface Attachment {

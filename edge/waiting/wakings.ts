@@ -1,12 +1,12 @@
 import { messageOf } from '../../core/errors.ts';
-import type { Sleeper } from '../../core/flow/sleepers.ts';
-import { sendControl } from '../../core/queue/control.ts';
+import type { Sleeper } from '../../core/flow/alive/sleepers.ts';
+import { sendControl } from '../../core/queue/live/control.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
-import { createWakes, type WakeState } from '../../core/queue/wake.ts';
-import { wakeBackOffMs } from '../../core/wake.ts';
+import { createWakes, type WakeState } from '../../core/queue/live/wake.ts';
+import { wakeBackOffMs } from '../../core/member/wake.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import type { Service } from '../../core/runtime/service.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
 
 /** What is known of an llm that callers of this edge wait for; instants by the clock's `elapsed()`. */
 export interface KnownWake {

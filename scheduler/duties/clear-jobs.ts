@@ -1,6 +1,6 @@
 import { failureOf } from '../../core/flow/deps.ts';
 import { storedIdSchema } from '../../core/names.ts';
-import { standingJobs, stillStanding, type StandingJob } from '../../core/queue/leftovers.ts';
+import { standingJobs, stillStanding, type StandingJob } from '../../core/queue/jobs/leftovers.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 

@@ -1,4 +1,4 @@
-import { forgetPool, forgetQueue } from '../../core/queue/forget-queue.ts';
+import { forgetPool, forgetQueue } from '../../core/queue/jobs/forget-queue.ts';
 import type { GoneQueue } from '../../core/registry/gone-queues.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';

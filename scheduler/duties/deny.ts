@@ -1,5 +1,5 @@
 import { putOut } from '../../core/flow/put-out.ts';
-import type { Denied } from '../../core/registry/denials.ts';
+import type { Denied } from '../../core/registry/people/denials.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 

@@ -1,5 +1,5 @@
 import { halveEvents, redisMemory } from '../../core/queue/event-memory.ts';
-import type { TaskRef } from '../../core/queue/fence.ts';
+import type { TaskRef } from '../../core/queue/task/fence.ts';
 import { endedEvents, openEvents, type Weighed } from '../event-scales.ts';
 import { fairShare } from '../fair-share.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';

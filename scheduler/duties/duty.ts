@@ -1,5 +1,5 @@
-import { redisPlaceNames } from '../../core/queue/where.ts';
-import type { Liveness } from '../../core/flow/liveness.ts';
+import { redisPlaceNames } from '../../core/queue/link/where.ts';
+import type { Liveness } from '../../core/flow/alive/liveness.ts';
 import type { TakeBackDeps } from '../../core/flow/take-back.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
@@ -7,7 +7,7 @@ import type { Clock } from '../../core/runtime/clock.ts';
 import type { Round } from '../../core/runtime/each-item.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { OpenPools } from '../open-pools.ts';
-import type { SettingName, Settings } from '../../core/runtime/settings.ts';
+import type { SettingName, Settings } from '../../core/runtime/settings/settings.ts';
 
 /**
  * Something that the leader does again and again. Each is a compare-and-set throughout: run twice, or by two

@@ -1,6 +1,6 @@
-import type { EventMap } from '../../core/events.ts';
-import { countIn, trust } from '../../core/queue/generation.ts';
-import { redisNow } from '../../core/queue/redis-time.ts';
+import type { EventMap } from '../../core/task/events.ts';
+import { countIn, trust } from '../../core/queue/live/generation.ts';
+import { redisNow } from '../../core/queue/live/redis-time.ts';
 import type { Duty, DutyDeps } from './duty.ts';
 
 const EVERY_MS = 250;
@@ -18,7 +18,7 @@ interface Mending {
 /**
  * Notices a Redis that is new, came back empty, or went back in time: another process than was seen last, or one that counts
  * less than somebody has seen. Then whatever is open is compared at once, each task that waits gets a new epoch, from
- * Postgres, and only then is this Redis trusted: until then members of its own do not claim (core/queue/generation.ts).
+ * Postgres, and only then is this Redis trusted: until then members of its own do not claim (core/queue/live/generation.ts).
  *
  * The mark `epoch` holds the time of that: while it is younger than a lease, a missing key proves nothing and Postgres
  * decides who is live (SPEC §2). Everyone reads both, only the leader sets them.

@@ -1,7 +1,7 @@
 import { whyManyWaited } from '../../core/flow/take-back.ts';
-import { closeMany } from '../../core/flow/close-many.ts';
+import { closeMany } from '../../core/flow/end/close-many.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { TaskRow } from '../../core/task.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { everything } from '../../core/access.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';

@@ -1,6 +1,6 @@
-import { closeTask } from '../../core/flow/cancel.ts';
+import { closeTask } from '../../core/flow/end/cancel.ts';
 import { takeBack } from '../../core/flow/take-back.ts';
-import { readFences, type TaskRef } from '../../core/queue/fence.ts';
+import { readFences, type TaskRef } from '../../core/queue/task/fence.ts';
 import { strike } from '../../core/queue/pool-indexes.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { forListed } from '../listed.ts';

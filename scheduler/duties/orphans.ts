@@ -1,8 +1,8 @@
-import { cancelled } from '../../core/flow/cancel.ts';
-import { closeMany } from '../../core/flow/close-many.ts';
+import { cancelled } from '../../core/flow/end/cancel.ts';
+import { closeMany } from '../../core/flow/end/close-many.ts';
 import { strike } from '../../core/queue/pool-indexes.ts';
-import { redisNow } from '../../core/queue/redis-time.ts';
-import { WAITER_LEASE_MS } from '../../core/queue/waiters.ts';
+import { redisNow } from '../../core/queue/live/redis-time.ts';
+import { WAITER_LEASE_MS } from '../../core/queue/task/waiters.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { forListed } from '../listed.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';

@@ -1,10 +1,10 @@
 import { endDeadClaim } from '../../core/flow/end-dead.ts';
-import { closeTask } from '../../core/flow/cancel.ts';
+import { closeTask } from '../../core/flow/end/cancel.ts';
 import { messageOf } from '../../core/errors.ts';
-import { orUnavailable } from '../../core/queue/connect.ts';
-import { parseFence, type Fence, type TaskRef } from '../../core/queue/fence.ts';
+import { orUnavailable } from '../../core/queue/link/connect.ts';
+import { parseFence, type Fence, type TaskRef } from '../../core/queue/task/fence.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
-import { timeOf } from '../../core/queue/redis-time.ts';
+import { timeOf } from '../../core/queue/live/redis-time.ts';
 import { Brake } from '../brake.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 

@@ -1,14 +1,14 @@
-import { closeRow } from '../../core/flow/close-row.ts';
+import { closeRow } from '../../core/flow/end/close-row.ts';
 import { layManyAnew } from '../../core/flow/lay-many.ts';
 import { renewWaiting, requeueTask } from '../../core/flow/requeue.ts';
 import { forgive, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import { refOf } from '../../core/flow/deps.ts';
-import { settleTask } from '../../core/flow/settle.ts';
-import { rowEpochOf } from '../../core/queue/fence.ts';
-import { lookAt, type Look } from '../../core/queue/look.ts';
-import type { Entry } from '../../core/queue/stream.ts';
+import { settleTask } from '../../core/flow/end/settle.ts';
+import { rowEpochOf } from '../../core/queue/task/fence.ts';
+import { lookAt, type Look } from '../../core/queue/jobs/look.ts';
+import type { Entry } from '../../core/queue/task/stream.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
-import { isTerminal, type TaskRow } from '../../core/task.ts';
+import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import { OpenWalk, PAGE, PAGES } from '../open-walk.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 

@@ -1,6 +1,6 @@
 import { createRedisUserFlow, userOf } from '../../core/flow/redis-users.ts';
-import { sendControl } from '../../core/queue/control.ts';
-import type { RedisUserRow } from '../../core/registry/redis-users.ts';
+import { sendControl } from '../../core/queue/live/control.ts';
+import type { RedisUserRow } from '../../core/registry/people/redis-users.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 

@@ -1,15 +1,15 @@
 import { McpctlError } from '../../core/errors.ts';
-import { errorReasonIn } from '../../core/flow/error-reason.ts';
-import { settleTask } from '../../core/flow/settle.ts';
-import type { TaskRef } from '../../core/queue/fence.ts';
+import { errorReasonIn } from '../../core/flow/end/error-reason.ts';
+import { settleTask } from '../../core/flow/end/settle.ts';
+import type { TaskRef } from '../../core/queue/task/fence.ts';
 import { readLasts, strike } from '../../core/queue/pool-indexes.ts';
-import { redisNow } from '../../core/queue/redis-time.ts';
-import { readLast } from '../../core/queue/stream.ts';
-import { ranTooLong } from '../../core/registry/faults.ts';
-import type { Settling } from '../../core/registry/settle-tasks.ts';
+import { redisNow } from '../../core/queue/live/redis-time.ts';
+import { readLast } from '../../core/queue/task/stream.ts';
+import { ranTooLong } from '../../core/registry/database/faults.ts';
+import type { Settling } from '../../core/registry/tasks/settle-tasks.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
-import { isTerminal } from '../../core/task.ts';
-import { settledEvent } from '../../core/served-by.ts';
+import { isTerminal } from '../../core/task/task.ts';
+import { settledEvent } from '../../core/task/settled-event.ts';
 import { forListed } from '../listed.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 

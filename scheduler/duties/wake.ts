@@ -1,11 +1,11 @@
-import type { LivePool } from '../../core/flow/liveness.ts';
-import { isServed } from '../../core/flow/served.ts';
-import { sleepersIn, type Sleeper } from '../../core/flow/sleepers.ts';
+import type { LivePool } from '../../core/flow/alive/liveness.ts';
+import { isServed } from '../../core/flow/alive/served.ts';
+import { sleepersIn, type Sleeper } from '../../core/flow/alive/sleepers.ts';
 import { unfitOf } from '../../core/flow/take-back.ts';
 import { refOf } from '../../core/flow/deps.ts';
-import { sendControl } from '../../core/queue/control.ts';
-import { readFences } from '../../core/queue/fence.ts';
-import { createWakes } from '../../core/queue/wake.ts';
+import { sendControl } from '../../core/queue/live/control.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
+import { createWakes } from '../../core/queue/live/wake.ts';
 import { everything } from '../../core/access.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';

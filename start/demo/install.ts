@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
-import type { Home } from '../../core/runtime/home.ts';
+import type { Home } from '../../core/runtime/files/home.ts';
 import { runVisibly } from '../command.ts';
 import { installPinned } from '../npm-packages.ts';
 import type { Say } from '../server.ts';

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Clock } from '../../core/runtime/clock.ts';
-import { isLoopback } from '../../core/runtime/loopback.ts';
+import { isLoopback } from '../../core/runtime/network/loopback.ts';
 import { answerChat, failChat } from './chat.ts';
 import type { Engine } from './engine.ts';
 import { demoModelId } from './model.ts';

@@ -8,7 +8,7 @@ import {
   versionOf,
   type ListedModel,
   type ModelFacts,
-} from '../../core/backends.ts';
+} from '../../core/member/backends.ts';
 import type { Peek } from './peek.ts';
 
 export type BackendType = 'lmstudio' | 'ollama' | 'vllm' | 'llamacpp' | 'openai';

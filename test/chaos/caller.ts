@@ -1,6 +1,6 @@
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { pause } from '../../core/runtime/clock.ts';
-import { isTerminal, type TaskStatus } from '../../core/task.ts';
+import { isTerminal, type TaskStatus } from '../../core/task/task.ts';
 import type { Script } from './backend.ts';
 import type { Journal } from './journal.ts';
 import type { Door, Mode } from './lines.ts';

@@ -1,4 +1,4 @@
-import type { TaskStatus } from '../../core/task.ts';
+import type { TaskStatus } from '../../core/task/task.ts';
 
 /**
  * What a chaos run writes down: append-only logs, one JSON object a line. `at` is milliseconds by the one clock

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 export interface Running {
   name: string;
   pid: number;
-  /** The events of core/events.ts that it logged so far. */
+  /** The events of core/task/events.ts that it logged so far. */
   events(name: string): Record<string, unknown>[];
   isAlive(): boolean;
   signal(signal: NodeJS.Signals): void;

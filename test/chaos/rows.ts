@@ -1,5 +1,5 @@
-import type { Connection } from '../../core/registry/connect.ts';
-import { terminalStatuses, type TaskStatus } from '../../core/task.ts';
+import type { Connection } from '../../core/registry/database/connect.ts';
+import { terminalStatuses, type TaskStatus } from '../../core/task/task.ts';
 import type { FinalRow } from './lines.ts';
 
 const canaryOf = /\{\\"canary\\":\\"([a-z0-9-]+)\\"/;

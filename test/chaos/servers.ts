@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import { pause, systemClock as clock } from '../../core/runtime/clock.ts';
-import { homeAt } from '../../core/runtime/home.ts';
+import { homeAt } from '../../core/runtime/files/home.ts';
 import { startGuarded, type Guarded } from '../../start/guarded.ts';
 import { findPostgres } from '../../start/postgres.ts';
 import { findRedis } from '../../start/redis.ts';

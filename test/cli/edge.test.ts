@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { announce } from '../../core/queue/presence.ts';
+import { announce } from '../../core/queue/live/presence.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from './peer.ts';
 import { startSession, type Session } from './session.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { McpctlError } from '../../core/errors.ts';
-import { inBatches } from '../../core/registry/batches.ts';
+import { inBatches } from '../../core/registry/tasks/batches.ts';
 import { pause } from '../../core/runtime/clock.ts';
 
 describe('calls that are made in batches', () => {

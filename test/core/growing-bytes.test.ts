@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { ByteLines } from '../../core/byte-lines.ts';
-import { GrowingBytes } from '../../core/growing-bytes.ts';
+import { ByteLines } from '../../core/text/byte-lines.ts';
+import { GrowingBytes } from '../../core/text/growing-bytes.ts';
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 

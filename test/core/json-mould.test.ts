@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { Moulds } from '../../core/json-mould.ts';
+import { Moulds } from '../../core/text/json-mould.ts';
 
 describe('texts that differ in one string', () => {
   const before = '{"a":1,"content":"';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { inSlices, shapeOf } from '../../core/json-shape.ts';
-import { depthExceeds, topLevelMembers } from '../../core/json-text.ts';
+import { inSlices, shapeOf } from '../../core/text/json-shape.ts';
+import { depthExceeds, topLevelMembers } from '../../core/text/json-text.ts';
 
 /** JSON in another spelling, with space anywhere it may stand. */
 const spaced = (value: unknown): string => JSON.stringify(value, null, 3);

@@ -7,7 +7,7 @@ import {
   reshapeMembers,
   spliceMembers,
   topLevelMembers,
-} from '../../core/json-text.ts';
+} from '../../core/text/json-text.ts';
 
 const values = (text: string): [string, string][] | undefined =>
   topLevelMembers(text)?.map((m) => [m.key, text.slice(m.valueStart, m.valueEnd)]);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { parseHandBack } from '../../core/hand-back.ts';
-import { parseOutcome } from '../../core/outcome.ts';
+import { parseHandBack } from '../../core/task/hand-back.ts';
+import { parseOutcome } from '../../core/task/outcome.ts';
 import {
   heartbeatSchema,
   isForeignLine,
@@ -9,12 +9,12 @@ import {
   registerSchema,
   resultSchema,
   streamLineSchema,
-} from '../../core/protocol.ts';
-import { parseControl } from '../../core/queue/control.ts';
-import { parseFence } from '../../core/queue/fence.ts';
-import { parseMember } from '../../core/queue/presence.ts';
-import { parseEntry } from '../../core/queue/stream.ts';
-import { heldHeadSchema, taskHeadSchema } from '../../core/task-head.ts';
+} from '../../core/member/protocol.ts';
+import { parseControl } from '../../core/queue/live/control.ts';
+import { parseFence } from '../../core/queue/task/fence.ts';
+import { parseMember } from '../../core/queue/live/presence.ts';
+import { parseEntry } from '../../core/queue/task/stream.ts';
+import { heldHeadSchema, taskHeadSchema } from '../../core/task/head.ts';
 import { readRegistered } from '../../worker/registered.ts';
 
 const NEWER = 'of-a-newer-release';

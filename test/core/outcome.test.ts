@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { parseHandBack } from '../../core/hand-back.ts';
-import { parseOutcome, plausibleOutcome } from '../../core/outcome.ts';
-import { registerSchema } from '../../core/protocol.ts';
-import { parseEntry } from '../../core/queue/stream.ts';
+import { parseHandBack } from '../../core/task/hand-back.ts';
+import { parseOutcome, plausibleOutcome } from '../../core/task/outcome.ts';
+import { registerSchema } from '../../core/member/protocol.ts';
+import { parseEntry } from '../../core/queue/task/stream.ts';
 
 const failed = (more: object) =>
   plausibleOutcome(parseOutcome(JSON.stringify({ kind: 'failed', message: 'm', ...more })));

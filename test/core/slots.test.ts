@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { Slots } from '../../core/slots.ts';
+import { Slots } from '../../core/member/slots.ts';
 
 /** I10: a worker never runs more than it declared. */
 describe('slots', () => {

@@ -6,7 +6,7 @@ import {
   storableJsonText,
   storableSentence,
   storableText,
-} from '../../core/storable.ts';
+} from '../../core/text/storable.ts';
 
 const half = fc.constantFrom('\0', '\ud800', '\udfff', 'a', '\u{1f600}');
 const hostile = fc.array(half, { maxLength: 20 }).map((parts) => parts.join(''));

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { isTerminal, taskStatuses, terminalStatuses, transitions } from '../../core/task.ts';
+import { isTerminal, taskStatuses, terminalStatuses, transitions } from '../../core/task/task.ts';
 
 describe('the state machine of a task', () => {
   it('ends in exactly three states, and in each of them from every other', () => {

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { mayPass, troubleSentence, type Trouble } from '../../core/trouble.ts';
 import { redisTroubleOf } from '../../core/queue/trouble.ts';
-import { asRegistryError, isUnstorable, postgresTroubleOf } from '../../core/registry/faults.ts';
+import { asRegistryError, isUnstorable, postgresTroubleOf } from '../../core/registry/database/faults.ts';
 import { McpctlError } from '../../core/errors.ts';
 
 /** As ioredis makes one of an error reply. */

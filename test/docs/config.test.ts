@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { redisPlaceNames } from '../../core/queue/where.ts';
-import { homeAt } from '../../core/runtime/home.ts';
-import { settings, type SettingName } from '../../core/runtime/settings.ts';
+import { redisPlaceNames } from '../../core/queue/link/where.ts';
+import { homeAt } from '../../core/runtime/files/home.ts';
+import { settings, type SettingName } from '../../core/runtime/settings/settings.ts';
 import { read, span, tableOf } from './markdown.ts';
 
 const text = read('docs/config.md');

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { settings } from '../../core/runtime/settings.ts';
+import { settings } from '../../core/runtime/settings/settings.ts';
 import { parseProcfile } from '../../start/procfile.ts';
 import { read, root, span, spans, tableOf } from './markdown.ts';
 

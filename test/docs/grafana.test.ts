@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { addTally } from '../../core/queue/tally.ts';
-import { processMetrics } from '../../core/runtime/process-metrics.ts';
+import { processMetrics } from '../../core/runtime/process/process-metrics.ts';
 import { workerMetrics } from '../../worker/metrics.ts';
 import { edgeFixture } from '../support/edge.ts';
 import { exercised } from '../support/exercised.ts';

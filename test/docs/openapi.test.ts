@@ -1,6 +1,6 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { expect } from 'chai';
-import { ownPackage } from '../../core/runtime/own-package.ts';
+import { ownPackage } from '../../core/runtime/files/own-package.ts';
 import { apiRoutes, uplinkRoutes, workerRoutes } from '../../edge/app.ts';
 import { ollamaModelRoutes } from '../../edge/ollama/models.ts';
 import { ollamaRoutes } from '../../edge/ollama/routes.ts';

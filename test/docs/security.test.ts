@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { settings } from '../../core/runtime/settings.ts';
+import { settings } from '../../core/runtime/settings/settings.ts';
 import { attacks } from '../hostile/attacks.ts';
 import { read, root, span, spans, tableOf } from './markdown.ts';
 

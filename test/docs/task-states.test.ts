@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { terminalStatuses, transitions } from '../../core/task.ts';
+import { terminalStatuses, transitions } from '../../core/task/task.ts';
 import { read, spans, tableOf } from './markdown.ts';
 
 const text = read('docs/task-states.md');
@@ -10,7 +10,7 @@ const drawn = [...diagram.matchAll(/^ {2}(\S+) --> (\S+)$/gm)].map(
 const steps = Object.entries(transitions).flatMap(([from, tos]) => tos.map((to) => `${from} → ${to}`));
 
 describe('docs/task-states.md', () => {
-  it('draws exactly the steps of core/task.ts', () => {
+  it('draws exactly the steps of core/task/task.ts', () => {
     const ends = terminalStatuses.map((status) => `${status} → [*]`);
     expect(drawn).to.have.members(['[*] → pending', ...steps, ...ends]);
     expect(drawn).to.have.length(diagram.trim().split('\n').length);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { Ending } from '../../core/outcome.ts';
-import type { TaskView } from '../../core/task.ts';
+import type { Ending } from '../../core/task/outcome.ts';
+import type { TaskView } from '../../core/task/task.ts';
 import { SseWorker, type Stream } from '../relay/sse-worker.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 

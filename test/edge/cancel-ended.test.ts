@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { claimTask, endClaim } from '../../core/queue/claim.ts';
+import { claimTask, endClaim } from '../../core/queue/task/claim.ts';
 import { edgeFixture, type EdgeFixture, publicLlm } from '../support/edge.ts';
 
 describe('DELETE of a task that has just ended', function () {

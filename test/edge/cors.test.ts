@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import { expect } from 'chai';
 import type express from 'express';
-import { readConfig } from '../../core/runtime/config.ts';
+import { readConfig } from '../../core/runtime/settings/config.ts';
 import { cors, exposedHeaders } from '../../edge/middleware/cors.ts';
 import { checkHost } from '../../edge/middleware/host.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { FairGate } from '../../edge/limits/fair-gate.ts';
-import { loopTurn } from '../../core/loop-turns.ts';
+import { loopTurn } from '../../core/text/loop-turns.ts';
 
 const limits = { ofOne: 1, inAll: 2, withinMs: 10_000, cap: 'gate', message: 'Wait.' };
 const metrics = { refused: (): void => undefined };

@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { expect } from 'chai';
-import type { TaskView } from '../../core/task.ts';
+import type { TaskView } from '../../core/task/task.ts';
 import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
 
 const chat = { model: 'gpt', messages: [{ role: 'user', content: 'hi' }] };

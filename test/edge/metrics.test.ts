@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { EventMap } from '../../core/events.ts';
+import type { EventMap } from '../../core/task/events.ts';
 import { inTurns, tellApart } from '../../core/runtime/told-apart.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';

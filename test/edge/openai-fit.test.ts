@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { chosenAmong, unfitFor, type Needs } from '../../core/fit.ts';
+import { chosenAmong, unfitFor, type Needs } from '../../core/member/fit.ts';
 import { needsOf } from '../../edge/inference/ask/needs.ts';
 
 const nothing: Needs = { operation: 'chat', tools: false, vision: false, tokenIds: false, aboutTokens: 0 };

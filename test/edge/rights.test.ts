@@ -6,7 +6,7 @@ import { can, everything, scopeOf, type Actor } from '../../core/access.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import type { Guarded, Verb } from '../../core/resources/define.ts';
 import { resources, stored } from '../../core/resources/index.ts';
-import type { TaskRow } from '../../core/task.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { modelRoutes } from '../../edge/openai/models.ts';
 import { openAiRoutes } from '../../edge/openai/routes.ts';
 import { healthRoutes } from '../../edge/routes/health.ts';

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { randomUUID } from 'node:crypto';
-import { isTerminal, type TaskRow, type TaskView } from '../../core/task.ts';
-import type { Outcome } from '../../core/outcome.ts';
-import { beat, claimTask } from '../../core/queue/claim.ts';
-import { Emitter } from '../../core/queue/emitter.ts';
+import { isTerminal, type TaskRow, type TaskView } from '../../core/task/task.ts';
+import type { Outcome } from '../../core/task/outcome.ts';
+import { beat, claimTask } from '../../core/queue/task/claim.ts';
+import { Emitter } from '../../core/queue/task/emitter.ts';
 import { layAnew, requeueTask } from '../../core/flow/requeue.ts';
-import { closeTask } from '../../core/flow/cancel.ts';
-import { readFences } from '../../core/queue/fence.ts';
+import { closeTask } from '../../core/flow/end/cancel.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
 import { flowOf } from '../../edge/deps.ts';
 import { edgeFixture, type Answer, type EdgeFixture, publicLlm } from '../support/edge.ts';
 import { remember, turnBack } from '../support/turn-back.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { createAuthenticator } from '../../edge/believed/authenticator.ts';
-import { hashToken } from '../../core/registry/tokens.ts';
+import { hashToken } from '../../core/registry/people/tokens.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 

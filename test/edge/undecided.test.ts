@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { McpctlError } from '../../core/errors.ts';
-import { readFences } from '../../core/queue/fence.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Job } from 'bullmq';
-import { closeTask } from '../../core/flow/cancel.ts';
-import { createFetcher, KEPT_JOBS, type JobData } from '../../core/queue/jobs.ts';
+import { closeTask } from '../../core/flow/end/cancel.ts';
+import { createFetcher, KEPT_JOBS, type JobData } from '../../core/queue/jobs/jobs.ts';
 import { flowOf } from '../../edge/deps.ts';
 import { createClearJobsDuty } from '../../scheduler/duties/clear-jobs.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { claimTask } from '../../core/queue/claim.ts';
+import { claimTask } from '../../core/queue/task/claim.ts';
 import { requeueTask } from '../../core/flow/requeue.ts';
-import { readFences } from '../../core/queue/fence.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
 import { flowOf } from '../../edge/deps.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { submitTask } from '../support/tasks.ts';

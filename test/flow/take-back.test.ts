@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { flowOf } from '../../edge/deps.ts';
 import { takeBack } from '../../core/flow/take-back.ts';
-import type { HandBack } from '../../core/hand-back.ts';
-import { claimTask, isRefusal, handBack } from '../../core/queue/claim.ts';
-import { readFences, type Fence } from '../../core/queue/fence.ts';
-import { announce } from '../../core/queue/presence.ts';
-import type { TaskRow } from '../../core/task.ts';
+import type { HandBack } from '../../core/task/hand-back.ts';
+import { claimTask, isRefusal, handBack } from '../../core/queue/task/claim.ts';
+import { readFences, type Fence } from '../../core/queue/task/fence.ts';
+import { announce } from '../../core/queue/live/presence.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { submitTask } from '../support/tasks.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { refusedKeyRef, type ApiKeyRef } from '../../core/llm.ts';
-import { settings } from '../../core/runtime/settings.ts';
+import { settings } from '../../core/runtime/settings/settings.ts';
 import { keyReader } from '../../worker/hosted/keys.ts';
 
 describe('the key of a public llm', () => {

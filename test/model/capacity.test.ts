@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { openRedis } from '../../core/queue/connect.ts';
-import { Consumer, type TakenJob } from '../../core/queue/consumer.ts';
-import { Fetchers } from '../../core/queue/fetchers.ts';
-import { ownMarkers } from '../../core/queue/markers.ts';
+import { openRedis } from '../../core/queue/link/connect.ts';
+import { Consumer, type TakenJob } from '../../core/queue/jobs/consumer.ts';
+import { Fetchers } from '../../core/queue/jobs/fetchers.ts';
+import { ownMarkers } from '../../core/queue/jobs/markers.ts';
 import { pause, systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import { Slots } from '../../core/slots.ts';
+import { Slots } from '../../core/member/slots.ts';
 import { queueFixture, type QueueFixture } from '../queue/queue-fixture.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { claimTask, endClaim } from '../../core/queue/claim.ts';
-import { announce } from '../../core/queue/presence.ts';
+import { claimTask, endClaim } from '../../core/queue/task/claim.ts';
+import { announce } from '../../core/queue/live/presence.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import type { TaskRow } from '../../core/task.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { everything } from '../../core/access.ts';
 

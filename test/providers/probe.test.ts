@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
-import { llamaCppProps } from '../../core/backends.ts';
+import { llamaCppProps } from '../../core/member/backends.ts';
 import { createOpenAiProvider } from '../../worker/providers/openai.ts';
 import { providerTypes } from '../../worker/providers/index.ts';
 import { startBackend, type Backend } from '../support/backend.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { claimFetched, isRefusal, type EarlyClaim } from '../../core/queue/claim.ts';
-import { refuse } from '../../core/queue/refuse.ts';
+import { claimFetched, isRefusal, type EarlyClaim } from '../../core/queue/task/claim.ts';
+import { refuse } from '../../core/queue/jobs/refuse.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';

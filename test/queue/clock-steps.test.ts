@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { ClockSteps } from '../../core/queue/clock-steps.ts';
+import { ClockSteps } from '../../core/queue/live/clock-steps.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 

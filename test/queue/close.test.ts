@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { closeRedis, openRedis, untilConnected, type ConnectOptions } from '../../core/queue/connect.ts';
+import { closeRedis, openRedis, untilConnected, type ConnectOptions } from '../../core/queue/link/connect.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { wireToUrl, type Wire } from '../support/wire.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Submission } from '../../core/queue/submission.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 

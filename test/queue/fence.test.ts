@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { beat, handBack } from '../../core/queue/claim.ts';
-import { ClockSteps } from '../../core/queue/clock-steps.ts';
-import { lastHeard } from '../../core/queue/last-heard.ts';
+import { beat, handBack } from '../../core/queue/task/claim.ts';
+import { ClockSteps } from '../../core/queue/live/clock-steps.ts';
+import { lastHeard } from '../../core/queue/live/last-heard.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import { show } from '../../core/queue/fence.ts';
-import { firstSeq } from '../../core/queue/stream.ts';
+import { show } from '../../core/queue/task/fence.ts';
+import { firstSeq } from '../../core/queue/task/stream.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 const done = { kind: 'completed', status: 200, body: '{}' } as const;

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
-import { Follower, type Followed } from '../../core/queue/follow.ts';
-import type { Submission } from '../../core/queue/submission.ts';
-import { beginning, firstSeq, type Events } from '../../core/queue/stream.ts';
+import { Follower, type Followed } from '../../core/queue/task/follow.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
+import { beginning, firstSeq, type Events } from '../../core/queue/task/stream.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { codeOf } from '../support/registry.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';

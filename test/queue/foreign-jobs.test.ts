@@ -2,8 +2,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { createRedisUsers, type RedisUsers } from '../../core/queue/redis-users.ts';
-import type { Submission } from '../../core/queue/submission.ts';
-import { addressOf } from '../../core/queue/where.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
+import { addressOf } from '../../core/queue/link/where.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 describe("what a session's Redis user writes into its pool's jobs", () => {

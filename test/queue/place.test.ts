@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { handBack } from '../../core/queue/claim.ts';
-import type { Submission } from '../../core/queue/submission.ts';
-import { readFences } from '../../core/queue/fence.ts';
-import { createFetcher } from '../../core/queue/jobs.ts';
-import { placeOf, type Place } from '../../core/queue/place.ts';
+import { handBack } from '../../core/queue/task/claim.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
+import { createFetcher } from '../../core/queue/jobs/jobs.ts';
+import { placeOf, type Place } from '../../core/queue/task/place.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 const leaving = { counts: 'none', code: 'shutting_down', message: 'test' } as const;

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { claimTask, type ClaimRef } from '../../core/queue/claim.ts';
-import type { Submission } from '../../core/queue/submission.ts';
+import { claimTask, type ClaimRef } from '../../core/queue/task/claim.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
 import { openQueueDoor, type QueueDoor } from '../../core/queue/door.ts';
-import { Emitter } from '../../core/queue/emitter.ts';
-import { readFences, type Fence } from '../../core/queue/fence.ts';
-import { Fetchers } from '../../core/queue/fetchers.ts';
-import { readPage, beginning, type Entry } from '../../core/queue/stream.ts';
+import { Emitter } from '../../core/queue/task/emitter.ts';
+import { readFences, type Fence } from '../../core/queue/task/fence.ts';
+import { Fetchers } from '../../core/queue/jobs/fetchers.ts';
+import { readPage, beginning, type Entry } from '../../core/queue/task/stream.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { loseRedis } from '../support/lose-redis.ts';

@@ -2,15 +2,15 @@ import { expect } from 'chai';
 import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
-import { beat, claimFetched, claimTask, endClaim, handBack } from '../../core/queue/claim.ts';
-import { openRedis, untilConnected } from '../../core/queue/connect.ts';
-import { addressOf } from '../../core/queue/where.ts';
-import type { Submission } from '../../core/queue/submission.ts';
-import { Emitter } from '../../core/queue/emitter.ts';
-import { Fetchers } from '../../core/queue/fetchers.ts';
+import { beat, claimFetched, claimTask, endClaim, handBack } from '../../core/queue/task/claim.ts';
+import { openRedis, untilConnected } from '../../core/queue/link/connect.ts';
+import { addressOf } from '../../core/queue/link/where.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
+import { Emitter } from '../../core/queue/task/emitter.ts';
+import { Fetchers } from '../../core/queue/jobs/fetchers.ts';
 import { createKeys } from '../../core/queue/keys.ts';
-import { ownMarkers } from '../../core/queue/markers.ts';
-import { announce, createPresence } from '../../core/queue/presence.ts';
+import { ownMarkers } from '../../core/queue/jobs/markers.ts';
+import { announce, createPresence } from '../../core/queue/live/presence.ts';
 import {
   createRedisUsers,
   workerCommands,
@@ -18,9 +18,9 @@ import {
   type RedisUsers,
 } from '../../core/queue/redis-users.ts';
 import { runScript } from '../../core/queue/scripts.ts';
-import { createSubscriber } from '../../core/queue/subscriber.ts';
-import { bullScripts } from '../../core/queue/taught.ts';
-import { createWakes } from '../../core/queue/wake.ts';
+import { createSubscriber } from '../../core/queue/link/subscriber.ts';
+import { bullScripts } from '../../core/queue/link/taught.ts';
+import { createWakes } from '../../core/queue/live/wake.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';

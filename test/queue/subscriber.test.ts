@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Redis } from 'ioredis';
-import { openRedis } from '../../core/queue/connect.ts';
-import { createSubscriber, type Heard, type Subscriber } from '../../core/queue/subscriber.ts';
+import { openRedis } from '../../core/queue/link/connect.ts';
+import { createSubscriber, type Heard, type Subscriber } from '../../core/queue/link/subscriber.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { until } from '../support/system.ts';

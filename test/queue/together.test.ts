@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Submission } from '../../core/queue/submission.ts';
-import { tagOf } from '../../core/queue/attempt.ts';
-import { Follower } from '../../core/queue/follow.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
+import { tagOf } from '../../core/queue/task/attempt.ts';
+import { Follower } from '../../core/queue/task/follow.ts';
 import { runScript } from '../../core/queue/scripts.ts';
-import { firstSeq, readPage, type Entry, type Position } from '../../core/queue/stream.ts';
+import { firstSeq, readPage, type Entry, type Position } from '../../core/queue/task/stream.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Submission } from '../../core/queue/submission.ts';
-import { MOST_ALONE } from '../../core/queue/turns.ts';
-import { placeOf } from '../../core/queue/place.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
+import { MOST_ALONE } from '../../core/queue/jobs/turns.ts';
+import { placeOf } from '../../core/queue/task/place.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import type { Policy } from '../../core/disconnect.ts';
-import { endClaim } from '../../core/queue/claim.ts';
-import type { Submission } from '../../core/queue/submission.ts';
-import { redisNow } from '../../core/queue/redis-time.ts';
-import { attachWaiter, detachWaiter, WAITER_LEASE_MS, type Waiter } from '../../core/queue/waiters.ts';
+import type { Policy } from '../../core/task/disconnect.ts';
+import { endClaim } from '../../core/queue/task/claim.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
+import { redisNow } from '../../core/queue/live/redis-time.ts';
+import { attachWaiter, detachWaiter, WAITER_LEASE_MS, type Waiter } from '../../core/queue/task/waiters.ts';
 import { until } from '../support/system.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 

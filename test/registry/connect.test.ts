@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { McpctlError } from '../../core/errors.ts';
-import { camelResponse, toSnake } from '../../core/registry/columns.ts';
-import { connect, type Connection } from '../../core/registry/connect.ts';
-import { asRegistryError, sqlFaultOf } from '../../core/registry/faults.ts';
+import { camelResponse, toSnake } from '../../core/registry/database/columns.ts';
+import { connect, type Connection } from '../../core/registry/database/connect.ts';
+import { asRegistryError, sqlFaultOf } from '../../core/registry/database/faults.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { codeOf } from '../support/registry.ts';

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
-import { connect, type Connection } from '../../core/registry/connect.ts';
-import { createForms, type Form, type Forms } from '../../core/registry/forms.ts';
-import { migrate } from '../../core/registry/migrate.ts';
+import { connect, type Connection } from '../../core/registry/database/connect.ts';
+import { createForms, type Form, type Forms } from '../../core/registry/database/forms.ts';
+import { migrate } from '../../core/registry/database/migrate.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { createFormForAll } from '../../edge/believed/form-for-all.ts';
 import { eventIdOf, positionOf } from '../../edge/http/event-id.ts';

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { messageOf } from '../../core/errors.ts';
-import { connect, type Connection } from '../../core/registry/connect.ts';
-import { createLeases } from '../../core/registry/leases.ts';
-import { isCurrent, migrate } from '../../core/registry/migrate.ts';
-import { migrationNames } from '../../core/registry/migration-source.ts';
+import { connect, type Connection } from '../../core/registry/database/connect.ts';
+import { createLeases } from '../../core/registry/database/leases.ts';
+import { isCurrent, migrate } from '../../core/registry/database/migrate.ts';
+import { migrationNames } from '../../core/registry/database/migration-source.ts';
 import { createLog } from '../../core/runtime/log.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { randomUUID } from 'node:crypto';
-import type { User } from '../../core/registry/users.ts';
+import type { User } from '../../core/registry/people/users.ts';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
 
 const KEEP_MS = 30 * 24 * 3_600_000;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
-import { ensureAdmin } from '../../core/registry/bootstrap.ts';
+import { ensureAdmin } from '../../core/registry/people/bootstrap.ts';
 
 describe('resolving what a caller asks for', () => {
   let t: RegistryFixture;

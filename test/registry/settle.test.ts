@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
-import { LOCKED, settleTasks } from '../../core/registry/settle-tasks.ts';
-import type { Usage } from '../../core/task.ts';
+import { LOCKED, settleTasks } from '../../core/registry/tasks/settle-tasks.ts';
+import type { Usage } from '../../core/task/task.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { endingOf, newTask } from '../support/tasks.ts';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { v7 } from 'uuid';
-import { sqlFaultOf } from '../../core/registry/faults.ts';
-import { isTerminal, taskStatuses, transitions, type TaskStatus } from '../../core/task.ts';
+import { sqlFaultOf } from '../../core/registry/database/faults.ts';
+import { isTerminal, taskStatuses, transitions, type TaskStatus } from '../../core/task/task.ts';
 import { registryFixture, type RegistryFixture } from '../support/registry.ts';
 
 describe('the task guard in Postgres', () => {
@@ -45,7 +45,7 @@ describe('the task guard in Postgres', () => {
     }
   };
 
-  it('allows exactly the steps of core/task.ts', async () => {
+  it('allows exactly the steps of core/task/task.ts', async () => {
     const allowed: Record<string, string[]> = {};
     for (const from of taskStatuses) {
       allowed[from] = [];

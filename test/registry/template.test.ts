@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { isCurrent } from '../../core/registry/migrate.ts';
+import { isCurrent } from '../../core/registry/database/migrate.ts';
 import { sandbox } from '../support/sandbox.ts';
 import { open } from '../support/template.ts';
 

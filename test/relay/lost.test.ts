@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readFences } from '../../core/queue/fence.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';

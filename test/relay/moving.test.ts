@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { sendControl } from '../../core/queue/control.ts';
-import { readFences } from '../../core/queue/fence.ts';
+import { sendControl } from '../../core/queue/live/control.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 import { submitTask } from '../support/tasks.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { readFences } from '../../core/queue/fence.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 import { SseWorker, type Stream } from './sse-worker.ts';

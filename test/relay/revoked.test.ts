@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { claimTask } from '../../core/queue/claim.ts';
-import { readFences } from '../../core/queue/fence.ts';
+import { claimTask } from '../../core/queue/task/claim.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
 import type { Duty } from '../../scheduler/duties/duty.ts';
 import { createDenyDuty } from '../../scheduler/duties/deny.ts';
 import { createHandBackDuty } from '../../scheduler/duties/hand-back.ts';

@@ -1,4 +1,4 @@
-import { composeServices } from '../../core/runtime/service.ts';
+import { composeServices } from '../../core/runtime/process/service.ts';
 import { createApp } from '../../edge/app.ts';
 import { wireEdge } from '../../edge/compose.ts';
 import type { Relay } from '../../edge/relay/relay.ts';

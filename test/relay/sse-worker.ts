@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { request, type ClientRequest, type IncomingMessage } from 'node:http';
-import { parseFrame, registeredSchema, type Frame, type Registered } from '../../core/protocol.ts';
+import { parseFrame, registeredSchema, type Frame, type Registered } from '../../core/member/protocol.ts';
 import { pause } from '../../core/runtime/clock.ts';
 
 export interface Answer {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { expect } from 'chai';
-import { readFences } from '../../core/queue/fence.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
 import { linesOf } from '../../edge/relay/uplink/lines.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';

@@ -5,7 +5,7 @@ import { stored } from '../../core/resources/index.ts';
 import { project } from '../../core/resources/project.ts';
 import { prompt } from '../../core/resources/prompt.ts';
 import type { Definition } from '../../core/resources/define.ts';
-import type { User } from '../../core/registry/users.ts';
+import type { User } from '../../core/registry/people/users.ts';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
 
 const actorOf = ({ id, name, binding }: User, pools: string[] | null = null): Actor => ({

@@ -1,14 +1,14 @@
 import { expect } from 'chai';
-import { claimTask, handBack, isRefusal } from '../../core/queue/claim.ts';
-import { createFetcher } from '../../core/queue/jobs.ts';
-import { notAtRest } from '../../core/queue/look.ts';
+import { claimTask, handBack, isRefusal } from '../../core/queue/task/claim.ts';
+import { createFetcher } from '../../core/queue/jobs/jobs.ts';
+import { notAtRest } from '../../core/queue/jobs/look.ts';
 import { poolsWithAny } from '../../core/queue/pool-indexes.ts';
-import { jobIdOf, type Submission } from '../../core/queue/submission.ts';
+import { jobIdOf, type Submission } from '../../core/queue/task/submission.ts';
 import { OpenPools } from '../../scheduler/open-pools.ts';
 import { createClearJobsDuty } from '../../scheduler/duties/clear-jobs.ts';
 import { openHouse, SESSION, type House } from '../model/histories/house.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
-import type { NewTask } from '../../core/registry/insert-tasks.ts';
+import type { NewTask } from '../../core/registry/tasks/insert-tasks.ts';
 
 const signal = new AbortController().signal;
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { beat, claimTask } from '../../core/queue/claim.ts';
-import { createFetcher } from '../../core/queue/jobs.ts';
+import { beat, claimTask } from '../../core/queue/task/claim.ts';
+import { createFetcher } from '../../core/queue/jobs/jobs.ts';
 import { createClearJobsDuty } from '../../scheduler/duties/clear-jobs.ts';
 import type { Duty } from '../../scheduler/duties/duty.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { TaskRow } from '../../core/task.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { createDropEventsDuty } from '../../scheduler/duties/drop-events.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { dutyDeps, endingOf, submitTask } from '../support/tasks.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { randomUUID } from 'node:crypto';
 import { endDeadClaim } from '../../core/flow/end-dead.ts';
-import { readFences } from '../../core/queue/fence.ts';
+import { readFences } from '../../core/queue/task/fence.ts';
 import { createHandBackDuty } from '../../scheduler/duties/hand-back.ts';
 import { createSettleDuty } from '../../scheduler/duties/settle.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';

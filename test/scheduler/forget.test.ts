@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { TaskRow } from '../../core/task.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { fairShare } from '../../scheduler/fair-share.ts';
 import { createForgetDuty } from '../../scheduler/duties/forget.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { claimTask, endClaim } from '../../core/queue/claim.ts';
-import { readFences, show, type Fence } from '../../core/queue/fence.ts';
-import { countIn, Trusted } from '../../core/queue/generation.ts';
+import { claimTask, endClaim } from '../../core/queue/task/claim.ts';
+import { readFences, show, type Fence } from '../../core/queue/task/fence.ts';
+import { countIn, Trusted } from '../../core/queue/live/generation.ts';
 import { createEpochDuty } from '../../scheduler/duties/epoch.ts';
 import { createReconcileDuty } from '../../scheduler/duties/reconcile.ts';
 import { openHouse, POOL, SESSION, type House } from '../model/histories/house.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { claimTask, endClaim, handBack } from '../../core/queue/claim.ts';
-import { jobIdOf } from '../../core/queue/submission.ts';
+import { claimTask, endClaim, handBack } from '../../core/queue/task/claim.ts';
+import { jobIdOf } from '../../core/queue/task/submission.ts';
 import { createDuties } from '../../scheduler/duties/index.ts';
 import { openHouse, POOL, SESSION, type House } from '../model/histories/house.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { v7 } from 'uuid';
-import { claimTask, endClaim, handBack } from '../../core/queue/claim.ts';
+import { claimTask, endClaim, handBack } from '../../core/queue/task/claim.ts';
 import type { LlmRow } from '../../core/llm.ts';
-import type { TaskRow } from '../../core/task.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { createDuties } from '../../scheduler/duties/index.ts';
 import type { DutyDeps } from '../../scheduler/duties/duty.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';

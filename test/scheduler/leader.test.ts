@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { createBus, type Bus } from '../../core/runtime/bus.ts';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import type { Leases } from '../../core/registry/leases.ts';
+import type { Leases } from '../../core/registry/database/leases.ts';
 import { Leader } from '../../scheduler/leader.ts';
 import { registryFixture, type RegistryFixture } from '../support/registry.ts';
 import { until } from '../support/system.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { attachWaiter, detachWaiter, WAITER_LEASE_MS } from '../../core/queue/waiters.ts';
+import { attachWaiter, detachWaiter, WAITER_LEASE_MS } from '../../core/queue/task/waiters.ts';
 import type { Duty } from '../../scheduler/duties/duty.ts';
 import { createOrphansDuty } from '../../scheduler/duties/orphans.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';

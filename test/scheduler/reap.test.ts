@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { claimTask } from '../../core/queue/claim.ts';
-import { readFences, type Fence } from '../../core/queue/fence.ts';
-import type { TaskRow } from '../../core/task.ts';
-import { ClockSteps } from '../../core/queue/clock-steps.ts';
-import { redisNow } from '../../core/queue/redis-time.ts';
+import { claimTask } from '../../core/queue/task/claim.ts';
+import { readFences, type Fence } from '../../core/queue/task/fence.ts';
+import type { TaskRow } from '../../core/task/task.ts';
+import { ClockSteps } from '../../core/queue/live/clock-steps.ts';
+import { redisNow } from '../../core/queue/live/redis-time.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createReapDuty } from '../../scheduler/duties/reap.ts';
 import type { Duty } from '../../scheduler/duties/duty.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { LlmView } from '../../core/llm.ts';
-import type { TaskRow, TaskView } from '../../core/task.ts';
+import type { TaskRow, TaskView } from '../../core/task/task.ts';
 import { createDuties } from '../../scheduler/duties/index.ts';
 import type { DutyDeps } from '../../scheduler/duties/duty.ts';
 import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { parseFence } from '../../core/queue/fence.ts';
-import { parseEntry } from '../../core/queue/stream.ts';
-import { migrationNames } from '../../core/registry/migration-source.ts';
-import { settings } from '../../core/runtime/settings.ts';
+import { parseFence } from '../../core/queue/task/fence.ts';
+import { parseEntry } from '../../core/queue/task/stream.ts';
+import { migrationNames } from '../../core/registry/database/migration-source.ts';
+import { settings } from '../../core/runtime/settings/settings.ts';
 import { positionOf } from '../../edge/http/event-id.ts';
 
 /** What the release before (d70ac95) has written, and what it was told: SHA-256 of its migrations, and names of its settings. */

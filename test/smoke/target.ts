@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
-import { readConfig } from '../../core/runtime/config.ts';
-import { homeAt, type Home } from '../../core/runtime/home.ts';
+import { readConfig } from '../../core/runtime/settings/config.ts';
+import { homeAt, type Home } from '../../core/runtime/files/home.ts';
 import { readCredentials } from '../../worker/sources/credentials.ts';
 import { SmokeFailure } from './failure.ts';
 

@@ -28,7 +28,12 @@ function checkout(): string {
     mkdirSync(join(root, path, '..'), { recursive: true });
     writeFileSync(join(root, path), typeof content === 'string' ? content : JSON.stringify(content));
   };
-  for (const path of ['start/boot', 'start/boot.mjs', 'start/lock.mjs', 'core/runtime/private-file.mjs']) {
+  for (const path of [
+    'start/boot',
+    'start/boot.mjs',
+    'start/lock.mjs',
+    'core/runtime/files/private-file.mjs',
+  ]) {
     cpSync(path, join(root, path), { recursive: true });
   }
   const dependencies = { dep: 'file:dep', typescript: 'file:typescript' };

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
-import { homeAt, type Home } from '../../core/runtime/home.ts';
+import { homeAt, type Home } from '../../core/runtime/files/home.ts';
 import { keepServer, type Kept } from '../../start/keep.ts';
 import { embeddedPostgres } from '../../start/postgres-binaries.ts';
 import { createCluster } from '../../start/postgres-cluster.ts';

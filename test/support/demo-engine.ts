@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import { homeAt } from '../../core/runtime/home.ts';
+import { homeAt } from '../../core/runtime/files/home.ts';
 import { installDemoEngine } from '../../start/demo/install.ts';
 import { freePort } from '../../start/port.ts';
 import type { Namespace } from './namespace.ts';

@@ -1,11 +1,11 @@
 import { Redis } from 'ioredis';
 import { createKeys } from '../../core/queue/keys.ts';
-import { ensureAdmin } from '../../core/registry/bootstrap.ts';
+import { ensureAdmin } from '../../core/registry/people/bootstrap.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import { readConfig } from '../../core/runtime/config.ts';
+import { readConfig } from '../../core/runtime/settings/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import { composeServices } from '../../core/runtime/service.ts';
+import { composeServices } from '../../core/runtime/process/service.ts';
 import { createApp } from '../../edge/app.ts';
 import { wireEdge } from '../../edge/compose.ts';
 import { edgeSettings, type EdgeDeps } from '../../edge/deps.ts';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { EventMap } from '../../core/events.ts';
+import type { EventMap } from '../../core/task/events.ts';
 import type { EdgeFixture } from './edge.ts';
 
 /** Something of each kind happens at an edge, so that each of its metrics has a series. @returns what it then exports. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
-import { homeAt } from '../../core/runtime/home.ts';
+import { homeAt } from '../../core/runtime/files/home.ts';
 import { keepServer } from '../../start/keep.ts';
 import { findRedis } from '../../start/redis.ts';
 

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { McpctlError } from '../../core/errors.ts';
 
-/** One line of a process's JSON log; events of core/events.ts are lines with `event`. */
+/** One line of a process's JSON log; events of core/task/events.ts are lines with `event`. */
 export type LogLine = Record<string, unknown> & { msg?: string; event?: string };
 
 /** A real process of the product, told by the events that it logs. */

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { request, type ClientRequest, type IncomingMessage } from 'node:http';
-import { wireHeaders, type Frame } from '../../core/protocol.ts';
-import { readSse } from '../../core/sse.ts';
+import { wireHeaders, type Frame } from '../../core/member/protocol.ts';
+import { readSse } from '../../core/text/sse.ts';
 
 export interface Told {
   status: number;

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { ProviderOffer } from '../../core/protocol.ts';
-import { sqlFaultOf } from '../../core/registry/faults.ts';
-import { usualLimits, type RegistryLimits } from '../../core/registry/limits.ts';
-import type { Registration } from '../../core/registry/register.ts';
+import type { ProviderOffer } from '../../core/member/protocol.ts';
+import { sqlFaultOf } from '../../core/registry/database/faults.ts';
+import { usualLimits, type RegistryLimits } from '../../core/registry/names/limits.ts';
+import type { Registration } from '../../core/registry/people/register.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
-import type { User } from '../../core/registry/users.ts';
+import type { User } from '../../core/registry/people/users.ts';
 import { sandbox, type Sandbox } from './sandbox.ts';
 
 /** A registry of one's own with two users and an admin, and words to publish with. */

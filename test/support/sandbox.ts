@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { McpctlError } from '../../core/errors.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import { connect, type Connection } from '../../core/registry/connect.ts';
-import { migrate } from '../../core/registry/migrate.ts';
+import { connect, type Connection } from '../../core/registry/database/connect.ts';
+import { migrate } from '../../core/registry/database/migrate.ts';
 import { dropRedisUsers, loseRedis } from './lose-redis.ts';
 import { COPIED_SCHEMA, copyTemplate, dropCopy, inDatabase, open } from './template.ts';
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../core/runtime/clock.ts';
-import { homeAt } from '../../core/runtime/home.ts';
+import { homeAt } from '../../core/runtime/files/home.ts';
 import { keepServer, type Kept } from '../../start/keep.ts';
 import { findPostgres } from '../../start/postgres.ts';
 import { findRedis } from '../../start/redis.ts';

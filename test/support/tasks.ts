@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
-import type { Submission } from '../../core/queue/submission.ts';
-import { readConfig } from '../../core/runtime/config.ts';
-import type { Ending, Outcome } from '../../core/outcome.ts';
-import type { NewTask } from '../../core/registry/insert-tasks.ts';
-import type { TaskRow } from '../../core/task.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
+import { readConfig } from '../../core/runtime/settings/config.ts';
+import type { Ending, Outcome } from '../../core/task/outcome.ts';
+import type { NewTask } from '../../core/registry/tasks/insert-tasks.ts';
+import type { TaskRow } from '../../core/task/task.ts';
 import { schedulerSettings, type DutyDeps } from '../../scheduler/duties/duty.ts';
 import { OpenPools } from '../../scheduler/open-pools.ts';
 import { flowOf } from '../../edge/deps.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { connect, type Connection } from '../../core/registry/connect.ts';
-import { migrate } from '../../core/registry/migrate.ts';
+import { connect, type Connection } from '../../core/registry/database/connect.ts';
+import { migrate } from '../../core/registry/database/migrate.ts';
 import { createLog } from '../../core/runtime/log.ts';
 
 /** The schema of a database that was copied; the one that tests of one database make is named as they like. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { pause } from '../../core/runtime/clock.ts';
-import type { TaskView } from '../../core/task.ts';
+import type { TaskView } from '../../core/task/task.ts';
 import { chats, hangs, type Backend } from '../support/backend.ts';
 import { onEachTransport } from '../support/each-transport.ts';
 import { nextText, sseData } from '../support/sse.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { TaskView } from '../../core/task.ts';
+import type { TaskView } from '../../core/task/task.ts';
 import { openAttachments, type Attachments } from '../support/attachments.ts';
 import { chats, hangs, type Backend } from '../support/backend.ts';
 import { loseRedis } from '../support/lose-redis.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { TaskView } from '../../core/task.ts';
+import type { TaskView } from '../../core/task/task.ts';
 import { answers, chats, hangs, startBackend, type Backend } from '../support/backend.ts';
 import { onceIn, onEachTransport } from '../support/each-transport.ts';
 import { nextText, sseData } from '../support/sse.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { wireHeaders } from '../../core/protocol.ts';
+import { wireHeaders } from '../../core/member/protocol.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { everythingStored } from '../support/hosted.ts';
 import {
@@ -87,7 +87,7 @@ describe('a hostile worker', function () {
   const same = async (before: readonly string[]): Promise<void> => {
     const after = await snapshot();
     const [gone, come] = [before.filter((l) => !after.includes(l)), after.filter((l) => !before.includes(l))];
-    // A scheduler counts on whatever is done (core/queue/generation.ts).
+    // A scheduler counts on whatever is done (core/queue/live/generation.ts).
     const others = (lines: string[]): string[] => lines.filter((line) => !/:generation /.test(line));
     expect({ gone: others(gone), come: others(come) }).to.deep.equal({ gone: [], come: [] });
   };

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { keepAsking, openRedis } from '../../core/queue/connect.ts';
-import { inspectRedis } from '../../core/queue/inspect.ts';
-import { slotOf } from '../../core/queue/slot.ts';
-import { redisPlaceNames, redisPlaceOf } from '../../core/queue/where.ts';
+import { keepAsking, openRedis } from '../../core/queue/link/connect.ts';
+import { inspectRedis } from '../../core/queue/link/inspect.ts';
+import { slotOf } from '../../core/queue/link/slot.ts';
+import { redisPlaceNames, redisPlaceOf } from '../../core/queue/link/where.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
-import { readConfig } from '../../core/runtime/config.ts';
+import { readConfig } from '../../core/runtime/settings/config.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { chats, startBackend } from '../support/backend.ts';
 import { note } from '../support/measured.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { createKeys } from '../../core/queue/keys.ts';
-import { redisNow } from '../../core/queue/redis-time.ts';
+import { redisNow } from '../../core/queue/live/redis-time.ts';
 import { askWorker } from '../../worker/local/client.ts';
 import { chats, hangs, startBackend, type Backend } from '../support/backend.ts';
 import { startBalancer, type Balancer } from '../support/balancer.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { isTerminal, type TaskView } from '../../core/task.ts';
+import { isTerminal, type TaskView } from '../../core/task/task.ts';
 import { chats } from '../support/backend.ts';
 import { sseData, sseFrames, type SseFrame } from '../support/sse.ts';
 import { startSystem, until, type EdgeProcess, type System } from '../support/system.ts';

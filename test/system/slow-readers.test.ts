@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { expect } from 'chai';
-import type { TaskView } from '../../core/task.ts';
+import type { TaskView } from '../../core/task/task.ts';
 import { chats } from '../support/backend.ts';
 import { sseFrames } from '../support/sse.ts';
 import { startSystem, until, type EdgeProcess, type System } from '../support/system.ts';

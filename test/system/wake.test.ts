@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { TaskView } from '../../core/task.ts';
+import type { TaskView } from '../../core/task/task.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { startSleepy, type Sleepy } from '../support/sleepy.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createWakes, type Wakes } from '../../core/queue/wake.ts';
+import { createWakes, type Wakes } from '../../core/queue/live/wake.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createWakeDuty } from '../../scheduler/duties/wake.ts';
 import type { Duty } from '../../scheduler/duties/duty.ts';

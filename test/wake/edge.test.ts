@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createWakes, type Wakes } from '../../core/queue/wake.ts';
+import { createWakes, type Wakes } from '../../core/queue/live/wake.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 import { boot, publishSleepers, type HearingWorker } from './hearing-worker.ts';

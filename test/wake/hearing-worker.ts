@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { announce } from '../../core/queue/presence.ts';
+import { announce } from '../../core/queue/live/presence.ts';
 import type { EdgeFixture } from '../support/edge.ts';
 
 /** A worker that only hears what it is asked to wake: nobody does it unless the test says how it goes. */

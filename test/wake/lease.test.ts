@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { createWakes, holdWhile, type Wakes } from '../../core/queue/wake.ts';
+import { createWakes, holdWhile, type Wakes } from '../../core/queue/live/wake.ts';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
-import type { WakeResult } from '../../core/wake.ts';
+import type { WakeResult } from '../../core/member/wake.ts';
 import { queueFixture, type QueueFixture } from '../queue/queue-fixture.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });

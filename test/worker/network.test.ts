@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { createEdgeClient } from '../../worker/edge-client.ts';
-import { openNetwork, type NetworkOptions } from '../../core/runtime/network.ts';
+import { openNetwork, type NetworkOptions } from '../../core/runtime/network/network.ts';
 import { startCompanyNetwork, type CompanyNetwork } from '../support/company-network.ts';
 import type { Proxy } from '../support/proxy.ts';
 import { startTlsFront } from '../support/tls-front.ts';

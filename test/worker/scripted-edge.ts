@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Frame } from '../../core/protocol.ts';
+import type { Frame } from '../../core/member/protocol.ts';
 import { until } from '../support/system.ts';
 
 /** One request of a worker for the answer to a task. */

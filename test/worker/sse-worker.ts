@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
-import type { Frame, Registered } from '../../core/protocol.ts';
+import type { Frame, Registered } from '../../core/member/protocol.ts';
 import { createBus } from '../../core/runtime/bus.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';

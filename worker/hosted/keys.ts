@@ -1,6 +1,6 @@
 import { open, realpath } from 'node:fs/promises';
 import { McpctlError } from '../../core/errors.ts';
-import { READ_AT_ONCE } from '../../core/runtime/plain-file.ts';
+import { READ_AT_ONCE } from '../../core/runtime/files/plain-file.ts';
 import { refusedKeyRef, type ApiKeyRef } from '../../core/llm.ts';
 
 /** Reads the key of a backend. @throws McpctlError `backend_auth_failed` saying what its operator must mend. */

@@ -8,7 +8,7 @@ import type { Dialling } from '../providers/http/exchange.ts';
 import { endpointsAt } from '../providers/http/url.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
 import type { ForwardCall, Reply } from '../providers/provider.ts';
-import { Slots } from '../../core/slots.ts';
+import { Slots } from '../../core/member/slots.ts';
 import type { PublicLlm } from '../sources/registry.ts';
 import type { ServedMember } from '../transports/transport.ts';
 import { keyReader, type ReadKey } from './keys.ts';

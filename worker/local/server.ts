@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { connect } from 'node:net';
 import { messageOf } from '../../core/errors.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import type { Service } from '../../core/runtime/service.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
 import { localActions, type LocalAction, type LocalStatus } from './protocol.ts';
 
 export interface LocalServerDeps {

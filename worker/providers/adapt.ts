@@ -1,9 +1,9 @@
-import { rightReason } from '../../core/judge/choice.ts';
+import { rightReason } from '../../core/judge/parts/choice.ts';
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
-import type { Usage } from '../../core/task.ts';
+import type { Usage } from '../../core/task/task.ts';
 import { failed } from './failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from './patience.ts';
 import type { CompletionDelta, CompletionOptions, ForwardCall, LlmProvider, Reply } from './provider.ts';

@@ -1,4 +1,4 @@
-import { jsonObject } from '../../core/judge/reason.ts';
+import { jsonObject } from '../../core/judge/parts/reason.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createAnthropicModels } from './anthropic/models.ts';
 import { asChatRefusal } from './anthropic/refusal.ts';

@@ -1,4 +1,4 @@
-import { ollamaLoaded, ollamaModels, versionOf } from '../../core/backends.ts';
+import { ollamaLoaded, ollamaModels, versionOf } from '../../core/member/backends.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { failed, type Failed } from './failed.ts';
 import { ask } from './http/ask.ts';

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Blame } from '../../core/judge/fault.ts';
 import type { Capabilities, Operation } from '../../core/llm.ts';
-import type { Usage } from '../../core/task.ts';
+import type { Usage } from '../../core/task/task.ts';
 
 /**
  * The contract of a provider: one backend that a worker talks to. It imports nothing from the providers.

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
-import { readPlainFile } from '../../core/runtime/plain-file.ts';
+import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { isProviderType, providerTypes, type ProviderTypeName } from '../providers/index.ts';
 import type { ParamRules } from '../providers/http/params.ts';
 import { endpointsAt } from '../providers/http/url.ts';

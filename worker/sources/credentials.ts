@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
-import { plainHttpWarning } from '../../core/runtime/loopback.ts';
-import { readPlainFile } from '../../core/runtime/plain-file.ts';
+import { plainHttpWarning } from '../../core/runtime/network/loopback.ts';
+import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { jsonFile } from './json-file.ts';
 
 const credentialsSchema = z.looseObject({

@@ -1,14 +1,14 @@
 import { McpctlError } from '../../core/errors.ts';
 import { memberBody } from '../../core/translate/member-body.ts';
 import type { LlmRow } from '../../core/llm.ts';
-import { connect } from '../../core/registry/connect.ts';
-import type { DatabaseTls } from '../../core/registry/tls.ts';
-import { usualLimits } from '../../core/registry/limits.ts';
+import { connect } from '../../core/registry/database/connect.ts';
+import type { DatabaseTls } from '../../core/registry/database/tls.ts';
+import { usualLimits } from '../../core/registry/names/limits.ts';
 import { createLlms } from '../../core/registry/llms.ts';
-import { createTaskUpkeep } from '../../core/registry/task-upkeep.ts';
+import { createTaskUpkeep } from '../../core/registry/tasks/task-upkeep.ts';
 import type { Log } from '../../core/runtime/log.ts';
 
-export { inspectDatabase } from '../../core/registry/inspect.ts';
+export { inspectDatabase } from '../../core/registry/database/inspect.ts';
 
 /** A public row, as a hosted worker serves it. */
 export type PublicLlm = Pick<

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import type { Known } from '../../core/runtime/config.ts';
-import { homeAt } from '../../core/runtime/home.ts';
+import type { Known } from '../../core/runtime/settings/config.ts';
+import { homeAt } from '../../core/runtime/files/home.ts';
 
 /**
  * Where a worker's llms come from. With `auto`: a platform sets both URLs and gives no home, and there the Procfile's

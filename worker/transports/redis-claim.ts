@@ -10,12 +10,12 @@ import {
   type ClaimRef,
   type EarlyClaim,
   type Refusal,
-} from '../../core/queue/claim.ts';
-import type { Redis } from '../../core/queue/connect.ts';
-import type { TakenJob } from '../../core/queue/consumer.ts';
-import { Emitter } from '../../core/queue/emitter.ts';
+} from '../../core/queue/task/claim.ts';
+import type { Redis } from '../../core/queue/link/connect.ts';
+import type { TakenJob } from '../../core/queue/jobs/consumer.ts';
+import { Emitter } from '../../core/queue/task/emitter.ts';
 import type { Keys } from '../../core/queue/keys.ts';
-import { refuse } from '../../core/queue/refuse.ts';
+import { refuse } from '../../core/queue/jobs/refuse.ts';
 import type { ClaimPort } from '../claim-port.ts';
 import { execute, type ExecuteDeps, type LetGo, type Member } from '../execute.ts';
 import type { Gate } from '../gate.ts';

@@ -6,20 +6,20 @@ import {
   untilConnected,
   type ConnectOptions,
   type Redis,
-} from '../../core/queue/connect.ts';
-import { Consumer } from '../../core/queue/consumer.ts';
-import { parseControl } from '../../core/queue/control.ts';
-import { Fetchers } from '../../core/queue/fetchers.ts';
-import { Trusted } from '../../core/queue/generation.ts';
+} from '../../core/queue/link/connect.ts';
+import { Consumer } from '../../core/queue/jobs/consumer.ts';
+import { parseControl } from '../../core/queue/live/control.ts';
+import { Fetchers } from '../../core/queue/jobs/fetchers.ts';
+import { Trusted } from '../../core/queue/live/generation.ts';
 import { createKeys, type Keys } from '../../core/queue/keys.ts';
-import { ownMarkers } from '../../core/queue/markers.ts';
-import { announce, createPresence, type Announcement } from '../../core/queue/presence.ts';
-import { createSubscriber, type Heard, type Subscriber } from '../../core/queue/subscriber.ts';
-import { createWakes, holdWhile } from '../../core/queue/wake.ts';
-import type { Presence } from '../../core/presence.ts';
+import { ownMarkers } from '../../core/queue/jobs/markers.ts';
+import { announce, createPresence, type Announcement } from '../../core/queue/live/presence.ts';
+import { createSubscriber, type Heard, type Subscriber } from '../../core/queue/link/subscriber.ts';
+import { createWakes, holdWhile } from '../../core/queue/live/wake.ts';
+import type { Presence } from '../../core/member/presence.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { atMost } from '../../core/runtime/clock.ts';
-import { bothOpen, Switch } from '../../core/switch.ts';
+import { bothOpen, Switch } from '../../core/member/switch.ts';
 import type { Member } from '../execute.ts';
 import type { GateState } from '../gate.ts';
 import { RunningClaims } from '../running.ts';
@@ -152,7 +152,7 @@ export class RedisTransport implements Transport {
   }
 
   reopen(): void {
-    // Its connections notice by themselves, within three seconds (core/queue/connect.ts).
+    // Its connections notice by themselves, within three seconds (core/queue/link/connect.ts).
   }
 
   drain(): Promise<void> {

@@ -1,6 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
-import { unreadableTask } from '../../core/hand-back.ts';
-import type { Frame, Heartbeat } from '../../core/protocol.ts';
+import { unreadableTask } from '../../core/task/hand-back.ts';
+import type { Frame, Heartbeat } from '../../core/member/protocol.ts';
 import { atMost } from '../../core/runtime/clock.ts';
 import { execute, type ExecuteDeps } from '../execute.ts';
 import type { EdgeClient } from '../edge-client.ts';

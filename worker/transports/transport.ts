@@ -1,8 +1,8 @@
-import type { Service } from '../../core/runtime/service.ts';
-import type { WakeResult } from '../../core/wake.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
+import type { WakeResult } from '../../core/member/wake.ts';
 import type { Member } from '../execute.ts';
 import type { Gate } from '../gate.ts';
-import type { Slots } from '../../core/slots.ts';
+import type { Slots } from '../../core/member/slots.ts';
 
 export interface ServedMember {
   member: Member;

@@ -1,7 +1,7 @@
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
-import { wakeBackOffMs, wakeReason, type WakeResult } from '../../core/wake.ts';
+import { wakeBackOffMs, wakeReason, type WakeResult } from '../../core/member/wake.ts';
 import type { Wake } from '../sources/config-schema.ts';
 import type { Environment } from './command.ts';
 import { carryOut } from './recipe.ts';

@@ -1,5 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
-import { plainHttpWarning } from '../../../core/runtime/loopback.ts';
+import { plainHttpWarning } from '../../../core/runtime/network/loopback.ts';
 import type { Context } from '../../context.ts';
 import { readContexts, writeContexts, writeFirstCredentials } from '../../contexts-file.ts';
 import { ask, mayAsk } from '../../question.ts';

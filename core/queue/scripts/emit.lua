@@ -12,7 +12,7 @@ local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes'
 if m[1] ~= ARGV[1] or m[2] ~= 'open' then return -1 end
 local seq = tonumber(m[4])
 local first = tonumber(ARGV[2])
-local tag = m[6] and string.sub(redis.sha1hex(ARGV[1]), 1, 10) -- as core/queue/attempt.ts makes it
+local tag = m[6] and string.sub(redis.sha1hex(ARGV[1]), 1, 10) -- as core/queue/task/attempt.ts makes it
 if first == 0 then first = seq + 1 end
 if first > seq + 1 then return -1 end
 local last = first + tonumber(ARGV[6]) - 1

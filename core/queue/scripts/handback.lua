@@ -1,7 +1,7 @@
 --[[ handback: the claim lets go of a task that nobody has seen anything of. The claim can speak no more; an
   edge or the scheduler gives the task a new epoch (which only Postgres may do) and requeues it.
   KEYS  1 t:{P}:T:m   2 run:{P}   3 back:{P}
-  ARGV  1 claim   2 T   3 channel r:{P}:T   4 why (JSON, core/hand-back.ts)
+  ARGV  1 claim   2 T   3 channel r:{P}:T   4 why (JSON, core/task/hand-back.ts)
   Returns  1 (also when handed back before) · -1 not the current claim, ended or closed · -3 shown: end it instead
   Callers  worker, relay ]]
 local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'shown')

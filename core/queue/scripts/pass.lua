@@ -16,7 +16,7 @@ if priority >= 10 then
   -- as BullMQ numbers those of one priority
   redis.call('ZADD', KEYS[3], priority * 0x100000000 + redis.call('INCR', KEYS[5]) % 0x100000000, ARGV[1])
 elseif last[1] then
-  -- behind the last that has its turn (core/queue/turns.ts)
+  -- behind the last that has its turn (core/queue/jobs/turns.ts)
   redis.call('ZADD', KEYS[3], string.format('%.0f', tonumber(last[2]) + 1), ARGV[1])
 else
   redis.call('LPUSH', KEYS[2], ARGV[1])

@@ -46,7 +46,7 @@ redis.call('ZREM', KEYS[12], ARGV[5])
 redis.call('ZREM', KEYS[13], ARGV[5])
 if redis.call('LREM', KEYS[5], 0, ARGV[5]) > 0 then
   local priority = tonumber(redis.call('HGET', KEYS[9], 'priority')) or 0
-  if priority >= 10 then -- an interactive one may carry less (core/queue/turns.ts)
+  if priority >= 10 then -- an interactive one may carry less (core/queue/jobs/turns.ts)
     redis.call('ZADD', KEYS[7], priority * 0x100000000, ARGV[5])
   else
     redis.call('RPUSH', KEYS[6], ARGV[5])

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import { McpctlError } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
-import { refuse, type Counted } from '../quotas.ts';
+import { refuse, type Counted } from '../names/quotas.ts';
 
 /**
  * Asked last, when the row is there. What a user has is counted one after the other; in all there may be as many too many

@@ -1,8 +1,8 @@
 import { McpctlError } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
 import { nearest } from '../../runtime/nearest.ts';
-import type { Connection } from '../connect.ts';
-import type { RegistryLimits } from '../limits.ts';
+import type { Connection } from '../database/connect.ts';
+import type { RegistryLimits } from '../names/limits.ts';
 import type { Hooks } from './hooks.ts';
 import { createResourceStore, type ResourceStore } from './store.ts';
 

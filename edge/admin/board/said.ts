@@ -3,7 +3,7 @@ import { isErrorCode } from '../../../core/errors.ts';
 
 const count = z.number().optional().catch(undefined);
 const taskIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-/** `T-<epoch>` (core/queue/dispatch.ts). */
+/** `T-<epoch>` (core/queue/task/dispatch.ts). */
 const jobIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d{1,9}$/;
 
 /** Whether it can be the id of a job of ours: others name BullMQ's own keys, or nothing. */

@@ -1,5 +1,5 @@
 import type { QueueDoor } from '../../../core/queue/door.ts';
-import { areReadable, seeJobs, type JobsSeen } from '../../../core/queue/counts.ts';
+import { areReadable, seeJobs, type JobsSeen } from '../../../core/queue/jobs/counts.ts';
 import type { Registry } from '../../../core/registry/registry.ts';
 
 export interface ShownDeps {

@@ -1,9 +1,9 @@
 import { McpctlError } from '../../../core/errors.ts';
-import type { Ending, Outcome } from '../../../core/outcome.ts';
-import { isSameAttempt, type Attempt } from '../../../core/queue/attempt.ts';
-import type { Place } from '../../../core/queue/place.ts';
-import { firstSeq, type Events } from '../../../core/queue/stream.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { Ending, Outcome } from '../../../core/task/outcome.ts';
+import { isSameAttempt, type Attempt } from '../../../core/queue/task/attempt.ts';
+import type { Place } from '../../../core/queue/task/place.ts';
+import { firstSeq, type Events } from '../../../core/queue/task/stream.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import { logBug } from '../../http/bug.ts';
 import { deliveryOf } from '../../http/delivered.ts';
 import { eventIdOf } from '../../http/event-id.ts';

@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import type { TaskRow } from '../../../core/task.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { LEFT } from '../../http/context.ts';
 import { whyGone } from '../../http/gone.ts';

@@ -1,9 +1,9 @@
 import type { Request } from 'express';
 import { McpctlError, type ErrorCode } from '../../../core/errors.ts';
-import type { EventMap } from '../../../core/events.ts';
+import type { EventMap } from '../../../core/task/events.ts';
 import { isCallable } from '../../../core/names.ts';
-import { servedBy } from '../../../core/served-by.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import { servedBy } from '../../../core/task/settled-event.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import { LEFT } from '../../http/context.ts';
 import { untilClosed } from '../../limits/caps.ts';
 import type { EdgeDeps } from '../../deps.ts';

@@ -1,7 +1,7 @@
 import type { Response } from 'express';
 import { messageOf } from '../../../core/errors.ts';
 import { refOf } from '../../../core/flow/deps.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 
 /**

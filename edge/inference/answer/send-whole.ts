@@ -1,6 +1,6 @@
 import type { Response } from 'express';
-import type { Outcome } from '../../../core/outcome.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { Outcome } from '../../../core/task/outcome.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { sendError } from '../../http/error-body.ts';
 import { describeAnswer, headerText } from './headers.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { can, type Actor } from '../../../core/access.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { KnownTask, TaskKey } from '../../../core/registry/idempotency.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { Wishes } from './headers.ts';
 import type { InferenceRequest } from './request.ts';

@@ -1,7 +1,7 @@
 import type { Request } from 'express';
-import type { Policy } from '../../../core/disconnect.ts';
+import type { Policy } from '../../../core/task/disconnect.ts';
 import { McpctlError, type Fault } from '../../../core/errors.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 
 /** What the headers of a call that makes a task ask for. */
 export interface Wishes {

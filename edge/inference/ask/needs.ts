@@ -1,4 +1,4 @@
-import type { Needs } from '../../../core/fit.ts';
+import type { Needs } from '../../../core/member/fit.ts';
 import type { Operation } from '../../../core/llm.ts';
 import { isJson, listOf, type Json } from '../../../core/translate/json.ts';
 

@@ -5,7 +5,7 @@ import type { Operation } from '../../../core/llm.ts';
 import { listOf } from '../../../core/translate/json.ts';
 import { customToolsIn } from '../../../core/translate/responses-request.ts';
 import type { MakeForm } from '../form/form.ts';
-import { inSlices, shapeOf, type JsonShape } from '../../../core/json-shape.ts';
+import { inSlices, shapeOf, type JsonShape } from '../../../core/text/json-shape.ts';
 import { outlinedJson } from '../../http/parse.ts';
 import { needsOf, type Needs } from './needs.ts';
 

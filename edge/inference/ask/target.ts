@@ -1,13 +1,13 @@
 import { can, type Actor } from '../../../core/access.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { isServed, mayReturn } from '../../../core/flow/served.ts';
-import { sleepersIn } from '../../../core/flow/sleepers.ts';
-import { chosenAmong, unfitFor, type Choice, type Needs, type Unfit } from '../../../core/fit.ts';
+import { isServed, mayReturn } from '../../../core/flow/alive/served.ts';
+import { sleepersIn } from '../../../core/flow/alive/sleepers.ts';
+import { chosenAmong, unfitFor, type Choice, type Needs, type Unfit } from '../../../core/member/fit.ts';
 import type { LlmKind, Operation } from '../../../core/llm.ts';
 import { aliasSchema } from '../../../core/names.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { Known } from '../../believed/known-pools.ts';
-import type { LiveLlm, LivePool } from '../../../core/flow/liveness.ts';
+import type { LiveLlm, LivePool } from '../../../core/flow/alive/liveness.ts';
 
 /** Where an inference goes. */
 export interface Target extends Choice {

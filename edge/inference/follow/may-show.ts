@@ -1,9 +1,9 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { refOf } from '../../../core/flow/deps.ts';
-import type { Attempt } from '../../../core/queue/attempt.ts';
-import { show, type Shown } from '../../../core/queue/fence.ts';
+import type { Attempt } from '../../../core/queue/task/attempt.ts';
+import { show, type Shown } from '../../../core/queue/task/fence.ts';
 import { pause } from '../../../core/runtime/clock.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 
 /** A half-open connection to Redis is noticed and made anew within about four seconds. */

@@ -1,11 +1,11 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { refOf } from '../../../core/flow/deps.ts';
-import { orUnavailable } from '../../../core/queue/connect.ts';
-import { readFences } from '../../../core/queue/fence.ts';
-import { tagOf } from '../../../core/queue/attempt.ts';
-import { Follower } from '../../../core/queue/follow.ts';
-import { beginning, readTop, type Entry, type Position } from '../../../core/queue/stream.ts';
-import { isTerminal, type TaskRow } from '../../../core/task.ts';
+import { orUnavailable } from '../../../core/queue/link/connect.ts';
+import { readFences } from '../../../core/queue/task/fence.ts';
+import { tagOf } from '../../../core/queue/task/attempt.ts';
+import { Follower } from '../../../core/queue/task/follow.ts';
+import { beginning, readTop, type Entry, type Position } from '../../../core/queue/task/stream.ts';
+import { isTerminal, type TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 
 type Deps = Pick<EdgeDeps, 'queue' | 'log'>;

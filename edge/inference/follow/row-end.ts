@@ -1,8 +1,8 @@
 import { McpctlError, messageOf } from '../../../core/errors.ts';
-import type { Follower } from '../../../core/queue/follow.ts';
-import type { Entry } from '../../../core/queue/stream.ts';
+import type { Follower } from '../../../core/queue/task/follow.ts';
+import type { Entry } from '../../../core/queue/task/stream.ts';
 import { pause } from '../../../core/runtime/clock.ts';
-import { isTerminal, type TaskRow } from '../../../core/task.ts';
+import { isTerminal, type TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 
 /** What the row says when the stream does not: how the task was closed, or that it has completed. */

@@ -1,9 +1,9 @@
-import { settleTask } from '../../../core/flow/settle.ts';
+import { settleTask } from '../../../core/flow/end/settle.ts';
 import { isErrorCode, McpctlError, messageOf, type Refusal } from '../../../core/errors.ts';
-import type { Ending, Outcome } from '../../../core/outcome.ts';
+import type { Ending, Outcome } from '../../../core/task/outcome.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import { msFor } from '../../../core/runtime/time-of-bytes.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
 
 /** Postgres that only lost its connections is there again by then. */

@@ -1,7 +1,7 @@
 import { messageOf } from '../../../core/errors.ts';
 import { refOf } from '../../../core/flow/deps.ts';
-import { placeOf, type Place } from '../../../core/queue/place.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import { placeOf, type Place } from '../../../core/queue/task/place.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 
 /** How often a caller who waits may hear of its place. */

@@ -1,8 +1,8 @@
-import { settleTask } from '../../../core/flow/settle.ts';
-import { orUnavailable } from '../../../core/queue/connect.ts';
-import { Follower } from '../../../core/queue/follow.ts';
-import { beginning, readTop } from '../../../core/queue/stream.ts';
-import { isTerminal, type TaskRow } from '../../../core/task.ts';
+import { settleTask } from '../../../core/flow/end/settle.ts';
+import { orUnavailable } from '../../../core/queue/link/connect.ts';
+import { Follower } from '../../../core/queue/task/follow.ts';
+import { beginning, readTop } from '../../../core/queue/task/stream.ts';
+import { isTerminal, type TaskRow } from '../../../core/task/task.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
 
 /** The row is asked again this often: an end may have been settled by somebody else. */

@@ -1,7 +1,7 @@
 import { McpctlError } from '../../../core/errors.ts';
-import { isServed } from '../../../core/flow/served.ts';
-import { sleepersIn, type Sleeper } from '../../../core/flow/sleepers.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import { isServed } from '../../../core/flow/alive/served.ts';
+import { sleepersIn, type Sleeper } from '../../../core/flow/alive/sleepers.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { KnownWake } from '../../waiting/wakings.ts';
 

@@ -1,9 +1,9 @@
-import type { Attempt } from '../../../core/queue/attempt.ts';
-import type { Follower } from '../../../core/queue/follow.ts';
-import type { Place } from '../../../core/queue/place.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { Attempt } from '../../../core/queue/task/attempt.ts';
+import type { Follower } from '../../../core/queue/task/follow.ts';
+import type { Place } from '../../../core/queue/task/place.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
-import type { Shown } from '../../../core/queue/fence.ts';
+import type { Shown } from '../../../core/queue/task/fence.ts';
 import { mayShow } from './may-show.ts';
 import { RowEnd } from './row-end.ts';
 import { Standing } from './standing.ts';

@@ -1,5 +1,5 @@
-import type { Mould } from '../../../core/json-mould.ts';
-import { membersAt, type Member } from '../../../core/json-text.ts';
+import type { Mould } from '../../../core/text/json-mould.ts';
+import { membersAt, type Member } from '../../../core/text/json-text.ts';
 
 /** An object within a JSON text. */
 export interface TextObject {

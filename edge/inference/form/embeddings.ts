@@ -1,4 +1,4 @@
-import { elementsAt, spliceMembers } from '../../../core/json-text.ts';
+import { elementsAt, spliceMembers } from '../../../core/text/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
 import { Edits, memberOf } from './edits.ts';

@@ -1,5 +1,5 @@
 import type { McpctlError } from '../../../core/errors.ts';
-import type { Usage } from '../../../core/task.ts';
+import type { Usage } from '../../../core/task/task.ts';
 
 /** One server-sent event of an answer. */
 export interface Frame {

@@ -1,5 +1,5 @@
 import type { Operation } from '../../../core/llm.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { InferenceRequest } from '../ask/request.ts';
 import { ChunkForm } from './chunks.ts';
 import { EmbeddingsForm } from './embeddings.ts';

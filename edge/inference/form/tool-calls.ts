@@ -1,4 +1,4 @@
-import { elementsAt } from '../../../core/json-text.ts';
+import { elementsAt } from '../../../core/text/json-text.ts';
 import { memberOf, type Edits, type TextObject } from './edits.ts';
 
 /** The tool calls of one choice so far. */

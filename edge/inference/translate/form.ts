@@ -1,7 +1,7 @@
 import type { McpctlError } from '../../../core/errors.ts';
-import type { TaskBodies } from '../../../core/registry/tasks.ts';
+import type { TaskBodies } from '../../../core/registry/tasks/tasks.ts';
 import { isTranslated, type Translated } from '../../../core/translate/request.ts';
-import type { TaskRow, Usage } from '../../../core/task.ts';
+import type { TaskRow, Usage } from '../../../core/task/task.ts';
 import { ChunkForm } from '../form/chunks.ts';
 import type { Form, FormOptions, Frame, MadeEvent, NamedForm, WaitState } from '../form/form.ts';
 import { readRequest } from '../ask/request.ts';

@@ -1,4 +1,4 @@
-import { isJson, jsonObject } from '../../../core/judge/reason.ts';
+import { isJson, jsonObject } from '../../../core/judge/parts/reason.ts';
 import { listOf, stringOf, type Json } from '../../../core/translate/json.ts';
 
 /** What one chunk of a chat answer, or a whole one, brings. */

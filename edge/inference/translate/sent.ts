@@ -1,5 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
-import type { Needs } from '../../../core/fit.ts';
+import type { Needs } from '../../../core/member/fit.ts';
 import type { Json } from '../../../core/translate/json.ts';
 import { Untranslatable } from '../../../core/translate/parts.ts';
 import { chatBodyOf, isTranslated, type Translated } from '../../../core/translate/request.ts';

@@ -1,14 +1,14 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { uuidSchema } from '../../../core/names.ts';
-import type { ClaimRef } from '../../../core/queue/claim.ts';
-import type { Redis } from '../../../core/queue/connect.ts';
-import { readFences, type Fence } from '../../../core/queue/fence.ts';
+import type { ClaimRef } from '../../../core/queue/task/claim.ts';
+import type { Redis } from '../../../core/queue/link/connect.ts';
+import { readFences, type Fence } from '../../../core/queue/task/fence.ts';
 import type { Keys } from '../../../core/queue/keys.ts';
 import type { Registry } from '../../../core/registry/registry.ts';
 import type { Clock } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
-import type { Settings } from '../../../core/runtime/settings.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { Settings } from '../../../core/runtime/settings/settings.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 import type { Heartbeats } from '../heartbeats.ts';
 import type { SessionSpeakers, Speaker } from '../../believed/session-speakers.ts';
 

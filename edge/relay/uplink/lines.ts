@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
-import { ByteLines } from '../../../core/byte-lines.ts';
+import { ByteLines } from '../../../core/text/byte-lines.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { loopTurn } from '../../../core/loop-turns.ts';
+import { loopTurn } from '../../../core/text/loop-turns.ts';
 import type { Clock } from '../../../core/runtime/clock.ts';
 
 export interface LineLimits {

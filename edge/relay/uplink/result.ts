@@ -1,15 +1,15 @@
 import { unreadable } from '../../../core/judge/stream.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { topLevelMembers } from '../../../core/json-text.ts';
+import { topLevelMembers } from '../../../core/text/json-text.ts';
 import { Ending } from '../../../core/judge/ending.ts';
 import { eventsOfWhole } from '../../../core/judge/events-of-whole.ts';
 import { faultOfError, faultOfRefusal } from '../../../core/judge/fault.ts';
-import { isError } from '../../../core/judge/is-error.ts';
-import { jsonObject } from '../../../core/judge/reason.ts';
+import { isError } from '../../../core/judge/parts/is-error.ts';
+import { jsonObject } from '../../../core/judge/parts/reason.ts';
 import { isFault, judgeCount, judgeWhole } from '../../../core/judge/whole.ts';
-import { failureSchema, type Result, type StreamFailure } from '../../../core/protocol.ts';
-import { emitOne, lastEvents } from '../../../core/queue/claim.ts';
-import { sendControl } from '../../../core/queue/control.ts';
+import { failureSchema, type Result, type StreamFailure } from '../../../core/member/protocol.ts';
+import { emitOne, lastEvents } from '../../../core/queue/task/claim.ts';
+import { sendControl } from '../../../core/queue/live/control.ts';
 import { claimOf, type SpeakingCall, type SpokenClaim, type UplinkDeps } from './claim-of.ts';
 import { Speaker, type Said } from './speaker.ts';
 

@@ -1,9 +1,9 @@
 import { isErrorCode, McpctlError, messageOf, type ErrorCode } from '../../../core/errors.ts';
-import type { Outcome } from '../../../core/outcome.ts';
-import type { StreamEnd, StreamFailure } from '../../../core/protocol.ts';
-import { beat, endClaim, handBack } from '../../../core/queue/claim.ts';
-import { sendControl } from '../../../core/queue/control.ts';
-import { Emitter } from '../../../core/queue/emitter.ts';
+import type { Outcome } from '../../../core/task/outcome.ts';
+import type { StreamEnd, StreamFailure } from '../../../core/member/protocol.ts';
+import { beat, endClaim, handBack } from '../../../core/queue/task/claim.ts';
+import { sendControl } from '../../../core/queue/live/control.ts';
+import { Emitter } from '../../../core/queue/task/emitter.ts';
 import type { SpokenClaim, UplinkDeps } from './claim-of.ts';
 
 /** What a worker may say of its backend; anything else is a backend that failed. */

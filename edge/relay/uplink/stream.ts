@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
-import { isForeignLine, streamLineSchema, type StreamLine } from '../../../core/protocol.ts';
-import { readFences } from '../../../core/queue/fence.ts';
+import { isForeignLine, streamLineSchema, type StreamLine } from '../../../core/member/protocol.ts';
+import { readFences } from '../../../core/queue/task/fence.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import { claimOf, type SpeakingCall, type SpokenClaim, type UplinkDeps } from './claim-of.ts';
 import { linesOf } from './lines.ts';

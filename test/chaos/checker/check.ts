@@ -1,5 +1,5 @@
 import { isErrorCode } from '../../../core/errors.ts';
-import { isTerminal } from '../../../core/task.ts';
+import { isTerminal } from '../../../core/task/task.ts';
 import { piecesOf, type Evidence, type FinalRow } from '../lines.ts';
 import { callsOf, contentOfBody, grouped, wordOf, type Call } from './calls.ts';
 

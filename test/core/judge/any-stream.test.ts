@@ -5,7 +5,7 @@ import { eventsOfWhole } from '../../../core/judge/events-of-whole.ts';
 import { StreamJudge, type Judging } from '../../../core/judge/stream.ts';
 import { isFault, judgeWhole } from '../../../core/judge/whole.ts';
 import type { Operation } from '../../../core/llm.ts';
-import { eventsIn, readSseTogether } from '../../../core/sse.ts';
+import { eventsIn, readSseTogether } from '../../../core/text/sse.ts';
 
 /** What an event is to the end of its answer; `choice` of those that have several. */
 interface Frame {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { faultOfError, faultOfRefusal, type Blame } from '../../../core/judge/fault.ts';
-import { isError } from '../../../core/judge/is-error.ts';
+import { isError } from '../../../core/judge/parts/is-error.ts';
 
 type Case = [what: string, status: number, body: unknown, blame: Blame, code: string];
 

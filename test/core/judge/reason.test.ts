@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { reasonOfBody } from '../../../core/judge/reason.ts';
+import { reasonOfBody } from '../../../core/judge/parts/reason.ts';
 
 /** Bodies of errors as they were seen, and what they say. */
 const seen: [from: string, body: unknown, says: object][] = [

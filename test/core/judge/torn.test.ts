@@ -3,7 +3,7 @@ import { eventsOfWhole } from '../../../core/judge/events-of-whole.ts';
 import { StreamJudge, type Judging } from '../../../core/judge/stream.ts';
 import { isFault, judgeWhole } from '../../../core/judge/whole.ts';
 import type { Operation } from '../../../core/llm.ts';
-import { readSseTogether } from '../../../core/sse.ts';
+import { readSseTogether } from '../../../core/text/sse.ts';
 
 const event = (body: object, name?: string): string =>
   `${name === undefined ? '' : `event: ${name}\n`}data: ${JSON.stringify(body)}\n\n`;

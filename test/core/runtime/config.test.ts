@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { McpctlError } from '../../../core/errors.ts';
-import { readConfig } from '../../../core/runtime/config.ts';
+import { readConfig } from '../../../core/runtime/settings/config.ts';
 
 const good = { DATABASE_URL: 'postgres://localhost/x', REDIS_URL: 'redis://localhost' };
 const names = ['databaseUrl', 'redisUrl', 'namespace', 'port', 'allowedHosts', 'redisTlsVerify'] as const;

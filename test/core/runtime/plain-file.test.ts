@@ -3,7 +3,7 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { readPlainFile } from '../../../core/runtime/plain-file.ts';
+import { readPlainFile } from '../../../core/runtime/files/plain-file.ts';
 import { keyReader } from '../../../worker/hosted/keys.ts';
 import { parseWorkerConfig, readWorkerConfig } from '../../../worker/sources/config.ts';
 import { readCredentials } from '../../../worker/sources/credentials.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readConfig } from '../../../core/runtime/config.ts';
+import { readConfig } from '../../../core/runtime/settings/config.ts';
 
 const names = ['redisUrl', 'redisNodes', 'redisSentinels', 'redisSentinelName'] as const;
 const read = (env: Record<string, string>) => readConfig(env, names);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { createLog } from '../../../core/runtime/log.ts';
-import { composeServices, type Service } from '../../../core/runtime/service.ts';
+import { composeServices, type Service } from '../../../core/runtime/process/service.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 

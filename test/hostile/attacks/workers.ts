@@ -11,7 +11,7 @@ import {
   type Target,
 } from '../attack.ts';
 import { headOf } from '../raw.ts';
-import { wireHeaders, type Frame } from '../../../core/protocol.ts';
+import { wireHeaders, type Frame } from '../../../core/member/protocol.ts';
 
 type Prepared = Omit<Target, 'over'>;
 

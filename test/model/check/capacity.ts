@@ -1,6 +1,6 @@
 import type { Model } from './explore.ts';
 
-/** core/queue/consumer.ts and worker/slots.ts: one backend with slots, consumers of its queues, two tasks. */
+/** core/queue/jobs/consumer.ts and worker/slots.ts: one backend with slots, consumers of its queues, two tasks. */
 export interface Capacity {
   /** Of each queue; a worker has one per member that it serves. */
   consumers: ('idle' | 'holds a slot' | 'fetches')[];
@@ -12,8 +12,8 @@ export interface Capacity {
 }
 
 export const capacityRules = {
-  'a slot is in hand before a job is taken': { guard: 'core/queue/consumer.ts' },
-  'a slot is held until the run has ended': { guard: 'core/queue/consumer.ts' },
+  'a slot is in hand before a job is taken': { guard: 'core/queue/jobs/consumer.ts' },
+  'a slot is held until the run has ended': { guard: 'core/queue/jobs/consumer.ts' },
 } as const;
 export type CapacityRule = keyof typeof capacityRules;
 

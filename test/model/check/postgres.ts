@@ -1,7 +1,7 @@
 import type { Has } from './redis.ts';
 import { breaks, isTerminal, type Row, type State } from './state.ts';
 
-/** The conditional updates of core/registry/task-ends.ts. */
+/** The conditional updates of core/registry/tasks/task-ends.ts. */
 function move(s: State, to: Pick<Row, 'status' | 'claim'>): void {
   if (isTerminal(s.row)) breaks(s, 'I2: a task that had ended changed');
   Object.assign(s.row, to);

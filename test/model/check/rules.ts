@@ -127,7 +127,7 @@ export const rules = {
     without: ['an answer shows one claim'],
   },
   'an answer shows one claim': {
-    guard: 'core/queue/attempt.ts',
+    guard: 'core/queue/task/attempt.ts',
     test: 'test/edge/task-stream.test.ts · never goes on with another claim of the same epoch',
     world: world(['loseTail'], { duties: ['renew', 'reconcile'] }),
     without: ['what waits is renewed when Redis went back'],
@@ -174,13 +174,13 @@ export const rules = {
     world: world(['crashWorker'], { leaders: 2 }),
   },
   'epochs come from the row': {
-    guard: 'core/registry/task-ends.ts',
+    guard: 'core/registry/tasks/task-ends.ts',
     test: 'test/model/guards.test.ts · comes back under a new epoch',
     world: world(['flush'], { duties: ['reconcile'] }),
     without: ['an answer shows one claim'],
   },
   'an epoch is allocated from the one seen': {
-    guard: 'core/registry/task-ends.ts',
+    guard: 'core/registry/tasks/task-ends.ts',
     test: 'test/flow/take-back.test.ts · is counted once',
     world: world(['crashWorker'], { leaders: 2 }),
   },
@@ -195,12 +195,12 @@ export const rules = {
     world: world(['cancel']),
   },
   'cancel closes the fence before the row': {
-    guard: 'core/flow/cancel.ts',
+    guard: 'core/flow/end/cancel.ts',
     test: 'test/model/guards.test.ts · is not cancelled before its fence is closed',
     world: world(['cancel', 'crashEdge']),
   },
   'cancel and expire change no ended row': {
-    guard: 'core/registry/task-ends.ts',
+    guard: 'core/registry/tasks/task-ends.ts',
     test: 'test/model/guards.test.ts · ends as it ended first',
     world: world(['cancel', 'flush']),
   },
@@ -215,7 +215,7 @@ export const rules = {
     world: world(['expire']),
   },
   'settle changes no ended row': {
-    guard: 'core/registry/task-ends.ts',
+    guard: 'core/registry/tasks/task-ends.ts',
     test: 'test/model/guards.test.ts · ends as it ended first',
     world: world([]),
   },

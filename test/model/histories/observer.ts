@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { readPage, beginning, firstSeq } from '../../../core/queue/stream.ts';
-import { isTerminal, type TaskRow } from '../../../core/task.ts';
+import { readPage, beginning, firstSeq } from '../../../core/queue/task/stream.ts';
+import { isTerminal, type TaskRow } from '../../../core/task/task.ts';
 import { POOL, type House } from './house.ts';
 
 /** Sees everything that is done and checks it against the promises of docs/model.md. */

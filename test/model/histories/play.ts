@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { cancelled, closeTask } from '../../../core/flow/cancel.ts';
-import { settleTask } from '../../../core/flow/settle.ts';
-import { beat, claimTask, isRefusal, endClaim, handBack } from '../../../core/queue/claim.ts';
-import { isSameAttempt, type Attempt } from '../../../core/queue/attempt.ts';
-import { show } from '../../../core/queue/fence.ts';
+import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
+import { settleTask } from '../../../core/flow/end/settle.ts';
+import { beat, claimTask, isRefusal, endClaim, handBack } from '../../../core/queue/task/claim.ts';
+import { isSameAttempt, type Attempt } from '../../../core/queue/task/attempt.ts';
+import { show } from '../../../core/queue/task/fence.ts';
 import { runScript } from '../../../core/queue/scripts.ts';
-import { readPage, type Entry, type Position } from '../../../core/queue/stream.ts';
+import { readPage, type Entry, type Position } from '../../../core/queue/task/stream.ts';
 import { createEpochDuty } from '../../../scheduler/duties/epoch.ts';
 import { createExpireDuty } from '../../../scheduler/duties/expire.ts';
 import { createHandBackDuty } from '../../../scheduler/duties/hand-back.ts';
@@ -17,7 +17,7 @@ import type { Moment } from '../../support/turn-back.ts';
 import { POOL, SESSION, type House, type Taken } from './house.ts';
 import { Observer } from './observer.ts';
 import { until, type Held, type Stop, type Tools } from './stoppable.ts';
-import type { TaskRow } from '../../../core/task.ts';
+import type { TaskRow } from '../../../core/task/task.ts';
 
 export const duties = {
   reap: createReapDuty,
@@ -68,7 +68,7 @@ export class Play {
   #names = 0;
   /** What Redis may go back to. */
   #kept: Moment | null = null;
-  /** No leader has been through this Redis yet: members of their own claim nothing there (core/queue/generation.ts). */
+  /** No leader has been through this Redis yet: members of their own claim nothing there (core/queue/live/generation.ts). */
   #isDistrusted = false;
 
   constructor(house: House) {

@@ -1,8 +1,8 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { Dispatch } from '../../../core/queue/dispatch.ts';
+import { Dispatch } from '../../../core/queue/task/dispatch.ts';
 import type { QueueDoor } from '../../../core/queue/door.ts';
-import { createQueues, type JobData } from '../../../core/queue/jobs.ts';
+import { createQueues, type JobData } from '../../../core/queue/jobs/jobs.ts';
 import type { Registry } from '../../../core/registry/registry.ts';
 
 /**

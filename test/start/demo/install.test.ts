@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { homeAt, type Home } from '../../../core/runtime/home.ts';
+import { homeAt, type Home } from '../../../core/runtime/files/home.ts';
 import { installDemoEngine } from '../../../start/demo/install.ts';
 import { installPinned } from '../../../start/npm-packages.ts';
 

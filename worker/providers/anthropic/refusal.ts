@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Failed } from '../failed.ts';
-import { jsonObject } from '../../../core/judge/reason.ts';
+import { jsonObject } from '../../../core/judge/parts/reason.ts';
 
 const refusalSchema = z.looseObject({
   error: z.looseObject({ type: z.string().catch('invalid_request_error'), message: z.string() }),

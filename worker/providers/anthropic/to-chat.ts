@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { chatId } from './ids.ts';
-import type { Usage } from '../../../core/task.ts';
+import type { Usage } from '../../../core/task/task.ts';
 
 /** From Anthropic's answers to OpenAI's. What is not understood is passed over: Anthropic adds kinds of blocks. */
 

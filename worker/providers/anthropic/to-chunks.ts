@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Usage } from '../../../core/task.ts';
+import type { Usage } from '../../../core/task/task.ts';
 import { chatId } from './ids.ts';
 import { cachedIn, finishReasonOf, usageBody, type Head } from './to-chat.ts';
 

@@ -1,4 +1,4 @@
-import { jsonObject } from '../../../core/judge/reason.ts';
+import { jsonObject } from '../../../core/judge/parts/reason.ts';
 import { anthropicId } from './ids.ts';
 import { chatRequestSchema, type ChatMessage, type ChatRequest, type UserPart } from './chat-request.ts';
 

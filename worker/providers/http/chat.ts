@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
-import { jsonObject } from '../../../core/judge/reason.ts';
-import type { Usage } from '../../../core/task.ts';
+import { jsonObject } from '../../../core/judge/parts/reason.ts';
+import type { Usage } from '../../../core/task/task.ts';
 import type {
   CompletionDelta,
   CompletionOptions,

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { decoded } from './decoded.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { LARGEST_ANSWER_BYTES } from '../../../core/large-body.ts';
+import { LARGEST_ANSWER_BYTES } from '../../../core/text/large-body.ts';
 import { retryAfterIn } from '../../../core/judge/retry-after.ts';
 import { systemClock } from '../../../core/runtime/clock.ts';
 import { createConnections, type Connecting, type Connection, type Keeping } from './connections.ts';

@@ -4,7 +4,7 @@ import {
   spliceMembers,
   topLevelMembers,
   type Splice,
-} from '../../../core/json-text.ts';
+} from '../../../core/text/json-text.ts';
 
 /** How a caller's parameters are changed for a backend that does not take them as they are. */
 export interface ParamRules {

@@ -1,4 +1,4 @@
-import { askForUsage, spliceMembers } from '../../../core/json-text.ts';
+import { askForUsage, spliceMembers } from '../../../core/text/json-text.ts';
 import { applyParams, type ParamRules } from './params.ts';
 import type { ForwardCall } from '../provider.ts';
 

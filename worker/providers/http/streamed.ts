@@ -2,7 +2,7 @@ import { eventsOfWhole } from '../../../core/judge/events-of-whole.ts';
 import { StreamJudge, unreadable, type Judging } from '../../../core/judge/stream.ts';
 import { incomplete, isFault, judgeWhole } from '../../../core/judge/whole.ts';
 import type { Ended, How } from '../../../core/judge/ending.ts';
-import { readSseTogether } from '../../../core/sse.ts';
+import { readSseTogether } from '../../../core/text/sse.ts';
 import { readingMs } from '../../../core/runtime/time-of-bytes.ts';
 import type { Failed } from '../failed.ts';
 import type { Patience } from '../patience.ts';

@@ -1,4 +1,4 @@
-import { ollamaLoaded, ollamaModel, ollamaModels, versionOf } from '../../../core/backends.ts';
+import { ollamaLoaded, ollamaModel, ollamaModels, versionOf } from '../../../core/member/backends.ts';
 import type { Operation } from '../../../core/llm.ts';
 import { glancing, type Asking, type Glance } from '../http/ask.ts';
 import { keepProbes, type Kept } from '../http/kept.ts';

@@ -1,4 +1,4 @@
-import { openAiModels } from '../../../core/backends.ts';
+import { openAiModels } from '../../../core/member/backends.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { ask, type Asking } from '../http/ask.ts';
 import { failureOfStatus, failureOfThrown } from '../http/failure.ts';

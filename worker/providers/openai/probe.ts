@@ -5,7 +5,7 @@ import {
   versionOf,
   type ListedModel,
   type ModelFacts,
-} from '../../../core/backends.ts';
+} from '../../../core/member/backends.ts';
 import type { Capabilities, Operation } from '../../../core/llm.ts';
 import { glancing, type Asking, type Glance } from '../http/ask.ts';
 import { keepProbes, type Kept } from '../http/kept.ts';

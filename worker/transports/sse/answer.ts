@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { messageOf } from '../../../core/errors.ts';
-import type { HandBack } from '../../../core/hand-back.ts';
-import type { Outcome } from '../../../core/outcome.ts';
+import type { HandBack } from '../../../core/task/hand-back.ts';
+import type { Outcome } from '../../../core/task/outcome.ts';
 import { wordOr } from '../../../core/newer-words.ts';
-import { wireHeaders, type StreamLine } from '../../../core/protocol.ts';
+import { wireHeaders, type StreamLine } from '../../../core/member/protocol.ts';
 import { atMost, type Clock, pause } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
 import type { ClaimPort } from '../../claim-port.ts';

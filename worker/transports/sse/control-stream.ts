@@ -1,5 +1,5 @@
 import { messageOf } from '../../../core/errors.ts';
-import { MOST_RUNNING, parseFrame, wireHeaders, type Frame } from '../../../core/protocol.ts';
+import { MOST_RUNNING, parseFrame, wireHeaders, type Frame } from '../../../core/member/protocol.ts';
 import { pause, type Clock } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
 import { Backoff } from '../../backoff.ts';

@@ -1,6 +1,6 @@
-import type { HandBack } from '../../../core/hand-back.ts';
-import type { Outcome } from '../../../core/outcome.ts';
-import type { StreamLine } from '../../../core/protocol.ts';
+import type { HandBack } from '../../../core/task/hand-back.ts';
+import type { Outcome } from '../../../core/task/outcome.ts';
+import type { StreamLine } from '../../../core/member/protocol.ts';
 
 /** An outcome as the last line of an answer (SPEC §3). */
 export function lastLine(outcome: Outcome): StreamLine {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { messageOf } from '../../../core/errors.ts';
-import { readSse } from '../../../core/sse.ts';
+import { readSse } from '../../../core/text/sse.ts';
 import type { OpenAnswer } from '../../edge-client.ts';
 
 /** `moving`: the edge leaves, so another stream is to be opened first · `ended`: it, or the network, ended it ·

@@ -1,5 +1,5 @@
 import { messageOf } from '../../../core/errors.ts';
-import type { Heartbeat } from '../../../core/protocol.ts';
+import type { Heartbeat } from '../../../core/member/protocol.ts';
 import { pause, type Clock } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
 import type { EdgeClient } from '../../edge-client.ts';

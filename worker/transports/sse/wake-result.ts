@@ -1,7 +1,7 @@
 import { messageOf } from '../../../core/errors.ts';
 import { pause, type Clock } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
-import type { WakeResult } from '../../../core/wake.ts';
+import type { WakeResult } from '../../../core/member/wake.ts';
 import type { EdgeClient } from '../../edge-client.ts';
 
 const FOR_MS = 30_000;

@@ -1,0 +1,151 @@
+import type { LlmRow } from '../../llm.ts';
+import {
+  keptMs,
+  seenWithinMs,
+  type Lease,
+  type LostMember,
+  type MemberPresence,
+  type PoolPresence,
+  type Presence,
+} from '../../member/presence.ts';
+import type { Registry } from '../../registry/registry.ts';
+
+/** A row with who is live laid over it (SPEC §2): what every read shows and every decision uses. */
+export interface LiveLlm {
+  row: LlmRow;
+  status: LlmRow['status'];
+  inactiveReason: LlmRow['inactiveReason'];
+  inactiveSince: Date | null;
+  /** Why its backend refuses what is configured: as its worker published it, or a hosted worker announces it. */
+  misconfigured: string | null;
+  /** Workers that serve it now: a virtual one has at most its publisher, a public one any number. */
+  servedBy: number;
+  /** As those workers announced it last. Only where the pool was loaded. */
+  announced: readonly MemberPresence[];
+  /** Its stream was lost less than a second ago, and it may be back at once. Only where the pool was loaded. */
+  returning: boolean;
+}
+
+export interface LivePool {
+  key: string;
+  members: readonly LiveLlm[];
+  /** Members that serve now; a public one that nobody serves is none of them. */
+  activeCount: number;
+  /** Redis came back empty just now: what it does not know proves nothing. */
+  fresh: boolean;
+}
+
+type Announced = Omit<PoolPresence, 'fresh'>;
+const nothing = { members: [], lost: [] };
+
+/** Who of the sessions that were asked about lives, and by which stream. */
+interface Leases {
+  isLive: (sessionId: string) => boolean;
+  leaseOf: (sessionId: string) => Lease | undefined;
+}
+
+/** The overlay itself. Pure: `leases` and `announced` are what was found just before. */
+function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): LiveLlm {
+  const { status, inactiveReason, inactiveSince, providerSessionId: session } = row;
+  const asSaid = { row, status, inactiveReason, inactiveSince, returning: false };
+  const said = announced.members.filter((member) => member.llmId === row.id);
+  if (row.kind === 'public') {
+    // No session of its own says whether a hosted worker is gone: its silence does.
+    const own = said.filter((member) => member.ageMs < seenWithinMs);
+    const servedBy = own.filter((member) => member.state === 'serving').length;
+    const misconfigured = own.find((member) => member.misconfigured !== undefined)?.misconfigured ?? null;
+    return { ...asSaid, misconfigured, servedBy, announced: own };
+  }
+  const lost = lossOf(row, leases, announced.lost);
+  const isThere = session !== null && leases.isLive(session) && !lost;
+  if (lost || (status !== 'inactive' && !isThere)) {
+    return {
+      row,
+      status: 'inactive',
+      inactiveReason: status === 'inactive' ? inactiveReason : 'publisher_gone',
+      inactiveSince: inactiveSince ?? row.lastHeartbeatAt ?? row.updatedAt,
+      misconfigured: null,
+      servedBy: 0,
+      announced: [],
+      returning: lost !== undefined && lost.served && lost.ageMs < keptMs,
+    };
+  }
+  // Who has left says nothing of it any more.
+  const misconfigured = isThere ? row.misconfigured : null;
+  const own = said.filter((member) => member.sessionId === session);
+  return { ...asSaid, misconfigured, servedBy: status === 'active' ? 1 : 0, announced: own };
+}
+
+/** What was said of the stream that carried it, unless another stream, or the worker itself, holds the session by now. */
+function lossOf(row: LlmRow, { leaseOf }: Leases, lost: readonly LostMember[]): LostMember | undefined {
+  const { id, providerSessionId: session } = row;
+  if (session === null) return undefined;
+  const nonce = leaseOf(session)?.nonce;
+  return lost.find(
+    (member) =>
+      member.llmId === id && member.sessionId === session && (nonce === undefined || nonce === member.nonce),
+  );
+}
+
+export interface Liveness {
+  /** Answers for these sessions; any other one counts as live, because nobody asked. */
+  sessions(ids: readonly string[]): Promise<(sessionId: string) => boolean>;
+  /** Rows with liveness, for lists. */
+  llms(rows: readonly LlmRow[]): Promise<LiveLlm[]>;
+  /** A pool with its members, by name; empty when it has no row. */
+  loadPool(poolKey: string): Promise<LivePool>;
+  loadPools(poolKeys: readonly string[]): Promise<LivePool[]>;
+}
+
+const sessionsOf = (rows: readonly LlmRow[]): string[] => [
+  ...new Set(rows.flatMap((row) => (row.providerSessionId === null ? [] : [row.providerSessionId]))),
+];
+
+export function createLiveness(deps: { registry: Registry; presence: Presence; leaseMs: number }): Liveness {
+  const { registry, presence, leaseMs } = deps;
+
+  const leasesOf = async (ids: readonly string[]): Promise<Leases> => {
+    if (ids.length === 0) return { isLive: () => true, leaseOf: () => undefined };
+    const asked = new Set(ids);
+    const { fresh, live } = await presence.sessions(ids);
+    const missing = ids.filter((id) => !live.has(id));
+    const recent = fresh ? await registry.sessions.beatenWithin(missing, leaseMs) : new Set<string>();
+    return {
+      isLive: (id) => !asked.has(id) || live.has(id) || recent.has(id),
+      leaseOf: (id) => live.get(id),
+    };
+  };
+
+  const announcedIn = async (poolKeys: readonly string[]): Promise<Map<string, PoolPresence>> => {
+    const pools = await Promise.all(poolKeys.map((key) => presence.members(key)));
+    return new Map(poolKeys.map((key, at) => [key, pools[at] ?? { fresh: false, ...nothing }]));
+  };
+
+  const loadPools = async (poolKeys: readonly string[]): Promise<LivePool[]> => {
+    const [rows, announced] = await Promise.all([registry.llms.byPools(poolKeys), announcedIn(poolKeys)]);
+    const leases = await leasesOf(sessionsOf(rows));
+    return poolKeys.map((key) => {
+      const known = announced.get(key);
+      const members = rows.filter((row) => row.poolKey === key).map((row) => overlay(row, leases, known));
+      const activeCount = members.filter((m) => m.status === 'active' && m.servedBy > 0).length;
+      return { key, members, activeCount, fresh: known?.fresh ?? false };
+    });
+  };
+
+  return {
+    sessions: async (ids) => (await leasesOf(ids)).isLive,
+    loadPools,
+    async llms(rows) {
+      const publicPools = new Set(rows.filter((row) => row.kind === 'public').map((row) => row.poolKey));
+      const [leases, announced] = await Promise.all([
+        leasesOf(sessionsOf(rows)),
+        announcedIn([...publicPools]),
+      ]);
+      return rows.map((row) => overlay(row, leases, announced.get(row.poolKey)));
+    },
+    async loadPool(poolKey) {
+      const [pool] = await loadPools([poolKey]);
+      return pool ?? { key: poolKey, members: [], activeCount: 0, fresh: false };
+    },
+  };
+}

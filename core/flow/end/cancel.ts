@@ -1,0 +1,57 @@
+import type { CloseMode } from '../../queue/task/closing.ts';
+import type { LostClaim } from '../../registry/tasks/task-ends.ts';
+import type { TaskRow } from '../../task/task.ts';
+import { closeRow } from './close-row.ts';
+import { failureOf, refOf, type FlowDeps } from '../deps.ts';
+
+export interface Closing {
+  mode: CloseMode;
+  status: 'cancelled' | 'error';
+  code: string;
+  message: string;
+  /** Seconds after which the same may succeed. */
+  retryAfterS?: number | undefined;
+  /** The attempt that made it end. */
+  lost?: LostClaim;
+}
+
+export const cancelled: Closing = {
+  mode: 'cancel',
+  status: 'cancelled',
+  code: 'task_cancelled',
+  message: 'The task was cancelled.',
+};
+
+/**
+ * Ends a task from outside, in whatever phase it is: the fence first, so that nobody can speak for it any
+ * more, then the row (which decides a race with a settle), then the job or the worker is told.
+ * @returns the row as it stands; `claimed` when an expire came too late, `attached` when it is
+ * no orphan. Done twice it changes nothing.
+ */
+export async function closeTask(
+  flow: FlowDeps,
+  task: Pick<TaskRow, 'id' | 'poolName'>,
+  { mode, status, code, message, retryAfterS, lost }: Closing,
+): Promise<TaskRow | 'claimed' | 'ended' | 'attached' | undefined> {
+  const { registry, dispatch, bus } = flow;
+  const ref = refOf(task);
+  const outcome =
+    status === 'cancelled'
+      ? ({ kind: 'cancelled', code, message } as const)
+      : ({
+          kind: 'failed',
+          code,
+          message,
+          ...(retryAfterS === undefined ? {} : { retryAfterS }),
+        } as const);
+  const answer = await dispatch.close(ref, mode, outcome);
+  if (answer.kind !== 'closed') return answer.kind;
+  // Without a claim that came to nothing, the one that was cut short is the row's.
+  const claim = lost || answer.claim === '' ? undefined : answer;
+  const row = await closeRow(flow, task.id, { status, code, message, lost, claim });
+  const now = row ?? (await registry.tasks.byId(task.id));
+  // Best effort: a worker that is not told learns it from its next beat, a job that stays is found closed.
+  await dispatch.withdraw(ref, answer, now && failureOf(now)).catch(() => undefined);
+  if (row && status === 'cancelled') bus.emit('task.cancelled', { taskId: task.id });
+  return now;
+}

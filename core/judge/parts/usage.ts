@@ -1,0 +1,58 @@
+import type { Usage } from '../../task/task.ts';
+import { isJson } from './reason.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+interface Counts {
+  prompt?: number;
+  completion?: number;
+  total?: number;
+}
+
+/** Gathers what an answer cost from its events, or from all of it: later numbers replace earlier ones. */
+export class UsageCount {
+  #counts: Counts = {};
+
+  /** @returns whether the event told some of it. */
+  see(event: Json): boolean {
+    let told = false;
+    for (const holder of [event, event['message'], event['response']]) {
+      if (!isJson(holder) || !isJson(holder['usage'])) continue;
+      this.#counts = { ...this.#counts, ...countsOf(holder['usage']) };
+      told = true;
+    }
+    return told;
+  }
+
+  get total(): Usage | undefined {
+    const { prompt, completion, total } = this.#counts;
+    if (prompt === undefined && completion === undefined && total === undefined) return undefined;
+    const promptTokens = prompt ?? 0;
+    const completionTokens = completion ?? 0;
+    return { promptTokens, completionTokens, totalTokens: total ?? promptTokens + completionTokens };
+  }
+}
+
+function countsOf(usage: Json): Counts {
+  const prompt = countAt(usage, 'prompt_tokens') ?? inputTokens(usage);
+  const completion = countAt(usage, 'completion_tokens') ?? countAt(usage, 'output_tokens');
+  const total = countAt(usage, 'total_tokens');
+  return {
+    ...(prompt === undefined ? {} : { prompt }),
+    ...(completion === undefined ? {} : { completion }),
+    ...(total === undefined ? {} : { total }),
+  };
+}
+
+/** What Anthropic read from its cache, or wrote to it, is not in its `input_tokens`; it was in the prompt. */
+function inputTokens(usage: Json): number | undefined {
+  const fresh = countAt(usage, 'input_tokens');
+  if (fresh === undefined) return undefined;
+  const cached = countAt(usage, 'cache_read_input_tokens') ?? 0;
+  return fresh + cached + (countAt(usage, 'cache_creation_input_tokens') ?? 0);
+}
+
+function countAt(holder: Json, key: string): number | undefined {
+  const value = holder[key];
+  return Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined;
+}

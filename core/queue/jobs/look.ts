@@ -1,0 +1,91 @@
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { McpctlError } from '../../errors.ts';
+import { orUnavailable } from '../link/connect.ts';
+import { parseFence, type Fence, type TaskRef } from '../task/fence.ts';
+import { LOCK_MS } from './jobs.ts';
+import type { Keys } from '../keys.ts';
+import { queryScripts, runScript } from '../scripts.ts';
+import { parseEntry, type Entry } from '../task/stream.ts';
+
+/** What Redis knows of a task that has not ended, all of one instant. */
+export interface Look {
+  fence: Fence;
+  /** The last entry of its stream, where the fence says that it ended or was closed; null when Redis has lost it. */
+  last: Entry | null;
+  /** It is claimed, and its beats are listed where the reaper looks; or they are not. */
+  running: boolean;
+  /** Its job is where a member will take it from. */
+  waiting: boolean;
+  /** How long ago a member took the job that has not claimed it yet, by Redis's clock; null when none did. */
+  takenMs: number | null;
+}
+
+const entrySchema = z.tuple([z.string(), z.array(z.string())]);
+const lookSchema = z.union([
+  z.tuple([]),
+  z.tuple([z.array(z.string()), z.union([entrySchema, z.tuple([])]), z.string()]),
+]);
+
+/** Looks at many tasks in one round trip, each by itself at one instant; null for one that has no fence, or a torn one. */
+export async function lookAt(
+  redis: Redis,
+  keys: Keys,
+  refs: readonly (TaskRef & { pin?: string | undefined })[],
+): Promise<(Look | null)[]> {
+  const calls = refs.map(({ taskId, poolKey, pin }) => {
+    const pool = keys.pool(poolKey);
+    const { fence, stream } = pool.task(taskId);
+    const jobs = `${keys.namespace}:${pool.queue(pin)}:`;
+    return {
+      keys: [fence, stream, pool.run, `${jobs}wait`, `${jobs}prioritized`],
+      args: [taskId, jobs, LOCK_MS],
+    };
+  });
+  const answers = await orUnavailable(queryScripts(redis, 'look', calls));
+  if (answers.length !== refs.length) throw new McpctlError('unavailable');
+  return answers.map(parseLook);
+}
+
+function parseLook(answer: unknown): Look | null {
+  const [flat, entry, place] = lookSchema.parse(answer);
+  if (!flat) return null;
+  const fence = parseFence(flat);
+  if (!fence) return null;
+  return {
+    fence,
+    last: entry && entry.length > 0 ? parseEntry(entry[0] ?? '', entry[1] ?? []) : null,
+    running: place === 'running',
+    waiting: place === 'waiting',
+    takenMs: place !== undefined && /^\d+$/.test(place) ? Number(place) : null,
+  };
+}
+
+/** Of one command: what a script does holds everybody up. */
+const AT_ONCE = 100;
+const oddSchema = z.array(z.int());
+
+/**
+ * Which of many open tasks are not simply at rest, for those who look at thousands: one command for some of them, and next
+ * to nothing for each. What it tells is no ground to act on.
+ */
+export async function notAtRest<T extends TaskRef & { epoch: number; pin: string | null }>(
+  redis: Redis,
+  keys: Keys,
+  tasks: readonly T[],
+): Promise<T[]> {
+  const odd: T[] = [];
+  for (let at = 0; at < tasks.length; at += AT_ONCE) {
+    const some = tasks.slice(at, at + AT_ONCE);
+    const args = some.flatMap(({ poolKey, taskId, epoch, pin }) => [
+      keys.pool(poolKey).hash,
+      taskId,
+      epoch,
+      pin === null ? '' : `.${pin}`,
+    ]);
+    const call = { keys: [keys.epoch], args: [`${keys.namespace}:`, ...args] };
+    const places = oddSchema.parse(await orUnavailable(runScript(redis, 'rest', call)));
+    for (const place of places) odd.push(...some.slice(place - 1, place));
+  }
+  return odd;
+}

@@ -1,0 +1,90 @@
+import type { Redis } from 'ioredis';
+import { messageOf } from '../../errors.ts';
+import type { Log } from '../../runtime/log.ts';
+import type { Service } from '../../runtime/process/service.ts';
+import { answered, closeRedis, keepAsking } from './connect.ts';
+
+/** What a channel tells its listener: a message, or that messages may have been lost. */
+export type Heard = { kind: 'message'; text: string } | { kind: 'resync' };
+
+export interface Subscriber extends Service {
+  /**
+   * Listens on a sharded channel; resolves once Redis has confirmed it.
+   * @returns the way to stop.
+   * @throws McpctlError `unavailable` when Redis does not confirm within 2 s.
+   */
+  listen(channel: string, hear: (heard: Heard) => void): Promise<() => void>;
+}
+
+interface Channel {
+  hears: Set<(heard: Heard) => void>;
+  /** Redis has confirmed it, on the connection of that moment. */
+  confirmed: Promise<unknown>;
+}
+
+/**
+ * Many channels over one connection. Pub/sub is a hint: after every reconnect all channels are subscribed
+ * again, and all listeners hear `resync` and read the record.
+ */
+export function createSubscriber(redis: Redis, log: Log): Subscriber {
+  const channels = new Map<string, Channel>();
+  let stopAsking = (): void => undefined;
+
+  const subscribe = (channel: string): Promise<unknown> => {
+    const confirmed = redis.ssubscribe(channel);
+    // Who waits for it is told; for the others the record is read until the next reconnect.
+    confirmed.catch((thrown: unknown) =>
+      log.debug({ why: messageOf(thrown) }, 'a channel was not confirmed'),
+    );
+    return confirmed;
+  };
+  const forget = (channel: string, hear: (heard: Heard) => void): void => {
+    const known = channels.get(channel);
+    known?.hears.delete(hear);
+    if (known?.hears.size !== 0) return;
+    channels.delete(channel);
+    // A closing connection forgets its channels anyway.
+    if (redis.status === 'ready') void redis.sunsubscribe(channel).catch(() => undefined);
+  };
+
+  redis.on('smessage', (channel: string, text: string) => {
+    for (const hear of channels.get(channel)?.hears ?? []) hear({ kind: 'message', text });
+  });
+  redis.on('ready', () => {
+    for (const [name, channel] of channels) {
+      channel.confirmed = subscribe(name);
+      // Only now: what is said from here on is heard, what was said before is in the record.
+      const resync = (): void => channel.hears.forEach((hear) => hear({ kind: 'resync' }));
+      channel.confirmed.then(resync, resync);
+    }
+  });
+
+  return {
+    name: 'subscriber',
+    async start() {
+      if (redis.status === 'wait') await redis.connect();
+      stopAsking = keepAsking(redis, log);
+    },
+    async listen(channel, hear) {
+      let known = channels.get(channel);
+      if (!known) {
+        // While Redis is away it is subscribed as soon as it is back; until then the record is read.
+        const confirmed = redis.status === 'ready' ? subscribe(channel) : Promise.resolve();
+        known = { hears: new Set(), confirmed };
+        channels.set(channel, known);
+      }
+      known.hears.add(hear);
+      try {
+        await answered(known.confirmed);
+      } catch (thrown) {
+        forget(channel, hear);
+        throw thrown;
+      }
+      return () => forget(channel, hear);
+    },
+    stop() {
+      stopAsking();
+      closeRedis(redis);
+    },
+  };
+}

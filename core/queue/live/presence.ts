@@ -1,0 +1,259 @@
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { McpctlError } from '../../errors.ts';
+import {
+  seenWithinMs,
+  type Lease,
+  type LostMember,
+  type MemberPresence,
+  type PoolPresence,
+  type Presence,
+} from '../../member/presence.ts';
+import { misconfiguredSchema } from '../../member/protocol.ts';
+import { orUnavailable } from '../link/connect.ts';
+import type { ClockSteps } from './clock-steps.ts';
+import type { Keys } from '../keys.ts';
+import { timeOf } from './redis-time.ts';
+import { runScript, runScripts } from '../scripts.ts';
+import { isForeign } from '../trouble.ts';
+
+/** More than any member has: what is said beyond it is no count. */
+const MOST_COUNTED = 10_000;
+const countSchema = z.number().transform((count) => Math.min(Math.max(0, Math.trunc(count)), MOST_COUNTED));
+
+const announcedSchema = z.object({
+  sessionId: z.string(),
+  boot: z.string(),
+  slots: countSchema,
+  running: countSchema,
+  /** One that is not known here is of a newer release, and no promise to take anything. */
+  state: z.enum(['serving', 'draining', 'asleep', 'down']).catch('draining'),
+  /** Of the stream that the relay announced it for. */
+  nonce: z.string().optional(),
+  misconfigured: misconfiguredSchema.optional().catch(undefined),
+});
+/** What a worker says of one member; its age is added by the reader. */
+export type Announcement = z.infer<typeof announcedSchema>;
+
+/** What the relay says of one whose stream was lost (leave.lua writes it over what was announced). */
+const lostSchema = z.object({
+  sessionId: z.string(),
+  nonce: z.string(),
+  state: z.literal('lost'),
+  was: z.string(),
+});
+
+export interface PresenceDeps {
+  redis: Redis;
+  keys: Keys;
+  /** Life of a lease, and of what a worker announced. */
+  leaseMs: number;
+  /** Whoever judges by it is given them: a step makes everything look old, or new. */
+  steps?: ClockSteps;
+}
+
+/** A process with Redis of its own extends its session's lease each second; over a relay heartbeats do. */
+const GONE_MS = 5_000;
+
+/**
+ * How long a member that was put out may claim nothing, whoever has not heard of it yet. Within it every edge has asked
+ * Postgres; and not much longer, as an older edge does not take the mark away when the worker is let in again.
+ */
+const DENIED_MS = 15_000;
+
+/** Whoever said something so far in the future said it before Redis's clock was set back. */
+const AHEAD_MS = 5_000;
+
+const memberField = (llmId: string, sessionId: string): string => `${llmId} ${sessionId}`;
+
+/** Missing, or younger than that: a missing key then proves nothing. One of the future is of a clock that was set back. */
+function isYoung(setAt: unknown, now: number, withinMs: number): boolean {
+  const at = z.string().nullable().parse(setAt);
+  const ageMs = now - Number(at);
+  return at === null || (ageMs < withinMs && ageMs > -AHEAD_MS);
+}
+
+/** Liveness over Redis. Every answer is of this moment; nothing is cached. */
+export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): Presence {
+  const isFresh = (setAt: unknown, now: number, withinMs: number): boolean =>
+    steps?.isBlind() === true || isYoung(setAt, now, withinMs);
+
+  return {
+    ...createLeases({ redis, keys, leaseMs }),
+    async sessions(ids) {
+      const heard = steps?.read();
+      const pipeline = redis.pipeline().time().get(keys.epoch);
+      for (const id of ids) pipeline.get(keys.lease(id));
+      const [time, epoch, ...leases] = (await orUnavailable(pipeline.exec())) ?? [];
+      for (const answer of [time, epoch, ...leases])
+        if (!answer || (answer[0] && !isForeign(answer[0]))) throw new McpctlError('unavailable');
+      const live = new Map<string, Lease>();
+      ids.forEach((id, i) => {
+        const lease = leases[i]?.[1];
+        if (typeof lease === 'string') live.set(id, parseLease(lease));
+      });
+      const now = timeOf(time?.[1]);
+      heard?.(now);
+      return { fresh: isFresh(epoch?.[1], now, leaseMs), live };
+    },
+    async introduce({ sessionId, boot }, members) {
+      const said = members.map(async ({ poolKey, llmId, slots, state }) => {
+        const announcement = { sessionId, boot, slots, running: 0, state };
+        const say = () => announce({ redis, keys, leaseMs }, { poolKey, llmId, announcement });
+        try {
+          await say();
+        } catch (thrown) {
+          if (!isForeign(thrown)) throw thrown;
+          // Somebody who is gone, or another session of this owner, has left something else there.
+          await redis.del(keys.pool(poolKey).members);
+          await say();
+        }
+      });
+      const readmitted = members.map(({ poolKey, llmId }) =>
+        redis.hdel(keys.pool(poolKey).denied, memberField(llmId, sessionId)),
+      );
+      await orUnavailable(Promise.all([...said, ...readmitted]));
+    },
+    async deny(sessionId, members) {
+      const pipeline = redis.pipeline();
+      for (const { poolKey, llmId } of members) {
+        const pool = keys.pool(poolKey);
+        pipeline.hset(pool.denied, memberField(llmId, sessionId), '1').pexpire(pool.denied, DENIED_MS);
+        pipeline.hdel(pool.members, memberField(llmId, sessionId));
+      }
+      // Where something else stands in the place of the members, nobody is announced.
+      for (const [error] of (await orUnavailable(pipeline.exec())) ?? [])
+        if (error && !isForeign(error)) throw new McpctlError('unavailable');
+    },
+    async members(poolKey) {
+      const heard = steps?.read();
+      const pipeline = redis.pipeline().time().get(keys.epoch).hgetall(keys.pool(poolKey).members);
+      const answers = (await orUnavailable(pipeline.exec())) ?? [];
+      for (const [error] of answers) if (error && !isForeign(error)) throw new McpctlError('unavailable');
+      const now = timeOf(answers[0]?.[1]);
+      heard?.(now);
+      // Whoever is there says so each second or two, whatever Redis has forgotten.
+      const fresh = isFresh(answers[1]?.[1], now, seenWithinMs);
+      return { fresh, ...parseMembers(answers[2]?.[1] ?? {}, now, leaseMs) };
+    },
+  };
+}
+
+type Leases = Pick<Presence, 'hold' | 'holdFor' | 'lose' | 'extend' | 'holder' | 'drop' | 'isConnected'>;
+
+function createLeases({ redis, keys, leaseMs }: PresenceDeps): Leases {
+  return {
+    async hold(sessionId, boot) {
+      await orUnavailable(
+        runScript(redis, 'hold', { keys: [keys.lease(sessionId)], args: [boot, '', leaseMs] }),
+      );
+    },
+    async holdFor(sessionId, { boot, nonce }) {
+      await orUnavailable(
+        runScript(redis, 'hold', { keys: [keys.lease(sessionId)], args: [boot, nonce, leaseMs] }),
+      );
+    },
+    async lose(sessionId, { boot, nonce }, poolKeys) {
+      const lease = `${boot} ${nonce}`;
+      const gone = runScript(redis, 'unhold', { keys: [keys.lease(sessionId)], args: [lease] });
+      const left = poolKeys.map((key) => leave({ redis, keys }, { poolKey: key, sessionId, nonce }));
+      const [was] = await orUnavailable(Promise.all([gone, ...left]));
+      return was === 1;
+    },
+    async holder(sessionId) {
+      const lease = await orUnavailable(redis.get(keys.lease(sessionId)));
+      return lease === null ? null : parseLease(lease);
+    },
+    async extend(sessionId) {
+      const lease = await orUnavailable(redis.getex(keys.lease(sessionId), 'PX', leaseMs));
+      return lease === null ? null : parseLease(lease);
+    },
+    async drop(sessionId, poolKeys) {
+      const gone = poolKeys.map((key) => leave({ redis, keys }, { poolKey: key, sessionId, nonce: '' }));
+      await orUnavailable(Promise.all([redis.del(keys.lease(sessionId)), ...gone]));
+    },
+    async isConnected(sessionId, { boot, nonce }) {
+      const pipeline = redis.pipeline().pttl(keys.lease(sessionId));
+      pipeline.pubsub('SHARDNUMSUB', keys.control(sessionId, boot));
+      const [ttl, listening] = (await orUnavailable(pipeline.exec())) ?? [];
+      if (!ttl || ttl[0] || !listening || listening[0]) throw new McpctlError('unavailable');
+      const silentMs = leaseMs - Number(ttl[1]);
+      const goneMs = nonce === undefined ? GONE_MS : leaseMs / 2;
+      return silentMs < goneMs && Number(z.array(z.unknown()).parse(listening[1])[1] ?? 0) > 0;
+    },
+  };
+}
+
+const NONCE = / ([0-9a-f-]{36})$/;
+
+/** `<boot>`, or `<boot> <nonce>` while a stream carries the session. */
+function parseLease(text: string): Lease {
+  const nonce = NONCE.exec(text)?.[1];
+  return nonce === undefined ? { boot: text } : { boot: text.slice(0, -nonce.length - 1), nonce };
+}
+
+/** @param nonce '' = whoever of the session's boots and streams announced them. */
+function leave(
+  { redis, keys }: Pick<PresenceDeps, 'redis' | 'keys'>,
+  { poolKey, sessionId, nonce }: { poolKey: string; sessionId: string; nonce: string },
+): Promise<unknown> {
+  const call = { keys: [keys.pool(poolKey).members], args: [sessionId, nonce] };
+  return runScript(redis, 'leave', call).catch((thrown: unknown) => {
+    if (!isForeign(thrown)) throw thrown; // else nobody is announced there
+  });
+}
+
+function parseMembers(answer: unknown, now: number, leaseMs: number): Omit<PoolPresence, 'fresh'> {
+  const hash = z.record(z.string(), z.string()).parse(answer);
+  const all = Object.entries(hash).flatMap(([field, text]) => parseMember(field, text, now) ?? []);
+  const recent = all.filter(({ ageMs }) => ageMs < leaseMs);
+  return {
+    members: recent.filter((m) => 'state' in m),
+    lost: recent.filter((m): m is LostMember => !('state' in m)),
+  };
+}
+
+/** @param field the llm's id and, after a space, the session's: a public llm may be served by several. @internal */
+export function parseMember(field: string, text: string, now: number): MemberPresence | LostMember | null {
+  const [llmId = ''] = field.split(' ', 1);
+  const space = text.indexOf(' ');
+  const saidMs = now - Number(text.slice(0, space));
+  if (saidMs < -AHEAD_MS) return null;
+  const ageMs = Math.max(0, saidMs);
+  try {
+    const json: unknown = JSON.parse(text.slice(space + 1));
+    // Those are few, and to find out that a text is none of a kind costs a schema more than to read one that is.
+    const lost = text.includes('"lost"') ? lostSchema.safeParse(json) : undefined;
+    if (lost?.success) {
+      const { sessionId, nonce, was } = lost.data;
+      return { llmId, sessionId, nonce, served: was === 'serving', ageMs };
+    }
+    const parsed = announcedSchema.safeParse(json);
+    return parsed.success ? { llmId, ...parsed.data, ageMs } : null;
+  } catch {
+    return null; // not JSON: nobody we know wrote it, so nobody is there
+  }
+}
+
+interface Said {
+  poolKey: string;
+  llmId: string;
+  announcement: Announcement;
+}
+
+/** Says that a member is served: its worker does so each second. */
+export async function announce(deps: PresenceDeps, said: Said): Promise<void> {
+  await announceAll(deps, [said]);
+}
+
+/** Says it of many members, in one round trip. */
+export async function announceAll(
+  { redis, keys, leaseMs }: PresenceDeps,
+  said: readonly Said[],
+): Promise<void> {
+  const calls = said.map(({ poolKey, llmId, announcement }) => ({
+    keys: [keys.pool(poolKey).members],
+    args: [memberField(llmId, announcement.sessionId), JSON.stringify(announcement), leaseMs],
+  }));
+  if (calls.length > 0) await runScripts(redis, 'announce', calls);
+}

@@ -1,0 +1,116 @@
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { McpctlError } from '../../errors.ts';
+import { wordOr } from '../../newer-words.ts';
+import type { Attempt } from './attempt.ts';
+import { orUnavailable } from '../link/connect.ts';
+import type { Keys } from '../keys.ts';
+import { runScript } from '../scripts.ts';
+import { isForeign } from '../trouble.ts';
+
+/** A task, as the queue addresses it. */
+export interface TaskRef {
+  taskId: string;
+  /** The frozen pool key. */
+  poolKey: string;
+}
+
+/** The last instant that a `Date` holds. */
+const LAST_MS = 8_640_000_000_000_000;
+/** By Redis's clock. One that is none is not known. */
+const instantSchema = z.coerce.number().min(0).max(LAST_MS).optional().catch(undefined);
+
+const fenceSchema = z.object({
+  epoch: z.coerce.number().int().min(0),
+  /** The epoch of its row, where somebody allocated one for it and was too late to lay it down. */
+  row: z.coerce.number().int().optional(),
+  /** One that is not known here is let be, like one that runs or waits: whoever wrote it decides about the task. */
+  state: wordOr(['open', 'released', 'ended', 'closed'], 'open'),
+  claim: z.string(),
+  shown: z.string(),
+  job: z.string(),
+  q: z.string(),
+  session: z.string().default(''),
+  boot: z.string().default(''),
+  llm: z.string().default(''),
+  /** Who holds the claimant's connection to Redis; beats over the sse transport may be late for longer. */
+  via: wordOr(['redis', 'sse'], 'sse').default('redis'),
+  /** Events so far, and the end. */
+  seq: z.coerce.number().int().default(0),
+  claimedAt: instantSchema,
+  firstAt: instantSchema,
+  /** When it first came back to the queue, and with which epoch; requeue.lua writes it, and no other. */
+  since: z
+    .string()
+    .regex(/^\d{1,15} \d{1,15}$/)
+    .transform((text) => text.split(' ').map(Number))
+    .transform(([at = 0, epoch = 0]) => ({ at, epoch }))
+    .optional()
+    .catch(undefined),
+  /** Llm ids that failed it, joined by commas. */
+  excluded: z.string().default(''),
+  /** Llm ids that cannot do it, joined by commas. */
+  unfit: z.string().default(''),
+  /** What happens when nobody waits for it any more (core/task/disconnect.ts). */
+  policy: z.string().default(''),
+  /** What a hand-back says (core/task/hand-back.ts), as text. */
+  why: z.string().default(''),
+});
+/** The fence of a task (`t:{P}:T:m`): who may speak for it. Written by the scripts alone. */
+export type Fence = z.infer<typeof fenceSchema>;
+
+/** The epoch at which the fence knows its row to be. A row beyond it was moved on by somebody who has yet to tell the fence. */
+export function rowEpochOf({ epoch, row = 0 }: Pick<Fence, 'epoch' | 'row'>): number {
+  return Math.max(epoch, row);
+}
+
+/** @param flat fields and values by turns, as HGETALL gives them to a script. @returns null for a torn one. */
+export function parseFence(flat: readonly string[]): Fence | null {
+  const hash: Record<string, string> = {};
+  for (let i = 0; i + 1 < flat.length; i += 2) hash[flat[i] ?? ''] = flat[i + 1] ?? '';
+  const parsed = fenceSchema.safeParse(hash);
+  return parsed.success ? parsed.data : null;
+}
+
+/** Reads many fences in one round trip; one that is missing, torn, or no fence at all is null. */
+export async function readFences(
+  redis: Redis,
+  keys: Keys,
+  refs: readonly TaskRef[],
+): Promise<(Fence | null)[]> {
+  if (refs.length === 0) return [];
+  const pipeline = redis.pipeline();
+  for (const ref of refs) pipeline.hgetall(keys.pool(ref.poolKey).task(ref.taskId).fence);
+  const answers = (await orUnavailable(pipeline.exec())) ?? [];
+  return answers.map(([error, hash]) => {
+    if (error && !isForeign(error)) throw new McpctlError('unavailable');
+    const parsed = fenceSchema.safeParse(hash);
+    return parsed.success ? parsed.data : null;
+  });
+}
+
+/** Who has the claim whose answer is shown. */
+export interface Shown {
+  llmId: string;
+  claimedAt: Date | null;
+}
+
+const shownSchema = z.tuple([z.number()], z.string());
+
+/**
+ * Pins the claim of this attempt before the first byte of its answer goes to a caller.
+ * @returns null when that claim may not be shown: it was handed back, replaced, or the task was closed.
+ */
+export async function show(
+  redis: Redis,
+  keys: Keys,
+  { ref, attempt }: { ref: TaskRef; attempt: Attempt },
+): Promise<Shown | null> {
+  const task = keys.pool(ref.poolKey).task(ref.taskId);
+  const args = [String(attempt.epoch), attempt.tag ?? ''];
+  const answer = await orUnavailable(runScript(redis, 'show', { keys: [task.fence], args }));
+  const [said, llmId = '', claimedAt = ''] = shownSchema.parse(answer);
+  if (said !== 1) return null;
+  const at = instantSchema.parse(claimedAt === '' ? undefined : claimedAt);
+  return { llmId, claimedAt: at === undefined ? null : new Date(at) };
+}

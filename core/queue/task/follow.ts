@@ -1,0 +1,260 @@
+import type { Redis } from 'ioredis';
+import { McpctlError, messageOf } from '../../errors.ts';
+import type { Log } from '../../runtime/log.ts';
+import { isSameAttempt } from './attempt.ts';
+import type { TaskRef } from './fence.ts';
+import type { Keys } from '../keys.ts';
+import { parseMessage } from './message.ts';
+import {
+  beginning,
+  firstSeq,
+  isAfter,
+  readPage,
+  readTop,
+  restOf,
+  seqAfter,
+  type Entry,
+  type Position,
+} from './stream.ts';
+import type { Heard, Subscriber } from '../link/subscriber.ts';
+
+/**
+ * Entries of a task, and hints that its dispatch moved. `gap`: what came next was trimmed before it was read, so
+ * the entries that follow are not the rest of those before.
+ */
+export type Followed = Entry | { kind: 'back' } | { kind: 'requeued' } | { kind: 'gap' };
+
+export interface FollowDeps {
+  redis: Redis;
+  subscriber: Subscriber;
+  keys: Keys;
+  log: Log;
+}
+
+/** Silence after which the record is read: short once events flow, as the END may be the lost message. */
+const SILENCE_RUNNING_MS = 1_000;
+const SILENCE_WAITING_MS = 5_000;
+/** What is held for a reader who is slower than the backend; beyond it nothing is taken, the record keeps it. */
+const MOST_HELD_BYTES = 256 * 1024;
+/** The record is read on when a slow reader has come down to this. */
+const READ_ON_BYTES = 64 * 1024;
+/** What an event, or an end, costs beside its text. */
+const ENTRY_BYTES = 128;
+
+/**
+ * Follows a task's stream from a position. The channel is a hint, the stream is the record: what comes next is
+ * taken from a message, and a gap in the numbers, a reconnect, an empty message or silence leads to reading the
+ * stream from the last position. A stream that is another attempt's by now (Redis went back in time) is read from its
+ * beginning: whoever has shown something of the one before can tell by the entries. Opened before the task is enqueued, it misses nothing. A reader who does not keep up costs 256 KiB and a
+ * page: messages are dropped then, and the record is read on, page by page, as they are taken.
+ */
+export class Follower {
+  readonly #deps: FollowDeps;
+  readonly #stream: string;
+  readonly #ready: Followed[] = [];
+  #heldBytes = 0;
+  /** The record holds more than was taken from it, because the reader does not keep up. */
+  #behind = false;
+  #position: Position;
+  #torn = false;
+  /** It was given out how the task ended. */
+  #ended = false;
+  #silentFrom = performance.now();
+  #reading: Promise<void> | null = null;
+  #readAgain = false;
+  #fault: unknown = null;
+  #closed = false;
+  #wake: () => void = () => undefined;
+  #stopListening: () => void = () => undefined;
+
+  private constructor(deps: FollowDeps, stream: string, after: Position) {
+    this.#deps = deps;
+    this.#stream = stream;
+    this.#position = after;
+  }
+
+  /** @throws McpctlError `unavailable` when Redis does not confirm the subscription. */
+  static async open(deps: FollowDeps, ref: TaskRef, after: Position = beginning): Promise<Follower> {
+    const { stream, channel } = deps.keys.pool(ref.poolKey).task(ref.taskId);
+    const follower = new Follower(deps, stream, after);
+    follower.#stopListening = await deps.subscriber.listen(channel, (heard) => follower.#hear(heard));
+    return follower;
+  }
+
+  /** The next thing, in order; null when `signal` aborted, or `withinMs` passed, first. */
+  async next({ signal, withinMs }: { signal?: AbortSignal; withinMs: number }): Promise<Followed | null> {
+    const deadline = performance.now() + withinMs;
+    for (;;) {
+      const item = this.#take();
+      if (item) return item;
+      const now = performance.now();
+      if (signal?.aborted || this.#closed || now >= deadline) return null;
+      const silentAt = this.#silentFrom + this.#silenceMs();
+      if (now >= silentAt) {
+        this.#silentFrom = now;
+        this.readRecord();
+        void this.#lookAtTop();
+      } else await waitFor((wake) => (this.#wake = wake), Math.min(deadline, silentAt) - now, signal);
+    }
+  }
+
+  /** What it holds for its reader, in bytes. @internal */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopListening();
+    this.#wake();
+  }
+
+  /**
+   * Reads the record once, before anything is given out.
+   * @throws McpctlError `gone` when what comes next was trimmed, `unavailable` when Redis does not answer.
+   */
+  async begin(): Promise<void> {
+    this.readRecord();
+    await this.#reading;
+    if (this.#torn) throw new McpctlError('gone');
+    if (this.#fault !== null) throw new McpctlError('unavailable', undefined, { cause: this.#fault });
+  }
+
+  /** Reads the stream from the last position; what it finds comes out of `next`. */
+  readRecord(): void {
+    this.#readAgain = true;
+    this.#reading ??= this.#drain()
+      .catch((thrown: unknown) => {
+        this.#readAgain = false; // the next message or silence asks again
+        this.#fault = thrown;
+        this.#deps.log.debug({ why: messageOf(thrown) }, 'a stream could not be read; trying again');
+      })
+      .finally(() => {
+        this.#reading = null;
+        if (this.#readAgain && !this.#closed) this.readRecord();
+      });
+  }
+
+  async #drain(): Promise<void> {
+    this.#fault = null;
+    while (this.#readAgain && !this.#closed) {
+      this.#readAgain = false;
+      this.#behind = this.#heldBytes >= MOST_HELD_BYTES;
+      if (this.#behind) return;
+      const { entries, more } = await readPage(this.#deps.redis, this.#stream, this.#position);
+      const other = entries.find((entry) => this.#isOther(entry));
+      if (other) this.#beginWith(other.epoch);
+      else for (const entry of entries) this.#accept(entry);
+      this.#readAgain ||= more || other !== undefined;
+    }
+  }
+
+  /**
+   * A Redis that lost the last events of a claim has its end at a place that was passed already; one that went back
+   * further holds another attempt. The record says so, never a message: that may be an old one.
+   */
+  async #lookAtTop(): Promise<void> {
+    try {
+      await this.#reading;
+      const before = this.#position;
+      const top = await readTop(this.#deps.redis, this.#stream);
+      if (top === null || this.#position !== before || this.#reading) return; // it has come further meanwhile
+      if (this.#isOther(top) || top.epoch < before.epoch) {
+        this.#beginWith(top.epoch);
+        return this.readRecord();
+      }
+      const passed = top.kind !== 'events' && !isAfter(top, before);
+      if (passed && !this.#ended && top.epoch === before.epoch) this.#push(top);
+    } catch (thrown) {
+      this.#deps.log.debug(
+        { why: messageOf(thrown) },
+        'the end of a stream could not be looked for; trying again',
+      );
+    }
+  }
+
+  /** Of another claim of the same epoch than what was read so far. */
+  #isOther(entry: Entry): boolean {
+    const { epoch, seq } = this.#position;
+    return seq > 0 && entry.epoch === epoch && !isSameAttempt(entry, this.#position);
+  }
+
+  #beginWith(epoch: number): void {
+    this.#position = { epoch, seq: 0 };
+  }
+
+  #hear(heard: Heard): void {
+    if (heard.kind === 'message' && (heard.text === 'back' || heard.text === 'requeued'))
+      return this.#push({ kind: heard.text });
+    if (this.#behind) return; // the record has it
+    if (heard.kind === 'resync' || heard.text === '') return this.readRecord();
+    const entry = parseMessage(heard.text);
+    if (entry && this.#isOther(entry)) return void this.#lookAtTop();
+    // While the record is being read, a message is only a reason to read once more: it holds the same.
+    if (!entry || this.#reading || firstSeq(entry) > seqAfter(this.#position, entry.epoch))
+      return this.readRecord();
+    this.#behind = this.#heldBytes >= MOST_HELD_BYTES;
+    if (this.#behind) return;
+    this.#accept(entry);
+  }
+
+  #accept(read: Entry): void {
+    const entry = restOf(read, this.#position);
+    if (!entry) return;
+    if (firstSeq(entry) !== seqAfter(this.#position, entry.epoch)) {
+      this.#torn = true;
+      this.#push({ kind: 'gap' });
+    }
+    this.#position = { epoch: entry.epoch, seq: entry.seq, tag: entry.tag || this.#tagIn(entry.epoch) };
+    this.#push(entry);
+  }
+
+  #tagIn(epoch: number): string | undefined {
+    return epoch === this.#position.epoch ? this.#position.tag : undefined;
+  }
+
+  #push(item: Followed): void {
+    this.#ended ||= item.kind === 'end' || item.kind === 'closed';
+    this.#silentFrom = performance.now();
+    this.#heldBytes += bytesOf(item);
+    this.#ready.push(item);
+    this.#wake();
+  }
+
+  #take(): Followed | undefined {
+    const item = this.#ready.shift();
+    if (item) this.#heldBytes -= bytesOf(item);
+    if (this.#behind && this.#heldBytes <= READ_ON_BYTES) this.readRecord();
+    return item;
+  }
+
+  #silenceMs(): number {
+    return this.#position.epoch > 0 ? SILENCE_RUNNING_MS : SILENCE_WAITING_MS;
+  }
+}
+
+/** A text costs a byte a character, two where it has characters beyond Latin-1. */
+function bytesOf(item: Followed): number {
+  if (item.kind !== 'events') return ENTRY_BYTES;
+  let bytes = 0;
+  for (const text of item.data) bytes += ENTRY_BYTES + 2 * text.length;
+  return bytes;
+}
+
+/** Resolves when woken, after `ms`, or at an abort. */
+function waitFor(
+  arm: (wake: () => void) => void,
+  ms: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done, { once: true });
+    arm(done);
+  });
+}

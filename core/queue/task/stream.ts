@@ -1,0 +1,143 @@
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { parseOutcome, plausibleOutcome, type Ending, type Outcome } from '../../task/outcome.ts';
+import { tagOf, type Attempt } from './attempt.ts';
+import { bringing } from '../command-time.ts';
+import { runScript } from '../scripts.ts';
+
+/**
+ * One entry of a task's event stream, in order of `epoch`, then `seq`. Events that were sent together are one entry:
+ * `seq` is the number of the last of them, and each has its own, counted back from it.
+ */
+export type Entry =
+  Events | (Position & { kind: 'end'; ending: Ending }) | (Position & { kind: 'closed'; outcome: Outcome });
+
+export interface Events extends Position {
+  kind: 'events';
+  /** At least one. */
+  data: readonly string[];
+}
+
+/** A place in the stream of an attempt: everything after it is still to come. */
+export interface Position extends Attempt {
+  seq: number;
+}
+
+export const beginning: Position = { epoch: 0, seq: 0 };
+
+export function isAfter(entry: Position, position: Position): boolean {
+  return entry.epoch > position.epoch || (entry.epoch === position.epoch && entry.seq > position.seq);
+}
+
+/** The number of an entry's first event, or of an end. */
+export function firstSeq(entry: Entry): number {
+  return entry.kind === 'events' ? entry.seq - entry.data.length + 1 : entry.seq;
+}
+
+/** What of an entry comes after a position; null when nothing does. */
+export function restOf(entry: Entry, position: Position): Entry | null {
+  if (!isAfter(entry, position)) return null;
+  if (entry.kind !== 'events' || entry.epoch !== position.epoch) return entry;
+  const known = position.seq + 1 - firstSeq(entry);
+  return known > 0 ? { ...entry, data: entry.data.slice(known) } : entry;
+}
+
+/** The number that what comes next must begin with; any other means that some were trimmed. */
+export function seqAfter(position: Position, epoch: number): number {
+  return epoch === position.epoch ? position.seq + 1 : 1;
+}
+
+const PAGE_BYTES = 64 * 1024;
+const pageSchema = z.tuple([z.number()], z.tuple([z.string(), z.array(z.string())]));
+
+/** What the stream holds after a position: about 64 KiB of it, or one entry that is larger. `more`: ask again. */
+export async function readPage(
+  redis: Redis,
+  key: string,
+  after: Position,
+): Promise<{ entries: Entry[]; more: boolean }> {
+  const answer = await runScript(redis, 'read', {
+    keys: [key],
+    args: [`${after.epoch}-${after.seq}`, PAGE_BYTES],
+  });
+  const [more, ...raw] = pageSchema.parse(answer);
+  return {
+    entries: raw.flatMap(([id, fields]) => {
+      const entry = parseEntry(id, fields);
+      return (entry && restOf(entry, after)) ?? [];
+    }),
+    more: more === 1,
+  };
+}
+
+/** The last entry; null when there is none, or it is not ours. */
+export async function readTop(redis: Redis, key: string): Promise<Entry | null> {
+  const top = (await bringing(redis, () => redis.xrevrange(key, '+', '-', 'COUNT', 1)))[0];
+  return top ? parseEntry(top[0], top[1]) : null;
+}
+
+/** The last entry, if it says how the task ended. */
+export async function readLast(redis: Redis, key: string): Promise<Entry | null> {
+  const top = await readTop(redis, key);
+  return top && top.kind !== 'events' ? top : null;
+}
+
+/** `epoch-seq`, or `epoch-seq-tag`; null when it is not. */
+export function parseId(id: string): Position | null {
+  const [epoch, seq, tag = ''] = id.split('-');
+  const at = { epoch: Number(epoch), seq: Number(seq ?? NaN), tag };
+  return Number.isSafeInteger(at.epoch) && Number.isSafeInteger(at.seq) ? at : null;
+}
+
+/** Events that travel together. */
+export function eventsOf(lines: string): string[] {
+  return lines.split('\n');
+}
+
+/** An entry by its id and fields, as the stream holds it and the channel tells it; null when it is none of ours. */
+export function parseEntry(id: string, fields: readonly string[]): Entry | null {
+  const at = parseId(id);
+  if (!at) return null;
+  const { epoch, seq } = at;
+  const field = (name: string): string => {
+    for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1] ?? '';
+    return '';
+  };
+  switch (fields[0]) {
+    case 'd':
+      return { kind: 'events', epoch, seq, tag: field('c'), data: [fields[1] ?? ''] };
+    case 'l':
+      return { kind: 'events', epoch, seq, tag: field('c'), data: eventsOf(fields[1] ?? '') };
+    case 'x':
+      return { kind: 'closed', epoch, seq, tag: field('c'), outcome: parseOutcome(fields[1] ?? '') };
+    case 'e':
+      return {
+        kind: 'end',
+        epoch,
+        seq,
+        tag: tagOf(field('c')),
+        ending: {
+          outcome: plausibleOutcome(parseOutcome(fields[1] ?? '')),
+          epoch,
+          claim: field('c'),
+          session: field('session'),
+          llmId: field('llm'),
+          claimedAt: instant(field('claimedAt')),
+          firstEventAt: instant(field('firstAt')),
+          endedAt: instant(field('at')),
+          streamedBytes: byteCount(field('bytes')),
+        },
+      };
+    case undefined:
+    default:
+      return null;
+  }
+}
+
+function byteCount(text: string): number | null {
+  return /^\d{1,15}$/.test(text) ? Number(text) : null;
+}
+
+function instant(ms: string): Date | null {
+  return ms === '' ? null : new Date(Number(ms));
+}

@@ -1,0 +1,57 @@
+import type { Knex } from 'knex';
+import * as start from '../migrations/0001-start.ts';
+import * as openByOwner from '../migrations/0002-open-by-owner.ts';
+import * as unfetched from '../migrations/0003-unfetched.ts';
+import * as slotGroup from '../migrations/0004-slot-group.ts';
+import * as nameOwners from '../migrations/0005-name-owners.ts';
+import * as denied from '../migrations/0006-denied.ts';
+import * as redisUsers from '../migrations/0007-redis-users.ts';
+import * as redisGenerations from '../migrations/0008-redis-generations.ts';
+import * as atRest from '../migrations/0009-at-rest.ts';
+import * as tokenParents from '../migrations/0012-token-parents.ts';
+import * as requestBytes from '../migrations/0013-request-bytes.ts';
+import * as backendSays from '../migrations/0014-backend-says.ts';
+import * as saysInstance from '../migrations/0016-says-instance.ts';
+import * as keptBytes from '../migrations/0017-kept-bytes.ts';
+import * as projects from '../migrations/0020-projects.ts';
+import * as prompts from '../migrations/0021-prompts.ts';
+
+export interface Named extends Knex.Migration {
+  name: string;
+  /** The name again: knex's command line prints this. */
+  file: string;
+}
+
+const named = (name: string, migration: Knex.Migration): Named => ({ name, file: name, ...migration });
+
+/**
+ * Every migration, in order. Names carry no extension, so that `.ts` in development and `.js` in `dist` are
+ * the same migration. A released one is never edited: add the next.
+ */
+const migrations: readonly Named[] = [
+  named('0001-start', start),
+  named('0002-open-by-owner', openByOwner),
+  named('0003-unfetched', unfetched),
+  named('0004-slot-group', slotGroup),
+  named('0005-name-owners', nameOwners),
+  named('0006-denied', denied),
+  named('0007-redis-users', redisUsers),
+  named('0008-redis-generations', redisGenerations),
+  named('0009-at-rest', atRest),
+  named('0012-token-parents', tokenParents),
+  named('0013-request-bytes', requestBytes),
+  named('0014-backend-says', backendSays),
+  named('0016-says-instance', saysInstance),
+  named('0017-kept-bytes', keptBytes),
+  named('0020-projects', projects),
+  named('0021-prompts', prompts),
+];
+
+export const migrationNames: readonly string[] = migrations.map((m) => m.name);
+
+/** For knex: both our own run (migrate.ts) and its command line (knexfile.ts). */
+export const migrationSource: Knex.MigrationSource<Named> = {
+  getMigrations: async () => [...migrations],
+  getMigrationName: ({ name }) => name,
+  getMigration: async (migration) => migration,
+};

@@ -1,0 +1,25 @@
+import { settings } from '../../runtime/settings/settings.ts';
+
+/** How much one user may have in the registry, and for how long what nobody uses any more stays theirs. */
+export interface RegistryLimits {
+  maxUserLlms: number;
+  maxUserPools: number;
+  maxUserSessions: number;
+  maxUserTokens: number;
+  /** Like `prompt=500/20000`: of a resource how many one user may have, and all; else as its definition says. */
+  quotas: readonly string[];
+  nameKeepMs: number;
+  /** A session that was silent for so long, and has no llm, makes room for another. */
+  leaseMs: number;
+}
+
+/** As the settings say where nobody has set them. */
+export const usualLimits: RegistryLimits = {
+  maxUserLlms: settings.maxUserLlms.schema.parse(undefined),
+  maxUserPools: settings.maxUserPools.schema.parse(undefined),
+  maxUserSessions: settings.maxUserSessions.schema.parse(undefined),
+  maxUserTokens: settings.maxUserTokens.schema.parse(undefined),
+  quotas: settings.quotas.schema.parse(undefined),
+  nameKeepMs: settings.nameKeepMs.schema.parse(undefined),
+  leaseMs: settings.leaseMs.schema.parse(undefined),
+};

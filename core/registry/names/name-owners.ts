@@ -1,0 +1,242 @@
+import type { Knex } from 'knex';
+import { McpctlError } from '../../errors.ts';
+import { foldedName } from '../../names.ts';
+import { isWellKnown } from '../../well-known-names.ts';
+import type { Connection } from '../database/connect.ts';
+import type { Joiner } from './joiner.ts';
+
+/** A name that somebody enters: as what, and the pool that a call by it is to reach. */
+export interface Entry {
+  name: string;
+  as: 'llm' | 'alias' | 'pool';
+  poolKey: string;
+}
+
+/** Who enters. The row's owner is another than `by` where an admin changes somebody's row. */
+interface Entering {
+  by: Joiner;
+  ownerId: string;
+}
+
+interface Held {
+  name: string;
+  ownerId: string;
+  poolOwner: string | null;
+  mayJoin: boolean;
+  /** Nobody used it until now. */
+  isKept: boolean;
+}
+
+/** SQL: `foldedName` of a qualified column. */
+export const foldedSql = (name: string): string => `regexp_replace(lower(${name}), ':latest$', '')`;
+
+/**
+ * SQL: nothing is called so, or so but for how it is written, and no llm is in a pool of that key. `name` is a qualified
+ * column. Only aliases can be written in more than one way.
+ */
+export const isUnused = (name: string): string =>
+  `not exists (select 1 from names used where used.name = ${name})
+   and not exists (select 1 from names alias where alias.resource = 'alias' and ${foldedSql('alias.name')} = ${name})
+   and not exists (select 1 from llms member where member.pool_key = ${name})`;
+
+/** An alias is entered as it is written, and as all the others that people would take for it. */
+function withFolded(entries: readonly Entry[]): Entry[] {
+  return entries.flatMap((entry) => {
+    const folded = foldedName(entry.name);
+    return folded === entry.name ? [entry] : [entry, { ...entry, name: folded }];
+  });
+}
+
+/**
+ * The one rule for names of llms, aliases and pool keys (decision 0014): a name is its first owner's, as all three.
+ * Others enter it only to be in the pool of that key, where they are let in. Makes the pools that are new. All the
+ * names stay locked against hand-over, release and sweep until the end; sorted, so that no two wait crosswise. A token
+ * that is bound to pools enters nothing that leads out of them, or its user's calls would turn to whoever has it.
+ * @throws McpctlError `name_taken`, `pool_not_yours`, `name_reserved`, `forbidden`; roll back then.
+ */
+export async function enterNames(
+  trx: Knex.Transaction,
+  asked: readonly Entry[],
+  who: Entering,
+): Promise<void> {
+  if (asked.length === 0) return;
+  const entries = withFolded(asked);
+  const names = [...new Set(entries.map(({ name }) => name))].sort();
+  await enterNew(trx, names, who);
+  let held = await heldOf(trx, names, who);
+  let refused = entries.filter((entry) => !may(entry, held, who));
+  if (refused.length > 0 && who.by.overrules) {
+    await inherit(trx, [...new Set(refused.map(({ name }) => name))], who);
+    held = await heldOf(trx, names, who);
+    refused = entries.filter((entry) => !may(entry, held, who));
+  }
+  const first = refused.find(({ as }) => as === 'pool') ?? refused[0];
+  if (first) throw refusal(first, held);
+  await needWithin(trx, entries, who.by);
+  const own = entries.filter(({ as, name }) => as === 'pool' && held.get(name)?.poolOwner === null);
+  if (own.length === 0) return;
+  const keys = [...new Set(own.map(({ name }) => name))].sort();
+  await trx('pools')
+    .insert(keys.map((key) => ({ key, ownerId: who.ownerId })))
+    .onConflict('key')
+    .ignore();
+}
+
+async function enterNew(
+  trx: Knex.Transaction,
+  names: readonly string[],
+  { by, ownerId }: Entering,
+): Promise<void> {
+  const { rows } = await trx.raw<{ rows: { name: string }[] }>(
+    `insert into name_owners (name, owner_id, entered_by)
+       select name, :ownerId, :userId from unnest(cast(:names as text[])) name order by name
+       on conflict (name) do nothing returning name`,
+    { names, ownerId, userId: by.userId },
+  );
+  const known = by.overrules ? undefined : rows.find(({ name }) => isWellKnown(name));
+  if (known) {
+    throw new McpctlError(
+      'name_reserved',
+      `'${known.name}' is the name of a well-known model; choose another, or ask an admin to run: mcpctl pool owner ${known.name} <you>`,
+    );
+  }
+}
+
+async function heldOf(
+  trx: Knex.Transaction,
+  names: readonly string[],
+  { by, ownerId }: Entering,
+): Promise<Map<string, Held>> {
+  const { rows } = await trx.raw<{ rows: Held[] }>(
+    `select w.name, w.owner_id, w.released_at is not null as is_kept, p.owner_id as pool_owner,
+       :overrules or p.owner_id = :ownerId
+       or exists (select 1 from pool_allowed a where a.pool_key = p.key and a.user_id = :userId)
+       or exists (
+         select 1 from tokens t join users maker on maker.id = t.created_by
+         where t.id = :tokenId and p.key = any(t.pools)
+           and (maker.binding = 'admin' or maker.id = p.owner_id)) as may_join
+     from name_owners w left join pools p on p.key = w.name
+     where w.name = any(:names) order by w.name for share of w`,
+    { names, ownerId, userId: by.userId, tokenId: by.tokenId, overrules: by.overrules },
+  );
+  const kept = rows.filter(({ isKept }) => isKept).map(({ name }) => name);
+  // Written, so that a sweep that is at the same row looks again.
+  if (kept.length > 0) await trx('nameOwners').whereIn('name', kept).update({ releasedAt: null });
+  return new Map(rows.map((row) => [row.name, row]));
+}
+
+async function needWithin(
+  trx: Knex.Transaction,
+  entries: readonly Entry[],
+  { pools = null }: Joiner,
+): Promise<void> {
+  const names = entries.flatMap(({ as, name }) => (as === 'pool' ? [] : [name]));
+  if (pools === null || names.length === 0) return;
+  const { rows } = await trx.raw<{ rows: { name: string }[] }>(
+    `select names.name from names join llms l on l.id = names.id
+       where names.name = any(:names) and l.pool_key <> all(:pools)
+     union all select key from pools where key = any(:names) and key <> all(:pools) limit 1`,
+    { names, pools: [...pools] },
+  );
+  const outside = rows[0]?.name;
+  if (outside === undefined) return;
+  throw new McpctlError(
+    'forbidden',
+    `Your token is bound to pools, and '${outside}' leads to another one: choose another name, or use a token that is not bound.`,
+  );
+}
+
+function may({ name, as, poolKey }: Entry, held: ReadonlyMap<string, Held>, { ownerId }: Entering): boolean {
+  const found = held.get(name);
+  if (!found) return false;
+  const isOwn = found.ownerId === ownerId;
+  if (as === 'pool') return found.poolOwner === null ? isOwn : found.mayJoin;
+  if (isOwn || as === 'alias') return isOwn;
+  return poolKey === name && found.poolOwner === found.ownerId && found.mayJoin;
+}
+
+function refusal({ name, as }: Entry, held: ReadonlyMap<string, Held>): McpctlError {
+  const found = held.get(name);
+  if (as === 'pool' && found?.poolOwner != null) {
+    return new McpctlError(
+      'pool_not_yours',
+      `The pool '${name}' belongs to another owner; ask them to run: mcpctl pool allow ${name} <you>`,
+    );
+  }
+  return new McpctlError(
+    'name_taken',
+    `The name '${name}' is taken: it is another owner's, perhaps kept for them for a while; choose another, or ask an admin to run: mcpctl pool owner ${name} <you>`,
+  );
+}
+
+/** Admins are one operator: what one of them no longer uses, another may have at once. */
+async function inherit(
+  trx: Knex.Transaction,
+  names: readonly string[],
+  { by, ownerId }: Entering,
+): Promise<void> {
+  const { rows } = await trx.raw<{ rows: { name: string }[] }>(
+    `update name_owners w set owner_id = :ownerId, entered_by = :userId
+       from users u where u.id = w.owner_id and u.binding = 'admin' and w.name = any(:names) and ${isUnused('w.name')}
+       returning w.name`,
+    { names, ownerId, userId: by.userId },
+  );
+  const inherited = rows.map(({ name }) => name);
+  if (inherited.length > 0) await trx('pools').whereIn('key', inherited).delete();
+}
+
+/** Against everybody who enters them. */
+export async function lockNames(trx: Knex.Transaction, names: readonly string[]): Promise<void> {
+  await trx.raw('select 1 from name_owners where name = any(:names) order by name for update', { names });
+}
+
+const SWEPT_AT_ONCE = 1_000;
+
+/**
+ * The sweep: adds names that an edge of the last release has entered, writes down which nobody uses any more, and
+ * frees those that nobody has used for `keepMs`, their pools too.
+ * @returns the names that are free.
+ */
+export async function sweepNames({ transaction, db }: Connection, keepMs: number): Promise<string[]> {
+  await db.raw(`
+    insert into name_owners (name, owner_id, entered_by)
+      select distinct on (name) name, owner_id, owner_id from (
+        select name, owner_id, created_at from llms
+        union all select unnest(aliases), owner_id, created_at from llms
+        union all select ${foldedSql('alias.name')}, l.owner_id, l.created_at
+          from names alias join llms l on l.id = alias.id where alias.resource = 'alias'
+        union all select key, owner_id, created_at from pools
+      ) used where not exists (select 1 from name_owners w where w.name = used.name)
+      order by name, created_at
+      on conflict (name) do nothing`);
+  const most = SWEPT_AT_ONCE;
+  await db.raw(
+    `update name_owners set released_at = now() where name in (
+       select name from name_owners w where released_at is null and ${isUnused('w.name')}
+       order by name limit :most for update skip locked)`,
+    { most },
+  );
+  await db.raw(
+    `update name_owners set released_at = null where name in (
+       select name from name_owners w where released_at is not null and not (${isUnused('w.name')})
+       order by name limit :most for update skip locked)`,
+    { most },
+  );
+  return transaction(async (trx) => {
+    const { rows: old } = await trx.raw<{ rows: { name: string }[] }>(
+      `select name from name_owners where released_at < now() - :keepMs * interval '1 millisecond'
+         order by name limit :most for update skip locked`,
+      { keepMs, most },
+    );
+    if (old.length === 0) return [];
+    // Asked only now: who was entering one of them has committed, and nobody enters one any more.
+    const { rows: free } = await trx.raw<{ rows: { name: string }[] }>(
+      `select w.name from unnest(cast(:names as text[])) w (name) where ${isUnused('w.name')}`,
+      { names: old.map(({ name }) => name) },
+    );
+    const names = free.map(({ name }) => name);
+    await trx('pools').whereIn('key', names).delete();
+    await trx('nameOwners').whereIn('name', names).delete();
+    return names;
+  });
+}

@@ -1,0 +1,52 @@
+import type { Connection } from '../database/connect.ts';
+
+/** Browser sessions of the admin pages, by the hash of their cookie. Each ends with its token. */
+export interface AdminSessions {
+  /** Of the sessions of one token the newest 32 stay. @param lifeMs milliseconds, by the database's clock. */
+  begin(session: { hash: string; tokenId: string; lifeMs: number }): Promise<void>;
+  /** Undefined when there is none, it is over, or its token is revoked or expired. */
+  tokenIdOf(hash: string): Promise<string | undefined>;
+  end(hash: string): Promise<void>;
+  /** Deletes those that are over. @returns how many. */
+  sweep(): Promise<number>;
+}
+
+const MOST_OF_TOKEN = 32;
+const over = `(s.expires_at <= now() or t.revoked_at is not null or t.expires_at <= now())`;
+
+export function createAdminSessions({ db, transaction }: Connection): AdminSessions {
+  return {
+    begin: ({ hash, tokenId, lifeMs }) =>
+      transaction(async (trx) => {
+        await trx.raw(
+          `insert into admin_sessions (hash, token_id, created_at, expires_at)
+           values (:hash, :tokenId, clock_timestamp(), now() + :lifeMs * interval '1 millisecond')`,
+          { hash, tokenId, lifeMs },
+        );
+        await trx.raw(
+          `delete from admin_sessions where hash in (
+             select hash from admin_sessions where token_id = :tokenId
+             order by created_at desc, hash offset :most for update)`,
+          { tokenId, most: MOST_OF_TOKEN },
+        );
+      }),
+    async tokenIdOf(hash) {
+      const { rows } = await db.raw<{ rows: { tokenId: string }[] }>(
+        `select s.token_id as "tokenId" from admin_sessions s join tokens t on t.id = s.token_id
+         where s.hash = :hash and ${over} is not true`,
+        { hash },
+      );
+      return rows[0]?.tokenId;
+    },
+    async end(hash) {
+      await db('adminSessions').where({ hash }).delete();
+    },
+    async sweep() {
+      const { rowCount } = await db.raw<{ rowCount: number }>(
+        `delete from admin_sessions where hash in (
+           select s.hash from admin_sessions s left join tokens t on t.id = s.token_id where t.id is null or ${over})`,
+      );
+      return rowCount;
+    },
+  };
+}

@@ -1,0 +1,162 @@
+import type { Knex } from 'knex';
+import type { Connection } from '../database/connect.ts';
+import type { Held } from './sessions.ts';
+
+/** Llms of one provider session that may not be there any more; their rows say so already. */
+export interface Denied {
+  sessionId: string;
+  /** The process that registered last: it, or the relay of its stream, hears the session's control channel. */
+  boot: string;
+  members: { llmId: string; poolKey: string }[];
+  /** Nothing of the session is left: it has to register again, if it may. */
+  isOver: boolean;
+}
+
+/**
+ * Who may not be there any more (decision 0015). Postgres alone decides, under the same locks as a registration, so that
+ * one that came in between with a good token stays. What Redis and the workers are told is core/flow/put-out.ts.
+ */
+export interface Denials {
+  /**
+   * Rows of sessions whose token was revoked, has expired, or is not bound to their pool any more, and of guests whom the
+   * pool's owner does not let in any more, become `inactive: denied`. @returns what changed, by session.
+   */
+  denyUnentitled(): Promise<Denied[]>;
+  /** Sessions that have such rows. */
+  unentitled(): Promise<string[]>;
+  /** The same for these alone, past what somebody holds: a registration is under way, and is looked at the next time. */
+  denyUnentitledOf(sessionIds: readonly string[]): Promise<Denied[]>;
+  /** The same for rows that somebody who may says are to go: all of a user's in a pool, or one llm. */
+  denyRows(which: { poolKey: string; ownerId: string } | { llmId: string }): Promise<Denied[]>;
+  /** What was denied within so many milliseconds, for whoever finishes what another process began. */
+  deniedWithin(ms: number): Promise<Denied[]>;
+  /** Which of these tokens may still be used, and for which pools (null = every pool). */
+  goodTokens(ids: readonly string[]): Promise<ReadonlyMap<string, readonly string[] | null>>;
+  /** Notes the tokens of sessions that an edge of the last release registered. */
+  fillTokens(tokenOf: ReadonlyMap<string, string>): Promise<void>;
+}
+
+/** Served, or about to be again without a registration. */
+const IS_THERE = `(l.inactive_reason is null or l.inactive_reason in ('backend_down', 'publisher_gone'))`;
+
+/** The rules of a registration (register.ts, name-owners.ts), asked again. */
+const UNENTITLED = `
+  select l.id, l.provider_session_id as "sessionId"
+  from llms l
+    join sessions s on s.id = l.provider_session_id
+    left join tokens t on t.id = s.token_id
+    left join users u on u.id = s.owner_id
+    left join pools p on p.key = l.pool_key
+  where s.left_at is null and l.kind = 'virtual' and ${IS_THERE} and (
+    t.revoked_at is not null or t.expires_at <= now()
+    or (t.pools is not null and l.pool_key <> all(t.pools))
+    or (p.owner_id <> l.owner_id and u.binding <> 'admin'
+      and not exists (select 1 from pool_allowed a where a.pool_key = p.key and a.user_id = l.owner_id)
+      and not exists (select 1 from users maker where maker.id = t.created_by and p.key = any(t.pools)
+        and (maker.binding = 'admin' or maker.id = p.owner_id))))`;
+
+interface Candidate {
+  id: string;
+  sessionId: string;
+}
+
+const findUnentitled = async (on: Knex): Promise<Candidate[]> =>
+  (await on.raw<{ rows: Candidate[] }>(UNENTITLED)).rows;
+
+type Find = (db: Knex) => Promise<Candidate[]>;
+
+/** Sessions in the order of register.ts, then rows by name; asked again behind the locks. */
+async function deny({ db, transaction }: Connection, find: Find, held: Held = 'wait'): Promise<Denied[]> {
+  const lock = held === 'wait' ? 'for update' : 'for update skip locked';
+  const first = await find(db);
+  if (first.length === 0) return [];
+  return await transaction(async (trx) => {
+    const asked = [...new Set(first.map(({ sessionId }) => sessionId))].sort();
+    const idsOf = async (sql: string, ids: string[]): Promise<string[]> => {
+      const { rows } = await trx.raw<{ rows: { id: string }[] }>(`${sql} ${lock}`, { ids });
+      return rows.map(({ id }) => id);
+    };
+    const sessionIds = await idsOf('select id from sessions where id = any(:ids) order by id', asked);
+    const still = (await find(trx)).filter(({ sessionId }) => sessionIds.includes(sessionId));
+    const found = still.map(({ id }) => id);
+    const ids = await idsOf('select id from llms where id = any(:ids) order by name', found);
+    if (ids.length === 0) return [];
+    await trx.raw(
+      `update llms set status = 'inactive', inactive_reason = 'denied', inactive_since = now(),
+         last_status = null, last_reason = null
+       where id = any(:ids)`,
+      { ids },
+    );
+    await trx.raw(
+      `update sessions s set left_at = now() where s.id = any(:sessionIds) and s.left_at is null
+         and exists (select 1 from llms d where d.provider_session_id = s.id and d.id = any(:ids))
+         and not exists (select 1 from llms l where l.provider_session_id = s.id and ${IS_THERE})`,
+      { sessionIds, ids },
+    );
+    return await readDenied(trx, 'l.id = any(:ids)', { ids });
+  });
+}
+
+interface DeniedRow {
+  sessionId: string;
+  boot: string;
+  members: Denied['members'];
+  isOver: boolean;
+}
+
+async function readDenied(
+  db: Knex,
+  where: string,
+  bindings: Record<string, string | number | string[]>,
+): Promise<Denied[]> {
+  const { rows } = await db.raw<{ rows: DeniedRow[] }>(
+    `select s.id as "sessionId", coalesce(s.instance_id, s.id::text) as boot, s.left_at is not null as "isOver",
+       json_agg(json_build_object('llmId', l.id, 'poolKey', l.pool_key) order by l.id) as members
+     from llms l join sessions s on s.id = l.provider_session_id
+     where l.inactive_reason = 'denied' and ${where} group by s.id order by s.id`,
+    bindings,
+  );
+  return rows;
+}
+
+export function createDenials(connection: Connection): Denials {
+  const { db } = connection;
+  return {
+    denyUnentitled: () => deny(connection, findUnentitled),
+    unentitled: async () => [...new Set((await findUnentitled(db)).map(({ sessionId }) => sessionId))],
+    denyUnentitledOf: (sessionIds) =>
+      deny(
+        connection,
+        async (on) => (await findUnentitled(on)).filter(({ sessionId }) => sessionIds.includes(sessionId)),
+        'pass by',
+      ),
+    denyRows: (which) =>
+      deny(connection, async (on) => {
+        const where = 'llmId' in which ? 'l.id = :llmId' : 'l.pool_key = :poolKey and l.owner_id = :ownerId';
+        const { rows } = await on.raw<{ rows: Candidate[] }>(
+          `select l.id, l.provider_session_id as "sessionId" from llms l
+           where l.kind = 'virtual' and l.provider_session_id is not null and ${IS_THERE} and ${where}`,
+          { ...which },
+        );
+        return rows;
+      }),
+    deniedWithin: (ms) => readDenied(db, `l.inactive_since > now() - :ms * interval '1 millisecond'`, { ms }),
+    async goodTokens(ids) {
+      const { rows } = await db.raw<{ rows: { id: string; pools: string[] | null }[] }>(
+        `select id, pools from tokens where id = any(:ids) and revoked_at is null
+           and (expires_at is null or expires_at > now())`,
+        { ids: [...ids] },
+      );
+      return new Map(rows.map(({ id, pools }) => [id, pools]));
+    },
+    async fillTokens(tokenOf) {
+      if (tokenOf.size === 0) return;
+      await db.raw(
+        `update sessions s set token_id = v.token_id
+         from unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as v(id, token_id)
+         where s.id = v.id and s.token_id is null`,
+        { ids: [...tokenOf.keys()], tokens: [...tokenOf.values()] },
+      );
+    },
+  };
+}

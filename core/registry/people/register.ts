@@ -1,0 +1,275 @@
+import type { Knex } from 'knex';
+import { v7 } from 'uuid';
+import { McpctlError } from '../../errors.ts';
+import type { LlmRow } from '../../llm.ts';
+import { poolKeyOf } from '../../names.ts';
+import type { ProviderOffer } from '../../member/protocol.ts';
+import type { Connection } from '../database/connect.ts';
+import { changesOf, parseLlms, parseOne } from '../llms.ts';
+import type { RegistryLimits } from '../names/limits.ts';
+import { enterNames, type Entry } from '../names/name-owners.ts';
+import { takeNames } from '../names/names.ts';
+import type { Joiner } from '../names/joiner.ts';
+import { checkLlms, checkSessions, lockUser } from '../names/quotas.ts';
+import { settleTransport } from './redis-users.ts';
+
+export interface Registration {
+  sessionId: string;
+  /** Null for workers that know none. */
+  instanceId: string | null;
+  workerVersion: string | null;
+  /** Each of its calls will say `instanceId`. */
+  saysInstance?: boolean;
+  transport: 'redis' | 'sse';
+  /** With `redis`: SHA-256 in hex of the password that the session's own Redis user is to have. */
+  redisHash?: string;
+  /** The worker can take its tasks through an edge as well; one that cannot is refused where Redis is not for it. */
+  knowsSse?: boolean;
+  by: Joiner;
+  providers: readonly ProviderOffer[];
+  /**
+   * Whether a *foreign* session lives, as was found just before. A session that nobody asked about counts as
+   * live: the row came between the question and the transaction.
+   */
+  isLive: (sessionId: string) => boolean;
+  /**
+   * Nothing is refused any more: the session is to be live before its rows are seen, or another registration might
+   * take them for abandoned. May be called more than once, and the commit may still fail.
+   */
+  onAccepted?: () => Promise<void>;
+}
+
+export interface Published {
+  llms: LlmRow[];
+  /** Rows of the session that this registration no longer names: `inactive: unpublished` now. */
+  unpublished: LlmRow[];
+  /** Pool keys that rows of this session had before and have no longer; their workers drain them. */
+  leftPools: string[];
+  /** Redis only where every llm of the session's pools is its owner's (redis-users.ts). */
+  transport: 'redis' | 'sse';
+}
+
+/** The session's own row, made when new, locked until the end: two registers of one session go in turn. */
+async function holdSession(trx: Knex.Transaction, r: Registration): Promise<void> {
+  const held = await trx('sessions')
+    .insert({
+      id: r.sessionId,
+      ownerId: r.by.userId,
+      tokenId: r.by.tokenId,
+      instanceId: r.instanceId,
+      workerVersion: r.workerVersion,
+      saysInstance: r.saysInstance ?? false,
+      transport: r.transport,
+      lastHeartbeatAt: trx.fn.now(),
+      leftAt: null,
+    })
+    .onConflict('id')
+    .merge([
+      'tokenId',
+      'instanceId',
+      'workerVersion',
+      'saysInstance',
+      'transport',
+      'lastHeartbeatAt',
+      'leftAt',
+    ])
+    .where('sessions.ownerId', r.by.userId)
+    .returning<{ id: string }[]>('id');
+  if (held.length === 0) throw new McpctlError('session_not_found');
+}
+
+/**
+ * An edge believes a token for a moment; who was put out must not come back in that moment. Behind the session's lock, as
+ * is the putting out (denials.ts).
+ */
+async function needGoodToken(trx: Knex.Transaction, r: Registration): Promise<void> {
+  const { rows } = await trx.raw<{ rows: { bad: boolean }[] }>(
+    `select revoked_at is not null or coalesce(expires_at <= now(), false) as bad
+     from tokens where id = :tokenId for share`,
+    { tokenId: r.by.tokenId },
+  );
+  if (rows[0]?.bad) throw new McpctlError('unauthenticated');
+}
+
+/** Whether the registration may have this row; says why not. */
+function checkRow(row: LlmRow, r: Registration): void {
+  if (row.kind === 'public') {
+    throw new McpctlError('name_taken', `Cannot publish over public LLM: ${row.name}`);
+  }
+  if (row.ownerId !== r.by.userId) {
+    throw new McpctlError(
+      'name_taken',
+      `The llm '${row.name}' belongs to another user; publish yours under another name, and in one pool if you both wish.`,
+    );
+  }
+  const from = row.providerSessionId;
+  // A backend that does not answer is no worker that has gone.
+  const abandoned = row.status === 'inactive' && row.inactiveReason !== 'backend_down';
+  if (from === null || from === r.sessionId || abandoned || !r.isLive(from)) return;
+  throw new McpctlError(
+    'name_taken',
+    `Another running worker of yours publishes '${row.name}'; stop it there, or choose another name here.`,
+  );
+}
+
+const columnsOf = (offer: ProviderOffer) => ({
+  type: offer.type,
+  model: offer.model,
+  tier: offer.tier ?? null,
+  poolName: offer.poolName ?? null,
+  maxConcurrency: offer.maxConcurrency ?? null,
+  capabilities: offer.capabilities ?? {},
+  slotGroup: offer.slotGroup ?? null,
+});
+
+const liveColumns = (
+  trx: Knex.Transaction,
+  r: Registration,
+  { initialStatus: status, misconfigured }: ProviderOffer,
+) => ({
+  status,
+  misconfigured: misconfigured ?? null,
+  inactiveReason: status === 'inactive' ? 'backend_down' : null,
+  // Said again of a backend that was down already, it has been down since then.
+  inactiveSince:
+    status === 'inactive'
+      ? trx.raw(`case when llms.inactive_reason = 'backend_down' then llms.inactive_since else now() end`)
+      : null,
+  lastStatus: null,
+  lastReason: null,
+  providerSessionId: r.sessionId,
+  lastHeartbeatAt: trx.fn.now(),
+});
+
+/**
+ * The key of each pool is entered each time, as its owner may have put us out; the name, where it is new or leads to
+ * another pool than before.
+ */
+function entriesOf(offers: readonly ProviderOffer[], byName: ReadonlyMap<string, LlmRow>): Entry[] {
+  return offers.flatMap((offer): Entry[] => {
+    const { name } = offer;
+    const poolKey = poolKeyOf(offer);
+    const pool: Entry = { name: poolKey, as: 'pool', poolKey };
+    return byName.get(name)?.poolKey === poolKey ? [pool] : [pool, { name, as: 'llm', poolKey }];
+  });
+}
+
+async function insertNew(trx: Knex.Transaction, r: Registration, offers: ProviderOffer[]): Promise<LlmRow[]> {
+  if (offers.length === 0) return [];
+  const rows = offers.map((offer) => ({
+    id: v7(),
+    name: offer.name,
+    kind: 'virtual',
+    ownerId: r.by.userId,
+    ...columnsOf(offer),
+    ...liveColumns(trx, r, offer),
+    inactiveSince: offer.initialStatus === 'inactive' ? trx.fn.now() : null,
+  }));
+  await takeNames(
+    trx,
+    rows.map(({ name, id }) => ({ name, resource: 'llm' as const, id })),
+  );
+  return parseLlms(await trx('llms').insert(rows).returning<unknown[]>('*'));
+}
+
+async function revive(
+  trx: Knex.Transaction,
+  r: Registration,
+  { row, offer }: { row: LlmRow; offer: ProviderOffer },
+): Promise<LlmRow> {
+  const changed = changesOf(row, columnsOf(offer));
+  const isNew = Object.keys(changed).length > 0;
+  const rows = await trx('llms')
+    .where({ id: row.id })
+    .update({
+      ...changed,
+      ...liveColumns(trx, r, offer),
+      ...(isNew ? { revision: row.revision + 1, updatedAt: trx.fn.now() } : {}),
+    })
+    .returning<unknown[]>('*');
+  return parseOne(rows);
+}
+
+async function unpublish(trx: Knex.Transaction, rows: readonly LlmRow[]): Promise<LlmRow[]> {
+  const ids = rows.filter((row) => row.inactiveReason !== 'unpublished').map((row) => row.id);
+  if (ids.length === 0) return [];
+  return parseLlms(
+    await trx('llms')
+      .whereIn('id', ids)
+      .update({
+        status: 'inactive',
+        inactiveReason: 'unpublished',
+        inactiveSince: trx.fn.now(),
+        lastStatus: null,
+        lastReason: null,
+      })
+      .returning<unknown[]>('*'),
+  );
+}
+
+async function transportOf(
+  trx: Knex.Transaction,
+  r: Registration,
+  at: { pools: readonly string[]; leftPools: readonly string[] },
+): Promise<Published['transport']> {
+  const redisHash = r.transport === 'redis' ? (r.redisHash ?? null) : null;
+  const usesRedis = await settleTransport(trx, { id: r.sessionId, ownerId: r.by.userId, redisHash, ...at });
+  if (redisHash !== null && !usesRedis && r.knowsSse === false) {
+    throw new McpctlError(
+      'transport_unavailable',
+      'Another owner has llms in that pool, so that its workers take their tasks through an edge: this one must know the sse transport.',
+    );
+  }
+  return usesRedis ? 'redis' : 'sse';
+}
+
+/**
+ * Publishes all providers of a session, or none (SPEC §3). Locks are always taken in this order, each sorted:
+ * user, session, llm rows, owners of names, pools, names; so registers never deadlock, and one that loses a race runs again.
+ * @throws McpctlError `name_taken`, `name_reserved`, `pool_not_yours`, `quota_exceeded`, `session_not_found`; nothing has changed then.
+ */
+export function register(
+  { transaction }: Connection,
+  r: Registration,
+  limits: RegistryLimits,
+): Promise<Published> {
+  return transaction(async (trx) => {
+    const user = await lockUser(trx, r.by.userId);
+    await holdSession(trx, r);
+    await needGoodToken(trx, r);
+    await checkSessions(trx, user, { sessionId: r.sessionId, limits });
+    const names = r.providers.map((offer) => offer.name);
+    const rows = parseLlms(
+      await trx('llms')
+        .whereIn('name', names)
+        .orWhere({ providerSessionId: r.sessionId })
+        .orderBy('name')
+        .forUpdate(),
+    );
+    const byName = new Map(rows.map((row) => [row.name, row]));
+    const known: { row: LlmRow; offer: ProviderOffer }[] = [];
+    const fresh: ProviderOffer[] = [];
+    for (const offer of r.providers) {
+      const row = byName.get(offer.name);
+      if (row) {
+        checkRow(row, r);
+        known.push({ row, offer });
+      } else fresh.push(offer);
+    }
+    await enterNames(trx, entriesOf(r.providers, byName), { by: r.by, ownerId: r.by.userId });
+    const llms = await insertNew(trx, r, fresh);
+    for (const pair of known) llms.push(await revive(trx, r, pair));
+    const named = new Set(names);
+    const dropped = rows.filter((row) => !named.has(row.name));
+    const unpublished = await unpublish(trx, dropped);
+    const now = new Set(llms.map((row) => row.poolKey));
+    const before = rows.filter((row) => row.providerSessionId === r.sessionId).map((row) => row.poolKey);
+    const order = new Map(names.map((name, at) => [name, at]));
+    await checkLlms(trx, user, limits);
+    const leftPools = [...new Set(before)].filter((key) => !now.has(key));
+    const transport = await transportOf(trx, r, { pools: [...now], leftPools });
+    await r.onAccepted?.();
+    llms.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
+    return { llms, unpublished, leftPools, transport };
+  });
+}

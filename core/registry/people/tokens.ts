@@ -1,0 +1,175 @@
+import { hash, randomBytes } from 'node:crypto';
+import type { Knex } from 'knex';
+import { v7 } from 'uuid';
+import type { Actor, Scope } from '../../access.ts';
+import { McpctlError } from '../../errors.ts';
+import type { Connection } from '../database/connect.ts';
+import { sqlFaultOf } from '../database/faults.ts';
+import type { RegistryLimits } from '../names/limits.ts';
+import { checkTokens, lockUser } from '../names/quotas.ts';
+
+export interface TokenRow {
+  id: string;
+  name: string;
+  userId: string;
+  user: string;
+  binding: Actor['binding'];
+  pools: string[] | null;
+  createdAt: Date;
+  expiresAt: Date | null;
+  revokedAt: Date | null;
+}
+
+interface NewToken {
+  userId: string;
+  name: string;
+  pools: readonly string[] | null;
+  expiresInDays: number | null;
+  /** Who makes it, with which token: the new one lives no longer than that, whoever it is for, and ends with it. */
+  createdBy: { userId: string; tokenId: string } | null;
+}
+
+export interface Tokens {
+  /**
+   * @returns the row and the text, which is shown this once and kept nowhere.
+   * @throws McpctlError `name_taken` when the user has an unrevoked token of that name, `quota_exceeded`.
+   */
+  create(token: NewToken): Promise<{ row: TokenRow; text: string }>;
+  /** Makes a token of a text that is known already; does nothing when it is there, revoked ones too. */
+  ensure(token: NewToken, text: string): Promise<void>;
+  /** Oldest first, revoked ones too. */
+  list(query: { scope: Scope; after: string | undefined; limit: number }): Promise<TokenRow[]>;
+  byId(id: string): Promise<TokenRow | undefined>;
+  /** The unrevoked token of that name. */
+  byName(userId: string, name: string): Promise<TokenRow | undefined>;
+  /** Revoked for good, with all that were made with it, and with those; a second time changes nothing. */
+  revoke(id: string): Promise<TokenRow | undefined>;
+  /** Who a token's text speaks for; undefined when unknown, expired or revoked. */
+  actorOf(text: string): Promise<Actor | undefined>;
+  /** The same for a token that was shown before, by its id. */
+  actorOfId(id: string): Promise<Actor | undefined>;
+}
+
+/** SHA-256 suffices: the text is 256 random bits, so there is nothing to guess. */
+export function hashToken(text: string): string {
+  return hash('sha256', text);
+}
+
+const columns = [
+  'tokens.id',
+  'tokens.name',
+  'tokens.userId',
+  'users.name as user',
+  'users.binding',
+  'tokens.pools',
+  'tokens.createdAt',
+  'tokens.expiresAt',
+  'tokens.revokedAt',
+];
+
+/** Whoever revokes the parent waits until the child is there to be revoked with it, or the child is not made. */
+async function holdParent(trx: Knex.Transaction, { createdBy }: NewToken): Promise<void> {
+  if (createdBy === null) return;
+  const parent = trx('tokens').where({ id: createdBy.tokenId }).whereNull('revokedAt').forShare();
+  if ((await parent.first<{ id: string } | undefined>('id')) === undefined)
+    throw new McpctlError('unauthenticated');
+}
+
+/** Until none is found: one that was being made meanwhile is seen by the next look. */
+async function revokeFamily(trx: Knex.Transaction, id: string): Promise<void> {
+  for (let revoked = -1; revoked !== 0;) {
+    const { rowCount } = await trx.raw<{ rowCount: number }>(revokeSql, { id });
+    revoked = rowCount;
+  }
+}
+
+const revokeSql = `
+  with recursive family as (
+    select id from tokens where id = :id
+    union select tokens.id from tokens join family on tokens.parent_id = family.id
+  )
+  update tokens set revoked_at = now() where revoked_at is null and id in (select id from family)`;
+
+/** @returns the new id; undefined when a token of that text is there. */
+async function insert(db: Connection['db'], token: NewToken, text: string): Promise<string | undefined> {
+  const { rows: made } = await db.raw<{ rows: { id: string }[] }>(
+    `insert into tokens (id, user_id, name, hash, pools, created_by, expires_at, parent_id)
+     select :id, :userId, :name, :hash, :pools, :createdBy, least(
+       now() + cast(:days as int) * interval '1 day', parent.expires_at), parent.id
+     from (select 1) one left join tokens parent on parent.id = :parent
+     on conflict (hash) do nothing returning id`,
+    {
+      id: v7(),
+      userId: token.userId,
+      name: token.name,
+      hash: hashToken(text),
+      pools: token.pools === null ? null : [...token.pools],
+      createdBy: token.createdBy?.userId ?? null,
+      days: token.expiresInDays,
+      parent: token.createdBy?.tokenId ?? null,
+    },
+  );
+  return made[0]?.id;
+}
+
+const taken = (name: string): string => `There is a token named '${name}' already; revoke it first.`;
+
+export function createTokens({ db, transaction }: Connection, limits: RegistryLimits): Tokens {
+  const rows = () => db('tokens').join('users', 'users.id', 'tokens.userId').select<TokenRow[]>(columns);
+  const actorWhere = (where: Readonly<Record<string, string>>) =>
+    db('tokens')
+      .join('users', 'users.id', 'tokens.userId')
+      .where(where)
+      .whereNull('tokens.revokedAt')
+      .whereRaw('(tokens.expires_at is null or tokens.expires_at > now())')
+      .first<Actor | undefined>({
+        userId: 'users.id',
+        userName: 'users.name',
+        tokenId: 'tokens.id',
+        tokenName: 'tokens.name',
+        binding: 'users.binding',
+        pools: 'tokens.pools',
+      });
+  const byId = async (id: string): Promise<TokenRow | undefined> => (await rows().where('tokens.id', id))[0];
+
+  return {
+    byId,
+    async create(token) {
+      const text = `mcpctl_${randomBytes(32).toString('base64url')}`;
+      try {
+        const id = await transaction(async (trx) => {
+          const user = await lockUser(trx, token.userId);
+          await holdParent(trx, token);
+          const made = await insert(trx, token, text);
+          await checkTokens(trx, user, limits);
+          return made;
+        });
+        const row = id === undefined ? undefined : await byId(id);
+        if (row) return { row, text };
+      } catch (thrown) {
+        if (sqlFaultOf(thrown)?.constraint !== 'tokens_name') throw thrown;
+        throw new McpctlError('name_taken', taken(token.name));
+      }
+      throw new McpctlError('internal');
+    },
+    async ensure(token, text) {
+      await insert(db, token, text);
+    },
+    async list({ scope, after, limit }) {
+      const query = rows().orderBy('tokens.id').limit(limit);
+      if (scope.ownerId !== null) query.where('tokens.userId', scope.ownerId);
+      if (scope.tokenId !== null) query.where('tokens.id', scope.tokenId);
+      if (after !== undefined) query.where('tokens.id', '>', after);
+      return query;
+    },
+    async byName(userId, name) {
+      return (await rows().where({ userId, 'tokens.name': name }).whereNull('tokens.revokedAt'))[0];
+    },
+    async revoke(id) {
+      await transaction((trx) => revokeFamily(trx, id));
+      return byId(id);
+    },
+    actorOf: (text) => actorWhere({ 'tokens.hash': hashToken(text) }),
+    actorOfId: (id) => actorWhere({ 'tokens.id': id }),
+  };
+}

@@ -1,0 +1,42 @@
+import type { Knex } from 'knex';
+import { storableSentence, storableWord } from '../../text/storable.ts';
+import type { TaskRow } from '../../task/task.ts';
+import { parseTask, returned } from './task-rows.ts';
+
+interface Closing {
+  id: string;
+  /** Another pool's task of that id is left alone. */
+  poolName: string;
+  status: 'cancelled' | 'error';
+  code: string;
+  message: string;
+}
+
+/** Rows are found as in `settleSql`, for the same reasons. */
+const closeSql = `
+  with said as (select * from json_to_recordset(?::json) as said (
+    id uuid, pool_name text, status text, error_code text, error_message text)),
+  held as (select id from tasks where id = any(array(select id from said))
+    and status not in ('completed', 'error', 'cancelled') for update skip locked)
+  update tasks set status = said.status, error_code = said.error_code, error_message = said.error_message,
+    completed_at = now()
+  from said, held
+  where tasks.id = said.id and tasks.id = held.id and tasks.pool_name = said.pool_name
+    and tasks.status not in ('completed', 'error', 'cancelled')
+  returning ${returned}`;
+
+/** Ends rows from outside in one statement, past those that somebody else holds. @returns those that it ended. */
+export async function closeTasks(db: Knex, closings: readonly Closing[]): Promise<TaskRow[]> {
+  if (closings.length === 0) return [];
+  const said = closings.map(({ id, poolName, status, code, message }) => ({
+    id,
+    pool_name: poolName,
+    status,
+    error_code: storableWord(code),
+    error_message: storableSentence(message),
+  }));
+  const { rows } = await db
+    .raw<{ rows: unknown[] }>(closeSql, [JSON.stringify(said)])
+    .options({ name: 'close_tasks' });
+  return rows.map(parseTask);
+}

@@ -1,0 +1,78 @@
+import type { Knex } from 'knex';
+import type { Operation } from '../../llm.ts';
+import { isLarge } from '../../runtime/time-of-bytes.ts';
+import { storableJsonText } from '../../text/storable.ts';
+import type { Priority, TaskRow } from '../../task/task.ts';
+import type { TaskHead } from '../../task/head.ts';
+import { parseTask, returned } from './task-rows.ts';
+
+/** A task about to be accepted. Its deadlines are spans: the database's clock turns them into instants. */
+export interface NewTask {
+  id: string;
+  operation: Operation;
+  source: TaskRow['source'];
+  poolKey: string;
+  llmName: string;
+  pin: string | null;
+  streaming: boolean;
+  priority: Priority;
+  requestBody: string;
+  requestHash: string;
+  head: TaskHead;
+  queueMs: number;
+  onDisconnect: TaskRow['onDisconnect'];
+  graceSeconds: number | null;
+  /** `none`: the bodies are dropped once the answer was delivered. */
+  retention: TaskRow['retention'];
+  ownerId: string;
+  tokenId: string;
+}
+
+const columnsOf = ({ poolKey, queueMs, head, ...task }: NewTask) => ({
+  id: task.id,
+  operation: task.operation,
+  source: task.source,
+  pool_name: poolKey,
+  llm_name: task.llmName,
+  pin: task.pin,
+  streaming: task.streaming,
+  priority: task.priority,
+  request_body: task.requestBody,
+  request_hash: task.requestHash,
+  request_headers: head,
+  queue_ms: queueMs,
+  on_disconnect: task.onDisconnect,
+  grace_seconds: task.graceSeconds,
+  retention: task.retention,
+  owner_id: task.ownerId,
+  token_id: task.tokenId,
+});
+
+/** One text for any number of rows: each connection has Postgres parse and plan it once, by its name. */
+const insertSql = `
+  insert into tasks (id, operation, source, pool_name, llm_name, pin, streaming, priority, request_body, request_hash,
+    request_headers, queue_deadline, on_disconnect, grace_seconds, retention, owner_id, token_id, request_bytes)
+  select id, operation, source, pool_name, llm_name, pin, streaming, priority, coalesce(body, request_body), request_hash,
+    request_headers, now() + queue_ms * interval '1 millisecond', on_disconnect, grace_seconds, retention, owner_id, token_id,
+    octet_length(coalesce(body, request_body))
+  from (select ?::text as body) as large, json_to_recordset(?::json) as said (
+    id uuid, operation text, source text, pool_name text, llm_name text, pin text, streaming boolean, priority text,
+    request_body text, request_hash text, request_headers jsonb, queue_ms float8, on_disconnect text, grace_seconds int,
+    retention text, owner_id uuid, token_id uuid)
+  returning ${returned}`;
+
+/** One of the two ways into the table; the other is under a key (idempotency.ts). One that is large goes alone. */
+export async function insertTasks(db: Knex, tasks: readonly NewTask[]): Promise<TaskRow[]> {
+  const [first] = tasks;
+  // As JSON inside of JSON a large body takes thrice the time, here and in Postgres.
+  const large = tasks.length === 1 && first && isLarge(first.requestBody.length) ? first.requestBody : null;
+  const columns = tasks.map((task) =>
+    large === null ? columnsOf(task) : columnsOf({ ...task, requestBody: '' }),
+  );
+  const said = storableJsonText(columns);
+  const { rows } = await db
+    .raw<{ rows: unknown[] }>(insertSql, [large, said])
+    .options({ name: 'insert_tasks' });
+  const byId = new Map(rows.map(parseTask).map((row) => [row.id, row]));
+  return tasks.flatMap(({ id }) => byId.get(id) ?? []);
+}

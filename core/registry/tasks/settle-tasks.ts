@@ -1,0 +1,124 @@
+import type { Knex } from 'knex';
+import { storedIdSchema } from '../../names.ts';
+import type { Ending } from '../../task/outcome.ts';
+import { isLarge } from '../../runtime/time-of-bytes.ts';
+import { storableInstant, storableJsonText, storableSentence, storableWord } from '../../text/storable.ts';
+import type { ErrorReason, TaskRow } from '../../task/task.ts';
+import { plausibleUsage } from './plausible-usage.ts';
+import { parseTask, returned } from './task-rows.ts';
+
+/** Of a backend's word for an error, and of the path of a parameter. */
+const LONGEST_WORD = 200;
+
+/** A task, and the outcome that the end of its stream carries. */
+export interface Settling {
+  id: string;
+  ending: Ending;
+  /** What a backend said of its refusal beside the sentence. */
+  reason?: ErrorReason | null;
+}
+
+/** The columns of one ending, as a row of `settleSql`. Workers wrote most of it: one text must not cost others their rows. */
+function columnsOf({ id, ending, reason }: Settling, body = bodyOf(ending)) {
+  const { outcome, session, endedAt } = ending;
+  const isDone = outcome.kind === 'completed';
+  return {
+    id,
+    status: isDone ? 'completed' : outcome.kind === 'failed' ? 'error' : 'cancelled',
+    response_status: 'status' in outcome ? (outcome.status ?? null) : null,
+    response_body: body ?? null,
+    error_code: isDone ? null : storableWord(outcome.code),
+    error_message: isDone ? null : storableSentence(outcome.message),
+    error_reason: reason ? storableReason(reason) : null,
+    usage: 'usage' in outcome && outcome.usage ? outcome.usage : null,
+    answer_bytes: answerBytes(ending),
+    finish_reason: isDone && outcome.finishReason !== undefined ? storableWord(outcome.finishReason) : null,
+    claim_id: storableWord(ending.claim),
+    // One that is no id is nobody's.
+    claimed_by: storedIdSchema.safeParse(session).data ?? null,
+    llm_id: storedIdSchema.safeParse(ending.llmId).data ?? null,
+    claimed_at: storableInstant(ending.claimedAt),
+    stream_started_at: storableInstant(ending.firstEventAt),
+    ended_at: storableInstant(endedAt),
+  };
+}
+
+/** Backends wrote these words. */
+function storableReason({ code, type, param }: ErrorReason): ErrorReason {
+  return {
+    ...(code === undefined ? {} : { code: storableWord(code, LONGEST_WORD) }),
+    ...(type === undefined ? {} : { type: storableWord(type, LONGEST_WORD) }),
+    ...(param === undefined ? {} : { param: storableWord(param, LONGEST_WORD) }),
+  };
+}
+
+const bodyOf = ({ outcome }: Ending): string | undefined => ('body' in outcome ? outcome.body : undefined);
+
+/** What a settling carries, in characters. */
+export const sizeOf = ({ ending }: Settling): number => bodyOf(ending)?.length ?? 0;
+
+/** Null: the stream does not tell. */
+function answerBytes(ending: Ending): number | null {
+  const body = bodyOf(ending);
+  return body === undefined ? ending.streamedBytes : Buffer.byteLength(body);
+}
+
+/**
+ * The rows are found by a list of their ids, and whether one is open is asked in words that no partial index is for: else
+ * Postgres walks through all open tasks of all pools for each statement, 4 ms where 9,000 wait. The list is made inside, so
+ * that no plan seems better for being made anew: one is made per connection, by the statement's name.
+ */
+const settleSql = `
+  with large as (select ?::text as body),
+  said as (select * from json_to_recordset(?::json) as said (
+    id uuid, status text, response_status int, response_body text, error_code text, error_message text,
+    error_reason jsonb, usage jsonb, answer_bytes bigint, finish_reason text, claim_id text, claimed_by uuid, llm_id uuid, claimed_at timestamptz,
+    stream_started_at timestamptz, ended_at timestamptz)),
+  held as (select id from tasks where id = any(array(select id from said))
+    and status not in ('completed', 'error', 'cancelled') for update skip locked)
+  update tasks set
+    status = said.status, response_status = said.response_status, response_body = coalesce(large.body, said.response_body),
+    error_code = said.error_code, error_message = said.error_message, error_reason = said.error_reason, usage = ${plausibleUsage},
+    finish_reason = said.finish_reason, claim_id = said.claim_id, claimed_by = said.claimed_by,
+    claimed_llm = (select name from llms where id = said.llm_id),
+    claimed_at = said.claimed_at, stream_started_at = said.stream_started_at,
+    completed_at = coalesce(said.ended_at, now())
+  from said, held, large
+  where tasks.id = said.id and tasks.id = held.id
+    and tasks.status not in ('completed', 'error', 'cancelled')
+  returning ${returned}`;
+
+const openSql = `select id from tasks
+  where id = any(?::uuid[]) and status not in ('completed', 'error', 'cancelled')`;
+
+async function openAmong(db: Knex, ids: readonly string[]): Promise<{ id: string }[]> {
+  const { rows } = await db
+    .raw<{ rows: { id: string }[] }>(openSql, [[...ids]])
+    .options({ name: 'open_among' });
+  return rows;
+}
+
+/** Somebody else holds the row just now: to be tried again. */
+export const LOCKED = 'locked';
+
+/**
+ * One statement for all of them. One that somebody else holds is passed over, and costs the others no time.
+ * @returns each one's row in order; null for a task that had ended, or is not there.
+ */
+export async function settleTasks(
+  db: Knex,
+  settlings: readonly Settling[],
+): Promise<(TaskRow | typeof LOCKED | null)[]> {
+  const [first] = settlings;
+  // As JSON inside of JSON a large body takes thrice the time, here and in Postgres.
+  const large = settlings.length === 1 && first && isLarge(sizeOf(first)) ? bodyOf(first.ending) : undefined;
+  const said = storableJsonText(settlings.map((one) => columnsOf(one, large === undefined ? undefined : '')));
+  const { rows } = await db
+    .raw<{ rows: unknown[] }>(settleSql, [large ?? null, said])
+    .options({ name: 'settle_tasks' });
+  const settled = new Map(rows.map(parseTask).map((row) => [row.id, row]));
+  const others = settlings.filter(({ id }) => !settled.has(id)).map(({ id }) => id);
+  const open = others.length === 0 ? [] : await openAmong(db, others);
+  const locked = new Set(open.map(({ id }) => id));
+  return settlings.map(({ id }) => settled.get(id) ?? (locked.has(id) ? LOCKED : null));
+}

@@ -1,0 +1,207 @@
+import { storedIdSchema } from '../../names.ts';
+import type { Ending } from '../../task/outcome.ts';
+import type { TaskRow } from '../../task/task.ts';
+import { inLanes } from './batches.ts';
+import type { Connection } from '../database/connect.ts';
+import { isUnstorable } from '../database/faults.ts';
+import { McpctlError } from '../../errors.ts';
+import { pause } from '../../runtime/clock.ts';
+import { storableSentence, storableWord } from '../../text/storable.ts';
+import { closeTasks } from './close-tasks.ts';
+import { renewTasks, type Renewed } from './renew-tasks.ts';
+import { LOCKED, settleTasks, sizeOf, type Settling } from './settle-tasks.ts';
+import { OPEN, parseTask, rowColumns, STARTS_OVER } from './task-rows.ts';
+import type { Knex } from 'knex';
+
+/**
+ * The ways a task's row moves. Each is one conditional UPDATE: it changes a row that has not ended, or nothing
+ * and gives null; what the row then says is what the task's outcome is.
+ */
+export interface TaskEnds {
+  /** Writes the outcome that the stream's end carries. An answer that Postgres cannot hold ends `unstorable_result`. */
+  settle(id: string, ending: Ending, reason?: Settling['reason']): Promise<TaskRow | null>;
+  /** The same of many in one statement: those that changed. One whose row somebody holds just now is left as it is. */
+  settleMany(settlings: readonly Settling[]): Promise<TaskRow[]>;
+  /** `close` of many in one statement, as `settleMany`. */
+  closeMany(
+    closings: readonly (Pick<RowClosing, 'status' | 'code' | 'message'> & { id: string; poolName: string })[],
+  ): Promise<TaskRow[]>;
+  /** `nextEpoch` of many that Redis has lost, with what it takes to enqueue them; as `settleMany`. */
+  renewMany(seen: readonly Pick<TaskRow, 'id' | 'epoch'>[]): Promise<Renewed[]>;
+  /** `cancelled`, or `error` with a code, from outside: cancel, expire, give up. */
+  close(id: string, how: RowClosing): Promise<TaskRow | null>;
+  /**
+   * Allocates the next epoch, if the row is still at the one seen: the only place where epochs are made. The
+   * claim columns go back to NULL; an attempt that failed or crashed is written down, and the time that it took is not
+   * taken for waiting. A row that somebody holds just now counts as moved: who decides by it looks again.
+   */
+  nextEpoch(id: string, seen: number, lost?: LostClaim): Promise<TaskRow | null>;
+}
+
+/** How a row is ended from outside. */
+export interface RowClosing {
+  status: 'cancelled' | 'error';
+  code: string;
+  message: string;
+  /** The claim that it ended with, when that came to nothing. */
+  lost?: LostClaim | undefined;
+  /** The claim that it cuts short. */
+  claim?: CutClaim | undefined;
+}
+
+/** A claim that came to nothing. `none`: it was handed back or Redis lost it, which counts as neither. */
+export interface LostClaim {
+  counts: 'crash' | 'attempt' | 'none';
+  llmId: string;
+  session: string;
+  startedAt: Date | null;
+  reason: string;
+}
+
+/** A claim that a close ends in the middle. */
+interface CutClaim {
+  claim: string;
+  session: string;
+  llmId: string;
+  claimedAt: Date | null;
+}
+
+/** A row that somebody holds is tried so often, each time a little later. */
+const HELD_TRIES = 4;
+const HELD_MS = 20;
+
+const claimColumns = (db: Knex, { claim, session, llmId, claimedAt }: CutClaim) => ({
+  claimId: claim,
+  claimedBy: storedIdSchema.safeParse(session).data ?? null,
+  claimedLlm: db.raw(`(select name from llms where id::text = ?)`, [llmId]),
+  claimedAt,
+});
+
+async function nextEpoch(
+  trx: Knex.Transaction,
+  { id, seen, lost }: { id: string; seen: number; lost: LostClaim | undefined },
+): Promise<TaskRow | null> {
+  const held = trx('tasks').where({ id, epoch: seen }).whereRaw(OPEN).forUpdate().skipLocked().select('id');
+  const rows = await trx('tasks')
+    .where({ id, epoch: seen })
+    .whereIn('id', held)
+    .whereRaw(OPEN)
+    .update({
+      epoch: seen + 1,
+      queueDeadline: deadlineAfter(trx, lost),
+      status: 'pending',
+      claimId: null,
+      claimedBy: null,
+      claimedLlm: null,
+      claimedAt: null,
+      streamStartedAt: null,
+      ...counted(trx, lost),
+    })
+    .returning<unknown[]>(rowColumns);
+  if (rows.length === 0) return null;
+  if (lost) await writeDown(trx, id, lost);
+  return parseTask(rows[0]);
+}
+
+/**
+ * Until when it may wait from now on. While a member had it it did not wait; whoever's clock says how long that was, it is
+ * never less than before, nor more than it was given in the first place. What a member lost has a moment to be taken again.
+ */
+function deadlineAfter(trx: Knex.Transaction, lost: LostClaim | undefined): Knex.Raw {
+  if (!lost || lost.counts === 'none') return trx.raw('queue_deadline');
+  return trx.raw(
+    `greatest(${STARTS_OVER}, least(queue_deadline + (now() - ?::timestamptz), now() + (queue_deadline - created_at)))`,
+    [lost.startedAt],
+  );
+}
+
+async function writeDown(trx: Knex.Transaction, id: string, lost: LostClaim): Promise<void> {
+  await trx.raw(
+    `insert into task_attempts (task_id, n, llm, session, started_at, reason)
+     select :id, (select count(*) + 1 from task_attempts where task_id = :id),
+       coalesce((select name from llms where id::text = :llmId), :llmId), :session::uuid,
+       :startedAt, :reason`,
+    {
+      id,
+      llmId: storableWord(lost.llmId),
+      session: storedIdSchema.safeParse(lost.session).data ?? null,
+      startedAt: lost.startedAt,
+      reason: storableSentence(lost.reason),
+    },
+  );
+}
+
+const counted = (trx: Knex, lost: LostClaim | undefined) => ({
+  ...(lost?.counts === 'crash' ? { crashes: trx.raw('crashes + 1') } : {}),
+  ...(lost?.counts === 'attempt' ? { attempts: trx.raw('attempts + 1') } : {}),
+});
+
+async function close(
+  db: Knex,
+  id: string,
+  { status, code, message, lost, claim }: RowClosing,
+): Promise<TaskRow | null> {
+  const rows = await db('tasks')
+    .where({ id })
+    .whereRaw(OPEN)
+    .update({
+      status,
+      errorCode: storableWord(code),
+      errorMessage: storableSentence(message),
+      completedAt: db.fn.now(),
+      ...counted(db, lost),
+      ...(claim ? claimColumns(db, claim) : {}),
+    })
+    .returning<unknown[]>(rowColumns);
+  return rows.length === 0 ? null : parseTask(rows[0]);
+}
+
+async function closeAfter(trx: Knex.Transaction, id: string, how: RowClosing): Promise<TaskRow | null> {
+  const row = await close(trx, id, how);
+  if (row && how.lost) await writeDown(trx, id, how.lost);
+  return row;
+}
+
+export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
+  const settleOnce = inLanes((settlings: readonly Settling[]) => settleTasks(db, settlings), {
+    bytesOf: sizeOf,
+    alone: async (settling) => {
+      const [row = null] = await transaction((trx) => settleTasks(trx, [settling]), sizeOf(settling));
+      return row;
+    },
+  });
+  const settle = async (settling: Settling): Promise<TaskRow | null> => {
+    for (let tried = 1; ; tried++) {
+      const row = await settleOnce(settling);
+      if (row !== LOCKED) return row;
+      // Most hold a row for the moment that their own statement takes.
+      if (tried === HELD_TRIES) throw new McpctlError('unavailable', undefined, { retryAfterS: 1 });
+      await pause(HELD_MS * tried);
+    }
+  };
+  return {
+    async settleMany(settlings) {
+      const rows = await settleTasks(db, settlings);
+      return rows.filter((row) => row !== null && row !== LOCKED);
+    },
+    closeMany: (closings) => closeTasks(db, closings),
+    renewMany: (seen) => renewTasks({ db, transaction }, seen),
+    async settle(id, ending, reason = null) {
+      try {
+        return await settle({ id, ending, reason });
+      } catch (thrown) {
+        if (!isUnstorable(thrown)) throw thrown;
+        const outcome = {
+          kind: 'failed',
+          code: 'unstorable_result',
+          message: 'The answer could not be stored.',
+        } as const;
+        return await settle({ id, ending: { ...ending, outcome } });
+      }
+    },
+    close(id, how) {
+      return how.lost === undefined ? close(db, id, how) : transaction((trx) => closeAfter(trx, id, how));
+    },
+    nextEpoch: (id, seen, lost) => transaction((trx) => nextEpoch(trx, { id, seen, lost })),
+  };
+}

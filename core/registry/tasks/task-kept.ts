@@ -1,0 +1,90 @@
+import type { Connection } from '../database/connect.ts';
+
+/** What ended tasks keep: requests and results at rest. */
+export interface TaskKept {
+  /** Tasks that ended before the weight was written with the end, past those that somebody holds. */
+  unweighed(limit: number): Promise<string[]>;
+  /** Weighs them. @returns how many. */
+  weighKept(ids: readonly string[]): Promise<number>;
+  /** What each owner's ended tasks weigh together, in bytes; owners who keep nothing are not in it. */
+  keptBytes(): Promise<Map<string, number>>;
+  /**
+   * Forgets both bodies of an owner's ended tasks, the oldest first, until those that are left weigh no more than
+   * `mostBytes`: some at a time, past those that somebody holds. The rows stay. @returns how many; 0 when it is done.
+   */
+  forgetKept(ownerId: string, mostBytes: number): Promise<number>;
+  /** Tasks that ended between so long ago and so long ago, the oldest first, in pages by when. */
+  endedWithin(
+    span: { fromMs: number; toMs: number },
+    page: { after: Pick<EndedTask, 'id' | 'at'> | null; limit: number },
+  ): Promise<EndedTask[]>;
+}
+
+export interface EndedTask {
+  id: string;
+  poolName: string;
+  ownerId: string;
+  /** When it ended, as Postgres writes it. */
+  at: string;
+}
+
+/** So many in one statement, and no more bytes than this beyond the first: rows are held, and each 2 kB is a write. */
+const TOGETHER = 250;
+const TOGETHER_BYTES = 64 * 1024 * 1024;
+
+/** `kept_bytes > 0`: the same words as the partial index `tasks_kept`, or it is not used. An open task has no weight. */
+const forgetSql = `
+  with over as (select sum(kept_bytes) - :mostBytes::bigint as bytes from tasks
+    where owner_id = :ownerId and kept_bytes > 0),
+  oldest as (select id, kept_bytes, completed_at from tasks
+    where owner_id = :ownerId and kept_bytes > 0 and (select bytes > 0 from over)
+    order by completed_at limit ${TOGETHER} for update skip locked),
+  summed as (select id, sum(kept_bytes) over (order by completed_at, id) - kept_bytes as before from oldest)
+  update tasks set request_body = null, response_body = null
+  from summed, over
+  where tasks.id = summed.id and summed.before < least(over.bytes, ${TOGETHER_BYTES})`;
+
+export function createTaskKept({ db }: Connection): TaskKept {
+  return {
+    async unweighed(limit) {
+      const rows = await db('tasks')
+        .whereRaw('completed_at is not null and kept_bytes is null')
+        .orderBy('completedAt')
+        .limit(limit)
+        .forUpdate()
+        .skipLocked()
+        .select<{ id: string }[]>('id');
+      return rows.map(({ id }) => id);
+    },
+    async weighKept(ids) {
+      const held = db('tasks')
+        .whereIn('id', [...ids])
+        .whereRaw('completed_at is not null and kept_bytes is null')
+        .forUpdate()
+        .skipLocked()
+        .select('id');
+      // The trigger `weigh_task` writes the weight.
+      return await db('tasks').whereIn('id', held).update({ keptBytes: 0 });
+    },
+    async keptBytes() {
+      const { rows } = await db.raw<{ rows: { ownerId: string; bytes: string }[] }>(
+        `select owner_id, sum(kept_bytes) as bytes from tasks where kept_bytes > 0 group by owner_id`,
+      );
+      return new Map(rows.map(({ ownerId, bytes }) => [ownerId, Number(bytes)]));
+    },
+    async forgetKept(ownerId, mostBytes) {
+      const { rowCount } = await db.raw<{ rowCount: number }>(forgetSql, { ownerId, mostBytes });
+      return rowCount;
+    },
+    async endedWithin({ fromMs, toMs }, { after, limit }) {
+      const before = `now() - ? * interval '1 millisecond'`;
+      const query = db('tasks')
+        .whereRaw(`completed_at between ${before} and ${before}`, [fromMs, toMs])
+        .orderBy([{ column: 'completedAt' }, { column: 'id' }])
+        .limit(limit);
+      if (after !== null)
+        query.whereRaw('(completed_at, id) > (?::timestamptz, ?::uuid)', [after.at, after.id]);
+      return await query.select<EndedTask[]>('id', 'poolName', 'ownerId', db.raw('completed_at::text as at'));
+    },
+  };
+}

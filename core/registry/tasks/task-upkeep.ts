@@ -1,0 +1,225 @@
+import { storedIdSchema } from '../../names.ts';
+import type { Knex } from 'knex';
+import { z } from 'zod';
+import { isLarge } from '../../runtime/time-of-bytes.ts';
+import { keptHeadSchema, type KeptHead } from '../../task/head.ts';
+import type { TaskRow } from '../../task/task.ts';
+import type { Connection } from '../database/connect.ts';
+import { OPEN, parseTasks, rowColumns } from './task-rows.ts';
+
+/** What the scheduler's duties ask about tasks. */
+export interface TaskUpkeep {
+  /** Tasks that have not ended and are older than `olderThanMs`, in pages by id, so that nothing starves. */
+  openOlderThan(olderThanMs: number, page: { after: string | null; limit: number }): Promise<TaskRow[]>;
+  /** The same, but of each only what its keys are called by, and its epoch. */
+  openRefs(olderThanMs: number, page: { after: string | null; limit: number }): Promise<OpenRef[]>;
+  /** The same of those that came within `withinMs`, by their ids, the newest first. */
+  newestRefs(olderThanMs: number, page: { withinMs: number; limit: number }): Promise<OpenRef[]>;
+  /** Rows by their ids, in no order; those that are there. */
+  byIds(ids: readonly string[]): Promise<TaskRow[]>;
+  /** What it takes to enqueue a task again; null when the row is gone. */
+  submissionOf(id: string): Promise<Submission | null>;
+  /** Tasks that have not ended although their time to wait is over, the longest overdue first, after so many others. */
+  overdue(page: { skip: number; limit: number }): Promise<TaskRow[]>;
+  /** Pool keys with a task that has not ended. */
+  openPools(): Promise<string[]>;
+  /** Pool keys that the newest tasks which have not ended are in, of so many of them. */
+  newestPools(limit: number): Promise<string[]>;
+  /**
+   * Which of these ids have a row that has not ended, of this pool where one is named: what stands in a pool's keys says
+   * nothing about others' tasks. What is no id has none.
+   */
+  openAmong(ids: readonly string[], poolKey?: string): Promise<Set<string>>;
+  /** Tasks that ended longer ago than this, past those that somebody holds. */
+  prunable(retentionMs: number, limit: number): Promise<string[]>;
+  /** Deletes tasks, with what hangs on them. @returns how many. */
+  deleteEnded(ids: readonly string[]): Promise<number>;
+  /** Deletes idempotency keys that expired. @returns how many. */
+  pruneKeys(limit: number): Promise<number>;
+  /** Drops both bodies of a task that has ended and asked for that. @returns whether there were any. */
+  dropBodies(id: string): Promise<boolean>;
+  /** Those that ended longer ago than this with bodies that are to be dropped: nobody has come for them. */
+  unfetched(olderThanMs: number, limit: number): Promise<string[]>;
+  /** Drops their bodies, past those that somebody holds. @returns how many. */
+  dropUnfetched(ids: readonly string[]): Promise<number>;
+}
+
+export interface OpenRef {
+  taskId: string;
+  poolKey: string;
+  pin: string | null;
+  epoch: number;
+}
+
+/** `waitMs` is what is left of the time to wait. */
+export interface Submission {
+  body: string;
+  head: KeptHead;
+  waitMs: number;
+}
+
+const submissionSchema = z.object({
+  requestBody: z.string(),
+  requestHeaders: keptHeadSchema,
+  waitMs: z.coerce.number(),
+});
+
+async function submissionOf({ db, transaction }: Connection, id: string): Promise<Submission | null> {
+  const read = async (from: Knex): Promise<unknown> =>
+    await from('tasks')
+      .where({ id })
+      .whereNotNull('requestBody')
+      .first(
+        'requestBody',
+        'requestHeaders',
+        db.raw(`greatest(0, extract(epoch from queue_deadline - now()) * 1000) as wait_ms`),
+      );
+  const size = await db('tasks').where({ id }).first<{ bytes: number } | undefined>('requestBytes as bytes');
+  const bytes = Number(size?.bytes ?? 0);
+  const row = isLarge(bytes) ? await transaction(read, bytes) : await read(db);
+  const parsed = submissionSchema.safeParse(row);
+  if (!parsed.success) return null;
+  const { requestBody: body, requestHeaders: head, waitMs } = parsed.data;
+  return { body, head, waitMs: Math.round(waitMs) };
+}
+
+/**
+ * Pool by pool along the index `tasks_open`: what it costs goes by the number of pools, not of tasks.
+ */
+const openPoolsSql = `
+  with recursive pools as (
+    (select pool_name from tasks where ${OPEN} order by pool_name limit 1)
+    union all
+    select (select t.pool_name from tasks t
+      where t.status in ('pending', 'claimed', 'running') and t.pool_name > pools.pool_name
+      order by t.pool_name limit 1)
+    from pools where pools.pool_name is not null)
+  select pool_name from pools where pool_name is not null`;
+
+/** Ended, not to be kept, and still there: the same words as the partial index `tasks_unfetched`, or it is not used. */
+const DROPPABLE = `retention = 'none' and completed_at is not null and (request_body is not null or response_body is not null)`;
+const nobody = { requestBody: null, responseBody: null };
+
+const refColumns = { taskId: 'id', poolKey: 'poolName', pin: 'pin', epoch: 'epoch' };
+
+/** The least id of version 7 of that time: what came since is found without a look at what is older. */
+const FIRST_ID_WITHIN = `(lpad(to_hex((extract(epoch from now()) * 1000 - ?)::bigint), 12, '0') || repeat('0', 20))::uuid`;
+
+const olderThan = (db: Knex, ms: number): Knex.QueryBuilder =>
+  db('tasks').whereRaw(OPEN).whereRaw(`created_at < now() - ? * interval '1 millisecond'`, [ms]);
+
+type Pruning = 'dropBodies' | 'unfetched' | 'dropUnfetched' | 'prunable' | 'deleteEnded' | 'pruneKeys';
+
+export function createTaskUpkeep(connection: Connection): TaskUpkeep {
+  const { db } = connection;
+  return {
+    ...createPruning(connection),
+    async openOlderThan(olderThanMs, { after, limit }) {
+      const query = olderThan(db, olderThanMs).orderBy('id').limit(limit);
+      if (after !== null) query.where('id', '>', after);
+      return parseTasks(await query.select<unknown[]>(rowColumns));
+    },
+    submissionOf: (id) => submissionOf(connection, id),
+    async openRefs(olderThanMs, { after, limit }) {
+      const query = olderThan(db, olderThanMs).orderBy('id').limit(limit);
+      if (after !== null) query.where('id', '>', after);
+      return await query.select<OpenRef[]>(refColumns);
+    },
+    newestRefs: async (olderThanMs, { withinMs, limit }) =>
+      await olderThan(db, olderThanMs)
+        .whereRaw(`id > ${FIRST_ID_WITHIN}`, [withinMs])
+        .orderBy('id', 'desc')
+        .limit(limit)
+        .select<OpenRef[]>(refColumns),
+    async byIds(ids) {
+      if (ids.length === 0) return [];
+      return parseTasks(
+        await db('tasks')
+          .whereIn('id', [...ids])
+          .select<unknown[]>(rowColumns),
+      );
+    },
+    async overdue({ skip, limit }) {
+      const query = db('tasks')
+        .whereRaw(OPEN)
+        .where('queueDeadline', '<', db.fn.now())
+        .orderBy([{ column: 'queueDeadline' }, { column: 'id' }])
+        .offset(skip)
+        .limit(limit);
+      return parseTasks(await query.select<unknown[]>(rowColumns));
+    },
+    async openPools() {
+      const { rows } = await db.raw<{ rows: { poolName: string }[] }>(openPoolsSql);
+      return rows.map((row) => row.poolName);
+    },
+    async newestPools(limit) {
+      const newest = db('tasks').whereRaw(OPEN).orderBy('id', 'desc').limit(limit).select('poolName');
+      const rows = await db.from(newest.as('newest')).distinct<{ poolName: string }[]>('poolName');
+      return rows.map((row) => row.poolName);
+    },
+    async openAmong(ids, poolKey) {
+      const known = ids.filter((id) => storedIdSchema.safeParse(id).success);
+      if (known.length === 0) return new Set();
+      const query = db('tasks').whereIn('id', known).whereRaw(OPEN);
+      if (poolKey !== undefined) query.where('poolName', poolKey);
+      const rows = await query.select<{ id: string }[]>('id');
+      return new Set(rows.map((row) => row.id));
+    },
+  };
+}
+
+/** What is to go when its time is over. */
+function createPruning({ db }: Connection): Pick<TaskUpkeep, Pruning> {
+  return {
+    async dropBodies(id) {
+      return (await db('tasks').where({ id }).whereRaw(DROPPABLE).update(nobody)) > 0;
+    },
+    async unfetched(olderThanMs, limit) {
+      const rows = await db('tasks')
+        .whereRaw(DROPPABLE)
+        .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [olderThanMs]))
+        .orderBy('completedAt')
+        .limit(limit)
+        .forUpdate()
+        .skipLocked()
+        .select<{ id: string }[]>('id');
+      return rows.map(({ id }) => id);
+    },
+    async dropUnfetched(ids) {
+      const held = db('tasks')
+        .whereIn('id', [...ids])
+        .whereRaw(DROPPABLE)
+        .forUpdate()
+        .skipLocked()
+        .select('id');
+      return await db('tasks').whereIn('id', held).update(nobody);
+    },
+    async prunable(retentionMs, limit) {
+      const rows = await db('tasks')
+        .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [retentionMs]))
+        .orderBy('completedAt')
+        .limit(limit)
+        .forUpdate()
+        .skipLocked()
+        .select<{ id: string }[]>('id');
+      return rows.map(({ id }) => id);
+    },
+    async deleteEnded(ids) {
+      const held = db('tasks')
+        .whereIn('id', [...ids])
+        .whereNotNull('completedAt')
+        .forUpdate()
+        .skipLocked()
+        .select('id');
+      return await db('tasks').whereIn('id', held).delete();
+    },
+    async pruneKeys(limit) {
+      const { rowCount } = await db.raw<{ rowCount: number }>(
+        `delete from idempotency where ctid = any(array(
+           select ctid from idempotency where expires_at < now() order by expires_at limit ? for update skip locked))`,
+        [limit],
+      );
+      return rowCount;
+    },
+  };
+}

@@ -1,0 +1,152 @@
+import type { Knex } from 'knex';
+import type { Scope } from '../../access.ts';
+import { McpctlError } from '../../errors.ts';
+import { isLarge } from '../../runtime/time-of-bytes.ts';
+import type { TaskRow, TaskStatus } from '../../task/task.ts';
+import { inLanes } from './batches.ts';
+import type { Connection } from '../database/connect.ts';
+import { insertTasks, type NewTask } from './insert-tasks.ts';
+import { createTaskCounts, type TaskCounts } from './task-counts.ts';
+import { createTaskEnds, type TaskEnds } from './task-ends.ts';
+import { createTaskKept, type TaskKept } from './task-kept.ts';
+import { parseTask, parseTasks, rowColumns } from './task-rows.ts';
+import { createTaskUpkeep, type TaskUpkeep } from './task-upkeep.ts';
+
+export interface TaskFilter {
+  scope: Scope;
+  statuses?: readonly TaskStatus[] | undefined;
+  pool?: string | undefined;
+  llm?: string | undefined;
+  agent?: string | undefined;
+  /** Tasks older than this id. */
+  before?: string | undefined;
+  limit: number;
+}
+
+/** The bodies of a task, as text; either may have been dropped. */
+export interface TaskBodies {
+  requestBody: string | null;
+  responseBody: string | null;
+}
+
+export interface TaskAttempt {
+  n: number;
+  llm: string;
+  session: string | null;
+  startedAt: Date | null;
+  endedAt: Date;
+  reason: string;
+}
+
+const attemptColumns = ['n', 'llm', 'session', 'startedAt', 'endedAt', 'reason'];
+
+export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
+  /** Commits the row: from here on the task is accepted, and never lost. */
+  insert(task: NewTask): Promise<TaskRow>;
+  byId(id: string): Promise<TaskRow | undefined>;
+  /** Newest first: ids are uuid v7, so they are in the order of time. */
+  list(filter: TaskFilter): Promise<TaskRow[]>;
+  bodies(id: string): Promise<TaskBodies>;
+  /** The operation that was asked for, where members were asked a translation of it; null where they were not. */
+  translatedFrom(id: string): Promise<string | null>;
+  /** How long they are together, in bytes; tells without reading them. */
+  bodyBytes(id: string): Promise<number>;
+  attempts(id: string): Promise<TaskAttempt[]>;
+  /** The same of many; those that had none are not in it. */
+  attemptsOf(ids: readonly string[]): Promise<Map<string, TaskAttempt[]>>;
+  /** Tasks that have not ended, per pool, and the age of the oldest. */
+  open(poolKeys: readonly string[]): Promise<Map<string, { count: number; oldestMs: number }>>;
+}
+
+export function createTasks(connection: Connection): Tasks {
+  const { db } = connection;
+  const insert = inLanes((tasks: readonly NewTask[]) => insertTasks(db, tasks), {
+    bytesOf: ({ requestBody }) => requestBody.length,
+    alone: (task) => insertAlone(connection, task),
+  });
+  return {
+    ...createTaskCounts(connection),
+    ...createTaskEnds(connection),
+    ...createTaskKept(connection),
+    ...createTaskUpkeep(connection),
+    insert,
+    async byId(id) {
+      const row: unknown = await db('tasks').where({ id }).first(rowColumns);
+      return row === undefined ? undefined : parseTask(row);
+    },
+    async list({ scope, statuses, pool, llm, agent, before, limit }) {
+      const query = db('tasks').orderBy('id', 'desc').limit(limit);
+      if (scope.ownerId !== null) query.where({ ownerId: scope.ownerId });
+      if (scope.pools !== null) query.whereIn('poolName', [...scope.pools]);
+      if (statuses !== undefined) query.whereIn('status', [...statuses]);
+      if (pool !== undefined) query.where({ poolName: pool });
+      if (llm !== undefined) query.where({ llmName: llm });
+      if (agent !== undefined) query.where({ agentId: agent });
+      if (before !== undefined) query.where('id', '<', before);
+      return parseTasks(await query.select<unknown[]>(rowColumns));
+    },
+    bodies: (id) => bodiesOf(connection, id),
+    async translatedFrom(id) {
+      const row = await db('tasks')
+        .where({ id })
+        .first<{ from: string | null } | undefined>(db.raw(`request_headers ->> 'translated' as "from"`));
+      return row?.from ?? null;
+    },
+    bodyBytes: (id) => bodyBytesOf(connection, id),
+    attempts: async (id) => (await attemptsOf(db, [id])).get(id) ?? [],
+    attemptsOf: (ids) => attemptsOf(db, ids),
+    async open(poolKeys) {
+      const { rows } = await db.raw<{ rows: { poolName: string; count: string; oldestMs: string }[] }>(
+        `select pool_name, count(*) as count,
+           extract(epoch from clock_timestamp() - min(created_at)) * 1000 as oldest_ms
+         from tasks where status in ('pending', 'claimed', 'running') and pool_name = any(:poolKeys)
+         group by pool_name`,
+        { poolKeys: [...poolKeys] },
+      );
+      return new Map(
+        rows.map((r) => [
+          r.poolName,
+          { count: Number(r.count), oldestMs: Math.max(0, Math.round(Number(r.oldestMs))) },
+        ]),
+      );
+    },
+  };
+}
+
+async function insertAlone({ transaction }: Connection, task: NewTask): Promise<TaskRow> {
+  const [row] = await transaction((trx) => insertTasks(trx, [task]), task.requestBody.length);
+  if (!row) throw new McpctlError('internal');
+  return row;
+}
+
+async function bodiesOf(connection: Connection, id: string): Promise<TaskBodies> {
+  const bytes = await bodyBytesOf(connection, id);
+  const read = (db: Knex): Promise<TaskBodies | undefined> =>
+    db('tasks').where({ id }).first<TaskBodies | undefined>('requestBody', 'responseBody');
+  const row = isLarge(bytes) ? await connection.transaction(read, bytes) : await read(connection.db);
+  return row ?? { requestBody: null, responseBody: null };
+}
+
+async function bodyBytesOf({ db }: Connection, id: string): Promise<number> {
+  const { rows } = await db.raw<{ rows: { bytes: number }[] }>(
+    `select coalesce(octet_length(request_body), 0) + coalesce(octet_length(response_body), 0) as bytes
+     from tasks where id = :id`,
+    { id },
+  );
+  return rows[0]?.bytes ?? 0;
+}
+
+async function attemptsOf(db: Knex, ids: readonly string[]): Promise<Map<string, TaskAttempt[]>> {
+  const attempts = new Map<string, TaskAttempt[]>();
+  if (ids.length === 0) return attempts;
+  const rows = await db('taskAttempts')
+    .whereIn('taskId', [...ids])
+    .orderBy(['taskId', 'n'])
+    .select<(TaskAttempt & { taskId: string })[]>('taskId', ...attemptColumns);
+  for (const { taskId, ...attempt } of rows) {
+    const others = attempts.get(taskId);
+    if (others) others.push(attempt);
+    else attempts.set(taskId, [attempt]);
+  }
+  return attempts;
+}

@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs';
+
+const COMMIT = /^[0-9a-f]{40,64}$/;
+
+/** The text of a file of the checkout that this file is in; undefined where there is none. */
+function ofGit(path: string): string | undefined {
+  for (const up of ['../../../', '../../../../']) {
+    try {
+      return readFileSync(new URL(`${up}.git/${path}`, import.meta.url), 'utf8');
+    } catch {
+      continue; // sources and `dist/` are at different depths; a release has no .git at all.
+    }
+  }
+  return undefined;
+}
+
+/** The commit that is checked out, short; `unknown` where nobody can tell. */
+export function ownCommit(): string {
+  const head = ofGit('HEAD')?.trim() ?? '';
+  const ref = /^ref: (refs\/[\w./-]+)$/.exec(head)?.[1];
+  const packed = ref === undefined ? undefined : ofGit('packed-refs')?.split('\n');
+  const found =
+    ref === undefined
+      ? head
+      : (ofGit(ref)?.trim() ?? packed?.find((line) => line.endsWith(` ${ref}`))?.slice(0, -ref.length - 1));
+  return found !== undefined && COMMIT.test(found) ? found.slice(0, 12) : 'unknown';
+}

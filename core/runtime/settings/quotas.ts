@@ -1,0 +1,38 @@
+import { count, ms, quotas } from './kinds.ts';
+
+const DAY = 24 * 3_600_000;
+
+/** How much one user may have in the registry. Part of the one table in settings.ts. */
+export const quotaSettings = {
+  maxUserLlms: {
+    env: 'MCPCTL_MAX_USER_LLMS',
+    about: 'how many llms one user may have in the registry; admins have no limit',
+    schema: count(64),
+  },
+  maxUserPools: {
+    env: 'MCPCTL_MAX_USER_POOLS',
+    about: 'how many pools with llms one user may have made; admins have no limit',
+    schema: count(32),
+  },
+  maxUserSessions: {
+    env: 'MCPCTL_MAX_USER_SESSIONS',
+    about: 'how many provider sessions, which are workers, one user may have; admins have no limit',
+    schema: count(32),
+  },
+  maxUserTokens: {
+    env: 'MCPCTL_MAX_USER_TOKENS',
+    about: 'how many valid tokens one user may have; admins have no limit',
+    schema: count(64),
+  },
+  quotas: {
+    env: 'MCPCTL_QUOTAS',
+    about:
+      'of a resource how many one user may have, and how many there may be, like prompt=500/20000,project=100/5000 (docs/projects.md has the defaults); admins have no limit',
+    schema: quotas,
+  },
+  nameKeepMs: {
+    env: 'MCPCTL_NAME_KEEP_MS',
+    about: 'how long the name of an llm, an alias or a pool that is gone stays its owner’s',
+    schema: ms(30 * DAY),
+  },
+} as const;
