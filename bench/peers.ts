@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { McpctlError } from '../core/errors.ts';
 import { pause, systemClock as clock } from '../core/runtime/clock.ts';
 import { freePort } from '../start/port.ts';
-import type { Endpoint } from './endpoint.ts';
-import { keepExtra } from './extras.ts';
+import type { Endpoint } from './report/endpoint.ts';
+import { keepExtra } from './product/extras.ts';
 
 /** The baselines that are programs of their own, running. */
 export interface Peers {

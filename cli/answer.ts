@@ -1,6 +1,6 @@
-import type { Context } from './context.ts';
-import type { InferEvent } from './infer.ts';
-import { createStatusRow } from './status-row.ts';
+import type { Context } from './who/context.ts';
+import type { InferEvent } from './net/infer.ts';
+import { createStatusRow } from './say/status-row.ts';
 
 type Showing = Pick<Context, 'terminal' | 'out' | 'clock'>;
 

@@ -1,4 +1,4 @@
-import type { Context } from './context.ts';
+import type { Context } from './who/context.ts';
 import { AlreadySaid, Cancelled, failureOf, type ExitCode } from './exit.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { McpctlError } from '../core/errors.ts';
 import { nearest } from '../core/runtime/nearest.ts';
-import type { Client } from './client.ts';
+import type { Client } from './net/client.ts';
 
 /**
  * Does `work` on something named; where the server does not know it, the error names what is near, of the same type

@@ -3,8 +3,8 @@ import { systemClock } from '../core/runtime/clock.ts';
 import { failureOf } from './exit.ts';
 import { createInterrupts } from './interrupts.ts';
 import { packageVersion } from './package-version.ts';
-import { runProgram } from './run-program.ts';
-import { mayColour, type Terminal } from './terminal.ts';
+import { runProgram } from './program/run-program.ts';
+import { mayColour, type Terminal } from './say/terminal.ts';
 
 const { stdin, stdout, stderr, env, argv } = process;
 const quiet = argv.includes('--no-color');

@@ -1,5 +1,5 @@
 import { terminalStatuses } from '../core/task/task.ts';
-import type { Listing } from './print.ts';
+import type { Listing } from './say/print.ts';
 
 /** Whether nothing becomes of a task any more. */
 export function hasEnded(status: unknown): boolean {

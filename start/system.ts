@@ -4,14 +4,14 @@ import type { Clock } from '../core/runtime/clock.ts';
 import { redisUrlsOf } from '../core/runtime/settings/redis.ts';
 import type { Home } from '../core/runtime/files/home.ts';
 import { writePrivately } from '../core/runtime/files/private-file.mjs';
-import type { Backend } from './backend.ts';
+import type { Backend } from './discover/backend.ts';
 import { ensureCredentials, writeJson, type Credentials } from './credentials.ts';
 import { createEdgeClient, type EdgeClient } from './edge-client.ts';
-import { commandOf, createLaunch, firstStart } from './launch.ts';
-import type { Procfile } from './procfile.ts';
-import { release } from './release.ts';
+import { commandOf, createLaunch, firstStart } from './keep/launch.ts';
+import type { Procfile } from './keep/procfile.ts';
+import { release } from './keep/release.ts';
 import type { Found } from './server.ts';
-import { createRunning } from './stages.ts';
+import { createRunning } from './keep/stages.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface SystemDeps {

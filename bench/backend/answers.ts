@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
-import { nowMs } from '../clock.ts';
+import { nowMs } from '../report/clock.ts';
 import type { Script } from './script.ts';
 
 const base = '"id":"chatcmpl-bench","created":1700000000,"model":"bench"';

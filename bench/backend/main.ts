@@ -6,7 +6,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { nowMs } from '../clock.ts';
+import { nowMs } from '../report/clock.ts';
 import { streamed, whole } from './answers.ts';
 import { readScript, type Opened, type Told } from './script.ts';
 

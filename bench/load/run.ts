@@ -1,5 +1,5 @@
 import { messageOf } from '../../core/errors.ts';
-import { nowMs } from '../clock.ts';
+import { nowMs } from '../report/clock.ts';
 import { openConnection, type Connection } from './connection.ts';
 import type { Job, Measured, Target } from './job.ts';
 import { readStream } from './stream.ts';

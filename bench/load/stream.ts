@@ -1,4 +1,4 @@
-import { nowMs } from '../clock.ts';
+import { nowMs } from '../report/clock.ts';
 import type { Measured } from './job.ts';
 
 /** Reads one streamed answer of the scripted backend as it comes. */

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import type { Product } from '../product.ts';
+import type { Product } from '../product/product.ts';
 
 /** Commands that a product's Redis has been given so far, those inside of scripts among them. */
 export async function commandsOf({ redisUrl }: Pick<Product, 'redisUrl'>): Promise<number> {

@@ -1,6 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import { nowMs } from '../clock.ts';
+import { nowMs } from '../report/clock.ts';
 import type { Mark, Resting } from './resting.ts';
 
 const EVERY_MS = 50;

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import { submitOf, submitsTo } from '../api.ts';
+import { submitOf, submitsTo } from '../product/api.ts';
 import { scripted } from '../backend/script.ts';
-import { nowMs } from '../clock.ts';
-import type { Product } from '../product.ts';
+import { nowMs } from '../report/clock.ts';
+import type { Product } from '../product/product.ts';
 
 /** How much lies in the tables. */
 export interface Sizes {

@@ -4,8 +4,8 @@ import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { countJobs } from '../../core/queue/jobs/counts.ts';
 import { createKeys, type Keys } from '../../core/queue/keys.ts';
-import { nowMs } from '../clock.ts';
-import type { Product } from '../product.ts';
+import { nowMs } from '../report/clock.ts';
+import type { Product } from '../product/product.ts';
 import type { Bench } from '../scenarios/scenario.ts';
 import { layRows, poolName, type Sizes } from './lay.ts';
 

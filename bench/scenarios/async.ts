@@ -1,9 +1,9 @@
-import { submitOf, submitsTo } from '../api.ts';
+import { submitOf, submitsTo } from '../product/api.ts';
 import { scripted } from '../backend/script.ts';
-import { nowMs } from '../clock.ts';
-import { untilSettled } from '../rows.ts';
-import { summary } from '../stats.ts';
-import { startBenchWorker } from '../worker.ts';
+import { nowMs } from '../report/clock.ts';
+import { untilSettled } from '../product/rows.ts';
+import { summary } from '../report/stats.ts';
+import { startBenchWorker } from '../product/worker.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const WITHIN_MS = 300_000;

@@ -2,9 +2,9 @@ import { pause } from '../../core/runtime/clock.ts';
 import { scripted } from '../backend/script.ts';
 import { restingOf } from '../rest/resting.ts';
 import type { Measured } from '../load/job.ts';
-import type { Product } from '../product.ts';
-import { median, spread, summary } from '../stats.ts';
-import { cpuBetween, ofProduct, usageBelow } from '../usage.ts';
+import type { Product } from '../product/product.ts';
+import { median, spread, summary } from '../report/stats.ts';
+import { cpuBetween, ofProduct, usageBelow } from '../report/usage.ts';
 import { commandsOf } from '../rest/commands.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 

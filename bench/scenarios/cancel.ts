@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { McpctlError } from '../../core/errors.ts';
 import { scripted } from '../backend/script.ts';
-import type { Endpoint } from '../endpoint.ts';
-import { summary } from '../stats.ts';
+import type { Endpoint } from '../report/endpoint.ts';
+import { summary } from '../report/stats.ts';
 import type { Bench, Result, Row, Scenario } from './scenario.ts';
 
 const phases = ['mid-stream', 'before the first event'] as const;

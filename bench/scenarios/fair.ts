@@ -1,8 +1,8 @@
-import { submitsTo, tokenOf } from '../api.ts';
+import { submitsTo, tokenOf } from '../product/api.ts';
 import { scripted } from '../backend/script.ts';
-import { untilSettled } from '../rows.ts';
-import { median, spread, summary } from '../stats.ts';
-import { startBenchWorker } from '../worker.ts';
+import { untilSettled } from '../product/rows.ts';
+import { median, spread, summary } from '../report/stats.ts';
+import { startBenchWorker } from '../product/worker.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const WITHIN_MS = 300_000;

@@ -1,6 +1,6 @@
 import { scripted } from '../backend/script.ts';
 import type { Measured } from '../load/job.ts';
-import { callsOf, cpuOf, faultsOf, inBlocks, ratios, rowsOf } from '../rounds.ts';
+import { callsOf, cpuOf, faultsOf, inBlocks, ratios, rowsOf } from '../report/rounds.ts';
 import type { Bench, Comparison, Result, Row, Scenario } from './scenario.ts';
 
 const eventsPerSecond = ({ tokens, seconds }: Measured): number => tokens / seconds;

@@ -1,7 +1,7 @@
 import { scripted } from '../backend/script.ts';
 import type { Measured } from '../load/job.ts';
-import { added, callsOf, faultsOf, inTurn, rowsOf } from '../rounds.ts';
-import { median } from '../stats.ts';
+import { added, callsOf, faultsOf, inTurn, rowsOf } from '../report/rounds.ts';
+import { median } from '../report/stats.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const TOKENS = 5;

@@ -1,10 +1,10 @@
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import { nowMs } from '../clock.ts';
-import { memoryOf, pidBelow } from '../process.ts';
-import { startRawWorkers } from '../raw-workers.ts';
-import { median, summary } from '../stats.ts';
-import { usageBelow } from '../usage.ts';
+import { nowMs } from '../report/clock.ts';
+import { memoryOf, pidBelow } from '../report/process.ts';
+import { startRawWorkers } from '../product/raw-workers.ts';
+import { median, summary } from '../report/stats.ts';
+import { usageBelow } from '../report/usage.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const SAMPLES = 10;

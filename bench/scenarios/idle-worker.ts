@@ -1,7 +1,7 @@
 import { pause } from '../../core/runtime/clock.ts';
-import { memoryOf } from '../process.ts';
-import { summary } from '../stats.ts';
-import { startBenchWorker } from '../worker.ts';
+import { memoryOf } from '../report/process.ts';
+import { summary } from '../report/stats.ts';
+import { startBenchWorker } from '../product/worker.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const transports = ['redis', 'sse'] as const;

@@ -1,8 +1,8 @@
 import { scripted } from '../backend/script.ts';
-import type { Endpoint } from '../client.ts';
-import { nowMs } from '../clock.ts';
-import { median, spread, summary } from '../stats.ts';
-import { ofProduct, processesBelow } from '../usage.ts';
+import type { Endpoint } from '../load/client.ts';
+import { nowMs } from '../report/clock.ts';
+import { median, spread, summary } from '../report/stats.ts';
+import { ofProduct, processesBelow } from '../report/usage.ts';
 import type { Bench, Comparison, Result, Row, Scenario } from './scenario.ts';
 
 const MIB = 1024 * 1024;

@@ -1,8 +1,8 @@
 import { pause } from '../../core/runtime/clock.ts';
 import { scripted } from '../backend/script.ts';
-import { nowMs } from '../clock.ts';
-import { slope, summary } from '../stats.ts';
-import { ofProduct, usageBelow } from '../usage.ts';
+import { nowMs } from '../report/clock.ts';
+import { slope, summary } from '../report/stats.ts';
+import { ofProduct, usageBelow } from '../report/usage.ts';
 import type { Bench, Result, Row, Scenario } from './scenario.ts';
 
 const TOKENS = 20;

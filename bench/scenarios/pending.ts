@@ -1,9 +1,9 @@
-import { submitOf, submitsTo, tokenOf } from '../api.ts';
+import { submitOf, submitsTo, tokenOf } from '../product/api.ts';
 import { scripted } from '../backend/script.ts';
 import type { Measured } from '../load/job.ts';
-import { untilSettled } from '../rows.ts';
-import { median, spread, summary } from '../stats.ts';
-import { startBenchWorker, type BenchWorker } from '../worker.ts';
+import { untilSettled } from '../product/rows.ts';
+import { median, spread, summary } from '../report/stats.ts';
+import { startBenchWorker, type BenchWorker } from '../product/worker.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const WITHIN_MS = 300_000;

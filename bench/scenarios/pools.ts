@@ -1,8 +1,8 @@
 import { scripted } from '../backend/script.ts';
 import type { Job, Measured, Target } from '../load/job.ts';
-import { p50, perSecond } from '../rounds.ts';
-import { spread, summary } from '../stats.ts';
-import { startBenchWorker, type BenchWorker } from '../worker.ts';
+import { p50, perSecond } from '../report/rounds.ts';
+import { spread, summary } from '../report/stats.ts';
+import { startBenchWorker, type BenchWorker } from '../product/worker.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const ONE = 'pools-one';

@@ -1,10 +1,10 @@
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
-import { nowMs } from '../clock.ts';
-import { loopDelayMs } from '../edge-probe.ts';
-import { pidBelow } from '../process.ts';
-import { startRawWorkers, type RawWorkers } from '../raw-workers.ts';
-import { summary } from '../stats.ts';
+import { nowMs } from '../report/clock.ts';
+import { loopDelayMs } from '../product/edge-probe.ts';
+import { pidBelow } from '../report/process.ts';
+import { startRawWorkers, type RawWorkers } from '../product/raw-workers.ts';
+import { summary } from '../report/stats.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const SERVING_MS = 90_000;

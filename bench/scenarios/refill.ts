@@ -1,7 +1,7 @@
-import { nowMs } from '../clock.ts';
+import { nowMs } from '../report/clock.ts';
 import { someOpen } from '../rest/drained.ts';
 import { rateOf, restingOf } from '../rest/resting.ts';
-import { summary } from '../stats.ts';
+import { summary } from '../report/stats.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const WITHIN_MS = 300_000;

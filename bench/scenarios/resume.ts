@@ -2,9 +2,9 @@ import { request } from 'node:http';
 import { McpctlError } from '../../core/errors.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { scripted } from '../backend/script.ts';
-import { nowMs } from '../clock.ts';
-import { startBenchEdge } from '../edge.ts';
-import { median, spread, summary } from '../stats.ts';
+import { nowMs } from '../report/clock.ts';
+import { startBenchEdge } from '../product/edge.ts';
+import { median, spread, summary } from '../report/stats.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const WITHIN_MS = 30_000;

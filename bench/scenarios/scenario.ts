@@ -1,9 +1,9 @@
-import type { BenchBackend } from '../backend.ts';
-import type { Client } from '../client.ts';
-import type { Endpoint } from '../endpoint.ts';
-import type { Load } from '../load.ts';
-import type { Product } from '../product.ts';
-import type { Spread, Summary } from '../stats.ts';
+import type { BenchBackend } from '../backend/backend.ts';
+import type { Client } from '../load/client.ts';
+import type { Endpoint } from '../report/endpoint.ts';
+import type { Load } from '../load/load.ts';
+import type { Product } from '../product/product.ts';
+import type { Spread, Summary } from '../report/stats.ts';
 
 export interface Bench {
   backend: BenchBackend;

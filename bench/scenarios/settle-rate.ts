@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { claimTask, endClaim, isRefusal } from '../../core/queue/task/claim.ts';
 import { jobIdOf } from '../../core/queue/task/submission.ts';
-import { nowMs } from '../clock.ts';
+import { nowMs } from '../report/clock.ts';
 import { someOpen, untilEnded } from '../rest/drained.ts';
 import { rateOf, restingOf, type Resting } from '../rest/resting.ts';
-import { summary } from '../stats.ts';
+import { summary } from '../report/stats.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const WITHIN_MS = 300_000;

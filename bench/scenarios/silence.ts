@@ -1,9 +1,9 @@
 import { request } from 'node:http';
 import { McpctlError } from '../../core/errors.ts';
 import { scripted } from '../backend/script.ts';
-import { nowMs } from '../clock.ts';
-import type { Endpoint } from '../client.ts';
-import { summary } from '../stats.ts';
+import { nowMs } from '../report/clock.ts';
+import type { Endpoint } from '../load/client.ts';
+import { summary } from '../report/stats.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const WITHIN_MS = 120_000;

@@ -1,7 +1,7 @@
 import { scripted } from '../backend/script.ts';
 import type { Measured } from '../load/job.ts';
-import { callsOf, cpuOf, faultsOf, inBlocks, ratios, rowsOf } from '../rounds.ts';
-import { quantile } from '../stats.ts';
+import { callsOf, cpuOf, faultsOf, inBlocks, ratios, rowsOf } from '../report/rounds.ts';
+import { quantile } from '../report/stats.ts';
 import type { Bench, Comparison, Result, Scenario } from './scenario.ts';
 
 const TOKENS = 64;

@@ -1,6 +1,6 @@
 import { scripted } from '../backend/script.ts';
 import type { Measured } from '../load/job.ts';
-import { median, spread, summary } from '../stats.ts';
+import { median, spread, summary } from '../report/stats.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const TOKENS = 5;

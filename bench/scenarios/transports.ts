@@ -1,6 +1,6 @@
 import { scripted } from '../backend/script.ts';
-import { median, quantile, summary } from '../stats.ts';
-import { startBenchWorker, type BenchWorker } from '../worker.ts';
+import { median, quantile, summary } from '../report/stats.ts';
+import { startBenchWorker, type BenchWorker } from '../product/worker.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const transports = ['redis', 'sse'] as const;

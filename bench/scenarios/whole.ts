@@ -10,7 +10,7 @@ import {
   perSecond,
   ratios,
   rowsOf,
-} from '../rounds.ts';
+} from '../report/rounds.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const bodies = [scripted({ tokens: 5 }, { stream: false })];

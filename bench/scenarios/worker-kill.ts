@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { pause } from '../../core/runtime/clock.ts';
 import { scripted } from '../backend/script.ts';
-import { summary } from '../stats.ts';
-import { startBenchWorker, type BenchWorker } from '../worker.ts';
+import { summary } from '../report/stats.ts';
+import { startBenchWorker, type BenchWorker } from '../product/worker.ts';
 import type { Bench, Result, Scenario } from './scenario.ts';
 
 const transports = ['redis', 'sse'] as const;

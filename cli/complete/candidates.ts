@@ -1,5 +1,5 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
-import type { Context } from '../context.ts';
+import type { Context } from '../who/context.ts';
 import { oneLine } from '../../core/runtime/plain.ts';
 import { complete, FILES } from './complete.ts';
 import { brokenAt, wordsOf } from './line.ts';

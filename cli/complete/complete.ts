@@ -1,9 +1,9 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { llmStatuses } from '../../core/llm.ts';
 import { taskStatuses } from '../../core/task/task.ts';
-import type { Context } from '../context.ts';
+import type { Context } from '../who/context.ts';
 import { isCalled, othersTypes, ownTypes, type Doing, type Type } from '../resources/types.ts';
-import type { GlobalOptions } from '../target.ts';
+import type { GlobalOptions } from '../who/target.ts';
 import { liveNames, type Candidate } from './live.ts';
 import { argumentSources, optionSources, statusesOf, type Source } from './sources.ts';
 

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { writePrivately } from '../../core/runtime/files/private-file.mjs';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
-import type { Client } from '../client.ts';
-import type { Context } from '../context.ts';
-import { readContexts } from '../contexts-file.ts';
-import { authenticated, type GlobalOptions, type Target } from '../target.ts';
+import type { Client } from '../net/client.ts';
+import type { Context } from '../who/context.ts';
+import { readContexts } from '../who/contexts-file.ts';
+import { authenticated, type GlobalOptions, type Target } from '../who/target.ts';
 import { hasEnded } from '../tasks.ts';
-import { cell } from '../text.ts';
+import { cell } from '../say/text.ts';
 import type { Live } from './sources.ts';
 
 /** What may be put in, and a few words about it. */

@@ -3,7 +3,7 @@ import { resources } from '../../core/resources/index.ts';
 import { llmStatuses } from '../../core/llm.ts';
 import { taskStatuses } from '../../core/task/task.ts';
 import { clients } from '../commands/connect/clients.ts';
-import { methods } from '../http.ts';
+import { methods } from '../net/http.ts';
 import type { Doing } from '../resources/types.ts';
 
 /** Names that only a server, or a file of this machine, knows. */

@@ -1,9 +1,9 @@
 import type { CatalogueEntry, CatalogueShown } from '../../core/resources/catalogue.ts';
 import { plain } from '../../core/runtime/plain.ts';
-import type { Instant } from '../columns.ts';
+import type { Instant } from '../say/columns.ts';
 import type { Keyed } from '../keyed.ts';
-import { factLines, type Column } from '../table.ts';
-import { span } from '../text.ts';
+import { factLines, type Column } from '../say/table.ts';
+import { span } from '../say/text.ts';
 
 /** What stands at a dotted path; through an array, what stands there in each of its items. */
 function valueAt(raw: unknown, path: string): unknown {

@@ -1,6 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import { ownCatalogue, type CatalogueEntry } from '../../core/resources/catalogue.ts';
-import type { Context } from '../context.ts';
+import type { Context } from '../who/context.ts';
 
 /** What a command works on, by every name a person may use. */
 export interface Type {

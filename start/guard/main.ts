@@ -51,7 +51,7 @@ process.stdin.setEncoding('utf8');
 process.stdin.on('data', (part: string) => {
   text += part;
   const end = text.indexOf('\n');
-  // Written by start/guarded.ts of this same build, so it is taken at its word.
+  // Written by start/keep/guarded.ts of this same build, so it is taken at its word.
   if (!stop && end >= 0) stop = run(JSON.parse(text.slice(0, end)) as GuardSpec);
 });
 const end = (): void => (stop ? stop() : process.exit(0));

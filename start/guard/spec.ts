@@ -1,4 +1,4 @@
-/** What a guard is told on its standard input, as one line of JSON, by start/guarded.ts. */
+/** What a guard is told on its standard input, as one line of JSON, by start/keep/guarded.ts. */
 export interface GuardSpec {
   command: string;
   args: readonly string[];

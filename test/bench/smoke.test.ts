@@ -4,9 +4,9 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { Finding } from '../../bench/report.ts';
+import type { Finding } from '../../bench/report/report.ts';
 import { scenarios } from '../../bench/scenarios/index.ts';
-import { median, quantile, slope } from '../../bench/stats.ts';
+import { median, quantile, slope } from '../../bench/report/stats.ts';
 
 /** That it runs and counts; how fast anything is, is no matter of a test. */
 describe('npm run bench', function () {

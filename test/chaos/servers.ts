@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import { pause, systemClock as clock } from '../../core/runtime/clock.ts';
 import { homeAt } from '../../core/runtime/files/home.ts';
-import { startGuarded, type Guarded } from '../../start/guarded.ts';
-import { findPostgres } from '../../start/postgres.ts';
-import { findRedis } from '../../start/redis.ts';
+import { startGuarded, type Guarded } from '../../start/keep/guarded.ts';
+import { findPostgres } from '../../start/stores/postgres.ts';
+import { findRedis } from '../../start/stores/redis.ts';
 import type { Found, Say } from '../../start/server.ts';
 import { startSentinelTrio, startSmallCluster, type FollowedRedis } from '../support/redis-servers.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { expect } from 'chai';
 import { argumentSources, optionSources } from '../../cli/complete/sources.ts';
-import { createProgram } from '../../cli/program.ts';
+import { createProgram } from '../../cli/program/program.ts';
 import { llm, pool, publicLlm, task, taskId, token } from './fixtures.ts';
 import { page, startPeer, within, type Peer } from './peer.ts';
 import { programDeps, startSession, type Session } from './session.ts';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
-import { createProgram } from '../../cli/program.ts';
+import { createProgram } from '../../cli/program/program.ts';
 import { ownCatalogue } from '../../core/resources/catalogue.ts';
 import { programDeps, startSession, type Session } from './session.ts';
 

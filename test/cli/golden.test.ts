@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { expect } from 'chai';
-import { createProgram } from '../../cli/program.ts';
+import { createProgram } from '../../cli/program/program.ts';
 import { ownCatalogue } from '../../core/resources/catalogue.ts';
 import { llm, members, pool, publicLlm, task, taskId, token, whoami } from './fixtures.ts';
 import { answers, delta, fails, page, startPeer, streams, type Peer } from './peer.ts';

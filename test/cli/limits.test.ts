@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'chai';
-import { MOST_INPUT_BYTES, readAll } from '../../cli/stdin.ts';
+import { MOST_INPUT_BYTES, readAll } from '../../cli/input/stdin.ts';
 import { task, taskId } from './fixtures.ts';
 import { answers, delta, startPeer, type Peer } from './peer.ts';
 import { startSession, type Session } from './session.ts';

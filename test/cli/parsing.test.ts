@@ -29,7 +29,7 @@ import { makeTokenRevoke } from '../../cli/commands/token/revoke.ts';
 import { makeHelp } from '../../cli/commands/help/help.ts';
 import { makeVersion } from '../../cli/commands/version/version.ts';
 import { makeWhoami } from '../../cli/commands/whoami/whoami.ts';
-import type { Context } from '../../cli/context.ts';
+import type { Context } from '../../cli/who/context.ts';
 import { startSession, type Session } from './session.ts';
 
 /** Without --watch. */

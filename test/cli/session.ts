@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { systemClock } from '../../core/runtime/clock.ts';
-import { createContext, type Context } from '../../cli/context.ts';
+import { createContext, type Context } from '../../cli/who/context.ts';
 import { createInterrupts, type Interrupts } from '../../cli/interrupts.ts';
-import type { Terminal } from '../../cli/terminal.ts';
+import type { Terminal } from '../../cli/say/terminal.ts';
 
 export interface SessionOptions {
   /** Which streams a person is at; none. */
@@ -56,7 +56,7 @@ class Sink extends Writable {
 export async function startSession(server: string | null, options: SessionOptions = {}): Promise<Session> {
   // The program loads its parts with `import()`; loaded the same way here, each module is there once.
   const [{ runProgram }, { failureOf }] = await Promise.all([
-    import('../../cli/run-program.ts'),
+    import('../../cli/program/run-program.ts'),
     import('../../cli/exit.ts'),
   ]);
   const home = await mkdtemp(join(tmpdir(), 'mcpctl-cli-'));

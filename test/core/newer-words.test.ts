@@ -15,7 +15,7 @@ import { parseFence } from '../../core/queue/task/fence.ts';
 import { parseMember } from '../../core/queue/live/presence.ts';
 import { parseEntry } from '../../core/queue/task/stream.ts';
 import { heldHeadSchema, taskHeadSchema } from '../../core/task/head.ts';
-import { readRegistered } from '../../worker/registered.ts';
+import { readRegistered } from '../../worker/registration/registered.ts';
 
 const NEWER = 'of-a-newer-release';
 const id = randomUUID();

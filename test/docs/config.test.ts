@@ -35,7 +35,7 @@ const readers = {
   scheduler: 'scheduler/duties/duty.ts',
   release: 'scheduler/main.ts',
   worker: 'worker/run.ts',
-  cli: 'cli/context.ts',
+  cli: 'cli/who/context.ts',
   start: 'start/main.ts',
 };
 

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { guardedDialling, mayDial, type Resolve } from '../../worker/hosted/addresses.ts';
-import { createExchange, type Exchange } from '../../worker/providers/http/exchange.ts';
+import { createExchange, type Exchange } from '../../worker/providers/http/wire/exchange.ts';
 
 const refused = [
   ...['127.0.0.1', '127.255.0.9', '0.0.0.0', '10.1.2.3', '172.16.0.1', '172.31.255.255', '192.168.1.1'],

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
-import { createExchange, type Answer, type Exchange } from '../../worker/providers/http/exchange.ts';
+import { createExchange, type Answer, type Exchange } from '../../worker/providers/http/wire/exchange.ts';
 import { startTlsFront } from '../support/tls-front.ts';
 
 interface Came {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { probeRedis } from '../../start/redis-probe.ts';
+import { probeRedis } from '../../start/stores/redis-probe.ts';
 import { chats, type Backend } from '../support/backend.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { saying, type Answer, type Edge } from './edge.ts';

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
 import { nameSchema } from '../../core/names.ts';
 import { suggestProviders } from '../../start/discover/suggest.ts';
-import { discoverBackends, usualPorts } from '../../start/discover.ts';
+import { discoverBackends, usualPorts } from '../../start/discover/discover.ts';
 import { providerTypes } from '../../worker/providers/index.ts';
 import { startKnown } from '../support/known-backends.ts';
 

@@ -16,12 +16,12 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { homeAt, type Home } from '../../core/runtime/files/home.ts';
-import { keepServer, type Kept } from '../../start/keep.ts';
-import { embeddedPostgres } from '../../start/postgres-binaries.ts';
-import { createCluster } from '../../start/postgres-cluster.ts';
-import { findPostgres } from '../../start/postgres.ts';
-import { probeRedis } from '../../start/redis-probe.ts';
-import { findRedis } from '../../start/redis.ts';
+import { keepServer, type Kept } from '../../start/keep/keep.ts';
+import { embeddedPostgres } from '../../start/stores/postgres-binaries.ts';
+import { createCluster } from '../../start/stores/postgres-cluster.ts';
+import { findPostgres } from '../../start/stores/postgres.ts';
+import { probeRedis } from '../../start/stores/redis-probe.ts';
+import { findRedis } from '../../start/stores/redis.ts';
 import type { Found, LocalServer } from '../../start/server.ts';
 import { eventually, isAlive } from '../support/supervised.ts';
 

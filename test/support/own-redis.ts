@@ -5,8 +5,8 @@ import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { homeAt } from '../../core/runtime/files/home.ts';
-import { keepServer } from '../../start/keep.ts';
-import { findRedis } from '../../start/redis.ts';
+import { keepServer } from '../../start/keep/keep.ts';
+import { findRedis } from '../../start/stores/redis.ts';
 
 /** A Redis that a test may set, fill and turn into a replica as it likes: the shared one is everybody's. */
 export interface OwnRedis {

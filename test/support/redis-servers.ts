@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { pause } from '../../core/runtime/clock.ts';
 import { freePort } from '../../start/port.ts';
-import { redisBinary, type RedisBinary } from '../../start/redis-binary.ts';
+import { redisBinary, type RedisBinary } from '../../start/stores/redis-binary.ts';
 
 /** A Redis, Valkey or Sentinel of a test's own: no guard keeps it, as it is there to be killed. */
 export interface Server {

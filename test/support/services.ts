@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { homeAt } from '../../core/runtime/files/home.ts';
-import { keepServer, type Kept } from '../../start/keep.ts';
-import { findPostgres } from '../../start/postgres.ts';
-import { findRedis } from '../../start/redis.ts';
+import { keepServer, type Kept } from '../../start/keep/keep.ts';
+import { findPostgres } from '../../start/stores/postgres.ts';
+import { findRedis } from '../../start/stores/redis.ts';
 import type { Found, Say } from '../../start/server.ts';
 
 /** The Redis and the Postgres that a test run uses. */

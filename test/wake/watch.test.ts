@@ -3,7 +3,7 @@ import { createBus } from '../../core/runtime/bus.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { until } from '../support/system.ts';
-import { BackendWatch, type BackendState, type Watched } from '../../worker/watch.ts';
+import { BackendWatch, type BackendState, type Watched } from '../../worker/backends/watch.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 

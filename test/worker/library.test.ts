@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { VirtualLlmRegistrar, type LlmProvider } from '../../worker/registrar.ts';
+import { VirtualLlmRegistrar, type LlmProvider } from '../../worker/registration/registrar.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
 /** All that a provider has to have. */

@@ -2,7 +2,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { VirtualLlmRegistrar, type LlmProvider, type RegistrarOptions } from '../../worker/registrar.ts';
+import {
+  VirtualLlmRegistrar,
+  type LlmProvider,
+  type RegistrarOptions,
+} from '../../worker/registration/registrar.ts';
 import { scriptedEdge, type ScriptedEdge } from './scripted-edge.ts';
 
 /** Echoes; `fail` makes it fail. */

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { createEdgeClient } from '../../worker/edge-client.ts';
-import { VirtualLlmRegistrar, type LlmProvider, type RegistrarOptions } from '../../worker/registrar.ts';
+import {
+  VirtualLlmRegistrar,
+  type LlmProvider,
+  type RegistrarOptions,
+} from '../../worker/registration/registrar.ts';
 import { edgeFixture, lapse, listensAs, type EdgeFixture } from '../support/edge.ts';
 import { until } from '../support/system.ts';
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { RunningClaims } from '../../worker/running.ts';
+import { RunningClaims } from '../../worker/work/running.ts';
 
 const claim = (claimId: string) => ({
   taskId: 't',

@@ -5,7 +5,7 @@ import { createBus } from '../../core/runtime/bus.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { createEdgeClient } from '../../worker/edge-client.ts';
-import { membersOf, openPublished } from '../../worker/publish.ts';
+import { membersOf, openPublished } from '../../worker/backends/open-providers.ts';
 import { parseWorkerConfig } from '../../worker/sources/config.ts';
 import { SseTransport, type SseTransportDeps } from '../../worker/transports/sse.ts';
 import type { ServedMember } from '../../worker/transports/transport.ts';

@@ -2,7 +2,7 @@ import { lookup as resolveName, type LookupAddress, type LookupAllOptions } from
 import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { McpctlError } from '../../core/errors.ts';
-import type { Dialling } from '../providers/http/exchange.ts';
+import type { Dialling } from '../providers/http/wire/exchange.ts';
 
 /** Addresses that look public and are not: a cloud's metadata and control service. */
 const neverPublic = new Set(['168.63.129.16']);

@@ -7,7 +7,7 @@ import { createChunks } from './anthropic/to-chunks.ts';
 import { toMessages } from './anthropic/to-messages.ts';
 import { failed } from './failed.ts';
 import { chatOver } from './http/chat.ts';
-import { createExchange } from './http/exchange.ts';
+import { createExchange } from './http/wire/exchange.ts';
 import { forward, type ForwardDeps } from './http/forward.ts';
 import type { BackendSettings } from './http/settings.ts';
 import { endpointsAt } from './http/url.ts';

@@ -2,7 +2,7 @@ import { ollamaLoaded, ollamaModels, versionOf } from '../../core/member/backend
 import { McpctlError } from '../../core/errors.ts';
 import { failed, type Failed } from './failed.ts';
 import { ask } from './http/ask.ts';
-import { createExchange } from './http/exchange.ts';
+import { createExchange } from './http/wire/exchange.ts';
 import { failureOfStatus, failureOfThrown, type Refusal } from './http/failure.ts';
 import type { ForwardDeps } from './http/forward.ts';
 import { keyHeader } from './http/request.ts';

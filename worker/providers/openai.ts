@@ -1,5 +1,5 @@
 import { chatOver } from './http/chat.ts';
-import { createExchange } from './http/exchange.ts';
+import { createExchange } from './http/wire/exchange.ts';
 import { forward, type ForwardDeps } from './http/forward.ts';
 import { keyHeaderAt } from './http/request.ts';
 import type { BackendSettings } from './http/settings.ts';

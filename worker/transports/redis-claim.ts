@@ -16,11 +16,11 @@ import type { TakenJob } from '../../core/queue/jobs/consumer.ts';
 import { Emitter } from '../../core/queue/task/emitter.ts';
 import type { Keys } from '../../core/queue/keys.ts';
 import { refuse } from '../../core/queue/jobs/refuse.ts';
-import type { ClaimPort } from '../claim-port.ts';
-import { execute, type ExecuteDeps, type LetGo, type Member } from '../execute.ts';
-import type { Gate } from '../gate.ts';
-import type { RunningClaims, StopReason } from '../running.ts';
-import type { FetchBody } from '../resting-body.ts';
+import type { ClaimPort } from '../work/claim-port.ts';
+import { execute, type ExecuteDeps, type LetGo, type Member } from '../work/execute.ts';
+import type { Gate } from '../work/gate.ts';
+import type { RunningClaims, StopReason } from '../work/running.ts';
+import type { FetchBody } from '../work/resting-body.ts';
 
 export interface RedisClaimDeps extends ExecuteDeps {
   redis: Redis;

@@ -20,11 +20,11 @@ import type { Presence } from '../../core/member/presence.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { atMost } from '../../core/runtime/clock.ts';
 import { bothOpen, Switch } from '../../core/member/switch.ts';
-import type { Member } from '../execute.ts';
-import type { GateState } from '../gate.ts';
-import { RunningClaims } from '../running.ts';
+import type { Member } from '../work/execute.ts';
+import type { GateState } from '../work/gate.ts';
+import { RunningClaims } from '../work/running.ts';
 import { claimEarly, runJob, type RedisClaimDeps } from './redis-claim.ts';
-import type { FetchBody } from '../resting-body.ts';
+import type { FetchBody } from '../work/resting-body.ts';
 import type { ServedMember, Transport, Wake } from './transport.ts';
 
 export interface RedisTransportDeps extends Omit<ConnectOptions, 'user'> {

@@ -1,7 +1,7 @@
 import type { Service } from '../../core/runtime/process/service.ts';
 import type { WakeResult } from '../../core/member/wake.ts';
-import type { Member } from '../execute.ts';
-import type { Gate } from '../gate.ts';
+import type { Member } from '../work/execute.ts';
+import type { Gate } from '../work/gate.ts';
 import type { Slots } from '../../core/member/slots.ts';
 
 export interface ServedMember {

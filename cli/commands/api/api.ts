@@ -1,6 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { collect } from '../../arguments.ts';
-import type { Context } from '../../context.ts';
+import { collect } from '../../input/arguments.ts';
+import type { Context } from '../../who/context.ts';
 import type { ApiOptions } from './run-api.ts';
 
 export function makeApi(ctx: Context, run?: (options: ApiOptions) => Promise<void>) {

@@ -3,11 +3,11 @@ import { readFile, stat } from 'node:fs/promises';
 import { STATUS_CODES } from 'node:http';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { nearest } from '../../../core/runtime/nearest.ts';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import { AlreadySaid } from '../../exit.ts';
-import { methods, type Call } from '../../http.ts';
-import { ONCE_MS } from '../../infer.ts';
-import { needSendable, readAll } from '../../stdin.ts';
+import { methods, type Call } from '../../net/http.ts';
+import { ONCE_MS } from '../../net/infer.ts';
+import { needSendable, readAll } from '../../input/stdin.ts';
 
 export interface ApiOptions {
   method: string;

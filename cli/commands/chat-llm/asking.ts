@@ -1,4 +1,4 @@
-import type { InferCall } from '../../infer.ts';
+import type { InferCall } from '../../net/infer.ts';
 
 export interface Message {
   role: 'user' | 'assistant';

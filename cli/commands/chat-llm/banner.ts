@@ -1,8 +1,8 @@
 import width from 'string-width';
 import { McpctlError } from '../../../core/errors.ts';
-import type { Client } from '../../client.ts';
-import { cell } from '../../text.ts';
-import type { SeenLlm, SeenPool } from '../../views.ts';
+import type { Client } from '../../net/client.ts';
+import { cell } from '../../say/text.ts';
+import type { SeenLlm, SeenPool } from '../../net/views.ts';
 
 /** Who is about to answer, between rules. @throws McpctlError `llm_not_found`. */
 export async function bannerFor(client: Client, name: string, columns: number): Promise<string[]> {

@@ -1,6 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { countOf, temperatureOf } from '../../arguments.ts';
-import type { Context } from '../../context.ts';
+import { countOf, temperatureOf } from '../../input/arguments.ts';
+import type { Context } from '../../who/context.ts';
 import type { ChatLlmOptions } from './run-chat-llm.ts';
 
 export function makeChatLlm(ctx: Context, run?: (options: ChatLlmOptions) => Promise<void>) {

@@ -1,8 +1,8 @@
 import { showAnswer } from '../../answer.ts';
-import type { Client } from '../../client.ts';
-import type { Context } from '../../context.ts';
+import type { Client } from '../../net/client.ts';
+import type { Context } from '../../who/context.ts';
 import { Cancelled, failureOf } from '../../exit.ts';
-import type { InferEvent } from '../../infer.ts';
+import type { InferEvent } from '../../net/infer.ts';
 import { inferCallOf, type Asking } from './asking.ts';
 import { bannerFor } from './banner.ts';
 import { createPrompt, type Prompt } from './prompt.ts';

@@ -1,6 +1,6 @@
 import { McpctlError } from '../../../core/errors.ts';
-import type { Context } from '../../context.ts';
-import { readAll } from '../../stdin.ts';
+import type { Context } from '../../who/context.ts';
+import { readAll } from '../../input/stdin.ts';
 import { showAnswer } from '../../answer.ts';
 import { converse } from './converse.ts';
 import { inferCallOf, type Asking } from './asking.ts';

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { nearest } from '../../../core/runtime/nearest.ts';
-import type { Client } from '../../client.ts';
-import type { Context } from '../../context.ts';
+import type { Client } from '../../net/client.ts';
+import type { Context } from '../../who/context.ts';
 import type { Asking, Message } from './asking.ts';
 import { bannerFor } from './banner.ts';
 

@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import { makeCurrentContext } from './current-context.ts';
 import { makeDeleteContext } from './delete-context.ts';
 import { makeGetContexts } from './get-contexts.ts';

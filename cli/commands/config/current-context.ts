@@ -1,6 +1,6 @@
 import { Command } from '@commander-js/extra-typings';
 import { McpctlError } from '../../../core/errors.ts';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 
 export function makeCurrentContext(ctx: Context, run: () => Promise<void> = () => runCurrentContext(ctx)) {
   return new Command('current-context')
@@ -13,7 +13,7 @@ export function makeCurrentContext(ctx: Context, run: () => Promise<void> = () =
 }
 
 async function runCurrentContext(ctx: Context): Promise<void> {
-  const { readContexts } = await import('../../contexts-file.ts');
+  const { readContexts } = await import('../../who/contexts-file.ts');
   const { current } = await readContexts(await ctx.home());
   if (current !== null) return ctx.out.line(current);
   throw new McpctlError(

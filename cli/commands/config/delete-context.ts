@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 
 export interface DeleteContextOptions {
   name: string;
@@ -18,7 +18,7 @@ export function makeDeleteContext(
 }
 
 async function runDeleteContext(ctx: Context, { name }: DeleteContextOptions): Promise<void> {
-  const { readContexts, withoutContext, writeContexts } = await import('../../contexts-file.ts');
+  const { readContexts, withoutContext, writeContexts } = await import('../../who/contexts-file.ts');
   const home = await ctx.home();
   const kept = await readContexts(home);
   writeContexts(home, withoutContext(kept, name, home));

@@ -1,7 +1,7 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
-import { formatOption, type Format } from '../../formats.ts';
-import type { Column } from '../../table.ts';
+import type { Context } from '../../who/context.ts';
+import { formatOption, type Format } from '../../say/formats.ts';
+import type { Column } from '../../say/table.ts';
 
 export interface GetContextsOptions {
   names: string[];
@@ -29,8 +29,8 @@ interface SeenContext {
 }
 
 async function runGetContexts(ctx: Context, { names, output, headers }: GetContextsOptions): Promise<void> {
-  const { contextNamed, readContexts } = await import('../../contexts-file.ts');
-  const [{ listingOf, printListings }, home] = await Promise.all([import('../../print.ts'), ctx.home()]);
+  const { contextNamed, readContexts } = await import('../../who/contexts-file.ts');
+  const [{ listingOf, printListings }, home] = await Promise.all([import('../../say/print.ts'), ctx.home()]);
   const kept = await readContexts(home);
   const wanted = names.length > 0 ? names : Object.keys(kept.contexts);
   const items = wanted.map((name): SeenContext => {

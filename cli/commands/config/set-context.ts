@@ -1,6 +1,6 @@
 import { Command } from '@commander-js/extra-typings';
 import { McpctlError } from '../../../core/errors.ts';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 
 export interface SetContextOptions {
   name: string;
@@ -27,8 +27,8 @@ export function makeSetContext(
 }
 
 async function runSetContext(ctx: Context, { name }: SetContextOptions): Promise<void> {
-  const { readContexts, writeContexts } = await import('../../contexts-file.ts');
-  const { serverUrl, tokenIn } = await import('../../target.ts');
+  const { readContexts, writeContexts } = await import('../../who/contexts-file.ts');
+  const { serverUrl, tokenIn } = await import('../../who/target.ts');
   const { server: asked, tokenFile } = ctx.globals();
   const home = await ctx.home();
   const kept = await readContexts(home);

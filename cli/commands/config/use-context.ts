@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 
 export interface UseContextOptions {
   name: string;
@@ -18,7 +18,7 @@ export function makeUseContext(
 }
 
 async function runUseContext(ctx: Context, { name }: UseContextOptions): Promise<void> {
-  const { contextNamed, readContexts, writeContexts } = await import('../../contexts-file.ts');
+  const { contextNamed, readContexts, writeContexts } = await import('../../who/contexts-file.ts');
   const home = await ctx.home();
   const kept = await readContexts(home);
   const { server } = contextNamed(kept, name, home);

@@ -1,5 +1,5 @@
 import { Argument, Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import type { ConnectOptions } from './run-connect.ts';
 
 export function makeConnect(ctx: Context, run?: (options: ConnectOptions) => Promise<void>) {

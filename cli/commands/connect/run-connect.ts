@@ -1,9 +1,9 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { nearest } from '../../../core/runtime/nearest.ts';
-import type { Client } from '../../client.ts';
-import type { Context } from '../../context.ts';
-import { authenticated } from '../../target.ts';
-import type { SeenLlm } from '../../views.ts';
+import type { Client } from '../../net/client.ts';
+import type { Context } from '../../who/context.ts';
+import { authenticated } from '../../who/target.ts';
+import type { SeenLlm } from '../../net/views.ts';
 import { clients, type ClientKind, type Wiring } from './clients.ts';
 
 export interface ConnectOptions {

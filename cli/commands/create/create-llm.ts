@@ -1,7 +1,7 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { collect, countOf } from '../../arguments.ts';
-import type { Context } from '../../context.ts';
-import { formatOption, type Format } from '../../formats.ts';
+import { collect, countOf } from '../../input/arguments.ts';
+import type { Context } from '../../who/context.ts';
+import { formatOption, type Format } from '../../say/formats.ts';
 
 export interface CreateLlmOptions {
   name: string;
@@ -70,8 +70,8 @@ async function runCreateLlm(ctx: Context, options: CreateLlmOptions): Promise<vo
     return;
   }
   const [{ listingOf, printListings }, { instantsFor, llmColumns }] = await Promise.all([
-    import('../../print.ts'),
-    import('../../columns.ts'),
+    import('../../say/print.ts'),
+    import('../../say/columns.ts'),
   ]);
   const columns = llmColumns(instantsFor({ clock: ctx.clock, tty: false }));
   await printListings(ctx, [listingOf('llm', [llm], columns)], {

@@ -1,7 +1,7 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
-import type { Context } from '../../context.ts';
-import { formatOption } from '../../formats.ts';
+import type { Context } from '../../who/context.ts';
+import { formatOption } from '../../say/formats.ts';
 import type { CreateOneOptions } from './run-create-one.ts';
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

@@ -1,6 +1,6 @@
 import { Command } from '@commander-js/extra-typings';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import { makeCreateLlm } from './create-llm.ts';
 import { makeCreateOne } from './create-one.ts';
 

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
-import { instantsFor } from '../../columns.ts';
-import type { Context } from '../../context.ts';
-import type { Format } from '../../formats.ts';
-import { listingOf, printListings } from '../../print.ts';
+import { instantsFor } from '../../say/columns.ts';
+import type { Context } from '../../who/context.ts';
+import type { Format } from '../../say/formats.ts';
+import { listingOf, printListings } from '../../say/print.ts';
 import { columnsOf } from '../../resources/shown.ts';
-import { readAll } from '../../stdin.ts';
+import { readAll } from '../../input/stdin.ts';
 
 export interface CreateOneOptions {
   entry: CatalogueEntry;

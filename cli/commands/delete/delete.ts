@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import type { DeleteOptions } from './run-delete.ts';
 
 export function makeDelete(ctx: Context, run?: (options: DeleteOptions) => Promise<void>) {

@@ -1,7 +1,7 @@
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import { eachOf } from '../../each.ts';
 import { hinted } from '../../hint.ts';
-import { confirm } from '../../question.ts';
+import { confirm } from '../../input/question.ts';
 import { namedRefsOf } from '../../resources/refs.ts';
 import { typesFor } from '../../resources/types.ts';
 

@@ -1,6 +1,6 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
-import { objectFormatOption } from '../../formats.ts';
+import type { Context } from '../../who/context.ts';
+import { objectFormatOption } from '../../say/formats.ts';
 import type { DescribeOptions } from './run-describe.ts';
 
 export function makeDescribe(ctx: Context, run?: (options: DescribeOptions) => Promise<void>) {

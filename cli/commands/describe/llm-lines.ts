@@ -1,6 +1,6 @@
-import { keyName } from '../../columns.ts';
-import { factLines } from '../../table.ts';
-import type { SeenLlm, SeenPool } from '../../views.ts';
+import { keyName } from '../../say/columns.ts';
+import { factLines } from '../../say/table.ts';
+import type { SeenLlm, SeenPool } from '../../net/views.ts';
 import { memberLines } from './member-lines.ts';
 import type { Look } from './look.ts';
 

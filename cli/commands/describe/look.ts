@@ -1,5 +1,5 @@
-import type { Instant } from '../../columns.ts';
-import type { Paint } from '../../output.ts';
+import type { Instant } from '../../say/columns.ts';
+import type { Paint } from '../../say/output.ts';
 
 /** What the renderers of this folder may use. */
 export interface Look {

@@ -1,6 +1,6 @@
-import { statusOf } from '../../columns.ts';
-import { tableLines } from '../../table.ts';
-import type { SeenMember } from '../../views.ts';
+import { statusOf } from '../../say/columns.ts';
+import { tableLines } from '../../say/table.ts';
+import type { SeenMember } from '../../net/views.ts';
 import type { Look } from './look.ts';
 
 /** Each member of a pool, a line each, indented. */

@@ -1,6 +1,6 @@
-import { factLines } from '../../table.ts';
-import { span } from '../../text.ts';
-import type { SeenPool } from '../../views.ts';
+import { factLines } from '../../say/table.ts';
+import { span } from '../../say/text.ts';
+import type { SeenPool } from '../../net/views.ts';
 import { memberLines } from './member-lines.ts';
 import type { Look } from './look.ts';
 

@@ -1,10 +1,10 @@
 import { McpctlError } from '../../../core/errors.ts';
-import type { Client } from '../../client.ts';
-import { instantsFor } from '../../columns.ts';
-import type { Context } from '../../context.ts';
-import type { ObjectFormat } from '../../formats.ts';
+import type { Client } from '../../net/client.ts';
+import { instantsFor } from '../../say/columns.ts';
+import type { Context } from '../../who/context.ts';
+import type { ObjectFormat } from '../../say/formats.ts';
 import { hinted } from '../../hint.ts';
-import { objectOf, printObject } from '../../print.ts';
+import { objectOf, printObject } from '../../say/print.ts';
 import { namedRefsOf } from '../../resources/refs.ts';
 import { linesFor } from '../../resources/shown.ts';
 import { typesFor, type Type } from '../../resources/types.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { factLines, tableLines } from '../../table.ts';
+import { factLines, tableLines } from '../../say/table.ts';
 import { plain } from '../../../core/runtime/plain.ts';
-import type { SeenTask } from '../../views.ts';
+import type { SeenTask } from '../../net/views.ts';
 import type { Look } from './look.ts';
 
 /** A task: its facts, each attempt, and the text that was asked and answered where the server still has it. */

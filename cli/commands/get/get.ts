@@ -1,7 +1,7 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
-import { formatOption, intervalOption, selectorOption, sortOption, watchOption } from '../../formats.ts';
-import { countOf } from '../../arguments.ts';
+import type { Context } from '../../who/context.ts';
+import { formatOption, intervalOption, selectorOption, sortOption, watchOption } from '../../say/formats.ts';
+import { countOf } from '../../input/arguments.ts';
 import type { GetOptions } from './run-get.ts';
 
 export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<void>) {

@@ -1,18 +1,18 @@
 import { McpctlError } from '../../../core/errors.ts';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
-import { arranged } from '../../arrange.ts';
-import type { Client } from '../../client.ts';
-import { instantsFor, llmColumns, taskColumns, type Instant } from '../../columns.ts';
-import type { Context } from '../../context.ts';
-import type { WatchLook } from '../../formats.ts';
+import { arranged } from '../../say/arrange.ts';
+import type { Client } from '../../net/client.ts';
+import { instantsFor, llmColumns, taskColumns, type Instant } from '../../say/columns.ts';
+import type { Context } from '../../who/context.ts';
+import type { WatchLook } from '../../say/formats.ts';
 import { hinted } from '../../hint.ts';
 import type { Keyed } from '../../keyed.ts';
-import { listingOf, type Listing } from '../../print.ts';
+import { listingOf, type Listing } from '../../say/print.ts';
 import { refsOf, type Ref } from '../../resources/refs.ts';
 import { columnsOf } from '../../resources/shown.ts';
 import { typesFor, type Type } from '../../resources/types.ts';
-import { showListings } from '../../show.ts';
-import type { Column } from '../../table.ts';
+import { showListings } from '../../say/show.ts';
+import type { Column } from '../../say/table.ts';
 import { allEnded } from '../../tasks.ts';
 
 export interface GetOptions extends WatchLook {

@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import type { LoginOptions } from './run-login.ts';
 
 export function makeLogin(ctx: Context, run?: (options: LoginOptions) => Promise<void>) {

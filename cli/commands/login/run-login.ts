@@ -1,10 +1,10 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { plainHttpWarning } from '../../../core/runtime/network/loopback.ts';
-import type { Context } from '../../context.ts';
-import { readContexts, writeContexts, writeFirstCredentials } from '../../contexts-file.ts';
-import { ask, mayAsk } from '../../question.ts';
-import { readAll } from '../../stdin.ts';
-import { tokenIn, tokenText } from '../../target.ts';
+import type { Context } from '../../who/context.ts';
+import { readContexts, writeContexts, writeFirstCredentials } from '../../who/contexts-file.ts';
+import { ask, mayAsk } from '../../input/question.ts';
+import { readAll } from '../../input/stdin.ts';
+import { tokenIn, tokenText } from '../../who/target.ts';
 
 export interface LoginOptions {
   withToken: boolean;

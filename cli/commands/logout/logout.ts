@@ -1,6 +1,6 @@
 import { Command } from '@commander-js/extra-typings';
 import { McpctlError } from '../../../core/errors.ts';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 
 export function makeLogout(ctx: Context, run: () => Promise<void> = () => runLogout(ctx)) {
   return new Command('logout')
@@ -14,7 +14,7 @@ export function makeLogout(ctx: Context, run: () => Promise<void> = () => runLog
 
 async function runLogout(ctx: Context): Promise<void> {
   const { contextNamed, readContexts, withoutContext, writeContexts } =
-    await import('../../contexts-file.ts');
+    await import('../../who/contexts-file.ts');
   const home = await ctx.home();
   const kept = await readContexts(home);
   const name = ctx.globals().context ?? kept.current;

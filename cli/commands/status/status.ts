@@ -1,8 +1,8 @@
 import { Command } from '@commander-js/extra-typings';
 import { McpctlError } from '../../../core/errors.ts';
-import type { Context } from '../../context.ts';
-import { objectFormatOption, type ObjectFormat } from '../../formats.ts';
-import type { SeenLlm, SeenPool, SeenWhoami } from '../../views.ts';
+import type { Context } from '../../who/context.ts';
+import { objectFormatOption, type ObjectFormat } from '../../say/formats.ts';
+import type { SeenLlm, SeenPool, SeenWhoami } from '../../net/views.ts';
 
 export interface StatusOptions {
   output: ObjectFormat;
@@ -43,8 +43,8 @@ async function runStatus(ctx: Context, { output }: StatusOptions): Promise<void>
     ...summaryOf({ me, llms, pools }),
   };
   const [{ printObject }, { factLines }] = await Promise.all([
-    import('../../print.ts'),
-    import('../../table.ts'),
+    import('../../say/print.ts'),
+    import('../../say/table.ts'),
   ]);
   const lines = (): string[] =>
     factLines([

@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import { eachOf } from '../../each.ts';
 
 export interface TaskCancelOptions {

@@ -1,6 +1,6 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
-import { formatOption, intervalOption, watchOption, type WatchLook } from '../../formats.ts';
+import type { Context } from '../../who/context.ts';
+import { formatOption, intervalOption, watchOption, type WatchLook } from '../../say/formats.ts';
 
 export interface TaskGetOptions extends WatchLook {
   ids: string[];
@@ -31,9 +31,9 @@ export function makeTaskGet(
 
 async function runTaskGet(ctx: Context, { ids, ...options }: TaskGetOptions): Promise<void> {
   const [{ listingOf }, { instantsFor, taskColumns }, { showListings }, { allEnded }] = await Promise.all([
-    import('../../print.ts'),
-    import('../../columns.ts'),
-    import('../../show.ts'),
+    import('../../say/print.ts'),
+    import('../../say/columns.ts'),
+    import('../../say/show.ts'),
     import('../../tasks.ts'),
   ]);
   const client = await ctx.client();

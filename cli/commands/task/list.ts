@@ -1,6 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { countOf } from '../../arguments.ts';
-import type { Context } from '../../context.ts';
+import { countOf } from '../../input/arguments.ts';
+import type { Context } from '../../who/context.ts';
 import {
   formatOption,
   intervalOption,
@@ -8,7 +8,7 @@ import {
   sortOption,
   watchOption,
   type WatchLook,
-} from '../../formats.ts';
+} from '../../say/formats.ts';
 
 export interface TaskListOptions extends WatchLook {
   status?: string | undefined;
@@ -48,10 +48,10 @@ export function makeTaskList(
 async function runTaskList(ctx: Context, options: TaskListOptions): Promise<void> {
   const { limit, status, pool, llm } = options;
   const [{ listingOf }, { instantsFor, taskColumns }, { showListings }, { arranged }] = await Promise.all([
-    import('../../print.ts'),
-    import('../../columns.ts'),
-    import('../../show.ts'),
-    import('../../arrange.ts'),
+    import('../../say/print.ts'),
+    import('../../say/columns.ts'),
+    import('../../say/show.ts'),
+    import('../../say/arrange.ts'),
   ]);
   const client = await ctx.client();
   const columns = taskColumns(instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout }));

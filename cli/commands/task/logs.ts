@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import type { TaskLogsOptions } from './run-logs.ts';
 
 export function makeTaskLogs(ctx: Context, run?: (options: TaskLogsOptions) => Promise<void>) {

@@ -1,9 +1,9 @@
 import { Command } from '@commander-js/extra-typings';
 import { McpctlError } from '../../../core/errors.ts';
-import type { Client } from '../../client.ts';
-import type { Context } from '../../context.ts';
+import type { Client } from '../../net/client.ts';
+import type { Context } from '../../who/context.ts';
 import { eachOf } from '../../each.ts';
-import type { SeenTask } from '../../views.ts';
+import type { SeenTask } from '../../net/views.ts';
 
 export interface TaskRetryOptions {
   ids: string[];

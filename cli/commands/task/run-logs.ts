@@ -1,13 +1,13 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import { showAnswer } from '../../answer.ts';
-import type { Client } from '../../client.ts';
-import type { Context } from '../../context.ts';
+import type { Client } from '../../net/client.ts';
+import type { Context } from '../../who/context.ts';
 import { Cancelled } from '../../exit.ts';
-import { eventsOf, type InferEvent } from '../../infer.ts';
+import { eventsOf, type InferEvent } from '../../net/infer.ts';
 import { hasEnded } from '../../tasks.ts';
-import type { SeenTask } from '../../views.ts';
-import { isPassing } from '../../watch.ts';
+import type { SeenTask } from '../../net/views.ts';
+import { isPassing } from '../../say/watch.ts';
 
 export interface TaskLogsOptions {
   id: string;

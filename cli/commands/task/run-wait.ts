@@ -1,12 +1,12 @@
 import { isErrorCode, McpctlError } from '../../../core/errors.ts';
 import { pause } from '../../../core/runtime/clock.ts';
-import type { Client } from '../../client.ts';
-import type { Context } from '../../context.ts';
+import type { Client } from '../../net/client.ts';
+import type { Context } from '../../who/context.ts';
 import { eachOf } from '../../each.ts';
 import { Cancelled } from '../../exit.ts';
 import { hasEnded } from '../../tasks.ts';
-import type { SeenTask } from '../../views.ts';
-import { isPassing } from '../../watch.ts';
+import type { SeenTask } from '../../net/views.ts';
+import { isPassing } from '../../say/watch.ts';
 
 export interface TaskWaitOptions {
   ids: string[];

@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import { makeTaskCancel } from './cancel.ts';
 import { makeTaskGet } from './get.ts';
 import { makeTaskList } from './list.ts';

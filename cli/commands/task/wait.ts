@@ -1,6 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { durationMsOf } from '../../arguments.ts';
-import type { Context } from '../../context.ts';
+import { durationMsOf } from '../../input/arguments.ts';
+import type { Context } from '../../who/context.ts';
 import type { TaskWaitOptions } from './run-wait.ts';
 
 export function makeTaskWait(ctx: Context, run?: (options: TaskWaitOptions) => Promise<void>) {

@@ -1,8 +1,8 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { collect, countOf } from '../../arguments.ts';
-import type { Context } from '../../context.ts';
-import { objectFormatOption, type ObjectFormat } from '../../formats.ts';
-import { cell } from '../../text.ts';
+import { collect, countOf } from '../../input/arguments.ts';
+import type { Context } from '../../who/context.ts';
+import { objectFormatOption, type ObjectFormat } from '../../say/formats.ts';
+import { cell } from '../../say/text.ts';
 
 export interface TokenCreateOptions {
   name: string;
@@ -42,7 +42,7 @@ export function makeTokenCreate(
 
 async function runTokenCreate(ctx: Context, options: TokenCreateOptions): Promise<void> {
   const { pool, output, ...body } = options;
-  const [{ printObject }, client] = await Promise.all([import('../../print.ts'), ctx.client()]);
+  const [{ printObject }, client] = await Promise.all([import('../../say/print.ts'), ctx.client()]);
   const made = await client.tokens.create({ ...body, pools: pool });
   const until = made.view.expiresAt ? `, good until ${made.view.expiresAt}` : '';
   ctx.out.note(

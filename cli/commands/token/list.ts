@@ -1,8 +1,8 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
-import { formatOption, selectorOption, sortOption, type ListLook } from '../../formats.ts';
-import type { Column } from '../../table.ts';
-import type { SeenToken } from '../../views.ts';
+import type { Context } from '../../who/context.ts';
+import { formatOption, selectorOption, sortOption, type ListLook } from '../../say/formats.ts';
+import type { Column } from '../../say/table.ts';
+import type { SeenToken } from '../../net/views.ts';
 
 export type TokenListOptions = ListLook;
 
@@ -29,10 +29,10 @@ export function makeTokenList(
 
 async function runTokenList(ctx: Context, options: TokenListOptions): Promise<void> {
   const [{ listingOf }, { instantsFor }, { showListings }, { arranged }] = await Promise.all([
-    import('../../print.ts'),
-    import('../../columns.ts'),
-    import('../../show.ts'),
-    import('../../arrange.ts'),
+    import('../../say/print.ts'),
+    import('../../say/columns.ts'),
+    import('../../say/show.ts'),
+    import('../../say/arrange.ts'),
   ]);
   const instant = instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout });
   const columns: Column<SeenToken>[] = [

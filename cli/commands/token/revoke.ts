@@ -1,9 +1,9 @@
 import { Command } from '@commander-js/extra-typings';
 import { McpctlError } from '../../../core/errors.ts';
 import { nearest } from '../../../core/runtime/nearest.ts';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import { eachOf } from '../../each.ts';
-import type { SeenToken } from '../../views.ts';
+import type { SeenToken } from '../../net/views.ts';
 
 export interface TokenRevokeOptions {
   tokens: string[];

@@ -1,5 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
+import type { Context } from '../../who/context.ts';
 import { makeTokenCreate } from './create.ts';
 import { makeTokenList } from './list.ts';
 import { makeTokenRevoke } from './revoke.ts';

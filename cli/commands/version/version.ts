@@ -1,8 +1,8 @@
 import { Command } from '@commander-js/extra-typings';
 import { McpctlError } from '../../../core/errors.ts';
-import type { Context } from '../../context.ts';
-import { objectFormatOption, type ObjectFormat } from '../../formats.ts';
-import { cell } from '../../text.ts';
+import type { Context } from '../../who/context.ts';
+import { objectFormatOption, type ObjectFormat } from '../../say/formats.ts';
+import { cell } from '../../say/text.ts';
 
 export interface VersionOptions {
   client: boolean;
@@ -32,7 +32,7 @@ async function runVersion(ctx: Context, { client: clientOnly, output }: VersionO
     `Client:  ${ctx.version}`,
     ...(clientOnly ? [] : [`Server:  ${cell(server?.version)}`]),
   ];
-  const { printObject } = await import('../../print.ts');
+  const { printObject } = await import('../../say/print.ts');
   await printObject(ctx.out, output, { object, lines });
   if (server?.version && skewed(ctx.version, server.version))
     ctx.out.note(

@@ -1,6 +1,6 @@
 import { Command } from '@commander-js/extra-typings';
-import type { Context } from '../../context.ts';
-import { objectFormatOption, type ObjectFormat } from '../../formats.ts';
+import type { Context } from '../../who/context.ts';
+import { objectFormatOption, type ObjectFormat } from '../../say/formats.ts';
 
 export interface WhoamiOptions {
   output: ObjectFormat;
@@ -21,7 +21,7 @@ export function makeWhoami(
 }
 
 async function runWhoami(ctx: Context, { output }: WhoamiOptions): Promise<void> {
-  const { authenticated } = await import('../../target.ts');
+  const { authenticated } = await import('../../who/target.ts');
   const target = authenticated(await ctx.target());
   const { key: user, view } = await (await ctx.clientFor(target)).whoami();
   const { server, from, tokenFrom } = target;
@@ -34,8 +34,8 @@ async function runWhoami(ctx: Context, { output }: WhoamiOptions): Promise<void>
     tokenFrom,
   };
   const [{ printObject }, { factLines }] = await Promise.all([
-    import('../../print.ts'),
-    import('../../table.ts'),
+    import('../../say/print.ts'),
+    import('../../say/table.ts'),
   ]);
   const lines = (): string[] =>
     factLines([

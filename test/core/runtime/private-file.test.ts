@@ -12,13 +12,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { writeContexts } from '../../../cli/contexts-file.ts';
+import { writeContexts } from '../../../cli/who/contexts-file.ts';
 import { homeAt } from '../../../core/runtime/files/home.ts';
 import { refuseForeign, writePrivately } from '../../../core/runtime/files/private-file.mjs';
 import { ensureCredentials } from '../../../start/credentials.ts';
-import { rememberServer } from '../../../start/leftover.ts';
+import { rememberServer } from '../../../start/stores/leftover.ts';
 import { takeLock } from '../../../start/lock.mjs';
-import { keepSession } from '../../../worker/session-file.ts';
+import { keepSession } from '../../../worker/registration/session-file.ts';
 
 describe('a private file', () => {
   let folder: string;

@@ -4,7 +4,7 @@ import type { Action, Run, State, World } from './state.ts';
 /** Members of the pool: each may run the task once, also while an older run of it goes on as a zombie. */
 export const MEMBERS = 2;
 
-/** worker/execute.ts: take a job, claim, emit, end. */
+/** worker/work/execute.ts: take a job, claim, emit, end. */
 export function workerActions(has: Has, s: State, world: World): Action[] {
   const actions: Action[] = [];
   for (const job of s.jobs) {

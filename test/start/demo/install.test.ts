@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { homeAt, type Home } from '../../../core/runtime/files/home.ts';
 import { installDemoEngine } from '../../../start/demo/install.ts';
-import { installPinned } from '../../../start/npm-packages.ts';
+import { installPinned } from '../../../start/stores/npm-packages.ts';
 
 /** An npm that makes the two packages, in `version`; their library is `code`. */
 const npmThatInstalls = (version: string, code: string): string[] => {

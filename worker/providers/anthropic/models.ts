@@ -3,7 +3,7 @@ import { McpctlError } from '../../../core/errors.ts';
 import type { Capabilities } from '../../../core/llm.ts';
 import { ask, glancing, type Asking } from '../http/ask.ts';
 import { failureOfStatus, failureOfThrown } from '../http/failure.ts';
-import { keepProbes } from '../http/kept.ts';
+import { keepProbes } from '../http/wire/kept.ts';
 import type { Endpoints } from '../http/url.ts';
 import type { ModelInfo } from '../provider.ts';
 

@@ -4,7 +4,7 @@ import { msFor, readingMs } from '../../../core/runtime/time-of-bytes.ts';
 import { failed, type Failed } from '../failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from '../patience.ts';
 import type { ForwardCall, Last, Reply } from '../provider.ts';
-import { type Answer, type Exchange } from './exchange.ts';
+import { type Answer, type Exchange } from './wire/exchange.ts';
 import { failureOfStatus, failureOfThrown, type Refusal } from './failure.ts';
 import type { ParamRules } from './params.ts';
 import {

@@ -1,4 +1,4 @@
-import type { Dialling } from './exchange.ts';
+import type { Dialling } from './wire/exchange.ts';
 import type { ParamRules } from './params.ts';
 
 /** What any backend over HTTP is opened with. */

@@ -7,8 +7,8 @@ import { readingMs } from '../../../core/runtime/time-of-bytes.ts';
 import type { Failed } from '../failed.ts';
 import type { Patience } from '../patience.ts';
 import type { ForwardCall, Last, Reply } from '../provider.ts';
-import { peeked } from './peek.ts';
-import type { Answer } from './exchange.ts';
+import { peeked } from './wire/peek.ts';
+import type { Answer } from './wire/exchange.ts';
 import { failureOf } from './failure.ts';
 
 /** How long usage is waited for once each choice has ended, in milliseconds. */

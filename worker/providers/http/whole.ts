@@ -2,7 +2,7 @@ import type { Judging } from '../../../core/judge/stream.ts';
 import { isFault, judgeCount, judgeWhole } from '../../../core/judge/whole.ts';
 import { wholeAnswerFactor, type Patience } from '../patience.ts';
 import type { ForwardCall, Last } from '../provider.ts';
-import type { Answer } from './exchange.ts';
+import type { Answer } from './wire/exchange.ts';
 import { failureOf } from './failure.ts';
 import { countsTokens } from './request.ts';
 

@@ -8,7 +8,7 @@ import {
 } from '../../../core/member/backends.ts';
 import type { Capabilities, Operation } from '../../../core/llm.ts';
 import { glancing, type Asking, type Glance } from '../http/ask.ts';
-import { keepProbes, type Kept } from '../http/kept.ts';
+import { keepProbes, type Kept } from '../http/wire/kept.ts';
 import { operationsOf, thereAt } from '../http/operations.ts';
 import type { Endpoints } from '../http/url.ts';
 import type { ProbeResult } from '../provider.ts';

@@ -7,7 +7,7 @@ import { wordOr } from '../../../core/newer-words.ts';
 import { wireHeaders, type StreamLine } from '../../../core/member/protocol.ts';
 import { atMost, type Clock, pause } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
-import type { ClaimPort } from '../../claim-port.ts';
+import type { ClaimPort } from '../../work/claim-port.ts';
 import type { EdgeClient, OpenAnswer } from '../../edge-client.ts';
 import { backLine, lastLine } from './lines.ts';
 import { KeptLines } from './kept-lines.ts';

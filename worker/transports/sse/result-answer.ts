@@ -2,7 +2,7 @@ import { messageOf } from '../../../core/errors.ts';
 import type { HandBack } from '../../../core/task/hand-back.ts';
 import type { Outcome } from '../../../core/task/outcome.ts';
 import { pause } from '../../../core/runtime/clock.ts';
-import type { ClaimPort } from '../../claim-port.ts';
+import type { ClaimPort } from '../../work/claim-port.ts';
 import type { AnswerDeps } from './answer.ts';
 
 const AGAIN_MS = 500;

@@ -1,0 +1,215 @@
+import type { TokenCreate } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
+import type { Http } from './http.ts';
+import {
+  ADMISSION_MS,
+  inferAsync,
+  inferOnce,
+  inferStream,
+  type InferCall,
+  type InferEvent,
+} from './infer.ts';
+import type { Keyed } from '../keyed.ts';
+import { readEntry, readKeyed } from '../resources/calls.ts';
+import { openEvents, type ServerEvent } from './sse.ts';
+import {
+  readLlm,
+  readPage,
+  readPool,
+  readTask,
+  readToken,
+  readWhoami,
+  type SeenLlm,
+  type SeenPool,
+  type SeenTask,
+  type SeenToken,
+  type SeenWhoami,
+} from './views.ts';
+
+type Filters = Readonly<Record<string, string | undefined>>;
+
+/** The edge's API, one method a route. Every answer is parsed; every error is an McpctlError or Cancelled. */
+export interface Client {
+  server: string;
+  whoami(): Promise<SeenWhoami>;
+  llms: {
+    /** All of them, page by page. */
+    list(filters: Filters): Promise<SeenLlm[]>;
+    get(name: string): Promise<SeenLlm>;
+    /** The server checks the body: its faults come back as details. */
+    create(body: Readonly<Record<string, unknown>>): Promise<SeenLlm>;
+    delete(name: string, how?: { force: boolean }): Promise<void>;
+    members(name: string): Promise<SeenPool>;
+  };
+  pools: {
+    list(): Promise<SeenPool[]>;
+    get(key: string): Promise<SeenPool>;
+    allow(key: string, user: string): Promise<void>;
+    deny(key: string, user: string): Promise<void>;
+    /** Makes the user its owner. */
+    give(key: string, user: string): Promise<void>;
+  };
+  tasks: {
+    /** The newest `most`; `more` says whether there are others. */
+    list(filters: Filters, most: number): Promise<{ items: SeenTask[]; more: boolean }>;
+    /** @param waitS seconds that the server may hold the answer until the task has ended. */
+    get(id: string, waitS?: number): Promise<SeenTask>;
+    cancel(id: string): Promise<SeenTask>;
+    /** @param pin the member that must run it. */
+    create(body: Readonly<Record<string, unknown>>, pin?: string): Promise<SeenTask>;
+    /** Its events after the one with that id, or from the first. */
+    events(id: string, from: { after?: string; signal: AbortSignal }): Promise<AsyncIterable<ServerEvent>>;
+  };
+  tokens: {
+    list(): Promise<SeenToken[]>;
+    create(body: TokenCreate): Promise<SeenToken>;
+    revoke(id: string): Promise<void>;
+  };
+  /** Those that are no more than what is said of them, in the catalogue of this release or of the server. */
+  resources: {
+    /** What the server says there is. */
+    catalogue(): Promise<CatalogueEntry[]>;
+    list(entry: CatalogueEntry, filters: Filters): Promise<Keyed[]>;
+    /** By its key, or its name. @throws McpctlError `bad_answer`, and what the server refuses with. */
+    get(entry: CatalogueEntry, name: string): Promise<Keyed>;
+    create(entry: CatalogueEntry, body: Keyed['raw']): Promise<Keyed>;
+    /** @param revision the one that was seen: it is refused where there is another by now. */
+    replace(
+      entry: CatalogueEntry,
+      name: string,
+      how: { body: Keyed['raw']; revision: number },
+    ): Promise<Keyed>;
+    delete(entry: CatalogueEntry, name: string): Promise<void>;
+  };
+  infer: {
+    stream(call: InferCall): AsyncIterable<InferEvent>;
+    once(call: InferCall): AsyncIterable<InferEvent>;
+    /** @returns the task, accepted and not waited for. */
+    async(call: InferCall): Promise<SeenTask>;
+  };
+}
+
+const API = '/api/v1';
+/** More pages than this and a server is sending us in circles. */
+const MAX_PAGES = 1000;
+const PAGE = 500;
+
+const path = (...parts: string[]): string => [API, ...parts.map(encodeURIComponent)].join('/');
+
+interface List<T> {
+  path: string;
+  filters: Filters;
+  read: (item: unknown) => T;
+}
+/** The first `most` of a list, and whether there are more. */
+type Pages = <T>(list: List<T>, most: number) => Promise<{ items: T[]; more: boolean }>;
+
+function taskCalls(http: Http, pages: Pages): Client['tasks'] {
+  const one = (id: string): string => path('tasks', id);
+  return {
+    list: (filters, most) => pages({ path: path('tasks'), filters, read: readTask }, most),
+    get: async (id, waitS) => {
+      const wait = waitS === undefined ? {} : { query: { wait: waitS } };
+      const limitMs = ((waitS ?? 0) + 30) * 1000;
+      return readTask(await http.json({ method: 'GET', path: one(id), limitMs, ...wait }));
+    },
+    cancel: async (id) => readTask(await http.json({ method: 'DELETE', path: one(id) })),
+    create: async (body, pin) => {
+      const headers = pin === undefined ? {} : { 'x-mcpctl-pin': pin };
+      return readTask(await http.json({ method: 'POST', path: path('tasks'), body, headers }));
+    },
+    events: async (id, { after, signal }) => {
+      const call = { method: 'GET' as const, path: `${one(id)}/stream`, query: { after } };
+      const headers = { accept: 'text/event-stream, application/json' };
+      return (await openEvents(http, { ...call, headers, signal, limitMs: ADMISSION_MS })).events;
+    },
+  };
+}
+
+function resourceCalls(http: Http, pages: Pages): Client['resources'] {
+  const list = async (entry: CatalogueEntry, filters: Filters): Promise<Keyed[]> =>
+    (await pages({ path: path(entry.plural), filters, read: readKeyed(entry) }, Infinity)).items;
+  /** Where single ones cannot be asked for. */
+  const among = async (entry: CatalogueEntry, name: string): Promise<Keyed> => {
+    const all = await list(entry, {});
+    const found = all.find(({ key }) => key === name) ?? all.find(({ raw }) => raw['name'] === name);
+    if (found) return found;
+    throw new McpctlError('usage', `There is no ${entry.word} of that name: mcpctl get ${entry.word}`);
+  };
+  return {
+    catalogue: async () => {
+      const { items } = await pages({ path: path('resources'), filters: {}, read: readEntry }, Infinity);
+      return items.filter((entry) => entry !== undefined);
+    },
+    list,
+    get: async (entry, name) => {
+      if (!entry.calls.includes('get')) return among(entry, name);
+      return readKeyed(entry)(await http.json({ method: 'GET', path: path(entry.plural, name) }));
+    },
+    create: async (entry, body) =>
+      readKeyed(entry)(await http.json({ method: 'POST', path: path(entry.plural), body })),
+    replace: async (entry, name, { body, revision }) => {
+      const headers = { 'if-match': `"${revision}"` };
+      const at = path(entry.plural, name);
+      return readKeyed(entry)(await http.json({ method: 'PUT', path: at, body, headers }));
+    },
+    delete: async (entry, name) =>
+      void (await http.json({ method: 'DELETE', path: path(entry.plural, name) })),
+  };
+}
+
+export function createClient(http: Http): Client {
+  const get = (at: string, query?: Readonly<Record<string, string | number | undefined>>): Promise<unknown> =>
+    http.json({ method: 'GET', path: at, ...(query ? { query } : {}) });
+  const post = (at: string, body: unknown): Promise<unknown> => http.json({ method: 'POST', path: at, body });
+  const remove = (at: string): Promise<unknown> => http.json({ method: 'DELETE', path: at });
+
+  const pages: Pages = async (list, most) => {
+    const items = [];
+    let after: string | undefined;
+    for (let n = 0; n < MAX_PAGES; n++) {
+      const limit = Math.min(PAGE, most - items.length);
+      const page = readPage(await get(list.path, { ...list.filters, limit, after }), list.read);
+      items.push(...page.items);
+      if (page.next === null) return { items, more: false };
+      if (items.length >= most) return { items: items.slice(0, most), more: true };
+      after = page.next;
+    }
+    throw new McpctlError('bad_answer', 'The list of the server does not end.');
+  };
+  const all = async <T>(at: string, filters: Filters, read: (item: unknown) => T): Promise<T[]> =>
+    (await pages({ path: at, filters, read }, Infinity)).items;
+
+  return {
+    server: http.server,
+    whoami: async () => readWhoami(await get(path('whoami'))),
+    llms: {
+      list: (filters) => all(path('llms'), filters, readLlm),
+      get: async (name) => readLlm(await get(path('llms', name))),
+      create: async (body) => readLlm(await post(path('llms'), body)),
+      delete: async (name, how) =>
+        void (await remove(`${path('llms', name)}${how?.force === true ? '?force=true' : ''}`)),
+      members: async (name) => readPool(await get(path('llms', name, 'members'))),
+    },
+    pools: {
+      list: () => all(path('pools'), {}, readPool),
+      get: async (key) => readPool(await get(path('pools', key))),
+      allow: async (key, user) => void (await post(path('pools', key, 'allow'), { user })),
+      deny: async (key, user) => void (await post(path('pools', key, 'deny'), { user })),
+      give: async (key, user) => void (await post(path('pools', key, 'owner'), { user })),
+    },
+    tasks: taskCalls(http, pages),
+    resources: resourceCalls(http, pages),
+    tokens: {
+      list: () => all(path('tokens'), {}, readToken),
+      create: async (body) => readToken(await post(path('tokens'), body)),
+      revoke: async (id) => void (await remove(path('tokens', id))),
+    },
+    infer: {
+      stream: (call) => inferStream(http, call),
+      once: (call) => inferOnce(http, call),
+      async: async (call) => readTask(await inferAsync(http, call)),
+    },
+  };
+}

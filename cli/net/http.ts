@@ -1,0 +1,179 @@
+import { request, type Dispatcher } from 'undici';
+import { McpctlError } from '../../core/errors.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import type { Network } from '../../core/runtime/network/network.ts';
+import { msFor } from '../../core/runtime/time-of-bytes.ts';
+import { Cancelled } from '../exit.ts';
+import { accepted, explained, headerOf } from './http-answers.ts';
+
+export const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+
+export interface Call {
+  method: (typeof methods)[number];
+  /** Below the server's URL; its parts are escaped already. */
+  path: string;
+  query?: Readonly<Record<string, string | number | undefined>>;
+  body?: unknown;
+  /** Instead of `body`: what is sent as it is. */
+  text?: string;
+  headers?: Readonly<Record<string, string>>;
+  /** Most milliseconds until the whole answer is there (`json`), or its headers (`open`); 30 s if not said. */
+  limitMs?: number;
+  /** Gives this one call up, besides Ctrl-C. */
+  signal?: AbortSignal;
+}
+
+interface Opened {
+  body: AsyncIterable<Uint8Array>;
+  /** The task that the answer is of, where the server says it. */
+  taskId: string | null;
+}
+
+interface RawAnswer {
+  status: number;
+  body: AsyncIterable<Uint8Array>;
+}
+
+/** HTTP to one server as one token. Every error is an McpctlError, or Cancelled after Ctrl-C. */
+export interface Http {
+  server: string;
+  json(call: Call): Promise<unknown>;
+  /** Resolves when a 2xx answer begins. Leaving its body early closes the connection. */
+  open(call: Call): Promise<Opened>;
+  /** Any answer, whatever its status; resolves when it begins. */
+  raw(call: Call): Promise<RawAnswer>;
+  /** What anything thrown while a body was read means. */
+  explain(thrown: unknown): Error;
+}
+
+export interface HttpDeps {
+  server: string;
+  token: string;
+  /** Where the token was said. */
+  tokenFrom: string | null;
+  version: string;
+  /** The way to the server. */
+  network: Network;
+  clock: Clock;
+  /** Gets one line per call and per answer, without secrets. */
+  trace: (line: string) => void;
+  /** Ctrl-C. */
+  signal: AbortSignal;
+}
+
+const CALL_MS = 30_000;
+
+/** More than a task takes with a request and an answer of 64 MiB each, every quote of them escaped. */
+const MOST_ANSWER_BYTES = 320 * 1024 * 1024;
+
+/** @throws McpctlError `bad_answer` when it is longer than anything that an edge says in one piece, or will be. */
+async function textOf(answer: Dispatcher.ResponseData, server: string): Promise<string> {
+  const need = (bytes: number): void => {
+    if (bytes > MOST_ANSWER_BYTES)
+      throw new McpctlError(
+        'bad_answer',
+        `${server} answers with more than ${MOST_ANSWER_BYTES / 2 ** 20} MiB; is it an mcpctl server?`,
+      );
+  };
+  need(Number(headerOf(answer, 'content-length') ?? 0));
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of answer.body as AsyncIterable<Uint8Array>) {
+    size += piece.byteLength;
+    need(size);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces, size).toString('utf8');
+}
+
+export function createHttp(deps: HttpDeps): Http {
+  const { server, signal, tokenFrom, network } = deps;
+  const send = createSend(deps);
+
+  const explain = (thrown: unknown): Error =>
+    signal.aborted ? new Cancelled() : explained(thrown, { server, network });
+
+  /**
+   * The limit covers what `work` awaits until it has `begun`, and grows with what is sent; `signal`s of the call and of
+   * Ctrl-C end it sooner. How long an answer takes depends on how large it is: from then on only silence ends it.
+   */
+  const within = async <T>(
+    call: Call,
+    work: (stop: AbortSignal, begun: () => void) => Promise<T>,
+  ): Promise<T> => {
+    const limit = new AbortController();
+    const limitMs = (call.limitMs ?? CALL_MS) + msFor(call.text?.length ?? 0);
+    const timer = setTimeout(() => limit.abort(), limitMs);
+    const begun = (): void => clearTimeout(timer);
+    try {
+      return await work(
+        AbortSignal.any([signal, limit.signal, ...(call.signal ? [call.signal] : [])]),
+        begun,
+      );
+    } catch (thrown) {
+      if (signal.aborted || call.signal?.aborted) throw new Cancelled();
+      if (limit.signal.aborted)
+        throw new McpctlError('server_unreachable', `${server} did not answer within ${limitMs / 1000} s.`);
+      throw explain(thrown);
+    } finally {
+      begun();
+    }
+  };
+
+  return {
+    server,
+    explain,
+    json: (call) =>
+      within(call, async (stop, begun) => {
+        const answer = await send(call, stop);
+        begun();
+        return accepted(answer, await textOf(answer, server), { server, tokenFrom });
+      }),
+    open: (call) =>
+      within(call, async (stop, begun) => {
+        const answer = await send(call, stop);
+        if (answer.statusCode < 200 || answer.statusCode > 299)
+          accepted(answer, await textOf(answer, server), { server, tokenFrom });
+        begun();
+        return { body: answer.body, taskId: headerOf(answer, 'x-mcpctl-task-id') };
+      }),
+    raw: (call) =>
+      within(call, async (stop, begun) => {
+        const { statusCode: status, body } = await send(call, stop);
+        begun();
+        return { status, body };
+      }),
+  };
+}
+
+/** One request, traced; resolves with its headers. */
+function createSend({ server, token, version, network, clock, trace }: HttpDeps) {
+  return async (call: Call, stop: AbortSignal): Promise<Dispatcher.ResponseData> => {
+    const url = `${server}${call.path}${queryOf(call.query)}`;
+    trace(`> ${call.method} ${url}`);
+    const from = clock.elapsed();
+    const sent = call.body === undefined ? call.text : JSON.stringify(call.body);
+    const answer = await request(url, {
+      dispatcher: network.dispatcher,
+      method: call.method,
+      signal: stop,
+      headers: {
+        authorization: `Bearer ${token}`,
+        'user-agent': `mcpctl/${version}`,
+        accept: 'application/json',
+        ...(sent === undefined ? {} : { 'content-type': 'application/json' }),
+        ...call.headers,
+      },
+      ...(sent === undefined ? {} : { body: sent }),
+    });
+    trace(`< ${answer.statusCode} ${Math.round(clock.elapsed() - from)} ms`);
+    return answer;
+  };
+}
+
+function queryOf(query: Call['query']): string {
+  const given = new URLSearchParams();
+  for (const [key, value] of Object.entries(query ?? {}))
+    if (value !== undefined) given.set(key, String(value));
+  return given.size === 0 ? '' : `?${given.toString()}`;
+}

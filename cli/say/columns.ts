@@ -1,0 +1,69 @@
+import type { Clock } from '../../core/runtime/clock.ts';
+import type { Column } from './table.ts';
+import { span } from './text.ts';
+import type { SeenLlm, SeenTask } from '../net/views.ts';
+
+/** How instants are shown: "5m ago" to a person, RFC 3339 in a pipe. */
+export type Instant = (at: string | null | undefined) => string | undefined;
+
+export function instantsFor({ clock, tty }: { clock: Clock; tty: boolean }): Instant {
+  return (at) => {
+    if (at === null || at === undefined) return undefined;
+    const ms = Date.parse(at);
+    return tty && Number.isFinite(ms) ? `${span(clock.now() - ms)} ago` : at;
+  };
+}
+
+/** Where an llm's key is kept, by name: never a key. */
+export function keyName(llm: SeenLlm): string | undefined {
+  const ref = llm.view.apiKeyRef;
+  if (!ref) return undefined;
+  if ('env' in ref) return ref.env;
+  if ('file' in ref) return ref.file;
+  return `${ref.secretRef.name}/${ref.secretRef.key}`;
+}
+
+/** One that serves, and whose owner must mend what is configured, says so in place of `active`. */
+export function statusOf({
+  status,
+  misconfigured,
+}: {
+  status?: string | undefined;
+  misconfigured?: string | null | undefined;
+}): string | undefined {
+  return status === 'active' && misconfigured ? 'misconfigured' : status;
+}
+
+export const llmColumns = (instant: Instant): Column<SeenLlm>[] => [
+  { head: 'NAME', of: (l) => l.key },
+  { head: 'POOL', of: (l) => l.view.poolName },
+  { head: 'KIND', of: (l) => l.view.kind },
+  { head: 'STATUS', of: (l) => statusOf(l.view) },
+  { head: 'TYPE', of: (l) => l.view.type },
+  { head: 'MODEL', of: (l) => l.view.model },
+  { head: 'TIER', spare: true, of: (l) => l.view.tier },
+  { head: 'KEY', spare: true, of: keyName },
+  { head: 'ID', spare: true, of: (l) => l.view.id },
+  { head: 'REASON', wide: true, of: (l) => l.view.inactiveReason ?? l.view.misconfigured },
+  { head: 'SERVED-BY', wide: true, of: (l) => l.view.servedBy },
+  { head: 'ALIASES', wide: true, of: (l) => l.view.aliases?.join(',') },
+  { head: 'LAST-SEEN', wide: true, of: (l) => instant(l.view.lastHeartbeatAt) },
+];
+
+export const taskColumns = (instant: Instant): Column<SeenTask>[] => [
+  { head: 'ID', of: (t) => t.key },
+  { head: 'STATUS', of: (t) => t.view.status },
+  { head: 'LLM', of: (t) => t.view.llmName },
+  { head: 'POOL', spare: true, of: (t) => t.view.poolName },
+  { head: 'SERVED-BY', of: (t) => t.view.claimedLlm },
+  { head: 'SOURCE', spare: true, of: (t) => t.view.source },
+  { head: 'CODE', of: (t) => t.view.error?.code },
+  { head: 'CREATED', of: (t) => instant(t.view.createdAt) },
+  { head: 'ATTEMPTS', wide: true, of: (t) => t.view.attempts },
+  { head: 'CRASHES', wide: true, of: (t) => t.view.crashes },
+  { head: 'PIN', wide: true, of: (t) => t.view.pin },
+  { head: 'PRIORITY', wide: true, of: (t) => t.view.priority },
+  { head: 'TOKENS', wide: true, of: (t) => t.view.usage?.totalTokens },
+  { head: 'FINISH', wide: true, of: (t) => t.view.finishReason },
+  { head: 'COMPLETED', wide: true, of: (t) => instant(t.view.completedAt) },
+];

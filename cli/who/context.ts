@@ -1,0 +1,119 @@
+import { join } from 'node:path';
+import type { Clock } from '../../core/runtime/clock.ts';
+import type { Home } from '../../core/runtime/files/home.ts';
+import type { Client } from '../net/client.ts';
+import type { Http } from '../net/http.ts';
+import type { Interrupts } from '../interrupts.ts';
+import { createOutput, type Output } from '../say/output.ts';
+import type { GlobalOptions, Target } from './target.ts';
+import type { Terminal } from '../say/terminal.ts';
+
+/** What a command may use. What costs time to load is a function, so that `--help` loads none of it. */
+export interface Context {
+  terminal: Terminal;
+  out: Output;
+  clock: Clock;
+  interrupts: Interrupts;
+  /** This program's own version. */
+  version: string;
+  globals: () => GlobalOptions;
+  home: () => Promise<Home>;
+  /** Which server and token: flag > environment > project file > cli.json > credentials > the system's file. */
+  target: (flags?: GlobalOptions) => Promise<Target>;
+  /** @throws McpctlError `unauthenticated` when no server or token is known. */
+  client: () => Promise<Client>;
+  /** The same, for who says the calls himself. */
+  http: () => Promise<Http>;
+  /** A client of that target, for `login`, which has it before it is stored. Its calls end with the signal. */
+  clientFor: (target: Target & { token: string }, signal?: AbortSignal) => Promise<Client>;
+}
+
+/** An open answer that carries nothing for so long is given up: the edge writes every 15 s. */
+const SILENCE_MS = 5 * 60_000;
+
+export interface ContextDeps {
+  terminal: Terminal;
+  clock: Clock;
+  interrupts: Interrupts;
+  version: string;
+  env: Readonly<Record<string, string | undefined>>;
+  /** Where the person stands: a project's file is looked for from there upwards. */
+  cwd: string;
+  /** What the machine's operator has said for everybody on it. */
+  systemFile: string;
+  globals: () => GlobalOptions;
+}
+
+function environmentOf(env: ContextDeps['env']) {
+  const settings = async () => {
+    const [{ readConfig }, { withProxies }] = await Promise.all([
+      import('../../core/runtime/settings/config.ts'),
+      import('../../core/runtime/settings/network.ts'),
+    ]);
+    return readConfig(withProxies(env), [
+      'home',
+      'server',
+      'token',
+      'cliContext',
+      'cliFile',
+      'cacheHome',
+      'debug',
+      'httpProxy',
+      'httpsProxy',
+      'noProxy',
+      'caFile',
+      'nodeCaFile',
+    ]);
+  };
+  const home = async (): Promise<Home> => {
+    const { homeAt } = await import('../../core/runtime/files/home.ts');
+    const said = await settings();
+    const at = homeAt(said.home);
+    const cache = said.cacheHome === undefined ? at.cache : join(said.cacheHome, 'mcpctl');
+    return { ...at, cli: said.cliFile ?? at.cli, cache };
+  };
+  return { settings, home };
+}
+
+export function createContext({ env, cwd, systemFile, globals, ...deps }: ContextDeps): Context {
+  const out = createOutput(deps.terminal);
+  const { settings, home } = environmentOf(env);
+  const target = async (flags = globals()): Promise<Target> => {
+    const { resolveTarget } = await import('./target.ts');
+    const { server, token, cliContext } = await settings();
+    return resolveTarget({
+      flags,
+      env: { server, token, context: cliContext },
+      home: await home(),
+      cwd,
+      systemFile,
+    });
+  };
+  const httpFor = async (at: Target & { token: string }, until?: AbortSignal): Promise<Http> => {
+    const [{ createHttp }, { openNetwork }] = await Promise.all([
+      import('../net/http.ts'),
+      import('../../core/runtime/network/network.ts'),
+    ]);
+    const { debug, ...said } = await settings();
+    const network = openNetwork(
+      { ...said, caFile: globals().caFile ?? said.caFile },
+      { reuse: true, silenceMs: SILENCE_MS },
+    );
+    const traced = debug === 'api' || globals().verbose === true;
+    const trace = traced ? (line: string): void => out.note(line) : (): void => undefined;
+    const { clock, version, interrupts } = deps;
+    const signal = until ? AbortSignal.any([interrupts.signal, until]) : interrupts.signal;
+    return createHttp({ ...at, network, clock, version, trace, signal });
+  };
+  const http = async (): Promise<Http> => {
+    const { authenticated } = await import('./target.ts');
+    return httpFor(authenticated(await target()));
+  };
+  const clientOf = async (of: Promise<Http>): Promise<Client> => {
+    const { createClient } = await import('../net/client.ts');
+    return createClient(await of);
+  };
+  const clientFor: Context['clientFor'] = (at, until) => clientOf(httpFor(at, until));
+  const client = (): Promise<Client> => clientOf(http());
+  return { ...deps, out, globals, home, target, http, client, clientFor };
+}

@@ -1,0 +1,236 @@
+import { randomUUID } from 'node:crypto';
+import { messageOf } from '../core/errors.ts';
+import type { Registered } from '../core/member/protocol.ts';
+import type { Bus } from '../core/runtime/bus.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import type { Log } from '../core/runtime/log.ts';
+import { redisPlaceOf } from '../core/queue/link/where.ts';
+import { ownPackage } from '../core/runtime/files/own-package.ts';
+import { composeServices } from '../core/runtime/process/service.ts';
+import type { Settings } from '../core/runtime/settings/settings.ts';
+import { createBackends, type Backends } from './backends/backends.ts';
+import { Backoff, persist } from './backoff.ts';
+import { createEdgeClient } from './edge-client.ts';
+import type { LocalAction, LocalStatus } from './local/protocol.ts';
+import { createLocalServer } from './local/server.ts';
+import type { Network } from '../core/runtime/network/network.ts';
+import { membersOf, offersOf, type Opened } from './backends/open-providers.ts';
+import { VirtualLlmRegistrar } from './registration/registrar.ts';
+import { Serving, type ServingDeps } from './work/serving.ts';
+import { watchSleep } from './sleep.ts';
+import type { Environment } from './wake/command.ts';
+import type { Credentials } from './sources/credentials.ts';
+import type { RedisTransport } from './transports/redis.ts';
+
+export interface PublishedDeps {
+  config: Settings<
+    | 'optionalRedisUrl'
+    | 'redisTlsVerify'
+    | 'redisNodes'
+    | 'redisSentinels'
+    | 'redisSentinelName'
+    | 'redisCa'
+    | 'namespace'
+    | 'graceMs'
+    | 'leaseMs'
+    | 'heartbeatMs'
+    | 'eventBytes'
+    | 'eventKeepMs'
+  >;
+  credentials: Credentials;
+  /** Null where there is no REDIS_URL. */
+  RedisTransport: typeof RedisTransport | null;
+  opened: readonly Opened[];
+  network: Network;
+  /** What a wake command may see of the worker's environment. */
+  environment: Environment;
+  sessionFilePath: string;
+  socketPath: string;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+}
+
+/** A worker that serves what its config.json publishes. */
+export interface PublishedWorker {
+  /** Resolves when its owner has told it to drain, and nothing runs any more. */
+  drained: Promise<void>;
+  /** Takes nothing new, finishes or hands back within the grace, says goodbye. */
+  stop(): Promise<void>;
+}
+
+export function startPublished(deps: PublishedDeps): PublishedWorker {
+  const worker = new Published(deps);
+  worker.start();
+  return worker;
+}
+
+function redisOf({ config, RedisTransport: Transport }: PublishedDeps): ServingDeps['redis'] {
+  const { optionalRedisUrl: redisUrl } = config;
+  if (redisUrl === undefined || !Transport) return null;
+  return { place: redisPlaceOf({ ...config, redisUrl }), Transport };
+}
+
+class Published implements PublishedWorker {
+  readonly drained: Promise<void>;
+  readonly #deps: PublishedDeps;
+  readonly #registrar: VirtualLlmRegistrar;
+  readonly #serving: Serving;
+  readonly #backends: Backends;
+  readonly #local;
+  readonly #backoff: Backoff;
+  readonly #stopping = new AbortController();
+  #leave: () => void = () => undefined;
+  #draining = false;
+  #publishing: Promise<unknown> | undefined;
+  /** Breaks off the attempts to serve what an earlier registration said. */
+  #superseded = new AbortController();
+  #served: Promise<boolean> = Promise.resolve(false);
+
+  constructor(deps: PublishedDeps) {
+    this.#deps = deps;
+    this.drained = new Promise((resolve) => (this.#leave = resolve));
+    const { config, credentials, network, bus, clock, log, opened } = deps;
+    const boot = randomUUID();
+    const edge = createEdgeClient({ ...credentials, instance: boot, network });
+    this.#backoff = new Backoff(clock);
+    const { optionalRedisUrl: url } = config;
+    this.#serving = new Serving({
+      ...config,
+      edge,
+      redis: redisOf(deps),
+      boot,
+      bus,
+      clock,
+      log,
+      onGone: () => this.#registrar.registerAgain(),
+      wake: (llm) => this.#backends.wake(llm),
+    });
+    const { version, dependencies } = ownPackage();
+    this.#registrar = new VirtualLlmRegistrar({
+      ...credentials,
+      edge,
+      publishedProviders: offersOf(opened),
+      sessionFilePath: deps.sessionFilePath,
+      log,
+      heartbeatIntervalMs: config.heartbeatMs,
+      instanceId: boot,
+      versions: { worker: version, bullmq: dependencies['bullmq'] ?? '' },
+      transports: url === undefined ? ['sse'] : ['redis', 'sse'],
+      onRegistered: (registered) => this.#registered(registered),
+      onRefused: () => this.#refused(),
+      onTaken: () => this.#serving.transport?.yieldSession(),
+    });
+    const refresh = (): Promise<void> => this.#registrar.refresh(offersOf(opened));
+    this.#backends = createBackends({ ...deps, refresh });
+    const local = createLocalServer({
+      path: deps.socketPath,
+      status: () => this.#status(),
+      act: (action) => this.#act(action),
+      log,
+    });
+    this.#local = composeServices([local, watchSleep(clock, (ms) => this.#woke(ms))], log);
+  }
+
+  start(): void {
+    const { clock, log, bus } = this.#deps;
+    const attempt = async (): Promise<void> => {
+      await this.#backends.first();
+      await this.#registrar.refresh(offersOf(this.#deps.opened));
+      await this.#registrar.start();
+      if (!(await this.#served)) return;
+      await this.#backends.start?.();
+      bus.emit('service.ready', { service: 'worker' });
+    };
+    const publish = async (): Promise<void> => {
+      await this.#local.start?.();
+      await persist(attempt, { stopping: this.#stopping.signal, clock, log, backoff: this.#backoff });
+    };
+    this.#publishing = publish().catch((thrown: unknown) => log.error({ err: thrown }, 'publishing ended'));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#superseded.abort();
+    // What is being published may wait for what serving is to be broken off.
+    await Promise.all([this.#publishing?.then(() => this.#backends.stop()), this.#serving.stop()]);
+    this.#registrar.stop();
+    await this.#registrar.left();
+    for (const { gate } of this.#deps.opened) gate.end();
+    await this.#local.stop();
+  }
+
+  #registered(registered: Registered): void {
+    const { clock, log, bus, opened } = this.#deps;
+    this.#superseded.abort();
+    this.#superseded = new AbortController();
+    const stopping = AbortSignal.any([this.#stopping.signal, this.#superseded.signal]);
+    const serve = (): Promise<void> => this.#serving.serve(registered, membersOf(opened, registered));
+    this.#served = persist(serve, { stopping, clock, log });
+    this.#served.catch((thrown: unknown) => log.error({ why: messageOf(thrown) }, 'tasks cannot be taken'));
+    const llms = registered.llms.map((llm) => llm.name);
+    bus.emit('session.registered', { sessionId: registered.providerSessionId, llms });
+  }
+
+  #refused(): void {
+    this.#superseded.abort();
+    this.#serving.halt();
+  }
+
+  /** Nothing that was open before can be trusted, and the edge may have given the session up. */
+  #woke(sleptMs: number): void {
+    this.#deps.log.info({ sleptS: Math.round(sleptMs / 1_000) }, 'the machine slept; registering again');
+    this.#backoff.reset();
+    this.#registrar.hurry();
+    this.#registrar.registerAgain();
+    this.#serving.reopen();
+  }
+
+  async #act(action: LocalAction): Promise<void> {
+    const { opened, log } = this.#deps;
+    log.info({ action }, 'told by the owner of this machine');
+    switch (action) {
+      case 'pause':
+        for (const { gate } of opened) gate.pause();
+        return await this.#serving.transport?.announce();
+      case 'resume':
+        for (const { gate } of opened) gate.resume();
+        return await this.#serving.transport?.announce();
+      case 'drain':
+        if (this.#draining) return;
+        this.#draining = true;
+        void this.#serving.drain().then(this.#leave, this.#leave);
+        return;
+    }
+  }
+
+  #status(): LocalStatus {
+    const { opened, credentials } = this.#deps;
+    const transport = this.#serving.transport;
+    return {
+      pid: process.pid,
+      version: ownPackage().version,
+      session: this.#registrar.getSessionId(),
+      edge: credentials.mcpdUrl,
+      transport: transport?.kind ?? null,
+      connected: transport?.isConnected() ?? false,
+      state: this.#state(),
+      ...(this.#registrar.refusal === undefined ? {} : { refused: this.#registrar.refusal }),
+      llms: opened.map(({ configured: { name, model }, gate, slots }) => ({
+        name,
+        model,
+        state: gate.state,
+        ...(gate.trouble === null ? {} : { misconfigured: gate.trouble }),
+        running: this.#serving.running(name),
+        slots: slots.size,
+      })),
+    };
+  }
+
+  #state(): LocalStatus['state'] {
+    if (this.#draining) return 'draining';
+    if (this.#deps.opened.every(({ gate }) => gate.state === 'paused')) return 'paused';
+    if (this.#registrar.refusal !== undefined) return 'idle';
+    return this.#serving.transport ? 'serving' : 'starting';
+  }
+}

@@ -1,0 +1,150 @@
+import { shownInLine } from '../../core/names.ts';
+import { storableSentence } from '../../core/text/storable.ts';
+import { Switch } from '../../core/member/switch.ts';
+import { Rest, type RestDeps } from './rest.ts';
+
+/**
+ * What a member's gate is like now. `resting`: its backend has just failed · `down`: its backend does not answer ·
+ * `asleep`: its backend sleeps and can be woken · `paused`: its owner said so.
+ */
+export type GateState = 'serving' | 'resting' | 'down' | 'asleep' | 'paused';
+
+const LONGEST_TROUBLE = 500;
+
+/**
+ * Whether one member takes tasks now: the one answer for every transport. Closed while it rests, is down, asleep
+ * or paused; each of the four is begun and ended by itself, and the gate opens when none of them is left.
+ * Whoever opened the provider made the gate, and ends it.
+ */
+export class Gate {
+  readonly #rest: Rest;
+  readonly #listeners = new Set<(state: GateState) => void>();
+  readonly #switch = new Switch(true);
+  #standing: 'serving' | 'asleep' | 'down' = 'serving';
+  #paused = false;
+  #trouble: string | null = null;
+  /** Few: they are our own sentences. */
+  readonly #remarks = new Set<string>();
+  #told: GateState = 'serving';
+
+  constructor(deps: RestDeps) {
+    this.#rest = new Rest({ ...deps, onChange: () => this.#changed() });
+  }
+
+  get state(): GateState {
+    if (this.#paused) return 'paused';
+    if (this.#standing !== 'serving') return this.#standing;
+    if (this.#rest.isDown()) return 'down';
+    return this.#rest.isOver() ? 'serving' : 'resting';
+  }
+
+  /** What was last said of the backend by whoever watches it; a rest and a pause do not show in it. */
+  get standing(): 'serving' | 'asleep' | 'down' {
+    return this.#standing;
+  }
+
+  isOpen(): boolean {
+    return this.state === 'serving';
+  }
+
+  /** Resolves when the member may take tasks, or `signal` aborts. */
+  untilOpen(signal: AbortSignal): Promise<void> {
+    return this.#switch.untilOpen(signal);
+  }
+
+  /** The backend has failed a task: the member rests. @param askedMs what the backend asked for (Retry-After). */
+  failed(code: string, askedMs = 0): void {
+    this.#rest.begin(code, askedMs);
+  }
+
+  /**
+   * What its owner has configured (model, key, parameters, address) is refused by the backend: it rests, and
+   * `trouble` says why until a task is answered.
+   */
+  misconfigured(code: string, why: string): void {
+    this.#setTrouble(why);
+    this.#rest.begin(code);
+  }
+
+  /** The backend has answered a task: the next rest is a short one. */
+  worked(): void {
+    this.#rest.worked();
+    this.#setTrouble(null);
+  }
+
+  /** The backend no longer offers the model. It is not taken for broken: some answer for more than they list. */
+  unlisted(why: string): void {
+    this.#setTrouble(why);
+  }
+
+  /** The backend offers the model again. */
+  relisted(): void {
+    this.#setTrouble(null);
+  }
+
+  /** Why its owner must mend what is configured, as a sentence; null: nothing is known to be wrong. */
+  get trouble(): string | null {
+    return this.#trouble;
+  }
+
+  /** Whether this was not said of its backend before. */
+  isNews(remark: string): boolean {
+    if (this.#remarks.has(remark)) return false;
+    this.#remarks.add(remark);
+    return true;
+  }
+
+  /** The backend sleeps, and can be woken. */
+  asleep(): void {
+    this.#stand('asleep');
+  }
+
+  /** The backend has gone away. */
+  down(): void {
+    this.#stand('down');
+  }
+
+  /** The backend answers; ends `asleep` and `down`. A rest goes on, and finds that out by itself. */
+  serves(): void {
+    this.#stand('serving');
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#changed();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#changed();
+  }
+
+  /** Is told each time the state has changed; must not throw. @returns the way to stop listening. */
+  onChange(listener: (state: GateState) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** No timer of it is left. */
+  end(): void {
+    this.#rest.end();
+  }
+
+  /** It may quote the backend, and goes to the edge, which refuses what cannot be kept. */
+  #setTrouble(trouble: string | null): void {
+    this.#trouble = trouble === null ? null : storableSentence(shownInLine(trouble), LONGEST_TROUBLE);
+  }
+
+  #stand(standing: 'serving' | 'asleep' | 'down'): void {
+    this.#standing = standing;
+    this.#changed();
+  }
+
+  #changed(): void {
+    const { state } = this;
+    if (state === this.#told) return;
+    this.#told = state;
+    this.#switch.set(this.isOpen());
+    for (const listener of [...this.#listeners]) listener(state);
+  }
+}

@@ -1,0 +1,64 @@
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import { wireHeaders } from '../../core/member/protocol.ts';
+import { GrowingBytes } from '../../core/text/growing-bytes.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import type { EdgeClient } from '../edge-client.ts';
+
+/** A claim whose body is not in Redis. */
+export interface RestingClaim {
+  taskId: string;
+  claimId: string;
+  session: string;
+  bytes: number;
+}
+
+/** Gets the body of a claim from where it rests. @throws when it cannot be had. */
+export type FetchBody = (claim: RestingClaim, signal: AbortSignal) => Promise<string>;
+
+const TRIES = 3;
+const BETWEEN_MS = 500;
+
+/** Asks an edge, thrice at most: one may be rolled just then. */
+export function fetchFromEdge(edge: EdgeClient): FetchBody {
+  return async (claim, signal) => {
+    for (let tried = 1; ; tried++) {
+      try {
+        return await ask(edge, claim, signal);
+      } catch (thrown) {
+        if (tried === TRIES || signal.aborted) throw thrown;
+        await pause(tried * BETWEEN_MS, signal);
+      }
+    }
+  };
+}
+
+async function ask(
+  edge: EdgeClient,
+  { taskId, claimId, session, bytes }: RestingClaim,
+  signal: AbortSignal,
+): Promise<string> {
+  const answer = await edge.open({
+    method: 'GET',
+    path: `_provider-task/${encodeURIComponent(taskId)}/body`,
+    headers: { [wireHeaders.session]: session, [wireHeaders.claim]: claimId },
+    signal,
+  });
+  // An edge of another release may translate it into a few bytes more.
+  const held = new GrowingBytes(bytes * 2);
+  try {
+    if (answer.status !== 200)
+      throw new McpctlError(
+        'bad_answer',
+        `The edge answered ${String(answer.status)}, not with the request.`,
+      );
+    for await (const piece of answer.bytes)
+      if (!held.append(piece))
+        throw new McpctlError('bad_answer', 'The request is larger than it is said to be.');
+    return Buffer.from(held.view()).toString('utf8');
+  } catch (thrown) {
+    throw thrown instanceof McpctlError ? thrown : new McpctlError('server_unreachable', messageOf(thrown));
+  } finally {
+    held.release();
+    answer.close();
+  }
+}
