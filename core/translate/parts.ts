@@ -3,7 +3,7 @@ import { isJson, type Json } from './json.ts';
 
 /** Pieces of an OpenAI chat body, as translations put them together. */
 
-export type ChatPart = Json & { type: 'text' | 'image_url' | 'file' };
+export type ChatPart = Json & { type: 'text' | 'image_url' | 'file' | 'input_audio' };
 export interface ChatCall {
   id: string;
   name: string;
@@ -22,9 +22,10 @@ export class Untranslatable extends Error {
 }
 
 export const textPart = (text: string): ChatPart => ({ type: 'text', text });
+/** Chat knows no more than `high`; Codex asks for `original`. */
 export const imagePart = (url: string, detail?: string): ChatPart => ({
   type: 'image_url',
-  image_url: { url, ...(detail === undefined ? {} : { detail }) },
+  image_url: { url, ...(detail === undefined ? {} : { detail: detail === 'original' ? 'high' : detail }) },
 });
 export const filePart = (file: Json): ChatPart => ({ type: 'file', file });
 

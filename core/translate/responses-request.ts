@@ -57,7 +57,10 @@ function takeItem(chat: Conversation, item: unknown, path: string): void {
     case 'custom_tool_call_output':
       return chat.result(needString(item, 'call_id', path), partsOf(item['output'], `${path}.output`));
     case 'item_reference':
-      throw new Untranslatable(path, 'refers to an answer, and none are kept here: send the item itself');
+      throw new Untranslatable(
+        path,
+        'refers to an answer, and none are kept here: send the item itself (with store: false most clients do)',
+      );
     default:
       return; // what a model thought, and what tools of a server did: no words for it in chat
   }
@@ -107,6 +110,8 @@ function partOf(part: Json, path: string): ChatPart[] {
       if (url === undefined) throw new Untranslatable(path, 'no files are kept here: give image_url');
       return [imagePart(url, stringOf(part['detail']))];
     }
+    case 'input_audio':
+      return [{ type: 'input_audio', input_audio: part['input_audio'] }];
     case 'input_file': {
       const data = stringOf(part['file_data']);
       if (data === undefined) throw new Untranslatable(path, 'no files are kept here: give file_data');

@@ -29,6 +29,7 @@ const shared = {
 };
 
 const callSchema = z.looseObject({
+  id: z.string().nullish(),
   function: z.looseObject({ name: z.string(), arguments: z.unknown().optional() }),
 });
 const messageSchema = z.looseObject({
@@ -37,6 +38,7 @@ const messageSchema = z.looseObject({
   images,
   tool_calls: z.array(callSchema).nullish(),
   tool_call_id: z.string().nullish(),
+  tool_name: z.string().nullish(),
 });
 export const chatSchema = z.looseObject({
   ...shared,
@@ -85,22 +87,25 @@ export const isOnlyLoading = ({ messages, prompt }: Chat | Generate): boolean =>
   (!Array.isArray(messages) || messages.length === 0) && !prompt;
 
 function messagesOf(messages: readonly z.infer<typeof messageSchema>[]): Json[] {
-  /** Calls that wait for their results, in order: Ollama's results name no call. */
-  let waiting: string[] = [];
-  return messages.map(({ role, content, images: seen, tool_calls: calls, tool_call_id: of }, at) => {
-    if (role === 'tool') {
-      const next = waiting.shift();
-      return { role, content: content ?? '', tool_call_id: of ?? next ?? `call_${String(at)}` };
-    }
+  /** Calls that wait for their results: Ollama's results name a call by its tool, or not at all, and then come in order. */
+  let waiting: { id: string; name: string }[] = [];
+  const resultOf = ({ tool_call_id: id, tool_name: name }: z.infer<typeof messageSchema>, at: number) => {
+    const named = waiting.findIndex((call) => (id == null ? call.name === name : call.id === id));
+    const [call] = waiting.splice(Math.max(0, named), 1);
+    return id ?? call?.id ?? `call_${String(at)}`;
+  };
+  return messages.map((message, at) => {
+    const { role, content, images: seen, tool_calls: calls } = message;
+    if (role === 'tool') return { role, content: content ?? '', tool_call_id: resultOf(message, at) };
     const text = content ? [textPart(content)] : [];
     const parts = [...text, ...(seen ?? []).map((image) => imagePart(dataUrl(image)))];
     if (role !== 'assistant' || !calls || calls.length === 0) return { role, content: contentOf(parts) };
-    const tool_calls = calls.map(({ function: { name, arguments: said } }, n) => ({
-      id: `call_${String(at)}_${String(n)}`,
+    const tool_calls = calls.map(({ id, function: { name, arguments: said } }, n) => ({
+      id: id ?? `call_${String(at)}_${String(n)}`,
       type: 'function',
       function: { name, arguments: typeof said === 'string' ? said : JSON.stringify(said ?? {}) },
     }));
-    waiting = tool_calls.map(({ id }) => id);
+    waiting = tool_calls.map(({ id, function: { name } }) => ({ id, name }));
     return { role, content: contentOf(parts), tool_calls };
   });
 }

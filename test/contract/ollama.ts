@@ -83,6 +83,45 @@ export function ollamaFacts(door: () => Door): void {
       expect(result?.tool_call_id).to.equal(call?.tool_calls?.[0]?.id).and.to.be.a('string');
     });
 
+    it('sends several back each to its own, by name or by what its call is called, in whatever order', async () => {
+      const call = (name: string, id?: string): object => ({
+        ...(id && { id }),
+        function: { name, arguments: {} },
+      });
+      const tool = (content: string, more: object): object => ({ role: 'tool', content, ...more });
+      const messages = [
+        user('hi'),
+        { role: 'assistant', content: '', tool_calls: [call('look'), call('hear'), call('hear')] },
+        ...[tool('a', { tool_name: 'hear' }), tool('b', { tool_name: 'look' }), tool('c', {})],
+        { role: 'assistant', content: '', tool_calls: [call('look', 'mine'), call('hear', 'yours')] },
+        ...[tool('d', { tool_call_id: 'yours' }), tool('e', { tool_call_id: 'mine' })],
+      ];
+      const answer = await door().system.call('POST', '/api/chat', {
+        body: { model, stream: false, messages },
+      });
+      expect(answer.status).to.equal(200);
+      const all = sent()?.['messages'] as {
+        content?: string;
+        tool_call_id?: string;
+        tool_calls?: { id: string }[];
+      }[];
+      const [first, second] = all.flatMap(({ tool_calls: calls }) =>
+        calls ? [calls.map(({ id }) => id)] : [],
+      );
+      const results = all.flatMap(({ content, tool_call_id: id }) => (id ? [[content, id]] : []));
+      const [look, hear, again] = first ?? [];
+      expect(results.slice(0, 3)).to.deep.equal([
+        ['a', hear],
+        ['b', look],
+        ['c', again],
+      ]);
+      expect(second).to.deep.equal(['mine', 'yours']);
+      expect(results.slice(3)).to.deep.equal([
+        ['d', 'yours'],
+        ['e', 'mine'],
+      ]);
+    });
+
     it('generates, whole and streamed', async () => {
       const whole = await client().generate({ model, prompt: 'hi', system: 'Be brief.' });
       expect(whole).to.include({ response: text, done: true, thinking: 'hm' });

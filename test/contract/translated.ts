@@ -5,6 +5,7 @@ import type OpenAI from 'openai';
 import OpenAI7 from 'openai-7';
 import { answers, startBackend, type Backend } from '../support/backend.ts';
 import { until } from '../support/system.ts';
+import { aiResponsesFacts } from './ai-responses.ts';
 import { thrownBy, user, type Door } from './door.ts';
 import { openAiAt } from './readers.ts';
 import { text } from './scripts.ts';
@@ -148,6 +149,8 @@ export function translatedFacts(door: () => Door): void {
         expect(backend.requests.length).to.equal(before);
       });
     });
+
+    aiResponsesFacts(door, { model, backend: () => backend });
 
     it('a task that nobody waits for ends as what was asked for', async () => {
       const body = { model, input: 'hi' };

@@ -174,6 +174,19 @@ describe('a request of another protocol as chat', () => {
     expect(of['tool_choice']).to.equal('required');
   });
 
+  it('keeps what chat has words for as well: sound, and as much of a picture as there is', () => {
+    const sound = { type: 'input_audio', input_audio: { data: 'AA==', format: 'wav' } };
+    const picture = { type: 'input_image', image_url: 'https://x/y.png', detail: 'original' };
+    expect(
+      chatOf('responses', { input: [{ role: 'user', content: [sound, picture] }] })['messages'],
+    ).to.deep.equal([
+      {
+        role: 'user',
+        content: [sound, { type: 'image_url', image_url: { url: 'https://x/y.png', detail: 'high' } }],
+      },
+    ]);
+  });
+
   it('is refused, naming the place, where chat has no words for what matters', () => {
     const refusals: [() => unknown, string][] = [
       [() => chatOf('responses', { input: [{ type: 'item_reference', id: 'x' }] }), 'input.0'],

@@ -46,6 +46,14 @@ describe('what is large', function () {
   let claude: Backend;
   before(async () => {
     [t, claude] = await Promise.all([startSystem(), startAnthropic()]);
+    const speaksMessages = { type: 'anthropic', model: 'claude-x', apiKey: 'sk-ant-1', backend: claude };
+    for (const transport of transports) {
+      const offers = [
+        { name: `large-${transport}`, backend: t.backend },
+        { name: `claude-${transport}`, ...speaksMessages },
+      ];
+      await t.startWorker(offers, { transport });
+    }
   });
   after(async () => {
     await t.close();
@@ -56,12 +64,6 @@ describe('what is large', function () {
     const name = `large-${transport}`;
 
     it(`reaches a worker of the ${transport} transport whole, over 256 KiB`, async () => {
-      const speaksMessages = { type: 'anthropic', model: 'claude-x', apiKey: 'sk-ant-1', backend: claude };
-      const offers = [
-        { name, backend: t.backend },
-        { name: `claude-${transport}`, ...speaksMessages },
-      ];
-      await t.startWorker(offers, { transport });
       t.backend.reply(chats(['Hi']));
       const content = `${'ü'.repeat(200_000)}end`;
       const body = { messages: [{ role: 'user', content }] };
@@ -127,26 +129,23 @@ describe('what is large', function () {
       return (json?.['messages'] as { content: unknown[] }[] | undefined)?.at(-1)?.content ?? [];
     };
 
-    // Each way in meets each transport by another: which of them it is, is nothing to the other.
-    const ways: [string, object, string][] = [
-      ['/v1/chat/completions', chat, 'large-sse'],
-      ['/v1/responses', { input }, 'large-redis'],
-      ['/v1/messages', { max_tokens: 9, messages: [ofUser([{ type: 'text', text }, image])] }, 'large-redis'],
-      [
-        '/api/chat',
-        { stream: false, messages: [{ role: 'user', content: text, images: [data] }] },
-        'large-sse',
-      ],
+    const ways: [string, object][] = [
+      ['/v1/chat/completions', chat],
+      ['/v1/responses', { input }],
+      ['/v1/messages', { max_tokens: 9, messages: [ofUser([{ type: 'text', text }, image])] }],
+      ['/api/chat', { stream: false, messages: [{ role: 'user', content: text, images: [data] }] }],
+      ['/api/generate', { stream: false, prompt: text, images: [data] }],
     ];
-    for (const [path, body, model] of ways)
-      it(`reaches a backend that speaks chat alone by ${path}, at ${model}`, async () => {
-        t.backend.reply(chats(['A ', 'cat']));
-        expect(await asked(path, { model, ...body })).to.include('A cat');
-        const [said, picture] = contentAt(t.backend);
-        expect(said).to.deep.equal({ type: 'text', text });
-        // Nobody wants to read 27 MB of what is not equal.
-        expect((picture as { image_url: { url: string } }).image_url.url === url).to.equal(true);
-      });
+    for (const [path, body] of ways)
+      for (const transport of transports)
+        it(`reaches a backend that speaks chat alone by ${path}, over ${transport}`, async () => {
+          t.backend.reply(chats(['A ', 'cat']));
+          expect(await asked(path, { model: `large-${transport}`, ...body })).to.include('A cat');
+          const [said, picture] = contentAt(t.backend);
+          expect(said).to.deep.equal({ type: 'text', text });
+          // Nobody wants to read 27 MB of what is not equal.
+          expect((picture as { image_url: { url: string } }).image_url.url === url).to.equal(true);
+        });
 
     it('reaches one that speaks messages alone', async () => {
       claude.reply(messages([{ type: 'text', pieces: ['A ', 'cat'] }]));
