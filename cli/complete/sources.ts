@@ -32,6 +32,7 @@ const typed = (doing: Doing): Source => ({ of: 'typed', doing });
 export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   get: [typed('get')],
   describe: [typed('describe')],
+  edit: [typed('edit')],
   delete: [typed('delete')],
   'create llm': [nothing],
   'chat-llm': [names('callable')],

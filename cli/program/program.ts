@@ -10,6 +10,7 @@ import { makeConnect } from '../commands/connect/connect.ts';
 import { makeCreate } from '../commands/create/create.ts';
 import { makeDelete } from '../commands/delete/delete.ts';
 import { makeDescribe } from '../commands/describe/describe.ts';
+import { makeEdit } from '../commands/edit/edit.ts';
 import { makeGet } from '../commands/get/get.ts';
 import { makeHelp } from '../commands/help/help.ts';
 import { makeLogin } from '../commands/login/login.ts';
@@ -56,6 +57,7 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>, entries: reado
     makeGet(ctx),
     makeDescribe(ctx),
     makeCreate(ctx, entries),
+    makeEdit(ctx),
     makeDelete(ctx),
     makeChatLlm(ctx),
     makeConnect(ctx),

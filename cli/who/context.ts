@@ -18,6 +18,8 @@ export interface Context {
   version: string;
   globals: () => GlobalOptions;
   home: () => Promise<Home>;
+  /** The program in which a person edits a text, with its arguments. */
+  editor: () => Promise<string>;
   /** Which server and token: flag > environment > project file > cli.json > credentials > the system's file. */
   target: (flags?: GlobalOptions) => Promise<Target>;
   /** @throws McpctlError `unauthenticated` when no server or token is known. */
@@ -63,6 +65,8 @@ function environmentOf(env: ContextDeps['env']) {
       'noProxy',
       'caFile',
       'nodeCaFile',
+      'visual',
+      'editor',
     ]);
   };
   const home = async (): Promise<Home> => {
@@ -105,6 +109,10 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     const signal = until ? AbortSignal.any([interrupts.signal, until]) : interrupts.signal;
     return createHttp({ ...at, network, clock, version, trace, signal });
   };
+  const editor = async (): Promise<string> => {
+    const said = await settings();
+    return said.visual ?? said.editor ?? 'vi';
+  };
   const http = async (): Promise<Http> => {
     const { authenticated } = await import('./target.ts');
     return httpFor(authenticated(await target()));
@@ -115,5 +123,5 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
   };
   const clientFor: Context['clientFor'] = (at, until) => clientOf(httpFor(at, until));
   const client = (): Promise<Client> => clientOf(http());
-  return { ...deps, out, globals, home, target, http, client, clientFor };
+  return { ...deps, out, globals, home, editor, target, http, client, clientFor };
 }

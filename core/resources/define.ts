@@ -75,7 +75,7 @@ export interface Field {
   schema: z.ZodType;
   /** What an absent one is; undefined: it must be there. */
   fallback?: unknown;
-  /** Write-only: in no view, event or log. */
+  /** Write-only: in no view, event or log. Absent from a replacement, it is kept. */
   secret?: boolean;
   /** In Postgres jsonb, and not a column of its own kind. */
   json?: boolean;
@@ -171,7 +171,12 @@ function schemasOf({ word, key, fields, server = {}, filters }: Declared): Defin
   const create = z.strictObject(
     each(({ schema, fallback }) => (fallback === undefined ? schema : schema.optional())),
   );
-  const replace = key === 'name' ? create.omit({ name: true }) : create;
+  // A secret that is absent is kept: nobody who changes the rest has it to send.
+  const kept = z.strictObject({
+    ...create.shape,
+    ...each(({ schema, secret }) => (secret ? schema.optional() : undefined)),
+  });
+  const replace = key === 'name' ? kept.omit({ name: true }) : kept;
   const view = z.object({
     id: uuidSchema,
     ...each(({ schema, secret }) => (secret ? undefined : schema)),

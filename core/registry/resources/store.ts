@@ -73,7 +73,7 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
     replace: (asked, values, { actor, ifMatch }) =>
       transaction(async (trx) => {
         const row = await findRow(trx, definition, { actor, asked, lock: true });
-        if (row) return update(trx, write, { row, values: wholeOf(definition, values), actor, ifMatch });
+        if (row) return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch });
         if (definition.key === 'id') return refuseMissing(trx, definition, { actor, asked });
         if (ifMatch !== null) throw new McpctlError('stale_revision');
         return insert(trx, write, { values: { name: asked, ...values }, actor });
@@ -148,6 +148,13 @@ function wholeOf({ fields, key }: Definition, values: Values): Values {
     values[name] ?? fallback ?? null,
   ]);
   return Object.fromEntries(whole.filter(([name]) => !(key === 'name' && name === 'name'))) as Values;
+}
+
+/** The same without the secrets that are absent: they are kept. */
+function replacing(definition: Definition, values: Values): Values {
+  const isKept = (name: string): boolean =>
+    definition.fields[name]?.secret === true && values[name] === undefined;
+  return Object.fromEntries(Object.entries(wholeOf(definition, values)).filter(([name]) => !isKept(name)));
 }
 
 /** Values as columns; references among them are the ids of what they lead to. */

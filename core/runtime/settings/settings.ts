@@ -271,6 +271,16 @@ export const settings = {
     about: 'the CLI: the folder for what may be lost; `cache` in `MCPCTL_HOME` when not set',
     schema: z.string().optional(),
   },
+  visual: {
+    env: 'VISUAL',
+    about: 'the program that `mcpctl edit` opens, with its arguments',
+    schema: z.string().optional(),
+  },
+  editor: {
+    env: 'EDITOR',
+    about: 'the same where VISUAL is not set; `vi` without either',
+    schema: z.string().optional(),
+  },
   debug: {
     env: 'MCPCTL_DEBUG',
     about: '`api`: the CLI traces its calls on stderr, without secrets',

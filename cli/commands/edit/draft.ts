@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { McpctlError, messageOf } from '../../../core/errors.ts';
+
+/** A file that a person edits, readable by them alone. What they typed stays until it is removed. */
+export interface Draft {
+  path: string;
+  /** Opens the editor on this text. @returns what was saved. @throws McpctlError `usage` where it cannot, or fails. */
+  edit(text: string): Promise<string>;
+  remove(): Promise<void>;
+  /** Removes it unless something was typed into it. @returns whether it is kept. */
+  keepTyped(): Promise<boolean>;
+}
+
+/** @param editor a program and its arguments, as in `code --wait`; no shell reads it. */
+export async function openDraft(name: string, editor: string): Promise<Draft> {
+  const path = join(await mkdtemp(join(tmpdir(), 'mcpctl-edit-')), name);
+  const [program = '', ...args] = editor.trim().split(/\s+/);
+  const remove = (): Promise<void> => rm(dirname(path), { recursive: true, force: true });
+  let first: string | undefined;
+  return {
+    path,
+    async edit(text) {
+      first ??= text;
+      await writeFile(path, text, { mode: 0o600 });
+      await ended(program, [...args, path]);
+      return await readFile(path, 'utf8');
+    },
+    remove,
+    async keepTyped() {
+      const isTyped = (await readFile(path, 'utf8').catch(() => first)) !== first;
+      if (!isTyped) await remove();
+      return isTyped;
+    },
+  };
+}
+
+async function ended(program: string, args: readonly string[]): Promise<void> {
+  const advice = 'name another in VISUAL or EDITOR';
+  const child = spawn(program, args, { stdio: 'inherit' });
+  try {
+    const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
+    if (code === 0) return;
+    throw new McpctlError(
+      'usage',
+      `The editor ${program} left with ${code ?? signal ?? 'nothing'}; ${advice}.`,
+    );
+  } catch (thrown) {
+    if (thrown instanceof McpctlError) throw thrown;
+    throw new McpctlError('usage', `The editor ${program} cannot be run: ${messageOf(thrown)}; ${advice}.`);
+  }
+}

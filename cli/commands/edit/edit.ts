@@ -1,0 +1,26 @@
+import { Command } from '@commander-js/extra-typings';
+import type { Context } from '../../who/context.ts';
+import type { EditOptions } from './run-edit.ts';
+
+export function makeEdit(ctx: Context, run?: (options: EditOptions) => Promise<void>) {
+  return new Command('edit')
+    .summary('change a project, a prompt … in your editor')
+    .description(
+      'Open a project, a prompt and the like in your editor ($VISUAL, else $EDITOR, else vi), and write what you save. An empty or unchanged document changes nothing.',
+    )
+    .argument('<type>', 'project, prompt …, or type/name')
+    .argument('[name]', 'which one')
+    .addHelpText(
+      'before',
+      `Examples:
+  mcpctl edit prompt tone
+  mcpctl edit project/support
+`,
+    )
+    .action(async (type, name) => {
+      const options = { args: name === undefined ? [type] : [type, name] };
+      if (run) return run(options);
+      const { runEdit } = await import('./run-edit.ts');
+      return runEdit(ctx, options);
+    });
+}

@@ -1,0 +1,118 @@
+import { McpctlError, messageOf } from '../../../core/errors.ts';
+import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import type { Client } from '../../net/client.ts';
+import type { Context } from '../../who/context.ts';
+import type { Keyed } from '../../keyed.ts';
+import { hinted } from '../../hint.ts';
+import { namedRefsOf } from '../../resources/refs.ts';
+import { typesFor } from '../../resources/types.ts';
+import { commented, documentOf, readDocument } from '../../yaml.ts';
+import { openDraft, type Draft } from './draft.ts';
+
+export interface EditOptions {
+  /** As typed: `project a`, or `project/a`. */
+  args: string[];
+}
+
+/** What is edited: the server's, as it was last seen. */
+interface Edited {
+  client: Client;
+  entry: CatalogueEntry;
+  seen: Keyed;
+}
+
+export async function runEdit(ctx: Context, { args }: EditOptions): Promise<void> {
+  const [ref, ...more] = namedRefsOf(args, await typesFor(ctx, 'edit', args));
+  const entry = ref?.type.entry;
+  if (!ref || !entry || more.length > 0) throw new McpctlError('usage', 'Name one thing to edit.');
+  const { name } = ref;
+  const client = await ctx.client();
+  const seen = await hinted(client, { type: entry.word, name }, () => client.resources.get(entry, name));
+  const draft = await openDraft(`${entry.word}.yaml`, await ctx.editor());
+  try {
+    const changed = await editUntilTaken({ client, entry, seen }, draft);
+    await draft.remove();
+    if (changed) ctx.out.line(`${entry.word}/${name} ${changed}`);
+    else ctx.out.note('Nothing was changed.');
+  } catch (thrown) {
+    if (await draft.keepTyped()) ctx.out.note(`What you typed is kept in ${draft.path}.`);
+    throw thrown;
+  }
+}
+
+/**
+ * Opens the editor until the server takes what was saved, or nothing is changed any more. Each refusal stands above what
+ * was typed when the editor opens again; whoever saves that unchanged leaves with it.
+ */
+async function editUntilTaken(edited: Edited, draft: Draft): Promise<'edited' | 'unchanged' | null> {
+  let { seen } = edited;
+  let text = pageOf(edited.entry, seen);
+  let refusal: McpctlError | undefined;
+  for (;;) {
+    const typed = await draft.edit(text);
+    if (typed === text || isBlank(typed)) {
+      if (refusal) throw refusal;
+      return null;
+    }
+    try {
+      const body = bodyOf(edited.entry, seen, readDocument(typed));
+      const revision = Number(seen.raw['revision']);
+      const now = await edited.client.resources.replace(edited.entry, seen.key, { body, revision });
+      return now.raw['revision'] === seen.raw['revision'] ? 'unchanged' : 'edited';
+    } catch (thrown) {
+      if (!(thrown instanceof McpctlError) || !isMendable(thrown)) throw thrown;
+      refusal = thrown;
+      const isStale = thrown.code === 'stale_revision';
+      if (isStale) seen = await edited.client.resources.get(edited.entry, seen.key);
+      const theirs = isStale ? `It is now:\n${documentOf(fieldsOf(edited.entry, seen))}` : '';
+      text = `${commented(`${sentenceOf(thrown)}\n${theirs}`)}\n${withoutRefusal(typed)}`;
+    }
+  }
+}
+
+/** What whoever edits can do something about; all else ends the edit. */
+const isMendable = ({ code }: McpctlError): boolean =>
+  ['usage', 'invalid_request', 'invalid_json', 'name_taken', 'stale_revision', 'body_too_large'].includes(
+    code,
+  );
+
+const isBlank = (text: string): boolean => /^\s*(#.*\s*)*$/.test(text);
+
+const sentenceOf = (error: McpctlError): string =>
+  [messageOf(error), ...(error.details ?? []).map(({ path, message }) => `${path}: ${message}`)].join('\n');
+
+/** The comments that an earlier refusal put above. */
+const withoutRefusal = (text: string): string => text.replace(/^(#.*\n)+(?=# mcpctl edit)/, '');
+
+function fieldsOf({ fields }: CatalogueEntry, { raw }: Keyed): Record<string, unknown> {
+  const there = fields.filter(({ name }) => Object.hasOwn(raw, name));
+  return Object.fromEntries(there.map(({ name }) => [name, raw[name]]));
+}
+
+/** The document that the editor opens: what may be changed, and as comments what may not. */
+function pageOf(entry: CatalogueEntry, seen: Keyed): string {
+  const own = fieldsOf(entry, seen);
+  const others = Object.entries(seen.raw).filter(([name]) => !Object.hasOwn(own, name));
+  return [
+    commented(
+      `mcpctl edit: save to change it; empty or unchanged, nothing happens. These lines are passed over.`,
+    ),
+    documentOf({ resource: entry.word, ...own }).trimEnd(),
+    commented(`The server's own:\n${documentOf(Object.fromEntries(others))}`),
+    '',
+  ].join('\n');
+}
+
+/** @throws McpctlError `usage` where what names it was changed. */
+function bodyOf(
+  { word, key }: CatalogueEntry,
+  seen: Keyed,
+  { resource, ...document }: Record<string, unknown>,
+): Record<string, unknown> {
+  if (resource !== undefined && resource !== word)
+    throw new McpctlError('usage', `This is a ${word}; "resource" cannot be changed.`);
+  const { [key]: named, ...body } = document;
+  if (named !== undefined && named !== seen.key)
+    throw new McpctlError('usage', `"${key}" names this ${word} and cannot be changed.`);
+  return body;
+}
