@@ -1,4 +1,5 @@
-import { chmod, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Validator } from '@seriousme/openapi-schema-validator';
@@ -122,7 +123,7 @@ describe('a resource that is a definition and a migration', function () {
       ['edit', 'lamp', 'forbidden', undefined],
       ['edit', 'lamp', 'invalid_request', undefined],
       ['create', 'x', 'invalid_request', undefined],
-      ['edit', 'lamp', 'ok', ['project', 'pin']],
+      ['edit', 'lamp', 'ok', ['pin', 'project']],
       ['delete', 'lamp', 'ok', undefined],
     ]);
     expect(JSON.stringify(told)).to.not.include('hush');
@@ -216,8 +217,8 @@ describe('a resource that is a definition and a migration', function () {
 
     /** An editor that does these one after the other, each a body of JavaScript over `text`, the file's. */
     const editor = async (...turns: string[]): Promise<SessionOptions> => {
-      const path = join(folder, 'editor.mjs');
-      const count = join(folder, `count-${String(Math.random())}`);
+      const count = join(folder, randomUUID());
+      const path = `${count}.mjs`;
       await writeFile(
         path,
         `import fs from 'node:fs';
@@ -228,7 +229,6 @@ describe('a resource that is a definition and a migration', function () {
         const edits = [${turns.map((turn) => `async (text) => { ${turn} }`).join(', ')}];
         fs.writeFileSync(path, await edits[turn](fs.readFileSync(path, 'utf8')));`,
       );
-      await chmod(path, 0o700);
       return { env: { EDITOR: `${process.execPath} ${path} ${count}`, COUNT: count } };
     };
     const opened = (options: SessionOptions, turn: number): Promise<string> =>
@@ -292,6 +292,7 @@ describe('a resource that is a definition and a migration', function () {
       for (const options of fails) {
         const session = await cli(options);
         expect(await session.run('edit', 'gadget', 'lamp')).to.not.equal(0);
+        expect(session.err()).to.include('kept in');
         const [, path = ''] = /What you typed is kept in (.*)\.\n/.exec(session.err()) ?? [];
         expect(await readFile(path, 'utf8'), session.err()).to.match(/size: (77|4)|# typed/);
         expect((await stat(path)).mode & 0o777).to.equal(0o600);

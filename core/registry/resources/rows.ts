@@ -114,7 +114,7 @@ export async function listRows(
     return { rows: rows.slice(0, limit).map((row) => parseRow(definition, row)), more: rows.length > limit };
   }
   // Their lengths are told without reading them.
-  const lengths = long.map(() => 'octet_length(??)').join(' + ');
+  const lengths = long.map(() => 'coalesce(octet_length(??), 0)').join(' + ');
   const ids = page
     .clone()
     .clearSelect()
