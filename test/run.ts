@@ -9,10 +9,11 @@
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { availableParallelism, setPriority, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { messageOf } from '../core/errors.ts';
 import { systemClock as clock } from '../core/runtime/clock.ts';
+import { bundlePrograms } from './support/bundles.ts';
 import { lanesOf, type Lane } from './support/lanes.ts';
 import { readOutcome, replaced, summary, together, worthAnother, type Outcome } from './support/outcome.ts';
 import { expectedMs, readTimes, slowest, writeReport } from './support/report.ts';
@@ -21,6 +22,7 @@ import { makeTemplate } from './support/template.ts';
 
 /** More than these are no accident. */
 const MOST_AGAIN = 5;
+const BUNDLES = resolve('.boot', 'bundles');
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 interface Ran {
@@ -30,7 +32,11 @@ interface Ran {
 }
 
 async function run(args: readonly string[]): Promise<Ran> {
-  const services = await startTestServices(process.env, say, { flushes: false });
+  const isNarrow = args.some((arg) => arg.endsWith('.ts'));
+  const [services] = await Promise.all([
+    startTestServices(process.env, say, { flushes: false }),
+    isNarrow ? undefined : bundlePrograms(BUNDLES),
+  ]);
   // Where Postgres waits for its disk, to drop a database waits for all that others wrote: then schemas are quicker.
   const template = services.ownsPostgres ? await makeTemplate(services.databaseUrl) : null;
   const folder = mkdtempSync(join(tmpdir(), 'mcpctl-report-'));
@@ -38,13 +44,13 @@ async function run(args: readonly string[]): Promise<Ran> {
     env: {
       REDIS_URL: services.redisUrl,
       DATABASE_URL: services.databaseUrl,
+      ...(isNarrow ? {} : { MCPCTL_TEST_BUNDLES: BUNDLES }),
       ...(template ? { MCPCTL_TEST_TEMPLATE: template.database } : {}),
     },
     folder,
-    standsBack: 0,
   };
   try {
-    return await (args.some((arg) => arg.endsWith('.ts')) ? mocha(args, run) : everything(args, run));
+    return await (isNarrow ? mocha(args, run) : everything(args, run));
   } finally {
     rmSync(folder, { recursive: true, force: true });
     await template?.drop().catch((thrown: unknown) => say(`A template is left behind: ${messageOf(thrown)}`));
@@ -58,10 +64,8 @@ async function everything(args: readonly string[], run: MochaRun): Promise<Ran> 
   const machine = { cores: availableParallelism(), memoryBytes: process.availableMemory() };
   const lanes = lanesOf(everyTest(), machine, expectedMs());
   for (const { name, files, jobs } of lanes) say(`${name}: ${files.length} files, ${jobs} at once`);
-  const env = { ...run.env, MCPCTL_TEST_TIMES: times };
-  const ran = await Promise.all(
-    lanes.map((lane) => mocha([...args, ...argsOf(lane)], { ...run, ...lane, env })),
-  );
+  const timed = { ...run, env: { ...run.env, MCPCTL_TEST_TIMES: times } };
+  const ran = await Promise.all(lanes.map((lane) => mocha([...args, ...argsOf(lane)], timed)));
   const first = ran.reduce(beside);
   const again = first.code === 0 || !first.outcome ? [] : worthAnother(first.outcome, MOST_AGAIN);
   const last =
@@ -102,10 +106,9 @@ interface MochaRun {
   env: Record<string, string>;
   /** For what it reports. */
   folder: string;
-  standsBack: number;
 }
 
-async function mocha(args: readonly string[], { env, folder, standsBack }: MochaRun): Promise<Ran> {
+async function mocha(args: readonly string[], { env, folder }: MochaRun): Promise<Ran> {
   const report = join(mkdtempSync(join(folder, 'mocha-')), 'report.json');
   const argv = [
     ...(process.env.CI ? ['--forbid-only'] : []),
@@ -116,7 +119,6 @@ async function mocha(args: readonly string[], { env, folder, standsBack }: Mocha
     stdio: 'inherit',
     env: { ...process.env, ...env },
   });
-  if (standsBack > 0 && child.pid !== undefined) setPriority(child.pid, standsBack);
   const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, pass);

@@ -20,6 +20,7 @@ import { startBalancer, type Balancer } from '../support/balancer.ts';
 import { anyRate } from '../support/edge.ts';
 import type { TransportKind } from '../support/system.ts';
 import { wireToUrl, type Wire } from '../support/wire.ts';
+import { programOf } from '../support/program.ts';
 import { startChaosBackend, type ChaosBackend } from './backend.ts';
 import { createCallers, type Callers } from './caller.ts';
 import type { Journal } from './journal.ts';
@@ -131,13 +132,13 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
     const between = await stores();
     const port = await freePort();
     const env = { ...shared, ...urls(between), PORT: String(port), MCPCTL_KEEPALIVE_MS: '5000' };
-    launch.set(name, () => run({ name, entry: 'dist/edge/main.js', env, folder: folder() }));
+    launch.set(name, () => run({ name, entry: programOf('edge'), env, folder: folder() }));
     return { name, process: begin(name), wires: between, url: `http://127.0.0.1:${String(port)}` };
   };
   const makeScheduler = async (name: string): Promise<SchedulerPart> => {
     const between = await stores();
     const env = { ...shared, ...urls(between) };
-    launch.set(name, () => run({ name, entry: 'dist/scheduler/main.js', env, folder: folder() }));
+    launch.set(name, () => run({ name, entry: programOf('scheduler'), env, folder: folder() }));
     return { name, process: begin(name), wires: between };
   };
   const makeWorker = async (n: number, edge: { url: string }): Promise<WorkerPart> => {
@@ -152,7 +153,7 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
     await writeHome(home, { n, edgeUrl, backendUrl: through(between.backend, backend.url) });
     const atRedis = servers.followed ? redisEnv : { REDIS_URL: from };
     const env = { MCPCTL_HOME: home, ...(transport === 'sse' ? {} : { ...space, ...atRedis }) };
-    launch.set(name, () => run({ name, entry: 'dist/worker/main.js', args: ['run'], env, folder: folder() }));
+    launch.set(name, () => run({ name, entry: programOf('worker'), args: ['run'], env, folder: folder() }));
     return { name, process: begin(name), wires: between, backend, solo: `solo-${String(n)}` };
   };
   const begin = (name: string): Running => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { chats, type Backend } from '../support/backend.ts';
+import { programOf } from '../support/program.ts';
 import type { Door } from './door.ts';
 import { plays, text, words } from './scripts.ts';
 
@@ -66,7 +67,7 @@ export function snippetFacts(door: () => Door): void {
         MCPCTL_HOME: '/nonexistent',
       };
       const { code, out, err } = await run(
-        [process.execPath, 'dist/cli/main.js', 'connect', client, model, ...more],
+        [process.execPath, programOf('cli'), 'connect', client, model, ...more],
         { env },
       );
       expect([code, err.includes(door().token)]).to.deep.equal([0, false]);

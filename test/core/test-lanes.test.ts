@@ -10,7 +10,7 @@ const sse = 'test/core/sse.test.ts';
 
 describe('the lanes that test files run in', () => {
   it('tell who starts processes, through whatever they import, from who computes', () => {
-    const lanes = lanesOf([names, system, sse, wake], machine, {});
+    const lanes = lanesOf([names, system, sse, wake], machine, { [names]: 9_000, [sse]: 8_000 });
     expect(lanes.map(({ name, files }) => [name, files])).to.deep.equal([
       ['waiting', [system, wake]],
       ['computing', [names, sse]],
@@ -18,17 +18,22 @@ describe('the lanes that test files run in', () => {
   });
   it('begin with the longest', () => {
     const [waiting, computing] = lanesOf([names, system, sse, wake], machine, {
-      [wake]: 9_000,
-      [sse]: 3_000,
+      ...{ [system]: 20_000, [wake]: 90_000, [sse]: 60_000, [names]: 30_000 },
     });
     expect(waiting?.files).to.deep.equal([wake, system]);
     expect(computing?.files).to.deep.equal([sse, names]);
   });
-  it('run one job a core that computes, twice as many that wait, and no more than there is memory for', () => {
+  it('end together: who has computed goes on with the shortest of the others', () => {
+    const all = [names, system, sse, wake];
+    const [waiting, computing] = lanesOf(all, machine, { [system]: 90_000, [wake]: 5_000, [names]: 8_000 });
+    expect(waiting?.files).to.deep.equal([system]);
+    expect(computing?.files).to.deep.equal([names, sse, wake]);
+  });
+  it('run one job a core that computes, one more that wait, and no more than there is memory for', () => {
     const jobs = (memoryBytes: number): number[] =>
-      lanesOf([names, system], { cores: 2, memoryBytes }, {}).map((lane) => lane.jobs);
-    expect(jobs(16 * GIB)).to.deep.equal([4, 2]);
-    expect(jobs(4 * GIB)).to.deep.equal([3, 2]);
+      lanesOf([names, system], { cores: 2, memoryBytes }, { [names]: 9_000 }).map((lane) => lane.jobs);
+    expect(jobs(16 * GIB)).to.deep.equal([3, 2]);
+    expect(jobs(5 * GIB)).to.deep.equal([3, 1]);
     expect(jobs(GIB)).to.deep.equal([1, 1]);
   });
   it('have no lane without a file', () => {

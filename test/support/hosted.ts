@@ -2,12 +2,13 @@ import { Redis } from 'ioredis';
 import type { LlmCreate } from '../../core/llm.ts';
 import type { Sandbox } from './sandbox.ts';
 import { startProcess, type TestProcess } from './process.ts';
+import { programOf } from './program.ts';
 import type { System } from './system.ts';
 
 /** A hosted worker of a system; whoever starts one ends it. */
 export function startHosted(t: System, env: Record<string, string> = {}): TestProcess {
   const { databaseUrl, redisUrl, namespace, schema } = t.sandbox;
-  return startProcess('dist/worker/main.js', {
+  return startProcess(programOf('worker'), {
     args: ['run'],
     env: {
       WORKER_SOURCE: 'registry',

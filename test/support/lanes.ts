@@ -3,12 +3,10 @@ import { dirname, join } from 'node:path';
 
 /** Files that run beside each other in one mocha. */
 export interface Lane {
-  name: 'computing' | 'waiting';
+  name: 'waiting' | 'computing';
   /** The longest first, so that none is left to run alone at the end. */
   files: string[];
   jobs: number;
-  /** How far its processes stand back for the others (`nice`). */
-  standsBack: number;
 }
 
 export interface Machine {
@@ -18,36 +16,43 @@ export interface Machine {
 
 /** What a job may hold that starts an edge, a scheduler, some workers and servers of its own. */
 const JOB_BYTES = 1.2 * 2 ** 30;
-/** Of the waiting ones: about this share of a core is what each takes. */
-const JOBS_A_CORE = 2;
 /** A file that was never timed. */
 const UNKNOWN_MS = 2_000;
 const relativeImport = /from '(\.{1,2}\/[^']+)'/g;
 
-/** `ms`: how long each file took, in the last run or on another machine. */
+/**
+ * Who starts processes waits for them two thirds of its time: one more of those runs at once than there are cores, and
+ * beside them as many of the others as there are cores. More would make no file end sooner, and their waits too long.
+ * When the computing ones are through, their lane goes on with the shortest of the rest, so that both lanes end together.
+ * @param ms how long each file took, in the last run or on another machine.
+ */
 export function lanesOf(
   files: readonly string[],
   { cores, memoryBytes }: Machine,
   ms: Readonly<Record<string, number>>,
 ): Lane[] {
-  const longestFirst = [...files].sort((a, b) => (ms[b] ?? UNKNOWN_MS) - (ms[a] ?? UNKNOWN_MS));
+  const msOf = (file: string): number => ms[file] ?? UNKNOWN_MS;
+  const longestFirst = [...files].sort((a, b) => msOf(b) - msOf(a));
   const starts = startersOf();
-  const fitting = Math.max(1, Math.floor(memoryBytes / JOB_BYTES));
-  const lanes: Lane[] = [
-    {
-      name: 'waiting',
-      files: longestFirst.filter(starts),
-      jobs: Math.min(JOBS_A_CORE * cores, fitting),
-      standsBack: 0,
-    },
-    {
-      name: 'computing',
-      files: longestFirst.filter((file) => !starts(file)),
-      jobs: Math.min(cores, fitting),
-      standsBack: 5,
-    },
-  ];
-  return lanes.filter(({ files }) => files.length > 0);
+  const fitting = Math.max(2, Math.floor(memoryBytes / JOB_BYTES));
+  const waiting: Lane = {
+    name: 'waiting',
+    files: longestFirst.filter(starts),
+    jobs: Math.max(1, Math.min(cores + 1, fitting - 1)),
+  };
+  const computing: Lane = {
+    name: 'computing',
+    files: longestFirst.filter((file) => !starts(file)),
+    jobs: Math.max(1, Math.min(cores, fitting - waiting.jobs)),
+  };
+  const spanOf = ({ files: all, jobs }: Lane): number =>
+    all.reduce((sum, file) => sum + msOf(file), 0) / jobs;
+  for (let last = waiting.files.at(-1); last !== undefined; last = waiting.files.at(-1)) {
+    if (spanOf(computing) + msOf(last) / computing.jobs > spanOf(waiting)) break;
+    computing.files.push(last);
+    waiting.files.pop();
+  }
+  return [waiting, computing].filter((lane) => lane.files.length > 0);
 }
 
 /**

@@ -22,7 +22,7 @@ const SLOWEST = 10;
 const reportSchema = z.object({ files: z.record(z.string(), z.object({ ms: z.number() })) });
 const weightsSchema = z.record(z.string(), z.number());
 
-/** @param times lines `<ms> <cpu ms> <file>`, as `hooks.ts` writes them; of a file that ran twice the first counts. */
+/** @param times lines `<ms> <cpu ms> <file>`, as `hooks.ts` writes them. */
 export function readTimes(path: string): Record<string, Spent> {
   const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : [];
   const parts = lines.map((line) => /^(\d+) (\d+) (.+)$/.exec(line) ?? []);

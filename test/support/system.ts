@@ -15,6 +15,7 @@ import type { TaskView } from '../../core/task/task.ts';
 import { startBackend, type Backend } from './backend.ts';
 import { anyRate } from './edge.ts';
 import { startProcess, type TestProcess } from './process.ts';
+import { programOf } from './program.ts';
 import { sandbox, type Sandbox } from './sandbox.ts';
 
 /** One provider of a worker's config.json. */
@@ -158,14 +159,14 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     keep(startProcess(entry, { env: placed({ ...shared, ...more }) }));
   let url = '';
   const startEdge = async (port = 0, more = only.edge): Promise<EdgeProcess> => {
-    const edge = start('dist/edge/main.js', { PORT: String(port), ...more });
+    const edge = start(programOf('edge'), { PORT: String(port), ...more });
     servers.add(edge);
     const { port: listens } = await edge.next((line) => line.msg === 'the edge listens');
     url = `http://127.0.0.1:${String(listens)}`;
     return Object.assign(edge, { url });
   };
   const startScheduler: System['startScheduler'] = async ({ standby = false, env: more } = {}) => {
-    const scheduler = start('dist/scheduler/main.js', { ...only.scheduler, ...more });
+    const scheduler = start(programOf('scheduler'), { ...only.scheduler, ...more });
     servers.add(scheduler);
     if (standby) await scheduler.event('service.ready');
     else await scheduler.event('leader.changed', (line) => line['leading'] === true);
@@ -179,7 +180,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
       ([name]) => transport === 'redis' || !notOfWorkers.includes(name),
     );
     const env = placed({ ...Object.fromEntries(known), MCPCTL_HOME: home, ...options.env });
-    const worker = keep(startProcess('dist/worker/main.js', { args: ['run'], env, through }));
+    const worker = keep(startProcess(programOf('worker'), { args: ['run'], env, through }));
     workers.add(worker);
     await worker.event('service.ready');
     return Object.assign(worker, { home });

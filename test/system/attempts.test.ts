@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { answers, chats, hangs, startBackend, type Backend, type Script } from '../support/backend.ts';
 import { onEachTransport } from '../support/each-transport.ts';
 import { startSystem, until, type System } from '../support/system.ts';
+import { programOf } from '../support/program.ts';
 
 const request = { messages: [{ role: 'user', content: 'hi' }] };
 const instant = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
@@ -38,9 +39,8 @@ onEachTransport('a task tells of every attempt', function (transport) {
       MCPCTL_SERVER: t.url,
       MCPCTL_TOKEN: t.token,
     };
-    return (
-      await promisify(execFile)(process.execPath, ['dist/cli/main.js', 'describe', 'task', id], { env })
-    ).stdout;
+    return (await promisify(execFile)(process.execPath, [programOf('cli'), 'describe', 'task', id], { env }))
+      .stdout;
   };
 
   it('with its member, start, end and reason, also the one that runs', async () => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { chats, hangs, type Backend } from '../support/backend.ts';
 import { startSystem, until, type System } from '../support/system.ts';
+import { programOf } from '../support/program.ts';
 
 interface Run {
   child: ChildProcessByStdio<null, Readable, Readable>;
@@ -41,7 +42,7 @@ describe('mcpctl as it is built, against a running system', function () {
   function start(args: readonly string[], token?: string | null): Run {
     const said = token === null ? {} : { MCPCTL_TOKEN: token ?? t.token };
     const env = { PATH: process.env['PATH'] ?? '', MCPCTL_HOME: home, MCPCTL_SERVER: t.url, ...said };
-    const child = spawn(process.execPath, ['dist/cli/main.js', ...args], {
+    const child = spawn(process.execPath, [programOf('cli'), ...args], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import { chats, startBackend, type Backend } from '../support/backend.ts';
 import { sseData } from '../support/sse.ts';
 import { startSystem, until, type System } from '../support/system.ts';
+import { programOf } from '../support/program.ts';
 
 const ask = (content: string) => ({ messages: [{ role: 'user', content }], stream: true });
 
@@ -102,7 +103,7 @@ describe('a caller who waits in the queue', function () {
       MCPCTL_SERVER: t.url,
       MCPCTL_TOKEN: t.token,
     };
-    const cli = spawn(process.execPath, ['dist/cli/main.js', 'chat-llm', 'desk', '--message', 'hi'], {
+    const cli = spawn(process.execPath, [programOf('cli'), 'chat-llm', 'desk', '--message', 'hi'], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import { createKeys } from '../../core/queue/keys.ts';
 import { hangs, chats } from '../support/backend.ts';
+import { programOf } from '../support/program.ts';
 import { startSystem, until, type System, type TransportKind } from '../support/system.ts';
 import type { LocalStatus } from '../../worker/local/protocol.ts';
 
@@ -17,7 +18,7 @@ function mcplocal(
   ...words: string[]
 ): Promise<{ code: number | null; out: string; err: string }> {
   const { PATH = '' } = process.env;
-  const child = spawn(process.execPath, ['dist/worker/main.js', ...words], {
+  const child = spawn(process.execPath, [programOf('worker'), ...words], {
     env: { PATH, MCPCTL_HOME: home },
   });
   let out = '';
