@@ -168,6 +168,38 @@ describe('a registrar at an edge of the first protocol', function () {
     expect((await edge.posted((post) => post.path.endsWith('/result'))).body).to.include({ status: 200 });
   });
 
+  it('takes the session from whichever answer says that it went well, and whatever it is', async () => {
+    for (const [status, providerSessionId] of [
+      [200, 'sess-2'],
+      [202, 17],
+    ] as const) {
+      answer = () => ({ status, body: { providerSessionId } });
+      const registrar = make({ sessionFilePath: join(home, `of-${String(status)}`) });
+      await registrar.start();
+      expect(registrar.getSessionId()).to.equal(String(providerSessionId));
+    }
+  });
+
+  it('says what it was refused for, and finds what is meant by it, whatever the shape', async () => {
+    await writeFile(join(home, 'provider-session'), 'of-another-edge');
+    const said = 'must be a number';
+    for (const body of [
+      { error: { message: `providerSessionId ${said}` } },
+      { detail: [{ loc: ['body', 'providerSessionId'], msg: said }] },
+      { message: [`providerSessionId ${said}`], statusCode: 400 },
+    ]) {
+      edge.onPost = ({ body: sent }) =>
+        sent['providerSessionId'] === undefined ? answer() : { status: 400, body };
+      await make({ sessionFilePath: join(home, 'provider-session') }).start();
+      await writeFile(join(home, 'provider-session'), 'of-another-edge');
+    }
+    answer = () => ({ status: 403, body: { error: { message: 'Not you.', code: 'nope' } } });
+    const thrown: unknown = await make()
+      .start()
+      .catch((error: unknown) => error);
+    expect(thrown).to.include({ message: 'HTTP 403: Not you.' });
+  });
+
   it('says that it is no edge when the session is missing', async () => {
     answer = () => ({ status: 201, body: { llms: [] } });
     const thrown = await make()

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
+import { reasonOf } from '../../core/judge/parts/reason.ts';
 import { sessionIdSchema, transportSchema, type Registered } from '../../core/member/protocol.ts';
 import type { RegistrarPublishedProvider } from './offer.ts';
 
@@ -25,7 +26,8 @@ const foreignTransport = z
 
 /** What every edge has answered from the first protocol on is the session; what else an older one leaves out is defaulted. */
 const answerSchema = z.looseObject({
-  providerSessionId: sessionIdSchema,
+  // A number is as opaque as any other.
+  providerSessionId: z.preprocess((id) => (typeof id === 'number' ? String(id) : id), sessionIdSchema),
   llms: list,
   agents: list,
   warnings: list,
@@ -46,7 +48,7 @@ export function readRegistered(json: unknown, offers: readonly RegistrarPublishe
   if (!parsed.success) {
     const at = parsed.error.issues[0]?.path[0];
     const what = at === undefined ? '' : ` (its ${String(at)} cannot be understood)`;
-    throw new McpctlError('bad_answer', `HTTP 201, but not what an edge answers${what}; check mcpdUrl.`);
+    throw new McpctlError('bad_answer', `An answer, but not what an edge answers${what}; check mcpdUrl.`);
   }
   const { llms, warnings, ...said } = parsed.data;
   const rows = llms.flatMap((llm) => {
@@ -75,8 +77,6 @@ function rowOf({
 }
 
 const refusalSchema = z.looseObject({
-  error: z.string().optional().catch(undefined),
-  message: z.string().optional().catch(undefined),
   code: z.string().optional().catch(undefined),
   details: z
     .array(z.looseObject({ path: z.string() }))
@@ -86,11 +86,12 @@ const refusalSchema = z.looseObject({
 
 /** What any edge says when it refuses: an older one has no codes, and something on the way may say nothing. */
 export function readRefusal(json: unknown): { sentence?: string; code?: string; paths: readonly string[] } {
-  const { error, message, code, details = [] } = refusalSchema.safeParse(json).data ?? {};
-  const sentence = error ?? message;
+  const { code, details = [] } = refusalSchema.safeParse(json).data ?? {};
+  const { message: sentence, code: word, param } = reasonOf(json);
+  const said = code ?? word;
   return {
     ...(sentence === undefined ? {} : { sentence }),
-    ...(code === undefined ? {} : { code }),
-    paths: details.map(({ path }) => path),
+    ...(said === undefined ? {} : { code: said }),
+    paths: [...details.map(({ path }) => path), ...(param === undefined ? [] : [param])],
   };
 }

@@ -180,7 +180,7 @@ export class VirtualLlmRegistrar {
       this.#sessionId = null;
       ({ status, json } = await this.#send(providers));
     }
-    if (status !== 201) {
+    if (status < 200 || status > 299) {
       this.#sessionId = former; // what stood in its way may be another thing
       const refused = this.#refused(status, json);
       if (refused.code === 'unauthenticated') this.#serveNoMore(refused.message);
