@@ -1,7 +1,7 @@
 /**
- * `npm run check`: everything that must hold, in one go. It does not stop at the first fault. What measures runs alone;
- * then the tests, which wait more than they compute, and beside them, at the lowest priority, what only reads. At its
- * end it prints how long each step took, then the tests' `N passed, N failed, N skipped` alone on the last line.
+ * `npm run check`: everything that must hold, in one go. It does not stop at the first fault. The attacks come first, as
+ * the tests would feel them; then the tests. Beside both, at the lowest priority and two abreast, runs what only reads: of the
+ * attacks harm alone counts here, and no time. At its end it prints how long each step took, then the tests' `N passed, N failed, N skipped` alone on the last line.
  */
 import { spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
@@ -15,14 +15,15 @@ interface Step {
 
 const bin = (name: string, ...args: string[]): string[] => [`node_modules/.bin/${name}`, ...args];
 
-const measuring: Step = {
+const attacking: Step = {
   name: 'hostile',
   argv: [process.execPath, '--import', 'tsx', 'test/hostile/main.ts', '--harm'],
 };
 const testing: Step = { name: 'tests', argv: [process.execPath, '--import', 'tsx', 'test/run.ts'] };
+/** The longest first. */
 const reading: readonly Step[] = [
-  { name: 'types', argv: bin('tsc', '--noEmit') },
   { name: 'lint', argv: bin('eslint', '--max-warnings=0', '.') },
+  { name: 'types', argv: bin('tsc', '--noEmit') },
   { name: 'format', argv: bin('prettier', '--check', '--log-level=warn', '.') },
   { name: 'boundaries', argv: bin('depcruise', '--config', '.dependency-cruiser.cjs', '.') },
   { name: 'dead code', argv: bin('knip', '--no-progress') },
@@ -79,20 +80,26 @@ async function one(step: Step, how: How): Promise<void> {
   rows.push(`${result.code === 0 ? 'ok    ' : 'FAILED'} ${seconds(from)}  ${step.name}`);
 }
 
-/** One after the other; what each says is shown when it has ended. */
-async function beside(steps: readonly Step[]): Promise<void> {
-  for (const step of steps) {
-    const lines: string[] = [];
-    await one(step, { show: (line) => void lines.push(line), beside: true });
-    say(`\n── ${step.name}`);
-    lines.forEach(say);
-  }
+/** So many at a time; what each says is shown when it has ended. */
+async function beside(steps: readonly Step[], abreast: number): Promise<void> {
+  const left = [...steps];
+  const next = async (): Promise<void> => {
+    for (let step = left.shift(); step; step = left.shift()) {
+      const lines: string[] = [];
+      await one(step, { show: (line) => void lines.push(line), beside: true });
+      say(`\n── ${step.name}`);
+      lines.forEach(say);
+    }
+  };
+  await Promise.all(Array.from({ length: abreast }, next));
 }
 
-say(`\n── ${measuring.name}`);
-await one(measuring, { show: say, beside: false });
-say(`\n── ${testing.name}`);
-await Promise.all([one(testing, { show: say, beside: false }), beside(reading)]);
+const read = beside(reading, 2);
+for (const step of [attacking, testing]) {
+  say(`\n── ${step.name}`);
+  await one(step, { show: say, beside: false });
+}
+await read;
 say(`\n${rows.join('\n')}\n${failed === 0 ? 'ok    ' : 'FAILED'} ${seconds(begun)}  in all`);
 say(tests);
 process.exitCode = failed === 0 ? 0 : 1;
