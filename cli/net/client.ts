@@ -1,5 +1,6 @@
 import type { TokenCreate } from '../../core/access.ts';
-import { McpctlError } from '../../core/errors.ts';
+import { isErrorCode, McpctlError } from '../../core/errors.ts';
+import { nearest } from '../../core/runtime/nearest.ts';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import type { Http } from './http.ts';
 import {
@@ -135,7 +136,14 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
     const all = await list(entry, {});
     const found = all.find(({ key }) => key === name) ?? all.find(({ raw }) => raw['name'] === name);
     if (found) return found;
-    throw new McpctlError('usage', `There is no ${entry.word} of that name: mcpctl get ${entry.word}`);
+    const names = all.flatMap(({ raw }) => (typeof raw['name'] === 'string' ? [raw['name']] : []));
+    const near = nearest(name, names);
+    const hint = near.length > 0 ? ` Did you mean ${near.join(' or ')}?` : '';
+    const code = `${entry.word}_not_found`;
+    throw new McpctlError(
+      isErrorCode(code) ? code : 'route_not_found',
+      `There is no ${entry.word} named "${name}".${hint}`,
+    );
   };
   return {
     catalogue: async () => {

@@ -134,6 +134,16 @@ describe('cli: task, token, pool', () => {
     expect(s.out()).to.match(/^laptop +ada +admin +all +\S+ +- +- +\S+\nci +ada +admin +a,b /);
   });
 
+  it('shows tokens as any other resource, also by name', async () => {
+    peer.on('GET /api/v1/tokens', page([token, { ...token, id: 'id-2', name: 'ci', pools: ['a', 'b'] }]));
+    expect(await s.run('get', 'token', 'ci', '--no-headers')).to.equal(0);
+    expect(s.out()).to.match(/^ci +ada +admin +a,b +\S+ +- +- +id-2\n$/);
+    expect(await s.run('describe', 'tok/laptop')).to.equal(0);
+    expect(s.out()).to.match(/\nName: +laptop\n.*\nPools: +all\n/s);
+    expect(await s.run('get', 'token', 'cj')).to.equal(1);
+    expect(s.err()).to.include('There is no token named "cj". Did you mean ci?');
+  });
+
   it('revokes by name or id, and asks which where a name is not enough', async () => {
     const twin = { ...token, id: 'id-2', name: 'ci' };
     peer.on(

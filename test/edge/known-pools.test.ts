@@ -35,6 +35,15 @@ describe('a pool that an edge has seen served', () => {
     expect(asked).to.equal(before);
   });
 
+  it('is not forgotten for what leads to no pool', async () => {
+    await register('steady');
+    expect(await call('steady')).to.equal(202);
+    const before = asked;
+    expect((await t.call('POST /api/v1/projects', { body: { name: 'shop' } })).status).to.equal(201);
+    expect(await call('steady')).to.equal(202);
+    expect(asked).to.equal(before);
+  });
+
   it('is believed only when it says yes', async () => {
     expect(await call('later')).to.equal(404);
     await t.registry.llms.create(

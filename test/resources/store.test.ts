@@ -5,6 +5,8 @@ import { stored } from '../../core/resources/index.ts';
 import { project } from '../../core/resources/project.ts';
 import { prompt } from '../../core/resources/prompt.ts';
 import type { Definition } from '../../core/resources/define.ts';
+import { usualLimits } from '../../core/registry/names/limits.ts';
+import { createRegistry } from '../../core/registry/registry.ts';
 import type { User } from '../../core/registry/people/users.ts';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
 
@@ -197,6 +199,11 @@ describe('the store of resources', function () {
       ),
     );
     expect(changed.sort()).to.deep.equal(['ok', 'stale_revision', 'stale_revision']);
+  });
+
+  it('refuses a quota of what there is not, and says what is near', () => {
+    const wrong = (): unknown => createRegistry(t.connection, { ...usualLimits, quotas: ['projcet=1/1'] });
+    expect(wrong).to.throw('there is no quota of "projcet"; did you mean project?');
   });
 
   it('holds users, and all of them together, to their quotas, admins to none', async () => {

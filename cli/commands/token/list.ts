@@ -1,8 +1,6 @@
 import { Command } from '@commander-js/extra-typings';
 import type { Context } from '../../who/context.ts';
 import { formatOption, selectorOption, sortOption, type ListLook } from '../../say/formats.ts';
-import type { Column } from '../../say/table.ts';
-import type { SeenToken } from '../../net/views.ts';
 
 export type TokenListOptions = ListLook;
 
@@ -28,23 +26,18 @@ export function makeTokenList(
 }
 
 async function runTokenList(ctx: Context, options: TokenListOptions): Promise<void> {
-  const [{ listingOf }, { instantsFor }, { showListings }, { arranged }] = await Promise.all([
-    import('../../say/print.ts'),
-    import('../../say/columns.ts'),
-    import('../../say/show.ts'),
-    import('../../say/arrange.ts'),
-  ]);
+  const [{ listingOf }, { instantsFor }, { showListings }, { arranged }, { columnsOf }, own, { token }] =
+    await Promise.all([
+      import('../../say/print.ts'),
+      import('../../say/columns.ts'),
+      import('../../say/show.ts'),
+      import('../../say/arrange.ts'),
+      import('../../resources/shown.ts'),
+      import('../../../core/resources/catalogue.ts'),
+      import('../../../core/resources/token.ts'),
+    ]);
   const instant = instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout });
-  const columns: Column<SeenToken>[] = [
-    { head: 'NAME', of: (t) => t.view.name },
-    { head: 'USER', of: (t) => t.view.user },
-    { head: 'BINDING', of: (t) => t.view.binding },
-    { head: 'POOLS', of: (t) => (t.view.pools === null ? 'all' : t.view.pools?.join(',')) },
-    { head: 'CREATED', of: (t) => instant(t.view.createdAt) },
-    { head: 'EXPIRES', of: (t) => t.view.expiresAt },
-    { head: 'REVOKED', of: (t) => instant(t.view.revokedAt) },
-    { head: 'ID', of: (t) => t.key },
-  ];
+  const columns = columnsOf(own.catalogueEntry(token), instant);
   const client = await ctx.client();
   const ask = async () => [listingOf('token', arranged(await client.tokens.list(), options), columns)];
   await showListings(ctx, { ask, options, single: false });

@@ -77,8 +77,10 @@ export function selectRows(db: Knex, definition: Definition): Knex.QueryBuilder 
   return query;
 }
 
-/** A scope as SQL. No row lies in a pool here, or is a token. */
-function within(query: Knex.QueryBuilder, table: string, { ownerId }: Scope): Knex.QueryBuilder {
+/** A scope as SQL. No row lies in a pool here, or is a token: who is held to those sees none. */
+function within(query: Knex.QueryBuilder, table: string, scope: Scope): Knex.QueryBuilder {
+  const { ownerId, pools, tokenId } = scope;
+  if (pools !== null || tokenId !== null) query.whereRaw('false');
   return ownerId === null ? query : query.where(`${table}.ownerId`, ownerId);
 }
 
