@@ -11,8 +11,20 @@ export interface EdgeClient {
   activeLlms(): Promise<string[]>;
   /** Whether a worker takes tasks for it now: its row may say active a moment before. */
   isServed(name: string): Promise<boolean>;
+  /** What goes on at the edge; undefined while it does not say. */
+  pulse(): Promise<Pulse | undefined>;
   /** One streamed answer. @returns how fast it was, or why there was none, in words for a person. */
   chat(ask: ChatAsk): Promise<Answered | { failed: string }>;
+}
+
+export interface Pulse {
+  /** Llms that answer now. */
+  llms: number;
+  /** Tasks. */
+  running: number;
+  waiting: number;
+  /** Tokens of answers since the edge began, as backends counted them. */
+  tokens: number;
 }
 
 export interface ChatAsk {
@@ -35,6 +47,10 @@ const listSchema = z.object({ items: z.array(z.object({ name: z.string(), status
 const membersSchema = z.object({
   members: z.array(z.object({ name: z.string(), status: z.string(), slots: z.number() })),
 });
+const poolsSchema = z.object({
+  items: z.array(z.object({ activeCount: z.number(), running: z.number(), pending: z.number() })),
+});
+const OUTPUT_TOKENS = /^mcpctl_inference_tokens_total\{[^}]*type="output"[^}]*\} (\d+(?:\.\d+)?)$/gm;
 const chunkSchema = z.object({
   choices: z
     .array(z.object({ delta: z.object({ content: z.string().nullish() }).loose().optional() }).loose())
@@ -51,12 +67,19 @@ export interface EdgeDeps {
 
 export function createEdgeClient({ url, token, clock }: EdgeDeps): EdgeClient {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-  const get = async <T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> => {
+  const textOf = async (path: string): Promise<string | undefined> => {
     try {
       const answer = await fetch(`${url}${path}`, { headers, signal: AbortSignal.timeout(CALL_MS) });
-      return schema.parse(await answer.json());
+      return await answer.text();
     } catch {
       return undefined; // asked again until the caller's own bound
+    }
+  };
+  const get = async <T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> => {
+    try {
+      return schema.parse(JSON.parse((await textOf(path)) ?? ''));
+    } catch {
+      return undefined;
     }
   };
   return {
@@ -76,6 +99,15 @@ export function createEdgeClient({ url, token, clock }: EdgeDeps): EdgeClient {
     async isServed(name) {
       const pool = await get(`/api/v1/llms/${encodeURIComponent(name)}/members`, membersSchema);
       return pool?.members.some((m) => m.name === name && m.status === 'active' && m.slots > 0) ?? false;
+    },
+    async pulse() {
+      const [pools, metrics] = await Promise.all([get('/api/v1/pools', poolsSchema), textOf('/metrics')]);
+      if (pools === undefined || metrics === undefined) return undefined;
+      const sum = (of: 'activeCount' | 'running' | 'pending'): number =>
+        pools.items.reduce((all, pool) => all + pool[of], 0);
+      const counted = [...metrics.matchAll(OUTPUT_TOKENS)].map(([, tokens]) => Number(tokens));
+      const tokens = counted.reduce((all, one) => all + one, 0);
+      return { llms: sum('activeCount'), running: sum('running'), waiting: sum('pending'), tokens };
     },
     async chat({ llm, prompt, onText, signal }) {
       const messages = [{ role: 'user', content: prompt }];

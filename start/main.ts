@@ -19,14 +19,20 @@ import { findPostgres } from './stores/postgres.ts';
 import { parseProcfile } from './keep/procfile.ts';
 import { findRedis } from './stores/redis.ts';
 import { aborted, watchForStop } from './keep/stop.ts';
+import { openLogs } from './logs.ts';
+import { showPulse } from './pulse.ts';
 import { createSystem, type Started, type System } from './system.ts';
 import { createTerminal } from './terminal.ts';
 
 const { env, stdout } = process;
+const logs = openLogs({ complain: (sentence) => say(sentence) });
 const terminal = createTerminal({
   write: (text) => void stdout.write(text),
   isTTY: stdout.isTTY,
+  verbose: process.argv.includes('--verbose'),
+  columns: () => stdout.columns || 80,
   time: (at) => new Date(at).toTimeString().slice(0, 8),
+  keep: logs.keep,
 });
 const say = (sentence: string): void => terminal.say(sentence);
 
@@ -83,17 +89,25 @@ function systemOf(settings: Settings, home: Home, { url, port }: { url: string; 
 
 /** What a person sees once all of it runs: the ready line, one answer, what to do next. */
 async function welcome({ edge, backend }: Started, home: Home, at: { url: string; stop: AbortSignal }) {
+  terminal.status('Waiting for the worker to publish …');
   const llm = await untilPublished(backend, { edge, clock, signal: at.stop });
   if (at.stop.aborted) return;
+  terminal.status('');
   say(`\nmcpctl is ready: ${at.url}`);
   if (llm !== undefined) await firstChat({ llm, demo: backend.demo, edge, terminal, signal: at.stop });
   else say(`Nothing is published yet; see the worker's lines above and ${home.config}.`);
   if (at.stop.aborted) return;
   const usual = env.MCPCTL_HOME === undefined || env.MCPCTL_HOME === '';
   say(nextSteps({ url: at.url, credentials: home.credentials, llm, home: usual ? undefined : home.root }));
+  if (stdout.isTTY) void showPulse({ edge, terminal, clock, signal: at.stop });
 }
 
 async function main(): Promise<number> {
+  const [unknown] = process.argv.slice(2).filter((argument) => argument !== '--verbose');
+  if (unknown !== undefined) {
+    say(`npm start does not know ${unknown}. It takes: -- --verbose (shows every line of every process).`);
+    return 2;
+  }
   const settings = readSettings();
   const home = homeAt(settings.home);
   const port = settings.port === 0 ? await freePort() : settings.port;
@@ -106,6 +120,7 @@ async function main(): Promise<number> {
     say(`mcpctl is running already at ${String(theirs)} (process ${pid}, home ${home.root}).`);
     return 1;
   }
+  logs.into(home.logs);
   const system = systemOf(settings, home, { url, port });
   const stop = watchForStop({
     clock,
@@ -124,6 +139,7 @@ async function main(): Promise<number> {
     say(`\n${messageOf(thrown)}`);
     code = 1;
   }
+  terminal.status('');
   say(`\nStopping${stop.aborted ? ` (${String(stop.reason)})` : ''} …`);
   await system.stop();
   lock.release();

@@ -56,8 +56,10 @@ export function createSystem(deps: SystemDeps): System {
   return {
     async start() {
       mkdirSync(home.data, { recursive: true, mode: 0o700 });
+      terminal.status('Looking for Redis …');
       // Looked for alone: both Redis and the demo engine may need the package manager, which has one lock.
       const redis = await find.redis();
+      terminal.status('Starting Redis, Postgres and what answers …');
       const [redisUrl, databaseUrl, backend] = await Promise.all([
         launch.serve(redis),
         find.postgres().then((found) => launch.serve(found)),
@@ -65,6 +67,7 @@ export function createSystem(deps: SystemDeps): System {
       ]);
       const credentials = ensureCredentials(home.credentials, url);
       const urls = { REDIS_URL: redisUrl, DATABASE_URL: databaseUrl };
+      terminal.status('Bringing the database up to date …');
       await withTokenFile(join(home.data, 'first-token'), credentials.token, (path) =>
         release({
           argv: commandOf(procfile, 'release'),
@@ -74,6 +77,7 @@ export function createSystem(deps: SystemDeps): System {
           running,
         }),
       );
+      terminal.status('Waiting for the edge …');
       const edge = createEdgeClient({ url, token: credentials.token, clock });
       const web = launch.run('web', urls);
       for (const name of procfile.keys()) if (!special.has(name)) launch.run(name, urls);

@@ -28,6 +28,8 @@ export interface KeepDeps {
   /** Its lines are shown only when it has ended by itself: then they are the reason. */
   quiet?: boolean;
   say: Say;
+  /** Told what matters only when something is wrong: its process id. */
+  note: Say;
   clock: Clock;
 }
 
@@ -45,7 +47,7 @@ function backoffMs(deaths: number, random: number): number {
 }
 
 export function keepRunning(deps: KeepDeps): Kept {
-  const { name, prepare, started, line, quiet = false, say, clock } = deps;
+  const { name, prepare, started, line, quiet = false, say, note, clock } = deps;
   const stopping = new AbortController();
   const life: Life = { ends: 0, last: [], stopped: stopping.signal };
   let current: Guarded | undefined;
@@ -66,7 +68,7 @@ export function keepRunning(deps: KeepDeps): Kept {
     }
     const pid = await current.pid;
     if (pid !== undefined) started?.(pid);
-    if (pid !== undefined) say(`${name} runs as process ${pid}.`);
+    if (pid !== undefined) note(`${name} runs as process ${pid}.`);
     return `ended with code ${await current.exited}`;
   };
   const loop = async (): Promise<void> => {
@@ -132,14 +134,14 @@ const SERVER_READY_MS = 60_000;
 /** Starts one of our own servers and keeps it running; `untilUp` waits until it takes connections. */
 export function keepServer(
   server: LocalServer,
-  { line, say, clock }: Pick<KeepDeps, 'line' | 'say' | 'clock'>,
+  { line, say, note, clock }: Pick<KeepDeps, 'line' | 'say' | 'note' | 'clock'>,
 ): Kept & { untilUp: () => Promise<void> } {
   const kept = keepRunning({
     name: server.name,
     prepare: () => server.prepare(),
     started: (pid) => server.started(pid),
     quiet: true,
-    ...{ line, say, clock },
+    ...{ line, say, note, clock },
   });
   const bounds = { withinMs: SERVER_READY_MS, lives: 1 };
   return { ...kept, untilUp: () => kept.untilReady(() => server.isReady(), bounds) };

@@ -36,6 +36,7 @@ export function createLaunch({ procfile, root, env, terminal, clock, running }: 
   const words = (name: string) => ({
     line: (text: string) => terminal.line(name, text),
     say: terminal.say,
+    note: terminal.note,
     clock,
   });
   return {

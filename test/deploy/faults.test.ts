@@ -49,7 +49,7 @@ describe('wrong settings', function () {
       clock,
     });
     if (!server) expect.fail('no Redis of its own');
-    const kept = keepServer(server, { line: quiet, say: quiet, clock });
+    const kept = keepServer(server, { line: quiet, say: quiet, note: quiet, clock });
     stops.push(() => kept.stop());
     await kept.untilUp();
     evicting = url;

@@ -55,7 +55,7 @@ describe('the Redis and the Postgres of npm start', function () {
 
   async function run(found: Found): Promise<Kept> {
     const server = serverOf(found);
-    const running = keepServer(server, { line: silent, say: silent, clock });
+    const running = keepServer(server, { line: silent, say: silent, note: silent, clock });
     kept.push(running);
     await running.untilUp();
     return running;

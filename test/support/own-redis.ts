@@ -24,7 +24,7 @@ export async function startOwnRedis(): Promise<OwnRedis> {
   const base = { home: homeAt(folder), url: undefined, verifyTls: true };
   const { url, server } = await findRedis({ ...base, path, say: quiet, clock });
   if (!server) expect.fail('no Redis of its own');
-  const kept = keepServer(server, { line: quiet, say: quiet, clock });
+  const kept = keepServer(server, { line: quiet, say: quiet, note: quiet, clock });
   await kept.untilUp();
   const redis = new Redis(url);
   return {

@@ -56,7 +56,7 @@ export async function startTestServices(
   const base = { home: homeAt(folder), path, say, clock: systemClock };
   const start = async ({ url, server }: Found): Promise<string> => {
     if (!server) return url;
-    const kept = keepServer(server, { line: quiet, say: quiet, clock: systemClock });
+    const kept = keepServer(server, { line: quiet, say: quiet, note: quiet, clock: systemClock });
     running.push(kept);
     await kept.untilUp();
     return url;

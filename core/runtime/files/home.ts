@@ -18,6 +18,8 @@ export interface Home {
   cache: string;
   /** Data of Redis and Postgres that `npm start` runs. */
   data: string;
+  /** What the processes of `npm start` printed last, a file each. */
+  logs: string;
   /** Written by `npm start` while it runs: `{ pid, url, redisUrl, databaseUrl }`, mode 0600. */
   running: string;
 }
@@ -35,6 +37,7 @@ export function homeAt(configured: string): Home {
     cli: at('cli.json'),
     cache: at('cache'),
     data: at('data'),
+    logs: at('logs'),
     running: at('running.json'),
   };
 }
