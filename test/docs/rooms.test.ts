@@ -1,0 +1,31 @@
+import { expect } from 'chai';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './markdown.ts';
+
+const MOST = 12;
+/** Tables of peers, each file an entry of its own: they grow with the product, and nobody reads them in a row. */
+const peers = [
+  'bench/scenarios',
+  'cli/commands',
+  'core/queue/scripts',
+  'core/registry/migrations',
+  'edge/middleware',
+  'edge/routes',
+  'scheduler/duties',
+];
+
+describe('the rooms of the house', () => {
+  it(`have at most ${MOST} loose files each, but for tables of peers`, () => {
+    const crowded: string[] = [];
+    const look = (folder: string): void => {
+      const entries = readdirSync(join(root, folder), { withFileTypes: true });
+      const loose = entries.filter((entry) => entry.isFile());
+      if (loose.length > MOST && !peers.includes(folder)) crowded.push(`${folder}: ${loose.length}`);
+      for (const entry of entries)
+        if (entry.isDirectory() && entry.name !== 'node_modules') look(`${folder}/${entry.name}`);
+    };
+    for (const folder of ['core', 'edge', 'worker', 'scheduler', 'cli', 'start', 'bench']) look(folder);
+    expect(crowded).to.deep.equal([]);
+  });
+});
