@@ -12,7 +12,7 @@ import type { Procfile } from './keep/procfile.ts';
 import { release } from './keep/release.ts';
 import type { Found } from './server.ts';
 import { createRunning } from './keep/stages.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from './say/terminal.ts';
 
 export interface SystemDeps {
   home: Home;

@@ -5,7 +5,7 @@ import { keepRunning, keepServer, type Kept } from './keep.ts';
 import type { Procfile } from './procfile.ts';
 import type { Found } from '../server.ts';
 import { stopMs, type Running, type Stage } from './stages.ts';
-import type { Terminal } from '../terminal.ts';
+import type { Terminal } from '../say/terminal.ts';
 
 export interface LaunchDeps {
   procfile: Procfile;

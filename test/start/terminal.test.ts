@@ -2,9 +2,9 @@ import { expect } from 'chai';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openLogs } from '../../start/logs.ts';
-import { pulseLine } from '../../start/pulse.ts';
-import { createTerminal, type Screen } from '../../start/terminal.ts';
+import { openLogs } from '../../start/say/logs.ts';
+import { pulseLine } from '../../start/say/pulse.ts';
+import { createTerminal, type Screen } from '../../start/say/terminal.ts';
 
 const CLEAR = '\r\u001b[2K';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { oneLine, plain, plainDeep } from '../../../core/runtime/plain.ts';
-import { createTerminal } from '../../../start/terminal.ts';
+import { createTerminal } from '../../../start/say/terminal.ts';
 
 const acts = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
 /** Sets the clipboard, names the window, clears the screen; once in 7-bit and once in 8-bit form. */

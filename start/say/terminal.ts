@@ -1,5 +1,5 @@
 import pc from 'picocolors';
-import { oneLine, plain } from '../core/runtime/plain.ts';
+import { oneLine, plain } from '../../core/runtime/plain.ts';
 
 /**
  * Everything `npm start` shows: its own sentences, the lines of its processes, one answer as it comes. Callers,

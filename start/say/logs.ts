@@ -1,7 +1,7 @@
 import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { messageOf } from '../core/errors.ts';
-import type { Say } from './server.ts';
+import { messageOf } from '../../core/errors.ts';
+import type { Say } from '../server.ts';
 
 /** Of each process two files of at most so much: what it prints now, and what it printed before that. */
 const MOST_BYTES = 1024 * 1024;

@@ -1,6 +1,6 @@
-import { pause, type Clock } from '../core/runtime/clock.ts';
-import type { Backend } from './discover/backend.ts';
-import type { Answered, EdgeClient } from './edge-client.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+import type { Backend } from '../discover/backend.ts';
+import type { Answered, EdgeClient } from '../edge-client.ts';
 import type { Terminal } from './terminal.ts';
 
 const PUBLISHED_MS = 30_000;

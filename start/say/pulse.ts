@@ -1,5 +1,5 @@
-import { pause, type Clock } from '../core/runtime/clock.ts';
-import type { EdgeClient, Pulse } from './edge-client.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+import type { EdgeClient, Pulse } from '../edge-client.ts';
 import type { Terminal } from './terminal.ts';
 
 const LOOK_MS = 2_000;
