@@ -201,6 +201,26 @@ describe('the store of resources', function () {
     expect(changed.sort()).to.deep.equal(['ok', 'stale_revision', 'stale_revision']);
   });
 
+  it('refers to nothing that is deleted at that moment', async () => {
+    for (let n = 0; n < 5; n++) {
+      await projects().create({ name: 'passing' }, who(ada));
+      const made = Array.from({ length: 4 }, (_, at) =>
+        codeOf(prompts().create({ name: `p${at}`, project: 'passing', content: 'x' }, who(ada))),
+      );
+      await Promise.all([projects().delete('passing', any(ada)), ...made]);
+      for (const code of await Promise.all(made)) expect(code).to.be.oneOf(['ok', 'invalid_request']);
+      const { rows } = await prompts().list({ actor: who(ada), filters: {}, after: undefined, limit: 9 });
+      expect(rows.map(({ values }) => values['name'])).to.deep.equal(['tone']);
+    }
+  });
+
+  it('makes nothing by a name that cannot be one', async () => {
+    expect(await codeOf(projects().replace('No Name', {}, any(ada)))).to.equal('project_not_found');
+    expect(await codeOf(prompts().replace('nobody', { name: 'x', content: 'x' }, any(ada)))).to.equal(
+      'prompt_not_found',
+    );
+  });
+
   it('refuses a quota of what there is not, and says what is near', () => {
     const wrong = (): unknown => createRegistry(t.connection, { ...usualLimits, quotas: ['projcet=1/1'] });
     expect(wrong).to.throw('there is no quota of "projcet"; did you mean project?');

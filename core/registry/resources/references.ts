@@ -21,7 +21,7 @@ export async function referredTo(
     if (asked === undefined) continue;
     ids[name] = null;
     if (typeof asked !== 'string') continue;
-    const other = await findRow(trx, to, { actor, asked });
+    const other = await findRow(trx, to, { actor, asked, hold: 'to refer' });
     if (!other) faults.push({ path: name, message: `there is no ${to.word} named '${asked}'` });
     else if (!can(actor, needs, { resource: to, target: { ownerId: other.ownerId } }))
       throw new McpctlError('forbidden', `Your token may not ${needs} the ${to.word} '${asked}'.`);

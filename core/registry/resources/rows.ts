@@ -153,12 +153,12 @@ interface Wanted {
 
 /**
  * One by what names it, if it may be seen; by its name also where ids are given, if that is the only one.
- * @param lock holds the row to the end of the transaction.
+ * @param hold keeps the row to the end of the transaction: `to write`, or `to refer`, so that it is not deleted meanwhile.
  */
 export async function findRow(
   db: Knex,
   definition: Definition,
-  { actor, asked, lock = false }: Wanted & { lock?: boolean },
+  { actor, asked, hold }: Wanted & { hold?: 'to write' | 'to refer' },
 ): Promise<ResourceRow | undefined> {
   const scope = scopeOf(actor, 'view', definition);
   const { plural: table, fields } = definition;
@@ -166,7 +166,8 @@ export async function findRow(
   if (!scope || (column === 'name' && fields['name']?.schema.safeParse(asked).success !== true))
     return undefined;
   const query = within(selectRows(db, definition), table, scope).where(`${table}.${column}`, asked).limit(2);
-  if (lock) query.forUpdate(table);
+  if (hold === 'to write') query.forUpdate(table);
+  if (hold === 'to refer') query.forKeyShare(table);
   const [row, another] = (await query) as unknown[];
   return row === undefined || another !== undefined ? undefined : parseRow(definition, row);
 }

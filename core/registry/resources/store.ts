@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { can, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
-import type { Definition, Verb } from '../../resources/define.ts';
+import { keySchema, type Definition, type Verb } from '../../resources/define.ts';
 import { nearest } from '../../runtime/nearest.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
@@ -72,9 +72,10 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
     create: (values, actor) => transaction((trx) => insert(trx, write, { values, actor })),
     replace: (asked, values, { actor, ifMatch }) =>
       transaction(async (trx) => {
-        const row = await findRow(trx, definition, { actor, asked, lock: true });
+        const row = await findRow(trx, definition, { actor, asked, hold: 'to write' });
         if (row) return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch });
-        if (definition.key === 'id') return refuseMissing(trx, definition, { actor, asked });
+        const mayBeMade = definition.key === 'name' && keySchema(definition).safeParse(asked).success;
+        if (!mayBeMade) return refuseMissing(trx, definition, { actor, asked });
         if (ifMatch !== null) throw new McpctlError('stale_revision');
         return insert(trx, write, { values: { name: asked, ...values }, actor });
       }),
@@ -118,7 +119,7 @@ async function locked(
   definition: Definition,
   wanted: { actor: Actor; asked: string },
 ): Promise<ResourceRow> {
-  const row = await findRow(trx, definition, { ...wanted, lock: true });
+  const row = await findRow(trx, definition, { ...wanted, hold: 'to write' });
   return row ?? (await refuseMissing(trx, definition, wanted));
 }
 
