@@ -1,5 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import { ownCatalogue, type CatalogueEntry } from '../../core/resources/catalogue.ts';
+import { llmReplaceSchema } from '../../core/llm.ts';
 import type { Context } from '../who/context.ts';
 
 /** What a command works on, by every name a person may use. */
@@ -29,13 +30,25 @@ const special: readonly Type[] = [
 
 const typeOf = (entry: CatalogueEntry): Type => ({ ...entry, entry });
 
+/** A public llm is edited as anything else is; its other commands are its own. */
+function editableLlm(): CatalogueEntry {
+  const names = ['name', ...Object.keys(llmReplaceSchema.shape)];
+  const fields = names.map((name) => ({ name, kind: 'json', required: false, long: false }));
+  const shown = { filters: [], columns: [], describe: [], example: {} };
+  const called = { word: 'llm', plural: 'llms', short: ['l'], about: 'what can be called' };
+  return { ...called, ...shown, key: 'name', calls: ['get', 'replace'], fields };
+}
+
 const bears = (doing: Doing, { entry }: Type): boolean =>
   entry === null ? doing !== 'edit' : calls[doing].some((call) => entry.calls.includes(call));
 
 const everyOwn = (): Type[] => [...special, ...ownCatalogue().map(typeOf)];
 
 /** Those that this release knows. */
-export const ownTypes = (doing: Doing): Type[] => everyOwn().filter((type) => bears(doing, type));
+export function ownTypes(doing: Doing): Type[] {
+  const types = everyOwn().filter((type) => bears(doing, type));
+  return doing === 'edit' ? [typeOf(editableLlm()), ...types] : types;
+}
 
 export const isCalled = ({ word, plural, short }: Type, name: string): boolean =>
   [word, plural, ...short].includes(name.toLowerCase());

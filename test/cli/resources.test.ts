@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { parse as parseYaml, parseAllDocuments } from 'yaml';
+import { llmReplaceSchema } from '../../core/llm.ts';
 import { llm, members, pool, publicLlm, task, taskId } from './fixtures.ts';
 import { answers, empty, fails, page, startPeer, type Peer } from './peer.ts';
 import { startSession, type Session, type SessionOptions } from './session.ts';
@@ -206,6 +207,18 @@ describe('cli: get, describe, create, delete', () => {
     );
     expect(await s.run(...line)).to.equal(1);
     expect(s.err()).to.equal('Error: It has faults. (invalid_request)\n  url: must be a URL\n');
+  });
+
+  it('edits a public llm: what people write, and nothing of what the server keeps', async () => {
+    peer.on('GET /api/v1/llms/gpt', answers(200, publicLlm));
+    peer.on('PUT /api/v1/llms/gpt', answers(200, { ...publicLlm, revision: 2 }));
+    const s = await session({ env: { EDITOR: 'sed -i s/heavy/fast/' } });
+    expect(await s.run('edit', 'llm', 'gpt'), s.err()).to.equal(0);
+    expect(s.out()).to.equal('llm/gpt edited\n');
+    const put = peer.requests.find(({ method }) => method === 'PUT');
+    expect(put?.headers['if-match']).to.equal('"1"');
+    expect(put?.body).to.include({ tier: 'fast', model: 'gpt-5', poolName: 'big' });
+    expect(llmReplaceSchema.safeParse(put?.body).error).to.equal(undefined);
   });
 
   it('deletes what it can, and leaves with the code of what it could not', async () => {

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { can, everything, scopeOf, type Actor } from '../../core/access.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
-import type { Guarded, Verb } from '../../core/resources/define.ts';
+import type { Definition, Guarded, Verb } from '../../core/resources/define.ts';
 import { resources, stored } from '../../core/resources/index.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import { modelRoutes } from '../../edge/openai/models.ts';
@@ -230,7 +230,8 @@ describe('who may do what', function () {
     };
     const [adaIn, rootIn] = [await bound(t.ada.id), await bound(t.root.id)];
     tokens = { none: null, ...t.tokens, adaIn, rootIn };
-    seen = { in: await world('in'), out: await world('out') };
+    const both = async (where: Where): Promise<World> => withEach(await world(where), stored);
+    seen = { in: await both('in'), out: await both('out') };
   });
   after(() => t.close());
 
@@ -243,21 +244,25 @@ describe('who may do what', function () {
     const task = await submitTask(t, { poolKey: where, llmName: where });
     const asked = { userId: t.ada.id, name: randomUUID(), pools: null, expiresInDays: null, createdBy: null };
     const { row } = await registry.tokens.create(asked);
-    const ada: Actor = {
-      userId: t.ada.id,
-      userName: 'ada',
-      tokenId: row.id,
-      tokenName: '',
-      binding: 'user',
-      pools: null,
-    };
+    return { llm: name, pool: where, task, session: sessionId, token: row.id, made: {} };
+  };
+  /** One of each of these resources, ada's. */
+  const withEach = async (w: World, definitions: readonly Definition[]): Promise<World> => {
+    const { id: userId, name: userName } = t.ada;
+    const ada = { userId, userName, tokenId: w.token, tokenName: '', binding: 'user', pools: null } as const;
     const made: Record<string, string> = {};
-    for (const definition of stored) {
-      const values = { ...definition.example, name: `${where}-${randomUUID()}` };
-      const one = await t.deps.registry.resources(definition).create(values, ada);
-      made[definition.plural] = definition.key === 'name' ? values.name : one.row.id;
+    for (const definition of definitions) {
+      const values = { ...definition.example, name: `${w.pool}-${randomUUID()}` };
+      const { row } = await t.deps.registry.resources(definition).create(values, ada);
+      made[definition.plural] = definition.key === 'name' ? values.name : row.id;
     }
-    return { llm: name, pool: where, task, session: sessionId, token: row.id, made };
+    return { ...w, made };
+  };
+  /** What a call may use up is made for it, and nothing else. */
+  const worldFor = async (call: string, where: Where): Promise<World> => {
+    if (call.startsWith('GET')) return seen[where];
+    const own = stored.filter(({ plural }) => call.split('/')[1] === plural);
+    return own.length > 0 ? await withEach(seen[where], own) : await world(where);
   };
   const ask = async (call: string, role: Role, w: World): Promise<Answer> => {
     const [method = '', path = ''] = call.split(' ');
@@ -286,7 +291,7 @@ describe('who may do what', function () {
         for (const role of roles) {
           const expected = role === 'none' ? 401 : rule.of(role, where);
           if (isStream && expected === 'ok') continue; // it would go on for ever; its own tests open it
-          const w = call.startsWith('GET') ? seen[where] : await world(where);
+          const w = await worldFor(call, where);
           const { status } = await ask(call, role, w);
           const verdict = [401, 403, 404].includes(status) ? status : 'ok';
           expect([role, where, verdict]).to.deep.equal([role, where, expected]);

@@ -4,16 +4,17 @@ import type { EditOptions } from './run-edit.ts';
 
 export function makeEdit(ctx: Context, run?: (options: EditOptions) => Promise<void>) {
   return new Command('edit')
-    .summary('change a project, a prompt … in your editor')
+    .summary('change an llm, a project, a prompt … in your editor')
     .description(
-      'Open a project, a prompt and the like in your editor ($VISUAL, else $EDITOR, else vi), and write what you save. An empty or unchanged document changes nothing.',
+      'Open a public llm, a project or a prompt in your editor ($VISUAL, else $EDITOR, else vi), and write what you save. An empty or unchanged document changes nothing.',
     )
-    .argument('<type>', 'project, prompt …, or type/name')
+    .argument('<type>', 'llm, project, prompt …, or type/name')
     .argument('[name]', 'which one')
     .addHelpText(
       'before',
       `Examples:
   mcpctl edit prompt tone
+  mcpctl edit llm qwen-big
   mcpctl edit project/support
 `,
     )
