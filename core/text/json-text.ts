@@ -223,15 +223,25 @@ function skipNested(text: string, start: number): number | undefined {
   return undefined;
 }
 
+/** After an escaped quote so many characters are looked at one by one: they come in heaps, and each search costs as much as many. */
+const HEAP = 64;
+
 /** The index after the closing quote of the string that begins at `start`; past the text when it has none. */
 function stringEnd(text: string, start: number): number {
-  let quote = start;
+  let at = start + 1;
   for (;;) {
-    quote = text.indexOf('"', quote + 1);
+    const quote = text.indexOf('"', at);
     if (quote === -1) return text.length + 1;
     let backslashes = 0;
-    while (text.charCodeAt(quote - 1 - backslashes) === BACKSLASH) backslashes += 1;
+    while (quote - backslashes > at && text.charCodeAt(quote - 1 - backslashes) === BACKSLASH)
+      backslashes += 1;
     if (backslashes % 2 === 0) return quote + 1;
+    at = quote + 1;
+    for (const heap = at + HEAP; at < heap && at < text.length;) {
+      const c = text.charCodeAt(at);
+      if (c === QUOTE) return at + 1;
+      at += c === BACKSLASH ? 2 : 1;
+    }
   }
 }
 

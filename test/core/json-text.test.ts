@@ -54,6 +54,19 @@ describe('JSON as text', () => {
     for (const text of others) expect(topLevelMembers(text), text).to.equal(undefined);
   });
 
+  it('finds the end of any string, however much of it is escaped', () => {
+    const texts = fc.array(fc.constantFrom('"', '\\', 'a', 'ü', '{', ' '.repeat(70)), { maxLength: 200 });
+    fc.assert(
+      fc.property(texts, (pieces) => {
+        const said = { a: pieces.join(''), b: [pieces.join('')], c: 1 };
+        const found = topLevelMembers(JSON.stringify(said));
+        expect(found?.map(({ key }) => key)).to.deep.equal(['a', 'b', 'c']);
+        // One that never ends is none.
+        expect(topLevelMembers(`{"a":${JSON.stringify(said.a).slice(0, -1)}`)).to.equal(undefined);
+      }),
+    );
+  });
+
   it('replaces a value at every occurrence of its key and touches nothing else', () => {
     const text = ' { "n":12345678901234567890.0,\n"model" : "old","x":{"model":1},"mod\\u0065l":[{}] } \n';
     expect(spliceMembers(text, { model: '"new"' })).to.equal(

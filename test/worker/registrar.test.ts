@@ -136,18 +136,20 @@ describe('the registrar', () => {
 
   it('says how a provider with a recipe is at first: hibernating when it does not answer', async () => {
     const wake = { type: 'http', url: 'http://127.0.0.1:9' };
+    const throwing = () => Promise.reject(new Error('a provider that somebody wrote'));
     const registrar = make([], {
       publishedProviders: [
         { provider: provider('asleep', false), type: 'openai', model: 'm', wake },
         { provider: provider('awake', true), type: 'openai', model: 'm', wake },
         { provider: provider('away', false), type: 'openai', model: 'm' },
+        { provider: { ...provider('odd', true), isAvailable: throwing }, type: 'openai', model: 'm', wake },
       ],
     });
     await registrar.start();
     const statuses = await Promise.all(
-      ['asleep', 'awake', 'away'].map(async (n) => (await t.registry.llms.byName(n))?.status),
+      ['asleep', 'awake', 'away', 'odd'].map(async (n) => (await t.registry.llms.byName(n))?.status),
     );
-    expect(statuses).to.deep.equal(['hibernating', 'active', 'active']);
+    expect(statuses).to.deep.equal(['hibernating', 'active', 'active', 'hibernating']);
   });
 
   it('registers again when the edge has forgotten the session', async () => {

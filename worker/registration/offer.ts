@@ -44,7 +44,19 @@ async function firstStatus({
   wake,
 }: RegistrarPublishedProvider): Promise<'active' | 'hibernating'> {
   if (wake === undefined) return 'active';
-  return (await provider.isAvailable(AbortSignal.timeout(PROBE_MS))) ? 'active' : 'hibernating';
+  return (await isThere(provider, AbortSignal.timeout(PROBE_MS))) ? 'active' : 'hibernating';
+}
+
+/** Whether the backend answers, of a provider that anybody may have written: one that throws holds up no other. */
+export async function isThere(
+  provider: Pick<LlmProvider, 'isAvailable'>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    return await provider.isAvailable(signal);
+  } catch {
+    return false; // its message may say too much
+  }
 }
 
 const WARM_UP_MS = 10 * 60_000;

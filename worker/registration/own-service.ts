@@ -5,7 +5,7 @@ import { systemClock as clock } from '../../core/runtime/clock.ts';
 import { createLogTo } from '../../core/runtime/log.ts';
 import type { EdgeClient } from '../edge-client.ts';
 import { Gate } from '../work/gate.ts';
-import type { RegistrarPublishedProvider } from './offer.ts';
+import { isThere, type RegistrarPublishedProvider } from './offer.ts';
 import { asForward } from '../providers/adapt.ts';
 import { Slots } from '../../core/member/slots.ts';
 import { SseTransport } from '../transports/sse.ts';
@@ -49,7 +49,8 @@ export function createOwnService({
     const offer = offers.find(({ provider }) => provider.name === name);
     if (!offer) return [];
     const { provider, model, maxConcurrency, slotGroup = name } = offer;
-    const isAvailable = (signal: AbortSignal): Promise<boolean> => provider.isAvailable(signal);
+    // Whoever wrote it: what it throws is no answer.
+    const isAvailable = async (signal: AbortSignal): Promise<boolean> => await isThere(provider, signal);
     const gate = gates.get(name) ?? new Gate({ llm: name, isAvailable, bus, clock });
     gates.set(name, gate);
     const shared = slots.get(slotGroup) ?? new Slots(maxConcurrency ?? SLOTS);

@@ -33,6 +33,8 @@ export class Rest {
   #failures = 0;
   #down = false;
   #over = true;
+  /** Until when the backend has asked to be left alone, by `clock.elapsed()`. */
+  #askedUntil = -Infinity;
 
   constructor(deps: RestOptions) {
     this.#deps = deps;
@@ -49,12 +51,16 @@ export class Rest {
 
   /** @param askedMs what the backend asked for (its Retry-After). */
   begin(code: string, askedMs = 0): void {
-    if (!this.#over || this.#ended.signal.aborted) return;
+    if (this.#ended.signal.aborted) return;
+    // Of several tasks that failed together each may have been told for how long.
+    const until = this.#deps.clock.elapsed() + Math.min(askedMs, LONGEST_ASKED_MS);
+    this.#askedUntil = Math.max(this.#askedUntil, until);
+    if (!this.#over) return;
     const ms = Math.min(FIRST_MS * 2 ** this.#failures, LONGEST_MS);
     this.#failures += 1;
     this.#deps.bus.emit('member.rests', { llm: this.#deps.llm, code });
     this.#over = false;
-    void this.#rest(Math.max(ms, Math.min(askedMs, LONGEST_ASKED_MS)));
+    void this.#rest(ms);
     this.#deps.onChange();
   }
 
@@ -69,10 +75,13 @@ export class Rest {
 
   async #rest(ms: number): Promise<void> {
     const { signal } = this.#ended;
-    await pause(ms, signal);
+    const { clock } = this.#deps;
+    const until = clock.elapsed() + ms;
+    const left = (): number => Math.max(until, this.#askedUntil) - clock.elapsed();
+    while (left() > 0 && !signal.aborted) await pause(left(), signal);
     for (let everyMs = PROBE_EVERY_MS; !signal.aborted; everyMs = Math.min(everyMs * 2, PROBE_SELDOM_MS)) {
       const within = AbortSignal.any([signal, AbortSignal.timeout(PROBE_WITHIN_MS)]);
-      if (await this.#deps.isAvailable(within)) break;
+      if (await this.#deps.isAvailable(within).catch(() => false)) break;
       this.#down = true;
       this.#deps.onChange();
       await pause(everyMs, signal);
