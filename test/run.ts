@@ -18,7 +18,7 @@ import { lanesOf, type Lane } from './support/lanes.ts';
 import { readOutcome, replaced, summary, together, worthAnother, type Outcome } from './support/outcome.ts';
 import { expectedMs, readTimes, slowest, writeReport } from './support/report.ts';
 import { startTestServices } from './support/services.ts';
-import { makeTemplate } from './support/template.ts';
+import { writeTemplate } from './support/template.ts';
 
 /** More than these are no accident. */
 const MOST_AGAIN = 5;
@@ -37,23 +37,22 @@ async function run(args: readonly string[]): Promise<Ran> {
     startTestServices(process.env, say, { flushes: false }),
     isNarrow ? undefined : bundlePrograms(BUNDLES),
   ]);
-  // Where Postgres waits for its disk, to drop a database waits for all that others wrote: then schemas are quicker.
-  const template = services.ownsPostgres ? await makeTemplate(services.databaseUrl) : null;
   const folder = mkdtempSync(join(tmpdir(), 'mcpctl-report-'));
+  const template = join(folder, 'template.sql');
   const run: MochaRun = {
     env: {
       REDIS_URL: services.redisUrl,
       DATABASE_URL: services.databaseUrl,
       ...(isNarrow ? {} : { MCPCTL_TEST_BUNDLES: BUNDLES }),
-      ...(template ? { MCPCTL_TEST_TEMPLATE: template.database } : {}),
+      MCPCTL_TEST_TEMPLATE: template,
     },
     folder,
   };
   try {
+    await writeTemplate(services.databaseUrl, { schema: `template_${String(process.pid)}`, path: template });
     return await (isNarrow ? mocha(args, run) : everything(args, run));
   } finally {
     rmSync(folder, { recursive: true, force: true });
-    await template?.drop().catch((thrown: unknown) => say(`A template is left behind: ${messageOf(thrown)}`));
     await services.stop();
   }
 }

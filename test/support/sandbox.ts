@@ -4,7 +4,7 @@ import { createLog } from '../../core/runtime/log.ts';
 import { connect, type Connection } from '../../core/registry/database/connect.ts';
 import { migrate } from '../../core/registry/database/migrate.ts';
 import { dropRedisUsers, loseRedis } from './lose-redis.ts';
-import { COPIED_SCHEMA, copyTemplate, dropCopy, inDatabase, open } from './template.ts';
+import { copyTemplate, open } from './template.ts';
 
 /** A Postgres schema and a Redis namespace of one's own, gone again after `close()`. */
 export interface Sandbox {
@@ -13,8 +13,6 @@ export interface Sandbox {
   schema: string;
   namespace: string;
   connection: Connection;
-  /** Its database by another way to the same server, e.g. through a wire (wire.ts). */
-  at: (databaseUrl: string) => string;
   close(): Promise<void>;
 }
 
@@ -28,57 +26,46 @@ function need(name: string): string {
 export interface SandboxOptions {
   /** Connections that the sandbox's own `connection` may hold. */
   poolSize?: number;
-  /** The way that its own `connection` takes to the server, e.g. through a wire (wire.ts). */
+  /** Where its own `connection` goes, e.g. through a wire (wire.ts). */
   databaseUrl?: string;
   /** Default: the schema is made. Without it there is none: a release step of the test makes it. */
   migrates?: boolean;
 }
 
-/** A fresh schema, migrated: in a copy of the run's template (template.ts), or where there is none one of its own in the database of all. */
+/** A fresh schema with every migration, made from the run's template (template.ts) where there is one. */
 export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const id = randomBytes(6).toString('hex');
+  const databaseUrl = need('DATABASE_URL');
   const redisUrl = need('REDIS_URL');
+  const schema = `t_${id}`;
   const namespace = `t_${id}`;
   const { poolSize = 5, migrates = true } = options;
-  const { databaseUrl, schema, at, drop } = await place(namespace, migrates);
+  if (migrates) await makeSchema(databaseUrl, schema);
   const log = createLog({ process: 'test', level: 'silent', pretty: false });
-  const connection = connect({ databaseUrl: at(options.databaseUrl ?? databaseUrl), schema, poolSize, log });
+  const connection = connect({ databaseUrl: options.databaseUrl ?? databaseUrl, schema, poolSize, log });
   return {
     databaseUrl,
     redisUrl,
     schema,
     namespace,
     connection,
-    at,
     async close() {
       await connection.close();
-      await drop();
+      await dropSchema(databaseUrl, schema);
       await loseRedis({ redisUrl, namespace });
       await dropRedisUsers({ redisUrl, namespace });
     },
   };
 }
 
-type Place = Pick<Sandbox, 'databaseUrl' | 'schema' | 'at'> & { drop: () => Promise<void> };
-
-async function place(name: string, migrates: boolean): Promise<Place> {
-  const server = need('DATABASE_URL');
+async function makeSchema(databaseUrl: string, schema: string): Promise<void> {
   const template = process.env['MCPCTL_TEST_TEMPLATE'];
-  if (migrates && template) {
-    await copyTemplate(server, template, name);
-    const at = (url: string): string => inDatabase(url, name);
-    return { databaseUrl: at(server), schema: COPIED_SCHEMA, at, drop: () => dropCopy(server, name) };
-  }
-  if (migrates) await migrated(server, name);
-  return { databaseUrl: server, schema: name, at: (url) => url, drop: () => dropSchema(server, name) };
-}
-
-async function migrated(databaseUrl: string, schema: string): Promise<void> {
-  const migrator = open(databaseUrl, schema);
+  const connection = open(databaseUrl, schema);
   try {
-    await migrate(migrator, schema);
+    if (template) await copyTemplate(template, connection);
+    else await migrate(connection, schema);
   } finally {
-    await migrator.close();
+    await connection.close();
   }
 }
 

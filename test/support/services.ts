@@ -12,8 +12,6 @@ import type { Found, Say } from '../../start/server.ts';
 export interface TestServices {
   redisUrl: string;
   databaseUrl: string;
-  /** The Postgres runs for these tests alone. */
-  ownsPostgres: boolean;
   stop(): Promise<void>;
 }
 
@@ -68,7 +66,7 @@ export async function startTestServices(
         .then(flushes ? same : unflushed)
         .then(start),
     ]);
-    return { redisUrl, databaseUrl, ownsPostgres: env.DATABASE_URL === undefined, stop };
+    return { redisUrl, databaseUrl, stop };
   } catch (thrown) {
     await stop();
     throw thrown;

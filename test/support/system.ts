@@ -141,9 +141,6 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     ...anyRate,
     ...env,
   };
-  /** A test that names a way to the server, e.g. through a wire, means this system's own database there. */
-  const placed = (all: Env): Env =>
-    all['DATABASE_URL'] ? { ...all, DATABASE_URL: box.at(all['DATABASE_URL']) } : all;
   await markRedisAsOld(shared, box.namespace);
   const servers = new Set<TestProcess>();
   const workers = new Set<TestProcess>();
@@ -156,7 +153,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     return started;
   };
   const start = (entry: string, more: Env = {}): TestProcess =>
-    keep(startProcess(entry, { env: placed({ ...shared, ...more }) }));
+    keep(startProcess(entry, { env: { ...shared, ...more } }));
   let url = '';
   const startEdge = async (port = 0, more = only.edge): Promise<EdgeProcess> => {
     const edge = start(programOf('edge'), { PORT: String(port), ...more });
@@ -179,7 +176,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     const known = Object.entries(shared).filter(
       ([name]) => transport === 'redis' || !notOfWorkers.includes(name),
     );
-    const env = placed({ ...Object.fromEntries(known), MCPCTL_HOME: home, ...options.env });
+    const env = { ...Object.fromEntries(known), MCPCTL_HOME: home, ...options.env };
     const worker = keep(startProcess(programOf('worker'), { args: ['run'], env, through }));
     workers.add(worker);
     await worker.event('service.ready');
