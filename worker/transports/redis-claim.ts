@@ -122,7 +122,7 @@ function portOf(
     get count() {
       return emitter.count;
     },
-    beat: () => beat(deps, ref),
+    beat: (aheadMs) => beat(deps, ref, aheadMs),
     emit: (events) => emitter.emitAll(events),
     end: (outcome) => emitter.end(outcome),
     handBack: (why) => handBack(deps, ref, why),

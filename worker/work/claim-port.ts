@@ -8,8 +8,11 @@ import type { Outcome } from '../../core/task/outcome.ts';
 export interface ClaimPort {
   /** Events sent so far. */
   readonly count: number;
-  /** Says that the claim still runs; asked each second. @returns false when it is no longer current. */
-  beat(): Promise<boolean>;
+  /**
+   * Says that the claim still runs; asked each second. @returns false when it is no longer current.
+   * @param aheadMs for how long no other may come: this process is busy with something large.
+   */
+  beat(aheadMs?: number): Promise<boolean>;
   /** Sends the texts of some events, each numbered in order; resolves when there is room for more. */
   emit(events: readonly string[]): Promise<void>;
   /** Sends what is queued, then the last word. @returns false when the claim was lost meanwhile. */

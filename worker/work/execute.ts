@@ -3,6 +3,7 @@ import type { HandBack } from '../../core/task/hand-back.ts';
 import type { Outcome } from '../../core/task/outcome.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
+import { isLarge, msFor } from '../../core/runtime/time-of-bytes.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { TaskHead } from '../../core/task/head.ts';
 import type { ClaimPort } from './claim-port.ts';
@@ -45,6 +46,8 @@ export type LetGo =
   { kind: 'handed back' } | { kind: 'lost' } | { kind: Outcome['kind']; code: string | null };
 
 const BEAT_MS = 1_000;
+/** A death is noticed later by this at most, where what was asked is large. */
+const MOST_AHEAD_MS = 5_000;
 
 /** Everything one claim needs while it runs. */
 interface Run {
@@ -52,6 +55,8 @@ interface Run {
   member: Member;
   gate: Gate;
   claim: HeldClaim;
+  /** How far each beat says ahead: what is large is looked through several times, and nothing else is done meanwhile. */
+  aheadMs: number;
 }
 
 /** What came of the backend: an outcome, and the failure behind it when another member may do better. */
@@ -71,7 +76,7 @@ export async function execute(
   deps: ExecuteDeps,
   { member, gate, claim }: { member: Member; gate: Gate; claim: HeldClaim },
 ): Promise<LetGo> {
-  const run = { deps, member, gate, claim };
+  const run: Run = { deps, member, gate, claim, aheadMs: 0 };
   const { taskId, claimId, port, aborting } = claim;
   const beats = setInterval(() => void keepBeating(run), BEAT_MS);
   const limit = setTimeout(
@@ -95,9 +100,9 @@ export async function execute(
   }
 }
 
-async function keepBeating({ deps, claim: { taskId, port, aborting } }: Run): Promise<void> {
+async function keepBeating({ deps, claim: { taskId, port, aborting }, aheadMs }: Run): Promise<void> {
   try {
-    if (!(await port.beat())) aborting.abort('lost' satisfies StopReason);
+    if (!(await port.beat(aheadMs))) aborting.abort('lost' satisfies StopReason);
   } catch (thrown) {
     deps.log.debug({ taskId, why: messageOf(thrown) }, 'a beat failed');
   }
@@ -105,6 +110,10 @@ async function keepBeating({ deps, claim: { taskId, port, aborting } }: Run): Pr
 
 async function answerTo(run: Run): Promise<Answer | null | 'unsaid'> {
   const body = await bodyOf(run.claim);
+  if (typeof body === 'string' && isLarge(body.length)) {
+    run.aheadMs = Math.min(msFor(body.length), MOST_AHEAD_MS);
+    await keepBeating(run);
+  }
   if (run.claim.aborting.signal.aborted) return null;
   return typeof body === 'string' ? await askBackend(run, body) : answerOf({ kind: 'failed', ...body });
 }
