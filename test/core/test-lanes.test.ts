@@ -18,7 +18,7 @@ describe('the lanes that test files run in', () => {
   });
   it('begin with the longest', () => {
     const [waiting, computing] = lanesOf([names, system, sse, wake], machine, {
-      ...{ [system]: 20_000, [wake]: 90_000, [sse]: 60_000, [names]: 30_000 },
+      ...{ [system]: 20_000, [wake]: 90_000, [sse]: 80_000, [names]: 30_000 },
     });
     expect(waiting?.files).to.deep.equal([wake, system]);
     expect(computing?.files).to.deep.equal([sse, names]);
@@ -29,12 +29,14 @@ describe('the lanes that test files run in', () => {
     expect(waiting?.files).to.deep.equal([system]);
     expect(computing?.files).to.deep.equal([names, sse, wake]);
   });
-  it('run one job a core that computes, one more that wait, and no more than there is memory for', () => {
-    const jobs = (memoryBytes: number): number[] =>
-      lanesOf([names, system], { cores: 2, memoryBytes }, { [names]: 9_000 }).map((lane) => lane.jobs);
-    expect(jobs(16 * GIB)).to.deep.equal([3, 2]);
-    expect(jobs(5 * GIB)).to.deep.equal([3, 1]);
-    expect(jobs(GIB)).to.deep.equal([1, 1]);
+  it('run one job a core each, and no more than there is memory and Postgres for', () => {
+    const jobs = (cores: number, memoryBytes: number): number[] =>
+      lanesOf([names, system], { cores, memoryBytes }, { [names]: 9_000 }).map((lane) => lane.jobs);
+    expect(jobs(2, 16 * GIB)).to.deep.equal([2, 2]);
+    expect(jobs(16, 64 * GIB)).to.deep.equal([3, 3]);
+    expect(jobs(2, 4 * GIB)).to.deep.equal([2, 1]);
+    expect(jobs(2, GIB)).to.deep.equal([1, 1]);
+    expect(jobs(1, 16 * GIB)).to.deep.equal([1, 1]);
   });
   it('have no lane without a file', () => {
     expect(lanesOf([names], machine, {}).map(({ name }) => name)).to.deep.equal(['computing']);

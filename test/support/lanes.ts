@@ -20,10 +20,12 @@ const JOB_BYTES = 1.2 * 2 ** 30;
 const UNKNOWN_MS = 2_000;
 const relativeImport = /from '(\.{1,2}\/[^']+)'/g;
 
+/** Of a lane: Postgres takes two hundred connections, and a file of several edges has fifty. */
+const MOST_JOBS = 3;
+
 /**
- * Who starts processes waits for them two thirds of its time: one more of those runs at once than there are cores, and
- * beside them as many of the others as there are cores. More would make no file end sooner, and their waits too long.
- * When the computing ones are through, their lane goes on with the shortest of the rest, so that both lanes end together.
+ * Who starts processes waits for them two thirds of its time, so each lane runs a job a core. More would make no file end
+ * sooner, and their waits too long. When the computing ones are through, their lane goes on with the shortest of the rest, so that both lanes end together.
  * @param ms how long each file took, in the last run or on another machine.
  */
 export function lanesOf(
@@ -38,12 +40,12 @@ export function lanesOf(
   const waiting: Lane = {
     name: 'waiting',
     files: longestFirst.filter(starts),
-    jobs: Math.max(1, Math.min(cores + 1, fitting - 1)),
+    jobs: Math.min(cores, MOST_JOBS, fitting - 1),
   };
   const computing: Lane = {
     name: 'computing',
     files: longestFirst.filter((file) => !starts(file)),
-    jobs: Math.max(1, Math.min(cores, fitting - waiting.jobs)),
+    jobs: Math.min(cores, MOST_JOBS, fitting - waiting.jobs),
   };
   const spanOf = ({ files: all, jobs }: Lane): number =>
     all.reduce((sum, file) => sum + msOf(file), 0) / jobs;
