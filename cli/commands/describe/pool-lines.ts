@@ -1,22 +1,14 @@
-import { factLines } from '../../say/table.ts';
-import { span } from '../../say/text.ts';
+import { catalogueEntry } from '../../../core/resources/catalogue.ts';
+import { resources } from '../../../core/resources/index.ts';
 import type { SeenPool } from '../../net/views.ts';
+import { linesFor } from '../../resources/shown.ts';
 import { memberLines } from './member-lines.ts';
 import type { Look } from './look.ts';
 
+/** A pool as its definition says, then each member. */
 export function poolLines(pool: SeenPool, look: Look): string[] {
-  const { view } = pool;
-  const oldest = view.oldestPendingMs;
   return [
-    ...factLines([
-      ['Name', pool.key],
-      ['Owner', view.owner],
-      ['Size', view.size],
-      ['Active', view.activeCount],
-      ['Pending', view.pending],
-      ['Running', view.running],
-      ['Oldest pending', typeof oldest === 'number' ? span(oldest) : undefined],
-    ]),
+    ...linesFor(catalogueEntry(resources.pool), pool, look.instant),
     '',
     look.paint.bold('Members:'),
     ...memberLines(pool.members, look),
