@@ -1,4 +1,5 @@
-import type { ContextDeps } from '../who/context.ts';
+import { CommanderError } from 'commander';
+import { createContext, type ContextDeps } from '../who/context.ts';
 import { shortHelp } from './help.ts';
 import { createProgram } from './program.ts';
 
@@ -11,5 +12,15 @@ export async function runProgram(deps: Omit<ContextDeps, 'globals'>, args: reado
   const entries = args.some((arg) => ofResources.has(arg))
     ? (await import('../../core/resources/catalogue.ts')).ownCatalogue()
     : [];
-  await createProgram(deps, entries).parseAsync(args, { from: 'user' });
+  const program = createProgram(deps, entries);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.code === 'commander.missingArgument') {
+      const { choicesAfter } = await import('./choices.ts');
+      const ctx = createContext({ ...deps, globals: () => program.opts() });
+      deps.terminal.stderr.write(await choicesAfter(ctx, program, args));
+    }
+    throw thrown;
+  }
 }

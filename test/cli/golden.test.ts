@@ -130,6 +130,8 @@ describe('cli: word for word', () => {
       { args: ['get', 'llm', '-o', 'jsn'] },
       { args: ['get', 'lmm'] },
       { args: ['get'] },
+      { args: ['completion'] },
+      { args: ['chat-llm'] },
       { args: ['task'] },
       { args: ['help', 'enviroment'] },
       { args: ['get', 'llm', 'tiny-caht'] },
