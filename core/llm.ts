@@ -71,7 +71,7 @@ export type ApiKeyRef = z.infer<typeof apiKeyRefSchema>;
 
 /** Settings of mcpctl itself, and what leads to its Postgres and Redis: never the key of a backend. */
 const ownVariable =
-  /^(MCPCTL_|DATABASE_|REDIS_|PG[A-Z]|NODE_|XDG_)|^(WORKER_SOURCE|LOG_LEVEL|PORT|HTTPS?_PROXY|NO_PROXY)$/i;
+  /^(MCPCTL_|DATABASE_|REDIS_|PG[A-Z]|NODE_|XDG_)|^(WORKER_SOURCE|LOG_LEVEL|PORT|VISUAL|EDITOR|HTTPS?_PROXY|NO_PROXY)$/i;
 
 /** Why a reference to a key is refused; undefined when it is not. Checked where it is written, and where it is used. */
 export function refusedKeyRef(ref: ApiKeyRef): { path: 'env' | 'file'; message: string } | undefined {
