@@ -59,6 +59,45 @@ describe('settling rows', function () {
     ).to.deep.equal([[second, 'completed', null], null, null, [first, 'completed', null]]);
   });
 
+  describe('what its bodies weigh', () => {
+    const request = JSON.stringify('ü'.repeat(10));
+    const answers = { small: '"ä€"', large: JSON.stringify('€'.repeat(40_000)) };
+    const asked = async () =>
+      await t.registry.tasks.insert(newTask({ ownerId: t.ada.id, requestBody: request }));
+    const weights = async (ids: readonly string[]): Promise<number[]> => {
+      const rows = await t.connection
+        .db('tasks')
+        .whereIn('id', ids)
+        .orderBy('id')
+        .select<{ keptBytes: string }[]>('keptBytes');
+      return rows.map(({ keptBytes }) => Number(keptBytes));
+    };
+
+    it('is written with the outcome, without the trigger', async () => {
+      const ids = [(await asked()).id, (await asked()).id];
+      const { db } = t.connection;
+      await db.raw('alter table tasks disable trigger weigh_task');
+      for (const [n, body] of Object.values(answers).entries())
+        await t.registry.tasks.settle(ids[n] ?? '', endingOf({ kind: 'completed', status: 200, body }));
+      await db.raw('alter table tasks enable trigger weigh_task');
+      const bytes = Object.values(answers).map(
+        (body) => Buffer.byteLength(request) + Buffer.byteLength(body),
+      );
+      expect(await weights(ids)).to.deep.equal(bytes);
+    });
+
+    it('is written by the trigger where a statement of the last release ends it, or drops them', async () => {
+      const { id } = await asked();
+      const row = t.connection.db('tasks').where({ id });
+      await row.clone().update({ status: 'completed', responseBody: answers.small, completedAt: new Date() });
+      expect(await weights([id])).to.deep.equal([
+        Buffer.byteLength(request) + Buffer.byteLength(answers.small),
+      ]);
+      await row.clone().update({ requestBody: null, responseBody: null });
+      expect(await weights([id])).to.deep.equal([0]);
+    });
+  });
+
   /** What a task that was asked with 40 bytes has on its account after a worker has said that. */
   const counted = async (usage: Usage, answer: { body?: string; streamedBytes?: number }) => {
     const { id } = await t.registry.tasks.insert(

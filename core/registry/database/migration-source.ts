@@ -13,6 +13,7 @@ import * as requestBytes from '../migrations/0013-request-bytes.ts';
 import * as backendSays from '../migrations/0014-backend-says.ts';
 import * as saysInstance from '../migrations/0016-says-instance.ts';
 import * as keptBytes from '../migrations/0017-kept-bytes.ts';
+import * as lighterEnds from '../migrations/0018-lighter-ends.ts';
 import * as projects from '../migrations/0020-projects.ts';
 import * as prompts from '../migrations/0021-prompts.ts';
 
@@ -43,6 +44,7 @@ const migrations: readonly Named[] = [
   named('0014-backend-says', backendSays),
   named('0016-says-instance', saysInstance),
   named('0017-kept-bytes', keptBytes),
+  named('0018-lighter-ends', lighterEnds),
   named('0020-projects', projects),
   named('0021-prompts', prompts),
 ];

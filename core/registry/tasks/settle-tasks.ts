@@ -66,7 +66,8 @@ function answerBytes(ending: Ending): number | null {
 /**
  * The rows are found by a list of their ids, and whether one is open is asked in words that no partial index is for: else
  * Postgres walks through all open tasks of all pools for each statement, 4 ms where 9,000 wait. The list is made inside, so
- * that no plan seems better for being made anew: one is made per connection, by the statement's name.
+ * that no plan seems better for being made anew: one is made per connection, by the statement's name. What the bodies weigh
+ * is given, as the trigger `weigh_task` would reckon it: lengths are told without reading what is stored.
  */
 const settleSql = `
   with large as (select ?::text as body),
@@ -82,7 +83,8 @@ const settleSql = `
     finish_reason = said.finish_reason, claim_id = said.claim_id, claimed_by = said.claimed_by,
     claimed_llm = (select name from llms where id = said.llm_id),
     claimed_at = said.claimed_at, stream_started_at = said.stream_started_at,
-    completed_at = coalesce(said.ended_at, now())
+    completed_at = coalesce(said.ended_at, now()), kept_bytes = coalesce(octet_length(tasks.request_body), 0)::bigint
+      + coalesce(octet_length(coalesce(large.body, said.response_body)), 0)
   from said, held, large
   where tasks.id = said.id and tasks.id = held.id
     and tasks.status not in ('completed', 'error', 'cancelled')

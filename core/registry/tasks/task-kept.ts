@@ -63,7 +63,7 @@ export function createTaskKept({ db }: Connection): TaskKept {
         .forUpdate()
         .skipLocked()
         .select('id');
-      // The trigger `weigh_task` writes the weight.
+      // The trigger `weigh_task` takes 0 for no weight, and writes it.
       return await db('tasks').whereIn('id', held).update({ keptBytes: 0 });
     },
     async keptBytes() {
