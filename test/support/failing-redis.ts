@@ -38,15 +38,20 @@ const scriptOf = new Map(
   }),
 );
 
-/** The script, with its nth call of Redis failing. */
-const brokenOff = (text: string, nth: number, error: string): string =>
+/** The script, broken off at its nth call of Redis. */
+export const brokenOff = (text: string, nth: number, error: string): string =>
   `local left = ${String(nth)}
 local function call(...)
   left = left - 1
   if left == 0 then error({ err = ${JSON.stringify(error)} }) end
   return redis.call(...)
 end
-${text.replaceAll('redis.call(', 'call(')}`;
+local function pcall_(...)
+  left = left - 1
+  if left == 0 then error({ err = ${JSON.stringify(error)} }) end
+  return redis.pcall(...)
+end
+${text.replaceAll('redis.call(', 'call(').replaceAll('redis.pcall(', 'pcall_(')}`;
 
 interface Failure {
   how: How;

@@ -1,16 +1,19 @@
 --[[ emit: appends events of the current claim to the task's stream, as one entry with the number of the last of
   them, and tells who waits. Events that are there already are passed over, so that a re-sent call adds nothing.
   Entry and message carry the tag of the claim, unless whoever laid the fence down knows none.
+  An entry that an earlier call left, which was broken off before the fence learnt of it, is taken for this one's.
   When the stream outgrows its cap its older half goes: a resume from there is 410.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s
   ARGV  1 claim   2 seq of the first event (0 = the next one)   3 ttl ms   4 cap in bytes   5 channel r:{P}:T
         6 how many events   7 the events, a line each
-  Returns  1 · -1 not the current claim, or the task ended or was closed; or Redis has lost events of it (a
+  Returns  1 · -1 not the current claim, or the task ended or was closed, or fence or stream are none of ours; or Redis has lost events of it (a
            restart, a failover): an answer with a hole is not gone on with
   Callers  worker, relay ]]
-local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v')
+local m = redis.pcall('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v')
+if m.err and not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
 if m[1] ~= ARGV[1] or m[2] ~= 'open' then return -1 end
-local seq = tonumber(m[4])
+local seq, held = tonumber(m[4]), tonumber(m[5])
+if not seq or not held or seq % 1 ~= 0 or seq < 0 or seq > 1e15 then return -1 end
 local first = tonumber(ARGV[2])
 local tag = m[6] and string.sub(redis.sha1hex(ARGV[1]), 1, 10) -- as core/queue/task/attempt.ts makes it
 if first == 0 then first = seq + 1 end
@@ -20,19 +23,26 @@ if last > seq then
   local text = ARGV[7]
   for _ = first, seq do text = string.sub(text, string.find(text, '\n', 1, true) + 1) end
   local id = m[3] .. '-' .. last
+  local added
   if last == seq + 1 then
-    if tag then redis.call('XADD', KEYS[2], id, 'd', text, 'c', tag) else redis.call('XADD', KEYS[2], id, 'd', text) end
+    if tag then added = redis.pcall('XADD', KEYS[2], id, 'd', text, 'c', tag)
+    else added = redis.pcall('XADD', KEYS[2], id, 'd', text) end
   elseif tag then
-    redis.call('XADD', KEYS[2], id, 'l', text, 'n', last - seq, 'c', tag)
+    added = redis.pcall('XADD', KEYS[2], id, 'l', text, 'n', last - seq, 'c', tag)
   else
-    redis.call('XADD', KEYS[2], id, 'l', text, 'n', last - seq)
+    added = redis.pcall('XADD', KEYS[2], id, 'l', text, 'n', last - seq)
   end
-  local bytes = tonumber(m[5]) + #text + 32 * (last - seq)
+  if added.err then
+    if string.find(added.err, 'WRONGTYPE', 1, true) or string.find(added.err, 'nvalid stream ID', 1, true) then return -1 end
+    if not string.find(added.err, 'equal or smaller', 1, true) then return added end
+    -- this claim alone appends here, and its callers may not read a stream: it is there
+  end
+  local bytes = held + #text + 32 * (last - seq)
+  redis.call('HSET', KEYS[1], 'seq', last, 'bytes', bytes)
   if bytes > tonumber(ARGV[4]) then
     redis.call('XTRIM', KEYS[2], 'MAXLEN', math.floor(redis.call('XLEN', KEYS[2]) / 2))
-    bytes = math.floor(bytes / 2)
+    redis.call('HSET', KEYS[1], 'bytes', math.floor(bytes / 2))
   end
-  redis.call('HSET', KEYS[1], 'seq', last, 'bytes', bytes)
 end
 if first == 1 then
   local t = redis.call('TIME')

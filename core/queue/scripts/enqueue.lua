@@ -1,5 +1,7 @@
 --[[ enqueue: lays down the body and the fence of a task for one epoch, before the BullMQ add.
-  Never lowers an epoch, never opens a closed or ended fence; sent twice it changes nothing.
+  Never lowers an epoch, never opens a closed or ended fence; sent twice it changes nothing. The fence comes last but for
+  what can be told again: one that was broken off before it does all once more. What nobody of ours can have written in
+  the fence's place is none.
   It says with it what happens when nobody waits: with an attachment, its lease begins here; without one (Redis
   came back empty) those who wait have a lease's time to say so.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:in   3 t:{P}:T:s   4 t:{P}:T:a   5 orphan:{P}
@@ -16,7 +18,13 @@
            -3 an older claim was shown: it may only end · -4 it is not the fence that this was decided by, which learns
            that its row is at this epoch now
   Callers  edge (submit), scheduler (reconcile) ]]
-local fence = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'shown', 'claim')
+local fence = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'shown', 'claim')
+if fence.err then
+  if not string.find(fence.err, 'WRONGTYPE', 1, true) then return fence end
+  fence = {}
+elseif not (fence[1] and #fence[1] <= 15 and string.find(fence[1], '^%d+$') and fence[2] and fence[3] and fence[4]) then
+  fence = {}
+end
 local epoch = tonumber(ARGV[1])
 local seen = ARGV[13]
 if fence[1] then
@@ -26,7 +34,10 @@ if fence[1] then
   if fence[2] == 'closed' or (fence[2] == 'ended' and not isLost) then return -2 end
   local known = tonumber(fence[1])
   if known > epoch then return -1 end
-  if known == epoch then return 0 end
+  if known == epoch then
+    redis.call('PEXPIRE', KEYS[1], ARGV[4], 'NX')
+    return 0
+  end
   if fence[3] ~= '' then
     redis.call('HSET', KEYS[1], 'row', ARGV[1])
     return -3
@@ -38,25 +49,17 @@ if fence[1] then
 elseif seen ~= '' and seen ~= 'none' then
   return -4
 end
-redis.call('DEL', KEYS[1], KEYS[3])
--- first what emit.lua looks at: a hash as small as this is looked through from its beginning
-redis.call('HSET', KEYS[1], 'seq', 0, 'bytes', 0, 'state', 'open', 'claim', '', 'epoch', ARGV[1], 'v', 2,
-  'job', ARGV[2], 'q', ARGV[3], 'shown', '', 'policy', ARGV[8], 'unfit', ARGV[12])
-if ARGV[17] and ARGV[17] ~= '' then
-  local t = redis.call('TIME')
-  local spares = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[18])
-  redis.call('HSET', KEYS[1], 'spared', string.format('%.0f', spares) .. ' ' .. ARGV[17])
-end
+redis.call('DEL', KEYS[2], KEYS[3])
 if ARGV[16] == '' then
   redis.call('HSET', KEYS[2], 'body', ARGV[5], 'head', ARGV[6])
 else
   redis.call('HSET', KEYS[2], 'bytes', ARGV[16], 'head', ARGV[6])
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
 if ARGV[9] ~= '' then
-  local t = redis.call('TIME')
-  local lapses = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[11])
+  local lapses = now + tonumber(ARGV[11])
   if ARGV[10] ~= '' then
     redis.call('ZADD', KEYS[4], string.format('%.0f', lapses), ARGV[10])
     redis.call('PEXPIRE', KEYS[4], ARGV[11])
@@ -64,6 +67,16 @@ if ARGV[9] ~= '' then
   -- who attached or left before this renewal knows better
   redis.call('ZADD', KEYS[5], 'NX', string.format('%.0f', lapses + tonumber(ARGV[9])), ARGV[7])
 end
+-- first what emit.lua looks at: a hash as small as this is looked through from its beginning
+local fields = { 'seq', 0, 'bytes', 0, 'state', 'open', 'claim', '', 'epoch', ARGV[1], 'v', 2,
+  'job', ARGV[2], 'q', ARGV[3], 'shown', '', 'policy', ARGV[8], 'unfit', ARGV[12] }
+if ARGV[17] and ARGV[17] ~= '' then
+  fields[#fields + 1] = 'spared'
+  fields[#fields + 1] = string.format('%.0f', now + tonumber(ARGV[18])) .. ' ' .. ARGV[17]
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(fields))
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
 if ARGV[14] == 'background' then
   if redis.call('ZCOUNT', KEYS[7], ARGV[15], '+inf') > 0 then return 2 end
   redis.call('DEL', KEYS[8])

@@ -6,8 +6,8 @@
   Callers  worker, relay ]]
 local m = redis.call('HMGET', KEYS[1], 'claim', 'state', 'shown')
 if m[1] ~= ARGV[1] then return -1 end
-if m[2] == 'released' then return 1 end
-if m[2] ~= 'open' then return -1 end
+-- one that was broken off goes on
+if m[2] ~= 'open' and m[2] ~= 'released' then return -1 end
 if m[3] ~= '' then return -3 end
 local t = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'state', 'released', 'why', ARGV[4])

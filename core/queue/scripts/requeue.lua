@@ -1,6 +1,6 @@
 --[[ requeue: a task starts over under a new epoch, and its job goes back to the head of the queue: fence,
   claim, lock, list and marker in one step. Compares epoch and claim first; never when ended, closed or shown.
-  Sent twice it changes nothing.
+  Sent twice it changes nothing; one that was broken off goes on.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s   3 run:{P}   4 back:{P}
         5 queue:active   6 queue:wait   7 queue:prioritized   8 queue:marker   9 queue:<job>
         10 queue:<job>:lock   11 queue:stalled   12 queue:completed   13 queue:failed
@@ -10,8 +10,10 @@
            'moved' someone else was here first. With 'closed', 'shown' and 'moved' the fence learns at which epoch its
            row is now: it has not fallen behind
   Callers  edge (a handed back task), scheduler (reap, reconcile) ]]
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'shown')
-if not m[1] then return 'absent' end
+local m = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'shown')
+if m.err and not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
+-- one that nobody could have written is as good as none: enqueue.lua replaces it
+if not m[1] or not string.find(m[1], '^%d+$') or not m[3] or not m[4] then return 'absent' end
 local again = m[1] == ARGV[4] and m[3] == ''
 if not again then
   if tonumber(m[1]) >= tonumber(ARGV[4]) then return 'moved' end
@@ -31,10 +33,12 @@ if not again then
   end
   redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'state', 'open', 'claim', '', 'seq', 0, 'bytes', 0,
     'excluded', ARGV[8])
-  redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'via', 'claimedAt', 'firstAt', 'why', 'met', 'row')
-  redis.call('DEL', KEYS[2])
-  redis.call('PEXPIRE', KEYS[1], ARGV[6])
+  redis.call('HDEL', KEYS[1], 'row')
 end
+-- nobody has this epoch yet
+redis.call('HDEL', KEYS[1], 'session', 'boot', 'llm', 'via', 'claimedAt', 'firstAt', 'why', 'met')
+redis.call('DEL', KEYS[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('SPUBLISH', ARGV[7], 'requeued')
@@ -54,6 +58,9 @@ if redis.call('LREM', KEYS[5], 0, ARGV[5]) > 0 then
   redis.call('ZADD', KEYS[8], 0, '0')
   return 'ok'
 end
-if redis.call('LPOS', KEYS[6], ARGV[5]) or redis.call('ZSCORE', KEYS[7], ARGV[5]) then return 'ok' end
+if redis.call('LPOS', KEYS[6], ARGV[5]) or redis.call('ZSCORE', KEYS[7], ARGV[5]) then
+  redis.call('ZADD', KEYS[8], 0, '0')
+  return 'ok'
+end
 redis.call('DEL', KEYS[9])
 return 'nojob'

@@ -5,7 +5,7 @@
   Interactive jobs of one owner alone stand in the list as they came, without tags (enqueue.lua), and get them here, but
   for the one that goes next, with the first job of another owner, or when they have become many.
   Where a job is given with it, it is added first, as BullMQ adds one: while its task waits, and if it is not there.
-  Sent twice it changes nothing.
+  Sent twice it changes nothing. A job that stands nowhere, as it, or BullMQ's own add, was broken off, counts as new.
   KEYS  1 queue:wait   2 queue:prioritized   3 queue:<job>   4 turns:<queue>:<priority>
         and with a job:   5 t:{P}:T:m   6 queue:marker   7 queue:meta
   ARGV  1 job id   2 owner   3 least score of the priority   4 end of its tags   5 ttl ms
@@ -27,11 +27,21 @@ if isNew then
 end
 local alone = least == 0 and redis.call('HGET', KEYS[4], 'alone')
 local stood = isNew and 1 or redis.call('ZREM', KEYS[2], ARGV[1])
+if stood == 0 and not redis.call('LPOS', KEYS[1], ARGV[1]) then
+  local job = redis.call('HMGET', KEYS[3], 'timestamp', 'finishedOn')
+  local isNowhere = job[1] and not job[2] and redis.call('EXISTS', KEYS[3] .. ':lock') == 0
+    and not redis.call('LPOS', (string.gsub(KEYS[1], 'wait$', 'active')), ARGV[1])
+    and not redis.call('ZSCORE', (string.gsub(KEYS[1], 'wait$', 'delayed')), ARGV[1])
+  if isNowhere then
+    redis.call('ZADD', (string.gsub(KEYS[1], 'wait$', 'marker')), 0, '0')
+    stood = 1
+  end
+end
 if alone == ARGV[2] then
   local listed = redis.call('LLEN', KEYS[1])
   if stood == 1 and listed < tonumber(ARGV[6]) then
-    redis.call('HSET', KEYS[3], 'priority', 0, 'turn', 0)
     redis.call('LPUSH', KEYS[1], ARGV[1])
+    redis.call('HSET', KEYS[3], 'priority', 0, 'turn', 0)
     return 1
   end
   if stood == 0 and listed <= tonumber(ARGV[6]) then return redis.call('LPOS', KEYS[1], ARGV[1]) and 1 or 0 end
@@ -44,8 +54,8 @@ end
 if stood == 0 then return 0 end
 if alone then
   local before = redis.call('LRANGE', KEYS[1], 0, -2) -- the newest stand first
-  redis.call('LTRIM', KEYS[1], -1, -1)
   for at, job in ipairs(before) do redis.call('ZADD', KEYS[2], #before - at + 1, job) end
+  redis.call('LTRIM', KEYS[1], -1, -1)
   redis.call('HDEL', KEYS[4], 'alone')
   redis.call('HSET', KEYS[4], alone, #before)
 end
@@ -61,6 +71,6 @@ end
 local tag = string.format('%.0f', math.max(past, last) + 1)
 redis.call('HSET', KEYS[4], 'past', string.format('%.0f', past), ARGV[2], tag)
 redis.call('PEXPIRE', KEYS[4], ARGV[5])
-redis.call('HSET', KEYS[3], 'turn', tag)
 redis.call('ZADD', KEYS[2], string.format('%.0f', least + tonumber(tag)), ARGV[1])
+redis.call('HSET', KEYS[3], 'turn', tag)
 return 1

@@ -20,10 +20,16 @@ const LAST_MS = 8_640_000_000_000_000;
 /** By Redis's clock. One that is none is not known. */
 const instantSchema = z.coerce.number().min(0).max(LAST_MS).optional().catch(undefined);
 
+/** As the scripts read one: what a session may have written there instead makes a fence torn. */
+const wholeSchema = z
+  .string()
+  .regex(/^\d{1,15}$/)
+  .transform(Number);
+
 const fenceSchema = z.object({
-  epoch: z.coerce.number().int().min(0),
+  epoch: wholeSchema,
   /** The epoch of its row, where somebody allocated one for it and was too late to lay it down. */
-  row: z.coerce.number().int().optional(),
+  row: wholeSchema.optional().catch(undefined),
   /** One that is not known here is let be, like one that runs or waits: whoever wrote it decides about the task. */
   state: wordOr(['open', 'released', 'ended', 'closed'], 'open'),
   claim: z.string(),
@@ -36,7 +42,7 @@ const fenceSchema = z.object({
   /** Who holds the claimant's connection to Redis; beats over the sse transport may be late for longer. */
   via: wordOr(['redis', 'sse'], 'sse').default('redis'),
   /** Events so far, and the end. */
-  seq: z.coerce.number().int().default(0),
+  seq: wholeSchema.default(0),
   claimedAt: instantSchema,
   firstAt: instantSchema,
   /** When it first came back to the queue, and with which epoch; requeue.lua writes it, and no other. */

@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto';
+import { expect } from 'chai';
+import type { Redis } from 'ioredis';
+import { handBack } from '../../core/queue/task/claim.ts';
+import { textOf, type ScriptName } from '../../core/queue/scripts.ts';
+import type { Submission } from '../../core/queue/task/submission.ts';
+import { brokenOff } from '../support/failing-redis.ts';
+import { queueFixture, type QueueFixture } from './queue-fixture.ts';
+
+const completed = { kind: 'completed', status: 200, body: '{}' } as const;
+const cancelled = { kind: 'cancelled', code: 'task_cancelled', message: 'cancelled' } as const;
+const leaving = { counts: 'none', code: 'shutting_down', message: 'test' } as const;
+/** More calls than any script makes on these ways. */
+const DEEPEST = 30;
+const REFUSED = "OOM command not allowed when used memory > 'maxmemory'.";
+/** One that is laid down, not yet in Redis. */
+const taskId = '00000000-0000-4000-8000-0000000000aa';
+
+interface Way {
+  before(t: QueueFixture, task: Submission): Promise<unknown>;
+  act(t: QueueFixture, task: Submission): Promise<unknown>;
+}
+
+const claimed = (t: QueueFixture, task: Submission) => t.claim(task, 'c');
+const emitted = async (t: QueueFixture, task: Submission): Promise<void> => {
+  const emitter = t.emitter(task, { claimId: 'c', epoch: 1 });
+  await emitter.emit('"one"');
+  await emitter.flush();
+};
+const requeue = (t: QueueFixture, task: Submission) =>
+  t.door.dispatch.requeue(task, { epoch: 1, claim: 'c', job: `${taskId}-1`, newEpoch: 2 });
+const give = (t: QueueFixture, task: Submission) =>
+  handBack({ redis: t.redis, keys: t.door.keys }, { ...task, claimId: 'c' }, leaving);
+const queueOf = (t: QueueFixture, { poolKey }: Submission): string => t.door.keys.pool(poolKey).queue();
+
+const ways: Partial<Record<ScriptName, Way>> = {
+  emit: { before: claimed, act: emitted },
+  end: {
+    before: async (t, task) => {
+      await claimed(t, task);
+      await emitted(t, task);
+    },
+    act: (t, task) => t.door.dispatch.endFor(task, 'c', completed),
+  },
+  close: { before: claimed, act: (t, task) => t.door.dispatch.close(task, 'cancel', cancelled) },
+  handback: { before: claimed, act: give },
+  requeue: {
+    before: async (t, task) => {
+      await claimed(t, task);
+      await give(t, task);
+    },
+    act: requeue,
+  },
+  enqueue: {
+    before: async (t, task) => {
+      await t.door.dispatch.remove({ queue: queueOf(t, task), jobId: `${taskId}-1` });
+      const { fence, input } = t.door.keys.pool(task.poolKey).task(taskId);
+      await t.redis.del(fence, input);
+    },
+    act: (t, task) => t.door.dispatch.enqueue(task),
+  },
+  claim: { before: () => Promise.resolve(), act: claimed },
+  fail: {
+    before: () => Promise.resolve(),
+    act: (t, task) =>
+      t.door.dispatch.remove({ queue: queueOf(t, task), jobId: `${taskId}-1` }, 'worker_lost'),
+  },
+};
+
+/** Each call of this script is broken off at its nth command, then sent again. @returns whether it came so far. */
+async function breakingOff(
+  { redis, name, nth }: { redis: Redis; name: ScriptName; nth: number },
+  act: () => Promise<unknown>,
+): Promise<boolean> {
+  const sha = createHash('sha1').update(textOf(name)).digest('hex');
+  let isBroken = false;
+  const evalsha = redis.evalsha.bind(redis) as (...args: (string | number)[]) => Promise<unknown>;
+  const instead = async (...args: (string | number)[]): Promise<unknown> => {
+    const [asked = '', count = 0, ...rest] = args;
+    if (asked === sha)
+      await redis
+        .eval(brokenOff(textOf(name), nth, REFUSED), Number(count), ...rest)
+        .catch((thrown: Error) => {
+          expect(thrown.message).to.include('OOM');
+          isBroken = true;
+        });
+    return await evalsha(...args);
+  };
+  Object.assign(redis, { evalsha: instead });
+  try {
+    await act();
+  } finally {
+    Object.assign(redis, { evalsha });
+  }
+  return isBroken;
+}
+
+/** All that Redis holds of a pool; instants are no more than that. */
+async function heldOf(redis: Redis, namespace: string, pool: string): Promise<Record<string, unknown>> {
+  const all: Record<string, unknown> = {};
+  for (const key of (await redis.keys(`${namespace}:*`)).filter((one) => one.includes(`{${pool}}`)).sort()) {
+    const type = await redis.type(key);
+    const [command, ...args] = {
+      hash: ['hgetall', key],
+      zset: ['zrange', key, '0', '-1', 'WITHSCORES'],
+      list: ['lrange', key, '0', '-1'],
+      stream: ['xrange', key, '-', '+'],
+      set: ['smembers', key],
+    }[type] ?? ['get', key];
+    if (type === 'stream' && key.endsWith(':events')) continue;
+    const answer = type === 'hash' ? await redis.hgetall(key) : await redis.call(command ?? '', ...args);
+    const value = JSON.stringify(type === 'hash' ? Object.entries(answer as object).sort() : answer);
+    const place = key.replace(namespace, 'N').replace(pool, 'P');
+    const hasEnd = (await redis.pttl(key)) > 0;
+    all[place] = `${value.replaceAll(pool, 'P').replaceAll(/\b\d{13}\b/g, 'T')} ${String(hasEnd)}`;
+  }
+  return all;
+}
+
+describe('a script that was broken off at any of its commands, and is sent again', function () {
+  this.timeout(20_000);
+  let t: QueueFixture;
+  before(async () => {
+    t = await queueFixture();
+  });
+  after(() => t.close());
+
+  for (const [name, way] of Object.entries(ways))
+    it(`does what it does at once: ${name}`, async () => {
+      const run = async (nth: number): Promise<{ cameSoFar: boolean; held: Record<string, unknown> }> => {
+        const poolKey = `${name}${String(nth)}`;
+        const task = await t.submitted({ taskId, poolKey });
+        await way.before(t, task);
+        let cameSoFar = false;
+        await breakingOff({ redis: t.redis, name: name as ScriptName, nth }, async () => {
+          cameSoFar = await breakingOff({ redis: t.door.redis, name: name as ScriptName, nth }, () =>
+            way.act(t, task),
+          );
+        }).then((isBroken) => (cameSoFar ||= isBroken));
+        return {
+          cameSoFar,
+          held: await heldOf(t.redis, t.door.keys.namespace, t.door.keys.pool(poolKey).hash),
+        };
+      };
+      const whole = await run(0);
+      expect(Object.keys(whole.held)).to.have.length.above(2);
+      let nth = 1;
+      for (; nth < DEEPEST; nth += 1) {
+        const { cameSoFar, held } = await run(nth);
+        expect(held, `broken off at ${String(nth)}`).to.deep.equal(whole.held);
+        if (!cameSoFar) break;
+      }
+      expect(nth).to.be.within(4, DEEPEST - 1);
+    });
+});
