@@ -19,7 +19,8 @@ const WEIGHTS = 'test/weights.json';
 const LEAST_MS = 2_000;
 const SLOWEST = 10;
 
-const reportSchema = z.object({ files: z.record(z.string(), z.object({ ms: z.number() })) });
+/** What failed before its first test has no time. */
+const reportSchema = z.object({ files: z.record(z.string(), z.object({ ms: z.number().optional() })) });
 const weightsSchema = z.record(z.string(), z.number());
 
 /** @param times lines `<ms> <cpu ms> <file>`, as `hooks.ts` writes them. */
@@ -46,21 +47,25 @@ export function writeReport(run: {
 
 /** Milliseconds by file: those of the last run here, else those that are kept with the sources. */
 export function expectedMs(): Record<string, number> {
-  const kept = read(WEIGHTS, weightsSchema) ?? {};
-  const last = read(REPORT, reportSchema)?.files ?? {};
-  return {
-    ...Object.fromEntries(Object.entries(kept).map(([file, s]) => [file, s * 1_000])),
-    ...Object.fromEntries(Object.entries(last).map(([file, { ms }]) => [file, ms])),
-  };
+  const kept = Object.entries(read(WEIGHTS, weightsSchema) ?? {}).map(
+    ([file, s]) => [file, s * 1_000] as const,
+  );
+  return { ...Object.fromEntries(kept), ...Object.fromEntries(lastMs()) };
 }
 
 /** Keeps what the last run took. @returns how many files it says something of. */
 export function keepWeights(): number {
-  const files = Object.entries(read(REPORT, reportSchema)?.files ?? {});
-  const long = files.filter(([, { ms }]) => ms >= LEAST_MS).sort(([a], [b]) => (a < b ? -1 : 1));
-  const seconds = long.map(([file, { ms }]) => [file, Math.round(ms / 1_000)] as const);
+  const long = lastMs()
+    .filter(([, ms]) => ms >= LEAST_MS)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  const seconds = long.map(([file, ms]) => [file, Math.round(ms / 1_000)] as const);
   writeFileSync(WEIGHTS, JSON.stringify(Object.fromEntries(seconds), null, 2) + '\n');
   return long.length;
+}
+
+function lastMs(): [string, number][] {
+  const files = Object.entries(read(REPORT, reportSchema)?.files ?? {});
+  return files.flatMap(([file, { ms }]): [string, number][] => (ms === undefined ? [] : [[file, ms]]));
 }
 
 /** The slowest files, as lines; and what all took together. */
