@@ -2,7 +2,7 @@ import { McpctlError } from '../../core/errors.ts';
 import type { Context } from '../who/context.ts';
 import { Cancelled } from '../exit.ts';
 
-/** More than an edge takes in one body, whatever it is told to take (64 MiB by default): how much that is, it says itself. */
+/** More than an edge takes in one body, whatever it is told to take (64 MiB by default): how much that is, it says itself. @internal */
 export const MOST_INPUT_BYTES = 256 * 1024 * 1024;
 
 /** @throws McpctlError `usage` when it is more than can be sent. */

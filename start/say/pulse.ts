@@ -33,7 +33,7 @@ export async function showPulse({
   }
 }
 
-/** `3 llms · 2 running · 1 waiting · 41 tokens/s`. @param looks the last ones, the newest at the end. */
+/** `3 llms · 2 running · 1 waiting · 41 tokens/s`. @internal @param looks the last ones, the newest at the end. */
 export function pulseLine(looks: readonly Look[]): string {
   const [first, last] = [looks[0], looks.at(-1)];
   if (first === undefined || last === undefined) return 'The edge does not answer …';

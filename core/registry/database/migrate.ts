@@ -10,8 +10,8 @@ const LIFE_MS = 4_000;
 const RENEW_MS = 1_000;
 const WAIT_MS = 60_000;
 
-/** SQLSTATEs of two `create … if not exists` at the same moment. */
-const raced = new Set(['23505', '42P06', '42P07']);
+/** SQLSTATEs of two `create … if not exists` at the same moment: a row, schema, table or its type is there already. */
+const raced = new Set(['23505', '42P06', '42P07', '42710']);
 /** Each try lets one of them through: more processes than this do not start together. */
 const MOST_RACING = 30;
 
