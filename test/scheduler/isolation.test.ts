@@ -87,12 +87,16 @@ describe('a duty among items that it cannot do', function () {
   });
 
   it('expire', async () => {
-    const [poisoned, held, gone, good] = await four();
+    const [forged, held, gone, good] = await four();
+    const poisoned = await submitTask(t, { poolKey: 'q' });
     await t.connection.db.raw(`update tasks set queue_deadline = now() - interval '1 minute'`);
-    await poison(task(poisoned).fence);
+    // What stands in place of a fence is replaced; what a whole pool's tasks are listed in is not.
+    await poison(task(forged).fence);
+    await poison(t.deps.queue.keys.pool('q').back);
     await vanish(gone);
-    expect(await holding(held, () => run('expire'))).to.equal(1);
-    expect(await t.registry.tasks.byId(good.id)).to.include({ errorCode: 'queue_timeout' });
+    expect(await holding(held, () => run('expire'))).to.equal(2);
+    for (const row of [forged, good])
+      expect(await t.registry.tasks.byId(row.id)).to.include({ errorCode: 'queue_timeout' });
     await run('expire');
     expect(await statusOf(held)).to.equal('error');
     let elapsed = 0;
