@@ -5,8 +5,11 @@ import type { Program } from './program.ts';
 
 const programs: readonly Program[] = ['edge', 'scheduler', 'worker', 'cli'];
 
-/** They read files of their own, or load some by a name that they make up. */
-const asTheyAre = ['knex', 'pg', 'pino-pretty', '@bull-board/*'];
+/**
+ * They read files of their own, load some by a name that they make up, or are CommonJS that we import later: Node finds
+ * their names then, a bundle does not.
+ */
+const asTheyAre = ['knex', 'pg', 'pino-pretty', '@bull-board/*', 'prom-client'];
 
 /**
  * Makes one file of each program in `dist/` and of the packages that it imports. The run starts about five hundred of them,
