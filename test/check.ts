@@ -1,6 +1,6 @@
 /**
  * `npm run check`: everything that must hold, in one go. It does not stop at the first fault. The attacks come first, as
- * the tests would feel them; then the tests. Beside both, at the lowest priority and two abreast, runs what only reads: of the
+ * the tests would feel them; then the tests. Beside both, at the lowest priority, runs what only reads: of the
  * attacks harm alone counts here, and no time. At its end it prints how long each step took, then the tests' `N passed, N failed, N skipped` alone on the last line.
  */
 import { spawn } from 'node:child_process';
@@ -94,7 +94,7 @@ async function beside(steps: readonly Step[], abreast: number): Promise<void> {
   await Promise.all(Array.from({ length: abreast }, next));
 }
 
-const read = beside(reading, 2);
+const read = beside(reading, 1);
 for (const step of [attacking, testing]) {
   say(`\n── ${step.name}`);
   await one(step, { show: say, beside: false });
