@@ -180,6 +180,24 @@ describe("a provider session's own Redis user", function () {
     await fetchers.close();
   });
 
+  it('is not told that its answer is kept where an entry that is not its own stands in the way', async () => {
+    const store = { redis: await connectAs(mine), keys: t.door.keys };
+    const poolKey = mine.members[0]?.poolKey ?? '';
+    // With nothing to say behind it, it is the end that meets it.
+    for (const isBehindEvents of [false, true])
+      for (const id of ['1-900000', '5-1']) {
+        const task = await t.submitted({ poolKey });
+        const deps = { ...store, claim: await claimedBy(mine, task), eventBytes: 1_000, eventKeepMs: 60_000 };
+        const emitter = new Emitter({ ...deps, onLost: () => undefined });
+        if (isBehindEvents) await emitter.emitAll(['"one"']);
+        await emitter.flush();
+        await t.redis.xadd(store.keys.pool(poolKey).task(task.taskId).stream, id, 'd', '"junk"');
+        if (!isBehindEvents) await emitter.emitAll(['"one"']);
+        expect(await emitter.end({ kind: 'completed', status: 200, body: '{}' }), id).to.equal(false);
+        expect(await t.fence(task)).to.include({ state: 'open' });
+      }
+  });
+
   const openRedisFor = (who: Session): Redis => {
     const url = process.env['REDIS_URL'] ?? '';
     const redis = openRedis('blocking', {

@@ -1,7 +1,8 @@
 --[[ emit: appends events of the current claim to the task's stream, as one entry with the number of the last of
   them, and tells who waits. Events that are there already are passed over, so that a re-sent call adds nothing.
   Entry and message carry the tag of the claim, unless whoever laid the fence down knows none.
-  An entry that an earlier call left, which was broken off before the fence learnt of it, is taken for this one's.
+  The fence says first which entry is being added: one that is there already is taken for ours only if an earlier call
+  said so and was broken off before the fence learnt of it. Any other is none of ours, and nothing is told as said.
   When the stream outgrows its cap its older half goes: a resume from there is 410.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s
   ARGV  1 claim   2 seq of the first event (0 = the next one)   3 ttl ms   4 cap in bytes   5 channel r:{P}:T
@@ -9,7 +10,7 @@
   Returns  1 · -1 not the current claim, or the task ended or was closed, or fence or stream are none of ours; or Redis has lost events of it (a
            restart, a failover): an answer with a hole is not gone on with
   Callers  worker, relay ]]
-local m = redis.pcall('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v')
+local m = redis.pcall('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v', 'adding')
 if m.err and not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
 if m[1] ~= ARGV[1] or m[2] ~= 'open' then return -1 end
 local seq, held = tonumber(m[4]), tonumber(m[5])
@@ -24,6 +25,7 @@ if last > seq then
   for _ = first, seq do text = string.sub(text, string.find(text, '\n', 1, true) + 1) end
   local id = m[3] .. '-' .. last
   local added
+  if m[7] ~= id then redis.call('HSET', KEYS[1], 'adding', id) end
   if last == seq + 1 then
     if tag then added = redis.pcall('XADD', KEYS[2], id, 'd', text, 'c', tag)
     else added = redis.pcall('XADD', KEYS[2], id, 'd', text) end
@@ -33,9 +35,12 @@ if last > seq then
     added = redis.pcall('XADD', KEYS[2], id, 'l', text, 'n', last - seq)
   end
   if added.err then
+    local isBehind = string.find(added.err, 'equal or smaller', 1, true)
+    if not isBehind or m[7] ~= id then redis.call('HDEL', KEYS[1], 'adding') end
     if string.find(added.err, 'WRONGTYPE', 1, true) or string.find(added.err, 'nvalid stream ID', 1, true) then return -1 end
-    if not string.find(added.err, 'equal or smaller', 1, true) then return added end
-    -- this claim alone appends here, and its callers may not read a stream: it is there
+    if not isBehind then return added end
+    -- its callers may not read a stream: what the fence says is all there is to tell by
+    if m[7] ~= id then return -1 end
   end
   local bytes = held + #text + 32 * (last - seq)
   redis.call('HSET', KEYS[1], 'seq', last, 'bytes', bytes)

@@ -9,7 +9,7 @@
            it: what is incomplete is not told as complete
   Callers  worker, relay, scheduler (reap: speaking for a dead worker) ]]
 local m = redis.pcall('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'claimedAt', 'firstAt', 'session', 'llm',
-  'bytes')
+  'bytes', 'adding')
 if m.err and not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
 if m[1] ~= ARGV[1] then return -1 end
 local isAgain = m[2] == 'ended'
@@ -24,7 +24,9 @@ local message = ''
 if not isAgain then
   if ARGV[6] ~= '' and ARGV[6] ~= m[4] then return -1 end
   local id = m[3] .. '-' .. string.format('%.0f', seq + 1)
+  if m[10] ~= id then redis.call('HSET', KEYS[1], 'adding', id) end
   local added = redis.pcall('XADD', KEYS[2], id, unpack(entry))
+  if added.err and m[10] ~= id then redis.call('HDEL', KEYS[1], 'adding') end
   local isBehind = added.err and string.find(added.err, 'equal or smaller', 1, true)
   if isBehind then
     local newest = redis.pcall('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
@@ -33,8 +35,8 @@ if not isAgain then
     if n and #n <= 15 and top[2][1] == 'e' and top[2][4] == m[1] then
       id, seq, entry, added = top[1], tonumber(n) - 1, top[2], top[1]
     elseif newest.err then
-      -- a session's user may not read a stream: all that this claim had to say was there before, so this is its end
-      if ARGV[6] == '' then return added end
+      -- a session's user may not read a stream: it is this claim's end only if the fence says that it was being added
+      if m[10] ~= id then return ARGV[6] == '' and added or -1 end
       added = id
     elseif ARGV[6] ~= '' then
       return -1
