@@ -11,12 +11,16 @@ import {
   type Target,
 } from '../attack.ts';
 import { headOf } from '../raw.ts';
+import { pause } from '../../../core/runtime/clock.ts';
 import { wireHeaders, type Frame } from '../../../core/member/protocol.ts';
 
 type Prepared = Omit<Target, 'over'>;
 
 const aborted = (over: AbortSignal): Promise<null> =>
   new Promise((resolve) => over.addEventListener('abort', () => resolve(null), { once: true }));
+
+/** How long an edge may take to be rid of connections that their other end has closed. */
+const FULL_MS = 20_000;
 
 type Asked = Extract<Frame, { kind: 'infer' }>;
 
@@ -40,7 +44,13 @@ const asked =
     const url = `http://127.0.0.1:${String(target.port)}`;
     const worker = rawWorker(url, target.token);
     const name = `mallorys-${randomUUID().slice(0, 8)}`;
-    const registered = await worker.register([{ name, maxConcurrency: 4 }]);
+    const register = () => worker.register([{ name, maxConcurrency: 4 }]);
+    let registered = await register();
+    // The attack before this one may have left an address full of connections, which the edge is still closing.
+    for (const until = performance.now() + FULL_MS; registered.status === 429 && performance.now() < until;) {
+      await pause(250);
+      registered = await register();
+    }
     if (registered.status !== 201) throw new TypeError(`registering: ${JSON.stringify(registered)}`);
     const control = await worker.open();
     const body = `{"model":"${name}","stream":true,"messages":[{"role":"user","content":"x"}]}`;
