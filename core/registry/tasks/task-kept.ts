@@ -1,4 +1,5 @@
 import type { Connection } from '../database/connect.ts';
+import { endedFirst, freeAmong } from './task-rows.ts';
 
 /** What ended tasks keep: requests and results at rest. */
 export interface TaskKept {
@@ -45,24 +46,11 @@ const forgetSql = `
   where tasks.id = summed.id and summed.before < least(over.bytes, ${TOGETHER_BYTES})`;
 
 export function createTaskKept({ db }: Connection): TaskKept {
+  const weightless = () => db('tasks').whereRaw('completed_at is not null and kept_bytes is null');
   return {
-    async unweighed(limit) {
-      const rows = await db('tasks')
-        .whereRaw('completed_at is not null and kept_bytes is null')
-        .orderBy('completedAt')
-        .limit(limit)
-        .forUpdate()
-        .skipLocked()
-        .select<{ id: string }[]>('id');
-      return rows.map(({ id }) => id);
-    },
+    unweighed: (limit) => endedFirst(weightless(), limit),
     async weighKept(ids) {
-      const held = db('tasks')
-        .whereIn('id', [...ids])
-        .whereRaw('completed_at is not null and kept_bytes is null')
-        .forUpdate()
-        .skipLocked()
-        .select('id');
+      const held = freeAmong(weightless(), ids);
       // The trigger `weigh_task` takes 0 for no weight, and writes it.
       return await db('tasks').whereIn('id', held).update({ keptBytes: 0 });
     },

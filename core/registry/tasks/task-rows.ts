@@ -1,3 +1,4 @@
+import type { Knex } from 'knex';
 import { taskRowSchema, type TaskRow } from '../../task/task.ts';
 import { toSnake } from '../database/columns.ts';
 
@@ -7,6 +8,25 @@ export const rowColumns = Object.keys(taskRowSchema.shape);
 export const returned = rowColumns.map((column) => `tasks.${toSnake(column)}`).join(', ');
 export const parseTask = (row: unknown): TaskRow => taskRowSchema.parse(row);
 export const parseTasks = (rows: readonly unknown[]): TaskRow[] => rows.map(parseTask);
+
+/** Of these rows the ids of those that ended first, locked, past those that somebody holds. */
+export async function endedFirst(ended: Knex.QueryBuilder, limit: number): Promise<string[]> {
+  const rows = await ended
+    .orderBy('completedAt')
+    .limit(limit)
+    .forUpdate()
+    .skipLocked()
+    .select<{ id: string }[]>('id');
+  return rows.map(({ id }) => id);
+}
+
+/** Of these rows those with one of the ids, locked, past those that somebody holds: what a write is about. */
+export const freeAmong = (rows: Knex.QueryBuilder, ids: readonly string[]): Knex.QueryBuilder =>
+  rows
+    .whereIn('id', [...ids])
+    .forUpdate()
+    .skipLocked()
+    .select('id');
 
 /** Rows that have not ended: the same words as the partial index `tasks_open`, or it is not used. */
 export const OPEN = `status in ('pending', 'claimed', 'running')`;

@@ -5,7 +5,7 @@ import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { keptHeadSchema, type KeptHead } from '../../task/head.ts';
 import type { TaskRow } from '../../task/task.ts';
 import type { Connection } from '../database/connect.ts';
-import { OPEN, parseTasks, rowColumns } from './task-rows.ts';
+import { endedFirst, freeAmong, OPEN, parseTasks, rowColumns } from './task-rows.ts';
 
 /** What the scheduler's duties ask about tasks. */
 export interface TaskUpkeep {
@@ -170,47 +170,20 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
 
 /** What is to go when its time is over. */
 function createPruning({ db }: Connection): Pick<TaskUpkeep, Pruning> {
+  const endedBefore = (ms: number) =>
+    db('tasks').where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [ms]));
   return {
     async dropBodies(id) {
       return (await db('tasks').where({ id }).whereRaw(DROPPABLE).update(nobody)) > 0;
     },
-    async unfetched(olderThanMs, limit) {
-      const rows = await db('tasks')
-        .whereRaw(DROPPABLE)
-        .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [olderThanMs]))
-        .orderBy('completedAt')
-        .limit(limit)
-        .forUpdate()
-        .skipLocked()
-        .select<{ id: string }[]>('id');
-      return rows.map(({ id }) => id);
-    },
+    unfetched: (olderThanMs, limit) => endedFirst(endedBefore(olderThanMs).whereRaw(DROPPABLE), limit),
     async dropUnfetched(ids) {
-      const held = db('tasks')
-        .whereIn('id', [...ids])
-        .whereRaw(DROPPABLE)
-        .forUpdate()
-        .skipLocked()
-        .select('id');
+      const held = freeAmong(db('tasks').whereRaw(DROPPABLE), ids);
       return await db('tasks').whereIn('id', held).update(nobody);
     },
-    async prunable(retentionMs, limit) {
-      const rows = await db('tasks')
-        .where('completedAt', '<', db.raw(`now() - ? * interval '1 millisecond'`, [retentionMs]))
-        .orderBy('completedAt')
-        .limit(limit)
-        .forUpdate()
-        .skipLocked()
-        .select<{ id: string }[]>('id');
-      return rows.map(({ id }) => id);
-    },
+    prunable: (retentionMs, limit) => endedFirst(endedBefore(retentionMs), limit),
     async deleteEnded(ids) {
-      const held = db('tasks')
-        .whereIn('id', [...ids])
-        .whereNotNull('completedAt')
-        .forUpdate()
-        .skipLocked()
-        .select('id');
+      const held = freeAmong(db('tasks').whereNotNull('completedAt'), ids);
       return await db('tasks').whereIn('id', held).delete();
     },
     async pruneKeys(limit) {
