@@ -1,4 +1,4 @@
-import { Router, type Request, type Response } from 'express';
+import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { z } from 'zod';
 import { isCallable } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
@@ -82,16 +82,15 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
       store.create(values, actorOf(req)),
     );
   });
-  router.put(one, async (req, res) => {
-    const [values, by] = [bodyOf(req, schemas.replace), byOf(req)];
-    const work = () => store.replace(askedIn(req), values, by);
-    await write([req, res], { verb: 'edit', name: askedIn(req) }, work);
-  });
-  router.patch(one, async (req, res) => {
-    const [values, by] = [bodyOf(req, schemas.change), byOf(req)];
-    const work = () => store.change(askedIn(req), values, by);
-    await write([req, res], { verb: 'edit', name: askedIn(req) }, work);
-  });
+  const editing =
+    (how: 'replace' | 'change'): RequestHandler =>
+    async (req, res) => {
+      const [values, by] = [bodyOf(req, schemas[how]), byOf(req)];
+      const work = () => store[how](askedIn(req), values, by);
+      await write([req, res], { verb: 'edit', name: askedIn(req) }, work);
+    };
+  router.put(one, editing('replace'));
+  router.patch(one, editing('change'));
   router.delete(one, async (req, res) => {
     const by = byOf(req);
     const what = { verb: 'delete', resource: word, name: sayable(askedIn(req)) } as const;

@@ -1,5 +1,4 @@
 import type { Knex } from 'knex';
-import { z } from 'zod';
 import { can, type Actor } from '../../access.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
@@ -44,7 +43,7 @@ export async function checkUnused(
     for (const [name, { to, onDelete }] of referencesOf(other)) {
       if (to.word !== definition.word || onDelete !== 'refuse') continue;
       const rows: unknown[] = await trx(other.plural).where(`${name}Id`, row.id).limit(1).select('id');
-      if (z.array(z.unknown()).parse(rows).length > 0)
+      if (rows.length > 0)
         throw new McpctlError('in_use', `There are ${other.plural} that refer to this ${definition.word}.`);
     }
   }
