@@ -8,6 +8,7 @@ import type { Client } from '../net/client.ts';
 import type { Context } from '../who/context.ts';
 import { readContexts } from '../who/contexts-file.ts';
 import { authenticated, type GlobalOptions, type Target } from '../who/target.ts';
+import { calledOf } from '../keyed.ts';
 import { hasEnded } from '../tasks.ts';
 import { cell } from '../say/text.ts';
 import type { Live } from './sources.ts';
@@ -75,7 +76,7 @@ const ofResource =
   (entry: CatalogueEntry): Asker =>
   async (client) => {
     const items = await client.resources.list(entry, {});
-    const named = items.map(({ key, raw }) => (typeof raw['name'] === 'string' ? raw['name'] : key));
+    const named = items.map(calledOf);
     return items.map(({ key }, at) => {
       const name = named[at] ?? key;
       const isOnly = named.filter((other) => other === name).length === 1;

@@ -1,4 +1,5 @@
-import { McpctlError } from '../../core/errors.ts';
+import { readFile, stat } from 'node:fs/promises';
+import { McpctlError, messageOf } from '../../core/errors.ts';
 import type { Context } from '../who/context.ts';
 import { Cancelled } from '../exit.ts';
 
@@ -6,9 +7,20 @@ import { Cancelled } from '../exit.ts';
 export const MOST_INPUT_BYTES = 256 * 1024 * 1024;
 
 /** @throws McpctlError `usage` when it is more than can be sent. */
-export function needSendable(bytes: number, from: string): void {
+function needSendable(bytes: number, from: string): void {
   if (bytes > MOST_INPUT_BYTES)
     throw new McpctlError('usage', `There is more than ${MOST_INPUT_BYTES / 2 ** 20} MiB ${from}.`);
+}
+
+/** All of a file that a person names, as UTF-8. @param called how it is told of. @throws McpctlError `usage` when it cannot be read, or is too much. */
+export async function readFileText(path: string, called = path): Promise<string> {
+  try {
+    needSendable((await stat(path)).size, `in ${path}`);
+    return await readFile(path, 'utf8');
+  } catch (thrown) {
+    if (thrown instanceof McpctlError) throw thrown;
+    throw new McpctlError('usage', `${called} cannot be read: ${messageOf(thrown)}`);
+  }
 }
 
 /** All of stdin, as UTF-8. @throws Cancelled on Ctrl-C, McpctlError `usage` when it is too much. */

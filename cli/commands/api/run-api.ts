@@ -1,13 +1,12 @@
 import { once } from 'node:events';
-import { readFile, stat } from 'node:fs/promises';
 import { STATUS_CODES } from 'node:http';
-import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { McpctlError } from '../../../core/errors.ts';
 import { nearest } from '../../../core/runtime/nearest.ts';
 import type { Context } from '../../who/context.ts';
 import { AlreadySaid } from '../../exit.ts';
 import { methods, type Call } from '../../net/http.ts';
 import { ONCE_MS } from '../../net/infer.ts';
-import { needSendable, readAll } from '../../input/stdin.ts';
+import { readAll, readFileText } from '../../input/stdin.ts';
 
 export interface ApiOptions {
   method: string;
@@ -79,13 +78,7 @@ async function bodyOf(
   }
   if (!data?.startsWith('@')) return data;
   const path = data.slice(1);
-  try {
-    needSendable((await stat(path)).size, `in ${path}`);
-    return await readFile(path, 'utf8');
-  } catch (thrown) {
-    if (thrown instanceof McpctlError) throw thrown;
-    throw new McpctlError('usage', `--data: ${path} cannot be read: ${messageOf(thrown)}`);
-  }
+  return await readFileText(path, `--data: ${path}`);
 }
 
 /** Byte for byte in a pipe; on a terminal without control characters, and with a newline at the end. */

@@ -1,12 +1,12 @@
-import { readFile } from 'node:fs/promises';
-import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { McpctlError } from '../../../core/errors.ts';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import { instantsFor } from '../../say/columns.ts';
 import type { Context } from '../../who/context.ts';
 import type { Format } from '../../say/formats.ts';
 import { listingOf, printListings } from '../../say/print.ts';
 import { columnsOf } from '../../resources/shown.ts';
-import { readAll } from '../../input/stdin.ts';
+import { readAll, readFileText } from '../../input/stdin.ts';
+import { calledOf } from '../../keyed.ts';
 
 export interface CreateOneOptions {
   entry: CatalogueEntry;
@@ -23,13 +23,15 @@ export async function runCreateOne(
   const body: Record<string, unknown> = { name };
   for (const field of entry.fields) {
     const file = fields[`${field.name}File`];
-    const value = typeof file === 'string' ? await textOf(ctx, file) : valueOf(field, fields[field.name]);
+    const value =
+      typeof file === 'string'
+        ? await (file === '-' ? readAll(ctx) : readFileText(file))
+        : valueOf(field, fields[field.name]);
     if (value !== undefined) body[field.name] = value;
   }
   const made = await (await ctx.client()).resources.create(entry, body);
-  const called = typeof made.raw['name'] === 'string' ? made.raw['name'] : made.key;
   if (output === 'table' || output === 'wide') {
-    ctx.out.line(`${entry.word}/${called} created`);
+    ctx.out.line(`${entry.word}/${calledOf(made)} created`);
     return;
   }
   const columns = columnsOf(entry, instantsFor({ clock: ctx.clock, tty: false }));
@@ -49,14 +51,5 @@ function valueOf({ name, kind }: CatalogueEntry['fields'][number], said: unknown
     return JSON.parse(said) as unknown;
   } catch {
     throw new McpctlError('usage', `--${name} must be JSON.`);
-  }
-}
-
-async function textOf(ctx: Context, path: string): Promise<string> {
-  if (path === '-') return readAll(ctx);
-  try {
-    return await readFile(path, 'utf8');
-  } catch (thrown) {
-    throw new McpctlError('usage', `${path} cannot be read: ${messageOf(thrown)}`);
   }
 }
