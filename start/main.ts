@@ -25,11 +25,12 @@ import { createSystem, type Started, type System } from './system.ts';
 import { createTerminal } from './say/terminal.ts';
 
 const { env, stdout } = process;
+const isVerbose = process.argv.includes('--verbose');
 const logs = openLogs({ complain: (sentence) => say(sentence) });
 const terminal = createTerminal({
   write: (text) => void stdout.write(text),
   isTTY: stdout.isTTY,
-  verbose: process.argv.includes('--verbose'),
+  verbose: isVerbose,
   columns: () => stdout.columns || 80,
   time: (at) => new Date(at).toTimeString().slice(0, 8),
   keep: logs.keep,
@@ -99,7 +100,7 @@ async function welcome({ edge, backend }: Started, home: Home, at: { url: string
   if (at.stop.aborted) return;
   const usual = env.MCPCTL_HOME === undefined || env.MCPCTL_HOME === '';
   say(nextSteps({ url: at.url, credentials: home.credentials, llm, home: usual ? undefined : home.root }));
-  if (stdout.isTTY) void showPulse({ edge, terminal, clock, signal: at.stop });
+  if (stdout.isTTY && !isVerbose) void showPulse({ edge, terminal, clock, signal: at.stop });
 }
 
 async function main(): Promise<number> {
