@@ -80,21 +80,17 @@ async function one(step: Step, how: How): Promise<void> {
   rows.push(`${result.code === 0 ? 'ok    ' : 'FAILED'} ${seconds(from)}  ${step.name}`);
 }
 
-/** So many at a time; what each says is shown when it has ended. */
-async function beside(steps: readonly Step[], abreast: number): Promise<void> {
-  const left = [...steps];
-  const next = async (): Promise<void> => {
-    for (let step = left.shift(); step; step = left.shift()) {
-      const lines: string[] = [];
-      await one(step, { show: (line) => void lines.push(line), beside: true });
-      say(`\n── ${step.name}`);
-      lines.forEach(say);
-    }
-  };
-  await Promise.all(Array.from({ length: abreast }, next));
+/** What each says is shown when it has ended. */
+async function readBeside(): Promise<void> {
+  for (const step of reading) {
+    const lines: string[] = [];
+    await one(step, { show: (line) => void lines.push(line), beside: true });
+    say(`\n── ${step.name}`);
+    lines.forEach(say);
+  }
 }
 
-const read = beside(reading, 1);
+const read = readBeside();
 for (const step of [attacking, testing]) {
   say(`\n── ${step.name}`);
   await one(step, { show: say, beside: false });

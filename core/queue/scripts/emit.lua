@@ -7,8 +7,8 @@
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s
   ARGV  1 claim   2 seq of the first event (0 = the next one)   3 ttl ms   4 cap in bytes   5 channel r:{P}:T
         6 how many events   7 the events, a line each
-  Returns  1 · -1 not the current claim, or the task ended or was closed, or fence or stream are none of ours; or Redis has lost events of it (a
-           restart, a failover): an answer with a hole is not gone on with
+  Returns  1 · -1 not the current claim, or the task ended or was closed, or fence or stream are none of ours; or Redis
+           has lost events of it (a restart, a failover): an answer with a hole is not gone on with
   Callers  worker, relay ]]
 local m = redis.pcall('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v', 'adding')
 if m.err and not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
