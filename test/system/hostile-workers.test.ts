@@ -44,11 +44,24 @@ describe('a hostile worker', function () {
   let ofAda: ControlStream;
   let held: Held;
 
-  /** Starts a call that the worker takes, opens its answer, and keeps beating. */
-  const hold = async (worker: RawWorker, stream: ControlStream, llm: string): Promise<Held> => {
-    const caller = t.call('POST', `/api/v1/llms/${llm}/infer`, { body: ask });
-    const { taskId, claimId } = await stream.frame('infer');
-    const answer = worker.answer(taskId, { [wireHeaders.claim]: claimId });
+  /**
+   * The next task that Ada's worker is given. A claim that says nothing makes the edge doubt its stream, and a stream that
+   * goes on regardless is ended: the worker opens another, saying what it runs.
+   */
+  const nextTask = async () => {
+    try {
+      return await ofAda.frame('infer');
+    } catch {
+      ofAda = await ada.open({ [wireHeaders.running]: `${held.taskId}:${held.claimId}` });
+      streams.push(ofAda);
+      return await ofAda.frame('infer');
+    }
+  };
+  /** Starts a call that Ada's worker takes, opens its answer, and keeps beating. */
+  const hold = async (): Promise<Held> => {
+    const caller = t.call('POST', '/api/v1/llms/ada-llm/infer', { body: ask });
+    const { taskId, claimId } = await nextTask();
+    const answer = ada.answer(taskId, { [wireHeaders.claim]: claimId });
     await answer.line({ beat: true });
     const beats = setInterval(() => void answer.line({ beat: true }), 1_000);
     return { taskId, claimId, answer, caller, stop: () => clearInterval(beats) };
@@ -120,7 +133,7 @@ describe('a hostile worker', function () {
     });
     [ada, ofAda] = await serve('ada', 'ada');
     [bob] = await serve('bob', 'bob');
-    held = await hold(ada, ofAda, 'ada-llm');
+    held = await hold();
   });
   after(async () => {
     held.stop();
@@ -262,7 +275,7 @@ describe('a hostile worker', function () {
   });
 
   it('cannot write frames of its own into the answer of a caller', async () => {
-    const one = await hold(ada, ofAda, 'ada-llm');
+    const one = await hold();
     const smuggled = `${event('shown')}\n\nevent: error\ndata: smuggled\n\ndata: [DONE]`;
     await one.answer.line({ seq: 1, data: smuggled });
     await one.answer.line({ seq: 2, data: event('end', 'stop') });
@@ -277,7 +290,7 @@ describe('a hostile worker', function () {
   });
 
   it('fills no memory with a line that does not end', async () => {
-    const one = await hold(ada, ofAda, 'ada-llm');
+    const one = await hold();
     one.stop();
     const before = rssMb();
     let most = before;
@@ -290,7 +303,7 @@ describe('a hostile worker', function () {
     expect(sent).to.be.lessThan(200);
     expect(most - before).to.be.lessThan(100);
     // Whatever became of that claim: the task is tried again, and answered.
-    const { taskId, claimId } = await ofAda.frame('infer');
+    const { taskId, claimId } = await nextTask();
     expect(taskId).to.equal(one.taskId);
     const again = ada.answer(taskId, { [wireHeaders.claim]: claimId });
     await again.line({ seq: 1, data: event('whole', 'stop') });
@@ -301,7 +314,7 @@ describe('a hostile worker', function () {
   });
 
   it('holds up nobody with a million tiny lines, or with heartbeats', async () => {
-    const one = await hold(ada, ofAda, 'ada-llm');
+    const one = await hold();
     one.stop();
     const before = rssMb();
     let slowest = 0;
