@@ -245,19 +245,20 @@ export class Relay implements Service {
     const sessions = [...this.#sessions.values()];
     if (sessions.length === 0) return;
     const { live } = await this.#deps.presence.sessions(sessions.map(({ carried }) => carried.session));
-    const held = eachInTurn(sessions, async (session) => {
-      const { session: id, boot, nonce } = session.carried;
-      const lease = live.get(id);
-      if (lease?.boot === boot && lease.nonce === nonce) return;
-      const replaced = lease && (lease.boot !== boot || lease.nonce !== undefined);
-      if (replaced) session.letGo();
-      else if (session.silentMs > this.#deps.config.leaseMs) session.stream.close();
-      else if (session.isOpen) await this.#deps.presence.holdFor(id, { boot, nonce });
-    });
-    // What one of them has put in the place of its own lease keeps nobody else from being announced.
-    const [first] = await Promise.allSettled([held]);
-    await this.#announceOf(sessions);
-    if (first.status === 'rejected') throw first.reason;
+    try {
+      await eachInTurn(sessions, async (session) => {
+        const { session: id, boot, nonce } = session.carried;
+        const lease = live.get(id);
+        if (lease?.boot === boot && lease.nonce === nonce) return;
+        const replaced = lease && (lease.boot !== boot || lease.nonce !== undefined);
+        if (replaced) session.letGo();
+        else if (session.silentMs > this.#deps.config.leaseMs) session.stream.close();
+        else if (session.isOpen) await this.#deps.presence.holdFor(id, { boot, nonce });
+      });
+    } finally {
+      // What one of them has put in the place of its own lease keeps nobody else from being announced.
+      await this.#announceOf(sessions);
+    }
   }
 
   async #announceOf(sessions: readonly RelaySession[]): Promise<void> {

@@ -3,7 +3,7 @@ import { pause, type Clock } from '../../core/runtime/clock.ts';
 
 export interface RestDeps {
   llm: string;
-  /** Does the backend answer? Bounded by the signal; never throws. */
+  /** Does the backend answer? Bounded by the signal; where it throws, it does not. */
   isAvailable: (signal: AbortSignal) => Promise<boolean>;
   bus: Bus;
   clock: Clock;
