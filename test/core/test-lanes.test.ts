@@ -29,11 +29,11 @@ describe('the lanes that test files run in', () => {
     expect(waiting?.files).to.deep.equal([system]);
     expect(computing?.files).to.deep.equal([names, sse, wake]);
   });
-  it('run one job a core together, and no more than there is memory and Postgres for', () => {
+  it('run a job a core of those that wait and half of that of the others, and no more than there is memory and Postgres for', () => {
     const jobs = (cores: number, memoryBytes: number): number[] =>
       lanesOf([names, system], { cores, memoryBytes }, { [names]: 9_000 }).map((lane) => lane.jobs);
-    expect(jobs(2, 16 * GIB)).to.deep.equal([1, 1]);
-    expect(jobs(3, 16 * GIB)).to.deep.equal([2, 1]);
+    expect(jobs(2, 16 * GIB)).to.deep.equal([2, 1]);
+    expect(jobs(3, 16 * GIB)).to.deep.equal([3, 2]);
     expect(jobs(16, 64 * GIB)).to.deep.equal([3, 3]);
     expect(jobs(16, 4 * GIB)).to.deep.equal([2, 1]);
     expect(jobs(2, GIB)).to.deep.equal([1, 1]);

@@ -24,8 +24,8 @@ const relativeImport = /from '(\.{1,2}\/[^']+)'/g;
 const MOST_JOBS = 3;
 
 /**
- * Together a job a core, half of them in each lane: with twice as many on two cores nothing ended sooner, and what has a
- * bound of time met it (six files of 260 failed that pass alone). When the computing ones are through, their lane goes on with the shortest of the rest, so that both lanes end together.
+ * Who starts processes waits for them two thirds of its time: a job a core. Who computes has half of the cores. With a core
+ * each too, on two cores, what has a bound of time met it; with half in each lane the cores idled. When the computing ones are through, their lane goes on with the shortest of the rest, so that both lanes end together.
  * @param ms how long each file took, in the last run or on another machine.
  */
 export function lanesOf(
@@ -40,12 +40,12 @@ export function lanesOf(
   const waiting: Lane = {
     name: 'waiting',
     files: longestFirst.filter(starts),
-    jobs: Math.min(Math.ceil(cores / 2), MOST_JOBS, fitting - 1),
+    jobs: Math.min(cores, MOST_JOBS, fitting - 1),
   };
   const computing: Lane = {
     name: 'computing',
     files: longestFirst.filter((file) => !starts(file)),
-    jobs: Math.min(Math.max(1, Math.floor(cores / 2)), MOST_JOBS, fitting - waiting.jobs),
+    jobs: Math.min(Math.ceil(cores / 2), MOST_JOBS, fitting - waiting.jobs),
   };
   const spanOf = ({ files: all, jobs }: Lane): number =>
     all.reduce((sum, file) => sum + msOf(file), 0) / jobs;
