@@ -32,13 +32,15 @@ function watch(suite: Suite): void {
     while (more().length > 0 && systemClock.elapsed() < until) await pause(20);
     const left = more().join(', ');
     before = open();
+    note(suite.file);
     if (left !== '') throw new Error(`${suite.file ?? suite.title} left something running: ${left}`);
   });
 }
 
 /**
- * What each file took that this process ran, its loading and its hooks among it: a line `<ms> <cpu ms> <file>` each in
- * the file that `MCPCTL_TEST_TIMES` names. `test/run.ts` reads them.
+ * What each file took that this process ran, its hooks among it: a line `<ms> <cpu ms> <file>` for each of its suites in
+ * the file that `MCPCTL_TEST_TIMES` names. `test/run.ts` reads them. Of a process that loads all files before its first,
+ * the loading is nobody's.
  */
 const times = process.env.MCPCTL_TEST_TIMES;
 let begun = { ms: 0, cpuMs: 0 };
@@ -49,15 +51,17 @@ function spent(): typeof begun {
   return { ms: performance.now(), cpuMs: (user + system) / 1000 + childrenCpuMs() };
 }
 
+function note(file: string | undefined): void {
+  const now = spent();
+  const [ms, cpuMs] = [now.ms - begun.ms, now.cpuMs - begun.cpuMs].map(Math.round);
+  begun = now;
+  if (times && file) appendFileSync(times, `${ms} ${cpuMs} ${relative('', file)}\n`);
+}
+
 export const mochaHooks: RootHookObject = {
   beforeAll(this: Mocha.Context) {
-    for (const suite of this.test?.parent?.suites ?? []) watch(suite);
-  },
-  afterAll(this: Mocha.Context) {
-    const file = this.test?.parent?.suites[0]?.file;
-    const now = spent();
-    const [ms, cpuMs] = [now.ms - begun.ms, now.cpuMs - begun.cpuMs].map(Math.round);
-    begun = now;
-    if (times && file) appendFileSync(times, `${ms} ${cpuMs} ${relative('', file)}\n`);
+    const suites = this.test?.parent?.suites ?? [];
+    if (new Set(suites.map(({ file }) => file)).size > 1) begun = spent();
+    for (const suite of suites) watch(suite);
   },
 };

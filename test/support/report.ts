@@ -26,10 +26,13 @@ const weightsSchema = z.record(z.string(), z.number());
 /** @param times lines `<ms> <cpu ms> <file>`, as `hooks.ts` writes them. */
 export function readTimes(path: string): Record<string, Spent> {
   const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : [];
-  const parts = lines.map((line) => /^(\d+) (\d+) (.+)$/.exec(line) ?? []);
-  return Object.fromEntries(
-    parts.map(([, ms, cpuMs, file = '']) => [file, { ms: Number(ms), cpuMs: Number(cpuMs) }]),
-  );
+  const times: Record<string, Spent> = {};
+  for (const line of lines) {
+    const [, ms, cpuMs, file = ''] = /^(\d+) (\d+) (.+)$/.exec(line) ?? [];
+    const { ms: before = 0, cpuMs: cpuBefore = 0 } = times[file] ?? {};
+    times[file] = { ms: before + Number(ms), cpuMs: cpuBefore + Number(cpuMs) };
+  }
+  return times;
 }
 
 export function writeReport(run: {
