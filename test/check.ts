@@ -41,25 +41,40 @@ interface How {
   beside: boolean;
 }
 
-/** @returns its exit code and the last line that sums up tests, which is held back for the end. */
-function run(
-  { argv: [command = '', ...args] }: Step,
-  { show, beside }: How,
-): Promise<{ code: number; tests?: string }> {
+/** A step that failed is told once more beside the sum, by this many of its last lines: what is far above may be cut off. */
+const LAST_LINES = 6;
+
+interface Ended {
+  code: number;
+  /** The line that sums up tests, which is held back for the end. */
+  tests?: string;
+  lastLines: readonly string[];
+}
+
+function run({ argv: [command = '', ...args] }: Step, { show, beside }: How): Promise<Ended> {
   const child = spawn(command, args, { stdio: ['inherit', 'pipe', 'pipe'] });
   if (beside && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
   let tests: string | undefined;
-  createInterface({ input: child.stderr }).on('line', show);
+  const lastLines: string[] = [];
+  const hear = (line: string): void => {
+    show(line);
+    if (line.trim() === '') return;
+    lastLines.push(line);
+    if (lastLines.length > LAST_LINES) lastLines.shift();
+  };
+  createInterface({ input: child.stderr }).on('line', hear);
   createInterface({ input: child.stdout }).on('line', (line) => {
     if (summary.test(line)) tests = line;
-    else show(line);
+    else hear(line);
   });
   return new Promise((resolve) => {
     child.on('error', (error) => {
       say(error.message);
-      resolve({ code: 127 });
+      resolve({ code: 127, lastLines: [error.message] });
     });
-    child.on('close', (code) => resolve({ code: code ?? 1, ...(tests === undefined ? {} : { tests }) }));
+    child.on('close', (code) =>
+      resolve({ code: code ?? 1, lastLines, ...(tests === undefined ? {} : { tests }) }),
+    );
   });
 }
 
@@ -67,6 +82,7 @@ function run(
 process.on('SIGINT', () => undefined);
 
 const rows: string[] = [];
+const faults: string[] = [];
 let failed = 0;
 let tests = '0 passed, 1 failed, 0 skipped';
 const begun = clock.elapsed();
@@ -76,7 +92,10 @@ async function one(step: Step, how: How): Promise<void> {
   const from = clock.elapsed();
   const result = await run(step, how);
   if (result.tests !== undefined) tests = result.tests;
-  if (result.code !== 0) failed += 1;
+  if (result.code !== 0) {
+    failed += 1;
+    if (step !== testing) faults.push(`${step.name} failed:`, ...result.lastLines.map((line) => `  ${line}`));
+  }
   rows.push(`${result.code === 0 ? 'ok    ' : 'FAILED'} ${seconds(from)}  ${step.name}`);
 }
 
@@ -96,6 +115,6 @@ for (const step of [attacking, testing]) {
   await one(step, { show: say, beside: false });
 }
 await read;
-say(`\n${rows.join('\n')}\n${failed === 0 ? 'ok    ' : 'FAILED'} ${seconds(begun)}  in all`);
+say(`\n${[...faults, ...rows].join('\n')}\n${failed === 0 ? 'ok    ' : 'FAILED'} ${seconds(begun)}  in all`);
 say(tests);
 process.exitCode = failed === 0 ? 0 : 1;

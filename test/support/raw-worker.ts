@@ -110,7 +110,8 @@ function controlOf(sent: ClientRequest, res: IncomingMessage): ControlStream {
       if (at !== -1) return kept.splice(at, 1)[0] as Extract<Frame, { kind: typeof kind }>;
       for (;;) {
         const next = await events?.next();
-        if (!next || next.done === true) throw new TypeError(`the stream ended before a frame '${kind}'`);
+        if (!next || next.done === true)
+          throw new TypeError(`the stream (${String(status)}) ended before a frame '${kind}'`);
         if (next.value.event !== 'task') continue;
         const frame = JSON.parse(next.value.data) as Frame;
         if (frame.kind === kind) return frame as Extract<Frame, { kind: typeof kind }>;

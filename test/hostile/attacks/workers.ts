@@ -16,8 +16,12 @@ import { wireHeaders, type Frame } from '../../../core/member/protocol.ts';
 
 type Prepared = Omit<Target, 'over'>;
 
+/** Resolves when the time is over, also where it was before the attack came so far. */
 const aborted = (over: AbortSignal): Promise<null> =>
-  new Promise((resolve) => over.addEventListener('abort', () => resolve(null), { once: true }));
+  new Promise((resolve) => {
+    if (over.aborted) resolve(null);
+    over.addEventListener('abort', () => resolve(null), { once: true });
+  });
 
 /** How long an edge may take to be rid of connections that their other end has closed. */
 const FULL_MS = 20_000;
