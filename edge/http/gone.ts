@@ -4,13 +4,27 @@ import { actorOf } from './context.ts';
 import type { EdgeDeps } from '../deps.ts';
 
 /**
- * Aborts when the caller's connection closes before the answer was complete, when this edge leaves, or when the caller's
- * token is not good any more; `whyGone` tells what a caller who is still there is to hear.
+ * Does something for as long as its caller is there.
+ * @param work its signal aborts when the caller's connection closes before the answer was complete, when this edge
+ *   leaves, or when the caller's token is not good any more; `whyGone` tells what a caller who is still there is to hear.
  */
-export function whenGone(
+export async function whileThere<T>(
+  deps: Pick<EdgeDeps, 'leaving' | 'authority'>,
+  { res, poolKey }: { res: Response; poolKey: string },
+  work: (gone: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { gone, forget } = whenGone(deps, res, poolKey);
+  try {
+    return await work(gone);
+  } finally {
+    forget();
+  }
+}
+
+function whenGone(
   { leaving, authority }: Pick<EdgeDeps, 'leaving' | 'authority'>,
   res: Response,
-  poolKey?: string,
+  poolKey: string,
 ): { gone: AbortSignal; forget: () => void } {
   const gone = new AbortController();
   const leave = (): void => gone.abort(new McpctlError('shutting_down', undefined, { retryAfterS: 1 }));

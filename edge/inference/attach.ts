@@ -2,15 +2,15 @@ import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import { untilClosed } from '../limits/caps.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { whenGone } from '../http/gone.ts';
-import { answerFromRow, answerStream, answerWhole, type Answering } from './answer/answer.ts';
+import { whileThere } from '../http/gone.ts';
+import type { Attachment } from '../waiting/waiters.ts';
+import { answerTask } from './answer-task.ts';
+import { answerFromRow } from './answer/answer.ts';
 import type { Call } from './ask/call.ts';
+import { lookingOn } from './follow/duties.ts';
 import { formOf } from './form/index.ts';
-import { sayLeft } from './answer/left.ts';
 import { followFrom } from './follow/resume.ts';
 import { dropOnceDelivered } from './answer/retention.ts';
-import { TaskWatch } from './follow/watch.ts';
-import type { Attachment } from '../waiting/waiters.ts';
 
 /**
  * Answers a call from a task that is there already, from its beginning, as if the call had made it: one more
@@ -19,34 +19,26 @@ import type { Attachment } from '../waiting/waiters.ts';
  */
 export async function answerFrom(deps: EdgeDeps, call: Call, row: TaskRow): Promise<void> {
   const { req, res, report, request } = call;
+  const { streaming } = request;
   report.taskId = row.id;
   report.pool = row.poolName;
   res.set('x-mcpctl-task-id', row.id);
-  if (request.streaming) untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
-  const { gone, forget } = whenGone(deps, res, row.poolName);
+  if (streaming) untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming }));
   const form = formOf(row, request);
-  let attachment: Attachment | null = null;
-  try {
-    if (!isTerminal(row.status)) attachment = await deps.waiters.attach(row);
-    const follower = await followFrom(deps, row, null);
-    if (!follower) {
-      await answerFromRow({ deps, res, report, form }, row);
-      return dropOnceDelivered(deps, row, res);
-    }
+  await whileThere(deps, { res, poolKey: row.poolName }, async (gone) => {
+    let attachment: Attachment | null = null;
     try {
-      const wait = new TaskWatch(deps, { row, follower, gone });
+      if (!isTerminal(row.status)) attachment = await deps.waiters.attach(row);
+      const follower = await followFrom(deps, row, null);
+      if (!follower) {
+        await answerFromRow({ deps, res, report, form }, row);
+        return dropOnceDelivered(deps, row, res);
+      }
       const { keepAlive = deps.config.sseKeepAlive } = call.wishes;
-      const answering: Answering = { deps, res, row, wait, report, form, keepAlive };
-      const answered = await (request.streaming ? answerStream(answering) : answerWhole(answering));
-      if (answered === 'left') {
-        const closed = attachment?.leave() ?? Promise.resolve(null);
-        await sayLeft(deps, { row, closed, report, res, form, gone });
-      } else dropOnceDelivered(deps, row, res);
+      const how = { res, row, follower, attachment, gone, report, form, keepAlive, streaming };
+      await answerTask(deps, { ...how, ...lookingOn(deps, row) });
     } finally {
-      follower.close();
+      void attachment?.leave(); // never rejects; says nothing of a task that has ended
     }
-  } finally {
-    void attachment?.leave(); // never rejects; says nothing of a task that has ended
-    forget();
-  }
+  });
 }

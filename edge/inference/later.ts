@@ -3,7 +3,7 @@ import { messageOf } from '../../core/errors.ts';
 import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { needStillGood, whenGone } from '../http/gone.ts';
+import { needStillGood, whileThere } from '../http/gone.ts';
 import { taskView } from '../shown/task-view.ts';
 import { answerFrom } from './attach.ts';
 import type { Call } from './ask/call.ts';
@@ -43,15 +43,13 @@ export async function heldBack(
   { res, wishes, row }: { res: Response; wishes: Wishes; row: TaskRow },
 ): Promise<TaskRow> {
   if (wishes.waitMs === undefined) return row;
-  const { gone, forget } = whenGone(deps, res, row.poolName);
-  let now = row;
-  try {
-    now = await untilEnded(deps, row, { withinMs: wishes.waitMs, gone });
-  } catch (thrown) {
-    deps.log.debug({ taskId: row.id, why: messageOf(thrown) }, 'an end could not be waited for');
-  } finally {
-    forget();
-  }
-  needStillGood(gone, row.id);
-  return now;
+  const { waitMs: withinMs } = wishes;
+  return await whileThere(deps, { res, poolKey: row.poolName }, async (gone) => {
+    const now = await untilEnded(deps, row, { withinMs, gone }).catch((thrown: unknown) => {
+      deps.log.debug({ taskId: row.id, why: messageOf(thrown) }, 'an end could not be waited for');
+      return row;
+    });
+    needStillGood(gone, row.id);
+    return now;
+  });
 }

@@ -5,15 +5,18 @@ import type { Position } from '../../core/queue/task/stream.ts';
 import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { deliveryOf } from '../http/delivered.ts';
-import { whenGone, whyGone } from '../http/gone.ts';
+import { whileThere } from '../http/gone.ts';
 import { keptBodies, lookAtBodies } from '../limits/kept-bodies.ts';
 import { EventWriter } from '../http/sse.ts';
-import { answerStream, endWithError } from './answer/answer.ts';
+import type { Attachment } from '../waiting/waiters.ts';
+import { answerTask } from './answer-task.ts';
+import { endWithError } from './answer/answer.ts';
+import { dropOnceDelivered } from './answer/retention.ts';
 import { formOf, type Form } from './form/index.ts';
 import { readRequest } from './ask/request.ts';
+import { lookingOn } from './follow/duties.ts';
 import { answerGone, isForgotten } from './follow/row-end.ts';
 import { errorOfRow } from './follow/settle.ts';
-import { TaskWatch } from './follow/watch.ts';
 
 export interface Reader {
   res: Response;
@@ -33,32 +36,24 @@ const unreported = {
 /**
  * Shows a task's stream to a reader, from where the follower begins to its end. While it looks on it counts as
  * one who waits for the task. Whatever happens from here on is a frame.
+ * @param follower closed at the end.
  */
 export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follower: Follower): Promise<void> {
-  const { gone, forget } = whenGone(deps, res, row.poolName);
-  const attachment = isTerminal(row.status) ? null : await deps.waiters.attach(row);
-  try {
-    const wait = new TaskWatch(deps, { row, follower, gone });
-    const asked = { res, taskId: row.id };
-    const form = await lookAtBodies(deps, asked, ({ requestBody }) => formFor(row, requestBody));
-    const { sseKeepAlive: keepAlive } = deps.config;
-    const resumed = { seen: after };
-    const answered = await answerStream({
-      deps,
-      res,
-      row,
-      wait,
-      report: unreported,
-      form,
-      keepAlive,
-      resumed,
-    });
-    const why = answered === 'left' ? whyGone(gone, row.id) : null;
-    if (why) await endWithError(new EventWriter(res, deliveryOf(deps)), form.error(why));
-  } finally {
-    void attachment?.leave(); // never rejects; says nothing of a task that has ended
-    forget();
-  }
+  const { poolName: poolKey } = row;
+  await whileThere(deps, { res, poolKey }, async (gone) => {
+    let attachment: Attachment | null = null;
+    try {
+      if (!isTerminal(row.status)) attachment = await deps.waiters.attach(row);
+      const asked = { res, taskId: row.id };
+      const form = await lookAtBodies(deps, asked, ({ requestBody }) => formFor(row, requestBody));
+      const { sseKeepAlive: keepAlive } = deps.config;
+      const how = { res, row, follower, attachment, gone, report: unreported, form, keepAlive };
+      await answerTask(deps, { ...how, streaming: true, resumed: { seen: after }, ...lookingOn(deps, row) });
+    } finally {
+      void attachment?.leave(); // never rejects; says nothing of a task that has ended
+      follower.close();
+    }
+  });
 }
 
 /**
@@ -72,6 +67,7 @@ export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<voi
     throw isForgotten(row, requestBody)
       ? answerGone(row, requestBody)
       : new McpctlError('gone', undefined, { taskId: row.id });
+  dropOnceDelivered(deps, row, res);
   const writer = new EventWriter(res, deliveryOf(deps));
   const form = await formFor(row, requestBody);
   if (error) return await endWithError(writer, form.error(error));

@@ -6,7 +6,6 @@ import type { EdgeDeps } from '../deps.ts';
 import { positionOf } from '../http/event-id.ts';
 import { lookOn, showRow } from '../inference/look-on.ts';
 import { followFrom } from '../inference/follow/resume.ts';
-import { dropOnceDelivered } from '../inference/answer/retention.ts';
 import { queryOf } from '../http/parse.ts';
 import { taskStreamQuerySchema } from '../../core/task/task.ts';
 import { taskOf } from '../shown/task-of.ts';
@@ -31,13 +30,7 @@ export function taskStreamRoutes(deps: EdgeDeps): Router {
       return void res.type('text/event-stream').end();
     }
     const reader = { res, row, after };
-    if (row.ownerId === actorOf(req).userId) dropOnceDelivered(deps, row, res);
-    if (!follower) return await showRow(deps, reader);
-    try {
-      await lookOn(deps, reader, follower);
-    } finally {
-      follower.close();
-    }
+    await (follower ? lookOn(deps, reader, follower) : showRow(deps, reader));
   });
   return router;
 }

@@ -18,7 +18,7 @@ import {
 } from '../../core/task/task.ts';
 import { actorOf } from '../http/context.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
-import { needStillGood, whenGone } from '../http/gone.ts';
+import { needStillGood, whileThere } from '../http/gone.ts';
 import { equalTask, taskKeyOf } from '../inference/ask/equal.ts';
 import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../inference/ask/headers.ts';
 import { heldBack } from '../inference/later.ts';
@@ -175,14 +175,11 @@ export function taskRoutes(deps: EdgeDeps): Router {
   router.get('/tasks/:id', async (req, res) => {
     const { wait } = queryOf(req, taskWaitQuerySchema);
     const row = await taskOf(deps, req);
-    const { gone, forget } = whenGone(deps, res, row.poolName);
-    let now = row;
-    try {
-      now = await untilEnded(deps, row, { withinMs: wait * 1_000, gone });
-    } finally {
-      forget();
-      needStillGood(gone, row.id); // says more than that Redis is away
-    }
+    const now = await whileThere(deps, { res, poolKey: row.poolName }, (gone) =>
+      untilEnded(deps, row, { withinMs: wait * 1_000, gone }).finally(
+        () => needStillGood(gone, row.id), // says more than that Redis is away
+      ),
+    );
     await showWhole(deps, { req, res, row: now });
   });
   router.delete('/tasks/:id', async (req, res) => {

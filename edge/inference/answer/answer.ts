@@ -108,7 +108,7 @@ export async function answerStream(a: Answering): Promise<Answered> {
           await writeEmpty(a, writer, shown === null ? item.place : { state: 'running', position: null });
           break;
         case 'events':
-          if (shown === null && (await mayShow(a, item))) shown = item;
+          if (shown === null && (await begins(a, item))) shown = item;
           if (shown === null) break; // handed back, or replaced, before anything of it was shown
           // Another attempt was shown: never two claims in one answer.
           if (!isSameAttempt(shown, item)) throw await otherClaim(a);
@@ -147,8 +147,8 @@ export async function endWithError(writer: EventWriter, frame: Frame | null): Pr
   writer.end();
 }
 
-/** Asked before the first byte of a claim's answer: that is when its headers go out. */
-async function mayShow(a: Answering, attempt: Attempt): Promise<boolean> {
+/** Whether this claim's answer begins here: that is when its headers go out. */
+async function begins(a: Answering, attempt: Attempt): Promise<boolean> {
   const shown = await a.wait.mayShow(attempt);
   if (shown && !a.resumed) describeAnswer(a, { llm: shown.llmId, claimedAt: shown.claimedAt });
   return shown !== null;

@@ -30,11 +30,6 @@ export class Standing {
     return this.#nextAt;
   }
 
-  /** Something came: there is nothing to tell any more. */
-  begun(): void {
-    this.#nextAt = Infinity;
-  }
-
   /** @returns the place if there is something new to tell: a number, seconds, or that a member has it after all. */
   async look(): Promise<Place | null> {
     this.#nextAt = this.#deps.clock.elapsed() + LOOK_MS;

@@ -1,0 +1,59 @@
+import type { Follower } from '../../core/queue/task/follow.ts';
+import type { TaskRow } from '../../core/task/task.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { LEFT } from '../http/context.ts';
+import { deliveryOf } from '../http/delivered.ts';
+import { whyGone } from '../http/gone.ts';
+import { EventWriter } from '../http/sse.ts';
+import type { Attachment } from '../waiting/waiters.ts';
+import { answerStream, answerWhole, endWithError, type Answering } from './answer/answer.ts';
+import { dropOnceDelivered } from './answer/retention.ts';
+import { TaskWait, type Wait } from './follow/wait.ts';
+
+/** To whom a task is answered, in what form, and what the wait for it owes the task. */
+export interface How extends Omit<Answering, 'deps' | 'wait'>, Wait {
+  row: TaskRow;
+  /** Closed at the end. */
+  follower: Follower;
+  /** Says that somebody waits; given back at the end. null: the task had ended. */
+  attachment: Attachment | null;
+  /** Each event as it comes, or the whole at the end. */
+  streaming: boolean;
+}
+
+/**
+ * Waits for a task with one caller and answers it to the last byte: whoever made it, one who makes an equal call, or one
+ * who reads its stream.
+ * @throws McpctlError where the answer could still become an error with a status.
+ */
+export async function answerTask(deps: EdgeDeps, how: How): Promise<void> {
+  const { res, row, follower, attachment } = how;
+  const wait = new TaskWait(deps, how);
+  try {
+    const answer = how.streaming ? answerStream : answerWhole;
+    if ((await answer({ ...how, deps, wait })) === 'left') await sayLeft(deps, how);
+    else dropOnceDelivered(deps, row, res);
+    if (wait.over) attachment?.over();
+  } finally {
+    void attachment?.leave(); // never rejects; says nothing of a task that is over
+    follower.close();
+  }
+}
+
+/**
+ * The wait is over without an end: the caller has gone, or is told why it is we who end it: this edge leaves, or
+ * their token is not good any more. Whom we end is told first: Redis may be away.
+ */
+async function sayLeft(deps: EdgeDeps, how: How): Promise<void> {
+  const { row, res, report, form, gone, attachment } = how;
+  const leaving = attachment?.leave();
+  const error = whyGone(gone, row.id);
+  if (error === null) {
+    const ended = await leaving; // where the task ended with its caller
+    if (ended) report.settled(ended);
+    return report.finish(LEFT, 'task_cancelled');
+  }
+  if (!res.headersSent || !how.streaming) throw error;
+  report.failed(error);
+  await endWithError(new EventWriter(res, deliveryOf(deps), form.lines), form.error(error));
+}
