@@ -1,3 +1,5 @@
+import type { AnnouncedState } from './member-state.ts';
+
 /**
  * What Redis knows of who is live (`core/queue/live/presence.ts` keeps it). All of it may vanish with Redis:
  * `fresh` tells a reader when to ask Postgres instead (SPEC §2).
@@ -28,8 +30,7 @@ export interface MemberPresence {
   boot: string;
   slots: number;
   running: number;
-  /** `asleep`: hibernating; `draining`: takes nothing new; `down`: its backend does not answer. */
-  state: 'serving' | 'draining' | 'asleep' | 'down';
+  state: AnnouncedState;
   /** Why its backend refuses what is configured, as a sentence. */
   misconfigured?: string | undefined;
   /** Milliseconds since it was announced, by Redis's clock. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { llmTypeSchema, offeredCapabilitiesSchema, operationSchema } from '../llm.ts';
 import { modelSchema, nameSchema, shownInLine, textSchema, uuidSchema } from '../names.ts';
 import { wordOr } from '../newer-words.ts';
+import { memberStates } from './member-state.ts';
 import { storableSentence } from '../text/storable.ts';
 import { retryAfterSchema } from '../retry-after.ts';
 import { usageSchema } from '../task/task.ts';
@@ -82,9 +83,7 @@ export const sessionBodySchema = z.object({
   instanceId: textSchema(64).min(1).optional(),
 });
 
-/** What a worker says of its members: `resting` takes nothing for moments, after its backend has failed. */
-export const memberStateWord = wordOr(['serving', 'resting', 'down', 'asleep'], 'down');
-export type MemberState = z.infer<typeof memberStateWord>;
+export const memberStateWord = wordOr(memberStates, 'down');
 export const sessionStateWord = wordOr(['serving', 'draining'], 'draining');
 
 /** Body of `_provider-heartbeat`: a sign of life, and what has changed. What is not said stays as it was. */

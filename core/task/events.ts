@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
+import type { BackendState } from '../member/member-state.ts';
 import type { TaskRow, TaskStatus } from './task.ts';
 
 /** Who answered, and what they counted. Null until somebody did. */
@@ -88,7 +89,7 @@ export interface EventMap {
   'wake.started': { llm: string; recipe: 'http' | 'command' };
   'wake.finished': { llm: string; ok: boolean; ms: number };
   /** Worker: how a member's backend is, as far as it has changed. */
-  'backend.changed': { llm: string; is: 'serving' | 'asleep' | 'down' };
+  'backend.changed': { llm: string; is: BackendState };
   /** Scheduler: what a duty deleted because its time was over. */
   'scheduler.removed': {
     kind: 'llm' | 'name' | 'task' | 'body' | 'kept_body' | 'events' | 'job' | 'queue';

@@ -3,7 +3,8 @@ import { messageOf } from '../../core/errors.ts';
 import { memberBody } from '../../core/translate/member-body.ts';
 import type { HandBack } from '../../core/task/hand-back.ts';
 import type { LlmRow } from '../../core/llm.ts';
-import type { Frame, MemberState } from '../../core/member/protocol.ts';
+import { backendStateOf, type MemberState } from '../../core/member/member-state.ts';
+import type { Frame } from '../../core/member/protocol.ts';
 import { claimTask, handBack, isRefusal } from '../../core/queue/task/claim.ts';
 import { Consumer, type TakenJob } from '../../core/queue/jobs/consumer.ts';
 import { refuse } from '../../core/queue/jobs/refuse.ts';
@@ -45,11 +46,9 @@ export function slotsOf(rows: readonly LlmRow[], group: string): number {
   return Math.max(...said.map((row) => row.maxConcurrency ?? (row.type === 'ollama' ? 1 : SLOTS)));
 }
 
-const standings = { active: 'serving', hibernating: 'asleep', inactive: 'down' } as const;
-
 /** What a registration says of a member; that it rests for a moment stays true. */
 export function standingOf({ status }: LlmRow, before?: MemberState): MemberState {
-  return status === 'active' && before === 'resting' ? 'resting' : standings[status];
+  return status === 'active' && before === 'resting' ? 'resting' : backendStateOf(status);
 }
 
 export function createMember(context: MemberContext, row: LlmRow, slots: Slots): RelayMember {

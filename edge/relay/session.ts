@@ -1,5 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
 import type { LlmRow } from '../../core/llm.ts';
+import { announcedStateOf } from '../../core/member/member-state.ts';
 import { keptMs, type MemberPresence } from '../../core/member/presence.ts';
 import type { Frame } from '../../core/member/protocol.ts';
 import type { Control } from '../../core/queue/live/control.ts';
@@ -301,7 +302,7 @@ export class RelaySession {
   #announcedState(standing: RelayMember['standing']): MemberPresence['state'] {
     if (this.#draining) return 'draining';
     if (this.#isSilent()) return 'down';
-    return standing === 'resting' ? 'serving' : standing;
+    return announcedStateOf(standing);
   }
 
   #hearState({ state, members }: Extract<Control, { kind: 'state' }>): void {

@@ -13,6 +13,7 @@ import {
   type Registered,
   type Transport,
 } from '../../core/member/protocol.ts';
+import { backendStateOf } from '../../core/member/member-state.ts';
 import { sendControl } from '../../core/queue/live/control.ts';
 import type { Published } from '../../core/registry/people/register.ts';
 import { actorOf } from '../http/context.ts';
@@ -110,13 +111,11 @@ async function publish(
   });
 }
 
-const firstStates = { active: 'serving', hibernating: 'asleep', inactive: 'down' } as const;
-
 const introduction = (row: LlmRow) => ({
   llmId: row.id,
   poolKey: row.poolKey,
   slots: row.maxConcurrency ?? 1,
-  state: firstStates[row.status],
+  state: backendStateOf(row.status),
 });
 
 async function register(deps: EdgeDeps, req: Request): Promise<Registered> {

@@ -3,7 +3,8 @@ import { createBus } from '../../core/runtime/bus.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { until } from '../support/system.ts';
-import { BackendWatch, type BackendState, type Watched } from '../../worker/backends/watch.ts';
+import type { BackendState } from '../../core/member/member-state.ts';
+import { BackendWatch, type Watched } from '../../worker/backends/watch.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 

@@ -8,7 +8,7 @@ import { concurrencyOf, type Opened } from './open-providers.ts';
 import type { Environment } from '../wake/command.ts';
 import { saysUnlisted } from './unlisted.ts';
 import { WakeRunner } from '../wake/wake-runner.ts';
-import { BackendWatch, type BackendState, type Watched } from './watch.ts';
+import { BackendWatch, type Watched } from './watch.ts';
 
 export interface BackendsDeps {
   opened: readonly Opened[];
@@ -74,7 +74,7 @@ function watchedOf(opened: Opened, all: readonly Opened[]): Watched {
     isAvailable: (signal) => provider.isAvailable(signal),
     fingerprint: async (signal) => await provider.modelsFingerprint?.(signal),
     isBusy: () => slots.taken > 0,
-    become: (state) => stand(opened, state),
+    become: (state) => opened.gate.stand(state),
     trouble: () => gate.trouble,
     learnListed: (signal) => learnListed(opened, signal),
     async learn(signal) {
@@ -101,15 +101,4 @@ async function learnListed(opened: Opened, signal: AbortSignal): Promise<boolean
   if (why !== null && opened.listed === true) gate.unlisted(why);
   opened.listed = why === null;
   return true;
-}
-
-function stand({ gate }: Opened, state: BackendState): void {
-  switch (state) {
-    case 'serving':
-      return gate.serves();
-    case 'asleep':
-      return gate.asleep();
-    case 'down':
-      return gate.down();
-  }
 }

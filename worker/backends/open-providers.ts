@@ -1,3 +1,4 @@
+import { statusOf } from '../../core/member/member-state.ts';
 import type { Registered } from '../../core/member/protocol.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
@@ -63,8 +64,7 @@ export function offersOf(opened: readonly Opened[]): RegistrarPublishedProvider[
     ...(c.tier === undefined ? {} : { tier: c.tier }),
     ...(c.poolName === undefined ? {} : { poolName: c.poolName }),
     ...(gate.trouble === null ? {} : { misconfigured: gate.trouble }),
-    ...(gate.standing === 'asleep' ? { status: 'hibernating' as const } : {}),
-    ...(gate.standing === 'down' ? { status: 'inactive' as const } : {}),
+    ...(gate.standing === 'serving' ? {} : { status: statusOf(gate.standing) }),
   }));
 }
 

@@ -1,11 +1,9 @@
 import { messageOf } from '../../core/errors.ts';
+import type { BackendState } from '../../core/member/member-state.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
-
-/** How a backend is: `asleep` can be woken, `down` cannot. */
-export type BackendState = 'serving' | 'asleep' | 'down';
 
 /** One published llm, as its backend is watched. */
 export interface Watched {

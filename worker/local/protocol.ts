@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { gateStates } from '../../core/member/member-state.ts';
 
 /**
  * What `mcplocal status | pause | resume | drain` and the worker of the same home say to each other, over a socket
@@ -24,7 +25,7 @@ export const localStatusSchema = z.object({
     z.object({
       name: z.string(),
       model: z.string(),
-      state: z.enum(['serving', 'resting', 'down', 'asleep', 'paused']),
+      state: z.enum(gateStates),
       /** Why its owner must mend what is configured, as its backend says it; absent: nothing is known to be wrong. */
       misconfigured: z.string().optional(),
       running: z.int(),

@@ -13,15 +13,15 @@ import { Fetchers } from '../../core/queue/jobs/fetchers.ts';
 import { Trusted } from '../../core/queue/live/generation.ts';
 import { createKeys, type Keys } from '../../core/queue/keys.ts';
 import { ownMarkers } from '../../core/queue/jobs/markers.ts';
-import { announce, createPresence, type Announcement } from '../../core/queue/live/presence.ts';
+import { announce, createPresence } from '../../core/queue/live/presence.ts';
 import { createSubscriber, type Heard, type Subscriber } from '../../core/queue/link/subscriber.ts';
 import { createWakes, holdWhile } from '../../core/queue/live/wake.ts';
+import { announcedStateOf } from '../../core/member/member-state.ts';
 import type { Presence } from '../../core/member/presence.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { atMost } from '../../core/runtime/clock.ts';
 import { bothOpen, Switch } from '../../core/member/switch.ts';
 import type { Member } from '../work/execute.ts';
-import type { GateState } from '../work/gate.ts';
 import { RunningClaims } from '../work/running.ts';
 import { claimEarly, runJob, type RedisClaimDeps } from './redis-claim.ts';
 import type { FetchBody } from '../work/resting-body.ts';
@@ -284,7 +284,7 @@ export class RedisTransport implements Transport {
       if (!(await this.#isMine())) return;
       const said = this.#serving.map(({ member, slots, gate }) => {
         const running = this.#running.ofLlm(member.name);
-        const state = this.#leaving ? 'draining' : announced(gate.state);
+        const state = this.#leaving ? 'draining' : announcedStateOf(gate.state);
         const misconfigured = gate.trouble ?? undefined;
         const announcement = { sessionId: session, boot, slots: slots.size, running, state, misconfigured };
         return announce({ redis: this.#redis, keys: this.#keys, leaseMs }, { ...member, announcement });
@@ -293,20 +293,6 @@ export class RedisTransport implements Transport {
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'presence could not be announced');
     }
-  }
-}
-
-/** A member that rests for a moment still counts as there; a paused one takes nothing until its owner says so. */
-function announced(state: GateState): Announcement['state'] {
-  switch (state) {
-    case 'serving':
-    case 'resting':
-      return 'serving';
-    case 'down':
-    case 'asleep':
-      return state;
-    case 'paused':
-      return 'draining';
   }
 }
 

@@ -1,10 +1,10 @@
 import { messageOf } from '../../core/errors.ts';
 import { unreadableTask } from '../../core/task/hand-back.ts';
+import { memberStateOf } from '../../core/member/member-state.ts';
 import type { Frame, Heartbeat } from '../../core/member/protocol.ts';
 import { atMost } from '../../core/runtime/clock.ts';
 import { execute, type ExecuteDeps } from '../work/execute.ts';
 import type { EdgeClient } from '../edge-client.ts';
-import type { GateState } from '../work/gate.ts';
 import { RunningClaims } from '../work/running.ts';
 import { Answer } from './sse/answer.ts';
 import { ResultAnswer } from './sse/result-answer.ts';
@@ -242,13 +242,8 @@ export class SseTransport implements Transport {
     return {
       state: this.#leaving || paused ? 'draining' : 'serving',
       members: Object.fromEntries(
-        this.#serving.map(({ member, gate }) => [member.name, reported(gate.state)]),
+        this.#serving.map(({ member, gate }) => [member.name, memberStateOf(gate.state)]),
       ),
     };
   }
-}
-
-/** A paused member takes nothing, like one that rests; that all are paused is said as `draining`. */
-function reported(state: GateState): Exclude<GateState, 'paused'> {
-  return state === 'paused' ? 'resting' : state;
 }

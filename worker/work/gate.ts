@@ -1,13 +1,8 @@
 import { shownInLine } from '../../core/names.ts';
 import { storableSentence } from '../../core/text/storable.ts';
+import type { BackendState, GateState } from '../../core/member/member-state.ts';
 import { Switch } from '../../core/member/switch.ts';
 import { Rest, type RestDeps } from './rest.ts';
-
-/**
- * What a member's gate is like now. `resting`: its backend has just failed · `down`: its backend does not answer ·
- * `asleep`: its backend sleeps and can be woken · `paused`: its owner said so.
- */
-export type GateState = 'serving' | 'resting' | 'down' | 'asleep' | 'paused';
 
 const LONGEST_TROUBLE = 500;
 
@@ -20,7 +15,7 @@ export class Gate {
   readonly #rest: Rest;
   readonly #listeners = new Set<(state: GateState) => void>();
   readonly #switch = new Switch(true);
-  #standing: 'serving' | 'asleep' | 'down' = 'serving';
+  #standing: BackendState = 'serving';
   #paused = false;
   #trouble: string | null = null;
   /** Few: they are our own sentences. */
@@ -39,7 +34,7 @@ export class Gate {
   }
 
   /** What was last said of the backend by whoever watches it; a rest and a pause do not show in it. */
-  get standing(): 'serving' | 'asleep' | 'down' {
+  get standing(): BackendState {
     return this.#standing;
   }
 
@@ -94,19 +89,10 @@ export class Gate {
     return true;
   }
 
-  /** The backend sleeps, and can be woken. */
-  asleep(): void {
-    this.#stand('asleep');
-  }
-
-  /** The backend has gone away. */
-  down(): void {
-    this.#stand('down');
-  }
-
-  /** The backend answers; ends `asleep` and `down`. A rest goes on, and finds that out by itself. */
-  serves(): void {
-    this.#stand('serving');
+  /** How the backend is, says whoever watches it. A rest goes on, and finds out by itself that it answers. */
+  stand(standing: BackendState): void {
+    this.#standing = standing;
+    this.#changed();
   }
 
   pause(): void {
@@ -133,11 +119,6 @@ export class Gate {
   /** It may quote the backend, and goes to the edge, which refuses what cannot be kept. */
   #setTrouble(trouble: string | null): void {
     this.#trouble = trouble === null ? null : storableSentence(shownInLine(trouble), LONGEST_TROUBLE);
-  }
-
-  #stand(standing: 'serving' | 'asleep' | 'down'): void {
-    this.#standing = standing;
-    this.#changed();
   }
 
   #changed(): void {

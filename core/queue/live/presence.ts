@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { McpctlError } from '../../errors.ts';
+import { announcedStates } from '../../member/member-state.ts';
 import {
   seenWithinMs,
   type Lease,
@@ -27,7 +28,7 @@ const announcedSchema = z.object({
   slots: countSchema,
   running: countSchema,
   /** One that is not known here is of a newer release, and no promise to take anything. */
-  state: z.enum(['serving', 'draining', 'asleep', 'down']).catch('draining'),
+  state: z.enum(announcedStates).catch('draining'),
   /** Of the stream that the relay announced it for. */
   nonce: z.string().optional(),
   misconfigured: misconfiguredSchema.optional().catch(undefined),
