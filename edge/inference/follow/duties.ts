@@ -9,23 +9,8 @@ import { flowOf, type EdgeDeps } from '../../deps.ts';
 import { nobody, type Target } from '../ask/target.ts';
 import type { RowSays } from './row-end.ts';
 import { errorOfRow } from './settle.ts';
-import type { Quiet } from './wait.ts';
+import type { Duties, Quiet } from './wait.ts';
 import { Waking, wakingMsFor } from './waking.ts';
-
-/** What a wait does for a task beside waiting for it. All of it is for one that no member has. */
-export interface Duties {
-  /** When something is to be done next, by the clock's `elapsed()`. */
-  readonly nextAt: number;
-  /**
-   * Does what is due. @returns how the task has ended meanwhile; `taken`: a member has it after all; null: the wait
-   * goes on. @throws McpctlError why it was given up.
-   */
-  act(): Promise<RowSays | { kind: 'taken' } | null>;
-  /** A worker let go of it. Never rejects. */
-  takeBack(): Promise<void>;
-  /** How long a sleeping member has been waking for it; null: none is. */
-  wakingMs(): number | null | Promise<number | null>;
-}
 
 /** The first word to somebody who looks on comes soon. */
 const FIRST_WORD_MS = 2_000;

@@ -8,7 +8,6 @@ import type { Entry } from '../../../core/queue/task/stream.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
-import type { Duties } from './duties.ts';
 import { RowEnd, type RowSays } from './row-end.ts';
 import { Standing } from './standing.ts';
 
@@ -21,6 +20,21 @@ export interface Quiet {
   afterMs: () => number;
   /** The first time, where that is to be sooner. */
   firstMs?: number;
+}
+
+/** What a wait does for a task beside waiting for it. All of it is for one that no member has. */
+export interface Duties {
+  /** When something is to be done next, by the clock's `elapsed()`. */
+  readonly nextAt: number;
+  /**
+   * Does what is due. @returns how the task has ended meanwhile; `taken`: a member has it after all; null: the wait
+   * goes on. @throws McpctlError why it was given up.
+   */
+  act(): Promise<RowSays | { kind: 'taken' } | null>;
+  /** A worker let go of it. Never rejects. */
+  takeBack(): Promise<void>;
+  /** How long a sleeping member has been waking for it; null: none is. */
+  wakingMs(): number | null | Promise<number | null>;
 }
 
 export interface Wait {
