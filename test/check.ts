@@ -23,7 +23,7 @@ const testing: Step = { name: 'tests', argv: [process.execPath, '--import', 'tsx
 /** The longest first. */
 const reading: readonly Step[] = [
   { name: 'lint', argv: bin('eslint', '--max-warnings=0', '.') },
-  { name: 'types', argv: bin('tsc', '--noEmit') },
+  { name: 'types', argv: [process.execPath, 'node_modules/typescript-7/bin/tsc', '--noEmit'] },
   { name: 'format', argv: bin('prettier', '--check', '--log-level=warn', '.') },
   { name: 'boundaries', argv: bin('depcruise', '--config', '.dependency-cruiser.cjs', '.') },
   { name: 'dead code', argv: bin('knip', '--no-progress') },

@@ -57,7 +57,7 @@ export async function build(root) {
 
 function tsc(root, outDir) {
   const argv = [
-    join('node_modules', 'typescript', 'bin', 'tsc'),
+    join('node_modules', 'typescript-7', 'bin', 'tsc'),
     ...['-p', 'tsconfig.build.json', '--outDir', outDir, '--tsBuildInfoFile', join(outDir, '.tsbuildinfo')],
   ];
   const child = spawn(process.execPath, argv, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { holderOf, takeLock } from '../../start/lock.mjs';
 
 interface Ran {
@@ -36,11 +37,11 @@ function checkout(): string {
   ]) {
     cpSync(path, join(root, path), { recursive: true });
   }
-  const dependencies = { dep: 'file:dep', typescript: 'file:typescript' };
+  const dependencies = { dep: 'file:dep', 'typescript-7': 'file:typescript' };
   const versions = { dep: { version: '1.0.0' }, 'node_modules/dep': { resolved: 'dep', link: true } };
   const tsc = {
     typescript: { version: '1.0.0' },
-    'node_modules/typescript': { resolved: 'typescript', link: true },
+    'node_modules/typescript-7': { resolved: 'typescript', link: true },
   };
   write('package.json', { name: 'x', version: '1.0.0', type: 'module', dependencies });
   write('package-lock.json', {
@@ -48,8 +49,9 @@ function checkout(): string {
     packages: { '': { name: 'x', version: '1.0.0', dependencies }, ...versions, ...tsc },
   });
   write('dep/package.json', { name: 'dep', version: '1.0.0' });
-  write('typescript/package.json', { name: 'typescript', version: '1.0.0' });
-  write('typescript/bin/tsc', `require(${JSON.stringify(resolve('node_modules/typescript/lib/tsc.js'))});\n`);
+  write('typescript/package.json', { name: 'typescript', version: '1.0.0', type: 'module' });
+  const real = pathToFileURL(resolve('node_modules/typescript-7/bin/tsc')).href;
+  write('typescript/bin/tsc', `await import(${JSON.stringify(real)});\n`);
   write('tsconfig.build.json', {
     compilerOptions: { rootDir: '.', outDir: 'dist', incremental: true, module: 'esnext', target: 'es2022' },
     include: ['core', 'start'],
