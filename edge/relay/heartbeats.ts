@@ -1,5 +1,6 @@
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import type { Lease, Presence } from '../../core/member/presence.ts';
+import { reviveSession } from '../../core/flow/session.ts';
+import type { Presence } from '../../core/member/presence.ts';
 import type { Heartbeat } from '../../core/member/protocol.ts';
 import { orUnavailable } from '../../core/queue/link/connect.ts';
 import { sendControl } from '../../core/queue/live/control.ts';
@@ -90,15 +91,6 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
     }
   };
 
-  const revive = async (sessionId: string): Promise<Lease> => {
-    const session = await registry.sessions.byId(sessionId);
-    if (!session || session.leftAt !== null) throw new McpctlError('session_not_found');
-    const boot = session.instanceId ?? sessionId;
-    await presence.hold(sessionId, boot);
-    await registry.sessions.beat([sessionId]);
-    return { boot };
-  };
-
   /** Also without a word of its members it is a sign of life: the relay gives a silent session no tasks. */
   const tell = async (session: string, boot: string, { state, members }: Heartbeat): Promise<void> => {
     const message = { kind: 'state', ...(state ? { state } : {}), ...(members ? { members } : {}) } as const;
@@ -111,7 +103,7 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
       const sessionId = said.providerSessionId;
       await speakers.need(sessionId, speaker);
       const held = await presence.extend(sessionId);
-      const { boot } = held ?? (await revive(sessionId));
+      const { boot } = held ?? (await reviveSession(deps, sessionId));
       // Another process of it has registered since; what it was given above is that one's by right.
       if (speaker.instance !== undefined && speaker.instance !== boot)
         throw new McpctlError('session_not_found');

@@ -1,3 +1,4 @@
+import { loseSessions } from '../../core/flow/session.ts';
 import type { LlmRow } from '../../core/llm.ts';
 import type { Presence } from '../../core/member/presence.ts';
 import { inBatches } from '../../core/registry/tasks/batches.ts';
@@ -30,15 +31,7 @@ export function createLosses({
   presence: Pick<Presence, 'sessions'>;
   bus: Bus;
 }): Losses {
-  const mark = async (lost: readonly string[]): Promise<readonly boolean[]> => {
-    const rows = await registry.sessions.markGone(lost);
-    // Who takes a session up holds its lease before it revives the rows: one of the two sees the other.
-    const { live } = await presence.sessions(lost);
-    const back = lost.filter((session) => live.has(session));
-    await registry.sessions.beat(back);
-    const marked = new Set(rows.map((row) => row.providerSessionId));
-    return lost.map((session) => marked.has(session) && !live.has(session));
-  };
+  const mark = (lost: readonly string[]): Promise<boolean[]> => loseSessions({ registry, presence }, lost);
   const write = inBatches(mark, { weightOf: () => 1, most: TOGETHER, lanes: 1 });
   return {
     async rowsOf(session) {

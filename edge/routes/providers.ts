@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { Router, type Request } from 'express';
 import { can, type Actor } from '../../core/access.ts';
-import { McpctlError, messageOf } from '../../core/errors.ts';
-import type { LlmRow } from '../../core/llm.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { leaveSession, registerSession } from '../../core/flow/session.ts';
 import { poolKeyOf } from '../../core/names.ts';
 import {
   heartbeatSchema,
@@ -13,9 +13,7 @@ import {
   type Registered,
   type Transport,
 } from '../../core/member/protocol.ts';
-import { backendStateOf } from '../../core/member/member-state.ts';
-import { sendControl } from '../../core/queue/live/control.ts';
-import type { Published } from '../../core/registry/people/register.ts';
+import type { Joiner } from '../../core/registry/names/joiner.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { tokenOf } from '../middleware/authenticate.ts';
@@ -61,62 +59,27 @@ function checkMay(actor: Actor, body: RegisterBody): void {
 
 /**
  * A copied session file: another process holds this session and is connected right now. One that was killed
- * still has its lease, but listens no longer: it is taken over.
+ * still has its lease, but listens no longer: it is taken over. @returns who holds the session by now.
  */
 async function checkInstance(
   { presence, registry }: EdgeDeps,
   { sessionId, boot, actor }: { sessionId: string; boot: string; actor: Actor },
-): Promise<void> {
+): Promise<string | null> {
   const session = await registry.sessions.byId(sessionId);
-  if (!session) return;
+  if (!session) return null;
   if (session.ownerId !== actor.userId) throw new McpctlError('session_not_found');
   await needSession({ registry }, actor, sessionId);
   const holder = (await presence.sessions([sessionId])).live.get(sessionId);
-  if (!holder || holder.boot === boot) return;
+  if (!holder || holder.boot === boot) return holder?.boot ?? null;
   if (await presence.isConnected(sessionId, holder)) throw new McpctlError('session_in_use');
+  return holder.boot;
 }
 
-async function publish(
-  deps: EdgeDeps,
-  actor: Actor,
-  {
-    body,
-    sessionId,
-    boot,
-    kind,
-    redisHash,
-  }: { body: RegisterBody; sessionId: string; boot: string; kind: Transport['kind']; redisHash: string },
-): Promise<Published> {
-  const { registry, liveness } = deps;
-  const keys = body.providers.map(poolKeyOf);
-  const rows = await registry.llms.byNames(body.providers.map((offer) => offer.name));
-  const foreign = rows.flatMap(({ providerSessionId: id }) => (id === null || id === sessionId ? [] : [id]));
-  return registry.sessions.register({
-    sessionId,
-    instanceId: boot,
-    workerVersion: body.workerVersion ?? null,
-    saysInstance: body.instanceId !== undefined && body.saysInstance === true,
-    transport: kind,
-    redisHash,
-    knowsSse: body.transports.includes('sse'),
-    by: {
-      userId: actor.userId,
-      tokenId: actor.tokenId,
-      overrules: keys.every((poolKey) => can(actor, 'edit', { resource: 'pool', target: { poolKey } })),
-      pools: actor.pools,
-    },
-    providers: body.providers,
-    isLive: await liveness.sessions([...new Set(foreign)]),
-    onAccepted: () => deps.presence.hold(sessionId, boot),
-  });
+function joinerOf(actor: Actor, { providers }: RegisterBody): Joiner {
+  const { userId, tokenId, pools } = actor;
+  const mayEdit = (poolKey: string): boolean => can(actor, 'edit', { resource: 'pool', target: { poolKey } });
+  return { userId, tokenId, pools, overrules: providers.map(poolKeyOf).every(mayEdit) };
 }
-
-const introduction = (row: LlmRow) => ({
-  llmId: row.id,
-  poolKey: row.poolKey,
-  slots: row.maxConcurrency ?? 1,
-  state: backendStateOf(row.status),
-});
 
 async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
   const actor = actorOf(req);
@@ -127,18 +90,26 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
   const sessionId = body.providerSessionId ?? randomUUID();
   // A worker too old to send one is the same process as long as its session is the same.
   const boot = body.instanceId ?? sessionId;
-  await checkInstance(deps, { sessionId, boot, actor });
+  const heldBy = await checkInstance(deps, { sessionId, boot, actor });
   const { password, redisHash } = passwordOf(tokenOf(req) ?? '', sessionId);
-  const { llms, transport: agreed } = await written(
-    { ...deps, req },
-    { verb: 'create', resource: 'session', name: sessionId },
-    () => publish(deps, actor, { body, sessionId, boot, kind, redisHash }),
+  const registration = {
+    sessionId,
+    boot,
+    heldBy,
+    workerVersion: body.workerVersion ?? null,
+    saysInstance: body.instanceId !== undefined && body.saysInstance === true,
+    transport: kind,
+    redisHash,
+    knowsSse: body.transports.includes('sse'),
+    by: joinerOf(actor, body),
+    providers: body.providers,
+  };
+  const what = { verb: 'create', resource: 'session', name: sessionId } as const;
+  const { llms, transport: agreed } = await registerSession(deps, registration, (write) =>
+    written({ ...deps, req }, what, write),
   );
-  await deps.presence.introduce({ sessionId, boot }, llms.map(introduction));
   const transport: Transport =
     agreed === 'redis' ? await deps.redisWorkers.transportOf({ sessionId, password }) : { kind: 'sse' };
-  await tellRelay(deps, { session: sessionId, boot, kind: 'registered' });
-  deps.bus.emit('session.registered', { sessionId, llms: llms.map((row) => row.name) });
   const live = await deps.liveness.llms(llms);
   return {
     providerSessionId: sessionId,
@@ -147,18 +118,6 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
     warnings: body.agents?.length ? ['Virtual agents are not served yet; they were left out.'] : [],
     transport,
   };
-}
-
-/** Whoever holds the session's stream acts at once; a message that is lost shows in what the worker does next. */
-async function tellRelay(
-  { queue, log }: EdgeDeps,
-  { session, boot, kind }: { session: string; boot: string; kind: 'registered' | 'left' },
-): Promise<void> {
-  try {
-    await sendControl(queue, { session, boot, message: { kind } });
-  } catch (thrown) {
-    log.warn({ session, why: messageOf(thrown) }, 'the relay of a session could not be told');
-  }
 }
 
 async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
@@ -172,13 +131,11 @@ async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
   const speaker = speakerOf(req, said.instanceId);
   if (session.saysInstance && speaker.instance === undefined) throw instanceUnsaid();
   if (!speaksFor(session, id, speaker)) return;
-  const rows = await written({ ...deps, req }, { verb: 'delete', resource: 'session', name: id }, () =>
-    deps.registry.sessions.leave(id),
-  );
-  await tellRelay(deps, { session: id, boot: session.instanceId ?? id, kind: 'left' });
-  await deps.redisWorkers.end(id);
-  await deps.presence.drop(id, [...new Set(rows.map((row) => row.poolKey))]);
-  deps.bus.emit('session.left', { sessionId: id, why: 'goodbye' });
+  const what = { verb: 'delete', resource: 'session', name: id } as const;
+  await leaveSession(deps, session, {
+    telling: (write) => written({ ...deps, req }, what, write),
+    endRedisUser: (sessionId) => deps.redisWorkers.end(sessionId),
+  });
 }
 
 /** The worker's wire protocol over HTTP, but for what carries tasks: SPEC §3. */

@@ -3,6 +3,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { connect, type Connection } from '../../core/registry/database/connect.ts';
 import { migrate } from '../../core/registry/database/migrate.ts';
+import { keptApart } from './apart.ts';
 import { dropRedisUsers, loseRedis } from './lose-redis.ts';
 import { copyTemplate, open } from './template.ts';
 
@@ -42,7 +43,9 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { poolSize = 5, migrates = true } = options;
   if (migrates) await makeSchema(databaseUrl, schema);
   const log = createLog({ process: 'test', level: 'silent', pretty: false });
-  const connection = connect({ databaseUrl: options.databaseUrl ?? databaseUrl, schema, poolSize, log });
+  const { need: needApart, ...connection } = keptApart(
+    connect({ databaseUrl: options.databaseUrl ?? databaseUrl, schema, poolSize, log }),
+  );
   return {
     databaseUrl,
     redisUrl,
@@ -54,6 +57,7 @@ export async function sandbox(options: SandboxOptions = {}): Promise<Sandbox> {
       await dropSchema(databaseUrl, schema);
       await loseRedis({ redisUrl, namespace });
       await dropRedisUsers({ redisUrl, namespace });
+      needApart();
     },
   };
 }

@@ -32,11 +32,6 @@ export interface Registration {
    * live: the row came between the question and the transaction.
    */
   isLive: (sessionId: string) => boolean;
-  /**
-   * Nothing is refused any more: the session is to be live before its rows are seen, or another registration might
-   * take them for abandoned. May be called more than once, and the commit may still fail.
-   */
-  onAccepted?: () => Promise<void>;
 }
 
 export interface Published {
@@ -268,7 +263,6 @@ export function register(
     await checkLlms(trx, user, limits);
     const leftPools = [...new Set(before)].filter((key) => !now.has(key));
     const transport = await transportOf(trx, r, { pools: [...now], leftPools });
-    await r.onAccepted?.();
     llms.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
     return { llms, unpublished, leftPools, transport };
   });
