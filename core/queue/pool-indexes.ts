@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { orUnavailable } from './link/connect.ts';
+import { mendAfter, mending } from './mend.ts';
 import type { TaskRef } from './task/fence.ts';
 import type { Keys } from './keys.ts';
 import { tryScripts } from './scripts.ts';
@@ -86,7 +87,10 @@ export async function readIndexes(
     const answers = (await orUnavailable(pipeline.exec())) ?? [];
     some.forEach((poolKey, i) => {
       const [error, ids] = answers[i] ?? [null, []];
-      if (error) found.unread.set(poolKey, error);
+      if (error) {
+        found.unread.set(poolKey, error);
+        void mendAfter(redis, [keys.pool(poolKey)[index]], error); // for the next look
+      }
       if (!Array.isArray(ids)) return;
       for (const id of ids) found.refs.push({ taskId: String(id), poolKey });
       if (ids.length === most) found.full.push(poolKey);
@@ -107,9 +111,11 @@ export async function strike(
     if (ids) ids.push(taskId);
     else byPool.set(poolKey, [taskId]);
   }
-  const pipeline = redis.pipeline();
-  for (const [poolKey, ids] of byPool) pipeline.zrem(keys.pool(poolKey)[index], ...ids);
-  if (byPool.size > 0) await orUnavailable(pipeline.exec());
+  const strikes = [...byPool].map(([poolKey, ids]) => {
+    const list = keys.pool(poolKey)[index];
+    return mending(redis, [list], () => redis.zrem(list, ...ids));
+  });
+  await orUnavailable(Promise.all(strikes));
 }
 
 /** An entry that is larger is read by itself. */

@@ -41,10 +41,12 @@ export const workerScripts = [
   'end',
   'handback',
   'pass',
+  'fail',
   'announce',
   'hold',
   'wake',
   'generation',
+  'mend',
 ] as const satisfies readonly ScriptName[];
 
 /** What a worker sends itself. */
@@ -61,7 +63,7 @@ const own = [
 ];
 /** What the scripts do, ours and BullMQ's: Redis asks whether their caller may, key by key. */
 const ofScripts = [
-  ...['del', 'exists', 'get', 'set', 'incr', 'pexpire', 'pttl', 'time', 'spublish', 'info|server'],
+  ...['del', 'type', 'exists', 'get', 'set', 'incr', 'pexpire', 'pttl', 'time', 'spublish', 'info|server'],
   ...['hdel', 'hexists', 'hget', 'hgetall', 'hincrby', 'hmget', 'hmset', 'hset', 'hsetnx'],
   ...['llen', 'lpush', 'lrange', 'lrem', 'ltrim', 'rpoplpush', 'rpush', 'sadd', 'scard', 'srem'],
   ...['xadd', 'xlen', 'xtrim', 'zadd', 'zcard', 'zpopmin', 'zrange', 'zrangebyscore', 'zrem'],

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { bringing } from './command-time.ts';
+import { mendAfter, mending } from './mend.ts';
 import { isUntaught, mayTeach, onceTaught } from './link/taught.ts';
 import { pause } from '../runtime/clock.ts';
 import { mayPass } from '../trouble.ts';
@@ -17,6 +18,7 @@ const names = [
   'read',
   'beat',
   'look',
+  'fence',
   'rest',
   'last',
   'end',
@@ -30,11 +32,13 @@ const names = [
   'attach',
   'detach',
   'announce',
+  'members',
   'leave',
   'wake',
   'hold',
   'unhold',
   'generation',
+  'mend',
 ] as const;
 export type ScriptName = (typeof names)[number];
 
@@ -68,16 +72,21 @@ function saysLater(redis: Redis, thrown: unknown): boolean {
   return isPatient(redis) && mayPass(trouble) && trouble !== 'away' && trouble !== 'refused';
 }
 
-/** Runs a script by its hash, again for a minute where Redis says that it cannot now. Each token goes this way. */
+/**
+ * Runs a script by its hash, again for a minute where Redis says that it cannot now, and again where something else stood in
+ * the place of one of its keys: one that is broken off there, too, does what is left (decision 0005). Each token goes this way.
+ */
 export async function runScript(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
   try {
     return await runHash(redis, name, call);
   } catch (thrown) {
+    if (await mendAfter(redis, call.keys, thrown))
+      return await mending(redis, call.keys, () => runPatiently(redis, name, call));
     if (!isUntaught(thrown)) {
       if (!saysLater(redis, thrown)) throw thrown;
       await pause(AGAIN_MS.first);
     }
-    return await runPatiently(redis, name, call);
+    return await mending(redis, call.keys, () => runPatiently(redis, name, call));
   }
 }
 
@@ -154,7 +163,7 @@ export async function queryScripts(
   const said: unknown[] = [];
   for (const [i, call] of calls.entries()) {
     const [failed, answer] = answers[i] ?? [null, null];
-    if (failed && !isUntaught(failed)) throw failed;
+    if (failed && !isUntaught(failed) && !(await mendAfter(redis, call.keys, failed))) throw failed;
     said.push(failed ? await runScript(redis, name, call) : answer);
   }
   return said;
@@ -184,11 +193,16 @@ export async function trySeveral(
     // Each of them does nothing when it is sent twice.
     return await trySeveral(redis, calls);
   }
-  return calls.map((_, at) => {
+  const said: unknown[] = [];
+  for (const [at, { name, ...call }] of calls.entries()) {
     const [failed, answer] = answers[at] ?? [new Error('Redis did not answer a command.'), null];
-    return failed ?? answer;
-  });
+    const isMended = failed !== null && (await mendAfter(redis, call.keys, failed));
+    said.push(isMended ? await runScript(redis, name, call).catch(asError) : (failed ?? answer));
+  }
+  return said;
 }
+
+const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));
 
 /** The same, for those who need no answer. */
 export async function runScripts(

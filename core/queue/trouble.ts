@@ -36,11 +36,12 @@ const worded: readonly (readonly [RegExp, Trouble])[] = [
 ];
 
 /** Whether Redis answered, and with an error; else the connection failed before it could. */
-const isReply = (thrown: unknown): thrown is Error => thrown instanceof Error && thrown.name === 'ReplyError';
+export const isErrorReply = (thrown: unknown): thrown is Error =>
+  thrown instanceof Error && thrown.name === 'ReplyError';
 
 /** What a failure of a Redis command means. */
 export function redisTroubleOf(thrown: unknown): Trouble {
-  if (!isReply(thrown)) return 'away';
+  if (!isErrorReply(thrown)) return 'away';
   const word = /^([A-Z]+)\b/.exec(thrown.message)?.[1] ?? '';
   return classes[word] ?? worded.find(([text]) => text.test(thrown.message))?.[1] ?? 'bug';
 }

@@ -2,7 +2,8 @@ import { endDeadClaim } from '../../core/flow/end-dead.ts';
 import { closeTask } from '../../core/flow/end/cancel.ts';
 import { messageOf } from '../../core/errors.ts';
 import { orUnavailable } from '../../core/queue/link/connect.ts';
-import { parseFence, type Fence, type TaskRef } from '../../core/queue/task/fence.ts';
+import { mendAfter } from '../../core/queue/mend.ts';
+import { readFences, type Fence, type TaskRef } from '../../core/queue/task/fence.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { timeOf } from '../../core/queue/live/redis-time.ts';
 import { Brake } from '../brake.ts';
@@ -140,6 +141,7 @@ async function lateClaims({ queue, pools: openPools, log }: DutyDeps): Promise<S
         { pool: poolKey, why: messageOf(error) },
         'what runs in a pool could not be read; the others go on',
       );
+      void mendAfter(queue.redis, [queue.keys.pool(poolKey).run], error); // for the next look
       return;
     }
     for (let j = 0; j < flat.length; j += 2) {
@@ -149,7 +151,7 @@ async function lateClaims({ queue, pools: openPools, log }: DutyDeps): Promise<S
       if (ageMs >= SILENT_MS) refs.push({ poolKey, taskId: String(flat[j]), ageMs, beatenAt: now - ageMs });
     }
   });
-  const fences = await readFencesApart(queue, refs);
+  const fences = await readFences(queue.redis, queue.keys, refs);
   return refs.flatMap((ref, i) => {
     const fence = fences[i];
     if (fence?.state === 'open' && fence.claim !== '') {
@@ -170,22 +172,6 @@ function bringBack(
 ): void {
   void redis.zadd(keys.pool(poolKey).run, 'XX', 'LT', now, taskId).catch(() => undefined); // the next look does it
 }
-
-/** One that cannot be read is as good as none: the others are read all the same. */
-async function readFencesApart(
-  { redis, keys }: DutyDeps['queue'],
-  refs: readonly TaskRef[],
-): Promise<(Fence | null)[]> {
-  const pipeline = redis.pipeline();
-  for (const ref of refs) pipeline.hgetall(keys.pool(ref.poolKey).task(ref.taskId).fence);
-  const answers = refs.length === 0 ? [] : ((await orUnavailable(pipeline.exec())) ?? []);
-  return refs.map((_, i) => parseFenceOf(answers[i]?.[1]));
-}
-
-const parseFenceOf = (hash: unknown): Fence | null =>
-  typeof hash === 'object' && hash !== null
-    ? parseFence(Object.entries(hash).flatMap(([field, value]) => [field, String(value)]))
-    : null;
 
 async function countSubscribers({ queue }: DutyDeps, late: readonly Suspect[]): Promise<Map<string, number>> {
   const boots = new Map(

@@ -1,71 +1,16 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'chai';
 import type { Redis } from 'ioredis';
-import { handBack } from '../../core/queue/task/claim.ts';
 import { textOf, type ScriptName } from '../../core/queue/scripts.ts';
-import type { Submission } from '../../core/queue/task/submission.ts';
 import { brokenOff } from '../support/failing-redis.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
+import { nameOf, ways } from './ways.ts';
 
-const completed = { kind: 'completed', status: 200, body: '{}' } as const;
-const cancelled = { kind: 'cancelled', code: 'task_cancelled', message: 'cancelled' } as const;
-const leaving = { counts: 'none', code: 'shutting_down', message: 'test' } as const;
 /** More calls than any script makes on these ways. */
 const DEEPEST = 30;
 const REFUSED = "OOM command not allowed when used memory > 'maxmemory'.";
 /** One that is laid down, not yet in Redis. */
 const taskId = '00000000-0000-4000-8000-0000000000aa';
-
-interface Way {
-  before(t: QueueFixture, task: Submission): Promise<unknown>;
-  act(t: QueueFixture, task: Submission): Promise<unknown>;
-}
-
-const claimed = (t: QueueFixture, task: Submission) => t.claim(task, 'c');
-const emitted = async (t: QueueFixture, task: Submission): Promise<void> => {
-  const emitter = t.emitter(task, { claimId: 'c', epoch: 1 });
-  await emitter.emit('"one"');
-  await emitter.flush();
-};
-const requeue = (t: QueueFixture, task: Submission) =>
-  t.door.dispatch.requeue(task, { epoch: 1, claim: 'c', job: `${taskId}-1`, newEpoch: 2 });
-const give = (t: QueueFixture, task: Submission) =>
-  handBack({ redis: t.redis, keys: t.door.keys }, { ...task, claimId: 'c' }, leaving);
-const queueOf = (t: QueueFixture, { poolKey }: Submission): string => t.door.keys.pool(poolKey).queue();
-
-const ways: Partial<Record<ScriptName, Way>> = {
-  emit: { before: claimed, act: emitted },
-  end: {
-    before: async (t, task) => {
-      await claimed(t, task);
-      await emitted(t, task);
-    },
-    act: (t, task) => t.door.dispatch.endFor(task, 'c', completed),
-  },
-  close: { before: claimed, act: (t, task) => t.door.dispatch.close(task, 'cancel', cancelled) },
-  handback: { before: claimed, act: give },
-  requeue: {
-    before: async (t, task) => {
-      await claimed(t, task);
-      await give(t, task);
-    },
-    act: requeue,
-  },
-  enqueue: {
-    before: async (t, task) => {
-      await t.door.dispatch.remove({ queue: queueOf(t, task), jobId: `${taskId}-1` });
-      const { fence, input } = t.door.keys.pool(task.poolKey).task(taskId);
-      await t.redis.del(fence, input);
-    },
-    act: (t, task) => t.door.dispatch.enqueue(task),
-  },
-  claim: { before: () => Promise.resolve(), act: claimed },
-  fail: {
-    before: () => Promise.resolve(),
-    act: (t, task) =>
-      t.door.dispatch.remove({ queue: queueOf(t, task), jobId: `${taskId}-1` }, 'worker_lost'),
-  },
-};
 
 /** Each call of this script is broken off at its nth command, then sent again. @returns whether it came so far. */
 async function breakingOff(
@@ -125,17 +70,16 @@ describe('a script that was broken off at any of its commands, and is sent again
   });
   after(() => t.close());
 
-  for (const [name, way] of Object.entries(ways))
-    it(`does what it does at once: ${name}`, async () => {
+  for (const way of ways.filter(({ isOfSeveral }) => isOfSeveral))
+    it(`does what it does at once: ${nameOf(way)}`, async () => {
       const run = async (nth: number): Promise<{ cameSoFar: boolean; held: Record<string, unknown> }> => {
-        const poolKey = `${name}${String(nth)}`;
+        const name = way.script;
+        const poolKey = `${nameOf(way)}${String(nth)}`;
         const task = await t.submitted({ taskId, poolKey });
         await way.before(t, task);
         let cameSoFar = false;
-        await breakingOff({ redis: t.redis, name: name as ScriptName, nth }, async () => {
-          cameSoFar = await breakingOff({ redis: t.door.redis, name: name as ScriptName, nth }, () =>
-            way.act(t, task),
-          );
+        await breakingOff({ redis: t.redis, name, nth }, async () => {
+          cameSoFar = await breakingOff({ redis: t.door.redis, name, nth }, () => way.act(t, task));
         }).then((isBroken) => (cameSoFar ||= isBroken));
         return {
           cameSoFar,

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { claimTask, type ClaimRef } from '../../core/queue/task/claim.ts';
 import type { Submission } from '../../core/queue/task/submission.ts';
+import { openRedis } from '../../core/queue/link/connect.ts';
+import { redisPlaceOf } from '../../core/queue/link/where.ts';
 import { openQueueDoor, type QueueDoor } from '../../core/queue/door.ts';
 import { Emitter } from '../../core/queue/task/emitter.ts';
 import { readFences, type Fence } from '../../core/queue/task/fence.ts';
@@ -49,7 +51,8 @@ export async function queueFixture(): Promise<QueueFixture> {
   const options = { ...place, namespace, leaseMs: 5_000, eventKeepMs: 60_000 };
   const door = openQueueDoor({ ...options, clock: systemClock, log });
   await door.start?.();
-  const redis = new Redis(redisUrl);
+  const redis = openRedis('commands', { ...redisPlaceOf(options), clock: systemClock, log });
+  await redis.connect();
   const { keys } = door;
   const fetchers = new Fetchers({ redis, prefix: namespace, log });
   return {

@@ -10,6 +10,8 @@ import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { dutyDeps, submitTask } from '../support/tasks.ts';
 
 const LONG_AGO = 1;
+/** As Redis says it of one thing that it can never do. */
+const refused = Object.assign(new Error('ERR user_script:1: poison'), { name: 'ReplyError' });
 
 /** Every duty meets, beside one that it can do: a poisoned item, one whose row somebody holds, and one that is gone. */
 describe('a duty among items that it cannot do', function () {
@@ -83,19 +85,34 @@ describe('a duty among items that it cannot do', function () {
     expect([await statusOf(good), await statusOf(held)]).to.deep.equal(['error', 'pending']);
     expect(await run('settle')).to.equal(1);
     expect(await statusOf(held)).to.equal('error');
-    expect(await redis.zrange(pool().ended, '0', '-1')).to.deep.equal([poisoned.id]);
+    // What stood in place of its stream is gone, and its end with it: nobody was shown any of it, so it starts over.
+    expect(await redis.zrange(pool().ended, '0', '-1')).to.deep.equal([]);
+    expect(await statusOf(poisoned)).to.equal('pending');
+    await ageRows();
+    await run('reconcile');
+    expect(await redis.hmget(task(poisoned).fence, 'epoch', 'state')).to.deep.equal(['2', 'open']);
   });
 
   it('expire', async () => {
     const [forged, held, gone, good] = await four();
-    const poisoned = await submitTask(t, { poolKey: 'q' });
+    const [listed, poisoned] = [await submitTask(t, { poolKey: 'q' }), await submitTask(t)];
     await t.connection.db.raw(`update tasks set queue_deadline = now() - interval '1 minute'`);
-    // What stands in place of a fence is replaced; what a whole pool's tasks are listed in is not.
+    // What stands in place of a fence, or of what a whole pool's tasks are listed in, is replaced.
     await poison(task(forged).fence);
     await poison(t.deps.queue.keys.pool('q').back);
+    const { dispatch } = t.deps.queue;
+    const closeMany = dispatch.closeMany.bind(dispatch);
+    const refusing: typeof closeMany = async (refs, ...how) => {
+      const answers = await closeMany(
+        refs.filter(({ taskId }) => taskId !== poisoned.id),
+        ...how,
+      );
+      return refs.map(({ taskId }) => (taskId === poisoned.id ? refused : (answers.shift() ?? refused)));
+    };
+    Object.assign(dispatch, { closeMany: refusing });
     await vanish(gone);
-    expect(await holding(held, () => run('expire'))).to.equal(2);
-    for (const row of [forged, good])
+    expect(await holding(held, () => run('expire'))).to.equal(3);
+    for (const row of [forged, listed, good])
       expect(await t.registry.tasks.byId(row.id)).to.include({ errorCode: 'queue_timeout' });
     await run('expire');
     expect(await statusOf(held)).to.equal('error');

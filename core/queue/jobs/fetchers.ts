@@ -4,6 +4,8 @@ import type { Redis } from 'ioredis';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../runtime/log.ts';
 import { runScript } from '../scripts.ts';
+import { failing } from '../task/closing.ts';
+import { isErrorReply } from '../trouble.ts';
 import { createFetcher, createQueues, LOCK_MS, type JobData } from './jobs.ts';
 
 /** A job that is with us. One of the ends is called, at most once; none throws when it is not ours any more. */
@@ -78,8 +80,8 @@ export class Fetchers {
 
   /** A job that another process has taken, and left to us: its lock is replaced by one of ours. */
   held(queue: string, jobId: string): HeldJob {
-    const finish = (end: (job: Job, token: string) => Promise<unknown>): Promise<void> =>
-      this.#settle(jobId, async () => {
+    const finish = (end: (job: Job, token: string) => Promise<unknown>, code = ''): Promise<void> =>
+      this.#finish({ queue, jobId, code }, async () => {
         const { redis, prefix } = this.#deps;
         const token = randomUUID();
         const job = await this.#queues(queue).getJob(jobId);
@@ -89,7 +91,7 @@ export class Fetchers {
       });
     return {
       complete: () => finish((job, token) => job.moveToCompleted(null, token, false)),
-      fail: (code) => finish((job, token) => job.moveToFailed(failure(code), token, false)),
+      fail: (code) => finish((job, token) => job.moveToFailed(failure(code), token, false), code),
     };
   }
 
@@ -108,11 +110,13 @@ export class Fetchers {
       await this.#settle(jobId, ending);
       fetcher.inUse -= 1;
     };
+    const finish = (code: string, ending: () => Promise<unknown>): Promise<void> =>
+      end(() => this.#finish({ queue, jobId, code }, ending));
     return {
       taskId: data.T,
       jobId,
-      complete: () => end(() => job.moveToCompleted(null, token, false)),
-      fail: (code) => end(() => job.moveToFailed(failure(code), token, false)),
+      complete: () => finish('', () => job.moveToCompleted(null, token, false)),
+      fail: (code) => finish(code, () => job.moveToFailed(failure(code), token, false)),
       putBack: () => end(() => job.moveToWait(token)),
       putLast: () => end(() => this.#pass(queue, { jobId, token })),
     };
@@ -123,6 +127,25 @@ export class Fetchers {
     const names = ['active', 'wait', 'prioritized', 'marker', 'pc', 'stalled', jobId, `${jobId}:lock`];
     const keys = names.map((name) => `${prefix}:${queue}:${name}`);
     await runScript(redis, 'pass', { keys, args: [jobId, token] });
+  }
+
+  /**
+   * BullMQ's script may be broken off in its middle, and says then, asked again, that the job is not with us: it would stand
+   * nowhere, for good.
+   */
+  #finish(
+    job: { queue: string; jobId: string; code: string },
+    ending: () => Promise<unknown>,
+  ): Promise<void> {
+    const { redis, prefix } = this.#deps;
+    return this.#settle(job.jobId, async () => {
+      try {
+        await ending();
+      } catch (thrown) {
+        if (!isErrorReply(thrown)) throw thrown;
+        await runScript(redis, 'fail', failing({ namespace: prefix }, job, job.code));
+      }
+    });
   }
 
   async #settle(jobId: string, ending: () => Promise<unknown>): Promise<void> {

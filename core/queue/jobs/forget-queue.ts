@@ -1,28 +1,9 @@
 import type { Redis } from 'ioredis';
 import { orUnavailable } from '../link/connect.ts';
 import type { Keys } from '../keys.ts';
+import { queueKeyNames } from '../kinds.ts';
 import { redisNow } from '../live/redis-time.ts';
 
-/** What BullMQ keeps of a queue beside its jobs. */
-const OWN = [
-  'wait',
-  'active',
-  'prioritized',
-  'pc',
-  'delayed',
-  'paused',
-  'waiting-children',
-  'completed',
-  'failed',
-  'stalled',
-  'stalled-check',
-  'marker',
-  'meta',
-  'id',
-  'events',
-  'limiter',
-  'repeat',
-] as const;
 /** Finished jobs that are kept for the board are fewer (jobs.ts). */
 const MOST = 1_000;
 
@@ -44,7 +25,7 @@ export async function forgetQueue(
   const [open, completed, failed] = (await orUnavailable(look.exec())) ?? [];
   if (open?.[0] || Number(open?.[1]) > 0) return false;
   const jobs = [completed?.[1], failed?.[1]].flatMap((ids) => (Array.isArray(ids) ? ids.map(String) : []));
-  const gone = [...OWN, ...jobs.flatMap((id) => [id, `${id}:lock`, `${id}:logs`])];
+  const gone = [...queueKeyNames, ...jobs.flatMap((id) => [id, `${id}:lock`, `${id}:logs`])];
   await orUnavailable(redis.unlink(...gone.map((name) => prefix + name), ...turns));
   return true;
 }

@@ -29,13 +29,13 @@ export async function standingJobs(
   }
   const answers = (await orUnavailable(pipeline.exec())) ?? [];
   return answers.flatMap(([error, ids], i) => {
-    if (error || !Array.isArray(ids)) return [];
+    if (error || !Array.isArray(ids)) return []; // whoever adds or takes a job there mends it
     const place = queues[Math.floor(i / 3)];
     return place ? ids.map((id: unknown) => ({ ...ofTask(String(id)), ...place })) : [];
   });
 }
 
-/** Which of these jobs are there still, and not finished. */
+/** Which of these jobs stand in a list still: one that is finished, or is no job any more, may have been left in one. */
 export async function stillStanding(
   redis: Redis,
   keys: Keys,
@@ -46,10 +46,32 @@ export async function stillStanding(
   for (const { queue, jobId } of jobs)
     pipeline.hmget(`${keys.namespace}:${queue}:${jobId}`, 'timestamp', 'finishedOn');
   const answers = (await orUnavailable(pipeline.exec())) ?? [];
-  return jobs.filter((_, at) => {
-    const [error, fields] = answers[at] ?? [null, null];
-    return !error && Array.isArray(fields) && fields[0] !== null && fields[1] === null;
+  const standing = new Set<StandingJob>();
+  const unsure: StandingJob[] = [];
+  jobs.forEach((job, at) => {
+    const fields = answers[at]?.[1];
+    const isUnfinished = Array.isArray(fields) && fields[0] !== null && fields[1] === null;
+    if (isUnfinished) standing.add(job);
+    else unsure.push(job);
   });
+  for (const job of await inLists(redis, keys, unsure)) standing.add(job);
+  return jobs.filter((job) => standing.has(job));
+}
+
+/** A list is searched for these few alone, from the end where those stand that have waited longest. */
+async function inLists(redis: Redis, keys: Keys, jobs: readonly StandingJob[]): Promise<StandingJob[]> {
+  if (jobs.length === 0) return [];
+  const pipeline = redis.pipeline();
+  for (const { queue, jobId } of jobs) {
+    const prefix = `${keys.namespace}:${queue}`;
+    pipeline.lpos(`${prefix}:wait`, jobId, 'RANK', -1, 'MAXLEN', MOST);
+    pipeline.lpos(`${prefix}:active`, jobId, 'RANK', -1, 'MAXLEN', MOST);
+    pipeline.zscore(`${prefix}:prioritized`, jobId);
+  }
+  const answers = (await orUnavailable(pipeline.exec())) ?? [];
+  return jobs.filter((_, at) =>
+    answers.slice(at * 3, at * 3 + 3).some(([error, place]) => !error && place !== null),
+  );
 }
 
 /** A job's id is `T-<epoch>` (Dispatch). */

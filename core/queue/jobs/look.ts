@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { McpctlError } from '../../errors.ts';
 import { orUnavailable } from '../link/connect.ts';
-import { parseFence, type Fence, type TaskRef } from '../task/fence.ts';
+import { fenceQuery, parseFence, type Fence, type TaskRef } from '../task/fence.ts';
 import { LOCK_MS } from './jobs.ts';
 import type { Keys } from '../keys.ts';
 import { queryScripts, runScript } from '../scripts.ts';
@@ -39,7 +39,7 @@ export async function lookAt(
     const jobs = `${keys.namespace}:${pool.queue(pin)}:`;
     return {
       keys: [fence, stream, pool.run, `${jobs}wait`, `${jobs}prioritized`],
-      args: [taskId, jobs, LOCK_MS],
+      args: [taskId, jobs, LOCK_MS, ...fenceQuery],
     };
   });
   const answers = await orUnavailable(queryScripts(redis, 'look', calls));

@@ -3,6 +3,7 @@ import { messageOf } from '../../errors.ts';
 import { pause, type Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Service } from '../../runtime/process/service.ts';
+import { mendAfter, mending } from '../mend.ts';
 import { closeRedis } from '../link/connect.ts';
 import type { Keys } from '../keys.ts';
 import { markerOf, type Markers } from './markers.ts';
@@ -99,7 +100,9 @@ export class MarkerMux implements Service {
   }
 
   async #passOn(queue: string): Promise<void> {
-    await this.#deps.commands.zadd(markerOf(this.#deps.keys, queue), 0, '0');
+    const { commands, keys } = this.#deps;
+    const marker = markerOf(keys, queue);
+    await mending(commands, [marker], () => commands.zadd(marker, 0, '0'));
   }
 
   #forget(waiter: Waiter): void {
@@ -145,7 +148,7 @@ export class MarkerMux implements Service {
   }
 
   async #turn(): Promise<void> {
-    const { blocking, keys } = this.#deps;
+    const { commands, blocking, keys } = this.#deps;
     const queues = [...this.#waiting.keys()];
     if (queues.length === 0) {
       this.#idle = new AbortController();
@@ -154,7 +157,12 @@ export class MarkerMux implements Service {
     }
     this.#listening = new Set(queues);
     const markers = queues.map((queue) => markerOf(keys, queue));
-    const popped = await blocking.bzpopmin(this.#nudgeKey, ...markers, BLOCK_S);
+    const pop = () => blocking.bzpopmin(this.#nudgeKey, ...markers, BLOCK_S);
+    // One that is of another kind has all others refused with it.
+    const popped = await pop().catch(async (thrown: unknown) => {
+      if (!(await mendAfter(commands, markers, thrown))) throw thrown;
+      return null;
+    });
     const queue = popped ? queues[markers.indexOf(popped[0])] : undefined;
     if (queue !== undefined && !this.#give(queue)) await this.#passOn(queue);
   }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { closeRedis } from '../link/connect.ts';
+import { mendAfter, mending } from '../mend.ts';
 import type { Keys } from '../keys.ts';
 
 /**
@@ -40,11 +41,15 @@ export function ownMarkers({
     },
     async wait(queues) {
       const markers = queues.map((queue) => markerOf(keys, queue));
-      const popped = await blocking.bzpopmin(...markers, WAIT_S);
+      const popped = await blocking.bzpopmin(...markers, WAIT_S).catch(async (thrown: unknown) => {
+        if (!(await mendAfter(commands, markers, thrown))) throw thrown;
+        return null;
+      });
       return popped ? (queues[markers.indexOf(popped[0])] ?? null) : null;
     },
     async passOn(queue) {
-      await commands.zadd(markerOf(keys, queue), 0, '0');
+      const marker = markerOf(keys, queue);
+      await mending(commands, [marker], () => commands.zadd(marker, 0, '0'));
     },
     // A wake-up that is lost with the connection costs another member a second.
     stop: () => closeRedis(blocking),

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { RedisConnection } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { pause } from '../../runtime/clock.ts';
+import { mending } from '../mend.ts';
 
 /**
  * Connections of sessions' own users run what Redis was taught, by its hash, and bring no script: who may send any script
@@ -35,9 +36,13 @@ export async function onceTaught<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
+/** How BullMQ calls a script: its keys come first. */
+type Run = (args: (string | Buffer | number)[]) => Promise<unknown>;
+
 /**
  * Notes what BullMQ defines on this connection. ioredis sends a script's text with its first call on each socket; over a
- * connection that may bring none (`byHash`) the hash alone is sent.
+ * connection that may bring none (`byHash`) the hash alone is sent. Where something else stands in the place of a queue's
+ * key it is taken away, as our own scripts do it.
  */
 export function noteBullScripts(redis: Redis, { byHash }: { byHash: boolean }): void {
   const defined = new Map<string, string>();
@@ -46,11 +51,16 @@ export function noteBullScripts(redis: Redis, { byHash }: { byHash: boolean }): 
   const define = redis.defineCommand.bind(redis);
   redis.defineCommand = (name, definition) => {
     defined.set(name, definition.lua);
-    if (!byHash) return define(name, definition);
+    const count = definition.numberOfKeys ?? 0;
     const sha = createHash('sha1').update(definition.lua).digest('hex');
-    const run = (args: (string | Buffer | number)[]): Promise<unknown> =>
-      onceTaught(() => redis.evalsha(sha, definition.numberOfKeys ?? 0, ...args));
-    Object.assign(redis, { [name]: run });
+    if (!byHash) define(name, definition);
+    const own: unknown = Reflect.get(redis, name);
+    const run: Run = (args) =>
+      typeof own === 'function'
+        ? (own as Run).call(redis, args)
+        : onceTaught(() => redis.evalsha(sha, count, ...args));
+    const mended: Run = (args) => mending(redis, args.slice(0, count).map(String), () => run(args));
+    Object.assign(redis, { [name]: mended });
   };
 }
 

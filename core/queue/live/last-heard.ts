@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis';
 import { orUnavailable } from '../link/connect.ts';
+import { mending } from '../mend.ts';
 import type { ClockSteps } from './clock-steps.ts';
 import type { TaskRef } from '../task/fence.ts';
 import type { Keys } from '../keys.ts';
 import { timeOf } from './redis-time.ts';
-import { isForeign } from '../trouble.ts';
 
 /** Milliseconds since the last beat of each running task, by Redis's clock; Infinity for one that does not run. */
 export async function lastHeard(
@@ -20,12 +20,9 @@ export async function lastHeard(
   return scores.map(([error, score]) => (error || score === null ? Infinity : now - Number(score)));
 }
 
-/** The tasks of a pool that run, at most 1,000 of them; none where something else stands in the place of the list. */
+/** The tasks of a pool that run, at most 1,000 of them. */
 export async function runningTasks(redis: Redis, keys: Keys, poolKey: string): Promise<TaskRef[]> {
-  const listed = redis.zrange(keys.pool(poolKey).run, '0', '999').catch((thrown: unknown) => {
-    if (isForeign(thrown)) return [];
-    throw thrown;
-  });
-  const ids = await orUnavailable(listed);
+  const { run } = keys.pool(poolKey);
+  const ids = await orUnavailable(mending(redis, [run], () => redis.zrange(run, '0', '999')));
   return ids.map((taskId) => ({ taskId, poolKey }));
 }

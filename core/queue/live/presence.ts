@@ -12,6 +12,7 @@ import {
 } from '../../member/presence.ts';
 import { misconfiguredSchema } from '../../member/protocol.ts';
 import { orUnavailable } from '../link/connect.ts';
+import { mending } from '../mend.ts';
 import type { ClockSteps } from './clock-steps.ts';
 import type { Keys } from '../keys.ts';
 import { timeOf } from './redis-time.ts';
@@ -65,6 +66,11 @@ const DENIED_MS = 15_000;
 /** Whoever said something so far in the future said it before Redis's clock was set back. */
 const AHEAD_MS = 5_000;
 
+/** Of one pool; and what one says of itself, why its backend refuses with it, is a third of this. */
+const MOST_MEMBERS = 2_000;
+const MOST_SAID_BYTES = 8 * 1024;
+const membersSchema = z.tuple([z.unknown(), z.string()], z.string());
+
 const memberField = (llmId: string, sessionId: string): string => `${llmId} ${sessionId}`;
 
 /** Missing, or younger than that: a missing key then proves nothing. One of the future is of a clock that was set back. */
@@ -100,19 +106,12 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
     async introduce({ sessionId, boot }, members) {
       const said = members.map(async ({ poolKey, llmId, slots, state }) => {
         const announcement = { sessionId, boot, slots, running: 0, state };
-        const say = () => announce({ redis, keys, leaseMs }, { poolKey, llmId, announcement });
-        try {
-          await say();
-        } catch (thrown) {
-          if (!isForeign(thrown)) throw thrown;
-          // Somebody who is gone, or another session of this owner, has left something else there.
-          await redis.del(keys.pool(poolKey).members);
-          await say();
-        }
+        await announce({ redis, keys, leaseMs }, { poolKey, llmId, announcement });
       });
-      const readmitted = members.map(({ poolKey, llmId }) =>
-        redis.hdel(keys.pool(poolKey).denied, memberField(llmId, sessionId)),
-      );
+      const readmitted = members.map(({ poolKey, llmId }) => {
+        const { denied } = keys.pool(poolKey);
+        return mending(redis, [denied], () => redis.hdel(denied, memberField(llmId, sessionId)));
+      });
       await orUnavailable(Promise.all([...said, ...readmitted]));
     },
     async deny(sessionId, members) {
@@ -128,14 +127,14 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
     },
     async members(poolKey) {
       const heard = steps?.read();
-      const pipeline = redis.pipeline().time().get(keys.epoch).hgetall(keys.pool(poolKey).members);
-      const answers = (await orUnavailable(pipeline.exec())) ?? [];
-      for (const [error] of answers) if (error && !isForeign(error)) throw new McpctlError('unavailable');
-      const now = timeOf(answers[0]?.[1]);
+      const call = { keys: [keys.pool(poolKey).members, keys.epoch], args: [MOST_MEMBERS, MOST_SAID_BYTES] };
+      const answer = membersSchema.parse(await orUnavailable(runScript(redis, 'members', call)));
+      const [time, epoch, ...flat] = answer;
+      const now = timeOf(time);
       heard?.(now);
       // Whoever is there says so each second or two, whatever Redis has forgotten.
-      const fresh = isFresh(answers[1]?.[1], now, seenWithinMs);
-      return { fresh, ...parseMembers(answers[2]?.[1] ?? {}, now, leaseMs) };
+      const fresh = isFresh(epoch === '' ? null : epoch, now, seenWithinMs);
+      return { fresh, ...parseMembers(flat, now, leaseMs) };
     },
   };
 }
@@ -162,11 +161,13 @@ function createLeases({ redis, keys, leaseMs }: PresenceDeps): Leases {
       return was === 1;
     },
     async holder(sessionId) {
-      const lease = await orUnavailable(redis.get(keys.lease(sessionId)));
+      const key = keys.lease(sessionId);
+      const lease = await orUnavailable(mending(redis, [key], () => redis.get(key)));
       return lease === null ? null : parseLease(lease);
     },
     async extend(sessionId) {
-      const lease = await orUnavailable(redis.getex(keys.lease(sessionId), 'PX', leaseMs));
+      const key = keys.lease(sessionId);
+      const lease = await orUnavailable(mending(redis, [key], () => redis.getex(key, 'PX', leaseMs)));
       return lease === null ? null : parseLease(lease);
     },
     async drop(sessionId, poolKeys) {
@@ -198,15 +199,15 @@ function leave(
   { redis, keys }: Pick<PresenceDeps, 'redis' | 'keys'>,
   { poolKey, sessionId, nonce }: { poolKey: string; sessionId: string; nonce: string },
 ): Promise<unknown> {
-  const call = { keys: [keys.pool(poolKey).members], args: [sessionId, nonce] };
-  return runScript(redis, 'leave', call).catch((thrown: unknown) => {
-    if (!isForeign(thrown)) throw thrown; // else nobody is announced there
-  });
+  const call = { keys: [keys.pool(poolKey).members], args: [sessionId, nonce, MOST_MEMBERS] };
+  return runScript(redis, 'leave', call);
 }
 
-function parseMembers(answer: unknown, now: number, leaseMs: number): Omit<PoolPresence, 'fresh'> {
-  const hash = z.record(z.string(), z.string()).parse(answer);
-  const all = Object.entries(hash).flatMap(([field, text]) => parseMember(field, text, now) ?? []);
+/** @param flat fields and values by turns. */
+function parseMembers(flat: readonly string[], now: number, leaseMs: number): Omit<PoolPresence, 'fresh'> {
+  const all = flat.flatMap(
+    (field, at) => (at % 2 === 0 && parseMember(field, flat[at + 1] ?? '', now)) || [],
+  );
   const recent = all.filter(({ ageMs }) => ageMs < leaseMs);
   return {
     members: recent.filter((m) => 'state' in m),

@@ -6,9 +6,11 @@ import { pause, type Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import { wakeReason, type WakeResult } from '../../member/wake.ts';
 import { orUnavailable } from '../link/connect.ts';
+import { mendAfter } from '../mend.ts';
 import type { Keys } from '../keys.ts';
 import { timeOf } from './redis-time.ts';
 import { runScript } from '../scripts.ts';
+import { isForeign } from '../trouble.ts';
 
 /** What is known of an llm's wake. All ages are by Redis's clock. */
 export interface WakeState {
@@ -57,8 +59,13 @@ export function createWakes({ redis, keys }: { redis: Redis; keys: Keys }): Wake
       const pipeline = redis.pipeline().time();
       for (const id of llmIds) pipeline.get(keys.wake(id));
       const [time, ...values] = (await orUnavailable(pipeline.exec())) ?? [];
-      for (const answer of [time, ...values]) if (!answer || answer[0]) throw new McpctlError('unavailable');
-      const now = timeOf(time?.[1]);
+      if (!time || time[0]) throw new McpctlError('unavailable');
+      for (const [i, answer] of values.entries()) {
+        const [error] = answer;
+        if (error && !isForeign(error)) throw new McpctlError('unavailable');
+        if (error) void mendAfter(redis, [keys.wake(llmIds[i] ?? '')], error); // nothing is known of it until then
+      }
+      const now = timeOf(time[1]);
       return values.map((answer) => stateOf(answer[1], now));
     },
   };

@@ -32,9 +32,14 @@ local denied = string.gsub(KEYS[1], 'run:{', 'denied:{') -- in the slot of the o
 if redis.call('HEXISTS', denied, ARGV[4] .. ' ' .. ARGV[2]) == 1 then return { 'unfit' } end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local spares = m[7] and string.find(m[7], ARGV[4], 1, true) and now < tonumber(string.match(m[7], '^%d+'))
+local spares = m[7] and string.find(m[7], ARGV[4], 1, true) and now < (tonumber(string.match(m[7], '^%d+')) or 0)
 if spares or (m[5] and string.find(m[5], ARGV[4], 1, true)) then
-  return { 'excluded', tostring(redis.call('HINCRBY', fence, 'met', 1)) }
+  local met = redis.pcall('HINCRBY', fence, 'met', 1)
+  if type(met) == 'table' then -- no number was there
+    redis.call('HSET', fence, 'met', 1)
+    met = 1
+  end
+  return { 'excluded', tostring(math.max(1, met)) }
 end
 local asked = redis.call('HMGET', input, 'body', 'head', 'bytes')
 if not asked[1] and not asked[3] then return { 'absent' } end

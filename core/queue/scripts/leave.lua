@@ -2,8 +2,9 @@
   those that were announced for that stream: { ..., state: 'lost', was: what it was }. Whoever announces them again
   writes over that; a reader that knows no 'lost' takes it for nobody.
   KEYS  1 ws:{P}
-  ARGV  1 session id   2 nonce ('' = any)
+  ARGV  1 session id   2 nonce ('' = any)   3 how many members there may be: where there are more, all go
   Callers  edge (goodbye), relay (a lost stream), worker (at its end) ]]
+if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[3]) then return redis.call('UNLINK', KEYS[1]) end
 local all = redis.call('HGETALL', KEYS[1])
 local t = redis.call('TIME')
 local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))

@@ -42,13 +42,24 @@ redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('SPUBLISH', ARGV[7], 'requeued')
-if redis.call('EXISTS', KEYS[9]) == 0 then return 'nojob' end
+local job = redis.call('HMGET', KEYS[9], 'data', 'opts', 'ats')
+if not job[1] and not job[2] then return 'nojob' end
 redis.call('DEL', KEYS[10])
 redis.call('SREM', KEYS[11], ARGV[5])
 -- a kept entry of a finished list would one day take the renewed job with it
 redis.call('ZREM', KEYS[12], ARGV[5])
 redis.call('ZREM', KEYS[13], ARGV[5])
-if redis.call('LREM', KEYS[5], 0, ARGV[5]) > 0 then
+local wasTaken = redis.call('LREM', KEYS[5], 0, ARGV[5]) > 0
+-- what a session made of it nobody could take: it is laid down anew
+local isRead, opts = pcall(cjson.decode, job[2] or '')
+if job[1] ~= '{"T":"' .. ARGV[1] .. '"}' or not isRead or type(opts) ~= 'table'
+  or (job[3] and not string.find(job[3], '^%d%d?%d?%d?%d?%d?$')) then
+  redis.call('LREM', KEYS[6], 0, ARGV[5])
+  redis.call('ZREM', KEYS[7], ARGV[5])
+  redis.call('DEL', KEYS[9])
+  return 'nojob'
+end
+if wasTaken then
   local priority = tonumber(redis.call('HGET', KEYS[9], 'priority')) or 0
   if priority >= 10 then -- an interactive one may carry less (core/queue/jobs/turns.ts)
     redis.call('ZADD', KEYS[7], priority * 0x100000000, ARGV[5])

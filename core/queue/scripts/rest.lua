@@ -4,12 +4,12 @@
   ARGV  1 what they begin with; then of each task   P   T   its row's epoch   queue suffix ('' or '.L')
   Returns  the places of those, from 1
   Callers  scheduler (reconcile) ]]
-local odd, waits = {}, {}
-local isWaitedFor = function(queue)
-  if waits[queue] == nil then
-    waits[queue] = redis.call('EXISTS', queue .. 'wait', queue .. 'prioritized') > 0
-  end
-  return waits[queue]
+local odd, long = {}, {}
+-- a list of ours is short (core/queue/jobs/turns.ts): one that is not is not searched
+local stands = function(queue, job)
+  if redis.call('ZSCORE', queue .. 'prioritized', job) then return true end
+  if long[queue] == nil then long[queue] = redis.call('LLEN', queue .. 'wait') > 2000 end
+  return long[queue] or redis.call('LPOS', queue .. 'wait', job)
 end
 local rests = function(pool, task, epoch, suffix)
   local m = redis.call('HMGET', ARGV[1] .. 't:{' .. pool .. '}:' .. task .. ':m', 'state', 'epoch', 'claim', 'job', 'excluded')
@@ -18,7 +18,7 @@ local rests = function(pool, task, epoch, suffix)
   if m[5] and m[5] ~= '' then return false end
   local queue = ARGV[1] .. '{' .. pool .. '}' .. suffix .. ':'
   local job = redis.call('HMGET', queue .. m[4], 'timestamp', 'finishedOn')
-  return job[1] and not job[2] and redis.call('EXISTS', queue .. m[4] .. ':lock') == 0 and isWaitedFor(queue)
+  return job[1] and not job[2] and redis.call('EXISTS', queue .. m[4] .. ':lock') == 0 and stands(queue, m[4])
 end
 for i = 2, #ARGV, 4 do
   -- a key of another kind in one place, which a session can put there, is no matter of the others

@@ -14,7 +14,20 @@
   Returns  1 it has its place · 0 it does not wait: not added yet, or taken
   Callers  edge, scheduler (enqueue) ]]
 local least = tonumber(ARGV[3])
-if redis.call('HEXISTS', KEYS[3], 'turn') == 1 then return 1 end
+-- a session may write anything there
+local counted = function(text)
+  local n = tonumber(text or 0)
+  return n and n >= 0 and n < 1e9 and math.floor(n) or 0
+end
+local had = redis.call('HGET', KEYS[3], 'turn')
+if had then
+  -- one that was broken off behind that has not said so to its owner's next
+  if counted(redis.call('HGET', KEYS[4], ARGV[2])) < counted(had) and redis.call('ZSCORE', KEYS[2], ARGV[1]) then
+    redis.call('HSET', KEYS[4], ARGV[2], had)
+    redis.call('PEXPIRE', KEYS[4], ARGV[5])
+  end
+  return 1
+end
 local isNew = ARGV[7] and redis.call('EXISTS', KEYS[3]) == 0
 if isNew then
   local m = redis.call('HMGET', KEYS[5], 'job', 'state', 'claim')
@@ -55,22 +68,25 @@ if stood == 0 then return 0 end
 if alone then
   local before = redis.call('LRANGE', KEYS[1], 0, -2) -- the newest stand first
   for at, job in ipairs(before) do redis.call('ZADD', KEYS[2], #before - at + 1, job) end
+  -- behind the cut nothing is left to count
+  if #before > 0 then redis.call('HSET', KEYS[4], alone, #before) end
   redis.call('LTRIM', KEYS[1], -1, -1)
+  redis.call('HSETNX', KEYS[4], alone, 0)
   redis.call('HDEL', KEYS[4], 'alone')
-  redis.call('HSET', KEYS[4], alone, #before)
 end
 local head = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[3], '(' .. ARGV[4], 'WITHSCORES', 'LIMIT', 0, 1)
 local past, last = 0, 0
 if head[1] then
   local known = redis.call('HMGET', KEYS[4], 'past', ARGV[2])
-  past = math.max(tonumber(known[1] or 0), tonumber(head[2]) - least - 1)
-  last = tonumber(known[2] or 0)
+  past = math.max(counted(known[1]), counted(tonumber(head[2]) - least - 1))
+  last = counted(known[2])
 else
   redis.call('DEL', KEYS[4]) -- all that had a tag were taken
 end
 local tag = string.format('%.0f', math.max(past, last) + 1)
-redis.call('HSET', KEYS[4], 'past', string.format('%.0f', past), ARGV[2], tag)
+redis.call('HSET', KEYS[4], 'past', string.format('%.0f', past))
 redis.call('PEXPIRE', KEYS[4], ARGV[5])
 redis.call('ZADD', KEYS[2], string.format('%.0f', least + tonumber(tag)), ARGV[1])
 redis.call('HSET', KEYS[3], 'turn', tag)
+redis.call('HSET', KEYS[4], ARGV[2], tag)
 return 1

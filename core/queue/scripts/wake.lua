@@ -6,7 +6,8 @@
   Returns  1 done · 0 somebody else wakes it
   Callers  worker, relay ]]
 local known = redis.call('GET', KEYS[1])
-local value = known and cjson.decode(known) or {}
+local isRead, value = pcall(cjson.decode, known or '{}')
+if not isRead or type(value) ~= 'table' then value = {} end -- nobody we know wrote it
 if value.phase == 'waking' and value.by ~= ARGV[2] then return 0 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)

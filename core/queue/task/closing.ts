@@ -32,9 +32,9 @@ export function closing(
   };
 }
 
-/** What fail.lua is asked: the job stays on the board, as failed with this code. */
+/** What fail.lua is asked: the job stays on the board, as failed with this code; with '' it goes. */
 export function failing(
-  keys: Keys,
+  keys: Pick<Keys, 'namespace'>,
   { queue, jobId }: Pick<StandingJob, 'queue' | 'jobId'>,
   code: string,
 ): ScriptCall {

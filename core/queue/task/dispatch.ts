@@ -9,6 +9,8 @@ import { closeAnswerOf, closing, failing, type CloseAnswer, type CloseMode } fro
 import { carrying } from '../command-time.ts';
 import { orUnavailable } from '../link/connect.ts';
 import { sendControl } from '../live/control.ts';
+import { mending } from '../mend.ts';
+import { strike } from '../pool-indexes.ts';
 import { readFences, type Fence, type TaskRef } from './fence.ts';
 import type { JobData } from '../jobs/jobs.ts';
 import type { Keys } from '../keys.ts';
@@ -93,8 +95,8 @@ export class Dispatch {
   async bringBody(ref: TaskRef, load: () => Promise<string | null>): Promise<void> {
     const { redis, keys } = this.#deps;
     const { input } = keys.pool(ref.poolKey).task(ref.taskId);
-    const looked = [redis.hexists(input, 'bytes'), redis.hexists(input, 'body')] as const;
-    const [rests, isHere] = await orUnavailable(Promise.all(looked));
+    const look = () => Promise.all([redis.hexists(input, 'bytes'), redis.hexists(input, 'body')]);
+    const [rests, isHere] = await orUnavailable(mending(redis, [input], look));
     if (rests === 0 || isHere === 1) return;
     const body = await load();
     if (body === null) return;
@@ -295,7 +297,7 @@ export class Dispatch {
 
   /** Strikes a settled task from the pool's list of endings. */
   async forgetEnded(ref: TaskRef): Promise<void> {
-    await orUnavailable(this.#deps.redis.zrem(this.#deps.keys.pool(ref.poolKey).ended, ref.taskId));
+    await strike(this.#deps.redis, this.#deps.keys, { index: 'ended', refs: [ref] });
   }
 
   /** For somebody who waits: a Redis that is away is `unavailable` within 2 s. */
@@ -316,6 +318,9 @@ export class Dispatch {
     isContested: boolean,
   ): Promise<void> {
     const options = { jobId, ...this.#turns.optionsOf(s, isContested) };
-    await orUnavailable(this.#queueOf(s).add('infer', { T: s.taskId }, options));
+    const { redis, keys } = this.#deps;
+    const job = `${keys.namespace}:${keys.pool(s.poolKey).queue(s.pin)}:${jobId}`;
+    const add = () => this.#queueOf(s).add('infer', { T: s.taskId }, options);
+    await orUnavailable(mending(redis, [job], add));
   }
 }

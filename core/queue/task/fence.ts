@@ -1,12 +1,11 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { McpctlError } from '../../errors.ts';
 import { wordOr } from '../../newer-words.ts';
 import type { Attempt } from './attempt.ts';
 import { orUnavailable } from '../link/connect.ts';
 import type { Keys } from '../keys.ts';
-import { runScript } from '../scripts.ts';
-import { isForeign } from '../trouble.ts';
+import { runScript, tryScripts } from '../scripts.ts';
+import { isForeign, redisUnavailable } from '../trouble.ts';
 
 /** A task, as the queue addresses it. */
 export interface TaskRef {
@@ -78,20 +77,25 @@ export function parseFence(flat: readonly string[]): Fence | null {
   return parsed.success ? parsed.data : null;
 }
 
+/** More than any of its fields has: the ids of members that failed it, or cannot do it, and why it came back. */
+const MOST_FIELD_BYTES = 16 * 1024;
+/** What fence.lua and look.lua are asked: these fields alone, as a session may write any number of others beside them. */
+export const fenceQuery: readonly (string | number)[] = [MOST_FIELD_BYTES, ...Object.keys(fenceSchema.shape)];
+
 /** Reads many fences in one round trip; one that is missing, torn, or no fence at all is null. */
 export async function readFences(
   redis: Redis,
   keys: Keys,
   refs: readonly TaskRef[],
 ): Promise<(Fence | null)[]> {
-  if (refs.length === 0) return [];
-  const pipeline = redis.pipeline();
-  for (const ref of refs) pipeline.hgetall(keys.pool(ref.poolKey).task(ref.taskId).fence);
-  const answers = (await orUnavailable(pipeline.exec())) ?? [];
-  return answers.map(([error, hash]) => {
-    if (error && !isForeign(error)) throw new McpctlError('unavailable');
-    const parsed = fenceSchema.safeParse(hash);
-    return parsed.success ? parsed.data : null;
+  const calls = refs.map((ref) => ({
+    keys: [keys.pool(ref.poolKey).task(ref.taskId).fence],
+    args: fenceQuery,
+  }));
+  const answers = await orUnavailable(tryScripts(redis, 'fence', calls));
+  return answers.map((answer) => {
+    if (answer instanceof Error && !isForeign(answer)) throw redisUnavailable(answer);
+    return Array.isArray(answer) ? parseFence(answer.map(String)) : null;
   });
 }
 
