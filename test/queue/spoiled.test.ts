@@ -27,14 +27,14 @@ const put: Record<Kind, (redis: Redis, key: string) => Promise<unknown>> = {
 /** All keys of this pool, of this task in it, and of a session and an llm of it. */
 function keysOf({ door }: QueueFixture, task: Submission): string[] {
   const { poolKey, taskId } = task;
-  const { namespace, pool, lease, wake } = door.keys;
-  const its = pool(poolKey);
+  const { keys } = door;
+  const its = keys.pool(poolKey);
   const { channel: _channel, ...ofTask } = its.task(taskId);
-  const queue = `${namespace}:${its.queue()}:`;
+  const queue = `${keys.namespace}:${its.queue()}:`;
   const ofQueue = [...queueKeyNames, `${taskId}-1`, `${taskId}-1:lock`].map((name) => queue + name);
   const ofPool = [its.run, its.ended, its.back, its.orphans, its.members];
   const ours = [...Object.values(ofTask), ...ofPool, its.turns('interactive'), its.turns('background')];
-  return [...ours, lease(idOf(task)), wake(idOf(task)), ...ofQueue];
+  return [...ours, keys.lease(idOf(task)), keys.wake(idOf(task)), ...ofQueue];
 }
 
 /** The whole life of another task of the same pool. */

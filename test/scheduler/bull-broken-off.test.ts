@@ -10,6 +10,7 @@ import { redisPlaceOf } from '../../core/queue/link/where.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { isTerminal, type TaskRow } from '../../core/task/task.ts';
+import type { Duty } from '../../scheduler/duties/duty.ts';
 import { createDuties } from '../../scheduler/duties/index.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { brokenOff } from '../support/failing-redis.ts';
@@ -46,6 +47,7 @@ describe("a script of BullMQ's that was broken off at any of its commands", func
   let t: EdgeFixture;
   let redis: Redis;
   let fetchers: Fetchers;
+  let all: readonly Duty[];
   before(async () => {
     t = await edgeFixture();
     const log = createLog({ process: 'test', level: 'silent', pretty: false });
@@ -58,6 +60,7 @@ describe("a script of BullMQ's that was broken off at any of its commands", func
       redisSentinelName: '',
       namespace: t.deps.queue.keys.namespace,
     });
+    all = createDuties(dutyDeps(t)).filter(({ name }) => duties.includes(name));
     redis = openRedis('commands', { ...place, clock: systemClock, log });
     await redis.connect();
     fetchers = new Fetchers({ redis, prefix: t.deps.queue.keys.namespace, log });
@@ -82,7 +85,6 @@ describe("a script of BullMQ's that was broken off at any of its commands", func
       }
       expect(tasks.length).to.be.within(4, DEEPEST - 1);
       await t.connection.db.raw(`update tasks set created_at = now() - interval '1 minute'`);
-      const all = createDuties(dutyDeps(t)).filter(({ name: one }) => duties.includes(one));
       await until(async () => {
         for (const duty of all) await duty.run(new AbortController().signal);
         for (const task of tasks) if (!(await isWell(task))) return false;
