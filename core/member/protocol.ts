@@ -5,6 +5,7 @@ import { wordOr } from '../newer-words.ts';
 import { memberStates } from './member-state.ts';
 import { storableSentence } from '../text/storable.ts';
 import { retryAfterSchema } from '../retry-after.ts';
+import { usageAsTold } from '../task/outcome.ts';
 import { usageSchema } from '../task/task.ts';
 
 /**
@@ -194,6 +195,21 @@ export const streamLineSchema = z.union([
   z.object({ error: failureSchema }),
 ]);
 export type StreamLine = z.infer<typeof streamLineSchema>;
+
+const costlyLineSchema = z.looseObject({ end: z.looseObject({ usage: z.unknown() }) });
+
+/**
+ * A line as a worker sends it; null for what is none. What is to be sent is said by the schema; numbers that cannot be cost
+ * nobody the answer that they are about, as in an end over Redis (core/task/outcome.ts).
+ */
+export function parseStreamLine(value: unknown): StreamLine | null {
+  const parsed = streamLineSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const { data: costly } = costlyLineSchema.safeParse(value);
+  if (!costly) return null;
+  const end = { ...costly.end, usage: usageAsTold(costly.end.usage) };
+  return streamLineSchema.safeParse({ end }).data ?? null;
+}
 
 /** What a line says, of which at most one is in a line: one with none of them is of a newer release, and passed over. */
 const spokenKeys = ['seq', 'data', 'beat', 'end', 'error'];

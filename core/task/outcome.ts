@@ -11,6 +11,9 @@ const MOST = Number.MAX_SAFE_INTEGER;
 const impossibleUsage: Usage = { promptTokens: MOST, completionTokens: MOST, totalTokens: MOST };
 const toldUsageSchema = usageSchema.optional().catch(impossibleUsage);
 
+/** What somebody says that an answer cost, and `impossibleUsage` where that cannot be. */
+export const usageAsTold = (told: unknown): Usage | undefined => toldUsageSchema.parse(told ?? undefined);
+
 /**
  * How a claim, and with it the task, ended: the last entry of the event stream. Written by workers, so it is
  * untrusted text until it has passed this schema.

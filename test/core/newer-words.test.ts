@@ -8,6 +8,7 @@ import {
   parseFrame,
   registerSchema,
   resultSchema,
+  parseStreamLine,
   streamLineSchema,
 } from '../../core/member/protocol.ts';
 import { parseControl } from '../../core/queue/live/control.ts';
@@ -230,6 +231,18 @@ describe('what a process of a newer release says is read as far as it is known:'
         usage,
       });
     expect(parseOutcome('no JSON')).to.include({ kind: 'failed', code: 'backend_incomplete' });
+  });
+
+  it('an end whose usage cannot be is an end all the same, over a relay too', () => {
+    for (const impossible of [{ promptTokens: -1, completionTokens: 2, totalTokens: 1 }, {}, 'many', [1]]) {
+      const told = parseOutcome(JSON.stringify({ kind: 'completed', status: 200, usage: impossible }));
+      expect(told).to.have.nested.property('usage.totalTokens', Number.MAX_SAFE_INTEGER);
+      expect(parseStreamLine({ end: { usage: impossible, body: 'x' } })).to.deep.equal({
+        end: { usage: 'usage' in told ? told.usage : null, body: 'x' },
+      });
+    }
+    expect(parseStreamLine({ end: { usage: null } })).to.deep.equal({ end: { usage: null } });
+    expect(parseStreamLine({ end: { status: 99, usage: 'many' } })).to.equal(null);
   });
 
   it('kinds that are not known are passed over', () => {

@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
-import { isForeignLine, streamLineSchema, type StreamLine } from '../../../core/member/protocol.ts';
+import { isForeignLine, parseStreamLine, type StreamLine } from '../../../core/member/protocol.ts';
 import { readFences } from '../../../core/queue/task/fence.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import { claimOf, type SpeakingCall, type SpokenClaim, type UplinkDeps } from './claim-of.ts';
@@ -134,8 +134,8 @@ function parse(text: string): StreamLine | null {
   } catch (_thrown) {
     throw new McpctlError('invalid_json', 'A line of the stream is not valid JSON.');
   }
-  const parsed = streamLineSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
+  const line = parseStreamLine(value);
+  if (line) return line;
   if (isForeignLine(value)) return null;
   throw new McpctlError(
     'invalid_request',
