@@ -55,6 +55,12 @@ module.exports = {
 
     door('door-to-postgres', 'knex|pg|pg-[^/]+', '^core/registry/|^knexfile[.]ts$'),
     door('door-to-redis', 'ioredis|bullmq', '^core/queue/'),
+    // Whoever has no connection to Redis can send it nothing: the relay has its own still (docs/decisions/0002).
+    forbid(
+      'redis-behind-its-door',
+      { path: '^(edge|scheduler|core/flow)/', pathNot: '^edge/relay/' },
+      { path: '^core/queue/(link/connect|scripts)[.]ts$' },
+    ),
     door('door-to-express', 'express|helmet|@types/express', '^edge/'),
     door('door-to-commander', 'commander|@commander-js', '^cli/'),
     door('door-to-yaml', 'yaml', '^cli/'),

@@ -1,7 +1,6 @@
 import type { Express } from 'express';
 import { McpctlError } from '../core/errors.ts';
-import { orUnavailable } from '../core/queue/link/connect.ts';
-import { openQueueDoor, type QueueDoor } from '../core/queue/door.ts';
+import { openQueueDoor, type OpenedDoor, type QueueDoor } from '../core/queue/door.ts';
 import { connect, type Connection } from '../core/registry/database/connect.ts';
 import { isCurrent } from '../core/registry/database/migrate.ts';
 import { createRegistry } from '../core/registry/registry.ts';
@@ -100,7 +99,7 @@ interface Wired extends Pick<EdgeDeps, 'config' | 'log' | 'version' | 'bullmqVer
 export function wireEdge(
   { config, log, connection, version, bullmqVersion, ofProcess, resources = ofThisRelease }: Wired,
   signals: Pick<EdgeDeps, 'stopping' | 'leaving'>,
-): { deps: EdgeDeps; services: Service[] } {
+): { deps: EdgeDeps & { queue: OpenedDoor }; services: Service[] } {
   const [clock, bus] = [systemClock, createBus(log)];
   const registry = createRegistry(connection, config, resources);
   const queue = openQueueDoor({ ...config, clock, log });
@@ -126,7 +125,7 @@ export function wireEdge(
   });
   const returned = ofProcess ? createCollector() : undefined;
   const limits = createLimits({ config, registry, metrics, clock, log, returned });
-  const deps: EdgeDeps = {
+  const deps: EdgeDeps & { queue: OpenedDoor } = {
     config,
     version,
     bullmqVersion,
@@ -198,7 +197,7 @@ function createRights({
 
 const checksOf = (connection: Connection, queue: QueueDoor): EdgeDeps['checks'] => [
   { name: 'postgres', run: () => needCurrent(connection) },
-  { name: 'redis', run: () => needWritable(queue) },
+  { name: 'redis', run: () => queue.server.write() },
 ];
 
 /** What it was refused in the last seconds counts too: a full disk lets reads through. */
@@ -208,11 +207,4 @@ async function needCurrent(connection: Connection): Promise<void> {
   if (trouble !== null) throw new McpctlError('unavailable', troubleSentence('Postgres', trouble));
   if (current) return;
   throw new McpctlError('unavailable', 'Migrations are missing; run: node dist/scheduler/main.js release');
-}
-
-const PROBE_MS = 60_000;
-
-/** A replica, a full one and one that lost its disk answer a ping. */
-async function needWritable({ redis, keys }: QueueDoor): Promise<void> {
-  await orUnavailable(redis.set(keys.probe, '1', 'PX', PROBE_MS));
 }

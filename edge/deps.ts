@@ -113,7 +113,7 @@ export interface EdgeDeps {
   registry: Registry;
   /** Of the generic routes: which resources they serve, and what is laid over their rows. */
   resources: { definitions: readonly Definition[]; overlays: Readonly<Record<string, Overlay>> };
-  queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch' | 'steps' | 'queueOf'>;
+  queue: QueueDoor;
   presence: Presence;
   liveness: Liveness;
   heartbeats: Heartbeats;

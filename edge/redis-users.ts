@@ -2,6 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import { createRedisUserFlow, type RedisUserFlow } from '../core/flow/redis-users.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Transport } from '../core/member/protocol.ts';
+import type { QueueDoor } from '../core/queue/door.ts';
 import { addressOf } from '../core/queue/link/where.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { Service } from '../core/runtime/process/service.ts';
@@ -19,7 +20,7 @@ export interface RedisWorkers extends Service {
 interface RedisWorkersDeps {
   config: { redisWorkers: boolean; redisUrl: string; redisNodes: readonly string[] };
   registry: Parameters<typeof createRedisUserFlow>[0]['registry'];
-  queue: Parameters<typeof createRedisUserFlow>[0]['queue'];
+  queue: Pick<QueueDoor, 'users' | 'server' | 'keys'>;
   log: Log;
 }
 
@@ -34,8 +35,8 @@ export function passwordOf(token: string, sessionId: string): { password: string
 
 export function createRedisWorkers({ config, registry, queue, log }: RedisWorkersDeps): RedisWorkers {
   const flow = createRedisUserFlow({ registry, queue });
-  const { redis } = queue;
   let isOffered = false;
+  let stopHearing = (): void => undefined;
   /** Redis may have restarted, and knows no user of ours then. */
   const restore = (): void => {
     flow.restore().catch((thrown: unknown) => {
@@ -48,7 +49,7 @@ export function createRedisWorkers({ config, registry, queue, log }: RedisWorker
       isOffered = config.redisWorkers && (await isPossible({ config, flow, log }));
       if (!isOffered) return;
       await flow.users.teach();
-      redis.on('ready', restore);
+      stopHearing = queue.server.onReady(restore);
     },
     mayBeOffered: () => isOffered,
     async transportOf({ sessionId, password }) {
@@ -66,7 +67,7 @@ export function createRedisWorkers({ config, registry, queue, log }: RedisWorker
         log.warn({ session: sessionId, why: messageOf(thrown) }, 'a Redis user could not be taken away yet');
       }
     },
-    stop: () => void redis.off('ready', restore),
+    stop: () => stopHearing(),
   };
 }
 

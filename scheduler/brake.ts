@@ -18,7 +18,7 @@ const MANY = 3;
 const MOST = 10_000;
 
 export interface BrakeDeps {
-  queue: Pick<QueueDoor, 'redis' | 'keys' | 'steps'>;
+  queue: Pick<QueueDoor, 'server' | 'generation' | 'steps'>;
   registry: Pick<Registry, 'sessions'>;
   config: { leaseMs: number };
   clock: Clock;
@@ -41,7 +41,7 @@ export class Brake {
 
   constructor(deps: BrakeDeps) {
     this.#deps = deps;
-    deps.queue.redis.on('ready', () => this.blind('the connection to Redis came back'));
+    deps.queue.server.onReady(() => this.blind('the connection to Redis came back'));
     deps.queue.steps.onStep(() => this.blind("Redis's clock was set"));
   }
 
@@ -53,15 +53,11 @@ export class Brake {
     const { queue, clock } = this.#deps;
     const dead = new Set(claimants);
     if (dead.size === 0) return true;
-    const [info, epoch] = await Promise.all([
-      queue.redis.info('server'),
-      queue.redis.exists(queue.keys.epoch),
-    ]);
-    const runId = /^run_id:(\w+)/m.exec(info)?.[1] ?? '';
+    const [runId, isMarked] = await Promise.all([queue.server.runId(), queue.generation.isMarked()]);
     if (this.#runId !== '' && runId !== this.#runId) this.blind('Redis was restarted');
     this.#runId = runId;
     // Said at each look until the mark is there: that is one sign, not many.
-    if (epoch === 0 && clock.elapsed() >= this.#stretch.until) this.blind('Redis came back empty');
+    if (!isMarked && clock.elapsed() >= this.#stretch.until) this.blind('Redis came back empty');
     if (clock.elapsed() < this.#stretch.until) return false;
     return await this.#plausible(dead);
   }

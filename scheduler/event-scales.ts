@@ -1,4 +1,3 @@
-import { weighEvents } from '../core/queue/event-memory.ts';
 import type { TaskRef } from '../core/queue/task/fence.ts';
 import type { DutyDeps } from './duties/duty.ts';
 
@@ -18,7 +17,7 @@ type Deps = Pick<DutyDeps, 'config' | 'registry' | 'queue'>;
 
 async function weigh({ queue }: Deps, rows: readonly Row[]): Promise<Weighed[]> {
   const refs = rows.map(({ id, poolName }) => ({ taskId: id, poolKey: poolName }));
-  const weights = await weighEvents(queue, refs);
+  const weights = await queue.events.weigh(refs);
   return refs.map((ref, n) => ({ ref, ownerId: rows[n]?.ownerId ?? '', bytes: weights[n] ?? 0 }));
 }
 

@@ -1,6 +1,6 @@
 import { messageOf } from '../core/errors.ts';
 import type { TaskRef } from '../core/queue/task/fence.ts';
-import { readIndexes, type IndexQuery } from '../core/queue/pool-indexes.ts';
+import type { IndexQuery } from '../core/queue/pool-indexes.ts';
 import type { Round } from '../core/runtime/each-item.ts';
 import type { DutyDeps } from './duties/duty.ts';
 
@@ -26,7 +26,7 @@ export async function forListed(
     changed = false;
     let open: readonly string[] = all;
     for (let skip = 0; open.length > 0; skip += PAGE) {
-      const { refs, unread, full } = await readIndexes(queue, open, {
+      const { refs, unread, full } = await queue.lists.read(open, {
         index,
         upTo,
         most: PAGE,

@@ -55,7 +55,7 @@ async function run(): Promise<void> {
   const leader = new Leader({
     leases: registry.leases,
     leaderMs: config.leaderMs,
-    fit: () => queue.redis.ping(),
+    fit: () => queue.server.ping(),
     lead: (signal) => runDuties(duties, { signal, bus, clock, tally }),
     bus,
     clock,
@@ -73,7 +73,7 @@ async function run(): Promise<void> {
     stop: () => connection.close(),
   };
   const ready = async (): Promise<void> => {
-    await queue.redis.ping();
+    await queue.server.ping();
     if (!(await isCurrent(connection))) throw new McpctlError('unavailable');
   };
   const health = await openHealth(config, { bus, ready });

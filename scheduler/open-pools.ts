@@ -1,4 +1,4 @@
-import { poolsWithAny, type PoolIndex } from '../core/queue/pool-indexes.ts';
+import type { PoolIndex } from '../core/queue/pool-indexes.ts';
 import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Clock } from '../core/runtime/clock.ts';
@@ -15,7 +15,7 @@ const watched: readonly PoolIndex[] = ['run', 'back', 'ended', 'orphans'];
 
 interface Deps {
   registry: Pick<Registry, 'tasks'>;
-  queue: Pick<QueueDoor, 'redis' | 'keys'>;
+  queue: Pick<QueueDoor, 'lists'>;
   clock: Clock;
 }
 
@@ -71,7 +71,7 @@ export class OpenPools {
     if (pools.length <= FEW) return pools;
     const now = clock.elapsed();
     if (this.#busy && now - this.#busyAt < SHARED_MS) return await this.#busy;
-    const asking = poolsWithAny(queue, pools, watched);
+    const asking = queue.lists.anyIn(pools, watched);
     asking.catch(() => (this.#busy = null)); // it is asked anew
     [this.#busy, this.#busyAt] = [asking, now];
     return await asking;

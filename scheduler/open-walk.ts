@@ -1,4 +1,3 @@
-import { notAtRest } from '../core/queue/jobs/look.ts';
 import type { OpenRef } from '../core/registry/tasks/task-upkeep.ts';
 import { isTerminal, type TaskRow } from '../core/task/task.ts';
 import type { DutyDeps } from './duties/duty.ts';
@@ -86,7 +85,7 @@ export class OpenWalk {
   /** The rows of those that are not simply at rest. */
   async #oddAmong(refs: readonly OpenRef[]): Promise<TaskRow[]> {
     const { registry, queue } = this.#deps;
-    const odd = await notAtRest(queue.redis, queue.keys, refs);
+    const odd = await queue.jobs.notAtRest(refs);
     const rows = await registry.tasks.byIds(odd.map(({ taskId }) => taskId));
     return rows.filter((row) => !isTerminal(row.status));
   }

@@ -1,6 +1,6 @@
 import { messageOf } from '../core/errors.ts';
 import type { QueueDoor } from '../core/queue/door.ts';
-import { addTally, type Counted, type DutyTally } from '../core/queue/tally.ts';
+import type { Counted, DutyTally } from '../core/queue/tally.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
@@ -13,7 +13,7 @@ export interface Tally extends Service {
 }
 
 export interface TallyDeps {
-  queue: Pick<QueueDoor, 'redis' | 'keys'>;
+  queue: Pick<QueueDoor, 'tally'>;
   bus: Bus;
   clock: Clock;
   log: Log;
@@ -96,7 +96,7 @@ class SaidTally implements Tally {
     this.#counted = new Map();
     const { queue, log } = this.#deps;
     try {
-      await addTally(queue.redis, queue.keys, said);
+      await queue.tally.add(said);
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'how the duties fared could not be said');
     }

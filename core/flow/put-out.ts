@@ -1,9 +1,6 @@
 import type { Presence } from '../member/presence.ts';
-import type { Redis } from '../queue/link/connect.ts';
-import { sendControl, type Control } from '../queue/live/control.ts';
-import { readFences } from '../queue/task/fence.ts';
-import type { Keys } from '../queue/keys.ts';
-import { runningTasks } from '../queue/live/last-heard.ts';
+import type { QueueDoor } from '../queue/door.ts';
+import type { Control } from '../queue/live/control.ts';
 import { eachInTurn } from '../runtime/each-in-turn.ts';
 import type { Denied } from '../registry/people/denials.ts';
 import type { FlowDeps } from './deps.ts';
@@ -11,7 +8,7 @@ import { endDeadClaim } from './end-dead.ts';
 
 export interface PutOutDeps {
   flow: FlowDeps;
-  queue: { redis: Redis; keys: Keys };
+  queue: Pick<QueueDoor, 'running' | 'fences' | 'control'>;
   presence: Pick<Presence, 'deny' | 'drop'>;
   /** Takes the session's own user of Redis away; the scheduler's duty does it within a second where this is not given. */
   endRedisUser?: (sessionId: string) => Promise<void>;
@@ -32,15 +29,15 @@ export async function putOut(deps: PutOutDeps, denied: Denied): Promise<void> {
   const pools = [...new Set(members.map(({ poolKey }) => poolKey))];
   await presence.deny(sessionId, members);
   // A worker that holds Redis itself registers again, and hears why not; the relay of a stream lets go of it.
-  const tell = (message: Control) => sendControl(queue, { session: sessionId, boot, message });
+  const tell = (message: Control) => queue.control.send({ session: sessionId, boot, message });
   await tell(isOver ? { kind: 'left', why: WHY } : { kind: 'registered' });
   await tell({ kind: 'again' });
   if (isOver) await endRedisUser?.(sessionId);
   if (isOver) await presence.drop(sessionId, pools);
   const ids = new Set(members.map(({ llmId }) => llmId));
   await eachInTurn(pools, async (poolKey) => {
-    const refs = await runningTasks(queue.redis, queue.keys, poolKey);
-    const fences = await readFences(queue.redis, queue.keys, refs);
+    const refs = await queue.running.of(poolKey);
+    const fences = await queue.fences.read(refs);
     await eachInTurn(refs.entries(), async ([i, { taskId }]) => {
       const fence = fences[i];
       if (!fence || fence.state !== 'open' || fence.session !== sessionId || !ids.has(fence.llm)) return;

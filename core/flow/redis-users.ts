@@ -1,6 +1,5 @@
-import type { Keys } from '../queue/keys.ts';
-import type { Redis } from '../queue/link/connect.ts';
-import { createRedisUsers, type RedisUser, type RedisUsers } from '../queue/redis-users.ts';
+import type { QueueDoor } from '../queue/door.ts';
+import type { RedisUser, RedisUsers } from '../queue/redis-users.ts';
 import type { RedisUserRow, RedisUserRows } from '../registry/people/redis-users.ts';
 
 export interface RedisUserFlow {
@@ -20,10 +19,10 @@ export const userOf = ({ sessionId, passwordHash, members }: RedisUserRow): Redi
 /** Postgres says who is to have a user in Redis and of which pools; this makes it so. Done twice it changes nothing. */
 export function createRedisUserFlow(deps: {
   registry: { redisUsers: RedisUserRows };
-  queue: { redis: Redis; keys: Keys };
+  queue: Pick<QueueDoor, 'users'>;
 }): RedisUserFlow {
   const { redisUsers } = deps.registry;
-  const users = createRedisUsers(deps.queue);
+  const { users } = deps.queue;
   const make = async (rows: readonly RedisUserRow[]): Promise<number> => {
     const theirs = rows.filter((row) => !row.isShared);
     // First: a user that is there finds its scripts.

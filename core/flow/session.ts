@@ -2,7 +2,7 @@ import { McpctlError, messageOf } from '../errors.ts';
 import type { LlmRow } from '../llm.ts';
 import { backendStateOf } from '../member/member-state.ts';
 import type { Lease, Presence } from '../member/presence.ts';
-import { sendControl, type ControlStore } from '../queue/live/control.ts';
+import type { QueueDoor } from '../queue/door.ts';
 import type { Published, Registration } from '../registry/people/register.ts';
 import type { SessionRow } from '../registry/people/sessions.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -14,7 +14,7 @@ export interface SessionDeps {
   registry: Pick<Registry, 'sessions' | 'llms'>;
   presence: Pick<Presence, 'hold' | 'holder' | 'introduce' | 'drop'>;
   liveness: Pick<Liveness, 'sessions'>;
-  queue: ControlStore;
+  queue: Pick<QueueDoor, 'control'>;
   bus: Bus;
   log: Log;
 }
@@ -158,7 +158,7 @@ async function tellRelay(
   { session, boot, kind }: { session: string; boot: string; kind: 'registered' | 'left' },
 ): Promise<void> {
   try {
-    await sendControl(queue, { session, boot, message: { kind } });
+    await queue.control.send({ session, boot, message: { kind } });
   } catch (thrown) {
     log.warn({ session, why: messageOf(thrown) }, 'the relay of a session could not be told');
   }

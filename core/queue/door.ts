@@ -10,6 +10,7 @@ import { closeRedis, connectAndCheck, keepAsking, openRedis } from './link/conne
 import { Dispatch } from './task/dispatch.ts';
 import { createQueues, type JobData } from './jobs/jobs.ts';
 import { createKeys, type Keys } from './keys.ts';
+import { createParts, type Parts } from './parts.ts';
 import { createPresence } from './live/presence.ts';
 import { teachScript } from './scripts.ts';
 import { createSubscriber, type Subscriber } from './link/subscriber.ts';
@@ -22,9 +23,11 @@ export interface QueueDoorOptions extends RedisPlaceSettings {
   log: Log;
 }
 
-/** Everything that an edge or a scheduler asks of Redis, over two connections. */
-export interface QueueDoor extends Service {
-  redis: Redis;
+/**
+ * Everything that an edge or a scheduler asks of Redis, over two connections. No command goes there but through what it
+ * offers: whoever wants another adds it to a part (parts.ts).
+ */
+export interface QueueDoor extends Service, Parts {
   keys: Keys;
   subscriber: Subscriber;
   dispatch: Dispatch;
@@ -35,8 +38,14 @@ export interface QueueDoor extends Service {
   queueOf(name: string): Queue<JobData>;
 }
 
+/** The door, to whoever opens it. */
+export interface OpenedDoor extends QueueDoor {
+  /** For tests, which break what stands there. @internal */
+  redis: Redis;
+}
+
 /** @throws at `start`: McpctlError `invalid_config` or `unavailable`. */
-export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
+export function openQueueDoor(options: QueueDoorOptions): OpenedDoor {
   const { leaseMs, eventKeepMs, clock, log } = options;
   const at = { ...redisPlaceOf(options), clock, log };
   const keys = createKeys(keySpaceOf(options));
@@ -47,6 +56,7 @@ export function openQueueDoor(options: QueueDoorOptions): QueueDoor {
   let stopAsking = (): void => undefined;
   return {
     name: 'redis',
+    ...createParts({ redis, keys, subscriber, steps, log }),
     redis,
     keys,
     subscriber,

@@ -1,7 +1,6 @@
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { can } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { orUnavailable } from '../../core/queue/link/connect.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { slowStrangers } from '../middleware/strangers.ts';
@@ -49,7 +48,7 @@ function boardRoute(deps: EdgeDeps): RequestHandler {
       throw new McpctlError('forbidden', 'Your token is bound to pools; the board shows every pool.');
     }
     // The board asks for one thing after the other, and each would wait for a Redis that hangs.
-    await orUnavailable(deps.queue.redis.ping());
+    await deps.queue.server.ping();
     const { readOnly, full } = await boardsFor(lookedAt(req));
     withoutOutsiders(res);
     const mayWrite = can(actor, 'edit', { resource: 'board' });

@@ -1,8 +1,7 @@
 import { Counter, Gauge, type Registry as Metrics } from 'prom-client';
 import { messageOf } from '../../core/errors.ts';
-import { countJobs } from '../../core/queue/jobs/counts.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
-import { readTally, type SchedulerTally } from '../../core/queue/tally.ts';
+import type { SchedulerTally } from '../../core/queue/tally.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { inTurns } from '../../core/runtime/told-apart.ts';
@@ -11,7 +10,7 @@ import { seenWorkers, type PoolMember, type WorkerSeen } from './workers.ts';
 
 export interface FleetDeps {
   registry: Pick<Registry, 'llms' | 'tasks' | 'sessions'>;
-  queue: Pick<QueueDoor, 'redis' | 'keys' | 'presence'>;
+  queue: Pick<QueueDoor, 'jobs' | 'tally' | 'keys' | 'presence'>;
   clock: Clock;
   log: Log;
 }
@@ -42,10 +41,7 @@ export function openFleet(metrics: Metrics, deps: FleetDeps): Fleet {
   let lookedAt = -Infinity;
   let looking: Promise<readonly WorkerSeen[]> = Promise.resolve([]);
   const look = async (): Promise<readonly WorkerSeen[]> => {
-    const [pools, tally] = await Promise.all([
-      lookAtPools(deps),
-      readTally(deps.queue.redis, deps.queue.keys),
-    ]);
+    const [pools, tally] = await Promise.all([lookAtPools(deps), deps.queue.tally.read()]);
     const workers = await seenWorkers(deps, pools);
     showPools(series, pools);
     showWorkers(series, workers);
@@ -124,11 +120,7 @@ async function lookAtPools({ registry, queue }: FleetDeps) {
   const owners = new Map(places.map(({ poolKey, ownerId }) => [poolKey, ownerId]));
   const toldApart = inTurns(poolKeys, (key) => owners.get(key) ?? '', MOST_POOLS);
   const [counts, ages, presence] = await Promise.all([
-    countJobs(
-      queue.redis,
-      queue.keys,
-      queues.map(({ name }) => name),
-    ),
+    queue.jobs.count(queues.map(({ name }) => name)),
     registry.tasks.open(poolKeys),
     Promise.all(toldApart.map((key) => queue.presence.members(key))),
   ]);

@@ -2,8 +2,6 @@ import { McpctlError, messageOf } from '../../core/errors.ts';
 import { reviveSession } from '../../core/flow/session.ts';
 import type { Presence } from '../../core/member/presence.ts';
 import type { Heartbeat } from '../../core/member/protocol.ts';
-import { orUnavailable } from '../../core/queue/link/connect.ts';
-import { sendControl } from '../../core/queue/live/control.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
@@ -32,7 +30,7 @@ const MOST_NOTED = 50_000;
 export interface HeartbeatsDeps {
   registry: Registry;
   presence: Presence;
-  queue: Pick<QueueDoor, 'redis' | 'keys'>;
+  queue: Pick<QueueDoor, 'control'>;
   speakers: SessionSpeakers;
   clock: Clock;
   log: Log;
@@ -94,7 +92,7 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
   /** Also without a word of its members it is a sign of life: the relay gives a silent session no tasks. */
   const tell = async (session: string, boot: string, { state, members }: Heartbeat): Promise<void> => {
     const message = { kind: 'state', ...(state ? { state } : {}), ...(members ? { members } : {}) } as const;
-    await orUnavailable(sendControl(queue, { session, boot, message }));
+    await queue.control.send({ session, boot, message });
   };
 
   return {

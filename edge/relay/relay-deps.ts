@@ -23,7 +23,7 @@ export interface RelayOptions {
   config: RedisPlaceSettings &
     Settings<'leaseMs' | 'eventKeepMs' | 'eventBytes' | 'graceMs' | 'runMs' | 'firstEventMs'>;
   registry: Registry;
-  queue: Pick<QueueDoor, 'redis' | 'keys' | 'subscriber' | 'dispatch' | 'steps'>;
+  queue: Pick<QueueDoor, 'keys' | 'subscriber' | 'dispatch' | 'steps'>;
   presence: Presence;
   heartbeats: Heartbeats;
   authority: Pick<Authority, 'hold'>;

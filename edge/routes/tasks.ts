@@ -5,7 +5,7 @@ import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { turnFor } from '../../core/text/json-shape.ts';
 import { uuidSchema } from '../../core/names.ts';
-import { readFences, type Fence } from '../../core/queue/task/fence.ts';
+import type { Fence } from '../../core/queue/task/fence.ts';
 import { isLarge } from '../../core/runtime/time-of-bytes.ts';
 import {
   isTerminal,
@@ -37,8 +37,7 @@ import { isHeld, largeView, taskDetails, taskView } from '../shown/task-view.ts'
 /** Without Redis the rows are still true, only less exact: then there are none. */
 async function fencesOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<Map<string, Fence | null>> {
   const live = rows.filter((row) => !isTerminal(row.status));
-  const { redis, keys } = deps.queue;
-  const fences = await readFences(redis, keys, live.map(refOf)).catch(() => []);
+  const fences = await deps.queue.fences.read(live.map(refOf)).catch(() => []);
   return new Map(live.map((row, i) => [row.id, fences[i] ?? null]));
 }
 

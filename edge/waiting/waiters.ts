@@ -4,7 +4,7 @@ import { messageOf } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
 import { refOf, type FlowDeps } from '../../core/flow/deps.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
-import { attachWaiter, detachWaiter, type Waiter } from '../../core/queue/task/waiters.ts';
+import type { Waiter } from '../../core/queue/task/waiters.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
 import type { TaskRow } from '../../core/task/task.ts';
@@ -37,7 +37,7 @@ export interface Waiters extends Service {
 }
 
 export interface WaitersDeps {
-  queue: Pick<QueueDoor, 'redis' | 'keys'>;
+  queue: Pick<QueueDoor, 'waiters'>;
   flow: FlowDeps;
   log: Log;
 }
@@ -70,7 +70,7 @@ class LeasedWaiters implements Waiters {
     const attachment = this.adopt(row, randomUUID());
     const held = this.#held.get(attachment.id);
     try {
-      if (held && !(await attachWaiter(this.#deps.queue, held.waiter))) attachment.over();
+      if (held && !(await this.#deps.queue.waiters.attach(held.waiter))) attachment.over();
     } catch (thrown) {
       attachment.over();
       throw thrown;
@@ -111,7 +111,7 @@ class LeasedWaiters implements Waiters {
   async #tellLeft({ waiter, row }: Held): Promise<TaskRow | null> {
     const { queue, flow, log } = this.#deps;
     try {
-      const left = await detachWaiter(queue, waiter);
+      const left = await queue.waiters.detach(waiter);
       // Compared once more as it closes: somebody may have attached at another edge meanwhile.
       if (left !== 'last' || row.onDisconnect !== 'cancel') return null;
       const closed = await closeTask(flow, row, { ...cancelled, mode: 'orphan' });
@@ -128,7 +128,7 @@ class LeasedWaiters implements Waiters {
     this.#renewing = true;
     const { queue, log } = this.#deps;
     // Written in one go; each answer is judged by itself.
-    const renewals = [...this.#held.values()].map(({ waiter }) => attachWaiter(queue, waiter));
+    const renewals = [...this.#held.values()].map(({ waiter }) => queue.waiters.attach(waiter));
     const failed = (await Promise.allSettled(renewals)).find((answer) => answer.status === 'rejected');
     this.#renewing = false;
     if (failed) log.warn({ why: messageOf(failed.reason) }, 'waits could not be renewed; trying again');

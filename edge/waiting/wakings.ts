@@ -1,8 +1,7 @@
 import { messageOf } from '../../core/errors.ts';
 import type { Sleeper } from '../../core/flow/alive/sleepers.ts';
-import { sendControl } from '../../core/queue/live/control.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
-import { createWakes, type WakeState } from '../../core/queue/live/wake.ts';
+import type { WakeState } from '../../core/queue/live/wake.ts';
 import { wakeBackOffMs } from '../../core/member/wake.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
@@ -43,14 +42,14 @@ interface Known extends KnownWake {
  */
 export class Wakings implements Service {
   readonly name = 'wakings';
-  readonly #deps: { queue: Pick<QueueDoor, 'redis' | 'keys'>; clock: Clock; log: Log };
+  readonly #deps: { queue: Pick<QueueDoor, 'wakes' | 'control'>; clock: Clock; log: Log };
   readonly #known = new Map<string, Known>();
   /** Of llms whose last wakes failed, also while nobody waits for them. */
   readonly #failures = new Map<string, { count: number; at: number; notBefore: number }>();
   readonly #stopping = new AbortController();
   #loop: Promise<void> | null = null;
 
-  constructor(deps: { queue: Pick<QueueDoor, 'redis' | 'keys'>; clock: Clock; log: Log }) {
+  constructor(deps: { queue: Pick<QueueDoor, 'wakes' | 'control'>; clock: Clock; log: Log }) {
     this.#deps = deps;
   }
 
@@ -102,7 +101,7 @@ export class Wakings implements Service {
     const { queue, clock } = this.#deps;
     const ids = [...this.#known.keys()];
     const now = clock.elapsed();
-    const states = await createWakes(queue).read(ids);
+    const states = await queue.wakes.read(ids);
     ids.forEach((llmId, at) => {
       const known = this.#known.get(llmId);
       const state = states[at];
@@ -131,7 +130,7 @@ export class Wakings implements Service {
       const due = isWanted && known.since === null && now - known.sentAt >= SEND_MS;
       if (!due || !known.worker) continue;
       known.sentAt = now;
-      await sendControl(queue, { ...known.worker, message: { kind: 'wake', wakeId } });
+      await queue.control.send({ ...known.worker, message: { kind: 'wake', wakeId } });
     }
   }
 }

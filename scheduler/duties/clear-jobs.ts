@@ -1,6 +1,6 @@
 import { failureOf } from '../../core/flow/deps.ts';
 import { storedIdSchema } from '../../core/names.ts';
-import { standingJobs, stillStanding, type StandingJob } from '../../core/queue/jobs/leftovers.ts';
+import type { StandingJob } from '../../core/queue/jobs/leftovers.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 
@@ -42,7 +42,7 @@ export function createClearJobsDuty(deps: DutyDeps): Duty {
     for (let looked = 0; ahead.length > 0 && looked < QUEUES && jobs.length < JOBS;) {
       const some = ahead.splice(0, QUEUES_AT_ONCE);
       looked += some.length;
-      jobs.push(...(await standingJobs(queue.redis, queue.keys, some)));
+      jobs.push(...(await queue.jobs.standing(some)));
     }
     return jobs;
   };
@@ -77,7 +77,7 @@ export function createClearJobsDuty(deps: DutyDeps): Duty {
     name: 'clear-jobs',
     everyMs: 5_000,
     async run(signal) {
-      const twice = await overIn(await stillStanding(queue.redis, queue.keys, suspects));
+      const twice = await overIn(await queue.jobs.stillStanding(suspects));
       const round = await each.run(twice, signal);
       if (round.did > 0) flow.bus.emit('scheduler.removed', { kind: 'job', count: round.did });
       const left = round.left + round.failed > 0 ? twice : [];

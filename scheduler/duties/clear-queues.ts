@@ -1,4 +1,3 @@
-import { forgetPool, forgetQueue } from '../../core/queue/jobs/forget-queue.ts';
 import type { GoneQueue } from '../../core/registry/gone-queues.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
@@ -11,15 +10,15 @@ const MOST = 500;
  */
 export function createClearQueuesDuty(deps: DutyDeps): Duty {
   const { config, registry, queue, flow, clock, log } = deps;
-  const { redis, keys } = queue;
+  const { jobs } = queue;
 
   const clear = async ([gone]: readonly GoneQueue[]): Promise<number> => {
     if (!gone) return 0;
     const { poolKey } = gone;
     const isUsed = (await registry.goneQueues.usedPools([poolKey])).has(poolKey);
-    const own = await forgetQueue(redis, keys, gone);
+    const own = await jobs.forgetQueue(gone);
     const isPoolGone = async (): Promise<boolean> =>
-      (await forgetQueue(redis, keys, { poolKey })) && (await forgetPool(redis, keys, poolKey));
+      (await jobs.forgetQueue({ poolKey })) && (await jobs.forgetPool(poolKey));
     const whole = own && (isUsed || (await isPoolGone()));
     if (whole) await registry.goneQueues.forget([gone]);
     // Jobs stand in it: they end first (expire, clear-jobs).

@@ -1,4 +1,3 @@
-import { halveEvents, redisMemory } from '../../core/queue/event-memory.ts';
 import type { TaskRef } from '../../core/queue/task/fence.ts';
 import { endedEvents, openEvents, type Weighed } from '../event-scales.ts';
 import { fairShare } from '../fair-share.ts';
@@ -60,7 +59,7 @@ export function createDropEventsDuty(deps: DutyDeps): Duty {
     }
     for await (const page of openEvents(deps, done)) {
       const going = excess.take(page, 1 / 2);
-      await halveEvents(queue, going);
+      await queue.events.halve(going);
       count += going.length;
     }
     return count;
@@ -71,7 +70,7 @@ export function createDropEventsDuty(deps: DutyDeps): Duty {
     async run(signal) {
       const began = clock.elapsed();
       const spent = (): boolean => signal.aborted || clock.elapsed() - began > BUDGET_MS;
-      const { used, most } = await redisMemory(queue);
+      const { used, most } = await queue.events.memory();
       const inAll = Math.min(config.maxEventMemory, most / 2);
       const ofUser = Math.min(config.maxUserEventMemory, inAll);
       const isCalm = used < calm.used + inAll * GROWN && began < calm.at + CALM_MS;

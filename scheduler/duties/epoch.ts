@@ -1,6 +1,4 @@
 import type { EventMap } from '../../core/task/events.ts';
-import { countIn, trust } from '../../core/queue/live/generation.ts';
-import { redisNow } from '../../core/queue/live/redis-time.ts';
 import type { Duty, DutyDeps } from './duty.ts';
 
 const EVERY_MS = 250;
@@ -24,7 +22,8 @@ interface Mending {
  * decides who is live (SPEC §2). Everyone reads both, only the leader sets them.
  */
 export function createEpochDuty({ queue, registry, flow }: DutyDeps, mending: Mending): Duty {
-  const { namespace, epoch } = queue.keys;
+  const { namespace } = queue.keys;
+  const { generation } = queue;
   /** The highest count that this leader knows of; null before it has asked. */
   let highest: number | null = null;
   let noted = 0;
@@ -39,12 +38,12 @@ export function createEpochDuty({ queue, registry, flow }: DutyDeps, mending: Me
   const begin = async (least: number): Promise<void> => {
     const count = least + 1;
     await registry.redisGenerations.note(namespace, count);
-    await trust(queue, count);
+    await generation.trust(count);
     highest = noted = count;
   };
   const goThrough = async (how: EventMap['redis.went_back']['how'], signal: AbortSignal): Promise<number> => {
     flow.bus.emit('redis.went_back', { how });
-    await queue.redis.set(epoch, await redisNow(queue.redis));
+    await generation.mark();
     return await (how === 'empty' ? mending.run : mending.renew)(signal);
   };
 
@@ -53,8 +52,8 @@ export function createEpochDuty({ queue, registry, flow }: DutyDeps, mending: Me
     everyMs: EVERY_MS,
     async run(signal) {
       highest ??= await registry.redisGenerations.highest(namespace);
-      const { is, count } = await countIn(queue, highest);
-      const isMarked = (await queue.redis.exists(epoch)) === 1;
+      const { is, count } = await generation.count(highest);
+      const isMarked = await generation.isMarked();
       if (is === 'same' && isMarked) {
         await note(count);
         return 0;

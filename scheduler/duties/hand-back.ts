@@ -1,7 +1,6 @@
 import { closeTask } from '../../core/flow/end/cancel.ts';
 import { takeBack } from '../../core/flow/take-back.ts';
-import { readFences, type TaskRef } from '../../core/queue/task/fence.ts';
-import { strike } from '../../core/queue/pool-indexes.ts';
+import type { TaskRef } from '../../core/queue/task/fence.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { forListed } from '../listed.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
@@ -15,12 +14,12 @@ const LANES = 8;
 export function createHandBackDuty(deps: DutyDeps): Duty {
   const { queue, registry, flow, clock, log } = deps;
   const requeue = async (ref: TaskRef): Promise<number> => {
-    const [fence] = await readFences(queue.redis, queue.keys, [ref]);
+    const [fence] = await queue.fences.read([ref]);
     // Whoever writes in this pool's keys decides about its tasks alone.
     const open = await registry.tasks.openAmong([ref.taskId], ref.poolKey);
     const row = open.has(ref.taskId) ? await registry.tasks.byId(ref.taskId) : undefined;
     if (row && fence?.state === 'released') return (await takeBack(flow, { row, fence })) === 'moved' ? 0 : 1;
-    await strike(queue.redis, queue.keys, { index: 'back', refs: [ref] }); // taken up by somebody else, or over
+    await queue.lists.strike({ index: 'back', refs: [ref] }); // taken up by somebody else, or over
     return 0;
   };
   const each = new EachItem<TaskRef>({

@@ -1,7 +1,5 @@
 import { cancelled } from '../../core/flow/end/cancel.ts';
 import { closeMany } from '../../core/flow/end/close-many.ts';
-import { strike } from '../../core/queue/pool-indexes.ts';
-import { redisNow } from '../../core/queue/live/redis-time.ts';
 import { WAITER_LEASE_MS } from '../../core/queue/task/waiters.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { forListed } from '../listed.ts';
@@ -22,7 +20,7 @@ export function createOrphansDuty(deps: DutyDeps): Duty {
   let lastLook = -Infinity;
   let trustFrom = 0;
   const lookAnew = (): void => void (lastLook = -Infinity);
-  queue.redis.on('ready', lookAnew);
+  queue.server.onReady(lookAnew);
   queue.steps.onStep(lookAnew); // who waits says so in the new time
   flow.bus.on('redis.went_back', lookAnew); // so did the leases of those who wait
 
@@ -33,7 +31,7 @@ export function createOrphansDuty(deps: DutyDeps): Duty {
     act: (tasks) => closeMany(flow, tasks, { mode: 'orphan', status, code, message }),
     giveUp: async ({ id, poolName }) => {
       await registry.tasks.close(id, { status, code, message });
-      await strike(queue.redis, queue.keys, { index: 'orphans', refs: [{ taskId: id, poolKey: poolName }] });
+      await queue.lists.strike({ index: 'orphans', refs: [{ taskId: id, poolKey: poolName }] });
     },
     together: TOGETHER,
     lanes: 2,
@@ -47,7 +45,7 @@ export function createOrphansDuty(deps: DutyDeps): Duty {
       const before = clock.elapsed();
       if (before - lastLook > EVERY_MS + STEADY_MS) trustFrom = before + WAITER_LEASE_MS;
       const heard = queue.steps.read();
-      const upTo = await redisNow(queue.redis); // a look that fails is none
+      const upTo = await queue.server.now(); // a look that fails is none
       lastLook = clock.elapsed();
       heard(upTo);
       if (before < trustFrom || queue.steps.isBlind()) return 0;

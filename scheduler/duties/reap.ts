@@ -1,11 +1,9 @@
 import { endDeadClaim } from '../../core/flow/end-dead.ts';
 import { closeTask } from '../../core/flow/end/cancel.ts';
 import { messageOf } from '../../core/errors.ts';
-import { orUnavailable } from '../../core/queue/link/connect.ts';
-import { mendAfter } from '../../core/queue/mend.ts';
-import { readFences, type Fence, type TaskRef } from '../../core/queue/task/fence.ts';
+import type { LateTask } from '../../core/queue/live/running.ts';
+import type { Fence } from '../../core/queue/task/fence.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
-import { timeOf } from '../../core/queue/live/redis-time.ts';
 import { Brake } from '../brake.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
 
@@ -14,26 +12,16 @@ const SILENT_MS = 1_200;
 
 /** What was seen so long ago is no ground to act on: this process may have stood still since. */
 const STALE_MS = 2_000;
-/** Between beats, and between Redis and us. */
-const AHEAD_MS = 2_000;
 const LANES = 16;
 
 type Why = 'disconnected' | 'silent' | 'replaced';
-interface Suspect extends TaskRef {
-  fence: Fence;
-  ageMs: number;
-  /** Its worker has beaten since it claimed. */
-  heard: boolean;
-  /** Nothing was heard of it since Redis went back: its end may be among the writes that were lost, and its worker well. */
-  lapsed: boolean;
-}
 
 /**
  * A claim that goes through a relay is spoken for as soon as it has arrived; one that was never heard of may have been sent
  * into a black stream, and is nobody's crash. A worker of its own connection beats only a second later: a task may kill it
  * before.
  */
-function mayNotHaveArrived({ fence, heard }: Suspect): boolean {
+function mayNotHaveArrived({ fence, heard }: LateTask): boolean {
   return fence.via === 'sse' && !heard && fence.firstAt === undefined;
 }
 
@@ -75,9 +63,9 @@ export function createReapDuty(deps: DutyDeps): Duty {
         unheard = new Set();
         return 0;
       }
-      const subscribers = await countSubscribers(deps, late);
+      const subscribers = await countListeners(deps, late);
       const leases = await deps.queue.presence.sessions([...new Set(late.map((s) => s.fence.session))]);
-      const verdict = (s: Suspect): Why | null => {
+      const verdict = (s: LateTask): Why | null => {
         // Asked first: it is certain, so nothing brakes it.
         const lease = leases.live.get(s.fence.session);
         if (lease && lease.boot !== s.fence.boot) return 'replaced';
@@ -108,93 +96,36 @@ export function createReapDuty(deps: DutyDeps): Duty {
 }
 
 /** One that is taken for dead, when that was seen, and where it is listed once its claim has ended. */
-interface Condemned extends Suspect {
+interface Condemned extends LateTask {
   why: Why;
   seenAt: number;
   reaped: Condemned[];
 }
 
-/** Of each pool at a time; the longest silent come first. */
-const MOST = 1_000;
-
 const bootOf = (fence: Fence): string => `${fence.session} ${fence.boot}`;
 
-/** Claims that have missed a beat: nothing less makes a worker suspect. */
-async function lateClaims({ queue, pools: openPools, log }: DutyDeps): Promise<Suspect[]> {
-  const pools = await openPools.busy();
-  const heard = queue.steps.read();
-  const pipeline = queue.redis.pipeline().time().get(queue.keys.epoch);
-  for (const poolKey of pools)
-    pipeline.zrange(queue.keys.pool(poolKey).run, '0', String(MOST - 1), 'WITHSCORES');
-  const [time, epoch, ...answers] = (await orUnavailable(pipeline.exec())) ?? [];
-  if (time?.[0]) throw time[0];
-  const now = timeOf(time?.[1]);
-  const mark = Number(epoch?.[1] ?? 0);
-  // A mark of the future was set by a clock that was set back since: it says nothing of beats.
-  const wentBackAt = mark > now ? 0 : mark;
-  heard(now);
-  const refs: (TaskRef & { ageMs: number; beatenAt: number })[] = [];
-  pools.forEach((poolKey, i) => {
-    const [error, flat] = answers[i] ?? [null, []];
-    if (error || !Array.isArray(flat)) {
-      log.warn(
-        { pool: poolKey, why: messageOf(error) },
-        'what runs in a pool could not be read; the others go on',
-      );
-      void mendAfter(queue.redis, [queue.keys.pool(poolKey).run], error); // for the next look
-      return;
-    }
-    for (let j = 0; j < flat.length; j += 2) {
-      const ageMs = now - Number(flat[j + 1]);
-      // Beaten before Redis's clock was set back: as of now, so that its silence counts from here.
-      if (ageMs < -AHEAD_MS) bringBack(queue, { poolKey, taskId: String(flat[j]), now });
-      if (ageMs >= SILENT_MS) refs.push({ poolKey, taskId: String(flat[j]), ageMs, beatenAt: now - ageMs });
-    }
-  });
-  const fences = await readFences(queue.redis, queue.keys, refs);
-  return refs.flatMap((ref, i) => {
-    const fence = fences[i];
-    if (fence?.state === 'open' && fence.claim !== '') {
-      const { beatenAt } = ref;
-      return [{ ...ref, fence, heard: beatenAt > (fence.claimedAt ?? 0), lapsed: beatenAt < wentBackAt }];
-    }
-    // Nobody can beat it any more: its end, or Redis, took the fence.
-    if (!fence || fence.state === 'ended' || fence.state === 'closed')
-      void queue.redis.zrem(queue.keys.pool(ref.poolKey).run, ref.taskId).catch(() => undefined);
-    return [];
-  });
+function lateClaims({ queue, pools, log }: DutyDeps): Promise<LateTask[]> {
+  const unread = (pool: string, error: unknown): void =>
+    log.warn({ pool, why: messageOf(error) }, 'what runs in a pool could not be read; the others go on');
+  return pools.busy().then((busy) => queue.running.late(busy, { silentMs: SILENT_MS, unread }));
 }
 
-/** A beat that comes meanwhile is no later than that, and stands. */
-function bringBack(
-  { redis, keys }: DutyDeps['queue'],
-  { poolKey, taskId, now }: TaskRef & { now: number },
-): void {
-  void redis.zadd(keys.pool(poolKey).run, 'XX', 'LT', now, taskId).catch(() => undefined); // the next look does it
+async function countListeners({ queue }: DutyDeps, late: readonly LateTask[]): Promise<Map<string, number>> {
+  const boots = new Map(late.map(({ fence }) => [bootOf(fence), fence]));
+  const counts = await queue.running.listeners([...boots.values()]);
+  return new Map([...boots.keys()].map((boot, at) => [boot, counts[at] ?? 0]));
 }
 
-async function countSubscribers({ queue }: DutyDeps, late: readonly Suspect[]): Promise<Map<string, number>> {
-  const boots = new Map(
-    late.map(({ fence }) => [bootOf(fence), queue.keys.control(fence.session, fence.boot)]),
-  );
-  if (boots.size === 0) return new Map();
-  const answer = await queue.redis.pubsub('SHARDNUMSUB', ...[...boots.values()]);
-  const counts = new Map<string, number>();
-  for (let i = 0; i < answer.length; i += 2) counts.set(String(answer[i]), Number(answer[i + 1]));
-  return new Map([...boots].map(([boot, channel]) => [boot, counts.get(channel) ?? 0]));
-}
-
-async function reap({ queue, flow }: DutyDeps, suspect: Suspect & { why: Why }): Promise<boolean> {
+async function reap({ queue, flow }: DutyDeps, suspect: LateTask & { why: Why }): Promise<boolean> {
   const { fence, taskId, poolKey, why } = suspect;
   const counts = suspect.lapsed || mayNotHaveArrived(suspect) ? 'none' : 'crash';
   const decided = await endDeadClaim(flow, { taskId, poolKey, fence, why, counts });
-  if (decided === 'over')
-    return (await orUnavailable(queue.redis.zrem(queue.keys.pool(poolKey).run, taskId))) > 0;
+  if (decided === 'over') return await queue.running.strike({ taskId, poolKey });
   return decided !== 'moved';
 }
 
 /** One event per boot, however many claims it held. */
-function tell({ flow }: DutyDeps, reaped: readonly (Suspect & { why: Why })[]): void {
+function tell({ flow }: DutyDeps, reaped: readonly (LateTask & { why: Why })[]): void {
   const dead = reaped.filter(({ lapsed }) => !lapsed);
   const told = new Map<string, number>();
   for (const { fence } of dead) told.set(bootOf(fence), (told.get(bootOf(fence)) ?? 0) + 1);

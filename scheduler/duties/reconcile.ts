@@ -5,7 +5,7 @@ import { forgive, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { settleTask } from '../../core/flow/end/settle.ts';
 import { rowEpochOf } from '../../core/queue/task/fence.ts';
-import { lookAt, type Look } from '../../core/queue/jobs/look.ts';
+import type { Look } from '../../core/queue/jobs/look.ts';
 import type { Entry } from '../../core/queue/task/stream.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
 import { isTerminal, type TaskRow } from '../../core/task/task.ts';
@@ -65,7 +65,7 @@ export function createReconcileDuty(deps: DutyDeps): Reconcile {
   const renewing = eachOf(true);
   const walk = new OpenWalk(deps);
   let isNewConnection = true;
-  queue.redis.on('ready', () => (isNewConnection = true));
+  queue.server.onReady(() => (isNewConnection = true));
   /** Whoever goes through all leaves nothing to do for a turn beside it: two would undo and repeat each other's work. */
   let allUnderWay = 0;
 
@@ -110,7 +110,7 @@ async function reconcilePage(
   rows: readonly TaskRow[],
 ): Promise<Acted<TaskRow>> {
   const refs = rows.map((row) => ({ ...refOf(row), pin: row.pin ?? undefined }));
-  const looks = await lookAt(deps.queue.redis, deps.queue.keys, refs);
+  const looks = await deps.queue.jobs.look(refs);
   const failed = new Map<TaskRow, unknown>();
   const found: Found[] = [];
   for (const [i, row] of rows.entries()) {

@@ -1,5 +1,4 @@
 import { createRedisUserFlow, userOf } from '../../core/flow/redis-users.ts';
-import { sendControl } from '../../core/queue/live/control.ts';
 import type { RedisUserRow } from '../../core/registry/people/redis-users.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
@@ -45,7 +44,7 @@ export function createRedisUsersDuty(deps: DutyDeps): Duty {
   const telling = each<RedisUserRow>(deps, sessionOf, async ({ sessionId, boot }) => {
     // Counted from the first try: it goes over, or loses its user, also where nobody can be told.
     toldAt.set(sessionId, clock.elapsed());
-    await sendControl(queue, { session: sessionId, boot, message: { kind: 'again' } });
+    await queue.control.send({ session: sessionId, boot, message: { kind: 'again' } });
   });
   const dropping = each<string>(
     deps,

@@ -2,9 +2,6 @@ import { McpctlError } from '../../core/errors.ts';
 import { errorReasonIn } from '../../core/flow/end/error-reason.ts';
 import { settleTask } from '../../core/flow/end/settle.ts';
 import type { TaskRef } from '../../core/queue/task/fence.ts';
-import { readLasts, strike } from '../../core/queue/pool-indexes.ts';
-import { redisNow } from '../../core/queue/live/redis-time.ts';
-import { readLast } from '../../core/queue/task/stream.ts';
 import { ranTooLong } from '../../core/registry/database/faults.ts';
 import type { Settling } from '../../core/registry/tasks/settle-tasks.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
@@ -23,7 +20,6 @@ const ACT_MS = 45_000;
 /** Settles ended tasks whose edge did not: it died, its caller had left, or Postgres was away. */
 export function createSettleDuty(deps: DutyDeps): Duty {
   const { queue, registry, clock, log } = deps;
-  const { redis, keys } = queue;
   let isFirst = true;
 
   const each = new EachItem<TaskRef>({
@@ -33,7 +29,7 @@ export function createSettleDuty(deps: DutyDeps): Duty {
     giveUp: async (ref) => {
       const message = 'The answer was complete, but could not be recorded.';
       await registry.tasks.close(ref.taskId, { status: 'error', code: 'unstorable_result', message });
-      await strike(redis, keys, { index: 'ended', refs: [ref] });
+      await queue.lists.strike({ index: 'ended', refs: [ref] });
     },
     together: TOGETHER,
     lanes: LANES,
@@ -46,7 +42,7 @@ export function createSettleDuty(deps: DutyDeps): Duty {
     everyMs: 1_000,
     async run(signal) {
       const heard = queue.steps.read();
-      const now = await redisNow(redis);
+      const now = await queue.server.now();
       heard(now);
       // What ended before Redis's clock was set back would wait for that time to come again.
       const upTo = isFirst || queue.steps.isBlind() ? Infinity : now - EDGE_HAS_MS;
@@ -58,9 +54,8 @@ export function createSettleDuty(deps: DutyDeps): Duty {
 }
 
 async function settleOne({ queue, registry, flow }: DutyDeps, ref: TaskRef): Promise<number> {
-  const { redis, keys } = queue;
   const open = (await registry.tasks.openAmong([ref.taskId], ref.poolKey)).has(ref.taskId);
-  const last = open ? await readLast(redis, keys.pool(ref.poolKey).task(ref.taskId).stream) : null;
+  const last = open ? await queue.streams.last(ref) : null;
   if (last?.kind === 'end') {
     try {
       await settleTask(flow, ref, last.ending);
@@ -77,7 +72,6 @@ async function settleOne({ queue, registry, flow }: DutyDeps, ref: TaskRef): Pro
 /** What every one of them needs in one statement; what needs more is done by itself. */
 async function settleMany(deps: DutyDeps, refs: readonly TaskRef[]): Promise<Acted<TaskRef>> {
   const { queue, registry, flow } = deps;
-  const { redis, keys } = queue;
   // Whoever writes in a pool's keys decides about its tasks alone.
   const rowsOf = await registry.tasks.byIds(refs.map(({ taskId }) => taskId));
   const poolOf = new Map(
@@ -85,7 +79,7 @@ async function settleMany(deps: DutyDeps, refs: readonly TaskRef[]): Promise<Act
   );
   const isOpen = (ref: TaskRef): boolean => poolOf.get(ref.taskId) === ref.poolKey;
   const waiting = refs.filter(isOpen);
-  const lasts = await readLasts(redis, keys, waiting);
+  const lasts = await queue.streams.lasts(waiting);
   const settlings: Settling[] = [];
   const over = new Set(refs.filter((ref) => !isOpen(ref)));
   const alone: TaskRef[] = [];
@@ -106,7 +100,7 @@ async function settleMany(deps: DutyDeps, refs: readonly TaskRef[]): Promise<Act
   const settled = new Set(rows.map(({ id }) => id));
   for (const row of rows) flow.bus.emit('task.settled', settledEvent(row, flow.by));
   for (const ref of waiting) if (settled.has(ref.taskId)) over.add(ref);
-  await strike(redis, keys, { index: 'ended', refs: [...over] });
+  await queue.lists.strike({ index: 'ended', refs: [...over] });
   let did = rows.length;
   for (const ref of alone) {
     try {

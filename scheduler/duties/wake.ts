@@ -3,9 +3,6 @@ import { isServed } from '../../core/flow/alive/served.ts';
 import { sleepersIn, type Sleeper } from '../../core/flow/alive/sleepers.ts';
 import { unfitOf } from '../../core/flow/take-back.ts';
 import { refOf } from '../../core/flow/deps.ts';
-import { sendControl } from '../../core/queue/live/control.ts';
-import { readFences } from '../../core/queue/task/fence.ts';
-import { createWakes } from '../../core/queue/live/wake.ts';
 import { everything } from '../../core/access.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { told, type Duty, type DutyDeps } from './duty.ts';
@@ -40,13 +37,13 @@ export function createWakeDuty(deps: DutyDeps): Duty {
     }
     const { times, notBefore } = tried.get(pool.key) ?? { times: 0, notBefore: -Infinity };
     if (clock.elapsed() < notBefore) return false;
-    const states = await createWakes(queue).read(sleepers.map(({ llmId }) => llmId));
+    const states = await queue.wakes.read(sleepers.map(({ llmId }) => llmId));
     if (states.some(({ waking, failed }) => waking !== null || failed !== null)) return false;
     const { llmId: wakeId, worker } = sleepers[times % sleepers.length] ?? {};
     if (!worker || wakeId === undefined) return false;
     const waitMs = Math.min(FIRST_MS * 2 ** times, LONGEST_MS);
     tried.set(pool.key, { times: times + 1, notBefore: clock.elapsed() + waitMs });
-    await sendControl(queue, { ...worker, message: { kind: 'wake', wakeId } });
+    await queue.control.send({ ...worker, message: { kind: 'wake', wakeId } });
     return true;
   };
   const each = new EachItem<string>({
@@ -88,7 +85,7 @@ async function wantedIn({ registry, queue }: DutyDeps, pool: LivePool): Promise<
     statuses: ['pending'],
     limit: MOST,
   });
-  const fences = await readFences(queue.redis, queue.keys, rows.map(refOf));
+  const fences = await queue.fences.read(rows.map(refOf));
   const wanted = new Map<string, Sleeper>();
   rows.forEach((row, at) => {
     const fence = fences[at];

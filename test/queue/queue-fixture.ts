@@ -4,7 +4,7 @@ import { claimTask, type ClaimRef } from '../../core/queue/task/claim.ts';
 import type { Submission } from '../../core/queue/task/submission.ts';
 import { openRedis } from '../../core/queue/link/connect.ts';
 import { redisPlaceOf } from '../../core/queue/link/where.ts';
-import { openQueueDoor, type QueueDoor } from '../../core/queue/door.ts';
+import { openQueueDoor, type OpenedDoor } from '../../core/queue/door.ts';
 import { Emitter } from '../../core/queue/task/emitter.ts';
 import { readFences, type Fence } from '../../core/queue/task/fence.ts';
 import { Fetchers } from '../../core/queue/jobs/fetchers.ts';
@@ -15,7 +15,7 @@ import { loseRedis } from '../support/lose-redis.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 
 export interface QueueFixture {
-  door: QueueDoor;
+  door: OpenedDoor;
   /** A second connection, for looking and for harm. */
   redis: Redis;
   /** Over that connection. */

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { claimTask } from '../../core/queue/task/claim.ts';
 import { readFences, type Fence } from '../../core/queue/task/fence.ts';
 import type { TaskRow } from '../../core/task/task.ts';
+import { createRunningTasks } from '../../core/queue/live/running.ts';
 import { ClockSteps } from '../../core/queue/live/clock-steps.ts';
 import { redisNow } from '../../core/queue/live/redis-time.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
@@ -116,8 +117,9 @@ describe('the duty reap', () => {
     const apart = { ...clock, elapsed: () => clock.elapsed() - steppedMs };
     const deps = dutyDeps(t);
     const steps = new ClockSteps({ clock: apart, log: t.deps.log });
-    const mine = createReapDuty({ ...deps, clock, queue: { ...deps.queue, steps } });
     const { redis, keys } = t.deps.queue;
+    const running = createRunningTasks({ redis, keys, steps });
+    const mine = createReapDuty({ ...deps, clock, queue: { ...deps.queue, steps, running } });
     const { run: index } = keys.pool(row.poolName);
     return {
       run: () => mine.run(new AbortController().signal),

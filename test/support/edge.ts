@@ -1,3 +1,4 @@
+import type { OpenedDoor } from '../../core/queue/door.ts';
 import { Redis } from 'ioredis';
 import { createKeys } from '../../core/queue/keys.ts';
 import { ensureAdmin } from '../../core/registry/people/bootstrap.ts';
@@ -31,7 +32,7 @@ export interface Call {
 export interface EdgeFixture extends RegistryFixture {
   url: string;
   bus: Bus;
-  deps: EdgeDeps;
+  deps: EdgeDeps & { queue: OpenedDoor };
   /** Tokens of `root` (admin), `ada` and `bob`. */
   tokens: { root: string; ada: string; bob: string };
   /** `METHOD /path`; as ada unless told. */

@@ -49,15 +49,9 @@ const controlSchema = z.discriminatedUnion('kind', [
 ]);
 export type Control = z.infer<typeof controlSchema>;
 
-/** What it takes to say something over a control channel. */
-export interface ControlStore {
-  redis: Redis;
-  keys: Keys;
-}
-
 /** @returns how many heard it: 0 means the worker is gone, or about to reconnect. @throws McpctlError `unavailable`. */
 export async function sendControl(
-  { redis, keys }: ControlStore,
+  { redis, keys }: { redis: Redis; keys: Keys },
   { session, boot, message }: { session: string; boot: string; message: Control },
 ): Promise<number> {
   return Number(await orUnavailable(redis.spublish(keys.control(session, boot), JSON.stringify(message))));

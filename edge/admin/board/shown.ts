@@ -1,9 +1,9 @@
 import type { QueueDoor } from '../../../core/queue/door.ts';
-import { areReadable, seeJobs, type JobsSeen } from '../../../core/queue/jobs/counts.ts';
+import type { JobsSeen } from '../../../core/queue/jobs/counts.ts';
 import type { Registry } from '../../../core/registry/registry.ts';
 
 export interface ShownDeps {
-  queue: Pick<QueueDoor, 'redis' | 'keys' | 'queueOf'>;
+  queue: Pick<QueueDoor, 'jobs' | 'keys' | 'queueOf'>;
   registry: Pick<Registry, 'llms' | 'tasks'>;
 }
 
@@ -50,7 +50,7 @@ export async function boardQueues(
     })),
   ];
   const names = candidates.map((candidate) => candidate.name);
-  const seen = await seeJobs(queue.redis, queue.keys, names);
+  const seen = await queue.jobs.see(names);
   const ranked = candidates
     .map((candidate, i) => ({
       ...candidate,
@@ -59,19 +59,19 @@ export async function boardQueues(
     .filter(({ directed, rank }) => !directed || rank < IDLE)
     .sort((a, b) => a.rank - b.rank || (a.title < b.title ? -1 : 1))
     .map(({ name, title, description }) => ({ name, title, description }));
-  return await readable(queue, ranked);
+  return await readable(queue.jobs, ranked);
 }
 
 /** The first of them that Bull Board can read: it shows all or nothing, and a session may break the keys of its own pools. */
 async function readable(
-  { redis, keys }: ShownDeps['queue'],
+  jobs: ShownDeps['queue']['jobs'],
   queues: readonly BoardQueue[],
 ): Promise<BoardQueue[]> {
   const shown: BoardQueue[] = [];
   for (let at = 0; at < queues.length && shown.length < MOST; at += MOST) {
     const some = queues.slice(at, at + MOST);
     const names = some.map(({ name }) => name);
-    const sound = await areReadable(redis, keys, names);
+    const sound = await jobs.areReadable(names);
     shown.push(...some.filter((_, i) => sound[i]));
   }
   return shown.slice(0, MOST);

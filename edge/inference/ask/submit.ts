@@ -4,7 +4,7 @@ import type { Actor } from '../../../core/access.ts';
 import type { Policy } from '../../../core/task/disconnect.ts';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { closeRow } from '../../../core/flow/end/close-row.ts';
-import { Follower } from '../../../core/queue/task/follow.ts';
+import type { Follower } from '../../../core/queue/task/follow.ts';
 import type { TaskKey } from '../../../core/registry/idempotency.ts';
 import type { NewTask } from '../../../core/registry/tasks/insert-tasks.ts';
 import type { TaskHead } from '../../../core/task/head.ts';
@@ -86,10 +86,7 @@ export async function submitAndFollow(
   order: Order,
 ): Promise<Submitted | { row: TaskRow; follower: null }> {
   const id = v7();
-  const opening = Follower.open(
-    { ...deps.queue, log: deps.log },
-    { taskId: id, poolKey: order.target.poolKey },
-  );
+  const opening = deps.queue.streams.follow({ taskId: id, poolKey: order.target.poolKey });
   const [opened, inserted] = await Promise.allSettled([opening, insert(deps, actor, { order, id })]);
   try {
     if (inserted.status === 'rejected') throw inserted.reason;

@@ -1,9 +1,9 @@
 import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { refOf } from '../../../core/flow/deps.ts';
 import { closeTask } from '../../../core/flow/end/cancel.ts';
 import { isServed, mayReturn } from '../../../core/flow/alive/served.ts';
 import { sleepersIn } from '../../../core/flow/alive/sleepers.ts';
 import { allAttempts, excludedOf, isForsaken, takeBack, whyWaited } from '../../../core/flow/take-back.ts';
-import { readFences } from '../../../core/queue/task/fence.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
 import { nobody, type Target } from '../ask/target.ts';
@@ -97,9 +97,8 @@ export class MakersDuties implements Duties {
   async takeBack(): Promise<void> {
     this.#cameBack = true;
     const { row } = this.#wait;
-    const { redis, keys } = this.#deps.queue;
     try {
-      const [fence] = await readFences(redis, keys, [{ taskId: row.id, poolKey: row.poolName }]);
+      const [fence] = await this.#deps.queue.fences.read([refOf(row)]);
       const current = await this.#deps.registry.tasks.byId(row.id);
       if (fence?.state === 'released' && current) {
         const { liveness } = this.#deps;
@@ -147,11 +146,10 @@ export class MakersDuties implements Duties {
   /** Why no member will take it, naming each attempt when there were any; null while one may. */
   async #whyNobody(): Promise<McpctlError | null> {
     const { target, row } = this.#wait;
-    const { redis, keys } = this.#deps.queue;
     const pool = await this.#deps.lookAtPool(target.poolKey);
     const not = [...target.unfit];
     if (this.#cameBack) {
-      const [fence] = await readFences(redis, keys, [{ taskId: row.id, poolKey: row.poolName }]);
+      const [fence] = await this.#deps.queue.fences.read([refOf(row)]);
       if (fence?.claim === '' && isForsaken(pool, row, fence)) {
         const { code, message } = await allAttempts(this.#deps, row);
         return new McpctlError(code, message, { taskId: row.id });

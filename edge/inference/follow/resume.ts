@@ -1,14 +1,12 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { refOf } from '../../../core/flow/deps.ts';
-import { orUnavailable } from '../../../core/queue/link/connect.ts';
-import { readFences } from '../../../core/queue/task/fence.ts';
 import { tagOf } from '../../../core/queue/task/attempt.ts';
-import { Follower } from '../../../core/queue/task/follow.ts';
-import { beginning, readTop, type Entry, type Position } from '../../../core/queue/task/stream.ts';
+import type { Follower } from '../../../core/queue/task/follow.ts';
+import { beginning, type Entry, type Position } from '../../../core/queue/task/stream.ts';
 import { isTerminal, type TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 
-type Deps = Pick<EdgeDeps, 'queue' | 'log'>;
+type Deps = Pick<EdgeDeps, 'queue'>;
 
 /**
  * Goes on with a task's stream exactly after a position (null: from its first event), at any edge: the record
@@ -27,7 +25,7 @@ export async function followFrom(deps: Deps, row: TaskRow, after: Position | nul
     if (!top && after === null && row.status !== 'completed') return null;
     if (!top) throw new McpctlError('gone', undefined, { taskId: row.id });
   }
-  const follower = await Follower.open({ ...deps.queue, log: deps.log }, refOf(row), after ?? beginning);
+  const follower = await deps.queue.streams.follow(refOf(row), after ?? beginning);
   try {
     if (after !== null) await needHandedOut(deps, row, after);
     await follower.begin();
@@ -40,8 +38,7 @@ export async function followFrom(deps: Deps, row: TaskRow, after: Position | nul
 
 /** The last entry of an ended task's stream, if it tells what the row tells: the end of the row's claim, or a close. */
 async function readSpeaking({ queue }: Deps, row: TaskRow): Promise<Entry | null> {
-  const { stream } = queue.keys.pool(row.poolName).task(row.id);
-  const top = await orUnavailable(readTop(queue.redis, stream));
+  const top = await queue.streams.top(refOf(row));
   if (top?.kind === 'end') return top.ending.claim === row.claimId ? top : null;
   return top?.kind === 'closed' && row.status !== 'completed' ? top : null;
 }
@@ -49,7 +46,7 @@ async function readSpeaking({ queue }: Deps, row: TaskRow): Promise<Entry | null
 /** A position was handed out if its event was there, of a claim that was shown: the fence knows both. */
 async function needHandedOut({ queue }: Deps, row: TaskRow, after: Position): Promise<void> {
   const { epoch, seq } = after;
-  const [fence] = await readFences(queue.redis, queue.keys, [refOf(row)]);
+  const [fence] = await queue.fences.read([refOf(row)]);
   if (epoch > Math.max(row.epoch, fence?.epoch ?? 0)) throw new McpctlError('invalid_cursor');
   const gone = (): McpctlError => new McpctlError('gone', undefined, { taskId: row.id });
   if (fence?.epoch !== epoch) throw gone();

@@ -1,6 +1,6 @@
 import { messageOf } from '../../../core/errors.ts';
 import { refOf } from '../../../core/flow/deps.ts';
-import { placeOf, type Place } from '../../../core/queue/task/place.ts';
+import type { Place } from '../../../core/queue/task/place.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 
@@ -44,9 +44,8 @@ export class Standing {
 
   /** The place for a chunk that is sent in any case. Without Redis: queued, nobody knows where. */
   async now(): Promise<Place> {
-    const { redis, keys } = this.#deps.queue;
     try {
-      const place = await placeOf(redis, keys, { ...refOf(this.#row), pin: this.#row.pin });
+      const place = await this.#deps.queue.places.of({ ...refOf(this.#row), pin: this.#row.pin });
       const ms = place.state === 'queued' ? await this.#wakingMs() : null;
       this.#told = ms === null ? place : { state: 'waking', position: null, seconds: Math.round(ms / 1_000) };
     } catch (thrown) {

@@ -1,7 +1,5 @@
 import { settleTask } from '../../../core/flow/end/settle.ts';
-import { orUnavailable } from '../../../core/queue/link/connect.ts';
-import { Follower } from '../../../core/queue/task/follow.ts';
-import { beginning, readTop } from '../../../core/queue/task/stream.ts';
+import { beginning } from '../../../core/queue/task/stream.ts';
 import { isTerminal, type TaskRow } from '../../../core/task/task.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
 
@@ -19,12 +17,10 @@ export async function untilEnded(
   if (isTerminal(row.status) || withinMs <= 0) return row;
   const ref = { taskId: row.id, poolKey: row.poolName };
   // Only the end is of interest: of a long stream, nothing before its last entry is read.
-  const top = await orUnavailable(
-    readTop(deps.queue.redis, deps.queue.keys.pool(ref.poolKey).task(row.id).stream),
-  );
+  const top = await deps.queue.streams.top(ref);
   if (top?.kind === 'end') return await settleTask(flowOf(deps), ref, top.ending);
   const after = top?.kind === 'events' ? top : beginning;
-  const follower = await Follower.open({ ...deps.queue, log: deps.log }, ref, after);
+  const follower = await deps.queue.streams.follow(ref, after);
   const deadline = deps.clock.elapsed() + withinMs;
   try {
     follower.readRecord();

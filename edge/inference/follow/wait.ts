@@ -1,7 +1,7 @@
 import { McpctlError } from '../../../core/errors.ts';
 import { refOf } from '../../../core/flow/deps.ts';
 import type { Attempt } from '../../../core/queue/task/attempt.ts';
-import { show, type Shown } from '../../../core/queue/task/fence.ts';
+import type { Shown } from '../../../core/queue/task/fence.ts';
 import type { Follower } from '../../../core/queue/task/follow.ts';
 import type { Place } from '../../../core/queue/task/place.ts';
 import type { Entry } from '../../../core/queue/task/stream.ts';
@@ -112,7 +112,7 @@ export class TaskWait {
     const until = clock.elapsed() + PATIENCE_MS;
     for (;;) {
       try {
-        const shown = await show(queue.redis, queue.keys, { ref: refOf(row), attempt });
+        const shown = await queue.fences.show({ ref: refOf(row), attempt });
         if (shown === null) this.#waiting = true; // handed back or replaced, whether or not a hint came of it
         return shown;
       } catch (thrown) {

@@ -1,6 +1,6 @@
 import type { Job, Worker } from 'bullmq';
 import { createLiveness } from '../../../core/flow/alive/liveness.ts';
-import { openQueueDoor, type QueueDoor } from '../../../core/queue/door.ts';
+import { openQueueDoor, type OpenedDoor } from '../../../core/queue/door.ts';
 import { createFetcher, LOCK_MS, type JobData } from '../../../core/queue/jobs/jobs.ts';
 import { announce } from '../../../core/queue/live/presence.ts';
 import { redisNow } from '../../../core/queue/live/redis-time.ts';
@@ -23,7 +23,7 @@ export const SESSION = '00000000-0000-4000-8000-00000000000a';
 
 /** A Redis, a Postgres and two members of one pool; every process in it is played by the test. */
 export interface House extends RegistryFixture {
-  queue: QueueDoor;
+  queue: OpenedDoor;
   tools: Tools;
   members: readonly string[];
   fetchers: readonly Worker<JobData>[];
@@ -108,7 +108,7 @@ export async function openHouse(): Promise<House> {
 }
 
 async function age(
-  { t, queue: { redis, keys } }: { t: RegistryFixture; queue: QueueDoor },
+  { t, queue: { redis, keys } }: { t: RegistryFixture; queue: OpenedDoor },
   beats?: readonly string[],
 ): Promise<void> {
   await t.connection.db.raw(`update tasks set created_at = now() - interval '1 minute'`);

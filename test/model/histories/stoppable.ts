@@ -1,7 +1,9 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { Dispatch } from '../../../core/queue/task/dispatch.ts';
-import type { QueueDoor } from '../../../core/queue/door.ts';
+import type { OpenedDoor } from '../../../core/queue/door.ts';
+import { createParts } from '../../../core/queue/parts.ts';
+import { createLog } from '../../../core/runtime/log.ts';
 import { createQueues, type JobData } from '../../../core/queue/jobs/jobs.ts';
 import type { Registry } from '../../../core/registry/registry.ts';
 
@@ -17,7 +19,7 @@ export interface Stop {
 /** What a process does its work with. */
 export interface Tools {
   registry: Registry;
-  queue: QueueDoor;
+  queue: OpenedDoor;
 }
 
 /** Something that is held up. */
@@ -80,10 +82,12 @@ function watched({ registry, queue }: Tools, step: Step): Tools {
   });
   const real = createQueues(queue.redis, queue.keys.namespace);
   const queues = (name: string): Queue<JobData> => eachStep(real(name), step);
+  const log = createLog({ process: 'test', level: 'silent', pretty: false });
+  const parts = createParts({ ...queue, redis, log });
   const dispatch = new Dispatch({ redis, keys: queue.keys, queues, eventKeepMs: 60_000 });
   return {
     registry: { ...registry, tasks: eachStep(registry.tasks, step) },
-    queue: { ...queue, redis, dispatch },
+    queue: { ...queue, ...parts, redis, dispatch },
   };
 }
 

@@ -1,0 +1,125 @@
+import type { Redis } from 'ioredis';
+import type { Log } from '../runtime/log.ts';
+import { halveEvents, redisMemory, weighEvents } from './event-memory.ts';
+import { areReadable, countJobs, seeJobs } from './jobs/counts.ts';
+import { forgetPool, forgetQueue } from './jobs/forget-queue.ts';
+import { standingJobs, stillStanding, type StandingJob } from './jobs/leftovers.ts';
+import { lookAt, notAtRest } from './jobs/look.ts';
+import type { Keys } from './keys.ts';
+import { orUnavailable } from './link/connect.ts';
+import type { Subscriber } from './link/subscriber.ts';
+import type { ClockSteps } from './live/clock-steps.ts';
+import { sendControl, type Control } from './live/control.ts';
+import { countIn, trust } from './live/generation.ts';
+import { redisNow } from './live/redis-time.ts';
+import { createRunningTasks } from './live/running.ts';
+import { createWakes } from './live/wake.ts';
+import {
+  poolsWithAny,
+  readIndexes,
+  readLasts,
+  strike,
+  type IndexQuery,
+  type PoolIndex,
+} from './pool-indexes.ts';
+import { createRedisUsers } from './redis-users.ts';
+import { addTally, readTally, type SchedulerTally } from './tally.ts';
+import type { Attempt } from './task/attempt.ts';
+import { readFences, show, type TaskRef } from './task/fence.ts';
+import { Follower } from './task/follow.ts';
+import { placeOf } from './task/place.ts';
+import { readLast, readTop, type Position } from './task/stream.ts';
+import { attachWaiter, detachWaiter, type Waiter } from './task/waiters.ts';
+
+/** The connection that the parts of a door send their commands over. */
+export interface PartsDeps {
+  redis: Redis;
+  keys: Keys;
+  subscriber: Subscriber;
+  /** Of Redis's clock, as `door.ts` has them. */
+  steps: ClockSteps;
+  log: Log;
+}
+
+/**
+ * What edge and scheduler ask of Redis beside `Dispatch` and `Presence`, a part for each thing that stands there. Whoever has
+ * a part can ask for what it says and send no command of their own. Each throws McpctlError `unavailable`, unless it says.
+ */
+export function createParts({ redis, keys, subscriber, steps, log }: PartsDeps) {
+  const store = { redis, keys };
+  const streamOf = ({ poolKey, taskId }: TaskRef): string => keys.pool(poolKey).task(taskId).stream;
+  return {
+    fences: {
+      read: (refs: readonly TaskRef[]) => readFences(redis, keys, refs),
+      show: (asked: { ref: TaskRef; attempt: Attempt }) => show(redis, keys, asked),
+    },
+    streams: {
+      top: (ref: TaskRef) => orUnavailable(readTop(redis, streamOf(ref))),
+      last: (ref: TaskRef) => readLast(redis, streamOf(ref)),
+      lasts: (refs: readonly TaskRef[]) => readLasts(redis, keys, refs),
+      follow: (ref: TaskRef, after?: Position) => Follower.open({ ...store, subscriber, log }, ref, after),
+    },
+    running: createRunningTasks({ ...store, steps }),
+    /** The lists of each pool that somebody is to do something about. */
+    lists: {
+      anyIn: (pools: readonly string[], of: readonly PoolIndex[]) => poolsWithAny(store, pools, of),
+      read: (pools: readonly string[], query: IndexQuery) => readIndexes(store, pools, query),
+      strike: (what: { index: PoolIndex; refs: readonly TaskRef[] }) => strike(redis, keys, what),
+    },
+    jobs: {
+      look: (refs: Parameters<typeof lookAt>[2]) => lookAt(redis, keys, refs),
+      notAtRest: <T extends TaskRef & { epoch: number; pin: string | null }>(tasks: readonly T[]) =>
+        notAtRest(redis, keys, tasks),
+      standing: (queues: Parameters<typeof standingJobs>[2]) => standingJobs(redis, keys, queues),
+      stillStanding: (jobs: readonly StandingJob[]) => stillStanding(redis, keys, jobs),
+      count: (names: readonly string[]) => countJobs(redis, keys, names),
+      see: (names: readonly string[]) => seeJobs(redis, keys, names),
+      areReadable: (names: readonly string[]) => areReadable(redis, keys, names),
+      forgetQueue: (which: { poolKey: string; llmId?: string }) => forgetQueue(redis, keys, which),
+      forgetPool: (poolKey: string) => forgetPool(redis, keys, poolKey),
+    },
+    places: { of: (task: Parameters<typeof placeOf>[2]) => placeOf(redis, keys, task) },
+    waiters: {
+      attach: (waiter: Waiter) => attachWaiter(store, waiter),
+      detach: (waiter: Waiter) => detachWaiter(store, waiter),
+    },
+    control: {
+      send: (to: { session: string; boot: string; message: Control }) => sendControl(store, to),
+    },
+    wakes: createWakes(store),
+    events: {
+      memory: () => redisMemory(store),
+      weigh: (refs: readonly TaskRef[]) => weighEvents(store, refs),
+      halve: (refs: readonly TaskRef[]) => halveEvents(store, refs),
+    },
+    tally: {
+      add: (tally: SchedulerTally) => addTally(redis, keys, tally),
+      read: () => readTally(redis, keys),
+    },
+    /** Which Redis it is, and whether everything that is open was compared with it since it is that one. */
+    generation: {
+      count: (least: number) => countIn(store, least),
+      trust: (count: number) => trust(store, count),
+      isMarked: async () => (await orUnavailable(redis.exists(keys.epoch))) === 1,
+      mark: async () => void (await orUnavailable(redis.set(keys.epoch, await redisNow(redis)))),
+    },
+    users: createRedisUsers(store),
+    server: {
+      now: () => redisNow(redis),
+      ping: async () => void (await orUnavailable(redis.ping())),
+      /** A replica, a full one and one that lost its disk answer a ping. */
+      write: async () => void (await orUnavailable(redis.set(keys.probe, '1', 'PX', PROBE_MS))),
+      /** Which process of Redis it is; '' where it does not say. */
+      runId: async () => /^run_id:(\w+)/m.exec(await orUnavailable(redis.info('server')))?.[1] ?? '',
+      /** @returns the way to stop hearing of new connections. */
+      onReady: (listener: () => void): (() => void) => {
+        redis.on('ready', listener);
+        return () => void redis.off('ready', listener);
+      },
+    },
+  };
+}
+
+export type Parts = ReturnType<typeof createParts>;
+
+const PROBE_MS = 60_000;
