@@ -45,7 +45,14 @@ export interface PartsDeps {
  * What edge and scheduler ask of Redis beside `Dispatch` and `Presence`, a part for each thing that stands there. Whoever has
  * a part can ask for what it says and send no command of their own. Each throws McpctlError `unavailable`, unless it says.
  */
-export function createParts({ redis, keys, subscriber, steps, log }: PartsDeps) {
+export function createParts(deps: PartsDeps) {
+  return { ...partsOfTasks(deps), ...partsOfPools(deps), ...partsOfServer(deps) };
+}
+
+export type Parts = ReturnType<typeof createParts>;
+
+/** Of single tasks, those who wait for them and those who run them. */
+function partsOfTasks({ redis, keys, subscriber, steps, log }: PartsDeps) {
   const store = { redis, keys };
   const streamOf = ({ poolKey, taskId }: TaskRef): string => keys.pool(poolKey).task(taskId).stream;
   return {
@@ -60,6 +67,22 @@ export function createParts({ redis, keys, subscriber, steps, log }: PartsDeps) 
       follow: (ref: TaskRef, after?: Position) => Follower.open({ ...store, subscriber, log }, ref, after),
     },
     running: createRunningTasks({ ...store, steps }),
+    places: { of: (task: Parameters<typeof placeOf>[2]) => placeOf(redis, keys, task) },
+    waiters: {
+      attach: (waiter: Waiter) => attachWaiter(store, waiter),
+      detach: (waiter: Waiter) => detachWaiter(store, waiter),
+    },
+    control: {
+      send: (to: { session: string; boot: string; message: Control }) => sendControl(store, to),
+    },
+    wakes: createWakes(store),
+  };
+}
+
+/** Of what stands in the queues and lists of pools. */
+function partsOfPools({ redis, keys }: PartsDeps) {
+  const store = { redis, keys };
+  return {
     /** The lists of each pool that somebody is to do something about. */
     lists: {
       anyIn: (pools: readonly string[], of: readonly PoolIndex[]) => poolsWithAny(store, pools, of),
@@ -78,20 +101,20 @@ export function createParts({ redis, keys, subscriber, steps, log }: PartsDeps) 
       forgetQueue: (which: { poolKey: string; llmId?: string }) => forgetQueue(redis, keys, which),
       forgetPool: (poolKey: string) => forgetPool(redis, keys, poolKey),
     },
-    places: { of: (task: Parameters<typeof placeOf>[2]) => placeOf(redis, keys, task) },
-    waiters: {
-      attach: (waiter: Waiter) => attachWaiter(store, waiter),
-      detach: (waiter: Waiter) => detachWaiter(store, waiter),
-    },
-    control: {
-      send: (to: { session: string; boot: string; message: Control }) => sendControl(store, to),
-    },
-    wakes: createWakes(store),
     events: {
       memory: () => redisMemory(store),
       weigh: (refs: readonly TaskRef[]) => weighEvents(store, refs),
       halve: (refs: readonly TaskRef[]) => halveEvents(store, refs),
     },
+  };
+}
+
+const PROBE_MS = 60_000;
+
+/** Of the server itself, and of the installation as a whole. */
+function partsOfServer({ redis, keys }: PartsDeps) {
+  const store = { redis, keys };
+  return {
     tally: {
       add: (tally: SchedulerTally) => addTally(redis, keys, tally),
       read: () => readTally(redis, keys),
@@ -119,7 +142,3 @@ export function createParts({ redis, keys, subscriber, steps, log }: PartsDeps) 
     },
   };
 }
-
-export type Parts = ReturnType<typeof createParts>;
-
-const PROBE_MS = 60_000;
