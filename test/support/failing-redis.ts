@@ -63,8 +63,8 @@ interface Failure {
 
 export interface FailingRedis {
   port: number;
-  /** From now on each kind of command fails now and then, in its first occurrences. @param how.inside our scripts in their middle, too. */
-  begin(how: { inside: boolean }): void;
+  /** From now on each kind of command fails now and then, in its first occurrences: our scripts in their middle, too. */
+  begin(): void;
   end(): void;
   /** How often each kind was failed. */
   failed(): ReadonlyMap<string, number>;
@@ -76,7 +76,6 @@ export async function failingRedis({ host, port }: { host: string; port: number 
   const seen = new Map<string, number>();
   const failed = new Map<string, number>();
   let isOn = false;
-  let breaksInside = false;
   let nth = 0;
   let depth = 0;
 
@@ -87,7 +86,7 @@ export async function failingRedis({ host, port }: { host: string; port: number 
     seen.set(kind, count);
     const how = first.has(kind) && count > 1 ? undefined : failing.get(count);
     const script = /^evalsha$/i.test(words[0] ?? '') ? scriptOf.get(words[1] ?? '') : undefined;
-    if (!how || (how === 'inside' && !(script && breaksInside))) return null;
+    if (!how || (how === 'inside' && !script)) return null;
     nth += 1;
     const error = replies[nth % replies.length] ?? '';
     const name = how === 'inside' ? `${kind}, inside` : kind;
@@ -141,7 +140,7 @@ export async function failingRedis({ host, port }: { host: string; port: number 
   });
   return {
     port: own,
-    begin: ({ inside }) => void ([isOn, breaksInside] = [true, inside]),
+    begin: () => void (isOn = true),
     end: () => void (isOn = false),
     failed: () => failed,
     close,

@@ -8,10 +8,11 @@ import { startSystem, until, type System, type WorkerProcess } from '../support/
 
 const request = { messages: [{ role: 'user', content: 'hi' }] };
 const TOGETHER = 6;
-/** `MCPCTL_RUNS` of 4 and more asks for more of it: scripts that fail in their middle, and each of the scripts below. */
+/** `MCPCTL_RUNS` of 4 and more asks for more of it: each of the scripts below, and a worker of its own connection. */
 const RUNS = Number(process.env['MCPCTL_RUNS'] ?? 1);
-const IN_THE_MIDDLE = true;
 const WITHIN_MS = 5_000 * RUNS;
+/** On a busy machine the first calls may take all of that, and be refused. */
+const AT_MOST_MS = 45_000;
 const AGAIN_MS = 50;
 /** Scripts that are come to in each turn, by the process that holds the claims, and by the edge. */
 const ofClaims = ['claim', 'emit', 'end'].map((name) => `evalsha ${name}`);
@@ -92,11 +93,22 @@ onEachTransport('a system whose stores make each kind of command fail', function
     return taskId === null ? null : { taskId, completed, accepted: answer.ok };
   };
 
-  /** Callers of every kind, of whom some leave, until it is enough. @returns what they were told. */
-  async function callUntil(isEnough: () => boolean): Promise<Told[]> {
+  /**
+   * Callers of every kind, of whom some leave, until it is enough; or time is up, and each of these has failed something, and
+   * somebody was told of a task. @returns what they were told.
+   */
+  async function callUntil(
+    isEnough: () => boolean,
+    each: readonly { failed(): ReadonlyMap<string, number> }[],
+  ): Promise<Told[]> {
     const told: Told[] = [];
-    const overAt = performance.now() + WITHIN_MS;
-    while (performance.now() < overAt && !isEnough()) {
+    const began = performance.now();
+    const isLittle = (): boolean => told.length === 0 || each.some((one) => one.failed().size <= 5);
+    const goesOn = (): boolean => {
+      const spent = performance.now() - began;
+      return spent < WITHIN_MS ? !isEnough() || isLittle() : spent < AT_MOST_MS && isLittle();
+    };
+    while (goesOn()) {
       const calls = Array.from({ length: TOGETHER }, (_, nth) => call(nth));
       const left = new AbortController();
       const leaving = t.call('POST', '/api/v1/llms/desk/infer', { body: request, signal: left.signal });
@@ -125,13 +137,16 @@ onEachTransport('a system whose stores make each kind of command fail', function
     expect(answer.status).to.equal(200);
   }
 
-  it(`loses no process and no task, and tells nobody of an end that it did not have${IN_THE_MIDDLE ? ', also where a script fails in its middle' : ''}`, async () => {
+  it('loses no process and no task, and tells nobody of an end that it did not have, also where a script fails in its middle', async () => {
     const [{ edge, scheduler, worker: ofWorker }] = between as [(typeof between)[number]];
-    for (const one of [edge, scheduler, ofWorker]) one.begin({ inside: IN_THE_MIDDLE });
+    for (const one of [edge, scheduler, ofWorker]) one.begin();
     const holder = transport === 'redis' ? ofWorker : edge;
     const has = (one: FailingRedis, kinds: readonly string[]): boolean =>
       kinds.every((kind) => (one.failed().get(kind) ?? 0) > 0);
-    const told = await callUntil(() => has(holder, ofClaims) && has(edge, ofCallers));
+    const told = await callUntil(
+      () => has(holder, ofClaims) && has(edge, ofCallers),
+      [holder, edge, scheduler],
+    );
     for (const one of [edge, scheduler, ofWorker]) one.end();
     await expectWell(told);
     for (const one of [holder, edge, scheduler]) expect(one.failed().size).to.be.above(5);
@@ -143,7 +158,10 @@ onEachTransport('a system whose stores make each kind of command fail', function
   it('does so where it is Postgres that makes each statement fail', async () => {
     const [{ edge, scheduler }] = databases as [(typeof databases)[number]];
     for (const one of [edge, scheduler]) one.begin();
-    const told = await callUntil(() => edge.failed().size > 8 && scheduler.failed().size > 12);
+    const told = await callUntil(
+      () => edge.failed().size > 8 && scheduler.failed().size > 12,
+      [edge, scheduler],
+    );
     for (const one of [edge, scheduler]) one.end();
     await expectWell(told);
     for (const one of [edge, scheduler]) expect(one.failed().size).to.be.above(5);
