@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { Submission } from '../../core/queue/task/submission.ts';
+import { startOwnRedis } from '../support/own-redis.ts';
 import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
@@ -13,9 +14,9 @@ describe('a new task, enqueued in one round trip', function () {
 
   const made = (poolKey: string): Submission => submissionOf(newTask({ ownerId: '', poolKey }));
   const queueOf = (task: Submission): string => t.door.keys.pool(task.poolKey).queue();
-  const take = async (task: Submission) => {
-    const job = await t.fetchers.next(queueOf(task));
-    const claimed = await t.claim(task);
+  const take = async (task: Submission, from: QueueFixture = t) => {
+    const job = await from.fetchers.next(queueOf(task));
+    const claimed = await from.claim(task);
     await job?.complete();
     return { taskId: job?.taskId, claimed };
   };
@@ -47,12 +48,20 @@ describe('a new task, enqueued in one round trip', function () {
 
   it('is enqueued once more when Redis had forgotten its scripts, and its job was taken in vain', async () => {
     const task = made('forgotten');
-    await t.redis.script('FLUSH');
-    await t.door.queueOf(queueOf(task)).add('infer', { T: task.taskId }, { jobId: `${task.taskId}-1` });
-    expect(await take(task)).to.deep.equal({ taskId: task.taskId, claimed: 'absent' });
-    await t.door.dispatch.enqueueNew(task);
-    const { taskId, claimed } = await take(task);
-    expect(taskId).to.equal(task.taskId);
-    expect(claimed).to.deep.include({ epoch: 1, body: task.body });
+    // What others run in the shared one would be forgotten with it.
+    const server = await startOwnRedis();
+    const own = await queueFixture(server.url);
+    try {
+      await own.redis.script('FLUSH');
+      await own.door.queueOf(queueOf(task)).add('infer', { T: task.taskId }, { jobId: `${task.taskId}-1` });
+      expect(await take(task, own)).to.deep.equal({ taskId: task.taskId, claimed: 'absent' });
+      await own.door.dispatch.enqueueNew(task);
+      const { taskId, claimed } = await take(task, own);
+      expect(taskId).to.equal(task.taskId);
+      expect(claimed).to.deep.include({ epoch: 1, body: task.body });
+    } finally {
+      await own.close();
+      await server.close();
+    }
   });
 });

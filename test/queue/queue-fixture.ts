@@ -36,8 +36,7 @@ export interface QueueFixture {
 
 const session = '00000000-0000-4000-8000-00000000000a';
 
-export async function queueFixture(): Promise<QueueFixture> {
-  const redisUrl = process.env['REDIS_URL'] ?? '';
+export async function queueFixture(redisUrl = process.env['REDIS_URL'] ?? ''): Promise<QueueFixture> {
   const namespace = `t_${randomUUID().slice(0, 8)}`;
   const log = createLog({ process: 'test', level: 'silent', pretty: false });
   const place = {
