@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { errorReasonSchema } from './task/error-reason.ts';
 
 /** The error body of `/api/v1` (SPEC §11). */
 export const apiErrorSchema = z.object({
@@ -6,6 +7,8 @@ export const apiErrorSchema = z.object({
   code: z.string(),
   requestId: z.string(),
   details: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  /** What a backend said beside the sentence. */
+  reason: errorReasonSchema.optional(),
   /** The task that it is about, where one was made. */
   taskId: z.string().optional(),
 });

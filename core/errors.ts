@@ -1,3 +1,5 @@
+import type { ErrorReason } from './task/error-reason.ts';
+
 /**
  * The one catalogue of errors. A code never changes its meaning; docs/errors.md lists each and is tested
  * against this table. Nothing outside this file decides a status, an exit code or an OpenAI error type.
@@ -308,6 +310,8 @@ export interface ErrorExtra {
   taskId?: string;
   /** Of a backend: its caller is told this in place of what we say. */
   refusal?: Refusal;
+  /** Of a backend: its caller is told this beside what we say. */
+  reason?: ErrorReason | null | undefined;
   cause?: unknown;
 }
 
@@ -321,6 +325,7 @@ export class McpctlError extends Error {
   readonly retryAfterS: number | undefined;
   readonly taskId: string | undefined;
   readonly refusal: Refusal | undefined;
+  readonly reason: ErrorReason | undefined;
 
   constructor(code: ErrorCode, message?: string, extra: ErrorExtra = {}) {
     super(message ?? catalogue[code].message, extra.cause === undefined ? undefined : { cause: extra.cause });
@@ -330,6 +335,7 @@ export class McpctlError extends Error {
     this.retryAfterS = extra.retryAfterS;
     this.taskId = extra.taskId;
     this.refusal = extra.refusal;
+    this.reason = extra.reason ?? undefined;
   }
 
   get status(): number {

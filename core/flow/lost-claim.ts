@@ -3,13 +3,17 @@ import type { Fence } from '../queue/task/fence.ts';
 import type { LostClaim } from '../registry/tasks/task-ends.ts';
 
 /** What is written down of the claim that a fence names, when it comes to nothing. */
-export function lostClaim(fence: Fence, { counts, reason }: Pick<LostClaim, 'counts' | 'reason'>): LostClaim {
+export function lostClaim(
+  fence: Fence,
+  { counts, reason, errorReason }: Pick<LostClaim, 'counts' | 'reason' | 'errorReason'>,
+): LostClaim {
   return {
     counts,
     llmId: idIn(fence.llm),
     session: idIn(fence.session),
     startedAt: fence.claimedAt === undefined ? null : new Date(fence.claimedAt),
     reason,
+    errorReason: errorReason ?? null,
   };
 }
 

@@ -1,4 +1,5 @@
 import { isErrorCode, type ErrorCode } from '../errors.ts';
+import { errorReasonOf, type ErrorReason } from '../task/error-reason.ts';
 import { parseHandBack, type HandBack } from '../task/hand-back.ts';
 import type { Fence } from '../queue/task/fence.ts';
 import type { LostClaim } from '../registry/tasks/task-ends.ts';
@@ -41,7 +42,8 @@ export async function takeBack(
   const isLooping = isInALoop(fence, pool.members.length);
   const why = isLooping ? notLeaving(parseHandBack(fence.why)) : parseHandBack(fence.why);
   const reason = `${why.code}: ${why.message}`;
-  const lost = lostClaim(fence, { counts: why.counts, reason });
+  const errorReason = errorReasonOf(why);
+  const lost = lostClaim(fence, { counts: why.counts, reason, errorReason });
   const requeue = async (excluded: readonly string[]): Promise<'requeued' | 'moved'> =>
     (await requeueTask(deps, { row, fence, lost, excluded })) === 'ok' ? 'requeued' : 'moved';
   if (why.counts === 'none') return await requeue(excludedOf(fence));
@@ -67,6 +69,7 @@ export async function takeBack(
     code,
     message,
     retryAfterS: why.retryAfterS,
+    reason: why.reason,
     lost,
   };
   const closed = await closeTask(deps, row, closing);
@@ -132,6 +135,8 @@ export async function forgive(
 interface Heard {
   code: ErrorCode;
   message: string;
+  /** What the last backend said beside the sentence. */
+  reason?: ErrorReason;
 }
 
 /** The last thing that was heard of a task that has waited in vain, where a backend was not ready; null where none was. */
@@ -168,14 +173,16 @@ export async function allAttempts(
 }
 
 function sumUp(
-  before: readonly Pick<TaskAttempt, 'llm' | 'reason'>[],
+  before: readonly Pick<TaskAttempt, 'llm' | 'reason' | 'errorReason'>[],
   last?: { llm: string; why: HandBack },
 ): Heard {
   const all = before.map(({ llm, reason }) => `${llm}: ${reason}`);
   if (last) all.push(`${last.llm}: ${last.why.code}: ${last.why.message}`);
   const lastCode = last?.why.code ?? codeOfReason(before.at(-1)?.reason ?? '');
   const code = isErrorCode(lastCode) ? lastCode : 'backend_error';
-  if (last && all.length === 1) return { code, message: last.why.message };
+  const errorReason = last ? errorReasonOf(last.why) : before.at(-1)?.errorReason;
+  const beside = errorReason ? { reason: errorReason } : {};
+  if (last && all.length === 1) return { code, message: last.why.message, ...beside };
   const listed = all.map((text, i) => `${i + 1}. ${text}`).join(' ');
-  return { code, message: `No member could answer. ${listed}`.slice(0, LONGEST) };
+  return { code, message: `No member could answer. ${listed}`.slice(0, LONGEST), ...beside };
 }

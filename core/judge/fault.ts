@@ -1,4 +1,5 @@
 import { entryOf, type ErrorCode } from '../errors.ts';
+import { wordsOf, type ToldReason } from '../task/error-reason.ts';
 import { reasonOf, reasonOfBody, type Reason } from './parts/reason.ts';
 
 /**
@@ -20,6 +21,8 @@ export interface Fault {
   /** The backend's own words, for its caller. */
   body?: string;
   retryAfterS?: number;
+  /** What is said beside the sentence: it may quote as much. */
+  reason?: ToldReason;
   /** Another member may do better. */
   retryable: boolean;
   /** The text is too long for its model: a member with more room may take it. */
@@ -318,6 +321,7 @@ function judged(refusal: Refusal, { reason, chosen }: { reason: Reason; chosen: 
   return {
     ...fault,
     ...statusFor(sign, status),
+    ...besideSentence(sign, reason),
     ...(sign.tooLong ? { tooLong: true } : {}),
     ...(sign.blame === 'caller' && refusal.body !== undefined ? { body: refusal.body } : {}),
     ...(asks === undefined || sign.blame === 'caller' ? {} : { retryAfterS: asks }),
@@ -328,6 +332,12 @@ function judged(refusal: Refusal, { reason, chosen }: { reason: Reason; chosen: 
 function statusFor({ blame }: Pick<Sign, 'blame'>, status: number): { status?: number } {
   if (blame === 'caller') return { status: status >= 400 && status < 500 ? status : 400 };
   return status >= 400 && status < 600 ? { status } : {};
+}
+
+/** Of a wrong key nothing is told: any of it may quote it. */
+function besideSentence({ code }: Pick<Sign, 'code'>, reason: Reason): Pick<Fault, 'reason'> {
+  const words = wordsOf(reason);
+  return code === 'backend_auth_failed' || Object.keys(words).length === 0 ? {} : { reason: words };
 }
 
 const lastSign: Omit<Sign, 'is'> = { sign: '', seen: '', blame: 'broken', code: 'backend_error' };

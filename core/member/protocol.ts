@@ -4,6 +4,7 @@ import { modelSchema, nameSchema, shownInLine, textSchema, uuidSchema } from '..
 import { wordOr } from '../newer-words.ts';
 import { memberStates } from './member-state.ts';
 import { storableSentence } from '../text/storable.ts';
+import { toldReasonSchema } from '../task/error-reason.ts';
 import { retryAfterSchema } from '../retry-after.ts';
 import { usageAsTold } from '../task/outcome.ts';
 import { usageSchema } from '../task/task.ts';
@@ -184,6 +185,7 @@ export const failureSchema = z.object({
   retryable: z.boolean().default(false),
   /** Seconds, when the backend asked to wait. */
   retryAfterS: retryAfterSchema.nullish(),
+  reason: toldReasonSchema,
 });
 export type StreamFailure = z.infer<typeof failureSchema>;
 

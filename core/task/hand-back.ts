@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { wordOr } from '../newer-words.ts';
 import { retryAfterSchema } from '../retry-after.ts';
+import { readReasonSchema } from './error-reason.ts';
 
 /**
  * Why a claim let go of a task that nobody had seen anything of. Written by workers, so it is untrusted text
@@ -13,6 +14,7 @@ const handBackSchema = z.object({
   message: z.string().transform((text) => text.slice(0, 500)),
   /** Seconds, when the backend asked to wait. */
   retryAfterS: retryAfterSchema.optional().catch(undefined),
+  reason: readReasonSchema,
 });
 export type HandBack = z.infer<typeof handBackSchema>;
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { entryOf, isErrorCode } from '../errors.ts';
 import { retryAfterSchema } from '../retry-after.ts';
+import { readReasonSchema } from './error-reason.ts';
 import { usageSchema, type Usage } from './task.ts';
 
 const MOST = Number.MAX_SAFE_INTEGER;
@@ -36,6 +37,7 @@ const outcomeSchema = z.discriminatedUnion('kind', [
     status: z.int().min(400).max(599).optional(),
     body: z.string().optional(),
     retryAfterS: retryAfterSchema.optional().catch(undefined),
+    reason: readReasonSchema,
     usage: toldUsageSchema,
   }),
   z.object({ kind: z.literal('cancelled'), code: z.string().max(64), message: z.string().max(4000) }),
@@ -87,10 +89,10 @@ const notABackends: ReadonlySet<number> = new Set([401, 407, 429]);
  */
 export function plausibleOutcome(outcome: Outcome): Outcome {
   if (outcome.kind !== 'failed') return outcome;
-  const { code, status, message } = outcome;
+  const { code, status, body: _body, ...told } = outcome;
   if (isErrorCode(code) && [401, 403].includes(entryOf(code).status))
-    return { kind: 'failed', code: 'backend_error', message };
+    return { ...told, code: 'backend_error' };
   const isPassedOn = code === 'backend_rejected' && status !== undefined;
   if (!isPassedOn || (status < 500 && !notABackends.has(status))) return outcome;
-  return { kind: 'failed', code, message };
+  return { ...told, code };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { operationSchema } from '../llm.ts';
+import { errorReasonSchema } from './error-reason.ts';
 import { instantSchema, orNothing, wordOr } from '../newer-words.ts';
 import { aliasSchema, nameSchema, uuidSchema } from '../names.ts';
 import { listQuerySchema } from '../page.ts';
@@ -46,20 +47,10 @@ export const usageSchema = z.object({
 });
 export type Usage = z.infer<typeof usageSchema>;
 
-/** What a backend says of an error beside its sentence. */
-const errorReasonSchema = z.object({
-  /** Its own word for it. */
-  code: z.string().optional(),
-  type: z.string().optional(),
-  /** The member of the request that it is about. */
-  param: z.string().optional(),
-});
-export type ErrorReason = z.infer<typeof errorReasonSchema>;
-
 export const taskErrorSchema = z.object({
   code: z.string(),
   message: z.string(),
-  /** Where a backend has refused what was sent. */
+  /** What a backend said beside the sentence. */
   reason: errorReasonSchema.optional(),
 });
 
@@ -121,6 +112,8 @@ const attemptSchema = z.object({
   endedAt: z.string().nullable(),
   /** `running`; how it finished, or the code of the error that it came to. */
   reason: z.string(),
+  /** What its backend said beside the sentence. */
+  errorReason: errorReasonSchema.optional(),
 });
 
 /** A task as the API shows it, with what the fence in Redis knows laid over a live row. */

@@ -12,6 +12,7 @@ export function apiErrorBody(error: McpctlError, requestId: string): ApiError {
     code: error.code,
     requestId,
     ...(error.details ? { details: [...error.details] } : {}),
+    ...(error.reason ? { reason: error.reason } : {}),
     ...(error.taskId === undefined ? {} : { taskId: error.taskId }),
   };
 }
@@ -47,10 +48,12 @@ function ourError(error: McpctlError, { v1, requestId }: About): OpenAiError {
   const faults = error.details?.map((fault) => `${fault.path}: ${fault.message}`).join('; ');
   const sentence = sentenceOf(error, requestId);
   const { type, v1Code } = entryOf(error.code);
+  const its = error.reason ?? {};
   return {
     message: faults ? `${sentence} ${faults}` : sentence,
-    type,
-    param: error.details?.[0]?.path ?? null,
+    // Of an error that is not about the request, its kind is another one for a backend than for its caller.
+    type: (type === 'invalid_request_error' ? its.type : undefined) ?? type,
+    param: error.details?.[0]?.path ?? its.param ?? null,
     code: (v1 ? v1Code : undefined) ?? error.code,
   };
 }

@@ -83,6 +83,7 @@ export function taskDetails(row: TaskRow, details: TaskDetails): Partial<TaskVie
     startedAt: instant(a.startedAt),
     endedAt: a.endedAt.toISOString(),
     reason: a.reason,
+    ...(a.errorReason ? { errorReason: a.errorReason } : {}),
   }));
   const last = now ? runningAttempt(now) : lastAttempt(row);
   const all = last ? [...before, { n: before.length + 1, ...last }] : before;

@@ -1,5 +1,6 @@
 import { whyManyWaited } from '../../core/flow/take-back.ts';
 import { closeMany } from '../../core/flow/end/close-many.ts';
+import type { ErrorReason } from '../../core/task/error-reason.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import { everything } from '../../core/access.ts';
@@ -18,6 +19,8 @@ interface Expired {
   row: TaskRow;
   code: ErrorCode;
   message: string;
+  /** What a backend said beside the sentence. */
+  reason?: ErrorReason | undefined;
 }
 
 /**
@@ -31,7 +34,8 @@ export function createExpireDuty(deps: DutyDeps): Duty {
     idOf: ({ row }) => row.id,
     act: (some) => expire(flow, some),
     // What Redis says of it cannot be read: the row alone decides.
-    giveUp: ({ row, code, message }) => registry.tasks.close(row.id, { status: 'error', code, message }),
+    giveUp: ({ row, code, message, reason = null }) =>
+      registry.tasks.close(row.id, { status: 'error', code, message, errorReason: reason }),
     together: TOGETHER,
     lanes: 4,
     clock,
@@ -96,14 +100,21 @@ function emptyPoolsOf({ registry, pools }: DutyDeps): () => Promise<string[]> {
 
 /** Those that end for the same reason go together. */
 async function expire(flow: DutyDeps['flow'], some: readonly Expired[]): Promise<Acted<Expired>> {
-  const byMessage = new Map<string, Expired[]>();
-  for (const one of some) byMessage.set(one.message, [...(byMessage.get(one.message) ?? []), one]);
+  const alike = new Map<string, Expired[]>();
+  for (const one of some) {
+    const why = JSON.stringify([one.message, one.reason]);
+    alike.set(why, [...(alike.get(why) ?? []), one]);
+  }
   const failed = new Map<Expired, unknown>();
   let did = 0;
-  for (const [message, group] of byMessage) {
-    const code = group[0]?.code ?? 'queue_timeout';
+  for (const group of alike.values()) {
+    const [first] = group;
+    if (!first) continue;
+    const { code, message, reason } = first;
+    const { retryAfterS, ...its } = reason ?? {};
     const rows = group.map(({ row }) => row);
-    const acted = await closeMany(flow, rows, { mode: 'expire', status: 'error', code, message });
+    const how = { status: 'error', code, message, reason: its, retryAfterS } as const;
+    const acted = await closeMany(flow, rows, { mode: 'expire', ...how });
     did += acted.did;
     for (const one of group) if (acted.failed.has(one.row)) failed.set(one, acted.failed.get(one.row));
   }
@@ -120,6 +131,7 @@ async function late(flow: DutyDeps['flow'], rows: readonly TaskRow[]): Promise<E
         ? 'timed out waiting for a worker'
         : 'No member took the task within its time limit.';
     const why = heard.get(row.id);
-    return { row, code: 'queue_timeout', message: why ? `${plain} ${why.message}` : plain };
+    const message = why ? `${plain} ${why.message}` : plain;
+    return { row, code: 'queue_timeout', message, reason: why?.reason };
   });
 }

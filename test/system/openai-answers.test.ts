@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { answers, chats, startBackend, type Backend, type Script } from '../support/backend.ts';
-import { startSystem, until, type System } from '../support/system.ts';
+import { startSystem, transports, until, type System } from '../support/system.ts';
 
 const V1 = '/v1/chat/completions';
 const user = { role: 'user', content: 'hi' };
@@ -206,6 +206,143 @@ describe('answers of /v1', function () {
       expect(await again.json()).to.deep.equal({ error: told });
       expect(again.status).to.equal(422);
     });
+  });
+
+  describe('tell the same of a failure that went back to the queue, whichever way is left', () => {
+    /** Model → what its backend says, and what is told of it. `ends`: nobody tries again where nobody waits. */
+    const failures: Record<
+      string,
+      {
+        refusal: [number, object, Record<string, string>?];
+        told: object;
+        status: number;
+        reason: object;
+        ends?: true;
+      }
+    > = {
+      unable: {
+        refusal: [
+          400,
+          { message: 'It does not support tools', type: 'OddError', param: 'model', code: 'no_tools' },
+        ],
+        told: { code: 'no_capable_member', type: 'OddError', param: 'model' },
+        status: 400,
+        reason: { code: 'no_tools', type: 'OddError', param: 'model' },
+        ends: true,
+      },
+      withdrawn: {
+        refusal: [
+          404,
+          {
+            message: 'The model x does not exist',
+            type: 'OddError',
+            param: 'model',
+            code: 'model_not_found',
+          },
+        ],
+        told: { code: 'backend_misconfigured', type: 'server_error', param: 'model' },
+        status: 502,
+        reason: { code: 'model_not_found', type: 'OddError', param: 'model' },
+      },
+      busy: {
+        refusal: [
+          429,
+          { message: 'Slow down.', type: 'tokens', param: 'tpm', code: 'limited' },
+          { 'retry-after': '77' },
+        ],
+        told: { code: 'rate_limit_exceeded', type: 'rate_limit_error', param: 'tpm' },
+        status: 429,
+        reason: { code: 'limited', type: 'tokens', param: 'tpm', retryAfterS: 77 },
+      },
+      loading: {
+        refusal: [503, { message: 'Loading model', type: 'unavailable_error' }, { 'retry-after': '86400' }],
+        told: { code: 'upstream_not_ready', type: 'server_error', param: null },
+        status: 503,
+        reason: { type: 'unavailable_error', retryAfterS: 86_400 },
+      },
+    };
+    /** Each way has an llm of its own: one that has failed rests. */
+    const ways = ['status', 'stream', 'infer', 'late', 'frame'] as const;
+    const models = Object.keys(failures).flatMap((name) => ways.map((way) => `${name}-${way}`));
+    const refuses: Script = async (exchange) => {
+      const [name = '', way] = String(exchange.request.json?.['model']).split('-');
+      const [status, error, headers] = failures[name]?.refusal ?? [500, {}];
+      if (way === 'late' || way === 'frame')
+        await new Promise((resolve) => setTimeout(resolve, 4 * QUIET_MS));
+      await answers(status, { error }, headers)(exchange);
+    };
+    before(async () => {
+      backend.reply(refuses);
+      backend.models.push(...models);
+      for (const transport of transports)
+        await t.startWorker(
+          models.map((model) => ({ name: `${model}-${transport}`, model, backend })),
+          { transport },
+        );
+    });
+    after(() => backend.reply(chats(['Hello', ' there'])));
+
+    const ask = (llm: string, path: string, more: object = {}, headers = {}): Promise<Response> =>
+      t.call('POST', path, { body: { model: llm, messages: [user], ...more }, headers });
+    const errorIn = (text: string): unknown =>
+      (JSON.parse(/^(?:data: )?(\{"error".*)$/m.exec(text)?.[1] ?? '{}') as { error?: unknown }).error;
+
+    for (const [name, { refusal, told, status, reason, ends }] of Object.entries(failures))
+      for (const transport of transports)
+        it(`${name}, over ${transport}`, async () => {
+          const llm = (way: (typeof ways)[number]): string => `${name}-${way}-${transport}`;
+          const { message = '' } = refusal[1] as { message?: string };
+          const waits = refusal[2]?.['retry-after'];
+          const key = { 'idempotency-key': llm('status') };
+          const asked = [
+            ask(llm('status'), V1, {}, key),
+            ask(llm('stream'), V1, { stream: true }),
+            ask(llm('infer'), `/api/v1/llms/${llm('infer')}/infer`),
+            ask(llm('late'), V1),
+            ask(llm('frame'), V1, { stream: true }),
+          ];
+          const answered = await Promise.all(asked);
+          const texts = await Promise.all(answered.map((answer) => answer.text()));
+          // As a status, with its header.
+          for (const at of [0, 1]) {
+            expect(answered[at]?.status, texts[at]).to.equal(status);
+            expect(answered[at]?.headers.get('retry-after')).to.equal(
+              waits ? String(Math.min(60, Number(waits))) : null,
+            );
+            expect(errorIn(texts[at] ?? ''), `way ${at}`).to.deep.include(told);
+            expect(texts[at]).to.include(message);
+          }
+          expect(JSON.parse(texts[2] ?? '')).to.deep.include({ reason });
+          // After line feeds, and as a frame.
+          for (const at of [3, 4]) {
+            expect(answered[at]?.status).to.equal(200);
+            const late = { ...told, status, ...(waits ? { retry_after: Number(waits) } : {}) };
+            expect(errorIn(texts[at]?.trim() ?? ''), `way ${at}: ${String(texts[at])}`).to.deep.include(late);
+          }
+          // Whoever comes later: the row, its stream, an equal call; of the time to wait, what is left of it.
+          for (const answer of answered) {
+            const row = await t.task(answer.headers.get('x-mcpctl-task-id') ?? '');
+            expect(row.error?.message).to.include(message);
+            expect(row.error?.reason).to.deep.equal(reason);
+            expect(row.attemptLog?.at(-1)?.errorReason).to.deep.equal(reason);
+          }
+          const id = answered[0]?.headers.get('x-mcpctl-task-id') ?? '';
+          const stream = await (await t.call('GET', `/api/v1/tasks/${id}/stream`)).text();
+          expect(errorIn(stream)).to.deep.include({ param: (told as { param: unknown }).param });
+          const again = await ask(llm('status'), V1, {}, key);
+          expect(again.status).to.equal(status);
+          expect(((await again.json()) as { error: unknown }).error).to.deep.include(told);
+          if (waits) expect(Number(again.headers.get('retry-after'))).to.be.within(50, 60);
+          if (!ends) return;
+          const made = await t.call('POST', '/api/v1/tasks', {
+            body: { llm: llm('infer'), request: { messages: [user] } },
+          });
+          const task = await until(
+            async () => t.task(((await made.clone().json()) as { id: string }).id),
+            (now) => now.status === 'error',
+          );
+          expect(task.error).to.deep.include({ code: 'no_capable_member', reason });
+        });
   });
 
   it('are an error body, with the status that was due, when they fail after their line feeds', async () => {

@@ -1,5 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
+import { wordsOf } from '../../core/task/error-reason.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import { Gate } from '../work/gate.ts';
@@ -140,11 +141,13 @@ export class HostedMembers {
         continue;
       }
       if (reply.code === 'address_refused') this.#deps.log.warn({ llm: name }, reply.message);
-      const { message, body } = reply;
+      const { message, body, reason } = reply;
+      const clean = (text: string): string => without(text, key());
       yield {
         ...reply,
-        message: without(message, key()),
-        ...(body === undefined ? {} : { body: without(body, key()) }),
+        message: clean(message),
+        ...(body === undefined ? {} : { body: clean(body) }),
+        ...(reason === undefined ? {} : { reason: wordsOf(reason, clean) }),
         retryable: reply.retryable || reply.code === 'address_refused',
       };
     }

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Blame } from '../../core/judge/fault.ts';
 import type { Capabilities, Operation } from '../../core/llm.ts';
+import type { ToldReason } from '../../core/task/error-reason.ts';
 import type { Usage } from '../../core/task/task.ts';
 
 /**
@@ -117,6 +118,8 @@ export interface ProviderFailure {
   body?: string;
   /** Seconds, from the backend's Retry-After. */
   retryAfterS?: number;
+  /** What the backend said beside the sentence. */
+  reason?: ToldReason;
   /** Another member may do better. */
   retryable: boolean;
   /** The text is too long for its model: a member with more room may take it. */

@@ -194,7 +194,7 @@ function outcomeOf(reply: Exclude<Reply, { kind: 'event' | 'events' }>): Outcome
       ...(usage === undefined ? {} : { usage }),
     };
   }
-  const { code, message, status, body, retryAfterS } = reply;
+  const { code, message, status, body, retryAfterS, reason } = reply;
   return {
     kind: 'failed',
     code,
@@ -202,6 +202,7 @@ function outcomeOf(reply: Exclude<Reply, { kind: 'event' | 'events' }>): Outcome
     ...(status === undefined ? {} : { status }),
     ...(body === undefined ? {} : { body }),
     ...(retryAfterS === undefined ? {} : { retryAfterS }),
+    ...(reason === undefined ? {} : { reason }),
   };
 }
 
@@ -235,13 +236,17 @@ function whyBack(
     return null;
   }
   const { code, message, retryAfterS, retryable, blame } = failure;
+  const beside = {
+    ...(retryAfterS === undefined ? {} : { retryAfterS }),
+    ...(failure.reason === undefined ? {} : { reason: failure.reason }),
+  };
   // How much room its model has is its owner's choice.
   if (failure.tooLong && claim.head.shorter?.includes(member.llmId))
-    return { counts: 'attempt', code: 'context_length_exceeded', message };
+    return { counts: 'attempt', code: 'context_length_exceeded', message, ...beside };
   if (blame === 'owner' || code === 'backend_auth_failed') gate.misconfigured(code, message);
   else if (retryable && blame !== 'unable') gate.failed(code, (retryAfterS ?? 0) * 1_000);
   if (!retryable) return null;
-  return { counts: 'attempt', code, message, ...(retryAfterS === undefined ? {} : { retryAfterS }) };
+  return { counts: 'attempt', code, message, ...beside };
 }
 
 function brokenOff(reason: StopReason | undefined): Outcome | null {

@@ -9,6 +9,7 @@ export function taskLines(task: SeenTask, look: Look): string[] {
   const { view } = task;
   const { instant } = look;
   const usage = view.usage;
+  const wait = view.error?.reason?.retryAfterS;
   return [
     ...factLines([
       ['ID', task.key],
@@ -17,6 +18,7 @@ export function taskLines(task: SeenTask, look: Look): string[] {
       ['Error type', view.error?.reason?.type],
       ['Error param', view.error?.reason?.param],
       ['Backend code', view.error?.reason?.code],
+      ['Asked to wait', wait === undefined ? undefined : `${wait} s`],
       ['Llm', view.llmName],
       ['Pool', view.poolName],
       ['Pin', view.pin],

@@ -1,7 +1,10 @@
 import type { CloseMode } from '../../queue/task/closing.ts';
 import type { LostClaim } from '../../registry/tasks/task-ends.ts';
+import type { Outcome } from '../../task/outcome.ts';
+import type { ToldReason } from '../../task/error-reason.ts';
 import type { TaskRow } from '../../task/task.ts';
 import { closeRow } from './close-row.ts';
+import { errorReasonIn } from './error-reason.ts';
 import { failureOf, refOf, type FlowDeps } from '../deps.ts';
 
 export interface Closing {
@@ -11,6 +14,8 @@ export interface Closing {
   message: string;
   /** Seconds after which the same may succeed. */
   retryAfterS?: number | undefined;
+  /** What a backend said beside the sentence. */
+  reason?: ToldReason;
   /** The attempt that made it end. */
   lost?: LostClaim;
 }
@@ -31,24 +36,26 @@ export const cancelled: Closing = {
 export async function closeTask(
   flow: FlowDeps,
   task: Pick<TaskRow, 'id' | 'poolName'>,
-  { mode, status, code, message, retryAfterS, lost }: Closing,
+  { mode, status, code, message, retryAfterS, reason, lost }: Closing,
 ): Promise<TaskRow | 'claimed' | 'ended' | 'attached' | undefined> {
   const { registry, dispatch, bus } = flow;
   const ref = refOf(task);
-  const outcome =
+  const outcome: Outcome =
     status === 'cancelled'
-      ? ({ kind: 'cancelled', code, message } as const)
-      : ({
+      ? { kind: 'cancelled', code, message }
+      : {
           kind: 'failed',
           code,
           message,
           ...(retryAfterS === undefined ? {} : { retryAfterS }),
-        } as const);
+          ...(reason === undefined ? {} : { reason }),
+        };
   const answer = await dispatch.close(ref, mode, outcome);
   if (answer.kind !== 'closed') return answer.kind;
   // Without a claim that came to nothing, the one that was cut short is the row's.
   const claim = lost || answer.claim === '' ? undefined : answer;
-  const row = await closeRow(flow, task.id, { status, code, message, lost, claim });
+  const errorReason = errorReasonIn(outcome);
+  const row = await closeRow(flow, task.id, { status, code, message, errorReason, lost, claim });
   const now = row ?? (await registry.tasks.byId(task.id));
   // Best effort: a worker that is not told learns it from its next beat, a job that stays is found closed.
   await dispatch.withdraw(ref, answer, now && failureOf(now)).catch(() => undefined);

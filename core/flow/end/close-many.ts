@@ -4,10 +4,13 @@ import { settledEvent } from '../../task/settled-event.ts';
 import type { TaskRow } from '../../task/task.ts';
 import type { Closing } from './cancel.ts';
 import { closeRow } from './close-row.ts';
+import { errorReasonIn } from './error-reason.ts';
 import { failureOf, refOf, type FlowDeps } from '../deps.ts';
 
 type Target = Pick<TaskRow, 'id' | 'poolName'>;
-type Close = Pick<Closing, 'status' | 'code' | 'message'> & { mode: 'expire' | 'orphan' };
+type Close = Pick<Closing, 'status' | 'code' | 'message' | 'reason' | 'retryAfterS'> & {
+  mode: 'expire' | 'orphan';
+};
 
 /**
  * Ends many tasks from outside for one reason, as `closeTask` does one: three round trips for all of them. A row that
@@ -16,10 +19,14 @@ type Close = Pick<Closing, 'status' | 'code' | 'message'> & { mode: 'expire' | '
 export async function closeMany<T extends Target>(
   flow: FlowDeps,
   tasks: readonly T[],
-  { mode, status, code, message }: Close,
+  { mode, status, code, message, reason, retryAfterS }: Close,
 ): Promise<Acted<T>> {
   const { registry, dispatch, bus } = flow;
-  const outcome: Outcome = { kind: status === 'cancelled' ? 'cancelled' : 'failed', code, message };
+  const outcome: Outcome =
+    status === 'cancelled'
+      ? { kind: 'cancelled', code, message }
+      : { kind: 'failed', code, message, reason, retryAfterS };
+  const errorReason = errorReasonIn(outcome);
   const answers = await dispatch.closeMany(tasks.map(refOf), mode, outcome);
   const failed = new Map<T, unknown>();
   const closed = tasks.flatMap((task, at) => {
@@ -30,12 +37,18 @@ export async function closeMany<T extends Target>(
   // Whose claim was cut short has more to write down, and a worker to tell.
   const idle = closed.filter((one) => one.closed.claim === '');
   const rows = await registry.tasks.closeMany(
-    idle.map(({ task }) => ({ id: task.id, poolName: task.poolName, status, code, message })),
+    idle.map(({ task }) => ({ id: task.id, poolName: task.poolName, status, code, message, errorReason })),
   );
   for (const row of rows) bus.emit('task.settled', settledEvent(row, flow.by));
   let did = rows.length;
   for (const one of closed.filter(({ closed: { claim } }) => claim !== '')) {
-    const row = await closeRow(flow, one.task.id, { status, code, message, claim: one.closed });
+    const row = await closeRow(flow, one.task.id, {
+      status,
+      code,
+      message,
+      errorReason,
+      claim: one.closed,
+    });
     if (row) did += 1;
     await dispatch
       .withdraw(refOf(one.task), one.closed, row ? failureOf(row) : undefined)

@@ -1,16 +1,11 @@
 import { reasonOfBody } from '../../judge/parts/reason.ts';
 import type { Outcome } from '../../task/outcome.ts';
-import type { ErrorReason } from '../../task/task.ts';
+import { errorReasonOf, type ErrorReason } from '../../task/error-reason.ts';
 
-/** What a backend said of its refusal beside the sentence: it outlives the body that says so. Null: nothing. */
+/** What a backend said beside the sentence: it outlives the body that says so. Null: nothing. */
 export function errorReasonIn(outcome: Outcome): ErrorReason | null {
-  if (outcome.kind !== 'failed' || outcome.code !== 'backend_rejected' || outcome.body === undefined)
-    return null;
-  const { code, type, param } = reasonOfBody(outcome.body);
-  const reason: ErrorReason = {
-    ...(code === undefined ? {} : { code }),
-    ...(type === undefined ? {} : { type }),
-    ...(param === undefined ? {} : { param }),
-  };
-  return Object.keys(reason).length === 0 ? null : reason;
+  if (outcome.kind !== 'failed') return null;
+  const { code, body, reason, retryAfterS } = outcome;
+  const isRefusal = code === 'backend_rejected' && body !== undefined;
+  return errorReasonOf({ reason: isRefusal ? reasonOfBody(body) : reason, retryAfterS });
 }

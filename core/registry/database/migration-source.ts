@@ -16,6 +16,7 @@ import * as keptBytes from '../migrations/0017-kept-bytes.ts';
 import * as lighterEnds from '../migrations/0018-lighter-ends.ts';
 import * as projects from '../migrations/0020-projects.ts';
 import * as prompts from '../migrations/0021-prompts.ts';
+import * as attemptsSay from '../migrations/0022-attempts-say.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -47,6 +48,7 @@ const migrations: readonly Named[] = [
   named('0018-lighter-ends', lighterEnds),
   named('0020-projects', projects),
   named('0021-prompts', prompts),
+  named('0022-attempts-say', attemptsSay),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

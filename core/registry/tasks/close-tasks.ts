@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { storableSentence, storableWord } from '../../text/storable.ts';
+import { storableReason, type ErrorReason } from '../../task/error-reason.ts';
 import type { TaskRow } from '../../task/task.ts';
 import { parseTask, returned } from './task-rows.ts';
 
@@ -10,16 +11,18 @@ interface Closing {
   status: 'cancelled' | 'error';
   code: string;
   message: string;
+  /** What a backend said beside the sentence. */
+  errorReason?: ErrorReason | null;
 }
 
 /** Rows are found as in `settleSql`, for the same reasons. */
 const closeSql = `
   with said as (select * from json_to_recordset(?::json) as said (
-    id uuid, pool_name text, status text, error_code text, error_message text)),
+    id uuid, pool_name text, status text, error_code text, error_message text, error_reason jsonb)),
   held as (select id from tasks where id = any(array(select id from said))
     and status not in ('completed', 'error', 'cancelled') for update skip locked)
   update tasks set status = said.status, error_code = said.error_code, error_message = said.error_message,
-    completed_at = now()
+    error_reason = said.error_reason, completed_at = now()
   from said, held
   where tasks.id = said.id and tasks.id = held.id and tasks.pool_name = said.pool_name
     and tasks.status not in ('completed', 'error', 'cancelled')
@@ -28,12 +31,13 @@ const closeSql = `
 /** Ends rows from outside in one statement, past those that somebody else holds. @returns those that it ended. */
 export async function closeTasks(db: Knex, closings: readonly Closing[]): Promise<TaskRow[]> {
   if (closings.length === 0) return [];
-  const said = closings.map(({ id, poolName, status, code, message }) => ({
+  const said = closings.map(({ id, poolName, status, code, message, errorReason }) => ({
     id,
     pool_name: poolName,
     status,
     error_code: storableWord(code),
     error_message: storableSentence(message),
+    error_reason: errorReason ? storableReason(errorReason) : null,
   }));
   const { rows } = await db
     .raw<{ rows: unknown[] }>(closeSql, [JSON.stringify(said)])

@@ -3,12 +3,10 @@ import { storedIdSchema } from '../../names.ts';
 import type { Ending } from '../../task/outcome.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { storableInstant, storableJsonText, storableSentence, storableWord } from '../../text/storable.ts';
-import type { ErrorReason, TaskRow } from '../../task/task.ts';
+import { storableReason, type ErrorReason } from '../../task/error-reason.ts';
+import type { TaskRow } from '../../task/task.ts';
 import { plausibleUsage } from './plausible-usage.ts';
 import { parseTask, returned } from './task-rows.ts';
-
-/** Of a backend's word for an error, and of the path of a parameter. */
-const LONGEST_WORD = 200;
 
 /** A task, and the outcome that the end of its stream carries. */
 export interface Settling {
@@ -40,15 +38,6 @@ function columnsOf({ id, ending, reason }: Settling, body = bodyOf(ending)) {
     claimed_at: storableInstant(ending.claimedAt),
     stream_started_at: storableInstant(ending.firstEventAt),
     ended_at: storableInstant(endedAt),
-  };
-}
-
-/** Backends wrote these words. */
-function storableReason({ code, type, param }: ErrorReason): ErrorReason {
-  return {
-    ...(code === undefined ? {} : { code: storableWord(code, LONGEST_WORD) }),
-    ...(type === undefined ? {} : { type: storableWord(type, LONGEST_WORD) }),
-    ...(param === undefined ? {} : { param: storableWord(param, LONGEST_WORD) }),
   };
 }
 

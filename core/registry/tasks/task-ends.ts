@@ -5,6 +5,7 @@ import { inLanes } from './batches.ts';
 import type { Connection } from '../database/connect.ts';
 import { isUnstorable } from '../database/faults.ts';
 import { McpctlError } from '../../errors.ts';
+import { storableReason, type ErrorReason } from '../../task/error-reason.ts';
 import { pause } from '../../runtime/clock.ts';
 import { storableSentence, storableWord } from '../../text/storable.ts';
 import { closeTasks } from './close-tasks.ts';
@@ -24,7 +25,10 @@ export interface TaskEnds {
   settleMany(settlings: readonly Settling[]): Promise<TaskRow[]>;
   /** `close` of many in one statement, as `settleMany`. */
   closeMany(
-    closings: readonly (Pick<RowClosing, 'status' | 'code' | 'message'> & { id: string; poolName: string })[],
+    closings: readonly (Pick<RowClosing, 'status' | 'code' | 'message' | 'errorReason'> & {
+      id: string;
+      poolName: string;
+    })[],
   ): Promise<TaskRow[]>;
   /** `nextEpoch` of many that Redis has lost, with what it takes to enqueue them; as `settleMany`. */
   renewMany(seen: readonly Pick<TaskRow, 'id' | 'epoch'>[]): Promise<Renewed[]>;
@@ -43,6 +47,8 @@ export interface RowClosing {
   status: 'cancelled' | 'error';
   code: string;
   message: string;
+  /** What a backend said beside the sentence. */
+  errorReason?: ErrorReason | null;
   /** The claim that it ended with, when that came to nothing. */
   lost?: LostClaim | undefined;
   /** The claim that it cuts short. */
@@ -56,6 +62,8 @@ export interface LostClaim {
   session: string;
   startedAt: Date | null;
   reason: string;
+  /** What its backend said beside the sentence. */
+  errorReason?: ErrorReason | null;
 }
 
 /** A claim that a close ends in the middle. */
@@ -117,19 +125,23 @@ function deadlineAfter(trx: Knex.Transaction, lost: LostClaim | undefined): Knex
 
 async function writeDown(trx: Knex.Transaction, id: string, lost: LostClaim): Promise<void> {
   await trx.raw(
-    `insert into task_attempts (task_id, n, llm, session, started_at, reason)
+    `insert into task_attempts (task_id, n, llm, session, started_at, reason, error_reason)
      select :id, (select count(*) + 1 from task_attempts where task_id = :id),
        coalesce((select name from llms where id::text = :llmId), :llmId), :session::uuid,
-       :startedAt, :reason`,
+       :startedAt, :reason, :errorReason::jsonb`,
     {
       id,
       llmId: storableWord(lost.llmId),
       session: storedIdSchema.safeParse(lost.session).data ?? null,
       startedAt: lost.startedAt,
       reason: storableSentence(lost.reason),
+      errorReason: reasonText(lost.errorReason),
     },
   );
 }
+
+const reasonText = (reason: ErrorReason | null | undefined): string | null =>
+  reason ? JSON.stringify(storableReason(reason)) : null;
 
 const counted = (trx: Knex, lost: LostClaim | undefined) => ({
   ...(lost?.counts === 'crash' ? { crashes: trx.raw('crashes + 1') } : {}),
@@ -139,7 +151,7 @@ const counted = (trx: Knex, lost: LostClaim | undefined) => ({
 async function close(
   db: Knex,
   id: string,
-  { status, code, message, lost, claim }: RowClosing,
+  { status, code, message, errorReason, lost, claim }: RowClosing,
 ): Promise<TaskRow | null> {
   const rows = await db('tasks')
     .where({ id })
@@ -148,6 +160,7 @@ async function close(
       status,
       errorCode: storableWord(code),
       errorMessage: storableSentence(message),
+      errorReason: reasonText(errorReason),
       completedAt: db.fn.now(),
       ...counted(db, lost),
       ...(claim ? claimColumns(db, claim) : {}),

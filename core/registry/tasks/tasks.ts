@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import type { Scope } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
+import { errorReasonSchema, type ErrorReason } from '../../task/error-reason.ts';
 import type { TaskRow, TaskStatus } from '../../task/task.ts';
 import { inLanes } from './batches.ts';
 import type { Connection } from '../database/connect.ts';
@@ -36,9 +37,11 @@ export interface TaskAttempt {
   startedAt: Date | null;
   endedAt: Date;
   reason: string;
+  /** What its backend said beside the sentence. */
+  errorReason: ErrorReason | null;
 }
 
-const attemptColumns = ['n', 'llm', 'session', 'startedAt', 'endedAt', 'reason'];
+const attemptColumns = ['n', 'llm', 'session', 'startedAt', 'endedAt', 'reason', 'errorReason'];
 
 export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   /** Commits the row: from here on the task is accepted, and never lost. */
@@ -143,7 +146,8 @@ async function attemptsOf(db: Knex, ids: readonly string[]): Promise<Map<string,
     .whereIn('taskId', [...ids])
     .orderBy(['taskId', 'n'])
     .select<(TaskAttempt & { taskId: string })[]>('taskId', ...attemptColumns);
-  for (const { taskId, ...attempt } of rows) {
+  for (const { taskId, ...kept } of rows) {
+    const attempt = { ...kept, errorReason: errorReasonSchema.safeParse(kept.errorReason).data ?? null };
     const others = attempts.get(taskId);
     if (others) others.push(attempt);
     else attempts.set(taskId, [attempt]);

@@ -151,8 +151,12 @@ export class MakersDuties implements Duties {
     if (this.#cameBack) {
       const [fence] = await this.#deps.queue.fences.read([refOf(row)]);
       if (fence?.claim === '' && isForsaken(pool, row, fence)) {
-        const { code, message } = await allAttempts(this.#deps, row);
-        return new McpctlError(code, message, { taskId: row.id });
+        const { code, message, reason } = await allAttempts(this.#deps, row);
+        return new McpctlError(code, message, {
+          taskId: row.id,
+          reason,
+          ...(reason?.retryAfterS === undefined ? {} : { retryAfterS: reason.retryAfterS }),
+        });
       }
       if (fence) not.push(...excludedOf(fence));
     }
@@ -171,7 +175,12 @@ export class MakersDuties implements Duties {
     const { row } = this.#wait;
     // Unknown where Postgres is away: then what is sure is told.
     const why = this.#cameBack ? await whyWaited(this.#deps, row).catch(() => null) : null;
-    return why && new McpctlError(why.code, why.message, { taskId: row.id, retryAfterS: NOT_READY_S });
+    if (!why) return null;
+    return new McpctlError(why.code, why.message, {
+      taskId: row.id,
+      reason: why.reason,
+      retryAfterS: why.reason?.retryAfterS ?? NOT_READY_S,
+    });
   }
 
   /**
@@ -180,10 +189,11 @@ export class MakersDuties implements Duties {
    */
   async #closeUnclaimed(error: McpctlError): Promise<RowSays | { kind: 'taken' } | null> {
     const { row } = this.#wait;
-    const { code, message } = error;
+    const { code, message, reason, retryAfterS } = error;
+    const how = { mode: 'expire', status: 'error', code, message, reason, retryAfterS } as const;
     let closed: Awaited<ReturnType<typeof closeTask>>;
     try {
-      closed = await closeTask(flowOf(this.#deps), row, { mode: 'expire', status: 'error', code, message });
+      closed = await closeTask(flowOf(this.#deps), row, how);
     } catch (thrown) {
       // Redis or Postgres is away: the next check tries again, up to a little after the limit.
       if (this.#deps.clock.elapsed() > this.#deadline + AWAY_MS) throw thrown;

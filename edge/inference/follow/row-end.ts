@@ -2,6 +2,7 @@ import { McpctlError, messageOf } from '../../../core/errors.ts';
 import type { Follower } from '../../../core/queue/task/follow.ts';
 import type { Entry } from '../../../core/queue/task/stream.ts';
 import { pause } from '../../../core/runtime/clock.ts';
+import type { Outcome } from '../../../core/task/outcome.ts';
 import { isTerminal, type TaskRow } from '../../../core/task/task.ts';
 import type { EdgeDeps } from '../../deps.ts';
 
@@ -90,8 +91,12 @@ function differs(row: TaskRow, { outcome }: Extract<Entry, { kind: 'closed' }>):
 function said(row: TaskRow): RowSays {
   if (row.status === 'completed') return { kind: 'row', row };
   const how = { code: row.errorCode ?? 'task_cancelled', message: row.errorMessage ?? '' };
-  const kind = row.status === 'cancelled' ? 'cancelled' : 'failed';
-  return { kind: 'closed', epoch: row.epoch, seq: 0, outcome: { kind, ...how } };
+  const { retryAfterS, ...reason } = row.errorReason ?? {};
+  const outcome: Outcome =
+    row.status === 'cancelled'
+      ? { kind: 'cancelled', ...how }
+      : { kind: 'failed', ...how, reason, retryAfterS };
+  return { kind: 'closed', epoch: row.epoch, seq: 0, outcome };
 }
 
 /** Whether an ended task's bodies were over the bytes that are kept: else its request stays, unless it was told not to. */

@@ -1,5 +1,7 @@
+import { errorReasonIn } from '../../../core/flow/end/error-reason.ts';
 import { settleTask } from '../../../core/flow/end/settle.ts';
-import { isErrorCode, McpctlError, messageOf, type Refusal } from '../../../core/errors.ts';
+import { isErrorCode, McpctlError, messageOf, type ErrorExtra, type Refusal } from '../../../core/errors.ts';
+import { errorReasonOf, type ErrorReason } from '../../../core/task/error-reason.ts';
 import type { Ending, Outcome } from '../../../core/task/outcome.ts';
 import { pause } from '../../../core/runtime/clock.ts';
 import { msFor } from '../../../core/runtime/time-of-bytes.ts';
@@ -57,14 +59,22 @@ export function errorOf(taskId: string, outcome: Outcome): McpctlError {
   const code = outcome.kind !== 'completed' && isErrorCode(outcome.code) ? outcome.code : 'task_cancelled';
   return new McpctlError(code, outcome.kind === 'completed' ? undefined : outcome.message, {
     taskId,
-    ...retryAfter(outcome),
+    ...besideOf(errorReasonIn(outcome)),
   });
 }
 
-/** How long the backend asked to wait, in whole seconds. */
-function retryAfter(outcome: Outcome | undefined): { retryAfterS?: number } {
-  const seconds = outcome?.kind === 'failed' ? outcome.retryAfterS : undefined;
-  return seconds === undefined ? {} : { retryAfterS: Math.ceil(seconds) };
+/** What a backend said beside the sentence, and how long it asked to wait, in whole seconds. */
+function besideOf(reason: ErrorReason | null): Pick<ErrorExtra, 'reason' | 'retryAfterS'> {
+  const seconds = reason?.retryAfterS;
+  return { reason, ...(seconds === undefined ? {} : { retryAfterS: Math.ceil(seconds) }) };
+}
+
+/** What a row keeps of it: of the time to wait that which is left. */
+function reasonOfRow({ errorReason, completedAt }: TaskRow): ErrorReason | null {
+  if (errorReason?.retryAfterS === undefined) return errorReason;
+  const { retryAfterS, ...reason } = errorReason;
+  const left = retryAfterS - (completedAt === null ? 0 : (Date.now() - completedAt.getTime()) / 1_000);
+  return errorReasonOf({ reason, ...(left > 0 ? { retryAfterS: left } : {}) });
 }
 
 /**
@@ -77,7 +87,7 @@ export function errorOfRow(row: TaskRow, outcome?: Outcome, body?: string | null
   const refusal = code === 'backend_rejected' ? refusalOf(row, outcome, body) : undefined;
   return new McpctlError(isErrorCode(code) ? code : 'task_cancelled', row.errorMessage ?? undefined, {
     taskId: row.id,
-    ...retryAfter(outcome),
+    ...besideOf((outcome && errorReasonIn(outcome)) ?? reasonOfRow(row)),
     ...(refusal === undefined ? {} : { refusal }),
   });
 }
@@ -89,6 +99,7 @@ function refusalOf(row: TaskRow, outcome?: Outcome, kept?: string | null): Refus
   if (status == null) return undefined;
   const body = told?.body ?? kept;
   if (body != null) return { status, body };
-  const reason = { type: 'invalid_request_error', param: null, code: row.errorCode, ...row.errorReason };
+  const { retryAfterS: _wait, ...its } = row.errorReason ?? {};
+  const reason = { type: 'invalid_request_error', param: null, code: row.errorCode, ...its };
   return { status, body: JSON.stringify({ error: { message: row.errorMessage, ...reason } }) };
 }

@@ -80,13 +80,17 @@ export class Speaker {
   }
 
   /** A backend's failure that another member may do better goes back, unless something of it was shown. */
-  async fail({ code: said, message, status, body, retryable, retryAfterS }: StreamFailure): Promise<Said> {
-    const code = codeOf(said);
-    const wait = retryAfterS === undefined || retryAfterS === null ? {} : { retryAfterS };
+  async fail(failure: StreamFailure): Promise<Said> {
+    const { message, status, body, retryable, retryAfterS, reason } = failure;
+    const code = codeOf(failure.code);
+    const beside = {
+      ...(retryAfterS === undefined || retryAfterS === null ? {} : { retryAfterS }),
+      ...(reason === undefined ? {} : { reason }),
+    };
     if (retryable) {
       await this.#emitter?.flush();
       const counts = code === 'shutting_down' ? 'none' : 'attempt';
-      const answer = await handBack(this.#deps, this.#spoken.claim, { counts, code, message, ...wait });
+      const answer = await handBack(this.#deps, this.#spoken.claim, { counts, code, message, ...beside });
       if (answer === 'lost') return 'lost';
       if (answer === 'ok') {
         await this.#tell({ back: true });
@@ -99,7 +103,7 @@ export class Speaker {
       message,
       ...(status === undefined || status === null ? {} : { status }),
       ...(body === undefined || body === null ? {} : { body }),
-      ...wait,
+      ...beside,
     });
   }
 

@@ -1,3 +1,4 @@
+import { wordsOf } from '../../../core/task/error-reason.ts';
 import type { Reply } from '../provider.ts';
 
 /** What a backend's own words must not carry off its machine: its key, and where it is. */
@@ -25,6 +26,11 @@ export function scrubbed<R extends Reply>(reply: R, { key, url }: Private): R {
     // A host without a port may be an ordinary word.
     return url.port === '' ? said : said.replaceAll(url.host, '[address]');
   };
-  const { body, message } = reply;
-  return { ...reply, message: clean(message), ...(body === undefined ? {} : { body: clean(body) }) };
+  const { body, message, reason } = reply;
+  return {
+    ...reply,
+    message: clean(message),
+    ...(body === undefined ? {} : { body: clean(body) }),
+    ...(reason === undefined ? {} : { reason: wordsOf(reason, clean) }),
+  };
 }

@@ -10,8 +10,8 @@ export function lastLine(outcome: Outcome): StreamLine {
       return { end: { finishReason, usage, status, body } };
     }
     case 'failed': {
-      const { code, message, status, body, retryAfterS } = outcome;
-      return { error: { code, message, status, body, retryAfterS, retryable: false } };
+      const { code, message, status, body, retryAfterS, reason } = outcome;
+      return { error: { code, message, status, body, retryAfterS, reason, retryable: false } };
     }
     case 'cancelled':
       return { error: { code: outcome.code, message: outcome.message, retryable: false } };
@@ -19,6 +19,6 @@ export function lastLine(outcome: Outcome): StreamLine {
 }
 
 /** A hand-back as the last line: the edge ends the task instead if somebody has seen something of it. */
-export function backLine({ code, message, retryAfterS }: HandBack): StreamLine {
-  return { error: { code, message: message.slice(0, 500), retryAfterS, retryable: true } };
+export function backLine({ code, message, retryAfterS, reason }: HandBack): StreamLine {
+  return { error: { code, message: message.slice(0, 500), retryAfterS, reason, retryable: true } };
 }
