@@ -149,10 +149,7 @@ export const catalogue = {
     retryable: false,
     message: 'You have as many of these as one user may have here.',
   },
-  queue_full: {
-    ...limited,
-    message: 'The queue of this pool is full; try again later.',
-  },
+  queue_full: { ...limited, message: 'The queue of this pool is full; try again later.' },
   // 5xx
   internal: {
     status: 500,
@@ -288,7 +285,7 @@ export function entryOf(code: ErrorCode): CatalogueEntry {
   return catalogue[code];
 }
 
-/** One fault of a request or a configuration: where, and what is wrong there. */
+/** One fault of a request or a configuration. */
 export interface Fault {
   path: string;
   message: string;
@@ -310,8 +307,8 @@ export interface ErrorExtra {
   taskId?: string;
   /** Of a backend: its caller is told this in place of what we say. */
   refusal?: Refusal;
-  /** Of a backend: its caller is told this beside what we say. */
-  reason?: ErrorReason | null | undefined;
+  /** Of a backend, beside what we say. */
+  reason?: ErrorReason | null;
   cause?: unknown;
 }
 

@@ -336,8 +336,8 @@ function statusFor({ blame }: Pick<Sign, 'blame'>, status: number): { status?: n
 
 /** Of a wrong key nothing is told: any of it may quote it. */
 function besideSentence({ code }: Pick<Sign, 'code'>, reason: Reason): Pick<Fault, 'reason'> {
-  const words = wordsOf(reason);
-  return code === 'backend_auth_failed' || Object.keys(words).length === 0 ? {} : { reason: words };
+  const words = code === 'backend_auth_failed' ? {} : wordsOf(reason);
+  return Object.keys(words).length === 0 ? {} : { reason: words };
 }
 
 const lastSign: Omit<Sign, 'is'> = { sign: '', seen: '', blame: 'broken', code: 'backend_error' };
@@ -356,9 +356,7 @@ function sentenceOf({ code, blame }: Pick<Sign, 'code' | 'blame'>, { status, rea
 }
 
 /** Whether an error is about a parameter other than the model, by what it says itself. */
-function isParam({ reason: { param } }: Evidence): boolean {
-  return param !== undefined && param !== 'model';
-}
+const isParam = ({ reason: { param } }: Evidence): boolean => param !== undefined && param !== 'model';
 
 function isChosen({ reason, text, chosen }: Evidence): boolean {
   const { params = [] } = chosen;

@@ -62,7 +62,7 @@ export async function lookOn(deps: EdgeDeps, { res, row, after }: Reader, follow
  */
 export async function showRow(deps: EdgeDeps, { res, row }: Reader): Promise<void> {
   const { requestBody, responseBody } = await keptBodies(deps, res.req, row.id);
-  const error = errorOfRow(row, undefined, responseBody);
+  const error = errorOfRow(deps, row, { body: responseBody });
   if (!error && responseBody === null)
     throw isForgotten(row, requestBody)
       ? answerGone(row, requestBody)

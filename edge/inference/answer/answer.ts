@@ -198,7 +198,7 @@ async function endStream(
 ): Promise<Answered> {
   if (shown !== null && !isSameAttempt(shown, attempt)) throw await otherClaim(a);
   const row = await settled(a, ending);
-  const failed = errorOfRow(row, ending.outcome);
+  const failed = errorOfRow(a.deps, row, ending);
   if (failed && !writer.opened) {
     sendWhole(a, row, ending.outcome);
     return 'answered';

@@ -25,7 +25,7 @@ export interface WholeAnswering {
  * @throws McpctlError for any other failure.
  */
 export function sendWhole(a: WholeAnswering, row: TaskRow, outcome: Outcome): void {
-  const error = errorOfRow(row, outcome);
+  const error = errorOfRow(a.deps, row, { outcome });
   const body = 'body' in outcome ? outcome.body : undefined;
   const status = 'status' in outcome ? outcome.status : undefined;
   if (error && (!error.refusal || a.res.headersSent)) throw error;

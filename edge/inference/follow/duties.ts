@@ -154,7 +154,7 @@ export class MakersDuties implements Duties {
         const { code, message, reason } = await allAttempts(this.#deps, row);
         return new McpctlError(code, message, {
           taskId: row.id,
-          reason,
+          reason: reason ?? null,
           ...(reason?.retryAfterS === undefined ? {} : { retryAfterS: reason.retryAfterS }),
         });
       }
@@ -178,7 +178,7 @@ export class MakersDuties implements Duties {
     if (!why) return null;
     return new McpctlError(why.code, why.message, {
       taskId: row.id,
-      reason: why.reason,
+      reason: why.reason ?? null,
       retryAfterS: why.reason?.retryAfterS ?? NOT_READY_S,
     });
   }
@@ -204,6 +204,8 @@ export class MakersDuties implements Duties {
     if (closed === 'claimed' || closed === 'ended') return { kind: 'taken' };
     if (typeof closed === 'string') return null;
     if (closed?.status === 'completed') return { kind: 'row', row: closed };
-    throw closed === undefined || closed.errorCode === code ? error : (errorOfRow(closed) ?? error);
+    throw closed === undefined || closed.errorCode === code
+      ? error
+      : (errorOfRow(this.#deps, closed) ?? error);
   }
 }

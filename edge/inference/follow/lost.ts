@@ -20,7 +20,7 @@ export async function endLost(deps: EdgeDeps, row: TaskRow): Promise<McpctlError
     );
   };
   const closed = await closeTask(flowOf(deps), row, { mode: 'cancel', ...how }).catch(notEnded);
-  if (typeof closed === 'object') return errorOfRow(closed) ?? lost;
+  if (typeof closed === 'object') return errorOfRow(deps, closed) ?? lost;
   // The new claim is over already, and for a moment its end is this edge's to settle; or Redis, which has just gone back,
   // is away again, and the row alone can say so.
   await closeRow(flowOf(deps), row.id, how).catch(notEnded);

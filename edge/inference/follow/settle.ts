@@ -70,24 +70,28 @@ function besideOf(reason: ErrorReason | null): Pick<ErrorExtra, 'reason' | 'retr
 }
 
 /** What a row keeps of it: of the time to wait that which is left. */
-function reasonOfRow({ errorReason, completedAt }: TaskRow): ErrorReason | null {
+function reasonOfRow({ errorReason, completedAt }: TaskRow, nowMs: number): ErrorReason | null {
   if (errorReason?.retryAfterS === undefined) return errorReason;
   const { retryAfterS, ...reason } = errorReason;
-  const left = retryAfterS - (completedAt === null ? 0 : (Date.now() - completedAt.getTime()) / 1_000);
+  const left = retryAfterS - (completedAt === null ? 0 : (nowMs - completedAt.getTime()) / 1_000);
   return errorReasonOf({ reason, ...(left > 0 ? { retryAfterS: left } : {}) });
 }
 
 /**
  * The error that a settled row stands for, and how long the backend asks to wait; undefined when it completed.
- * @param body what is kept of a refusal, where no outcome is at hand.
+ * @param heard the outcome, or what is kept of a refusal where none is at hand.
  */
-export function errorOfRow(row: TaskRow, outcome?: Outcome, body?: string | null): McpctlError | undefined {
+export function errorOfRow(
+  { clock }: Pick<EdgeDeps, 'clock'>,
+  row: TaskRow,
+  { outcome, body }: { outcome?: Outcome; body?: string | null } = {},
+): McpctlError | undefined {
   if (row.status === 'completed') return undefined;
   const code = row.errorCode ?? '';
   const refusal = code === 'backend_rejected' ? refusalOf(row, outcome, body) : undefined;
   return new McpctlError(isErrorCode(code) ? code : 'task_cancelled', row.errorMessage ?? undefined, {
     taskId: row.id,
-    ...besideOf((outcome && errorReasonIn(outcome)) ?? reasonOfRow(row)),
+    ...besideOf((outcome && errorReasonIn(outcome)) ?? reasonOfRow(row, clock.now())),
     ...(refusal === undefined ? {} : { refusal }),
   });
 }
