@@ -18,12 +18,20 @@
            -3 an older claim was shown: it may only end · -4 it is not the fence that this was decided by, which learns
            that its row is at this epoch now
   Callers  edge (submit), scheduler (reconcile) ]]
-local fence = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'shown', 'claim')
+local fence = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'shown', 'claim', 'job', 'q', 'session', 'boot', 'llm', 'seq')
 if fence.err then
   if not string.find(fence.err, 'WRONGTYPE', 1, true) then return fence end
   fence = {}
-elseif not (fence[1] and #fence[1] <= 15 and string.find(fence[1], '^%d+$') and fence[2] and fence[3] and fence[4]) then
-  fence = {}
+else
+  -- as fenceSchema has it (core/queue/task/fence.ts)
+  local isTorn = not (fence[1] and fence[2] and fence[3] and fence[4])
+  for _, at in ipairs({ 1, 10 }) do
+    if fence[at] and (#fence[at] > 15 or not string.find(fence[at], '^%d+$')) then isTorn = true end
+  end
+  for at = 2, 9 do
+    if fence[at] and #fence[at] > 256 then isTorn = true end
+  end
+  if isTorn then fence = {} end
 end
 local epoch = tonumber(ARGV[1])
 local seen = ARGV[13]

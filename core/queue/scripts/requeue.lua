@@ -10,10 +10,13 @@
            'moved' someone else was here first. With 'closed', 'shown' and 'moved' the fence learns at which epoch its
            row is now: it has not fallen behind
   Callers  edge (a handed back task), scheduler (reap, reconcile) ]]
-local m = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'shown')
+local m = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'shown', 'job', 'q', 'session', 'boot', 'llm')
 if m.err and not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
 -- one that nobody could have written is as good as none: enqueue.lua replaces it
-if not m[1] or not string.find(m[1], '^%d+$') or not m[3] or not m[4] then return 'absent' end
+if not m[1] or #m[1] > 15 or not string.find(m[1], '^%d+$') or not m[3] or not m[4] then return 'absent' end
+for at = 2, 9 do
+  if m[at] and #m[at] > 256 then return 'absent' end
+end
 local again = m[1] == ARGV[4] and m[3] == ''
 if not again then
   if tonumber(m[1]) >= tonumber(ARGV[4]) then return 'moved' end

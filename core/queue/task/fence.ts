@@ -25,19 +25,22 @@ const wholeSchema = z
   .regex(/^\d{1,15}$/)
   .transform(Number);
 
+/** As the scripts bound it: none of ours is so long. */
+const textSchema = z.string().max(256);
+
 const fenceSchema = z.object({
   epoch: wholeSchema,
   /** The epoch of its row, where somebody allocated one for it and was too late to lay it down. */
   row: wholeSchema.optional().catch(undefined),
   /** One that is not known here is let be, like one that runs or waits: whoever wrote it decides about the task. */
   state: wordOr(['open', 'released', 'ended', 'closed'], 'open'),
-  claim: z.string(),
-  shown: z.string(),
-  job: z.string(),
-  q: z.string(),
-  session: z.string().default(''),
-  boot: z.string().default(''),
-  llm: z.string().default(''),
+  claim: textSchema,
+  shown: textSchema,
+  job: textSchema,
+  q: textSchema,
+  session: textSchema.default(''),
+  boot: textSchema.default(''),
+  llm: textSchema.default(''),
   /** Who holds the claimant's connection to Redis; beats over the sse transport may be late for longer. */
   via: wordOr(['redis', 'sse'], 'sse').default('redis'),
   /** Events so far, and the end. */
