@@ -6,7 +6,7 @@ import { beat, endClaim, handBack, type ClaimRef } from '../../core/queue/task/c
 import { readFences, type Fence } from '../../core/queue/task/fence.ts';
 import { lastHeard } from '../../core/queue/live/last-heard.ts';
 import type { Outcome } from '../../core/task/outcome.ts';
-import type { HeldJob } from '../../core/queue/jobs/fetchers.ts';
+import { finishJob, type HeldJob, type LetGo } from '../../core/task/let-go.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 
 /** A claim that a session's worker runs, with the BullMQ job behind it. */
@@ -31,9 +31,6 @@ interface Held extends HeldClaim {
   /** Gives the slot back. */
   free: () => void;
 }
-
-/** The job of a claim that was handed back is the requeue's. */
-export const BACK = 'handed back';
 
 const leaving: HandBack = { counts: 'none', code: 'shutting_down', message: 'The worker said goodbye.' };
 const left = {
@@ -128,11 +125,10 @@ export class RelayClaims {
     held.since = this.#deps.clock.elapsed();
   }
 
-  /** The claim is over. @param code what its job shows as: null = completed, BACK = nothing, as the requeue moves it. */
-  async over(claimId: string, code: string | null): Promise<void> {
+  /** The claim is over. */
+  async over(claimId: string, letGo: LetGo): Promise<void> {
     const held = this.#drop(claimId);
-    if (!held || code === BACK) return;
-    await (code === null ? held.job.complete() : held.job.fail(code));
+    if (held) await finishJob(held.job, letGo);
   }
 
   /** The claim may speak no more. */
@@ -140,7 +136,7 @@ export class RelayClaims {
     const held = this.#held.get(claimId);
     if (!held) return;
     this.#cancel({ taskId: held.claim.taskId, claimId });
-    await this.over(claimId, null);
+    await this.over(claimId, { kind: 'lost' });
   }
 
   /** Another stream has the session: its edge holds the claims from here on. */
@@ -181,9 +177,9 @@ export class RelayClaims {
         held.heard ||= (ages[i] ?? Infinity) < now - since - BEAT_LAG_MS;
         if (!held.heard && now - since > ARRIVES_MS) unheard.push(claim);
       } else if (fence?.claim === claim.claimId && fence.state === 'released')
-        await this.over(claim.claimId, BACK);
+        await this.over(claim.claimId, { kind: 'handed back' });
       else if (fence?.claim === claim.claimId && fence.state === 'ended')
-        await this.over(claim.claimId, null);
+        await this.over(claim.claimId, { kind: 'completed' });
       else await this.cancel(claim.claimId);
     });
     await eachInTurn(dull, (held) => this.#passOn(held));
@@ -205,7 +201,7 @@ export class RelayClaims {
     const restMs = rests.begin(llmId);
     log.warn({ taskId: claim.taskId, llmId, session, restMs }, 'a worker said nothing of a task; it rests');
     this.#cancel(claim);
-    await this.over(claim.claimId, BACK);
+    await this.over(claim.claimId, { kind: 'handed back' });
   }
 
   /** @returns false when something was taken back. */
@@ -221,7 +217,7 @@ export class RelayClaims {
     const { commands: redis, keys, log } = this.#deps;
     if ((await handBack({ redis, keys }, claim, unheard)) !== 'ok') return true;
     log.warn({ taskId: claim.taskId }, 'a task did not arrive at its worker');
-    await this.over(claim.claimId, BACK);
+    await this.over(claim.claimId, { kind: 'handed back' });
     return false;
   }
 
@@ -265,7 +261,7 @@ export class RelayClaims {
         fence,
         why: 'disconnected',
       });
-      await this.over(claim.claimId, decided === 'ended' ? 'worker_lost' : BACK);
+      await this.over(claim.claimId, decided === 'ended' ? lost : { kind: 'handed back' });
       dead += 1;
     });
     const { session: sessionId, boot } = this.#carried;
@@ -281,7 +277,7 @@ export class RelayClaims {
       this.#deps.log.debug({ taskId: claim.taskId, why: messageOf(thrown) }, 'a claim is left to the reaper');
     }
     this.#cancel(claim);
-    await this.over(claim.claimId, outcome.code);
+    await this.over(claim.claimId, outcome);
   }
 
   #drop(claimId: string): Held | undefined {

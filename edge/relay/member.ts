@@ -9,7 +9,7 @@ import { claimTask, handBack, isRefusal } from '../../core/queue/task/claim.ts';
 import { Consumer, type TakenJob } from '../../core/queue/jobs/consumer.ts';
 import { refuse } from '../../core/queue/jobs/refuse.ts';
 import { msFor, readingMs } from '../../core/runtime/time-of-bytes.ts';
-import { BACK, type RelayClaims } from './claims.ts';
+import type { RelayClaims } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 import type { Slots } from '../../core/member/slots.ts';
 import { bothOpen, Switch } from '../../core/member/switch.ts';
@@ -88,10 +88,9 @@ async function run(
   const { epoch, body, head } = claimed;
   const claim = { taskId, poolKey, claimId, epoch };
   const over = new Promise<void>((resolve) => {
-    const held = { complete: () => job.done(), fail: (code: string) => job.failed(code) };
     const bytes = typeof body === 'string' ? body.length : body.bytes;
     const how = { free: resolve, heard: !carried.beats, arrivesMs: msFor(bytes), readsMs: readingMs(bytes) };
-    claims.hold({ claim, llmId, job: held, runMs: head.runMs }, how);
+    claims.hold({ claim, llmId, job, runMs: head.runMs }, how);
   });
   const { operation, streaming, headers, runMs } = head;
   const request = typeof body === 'string' ? body : await bodyAtRest(deps, taskId);
@@ -101,7 +100,7 @@ async function run(
     // It never left this process: nobody's crash.
     const why = request === null ? unread : gone;
     await handBack(store, claim, why);
-    await claims.over(claimId, BACK);
+    await claims.over(claimId, { kind: 'handed back' });
   }
   await over;
 }

@@ -3,10 +3,10 @@ import type { LlmRow } from '../../core/llm.ts';
 import { announcedStateOf } from '../../core/member/member-state.ts';
 import { keptMs, type MemberPresence } from '../../core/member/presence.ts';
 import type { Frame } from '../../core/member/protocol.ts';
-import type { Control } from '../../core/queue/live/control.ts';
+import { letGoOf, type Control } from '../../core/queue/live/control.ts';
 import { pause } from '../../core/runtime/clock.ts';
 import { adopt } from './adopt.ts';
-import { BACK, RelayClaims } from './claims.ts';
+import { RelayClaims } from './claims.ts';
 import { PING_MS, type ControlStream } from './control-stream.ts';
 import { createMember, groupOf, slotsOf, standingOf, type RelayMember } from './member.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
@@ -143,9 +143,7 @@ export class RelaySession {
         return this.#try('cancel', () => this.claims.cancel(message.claimId));
       case 'done':
         this.#seenAt = this.#deps.clock.elapsed();
-        return this.#try('done', () =>
-          this.claims.over(message.claimId, message.back ? BACK : (message.code ?? null)),
-        );
+        return this.#try('done', () => this.claims.over(message.claimId, letGoOf(message)));
       case 'state':
         return this.#hearState(message);
       case 'wake': {

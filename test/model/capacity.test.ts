@@ -64,7 +64,7 @@ describe('the capacity of a worker, in random histories over a real Redis', func
       await pause(asked?.lastsMs ?? 0); // the backend works
       const again = asked?.ending === 'later' && !aside.has(job.taskId);
       if (again) job.later(2);
-      else await (asked?.ending === 'failed' ? job.failed('backend_error') : job.done());
+      else await (asked?.ending === 'failed' ? job.fail('backend_error') : job.complete());
       now -= 1;
       (again ? aside : taken).add(job.taskId);
       if (taken.size === works.length) all();

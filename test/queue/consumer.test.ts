@@ -41,7 +41,7 @@ describe('how often a consumer looks into its queues', function () {
       gate: { isOpen: () => true, untilOpen: () => Promise.resolve() },
       run: async (job) => {
         ran.push(job.taskId);
-        await job.done();
+        await job.complete();
         over();
       },
       clock,

@@ -17,7 +17,8 @@ import { Emitter } from '../../core/queue/task/emitter.ts';
 import type { Keys } from '../../core/queue/keys.ts';
 import { refuse } from '../../core/queue/jobs/refuse.ts';
 import type { ClaimPort } from '../work/claim-port.ts';
-import { execute, type ExecuteDeps, type LetGo, type Member } from '../work/execute.ts';
+import { finishJob } from '../../core/task/let-go.ts';
+import { execute, type ExecuteDeps, type Member } from '../work/execute.ts';
 import type { Gate } from '../work/gate.ts';
 import type { RunningClaims, StopReason } from '../work/running.ts';
 import type { FetchBody } from '../work/resting-body.ts';
@@ -106,7 +107,7 @@ async function begin(
         ? body
         : (signal: AbortSignal) => deps.fetchBody({ taskId, claimId, session, ...body }, signal);
     const claim = { taskId, claimId, body: request, head, port, aborting };
-    await finish(job, await execute(deps, { member, gate, claim }));
+    await finishJob(job, await execute(deps, { member, gate, claim }));
   } finally {
     ended();
   }
@@ -127,17 +128,4 @@ function portOf(
     end: (outcome) => emitter.end(outcome),
     handBack: (why) => handBack(deps, ref, why),
   };
-}
-
-async function finish(job: TakenJob, letGo: LetGo): Promise<void> {
-  switch (letGo.kind) {
-    case 'handed back':
-      return; // the job stays for the requeue to move
-    case 'failed':
-      return await job.failed(letGo.code ?? 'internal');
-    case 'completed':
-    case 'cancelled':
-    case 'lost':
-      return await job.done();
-  }
 }

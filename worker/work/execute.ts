@@ -1,5 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
 import type { HandBack } from '../../core/task/hand-back.ts';
+import type { LetGo } from '../../core/task/let-go.ts';
 import type { Outcome } from '../../core/task/outcome.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
@@ -40,10 +41,6 @@ export interface HeldClaim {
   /** Aborts the run, with a `StopReason`; the transport does so when the claim is lost or the worker leaves. */
   aborting: AbortController;
 }
-
-/** What became of a claim: handed back, no longer ours, or ended with an outcome (`code` unless it completed). */
-export type LetGo =
-  { kind: 'handed back' } | { kind: 'lost' } | { kind: Outcome['kind']; code: string | null };
 
 const BEAT_MS = 1_000;
 /** A death is noticed later by this at most, where what was asked is large. */
@@ -215,7 +212,7 @@ async function letGo(run: Run, answer: Answer | null): Promise<LetGo> {
   if (why !== null && (await port.handBack(why)) === 'ok') return { kind: 'handed back' };
   const last = answer?.outcome ?? brokenOff(reason);
   if (last === null || !(await port.end(last))) return { kind: 'lost' };
-  return { kind: last.kind, code: last.kind === 'completed' ? null : last.code };
+  return last.kind === 'failed' ? { kind: 'failed', code: last.code } : { kind: last.kind };
 }
 
 /** A member whose backend failed rests first, so that it is not the one to take the task again. */

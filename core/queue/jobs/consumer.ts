@@ -1,3 +1,4 @@
+import type { HeldJob } from '../../task/let-go.ts';
 import { messageOf } from '../../errors.ts';
 import { pause, type Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
@@ -9,14 +10,11 @@ import type { Keys } from '../keys.ts';
 import type { Markers } from './markers.ts';
 
 /** A job that was taken; at most one of the ends is called (none: it is left to a requeue). */
-export interface TakenJob {
+export interface TakenJob extends HeldJob {
   taskId: string;
   jobId: string;
   /** It was asked for with the job; null when that came too early. */
   claim: Promise<EarlyClaim | null> | undefined;
-  done(): Promise<void>;
-  /** The job shows as failed on the board, with its catalogue code. */
-  failed(code: string): Promise<void>;
   /** This member may not have it: it goes back to the head of its queue after so long. Holds no slot meanwhile. */
   later(ms: number): void;
   /** This member cannot do it: it goes to the end of its queue at once. */
@@ -178,9 +176,9 @@ export class Consumer implements Service {
       taskId,
       jobId,
       claim: job.beside,
-      done: () => job.complete(),
+      complete: () => job.complete(),
       later: (ms) => this.#track(this.#putBack(job, ms)),
-      failed: (code) => job.fail(code),
+      fail: (code) => job.fail(code),
       pass: () => this.#track(this.#pass(job)),
     };
   }

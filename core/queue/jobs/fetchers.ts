@@ -4,16 +4,10 @@ import type { Redis } from 'ioredis';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../runtime/log.ts';
 import { runScript } from '../scripts.ts';
+import type { HeldJob } from '../../task/let-go.ts';
 import { failing } from '../task/closing.ts';
 import { isErrorReply } from '../trouble.ts';
 import { createFetcher, createQueues, LOCK_MS, type JobData } from './jobs.ts';
-
-/** A job that is with us. One of the ends is called, at most once; none throws when it is not ours any more. */
-export interface HeldJob {
-  complete(): Promise<void>;
-  /** It shows as failed on the board, with the catalogue's code. */
-  fail(code: string): Promise<void>;
-}
 
 /** A job that was taken out of its queue. */
 export interface FetchedJob extends HeldJob {

@@ -22,13 +22,13 @@ export async function refuse(
   if (typeof why === 'object' && 'unreadable' in why) {
     log.warn({ taskId, llmId }, 'a task could not be read; it goes to another member');
     const claim = { taskId, poolKey, claimId, epoch: why.unreadable };
-    if ((await handBack({ redis, keys }, claim, unreadableTask)) !== 'ok') await job.done();
+    if ((await handBack({ redis, keys }, claim, unreadableTask)) !== 'ok') await job.complete();
     return; // the job stays for the requeue to move
   }
   if (why === 'unfit') return job.pass();
   if (typeof why === 'string') {
     log.debug({ taskId, llmId, why }, 'a job was not for this member');
-    return await job.done();
+    return await job.complete();
   }
   log.debug({ taskId, llmId, met: why.met }, 'a task is put aside for other members');
   job.later(Math.min(DELAY_MS * 2 ** (why.met - 1), LONGEST_DELAY_MS));

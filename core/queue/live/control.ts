@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { memberStateWord, sessionStateWord } from '../../member/protocol.ts';
+import type { LetGo } from '../../task/let-go.ts';
 import { orUnavailable } from '../link/connect.ts';
 import type { Keys } from '../keys.ts';
 
@@ -48,6 +49,21 @@ const controlSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 export type Control = z.infer<typeof controlSchema>;
+type Done = Extract<Control, { kind: 'done' }>;
+
+/** What the relay is told of a claim that is over. */
+export const doneOf = (claim: Pick<Done, 'taskId' | 'claimId'>, letGo: LetGo): Done => ({
+  kind: 'done',
+  taskId: claim.taskId,
+  claimId: claim.claimId,
+  ...(letGo.kind === 'failed' && { code: letGo.code }),
+  ...(letGo.kind === 'handed back' && { back: true }),
+});
+
+export function letGoOf({ back, code }: Pick<Done, 'back' | 'code'>): LetGo {
+  if (back) return { kind: 'handed back' };
+  return code === undefined ? { kind: 'completed' } : { kind: 'failed', code };
+}
 
 /** @returns how many heard it: 0 means the worker is gone, or about to reconnect. @throws McpctlError `unavailable`. */
 export async function sendControl(

@@ -1,8 +1,9 @@
 import { isErrorCode, McpctlError, messageOf, type ErrorCode } from '../../../core/errors.ts';
+import type { LetGo } from '../../../core/task/let-go.ts';
 import type { Outcome } from '../../../core/task/outcome.ts';
 import type { StreamEnd, StreamFailure } from '../../../core/member/protocol.ts';
 import { beat, endClaim, handBack } from '../../../core/queue/task/claim.ts';
-import { sendControl } from '../../../core/queue/live/control.ts';
+import { doneOf, sendControl } from '../../../core/queue/live/control.ts';
 import { Emitter } from '../../../core/queue/task/emitter.ts';
 import type { SpokenClaim, UplinkDeps } from './claim-of.ts';
 
@@ -93,7 +94,7 @@ export class Speaker {
       const answer = await handBack(this.#deps, this.#spoken.claim, { counts, code, message, ...beside });
       if (answer === 'lost') return 'lost';
       if (answer === 'ok') {
-        await this.#tell({ back: true });
+        await this.#tell({ kind: 'handed back' });
         return 'handed_back';
       }
     }
@@ -112,19 +113,21 @@ export class Speaker {
     const ended = this.#emitter
       ? await this.#emitter.end(outcome)
       : await endClaim(this.#storeDeps(), claim, outcome);
-    await this.#tell(outcome.kind === 'failed' ? { code: outcome.code } : {});
+    await this.#tell(outcome);
     return ended ? 'ended' : 'lost';
   }
 
   /** A message that is lost costs the relay a look at the fence. */
-  async #tell(how: { code?: string; back?: boolean }): Promise<void> {
+  async #tell(letGo: LetGo): Promise<void> {
     const { claim, fence } = this.#spoken;
-    const { taskId, claimId } = claim;
-    const message = { kind: 'done', taskId, claimId, ...how } as const;
+    const message = doneOf(claim, letGo);
     try {
       await sendControl(this.#deps, { session: fence.session, boot: fence.boot, message });
     } catch (thrown) {
-      this.#deps.log.debug({ taskId, why: messageOf(thrown) }, 'the relay was not told of an end');
+      this.#deps.log.debug(
+        { taskId: claim.taskId, why: messageOf(thrown) },
+        'the relay was not told of an end',
+      );
     }
   }
 
