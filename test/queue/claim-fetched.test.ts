@@ -72,8 +72,8 @@ describe('a claim that is asked for together with the job', function () {
         taskId,
         jobId,
         claim: undefined,
-        done: unused,
-        failed: unused,
+        complete: unused,
+        fail: unused,
         later: unused,
         pass: unused,
       };
