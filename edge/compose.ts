@@ -105,7 +105,7 @@ export function wireEdge(
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
   const speakers = createSessionSpeakers({ registry, clock });
-  const heartbeats = createHeartbeats({ registry, presence, queue, speakers, clock, log });
+  const heartbeats = createHeartbeats({ registry, presence, queue, speakers, bus, clock, log });
   const flow = { registry, dispatch: queue.dispatch, bus, by: 'edge' } as const;
   const waiters = createWaiters({ queue, flow, log });
   const wakings = new Wakings({ queue, clock, log });

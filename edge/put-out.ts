@@ -19,6 +19,7 @@ export function createPutOut(deps: PutOutDeps & { denials: Denials; log: Log }):
         await putOut(deps, one);
       } catch (thrown) {
         const about = { session: one.sessionId, why: messageOf(thrown) };
+        deps.flow.bus.emit('loop.left', { loop: 'put-out', left: 0, failed: 1, ended: 0 });
         deps.log.warn(about, 'a member that was put out is left to the scheduler');
       }
     }

@@ -2,6 +2,7 @@ import { Counter, Histogram } from 'prom-client';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { ownPackage } from '../core/runtime/files/own-package.ts';
+import { countLoops } from '../core/runtime/process/loop-metrics.ts';
 import { processMetrics } from '../core/runtime/process/process-metrics.ts';
 import { tellApart } from '../core/runtime/told-apart.ts';
 
@@ -21,6 +22,7 @@ export function workerMetrics({
   clock: Clock;
 }): () => Promise<{ type: string; text: string }> {
   const registry = processMetrics({ version: ownPackage().version, commit });
+  countLoops(registry, bus);
   const registers = [registry];
   const counter = (name: string, help: string, labelNames: string[]) =>
     new Counter({ name: `mcpctl_worker_${name}_total`, help, labelNames, registers });

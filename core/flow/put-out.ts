@@ -1,8 +1,9 @@
 import type { Presence } from '../member/presence.ts';
 import type { QueueDoor } from '../queue/door.ts';
 import type { Control } from '../queue/live/control.ts';
-import { eachInTurn } from '../runtime/each-in-turn.ts';
+import { eachInTurn, type Missed } from '../runtime/each-in-turn.ts';
 import type { Denied } from '../registry/people/denials.ts';
+import type { TaskRef } from '../queue/task/fence.ts';
 import type { FlowDeps } from './deps.ts';
 import { endDeadClaim } from './end-dead.ts';
 
@@ -35,10 +36,12 @@ export async function putOut(deps: PutOutDeps, denied: Denied): Promise<void> {
   if (isOver) await endRedisUser?.(sessionId);
   if (isOver) await presence.drop(sessionId, pools);
   const ids = new Set(members.map(({ llmId }) => llmId));
-  await eachInTurn(pools, async (poolKey) => {
+  const missed = (of: Missed): void =>
+    void deps.flow.bus.emit('loop.left', { loop: 'put-out', ...of, ended: 0 });
+  const putOutOf = async (poolKey: string): Promise<void> => {
     const refs = await queue.running.of(poolKey);
     const fences = await queue.fences.read(refs);
-    await eachInTurn(refs.entries(), async ([i, { taskId }]) => {
+    const end = async ([i, { taskId }]: [number, TaskRef]): Promise<void> => {
       const fence = fences[i];
       if (!fence || fence.state !== 'open' || fence.session !== sessionId || !ids.has(fence.llm)) return;
       await endDeadClaim(deps.flow, {
@@ -50,7 +53,9 @@ export async function putOut(deps: PutOutDeps, denied: Denied): Promise<void> {
         lastWord: ANSWERING,
       });
       await tell({ kind: 'cancel', taskId, claimId: fence.claim });
-    });
-  });
+    };
+    await eachInTurn([...refs.entries()], end, missed);
+  };
+  await eachInTurn(pools, putOutOf, missed);
   if (isOver) deps.flow.bus.emit('session.left', { sessionId, why: 'denied' });
 }

@@ -12,6 +12,17 @@ interface Served {
   tokensOut: number | null;
 }
 
+/** Loops over items outside of the scheduler's duties, as metrics name them. */
+export type LoopName =
+  | 'heartbeats'
+  | 'relay-look'
+  | 'relay-hand-back'
+  | 'relay-dead'
+  | 'announce'
+  | 'put-out'
+  | 'serve'
+  | 'hosted-rows';
+
 /**
  * What every process tells of itself. They are logged, counted, and what tests wait for. No event carries a
  * prompt, an answer, a key or a backend's address.
@@ -110,6 +121,8 @@ export interface EventMap {
   'duty.failed': { duty: string; error: string };
   /** `left`: items that were due when the budget was spent; `failed`: they rest; `ended`: they never worked. */
   'duty.left': { duty: string; left: number; failed: number; ended: number };
+  /** Edge, worker: what one of their loops over items did not do; the same numbers. */
+  'loop.left': { loop: LoopName; left: number; failed: number; ended: number };
   'service.ready': { service: string };
   'service.stopping': { service: string; signal: string };
 }

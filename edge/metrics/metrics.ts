@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Bus } from '../../core/runtime/bus.ts';
+import { countLoops } from '../../core/runtime/process/loop-metrics.ts';
 import { processMetrics } from '../../core/runtime/process/process-metrics.ts';
 import { durations } from './buckets.ts';
 import { openFleet, type Fleet, type FleetDeps } from './fleet.ts';
@@ -36,6 +37,7 @@ export interface MetricsDeps {
 /** One set per process: what this edge does, and what the stores know of the whole installation. */
 export function createMetrics({ bus, version, commit, ofProcess, fleet, open }: MetricsDeps): Metrics {
   const registry = processMetrics({ version, commit, ofNode: ofProcess });
+  countLoops(registry, bus);
   const registers: [Registry] = [registry];
   const stores = openFleet(registry, fleet);
   new Gauge({

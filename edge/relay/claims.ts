@@ -1,4 +1,5 @@
-import { eachInTurn } from '../../core/runtime/each-in-turn.ts';
+import { eachInTurn, type Missed } from '../../core/runtime/each-in-turn.ts';
+import type { LoopName } from '../../core/task/events.ts';
 import type { HandBack } from '../../core/task/hand-back.ts';
 import { messageOf } from '../../core/errors.ts';
 import { endDeadClaim } from '../../core/flow/end-dead.ts';
@@ -139,6 +140,10 @@ export class RelayClaims {
     await this.over(claimId, { kind: 'lost' });
   }
 
+  #missed(loop: LoopName): (missed: Missed) => void {
+    return (missed) => void this.#deps.bus.emit('loop.left', { loop, ...missed, ended: 0 });
+  }
+
   /** Another stream has the session: its edge holds the claims from here on. */
   forget(): void {
     for (const claimId of [...this.#held.keys()]) this.#drop(claimId);
@@ -164,7 +169,7 @@ export class RelayClaims {
     const [fences, ages] = await Promise.all([this.#fences(due), this.#ages(due)]);
     const unheard: ClaimRef[] = [];
     const dull: Held[] = [];
-    await eachInTurn(due.entries(), async ([i, held]) => {
+    const lookAt = async ([i, held]: [number, Held]): Promise<void> => {
       const fence = fences[i];
       const { claim, since, began, runMs } = held;
       if (fence?.claim === claim.claimId && fence.state === 'open') {
@@ -181,8 +186,9 @@ export class RelayClaims {
       else if (fence?.claim === claim.claimId && fence.state === 'ended')
         await this.over(claim.claimId, { kind: 'completed' });
       else await this.cancel(claim.claimId);
-    });
-    await eachInTurn(dull, (held) => this.#passOn(held));
+    };
+    await eachInTurn([...due.entries()], lookAt, this.#missed('relay-look'));
+    await eachInTurn(dull, (held) => this.#passOn(held), this.#missed('relay-look'));
     return await this.#takeBackAll(unheard);
   }
 
@@ -208,7 +214,8 @@ export class RelayClaims {
   async #takeBackAll(unheard: readonly ClaimRef[]): Promise<boolean> {
     if (unheard.length === 0 || !(await this.#deps.blindness.maySee(this.#carried.session))) return true;
     let arrives = true;
-    await eachInTurn(unheard, async (claim) => (arrives = (await this.#takeBack(claim)) && arrives));
+    const takeBack = async (claim: ClaimRef) => (arrives = (await this.#takeBack(claim)) && arrives);
+    await eachInTurn(unheard, takeBack, this.#missed('relay-look'));
     return arrives;
   }
 
@@ -227,7 +234,7 @@ export class RelayClaims {
    */
   async handBackAll(putOut?: string): Promise<void> {
     const { commands: redis, keys } = this.#deps;
-    await eachInTurn([...this.#held.values()], async ({ claim }) => {
+    const letGo = async ({ claim }: Held): Promise<void> => {
       const why: HandBack =
         putOut === undefined ? leaving : { ...leaving, message: `The worker was put out: ${putOut}` };
       const last =
@@ -236,7 +243,8 @@ export class RelayClaims {
           : { ...lost, message: `The worker was put out while it answered: ${putOut}` };
       if ((await handBack({ redis, keys }, claim, why)) === 'shown') await this.#end(claim, last);
       else this.#drop(claim.claimId);
-    });
+    };
+    await eachInTurn([...this.#held.values()], letGo, this.#missed('relay-hand-back'));
   }
 
   /**
@@ -248,7 +256,7 @@ export class RelayClaims {
     const [fences, ages] = await Promise.all([this.#fences(all), this.#ages(all)]);
     if (this.#deps.queue.steps.isBlind()) return this.#held.size;
     let dead = 0;
-    await eachInTurn(all.entries(), async ([i, { claim }]) => {
+    const end = async ([i, { claim }]: [number, Held]): Promise<void> => {
       const fence = fences[i];
       if (!fence || fence.claim !== claim.claimId || fence.state !== 'open') {
         this.#drop(claim.claimId);
@@ -263,7 +271,8 @@ export class RelayClaims {
       });
       await this.over(claim.claimId, decided === 'ended' ? lost : { kind: 'handed back' });
       dead += 1;
-    });
+    };
+    await eachInTurn([...all.entries()], end, this.#missed('relay-dead'));
     const { session: sessionId, boot } = this.#carried;
     if (dead > 0) this.#deps.bus.emit('worker.dead', { sessionId, boot, why: 'disconnected', tasks: dead });
     return this.#held.size;

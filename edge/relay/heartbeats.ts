@@ -4,6 +4,7 @@ import type { Presence } from '../../core/member/presence.ts';
 import type { Heartbeat } from '../../core/member/protocol.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
+import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import type { Log } from '../../core/runtime/log.ts';
@@ -32,6 +33,7 @@ export interface HeartbeatsDeps {
   presence: Presence;
   queue: Pick<QueueDoor, 'control'>;
   speakers: SessionSpeakers;
+  bus: Bus;
   clock: Clock;
   log: Log;
 }
@@ -62,7 +64,7 @@ const createWriting = ({ registry, clock, log }: HeartbeatsDeps): EachItem<strin
   });
 
 export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
-  const { registry, presence, queue, speakers, log } = deps;
+  const { registry, presence, queue, speakers, bus, log } = deps;
   let waiting = new Set<string>();
   /** Sessions whose token is known to be noted, and those that are to be. */
   const noted = new Set<string>();
@@ -75,11 +77,14 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
     const [ids, tokenOf] = [[...waiting], unnoted];
     [waiting, unnoted] = [new Set<string>(), new Map<string, string>()];
     try {
-      const { failed, left } = await writing.run(
+      const { failed, left, ended } = await writing.run(
         await stillHeld(presence, ids),
         new AbortController().signal,
       );
-      if (failed + left > 0) log.warn({ sessions: failed + left }, 'some heartbeats could not be written');
+      if (failed + left > 0) {
+        bus.emit('loop.left', { loop: 'heartbeats', left, failed, ended });
+        log.warn({ sessions: failed + left }, 'some heartbeats could not be written');
+      }
       await registry.denials.fillTokens(tokenOf);
       if (noted.size >= MOST_NOTED) noted.clear();
       for (const id of tokenOf.keys()) noted.add(id);

@@ -246,7 +246,7 @@ export class Relay implements Service {
     if (sessions.length === 0) return;
     const { live } = await this.#deps.presence.sessions(sessions.map(({ carried }) => carried.session));
     try {
-      await eachInTurn(sessions, async (session) => {
+      const announce = async (session: RelaySession): Promise<void> => {
         const { session: id, boot, nonce } = session.carried;
         const lease = live.get(id);
         if (lease?.boot === boot && lease.nonce === nonce) return;
@@ -254,7 +254,10 @@ export class Relay implements Service {
         if (replaced) session.letGo();
         else if (session.silentMs > this.#deps.config.leaseMs) session.stream.close();
         else if (session.isOpen) await this.#deps.presence.holdFor(id, { boot, nonce });
-      });
+      };
+      await eachInTurn(sessions, announce, (missed) =>
+        this.#deps.bus.emit('loop.left', { loop: 'announce', ...missed, ended: 0 }),
+      );
     } finally {
       // What one of them has put in the place of its own lease keeps nobody else from being announced.
       await this.#announceOf(sessions);

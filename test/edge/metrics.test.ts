@@ -54,6 +54,14 @@ describe('metrics of an edge', function () {
     expect(lines.join('\n')).not.to.match(/by-a-caller|of-a-caller|at-all/);
   });
 
+  it('tell what loops over items did not do', async () => {
+    t.bus.emit('loop.left', { loop: 'relay-look', left: 2, failed: 3, ended: 0 });
+    expect((await scrape()).filter((line) => line.startsWith('mcpctl_loop_items_total'))).to.have.members([
+      'mcpctl_loop_items_total{loop="relay-look",outcome="left"} 2',
+      'mcpctl_loop_items_total{loop="relay-look",outcome="failed"} 3',
+    ]);
+  });
+
   it('tell calls by how they ended, and who had them', async () => {
     finish({ llm: 'ways', kind: 'public' });
     finish({ llm: 'ways', status: 502, code: 'backend_error' });

@@ -9,7 +9,10 @@ const log = createLog({ process: 'test', level: 'silent', pretty: false });
 
 describe('the public llms of a hosted worker', () => {
   it('are served although a row among them can be none, whoever wrote it', async () => {
-    const members = new HostedMembers({ env: {}, dialling: {}, bus: createBus(log), clock, log });
+    const bus = createBus(log);
+    const missed: unknown[] = [];
+    bus.on('loop.left', (of) => missed.push(of));
+    const members = new HostedMembers({ env: {}, dialling: {}, bus, clock, log });
     const row = (name: string, url: string, type = 'openai'): PublicLlm => ({
       ...{ id: `id-${name}`, name, poolKey: name, model: 'm', apiKeyRef: null },
       ...{ maxConcurrency: null, revision: 1, type, url },
@@ -22,6 +25,8 @@ describe('the public llms of a hosted worker', () => {
     try {
       const update = await members.update(rows);
       expect(update?.all.map(({ member }) => member.name)).to.deep.equal(['well']);
+      const one = { loop: 'hosted-rows', left: 0, failed: 1, ended: 0 };
+      expect(missed).to.deep.equal([one, one]);
       expect(await members.update(rows), 'nothing has changed').to.equal(undefined);
     } finally {
       members.end();

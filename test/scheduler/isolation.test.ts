@@ -278,7 +278,10 @@ describe('a duty among items that it cannot do', function () {
     const speaker = { userId: t.ada.id, tokenId: randomUUID(), instance: undefined };
     for (const id of sessions)
       await t.deps.heartbeats.beat({ providerSessionId: id }, speaker).catch(() => undefined);
+    const missed: unknown[] = [];
+    t.bus.on('loop.left', (of) => missed.push(of));
     await t.deps.heartbeats.stop();
+    expect(missed).to.deep.equal([{ loop: 'heartbeats', left: 0, failed: 1, ended: 0 }]);
     expect(await t.registry.sessions.beatenWithin(sessions, 60_000)).to.include(sessions[1]);
   });
 

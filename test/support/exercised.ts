@@ -40,6 +40,7 @@ export async function exercised(t: EdgeFixture): Promise<string> {
   finish({ status: 503, code: 'unavailable' });
   finish({ status: 429, code: 'too_many_requests' });
   finish({ status: 499, code: 'task_cancelled', left: 'streaming' });
+  t.bus.emit('loop.left', { loop: 'announce', left: 1, failed: 1, ended: 1 });
   t.bus.emit('task.settled', {
     ...had,
     taskId: 't',

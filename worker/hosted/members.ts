@@ -161,6 +161,7 @@ export class HostedMembers {
       this.#deps.log.info({ llm: name }, 'a public llm can be served now');
     } else {
       this.#said.set(id, problem);
+      this.#deps.bus.emit('loop.left', { loop: 'hosted-rows', left: 0, failed: 1, ended: 0 });
       this.#deps.log.warn({ llm: name, why: problem }, 'a public llm is not served');
     }
   }

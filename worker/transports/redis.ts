@@ -1,3 +1,4 @@
+import { eachInTurn } from '../../core/runtime/each-in-turn.ts';
 import { messageOf } from '../../core/errors.ts';
 import {
   closeRedis,
@@ -123,8 +124,16 @@ export class RedisTransport implements Transport {
     const gone = this.#serving.filter((s) => !members.some((m) => isSame(m.member, s.member)));
     const added = members.filter((m) => !this.#serving.some((s) => isSame(m.member, s.member)));
     this.#serving = this.#serving.filter((s) => !gone.includes(s));
-    for (const served of added) await this.#begin(served);
-    await this.announce();
+    try {
+      // One that cannot begin keeps nobody else from it.
+      await eachInTurn(
+        added,
+        (served) => this.#begin(served),
+        (missed) => this.#deps.bus.emit('loop.left', { loop: 'serve', ...missed, ended: 0 }),
+      );
+    } finally {
+      await this.announce();
+    }
     for (const { consumer, leave } of gone) {
       leave();
       void consumer.drain().then(() => consumer.stop());

@@ -1,17 +1,22 @@
 import { expect } from 'chai';
 import { McpctlError } from '../../../core/errors.ts';
 import { redisUnavailable } from '../../../core/queue/trouble.ts';
-import { eachInTurn } from '../../../core/runtime/each-in-turn.ts';
+import { eachInTurn, type Missed } from '../../../core/runtime/each-in-turn.ts';
 
 describe('a short list that is gone through', () => {
   const foreign = Object.assign(new Error('WRONGTYPE Operation against a key'), { name: 'ReplyError' });
+  let missed: Missed | undefined;
   /** @returns those that went well, and what was thrown. */
   const through = async (act: (item: number) => Promise<unknown>): Promise<[number[], unknown]> => {
     const done: number[] = [];
-    const thrown = await eachInTurn([0, 1, 2, 3, 4, 5, 6, 7], async (item) => {
+    missed = undefined;
+    const acted = async (item: number): Promise<void> => {
       await act(item);
       done.push(item);
-    }).catch((error: unknown) => error);
+    };
+    const thrown = await eachInTurn([0, 1, 2, 3, 4, 5, 6, 7], acted, (of) => (missed = of)).catch(
+      (error: unknown) => error,
+    );
     return [done, thrown];
   };
 
@@ -22,7 +27,9 @@ describe('a short list that is gone through', () => {
     );
     expect(done).to.deep.equal([5, 6, 7]);
     expect(thrown).to.equal(first);
+    expect(missed).to.deep.equal({ left: 0, failed: 5 });
     expect(await through(() => Promise.resolve())).to.deep.equal([[0, 1, 2, 3, 4, 5, 6, 7], undefined]);
+    expect(missed).to.equal(undefined);
   });
 
   it('ends where a store is away: nobody waits for its limit of time as often as there are items', async () => {
@@ -33,5 +40,6 @@ describe('a short list that is gone through', () => {
     });
     expect([done, asked]).to.deep.equal([[1], 5]);
     expect(thrown).to.include({ code: 'unavailable' });
+    expect(missed).to.deep.equal({ left: 3, failed: 4 });
   });
 });
