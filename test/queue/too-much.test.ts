@@ -41,6 +41,22 @@ describe('too much at a key of a pool', () => {
     expect(await t.redis.hlen(members)).to.equal(1);
   });
 
+  it('is not gone through as a list of jobs: who comes then gets a turn behind it', async () => {
+    const first = await t.submitted({ poolKey: 'list', ownerId: 'a' });
+    const queue = t.door.keys.pool('list').queue();
+    const wait = `${t.door.keys.namespace}:${queue}:wait`;
+    await t.redis.rpush(wait, ...Array.from({ length: MANY }, (_, n) => `job ${String(n)}`));
+    const other = await t.submitted({ poolKey: 'list', ownerId: 'b' });
+    expect(await t.redis.llen(wait)).to.equal(MANY + 1);
+    expect(await t.redis.zcard(`${t.door.keys.namespace}:${queue}:prioritized`)).to.equal(1);
+    await t.redis.ltrim(wait, 0, 0);
+    for (const { taskId } of [first, other]) {
+      const job = await t.fetchers.next(queue);
+      expect(job?.taskId).to.equal(taskId);
+      await job?.complete();
+    }
+  });
+
   it('is not read as a fence: nothing beside its own fields, and of those none that is larger', async () => {
     const task = await t.submitted({ poolKey: 'fence' });
     const { fence } = t.door.keys.pool('fence').task(task.taskId);

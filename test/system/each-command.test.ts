@@ -119,6 +119,11 @@ onEachTransport('a system whose stores make each kind of command fail', function
     }
     return told;
   }
+  const asked = async (): Promise<{ status: number; headers: Headers; code: unknown }> => {
+    const answer = await t.call('POST', '/api/v1/llms/desk/infer', { body: request });
+    const { code } = (await answer.json()) as { code?: unknown };
+    return { status: answer.status, headers: answer.headers, code };
+  };
   /** No process has ended, each task ends as its caller was told, and all goes on. */
   async function expectWell(told: readonly Told[]): Promise<void> {
     expect(told).to.have.length.above(0);
@@ -133,8 +138,23 @@ onEachTransport('a system whose stores make each kind of command fail', function
       else expect(status).to.be.oneOf(['completed', 'error', 'cancelled', ...(accepted ? [] : [undefined])]);
     }
     for (const process of [t.edge, t.scheduler, worker]) expect(process.child.exitCode).to.equal(null);
-    const answer = await t.call('POST', '/api/v1/llms/desk/infer', { body: request });
-    expect(answer.status).to.equal(200);
+    // An edge that was told READONLY just now leaves that connection, and a stream of a worker may have ended: until there is
+    // another it says when to come again.
+    const refusals: { status: number; retryAfter: string | null; code: unknown }[] = [];
+    await until(
+      async () => {
+        const { status, headers, ...answer } = await asked();
+        if (status !== 200) refusals.push({ status, retryAfter: headers.get('retry-after'), ...answer });
+        return status;
+      },
+      (status) => status === 200,
+      10_000,
+    );
+    for (const { status, retryAfter, code } of refusals) {
+      expect(status).to.equal(503);
+      expect(retryAfter).to.match(/^\d+$/);
+      expect(code).to.be.oneOf(['unavailable', 'no_active_llm']);
+    }
   }
 
   it('loses no process and no task, and tells nobody of an end that it did not have, also where a script fails in its middle', async () => {

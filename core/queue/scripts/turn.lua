@@ -65,7 +65,10 @@ if least == 0 then
   if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('HSET', KEYS[3], 'priority', 0) end
 end
 if stood == 0 then return 0 end
-if alone then
+-- one that is much longer than it may be is none of ours, and looking through it would hold up everybody
+if alone and redis.call('LLEN', KEYS[1]) > 2 * tonumber(ARGV[6]) then
+  redis.call('HDEL', KEYS[4], 'alone')
+elseif alone then
   local before = redis.call('LRANGE', KEYS[1], 0, -2) -- the newest stand first
   for at, job in ipairs(before) do redis.call('ZADD', KEYS[2], #before - at + 1, job) end
   -- behind the cut nothing is left to count
