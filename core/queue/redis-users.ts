@@ -42,6 +42,7 @@ export const workerScripts = [
   'handback',
   'pass',
   'fail',
+  'done',
   'announce',
   'hold',
   'wake',

@@ -27,6 +27,7 @@ const names = [
   'handback',
   'requeue',
   'pass',
+  'done',
   'fail',
   'close',
   'attach',

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors.ts';
 import type { Say } from '../server.ts';
@@ -18,15 +18,26 @@ export interface Logs {
  * line that cannot be written is lost, and said once: nothing stops because of a full disk.
  */
 export function openLogs({ complain }: { complain: Say }): Logs {
-  const sizes = new Map<string, number>();
+  const open = new Map<string, { file: number; bytes: number }>();
   let folder: string | undefined;
+  const opened = (path: string): { file: number; bytes: number } => {
+    const file = openSync(path, 'a', 0o600);
+    const log = { file, bytes: fstatSync(file).size };
+    open.set(path, log);
+    return log;
+  };
+  // The file stays open: a line comes with each task, and opening it costs thrice what writing does.
   const append = (into: string, name: string, line: string): void => {
     const path = join(into, `${name}.log`);
-    const bytes = Buffer.byteLength(line) + 1;
-    const before = sizes.get(path) ?? statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-    if (before > 0 && before + bytes > MOST_BYTES) renameSync(path, join(into, `${name}.1.log`));
-    appendFileSync(path, `${line}\n`, { mode: 0o600 });
-    sizes.set(path, before + bytes > MOST_BYTES ? bytes : before + bytes);
+    const text = Buffer.from(`${line}\n`);
+    let log = open.get(path) ?? opened(path);
+    if (log.bytes > 0 && log.bytes + text.length > MOST_BYTES) {
+      open.delete(path);
+      closeSync(log.file);
+      renameSync(path, join(into, `${name}.1.log`));
+      log = opened(path);
+    }
+    log.bytes += writeSync(log.file, text);
   };
   return {
     into(at) {

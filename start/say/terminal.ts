@@ -80,9 +80,10 @@ export function createTerminal(screen: Screen): Terminal {
       if (quiet) show([...oneLine(text)].slice(0, Math.max(0, columns() - 1)).join(''));
     },
     line(name, text) {
-      keep(name, plain(text));
+      const shown = plain(text);
+      keep(name, shown);
       if (quiet && isRoutine(text)) return;
-      put(`${prefix(name)} ${isTTY ? inWords(text, time) : plain(text)}`);
+      put(`${prefix(name)} ${isTTY ? inWords(text, time) : shown}`);
     },
     stream(text) {
       show('');

@@ -110,6 +110,16 @@ export const ways: readonly Way[] = [
     isOfSeveral: true,
   },
   {
+    script: 'done',
+    before: nothing,
+    act: async (t, task) => {
+      // A consumer that meets an error looks again.
+      const job = await t.fetchers.next(queueOf(t, task)).catch(() => null);
+      await job?.complete();
+    },
+    isOfSeveral: true,
+  },
+  {
     script: 'pass',
     before: async (t, task) => {
       await t.door.dispatch.enqueue(besides(task));

@@ -3,11 +3,12 @@ import type { Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../runtime/log.ts';
-import { runScript } from '../scripts.ts';
+import { mayTeach } from '../link/taught.ts';
+import { runKnownScript, runScript } from '../scripts.ts';
 import type { HeldJob } from '../../task/let-go.ts';
 import { failing } from '../task/closing.ts';
 import { isErrorReply } from '../trouble.ts';
-import { createFetcher, createQueues, LOCK_MS, type JobData } from './jobs.ts';
+import { createFetcher, createQueues, KEPT_JOBS, LOCK_MS, type JobData } from './jobs.ts';
 
 /** A job that was taken out of its queue. */
 export interface FetchedJob extends HeldJob {
@@ -109,11 +110,23 @@ export class Fetchers {
     return {
       taskId: data.T,
       jobId,
-      complete: () => finish('', () => job.moveToCompleted(null, token, false)),
+      complete: () => finish('', () => this.#complete(job, { queue, token })),
       fail: (code) => finish(code, () => job.moveToFailed(failure(code), token, false)),
       putBack: () => end(() => job.moveToWait(token)),
       putLast: () => end(() => this.#pass(queue, { jobId, token })),
     };
+  }
+
+  /** BullMQ's own way is there for who may bring no script to a Redis that an edge of an earlier release has taught. */
+  async #complete(job: Job<JobData>, { queue, token }: { queue: string; token: string }): Promise<void> {
+    const { id: jobId = '' } = job;
+    const { redis, prefix } = this.#deps;
+    const jobs = `${prefix}:${queue}:`;
+    const names = ['active', 'completed', 'stalled', jobId, `${jobId}:lock`];
+    const keys = names.map((name) => jobs + name);
+    const run = mayTeach(redis) ? runScript : runKnownScript;
+    const answer = await run(redis, 'done', { keys, args: [jobId, token, KEPT_JOBS, jobs] });
+    if (answer === undefined) await job.moveToCompleted(null, token, false);
   }
 
   async #pass(queue: string, { jobId, token }: { jobId: string; token: string }): Promise<void> {
