@@ -6,6 +6,7 @@ import { settleTask } from '../../core/flow/end/settle.ts';
 import { claimTask, endClaim, handBack } from '../../core/queue/task/claim.ts';
 import { readFences, show, type Fence } from '../../core/queue/task/fence.ts';
 import { runScript, teachScript } from '../../core/queue/scripts.ts';
+import { laying } from '../../core/queue/task/submission.ts';
 import { beginning, readLast, readPage } from '../../core/queue/task/stream.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import type { TaskRow } from '../../core/task/task.ts';
@@ -126,9 +127,9 @@ describe('a task whose process stops halfway', () => {
   it('waits again when who enqueued it died before the job was added', async () => {
     const task = t.newTask('async');
     await t.registry.tasks.insert(task);
-    await until(t.tools, { how: 'die', before: 2 }, ({ queue }) =>
-      queue.dispatch.enqueue(submissionOf(task)),
-    );
+    // An edge of an earlier release, which added it with a command of its own: ours does both in one script.
+    const turns = t.queue.keys.pool(POOL).turns('interactive');
+    await runScript(t.queue.redis, 'enqueue', laying(t.queue.keys, turns, { task: submissionOf(task) }));
     expect(await fenceOf(task.id)).to.include({ epoch: 1 });
     expect(await waiting()).to.deep.equal([]);
     expect(await duty('reconcile')).to.equal(1);

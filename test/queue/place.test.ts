@@ -1,9 +1,11 @@
 import { expect } from 'chai';
 import { handBack } from '../../core/queue/task/claim.ts';
-import type { Submission } from '../../core/queue/task/submission.ts';
+import { runScript } from '../../core/queue/scripts.ts';
+import { jobIdOf, laying, type Submission } from '../../core/queue/task/submission.ts';
 import { readFences } from '../../core/queue/task/fence.ts';
 import { createFetcher } from '../../core/queue/jobs/jobs.ts';
 import { placeOf, type Place } from '../../core/queue/task/place.ts';
+import { newTask, submissionOf } from '../support/tasks.ts';
 import { queueFixture, type QueueFixture } from './queue-fixture.ts';
 
 const leaving = { counts: 'none', code: 'shutting_down', message: 'test' } as const;
@@ -65,7 +67,16 @@ describe('the place of a task in its queue', () => {
   });
 
   it('is not searched for behind the first thousand', async () => {
-    const all = await Promise.all(Array.from({ length: 1_002 }, () => t.submitted()));
+    // As an edge of an earlier release adds them: ours gives those beyond a thousand their turns at once.
+    const lay = async (): Promise<Submission> => {
+      const task = submissionOf(newTask({ ownerId: '', poolKey: 'p' }));
+      const pool = t.door.keys.pool('p');
+      const call = laying(t.door.keys, pool.turns('interactive'), { task });
+      await runScript(t.door.redis, 'enqueue', call);
+      await t.door.queueOf(pool.queue()).add('infer', { T: task.taskId }, { jobId: jobIdOf(task) });
+      return task;
+    };
+    const all = await Promise.all(Array.from({ length: 1_002 }, lay));
     const known = (await positions(all)).filter((position) => position !== null);
     expect(known.sort((a, b) => a - b)).to.deep.equal(Array.from({ length: 1_000 }, (_, i) => i + 1));
   });

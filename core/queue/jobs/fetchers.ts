@@ -122,7 +122,7 @@ export class Fetchers {
     const { id: jobId = '' } = job;
     const { redis, prefix } = this.#deps;
     const jobs = `${prefix}:${queue}:`;
-    const names = ['active', 'completed', 'stalled', jobId, `${jobId}:lock`];
+    const names = ['active', 'completed', 'stalled', jobId, `${jobId}:lock`, 'events'];
     const keys = names.map((name) => jobs + name);
     const run = mayTeach(redis) ? runScript : runKnownScript;
     const answer = await run(redis, 'done', { keys, args: [jobId, token, KEPT_JOBS, jobs] });

@@ -40,6 +40,16 @@ const MOST_CONTESTED = 10_000;
 /** Options of every job. */
 const ALWAYS = { attempts: 1, removeOnComplete: { count: KEPT_JOBS }, removeOnFail: { count: KEPT_JOBS } };
 
+/** Name, data and options of a job, as BullMQ writes them. */
+export const writtenJob = (
+  taskId: string,
+  options: { jobId: string; priority?: number },
+): [name: string, data: string, options: string] => [
+  'infer',
+  `{"T":"${taskId}"}`,
+  JSON.stringify({ ...options, ...ALWAYS }),
+];
+
 /**
  * Owners of a queue take turns within a priority (decision 0018). Where nothing waits, or only interactive jobs of the
  * same owner, nothing is done: a job goes in as ever. Where others' did at the last enqueue of this process, the next job
@@ -95,10 +105,10 @@ export class Turns {
     const pool = keys.pool(job.poolKey);
     const queue = `${keys.namespace}:${pool.queue(job.pin)}`;
     const { keys: its, args } = this.#placing(job, jobId);
-    const options = { ...this.optionsOf(job, true), ...ALWAYS, jobId };
+    const options = this.optionsOf(job, true);
     return {
       keys: [...its, pool.task(job.taskId).fence, `${queue}:marker`, `${queue}:meta`],
-      args: [...args, 'infer', `{"T":"${job.taskId}"}`, JSON.stringify(options), options.priority],
+      args: [...args, ...writtenJob(job.taskId, { ...options, jobId }), options.priority],
     };
   }
 

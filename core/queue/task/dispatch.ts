@@ -26,8 +26,9 @@ export interface DispatchDeps {
   eventKeepMs: number;
 }
 
-/** What enqueue.lua answers when others of the priority wait. */
+/** What enqueue.lua answers when others of the priority wait, and when it has added the job. */
 const CONTESTED = 2;
+const ADDED = 3;
 const LINGER_MS = 2_000;
 /**
  * The job, and no other that it names as its child: a session's Redis user may write into its own pools' jobs, and what it
@@ -51,10 +52,14 @@ export class Dispatch {
    * @returns false when nothing was laid down: a newer epoch is there, the task has ended or was closed, or somebody was quicker.
    */
   async enqueue(s: Submission, seen?: Pick<Fence, 'epoch' | 'claim'> | null): Promise<boolean> {
-    const answer = Number(
-      await this.#run('enqueue', laying(this.#deps.keys, this.#turns.keyOf(s), { task: s, seen })),
-    );
+    const call = laying(this.#deps.keys, this.#turns.keyOf(s), { task: s, seen, withJob: true });
+    return await this.#addWhereLaid(s, Number(await this.#run('enqueue', call)));
+  }
+
+  /** @returns as `enqueue`. */
+  async #addWhereLaid(s: Submission, answer: number): Promise<boolean> {
     if (answer < 0) return false;
+    if (answer === ADDED) return true;
     const isContested = answer === CONTESTED;
     await this.#add(s, jobIdOf(s), isContested);
     if (isContested) await orUnavailable(this.#turns.take(s, jobIdOf(s)));
@@ -63,13 +68,20 @@ export class Dispatch {
 
   /**
    * The same in one round trip, for a task that this call has made: nothing of it can be there that would forbid the job.
-   * Fence, job and its turn go over one connection, in this order, so that whoever takes the job finds the fence.
+   * What enqueue.lua does not add itself goes behind it over the same connection, with its turn: whoever takes the job finds
+   * the fence.
    */
   async enqueueNew(s: Submission): Promise<void> {
     const isContested = this.#turns.isContested(s);
-    const laid = orUnavailable(
-      runKnownScript(this.#deps.redis, 'enqueue', laying(this.#deps.keys, this.#turns.keyOf(s), { task: s })),
-    );
+    const withJob = !isContested && s.priority === 'interactive';
+    const call = laying(this.#deps.keys, this.#turns.keyOf(s), { task: s, withJob });
+    if (withJob) {
+      const answer = Number(await this.#run('enqueue', call));
+      this.#turns.note(s, answer === CONTESTED);
+      await this.#addWhereLaid(s, answer);
+      return;
+    }
+    const laid = orUnavailable(runKnownScript(this.#deps.redis, 'enqueue', call));
     const adding = this.#add(s, jobIdOf(s), isContested);
     const [answer, hasTurn] = await Promise.all([laid, isContested && this.#takeAfterAdd(s), adding]);
     if (answer !== undefined) {

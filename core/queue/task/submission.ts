@@ -5,7 +5,7 @@ import type { KeptHead } from '../../task/head.ts';
 import type { Fence, TaskRef } from './fence.ts';
 import type { Keys } from '../keys.ts';
 import type { ScriptCall } from '../scripts.ts';
-import { BACKGROUND_SCORE, MOST_ALONE, TURNS_KEPT_MS } from '../jobs/turns.ts';
+import { BACKGROUND_SCORE, MOST_ALONE, TURNS_KEPT_MS, writtenJob } from '../jobs/turns.ts';
 import { WAITER_LEASE_MS } from './waiters.ts';
 
 export interface Submission extends TaskRef {
@@ -34,17 +34,23 @@ export const FENCE_MARGIN_MS = 10 * 60_000;
 export const jobIdOf = ({ taskId, epoch }: Pick<Submission, 'taskId' | 'epoch'>): string =>
   `${taskId}-${epoch}`;
 
-/** What enqueue.lua is asked. @param seen as for `Dispatch.enqueue`. @param turns where it is written down who has had turns. */
+/** What enqueue.lua is asked. @param seen as for `Dispatch.enqueue`. @param turns where it is written down who has had turns. @param withJob adds an interactive job, if it waits for no other owner's. */
 export function laying(
   keys: Keys,
   turns: string,
-  { task: s, seen }: { task: Submission; seen?: Pick<Fence, 'epoch' | 'claim'> | null | undefined },
+  {
+    task: s,
+    seen,
+    withJob = false,
+  }: { task: Submission; seen?: Pick<Fence, 'epoch' | 'claim'> | null | undefined; withJob?: boolean },
 ): ScriptCall {
   const pool = keys.pool(s.poolKey);
   const task = pool.task(s.taskId);
   const queue = `${keys.namespace}:${pool.queue(s.pin)}`;
   const bytes = Buffer.byteLength(s.body);
   const isLarge = bytes > LARGE_BODY_BYTES;
+  const jobId = jobIdOf(s);
+  const addsJob = withJob && s.priority === 'interactive';
   return {
     keys: [
       task.fence,
@@ -55,10 +61,11 @@ export function laying(
       `${queue}:wait`,
       `${queue}:prioritized`,
       turns,
+      ...(addsJob ? [`${queue}:${jobId}`, `${queue}:marker`, `${queue}:meta`] : []),
     ],
     args: [
       s.epoch,
-      jobIdOf(s),
+      jobId,
       s.pin === undefined ? '' : `.${s.pin}`,
       s.waitMs + FENCE_MARGIN_MS,
       isLarge ? '' : s.body,
@@ -78,6 +85,7 @@ export function laying(
       s.ownerId,
       TURNS_KEPT_MS,
       MOST_ALONE,
+      ...(addsJob ? writtenJob(s.taskId, { jobId }) : []),
     ],
   };
 }
