@@ -1,15 +1,12 @@
+import { Blindness } from '../core/flow/alive/blindness.ts';
 import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
 
-/** After the first sign of our own blindness, and after each further one of the same incident. */
-const FIRST_MS = 10_000;
-const AGAIN_MS = 3_000;
-/** It brakes no longer than this at a stretch, however often the signs come again, and then not for a moment. */
-const STRETCH_MS = 15_000;
-const GAP_MS = 1_500;
-/** Without a sign for so long the incident is over. */
+/** It brakes for seconds and once for each incident: who is dead stays dead, and their tasks wait for it. */
+const times = { firstMs: 10_000, againMs: 3_000, stretchMs: 15_000, gapMs: 1_500 };
+/** Without another mass of deaths for so long the next is a new one. */
 const OVER_MS = 60_000;
 /** How long over half of the workers may look dead before they are believed to be. */
 const MASS_MS = 3_000;
@@ -33,16 +30,15 @@ export interface BrakeDeps {
 export class Brake {
   readonly #deps: BrakeDeps;
   #runId = '';
-  /** The stretch of braking that runs, or that was the last. */
-  #stretch = { began: -Infinity, until: -Infinity };
-  #lastSign = -Infinity;
+  readonly #blindness: Blindness;
   /** When over half were first seen dead; they were believed to be alive until `#massUntil`. */
   #massUntil = -Infinity;
 
   constructor(deps: BrakeDeps) {
     this.#deps = deps;
-    deps.queue.server.onReady(() => this.blind('the connection to Redis came back'));
-    deps.queue.steps.onStep(() => this.blind("Redis's clock was set"));
+    const { queue, clock, log } = deps;
+    const { onReady } = queue.server;
+    this.#blindness = new Blindness({ onReady, steps: queue.steps, clock, log }, times);
   }
 
   /**
@@ -50,15 +46,15 @@ export class Brake {
    * @param claimants session ids, one for each claim.
    */
   async allows(claimants: readonly string[]): Promise<boolean> {
-    const { queue, clock } = this.#deps;
+    const { queue } = this.#deps;
     const dead = new Set(claimants);
     if (dead.size === 0) return true;
     const [runId, isMarked] = await Promise.all([queue.server.runId(), queue.generation.isMarked()]);
     if (this.#runId !== '' && runId !== this.#runId) this.blind('Redis was restarted');
     this.#runId = runId;
     // Said at each look until the mark is there: that is one sign, not many.
-    if (!isMarked && clock.elapsed() >= this.#stretch.until) this.blind('Redis came back empty');
-    if (clock.elapsed() < this.#stretch.until) return false;
+    if (!isMarked && !this.#blindness.isNow) this.blind('Redis came back empty');
+    if (this.#blindness.isNow) return false;
     return await this.#plausible(dead);
   }
 
@@ -70,7 +66,7 @@ export class Brake {
     const began = now >= this.#massUntil + OVER_MS;
     if (!began) return now >= this.#massUntil;
     // This incident has held them up already.
-    if (now < this.#stretch.until + MASS_MS) return true;
+    if (now < this.#blindness.until + MASS_MS) return true;
     const sessions = (await registry.sessions.seenWithin(config.leaseMs, MOST)).length;
     if (dead.size * 2 <= sessions) return true;
     this.#massUntil = now + MASS_MS;
@@ -83,17 +79,6 @@ export class Brake {
 
   /** A sign that we may be blind: nobody is taken for dead for a moment. */
   blind(why: string): void {
-    const { clock, log } = this.#deps;
-    const now = clock.elapsed();
-    const ms = now >= this.#lastSign + OVER_MS ? FIRST_MS : AGAIN_MS;
-    this.#lastSign = now;
-    const { began, until } = this.#stretch;
-    // One that comes right behind a stretch goes on with it: else each sign would begin another one.
-    if (now < until + GAP_MS) {
-      this.#stretch.until = Math.max(until, Math.min(now + ms, began + STRETCH_MS));
-      return;
-    }
-    this.#stretch = { began: now, until: now + ms };
-    log.info({ why, ms }, 'no worker is taken for dead for a moment');
+    this.#blindness.begin(why);
   }
 }

@@ -212,7 +212,7 @@ export class RelayClaims {
 
   /** @returns false when something was taken back. */
   async #takeBackAll(unheard: readonly ClaimRef[]): Promise<boolean> {
-    if (unheard.length === 0 || !(await this.#deps.blindness.maySee(this.#carried.session))) return true;
+    if (unheard.length === 0 || !(await this.#deps.sight.maySee(this.#carried.session))) return true;
     let arrives = true;
     const takeBack = async (claim: ClaimRef) => (arrives = (await this.#takeBack(claim)) && arrives);
     await eachInTurn(unheard, takeBack, this.#missed('relay-look'));

@@ -15,7 +15,7 @@ import type { Settings } from '../../core/runtime/settings/settings.ts';
 import type { Openable } from '../../core/member/switch.ts';
 import type { Authority } from '../believed/authority.ts';
 import type { Heartbeats } from './heartbeats.ts';
-import type { Blindness } from './blind.ts';
+import type { Sight } from './sight.ts';
 import type { Losses } from './losses.ts';
 import type { Rests } from './rests.ts';
 
@@ -43,7 +43,7 @@ export interface RelayDeps extends RelayOptions {
   fetchers: Fetchers;
   markers: Markers;
   wakes: Wakes;
-  blindness: Blindness;
+  sight: Sight;
   losses: Losses;
   rests: Rests;
   /** Closed while Redis may have lost what it said before. */

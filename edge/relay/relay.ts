@@ -15,7 +15,7 @@ import { eachInTurn } from '../../core/runtime/each-in-turn.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
 import type { Speaker } from '../believed/session-speakers.ts';
 import { findClaims, type SaidClaim } from './adopt.ts';
-import { Blindness } from './blind.ts';
+import { Sight } from './sight.ts';
 import { ControlStream } from './control-stream.ts';
 import { createLosses } from './losses.ts';
 import type { Carried, RelayDeps, RelayOptions } from './relay-deps.ts';
@@ -73,7 +73,11 @@ export class Relay implements Service {
       markers: this.#mux.markers,
       wakes: createWakes({ redis: this.commands, keys }),
       trusted: this.#trusted,
-      blindness: new Blindness({ ...options, commands: this.commands }),
+      sight: new Sight({
+        ...options,
+        steps: queue.steps,
+        onReady: (listener) => this.commands.on('ready', listener),
+      }),
       losses: createLosses(options),
     };
     options.stopping.addEventListener('abort', () => void this.#move(), { once: true });
