@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { Redis } from 'ioredis';
+import { MarkerMux } from '../../core/queue/jobs/marker-mux.ts';
+import { markerOf } from '../../core/queue/jobs/markers.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { createLog } from '../../core/runtime/log.ts';
 import { kindOf, queueKeyNames, type Kind } from '../../core/queue/kinds.ts';
 import { lookAt } from '../../core/queue/jobs/look.ts';
 import type { Submission } from '../../core/queue/task/submission.ts';
@@ -136,6 +140,31 @@ describe('what a session has put in the place of a key of its pool', function ()
       });
       await Promise.all(all);
     });
+});
+
+describe('a marker of one pool that is of another kind', () => {
+  it('holds up nobody who waits for others over the same connection', async () => {
+    const t = await queueFixture();
+    const { keys } = t.door;
+    const log = createLog({ process: 'test', level: 'silent', pretty: false });
+    const [commands, blocking] = [t.redis, t.redis.duplicate()];
+    const mux = new MarkerMux({ commands, blocking, keys, id: randomUUID(), clock: systemClock, log });
+    const [bad, good] = ['bad', 'good'].map((pool) => keys.pool(pool).queue());
+    try {
+      await commands.set(markerOf(keys, bad ?? ''), 'x');
+      await mux.start();
+      const over = new AbortController();
+      const waits = [bad, good].map((queue) => mux.markers.wait([queue ?? ''], over.signal));
+      await mux.markers.passOn(good ?? '');
+      expect(await waits[1]).to.equal(good);
+      over.abort();
+      await Promise.all(waits);
+      expect(await commands.type(markerOf(keys, bad ?? ''))).to.equal('none');
+    } finally {
+      await mux.stop();
+      await t.close();
+    }
+  });
 });
 
 const anybody = { poolKey: 'p', taskId: 't' } as Submission;
