@@ -166,7 +166,7 @@ interface OfLimits extends Pick<EdgeDeps, 'config' | 'registry' | 'metrics' | 'c
 const createLimits = (deps: OfLimits): Pick<EdgeDeps, 'caps' | 'rates' | 'gates'> => ({
   caps: createCaps(deps),
   rates: createRates(deps),
-  gates: createGates(deps.metrics),
+  gates: createGates(deps.metrics, deps.config),
 });
 
 interface OfRights extends Pick<EdgeDeps, 'config' | 'registry' | 'clock' | 'log'> {

@@ -2,16 +2,25 @@ import type { Request } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import type { EventMap } from '../../core/task/events.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
+import type { Gates } from '../limits/gates.ts';
 import { actorOf } from './context.ts';
+import { whenLeft } from './gone.ts';
 
 type Written = EventMap['registry.written'];
 
+interface WriteDeps<T> {
+  bus: Bus;
+  gates: Pick<Gates, 'writes'>;
+  req: Request;
+  told?: (result: T) => Pick<Written, 'changed'>;
+}
+
 /**
- * Runs a write and tells of it, done or refused (SPEC §9: every write emits one event).
- * @param told what is told of it besides, once it is done.
+ * Runs a write when it is its user's turn, and tells of it, done or refused (SPEC §9: every write emits one event).
+ * @param told what is told of it besides, once it is done. @throws McpctlError `too_many_requests`, and what `work` does.
  */
 export async function written<T>(
-  { bus, req, told }: { bus: Bus; req: Request; told?: (result: T) => Pick<Written, 'changed'> },
+  { bus, gates, req, told }: WriteDeps<T>,
   what: Pick<Written, 'verb' | 'resource' | 'name'>,
   work: () => Promise<T>,
 ): Promise<T> {
@@ -25,12 +34,16 @@ export async function written<T>(
       reqId: req.context.requestId,
       outcome,
     });
+  let leave: (() => void) | undefined;
   try {
+    leave = await gates.writes.enter(actor.userId, req.res && whenLeft(req.res));
     const result = await work();
     tell('ok', told?.(result));
     return result;
   } catch (thrown) {
     tell(thrown instanceof McpctlError ? thrown.code : 'internal');
     throw thrown;
+  } finally {
+    leave?.();
   }
 }

@@ -1,3 +1,4 @@
+import type { Settings } from '../../core/runtime/settings/settings.ts';
 import { FairGate } from './fair-gate.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 
@@ -5,17 +6,27 @@ import type { Metrics } from '../metrics/metrics.ts';
 export interface Gates {
   /** Bodies that are being inflated, in threads that others need too. */
   inflating: FairGate;
-  /** Large bodies out of Postgres, while they are on their way to a reader or are looked at. */
+  /** Large bodies out of Postgres, and pages of long texts, while they are on their way to a reader or are looked at. */
   largeAnswers: FairGate;
   /** Sessions that register: each is a transaction over all of its llms. */
   registers: FairGate;
+  /** Lists and sums, each a question to Postgres that may take its time. */
+  lists: FairGate;
+  /** Changes of the registry: those of one row wait for each other, each with a connection to Postgres in its hand. */
+  writes: FairGate;
 }
 
 const WITHIN_MS = 30_000;
 /** A reader may be slow, and that is no work of ours. */
 const MOST_REST_MS = 300;
 
-export function createGates(metrics: Pick<Metrics, 'refused'>): Gates {
+/** Of the connections to Postgres, the most that one kind of these may take: what infers has the rest. */
+const shareOf = (connections: number): number => Math.max(1, Math.floor(connections * 0.4));
+
+export function createGates(
+  metrics: Pick<Metrics, 'refused'>,
+  { databasePool }: Settings<'databasePool'>,
+): Gates {
   const inflating = {
     ofOne: 1,
     inAll: 2,
@@ -31,7 +42,7 @@ export function createGates(metrics: Pick<Metrics, 'refused'>): Gates {
     restMs: (insideMs: number) => Math.min(MOST_REST_MS, 2 * insideMs),
     cap: 'large_answers',
     message:
-      'A large task is on its way to you already, and they go one at a time; read its answer, then ask for this one.',
+      'A large answer is on its way to you already, and they go one at a time; read it, then ask for this one.',
   };
   const registers = {
     ofOne: 2,
@@ -40,7 +51,24 @@ export function createGates(metrics: Pick<Metrics, 'refused'>): Gates {
     cap: 'registers',
     message: 'Sessions of yours are registering already, two at a time. Try again later.',
   };
+  const inAll = shareOf(databasePool);
+  const lists = {
+    ofOne: Math.min(3, inAll),
+    inAll,
+    withinMs: WITHIN_MS,
+    cap: 'lists',
+    message: 'Lists of yours are being read already, three at a time. Ask for fewer at once.',
+  };
+  const writes = {
+    ofOne: Math.min(2, inAll),
+    inAll,
+    withinMs: WITHIN_MS,
+    cap: 'writes',
+    message: 'Changes of yours are being made already, two at a time. Send fewer at once.',
+  };
   return {
+    lists: new FairGate(lists, metrics),
+    writes: new FairGate(writes, metrics),
     registers: new FairGate(registers, metrics),
     inflating: new FairGate(inflating, metrics),
     largeAnswers: new FairGate(largeAnswers, metrics),

@@ -5,6 +5,7 @@ import { modelOf, offered, type Model } from '../openai/models.ts';
 import { bodyOf } from '../http/parse.ts';
 import { showSchema } from './request.ts';
 import { nameOf } from './name.ts';
+import { inTurn } from '../limits/lists.ts';
 
 /** Clients compare versions with what they need; this is the protocol that is spoken here. */
 const VERSION = '0.12.0';
@@ -60,7 +61,11 @@ function shown(model: Model) {
 export function ollamaModelRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.get('/version', (_req, res) => void res.json({ version: VERSION }));
-  router.get('/tags', async (req, res) => void res.json({ models: (await offered(deps, req)).map(listed) }));
+  router.get(
+    '/tags',
+    inTurn(deps),
+    async (req, res) => void res.json({ models: (await offered(deps, req)).map(listed) }),
+  );
   router.get('/ps', async (req, res) => {
     const awake = (await offered(deps, req)).filter(({ llm }) => llm.status === 'active');
     const expires_at = new Date(deps.clock.now() + 300_000).toISOString();

@@ -11,6 +11,7 @@ import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
+import { takeTurn } from '../limits/lists.ts';
 
 /** What the API shows of rows: no secret field, and what is laid over them last. */
 async function viewsOf(deps: EdgeDeps, { word, fields }: Definition, rows: readonly ResourceRow[]) {
@@ -29,6 +30,8 @@ const pageSchema = z.object(listQuerySchema.shape);
 const filtersSchema = z.record(z.string(), z.string().optional());
 
 async function pageOf(deps: EdgeDeps, definition: Definition, req: Request) {
+  const isLong = Object.values(definition.fields).some(({ long }) => long);
+  await takeTurn(isLong ? deps.gates.largeAnswers : deps.gates.lists, req);
   const asked = queryOf(req, definition.schemas.query);
   const { limit, after } = pageSchema.parse(asked);
   const named = Object.entries(asked).filter(([name]) => definition.filters.includes(name));

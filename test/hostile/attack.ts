@@ -98,16 +98,20 @@ export function overConnections(
 }
 
 export interface Post {
+  method?: 'POST' | 'PATCH';
   path: string;
   body: string | Buffer;
   headers?: readonly string[];
 }
 
 /** A whole request with a body, as bytes. */
-export function requestOf({ token }: Pick<Target, 'token'>, { path, body, headers = [] }: Post): Buffer {
+export function requestOf(
+  { token }: Pick<Target, 'token'>,
+  { method = 'POST', path, body, headers = [] }: Post,
+): Buffer {
   const length = `content-length: ${String(Buffer.byteLength(body))}`;
   return Buffer.concat([
-    Buffer.from(headOf(`POST ${path}`, token, [json, length, ...headers])),
+    Buffer.from(headOf(`${method} ${path}`, token, [json, length, ...headers])),
     Buffer.from(body),
   ]);
 }

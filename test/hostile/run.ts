@@ -4,6 +4,7 @@ import { chats } from '../support/backend.ts';
 import type { System } from '../support/system.ts';
 import type { Done } from './attack.ts';
 import { attacks } from './attacks.ts';
+import { attackersProject, LONG_TEXTS } from './attacks/calls.ts';
 import { startAttacker, startSink, type Attacker } from './forked.ts';
 
 /** What a third user feels, and how long the edge's loop is held, for a while. */
@@ -39,6 +40,8 @@ export interface House {
 }
 
 const LARGE_BYTES = 8_000_000;
+/** The longest that a prompt may be. */
+const LONG_TEXT_BYTES = 100_000;
 const SAMPLE_MS = 50;
 const GIVEN_BACK_MS = 2_000;
 const LOOK_MS = 100;
@@ -68,6 +71,11 @@ export async function furnish(system: System): Promise<House> {
   const body = { llm: 'nobodys', request: { messages: [{ role: 'user', content }] } };
   const made = await system.call('POST', '/api/v1/tasks', { body, token: attackerToken });
   const task = (await made.json()) as { id: string };
+  const make = (path: string, values: object) =>
+    system.call('POST', path, { body: values, token: attackerToken });
+  await make('/api/v1/projects', { name: attackersProject });
+  for (let n = 0; n < LONG_TEXTS; n++)
+    await make('/api/v1/prompts', { name: `long-${String(n)}`, content: 'x'.repeat(LONG_TEXT_BYTES) });
   const attacker = startAttacker();
   const sink = await startSink();
   return {

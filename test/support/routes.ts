@@ -4,7 +4,9 @@ import type { Router } from 'express';
 export function callsOf(router: Router): string[] {
   return router.stack.flatMap(({ route }) =>
     route
-      ? route.stack.map(({ method }) => `${method.toUpperCase()} ${route.path.replace(/[:*](\w+)/g, '{$1}')}`)
+      ? [...new Set(route.stack.map(({ method }) => method))].map(
+          (method) => `${method.toUpperCase()} ${route.path.replace(/[:*](\w+)/g, '{$1}')}`,
+        )
       : [],
   );
 }

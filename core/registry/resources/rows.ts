@@ -43,7 +43,7 @@ export interface Asked {
 }
 
 /** Of the long texts of a page together. One page has one row at least, however long that is. */
-const PAGE_BYTES = 2_097_152;
+const PAGE_BYTES = 524_288;
 
 export const columnOf = (name: string, { reference }: Field): string => (reference ? `${name}Id` : name);
 

@@ -2,6 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { json, overConnections, requestOf, untilNext, type Attack, type Target } from '../attack.ts';
 import { headOf, openRaw } from '../raw.ts';
 
+/** A project of the attacker's, and how many long texts there are (run.ts makes them). */
+export const attackersProject = 'mallorys';
+export const LONG_TEXTS = 22;
+
 /** What a user is given at a time of answers that are not read: one large one. */
 const UNREAD_BYTES = 8_000_000;
 
@@ -52,6 +56,22 @@ export const userCalls: Readonly<Record<string, Attack>> = {
     about: 'queries of 12 kB, of many parameters',
     prepare: calls({ count: 10, everyMs: 20 }, (target, n) =>
       headOf(`GET /api/v1/tasks?${'a=1&'.repeat(3_000)}b=${String(n)}`, target.token),
+    ),
+  },
+  'long-pages': {
+    about: 'a list of long texts, half a MB a page, by 16 again and again',
+    prepare: calls({ count: 16, everyMs: 20 }, (target) =>
+      headOf('GET /api/v1/prompts?limit=200', target.token),
+    ),
+  },
+  'one-row': {
+    about: 'one row that is changed by 16, each with 8 on their way',
+    prepare: calls({ count: 16, everyMs: 20 }, (target, n) =>
+      requestOf(target, {
+        method: 'PATCH',
+        path: `/api/v1/projects/${attackersProject}`,
+        body: `{"description":"${String(n)}"}`,
+      }),
     ),
   },
   'garbage-cursors': {
