@@ -55,8 +55,11 @@ const MOST_CHOICES = 4_096;
 
 /** The last event of an answer whose events are typed. Chat has no such: usage follows its finish_reason. */
 const endedResponse = /^response\.(completed|incomplete|failed|cancelled)$/;
-/** Reasons that are no end but a failure. OpenRouter says `error`, vLLM and SGLang `abort`. */
-const failures = new Set(['error', 'abort']);
+/**
+ * Reasons that are no end but a failure. OpenRouter says `error`, vLLM and SGLang `abort`, GLM `network_error`, DeepSeek
+ * `insufficient_system_resource`, Gemini's gateways `malformed_function_call` and `function_call_filter: …`.
+ */
+const failures = /error|^abort|^cancell?ed$|^time_?out$|^insufficient_|^malformed_|^function_call_filter/i;
 
 interface Counts {
   asked?: () => number;
@@ -116,7 +119,7 @@ export class Ending {
 
   /** A choice that says it failed. */
   get failed(): boolean {
-    return [...this.#choices.values()].some(({ reason }) => failures.has(reason ?? ''));
+    return [...this.#choices.values()].some(({ reason }) => failures.test(reason ?? ''));
   }
 
   /** The end of a stream, by all that was said; undefined when it is not complete. */
@@ -249,7 +252,7 @@ export class Ending {
       if (reason === undefined && brings) this.#setEnded(choice, false);
       if (reason === undefined) return;
       choice.reason ??= reason;
-      this.#setEnded(choice, !failures.has(choice.reason));
+      this.#setEnded(choice, !failures.test(choice.reason));
       told = true;
     });
     return told;

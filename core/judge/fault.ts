@@ -1,5 +1,6 @@
 import { entryOf, type ErrorCode } from '../errors.ts';
 import { wordsOf, type ToldReason } from '../task/error-reason.ts';
+import { statusOfType } from './parts/status-of-type.ts';
 import { reasonOf, reasonOfBody, type Reason } from './parts/reason.ts';
 
 /**
@@ -91,7 +92,7 @@ const noSuchModel = anyOf(
   `model${within(120)}(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired|identifier is invalid)`,
   String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|no models? (is |are )?(currently )?loaded`,
   'model_not_found|model_not_supported|not supported by (any )?provider|^model: .* not_found_error',
-  `DeploymentNotFound|deployment${within(80)}not exist|endpoint is paused|repository not found`,
+  `real modelID|on-demand throughput isn|have access to the model|DeploymentNotFound|deployment${within(80)}not exist|endpoint is paused|repository not found`,
 );
 const otherOperation = anyOf(
   String.raw`not a (chat|completion|embedding)s? model|not supported in the v1\/`,
@@ -112,22 +113,23 @@ const tooLong = anyOf(
   'maximum (context|model|prompt|input) length|longer than the (model|maximum)|(prompt|input|text) is too (long|large)|input length and',
   "exceeds?( the)?( available| model'?s?| maximum)? (context|number of tokens|input length)|context length of only",
   `context (window|size|length)${within(40)}exceed|too many (input |prompt )?tokens|token count${within(40)}exceeds`,
-  'must have less than [0-9]+ tokens|max_new_tokens. must be <=|reduce the length of the (messages|prompt|input)',
+  'than the context length|must have less than [0-9]+ tokens|max_new_tokens. must be <=|reduce the length of the (messages|prompt|input)',
 );
 const refusedContent = /moderation|flagged|content_filter|content management policy|safety/i;
 const loading = anyOf(
   String.raw`model${within(80)}\b(is |being |still |currently )+(load|warm|start)|loading (the )?model|model unloaded|model is unloaded`,
   String.raw`warming up|\boverloaded\b|server is (starting|busy)|no slot available|at capacity|\bnot ready\b`,
-  'temporarily unavailable|^service unavailable',
+  'temporarily unavailable|^service unavailable|model is not running|no deployments? available',
 );
-const crashed = /model has crashed|failed to load|could not load model|out of memory|OutOfMemory/i;
+const crashed =
+  /^operation (was )?cancell?ed|model has crashed|failed to load|could not load model|out of memory|OutOfMemory/i;
 const noMoney =
   /insufficient_(user_)?quota|exceeded (your current quota|(their|your) budget)|budget_exceeded|spending limit|unpaid|account (is |has been )?suspended|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
 /** Too many at a time, which passes; not so much at a time that it never will (Groq's 413). */
 const tooMany =
   /throttlingexception|too many requests|wait before trying again|rate[ _-]?limit(ed|_error)\b|request limit reached/i;
 const badKey =
-  /invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|invalid x-api-key|authentication_error/i;
+  /\bauth_error\b|invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|invalid x-api-key|authentication_error/i;
 const notAllowed =
   /user location is not supported|(country|region)[^.]{0,40}not supported|organization must be verified|api[ -]version[^.]{0,40}(not supported|unsupported|invalid)|unsupported api[ -]version/i;
 
@@ -195,14 +197,16 @@ export const signs: readonly Sign[] = [
     seen: 'everywhere',
     blame: 'later',
     code: 'too_many_requests',
-    is: among(429),
+    is: (e) => e.status === 429 || (e.status === 400 && e.reason.status === 429),
   },
   {
     sign: '423, 425, 503, 529, or a sentence that a model is loading or a server overloaded',
     seen: 'llama.cpp and Hugging Face (503), Anthropic (529), LM Studio `Model unloaded` (400), TGI `overloaded`',
     blame: 'later',
     code: 'backend_not_ready',
-    is: (e) => [423, 425, 503, 529].includes(e.status) || loading.test(e.text),
+    is: (e) =>
+      ([423, 425, 503, 529].includes(e.status) && e.reason.code !== 'model_not_found') ||
+      loading.test(e.text),
   },
   {
     sign: 'the model is not one for this operation',
@@ -238,7 +242,10 @@ export const signs: readonly Sign[] = [
     seen: 'FastAPI `{"detail":"Not Found"}`, llama.cpp `File Not Found`, Azure `Resource not found`',
     blame: 'unable',
     code: 'backend_misconfigured',
-    is: (e) => [405, 501].includes(e.status) || (e.status === 404 && !callersOwn.test(e.text)),
+    is: (e) =>
+      [405, 501].includes(e.status) ||
+      /^unexpected endpoint or/i.test(e.text) ||
+      (e.status === 404 && !callersOwn.test(e.text)),
   },
   {
     sign: '410',
@@ -276,26 +283,6 @@ export const signs: readonly Sign[] = [
     is: () => true,
   },
 ];
-
-/** Statuses that errors are meant by where none is told beside their names: within a stream. */
-const statusOfType: Readonly<Record<string, number | undefined>> = {
-  // Anthropic
-  invalid_request_error: 400,
-  authentication_error: 401,
-  permission_error: 403,
-  not_found_error: 404,
-  rate_limit_error: 429,
-  overloaded_error: 529,
-  // vLLM
-  BadRequestError: 400,
-  NotFoundError: 404,
-  // OpenAI's Responses
-  rate_limit_exceeded: 429,
-  invalid_prompt: 400,
-  // TGI
-  validation: 422,
-  overloaded: 429,
-};
 
 /** Judges an answer with another status than 2xx. */
 export function faultOfRefusal(refusal: Refusal, chosen: Chosen = {}): Fault {

@@ -7,12 +7,22 @@ const LONGEST_S = 86_400;
  * @param nowMs the present, as `Date` counts it.
  */
 export function retryAfterIn(header: unknown, nowMs: number): number | undefined {
-  const text = Array.isArray(header) ? String(header[0]) : typeof header === 'string' ? header.trim() : '';
+  const said = Array.isArray(header) ? String(header[0]) : typeof header === 'string' ? header.trim() : '';
+  const text = said.replace(/^(\d+(?:\.\d+)?)\s*,.*$/, '$1'); // two on the way have each said it
   if (text === '') return undefined;
-  if (/^\d+(\.\d+)?$/.test(text)) return Math.min(Number(text), LONGEST_S);
+  if (/^\d+(\.\d+)?$/.test(text)) return secondsOf(Number(text), nowMs);
   // `Date` takes "-5" for a year; a date of HTTP begins with a letter and ends with its zone.
-  if (!/^[a-z]{3,9},? .*\d{2}:\d{2}:\d{2}/i.test(text)) return undefined;
+  if (!/^[a-z]{3,9},? .*\d{2}:\d{2}:\d{2}|^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:\d{2})$/i.test(text))
+    return undefined;
   // The oldest of its forms names no zone: it is that of HTTP all the same.
   const at = Date.parse(/\d{4}$/.test(text) ? `${text} GMT` : text);
   return Number.isNaN(at) || at < nowMs ? undefined : Math.min(Math.ceil((at - nowMs) / 1_000), LONGEST_S);
+}
+
+/** Some say when it is over in place of how long it takes: as Unix time, in seconds or in milliseconds. */
+function secondsOf(amount: number, nowMs: number): number | undefined {
+  const unixMs =
+    amount > 1e9 && amount < 1e11 ? amount * 1_000 : amount > 1e12 && amount < 1e14 ? amount : null;
+  if (unixMs === null) return Math.min(amount, LONGEST_S);
+  return unixMs < nowMs ? undefined : Math.min(Math.ceil((unixMs - nowMs) / 1_000), LONGEST_S);
 }

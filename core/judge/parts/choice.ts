@@ -8,7 +8,7 @@ export type Calls = 'tool_calls' | 'function_call';
 /** What backends call an end that is no more than one: OpenAI, TGI, Anthropic's word, and those who took it over. */
 const plainEnds: ReadonlySet<string> = new Set(['stop', 'eos', 'eos_token', 'end_turn', 'function_call']);
 
-/** Words of others for the ends that chat has: Anthropic's, Gemini's, Cohere's, TGI's. */
+/** Words of others for the ends that chat has: Anthropic's, Gemini's, Cohere's, TGI's, GLM's. */
 const chatWords: Readonly<Record<string, string | undefined>> = {
   end_turn: 'stop',
   stop_sequence: 'stop',
@@ -21,6 +21,8 @@ const chatWords: Readonly<Record<string, string | undefined>> = {
   tool_call: 'tool_calls',
   safety: 'content_filter',
   refusal: 'content_filter',
+  sensitive: 'content_filter',
+  repetition_truncation: 'length',
 };
 
 /** Words of chat for the ends that Messages has. */

@@ -88,7 +88,7 @@ export function reasonOf(value: unknown): Reason {
 
 /** OpenAI, Groq and LiteLLM say it in the sentence, and sometimes there alone: `Please try again in 7m12.5s.` */
 const wait =
-  /\b(?:try again|retry) (?:in|after) (?:(\d{1,6}) ?h(?:ours?)?)? ?(?:(\d{1,6}) ?m(?:in(?:utes?)?)?(?![a-z]))? ?(?:(\d{1,6}(?:\.\d{1,9})?) ?(ms|milliseconds?|s(?:ec(?:onds?)?)?)\b)?/i;
+  /\b(?:(?:try again|retry) (?:in|after)|please wait) (?:(\d{1,6}) ?h(?:ours?)?)? ?(?:(\d{1,6}) ?m(?:in(?:utes?)?)?(?![a-z]))? ?(?:(\d{1,6}(?:\.\d{1,9})?) ?(ms|milliseconds?|s(?:ec(?:onds?)?)?)\b)?/i;
 
 function waitIn(message: string | undefined): number | undefined {
   const [, hours, minutes, amount, unit = ''] = (message && wait.exec(message)) ?? [];
@@ -161,16 +161,36 @@ function ownReason(object: Json): Reason {
       undefined,
     );
   if (status !== undefined) reason.status = status;
-  if (typeof code === 'string' && code !== '' && statusIn(code) === undefined) reason.code = code;
+  if (isWord(code) && statusIn(code) === undefined) reason.code = code;
   else if (typeof object['status'] === 'string' && statusIn(object['status']) === undefined)
     reason.code = object['status'];
   const type = object['type'] ?? object['error_type'];
-  if (typeof type === 'string' && type !== '' && type !== 'error') reason.type = type;
+  if (isWord(type) && type !== 'error') reason.type = type;
   const param = typeof object['param'] === 'string' ? object['param'] : pathOf(object['loc']);
-  if (param !== undefined && param !== '') reason.param = param;
-  const asked = object['estimated_time'] ?? object['retry_after'] ?? delayIn(object['details']);
-  if (typeof asked === 'number' && asked >= 0) reason.retryAfterS = asked;
+  if (isWord(param)) reason.param = param;
+  const asked = waitOf(object);
+  if (asked !== undefined) reason.retryAfterS = asked;
   return reason;
+}
+
+/** LiteLLM writes Python's `None` for a word that it has not. */
+const isWord = (value: unknown): value is string =>
+  typeof value === 'string' && value !== '' && value !== 'None';
+
+/** Where gateways put the time to wait: seconds, as a number or its text, or milliseconds. */
+function waitOf(object: Json): number | undefined {
+  const ms = amountIn(object['retry_after_ms'] ?? object['retryAfterMs']);
+  if (ms !== undefined) return ms / 1_000;
+  const places = ['estimated_time', 'retry_after', 'retryAfter', 'retry_after_seconds'] as const;
+  return amountIn(
+    places.map((key) => object[key]).find((value) => value != null) ?? delayIn(object['details']),
+  );
+}
+
+function amountIn(value: unknown): number | undefined {
+  if (typeof value !== 'number' && (typeof value !== 'string' || !/^\d{1,9}(?:\.\d{1,9})?$/.test(value)))
+    return undefined;
+  return Number(value) >= 0 ? Number(value) : undefined;
 }
 
 /** Google's `RetryInfo`, beside other details: `{"retryDelay":"26s"}`. */

@@ -92,6 +92,82 @@ const cases: Case[] = [
     'caller',
     'backend_rejected',
   ],
+  [
+    'LiteLLM: all deployments rest, in a 400 (BerriAI/litellm, code "429")',
+    400,
+    {
+      error: {
+        message: 'No deployments available for selected model',
+        type: 'None',
+        param: 'None',
+        code: '429',
+      },
+    },
+    'later',
+    'too_many_requests',
+  ],
+  [
+    'LiteLLM: its key, in a 400',
+    400,
+    {
+      error: {
+        message: 'Authentication Error, Invalid proxy server token passed',
+        type: 'auth_error',
+        code: '400',
+      },
+    },
+    'owner',
+    'backend_auth_failed',
+  ],
+  [
+    'new-api: a model that no channel has, in a 503',
+    503,
+    {
+      error: {
+        message: 'No available channel for model x under group default',
+        type: 'new_api_error',
+        code: 'model_not_found',
+      },
+    },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'llama-swap: a model that it has not',
+    400,
+    'could not find real modelID for x',
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'Bedrock: a model that wants a profile',
+    400,
+    { message: 'Invocation of model ID x with on-demand throughput isn’t supported.' },
+    'owner',
+    'backend_misconfigured',
+  ],
+  [
+    'Bedrock: a model that the account has not',
+    400,
+    { message: "You don't have access to the model with the specified model ID." },
+    'owner',
+    'backend_misconfigured',
+  ],
+  ['LM Studio: broken off by its owner', 400, { error: 'Operation canceled.' }, 'broken', 'backend_error'],
+  [
+    'LM Studio: a text that is too long',
+    400,
+    { error: 'The number of tokens to keep from the initial prompt is greater than the context length.' },
+    'caller',
+    'backend_rejected',
+  ],
+  [
+    'llama.cpp’s router: a model that does not run yet',
+    400,
+    { error: { code: 400, message: 'model is not running', type: 'invalid_request_error' } },
+    'later',
+    'backend_not_ready',
+  ],
 ];
 
 describe('a refusal of a gateway', () => {
@@ -100,6 +176,24 @@ describe('a refusal of a gateway', () => {
       const body = typeof said === 'string' ? said : JSON.stringify(said);
       expect(faultOfRefusal({ status, body })).to.include({ blame, code });
     });
+
+  it('tells how long to wait wherever gateways put it', () => {
+    const asked = (body: object): unknown =>
+      faultOfRefusal({ status: 429, body: JSON.stringify(body) }).retryAfterS;
+    expect(asked({ error: 'Too many requests', retryAfter: 30 })).to.equal(30);
+    expect(asked({ error: { message: 'slow', retry_after_ms: 1_500 } })).to.equal(1.5);
+    expect(asked({ error: { message: 'slow', retry_after: '30' } })).to.equal(30);
+    expect(asked({ error: { message: 'slow' }, retry_after_seconds: 12 })).to.equal(12);
+    expect(asked({ detail: 'Please wait 45 seconds before trying again.' })).to.equal(45);
+    expect(asked({ error: { message: 'slow', retry_after: 'soon', retry_after_ms: -1 } })).to.equal(
+      undefined,
+    );
+  });
+
+  it('says nothing of a word that it has not: Python’s None', () => {
+    const body = JSON.stringify({ error: { message: 'slow', type: 'None', param: 'None', code: '429' } });
+    expect(faultOfRefusal({ status: 429, body })).not.to.have.property('reason');
+  });
 
   it('is waited for as long as it says, by whichever way it says so', () => {
     const asks = (said: unknown, retryAfterS?: number): number | undefined => {

@@ -25,6 +25,27 @@ describe('the end of an answer', () => {
       });
   });
 
+  describe('is none where the reason is a failure', () => {
+    // GLM, DeepSeek, Gemini behind gateways, vLLM (vllm-project/vllm#57082)
+    for (const reason of [
+      'network_error',
+      'insufficient_system_resource',
+      'malformed_function_call',
+      'function_call_filter: MALFORMED_FUNCTION_CALL',
+      'cancelled',
+      'timeout',
+      'abort',
+    ])
+      it(reason, () => {
+        const message = { role: 'assistant', content: '' };
+        const failed = { blame: 'broken', code: 'backend_error', retryable: true };
+        expect(judged({ choices: [{ index: 0, message, finish_reason: reason }] })).to.include(failed);
+        const data = JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: reason }] });
+        const { last } = new StreamJudge({ operation: 'chat' }).pass([{ data }, { data: '[DONE]' }]);
+        expect(last).to.include(failed);
+      });
+  });
+
   describe('is what its strongest mark says', () => {
     const call = (json: string) => [
       { index: 0, id: 'a', type: 'function', function: { name: 'f', arguments: json } },
@@ -43,6 +64,7 @@ describe('the end of an answer', () => {
       ['a limit beside a call that is whole', { tool_calls: call('{}') }, 'length', 'length'],
       ['another protocol’s words', { content: 'a' }, 'end_turn', 'stop'],
       ['another protocol’s words', { content: 'a' }, 'MAX_TOKENS', 'length'],
+      ['GLM’s word', { content: 'a' }, 'sensitive', 'content_filter'],
       ['calls by another protocol’s word', { tool_calls: call('{}') }, 'tool_use', 'tool_calls'],
     ];
     for (const [what, said, reason, right] of cases)

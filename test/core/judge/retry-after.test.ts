@@ -22,6 +22,15 @@ describe('Retry-After', () => {
     }
   });
 
+  it('is a date of ISO, Unix time, or what two on the way have said, as gateways send it', () => {
+    expect(asks('2026-11-28T12:00:30Z')).to.equal(30);
+    expect(asks('2026-11-28T13:00:30+01:00')).to.equal(30);
+    expect(asks(String(now / 1_000 + 30))).to.equal(30);
+    expect(asks(String(now + 30_000))).to.equal(30);
+    expect(asks(String(now / 1_000 - 30))).to.equal(undefined);
+    expect(asks('30, 30')).to.equal(30);
+  });
+
   it('says nothing where it is past, or none; and no more than a day where it is absurd', () => {
     for (const header of [undefined, '', 'soon', '-5', '30s', 'NaN', '1e9', 'Fri, 27 Nov 2026 12:00:00 GMT'])
       expect(asks(header), header).to.equal(undefined);
