@@ -211,11 +211,12 @@ export async function startBackend(): Promise<Backend> {
       response.writeHead(own.status ?? 200, { 'content-type': 'application/json' }).end(text);
       return;
     }
-    if (req.method === 'POST' && request.json === undefined) {
+    const isLarge = request.body.length > LARGE_BYTES;
+    if (req.method === 'POST' && !isLarge && request.json === undefined) {
       backend.probes.push(request);
       return answerProbe(backend, { request, response });
     }
-    if (isWarmUp(request)) {
+    if (!isLarge && isWarmUp(request)) {
       backend.warmUps.push(request);
       return chats(['Hi'])({
         request,
@@ -298,17 +299,29 @@ function isWarmUp({ json }: BackendRequest): boolean {
   );
 }
 
+const LARGE_BYTES = 4 * 1024 * 1024;
+
+/** Undefined: none, and recorded as text all the same. */
+function jsonOf(body: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(body) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
 async function record(req: IncomingMessage): Promise<BackendRequest> {
   const pieces: Buffer[] = [];
   for await (const piece of req) pieces.push(piece as Buffer);
   const body = Buffer.concat(pieces).toString();
-  let json: Record<string, unknown> | undefined;
-  try {
-    json = JSON.parse(body) as Record<string, unknown>;
-  } catch {
-    json = undefined; // recorded as text all the same
-  }
-  return { method: req.method ?? '', path: req.url ?? '', headers: req.headers, body, json };
+  const request: BackendRequest = {
+    ...{ method: req.method ?? '', path: req.url ?? '', headers: req.headers, body, json: undefined },
+  };
+  // What is large is parsed only for who asks for it: as values it may be forty times as much.
+  if (body.length > LARGE_BYTES)
+    Object.defineProperty(request, 'json', { get: () => jsonOf(body), enumerable: true });
+  else request.json = jsonOf(body);
+  return request;
 }
 
 function answerGet(backend: Backend, exchange: Exchange): void | Promise<void> {

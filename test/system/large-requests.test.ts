@@ -1,3 +1,4 @@
+import { spawn, type ChildProcess } from 'node:child_process';
 import { expect } from 'chai';
 import { messages, startAnthropic } from '../support/anthropic.ts';
 import { answers, chats, sends, type Backend, type Script } from '../support/backend.ts';
@@ -41,7 +42,7 @@ function streamOf(bytes: number): Script {
 }
 
 describe('what is large', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let t: System;
   let claude: Backend;
   before(async () => {
@@ -154,6 +155,51 @@ describe('what is large', function () {
       expect(picture.source).to.include({ type: 'base64', media_type: 'image/png' });
       expect(picture.source.data === data).to.equal(true);
     });
+  });
+
+  describe('dense with what has to be looked at, while others have the cores', () => {
+    /** `MCPCTL_RUNS` of 4 and more: of the largest size there is, at a load average of 4. */
+    const most = Number(process.env['MCPCTL_RUNS'] ?? 1) >= 4;
+    const size = (most ? 60 : 2) * MIB;
+    const busy: ChildProcess[] = [];
+    before(() => {
+      for (let n = 0; n < (most ? 4 : 1); n++) busy.push(spawn(process.execPath, ['-e', 'for (;;);']));
+    });
+    after(() => {
+      for (const child of busy) child.kill('SIGKILL');
+    });
+    const repeated = (piece: (n: number) => string): string => {
+      const pieces: string[] = [];
+      for (let n = 0, bytes = 0; bytes < size; bytes += (pieces.at(-1)?.length ?? 0) + 1)
+        pieces.push(piece(n++));
+      return pieces.join(',');
+    };
+    const user = (content: string): string => `{"role":"user","content":"${content}"}`;
+    const shapes: Record<string, () => string> = {
+      quotes: () => `"messages":[${user('\\"'.repeat(size / 2))}]`,
+      'escaped characters': () => `"messages":[${user('\\u00fc'.repeat(size / 6))}]`,
+      'many messages': () => `"messages":[${repeated((n) => user(`hello ${n}`))}]`,
+      'small values': () => `"messages":[${user('hi')}],"logit_bias":{${repeated((n) => `"${n}":1`)}}`,
+      depth: () => `"messages":[${user('hi')}],"x":[${repeated(() => `${'['.repeat(99)}${']'.repeat(99)}`)}]`,
+    };
+    for (const [shape, make] of Object.entries(shapes))
+      it(shape, async () => {
+        t.backend.reply(answers(200, wholeOf(1_000)));
+        const asked = make();
+        for (const transport of transports) {
+          const body = `{"model":"large-${transport}",${asked}}`;
+          const answer = await t.call('POST', '/v1/chat/completions', { body });
+          expect([answer.status, await answer.text()]).to.have.property('0', 200);
+          const row = await t.task(answer.headers.get('x-mcpctl-task-id') ?? '');
+          expect(row).to.include({ status: 'completed', attempts: 0, crashes: 0 });
+          // It reaches the backend as it is.
+          const got = t.backend.requests.findLast(({ method }) => method === 'POST')?.body ?? '';
+          expect(got.endsWith(asked.slice(-1_000) + '}') || got.includes(asked.slice(0, 1_000))).to.equal(
+            true,
+          );
+          t.backend.requests.length = 0;
+        }
+      });
   });
 
   it('is 2,048 texts, and as many vectors of 1,536 numbers, over each transport', async () => {
