@@ -84,6 +84,9 @@ export class StreamJudge {
     if (!event) {
       const value = jsonValue(data);
       if (name === 'error' || holdsError(value)) return { fault: faultOfError(value ?? data, about) };
+      // A gateway that is cut off says so behind what it had begun to say.
+      const lastLine = data.includes('\n') ? jsonObject(data.slice(data.lastIndexOf('\n') + 1)) : undefined;
+      if (lastLine && isError(lastLine)) return { fault: faultOfError(lastLine, about) };
       return { fault: unreadable('The backend sent an event that is not a JSON object', data) };
     }
     if (isError(event, name)) return { fault: faultOfError(event, about) };

@@ -46,6 +46,23 @@ describe('the end of an answer', () => {
       });
   });
 
+  it('is no fault of a member’s health where it has not the path, also with 200', () => {
+    // lmstudio-ai/lmstudio-bug-tracker#1680
+    const error = 'Unexpected endpoint or method. (POST /v1/x). Returning 200 anyway';
+    expect(judged({ error })).to.include({ blame: 'unable', code: 'backend_misconfigured' });
+  });
+
+  it('is the error that a gateway has put behind an event that it had not finished', () => {
+    // Wei-Shaw/sub2api#1471
+    const error = { type: 'error', error: { type: 'upstream_error', message: 'stream_read_error' } };
+    const data = `{"type":"response.completed","response":{"id":"r"\n${JSON.stringify(error)}`;
+    const { last } = new StreamJudge({ operation: 'responses' }).pass([{ data }]);
+    expect(last).to.include({ blame: 'broken', code: 'backend_error' });
+    expect(last)
+      .to.have.property('message')
+      .that.matches(/: stream_read_error$/);
+  });
+
   describe('is what its strongest mark says', () => {
     const call = (json: string) => [
       { index: 0, id: 'a', type: 'function', function: { name: 'f', arguments: json } },
