@@ -90,12 +90,15 @@ if fence[1] then
 elseif seen ~= '' and seen ~= 'none' then
   return -4
 end
-redis.call('DEL', KEYS[2], KEYS[3])
+-- The first write is one that a full Redis refuses: behind any that it does not, it refuses none of a script.
 if ARGV[16] == '' then
   redis.call('HSET', KEYS[2], 'body', ARGV[5], 'head', ARGV[6])
+  redis.call('HDEL', KEYS[2], 'bytes')
 else
   redis.call('HSET', KEYS[2], 'bytes', ARGV[16], 'head', ARGV[6])
+  redis.call('HDEL', KEYS[2], 'body')
 end
+redis.call('DEL', KEYS[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
