@@ -7,6 +7,8 @@
   Returns  1 it is done · -1 it is not with this member any more, or gone
   Callers  worker, relay ]]
 if redis.call('GET', KEYS[5]) ~= ARGV[2] then return -1 end
+-- The first write is one that a full Redis takes: behind it the others are taken, too, and what is done gives room.
+redis.call('SREM', KEYS[3], ARGV[1])
 local isThere = redis.call('EXISTS', KEYS[4]) == 1
 if isThere then
   local t = redis.call('TIME')
@@ -15,7 +17,6 @@ if isThere then
   redis.call('ZADD', KEYS[2], now, ARGV[1])
 end
 redis.call('LREM', KEYS[1], -1, ARGV[1])
-redis.call('SREM', KEYS[3], ARGV[1])
 for _, id in ipairs(redis.call('ZREVRANGE', KEYS[2], ARGV[3], -1)) do
   redis.call('ZREM', KEYS[2], id)
   redis.call('DEL', ARGV[4] .. id, ARGV[4] .. id .. ':logs')
