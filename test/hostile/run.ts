@@ -71,8 +71,11 @@ export async function furnish(system: System): Promise<House> {
   const body = { llm: 'nobodys', request: { messages: [{ role: 'user', content }] } };
   const made = await system.call('POST', '/api/v1/tasks', { body, token: attackerToken });
   const task = (await made.json()) as { id: string };
-  const make = (path: string, values: object) =>
-    system.call('POST', path, { body: values, token: attackerToken });
+  const make = async (path: string, values: object): Promise<void> => {
+    const answer = await system.call('POST', path, { body: values, token: attackerToken });
+    await answer.text(); // or its connection stays
+    if (answer.status !== 201) throw new TypeError(`${path}: ${String(answer.status)}`);
+  };
   await make('/api/v1/projects', { name: attackersProject });
   for (let n = 0; n < LONG_TEXTS; n++)
     await make('/api/v1/prompts', { name: `long-${String(n)}`, content: 'x'.repeat(LONG_TEXT_BYTES) });
