@@ -198,11 +198,11 @@ export const streamLineSchema = z.union([
 ]);
 export type StreamLine = z.infer<typeof streamLineSchema>;
 
-const costlyLineSchema = z.looseObject({ end: z.looseObject({ usage: z.unknown() }) });
+const costlyLineSchema = z.looseObject({ end: z.looseObject({ usage: z.looseObject({}) }) });
 
 /**
  * A line as a worker sends it; null for what is none. What is to be sent is said by the schema; numbers that cannot be cost
- * nobody the answer that they are about, as in an end over Redis (core/task/outcome.ts).
+ * nobody the answer that they are about, as in an end over Redis (core/task/outcome.ts). A usage that is no object is none.
  */
 export function parseStreamLine(value: unknown): StreamLine | null {
   const parsed = streamLineSchema.safeParse(value);
