@@ -69,8 +69,8 @@ function run({ argv: [command = '', ...args] }: Step, { show, beside }: How): Pr
   });
   return new Promise((resolve) => {
     child.on('error', (error) => {
-      say(error.message);
-      resolve({ code: 127, lastLines: [error.message] });
+      hear(error.message);
+      resolve({ code: 127, lastLines });
     });
     child.on('close', (code) =>
       resolve({ code: code ?? 1, lastLines, ...(tests === undefined ? {} : { tests }) }),

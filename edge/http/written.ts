@@ -3,8 +3,8 @@ import { McpctlError } from '../../core/errors.ts';
 import type { EventMap } from '../../core/task/events.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import type { Gates } from '../limits/gates.ts';
+import { inItsTurn } from '../limits/turns.ts';
 import { actorOf } from './context.ts';
-import { whenLeft } from './gone.ts';
 
 type Written = EventMap['registry.written'];
 
@@ -34,16 +34,12 @@ export async function written<T>(
       reqId: req.context.requestId,
       outcome,
     });
-  let leave: (() => void) | undefined;
   try {
-    leave = await gates.writes.enter(actor.userId, req.res && whenLeft(req.res));
-    const result = await work();
+    const result = await inItsTurn(gates.writes, req, work);
     tell('ok', told?.(result));
     return result;
   } catch (thrown) {
     tell(thrown instanceof McpctlError ? thrown.code : 'internal');
     throw thrown;
-  } finally {
-    leave?.();
   }
 }

@@ -1,10 +1,8 @@
 import type { Request, Response } from 'express';
 import type { TaskBodies } from '../../core/registry/tasks/tasks.ts';
 import { reserveAnswer } from '../body/room.ts';
-import { untilClosed } from './caps.ts';
-import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { whenLeft } from '../http/gone.ts';
+import { inItsTurn, takeTurn } from './turns.ts';
 
 /** From here on a task's bodies are fetched a few at a time. */
 const LARGE_BYTES = 256 * 1024;
@@ -18,10 +16,9 @@ type Deps = Pick<EdgeDeps, 'registry' | 'gates' | 'caps'>;
  * @throws McpctlError `too_many_requests`.
  */
 export async function keptBodies(deps: Deps, req: Request, taskId: string): Promise<TaskBodies> {
-  const { res } = req;
   const bytes = await deps.registry.tasks.bodyBytes(taskId);
   reserveAnswer(req, deps.caps, bytes);
-  if (res && bytes > LARGE_BYTES) untilClosed(res, await enter(deps, res));
+  if (bytes > LARGE_BYTES) await takeTurn(deps.gates.largeAnswers, req);
   return await deps.registry.tasks.bodies(taskId);
 }
 
@@ -32,13 +29,6 @@ export async function lookAtBodies<T>(
   look: (bodies: TaskBodies) => Promise<T>,
 ): Promise<T> {
   const isLarge = (await deps.registry.tasks.bodyBytes(taskId)) > LARGE_BYTES;
-  const leave = isLarge ? await enter(deps, res) : undefined;
-  try {
-    return await look(await deps.registry.tasks.bodies(taskId));
-  } finally {
-    leave?.();
-  }
+  const work = async (): Promise<T> => look(await deps.registry.tasks.bodies(taskId));
+  return await (isLarge ? inItsTurn(deps.gates.largeAnswers, res.req, work) : work());
 }
-
-const enter = ({ gates }: Deps, res: Response): Promise<() => void> =>
-  gates.largeAnswers.enter(actorOf(res.req).userId, whenLeft(res));

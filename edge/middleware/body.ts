@@ -8,7 +8,7 @@ import type { GrowingBytes } from '../../core/text/growing-bytes.ts';
 import { shapeOf, turnFor } from '../../core/text/json-shape.ts';
 import { actorOf } from '../http/context.ts';
 import type { Gates } from '../limits/gates.ts';
-import { whenLeft } from '../http/gone.ts';
+import { inItsTurn } from '../limits/turns.ts';
 
 const hasBody = (req: Request): boolean =>
   req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
@@ -46,16 +46,10 @@ async function read({ req, res, gates }: Reading, room: Room): Promise<string> {
   room.reserve(declared);
   const { userId } = actorOf(req);
   const sent = await arrive(req, room);
-  const inflated = async (): Promise<GrowingBytes> => {
-    const leave = await gates.inflating.enter(userId, whenLeft(res));
-    try {
-      return decoder ? await inflate(sent, decoder, { room, res }) : sent;
-    } finally {
-      leave();
-    }
-  };
   try {
-    const bytes = decoder ? await inflated() : sent;
+    const bytes = decoder
+      ? await inItsTurn(gates.inflating, req, () => inflate(sent, decoder, { room, res }))
+      : sent;
     try {
       await turnFor(bytes, userId);
       return decode(bytes);

@@ -5,7 +5,7 @@ import { modelOf, offered, type Model } from '../openai/models.ts';
 import { bodyOf } from '../http/parse.ts';
 import { showSchema } from './request.ts';
 import { nameOf } from './name.ts';
-import { inTurn } from '../limits/lists.ts';
+import { listsInTurn } from '../limits/turns.ts';
 
 /** Clients compare versions with what they need; this is the protocol that is spoken here. */
 const VERSION = '0.12.0';
@@ -63,7 +63,7 @@ export function ollamaModelRoutes(deps: EdgeDeps): Router {
   router.get('/version', (_req, res) => void res.json({ version: VERSION }));
   router.get(
     '/tags',
-    inTurn(deps),
+    listsInTurn(deps),
     async (req, res) => void res.json({ models: (await offered(deps, req)).map(listed) }),
   );
   router.get('/ps', async (req, res) => {

@@ -5,7 +5,7 @@ import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
 import { aliasSchema, poolKeyOf } from '../../core/names.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { inTurn } from '../limits/lists.ts';
+import { listsInTurn } from '../limits/turns.ts';
 
 /** Clients load the list whole into a picker. */
 const MOST_MODELS = 1_000;
@@ -85,7 +85,7 @@ export async function modelOf(deps: EdgeDeps, req: Request, id: string): Promise
 /** `GET /v1/models` and `/v1/models/<id>`, whose id may hold slashes; in Anthropic's shape for its clients. */
 export function modelRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.get('/models', inTurn(deps), async (req, res) => {
+  router.get('/models', listsInTurn(deps), async (req, res) => {
     const models = await offered(deps, req);
     if (req.get('anthropic-version') === undefined)
       return void res.json({ object: 'list', data: models.map(openAiView) });

@@ -11,7 +11,7 @@ import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
-import { takeTurn } from '../limits/lists.ts';
+import { takeTurn } from '../limits/turns.ts';
 
 /** What the API shows of rows: no secret field, and what is laid over them last. */
 async function viewsOf(deps: EdgeDeps, { word, fields }: Definition, rows: readonly ResourceRow[]) {

@@ -18,7 +18,7 @@ import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
 import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
 import { llmView, membersView } from '../shown/llm-view.ts';
 import { written } from '../http/written.ts';
-import { inTurn } from '../limits/lists.ts';
+import { listsInTurn } from '../limits/turns.ts';
 
 /** How many rows one call may look at for its status: the status shown is not the one stored. */
 const SCAN = 20;
@@ -145,7 +145,7 @@ export function llmRoutes(deps: EdgeDeps): Router {
   const router = Router();
   const { llms } = deps.registry;
 
-  router.get('/llms', inTurn(deps), (req, res) => list(deps, req, res));
+  router.get('/llms', listsInTurn(deps), (req, res) => list(deps, req, res));
   router.get('/llms/:name', (req, res) => show(deps, req, res));
   router.get('/llms/:name/members', async (req, res) => {
     const row = await found(deps, req);

@@ -11,7 +11,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { membersView } from '../shown/llm-view.ts';
 import { written } from '../http/written.ts';
-import { inTurn } from '../limits/lists.ts';
+import { listsInTurn } from '../limits/turns.ts';
 
 function keyOf(req: Request): string {
   const parsed = nameSchema.safeParse(req.params['key']);
@@ -91,7 +91,7 @@ async function setOwner(deps: EdgeDeps, req: Request) {
 export function poolRoutes(deps: EdgeDeps): Router {
   const router = Router();
 
-  router.get('/pools', inTurn(deps), async (req, res) => {
+  router.get('/pools', listsInTurn(deps), async (req, res) => {
     const { limit, after } = queryOf(req, listQuerySchema);
     const scope = scopeOf(actorOf(req), 'view', 'pool');
     const from = { after: afterOf(after, nameSchema), limit: limit + 1 };

@@ -17,7 +17,7 @@ import type { Joiner } from '../../core/registry/names/joiner.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { tokenOf } from '../middleware/authenticate.ts';
-import { whenLeft } from '../http/gone.ts';
+import { inItsTurn } from '../limits/turns.ts';
 import { bodyOf } from '../http/parse.ts';
 import { passwordOf } from '../redis-users.ts';
 import { instanceUnsaid, speaksFor } from '../believed/session-speakers.ts';
@@ -142,12 +142,7 @@ async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
 export function providerRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.post('/llms/_provider-register', async (req, res) => {
-    const leave = await deps.gates.registers.enter(actorOf(req).userId, whenLeft(res));
-    try {
-      res.status(201).json(await register(deps, req));
-    } finally {
-      leave();
-    }
+    res.status(201).json(await inItsTurn(deps.gates.registers, req, () => register(deps, req)));
   });
   router.post('/llms/_provider-heartbeat', async (req, res) => {
     const said = bodyOf(req, heartbeatSchema);

@@ -33,7 +33,7 @@ import { keptBodies } from '../limits/kept-bodies.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { taskOf } from '../shown/task-of.ts';
 import { isHeld, largeView, taskDetails, taskView } from '../shown/task-view.ts';
-import { inTurn } from '../limits/lists.ts';
+import { listsInTurn } from '../limits/turns.ts';
 
 /** Without Redis the rows are still true, only less exact: then there are none. */
 async function fencesOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<Map<string, Fence | null>> {
@@ -171,7 +171,7 @@ async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
 export function taskRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.post('/tasks', (req, res) => submit(deps, req, res));
-  router.get('/tasks', inTurn(deps), (req, res) => list(deps, req, res));
+  router.get('/tasks', listsInTurn(deps), (req, res) => list(deps, req, res));
   router.get('/tasks/:id', async (req, res) => {
     const { wait } = queryOf(req, taskWaitQuerySchema);
     const row = await taskOf(deps, req);

@@ -17,7 +17,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { tokenView } from '../shown/llm-view.ts';
 import { written } from '../http/written.ts';
-import { inTurn } from '../limits/lists.ts';
+import { listsInTurn } from '../limits/turns.ts';
 
 /**
  * Whom the token is for; made when new. A token for somebody else, or with a binding, is for admins to make; one that is
@@ -90,7 +90,7 @@ export function tokenRoutes(deps: EdgeDeps): Router {
     res.status(201).json({ ...tokenView(row), token: text });
   });
 
-  router.get('/tokens', inTurn(deps), async (req, res) => {
+  router.get('/tokens', listsInTurn(deps), async (req, res) => {
     const actor = actorOf(req);
     const { limit, after } = queryOf(req, listQuerySchema);
     const scope = scopeOf(actor, 'view', 'token');

@@ -4,7 +4,7 @@ import { usageQuerySchema } from '../../core/usage.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { queryOf } from '../http/parse.ts';
-import { inTurn } from '../limits/lists.ts';
+import { listsInTurn } from '../limits/turns.ts';
 
 /**
  * `GET /api/v1/usage`: who used how much; one's own, or for an admin everybody's; within the token's pools. By token, one
@@ -12,7 +12,7 @@ import { inTurn } from '../limits/lists.ts';
  */
 export function usageRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.get('/usage', inTurn(deps), async (req, res) => {
+  router.get('/usage', listsInTurn(deps), async (req, res) => {
     const actor = actorOf(req);
     const query = queryOf(req, usageQuerySchema);
     const scope = scopeOf(actor, 'view', 'task');

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { systemClock as clock, pause } from '../../core/runtime/clock.ts';
 import { chats } from '../support/backend.ts';
-import type { System } from '../support/system.ts';
+import { until, type System } from '../support/system.ts';
 import type { Done } from './attack.ts';
 import { attacks } from './attacks.ts';
 import { attackersProject, LONG_TEXTS } from './attacks/calls.ts';
@@ -130,21 +130,16 @@ export async function measure(house: House, attack: string, how: How): Promise<C
 }
 
 async function isReadyAgain(system: System): Promise<boolean> {
-  const until = clock.elapsed() + READY_AGAIN_MS;
-  while (system.edge.child.exitCode === null) {
-    if ((await system.call('GET', '/readyz')).status === 200) return true;
-    if (clock.elapsed() > until) break;
-    await pause(LOOK_MS);
-  }
-  return false;
+  const hasEnded = (): boolean => system.edge.child.exitCode !== null;
+  const ask = async (): Promise<boolean> =>
+    !hasEnded() && (await system.call('GET', '/readyz')).status === 200;
+  return await until(ask, (ready) => ready || hasEnded(), READY_AGAIN_MS).catch(() => false);
 }
 
 /** Who has just flooded the edge is slowed for a while: what that attack still owes is not the next one's. */
 async function untilServed({ system, attackerToken: token }: House): Promise<void> {
-  const until = clock.elapsed() + SERVED_MS;
-  while ((await system.call('GET', '/api/v1/whoami', { token })).status !== 200)
-    if (clock.elapsed() > until)
-      throw new TypeError('the attacker is not served any more, before the attack');
+  const ask = async (): Promise<number> => (await system.call('GET', '/api/v1/whoami', { token })).status;
+  await until(ask, (status) => status === 200, SERVED_MS);
 }
 
 const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
