@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { uuidSchema } from './names.ts';
-import type { Guarded, Verb } from './resources/define.ts';
+import type { Guarded, Verb, Visibility } from './resources/define.ts';
 import { resources, type Resource } from './resources/index.ts';
 
 export const bindings = ['admin', 'user'] as const;
@@ -22,6 +22,8 @@ export interface Target {
   ownerId?: string;
   poolKey?: string;
   tokenId?: string;
+  /** Of what may be everybody's to see; undefined: its owner's alone. */
+  visibility?: Visibility;
 }
 
 /** By its word, or by its definition. */
@@ -44,7 +46,8 @@ export function can(
   if (actor.binding === 'admin') return true;
   const { ownerId = verb === 'create' ? actor.userId : undefined } = target;
   const who = rights.may[verb];
-  return who === 'everyone' || (who === 'owner' && ownerId === actor.userId);
+  if (who === 'everyone' || (who === 'shared' && target.visibility === 'shared')) return true;
+  return who !== undefined && ownerId === actor.userId;
 }
 
 /**
@@ -65,10 +68,12 @@ export interface Scope {
   ownerId: string | null;
   pools: readonly string[] | null;
   tokenId: string | null;
+  /** Beside the owner's those that are shared: then `ownerId` asks nothing of them. */
+  orShared: boolean;
 }
 
 /** For what a process does on nobody's behalf. */
-export const everything: Scope = { ownerId: null, pools: null, tokenId: null };
+export const everything: Scope = { ownerId: null, pools: null, tokenId: null, orShared: false };
 
 /**
  * `can` of many rows at once, to be turned into SQL: a row is in the scope exactly if `can` says yes of it.
@@ -79,10 +84,11 @@ export function scopeOf(actor: Actor, verb: Verb, resource: Resource | Guarded):
   const who = actor.binding === 'admin' ? 'everyone' : may[verb];
   if (who === undefined) return null;
   const ownerId = who === 'everyone' ? null : actor.userId;
-  if (actor.pools === null) return { ...everything, ownerId };
+  const orShared = who === 'shared';
+  if (actor.pools === null) return { ...everything, ownerId, orShared };
   if (reachedBy.includes('pool'))
-    return actor.pools.length === 0 ? null : { ownerId, pools: actor.pools, tokenId: null };
-  return reachedBy.includes('token') ? { ownerId, pools: null, tokenId: actor.tokenId } : null;
+    return actor.pools.length === 0 ? null : { ownerId, orShared, pools: actor.pools, tokenId: null };
+  return reachedBy.includes('token') ? { ownerId, orShared, pools: null, tokenId: actor.tokenId } : null;
 }
 
 /** Whether an actor may do that to everybody's, whatever they are. */

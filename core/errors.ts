@@ -81,6 +81,7 @@ export const catalogue = {
   task_not_found: { ...missing, message: 'There is no task with that id.' },
   token_not_found: { ...missing, message: 'There is no token of that name or id.' },
   project_not_found: { ...missing, message: 'There is no project of that name.' },
+  agent_not_found: { ...missing, message: 'There is no agent of that name.' },
   prompt_not_found: { ...missing, message: 'There is no prompt of that id or name.' },
   session_not_found: {
     ...missing,
@@ -96,6 +97,7 @@ export const catalogue = {
     ...conflict,
     message: 'A virtual llm belongs to the worker that publishes it; change it there.',
   },
+  llm_in_use: { ...conflict, message: 'Agents are pinned to that llm; change or delete those first.' },
   session_in_use: {
     ...conflict,
     message:

@@ -47,10 +47,10 @@ export const textSchema = (max: number) =>
     );
 
 /** Text of many lines, for models and people: no controls but ends of lines and tabs, no lone surrogates. */
-export const textBlockSchema = (max: number) =>
+export const textBlockSchema = (max: number, min = 1) =>
   z
     .string()
-    .min(1)
+    .min(min)
     .max(max)
     .refine(
       (text) => text.isWellFormed() && !/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/.test(text),

@@ -12,6 +12,7 @@ import { checkHost } from './middleware/host.ts';
 import { requestId } from './middleware/request-id.ts';
 import { slowStrangers } from './middleware/strangers.ts';
 import { refuseWhenStopping } from './middleware/stopping.ts';
+import { agentRoutes } from './routes/agents.ts';
 import { healthRoutes } from './routes/health.ts';
 import { inferRoutes } from './routes/infer.ts';
 import { llmRoutes } from './routes/llms.ts';
@@ -43,6 +44,7 @@ export const apiRoutes = [
   poolRoutes,
   tokenRoutes,
   resourceRoutes,
+  agentRoutes,
   usageRoutes,
   whoamiRoutes,
 ];

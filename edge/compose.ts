@@ -29,7 +29,7 @@ import { createMetrics } from './metrics/metrics.ts';
 import { createKnownPools } from './believed/known-pools.ts';
 import { createPoolLooks } from './believed/pool-looks.ts';
 import { createRedisWorkers } from './redis-users.ts';
-import { overlays } from './resources/overlay.ts';
+import { overlays } from './resources/overlays.ts';
 import { createRates } from './limits/rates.ts';
 import { Relay } from './relay/relay.ts';
 import { createEdgeServer, type EdgeServer } from './http/server.ts';
@@ -88,7 +88,7 @@ interface Wired extends Pick<EdgeDeps, 'config' | 'log' | 'version' | 'bullmqVer
   /** Metrics tell of Node itself too. */
   ofProcess: boolean;
   /** Those of this release, unless told. */
-  resources?: EdgeDeps['resources'] & Pick<Kept, 'hooks'>;
+  resources?: EdgeDeps['resources'] & Partial<Pick<Kept, 'hooks'>>;
 }
 
 /**

@@ -96,6 +96,9 @@ async function giveTo(
         and l.owner_id <> :to and l.pool_key <> :key`,
     { key, to },
   );
+  const agents = await trx('agents').where({ name: key }).whereNot({ ownerId: to }).limit(1).select('id');
+  if (agents.length > 0)
+    throw new McpctlError('name_taken', `'${key}' is also what an agent of somebody else is called.`);
   const other = rows[0];
   if (other) {
     throw new McpctlError(

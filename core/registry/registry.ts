@@ -11,6 +11,8 @@ import { createLlms, type Llms } from './llms.ts';
 import { createNames, type Names } from './names/names.ts';
 import { createPools, type Pools } from './pools.ts';
 import { createRedisGenerations, type RedisGenerations } from './redis-generations.ts';
+import { createAgents, type Agents } from './agents/agents.ts';
+import { agentHooks, promptHooks } from './agents/agent-hooks.ts';
 import { createResourceStores, type Kept, type ResourceStores } from './resources/stores.ts';
 import { createRedisUserRows, type RedisUserRows } from './people/redis-users.ts';
 import { createSessions, type Sessions } from './people/sessions.ts';
@@ -22,6 +24,7 @@ import { createUsers, type Users } from './people/users.ts';
 /** Everything that edge and scheduler ask of Postgres. */
 export interface Registry {
   llms: Llms;
+  agents: Agents;
   pools: Pools;
   sessions: Sessions;
   denials: Denials;
@@ -44,10 +47,12 @@ export interface Registry {
 export function createRegistry(
   connection: Connection,
   limits: RegistryLimits = usualLimits,
-  kept: Kept = { definitions: stored },
+  kept: Omit<Kept, 'hooks'> & Partial<Kept> = { definitions: stored },
 ): Registry {
+  const hooks = { agent: agentHooks(limits), prompt: promptHooks, ...kept.hooks };
   return {
     llms: createLlms(connection, limits),
+    agents: createAgents(connection),
     pools: createPools(connection),
     sessions: createSessions(connection, limits),
     denials: createDenials(connection),
@@ -63,6 +68,6 @@ export function createRegistry(
     adminSessions: createAdminSessions(connection),
     redisUsers: createRedisUserRows(connection),
     forms: createForms(connection),
-    resources: createResourceStores(connection, limits, kept),
+    resources: createResourceStores(connection, limits, { ...kept, hooks }),
   };
 }

@@ -10,8 +10,15 @@ import { nameSchema, uuidSchema } from '../names.ts';
 
 export type Verb = 'view' | 'create' | 'edit' | 'delete' | 'run';
 
-/** Who may, beside admins, who may everything. */
-type Who = 'everyone' | 'owner';
+/**
+ * Who may, beside admins, who may everything; `shared`: everyone, where its field `visibility` says so, and its owner
+ * anyhow.
+ */
+type Who = 'everyone' | 'owner' | 'shared';
+
+/** What a resource with the rights `shared` has as its field `visibility`. */
+export const visibilities = ['shared', 'private'] as const;
+export type Visibility = (typeof visibilities)[number];
 
 /** What rights are about: read by `can` and `scopeOf` (core/access.ts) and by nobody else. */
 export interface Guarded {
@@ -63,8 +70,16 @@ export interface Listed extends Guarded {
 /** What a reference does to its row when what it leads to is deleted; the migration says the same to Postgres. */
 type OnDelete = 'refuse' | 'clear' | 'cascade';
 
+/** What a reference may lead to: rows that have an owner and a revision, in a table that is called as the plural. */
+export interface Referable extends Guarded {
+  plural: string;
+  key: 'name' | 'id';
+  fields: Readonly<Record<string, Field>>;
+  server?: Readonly<Record<string, z.ZodType>>;
+}
+
 export interface Reference {
-  to: Definition;
+  to: Referable;
   onDelete: OnDelete;
   /** What one must be allowed to do to the other to refer to it. */
   needs: Verb;
@@ -81,10 +96,15 @@ export interface Field {
   json?: boolean;
   /** Text of many kilobytes: a page of a list holds as many as have room in it. */
   long?: boolean;
+  /** Shown to who may edit it, and to nobody else. */
+  hidden?: boolean;
   reference?: Reference;
 }
 
-export const required = (schema: z.ZodType, how: Pick<Field, 'secret' | 'json' | 'long'> = {}): Field => ({
+export const required = (
+  schema: z.ZodType,
+  how: Pick<Field, 'secret' | 'json' | 'long' | 'hidden'> = {},
+): Field => ({
   schema,
   ...how,
 });
@@ -92,17 +112,23 @@ export const required = (schema: z.ZodType, how: Pick<Field, 'secret' | 'json' |
 export const optional = (
   schema: z.ZodType,
   fallback: unknown,
-  how: Pick<Field, 'secret' | 'json' | 'long'> = {},
+  how: Pick<Field, 'secret' | 'json' | 'long' | 'hidden'> = {},
 ): Field => ({ schema, fallback, ...how });
 
 /** What names one of another resource, or null. In Postgres it is that one's id, in the column `<field>_id`. */
-export function reference(to: Definition, how: Omit<Reference, 'to'>): Field {
+export function reference(to: Referable, how: Omit<Reference, 'to'>): Field {
   return {
     schema: keySchema(to).nullable(),
     fallback: null,
     reference: { to, ...how },
   };
 }
+
+/** The same, where there must be one. */
+export const requiredReference = (to: Referable, how: Omit<Reference, 'to'>): Field => ({
+  schema: keySchema(to),
+  reference: { to, ...how },
+});
 
 interface Declared {
   word: string;
@@ -116,6 +142,10 @@ interface Declared {
   fields: Readonly<Record<string, Field>>;
   /** What the server keeps besides id, owner, revision and the two instants. */
   server?: Readonly<Record<string, z.ZodType>>;
+  /** What an overlay lays over each where it is shown (edge/resources/overlay.ts), and no row has. */
+  derived?: Readonly<Record<string, z.ZodType>>;
+  /** How a token that is bound to pools reaches one; not at all, unless told. */
+  reachedBy?: Guarded['reachedBy'];
   /** Fields that no two have alike; with key `name`, the name is. */
   unique?: readonly string[];
   filters: readonly string[];
@@ -133,7 +163,7 @@ interface Declared {
 }
 
 /** A resource that the generic store keeps and the generic routes serve. */
-export interface Definition extends Declared, Listed {
+export interface Definition extends Omit<Declared, 'reachedBy'>, Listed {
   key: 'name' | 'id';
   schemas: {
     /** Body of POST; strict, as all that people send. */
@@ -153,14 +183,21 @@ export const keySchema = ({ key }: Pick<Definition, 'key'>): z.ZodType<string> =
 
 export function defineResource(declared: Declared): Definition {
   return {
-    ...declared,
     reachedBy: [],
+    ...declared,
     calls: ['list', 'get', 'create', 'replace', 'change', 'delete'],
     schemas: schemasOf(declared),
   };
 }
 
-function schemasOf({ word, key, fields, server = {}, filters }: Declared): Definition['schemas'] {
+function schemasOf({
+  word,
+  key,
+  fields,
+  server = {},
+  derived = {},
+  filters,
+}: Declared): Definition['schemas'] {
   const each = (of: (field: Field) => z.ZodType | undefined): Record<string, z.ZodType> =>
     Object.fromEntries(
       Object.entries(fields).flatMap(([name, field]) => {
@@ -179,8 +216,9 @@ function schemasOf({ word, key, fields, server = {}, filters }: Declared): Defin
   const replace = key === 'name' ? kept.omit({ name: true }) : kept;
   const view = z.object({
     id: uuidSchema,
-    ...each(({ schema, secret }) => (secret ? undefined : schema)),
+    ...each(({ schema, secret, hidden }) => (secret ? undefined : hidden ? schema.optional() : schema)),
     ...server,
+    ...derived,
     ownerId: z.string(),
     owner: z.string(),
     revision: z.number(),
@@ -196,6 +234,9 @@ function schemasOf({ word, key, fields, server = {}, filters }: Declared): Defin
     view: view.meta({ id: `${word.charAt(0).toUpperCase()}${word.slice(1)}` }),
   };
 }
+
+/** A word of this folder, with its article: "a project", "an agent". */
+export const oneOf = (word: string): string => `${/^[aeio]/.test(word) ? 'an' : 'a'} ${word}`;
 
 /** The last lines of `describe`, of every resource alike. */
 export const ownership: readonly Shown[] = [

@@ -1,9 +1,14 @@
-import type { Guarded } from './define.ts';
+import { nameSchema } from '../names.ts';
+import { required, type Guarded, type Referable } from './define.ts';
 
 /** What has rights, and routes, tables and commands of its own. */
 
-export const llm: Guarded = {
+/** Kept by a store of its own (core/registry/llms.ts); agents refer to it. */
+export const llm: Referable = {
   word: 'llm',
+  plural: 'llms',
+  key: 'name',
+  fields: { name: required(nameSchema) },
   may: { view: 'everyone', run: 'everyone', delete: 'owner' },
   reachedBy: ['pool'],
 };

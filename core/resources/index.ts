@@ -1,3 +1,4 @@
+import { agent } from './agent.ts';
 import type { Definition, Guarded, Listed } from './define.ts';
 import { board, llm, metrics, session, task } from './guarded.ts';
 import { pool } from './pool.ts';
@@ -6,7 +7,7 @@ import { prompt } from './prompt.ts';
 import { token } from './token.ts';
 
 /** Every resource, by its word. A new one is added here. */
-export const resources = { llm, pool, task, session, token, project, prompt, board, metrics };
+export const resources = { llm, pool, task, session, token, project, agent, prompt, board, metrics };
 export type Resource = keyof typeof resources;
 
 const isListed = (resource: Guarded): resource is Listed => 'columns' in resource;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { nameSchema, textBlockSchema } from '../names.ts';
+import { agent } from './agent.ts';
 import { defineResource, optional, ownership, reference, required, shown } from './define.ts';
 import { project } from './project.ts';
 
@@ -7,22 +8,24 @@ export const prompt = defineResource({
   word: 'prompt',
   plural: 'prompts',
   short: ['pr'],
-  about: 'a text for models, of a project or of none',
+  about: 'a text for models, of a project, of an agent, or of neither',
   key: 'id',
   fields: {
     name: required(nameSchema),
     project: reference(project, { onDelete: 'cascade', needs: 'edit' }),
+    agent: reference(agent, { onDelete: 'cascade', needs: 'edit' }),
     priority: optional(z.int().min(0).max(1_000), 500),
     content: required(textBlockSchema(100_000), { long: true }),
   },
-  unique: ['project', 'name'],
-  filters: ['project'],
+  unique: ['project', 'agent', 'name'],
+  filters: ['project', 'agent'],
   may: { view: 'owner', create: 'owner', edit: 'owner', delete: 'owner' },
   quota: { user: 500, all: 20_000 },
   missing: 'prompt_not_found',
   columns: [
     shown('NAME', 'name'),
     shown('PROJECT', 'project'),
+    shown('AGENT', 'agent'),
     shown('PRIORITY', 'priority'),
     shown('OWNER', 'owner', { spare: true }),
     shown('UPDATED', 'updatedAt', { as: 'ago' }),
@@ -31,6 +34,7 @@ export const prompt = defineResource({
   describe: [
     shown('Name', 'name'),
     shown('Project', 'project'),
+    shown('Agent', 'agent'),
     shown('Priority', 'priority'),
     ...ownership,
     shown('Content', 'content', { as: 'block' }),

@@ -36,7 +36,7 @@ interface KnownPoolsDeps {
 
 const MOST = 1_000;
 /** A write to anything else, however often, costs no call the memory. */
-const leadsToPools: ReadonlySet<string> = new Set<Resource>(['llm', 'pool']);
+const leadsToPools: ReadonlySet<string> = new Set<Resource>(['llm', 'pool', 'agent']);
 
 export function createKnownPools({ names, liveness, bus, clock, keptMs }: KnownPoolsDeps): KnownPools {
   const recent = new Recent<Known | undefined>({ clock, keptMs, most: MOST });

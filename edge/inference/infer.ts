@@ -5,6 +5,7 @@ import type { Operation } from '../../core/llm.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
+import { aim } from './ask/aim.ts';
 import { answerFrom } from './attach.ts';
 import type { Call } from './ask/call.ts';
 import { equalTask, taskKeyOf } from './ask/equal.ts';
@@ -16,7 +17,6 @@ import { answerEstimate } from './translate/estimate.ts';
 import { Report } from './answer/report.ts';
 import { readRequest } from './ask/request.ts';
 import { asyncTask, type Order } from './ask/submit.ts';
-import { targetOf } from './ask/target.ts';
 import { translationOf } from './translate/sent.ts';
 
 export interface Asked {
@@ -108,19 +108,11 @@ const KEYED_GRACE_S = 60;
 
 /** @throws McpctlError `llm_not_found`, `forbidden`, `no_active_llm`, `unavailable`. */
 async function orderOf(deps: EdgeDeps, call: Call, source: TaskRow['source']): Promise<Order> {
-  const { request, llmName, wishes, headers, key } = call;
+  const { request, translation, llmName, wishes, headers, key } = call;
   const { respondAsync, waitMs = 0, pin, retention } = wishes;
   const mayWait = respondAsync || waitMs > 0;
-  const wanted = {
-    asked: llmName,
-    pin,
-    mayWait,
-    needs: request.needs,
-    translation: call.translation?.needs ?? null,
-  };
-  const target = await targetOf(deps, actorOf(call.req), wanted);
-  const sent = target.translated && call.translation ? call.translation.sent() : null;
-  const order = { request, sent, target, llmName, headers, retention, key } as const;
+  const aimed = await aim(deps, actorOf(call.req), { request, translation, llmName, pin, mayWait });
+  const order = { ...aimed, llmName, headers, retention, key } as const;
   if (respondAsync) return { ...order, ...asyncTask(deps) };
   const usual: Policy = key
     ? { onDisconnect: 'grace', graceSeconds: KEYED_GRACE_S }

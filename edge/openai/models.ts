@@ -1,41 +1,50 @@
 import { Router, type Request } from 'express';
-import { can } from '../../core/access.ts';
+import { can, canToAll } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
 import { aliasSchema, poolKeyOf } from '../../core/names.ts';
+import type { CallableAgent } from '../../core/registry/agents/agents.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { listsInTurn } from '../limits/turns.ts';
 
 /** Clients load the list whole into a picker. */
 const MOST_MODELS = 1_000;
+const MOST_AGENTS = 300;
 
-/** An llm under a name that it is called by. */
+/** An llm under a name that it is called by, or an agent that leads to it. */
 export interface Model {
   id: string;
+  /** Of an agent the member of its pool with the most room. */
   llm: LiveLlm;
+  agent?: Pick<CallableAgent, 'description' | 'createdAt'>;
 }
 
+const createdAtOf = ({ agent, llm: { row } }: Model): Date => (agent ?? row).createdAt;
+
 /** As OpenAI shows it; the context length under both names that clients read. */
-function openAiView({ id, llm: { row } }: Model) {
-  const { contextLength } = row.capabilities;
+function openAiView(model: Model) {
+  const { id, llm, agent } = model;
+  const { contextLength } = llm.row.capabilities;
   return {
     id,
     object: 'model',
-    created: Math.floor(row.createdAt.getTime() / 1_000),
-    owned_by: 'mcpctl',
+    created: Math.floor(createdAtOf(model).getTime() / 1_000),
+    owned_by: agent ? 'mcpctl-agent' : 'mcpctl',
     ...(contextLength === undefined ? {} : { context_length: contextLength, max_model_len: contextLength }),
   };
 }
 
 /** As Anthropic shows it. */
-function anthropicView({ id, llm: { row } }: Model) {
-  const { contextLength } = row.capabilities;
+function anthropicView(model: Model) {
+  const { id, llm, agent } = model;
+  const { contextLength } = llm.row.capabilities;
+  const { description } = agent ?? llm.row;
   return {
     type: 'model',
     id,
-    display_name: row.description === '' ? id : row.description.slice(0, 128),
-    created_at: row.createdAt.toISOString(),
+    display_name: description === '' ? id : description.slice(0, 128),
+    created_at: createdAtOf(model).toISOString(),
     ...(contextLength === undefined ? {} : { max_input_tokens: contextLength }),
   };
 }
@@ -46,17 +55,48 @@ function isOffered(llm: LiveLlm): boolean {
 }
 
 /**
- * What the caller may run and somebody serves or can wake, each name and each alias. A public llm is a way to its
- * pool: it is offered while any member of that is.
+ * What the caller may run and somebody serves or can wake: agents, and llms by each name and each alias. A public llm is a
+ * way to its pool: it is offered while any member of that is.
  */
 export async function offered(deps: EdgeDeps, req: Request): Promise<Model[]> {
   const llms = await liveLlms(deps, req);
   const pools = new Set(llms.filter(isOffered).map(({ row }) => row.poolKey));
-  return llms
+  const named = llms
     .filter((llm) => isOffered(llm) || (llm.row.kind === 'public' && pools.has(llm.row.poolKey)))
-    .flatMap((llm) => [llm.row.name, ...llm.row.aliases].map((id) => ({ id, llm })))
+    .flatMap((llm) => [llm.row.name, ...llm.row.aliases].map((id) => ({ id, llm })));
+  return [...(await offeredAgents(deps, req, { llms })), ...named]
     .slice(0, MOST_MODELS)
     .sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+async function offeredAgents(
+  deps: EdgeDeps,
+  req: Request,
+  { llms, name }: { llms: readonly LiveLlm[]; name?: string },
+): Promise<Model[]> {
+  const actor = actorOf(req);
+  const asked = { userId: actor.userId, all: canToAll(actor, 'run', 'agent'), pools: actor.pools };
+  const agents = await deps.registry.agents.callable({ ...asked, name, limit: MOST_AGENTS });
+  return agents
+    .filter((agent) => can(actor, 'run', { resource: 'agent', target: agent }))
+    .flatMap((agent) => {
+      const llm = roomiest(
+        llms.filter(({ row }) => row.poolKey === agent.poolKey && mayServe(agent, row.id)),
+      );
+      return llm ? [{ id: agent.name, llm, agent }] : [];
+    });
+}
+
+/** Of a pool any, or the one alone that an agent is pinned to. */
+const mayServe = ({ pinMode, llmId }: Pick<CallableAgent, 'pinMode' | 'llmId'>, id: string): boolean =>
+  pinMode === 'pool' || llmId === id;
+
+/** Of those that are offered: what is too long for another goes on to it. */
+function roomiest(llms: readonly LiveLlm[]): LiveLlm | undefined {
+  const room = ({ row }: LiveLlm): number => row.capabilities.contextLength ?? 0;
+  return llms
+    .filter(isOffered)
+    .reduce<LiveLlm | undefined>((most, llm) => (most && room(most) >= room(llm) ? most : llm), undefined);
 }
 
 /** Llms that the caller may run; of more than a picker holds, some of each owner. */
@@ -70,14 +110,17 @@ async function liveLlms(deps: EdgeDeps, req: Request): Promise<LiveLlm[]> {
   return deps.liveness.llms(mine);
 }
 
-/** The llm that a name, a pool key or an alias leads to, if the caller may use it now. @throws McpctlError `llm_not_found`. */
+/** The llm that a name, a pool key, an alias or an agent leads to, if the caller may use it now. @throws McpctlError `llm_not_found`. */
 export async function modelOf(deps: EdgeDeps, req: Request, id: string): Promise<Model> {
   const resolved = aliasSchema.safeParse(id).success ? await deps.registry.names.resolve(id) : undefined;
   if (resolved && can(actorOf(req), 'run', { resource: 'llm', target: { poolKey: resolved.poolKey } })) {
-    const { members } = await deps.liveness.loadPool(resolved.poolKey);
+    const { agent, poolKey } = resolved;
+    const { members } = await deps.liveness.loadPool(poolKey);
+    const [model] = agent === null ? [] : await offeredAgents(deps, req, { llms: members, name: id });
+    if (model) return model;
     const meant = members.find((m) => m.row.name === resolved.llm);
     const llm = meant && isOffered(meant) ? meant : members.find(isOffered);
-    if (llm) return { id, llm: meant ?? llm };
+    if (llm && agent === null) return { id, llm: meant ?? llm };
   }
   throw new McpctlError('llm_not_found', `There is no model '${id.slice(0, 128)}' that you can use now.`);
 }

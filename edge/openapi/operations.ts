@@ -22,6 +22,7 @@ import type { ErrorCode } from '../../core/errors.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
 import { listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
+import { agentOperations } from './agents.ts';
 import { poolOperations } from './pools.ts';
 
 /** Schemas with a name of their own in the document. */
@@ -144,7 +145,7 @@ const llms: Operation[] = [
     headers: ifMatch,
     query: llmDeleteQuerySchema,
     status: 204,
-    errors: ['llm_not_found', 'llm_published', 'stale_revision'],
+    errors: ['llm_not_found', 'llm_published', 'llm_in_use', 'stale_revision'],
   },
   {
     call: 'GET /llms/{name}/members',
@@ -272,6 +273,7 @@ const tokens: Operation[] = [
 export const apiOperations: readonly Operation[] = [
   ...llms,
   ...poolOperations,
+  ...agentOperations,
   ...tasks,
   ...tokens,
   ...ollamaOperations([...notMade, ...notAnswered]),

@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors.ts';
 import { catalogueEntrySchema } from '../../core/resources/catalogue.ts';
-import type { Definition } from '../../core/resources/define.ts';
+import { oneOf, type Definition } from '../../core/resources/define.ts';
 import { listOf, type Operation } from '../openapi/operation.ts';
 
 const ifMatch = z.object({
   'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
 });
 const refusedWrite: readonly ErrorCode[] = ['invalid_request', 'name_taken', 'quota_exceeded'];
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** What edge/resources/routes.ts serves of a resource, as the OpenAPI document tells it. */
 export function operationsOf({ word, plural, about, key, missing, schemas }: Definition): Operation[] {
@@ -21,7 +23,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
       ...shared,
       call: `GET ${all}`,
       summary: `List ${plural}`,
-      about: `A ${word}: ${about}.`,
+      about: `${capital(oneOf(word))}: ${about}.`,
       query,
       answer: listOf(view),
       errors: ['invalid_request', 'invalid_cursor'],
@@ -30,15 +32,15 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
       ...shared,
       ...made,
       call: `POST ${all}`,
-      summary: `Create a ${word}`,
+      summary: `Create ${oneOf(word)}`,
       body: create,
       errors: refusedWrite,
     },
-    { ...shared, call: `GET ${one}`, summary: `Show a ${word}, ${named}`, errors: [missing] },
+    { ...shared, call: `GET ${one}`, summary: `Show ${oneOf(word)}, ${named}`, errors: [missing] },
     {
       ...shared,
       call: `PUT ${one}`,
-      summary: key === 'name' ? `Create or replace a ${word}` : `Replace a ${word}`,
+      summary: key === 'name' ? `Create or replace ${oneOf(word)}` : `Replace ${oneOf(word)}`,
       about: 'Idempotent: the whole truth, an absent field is its default.',
       headers: ifMatch,
       body: replace,
@@ -48,7 +50,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
     {
       ...shared,
       call: `PATCH ${one}`,
-      summary: `Change a ${word}`,
+      summary: `Change ${oneOf(word)}`,
       headers: ifMatch,
       body: change,
       errors: [...refusedWrite, missing, 'stale_revision'],
@@ -57,7 +59,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
       tag: plural,
       status: 204,
       call: `DELETE ${one}`,
-      summary: `Delete a ${word}`,
+      summary: `Delete ${oneOf(word)}`,
       headers: ifMatch,
       errors: [missing, 'in_use', 'stale_revision'],
     },

@@ -1,10 +1,18 @@
+import type { Liveness } from '../../core/flow/alive/liveness.ts';
+import type { Registry } from '../../core/registry/registry.ts';
 import type { ResourceRow } from '../../core/registry/resources/rows.ts';
 
-/**
- * What is laid over rows when they are shown: what only Redis knows. One answer for each, in their order. It is the third
- * of the hooks of a resource; core/registry/resources/hooks.ts has the other two.
- */
-export type Overlay = (rows: readonly ResourceRow[]) => Promise<readonly Readonly<Record<string, unknown>>[]>;
+/** What an overlay may ask. */
+export interface OverlayDeps {
+  registry: Pick<Registry, 'llms'>;
+  liveness: Pick<Liveness, 'loadPools'>;
+}
 
-/** By the words of resources. */
-export const overlays: Readonly<Record<string, Overlay>> = {};
+/**
+ * What is laid over rows when they are shown: what only Redis, or another table, knows. One answer for each, in their order.
+ * It is the third of the hooks of a resource; core/registry/resources/hooks.ts has the other two.
+ */
+export type Overlay = (
+  rows: readonly ResourceRow[],
+  deps: OverlayDeps,
+) => Promise<readonly Readonly<Record<string, unknown>>[]>;

@@ -1,24 +1,32 @@
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { z } from 'zod';
+import { can, type Actor } from '../../core/access.ts';
 import { isCallable } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import { catalogueEntry } from '../../core/resources/catalogue.ts';
 import { keySchema, type Definition } from '../../core/resources/define.ts';
 import { listed } from '../../core/resources/index.ts';
 import { labelOf, type Written } from '../../core/registry/resources/store.ts';
-import type { ResourceRow } from '../../core/registry/resources/rows.ts';
+import { targetOf, type ResourceRow } from '../../core/registry/resources/rows.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { takeTurn } from '../limits/turns.ts';
 
-/** What the API shows of rows: no secret field, and what is laid over them last. */
-async function viewsOf(deps: EdgeDeps, { word, fields }: Definition, rows: readonly ResourceRow[]) {
-  const over = (await deps.resources.overlays[word]?.(rows)) ?? [];
+/** What the API shows of rows: no secret field, a hidden one to who may edit it alone, and what is laid over them last. */
+async function viewsOf(
+  deps: EdgeDeps,
+  definition: Definition,
+  { rows, actor }: { rows: readonly ResourceRow[]; actor: Actor },
+) {
+  const { word, fields } = definition;
+  const over = (await deps.resources.overlays[word]?.(rows, deps)) ?? [];
   return rows.map((row, at) => {
     const { id, ownerId, owner, revision, createdAt, updatedAt } = row;
-    const values = Object.entries(row.values).filter(([name]) => !fields[name]?.secret);
+    const seesAll = can(actor, 'edit', { resource: definition, target: targetOf(row) });
+    const isShown = (name: string): boolean => !fields[name]?.secret && (seesAll || !fields[name]?.hidden);
+    const values = Object.entries(row.values).filter(([name]) => isShown(name));
     const stamps = { createdAt: createdAt.toISOString(), updatedAt: updatedAt.toISOString() };
     return { id, ...Object.fromEntries(values), ownerId, owner, revision, ...stamps, ...over[at] };
   });
@@ -43,7 +51,7 @@ async function pageOf(deps: EdgeDeps, definition: Definition, req: Request) {
   });
   const last = rows.at(-1);
   return {
-    items: await viewsOf(deps, definition, rows),
+    items: await viewsOf(deps, definition, { rows, actor: actorOf(req) }),
     next: more && last ? cursorOf(keyOf(definition, last)) : null,
   };
 }
@@ -61,7 +69,7 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
   const store = deps.registry.resources(definition);
   const byOf = (req: Request) => ({ actor: actorOf(req), ifMatch: ifMatchOf(req) });
   const answer = async (res: Response, row: ResourceRow): Promise<void> => {
-    const [view] = await viewsOf(deps, definition, [row]);
+    const [view] = await viewsOf(deps, definition, { rows: [row], actor: actorOf(res.req) });
     res.set('etag', `"${row.revision}"`);
     res.json(view);
   };

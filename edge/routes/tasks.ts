@@ -1,10 +1,13 @@
 import { Router, type Request, type Response } from 'express';
-import { can, canToAll, scopeOf } from '../../core/access.ts';
+import { can, canToAll, scopeOf, type Actor } from '../../core/access.ts';
+import { callersOwn } from '../../core/agent/uncover.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { turnFor } from '../../core/text/json-shape.ts';
 import { uuidSchema } from '../../core/names.ts';
+import type { TaskComposition } from '../../core/registry/agents/agents.ts';
+import type { TaskBodies } from '../../core/registry/tasks/tasks.ts';
 import type { Fence } from '../../core/queue/task/fence.ts';
 import { isLarge } from '../../core/runtime/time-of-bytes.ts';
 import {
@@ -20,12 +23,12 @@ import { actorOf } from '../http/context.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { needStillGood, whileThere } from '../http/gone.ts';
 import { equalTask, taskKeyOf } from '../inference/ask/equal.ts';
+import { aim } from '../inference/ask/aim.ts';
 import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../inference/ask/headers.ts';
 import { heldBack } from '../inference/later.ts';
 import { readRequest } from '../inference/ask/request.ts';
 import { dropOnceDelivered } from '../inference/answer/retention.ts';
 import { accept, asyncTask, type Accepted, type Order } from '../inference/ask/submit.ts';
-import { targetOf } from '../inference/ask/target.ts';
 import { asAskedFor } from '../inference/translate/form.ts';
 import { translationOf } from '../inference/translate/sent.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
@@ -52,20 +55,34 @@ const nothing = { requestBody: null, responseBody: null };
 const send = (res: Response, view: TaskView | string): void =>
   void (typeof view === 'string' ? res.type('json').send(view) : res.json(view));
 
+/** Bodies without the persona of the agent that was asked, for who may not see that: what is left is the caller's own. */
+function uncovered(
+  actor: Actor,
+  { bodies, composition }: { bodies: TaskBodies; composition: TaskComposition | undefined },
+): TaskBodies {
+  const { requestBody } = bodies;
+  if (requestBody === null || !composition) return bodies;
+  const { ownerId } = composition;
+  const target = ownerId === null ? {} : { ownerId };
+  if (can(actor, 'edit', { resource: 'agent', target })) return bodies;
+  return { ...bodies, requestBody: callersOwn(requestBody, composition) };
+}
+
 /** The view of a task with its bodies; as text where those are large. */
 async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<TaskView | string> {
-  const { tasks, llms } = deps.registry;
-  const [fences, bodies, lost] = await Promise.all([
+  const { tasks, llms, agents } = deps.registry;
+  const [fences, bodies, lost, composition] = await Promise.all([
     fencesOf(deps, [row]),
     keptBodies(deps, req, row.id),
     tasks.attempts(row.id),
+    agents.compositionOf(row.id),
   ]);
   const fence = fences.get(row.id) ?? null;
   const llmId = fence && isHeld(fence) ? uuidSchema.safeParse(fence.llm).data : undefined;
   const llm = llmId === undefined ? '' : ((await llms.byId(llmId))?.name ?? llmId);
   const now = fence && isHeld(fence) ? { fence, llm } : null;
   const showsSessions = canToAll(actorOf(req), 'view', 'session');
-  const asked = await asAskedFor(row, bodies);
+  const asked = await asAskedFor(row, uncovered(actorOf(req), { bodies, composition }));
   const isLong = isLarge((asked.requestBody?.length ?? 0) + (asked.responseBody?.length ?? 0));
   const told = isLong ? nothing : asked;
   const view = { ...taskView(row, fence), ...taskDetails(row, { bodies: told, lost, now, showsSessions }) };
@@ -89,16 +106,8 @@ async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Acc
   if (known) return { row: known, made: false };
   const { pin, retention } = wishes;
   const translation = translationOf(request);
-  const wanted = {
-    asked: llmName,
-    pin,
-    mayWait: true,
-    needs: request.needs,
-    translation: translation?.needs ?? null,
-  };
-  const target = await targetOf(deps, actor, wanted);
-  const sent = target.translated && translation ? translation.sent() : null;
-  const order: Order = { request, sent, target, llmName, headers: {}, retention, key, ...asyncTask(deps) };
+  const aimed = await aim(deps, actor, { request, translation, llmName, pin, mayWait: true });
+  const order: Order = { ...aimed, llmName, headers: {}, retention, key, ...asyncTask(deps) };
   return await accept(deps, actor, { ...order, priority: body.priority ?? order.priority });
 }
 

@@ -73,6 +73,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('DELETE /tokens/{id}', `/tokens/${token}`);
     await fits('GET /resources', '/resources');
     for (const { plural, key, example } of stored) {
+      if ('llm' in example) await fits('POST /llms', '/llms', { body: { ...gpt, name: example['llm'] } });
       const made = await fits(`POST /${plural}`, `/${plural}`, { body: example });
       const at = `/${plural}/${key === 'name' ? String(example['name']) : idOf(made)}`;
       const { name, ...rest } = example;
@@ -80,6 +81,7 @@ describe('what the OpenAPI document says of answers', function () {
       await fits(`GET /${plural}/{${key}}`, at);
       await fits(`PUT /${plural}/{${key}}`, at, { body: key === 'name' ? rest : { name, ...rest } });
       await fits(`PATCH /${plural}/{${key}}`, at, { body: {} });
+      if (plural === 'agents') await fits('POST /agents/{name}/compose', `${at}/compose`, { body: chat });
       await fits(`DELETE /${plural}/{${key}}`, at);
     }
     const offer = { protocol: 1, transports: ['redis', 'sse'], providers: [t.offer('desk')] };

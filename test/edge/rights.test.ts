@@ -156,6 +156,7 @@ const rules: Record<string, Rule> = {
   'GET /llms/_provider-task/{id}/body': { of: () => 404 },
   'POST /llms/_provider-task/{id}/result': { of: () => 404, body: () => ({ error: 'x' }) },
   'GET /resources': { of: everybody },
+  'POST /agents/{name}/compose': { of: (role) => (isBound(role) ? 404 : 'ok'), body: () => hi },
   ...resourceRules(),
 };
 
@@ -252,7 +253,8 @@ describe('who may do what', function () {
     const ada = { userId, userName, tokenId: w.token, tokenName: '', binding: 'user', pools: null } as const;
     const made: Record<string, string> = {};
     for (const definition of definitions) {
-      const values = { ...definition.example, name: `${w.pool}-${randomUUID()}` };
+      const refers = definition.fields['llm'] ? { llm: w.llm } : {};
+      const values = { ...definition.example, ...refers, name: `${w.pool}-${randomUUID()}` };
       const { row } = await t.deps.registry.resources(definition).create(values, ada);
       made[definition.plural] = definition.key === 'name' ? values.name : row.id;
     }
@@ -414,7 +416,8 @@ describe('who may do what', function () {
       binding: fc.constantFrom('admin', 'user'),
       pools: fc.option(fc.uniqueArray(name), { nil: null }),
     });
-    const rows = fc.record({ ownerId: name, poolKey: name, tokenId: name });
+    const visibility = fc.constantFrom('shared' as const, 'private' as const);
+    const rows = fc.record({ ownerId: name, poolKey: name, tokenId: name, visibility });
     const kinds = fc.constantFrom(...Object.values<Guarded>(resources));
     const verbs = fc.constantFrom<Verb>('view', 'create', 'edit', 'delete', 'run');
     fc.assert(
@@ -422,7 +425,9 @@ describe('who may do what', function () {
         const scope = scopeOf(actor, verb, resource);
         const holds =
           scope !== null &&
-          (scope.ownerId === null || scope.ownerId === row.ownerId) &&
+          (scope.ownerId === null ||
+            scope.ownerId === row.ownerId ||
+            (scope.orShared && row.visibility === 'shared')) &&
           (scope.pools === null || scope.pools.includes(row.poolKey)) &&
           (scope.tokenId === null || scope.tokenId === row.tokenId);
         expect(holds).to.equal(can(actor, verb, { resource, target: row }));

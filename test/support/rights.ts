@@ -15,16 +15,20 @@ export const isAdmin = (role: Role): boolean => role.startsWith('root');
 
 interface ResourceRule {
   of: (role: Role) => Verdict;
-  body?: () => unknown;
+  /** @param w has an llm for what refers to one. */
+  body?: (w: { llm: string }) => unknown;
 }
+
+const open = ['everyone', 'shared'];
 
 /** A right as the definition says it, of something that is ada's. A bound token reaches nothing that lies in no pool. */
 const holders =
-  ({ may }: Definition, verb: Verb, otherwise: Verdict) =>
+  ({ may }: Definition, verb: Verb, otherwise: Verdict | ((role: Role) => Verdict)) =>
   (role: Role): Verdict => {
     const isWhose = may[verb] === 'owner' && (isOwner(role) || verb === 'create');
-    const has = isAdmin(role) || may[verb] === 'everyone' || isWhose;
-    return has && !isBound(role) ? 'ok' : otherwise;
+    const has = isAdmin(role) || open.includes(may[verb] ?? '') || isWhose;
+    if (has && !isBound(role)) return 'ok';
+    return typeof otherwise === 'function' ? otherwise(role) : otherwise;
   };
 
 /** Who may make the calls of what is no more than a definition: a resource that is added is among them by itself. */
@@ -34,8 +38,10 @@ export function resourceRules(): Record<string, ResourceRule> {
     const { plural, key, example, may } = definition;
     const one = `${plural}/{${key}}`;
     const { name: _name, ...rest } = example;
-    const body = (): unknown => ({ ...rest, name: `n-${randomUUID()}` });
-    const unseen = may.view === 'everyone' ? 403 : 404;
+    const whole = ({ llm }: { llm: string }) => ({ ...rest, ...('llm' in rest && { llm }) });
+    const body = (w: { llm: string }): unknown => ({ ...whole(w), name: `n-${randomUUID()}` });
+    const seen = open.includes(may.view ?? '');
+    const unseen = (role: Role): Verdict => (seen && !isBound(role) ? 403 : 404);
     rules[`GET /${plural}`] = { of: () => 'ok' };
     rules[`POST /${plural}`] = { of: holders(definition, 'create', 403), body };
     rules[`GET /${one}`] = { of: holders(definition, 'view', 404) };
@@ -44,7 +50,7 @@ export function resourceRules(): Record<string, ResourceRule> {
     // Who does not see it makes one of that name, which is taken: 409, and a bound token makes none.
     const putBy = (role: Role): Verdict => (isBound(role) ? 403 : 'ok');
     rules[`PUT /${one}`] =
-      key === 'name' ? { of: putBy, body: () => rest } : { of: holders(definition, 'edit', unseen), body };
+      key === 'name' ? { of: putBy, body: whole } : { of: holders(definition, 'edit', unseen), body };
   }
   return rules;
 }

@@ -1,5 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import { oneOf } from '../../../core/resources/define.ts';
 import type { Context } from '../../who/context.ts';
 import { formatOption } from '../../say/formats.ts';
 import type { CreateOneOptions } from './run-create-one.ts';
@@ -14,8 +15,8 @@ export function makeCreateOne(
   run?: (options: CreateOneOptions) => Promise<void>,
 ) {
   const command = new Command(entry.word)
-    .summary(`make a ${entry.word}`)
-    .description(`Make a ${entry.word}: ${entry.about}.`)
+    .summary(`make ${oneOf(entry.word)}`)
+    .description(`Make ${oneOf(entry.word)}: ${entry.about}.`)
     .argument('<name>', '1 to 63 of a-z 0-9 . _ -');
   for (const { name, kind, required, long } of entry.fields) {
     if (name === 'name') continue;

@@ -17,6 +17,7 @@ import * as lighterEnds from '../migrations/0018-lighter-ends.ts';
 import * as projects from '../migrations/0020-projects.ts';
 import * as prompts from '../migrations/0021-prompts.ts';
 import * as attemptsSay from '../migrations/0022-attempts-say.ts';
+import * as agents from '../migrations/0025-agents.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -49,6 +50,7 @@ const migrations: readonly Named[] = [
   named('0020-projects', projects),
   named('0021-prompts', prompts),
   named('0022-attempts-say', attemptsSay),
+  named('0025-agents', agents),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

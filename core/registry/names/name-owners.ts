@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import { McpctlError } from '../../errors.ts';
 import { foldedName } from '../../names.ts';
+import { oneOf } from '../../resources/define.ts';
 import { isWellKnown } from '../../well-known-names.ts';
 import type { Connection } from '../database/connect.ts';
 import type { Joiner } from './joiner.ts';
@@ -8,7 +9,8 @@ import type { Joiner } from './joiner.ts';
 /** A name that somebody enters: as what, and the pool that a call by it is to reach. */
 export interface Entry {
   name: string;
-  as: 'llm' | 'alias' | 'pool';
+  as: 'llm' | 'alias' | 'pool' | 'agent';
+  /** Of an agent it is no matter: it may be pinned to another llm at any time. */
   poolKey: string;
 }
 
@@ -48,7 +50,7 @@ function withFolded(entries: readonly Entry[]): Entry[] {
 }
 
 /**
- * The one rule for names of llms, aliases and pool keys (decision 0014): a name is its first owner's, as all three.
+ * The one rule for names of llms, aliases, agents and pool keys (decision 0014): a name is its first owner's, as all four.
  * Others enter it only to be in the pool of that key, where they are let in. Makes the pools that are new. All the
  * names stay locked against hand-over, release and sweep until the end; sorted, so that no two wait crosswise. A token
  * that is bound to pools enters nothing that leads out of them, or its user's calls would turn to whoever has it.
@@ -63,6 +65,9 @@ export async function enterNames(
   const entries = withFolded(asked);
   const names = [...new Set(entries.map(({ name }) => name))].sort();
   await enterNew(trx, names, who);
+  const agents = entries.filter(({ as }) => as === 'agent').map(({ name }) => name);
+  // Against who enters the same as a pool: their rows are there before they let go, and ours before we do.
+  if (agents.length > 0) await lockNames(trx, agents);
   let held = await heldOf(trx, names, who);
   let refused = entries.filter((entry) => !may(entry, held, who));
   if (refused.length > 0 && who.by.overrules) {
@@ -73,6 +78,7 @@ export async function enterNames(
   const first = refused.find(({ as }) => as === 'pool') ?? refused[0];
   if (first) throw refusal(first, held);
   await needWithin(trx, entries, who.by);
+  await needApart(trx, entries);
   const own = entries.filter(({ as, name }) => as === 'pool' && held.get(name)?.poolOwner === null);
   if (own.length === 0) return;
   const keys = [...new Set(own.map(({ name }) => name))].sort();
@@ -146,12 +152,29 @@ async function needWithin(
   );
 }
 
+/**
+ * No agent is called like a pool, its owner's own neither: one of them would never be reached. Llms and aliases are apart from
+ * agents by the key of `names`.
+ * @throws McpctlError `name_taken`
+ */
+async function needApart(trx: Knex.Transaction, entries: readonly Entry[]): Promise<void> {
+  const of = (kind: Entry['as']): string[] => entries.flatMap(({ as, name }) => (as === kind ? [name] : []));
+  const { rows } = await trx.raw<{ rows: { name: string; used: string }[] }>(
+    `select name, 'agent' as used from names where resource = 'agent' and name = any(:pools)
+     union all select pool_key, 'pool' from llms where pool_key = any(:agents) limit 1`,
+    { pools: of('pool'), agents: of('agent') },
+  );
+  const [taken] = rows;
+  if (taken)
+    throw new McpctlError('name_taken', `The name '${taken.name}' is taken: it is ${oneOf(taken.used)}'s.`);
+}
+
 function may({ name, as, poolKey }: Entry, held: ReadonlyMap<string, Held>, { ownerId }: Entering): boolean {
   const found = held.get(name);
   if (!found) return false;
   const isOwn = found.ownerId === ownerId;
   if (as === 'pool') return found.poolOwner === null ? isOwn : found.mayJoin;
-  if (isOwn || as === 'alias') return isOwn;
+  if (isOwn || as === 'alias' || as === 'agent') return isOwn;
   return poolKey === name && found.poolOwner === found.ownerId && found.mayJoin;
 }
 

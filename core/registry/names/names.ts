@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import { McpctlError } from '../../errors.ts';
 import { nearest } from '../../runtime/nearest.ts';
+import type { Visibility } from '../../resources/define.ts';
 import type { Connection } from '../database/connect.ts';
 import { sweepNames } from './name-owners.ts';
 
@@ -9,11 +10,21 @@ interface Resolved {
   poolKey: string;
   /** The llm meant; null when a pool was asked for. */
   llm: string | null;
-  via: 'name' | 'pool' | 'alias';
+  via: 'name' | 'pool' | 'alias' | 'agent';
+  /** The agent that was asked for: `llm` is what it is pinned to. */
+  agent: AskedAgent | null;
+}
+
+/** What rights and choice of a member ask of an agent. */
+export interface AskedAgent {
+  id: string;
+  ownerId: string;
+  visibility: Visibility;
+  pinMode: 'pool' | 'only';
 }
 
 export interface Names {
-  /** SPEC §2: name, pool key, alias, in this order, of the name's owner; undefined when nothing is called so. */
+  /** SPEC §2: name, pool key, alias, agent, in this order, of the name's owner; undefined when nothing is called so. */
   resolve(asked: string): Promise<Resolved | undefined>;
   /**
    * Names, aliases and pool keys close to `asked`, nearest first: "did you mean". Cheap whatever is registered.
@@ -32,21 +43,26 @@ const MOST_SUGGESTED = 3;
 
 /**
  * A name leads to what its owner has called so, and to nothing that came by it otherwise (decision 0014): an llm of
- * theirs, or one that is in their pool of that key; that pool; an alias of their llm. Where nobody has been written
+ * theirs, or one that is in their pool of that key; that pool; an alias of their llm; an agent. Where nobody has been written
  * down yet, as an edge of the last release did it, whatever is there.
  */
 const resolveSql = `
-  select pool_key, llm, via from (
-    select 1 as rank, l.pool_key, l.name as llm, 'name' as via, l.owner_id,
+  select pool_key, llm, via, agent from (
+    select 1 as rank, l.pool_key, l.name as llm, 'name' as via, null::json as agent, l.owner_id,
         case when l.pool_key = l.name then (select owner_id from pools where key = l.name) end as pool_owner
       from llms l where l.name = :asked
     union all
-    select 2, p.key, null, 'pool', p.owner_id, null
+    select 2, p.key, null, 'pool', null, p.owner_id, null
       from pools p where p.key = :asked and exists (select 1 from llms where pool_key = :asked)
     union all
-    select 3, l.pool_key, l.name, 'alias', l.owner_id, null
+    select 3, l.pool_key, l.name, 'alias', null, l.owner_id, null
       from names join llms l on l.id = names.id
       where names.name = :asked and names.resource = 'alias'
+    union all
+    select 4, l.pool_key, l.name, 'agent',
+        json_build_object('id', a.id, 'ownerId', a.owner_id, 'visibility', a.visibility, 'pinMode', a.pin_mode), a.owner_id, null
+      from names join agents a on a.id = names.id join llms l on l.id = a.llm_id
+      where names.name = :asked and names.resource = 'agent'
   ) found
   left join name_owners w on w.name = :asked
   where w.owner_id is null or w.owner_id in (found.owner_id, found.pool_owner)
@@ -54,7 +70,7 @@ const resolveSql = `
 
 /**
  * Names in use next to the asked one, which share its beginning; two short walks along the index. One that is merely kept
- * for its owner is none: the sweep has not seen yet that nothing is called so.
+ * for its owner is none: the sweep has not seen yet that nothing is called so. Nor is an agent that is private.
  */
 const neighboursSql = `
   select name, owner_id from (
@@ -64,7 +80,9 @@ const neighboursSql = `
     (select name, owner_id from name_owners where name < :asked and released_at is null
       order by name desc limit ${NEIGHBOURS})
   ) near
-  where exists (select 1 from names where names.name = near.name)
+  where exists (
+      select 1 from names left join agents a on a.id = names.id
+      where names.name = near.name and a.visibility is distinct from 'private')
     or exists (select 1 from llms where llms.pool_key = near.name)`;
 
 interface Neighbour {
@@ -114,12 +132,12 @@ export function createNames(connection: Connection): Names {
 const storable = (asked: string): string => asked.slice(0, 128).toWellFormed().replaceAll('\0', '');
 
 /**
- * Enters an llm's name and aliases, sorted so that two transactions never wait for each other crosswise.
+ * Enters an llm's name and aliases, or an agent's name, sorted so that two transactions never wait for each other crosswise.
  * @throws McpctlError `name_taken` when one is there already.
  */
 export async function takeNames(
   trx: Knex.Transaction,
-  taken: readonly { name: string; resource: 'llm' | 'alias'; id: string }[],
+  taken: readonly { name: string; resource: 'llm' | 'alias' | 'agent'; id: string }[],
 ): Promise<void> {
   if (taken.length === 0) return;
   const sorted = [...taken].sort((a, b) => (a.name < b.name ? -1 : 1));

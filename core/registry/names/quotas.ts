@@ -46,15 +46,14 @@ export async function checkLlms(trx: Knex.Transaction, user: Counted, limits: Re
   if (!user.isLimited) return;
   const { userId } = user;
   const { maxUserLlms, maxUserPools } = limits;
-  const { rows } = await trx.raw<{ rows: { llms: number; pools: number; names: number }[] }>(
+  const { rows } = await trx.raw<{ rows: { llms: number; pools: number }[] }>(
     `select (select count(*) from llms where owner_id = :userId)::int as llms,
        (select count(*) from name_owners w join pools p on p.key = w.name
          where w.entered_by = :userId
-           and exists (select 1 from llms where llms.pool_key = p.key))::int as pools,
-       (select count(*) from name_owners where entered_by = :userId)::int as names`,
+           and exists (select 1 from llms where llms.pool_key = p.key))::int as pools`,
     { userId },
   );
-  const { llms = 0, pools = 0, names = 0 } = rows[0] ?? {};
+  const { llms = 0, pools = 0 } = rows[0] ?? {};
   if (llms > maxUserLlms)
     refuse('llms', maxUserLlms, {
       setting: 'MCPCTL_MAX_USER_LLMS',
@@ -65,7 +64,18 @@ export async function checkLlms(trx: Knex.Transaction, user: Counted, limits: Re
       setting: 'MCPCTL_MAX_USER_POOLS',
       advice: 'put llms together in one poolName',
     });
-  const over = names - 4 * (maxUserLlms + maxUserPools);
+  await checkNames(trx, user, limits);
+}
+
+/** Asked last, by whoever enters names: those that nobody uses any more, beyond what is kept, are given up. */
+export async function checkNames(
+  trx: Knex.Transaction,
+  { userId, isLimited }: Counted,
+  { maxUserLlms, maxUserPools }: RegistryLimits,
+): Promise<void> {
+  if (!isLimited) return;
+  const count = 'select count(*)::int as count from name_owners where entered_by = :userId';
+  const over = (await countOf(trx, count, { userId })) - 4 * (maxUserLlms + maxUserPools);
   if (over > 0) await shedNames(trx, userId, over);
 }
 

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import type { LlmRow } from '../../llm.ts';
 import type { Connection } from '../database/connect.ts';
-import { deleteRows, parseLlms } from '../llms.ts';
+import { deleteRows, parseLlms, pinnedAmong } from '../llms.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { register, type Published, type Registration } from './register.ts';
 
@@ -131,8 +131,13 @@ async function deleteGone(
         .forUpdate()
         .skipLocked(),
     );
-    await deleteRows(trx, old);
-    return old;
+    const pinned = await pinnedAmong(
+      trx,
+      old.map(({ id }) => id),
+    );
+    const unused = old.filter(({ id }) => !pinned.has(id));
+    await deleteRows(trx, unused);
+    return unused;
   });
 }
 
@@ -162,6 +167,7 @@ export function createSessions(connection: Connection, limits: RegistryLimits): 
       .where({ kind: 'virtual' })
       .whereIn('inactiveReason', ['publisher_gone', 'denied'])
       .where('inactiveSince', '<', before(db, goneMs))
+      .whereNotExists(db('agents').select(db.raw('1')).whereRaw('agents.llm_id = llms.id'))
       .orderBy('inactiveSince')
       .limit(limit)
       .select<{ id: string }[]>('id');

@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { can, type Actor } from '../../access.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
-import { findRow, referencesOf, type ResourceRow, type Values } from './rows.ts';
+import { findRow, referencesOf, targetOf, type ResourceRow, type Values } from './rows.ts';
 
 /**
  * The ids of what values refer to, by the names of the fields.
@@ -22,7 +22,7 @@ export async function referredTo(
     if (typeof asked !== 'string') continue;
     const other = await findRow(trx, to, { actor, asked, hold: 'to refer' });
     if (!other) faults.push({ path: name, message: `there is no ${to.word} named '${asked}'` });
-    else if (!can(actor, needs, { resource: to, target: { ownerId: other.ownerId } }))
+    else if (!can(actor, needs, { resource: to, target: targetOf(other) }))
       throw new McpctlError('forbidden', `Your token may not ${needs} the ${to.word} '${asked}'.`);
     else ids[name] = other.id;
   }

@@ -1,9 +1,16 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import { scopeOf, type Actor, type Scope } from '../../access.ts';
+import { scopeOf, type Actor, type Scope, type Target } from '../../access.ts';
 import { instantSchema } from '../../newer-words.ts';
 import { storedIdSchema } from '../../names.ts';
-import type { Definition, Field, Reference } from '../../resources/define.ts';
+import {
+  visibilities,
+  type Definition,
+  type Field,
+  type Referable,
+  type Reference,
+  type Visibility,
+} from '../../resources/define.ts';
 
 /** Values of fields by their names, as people write and read them: a reference is what names the other. */
 export type Values = Readonly<Record<string, unknown>>;
@@ -47,13 +54,13 @@ const PAGE_BYTES = 524_288;
 
 export const columnOf = (name: string, { reference }: Field): string => (reference ? `${name}Id` : name);
 
-export function referencesOf({ fields }: Definition): [name: string, reference: Reference][] {
+export function referencesOf({ fields }: Pick<Referable, 'fields'>): [name: string, reference: Reference][] {
   return Object.entries(fields).flatMap(([name, { reference }]): [string, Reference][] =>
     reference ? [[name, reference]] : [],
   );
 }
 
-export function parseRow(definition: Definition, row: unknown): ResourceRow {
+export function parseRow(definition: Referable, row: unknown): ResourceRow {
   const { fields, server = {} } = definition;
   const { id, ownerId, owner, revision, createdAt, updatedAt, ...rest } = rowSchema.parse(row);
   const names = [...Object.keys(fields), ...Object.keys(server)];
@@ -64,8 +71,16 @@ export function parseRow(definition: Definition, row: unknown): ResourceRow {
   return { id, ownerId, owner, revision, createdAt, updatedAt, values, refersTo };
 }
 
+const visibilitySchema = z.enum(visibilities);
+
+/** What rights ask of a row. */
+export function targetOf({ ownerId, values }: ResourceRow): Target {
+  const { data: visibility } = visibilitySchema.safeParse(values['visibility']);
+  return visibility === undefined ? { ownerId } : { ownerId, visibility };
+}
+
 /** Rows with the names of their owners, and of what they refer to. */
-export function selectRows(db: Knex, definition: Definition): Knex.QueryBuilder {
+export function selectRows(db: Knex, definition: Referable): Knex.QueryBuilder {
   const { plural: table } = definition;
   const query = db(table)
     .join('users', 'users.id', `${table}.ownerId`)
@@ -79,9 +94,13 @@ export function selectRows(db: Knex, definition: Definition): Knex.QueryBuilder 
 
 /** A scope as SQL. No row lies in a pool here, or is a token: who is held to those sees none. */
 function within(query: Knex.QueryBuilder, table: string, scope: Scope): Knex.QueryBuilder {
-  const { ownerId, pools, tokenId } = scope;
+  const { ownerId, orShared, pools, tokenId } = scope;
   if (pools !== null || tokenId !== null) query.whereRaw('false');
-  return ownerId === null ? query : query.where(`${table}.ownerId`, ownerId);
+  if (ownerId === null) return query;
+  return query.where((either) => {
+    either.where(`${table}.ownerId`, ownerId);
+    if (orShared) either.orWhere(`${table}.visibility`, 'shared' satisfies Visibility);
+  });
 }
 
 function filtered(query: Knex.QueryBuilder, { fields, plural }: Definition, filters: Asked['filters']): void {
@@ -157,7 +176,7 @@ interface Wanted {
  */
 export async function findRow(
   db: Knex,
-  definition: Definition,
+  definition: Referable,
   { actor, asked, hold }: Wanted & { hold?: 'to write' | 'to refer' },
 ): Promise<ResourceRow | undefined> {
   const scope = scopeOf(actor, 'view', definition);

@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { can, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
-import { keySchema, type Definition, type Verb } from '../../resources/define.ts';
+import { keySchema, oneOf, type Definition, type Verb } from '../../resources/define.ts';
 import { nearest } from '../../runtime/nearest.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
@@ -17,6 +17,7 @@ import {
   namesAround,
   parseRow,
   selectRows,
+  targetOf,
   type Asked,
   type ResourceRow,
   type Values,
@@ -128,7 +129,7 @@ function need(
   definition: Definition,
   { actor, verb, row }: { actor: Actor; verb: Verb; row: ResourceRow | null },
 ): void {
-  const target = row ? { ownerId: row.ownerId } : {};
+  const target = row ? targetOf(row) : {};
   if (can(actor, verb, { resource: definition, target })) return;
   const which = row ? `the ${definition.word} '${labelOf(row)}'` : definition.plural;
   throw new McpctlError('forbidden', `Your token may not ${verb} ${which}.`);
@@ -174,8 +175,7 @@ function columnsOf(
 }
 
 /**
- * No two with the same values of what is unique; where one of these is a reference that leads nowhere, none of the same
- * owner. Whoever is quicker than this look makes the insert a unique violation, and the transaction runs again.
+ * No two with the same values of what is unique; where all references among these lead nowhere, none of the same owner. Whoever is quicker than this look makes the insert a unique violation, and the transaction runs again.
  * @throws McpctlError `name_taken`
  */
 async function checkUnique(
@@ -184,16 +184,21 @@ async function checkUnique(
   { columns, id, ownerId }: { columns: Readonly<Record<string, unknown>>; id: string; ownerId: string },
 ): Promise<void> {
   const query = trx(plural).whereNot({ id }).limit(1).select('id');
+  let [refers, leads] = [false, false];
   for (const name of unique) {
     const field = fields[name];
     const column = field ? columnOf(name, field) : name;
     const value = columns[column];
-    if (typeof value === 'string' || typeof value === 'number') query.where(column, value);
-    else query.whereNull(column).where({ ownerId });
+    const isThere = typeof value === 'string' || typeof value === 'number';
+    if (isThere) query.where(column, value);
+    else query.whereNull(column);
+    refers ||= field?.reference !== undefined;
+    leads ||= field?.reference !== undefined && isThere;
   }
+  if (refers && !leads) query.where({ ownerId });
   const others: unknown[] = await query;
   if (others.length > 0)
-    throw new McpctlError('name_taken', `There is a ${word} of that ${unique.join(' and ')} already.`);
+    throw new McpctlError('name_taken', `There is ${oneOf(word)} of that ${unique.join(' and ')} already.`);
 }
 
 async function byId(trx: Knex.Transaction, definition: Definition, id: string): Promise<ResourceRow> {

@@ -9,9 +9,6 @@ import { createResourceStore, type ResourceStore } from './store.ts';
 /** The store of a resource, by its word; asked for with its definition at hand. */
 export type ResourceStores = (definition: Definition) => ResourceStore;
 
-/** What is not data about them, by their words. */
-const usualHooks: Readonly<Record<string, Hooks>> = {};
-
 /** `prompt=500/20000` */
 function quotaIn(entry: string): [word: string, quota: Definition['quota']] {
   const [word = '', user, all] = entry.split(/[=/]/);
@@ -20,14 +17,15 @@ function quotaIn(entry: string): [word: string, quota: Definition['quota']] {
 
 export interface Kept {
   definitions: readonly Definition[];
-  hooks?: Readonly<Record<string, Hooks>>;
+  /** What is not data about them, by their words. */
+  hooks: Readonly<Record<string, Hooks>>;
 }
 
 /** @throws McpctlError `invalid_config` for a quota of what there is not. */
 export function createResourceStores(
   connection: Connection,
   { quotas }: Pick<RegistryLimits, 'quotas'>,
-  { definitions, hooks = usualHooks }: Kept,
+  { definitions, hooks }: Kept,
 ): ResourceStores {
   const words = definitions.map(({ word }) => word);
   const told = new Map(quotas.map(quotaIn));

@@ -4,6 +4,7 @@ import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { storableJsonText } from '../../text/storable.ts';
 import type { Priority, TaskRow } from '../../task/task.ts';
 import type { TaskHead } from '../../task/head.ts';
+import type { Composed } from '../../agent/compose.ts';
 import { parseTask, returned } from './task-rows.ts';
 
 /** A task about to be accepted. Its deadlines are spans: the database's clock turns them into instants. */
@@ -26,9 +27,16 @@ export interface NewTask {
   retention: TaskRow['retention'];
   ownerId: string;
   tokenId: string;
+  /** The agent that was asked, and what of the body is its own. */
+  agent?: AskedOfAgent | undefined;
 }
 
-const columnsOf = ({ poolKey, queueMs, head, ...task }: NewTask) => ({
+export interface AskedOfAgent {
+  id: string;
+  composed: Pick<Composed, 'system' | 'params'>;
+}
+
+const columnsOf = ({ poolKey, queueMs, head, agent, ...task }: NewTask) => ({
   id: task.id,
   operation: task.operation,
   source: task.source,
@@ -39,26 +47,27 @@ const columnsOf = ({ poolKey, queueMs, head, ...task }: NewTask) => ({
   priority: task.priority,
   request_body: task.requestBody,
   request_hash: task.requestHash,
-  request_headers: head,
+  request_headers: agent ? { ...head, composed: agent.composed } : head,
   queue_ms: queueMs,
   on_disconnect: task.onDisconnect,
   grace_seconds: task.graceSeconds,
   retention: task.retention,
   owner_id: task.ownerId,
   token_id: task.tokenId,
+  ...(agent && { agent_id: agent.id }),
 });
 
 /** One text for any number of rows: each connection has Postgres parse and plan it once, by its name. */
 const insertSql = `
   insert into tasks (id, operation, source, pool_name, llm_name, pin, streaming, priority, request_body, request_hash,
-    request_headers, queue_deadline, on_disconnect, grace_seconds, retention, owner_id, token_id, request_bytes)
+    request_headers, queue_deadline, on_disconnect, grace_seconds, retention, owner_id, token_id, agent_id, request_bytes)
   select id, operation, source, pool_name, llm_name, pin, streaming, priority, coalesce(body, request_body), request_hash,
     request_headers, now() + queue_ms * interval '1 millisecond', on_disconnect, grace_seconds, retention, owner_id, token_id,
-    octet_length(coalesce(body, request_body))
+    agent_id, octet_length(coalesce(body, request_body))
   from (select ?::text as body) as large, json_to_recordset(?::json) as said (
     id uuid, operation text, source text, pool_name text, llm_name text, pin text, streaming boolean, priority text,
     request_body text, request_hash text, request_headers jsonb, queue_ms float8, on_disconnect text, grace_seconds int,
-    retention text, owner_id uuid, token_id uuid)
+    retention text, owner_id uuid, token_id uuid, agent_id uuid)
   returning ${returned}`;
 
 /** One of the two ways into the table; the other is under a key (idempotency.ts). One that is large goes alone. */

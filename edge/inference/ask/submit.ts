@@ -6,7 +6,7 @@ import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { closeRow } from '../../../core/flow/end/close-row.ts';
 import type { Follower } from '../../../core/queue/task/follow.ts';
 import type { TaskKey } from '../../../core/registry/idempotency.ts';
-import type { NewTask } from '../../../core/registry/tasks/insert-tasks.ts';
+import type { AskedOfAgent, NewTask } from '../../../core/registry/tasks/insert-tasks.ts';
 import type { TaskHead } from '../../../core/task/head.ts';
 import type { Priority, TaskRow } from '../../../core/task/task.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
@@ -21,6 +21,8 @@ export interface Order {
   /** What members get where that is a translation of the request; null: the request itself. */
   sent: Sent | null;
   target: Target;
+  /** Where an agent was asked: which, and what of the request is its own. */
+  agent?: AskedOfAgent | undefined;
   /** The name that the caller asked for. */
   llmName: string;
   source: TaskRow['source'];
@@ -163,6 +165,7 @@ function newTask(deps: EdgeDeps, actor: Actor, { order, id }: { order: Order; id
     retention: order.retention,
     ownerId: actor.userId,
     tokenId: actor.tokenId,
+    agent: order.agent,
   };
 }
 

@@ -8,12 +8,17 @@ import { aliasSchema } from '../../../core/names.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { Known } from '../../believed/known-pools.ts';
 import type { LiveLlm, LivePool } from '../../../core/flow/alive/liveness.ts';
+import type { AskedAgent } from '../../../core/registry/names/names.ts';
 
 /** Where an inference goes. */
 export interface Target extends Choice {
   poolKey: string;
   /** The member that alone may run it. */
   pin: { id: string; name: string } | null;
+  /** What is named where nobody is there: that member, or the one that the agent is pinned to. */
+  pinned: string | null;
+  /** The agent that was asked for. */
+  agent: AskedAgent | null;
   /** Llm ids of members that cannot do it. */
   unfit: readonly string[];
   /** Somebody was there who takes it at once; else it waits, and perhaps for one to be woken. */
@@ -52,7 +57,7 @@ export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Pr
   const quick = isName ? await recalled(deps, actor, wanted) : undefined;
   if (quick) return quick;
   const known = isName ? await deps.knownPools.ask(asked) : undefined;
-  if (!known) throw await unknown(deps, actor, asked);
+  if (!known || !mayRunAgent(known, actor)) throw await unknown(deps, actor, asked);
   return chosenIn(known, actor, wanted);
 }
 
@@ -60,11 +65,16 @@ export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Pr
 async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<Target | undefined> {
   try {
     const known = await deps.knownPools.recall(wanted.asked);
-    const target = known && chosenIn(known, actor, wanted);
-    return target?.served ? target : undefined;
+    const target = known && mayRunAgent(known, actor) && chosenIn(known, actor, wanted);
+    return target && target.served ? target : undefined;
   } catch {
     return undefined; // asked again, for an answer of now
   }
+}
+
+/** One that is somebody else's alone is not there, and one that leads out of the pools of a token neither. */
+function mayRunAgent({ resolved: { agent, poolKey } }: Known, actor: Actor): boolean {
+  return agent === null || can(actor, 'run', { resource: 'agent', target: { ...agent, poolKey } });
 }
 
 /**
@@ -74,6 +84,7 @@ async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<T
  */
 function chosenIn(known: Known, actor: Actor, wanted: Wanted): Target {
   const { translation, needs: asked } = wanted;
+  if (known.resolved.agent !== null) needChat(asked.operation);
   const from = asked.operation;
   const spoken = known.pool.members.some(({ row }) => unfitFor(row.capabilities, asked) !== 'operation');
   if (translation !== null && !spoken)
@@ -84,6 +95,15 @@ function chosenIn(known: Known, actor: Actor, wanted: Wanted): Target {
   const chat = orError(() => targetIn(known, actor, { ...wanted, needs }));
   if (itself instanceof McpctlError) return { ...orThrow(chat), translated: true };
   return !(chat instanceof McpctlError) && chat.served ? { ...chat, translated: true } : itself;
+}
+
+/** @throws McpctlError `invalid_request`: an agent's texts are composed into a chat, and into nothing else yet. */
+function needChat(operation: Operation): void {
+  if (operation === 'chat') return;
+  throw new McpctlError(
+    'invalid_request',
+    `An agent answers chat completions alone, and not ${operation}: call it at /v1/chat/completions, or ask for its llm.`,
+  );
 }
 
 function orError(ask: () => Target): Target | McpctlError {
@@ -105,16 +125,20 @@ function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait
   if (!can(actor, 'run', { resource: 'llm', target: { poolKey } })) {
     throw new McpctlError('forbidden', `Your token may not run '${asked}'.`);
   }
-  const pinned = pin === undefined ? null : pinnedIn(pool, pin);
+  const name = memberAsked(resolved, pin);
+  const pinned = name === null ? null : pinnedIn(pool, name);
+  const named = pinned?.row.name ?? (resolved.agent && resolved.llm);
   const unfit = unfitIn(pool, { pinned, needs });
   const pinId = pinned?.row.id ?? null;
   const served = isServed(pool, pinId, unfit);
   const returning = !served && mayReturn(pool, pinId, unfit);
   if (!served && !returning && !mayWait && sleepersIn(pool, pinId, unfit).length === 0)
-    throw nobody(poolKey, pinned?.row.name ?? null);
+    throw nobody(poolKey, named);
   return {
     poolKey,
     pin: pinned ? { id: pinned.row.id, name: pinned.row.name } : null,
+    pinned: named,
+    agent: resolved.agent,
     unfit,
     ...choiceIn(pool, { pinId, unfit, needs }),
     served,
@@ -122,6 +146,14 @@ function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait
     translated: false,
     members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
   };
+}
+
+/** The one member that may run it. @throws McpctlError `invalid_request` where an agent has another one. */
+function memberAsked({ agent, llm }: Known['resolved'], pin: string | undefined): string | null {
+  if (agent?.pinMode !== 'only') return pin ?? null;
+  if (pin === undefined || pin === llm) return llm;
+  const message = `this agent runs on '${llm ?? ''}' and on no other member: leave it out`;
+  throw new McpctlError('invalid_request', undefined, { details: [{ path: 'x-mcpctl-pin', message }] });
 }
 
 /** None where one member alone may run it. */

@@ -167,7 +167,7 @@ export class MakersDuties implements Duties {
     if (sleepers.length > 0) return this.#waking.ask();
     this.#returning = !served && mayReturn(pool, pin, not);
     if (served || this.#returning || this.#deps.clock.elapsed() < this.#unservedUntil) return null;
-    return (await this.#notReady()) ?? nobody(target.poolKey, target.pin?.name ?? null);
+    return (await this.#notReady()) ?? nobody(target.poolKey, target.pinned);
   }
 
   /** What its caller has waited for, where that was a backend that was not ready. */

@@ -1,0 +1,183 @@
+import { McpctlError } from '../errors.ts';
+import { elementsAt, membersAt, topLevelMembers, type Member } from '../text/json-text.ts';
+
+/** Texts and defaults of an agent, as they stand now (core/registry/agents/agents.ts reads them). */
+export interface Persona {
+  id: string;
+  name: string;
+  revision: number;
+  systemPrompt: string;
+  /** The text of a JSON object: it is spliced, never parsed, so that every number stays as it is written. */
+  defaultParams: string;
+  prompts: readonly PersonaPrompt[];
+}
+
+export interface PersonaPrompt {
+  id: string;
+  name: string;
+  of: 'agent' | 'project';
+  priority: number;
+  revision: number;
+  content: string;
+}
+
+/** What a part of the system message is from; of a call's own text there is no more to say than its bytes. */
+export interface Piece {
+  source: 'agent' | 'agent prompt' | 'project prompt' | 'call';
+  id: string | null;
+  name: string | null;
+  revision: number | null;
+  priority: number | null;
+  bytes: number;
+}
+
+export interface Composed {
+  /** The body of a chat, as members get it. */
+  body: string;
+  pieces: Piece[];
+  /** How many characters of the system message are the agent's: the first of them. */
+  system: number;
+  /** The names of its default parameters that are in the body. */
+  params: string[];
+}
+
+/** The texts of an agent and its prompts together; more is not sent. */
+export const MOST_PERSONA_BYTES = 262_144;
+
+const SEPARATOR = '\n\n';
+/** In a call either takes the place of both. */
+const limits = ['max_tokens', 'max_completion_tokens'];
+const systemRoles = new Set(['system', 'developer']);
+
+type Text = Omit<Piece, 'bytes'> & { text: string };
+
+/**
+ * The one function that makes of an agent and a call the body that is sent: the same bytes for the same texts, whoever runs
+ * it. One system message, first: system prompt, agent's prompts, project's prompts, the system texts of the call. In a section
+ * the highest priority is first, then names by bytes, then ids. A call that has the agent's text at its beginning already, as
+ * one that is made again, has it once.
+ * @param body of a chat; what it says is checked by then.
+ * @throws McpctlError `invalid_json`, `invalid_request` for a system message that is no text.
+ */
+export function composeChat(persona: Persona, body: string): Composed {
+  const members = topLevelMembers(body);
+  const messages = members?.findLast(({ key }) => key === 'messages');
+  if (!members || !messages) throw new McpctlError('invalid_json');
+  const own = textsOf(persona);
+  const { texts, others } = messagesIn(body, messages);
+  const said = joined(own);
+  const called = callsOwn(texts, said);
+  const system = [said, called].filter((text) => text !== '').join(SEPARATOR);
+  const first = system === '' ? [] : [`{"role":"system","content":${JSON.stringify(system)}}`];
+  const { kept, defaults } = paramsOf(persona.defaultParams, { body, members });
+  const parts = kept.flatMap((member) => {
+    if (member.key !== 'messages') return [body.slice(member.keyStart, member.valueEnd)];
+    return member === messages ? [`"messages":[${[...first, ...others].join(',')}]`] : [];
+  });
+  const call: Text = { source: 'call', id: null, name: null, revision: null, priority: null, text: called };
+  return {
+    body: `{${[...parts, ...defaults.map(({ text }) => text)].join(',')}}`,
+    pieces: [...own, ...(called === '' ? [] : [call])].map(({ text, ...piece }) => ({
+      ...piece,
+      bytes: Buffer.byteLength(text),
+    })),
+    system: said.length,
+    params: defaults.map(({ name }) => name),
+  };
+}
+
+const trimmed = (text: string): string => text.replace(/[\r\n]+$/, '');
+const joined = (texts: readonly Pick<Text, 'text'>[]): string =>
+  texts.map(({ text }) => text).join(SEPARATOR);
+
+function textsOf({ id, name, revision, systemPrompt, prompts }: Persona): Text[] {
+  const of = (section: PersonaPrompt['of']): Text[] =>
+    prompts
+      .filter((prompt) => prompt.of === section)
+      .sort(inOrder)
+      .map(({ of: from, content, ...prompt }) => ({ source: `${from} prompt`, ...prompt, text: content }));
+  const first: Text = { source: 'agent', id, name, revision, priority: null, text: systemPrompt };
+  return [first, ...of('agent'), ...of('project')]
+    .map((piece) => ({ ...piece, text: trimmed(piece.text) }))
+    .filter(({ text }) => text !== '');
+}
+
+/** Names are ASCII, and ids too: as JavaScript compares them, bytes do. */
+function inOrder(a: PersonaPrompt, b: PersonaPrompt): number {
+  if (a.priority !== b.priority) return b.priority - a.priority;
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1;
+  return a.id < b.id ? -1 : 1;
+}
+
+function callsOwn(texts: readonly string[], said: string): string {
+  const all = texts
+    .map(trimmed)
+    .filter((text) => text !== '')
+    .join(SEPARATOR);
+  if (said === '' || all === said) return said === '' ? all : '';
+  return all.startsWith(said + SEPARATOR) ? all.slice(said.length + SEPARATOR.length) : all;
+}
+
+/** The system texts of a call, and its other messages as they are written. */
+function messagesIn(body: string, { valueStart }: Member): { texts: string[]; others: string[] } {
+  const elements = elementsAt(body, valueStart);
+  if (!elements) throw new McpctlError('invalid_json');
+  const texts: string[] = [];
+  const others: string[] = [];
+  for (const [at, { start, end }] of elements.entries()) {
+    const members = membersAt(body, start)?.members ?? [];
+    const valueOf = (name: string): string | undefined => {
+      const member = members.findLast(({ key }) => key === name);
+      return member && body.slice(member.valueStart, member.valueEnd);
+    };
+    const role = valueOf('role');
+    const isSystem = role !== undefined && role.length < 64 && systemRoles.has(String(parsed(role)));
+    if (isSystem) texts.push(...contentTexts(parsed(valueOf('content') ?? 'null'), at));
+    else others.push(body.slice(start, end));
+  }
+  return { texts, others };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new McpctlError('invalid_json');
+  }
+}
+
+function contentTexts(content: unknown, at: number): string[] {
+  if (content === null) return [];
+  const parts: unknown[] = Array.isArray(content) ? content : [content];
+  return parts.map((part) => {
+    const text = typeof part === 'string' ? part : (part as { text?: unknown } | null)?.text;
+    if (typeof text === 'string') return text;
+    const message = 'a system message to an agent is a text, or a list of texts';
+    throw new McpctlError('invalid_request', undefined, {
+      details: [{ path: `messages.${at}.content`, message }],
+    });
+  });
+}
+
+/** What the call says itself, without each `null` that only takes a default away; and the defaults that are left. */
+function paramsOf(
+  defaultParams: string,
+  { body, members }: { body: string; members: readonly Member[] },
+): { kept: Member[]; defaults: { name: string; text: string }[] } {
+  const all = topLevelMembers(defaultParams) ?? [];
+  const said = new Set(members.map(({ key }) => key));
+  const isSaid = (name: string): boolean =>
+    said.has(name) || (limits.includes(name) && limits.some((limit) => said.has(limit)));
+  const left = all.filter(({ key }) => !isSaid(key));
+  const has = (name: string): boolean =>
+    all.some(({ key }) => key === name || (limits.includes(name) && limits.includes(key)));
+  return {
+    kept: members.filter(
+      ({ key, valueStart, valueEnd }) => !(body.slice(valueStart, valueEnd) === 'null' && has(key)),
+    ),
+    defaults: left.map(({ key, keyStart, valueEnd }) => ({
+      name: key,
+      text: defaultParams.slice(keyStart, valueEnd),
+    })),
+  };
+}

@@ -1,0 +1,27 @@
+import { z } from 'zod';
+
+/** `POST /api/v1/agents/<name>/compose`: what would be sent, and what it is made of. */
+export const composedViewSchema = z.object({
+  agent: z.string(),
+  llm: z.string(),
+  pool: z.string(),
+  pinMode: z.enum(['pool', 'only']),
+  /** The parts of the system message, in order. */
+  pieces: z.array(
+    z.object({
+      source: z.enum(['agent', 'agent prompt', 'project prompt', 'call']),
+      id: z.string().nullable(),
+      /** Only for who may see the persona. */
+      name: z.string().nullable().optional(),
+      revision: z.number().nullable(),
+      priority: z.number().nullable(),
+      bytes: z.number(),
+    }),
+  ),
+  /** Of the body. */
+  bytes: z.number(),
+  /** The default parameters that are in it, and its text: only for who may see the persona. */
+  params: z.array(z.string()).optional(),
+  body: z.string().optional(),
+});
+export type ComposedView = z.infer<typeof composedViewSchema>;

@@ -1,0 +1,20 @@
+import { elementsAt, membersAt, reshapeMembers, spliceMembers, topLevelMembers } from '../text/json-text.ts';
+import type { Composed } from './compose.ts';
+
+/**
+ * A body that was composed, as its caller sent it: without the agent's part of the system message, and without its
+ * parameters. For who may not see the persona.
+ */
+export function callersOwn(body: string, { system, params }: Pick<Composed, 'system' | 'params'>): string {
+  const without = reshapeMembers(body, { drop: params, rename: {} }) ?? body;
+  if (system === 0) return without;
+  const messages = topLevelMembers(without)?.findLast(({ key }) => key === 'messages');
+  const [first, ...others] = (messages && elementsAt(without, messages.valueStart)) ?? [];
+  if (!first) return without;
+  const content = membersAt(without, first.start)?.members.findLast(({ key }) => key === 'content');
+  const text: unknown = content && JSON.parse(without.slice(content.valueStart, content.valueEnd));
+  const left = typeof text === 'string' ? text.slice(system).replace(/^\n\n/, '') : '';
+  const own = left === '' ? [] : [`{"role":"system","content":${JSON.stringify(left)}}`];
+  const rest = others.map(({ start, end }) => without.slice(start, end));
+  return spliceMembers(without, { messages: `[${[...own, ...rest].join(',')}]` }) ?? without;
+}

@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { MOST_PERSONA_BYTES, type Composed, type Persona } from '../../agent/compose.ts';
+import { McpctlError } from '../../errors.ts';
+import type { Connection } from '../database/connect.ts';
+
+/** An agent as a model that may be called, with where it leads to. */
+const callableSchema = z.object({
+  name: z.string(),
+  description: z.string(),
+  ownerId: z.string(),
+  visibility: z.enum(['shared', 'private']),
+  pinMode: z.enum(['pool', 'only']),
+  llmId: z.string(),
+  poolKey: z.string(),
+  createdAt: z.date(),
+});
+export type CallableAgent = z.infer<typeof callableSchema>;
+
+/** What was composed into a task's body, and whose agent it was; null: the agent is there no more. */
+export interface TaskComposition extends Pick<Composed, 'system' | 'params'> {
+  ownerId: string | null;
+}
+
+export interface Agents {
+  /**
+   * Its texts as they are now, one statement. Whoever asks has asked for the right to run it.
+   * @throws McpctlError `invalid_request` where they are more than is sent.
+   */
+  persona(id: string): Promise<Persona | undefined>;
+  /** Of the user's own first, then shared ones. @param all others' private ones too. @param pools null = every pool. */
+  callable(query: {
+    userId: string;
+    all: boolean;
+    pools: readonly string[] | null;
+    name?: string | undefined;
+    limit: number;
+  }): Promise<CallableAgent[]>;
+  /** Undefined: no agent was asked. */
+  compositionOf(taskId: string): Promise<TaskComposition | undefined>;
+}
+
+/** Long texts are read only where they are not too long together. */
+const personaSql = `
+  with own as (
+    select id, name, revision, system_prompt, default_params::text as default_params, project_id from agents where id = :id
+  ), texts as (
+    select p.id, p.name, p.priority, p.revision, p.content, case when p.agent_id is null then 'project' else 'agent' end as of
+      from own join prompts p on p.agent_id = own.id or p.project_id = own.project_id
+  ), weight as (
+    select coalesce(sum(octet_length(content)), 0)::float8 as bytes from texts
+  )
+  select own.*, bytes + octet_length(system_prompt) as bytes,
+    case when bytes <= :most then (select json_agg(texts) from texts) end as prompts from own, weight`;
+
+const personaSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  revision: z.number(),
+  systemPrompt: z.string(),
+  defaultParams: z.string(),
+  bytes: z.number(),
+  prompts: z
+    .array(
+      z.object({
+        id: z.string(),
+        name: z.string(),
+        of: z.enum(['agent', 'project']),
+        priority: z.number(),
+        revision: z.number(),
+        content: z.string(),
+      }),
+    )
+    .nullable(),
+});
+
+const compositionSchema = z.object({
+  ownerId: z.string().nullable(),
+  // Of a release that says it in another way nothing is known but that all of it is to be hidden.
+  system: z.number().nullable(),
+  params: z.array(z.string()).nullable(),
+});
+
+export function createAgents({ db }: Connection): Agents {
+  return {
+    async persona(id) {
+      const { rows } = await db.raw<{ rows: unknown[] }>(personaSql, { id, most: MOST_PERSONA_BYTES });
+      if (rows.length === 0) return undefined;
+      const { bytes, prompts, ...persona } = personaSchema.parse(rows[0]);
+      if (bytes > MOST_PERSONA_BYTES)
+        throw new McpctlError(
+          'invalid_request',
+          `The texts of the agent '${persona.name}' are ${bytes} bytes together, and at most ${MOST_PERSONA_BYTES} are sent; its owner must shorten its prompts.`,
+        );
+      return { ...persona, prompts: prompts ?? [] };
+    },
+    async callable({ userId, all, pools, name, limit }) {
+      const query = db('agents')
+        .join('llms', 'llms.id', 'agents.llmId')
+        .select('agents.name', 'agents.description', 'agents.ownerId', 'agents.visibility', 'agents.pinMode')
+        .select('agents.llmId', 'llms.poolKey', 'agents.createdAt')
+        .orderByRaw('agents.owner_id = ? desc, agents.name', [userId])
+        .limit(limit);
+      if (!all) query.whereRaw(`(agents.owner_id = ? or agents.visibility = 'shared')`, [userId]);
+      if (pools) query.whereIn('llms.poolKey', [...pools]);
+      if (name !== undefined) query.where('agents.name', name);
+      return z.array(callableSchema).parse(await query);
+    },
+    async compositionOf(taskId) {
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `select a.owner_id, t.request_headers #> '{composed,system}' as system, t.request_headers #> '{composed,params}' as params
+           from tasks t left join agents a on a.id = t.agent_id where t.id = :taskId and t.agent_id is not null`,
+        { taskId },
+      );
+      if (rows.length === 0) return undefined;
+      const { ownerId, system, params } = compositionSchema.parse(rows[0]);
+      return { ownerId, system: system ?? Number.MAX_SAFE_INTEGER, params: params ?? [] };
+    },
+  };
+}

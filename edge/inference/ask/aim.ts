@@ -1,0 +1,56 @@
+import type { Actor } from '../../../core/access.ts';
+import { composeChat, type Composed } from '../../../core/agent/compose.ts';
+import { McpctlError } from '../../../core/errors.ts';
+import { turnFor } from '../../../core/text/json-shape.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import type { Translation } from '../translate/sent.ts';
+import { readRequest, type InferenceRequest } from './request.ts';
+import type { Order } from './submit.ts';
+import { targetOf } from './target.ts';
+
+interface Aiming {
+  request: InferenceRequest;
+  translation: Translation | null;
+  /** The name that the caller asked for. */
+  llmName: string;
+  pin: string | undefined;
+  mayWait: boolean;
+}
+
+/**
+ * Where a request goes, and what goes there: the request itself, a translation of it, or what an agent makes of it.
+ * @throws as `targetOf`; McpctlError `invalid_request` for what an agent cannot be asked.
+ */
+export async function aim(
+  deps: EdgeDeps,
+  actor: Actor,
+  { request, translation, llmName: asked, pin, mayWait }: Aiming,
+): Promise<Pick<Order, 'request' | 'sent' | 'target' | 'agent'>> {
+  const wanted = { asked, pin, mayWait, needs: request.needs, translation: translation?.needs ?? null };
+  const target = await targetOf(deps, actor, wanted);
+  const { agent } = target;
+  if (agent === null)
+    return { request, target, sent: target.translated && translation ? translation.sent() : null };
+  const { body, system, params } = await composedFor(deps, actor, { id: agent.id, body: request.body });
+  const { needs } = await readRequest('chat', body, { owner: actor.userId });
+  return {
+    // It is known by what its caller has sent: an equal call is equal whatever was said to the agent meanwhile.
+    request: { ...request, body, needs },
+    // Asked again with what the agent asks of a member besides: tools, and room for its texts.
+    target: await targetOf(deps, actor, { ...wanted, needs }),
+    sent: null,
+    agent: { id: agent.id, composed: { system, params } },
+  };
+}
+
+/** @throws McpctlError `llm_not_found` where it was deleted at this moment. */
+export async function composedFor(
+  deps: Pick<EdgeDeps, 'registry'>,
+  actor: Actor,
+  { id, body }: { id: string; body: string },
+): Promise<Composed> {
+  const persona = await deps.registry.agents.persona(id);
+  if (!persona) throw new McpctlError('llm_not_found');
+  await turnFor(body, actor.userId);
+  return composeChat(persona, body);
+}

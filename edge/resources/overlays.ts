@@ -1,0 +1,5 @@
+import { agentOverlay } from '../shown/agent-overlay.ts';
+import type { Overlay } from './overlay.ts';
+
+/** By the words of resources. */
+export const overlays: Readonly<Record<string, Overlay>> = { agent: agentOverlay };
