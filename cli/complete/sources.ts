@@ -22,6 +22,7 @@ export type Source =
 
 /** Names of things that are no more than what is said of them. */
 const project = catalogueEntry(resources.project);
+const agent = catalogueEntry(resources.agent);
 
 const nothing: Source = { of: 'nothing' };
 const words = (...all: string[]): Source => ({ of: 'words', words: all });
@@ -73,6 +74,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--pool': names('pool'),
   '--llm': names('callable'),
   '--project': names(project),
+  '--agent': names(agent),
   '--limit': nothing,
   '--selector': nothing,
   '--sort-by': nothing,

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { can, everything, scopeOf, type Actor } from '../../core/access.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
-import type { Definition, Guarded, Verb } from '../../core/resources/define.ts';
+import { visibilities, type Definition, type Guarded, type Verb } from '../../core/resources/define.ts';
 import { resources, stored } from '../../core/resources/index.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import { modelRoutes } from '../../edge/openai/models.ts';
@@ -253,7 +253,7 @@ describe('who may do what', function () {
     const ada = { userId, userName, tokenId: w.token, tokenName: '', binding: 'user', pools: null } as const;
     const made: Record<string, string> = {};
     for (const definition of definitions) {
-      const refers = definition.fields['llm'] ? { llm: w.llm } : {};
+      const refers = definition.fields['llm'] && { llm: w.llm };
       const values = { ...definition.example, ...refers, name: `${w.pool}-${randomUUID()}` };
       const { row } = await t.deps.registry.resources(definition).create(values, ada);
       made[definition.plural] = definition.key === 'name' ? values.name : row.id;
@@ -276,12 +276,11 @@ describe('who may do what', function () {
     const rule = rules[call] ?? otherRules[call];
     const body = rule?.body?.(w);
     const isWhole = call in otherRules || filled.startsWith('/api/');
-    const response = t.call(`${method} ${isWhole ? '' : '/api/v1'}${filled}`, {
+    return await t.call(`${method} ${isWhole ? '' : '/api/v1'}${filled}`, {
       token: tokens[role],
       ...(body === undefined ? {} : { body }),
       headers: rule?.headers?.(w) ?? {},
     });
-    return await response;
   };
 
   for (const call of calls)
@@ -416,18 +415,17 @@ describe('who may do what', function () {
       binding: fc.constantFrom('admin', 'user'),
       pools: fc.option(fc.uniqueArray(name), { nil: null }),
     });
-    const visibility = fc.constantFrom('shared' as const, 'private' as const);
+    const visibility = fc.constantFrom(...visibilities);
     const rows = fc.record({ ownerId: name, poolKey: name, tokenId: name, visibility });
     const kinds = fc.constantFrom(...Object.values<Guarded>(resources));
     const verbs = fc.constantFrom<Verb>('view', 'create', 'edit', 'delete', 'run');
     fc.assert(
       fc.property(actors, fc.tuple(verbs, kinds), rows, (actor, [verb, resource], row) => {
         const scope = scopeOf(actor, verb, resource);
+        const isShared = scope?.orShared && row.visibility === 'shared';
         const holds =
           scope !== null &&
-          (scope.ownerId === null ||
-            scope.ownerId === row.ownerId ||
-            (scope.orShared && row.visibility === 'shared')) &&
+          (scope.ownerId === null || scope.ownerId === row.ownerId || isShared) &&
           (scope.pools === null || scope.pools.includes(row.poolKey)) &&
           (scope.tokenId === null || scope.tokenId === row.tokenId);
         expect(holds).to.equal(can(actor, verb, { resource, target: row }));

@@ -26,8 +26,8 @@ describe('agents in the registry', function () {
   });
   const publish = (user: User, name: string, poolName = name) =>
     t.registry.sessions.register(t.publication(user, [t.offer(name, { poolName })], { isLive: () => false }));
-  const make = (user: User, name: string, llm: string, more: Record<string, unknown> = {}) =>
-    agents().create({ name, llm, ...more }, actorOf(user));
+  const make = (user: User, name: string, of: string | Record<string, unknown>) =>
+    agents().create({ name, ...(typeof of === 'string' ? { llm: of } : of) }, actorOf(user));
   const messageOf = async (work: Promise<unknown>): Promise<string> =>
     work.then(
       () => 'ok',
@@ -36,7 +36,7 @@ describe('agents in the registry', function () {
 
   it('leads to the pool that its llm is in, and is its name after those of llms, pools and aliases', async () => {
     await publish(t.ada, 'desk', 'qwen');
-    const { row } = await make(t.bob, 'reviewer', 'desk', { pinMode: 'only', visibility: 'private' });
+    const { row } = await make(t.bob, 'reviewer', { llm: 'desk', pinMode: 'only', visibility: 'private' });
     expect(await t.registry.names.resolve('reviewer')).to.deep.include({
       ...{ poolKey: 'qwen', llm: 'desk', via: 'agent' },
       agent: { id: row.id, ownerId: t.bob.id, visibility: 'private', pinMode: 'only' },
@@ -96,7 +96,7 @@ describe('agents in the registry', function () {
   it('an llm that agents are pinned to is not deleted, and they are named to who may see them', async () => {
     await publish(t.ada, 'desk');
     await make(t.bob, 'reviewer', 'desk');
-    await make(t.bob, 'diary', 'desk', { visibility: 'private' });
+    await make(t.bob, 'diary', { llm: 'desk', visibility: 'private' });
     const remove = (by: User) =>
       t.registry.llms.delete('desk', { by: joiner(by), ifMatch: null, isLive: () => false });
     expect(await codeOf(remove(t.ada))).to.equal('llm_in_use');
@@ -127,7 +127,7 @@ describe('agents in the registry', function () {
   it('is shown to others where it is shared, and never to be changed by them', async () => {
     await publish(t.ada, 'desk');
     await make(t.ada, 'reviewer', 'desk');
-    await make(t.ada, 'diary', 'desk', { visibility: 'private' });
+    await make(t.ada, 'diary', { llm: 'desk', visibility: 'private' });
     const namesFor = async (user: User) =>
       (
         await agents().list({ actor: actorOf(user), filters: { llm: 'desk' }, after: undefined, limit: 9 })
@@ -145,7 +145,11 @@ describe('agents in the registry', function () {
   it('has prompts of its own; one is of a project or of an agent, and goes with either', async () => {
     await publish(t.ada, 'desk');
     await t.registry.resources(project).create({ name: 'core' }, actorOf(t.ada));
-    const { row } = await make(t.ada, 'reviewer', 'desk', { project: 'core', systemPrompt: 'You review.' });
+    const { row } = await make(t.ada, 'reviewer', {
+      llm: 'desk',
+      project: 'core',
+      systemPrompt: 'You review.',
+    });
     const prompts = t.registry.resources(prompt);
     const of = (name: string, more: Record<string, unknown>) =>
       prompts.create({ name, content: name, ...more }, actorOf(t.ada));

@@ -48,7 +48,8 @@ export function resourceRules(): Record<string, ResourceRule> {
     rules[`PATCH /${one}`] = { of: holders(definition, 'edit', unseen), body: () => ({}) };
     rules[`DELETE /${one}`] = { of: holders(definition, 'delete', unseen) };
     // Who does not see it makes one of that name, which is taken: 409, and a bound token makes none.
-    const putBy = (role: Role): Verdict => (isBound(role) ? 403 : 'ok');
+    // Where it is seen, it is no new one.
+    const putBy = (role: Role): Verdict => (isBound(role) || (seen && role === 'bob') ? 403 : 'ok');
     rules[`PUT /${one}`] =
       key === 'name' ? { of: putBy, body: whole } : { of: holders(definition, 'edit', unseen), body };
   }

@@ -98,6 +98,52 @@ describe('a pool whose members cannot all do the same', function () {
     ).to.equal(200);
   });
 
+  it('answers for an agent, whole, streamed and later, and is sent the very bytes that compose shows', async () => {
+    const made = await t.call('POST', '/api/v1/agents', {
+      body: {
+        ...{ name: 'reviewer', llm: 'm1', pinMode: 'only', systemPrompt: 'You review.' },
+        defaultParams: { temperature: 0.25, max_tokens: 9 },
+      },
+    });
+    expect(made.status).to.equal(201);
+    const house = { name: 'style', content: 'Be brief.', agent: 'reviewer' };
+    expect((await t.call('POST', '/api/v1/prompts', { body: house })).status).to.equal(201);
+    const [backend] = others;
+    if (!backend) return expect.fail('no backend');
+    const sent = (): Record<string, unknown> =>
+      backend.requests.findLast((r) => r.method === 'POST')?.json ?? {};
+    const said = { model: 'reviewer', messages: [user, { role: 'system', content: 'Mine.' }] };
+    const path = '/v1/chat/completions';
+    const whole = await call(path, said);
+    expect(whole.status).to.equal(200);
+    expect(await whole.json()).to.include({ model: 'reviewer' });
+    const shown = await t.call('POST', '/api/v1/agents/reviewer/compose', { body: said });
+    const { body } = (await shown.json()) as { body: string };
+    const composed = JSON.parse(body) as Record<string, unknown>;
+    expect(composed['messages']).to.deep.equal([
+      { role: 'system', content: 'You review.\n\nBe brief.\n\nMine.' },
+      user,
+    ]);
+    const { model, ...as } = composed;
+    expect(backend.requests.findLast((r) => r.method === 'POST')?.body).to.equal(
+      body.replace(JSON.stringify(model), JSON.stringify(sent()['model'])),
+    );
+    const streamed = await call(path, { ...said, stream: true, max_completion_tokens: 5 });
+    expect(await streamed.text())
+      .to.include('Hello')
+      .and.to.include('[DONE]');
+    const { max_tokens: _most, ...rest } = as;
+    expect(sent()).to.deep.include({ ...rest, max_completion_tokens: 5, stream: true });
+    expect(sent()).not.to.have.property('max_tokens');
+    const later = await call(path, said, { prefer: 'respond-async' });
+    const { id } = (await later.json()) as { id: string };
+    await until(
+      () => t.task(id),
+      ({ status, claimedLlm }) => status === 'completed' && claimedLlm === 'm1',
+    );
+    expect(sent()).to.deep.include(as);
+  });
+
   it('says what is lacking when nobody can', async () => {
     const answer = await call('/v1/embeddings', { input: 'hi' }, { 'x-mcpctl-pin': 'm1' });
     expect(answer.status).to.equal(400);

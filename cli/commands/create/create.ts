@@ -7,13 +7,14 @@ import { makeCreateOne } from './create-one.ts';
 /** @param entries what the command line is told of: each that can be made has a command here. */
 export function makeCreate(ctx: Context, entries: readonly CatalogueEntry[]) {
   const command = new Command('create')
-    .summary('make a public llm, a project, a prompt …')
-    .description('Make an llm, a project or a prompt.')
+    .summary('make a public llm, a project, an agent, a prompt …')
+    .description('Make an llm, a project, an agent or a prompt.')
     .addHelpText(
       'before',
       `Examples:
   mcpctl create llm qwen-big --type openai --model qwen3:30b --url http://10.0.0.7:8000/v1
   mcpctl create project support --description "Answers to customers"
+  mcpctl create agent reviewer --llm tiny-chat --system-prompt-file reviewer.md
   mcpctl create prompt tone --project support --content-file tone.md
 `,
     )

@@ -7,7 +7,7 @@ export function makeDescribe(ctx: Context, run?: (options: DescribeOptions) => P
   return new Command('describe')
     .summary('show everything about an llm, a pool, a task …')
     .description(
-      'Show everything about an llm and the pool it is in, about a pool, a task, a token, a project or a prompt.',
+      'Show everything about an llm and the pool it is in, about a pool, a task, a token, a project, an agent or a prompt.',
     )
     .argument('<type>', 'llm, pool, task, token, project, prompt …, or type/name')
     .argument('[name...]', 'which ones')

@@ -6,7 +6,7 @@ export function makeEdit(ctx: Context, run?: (options: EditOptions) => Promise<v
   return new Command('edit')
     .summary('change an llm, a project, a prompt … in your editor')
     .description(
-      'Open a public llm, a project or a prompt in your editor ($VISUAL, else $EDITOR, else vi), and write what you save. An empty or unchanged document changes nothing.',
+      'Open a public llm, a project, an agent or a prompt in your editor ($VISUAL, else $EDITOR, else vi), and write what you save. An empty or unchanged document changes nothing.',
     )
     .argument('<type>', 'llm, project, prompt …, or type/name')
     .argument('[name]', 'which one')

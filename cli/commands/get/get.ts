@@ -7,8 +7,10 @@ import type { GetOptions } from './run-get.ts';
 export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<void>) {
   return new Command('get')
     .summary('list llms, pools, tasks, projects …')
-    .description('List llms, pools, tasks, tokens, projects or prompts, or show some of them by name.')
-    .argument('<type>', 'llm, pool, task, token, project, prompt … (also llms, l …), or type/name')
+    .description(
+      'List llms, pools, tasks, tokens, projects, agents or prompts, or show some of them by name.',
+    )
+    .argument('<type>', 'llm, pool, task, token, project, agent, prompt … (also llms, l …), or type/name')
     .argument('[name...]', 'only these')
     .addOption(formatOption())
     .option('--no-headers', 'leave the line of headings out')
@@ -16,8 +18,9 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
     .option('--kind <kind>', 'llms of this kind: public or virtual')
     .option('--type <type>', 'llms of this type: openai, ollama …')
     .option('--pool <key>', 'llms and tasks of this pool')
-    .option('--llm <name>', 'tasks that asked for this llm')
-    .option('--project <name>', 'prompts of this project')
+    .option('--llm <name>', 'tasks that asked for this llm, agents pinned to it')
+    .option('--project <name>', 'prompts and agents of this project')
+    .option('--agent <name>', 'prompts of this agent')
     .addOption(new Option('--limit <n>', 'most tasks to show, newest first').argParser(countOf).default(50))
     .addOption(selectorOption())
     .addOption(sortOption())
