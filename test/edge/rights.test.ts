@@ -156,7 +156,6 @@ const rules: Record<string, Rule> = {
   'GET /llms/_provider-task/{id}/body': { of: () => 404 },
   'POST /llms/_provider-task/{id}/result': { of: () => 404, body: () => ({ error: 'x' }) },
   'GET /resources': { of: everybody },
-  'POST /agents/{name}/compose': { of: (role) => (isBound(role) ? 404 : 'ok'), body: () => hi },
   ...resourceRules(),
 };
 

@@ -33,7 +33,9 @@ const holders =
 
 /** Who may make the calls of what is no more than a definition: a resource that is added is among them by itself. */
 export function resourceRules(): Record<string, ResourceRule> {
-  const rules: Record<string, ResourceRule> = {};
+  const chat = { messages: [{ role: 'user', content: 'hi' }] };
+  const compose: ResourceRule = { of: (role) => (isBound(role) ? 404 : 'ok'), body: () => chat };
+  const rules: Record<string, ResourceRule> = { 'POST /agents/{name}/compose': compose };
   for (const definition of stored) {
     const { plural, key, example, may } = definition;
     const one = `${plural}/{${key}}`;
