@@ -1,7 +1,8 @@
 import { expect } from 'chai';
-import { can, type Actor } from '../../core/access.ts';
-import type { Verb } from '../../core/resources/define.ts';
-import type { Resource } from '../../core/resources/index.ts';
+import fc from 'fast-check';
+import { can, scopeOf, type Actor } from '../../core/access.ts';
+import { visibilities, type Guarded, type Verb } from '../../core/resources/define.ts';
+import { resources as every, type Resource } from '../../core/resources/index.ts';
 
 const verbs: Verb[] = ['view', 'create', 'delete', 'edit', 'run'];
 const resources: Resource[] = ['llm', 'pool', 'task', 'token', 'session', 'metrics', 'board'];
@@ -73,5 +74,38 @@ describe('can', () => {
       expect(own).to.include({ token: all, session: all, task: '', llm: '', pool: '', metrics: '' });
     }
     expect(can(actor('user', []), 'run', { resource: 'llm', target: { poolKey: 'mine' } })).to.equal(false);
+  });
+
+  it('what a scope holds is what may be seen, one by one', () => {
+    const name = fc.constantFrom('a', 'b', 'c');
+    const actors = fc.record<Actor>({
+      userId: name,
+      userName: fc.constant('x'),
+      tokenId: name,
+      tokenName: fc.constant('x'),
+      binding: fc.constantFrom('admin', 'user'),
+      pools: fc.option(fc.uniqueArray(name), { nil: null }),
+    });
+    const rows = fc.record({
+      ownerId: name,
+      poolKey: name,
+      tokenId: name,
+      visibility: fc.constantFrom(...visibilities),
+    });
+    const kinds = fc.constantFrom(...Object.values<Guarded>(every));
+    const asked = fc.constantFrom(...verbs);
+    fc.assert(
+      fc.property(actors, fc.tuple(asked, kinds), rows, (actor, [verb, resource], row) => {
+        const scope = scopeOf(actor, verb, resource);
+        const isOpen = scope?.ownerId === null || (scope?.orShared && row.visibility === 'shared');
+        const holds =
+          scope !== null &&
+          (isOpen || scope.ownerId === row.ownerId) &&
+          (scope.pools === null || scope.pools.includes(row.poolKey)) &&
+          (scope.tokenId === null || scope.tokenId === row.tokenId);
+        expect(holds).to.equal(can(actor, verb, { resource, target: row }));
+      }),
+      { numRuns: 2_000 },
+    );
   });
 });

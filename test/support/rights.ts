@@ -31,17 +31,27 @@ const holders =
     return typeof otherwise === 'function' ? otherwise(role) : otherwise;
   };
 
+/** A body that makes one, over an llm that is there. */
+export function exampleOf({ example }: Definition, { llm }: { llm: string }): Record<string, unknown> {
+  return { ...example, ...('llm' in example && { llm }) };
+}
+
 /** Who may make the calls of what is no more than a definition: a resource that is added is among them by itself. */
 export function resourceRules(): Record<string, ResourceRule> {
   const chat = { messages: [{ role: 'user', content: 'hi' }] };
   const compose: ResourceRule = { of: (role) => (isBound(role) ? 404 : 'ok'), body: () => chat };
   const rules: Record<string, ResourceRule> = { 'POST /agents/{name}/compose': compose };
   for (const definition of stored) {
-    const { plural, key, example, may } = definition;
+    const { plural, key, may } = definition;
     const one = `${plural}/{${key}}`;
-    const { name: _name, ...rest } = example;
-    const whole = ({ llm }: { llm: string }) => ({ ...rest, ...('llm' in rest && { llm }) });
-    const body = (w: { llm: string }): unknown => ({ ...whole(w), name: `n-${randomUUID()}` });
+    const whole = (w: { llm: string }): unknown => {
+      const { name: _name, ...rest } = exampleOf(definition, w);
+      return rest;
+    };
+    const body = (w: { llm: string }): unknown => ({
+      ...exampleOf(definition, w),
+      name: `n-${randomUUID()}`,
+    });
     const seen = open.includes(may.view ?? '');
     const unseen = (role: Role): Verdict => (seen && !isBound(role) ? 403 : 404);
     rules[`GET /${plural}`] = { of: () => 'ok' };
