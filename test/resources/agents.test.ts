@@ -93,6 +93,26 @@ describe('agents in the registry', function () {
     }
   });
 
+  it('waits for who enters a pool of its name, also where that name was known, and is refused then', async () => {
+    for (const name of ['desk', 'rack']) await publish(t.ada, name);
+    await make(t.ada, 'qwen', 'desk');
+    await agents().delete('qwen', any(t.ada)); // its name is kept
+    const made = await t.connection.transaction(async (trx) => {
+      const { rows } = await trx.raw<{ rows: { pid: number }[] }>('select pg_backend_pid() as pid');
+      await trx.raw(`select 1 from name_owners where name = 'qwen' for share`);
+      await trx('llms').where({ name: 'rack' }).update({ poolName: 'qwen' });
+      const making = codeOf(make(t.ada, 'qwen', 'desk'));
+      let ended = false;
+      void making.then(() => (ended = true));
+      const { db } = t.connection;
+      const waits = () =>
+        db('pg_stat_activity').whereRaw('? = any(pg_blocking_pids(pid))', [rows[0]?.pid ?? 0]);
+      while (!ended && ((await waits().select('pid')) as unknown[]).length === 0);
+      return { making };
+    });
+    expect(await made.making).to.equal('name_taken');
+  });
+
   it('an llm that agents are pinned to is not deleted, and they are named to who may see them', async () => {
     await publish(t.ada, 'desk');
     await make(t.bob, 'reviewer', 'desk');
