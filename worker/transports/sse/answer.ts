@@ -126,15 +126,18 @@ export class Answer implements ClaimPort {
       let flowed = false;
       const verdict = await this.#once(() => (flowed = true));
       if (verdict !== 'again') return verdict;
-      if (flowed && clock.elapsed() - since > STEADY_MS) brokeAt = null;
+      const stoodMs = flowed ? clock.elapsed() - since : 0;
+      if (stoodMs > STEADY_MS) brokeAt = null;
       brokeAt ??= clock.elapsed();
       const forMs = clock.elapsed() - brokeAt;
       if (!this.#lines.areWhole || forMs > LONGEST_MS) {
         log.warn({ taskId, forMs }, 'the connection for an answer broke and cannot be made good');
         return 'lost';
       }
-      const longest = forMs === 0 ? FIRST_AGAIN_MS : forMs < QUICK_FOR_MS ? AGAIN_MS : SELDOM_MS;
-      const least = forMs === 0 ? 0 : longest / 2;
+      // Who has lost us keeps the task for a second (`keptMs`): once the way was there, that is time for one more first try.
+      const isFirst = forMs === 0 || stoodMs > AGAIN_MS;
+      const longest = isFirst ? FIRST_AGAIN_MS : forMs < QUICK_FOR_MS ? AGAIN_MS : SELDOM_MS;
+      const least = isFirst ? 0 : longest / 2;
       await pause(least + clock.random() * (longest - least), this.#over.signal);
     }
     return 'lost';
