@@ -235,9 +235,6 @@ function schemasOf({
   };
 }
 
-/** A word of this folder, with its article: "a project", "an agent". */
-export const oneOf = (word: string): string => `${/^[aeio]/.test(word) ? 'an' : 'a'} ${word}`;
-
 /** The last lines of `describe`, of every resource alike. */
 export const ownership: readonly Shown[] = [
   shown('Owner', 'owner'),

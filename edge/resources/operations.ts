@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors.ts';
 import { catalogueEntrySchema } from '../../core/resources/catalogue.ts';
-import { oneOf, type Definition } from '../../core/resources/define.ts';
+import { type Definition } from '../../core/resources/define.ts';
+import { withArticle } from '../../core/text/article.ts';
 import { listOf, type Operation } from '../openapi/operation.ts';
 
 const ifMatch = z.object({
@@ -23,7 +24,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
       ...shared,
       call: `GET ${all}`,
       summary: `List ${plural}`,
-      about: `${capital(oneOf(word))}: ${about}.`,
+      about: `${capital(withArticle(word))}: ${about}.`,
       query,
       answer: listOf(view),
       errors: ['invalid_request', 'invalid_cursor'],
@@ -32,15 +33,15 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
       ...shared,
       ...made,
       call: `POST ${all}`,
-      summary: `Create ${oneOf(word)}`,
+      summary: `Create ${withArticle(word)}`,
       body: create,
       errors: refusedWrite,
     },
-    { ...shared, call: `GET ${one}`, summary: `Show ${oneOf(word)}, ${named}`, errors: [missing] },
+    { ...shared, call: `GET ${one}`, summary: `Show ${withArticle(word)}, ${named}`, errors: [missing] },
     {
       ...shared,
       call: `PUT ${one}`,
-      summary: key === 'name' ? `Create or replace ${oneOf(word)}` : `Replace ${oneOf(word)}`,
+      summary: key === 'name' ? `Create or replace ${withArticle(word)}` : `Replace ${withArticle(word)}`,
       about: 'Idempotent: the whole truth, an absent field is its default.',
       headers: ifMatch,
       body: replace,
@@ -50,7 +51,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
     {
       ...shared,
       call: `PATCH ${one}`,
-      summary: `Change ${oneOf(word)}`,
+      summary: `Change ${withArticle(word)}`,
       headers: ifMatch,
       body: change,
       errors: [...refusedWrite, missing, 'stale_revision'],
@@ -59,7 +60,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
       tag: plural,
       status: 204,
       call: `DELETE ${one}`,
-      summary: `Delete ${oneOf(word)}`,
+      summary: `Delete ${withArticle(word)}`,
       headers: ifMatch,
       errors: [missing, 'in_use', 'stale_revision'],
     },

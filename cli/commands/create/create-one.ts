@@ -1,6 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
-import { oneOf } from '../../../core/resources/define.ts';
+import { withArticle } from '../../../core/text/article.ts';
 import type { Context } from '../../who/context.ts';
 import { formatOption } from '../../say/formats.ts';
 import type { CreateOneOptions } from './run-create-one.ts';
@@ -15,8 +15,8 @@ export function makeCreateOne(
   run?: (options: CreateOneOptions) => Promise<void>,
 ) {
   const command = new Command(entry.word)
-    .summary(`make ${oneOf(entry.word)}`)
-    .description(`Make ${oneOf(entry.word)}: ${entry.about}.`)
+    .summary(`make ${withArticle(entry.word)}`)
+    .description(`Make ${withArticle(entry.word)}: ${entry.about}.`)
     .argument('<name>', '1 to 63 of a-z 0-9 . _ -');
   for (const { name, kind, required, long } of entry.fields) {
     if (name === 'name') continue;

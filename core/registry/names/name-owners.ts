@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import { McpctlError } from '../../errors.ts';
 import { foldedName } from '../../names.ts';
-import { oneOf } from '../../resources/define.ts';
+import { withArticle } from '../../text/article.ts';
 import { isWellKnown } from '../../well-known-names.ts';
 import type { Connection } from '../database/connect.ts';
 import type { Joiner } from './joiner.ts';
@@ -166,7 +166,10 @@ async function needApart(trx: Knex.Transaction, entries: readonly Entry[]): Prom
   );
   const [taken] = rows;
   if (taken)
-    throw new McpctlError('name_taken', `The name '${taken.name}' is taken: it is ${oneOf(taken.used)}'s.`);
+    throw new McpctlError(
+      'name_taken',
+      `The name '${taken.name}' is taken: it is ${withArticle(taken.used)}'s.`,
+    );
 }
 
 function may({ name, as, poolKey }: Entry, held: ReadonlyMap<string, Held>, { ownerId }: Entering): boolean {

@@ -2,7 +2,8 @@ import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { can, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
-import { keySchema, oneOf, type Definition, type Verb } from '../../resources/define.ts';
+import { keySchema, type Definition, type Verb } from '../../resources/define.ts';
+import { withArticle } from '../../text/article.ts';
 import { nearest } from '../../runtime/nearest.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
@@ -198,7 +199,10 @@ async function checkUnique(
   if (refers && !leads) query.where({ ownerId });
   const others: unknown[] = await query;
   if (others.length > 0)
-    throw new McpctlError('name_taken', `There is ${oneOf(word)} of that ${unique.join(' and ')} already.`);
+    throw new McpctlError(
+      'name_taken',
+      `There is ${withArticle(word)} of that ${unique.join(' and ')} already.`,
+    );
 }
 
 async function byId(trx: Knex.Transaction, definition: Definition, id: string): Promise<ResourceRow> {

@@ -119,7 +119,8 @@ describe('what an agent makes of a chat', () => {
         expect(composeChat({ ...one, prompts: turned }, JSON.stringify(call)).body).to.equal(body);
         expect(systemOf(body)).to.have.length.at.most(1);
         const sent = JSON.parse(body) as Record<string, unknown>;
-        for (const name of used) expect(sent[name]).to.deep.equal(said.defaultParams[name]);
+        const defaults = JSON.parse(defaultParams) as Record<string, unknown>;
+        for (const name of used) expect(sent[name]).to.deep.equal(defaults[name]);
         // Without its nulls, which took defaults away and are no more.
         expect(composeChat({ ...one, defaultParams: '{}' }, body).body).to.equal(body);
       }),
