@@ -57,7 +57,10 @@ export class RelaySession {
     this.carried = carried;
     this.#stream = stream;
     this.#seenAt = deps.clock.elapsed();
-    this.claims = new RelayClaims(deps, carried, (ref) => this.#send({ kind: 'cancel', ...ref }));
+    this.claims = new RelayClaims(deps, carried, (ref) => {
+      this.#turnSwitches(); // its member may rest from now on: what comes next is not for it
+      this.#send({ kind: 'cancel', ...ref });
+    });
     this.#wakes = new RelayWakes(deps, { by: carried.nonce, send: (frame) => this.#send(frame) });
   }
 
