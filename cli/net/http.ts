@@ -1,4 +1,4 @@
-import { request, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { McpctlError } from '../../core/errors.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Network } from '../../core/runtime/network/network.ts';
@@ -150,11 +150,13 @@ export function createHttp(deps: HttpDeps): Http {
 function createSend({ server, token, version, network, clock, trace }: HttpDeps) {
   return async (call: Call, stop: AbortSignal): Promise<Dispatcher.ResponseData> => {
     const url = `${server}${call.path}${queryOf(call.query)}`;
+    const { origin, pathname, search } = new URL(url);
     trace(`> ${call.method} ${url}`);
     const from = clock.elapsed();
     const sent = call.body === undefined ? call.text : JSON.stringify(call.body);
-    const answer = await request(url, {
-      dispatcher: network.dispatcher,
+    const answer = await network.dispatcher.request({
+      origin,
+      path: pathname + search,
       method: call.method,
       signal: stop,
       headers: {

@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { extname, join, relative } from 'node:path';
+import { bundle } from './bundle.mjs';
 import { complain, progress } from './say.mjs';
 
 const folders = ['core', 'edge', 'worker', 'scheduler', 'cli', 'start'];
@@ -46,6 +47,7 @@ export async function build(root) {
     if (copied.has(extname(path))) cpSync(join(root, path), join(next, path), { preserveTimestamps: true });
   }
   dropOrphans(root, next);
+  await bundle(root, next, bins);
   for (const bin of bins) if (existsSync(join(next, bin))) chmodSync(join(next, bin), 0o755);
   if (code === 0) writeFileSync(stampOf(next), hash);
   if (existsSync(dist)) renameSync(dist, old);

@@ -1,4 +1,4 @@
-import { request } from 'undici';
+import { Client } from 'undici';
 import type { Wake } from '../sources/config-schema.ts';
 
 type HttpWake = Extract<Wake, { type: 'http' }>;
@@ -11,8 +11,11 @@ export async function callHttp(wake: HttpWake, signal: AbortSignal): Promise<str
   const { body, type } = bodyOf(wake);
   const headers = new Headers(wake.headers);
   if (type !== null && !headers.has('content-type')) headers.set('content-type', type);
+  const { origin, pathname, search } = new URL(wake.url);
+  const client = new Client(origin);
   try {
-    const answer = await request(wake.url, {
+    const answer = await client.request({
+      path: pathname + search,
       method: wake.method,
       headers: Object.fromEntries(headers),
       body,
@@ -31,6 +34,8 @@ export async function callHttp(wake: HttpWake, signal: AbortSignal): Promise<str
     return signal.aborted
       ? 'The wake call was not answered in time.'
       : `The wake call failed (${codeOf(thrown)}).`;
+  } finally {
+    await client.destroy();
   }
 }
 

@@ -1,0 +1,96 @@
+/**
+ * The programs that run on a person's machine, each as one file: `mcplocal` and `mcpctl` start twice as fast and hold a
+ * third less than from hundreds of modules, and of the packages only what they use is there (decision 0041). Names stay
+ * as they are written, so that a stack in a log can be read.
+ */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { build } from 'esbuild';
+
+/** Left where they are: large, and loaded only where Redis or Postgres is named. */
+const external = ['bullmq', 'ioredis', 'knex', 'pg'];
+/** What CommonJS packages expect to be there. */
+const banner = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
+const NOTICES = 'bundle/third-party-licences.txt';
+
+/** Overwrites the programs in `dist` by their bundles; chunks that both use, and that load later, lie in `dist/bundle`. */
+export async function bundle(root, dist, programs) {
+  const entryPoints = Object.fromEntries(
+    programs.map((path) => [path.replace(/\.js$/, ''), join(root, path.replace(/\.js$/, '.ts'))]),
+  );
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints,
+    outdir: dist,
+    chunkNames: 'bundle/[name]-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    metafile: true,
+    logLevel: 'error',
+    banner: { js: banner },
+    external,
+    plugins: [lean(root), whereItWas(root)],
+  });
+  writeFileSync(join(dist, NOTICES), noticesOf(root, Object.keys(metafile.inputs)));
+}
+
+/** Leaves out what would be loaded and is never used: zod's sentences in fifty languages, undici's fetch, caches and mocks. */
+function lean(root) {
+  const client = [
+    "import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';",
+    "import api from 'undici/lib/api/index.js';",
+    'Object.assign(Dispatcher.prototype, api);',
+    "export { default as Client } from 'undici/lib/dispatcher/client.js';",
+    "export { default as EnvHttpProxyAgent } from 'undici/lib/dispatcher/env-http-proxy-agent.js';",
+    "export { default as buildConnector } from 'undici/lib/core/connect.js';",
+  ].join('\n');
+  const ours = (importer) => !importer.includes('node_modules');
+  return {
+    name: 'lean',
+    setup(on) {
+      on.onResolve({ filter: /\/locales\/index\.js$/ }, ({ importer }) =>
+        /node_modules[\\/]zod[\\/]/.test(importer) ? { path: 'none', namespace: 'lean' } : undefined,
+      );
+      on.onResolve({ filter: /^undici$/ }, ({ importer }) =>
+        ours(importer) ? { path: 'undici', namespace: 'lean' } : undefined,
+      );
+      on.onLoad({ filter: /^none$/, namespace: 'lean' }, () => ({ contents: 'export {};' }));
+      on.onLoad({ filter: /^undici$/, namespace: 'lean' }, () => ({ contents: client, resolveDir: root }));
+    },
+  };
+}
+
+/** A module that reads a file beside it (a script of Redis, package.json) finds it from the bundle, too. */
+function whereItWas(root) {
+  return {
+    name: 'where-it-was',
+    setup(on) {
+      on.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+        const text = readFileSync(path, 'utf8');
+        if (path.includes('node_modules') || !text.includes('import.meta.url')) return undefined;
+        const own = `../${relative(root, path).replaceAll('\\', '/')}`.replace(/\.ts$/, '.js');
+        const contents = text.replaceAll('import.meta.url', `new URL('${own}', import.meta.url).href`);
+        return { contents, loader: 'ts' };
+      });
+    },
+  };
+}
+
+/** Of each package whose code was taken in. */
+function noticesOf(root, inputs) {
+  const packages = new Set(
+    inputs.flatMap((path) => /^(?:.*\/)?(node_modules\/(?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? []),
+  );
+  const texts = [...packages].sort().map((folder) => {
+    const licence = readdirSync(join(root, folder)).find((name) => /^licen[cs]e/i.test(name));
+    const text = licence === undefined ? 'See its package.json.' : readFileSync(join(root, folder, licence), 'utf8');
+    return `${folder.replace('node_modules/', '')}\n\n${text.trim()}\n`;
+  });
+  return texts.join(`\n${'-'.repeat(72)}\n\n`);
+}
