@@ -79,7 +79,7 @@ module.exports = {
     forbid('everything-resolves', {}, { couldNotResolve: true }),
     forbid(
       'production-needs-no-dev-dependency',
-      { path: product },
+      { path: product, pathNot: '^start/boot/bundle[.]mjs$' }, // a step of the build, which typescript is needed for as well
       { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], pathNot: '/@types/' },
     ),
   ],

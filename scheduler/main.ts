@@ -14,7 +14,7 @@ import { createRegistry } from '../core/registry/registry.ts';
 import { createBus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 import { readAndInspect, type Inspection } from '../core/runtime/settings/config.ts';
-import { createLog } from '../core/runtime/log.ts';
+import { createLog, prettyOn } from '../core/runtime/log.ts';
 import { composeServices } from '../core/runtime/process/service.ts';
 import { untilSignal } from '../core/runtime/process/signals.ts';
 import { readPlainFile } from '../core/runtime/files/plain-file.ts';
@@ -32,7 +32,8 @@ import { createTally } from './tally.ts';
 async function run(): Promise<void> {
   const config = await readAndInspect(process.env, schedulerSettings, [inspectRedis, inspectDatabase]);
   const clock = systemClock;
-  const log = createLog({ process: 'scheduler', level: config.logLevel, pretty: process.stdout.isTTY });
+  const pretty = await prettyOn(process.stdout);
+  const log = createLog({ process: 'scheduler', level: config.logLevel, pretty });
   outliveRejections(log);
   const bus = createBus(log);
   const connection = connect({ ...config, poolSize: config.databasePool, log });
@@ -117,7 +118,11 @@ async function release(): Promise<void> {
     (known) => inspectRedis({ ...known, redisUrl: known.optionalRedisUrl }),
     inspectTokenFile,
   ]);
-  const log = createLog({ process: 'release', level: config.logLevel, pretty: process.stdout.isTTY });
+  const log = createLog({
+    process: 'release',
+    level: config.logLevel,
+    pretty: await prettyOn(process.stdout),
+  });
   const connection = connect({ ...config, poolSize: config.databasePool, log, queryTimeoutMs: MIGRATION_MS });
   try {
     const applied = await migrate(connection, randomUUID());

@@ -20,8 +20,6 @@ async function main(): Promise<void> {
   const { command, json } = readArguments(process.argv.slice(2));
   switch (command) {
     case 'run': {
-      // undici's faster parser of HTTP costs 11 MB to compile, for as long as the worker lives.
-      process.env['UNDICI_NO_WASM_SIMD'] ??= '1';
       const { run } = await import('./run.ts');
       return await run(process.env, (code) => process.exit(code));
     }

@@ -2,8 +2,9 @@ import { createBus, type Bus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 import { readAndInspect } from '../core/runtime/settings/config.ts';
 import { homeAt } from '../core/runtime/files/home.ts';
+import { collectHeap } from '../core/runtime/process/collect-heap.ts';
 import { outliveRejections } from '../core/runtime/process/last-resort.ts';
-import { createLog, type Log } from '../core/runtime/log.ts';
+import { createLog, prettyOn, type Log } from '../core/runtime/log.ts';
 import { withProxies } from '../core/runtime/settings/network.ts';
 import { openNetwork } from '../core/runtime/network/network.ts';
 import { refuseForeign } from '../core/runtime/files/private-file.mjs';
@@ -67,11 +68,19 @@ export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) 
       return await inspectHosted(known);
     },
   ]);
-  const log = createLog({ process: 'worker', level: config.logLevel, pretty: process.stdout.isTTY });
+  const log = createLog({
+    process: 'worker',
+    level: config.logLevel,
+    pretty: await prettyOn(process.stdout),
+  });
   outliveRejections(log);
   const signalled = untilSignal(() => leave(1));
   const bus = createBus(log);
   const clock = systemClock;
+  const notAgain = bus.on('service.ready', () => {
+    notAgain();
+    setImmediate(collectHeap);
+  });
   const source = sourceOf(config);
   log.info({ source }, source === 'config' ? "serves this machine's llms" : 'serves the public llms');
   const health = await openHealth(config, { bus, clock });

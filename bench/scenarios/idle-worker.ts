@@ -11,7 +11,7 @@ async function run(bench: Bench): Promise<Result> {
   const { backend, system, quick } = bench;
   const [each, idleMs] = quick ? [1, 50] : [3, 15_000];
   const chosen = quick ? transports.slice(0, 1) : transports;
-  const found = {
+  const memory = {
     redis: { rss: [] as number[], own: [] as number[] },
     sse: { rss: [] as number[], own: [] as number[] },
   };
@@ -22,8 +22,8 @@ async function run(bench: Bench): Promise<Result> {
       try {
         await pause(idleMs);
         const { rssMb, privateMb } = memoryOf(worker.pid);
-        found[transport].rss.push(rssMb);
-        found[transport].own.push(privateMb);
+        memory[transport].rss.push(rssMb);
+        memory[transport].own.push(privateMb);
         bench.progress(`idle-worker, ${transport}: ${rssMb.toFixed(1)} MB`);
       } finally {
         await worker.stop();
@@ -31,8 +31,8 @@ async function run(bench: Bench): Promise<Result> {
     }
   }
   const rows = chosen.flatMap((transport): Result['rows'] => [
-    { what: `${transport}, resident`, summary: summary([found[transport].rss]), unit: 'MB' },
-    { what: `${transport}, of which its own`, summary: summary([found[transport].own]), unit: 'MB' },
+    { what: `${transport}, resident`, summary: summary([memory[transport].rss]), unit: 'MB' },
+    { what: `${transport}, of which its own`, summary: summary([memory[transport].own]), unit: 'MB' },
   ]);
   return { rows, derived: {}, calls: 0 };
 }

@@ -1,6 +1,7 @@
 import { asyncTasks } from './async.ts';
 import { atRest } from './at-rest.ts';
 import { cancel } from './cancel.ts';
+import { cliStart } from './cli-start.ts';
 import { expireRate } from './expire-rate.ts';
 import { fair } from './fair.ts';
 import { firehose } from './firehose.ts';
@@ -43,6 +44,7 @@ export const scenarios: readonly Scenario[] = [
   silence,
   transportsScenario,
   idleWorker,
+  cliStart,
   idleStreams,
   reconnectStorm,
   memory,

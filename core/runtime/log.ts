@@ -1,5 +1,5 @@
 import { pino, type DestinationStream, type Logger } from 'pino';
-import pretty from 'pino-pretty';
+import type pretty from 'pino-pretty';
 import { plainDeep } from './plain.ts';
 
 export type Log = Logger;
@@ -8,8 +8,15 @@ export interface LogOptions {
   /** The process: `edge`, `worker`, `scheduler`, `start`. */
   process: string;
   level: string;
-  /** Coloured lines for a person instead of JSON. */
-  pretty: boolean;
+  /** Makes coloured lines for a person (`prettyOn`); false: JSON. */
+  pretty: Pretty | false;
+}
+
+type Pretty = typeof pretty;
+
+/** What makes lines for a person, where `stream` is their terminal; elsewhere it is not even loaded. */
+export async function prettyOn(stream: { isTTY?: boolean }): Promise<Pretty | false> {
+  return stream.isTTY === true && (await import('pino-pretty')).default;
 }
 
 const CENSOR = '[redacted]';
@@ -43,7 +50,7 @@ const formatters = { log: innerRedacted };
  * handed to a log; the redaction is the second net. ioredis puts a failed command's arguments on the error
  * (passwords, bodies): `err.command` is dropped.
  */
-export function createLog({ process: name, level, pretty: forPeople }: LogOptions): Log {
+export function createLog({ process: name, level, pretty }: LogOptions): Log {
   const options = {
     level,
     base: { process: name },
@@ -61,11 +68,11 @@ export function createLog({ process: name, level, pretty: forPeople }: LogOption
           : value,
     },
   };
-  return forPeople ? pino(options, forTerminal()) : pino(options, inBatches());
+  return pretty ? pino(options, forTerminal(pretty)) : pino(options, inBatches());
 }
 
 /** Coloured lines. Callers and workers write into some fields, and colours are ours alone to make. */
-function forTerminal(): DestinationStream {
+function forTerminal(pretty: Pretty): DestinationStream {
   const shown = pretty({
     colorize: true,
     ignore: 'pid,hostname,process',

@@ -2,7 +2,7 @@ import { messageOf } from '../../core/errors.ts';
 import { inspectRedis } from '../../core/queue/link/inspect.ts';
 import { inspectDatabase } from '../../core/registry/database/inspect.ts';
 import { readAndInspect } from '../../core/runtime/settings/config.ts';
-import { createLog } from '../../core/runtime/log.ts';
+import { createLog, prettyOn } from '../../core/runtime/log.ts';
 import { untilSignal } from '../../core/runtime/process/signals.ts';
 import { plain } from '../../core/runtime/plain.ts';
 import { outliveRejections } from '../../core/runtime/process/last-resort.ts';
@@ -16,7 +16,7 @@ import { edgeSettings } from '../deps.ts';
  */
 async function run(): Promise<void> {
   const config = await readAndInspect(process.env, edgeSettings, [inspectRedis, inspectDatabase]);
-  const log = createLog({ process: 'relay', level: config.logLevel, pretty: process.stdout.isTTY });
+  const log = createLog({ process: 'relay', level: config.logLevel, pretty: await prettyOn(process.stdout) });
   outliveRejections(log);
   const { deps, server, services, stop } = composeEdge({ config, log, makeApp: createRelayApp });
   const signalled = untilSignal(() => process.exit(1));

@@ -47,14 +47,25 @@ export async function build(root) {
     if (copied.has(extname(path))) cpSync(join(root, path), join(next, path), { preserveTimestamps: true });
   }
   dropOrphans(root, next);
-  await bundle(root, next, bins);
+  const whole = (await bundled(root, next)) && code === 0;
   for (const bin of bins) if (existsSync(join(next, bin))) chmodSync(join(next, bin), 0o755);
-  if (code === 0) writeFileSync(stampOf(next), hash);
+  if (whole) writeFileSync(stampOf(next), hash);
   if (existsSync(dist)) renameSync(dist, old);
   renameSync(next, dist);
   rmSync(old, { recursive: true, force: true });
-  step.done(code === 0 ? 'dist/ is built' : 'dist/ has type errors');
-  return code === 0;
+  step.done(whole ? 'dist/ is built' : 'dist/ has type errors');
+  return whole;
+}
+
+/** @returns whether the programs are bundles now; what cannot be parsed is none, and esbuild has said why. */
+async function bundled(root, dist) {
+  const there = bins.filter((bin) => existsSync(join(root, bin.replace(/\.js$/, '.ts'))));
+  try {
+    if (there.length > 0) await bundle(root, dist, there);
+    return true;
+  } catch (error) {
+    return complain(`The programs could not be bundled: ${error.message}`) === 0;
+  }
 }
 
 function tsc(root, outDir) {

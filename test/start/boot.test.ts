@@ -37,21 +37,28 @@ function checkout(): string {
   ]) {
     cpSync(path, join(root, path), { recursive: true });
   }
-  const dependencies = { dep: 'file:dep', 'typescript-7': 'file:typescript' };
+  const dependencies = { dep: 'file:dep', 'typescript-7': 'file:typescript', esbuild: 'file:esbuild' };
   const versions = { dep: { version: '1.0.0' }, 'node_modules/dep': { resolved: 'dep', link: true } };
-  const tsc = {
+  const tools = {
     typescript: { version: '1.0.0' },
     'node_modules/typescript-7': { resolved: 'typescript', link: true },
+    esbuild: { version: '1.0.0' },
+    'node_modules/esbuild': { resolved: 'esbuild', link: true },
   };
   write('package.json', { name: 'x', version: '1.0.0', type: 'module', dependencies });
   write('package-lock.json', {
     ...{ name: 'x', version: '1.0.0', lockfileVersion: 3, requires: true },
-    packages: { '': { name: 'x', version: '1.0.0', dependencies }, ...versions, ...tsc },
+    packages: { '': { name: 'x', version: '1.0.0', dependencies }, ...versions, ...tools },
   });
   write('dep/package.json', { name: 'dep', version: '1.0.0' });
   write('typescript/package.json', { name: 'typescript', version: '1.0.0', type: 'module' });
   const real = pathToFileURL(resolve('node_modules/typescript-7/bin/tsc')).href;
   write('typescript/bin/tsc', `await import(${JSON.stringify(real)});\n`);
+  write('esbuild/package.json', { name: 'esbuild', version: '1.0.0', main: 'main.cjs' });
+  write(
+    'esbuild/main.cjs',
+    `module.exports = require(${JSON.stringify(resolve('node_modules/esbuild'))});\n`,
+  );
   write('tsconfig.build.json', {
     compilerOptions: { rootDir: '.', outDir: 'dist', incremental: true, module: 'esnext', target: 'es2022' },
     include: ['core', 'start'],
@@ -160,14 +167,20 @@ describe('start/boot.mjs', function () {
     }
   });
 
-  it('keeps the programs that people run executable', async () => {
+  it('makes the programs that people run one file each, executable', async () => {
     mkdirSync(join(root, 'cli'), { recursive: true });
-    writeFileSync(join(root, 'cli/main.ts'), '#!/usr/bin/env node\nexport {};\n');
+    writeFileSync(
+      join(root, 'cli/main.ts'),
+      "#!/usr/bin/env node\nimport '../core/one.ts';\nprocess.exitCode = 3;\n",
+    );
     const config = readFileSync(join(root, 'tsconfig.build.json'), 'utf8');
     writeFileSync(join(root, 'tsconfig.build.json'), config.replace('"core"', '"core","cli"'));
     await boot(root, 'build');
     expect(statSync(join(root, 'dist/cli/main.js')).mode & 0o111).to.equal(0o111);
-    expect(readFileSync(join(root, 'dist/cli/main.js'), 'utf8')).to.match(/^#!\/usr\/bin\/env node\n/);
+    const program = readFileSync(join(root, 'dist/cli/main.js'), 'utf8');
+    expect(program)
+      .to.match(/^#!\/usr\/bin\/env node\n/)
+      .and.not.include('core/one', 'it is one file');
   });
 
   it('asks for a newer Node in one sentence', async () => {

@@ -10,13 +10,12 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 
 /** A whole number within bounds, in digits. */
 export function whole(least: number, most: number) {
-  const error = `use a whole number from ${least} to ${most}`;
-  return z
-    .string()
-    .trim()
-    .regex(/^\d+$/, { error })
-    .transform(Number)
-    .pipe(z.number().int({ error }).min(least, { error }).max(most, { error }));
+  return z.string().transform((text, context) => {
+    const value = /^\s*\d+\s*$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    context.addIssue({ code: 'custom', message: `use a whole number from ${least} to ${most}` });
+    return z.NEVER;
+  });
 }
 
 export const ms = (fallback: number, least = 1) => whole(least, LONGEST_TIMER_MS).default(fallback);
