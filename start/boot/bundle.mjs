@@ -3,23 +3,30 @@
  * third less than from hundreds of modules, and of the packages only what they use is there (decision 0041). Names stay
  * as they are written, so that a stack in a log can be read.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
 /** Left where they are: large, and loaded only where Redis or Postgres is named. */
 const external = ['bullmq', 'ioredis', 'knex', 'pg'];
 /** What CommonJS packages expect to be there. */
 const banner = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
-/** Modules of zod and undici that what we call does not reach; without the last, undici takes its other parser. */
+/**
+ * Modules of zod and undici that what we call does not reach; without the last, undici takes its other parser. Each that is
+ * reached after all says so by its name. test/start/bundle.test.ts looks at them.
+ */
 const unused = /\/(locales\/index|client-h2|socks5-proxy-agent|llhttp_simd-wasm)(\.js)?$/;
 const NOTICES = 'bundle/third-party-licences.txt';
 
-/** Overwrites the programs in `dist` by their bundles; chunks that both use, and that load later, lie in `dist/bundle`. */
+/**
+ * Overwrites the programs in `dist` by their bundles; chunks that both use, and that load later, lie in `dist/bundle`.
+ * @returns the modules that were left out.
+ */
 export async function bundle(root, dist, programs) {
   const entryPoints = Object.fromEntries(
     programs.map((path) => [path.replace(/\.js$/, ''), join(root, path.replace(/\.js$/, '.ts'))]),
   );
   const { build } = await import('esbuild'); // there is none before the packages are installed
+  const leftOut = new Set();
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints,
@@ -37,9 +44,11 @@ export async function bundle(root, dist, programs) {
     logLevel: 'error',
     banner: { js: banner },
     external,
-    plugins: [lean(root), whereItWas(root)],
+    plugins: [lean(root, leftOut), whereItWas(root)],
   });
+  mkdirSync(join(dist, dirname(NOTICES)), { recursive: true });
   writeFileSync(join(dist, NOTICES), noticesOf(root, Object.keys(metafile.inputs)));
+  return [...leftOut].sort();
 }
 
 /**
@@ -47,7 +56,7 @@ export async function bundle(root, dist, programs) {
  * fetch, caches and mocks. And the faster one of undici's two parsers of HTTP, which falls back to the other: its
  * compiler holds 11 MB for as long as the process lives.
  */
-function lean(root) {
+function lean(root, leftOut) {
   const client = [
     "import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';",
     "import api from 'undici/lib/api/index.js';",
@@ -60,13 +69,17 @@ function lean(root) {
   return {
     name: 'lean',
     setup(on) {
-      on.onResolve({ filter: unused }, ({ importer }) =>
-        ours(importer) ? undefined : { path: 'none', namespace: 'lean' },
-      );
+      on.onResolve({ filter: unused }, ({ path, importer }) => {
+        if (ours(importer)) return undefined;
+        leftOut.add(path.replace(/^(\.\.?\/)+|\.js$/g, ''));
+        return { path, namespace: 'left-out' };
+      });
       on.onResolve({ filter: /^undici$/ }, ({ importer }) =>
         ours(importer) ? { path: 'undici', namespace: 'lean' } : undefined,
       );
-      on.onLoad({ filter: /^none$/, namespace: 'lean' }, () => ({ contents: "module.exports = '';" }));
+      on.onLoad({ filter: /./, namespace: 'left-out' }, ({ path }) => ({
+        contents: `module.exports = class { constructor() { throw new Error(${JSON.stringify(`${path} was left out of the bundle`)}); } };`,
+      }));
       on.onLoad({ filter: /^undici$/, namespace: 'lean' }, () => ({ contents: client, resolveDir: root }));
     },
   };

@@ -1,0 +1,2 @@
+/** @see bundle.mjs */
+export function bundle(root: string, dist: string, programs: readonly string[]): Promise<string[]>;
