@@ -14,6 +14,8 @@ import {
   failuresIn,
   isInALoop,
   isNotYet,
+  isUnable,
+  isWorthAsking,
   isWorthNoting,
   isWorthWaiting,
 } from './alive/not-yet.ts';
@@ -57,6 +59,12 @@ export async function takeBack(
     const waits = canWait(row) || mayHave(pool, row, [...excludedOf(fence), ...unfitOf(fence)]);
     if (waits && !isLooping && isWorthWaiting(row, why, !canWait(row)))
       return await waitOn(deps, { row, fence, lost: isWorthNoting(before, reason) ? lost : undefined });
+  } else if (isUnable(why.code)) {
+    // It is not asked again, nor counted: whoever can is looked for, and those that failed otherwise may try again.
+    if (isWorthAsking(before) && mayHave(pool, row, [...excluded, ...unfitOf(fence)]))
+      return await requeue(excluded);
+    const failures = failuresIn(before);
+    if (canWait(row) && failures > 0 && failures < MOST_ATTEMPTS) return await requeue([fence.llm]);
   } else if (failuresIn(before) + 1 < MOST_ATTEMPTS) {
     if (mayHave(pool, row, [...excluded, ...unfitOf(fence)])) return await requeue(excluded);
     if (canWait(row)) return await requeue([]);

@@ -1,6 +1,6 @@
 import type { Operation } from '../llm.ts';
 import type { Usage } from '../task/task.ts';
-import { Brackets } from './parts/brackets.ts';
+import { Brackets } from '../text/brackets.ts';
 import {
   bringsText,
   callsIn,
@@ -13,6 +13,7 @@ import {
 import { saysError } from './parts/is-error.ts';
 import { isJson } from './parts/reason.ts';
 import { UsageCount } from './parts/usage.ts';
+import { ResponseSoFar } from './response-so-far.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -77,6 +78,7 @@ export class Ending {
   readonly #open = new Set<number>();
   readonly #choices = new Map<number, Choice>();
   readonly #usage = new UsageCount();
+  readonly #response = new ResponseSoFar();
   /** How many of the choices have ended. */
   #ended = 0;
   #askedFor: number | undefined;
@@ -124,16 +126,14 @@ export class Ending {
 
   /** The end of a stream, by all that was said; undefined when it is not complete. */
   endOf(how: How): Ended | undefined {
-    const { progress } = this;
     switch (this.#operation) {
       case 'chat':
       case 'completions':
         return this.#endOfChoices(how);
       case 'messages':
-        if (progress !== 'over' && progress !== 'ended') return undefined;
-        return this.#told(this.#reason, this.#stopped ? [] : this.#stops());
+        return this.#endOfMessage(how);
       case 'responses':
-        return progress === 'over' ? this.#told(this.#reason) : undefined;
+        return this.progress === 'over' ? this.#told(this.#reason) : this.#endOfResponse(how);
       case 'embeddings':
         return how === 'broken' || how === 'silent' ? undefined : this.#told(undefined);
     }
@@ -167,10 +167,30 @@ export class Ending {
     );
   }
 
-  /** Each block has an end of its own. */
-  #stops(): string[] {
+  #endOfMessage(how: How): Ended | undefined {
+    const { progress } = this;
+    if (progress === 'over') return this.#told(this.#reason);
     const blocks = [...this.#open].map((index) => JSON.stringify({ type: 'content_block_stop', index }));
-    return [...blocks, '{"type":"message_stop"}'];
+    if (progress === 'ended') return this.#told(this.#reason, [...blocks, '{"type":"message_stop"}']);
+    if (how !== 'done' || this.#choices.get(0)?.brought !== true) return undefined;
+    // As of a chat: what says that all of it is there has finished.
+    const missing = [...this.leftOut(), '{"type":"message_stop"}'];
+    return { ...this.#told(this.#reason, missing), remark: leavesOut('message_stop') };
+  }
+
+  #endOfResponse(how: How): Ended | undefined {
+    if (how !== 'done') return undefined;
+    const completed = this.#response.completed(this.#usage.total);
+    if (completed === undefined) return undefined;
+    return { ...this.#told('completed', [completed]), remark: leavesOut('response.completed') };
+  }
+
+  /** What came before the last event of a response, where that says that nothing did; as JSON. */
+  outputMissingIn(response: unknown): string | undefined {
+    const said = isJson(response) ? response['output'] : undefined;
+    if (!this.#response.hasBrought || (Array.isArray(said) && said.length > 0)) return undefined;
+    const output = this.#response.output();
+    return output && JSON.stringify(output);
   }
 
   #haveAllBegun(): boolean {
@@ -260,6 +280,7 @@ export class Ending {
 
   #seeResponse(event: Json): boolean {
     const type = textAt(event, 'type') ?? '';
+    this.#response.see(event);
     const ended = endedResponse.exec(type);
     if (type.startsWith('response.') && !ended) this.#choice(0);
     const reason = ended ? (textAt(event['response'], 'status') ?? ended[1]) : textAt(event, 'status');
@@ -278,6 +299,8 @@ export class Ending {
     if (type === 'message_start' || type === 'message') this.#choice(0);
     const { content } = event;
     const blocks: unknown[] = Array.isArray(content) ? content : [event['content_block']];
+    const begun = this.#choices.get(0);
+    if (begun && (type === 'content_block_start' || type === 'content_block_delta')) begun.brought = true;
     if (blocks.some((block) => textAt(block, 'type') === 'tool_use')) this.#choice(0).calls = 'tool_calls';
     const json = textAt(event['delta'], 'partial_json');
     if (json !== undefined) addArguments(this.#choice(0), Number(index), json);
@@ -320,6 +343,9 @@ export class Ending {
     return (choice.reason ??= rightReason('stop', broughtBy(choice)));
   }
 }
+
+const leavesOut = (event: string): string =>
+  `it ends its streams without ${event}, which is said in its place`;
 
 function broughtBy(choice: Choice | undefined): { calls?: Calls | undefined; isCut: boolean } {
   const calls = choice?.calls;

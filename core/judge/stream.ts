@@ -2,13 +2,20 @@ import { Moulds } from '../text/json-mould.ts';
 import { spliceMembers } from '../text/json-text.ts';
 import type { Operation } from '../llm.ts';
 import type { SseEvent } from '../text/sse.ts';
-import { apart, isDone } from './apart.ts';
+import { apart, isDone, runTogether } from './apart.ts';
 import { aroundText } from './parts/chunk-text.ts';
 import { Ending, type Ended, type How, type Progress } from './ending.ts';
 import { faultOfError, type Chosen, type Fault } from './fault.ts';
+import { textAt } from './parts/choice.ts';
 import { choiceError, holdsError, isError, saysError } from './parts/is-error.ts';
 import { mendReasons, mendStop } from './mend.ts';
-import { isJson, jsonObject, jsonValue, reasonOfBody } from './parts/reason.ts';
+import { isJson, jsonObject, jsonValue } from './parts/reason.ts';
+import { incomplete, unreadable } from './no-answer.ts';
+import { isOpening } from './opening.ts';
+import { isSilent } from './response-so-far.ts';
+import { unwrapped } from './parts/envelope.ts';
+
+type Json = Readonly<Record<string, unknown>>;
 
 /** What an answer is judged by, beside itself. */
 export interface Judging {
@@ -28,18 +35,30 @@ export interface Passed {
 }
 
 /** With both, the event tells its caller of the fault already. */
-type Looked = { data: string; before?: string[] } | 'skip' | { fault: Fault; data?: string };
+type Looked =
+  | { data: string; before?: string[]; isOpening?: boolean }
+  | 'skip'
+  | { fault: Fault; data?: string }
+  | { several: readonly SseEvent[] };
+
+/** As many as come before the first word, of any protocol, and some more; and no more of them than is short. */
+const MOST_HELD = 16;
+const MOST_HELD_CHARS = 64 * 1_024;
 
 /**
  * Judges a backend's stream, event by event, however its bytes were torn: each is a JSON object, none is an error by
  * what it says, and each choice has its end. What follows an end changes nothing: neither an error nor a broken
  * connection. An event that is as the one before but for the text it brings is known to be as harmless.
+ * What comes before there is anything to see is held back until there is: who has seen nothing may be answered by another.
  */
 export class StreamJudge {
   readonly #judging: Judging;
   readonly #ending: Ending;
   #moulds = new Moulds<null>();
   #saidDone = false;
+  /** Null: something was to be seen. */
+  #held: string[] | null = [];
+  #heldChars = 0;
 
   constructor(judging: Judging) {
     this.#judging = judging;
@@ -52,50 +71,66 @@ export class StreamJudge {
 
   pass(sent: readonly SseEvent[]): Passed {
     const events: string[] = [];
-    for (const { event: name, data: text } of sent.flatMap(apart)) {
+    const last = this.#passAll(sent.flatMap(apart), events);
+    return last === undefined ? { events } : { events, last };
+  }
+
+  #passAll(sent: readonly SseEvent[], events: string[]): Passed['last'] {
+    for (const { event: name, data: text } of sent) {
       if (isDone(text)) {
         this.#saidDone = true;
-        return { events, last: 'done' };
+        return 'done';
       }
       if (saysNothing(text)) continue;
       const data = isTyped(this.#judging.operation) ? withType(text, name) : text;
       const looked = name !== 'error' && this.#moulds.like(data) !== null ? { data } : this.#look(data, name);
       if (looked === 'skip') continue;
-      if ('fault' in looked) {
-        if (looked.data !== undefined) events.push(looked.data);
+      if ('several' in looked) {
+        const last = this.#passAll(looked.several, events);
+        if (last !== undefined) return last;
+      } else if ('fault' in looked) {
+        if (looked.data !== undefined && this.#held === null) events.push(looked.data);
         const complete = this.progress === 'ended' || this.progress === 'over';
-        return { events, last: complete ? 'done' : looked.fault };
+        return complete ? 'done' : looked.fault;
+      } else {
+        this.#say(looked, events);
+        if (this.progress === 'over') return 'done';
       }
-      events.push(...(looked.before ?? []), looked.data);
-      if (this.progress === 'over') return { events, last: 'done' };
     }
-    return { events };
+    return undefined;
+  }
+
+  #say(
+    { data, before = [], isOpening = false }: Extract<Looked, { data: string; before?: string[] }>,
+    events: string[],
+  ): void {
+    if (this.#held !== null) {
+      this.#heldChars += data.length;
+      if (isOpening && this.#held.length < MOST_HELD && this.#heldChars <= MOST_HELD_CHARS) {
+        this.#held.push(data);
+        return;
+      }
+      events.push(...this.#held);
+      this.#held = null;
+    }
+    events.push(...before, data);
   }
 
   /** What the stream came to; undefined when it is not complete. @param how its bytes ended, unless it said so. */
   endOf(how: How): Ended | undefined {
-    return this.#ending.endOf(this.#saidDone ? 'done' : how);
+    const ended = this.#ending.endOf(this.#saidDone ? 'done' : how);
+    return ended && this.#held ? { ...ended, missing: [...this.#held, ...ended.missing] } : ended;
   }
 
   #look(data: string, name: string | undefined): Looked {
     const { operation, chosen = {} } = this.#judging;
     const about = { body: data, chosen };
     const event = jsonObject(data);
-    if (!event) {
-      const value = jsonValue(data);
-      if (name === 'error' || holdsError(value)) return { fault: faultOfError(value ?? data, about) };
-      // A gateway that is cut off says so behind what it had begun to say.
-      const lastLine = data.includes('\n') ? jsonObject(data.slice(data.lastIndexOf('\n') + 1)) : undefined;
-      if (lastLine && isError(lastLine)) return { fault: faultOfError(lastLine, about) };
-      return { fault: unreadable('The backend sent an event that is not a JSON object', data) };
-    }
+    if (!event) return this.#lookAtOdd(data, name);
     if (isError(event, name)) return { fault: faultOfError(event, about) };
-    // OpenAI's SDKs throw at a type that they do not know; that it came is all that it says.
-    if (operation === 'responses' && event['type'] === 'keepalive') return 'skip';
-    if (operation === 'responses' && endsInFailure(event)) {
-      const fault = faultOfError(failureIn(event['response']), about);
-      return event['type'] === 'response.failed' ? { data, fault } : { fault };
-    }
+    const inner = isTyped(operation) ? undefined : unwrapped(data, event, operation);
+    if (inner !== undefined) return this.#look(inner, name);
+    if (operation === 'responses') return this.#lookAtResponse(data, event);
     if (operation === 'messages' && event['type'] === 'message_stop' && this.progress !== 'nothing')
       return this.#stopped(data, event);
     const told = this.#ending.see(event);
@@ -106,14 +141,55 @@ export class StreamJudge {
       const mould = aroundText(data);
       if (mould) this.#moulds.learn(mould, null);
     }
-    if (!told) return { data };
+    if (!told) return { data, ...this.#opens(event) };
     if (isTyped(operation))
-      return { data: operation === 'messages' ? mendStop(data, { event, ending: this.#ending }) : data };
-    return { data: mendReasons(data, this.#ending) };
+      return { data: mendStop(data, { event, ending: this.#ending }), ...this.#opens(event) };
+    return { data: mendReasons(data, this.#ending), ...this.#opens(event) };
+  }
+
+  #opens(event: Json): { isOpening?: boolean } {
+    return this.#held === null ? {} : { isOpening: isOpening(this.#judging.operation, event) };
+  }
+
+  /** What is no event: several that ran together, an error that is not written as one, or nothing that can be read. */
+  #lookAtOdd(data: string, name: string | undefined): Looked {
+    const about = { body: data, chosen: this.#judging.chosen ?? {} };
+    const several = runTogether({ data, ...(name === undefined ? {} : { event: name }) });
+    if (several) return { several };
+    const value = jsonValue(data);
+    if (name === 'error' || holdsError(value)) return { fault: faultOfError(value ?? data, about) };
+    // A gateway that is cut off says so behind what it had begun to say.
+    const lastLine = data.includes('\n') ? jsonObject(data.slice(data.lastIndexOf('\n') + 1)) : undefined;
+    if (lastLine && isError(lastLine)) return { fault: faultOfError(lastLine, about) };
+    return { fault: unreadable('The backend sent an event that is not a JSON object', data) };
+  }
+
+  #lookAtResponse(data: string, event: Json): Looked {
+    const { type, response } = event;
+    // OpenAI's SDKs throw at a type that they do not know; that it came is all that it says.
+    if (type === 'keepalive') return 'skip';
+    if (type === 'response.done') {
+      const right = `response.${textAt(response, 'status') ?? 'completed'}`;
+      const renamed = spliceMembers(data, { type: JSON.stringify(right) }) ?? data;
+      return this.#lookAtResponse(renamed, { ...event, type: right });
+    }
+    if (endsInFailure(event)) {
+      const fault = faultOfError(failureIn(response), { body: data, chosen: this.#judging.chosen ?? {} });
+      return type === 'response.failed' ? { data, fault } : { fault };
+    }
+    if (type === 'response.completed' && this.#held !== null && isSilent(response))
+      return { fault: incomplete('The backend said that its answer was complete, and gave none.') };
+    this.#ending.see(event);
+    const output = type === 'response.completed' ? this.#ending.outputMissingIn(response) : undefined;
+    if (output === undefined) return { data, ...this.#opens(event) };
+    return {
+      data:
+        spliceMembers(data, { response: (said = '{}') => spliceMembers(said, { output }) ?? said }) ?? data,
+    };
   }
 
   /** The last event of a message, and what should have come before it. */
-  #stopped(data: string, event: Readonly<Record<string, unknown>>): Looked {
+  #stopped(data: string, event: Json): Looked {
     const before = this.#ending.leftOut();
     this.#ending.see(event);
     return { data, before };
@@ -126,7 +202,7 @@ const saysNothing = (text: string): boolean => {
 };
 
 /** The last event of a response, whatever it is called, of one that says it failed. */
-function endsInFailure({ type, response }: Readonly<Record<string, unknown>>): boolean {
+function endsInFailure({ type, response }: Json): boolean {
   if (type === 'response.failed') return true;
   return (type === 'response.completed' || type === 'response.incomplete') && hasFailed(response);
 }
@@ -152,13 +228,4 @@ function isTyped(operation: Operation): boolean {
 function withType(data: string, name: string | undefined): string {
   if (name === undefined || jsonObject(data)?.['type'] !== undefined) return data;
   return spliceMembers(data, { type: JSON.stringify(name) }) ?? data;
-}
-
-const LONGEST_SAID = 200;
-
-/** What is no answer at all, in the backend's words where they are short and no page. */
-export function unreadable(what: string, said?: string): Fault {
-  const { message: words = '' } = reasonOfBody(said);
-  const message = words === '' || words.length > LONGEST_SAID ? `${what}.` : `${what}: ${words}`;
-  return { blame: 'broken', code: 'backend_error', message, retryable: true };
 }

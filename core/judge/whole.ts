@@ -1,26 +1,21 @@
 import type { Operation } from '../llm.ts';
 import { Ending, type Ended } from './ending.ts';
 import { faultOfError, type Fault } from './fault.ts';
-import { choiceError, holdsError, isError } from './parts/is-error.ts';
+import { choiceError, holdsError, isError, saysSuccess } from './parts/is-error.ts';
 import { giveReasons, mendReasons, mendStop } from './mend.ts';
+import { withMessages } from './message-of-choice.ts';
 import { eventsIn } from '../text/sse.ts';
 import { isJson, jsonObject, jsonValue, sentenceIn } from './parts/reason.ts';
-import { failureIn, hasFailed, StreamJudge, unreadable, type Judging } from './stream.ts';
+import { incomplete, unreadable } from './no-answer.ts';
+import { listOf, unwrapped } from './parts/envelope.ts';
+import { isSilent } from './response-so-far.ts';
+import { failureIn, hasFailed, StreamJudge, type Judging } from './stream.ts';
 import { wholeOfEvents } from './whole-of-events.ts';
 
 /** A whole answer that is complete, as its caller gets it. */
 export interface WholeAnswer extends Omit<Ended, 'missing'> {
   body: string;
 }
-
-/** The list that a whole answer to each operation has. */
-const parts: Readonly<Record<Operation, string>> = {
-  chat: 'choices',
-  completions: 'choices',
-  embeddings: 'data',
-  responses: 'output',
-  messages: 'content',
-};
 
 /** Judges the body of an answer with 200 as `StreamJudge` judges a stream. */
 export function judgeWhole(body: string | undefined, judging: Judging): WholeAnswer | Fault {
@@ -32,15 +27,24 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
     return unreadable('The backend answered with something that is not a JSON object', body);
   }
   if (isError(value)) return faultOfError(value, { body, chosen });
-  const part = value[parts[operation]];
-  if (!Array.isArray(part) || (parts[operation] === 'choices' && part.length === 0))
-    return sentenceIn(value) === undefined
-      ? unreadable(`The backend answered without ${parts[operation]}`)
+  const list = listOf[operation];
+  const part = value[list];
+  const inner = unwrapped(body, value, operation);
+  if (inner !== undefined) return judgeWhole(inner, judging);
+  if (!Array.isArray(part) || (list === 'choices' && part.length === 0))
+    return sentenceIn(value) === undefined || saysSuccess(value)
+      ? unreadable(`The backend answered without ${list}`)
       : faultOfError(value, { body, chosen });
   if (operation === 'responses') {
     // What its protocol lets a response say of itself is a failure all the same.
     if (hasFailed(value)) return faultOfError(failureIn(value), { body, chosen });
     if (notYet.has(value['status'])) return incomplete('The backend answered before it had an answer.');
+    if (isSilent(value)) return incomplete('The backend said that its answer was complete, and gave none.');
+  }
+  if (operation === 'chat') {
+    const right = withMessages(body, part);
+    if (right === undefined) return incomplete('The backend answered with a choice that holds no message.');
+    if (right !== body) return judgeWhole(right, judging);
   }
   const ending = new Ending(operation, judging);
   ending.see(value);
@@ -50,7 +54,7 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
   const ended: (Ended & { body?: string }) | undefined =
     said && hasNoReason(operation, said) ? unreasoned(ending, mended) : said;
   if (!ended || isShort(part, judging))
-    return incomplete(`The backend answered with a part of the ${parts[operation]} alone.`);
+    return incomplete(`The backend answered with a part of the ${list} alone.`);
   const { finishReason, usage, remark } = ended;
   return {
     body: ended.body ?? mended,
@@ -84,10 +88,6 @@ export function judgeCount(body: string | undefined): WholeAnswer | Fault {
 
 export function isFault(judged: object): judged is Fault {
   return 'blame' in judged;
-}
-
-export function incomplete(message: string): Fault {
-  return { blame: 'broken', code: 'backend_incomplete', message, retryable: true };
 }
 
 /** Each text has its choice, or its vector. A backend may give fewer choices of one text than were asked for. */

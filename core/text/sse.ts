@@ -1,5 +1,6 @@
 import { createParser } from 'eventsource-parser';
 import { McpctlError } from '../errors.ts';
+import { BareLines } from './bare-lines.ts';
 import { GrowingBytes } from './growing-bytes.ts';
 
 export interface SseEvent {
@@ -18,24 +19,27 @@ interface SseReading {
   ids?: boolean;
   /** The longest event, in bytes; 64 MiB unless told. */
   most?: number;
-  /** A line that is JSON and nothing else is an event too: what has failed behind a gateway often says so like that. */
+  /** JSON that stands in it without being a field is an event too: what fails behind a gateway often says so like that. */
   bare?: boolean;
 }
 
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** The events of a stream that is all there. A last one without its blank line counts, and so does a line of JSON alone. */
+/** The events of a stream that is all there. A last one without its blank line counts, and so does JSON that is no field. */
 export function eventsIn(text: string): SseEvent[] {
   const events: SseEvent[] = [];
+  const bare = new BareLines();
   const parser = createParser({
-    onEvent: ({ event, data }) => events.push({ data, ...(event === undefined ? {} : { event }) }),
-    onError: ({ line }) => {
-      if (isBare(line)) events.push({ data: line });
+    onEvent: ({ event, data }) =>
+      events.push(...around(bare, { data, ...(event === undefined ? {} : { event }) })),
+    onError: ({ line = '' }) => {
+      const whole = bare.add(line);
+      if (whole !== undefined) events.push({ data: whole });
     },
   });
   parser.feed(`${text.trimStart()}\n\n`);
-  return events;
+  return [...events, ...around(bare)];
 }
 
 /**
@@ -57,17 +61,22 @@ export async function* readSseTogether(
 ): AsyncGenerator<SseEvent[], void, undefined> {
   const decoder = new TextDecoder();
   const torn = new GrowingBytes(most);
+  const bareLines = new BareLines();
   let ready: SseEvent[] = [];
   const parser = createParser({
-    onEvent: ({ event, id, data }) =>
-      ready.push({
+    onEvent: ({ event, id, data }) => {
+      const sent = {
         data,
         ...(event === undefined ? {} : { event }),
         ...(id === undefined || !ids ? {} : { id }),
-      }),
-    onError: ({ type, line }) => {
+      };
+      if (bareLines.isEmpty) ready.push(sent);
+      else ready.push(...around(bareLines, sent));
+    },
+    onError: ({ type, line = '' }) => {
       if (type === 'max-buffer-size-exceeded') throw tooLong(most);
-      if (bare && isBare(line)) ready.push({ data: line });
+      const whole = bare ? bareLines.add(line) : undefined;
+      if (whole !== undefined) ready.push({ data: whole });
     },
     maxBufferSize: most,
   });
@@ -88,14 +97,17 @@ export async function* readSseTogether(
     }
     parser.feed(decoder.decode(torn.view(), { stream: true }));
     parser.feed(`${decoder.decode()}\n\n`);
+    ready.push(...around(bareLines));
     if (ready.length > 0) yield ready;
   } finally {
     torn.release();
   }
 }
 
-function isBare(line: string | undefined): line is string {
-  return line?.startsWith('{') === true;
+/** An event that has ended, or the stream, with what stood around it without being a field. */
+function around(bare: BareLines, sent?: SseEvent): SseEvent[] {
+  const texts = bare.around(sent?.data);
+  return texts.map((data, n) => (n === texts.length - 1 ? { ...sent, data } : { data }));
 }
 
 function lastBreak(piece: Uint8Array): number {

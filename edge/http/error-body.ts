@@ -49,12 +49,14 @@ function ourError(error: McpctlError, { v1, requestId }: About): OpenAiError {
   const sentence = sentenceOf(error, requestId);
   const { type, v1Code } = entryOf(error.code);
   const its = error.reason ?? {};
+  // What nobody could do is what its caller asked for: clients look for the backend's word (`unsupported_parameter`).
+  const itsCode = error.code === 'no_capable_member' ? its.code : undefined;
   return {
     message: faults ? `${sentence} ${faults}` : sentence,
     // Of an error that is not about the request, its kind is another one for a backend than for its caller.
     type: (type === 'invalid_request_error' ? its.type : undefined) ?? type,
     param: error.details?.[0]?.path ?? its.param ?? null,
-    code: (v1 ? v1Code : undefined) ?? error.code,
+    code: (v1 ? (itsCode ?? v1Code) : undefined) ?? error.code,
   };
 }
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { signs } from '../../core/judge/fault.ts';
+import { signs } from '../../core/judge/signs.ts';
 import { providerTypes } from '../../worker/providers/index.ts';
 import { read, span, tableOf } from './markdown.ts';
 

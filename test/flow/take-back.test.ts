@@ -103,6 +103,29 @@ describe('a task that was handed back', () => {
     expect((await fenceOf(task)).state).to.equal('closed');
   });
 
+  it('is asked of each member while those before could not do it, which is no failure of theirs', async () => {
+    const unable: HandBack = {
+      ...{ counts: 'attempt', code: 'no_capable_member', message: 'Not with this model.' },
+      reason: { code: 'unsupported_parameter', param: 'temperature' },
+    };
+    const task = await submit();
+    for (const name of ['a', 'b', 'c'])
+      expect(await take(task, await handedBack(task, name, unable))).to.equal('requeued');
+    expect(await take(task, await handedBack(task, 'd', unable))).to.equal('ended');
+    const row = await rowOf(task);
+    expect(row).to.include({ status: 'error', errorCode: 'no_capable_member' });
+    expect(row.errorReason).to.deep.equal(unable.reason);
+    // Where nobody waits as well: asked again it could not do it either.
+    const later = await submit({ poolKey: 'solo', source: 'async' });
+    expect(await take(later, await handedBack(later, 'solo', unable))).to.equal('ended');
+    // One that has merely failed may have it again, one that cannot do it may not.
+    await Promise.all([says('c', 'down'), says('d', 'down')]);
+    const mixed = await submit({ source: 'async' });
+    await take(mixed, await handedBack(mixed, 'a', broke));
+    expect(await take(mixed, await handedBack(mixed, 'b', unable))).to.equal('requeued');
+    expect((await fenceOf(mixed)).excluded).to.equal(idOf('b'));
+  });
+
   it('ends at once when no other member is there, as its caller waits', async () => {
     const task = await submit({ poolKey: 'solo' });
     expect(await take(task, await handedBack(task, 'solo', broke))).to.equal('ended');

@@ -273,7 +273,10 @@ describe('a backend as it is in the world', () => {
   });
 
   it('keeps a stream of Responses alive by events that its clients would throw at', async () => {
-    const done = frame({ type: 'response.completed', response: { status: 'completed' } });
+    const done = frame({
+      type: 'response.completed',
+      response: { status: 'completed', usage: { total_tokens: 1 } },
+    });
     const { events, last } = await read(sends(frame({ type: 'keepalive' }), done), {
       operation: 'responses',
     });

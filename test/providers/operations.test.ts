@@ -48,7 +48,7 @@ describe('each operation of an OpenAI-compatible backend', () => {
       (...types: string[]): Script =>
       ({ response }) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' });
-        response.write(types.map((type) => event({ type, response: { status: 'completed' } })).join(''));
+        response.write(types.map((type) => event({ type, response: { status: 'completed', usage: { total_tokens: 1 } } })).join(''));
       };
     const messagesSay = open('message_start', 'message_stop');
     expect((await read('responses', open('response.completed'))).last).to.have.property('kind', 'end');
@@ -70,7 +70,7 @@ describe('each operation of an OpenAI-compatible backend', () => {
       'responses',
       sends(
         event({ sequence_number: 1 }, 'response.in_progress'),
-        event({ type: 'response.completed', response: {} }, 'another'),
+        event({ type: 'response.completed', response: { usage: { total_tokens: 1 } } }, 'another'),
       ),
     );
     expect(events.map((data) => (JSON.parse(data) as { type: string }).type)).to.deep.equal([

@@ -225,7 +225,7 @@ describe('answers of /v1', function () {
           400,
           { message: 'It does not support tools', type: 'OddError', param: 'model', code: 'no_tools' },
         ],
-        told: { code: 'no_capable_member', type: 'OddError', param: 'model' },
+        told: { code: 'no_tools', type: 'OddError', param: 'model' },
         status: 400,
         reason: { code: 'no_tools', type: 'OddError', param: 'model' },
         ends: true,

@@ -144,6 +144,70 @@ describe('a pool whose members cannot all do the same', function () {
     expect(sent()).to.deep.include(as);
   });
 
+  describe('asks another where a backend does not take a parameter with its model', () => {
+    // Each as it was seen: egoist/chatwise-releases#940, QwenLM/qwen-code#921, ChatGPTNextWeb/NextChat#3195,
+    // openai/openai-dotnet#276, vllm-project/vllm-gaudi#1098, Gitlawb/openclaude#739 (Mistral).
+    const refusals: [number, object][] = [
+      [
+        400,
+        {
+          ...{ message: "Unsupported parameter: 'temperature' is not supported with this model." },
+          ...{ type: 'invalid_request_error', param: 'temperature', code: 'unsupported_parameter' },
+        },
+      ],
+      [
+        400,
+        {
+          ...{
+            message: 'max_tokens is too large: 8192. This model supports at most 4096 completion tokens.',
+          },
+          ...{ type: 'invalid_request_error', param: 'max_tokens', code: 'invalid_value' },
+        },
+      ],
+      [
+        400,
+        {
+          ...{ message: "'response_format' of type 'json_schema' is not supported with model version `x`." },
+          ...{ type: 'invalid_request_error', param: 'response_format', code: 'odd' },
+        },
+      ],
+      [
+        400,
+        {
+          ...{ message: "Gaudi doesn't support logprobs. Please remove 'logprobs' from your request." },
+          ...{ type: 'BadRequestError', param: 'logprobs', code: 'gaudi' },
+        },
+      ],
+      [
+        422,
+        { message: 'Extra inputs are not permitted', type: 'extra_forbidden', param: 'store', code: 'extra' },
+      ],
+    ];
+    const asked = { messages: [user], temperature: 0.2, max_tokens: 8_192, logprobs: true, store: false };
+    after(() => {
+      for (const other of others) other.reply(both);
+    });
+
+    for (const [status, error] of refusals)
+      it((error as { message: string }).message, async () => {
+        for (const other of others) other.reply(answers(status, { error }));
+        const before = others.map((other) => posts(other, '/v1/chat/completions'));
+        const answered = await Promise.all(
+          Array.from({ length: 6 }, (_, n) =>
+            call('/v1/chat/completions', { ...asked, stream: n % 2 === 0 }),
+          ),
+        );
+        for (const answer of answered)
+          expect([answer.status, (await answer.text()).includes('Hello')]).to.deep.equal([200, true]);
+        expect(others.map((other) => posts(other, '/v1/chat/completions'))).to.not.deep.equal(before);
+        // Nobody else may have it: it is refused in the backend's own words.
+        const pinned = await call('/v1/chat/completions', asked, { 'x-mcpctl-pin': 'm1' });
+        expect(pinned.status).to.equal(400);
+        expect(((await pinned.json()) as { error: object }).error).to.deep.include(error);
+        expect((await t.llm('m1')).status).to.equal('active');
+      });
+  });
+
   it('says what is lacking when nobody can', async () => {
     const answer = await call('/v1/embeddings', { input: 'hi' }, { 'x-mcpctl-pin': 'm1' });
     expect(answer.status).to.equal(400);

@@ -18,10 +18,24 @@ export function codeOfReason(reason: string): string {
   return /^(\w+): /.exec(reason)?.[1] ?? '';
 }
 
-/** How many of these attempts failed. */
+/** How many of these attempts failed; one that was asked for what it cannot do has not. */
 export function failuresIn(attempts: readonly { reason: string }[]): number {
   const codes = attempts.map(({ reason }) => codeOfReason(reason));
-  return codes.filter((code) => isErrorCode(code) && !isNotYet(code) && code !== 'shutting_down').length;
+  const isFailure = (code: string): boolean => !isNotYet(code) && !isUnable(code) && code !== 'shutting_down';
+  return codes.filter((code) => isErrorCode(code) && isFailure(code)).length;
+}
+
+/** What says that a member has not failed, and never can do it: its model, or its backend, does not take it. */
+export function isUnable(code: string): boolean {
+  return code === 'no_capable_member';
+}
+
+/** How many members of a pool are asked for what those before could not do. */
+const MOST_ASKED = 8;
+
+/** Whether yet another member is worth being asked. */
+export function isWorthAsking(attempts: readonly { reason: string }[]): boolean {
+  return attempts.filter(({ reason }) => isUnable(codeOfReason(reason))).length + 1 < MOST_ASKED;
 }
 
 export function isWorthNoting(attempts: readonly { reason: string }[], reason: string): boolean {

@@ -21,7 +21,15 @@ export function isError(event: Json, name?: string): boolean {
   if (saysError(event['errors']) || saysError(event['error_code'])) return true;
   const { type } = event;
   if (typeof type === 'string' && /[_.]/.test(type) && !type.endsWith('_error')) return false; // an event of a protocol
-  return sentences.some((key) => typeof event[key] === 'string' && event[key] !== '');
+  return sentences.some((key) => typeof event[key] === 'string' && event[key] !== '') && !saysSuccess(event);
+}
+
+/** Gateways say so beside what they wrap: `{"code":0,"message":"success","data":{…}}`. */
+export function saysSuccess({ success, code, message, msg }: Json): boolean {
+  const isWell = code === 0 || code === 200 || code === '0' || code === '200';
+  return (
+    success === true || (isWell && /^(|ok|success(ful(ly)?)?)[.!]?$/i.test(String(message ?? msg ?? '')))
+  );
 }
 
 /** MiniMax says with every answer how it went; 0 is well. */

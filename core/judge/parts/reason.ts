@@ -145,9 +145,11 @@ function fromObject(object: Json, depth: number): Reason {
 }
 
 /** OpenRouter says "Provider returned error", and what that was in `metadata.raw`. */
-function relayed({ metadata }: Json, depth: number): string {
+function relayed({ metadata, param }: Json, depth: number): string {
   const inner = isJson(metadata) ? read(metadata['raw'], depth + 1).message : undefined;
-  return inner === undefined ? '' : `: ${inner}`;
+  return [inner, isSentence(param) ? param : undefined]
+    .map((said) => (said === undefined ? '' : `: ${said}`))
+    .join('');
 }
 
 /** What an object says beside its sentence. */
@@ -167,11 +169,14 @@ function ownReason(object: Json): Reason {
   const type = object['type'] ?? object['error_type'];
   if (isWord(type) && type !== 'error') reason.type = type;
   const param = typeof object['param'] === 'string' ? object['param'] : pathOf(object['loc']);
-  if (isWord(param)) reason.param = param;
+  if (isWord(param) && !isSentence(param)) reason.param = param;
   const asked = waitOf(object);
   if (asked !== undefined) reason.retryAfterS = asked;
   return reason;
 }
+
+/** Xiaomi's gateway has "Param Incorrect", and what that is in its `param` (AQBot-Desktop/AQBot#93). */
+const isSentence = (param: unknown): param is string => typeof param === 'string' && /\s\S+\s/.test(param);
 
 /** LiteLLM writes Python's `None` for a word that it has not. */
 const isWord = (value: unknown): value is string =>

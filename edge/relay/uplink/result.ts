@@ -1,4 +1,4 @@
-import { unreadable } from '../../../core/judge/stream.ts';
+import { unreadable } from '../../../core/judge/no-answer.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { topLevelMembers } from '../../../core/text/json-text.ts';
 import { Ending } from '../../../core/judge/ending.ts';
@@ -97,7 +97,7 @@ async function takeWhole(
   const judged = isCount ? judgeCount(bodyText) : judgeWhole(bodyText, { operation });
   if (isFault(judged)) return await speaker.fail(judged);
   const { remark: _ofItsOwner, ...answer } = judged;
-  if (!streaming) return await speaker.end({ ...answer, status });
+  if (!streaming) return await speaker.end({ ...answer, status: 200 });
   // Its caller is shown events, so the answer is some.
   const events = eventsOfWhole(operation, judged.body);
   if (!events) return await speaker.fail(unreadable('The backend answered with what is nested too deeply'));

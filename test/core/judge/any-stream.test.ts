@@ -116,7 +116,7 @@ const responses: fc.Arbitrary<Stream> = fc
       object: 'response',
       status: said,
       output: [],
-      usage: null,
+      usage: said === 'in_progress' ? null : { input_tokens: 1, output_tokens: parts },
     });
     const frames = [
       frame('begin', { type: 'response.created', response: response('in_progress') }),

@@ -212,3 +212,145 @@ describe('a refusal of a gateway', () => {
       expect(asks(nothing), nothing).to.equal(undefined);
   });
 });
+
+describe('a parameter that a backend refuses', () => {
+  const error = (message: string, param: string | null = null, code: string | null = null): object => ({
+    error: { message, type: 'invalid_request_error', param, code },
+  });
+  /** Because of its model, or of what it is: another may take it. */
+  const unable: [number, object][] = [
+    // egoist/chatwise-releases#940, CherryHQ/cherry-studio#911
+    [400, error("Unsupported parameter: 'temperature' is not supported with this model.", 'temperature')],
+    // QwenLM/qwen-code#921
+    [400, error("Unsupported value: 'temperature' does not support 0 with this model.", 'temperature')],
+    // koosoli/ESPHomeDesigner#379
+    [400, error("'max_tokens' is not supported with this model. Use 'max_completion_tokens'.", 'max_tokens')],
+    // ChatGPTNextWeb/NextChat#3195, tailcallhq/forgecode#1185
+    [
+      400,
+      error(
+        'max_tokens is too large: 8192. This model supports at most 4096 completion tokens.',
+        'max_tokens',
+      ),
+    ],
+    // AQBot-Desktop/AQBot#93: its sentence is where its parameter should be
+    [
+      400,
+      error(
+        'Param Incorrect',
+        'max_tokens is too large: 9. This model supports at most 8 completion tokens.',
+      ),
+    ],
+    // Gitlawb/openclaude#331 (Volcengine)
+    [
+      400,
+      error(
+        'The parameter `max_completion_tokens` specified in the request are not valid: integer above maximum value, expected a value <= 12288',
+        'max_completion_tokens',
+      ),
+    ],
+    // DeepSeek, Groq, Anthropic, Scaleway (scaleway/docs-content#4858)
+    [400, error('Invalid max_tokens value, the valid range of max_tokens is [1, 8192]')],
+    [400, error('`max_tokens` must be less than or equal to `8192`', 'max_tokens')],
+    [
+      400,
+      error('max_tokens: 9000 > 8192, which is the maximum allowed number of output tokens for claude-x'),
+    ],
+    [416, { error: 'max_completion_tokens is limited for this model' }],
+    // openai/openai-dotnet#276, Groq, BerriAI/litellm#6610 (xAI), LM Studio
+    [400, error("'response_format' of type 'json_schema' is not supported with model version `gpt-4o`.")],
+    [400, error('This model does not support response format `json_schema`.')],
+    [
+      400,
+      {
+        code: 'Client specified an invalid argument',
+        error: 'The response_format parameter is unsupported at the moment.',
+      },
+    ],
+    [400, { error: "'response_format.type' must be 'json_schema' or 'text'" }],
+    // Gitlawb/openclaude#739, editor-code-assistant/eca#231 (Mistral)
+    [
+      422,
+      {
+        detail: [{ type: 'extra_forbidden', loc: ['body', 'store'], msg: 'Extra inputs are not permitted' }],
+      },
+    ],
+    [
+      422,
+      {
+        message: {
+          detail: [{ type: 'extra_forbidden', loc: ['body', 'n'], msg: 'Extra inputs are not permitted' }],
+        },
+      },
+    ],
+    // vllm-project/vllm-gaudi#1098, vllm-project/vllm#5299, Gemini
+    [400, error("Gaudi doesn't support logprobs. Please remove 'logprobs'/'top_logprobs' from your request")],
+    [400, error('Requested sample logprobs of 25, which is greater than max allowed: 20')],
+    [400, error('Logprobs is not enabled for models/gemini-2.0-flash')],
+    [400, error('Developer instruction is not enabled for models/gemma-3-27b-it')],
+    // LiteLLM, OpenRouter, xAI, Groq, Bedrock, Ollama
+    [400, error("UnsupportedParamsError: groq does not support parameters: ['logprobs'], for model=x")],
+    [404, error('No endpoints found that can handle the requested parameters.')],
+    [400, { error: 'Argument not supported on this model: presencePenalty' }],
+    [400, error("property 'reasoning_content' is unsupported")],
+    [400, { message: 'temperature and top_p cannot both be specified for this model.' }],
+    [400, { error: '"llama3" does not support thinking' }],
+    [400, error('Tool calling is not supported with this model', 'tools')],
+  ];
+  for (const [status, body] of unable)
+    it(`is asked of another: ${String(status)} ${JSON.stringify(body).slice(0, 120)}`, () => {
+      const fault = faultOfRefusal({ status, body: JSON.stringify(body) });
+      expect(fault).to.include({ blame: 'unable', code: 'no_capable_member', retryable: true });
+      // What we or the owner have set is not the caller's, whatever is said of it.
+      const params = [
+        'temperature',
+        'max_tokens',
+        'max_completion_tokens',
+        'response_format',
+        'store',
+        'n',
+        'logprobs',
+        'tools',
+      ];
+      if (fault.reason?.param !== undefined)
+        expect(faultOfRefusal({ status, body: JSON.stringify(body) }, { params })).to.include({
+          blame: 'owner',
+        });
+    });
+
+  /** Nobody would take it. */
+  const callers: object[] = [
+    error("Unknown parameter: 'x'", 'x', 'unknown_parameter'),
+    error("Invalid 'temperature': decimal above maximum value. Expected a value <= 2.", 'temperature'),
+    error("Invalid value: 'robot'. Supported values are: 'system', 'user'.", 'messages[0].role'),
+    error('max_tokens must be at least 1, got 0.', 'max_tokens'),
+    { error: "'response_format.json_schema.schema' must be an object" }, // bhimrazy/receipt-ocr#20
+    { detail: [{ loc: ['body', 'messages'], msg: 'field required', type: 'missing' }] },
+    error("An assistant message with 'tool_calls' must be followed by tool messages", 'messages.[3].role'),
+  ];
+  for (const body of callers)
+    it(`is its caller's: ${JSON.stringify(body).slice(0, 120)}`, () => {
+      expect(faultOfRefusal({ status: 400, body: JSON.stringify(body) })).to.include({ blame: 'caller' });
+    });
+});
+
+describe('a guardrail that stands before a backend', () => {
+  const guarded = (status: number, message: string) =>
+    faultOfRefusal({
+      status,
+      body: JSON.stringify({ error: { message, type: 'hooks_failed' }, hook_results: {} }),
+    });
+  it('refuses the caller by Portkey’s status, and is not the caller’s where a budget is used up', () => {
+    // Portkey-AI/gateway#1740
+    expect(guarded(446, 'The guardrail checks defined in the config failed.')).to.include({
+      blame: 'caller',
+      status: 446,
+    });
+    expect(guarded(412, 'The guardrail checks failed.')).to.include({ blame: 'caller' });
+    const spent = { status: 'failure', message: 'Portkey Error: Budget limit exceeded' };
+    expect(faultOfRefusal({ status: 412, body: JSON.stringify(spent) })).to.include({
+      blame: 'owner',
+      code: 'backend_misconfigured',
+    });
+  });
+});

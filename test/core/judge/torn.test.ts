@@ -190,9 +190,10 @@ describe('a stream that is torn', () => {
     const failed = { type: 'response.failed', response: { object: 'response', status: 'failed', error } };
     const { events, last } = judge.pass([
       { data: '{"type":"response.created","response":{}}' },
+      { data: '{"type":"response.output_text.delta","delta":"a"}' },
       { data: JSON.stringify(failed) },
     ]);
-    expect(events).to.have.length(2);
+    expect(events).to.have.length(3);
     expect(last).to.include({ code: 'too_many_requests', retryable: true });
     expect(judge.endOf('closed')).to.equal(undefined);
   });
@@ -345,7 +346,11 @@ describe('what an answer is, by what it says', () => {
     ['with a message beside it', 'chat', { ...text('a'), message: 'ok', detail: 'x', success: true }],
     ['with fewer choices than were asked for', 'chat', text('a')],
     ['of nothing', 'messages', { type: 'message', content: [], stop_reason: 'end_turn' }],
-    ['of no output', 'responses', { object: 'response', status: 'completed', output: [] }],
+    [
+      'of no output that has cost something',
+      'responses',
+      { object: 'response', status: 'completed', output: [], usage: { input_tokens: 3, output_tokens: 0 } },
+    ],
     [
       'that says it went well (MiniMax)',
       'chat',

@@ -1,6 +1,7 @@
 import { eventsOfWhole } from '../../../core/judge/events-of-whole.ts';
-import { StreamJudge, unreadable, type Judging } from '../../../core/judge/stream.ts';
-import { incomplete, isFault, judgeWhole } from '../../../core/judge/whole.ts';
+import { incomplete, unreadable } from '../../../core/judge/no-answer.ts';
+import { StreamJudge, type Judging } from '../../../core/judge/stream.ts';
+import { isFault, judgeWhole } from '../../../core/judge/whole.ts';
 import type { Ended, How } from '../../../core/judge/ending.ts';
 import { readSseTogether } from '../../../core/text/sse.ts';
 import { readingMs } from '../../../core/runtime/time-of-bytes.ts';
@@ -32,7 +33,6 @@ export class StreamedAnswer {
   readonly #call: ForwardCall;
   readonly #patience: Patience;
   readonly #readingMs: number;
-  #status = 200;
   #events = 0;
   #usageLeftMs = usageMs;
   /** Since when usage is waited for, by `performance.now()`. */
@@ -48,7 +48,6 @@ export class StreamedAnswer {
 
   /** @throws what reading throws; `rescued` says whether the answer was complete by then. */
   async *read(answer: Answer): AsyncGenerator<Reply, Last> {
-    this.#status = answer.status;
     const { first, bytes } = await peeked(this.#alive(answer.bytes()));
     // An error, or all of the answer, though a stream was asked for; whatever it calls itself.
     if (first === '<') return failureOf(unreadable(page));
@@ -91,7 +90,7 @@ export class StreamedAnswer {
   #lastOf({ finishReason, usage, remark }: Ended): Last {
     return {
       kind: 'end',
-      status: this.#status,
+      status: 200, // whatever it has answered with: Portkey's 246 tells of a guardrail that let it pass
       ...(finishReason === undefined ? {} : { finishReason }),
       ...(usage === undefined ? {} : { usage }),
       ...(remark === undefined ? {} : { remark }),

@@ -21,5 +21,5 @@ export async function wholeAnswer(answer: Answer, { call, judging, patience }: A
   }
   const body = Buffer.concat(pieces).toString('utf8');
   const judged = countsTokens(call) ? judgeCount(body) : judgeWhole(body, judging);
-  return isFault(judged) ? failureOf(judged) : { kind: 'end', status: answer.status, ...judged };
+  return isFault(judged) ? failureOf(judged) : { kind: 'end', status: 200, ...judged };
 }

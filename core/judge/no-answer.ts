@@ -1,0 +1,16 @@
+import type { Fault } from './fault.ts';
+import { reasonOfBody } from './parts/reason.ts';
+
+const LONGEST_SAID = 200;
+
+/** What is no answer at all, in the backend's words where they are short and no page. */
+export function unreadable(what: string, said?: string): Fault {
+  const { message: words = '' } = reasonOfBody(said);
+  const message = words === '' || words.length > LONGEST_SAID ? `${what}.` : `${what}: ${words}`;
+  return { blame: 'broken', code: 'backend_error', message, retryable: true };
+}
+
+/** What is not all of an answer. */
+export function incomplete(message: string): Fault {
+  return { blame: 'broken', code: 'backend_incomplete', message, retryable: true };
+}

@@ -1,0 +1,65 @@
+import { Brackets } from './brackets.ts';
+
+/** What is longer than this, over several lines, is no error that somebody has written for others to read. */
+const MOST_CHARS = 64 * 1_024;
+
+/** An object, a list of such; or the mark of the end, which some write without its `data:` too. */
+const begins = /^\s*(?:\{|\[\s*(?:\{|$|DONE\]))/;
+
+/**
+ * The lines of an event stream that are no field of it. What fails behind a gateway is often put there as it is: as JSON
+ * on one line, or written over several; and where only its first line was given a `data:`, the others are here.
+ */
+export class BareLines {
+  #lines: string[] = [];
+  #chars = 0;
+  /** Of a JSON text whose first line stands here too. */
+  #brackets: Brackets | undefined;
+
+  get isEmpty(): boolean {
+    return this.#lines.length === 0;
+  }
+
+  /** @returns a JSON text that is whole with this line. */
+  add(line: string): string | undefined {
+    if (this.isEmpty) {
+      this.#brackets = begins.test(line) ? new Brackets() : undefined;
+      this.#chars = 0;
+    }
+    this.#brackets?.add(line);
+    if (this.#brackets?.isOpen === false) return this.#take(line);
+    this.#chars += line.length;
+    if (this.#chars <= MOST_CHARS) this.#lines.push(line);
+    return undefined;
+  }
+
+  /**
+   * An event has ended, or the stream. @param data of that event.
+   * @returns the events there are now: one that had begun here is one too, though its end is missing.
+   */
+  around(data?: string): string[] {
+    if (this.isEmpty) return data === undefined ? [] : [data];
+    const isBegun = this.#brackets !== undefined;
+    const rest = this.#take();
+    if (isBegun) return data === undefined ? [rest] : [rest, data];
+    if (data === undefined) return [];
+    const all = `${data}\n${rest}`;
+    return [!isJson(data) && isJson(all) ? all : data];
+  }
+
+  #take(...last: string[]): string {
+    const text = [...this.#lines, ...last].join('\n');
+    this.#lines = [];
+    this.#brackets = undefined;
+    return text;
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false; // no text of JSON: it stays what it was
+  }
+}
