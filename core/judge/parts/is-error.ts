@@ -26,11 +26,12 @@ export function isError(event: Json, name?: string): boolean {
 
 /** Gateways say so beside what they wrap: `{"code":0,"message":"success","data":{…}}`. */
 export function saysSuccess({ success, code, message, msg }: Json): boolean {
-  const isWell = code === 0 || code === 200 || code === '0' || code === '200';
-  return (
-    success === true || (isWell && /^(|ok|success(ful(ly)?)?)[.!]?$/i.test(String(message ?? msg ?? '')))
-  );
+  if (success === true) return true;
+  const said = message ?? msg ?? '';
+  return wellCodes.has(code) && typeof said === 'string' && /^(|ok|success(ful(ly)?)?)[.!]?$/i.test(said);
 }
+
+const wellCodes: ReadonlySet<unknown> = new Set([0, 200, '0', '200']);
 
 /** MiniMax says with every answer how it went; 0 is well. */
 function saysStatus(status: unknown): boolean {
