@@ -48,7 +48,11 @@ describe('each operation of an OpenAI-compatible backend', () => {
       (...types: string[]): Script =>
       ({ response }) => {
         response.writeHead(200, { 'content-type': 'text/event-stream' });
-        response.write(types.map((type) => event({ type, response: { status: 'completed', usage: { total_tokens: 1 } } })).join(''));
+        response.write(
+          types
+            .map((type) => event({ type, response: { status: 'completed', usage: { total_tokens: 1 } } }))
+            .join(''),
+        );
       };
     const messagesSay = open('message_start', 'message_stop');
     expect((await read('responses', open('response.completed'))).last).to.have.property('kind', 'end');
