@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Granted } from './access/grants.ts';
 import { uuidSchema } from './names.ts';
 import type { Guarded, Verb, Visibility } from './resources/define.ts';
 import { resources, type Resource } from './resources/index.ts';
@@ -11,14 +12,18 @@ export interface Actor {
   userName: string;
   tokenId: string;
   tokenName: string;
-  /** Read by `can` alone. */
+  /** The word that the last release has for it; no right is read from it. */
   binding: (typeof bindings)[number];
+  /** All that the user is granted, by whatever way; read here alone. */
+  granted: Granted;
   /** Pool keys that the token is bound to; null = every pool. */
   pools: readonly string[] | null;
 }
 
-/** What the verb is about: whose it is, which pool it concerns, and for a token, or what belongs to one, which. */
+/** What the verb is about: what it is called, whose it is, which pool it concerns, and for a token, or what belongs to one, which. */
 export interface Target {
+  /** Absent: may they at all? That is answered by what is granted without a name, and by ownership. */
+  name?: string;
   ownerId?: string;
   poolKey?: string;
   tokenId?: string;
@@ -31,8 +36,8 @@ const rightsOf = (resource: Resource | Guarded): Guarded =>
   typeof resource === 'string' ? resources[resource] : resource;
 
 /**
- * May this actor do that? The only place that knows what a binding allows: `admin` everything, `user` what the
- * resource's own definition says (core/resources). A token bound to pools may do so only to what is in them
+ * May this actor do that? Yes if it is granted (core/access/grants.ts), or theirs and the resource's own definition leaves
+ * that to owners (core/resources). A token bound to pools may do so only to what is in them
  * (`isWithin`), whoever's token it is. A caller turns `false` into 404 where the existence itself is private, into 403
  * where the whole action is closed. Who makes something owns it. Lists ask `scopeOf`, which says the same of many rows.
  */
@@ -43,11 +48,27 @@ export function can(
 ): boolean {
   const rights = rightsOf(resource);
   if (actor.pools !== null && !isWithin(actor, actor.pools, { rights, target })) return false;
-  if (actor.binding === 'admin') return true;
-  const { ownerId = verb === 'create' ? actor.userId : undefined } = target;
+  return isGranted(actor, verb, { rights, target }) || owns(actor, verb, { rights, target });
+}
+
+interface Question {
+  rights: Guarded;
+  target: Target;
+}
+
+function isGranted({ granted, userId }: Actor, verb: Verb, { rights, target }: Question): boolean {
+  const { name, ownerId = userId } = target;
+  if (!granted.allows(verb, rights, name)) return false;
+  // What is made belongs to who makes it: to make another's is to change what they have.
+  const isForAnother = verb === 'create' && rights.isPrivate && ownerId !== userId;
+  return !isForAnother || granted.allows('edit', rights, name);
+}
+
+function owns({ userId }: Actor, verb: Verb, { rights, target }: Question): boolean {
+  const { ownerId = verb === 'create' ? userId : undefined } = target;
   const who = rights.may[verb];
   if (who === 'everyone' || (who === 'shared' && target.visibility === 'shared')) return true;
-  return who !== undefined && ownerId === actor.userId;
+  return who !== undefined && ownerId === userId;
 }
 
 /**
@@ -66,6 +87,8 @@ function isWithin(
 /** The rows of a resource that an actor may do something to: those that meet each of these; null asks nothing. */
 export interface Scope {
   ownerId: string | null;
+  /** Beside the owner's those that are called so: then `ownerId` asks nothing of them. */
+  orNames: readonly string[];
   pools: readonly string[] | null;
   tokenId: string | null;
   /** Beside the owner's those that are shared: then `ownerId` asks nothing of them. */
@@ -73,22 +96,39 @@ export interface Scope {
 }
 
 /** For what a process does on nobody's behalf. */
-export const everything: Scope = { ownerId: null, pools: null, tokenId: null, orShared: false };
+export const everything: Scope = {
+  ownerId: null,
+  orNames: [],
+  orShared: false,
+  pools: null,
+  tokenId: null,
+};
+
+/** No row has this owner. */
+const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 /**
  * `can` of many rows at once, to be turned into SQL: a row is in the scope exactly if `can` says yes of it.
  * @returns null when that is none at all.
  */
 export function scopeOf(actor: Actor, verb: Verb, resource: Resource | Guarded): Scope | null {
-  const { may, reachedBy } = rightsOf(resource);
-  const who = actor.binding === 'admin' ? 'everyone' : may[verb];
-  if (who === undefined) return null;
-  const ownerId = who === 'everyone' ? null : actor.userId;
-  const orShared = who === 'shared';
-  if (actor.pools === null) return { ...everything, ownerId, orShared };
-  if (reachedBy.includes('pool'))
-    return actor.pools.length === 0 ? null : { ownerId, orShared, pools: actor.pools, tokenId: null };
-  return reachedBy.includes('token') ? { ownerId, orShared, pools: null, tokenId: actor.tokenId } : null;
+  const rights = rightsOf(resource);
+  const { reachedBy } = rights;
+  const whose = whoseOf(actor, verb, rights);
+  if (!whose) return null;
+  if (actor.pools === null) return whose;
+  if (reachedBy.includes('pool')) return actor.pools.length === 0 ? null : { ...whose, pools: actor.pools };
+  return reachedBy.includes('token') ? { ...whose, tokenId: actor.tokenId } : null;
+}
+
+function whoseOf({ granted, userId }: Actor, verb: Verb, rights: Guarded): Scope | null {
+  const who = rights.may[verb];
+  const names = who === 'everyone' ? null : granted.namesOf(verb, rights);
+  const isForOthers = verb !== 'create' || !rights.isPrivate || granted.allows('edit', rights, undefined);
+  if (names === null) return { ...everything, ownerId: isForOthers ? null : userId };
+  if (who === undefined && names.length === 0) return null;
+  const ownerId = who === undefined ? NOBODY : userId;
+  return { ...everything, ownerId, orNames: names, orShared: who === 'shared' };
 }
 
 /** Whether an actor may do that to everybody's, whatever they are. */

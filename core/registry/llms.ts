@@ -249,6 +249,12 @@ export async function deleteRows(trx: Knex.Transaction, rows: readonly LlmRow[])
   await trx('llms').whereIn('id', ids).delete();
 }
 
+/** A scope as SQL. */
+function narrow(query: Knex.QueryBuilder, { ownerId, orNames, pools }: Scope): void {
+  if (pools !== null) query.whereIn('poolKey', [...pools]);
+  if (ownerId !== null) query.whereRaw('(owner_id = ? or name = any(?))', [ownerId, [...orNames]]);
+}
+
 export function createLlms(connection: Connection, limits: RegistryLimits): Llms {
   const { db } = connection;
   const first = async (where: Record<string, string>): Promise<LlmRow | undefined> => {
@@ -259,7 +265,7 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
     ...writers(connection, limits),
     async list({ scope, kind, type, pool, after, limit }) {
       const query = db('llms').select('*').orderBy('name').limit(limit);
-      if (scope.pools) query.whereIn('poolKey', [...scope.pools]);
+      narrow(query, scope);
       if (kind) query.where({ kind });
       if (type) query.where({ type });
       if (pool) query.where({ poolKey: pool });

@@ -30,7 +30,13 @@ export function createPools({ db, transaction }: Connection): Pools {
     byKey: (key) => db<PoolRow>('pools').where({ key }).first('key', 'ownerId', 'createdAt'),
     async list({ scope, after, limit }) {
       const query = db('llms').distinct<{ poolKey: string }[]>('poolKey').orderBy('poolKey').limit(limit);
-      if (scope.pools) query.whereIn('poolKey', [...scope.pools]);
+      const { ownerId, orNames, pools } = scope;
+      if (pools) query.whereIn('poolKey', [...pools]);
+      if (ownerId !== null)
+        query.whereRaw('(pool_key = any(?) or pool_key in (select key from pools where owner_id = ?))', [
+          [...orNames],
+          ownerId,
+        ]);
       if (after !== undefined) query.where('poolKey', '>', after);
       return (await query).map((row) => row.poolKey);
     },

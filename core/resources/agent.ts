@@ -53,7 +53,7 @@ export const agent = defineResource({
   },
   derived: { status: z.enum(['active', 'hibernating', 'inactive']), pool: z.string() },
   filters: ['llm', 'project'],
-  may: { view: 'shared', create: 'owner', edit: 'owner', delete: 'owner', run: 'shared' },
+  may: { view: 'shared', edit: 'owner', delete: 'owner', run: 'shared' },
   quota: { user: 100, all: 5_000 },
   missing: 'agent_not_found',
   columns: [

@@ -11,8 +11,7 @@ import { nameSchema, uuidSchema } from '../names.ts';
 export type Verb = 'view' | 'create' | 'edit' | 'delete' | 'run';
 
 /**
- * Who may, beside admins, who may everything; `shared`: everyone, where its field `visibility` says so, and its owner
- * anyhow.
+ * Who may, beside whoever is granted it; `shared`: everyone, where its field `visibility` says so, and its owner anyhow.
  */
 type Who = 'everyone' | 'owner' | 'shared';
 
@@ -23,8 +22,10 @@ export type Visibility = (typeof visibilities)[number];
 /** What rights are about: read by `can` and `scopeOf` (core/access.ts) and by nobody else. */
 export interface Guarded {
   word: string;
-  /** A verb that is not named is for admins alone. */
+  /** What one may without a grant. A verb that is not named is for those alone who are granted it. */
   may: Readonly<Partial<Record<Verb, Who>>>;
+  /** One of these is its owner's alone to see: who may make some sees those that they made, and no others by that. */
+  isPrivate: boolean;
   /** How a token that is bound to pools reaches one: by its pool, by being itself, or by nothing. */
   reachedBy: readonly ('pool' | 'token')[];
 }
@@ -183,6 +184,7 @@ export const keySchema = ({ key }: Pick<Definition, 'key'>): z.ZodType<string> =
 
 export function defineResource(declared: Declared): Definition {
   return {
+    isPrivate: declared.may.view === 'owner' || declared.may.view === 'shared',
     reachedBy: [],
     ...declared,
     calls: ['list', 'get', 'create', 'replace', 'change', 'delete'],

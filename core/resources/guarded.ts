@@ -9,21 +9,27 @@ export const llm: Referable = {
   plural: 'llms',
   key: 'name',
   fields: { name: required(nameSchema) },
-  may: { view: 'everyone', run: 'everyone', delete: 'owner' },
+  may: { view: 'owner', delete: 'owner' },
+  isPrivate: false,
   reachedBy: ['pool'],
 };
 
-const ofItsOwner: Guarded['may'] = {
-  view: 'owner',
-  create: 'owner',
-  edit: 'owner',
-  delete: 'owner',
-  run: 'owner',
-};
+const ofItsOwner: Guarded['may'] = { view: 'owner', edit: 'owner', delete: 'owner', run: 'owner' };
 
-export const task: Guarded = { word: 'task', may: ofItsOwner, reachedBy: ['pool'] };
+/** To make one comes with `run` of what it calls. */
+export const task: Guarded = {
+  word: 'task',
+  may: { ...ofItsOwner, create: 'owner' },
+  isPrivate: true,
+  reachedBy: ['pool'],
+};
 /** A provider session: one publishing worker. */
-export const session: Guarded = { word: 'session', may: ofItsOwner, reachedBy: ['pool', 'token'] };
+export const session: Guarded = {
+  word: 'session',
+  may: ofItsOwner,
+  isPrivate: true,
+  reachedBy: ['pool', 'token'],
+};
 /** The pages of queues. */
-export const board: Guarded = { word: 'board', may: { view: 'everyone' }, reachedBy: [] };
-export const metrics: Guarded = { word: 'metrics', may: {}, reachedBy: [] };
+export const board: Guarded = { word: 'board', may: {}, isPrivate: false, reachedBy: [] };
+export const metrics: Guarded = { word: 'metrics', may: {}, isPrivate: false, reachedBy: [] };

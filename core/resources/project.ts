@@ -12,7 +12,7 @@ export const project = defineResource({
     description: optional(textSchema(2_000), ''),
   },
   filters: [],
-  may: { view: 'owner', create: 'owner', edit: 'owner', delete: 'owner' },
+  may: { view: 'owner', edit: 'owner', delete: 'owner' },
   quota: { user: 100, all: 5_000 },
   missing: 'project_not_found',
   columns: [

@@ -19,7 +19,7 @@ export const prompt = defineResource({
   },
   unique: ['project', 'agent', 'name'],
   filters: ['project', 'agent'],
-  may: { view: 'owner', create: 'owner', edit: 'owner', delete: 'owner' },
+  may: { view: 'owner', edit: 'owner', delete: 'owner' },
   quota: { user: 500, all: 20_000 },
   missing: 'prompt_not_found',
   columns: [

@@ -7,6 +7,7 @@ export const token: Listed = {
   about: 'who may call',
   key: 'id',
   may: { view: 'owner', create: 'owner', edit: 'owner', delete: 'owner', run: 'owner' },
+  isPrivate: true,
   reachedBy: ['token'],
   calls: ['list', 'delete'],
   filters: [],

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { can, scopeOf, type Actor } from '../../core/access.ts';
+import { grantedTo } from '../../core/access/presets.ts';
 import { visibilities, type Guarded, type Verb } from '../../core/resources/define.ts';
 import { resources as every, type Resource } from '../../core/resources/index.ts';
 
@@ -13,6 +14,7 @@ const actor = (binding: Actor['binding'], pools: string[] | null = null): Actor 
   tokenId: 't',
   tokenName: 't',
   binding,
+  granted: grantedTo[binding],
   pools,
 });
 
@@ -83,7 +85,8 @@ describe('can', () => {
       userName: fc.constant('x'),
       tokenId: name,
       tokenName: fc.constant('x'),
-      binding: fc.constantFrom('admin', 'user'),
+      binding: fc.constant('user'),
+      granted: fc.constantFrom(...Object.values(grantedTo)),
       pools: fc.option(fc.uniqueArray(name), { nil: null }),
     });
     const rows = fc.record({

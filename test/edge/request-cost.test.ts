@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import express from 'express';
+import { grantedTo } from '../../core/access/presets.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { deliver } from '../../edge/middleware/deliver.ts';
 import { requestId } from '../../edge/middleware/request-id.ts';
@@ -266,6 +267,7 @@ describe('the delivery of answers', () => {
         tokenId: 't',
         tokenName: 't',
         binding: 'user',
+        granted: grantedTo.user,
         pools: null,
       };
       next();

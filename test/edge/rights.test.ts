@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { everything } from '../../core/access.ts';
+import { grantedTo } from '../../core/access/presets.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import type { Definition } from '../../core/resources/define.ts';
 import { stored } from '../../core/resources/index.ts';
@@ -249,7 +250,8 @@ describe('who may do what', function () {
   /** One of each of these resources, ada's. */
   const withEach = async (w: World, definitions: readonly Definition[]): Promise<World> => {
     const { id: userId, name: userName } = t.ada;
-    const ada = { userId, userName, tokenId: w.token, tokenName: '', binding: 'user', pools: null } as const;
+    const ofToken = { tokenId: w.token, tokenName: '', binding: 'user', pools: null } as const;
+    const ada = { userId, userName, ...ofToken, granted: grantedTo.user };
     const made: Record<string, string> = {};
     for (const definition of definitions) {
       const values = { ...exampleOf(definition, w), name: `${w.pool}-${randomUUID()}` };

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { Actor } from '../../core/access.ts';
+import { grantedTo } from '../../core/access/presets.ts';
 import { agent } from '../../core/resources/agent.ts';
 import { project } from '../../core/resources/project.ts';
 import { prompt } from '../../core/resources/prompt.ts';
@@ -8,6 +9,7 @@ import { codeOf, registryFixture, type RegistryFixture } from '../support/regist
 
 const actorOf = ({ id, name, binding }: User): Actor => ({
   ...{ userId: id, userName: name, tokenId: id, tokenName: 'test', binding, pools: null },
+  granted: grantedTo[binding],
 });
 const HOURS = 3_600_000;
 

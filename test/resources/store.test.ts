@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { z } from 'zod';
 import type { Actor } from '../../core/access.ts';
+import { grantedTo } from '../../core/access/presets.ts';
 import { stored } from '../../core/resources/index.ts';
 import { project } from '../../core/resources/project.ts';
 import { prompt } from '../../core/resources/prompt.ts';
@@ -16,6 +17,7 @@ const actorOf = ({ id, name, binding }: User, pools: string[] | null = null): Ac
   tokenId: id,
   tokenName: 'test',
   binding,
+  granted: grantedTo[binding],
   pools,
 });
 

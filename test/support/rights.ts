@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { grantedTo } from '../../core/access/presets.ts';
 import type { Definition, Verb } from '../../core/resources/define.ts';
 import { stored } from '../../core/resources/index.ts';
 
@@ -23,10 +24,11 @@ const open = ['everyone', 'shared'];
 
 /** A right as the definition says it, of something that is ada's. A bound token reaches nothing that lies in no pool. */
 const holders =
-  ({ may }: Definition, verb: Verb, otherwise: Verdict | ((role: Role) => Verdict)) =>
+  ({ may, word }: Definition, verb: Verb, otherwise: Verdict | ((role: Role) => Verdict)) =>
   (role: Role): Verdict => {
-    const isWhose = may[verb] === 'owner' && (isOwner(role) || verb === 'create');
-    const has = isAdmin(role) || open.includes(may[verb] ?? '') || isWhose;
+    const isWhose = may[verb] === 'owner' && isOwner(role);
+    const makes = verb === 'create' && grantedTo.user.allows(verb, { word, isPrivate: true }, undefined);
+    const has = isAdmin(role) || open.includes(may[verb] ?? '') || isWhose || makes;
     if (has && !isBound(role)) return 'ok';
     return typeof otherwise === 'function' ? otherwise(role) : otherwise;
   };

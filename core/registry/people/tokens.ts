@@ -2,6 +2,7 @@ import { hash, randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import type { Actor, Scope } from '../../access.ts';
+import { grantedTo } from '../../access/presets.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
 import { sqlFaultOf } from '../database/faults.ts';
@@ -116,13 +117,13 @@ const taken = (name: string): string => `There is a token named '${name}' alread
 
 export function createTokens({ db, transaction }: Connection, limits: RegistryLimits): Tokens {
   const rows = () => db('tokens').join('users', 'users.id', 'tokens.userId').select<TokenRow[]>(columns);
-  const actorWhere = (where: Readonly<Record<string, string>>) =>
-    db('tokens')
+  const actorWhere = async (where: Readonly<Record<string, string>>): Promise<Actor | undefined> => {
+    const found = await db('tokens')
       .join('users', 'users.id', 'tokens.userId')
       .where(where)
       .whereNull('tokens.revokedAt')
       .whereRaw('(tokens.expires_at is null or tokens.expires_at > now())')
-      .first<Actor | undefined>({
+      .first<Omit<Actor, 'granted'> | undefined>({
         userId: 'users.id',
         userName: 'users.name',
         tokenId: 'tokens.id',
@@ -130,6 +131,8 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
         binding: 'users.binding',
         pools: 'tokens.pools',
       });
+    return found && { ...found, granted: grantedTo[found.binding] };
+  };
   const byId = async (id: string): Promise<TokenRow | undefined> => (await rows().where('tokens.id', id))[0];
 
   return {

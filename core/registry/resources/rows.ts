@@ -94,11 +94,12 @@ export function selectRows(db: Knex, definition: Referable): Knex.QueryBuilder {
 
 /** A scope as SQL. No row lies in a pool here, or is a token: who is held to those sees none. */
 function within(query: Knex.QueryBuilder, table: string, scope: Scope): Knex.QueryBuilder {
-  const { ownerId, orShared, pools, tokenId } = scope;
+  const { ownerId, orNames, orShared, pools, tokenId } = scope;
   if (pools !== null || tokenId !== null) query.whereRaw('false');
   if (ownerId === null) return query;
   return query.where((either) => {
     either.where(`${table}.ownerId`, ownerId);
+    if (orNames.length > 0) either.orWhereIn(`${table}.name`, [...orNames]);
     if (orShared) either.orWhere(`${table}.visibility`, 'shared' satisfies Visibility);
   });
 }
