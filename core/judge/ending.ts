@@ -41,6 +41,8 @@ export interface Ended {
 /** One of the answers that a request asked for. */
 interface Choice {
   reason?: string;
+  /** Where its reason should be is none, and there is one by another name: Gemini's `finishReason` (jakobdylanc/llmcord#84). */
+  aside?: string;
   /** It has brought something. */
   brought: boolean;
   /** Tool calls are among it, by whatever name. */
@@ -219,7 +221,7 @@ export class Ending {
   }
 
   #finish(index: number, choice: Choice): string {
-    choice.reason = rightReason('stop', broughtBy(choice));
+    choice.reason = rightReason(choice.aside ?? 'stop', broughtBy(choice));
     const piece = this.#operation === 'chat' ? { delta: {} } : { text: '' };
     return JSON.stringify({ choices: [{ index, ...piece, finish_reason: choice.reason }] });
   }
@@ -259,7 +261,9 @@ export class Ending {
       const index = Number.isSafeInteger(said['index']) ? Number(said['index']) : at;
       if (this.#choices.size >= MOST_CHOICES && !this.#choices.has(index)) return;
       const choice = this.#choice(index);
-      const reason = saysError(said['error']) ? 'error' : finishReasonOf(said);
+      const reason = hasFailed(said) ? 'error' : finishReasonOf(said);
+      const aside = textAt(said, 'finishReason');
+      if (aside !== undefined) choice.aside = aside;
       const held = said['delta'] ?? said['message'];
       const piece = isJson(held) ? held : said;
       const calls = callsIn(piece);
@@ -340,8 +344,17 @@ export class Ending {
   reasonOf(index: number): string {
     const choice = this.#choices.get(index);
     if (!choice) return 'stop';
-    return (choice.reason ??= rightReason('stop', broughtBy(choice)));
+    return (choice.reason ??= rightReason(choice.aside ?? 'stop', broughtBy(choice)));
   }
+}
+
+/**
+ * Whether a choice says so of itself, or what is behind it does: OpenRouter gives a plain reason beside the one of whom it
+ * asked (OleksandrChekhovskyi/hax#15).
+ */
+function hasFailed(choice: Json): boolean {
+  if (saysError(choice['error'])) return true;
+  return finishReasonOf(choice) !== undefined && failures.test(textAt(choice, 'native_finish_reason') ?? '');
 }
 
 const leavesOut = (event: string): string =>

@@ -37,7 +37,7 @@ function opensChoices(chunk: Json): boolean {
   return choices.every((choice: unknown) => {
     if (!isJson(choice) || !saysOnly(choice, ofAnyChoice)) return false;
     const { delta, finish_reason: reason, text } = choice;
-    if (!isEmpty(reason) || !isEmpty(text)) return false;
+    if ((!isEmpty(reason) && reason !== 'null') || !isEmpty(text)) return false;
     return (
       isEmpty(delta) ||
       (isJson(delta) && Object.entries(delta).every(([key, said]) => key === 'role' || isEmpty(said)))

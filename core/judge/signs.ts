@@ -62,19 +62,21 @@ const callersOwn =
 const noSuchModel = anyOf(
   `model${within(120)}(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired|identifier is invalid)`,
   String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|no models? (is |are )?(currently )?loaded`,
-  'model_not_found|model_not_supported|not supported by (any )?provider|^model: .* not_found_error',
+  'model_not_found|model_not_supported|model_not_available|unable to access model|not supported by (any )?provider|^model: .* not_found_error',
   `real modelID|on-demand throughput isn|have access to the model|DeploymentNotFound|deployment${within(80)}not exist|endpoint is paused|repository not found`,
 );
 const otherOperation = anyOf(
   String.raw`not a (chat|completion|embedding)s? model|not supported in the v1\/`,
   String.raw`(does not|doesn't|not) support (the )?(chat|completions?|embeddings?|responses|generate|generation)( api)?\b`,
-  'operation does not work with the specified model|default chat template|(no|without a) chat template',
+  'operation does not work with the specified model|default chat template|(no|without a) chat template|endpoint disabled for this model',
+  `\\b(is|are) not for (chat|generat|embed)|(chat|completions?|embeddings?|responses) (is|are) disabled`,
 );
 /** What a model cannot do, or is not served to do, others may. */
 const beyondModel = anyOf(
   '(does not|doesn.t|not) support (tool|function|image|vision|audio|video|multimodal|json|structured|thinking|reasoning|logprobs|streaming)',
   '(image|audio|video|tool|function)s?( input| use| calling)? (is|are) not supported|at most 0 images?|not a multimodal model|missing data required for image',
   '(requires?|needs?) --[a-z]|requires --jinja|no endpoints found (that support|matching)',
+  `(launch|start|run)${within(40)} with --[a-z]|only ${within(80)}supports? (tool|function|image)`,
   `request too large${within(120)}tokens per (min|day)`,
 );
 /** What one model, or one backend, does not take of what there is to set, others may. */
@@ -91,7 +93,7 @@ const beyondParam = anyOf(
 /** What a model cannot do with a request is no news of the model. */
 const cannotDo = /(does not|doesn't|not) support\b/i;
 const tooLong = anyOf(
-  'context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached|max_model_len',
+  'context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached|max_model_len|max_seq_len|input tokens exceed',
   'maximum (context|model|prompt|input) length|longer than the (model|maximum)|(prompt|input|text) is too (long|large)|input length and',
   "exceeds?( the)?( available| model'?s?| maximum)? (context|number of tokens|input length)|context length of only",
   `context (window|size|length)${within(40)}exceed|too many (input |prompt )?tokens|token count${within(40)}exceeds`,
@@ -100,9 +102,9 @@ const tooLong = anyOf(
 const refusedContent =
   /moderation|flagged|content_filter|content management policy|safety|guardrail|hook_results/i;
 const loading = anyOf(
-  String.raw`model${within(80)}\b(is |being |still |currently )+(load|warm|start)|loading (the )?model|model unloaded|model is unloaded`,
+  String.raw`(?<!\bno )model${within(80)}\b(is |being |still |currently )+(load|warm|start)|loading (the )?model|model unloaded|model is unloaded`,
   String.raw`warming up|\boverloaded\b|server is (starting|busy)|no slot available|at capacity|\bnot ready\b`,
-  'temporarily unavailable|^service unavailable|model is not running|no deployments? available',
+  'temporarily unavailable|^service unavailable|model is not running|no deployments? available|capacity[ _](temporarily )?exceeded',
 );
 const crashed =
   /^operation (was )?cancell?ed|model has crashed|failed to load|could not load model|out of memory|OutOfMemory/i;
@@ -112,7 +114,7 @@ const noMoney =
 const tooMany =
   /throttlingexception|too many requests|wait before trying again|rate[ _-]?limit(ed|_error)\b|request limit reached/i;
 const badKey =
-  /\bauth_error\b|invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|invalid x-api-key|authentication_error/i;
+  /\bauth_error\b|invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|pass a valid api key|invalid x-api-key|authentication_error/i;
 const notAllowed =
   /user location is not supported|(country|region)[^.]{0,40}not supported|organization must be verified|api[ -]version[^.]{0,40}(not supported|unsupported|invalid)|unsupported api[ -]version/i;
 

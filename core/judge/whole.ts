@@ -3,6 +3,7 @@ import { Ending, type Ended } from './ending.ts';
 import { faultOfError, type Fault } from './fault.ts';
 import { choiceError, holdsError, isError, saysSuccess } from './parts/is-error.ts';
 import { giveReasons, mendReasons, mendStop } from './mend.ts';
+import { mendCalls } from './mend-calls.ts';
 import { withMessages } from './message-of-choice.ts';
 import { eventsIn } from '../text/sse.ts';
 import { isJson, jsonObject, jsonValue, sentenceIn } from './parts/reason.ts';
@@ -44,7 +45,8 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
   if (operation === 'chat') {
     const right = withMessages(body, part);
     if (right === undefined) return incomplete('The backend answered with a choice that holds no message.');
-    if (right !== body) return judgeWhole(right, judging);
+    const called = right === body ? mendCalls(body, part) : right;
+    if (called !== body) return judgeWhole(called, judging);
   }
   const ending = new Ending(operation, judging);
   ending.see(value);
@@ -110,7 +112,9 @@ function isEachOnce(rows: readonly unknown[]): boolean {
 /** A list of numbers, or base64 of them. A model that fails gives `null` for one, or for each of its numbers. */
 function hasVector(row: unknown): boolean {
   const vector = isJson(row) ? row['embedding'] : undefined;
-  return Array.isArray(vector) ? vector[0] != null : vector != null && vector !== '';
+  return Array.isArray(vector)
+    ? vector.length > 0 && !vector.includes(null)
+    : vector != null && vector !== '';
 }
 
 /** Whether a text is an event stream, whatever it is called, or its events alone, one a line. */

@@ -8,22 +8,36 @@ export type Calls = 'tool_calls' | 'function_call';
 /** What backends call an end that is no more than one: OpenAI, TGI, Anthropic's word, and those who took it over. */
 const plainEnds: ReadonlySet<string> = new Set(['stop', 'eos', 'eos_token', 'end_turn', 'function_call']);
 
-/** Words of others for the ends that chat has: Anthropic's, Gemini's, Cohere's, TGI's, GLM's. */
+/** Words of others for the ends that chat has: Anthropic's, Gemini's, Cohere's, TGI's, GLM's, Mistral's, Bedrock's. */
 const chatWords: Readonly<Record<string, string | undefined>> = {
   end_turn: 'stop',
   stop_sequence: 'stop',
   eos: 'stop',
   eos_token: 'stop',
   complete: 'stop',
+  completed: 'stop',
+  finished: 'stop',
   max_tokens: 'length',
   max_length: 'length',
+  max_output_tokens: 'length',
+  model_length: 'length',
+  model_context_window_exceeded: 'length',
   tool_use: 'tool_calls',
   tool_call: 'tool_calls',
   safety: 'content_filter',
   refusal: 'content_filter',
   sensitive: 'content_filter',
+  prohibited_content: 'content_filter',
+  recitation: 'content_filter',
+  blocklist: 'content_filter',
+  spii: 'content_filter',
+  content_filtered: 'content_filter',
+  guardrail_intervened: 'content_filter',
   repetition_truncation: 'length',
 };
+
+/** The others that chat has itself, in whatever letters they are written. */
+const ends: ReadonlySet<string> = new Set(['length', 'tool_calls', 'content_filter']);
 
 /** Words of chat for the ends that Messages has. */
 const messageWords: Readonly<Record<string, string | undefined>> = {
@@ -45,7 +59,8 @@ export interface Brought {
  * are cut off, as whoever runs tools takes them for whole (vLLM says `tool_calls` of what its limit has cut off).
  */
 export function rightReason(said: string, { calls, isCut = false }: Brought): string {
-  const reason = plainEnds.has(said) ? said : (chatWords[said.toLowerCase()] ?? said);
+  const word = said.toLowerCase();
+  const reason = plainEnds.has(word) ? word : (chatWords[word] ?? (ends.has(word) ? word : said));
   if (calls && isCut && (plainEnds.has(reason) || reason === calls)) return 'length';
   if (calls) return plainEnds.has(reason) ? calls : reason;
   return reason === 'tool_calls' || plainEnds.has(reason) ? 'stop' : reason;

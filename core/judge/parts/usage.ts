@@ -16,7 +16,7 @@ export class UsageCount {
   /** @returns whether the event told some of it. */
   see(event: Json): boolean {
     let told = false;
-    for (const holder of [event, event['message'], event['response']]) {
+    for (const holder of [event, event['message'], event['response'], ...asides(event)]) {
       if (!isJson(holder) || !isJson(holder['usage'])) continue;
       this.#counts = { ...this.#counts, ...countsOf(holder['usage']) };
       told = true;
@@ -31,6 +31,12 @@ export class UsageCount {
     const completionTokens = completion ?? 0;
     return { promptTokens, completionTokens, totalTokens: total ?? promptTokens + completionTokens };
   }
+}
+
+/** Where Groq puts it in a stream, and Moonshot: in the last choice. */
+function asides({ x_groq, choices, usage }: Json): unknown[] {
+  const all: unknown[] = Array.isArray(choices) ? choices : [];
+  return usage == null ? [x_groq, ...all] : [];
 }
 
 function countsOf(usage: Json): Counts {

@@ -179,7 +179,8 @@ export class ChunkForm implements Form {
     const said = edits.value(choice, 'index');
     const index = said !== undefined && /^\d+$/.test(said) ? Number(said) : at;
     const reason = edits.value(choice, 'finish_reason');
-    const finish = isSaid(reason) && !this.#finished.has(index) ? reason : null;
+    // Some say that they have none in so many letters.
+    const finish = isSaid(reason) && reason !== '"null"' && !this.#finished.has(index) ? reason : null;
     if (finish !== null) this.#finished.add(index);
     let split = false;
     if (this.#kind.piece === 'delta') split = this.#delta(edits, choice, { index, finish });

@@ -46,6 +46,16 @@ export class ToolCalls {
       edits.put(call, 'id', JSON.stringify(`call_${this.#taskId}_${choice}_${index}`));
     if (first && textOf(edits.value(call, 'type')) === undefined) edits.put(call, 'type', '"function"');
     if (said !== String(index)) edits.put(call, 'index', String(index));
+    this.#arguments(edits, call);
+  }
+
+  /** Clients put them together as a text: of an object, as Ollama's own protocol has them, they would make another. */
+  #arguments(edits: Edits, call: TextObject): void {
+    const member = memberOf(call.members, 'function');
+    const called = member && edits.objectAt(member.valueStart);
+    const said = called && edits.value(called, 'arguments');
+    if (called && said !== undefined && /^[{[]/.test(said))
+      edits.put(called, 'arguments', JSON.stringify(said));
   }
 }
 

@@ -1,0 +1,202 @@
+import { expect } from 'chai';
+import { faultOfRefusal, type Blame } from '../../../core/judge/fault.ts';
+
+/** Whose a fault is; `tooLong` is the caller's, and of a text alone. */
+type Verdict = Blame | 'tooLong';
+
+const told = (message: string, more: object = {}): object => ({ error: { message, ...more } });
+
+describe('a refusal that was seen', () => {
+  const refusals: [seen: string, Verdict, number, object | string][] = [
+    [
+      'ggml-org/llama.cpp#19774',
+      'tooLong',
+      500,
+      told('Context size has been exceeded.', { type: 'server_error' }),
+    ],
+    ['ggml-org/llama.cpp#15780', 'tooLong', 500, told('the request exceeds the available context size.')],
+    [
+      'fedora-copr/logdetective-website#193 (llama-cpp-python)',
+      'tooLong',
+      500,
+      told('Requested tokens (2285) exceed context window of 2048'),
+    ],
+    [
+      'SGLang',
+      'tooLong',
+      400,
+      told("The input (40000 tokens) is longer than the model's context length (32768 tokens)."),
+    ],
+    ['SGLang', 'later', 503, told('The request queue is full.', { type: 'SERVICE_UNAVAILABLE' })],
+    ['mudler/LocalAI#1617', 'unable', 500, told('endpoint disabled for this model by API configuration')],
+    [
+      'mudler/LocalAI#4900',
+      'broken',
+      500,
+      told('failed to load model with internal loader: backend not found'),
+    ],
+    ['NousResearch/hermes-agent#102044', 'broken', 500, 'model name=LFM2.5-2.6B failed to load'],
+    [
+      'canonical/inference-snaps#234',
+      'later',
+      503,
+      { message: 'Loading model', type: 'unavailable_error', code: 503 },
+    ],
+    [
+      'ollama/ollama#14093',
+      'broken',
+      500,
+      told('model runner has unexpectedly stopped, this may be due to resource limitations'),
+    ],
+    [
+      'ollama/ollama#7668',
+      'broken',
+      500,
+      { error: 'an unknown error was encountered while running the model' },
+    ],
+    [
+      'QuantumNous/new-api#7399',
+      'later',
+      500,
+      told('Our servers are currently overloaded. Please try again later.', { code: 'server_is_overloaded' }),
+    ],
+    ['QuantumNous/new-api#5113 (Cloudflare)', 'broken', 524, 'error code: 524'],
+    [
+      'open-webui/computer#293 (OpenRouter)',
+      'later',
+      429,
+      told('Provider returned error', {
+        code: 429,
+        metadata: { raw: 'x is temporarily rate-limited upstream.' },
+      }),
+    ],
+    ['Xinference', 'owner', 400, { detail: 'Model not found in the model list, uid: qwen' }],
+    [
+      'Xinference',
+      'unable',
+      500,
+      { detail: "[address=0.0.0.0:41000] Model model_format='x' is not for chat." },
+    ],
+    [
+      'Xinference',
+      'unable',
+      400,
+      { detail: 'Only gorilla-openfunctions-v1, chatglm3 support tool messages' },
+    ],
+    [
+      'KoboldCpp',
+      'later',
+      503,
+      { detail: { msg: 'Server is busy; please try again later.', type: 'service_unavailable' } },
+    ],
+    [
+      'LMDeploy',
+      'unable',
+      400,
+      { message: 'Please launch the api_server with --tool-call-parser if you want to use tool.' },
+    ],
+    ['TabbyAPI', 'unable', 422, told('Chat completions are disabled because a prompt template is not set.')],
+    ['TabbyAPI', 'tooLong', 400, told('Prompt length 9000 is greater than max_seq_len 8192')],
+    ['TabbyAPI', 'owner', 400, { detail: 'No models are currently loaded.' }],
+    [
+      'TGI',
+      'tooLong',
+      422,
+      { error: 'Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096.' },
+    ],
+    ['TGI', 'broken', 424, { error: 'Request failed during generation: Server error: CUDA out of memory' }],
+    ['Together', 'owner', 404, told('Unable to access model meta-llama/x.', { code: 'model_not_available' })],
+    [
+      'Together',
+      'later',
+      503,
+      told('The server is overloaded or not ready yet.', { type: 'service_unavailable' }),
+    ],
+    ['DeepSeek', 'owner', 402, told('Insufficient Balance')],
+    [
+      'Mistral',
+      'later',
+      429,
+      { object: 'error', message: 'Service tier capacity exceeded for this model.', code: '3505' },
+    ],
+    [
+      'Mistral',
+      'tooLong',
+      400,
+      { message: 'Prompt contains 40000 tokens, too large for model with 32768 maximum context length' },
+    ],
+    [
+      'Mistral',
+      'caller',
+      400,
+      { message: 'Expected last role User or Tool but got assistant', code: '3230' },
+    ],
+    [
+      'Azure',
+      'later',
+      429,
+      told('Requests have exceeded token rate limit. Please retry after 26 seconds.', { code: '429' }),
+    ],
+    ['Azure', 'owner', 401, told('Access denied due to invalid subscription key or wrong API endpoint.')],
+    [
+      'Azure',
+      'caller',
+      400,
+      told('The response was filtered due to the prompt.', { code: 'content_filter', param: 'prompt' }),
+    ],
+    ['Bedrock', 'tooLong', 400, { message: 'Input tokens exceeds the configured limit of 131072 tokens' }],
+    ['Bedrock', 'tooLong', 400, { message: 'Input is too long for requested model.' }],
+    ['Bedrock', 'owner', 400, { message: 'The provided model identifier is invalid.' }],
+    ['Groq', 'later', 498, told('Flex tier capacity exceeded', { code: 'capacity_exceeded' })],
+    [
+      'Groq',
+      'caller',
+      400,
+      told("Failed to call a function. See 'failed_generation'.", { code: 'tool_use_failed' }),
+    ],
+    ['Groq', 'owner', 400, told('The model `x` has been decommissioned and is no longer supported.')],
+    [
+      'Gemini',
+      'tooLong',
+      400,
+      [told('The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).')],
+    ],
+    ['Gemini', 'owner', 400, [told('Please pass a valid API key.')]],
+    [
+      'google-gemini/gemini-cli#15745',
+      'later',
+      503,
+      told('{\n  "error": {\n    "code": 503,\n    "message": "The model is overloaded."\n  }\n}\n'),
+    ],
+    [
+      'Anthropic',
+      'tooLong',
+      400,
+      told('input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000'),
+    ],
+    [
+      'Cloudflare',
+      'later',
+      429,
+      { errors: [{ message: 'Capacity temporarily exceeded, please try again.', code: 3040 }] },
+    ],
+    [
+      'Cloudflare',
+      'caller',
+      400,
+      { errors: [{ message: 'AiError: Bad input: oneOf at / not met', code: 5006 }], success: false },
+    ],
+    [
+      'Hugging Face',
+      'owner',
+      402,
+      { error: 'You have exceeded your monthly included credits for Inference Providers.' },
+    ],
+  ];
+  for (const [seen, verdict, status, said] of refusals)
+    it(`is held against who it is of: ${seen}, ${String(status)} ${JSON.stringify(said).slice(0, 90)}`, () => {
+      const body = typeof said === 'string' ? said : JSON.stringify(said);
+      const { blame, tooLong } = faultOfRefusal({ status, body });
+      expect(tooLong ? 'tooLong' : blame).to.equal(verdict);
+    });
+});
