@@ -271,7 +271,7 @@ describe('an sse worker behind two edges', function () {
     /** One call at each edge. */
     const codes = async (): Promise<number[]> =>
       await Promise.all(balancer.targets.map(async (at) => (await infer(at)).status));
-    const redis = new Redis(process.env['REDIS_URL'] ?? '');
+    const redis = new Redis(process.env['REDIS_URL'] ?? '', { lazyConnect: true });
     before(async () => {
       await redis.set(createKeys(t.sandbox.namespace).epoch, await redisNow(redis));
     });
