@@ -5,6 +5,11 @@ import type { RelayDeps } from './relay-deps.ts';
 
 /** A recipe runs for an hour at most (`maxWaitSeconds`), and a worker that never answers holds the llm no longer. */
 const LONGEST_MS = 3_700_000;
+/**
+ * A word on how it went can be lost, on a connection that breaks, and all callers would wait for an hour. A worker that still
+ * runs the recipe passes the question over; one that has ended says so again.
+ */
+const AGAIN_MS = 5_000;
 
 /** Wakes the backends of one session: the frame goes down, how it went comes back over any edge. */
 export class RelayWakes {
@@ -23,11 +28,17 @@ export class RelayWakes {
   wake(llmId: string, llmName: string): void {
     if (this.#pending.has(llmId)) return;
     const { promise, settle } = this.#ask(llmId);
+    const frame: Frame = { kind: 'wake', wakeId: llmId, llmName };
+    let asking: NodeJS.Timeout | undefined;
     void holdWhile(this.#deps, { llmId, by: this.#by }, () => {
-      if (!this.#send({ kind: 'wake', wakeId: llmId, llmName }))
+      if (!this.#send(frame))
         settle({ ok: false, message: 'The worker was lost before it could be asked to wake its backend.' });
+      asking = setInterval(() => this.#send(frame), AGAIN_MS);
       return promise;
-    }).finally(() => settle({ ok: true, ms: 0 }));
+    }).finally(() => {
+      clearInterval(asking);
+      settle({ ok: true, ms: 0 });
+    });
   }
 
   /** @param message why it did not work; undefined when it did. */

@@ -164,12 +164,19 @@ describe('single results of a worker that knows neither claims nor numbers', () 
     });
     const frame = await control.next('wake');
     expect(frame).to.deep.include({ wakeId: llmId, llmName: 'z' });
+    // What it said may have been lost.
+    expect(await control.next('wake')).to.deep.equal(frame);
     const stranger = new SseWorker({ url: t.url, token: t.tokens.bob });
     expect((await stranger.result(llmId, { ok: true, ms: 1 })).status).to.equal(404);
     expect((await sleeper.result(llmId, { error: 'no power' })).status).to.equal(200);
     const said = await answer;
     expect([said.status, said.text]).to.satisfy(
       ([status, text]: [number, string]) => status === 503 && text.includes('no power'),
+    );
+    control.cut();
+    await until(
+      () => sleeper.result(llmId, { ok: true, ms: 1 }),
+      ({ status }) => status === 503,
     );
     await sleeper.goodbye();
     sleeper.kill();

@@ -2,6 +2,7 @@ import { messageOf } from '../../core/errors.ts';
 import { unreadableTask } from '../../core/task/hand-back.ts';
 import { memberStateOf } from '../../core/member/member-state.ts';
 import type { Frame, Heartbeat } from '../../core/member/protocol.ts';
+import type { WakeResult } from '../../core/member/wake.ts';
 import { atMost } from '../../core/runtime/clock.ts';
 import { execute, type ExecuteDeps } from '../work/execute.ts';
 import type { EdgeClient } from '../edge-client.ts';
@@ -33,6 +34,8 @@ const FIRST_STREAM_MS = 10_000;
 const SLOT_WITHIN_MS = 2_000;
 const ANNOUNCE_MS = 1_000;
 
+const unknown: WakeResult = { ok: false, message: 'Its worker does not serve it any more.' };
+
 type Port = Answer | ResultAnswer;
 type InferFrame = Extract<Frame, { kind: 'infer' }>;
 
@@ -46,6 +49,8 @@ export class SseTransport implements Transport {
   readonly #deps: SseTransportDeps;
   readonly #running = new RunningClaims();
   readonly #answers = new Set<Port>();
+  /** Wakes whose outcome is not told yet: to be asked again meanwhile changes nothing. */
+  readonly #waking = new Set<string>();
   readonly #stream: ControlStream;
   readonly #report: StateReport;
   #serving: readonly ServedMember[] = [];
@@ -228,12 +233,16 @@ export class SseTransport implements Transport {
 
   async #wake({ wakeId, llmName }: Extract<Frame, { kind: 'wake' }>): Promise<void> {
     const { wake, log } = this.#deps;
-    const known = this.#serving.some(({ member }) => member.name === llmName);
-    if (!wake || !known) return;
+    if (!wake || this.#waking.has(wakeId)) return;
+    this.#waking.add(wakeId);
     try {
-      await sayWake(this.#deps, { wakeId, result: await wake(llmName) });
+      const known = this.#serving.some(({ member }) => member.name === llmName);
+      const result = known ? await wake(llmName) : unknown;
+      await sayWake(this.#deps, { wakeId, result });
     } catch (thrown) {
       log.warn({ llm: llmName, why: messageOf(thrown) }, 'a wake failed for a reason of ours');
+    } finally {
+      this.#waking.delete(wakeId);
     }
   }
 

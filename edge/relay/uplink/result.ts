@@ -126,7 +126,10 @@ function memberText(text: string, key: string): string | undefined {
   return member && text.slice(member.valueStart, member.valueEnd);
 }
 
-/** For an llm of the caller's that is being woken. @throws McpctlError `task_not_found` for any other id. */
+/**
+ * For an llm of the caller's that is being woken. @throws McpctlError `task_not_found` for any other id, `unavailable` where
+ * no edge has the worker's stream at this moment: it is said again then.
+ */
 async function tellWoken(deps: UplinkDeps, call: ResultCall, message: string | undefined): Promise<void> {
   const { registry, speakers } = deps;
   const row = await registry.llms.byId(call.taskId);
@@ -135,5 +138,9 @@ async function tellWoken(deps: UplinkDeps, call: ResultCall, message: string | u
     throw new McpctlError('task_not_found');
   const boot = (await registry.sessions.byId(session))?.instanceId ?? session;
   const woken = { kind: 'woken', wakeId: row.id, ...(message === undefined ? {} : { message }) } as const;
-  await sendControl(deps, { session, boot, message: woken });
+  if ((await sendControl(deps, { session, boot, message: woken })) > 0) return;
+  throw new McpctlError(
+    'unavailable',
+    'No edge holds the stream of this worker now; say it again in a second.',
+  );
 }

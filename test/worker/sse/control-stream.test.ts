@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import type { WakeResult } from '../../../core/member/wake.ts';
 import { hangs } from '../../support/backend.ts';
 import { until } from '../../support/system.ts';
 import { sseWorker, type SseWorker } from '../sse-worker.ts';
@@ -134,14 +135,25 @@ describe('the control stream of the sse transport', () => {
 
   it('brings a wake, whose outcome goes back as a result', async () => {
     const asked: string[] = [];
+    let awake: (result: WakeResult) => void = () => undefined;
     const stream = await start({
       wake: (llm) => {
         asked.push(llm);
-        return Promise.resolve({ ok: true, ms: 12.4 });
+        return new Promise<WakeResult>((resolve) => (awake = resolve));
       },
     });
-    stream.frame({ kind: 'wake', wakeId: '0198c0de-0000-7000-8000-000000000001', llmName: 'tiny' });
-    const { path, body } = await t.edge.posted(({ path: p }) => p.endsWith('/result'));
+    const frame = {
+      kind: 'wake',
+      wakeId: '0198c0de-0000-7000-8000-000000000001',
+      llmName: 'tiny',
+    } as const;
+    stream.frame(frame);
+    stream.frame(frame); // asked again, while it runs
+    stream.frame({ ...frame, wakeId: '0198c0de-0000-7000-8000-000000000002', llmName: 'gone' });
+    const gone = await t.edge.posted(({ path: p }) => p.endsWith('2/result'));
+    expect(gone.body).to.deep.equal({ error: 'Its worker does not serve it any more.' });
+    awake({ ok: true, ms: 12.4 });
+    const { path, body } = await t.edge.posted(({ path: p }) => p.endsWith('1/result'));
     expect(path).to.equal('_provider-task/0198c0de-0000-7000-8000-000000000001/result');
     expect(body).to.deep.equal({ ok: true, ms: 12 });
     expect(asked).to.deep.equal(['tiny']);
