@@ -82,6 +82,7 @@ export const catalogue = {
   token_not_found: { ...missing, message: 'There is no token of that name or id.' },
   project_not_found: { ...missing, message: 'There is no project of that name.' },
   agent_not_found: { ...missing, message: 'There is no agent of that name.' },
+  thread_not_found: { ...missing, message: 'There is no thread with that id, or no such turn in it.' },
   prompt_not_found: { ...missing, message: 'There is no prompt of that id or name.' },
   session_not_found: {
     ...missing,
@@ -98,6 +99,12 @@ export const catalogue = {
     message: 'A virtual llm belongs to the worker that publishes it; change it there.',
   },
   llm_in_use: { ...conflict, message: 'Agents are pinned to that llm; change or delete those first.' },
+  thread_busy: {
+    ...conflict,
+    v1Code: 'conversation_locked',
+    retryable: false,
+    message: 'A turn of this thread is still open; wait for it, or say `onBusy: queue` or `interrupt`.',
+  },
   session_in_use: {
     ...conflict,
     message:
@@ -130,6 +137,11 @@ export const catalogue = {
     message: 'The resource was changed meanwhile; get it again and repeat the change.',
   },
   body_too_large: { status: 413, ...invalid, message: 'The body is larger than this edge accepts.' },
+  thread_full: {
+    status: 413,
+    ...invalid,
+    message: 'The thread holds as much as one may; begin another, or delete this one.',
+  },
   unsupported_media_type: {
     status: 415,
     ...invalid,
@@ -150,6 +162,10 @@ export const catalogue = {
     ...limited,
     retryable: false,
     message: 'You have as many of these as one user may have here.',
+  },
+  turn_queue_full: {
+    ...limited,
+    message: 'As many turns of this thread wait as may; send again when some have ended.',
   },
   queue_full: { ...limited, message: 'The queue of this pool is full; try again later.' },
   // 5xx

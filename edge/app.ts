@@ -26,6 +26,7 @@ import { providerRoutes } from './routes/providers.ts';
 import { resourceRoutes } from './resources/routes.ts';
 import { taskStreamRoutes } from './routes/task-stream.ts';
 import { taskRoutes } from './routes/tasks.ts';
+import { threadRoutes } from './routes/threads.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { whoamiRoutes } from './routes/whoami.ts';
@@ -45,6 +46,7 @@ export const apiRoutes = [
   tokenRoutes,
   resourceRoutes,
   agentRoutes,
+  threadRoutes,
   usageRoutes,
   whoamiRoutes,
 ];

@@ -16,6 +16,7 @@ import { agentHooks, promptHooks } from './agents/agent-hooks.ts';
 import { createResourceStores, type Kept, type ResourceStores } from './resources/stores.ts';
 import { createRedisUserRows, type RedisUserRows } from './people/redis-users.ts';
 import { createSessions, type Sessions } from './people/sessions.ts';
+import { createThreads, type Threads } from './threads/threads.ts';
 import { createTasks, type Tasks } from './tasks/tasks.ts';
 import { createTokens, type Tokens } from './people/tokens.ts';
 import { createUsages, type Usages } from './usage.ts';
@@ -29,6 +30,7 @@ export interface Registry {
   sessions: Sessions;
   denials: Denials;
   tasks: Tasks;
+  threads: Threads;
   idempotency: Idempotency;
   tokens: Tokens;
   usages: Usages;
@@ -57,6 +59,7 @@ export function createRegistry(
     sessions: createSessions(connection, limits),
     denials: createDenials(connection),
     tasks: createTasks(connection),
+    threads: createThreads(connection, limits),
     idempotency: createIdempotency(connection),
     tokens: createTokens(connection, limits),
     usages: createUsages(connection),

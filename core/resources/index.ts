@@ -4,10 +4,11 @@ import { board, llm, metrics, session, task } from './guarded.ts';
 import { pool } from './pool.ts';
 import { project } from './project.ts';
 import { prompt } from './prompt.ts';
+import { thread } from './thread.ts';
 import { token } from './token.ts';
 
 /** Every resource, by its word. A new one is added here. */
-export const resources = { llm, pool, task, session, token, project, agent, prompt, board, metrics };
+export const resources = { llm, pool, task, session, token, project, agent, prompt, thread, board, metrics };
 export type Resource = keyof typeof resources;
 
 const isListed = (resource: Guarded): resource is Listed => 'columns' in resource;

@@ -161,5 +161,8 @@ export const taskRowSchema = z.object({
   createdAt: instantSchema,
   /** The token that it was made with. */
   tokenId: z.string().nullable(),
+  /** The turn of a thread that it answers. */
+  turnId: z.string().nullable(),
+  threadId: z.string().nullable(),
 });
 export type TaskRow = z.infer<typeof taskRowSchema>;

@@ -38,14 +38,15 @@ function limitsOf({ caps }: EdgeDeps, actor: Actor): Record<string, string> {
   };
 }
 
-interface Waiting {
+export interface Waiting {
   call: Call;
   order: Order;
   submitted: Submitted;
   gone: AbortSignal;
 }
 
-async function answerSubmitted(deps: EdgeDeps, { call, order, submitted, gone }: Waiting): Promise<void> {
+/** Answers the caller of a task that was just submitted, to the last byte. */
+export async function answerSubmitted(deps: EdgeDeps, { call, order, submitted, gone }: Waiting): Promise<void> {
   const { res, report, wishes } = call;
   const { target, queueMs } = order;
   const { streaming } = order.request;

@@ -1,6 +1,8 @@
 import { Router } from 'express';
 import type { EdgeDeps } from '../deps.ts';
 import { infer, type Asked } from '../inference/infer.ts';
+import { turnAsked } from '../inference/turn/asked.ts';
+import { takeTurn } from '../inference/turn/turn.ts';
 import { modelRoutes } from './models.ts';
 import { unknownRoutes } from './unknown.ts';
 
@@ -22,7 +24,10 @@ export function openAiRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.use(modelRoutes(deps));
   for (const [path, what] of Object.entries(inferenceCalls))
-    router.post(path, (req, res) => infer(deps, { req, res }, { source: 'v1', ...what }));
+    router.post(path, (req, res) => {
+      const turn = turnAsked(req, what.operation);
+      return turn ? takeTurn(deps, { req, res }, turn) : infer(deps, { req, res }, { source: 'v1', ...what });
+    });
   router.use(unknownRoutes());
   return router;
 }

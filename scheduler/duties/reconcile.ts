@@ -1,10 +1,12 @@
+import type { Assembled } from '../../core/agent/assemble.ts';
+import { answerOfClose } from '../../core/flow/end/answer.ts';
 import { closeRow } from '../../core/flow/end/close-row.ts';
 import { layManyAnew } from '../../core/flow/lay-many.ts';
 import { renewWaiting, requeueTask } from '../../core/flow/requeue.ts';
 import { forgive, isForsaken, takeBack } from '../../core/flow/take-back.ts';
-import { refOf } from '../../core/flow/deps.ts';
+import { refOf, type FlowDeps } from '../../core/flow/deps.ts';
 import { settleTask } from '../../core/flow/end/settle.ts';
-import { rowEpochOf } from '../../core/queue/task/fence.ts';
+import { rowEpochOf, type Fence } from '../../core/queue/task/fence.ts';
 import type { Look } from '../../core/queue/jobs/look.ts';
 import type { Entry } from '../../core/queue/task/stream.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
@@ -182,11 +184,11 @@ async function mend(deps: DutyDeps, { row, look, finding }: Found): Promise<bool
     case 'renew':
       return false; // those that Redis has lost go together
     case 'settle':
-      return last?.kind === 'end' && isTerminal((await settleTask(flow, refOf(row), last.ending)).status);
+      return last?.kind === 'end' && isTerminal((await settleTask(flow, row, last.ending)).status);
     case 'lost end':
-      return (await lostEnd(deps, row)) !== null;
+      return (await lostEnd(deps, { row, fence })) !== null;
     case 'close':
-      return (await finishClose(deps, row, last)) !== null;
+      return (await finishClose(deps, { row, fence, last })) !== null;
     case 'renew waiting':
       return await renewWaiting(flow, { row, fence });
     case 'back':
@@ -199,23 +201,37 @@ async function mend(deps: DutyDeps, { row, look, finding }: Found): Promise<bool
 }
 
 /** Somebody closed the fence and died before the row was written: what the stream says is the outcome. */
-async function finishClose({ flow }: DutyDeps, row: TaskRow, last: Entry | null): Promise<TaskRow | null> {
+async function finishClose(
+  { flow }: DutyDeps,
+  { row, fence, last }: { row: TaskRow; fence: Fence | null; last: Entry | null },
+): Promise<TaskRow | null> {
+  const answer = await shownOf(flow, row, fence);
   const outcome = last?.kind === 'closed' ? last.outcome : null;
   if (outcome?.kind === 'failed')
     return await closeRow(flow, row.id, {
       status: 'error',
       code: outcome.code,
       message: outcome.message,
+      answer,
     });
   return await closeRow(flow, row.id, {
     status: 'cancelled',
     code: 'task_cancelled',
     message: 'The task was cancelled.',
+    answer,
   });
 }
 
 /** The fence says ended, but the end itself is gone: the outcome of what was shown cannot be known any more. */
-async function lostEnd({ flow }: DutyDeps, row: TaskRow): Promise<TaskRow | null> {
+async function lostEnd(
+  { flow }: DutyDeps,
+  { row, fence }: { row: TaskRow; fence: Fence | null },
+): Promise<TaskRow | null> {
+  const answer = await shownOf(flow, row, fence);
   const message = 'The answer was complete, but was lost with Redis before it could be recorded.';
-  return await closeRow(flow, row.id, { status: 'error', code: 'worker_lost', message });
+  return await closeRow(flow, row.id, { status: 'error', code: 'worker_lost', message, answer });
 }
+
+/** Of a turn what its caller was shown before the end that was lost. */
+const shownOf = (flow: FlowDeps, row: TaskRow, fence: Fence | null): Promise<Assembled | null> =>
+  answerOfClose(flow, row, { claim: fence?.claim ?? '', wasShown: fence !== null && fence.shown !== '' });

@@ -54,11 +54,12 @@ export function createSettleDuty(deps: DutyDeps): Duty {
 }
 
 async function settleOne({ queue, registry, flow }: DutyDeps, ref: TaskRef): Promise<number> {
-  const open = (await registry.tasks.openAmong([ref.taskId], ref.poolKey)).has(ref.taskId);
+  const [row] = await registry.tasks.byIds([ref.taskId]);
+  const open = row && row.poolName === ref.poolKey && !isTerminal(row.status) ? row : null;
   const last = open ? await queue.streams.last(ref) : null;
-  if (last?.kind === 'end') {
+  if (open && last?.kind === 'end') {
     try {
-      await settleTask(flow, ref, last.ending);
+      await settleTask(flow, open, last.ending);
     } catch (thrown) {
       // Postgres answers, and has had the time that so many bytes take: it is this answer that it cannot keep.
       throw ranTooLong(thrown) ? new McpctlError('unstorable_result', undefined, { cause: thrown }) : thrown;
@@ -74,10 +75,8 @@ async function settleMany(deps: DutyDeps, refs: readonly TaskRef[]): Promise<Act
   const { queue, registry, flow } = deps;
   // Whoever writes in a pool's keys decides about its tasks alone.
   const rowsOf = await registry.tasks.byIds(refs.map(({ taskId }) => taskId));
-  const poolOf = new Map(
-    rowsOf.filter((row) => !isTerminal(row.status)).map((row) => [row.id, row.poolName]),
-  );
-  const isOpen = (ref: TaskRef): boolean => poolOf.get(ref.taskId) === ref.poolKey;
+  const openRows = new Map(rowsOf.filter((row) => !isTerminal(row.status)).map((row) => [row.id, row]));
+  const isOpen = (ref: TaskRef): boolean => openRows.get(ref.taskId)?.poolName === ref.poolKey;
   const waiting = refs.filter(isOpen);
   const lasts = await queue.streams.lasts(waiting);
   const settlings: Settling[] = [];
@@ -87,7 +86,8 @@ async function settleMany(deps: DutyDeps, refs: readonly TaskRef[]): Promise<Act
   waiting.forEach((ref, at) => {
     const last = lasts[at] ?? null;
     if (last instanceof Error) failed.set(ref, last);
-    else if (last === 'large') alone.push(ref);
+    // What a turn's answer is made of is read for it alone.
+    else if (last === 'large' || (last !== null && openRows.get(ref.taskId)?.turnId !== null)) alone.push(ref);
     else if (last === null) over.add(ref);
     else if (last.kind === 'end')
       settlings.push({

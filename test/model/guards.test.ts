@@ -305,13 +305,13 @@ describe('a task whose process stops halfway', () => {
     await t.loseRedis();
     expect((await cancel(id)) === null && (await rowOf(id)).status).to.equal('cancelled');
     const flow = t.flow(t.tools, 'edge');
-    expect((await settleTask(flow, place(id), last.ending)).status).to.equal('cancelled');
+    expect((await settleTask(flow, await rowOf(id), last.ending)).status).to.equal('cancelled');
 
     await t.present();
     const other = await submit();
     await claim(other, 'c2');
     await end(other, 'c2');
-    await settleTask(flow, place(other), { ...last.ending, claim: 'c2' });
+    await settleTask(flow, await rowOf(other), { ...last.ending, claim: 'c2' });
     await t.loseRedis();
     expect(await closeTask(flow, await rowOf(other), cancelled)).to.include({ status: 'completed' });
   });

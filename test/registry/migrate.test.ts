@@ -66,7 +66,7 @@ describe('migrating', () => {
     await connection.db('knexMigrations').delete();
     await connection.db.raw('drop trigger guard_task on tasks; drop function guard_task()');
     await connection.db.raw(
-      'drop table prompts, agents, projects, idempotency, task_attempts, tasks, llms, sessions, pool_allowed, pools, name_owners, names, tokens, users',
+      'drop table chat_messages, chat_turns, chat_threads, prompts, agents, projects, idempotency, task_attempts, tasks, llms, sessions, pool_allowed, pools, name_owners, names, tokens, users',
     );
     expect(await migrate(connection, 'next')).to.deep.equal(migrationNames);
   });

@@ -1,8 +1,10 @@
 import type { CloseMode } from '../../queue/task/closing.ts';
+import type { Assembled } from '../../agent/assemble.ts';
 import type { LostClaim } from '../../registry/tasks/task-ends.ts';
 import type { Outcome } from '../../task/outcome.ts';
 import type { ToldReason } from '../../task/error-reason.ts';
 import type { TaskRow } from '../../task/task.ts';
+import { answerOfClose, type Ended } from './answer.ts';
 import { closeRow } from './close-row.ts';
 import { errorReasonIn } from './error-reason.ts';
 import { failureOf, refOf, type FlowDeps } from '../deps.ts';
@@ -18,6 +20,8 @@ export interface Closing {
   reason?: ToldReason;
   /** The attempt that made it end. */
   lost?: LostClaim;
+  /** Of a turn what its caller was shown, where Redis may have lost it. */
+  inHand?: Assembled | null | undefined;
 }
 
 export const cancelled: Closing = {
@@ -35,8 +39,8 @@ export const cancelled: Closing = {
  */
 export async function closeTask(
   flow: FlowDeps,
-  task: Pick<TaskRow, 'id' | 'poolName'>,
-  { mode, status, code, message, retryAfterS, reason, lost }: Closing,
+  task: Ended,
+  { mode, status, code, message, retryAfterS, reason, lost, inHand }: Closing,
 ): Promise<TaskRow | 'claimed' | 'ended' | 'attached' | undefined> {
   const { registry, dispatch, bus } = flow;
   const ref = refOf(task);
@@ -55,7 +59,8 @@ export async function closeTask(
   // Without a claim that came to nothing, the one that was cut short is the row's.
   const claim = lost || answer.claim === '' ? undefined : answer;
   const errorReason = errorReasonIn(outcome);
-  const row = await closeRow(flow, task.id, { status, code, message, errorReason, lost, claim });
+  const shown = inHand ?? (task.turnId === null ? null : await answerOfClose(flow, task, answer));
+  const row = await closeRow(flow, task.id, { status, code, message, errorReason, lost, claim, answer: shown });
   const now = row ?? (await registry.tasks.byId(task.id));
   // Best effort: a worker that is not told learns it from its next beat, a job that stays is found closed.
   await dispatch.withdraw(ref, answer, now && failureOf(now)).catch(() => undefined);

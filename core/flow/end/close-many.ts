@@ -1,13 +1,13 @@
 import type { Outcome } from '../../task/outcome.ts';
 import type { Acted } from '../../runtime/each-item.ts';
 import { settledEvent } from '../../task/settled-event.ts';
-import type { TaskRow } from '../../task/task.ts';
 import type { Closing } from './cancel.ts';
+import { answerOfClose, type Ended } from './answer.ts';
 import { closeRow } from './close-row.ts';
 import { errorReasonIn } from './error-reason.ts';
 import { failureOf, refOf, type FlowDeps } from '../deps.ts';
 
-type Target = Pick<TaskRow, 'id' | 'poolName'>;
+type Target = Ended;
 type Close = Pick<Closing, 'status' | 'code' | 'message' | 'reason' | 'retryAfterS'> & {
   mode: 'expire' | 'orphan';
 };
@@ -42,12 +42,14 @@ export async function closeMany<T extends Target>(
   for (const row of rows) bus.emit('task.settled', settledEvent(row, flow.by));
   let did = rows.length;
   for (const one of closed.filter(({ closed: { claim } }) => claim !== '')) {
+    const answer = await answerOfClose(flow, one.task, one.closed);
     const row = await closeRow(flow, one.task.id, {
       status,
       code,
       message,
       errorReason,
       claim: one.closed,
+      answer,
     });
     if (row) did += 1;
     await dispatch

@@ -7,13 +7,13 @@
   ARGV  1 T   2 mode: 'cancel' | 'expire' (only if unclaimed) |
         'giveup' (only while handed back at the epoch of ARGV 6) |
         'orphan' (only if it is overdue: nobody waits for it any more)   3 outcome (JSON)   4 keep ms   5 channel r:{P}:T
-  Returns  {'closed', session, boot, claim, job, queue suffix, llm, claimed at} (also when it was closed before) ·
+  Returns  {'closed', session, boot, claim, job, queue suffix, llm, claimed at, shown claim} (also when it was closed before) ·
            {'ended'} · {'claimed'} expire or giveup came too late ·
            {'attached'} it is no orphan
   Callers  edge, scheduler ]]
 local isTorn = false
 local m = redis.pcall('HMGET', KEYS[1], 'epoch', 'state', 'claim', 'seq', 'session', 'boot', 'job', 'q',
-  'llm', 'claimedAt')
+  'llm', 'claimedAt', 'shown')
 if m.err then
   if not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
   isTorn = true
@@ -97,4 +97,4 @@ else
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
 end
 redis.call('SPUBLISH', ARGV[5], message)
-return { 'closed', m[5] or '', m[6] or '', m[3] or '', m[7] or '', m[8] or '', m[9] or '', m[10] or '' }
+return { 'closed', m[5] or '', m[6] or '', m[3] or '', m[7] or '', m[8] or '', m[9] or '', m[10] or '', m[11] or '' }

@@ -50,6 +50,8 @@ export type CloseAnswer =
       boot: string;
       /** '' = nobody had it. */
       claim: string;
+      /** Something of its answer was shown to somebody. */
+      wasShown: boolean;
       llmId: string;
       claimedAt: Date | null;
       job: string;
@@ -58,9 +60,10 @@ export type CloseAnswer =
   | { kind: 'ended' | 'claimed' | 'attached' };
 
 export function closeAnswerOf(answer: unknown): CloseAnswer {
-  const [kind, session = '', boot = '', claim = '', job = '', q = '', llmId = '', at = ''] =
+  const [kind, session = '', boot = '', claim = '', job = '', q = '', llmId = '', at = '', shown = ''] =
     answer as string[];
   if (kind === 'ended' || kind === 'claimed' || kind === 'attached') return { kind };
   const claimedAt = at === '' ? null : new Date(Number(at));
-  return { kind: 'closed', session, boot, claim, llmId, claimedAt, job, q };
+  const wasShown = shown !== '' && shown === claim;
+  return { kind: 'closed', session, boot, claim, wasShown, llmId, claimedAt, job, q };
 }

@@ -1,5 +1,6 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { Assembly, type Assembled } from '../../agent/assemble.ts';
 import { McpctlError } from '../../errors.ts';
 import { LARGE_BODY_BYTES } from '../../text/large-body.ts';
 import type { Outcome } from '../../task/outcome.ts';
@@ -11,12 +12,14 @@ import { orUnavailable } from '../link/connect.ts';
 import { sendControl } from '../live/control.ts';
 import { mending } from '../mend.ts';
 import { strike } from '../pool-indexes.ts';
+import { tagOf } from './attempt.ts';
 import { readFences, type Fence, type TaskRef } from './fence.ts';
 import type { JobData } from '../jobs/jobs.ts';
 import type { Keys } from '../keys.ts';
 import type { StandingJob } from '../jobs/leftovers.ts';
 import { runKnownScript, runScript, tryScripts, trySeveral, type ScriptName } from '../scripts.ts';
 import { FENCE_MARGIN_MS, jobIdOf, laying, type Submission } from './submission.ts';
+import { beginning, firstSeq, readPage, seqAfter, type Position } from './stream.ts';
 import { Turns } from '../jobs/turns.ts';
 
 export interface DispatchDeps {
@@ -305,6 +308,27 @@ export class Dispatch {
   async forgetEvents(ref: TaskRef): Promise<void> {
     const { stream } = this.#deps.keys.pool(ref.poolKey).task(ref.taskId);
     await orUnavailable(this.#deps.redis.pexpire(stream, LINGER_MS, 'LT'));
+  }
+
+  /** What the events of a claim have told, put together; nothing where the last that spoke was another. */
+  async answerOf({ poolKey, taskId }: TaskRef, claim: string): Promise<Assembled> {
+    const { redis, keys } = this.#deps;
+    const { stream } = keys.pool(poolKey).task(taskId);
+    const own = tagOf(claim);
+    let said = new Assembly(taskId);
+    let after: Position = beginning;
+    for (let more = true; more;) {
+      const page = await orUnavailable(readPage(redis, stream, after));
+      for (const entry of page.entries) {
+        const isGap = firstSeq(entry) !== seqAfter(after, entry.epoch);
+        if (entry.epoch !== after.epoch || isGap) said = new Assembly(taskId, { isWhole: !isGap });
+        after = entry;
+        const isOwn = !entry.tag || entry.tag === own;
+        if (entry.kind === 'events' && isOwn) for (const event of entry.data) said.add(event);
+      }
+      more = page.more && page.entries.length > 0;
+    }
+    return said.answer();
   }
 
   /** Strikes a settled task from the pool's list of endings. */

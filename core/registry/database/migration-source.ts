@@ -18,6 +18,7 @@ import * as projects from '../migrations/0020-projects.ts';
 import * as prompts from '../migrations/0021-prompts.ts';
 import * as attemptsSay from '../migrations/0022-attempts-say.ts';
 import * as agents from '../migrations/0025-agents.ts';
+import * as threads from '../migrations/0026-threads.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -51,6 +52,7 @@ const migrations: readonly Named[] = [
   named('0021-prompts', prompts),
   named('0022-attempts-say', attemptsSay),
   named('0025-agents', agents),
+  named('0026-threads', threads),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

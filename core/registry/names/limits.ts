@@ -6,6 +6,9 @@ export interface RegistryLimits {
   maxUserPools: number;
   maxUserSessions: number;
   maxUserTokens: number;
+  maxUserThreads: number;
+  maxThreadMessages: number;
+  maxThreadBytes: number;
   /** Like `prompt=500/20000`: of a resource how many one user may have, and all; else as its definition says. */
   quotas: readonly string[];
   nameKeepMs: number;
@@ -19,6 +22,9 @@ export const usualLimits: RegistryLimits = {
   maxUserPools: settings.maxUserPools.schema.parse(undefined),
   maxUserSessions: settings.maxUserSessions.schema.parse(undefined),
   maxUserTokens: settings.maxUserTokens.schema.parse(undefined),
+  maxUserThreads: settings.maxUserThreads.schema.parse(undefined),
+  maxThreadMessages: settings.maxThreadMessages.schema.parse(undefined),
+  maxThreadBytes: settings.maxThreadBytes.schema.parse(undefined),
   quotas: settings.quotas.schema.parse(undefined),
   nameKeepMs: settings.nameKeepMs.schema.parse(undefined),
   leaseMs: settings.leaseMs.schema.parse(undefined),

@@ -27,6 +27,8 @@ export interface NewTask {
   retention: TaskRow['retention'];
   ownerId: string;
   tokenId: string;
+  /** The turn of a thread that it answers. */
+  turn?: { id: string; threadId: string } | undefined;
   /** The agent that was asked, and what of the body is its own. */
   agent?: AskedOfAgent | undefined;
 }
@@ -36,7 +38,7 @@ export interface AskedOfAgent {
   composed: Pick<Composed, 'system' | 'params'>;
 }
 
-const columnsOf = ({ poolKey, queueMs, head, agent, ...task }: NewTask) => ({
+const columnsOf = ({ poolKey, queueMs, head, agent, turn, ...task }: NewTask) => ({
   id: task.id,
   operation: task.operation,
   source: task.source,
@@ -55,19 +57,21 @@ const columnsOf = ({ poolKey, queueMs, head, agent, ...task }: NewTask) => ({
   owner_id: task.ownerId,
   token_id: task.tokenId,
   ...(agent && { agent_id: agent.id }),
+  ...(turn && { turn_id: turn.id, thread_id: turn.threadId }),
 });
 
 /** One text for any number of rows: each connection has Postgres parse and plan it once, by its name. */
 const insertSql = `
   insert into tasks (id, operation, source, pool_name, llm_name, pin, streaming, priority, request_body, request_hash,
-    request_headers, queue_deadline, on_disconnect, grace_seconds, retention, owner_id, token_id, agent_id, request_bytes)
+    request_headers, queue_deadline, on_disconnect, grace_seconds, retention, owner_id, token_id, agent_id, turn_id,
+    thread_id, request_bytes)
   select id, operation, source, pool_name, llm_name, pin, streaming, priority, coalesce(body, request_body), request_hash,
     request_headers, now() + queue_ms * interval '1 millisecond', on_disconnect, grace_seconds, retention, owner_id, token_id,
-    agent_id, octet_length(coalesce(body, request_body))
+    agent_id, turn_id, thread_id, octet_length(coalesce(body, request_body))
   from (select ?::text as body) as large, json_to_recordset(?::json) as said (
     id uuid, operation text, source text, pool_name text, llm_name text, pin text, streaming boolean, priority text,
     request_body text, request_hash text, request_headers jsonb, queue_ms float8, on_disconnect text, grace_seconds int,
-    retention text, owner_id uuid, token_id uuid, agent_id uuid)
+    retention text, owner_id uuid, token_id uuid, agent_id uuid, turn_id uuid, thread_id uuid)
   returning ${returned}`;
 
 /** One of the two ways into the table; the other is under a key (idempotency.ts). One that is large goes alone. */

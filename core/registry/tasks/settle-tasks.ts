@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { storedIdSchema } from '../../names.ts';
+import type { Assembled } from '../../agent/assemble.ts';
 import type { Ending } from '../../task/outcome.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { storableInstant, storableJsonText, storableSentence, storableWord } from '../../text/storable.ts';
@@ -14,10 +15,12 @@ export interface Settling {
   ending: Ending;
   /** What a backend said of its refusal beside the sentence. */
   reason?: ErrorReason | null;
+  /** Of a turn of a thread what its caller was shown: the row hands it over to the thread. */
+  answer?: Assembled | null | undefined;
 }
 
 /** The columns of one ending, as a row of `settleSql`. Workers wrote most of it: one text must not cost others their rows. */
-function columnsOf({ id, ending, reason }: Settling, body = bodyOf(ending)) {
+function columnsOf({ id, ending, reason, answer }: Settling, body = bodyOf(ending)) {
   const { outcome, session, endedAt } = ending;
   const isDone = outcome.kind === 'completed';
   return {
@@ -38,13 +41,15 @@ function columnsOf({ id, ending, reason }: Settling, body = bodyOf(ending)) {
     claimed_at: storableInstant(ending.claimedAt),
     stream_started_at: storableInstant(ending.firstEventAt),
     ended_at: storableInstant(endedAt),
+    ...(answer && { answer }),
   };
 }
 
 const bodyOf = ({ outcome }: Ending): string | undefined => ('body' in outcome ? outcome.body : undefined);
 
 /** What a settling carries, in characters. */
-export const sizeOf = ({ ending }: Settling): number => bodyOf(ending)?.length ?? 0;
+export const sizeOf = ({ ending, answer }: Settling): number =>
+  (bodyOf(ending)?.length ?? 0) + (answer ? answer.content.length + (answer.reasoning?.length ?? 0) : 0);
 
 /** Null: the stream does not tell. */
 function answerBytes(ending: Ending): number | null {
@@ -63,7 +68,7 @@ const settleSql = `
   said as (select * from json_to_recordset(?::json) as said (
     id uuid, status text, response_status int, response_body text, error_code text, error_message text,
     error_reason jsonb, usage jsonb, answer_bytes bigint, finish_reason text, claim_id text, claimed_by uuid, llm_id uuid, claimed_at timestamptz,
-    stream_started_at timestamptz, ended_at timestamptz)),
+    stream_started_at timestamptz, ended_at timestamptz, answer jsonb)),
   held as (select id from tasks where id = any(array(select id from said))
     and status not in ('completed', 'error', 'cancelled') for update skip locked)
   update tasks set
@@ -71,7 +76,7 @@ const settleSql = `
     error_code = said.error_code, error_message = said.error_message, error_reason = said.error_reason, usage = ${plausibleUsage},
     finish_reason = said.finish_reason, claim_id = said.claim_id, claimed_by = said.claimed_by,
     claimed_llm = (select name from llms where id = said.llm_id),
-    claimed_at = said.claimed_at, stream_started_at = said.stream_started_at,
+    claimed_at = said.claimed_at, stream_started_at = said.stream_started_at, answer = said.answer,
     completed_at = coalesce(said.ended_at, now()), kept_bytes = coalesce(octet_length(tasks.request_body), 0)::bigint
       + coalesce(octet_length(coalesce(large.body, said.response_body)), 0)
   from said, held, large
@@ -102,7 +107,7 @@ export async function settleTasks(
 ): Promise<(TaskRow | typeof LOCKED | null)[]> {
   const [first] = settlings;
   // As JSON inside of JSON a large body takes thrice the time, here and in Postgres.
-  const large = settlings.length === 1 && first && isLarge(sizeOf(first)) ? bodyOf(first.ending) : undefined;
+  const large = settlings.length === 1 && first && isLarge(bodyOf(first.ending)?.length ?? 0) ? bodyOf(first.ending) : undefined;
   const said = storableJsonText(settlings.map((one) => columnsOf(one, large === undefined ? undefined : '')));
   const { rows } = await db
     .raw<{ rows: unknown[] }>(settleSql, [large ?? null, said])

@@ -1,3 +1,4 @@
+import type { Assembled } from '../../agent/assemble.ts';
 import { storedIdSchema } from '../../names.ts';
 import type { Ending } from '../../task/outcome.ts';
 import type { TaskRow } from '../../task/task.ts';
@@ -7,7 +8,7 @@ import { isUnstorable } from '../database/faults.ts';
 import { McpctlError } from '../../errors.ts';
 import { storableReason, type ErrorReason } from '../../task/error-reason.ts';
 import { pause } from '../../runtime/clock.ts';
-import { storableSentence, storableWord } from '../../text/storable.ts';
+import { storableJsonText, storableSentence, storableWord } from '../../text/storable.ts';
 import { closeTasks } from './close-tasks.ts';
 import { renewTasks, type Renewed } from './renew-tasks.ts';
 import { LOCKED, settleTasks, sizeOf, type Settling } from './settle-tasks.ts';
@@ -20,12 +21,12 @@ import type { Knex } from 'knex';
  */
 export interface TaskEnds {
   /** Writes the outcome that the stream's end carries. An answer that Postgres cannot hold ends `unstorable_result`. */
-  settle(id: string, ending: Ending, reason?: Settling['reason']): Promise<TaskRow | null>;
+  settle(id: string, ending: Ending, more?: Pick<Settling, 'reason' | 'answer'>): Promise<TaskRow | null>;
   /** The same of many in one statement: those that changed. One whose row somebody holds just now is left as it is. */
   settleMany(settlings: readonly Settling[]): Promise<TaskRow[]>;
   /** `close` of many in one statement, as `settleMany`. */
   closeMany(
-    closings: readonly (Pick<RowClosing, 'status' | 'code' | 'message' | 'errorReason'> & {
+    closings: readonly (Pick<RowClosing, 'status' | 'code' | 'message' | 'errorReason' | 'answer'> & {
       id: string;
       poolName: string;
     })[],
@@ -49,6 +50,8 @@ export interface RowClosing {
   message: string;
   /** What a backend said beside the sentence. */
   errorReason?: ErrorReason | null;
+  /** Of a turn of a thread what its caller was shown; the row hands it over to the thread. */
+  answer?: Assembled | null | undefined;
   /** The claim that it ended with, when that came to nothing. */
   lost?: LostClaim | undefined;
   /** The claim that it cuts short. */
@@ -151,7 +154,7 @@ const counted = (trx: Knex, lost: LostClaim | undefined) => ({
 async function close(
   db: Knex,
   id: string,
-  { status, code, message, errorReason, lost, claim }: RowClosing,
+  { status, code, message, errorReason, lost, claim, answer }: RowClosing,
 ): Promise<TaskRow | null> {
   const rows = await db('tasks')
     .where({ id })
@@ -162,6 +165,7 @@ async function close(
       errorMessage: storableSentence(message),
       errorReason: reasonText(errorReason),
       completedAt: db.fn.now(),
+      ...(answer ? { answer: storableJsonText(answer) } : {}),
       ...counted(db, lost),
       ...(claim ? claimColumns(db, claim) : {}),
     })
@@ -199,9 +203,9 @@ export function createTaskEnds({ db, transaction }: Connection): TaskEnds {
     },
     closeMany: (closings) => closeTasks(db, closings),
     renewMany: (seen) => renewTasks({ db, transaction }, seen),
-    async settle(id, ending, reason = null) {
+    async settle(id, ending, { reason = null, answer = null } = {}) {
       try {
-        return await settle({ id, ending, reason });
+        return await settle({ id, ending, reason, answer });
       } catch (thrown) {
         if (!isUnstorable(thrown)) throw thrown;
         const outcome = {

@@ -24,6 +24,21 @@ export const quotaSettings = {
     about: 'how many valid tokens one user may have; admins have no limit',
     schema: count(64),
   },
+  maxUserThreads: {
+    env: 'MCPCTL_MAX_USER_THREADS',
+    about: 'how many threads, which are conversations with agents, one user may have; admins too',
+    schema: count(1_000),
+  },
+  maxThreadMessages: {
+    env: 'MCPCTL_MAX_THREAD_MESSAGES',
+    about: 'how many messages one thread may have',
+    schema: count(10_000),
+  },
+  maxThreadBytes: {
+    env: 'MCPCTL_MAX_THREAD_BYTES',
+    about: 'how many bytes the messages of one thread may have, answers included',
+    schema: count(4_194_304),
+  },
   quotas: {
     env: 'MCPCTL_QUOTAS',
     about:

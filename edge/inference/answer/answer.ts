@@ -1,3 +1,4 @@
+import type { Assembled } from '../../../core/agent/assemble.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Ending, Outcome } from '../../../core/task/outcome.ts';
 import { isSameAttempt, type Attempt } from '../../../core/queue/task/attempt.ts';
@@ -11,9 +12,11 @@ import { keptBodies } from '../../limits/kept-bodies.ts';
 import { EventWriter, frameText, lineText } from '../../http/sse.ts';
 import { describeAnswer } from './headers.ts';
 import type { Frame } from '../form/form.ts';
+import { InHand } from '../follow/in-hand.ts';
 import { endLost } from '../follow/lost.ts';
 import type { KeepAlive } from '../ask/headers.ts';
 import { answerGone } from '../follow/row-end.ts';
+import { hasIds } from '../form/index.ts';
 import { sendWhole, type WholeAnswering } from './send-whole.ts';
 import { errorOf, errorOfRow, settleInTime } from '../follow/settle.ts';
 import type { TaskWait } from '../follow/wait.ts';
@@ -97,6 +100,7 @@ async function endWhole(a: Answering, { ending, seq }: { ending: Ending; seq: nu
 export async function answerStream(a: Answering): Promise<Answered> {
   const writer = new EventWriter(a.res, deliveryOf(a.deps), a.form.lines);
   let shown: Attempt | null = a.resumed?.seen ?? null;
+  const inHand = a.row.turnId === null ? null : new InHand(a.row.id);
   try {
     if (a.resumed) writer.open();
     for (;;) {
@@ -111,7 +115,8 @@ export async function answerStream(a: Answering): Promise<Answered> {
           if (shown === null && (await begins(a, item))) shown = item;
           if (shown === null) break; // handed back, or replaced, before anything of it was shown
           // Another attempt was shown: never two claims in one answer.
-          if (!isSameAttempt(shown, item)) throw await otherClaim(a);
+          if (!isSameAttempt(shown, item)) throw await otherClaim(a, inHand);
+          inHand?.saw(item);
           shown = { epoch: item.epoch, tag: item.tag || shown.tag };
           await writeEvents(a, writer, item);
           break;
@@ -122,7 +127,7 @@ export async function answerStream(a: Answering): Promise<Answered> {
         case 'closed':
           throw errorOf(a.row.id, item.outcome);
         case 'end':
-          return await endStream(a, writer, { ...item, shown });
+          return await endStream(a, writer, { ...item, shown, inHand });
       }
     }
   } catch (thrown) {
@@ -157,7 +162,7 @@ async function begins(a: Answering, attempt: Attempt): Promise<boolean> {
 /** Each event is a frame of its own, or as many as it takes; what came together is written together. */
 async function writeEvents(a: Answering, writer: EventWriter, events: Events): Promise<void> {
   const { epoch, tag, data } = events;
-  const hasId = a.resumed !== undefined || a.row.source === 'infer';
+  const hasId = a.resumed !== undefined || hasIds(a.row);
   let text = '';
   let seq = firstSeq(events);
   for (const event of data) {
@@ -194,10 +199,16 @@ async function writeEmpty(
 async function endStream(
   a: Answering,
   writer: EventWriter,
-  { ending, seq, shown, ...attempt }: Attempt & { ending: Ending; seq: number; shown: Attempt | null },
+  {
+    ending,
+    seq,
+    shown,
+    inHand,
+    ...attempt
+  }: Attempt & { ending: Ending; seq: number; shown: Attempt | null; inHand: InHand | null },
 ): Promise<Answered> {
-  if (shown !== null && !isSameAttempt(shown, attempt)) throw await otherClaim(a);
-  const row = await settled(a, ending);
+  if (shown !== null && !isSameAttempt(shown, attempt)) throw await otherClaim(a, inHand);
+  const row = await settled(a, ending, inHand?.upTo({ ...attempt, seq }));
   const failed = errorOfRow(a.deps, row, ending);
   if (failed && !writer.opened) {
     sendWhole(a, row, ending.outcome);
@@ -226,12 +237,15 @@ function faultOf(
 }
 
 /** Redis lost the claim that was shown, and the task began anew: its caller's task ends, one who looks on leaves. */
-async function otherClaim({ deps, row, resumed }: Answering): Promise<McpctlError> {
-  return resumed ? new McpctlError('gone', undefined, { taskId: row.id }) : await endLost(deps, row);
+async function otherClaim(
+  { deps, row, resumed }: Answering,
+  inHand: InHand | null,
+): Promise<McpctlError> {
+  return resumed ? new McpctlError('gone', undefined, { taskId: row.id }) : await endLost(deps, row, inHand?.sofar());
 }
 
-async function settled(a: Answering, ending: Ending): Promise<TaskRow> {
-  const row = await settleInTime(a.deps, a.row, ending);
+async function settled(a: Answering, ending: Ending, inHand?: Assembled | null): Promise<TaskRow> {
+  const row = await settleInTime(a.deps, a.row, { ending, inHand });
   a.report.settled(row);
   return row;
 }

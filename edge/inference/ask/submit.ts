@@ -67,6 +67,10 @@ export async function accept(deps: EdgeDeps, actor: Actor, order: Order): Promis
   return accepted;
 }
 
+/** A row that was accepted with a turn: enqueued, and left alone. */
+export const leaveAccepted = (deps: EdgeDeps, order: Order, row: TaskRow): Promise<void> =>
+  enqueueOrLeave(deps, order, row);
+
 async function enqueueOrLeave(deps: EdgeDeps, order: Order, row: TaskRow): Promise<void> {
   try {
     await enqueue(deps, { order, row });
@@ -109,6 +113,27 @@ export async function submitAndFollow(
   }
 }
 
+/**
+ * For a caller who waits for a row that was accepted with a turn: subscribes, then enqueues.
+ * @param keeps its caller comes back with a key, so that the row stays when Redis fails here.
+ */
+export async function followAccepted(
+  deps: EdgeDeps,
+  { order, row, keeps }: { order: Order; row: TaskRow; keeps: boolean },
+): Promise<Submitted> {
+  let follower: Follower | undefined;
+  try {
+    follower = await deps.queue.streams.follow({ taskId: row.id, poolKey: row.poolName });
+    const attachment = randomUUID();
+    await enqueue(deps, { order, row, attachment });
+    return { row, follower, attachment: deps.waiters.adopt(row, attachment) };
+  } catch (thrown) {
+    follower?.close();
+    if (!keeps) await giveUp(deps, row.id);
+    throw asOurs(thrown, row.id);
+  }
+}
+
 function asOurs(thrown: unknown, taskId: string | undefined): McpctlError {
   const error = thrown instanceof McpctlError ? thrown : new McpctlError('unavailable');
   if (taskId === undefined) return error;
@@ -147,7 +172,8 @@ async function insertOrClose(deps: EdgeDeps, task: NewTask): Promise<TaskRow> {
   }
 }
 
-function newTask(deps: EdgeDeps, actor: Actor, { order, id }: { order: Order; id: string }): NewTask {
+/** The row that an order becomes. */
+export function newTask(deps: EdgeDeps, actor: Actor, { order, id }: { order: Order; id: string }): NewTask {
   return {
     id,
     operation: order.request.operation,

@@ -1,3 +1,4 @@
+import type { Assembled } from '../../../core/agent/assemble.ts';
 import { errorReasonIn } from '../../../core/flow/end/error-reason.ts';
 import { settleTask } from '../../../core/flow/end/settle.ts';
 import { isErrorCode, McpctlError, messageOf, type ErrorExtra, type Refusal } from '../../../core/errors.ts';
@@ -16,7 +17,11 @@ const AGAIN_MS = 200;
  * the cancel.
  * @throws McpctlError `settle_pending` when Postgres does not answer in time; the scheduler settles it then.
  */
-export async function settleInTime(deps: EdgeDeps, row: TaskRow, ending: Ending): Promise<TaskRow> {
+export async function settleInTime(
+  deps: EdgeDeps,
+  row: TaskRow,
+  { ending, inHand }: { ending: Ending; inHand?: Assembled | null | undefined },
+): Promise<TaskRow> {
   const taskId = row.id;
   const over = new AbortController();
   const late = new Promise<never>((_, reject) => {
@@ -25,7 +30,7 @@ export async function settleInTime(deps: EdgeDeps, row: TaskRow, ending: Ending)
     );
   });
   const timer = setTimeout(() => over.abort(), deps.config.settleWaitMs + msFor(bodyLength(ending)));
-  const settling = settleUntil(deps, { row, ending, over: over.signal });
+  const settling = settleUntil(deps, { row, ending, inHand, over: over.signal });
   settling.catch((thrown: unknown) =>
     deps.log.warn({ taskId, why: messageOf(thrown) }, 'an answer is not settled yet; the scheduler will'),
   );
@@ -41,11 +46,16 @@ const bodyLength = ({ outcome }: Ending): number => ('body' in outcome ? (outcom
 /** Tries again while Postgres is away; what was under way when time is over may still come to its end. */
 async function settleUntil(
   deps: EdgeDeps,
-  { row, ending, over }: { row: TaskRow; ending: Ending; over: AbortSignal },
+  {
+    row,
+    ending,
+    inHand,
+    over,
+  }: { row: TaskRow; ending: Ending; inHand: Assembled | null | undefined; over: AbortSignal },
 ): Promise<TaskRow> {
   for (;;) {
     try {
-      return await settleTask(flowOf(deps), { taskId: row.id, poolKey: row.poolName }, ending);
+      return await settleTask(flowOf(deps), row, ending, inHand);
     } catch (thrown) {
       const away = thrown instanceof McpctlError && thrown.code === 'unavailable';
       if (!away || over.aborted) throw thrown;

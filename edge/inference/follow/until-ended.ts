@@ -18,7 +18,7 @@ export async function untilEnded(
   const ref = { taskId: row.id, poolKey: row.poolName };
   // Only the end is of interest: of a long stream, nothing before its last entry is read.
   const top = await deps.queue.streams.top(ref);
-  if (top?.kind === 'end') return await settleTask(flowOf(deps), ref, top.ending);
+  if (top?.kind === 'end') return await settleTask(flowOf(deps), row, top.ending);
   const after = top?.kind === 'events' ? top : beginning;
   const follower = await deps.queue.streams.follow(ref, after);
   const deadline = deps.clock.elapsed() + withinMs;
@@ -29,7 +29,7 @@ export async function untilEnded(
       const left = deadline - deps.clock.elapsed();
       if (left <= 0 || gone.aborted) return (await deps.registry.tasks.byId(row.id)) ?? row;
       const item = await follower.next({ signal: gone, withinMs: Math.min(left, askEveryMs) });
-      if (item?.kind === 'end') return await settleTask(flowOf(deps), ref, item.ending);
+      if (item?.kind === 'end') return await settleTask(flowOf(deps), row, item.ending);
       if (item?.kind === 'closed') askEveryMs = ASK_AFTER_CLOSE_MS;
       else if (item !== null) continue;
       const current = await deps.registry.tasks.byId(row.id);

@@ -13,11 +13,14 @@ export type { Form };
 /** What the caller had asked for; a body that was dropped asked for nothing special. */
 type Asked = Pick<InferenceRequest, 'model' | 'wantsUsage' | 'encoding' | 'customTools' | 'stops' | 'formAs'>;
 
+/** Whether the frames of its answer have ids, so that its caller may go on after any of them. */
+export const hasIds = ({ source }: Pick<TaskRow, 'source'>): boolean => source === 'infer' || source === 'agent';
+
 /** The form of the answer to a task. */
 export function formOf(
   row: Pick<TaskRow, 'id' | 'operation' | 'createdAt' | 'llmName' | 'source'>,
   { model, wantsUsage, encoding, customTools, stops, formAs }: Asked,
-  resumable = row.source === 'infer',
+  resumable = hasIds(row),
 ): Form {
   const createdS = Math.floor(row.createdAt.getTime() / 1_000);
   const options: FormOptions = {

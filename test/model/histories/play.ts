@@ -224,8 +224,8 @@ export class Play {
 
   async #tellEnd(c: Caller, end: Extract<Entry, { kind: 'end' }>): Promise<void> {
     const { ending } = end;
-    const ref = { taskId: c.taskId, poolKey: POOL };
-    const row = await settleTask(this.#house.flow(this.#house.tools, 'edge'), ref, ending);
+    const task = { id: c.taskId, poolName: POOL, turnId: null };
+    const row = await settleTask(this.#house.flow(this.#house.tools, 'edge'), task, ending);
     c.over = true;
     if (row.status !== 'completed' || row.claimId !== ending.claim) return;
     if (c.got > 0 && c.shows && isSameAttempt(c.shows, end))

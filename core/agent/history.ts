@@ -1,0 +1,76 @@
+import type { ToolCall } from './assemble.ts';
+
+/** A message of a thread, as far as later turns are told of it. */
+export interface KeptMessage {
+  role: 'user' | 'assistant' | 'tool';
+  content: string;
+  /** The content as JSON text, where it was a list. */
+  parts: string | null;
+  toolCalls: readonly ToolCall[] | null;
+  toolCallId: string | null;
+}
+
+/** In the place of a result that never came; it claims nothing of why. */
+const NO_RESULT = 'No result is available for this call.';
+
+/**
+ * The messages of a thread as members get them, each as JSON: every call of a tool has one result, in the order of the calls,
+ * and every result its call, whatever stopped where. What is missing is said in neutral words; what is stored stays as it is.
+ * @param added the messages of the new turn, as they were sent: results of calls may be among them.
+ */
+export function historyTexts(kept: readonly KeptMessage[], added: readonly AddedMessage[]): string[] {
+  const texts: string[] = [];
+  let open: readonly ToolCall[] = [];
+  let results = new Map<string, string>();
+  const close = (): void => {
+    for (const { id } of open)
+      texts.push(results.get(id) ?? toolText({ toolCallId: id, content: JSON.stringify(NO_RESULT) }));
+    [open, results] = [[], new Map()];
+  };
+  const take = ({ toolCallId, text }: { toolCallId: string | null; text: string }): void => {
+    const isAsked = open.some(({ id }) => id === toolCallId);
+    if (toolCallId !== null && isAsked && !results.has(toolCallId)) results.set(toolCallId, text);
+  };
+  for (const message of kept) {
+    const content = message.parts ?? JSON.stringify(message.content);
+    if (message.role === 'tool') {
+      const { toolCallId } = message;
+      take({ toolCallId, text: toolText({ toolCallId: toolCallId ?? '', content }) });
+      continue;
+    }
+    close();
+    texts.push(messageText(message, content));
+    open = message.toolCalls ?? [];
+  }
+  for (const { role, toolCallId, text } of added) {
+    if (role === 'tool') take({ toolCallId, text });
+    else {
+      close();
+      texts.push(text);
+    }
+  }
+  close();
+  return texts;
+}
+
+/** A message that a caller has sent. */
+export interface AddedMessage {
+  role: 'user' | 'tool';
+  toolCallId: string | null;
+  /** As JSON, as it was sent. */
+  text: string;
+}
+
+const toolText = ({ toolCallId, content }: { toolCallId: string; content: string }): string =>
+  `{"role":"tool","tool_call_id":${JSON.stringify(toolCallId)},"content":${content}}`;
+
+function messageText({ role, toolCalls, content: said }: KeptMessage, content: string): string {
+  if (!toolCalls || toolCalls.length === 0) return `{"role":"${role}","content":${content}}`;
+  const calls = toolCalls.map(({ id, name, arguments: given }) => ({
+    id,
+    type: 'function',
+    function: { name, arguments: given },
+  }));
+  const text = said === '' ? 'null' : content;
+  return `{"role":"${role}","content":${text},"tool_calls":${JSON.stringify(calls)}}`;
+}

@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { textSchema, uuidSchema } from '../names.ts';
+import { listQuerySchema } from '../page.ts';
+import { usageSchema } from '../task/task.ts';
+import { toolCallSchema } from './assemble.ts';
+
+export const turnStatuses = ['queued', 'running', 'waiting', 'completed', 'error', 'cancelled'] as const;
+const turnStatusSchema = z.enum(turnStatuses);
+export type TurnStatus = z.infer<typeof turnStatusSchema>;
+
+/** What becomes of a turn that comes while another is open. */
+const onBusySchema = z.enum(['queue', 'reject', 'interrupt']);
+export type OnBusy = z.infer<typeof onBusySchema>;
+
+/** Turns that may wait in the line of one thread (SPEC §13). */
+export const MOST_QUEUED = 8;
+
+/** Body of `POST /api/v1/agents/<name>/chat`, and of `POST /api/v1/threads/<id>/turns` without `threadId`. */
+export const turnRequestSchema = z.strictObject({
+  /** Of the user; or `messages`, of the user and of tools, with the contents that chat completions know. */
+  message: z.string().min(1).optional(),
+  messages: z.array(z.looseObject({ role: z.enum(['user', 'tool']) })).min(1).max(64).optional(),
+  /** Go on there; missing: a new thread. */
+  threadId: uuidSchema.optional(),
+  /** Parameters of the chat, over the defaults of the agent. */
+  params: z.looseObject({}).optional(),
+  /** A text behind the agent's, for this turn alone. */
+  systemAppend: z.string().min(1).optional(),
+  tools: z.array(z.looseObject({})).optional(),
+  onBusy: onBusySchema.optional(),
+  stream: z.boolean().optional(),
+});
+export type TurnRequest = z.infer<typeof turnRequestSchema>;
+
+/** Body of `POST /api/v1/agents/<name>/threads`: a thread in which nothing was said yet. */
+export const threadCreateSchema = z.strictObject({ title: textSchema(200).optional() });
+
+export const openTurnSchema = z.object({
+  n: z.number(),
+  status: turnStatusSchema,
+  taskId: z.string().nullable(),
+});
+
+export const threadViewSchema = z.object({
+  id: uuidSchema,
+  agent: z.string(),
+  title: z.string(),
+  owner: z.string(),
+  ownerId: z.string(),
+  turns: z.number(),
+  messages: z.number(),
+  /** Of what was said in it; not in lists. */
+  bytes: z.number().optional(),
+  /** The turn that runs, or the first that waits. */
+  openTurn: openTurnSchema.nullable(),
+  forkedFrom: z.string().nullable(),
+  lastTurnAt: z.string(),
+  createdAt: z.string(),
+});
+export type ThreadView = z.infer<typeof threadViewSchema>;
+
+export const threadListQuerySchema = listQuerySchema.extend({ agent: z.string().min(1).max(128).optional() });
+
+export const messageViewSchema = z.object({
+  id: uuidSchema,
+  /** The turn that it belongs to, and its place among all messages. */
+  turn: z.number(),
+  turnIndex: z.number(),
+  role: z.enum(['user', 'assistant', 'tool']),
+  /** Of an answer: how far it came. `cancelled` and `error` keep what was shown. */
+  status: z.enum(['pending', 'complete', 'error', 'cancelled']),
+  content: z.string(),
+  /** The content as it was sent, where it was a list. */
+  parts: z.array(z.unknown()).optional(),
+  toolCalls: z.array(toolCallSchema).optional(),
+  toolCallId: z.string().optional(),
+  reasoning: z.string().optional(),
+  /** False: more was shown than is kept here. */
+  isWhole: z.boolean(),
+  /** Whether later turns are told of it. */
+  inContext: z.boolean(),
+  servedBy: z.string().nullable(),
+  usage: usageSchema.nullable(),
+  finishReason: z.string().nullable(),
+  createdAt: z.string(),
+});
+export type MessageView = z.infer<typeof messageViewSchema>;
+
+/** Query of `GET /api/v1/threads/<id>/messages`: those after that index, or the last ones. */
+export const messageListQuerySchema = z.strictObject({
+  after: z.coerce.number().int().min(-1).optional(),
+  last: z.coerce.number().int().min(1).max(200).optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(100),
+});
+
+export const turnViewSchema = z.object({
+  threadId: uuidSchema,
+  turn: z.number(),
+  status: turnStatusSchema,
+  taskId: z.string().nullable(),
+  inContext: z.boolean(),
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  createdAt: z.string(),
+  endedAt: z.string().nullable(),
+});
+export type TurnView = z.infer<typeof turnViewSchema>;
+
+/** The answer to a turn that is not streamed. */
+export const turnAnswerSchema = z.object({
+  threadId: uuidSchema,
+  turn: z.number(),
+  taskId: z.string(),
+  assistant: z.string(),
+  toolCalls: z.array(toolCallSchema).optional(),
+  reasoning: z.string().optional(),
+  turnIndex: z.number(),
+  finishReason: z.string().nullable(),
+  usage: usageSchema.nullable(),
+});

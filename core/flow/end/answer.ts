@@ -1,0 +1,43 @@
+import { assemble, nothingSaid, type Assembled } from '../../agent/assemble.ts';
+import type { CloseAnswer } from '../../queue/task/closing.ts';
+import type { Ending } from '../../task/outcome.ts';
+import type { TaskRow } from '../../task/task.ts';
+import { refOf, type FlowDeps } from '../deps.ts';
+
+/** A task, and where it is known whether it answers a turn of a thread: `turnId` is null for most. */
+export type Ended = Pick<TaskRow, 'id' | 'poolName'> & { turnId?: TaskRow['turnId'] | undefined };
+
+/** Only who does not have the row at hand asks for it. */
+async function answersTurn({ registry }: Pick<FlowDeps, 'registry'>, { id, turnId }: Ended): Promise<boolean> {
+  const known = turnId === undefined ? (await registry.tasks.byId(id))?.turnId : turnId;
+  return known != null;
+}
+
+/**
+ * What the thread keeps of an answer whose stream has ended: the whole of it, or what the events of the claim that ended tell.
+ * @param inHand what whoever waited for it has seen of it, from its first event to its last.
+ * @returns null for a task of no thread.
+ */
+export async function answerOfEnd(
+  flow: FlowDeps,
+  task: Ended,
+  { ending, inHand }: { ending: Ending; inHand?: Assembled | null | undefined },
+): Promise<Assembled | null> {
+  if (!(await answersTurn(flow, task))) return null;
+  const { outcome, claim } = ending;
+  if (outcome.kind === 'completed' && outcome.body !== undefined) return assemble(task.id, [outcome.body]);
+  return inHand ?? (await flow.dispatch.answerOf(refOf(task), claim));
+}
+
+/**
+ * What the thread keeps of an answer that is cut short: what its caller was shown, and nothing of a claim that nobody was
+ * shown anything of.
+ */
+export async function answerOfClose(
+  flow: FlowDeps,
+  task: Ended,
+  { claim, wasShown }: Pick<Extract<CloseAnswer, { kind: 'closed' }>, 'claim' | 'wasShown'>,
+): Promise<Assembled | null> {
+  if (claim === '' || !(await answersTurn(flow, task))) return null;
+  return wasShown ? await flow.dispatch.answerOf(refOf(task), claim) : nothingSaid;
+}

@@ -1,0 +1,223 @@
+import type { Knex } from 'knex';
+import { v7 } from 'uuid';
+import { MOST_QUEUED, type OnBusy } from '../../agent/thread.ts';
+import { McpctlError } from '../../errors.ts';
+import { storableJsonText, storableText } from '../../text/storable.ts';
+import type { TaskRow } from '../../task/task.ts';
+import type { RegistryLimits } from '../names/limits.ts';
+import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
+import { turnColumns, turnRowSchema, type TurnRow } from './rows.ts';
+
+/** A message that a turn brings. */
+export interface NewMessage {
+  role: 'user' | 'tool';
+  content: string;
+  /** The content as JSON, where it is a list. */
+  parts: string | null;
+  toolCallId: string | null;
+}
+
+/** A turn about to be accepted, with the task that answers it unless it is to wait. */
+export interface NewTurn {
+  id: string;
+  threadId: string;
+  ownerId: string;
+  tokenId: string;
+  /** The thread is made with it. */
+  starts: { agentId: string; title: string } | null;
+  /** The revision that its request was composed from. */
+  seen: number;
+  onBusy: Exclude<OnBusy, 'interrupt'>;
+  key: string | null;
+  requestHash: string;
+  /** The call, without what the thread says before it: it is composed from when its time comes. */
+  request: string;
+  streaming: boolean;
+  messages: readonly NewMessage[];
+  task: NewTask;
+}
+
+/** Where in its thread a turn stands, and its answer. */
+export interface TurnPlace {
+  id: string;
+  threadId: string;
+  n: number;
+  /** Of the answer; null while it waits in line. */
+  answerIndex: number | null;
+}
+
+export type AcceptedTurn =
+  | { kind: 'running'; place: TurnPlace; row: TaskRow }
+  | { kind: 'queued'; place: TurnPlace }
+  /** An equal call made it before, or another under the same key. */
+  | { kind: 'known'; turn: TurnRow }
+  /** The thread is not what the request was composed from. */
+  | { kind: 'moved' }
+  | { kind: 'busy'; n: number; taskId: string | null };
+
+interface Locked {
+  nextTurn: number;
+  nextMessage: number;
+  revision: number;
+}
+
+/**
+ * Accepts a turn, all of it or nothing: turn, messages, the place of the answer, and the task. Whoever accepts one in a thread
+ * holds its row, so that turns and messages are numbered without a gap, whatever comes at once and wherever.
+ */
+export async function acceptTurn(
+  trx: Knex.Transaction,
+  turn: NewTurn,
+  limits: RegistryLimits,
+): Promise<AcceptedTurn> {
+  const known = turn.key === null ? undefined : await turnUnder(trx, turn.ownerId, turn.key);
+  if (known) return { kind: 'known', turn: known };
+  const thread = turn.starts
+    ? await startThread(trx, turn, { ...turn.starts, most: limits.maxUserThreads })
+    : await lockThread(trx, turn);
+  const open = turn.starts ? [] : await openTurns(trx, turn.threadId);
+  const [first] = open;
+  if (!first && thread.revision !== turn.seen) return { kind: 'moved' };
+  if (first && turn.onBusy === 'reject') return { kind: 'busy', n: first.n, taskId: first.taskId };
+  if (open.filter(({ status }) => status === 'queued').length >= MOST_QUEUED)
+    throw new McpctlError('turn_queue_full', undefined, { retryAfterS: 5 });
+  await needRoom(trx, { turn, thread, limits });
+  const status = first ? 'queued' : 'running';
+  const place = { id: turn.id, threadId: turn.threadId, n: thread.nextTurn };
+  await insertTurn(trx, turn, { n: thread.nextTurn, status });
+  await insertMessages(trx, turn, thread.nextMessage);
+  const answerIndex = thread.nextMessage + turn.messages.length;
+  const isRunning = status === 'running';
+  if (isRunning) await insertPlaceholder(trx, { ...place, taskId: turn.task.id, answerIndex });
+  await moveOn(trx, turn.threadId, turn.messages.length + (isRunning ? 1 : 0));
+  if (!isRunning) return { kind: 'queued', place: { ...place, answerIndex: null } };
+  const [row] = await insertTasks(trx, [turn.task]);
+  if (!row) throw new McpctlError('internal');
+  return { kind: 'running', place: { ...place, answerIndex }, row };
+}
+
+export async function turnUnder(db: Knex, ownerId: string, key: string): Promise<TurnRow | undefined> {
+  const row: unknown = await db('chatTurns').where({ ownerId, clientKey: key }).first(turnColumns);
+  return row === undefined ? undefined : turnRowSchema.parse(row);
+}
+
+export async function startThread(
+  trx: Knex.Transaction,
+  { threadId: id, ownerId }: Pick<NewTurn, 'threadId' | 'ownerId'>,
+  { agentId, title, most }: { agentId: string; title: string; most: number },
+): Promise<Locked> {
+  const { rows } = await trx.raw<{ rows: { count: number }[] }>(
+    `select count(*)::int as count from (select 1 from chat_threads where owner_id = :ownerId limit :most) as own`,
+    { ownerId, most },
+  );
+  if ((rows[0]?.count ?? 0) >= most)
+    throw new McpctlError(
+      'quota_exceeded',
+      `You have ${most} threads, the most that one user may (MCPCTL_MAX_USER_THREADS). Delete some: mcpctl get thread.`,
+    );
+  await trx('chatThreads').insert({ id, agentId, ownerId, title });
+  return { nextTurn: 1, nextMessage: 0, revision: 1 };
+}
+
+/** @throws McpctlError `thread_not_found`. */
+export async function lockThread(
+  trx: Knex.Transaction,
+  { threadId: id, ownerId }: { threadId: string; ownerId: string },
+): Promise<Locked> {
+  const row = await trx('chatThreads')
+    .where({ id, ownerId })
+    .forUpdate()
+    .first<Locked | undefined>('nextTurn', 'nextMessage', 'revision');
+  if (!row) throw new McpctlError('thread_not_found');
+  return row;
+}
+
+export function openTurns(
+  trx: Knex,
+  threadId: string,
+): Promise<Pick<TurnRow, 'id' | 'n' | 'status' | 'taskId'>[]> {
+  return trx('chatTurns')
+    .where({ threadId })
+    .whereRaw(`status in ('queued', 'running', 'waiting')`)
+    .orderByRaw(`status = 'queued', n`)
+    .select('id', 'n', 'status', 'taskId');
+}
+
+/** @throws McpctlError `thread_full`. */
+async function needRoom(
+  trx: Knex.Transaction,
+  { turn, thread, limits }: { turn: NewTurn; thread: Locked; limits: RegistryLimits },
+): Promise<void> {
+  const { maxThreadMessages, maxThreadBytes } = limits;
+  if (thread.nextMessage + turn.messages.length + 1 > maxThreadMessages)
+    throw new McpctlError(
+      'thread_full',
+      `The thread has ${thread.nextMessage} messages, and at most ${maxThreadMessages} (MCPCTL_MAX_THREAD_MESSAGES). Begin another, or delete this one.`,
+    );
+  const { rows } = await trx.raw<{ rows: { bytes: number }[] }>(
+    'select coalesce(sum(bytes), 0)::float8 as bytes from chat_messages where thread_id = ?',
+    [turn.threadId],
+  );
+  const bytes = (rows[0]?.bytes ?? 0) + Buffer.byteLength(turn.request);
+  if (bytes > maxThreadBytes)
+    throw new McpctlError(
+      'thread_full',
+      `With this message the thread would hold ${bytes} bytes, and at most ${maxThreadBytes} (MCPCTL_MAX_THREAD_BYTES). Begin another, or delete this one.`,
+    );
+}
+
+async function insertTurn(
+  trx: Knex.Transaction,
+  { id, threadId, ownerId, tokenId, key, requestHash, request, streaming, task }: NewTurn,
+  { n, status }: { n: number; status: 'queued' | 'running' },
+): Promise<void> {
+  const isRunning = status === 'running';
+  await trx('chatTurns').insert({
+    ...{ id, threadId, ownerId, tokenId, n, status, requestHash, request: storableText(request), streaming },
+    clientKey: key,
+    taskId: isRunning ? task.id : null,
+    poolName: isRunning ? task.poolKey : null,
+  });
+}
+
+async function insertMessages(
+  trx: Knex.Transaction,
+  { id: turnId, threadId, messages, request }: NewTurn,
+  firstIndex: number,
+): Promise<void> {
+  const rows = messages.map(({ role, content, parts, toolCallId }, at) => ({
+    ...{ id: v7(), threadId, turnId, role, toolCallId },
+    turnIndex: firstIndex + at,
+    status: 'complete',
+    content: storableText(content),
+    parts: parts === null ? null : storableJsonText(JSON.parse(parts)),
+    // What was sent is kept once more, as it was: the first message weighs for all.
+    bytes: at === 0 ? Buffer.byteLength(request) : 0,
+  }));
+  await trx('chatMessages').insert(rows);
+}
+
+/** The place that the end of the task fills (migration 0026). */
+export async function insertPlaceholder(
+  trx: Knex.Transaction,
+  {
+    id: turnId,
+    threadId,
+    taskId,
+    answerIndex,
+  }: Pick<TurnPlace, 'id' | 'threadId'> & { taskId: string; answerIndex: number },
+): Promise<void> {
+  const place = { id: v7(), threadId, turnId, taskId, turnIndex: answerIndex };
+  await trx('chatMessages').insert({ ...place, role: 'assistant', status: 'pending' });
+}
+
+async function moveOn(trx: Knex.Transaction, id: string, messages: number): Promise<void> {
+  await trx('chatThreads')
+    .where({ id })
+    .update({
+      nextTurn: trx.raw('next_turn + 1'),
+      nextMessage: trx.raw('next_message + ?', [messages]),
+      revision: trx.raw('revision + 1'),
+      lastTurnAt: trx.fn.now(),
+    });
+}

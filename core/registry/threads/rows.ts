@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import { toolCallSchema } from '../../agent/assemble.ts';
+import { turnStatuses } from '../../agent/thread.ts';
+import { instantSchema, orNothing, wordOr } from '../../newer-words.ts';
+import { usageSchema } from '../../task/task.ts';
+
+const statusSchema = wordOr(turnStatuses, 'running');
+
+export const threadRowSchema = z.object({
+  id: z.string(),
+  agentId: z.string(),
+  agent: z.string(),
+  /** Of the agent now. */
+  poolKey: z.string(),
+  ownerId: z.string(),
+  owner: z.string(),
+  title: z.string(),
+  turns: z.number(),
+  messages: z.number(),
+  /** Only where one is asked for. */
+  bytes: z.number().optional(),
+  openN: z.number().nullable(),
+  openStatus: statusSchema.nullable(),
+  openTaskId: z.string().nullable(),
+  forkedFrom: z.string().nullable(),
+  /** As it is compared, to the microsecond. */
+  lastAt: z.string(),
+  lastTurnAt: instantSchema,
+  createdAt: instantSchema,
+});
+export type ThreadRow = z.infer<typeof threadRowSchema>;
+
+/** `one`: with what it weighs. */
+export const threadSql = ({ one }: { one: boolean }): string => `
+  select t.id, t.agent_id, a.name as agent, l.pool_key, t.owner_id, u.name as owner, t.title, t.next_turn - 1 as turns,
+    t.next_message as messages, t.forked_from, t.last_turn_at, t.last_turn_at::text as last_at, t.created_at,
+    ${one ? '(select coalesce(sum(bytes), 0)::float8 from chat_messages where thread_id = t.id) as bytes,' : ''}
+    o.n as open_n, o.status as open_status, o.task_id as open_task_id
+  from chat_threads t join agents a on a.id = t.agent_id join llms l on l.id = a.llm_id join users u on u.id = t.owner_id
+  left join lateral (select n, status, task_id from chat_turns
+    where thread_id = t.id and status in ('queued', 'running', 'waiting') order by status = 'queued', n limit 1) o on true`;
+
+export const turnRowSchema = z.object({
+  id: z.string(),
+  threadId: z.string(),
+  n: z.number(),
+  status: statusSchema,
+  inContext: z.boolean(),
+  taskId: z.string().nullable(),
+  poolName: z.string().nullable(),
+  requestHash: z.string(),
+  errorCode: z.string().nullable(),
+  errorMessage: z.string().nullable(),
+  createdAt: instantSchema,
+  endedAt: instantSchema.nullable(),
+});
+export type TurnRow = z.infer<typeof turnRowSchema>;
+export const turnColumns = Object.keys(turnRowSchema.shape);
+
+export const messageRowSchema = z.object({
+  id: z.string(),
+  turnId: z.string(),
+  n: z.number(),
+  turnIndex: z.number(),
+  role: wordOr(['user', 'assistant', 'tool'], 'user'),
+  status: wordOr(['pending', 'complete', 'error', 'cancelled'], 'error'),
+  content: z.string(),
+  parts: z.string().nullable(),
+  toolCalls: orNothing(z.array(toolCallSchema)),
+  toolCallId: z.string().nullable(),
+  reasoning: z.string().nullable(),
+  isWhole: z.boolean(),
+  inContext: z.boolean(),
+  servedBy: z.string().nullable(),
+  usage: orNothing(usageSchema),
+  finishReason: z.string().nullable(),
+  createdAt: instantSchema,
+});
+export type MessageRow = z.infer<typeof messageRowSchema>;
+
+export const messageSql = `
+  select m.id, m.turn_id, t.n, m.turn_index, m.role, m.status, m.content, m.parts::text as parts, m.tool_calls, m.tool_call_id,
+    m.reasoning, m.is_whole, t.in_context, m.served_by, m.usage, m.finish_reason, m.created_at
+  from chat_messages m join chat_turns t on t.id = m.turn_id`;

@@ -1,0 +1,155 @@
+import { v7 } from 'uuid';
+import type { Scope } from '../../access.ts';
+import type { KeptMessage } from '../../agent/history.ts';
+import { McpctlError } from '../../errors.ts';
+import type { Connection } from '../database/connect.ts';
+import type { RegistryLimits } from '../names/limits.ts';
+import { acceptTurn, lockThread, openTurns, startThread, turnUnder, type AcceptedTurn, type NewTurn } from './accept-turn.ts';
+import {
+  messageRowSchema,
+  messageSql,
+  threadRowSchema,
+  threadSql,
+  turnColumns,
+  turnRowSchema,
+  type MessageRow,
+  type ThreadRow,
+  type TurnRow,
+} from './rows.ts';
+
+/** What a turn is composed from. */
+export interface ThreadContext {
+  agent: string;
+  revision: number;
+  /** No turn is open: so the request can be composed now. */
+  isIdle: boolean;
+  messages: KeptMessage[];
+}
+
+export interface Threads {
+  /** Newest first. @param after the `lastAt` and id of the last one seen. */
+  list(query: {
+    scope: Scope;
+    agent?: string | undefined;
+    after?: { lastAt: string; id: string } | undefined;
+    limit: number;
+  }): Promise<ThreadRow[]>;
+  /** @throws McpctlError `thread_not_found`, also for one outside the scope. */
+  get(id: string, scope: Scope): Promise<ThreadRow>;
+  /** @returns its id. @throws McpctlError `quota_exceeded`. */
+  create(thread: { agentId: string; ownerId: string; title: string }): Promise<string>;
+  /** In the order of `turnIndex`: those after one, or the last ones. */
+  messages(id: string, page: { after?: number | undefined; last?: number | undefined; limit: number }): Promise<MessageRow[]>;
+  /** @throws McpctlError `thread_not_found`. */
+  turn(threadId: string, n: number): Promise<TurnRow>;
+  turnUnder(ownerId: string, key: string): Promise<TurnRow | undefined>;
+  /** The answer of a turn, as far as it is there. */
+  answer(turnId: string): Promise<MessageRow | undefined>;
+  /** @throws McpctlError `thread_not_found`. */
+  context(id: string, ownerId: string): Promise<ThreadContext>;
+  /** @throws McpctlError `thread_not_found`, `thread_full`, `turn_queue_full`, `quota_exceeded`. */
+  accept(turn: NewTurn): Promise<AcceptedTurn>;
+  /** Deletes all that was said. @returns tasks of it that have not ended, and all of them. @throws McpctlError `thread_not_found`. */
+  delete(id: string, ownerId: string): Promise<{ open: { id: string; poolName: string }[]; all: { id: string; poolName: string }[] }>;
+  /** Drops the bodies of tasks that have ended. */
+  dropBodies(taskIds: readonly string[]): Promise<void>;
+}
+
+function within(scope: Scope): { sql: string; bindings: Record<string, unknown> } {
+  const parts = ['true'];
+  if (scope.tokenId !== null) parts.push('false'); // none is a token's
+  if (scope.ownerId !== null) parts.push('t.owner_id = :ownerId');
+  if (scope.pools !== null) parts.push('l.pool_key = any(:pools)');
+  return { sql: parts.join(' and '), bindings: { ownerId: scope.ownerId, pools: scope.pools && [...scope.pools] } };
+}
+
+export function createThreads({ db, transaction }: Connection, limits: RegistryLimits): Threads {
+  return {
+    async list({ scope, agent, after, limit }) {
+      const { sql, bindings } = within(scope);
+      const ofAgent = agent === undefined ? '' : ' and a.name = :agent';
+      const behind = after === undefined ? '' : ' and (t.last_turn_at, t.id) < (:lastAt::timestamptz, :id::uuid)';
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `${threadSql({ one: false })} where ${sql}${ofAgent}${behind} order by t.last_turn_at desc, t.id desc limit :limit`,
+        { ...bindings, agent: agent ?? null, lastAt: after?.lastAt ?? null, id: after?.id ?? null, limit },
+      );
+      return rows.map((row) => threadRowSchema.parse(row));
+    },
+    async get(id, scope) {
+      const { sql, bindings } = within(scope);
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `${threadSql({ one: true })} where ${sql} and t.id = :id`,
+        { ...bindings, id },
+      );
+      if (rows.length === 0) throw new McpctlError('thread_not_found');
+      return threadRowSchema.parse(rows[0]);
+    },
+    create: ({ agentId, ownerId, title }) =>
+      transaction(async (trx) => {
+        const threadId = v7();
+        await startThread(trx, { threadId, ownerId }, { agentId, title, most: limits.maxUserThreads });
+        return threadId;
+      }),
+    async messages(id, { after, last, limit }) {
+      const { rows } =
+        last === undefined
+          ? await db.raw<{ rows: unknown[] }>(
+              `${messageSql} where m.thread_id = :id and m.turn_index > :after order by m.turn_index limit :limit`,
+              { id, after: after ?? -1, limit },
+            )
+          : await db.raw<{ rows: unknown[] }>(
+              `select * from (${messageSql} where m.thread_id = :id order by m.turn_index desc limit :last) as newest
+               order by turn_index`,
+              { id, last },
+            );
+      return rows.map((row) => messageRowSchema.parse(row));
+    },
+    async turn(threadId, n) {
+      const row: unknown = await db('chatTurns').where({ threadId, n }).first(turnColumns);
+      if (row === undefined) throw new McpctlError('thread_not_found');
+      return turnRowSchema.parse(row);
+    },
+    turnUnder: (ownerId, key) => turnUnder(db, ownerId, key),
+    async answer(turnId) {
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `${messageSql} where m.turn_id = :turnId and m.role = 'assistant' order by m.turn_index desc limit 1`,
+        { turnId },
+      );
+      return rows.length === 0 ? undefined : messageRowSchema.parse(rows[0]);
+    },
+    async context(id, ownerId) {
+      const thread = await db('chatThreads')
+        .join('agents', 'agents.id', 'chatThreads.agentId')
+        .where({ 'chatThreads.id': id, 'chatThreads.ownerId': ownerId })
+        .first<{ agent: string; revision: number } | undefined>('agents.name as agent', 'chatThreads.revision');
+      if (!thread) throw new McpctlError('thread_not_found');
+      const open = await openTurns(db, id);
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `${messageSql} where m.thread_id = :id and t.in_context order by t.n, m.turn_index`,
+        { id },
+      );
+      return { ...thread, isIdle: open.length === 0, messages: rows.map((row) => messageRowSchema.parse(row)) };
+    },
+    accept: (turn) => transaction((trx) => acceptTurn(trx, turn, limits), turn.task.requestBody.length),
+    delete: (id, ownerId) =>
+      transaction(async (trx) => {
+        await lockThread(trx, { threadId: id, ownerId });
+        const turns = await trx('chatTurns')
+          .where({ threadId: id })
+          .whereNotNull('taskId')
+          .select<{ taskId: string; poolName: string; status: string }[]>('taskId', 'poolName', 'status');
+        await trx('chatThreads').where({ id }).delete();
+        const open = turns.filter(({ status }) => status === 'running' || status === 'waiting');
+        return {
+          open: open.map(({ taskId, poolName }) => ({ id: taskId, poolName })),
+          all: turns.map(({ taskId, poolName }) => ({ id: taskId, poolName })),
+        };
+      }),
+    async dropBodies(taskIds) {
+      await db('tasks')
+        .whereIn('id', [...taskIds])
+        .whereNotNull('completedAt')
+        .update({ requestBody: null, responseBody: null });
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import { assemble } from '../../../core/agent/assemble.ts';
+import type { turnAnswerSchema } from '../../../core/agent/thread.ts';
+import type { TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
+import { spliceMembers } from '../../../core/text/json-text.ts';
+import type { Usage } from '../../../core/task/task.ts';
+import { z } from 'zod';
+import { ChunkForm } from '../form/chunks.ts';
+import type { Form, FormOptions, Frame } from '../form/form.ts';
+
+export type TurnAnswer = z.infer<typeof turnAnswerSchema>;
+
+/** What is known of a turn that was taken; its answer's place only once it runs. */
+export interface KnownPlace {
+  current: TurnPlace | null;
+}
+
+const wholeSchema = z
+  .object({
+    choices: z.array(z.object({ finish_reason: z.string().nullish().catch(null) })).catch([]),
+    usage: z
+      .object({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() })
+      .nullish()
+      .catch(null),
+  })
+  .catch({ choices: [], usage: null });
+
+/** How a turn's answer looks at our own door: chunks of chat, the first of which says where it is; whole, a JSON of our own. */
+export class TurnForm extends ChunkForm implements Form {
+  readonly #place: KnownPlace;
+  readonly #taskId: string;
+  #told = false;
+
+  constructor(options: FormOptions, place: KnownPlace) {
+    super('chat', options);
+    this.#place = place;
+    this.#taskId = options.taskId;
+  }
+
+  override event(data: string): Frame[] {
+    return this.#tell(super.event(data));
+  }
+
+  override whole(body: string): string {
+    const { content, toolCalls, reasoning } = assemble(this.#taskId, [body]);
+    const told = wholeSchema.parse(jsonOf(body));
+    const usage: Usage | null = told.usage
+      ? {
+          promptTokens: told.usage.prompt_tokens,
+          completionTokens: told.usage.completion_tokens,
+          totalTokens: told.usage.total_tokens,
+        }
+      : null;
+    const { threadId = '', n = 0, answerIndex = 0 } = this.#place.current ?? {};
+    const answer: TurnAnswer = {
+      threadId,
+      turn: n,
+      taskId: this.#taskId,
+      assistant: content,
+      ...(toolCalls && { toolCalls }),
+      ...(reasoning !== null && { reasoning }),
+      turnIndex: answerIndex ?? 0,
+      finishReason: told.choices[0]?.finish_reason ?? null,
+      usage,
+    };
+    return JSON.stringify(answer);
+  }
+
+  #tell([first, ...others]: Frame[]): Frame[] {
+    const place = this.#place.current;
+    if (!first || this.#told || !place) return first ? [first, ...others] : others;
+    this.#told = true;
+    const mcpctl = JSON.stringify({ threadId: place.threadId, turn: place.n, taskId: this.#taskId });
+    return [{ ...first, data: spliceMembers(first.data, { mcpctl }) ?? first.data }, ...others];
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

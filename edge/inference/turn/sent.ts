@@ -1,0 +1,88 @@
+import type { AddedMessage } from '../../../core/agent/history.ts';
+import { McpctlError, type Fault } from '../../../core/errors.ts';
+import type { NewMessage } from '../../../core/registry/threads/accept-turn.ts';
+import { elementsAt, topLevelMembers } from '../../../core/text/json-text.ts';
+
+/** What a turn brings: a chat of which the thread holds the beginning. */
+export interface SentTurn {
+  /** System texts, for this turn alone, as they were sent. */
+  system: string[];
+  added: AddedMessage[];
+  messages: NewMessage[];
+}
+
+interface Sent {
+  role?: unknown;
+  content?: unknown;
+  tool_call_id?: unknown;
+}
+
+const textOf = (content: unknown): string => {
+  if (typeof content === 'string') return content;
+  const parts: unknown[] = Array.isArray(content) ? content : [];
+  return parts
+    .map((part) => (part as { text?: unknown } | null)?.text)
+    .filter((text) => typeof text === 'string')
+    .join('\n');
+};
+
+/**
+ * Reads the messages of a body, each as the text that it is.
+ * @throws McpctlError `invalid_request` for an answer among them: the thread has those already, and would have them twice.
+ */
+export function sentTurn(body: string): SentTurn {
+  const member = topLevelMembers(body)?.findLast(({ key }) => key === 'messages');
+  const elements = member && elementsAt(body, member.valueStart);
+  if (!elements) throw new McpctlError('invalid_json');
+  const sent: SentTurn = { system: [], added: [], messages: [] };
+  const faults: Fault[] = [];
+  for (const [at, { start, end }] of elements.entries()) {
+    const text = body.slice(start, end);
+    const { role, content, tool_call_id: id } = JSON.parse(text) as Sent;
+    const refuse = (message: string): void =>
+      void faults.push({ path: `messages.${at}.role`, message });
+    if (role === 'system' || role === 'developer') sent.system.push(text);
+    else if (role === 'user' || role === 'tool') {
+      const toolCallId = role === 'tool' && typeof id === 'string' ? id.slice(0, 256) : null;
+      const parts = Array.isArray(content) ? JSON.stringify(content) : null;
+      sent.added.push({ role, toolCallId, text });
+      sent.messages.push({ role, toolCallId, content: textOf(content), parts });
+    } else refuse('the thread has its answers itself: send only what is new, of the user or of tools');
+  }
+  if (faults.length === 0 && sent.added.length === 0)
+    faults.push({ path: 'messages', message: 'must hold a message of the user, or of a tool' });
+  if (faults.length > 0) throw new McpctlError('invalid_request', undefined, { details: faults.slice(0, 20) });
+  return sent;
+}
+
+/** A body of our own door as a chat: its parameters and messages stay as they are written. */
+export function chatOf(text: string, agent: string): string {
+  const members = topLevelMembers(text) ?? [];
+  const valueOf = (name: string): string | undefined => {
+    const member = members.findLast(({ key }) => key === name);
+    return member && text.slice(member.valueStart, member.valueEnd);
+  };
+  const append = valueOf('systemAppend');
+  const message = valueOf('message');
+  const listed = valueOf('messages')?.slice(1, -1).trim() ?? '';
+  const messages = [
+    ...(append === undefined ? [] : [`{"role":"system","content":${append}}`]),
+    ...(listed === '' ? [] : [listed]),
+    ...(message === undefined ? [] : [`{"role":"user","content":${message}}`]),
+  ];
+  const params = valueOf('params');
+  const own = new Set(['model', 'messages', 'stream', 'tools']);
+  const given = params === undefined ? [] : (topLevelMembers(params) ?? []);
+  const parts = [
+    `"model":${JSON.stringify(agent)}`,
+    `"messages":[${messages.join(',')}]`,
+    ...given
+      .filter(({ key }) => !own.has(key))
+      .map(({ keyStart, valueEnd }) => (params ?? '').slice(keyStart, valueEnd)),
+    ...['tools', 'stream'].flatMap((name) => {
+      const value = valueOf(name);
+      return value === undefined ? [] : [`"${name}":${value}`];
+    }),
+  ];
+  return `{${parts.join(',')}}`;
+}

@@ -1,0 +1,279 @@
+import { createHash } from 'node:crypto';
+import type { Request, Response } from 'express';
+import { v7 } from 'uuid';
+import { scopeOf, type Actor } from '../../../core/access.ts';
+import { historyTexts } from '../../../core/agent/history.ts';
+import type { OnBusy } from '../../../core/agent/thread.ts';
+import { McpctlError } from '../../../core/errors.ts';
+import { shownInLine } from '../../../core/names.ts';
+import type { AcceptedTurn, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
+import type { ThreadContext } from '../../../core/registry/threads/threads.ts';
+import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
+import { spliceMembers } from '../../../core/text/json-text.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import { actorOf } from '../../http/context.ts';
+import { whileThere } from '../../http/gone.ts';
+import { untilClosed } from '../../limits/caps.ts';
+import { Report } from '../answer/report.ts';
+import { aim } from '../ask/aim.ts';
+import type { Call } from '../ask/call.ts';
+import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../ask/headers.ts';
+import { readRequest, type InferenceRequest } from '../ask/request.ts';
+import { asyncTask, followAccepted, leaveAccepted, newTask, type Order } from '../ask/submit.ts';
+import { answerFrom } from '../attach.ts';
+import { answerSubmitted } from '../now.ts';
+import { turnView } from '../../shown/thread-view.ts';
+import { TurnForm, type KnownPlace } from './form.ts';
+import { sentTurn, type SentTurn } from './sent.ts';
+
+/** A turn that somebody asks for. */
+export interface AskedTurn {
+  source: 'agent' | 'v1';
+  /** What the caller called the agent; null: the body says it. */
+  agent: string | null;
+  /** Null: a new one. */
+  threadId: string | null;
+  /** A chat, of which the thread holds the beginning. */
+  body: string;
+  onBusy: OnBusy;
+}
+
+/** A turn that is read and understood, before it is composed. */
+interface Asking {
+  asked: AskedTurn;
+  agent: string;
+  thread: ThreadRow | null;
+  sent: SentTurn;
+  request: InferenceRequest;
+  wishes: Wishes;
+  requestHash: string;
+  place: KnownPlace;
+}
+
+const MOST_TRIES = 6;
+const TITLE_CHARS = 80;
+
+/** One turn of a thread, from the request to the last byte of its answer. */
+export async function takeTurn(
+  deps: EdgeDeps,
+  { req, res }: { req: Request; res: Response },
+  asked: AskedTurn,
+): Promise<void> {
+  const report = new Report(deps, req, { source: asked.source, llm: asked.agent ?? '' });
+  try {
+    const asking = await readTurn(deps, req, asked);
+    report.llm = asking.agent;
+    const applied = appliedOf(asking.wishes);
+    if (applied !== '') res.set('preference-applied', applied);
+    const call = callOf(asking, { req, res, report });
+    const { idempotencyKey: key } = asking.wishes;
+    const known = key === undefined ? undefined : await deps.registry.threads.turnUnder(actorOf(req).userId, key);
+    await (known ? answerKnown(deps, call, { asking, turn: known }) : answerNew(deps, call, asking));
+  } catch (thrown) {
+    report.failed(thrown);
+    throw thrown;
+  }
+}
+
+async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise<Asking> {
+  const actor = actorOf(req);
+  const wishes = wishesOf(req);
+  if (wishes.respondAsync) needNoPolicy(wishes);
+  if (wishes.retention === 'none') refuse('x-mcpctl-retention', 'a thread is kept until it is deleted: leave it out');
+  const { threadId } = asked;
+  const thread = threadId === null ? null : await threadFor(deps, actor, threadId);
+  const request = await readRequest('chat', asked.body, { owner: actor.userId });
+  const name = asked.agent ?? request.model;
+  if (name === undefined) refuse('model', 'is required');
+  const agent = thread?.agent ?? name;
+  if (name !== agent) refuse(asked.source === 'v1' ? 'model' : 'threadId', `the thread is of the agent '${agent}'`);
+  const several = /"n"\s*:\s*(?!1\s*[,}]|null)/.test(asked.body) && severalIn(asked.body);
+  if (several) refuse('n', 'a turn has one answer');
+  const equal = JSON.stringify([threadId, agent, wishes.pin ?? null, request.hash]);
+  return {
+    ...{ asked, agent, thread, request, wishes },
+    sent: sentTurn(asked.body),
+    requestHash: createHash('sha256').update(equal).digest('hex'),
+    place: { current: null },
+  };
+}
+
+function severalIn(body: string): boolean {
+  const { n } = JSON.parse(body) as { n?: unknown };
+  return n !== undefined && n !== null && n !== 1;
+}
+
+function refuse(path: string, message: string): never {
+  throw new McpctlError('invalid_request', undefined, { details: [{ path, message }] });
+}
+
+/** One's own, within the pools of the token. @throws McpctlError `thread_not_found`. */
+async function threadFor(deps: EdgeDeps, actor: Actor, id: string): Promise<ThreadRow> {
+  const scope = scopeOf(actor, 'run', 'thread');
+  if (!scope) throw new McpctlError('thread_not_found');
+  return await deps.registry.threads.get(id, { ...scope, ownerId: actor.userId });
+}
+
+function callOf({ asked, agent, request, wishes, place }: Asking, about: Pick<Call, 'req' | 'res' | 'report'>): Call {
+  const own = asked.source === 'agent';
+  return {
+    ...about,
+    request: own ? { ...request, formAs: (options) => new TurnForm(options, place) } : request,
+    translation: null,
+    llmName: agent,
+    wishes,
+    headers: {},
+    key: null,
+  };
+}
+
+function sayPlace(res: Response, { threadId, n }: Pick<TurnPlace, 'threadId' | 'n'>): void {
+  res.set('x-mcpctl-thread-id', threadId).set('x-mcpctl-turn', String(n));
+}
+
+async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<void> {
+  const { req, res } = call;
+  const actor = actorOf(req);
+  const { streaming } = asking.request;
+  const { respondAsync } = asking.wishes;
+  const holds = streaming && !respondAsync;
+  untilClosed(res, holds ? deps.caps.hold(actor, { bytes: 0, streaming }) : () => undefined);
+  const { order, accepted } = await made(deps, call, asking);
+  if (accepted.kind === 'known') return await answerKnown(deps, call, { asking, turn: accepted.turn });
+  if (accepted.kind === 'moved') throw new McpctlError('thread_busy');
+  if (accepted.kind === 'busy') throw busy(res, asking.thread?.id ?? '', accepted);
+  sayPlace(res, accepted.place);
+  asking.place.current = accepted.place;
+  if (accepted.kind === 'queued') throw new McpctlError('internal');
+  const { row } = accepted;
+  if (respondAsync) {
+    await leaveAccepted(deps, order, row);
+    return await answerAcceptedTurn(deps, call, row.id);
+  }
+  await whileThere(deps, { res, poolKey: order.target.poolKey }, async (gone) => {
+    const submitted = await followAccepted(deps, { order, row, keeps: asking.wishes.idempotencyKey !== undefined });
+    await answerSubmitted(deps, { call, order, submitted, gone });
+  });
+}
+
+function busy(res: Response, threadId: string, { n, taskId }: { n: number; taskId: string | null }): McpctlError {
+  sayPlace(res, { threadId, n });
+  return new McpctlError('thread_busy', `Turn ${n} of this thread is still open; wait for it to end.`, {
+    retryAfterS: 1,
+    ...(taskId !== null && { taskId }),
+  });
+}
+
+/** 202 and where the turn stands. */
+async function answerAcceptedTurn(deps: EdgeDeps, { res, report }: Call, taskId: string): Promise<void> {
+  const threadId = String(res.get('x-mcpctl-thread-id'));
+  const n = Number(res.get('x-mcpctl-turn'));
+  report.taskId = taskId;
+  res.set('x-mcpctl-task-id', taskId).location(`/api/v1/threads/${threadId}/turns/${n}`);
+  res.status(202).json(turnView(await deps.registry.threads.turn(threadId, n)));
+  report.finish(202, null);
+}
+
+/** A call that was made before, under the same key: its answer, as far as it has come. */
+async function answerKnown(
+  deps: EdgeDeps,
+  call: Call,
+  { asking, turn }: { asking: Asking; turn: TurnRow },
+): Promise<void> {
+  const { res } = call;
+  if (turn.requestHash !== asking.requestHash) throw new McpctlError('idempotency_mismatch');
+  await threadFor(deps, actorOf(call.req), turn.threadId);
+  res.set('idempotency-replayed', 'true');
+  sayPlace(res, turn);
+  const answer = await deps.registry.threads.answer(turn.id);
+  asking.place.current = { id: turn.id, threadId: turn.threadId, n: turn.n, answerIndex: answer?.turnIndex ?? null };
+  if (asking.wishes.respondAsync || turn.taskId === null)
+    return await answerAcceptedTurn(deps, call, turn.taskId ?? '');
+  const row = await deps.registry.tasks.byId(turn.taskId);
+  if (!row) throw new McpctlError('gone', 'The task of that turn is no longer kept; get the messages of its thread.');
+  await answerFrom(deps, call, row);
+}
+
+/** Composes the turn from what its thread holds, and accepts it if the thread is still that. */
+async function made(
+  deps: EdgeDeps,
+  call: Call,
+  asking: Asking,
+): Promise<{ order: Order; accepted: AcceptedTurn }> {
+  const actor = actorOf(call.req);
+  for (let tried = 1; ; tried++) {
+    const context = await contextOf(deps, actor, asking);
+    const order = await orderOf(deps, call, { asking, context });
+    call.report.to(order.target);
+    const accepted = await accept(deps, actor, { asking, context, order });
+    if (accepted.kind !== 'moved' || tried === MOST_TRIES) return { order, accepted };
+  }
+}
+
+const empty = { agent: '', revision: 1, isIdle: true, messages: [] } satisfies ThreadContext;
+
+const contextOf = async (deps: EdgeDeps, actor: Actor, { thread }: Asking): Promise<ThreadContext> =>
+  thread ? await deps.registry.threads.context(thread.id, actor.userId) : empty;
+
+/** @throws McpctlError `agent_not_found`, and as `aim`. */
+async function orderOf(
+  deps: EdgeDeps,
+  { req, request: asked }: Call,
+  { asking, context }: { asking: Asking; context: ThreadContext },
+): Promise<Order> {
+  const actor = actorOf(req);
+  const { agent, sent, wishes, asked: turn } = asking;
+  const texts = [...sent.system, ...historyTexts(context.messages, sent.added)];
+  const body = spliceMembers(turn.body, { messages: `[${texts.join(',')}]` }) ?? turn.body;
+  const { needs } = await readRequest('chat', body, { owner: actor.userId });
+  const { respondAsync, waitMs = 0, pin } = wishes;
+  const aimed = await aim(deps, actor, {
+    request: { ...asked, body, needs },
+    translation: null,
+    llmName: agent,
+    pin,
+    mayWait: respondAsync || waitMs > 0,
+  });
+  if (!aimed.agent) throw new McpctlError('agent_not_found');
+  const order = { ...aimed, llmName: agent, headers: {}, retention: 'keep', key: null } as const;
+  const goesOn = { onDisconnect: 'continue', graceSeconds: null } as const;
+  if (respondAsync) return { ...order, ...asyncTask(deps) };
+  const { queueSyncMs: queueMs } = deps.config;
+  return { ...order, source: turn.source, priority: 'interactive', queueMs, policy: wishes.policy ?? goesOn };
+}
+
+async function accept(
+  deps: EdgeDeps,
+  actor: Actor,
+  { asking, context, order }: { asking: Asking; context: ThreadContext; order: Order },
+): Promise<AcceptedTurn> {
+  const { asked, thread, sent, requestHash, wishes, request } = asking;
+  const [id, threadId] = [v7(), thread?.id ?? v7()];
+  const task = { ...newTask(deps, actor, { order, id: v7() }), turn: { id, threadId } };
+  const key = wishes.idempotencyKey ?? null;
+  const title = titleOf(sent);
+  const starts = thread ? null : { agentId: order.agent?.id ?? '', title };
+  const to = { poolKey: order.target.poolKey, bytes: Buffer.byteLength(order.request.body) };
+  try {
+    return await deps.caps.admit(actor, to, () =>
+      deps.registry.threads.accept({
+        ...{ id, threadId, ownerId: actor.userId, tokenId: actor.tokenId, starts, key, requestHash, task },
+        seen: context.revision,
+        onBusy: 'reject',
+        request: asked.body,
+        streaming: request.streaming,
+        messages: sent.messages,
+      }),
+    );
+  } catch (thrown) {
+    // A commit that is not answered may have been made: who has a key comes back with it, for others it is closed.
+    const isUndecided = thrown instanceof McpctlError && thrown.code === 'unavailable';
+    if (isUndecided && key === null) deps.undecided.close({ id: task.id, poolName: task.poolKey });
+    throw thrown;
+  }
+}
+
+function titleOf({ messages }: SentTurn): string {
+  const said = messages.find(({ role }) => role === 'user')?.content ?? '';
+  return shownInLine(said.slice(0, 4 * TITLE_CHARS)).trim().slice(0, TITLE_CHARS).toWellFormed();
+}

@@ -1,0 +1,151 @@
+import { Router, type Request, type Response } from 'express';
+import { z } from 'zod';
+import { scopeOf } from '../../core/access.ts';
+import {
+  messageListQuerySchema,
+  threadCreateSchema,
+  threadListQuerySchema,
+  turnRequestSchema,
+  type ThreadView,
+  type TurnView,
+} from '../../core/agent/thread.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { refOf } from '../../core/flow/deps.ts';
+import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
+import type { ThreadRow, TurnRow } from '../../core/registry/threads/rows.ts';
+import { agent } from '../../core/resources/agent.ts';
+import { uuidSchema } from '../../core/names.ts';
+import { flowOf, type EdgeDeps } from '../deps.ts';
+import { actorOf } from '../http/context.ts';
+import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
+import { written } from '../http/written.ts';
+import { chatOf } from '../inference/turn/sent.ts';
+import { takeTurn } from '../inference/turn/turn.ts';
+import { untilEnded } from '../inference/follow/until-ended.ts';
+import { listsInTurn } from '../limits/turns.ts';
+import { messageView, threadView, turnView } from '../shown/thread-view.ts';
+
+/** What a list's cursor holds: the instant of the last turn, and the id. */
+const keySchema = z.string().regex(/^[\d+:. -]{10,40} [\da-f-]{36}$/);
+
+/** The thread in the path, within the caller's scope; else it is not there, exactly like a random id. */
+async function threadOf(deps: EdgeDeps, req: Request): Promise<ThreadRow> {
+  const id = uuidSchema.safeParse(req.params['id']);
+  if (!id.success) throw new McpctlError('invalid_id');
+  const scope = scopeOf(actorOf(req), 'view', 'thread');
+  if (!scope) throw new McpctlError('thread_not_found');
+  return await deps.registry.threads.get(id.data, scope);
+}
+
+/** The same, for what was said in it: that is its owner's alone, whoever else may see that it is there. */
+async function ownThreadOf(deps: EdgeDeps, req: Request): Promise<ThreadRow> {
+  const thread = await threadOf(deps, req);
+  if (thread.ownerId !== actorOf(req).userId) throw new McpctlError('thread_not_found');
+  return thread;
+}
+
+async function turnOf(deps: EdgeDeps, req: Request): Promise<TurnRow> {
+  const thread = await ownThreadOf(deps, req);
+  const n = z.coerce.number().int().min(1).max(2_000_000_000).safeParse(req.params['n']);
+  if (!n.success) throw new McpctlError('thread_not_found');
+  return await deps.registry.threads.turn(thread.id, n.data);
+}
+
+async function list(deps: EdgeDeps, req: Request): Promise<{ items: ThreadView[]; next: string | null }> {
+  const { limit, after, agent: of } = queryOf(req, threadListQuerySchema);
+  const scope = scopeOf(actorOf(req), 'view', 'thread');
+  if (!scope) return { items: [], next: null };
+  const key = afterOf(after, keySchema);
+  const at = key === undefined ? undefined : { lastAt: key.slice(0, -37), id: key.slice(-36) };
+  const name = req.params['name'] === undefined ? of : String(req.params['name']);
+  const rows = await deps.registry.threads.list({ scope, agent: name, after: at, limit: limit + 1 });
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1);
+  const next = rows.length > limit && last ? cursorOf(`${last.lastAt} ${last.id}`) : null;
+  return { items: shown.map(threadView), next };
+}
+
+async function create(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const actor = actorOf(req);
+  const { title = '' } = bodyOf(req, threadCreateSchema);
+  const of = await deps.registry.resources(agent).get(String(req.params['name']), actor);
+  const id = await written({ ...deps, req }, { verb: 'create', resource: 'thread', name: '' }, () =>
+    deps.registry.threads.create({ agentId: of.id, ownerId: actor.userId, title }),
+  );
+  const scope = scopeOf(actor, 'view', 'thread');
+  if (!scope) throw new McpctlError('forbidden');
+  const thread = await deps.registry.threads.get(id, scope);
+  res.status(201).location(`/api/v1/threads/${id}`).json(threadView(thread));
+}
+
+/** Deletes all that was said, ends what runs, and drops what its tasks keep. */
+async function remove(deps: EdgeDeps, req: Request): Promise<void> {
+  const thread = await threadOf(deps, req);
+  const what = { verb: 'delete', resource: 'thread', name: thread.id } as const;
+  const { open, all } = await written({ ...deps, req }, what, () =>
+    deps.registry.threads.delete(thread.id, thread.ownerId),
+  );
+  for (const task of open) await closeTask(flowOf(deps), { ...task, turnId: null }, cancelled);
+  await deps.registry.threads.dropBodies(all.map(({ id }) => id));
+  // Best effort: those of long ago are gone, and those that stay are nobody's to find but who knows the task's id.
+  await Promise.allSettled(all.slice(-2).map((task) => deps.queue.dispatch.forgetEvents(refOf(task))));
+}
+
+/** How long a cancel that came after the end waits for the end to be written down. */
+const SETTLED_WITHIN_MS = 2_000;
+
+/** Cancels a turn; one that has ended stays as it is. */
+async function cancelTurn(deps: EdgeDeps, req: Request): Promise<TurnView> {
+  const turn = await turnOf(deps, req);
+  const row = turn.taskId === null ? undefined : await deps.registry.tasks.byId(turn.taskId);
+  if (row && (await closeTask(flowOf(deps), row, cancelled)) === 'ended')
+    await untilEnded(deps, row, { withinMs: SETTLED_WITHIN_MS, gone: new AbortController().signal });
+  return turnView(await deps.registry.threads.turn(turn.threadId, turn.n));
+}
+
+async function messages(deps: EdgeDeps, req: Request) {
+  const { after, last, limit } = queryOf(req, messageListQuerySchema);
+  const thread = await ownThreadOf(deps, req);
+  const rows = await deps.registry.threads.messages(thread.id, { after, last, limit: limit + 1 });
+  const shown = last === undefined ? rows.slice(0, limit) : rows;
+  const next = last === undefined && rows.length > limit ? (shown.at(-1)?.turnIndex ?? null) : null;
+  return { items: shown.map(messageView), next };
+}
+
+/** A turn, by the agent's name or in a thread that is there. */
+async function send(deps: EdgeDeps, { req, res }: { req: Request; res: Response }): Promise<void> {
+  const { message, messages: listed, threadId = null, onBusy = 'reject' } = bodyOf(req, turnRequestSchema, { forInference: 'whole' });
+  if ((message === undefined) === (listed === undefined))
+    throw new McpctlError('invalid_request', undefined, {
+      details: [{ path: 'message', message: 'say either message or messages' }],
+    });
+  const inPath = req.params['id'] === undefined ? null : await ownThreadOf(deps, req);
+  if (inPath !== null && threadId !== null && inPath.id !== threadId)
+    throw new McpctlError('invalid_request', undefined, {
+      details: [{ path: 'threadId', message: 'is another than the one in the path' }],
+    });
+  const name = inPath?.agent ?? String(req.params['name']);
+  const body = chatOf(req.context.text ?? '', name);
+  const asked = { source: 'agent', agent: name, threadId: inPath?.id ?? threadId, body, onBusy } as const;
+  await takeTurn(deps, { req, res }, asked);
+}
+
+/** Conversations that are kept: docs/chat.md. */
+export function threadRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  const listing = listsInTurn(deps);
+  router.post('/agents/:name/chat', (req, res) => send(deps, { req, res }));
+  router.get('/agents/:name/threads', listing, async (req, res) => void res.json(await list(deps, req)));
+  router.post('/agents/:name/threads', (req, res) => create(deps, req, res));
+  router.get('/threads', listing, async (req, res) => void res.json(await list(deps, req)));
+  router.get('/threads/:id', async (req, res) => void res.json(threadView(await threadOf(deps, req))));
+  router.delete('/threads/:id', async (req, res) => {
+    await remove(deps, req);
+    res.status(204).end();
+  });
+  router.get('/threads/:id/messages', listing, async (req, res) => void res.json(await messages(deps, req)));
+  router.post('/threads/:id/turns', (req, res) => send(deps, { req, res }));
+  router.get('/threads/:id/turns/:n', async (req, res) => void res.json(turnView(await turnOf(deps, req))));
+  router.delete('/threads/:id/turns/:n', async (req, res) => void res.json(await cancelTurn(deps, req)));
+  return router;
+}

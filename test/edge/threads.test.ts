@@ -1,0 +1,277 @@
+import { expect } from 'chai';
+import { randomUUID } from 'node:crypto';
+import type { MessageView, ThreadView, TurnView } from '../../core/agent/thread.ts';
+import type { TaskRow } from '../../core/task/task.ts';
+import { layAnew } from '../../core/flow/requeue.ts';
+import { flowOf } from '../../edge/deps.ts';
+import { createSettleDuty } from '../../scheduler/duties/settle.ts';
+import { edgeFixture, publicLlm, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
+import { loseRedis } from '../support/lose-redis.ts';
+import { speakFor, texts, type Speaker } from '../support/speaker.ts';
+import { nextText, sseData } from '../support/sse.ts';
+import { until } from '../support/system.ts';
+import { dutyDeps } from '../support/tasks.ts';
+
+const waits = { prefer: 'wait=20' };
+const later = { prefer: 'respond-async' };
+
+describe('threads', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture({ MCPCTL_KEEPALIVE_MS: '50' });
+    await publicLlm(t, 'gpt');
+    const agent = { name: 'reviewer', llm: 'gpt', systemPrompt: 'You review.' };
+    expect((await t.call('POST /api/v1/agents', { token: t.tokens.root, body: agent })).status).to.equal(201);
+  });
+  after(() => t.close());
+
+  const chat = (body: object, options: Call = {}): Promise<Answer> =>
+    t.call('POST /api/v1/agents/reviewer/chat', { headers: waits, ...options, body });
+  const get = async <T>(path: string, options: Call = {}): Promise<T> => {
+    const answer = await t.call(`GET /api/v1${path}`, options);
+    expect(answer.status, answer.text).to.equal(200);
+    return answer.json as T;
+  };
+  const messages = async (id: string): Promise<MessageView[]> =>
+    (await get<{ items: MessageView[] }>(`/threads/${id}/messages`)).items;
+  const shown = async (id: string): Promise<string[]> =>
+    (await messages(id)).map(({ role, status, content }) => `${role} ${status}: ${content}`);
+  const taskOf = async (id: string): Promise<TaskRow> => (await t.registry.tasks.byId(id)) ?? expect.fail('no task');
+  const nextTask = (): Promise<string> =>
+    new Promise((resolve) => {
+      const off = t.bus.on('task.accepted', ({ taskId }) => {
+        off();
+        resolve(taskId);
+      });
+    });
+  /** A turn that nobody waits for. */
+  async function begin(body: object): Promise<{ turn: TurnView; row: TaskRow }> {
+    const answer = await chat(body, { headers: later });
+    expect(answer.status, answer.text).to.equal(202);
+    const turn = answer.json as TurnView;
+    return { turn, row: await taskOf(turn.taskId ?? '') };
+  }
+  /** A turn that was answered. */
+  async function finished(body: object, answer = 'Yes.'): Promise<TurnView> {
+    const { turn, row } = await begin(body);
+    const speaker = await speakFor(t, row);
+    const whole = JSON.stringify({ choices: [{ message: { content: answer }, finish_reason: 'stop' }] });
+    await speaker.end({ kind: 'completed', status: 200, body: whole, finishReason: 'stop' });
+    await t.call(`GET /api/v1/tasks/${row.id}?wait=10`);
+    return turn;
+  }
+  /** A caller who reads the answer of a turn as it comes. */
+  async function streamed(
+    body: object,
+  ): Promise<{ answer: Response; events: AsyncGenerator<string, void, undefined>; speaker: Speaker; row: TaskRow }> {
+    const accepted = nextTask();
+    const asked = fetch(`${t.url}/api/v1/agents/reviewer/chat`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${t.tokens.ada}`, 'content-type': 'application/json', ...waits },
+      body: JSON.stringify({ ...body, stream: true }),
+    });
+    const row = await taskOf(await accepted);
+    const speaker = await speakFor(t, row);
+    await speaker.say(...texts('One'));
+    const answer = await asked;
+    return { answer, events: sseData(answer), speaker, row };
+  }
+
+  it('hold what was said and answered, and tell a later turn of it', async () => {
+    const { answer, events, speaker, row } = await streamed({ message: 'first?' });
+    const threadId = answer.headers.get('x-mcpctl-thread-id') ?? '';
+    expect(answer.headers.get('x-mcpctl-turn')).to.equal('1');
+    expect(await nextText(events)).to.equal('One');
+    expect(await shown(threadId)).to.deep.equal(['user complete: first?', 'assistant pending: ']);
+    expect((await get<ThreadView>(`/threads/${threadId}`)).openTurn).to.deep.equal({
+      n: 1,
+      status: 'running',
+      taskId: row.id,
+    });
+    await speaker.say({ reasoning_content: 'hm' }, ...texts(' two'));
+    await speaker.end();
+    expect(await nextText(events)).to.equal(' two');
+    expect(await nextText(events)).to.equal(undefined);
+    const [, kept] = await messages(threadId);
+    expect(kept).to.include({ content: 'One two', reasoning: 'hm', status: 'complete', turnIndex: 1, isWhole: true });
+    expect((await get<ThreadView>(`/threads/${threadId}`)).openTurn).to.equal(null);
+
+    const { turn, row: second } = await begin({ message: 'and?', threadId, params: { seed: 12345678901234567890n.toString() } });
+    expect(turn).to.include({ threadId, turn: 2, status: 'running' });
+    const { requestBody } = await t.registry.tasks.bodies(second.id);
+    expect((JSON.parse(requestBody ?? '') as { messages: unknown }).messages).to.deep.equal([
+      { role: 'system', content: 'You review.' },
+      { role: 'user', content: 'first?' },
+      { role: 'assistant', content: 'One two' },
+      { role: 'user', content: 'and?' },
+    ]);
+    await t.call(`DELETE /api/v1/threads/${threadId}/turns/2`);
+  });
+
+  it('keep of an answer that is cut short what was shown of it, whoever cuts it', async () => {
+    const { answer, events, speaker } = await streamed({ message: 'long?' });
+    const threadId = answer.headers.get('x-mcpctl-thread-id') ?? '';
+    expect(await nextText(events)).to.equal('One');
+    await speaker.say(...texts(' and'));
+    expect(await nextText(events)).to.equal(' and');
+    const cancelled = await t.call(`DELETE /api/v1/threads/${threadId}/turns/1`);
+    expect(cancelled.json).to.include({ status: 'cancelled', inContext: true });
+    expect(await nextText(events)).to.equal(undefined);
+    expect(await shown(threadId)).to.deep.equal(['user complete: long?', 'assistant cancelled: One and']);
+
+    // Of one that nobody saw anything of nothing is kept, and later turns are not told of it.
+    const { turn, row } = await begin({ message: 'again?', threadId });
+    await (await speakFor(t, row)).say(...texts('unseen'));
+    await t.call(`DELETE /api/v1/threads/${threadId}/turns/${turn.turn}`);
+    expect((await shown(threadId)).slice(2)).to.deep.equal(['user complete: again?', 'assistant cancelled: ']);
+    const { row: third } = await begin({ message: 'third?', threadId });
+    const { requestBody } = await t.registry.tasks.bodies(third.id);
+    expect(requestBody).to.include('One and').and.to.include('third?');
+    expect(requestBody).not.to.match(/again|unseen/);
+  });
+
+  it('end with their task whoever ends it: the duty, a loss of Redis, or an older release', async () => {
+    const first = await begin({ messages: [{ role: 'user', content: 'a' }], params: { stream: true } });
+    const speaker = await speakFor(t, first.row);
+    const whole = JSON.stringify({ choices: [{ message: { content: 'by the duty' } }] });
+    await speaker.end({ kind: 'completed', status: 200, body: whole });
+    await createSettleDuty(dutyDeps(t)).run(new AbortController().signal);
+    expect((await shown(first.turn.threadId))[1]).to.equal('assistant complete: by the duty');
+
+    const { answer, events, row } = await streamed({ message: 'lost?' });
+    expect(await nextText(events)).to.equal('One');
+    await loseRedis(t);
+    const { redis, keys } = t.deps.queue;
+    await redis.set(keys.epoch, '1');
+    await layAnew(flowOf(t.deps), row, null);
+    await (await speakFor(t, row)).say(...texts('Other'));
+    await nextText(events);
+    await until(async () => (await taskOf(row.id)).status, (status) => status === 'error');
+    const lostId = answer.headers.get('x-mcpctl-thread-id') ?? '';
+    expect((await shown(lostId))[1]).to.equal('assistant error: One');
+
+    const older = await begin({ message: 'b' });
+    await t.connection.db('tasks').where({ id: older.row.id }).update({ status: 'error', errorCode: 'x', completedAt: new Date() });
+    expect((await shown(older.turn.threadId))[1]).to.equal('assistant error: ');
+    expect(await get<TurnView>(`/threads/${older.turn.threadId}/turns/1`)).to.deep.include({ status: 'error' });
+  });
+
+  it('answer whole in a form of their own, and under a key once', async () => {
+    const headers = { ...waits, 'idempotency-key': randomUUID() };
+    const accepted = nextTask();
+    const asked = Array.from({ length: 10 }, () => chat({ message: 'once?' }, { headers }));
+    const row = await taskOf(await accepted);
+    const speaker = await speakFor(t, row);
+    const message = { content: 'Once.', tool_calls: [{ id: 'c1', function: { name: 'f', arguments: '{"a":1}' } }] };
+    const usage = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 };
+    const body = JSON.stringify({ choices: [{ message, finish_reason: 'tool_calls' }], usage });
+    await speaker.end({ kind: 'completed', status: 200, body, finishReason: 'tool_calls' });
+    const answers = await Promise.all(asked);
+    const [one] = answers.map(({ json }) => json as { threadId: string });
+    for (const answer of answers) expect(answer.json, answer.text).to.deep.equal(one);
+    expect(one).to.deep.include({
+      ...{ turn: 1, taskId: row.id, assistant: 'Once.', turnIndex: 1, finishReason: 'tool_calls' },
+      toolCalls: [{ id: 'c1', name: 'f', arguments: '{"a":1}' }],
+      usage: { promptTokens: 3, completionTokens: 2, totalTokens: 5 },
+    });
+    expect(answers.filter(({ headers: told }) => told.get('idempotency-replayed') === 'true')).to.have.length(9);
+    expect(await messages(one?.threadId ?? '')).to.have.length(2);
+    const other = await chat({ message: 'other?' }, { headers });
+    expect(other.status).to.equal(422);
+    // The results of tools are a turn; one that did not come is said in neutral words.
+    const results = [{ role: 'tool', tool_call_id: 'c1', content: '7' }];
+    const { row: next } = await begin({ messages: results, threadId: one?.threadId });
+    expect((await t.registry.tasks.bodies(next.id)).requestBody).to.include(
+      '"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\\"a\\":1}"}}]},{"role":"tool","tool_call_id":"c1","content":"7"}]',
+    );
+  });
+
+  it('number their turns and messages without a gap, whatever comes at once', async () => {
+    const { threadId } = await finished({ message: 'start' });
+    const sends = Array.from({ length: 50 }, (_, n) => chat({ message: `m${n}`, threadId }, { headers: later }));
+    let sent = false;
+    void Promise.all(sends).then(() => (sent = true));
+    const ends = until(
+      async () => {
+        const { openTurn } = await get<ThreadView>(`/threads/${threadId}`);
+        if (openTurn?.taskId) await t.call(`DELETE /api/v1/tasks/${openTurn.taskId}`);
+        return sent && openTurn === null;
+      },
+      (isOver) => isOver,
+    );
+    const statuses = (await Promise.all(sends)).map(({ status }) => status);
+    await ends;
+    const taken = statuses.filter((status) => status === 202).length;
+    expect(taken).to.be.greaterThan(0);
+    expect(statuses.every((status) => status === 202 || status === 409)).to.equal(true);
+    const kept = await messages(threadId);
+    expect(kept.map(({ turnIndex }) => turnIndex)).to.deep.equal(Array.from({ length: 2 + 2 * taken }, (_, n) => n));
+    expect(kept.filter(({ status }) => status === 'pending')).to.deep.equal([]);
+    expect((await get<ThreadView>(`/threads/${threadId}`)).turns).to.equal(1 + taken);
+  });
+
+  it('are their owner’s: for others there is none, also for who may see that it is there', async () => {
+    const { threadId } = await finished({ message: 'private' });
+    const calls = [
+      `GET /api/v1/threads/${threadId}`,
+      `GET /api/v1/threads/${threadId}/messages`,
+      `GET /api/v1/threads/${threadId}/turns/1`,
+      `DELETE /api/v1/threads/${threadId}/turns/1`,
+      `DELETE /api/v1/threads/${threadId}`,
+    ];
+    const token = t.tokens.bob;
+    for (const call of calls) expect((await t.call(call, { token })).status, call).to.equal(404);
+    for (const path of [`/threads/${threadId}/turns`, '/agents/reviewer/chat']) {
+      const body = { message: 'x', ...(path.includes('chat') && { threadId }) };
+      const answer = await t.call(`POST /api/v1${path}`, { token, body, headers: later });
+      expect(answer.json, path).to.include({ code: 'thread_not_found' });
+    }
+    expect((await t.call(`GET /api/v1/threads/${threadId}`, { token: t.tokens.root })).status).to.equal(200);
+    expect((await t.call(`GET /api/v1/threads/${threadId}/messages`, { token: t.tokens.root })).status).to.equal(404);
+    const bound = { userId: t.ada.id, name: randomUUID(), pools: ['other'], expiresInDays: null, createdBy: null };
+    const elsewhere = (await t.registry.tokens.create(bound)).text;
+    expect((await t.call(`GET /api/v1/threads/${threadId}`, { token: elsewhere })).status).to.equal(404);
+    expect((await get<{ items: ThreadView[] }>('/threads', { token: elsewhere })).items).to.deep.equal([]);
+    const mine = (await get<{ items: ThreadView[] }>('/agents/reviewer/threads?limit=2')).items;
+    expect(mine).to.have.length(2);
+    expect(mine[0]).to.include({ id: threadId, agent: 'reviewer', title: 'private', turns: 1 });
+  });
+
+  it('are gone when they are deleted, with what their tasks keep, also in the middle of an answer', async () => {
+    const { answer, events, row } = await streamed({ message: 'secret words' });
+    const threadId = answer.headers.get('x-mcpctl-thread-id') ?? '';
+    expect(await nextText(events)).to.equal('One');
+    expect((await t.call(`DELETE /api/v1/threads/${threadId}`)).status).to.equal(204);
+    expect(await nextText(events)).to.equal(undefined);
+    expect((await t.call(`GET /api/v1/threads/${threadId}`)).status).to.equal(404);
+    expect(await taskOf(row.id)).to.include({ status: 'cancelled' });
+    expect(await t.registry.tasks.bodies(row.id)).to.deep.equal({ requestBody: null, responseBody: null });
+    const { rows } = await t.connection.db.raw<{ rows: unknown[] }>(
+      'select 1 from chat_messages where thread_id = ? union all select 1 from chat_turns where thread_id = ?',
+      [threadId, threadId],
+    );
+    expect(rows).to.deep.equal([]);
+  });
+
+  it('are asked through OpenAI’s door by a header, with what is new alone', async () => {
+    const post = (thread: string, said: object[], more: object = {}): Promise<Answer> =>
+      t.call('POST /v1/chat/completions', {
+        body: { model: 'reviewer', messages: said, ...more },
+        headers: { ...later, 'x-mcpctl-thread': thread },
+      });
+    const user = { role: 'user', content: 'v1?' };
+    const made = await post('new', [user]);
+    expect(made.status, made.text).to.equal(202);
+    const threadId = made.headers.get('x-mcpctl-thread-id') ?? '';
+    const busy = await post(threadId, [user]);
+    expect(busy.status).to.equal(400);
+    expect(busy.text).to.include('conversation_locked');
+    const history = await post(threadId, [user, { role: 'assistant', content: 'mine' }, user]);
+    expect(history.status).to.equal(400);
+    expect(history.text).to.include('messages.1.role');
+    expect((await post('old', [user])).text).to.include('must be new, or the id of a thread');
+    expect((await post('new', [user], { model: 'gpt' })).status).to.equal(404);
+    expect(await shown(threadId)).to.deep.equal(['user complete: v1?', 'assistant pending: ']);
+  });
+});
