@@ -22,7 +22,11 @@ const MOST_CALLS = 256;
 const text = z.string().nullish().catch(undefined);
 const functionSchema = z.object({ name: text, arguments: text }).nullish().catch(undefined);
 const callsSchema = z
-  .array(z.object({ index: z.int().min(0).optional().catch(undefined), id: text, function: functionSchema }).catch({}))
+  .array(
+    z
+      .object({ index: z.int().min(0).optional().catch(undefined), id: text, function: functionSchema })
+      .catch({}),
+  )
   .nullish()
   .catch(undefined);
 const told = { reasoning_content: text, reasoning: text };
@@ -144,7 +148,10 @@ function jsonOf(event: string): unknown {
   }
 }
 
-const withoutNothing = ({ reasoning_content: asContent, reasoning }: Pick<Said, 'reasoning_content' | 'reasoning'>) => ({
+const withoutNothing = ({
+  reasoning_content: asContent,
+  reasoning,
+}: Pick<Said, 'reasoning_content' | 'reasoning'>) => ({
   ...(asContent && { reasoning_content: asContent }),
   ...(reasoning && { reasoning }),
 });

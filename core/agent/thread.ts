@@ -6,7 +6,6 @@ import { toolCallSchema } from './assemble.ts';
 
 export const turnStatuses = ['queued', 'running', 'waiting', 'completed', 'error', 'cancelled'] as const;
 const turnStatusSchema = z.enum(turnStatuses);
-export type TurnStatus = z.infer<typeof turnStatusSchema>;
 
 /** What becomes of a turn that comes while another is open. */
 const onBusySchema = z.enum(['queue', 'reject', 'interrupt']);
@@ -19,7 +18,11 @@ export const MOST_QUEUED = 8;
 export const turnRequestSchema = z.strictObject({
   /** Of the user; or `messages`, of the user and of tools, with the contents that chat completions know. */
   message: z.string().min(1).optional(),
-  messages: z.array(z.looseObject({ role: z.enum(['user', 'tool']) })).min(1).max(64).optional(),
+  messages: z
+    .array(z.looseObject({ role: z.enum(['user', 'tool']) }))
+    .min(1)
+    .max(64)
+    .optional(),
   /** Go on there; missing: a new thread. */
   threadId: uuidSchema.optional(),
   /** Parameters of the chat, over the defaults of the agent. */
@@ -30,12 +33,11 @@ export const turnRequestSchema = z.strictObject({
   onBusy: onBusySchema.optional(),
   stream: z.boolean().optional(),
 });
-export type TurnRequest = z.infer<typeof turnRequestSchema>;
 
 /** Body of `POST /api/v1/agents/<name>/threads`: a thread in which nothing was said yet. */
 export const threadCreateSchema = z.strictObject({ title: textSchema(200).optional() });
 
-export const openTurnSchema = z.object({
+const openTurnSchema = z.object({
   n: z.number(),
   status: turnStatusSchema,
   taskId: z.string().nullable(),

@@ -8,6 +8,7 @@ export const thread: Listed = {
   about: 'a conversation with an agent, kept until it is deleted',
   key: 'id',
   may: { view: 'owner', create: 'owner', edit: 'owner', delete: 'owner', run: 'owner' },
+  isPrivate: true,
   reachedBy: ['pool'],
   calls: ['list', 'get', 'delete'],
   filters: ['agent'],

@@ -46,7 +46,10 @@ export interface Waiting {
 }
 
 /** Answers the caller of a task that was just submitted, to the last byte. */
-export async function answerSubmitted(deps: EdgeDeps, { call, order, submitted, gone }: Waiting): Promise<void> {
+export async function answerSubmitted(
+  deps: EdgeDeps,
+  { call, order, submitted, gone }: Waiting,
+): Promise<void> {
   const { res, report, wishes } = call;
   const { target, queueMs } = order;
   const { streaming } = order.request;

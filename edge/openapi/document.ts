@@ -17,6 +17,7 @@ import { workerOperations } from './worker.ts';
 const tags = [
   { name: 'inference', description: 'Ask an llm. OpenAI clients use `/v1`, which is OpenAI’s own API.' },
   { name: 'tasks', description: 'Every inference is a task.' },
+  { name: 'threads', description: 'Conversations with agents, kept until they are deleted.' },
   { name: 'llms', description: 'What can be called by name.' },
   { name: 'pools', description: 'Llms with the same pool key.' },
   { name: 'tokens', description: 'Who may call.' },

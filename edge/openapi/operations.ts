@@ -18,12 +18,13 @@ import {
   taskWaitQuerySchema,
 } from '../../core/task/task.ts';
 import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
-import type { ErrorCode } from '../../core/errors.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
 import { listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
 import { agentOperations } from './agents.ts';
+import { notAnswered, notMade, wishes } from './inference.ts';
 import { poolOperations } from './pools.ts';
+import { threadOperations } from './threads.ts';
 
 /** Schemas with a name of their own in the document. */
 const Llm = llmViewSchema.meta({ id: 'Llm' });
@@ -34,44 +35,7 @@ const Token = tokenViewSchema.meta({ id: 'Token' });
 const ifMatch = z.object({
   'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
 });
-/** What edge/inference/ask/headers.ts reads; docs/calling.md tells it at length. */
-const wishes = z.object({
-  prefer: z.string().optional().meta({ description: '`respond-async`, `wait=<seconds>`' }),
-  'idempotency-key': z.string().optional(),
-  'x-mcpctl-pin': z.string().optional().meta({ description: 'The one member that may run it.' }),
-  'x-mcpctl-on-disconnect': z.string().optional().meta({ description: '`cancel`, `continue`, `grace=<s>`' }),
-  'x-mcpctl-retention': z.enum(['keep', 'none']).optional(),
-  'x-mcpctl-keepalive': z.enum(['chunk', 'comment', 'off']).optional(),
-});
 const lastEventId = z.object({ 'last-event-id': z.string().optional() });
-
-/** What any call that makes a task may be refused with before there is one. */
-const notMade: readonly ErrorCode[] = [
-  'invalid_request',
-  'llm_not_found',
-  'no_capable_member',
-  'context_length_exceeded',
-  'idempotency_mismatch',
-  'queue_full',
-];
-/** What else a task ends with, as who waits for it is told. */
-const notAnswered: readonly ErrorCode[] = [
-  'task_cancelled',
-  'no_active_llm',
-  'wake_failed',
-  'queue_timeout',
-  'run_timeout',
-  'backend_error',
-  'backend_timeout',
-  'backend_incomplete',
-  'backend_auth_failed',
-  'backend_misconfigured',
-  'backend_not_ready',
-  'worker_lost',
-  'poison_task',
-  'unstorable_result',
-  'settle_pending',
-];
 
 const llms: Operation[] = [
   {
@@ -274,6 +238,7 @@ export const apiOperations: readonly Operation[] = [
   ...llms,
   ...poolOperations,
   ...agentOperations,
+  ...threadOperations,
   ...tasks,
   ...tokens,
   ...ollamaOperations([...notMade, ...notAnswered]),

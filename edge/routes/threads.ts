@@ -114,7 +114,12 @@ async function messages(deps: EdgeDeps, req: Request) {
 
 /** A turn, by the agent's name or in a thread that is there. */
 async function send(deps: EdgeDeps, { req, res }: { req: Request; res: Response }): Promise<void> {
-  const { message, messages: listed, threadId = null, onBusy = 'reject' } = bodyOf(req, turnRequestSchema, { forInference: 'whole' });
+  const {
+    message,
+    messages: listed,
+    threadId = null,
+    onBusy = 'reject',
+  } = bodyOf(req, turnRequestSchema, { forInference: 'whole' });
   if ((message === undefined) === (listed === undefined))
     throw new McpctlError('invalid_request', undefined, {
       details: [{ path: 'message', message: 'say either message or messages' }],

@@ -1,7 +1,15 @@
 import type { MessageView, ThreadView, TurnView } from '../../core/agent/thread.ts';
 import type { MessageRow, ThreadRow, TurnRow } from '../../core/registry/threads/rows.ts';
 
-export function threadView({ openN, openStatus, openTaskId, lastAt: _at, agentId: _agent, poolKey: _pool, ...row }: ThreadRow): ThreadView {
+export function threadView({
+  openN,
+  openStatus,
+  openTaskId,
+  lastAt: _at,
+  agentId: _agent,
+  poolKey: _pool,
+  ...row
+}: ThreadRow): ThreadView {
   const isOpen = openN !== null && openStatus !== null;
   return {
     ...row,
@@ -11,7 +19,15 @@ export function threadView({ openN, openStatus, openTaskId, lastAt: _at, agentId
   };
 }
 
-export function messageView({ turnId: _turn, n, parts, toolCalls, toolCallId, reasoning, ...row }: MessageRow): MessageView {
+export function messageView({
+  turnId: _turn,
+  n,
+  parts,
+  toolCalls,
+  toolCallId,
+  reasoning,
+  ...row
+}: MessageRow): MessageView {
   return {
     ...row,
     turn: n,

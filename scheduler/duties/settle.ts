@@ -87,7 +87,8 @@ async function settleMany(deps: DutyDeps, refs: readonly TaskRef[]): Promise<Act
     const last = lasts[at] ?? null;
     if (last instanceof Error) failed.set(ref, last);
     // What a turn's answer is made of is read for it alone.
-    else if (last === 'large' || (last !== null && openRows.get(ref.taskId)?.turnId !== null)) alone.push(ref);
+    else if (last === 'large' || (last !== null && openRows.get(ref.taskId)?.turnId !== null))
+      alone.push(ref);
     else if (last === null) over.add(ref);
     else if (last.kind === 'end')
       settlings.push({

@@ -46,6 +46,22 @@ describe('what the OpenAPI document says of answers', function () {
   };
   const idOf = (answer: Answer): string => z.looseObject({ id: z.string() }).parse(answer.json).id;
 
+  /** @param agent the path of one. */
+  const threadsFit = async (agent: string): Promise<void> => {
+    const options = { body: { message: 'hi' }, headers: { prefer: 'respond-async' } };
+    const made = await fits('POST /agents/{name}/chat', `${agent}/chat`, options);
+    const { threadId } = made.json as { threadId: string };
+    await fits('DELETE /threads/{id}/turns/{n}', `/threads/${threadId}/turns/1`);
+    await fits('POST /threads/{id}/turns', `/threads/${threadId}/turns`, options);
+    await fits('GET /threads/{id}/turns/{n}', `/threads/${threadId}/turns/2`);
+    await fits('GET /threads/{id}', `/threads/${threadId}`);
+    await fits('GET /threads/{id}/messages', `/threads/${threadId}/messages`);
+    await fits('POST /agents/{name}/threads', `${agent}/threads`, { body: { title: 'Mine' } });
+    await fits('GET /agents/{name}/threads', `${agent}/threads`);
+    await fits('GET /threads', '/threads?limit=1');
+    await fits('DELETE /threads/{id}', `/threads/${threadId}`);
+  };
+
   it('fits what is answered', async () => {
     await fits('POST /llms', '/llms', { body: gpt });
     await fits('PUT /llms/{name}', '/llms/gpt', { body: { ...some, description: 'x' } });
@@ -81,7 +97,10 @@ describe('what the OpenAPI document says of answers', function () {
       await fits(`GET /${plural}/{${key}}`, at);
       await fits(`PUT /${plural}/{${key}}`, at, { body: key === 'name' ? rest : { name, ...rest } });
       await fits(`PATCH /${plural}/{${key}}`, at, { body: {} });
-      if (plural === 'agents') await fits('POST /agents/{name}/compose', `${at}/compose`, { body: chat });
+      if (plural === 'agents') {
+        await fits('POST /agents/{name}/compose', `${at}/compose`, { body: chat });
+        await threadsFit(at);
+      }
       await fits(`DELETE /${plural}/{${key}}`, at);
     }
     const offer = { protocol: 1, transports: ['redis', 'sse'], providers: [t.offer('desk')] };

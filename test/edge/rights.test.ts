@@ -5,6 +5,7 @@ import { everything } from '../../core/access.ts';
 import { grantedTo } from '../../core/access/presets.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import type { Definition } from '../../core/resources/define.ts';
+import { agent } from '../../core/resources/agent.ts';
 import { stored } from '../../core/resources/index.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import { modelRoutes } from '../../edge/openai/models.ts';
@@ -20,6 +21,7 @@ import {
   isOwner,
   exampleOf,
   resourceRules,
+  threadRules,
   roles,
   type Role,
   type Verdict,
@@ -158,6 +160,7 @@ const rules: Record<string, Rule> = {
   'POST /llms/_provider-task/{id}/result': { of: () => 404, body: () => ({ error: 'x' }) },
   'GET /resources': { of: everybody },
   ...resourceRules(),
+  ...threadRules(),
 };
 
 const later = () => ({ prefer: 'respond-async' });
@@ -231,7 +234,8 @@ describe('who may do what', function () {
     };
     const [adaIn, rootIn] = [await bound(t.ada.id), await bound(t.root.id)];
     tokens = { none: null, ...t.tokens, adaIn, rootIn };
-    const both = async (where: Where): Promise<World> => withEach(await world(where), stored);
+    const both = async (where: Where): Promise<World> =>
+      withThread(await withEach(await world(where), stored));
     seen = { in: await both('in'), out: await both('out') };
   });
   after(() => t.close());
@@ -260,16 +264,24 @@ describe('who may do what', function () {
     }
     return { ...w, made };
   };
+  /** A thread of ada's with one turn, with an agent that is made for it. */
+  const withThread = async (w: World): Promise<World> => {
+    const { made } = await withEach(w, [agent]);
+    const options = { body: { message: 'hi' }, headers: later() };
+    const { json } = await t.call(`POST /api/v1/agents/${made['agents'] ?? ''}/chat`, options);
+    return { ...w, made: { ...w.made, threads: (json as { threadId: string }).threadId } };
+  };
   /** What a call may use up is made for it, and nothing else. */
   const worldFor = async (call: string, where: Where): Promise<World> => {
     if (call.startsWith('GET')) return seen[where];
+    if (call.includes(' /threads')) return await withThread(seen[where]);
     const own = stored.filter(({ plural }) => call.split('/')[1] === plural);
     return own.length > 0 ? await withEach(seen[where], own) : await world(where);
   };
   const ask = async (call: string, role: Role, w: World): Promise<Answer> => {
     const [method = '', path = ''] = call.split(' ');
     const made = w.made[path.split('/')[1] ?? ''];
-    const ids: Record<string, string> = { name: made ?? w.llm, key: w.pool };
+    const ids: Record<string, string> = { name: made ?? w.llm, key: w.pool, n: '1' };
     const id =
       made ?? (path.startsWith('/tokens') ? w.token : path.startsWith('/v1/models') ? w.llm : w.task.id);
     const filled = path.replaceAll(/\{(\w+)\}/g, (_, param: string) => ids[param] ?? id);

@@ -37,7 +37,8 @@ describe('threads', function () {
     (await get<{ items: MessageView[] }>(`/threads/${id}/messages`)).items;
   const shown = async (id: string): Promise<string[]> =>
     (await messages(id)).map(({ role, status, content }) => `${role} ${status}: ${content}`);
-  const taskOf = async (id: string): Promise<TaskRow> => (await t.registry.tasks.byId(id)) ?? expect.fail('no task');
+  const taskOf = async (id: string): Promise<TaskRow> =>
+    (await t.registry.tasks.byId(id)) ?? expect.fail('no task');
   const nextTask = (): Promise<string> =>
     new Promise((resolve) => {
       const off = t.bus.on('task.accepted', ({ taskId }) => {
@@ -62,9 +63,12 @@ describe('threads', function () {
     return turn;
   }
   /** A caller who reads the answer of a turn as it comes. */
-  async function streamed(
-    body: object,
-  ): Promise<{ answer: Response; events: AsyncGenerator<string, void, undefined>; speaker: Speaker; row: TaskRow }> {
+  async function streamed(body: object): Promise<{
+    answer: Response;
+    events: AsyncGenerator<string, void, undefined>;
+    speaker: Speaker;
+    row: TaskRow;
+  }> {
     const accepted = nextTask();
     const asked = fetch(`${t.url}/api/v1/agents/reviewer/chat`, {
       method: 'POST',
@@ -94,10 +98,20 @@ describe('threads', function () {
     expect(await nextText(events)).to.equal(' two');
     expect(await nextText(events)).to.equal(undefined);
     const [, kept] = await messages(threadId);
-    expect(kept).to.include({ content: 'One two', reasoning: 'hm', status: 'complete', turnIndex: 1, isWhole: true });
+    expect(kept).to.include({
+      content: 'One two',
+      reasoning: 'hm',
+      status: 'complete',
+      turnIndex: 1,
+      isWhole: true,
+    });
     expect((await get<ThreadView>(`/threads/${threadId}`)).openTurn).to.equal(null);
 
-    const { turn, row: second } = await begin({ message: 'and?', threadId, params: { seed: 12345678901234567890n.toString() } });
+    const { turn, row: second } = await begin({
+      message: 'and?',
+      threadId,
+      params: { seed: 12345678901234567890n.toString() },
+    });
     expect(turn).to.include({ threadId, turn: 2, status: 'running' });
     const { requestBody } = await t.registry.tasks.bodies(second.id);
     expect((JSON.parse(requestBody ?? '') as { messages: unknown }).messages).to.deep.equal([
@@ -124,7 +138,10 @@ describe('threads', function () {
     const { turn, row } = await begin({ message: 'again?', threadId });
     await (await speakFor(t, row)).say(...texts('unseen'));
     await t.call(`DELETE /api/v1/threads/${threadId}/turns/${turn.turn}`);
-    expect((await shown(threadId)).slice(2)).to.deep.equal(['user complete: again?', 'assistant cancelled: ']);
+    expect((await shown(threadId)).slice(2)).to.deep.equal([
+      'user complete: again?',
+      'assistant cancelled: ',
+    ]);
     const { row: third } = await begin({ message: 'third?', threadId });
     const { requestBody } = await t.registry.tasks.bodies(third.id);
     expect(requestBody).to.include('One and').and.to.include('third?');
@@ -147,14 +164,22 @@ describe('threads', function () {
     await layAnew(flowOf(t.deps), row, null);
     await (await speakFor(t, row)).say(...texts('Other'));
     await nextText(events);
-    await until(async () => (await taskOf(row.id)).status, (status) => status === 'error');
+    await until(
+      async () => (await taskOf(row.id)).status,
+      (status) => status === 'error',
+    );
     const lostId = answer.headers.get('x-mcpctl-thread-id') ?? '';
     expect((await shown(lostId))[1]).to.equal('assistant error: One');
 
     const older = await begin({ message: 'b' });
-    await t.connection.db('tasks').where({ id: older.row.id }).update({ status: 'error', errorCode: 'x', completedAt: new Date() });
+    await t.connection
+      .db('tasks')
+      .where({ id: older.row.id })
+      .update({ status: 'error', errorCode: 'x', completedAt: new Date() });
     expect((await shown(older.turn.threadId))[1]).to.equal('assistant error: ');
-    expect(await get<TurnView>(`/threads/${older.turn.threadId}/turns/1`)).to.deep.include({ status: 'error' });
+    expect(await get<TurnView>(`/threads/${older.turn.threadId}/turns/1`)).to.deep.include({
+      status: 'error',
+    });
   });
 
   it('answer whole in a form of their own, and under a key once', async () => {
@@ -163,7 +188,10 @@ describe('threads', function () {
     const asked = Array.from({ length: 10 }, () => chat({ message: 'once?' }, { headers }));
     const row = await taskOf(await accepted);
     const speaker = await speakFor(t, row);
-    const message = { content: 'Once.', tool_calls: [{ id: 'c1', function: { name: 'f', arguments: '{"a":1}' } }] };
+    const message = {
+      content: 'Once.',
+      tool_calls: [{ id: 'c1', function: { name: 'f', arguments: '{"a":1}' } }],
+    };
     const usage = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 };
     const body = JSON.stringify({ choices: [{ message, finish_reason: 'tool_calls' }], usage });
     await speaker.end({ kind: 'completed', status: 200, body, finishReason: 'tool_calls' });
@@ -175,7 +203,9 @@ describe('threads', function () {
       toolCalls: [{ id: 'c1', name: 'f', arguments: '{"a":1}' }],
       usage: { promptTokens: 3, completionTokens: 2, totalTokens: 5 },
     });
-    expect(answers.filter(({ headers: told }) => told.get('idempotency-replayed') === 'true')).to.have.length(9);
+    expect(answers.filter(({ headers: told }) => told.get('idempotency-replayed') === 'true')).to.have.length(
+      9,
+    );
     expect(await messages(one?.threadId ?? '')).to.have.length(2);
     const other = await chat({ message: 'other?' }, { headers });
     expect(other.status).to.equal(422);
@@ -189,7 +219,9 @@ describe('threads', function () {
 
   it('number their turns and messages without a gap, whatever comes at once', async () => {
     const { threadId } = await finished({ message: 'start' });
-    const sends = Array.from({ length: 50 }, (_, n) => chat({ message: `m${n}`, threadId }, { headers: later }));
+    const sends = Array.from({ length: 50 }, (_, n) =>
+      chat({ message: `m${n}`, threadId }, { headers: later }),
+    );
     let sent = false;
     void Promise.all(sends).then(() => (sent = true));
     const ends = until(
@@ -206,7 +238,9 @@ describe('threads', function () {
     expect(taken).to.be.greaterThan(0);
     expect(statuses.every((status) => status === 202 || status === 409)).to.equal(true);
     const kept = await messages(threadId);
-    expect(kept.map(({ turnIndex }) => turnIndex)).to.deep.equal(Array.from({ length: 2 + 2 * taken }, (_, n) => n));
+    expect(kept.map(({ turnIndex }) => turnIndex)).to.deep.equal(
+      Array.from({ length: 2 + 2 * taken }, (_, n) => n),
+    );
     expect(kept.filter(({ status }) => status === 'pending')).to.deep.equal([]);
     expect((await get<ThreadView>(`/threads/${threadId}`)).turns).to.equal(1 + taken);
   });
@@ -228,8 +262,16 @@ describe('threads', function () {
       expect(answer.json, path).to.include({ code: 'thread_not_found' });
     }
     expect((await t.call(`GET /api/v1/threads/${threadId}`, { token: t.tokens.root })).status).to.equal(200);
-    expect((await t.call(`GET /api/v1/threads/${threadId}/messages`, { token: t.tokens.root })).status).to.equal(404);
-    const bound = { userId: t.ada.id, name: randomUUID(), pools: ['other'], expiresInDays: null, createdBy: null };
+    expect(
+      (await t.call(`GET /api/v1/threads/${threadId}/messages`, { token: t.tokens.root })).status,
+    ).to.equal(404);
+    const bound = {
+      userId: t.ada.id,
+      name: randomUUID(),
+      pools: ['other'],
+      expiresInDays: null,
+      createdBy: null,
+    };
     const elsewhere = (await t.registry.tokens.create(bound)).text;
     expect((await t.call(`GET /api/v1/threads/${threadId}`, { token: elsewhere })).status).to.equal(404);
     expect((await get<{ items: ThreadView[] }>('/threads', { token: elsewhere })).items).to.deep.equal([]);

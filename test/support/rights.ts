@@ -69,3 +69,31 @@ export function resourceRules(): Record<string, ResourceRule> {
   }
   return rules;
 }
+
+type Where = 'in' | 'out';
+
+/** Who may make the calls of a thread of ada's, with an agent over an llm in that pool. */
+export function threadRules(): Record<
+  string,
+  { of: (role: Role, where: Where) => Verdict; body?: () => unknown; headers?: () => Record<string, string> }
+> {
+  const reaches = (role: Role, where: Where): boolean => !isBound(role) || where === 'in';
+  const seenBy = (role: Role, where: Where): Verdict =>
+    reaches(role, where) && (isOwner(role) || isAdmin(role)) ? 'ok' : 404;
+  // What was said is its owner's alone.
+  const readBy = (role: Role, where: Where): Verdict => (reaches(role, where) && isOwner(role) ? 'ok' : 404);
+  const said = { body: () => ({ message: 'hi' }), headers: () => ({ prefer: 'respond-async' }) };
+  return {
+    'POST /agents/{name}/chat': { of: (role, where) => (reaches(role, where) ? 'ok' : 404), ...said },
+    'GET /agents/{name}/threads': { of: () => 'ok' },
+    // As every agent, it is shown to nobody who is bound to pools.
+    'POST /agents/{name}/threads': { of: (role) => (isBound(role) ? 404 : 'ok'), body: () => ({}) },
+    'GET /threads': { of: () => 'ok' },
+    'GET /threads/{id}': { of: seenBy },
+    'DELETE /threads/{id}': { of: seenBy },
+    'GET /threads/{id}/messages': { of: readBy },
+    'POST /threads/{id}/turns': { of: readBy, ...said },
+    'GET /threads/{id}/turns/{n}': { of: readBy },
+    'DELETE /threads/{id}/turns/{n}': { of: readBy },
+  };
+}

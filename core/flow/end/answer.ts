@@ -8,7 +8,10 @@ import { refOf, type FlowDeps } from '../deps.ts';
 export type Ended = Pick<TaskRow, 'id' | 'poolName'> & { turnId?: TaskRow['turnId'] | undefined };
 
 /** Only who does not have the row at hand asks for it. */
-async function answersTurn({ registry }: Pick<FlowDeps, 'registry'>, { id, turnId }: Ended): Promise<boolean> {
+async function answersTurn(
+  { registry }: Pick<FlowDeps, 'registry'>,
+  { id, turnId }: Ended,
+): Promise<boolean> {
   const known = turnId === undefined ? (await registry.tasks.byId(id))?.turnId : turnId;
   return known != null;
 }

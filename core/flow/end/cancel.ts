@@ -60,7 +60,15 @@ export async function closeTask(
   const claim = lost || answer.claim === '' ? undefined : answer;
   const errorReason = errorReasonIn(outcome);
   const shown = inHand ?? (task.turnId === null ? null : await answerOfClose(flow, task, answer));
-  const row = await closeRow(flow, task.id, { status, code, message, errorReason, lost, claim, answer: shown });
+  const row = await closeRow(flow, task.id, {
+    status,
+    code,
+    message,
+    errorReason,
+    lost,
+    claim,
+    answer: shown,
+  });
   const now = row ?? (await registry.tasks.byId(task.id));
   // Best effort: a worker that is not told learns it from its next beat, a job that stays is found closed.
   await dispatch.withdraw(ref, answer, now && failureOf(now)).catch(() => undefined);

@@ -6,10 +6,11 @@ import type { Knex } from 'knex';
  * the client runs.
  */
 const handOver = `
-  create function hand_over_answer() returns trigger language plpgsql as $hand$
+  create or replace function hand_over_answer() returns trigger language plpgsql as $hand$
   declare
     told jsonb := coalesce(new.answer, '{}');
-    says boolean := coalesce(told ->> 'content', '') <> '' or jsonb_typeof(told -> 'toolCalls') = 'array';
+    calls jsonb := case when jsonb_typeof(told -> 'toolCalls') = 'array' then told -> 'toolCalls' end;
+    says boolean := coalesce(told ->> 'content', '') <> '' or calls is not null;
   begin
     new.answer := null;
     update chat_turns set status = new.status, error_code = new.error_code, error_message = new.error_message,
@@ -19,15 +20,14 @@ const handOver = `
         status = case new.status when 'completed' then 'complete' else new.status end,
         content = coalesce(told ->> 'content', ''), reasoning = told ->> 'reasoning',
         reasoning_field = told ->> 'reasoningField',
-        tool_calls = case when jsonb_typeof(told -> 'toolCalls') = 'array' then told -> 'toolCalls' end,
-        is_whole = coalesce((told ->> 'isWhole')::boolean, new.status <> 'completed'),
-        bytes = coalesce(octet_length(told::text), 0),
+        tool_calls = calls, is_whole = coalesce(told -> 'isWhole' = 'true', new.status <> 'completed'),
+        bytes = octet_length(told::text),
         served_by = new.claimed_llm, usage = new.usage, finish_reason = new.finish_reason
       where turn_id = new.turn_id and task_id = new.id and status = 'pending';
     return new;
   end
   $hand$;
-  create trigger hand_over_answer before update on tasks for each row
+  create or replace trigger hand_over_answer before update on tasks for each row
     when (new.turn_id is not null and new.completed_at is not null and old.completed_at is null)
     execute function hand_over_answer();`;
 

@@ -107,7 +107,10 @@ export async function settleTasks(
 ): Promise<(TaskRow | typeof LOCKED | null)[]> {
   const [first] = settlings;
   // As JSON inside of JSON a large body takes thrice the time, here and in Postgres.
-  const large = settlings.length === 1 && first && isLarge(bodyOf(first.ending)?.length ?? 0) ? bodyOf(first.ending) : undefined;
+  const large =
+    settlings.length === 1 && first && isLarge(bodyOf(first.ending)?.length ?? 0)
+      ? bodyOf(first.ending)
+      : undefined;
   const said = storableJsonText(settlings.map((one) => columnsOf(one, large === undefined ? undefined : '')));
   const { rows } = await db
     .raw<{ rows: unknown[] }>(settleSql, [large ?? null, said])

@@ -198,7 +198,7 @@ async function insertMessages(
 }
 
 /** The place that the end of the task fills (migration 0026). */
-export async function insertPlaceholder(
+async function insertPlaceholder(
   trx: Knex.Transaction,
   {
     id: turnId,

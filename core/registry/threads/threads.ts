@@ -4,7 +4,15 @@ import type { KeptMessage } from '../../agent/history.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
 import type { RegistryLimits } from '../names/limits.ts';
-import { acceptTurn, lockThread, openTurns, startThread, turnUnder, type AcceptedTurn, type NewTurn } from './accept-turn.ts';
+import {
+  acceptTurn,
+  lockThread,
+  openTurns,
+  startThread,
+  turnUnder,
+  type AcceptedTurn,
+  type NewTurn,
+} from './accept-turn.ts';
 import {
   messageRowSchema,
   messageSql,
@@ -39,7 +47,10 @@ export interface Threads {
   /** @returns its id. @throws McpctlError `quota_exceeded`. */
   create(thread: { agentId: string; ownerId: string; title: string }): Promise<string>;
   /** In the order of `turnIndex`: those after one, or the last ones. */
-  messages(id: string, page: { after?: number | undefined; last?: number | undefined; limit: number }): Promise<MessageRow[]>;
+  messages(
+    id: string,
+    page: { after?: number | undefined; last?: number | undefined; limit: number },
+  ): Promise<MessageRow[]>;
   /** @throws McpctlError `thread_not_found`. */
   turn(threadId: string, n: number): Promise<TurnRow>;
   turnUnder(ownerId: string, key: string): Promise<TurnRow | undefined>;
@@ -50,7 +61,10 @@ export interface Threads {
   /** @throws McpctlError `thread_not_found`, `thread_full`, `turn_queue_full`, `quota_exceeded`. */
   accept(turn: NewTurn): Promise<AcceptedTurn>;
   /** Deletes all that was said. @returns tasks of it that have not ended, and all of them. @throws McpctlError `thread_not_found`. */
-  delete(id: string, ownerId: string): Promise<{ open: { id: string; poolName: string }[]; all: { id: string; poolName: string }[] }>;
+  delete(
+    id: string,
+    ownerId: string,
+  ): Promise<{ open: { id: string; poolName: string }[]; all: { id: string; poolName: string }[] }>;
   /** Drops the bodies of tasks that have ended. */
   dropBodies(taskIds: readonly string[]): Promise<void>;
 }
@@ -60,7 +74,10 @@ function within(scope: Scope): { sql: string; bindings: Record<string, unknown> 
   if (scope.tokenId !== null) parts.push('false'); // none is a token's
   if (scope.ownerId !== null) parts.push('t.owner_id = :ownerId');
   if (scope.pools !== null) parts.push('l.pool_key = any(:pools)');
-  return { sql: parts.join(' and '), bindings: { ownerId: scope.ownerId, pools: scope.pools && [...scope.pools] } };
+  return {
+    sql: parts.join(' and '),
+    bindings: { ownerId: scope.ownerId, pools: scope.pools && [...scope.pools] },
+  };
 }
 
 export function createThreads({ db, transaction }: Connection, limits: RegistryLimits): Threads {
@@ -68,7 +85,8 @@ export function createThreads({ db, transaction }: Connection, limits: RegistryL
     async list({ scope, agent, after, limit }) {
       const { sql, bindings } = within(scope);
       const ofAgent = agent === undefined ? '' : ' and a.name = :agent';
-      const behind = after === undefined ? '' : ' and (t.last_turn_at, t.id) < (:lastAt::timestamptz, :id::uuid)';
+      const behind =
+        after === undefined ? '' : ' and (t.last_turn_at, t.id) < (:lastAt::timestamptz, :id::uuid)';
       const { rows } = await db.raw<{ rows: unknown[] }>(
         `${threadSql({ one: false })} where ${sql}${ofAgent}${behind} order by t.last_turn_at desc, t.id desc limit :limit`,
         { ...bindings, agent: agent ?? null, lastAt: after?.lastAt ?? null, id: after?.id ?? null, limit },
@@ -121,14 +139,21 @@ export function createThreads({ db, transaction }: Connection, limits: RegistryL
       const thread = await db('chatThreads')
         .join('agents', 'agents.id', 'chatThreads.agentId')
         .where({ 'chatThreads.id': id, 'chatThreads.ownerId': ownerId })
-        .first<{ agent: string; revision: number } | undefined>('agents.name as agent', 'chatThreads.revision');
+        .first<{ agent: string; revision: number } | undefined>(
+          'agents.name as agent',
+          'chatThreads.revision',
+        );
       if (!thread) throw new McpctlError('thread_not_found');
       const open = await openTurns(db, id);
       const { rows } = await db.raw<{ rows: unknown[] }>(
         `${messageSql} where m.thread_id = :id and t.in_context order by t.n, m.turn_index`,
         { id },
       );
-      return { ...thread, isIdle: open.length === 0, messages: rows.map((row) => messageRowSchema.parse(row)) };
+      return {
+        ...thread,
+        isIdle: open.length === 0,
+        messages: rows.map((row) => messageRowSchema.parse(row)),
+      };
     },
     accept: (turn) => transaction((trx) => acceptTurn(trx, turn, limits), turn.task.requestBody.length),
     delete: (id, ownerId) =>

@@ -237,11 +237,10 @@ function faultOf(
 }
 
 /** Redis lost the claim that was shown, and the task began anew: its caller's task ends, one who looks on leaves. */
-async function otherClaim(
-  { deps, row, resumed }: Answering,
-  inHand: InHand | null,
-): Promise<McpctlError> {
-  return resumed ? new McpctlError('gone', undefined, { taskId: row.id }) : await endLost(deps, row, inHand?.sofar());
+async function otherClaim({ deps, row, resumed }: Answering, inHand: InHand | null): Promise<McpctlError> {
+  return resumed
+    ? new McpctlError('gone', undefined, { taskId: row.id })
+    : await endLost(deps, row, inHand?.sofar());
 }
 
 async function settled(a: Answering, ending: Ending, inHand?: Assembled | null): Promise<TaskRow> {

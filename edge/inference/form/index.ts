@@ -14,7 +14,8 @@ export type { Form };
 type Asked = Pick<InferenceRequest, 'model' | 'wantsUsage' | 'encoding' | 'customTools' | 'stops' | 'formAs'>;
 
 /** Whether the frames of its answer have ids, so that its caller may go on after any of them. */
-export const hasIds = ({ source }: Pick<TaskRow, 'source'>): boolean => source === 'infer' || source === 'agent';
+export const hasIds = ({ source }: Pick<TaskRow, 'source'>): boolean =>
+  source === 'infer' || source === 'agent';
 
 /** The form of the answer to a task. */
 export function formOf(

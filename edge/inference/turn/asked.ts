@@ -13,7 +13,9 @@ export function turnAsked(req: Request, operation: Operation): AskedTurn | null 
   if (said === undefined) return null;
   const id = uuidSchema.safeParse(said);
   const message =
-    operation === 'chat' ? 'must be new, or the id of a thread' : 'a thread is asked by chat completions alone';
+    operation === 'chat'
+      ? 'must be new, or the id of a thread'
+      : 'a thread is asked by chat completions alone';
   if (operation !== 'chat' || (said !== 'new' && !id.success))
     throw new McpctlError('invalid_request', undefined, { details: [{ path: 'x-mcpctl-thread', message }] });
   const { text: body = '' } = req.context;

@@ -39,8 +39,7 @@ export function sentTurn(body: string): SentTurn {
   for (const [at, { start, end }] of elements.entries()) {
     const text = body.slice(start, end);
     const { role, content, tool_call_id: id } = JSON.parse(text) as Sent;
-    const refuse = (message: string): void =>
-      void faults.push({ path: `messages.${at}.role`, message });
+    const refuse = (message: string): void => void faults.push({ path: `messages.${at}.role`, message });
     if (role === 'system' || role === 'developer') sent.system.push(text);
     else if (role === 'user' || role === 'tool') {
       const toolCallId = role === 'tool' && typeof id === 'string' ? id.slice(0, 256) : null;
@@ -51,7 +50,8 @@ export function sentTurn(body: string): SentTurn {
   }
   if (faults.length === 0 && sent.added.length === 0)
     faults.push({ path: 'messages', message: 'must hold a message of the user, or of a tool' });
-  if (faults.length > 0) throw new McpctlError('invalid_request', undefined, { details: faults.slice(0, 20) });
+  if (faults.length > 0)
+    throw new McpctlError('invalid_request', undefined, { details: faults.slice(0, 20) });
   return sent;
 }
 

@@ -67,7 +67,8 @@ export async function takeTurn(
     if (applied !== '') res.set('preference-applied', applied);
     const call = callOf(asking, { req, res, report });
     const { idempotencyKey: key } = asking.wishes;
-    const known = key === undefined ? undefined : await deps.registry.threads.turnUnder(actorOf(req).userId, key);
+    const known =
+      key === undefined ? undefined : await deps.registry.threads.turnUnder(actorOf(req).userId, key);
     await (known ? answerKnown(deps, call, { asking, turn: known }) : answerNew(deps, call, asking));
   } catch (thrown) {
     report.failed(thrown);
@@ -79,14 +80,16 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
   const actor = actorOf(req);
   const wishes = wishesOf(req);
   if (wishes.respondAsync) needNoPolicy(wishes);
-  if (wishes.retention === 'none') refuse('x-mcpctl-retention', 'a thread is kept until it is deleted: leave it out');
+  if (wishes.retention === 'none')
+    refuse('x-mcpctl-retention', 'a thread is kept until it is deleted: leave it out');
   const { threadId } = asked;
   const thread = threadId === null ? null : await threadFor(deps, actor, threadId);
   const request = await readRequest('chat', asked.body, { owner: actor.userId });
   const name = asked.agent ?? request.model;
   if (name === undefined) refuse('model', 'is required');
   const agent = thread?.agent ?? name;
-  if (name !== agent) refuse(asked.source === 'v1' ? 'model' : 'threadId', `the thread is of the agent '${agent}'`);
+  if (name !== agent)
+    refuse(asked.source === 'v1' ? 'model' : 'threadId', `the thread is of the agent '${agent}'`);
   const several = /"n"\s*:\s*(?!1\s*[,}]|null)/.test(asked.body) && severalIn(asked.body);
   if (several) refuse('n', 'a turn has one answer');
   const equal = JSON.stringify([threadId, agent, wishes.pin ?? null, request.hash]);
@@ -114,7 +117,10 @@ async function threadFor(deps: EdgeDeps, actor: Actor, id: string): Promise<Thre
   return await deps.registry.threads.get(id, { ...scope, ownerId: actor.userId });
 }
 
-function callOf({ asked, agent, request, wishes, place }: Asking, about: Pick<Call, 'req' | 'res' | 'report'>): Call {
+function callOf(
+  { asked, agent, request, wishes, place }: Asking,
+  about: Pick<Call, 'req' | 'res' | 'report'>,
+): Call {
   const own = asked.source === 'agent';
   return {
     ...about,
@@ -151,12 +157,20 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
     return await answerAcceptedTurn(deps, call, row.id);
   }
   await whileThere(deps, { res, poolKey: order.target.poolKey }, async (gone) => {
-    const submitted = await followAccepted(deps, { order, row, keeps: asking.wishes.idempotencyKey !== undefined });
+    const submitted = await followAccepted(deps, {
+      order,
+      row,
+      keeps: asking.wishes.idempotencyKey !== undefined,
+    });
     await answerSubmitted(deps, { call, order, submitted, gone });
   });
 }
 
-function busy(res: Response, threadId: string, { n, taskId }: { n: number; taskId: string | null }): McpctlError {
+function busy(
+  res: Response,
+  threadId: string,
+  { n, taskId }: { n: number; taskId: string | null },
+): McpctlError {
   sayPlace(res, { threadId, n });
   return new McpctlError('thread_busy', `Turn ${n} of this thread is still open; wait for it to end.`, {
     retryAfterS: 1,
@@ -186,11 +200,17 @@ async function answerKnown(
   res.set('idempotency-replayed', 'true');
   sayPlace(res, turn);
   const answer = await deps.registry.threads.answer(turn.id);
-  asking.place.current = { id: turn.id, threadId: turn.threadId, n: turn.n, answerIndex: answer?.turnIndex ?? null };
+  asking.place.current = {
+    id: turn.id,
+    threadId: turn.threadId,
+    n: turn.n,
+    answerIndex: answer?.turnIndex ?? null,
+  };
   if (asking.wishes.respondAsync || turn.taskId === null)
     return await answerAcceptedTurn(deps, call, turn.taskId ?? '');
   const row = await deps.registry.tasks.byId(turn.taskId);
-  if (!row) throw new McpctlError('gone', 'The task of that turn is no longer kept; get the messages of its thread.');
+  if (!row)
+    throw new McpctlError('gone', 'The task of that turn is no longer kept; get the messages of its thread.');
   await answerFrom(deps, call, row);
 }
 
@@ -275,5 +295,8 @@ async function accept(
 
 function titleOf({ messages }: SentTurn): string {
   const said = messages.find(({ role }) => role === 'user')?.content ?? '';
-  return shownInLine(said.slice(0, 4 * TITLE_CHARS)).trim().slice(0, TITLE_CHARS).toWellFormed();
+  return shownInLine(said.slice(0, 4 * TITLE_CHARS))
+    .trim()
+    .slice(0, TITLE_CHARS)
+    .toWellFormed();
 }

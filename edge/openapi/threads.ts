@@ -1,0 +1,127 @@
+import {
+  messageListQuerySchema,
+  messageViewSchema,
+  threadCreateSchema,
+  threadListQuerySchema,
+  threadViewSchema,
+  turnAnswerSchema,
+  turnRequestSchema,
+  turnViewSchema,
+} from '../../core/agent/thread.ts';
+import { z } from 'zod';
+import { notAnswered, notMade, wishes } from './inference.ts';
+import { listOf, type Operation } from './operation.ts';
+
+const Thread = threadViewSchema.meta({ id: 'Thread' });
+const Turn = turnViewSchema.meta({ id: 'Turn' });
+const Message = messageViewSchema.meta({ id: 'Message' });
+const TurnAnswer = turnAnswerSchema.meta({ id: 'TurnAnswer' });
+
+const none = ['invalid_id', 'thread_not_found'] as const;
+const refused = [
+  'thread_not_found',
+  'thread_busy',
+  'thread_full',
+  'turn_queue_full',
+  'agent_not_found',
+] as const;
+
+const taking = {
+  tag: 'threads',
+  about:
+    'In a thread that is there, or, without `threadId`, in a new one. With `stream: true` chunks of a chat, the first of which says thread and turn; with `Prefer: respond-async` 202 and the turn. A caller who leaves stops nothing.',
+  headers: wishes,
+  body: turnRequestSchema,
+  status: 200,
+  answer: TurnAnswer,
+  also: [
+    { status: 200, answerType: 'text/event-stream' },
+    { status: 202, answer: Turn },
+  ],
+} as const;
+
+/** Conversations that are kept: docs/chat.md. */
+export const threadOperations: readonly Operation[] = [
+  {
+    ...taking,
+    call: 'POST /agents/{name}/chat',
+    summary: 'Say something to an agent, and keep it',
+    errors: [...notMade, ...refused, 'quota_exceeded', ...notAnswered],
+  },
+  {
+    ...taking,
+    call: 'POST /threads/{id}/turns',
+    summary: 'Say something in a thread',
+    errors: [...notMade, 'invalid_id', ...refused, ...notAnswered],
+  },
+  {
+    call: 'GET /agents/{name}/threads',
+    tag: 'threads',
+    summary: 'List the threads of an agent, newest first',
+    query: threadListQuerySchema,
+    status: 200,
+    answer: listOf(Thread),
+    errors: ['invalid_request', 'invalid_cursor'],
+  },
+  {
+    call: 'POST /agents/{name}/threads',
+    tag: 'threads',
+    summary: 'Make a thread in which nothing was said yet',
+    body: threadCreateSchema,
+    status: 201,
+    answer: Thread,
+    errors: ['invalid_request', 'agent_not_found', 'quota_exceeded'],
+  },
+  {
+    call: 'GET /threads',
+    tag: 'threads',
+    summary: 'List threads, newest first',
+    query: threadListQuerySchema,
+    status: 200,
+    answer: listOf(Thread),
+    errors: ['invalid_request', 'invalid_cursor'],
+  },
+  {
+    call: 'GET /threads/{id}',
+    tag: 'threads',
+    summary: 'Show a thread',
+    status: 200,
+    answer: Thread,
+    errors: none,
+  },
+  {
+    call: 'DELETE /threads/{id}',
+    tag: 'threads',
+    summary: 'Delete a thread, and all that was said in it',
+    about: 'What runs is cancelled; the bodies of its tasks go too.',
+    status: 204,
+    errors: none,
+  },
+  {
+    call: 'GET /threads/{id}/messages',
+    tag: 'threads',
+    summary: 'List what was said, in order',
+    about: 'After an index, or the last ones. `next` is the index to go on after.',
+    query: messageListQuerySchema,
+    status: 200,
+    answer: z.object({ items: z.array(Message), next: z.number().nullable() }),
+    errors: ['invalid_request', ...none],
+  },
+  {
+    call: 'GET /threads/{id}/turns/{n}',
+    tag: 'threads',
+    summary: 'Show a turn',
+    status: 200,
+    answer: Turn,
+    errors: none,
+  },
+  {
+    call: 'DELETE /threads/{id}/turns/{n}',
+    tag: 'threads',
+    summary: 'Cancel a turn; again changes nothing',
+    about: 'What was shown of its answer stays in the thread.',
+    status: 200,
+    answer: Turn,
+    errors: none,
+  },
+];

@@ -1,0 +1,69 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { historyTexts, type AddedMessage, type KeptMessage } from '../../../core/agent/history.ts';
+
+interface Sent {
+  role: string;
+  content: unknown;
+  tool_call_id?: string;
+  tool_calls?: { id: string }[];
+}
+
+const plain = { parts: null, toolCalls: null, toolCallId: null };
+const ids = fc.constantFrom('a', 'b', 'c', 'd');
+const user = fc.string().map((content): KeptMessage => ({ ...plain, role: 'user', content }));
+const result = fc
+  .tuple(ids, fc.string())
+  .map(([id, content]): KeptMessage => ({ ...plain, role: 'tool', content, toolCallId: id }));
+const answer = fc
+  .tuple(fc.string(), fc.uniqueArray(ids, { maxLength: 3 }))
+  .map(([content, called]): KeptMessage => ({
+    ...plain,
+    role: 'assistant',
+    content,
+    toolCalls: called.length === 0 ? null : called.map((id) => ({ id, name: 'f', arguments: '{' })),
+  }));
+
+describe('the history of a thread', () => {
+  it('has one result for each call, in the order of the calls, right behind it, and none without one', () => {
+    const kept = fc.array(fc.oneof(user, answer, result), { maxLength: 12 });
+    const added = fc.array(fc.oneof(user, result), { maxLength: 4 });
+    const property = fc.property(kept, added, (before, now) => {
+      const sent = now.map(({ role, toolCallId, content }): AddedMessage => ({
+        role: role === 'tool' ? 'tool' : 'user',
+        toolCallId,
+        text: JSON.stringify({ role, content, ...(toolCallId !== null && { tool_call_id: toolCallId }) }),
+      }));
+      const texts = historyTexts(before, sent).map((text) => JSON.parse(text) as Sent);
+      let open: string[] = [];
+      for (const { role, tool_calls: calls, tool_call_id: id } of texts) {
+        if (role === 'tool') expect(id).to.equal(open.shift());
+        else expect(open, 'a call without a result').to.deep.equal([]);
+        if (calls) open = calls.map((made) => made.id);
+      }
+      expect(open).to.deep.equal([]);
+      const said = (all: readonly { role: string }[]): number =>
+        all.filter(({ role }) => role !== 'tool').length;
+      expect(said(texts)).to.equal(said([...before, ...now]));
+    });
+    fc.assert(property, { numRuns: 300 });
+  });
+
+  it('keeps results that came in another order, the first of each, and contents that are lists', () => {
+    const calls = ['a', 'b'].map((id) => ({ id, name: 'f', arguments: '{}' }));
+    const kept: KeptMessage[] = [
+      { ...plain, role: 'user', content: 'see', parts: '[{"type":"text","text":"see"}]' },
+      { ...plain, role: 'assistant', content: '', toolCalls: calls },
+      { ...plain, role: 'tool', content: 'for b', toolCallId: 'b' },
+      { ...plain, role: 'tool', content: 'again', toolCallId: 'b' },
+    ];
+    expect(
+      historyTexts(kept, [{ role: 'tool', toolCallId: 'a', text: '{"big":12345678901234567890}' }]),
+    ).to.deep.equal([
+      '{"role":"user","content":[{"type":"text","text":"see"}]}',
+      '{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"b","type":"function","function":{"name":"f","arguments":"{}"}}]}',
+      '{"big":12345678901234567890}',
+      '{"role":"tool","tool_call_id":"b","content":"for b"}',
+    ]);
+  });
+});
