@@ -23,6 +23,8 @@ interface CatalogueEntry {
 }
 
 const invalid = { type: 'invalid_request_error', retryable: false, exit: 1 } as const;
+const bad = { status: 400, ...invalid } as const;
+const tooLarge = { status: 413, ...invalid } as const;
 const server = { type: 'server_error', exit: 1 } as const;
 const conflict = { status: 409, v1Status: 400, ...invalid } as const;
 const limited = { status: 429, type: 'rate_limit_error', retryable: true, exit: 1 } as const;
@@ -31,36 +33,22 @@ const refused = { status: 403, type: 'permission_error', retryable: false, exit:
 
 export const catalogue = {
   // 400: the caller can mend it
-  invalid_json: { status: 400, ...invalid, message: 'The body is not valid JSON.' },
-  invalid_request: { status: 400, ...invalid, message: 'The request has faults; see details.' },
-  invalid_id: { status: 400, ...invalid, message: 'The id is not a uuid.' },
-  invalid_cursor: {
-    status: 400,
-    ...invalid,
-    message: 'The position is malformed; use an id that the stream gave you.',
-  },
-  no_capable_member: {
-    status: 400,
-    ...invalid,
-    message: 'No member of this pool can do what the request asks for.',
-  },
-  context_length_exceeded: {
-    status: 400,
-    ...invalid,
-    message: 'The text is longer than the members of this pool take.',
-  },
+  invalid_json: { ...bad, message: 'The body is not valid JSON.' },
+  invalid_request: { ...bad, message: 'The request has faults; see details.' },
+  invalid_id: { ...bad, message: 'The id is not a uuid.' },
+  invalid_cursor: { ...bad, message: 'The position is malformed; use an id that the stream gave you.' },
+  no_capable_member: { ...bad, message: 'No member of this pool can do what the request asks for.' },
+  context_length_exceeded: { ...bad, message: 'The text is longer than the members of this pool take.' },
   protocol_unsupported: {
-    status: 400,
-    ...invalid,
+    ...bad,
     message: 'This worker speaks a protocol version that this edge does not; update mcplocal.',
   },
   transport_unavailable: {
-    status: 400,
-    ...invalid,
+    ...bad,
     message: 'This edge has none of the transports that the worker knows; update mcplocal.',
   },
   usage: { status: 400, ...invalid, exit: 2, message: 'The command was not understood; see --help.' },
-  invalid_config: { status: 400, ...invalid, message: 'The configuration has faults.' },
+  invalid_config: { ...bad, message: 'The configuration has faults.' },
   // 401, 403, 404
   unauthenticated: {
     status: 401,
@@ -84,10 +72,7 @@ export const catalogue = {
   agent_not_found: { ...missing, message: 'There is no agent of that name.' },
   thread_not_found: { ...missing, message: 'There is no thread with that id, or no such turn in it.' },
   prompt_not_found: { ...missing, message: 'There is no prompt of that id or name.' },
-  session_not_found: {
-    ...missing,
-    message: 'The provider session is not known here; register again.',
-  },
+  session_not_found: { ...missing, message: 'The provider session is not known here; register again.' },
   // 409: the thing is in the wrong state
   name_taken: { status: 409, v1Status: 400, ...invalid, message: 'That name is taken.' },
   name_reserved: {
@@ -102,8 +87,7 @@ export const catalogue = {
   thread_busy: {
     ...conflict,
     v1Code: 'conversation_locked',
-    retryable: false,
-    message: 'A turn of this thread is still open; wait for it, or say `onBusy: queue` or `interrupt`.',
+    message: 'A turn of this thread is still open; wait for it, or cancel it.',
   },
   session_in_use: {
     ...conflict,
@@ -115,10 +99,7 @@ export const catalogue = {
     message: 'The pool belongs to another owner, who has not allowed you to join it.',
   },
   in_use: { ...conflict, message: 'Others refer to it; delete or change those first.' },
-  claim_lost: {
-    ...conflict,
-    message: 'That claim on the task is no longer current.',
-  },
+  claim_lost: { ...conflict, message: 'That claim on the task is no longer current.' },
   task_cancelled: {
     status: 409,
     v1Status: 503,
@@ -136,10 +117,9 @@ export const catalogue = {
     ...invalid,
     message: 'The resource was changed meanwhile; get it again and repeat the change.',
   },
-  body_too_large: { status: 413, ...invalid, message: 'The body is larger than this edge accepts.' },
+  body_too_large: { ...tooLarge, message: 'The body is larger than this edge accepts.' },
   thread_full: {
-    status: 413,
-    ...invalid,
+    ...tooLarge,
     message: 'The thread holds as much as one may; begin another, or delete this one.',
   },
   unsupported_media_type: {
@@ -163,10 +143,7 @@ export const catalogue = {
     retryable: false,
     message: 'You have as many of these as one user may have here.',
   },
-  turn_queue_full: {
-    ...limited,
-    message: 'As many turns of this thread wait as may; send again when some have ended.',
-  },
+  turn_queue_full: { ...limited, message: 'As many turns of this thread wait as may; send again later.' },
   queue_full: { ...limited, message: 'The queue of this pool is full; try again later.' },
   // 5xx
   internal: {

@@ -25,7 +25,8 @@ export function historyTexts(kept: readonly KeptMessage[], added: readonly Added
   const close = (): void => {
     for (const { id } of open)
       texts.push(results.get(id) ?? toolText({ toolCallId: id, content: JSON.stringify(NO_RESULT) }));
-    [open, results] = [[], new Map()];
+    open = [];
+    results = new Map();
   };
   const take = ({ toolCallId, text }: { toolCallId: string | null; text: string }): void => {
     const isAsked = open.some(({ id }) => id === toolCallId);

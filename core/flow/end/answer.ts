@@ -5,7 +5,11 @@ import type { TaskRow } from '../../task/task.ts';
 import { refOf, type FlowDeps } from '../deps.ts';
 
 /** A task, and where it is known whether it answers a turn of a thread: `turnId` is null for most. */
-export type Ended = Pick<TaskRow, 'id' | 'poolName'> & { turnId?: TaskRow['turnId'] | undefined };
+export type Ended = Pick<TaskRow, 'id' | 'poolName'> & {
+  turnId?: TaskRow['turnId'] | undefined;
+  /** What whoever waited for a turn's answer has seen of it, from its first event to its last; null: not all of it. */
+  inHand?: Assembled | null | undefined;
+};
 
 /** Only who does not have the row at hand asks for it. */
 async function answersTurn(
@@ -18,18 +22,16 @@ async function answersTurn(
 
 /**
  * What the thread keeps of an answer whose stream has ended: the whole of it, or what the events of the claim that ended tell.
- * @param inHand what whoever waited for it has seen of it, from its first event to its last.
  * @returns null for a task of no thread.
  */
 export async function answerOfEnd(
   flow: FlowDeps,
   task: Ended,
-  { ending, inHand }: { ending: Ending; inHand?: Assembled | null | undefined },
+  { outcome, claim }: Ending,
 ): Promise<Assembled | null> {
   if (!(await answersTurn(flow, task))) return null;
-  const { outcome, claim } = ending;
   if (outcome.kind === 'completed' && outcome.body !== undefined) return assemble(task.id, [outcome.body]);
-  return inHand ?? (await flow.dispatch.answerOf(refOf(task), claim));
+  return task.inHand ?? (await flow.dispatch.answerOf(refOf(task), claim));
 }
 
 /**

@@ -31,8 +31,7 @@ const handOver = `
     when (new.turn_id is not null and new.completed_at is not null and old.completed_at is null)
     execute function hand_over_answer();`;
 
-export async function up(db: Knex): Promise<void> {
-  await db.raw(`
+const threads = `
     create table chat_threads (
       id uuid primary key,
       agent_id uuid not null references agents (id) on delete cascade,
@@ -47,8 +46,9 @@ export async function up(db: Knex): Promise<void> {
       created_at timestamptz not null default now()
     );
     create index chat_threads_owner on chat_threads (owner_id, last_turn_at desc, id desc);
-    create index chat_threads_agent on chat_threads (agent_id, owner_id, last_turn_at desc, id desc);
+    create index chat_threads_agent on chat_threads (agent_id, owner_id, last_turn_at desc, id desc);`;
 
+const turns = `
     create table chat_turns (
       id uuid primary key,
       thread_id uuid not null references chat_threads (id) on delete cascade,
@@ -74,8 +74,9 @@ export async function up(db: Knex): Promise<void> {
     -- One that is open at most, whoever believes otherwise.
     create unique index chat_turns_open on chat_turns (thread_id) where status in ('running', 'waiting');
     create unique index chat_turns_key on chat_turns (owner_id, client_key) where client_key is not null;
-    create index chat_turns_queued on chat_turns (thread_id, n) where status = 'queued';
+    create index chat_turns_queued on chat_turns (thread_id, n) where status = 'queued';`;
 
+const messages = `
     create table chat_messages (
       id uuid primary key,
       thread_id uuid not null references chat_threads (id) on delete cascade,
@@ -99,8 +100,10 @@ export async function up(db: Knex): Promise<void> {
       unique (thread_id, turn_index) include (bytes)
     );
     create index chat_messages_turn on chat_messages (turn_id, turn_index);
-    create unique index chat_messages_result on chat_messages (turn_id, tool_call_id) where role = 'tool';
+    create unique index chat_messages_result on chat_messages (turn_id, tool_call_id) where role = 'tool';`;
 
+export async function up(db: Knex): Promise<void> {
+  await db.raw(`${threads} ${turns} ${messages}
     alter table tasks add column turn_id uuid, add column answer jsonb;
     ${handOver}`);
 }

@@ -1,3 +1,4 @@
+import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import type { Scope } from '../../access.ts';
 import type { KeptMessage } from '../../agent/history.ts';
@@ -69,18 +70,21 @@ export interface Threads {
   dropBodies(taskIds: readonly string[]): Promise<void>;
 }
 
+/** A scope as SQL; a thread is called by its id. */
 function within(scope: Scope): { sql: string; bindings: Record<string, unknown> } {
   const parts = ['true'];
   if (scope.tokenId !== null) parts.push('false'); // none is a token's
-  if (scope.ownerId !== null) parts.push('t.owner_id = :ownerId');
+  if (scope.ownerId !== null) parts.push('(t.owner_id = :ownerId or t.id::text = any(:names))');
   if (scope.pools !== null) parts.push('l.pool_key = any(:pools)');
   return {
     sql: parts.join(' and '),
-    bindings: { ownerId: scope.ownerId, pools: scope.pools && [...scope.pools] },
+    bindings: { names: [...scope.orNames], ownerId: scope.ownerId, pools: scope.pools && [...scope.pools] },
   };
 }
 
-export function createThreads({ db, transaction }: Connection, limits: RegistryLimits): Threads {
+type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'answer';
+
+function createReading({ db }: Connection): Pick<Threads, Reading> {
   return {
     async list({ scope, agent, after, limit }) {
       const { sql, bindings } = within(scope);
@@ -102,12 +106,6 @@ export function createThreads({ db, transaction }: Connection, limits: RegistryL
       if (rows.length === 0) throw new McpctlError('thread_not_found');
       return threadRowSchema.parse(rows[0]);
     },
-    create: ({ agentId, ownerId, title }) =>
-      transaction(async (trx) => {
-        const threadId = v7();
-        await startThread(trx, { threadId, ownerId }, { agentId, title, most: limits.maxUserThreads });
-        return threadId;
-      }),
     async messages(id, { after, last, limit }) {
       const { rows } =
         last === undefined
@@ -135,26 +133,38 @@ export function createThreads({ db, transaction }: Connection, limits: RegistryL
       );
       return rows.length === 0 ? undefined : messageRowSchema.parse(rows[0]);
     },
-    async context(id, ownerId) {
-      const thread = await db('chatThreads')
-        .join('agents', 'agents.id', 'chatThreads.agentId')
-        .where({ 'chatThreads.id': id, 'chatThreads.ownerId': ownerId })
-        .first<{ agent: string; revision: number } | undefined>(
-          'agents.name as agent',
-          'chatThreads.revision',
-        );
-      if (!thread) throw new McpctlError('thread_not_found');
-      const open = await openTurns(db, id);
-      const { rows } = await db.raw<{ rows: unknown[] }>(
-        `${messageSql} where m.thread_id = :id and t.in_context order by t.n, m.turn_index`,
-        { id },
-      );
-      return {
-        ...thread,
-        isIdle: open.length === 0,
-        messages: rows.map((row) => messageRowSchema.parse(row)),
-      };
-    },
+  };
+}
+
+async function contextOf(db: Knex, id: string, ownerId: string): Promise<ThreadContext> {
+  const thread = await db('chatThreads')
+    .join('agents', 'agents.id', 'chatThreads.agentId')
+    .where({ 'chatThreads.id': id, 'chatThreads.ownerId': ownerId })
+    .first<{ agent: string; revision: number } | undefined>('agents.name as agent', 'chatThreads.revision');
+  if (!thread) throw new McpctlError('thread_not_found');
+  const open = await openTurns(db, id);
+  const { rows } = await db.raw<{ rows: unknown[] }>(
+    `${messageSql} where m.thread_id = :id and t.in_context order by t.n, m.turn_index`,
+    { id },
+  );
+  return {
+    ...thread,
+    isIdle: open.length === 0,
+    messages: rows.map((row) => messageRowSchema.parse(row)),
+  };
+}
+
+export function createThreads(connection: Connection, limits: RegistryLimits): Threads {
+  const { db, transaction } = connection;
+  return {
+    ...createReading(connection),
+    context: (id, ownerId) => contextOf(db, id, ownerId),
+    create: ({ agentId, ownerId, title }) =>
+      transaction(async (trx) => {
+        const threadId = v7();
+        await startThread(trx, { threadId, ownerId }, { agentId, title, most: limits.maxUserThreads });
+        return threadId;
+      }),
     accept: (turn) => transaction((trx) => acceptTurn(trx, turn, limits), turn.task.requestBody.length),
     delete: (id, ownerId) =>
       transaction(async (trx) => {

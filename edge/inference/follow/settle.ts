@@ -55,7 +55,7 @@ async function settleUntil(
 ): Promise<TaskRow> {
   for (;;) {
     try {
-      return await settleTask(flowOf(deps), row, ending, inHand);
+      return await settleTask(flowOf(deps), { ...row, inHand }, ending);
     } catch (thrown) {
       const away = thrown instanceof McpctlError && thrown.code === 'unavailable';
       if (!away || over.aborted) throw thrown;
