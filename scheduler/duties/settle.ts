@@ -1,5 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
 import { errorReasonIn } from '../../core/flow/end/error-reason.ts';
+import { storedIdSchema } from '../../core/names.ts';
 import { settleTask } from '../../core/flow/end/settle.ts';
 import type { TaskRef } from '../../core/queue/task/fence.ts';
 import { ranTooLong } from '../../core/registry/database/faults.ts';
@@ -54,7 +55,8 @@ export function createSettleDuty(deps: DutyDeps): Duty {
 }
 
 async function settleOne({ queue, registry, flow }: DutyDeps, ref: TaskRef): Promise<number> {
-  const [row] = await registry.tasks.byIds([ref.taskId]);
+  const isId = storedIdSchema.safeParse(ref.taskId).success;
+  const row = isId ? await registry.tasks.byId(ref.taskId) : undefined;
   const open = row && row.poolName === ref.poolKey && !isTerminal(row.status) ? row : null;
   const last = open ? await queue.streams.last(ref) : null;
   if (open && last?.kind === 'end') {
