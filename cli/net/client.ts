@@ -14,6 +14,7 @@ import {
 import type { Keyed } from '../keyed.ts';
 import { readEntry, readKeyed } from '../resources/calls.ts';
 import { openEvents, type ServerEvent } from './sse.ts';
+import { turnCalls, type TurnCalls } from './turns.ts';
 import {
   readLlm,
   readPage,
@@ -83,6 +84,8 @@ export interface Client {
     ): Promise<Keyed>;
     delete(entry: CatalogueEntry, name: string): Promise<void>;
   };
+  /** Conversations with agents. */
+  turns: TurnCalls;
   infer: {
     stream(call: InferCall): AsyncIterable<InferEvent>;
     once(call: InferCall): AsyncIterable<InferEvent>;
@@ -214,6 +217,7 @@ export function createClient(http: Http): Client {
       create: async (body) => readToken(await post(path('tokens'), body)),
       revoke: async (id) => void (await remove(path('tokens', id))),
     },
+    turns: turnCalls(http),
     infer: {
       stream: (call) => inferStream(http, call),
       once: (call) => inferOnce(http, call),

@@ -15,6 +15,7 @@ export const shortHelp = `mcpctl: publish the llms that run on your own machines
   mcpctl status                    is the server there, and who am I
   mcpctl get llm                   what can be called
   mcpctl chat-llm NAME             talk to it
+  mcpctl chat AGENT                talk to an agent, in a thread that is kept
   mcpctl connect openai NAME       what another program needs to call it
   mcpctl task list                 what ran, and what waits
   mcpctl login --server URL        use another server

@@ -5,6 +5,7 @@ import { makeComplete, makeCompletion } from '../commands/completion/completion.
 import { makeConfig } from '../commands/config/config.ts';
 import { makeLogout } from '../commands/logout/logout.ts';
 import { makeWhoami } from '../commands/whoami/whoami.ts';
+import { makeChat } from '../commands/chat/chat.ts';
 import { makeChatLlm } from '../commands/chat-llm/chat-llm.ts';
 import { makeConnect } from '../commands/connect/connect.ts';
 import { makeCreate } from '../commands/create/create.ts';
@@ -59,6 +60,7 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>, entries: reado
     makeCreate(ctx, entries),
     makeEdit(ctx),
     makeDelete(ctx),
+    makeChat(ctx),
     makeChatLlm(ctx),
     makeConnect(ctx),
     makeTask(ctx),

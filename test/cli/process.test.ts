@@ -61,6 +61,7 @@ describe('cli: the process', () => {
       'describe',
       'create',
       'delete',
+      'chat',
       'chat-llm',
       'task',
       'token',

@@ -5,10 +5,9 @@ import { Cancelled, failureOf } from '../../exit.ts';
 import type { InferEvent } from '../../net/infer.ts';
 import { inferCallOf, type Asking } from './asking.ts';
 import { bannerFor } from './banner.ts';
-import { createPrompt, type Prompt } from './prompt.ts';
+import { createPrompt, type Prompt } from '../../talk/prompt.ts';
+import { wholeMessage } from '../../talk/message.ts';
 import { slash, type Talk } from './slash.ts';
-
-const BLOCK = '"""';
 
 /** Talks with a person until Ctrl-D. @throws Cancelled when Ctrl-C leaves. */
 export async function converse(ctx: Context, client: Client, asking: Asking): Promise<void> {
@@ -27,24 +26,6 @@ export async function converse(ctx: Context, client: Client, asking: Asking): Pr
   } finally {
     prompt.close();
   }
-}
-
-/** Between `"""` and `"""` a message goes on over lines. @returns null after Ctrl-D. */
-async function wholeMessage(prompt: Prompt): Promise<string | null> {
-  const first = await prompt.next();
-  if (!first?.trimStart().startsWith(BLOCK)) return first;
-  let text = first.trimStart().slice(BLOCK.length);
-  while (!text.trimEnd().endsWith(BLOCK)) {
-    const more = await prompt.next();
-    if (more === null) return null;
-    text += `\n${more}`;
-  }
-  const inner = text
-    .trimEnd()
-    .slice(0, -BLOCK.length)
-    .replace(/^\n|\n$/g, '');
-  // A block is never a command, whatever it begins with.
-  return inner.startsWith('/') ? ` ${inner}` : inner;
 }
 
 /** A command that fails is said and does not end the conversation. */

@@ -1,7 +1,7 @@
 import { createInterface, type Interface } from 'node:readline';
-import { pause } from '../../../core/runtime/clock.ts';
-import type { Context } from '../../who/context.ts';
-import { Cancelled } from '../../exit.ts';
+import { pause } from '../../core/runtime/clock.ts';
+import type { Context } from '../who/context.ts';
+import { Cancelled } from '../exit.ts';
 
 /** Reads what the person types, a message at a time. */
 export interface Prompt {

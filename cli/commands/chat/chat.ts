@@ -1,0 +1,49 @@
+import { Command, Option } from '@commander-js/extra-typings';
+import { countOf, temperatureOf } from '../../input/arguments.ts';
+import type { Context } from '../../who/context.ts';
+import type { ChatOptions } from './run-chat.ts';
+
+export function makeChat(ctx: Context, run?: (options: ChatOptions) => Promise<void>) {
+  return new Command('chat')
+    .summary('talk to an agent, in a thread that is kept')
+    .description(
+      'Talk to an agent, or send it one message (--message, or stdin when it is a pipe). The server keeps the thread: go on in it from any terminal.',
+    )
+    .argument('<agent>', "an agent's name")
+    .option('-m, --message <text>', 'send this, print the answer, leave')
+    .addOption(
+      new Option('--thread <id>', 'go on in this thread; the beginning of its id will do').conflicts(
+        'continue',
+      ),
+    )
+    .option('--continue', 'go on in the newest thread with this agent', false)
+    .option('--system-append <text>', "a text behind the agent's own, for what is said now")
+    .addOption(new Option('--temperature <n>', 'between 0 and 2').argParser(temperatureOf))
+    .addOption(new Option('--max-tokens <n>', 'most tokens of an answer').argParser(countOf))
+    .option('--no-stream', 'print the answer in one piece')
+    .addOption(new Option('--async', 'print the id of the task and leave').default(false))
+    .option('--pin <member>', 'only this member of the pool may answer')
+    .addHelpText(
+      'before',
+      `Examples:
+  mcpctl chat reviewer
+  mcpctl chat reviewer --continue
+  mcpctl chat reviewer -m "Is this migration safe?"
+  git diff | mcpctl chat reviewer --thread 019a6f3e
+`,
+    )
+    .addHelpText(
+      'after',
+      `
+Ctrl-C stops the answer, on the server too, and what came of it stays in the thread; a second one leaves. Ctrl-D leaves, and so
+does a terminal that is closed: then the answer goes on, and is there when you come back.
+In a conversation """ begins and ends a message of several lines; /help lists /new, /threads, /history and /usage.
+The answer goes to stdout; reasoning, the thread and tokens per second to stderr.`,
+    )
+    .action(async (agent, options) => {
+      const all = { agent, ...options };
+      if (run) return run(all);
+      const { runChat } = await import('./run-chat.ts');
+      return runChat(ctx, all);
+    });
+}

@@ -1,0 +1,88 @@
+import width from 'string-width';
+import { catalogueEntry } from '../../../core/resources/catalogue.ts';
+import { agent as agentResource } from '../../../core/resources/agent.ts';
+import { Cancelled, failureOf } from '../../exit.ts';
+import type { Client } from '../../net/client.ts';
+import type { SeenThread } from '../../net/turns.ts';
+import { cell } from '../../say/text.ts';
+import { wholeMessage } from '../../talk/message.ts';
+import { createPrompt } from '../../talk/prompt.ts';
+import type { Context } from '../../who/context.ts';
+import { slash, tell } from './slash.ts';
+import { rejoin, say, type Talk } from './turn.ts';
+
+/** How much of a thread is shown to who comes back: two questions and their answers. */
+const SHOWN = 4;
+
+/** Who is about to answer, and where, between rules. @throws McpctlError `agent_not_found`. */
+async function bannerFor(client: Client, talk: Talk, columns: number): Promise<string[]> {
+  const { raw } = await client.resources.get(catalogueEntry(agentResource), talk.asking.agent);
+  const told = (name: string): string => {
+    const value = raw[name];
+    return typeof value === 'string' && value !== '' ? cell(value) : '';
+  };
+  const description = told('description');
+  const facts = [
+    `Agent: ${told('name')}${description === '' ? '' : `  ${description}`}`,
+    `LLM: ${told('llm')} → pool ${told('pool')} (${told('status')})`,
+    talk.threadId === null ? 'Thread: a new one' : `Thread: ${talk.threadId}`,
+  ];
+  const rule = '─'.repeat(
+    Math.max(20, Math.min(Math.max(...facts.map((line) => width(line))), columns || 80)),
+  );
+  return [rule, ...facts, rule];
+}
+
+/** Talks with a person until Ctrl-D. @throws Cancelled when Ctrl-C leaves. */
+export async function converse(
+  ctx: Context,
+  client: Client,
+  { talk, thread }: { talk: Talk; thread: SeenThread | null },
+): Promise<void> {
+  for (const line of await bannerFor(client, talk, ctx.terminal.size().columns)) ctx.out.note(line);
+  if (thread) await comeBack(ctx, client, { talk, thread });
+  const prompt = createPrompt(ctx);
+  try {
+    for (;;) {
+      const message = await wholeMessage(prompt);
+      if (message === null) return;
+      if (message.trim() === '') continue;
+      const done = await prompt.aside(() => obeyed(ctx, client, { talk, said: message }));
+      if (done === 'leave') return;
+      if (done === 'sent' && (await prompt.aside(() => say(ctx, client, { talk, message })))) prompt.arm();
+    }
+  } finally {
+    prompt.close();
+    ctx.out.note('');
+    if (talk.threadId !== null)
+      ctx.out.note(`resume: mcpctl chat ${talk.asking.agent} --thread ${talk.threadId}`);
+  }
+}
+
+/** Shows what was said last, and the answer that is under way, as it goes on. */
+async function comeBack(
+  ctx: Context,
+  client: Client,
+  { talk, thread }: { talk: Talk; thread: SeenThread },
+): Promise<void> {
+  await tell(ctx, client, { threadId: thread.id, last: SHOWN });
+  const { openTurn } = await client.turns.thread(thread.id);
+  if (openTurn?.taskId == null) return;
+  const place = { threadId: thread.id, turn: openTurn.n };
+  await rejoin(ctx, client, { talk, place, taskId: openTurn.taskId });
+}
+
+/** A command that fails is said and does not end the conversation. */
+async function obeyed(
+  ctx: Context,
+  client: Client,
+  said: { talk: Talk; said: string },
+): Promise<'sent' | 'done' | 'leave'> {
+  try {
+    return await slash(ctx, client, said);
+  } catch (thrown) {
+    if (ctx.interrupts.signal.aborted) throw new Cancelled();
+    ctx.terminal.stderr.write(failureOf(thrown).text);
+    return 'done';
+  }
+}

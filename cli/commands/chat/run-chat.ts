@@ -1,0 +1,53 @@
+import { showAnswer } from '../../answer.ts';
+import { messageSaid } from '../../talk/message.ts';
+import type { Client } from '../../net/client.ts';
+import type { Context } from '../../who/context.ts';
+import { converse } from './converse.ts';
+import { threadMeant } from './thread.ts';
+import { followingOf, turnCallOf, type Asking, type Talk } from './turn.ts';
+
+export interface ChatOptions extends Asking {
+  message?: string | undefined;
+  thread?: string | undefined;
+  continue: boolean;
+  async: boolean;
+}
+
+export async function runChat(ctx: Context, options: ChatOptions): Promise<void> {
+  const message = await messageSaid(ctx, options);
+  const client = await ctx.client();
+  const thread = await threadMeant(client, options);
+  if (options.continue && !thread)
+    ctx.out.note(`There is no thread with ${options.agent} yet; a new one begins.`);
+  const usage = { prompt: 0, completion: 0, answers: 0 };
+  const talk: Talk = { asking: options, threadId: thread?.id ?? null, usage };
+  if (message === null) return await converse(ctx, client, { talk, thread });
+  await once(ctx, client, { talk, message, async: options.async });
+}
+
+/** One message and its answer; where the thread is said on stderr, always in the same words. */
+async function once(
+  ctx: Context,
+  client: Client,
+  { talk, message, async: leaves }: { talk: Talk; message: string; async: boolean },
+): Promise<void> {
+  const call = turnCallOf(leaves ? { ...talk, asking: { ...talk.asking, stream: false } } : talk, message);
+  const say = (threadId: string): void => ctx.out.note(`thread: ${threadId}`);
+  if (leaves) {
+    const { threadId, taskId } = await client.turns.async(call);
+    ctx.out.line(taskId ?? '');
+    return say(threadId);
+  }
+  if (!talk.asking.stream) {
+    const { threadId, assistant } = await client.turns.once(call);
+    ctx.out.data(assistant.endsWith('\n') ? assistant : `${assistant}\n`);
+    return say(threadId);
+  }
+  let threadId = talk.threadId;
+  const following = followingOf(ctx, (place) => (threadId = place.threadId));
+  try {
+    await showAnswer(ctx, client.turns.stream({ ...call, signal: ctx.interrupts.signal }, following));
+  } finally {
+    if (threadId !== null) say(threadId);
+  }
+}

@@ -1,0 +1,154 @@
+import { randomUUID } from 'node:crypto';
+import { showAnswer } from '../../answer.ts';
+import { Cancelled, failureOf } from '../../exit.ts';
+import type { Client } from '../../net/client.ts';
+import type { InferEvent } from '../../net/infer.ts';
+import type { Following, Place, TurnCall } from '../../net/turns.ts';
+import type { Context } from '../../who/context.ts';
+
+/** How an agent is asked, whatever is said. */
+export interface Asking {
+  agent: string;
+  systemAppend?: string | undefined;
+  temperature?: number | undefined;
+  maxTokens?: number | undefined;
+  stream: boolean;
+  pin?: string | undefined;
+}
+
+/** A conversation: where it is, and what it took. */
+export interface Talk {
+  asking: Asking;
+  threadId: string | null;
+  usage: { prompt: number; completion: number; answers: number };
+}
+
+export function turnCallOf(
+  { asking, threadId }: Pick<Talk, 'asking' | 'threadId'>,
+  message: string,
+): TurnCall {
+  const { agent, systemAppend, temperature, maxTokens, pin } = asking;
+  const params = {
+    ...(temperature !== undefined && { temperature }),
+    ...(maxTokens !== undefined && { max_tokens: maxTokens }),
+    ...(asking.stream && { stream_options: { include_usage: true } }),
+  };
+  const body = {
+    message,
+    ...(systemAppend !== undefined && { systemAppend }),
+    ...(Object.keys(params).length > 0 && { params }),
+    ...(asking.stream && { stream: true }),
+  };
+  return { agent, threadId, body, pin, key: randomUUID() };
+}
+
+export const followingOf = (
+  { clock, out }: Pick<Context, 'clock' | 'out'>,
+  onPlace: (place: Place) => void,
+): Following => ({
+  clock,
+  note: (line) => out.note(line),
+  onPlace,
+});
+
+/** Says something in the thread of a talk, and shows the answer. @returns whether Ctrl-C stopped it. */
+export async function say(
+  ctx: Context,
+  client: Client,
+  { talk, message }: { talk: Talk; message: string },
+): Promise<boolean> {
+  const call = turnCallOf(talk, message);
+  let place: Place | null = null;
+  const seen = (now: Place): void => {
+    place = now;
+    talk.threadId = now.threadId;
+  };
+  const open = (signal: AbortSignal): AsyncIterable<InferEvent> =>
+    talk.asking.stream
+      ? client.turns.stream({ ...call, signal }, followingOf(ctx, seen))
+      : wholeOf(client, { ...call, signal }, seen);
+  return await shown(ctx, {
+    talk,
+    open,
+    stop: async () => await stopped(client, { call, place }).then(seen),
+  });
+}
+
+/** Shows what is left of an answer that is under way. */
+export async function rejoin(
+  ctx: Context,
+  client: Client,
+  { talk, place, taskId }: { talk: Talk; place: Place; taskId: string },
+): Promise<boolean> {
+  const open = (signal: AbortSignal): AsyncIterable<InferEvent> =>
+    client.turns.follow(taskId, { ...followingOf(ctx, () => undefined), signal });
+  return await shown(ctx, { talk, open, stop: () => client.turns.cancel(place) });
+}
+
+/** Cancels the turn of a call; one that is not known yet is asked for by its key. */
+async function stopped(
+  client: Client,
+  { call, place }: { call: TurnCall; place: Place | null },
+): Promise<Place> {
+  const known = place ?? (await client.turns.async(call));
+  await client.turns.cancel(known);
+  return { threadId: known.threadId, turn: known.turn };
+}
+
+async function* wholeOf(
+  client: Client,
+  call: TurnCall,
+  onPlace: (place: Place) => void,
+): AsyncGenerator<InferEvent> {
+  const { threadId, turn, assistant, reasoning, usage, finishReason } = await client.turns.once(call);
+  onPlace({ threadId, turn });
+  if (reasoning !== undefined) yield { kind: 'reasoning', text: reasoning };
+  if (assistant !== '') yield { kind: 'text', text: assistant };
+  if (finishReason !== null) yield { kind: 'finish', reason: finishReason };
+  if (usage)
+    yield { kind: 'usage', promptTokens: usage.promptTokens, completionTokens: usage.completionTokens };
+}
+
+interface Showing {
+  talk: Talk;
+  open: (signal: AbortSignal) => AsyncIterable<InferEvent>;
+  stop: () => Promise<void>;
+}
+
+/** One answer; an error is said and does not end the conversation. */
+async function shown(ctx: Context, { talk, open, stop }: Showing): Promise<boolean> {
+  const reading = new AbortController();
+  let stopping: Promise<void> | undefined;
+  // Lets go at once: a Ctrl-C while the answer still stops leaves the program.
+  const release = ctx.interrupts.take(() => {
+    release();
+    stopping = stop().finally(() => reading.abort());
+    stopping.catch(() => undefined);
+  });
+  try {
+    await showAnswer(ctx, counted(open(reading.signal), talk.usage));
+  } catch (thrown) {
+    if (ctx.interrupts.signal.aborted) throw new Cancelled();
+    if (!stopping) ctx.terminal.stderr.write(failureOf(thrown).text);
+  } finally {
+    release();
+  }
+  try {
+    await stopping;
+    if (stopping) ctx.out.note('(Stopped; Ctrl-C again to leave.)');
+  } catch (thrown) {
+    ctx.terminal.stderr.write(failureOf(thrown).text);
+  }
+  return stopping !== undefined;
+}
+
+async function* counted(events: AsyncIterable<InferEvent>, usage: Talk['usage']): AsyncGenerator<InferEvent> {
+  usage.answers++;
+  for await (const event of events) {
+    if (event.kind === 'usage') {
+      usage.prompt += event.promptTokens;
+      usage.completion += event.completionTokens;
+    }
+    yield event;
+  }
+}

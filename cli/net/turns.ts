@@ -1,0 +1,184 @@
+import { z } from 'zod';
+import {
+  messageViewSchema,
+  threadViewSchema,
+  turnAnswerSchema,
+  turnViewSchema,
+} from '../../core/agent/thread.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+import { Cancelled } from '../exit.ts';
+import type { Call, Http } from './http.ts';
+import { ADMISSION_MS, eventsOf, ONCE_MS, type InferEvent } from './infer.ts';
+import { openEvents, type ServerEvent } from './sse.ts';
+
+/** What is said to an agent. Made again under the same key it is the same turn. */
+export interface TurnCall {
+  agent: string;
+  /** Null: a new thread. */
+  threadId: string | null;
+  body: Readonly<Record<string, unknown>>;
+  pin?: string | undefined;
+  key: string;
+  signal?: AbortSignal;
+}
+
+export interface Place {
+  threadId: string;
+  turn: number;
+}
+
+const seenThreadSchema = threadViewSchema.pick({
+  id: true,
+  title: true,
+  turns: true,
+  openTurn: true,
+  lastTurnAt: true,
+});
+export type SeenThread = z.infer<typeof seenThreadSchema>;
+const seenMessageSchema = messageViewSchema.pick({ role: true, content: true, status: true, turn: true });
+export type SeenMessage = z.infer<typeof seenMessageSchema>;
+
+/** Where the answer goes on that broke off, and who hears of it. */
+export interface Following {
+  clock: Pick<Clock, 'elapsed'>;
+  note: (line: string) => void;
+  onPlace: (place: Place) => void;
+}
+
+export interface TurnCalls {
+  /** The answer as it comes; a connection that breaks is taken up where it broke off. */
+  stream(call: TurnCall, following: Following): AsyncIterable<InferEvent>;
+  /** The rest of an answer that is under way, from its first word. */
+  follow(taskId: string, following: Following & { signal?: AbortSignal }): AsyncIterable<InferEvent>;
+  once(call: TurnCall): Promise<z.infer<typeof turnAnswerSchema>>;
+  /** @returns where it stands, accepted and not waited for; of a call that was made before, the same. */
+  async(call: TurnCall): Promise<z.infer<typeof turnViewSchema>>;
+  cancel(place: Place): Promise<void>;
+  /** Newest first. */
+  threads(agent: string, most: number): Promise<SeenThread[]>;
+  thread(id: string): Promise<SeenThread>;
+  /** The last ones, in order. */
+  messages(id: string, last: number): Promise<SeenMessage[]>;
+}
+
+const AWAY_MS = 60_000;
+const AGAIN_MS = 500;
+const passing = ['server_unreachable', 'shutting_down', 'unavailable'];
+const isPassing = (thrown: unknown): thrown is McpctlError =>
+  thrown instanceof McpctlError && passing.includes(thrown.code);
+
+const placeSchema = z.object({ mcpctl: z.object({ threadId: z.string(), turn: z.number() }) });
+
+function placeIn(data: string): Place | null {
+  if (!data.includes('"threadId"')) return null;
+  try {
+    return placeSchema.safeParse(JSON.parse(data)).data?.mcpctl ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** Events of a task over as many connections as it takes. @param first the one that is open already. */
+async function* followed(
+  http: Http,
+  {
+    first,
+    taskId,
+    signal,
+  }: { first: AsyncIterable<ServerEvent> | null; taskId: string | null; signal?: AbortSignal | undefined },
+  { clock, note, onPlace }: Following,
+): AsyncGenerator<InferEvent> {
+  let events = first;
+  let after: string | undefined;
+  let heardAt = clock.elapsed();
+  let isAway = false;
+  for (;;) {
+    try {
+      events ??= await reopened(http, { taskId: taskId ?? '', after, signal });
+      for await (const { data, id } of events) {
+        [heardAt, isAway] = [clock.elapsed(), false];
+        if (data === '[DONE]') return;
+        const place = placeIn(data);
+        if (place) onPlace(place);
+        yield* eventsOf(data, taskId);
+        after = id ?? after;
+      }
+      throw new McpctlError('server_unreachable', 'The connection was closed before the answer had ended.');
+    } catch (thrown) {
+      if (signal?.aborted) throw new Cancelled();
+      if (taskId === null || !isPassing(thrown) || clock.elapsed() - heardAt > AWAY_MS) throw thrown;
+      if (!isAway) note(`(${thrown.message} Going on where it broke off …)`);
+      isAway = true;
+      events = null;
+    }
+    await pause(AGAIN_MS, signal);
+  }
+}
+
+const accept = 'text/event-stream, application/json';
+
+async function reopened(
+  http: Http,
+  { taskId, after, signal }: { taskId: string; after: string | undefined; signal: AbortSignal | undefined },
+): Promise<AsyncIterable<ServerEvent>> {
+  const path = `/api/v1/tasks/${encodeURIComponent(taskId)}/stream`;
+  const call: Call = { method: 'GET', path, query: { after }, headers: { accept }, limitMs: ADMISSION_MS };
+  return (await openEvents(http, signal ? { ...call, signal } : call)).events;
+}
+
+function callOf({ agent, threadId, body, pin, key, signal }: TurnCall, more: object, headers = {}): Call {
+  return {
+    method: 'POST',
+    path: `/api/v1/agents/${encodeURIComponent(agent)}/chat`,
+    body: { ...body, ...(threadId !== null && { threadId }), ...more },
+    headers: {
+      accept,
+      'idempotency-key': key,
+      ...(pin !== undefined && { 'x-mcpctl-pin': pin }),
+      ...headers,
+    },
+    ...(signal ? { signal } : {}),
+  };
+}
+
+const listSchema = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item) });
+
+/** What a server of another release answers is told as such. */
+function read<T extends z.ZodType>(schema: T, answer: unknown): z.infer<T> {
+  const parsed = schema.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  throw new McpctlError('bad_answer', 'The server sent an answer that was not understood.', {
+    cause: parsed.error,
+  });
+}
+
+export function turnCalls(http: Http): TurnCalls {
+  const get = (path: string, query: Record<string, number> = {}): Promise<unknown> =>
+    http.json({ method: 'GET', path: `/api/v1${path}`, query });
+  const at = encodeURIComponent;
+  return {
+    async *stream(call, following) {
+      const { events, taskId } = await openEvents(http, {
+        ...callOf(call, { stream: true }),
+        limitMs: ADMISSION_MS,
+      });
+      yield* followed(http, { first: events, taskId, signal: call.signal }, following);
+    },
+    follow: (taskId, following) =>
+      followed(http, { first: null, taskId, signal: following.signal }, following),
+    once: async (call) =>
+      read(turnAnswerSchema, await http.json({ ...callOf(call, { stream: false }), limitMs: ONCE_MS })),
+    async: async (call) => {
+      const later = callOf(call, { stream: call.body['stream'] ?? false }, { prefer: 'respond-async' });
+      return read(turnViewSchema, await http.json(later));
+    },
+    cancel: async ({ threadId, turn }) =>
+      void (await http.json({ method: 'DELETE', path: `/api/v1/threads/${at(threadId)}/turns/${turn}` })),
+    threads: async (agent, most) =>
+      read(listSchema(seenThreadSchema), await get(`/agents/${at(agent)}/threads`, { limit: most })).items,
+    thread: async (id) => read(seenThreadSchema, await get(`/threads/${at(id)}`)),
+    messages: async (id, last) =>
+      read(listSchema(seenMessageSchema), await get(`/threads/${at(id)}/messages`, { last })).items,
+  };
+}

@@ -1,0 +1,146 @@
+import { expect } from 'chai';
+import { answers, delta, page, startPeer, streams, until, within, type Peer } from '../peer.ts';
+import { startSession, type Session } from '../session.ts';
+
+const send = 'POST /api/v1/agents/reviewer/chat';
+const threadId = '019a6f3e-0000-7000-8000-000000000001';
+const place = { threadId, turn: 1, taskId: 'task-1' };
+const first = { ...(delta({ content: 'Hel' }) as object), mcpctl: place };
+const hello = [first, delta({ content: 'lo' }), delta({}, 'stop'), '[DONE]'];
+const seen = { id: threadId, title: 'One', turns: 1, openTurn: null, lastTurnAt: '2026-11-29T08:00:00.000Z' };
+const agent = { name: 'reviewer', description: '', llm: 'tiny-chat', pool: 'tiny-chat', status: 'active' };
+const turn = {
+  ...{ threadId, turn: 1, status: 'running', taskId: 'task-1', inContext: false, error: null },
+  ...{ createdAt: seen.lastTurnAt, endedAt: null },
+};
+
+describe('cli: chat', () => {
+  let peer: Peer;
+  let s: Session;
+  let code: Promise<number>;
+  const sent = (): Peer['requests'] => peer.requests.filter(({ method }) => method === 'POST');
+  const talk = async (...line: string[]): Promise<void> => {
+    await s.close();
+    s = await startSession(peer.url, { tty: { stdin: true, stdout: true, stderr: true } });
+    code = s.run('chat', 'reviewer', ...line);
+    await until(() => s.err().includes('> '), 'the prompt');
+  };
+  const prompts = (): number => s.err().split('\u001b[1G> ').length + s.err().split('\n> ').length;
+  const ends = async (): Promise<void> => {
+    s.stdin.write('\u0004');
+    expect(await within(code, 'the end')).to.equal(0);
+  };
+  beforeEach(async () => {
+    peer = await startPeer();
+    peer.on(send, streams(hello));
+    peer.on('GET /api/v1/agents/reviewer', answers(200, agent));
+    peer.on('GET /api/v1/agents/reviewer/threads', page([seen]));
+    peer.on(`GET /api/v1/threads/${threadId}`, answers(200, seen));
+    peer.on(`GET /api/v1/threads/${threadId}/messages`, page([]));
+    peer.on(`DELETE /api/v1/threads/${threadId}/turns/1`, answers(200, { ...turn, status: 'cancelled' }));
+    s = await startSession(peer.url);
+  });
+  afterEach(async () => {
+    await peer.close();
+    await s.close();
+  });
+
+  it('sends one message under a key, prints the answer alone on stdout, and says the thread, in one spelling', async () => {
+    expect(
+      await s.run('chat', 'reviewer', '-m', 'hi', '--temperature', '0', '--system-append', 'Brief.'),
+    ).to.equal(0);
+    expect(s.out()).to.equal('Hello\n');
+    expect(s.err()).to.equal(`thread: ${threadId}\n`);
+    const [streamed] = sent();
+    expect(streamed?.headers['idempotency-key']).to.match(/^[\da-f-]{36}$/);
+    expect(streamed?.body).to.deep.equal({
+      message: 'hi',
+      systemAppend: 'Brief.',
+      params: { temperature: 0, stream_options: { include_usage: true } },
+      stream: true,
+    });
+    const whole = { ...place, assistant: 'Hello', turnIndex: 1, finishReason: 'stop', usage: null };
+    peer.on(send, answers(200, whole));
+    expect(await s.run('chat', 'reviewer', '-m', 'hi', '--no-stream', '--continue')).to.equal(0);
+    expect(sent()[1]?.body).to.include({ threadId, stream: false });
+    peer.on(send, answers(202, turn));
+    expect(await s.run('chat', 'reviewer', '-m', 'hi', '--async', '--thread', '019a6f')).to.equal(0);
+    expect(sent()[2]?.headers).to.include({ prefer: 'respond-async' });
+    expect(s.out()).to.equal('Hello\nHello\ntask-1\n');
+    expect(s.err()).to.equal(`thread: ${threadId}\n`.repeat(3));
+    expect(await s.run('chat', 'reviewer', '-m', 'hi', '--thread', 'ffff')).to.equal(1);
+    expect(s.err()).to.include('begins with "ffff"');
+  });
+
+  it('takes a broken answer up where it broke off, without a doubled word', async () => {
+    peer.on(send, (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'x-mcpctl-task-id': 'task-1' });
+      response.write(`id: 1-1\ndata: ${JSON.stringify(first)}\n\n`, () => response.destroy());
+    });
+    peer.on('GET /api/v1/tasks/task-1/stream', (response, { url }) => {
+      expect(url).to.include('after=1-1');
+      return streams(hello.slice(1))(response, peer.requests[0] ?? expect.fail('no request'));
+    });
+    expect(await s.run('chat', 'reviewer', '-m', 'hi')).to.equal(0);
+    expect(s.out()).to.equal('Hello\n');
+    expect(s.err()).to.include('Going on where it broke off');
+  });
+
+  it('goes on in one thread, and says how to come back', async () => {
+    await talk();
+    expect(s.err()).to.include(
+      'Agent: reviewer\nLLM: tiny-chat → pool tiny-chat (active)\nThread: a new one\n',
+    );
+    s.stdin.write('one\r');
+    await until(() => s.out() === 'Hello\n', 'the answer');
+    const before = prompts();
+    s.stdin.write('two\r');
+    await until(() => s.out() === 'Hello\nHello\n' && prompts() >= before, 'the second answer');
+    expect(sent().map(({ body }) => [body?.['message'], body?.['threadId']])).to.deep.equal([
+      ['one', undefined],
+      ['two', threadId],
+    ]);
+    s.stdin.write('/threads\r');
+    await until(() => s.err().includes(`* ${threadId}  1 turn  One`), 'the list');
+    s.stdin.write('/new\r');
+    await until(() => s.err().includes('A new thread begins'), 'the word');
+    s.stdin.write(`/resume ${threadId}\r`);
+    await ends();
+    expect(s.err()).to.include(`resume: mcpctl chat reviewer --thread ${threadId}`);
+  });
+
+  it('shows who comes back what was said, and the answer that is under way', async () => {
+    const said = { status: 'complete', turn: 1, role: 'user', content: 'and then?' };
+    peer.on(`GET /api/v1/threads/${threadId}/messages`, page([said]));
+    const open = { ...seen, openTurn: { n: 1, status: 'running', taskId: 'task-1' } };
+    peer.on(`GET /api/v1/threads/${threadId}`, answers(200, open));
+    peer.on('GET /api/v1/tasks/task-1/stream', streams(hello));
+    await talk('--continue');
+    await until(() => s.out() === 'Hello\n', 'the rest of the answer');
+    expect(s.err()).to.include(`Thread: ${threadId}`).and.to.include('> and then?');
+    await ends();
+  });
+
+  it('stops an answer on the server at Ctrl-C, also one of which nothing has come yet', async () => {
+    await talk();
+    peer.on(send, streams([first], { open: true }));
+    s.stdin.write('one\r');
+    await until(() => s.out() === 'Hel', 'the first piece');
+    expect(s.interrupts.fire()).to.equal('taken');
+    await until(() => s.err().includes('Stopped'), 'the word');
+    const cancels = (): number => peer.requests.filter(({ method }) => method === 'DELETE').length;
+    expect(cancels()).to.equal(1);
+    peer.on(send, (response, request) => {
+      if (request.headers['prefer']) return answers(202, turn)(response, request);
+    });
+    s.stdin.write('two\r');
+    await until(() => sent().length === 2, 'the call');
+    s.interrupts.fire();
+    await until(() => cancels() === 2, 'the cancel');
+    const [, asked, again] = sent();
+    expect(again?.body).to.deep.equal(asked?.body);
+    expect(again?.headers['idempotency-key']).to.equal(asked?.headers['idempotency-key']);
+    await until(() => s.err().split('Stopped').length === 3, 'the word');
+    await ends();
+  });
+});
