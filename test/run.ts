@@ -2,7 +2,7 @@
  * `npm test`: a Redis and a Postgres, then mocha with whatever arguments were given (files, `--grep` …).
  * The last line is `N passed, N failed, N skipped`; the exit code says whether anything failed.
  *
- * Without a file it runs everything, in two lanes beside each other (support/lanes.ts), and leaves what each file took in
+ * Without a file it runs everything, in lanes beside each other (support/lanes.ts), and leaves what each file took in
  * `.boot/test-report.json`. Of such a run a file that failed is run once more, alone: tests kill processes and measure
  * times while others do the same beside them. What passes only then is named as unsteady, and so is never unseen
  * (docs/decisions/0009).
@@ -16,7 +16,7 @@ import { systemClock as clock } from '../core/runtime/clock.ts';
 import { bundlePrograms } from './support/bundles.ts';
 import { lanesOf, type Lane } from './support/lanes.ts';
 import { readOutcome, replaced, summary, together, worthAnother, type Outcome } from './support/outcome.ts';
-import { expectedMs, readTimes, slowest, writeReport } from './support/report.ts';
+import { expected, readTimes, slowest, writeReport } from './support/report.ts';
 import { startTestServices } from './support/services.ts';
 import { writeTemplate } from './support/template.ts';
 
@@ -61,7 +61,7 @@ async function everything(args: readonly string[], run: MochaRun): Promise<Ran> 
   const from = clock.elapsed();
   const times = join(run.folder, 'times');
   const machine = { cores: availableParallelism(), memoryBytes: process.availableMemory() };
-  const lanes = lanesOf(everyTest(), machine, expectedMs());
+  const lanes = lanesOf(everyTest(), machine, expected());
   for (const { name, files, jobs } of lanes) say(`${name}: ${files.length} files, ${jobs} at once`);
   const timed = { ...run, env: { ...run.env, MCPCTL_TEST_TIMES: times } };
   const ran = await Promise.all(lanes.map((lane) => mocha([...args, ...argsOf(lane)], timed)));

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { lanesOf } from '../support/lanes.ts';
+import { lanesOf as lanesOfSpent, type Lane, type Machine } from '../support/lanes.ts';
 
 const GIB = 2 ** 30;
 const machine = { cores: 2, memoryBytes: 16 * GIB };
@@ -7,6 +7,14 @@ const system = 'test/system/cancel.test.ts';
 const wake = 'test/wake/edge.test.ts';
 const names = 'test/core/names.test.ts';
 const sse = 'test/core/sse.test.ts';
+
+/** Of files that compute all the time. */
+const lanesOf = (files: readonly string[], on: Machine, ms: Readonly<Record<string, number>>): Lane[] =>
+  lanesOfSpent(
+    files,
+    on,
+    Object.fromEntries(Object.entries(ms).map(([file, took]) => [file, { ms: took, cpuMs: took }])),
+  );
 
 describe('the lanes that test files run in', () => {
   it('tell who starts processes, through whatever they import, from who computes', () => {
@@ -38,6 +46,24 @@ describe('the lanes that test files run in', () => {
     expect(jobs(16, 4 * GIB)).to.deep.equal([2, 1]);
     expect(jobs(2, GIB)).to.deep.equal([1, 1]);
     expect(jobs(1, 16 * GIB)).to.deep.equal([1, 1]);
+  });
+  it('let who nearly sleeps go beside the others, as many as end with them, the deepest sleepers', () => {
+    const spent = {
+      [system]: { ms: 60_000, cpuMs: 30_000 },
+      [names]: { ms: 60_000, cpuMs: 60_000 },
+      [wake]: { ms: 30_000, cpuMs: 1_000 },
+      [sse]: { ms: 30_000, cpuMs: 6_000 },
+    };
+    const sleepersOf = (times: typeof spent, on = machine): string[] | undefined =>
+      lanesOfSpent([names, system, sse, wake], on, times).find(({ name }) => name === 'sleeping')?.files;
+    expect(sleepersOf(spent)).to.deep.equal([wake]);
+    expect(sleepersOf({ ...spent, [sse]: { ms: 5_000, cpuMs: 1_000 } })).to.deep.equal([wake, sse]);
+    expect(sleepersOf({ ...spent, [wake]: { ms: 30_000, cpuMs: 20_000 } })).to.deep.equal([sse]);
+    expect(sleepersOf(spent, { cores: 2, memoryBytes: 4 * GIB }), 'there is no memory for one more').to.equal(
+      undefined,
+    );
+    const all = lanesOfSpent([names, system, sse, wake], machine, spent).flatMap(({ files }) => files);
+    expect(all.sort()).to.deep.equal([names, sse, system, wake].sort());
   });
   it('have no lane without a file', () => {
     expect(lanesOf([names], machine, {}).map(({ name }) => name)).to.deep.equal(['computing']);

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Spent } from './report.ts';
 
 /** Files that run beside each other in one mocha. */
 export interface Lane {
-  name: 'waiting' | 'computing';
+  name: 'waiting' | 'computing' | 'sleeping';
   /** The longest first, so that none is left to run alone at the end. */
   files: string[];
   jobs: number;
@@ -16,36 +17,42 @@ export interface Machine {
 
 /** What a job may hold that starts an edge, a scheduler, some workers and servers of its own. */
 const JOB_BYTES = 1.2 * 2 ** 30;
-/** A file that was never timed. */
-const UNKNOWN_MS = 2_000;
+/** A file that was never timed is one of two hundred that are too short to be kept (report.ts): the mean of those. */
+const UNKNOWN_MS = 400;
+/** What is awake for less than this share of its time, and takes so long, sits through clocks of the product (a lease, a brake). */
+const SLEEPS_BELOW = 0.3;
+const LEAST_SLEEP_MS = 4_000;
 const relativeImport = /from '(\.{1,2}\/[^']+)'/g;
 
-/** Of a lane: Postgres takes two hundred connections, and a file of several edges has fifty. */
+/** Of a lane: the run's Postgres takes three hundred connections, and a file of several edges has fifty. */
 const MOST_JOBS = 3;
 
 /**
  * Who starts processes waits for them two thirds of its time: a job a core. Who computes has half of the cores. With a core
- * each too, on two cores, what has a bound of time met it; with half in each lane the cores idled. When the computing ones are through, their lane goes on with the shortest of the rest, so that both lanes end together.
- * @param ms how long each file took, in the last run or on another machine.
+ * each too, on two cores, what has a bound of time met it; with half in each lane the cores idled. When the computing ones
+ * are through, their lane goes on with the shortest of the rest, so that both lanes end together. Who nearly sleeps goes by
+ * itself, one after the other beside both, as many as end with them: in a lane they would leave a core idle, and in this
+ * one they take a sixth of one.
+ * @param spent what each file took, in the last run or on another machine.
  */
 export function lanesOf(
   files: readonly string[],
   { cores, memoryBytes }: Machine,
-  ms: Readonly<Record<string, number>>,
+  spent: Readonly<Record<string, Spent>>,
 ): Lane[] {
-  const msOf = (file: string): number => ms[file] ?? UNKNOWN_MS;
-  const longestFirst = [...files].sort((a, b) => msOf(b) - msOf(a));
-  const starts = startersOf();
+  const msOf = (file: string): number => spent[file]?.ms ?? UNKNOWN_MS;
   const fitting = Math.max(2, Math.floor(memoryBytes / JOB_BYTES));
-  const waiting: Lane = {
-    name: 'waiting',
-    files: longestFirst.filter(starts),
-    jobs: Math.min(cores, MOST_JOBS, fitting - 1),
-  };
+  const waitingJobs = Math.min(cores, MOST_JOBS, fitting - 1);
+  const computingJobs = Math.min(Math.ceil(cores / 2), MOST_JOBS, fitting - waitingJobs);
+  const besides = waitingJobs + computingJobs;
+  const asleep = fitting > besides ? sleepersOf(files, { spent, msOf, besides }) : new Set<string>();
+  const longestFirst = files.filter((file) => !asleep.has(file)).sort((a, b) => msOf(b) - msOf(a));
+  const starts = startersOf();
+  const waiting: Lane = { name: 'waiting', files: longestFirst.filter(starts), jobs: waitingJobs };
   const computing: Lane = {
     name: 'computing',
     files: longestFirst.filter((file) => !starts(file)),
-    jobs: Math.min(Math.ceil(cores / 2), MOST_JOBS, fitting - waiting.jobs),
+    jobs: computingJobs,
   };
   const spanOf = ({ files: all, jobs }: Lane): number =>
     all.reduce((sum, file) => sum + msOf(file), 0) / jobs;
@@ -54,7 +61,40 @@ export function lanesOf(
     computing.files.push(last);
     waiting.files.pop();
   }
-  return [waiting, computing].filter((lane) => lane.files.length > 0);
+  const sleeping: Lane = {
+    name: 'sleeping',
+    files: [...asleep].sort((a, b) => msOf(b) - msOf(a)),
+    jobs: 1,
+  };
+  return [waiting, computing, sleeping].filter((lane) => lane.files.length > 0);
+}
+
+/** Those that sleep deepest, as long as one after the other they end before the others do, so many of those at once. */
+function sleepersOf(
+  files: readonly string[],
+  {
+    spent,
+    msOf,
+    besides,
+  }: { spent: Readonly<Record<string, Spent>>; msOf: (file: string) => number; besides: number },
+): Set<string> {
+  const shareOf = (file: string): number => {
+    const { ms = 0, cpuMs } = spent[file] ?? {};
+    return ms < LEAST_SLEEP_MS || cpuMs === undefined ? 1 : cpuMs / ms;
+  };
+  const deepestFirst = files
+    .filter((file) => shareOf(file) < SLEEPS_BELOW)
+    .sort((a, b) => shareOf(a) - shareOf(b));
+  const asleep = new Set<string>();
+  let sleepMs = 0;
+  let otherMs = files.reduce((sum, file) => sum + msOf(file), 0);
+  for (const file of deepestFirst) {
+    if (sleepMs + msOf(file) > (otherMs - msOf(file)) / besides) continue;
+    asleep.add(file);
+    sleepMs += msOf(file);
+    otherMs -= msOf(file);
+  }
+  return asleep;
 }
 
 /**

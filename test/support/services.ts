@@ -20,7 +20,7 @@ const same = (found: Found): Found => found;
 
 /**
  * A Postgres that writes and does not wait for the disk: what was committed outlives a kill of it, and a loss of power
- * is no matter to tests.
+ * is no matter to tests. It takes as many connections as files beside each other have (lanes.ts).
  */
 const unflushed = ({ url, server }: Found): Found => ({
   url,
@@ -29,7 +29,8 @@ const unflushed = ({ url, server }: Found): Found => ({
       ...server,
       async prepare() {
         const spec = await server.prepare();
-        return { ...spec, args: [...spec.args, '-c', 'fsync=off', '-c', 'full_page_writes=off'] };
+        const settings = ['fsync=off', 'full_page_writes=off', 'max_connections=300'];
+        return { ...spec, args: [...spec.args, ...settings.flatMap((setting) => ['-c', setting])] };
       },
     },
   }),
