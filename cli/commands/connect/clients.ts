@@ -262,6 +262,35 @@ const zed: ClientKind = {
     }),
 };
 
+const opencode: ClientKind = {
+  goes: 'Goes into ~/.config/opencode/opencode.json, or opencode.json of a project.',
+  text: (w) =>
+    json({
+      $schema: 'https://opencode.ai/config.json',
+      provider: {
+        mcpctl: {
+          npm: '@ai-sdk/openai-compatible',
+          name: 'mcpctl',
+          options: { baseURL: w.baseUrl, apiKey: w.token ?? '{env:MCPCTL_TOKEN}' },
+          models: {
+            [w.model]: {
+              name: w.model,
+              ...(w.contextLength === undefined
+                ? {}
+                : {
+                    limit: {
+                      context: w.contextLength,
+                      output: Math.min(4_096, Math.floor(w.contextLength / 2)),
+                    },
+                  }),
+            },
+          },
+        },
+      },
+      model: `mcpctl/${w.model}`,
+    }),
+};
+
 const librechat: ClientKind = {
   goes: 'Goes into librechat.yaml.',
   tokenFrom:
@@ -318,6 +347,7 @@ export const clients: Readonly<Record<string, ClientKind>> = {
   anthropic,
   'claude-code': claudeCode,
   codex,
+  opencode,
   continue: continueDev,
   'open-webui': openWebUi,
   vscode,

@@ -11,7 +11,7 @@ export function makeConnect(ctx: Context, run?: (options: ConnectOptions) => Pro
     .addArgument(
       new Argument(
         '<client>',
-        'openai, openai-python, ai-sdk, langchain, anthropic, claude-code, codex, continue, open-webui, vscode, zed, librechat, aider, cline, n8n or curl',
+        'openai, openai-python, ai-sdk, langchain, anthropic, claude-code, codex, opencode, continue, open-webui, vscode, zed, librechat, aider, cline, n8n or curl',
       ),
     )
     .argument('[llm]', 'name, pool or alias; without it the one that is there')
