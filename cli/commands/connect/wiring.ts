@@ -1,0 +1,36 @@
+/** What a configuration is made of. */
+export interface Wiring {
+  /** As people give it, without a slash at its end. */
+  server: string;
+  /** With `/v1`. */
+  baseUrl: string;
+  model: string;
+  contextLength: number | undefined;
+  /** null: left for whoever uses it, under the name MCPCTL_TOKEN. */
+  token: string | null;
+}
+
+/** A program or package that people call llms with. */
+export interface ClientKind {
+  /** Ends with a line feed. docs/clients.md holds the same text. */
+  text(wiring: Wiring): string;
+  /** Where the text goes, as a sentence. */
+  goes: string;
+  /** Where its token comes from when it is not in it; undefined: the environment, as usual. */
+  tokenFrom?: string;
+}
+
+/** JavaScript, as people write it. */
+export const js = (text: string): string =>
+  `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`;
+/** JSON's strings are Python's and TOML's too. */
+export const quote = (text: string): string => JSON.stringify(text);
+/** In single quotes for a shell. */
+export const shell = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+
+export const jsKey = ({ token }: Wiring): string => (token === null ? 'process.env.MCPCTL_TOKEN' : js(token));
+export const shellKey = ({ token }: Wiring): string => (token === null ? '"$MCPCTL_TOKEN"' : shell(token));
+
+export const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
+export const placeholder = 'Put a token in place of <token>: make one with "mcpctl token create NAME".';
