@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { errorReasonSchema } from './task/error-reason.ts';
 
-/** The error body of `/api/v1` (SPEC §11). */
+/** The error body of `/api/v1` (docs/spec.md §11). */
 export const apiErrorSchema = z.object({
   error: z.string(),
   code: z.string(),

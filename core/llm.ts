@@ -176,7 +176,7 @@ const llmShape = {
   revision: z.number(),
 };
 
-/** An llm as the API shows it, liveness overlaid (SPEC §2). */
+/** An llm as the API shows it, liveness overlaid (docs/spec.md §2). */
 export const llmViewSchema = z.object({
   ...llmShape,
   inactiveSince: z.string().nullable(),

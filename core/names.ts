@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Names of llms, pools and (later) agents: SPEC §2. Safe in a URL, a key and a shell. */
+/** Names of llms, pools and (later) agents: docs/spec.md §2. Safe in a URL, a key and a shell. */
 export const nameSchema = z
   .string()
   .regex(
@@ -57,7 +57,7 @@ export const textBlockSchema = (max: number, min = 1) =>
       'must not contain control characters other than ends of lines and tabs, or lone surrogates',
     );
 
-/** Model ids are free text (SPEC §2). */
+/** Model ids are free text (docs/spec.md §2). */
 export const modelSchema = textSchema(256)
   .min(1)
   .refine((s) => !invisible.test(s), 'must not contain characters that cannot be seen');

@@ -23,7 +23,7 @@ export interface RawWorkers {
 }
 
 const HEARTBEAT_MS = 30_000;
-/** As SPEC §3: first after 0–250 ms, then jittered from 5 s. */
+/** As docs/spec.md §3: first after 0–250 ms, then jittered from 5 s. */
 const FIRST_MS = 250;
 const AGAIN_MS = 5_000;
 const POOL_OF = 10;

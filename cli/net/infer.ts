@@ -35,7 +35,7 @@ const answerSchema = z.object({
     .object({ prompt_tokens: z.number().catch(0), completion_tokens: z.number() })
     .nullish()
     .catch(undefined),
-  /** On no-op chunks while the caller waits (SPEC §6). */
+  /** On no-op chunks while the caller waits (docs/spec.md §6). */
   mcpctl: z
     .object({ state: z.string(), position: z.number().nullish(), seconds: z.number().nullish() })
     .nullish()
@@ -45,7 +45,7 @@ const answerSchema = z.object({
 
 /** The edge holds the status for a while; after that headers come at once. */
 export const ADMISSION_MS = 60_000;
-/** An answer in one piece may queue for 10 min and run for 6 h (SPEC §5). */
+/** An answer in one piece may queue for 10 min and run for 6 h (docs/spec.md §5). */
 export const ONCE_MS = (6 * 60 + 15) * 60_000;
 
 /** The answer token by token. Ends after `[DONE]`; @throws what the server says, and when it ends without. */

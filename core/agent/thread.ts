@@ -11,7 +11,7 @@ const turnStatusSchema = z.enum(turnStatuses);
 const onBusySchema = z.enum(['queue', 'reject', 'interrupt']);
 export type OnBusy = z.infer<typeof onBusySchema>;
 
-/** Turns that may wait in the line of one thread (SPEC §13). */
+/** Turns that may wait in the line of one thread (docs/spec.md §12). */
 export const MOST_QUEUED = 8;
 
 /** Body of `POST /api/v1/agents/<name>/chat`, and of `POST /api/v1/threads/<id>/turns` without `threadId`. */

@@ -27,7 +27,7 @@ export interface TakeBackDeps extends FlowDeps {
   liveness: Pick<Liveness, 'loadPool'>;
 }
 
-/** How often the backends of a task may fail before it is given up (SPEC §5). */
+/** How often the backends of a task may fail before it is given up (docs/spec.md §5). */
 const MOST_ATTEMPTS = 3;
 
 /**

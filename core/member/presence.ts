@@ -2,7 +2,7 @@ import type { AnnouncedState } from './member-state.ts';
 
 /**
  * What Redis knows of who is live (`core/queue/live/presence.ts` keeps it). All of it may vanish with Redis:
- * `fresh` tells a reader when to ask Postgres instead (SPEC §2).
+ * `fresh` tells a reader when to ask Postgres instead (docs/spec.md §2).
  */
 export interface Lease {
   /** The `instanceId` of the process that holds the session. */

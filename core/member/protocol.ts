@@ -10,7 +10,7 @@ import { usageAsTold } from '../task/outcome.ts';
 import { usageSchema } from '../task/task.ts';
 
 /**
- * The wire between worker and edge, protocol 1 (SPEC §3). Bodies ignore unknown fields, because older and
+ * The wire between worker and edge, protocol 1 (docs/spec.md §3). Bodies ignore unknown fields, because older and
  * newer workers meet: every object here is a plain `z.object`, which strips them.
  */
 export const PROTOCOL = 1;
@@ -49,7 +49,7 @@ const providerOfferSchema = z.object({
 });
 export type ProviderOffer = z.infer<typeof providerOfferSchema>;
 
-/** Virtual agents come later (SPEC §12): checked, and answered with a warning. */
+/** Virtual agents come later (docs/spec.md §12): checked, and answered with a warning. */
 const agentOfferSchema = z.object({
   name: nameSchema,
   llm: nameSchema,

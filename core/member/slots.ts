@@ -1,5 +1,5 @@
 /**
- * How many tasks a backend is given at once, counted once whatever llms and queues it serves (invariant I10). A worker
+ * How many tasks a backend is given at once, counted once whatever llms and queues it serves (I10 of docs/reliability.md). A worker
  * counts its own, the relay those of the workers whose streams it holds.
  */
 export class Slots {

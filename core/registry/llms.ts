@@ -29,7 +29,7 @@ interface Write {
 }
 
 export interface Llms {
-  /** By name. The stored status: edge/liveness.ts lays over who is live. */
+  /** By name. The stored status: core/flow/alive/liveness.ts lays over who is live. */
   list(filter: LlmFilter): Promise<LlmRow[]>;
   /**
    * Those that may be there to be called: the user's own first, then in turns one of each owner, so that nobody's many

@@ -1,6 +1,6 @@
 /**
  * Time and randomness, passed in, so that a test may hold them still. Instants of two machines are never
- * compared: leases use the database's or Redis's time (invariant I11); this clock is for local spans only.
+ * compared: leases use the database's or Redis's time (I11 of docs/reliability.md); this clock is for local spans only.
  */
 export interface Clock {
   /** Milliseconds since 1970, of this machine: for showing and logging. */

@@ -28,7 +28,7 @@ export type LoopName =
  * prompt, an answer, a key or a backend's address.
  */
 export interface EventMap {
-  /** One per inference call, also for those that made no task (SPEC §6). */
+  /** One per inference call, also for those that made no task (docs/spec.md §6). */
   'inference.finished': {
     reqId: string;
     actor: string | null;
@@ -53,7 +53,7 @@ export interface EventMap {
     /** How often the caller's SDK had made this call before, as it says. */
     clientRetry: number;
   } & Served;
-  /** Every write to the registry (SPEC §9); an audit table later. */
+  /** Every write to the registry (docs/spec.md §9); an audit table later. */
   'registry.written': {
     actor: string;
     tokenName: string;

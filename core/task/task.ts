@@ -35,7 +35,7 @@ const priorities = ['interactive', 'background'] as const;
 const prioritySchema = z.enum(priorities);
 export type Priority = z.infer<typeof prioritySchema>;
 
-/** What happens to a task when its last caller leaves: `cancel`, `continue`, or `grace=<s>` (SPEC §5). */
+/** What happens to a task when its last caller leaves: `cancel`, `continue`, or `grace=<s>` (docs/spec.md §5). */
 const onDisconnectKinds = ['cancel', 'continue', 'grace'] as const;
 
 export const usageSchema = z.object({

@@ -18,7 +18,7 @@ const BOARD = '/admin/queues';
 
 const html = (res: Response, text: string): void => void res.type('html').send(text);
 
-/** The admin pages: a login, the board, a page per task, the calls of the API. Their own door, with a cookie for a token (SPEC §10). */
+/** The admin pages: a login, the board, a page per task, the calls of the API. Their own door, with a cookie for a token (docs/spec.md §10). */
 export function adminRoutes(deps: EdgeDeps): Router {
   const sessions = createAdminSessions(deps.registry.adminSessions);
   const router = Router();
@@ -74,7 +74,7 @@ function lookedAt(req: Request): string | undefined {
   return name === undefined || name.length > 200 ? undefined : name.replaceAll('%3A', ':');
 }
 
-/** Every write emits one event (SPEC §9). */
+/** Every write emits one event (docs/spec.md §9). */
 function tellOfWrite({ bus }: EdgeDeps, req: Request, res: Response): void {
   const { userName, tokenName } = actorOf(req);
   const name = `${req.method} ${req.path}`.slice(0, 200);

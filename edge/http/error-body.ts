@@ -5,7 +5,7 @@ import { entryOf, type McpctlError } from '../../core/errors.ts';
 import { isAnthropicDoor, isOllamaDoor, isOpenAiDoor } from './context.ts';
 import { readableError, refusalStatus, toldOf } from './refusal.ts';
 
-/** `/api/v1`: SPEC §11. */
+/** `/api/v1`: docs/spec.md §11. */
 export function apiErrorBody(error: McpctlError, requestId: string): ApiError {
   return {
     error: sentenceOf(error, requestId),

@@ -16,7 +16,7 @@ interface WriteDeps<T> {
 }
 
 /**
- * Runs a write when it is its user's turn, and tells of it, done or refused (SPEC §9: every write emits one event).
+ * Runs a write when it is its user's turn, and tells of it, done or refused (docs/spec.md §9: every write emits one event).
  * @param told what is told of it besides, once it is done. @throws McpctlError `too_many_requests`, and what `work` does.
  */
 export async function written<T>(

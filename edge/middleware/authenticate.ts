@@ -8,7 +8,7 @@ import { addressKey } from '../connections/address.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Rates } from '../limits/rates.ts';
 
-/** `Authorization: Bearer` and `x-api-key` are one door (SPEC §9). */
+/** `Authorization: Bearer` and `x-api-key` are one door (docs/spec.md §9). */
 export function tokenOf(req: Request): string | undefined {
   const bearer = /^bearer +(\S+) *$/i.exec(req.get('authorization') ?? '')?.[1];
   return bearer ?? req.get('x-api-key')?.trim();

@@ -34,7 +34,7 @@ export const exposedHeaders = [
 /**
  * Lets the web pages of the allowed origins call us; none, unless the operator names them. There are no cookies
  * on these paths, so that a page can do nothing that its owner could not do without it. A preflight is public
- * (SPEC §9), and allowed whatever headers it asks for: the SDKs send a dozen `x-stainless-*` ones, new ones with
+ * (docs/spec.md §9), and allowed whatever headers it asks for: the SDKs send a dozen `x-stainless-*` ones, new ones with
  * each version, and no header alone gives any right.
  */
 export function cors({ corsOrigins }: { corsOrigins: readonly string[] }): RequestHandler {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Json } from '../../core/translate/json.ts';
 import { contentOf, imagePart, responseFormat, textPart } from '../../core/translate/parts.ts';
 
-/** Bodies of Ollama's calls (ollama/ollama docs/api.md), as far as an OpenAI body has words for them. */
+/** Bodies of Ollama's calls (api.md of its docs), as far as an OpenAI body has words for them. */
 
 const images = z.array(z.string()).max(64).nullish();
 const option = z.number().nullish();

@@ -23,7 +23,7 @@ const uplinkHeaders = z.object({
   [wireHeaders.claim]: z.string().optional(),
 });
 
-/** What workers say to the edge, protocol 1 (SPEC §3). Unknown fields are passed over. */
+/** What workers say to the edge, protocol 1 (docs/spec.md §3). Unknown fields are passed over. */
 export const workerOperations: readonly Operation[] = [
   {
     call: 'POST /llms/_provider-register',

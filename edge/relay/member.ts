@@ -14,7 +14,7 @@ import type { Carried, RelayDeps } from './relay-deps.ts';
 import type { Slots } from '../../core/member/slots.ts';
 import { bothOpen, Switch } from '../../core/member/switch.ts';
 
-/** Of a worker that does not say: what one of ours would take (SPEC §5). */
+/** Of a worker that does not say: what one of ours would take (docs/spec.md §5). */
 const SLOTS = 4;
 
 export interface RelayMember {

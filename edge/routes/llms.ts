@@ -140,7 +140,7 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
   res.status(204).end();
 }
 
-/** `/api/v1/llms`: SPEC §2. */
+/** `/api/v1/llms`: docs/spec.md §2. */
 export function llmRoutes(deps: EdgeDeps): Router {
   const router = Router();
   const { llms } = deps.registry;

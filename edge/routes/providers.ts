@@ -138,7 +138,7 @@ async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
   });
 }
 
-/** The worker's wire protocol over HTTP, but for what carries tasks: SPEC §3. */
+/** The worker's wire protocol over HTTP, but for what carries tasks: docs/spec.md §3. */
 export function providerRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.post('/llms/_provider-register', async (req, res) => {

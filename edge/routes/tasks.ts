@@ -176,7 +176,7 @@ async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
   res.json({ items, next: before === undefined ? null : cursorOf(before) });
 }
 
-/** `/api/v1/tasks`: SPEC §5. */
+/** `/api/v1/tasks`: docs/spec.md §5. */
 export function taskRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.post('/tasks', (req, res) => submit(deps, req, res));

@@ -19,7 +19,7 @@ interface Mending {
  * Postgres, and only then is this Redis trusted: until then members of its own do not claim (core/queue/live/generation.ts).
  *
  * The mark `epoch` holds the time of that: while it is younger than a lease, a missing key proves nothing and Postgres
- * decides who is live (SPEC §2). Everyone reads both, only the leader sets them.
+ * decides who is live (docs/spec.md §2). Everyone reads both, only the leader sets them.
  */
 export function createEpochDuty({ queue, registry, flow }: DutyDeps, mending: Mending): Duty {
   const { namespace } = queue.keys;

@@ -1,6 +1,6 @@
 import type { BackendType, FoundBackend } from './probes.ts';
 
-/** An entry of `providers` in config.json (SPEC §7). */
+/** An entry of `providers` in config.json (docs/spec.md §7). */
 export interface SuggestedProvider {
   name: string;
   type: BackendType;

@@ -7,7 +7,7 @@ import { createClearJobsDuty } from '../../scheduler/duties/clear-jobs.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { dutyDeps, submitTask } from '../support/tasks.ts';
 
-/** SPEC §10: a terminal error fails the job with its catalogue code, whoever decides that it is one. */
+/** docs/spec.md §10: a terminal error fails the job with its catalogue code, whoever decides that it is one. */
 describe('the job of a task that ends with an error', () => {
   let t: EdgeFixture;
   before(async () => {

@@ -7,7 +7,7 @@ export function onceIn(transport: TransportKind): (title: string, test: Mocha.As
   };
 }
 
-/** The same suite once over each transport: two ways to take tasks, one behaviour (SPEC §3). */
+/** The same suite once over each transport: two ways to take tasks, one behaviour (docs/spec.md §3). */
 export function onEachTransport(
   title: string,
   suite: (this: Mocha.Suite, transport: TransportKind) => void,

@@ -6,7 +6,7 @@ import { onEachTransport } from '../support/each-transport.ts';
 import { nextText, sseData } from '../support/sse.ts';
 import { startSystem, until, type System } from '../support/system.ts';
 
-/** SPEC §5 bounds the close of the backend's socket by 250 ms; `npm run bench` measures it, a test waits ten times. */
+/** docs/spec.md §5 bounds the close of the backend's socket by 250 ms; `npm run bench` measures it, a test waits ten times. */
 const CLOSED_WITHIN_MS = 2_500;
 const INFER = '/api/v1/llms/desk/infer';
 const V1 = '/v1/chat/completions';

@@ -5,7 +5,7 @@ import { startSystem, until, type System, type WorkerProcess } from '../support/
 
 type Message = OpenAI.Chat.ChatCompletionMessageParam;
 
-const CLOSED_WITHIN_MS = 2_500; // ten times the bound of SPEC §5
+const CLOSED_WITHIN_MS = 2_500; // ten times the bound of docs/spec.md §5
 const user = (content: string): Message => ({ role: 'user', content });
 
 /** What a call throws; fails when it does not. */

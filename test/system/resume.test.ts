@@ -14,7 +14,7 @@ interface Chunk {
   error?: { code?: string };
 }
 
-/** SPEC §5: submit on one edge, stream from another, cancel from a third call; resume exactly, wherever. */
+/** docs/spec.md §5: submit on one edge, stream from another, cancel from a third call; resume exactly, wherever. */
 describe('the stream of a task, over two edges', function () {
   this.timeout(90_000);
   let t: System;

@@ -44,7 +44,7 @@ const FAILURES = 2;
 
 interface Seen {
   state: BackendState;
-  /** It has answered once: only then is its silence news where it has no recipe (SPEC §4). */
+  /** It has answered once: only then is its silence news where it has no recipe (docs/spec.md §4). */
   answered: boolean;
   failures: number;
   /** When it was last asked what it can do; null: since it is back, it has not been. */

@@ -22,7 +22,7 @@ export interface RegistrarPublishedProvider {
 
 const PROBE_MS = 3_000;
 
-/** It as the wire has it (SPEC §3). `initialStatus` is always said. */
+/** It as the wire has it (docs/spec.md §3). `initialStatus` is always said. */
 export async function wireOffer(published: RegistrarPublishedProvider): Promise<object> {
   const { provider, type, model, tier, poolName, maxConcurrency, capabilities, slotGroup } = published;
   return {

@@ -4,7 +4,7 @@ import { modelSchema, nameSchema, textSchema } from '../../core/names.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
 
-/** The form of `$MCPCTL_HOME/config.json` (SPEC §7): what this machine has, and what of it is published. */
+/** The form of `$MCPCTL_HOME/config.json` (docs/spec.md §7): what this machine has, and what of it is published. */
 
 const waitSchema = z.int().min(1).max(3_600).default(60);
 
@@ -15,7 +15,7 @@ const headerSchema = z
   )
   .optional();
 
-/** How a sleeping backend is woken (SPEC §4); carried out by `worker/wake/`. */
+/** How a sleeping backend is woken (docs/spec.md §4); carried out by `worker/wake/`. */
 const wakeSchema = z.discriminatedUnion('type', [
   z
     .strictObject({

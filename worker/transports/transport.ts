@@ -12,7 +12,7 @@ export interface ServedMember {
   gate: Gate;
 }
 
-/** Wakes the backend of an llm of this worker (SPEC §4): one recipe run, however often it is asked meanwhile. */
+/** Wakes the backend of an llm of this worker (docs/spec.md §4): one recipe run, however often it is asked meanwhile. */
 export type Wake = (llmName: string) => Promise<WakeResult>;
 
 /**

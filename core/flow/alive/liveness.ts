@@ -10,7 +10,7 @@ import {
 } from '../../member/presence.ts';
 import type { Registry } from '../../registry/registry.ts';
 
-/** A row with who is live laid over it (SPEC §2): what every read shows and every decision uses. */
+/** A row with who is live laid over it (docs/spec.md §2): what every read shows and every decision uses. */
 export interface LiveLlm {
   row: LlmRow;
   status: LlmRow['status'];

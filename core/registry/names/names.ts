@@ -24,7 +24,7 @@ export interface AskedAgent {
 }
 
 export interface Names {
-  /** SPEC §2: name, pool key, alias, agent, in this order, of the name's owner; undefined when nothing is called so. */
+  /** docs/spec.md §2: name, pool key, alias, agent, in this order, of the name's owner; undefined when nothing is called so. */
   resolve(asked: string): Promise<Resolved | undefined>;
   /**
    * Names, aliases and pool keys close to `asked`, nearest first: "did you mean". Cheap whatever is registered.

@@ -219,7 +219,7 @@ async function transportOf(
 }
 
 /**
- * Publishes all providers of a session, or none (SPEC §3). Locks are always taken in this order, each sorted:
+ * Publishes all providers of a session, or none (docs/spec.md §3). Locks are always taken in this order, each sorted:
  * user, session, llm rows, owners of names, pools, names; so registers never deadlock, and one that loses a race runs again.
  * @throws McpctlError `name_taken`, `name_reserved`, `pool_not_yours`, `quota_exceeded`, `session_not_found`; nothing has changed then.
  */

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
-/** The files of `$MCPCTL_HOME` (SPEC §7), and what `npm start` keeps beside them. */
+/** The files of `$MCPCTL_HOME` (docs/spec.md §7), and what `npm start` keeps beside them. */
 export interface Home {
   root: string;
   /** `{ providers, agents }`: what this machine publishes. */

@@ -14,7 +14,7 @@ const inferencePaths = [
 
 /**
  * A call for an inference that came to its end before its route: without a token, with a body that is too large
- * or of another type, while this edge stops. It is reported like any other (SPEC §6).
+ * or of another type, while this edge stops. It is reported like any other (docs/spec.md §6).
  */
 export function reportRefused(deps: EdgeDeps, req: Request, thrown: unknown): void {
   if (req.method !== 'POST' || req.context.reported) return;

@@ -206,7 +206,7 @@ function sentenceFor(why: Unfit, needs: AskedOf): string {
   }
 }
 
-/** SPEC §5's sentence. */
+/** The sentence of docs/spec.md §5. */
 export function nobody(poolKey: string, pin: string | null): McpctlError {
   const pinned = pin === null ? '' : ` (pinned: ${pin})`;
   return new McpctlError('no_active_llm', `No active Llm in pool '${poolKey}'${pinned}`, { retryAfterS: 5 });

@@ -111,7 +111,7 @@ function endOf(call: Omit<Call, 'end'>, lines: readonly ClientLine[]): End {
   return endOfBody(body ?? '');
 }
 
-/** An error in the form of its door: SPEC §11, or OpenAI's. */
+/** An error in the form of its door: docs/spec.md §11, or OpenAI's. */
 function refusalOf(text: string, door: string): End {
   const body = objectOf(text);
   const error = body?.['error'];

@@ -1,6 +1,6 @@
 import type { Model } from './explore.ts';
 
-/** core/queue/jobs/consumer.ts and worker/slots.ts: one backend with slots, consumers of its queues, two tasks. */
+/** core/queue/jobs/consumer.ts and core/member/slots.ts: one backend with slots, consumers of its queues, two tasks. */
 export interface Capacity {
   /** Of each queue; a worker has one per member that it serves. */
   consumers: ('idle' | 'holds a slot' | 'fetches')[];

@@ -31,7 +31,7 @@ const STEADY_MS = 5_000;
 const MOVING_MS = 1_000;
 const HELLO_WITHIN_MS = 15_000;
 
-/** Keeps one control stream to the edge open, for ever: how an sse worker hears of its tasks (SPEC §3). */
+/** Keeps one control stream to the edge open, for ever: how an sse worker hears of its tasks (docs/spec.md §3). */
 export class ControlStream {
   readonly #deps: ControlStreamDeps;
   readonly #backoff: Backoff;

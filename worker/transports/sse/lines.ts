@@ -2,7 +2,7 @@ import type { HandBack } from '../../../core/task/hand-back.ts';
 import type { Outcome } from '../../../core/task/outcome.ts';
 import type { StreamLine } from '../../../core/member/protocol.ts';
 
-/** An outcome as the last line of an answer (SPEC §3). */
+/** An outcome as the last line of an answer (docs/spec.md §3). */
 export function lastLine(outcome: Outcome): StreamLine {
   switch (outcome.kind) {
     case 'completed': {
