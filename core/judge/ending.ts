@@ -13,7 +13,7 @@ import {
 import { saysError } from './parts/is-error.ts';
 import { isJson } from './parts/reason.ts';
 import { UsageCount } from './parts/usage.ts';
-import { ResponseSoFar } from './response-so-far.ts';
+import { ResponseSoFar } from './parts/response-so-far.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -8,11 +8,11 @@ import { Ending, type Ended, type How, type Progress } from './ending.ts';
 import { faultOfError, type Chosen, type Fault } from './fault.ts';
 import { textAt } from './parts/choice.ts';
 import { choiceError, holdsError, isError, saysError } from './parts/is-error.ts';
-import { mendReasons, mendStop } from './mend.ts';
+import { mendReasons, mendStop } from './mend/reasons.ts';
 import { isJson, jsonObject, jsonValue } from './parts/reason.ts';
 import { incomplete, unreadable } from './no-answer.ts';
 import { isOpening } from './opening.ts';
-import { isSilent } from './response-so-far.ts';
+import { isSilent } from './parts/response-so-far.ts';
 import { unwrapped } from './parts/envelope.ts';
 
 type Json = Readonly<Record<string, unknown>>;

@@ -2,14 +2,14 @@ import type { Operation } from '../llm.ts';
 import { Ending, type Ended } from './ending.ts';
 import { faultOfError, type Fault } from './fault.ts';
 import { choiceError, holdsError, isError, saysSuccess } from './parts/is-error.ts';
-import { giveReasons, mendReasons, mendStop } from './mend.ts';
-import { mendCalls } from './mend-calls.ts';
-import { withMessages } from './message-of-choice.ts';
+import { giveReasons, mendReasons, mendStop } from './mend/reasons.ts';
+import { mendCalls } from './mend/calls.ts';
+import { withMessages } from './mend/messages.ts';
 import { eventsIn } from '../text/sse.ts';
 import { isJson, jsonObject, jsonValue, sentenceIn } from './parts/reason.ts';
 import { incomplete, unreadable } from './no-answer.ts';
 import { listOf, unwrapped } from './parts/envelope.ts';
-import { isSilent } from './response-so-far.ts';
+import { isSilent } from './parts/response-so-far.ts';
 import { failureIn, hasFailed, StreamJudge, type Judging } from './stream.ts';
 import { wholeOfEvents } from './whole-of-events.ts';
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { mapElements, spliceMembers, topLevelMembers } from '../text/json-text.ts';
-import { isJson, jsonObject } from './parts/reason.ts';
+import { mapElements, spliceMembers, topLevelMembers } from '../../text/json-text.ts';
+import { isJson, jsonObject } from '../parts/reason.ts';
 
 /**
  * A whole chat whose calls are as clients take them: each has an id and a type, and its arguments are a text. Backends

@@ -1,5 +1,5 @@
-import type { Usage } from '../task/task.ts';
-import { isJson } from './parts/reason.ts';
+import type { Usage } from '../../task/task.ts';
+import { isJson } from './reason.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 

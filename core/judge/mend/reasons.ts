@@ -1,6 +1,6 @@
-import { elementsAt, mapElements, membersAt, spliceMembers, topLevelMembers } from '../text/json-text.ts';
-import { textAt } from './parts/choice.ts';
-import type { Ending } from './ending.ts';
+import { elementsAt, mapElements, membersAt, spliceMembers, topLevelMembers } from '../../text/json-text.ts';
+import { textAt } from '../parts/choice.ts';
+import type { Ending } from '../ending.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -1,6 +1,6 @@
-import { mapElements, spliceMembers } from '../text/json-text.ts';
-import { isJson, jsonObject } from './parts/reason.ts';
-import { wholeOfEvents } from './whole-of-events.ts';
+import { mapElements, spliceMembers } from '../../text/json-text.ts';
+import { isJson, jsonObject } from '../parts/reason.ts';
+import { wholeOfEvents } from '../whole-of-events.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
