@@ -121,4 +121,68 @@ describe('SIGKILL during a conversation', function () {
     await nothingStaysOpen();
     await nextMessageWorks();
   });
+
+  it('of edge, worker and scheduler leaves a thread with what was shown, and no turn open', async () => {
+    const agent = { name: 'reviewer', llm: 'desk', systemPrompt: 'You review.' };
+    expect((await t.call('POST', '/api/v1/agents', { body: agent })).status).to.equal(201);
+    const say = async (message: string, threadId?: string) => {
+      const calling = t.call('POST', '/api/v1/agents/reviewer/chat', {
+        body: { message, threadId, stream: true },
+      });
+      t.backend.release();
+      const answer = await calling;
+      const events = sseData(answer);
+      expect(await nextText(events)).to.equal('one');
+      return { id: answer.headers.get('x-mcpctl-thread-id') ?? '', events };
+    };
+    type Kept = { items: { role: string; status: string; content: string }[] };
+    const answers = async (id: string): Promise<string[]> => {
+      const kept = (await (await t.call('GET', `/api/v1/threads/${id}/messages`)).json()) as Kept;
+      return kept.items
+        .filter(({ role }) => role === 'assistant')
+        .map(({ status, content }) => `${status}: ${content}`);
+    };
+    const idle = (id: string): Promise<unknown> =>
+      until(
+        async () => (await (await t.call('GET', `/api/v1/threads/${id}`)).json()) as { openTurn: unknown },
+        ({ openTurn }) => openTurn === null,
+        30_000,
+      );
+    const port = Number(new URL(t.url).port);
+
+    // The edge alone: the turn goes on, and the scheduler writes what nobody waited for.
+    const { id, events } = await say('first?');
+    await t.killAll();
+    await events.next().catch(() => undefined);
+    t.backend.release(2);
+    await Promise.all([t.startEdge(port), t.startScheduler()]);
+    await idle(id);
+    expect(await answers(id)).to.deep.equal(['complete: onetwothree']);
+
+    // The worker in the middle: what was shown stays, and later turns are told of the first answer alone.
+    t.backend.reply(chats(['one', 'two', 'three'], { paced: true }));
+    const { events: second } = await say('second?', id);
+    t.backend.release();
+    expect(await nextText(second)).to.equal('two');
+    await worker.kill('SIGKILL');
+    const frame = JSON.parse((await second.next()).value ?? '{}') as { error?: { code?: string } };
+    expect(frame.error?.code).to.equal('worker_lost');
+    await idle(id);
+    expect(await answers(id)).to.deep.equal(['complete: onetwothree', 'error: onetwo']);
+    worker = await t.startWorker([{ name: 'desk', backend: t.backend }], { home: worker.home });
+    t.backend.reply(chats(['third']));
+    const body = { message: 'third?', threadId: id };
+    const whole = await until(
+      () => t.call('POST', '/api/v1/agents/reviewer/chat', { body }),
+      ({ status }) => status === 200,
+      20_000,
+    );
+    expect(await whole.json()).to.include({ threadId: id, assistant: 'third' });
+    expect(t.backend.requests.at(-1)?.json?.['messages']).to.deep.equal([
+      { role: 'system', content: 'You review.' },
+      { role: 'user', content: 'first?' },
+      { role: 'assistant', content: 'onetwothree' },
+      { role: 'user', content: 'third?' },
+    ]);
+  });
 });
