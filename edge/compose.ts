@@ -34,6 +34,7 @@ import { createRates } from './limits/rates.ts';
 import { Relay } from './relay/relay.ts';
 import { createEdgeServer, type EdgeServer } from './http/server.ts';
 import { createUndecided } from './believed/undecided.ts';
+import { createTurnLine } from './inference/turn/line.ts';
 import { createWaiters } from './waiting/waiters.ts';
 import { Wakings } from './waiting/wakings.ts';
 
@@ -153,9 +154,9 @@ export function wireEdge(
     ...signals,
     poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
-  const ofRights = [redisWorkers, authority];
   const { undecided, formForAll } = deps;
-  return { deps, services: [queue, formForAll, ...ofRights, heartbeats, waiters, undecided, wakings, relay] };
+  const ofCalls = [heartbeats, waiters, undecided, wakings, createTurnLine(deps)];
+  return { deps, services: [queue, formForAll, redisWorkers, authority, ...ofCalls, relay] };
 }
 
 interface OfLimits extends Pick<EdgeDeps, 'config' | 'registry' | 'metrics' | 'clock' | 'log'> {

@@ -19,6 +19,7 @@ import { flowOf, type EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
+import { startNextSoon } from '../inference/turn/line.ts';
 import { chatOf } from '../inference/turn/sent.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
@@ -97,9 +98,17 @@ const SETTLED_WITHIN_MS = 2_000;
 /** Cancels a turn; one that has ended stays as it is. */
 async function cancelTurn(deps: EdgeDeps, req: Request): Promise<TurnView> {
   const turn = await turnOf(deps, req);
+  const inLine = {
+    status: 'cancelled',
+    code: 'task_cancelled',
+    message: 'The turn was cancelled while it waited in line.',
+  } as const;
+  if (turn.status === 'queued' && !(await deps.registry.threads.endQueued(turn.id, inLine)))
+    return await cancelTurn(deps, req);
   const row = turn.taskId === null ? undefined : await deps.registry.tasks.byId(turn.taskId);
   if (row && (await closeTask(flowOf(deps), row, cancelled)) === 'ended')
     await untilEnded(deps, row, { withinMs: SETTLED_WITHIN_MS, gone: new AbortController().signal });
+  startNextSoon(deps, turn.threadId);
   return turnView(await deps.registry.threads.turn(turn.threadId, turn.n));
 }
 
@@ -118,7 +127,7 @@ async function send(deps: EdgeDeps, { req, res }: { req: Request; res: Response 
     message,
     messages: listed,
     threadId = null,
-    onBusy = 'reject',
+    onBusy = 'queue',
   } = bodyOf(req, turnRequestSchema, { forInference: 'whole' });
   if ((message === undefined) === (listed === undefined))
     throw new McpctlError('invalid_request', undefined, {

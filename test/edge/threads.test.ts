@@ -217,34 +217,6 @@ describe('threads', function () {
     );
   });
 
-  it('number their turns and messages without a gap, whatever comes at once', async () => {
-    const { threadId } = await finished({ message: 'start' });
-    const sends = Array.from({ length: 50 }, (_, n) =>
-      chat({ message: `m${n}`, threadId }, { headers: later }),
-    );
-    let sent = false;
-    void Promise.all(sends).then(() => (sent = true));
-    const ends = until(
-      async () => {
-        const { openTurn } = await get<ThreadView>(`/threads/${threadId}`);
-        if (openTurn?.taskId) await t.call(`DELETE /api/v1/tasks/${openTurn.taskId}`);
-        return sent && openTurn === null;
-      },
-      (isOver) => isOver,
-    );
-    const statuses = (await Promise.all(sends)).map(({ status }) => status);
-    await ends;
-    const taken = statuses.filter((status) => status === 202).length;
-    expect(taken).to.be.greaterThan(0);
-    expect(statuses.every((status) => status === 202 || status === 409)).to.equal(true);
-    const kept = await messages(threadId);
-    expect(kept.map(({ turnIndex }) => turnIndex)).to.deep.equal(
-      Array.from({ length: 2 + 2 * taken }, (_, n) => n),
-    );
-    expect(kept.filter(({ status }) => status === 'pending')).to.deep.equal([]);
-    expect((await get<ThreadView>(`/threads/${threadId}`)).turns).to.equal(1 + taken);
-  });
-
   it('are their owner’s: for others there is none, also for who may see that it is there', async () => {
     const { threadId } = await finished({ message: 'private' });
     const calls = [

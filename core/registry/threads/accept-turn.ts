@@ -34,6 +34,8 @@ export interface NewTurn {
   request: string;
   streaming: boolean;
   messages: readonly NewMessage[];
+  /** The one member that may answer, by name; undefined = any. */
+  pin: string | undefined;
   task: NewTask;
 }
 
@@ -168,13 +170,14 @@ async function needRoom(
 
 async function insertTurn(
   trx: Knex.Transaction,
-  { id, threadId, ownerId, tokenId, key, requestHash, request, streaming, task }: NewTurn,
+  { id, threadId, ownerId, tokenId, key, requestHash, request, streaming, pin, task }: NewTurn,
   { n, status }: { n: number; status: 'queued' | 'running' },
 ): Promise<void> {
   const isRunning = status === 'running';
   await trx('chatTurns').insert({
     ...{ id, threadId, ownerId, tokenId, n, status, requestHash, request: storableText(request), streaming },
     clientKey: key,
+    composition: pin === undefined ? null : JSON.stringify({ pin }),
     taskId: isRunning ? task.id : null,
     poolName: isRunning ? task.poolKey : null,
   });
@@ -198,7 +201,7 @@ async function insertMessages(
 }
 
 /** The place that the end of the task fills (migration 0026). */
-async function insertPlaceholder(
+export async function insertPlaceholder(
   trx: Knex.Transaction,
   {
     id: turnId,

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
+import { z } from 'zod';
 import type { Scope } from '../../access.ts';
 import type { KeptMessage } from '../../agent/history.ts';
 import { McpctlError } from '../../errors.ts';
@@ -13,7 +14,11 @@ import {
   turnUnder,
   type AcceptedTurn,
   type NewTurn,
+  type TurnPlace,
 } from './accept-turn.ts';
+import { endQueued, nextTurn, startTurn, waitingThreads, type NextTurn } from './start-turn.ts';
+import type { TaskRow } from '../../task/task.ts';
+import type { NewTask } from '../tasks/insert-tasks.ts';
 import {
   messageRowSchema,
   messageSql,
@@ -34,6 +39,8 @@ export interface ThreadContext {
   isIdle: boolean;
   messages: KeptMessage[];
 }
+
+const openSchema = z.object({ id: z.string(), taskId: z.string(), poolName: z.string() });
 
 export interface Threads {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
@@ -61,6 +68,20 @@ export interface Threads {
   context(id: string, ownerId: string): Promise<ThreadContext>;
   /** @throws McpctlError `thread_not_found`, `thread_full`, `turn_queue_full`, `quota_exceeded`. */
   accept(turn: NewTurn): Promise<AcceptedTurn>;
+  /** Tasks of the turn that is open, of which there is one at most. */
+  running(threadId: string): Promise<Pick<TaskRow, 'id' | 'poolName' | 'turnId'>[]>;
+  /** Threads with turns in line, and none that is open. */
+  waiting(limit: number): Promise<string[]>;
+  /** The turn that is to be started; null: none waits, or one is open. */
+  next(threadId: string): Promise<NextTurn | null>;
+  /** As `startTurn`. @throws McpctlError `thread_not_found`. */
+  start(what: {
+    turn: NextTurn;
+    seen: number;
+    task: NewTask;
+  }): Promise<{ row: TaskRow; place: TurnPlace } | null>;
+  /** @returns false when it waits in line no more. */
+  endQueued(turnId: string, how: Parameters<typeof endQueued>[2]): Promise<boolean>;
   /** Deletes all that was said. @returns tasks of it that have not ended, and all of them. @throws McpctlError `thread_not_found`. */
   delete(
     id: string,
@@ -166,6 +187,17 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
         return threadId;
       }),
     accept: (turn) => transaction((trx) => acceptTurn(trx, turn, limits), turn.task.requestBody.length),
+    async running(threadId) {
+      const open = await db('chatTurns').where({ threadId, status: 'running' }).whereNotNull('taskId');
+      return z
+        .array(openSchema)
+        .parse(open)
+        .map(({ id: turnId, taskId: id, poolName }) => ({ id, poolName, turnId }));
+    },
+    waiting: (limit) => waitingThreads(db, limit),
+    next: (threadId) => nextTurn(db, threadId),
+    start: (what) => transaction((trx) => startTurn(trx, what), what.task.requestBody.length),
+    endQueued: (turnId, how) => endQueued(db, turnId, how),
     delete: (id, ownerId) =>
       transaction(async (trx) => {
         await lockThread(trx, { threadId: id, ownerId });

@@ -2,20 +2,18 @@ import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import { v7 } from 'uuid';
 import { scopeOf, type Actor } from '../../../core/access.ts';
-import { historyTexts } from '../../../core/agent/history.ts';
 import type { OnBusy } from '../../../core/agent/thread.ts';
 import { McpctlError } from '../../../core/errors.ts';
+import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
 import { shownInLine } from '../../../core/names.ts';
 import type { AcceptedTurn, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/threads.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
-import { spliceMembers } from '../../../core/text/json-text.ts';
-import type { EdgeDeps } from '../../deps.ts';
+import { flowOf, type EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
 import { whileThere } from '../../http/gone.ts';
 import { untilClosed } from '../../limits/caps.ts';
 import { Report } from '../answer/report.ts';
-import { aim } from '../ask/aim.ts';
 import type { Call } from '../ask/call.ts';
 import { appliedOf, needNoPolicy, wishesOf, type Wishes } from '../ask/headers.ts';
 import { readRequest, type InferenceRequest } from '../ask/request.ts';
@@ -24,7 +22,10 @@ import { answerFrom } from '../attach.ts';
 import { answerSubmitted } from '../now.ts';
 import { turnView } from '../../shown/thread-view.ts';
 import { TurnForm, type KnownPlace } from './form.ts';
+import { startNextSoon } from './line.ts';
+import { composeTurn } from './order.ts';
 import { sentTurn, type SentTurn } from './sent.ts';
+import { answerInLine } from './wait-in-line.ts';
 
 /** A turn that somebody asks for. */
 export interface AskedTurn {
@@ -150,7 +151,10 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
   if (accepted.kind === 'busy') throw busy(res, asking.thread?.id ?? '', accepted);
   sayPlace(res, accepted.place);
   asking.place.current = accepted.place;
-  if (accepted.kind === 'queued') throw new McpctlError('internal');
+  if (accepted.kind === 'queued') {
+    if (asking.asked.onBusy === 'interrupt') await interrupt(deps, accepted.place.threadId);
+    return await (respondAsync ? answerAcceptedTurn(deps, call, '') : answerInLine(deps, call, asking.place));
+  }
   const { row } = accepted;
   if (respondAsync) {
     await leaveAccepted(deps, order, row);
@@ -163,7 +167,7 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
       keeps: asking.wishes.idempotencyKey !== undefined,
     });
     await answerSubmitted(deps, { call, order, submitted, gone });
-  });
+  }).finally(() => startNextSoon(deps, accepted.place.threadId));
 }
 
 function busy(
@@ -178,12 +182,21 @@ function busy(
   });
 }
 
+/** Cancels the turn that is open: what was shown of its answer stays, and the line goes on. */
+async function interrupt(deps: EdgeDeps, threadId: string): Promise<void> {
+  const [open] = await deps.registry.threads.running(threadId);
+  if (open) await closeTask(flowOf(deps), open, cancelled);
+}
+
 /** 202 and where the turn stands. */
 async function answerAcceptedTurn(deps: EdgeDeps, { res, report }: Call, taskId: string): Promise<void> {
   const threadId = String(res.get('x-mcpctl-thread-id'));
   const n = Number(res.get('x-mcpctl-turn'));
-  report.taskId = taskId;
-  res.set('x-mcpctl-task-id', taskId).location(`/api/v1/threads/${threadId}/turns/${n}`);
+  if (taskId !== '') {
+    report.taskId = taskId;
+    res.set('x-mcpctl-task-id', taskId);
+  }
+  res.location(`/api/v1/threads/${threadId}/turns/${n}`);
   res.status(202).json(turnView(await deps.registry.threads.turn(threadId, n)));
   report.finish(202, null);
 }
@@ -206,8 +219,8 @@ async function answerKnown(
     n: turn.n,
     answerIndex: answer?.turnIndex ?? null,
   };
-  if (asking.wishes.respondAsync || turn.taskId === null)
-    return await answerAcceptedTurn(deps, call, turn.taskId ?? '');
+  if (asking.wishes.respondAsync) return await answerAcceptedTurn(deps, call, turn.taskId ?? '');
+  if (turn.taskId === null) return await answerInLine(deps, call, asking.place);
   const row = await deps.registry.tasks.byId(turn.taskId);
   if (!row)
     throw new McpctlError('gone', 'The task of that turn is no longer kept; get the messages of its thread.');
@@ -243,19 +256,11 @@ async function orderOf(
 ): Promise<Order> {
   const actor = actorOf(req);
   const { agent, sent, wishes, asked: turn } = asking;
-  const texts = [...sent.system, ...historyTexts(context.messages, sent.added)];
-  const body = spliceMembers(turn.body, { messages: `[${texts.join(',')}]` }) ?? turn.body;
-  const { needs } = await readRequest('chat', body, { owner: actor.userId });
   const { respondAsync, waitMs = 0, pin } = wishes;
-  const aimed = await aim(deps, actor, {
-    request: { ...asked, body, needs },
-    translation: null,
-    llmName: agent,
-    pin,
+  const order = await composeTurn(deps, actor, {
+    ...{ agent, request: asked, sent, context, pin },
     mayWait: respondAsync || waitMs > 0,
   });
-  if (!aimed.agent) throw new McpctlError('agent_not_found');
-  const order = { ...aimed, llmName: agent, headers: {}, retention: 'keep', key: null } as const;
   const goesOn = { onDisconnect: 'continue', graceSeconds: null } as const;
   if (respondAsync) return { ...order, ...asyncTask(deps) };
   const { queueSyncMs: queueMs } = deps.config;
@@ -279,7 +284,8 @@ async function accept(
       deps.registry.threads.accept({
         ...{ id, threadId, ownerId: actor.userId, tokenId: actor.tokenId, starts, key, requestHash, task },
         seen: context.revision,
-        onBusy: 'reject',
+        onBusy: asked.onBusy === 'reject' ? 'reject' : 'queue',
+        pin: wishes.pin,
         request: asked.body,
         streaming: request.streaming,
         messages: sent.messages,

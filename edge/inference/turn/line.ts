@@ -1,0 +1,107 @@
+import { v7 } from 'uuid';
+import { McpctlError, messageOf } from '../../../core/errors.ts';
+import type { NextTurn } from '../../../core/registry/threads/start-turn.ts';
+import type { Service } from '../../../core/runtime/process/service.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import { readRequest } from '../ask/request.ts';
+import { leaveAccepted, newTask, type Order } from '../ask/submit.ts';
+import { composeTurn } from './order.ts';
+import { sentTurn } from './sent.ts';
+
+const EVERY_MS = 1_000;
+/** Threads that one look starts turns in; the others are looked at next. */
+const AT_ONCE = 50;
+
+/** For now: the same turn is started by a later look. */
+const passing = ['unavailable', 'too_many_requests', 'queue_full', 'no_active_llm'];
+
+/**
+ * Starts the turn that is next in a thread's line, if none is open there: it is composed now, of all that was answered before
+ * it, with the rights that its caller's token has now. Many may do so at once; one does.
+ */
+export async function startNext(deps: EdgeDeps, threadId: string): Promise<void> {
+  const turn = await deps.registry.threads.next(threadId);
+  if (!turn) return;
+  try {
+    await start(deps, turn);
+  } catch (thrown) {
+    if (!(thrown instanceof McpctlError) || thrown.code === 'internal') throw thrown;
+    if (passing.includes(thrown.code)) return;
+    const { code, message } = thrown;
+    await deps.registry.threads.endQueued(turn.id, { status: 'error', code, message });
+  }
+}
+
+async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
+  const { registry, caps, config } = deps;
+  const actor = await registry.tokens.actorOfId(turn.tokenId);
+  if (actor?.userId !== turn.ownerId)
+    throw new McpctlError('unauthenticated', 'The token that this was said with is not good any more.');
+  const request = await readRequest('chat', turn.request, { owner: turn.ownerId });
+  const context = await registry.threads.context(turn.threadId, turn.ownerId);
+  const composing = { agent: turn.agent, request, sent: sentTurn(turn.request), context };
+  const composed = await composeTurn(deps, actor, {
+    ...composing,
+    pin: turn.pin ?? undefined,
+    mayWait: true,
+  });
+  const order: Order = {
+    ...composed,
+    source: 'agent',
+    priority: 'interactive',
+    queueMs: config.queueAsyncMs,
+    policy: { onDisconnect: 'continue', graceSeconds: null },
+  };
+  const of = { id: turn.id, threadId: turn.threadId };
+  const task = { ...newTask(deps, actor, { order, id: v7() }), turn: of };
+  const to = { poolKey: task.poolKey, bytes: Buffer.byteLength(task.requestBody) };
+  const started = await caps.admit(actor, to, () =>
+    registry.threads.start({ turn, seen: context.revision, task }),
+  );
+  if (started) await leaveAccepted(deps, order, started.row);
+}
+
+/** The same for who has just seen a turn end; what fails is a later look's to do. */
+export function startNextSoon(deps: EdgeDeps, threadId: string): void {
+  startNext(deps, threadId).catch((thrown: unknown) =>
+    deps.log.debug({ threadId, why: messageOf(thrown) }, 'the next turn is started by a later look'),
+  );
+}
+
+/** Looks for threads whose line stands still: whoever waited for it has gone, or its edge has died. */
+export function createTurnLine(deps: EdgeDeps): Service {
+  let timer: NodeJS.Timeout | undefined;
+  let looking = Promise.resolve();
+  let stopped = false;
+  const look = async (): Promise<void> => {
+    try {
+      for (const threadId of await deps.registry.threads.waiting(AT_ONCE)) {
+        if (stopped) return;
+        await startNext(deps, threadId).catch((thrown: unknown) =>
+          deps.log.warn(
+            { threadId, why: messageOf(thrown) },
+            'a turn could not be started; the next look tries again',
+          ),
+        );
+      }
+    } catch (thrown) {
+      deps.log.debug({ why: messageOf(thrown) }, 'lines of threads could not be looked at');
+    }
+  };
+  const again = (): void => {
+    timer = setTimeout(() => {
+      looking = look().then(() => {
+        if (!stopped) again();
+      });
+    }, EVERY_MS);
+  };
+  return {
+    name: 'turn-line',
+    start: () => Promise.resolve(again()),
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await looking;
+    },
+  };
+}
