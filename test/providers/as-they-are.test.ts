@@ -289,6 +289,9 @@ describe('a backend as it is in the world', () => {
       'http://h/inference/chat/completions': 'http://h/inference/chat/completions',
       'https://a/openai/deployments/d/chat/completions?api-version=1':
         'https://a/openai/deployments/d/chat/completions?api-version=1',
+      'https://h/v1/models': 'https://h/v1/chat/completions',
+      'https://h/api/paas/v4/': 'https://h/api/paas/v4/chat/completions',
+      'https://h/v1beta/openai/': 'https://h/v1beta/openai/chat/completions',
       'https://a/openai/deployments/d?api-version=1':
         'https://a/openai/deployments/d/chat/completions?api-version=1',
       'http://h/x': 'http://h/x/v1/chat/completions',
@@ -323,5 +326,31 @@ describe('a backend as it is in the world', () => {
     expect(body.split(anthropicId('functions.Bash:0'))).to.have.length(3);
     expect(body).not.to.contain('functions.Bash:0');
     expect(body).to.contain('"stop_sequences":["END"]').and.not.contain('"text":" "');
+  });
+
+  it('is told values that it takes, where those of a chat would be refused (Anthropic)', () => {
+    const made = toMessages(
+      JSON.stringify({
+        tools: [{ type: 'function', function: { name: 'f', parameters: {} } }],
+        messages: [
+          {
+            role: 'user',
+            content: [{ type: 'image_url', image_url: { url: 'data:image/png;charset=utf-8;base64,AAAA' } }],
+          },
+          { role: 'assistant', tool_calls: [{ id: 'a', function: { name: 'f', arguments: '' } }] },
+          { role: 'user', content: 'And?' },
+          { role: 'tool', tool_call_id: 'a', content: 'y' },
+          { role: 'assistant', content: 'So \n' },
+        ],
+      }),
+      { maxTokens: 9, streaming: false },
+    );
+    const body = JSON.parse('body' in made ? made.body : expect.fail(made.fault)) as Record<string, unknown>;
+    expect(body['tools']).to.deep.equal([{ name: 'f', input_schema: { type: 'object' } }]);
+    expect(body).to.have.deep.nested.property('messages[0].content[0].source', {
+      ...{ type: 'base64', media_type: 'image/png', data: 'AAAA' },
+    });
+    expect(body).to.have.nested.property('messages[2].content[0].type', 'tool_result');
+    expect(body).to.have.nested.property('messages[3].content[0].text', 'So');
   });
 });

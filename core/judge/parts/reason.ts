@@ -34,7 +34,11 @@ const sentences = [
   'reason',
   'description',
   'title',
+  'err',
+  'faultstring',
 ] as const;
+/** Where it lies if it is at neither: Apigee's, and what services of Microsoft put below their own. */
+const lastPlaces = ['fault', 'inner_error', 'innererror'] as const;
 
 export function isJson(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -131,7 +135,7 @@ function fromList(list: readonly unknown[], depth: number): Reason {
 
 function fromObject(object: Json, depth: number): Reason {
   let own = ownReason(object);
-  const places = [...envelopes, ...sentences].filter((key) => object[key] != null);
+  const places = [...envelopes, ...sentences, ...lastPlaces].filter((key) => object[key] != null);
   for (const key of places) {
     const inner = read(object[key], depth + 1);
     if (inner.message === undefined) {
@@ -144,9 +148,10 @@ function fromObject(object: Json, depth: number): Reason {
   return own;
 }
 
-/** OpenRouter says "Provider returned error", and what that was in `metadata.raw`. */
-function relayed({ metadata, param }: Json, depth: number): string {
-  const inner = isJson(metadata) ? read(metadata['raw'], depth + 1).message : undefined;
+/** OpenRouter says "Provider returned error", and what that was in `metadata.raw`; others in `cause` (nashsu/llm_wiki#670). */
+function relayed({ metadata, param, cause }: Json, depth: number): string {
+  const raw = isJson(metadata) ? metadata['raw'] : cause;
+  const inner = raw == null ? undefined : read(raw, depth + 1).message;
   return [inner, isSentence(param) ? param : undefined]
     .map((said) => (said === undefined ? '' : `: ${said}`))
     .join('');

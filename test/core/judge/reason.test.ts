@@ -51,6 +51,32 @@ const seen: [from: string, body: unknown, says: object][] = [
     { message: 'Provider returned error: top_k is odd', status: 400 },
   ],
   [
+    'AQBot-Desktop/AQBot#93: a sentence in place of a parameter',
+    { error: { message: 'Param Incorrect', param: 'max_tokens is too large: 9.', code: '400' } },
+    { message: 'Param Incorrect: max_tokens is too large: 9.', status: 400 },
+  ],
+  [
+    'nashsu/llm_wiki#670: what was said behind it, as text',
+    { error: { cause: '{"error":{"message":"top_k is odd"}}', code: 400, message: 'It failed' } },
+    { message: 'It failed: top_k is odd', status: 400 },
+  ],
+  [
+    'editor-code-assistant/eca#231 (Mistral)',
+    { message: { detail: [{ loc: ['body', 'n'], msg: 'Extra inputs are not permitted' }] }, code: null },
+    { message: 'n: Extra inputs are not permitted', param: 'n' },
+  ],
+  [
+    'google-gemini/gemini-cli#15745: an error as the text of another',
+    { error: { message: '{\n  "error": {\n    "code": 503,\n    "message": "Busy."\n  }\n}\n', code: 503 } },
+    { message: 'Busy.', status: 503 },
+  ],
+  [
+    'Apigee',
+    { fault: { faultstring: 'Spike arrest', detail: { errorcode: 'x' } } },
+    { message: 'Spike arrest' },
+  ],
+  ['a gateway in Go', { err: 'llama crashed' }, { message: 'llama crashed' }],
+  [
     'Hugging Face',
     { error: 'Model x is currently loading', estimated_time: 20.5 },
     { message: 'Model x is currently loading', retryAfterS: 20.5 },

@@ -75,7 +75,26 @@ function turnsOf(messages: readonly ChatMessage[]): { turns: Turn[] } | { fault:
       }
     }
   }
-  return turns.length > 0 ? { turns } : { fault: 'messages: one of a user is needed.' };
+  const said = turns.map(inOrder);
+  return said.length > 0 ? { turns: withoutTail(said) } : { fault: 'messages: one of a user is needed.' };
+}
+
+/** Anthropic takes what tools came to before anything else of a turn. */
+function inOrder({ role, content }: Turn): Turn {
+  const results = content.filter(({ type }) => type === 'tool_result');
+  return { role, content: [...results, ...content.filter(({ type }) => type !== 'tool_result')] };
+}
+
+/** An answer that is to be gone on with must not end with space: Anthropic refuses it. */
+function withoutTail(turns: Turn[]): Turn[] {
+  const last = turns.at(-1);
+  if (last?.role !== 'assistant') return turns;
+  const content = last.content.map((block, at) =>
+    at === last.content.length - 1 && typeof block['text'] === 'string'
+      ? { ...block, text: block['text'].trimEnd() }
+      : block,
+  );
+  return [...turns.slice(0, -1), { ...last, content }];
 }
 
 type Parts = readonly Exclude<
@@ -114,7 +133,7 @@ function userBlocks(part: UserPart): Block[] {
 
 /** A `data:` URL travels inside the request; any other is fetched by Anthropic, never by us. */
 function sourceOf(url: string): Block {
-  const [, mediaType, data] = /^data:([^;,]+);base64,(.*)$/s.exec(url) ?? [];
+  const [, mediaType, data] = /^data:([^;,]+)(?:;[^;,]+)*?;base64,(.*)$/is.exec(url) ?? [];
   if (mediaType === undefined) return { type: 'url', url };
   return { type: 'base64', media_type: mediaType, data };
 }
@@ -136,7 +155,8 @@ function toolsOf({ tools, tool_choice: choice, parallel_tool_calls: parallel }: 
     tools: tools.map(({ function: { name, description, parameters, strict } }) => ({
       name,
       ...(description == null ? {} : { description }),
-      input_schema: parameters ?? { type: 'object', properties: {} },
+      // A schema without a type is one of anything to others, and none to Anthropic.
+      input_schema: { type: 'object', ...(parameters ?? { properties: {} }) },
       ...(strict === true ? { strict } : {}),
     })),
     ...(choice == null && parallel !== false ? {} : { tool_choice: choiceOf(choice ?? 'auto', single) }),

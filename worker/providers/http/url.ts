@@ -19,7 +19,7 @@ export interface Endpoints {
 }
 
 /** The path of an operation at the end of what was written; chat's before that of completions, which ends it. */
-const writtenOut = /\/(chat\/completions|completions|embeddings|responses|messages)$/;
+const writtenOut = /\/(chat\/completions|completions|embeddings|responses|messages|(?<=\/v\d[^/]*\/)models)$/;
 
 /**
  * The addresses under a base URL as people write it: with or without `/v1`, with a slash at the end, or with the path
