@@ -71,6 +71,28 @@ function owns({ userId }: Actor, verb: Verb, { rights, target }: Question): bool
   return who !== undefined && ownerId === userId;
 }
 
+/** An llm as rights see it: in which pool, and which of them; null where the pool itself is meant. */
+export interface Callee {
+  poolKey: string;
+  llm: string | null;
+}
+
+/**
+ * What a call may reach: any member of a pool, one llm and no other, or nothing. Who may run the pool may run whatever is in
+ * it; who may run one llm is answered by that alone.
+ */
+export function reachOf(actor: Actor, { poolKey, llm }: Callee): 'pool' | 'llm' | null {
+  if (can(actor, 'run', { resource: 'pool', target: { name: poolKey, poolKey } })) return 'pool';
+  if (llm === null) return null;
+  return can(actor, 'run', { resource: 'llm', target: { name: llm, poolKey } }) ? 'llm' : null;
+}
+
+/** Whether it is there for an actor at all. */
+export function seesCallee(actor: Actor, { poolKey, llm }: Callee): boolean {
+  if (can(actor, 'view', { resource: 'pool', target: { name: poolKey, poolKey } })) return true;
+  return llm !== null && can(actor, 'view', { resource: 'llm', target: { name: llm, poolKey } });
+}
+
 /**
  * Closed by default: a bound token reaches what lies in one of its pools, and beside that itself and its own sessions.
  * What names no pool (users, metrics, the board, other tokens, projects, whatever is added next) is out of its reach.

@@ -59,9 +59,10 @@ export const catalogue = {
     message: 'A valid token is needed: send "Authorization: Bearer <token>", or run "mcpctl login".',
   },
   forbidden: { ...refused, message: 'Your token does not allow this.' },
+  escalation: { ...refused, message: 'Nobody gives or takes a right that they lack themselves.' },
   host_not_allowed: {
     ...refused,
-    message: 'This Host header is not served here; add it to MCPCTL_ALLOWED_HOSTS.',
+    message: 'This Host header is not served; add it to MCPCTL_ALLOWED_HOSTS.',
   },
   route_not_found: { ...missing, message: 'There is nothing at this path.' },
   llm_not_found: { ...missing, v1Code: 'model_not_found', message: 'There is no llm of that name.' },
@@ -72,6 +73,9 @@ export const catalogue = {
   agent_not_found: { ...missing, message: 'There is no agent of that name.' },
   thread_not_found: { ...missing, message: 'There is no thread with that id, or no such turn in it.' },
   prompt_not_found: { ...missing, message: 'There is no prompt of that id or name.' },
+  user_not_found: { ...missing, message: 'There is no user of that name.' },
+  group_not_found: { ...missing, message: 'There is no group of that name.' },
+  rbac_not_found: { ...missing, message: 'There is no rbac document of that name.' },
   session_not_found: { ...missing, message: 'The provider session is not known here; register again.' },
   // 409: the thing is in the wrong state
   name_taken: { status: 409, v1Status: 400, ...invalid, message: 'That name is taken.' },
@@ -96,9 +100,11 @@ export const catalogue = {
   },
   pool_not_yours: {
     ...conflict,
-    message: 'The pool belongs to another owner, who has not allowed you to join it.',
+    message: 'The pool is of another owner, who has not allowed you to join it.',
   },
   in_use: { ...conflict, message: 'Others refer to it; delete or change those first.' },
+  last_admin: { ...conflict, message: 'Nobody would be left who may do everything; name another admin.' },
+  name_retired: { ...conflict, message: 'Somebody was called so until lately; choose another name.' },
   claim_lost: { ...conflict, message: 'That claim on the task is no longer current.' },
   task_cancelled: {
     status: 409,

@@ -13,6 +13,7 @@ import { requestId } from './middleware/request-id.ts';
 import { slowStrangers } from './middleware/strangers.ts';
 import { refuseWhenStopping } from './middleware/stopping.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { groupRoutes } from './routes/groups.ts';
 import { healthRoutes } from './routes/health.ts';
 import { inferRoutes } from './routes/infer.ts';
 import { llmRoutes } from './routes/llms.ts';
@@ -44,6 +45,7 @@ export const apiRoutes = [
   taskStreamRoutes,
   poolRoutes,
   tokenRoutes,
+  groupRoutes,
   resourceRoutes,
   agentRoutes,
   threadRoutes,

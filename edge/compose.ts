@@ -15,6 +15,7 @@ import { composeServices, type Service } from '../core/runtime/process/service.t
 import { troubleSentence } from '../core/trouble.ts';
 import type { FlowDeps } from '../core/flow/deps.ts';
 import { createAuthority } from './believed/authority.ts';
+import { createIdentityWatch } from './believed/identity-watch.ts';
 import { createPutOut } from './put-out.ts';
 import { createAuthenticator } from './believed/authenticator.ts';
 import { createCaps } from './limits/caps.ts';
@@ -155,7 +156,7 @@ export function wireEdge(
     poolCounts: (keys) => countPools({ registry, queue }, keys),
   };
   const { undecided, formForAll } = deps;
-  const ofCalls = [heartbeats, waiters, undecided, wakings, createTurnLine(deps)];
+  const ofCalls = [createIdentityWatch(deps), heartbeats, waiters, undecided, wakings, createTurnLine(deps)];
   return { deps, services: [queue, formForAll, redisWorkers, authority, ...ofCalls, relay] };
 }
 

@@ -52,6 +52,10 @@ export interface Client {
     /** Makes the user its owner. */
     give(key: string, user: string): Promise<void>;
   };
+  groups: {
+    add(group: string, user: string): Promise<void>;
+    remove(group: string, user: string): Promise<void>;
+  };
   tasks: {
     /** The newest `most`; `more` says whether there are others. */
     list(filters: Filters, most: number): Promise<{ items: SeenTask[]; more: boolean }>;
@@ -209,6 +213,11 @@ export function createClient(http: Http): Client {
       allow: async (key, user) => void (await post(path('pools', key, 'allow'), { user })),
       deny: async (key, user) => void (await post(path('pools', key, 'deny'), { user })),
       give: async (key, user) => void (await post(path('pools', key, 'owner'), { user })),
+    },
+    groups: {
+      add: async (group, user) =>
+        void (await http.json({ method: 'PUT', path: path('groups', group, 'members', user) })),
+      remove: async (group, user) => void (await remove(path('groups', group, 'members', user))),
     },
     tasks: taskCalls(http, pages),
     resources: resourceCalls(http, pages),

@@ -15,6 +15,7 @@ import { makeEdit } from '../commands/edit/edit.ts';
 import { makeGet } from '../commands/get/get.ts';
 import { makeHelp } from '../commands/help/help.ts';
 import { makeLogin } from '../commands/login/login.ts';
+import { makeGroup } from '../commands/group/group.ts';
 import { makePool } from '../commands/pool/pool.ts';
 import { makeStatus } from '../commands/status/status.ts';
 import { makeTask } from '../commands/task/task.ts';
@@ -66,9 +67,8 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>, entries: reado
     makeTask(ctx),
     makeToken(ctx),
     makePool(ctx),
-    makeLogin(ctx),
-    makeLogout(ctx),
-    makeWhoami(ctx),
+    makeGroup(ctx),
+    ...[makeLogin(ctx), makeLogout(ctx), makeWhoami(ctx)],
     makeConfig(ctx),
     makeStatus(ctx),
     makeApi(ctx),

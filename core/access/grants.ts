@@ -15,6 +15,22 @@ export type Operation = (typeof operations)[number];
 /** Never part of `*`: whoever is given everything is given neither identity nor secrets with it. */
 export const closed: readonly string[] = ['user', 'group', 'rbac', 'secret', 'token', 'audit', 'quota'];
 
+/** What a grant may be of. */
+export const grantable: readonly string[] = [
+  '*',
+  'llm',
+  'pool',
+  'session',
+  'task',
+  'project',
+  'agent',
+  'prompt',
+  'thread',
+  'board',
+  'metrics',
+  ...closed,
+];
+
 export interface Rights {
   grants: readonly Grant[];
   operations: readonly Operation[];

@@ -4,6 +4,8 @@ import type { Connection } from './database/connect.ts';
 import { createDenials, type Denials } from './people/denials.ts';
 import { createForms, type Forms } from './database/forms.ts';
 import { createGoneQueues, type GoneQueues } from './gone-queues.ts';
+import { createGroups, type Groups } from './identity/groups.ts';
+import { groupHooks, rbacHooks, userHooks } from './identity/identity-hooks.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createLeases, type Leases } from './database/leases.ts';
 import { usualLimits, type RegistryLimits } from './names/limits.ts';
@@ -35,6 +37,7 @@ export interface Registry {
   tokens: Tokens;
   usages: Usages;
   users: Users;
+  groups: Groups;
   names: Names;
   leases: Leases;
   goneQueues: GoneQueues;
@@ -51,7 +54,8 @@ export function createRegistry(
   limits: RegistryLimits = usualLimits,
   kept: Omit<Kept, 'hooks'> & Partial<Kept> = { definitions: stored },
 ): Registry {
-  const hooks = { agent: agentHooks(limits), prompt: promptHooks, ...kept.hooks };
+  const identity = { user: userHooks, group: groupHooks, rbac: rbacHooks };
+  const hooks = { agent: agentHooks(limits), prompt: promptHooks, ...identity, ...kept.hooks };
   return {
     llms: createLlms(connection, limits),
     agents: createAgents(connection),
@@ -64,6 +68,7 @@ export function createRegistry(
     tokens: createTokens(connection, limits),
     usages: createUsages(connection),
     users: createUsers(connection),
+    groups: createGroups(connection),
     names: createNames(connection),
     leases: createLeases(connection),
     redisGenerations: createRedisGenerations(connection),

@@ -19,6 +19,8 @@ const fieldSchema = z.object({
   kind: z.string(),
   required: z.boolean(),
   long: z.boolean(),
+  /** Of a list: the option that adds one, and the members that it writes, with colons between; none: the text itself. */
+  item: z.object({ flag: z.string(), parts: z.array(z.string()) }).optional(),
 });
 type CatalogueField = z.infer<typeof fieldSchema>;
 
@@ -49,11 +51,14 @@ const kinds: Readonly<Record<string, string>> = {
 
 function fieldsOf(resource: Listed | Definition): CatalogueField[] {
   if (!('fields' in resource)) return [];
-  return Object.entries(resource.fields).map(([name, { schema, fallback, reference, long = false }]) => {
-    const { type } = z.toJSONSchema(schema, { io: 'input' });
-    const kind = reference ? 'text' : (kinds[String(type)] ?? 'json');
-    return { name, kind, required: fallback === undefined, long };
-  });
+  return Object.entries(resource.fields).map(
+    ([name, { schema, fallback, reference, item, long = false }]) => {
+      const { type } = z.toJSONSchema(schema, { io: 'input' });
+      const kind = reference ? 'text' : (kinds[String(type)] ?? 'json');
+      const more = item && { item: { flag: item.flag, parts: [...item.parts] } };
+      return { name, kind, required: fallback === undefined, long, ...more };
+    },
+  );
 }
 
 export function catalogueEntry(resource: Listed | Definition): CatalogueEntry {

@@ -75,6 +75,7 @@ type OnDelete = 'refuse' | 'clear' | 'cascade';
 export interface Referable extends Guarded {
   plural: string;
   key: 'name' | 'id';
+  isTombstoned?: boolean;
   fields: Readonly<Record<string, Field>>;
   server?: Readonly<Record<string, z.ZodType>>;
 }
@@ -99,6 +100,8 @@ export interface Field {
   long?: boolean;
   /** Shown to who may edit it, and to nobody else. */
   hidden?: boolean;
+  /** Of a list: the option that adds one on a command line, and the members that it writes, with colons between. */
+  item?: { flag: string; parts: readonly string[] };
   reference?: Reference;
 }
 
@@ -113,7 +116,7 @@ export const required = (
 export const optional = (
   schema: z.ZodType,
   fallback: unknown,
-  how: Pick<Field, 'secret' | 'json' | 'long' | 'hidden'> = {},
+  how: Pick<Field, 'secret' | 'json' | 'long' | 'hidden' | 'item'> = {},
 ): Field => ({ schema, fallback, ...how });
 
 /** What names one of another resource, or null. In Postgres it is that one's id, in the column `<field>_id`. */
@@ -139,6 +142,8 @@ interface Declared {
   about: string;
   /** `name`: people choose it, for good. `id`: it is given one, and answers to its name too where that is the only one. */
   key: 'name' | 'id';
+  /** With key `name`, what a name may be, where that is not what names of llms may be. */
+  naming?: z.ZodType<string>;
   /** In the order in which they are shown. */
   fields: Readonly<Record<string, Field>>;
   /** What the server keeps besides id, owner, revision and the two instants. */
@@ -151,6 +156,8 @@ interface Declared {
   unique?: readonly string[];
   filters: readonly string[];
   may: Guarded['may'];
+  /** A deleted one stays, with `deleted_at` and another name, for what refers to it. */
+  isTombstoned?: boolean;
   /** How many one user may have, and how many there may be; MCPCTL_QUOTAS says otherwise. */
   quota: { user: number; all: number };
   /** What is answered where there is none. */
@@ -179,8 +186,10 @@ export interface Definition extends Omit<Declared, 'reachedBy'>, Listed {
 }
 
 /** The schema of what names one. */
-export const keySchema = ({ key }: Pick<Definition, 'key'>): z.ZodType<string> =>
-  key === 'name' ? nameSchema : uuidSchema;
+export const keySchema = ({
+  key,
+  naming = nameSchema,
+}: Pick<Declared, 'key' | 'naming'>): z.ZodType<string> => (key === 'name' ? naming : uuidSchema);
 
 export function defineResource(declared: Declared): Definition {
   return {

@@ -1,6 +1,7 @@
 import { agent } from './agent.ts';
 import type { Definition, Guarded, Listed } from './define.ts';
 import { board, llm, metrics, session, task } from './guarded.ts';
+import { group, rbac, user } from './identity.ts';
 import { pool } from './pool.ts';
 import { project } from './project.ts';
 import { prompt } from './prompt.ts';
@@ -8,7 +9,22 @@ import { thread } from './thread.ts';
 import { token } from './token.ts';
 
 /** Every resource, by its word. A new one is added here. */
-export const resources = { llm, pool, task, session, token, project, agent, prompt, thread, board, metrics };
+export const resources = {
+  llm,
+  pool,
+  task,
+  session,
+  token,
+  project,
+  agent,
+  prompt,
+  thread,
+  board,
+  metrics,
+  user,
+  group,
+  rbac,
+};
 export type Resource = keyof typeof resources;
 
 const isListed = (resource: Guarded): resource is Listed => 'columns' in resource;

@@ -7,7 +7,7 @@ export const token: Listed = {
   about: 'who may call',
   key: 'id',
   may: { view: 'owner', create: 'owner', edit: 'owner', delete: 'owner', run: 'owner' },
-  isPrivate: true,
+  isPrivate: false,
   reachedBy: ['token'],
   calls: ['list', 'delete'],
   filters: [],

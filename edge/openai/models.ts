@@ -1,5 +1,5 @@
 import { Router, type Request } from 'express';
-import { can, canToAll } from '../../core/access.ts';
+import { can, canToAll, reachOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
 import { aliasSchema, poolKeyOf } from '../../core/names.ts';
@@ -62,12 +62,16 @@ export async function offered(deps: EdgeDeps, req: Request): Promise<Model[]> {
   const llms = await liveLlms(deps, req);
   const pools = new Set(llms.filter(isOffered).map(({ row }) => row.poolKey));
   const named = llms
-    .filter((llm) => isOffered(llm) || (llm.row.kind === 'public' && pools.has(llm.row.poolKey)))
+    .filter((llm) => isOffered(llm) || (isWay(actorOf(req), llm) && pools.has(llm.row.poolKey)))
     .flatMap((llm) => [llm.row.name, ...llm.row.aliases].map((id) => ({ id, llm })));
   return [...(await offeredAgents(deps, req, { llms })), ...named]
     .slice(0, MOST_MODELS)
     .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
+
+/** A public llm is a way to its pool, for who may call all of that. */
+const isWay = (actor: Actor, { row: { kind, poolKey, name } }: LiveLlm): boolean =>
+  kind === 'public' && reachOf(actor, { poolKey, llm: name }) === 'pool';
 
 async function offeredAgents(
   deps: EdgeDeps,
@@ -104,22 +108,22 @@ async function liveLlms(deps: EdgeDeps, req: Request): Promise<LiveLlm[]> {
   const actor = actorOf(req);
   const { userId, pools } = actor;
   const rows = await deps.registry.llms.callable({ userId, pools, limit: MOST_MODELS });
-  const mine = rows.filter((row) =>
-    can(actor, 'run', { resource: 'llm', target: { poolKey: poolKeyOf(row) } }),
-  );
+  const mine = rows.filter((row) => reachOf(actor, { poolKey: poolKeyOf(row), llm: row.name }) !== null);
   return deps.liveness.llms(mine);
 }
 
 /** The llm that a name, a pool key, an alias or an agent leads to, if the caller may use it now. @throws McpctlError `llm_not_found`. */
 export async function modelOf(deps: EdgeDeps, req: Request, id: string): Promise<Model> {
   const resolved = aliasSchema.safeParse(id).success ? await deps.registry.names.resolve(id) : undefined;
-  if (resolved && can(actorOf(req), 'run', { resource: 'llm', target: { poolKey: resolved.poolKey } })) {
+  const reach = resolved ? reachOf(actorOf(req), resolved) : null;
+  if (resolved && reach !== null) {
     const { agent, poolKey } = resolved;
     const { members } = await deps.liveness.loadPool(poolKey);
     const [model] = agent === null ? [] : await offeredAgents(deps, req, { llms: members, name: id });
     if (model) return model;
     const meant = members.find((m) => m.row.name === resolved.llm);
-    const llm = meant && isOffered(meant) ? meant : members.find(isOffered);
+    const among = reach === 'pool' ? members : members.filter((member) => member === meant);
+    const llm = meant && isOffered(meant) ? meant : among.find(isOffered);
     if (llm && agent === null) return { id, llm: meant ?? llm };
   }
   throw new McpctlError('llm_not_found', `There is no model '${id.slice(0, 128)}' that you can use now.`);

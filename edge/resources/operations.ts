@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors.ts';
+import { closed } from '../../core/access/grants.ts';
 import { catalogueEntrySchema } from '../../core/resources/catalogue.ts';
 import { type Definition } from '../../core/resources/define.ts';
 import { withArticle } from '../../core/text/article.ts';
@@ -9,6 +10,8 @@ const ifMatch = z.object({
   'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
 });
 const refusedWrite: readonly ErrorCode[] = ['invalid_request', 'name_taken', 'quota_exceeded'];
+/** What rights are made of refuses besides. */
+const ofIdentity: readonly ErrorCode[] = ['escalation', 'last_admin', 'name_retired'];
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -18,6 +21,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
   const [all, one] = [`/${plural}`, `/${plural}/{${key}}`] as const;
   const named = key === 'name' ? 'by its name' : 'by its id, or its name where that is the only one';
   const shared = { tag: plural, status: 200, answer: view };
+  const guarded = closed.includes(word) ? ofIdentity : [];
   const made = { status: 201, answer: view };
   return [
     {
@@ -35,7 +39,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
       call: `POST ${all}`,
       summary: `Create ${withArticle(word)}`,
       body: create,
-      errors: refusedWrite,
+      errors: [...refusedWrite, ...guarded],
     },
     { ...shared, call: `GET ${one}`, summary: `Show ${withArticle(word)}, ${named}`, errors: [missing] },
     {
@@ -46,7 +50,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
       headers: ifMatch,
       body: replace,
       ...(key === 'name' ? { also: [made] } : {}),
-      errors: [...refusedWrite, ...(key === 'name' ? [] : [missing]), 'stale_revision'],
+      errors: [...refusedWrite, ...guarded, ...(key === 'name' ? [] : [missing]), 'stale_revision'],
     },
     {
       ...shared,
@@ -54,7 +58,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
       summary: `Change ${withArticle(word)}`,
       headers: ifMatch,
       body: change,
-      errors: [...refusedWrite, missing, 'stale_revision'],
+      errors: [...refusedWrite, ...guarded, missing, 'stale_revision'],
     },
     {
       tag: plural,
@@ -62,7 +66,7 @@ export function operationsOf({ word, plural, about, key, missing, schemas }: Def
       call: `DELETE ${one}`,
       summary: `Delete ${withArticle(word)}`,
       headers: ifMatch,
-      errors: [missing, 'in_use', 'stale_revision'],
+      errors: [missing, 'in_use', ...guarded, 'stale_revision'],
     },
   ];
 }

@@ -4,13 +4,13 @@ import type { ResourceRow } from '../../core/registry/resources/rows.ts';
 
 /** What an overlay may ask. */
 export interface OverlayDeps {
-  registry: Pick<Registry, 'llms'>;
+  registry: Pick<Registry, 'llms' | 'groups'>;
   liveness: Pick<Liveness, 'loadPools'>;
 }
 
 /**
  * What is laid over rows when they are shown: what only Redis, or another table, knows. One answer for each, in their order.
- * It is the third of the hooks of a resource; core/registry/resources/hooks.ts has the other two.
+ * It is the fourth of the hooks of a resource; core/registry/resources/hooks.ts has the others.
  */
 export type Overlay = (
   rows: readonly ResourceRow[],

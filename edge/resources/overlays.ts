@@ -1,5 +1,10 @@
 import { agentOverlay } from '../shown/agent-overlay.ts';
+import { groupOverlay, userOverlay } from '../shown/identity-overlays.ts';
 import type { Overlay } from './overlay.ts';
 
 /** By the words of resources. */
-export const overlays: Readonly<Record<string, Overlay>> = { agent: agentOverlay };
+export const overlays: Readonly<Record<string, Overlay>> = {
+  agent: agentOverlay,
+  user: userOverlay,
+  group: groupOverlay,
+};

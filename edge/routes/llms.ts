@@ -24,10 +24,12 @@ import { listsInTurn } from '../limits/turns.ts';
 const SCAN = 20;
 
 const mayEdit = (actor: Actor, row: LlmRow): boolean =>
-  can(actor, 'edit', { resource: 'llm', target: { ownerId: row.ownerId, poolKey: row.poolKey } });
+  can(actor, 'edit', { resource: 'llm', target: targetOf(row) });
 
-function need(actor: Actor, verb: 'create' | 'edit', poolKey: string): void {
-  if (can(actor, verb, { resource: 'llm', target: { poolKey } })) return;
+const targetOf = ({ name, ownerId, poolKey }: LlmRow) => ({ name, ownerId, poolKey });
+
+function need(actor: Actor, verb: 'create' | 'edit', target: { name: string; poolKey: string }): void {
+  if (can(actor, verb, { resource: 'llm', target })) return;
   throw new McpctlError(
     'forbidden',
     `Your token may not ${verb} public llms here; publish yours with mcplocal.`,
@@ -37,7 +39,7 @@ function need(actor: Actor, verb: 'create' | 'edit', poolKey: string): void {
 const joinerOf = (actor: Actor, poolKey: string): Joiner => ({
   userId: actor.userId,
   tokenId: actor.tokenId,
-  overrules: can(actor, 'edit', { resource: 'pool', target: { poolKey } }),
+  overrules: can(actor, 'edit', { resource: 'pool', target: { name: poolKey, poolKey } }),
   pools: actor.pools,
 });
 
@@ -52,9 +54,8 @@ async function found(deps: EdgeDeps, req: Request): Promise<LlmRow> {
   const name = nameOf(req);
   const actor = actorOf(req);
   const row = await deps.registry.llms.byName(name);
-  const target = row && { ownerId: row.ownerId, poolKey: row.poolKey };
-  if (target && can(actor, 'view', { resource: 'llm', target })) return row;
-  const near = await deps.registry.names.similar(name, actor.pools);
+  if (row && can(actor, 'view', { resource: 'llm', target: targetOf(row) })) return row;
+  const near = await deps.registry.names.similar(name, scopeOf(actor, 'view', 'llm'));
   const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
   throw new McpctlError('llm_not_found', `There is no llm named '${name}'.${hint}`);
 }
@@ -111,11 +112,11 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
   const isGuest = pool !== undefined && pool.ownerId !== row.ownerId;
   const ofPool = {
     resource: 'pool',
-    target: { ...(pool && { ownerId: pool.ownerId }), poolKey: row.poolKey },
+    target: { ...(pool && { ownerId: pool.ownerId }), name: row.poolKey, poolKey: row.poolKey },
   } as const;
   // The owner of a pool does not delete in it what others publish; they put it out.
   const putsOut = force && isGuest && can(actor, 'edit', ofPool);
-  const target = { ownerId: row.ownerId, poolKey: row.poolKey };
+  const target = targetOf(row);
   if (!putsOut && !can(actor, 'delete', { resource: 'llm', target })) {
     throw new McpctlError(
       'forbidden',
@@ -149,13 +150,13 @@ export function llmRoutes(deps: EdgeDeps): Router {
   router.get('/llms/:name', (req, res) => show(deps, req, res));
   router.get('/llms/:name/members', async (req, res) => {
     const row = await found(deps, req);
-    res.json(membersView(await deps.liveness.loadPool(row.poolKey), deps.clock));
+    res.json(membersView(await deps.liveness.loadPool(row.poolKey), deps.clock, actorOf(req)));
   });
 
   router.post('/llms', async (req, res) => {
     const actor = actorOf(req);
     const body = bodyOf(req, llmCreateSchema);
-    need(actor, 'create', poolKeyOf(body));
+    need(actor, 'create', { name: body.name, poolKey: poolKeyOf(body) });
     const row = await written({ ...deps, req }, { verb: 'create', resource: 'llm', name: body.name }, () =>
       llms.create(body, joinerOf(actor, poolKeyOf(body))),
     );
@@ -166,9 +167,9 @@ export function llmRoutes(deps: EdgeDeps): Router {
   router.put('/llms/:name', async (req, res) => {
     const actor = actorOf(req);
     const llm = { ...bodyOf(req, llmReplaceSchema), name: nameOf(req) };
-    need(actor, 'edit', poolKeyOf(llm));
     const former = await llms.byName(llm.name);
-    if (former) need(actor, 'edit', former.poolKey);
+    need(actor, former ? 'edit' : 'create', { name: llm.name, poolKey: poolKeyOf(llm) });
+    if (former) need(actor, 'edit', former);
     const write = { by: joinerOf(actor, poolKeyOf(llm)), ifMatch: ifMatchOf(req) };
     const { row, created } = await written(
       { ...deps, req },
@@ -181,10 +182,12 @@ export function llmRoutes(deps: EdgeDeps): Router {
 
   router.patch('/llms/:name', async (req, res) => {
     const actor = actorOf(req);
-    const { name, poolKey } = await found(deps, req);
-    need(actor, 'edit', poolKey);
+    const former = await found(deps, req);
+    const { name, poolKey } = former;
+    need(actor, 'edit', former);
     const patch = bodyOf(req, llmPatchSchema);
-    if (patch.poolName !== undefined) need(actor, 'edit', poolKeyOf({ name, poolName: patch.poolName }));
+    if (patch.poolName !== undefined)
+      need(actor, 'edit', { ...targetOf(former), poolKey: poolKeyOf({ name, poolName: patch.poolName }) });
     const write = { by: joinerOf(actor, poolKey), ifMatch: ifMatchOf(req) };
     const row = await written({ ...deps, req }, { verb: 'edit', resource: 'llm', name }, () =>
       llms.patch(name, patch, write),

@@ -1,5 +1,5 @@
 import { Router, type Request } from 'express';
-import { can, scopeOf } from '../../core/access.ts';
+import { can, scopeOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { nameSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
@@ -19,14 +19,14 @@ function keyOf(req: Request): string {
   return parsed.data;
 }
 
-async function poolViews(deps: EdgeDeps, keys: readonly string[]): Promise<PoolView[]> {
+async function poolViews(deps: EdgeDeps, actor: Actor, keys: readonly string[]): Promise<PoolView[]> {
   const [pools, counts, owners] = await Promise.all([
     deps.liveness.loadPools(keys),
     deps.poolCounts(keys),
     deps.registry.pools.ownersOf(keys),
   ]);
   return pools.map((pool) => ({
-    ...membersView(pool, deps.clock),
+    ...membersView(pool, deps.clock, actor),
     owner: owners.get(pool.key) ?? null,
     ...(counts.get(pool.key) ?? { pending: 0, running: 0, oldestPendingMs: null }),
   }));
@@ -36,11 +36,10 @@ async function poolViews(deps: EdgeDeps, keys: readonly string[]): Promise<PoolV
 async function editable(deps: EdgeDeps, req: Request) {
   const key = keyOf(req);
   const pool = await deps.registry.pools.byKey(key);
-  if (!pool || !can(actorOf(req), 'view', { resource: 'pool', target: { poolKey: key } }))
+  const target = { name: key, poolKey: key, ...(pool && { ownerId: pool.ownerId }) };
+  if (!pool || !can(actorOf(req), 'view', { resource: 'pool', target }))
     throw new McpctlError('pool_not_found');
-  if (
-    !can(actorOf(req), 'edit', { resource: 'pool', target: { ownerId: pool.ownerId, poolKey: pool.key } })
-  ) {
+  if (!can(actorOf(req), 'edit', { resource: 'pool', target })) {
     throw new McpctlError('forbidden', `Only the owner of the pool '${pool.key}' and admins may do this.`);
   }
   return pool;
@@ -76,7 +75,7 @@ async function setGuest(deps: EdgeDeps, req: Request, verb: 'allow' | 'deny') {
 async function setOwner(deps: EdgeDeps, req: Request) {
   const actor = actorOf(req);
   const key = keyOf(req);
-  const overrules = can(actor, 'edit', { resource: 'pool', target: { poolKey: key } });
+  const overrules = can(actor, 'edit', { resource: 'pool', target: { name: key, poolKey: key } });
   if (!overrules) await editable(deps, req);
   const user = await userIn(deps, req);
   const by = { userId: actor.userId, tokenId: actor.tokenId, overrules };
@@ -99,15 +98,19 @@ export function poolRoutes(deps: EdgeDeps): Router {
     const page = keys.slice(0, limit);
     const last = page.at(-1);
     res.json({
-      items: await poolViews(deps, page),
+      items: await poolViews(deps, actorOf(req), page),
       next: keys.length > limit && last !== undefined ? cursorOf(last) : null,
     });
   });
 
   router.get('/pools/:key', async (req, res) => {
     const key = keyOf(req);
-    const [pool, [view]] = await Promise.all([deps.registry.pools.byKey(key), poolViews(deps, [key])]);
-    const mayView = can(actorOf(req), 'view', { resource: 'pool', target: { poolKey: key } });
+    const [pool, [view]] = await Promise.all([
+      deps.registry.pools.byKey(key),
+      poolViews(deps, actorOf(req), [key]),
+    ]);
+    const target = { name: key, poolKey: key, ...(pool && { ownerId: pool.ownerId }) };
+    const mayView = can(actorOf(req), 'view', { resource: 'pool', target });
     if (!mayView || !view || (!pool && view.size === 0)) throw new McpctlError('pool_not_found');
     res.json(view);
   });

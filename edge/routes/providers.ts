@@ -52,7 +52,9 @@ function checkMay(actor: Actor, body: RegisterBody): void {
   if (outside) {
     throw new McpctlError(
       'forbidden',
-      `Your token may not publish '${outside.name}': it is not bound to the pool '${poolKeyOf(outside)}'.`,
+      actor.pools === null
+        ? `You may not publish here: create:session is not among what you are granted.`
+        : `Your token may not publish '${outside.name}': it is not bound to the pool '${poolKeyOf(outside)}'.`,
     );
   }
 }
@@ -77,7 +79,8 @@ async function checkInstance(
 
 function joinerOf(actor: Actor, { providers }: RegisterBody): Joiner {
   const { userId, tokenId, pools } = actor;
-  const mayEdit = (poolKey: string): boolean => can(actor, 'edit', { resource: 'pool', target: { poolKey } });
+  const mayEdit = (poolKey: string): boolean =>
+    can(actor, 'edit', { resource: 'pool', target: { name: poolKey, poolKey } });
   return { userId, tokenId, pools, overrules: providers.map(poolKeyOf).every(mayEdit) };
 }
 

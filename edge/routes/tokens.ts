@@ -7,6 +7,8 @@ import {
   type Actor,
   type TokenCreate,
 } from '../../core/access.ts';
+import { needCover } from '../../core/access/covers.ts';
+import { grantedTo } from '../../core/access/presets.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
@@ -39,7 +41,8 @@ async function holderOf(deps: EdgeDeps, actor: Actor, body: TokenCreate): Promis
       'Only an admin may make tokens for other users or say what they may do.',
     );
   }
-  const holder = isOwn ? own : await deps.registry.users.ensure(body.user ?? '', body.binding ?? 'user');
+  if (body.binding !== undefined) needCover(actor.granted, grantedTo[body.binding].rights);
+  const holder = isOwn ? own : await othersOf(deps, actor, body);
   if (body.binding !== undefined && holder.binding !== body.binding) {
     const details = [
       { path: 'binding', message: `the user '${holder.name}' is there already, as ${holder.binding}` },
@@ -47,6 +50,22 @@ async function holderOf(deps: EdgeDeps, actor: Actor, body: TokenCreate): Promis
     throw new McpctlError('invalid_request', undefined, { details });
   }
   return holder;
+}
+
+/** Made when new, by who may make users. */
+async function othersOf(
+  { registry }: EdgeDeps,
+  actor: Actor,
+  { user = '', binding }: TokenCreate,
+): Promise<User> {
+  const there = await registry.users.byName(user);
+  if (there) return there;
+  if (!can(actor, 'create', { resource: 'user', target: { name: user } }))
+    throw new McpctlError(
+      'forbidden',
+      `There is no user named '${user}', and your token may not create users.`,
+    );
+  return registry.users.ensure(user, binding ?? 'user');
 }
 
 async function found(deps: EdgeDeps, req: Request): Promise<TokenRow> {

@@ -1,4 +1,4 @@
-import type { TokenView } from '../../core/access.ts';
+import { can, type Actor, type TokenView } from '../../core/access.ts';
 import type { LlmView } from '../../core/llm.ts';
 import type { MembersView, MemberView } from '../../core/pool.ts';
 import type { TokenRow } from '../../core/registry/people/tokens.ts';
@@ -52,12 +52,16 @@ function memberView({ row, status, misconfigured, announced }: LiveLlm, clock: C
   };
 }
 
-export function membersView(pool: LivePool, clock: Clock): MembersView {
+/** @param actor members that they may not see are counted, and not named. */
+export function membersView(pool: LivePool, clock: Clock, actor: Actor): MembersView {
+  const seen = pool.members.filter(({ row: { name, ownerId, poolKey } }) =>
+    can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } }),
+  );
   return {
     poolKey: pool.key,
     size: pool.members.length,
     activeCount: pool.activeCount,
-    members: pool.members.map((member) => memberView(member, clock)),
+    members: seen.map((member) => memberView(member, clock)),
   };
 }
 

@@ -101,6 +101,10 @@ describe('what the OpenAPI document says of answers', function () {
         await fits('POST /agents/{name}/compose', `${at}/compose`, { body: chat });
         await threadsFit(at);
       }
+      if (plural === 'groups') {
+        await fits('PUT /groups/{name}/members/{user}', `${at}/members/bob`);
+        await fits('DELETE /groups/{name}/members/{user}', `${at}/members/bob`);
+      }
       await fits(`DELETE /${plural}/{${key}}`, at);
     }
     const offer = { protocol: 1, transports: ['redis', 'sse'], providers: [t.offer('desk')] };

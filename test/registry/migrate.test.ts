@@ -66,6 +66,10 @@ describe('migrating', () => {
     await connection.db('knexMigrations').delete();
     await connection.db.raw('drop trigger guard_task on tasks; drop function guard_task()');
     await connection.db.raw(
+      `drop table rbac_subjects, rbac, memberships, groups, retired_names, identity_epoch;
+       drop function count_identity(), binding_is_membership(), membership_is_binding() cascade`,
+    );
+    await connection.db.raw(
       'drop table chat_messages, chat_turns, chat_threads, prompts, agents, projects, idempotency, task_attempts, tasks, llms, sessions, pool_allowed, pools, name_owners, names, tokens, users',
     );
     expect(await migrate(connection, 'next')).to.deep.equal(migrationNames);

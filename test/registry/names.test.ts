@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { everything } from '../../core/access.ts';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
 import { ensureAdmin } from '../../core/registry/people/bootstrap.ts';
 
@@ -40,9 +41,9 @@ describe('resolving what a caller asks for', () => {
   });
 
   it('suggests what is close', async () => {
-    expect(await t.registry.names.similar('teem', null)).to.include('team');
-    expect(await t.registry.names.similar('Org/One', null)).to.include('Org/One:latest');
-    expect(await t.registry.names.similar('zzzzzzzz', null)).to.deep.equal([]);
+    expect(await t.registry.names.similar('teem', everything)).to.include('team');
+    expect(await t.registry.names.similar('Org/One', everything)).to.include('Org/One:latest');
+    expect(await t.registry.names.similar('zzzzzzzz', everything)).to.deep.equal([]);
   });
 });
 
@@ -71,7 +72,7 @@ describe('suggesting what is close, of 5,000 names', () => {
   after(() => t.close());
 
   it('looks at those nearby, and shows no more than two of one owner', async () => {
-    const similar = (asked: string) => t.registry.names.similar(asked, null);
+    const similar = (asked: string) => t.registry.names.similar(asked, everything);
     expect(await similar('model-250')).to.have.length(3);
     expect(await similar('model-y'))
       .to.include('model-x')
@@ -82,7 +83,7 @@ describe('suggesting what is close, of 5,000 names', () => {
 
   it('takes what no name can be, and walks along the index', async () => {
     for (const asked of ['', '\u0000', '\ud800', 'x'.repeat(100_000)])
-      expect(await t.registry.names.similar(asked, null)).to.be.an('array');
+      expect(await t.registry.names.similar(asked, everything)).to.be.an('array');
     await t.connection.db.raw('analyze name_owners');
     const { rows } = await t.connection.db.raw<{ rows: Record<string, string>[] }>(
       `explain select name, owner_id from name_owners where name >= 'model-2500' and released_at is null
@@ -92,7 +93,9 @@ describe('suggesting what is close, of 5,000 names', () => {
   });
 
   it('tells a bound token of nothing outside its pools', async () => {
-    expect(await t.registry.names.similar('model-2500', ['elsewhere'])).to.deep.equal([]);
+    expect(
+      await t.registry.names.similar('model-2500', { ...everything, pools: ['elsewhere'] }),
+    ).to.deep.equal([]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Actor } from '../../core/access.ts';
+import { everything, type Actor } from '../../core/access.ts';
 import { grantedTo } from '../../core/access/presets.ts';
 import { agent } from '../../core/resources/agent.ts';
 import { project } from '../../core/resources/project.ts';
@@ -160,8 +160,8 @@ describe('agents in the registry', function () {
     expect(await codeOf(agents().change('reviewer', { description: 'x' }, any(t.bob)))).to.equal('forbidden');
     expect(await codeOf(agents().delete('diary', any(t.bob)))).to.equal('agent_not_found');
     expect(await codeOf(agents().replace('diary', { llm: 'desk' }, any(t.bob)))).to.equal('name_taken');
-    expect(await t.registry.names.similar('diary2', null)).to.not.include('diary');
-    expect(await t.registry.names.similar('reviewers', null)).to.include('reviewer');
+    expect(await t.registry.names.similar('diary2', everything)).to.not.include('diary');
+    expect(await t.registry.names.similar('reviewers', everything)).to.include('reviewer');
   });
 
   it('has prompts of its own; one is of a project or of an agent, and goes with either', async () => {

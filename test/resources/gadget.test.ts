@@ -25,7 +25,7 @@ describe('a resource that is a definition and a migration', function () {
   const steps: string[] = [];
   const hooks: Hooks = {
     async admit(_trx, { row, asked }) {
-      if (asked['size'] === 9) throw new McpctlError('invalid_request', 'Nine is too large here.');
+      if (asked?.['size'] === 9) throw new McpctlError('invalid_request', 'Nine is too large here.');
       return row ? { uses: Number(row.values['uses']) + 1 } : {};
     },
     async after(_trx, { before, row }) {

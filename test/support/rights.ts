@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { closed } from '../../core/access/grants.ts';
 import { grantedTo } from '../../core/access/presets.ts';
 import type { Definition, Verb } from '../../core/resources/define.ts';
 import { stored } from '../../core/resources/index.ts';
@@ -42,9 +43,14 @@ export function exampleOf({ example }: Definition, { llm }: { llm: string }): Re
 export function resourceRules(): Record<string, ResourceRule> {
   const chat = { messages: [{ role: 'user', content: 'hi' }] };
   const compose: ResourceRule = { of: (role) => (isBound(role) ? 404 : 'ok'), body: () => chat };
-  const rules: Record<string, ResourceRule> = { 'POST /agents/{name}/compose': compose };
+  const members: ResourceRule = { of: (role) => (isAdmin(role) && !isBound(role) ? 'ok' : 404) };
+  const rules: Record<string, ResourceRule> = {
+    'POST /agents/{name}/compose': compose,
+    'PUT /groups/{name}/members/{user}': members,
+    'DELETE /groups/{name}/members/{user}': members,
+  };
   for (const definition of stored) {
-    const { plural, key, may } = definition;
+    const { plural, key, may, word } = definition;
     const one = `${plural}/{${key}}`;
     const whole = (w: { llm: string }): unknown => {
       const { name: _name, ...rest } = exampleOf(definition, w);
@@ -54,16 +60,18 @@ export function resourceRules(): Record<string, ResourceRule> {
       ...exampleOf(definition, w),
       name: `n-${randomUUID()}`,
     });
+    const isClosed = closed.includes(word);
     const seen = open.includes(may.view ?? '');
     const unseen = (role: Role): Verdict => (seen && !isBound(role) ? 403 : 404);
-    rules[`GET /${plural}`] = { of: () => 'ok' };
+    rules[`GET /${plural}`] = { of: isClosed ? holders(definition, 'view', 403) : () => 'ok' };
     rules[`POST /${plural}`] = { of: holders(definition, 'create', 403), body };
     rules[`GET /${one}`] = { of: holders(definition, 'view', 404) };
     rules[`PATCH /${one}`] = { of: holders(definition, 'edit', unseen), body: () => ({}) };
     rules[`DELETE /${one}`] = { of: holders(definition, 'delete', unseen) };
     // Who does not see it makes one of that name, which is taken: 409, and a bound token makes none.
     // Where it is seen, it is no new one.
-    const putBy = (role: Role): Verdict => (isBound(role) || (seen && role === 'bob') ? 403 : 'ok');
+    const putBy = (role: Role): Verdict =>
+      isBound(role) || (seen && role === 'bob') || (isClosed && !isAdmin(role)) ? 403 : 'ok';
     rules[`PUT /${one}`] =
       key === 'name' ? { of: putBy, body: whole } : { of: holders(definition, 'edit', unseen), body };
   }

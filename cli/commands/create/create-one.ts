@@ -1,6 +1,7 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import { withArticle } from '../../../core/text/article.ts';
+import { collect } from '../../input/arguments.ts';
 import type { Context } from '../../who/context.ts';
 import { formatOption } from '../../say/formats.ts';
 import type { CreateOneOptions } from './run-create-one.ts';
@@ -18,8 +19,16 @@ export function makeCreateOne(
     .summary(`make ${withArticle(entry.word)}`)
     .description(`Make ${withArticle(entry.word)}: ${entry.about}.`)
     .argument('<name>', '1 to 63 of a-z 0-9 . _ -');
-  for (const { name, kind, required, long } of entry.fields) {
+  for (const { name, kind, required, long, item } of entry.fields) {
     if (name === 'name') continue;
+    if (item) {
+      const one = new Option(
+        `--${item.flag} <${item.parts.join(':') || 'name'}>`,
+        `one of its ${name}; again for more`,
+      );
+      command.addOption(one.argParser(collect));
+      continue;
+    }
     const flag = `--${kebab(name)}`;
     const option = new Option(`${flag}${placeholders[kind] ?? ' <text>'}`, `its ${name}`);
     if (required && !long) option.makeOptionMandatory();
@@ -45,8 +54,20 @@ function exampleOf({ word, fields, example }: CatalogueEntry): string {
   const said = fields.flatMap((field) => {
     const value = example[field.name];
     if (field.name === 'name' || value === undefined) return [];
+    if (field.item) return itemsIn(value, field.item);
     if (field.long) return [`--${kebab(field.name)}-file ${name}.md`];
     return [`--${kebab(field.name)} ${JSON.stringify(value)}`];
   });
   return ['mcpctl create', word, name, ...said].join(' ');
+}
+
+function itemsIn(
+  value: unknown,
+  { flag, parts }: NonNullable<CatalogueEntry['fields'][number]['item']>,
+): string[] {
+  return (Array.isArray(value) ? value : []).map((each: unknown) => {
+    const members = Object(each) as Readonly<Record<string, unknown>>;
+    const said = parts.flatMap((part) => (typeof members[part] === 'string' ? [members[part]] : []));
+    return `--${flag} ${parts.length === 0 ? String(each) : said.join(':')}`;
+  });
 }

@@ -26,7 +26,9 @@ export async function runCreateOne(
     const value =
       typeof file === 'string'
         ? await (file === '-' ? readAll(ctx) : readFileText(file))
-        : valueOf(field, fields[field.name]);
+        : field.item
+          ? itemsOf(field.item.parts, fields[field.item.flag])
+          : valueOf(field, fields[field.name]);
     if (value !== undefined) body[field.name] = value;
   }
   const made = await (await ctx.client()).resources.create(entry, body);
@@ -37,6 +39,18 @@ export async function runCreateOne(
   const columns = columnsOf(entry, instantsFor({ clock: ctx.clock, tty: false }));
   const look = { format: output, headers: true, single: true };
   await printListings(ctx, [listingOf(entry.word, [made], columns)], look);
+}
+
+/** `run:llm:gpt` as its members; the last has whatever colons are left. */
+function itemsOf(parts: readonly string[], said: unknown): unknown {
+  if (!Array.isArray(said)) return undefined;
+  return said.map((each: unknown) => {
+    const words = String(each).split(':');
+    if (parts.length === 0) return String(each);
+    const rest = words.slice(parts.length - 1).join(':');
+    const members = [...words.slice(0, parts.length - 1), ...(rest === '' ? [] : [rest])];
+    return Object.fromEntries(members.map((member, at): [string, string] => [parts[at] ?? '', member]));
+  });
 }
 
 /** @throws McpctlError `usage` for digits or JSON that are none. */

@@ -36,7 +36,7 @@ const ofBoth = 'a prompt is of a project, of an agent, or of neither: set one of
 export const promptHooks: Hooks = {
   async admit(
     _trx: Knex.Transaction,
-    { row, asked }: { row: { values: Values } | null; asked: Values; actor: Actor },
+    { row, asked }: { row: { values: Values } | null; asked: Values | null; actor: Actor },
   ) {
     const { project, agent } = { ...row?.values, ...asked };
     if (project != null && agent != null)

@@ -19,6 +19,7 @@ import * as prompts from '../migrations/0021-prompts.ts';
 import * as attemptsSay from '../migrations/0022-attempts-say.ts';
 import * as agents from '../migrations/0025-agents.ts';
 import * as threads from '../migrations/0026-threads.ts';
+import * as identity from '../migrations/0027-identity.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -53,6 +54,7 @@ const migrations: readonly Named[] = [
   named('0022-attempts-say', attemptsSay),
   named('0025-agents', agents),
   named('0026-threads', threads),
+  named('0027-identity', identity),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import type { Scope } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import { nearest } from '../../runtime/nearest.ts';
 import type { Visibility } from '../../resources/define.ts';
@@ -28,9 +29,9 @@ export interface Names {
   resolve(asked: string): Promise<Resolved | undefined>;
   /**
    * Names, aliases and pool keys close to `asked`, nearest first: "did you mean". Cheap whatever is registered.
-   * @param pools those that the asker's token is bound to; null = every pool.
+   * @param scope llms that the asker may see; null = none.
    */
-  similar(asked: string, pools: readonly string[] | null): Promise<string[]>;
+  similar(asked: string, scope: Scope | null): Promise<string[]>;
   /** Frees names that nobody has used for `keepMs`. @returns them. */
   sweep(keepMs: number): Promise<string[]>;
 }
@@ -90,29 +91,34 @@ interface Neighbour {
   ownerId: string;
 }
 
-/** What a token that is bound to pools may know of: their llms and keys. */
+/** What who may not see all llms may know of: those that they see, and the keys of pools that their token is bound to. */
 const boundSql = `
-  select unnest(array[name, pool_key] || aliases) as name, owner_id
-    from llms where pool_key = any(:pools) order by pool_key, name limit ${2 * NEIGHBOURS}`;
+  select unnest(case when pool_key = any(:pools) then array[name, pool_key] else array[name] end || aliases) as name,
+    owner_id
+    from llms where (:allPools or pool_key = any(:pools))
+      and (cast(:ownerId as uuid) is null or owner_id = :ownerId or name = any(:orNames))
+    order by pool_key, name limit ${2 * NEIGHBOURS}`;
 
 export function createNames(connection: Connection): Names {
   const { db } = connection;
-  const neighbours = async (asked: string, pools: readonly string[] | null): Promise<Neighbour[]> => {
-    const { rows } = await db.raw<{ rows: Neighbour[] }>(pools ? boundSql : neighboursSql, {
-      ...(pools ? { pools: [...pools] } : { asked }),
-    });
-    return rows;
+  const neighbours = async (asked: string): Promise<Neighbour[]> =>
+    (await db.raw<{ rows: Neighbour[] }>(neighboursSql, { asked })).rows;
+  const seenBy = async ({ ownerId, orNames, pools }: Scope): Promise<Neighbour[]> => {
+    const narrowed = { ownerId, orNames: [...orNames], pools: [...(pools ?? [])], allPools: pools === null };
+    return (await db.raw<{ rows: Neighbour[] }>(boundSql, narrowed)).rows;
   };
   return {
     async resolve(asked) {
       const { rows } = await db.raw<{ rows: Resolved[] }>(resolveSql, { asked });
       return rows[0];
     },
-    async similar(asked, pools) {
+    async similar(asked, scope) {
+      if (scope === null) return [];
       const word = storable(asked);
       const folded = word.toLowerCase();
-      const found = await neighbours(word, pools);
-      if (folded !== word && !pools) found.push(...(await neighbours(folded, null)));
+      const isAll = scope.pools === null && scope.ownerId === null;
+      const found = isAll ? await neighbours(word) : await seenBy(scope);
+      if (folded !== word && isAll) found.push(...(await neighbours(folded)));
       const owners = new Map(found.map(({ name, ownerId }) => [name, ownerId]));
       const shown = new Map<string, number>();
       return nearest(word, owners.keys(), owners.size)

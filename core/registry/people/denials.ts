@@ -18,7 +18,7 @@ export interface Denied {
  */
 export interface Denials {
   /**
-   * Rows of sessions whose token was revoked, has expired, or is not bound to their pool any more, and of guests whom the
+   * Rows of sessions whose user is disabled, whose token was revoked, has expired, or is not bound to their pool any more, and of guests whom the
    * pool's owner does not let in any more, become `inactive: denied`. @returns what changed, by session.
    */
   denyUnentitled(): Promise<Denied[]>;
@@ -48,7 +48,7 @@ const UNENTITLED = `
     left join users u on u.id = s.owner_id
     left join pools p on p.key = l.pool_key
   where s.left_at is null and l.kind = 'virtual' and ${IS_THERE} and (
-    t.revoked_at is not null or t.expires_at <= now()
+    t.revoked_at is not null or t.expires_at <= now() or not u.enabled
     or (t.pools is not null and l.pool_key <> all(t.pools))
     or (p.owner_id <> l.owner_id and u.binding <> 'admin'
       and not exists (select 1 from pool_allowed a where a.pool_key = p.key and a.user_id = l.owner_id)
@@ -143,8 +143,9 @@ export function createDenials(connection: Connection): Denials {
     deniedWithin: (ms) => readDenied(db, `l.inactive_since > now() - :ms * interval '1 millisecond'`, { ms }),
     async goodTokens(ids) {
       const { rows } = await db.raw<{ rows: { id: string; pools: string[] | null }[] }>(
-        `select id, pools from tokens where id = any(:ids) and revoked_at is null
-           and (expires_at is null or expires_at > now())`,
+        `select t.id, t.pools from tokens t join users u on u.id = t.user_id
+         where t.id = any(:ids) and t.revoked_at is null and u.enabled
+           and (t.expires_at is null or t.expires_at > now())`,
         { ids: [...ids] },
       );
       return new Map(rows.map(({ id, pools }) => [id, pools]));

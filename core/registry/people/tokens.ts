@@ -2,10 +2,12 @@ import { hash, randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import type { Actor, Scope } from '../../access.ts';
-import { grantedTo } from '../../access/presets.ts';
+import { needCover } from '../../access/covers.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
 import { sqlFaultOf } from '../database/faults.ts';
+import { enterIdentity, readNamed } from '../identity/actors.ts';
+import { createGrantedByEpoch, rightsOfUser } from '../identity/rights.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { checkTokens, lockUser } from '../names/quotas.ts';
 
@@ -76,6 +78,19 @@ async function holdParent(trx: Knex.Transaction, { createdBy }: NewToken): Promi
     throw new McpctlError('unauthenticated');
 }
 
+/** A token speaks for its user: who makes one for another must have what that one has. @throws McpctlError `escalation` */
+async function needMayMint(trx: Knex.Transaction, { userId, createdBy }: NewToken): Promise<void> {
+  if (createdBy === null || createdBy.userId === userId) return;
+  const actor = await enterIdentity(trx, createdBy);
+  needCover(actor.granted, await rightsOfUser(trx, userId));
+}
+
+/** All of a user who is deleted, with what was made with them. */
+export async function revokeAllOf(trx: Knex.Transaction, userId: string): Promise<void> {
+  const tokens = await trx('tokens').where({ userId }).whereNull('revokedAt').select<{ id: string }[]>('id');
+  for (const { id } of tokens) await revokeFamily(trx, id);
+}
+
 /** Until none is found: one that was being made meanwhile is seen by the next look. */
 async function revokeFamily(trx: Knex.Transaction, id: string): Promise<void> {
   for (let revoked = -1; revoked !== 0;) {
@@ -117,21 +132,12 @@ const taken = (name: string): string => `There is a token named '${name}' alread
 
 export function createTokens({ db, transaction }: Connection, limits: RegistryLimits): Tokens {
   const rows = () => db('tokens').join('users', 'users.id', 'tokens.userId').select<TokenRow[]>(columns);
+  const grantedAt = createGrantedByEpoch(db);
   const actorWhere = async (where: Readonly<Record<string, string>>): Promise<Actor | undefined> => {
-    const found = await db('tokens')
-      .join('users', 'users.id', 'tokens.userId')
-      .where(where)
-      .whereNull('tokens.revokedAt')
-      .whereRaw('(tokens.expires_at is null or tokens.expires_at > now())')
-      .first<Omit<Actor, 'granted'> | undefined>({
-        userId: 'users.id',
-        userName: 'users.name',
-        tokenId: 'tokens.id',
-        tokenName: 'tokens.name',
-        binding: 'users.binding',
-        pools: 'tokens.pools',
-      });
-    return found && { ...found, granted: grantedTo[found.binding] };
+    const named = await readNamed(db, where);
+    if (!named) return undefined;
+    const { epoch, ...actor } = named;
+    return { ...actor, granted: await grantedAt(actor.userId, epoch) };
   };
   const byId = async (id: string): Promise<TokenRow | undefined> => (await rows().where('tokens.id', id))[0];
 
@@ -141,6 +147,7 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
       const text = `mcpctl_${randomBytes(32).toString('base64url')}`;
       try {
         const id = await transaction(async (trx) => {
+          await needMayMint(trx, token);
           const user = await lockUser(trx, token.userId);
           await holdParent(trx, token);
           const made = await insert(trx, token, text);
@@ -169,7 +176,11 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
       return (await rows().where({ userId, 'tokens.name': name }).whereNull('tokens.revokedAt'))[0];
     },
     async revoke(id) {
-      await transaction((trx) => revokeFamily(trx, id));
+      await transaction(async (trx) => {
+        // Before the rows of tokens, as every write of identity takes it.
+        await trx.raw('select revision from identity_epoch for update');
+        await revokeFamily(trx, id);
+      });
       return byId(id);
     },
     actorOf: (text) => actorWhere({ 'tokens.hash': hashToken(text) }),

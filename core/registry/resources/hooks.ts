@@ -3,14 +3,19 @@ import type { Actor } from '../../access.ts';
 import type { ResourceRow, Values } from './rows.ts';
 
 /**
- * What is not data about a resource. There are two here, and one where it is shown (edge/resources/overlay.ts): what
- * needs a fourth is a route of its own.
+ * What is not data about a resource. There are three here, and one where it is shown (edge/resources/overlay.ts): what
+ * needs a fifth is a route of its own.
  */
 export interface Hooks {
-  /** Before anything is written: refuses, or says what else is written. `row` is null where one is made. */
+  /** Before anything is read for a write: locks what its writes take turns at. @returns who the actor is behind that. */
+  enter?(trx: Knex.Transaction, actor: Actor): Promise<Actor>;
+  /**
+   * Before anything is written: refuses, or says what else is written. `row` is null where one is made, `asked` where one is
+   * deleted.
+   */
   admit?(
     trx: Knex.Transaction,
-    write: { row: ResourceRow | null; asked: Values; actor: Actor },
+    write: { row: ResourceRow | null; asked: Values | null; actor: Actor },
   ): Promise<Values>;
   /** After it was written, before it is committed. `row` is null where it was deleted. */
   after?(

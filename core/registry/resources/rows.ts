@@ -1,6 +1,8 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { scopeOf, type Actor, type Scope, type Target } from '../../access.ts';
+import { closed } from '../../access/grants.ts';
+import { McpctlError } from '../../errors.ts';
 import { instantSchema } from '../../newer-words.ts';
 import { storedIdSchema } from '../../names.ts';
 import {
@@ -32,8 +34,9 @@ export interface ResourceRow {
 
 const rowSchema = z.looseObject({
   id: z.string(),
-  ownerId: z.string(),
-  owner: z.string(),
+  // Of what is built in nobody is the owner.
+  ownerId: z.string().nullable(),
+  owner: z.string().nullable(),
   revision: z.number(),
   createdAt: instantSchema,
   updatedAt: instantSchema,
@@ -68,7 +71,8 @@ export function parseRow(definition: Referable, row: unknown): ResourceRow {
   const refersTo = Object.fromEntries(
     referencesOf(definition).map(([name]) => [name, idSchema.parse(rest[`${name}Id`])]),
   );
-  return { id, ownerId, owner, revision, createdAt, updatedAt, values, refersTo };
+  const ownership = { ownerId: ownerId ?? '', owner: owner ?? '' };
+  return { id, ...ownership, revision, createdAt, updatedAt, values, refersTo };
 }
 
 const visibilitySchema = z.enum(visibilities);
@@ -76,15 +80,17 @@ const visibilitySchema = z.enum(visibilities);
 /** What rights ask of a row. */
 export function targetOf({ ownerId, values }: ResourceRow): Target {
   const { data: visibility } = visibilitySchema.safeParse(values['visibility']);
-  return visibility === undefined ? { ownerId } : { ownerId, visibility };
+  const { data: name } = z.string().safeParse(values['name']);
+  return { ownerId, ...(name !== undefined && { name }), ...(visibility && { visibility }) };
 }
 
 /** Rows with the names of their owners, and of what they refer to. */
 export function selectRows(db: Knex, definition: Referable): Knex.QueryBuilder {
   const { plural: table } = definition;
   const query = db(table)
-    .join('users', 'users.id', `${table}.ownerId`)
-    .select(`${table}.*`, 'users.name as owner');
+    .leftJoin('users as owners', 'owners.id', `${table}.ownerId`)
+    .select(`${table}.*`, 'owners.name as owner');
+  if (definition.isTombstoned) query.whereNull(`${table}.deletedAt`);
   for (const [name, { to }] of referencesOf(definition))
     query
       .leftJoin(`${to.plural} as ${name}`, `${name}.id`, `${table}.${name}Id`)
@@ -122,6 +128,8 @@ export async function listRows(
   { actor, filters, after, limit }: Asked,
 ): Promise<{ rows: ResourceRow[]; more: boolean }> {
   const scope = scopeOf(actor, 'view', definition);
+  if (!scope && closed.includes(definition.word))
+    throw new McpctlError('forbidden', `Your token may not view ${definition.plural}.`);
   if (!scope) return { rows: [], more: false };
   const { plural: table, key, fields } = definition;
   const at = `${table}.${key}`;
@@ -198,7 +206,7 @@ const NEIGHBOURS = 100;
 /** Names in alphabetical order around a word, of those that an actor may see. */
 export async function namesAround(
   db: Knex,
-  { plural: table, fields, ...rights }: Definition,
+  { plural: table, fields, isTombstoned, ...rights }: Definition,
   { actor, asked }: Wanted,
 ): Promise<string[]> {
   const scope = scopeOf(actor, 'view', rights);
@@ -206,6 +214,7 @@ export async function namesAround(
   const side = (compared: '>=' | '<', order: 'asc' | 'desc') =>
     within(db(table).select('name').limit(NEIGHBOURS), table, scope)
       .where('name', compared, asked.slice(0, 63).toLowerCase())
+      .whereRaw(isTombstoned ? 'deleted_at is null' : 'true')
       .orderBy('name', order);
   const rows = (await Promise.all([side('>=', 'asc'), side('<', 'desc')])).flat() as unknown[];
   return z

@@ -65,15 +65,19 @@ export interface StoreDeps {
 export function createResourceStore(definition: Definition, deps: StoreDeps): ResourceStore {
   const { db, transaction } = deps.connection;
   const write = { definition, ...deps };
+  const entered = async (trx: Knex.Transaction, actor: Actor): Promise<Actor> =>
+    (await deps.hooks.enter?.(trx, actor)) ?? actor;
   return {
     list: (asked) => listRows(db, definition, asked),
     async get(asked, actor) {
       const row = await findRow(db, definition, { actor, asked });
       return row ?? (await refuseMissing(db, definition, { actor, asked }));
     },
-    create: (values, actor) => transaction((trx) => insert(trx, write, { values, actor })),
-    replace: (asked, values, { actor, ifMatch }) =>
+    create: (values, by) =>
+      transaction(async (trx) => insert(trx, write, { values, actor: await entered(trx, by) })),
+    replace: (asked, values, { actor: by, ifMatch }) =>
       transaction(async (trx) => {
+        const actor = await entered(trx, by);
         const row = await findRow(trx, definition, { actor, asked, hold: 'to write' });
         if (row) return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch });
         const mayBeMade = definition.key === 'name' && keySchema(definition).safeParse(asked).success;
@@ -81,18 +85,21 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
         if (ifMatch !== null) throw new McpctlError('stale_revision');
         return insert(trx, write, { values: { name: asked, ...values }, actor });
       }),
-    change: (asked, values, { actor, ifMatch }) =>
+    change: (asked, values, { actor: by, ifMatch }) =>
       transaction(async (trx) => {
+        const actor = await entered(trx, by);
         const row = await locked(trx, definition, { actor, asked });
         return update(trx, write, { row, values, actor, ifMatch });
       }),
-    delete: (asked, { actor, ifMatch }) =>
+    delete: (asked, { actor: by, ifMatch }) =>
       transaction(async (trx) => {
+        const actor = await entered(trx, by);
         const row = await locked(trx, definition, { actor, asked });
         need(definition, { actor, verb: 'delete', row });
         checkRevision(row, ifMatch);
         await checkUnused(trx, definition, { row, all: deps.all });
-        await trx(definition.plural).where({ id: row.id }).delete();
+        await deps.hooks.admit?.(trx, { row, asked: null, actor });
+        await remove(trx, definition, row);
         await deps.hooks.after?.(trx, { before: row, row: null, actor });
         return row;
       }),
@@ -100,6 +107,17 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
 }
 
 type Writing = StoreDeps & { definition: Definition };
+
+/** What stays for what refers to it is called what nobody can be. */
+async function remove(
+  trx: Knex.Transaction,
+  { plural, isTombstoned = false }: Definition,
+  { id, values }: ResourceRow,
+): Promise<void> {
+  const row = trx(plural).where({ id });
+  if (!isTombstoned) await row.delete();
+  else await row.update({ name: `${String(values['name'])}~${id}`, deletedAt: trx.fn.now() });
+}
 
 async function refuseMissing(
   db: Knex,
@@ -128,9 +146,9 @@ async function locked(
 /** @throws McpctlError `forbidden`. @param row null: one that is to be made. */
 function need(
   definition: Definition,
-  { actor, verb, row }: { actor: Actor; verb: Verb; row: ResourceRow | null },
+  { actor, verb, row, name }: { actor: Actor; verb: Verb; row: ResourceRow | null; name?: unknown },
 ): void {
-  const target = row ? targetOf(row) : {};
+  const target = row ? targetOf(row) : typeof name === 'string' ? { name } : {};
   if (can(actor, verb, { resource: definition, target })) return;
   const which = row ? `the ${definition.word} '${labelOf(row)}'` : definition.plural;
   throw new McpctlError('forbidden', `Your token may not ${verb} ${which}.`);
@@ -215,7 +233,7 @@ async function insert(
   { definition, hooks, quota }: Writing,
   { values, actor }: { values: Values; actor: Actor },
 ): Promise<Written> {
-  need(definition, { actor, verb: 'create', row: null });
+  need(definition, { actor, verb: 'create', row: null, name: values['name'] });
   const user = await lockUser(trx, actor.userId);
   const whole = { ...values, ...wholeOf(definition, values) };
   const more = await hooks.admit?.(trx, { row: null, asked: whole, actor });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { can, type Actor } from '../../../core/access.ts';
+import { reachOf, type Actor } from '../../../core/access.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { KnownTask, TaskKey } from '../../../core/registry/idempotency.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
@@ -42,6 +42,6 @@ export async function needEqual(
   const row = await deps.registry.tasks.byId(known.taskId);
   if (!row) throw new McpctlError('task_not_found');
   // A token that is bound to other pools may not read by a key what it may not run.
-  if (can(actor, 'run', { resource: 'llm', target: { poolKey: row.poolName } })) return row;
+  if (reachOf(actor, { poolKey: row.poolName, llm: row.pin ?? row.llmName }) !== null) return row;
   throw new McpctlError('forbidden', `Your token may not run '${row.llmName.slice(0, 128)}'.`);
 }

@@ -1,4 +1,4 @@
-import { can, type Actor } from '../../../core/access.ts';
+import { can, reachOf, scopeOf, seesCallee, type Actor } from '../../../core/access.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { isServed, mayReturn } from '../../../core/flow/alive/served.ts';
 import { sleepersIn } from '../../../core/flow/alive/sleepers.ts';
@@ -57,7 +57,7 @@ export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Pr
   const quick = isName ? await recalled(deps, actor, wanted) : undefined;
   if (quick) return quick;
   const known = isName ? await deps.knownPools.ask(asked) : undefined;
-  if (!known || !mayRunAgent(known, actor)) throw await unknown(deps, actor, asked);
+  if (!known || !isThere(known, actor)) throw await unknown(deps, actor, asked);
   return chosenIn(known, actor, wanted);
 }
 
@@ -70,6 +70,15 @@ async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<T
   } catch {
     return undefined; // asked again, for an answer of now
   }
+}
+
+/** What may be neither seen nor run is as if it were not there. */
+function isThere(known: Known, actor: Actor): boolean {
+  const { poolKey, llm, agent } = known.resolved;
+  if (agent !== null) return mayRunAgent(known, actor);
+  // That a token is bound to other pools is said: its maker knows this one.
+  const unbound = actor.pools?.includes(poolKey) === false ? { ...actor, pools: null } : actor;
+  return seesCallee(unbound, { poolKey, llm });
 }
 
 /** One that is somebody else's alone is not there, and one that leads out of the pools of a token neither. */
@@ -122,10 +131,7 @@ function orThrow(target: Target | McpctlError): Target {
 
 function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait, needs }: Wanted): Target {
   const { poolKey } = resolved;
-  if (!can(actor, 'run', { resource: 'llm', target: { poolKey } })) {
-    throw new McpctlError('forbidden', `Your token may not run '${asked}'.`);
-  }
-  const name = memberAsked(resolved, pin);
+  const name = memberReached(resolved, actor, { asked, pin });
   const pinned = name === null ? null : pinnedIn(pool, name);
   const named = pinned?.row.name ?? (resolved.agent && resolved.llm);
   const unfit = unfitIn(pool, { pinned, needs });
@@ -148,7 +154,20 @@ function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait
   };
 }
 
-/** The one member that may run it. @throws McpctlError `invalid_request` where an agent has another one. */
+/** The one member that may run it: who may run one llm of a pool, and not the pool, reaches that and no other. */
+function memberReached(
+  resolved: Known['resolved'],
+  actor: Actor,
+  { asked, pin }: Pick<Wanted, 'asked' | 'pin'>,
+): string | null {
+  const name = memberAsked(resolved, pin);
+  const llm = name ?? resolved.llm;
+  const reach = reachOf(actor, { poolKey: resolved.poolKey, llm });
+  if (reach === null) throw new McpctlError('forbidden', `Your token may not run '${asked}'.`);
+  return reach === 'pool' ? name : llm;
+}
+
+/** The one that is asked for. @throws McpctlError `invalid_request` where an agent has another one. */
 function memberAsked({ agent, llm }: Known['resolved'], pin: string | undefined): string | null {
   if (agent?.pinMode !== 'only') return pin ?? null;
   if (pin === undefined || pin === llm) return llm;
@@ -213,7 +232,7 @@ export function nobody(poolKey: string, pin: string | null): McpctlError {
 }
 
 async function unknown(deps: EdgeDeps, actor: Actor, asked: string): Promise<McpctlError> {
-  const near = await deps.registry.names.similar(asked, actor.pools);
+  const near = await deps.registry.names.similar(asked, scopeOf(actor, 'view', 'llm'));
   const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
   return new McpctlError('llm_not_found', `There is no llm named '${asked.slice(0, 128)}'.${hint}`);
 }

@@ -1,0 +1,95 @@
+import type { Knex } from 'knex';
+import { can, type Actor } from '../../access.ts';
+import { builtIn } from '../../access/built-in.ts';
+import { needCover } from '../../access/covers.ts';
+import { McpctlError } from '../../errors.ts';
+import { group, user } from '../../resources/identity.ts';
+import type { Connection } from '../database/connect.ts';
+import { findRow, targetOf } from '../resources/rows.ts';
+import { enterIdentity } from './actors.ts';
+import { needAdminLeft } from './last-admin.ts';
+import { rightsOfGroup } from './rights.ts';
+
+/** Of a group, or of a user, so many are shown. */
+const MOST_SHOWN = 500;
+
+interface Membership {
+  group: string;
+  user: string;
+  actor: Actor;
+}
+
+/** Who is in which group. */
+export interface Groups {
+  /** Idempotent. @throws McpctlError `group_not_found`, `user_not_found`, `forbidden`, `escalation`. */
+  add(membership: Membership): Promise<void>;
+  /** The same; @throws McpctlError `last_admin` besides. */
+  remove(membership: Membership): Promise<void>;
+  /** Names of members by the ids of groups, in order; the first 500 of each. */
+  membersOf(ids: readonly string[]): Promise<ReadonlyMap<string, string[]>>;
+  /** Names of groups by the ids of users; `everyone` is not among them. */
+  groupsOf(ids: readonly string[]): Promise<ReadonlyMap<string, string[]>>;
+  /** Grows with each write of identity, whoever makes it. */
+  epoch(): Promise<string>;
+}
+
+/** @returns the ids, once the actor may change who is in that group. */
+async function needMayChange(
+  trx: Knex.Transaction,
+  { group: groupName, user: userName, actor: by }: Membership,
+): Promise<{ groupId: string; userId: string; actor: Actor }> {
+  const actor = await enterIdentity(trx, by);
+  const found = await findRow(trx, group, { actor, asked: groupName, hold: 'to refer' });
+  if (!found) throw new McpctlError('group_not_found', `There is no group named '${groupName}'.`);
+  if (!can(actor, 'edit', { resource: group, target: targetOf(found) }))
+    throw new McpctlError('forbidden', `Your token may not edit the group '${groupName}'.`);
+  if (found.id === builtIn.everyone)
+    throw new McpctlError('forbidden', 'Every user is in everyone; disable one who is not to be.');
+  const [who] = await trx('users')
+    .where({ name: userName })
+    .whereNull('deletedAt')
+    .select<{ id: string }[]>('id');
+  const mayKnow = can(actor, 'view', { resource: user, target: { name: userName } });
+  if (!who || !mayKnow) throw new McpctlError('user_not_found', `There is no user named '${userName}'.`);
+  needCover(actor.granted, await rightsOfGroup(trx, found.id));
+  return { groupId: found.id, userId: who.id, actor };
+}
+
+async function namesBy(
+  db: Knex,
+  ids: readonly string[],
+  { by, of, name }: { by: string; of: string; name: string },
+): Promise<Map<string, string[]>> {
+  const { rows } = await db.raw<{ rows: { id: string; names: string[] }[] }>(
+    `select asked.id, array(
+       select ${name} from memberships m join ${of} where m.${by} = asked.id order by ${name} limit ${MOST_SHOWN}) as names
+     from unnest(cast(:ids as uuid[])) asked (id)`,
+    { ids: [...ids] },
+  );
+  return new Map(rows.map(({ id, names }) => [id, names]));
+}
+
+export function createGroups({ db, transaction }: Connection): Groups {
+  return {
+    add: (membership) =>
+      transaction(async (trx) => {
+        const { groupId, userId, actor } = await needMayChange(trx, membership);
+        const row = { groupId, userId, addedBy: actor.userId };
+        await trx('memberships').insert(row).onConflict(['group_id', 'user_id']).ignore();
+      }),
+    remove: (membership) =>
+      transaction(async (trx) => {
+        const { groupId, userId } = await needMayChange(trx, membership);
+        await trx('memberships').where({ groupId, userId }).delete();
+        await needAdminLeft(trx);
+      }),
+    membersOf: (ids) =>
+      namesBy(db, ids, { by: 'group_id', of: 'users u on u.id = m.user_id', name: 'u.name' }),
+    groupsOf: (ids) =>
+      namesBy(db, ids, { by: 'user_id', of: 'groups g on g.id = m.group_id', name: 'g.name' }),
+    async epoch() {
+      const { rows } = await db.raw<{ rows: { revision: string }[] }>('select revision from identity_epoch');
+      return rows[0]?.revision ?? '';
+    },
+  };
+}

@@ -1,0 +1,127 @@
+import type { Knex } from 'knex';
+import { z } from 'zod';
+import { can, canToAll, type Actor } from '../../access.ts';
+import { builtIn } from '../../access/built-in.ts';
+import { needCover } from '../../access/covers.ts';
+import { McpctlError, type Fault } from '../../errors.ts';
+import type { Subject } from '../../resources/identity.ts';
+import { revokeAllOf } from '../people/tokens.ts';
+import type { Hooks } from '../resources/hooks.ts';
+import type { ResourceRow, Values } from '../resources/rows.ts';
+import { enterIdentity } from './actors.ts';
+import { needAdminLeft } from './last-admin.ts';
+import { rightsIn, rightsOfGroup, rightsOfUser } from './rights.ts';
+
+const enter: Hooks['enter'] = enterIdentity;
+
+/** Nobody takes up, with a name, what is said of who had it: for so long only who rules over users makes it anew. */
+const RETIRED_DAYS = 30;
+
+async function needNotRetired(trx: Knex.Transaction, name: unknown, actor: Actor): Promise<void> {
+  if (canToAll(actor, 'create', 'user') && can(actor, 'edit', { resource: 'rbac' })) return;
+  const { rows } = await trx.raw<{ rows: unknown[] }>(
+    `select 1 from retired_names where resource = 'user' and name = :name and until > now()`,
+    { name: String(name) },
+  );
+  if (rows.length > 0) throw new McpctlError('name_retired');
+}
+
+/** A name that a document was written with leads nowhere any more. */
+async function forget(trx: Knex.Transaction, kind: Subject['kind'], name: string): Promise<void> {
+  await trx.raw(
+    `update rbac set revision = revision + 1, updated_at = now(), subjects = (
+       select coalesce(jsonb_agg(s), '[]') from jsonb_array_elements(subjects) s where s <> cast(:subject as jsonb))
+     where subjects @> jsonb_build_array(cast(:subject as jsonb))`,
+    { subject: JSON.stringify({ kind, name }) },
+  );
+}
+
+export const userHooks: Hooks = {
+  enter,
+  async admit(trx, { row, asked, actor }) {
+    if (!row) await needNotRetired(trx, asked?.['name'], actor);
+    // Whoever is disabled, enabled or taken away loses or gets all that they are granted.
+    else needCover(actor.granted, await rightsOfUser(trx, row.id));
+    return {};
+  },
+  async after(trx, { before, row }) {
+    if (!before) return;
+    if (!row) {
+      const name = String(before.values['name']);
+      await trx('users').where({ id: before.id }).update({ enabled: false });
+      await revokeAllOf(trx, before.id);
+      await trx('memberships').where({ userId: before.id }).delete();
+      await trx('rbacSubjects').where({ userId: before.id }).delete();
+      await forget(trx, 'user', name);
+      await trx.raw(
+        `insert into retired_names (resource, name, until) values ('user', :name, now() + :days * interval '1 day')
+         on conflict (resource, name) do update set until = excluded.until`,
+        { name, days: RETIRED_DAYS },
+      );
+    }
+    await needAdminLeft(trx);
+  },
+};
+
+export const groupHooks: Hooks = {
+  enter,
+  async admit(trx, { row, asked, actor }) {
+    if (!row || asked) return {};
+    const { id } = row;
+    if (id === builtIn.everyone || id === builtIn.admins)
+      throw new McpctlError('forbidden', 'This group is built in, and is not deleted.');
+    needCover(actor.granted, await rightsOfGroup(trx, id));
+    return {};
+  },
+  async after(trx, { before, row }) {
+    if (!before || row) return;
+    await forget(trx, 'group', String(before.values['name']));
+    await needAdminLeft(trx);
+  },
+};
+
+const subjectsSchema = z.array(z.object({ kind: z.enum(['user', 'group']), name: z.string() })).catch([]);
+
+/** @throws McpctlError `invalid_request` that names each who is not there: nobody gets a right by coming later. */
+async function idsOf(
+  trx: Knex.Transaction,
+  subjects: readonly Subject[],
+): Promise<{ userId: string | null; groupId: string | null }[]> {
+  const faults: Fault[] = [];
+  const ids = [];
+  for (const [at, { kind, name }] of subjects.entries()) {
+    const query = kind === 'user' ? trx('users').whereNull('deletedAt') : trx('groups');
+    const [found] = await query.where({ name }).select<{ id: string }[]>('id').forKeyShare();
+    if (!found) faults.push({ path: `subjects.${at}.name`, message: `there is no ${kind} named '${name}'` });
+    else ids.push({ userId: kind === 'user' ? found.id : null, groupId: kind === 'group' ? found.id : null });
+  }
+  if (faults.length > 0) throw new McpctlError('invalid_request', undefined, { details: faults });
+  return ids;
+}
+
+const rightsOfDocument = (values: Values) =>
+  rightsIn([{ bindings: values['bindings'], operations: values['operations'] }]);
+
+export const rbacHooks: Hooks = {
+  enter,
+  async admit(_trx, { row, asked, actor }) {
+    if (row?.id === builtIn.rbacAdmins)
+      throw new McpctlError(
+        'forbidden',
+        'This document is built in, and stays as it is; say who is in the group admins instead.',
+      );
+    if (row) needCover(actor.granted, rightsOfDocument(row.values));
+    if (asked) needCover(actor.granted, rightsOfDocument({ ...row?.values, ...asked }));
+    return {};
+  },
+  async after(trx, { before, row }) {
+    if (row) await writeSubjects(trx, row);
+    if (before) await needAdminLeft(trx);
+  },
+};
+
+async function writeSubjects(trx: Knex.Transaction, { id, values }: ResourceRow): Promise<void> {
+  const ids = await idsOf(trx, subjectsSchema.parse(values['subjects']));
+  await trx('rbacSubjects').where({ rbacId: id }).delete();
+  if (ids.length > 0) await trx('rbacSubjects').insert(ids.map((each) => ({ rbacId: id, ...each })));
+}

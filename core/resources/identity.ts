@@ -1,0 +1,135 @@
+import { z } from 'zod';
+import { operations } from '../access/grants.ts';
+import { nameSchema, textSchema } from '../names.ts';
+import { defineResource, optional, ownership, required, shown } from './define.ts';
+import { grantSchema } from './grant.ts';
+
+/** Wider than other names: people are called by their addresses too. */
+export const userNameSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._@-]{0,62}$/, 'a user name is 1 to 63 of a-z 0-9 . _ @ -');
+
+export const user = defineResource({
+  word: 'user',
+  plural: 'users',
+  short: ['u'],
+  about: 'who calls, and who publishes',
+  key: 'name',
+  naming: userNameSchema,
+  fields: {
+    name: required(userNameSchema),
+    kind: optional(z.enum(['human', 'service']), 'human'),
+    enabled: optional(z.boolean(), true),
+  },
+  derived: { groups: z.array(z.string()) },
+  filters: ['kind'],
+  may: {},
+  isTombstoned: true,
+  quota: { user: 5_000, all: 10_000 },
+  missing: 'user_not_found',
+  columns: [
+    shown('NAME', 'name'),
+    shown('KIND', 'kind'),
+    shown('ENABLED', 'enabled'),
+    shown('GROUPS', 'groups', { as: 'list' }),
+    shown('UPDATED', 'updatedAt', { as: 'ago', spare: true }),
+    shown('ID', 'id', { wide: true }),
+  ],
+  describe: [
+    shown('Name', 'name'),
+    shown('Kind', 'kind'),
+    shown('Enabled', 'enabled'),
+    shown('Groups', 'groups', { as: 'list' }),
+    ...ownership,
+  ],
+  backup: 'with',
+  example: { name: 'grace', kind: 'human' },
+});
+
+export const group = defineResource({
+  word: 'group',
+  plural: 'groups',
+  short: ['grp'],
+  about: 'users who are granted the same',
+  key: 'name',
+  fields: {
+    name: required(nameSchema),
+    description: optional(textSchema(2_000), ''),
+  },
+  derived: { members: z.array(z.string()) },
+  filters: [],
+  may: {},
+  quota: { user: 500, all: 2_000 },
+  missing: 'group_not_found',
+  columns: [
+    shown('NAME', 'name'),
+    shown('DESCRIPTION', 'description', { spare: true }),
+    shown('MEMBERS', 'members', { as: 'list' }),
+    shown('UPDATED', 'updatedAt', { as: 'ago' }),
+    shown('ID', 'id', { wide: true }),
+  ],
+  describe: [
+    shown('Name', 'name'),
+    shown('Description', 'description'),
+    shown('Members', 'members', { as: 'list' }),
+    ...ownership,
+  ],
+  backup: 'with',
+  example: { name: 'gpu', description: 'Who may use the rack' },
+});
+
+const subjectSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('user'), name: userNameSchema }),
+  z.strictObject({ kind: z.literal('group'), name: nameSchema }),
+]);
+export type Subject = z.infer<typeof subjectSchema>;
+
+export const rbac = defineResource({
+  word: 'rbac',
+  plural: 'rbac',
+  short: [],
+  about: 'what users and groups are granted',
+  key: 'name',
+  fields: {
+    name: required(nameSchema),
+    description: optional(textSchema(2_000), ''),
+    subjects: optional(z.array(subjectSchema).max(100), [], {
+      json: true,
+      item: { flag: 'subject', parts: ['kind', 'name'] },
+    }),
+    bindings: optional(z.array(grantSchema).max(100), [], {
+      json: true,
+      item: { flag: 'binding', parts: ['role', 'resource', 'name'] },
+    }),
+    operations: optional(z.array(z.enum(operations)).max(operations.length), [], {
+      json: true,
+      item: { flag: 'operation', parts: [] },
+    }),
+  },
+  filters: [],
+  may: {},
+  quota: { user: 200, all: 1_000 },
+  missing: 'rbac_not_found',
+  columns: [
+    shown('NAME', 'name'),
+    shown('SUBJECTS', 'subjects.name', { as: 'list' }),
+    shown('RESOURCES', 'bindings.resource', { as: 'list', wide: true }),
+    shown('DESCRIPTION', 'description', { spare: true }),
+    shown('UPDATED', 'updatedAt', { as: 'ago' }),
+    shown('ID', 'id', { wide: true }),
+  ],
+  describe: [
+    shown('Name', 'name'),
+    shown('Description', 'description'),
+    shown('Subjects', 'subjects'),
+    shown('Bindings', 'bindings'),
+    shown('Operations', 'operations', { as: 'list' }),
+    ...ownership,
+  ],
+  backup: 'with',
+  example: {
+    name: 'gpu-users',
+    subjects: [{ kind: 'group', name: 'everyone' }],
+    bindings: [{ role: 'run', resource: 'llm', name: 'gpt' }],
+  },
+});

@@ -1,0 +1,257 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { createRegistry } from '../../core/registry/registry.ts';
+import { composeServices } from '../../core/runtime/process/service.ts';
+import { wireEdge } from '../../edge/compose.ts';
+import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+
+interface Body {
+  code?: string;
+  name?: string;
+  items?: { name: string; members?: string[] }[];
+  members?: unknown;
+  token?: string;
+  data?: { id: string }[];
+}
+
+describe('who is who, and what they are granted', function () {
+  this.timeout(20_000);
+  let t: EdgeFixture;
+  beforeEach(async () => {
+    t = await edgeFixture();
+  });
+  afterEach(() => t.close());
+
+  const api = async (
+    call: string,
+    body?: unknown,
+    token = t.tokens.root,
+  ): Promise<Answer & { json: Body }> => {
+    const [method = '', path = ''] = call.split(' ');
+    const answer = await t.call(`${method} /api/v1${path}`, { token, ...(body !== undefined && { body }) });
+    return answer as Answer & { json: Body };
+  };
+  /** Status, and code of a refusal. */
+  const said = async (call: string, body?: unknown, token?: string): Promise<string> => {
+    const { status, json } = await api(call, body, token);
+    return [status, ...(status >= 400 ? [json.code] : [])].join(' ');
+  };
+  const llm = (name: string, poolName?: string) =>
+    api('POST /llms', {
+      name,
+      type: 'openai',
+      model: 'm',
+      url: 'http://backend.test/v1',
+      ...(poolName && { poolName }),
+    });
+  const rbac = (name: string, document: object, token?: string) =>
+    said('POST /rbac', { name, ...document }, token);
+  const ada = { subjects: [{ kind: 'user', name: 'ada' }] };
+  const may = (...bindings: string[]) => ({
+    bindings: bindings.map((text) => {
+      const [role, resource, name] = text.split(':');
+      return { role, resource, ...(name && { name }) };
+    }),
+  });
+  /** What a user without `everyone` is left with is what names them. */
+  const narrow = () => said('DELETE /rbac/everyone');
+
+  it('lets who has one llm of a pool see and call that, and tells of no other', async () => {
+    await llm('alpha', 'both');
+    await llm('beta', 'both');
+    await narrow();
+    expect(await rbac('one', { ...ada, ...may('run:llm:alpha') })).to.equal('201');
+    const listed = (await api('GET /llms', undefined, t.tokens.ada)).json.items?.map(({ name }) => name);
+    expect(listed).to.deep.equal(['alpha']);
+    const members = JSON.stringify((await api('GET /llms/alpha/members', undefined, t.tokens.ada)).json);
+    expect(members).to.contain('alpha').and.not.contain('beta');
+    const absent = await api('GET /llms/betta', undefined, t.tokens.ada);
+    const unseen = await api('GET /llms/beta', undefined, t.tokens.ada);
+    expect([absent.status, unseen.status]).to.deep.equal([404, 404]);
+    expect(JSON.stringify(absent.json)).to.not.contain('beta,');
+    const asked = (model: string) => ({ model, messages: [{ role: 'user', content: 'hi' }] });
+    const calling = async (model: string): Promise<number> =>
+      (await t.call('POST /v1/chat/completions', { token: t.tokens.ada, body: asked(model) })).status;
+    expect([await calling('beta'), await calling('both')]).to.deep.equal([404, 404]);
+    const made = await api('POST /tasks', { llm: 'alpha', request: asked('alpha') }, t.tokens.ada);
+    expect(made.status).to.equal(202);
+    const [row] = await t.connection.db('tasks').select<{ pin: string | null }[]>('pin');
+    expect(row?.pin, 'it is pinned to the one').to.not.equal(null);
+  });
+
+  it('holds names for what is made: what is called otherwise is 403, and not made', async () => {
+    await rbac('maker', { ...ada, ...may('create:llm:gpt') });
+    const body = { type: 'openai', model: 'm', url: 'http://backend.test/v1' };
+    expect(await said('POST /llms', { name: 'gpt2', ...body }, t.tokens.ada)).to.equal('403 forbidden');
+    expect(await said('PUT /llms/gpt2', body, t.tokens.ada)).to.equal('403 forbidden');
+    expect(await said('POST /llms', { name: 'gpt', ...body }, t.tokens.ada)).to.equal('201');
+  });
+
+  it('grants by a group, at once where it is written, and takes it back', async () => {
+    await narrow();
+    await llm('alpha');
+    await said('POST /groups', { name: 'gpu' });
+    await rbac('gpu-users', { subjects: [{ kind: 'group', name: 'gpu' }], ...may('view:llm') });
+    const sees = () => said('GET /llms/alpha', undefined, t.tokens.ada);
+    expect(await sees()).to.equal('404 llm_not_found');
+    expect(await said('PUT /groups/gpu/members/ada')).to.equal('204');
+    expect(await said('PUT /groups/gpu/members/ada'), 'again').to.equal('204');
+    expect(await sees()).to.equal('200');
+    expect((await api('GET /groups/gpu')).json.members).to.deep.equal(['ada']);
+    expect(await said('DELETE /groups/gpu/members/ada')).to.equal('204');
+    expect(await sees()).to.equal('404 llm_not_found');
+    expect(await said('PUT /groups/gpu/members/nobody')).to.equal('404 user_not_found');
+  });
+
+  it('gives nobody what the giver lacks, whatever the way, and lets nobody take it', async () => {
+    await rbac('writer', {
+      ...ada,
+      ...may(
+        'create:rbac',
+        'edit:rbac',
+        'delete:rbac',
+        'edit:group',
+        'view:user',
+        'edit:user',
+        'create:token',
+        'delete:user',
+      ),
+    });
+    const asAda = (call: string, body?: unknown) => said(call, body, t.tokens.ada);
+    expect(await rbac('own', { ...ada, ...may('view:audit') }, t.tokens.ada)).to.equal('403 escalation');
+    expect(await rbac('own', { ...ada, operations: ['logs'] }, t.tokens.ada)).to.equal('403 escalation');
+    expect(await rbac('own', { ...ada, ...may('run:*') }, t.tokens.ada)).to.equal('403 escalation');
+    expect(await asAda('PATCH /rbac/writer', may('view:audit'))).to.equal('403 escalation');
+    expect(await asAda('PUT /groups/admins/members/ada')).to.equal('403 escalation');
+    expect(await asAda('PATCH /users/root', { enabled: false })).to.equal('403 escalation');
+    expect(await asAda('DELETE /users/root')).to.equal('403 escalation');
+    expect(await asAda('DELETE /rbac/admins')).to.equal('403 forbidden');
+    expect(await asAda('POST /tokens', { name: 'x', user: 'root' })).to.equal('403 escalation');
+    expect(await rbac('own', { ...ada, ...may('run:llm', 'edit:rbac') }, t.tokens.ada)).to.equal('201');
+    expect((await api('GET /rbac')).json.items?.map(({ name }) => name)).to.deep.equal([
+      'admins',
+      'everyone',
+      'own',
+      'writer',
+    ]);
+  });
+
+  it('`*` gives nothing of identity', async () => {
+    await rbac('all', { ...ada, ...may('view:*', 'create:*', 'edit:*', 'delete:*', 'run:*') });
+    for (const plural of ['users', 'groups', 'rbac'])
+      expect(await said(`GET /${plural}`, undefined, t.tokens.ada), plural).to.equal('403 forbidden');
+    expect(await said('POST /users', { name: 'eve' }, t.tokens.ada)).to.equal('403 forbidden');
+    expect(await said('GET /metrics', undefined, t.tokens.ada)).to.equal('404 route_not_found');
+  });
+
+  it('keeps one who may do everything, whatever two of them do at once', async () => {
+    await said('DELETE /groups/admins/members/admin');
+    expect(await said('PUT /groups/admins/members/ada')).to.equal('204');
+    for (let tried = 0; tried < 10; tried++) {
+      const both = await Promise.all([
+        said('PATCH /users/ada', { enabled: false }),
+        said('DELETE /groups/admins/members/root', undefined, t.tokens.ada),
+      ]);
+      expect(
+        both.filter((each) => each.startsWith('20')),
+        both.join(),
+      ).to.have.length(1);
+      expect(
+        both.some((each) => /last_admin|unauthenticated|forbidden|escalation|not_found/.test(each)),
+      ).to.equal(true);
+      await t.connection.db('users').where({ name: 'ada' }).update({ enabled: true });
+      await t.connection.db('users').where({ name: 'root' }).update({ binding: 'admin' });
+      t.deps.authenticator.forget();
+    }
+    await said('DELETE /groups/admins/members/ada');
+    expect(await said('DELETE /groups/admins/members/root')).to.equal('409 last_admin');
+    expect(await said('DELETE /users/root')).to.equal('409 last_admin');
+    expect(await said('PATCH /users/root', { kind: 'service' })).to.equal('409 last_admin');
+  });
+
+  it('a user who is disabled is nobody until enabled again; one who is made anew has nothing of before', async () => {
+    await rbac('more', { ...ada, ...may('view:token') });
+    const asAda = () => said('GET /whoami', undefined, t.tokens.ada);
+    await said('PATCH /users/ada', { enabled: false });
+    expect(await asAda()).to.equal('401 unauthenticated');
+    await said('PATCH /users/ada', { enabled: true });
+    expect(await asAda()).to.equal('200');
+    const before = (await api('GET /users/ada')).json;
+    expect(await said('DELETE /users/ada')).to.equal('204');
+    expect(await asAda()).to.equal('401 unauthenticated');
+    expect(await said('GET /users/ada')).to.equal('404 user_not_found');
+    await rbac('people', { subjects: [{ kind: 'user', name: 'bob' }], ...may('create:user') });
+    expect(await said('POST /users', { name: 'ada' }, t.tokens.bob)).to.equal('409 name_retired');
+    const anew = (await api('POST /users', { name: 'ada' })).json;
+    expect(anew)
+      .to.include({ name: 'ada' })
+      .and.not.have.property('id', (before as { id?: string }).id);
+    expect((await api('GET /rbac/more')).json).to.deep.include({ subjects: [] });
+    const { token = '' } = (await api('POST /tokens', { name: 'new', user: 'ada' })).json;
+    expect((await api('GET /tokens', undefined, token)).json.items).to.have.length(1);
+  });
+
+  it('refuses what it does not know, and writes nothing', async () => {
+    const wrong: object[] = [
+      { ...ada, ...may('rnu:llm') },
+      { ...ada, ...may('run:lllm') },
+      { ...ada, ...may('run:llm:ü') },
+      { subjects: [{ kind: 'user', name: 'nobody' }] },
+      { subjects: [{ kind: 'group', name: 'ada' }] },
+      { subjects: [{ kind: 'robot', name: 'ada' }] },
+      { ...ada, operations: ['everything'] },
+      { ...ada, more: 1 },
+      { subjects: Array.from({ length: 101 }, () => ({ kind: 'user', name: 'ada' })) },
+    ];
+    for (const document of wrong)
+      expect(await rbac('wrong', document), JSON.stringify(document).slice(0, 80)).to.equal(
+        '400 invalid_request',
+      );
+    expect(await said('GET /rbac/wrong')).to.equal('404 rbac_not_found');
+  });
+
+  it('an edge of the last release and this one agree on who is an admin', async () => {
+    const { db } = t.connection;
+    const isMember = async (name: string): Promise<boolean> =>
+      ((await api(`GET /groups/admins`)).json.members as string[]).includes(name);
+    await db('users').where({ name: 'bob' }).update({ binding: 'admin' });
+    expect(await isMember('bob')).to.equal(true);
+    await said('DELETE /groups/admins/members/bob');
+    expect(await db('users').where({ name: 'bob' }).first('binding')).to.deep.equal({ binding: 'user' });
+    const id = randomUUID();
+    await db('users').insert({ id, name: 'eve', binding: 'admin' });
+    expect(await isMember('eve')).to.equal(true);
+  });
+
+  it('what is written at one edge is known at another by the epoch', async () => {
+    const { config, log, version, bullmqVersion, stopping, leaving } = t.deps;
+    const other = wireEdge(
+      { config, log, connection: t.connection, version, bullmqVersion, ofProcess: false },
+      { stopping, leaving },
+    );
+    const actor = () => other.deps.authenticator.actorOf(t.tokens.ada);
+    const running = composeServices(other.services, log);
+    const forgot = new Promise<void>((resolve) => {
+      const known = other.deps.authenticator;
+      const forget = known.forget.bind(known);
+      known.forget = () => {
+        forget();
+        resolve();
+      };
+    });
+    expect(await actor()).to.include({ userName: 'ada' });
+    const epoch = await createRegistry(t.connection).groups.epoch();
+    await running.start?.();
+    await said('PATCH /users/ada', { enabled: false });
+    expect(await createRegistry(t.connection).groups.epoch()).to.not.equal(epoch);
+    // The first look is what it compares with; each write after it is seen.
+    const writing = setInterval(
+      () => void said('PATCH /groups/everyone', { description: randomUUID() }),
+      300,
+    );
+    await forgot;
+    clearInterval(writing);
+    expect(await actor()).to.equal(undefined);
+    await running.stop();
+  });
+});
