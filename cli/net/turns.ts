@@ -26,6 +26,9 @@ export interface TurnCall {
 export interface Place {
   threadId: string;
   turn: number;
+  /** How many older turns are left out of what was asked, and how many tokens the members take. */
+  leftOut?: number | undefined;
+  contextLength?: number | undefined;
 }
 
 const seenThreadSchema = threadViewSchema.pick({
@@ -68,7 +71,14 @@ const passing = ['server_unreachable', 'shutting_down', 'unavailable'];
 const isPassing = (thrown: unknown): thrown is McpctlError =>
   thrown instanceof McpctlError && passing.includes(thrown.code);
 
-const placeSchema = z.object({ mcpctl: z.object({ threadId: z.string(), turn: z.number() }) });
+const placeSchema = z.object({
+  mcpctl: z.object({
+    threadId: z.string(),
+    turn: z.number(),
+    leftOut: z.number().optional(),
+    contextLength: z.number().optional(),
+  }),
+});
 
 function placeIn(data: string): Place | null {
   if (!data.includes('"threadId"')) return null;

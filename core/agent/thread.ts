@@ -116,6 +116,9 @@ export const turnAnswerSchema = z.object({
   toolCalls: z.array(toolCallSchema).optional(),
   reasoning: z.string().optional(),
   turnIndex: z.number(),
+  /** How many older turns the members had no room for, and how many tokens they take; missing: none. */
+  leftOut: z.number().optional(),
+  contextLength: z.number().optional(),
   finishReason: z.string().nullable(),
   usage: usageSchema.nullable(),
 });

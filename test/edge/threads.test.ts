@@ -217,6 +217,42 @@ describe('threads', function () {
     );
   });
 
+  it('leave their oldest turns out of what is asked where members have no room, and say so; the cut stays for many turns', async () => {
+    const token = t.tokens.root;
+    const llm = { name: 'small', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
+    await t.call('POST /api/v1/llms', { token, body: { ...llm, capabilities: { contextLength: 1_000 } } });
+    await t.call('POST /api/v1/agents', { token, body: { name: 'short', llm: 'small' } });
+    const asked: string[][] = [];
+    const told: (string | null)[] = [];
+    let threadId: string | undefined;
+    for (let n = 0; n < 7; n++) {
+      const body = { message: `q${n} ${'x'.repeat(250)}`, threadId };
+      const made = await t.call('POST /api/v1/agents/short/chat', { body, headers: later });
+      expect(made.status, made.text).to.equal(202);
+      const { taskId, threadId: id } = made.json as TurnView;
+      threadId = id;
+      const { requestBody } = await t.registry.tasks.bodies(taskId ?? '');
+      asked.push([...(requestBody ?? '').matchAll(/q\d/g)].map(String));
+      told.push(made.headers.get('x-mcpctl-left-out'));
+      const speaker = await speakFor(t, await taskOf(taskId ?? ''));
+      const answer = JSON.stringify({ choices: [{ message: { content: 'y'.repeat(250) } }] });
+      await speaker.end({ kind: 'completed', status: 200, body: answer });
+      await t.call(`GET /api/v1/tasks/${taskId ?? ''}?wait=10`);
+    }
+    // Room for 1,837 bytes: over it, the request is cut to 1,378.
+    expect(asked).to.deep.equal([
+      ['q0'],
+      ['q0', 'q1'],
+      ['q0', 'q1', 'q2'],
+      ['q2', 'q3'],
+      ['q2', 'q3', 'q4'],
+      ['q4', 'q5'],
+      ['q4', 'q5', 'q6'],
+    ]);
+    expect(told).to.deep.equal([null, null, null, '2', '2', '4', '4']);
+    expect(await messages(threadId ?? '')).to.have.length(14);
+  });
+
   it('are their owner’s: for others there is none, also for who may see that it is there', async () => {
     const { threadId } = await finished({ message: 'private' });
     const calls = [

@@ -21,7 +21,12 @@ export interface Talk {
   asking: Asking;
   threadId: string | null;
   usage: { prompt: number; completion: number; answers: number };
+  /** How many older turns were left out when that was said last. */
+  leftOut?: number;
 }
+
+const leftOutWords = (turns: number, tokens: number): string =>
+  `(${turns === 1 ? 'An older turn is' : `${turns} older turns are`} left out: ${tokens} tokens is the limit.)`;
 
 export function turnCallOf(
   { asking, threadId }: Pick<Talk, 'asking' | 'threadId'>,
@@ -60,6 +65,11 @@ export async function say(
   const call = turnCallOf(talk, message);
   let place: Place | null = null;
   const seen = (now: Place): void => {
+    const { leftOut, contextLength } = now;
+    if (place === null && leftOut !== undefined && contextLength !== undefined && leftOut !== talk.leftOut) {
+      talk.leftOut = leftOut;
+      ctx.out.note(leftOutWords(leftOut, contextLength));
+    }
     place = now;
     talk.threadId = now.threadId;
   };
@@ -100,8 +110,9 @@ async function* wholeOf(
   call: TurnCall,
   onPlace: (place: Place) => void,
 ): AsyncGenerator<InferEvent> {
-  const { threadId, turn, assistant, reasoning, usage, finishReason } = await client.turns.once(call);
-  onPlace({ threadId, turn });
+  const { threadId, turn, assistant, reasoning, usage, finishReason, leftOut, contextLength } =
+    await client.turns.once(call);
+  onPlace({ threadId, turn, leftOut, contextLength });
   if (reasoning !== undefined) yield { kind: 'reasoning', text: reasoning };
   if (assistant !== '') yield { kind: 'text', text: assistant };
   if (finishReason !== null) yield { kind: 'finish', reason: finishReason };

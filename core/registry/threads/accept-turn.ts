@@ -17,6 +17,17 @@ export interface NewMessage {
   toolCallId: string | null;
 }
 
+/** Kept with a turn. */
+export interface TurnComposition {
+  /** The one member that may answer, by name; undefined = any. */
+  pin?: string | undefined;
+  /** The first turn that its request tells of. */
+  from: number;
+  /** How many turns before that are left out, and the tokens that they would not have had room in. */
+  leftOut: number;
+  contextLength: number | null;
+}
+
 /** A turn about to be accepted, with the task that answers it unless it is to wait. */
 export interface NewTurn {
   id: string;
@@ -34,8 +45,8 @@ export interface NewTurn {
   request: string;
   streaming: boolean;
   messages: readonly NewMessage[];
-  /** The one member that may answer, by name; undefined = any. */
-  pin: string | undefined;
+  /** How its request was made, and the one member that may answer, where there is one. */
+  composition: TurnComposition;
   task: NewTask;
 }
 
@@ -170,14 +181,14 @@ async function needRoom(
 
 async function insertTurn(
   trx: Knex.Transaction,
-  { id, threadId, ownerId, tokenId, key, requestHash, request, streaming, pin, task }: NewTurn,
+  { id, threadId, ownerId, tokenId, key, requestHash, request, streaming, composition, task }: NewTurn,
   { n, status }: { n: number; status: 'queued' | 'running' },
 ): Promise<void> {
   const isRunning = status === 'running';
   await trx('chatTurns').insert({
     ...{ id, threadId, ownerId, tokenId, n, status, requestHash, request: storableText(request), streaming },
     clientKey: key,
-    composition: pin === undefined ? null : JSON.stringify({ pin }),
+    composition: JSON.stringify(isRunning ? composition : { pin: composition.pin }),
     taskId: isRunning ? task.id : null,
     poolName: isRunning ? task.poolKey : null,
   });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { storableSentence, storableWord } from '../../text/storable.ts';
 import type { TaskRow } from '../../task/task.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
-import { insertPlaceholder, lockThread, type TurnPlace } from './accept-turn.ts';
+import { insertPlaceholder, lockThread, type TurnComposition, type TurnPlace } from './accept-turn.ts';
 
 /** The turn that is next in the line of a thread in which none is open. */
 const nextSchema = z.object({
@@ -46,12 +46,24 @@ export async function nextTurn(db: Knex, threadId: string): Promise<NextTurn | n
  */
 export async function startTurn(
   trx: Knex.Transaction,
-  { turn, seen, task }: { turn: NextTurn; seen: number; task: NewTask },
+  {
+    turn,
+    seen,
+    task,
+    composition,
+  }: { turn: NextTurn; seen: number; task: NewTask; composition: TurnComposition },
 ): Promise<{ row: TaskRow; place: TurnPlace } | null> {
   const { id, threadId, n, ownerId } = turn;
   const thread = await lockThread(trx, { threadId, ownerId });
   if (thread.revision !== seen || (await nextTurn(trx, threadId))?.id !== id) return null;
-  await trx('chatTurns').where({ id }).update({ status: 'running', taskId: task.id, poolName: task.poolKey });
+  await trx('chatTurns')
+    .where({ id })
+    .update({
+      status: 'running',
+      taskId: task.id,
+      poolName: task.poolKey,
+      composition: JSON.stringify(composition),
+    });
   const place = { id, threadId, n, answerIndex: thread.nextMessage };
   await insertPlaceholder(trx, { ...place, taskId: task.id });
   await trx('chatThreads')

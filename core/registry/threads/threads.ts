@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { z } from 'zod';
 import type { Scope } from '../../access.ts';
+import type { Budget } from '../../agent/budget.ts';
 import type { KeptMessage } from '../../agent/history.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
@@ -18,7 +19,6 @@ import {
 } from './accept-turn.ts';
 import { endQueued, nextTurn, startTurn, waitingThreads, type NextTurn } from './start-turn.ts';
 import type { TaskRow } from '../../task/task.ts';
-import type { NewTask } from '../tasks/insert-tasks.ts';
 import {
   messageRowSchema,
   messageSql,
@@ -37,7 +37,11 @@ export interface ThreadContext {
   revision: number;
   /** No turn is open: so the request can be composed now. */
   isIdle: boolean;
-  messages: KeptMessage[];
+  /** The first turn that requests tell of, and how many before it are left out. */
+  from: number;
+  leftOut: number;
+  measured: Budget['measured'];
+  messages: (KeptMessage & Pick<MessageRow, 'n'>)[];
 }
 
 const openSchema = z.object({ id: z.string(), taskId: z.string(), poolName: z.string() });
@@ -75,11 +79,7 @@ export interface Threads {
   /** The turn that is to be started; null: none waits, or one is open. */
   next(threadId: string): Promise<NextTurn | null>;
   /** As `startTurn`. @throws McpctlError `thread_not_found`. */
-  start(what: {
-    turn: NextTurn;
-    seen: number;
-    task: NewTask;
-  }): Promise<{ row: TaskRow; place: TurnPlace } | null>;
+  start(what: Parameters<typeof startTurn>[1]): Promise<{ row: TaskRow; place: TurnPlace } | null>;
   /** @returns false when it waits in line no more. */
   endQueued(turnId: string, how: Parameters<typeof endQueued>[2]): Promise<boolean>;
   /** Deletes all that was said. @returns tasks of it that have not ended, and all of them. @throws McpctlError `thread_not_found`. */
@@ -157,6 +157,22 @@ function createReading({ db }: Connection): Pick<Threads, Reading> {
   };
 }
 
+const lastSchema = z.object({
+  from: z.coerce.number().nullable(),
+  promptTokens: z.coerce.number().nullable(),
+  promptBytes: z.coerce.number().nullable(),
+  leftOut: z.coerce.number(),
+});
+
+/** Where the last request was cut, and what the last prompt came to. */
+const lastSql = `
+  with cut as (select coalesce(max((composition ->> 'from')::int), 1) as first from chat_turns where thread_id = :id)
+  select cut.first as "from", m.usage ->> 'promptTokens' as prompt_tokens, t.request_bytes as prompt_bytes,
+    (select count(*) from chat_turns where thread_id = :id and in_context and n < cut.first) as left_out
+  from cut left join lateral (select usage, task_id from chat_messages
+    where thread_id = :id and role = 'assistant' and status = 'complete' and usage is not null
+    order by turn_index desc limit 1) m on true left join tasks t on t.id = m.task_id`;
+
 async function contextOf(db: Knex, id: string, ownerId: string): Promise<ThreadContext> {
   const thread = await db('chatThreads')
     .join('agents', 'agents.id', 'chatThreads.agentId')
@@ -164,13 +180,19 @@ async function contextOf(db: Knex, id: string, ownerId: string): Promise<ThreadC
     .first<{ agent: string; revision: number } | undefined>('agents.name as agent', 'chatThreads.revision');
   if (!thread) throw new McpctlError('thread_not_found');
   const open = await openTurns(db, id);
+  const last = lastSchema.parse((await db.raw<{ rows: unknown[] }>(lastSql, { id })).rows[0]);
+  const from = last.from ?? 1;
   const { rows } = await db.raw<{ rows: unknown[] }>(
-    `${messageSql} where m.thread_id = :id and t.in_context order by t.n, m.turn_index`,
-    { id },
+    `${messageSql} where m.thread_id = :id and t.in_context and t.n >= :from order by t.n, m.turn_index`,
+    { id, from },
   );
+  const { promptTokens, promptBytes, leftOut } = last;
   return {
     ...thread,
     isIdle: open.length === 0,
+    from,
+    leftOut,
+    measured: promptTokens !== null && promptBytes !== null ? { promptTokens, promptBytes } : null,
     messages: rows.map((row) => messageRowSchema.parse(row)),
   };
 }

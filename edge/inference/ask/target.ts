@@ -25,6 +25,8 @@ export interface Target extends Choice {
   served: boolean;
   /** Nobody is, and one whose stream was lost less than a second ago may be again: it is waited for so long. */
   returning: boolean;
+  /** Tokens that the roomiest of those takes who can do it; null: one does not say. */
+  contextLength: number | null;
   /** Members get a translation of the request, to chat. */
   translated: boolean;
   /** Its members, for what the answer says of the one that had it. */
@@ -149,6 +151,7 @@ function targetIn({ resolved, pool }: Known, actor: Actor, { asked, pin, mayWait
     ...choiceIn(pool, { pinId, unfit, needs }),
     served,
     returning,
+    contextLength: roomIn(pool, { pinId, unfit }),
     translated: false,
     members: pool.members.map(({ row: { id, name, model, kind } }) => ({ id, name, model, kind })),
   };
@@ -184,6 +187,22 @@ function choiceIn(
   if (able.length < 2) return { spared: [], shorter: [] };
   const members = able.map(({ row: { id, capabilities: can } }) => ({ id, can, served: isServed(pool, id) }));
   return chosenAmong(members, needs);
+}
+
+/** Of those that are there, or of all where none is. */
+function roomIn(
+  pool: LivePool,
+  { pinId, unfit }: { pinId: string | null; unfit: readonly string[] },
+): number | null {
+  const able = pool.members.filter(({ row: { id } }) =>
+    pinId === null ? !unfit.includes(id) : id === pinId,
+  );
+  const there = able.filter(({ row: { id } }) => isServed(pool, id));
+  const rooms = (there.length > 0 ? there : able).map(
+    ({ row }) => row.capabilities.contextLength ?? Infinity,
+  );
+  const most = Math.max(0, ...rooms);
+  return most > 0 && most < Infinity ? most : null;
 }
 
 function pinnedIn(pool: LivePool, pin: string): LiveLlm {

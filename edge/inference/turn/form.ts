@@ -1,6 +1,6 @@
 import { assemble } from '../../../core/agent/assemble.ts';
 import type { turnAnswerSchema } from '../../../core/agent/thread.ts';
-import type { TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
+import type { TurnComposition, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
 import { spliceMembers } from '../../../core/text/json-text.ts';
 import type { Usage } from '../../../core/task/task.ts';
 import { z } from 'zod';
@@ -12,6 +12,8 @@ export type TurnAnswer = z.infer<typeof turnAnswerSchema>;
 /** What is known of a turn that was taken; its answer's place only once it runs. */
 export interface KnownPlace {
   current: TurnPlace | null;
+  /** Where older turns are left out of what was asked. */
+  composition: TurnComposition | null;
 }
 
 const wholeSchema = z
@@ -58,6 +60,7 @@ export class TurnForm extends ChunkForm implements Form {
       assistant: content,
       ...(toolCalls && { toolCalls }),
       ...(reasoning !== null && { reasoning }),
+      ...this.#leftOut(),
       turnIndex: answerIndex ?? 0,
       finishReason: told.choices[0]?.finish_reason ?? null,
       usage,
@@ -65,11 +68,17 @@ export class TurnForm extends ChunkForm implements Form {
     return JSON.stringify(answer);
   }
 
+  #leftOut(): Pick<TurnAnswer, 'leftOut' | 'contextLength'> {
+    const { leftOut, contextLength } = this.#place.composition ?? {};
+    return leftOut === undefined || contextLength == null ? {} : { leftOut, contextLength };
+  }
+
   #tell([first, ...others]: Frame[]): Frame[] {
     const place = this.#place.current;
     if (!first || this.#told || !place) return first ? [first, ...others] : others;
     this.#told = true;
-    const mcpctl = JSON.stringify({ threadId: place.threadId, turn: place.n, taskId: this.#taskId });
+    const { threadId, n: turn } = place;
+    const mcpctl = JSON.stringify({ threadId, turn, taskId: this.#taskId, ...this.#leftOut() });
     return [{ ...first, data: spliceMembers(first.data, { mcpctl }) ?? first.data }, ...others];
   }
 }

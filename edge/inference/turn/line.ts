@@ -40,7 +40,7 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
   const request = await readRequest('chat', turn.request, { owner: turn.ownerId });
   const context = await registry.threads.context(turn.threadId, turn.ownerId);
   const composing = { agent: turn.agent, request, sent: sentTurn(turn.request), context };
-  const composed = await composeTurn(deps, actor, {
+  const { composed, composition } = await composeTurn(deps, actor, {
     ...composing,
     pin: turn.pin ?? undefined,
     mayWait: true,
@@ -56,7 +56,7 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
   const task = { ...newTask(deps, actor, { order, id: v7() }), turn: of };
   const to = { poolKey: task.poolKey, bytes: Buffer.byteLength(task.requestBody) };
   const started = await caps.admit(actor, to, () =>
-    registry.threads.start({ turn, seen: context.revision, task }),
+    registry.threads.start({ turn, seen: context.revision, task, composition }),
   );
   if (started) await leaveAccepted(deps, order, started.row);
 }

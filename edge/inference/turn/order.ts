@@ -1,8 +1,10 @@
 import type { Actor } from '../../../core/access.ts';
+import { cutOf, roomBytes } from '../../../core/agent/budget.ts';
 import { historyTexts } from '../../../core/agent/history.ts';
 import { McpctlError } from '../../../core/errors.ts';
+import type { TurnComposition } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/threads.ts';
-import { spliceMembers } from '../../../core/text/json-text.ts';
+import { spliceMembers, topLevelMembers } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { aim } from '../ask/aim.ts';
 import { readRequest, type InferenceRequest } from '../ask/request.ts';
@@ -20,15 +22,53 @@ interface Composing {
   mayWait: boolean;
 }
 
+type Composed = Omit<Order, 'source' | 'priority' | 'queueMs' | 'policy'>;
+
 /**
- * The order that a turn becomes with all that was said before it; how long it may wait, and who for, its caller says.
+ * The order that a turn becomes with all that was said before it, as far as there is room for it; how long it may wait, and
+ * who for, its caller says.
  * @throws McpctlError `agent_not_found`, and as `aim`: the right to run is asked anew each time.
  */
 export async function composeTurn(
   deps: EdgeDeps,
   actor: Actor,
+  composing: Composing,
+): Promise<{ composed: Composed; composition: TurnComposition }> {
+  const { context, pin } = composing;
+  const composed = await composedWith(deps, actor, composing);
+  const { contextLength } = composed.target;
+  const told = { pin, contextLength, from: context.from, leftOut: context.leftOut };
+  const from = contextLength === null ? null : cutIn(composed.request.body, context, contextLength);
+  if (from === null) return { composed, composition: told };
+  const left = context.messages.filter(({ n }) => n >= from);
+  const dropped = new Set(context.messages.filter(({ n }) => n < from).map(({ n }) => n));
+  const cut = { ...composing, context: { ...context, messages: left } };
+  const composition = { ...told, from, leftOut: context.leftOut + dropped.size };
+  return { composed: await composedWith(deps, actor, cut), composition };
+}
+
+/** An estimate leaves out; what is still too long the backend says. */
+function cutIn(body: string, { messages, measured }: ThreadContext, contextLength: number): number | null {
+  const weights = new Map<number, number>();
+  for (const { n, parts, content } of messages)
+    weights.set(n, (weights.get(n) ?? 0) + Buffer.byteLength(parts ?? JSON.stringify(content)));
+  const turns = [...weights].map(([n, bytes]) => ({ n, bytes }));
+  const room = roomBytes({ contextLength, answerTokens: answerTokensIn(body), measured });
+  return cutOf(turns, { bytes: Buffer.byteLength(body), room });
+}
+
+function answerTokensIn(body: string): number | null {
+  const members = topLevelMembers(body) ?? [];
+  const limit = members.findLast(({ key }) => key === 'max_tokens' || key === 'max_completion_tokens');
+  const said = limit && Number(body.slice(limit.valueStart, limit.valueEnd));
+  return said !== undefined && Number.isInteger(said) && said > 0 ? said : null;
+}
+
+async function composedWith(
+  deps: EdgeDeps,
+  actor: Actor,
   { agent, request, sent, context, pin, mayWait }: Composing,
-): Promise<Omit<Order, 'source' | 'priority' | 'queueMs' | 'policy'>> {
+): Promise<Composed> {
   const texts = [...sent.system, ...historyTexts(context.messages, sent.added)];
   const body = spliceMembers(request.body, { messages: `[${texts.join(',')}]` }) ?? request.body;
   const { needs } = await readRequest('chat', body, { owner: actor.userId });

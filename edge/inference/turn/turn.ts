@@ -6,7 +6,7 @@ import type { OnBusy } from '../../../core/agent/thread.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
 import { shownInLine } from '../../../core/names.ts';
-import type { AcceptedTurn, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
+import type { AcceptedTurn, TurnComposition, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/threads.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
@@ -98,7 +98,7 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
     ...{ asked, agent, thread, request, wishes },
     sent: sentTurn(asked.body),
     requestHash: createHash('sha256').update(equal).digest('hex'),
-    place: { current: null },
+    place: { current: null, composition: null },
   };
 }
 
@@ -145,12 +145,16 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
   const { respondAsync } = asking.wishes;
   const holds = streaming && !respondAsync;
   untilClosed(res, holds ? deps.caps.hold(actor, { bytes: 0, streaming }) : () => undefined);
-  const { order, accepted } = await made(deps, call, asking);
+  const { order, composition, accepted } = await made(deps, call, asking);
   if (accepted.kind === 'known') return await answerKnown(deps, call, { asking, turn: accepted.turn });
   if (accepted.kind === 'moved') throw new McpctlError('thread_busy');
   if (accepted.kind === 'busy') throw busy(res, asking.thread?.id ?? '', accepted);
   sayPlace(res, accepted.place);
   asking.place.current = accepted.place;
+  if (accepted.kind === 'running' && composition.leftOut > 0) {
+    asking.place.composition = composition;
+    res.set('x-mcpctl-left-out', String(composition.leftOut));
+  }
   if (accepted.kind === 'queued') {
     if (asking.asked.onBusy === 'interrupt') await interrupt(deps, accepted.place.threadId);
     return await (respondAsync ? answerAcceptedTurn(deps, call, '') : answerInLine(deps, call, asking.place));
@@ -232,18 +236,21 @@ async function made(
   deps: EdgeDeps,
   call: Call,
   asking: Asking,
-): Promise<{ order: Order; accepted: AcceptedTurn }> {
+): Promise<{ order: Order; composition: TurnComposition; accepted: AcceptedTurn }> {
   const actor = actorOf(call.req);
   for (let tried = 1; ; tried++) {
     const context = await contextOf(deps, actor, asking);
-    const order = await orderOf(deps, call, { asking, context });
+    const { order, composition } = await orderOf(deps, call, { asking, context });
     call.report.to(order.target);
-    const accepted = await accept(deps, actor, { asking, context, order });
-    if (accepted.kind !== 'moved' || tried === MOST_TRIES) return { order, accepted };
+    const accepted = await accept(deps, actor, { asking, context, order, composition });
+    if (accepted.kind !== 'moved' || tried === MOST_TRIES) return { order, composition, accepted };
   }
 }
 
-const empty = { agent: '', revision: 1, isIdle: true, messages: [] } satisfies ThreadContext;
+const empty = {
+  ...{ agent: '', revision: 1, isIdle: true, from: 1, leftOut: 0, measured: null },
+  messages: [],
+} satisfies ThreadContext;
 
 const contextOf = async (deps: EdgeDeps, actor: Actor, { thread }: Asking): Promise<ThreadContext> =>
   thread ? await deps.registry.threads.context(thread.id, actor.userId) : empty;
@@ -253,24 +260,34 @@ async function orderOf(
   deps: EdgeDeps,
   { req, request: asked }: Call,
   { asking, context }: { asking: Asking; context: ThreadContext },
-): Promise<Order> {
+): Promise<{ order: Order; composition: TurnComposition }> {
   const actor = actorOf(req);
   const { agent, sent, wishes, asked: turn } = asking;
   const { respondAsync, waitMs = 0, pin } = wishes;
-  const order = await composeTurn(deps, actor, {
+  const { composed, composition } = await composeTurn(deps, actor, {
     ...{ agent, request: asked, sent, context, pin },
     mayWait: respondAsync || waitMs > 0,
   });
   const goesOn = { onDisconnect: 'continue', graceSeconds: null } as const;
-  if (respondAsync) return { ...order, ...asyncTask(deps) };
   const { queueSyncMs: queueMs } = deps.config;
-  return { ...order, source: turn.source, priority: 'interactive', queueMs, policy: wishes.policy ?? goesOn };
+  const waits = {
+    source: turn.source,
+    priority: 'interactive',
+    queueMs,
+    policy: wishes.policy ?? goesOn,
+  } as const;
+  return { order: { ...composed, ...(respondAsync ? asyncTask(deps) : waits) }, composition };
 }
 
 async function accept(
   deps: EdgeDeps,
   actor: Actor,
-  { asking, context, order }: { asking: Asking; context: ThreadContext; order: Order },
+  {
+    asking,
+    context,
+    order,
+    composition,
+  }: { asking: Asking; context: ThreadContext; order: Order; composition: TurnComposition },
 ): Promise<AcceptedTurn> {
   const { asked, thread, sent, requestHash, wishes, request } = asking;
   const [id, threadId] = [v7(), thread?.id ?? v7()];
@@ -285,7 +302,7 @@ async function accept(
         ...{ id, threadId, ownerId: actor.userId, tokenId: actor.tokenId, starts, key, requestHash, task },
         seen: context.revision,
         onBusy: asked.onBusy === 'reject' ? 'reject' : 'queue',
-        pin: wishes.pin,
+        composition,
         request: asked.body,
         streaming: request.streaming,
         messages: sent.messages,

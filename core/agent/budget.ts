@@ -1,0 +1,52 @@
+/** What is known of the room that members have for a prompt, and of how many bytes a token has. */
+export interface Budget {
+  /** Tokens that the roomiest member takes, prompt and answer together. */
+  contextLength: number;
+  /** The most tokens that the answer may have, where the call says it. */
+  answerTokens: number | null;
+  /** Of the last answer in the thread: what its prompt came to. */
+  measured: { promptTokens: number; promptBytes: number } | null;
+}
+
+/** Where nothing was measured: code and other languages than English have about so many bytes a token. */
+const BYTES_PER_TOKEN = 2.5;
+/** Measured ones are of another text than this one. */
+const CAUTION = 0.95;
+/** What an answer may take at most where nobody says it, and its share of a small window. */
+const ANSWER_TOKENS = 4_096;
+const ANSWER_SHARE = 0.25;
+/** What is never filled. */
+const MARGIN = 0.98;
+/** Once over it, a thread is cut to this share, so that its beginning stays the same for many turns: backends cache it. */
+const CUT_TO = 0.75;
+
+/** How many bytes of a request there is room for. */
+export function roomBytes({ contextLength, answerTokens, measured }: Budget): number {
+  const reserved = Math.min(answerTokens ?? ANSWER_TOKENS, contextLength * ANSWER_SHARE);
+  const isTold = measured !== null && measured.promptTokens > 0 && measured.promptBytes > 0;
+  const bytesPerToken = isTold ? (measured.promptBytes / measured.promptTokens) * CAUTION : BYTES_PER_TOKEN;
+  return Math.floor((contextLength - reserved) * MARGIN * bytesPerToken);
+}
+
+/** One turn of a thread, as it weighs in a request. */
+export interface WeighedTurn {
+  n: number;
+  bytes: number;
+}
+
+/**
+ * Which turns are left out of a request that is too large: the oldest, whole ones, in one step. Never what is new.
+ * @param turns in order. @param bytes of the request with all of them. @returns the first that stays; null: there is room.
+ */
+export function cutOf(
+  turns: readonly WeighedTurn[],
+  { bytes, room }: { bytes: number; room: number },
+): number | null {
+  if (bytes <= room || turns.length === 0) return null;
+  let left = bytes;
+  for (const turn of turns) {
+    if (left <= room * CUT_TO) return turn.n;
+    left -= turn.bytes;
+  }
+  return (turns.at(-1)?.n ?? 0) + 1;
+}
