@@ -1,15 +1,14 @@
 import type { Knex } from 'knex';
+import { z } from 'zod';
 import type { Scope } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import type { Connection } from './database/connect.ts';
 import type { Joiner } from './names/joiner.ts';
 import { foldedSql, lockNames } from './names/name-owners.ts';
 
-interface PoolRow {
-  key: string;
-  ownerId: string;
-  createdAt: Date;
-}
+const poolSchema = z.object({ key: z.string(), ownerId: z.string(), createdAt: z.date() });
+type PoolRow = z.infer<typeof poolSchema>;
+const poolColumns = Object.keys(poolSchema.shape);
 
 export interface Pools {
   byKey(key: string): Promise<PoolRow | undefined>;
@@ -27,7 +26,9 @@ export interface Pools {
 
 export function createPools({ db, transaction }: Connection): Pools {
   return {
-    byKey: (key) => db<PoolRow>('pools').where({ key }).first('key', 'ownerId', 'createdAt'),
+    async byKey(key) {
+      return poolSchema.optional().parse(await db('pools').where({ key }).first<unknown>(poolColumns));
+    },
     async list({ scope, after, limit }) {
       const query = db('llms').distinct<{ poolKey: string }[]>('poolKey').orderBy('poolKey').limit(limit);
       const { ownerId, orNames, pools } = scope;
@@ -94,7 +95,7 @@ async function giveTo(
     { key, to, userId: by.userId },
   );
   await lockNames(trx, [key]);
-  const pool = await trx<PoolRow>('pools').where({ key }).first('ownerId');
+  const pool = await trx('pools').where({ key }).first<{ ownerId: string } | undefined>('ownerId');
   if (!by.overrules && pool?.ownerId !== by.userId) throw new McpctlError('forbidden');
   const { rows } = await trx.raw<{ rows: { name: string }[] }>(
     `select l.name from names n join llms l on l.id = n.id

@@ -1,24 +1,27 @@
 import type { Knex } from 'knex';
+import { z } from 'zod';
 import type { LlmRow } from '../../llm.ts';
 import type { Connection } from '../database/connect.ts';
 import { deleteRows, parseLlms, pinnedAmong } from '../llms.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { register, type Published, type Registration } from './register.ts';
 
-export interface SessionRow {
-  id: string;
-  ownerId: string;
+const sessionSchema = z.object({
+  id: z.string(),
+  ownerId: z.string(),
   /** The token that it was registered with; null where an older edge wrote none. */
-  tokenId: string | null;
-  instanceId: string | null;
-  saysInstance: boolean;
-  workerVersion: string | null;
-  transport: 'redis' | 'sse';
-  createdAt: Date;
-  lastHeartbeatAt: Date;
+  tokenId: z.string().nullable(),
+  instanceId: z.string().nullable(),
+  saysInstance: z.boolean(),
+  workerVersion: z.string().nullable(),
+  transport: z.enum(['redis', 'sse']),
+  createdAt: z.date(),
+  lastHeartbeatAt: z.date(),
   /** Set by goodbye: it must register again. */
-  leftAt: Date | null;
-}
+  leftAt: z.date().nullable(),
+});
+export type SessionRow = z.infer<typeof sessionSchema>;
+const sessionColumns = Object.keys(sessionSchema.shape);
 
 export interface Sessions {
   register(registration: Registration): Promise<Published>;
@@ -175,7 +178,10 @@ export function createSessions(connection: Connection, limits: RegistryLimits): 
   };
   return {
     register: (registration) => register(connection, registration, limits),
-    byId: (id) => db<SessionRow>('sessions').where({ id }).first(),
+    async byId(id) {
+      const row: unknown = await db('sessions').where({ id }).first<unknown>(sessionColumns);
+      return sessionSchema.optional().parse(row);
+    },
     beat: (ids) => (ids.length === 0 ? Promise.resolve([]) : transaction((trx) => beat(trx, ids, 'pass by'))),
     revive: async (id) => void (await transaction((trx) => beat(trx, [id], 'wait'))),
     leave: (id) => transaction((trx) => leave(trx, id)),
@@ -195,12 +201,15 @@ export function createSessions(connection: Connection, limits: RegistryLimits): 
       return rows;
     },
     deleteIdle: (goneMs, limit) => deleteIdle(connection, goneMs, limit),
-    seenWithin: (ms, limit) =>
-      db<SessionRow>('sessions')
+    async seenWithin(ms, limit) {
+      const rows = await db('sessions')
         .whereNull('leftAt')
         .whereRaw(`last_heartbeat_at > now() - ? * interval '1 millisecond'`, [ms])
         .orderBy('lastHeartbeatAt', 'desc')
-        .limit(limit),
+        .limit(limit)
+        .select<unknown[]>(sessionColumns);
+      return sessionSchema.array().parse(rows);
+    },
     async beatenWithin(ids, ms) {
       if (ids.length === 0) return new Set();
       const rows = await db('sessions')

@@ -1,7 +1,8 @@
 import { hash, randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
-import type { Actor, Scope } from '../../access.ts';
+import { z } from 'zod';
+import { bindings, type Actor, type Scope } from '../../access.ts';
 import { needCover } from '../../access/covers.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
@@ -11,17 +12,19 @@ import { createGrantedByEpoch, rightsOfUser } from '../identity/rights.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { checkTokens, lockUser } from '../names/quotas.ts';
 
-export interface TokenRow {
-  id: string;
-  name: string;
-  userId: string;
-  user: string;
-  binding: Actor['binding'];
-  pools: string[] | null;
-  createdAt: Date;
-  expiresAt: Date | null;
-  revokedAt: Date | null;
-}
+const tokenSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  userId: z.string(),
+  user: z.string(),
+  binding: z.enum(bindings),
+  pools: z.array(z.string()).nullable(),
+  createdAt: z.date(),
+  expiresAt: z.date().nullable(),
+  revokedAt: z.date().nullable(),
+});
+export type TokenRow = z.infer<typeof tokenSchema>;
+const parseToken = ([row]: readonly unknown[]): TokenRow | undefined => tokenSchema.optional().parse(row);
 
 interface NewToken {
   userId: string;
@@ -131,7 +134,7 @@ async function insert(db: Connection['db'], token: NewToken, text: string): Prom
 const taken = (name: string): string => `There is a token named '${name}' already; revoke it first.`;
 
 export function createTokens({ db, transaction }: Connection, limits: RegistryLimits): Tokens {
-  const rows = () => db('tokens').join('users', 'users.id', 'tokens.userId').select<TokenRow[]>(columns);
+  const rows = () => db('tokens').join('users', 'users.id', 'tokens.userId').select<unknown[]>(columns);
   const grantedAt = createGrantedByEpoch(db);
   const actorWhere = async (where: Readonly<Record<string, string>>): Promise<Actor | undefined> => {
     const named = await readNamed(db, where);
@@ -139,7 +142,8 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
     const { epoch, ...actor } = named;
     return { ...actor, granted: await grantedAt(actor.userId, epoch) };
   };
-  const byId = async (id: string): Promise<TokenRow | undefined> => (await rows().where('tokens.id', id))[0];
+  const byId = async (id: string): Promise<TokenRow | undefined> =>
+    parseToken(await rows().where('tokens.id', id));
 
   return {
     byId,
@@ -162,18 +166,16 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
       }
       throw new McpctlError('internal');
     },
-    async ensure(token, text) {
-      await insert(db, token, text);
-    },
+    ensure: async (token, text) => void (await insert(db, token, text)),
     async list({ scope, after, limit }) {
       const query = rows().orderBy('tokens.id').limit(limit);
       if (scope.ownerId !== null) query.where('tokens.userId', scope.ownerId);
       if (scope.tokenId !== null) query.where('tokens.id', scope.tokenId);
       if (after !== undefined) query.where('tokens.id', '>', after);
-      return query;
+      return tokenSchema.array().parse(await query);
     },
     async byName(userId, name) {
-      return (await rows().where({ userId, 'tokens.name': name }).whereNull('tokens.revokedAt'))[0];
+      return parseToken(await rows().where({ userId, 'tokens.name': name }).whereNull('tokens.revokedAt'));
     },
     async revoke(id) {
       await transaction(async (trx) => {

@@ -1,12 +1,12 @@
 import { v7 } from 'uuid';
-import type { Actor } from '../../access.ts';
+import { z } from 'zod';
+import { bindings, type Actor } from '../../access.ts';
 import type { Connection } from '../database/connect.ts';
 
-export interface User {
-  id: string;
-  name: string;
-  binding: Actor['binding'];
-}
+const userSchema = z.object({ id: z.string(), name: z.string(), binding: z.enum(bindings) });
+export type User = z.infer<typeof userSchema>;
+const userColumns = Object.keys(userSchema.shape);
+const parseUser = (row: unknown): User | undefined => userSchema.optional().parse(row);
 
 export interface Users {
   byName(name: string): Promise<User | undefined>;
@@ -15,17 +15,17 @@ export interface Users {
 }
 
 export function createUsers({ db }: Connection): Users {
-  const byName = (name: string): Promise<User | undefined> =>
-    db<User>('users').where({ name }).first('id', 'name', 'binding');
+  const byName = async (name: string): Promise<User | undefined> =>
+    parseUser(await db('users').where({ name }).first<unknown>(userColumns));
   return {
     byName,
     async ensure(name, binding) {
-      const [made] = await db<User>('users')
+      const made: unknown = await db('users')
         .insert({ id: v7(), name, binding })
         .onConflict('name')
         .ignore()
-        .returning(['id', 'name', 'binding']);
-      return made ?? (await byName(name)) ?? { id: '', name, binding };
+        .returning<unknown[]>(userColumns);
+      return userSchema.array().parse(made)[0] ?? (await byName(name)) ?? { id: '', name, binding };
     },
   };
 }

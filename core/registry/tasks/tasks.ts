@@ -1,8 +1,9 @@
 import type { Knex } from 'knex';
+import { z } from 'zod';
 import type { Scope } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
-import { errorReasonSchema, type ErrorReason } from '../../task/error-reason.ts';
+import { errorReasonSchema } from '../../task/error-reason.ts';
 import type { TaskRow, TaskStatus } from '../../task/task.ts';
 import { inLanes } from './batches.ts';
 import type { Connection } from '../database/connect.ts';
@@ -30,18 +31,19 @@ export interface TaskBodies {
   responseBody: string | null;
 }
 
-export interface TaskAttempt {
-  n: number;
-  llm: string;
-  session: string | null;
-  startedAt: Date | null;
-  endedAt: Date;
-  reason: string;
-  /** What its backend said beside the sentence. */
-  errorReason: ErrorReason | null;
-}
-
-const attemptColumns = ['n', 'llm', 'session', 'startedAt', 'endedAt', 'reason', 'errorReason'];
+const attemptSchema = z.object({
+  n: z.number(),
+  llm: z.string(),
+  session: z.string().nullable(),
+  startedAt: z.date().nullable(),
+  endedAt: z.date(),
+  reason: z.string(),
+  /** What its backend said beside the sentence; null also where a later release wrote what we cannot read. */
+  errorReason: errorReasonSchema.nullable().catch(null),
+});
+export type TaskAttempt = z.infer<typeof attemptSchema>;
+const attemptRowSchema = attemptSchema.extend({ taskId: z.string() });
+const attemptColumns = Object.keys(attemptRowSchema.shape);
 
 export interface Tasks extends TaskCounts, TaskEnds, TaskKept, TaskUpkeep {
   /** Commits the row: from here on the task is accepted, and never lost. */
@@ -145,9 +147,8 @@ async function attemptsOf(db: Knex, ids: readonly string[]): Promise<Map<string,
   const rows = await db('taskAttempts')
     .whereIn('taskId', [...ids])
     .orderBy(['taskId', 'n'])
-    .select<(TaskAttempt & { taskId: string })[]>('taskId', ...attemptColumns);
-  for (const { taskId, ...kept } of rows) {
-    const attempt = { ...kept, errorReason: errorReasonSchema.safeParse(kept.errorReason).data ?? null };
+    .select<unknown[]>(attemptColumns);
+  for (const { taskId, ...attempt } of attemptRowSchema.array().parse(rows)) {
     const others = attempts.get(taskId);
     if (others) others.push(attempt);
     else attempts.set(taskId, [attempt]);
