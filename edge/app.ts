@@ -13,6 +13,7 @@ import { requestId } from './middleware/request-id.ts';
 import { slowStrangers } from './middleware/strangers.ts';
 import { refuseWhenStopping } from './middleware/stopping.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { applyRoutes } from './routes/apply.ts';
 import { groupRoutes } from './routes/groups.ts';
 import { healthRoutes } from './routes/health.ts';
 import { inferRoutes } from './routes/infer.ts';
@@ -48,6 +49,7 @@ export const apiRoutes = [
   groupRoutes,
   resourceRoutes,
   agentRoutes,
+  applyRoutes,
   threadRoutes,
   usageRoutes,
   whoamiRoutes,

@@ -15,6 +15,7 @@ import { createPools, type Pools } from './pools.ts';
 import { createRedisGenerations, type RedisGenerations } from './redis-generations.ts';
 import { createAgents, type Agents } from './agents/agents.ts';
 import { agentHooks, promptHooks } from './agents/agent-hooks.ts';
+import { applyAll, type Applied, type Applying } from './resources/apply.ts';
 import { createResourceStores, type Kept, type ResourceStores } from './resources/stores.ts';
 import { createRedisUserRows, type RedisUserRows } from './people/redis-users.ts';
 import { createSessions, type Sessions } from './people/sessions.ts';
@@ -47,6 +48,8 @@ export interface Registry {
   forms: Forms;
   /** Of what is a definition of core/resources, and no more than that. */
   resources: ResourceStores;
+  /** All of it or nothing. */
+  apply(asked: Applying): Promise<Applied[]>;
 }
 
 export function createRegistry(
@@ -56,6 +59,7 @@ export function createRegistry(
 ): Registry {
   const identity = { user: userHooks, group: groupHooks, rbac: rbacHooks };
   const hooks = { agent: agentHooks(limits), prompt: promptHooks, ...identity, ...kept.hooks };
+  const resources = createResourceStores(connection, limits, { ...kept, hooks });
   return {
     llms: createLlms(connection, limits),
     agents: createAgents(connection),
@@ -76,6 +80,7 @@ export function createRegistry(
     adminSessions: createAdminSessions(connection),
     redisUsers: createRedisUserRows(connection),
     forms: createForms(connection),
-    resources: createResourceStores(connection, limits, { ...kept, hooks }),
+    resources,
+    apply: (asked) => applyAll(connection, resources, asked),
   };
 }

@@ -8,7 +8,7 @@ import { isSmall, outlineOf } from './outline.ts';
 /** More levels than any honest body has. */
 const DEPTH = 200;
 /** Bodies of everything but inference are small; parsing a large one would hold up the others. */
-const SMALL_BYTES = 1_048_576;
+const SMALL_MIB = 1;
 const SMALL_VALUES = 20_000;
 const MOST_FAULTS = 50;
 /** Longer ones are not looked at for being blank: what is no JSON is refused all the same. */
@@ -42,9 +42,12 @@ function unknownKey(key: string, known: readonly string[]): string {
 function check<S extends z.ZodType>(value: unknown, schema: S): z.infer<S> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
-  const details = faultsOf(parsed.error.issues, known);
-  throw new McpctlError('invalid_request', undefined, { details });
+  throw new McpctlError('invalid_request', undefined, { details: faultsIn(parsed.error, schema) });
+}
+
+/** What a schema has against a value, the first of it. */
+export function faultsIn(error: z.ZodError, schema: z.ZodType): Fault[] {
+  return faultsOf(error.issues, schema instanceof z.ZodObject ? Object.keys(schema.shape) : []);
 }
 
 const noShape: JsonShape = { values: 0, depth: 0, members: undefined };
@@ -92,12 +95,12 @@ export function outlinedJson(text: string, shape: JsonShape): unknown {
 export function bodyOf<S extends z.ZodType>(
   req: Request,
   schema: S,
-  { forInference = false }: { forInference?: boolean | 'whole' } = {},
+  { forInference = false, mostMiB = SMALL_MIB }: { forInference?: boolean | 'whole'; mostMiB?: number } = {},
 ): z.infer<S> {
   const { text = '', shape = noShape } = req.context;
   if (forInference) return check((forInference === 'whole' ? parseJson : outlinedJson)(text, shape), schema);
-  if (text.length > SMALL_BYTES) {
-    throw new McpctlError('body_too_large', 'A body of this call is at most 1 MiB.');
+  if (text.length > mostMiB * 1_048_576) {
+    throw new McpctlError('body_too_large', `A body of this call is at most ${mostMiB} MiB.`);
   }
   if (shape.values > SMALL_VALUES) {
     throw new McpctlError('body_too_large', `A body of this call holds at most ${SMALL_VALUES} values.`);

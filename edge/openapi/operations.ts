@@ -22,6 +22,7 @@ import { requestSchemas } from '../inference/ask/request.ts';
 import { listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
 import { agentOperations } from './agents.ts';
+import { applyOperations } from './apply.ts';
 import { groupOperations } from './groups.ts';
 import { notAnswered, notMade, wishes } from './inference.ts';
 import { poolOperations } from './pools.ts';
@@ -239,6 +240,7 @@ export const apiOperations: readonly Operation[] = [
   ...llms,
   ...poolOperations,
   ...agentOperations,
+  ...applyOperations,
   ...threadOperations,
   ...groupOperations,
   ...tasks,

@@ -88,6 +88,8 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('GET /tokens', '/tokens');
     await fits('DELETE /tokens/{id}', `/tokens/${token}`);
     await fits('GET /resources', '/resources');
+    const documents = [{ resource: 'project', name: 'applied' }];
+    await fits('POST /apply', '/apply', { body: { documents, dryRun: true } });
     for (const { plural, key, example } of stored) {
       if ('llm' in example) await fits('POST /llms', '/llms', { body: { ...gpt, name: example['llm'] } });
       const made = await fits(`POST /${plural}`, `/${plural}`, { body: example });

@@ -44,8 +44,14 @@ export function resourceRules(): Record<string, ResourceRule> {
   const chat = { messages: [{ role: 'user', content: 'hi' }] };
   const compose: ResourceRule = { of: (role) => (isBound(role) ? 404 : 'ok'), body: () => chat };
   const members: ResourceRule = { of: (role) => (isAdmin(role) && !isBound(role) ? 'ok' : 404) };
+  // As who may make a project may, and a token that is bound to pools none.
+  const apply: ResourceRule = {
+    of: (role) => (isBound(role) ? 403 : 'ok'),
+    body: () => ({ documents: [{ resource: 'project', name: `n-${randomUUID()}` }] }),
+  };
   const rules: Record<string, ResourceRule> = {
     'POST /agents/{name}/compose': compose,
+    'POST /apply': apply,
     'PUT /groups/{name}/members/{user}': members,
     'DELETE /groups/{name}/members/{user}': members,
   };

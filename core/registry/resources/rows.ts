@@ -200,6 +200,31 @@ export async function findRow(
   return row === undefined || another !== undefined ? undefined : parseRow(definition, row);
 }
 
+/** The one that values would make once more: of that name where people choose names, else by what no two have alike. */
+export async function findAlike(
+  trx: Knex.Transaction,
+  definition: Definition,
+  { actor, values }: { actor: Actor; values: Values },
+): Promise<ResourceRow | undefined> {
+  const { plural: table, key, fields, unique = ['name'] } = definition;
+  if (key === 'name')
+    return findRow(trx, definition, { actor, asked: String(values['name']), hold: 'to write' });
+  const scope = scopeOf(actor, 'view', definition);
+  if (!scope) return undefined;
+  const query = within(selectRows(trx, definition), table, scope).limit(1).forUpdate(table);
+  const references = unique.filter((name) => fields[name]?.reference);
+  for (const name of unique) {
+    const to = fields[name]?.reference?.to;
+    const at = to ? `${name}.${to.key}` : `${table}.${name}`;
+    const value = values[name] ?? fields[name]?.fallback ?? null;
+    if (typeof value === 'string' || typeof value === 'number') query.where(at, value);
+    else query.whereNull(at);
+  }
+  if (references.every((name) => values[name] == null)) query.where(`${table}.ownerId`, actor.userId);
+  const [row] = (await query) as unknown[];
+  return row === undefined ? undefined : parseRow(definition, row);
+}
+
 /** On either side of what was asked for, among which the near ones are looked for. */
 const NEIGHBOURS = 100;
 

@@ -13,6 +13,7 @@ import { checkQuota } from './quota.ts';
 import { checkUnused, referredTo } from './references.ts';
 import {
   columnOf,
+  findAlike,
   findRow,
   listRows,
   namesAround,
@@ -52,6 +53,11 @@ export interface ResourceStore {
   change(asked: string, values: Values, by: By): Promise<Written>;
   /** @throws McpctlError `in_use` besides. */
   delete(asked: string, by: By): Promise<ResourceRow>;
+  /**
+   * Within somebody's transaction: makes one, or makes the one that is there so, by its name, or by what no two have alike.
+   * The values are the whole truth. @throws as `create` and `replace`.
+   */
+  put(trx: Knex.Transaction, values: Values, actor: Actor): Promise<Written>;
 }
 
 export interface StoreDeps {
@@ -103,6 +109,11 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
         await deps.hooks.after?.(trx, { before: row, row: null, actor });
         return row;
       }),
+    async put(trx, values, actor) {
+      const row = await findAlike(trx, definition, { actor, values });
+      if (!row) return insert(trx, write, { values, actor });
+      return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch: null });
+    },
   };
 }
 
