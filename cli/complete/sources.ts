@@ -69,6 +69,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--context': names('context'),
   '--token-file': { of: 'files' },
   '--ca-file': { of: 'files' },
+  '--filename': { of: 'files' },
   '--status': { of: 'statuses' },
   '--kind': words('public', 'virtual'),
   '--type': words('openai', 'ollama', 'anthropic'),

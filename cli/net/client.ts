@@ -21,7 +21,9 @@ import {
   readPool,
   readTask,
   readToken,
+  readApplied,
   readWhoami,
+  type AppliedItem,
   type SeenLlm,
   type SeenPool,
   type SeenTask,
@@ -88,6 +90,11 @@ export interface Client {
     ): Promise<Keyed>;
     delete(entry: CatalogueEntry, name: string): Promise<void>;
   };
+  /**
+   * All of the documents or none, in their order. @throws McpctlError with faults by the places of documents
+   * (`documents.3.llm`).
+   */
+  apply(documents: readonly object[], how: { dryRun: boolean }): Promise<AppliedItem[]>;
   /** Conversations with agents. */
   turns: TurnCalls;
   infer: {
@@ -226,6 +233,7 @@ export function createClient(http: Http): Client {
       create: async (body) => readToken(await post(path('tokens'), body)),
       revoke: async (id) => void (await remove(path('tokens', id))),
     },
+    apply: async (documents, { dryRun }) => readApplied(await post(path('apply'), { documents, dryRun })),
     turns: turnCalls(http),
     infer: {
       stream: (call) => inferStream(http, call),

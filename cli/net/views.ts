@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { appliedSchema } from '../../core/resources/apply.ts';
 import { tokenViewSchema, whoamiSchema } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { llmViewSchema } from '../../core/llm.ts';
@@ -37,6 +38,19 @@ function reader<S extends z.ZodRawShape>(schema: z.ZodObject<S>, key: string) {
 }
 
 const word = z.string();
+
+const applied = z.object({
+  items: z.array(
+    appliedSchema.shape.items.element.pick({ resource: true, name: true, outcome: true, changed: true }),
+  ),
+});
+export type AppliedItem = z.infer<typeof applied>['items'][number];
+
+export function readApplied(answer: unknown): AppliedItem[] {
+  const { data } = applied.safeParse(answer);
+  if (data) return data.items;
+  throw new McpctlError('bad_answer', 'The server does not say what it has applied; is it an mcpctl server?');
+}
 
 export const readLlm = reader(
   llmViewSchema.extend({

@@ -50,6 +50,7 @@ const exitCodes = `Exit codes of mcpctl:
   0   it worked; nothing found is no failure
   1   it failed: the sentence on stderr says why, its code in brackets (docs/errors.md)
   2   the command was not understood, or you cancelled it
+  3   the answer is no: "diff" found something that differs
   4   not authenticated: the sentence on stderr says how to mend that
 `;
 

@@ -1,6 +1,7 @@
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { makeApi } from '../commands/api/api.ts';
+import { makeApply, makeDiff } from '../commands/apply/apply.ts';
 import { makeComplete, makeCompletion } from '../commands/completion/completion.ts';
 import { makeConfig } from '../commands/config/config.ts';
 import { makeLogout } from '../commands/logout/logout.ts';
@@ -61,6 +62,8 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>, entries: reado
     makeCreate(ctx, entries),
     makeEdit(ctx),
     makeDelete(ctx),
+    makeApply(ctx),
+    makeDiff(ctx),
     makeChat(ctx),
     makeChatLlm(ctx),
     makeConnect(ctx),

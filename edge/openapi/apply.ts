@@ -1,4 +1,4 @@
-import { appliedSchema, applySchema } from '../../core/apply.ts';
+import { appliedSchema, applySchema } from '../../core/resources/apply.ts';
 import type { Operation } from './operation.ts';
 
 export const applyOperations: readonly Operation[] = [

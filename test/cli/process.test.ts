@@ -79,7 +79,7 @@ describe('cli: the process', () => {
     expect(get.out()).to.match(/^Examples:\n {2}mcpctl get llm/);
     const codes = start(['help', 'exit-codes']);
     expect(await codes.ended).to.equal(0);
-    expect(codes.out()).to.match(/0 .*\n.*1 .*\n.*2 .*\n.*4 /);
+    expect(codes.out()).to.match(/0 .*\n.*1 .*\n.*2 .*\n.*3 .*\n.*4 /);
   });
 
   it('guesses what was meant and leaves with 2', async () => {

@@ -1,0 +1,92 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { startSession, type Session } from './session.ts';
+
+const project = 'resource: project\nname: review\ndescription: What we look at.\n';
+const prompt = 'resource: prompt\nname: tone\nproject: review\ncontent: |\n  Be brief.\n  Be kind.\n';
+
+describe('cli: apply and diff, with a real edge', () => {
+  let edge: EdgeFixture;
+  let s: Session;
+  const anew = async (): Promise<void> => {
+    await s.close();
+    s = await startSession(null, { env: { MCPCTL_SERVER: edge.url, MCPCTL_TOKEN: edge.tokens.ada } });
+  };
+  const file = async (name: string, text: string): Promise<string> => {
+    await writeFile(join(s.home, name), text);
+    return join(s.home, name);
+  };
+  before(async () => (edge = await edgeFixture()));
+  after(() => edge.close());
+  beforeEach(async () => {
+    s = await startSession(null);
+    await anew();
+  });
+  afterEach(() => s.close());
+
+  it('makes what the documents of a folder say, says unchanged the second time, and differs once somebody wrote', async () => {
+    await mkdir(join(s.home, 'infra', 'more'), { recursive: true });
+    await file('infra/b.yaml', `${prompt}---\n`);
+    await file('infra/more/a.yml', project);
+    await file('infra/notes.txt', 'no document');
+    const infra = join(s.home, 'infra');
+    expect(await s.run('diff', '-f', infra, '-R'), s.err()).to.equal(3);
+    expect(await s.run('apply', '-f', infra, '-R', '--dry-run')).to.equal(0);
+    expect(await s.run('apply', '-f', infra, '-R')).to.equal(0);
+    expect(await s.run('apply', '-f', infra, '-R')).to.equal(0);
+    expect(await s.run('diff', '-f', infra, '-R')).to.equal(0);
+    expect(s.out().split('\n')).to.deep.equal([
+      ...['prompt/tone is not there', 'project/review is not there'],
+      ...['prompt/tone would be created', 'project/review would be created'],
+      ...['prompt/tone created', 'project/review created'],
+      ...['prompt/tone unchanged', 'project/review unchanged', ''],
+    ]);
+    const body = { description: 'Somebody was here.' };
+    expect((await edge.call('PATCH /api/v1/projects/review', { body })).status).to.equal(200);
+    expect(await s.run('diff', '-f', infra, '-R')).to.equal(3);
+    expect(s.out()).to.match(/\nproject\/review differs: description\n$/);
+  });
+
+  it('takes what get prints, and leaves all as it is', async () => {
+    s.stdin.end(`${project}---\n${prompt}`);
+    expect(await s.run('apply', '-f', '-')).to.equal(0);
+    await anew();
+    expect(await s.run('get', 'project', '-o', 'yaml')).to.equal(0);
+    const printed = s.out();
+    await anew();
+    expect(await s.run('get', 'prompt', '-o', 'yaml')).to.equal(0);
+    const documents = `${printed}---\n${s.out()}`;
+    await anew();
+    s.stdin.end(documents);
+    expect(await s.run('diff', '-f', '-')).to.equal(0);
+    expect(s.err()).to.equal('Everything is as the documents say.\n');
+  });
+
+  it('names file, line and field of each fault, and repeats nothing of the file', async () => {
+    const wrong = await file(
+      'wrong.yaml',
+      `${project}---\nresource: prompt\nname: p\ncolour: sk-secret-1\ncontent: 7\n`,
+    );
+    expect(await s.run('apply', '-f', wrong)).to.equal(1);
+    expect(s.err())
+      .to.include(`${wrong}:8 content: `)
+      .and.to.include(`${wrong}:7 colour: is not a field here`)
+      .and.not.to.include('sk-secret');
+    const twice = await file('twice.yaml', `${project}---\n\n${project}`);
+    expect(await s.run('apply', '-f', twice)).to.equal(1);
+    expect(s.err()).to.include(`${twice}:6: It is the same project as the one at ${twice}:1.`);
+    const none = await file('none.yaml', 'a: [sk-secret-2\nb: 1\n');
+    expect(await s.run('apply', '-f', none)).to.equal(2);
+    expect(s.err())
+      .to.match(/none\.yaml: Line \d is not YAML/)
+      .and.not.to.include('sk-secret-2');
+    expect(await s.run('apply', '-f', join(s.home, 'nobody.yaml'))).to.equal(2);
+    expect(await s.run('apply', '-f', await file('empty.yaml', '# nothing\n'))).to.equal(2);
+    expect(s.err()).to.include('There is no document in what was named.');
+    const many = await file('many.yaml', Array.from({ length: 501 }, () => project).join('---\n'));
+    expect(await s.run('apply', '-f', many)).to.equal(2);
+    expect(s.err()).to.include('501 documents');
+  });
+});
