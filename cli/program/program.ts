@@ -22,7 +22,7 @@ import { makeStatus } from '../commands/status/status.ts';
 import { makeTask } from '../commands/task/task.ts';
 import { makeToken } from '../commands/token/token.ts';
 import { makeVersion } from '../commands/version/version.ts';
-import { createContext, type ContextDeps } from '../who/context.ts';
+import { createContext, type Context, type ContextDeps } from '../who/context.ts';
 import { examples, seeAlso, topics } from './help.ts';
 
 /**
@@ -56,7 +56,21 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>, entries: reado
       getErrHasColors: () => colour.stderr,
     });
   const ctx = createContext({ ...deps, globals: () => program.opts() });
-  const commands: CommandUnknownOpts[] = [
+  for (const command of commandsFor(ctx, entries)) program.addCommand(command);
+  program.addCommand(makeComplete(ctx), { hidden: true });
+  for (const { name, text } of topics) {
+    const topic = new Command(name)
+      .configureHelp({ formatHelp: () => text })
+      .action(() => void stdout.write(text));
+    program.addCommand(topic, { hidden: true });
+  }
+  for (const command of program.commands) adopt(command, program);
+  return program;
+}
+
+/** Each is a peer of the others; add it here. */
+function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandUnknownOpts[] {
+  return [
     makeGet(ctx),
     makeDescribe(ctx),
     makeCreate(ctx, entries),
@@ -79,16 +93,6 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>, entries: reado
     makeCompletion(ctx),
     makeHelp(),
   ];
-  for (const command of commands) program.addCommand(command);
-  program.addCommand(makeComplete(ctx), { hidden: true });
-  for (const { name, text } of topics) {
-    const topic = new Command(name)
-      .configureHelp({ formatHelp: () => text })
-      .action(() => void stdout.write(text));
-    program.addCommand(topic, { hidden: true });
-  }
-  for (const command of program.commands) adopt(command, program);
-  return program;
 }
 
 /** Commands made on their own learn of the program's settings: exits, output, help. */

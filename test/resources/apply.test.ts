@@ -48,11 +48,11 @@ describe('apply', function () {
   ) => t.call('POST /api/v1/apply', { body: { documents, dryRun }, ...options });
   const all = async (plural: string): Promise<Record<string, unknown>[]> => {
     const page = await t.call(`GET /api/v1/${plural}?limit=200`);
-    return (page.json as unknown as Items).items;
+    return (page.json as Items).items;
   };
   const outcomes = ({ json, text }: Answer): string[] => {
     expect(json, text).to.have.property('items');
-    return (json as unknown as Items).items.map(({ resource, name, outcome, changed }) =>
+    return (json as Items).items.map(({ resource, name, outcome, changed }) =>
       [
         `${String(resource)}/${String(name)} ${String(outcome)}`,
         ...(outcome === 'changed' ? [[changed].flat().map(String).sort().join(',')] : []),
@@ -103,7 +103,7 @@ describe('apply', function () {
       { ...prompt, content: 7 },
     ]);
     expect(wrong.status).to.equal(400);
-    const { details } = wrong.json as unknown as { details: { path: string; message: string }[] };
+    const { details } = wrong.json as { details: { path: string; message: string }[] };
     expect(details.map(({ path }) => path)).to.have.members([
       ...['documents.0.name', 'documents.0.colour', 'documents.1.resource', 'documents.2.content'],
     ]);
@@ -156,7 +156,9 @@ describe('apply', function () {
 
   it('makes of what was read the same once more, whatever it is', async () => {
     const word = fc.stringMatching(/^[a-z][a-z0-9]{0,5}$/);
-    const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter((made) => !made.includes('\u0000'));
+    const text = fc
+      .string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
+      .filter((made) => !made.includes('\u0000'));
     const world = fc.record({
       projects: fc.uniqueArray(word, { maxLength: 3 }),
       prompts: fc.uniqueArray(
