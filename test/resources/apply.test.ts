@@ -144,6 +144,30 @@ describe('apply', function () {
     expect(await all('agents')).to.have.nested.property('[0].systemPrompt', 'Be hard.');
   });
 
+  it('takes people and their rights too: grants behind whom they are for, and nothing that the caller lacks', async () => {
+    const documents: Document[] = [
+      {
+        resource: 'rbac',
+        name: 'gpu-users',
+        subjects: [
+          { kind: 'user', name: 'grace' },
+          { kind: 'group', name: 'gpu' },
+        ],
+        bindings: [{ role: 'run', resource: 'llm', name: 'desk' }],
+      },
+      { resource: 'group', name: 'gpu' },
+      { resource: 'user', name: 'grace' },
+    ];
+    expect((await apply(documents)).status, 'as a user').to.equal(403);
+    const asRoot = { token: t.tokens.root };
+    expect(outcomes(await apply(documents, asRoot)).map((line) => line.split(' ').at(-1))).to.deep.equal([
+      ...['created', 'created', 'created'],
+    ]);
+    expect(
+      new Set(outcomes(await apply(documents, asRoot)).map((line) => line.split(' ').at(-1))),
+    ).to.deep.equal(new Set(['unchanged']));
+  });
+
   it('of two at once, one comes after the other', async () => {
     const [ours, theirs] = ['Ours.', 'Theirs.'].map((description) =>
       Array.from({ length: 20 }, (_, n): Document => ({ resource: 'project', name: `p${n}`, description })),

@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import type { Actor } from '../../access.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
+import { stored } from '../../resources/index.ts';
 import type { Connection } from '../database/connect.ts';
 import { lockUser } from '../names/quotas.ts';
 import { referencesOf, type Values } from './rows.ts';
@@ -39,15 +40,18 @@ class Undone extends Error {}
  */
 export async function applyAll(
   { transaction }: Pick<Connection, 'transaction'>,
-  stores: (definition: Definition) => Pick<ResourceStore, 'put'>,
+  stores: (definition: Definition) => Pick<ResourceStore, 'enter' | 'put'>,
   { documents, actor, dryRun }: Applying,
 ): Promise<Applied[]> {
   const order = inOrder(documents);
   let applied: Applied[] = [];
   try {
     await transaction(async (trx) => {
-      await lockUser(trx, actor.userId); // of two at once, one finds what the other has made
-      applied = await applyIn(trx, stores, { documents, order, actor });
+      let by = actor;
+      for (const definition of new Set(documents.map((document) => document.definition)))
+        by = await stores(definition).enter(trx, by);
+      await lockUser(trx, by.userId); // of two at once, one finds what the other has made
+      applied = await applyIn(trx, stores, { documents, order, actor: by });
       if (dryRun) throw new Undone();
     });
   } catch (thrown) {
@@ -58,7 +62,7 @@ export async function applyAll(
 
 async function applyIn(
   trx: Knex.Transaction,
-  stores: (definition: Definition) => Pick<ResourceStore, 'put'>,
+  stores: (definition: Definition) => Pick<ResourceStore, 'enter' | 'put'>,
   { documents, order, actor }: { documents: readonly Document[]; order: readonly number[]; actor: Actor },
 ): Promise<Applied[]> {
   const applied = new Map<number, Applied>();
@@ -99,7 +103,7 @@ function refusalOf(refusals: readonly { at: number; error: McpctlError }[]): Mcp
   return new McpctlError(isOne ? code : 'invalid_request', undefined, { details });
 }
 
-/** The places of documents, those first that others may refer to; else as they come. */
+/** The places of documents, those first that others may refer to, in the order of `stored`: it has subjects before grants. */
 function inOrder(documents: readonly Document[]): number[] {
   const words = new Map(documents.map(({ definition }) => [definition.word, definition]));
   const depthOf = (definition: Definition): number =>
@@ -112,6 +116,12 @@ function inOrder(documents: readonly Document[]): number[] {
       }),
     );
   const depths = new Map([...words].map(([word, definition]) => [word, depthOf(definition)]));
-  const depthAt = (at: number): number => depths.get(documents[at]?.definition.word ?? '') ?? 0;
-  return documents.map((_, at) => at).sort((a, b) => depthAt(a) - depthAt(b) || a - b);
+  const turnOf = (at: number): [depth: number, place: number] => {
+    const word = documents[at]?.definition.word ?? '';
+    return [depths.get(word) ?? 0, stored.findIndex((definition) => definition.word === word)];
+  };
+  return documents
+    .map((_, at) => ({ at, turn: turnOf(at) }))
+    .sort((a, b) => a.turn[0] - b.turn[0] || a.turn[1] - b.turn[1] || a.at - b.at)
+    .map(({ at }) => at);
 }

@@ -53,6 +53,8 @@ export interface ResourceStore {
   change(asked: string, values: Values, by: By): Promise<Written>;
   /** @throws McpctlError `in_use` besides. */
   delete(asked: string, by: By): Promise<ResourceRow>;
+  /** Before anything is read for `put`: takes the turns that its writes take. @returns who the actor is behind that. */
+  enter(trx: Knex.Transaction, actor: Actor): Promise<Actor>;
   /**
    * Within somebody's transaction: makes one, or makes the one that is there so, by its name, or by what no two have alike.
    * The values are the whole truth. @throws as `create` and `replace`.
@@ -109,6 +111,7 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
         await deps.hooks.after?.(trx, { before: row, row: null, actor });
         return row;
       }),
+    enter: entered,
     async put(trx, values, actor) {
       const row = await findAlike(trx, definition, { actor, values });
       if (!row) return insert(trx, write, { values, actor });
