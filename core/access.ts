@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Granted } from './access/grants.ts';
+import { grantable, type Granted } from './access/grants.ts';
 import { uuidSchema } from './names.ts';
 import type { Guarded, Verb, Visibility } from './resources/define.ts';
 import { resources, type Resource } from './resources/index.ts';
@@ -158,6 +158,34 @@ export function canToAll(actor: Actor, verb: Verb, resource: Resource | Guarded)
   const scope = scopeOf(actor, verb, resource);
   return scope !== null && scope.ownerId === null && scope.pools === null && scope.tokenId === null;
 }
+
+/** `POST /api/v1/access/review`: may somebody do that, and by what? */
+export const reviewSchema = z.strictObject({
+  verb: z.enum(['view', 'create', 'edit', 'delete', 'run']),
+  resource: z
+    .string()
+    .refine((word) => word !== '*' && grantable.includes(word), 'is no resource that is granted'),
+  name: z.string().min(1).max(128).optional(),
+  /** Another user, by name: for who may see users, groups and documents. */
+  as: z.string().min(1).max(63).optional(),
+});
+
+export const reviewViewSchema = z.object({
+  allowed: z.boolean(),
+  why: z.array(
+    z.object({
+      /** The document; empty where it is one's own. */
+      rbac: z.string(),
+      /** `user:ada`, `group:gpu`, or `owner`. */
+      via: z.string(),
+      /** `run:llm:gpt` */
+      binding: z.string(),
+    }),
+  ),
+  /** What keeps the token from what its user may. */
+  limitedBy: z.string().optional(),
+});
+export type ReviewView = z.infer<typeof reviewViewSchema>;
 
 export const tokenCreateSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'a token name is 1 to 63 of a-z 0-9 . _ -'),

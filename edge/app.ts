@@ -1,5 +1,6 @@
 import express, { Router, type Express } from 'express';
 import helmet, { type HelmetOptions } from 'helmet';
+import { accessRoutes } from './routes/access.ts';
 import { adminRoutes } from './admin/routes.ts';
 import type { EdgeDeps } from './deps.ts';
 import { authenticate } from './middleware/authenticate.ts';
@@ -47,6 +48,7 @@ export const apiRoutes = [
   poolRoutes,
   tokenRoutes,
   groupRoutes,
+  accessRoutes,
   resourceRoutes,
   agentRoutes,
   applyRoutes,

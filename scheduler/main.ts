@@ -111,8 +111,9 @@ const releaseSettings = [
 /**
  * The Procfile's `release`: migrates under a lease and makes the first admin token, if one is given. It uses no Redis,
  * but looks at the one that is named: a release whose processes would not start is better stopped here.
+ * @param admin whoever is at the machine makes an admin of this user (`--grant-admin`).
  */
-async function release(): Promise<void> {
+async function release(admin: string | undefined): Promise<void> {
   const config = await readAndInspect(process.env, releaseSettings, [
     inspectDatabase,
     (known) => inspectRedis({ ...known, redisUrl: known.optionalRedisUrl }),
@@ -128,7 +129,13 @@ async function release(): Promise<void> {
     const applied = await migrate(connection, randomUUID());
     const file = config.bootstrapTokenFile;
     const token = file === undefined ? config.bootstrapToken : readPlainFile(file);
-    if (token !== undefined) await ensureAdmin(createRegistry(connection), token);
+    const registry = createRegistry(connection);
+    if (token !== undefined) await ensureAdmin(registry, token);
+    if (admin !== undefined && !(await registry.users.makeAdmin(admin)))
+      throw new McpctlError(
+        'user_not_found',
+        `There is no user named '${admin.slice(0, 63)}' to make an admin.`,
+      );
     log.info({ applied }, 'the database is up to date');
   } finally {
     await connection.close();
@@ -148,13 +155,21 @@ async function inspectTokenFile({
   return { faults: fault === undefined ? [] : [{ path: 'MCPCTL_BOOTSTRAP_TOKEN_FILE', message: fault }] };
 }
 
-const word = process.argv[2];
-const job =
-  word === undefined
-    ? run()
-    : word === 'release'
-      ? release()
-      : Promise.reject(new McpctlError('usage', `'${word}' is not known; use "release", or nothing.`));
+const [word, option, admin] = process.argv.slice(2);
+const usage = (said: string): Promise<never> =>
+  Promise.reject(
+    new McpctlError(
+      'usage',
+      `'${said}' is not known; use "release", "release --grant-admin USER", or nothing.`,
+    ),
+  );
+function chosen(): Promise<void> {
+  if (word === undefined) return run();
+  if (word !== 'release') return usage(word);
+  if (option === undefined) return release(undefined);
+  return option === '--grant-admin' && admin !== undefined ? release(admin) : usage(option);
+}
+const job = chosen();
 job.catch((thrown: unknown) => {
   process.stderr.write(plain(`mcpctl scheduler: ${sentenceOf(thrown)}\n`));
   process.exit(thrown instanceof McpctlError ? entryOf(thrown.code).exit : 1);

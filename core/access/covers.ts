@@ -2,7 +2,7 @@ import { McpctlError } from '../errors.ts';
 import type { Granted, Grant, Rights } from './grants.ts';
 
 /** `run:llm:gpt` */
-const grantText = ({ role, resource, name }: Grant): string =>
+export const grantText = ({ role, resource, name }: Grant): string =>
   [role, resource, ...(name === null ? [] : [name])].join(':');
 
 /**

@@ -21,6 +21,7 @@ import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
 import { listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
+import { accessOperations } from './access.ts';
 import { agentOperations } from './agents.ts';
 import { applyOperations } from './apply.ts';
 import { groupOperations } from './groups.ts';
@@ -243,6 +244,7 @@ export const apiOperations: readonly Operation[] = [
   ...applyOperations,
   ...threadOperations,
   ...groupOperations,
+  ...accessOperations,
   ...tasks,
   ...tokens,
   ...ollamaOperations([...notMade, ...notAnswered]),

@@ -191,6 +191,39 @@ describe('who is who, and what they are granted', function () {
     expect((await api('GET /tokens', undefined, token)).json.items).to.have.length(1);
   });
 
+  it('says by what somebody may, of oneself and of others, as the call itself answers', async () => {
+    await llm('alpha');
+    await said('POST /groups', { name: 'gpu' });
+    await said('PUT /groups/gpu/members/ada');
+    await rbac('gpu-users', { subjects: [{ kind: 'group', name: 'gpu' }], ...may('run:llm:alpha') });
+    const review = async (body: object, token?: string) =>
+      (await api('POST /access/review', body, token)).json;
+    const run = { verb: 'run', resource: 'llm', name: 'alpha' };
+    const byGroup = { rbac: 'gpu-users', via: 'group:gpu', binding: 'run:llm:alpha' };
+    const asBegun = ['run:llm', 'run:pool'].map((binding) => ({
+      rbac: 'everyone',
+      via: 'group:everyone',
+      binding,
+    }));
+    expect(await review(run, t.tokens.ada)).to.deep.equal({ allowed: true, why: [...asBegun, byGroup] });
+    await narrow();
+    expect(await review({ ...run, as: 'ada' })).to.deep.equal({ allowed: true, why: [byGroup] });
+    expect(await review({ ...run, as: 'bob' })).to.deep.equal({ allowed: false, why: [] });
+    expect(await said('POST /access/review', { ...run, as: 'bob' }, t.tokens.ada)).to.equal('403 forbidden');
+    const { token } = (await api('POST /tokens', { name: 'bound', pools: ['other'] }, t.tokens.ada)).json;
+    expect(await review(run, token))
+      .to.include({ allowed: false })
+      .and.have.property('limitedBy');
+  });
+
+  it('who is at the machine makes an admin, and so is never locked out', async () => {
+    await said('PATCH /users/bob', { enabled: false });
+    expect(await t.deps.registry.users.makeAdmin('bob')).to.equal(true);
+    t.deps.authenticator.forget();
+    expect(await said('GET /users', undefined, t.tokens.bob)).to.equal('200');
+    expect(await t.deps.registry.users.makeAdmin('nobody')).to.equal(false);
+  });
+
   it('refuses what it does not know, and writes nothing', async () => {
     const wrong: object[] = [
       { ...ada, ...may('rnu:llm') },

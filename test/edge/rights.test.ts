@@ -107,6 +107,7 @@ const rules: Record<string, Rule> = {
   'GET /tasks/{id}/stream': { of: owners(404) },
   'GET /usage': { of: everybody },
   'GET /whoami': { of: everybody },
+  'POST /access/review': { of: everybody, body: () => ({ verb: 'run', resource: 'llm' }) },
   'GET /tokens': { of: everybody },
   'POST /tokens': {
     of: (role) => (isBound(role) ? 403 : 'ok'),

@@ -8,7 +8,7 @@ import type { Connection } from '../database/connect.ts';
 import { findRow, targetOf } from '../resources/rows.ts';
 import { enterIdentity } from './actors.ts';
 import { needAdminLeft } from './last-admin.ts';
-import { rightsOfGroup } from './rights.ts';
+import { rightsOfGroup, waysOfUser, type Way } from './rights.ts';
 
 /** Of a group, or of a user, so many are shown. */
 const MOST_SHOWN = 500;
@@ -29,6 +29,8 @@ export interface Groups {
   membersOf(ids: readonly string[]): Promise<ReadonlyMap<string, string[]>>;
   /** Names of groups by the ids of users; `everyone` is not among them. */
   groupsOf(ids: readonly string[]): Promise<ReadonlyMap<string, string[]>>;
+  /** By what a user is granted what they are granted. */
+  waysOf(userId: string): Promise<Way[]>;
   /** Grows with each write of identity, whoever makes it. */
   epoch(): Promise<string>;
 }
@@ -87,6 +89,7 @@ export function createGroups({ db, transaction }: Connection): Groups {
       namesBy(db, ids, { by: 'group_id', of: 'users u on u.id = m.user_id', name: 'u.name' }),
     groupsOf: (ids) =>
       namesBy(db, ids, { by: 'user_id', of: 'groups g on g.id = m.group_id', name: 'g.name' }),
+    waysOf: (userId) => waysOfUser(db, userId),
     async epoch() {
       const { rows } = await db.raw<{ rows: { revision: string }[] }>('select revision from identity_epoch');
       return rows[0]?.revision ?? '';

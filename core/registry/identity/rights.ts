@@ -40,6 +40,32 @@ export async function rightsOfUser(db: Knex, userId: string): Promise<Rights> {
   return rightsIn(rows);
 }
 
+/** One way by which a user is granted something. */
+export interface Way {
+  rbac: string;
+  /** `user:ada`, `group:gpu` */
+  via: string;
+  grants: readonly Grant[];
+}
+
+const waysSql = `
+  select r.name as rbac, r.bindings,
+    case when s.user_id is null then 'group:' || g.name else 'user:' || u.name end as via
+  from rbac r join rbac_subjects s on s.rbac_id = r.id
+    left join groups g on g.id = s.group_id left join users u on u.id = s.user_id
+  where s.user_id = :userId or s.group_id = :everyone
+    or s.group_id in (select m.group_id from memberships m where m.user_id = :userId)
+  order by r.name, via`;
+
+/** The same, each with where it comes from. */
+export async function waysOfUser(db: Knex, userId: string): Promise<Way[]> {
+  const { rows } = await db.raw<{ rows: { rbac: string; bindings: unknown; via: string }[] }>(waysSql, {
+    userId,
+    everyone: builtIn.everyone,
+  });
+  return rows.map(({ bindings, ...way }) => ({ ...way, grants: rightsIn([{ bindings }]).grants }));
+}
+
 /** What each member of a group has by it. */
 export async function rightsOfGroup(db: Knex, groupId: string): Promise<Rights> {
   const { rows } = await db.raw<{ rows: Document[] }>(granting('s.group_id = :groupId'), { groupId });

@@ -12,6 +12,8 @@ export interface Users {
   byName(name: string): Promise<User | undefined>;
   /** Makes the user when new; one that is there keeps its binding. */
   ensure(name: string, binding: Actor['binding']): Promise<User>;
+  /** The way back in, for who is at the machine: an enabled person in `admins`. @returns whether there is such a user. */
+  makeAdmin(name: string): Promise<boolean>;
 }
 
 export function createUsers({ db }: Connection): Users {
@@ -19,6 +21,11 @@ export function createUsers({ db }: Connection): Users {
     parseUser(await db('users').where({ name }).first<unknown>(userColumns));
   return {
     byName,
+    async makeAdmin(name) {
+      // The database makes a member of `admins` of who has that binding (migration 0027).
+      const now = { binding: 'admin', enabled: true, kind: 'human' } as const;
+      return (await db('users').where({ name }).whereNull('deletedAt').update(now)) > 0;
+    },
     async ensure(name, binding) {
       const made: unknown = await db('users')
         .insert({ id: v7(), name, binding })
