@@ -35,14 +35,15 @@ export class BareLines {
 
   /**
    * An event has ended, or the stream. @param data of that event.
-   * @returns the events there are now: one that had begun here is one too, though its end is missing.
+   * @returns the events there are now: one that had begun here is one too, though its end is missing, and so is any text
+   * at the end of all (`upstream connect error`).
    */
   around(data?: string): string[] {
     if (this.isEmpty) return data === undefined ? [] : [data];
     const isBegun = this.#brackets !== undefined;
     const rest = this.#take();
-    if (isBegun) return data === undefined ? [rest] : [rest, data];
-    if (data === undefined) return [];
+    if (data === undefined) return [rest]; // what stands behind all that came says why it ended
+    if (isBegun) return [rest, data];
     const all = `${data}\n${rest}`;
     return [!isJson(data) && isJson(all) ? all : data];
   }

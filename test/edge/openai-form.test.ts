@@ -162,6 +162,18 @@ describe('usage in a stream', () => {
     expect(chunk?.choices).to.deep.equal([{ index: 0, delta: {}, finish_reason: null }]);
   });
 
+  for (const [whose, beside] of [
+    ['Perplexity', { citations: ['https://x'] }],
+    ['Groq', { x_groq: { id: 'r' } }],
+    ['Cerebras', { time_info: { total_time: 0.5 } }],
+    ['Portkey', { hook_results: { before_request_hooks: [] } }],
+    ['Azure', { prompt_filter_results: [{ prompt_index: 0 }] }],
+  ] as const)
+    it(`nor what others say there: ${whose}`, () => {
+      const [chunk] = chunksOf(form('chat'), [{ ...alone, ...beside }]);
+      expect(chunk).to.deep.include({ usage: null, ...beside });
+    });
+
   it('is shown once, on a chunk of its own, to who asked', () => {
     expect(ask(true, [alone])).to.deep.equal([usage, 'done']);
     expect(ask(true, [beside, beside])).to.deep.equal([null, null, usage, 'done']);

@@ -1,4 +1,4 @@
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { ForwardCall } from '../../worker/providers/provider.ts';
 import { anthropicId, chatId } from '../../worker/providers/anthropic/ids.ts';
@@ -253,6 +253,14 @@ describe('a backend as it is in the world', () => {
       kind: 'end',
       body: whole,
     });
+    for (const [bytes, encoding] of [
+      [brotliCompressSync(whole), 'br'],
+      [deflateSync(whole), 'deflate'],
+      [gzipSync(whole), 'X-GZIP'],
+      [brotliCompressSync(gzipSync(whole)), 'gzip, br'],
+      [whole, 'identity'],
+    ] as const)
+      expect((await read(encoded(bytes, encoding), call)).last, encoding).to.include({ body: whole });
     expect((await read(encoded(whole, 'gzip'), call)).last).to.include({ code: 'backend_error' });
     expect((await read(encoded(whole, 'zstd'), call)).last)
       .to.have.property('message')

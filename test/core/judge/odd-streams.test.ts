@@ -64,6 +64,22 @@ describe('an error that is written over several lines', () => {
     expect(ended).to.include({ finishReason: 'stop' });
   });
 
+  // mudler/LocalAI#7899; Envoy, gRPC and frameworks behind a stream that had begun
+  for (const text of [
+    'error: rpc error: code = Unavailable desc = error reading from server: EOF\n\n',
+    'upstream connect error or disconnect/reset before headers',
+    'Internal Server Error\n',
+  ])
+    it(`is also a text at the end of all: ${text.trim()}`, async () => {
+      const { events, last } = await seen(says(hello) + text);
+      expect(events).to.deep.equal([hello]);
+      expect(last).to.include({ blame: 'broken', retryable: true });
+      expect(last).to.have.property('message').that.includes(text.trim());
+      // Behind an end it changes nothing.
+      const { last: ended } = await seen(says(hello, stop) + text);
+      expect(ended).to.be.oneOf([undefined, 'done']);
+    });
+
   it('is kept to what an error is long', async () => {
     const text = `${says(hello)}{\n${'  "a": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",\n'.repeat(50_000)}  "z": 1\n}\n`;
     const { last } = await seen(text, 65_536);
