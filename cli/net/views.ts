@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { appliedSchema } from '../../core/resources/apply.ts';
+import { appliedSchema } from '../../core/declared/apply.ts';
 import { tokenViewSchema, whoamiSchema } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { llmViewSchema } from '../../core/llm.ts';

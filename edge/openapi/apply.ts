@@ -1,4 +1,4 @@
-import { appliedSchema, applySchema } from '../../core/resources/apply.ts';
+import { appliedSchema, applySchema } from '../../core/declared/apply.ts';
 import type { Operation } from './operation.ts';
 
 export const applyOperations: readonly Operation[] = [

@@ -1,5 +1,5 @@
 import { Router, type Request } from 'express';
-import { applySchema } from '../../core/resources/apply.ts';
+import { applySchema } from '../../core/declared/apply.ts';
 import { McpctlError, type Fault } from '../../core/errors.ts';
 import type { Definition } from '../../core/resources/define.ts';
 import type { Document } from '../../core/registry/resources/apply.ts';

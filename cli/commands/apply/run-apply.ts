@@ -1,4 +1,4 @@
-import { MOST_DOCUMENTS } from '../../../core/resources/apply.ts';
+import { MOST_DOCUMENTS } from '../../../core/declared/apply.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { AlreadySaid } from '../../exit.ts';
 import type { Context } from '../../who/context.ts';
