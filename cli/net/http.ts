@@ -1,8 +1,9 @@
+import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { McpctlError } from '../../core/errors.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Network } from '../../core/runtime/network/network.ts';
-import { msFor } from '../../core/runtime/time-of-bytes.ts';
+import { unseenMs } from '../../core/runtime/time-of-bytes.ts';
 import { Cancelled } from '../exit.ts';
 import { accepted, explained, headerOf } from './http-answers.ts';
 
@@ -17,7 +18,7 @@ export interface Call {
   /** Instead of `body`: what is sent as it is. */
   text?: string;
   headers?: Readonly<Record<string, string>>;
-  /** Most milliseconds until the whole answer is there (`json`), or its headers (`open`); 30 s if not said. */
+  /** Most milliseconds of silence, from what was sent until the answer begins; 30 s if not said. */
   limitMs?: number;
   /** Gives this one call up, besides Ctrl-C. */
   signal?: AbortSignal;
@@ -94,22 +95,19 @@ export function createHttp(deps: HttpDeps): Http {
     signal.aborted ? new Cancelled() : explained(thrown, { server, network });
 
   /**
-   * The limit covers what `work` awaits until it has `begun`, and grows with what is sent; `signal`s of the call and of
-   * Ctrl-C end it sooner. How long an answer takes depends on how large it is: from then on only silence ends it.
+   * The limit covers what `work` awaits until it has `begun`, from the last piece of what is sent that has `moved`; `signal`s
+   * of the call and of Ctrl-C end it sooner. How long a request or an answer takes depends on how large it is and on the
+   * line: only silence ends either. One that drips is the server's to end.
    */
-  const within = async <T>(
-    call: Call,
-    work: (stop: AbortSignal, begun: () => void) => Promise<T>,
-  ): Promise<T> => {
+  const within = async <T>(call: Call, work: (how: Sending, begun: () => void) => Promise<T>): Promise<T> => {
     const limit = new AbortController();
-    const limitMs = (call.limitMs ?? CALL_MS) + msFor(call.text?.length ?? 0);
+    const text = call.body === undefined ? call.text : JSON.stringify(call.body);
+    const limitMs = (call.limitMs ?? CALL_MS) + unseenMs(text?.length ?? 0);
     const timer = setTimeout(() => limit.abort(), limitMs);
     const begun = (): void => clearTimeout(timer);
+    const stop = AbortSignal.any([signal, limit.signal, ...(call.signal ? [call.signal] : [])]);
     try {
-      return await work(
-        AbortSignal.any([signal, limit.signal, ...(call.signal ? [call.signal] : [])]),
-        begun,
-      );
+      return await work({ text, stop, moved: () => void timer.refresh() }, begun);
     } catch (thrown) {
       if (signal.aborted || call.signal?.aborted) throw new Cancelled();
       if (limit.signal.aborted)
@@ -124,49 +122,83 @@ export function createHttp(deps: HttpDeps): Http {
     server,
     explain,
     json: (call) =>
-      within(call, async (stop, begun) => {
-        const answer = await send(call, stop);
+      within(call, async (how, begun) => {
+        const answer = await send(call, how);
         begun();
         return accepted(answer, await textOf(answer, server), { server, tokenFrom });
       }),
     open: (call) =>
-      within(call, async (stop, begun) => {
-        const answer = await send(call, stop);
+      within(call, async (how, begun) => {
+        const answer = await send(call, how);
         if (answer.statusCode < 200 || answer.statusCode > 299)
           accepted(answer, await textOf(answer, server), { server, tokenFrom });
         begun();
         return { body: answer.body, taskId: headerOf(answer, 'x-mcpctl-task-id') };
       }),
     raw: (call) =>
-      within(call, async (stop, begun) => {
-        const { statusCode: status, body } = await send(call, stop);
+      within(call, async (how, begun) => {
+        const { statusCode: status, body } = await send(call, how);
         begun();
         return { status, body };
       }),
   };
 }
 
+/** How one call is sent. */
+interface Sending {
+  text: string | undefined;
+  stop: AbortSignal;
+  /** Is told whenever the connection has taken some of it. */
+  moved: () => void;
+}
+
+/** What is longer is handed to the connection in pieces, so that it shows whether it moves. */
+const PIECE_BYTES = 64 * 1024;
+
+async function* inPieces(bytes: Buffer, moved: () => void): AsyncGenerator<Buffer> {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    moved();
+    yield bytes.subarray(at, at + PIECE_BYTES);
+  }
+  moved();
+}
+
+/** What a request says of its body, and the body itself. */
+function bodyOf({ text, moved }: Sending): {
+  headers: Record<string, string>;
+  body: string | Readable | null;
+} {
+  if (text === undefined) return { headers: {}, body: null };
+  const headers = { 'content-type': 'application/json' };
+  if (text.length <= PIECE_BYTES) return { headers, body: text };
+  const bytes = Buffer.from(text);
+  return {
+    headers: { ...headers, 'content-length': String(bytes.length) },
+    body: Readable.from(inPieces(bytes, moved), { objectMode: false, highWaterMark: PIECE_BYTES }),
+  };
+}
+
 /** One request, traced; resolves with its headers. */
 function createSend({ server, token, version, network, clock, trace }: HttpDeps) {
-  return async (call: Call, stop: AbortSignal): Promise<Dispatcher.ResponseData> => {
+  return async (call: Call, how: Sending): Promise<Dispatcher.ResponseData> => {
     const url = `${server}${call.path}${queryOf(call.query)}`;
     const { origin, pathname, search } = new URL(url);
     trace(`> ${call.method} ${url}`);
     const from = clock.elapsed();
-    const sent = call.body === undefined ? call.text : JSON.stringify(call.body);
+    const { headers, body } = bodyOf(how);
     const answer = await network.dispatcher.request({
       origin,
       path: pathname + search,
       method: call.method,
-      signal: stop,
+      signal: how.stop,
       headers: {
         authorization: `Bearer ${token}`,
         'user-agent': `mcpctl/${version}`,
         accept: 'application/json',
-        ...(sent === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
         ...call.headers,
       },
-      ...(sent === undefined ? {} : { body: sent }),
+      body,
     });
     trace(`< ${answer.statusCode} ${Math.round(clock.elapsed() - from)} ms`);
     return answer;

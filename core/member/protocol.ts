@@ -104,6 +104,8 @@ export const wireHeaders = {
   /** Claims that it still runs when it opens a stream: `<taskId>:<claimId>,…`. */
   running: 'x-mcpctl-running',
   claim: 'x-mcpctl-claim',
+  /** Said when it opens a stream: it gets large requests by `_provider-task/:id/body`. */
+  fetches: 'x-mcpctl-fetches',
 } as const;
 /** How many claims `x-mcpctl-running` may name. */
 export const MOST_RUNNING = 256;
@@ -129,6 +131,8 @@ const frameSchema = z.discriminatedUnion('kind', [
     headers: z.record(z.string(), z.string()).default({}),
     /** The body, as the text that the caller sent. */
     request: z.union([z.string(), z.looseObject({}).transform((body) => JSON.stringify(body))]),
+    /** It is to be fetched (`_provider-task/:id/body`), and has about so many bytes; only for who said that it does. */
+    requestBytes: z.int().positive().optional(),
     /** Milliseconds that this claim may run. */
     runMs: z.number().positive().default(USUAL_RUN_MS),
   }),

@@ -7,6 +7,7 @@ import { isUntaught, mayTeach, onceTaught } from './link/taught.ts';
 import { pause } from '../runtime/clock.ts';
 import { mayPass } from '../trouble.ts';
 import { isPatient } from './link/connect.ts';
+import { sending } from './link/wide.ts';
 import { redisTroubleOf } from './trouble.ts';
 
 /** The Lua of the dispatch protocol. Each file's head says its KEYS, ARGV, answers and callers. */
@@ -78,6 +79,13 @@ function saysLater(redis: Redis, thrown: unknown): boolean {
  * the place of one of its keys: one that is broken off there, too, does what is left (decision 0005). Each token goes this way.
  */
 export async function runScript(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
+  if (!mayBeLarge.has(name)) return await runOver(redis, name, call);
+  let bytes = 0;
+  for (const arg of call.args) if (typeof arg === 'string') bytes += arg.length;
+  return await sending(redis, bytes, (over) => runOver(over, name, call));
+}
+
+async function runOver(redis: Redis, name: ScriptName, call: ScriptCall): Promise<unknown> {
   try {
     return await runHash(redis, name, call);
   } catch (thrown) {
@@ -119,6 +127,9 @@ async function runTaught(redis: Redis, name: ScriptName, call: ScriptCall): Prom
 
 /** Of these a session's own user may look at the keys, and no more. */
 const onlyLooks: ReadonlySet<ScriptName> = new Set(['generation']);
+
+/** These say an answer, whole or in events; what is large of it goes over a connection of its own. */
+const mayBeLarge: ReadonlySet<ScriptName> = new Set(['emit', 'end']);
 
 /** Of these the answer may hold the end of a task. */
 const mayBringAnEnd: ReadonlySet<ScriptName> = new Set(['read', 'look']);

@@ -2,11 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import { McpctlError } from '../../core/errors.ts';
 import { GrowingBytes } from '../../core/text/growing-bytes.ts';
 import { systemClock as clock } from '../../core/runtime/clock.ts';
+import { mostMs } from '../../core/runtime/time-of-bytes.ts';
 import type { Room } from './room.ts';
 
-/** A body may take this long whatever comes, and beyond it as long as it comes at this rate: 64 MiB in 69 minutes. */
-const GRACE_MS = 30_000;
-const LEAST_BYTES_PER_MS = 16;
 /**
  * What chunks may weigh on the way, extensions and all. A chunk costs time, whatever is in it: one of a byte takes six
  * bytes and as long as one of a kilobyte, so there may be some of them, and no body is made of them.
@@ -53,7 +51,7 @@ export function arrive(req: IncomingMessage, { limit, reserve }: Room): Promise<
     };
     const broken = (): void => reject(new McpctlError('invalid_request', 'The body did not arrive whole.'));
     const watch = (): void => {
-      const leftMs = GRACE_MS + bytes.length / LEAST_BYTES_PER_MS - (clock.elapsed() - began);
+      const leftMs = mostMs(bytes.length) - (clock.elapsed() - began);
       if (leftMs > 0) timer = setTimeout(watch, leftMs + 1);
       else reject(new McpctlError('invalid_request', 'The body did not arrive in time.'));
     };

@@ -4,6 +4,7 @@ import type { HandBack } from '../../core/task/hand-back.ts';
 import { messageOf } from '../../core/errors.ts';
 import { endDeadClaim } from '../../core/flow/end-dead.ts';
 import { beat, endClaim, handBack, type ClaimRef } from '../../core/queue/task/claim.ts';
+import { mostMs, unseenMs } from '../../core/runtime/time-of-bytes.ts';
 import { readFences, type Fence } from '../../core/queue/task/fence.ts';
 import { lastHeard } from '../../core/queue/live/last-heard.ts';
 import type { Outcome } from '../../core/task/outcome.ts';
@@ -26,8 +27,12 @@ interface Held extends HeldClaim {
   since: number;
   /** Its worker has said something of it. */
   heard: boolean;
-  /** How much longer than a small one it may be on its way, as it is large; 0: it has been sent. */
-  arrivesMs: number;
+  /** Of the frame that brings it; 0 where none does. */
+  bytes: number;
+  /** The connection has taken all of the frame. */
+  isSent: boolean;
+  /** When it was spoken for here last, as nobody else can yet. */
+  vouchedAt: number;
   readsMs: number;
   /** Gives the slot back. */
   free: () => void;
@@ -50,8 +55,10 @@ const unheard: HandBack = {
   code: 'shutting_down',
   message: 'The worker could not be reached.',
 };
-/** A worker speaks for a task as soon as it has it; one that has not by then did not get it. */
+/** A worker speaks for a task as soon as it has it; one that has not by then did not get it, unless much was on its way. */
 const ARRIVES_MS = 5_000;
+/** Between two beats on behalf of a worker that cannot have its task yet; its own ones show between them. */
+const VOUCH_MS = 2_000;
 /** Between the claim in Redis and our knowing of it. */
 const BEAT_LAG_MS = 500;
 /** The worker ends a run at its limit itself; one that does not is ended this much later. */
@@ -102,27 +109,28 @@ export class RelayClaims {
    * @param how.free gives back the slot that the claim takes, when it is let go of.
    * @param how.heard its worker has said already that it runs.
    * @param how.readsMs how much longer than others its backend may take to read it, before it says anything.
-   * @param how.arrivesMs how much longer than others its body takes to be sent; until `sent` it is spoken for here.
+   * @param how.bytes of a frame that brings it: until `sent`, and while so many may be on their way, it is spoken for here.
    */
   hold(
     held: HeldClaim,
     {
       free,
       heard,
-      arrivesMs = 0,
+      bytes = 0,
       readsMs = 0,
-    }: { free: () => void; heard: boolean; arrivesMs?: number; readsMs?: number },
+    }: { free: () => void; heard: boolean; bytes?: number; readsMs?: number },
   ): void {
     const now = this.#deps.clock.elapsed();
     const began = now - (held.agedMs ?? 0);
-    this.#held.set(held.claim.claimId, { ...held, free, heard, arrivesMs, readsMs, since: now, began });
+    const way = { bytes, isSent: bytes === 0, vouchedAt: -Infinity };
+    this.#held.set(held.claim.claimId, { ...held, ...way, free, heard, readsMs, since: now, began });
   }
 
   /** All of it is on its way: from now on its worker is to speak for it. */
   sent(claimId: string): void {
     const held = this.#held.get(claimId);
-    if (!held || held.arrivesMs === 0) return;
-    held.arrivesMs = 0;
+    if (!held || held.isSent) return;
+    held.isSent = true;
     held.since = this.#deps.clock.elapsed();
   }
 
@@ -174,13 +182,9 @@ export class RelayClaims {
       const { claim, since, began, runMs } = held;
       if (fence?.claim === claim.claimId && fence.state === 'open') {
         if (now - began > runMs + OVERRUN_MS) await this.#end(claim, overrun);
-        if (!held.heard && held.arrivesMs > now - since) {
-          await beat({ redis: this.#deps.commands, keys: this.#deps.keys }, claim);
-          return;
-        }
         if (fence.seq === 0 && now - began > this.#deps.config.firstEventMs + held.readsMs) dull.push(held);
-        held.heard ||= (ages[i] ?? Infinity) < now - since - BEAT_LAG_MS;
-        if (!held.heard && now - since > ARRIVES_MS) unheard.push(claim);
+        held.heard ||= (ages[i] ?? Infinity) < now - Math.max(since, held.vouchedAt) - BEAT_LAG_MS;
+        if (!held.heard && !(await this.#mayArrive(held, now))) unheard.push(claim);
       } else if (fence?.claim === claim.claimId && fence.state === 'released')
         await this.over(claim.claimId, { kind: 'handed back' });
       else if (fence?.claim === claim.claimId && fence.state === 'ended')
@@ -190,6 +194,22 @@ export class RelayClaims {
     await eachInTurn([...due.entries()], lookAt, this.#missed('relay-look'));
     await eachInTurn(dull, (held) => this.#passOn(held), this.#missed('relay-look'));
     return await this.#takeBackAll(unheard);
+  }
+
+  /**
+   * Not heard of, and no wonder: bytes that move are a sign of life, and a worker that takes none of them is dropped by its
+   * stream. One frame comes after the other, so what is on its way before it counts as well.
+   */
+  async #mayArrive(held: Held, now: number): Promise<boolean> {
+    let onTheWay = 0;
+    for (const { heard, bytes } of this.#held.values()) if (!heard) onTheWay += bytes;
+    const waitMs = held.isSent ? ARRIVES_MS + unseenMs(onTheWay) : mostMs(onTheWay);
+    if (now - held.since > waitMs) return false;
+    if (waitMs > ARRIVES_MS + VOUCH_MS && now - Math.max(held.since, held.vouchedAt) >= VOUCH_MS) {
+      await beat({ redis: this.#deps.commands, keys: this.#deps.keys }, held.claim);
+      held.vouchedAt = this.#deps.clock.elapsed();
+    }
+    return true;
   }
 
   /**
@@ -256,12 +276,15 @@ export class RelayClaims {
     const [fences, ages] = await Promise.all([this.#fences(all), this.#ages(all)]);
     if (this.#deps.queue.steps.isBlind()) return this.#held.size;
     let dead = 0;
-    const end = async ([i, { claim }]: [number, Held]): Promise<void> => {
+    const end = async ([i, held]: [number, Held]): Promise<void> => {
+      const { claim } = held;
       const fence = fences[i];
       if (!fence || fence.claim !== claim.claimId || fence.state !== 'open') {
         this.#drop(claim.claimId);
         return;
       }
+      // It never left this process, and its worker has died of nothing of it.
+      if (!held.heard && !held.isSent && !(await this.#takeBack(claim))) return;
       if ((ages[i] ?? Infinity) < silentMs) return;
       const decided = await endDeadClaim(this.#deps.flow, {
         taskId: claim.taskId,

@@ -8,7 +8,7 @@ import type { Frame } from '../../core/member/protocol.ts';
 import { claimTask, handBack, isRefusal } from '../../core/queue/task/claim.ts';
 import { Consumer, type TakenJob } from '../../core/queue/jobs/consumer.ts';
 import { refuse } from '../../core/queue/jobs/refuse.ts';
-import { msFor, readingMs } from '../../core/runtime/time-of-bytes.ts';
+import { readingMs } from '../../core/runtime/time-of-bytes.ts';
 import type { RelayClaims } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';
 import type { Slots } from '../../core/member/slots.ts';
@@ -86,17 +86,23 @@ async function run(
   if (isRefusal(claimed))
     return await refuse({ ...store, log: deps.log }, { job, llmId, poolKey, claimId }, claimed);
   const { epoch, body, head } = claimed;
+  const bytes = typeof body === 'string' ? body.length : body.bytes;
+  // Nothing waits behind it on the stream, and what it takes to arrive is its worker's to say.
+  const isFetched = carried.fetches && typeof body !== 'string';
   const claim = { taskId, poolKey, claimId, epoch };
   const over = new Promise<void>((resolve) => {
-    const bytes = typeof body === 'string' ? body.length : body.bytes;
-    const how = { free: resolve, heard: !carried.beats, arrivesMs: msFor(bytes), readsMs: readingMs(bytes) };
-    claims.hold({ claim, llmId, job, runMs: head.runMs }, how);
+    const how = { free: resolve, heard: !carried.beats, readsMs: readingMs(bytes) };
+    claims.hold({ claim, llmId, job, runMs: head.runMs }, { ...how, bytes: isFetched ? FRAME_BYTES : bytes });
   });
   const { operation, streaming, headers, runMs } = head;
-  const request = typeof body === 'string' ? body : await bodyAtRest(deps, taskId);
+  const request = typeof body === 'string' ? body : isFetched ? '' : await bodyAtRest(deps, taskId);
   const what = { operation, streaming, headers, request: request ?? '', runMs };
+  const fetched = isFetched ? { requestBytes: bytes } : {};
   const sent = (): void => claims.sent(claimId);
-  if (request === null || !send({ kind: 'infer', taskId, claimId, llmName: name, ...what }, sent)) {
+  if (
+    request === null ||
+    !send({ kind: 'infer', taskId, claimId, llmName: name, ...what, ...fetched }, sent)
+  ) {
     // It never left this process: nobody's crash.
     const why = request === null ? unread : gone;
     await handBack(store, claim, why);
@@ -105,6 +111,8 @@ async function run(
   await over;
 }
 
+/** What is in a frame beside a request. */
+const FRAME_BYTES = 1_024;
 const gone: HandBack = { counts: 'none', code: 'shutting_down', message: 'The worker was gone.' };
 const unread: HandBack = { counts: 'none', code: 'unavailable', message: 'Its request could not be read.' };
 

@@ -59,4 +59,6 @@ export interface Carried {
   nonce: string;
   /** The worker says each second which claims it runs; for one that is too old to, the relay vouches. */
   beats: boolean;
+  /** The worker gets large requests by a call of its own; one that is too old to has them on this stream, one after the other. */
+  fetches: boolean;
 }

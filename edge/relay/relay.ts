@@ -29,6 +29,8 @@ export interface StreamCall {
   speaker: Speaker;
   /** What it says it runs; undefined when it says nothing of it. */
   running: readonly SaidClaim[] | undefined;
+  /** It gets large requests by calls of its own. */
+  fetches: boolean;
   res: Response;
 }
 
@@ -156,7 +158,7 @@ export class Relay implements Service {
   }
 
   /** May this process have the session? @throws as `open`. */
-  async #admit({ session: id, speaker }: StreamCall): Promise<Carried> {
+  async #admit({ session: id, speaker, fetches }: StreamCall): Promise<Carried> {
     const { registry, presence, heartbeats } = this.#deps;
     const row = await registry.sessions.byId(id);
     if (!row || row.ownerId !== speaker.userId || row.leftAt !== null)
@@ -169,7 +171,7 @@ export class Relay implements Service {
     if (boot !== registered) throw new McpctlError('session_not_found');
     // Rows that were given up meanwhile are what they were again.
     await heartbeats.beat({ providerSessionId: id }, speaker);
-    return { session: id, boot, nonce: randomUUID(), beats: row.workerVersion !== null };
+    return { session: id, boot, nonce: randomUUID(), beats: row.workerVersion !== null, fetches };
   }
 
   /** What it runs is taken over before it is given more. */

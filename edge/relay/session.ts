@@ -340,7 +340,7 @@ export class RelaySession {
   #send(frame: Frame, sent?: () => void): boolean {
     if (!this.#stream.isOpen) return false;
     const sending = this.#stream.frame(frame);
-    if (sent) void sending.then(sent);
+    if (sent) void sending.then(() => this.#stream.isOpen && sent());
     return true;
   }
 

@@ -60,6 +60,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
       session: session.data,
       speaker: speakerOf(req),
       running: runningOf(req.get(wireHeaders.running)),
+      fetches: req.get(wireHeaders.fetches) !== undefined,
       res,
     });
   });

@@ -33,6 +33,8 @@ export interface Wire {
   latency(ms: number): void;
   /** Whatever passes comes in packets of so many bytes; 0: as it came. */
   slice(bytes: number): void;
+  /** Each connection carries so many bytes a second each way, like a slow line; 0: as many as come. */
+  rate(bytesPerSecond: number): void;
   /** From now on everything works again, but for what `blackhole` took. */
   mend(): void;
   /** What the faults so far did, as proof that they struck. */
@@ -58,6 +60,7 @@ export async function wireTo(target: { host: string; port: number }): Promise<Wi
   let newOnes: Link['black'] = { up: false, down: false };
   let latencyMs = 0;
   let sliceBytes = 0;
+  let rate = 0;
   const struck = { resets: 0, swallowed: 0, held: 0 };
   const links = new Set<Link>();
   const sockets = new Set<Socket>();
@@ -85,11 +88,13 @@ export async function wireTo(target: { host: string; port: number }): Promise<Wi
     const send = async (bytes: Buffer, dueAt: number): Promise<void> => {
       const early = dueAt - performance.now();
       if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
-      const size = sliceBytes > 0 ? sliceBytes : bytes.length;
+      const size = sliceBytes > 0 ? sliceBytes : rate > 0 ? Math.ceil(rate / 20) : bytes.length;
       for (let at = 0; at < bytes.length; at += size) {
         if (link.black[way] || to.destroyed) return void (struck.swallowed += bytes.length - at);
-        if (at > 0) await new Promise((resolve) => setImmediate(resolve));
-        to.write(bytes.subarray(at, at + size));
+        const piece = bytes.subarray(at, at + size);
+        if (rate > 0) await new Promise((resolve) => setTimeout(resolve, (piece.length / rate) * 1_000));
+        else if (at > 0) await new Promise((resolve) => setImmediate(resolve));
+        to.write(piece);
       }
     };
     const resume = (): void => {
@@ -97,7 +102,7 @@ export async function wireTo(target: { host: string; port: number }): Promise<Wi
     };
     from.on('data', (bytes: Buffer) => {
       if (link.black[way] || mode === 'frozen') return void (struck.swallowed += bytes.length);
-      if (queued === 0 && latencyMs === 0 && sliceBytes === 0) to.write(bytes);
+      if (queued === 0 && latencyMs === 0 && sliceBytes === 0 && rate === 0) to.write(bytes);
       else {
         queued += bytes.length;
         const dueAt = performance.now() + latencyMs;
@@ -180,6 +185,9 @@ export async function wireTo(target: { host: string; port: number }): Promise<Wi
     slice(bytes) {
       sliceBytes = bytes;
     },
+    rate(bytesPerSecond) {
+      rate = bytesPerSecond;
+    },
     mend() {
       // What a frozen wire swallowed is lost, as in life: such connections cannot go on.
       if (mode === 'frozen' || mode === 'cut') resetAll(links);
@@ -187,6 +195,7 @@ export async function wireTo(target: { host: string; port: number }): Promise<Wi
       newOnes = { up: false, down: false };
       latencyMs = 0;
       sliceBytes = 0;
+      rate = 0;
       for (const { near, far } of links) {
         near.resume();
         far?.resume();

@@ -4,6 +4,7 @@ import { memberStateOf } from '../../core/member/member-state.ts';
 import type { Frame, Heartbeat } from '../../core/member/protocol.ts';
 import type { WakeResult } from '../../core/member/wake.ts';
 import { atMost } from '../../core/runtime/clock.ts';
+import { fetchFromEdge } from '../work/resting-body.ts';
 import { execute, type ExecuteDeps } from '../work/execute.ts';
 import type { EdgeClient } from '../edge-client.ts';
 import { RunningClaims } from '../work/running.ts';
@@ -216,7 +217,12 @@ export class SseTransport implements Transport {
     const release = await slots.take(within);
     if (!release) return await this.#refuse(answer, frame);
     try {
-      const { taskId, claimId, request: body, ...head } = frame;
+      const { taskId, claimId, request, requestBytes: bytes, ...head } = frame;
+      const { edge, session } = this.#deps;
+      const body =
+        bytes === undefined
+          ? request
+          : (signal: AbortSignal) => fetchFromEdge(edge)({ taskId, claimId, session, bytes }, signal);
       const claim = { taskId, claimId, body, head, port: answer, aborting };
       await execute(this.#deps, { member, gate, claim });
     } finally {

@@ -17,14 +17,24 @@ export type FetchBody = (claim: RestingClaim, signal: AbortSignal) => Promise<st
 
 const TRIES = 3;
 const BETWEEN_MS = 500;
+/** Nothing of it came for so long: that connection is dead. An edge that has to get it first may take longer. */
+const SILENT_MS = 60_000;
+/** Between two questions to an edge that has no room for it yet: others of this worker are still on their way. */
+const ROOM_MS = 2_000;
 
-/** Asks an edge, thrice at most: one may be rolled just then. */
+/** Asks an edge, thrice at most: one may be rolled just then. One that says *not yet* is asked until the run is over. */
 export function fetchFromEdge(edge: EdgeClient): FetchBody {
   return async (claim, signal) => {
     for (let tried = 1; ; tried++) {
       try {
         return await ask(edge, claim, signal);
       } catch (thrown) {
+        const isNotYet = thrown instanceof McpctlError && thrown.code === 'too_many_requests';
+        if (isNotYet && !signal.aborted) {
+          tried -= 1;
+          await pause(ROOM_MS, signal);
+          continue;
+        }
         if (tried === TRIES || signal.aborted) throw thrown;
         await pause(tried * BETWEEN_MS, signal);
       }
@@ -45,19 +55,25 @@ async function ask(
   });
   // An edge of another release may translate it into a few bytes more.
   const held = new GrowingBytes(bytes * 2);
+  let silence: NodeJS.Timeout | undefined;
   try {
+    if (answer.status === 429) throw new McpctlError('too_many_requests');
     if (answer.status !== 200)
       throw new McpctlError(
         'bad_answer',
         `The edge answered ${String(answer.status)}, not with the request.`,
       );
-    for await (const piece of answer.bytes)
+    silence = setTimeout(() => answer.close(), SILENT_MS);
+    for await (const piece of answer.bytes) {
+      silence.refresh();
       if (!held.append(piece))
         throw new McpctlError('bad_answer', 'The request is larger than it is said to be.');
+    }
     return Buffer.from(held.view()).toString('utf8');
   } catch (thrown) {
     throw thrown instanceof McpctlError ? thrown : new McpctlError('server_unreachable', messageOf(thrown));
   } finally {
+    clearTimeout(silence);
     held.release();
     answer.close();
   }

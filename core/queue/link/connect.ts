@@ -11,6 +11,7 @@ import { judge } from './judge.ts';
 import { primaryOf } from './primary.ts';
 import { redisTroubleOf, redisUnavailable } from '../trouble.ts';
 import { addressOf, tlsOf, type RedisPlace } from './where.ts';
+import { closeWide, mayBeWide } from './wide.ts';
 
 /** For those outside this door, who hold a connection but do not open one. */
 export type { Redis } from 'ioredis';
@@ -19,11 +20,12 @@ export type { Redis } from 'ioredis';
  * What a connection is for decides how it fails:
  * - `producer`: fails within 2 s rather than wait (admission, cancel, reads for a caller);
  * - `commands`: waits for Redis to come back (a worker's emits are idempotent and must not be lost);
+ * - `wide`: what is large of those (wide.ts);
  * - `blocking`: waits in BZPOPMIN, so never a command timeout, or the pop would be cut short;
  * - `subscriber`: hears the sharded channels.
  * Whichever may be idle is pinged (`keepAsking`), or nobody would miss an answer on it.
  */
-export type Role = 'producer' | 'commands' | 'blocking' | 'subscriber';
+export type Role = 'producer' | 'commands' | 'wide' | 'blocking' | 'subscriber';
 
 export interface ConnectOptions extends RedisPlace {
   /** Instead of the user and password of the URL: a provider session's own, with no more rights than a session has. */
@@ -40,6 +42,8 @@ const byRole: Record<Role, Omit<RedisOptions, 'replyMapping'>> = {
     socketTimeout: SOCKET_TIMEOUT_MS,
   },
   commands: { maxRetriesPerRequest: null, socketTimeout: SOCKET_TIMEOUT_MS },
+  // How long it may be silent depends on what was sent (wide.ts).
+  wide: { maxRetriesPerRequest: null },
   blocking: { maxRetriesPerRequest: null, socketTimeout: SOCKET_TIMEOUT_MS },
   // It subscribes again by itself (subscriber.ts).
   subscriber: { maxRetriesPerRequest: null, autoResubscribe: false, socketTimeout: SOCKET_TIMEOUT_MS },
@@ -68,7 +72,8 @@ const ELSEWHERE_MS = 2_000;
  * Opens one connection of a role. It reconnects by itself, for ever, within about a second of Redis's return; where
  * Sentinels are named, to the primary that they name then.
  */
-export function openRedis(role: Role, { user, clock, log, ...place }: ConnectOptions): Redis {
+export function openRedis(role: Role, options: ConnectOptions): Redis {
+  const { user, clock, log, ...place } = options;
   const { url, cluster } = place;
   const primary = primaryOf(place, user);
   const leaves = leavesOn({ role, isFollower: primary !== undefined, clock });
@@ -87,14 +92,15 @@ export function openRedis(role: Role, { user, clock, log, ...place }: ConnectOpt
     // Who signs in as a session may not ask for INFO; signing in has asked whether this Redis is ready.
     ...(user ? { enableReadyCheck: false } : {}),
   });
-  growWithBytes(redis);
+  if (role !== 'wide') growWithBytes(redis);
   if (primary)
     followers.set(redis, () =>
       cluster ? redis.exists(createKeys(cluster.tag).generation) : leaveReplica(redis),
     );
   noteBullScripts(redis, { byHash: user !== undefined });
   if (cluster) clustered.add(redis);
-  if (role === 'commands') patient.add(redis);
+  if (role === 'commands' || role === 'wide') patient.add(redis);
+  if (role === 'commands') mayBeWide(redis, () => openRedis('wide', options));
   redis.on('connect', () => joinWrites(redis.stream));
   let away = false;
   redis.on('error', (thrown: unknown) => {
@@ -121,7 +127,7 @@ function leavesOn({
   let leftAt = -Infinity;
   return (thrown) => {
     // The name may lead to the new primary by now; what only came to the wrong one is sent again there.
-    const again = role === 'commands' ? 2 : true;
+    const again = role === 'commands' || role === 'wide' ? 2 : true;
     if (redisTroubleOf(thrown) === 'read-only') return again;
     if (!isFollower) return false;
     if (thrown.message.startsWith('MOVED')) return again;
@@ -138,6 +144,7 @@ function leavesOn({
  * forgets its next try, and what waits would wait for ever; one more try, broken off at once, ends it.
  */
 export function closeRedis(redis: Redis): void {
+  closeWide(redis, closeRedis);
   const wasBetweenTries = redis.status === 'reconnecting';
   redis.disconnect();
   if (!wasBetweenTries) return;

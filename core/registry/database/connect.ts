@@ -1,15 +1,16 @@
 import { once } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import knexModule, { type Knex } from 'knex';
-import { Pool, type PoolClient } from 'pg';
+import { Pool } from 'pg';
 import { McpctlError, messageOf } from '../../errors.ts';
 import type { Log } from '../../runtime/log.ts';
 import { storableInstant, storableJson, storableText } from '../../text/storable.ts';
 import { camelResponse, toSnake } from './columns.ts';
 import { mayPass, troubleSentence, type Trouble } from '../../trouble.ts';
-import { isLarge, msFor } from '../../runtime/time-of-bytes.ts';
+import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { asRegistryError, isReadTimeout, postgresTroubleOf, sqlFaultOf } from './faults.ts';
 import { applicationName } from './forms.ts';
+import { cut, endTime, giveTime, IDLE_MS, type Held } from './give-time.ts';
 import { tlsOf, type DatabaseTls } from './tls.ts';
 
 export interface ConnectOptions extends DatabaseTls {
@@ -43,8 +44,6 @@ export interface Connection {
 
 const CONNECT_MS = 2_000;
 const QUERY_MS = 2_000;
-/** Of a transaction that waits for us. */
-const IDLE_MS = 15_000;
 const TRIES = 5;
 /** unique violation, serialization failure, deadlock */
 const repeatable = new Set(['23505', '40001', '40P01']);
@@ -76,35 +75,8 @@ function openPool(options: ConnectOptions): Pool {
   pool.on('error', (thrown) => log.debug({ err: messageOf(thrown) }, 'a Postgres connection was lost'));
   // The same for one in use: its query already carries the error.
   pool.on('connect', (client) => client.on('error', () => undefined));
-  pool.on('release', (_err: unknown, client: Held) => {
-    if (client.connectionParameters) client.connectionParameters.query_timeout = queryTimeoutMs;
-  });
+  pool.on('release', (_err: unknown, client: Held) => endTime(client, queryTimeoutMs));
   return pool;
-}
-
-type Held = PoolClient & {
-  __knexUid?: string;
-  __knex__disposed?: unknown;
-  connectionParameters?: { query_timeout: number };
-};
-
-/**
- * Gives all statements of a transaction, its commit too, the time that their bytes take. `openPool` takes it back from the
- * connection, Postgres at the transaction's end.
- */
-async function giveTime(trx: Knex.Transaction, { bytes, usualMs }: { bytes: number; usualMs: number }) {
-  const ms = usualMs + msFor(bytes);
-  const held = await (trx.client as { acquireConnection(): Promise<Held> }).acquireConnection();
-  if (held.connectionParameters) held.connectionParameters.query_timeout = ms;
-  await trx.raw(
-    `select set_config('statement_timeout', ?, true), set_config('idle_in_transaction_session_timeout', ?, true)`,
-    [String(ms - 100), String(ms + IDLE_MS)],
-  );
-}
-
-/** Closes it without a word: nobody listens at its other end. */
-function cut(client: Held): void {
-  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
 }
 
 /**
@@ -131,7 +103,7 @@ function dropFailed(db: Knex, pool: Pool): void {
     for (const client of held) {
       if (client.__knexUid !== query.__knexUid) continue;
       client.__knex__disposed = thrown;
-      if (isReadTimeout(thrown)) [client, ...idle].forEach(cut);
+      if (isReadTimeout(thrown)) [client, ...idle].forEach((one) => cut(one));
     }
   });
 }

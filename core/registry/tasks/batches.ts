@@ -7,7 +7,7 @@ const ROW_BYTES = 1_024;
 /** Of tasks' rows: hundreds in one statement where bodies are small. @param bytesOf the characters of an item's body. */
 const forRows = <T>(bytesOf: (item: T) => number): BatchOptions<T> => ({
   weightOf: (item) => ROW_BYTES + bytesOf(item),
-  most: 256 * 1024,
+  most: 128 * 1024,
   lanes: 2,
 });
 

@@ -5,7 +5,7 @@ import { isErrorCode, McpctlError, messageOf, type ErrorExtra, type Refusal } fr
 import { errorReasonOf, type ErrorReason } from '../../../core/task/error-reason.ts';
 import type { Ending, Outcome } from '../../../core/task/outcome.ts';
 import { pause } from '../../../core/runtime/clock.ts';
-import { msFor } from '../../../core/runtime/time-of-bytes.ts';
+import { isLarge, mostMs, msFor } from '../../../core/runtime/time-of-bytes.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
 
@@ -24,12 +24,15 @@ export async function settleInTime(
 ): Promise<TaskRow> {
   const taskId = row.id;
   const over = new AbortController();
+  const bytes = bodyLength(ending);
+  const waitMs = deps.config.settleWaitMs + msFor(bytes);
+  const timer = setTimeout(() => over.abort(), waitMs);
+  let lastTimer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    over.signal.addEventListener('abort', () =>
-      reject(new McpctlError('settle_pending', undefined, { taskId })),
-    );
+    const pending = (): void => reject(new McpctlError('settle_pending', undefined, { taskId }));
+    // What is large may be on its way to Postgres still: it ends when that falls silent, and is not begun again.
+    lastTimer = setTimeout(pending, isLarge(bytes) ? Math.max(waitMs, mostMs(bytes)) : waitMs);
   });
-  const timer = setTimeout(() => over.abort(), deps.config.settleWaitMs + msFor(bodyLength(ending)));
   const settling = settleUntil(deps, { row, ending, inHand, over: over.signal });
   settling.catch((thrown: unknown) =>
     deps.log.warn({ taskId, why: messageOf(thrown) }, 'an answer is not settled yet; the scheduler will'),
@@ -38,6 +41,7 @@ export async function settleInTime(
     return await Promise.race([settling, late]);
   } finally {
     clearTimeout(timer);
+    clearTimeout(lastTimer);
   }
 }
 
@@ -58,7 +62,8 @@ async function settleUntil(
       return await settleTask(flowOf(deps), { ...row, inHand }, ending);
     } catch (thrown) {
       const away = thrown instanceof McpctlError && thrown.code === 'unavailable';
-      if (!away || over.aborted) throw thrown;
+      if (away && over.aborted) throw new McpctlError('settle_pending', undefined, { taskId: row.id });
+      if (!away) throw thrown;
       await pause(AGAIN_MS, over);
     }
   }

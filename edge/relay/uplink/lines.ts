@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { ByteLines } from '../../../core/text/byte-lines.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { loopTurn } from '../../../core/text/loop-turns.ts';
+import { mostMs } from '../../../core/runtime/time-of-bytes.ts';
 import type { Clock } from '../../../core/runtime/clock.ts';
 
 export interface LineLimits {
@@ -20,10 +21,6 @@ export interface LineLimits {
 
 /** So many lines are one slice of work, empty ones too. */
 const LINES_A_TURN = 64;
-
-/** A line may take this long once it has begun, and beyond it as long as it comes at this rate, like a body. */
-const LINE_MS = 30_000;
-const LEAST_BYTES_PER_MS = 16;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -58,7 +55,7 @@ export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerat
         if (text !== '') yield text;
         if (lost.aborted) return;
       }
-      if (count === begun.before && clock.elapsed() - begun.at > LINE_MS + lines.held / LEAST_BYTES_PER_MS)
+      if (count === begun.before && clock.elapsed() - begun.at > mostMs(lines.held))
         throw new McpctlError('invalid_request', 'A line of the stream did not arrive in time.');
       reserve(lines.held);
     }

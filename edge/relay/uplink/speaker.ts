@@ -24,6 +24,9 @@ const sayable: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'run_timeout',
 ]);
 
+/** As a worker beats. */
+const BEAT_MS = 1_000;
+
 const codeOf = (code: string): ErrorCode => (isErrorCode(code) && sayable.has(code) ? code : 'backend_error');
 
 export type Said = 'ended' | 'handed_back' | 'lost';
@@ -110,11 +113,21 @@ export class Speaker {
 
   async #last(outcome: Outcome): Promise<Said> {
     const { claim } = this.#spoken;
-    const ended = this.#emitter
-      ? await this.#emitter.end(outcome)
-      : await endClaim(this.#storeDeps(), claim, outcome);
+    const ended = await this.#spokenFor(() =>
+      this.#emitter ? this.#emitter.end(outcome) : endClaim(this.#storeDeps(), claim, outcome),
+    );
     await this.#tell(outcome);
     return ended ? 'ended' : 'lost';
+  }
+
+  /** Its worker has said the last it had to: until Redis has all of it, it is spoken for here. */
+  async #spokenFor<T>(work: () => Promise<T>): Promise<T> {
+    const beats = setInterval(() => this.beat(), BEAT_MS);
+    try {
+      return await work();
+    } finally {
+      clearInterval(beats);
+    }
   }
 
   /** A message that is lost costs the relay a look at the fence. */

@@ -126,6 +126,7 @@ export class ControlStream {
           accept: 'text/event-stream',
           [wireHeaders.session]: session,
           [wireHeaders.instance]: boot,
+          [wireHeaders.fetches]: '1',
           ...(claims.length === 0
             ? {}
             : { [wireHeaders.running]: claims.map((c) => `${c.taskId}:${c.claimId}`).join(',') }),

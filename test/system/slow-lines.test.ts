@@ -1,0 +1,101 @@
+import { expect } from 'chai';
+import { answers, chats, type Script } from '../support/backend.ts';
+import { startSystem, until, type EdgeProcess, type System } from '../support/system.ts';
+import { wireToUrl, type Wire } from '../support/wire.ts';
+
+/** Of a home's uplink, by hand: `MCPCTL_LINE=100000 MCPCTL_LINE_BYTES=16000000`. */
+const RATE = Number(process.env['MCPCTL_LINE'] ?? 300_000);
+/** Longer on its way than any limit that is not for bytes. */
+const BYTES = Number(process.env['MCPCTL_LINE_BYTES'] ?? 2_400_000);
+
+/** A text of about so many bytes. */
+const textOf = (bytes: number): string => 'word '.repeat(bytes / 5);
+
+/** A whole chat completion of about so many bytes. */
+const wholeOf = (bytes: number): Script =>
+  answers(200, {
+    id: 'chatcmpl-1',
+    object: 'chat.completion',
+    created: 1_700_000_000,
+    model: 'tiny',
+    choices: [{ index: 0, message: { role: 'assistant', content: textOf(bytes) }, finish_reason: 'stop' }],
+  });
+
+/** Bytes that move are a sign of life: docs/decisions/0043. */
+describe('a slow line', function () {
+  this.timeout(Math.max(60_000, (8_000 * BYTES) / RATE));
+  let t: System;
+  let near: EdgeProcess;
+  let far: EdgeProcess;
+  const wires: Wire[] = [];
+  const behind = async (url: string): Promise<Wire> => {
+    const wire = await wireToUrl(url);
+    wires.push(wire);
+    return wire;
+  };
+
+  before(async () => {
+    t = await startSystem();
+    near = t.edge;
+    const edge = await behind(t.url);
+    await t.startWorker([{ name: 'far-sse', backend: t.backend, maxConcurrency: 4 }], {
+      transport: 'sse',
+      url: edge.url(t.url),
+    });
+    const redis = await behind(t.sandbox.redisUrl);
+    await t.startWorker([{ name: 'far-redis', backend: t.backend, maxConcurrency: 4 }], {
+      transport: 'redis',
+      env: { REDIS_URL: redis.url(t.sandbox.redisUrl) },
+    });
+    await t.startWorker([{ name: 'near', backend: t.backend, maxConcurrency: 4 }]);
+    const postgres = await behind(t.sandbox.databaseUrl);
+    far = await t.startEdge(0, { DATABASE_URL: postgres.url(t.sandbox.databaseUrl) });
+    for (const wire of wires) wire.rate(RATE);
+    t.backend.reply(async (exchange) => {
+      const { body } = exchange.request;
+      const reply = body.includes('a long one, please') ? wholeOf(BYTES) : chats(['Hi']);
+      await reply(exchange);
+    });
+  });
+  after(async () => {
+    await t.close();
+    await Promise.all(wires.map((wire) => wire.close()));
+  });
+
+  const chat = async (model: string, content: string, at: { url: string } = near): Promise<Response> =>
+    await t.call('POST', '/v1/chat/completions', {
+      body: { model, messages: [{ role: 'user', content }] },
+      at,
+    });
+  /** Asks, and a little after while that is on its way; nothing of either is lost, and the little is there first. */
+  async function answered(model: string, content: string, edge: { url: string } = near): Promise<number> {
+    let isOver = false;
+    const large = chat(model, content, edge).finally(() => (isOver = true));
+    await until(
+      () => t.openTasks(model),
+      (open) => open > 0,
+    );
+    const small = await chat(model, 'hi', edge);
+    expect([small.status, await small.text(), isOver]).to.have.deep.property('0', 200);
+    expect(isOver, 'the little was answered first').to.equal(false);
+    const answer = await large;
+    const text = await answer.text();
+    expect([answer.status, answer.status === 200 ? '' : text]).to.deep.equal([200, '']);
+    const row = await t.registry.tasks.byId(answer.headers.get('x-mcpctl-task-id') ?? '');
+    expect(row).to.include({ status: 'completed', attempts: 0, crashes: 0 });
+    return text.length;
+  }
+
+  const long = 'a long one, please';
+  it('brings requests and answers to and from who is behind it', async () => {
+    // All at once: each has a line of its own.
+    const [, ofSse, ofRedis, , ofPostgres] = await Promise.all([
+      answered('far-sse', textOf(BYTES)),
+      answered('far-sse', long),
+      answered('far-redis', long),
+      answered('near', textOf(BYTES), far),
+      answered('near', long, far),
+    ]);
+    for (const length of [ofSse, ofRedis, ofPostgres]) expect(length).to.be.greaterThan(BYTES - 10);
+  });
+});
