@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
-import { bringing } from './command-time.ts';
+import { bringing } from './line/command-time.ts';
 import { mendAfter, mending } from './mend.ts';
 import { isUntaught, mayTeach, onceTaught } from './link/taught.ts';
 import { pause } from '../runtime/clock.ts';
 import { mayPass } from '../trouble.ts';
 import { isPatient } from './link/connect.ts';
-import { sending } from './link/wide.ts';
+import { sending } from './line/wide.ts';
 import { redisTroubleOf } from './trouble.ts';
 
 /** The Lua of the dispatch protocol. Each file's head says its KEYS, ARGV, answers and callers. */

@@ -15,6 +15,10 @@ const streamHeaders = z.object({
   [wireHeaders.session]: z.uuid(),
   [wireHeaders.instance]: z.string().optional(),
   [wireHeaders.running]: z.string().optional().meta({ description: '`<taskId>:<claimId>,…`' }),
+  [wireHeaders.fetches]: z
+    .string()
+    .optional()
+    .meta({ description: 'Said by who gets large requests by `_provider-task/{id}/body`' }),
 });
 /** A session's own claims, and no others, where it is said; the claim where several were held. */
 const uplinkHeaders = z.object({

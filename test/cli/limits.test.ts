@@ -3,6 +3,10 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'chai';
+import { createHttp } from '../../cli/net/http.ts';
+import { systemClock as clock } from '../../core/runtime/clock.ts';
+import { openNetwork } from '../../core/runtime/network/network.ts';
+import { wireToUrl } from '../support/wire.ts';
 import { MOST_INPUT_BYTES, readAll } from '../../cli/input/stdin.ts';
 import { task, taskId } from './fixtures.ts';
 import { answers, delta, startPeer, type Peer } from './peer.ts';
@@ -45,6 +49,29 @@ describe('cli: the most that it takes', function () {
     expect(await s.run('api', 'POST', '/api/v1/x', '--data', `@${file}`)).to.equal(2);
     expect(s.err()).to.include(`There is more than 256 MiB in ${file}.`);
     expect(peer.requests).to.deep.equal([]);
+  });
+
+  it('is, of time, silence: what is sent over a slow line takes as long as that takes it', async () => {
+    const wire = await wireToUrl(peer.url);
+    wire.rate(4 * MIB);
+    peer.on('POST /api/v1/prompts', answers(201, { name: 'p' }));
+    const http = createHttp({
+      ...{ server: wire.url(peer.url).replace(/\/$/, ''), token: 't', tokenFrom: null, version: '0' },
+      ...{ network: openNetwork(), clock, trace: () => undefined, signal: new AbortController().signal },
+    });
+    const call = { method: 'POST', path: '/api/v1/prompts', limitMs: 150 } as const;
+    try {
+      expect(await http.json({ ...call, body: { content: 'x'.repeat(2 * MIB) } })).to.deep.equal({
+        name: 'p',
+      });
+      expect(peer.requests[0]?.body?.['content']).to.have.length(2 * MIB);
+      wire.freeze();
+      const silent = http.json({ ...call, body: { content: 'x' } });
+      const thrown = await silent.catch((why: unknown) => why);
+      expect(thrown).to.have.property('code', 'server_unreachable');
+    } finally {
+      await wire.close();
+    }
   });
 
   it('is, of an answer, what a task can be with both its bodies; what is longer is nobody of ours', async () => {

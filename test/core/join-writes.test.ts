@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream';
 import { expect } from 'chai';
-import { joinWrites } from '../../core/queue/link/join-writes.ts';
+import { joinWrites } from '../../core/queue/line/join-writes.ts';
 
 /** Takes what it is given, and how many pieces came in each write. */
 class Taken extends Duplex {

@@ -3,15 +3,15 @@ import { McpctlError, messageOf } from '../../errors.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import { noteBullScripts } from './taught.ts';
-import { COMMAND_TIMEOUT_MS, growWithBytes, SOCKET_TIMEOUT_MS } from '../command-time.ts';
+import { COMMAND_TIMEOUT_MS, growWithBytes, SOCKET_TIMEOUT_MS } from '../line/command-time.ts';
 import { connectorFor, type OwnUser } from './connector.ts';
 import { createKeys } from '../keys.ts';
-import { joinWrites } from './join-writes.ts';
+import { joinWrites } from '../line/join-writes.ts';
 import { judge } from './judge.ts';
 import { primaryOf } from './primary.ts';
 import { redisTroubleOf, redisUnavailable } from '../trouble.ts';
 import { addressOf, tlsOf, type RedisPlace } from './where.ts';
-import { closeWide, mayBeWide } from './wide.ts';
+import { mayBeWide } from '../line/wide.ts';
 
 /** For those outside this door, who hold a connection but do not open one. */
 export type { Redis } from 'ioredis';
@@ -100,7 +100,7 @@ export function openRedis(role: Role, options: ConnectOptions): Redis {
   noteBullScripts(redis, { byHash: user !== undefined });
   if (cluster) clustered.add(redis);
   if (role === 'commands' || role === 'wide') patient.add(redis);
-  if (role === 'commands') mayBeWide(redis, () => openRedis('wide', options));
+  if (role === 'commands') mayBeWide(redis, { open: () => openRedis('wide', options), close: closeRedis });
   redis.on('connect', () => joinWrites(redis.stream));
   let away = false;
   redis.on('error', (thrown: unknown) => {
@@ -144,7 +144,6 @@ function leavesOn({
  * forgets its next try, and what waits would wait for ever; one more try, broken off at once, ends it.
  */
 export function closeRedis(redis: Redis): void {
-  closeWide(redis, closeRedis);
   const wasBetweenTries = redis.status === 'reconnecting';
   redis.disconnect();
   if (!wasBetweenTries) return;

@@ -7,7 +7,7 @@ import type { Outcome } from '../../task/outcome.ts';
 import type { Priority } from '../../task/task.ts';
 import { endClaim } from './claim.ts';
 import { closeAnswerOf, closing, failing, type CloseAnswer, type CloseMode } from './closing.ts';
-import { carrying } from '../command-time.ts';
+import { carrying } from '../line/command-time.ts';
 import { orUnavailable } from '../link/connect.ts';
 import { sendControl } from '../live/control.ts';
 import { mending } from '../mend.ts';

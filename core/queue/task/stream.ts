@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { parseOutcome, plausibleOutcome, type Ending, type Outcome } from '../../task/outcome.ts';
 import { tagOf, type Attempt } from './attempt.ts';
-import { bringing } from '../command-time.ts';
+import { bringing } from '../line/command-time.ts';
 import { runScript } from '../scripts.ts';
 
 /**

@@ -23,6 +23,9 @@ export function cut(client: Held, why?: Error): void {
 const streamOf = (client: Held): Socket =>
   (client as unknown as { connection: { stream: Socket } }).connection.stream;
 
+/** Postgres has all of what is written before its clock runs; the way of what is read is part of the statement. */
+export type Way = 'write' | 'read';
+
 /** Of a transaction that waits for us. */
 export const IDLE_MS = 15_000;
 /** Postgres asks a client that has gone without a word whether it is there: seconds, seconds, times. */
@@ -35,18 +38,25 @@ const ASKED = { idle: '15', interval: '5', count: '3' };
  */
 export async function giveTime(
   trx: Knex.Transaction,
-  { bytes, usualMs }: { bytes: number; usualMs: number },
+  { bytes, way, usualMs }: { bytes: number; way: Way; usualMs: number },
 ): Promise<void> {
   const client = await (trx.client as { acquireConnection(): Promise<Held> }).acquireConnection();
   const ms = mostMs(bytes);
+  const workMs = usualMs + msFor(bytes);
   await trx.raw(
     `select set_config('statement_timeout', ?, true), set_config('idle_in_transaction_session_timeout', ?, true),
       set_config('tcp_keepalives_idle', ?, true), set_config('tcp_keepalives_interval', ?, true),
       set_config('tcp_keepalives_count', ?, true)`,
-    [String(ms), String(ms + IDLE_MS), ASKED.idle, ASKED.interval, ASKED.count],
+    [
+      String(way === 'read' ? ms : workMs - 100),
+      String(ms + IDLE_MS),
+      ASKED.idle,
+      ASKED.interval,
+      ASKED.count,
+    ],
   );
   if (client.connectionParameters) client.connectionParameters.query_timeout = ms;
-  watchSilence(client, usualMs + msFor(bytes) + unseenMs(bytes));
+  watchSilence(client, workMs + unseenMs(bytes));
 }
 
 function watchSilence(client: Held, ms: number): void {

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
-import { LARGEST_ANSWER_BYTES } from '../text/large-body.ts';
-import { msFor } from '../runtime/time-of-bytes.ts';
+import { LARGEST_ANSWER_BYTES } from '../../text/large-body.ts';
+import { msFor } from '../../runtime/time-of-bytes.ts';
 
 /**
  * Silence while an answer is due: so a half-open connection is noticed, in the handshake too. A second over the

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { isLarge, msFor, unseenMs } from '../../runtime/time-of-bytes.ts';
-import { SOCKET_TIMEOUT_MS } from '../command-time.ts';
+import { SOCKET_TIMEOUT_MS } from './command-time.ts';
 
 /** One that nothing goes over for so long is closed. */
 const IDLE_MS = 10_000;
@@ -16,23 +16,26 @@ interface Wide {
 
 interface Way {
   open: () => Redis;
+  close: (wide: Redis) => void;
   wide?: Wide | undefined;
 }
 
 const ways = new WeakMap<Redis, Way>();
 
-/** @param open opens the second connection of `redis`; done when it is needed first. */
-export function mayBeWide(redis: Redis, open: () => Redis): void {
-  ways.set(redis, { open });
+/** @param how opens the second connection of `redis`, when it is needed first, and closes it for good. */
+export function mayBeWide(redis: Redis, how: Pick<Way, 'open' | 'close'>): void {
+  const way: Way = { ...how };
+  ways.set(redis, way);
+  redis.on('end', () => closeWide(way));
 }
 
-/** With the connection that it belongs to. */
-export function closeWide(redis: Redis, close: (wide: Redis) => void): void {
-  const way = ways.get(redis);
-  if (!way) return;
-  ways.delete(redis);
-  clearTimeout(way.wide?.closing);
-  if (way.wide) close(way.wide.redis);
+/** With the connection that it belongs to, for good: what runs over it fails. */
+function closeWide(way: Way): void {
+  const { wide } = way;
+  if (!wide) return;
+  way.wide = undefined;
+  clearTimeout(wide.closing);
+  way.close(wide.redis);
 }
 
 /** Runs what sends so many bytes; over the second connection of `redis` where that is much, and there may be one. */
@@ -75,8 +78,6 @@ function giveTime(wide: Wide, bytes: number): void {
 }
 
 function closeLater(way: Way, wide: Wide): void {
-  wide.closing = setTimeout(() => {
-    if (way.wide === wide) way.wide = undefined;
-    wide.redis.disconnect();
-  }, IDLE_MS).unref();
+  if (way.wide !== wide) return; // closed meanwhile
+  wide.closing = setTimeout(() => closeWide(way), IDLE_MS).unref();
 }
