@@ -10,7 +10,7 @@ import { mayPass, troubleSentence, type Trouble } from '../../trouble.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { asRegistryError, isReadTimeout, postgresTroubleOf, sqlFaultOf } from './faults.ts';
 import { applicationName } from './forms.ts';
-import { cut, endTime, giveTime, IDLE_MS, type Held, type Way } from './give-time.ts';
+import { cut, endTime, giveTime, IDLE_MS, type Held } from './give-time.ts';
 import { tlsOf, type DatabaseTls } from './tls.ts';
 
 export interface ConnectOptions extends DatabaseTls {
@@ -30,10 +30,9 @@ export interface Connection {
    * Commits what `work` resolves with, rolls back when it rejects. A deadlock, a serialization failure or a
    * lost race for a unique key makes the whole of `work` run again, up to five times: it must touch nothing
    * but `trx`. Inside, errors are pg's own; `sqlFaultOf` reads both.
-   * @param bytes what it carries: its statements may take longer for it (time-of-bytes.ts).
-   * @param way whether it writes them or reads them.
+   * @param bytes what it carries, either way: its statements may take longer for it (time-of-bytes.ts).
    */
-  transaction: <T>(work: (trx: Knex.Transaction) => Promise<T>, bytes?: number, way?: Way) => Promise<T>;
+  transaction: <T>(work: (trx: Knex.Transaction) => Promise<T>, bytes?: number) => Promise<T>;
   /** What a write met in the last seconds: full, read-only, refused or too old; null where nothing of it. */
   trouble: () => Trouble | null;
   /**
@@ -222,13 +221,13 @@ export function connect(options: ConnectOptions): Connection {
     db,
     schema: options.schema,
     trouble: watch.now,
-    async transaction(work, bytes = 0, way = 'write') {
+    async transaction(work, bytes = 0) {
       if (closed) throw new McpctlError('unavailable');
       const usualMs = options.queryTimeoutMs ?? QUERY_MS;
       for (let tried = 1; ; tried++) {
         try {
           return await db.transaction(async (trx) => {
-            if (isLarge(bytes)) await giveTime(trx, { bytes, way, usualMs });
+            if (isLarge(bytes)) await giveTime(trx, { db, bytes, usualMs });
             return await work(trx);
           });
         } catch (thrown) {

@@ -5,6 +5,7 @@ import { mostMs, msFor, unseenMs } from '../../runtime/time-of-bytes.ts';
 
 /** A connection as knex and pg have it. */
 export type Held = PoolClient & {
+  processID?: number;
   __knexUid?: string;
   __knex__disposed?: unknown;
   connectionParameters?: { query_timeout: number };
@@ -23,9 +24,6 @@ export function cut(client: Held, why?: Error): void {
 const streamOf = (client: Held): Socket =>
   (client as unknown as { connection: { stream: Socket } }).connection.stream;
 
-/** Postgres has all of what is written before its clock runs; the way of what is read is part of the statement. */
-export type Way = 'write' | 'read';
-
 /** Of a transaction that waits for us. */
 export const IDLE_MS = 15_000;
 /** Postgres asks a client that has gone without a word whether it is there: seconds, seconds, times. */
@@ -38,33 +36,39 @@ const ASKED = { idle: '15', interval: '5', count: '3' };
  */
 export async function giveTime(
   trx: Knex.Transaction,
-  { bytes, way, usualMs }: { bytes: number; way: Way; usualMs: number },
+  { db, bytes, usualMs }: { db: Knex; bytes: number; usualMs: number },
 ): Promise<void> {
   const client = await (trx.client as { acquireConnection(): Promise<Held> }).acquireConnection();
   const ms = mostMs(bytes);
-  const workMs = usualMs + msFor(bytes);
   await trx.raw(
     `select set_config('statement_timeout', ?, true), set_config('idle_in_transaction_session_timeout', ?, true),
       set_config('tcp_keepalives_idle', ?, true), set_config('tcp_keepalives_interval', ?, true),
       set_config('tcp_keepalives_count', ?, true)`,
-    [
-      String(way === 'read' ? ms : workMs - 100),
-      String(ms + IDLE_MS),
-      ASKED.idle,
-      ASKED.interval,
-      ASKED.count,
-    ],
+    [String(ms), String(ms + IDLE_MS), ASKED.idle, ASKED.interval, ASKED.count],
   );
   if (client.connectionParameters) client.connectionParameters.query_timeout = ms;
-  watchSilence(client, workMs + unseenMs(bytes));
+  const cancel = async (): Promise<void> =>
+    void (await db.raw('select pg_cancel_backend(?)', [client.processID ?? 0]));
+  watchSilence(client, { ms: usualMs + msFor(bytes) + unseenMs(bytes), usualMs, cancel });
 }
 
-function watchSilence(client: Held, ms: number): void {
+/**
+ * A Postgres that answers else is told to break the statement off, and says that it did: it has had the time that so many bytes
+ * take, both on their way and there. Its own limit cannot say so, as it counts the way as well.
+ */
+function watchSilence(
+  client: Held,
+  { ms, usualMs, cancel }: { ms: number; usualMs: number; cancel: () => Promise<void> },
+): void {
   const stream = streamOf(client);
+  let isCancelled = false;
   const silent = (): void => {
+    if (client.readyForQuery !== false) return void stream.setTimeout(ms); // it waits for us
     // pg's own words for it (faults.ts).
-    if (client.readyForQuery === false) cut(client, new Error('Query read timeout'));
-    else stream.setTimeout(ms); // it waits for us
+    if (isCancelled) return cut(client, new Error('Query read timeout'));
+    isCancelled = true;
+    stream.setTimeout(usualMs);
+    cancel().catch(() => undefined); // it is away, and its connection is cut
   };
   stream.setTimeout(ms).on('timeout', silent);
   takeBack.set(client, () => stream.setTimeout(0).off('timeout', silent));

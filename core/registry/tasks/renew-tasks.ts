@@ -45,7 +45,7 @@ async function renewSome(
   seen: readonly Pick<TaskRow, 'id' | 'epoch'>[],
   bytes: number,
 ): Promise<Renewed[]> {
-  return isLarge(bytes) ? await transaction((trx) => renew(trx, seen), bytes, 'read') : await renew(db, seen);
+  return isLarge(bytes) ? await transaction((trx) => renew(trx, seen), bytes) : await renew(db, seen);
 }
 
 async function renew(db: Knex, seen: readonly Pick<TaskRow, 'id' | 'epoch'>[]): Promise<Renewed[]> {

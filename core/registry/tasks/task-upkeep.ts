@@ -76,7 +76,7 @@ async function submissionOf({ db, transaction }: Connection, id: string): Promis
       );
   const size = await db('tasks').where({ id }).first<{ bytes: number } | undefined>('requestBytes as bytes');
   const bytes = Number(size?.bytes ?? 0);
-  const row = isLarge(bytes) ? await transaction(read, bytes, 'read') : await read(db);
+  const row = isLarge(bytes) ? await transaction(read, bytes) : await read(db);
   const parsed = submissionSchema.safeParse(row);
   if (!parsed.success) return null;
   const { requestBody: body, requestHeaders: head, waitMs } = parsed.data;

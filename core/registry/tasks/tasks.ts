@@ -128,7 +128,7 @@ async function bodiesOf(connection: Connection, id: string): Promise<TaskBodies>
   const bytes = await bodyBytesOf(connection, id);
   const read = (db: Knex): Promise<TaskBodies | undefined> =>
     db('tasks').where({ id }).first<TaskBodies | undefined>('requestBody', 'responseBody');
-  const row = isLarge(bytes) ? await connection.transaction(read, bytes, 'read') : await read(connection.db);
+  const row = isLarge(bytes) ? await connection.transaction(read, bytes) : await read(connection.db);
   return row ?? { requestBody: null, responseBody: null };
 }
 
