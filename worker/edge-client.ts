@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { McpctlError } from '../core/errors.ts';
 import { wireHeaders } from '../core/member/protocol.ts';
-import { msFor } from '../core/runtime/time-of-bytes.ts';
+import { msFor, unseenMs } from '../core/runtime/time-of-bytes.ts';
 import { openNetwork, type Network } from '../core/runtime/network/network.ts';
 
 export interface EdgeAnswer {
@@ -78,7 +78,7 @@ export function createEdgeClient({
     open,
     async post(path, body, withinMs = ANSWER_WITHIN_MS) {
       const text = JSON.stringify(body);
-      const signal = AbortSignal.timeout(withinMs + msFor(text.length));
+      const signal = AbortSignal.timeout(withinMs + msFor(text.length) + unseenMs(text.length));
       const headers = { 'content-type': 'application/json' };
       const answer = await open({ method: 'POST', path, headers, body: text, signal });
       return { status: answer.status, json: await answer.json() };

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { LARGEST_ANSWER_BYTES } from '../../text/large-body.ts';
-import { msFor } from '../../runtime/time-of-bytes.ts';
+import { msFor, unseenMs } from '../../runtime/time-of-bytes.ts';
 
 /**
  * Silence while an answer is due: so a half-open connection is noticed, in the handshake too. A second over the
@@ -9,6 +9,9 @@ import { msFor } from '../../runtime/time-of-bytes.ts';
 export const SOCKET_TIMEOUT_MS = 3_000;
 /** How long those wait for the answer to a command who would rather fail. */
 export const COMMAND_TIMEOUT_MS = 2_000;
+
+/** Of the work, and of the way. */
+const timeOf = (bytes: number): number => msFor(bytes) + unseenMs(bytes);
 
 /** What a command that is given just now may carry, either way; each connection's own. */
 const carried = new WeakMap<Redis, number>();
@@ -24,11 +27,11 @@ export function growWithBytes(redis: Redis): void {
     socketTimeout: {
       enumerable: true,
       get: () =>
-        SOCKET_TIMEOUT_MS + msFor((redis.stream as typeof redis.stream | undefined)?.writableLength ?? 0),
+        SOCKET_TIMEOUT_MS + timeOf((redis.stream as typeof redis.stream | undefined)?.writableLength ?? 0),
     },
     commandTimeout: {
       enumerable: true,
-      get: () => (isLimited ? COMMAND_TIMEOUT_MS + msFor(carried.get(redis) ?? 0) : undefined),
+      get: () => (isLimited ? COMMAND_TIMEOUT_MS + timeOf(carried.get(redis) ?? 0) : undefined),
     },
   });
 }
