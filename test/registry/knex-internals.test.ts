@@ -3,14 +3,16 @@ import { readFileSync } from 'node:fs';
 import knexModule, { type Knex } from 'knex';
 import { Pool, type PoolClient } from 'pg';
 
-/** The releases whose insides were read for core/registry/database/connect.ts. */
+/** The releases whose insides were read for core/registry/database/{connect,give-time}.ts. */
 const read = { knex: '3.3.0', pg: '8.23.1' };
 
 type Inside = Omit<PoolClient, 'connection'> & {
   __knexUid?: string;
   __knex__disposed?: unknown;
   connectionParameters?: { query_timeout?: number };
-  connection?: { stream?: { destroy?: unknown } };
+  connection?: { stream?: { destroy?: unknown; setTimeout?: unknown } };
+  readyForQuery?: boolean;
+  processID?: number;
 };
 interface InsideClient {
   acquireConnection(): Promise<Inside>;
@@ -82,6 +84,17 @@ describe('what the registry leans on inside knex and pg', () => {
     await db.select(db.raw('1 as one'));
     client.runner = original;
     expect(runs).to.equal(2);
+  });
+
+  it('is that a connection says whether it waits for an answer, has a socket that says when it is silent, and its backend’s id', async () => {
+    const connection = await client.acquireConnection();
+    const answered = connection.query('select 1');
+    expect(connection.readyForQuery).to.equal(false);
+    await answered;
+    expect(connection.readyForQuery).to.equal(true);
+    expect(connection.connection?.stream?.setTimeout).to.be.a('function');
+    expect(await backendOf(connection)).to.equal(connection.processID);
+    await client.releaseConnection(connection);
   });
 
   it('is that a connection has the time of its queries, and a stream to cut', async () => {
