@@ -209,6 +209,12 @@ describe('threads', function () {
     expect(await messages(one?.threadId ?? '')).to.have.length(2);
     const other = await chat({ message: 'other?' }, { headers });
     expect(other.status).to.equal(422);
+    // A day later the key means another turn.
+    const yesterday = t.connection.db.raw(`now() - interval '25 hours'`);
+    await t.connection.db('chatTurns').where({ taskId: row.id }).update({ createdAt: yesterday });
+    const anew = await chat({ message: 'other?' }, { headers: { ...headers, ...later } });
+    expect(anew.status, anew.text).to.equal(202);
+    expect(anew.json).to.not.include({ threadId: one?.threadId });
     // The results of tools are a turn; one that did not come is said in neutral words.
     const results = [{ role: 'tool', tool_call_id: 'c1', content: '7' }];
     const { row: next } = await begin({ messages: results, threadId: one?.threadId });
@@ -302,6 +308,21 @@ describe('threads', function () {
       [threadId, threadId],
     );
     expect(rows).to.deep.equal([]);
+  });
+
+  it('keep their agent from being deleted with what others have said, unless by an admin', async () => {
+    const agent = { name: 'shared', llm: 'gpt' };
+    await t.call('POST /api/v1/agents', { body: agent });
+    const options = { body: { message: 'bob’s' }, headers: later, token: t.tokens.bob };
+    const { json } = await t.call('POST /api/v1/agents/shared/chat', options);
+    const { threadId } = json as TurnView;
+    const refused = await t.call('DELETE /api/v1/agents/shared');
+    expect(refused.status, refused.text).to.equal(409);
+    expect(refused.text).to.include('a thread of another user');
+    const token = t.tokens.bob;
+    expect((await t.call(`GET /api/v1/threads/${threadId}`, { token })).status).to.equal(200);
+    expect((await t.call('DELETE /api/v1/agents/shared', { token: t.tokens.root })).status).to.equal(204);
+    expect((await t.call(`GET /api/v1/threads/${threadId}`, { token })).status).to.equal(404);
   });
 
   it('are asked through OpenAI’s door by a header, with what is new alone', async () => {

@@ -6,13 +6,17 @@ import { enterNames } from '../names/name-owners.ts';
 import { takeNames } from '../names/names.ts';
 import { checkNames, lockUser } from '../names/quotas.ts';
 import type { Hooks } from '../resources/hooks.ts';
-import type { Values } from '../resources/rows.ts';
+import type { ResourceRow, Values } from '../resources/rows.ts';
 
 /**
  * An agent's name is in the one name space of llms, aliases and pools (decision 0014). It is entered when the row is there:
  * rows of llms are locked before owners of names, as everywhere.
  */
 export const agentHooks = (limits: RegistryLimits): Hooks => ({
+  async admit(trx, { row, asked, actor }) {
+    if (row && asked === null) await needNoOthersThreads(trx, row, actor);
+    return {};
+  },
   async after(trx, { before, row, actor }) {
     const [gone, made] = [before && !row ? before : null, row && !before ? row : null];
     if (gone) await trx('names').where({ id: gone.id, resource: 'agent' }).delete();
@@ -29,6 +33,23 @@ export const agentHooks = (limits: RegistryLimits): Hooks => ({
     await checkNames(trx, await lockUser(trx, actor.userId), limits);
   },
 });
+
+/**
+ * What others have said goes with no agent but by an admin. Whoever begins a thread meanwhile waits for the agent's row.
+ * @throws McpctlError `in_use`
+ */
+async function needNoOthersThreads(trx: Knex.Transaction, row: ResourceRow, actor: Actor): Promise<void> {
+  if (canToAll(actor, 'delete', 'agent')) return;
+  const { rows } = await trx.raw<{ rows: { threads: number }[] }>(
+    'select count(*)::int as threads from chat_threads where agent_id = :id and owner_id <> :userId',
+    { id: row.id, userId: actor.userId },
+  );
+  const threads = rows[0]?.threads ?? 0;
+  if (threads === 0) return;
+  const whose = threads === 1 ? 'a thread of another user' : `${threads} threads of other users`;
+  const message = `With this agent ${whose} would be deleted. Make it private, so that no more begin; an admin may delete it.`;
+  throw new McpctlError('in_use', message);
+}
 
 const ofBoth = 'a prompt is of a project, of an agent, or of neither: set one of them to null';
 

@@ -84,6 +84,7 @@ export async function acceptTurn(
   limits: RegistryLimits,
 ): Promise<AcceptedTurn> {
   const known = turn.key === null ? undefined : await turnUnder(trx, turn.ownerId, turn.key);
+  if (turn.key !== null && !known) await freeKey(trx, turn.ownerId, turn.key);
   if (known) return { kind: 'known', turn: known };
   const thread = turn.starts
     ? await startThread(trx, turn, { ...turn.starts, most: limits.maxUserThreads })
@@ -110,8 +111,22 @@ export async function acceptTurn(
 }
 
 export async function turnUnder(db: Knex, ownerId: string, key: string): Promise<TurnRow | undefined> {
-  const row: unknown = await db('chatTurns').where({ ownerId, clientKey: key }).first(turnColumns);
+  const row: unknown = await db('chatTurns')
+    .where({ ownerId, clientKey: key })
+    .whereRaw(`created_at > now() - ${KEY_LIFE}`)
+    .first(turnColumns);
   return row === undefined ? undefined : turnRowSchema.parse(row);
+}
+
+/** A key is good for a day, as those of tasks are unless set otherwise. */
+const KEY_LIFE = `interval '24 hours'`;
+
+/** One that was used long ago means another turn now. */
+async function freeKey(trx: Knex.Transaction, ownerId: string, key: string): Promise<void> {
+  await trx('chatTurns')
+    .where({ ownerId, clientKey: key })
+    .whereRaw(`created_at <= now() - ${KEY_LIFE}`)
+    .update({ clientKey: null });
 }
 
 export async function startThread(
