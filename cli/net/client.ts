@@ -1,6 +1,7 @@
 import type { TokenCreate } from '../../core/access.ts';
 import { isErrorCode, McpctlError } from '../../core/errors.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
+import type { ReviewView } from '../../core/access.ts';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import type { Http } from './http.ts';
 import {
@@ -19,6 +20,7 @@ import {
   readLlm,
   readPage,
   readPool,
+  readReview,
   readTask,
   readToken,
   readApplied,
@@ -53,6 +55,15 @@ export interface Client {
     deny(key: string, user: string): Promise<void>;
     /** Makes the user its owner. */
     give(key: string, user: string): Promise<void>;
+  };
+  access: {
+    /** May one, or the user `as`, do that, and by what? */
+    review(asked: {
+      verb: string;
+      resource: string;
+      name?: string | undefined;
+      as?: string | undefined;
+    }): Promise<ReviewView>;
   };
   groups: {
     add(group: string, user: string): Promise<void>;
@@ -181,6 +192,20 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
   };
 }
 
+/** Who is in which group, and who may what. */
+const identityCalls = (http: Http): Pick<Client, 'access' | 'groups'> => ({
+  access: {
+    review: async (body) =>
+      readReview(await http.json({ method: 'POST', path: path('access', 'review'), body })),
+  },
+  groups: {
+    add: async (group, user) =>
+      void (await http.json({ method: 'PUT', path: path('groups', group, 'members', user) })),
+    remove: async (group, user) =>
+      void (await http.json({ method: 'DELETE', path: path('groups', group, 'members', user) })),
+  },
+});
+
 export function createClient(http: Http): Client {
   const get = (at: string, query?: Readonly<Record<string, string | number | undefined>>): Promise<unknown> =>
     http.json({ method: 'GET', path: at, ...(query ? { query } : {}) });
@@ -221,11 +246,7 @@ export function createClient(http: Http): Client {
       deny: async (key, user) => void (await post(path('pools', key, 'deny'), { user })),
       give: async (key, user) => void (await post(path('pools', key, 'owner'), { user })),
     },
-    groups: {
-      add: async (group, user) =>
-        void (await http.json({ method: 'PUT', path: path('groups', group, 'members', user) })),
-      remove: async (group, user) => void (await remove(path('groups', group, 'members', user))),
-    },
+    ...identityCalls(http),
     tasks: taskCalls(http, pages),
     resources: resourceCalls(http, pages),
     tokens: {

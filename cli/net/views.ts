@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { appliedSchema } from '../../core/declared/apply.ts';
-import { tokenViewSchema, whoamiSchema } from '../../core/access.ts';
+import { tokenViewSchema, whoamiSchema, reviewViewSchema, type ReviewView } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { llmViewSchema } from '../../core/llm.ts';
 import { memberViewSchema, poolViewSchema } from '../../core/pool.ts';
@@ -97,6 +97,13 @@ export type SeenToken = ReturnType<typeof readToken>;
 
 export const readWhoami = reader(whoamiSchema.extend({ binding: word }), 'user');
 export type SeenWhoami = ReturnType<typeof readWhoami>;
+
+/** @throws McpctlError `bad_answer`. */
+export function readReview(answer: unknown): ReviewView {
+  const { success, data } = reviewViewSchema.safeParse(answer);
+  if (success) return data;
+  throw new McpctlError('bad_answer', 'The server says in no form that is known here who may do that.');
+}
 
 const pageSchema = z.object({ items: z.array(z.unknown()), next: z.string().nullable().optional() });
 

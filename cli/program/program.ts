@@ -16,6 +16,7 @@ import { makeEdit } from '../commands/edit/edit.ts';
 import { makeGet } from '../commands/get/get.ts';
 import { makeHelp } from '../commands/help/help.ts';
 import { makeLogin } from '../commands/login/login.ts';
+import { makeAuth } from '../commands/auth/auth.ts';
 import { makeGroup } from '../commands/group/group.ts';
 import { makePool } from '../commands/pool/pool.ts';
 import { makeStatus } from '../commands/status/status.ts';
@@ -84,7 +85,7 @@ function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandU
     makeTask(ctx),
     makeToken(ctx),
     makePool(ctx),
-    makeGroup(ctx),
+    ...[makeGroup(ctx), makeAuth(ctx)],
     ...[makeLogin(ctx), makeLogout(ctx), makeWhoami(ctx)],
     makeConfig(ctx),
     makeStatus(ctx),

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { createRegistry } from '../../core/registry/registry.ts';
 import { composeServices } from '../../core/runtime/process/service.ts';
 import { wireEdge } from '../../edge/compose.ts';
+import { startSession } from '../cli/session.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 
 interface Body {
@@ -214,6 +215,34 @@ describe('who is who, and what they are granted', function () {
     expect(await review(run, token))
       .to.include({ allowed: false })
       .and.have.property('limitedBy');
+  });
+
+  it('an operator sets up a group on the command line, and asks', async () => {
+    await llm('alpha');
+    await narrow();
+    const env = { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.root };
+    const session = await startSession(null, { env });
+    const run = async (line: string): Promise<[code: number, out: string]> => {
+      const before = session.out().length;
+      const code = await session.run(...line.split(' '));
+      return [code, session.out().slice(before).trim()];
+    };
+    try {
+      const may = 'auth can-i run llm/alpha --as ada';
+      expect(await run(may)).to.deep.equal([3, 'no']);
+      expect(await run('create user eve --kind service')).to.deep.equal([0, 'user/eve created']);
+      expect((await run('create group gpu'))[0]).to.equal(0);
+      expect((await run('group add gpu ada eve'))[0]).to.equal(0);
+      const made = await run('create rbac gpu-users --subject group:gpu --binding run:llm:alpha');
+      expect(made, session.err()).to.deep.equal([0, 'rbac/gpu-users created']);
+      expect(await run(may)).to.deep.equal([0, 'yes']);
+      const why = await run('auth why run llm/alpha --as ada');
+      expect(why).to.deep.equal([0, 'yes\nrun:llm:alpha: rbac gpu-users, group:gpu']);
+      expect((await run('group remove gpu ada'))[0]).to.equal(0);
+      expect(await run(may)).to.deep.equal([3, 'no']);
+    } finally {
+      await session.close();
+    }
   });
 
   it('who is at the machine makes an admin, and so is never locked out', async () => {
