@@ -18,8 +18,8 @@ export async function hinted<T>(
     if (type !== 'llm' && type !== 'pool') throw thrown;
     const hint = await hintFor(client, { type, name });
     // Newer servers name what is near themselves.
-    const said = hint.startsWith('Did you mean') && thrown.message.includes('Did you mean');
-    throw hint === '' || said
+    const isHinted = hint.startsWith('Did you mean') && thrown.message.includes('Did you mean');
+    throw hint === '' || isHinted
       ? thrown
       : new McpctlError(thrown.code, `${thrown.message} ${hint}`, { cause: thrown });
   }

@@ -55,8 +55,8 @@ export class OpenPools {
       };
       return this.#listed.pools;
     }
-    const known = new Set(this.#listed.pools);
-    const others = (await registry.tasks.newestPools(NEWEST)).filter((key) => !known.has(key));
+    const listedPools = new Set(this.#listed.pools);
+    const others = (await registry.tasks.newestPools(NEWEST)).filter((key) => !listedPools.has(key));
     const pools = others.length === 0 ? this.#listed.pools : [...this.#listed.pools, ...others];
     return (this.#listed = { pools, at: now }).pools;
   }

@@ -52,10 +52,10 @@ export class OpenWalk {
     let ahead: Promise<TaskRow[]> | null = null;
     // What began in the middle comes round to where it began.
     let wrapped = this.#after === null;
-    for (let found = all; !signal.aborted && (all || clock.elapsed() - began < BUDGET_MS);) {
-      const page = { after: this.#after, limit: found ? PAGE * PAGES : PAGE };
+    for (let readsRows = all; !signal.aborted && (all || clock.elapsed() - began < BUDGET_MS);) {
+      const page = { after: this.#after, limit: readsRows ? PAGE * PAGES : PAGE };
       let read: readonly string[];
-      if (found) {
+      if (readsRows) {
         const rows: TaskRow[] = await (ahead ?? registry.tasks.openOlderThan(olderThanMs, page));
         const last = rows.length < page.limit ? undefined : rows.at(-1);
         ahead = last ? registry.tasks.openOlderThan(olderThanMs, { ...page, after: last.id }) : null;
@@ -64,7 +64,7 @@ export class OpenWalk {
         read = rows.map(({ id }) => id);
       } else {
         const refs = await registry.tasks.openRefs(olderThanMs, page);
-        found = (await act(await this.#oddAmong(refs))) > 0;
+        readsRows = (await act(await this.#oddAmong(refs))) > 0;
         read = refs.map(({ taskId }) => taskId);
       }
       looked += read.length;
@@ -72,10 +72,10 @@ export class OpenWalk {
       this.#after = read.length < page.limit ? null : (read.at(-1) ?? null);
       if (this.#after === null) {
         [this.#open, this.#walked] = [this.#walked, 0];
-        if (wrapped || !found) break;
+        if (wrapped || !readsRows) break;
         wrapped = true;
       }
-      if (looked >= (this.#open > FEW ? SLICE : FEW) && !found) break;
+      if (looked >= (this.#open > FEW ? SLICE : FEW) && !readsRows) break;
     }
     if (this.#after === null) return;
     const newest = { withinMs: NEWEST_MS, limit: NEWEST };

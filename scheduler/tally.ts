@@ -85,18 +85,18 @@ class SaidTally implements Tally {
 
   #count(what: Counted['what'], by: string, count: number): void {
     if (count === 0) return;
-    const known = this.#counted.get(`${what} ${by}`)?.count ?? 0;
-    this.#counted.set(`${what} ${by}`, { what, by, count: known + count });
+    const before = this.#counted.get(`${what} ${by}`)?.count ?? 0;
+    this.#counted.set(`${what} ${by}`, { what, by, count: before + count });
   }
 
   async #say(): Promise<void> {
     if (this.#duties.size === 0 && this.#counted.size === 0) return;
-    const said = { duties: [...this.#duties.values()], counted: [...this.#counted.values()] };
+    const report = { duties: [...this.#duties.values()], counted: [...this.#counted.values()] };
     this.#duties = new Map();
     this.#counted = new Map();
     const { queue, log } = this.#deps;
     try {
-      await queue.tally.add(said);
+      await queue.tally.add(report);
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'how the duties fared could not be said');
     }

@@ -18,16 +18,16 @@ const schema = z.object({ mcpdUrl: z.string(), token: z.string().min(1) });
  *   cannot be understood.
  */
 export function ensureCredentials(path: string, url: string): Credentials {
-  const known = read(path);
-  if (known && !isLoopback(known.mcpdUrl)) {
+  const existing = read(path);
+  if (existing && !isLoopback(existing.mcpdUrl)) {
     throw new McpctlError(
       'setup_failed',
-      `${path} belongs to the server at ${known.mcpdUrl}, and npm start would replace it: set MCPCTL_HOME to another folder.`,
+      `${path} belongs to the server at ${existing.mcpdUrl}, and npm start would replace it: set MCPCTL_HOME to another folder.`,
     );
   }
   const credentials = {
     mcpdUrl: url,
-    token: known?.token ?? `mcpctl_${randomBytes(32).toString('base64url')}`,
+    token: existing?.token ?? `mcpctl_${randomBytes(32).toString('base64url')}`,
   };
   writeJson(path, credentials);
   return credentials;

@@ -62,7 +62,7 @@ export function createSystem(deps: SystemDeps): System {
       terminal.status('Starting Redis, Postgres and what answers …');
       const [redisUrl, databaseUrl, backend] = await Promise.all([
         launch.serve(redis),
-        find.postgres().then((found) => launch.serve(found)),
+        find.postgres().then((postgres) => launch.serve(postgres)),
         find.backend().then((backend) => launch.serveBackend(backend)),
       ]);
       const credentials = ensureCredentials(home.credentials, url);

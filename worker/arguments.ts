@@ -42,8 +42,8 @@ export function readArguments(argv: readonly string[]): { command: WorkerCommand
     if (values.output !== undefined && values.output !== 'json')
       throw new McpctlError('usage', 'The only other output is json: -o json.');
     const [word = 'help', ...more] = positionals;
-    const known = commands.find((c) => c === word);
-    if (known && more.length === 0) return { command: known, json: values.output === 'json' };
+    const command = commands.find((c) => c === word);
+    if (command && more.length === 0) return { command: command, json: values.output === 'json' };
     const near = nearest(word, commands, 1)[0];
     throw new McpctlError(
       'usage',

@@ -49,7 +49,7 @@ export async function persist(
     backoff = new Backoff(clock),
   }: { stopping: AbortSignal; clock: Clock; log: Pick<Log, 'warn'>; backoff?: Backoff },
 ): Promise<boolean> {
-  let said = '';
+  let lastReason = '';
   while (!stopping.aborted) {
     try {
       await attempt();
@@ -57,8 +57,8 @@ export async function persist(
       return true;
     } catch (thrown) {
       const why = messageOf(thrown);
-      if (why !== said) log.warn({ why }, 'publishing failed; trying again');
-      said = why;
+      if (why !== lastReason) log.warn({ why }, 'publishing failed; trying again');
+      lastReason = why;
     }
     await backoff.wait(stopping);
   }

@@ -39,16 +39,16 @@ export function workerMetrics({
     'llm',
   ]);
   const wakes = counter('wakes', 'Recipes that were run for a sleeping backend.', ['llm', 'outcome']);
-  const known = tellApart({ most: MOST_LLMS, idleMs: IDLE_MS, clock, forget: () => undefined });
+  const llms = tellApart({ most: MOST_LLMS, idleMs: IDLE_MS, clock, forget: () => undefined });
   bus.on('claim.finished', ({ llm: name, outcome, events: count, ms }) => {
-    const llm = known.label(name);
+    const llm = llms.label(name);
     claims.inc({ llm, outcome });
     events.inc({ llm }, count);
     took.observe({ llm }, ms / 1_000);
   });
-  bus.on('member.rests', ({ llm }) => rests.inc({ llm: known.label(llm) }));
+  bus.on('member.rests', ({ llm }) => rests.inc({ llm: llms.label(llm) }));
   bus.on('wake.finished', ({ llm, ok }) =>
-    wakes.inc({ llm: known.label(llm), outcome: ok ? 'ok' : 'failed' }),
+    wakes.inc({ llm: llms.label(llm), outcome: ok ? 'ok' : 'failed' }),
   );
   return async () => ({ type: registry.contentType, text: await registry.metrics() });
 }

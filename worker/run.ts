@@ -56,16 +56,16 @@ type Config = Settings<(typeof settingNames)[number]>;
  */
 export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) => never): Promise<void> {
   const config = await readAndInspect(withProxies(environment), settingNames, [
-    async (known) => {
-      const { optionalRedisUrl: redisUrl } = known;
+    async (settings) => {
+      const { optionalRedisUrl: redisUrl } = settings;
       if (redisUrl === undefined) return { faults: [] };
       const { inspectRedis } = await import('../core/queue/link/inspect.ts');
-      return await inspectRedis({ ...known, redisUrl, userComesLater: sourceOf(known) === 'config' });
+      return await inspectRedis({ ...settings, redisUrl, userComesLater: sourceOf(settings) === 'config' });
     },
-    async (known) => {
-      if (sourceOf(known) !== 'registry') return { faults: [] };
+    async (settings) => {
+      if (sourceOf(settings) !== 'registry') return { faults: [] };
       const { inspectHosted } = await import('./hosted/hosted.ts');
-      return await inspectHosted(known);
+      return await inspectHosted(settings);
     },
   ]);
   const log = createLog({

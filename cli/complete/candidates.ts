@@ -17,11 +17,11 @@ export async function candidatesFor(
   { shell, words }: Completing,
 ): Promise<string[]> {
   const [line = '', breaks = ''] = words;
-  const said = shell === 'bash' ? wordsOf(line).slice(1) : words;
-  const skip = shell === 'bash' ? brokenAt(said.at(-1) ?? '', breaks) : 0;
-  const found = await complete(ctx, root, said);
-  if (found === FILES) return [':files'];
+  const typed = shell === 'bash' ? wordsOf(line).slice(1) : words;
+  const skip = shell === 'bash' ? brokenAt(typed.at(-1) ?? '', breaks) : 0;
+  const candidates = await complete(ctx, root, typed);
+  if (candidates === FILES) return [':files'];
   // The shell puts a value into the line as it is.
-  const sound = found.filter(({ value }) => oneLine(value) === value);
+  const sound = candidates.filter(({ value }) => oneLine(value) === value);
   return sound.map(({ value, about }) => `${value.slice(skip)}\t${oneLine(about)}`);
 }

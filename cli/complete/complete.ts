@@ -42,12 +42,14 @@ export async function complete(
   const [, long, value] = /^(--[\w-]+)=(.*)$/s.exec(word) ?? [];
   const joined = place.argsOnly || long === undefined ? undefined : optionNamed(place.command, long);
   if (joined && long !== undefined && value !== undefined) {
-    const found = await valuesOf(ctx, { ...place, option: joined }, value);
-    return found === FILES ? [] : starting(found, value).map((c) => ({ ...c, value: `${long}=${c.value}` }));
+    const values = await valuesOf(ctx, { ...place, option: joined }, value);
+    return values === FILES
+      ? []
+      : starting(values, value).map((c) => ({ ...c, value: `${long}=${c.value}` }));
   }
   if (!place.option && !place.argsOnly && word.startsWith('-')) return starting(optionsOf(place), word);
-  const found = place.option ? await valuesOf(ctx, place, word) : await argumentsOf(ctx, place, word);
-  return found === FILES ? FILES : starting(found, word);
+  const values = place.option ? await valuesOf(ctx, place, word) : await argumentsOf(ctx, place, word);
+  return values === FILES ? FILES : starting(values, word);
 }
 
 const starting = (all: readonly Candidate[], word: string): Candidate[] =>

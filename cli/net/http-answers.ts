@@ -63,20 +63,27 @@ function apiErrorOf(body: unknown, { status, server, taskId }: Refusal): McpctlE
   const extra = taskId === null ? {} : { taskId };
   const parsed = apiErrorSchema.partial({ requestId: true }).safeParse(body);
   if (!parsed.success) {
-    const said = backendErrorSchema.safeParse(body);
-    return said.success
-      ? new McpctlError('backend_rejected', `The backend refused the request: ${said.data.error}`, extra)
+    const backendError = backendErrorSchema.safeParse(body);
+    return backendError.success
+      ? new McpctlError(
+          'backend_rejected',
+          `The backend refused the request: ${backendError.data.error}`,
+          extra,
+        )
       : new McpctlError(
           codeOfStatus(status),
           `${server} answered with status ${status}; is it an mcpctl server?`,
         );
   }
   const { code, error, requestId, details } = parsed.data;
-  const known = isErrorCode(code);
-  const more = [...(known ? [] : [code]), ...(status >= 500 && requestId ? [`request ${requestId}`] : [])];
+  const isCatalogued = isErrorCode(code);
+  const more = [
+    ...(isCatalogued ? [] : [code]),
+    ...(status >= 500 && requestId ? [`request ${requestId}`] : []),
+  ];
   const message = more.length > 0 ? `${error} [${more.join(', ')}]` : error;
   return new McpctlError(
-    known ? code : codeOfStatus(status),
+    isCatalogued ? code : codeOfStatus(status),
     message,
     details ? { ...extra, details } : extra,
   );

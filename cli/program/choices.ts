@@ -18,12 +18,14 @@ export async function choicesAfter(
   args: readonly string[],
 ): Promise<string> {
   try {
-    const found = await complete(ctx, program, [...args, '']);
-    if (found === FILES || found.length === 0) return '';
-    const shown = found.slice(0, MOST).map(({ value, about }) => [oneLine(value), oneLine(about)] as const);
+    const candidates = await complete(ctx, program, [...args, '']);
+    if (candidates === FILES || candidates.length === 0) return '';
+    const shown = candidates
+      .slice(0, MOST)
+      .map(({ value, about }) => [oneLine(value), oneLine(about)] as const);
     const width = Math.max(...shown.map(([value]) => value.length));
     const rows = shown.map(([value, about]) => `  ${value.padEnd(width)}  ${about}`.trimEnd());
-    const more = found.length > MOST ? [`  … and ${found.length - MOST} more`] : [];
+    const more = candidates.length > MOST ? [`  … and ${candidates.length - MOST} more`] : [];
     return ['Choose one of:', ...rows, ...more, ''].join('\n');
   } catch (thrown) {
     return `What there is to choose from cannot be asked: ${oneLine(messageOf(thrown))}\n`;

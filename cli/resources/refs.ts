@@ -39,8 +39,8 @@ function slashed(arg: string, types: readonly Type[]): Ref {
 }
 
 function typeNamed(word: string, types: readonly Type[]): Type {
-  const found = types.find((type) => isCalled(type, word));
-  if (found) return found;
+  const resourceType = types.find((type) => isCalled(type, word));
+  if (resourceType) return resourceType;
   const near = nearest(
     word,
     types.flatMap((type) => [type.word, type.plural]),

@@ -60,10 +60,10 @@ function fieldOf(raw: unknown, path: string): unknown {
 function needField(items: readonly Keyed[], path: string, flag: string): void {
   const [first = ''] = path.split('.');
   if (items.length === 0 || items.some(({ raw }) => Object.hasOwn(raw, first))) return;
-  const known = new Set(items.flatMap(({ raw }) => Object.keys(raw)));
-  const near = nearest(first, known);
+  const fieldNames = new Set(items.flatMap(({ raw }) => Object.keys(raw)));
+  const near = nearest(first, fieldNames);
   const hint =
-    near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are: ${[...known].join(', ')}.`;
+    near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are: ${[...fieldNames].join(', ')}.`;
   throw new McpctlError('usage', `${flag}: no field is called "${first}". ${hint}`);
 }
 

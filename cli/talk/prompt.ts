@@ -48,9 +48,9 @@ export function createPrompt({
   return {
     next: async () => {
       if (state.closed) return null;
-      const said = await nextMessage({ lines, interrupted, signal: interrupts.signal });
-      if (said !== '') state.armed = false;
-      return said;
+      const message = await nextMessage({ lines, interrupted, signal: interrupts.signal });
+      if (message !== '') state.armed = false;
+      return message;
     },
     async aside(work) {
       lines.pause();

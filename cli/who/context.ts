@@ -71,10 +71,10 @@ function environmentOf(env: ContextDeps['env']) {
   };
   const home = async (): Promise<Home> => {
     const { homeAt } = await import('../../core/runtime/files/home.ts');
-    const said = await settings();
-    const at = homeAt(said.home);
-    const cache = said.cacheHome === undefined ? at.cache : join(said.cacheHome, 'mcpctl');
-    return { ...at, cli: said.cliFile ?? at.cli, cache };
+    const settled = await settings();
+    const at = homeAt(settled.home);
+    const cache = settled.cacheHome === undefined ? at.cache : join(settled.cacheHome, 'mcpctl');
+    return { ...at, cli: settled.cliFile ?? at.cli, cache };
   };
   return { settings, home };
 }
@@ -98,9 +98,9 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
       import('../net/http.ts'),
       import('../../core/runtime/network/network.ts'),
     ]);
-    const { debug, ...said } = await settings();
+    const { debug, ...settled } = await settings();
     const network = openNetwork(
-      { ...said, caFile: globals().caFile ?? said.caFile },
+      { ...settled, caFile: globals().caFile ?? settled.caFile },
       { reuse: true, silenceMs: SILENCE_MS },
     );
     const traced = debug === 'api' || globals().verbose === true;
@@ -110,8 +110,8 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     return createHttp({ ...at, network, clock, version, trace, signal });
   };
   const editor = async (): Promise<string> => {
-    const said = await settings();
-    return said.visual ?? said.editor ?? 'vi';
+    const settled = await settings();
+    return settled.visual ?? settled.editor ?? 'vi';
   };
   const http = async (): Promise<Http> => {
     const { authenticated } = await import('./target.ts');

@@ -29,8 +29,8 @@ export function contextNamed(
   name: string,
   home: Pick<Home, 'cli'>,
 ): z.infer<typeof contextSchema> {
-  const found = Object.hasOwn(contexts.contexts, name) ? contexts.contexts[name] : undefined;
-  if (found) return found;
+  const context = Object.hasOwn(contexts.contexts, name) ? contexts.contexts[name] : undefined;
+  if (context) return context;
   const names = Object.keys(contexts.contexts);
   const near = nearest(name, names, 1)[0];
   const there = names.length > 0 ? `There are: ${names.join(', ')}.` : 'There are none yet.';

@@ -2,7 +2,7 @@ import { failureOf } from '../../core/flow/deps.ts';
 import { storedIdSchema } from '../../core/names.ts';
 import type { StandingJob } from '../../core/queue/jobs/leftovers.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const outcome = {
   kind: 'cancelled',
@@ -83,7 +83,7 @@ export function createClearJobsDuty(deps: DutyDeps): Duty {
       const left = round.left + round.failed > 0 ? twice : [];
       // Jobs are read before rows: a row is there before its job.
       suspects = [...left, ...(await overIn(await nextJobs()))].slice(0, MOST_SUSPECTS);
-      return told(deps, 'clear-jobs', round);
+      return announced(deps, 'clear-jobs', round);
     },
   };
 }

@@ -1,6 +1,6 @@
 import type { GoneQueue } from '../../core/registry/gone-queues.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const MOST = 500;
 
@@ -38,7 +38,7 @@ export function createClearQueuesDuty(deps: DutyDeps): Duty {
     async run(signal) {
       const round = await each.run(await registry.goneQueues.list(MOST + each.resting), signal);
       if (round.did > 0) flow.bus.emit('scheduler.removed', { kind: 'queue', count: round.did });
-      return told(deps, 'clear-queues', round);
+      return announced(deps, 'clear-queues', round);
     },
   };
 }

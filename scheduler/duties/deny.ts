@@ -1,7 +1,7 @@
 import { putOut } from '../../core/flow/put-out.ts';
 import type { Denied } from '../../core/registry/people/denials.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 /** So long a row that was denied is looked at: whoever denied it may have died before Redis and the worker knew. */
 const RECENT_MS = 30_000;
@@ -52,7 +52,7 @@ export function createDenyDuty({ registry, queue, flow, clock, log }: DutyDeps):
       const due = recent.filter((one) => !done.has(keyOf(one)));
       const put = await putting.run(due, signal);
       const [left, failed] = [denied.left + put.left, denied.failed + put.failed];
-      return told({ flow }, 'deny', { did: put.did, left, failed, ended: 0 });
+      return announced({ flow }, 'deny', { did: put.did, left, failed, ended: 0 });
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { TaskRef } from '../../core/queue/task/fence.ts';
 import { endedEvents, openEvents, type Weighed } from '../event-scales.ts';
 import { fairShare } from '../fair-share.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const EVERY_MS = 10_000;
 /** What is over waits for the next turn after this. */
@@ -82,7 +82,7 @@ export function createDropEventsDuty(deps: DutyDeps): Duty {
       const count = await shed(excess, spent);
       if (count > 0) flow.bus.emit('scheduler.removed', { kind: 'events', count });
       // Owners who still have too much: the budget was spent, or what runs cannot be halved any more.
-      return told(deps, 'drop-events', { did: count, left: excess.owners().size, failed: 0, ended: 0 });
+      return announced(deps, 'drop-events', { did: count, left: excess.owners().size, failed: 0, ended: 0 });
     },
   };
 }

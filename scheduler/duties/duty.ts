@@ -58,7 +58,7 @@ export interface DutyDeps {
 }
 
 /** Tells how a duty's round went over its items. @returns what `Duty.run` does. */
-export function told({ flow }: Pick<DutyDeps, 'flow'>, duty: string, round: Round): number {
+export function announced({ flow }: Pick<DutyDeps, 'flow'>, duty: string, round: Round): number {
   const { left, failed, ended } = round;
   if (left + failed + ended > 0) flow.bus.emit('duty.left', { duty, left, failed, ended });
   return round.did + ended;

@@ -5,7 +5,7 @@ import type { ErrorCode } from '../../core/errors.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import { everything } from '../../core/access.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const PAGE = 2_000;
 const TOGETHER = 250;
@@ -79,22 +79,22 @@ export function createExpireDuty(deps: DutyDeps): Duty {
           if (rows.length < PAGE) break;
         }
       }
-      return told(deps, 'expire', total);
+      return announced(deps, 'expire', total);
     },
   };
 }
 
 /** That many pools still have an llm is asked every few turns; of one that is new at once. */
 function emptyPoolsOf({ registry, pools }: DutyDeps): () => Promise<string[]> {
-  let held: ReadonlySet<string> = new Set();
+  let keptPools: ReadonlySet<string> = new Set();
   let turn = 0;
   return async () => {
     const open = await pools.list();
     const isTrusted = open.length > MANY_POOLS && turn++ % TURNS > 0;
-    const asked = isTrusted ? open.filter((key) => !held.has(key)) : open;
-    const found = await registry.llms.poolsAmong(asked);
-    held = isTrusted ? new Set([...held, ...found]) : found;
-    return asked.filter((key) => !found.has(key));
+    const asked = isTrusted ? open.filter((key) => !keptPools.has(key)) : open;
+    const existing = await registry.llms.poolsAmong(asked);
+    keptPools = isTrusted ? new Set([...keptPools, ...existing]) : existing;
+    return asked.filter((key) => !existing.has(key));
   };
 }
 

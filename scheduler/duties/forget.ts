@@ -1,5 +1,5 @@
 import { EachItem } from '../../core/runtime/each-item.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 import { fairShare } from '../fair-share.ts';
 
 const WEIGHED_AT_ONCE = 1_000;
@@ -66,7 +66,7 @@ export function createForgetDuty(deps: DutyDeps): Duty {
       );
       const over = [...kept].filter(([, bytes]) => bytes > mostBytes).sort(([, a], [, b]) => b - a);
       const owners = over.map(([ownerId]) => ({ ownerId, mostBytes: Math.floor(mostBytes) }));
-      return told(deps, 'forget', await each.run(owners, signal));
+      return announced(deps, 'forget', await each.run(owners, signal));
     },
   };
 }

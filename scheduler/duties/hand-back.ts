@@ -3,7 +3,7 @@ import { takeBack } from '../../core/flow/take-back.ts';
 import type { TaskRef } from '../../core/queue/task/fence.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { forListed } from '../listed.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const LANES = 8;
 
@@ -40,7 +40,7 @@ export function createHandBackDuty(deps: DutyDeps): Duty {
     everyMs: 500,
     async run(signal) {
       const look = { index: 'back', upTo: Infinity, signal } as const;
-      return told(deps, 'hand-back', await forListed(deps, look, (refs) => each.run(refs, signal)));
+      return announced(deps, 'hand-back', await forListed(deps, look, (refs) => each.run(refs, signal)));
     },
   };
 }

@@ -3,7 +3,7 @@ import { closeMany } from '../../core/flow/end/close-many.ts';
 import { WAITER_LEASE_MS } from '../../core/queue/task/waiters.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { forListed } from '../listed.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const TOGETHER = 200;
 const EVERY_MS = 1_000;
@@ -55,7 +55,7 @@ export function createOrphansDuty(deps: DutyDeps): Duty {
           signal,
         ),
       );
-      return told(deps, 'orphans', round);
+      return announced(deps, 'orphans', round);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { EachItem } from '../../core/runtime/each-item.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const AT_ONCE = 1_000;
 const TOGETHER = 250;
@@ -53,7 +53,7 @@ export function createPruneDuty(deps: DutyDeps): Duty {
       );
       await untilFew('idempotency key', () => registry.tasks.pruneKeys(AT_ONCE));
       await untilFew('browser session', () => registry.adminSessions.sweep());
-      return told(deps, 'prune', total);
+      return announced(deps, 'prune', total);
     },
   };
 }

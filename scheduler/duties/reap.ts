@@ -5,7 +5,7 @@ import type { LateTask } from '../../core/queue/live/running.ts';
 import type { Fence } from '../../core/queue/task/fence.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
 import { Brake } from '../brake.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 /** Without a subscriber on its control channel a worker is dead sooner than by its beats alone. */
 const SILENT_MS = 1_200;
@@ -90,7 +90,7 @@ export function createReapDuty(deps: DutyDeps): Duty {
         signal,
       );
       tell(deps, reaped);
-      return told(deps, 'reap', round);
+      return announced(deps, 'reap', round);
     },
   };
 }
@@ -127,12 +127,12 @@ async function reap({ queue, flow }: DutyDeps, suspect: LateTask & { why: Why })
 /** One event per boot, however many claims it held. */
 function tell({ flow }: DutyDeps, reaped: readonly (LateTask & { why: Why })[]): void {
   const dead = reaped.filter(({ lapsed }) => !lapsed);
-  const told = new Map<string, number>();
-  for (const { fence } of dead) told.set(bootOf(fence), (told.get(bootOf(fence)) ?? 0) + 1);
+  const countByWorker = new Map<string, number>();
+  for (const { fence } of dead) countByWorker.set(bootOf(fence), (countByWorker.get(bootOf(fence)) ?? 0) + 1);
   for (const { fence, why } of dead) {
-    const tasks = told.get(bootOf(fence));
+    const tasks = countByWorker.get(bootOf(fence));
     if (tasks === undefined) continue;
-    told.delete(bootOf(fence));
+    countByWorker.delete(bootOf(fence));
     flow.bus.emit('worker.dead', { sessionId: fence.session, boot: fence.boot, why, tasks });
   }
 }

@@ -12,7 +12,7 @@ import type { Entry } from '../../core/queue/task/stream.ts';
 import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
 import { isTerminal, type TaskRow } from '../../core/task/task.ts';
 import { OpenWalk, PAGE, PAGES } from '../open-walk.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const OLD_ENOUGH_MS = 2_000;
 const LANES = 8;
@@ -82,7 +82,7 @@ export function createReconcileDuty(deps: DutyDeps): Reconcile {
       total.ended += round.ended;
       return round.did;
     });
-    return told(deps, 'reconcile', total);
+    return announced(deps, 'reconcile', total);
   };
   const through = async (signal: AbortSignal, how: How): Promise<number> => {
     if (!how.all) return allUnderWay > 0 ? 0 : await goOn(signal, how);
@@ -114,24 +114,24 @@ async function reconcilePage(
   const refs = rows.map((row) => ({ ...refOf(row), pin: row.pin ?? undefined }));
   const looks = await deps.queue.jobs.look(refs);
   const failed = new Map<TaskRow, unknown>();
-  const found: Found[] = [];
+  const toMend: Found[] = [];
   for (const [i, row] of rows.entries()) {
     const look = looks[i] ?? null;
     try {
       const seen = look ? await examine(deps, row, look) : 'renew';
       const finding = renews && look && isUnclaimed(look) && seen === 'fine' ? 'renew waiting' : seen;
-      if (finding !== 'fine') found.push({ row, look, finding });
+      if (finding !== 'fine') toMend.push({ row, look, finding });
     } catch (thrown) {
       failed.set(row, thrown);
     }
   }
-  const lost = found.filter(({ finding }) => finding === 'renew');
+  const lost = toMend.filter(({ finding }) => finding === 'renew');
   const laid = await layManyAnew(
     deps.flow,
     lost.map(({ row, look }) => ({ row, seen: look?.fence ?? null })),
   );
   for (const [row, thrown] of laid.failed) failed.set(row, thrown);
-  const others = found.filter(({ finding }) => finding !== 'renew');
+  const others = toMend.filter(({ finding }) => finding !== 'renew');
   let did = laid.did;
   let next = 0;
   const lane = async (): Promise<void> => {

@@ -1,7 +1,7 @@
 import { createRedisUserFlow, userOf } from '../../core/flow/redis-users.ts';
 import type { RedisUserRow } from '../../core/registry/people/redis-users.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 /** From the word to a session that it is to take its tasks otherwise, until its user is gone. */
 const GOES_OVER_MS = 2_500;
@@ -34,7 +34,7 @@ export function createRedisUsersDuty(deps: DutyDeps): Duty {
   const { registry, queue, flow, clock } = deps;
   const { users } = createRedisUserFlow({ registry, queue });
   /** As they were set here last; an edge may have set them since, to the same. */
-  const known = new Map<string, string>();
+  const rowsAsSet = new Map<string, string>();
   const toldAt = new Map<string, number>();
 
   const mayStay = (row: RedisUserRow): boolean => {
@@ -53,7 +53,7 @@ export function createRedisUsersDuty(deps: DutyDeps): Duty {
   );
   const setting = each<RedisUserRow>(deps, sessionOf, async (row) => {
     await users.set(userOf(row));
-    known.set(row.sessionId, JSON.stringify(row));
+    rowsAsSet.set(row.sessionId, JSON.stringify(row));
   });
 
   return {
@@ -68,24 +68,24 @@ export function createRedisUsersDuty(deps: DutyDeps): Duty {
       const there = rows.filter((row) => present.has(row.sessionId));
       const untold = there.filter((row) => row.isShared && !toldAt.has(row.sessionId));
       const stays = new Set(there.filter(mayStay).map(({ sessionId }) => sessionId));
-      const said = await telling.run(untold, signal);
+      const round = await telling.run(untold, signal);
       const dropped = await dropping.run(
         [...present].filter((id) => !stays.has(id)),
         signal,
       );
       const theirs = rows.filter((row) => !row.isShared);
       if (theirs.length > 0) await users.teach();
-      for (const id of known.keys()) if (bySession.get(id)?.isShared !== false) known.delete(id);
+      for (const id of rowsAsSet.keys()) if (bySession.get(id)?.isShared !== false) rowsAsSet.delete(id);
       const set = await setting.run(
         theirs.filter(
-          (row) => known.get(row.sessionId) !== JSON.stringify(row) || !present.has(row.sessionId),
+          (row) => rowsAsSet.get(row.sessionId) !== JSON.stringify(row) || !present.has(row.sessionId),
         ),
         signal,
       );
-      return told({ flow }, 'redis-users', {
+      return announced({ flow }, 'redis-users', {
         did: dropped.did + set.did,
-        left: said.left + dropped.left + set.left,
-        failed: said.failed + dropped.failed + set.failed,
+        left: round.left + dropped.left + set.left,
+        failed: round.failed + dropped.failed + set.failed,
         ended: 0,
       });
     },

@@ -9,7 +9,7 @@ import { EachItem, type Acted } from '../../core/runtime/each-item.ts';
 import { isTerminal } from '../../core/task/task.ts';
 import { settledEvent } from '../../core/task/settled-event.ts';
 import { forListed } from '../listed.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 /** The waiting edge settles its own at once; what is older has no edge any more. */
 const EDGE_HAS_MS = 2_500;
@@ -49,7 +49,7 @@ export function createSettleDuty(deps: DutyDeps): Duty {
       const upTo = isFirst || queue.steps.isBlind() ? Infinity : now - EDGE_HAS_MS;
       isFirst = false;
       const look = { index: 'ended', upTo, signal } as const;
-      return told(deps, 'settle', await forListed(deps, look, (refs) => each.run(refs, signal)));
+      return announced(deps, 'settle', await forListed(deps, look, (refs) => each.run(refs, signal)));
     },
   };
 }

@@ -1,5 +1,5 @@
 import { EachItem } from '../../core/runtime/each-item.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 const TOGETHER = 200;
 const MOST = 1_000;
@@ -60,7 +60,7 @@ export function createSweepLlmsDuty(deps: DutyDeps): Duty {
       await registry.sessions
         .deleteIdle(config.goneMs, MOST)
         .catch((thrown: unknown) => log.warn({ err: thrown }, 'idle sessions could not be deleted yet'));
-      return told(deps, 'sweep-llms', {
+      return announced(deps, 'sweep-llms', {
         did: marked.did + deleted.did,
         left: marked.left + deleted.left,
         failed: marked.failed + deleted.failed,

@@ -5,7 +5,7 @@ import { unfitOf } from '../../core/flow/take-back.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { everything } from '../../core/access.ts';
 import { EachItem } from '../../core/runtime/each-item.ts';
-import { told, type Duty, type DutyDeps } from './duty.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
 
 /** Looked at per pool: one task that waits is enough. */
 const MOST = 200;
@@ -71,7 +71,7 @@ export function createWakeDuty(deps: DutyDeps): Duty {
       const some = await withSleepers(await pools.list());
       const isAmong = new Set(some);
       for (const key of tried.keys()) if (!isAmong.has(key)) tried.delete(key);
-      return told(deps, 'wake', await each.run(some, signal));
+      return announced(deps, 'wake', await each.run(some, signal));
     },
   };
 }

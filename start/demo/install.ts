@@ -63,7 +63,7 @@ export async function installDemoEngine({ home, npm, say, platform }: InstallDem
   const folder = join(home.root, 'engines', 'tiny-chat');
   const native = platforms[platform ?? `${process.platform}-${process.arch}`];
   if (native === undefined) throw impossible('it has no build for this kind of machine');
-  const packages = [bindings, native].map((found) => ({ ...found, version }));
+  const packages = [bindings, native].map((platformPackage) => ({ ...platformPackage, version }));
   const isThere = (place: string): boolean => packages.every(({ name }) => isInstalled(place, name));
   if (!isThere(folder)) {
     say(`Installing the demo engine (llama.cpp as ${native.name}, 22 MB, once) into ${folder}.`);

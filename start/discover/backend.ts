@@ -58,15 +58,15 @@ export async function findBackend(deps: FindBackendDeps): Promise<Backend> {
 
 async function decide({ home, host, env, say }: FindBackendDeps): Promise<Config> {
   say('Looking for LM Studio, Ollama, vLLM, llama.cpp and others on this machine.');
-  const found = suggestProviders(await discoverBackends({ ollamaHost: env.OLLAMA_HOST }), host);
-  if (found.length === 0) {
+  const suggestions = suggestProviders(await discoverBackends({ ollamaHost: env.OLLAMA_HOST }), host);
+  if (suggestions.length === 0) {
     say('None runs here, so a demo model is served: tiny-chat, a toy of 0.5 MB.');
     say(`To publish a real one: start its server, delete ${home.config}, and run npm start again.`);
   }
-  for (const { type, url, model, name } of found)
+  for (const { type, url, model, name } of suggestions)
     say(`Found ${type} at ${url}: ${model} is published as ${name}.`);
   const providers: Provider[] =
-    found.length > 0 ? found.map((entry) => ({ ...entry })) : [await demoProvider()];
+    suggestions.length > 0 ? suggestions.map((entry) => ({ ...entry })) : [await demoProvider()];
   const config = { providers, agents: [] };
   writeJson(home.config, config);
   return config;

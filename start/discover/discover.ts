@@ -26,8 +26,8 @@ export async function discoverBackends({ ollamaHost, ports }: Discover = {}): Pr
   const all = new Set(ports ?? usualPorts);
   const ollamaPort = portOf(ollamaHost);
   if (ollamaPort !== undefined) all.add(ollamaPort);
-  const found = await Promise.all([...all].map(backendAt));
-  return found.filter((backend) => backend !== undefined);
+  const backends = await Promise.all([...all].map(backendAt));
+  return backends.filter((backend) => backend !== undefined);
 }
 
 /** All fingerprints are taken at once; the first in their order that fits decides. */

@@ -16,9 +16,9 @@ const longest = 63;
  * Entries for what was found: named `<model>-<host>` in the pool `<model>`, so that a second teammate with the
  * same model joins it instead of colliding. Models that cannot chat are left out; those in memory come first.
  */
-export function suggestProviders(found: readonly FoundBackend[], host: string): SuggestedProvider[] {
+export function suggestProviders(backends: readonly FoundBackend[], host: string): SuggestedProvider[] {
   const taken = new Set<string>();
-  return found.flatMap(({ type, url, models }) =>
+  return backends.flatMap(({ type, url, models }) =>
     models
       .filter((model) => model.chat)
       .sort((a, b) => Number(b.loaded ?? false) - Number(a.loaded ?? false))

@@ -123,10 +123,11 @@ async function untilReady({ name, life, isReady, withinMs, lives, clock }: Until
     if (await isReady()) return;
     await pause(POLL_MS);
   }
-  const said = life.last.length > 0 ? ` It said last:\n  ${life.last.join('\n  ')}` : ' It said nothing.';
+  const lastLines =
+    life.last.length > 0 ? ` It said last:\n  ${life.last.join('\n  ')}` : ' It said nothing.';
   const seconds = Math.round(withinMs / 1000);
   const how = life.ends < lives ? `is not ready after ${seconds} s` : 'does not stay up';
-  throw new McpctlError('setup_failed', `${name} ${how}.${said}`);
+  throw new McpctlError('setup_failed', `${name} ${how}.${lastLines}`);
 }
 
 const SERVER_READY_MS = 60_000;

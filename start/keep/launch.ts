@@ -21,7 +21,7 @@ export interface LaunchDeps {
 /** How each kind of program is started and kept running. All of them end with `running`. */
 export interface Launch {
   /** @returns the URL, once the server takes connections. */
-  serve(found: Found): Promise<string>;
+  serve(store: Found): Promise<string>;
   serveBackend(backend: Backend): Promise<Backend>;
   /** A process type of the Procfile; `urls` go into its environment. */
   run(name: string, urls: Readonly<Record<string, string | undefined>>): Kept;

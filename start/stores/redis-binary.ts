@@ -25,8 +25,8 @@ const LEAST_MAJOR = 7;
  * @throws McpctlError `setup_failed` with the command to run, where neither is possible.
  */
 export async function redisBinary({ path, say }: Deps): Promise<RedisBinary> {
-  const found = findRedisBinary(path);
-  if (found) return found;
+  const binary = findRedisBinary(path);
+  if (binary) return binary;
   const way = wayToInstall(path);
   if (!way) {
     const apt = onPath(path, 'apt-get') !== undefined;

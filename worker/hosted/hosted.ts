@@ -96,15 +96,15 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
 
 /** What a hosted worker lacks in its environment, and what is wrong with its Postgres. */
 export async function inspectHosted(
-  known: Parameters<typeof sourceOf>[0] & Known<'databaseSslMode' | 'databaseCa'>,
+  settings: Parameters<typeof sourceOf>[0] & Known<'databaseSslMode' | 'databaseCa'>,
 ): Promise<Inspection> {
-  if (sourceOf(known) === 'config') return { faults: [] };
+  if (sourceOf(settings) === 'config') return { faults: [] };
   // One that is malformed is missing here, and has been told already.
   const names = { optionalDatabaseUrl: 'DATABASE_URL', optionalRedisUrl: 'REDIS_URL' } as const;
   const faults = Object.entries(names)
-    .filter(([name]) => name in known && known[name as keyof typeof names] === undefined)
+    .filter(([name]) => name in settings && settings[name as keyof typeof names] === undefined)
     .map(([, path]) => ({ path, message: 'is required with WORKER_SOURCE=registry' }));
-  const seen = await inspectDatabase({ ...known, databaseUrl: known.optionalDatabaseUrl });
+  const seen = await inspectDatabase({ ...settings, databaseUrl: settings.optionalDatabaseUrl });
   return { ...seen, faults: [...faults, ...seen.faults] };
 }
 
@@ -114,13 +114,13 @@ async function leave(
   { session, pools }: { session: string; pools: readonly string[] },
 ): Promise<void> {
   const redis = openRedis('producer', options);
-  const said = (async () => {
+  const goodbye = (async () => {
     await redis.connect();
     const { leaseMs } = options;
     await createPresence({ redis, keys: createKeys(options.namespace), leaseMs }).drop(session, pools);
   })();
   const unheard = (thrown: unknown): void =>
     options.log.debug({ why: messageOf(thrown) }, 'the goodbye was not heard');
-  await atMost(LEAVE_MS, said.catch(unheard));
+  await atMost(LEAVE_MS, goodbye.catch(unheard));
   closeRedis(redis);
 }

@@ -36,16 +36,19 @@ function keyIn(text: string | undefined, where: string): string {
 }
 
 function fileReader(path: string): ReadKey {
-  let known: { version: string; key: string } | undefined;
+  let cached: { version: string; key: string } | undefined;
   return async () => {
-    const { version, text } = await readIfChanged(path, known?.version);
-    if (text !== undefined) known = { version, key: keyIn(text, 'The file with the key') };
-    return known?.key;
+    const { version, text } = await readIfChanged(path, cached?.version);
+    if (text !== undefined) cached = { version, key: keyIn(text, 'The file with the key') };
+    return cached?.key;
   };
 }
 
 /** @returns no text when it is as it was. */
-async function readIfChanged(path: string, known?: string): Promise<{ version: string; text?: string }> {
+async function readIfChanged(
+  path: string,
+  knownVersion?: string,
+): Promise<{ version: string; text?: string }> {
   try {
     const real = await realpath(path);
     if (refusedKeyRef({ file: real })) throw cannot('The file with the key is none.');
@@ -55,7 +58,7 @@ async function readIfChanged(path: string, known?: string): Promise<{ version: s
       if (!stat.isFile() || stat.size > MOST_BYTES) throw cannot('The file with the key is none.');
       const { mtimeNs, size, ino, dev } = stat;
       const version = [real, mtimeNs, size, ino, dev].join(' ');
-      if (version === known) return { version };
+      if (version === knownVersion) return { version };
       const { bytesRead, buffer } = await file.read(Buffer.alloc(MOST_BYTES), 0, MOST_BYTES, 0);
       return { version, text: buffer.toString('latin1', 0, bytesRead) };
     } finally {

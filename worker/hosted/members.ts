@@ -59,12 +59,12 @@ export class HostedMembers {
     const before = this.#opened;
     const now = new Map<string, Opened>();
     for (const llm of llms) {
-      const known = before.get(llm.id);
-      const opened = known && isSame(known.llm, llm) ? known : this.#open(llm);
+      const openedBefore = before.get(llm.id);
+      const opened = openedBefore && isSame(openedBefore.llm, llm) ? openedBefore : this.#open(llm);
       const problem = typeof opened === 'string' ? opened : await problemOf(opened.readKey);
       this.#say(llm, problem);
       if (problem === undefined && typeof opened !== 'string') now.set(llm.id, opened);
-      else if (typeof opened !== 'string' && opened !== known) opened.served.gate.end();
+      else if (typeof opened !== 'string' && opened !== openedBefore) opened.served.gate.end();
     }
     for (const id of this.#said.keys()) if (!llms.some((llm) => llm.id === id)) this.#said.delete(id);
     const gone = [...before].filter(([id, opened]) => now.get(id) !== opened);
@@ -154,8 +154,8 @@ export class HostedMembers {
   }
 
   #say({ id, name }: PublicLlm, problem: string | undefined): void {
-    const said = this.#said.get(id);
-    if (problem === said) return;
+    const lastSentence = this.#said.get(id);
+    if (problem === lastSentence) return;
     if (problem === undefined) {
       this.#said.delete(id);
       this.#deps.log.info({ llm: name }, 'a public llm can be served now');

@@ -68,8 +68,8 @@ export function createOllamaProvider(
       return models.map(({ name }) => ({ id: name }));
     },
     async isAvailable(signal) {
-      const told = await get('/api/version', signal, shortMs).catch(() => undefined);
-      const answers = told?.status === 200 && versionOf(told.json) !== undefined;
+      const answer = await get('/api/version', signal, shortMs).catch(() => undefined);
+      const answers = answer?.status === 200 && versionOf(answer.json) !== undefined;
       if (!answers) kept.forget();
       return answers;
     },
@@ -78,9 +78,9 @@ export function createOllamaProvider(
     async warmup(signal) {
       const { model } = settings;
       if (model === undefined) return;
-      const told = await load(model, { signal, withinMs: loadMs });
-      if (told.status === 200) return;
-      const refusal = { status: told.status, body: told.text };
+      const answer = await load(model, { signal, withinMs: loadMs });
+      if (answer.status === 200) return;
+      const refusal = { status: answer.status, body: answer.text };
       const { code, message } = refusedBy(refusal, model) ?? failureOfStatus(refusal);
       throw new McpctlError(code, message);
     },

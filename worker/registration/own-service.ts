@@ -28,7 +28,7 @@ const GRACE_MS = 3_000;
 export function createOwnService({
   edge,
   boot,
-  log: told,
+  log: registrarLog,
   onGone,
 }: {
   edge: EdgeClient;
@@ -36,7 +36,7 @@ export function createOwnService({
   log: Record<'info' | 'warn' | 'error', (message: string) => void>;
   onGone: () => void;
 }): OwnService {
-  const log = createLogTo((level, text) => told[level](text));
+  const log = createLogTo((level, text) => registrarLog[level](text));
   const bus = createBus(log);
   const gates = new Map<string, Gate>();
   const slots = new Map<string, Slots>();
@@ -71,7 +71,7 @@ export function createOwnService({
       const members = registered.llms.flatMap((llm) => memberOf(llm, offers));
       transport.sse
         .serve(members)
-        .catch((thrown: unknown) => told.error(`tasks cannot be taken: ${messageOf(thrown)}`));
+        .catch((thrown: unknown) => registrarLog.error(`tasks cannot be taken: ${messageOf(thrown)}`));
     },
     taken: () => transport?.sse.yieldSession(),
     async stop() {

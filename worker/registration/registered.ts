@@ -50,7 +50,7 @@ export function readRegistered(json: unknown, offers: readonly RegistrarPublishe
     const what = at === undefined ? '' : ` (its ${String(at)} cannot be understood)`;
     throw new McpctlError('bad_answer', `An answer, but not what an edge answers${what}; check mcpdUrl.`);
   }
-  const { llms, warnings, ...said } = parsed.data;
+  const { llms, warnings, ...registration } = parsed.data;
   const rows = llms.flatMap((llm) => {
     const row = rowSchema.safeParse(llm);
     return row.success ? [rowOf(row.data)] : [];
@@ -60,8 +60,8 @@ export function readRegistered(json: unknown, offers: readonly RegistrarPublishe
     .filter(({ provider }) => !named.has(provider.name))
     .map(({ provider: { name }, poolName }) => rowOf({ name, poolName }));
   return {
-    ...said,
-    llms: said.transport.kind === 'sse' ? [...rows, ...unnamed] : rows,
+    ...registration,
+    llms: registration.transport.kind === 'sse' ? [...rows, ...unnamed] : rows,
     warnings: warnings.filter((warning) => typeof warning === 'string'),
   };
 }
@@ -88,10 +88,10 @@ const refusalSchema = z.looseObject({
 export function readRefusal(json: unknown): { sentence?: string; code?: string; paths: readonly string[] } {
   const { code, details = [] } = refusalSchema.safeParse(json).data ?? {};
   const { message: sentence, code: word, param } = reasonOf(json);
-  const said = code ?? word;
+  const reason = code ?? word;
   return {
     ...(sentence === undefined ? {} : { sentence }),
-    ...(said === undefined ? {} : { code: said }),
+    ...(reason === undefined ? {} : { code: reason }),
     paths: [...details.map(({ path }) => path), ...(param === undefined ? [] : [param])],
   };
 }

@@ -279,9 +279,10 @@ export class VirtualLlmRegistrar {
 
   /** What the edge said, as a sentence for the log; its code tells whether trying again makes sense. */
   #refused(status: number, json: unknown): McpctlError {
-    const { sentence, code: said } = readRefusal(json);
+    const { sentence, code: refusalCode } = readRefusal(json);
     const why = sentence === undefined ? '' : `: ${sentence}`;
-    const file = said === 'session_in_use' ? ` The file here is ${this.#options.sessionFilePath}.` : '';
+    const file =
+      refusalCode === 'session_in_use' ? ` The file here is ${this.#options.sessionFilePath}.` : '';
     const code = status === 401 || status === 403 ? 'unauthenticated' : 'bad_answer';
     return new McpctlError(code, `HTTP ${String(status)}${why}${file}`);
   }

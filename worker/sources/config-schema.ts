@@ -92,23 +92,23 @@ export function faultsOf(issue: z.core.$ZodIssue): Fault[] {
     .map((part, n) => (typeof part === 'number' ? `[${String(part)}]` : `${n > 0 ? '.' : ''}${String(part)}`))
     .join('');
   if (issue.code !== 'unrecognized_keys') return [{ path: path || 'config.json', message: issue.message }];
-  const known = issue.path.includes('wake') ? wakeKeys : Object.keys(providerSchema.shape);
-  return issue.keys.map((key) => ({ path: `${path}.${key}`, message: unknownKey(key, known) }));
+  const keys = issue.path.includes('wake') ? wakeKeys : Object.keys(providerSchema.shape);
+  return issue.keys.map((key) => ({ path: `${path}.${key}`, message: unknownKey(key, keys) }));
 }
 
 /** Warnings for what is at the top level and means nothing there. */
 export function unknownSections(config: object): string[] {
-  const known = Object.keys(configSchema.shape);
+  const keys = Object.keys(configSchema.shape);
   return Object.keys(config)
-    .filter((key) => !known.includes(key))
-    .map((key) => `config.json: ${key} ${unknownKey(key, known)}. It is ignored.`);
+    .filter((key) => !keys.includes(key))
+    .map((key) => `config.json: ${key} ${unknownKey(key, keys)}. It is ignored.`);
 }
 
 const wakeKeys = [...new Set(wakeSchema.options.flatMap((option) => Object.keys(option.shape)))];
 
-function unknownKey(key: string, known: readonly string[]): string {
-  const near = nearest(key, known, 1)[0];
-  return near ? `is not known; did you mean ${near}?` : `is not known; known are ${known.join(', ')}`;
+function unknownKey(key: string, keys: readonly string[]): string {
+  const near = nearest(key, keys, 1)[0];
+  return near ? `is not known; did you mean ${near}?` : `is not known; known are ${keys.join(', ')}`;
 }
 
 function unknownType(type: string): string {

@@ -7,9 +7,9 @@ import { homeAt } from '../../core/runtime/files/home.ts';
  * worker is a hosted one; whoever has a home with something of theirs in it serves that.
  */
 export function sourceOf(
-  known: Known<'workerSource' | 'home' | 'optionalDatabaseUrl' | 'optionalRedisUrl'>,
+  settings: Known<'workerSource' | 'home' | 'optionalDatabaseUrl' | 'optionalRedisUrl'>,
 ): 'config' | 'registry' {
-  const { workerSource = 'auto', home = '', optionalDatabaseUrl, optionalRedisUrl } = known;
+  const { workerSource = 'auto', home = '', optionalDatabaseUrl, optionalRedisUrl } = settings;
   if (workerSource !== 'auto') return workerSource;
   if (optionalDatabaseUrl === undefined || optionalRedisUrl === undefined) return 'config';
   const { config, credentials } = homeAt(home);

@@ -85,12 +85,12 @@ export async function execute(
   deps.bus.emit('claim.started', about);
   try {
     const answer = aborting.signal.aborted ? null : await answerTo(run);
-    const said = answer === 'unsaid' ? await giveUp(run) : await letGo(run, answer);
+    const ended = answer === 'unsaid' ? await giveUp(run) : await letGo(run, answer);
     const outcome = answer === 'unsaid' ? undefined : answer?.outcome;
     const code = outcome && outcome.kind !== 'completed' ? outcome.code : null;
     const ms = Math.round(deps.clock.elapsed() - since);
-    deps.bus.emit('claim.finished', { ...about, outcome: said.kind, code, events: port.count, ms });
-    return said;
+    deps.bus.emit('claim.finished', { ...about, outcome: ended.kind, code, events: port.count, ms });
+    return ended;
   } finally {
     clearInterval(beats);
     clearTimeout(limit);

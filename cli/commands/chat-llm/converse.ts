@@ -16,12 +16,12 @@ export async function converse(ctx: Context, client: Client, asking: Asking): Pr
   const talk: Talk = { asking, history: [], usage: { prompt: 0, completion: 0, answers: 0 } };
   try {
     for (;;) {
-      const said = await wholeMessage(prompt);
-      if (said === null) return ctx.out.note('');
-      if (said.trim() === '') continue;
-      const done = await prompt.aside(() => obeyed(ctx, client, { talk, said }));
+      const message = await wholeMessage(prompt);
+      if (message === null) return ctx.out.note('');
+      if (message.trim() === '') continue;
+      const done = await prompt.aside(() => obeyed(ctx, client, { talk, said: message }));
       if (done === 'leave') return;
-      if (done === 'sent') await exchange(ctx, client, { talk, said, prompt });
+      if (done === 'sent') await exchange(ctx, client, { talk, said: message, prompt });
     }
   } finally {
     prompt.close();

@@ -86,7 +86,7 @@ export async function slash(
   const name = word.toLowerCase() === 'clear' ? 'new' : word.toLowerCase();
   if (leaving.includes(name)) return 'leave';
   if (name === 'help' || name === '?') {
-    for (const [known, { about }] of Object.entries(slashes)) ctx.out.note(`/${known} ${about}`);
+    for (const [command, { about }] of Object.entries(slashes)) ctx.out.note(`/${command} ${about}`);
     ctx.out.note('/bye: leave, as Ctrl-D does');
     return 'done';
   }

@@ -15,13 +15,13 @@ export async function threadMeant(
   if (thread === undefined) return null;
   if (uuidSchema.safeParse(thread).success) return await client.turns.thread(thread);
   const begins = thread.toLowerCase();
-  const found = (await client.turns.threads(agent, MOST)).filter(({ id }) => id.startsWith(begins));
-  const [only, ...others] = found;
+  const threads = (await client.turns.threads(agent, MOST)).filter(({ id }) => id.startsWith(begins));
+  const [only, ...others] = threads;
   if (only && others.length === 0) return only;
   if (!only)
     throw new McpctlError(
       'thread_not_found',
       `None of your newest threads with ${agent} begins with "${thread}". See: mcpctl get thread.`,
     );
-  throw new McpctlError('usage', `${found.length} threads begin with "${thread}"; say more of the id.`);
+  throw new McpctlError('usage', `${threads.length} threads begin with "${thread}"; say more of the id.`);
 }

@@ -100,9 +100,9 @@ async function stopped(
   client: Client,
   { call, place }: { call: TurnCall; place: Place | null },
 ): Promise<Place> {
-  const known = place ?? (await client.turns.async(call));
-  await client.turns.cancel(known);
-  return { threadId: known.threadId, turn: known.turn };
+  const placed = place ?? (await client.turns.async(call));
+  await client.turns.cancel(placed);
+  return { threadId: placed.threadId, turn: placed.turn };
 }
 
 async function* wholeOf(

@@ -53,15 +53,16 @@ function clientNamed(name: string): ClientKind {
  */
 async function llmToCall(client: Client, asked: string | undefined): Promise<{ name: string; row: SeenLlm }> {
   const llms = await client.llms.list({});
-  const known = new Map<string, SeenLlm>();
+  const llmsByName = new Map<string, SeenLlm>();
   for (const llm of llms)
     for (const pool of [llm.view.poolName, llm.view.pool?.key])
-      if (pool) known.set(pool, known.get(pool) ?? llm);
-  for (const llm of llms) for (const name of [llm.key, ...(llm.view.aliases ?? [])]) known.set(name, llm);
-  const named = asked === undefined ? undefined : known.get(asked);
+      if (pool) llmsByName.set(pool, llmsByName.get(pool) ?? llm);
+  for (const llm of llms)
+    for (const name of [llm.key, ...(llm.view.aliases ?? [])]) llmsByName.set(name, llm);
+  const named = asked === undefined ? undefined : llmsByName.get(asked);
   if (asked !== undefined && named) return { name: asked, row: named };
   if (asked !== undefined) {
-    const near = nearest(asked, known.keys(), 3);
+    const near = nearest(asked, llmsByName.keys(), 3);
     const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : ' See "mcpctl get llm".';
     throw new McpctlError('llm_not_found', `There is no llm named '${asked}'.${hint}`);
   }

@@ -51,14 +51,14 @@ export function makeCreateOne(
 /** `mcpctl create prompt tone --priority 700 --content-file tone.md` */
 function exampleOf({ word, fields, example }: CatalogueEntry): string {
   const name = String(example['name']);
-  const said = fields.flatMap((field) => {
+  const args = fields.flatMap((field) => {
     const value = example[field.name];
     if (field.name === 'name' || value === undefined) return [];
     if (field.item) return itemsIn(value, field.item);
     if (field.long) return [`--${kebab(field.name)}-file ${name}.md`];
     return [`--${kebab(field.name)} ${JSON.stringify(value)}`];
   });
-  return ['mcpctl create', word, name, ...said].join(' ');
+  return ['mcpctl create', word, name, ...args].join(' ');
 }
 
 function itemsIn(
@@ -67,7 +67,7 @@ function itemsIn(
 ): string[] {
   return (Array.isArray(value) ? value : []).map((each: unknown) => {
     const members = Object(each) as Readonly<Record<string, unknown>>;
-    const said = parts.flatMap((part) => (typeof members[part] === 'string' ? [members[part]] : []));
-    return `--${flag} ${parts.length === 0 ? String(each) : said.join(':')}`;
+    const values = parts.flatMap((part) => (typeof members[part] === 'string' ? [members[part]] : []));
+    return `--${flag} ${parts.length === 0 ? String(each) : values.join(':')}`;
   });
 }

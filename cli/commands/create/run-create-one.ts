@@ -42,9 +42,9 @@ export async function runCreateOne(
 }
 
 /** `run:llm:gpt` as its members; the last has whatever colons are left. */
-function itemsOf(parts: readonly string[], said: unknown): unknown {
-  if (!Array.isArray(said)) return undefined;
-  return said.map((each: unknown) => {
+function itemsOf(parts: readonly string[], input: unknown): unknown {
+  if (!Array.isArray(input)) return undefined;
+  return input.map((each: unknown) => {
     const words = String(each).split(':');
     if (parts.length === 0) return String(each);
     const rest = words.slice(parts.length - 1).join(':');
@@ -54,15 +54,15 @@ function itemsOf(parts: readonly string[], said: unknown): unknown {
 }
 
 /** @throws McpctlError `usage` for digits or JSON that are none. */
-function valueOf({ name, kind }: CatalogueEntry['fields'][number], said: unknown): unknown {
-  if (typeof said !== 'string') return said;
+function valueOf({ name, kind }: CatalogueEntry['fields'][number], input: unknown): unknown {
+  if (typeof input !== 'string') return input;
   if (kind === 'number') {
-    if (said.trim() !== '' && Number.isFinite(Number(said))) return Number(said);
+    if (input.trim() !== '' && Number.isFinite(Number(input))) return Number(input);
     throw new McpctlError('usage', `--${name} must be a number.`);
   }
-  if (kind !== 'json') return said;
+  if (kind !== 'json') return input;
   try {
-    return JSON.parse(said) as unknown;
+    return JSON.parse(input) as unknown;
   } catch {
     throw new McpctlError('usage', `--${name} must be JSON.`);
   }

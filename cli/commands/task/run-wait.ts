@@ -42,7 +42,7 @@ interface Waited {
 
 /** A server that goes away after it was there once is waited for: a wait outlives the restart of an edge. */
 async function ended(ctx: Context, { client, id, deadline }: Waited): Promise<SeenTask> {
-  let known = false;
+  let isThere = false;
   for (;;) {
     const from = ctx.clock.elapsed();
     try {
@@ -51,10 +51,10 @@ async function ended(ctx: Context, { client, id, deadline }: Waited): Promise<Se
         Math.max(1, Math.min(HOLD_S, Math.ceil((deadline - from) / 1000))),
       );
       if (hasEnded(task.view.status)) return task;
-      if (!known) ctx.out.note(`Waiting for task ${id} (${task.view.status ?? 'unknown'}) …`);
-      known = true;
+      if (!isThere) ctx.out.note(`Waiting for task ${id} (${task.view.status ?? 'unknown'}) …`);
+      isThere = true;
     } catch (thrown) {
-      if (!known || !isPassing(thrown)) throw thrown;
+      if (!isThere || !isPassing(thrown)) throw thrown;
     }
     // Also after an answer that was not held, so that no server is asked in a hot loop.
     const again = Math.min(from + AGAIN_MS, deadline);

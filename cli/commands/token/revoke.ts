@@ -22,19 +22,19 @@ export function makeTokenRevoke(
 
 async function runTokenRevoke(ctx: Context, { tokens }: TokenRevokeOptions): Promise<void> {
   const client = await ctx.client();
-  const known = await client.tokens.list();
+  const listed = await client.tokens.list();
   await eachOf(ctx, tokens, async (asked) => {
-    const { key, view } = tokenOf(asked, known);
+    const { key, view } = tokenOf(asked, listed);
     await client.tokens.revoke(key);
     ctx.out.line(`token/${view.name ?? key} revoked`);
   });
 }
 
 /** An id, or a name that only one live token has. */
-function tokenOf(asked: string, known: readonly SeenToken[]): SeenToken {
-  const byId = known.find((token) => token.key === asked);
+function tokenOf(asked: string, tokens: readonly SeenToken[]): SeenToken {
+  const byId = tokens.find((token) => token.key === asked);
   if (byId) return byId;
-  const named = known.filter((token) => token.view.name === asked && !token.view.revokedAt);
+  const named = tokens.filter((token) => token.view.name === asked && !token.view.revokedAt);
   const [first] = named;
   if (named.length > 1)
     throw new McpctlError(
@@ -44,7 +44,7 @@ function tokenOf(asked: string, known: readonly SeenToken[]): SeenToken {
   if (first) return first;
   const near = nearest(
     asked,
-    known.flatMap((t) => (t.view.name && !t.view.revokedAt ? [t.view.name] : [])),
+    tokens.flatMap((t) => (t.view.name && !t.view.revokedAt ? [t.view.name] : [])),
     1,
   )[0];
   throw new McpctlError(

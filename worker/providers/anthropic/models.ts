@@ -39,8 +39,8 @@ export function createAnthropicModels({ asking, endpoints }: { asking: Asking; e
     return models;
   };
   const look = async (signal: AbortSignal): Promise<Listed[] | undefined> => {
-    const told = await glancing(asking, signal)(list(1_000));
-    return told?.status === 200 ? read(told.json) : undefined;
+    const answer = await glancing(asking, signal)(list(1_000));
+    return answer?.status === 200 ? read(answer.json) : undefined;
   };
   const kept = keepProbes({
     state: look,
@@ -68,8 +68,10 @@ export function createAnthropicModels({ asking, endpoints }: { asking: Asking; e
       }
     },
     async answers(signal: AbortSignal): Promise<boolean> {
-      const told = await ask(asking, { url: list(1), withinMs: availableMs }, signal).catch(() => undefined);
-      const answers = told?.status === 200;
+      const answer = await ask(asking, { url: list(1), withinMs: availableMs }, signal).catch(
+        () => undefined,
+      );
+      const answers = answer?.status === 200;
       if (!answers) kept.forget();
       return answers;
     },

@@ -12,11 +12,11 @@ const tooLong = /prompt is too long|exceeds? the context|context window/i;
 /** A refusal whose body goes to the caller of a chat: in OpenAI's form. Any other failure is left as it is. */
 export function asChatRefusal(failure: Failed): Failed {
   if (failure.code !== 'backend_rejected' || failure.body === undefined) return failure;
-  const said = refusalSchema.safeParse(jsonObject(failure.body)).data?.error;
-  const message = said?.message ?? failure.message;
+  const refusal = refusalSchema.safeParse(jsonObject(failure.body)).data?.error;
+  const message = refusal?.message ?? failure.message;
   const error = {
     message,
-    type: said?.type ?? 'invalid_request_error',
+    type: refusal?.type ?? 'invalid_request_error',
     param: null,
     code: tooLong.test(message) ? 'context_length_exceeded' : null,
   };

@@ -70,7 +70,7 @@ export function chatCompletion(
 ): string | undefined {
   const parsed = answerSchema.safeParse(answer);
   if (!parsed.success) return undefined;
-  const { id, content, stop_reason: stopReason, usage: told } = parsed.data;
+  const { id, content, stop_reason: stopReason, usage: usageReported } = parsed.data;
   const joined = (texts: readonly string[]): string | null => (texts.length > 0 ? texts.join('') : null);
   const text = joined(content.flatMap((block) => (block?.type === 'text' ? [block.text] : [])));
   const thought = joined(content.flatMap((block) => (block?.type === 'thinking' ? [block.thinking] : [])));
@@ -99,6 +99,6 @@ export function chatCompletion(
     created,
     model,
     choices: [{ index: 0, message, logprobs: null, finish_reason: finish }],
-    usage: usageBody(usage, cachedIn(told)),
+    usage: usageBody(usage, cachedIn(usageReported)),
   });
 }

@@ -75,8 +75,10 @@ function turnsOf(messages: readonly ChatMessage[]): { turns: Turn[] } | { fault:
       }
     }
   }
-  const said = turns.map(inOrder);
-  return said.length > 0 ? { turns: withoutTail(said) } : { fault: 'messages: one of a user is needed.' };
+  const ordered = turns.map(inOrder);
+  return ordered.length > 0
+    ? { turns: withoutTail(ordered) }
+    : { fault: 'messages: one of a user is needed.' };
 }
 
 /** Anthropic takes what tools came to before anything else of a turn. */

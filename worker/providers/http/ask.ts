@@ -57,9 +57,9 @@ export function glancing(asking: Asking, signal: AbortSignal): Glance {
     const before = asked.get(key);
     if (before) return before;
     const question = { url, withinMs: glanceMs, ...(body === undefined ? {} : { body }) };
-    const told = ask(asking, question, signal).catch(() => undefined);
-    asked.set(key, told);
-    return told;
+    const answer = ask(asking, question, signal).catch(() => undefined);
+    asked.set(key, answer);
+    return answer;
   };
 }
 

@@ -80,13 +80,13 @@ function refusesUsage(last: Last, call: ForwardCall): boolean {
 async function* attempt(asking: Attempt): AsyncGenerator<Reply, Last> {
   const { deps, call } = asking;
   const patience = startPatience(call.signal);
-  const held: { answer?: Answer } = {};
+  const opened: { answer?: Answer } = {};
   let last: Last | undefined;
   let key: string | undefined;
   const streamed = new StreamedAnswer(asking.judging, { call, patience });
   try {
     key = await deps.readKey();
-    const answer = (held.answer = await ask(asking, { patience, key }));
+    const answer = (opened.answer = await ask(asking, { patience, key }));
     if (answer.status < 200 || answer.status > 299) {
       const refusal = { ...answer, body: await answer.text(largestRefusalBytes) };
       last = deps.refused?.(refusal, call) ?? failureOfStatus(refusal, asking.judging.chosen);
@@ -97,7 +97,7 @@ async function* attempt(asking: Attempt): AsyncGenerator<Reply, Last> {
     last = (yield* streamed.rescued(failure)) ?? failure ?? failureOfThrown(thrown);
   } finally {
     patience.end();
-    held.answer?.close(last?.kind === 'end' ? 'gently' : 'now'); // also when nobody reads on
+    opened.answer?.close(last?.kind === 'end' ? 'gently' : 'now'); // also when nobody reads on
   }
   return scrubbed(last, { key, url: deps.endpoints.models }); // not before the connection is let go of
 }

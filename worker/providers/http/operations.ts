@@ -18,20 +18,20 @@ type Verdict = 'there' | 'absent' | 'unknown';
  */
 export async function operationsOf(glance: Glance, endpoints: Endpoints): Promise<Operation[] | undefined> {
   const nowhere = endpoints.at('/mcpctl-no-such-path');
-  const [control, ...told] = await Promise.all([
+  const [control, ...answers] = await Promise.all([
     glance(nowhere, nonsense),
     ...all.map((operation) => glance(endpoints.of(operation), nonsense)),
   ]);
   if (verdictOf(control) !== 'absent') return undefined;
-  const verdicts = told.map(verdictOf);
+  const verdicts = answers.map(verdictOf);
   if (verdicts.every((verdict) => verdict === 'unknown')) return undefined;
   return all.filter((operation, n) =>
     verdicts[n] === 'unknown' ? assumed.includes(operation) : verdicts[n] === 'there',
   );
 }
 
-function verdictOf(told: Told | undefined): Verdict {
-  switch (told?.status ?? 0) {
+function verdictOf(answer: Told | undefined): Verdict {
+  switch (answer?.status ?? 0) {
     case 404:
     case 405:
     case 501: // llama.cpp without --embeddings
@@ -54,10 +54,10 @@ export async function thereAt(
   asked: readonly Operation[],
   { glance, endpoints }: { glance: Glance; endpoints: Endpoints },
 ): Promise<Operation[]> {
-  const [control, ...told] = await Promise.all([
+  const [control, ...answers] = await Promise.all([
     glance(endpoints.at('/mcpctl-no-such-path'), '{}'),
     ...asked.map((operation) => glance(endpoints.of(operation), '{}')),
   ]);
   if (control === undefined || verdictOf(control) === 'there') return [];
-  return asked.filter((_, n) => verdictOf(told[n]) === 'there');
+  return asked.filter((_, n) => verdictOf(answers[n]) === 'there');
 }

@@ -14,8 +14,8 @@ export function createLoad(deps: { asking: Asking; endpoints: Endpoints; keepAli
       const body = JSON.stringify({ model, ...more, keep_alive: keepAlive });
       return ask(asking, { url: endpoints.beside(path), body, withinMs }, signal);
     };
-    const told = await post('/api/generate', { stream: false });
+    const answer = await post('/api/generate', { stream: false });
     // Ollama says of a model that only embeds: "… does not support generate".
-    return told.status === 400 ? post('/api/embed', { input: [] }) : told;
+    return answer.status === 400 ? post('/api/embed', { input: [] }) : answer;
   };
 }

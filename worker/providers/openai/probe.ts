@@ -110,8 +110,8 @@ async function vllmOperations({ model, glance, endpoints }: Look): Promise<Opera
   const operations = await operationsOf(glance, endpoints);
   if (!operations?.includes('embeddings')) return operations;
   const nothing = JSON.stringify({ model, input: [] });
-  const told = await glance(endpoints.of('embeddings'), nothing);
-  const embeds = told !== undefined && !/(does not|doesn't|not) support/i.test(told.text);
+  const answer = await glance(endpoints.of('embeddings'), nothing);
+  const embeds = answer !== undefined && !/(does not|doesn't|not) support/i.test(answer.text);
   return embeds ? ['embeddings'] : operations.filter((operation) => operation !== 'embeddings');
 }
 
