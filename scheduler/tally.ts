@@ -69,7 +69,7 @@ class SaidTally implements Tally {
   }
 
   #of(duty: string): DutyTally {
-    const known = this.#duties.get(duty) ?? {
+    const dutyTally = this.#duties.get(duty) ?? {
       duty,
       ok: 0,
       failed: 0,
@@ -79,8 +79,8 @@ class SaidTally implements Tally {
       ended: 0,
       lastOkMs: 0,
     };
-    this.#duties.set(duty, known);
-    return known;
+    this.#duties.set(duty, dutyTally);
+    return dutyTally;
   }
 
   #count(what: Counted['what'], by: string, count: number): void {

@@ -159,8 +159,8 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
   /** Where single ones cannot be asked for. */
   const among = async (entry: CatalogueEntry, name: string): Promise<Keyed> => {
     const all = await list(entry, {});
-    const found = all.find(({ key }) => key === name) ?? all.find(({ raw }) => raw['name'] === name);
-    if (found) return found;
+    const keyed = all.find(({ key }) => key === name) ?? all.find(({ raw }) => raw['name'] === name);
+    if (keyed) return keyed;
     const names = all.flatMap(({ raw }) => (typeof raw['name'] === 'string' ? [raw['name']] : []));
     const near = nearest(name, names);
     const hint = near.length > 0 ? ` Did you mean ${near.join(' or ')}?` : '';

@@ -71,10 +71,10 @@ export function offersOf(opened: readonly Opened[]): RegistrarPublishedProvider[
 /** What the registration made of the offers: rows with ids, and their pools. */
 export function membersOf(opened: readonly Opened[], registered: Registered): ServedMember[] {
   return registered.llms.flatMap(({ id, name, poolKey }) => {
-    const found = opened.find((o) => o.configured.name === name);
-    if (!found) return [];
-    const { model, stallMs } = found.configured;
-    const { provider } = found;
+    const namesake = opened.find((o) => o.configured.name === name);
+    if (!namesake) return [];
+    const { model, stallMs } = namesake.configured;
+    const { provider } = namesake;
     const member: Member = {
       llmId: id,
       name,
@@ -84,6 +84,6 @@ export function membersOf(opened: readonly Opened[], registered: Registered): Se
       forward: asForward(provider),
       isAvailable: (signal) => provider.isAvailable(signal),
     };
-    return [{ member, slots: found.slots, gate: found.gate }];
+    return [{ member, slots: namesake.slots, gate: namesake.gate }];
   });
 }

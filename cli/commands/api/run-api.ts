@@ -35,8 +35,8 @@ export async function runApi(ctx: Context, options: ApiOptions): Promise<void> {
 }
 
 function methodOf(text: string): Call['method'] {
-  const found = methods.find((method) => method === text.toUpperCase());
-  if (found) return found;
+  const verb = methods.find((method) => method === text.toUpperCase());
+  if (verb) return verb;
   const near = nearest(text.toUpperCase(), methods, 1)[0];
   const hint = near ? `Did you mean ${near}?` : `There are: ${methods.join(', ')}.`;
   throw new McpctlError('usage', `"${text}" is not a method. ${hint}`);

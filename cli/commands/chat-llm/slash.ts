@@ -98,12 +98,12 @@ export async function slash(
     for (const line of help()) ctx.out.note(line);
     return 'done';
   }
-  const found = Object.hasOwn(slashes, name) ? slashes[name] : undefined;
-  if (!found) {
+  const slashCommand = Object.hasOwn(slashes, name) ? slashes[name] : undefined;
+  if (!slashCommand) {
     const near = nearest(name, [...Object.keys(slashes), ...leaving, 'help'], 1)[0];
     const hint = near ? `Did you mean /${near}?` : 'See /help.';
     throw new McpctlError('usage', `/${name} is not known. ${hint} A space before it sends it as text.`);
   }
-  await found.run(ctx, client, { talk, rest: rest.trim() });
+  await slashCommand.run(ctx, client, { talk, rest: rest.trim() });
   return 'done';
 }

@@ -21,8 +21,8 @@ export function makeDelete(ctx: Context, run?: (options: DeleteOptions) => Promi
   mcpctl delete task 019a6f3e-0000-7000-8000-000000000000 --yes
 `,
     )
-    .action(async (type, names, said) => {
-      const options = { args: [type, ...names], ...said };
+    .action(async (type, names, flags) => {
+      const options = { args: [type, ...names], ...flags };
       if (run) return run(options);
       const { runDelete } = await import('./run-delete.ts');
       return runDelete(ctx, options);

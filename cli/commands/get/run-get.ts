@@ -77,7 +77,7 @@ interface Found<T> {
 }
 
 async function listingFor(asked: Asked, type: Type): Promise<{ listing: Listing; more: boolean }> {
-  if (type.entry) return arrangedFor(asked, type, await found(asked, type.entry));
+  if (type.entry) return arrangedFor(asked, type, await listed(asked, type.entry));
   return type.word === 'llm'
     ? arrangedFor(asked, type, await foundLlms(asked))
     : arrangedFor(asked, type, await foundTasks(asked));
@@ -94,7 +94,7 @@ function arrangedFor<T extends Keyed>(
 const each = <T>({ client, names }: Asked, type: string, get: (name: string) => Promise<T>): Promise<T[]> =>
   Promise.all(names.map((name) => hinted(client, { type, name }, () => get(name))));
 
-async function found(asked: Asked, entry: CatalogueEntry): Promise<Found<Keyed>> {
+async function listed(asked: Asked, entry: CatalogueEntry): Promise<Found<Keyed>> {
   const { client, instant, options, names } = asked;
   const items =
     names.length > 0
