@@ -62,7 +62,7 @@ export const catalogue = {
   escalation: { ...refused, message: 'Nobody gives or takes a right that they lack themselves.' },
   host_not_allowed: {
     ...refused,
-    message: 'This Host header is not served; add it to MCPCTL_ALLOWED_HOSTS.',
+    message: 'This Host header is not served here; add it to MCPCTL_ALLOWED_HOSTS.',
   },
   route_not_found: { ...missing, message: 'There is nothing at this path.' },
   llm_not_found: { ...missing, v1Code: 'model_not_found', message: 'There is no llm of that name.' },
@@ -100,7 +100,7 @@ export const catalogue = {
   },
   pool_not_yours: {
     ...conflict,
-    message: 'The pool is of another owner, who has not allowed you to join it.',
+    message: 'The pool belongs to another owner, who has not allowed you to join it.',
   },
   in_use: { ...conflict, message: 'Others refer to it; delete or change those first.' },
   last_admin: { ...conflict, message: 'Nobody would be left who may do everything; name another admin.' },

@@ -10,11 +10,15 @@ interface Comment {
   text: string;
 }
 
+/** What a migration says stays as it was when it ran, whatever has moved since (test/skew/written.test.ts). */
+const stays = 'core/registry/migrations/';
+
 /** Every comment of the sources, of scripts for Redis too. */
 const comments: Comment[] = folders
   .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true }))
   .filter((entry) => entry.isFile() && /\.(ts|mjs|cjs|lua)$/.test(entry.name))
   .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+  .filter((file) => !file.startsWith(stays))
   .flatMap((file) => {
     const form = file.endsWith('.lua') ? /--.*$/gm : /\/\*[^]*?\*\/|(?<!:)\/\/.*$/gm;
     return (read(file).match(form) ?? []).map((text) => ({ file, text }));

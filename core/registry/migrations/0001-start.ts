@@ -168,7 +168,7 @@ create index idempotency_expires on idempotency (expires_at);
 create index idempotency_task on idempotency (task_id);
 `;
 
-/** The state machine of core/task/task.ts once more, where no process can get round it (I2 and I3 of docs/reliability.md). */
+/** The state machine of core/task.ts once more, where no process can get round it (invariants I2, I3). */
 const guard = `
 create function guard_task() returns trigger language plpgsql as $guard$
 begin

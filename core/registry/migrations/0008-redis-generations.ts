@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 
-/** How far leaders have counted in Redis (core/queue/live/generation.ts): what holds less has gone back, whoever leads then. */
+/** How far leaders have counted in Redis (core/queue/generation.ts): what holds less has gone back, whoever leads then. */
 export async function up(db: Knex): Promise<void> {
   await db.raw(`
     create table if not exists redis_generations (

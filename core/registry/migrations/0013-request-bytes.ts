@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 
 /**
- * What an open task's body weighs, beside it: bytes at rest are summed (edge/limits/caps.ts) from the rows that are counted
+ * What an open task's body weighs, beside it: bytes at rest are summed (edge/caps.ts) from the rows that are counted
  * anyway, without opening a body. An edge of the last release enters 0 meanwhile, as do tasks that ended before this.
  */
 export async function up(db: Knex): Promise<void> {
