@@ -1,3 +1,4 @@
+import type { Verb } from '../../core/resources/define.ts';
 import { catalogueEntry, type CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { resources } from '../../core/resources/index.ts';
 import { llmStatuses } from '../../core/llm.ts';
@@ -23,10 +24,13 @@ export type Source =
 /** Names of things that are no more than what is said of them. */
 const project = catalogueEntry(resources.project);
 const agent = catalogueEntry(resources.agent);
+const user = catalogueEntry(resources.user);
+const group = catalogueEntry(resources.group);
 
 const nothing: Source = { of: 'nothing' };
 const words = (...all: string[]): Source => ({ of: 'words', words: all });
 const names = (live: Live | CatalogueEntry): Source => ({ of: 'names', live });
+const verbs = ['view', 'create', 'edit', 'delete', 'run'] satisfies Verb[];
 const typed = (doing: Doing): Source => ({ of: 'typed', doing });
 
 /** By the name of the command; the last source goes for all further arguments where the last may be given again. */
@@ -46,9 +50,13 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   'task wait': [names('unfinished task')],
   'token create': [nothing],
   'token revoke': [names('token')],
-  'pool allow': [names('pool'), nothing],
-  'pool deny': [names('pool'), nothing],
-  'pool owner': [names('pool'), nothing],
+  'pool allow': [names('pool'), names(user)],
+  'pool deny': [names('pool'), names(user)],
+  'pool owner': [names('pool'), names(user)],
+  'group add': [names(group), names(user)],
+  'group remove': [names(group), names(user)],
+  'auth can-i': [words(...verbs), typed('get')],
+  'auth why': [words(...verbs), typed('get')],
   'config get-contexts': [names('context')],
   'config use-context': [names('context')],
   'config set-context': [names('context')],
@@ -98,7 +106,8 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--max-concurrency': nothing,
   '--description': nothing,
   '--alias': nothing,
-  '--user': nothing,
+  '--user': names(user),
+  '--as': names(user),
   '--expires-in-days': nothing,
   '--data': nothing,
   '--header': nothing,

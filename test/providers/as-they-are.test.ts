@@ -1,11 +1,8 @@
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { ForwardCall } from '../../worker/providers/provider.ts';
-import { anthropicId, chatId } from '../../worker/providers/anthropic/ids.ts';
-import { toMessages } from '../../worker/providers/anthropic/to-messages.ts';
 import { endpointsAt } from '../../worker/providers/http/url.ts';
 import { createOpenAiProvider } from '../../worker/providers/openai.ts';
-import fc from 'fast-check';
 import { callOf, readAll } from '../conformance/provider.ts';
 import { answers, sends, startBackend, type Backend, type Script } from '../support/backend.ts';
 
@@ -309,56 +306,5 @@ describe('a backend as it is in the world', () => {
     expect(endpointsAt('http://h/inference/chat/completions').models.href).to.equal(
       'http://h/inference/models',
     );
-  });
-
-  it('is told ids that it takes, one to one, and nothing blank (Anthropic)', () => {
-    fc.assert(
-      fc.property(fc.string({ unit: 'grapheme' }), (id) => {
-        for (const one of [id, anthropicId(id)]) {
-          expect(anthropicId(one)).to.match(/^[a-zA-Z0-9_-]+$/);
-          expect(chatId(anthropicId(one))).to.equal(one);
-        }
-      }),
-    );
-    const calls = [{ id: 'functions.Bash:0', function: { name: 'Bash', arguments: '{}' } }];
-    const messages = [
-      { role: 'user', content: 'x' },
-      { role: 'assistant', content: ' ', tool_calls: calls },
-      { role: 'tool', tool_call_id: 'functions.Bash:0', content: 'y' },
-    ];
-    const made = toMessages(JSON.stringify({ messages, stop: ['\n', 'END'] }), {
-      maxTokens: 9,
-      streaming: false,
-    });
-    const body = 'body' in made ? made.body : expect.fail(made.fault);
-    expect(body.split(anthropicId('functions.Bash:0'))).to.have.length(3);
-    expect(body).not.to.contain('functions.Bash:0');
-    expect(body).to.contain('"stop_sequences":["END"]').and.not.contain('"text":" "');
-  });
-
-  it('is told values that it takes, where those of a chat would be refused (Anthropic)', () => {
-    const made = toMessages(
-      JSON.stringify({
-        tools: [{ type: 'function', function: { name: 'f', parameters: {} } }],
-        messages: [
-          {
-            role: 'user',
-            content: [{ type: 'image_url', image_url: { url: 'data:image/png;charset=utf-8;base64,AAAA' } }],
-          },
-          { role: 'assistant', tool_calls: [{ id: 'a', function: { name: 'f', arguments: '' } }] },
-          { role: 'user', content: 'And?' },
-          { role: 'tool', tool_call_id: 'a', content: 'y' },
-          { role: 'assistant', content: 'So \n' },
-        ],
-      }),
-      { maxTokens: 9, streaming: false },
-    );
-    const body = JSON.parse('body' in made ? made.body : expect.fail(made.fault)) as Record<string, unknown>;
-    expect(body['tools']).to.deep.equal([{ name: 'f', input_schema: { type: 'object' } }]);
-    expect(body).to.have.deep.nested.property('messages[0].content[0].source', {
-      ...{ type: 'base64', media_type: 'image/png', data: 'AAAA' },
-    });
-    expect(body).to.have.nested.property('messages[2].content[0].type', 'tool_result');
-    expect(body).to.have.nested.property('messages[3].content[0].text', 'So');
   });
 });

@@ -71,7 +71,8 @@ async function* chat(
 ): AsyncGenerator<Reply, void, undefined> {
   const translated = toMessages(call.body, { maxTokens, streaming: call.streaming });
   if ('fault' in translated) return yield failed('invalid_request', translated.fault);
-  const head = { created: Math.floor(systemClock.now() / 1_000), model: call.model };
+  const { names } = translated;
+  const head = { created: Math.floor(systemClock.now() / 1_000), model: call.model, names };
   const chunks = createChunks(head);
   for await (const reply of forward(deps, { ...call, operation: 'messages', body: translated.body })) {
     switch (reply.kind) {

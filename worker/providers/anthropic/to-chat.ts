@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { chatId } from './ids.ts';
+import { chatId, type ToolNames } from './ids.ts';
 import type { Usage } from '../../../core/task/task.ts';
 
 /** From Anthropic's answers to OpenAI's. What is not understood is passed over: Anthropic adds kinds of blocks. */
@@ -61,12 +61,14 @@ export interface Head {
   /** Seconds. */
   created: number;
   model: string;
+  /** Of tools, as the request had them. */
+  names: ToolNames;
 }
 
 /** The body of a `chat.completion` for a whole Messages answer; undefined when it is none. */
 export function chatCompletion(
   answer: unknown,
-  { created, model, usage }: Head & { usage: Usage | undefined },
+  { created, model, names, usage }: Head & { usage: Usage | undefined },
 ): string | undefined {
   const parsed = answerSchema.safeParse(answer);
   if (!parsed.success) return undefined;
@@ -80,7 +82,7 @@ export function chatCompletion(
           {
             id: chatId(block.id),
             type: 'function',
-            function: { name: block.name, arguments: JSON.stringify(block.input ?? {}) },
+            function: { name: names.chat(block.name), arguments: JSON.stringify(block.input ?? {}) },
           },
         ]
       : [],

@@ -41,7 +41,7 @@ export interface Chunks {
 }
 
 /** Turns the events of a Messages stream into `chat.completion.chunk`s. */
-export function createChunks({ created, model }: Head): Chunks {
+export function createChunks({ created, model, names }: Head): Chunks {
   let id = '';
   let cached: number | undefined;
   const calls = new Map<number, Call>();
@@ -65,7 +65,8 @@ export function createChunks({ created, model }: Head): Chunks {
     if (type !== 'tool_use' || callId === undefined || name === undefined) return [];
     const at = calls.size;
     calls.set(started.index, { at, said: false });
-    return [call(at, { id: chatId(callId), type: 'function', function: { name, arguments: '' } })];
+    const called = { name: names.chat(name), arguments: '' };
+    return [call(at, { id: chatId(callId), type: 'function', function: called })];
   };
   const piece = (event: unknown): string[] => {
     const came = deltaSchema.safeParse(event).data;

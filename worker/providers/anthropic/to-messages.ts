@@ -1,5 +1,5 @@
 import { jsonObject } from '../../../core/judge/parts/reason.ts';
-import { anthropicId } from './ids.ts';
+import { anthropicId, ToolNames } from './ids.ts';
 import { chatRequestSchema, type ChatMessage, type ChatRequest, type UserPart } from './chat-request.ts';
 
 type Block = Readonly<Record<string, unknown>>;
@@ -8,7 +8,8 @@ interface Turn {
   content: Block[];
 }
 
-export type Translated = { body: string } | { fault: string };
+/** `names`: of tools, as the answer has them. */
+export type Translated = { body: string; names: ToolNames } | { fault: string };
 
 /**
  * The Messages body for an OpenAI chat body. `model` is left for the splice. Parameters that only tune sampling
@@ -25,7 +26,8 @@ export function toMessages(text: string, given: { maxTokens: number; streaming: 
   const system = chat.messages.flatMap((m) =>
     m.role === 'system' || m.role === 'developer' ? textBlocks(m.content) : [],
   );
-  const turns = turnsOf(chat.messages);
+  const names = new ToolNames(namesIn(chat));
+  const turns = turnsOf(chat.messages, names);
   if ('fault' in turns) return turns;
   const { temperature, top_p, user, stop } = chat;
   const body = {
@@ -37,13 +39,21 @@ export function toMessages(text: string, given: { maxTokens: number; streaming: 
     ...stopsOf(stop),
     ...(given.streaming ? { stream: true } : {}),
     ...(user == null ? {} : { metadata: { user_id: user } }),
-    ...toolsOf(chat),
+    ...toolsOf(chat, names),
     ...outputOf(chat),
   };
-  return { body: JSON.stringify(body) };
+  return { body: JSON.stringify(body), names };
 }
 
-function turnsOf(messages: readonly ChatMessage[]): { turns: Turn[] } | { fault: string } {
+function namesIn({ messages, tools, tool_choice: choice }: ChatRequest): string[] {
+  const called = messages.flatMap((message) =>
+    message.role === 'assistant' ? (message.tool_calls ?? []).map((call) => call.function.name) : [],
+  );
+  const chosen = typeof choice === 'object' && choice !== null ? [choice.function.name] : [];
+  return [...(tools ?? []).map((tool) => tool.function.name), ...called, ...chosen];
+}
+
+function turnsOf(messages: readonly ChatMessage[], names: ToolNames): { turns: Turn[] } | { fault: string } {
   const turns: Turn[] = [];
   const say = (role: Turn['role'], content: Block[]): void => {
     if (content.length === 0) return;
@@ -68,7 +78,7 @@ function turnsOf(messages: readonly ChatMessage[]): { turns: Turn[] } | { fault:
         break;
       }
       case 'assistant': {
-        const blocks = assistantBlocks(message);
+        const blocks = assistantBlocks(message, names);
         if (!blocks) return { fault: 'messages: the arguments of a tool call are not a JSON object.' };
         say('assistant', blocks);
         break;
@@ -140,32 +150,43 @@ function sourceOf(url: string): Block {
   return { type: 'base64', media_type: mediaType, data };
 }
 
-function assistantBlocks(message: Extract<ChatMessage, { role: 'assistant' }>): Block[] | undefined {
+function assistantBlocks(
+  message: Extract<ChatMessage, { role: 'assistant' }>,
+  names: ToolNames,
+): Block[] | undefined {
   const blocks = textBlocks(message.content ?? '');
   for (const { id, function: called } of message.tool_calls ?? []) {
     const input = jsonObject(called.arguments?.trim() || '{}');
     if (!input) return undefined;
-    blocks.push({ type: 'tool_use', id: anthropicId(id), name: called.name, input });
+    blocks.push({ type: 'tool_use', id: anthropicId(id), name: names.anthropic(called.name), input });
   }
   return blocks;
 }
 
-function toolsOf({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest): object {
+function toolsOf(
+  { tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest,
+  names: ToolNames,
+): object {
   if (!tools || tools.length === 0) return {};
   const single = parallel === false ? { disable_parallel_tool_use: true } : {};
   return {
     tools: tools.map(({ function: { name, description, parameters, strict } }) => ({
-      name,
+      name: names.anthropic(name),
       ...(description == null ? {} : { description }),
       // A schema without a type is one of anything to others, and none to Anthropic.
       input_schema: { type: 'object', ...(parameters ?? { properties: {} }) },
       ...(strict === true ? { strict } : {}),
     })),
-    ...(choice == null && parallel !== false ? {} : { tool_choice: choiceOf(choice ?? 'auto', single) }),
+    ...(choice == null && parallel !== false
+      ? {}
+      : { tool_choice: choiceOf(choice ?? 'auto', { single, names }) }),
   };
 }
 
-function choiceOf(choice: NonNullable<ChatRequest['tool_choice']>, single: object): object {
+function choiceOf(
+  choice: NonNullable<ChatRequest['tool_choice']>,
+  { single, names }: { single: object; names: ToolNames },
+): object {
   switch (choice) {
     case 'none':
       return { type: 'none' };
@@ -174,7 +195,7 @@ function choiceOf(choice: NonNullable<ChatRequest['tool_choice']>, single: objec
     case 'required':
       return { type: 'any', ...single };
     default:
-      return { type: 'tool', name: choice.function.name, ...single };
+      return { type: 'tool', name: names.anthropic(choice.function.name), ...single };
   }
 }
 
