@@ -15,7 +15,7 @@ export interface Assembled {
   isWhole: boolean;
 }
 
-/** Of one answer, in characters; what is longer is not kept. A model writes some 500,000 at most. */
+/** Of one answer, in characters; what is longer is not kept. A model writes some 500,000 at most. @internal tests go up to it */
 export const MOST_ANSWER_CHARS = 4_194_304;
 const MOST_CALLS = 256;
 

@@ -121,7 +121,7 @@ const notAllowed =
 /**
  * The one table of errors, first match first. The content of an error says more than its envelope: a crash stays one
  * in a 400, a text that is too long stays one in a 500, a key that is wrong stays one in a stream.
- * @internal docs/providers.md is tested against it
+ * docs/providers.md is tested against it.
  */
 export const signs: readonly Sign[] = [
   {
