@@ -239,11 +239,22 @@ describe('answers as they are in the world, through the door', function () {
   }
 
   describe('at their end', () => {
-    it('have been asked of the odd one, each at least once', () => {
-      const models = new Set(
-        odd.requests.filter(({ method }) => method === 'POST').map(({ json }) => json?.['model']),
-      );
-      expect([...models]).to.include.members(names);
+    it('have been asked of the odd one, each at least once', async () => {
+      const notAsked = (): string[] => {
+        const models = odd.requests
+          .filter(({ method }) => method === 'POST')
+          .map(({ json }) => json?.['model']);
+        return names.filter((name) => !models.includes(name));
+      };
+      // Which of two members takes a task is chance: those that its sibling had are asked for again.
+      for (let tries = 0; notAsked().length > 0 && tries < 50; tries += 1)
+        for (const name of notAsked()) {
+          const way = ofResponses.has(name)
+            ? ways('/v1/responses', 'responses')
+            : ways('/v1/chat/completions', 'chat');
+          isHello(await way.whole(`${name}-redis`), name);
+        }
+      expect(notAsked()).to.deep.equal([]);
     });
   });
 });
