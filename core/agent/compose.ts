@@ -1,5 +1,12 @@
 import { McpctlError } from '../errors.ts';
-import { elementsAt, membersAt, topLevelMembers, type Member } from '../text/json-text.ts';
+import {
+  elementsAt,
+  memberOf,
+  membersAt,
+  memberText,
+  topLevelMembers,
+  type Member,
+} from '../text/json-text.ts';
 
 /** Texts and defaults of an agent, as they stand now (core/registry/agents/agents.ts reads them). */
 export interface Persona {
@@ -61,7 +68,7 @@ type Text = Omit<Piece, 'bytes'> & { text: string };
  */
 export function composeChat(persona: Persona, body: string): Composed {
   const members = topLevelMembers(body);
-  const messages = members?.findLast(({ key }) => key === 'messages');
+  const messages = memberOf(members, 'messages');
   if (!members || !messages) throw new McpctlError('invalid_json');
   const own = textsOf(persona);
   const { texts, others } = messagesIn(body, messages);
@@ -126,13 +133,9 @@ function messagesIn(body: string, { valueStart }: Member): { texts: string[]; ot
   const others: string[] = [];
   for (const [at, { start, end }] of elements.entries()) {
     const members = membersAt(body, start)?.members ?? [];
-    const valueOf = (name: string): string | undefined => {
-      const member = members.findLast(({ key }) => key === name);
-      return member && body.slice(member.valueStart, member.valueEnd);
-    };
-    const role = valueOf('role');
+    const role = memberText(body, 'role', members);
     const isSystem = role !== undefined && role.length < 64 && systemRoles.has(String(parsed(role)));
-    if (isSystem) texts.push(...contentTexts(parsed(valueOf('content') ?? 'null'), at));
+    if (isSystem) texts.push(...contentTexts(parsed(memberText(body, 'content', members) ?? 'null'), at));
     else others.push(body.slice(start, end));
   }
   return { texts, others };

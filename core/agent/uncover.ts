@@ -1,4 +1,12 @@
-import { elementsAt, membersAt, reshapeMembers, spliceMembers, topLevelMembers } from '../text/json-text.ts';
+import {
+  elementsAt,
+  memberOf,
+  membersAt,
+  memberText,
+  reshapeMembers,
+  spliceMembers,
+  topLevelMembers,
+} from '../text/json-text.ts';
 import type { Composed } from './compose.ts';
 
 /**
@@ -8,11 +16,11 @@ import type { Composed } from './compose.ts';
 export function callersOwn(body: string, { system, params }: Pick<Composed, 'system' | 'params'>): string {
   const without = reshapeMembers(body, { drop: params, rename: {} }) ?? body;
   if (system === 0) return without;
-  const messages = topLevelMembers(without)?.findLast(({ key }) => key === 'messages');
+  const messages = memberOf(topLevelMembers(without), 'messages');
   const [first, ...others] = (messages && elementsAt(without, messages.valueStart)) ?? [];
   if (!first) return without;
-  const content = membersAt(without, first.start)?.members.findLast(({ key }) => key === 'content');
-  const text: unknown = content && JSON.parse(without.slice(content.valueStart, content.valueEnd));
+  const content = memberText(without, 'content', membersAt(without, first.start)?.members ?? []);
+  const text: unknown = content && JSON.parse(content);
   const left = typeof text === 'string' ? text.slice(system).replace(/^\n\n/, '') : '';
   const own = left === '' ? [] : [`{"role":"system","content":${JSON.stringify(left)}}`];
   const rest = others.map(({ start, end }) => without.slice(start, end));

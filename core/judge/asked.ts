@@ -1,4 +1,4 @@
-import { elementsAt, topLevelMembers, type Member } from '../text/json-text.ts';
+import { elementsAt, memberOf, memberText, topLevelMembers, type Member } from '../text/json-text.ts';
 import type { Operation } from '../llm.ts';
 
 /** How many choices, or vectors, a request asks for; 1 where it does not say. Reads the body as the text it is. */
@@ -26,8 +26,7 @@ export function leastFor(operation: Operation, body: string): number {
 }
 
 function timesOf(members: readonly Member[] | undefined, body: string): number {
-  const n = members?.findLast(({ key }) => key === 'n');
-  const times = n ? Number(body.slice(n.valueStart, n.valueEnd)) : 1;
+  const times = Number(memberText(body, 'n', members ?? []) ?? 1);
   return Number.isSafeInteger(times) && times > 0 ? times : 1;
 }
 
@@ -36,7 +35,7 @@ function itemsAt(
   members: readonly Member[] | undefined,
   { body, key }: { body: string; key: string },
 ): number {
-  const member = members?.findLast((one) => one.key === key);
+  const member = memberOf(members, key);
   const items = (member && elementsAt(body, member.valueStart)) ?? [];
   const isEach = items.every(({ start }) => body[start] === '"' || body[start] === '[');
   return items.length > 0 && isEach ? items.length : 1;

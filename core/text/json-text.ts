@@ -46,6 +46,21 @@ export function membersAt(text: string, start: number): { members: Member[]; end
   }
 }
 
+/** The one that counts, as a reader of JSON has it: of several of a name the last. */
+export function memberOf(members: readonly Member[] | undefined, key: string): Member | undefined {
+  return members?.findLast((member) => member.key === key);
+}
+
+/** The text of a member's value, byte for byte. @param members those of the object, where it is not all of `text`. */
+export function memberText(
+  text: string,
+  key: string,
+  members: readonly Member[] | undefined = topLevelMembers(text),
+): string | undefined {
+  const member = memberOf(members, key);
+  return member && text.slice(member.valueStart, member.valueEnd);
+}
+
 /** Where the elements of the array that begins at `start` are; undefined when none does. */
 export function elementsAt(text: string, start: number): { start: number; end: number }[] | undefined {
   const elements: { start: number; end: number }[] = [];

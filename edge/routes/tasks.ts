@@ -5,6 +5,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { turnFor } from '../../core/text/json-shape.ts';
+import { memberText } from '../../core/text/json-text.ts';
 import { uuidSchema } from '../../core/names.ts';
 import type { TaskComposition } from '../../core/registry/agents/agents.ts';
 import type { TaskBodies } from '../../core/registry/tasks/tasks.ts';
@@ -91,8 +92,7 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
 
 /** The text of `request` as it came: it reaches the backend like that. */
 function requestText({ context: { text = '', shape } }: Request): string {
-  const member = shape?.members?.findLast(({ key }) => key === 'request');
-  return member ? text.slice(member.valueStart, member.valueEnd) : '{}';
+  return memberText(text, 'request', shape?.members ?? []) ?? '{}';
 }
 
 async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Accepted> {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mapElements, spliceMembers, topLevelMembers } from '../../text/json-text.ts';
+import { mapElements, memberText, spliceMembers } from '../../text/json-text.ts';
 import { isJson, jsonObject } from '../parts/reason.ts';
 
 /**
@@ -35,8 +35,7 @@ function mendedCall(text: string): string {
   if (!isOdd(call) || !isJson(call?.['function'])) return text;
   const { id, type, function: called } = call;
   const json = (said: string): string => {
-    const member = topLevelMembers(said)?.findLast(({ key }) => key === 'arguments');
-    const value = member ? said.slice(member.valueStart, member.valueEnd) : '{}';
+    const value = memberText(said, 'arguments') ?? '{}';
     return spliceMembers(said, { arguments: JSON.stringify(value === 'null' ? '{}' : value) }) ?? said;
   };
   const splices = {

@@ -1,4 +1,12 @@
-import { elementsAt, mapElements, membersAt, spliceMembers, topLevelMembers } from '../../text/json-text.ts';
+import {
+  elementsAt,
+  mapElements,
+  memberOf,
+  membersAt,
+  memberText,
+  spliceMembers,
+  topLevelMembers,
+} from '../../text/json-text.ts';
 import { textAt } from '../parts/choice.ts';
 import type { Ending } from '../ending.ts';
 
@@ -9,15 +17,13 @@ type Json = Readonly<Record<string, unknown>>;
  * the text it was.
  */
 export function mendReasons(text: string, ending: Ending): string {
-  const choices = topLevelMembers(text)?.findLast(({ key }) => key === 'choices');
+  const choices = memberOf(topLevelMembers(text), 'choices');
   const elements = (choices && elementsAt(text, choices.valueStart)) ?? [];
   const edits = elements.flatMap(({ start }, at) => {
     const members = membersAt(text, start)?.members ?? [];
-    const valueOf = (key: string) => members.findLast((member) => member.key === key);
-    const reason = valueOf('finish_reason');
+    const reason = memberOf(members, 'finish_reason');
     if (!reason || text[reason.valueStart] !== '"') return [];
-    const said = valueOf('index');
-    const index = said ? Number(text.slice(said.valueStart, said.valueEnd)) : at;
+    const index = Number(memberText(text, 'index', members) ?? at);
     const reasonSaid = String(JSON.parse(text.slice(reason.valueStart, reason.valueEnd)));
     const right = ending.mended(Number.isSafeInteger(index) ? index : at, reasonSaid);
     return right === undefined ? [] : [{ ...reason, right: JSON.stringify(right) }];
@@ -45,11 +51,6 @@ export function giveReasons(text: string, ending: Ending): string {
     );
   };
   return spliceMembers(text, { choices }) ?? text;
-}
-
-function memberText(object: string, key: string): string | undefined {
-  const member = topLevelMembers(object)?.findLast((one) => one.key === key);
-  return member && object.slice(member.valueStart, member.valueEnd);
 }
 
 /** The same in the words of Messages: `stop_reason` of a whole answer, or within the `delta` of an event. */

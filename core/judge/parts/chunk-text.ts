@@ -1,12 +1,12 @@
 import type { Mould } from '../../text/json-mould.ts';
-import { elementsAt, membersAt, type Member } from '../../text/json-text.ts';
+import { elementsAt, memberOf, membersAt, type Member } from '../../text/json-text.ts';
 
 /** The strings of a chunk that nobody but its reader looks into. */
 const texts: ReadonlySet<string> = new Set(['content', 'reasoning', 'reasoning_content', 'text']);
 
 /** The text around what a chunk of a chat or completion brings; undefined unless it is one string that says something. */
 export function aroundText(chunk: string): Mould | undefined {
-  const choices = membersAt(chunk, chunk.indexOf('{'))?.members.findLast(({ key }) => key === 'choices');
+  const choices = memberOf(membersAt(chunk, chunk.indexOf('{'))?.members, 'choices');
   const [only, ...others] = (choices && elementsAt(chunk, choices.valueStart)) ?? [];
   if (!only || others.length > 0) return undefined;
   const choice = membersAt(chunk, only.start)?.members ?? [];

@@ -1,4 +1,4 @@
-import { topLevelMembers } from '../../text/json-text.ts';
+import { memberText } from '../../text/json-text.ts';
 import type { Operation } from '../../llm.ts';
 import { isJson } from './reason.ts';
 
@@ -21,6 +21,5 @@ export function unwrapped(text: string, value: Json, operation: Operation): stri
   const list = listOf[operation];
   if (Array.isArray(value[list])) return undefined;
   const key = envelopes.find((one) => isJson(value[one]) && Array.isArray(value[one][list]));
-  const member = key && topLevelMembers(text)?.findLast((one) => one.key === key);
-  return member && text.slice(member.valueStart, member.valueEnd);
+  return key && memberText(text, key);
 }

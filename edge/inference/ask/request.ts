@@ -6,6 +6,7 @@ import { listOf } from '../../../core/translate/json.ts';
 import { customToolsIn } from '../../../core/translate/responses-request.ts';
 import type { MakeForm } from '../form/form.ts';
 import { inSlices, shapeOf, type JsonShape } from '../../../core/text/json-shape.ts';
+import { memberOf } from '../../../core/text/json-text.ts';
 import { outlinedJson } from '../../http/parse.ts';
 import { needsOf, type Needs } from './needs.ts';
 
@@ -82,7 +83,7 @@ const MOST_CHARS = 1_000_000;
 
 /** A list of the body, also where an outline has left it out. */
 function listIn(body: string, { members }: JsonShape, name: 'tools' | 'stop_sequences'): unknown {
-  const member = members?.findLast(({ key }) => key === name);
+  const member = memberOf(members, name);
   if (!member || member.valueEnd - member.valueStart > MOST_CHARS) return [];
   return JSON.parse(body.slice(member.valueStart, member.valueEnd));
 }

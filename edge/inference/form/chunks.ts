@@ -1,9 +1,9 @@
 import { Moulds, type Mould } from '../../../core/text/json-mould.ts';
-import { elementsAt, spliceMembers, type Member } from '../../../core/text/json-text.ts';
+import { elementsAt, type Member, memberOf, spliceMembers } from '../../../core/text/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import type { Usage } from '../../../core/task/task.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
-import { Edits, memberOf, type TextObject } from './edits.ts';
+import { Edits, type TextObject } from './edits.ts';
 import type { Form, FormOptions, Frame, WaitState } from './form.ts';
 import { ToolCalls } from './tool-calls.ts';
 import { withModel } from './whole.ts';

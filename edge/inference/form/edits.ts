@@ -1,5 +1,5 @@
 import type { Mould } from '../../../core/text/json-mould.ts';
-import { membersAt, type Member } from '../../../core/text/json-text.ts';
+import { memberOf, membersAt, type Member } from '../../../core/text/json-text.ts';
 
 /** An object within a JSON text. */
 export interface TextObject {
@@ -74,8 +74,4 @@ export class Edits {
     }
     return result + this.text.slice(copied, end);
   }
-}
-
-export function memberOf(members: readonly Member[], key: string): Member | undefined {
-  return members.findLast((member) => member.key === key);
 }

@@ -1,7 +1,7 @@
-import { elementsAt, spliceMembers } from '../../../core/text/json-text.ts';
+import { elementsAt, memberOf, spliceMembers } from '../../../core/text/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
-import { Edits, memberOf } from './edits.ts';
+import { Edits } from './edits.ts';
 import type { Form, FormOptions, Frame, WaitState } from './form.ts';
 
 /** Embeddings in the encoding that the caller asked for, whichever of the two its backend knows. */

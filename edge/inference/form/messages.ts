@@ -1,6 +1,7 @@
 import type { McpctlError } from '../../../core/errors.ts';
 import { anthropicErrorBody, toldLate } from '../../http/error-body.ts';
-import { Edits, memberOf } from './edits.ts';
+import { memberOf } from '../../../core/text/json-text.ts';
+import { Edits } from './edits.ts';
 import type { FormOptions, Frame, MadeEvent, NamedForm, WaitState } from './form.ts';
 import { eventName } from './event-name.ts';
 

@@ -1,6 +1,7 @@
 import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
-import { Edits, memberOf } from './edits.ts';
+import { memberOf } from '../../../core/text/json-text.ts';
+import { Edits } from './edits.ts';
 import { eventName } from './event-name.ts';
 import type { FormOptions, Frame, MadeEvent, NamedForm, WaitState } from './form.ts';
 

@@ -1,5 +1,5 @@
-import { elementsAt } from '../../../core/text/json-text.ts';
-import { memberOf, type Edits, type TextObject } from './edits.ts';
+import { elementsAt, memberOf } from '../../../core/text/json-text.ts';
+import type { Edits, TextObject } from './edits.ts';
 
 /** The tool calls of one choice so far. */
 interface Calls {

@@ -1,7 +1,7 @@
 import type { AddedMessage } from '../../../core/agent/history.ts';
 import { McpctlError, type Fault } from '../../../core/errors.ts';
 import type { NewMessage } from '../../../core/registry/threads/accept-turn.ts';
-import { elementsAt, topLevelMembers } from '../../../core/text/json-text.ts';
+import { elementsAt, memberOf, memberText, topLevelMembers } from '../../../core/text/json-text.ts';
 
 /** What a turn brings: a chat of which the thread holds the beginning. */
 export interface SentTurn {
@@ -31,7 +31,7 @@ const textOf = (content: unknown): string => {
  * @throws McpctlError `invalid_request` for an answer among them: the thread has those already, and would have them twice.
  */
 export function sentTurn(body: string): SentTurn {
-  const member = topLevelMembers(body)?.findLast(({ key }) => key === 'messages');
+  const member = memberOf(topLevelMembers(body), 'messages');
   const elements = member && elementsAt(body, member.valueStart);
   if (!elements) throw new McpctlError('invalid_json');
   const sent: SentTurn = { system: [], added: [], messages: [] };
@@ -58,10 +58,7 @@ export function sentTurn(body: string): SentTurn {
 /** A body of our own door as a chat: its parameters and messages stay as they are written. */
 export function chatOf(text: string, agent: string): string {
   const members = topLevelMembers(text) ?? [];
-  const valueOf = (name: string): string | undefined => {
-    const member = members.findLast(({ key }) => key === name);
-    return member && text.slice(member.valueStart, member.valueEnd);
-  };
+  const valueOf = (name: string): string | undefined => memberText(text, name, members);
   const append = valueOf('systemAppend');
   const message = valueOf('message');
   const listed = valueOf('messages')?.slice(1, -1).trim() ?? '';

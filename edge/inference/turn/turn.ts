@@ -9,6 +9,7 @@ import { shownInLine } from '../../../core/names.ts';
 import type { AcceptedTurn, TurnComposition, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/threads.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
+import { memberText } from '../../../core/text/json-text.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
 import { actorOf } from '../../http/context.ts';
 import { whileThere } from '../../http/gone.ts';
@@ -91,8 +92,7 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
   const agent = thread?.agent ?? name;
   if (name !== agent)
     refuse(asked.source === 'v1' ? 'model' : 'threadId', `the thread is of the agent '${agent}'`);
-  const several = /"n"\s*:\s*(?!1\s*[,}]|null)/.test(asked.body) && severalIn(asked.body);
-  if (several) refuse('n', 'a turn has one answer');
+  if (!isOne(memberText(asked.body, 'n'))) refuse('n', 'a turn has one answer');
   const equal = JSON.stringify([threadId, agent, wishes.pin ?? null, request.hash]);
   return {
     ...{ asked, agent, thread, request, wishes },
@@ -102,10 +102,7 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
   };
 }
 
-function severalIn(body: string): boolean {
-  const { n } = JSON.parse(body) as { n?: unknown };
-  return n !== undefined && n !== null && n !== 1;
-}
+const isOne = (n: string | undefined): boolean => n === undefined || n === 'null' || Number(n) === 1;
 
 function refuse(path: string, message: string): never {
   throw new McpctlError('invalid_request', undefined, { details: [{ path, message }] });

@@ -1,6 +1,6 @@
 import { unreadable } from '../../../core/judge/no-answer.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { topLevelMembers } from '../../../core/text/json-text.ts';
+import { memberText } from '../../../core/text/json-text.ts';
 import { Ending } from '../../../core/judge/ending.ts';
 import { eventsOfWhole } from '../../../core/judge/events-of-whole.ts';
 import { faultOfError, faultOfRefusal } from '../../../core/judge/fault.ts';
@@ -119,12 +119,6 @@ function failureOf(error: Extract<Result, { error: unknown }>['error']): StreamF
 }
 
 const LAST_EVENTS = 32;
-
-/** The text of a top-level member, byte for byte. */
-function memberText(text: string, key: string): string | undefined {
-  const member = topLevelMembers(text)?.findLast((m) => m.key === key);
-  return member && text.slice(member.valueStart, member.valueEnd);
-}
 
 /**
  * For an llm of the caller's that is being woken. @throws McpctlError `task_not_found` for any other id, `unavailable` where
