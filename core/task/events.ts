@@ -20,6 +20,7 @@ export type LoopName =
   | 'relay-dead'
   | 'announce'
   | 'put-out'
+  | 'turn-line'
   | 'serve'
   | 'hosted-rows';
 

@@ -15,8 +15,17 @@ interface WriteDeps<T> {
   told?: (result: T) => Pick<Written, 'changed'>;
 }
 
+/** Tells of a write, done or refused (docs/spec.md §9: every write emits one event). */
+export function tellWritten(
+  { bus, req }: Pick<WriteDeps<unknown>, 'bus' | 'req'>,
+  write: Omit<Written, 'actor' | 'tokenName' | 'reqId'>,
+): void {
+  const { userName: actor, tokenName } = actorOf(req);
+  bus.emit('registry.written', { ...write, actor, tokenName, reqId: req.context.requestId });
+}
+
 /**
- * Runs a write when it is its user's turn, and tells of it, done or refused (docs/spec.md §9: every write emits one event).
+ * Runs a write when it is its user's turn, and tells of it, done or refused.
  * @param told what is told of it besides, once it is done. @throws McpctlError `too_many_requests`, and what `work` does.
  */
 export async function written<T>(
@@ -24,16 +33,8 @@ export async function written<T>(
   what: Pick<Written, 'verb' | 'resource' | 'name'>,
   work: () => Promise<T>,
 ): Promise<T> {
-  const actor = actorOf(req);
   const tell = (outcome: Written['outcome'], more: Pick<Written, 'changed'> = {}): void =>
-    bus.emit('registry.written', {
-      ...what,
-      ...more,
-      actor: actor.userName,
-      tokenName: actor.tokenName,
-      reqId: req.context.requestId,
-      outcome,
-    });
+    tellWritten({ bus, req }, { ...what, ...more, outcome });
   try {
     const result = await inItsTurn(gates.writes, req, work);
     tell('ok', told?.(result));

@@ -7,7 +7,7 @@ import { nearest } from '../../core/runtime/nearest.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { bodyOf, faultsIn } from '../http/parse.ts';
-import { written } from '../http/written.ts';
+import { tellWritten, written } from '../http/written.ts';
 
 const MOST_MIB = 4;
 const MOST_FAULTS = 50;
@@ -57,12 +57,14 @@ async function apply(deps: EdgeDeps, req: Request) {
   const documents = documentsIn(said, deps.resources.definitions);
   const asked = { documents, dryRun, actor: actorOf(req) };
   const what = { verb: 'edit', resource: 'apply', name: dryRun ? 'dry-run' : '' } as const;
-  const told = (items: Awaited<ReturnType<typeof deps.registry.apply>>) => ({
-    changed: items
-      .filter(({ outcome }) => outcome !== 'unchanged')
-      .map(({ resource, name }) => `${resource}/${name}`),
-  });
-  return { dryRun, items: await written({ ...deps, req, told }, what, () => deps.registry.apply(asked)) };
+  const items = await written({ ...deps, req }, what, () => deps.registry.apply(asked));
+  // Each is a write as if it had been made alone: who listens for one of a resource hears it (edge/believed/identity-watch.ts).
+  for (const { resource, name, outcome, changed } of dryRun ? [] : items) {
+    if (outcome === 'unchanged') continue;
+    const verb = outcome === 'created' ? 'create' : 'edit';
+    tellWritten({ ...deps, req }, { verb, resource, name, changed, outcome: 'ok' });
+  }
+  return { dryRun, items };
 }
 
 /** `POST /api/v1/apply`: many resources as they are to be, all of them or none. */

@@ -160,12 +160,19 @@ describe('apply', function () {
     ];
     expect((await apply(documents)).status, 'as a user').to.equal(403);
     const asRoot = { token: t.tokens.root };
+    const told: string[] = [];
+    t.deps.bus.on('registry.written', ({ verb, resource, name }) => told.push(`${verb} ${resource} ${name}`));
+    await apply(documents, { ...asRoot, dryRun: true });
+    expect(told.splice(0)).to.deep.equal(['edit apply dry-run']);
     expect(outcomes(await apply(documents, asRoot)).map((line) => line.split(' ').at(-1))).to.deep.equal([
       ...['created', 'created', 'created'],
     ]);
+    const each = ['create rbac gpu-users', 'create group gpu', 'create user grace'];
+    expect(told.splice(0)).to.deep.equal(['edit apply ', ...each]);
     expect(
       new Set(outcomes(await apply(documents, asRoot)).map((line) => line.split(' ').at(-1))),
     ).to.deep.equal(new Set(['unchanged']));
+    expect(told).to.deep.equal(['edit apply ']);
   });
 
   it('of two at once, one comes after the other', async () => {

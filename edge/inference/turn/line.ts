@@ -1,6 +1,7 @@
 import { v7 } from 'uuid';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import type { NextTurn } from '../../../core/registry/threads/start-turn.ts';
+import { eachInTurn } from '../../../core/runtime/each-in-turn.ts';
 import type { Service } from '../../../core/runtime/process/service.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { readRequest } from '../ask/request.ts';
@@ -75,17 +76,18 @@ export function createTurnLine(deps: EdgeDeps): Service {
   let stopped = false;
   const look = async (): Promise<void> => {
     try {
-      for (const threadId of await deps.registry.threads.waiting(AT_ONCE)) {
-        if (stopped) return;
-        await startNext(deps, threadId).catch((thrown: unknown) =>
-          deps.log.warn(
-            { threadId, why: messageOf(thrown) },
-            'a turn could not be started; the next look tries again',
-          ),
-        );
-      }
+      const waiting = await deps.registry.threads.waiting(AT_ONCE);
+      await eachInTurn(
+        waiting,
+        async (threadId) => (stopped ? undefined : await startNext(deps, threadId)),
+        (missed) => deps.bus.emit('loop.left', { loop: 'turn-line', ...missed, ended: 0 }),
+      );
     } catch (thrown) {
-      deps.log.debug({ why: messageOf(thrown) }, 'lines of threads could not be looked at');
+      const isAway = thrown instanceof McpctlError && thrown.code === 'unavailable'; // others say so
+      deps.log[isAway ? 'debug' : 'warn'](
+        { why: messageOf(thrown) },
+        'turns could not be started; the next look tries again',
+      );
     }
   };
   const again = (): void => {
