@@ -1,15 +1,12 @@
-import width from 'string-width';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Client } from '../../net/client.ts';
 import { cell } from '../../say/text.ts';
+import { ruled } from '../../talk/conversation.ts';
 import type { SeenLlm, SeenPool } from '../../net/views.ts';
 
 /** Who is about to answer, between rules. @throws McpctlError `llm_not_found`. */
 export async function bannerFor(client: Client, name: string, columns: number): Promise<string[]> {
-  const facts = await factsOf(client, name);
-  const longest = Math.max(...facts.map((line) => width(line)));
-  const rule = '─'.repeat(Math.max(20, Math.min(longest, columns || 80)));
-  return [rule, ...facts, rule];
+  return ruled(await factsOf(client, name), columns);
 }
 
 async function factsOf(client: Client, name: string): Promise<string[]> {

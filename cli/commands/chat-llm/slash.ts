@@ -1,8 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
-import { nearest } from '../../../core/runtime/nearest.ts';
-import type { Client } from '../../net/client.ts';
-import type { Context } from '../../who/context.ts';
+import { usageSlash, type Slash, type Slashes } from '../../talk/slash.ts';
+import type { Usage } from '../../talk/usage.ts';
 import type { Asking, Message } from './asking.ts';
 import { bannerFor } from './banner.ts';
 
@@ -10,16 +9,10 @@ import { bannerFor } from './banner.ts';
 export interface Talk {
   asking: Asking;
   history: Message[];
-  /** Tokens of all answers so far, as the backends counted them. */
-  usage: { prompt: number; completion: number; answers: number };
+  usage: Usage;
 }
 
-interface Slash {
-  about: string;
-  run(ctx: Context, client: Client, said: { talk: Talk; rest: string }): Promise<void>;
-}
-
-const slashes: Readonly<Record<string, Slash>> = {
+const commands: Readonly<Record<string, Slash<Talk>>> = {
   model: {
     about: 'NAME: talk to another llm or pool from now on; the conversation stays',
     async run(ctx, client, { talk, rest }) {
@@ -62,48 +55,11 @@ const slashes: Readonly<Record<string, Slash>> = {
       ctx.out.note(`${messages.length} messages are in ${rest}.`);
     },
   },
-  usage: {
-    about: 'how many tokens it took so far',
-    async run(ctx, _client, { talk: { usage } }) {
-      const { prompt, completion, answers } = usage;
-      ctx.out.note(
-        `${answers} ${answers === 1 ? 'answer' : 'answers'}: ${prompt} tokens in, ${completion} out, as the backend counts them.`,
-      );
-    },
-  },
+  usage: usageSlash,
 };
 
-const leaving = ['bye', 'exit', 'quit'];
-
-const help = (): string[] => [
-  ...Object.entries(slashes).map(([name, { about }]) => `/${name} ${about}`),
-  '/bye: leave, as Ctrl-D does',
-  '""" begins and ends a message of several lines; a space before it sends a / as text.',
-];
-
-/**
- * Does what a line that begins with `/` says; its errors are thrown and end nothing.
- * @returns `sent` for a message, which is not ours; `leave` when that was said.
- */
-export async function slash(
-  ctx: Context,
-  client: Client,
-  { talk, said }: { talk: Talk; said: string },
-): Promise<'sent' | 'done' | 'leave'> {
-  const [, word, rest = ''] = /^\/([a-z?]+)(?:[ \t]+(.*))?$/i.exec(said.trimEnd()) ?? [];
-  if (word === undefined) return 'sent';
-  const name = word.toLowerCase();
-  if (leaving.includes(name)) return 'leave';
-  if (name === 'help' || name === '?') {
-    for (const line of help()) ctx.out.note(line);
-    return 'done';
-  }
-  const slashCommand = Object.hasOwn(slashes, name) ? slashes[name] : undefined;
-  if (!slashCommand) {
-    const near = nearest(name, [...Object.keys(slashes), ...leaving, 'help'], 1)[0];
-    const hint = near ? `Did you mean /${near}?` : 'See /help.';
-    throw new McpctlError('usage', `/${name} is not known. ${hint} A space before it sends it as text.`);
-  }
-  await slashCommand.run(ctx, client, { talk, rest: rest.trim() });
-  return 'done';
-}
+/** What a person may say of a conversation with an llm. */
+export const slashes: Slashes<Talk> = {
+  commands,
+  tips: ['""" begins and ends a message of several lines; a space before it sends a / as text.'],
+};

@@ -1,14 +1,11 @@
-import width from 'string-width';
 import { catalogueEntry } from '../../../core/resources/catalogue.ts';
 import { agent as agentResource } from '../../../core/resources/agent.ts';
-import { Cancelled, failureOf } from '../../exit.ts';
 import type { Client } from '../../net/client.ts';
 import type { SeenThread } from '../../net/turns.ts';
 import { cell } from '../../say/text.ts';
-import { wholeMessage } from '../../talk/message.ts';
-import { createPrompt } from '../../talk/prompt.ts';
+import { converseWith, ruled } from '../../talk/conversation.ts';
 import type { Context } from '../../who/context.ts';
-import { slash, tell } from './slash.ts';
+import { slashes, tell } from './slash.ts';
 import { rejoin, say, type Talk } from './turn.ts';
 
 /** How much of a thread is shown to who comes back: two questions and their answers. */
@@ -27,10 +24,7 @@ async function bannerFor(client: Client, talk: Talk, columns: number): Promise<s
     `LLM: ${told('llm')} → pool ${told('pool')} (${told('status')})`,
     talk.threadId === null ? 'Thread: a new one' : `Thread: ${talk.threadId}`,
   ];
-  const rule = '─'.repeat(
-    Math.max(20, Math.min(Math.max(...facts.map((line) => width(line))), columns || 80)),
-  );
-  return [rule, ...facts, rule];
+  return ruled(facts, columns);
 }
 
 /** Talks with a person until Ctrl-D. @throws Cancelled when Ctrl-C leaves. */
@@ -41,18 +35,10 @@ export async function converse(
 ): Promise<void> {
   for (const line of await bannerFor(client, talk, ctx.terminal.size().columns)) ctx.out.note(line);
   if (thread) await comeBack(ctx, client, { talk, thread });
-  const prompt = createPrompt(ctx);
+  const exchange = (message: string): Promise<boolean> => say(ctx, client, { talk, message });
   try {
-    for (;;) {
-      const message = await wholeMessage(prompt);
-      if (message === null) return;
-      if (message.trim() === '') continue;
-      const done = await prompt.aside(() => obeyed(ctx, client, { talk, said: message }));
-      if (done === 'leave') return;
-      if (done === 'sent' && (await prompt.aside(() => say(ctx, client, { talk, message })))) prompt.arm();
-    }
+    await converseWith(ctx, client, { talk, slashes, exchange });
   } finally {
-    prompt.close();
     ctx.out.note('');
     if (talk.threadId !== null)
       ctx.out.note(`resume: mcpctl chat ${talk.asking.agent} --thread ${talk.threadId}`);
@@ -70,19 +56,4 @@ async function comeBack(
   if (openTurn?.taskId == null) return;
   const place = { threadId: thread.id, turn: openTurn.n };
   await rejoin(ctx, client, { talk, place, taskId: openTurn.taskId });
-}
-
-/** A command that fails is said and does not end the conversation. */
-async function obeyed(
-  ctx: Context,
-  client: Client,
-  said: { talk: Talk; said: string },
-): Promise<'sent' | 'done' | 'leave'> {
-  try {
-    return await slash(ctx, client, said);
-  } catch (thrown) {
-    if (ctx.interrupts.signal.aborted) throw new Cancelled();
-    ctx.terminal.stderr.write(failureOf(thrown).text);
-    return 'done';
-  }
 }

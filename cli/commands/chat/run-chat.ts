@@ -1,5 +1,6 @@
 import { showAnswer } from '../../answer.ts';
 import { messageSaid } from '../../talk/message.ts';
+import { noUsage } from '../../talk/usage.ts';
 import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
 import { converse } from './converse.ts';
@@ -19,8 +20,7 @@ export async function runChat(ctx: Context, options: ChatOptions): Promise<void>
   const thread = await threadMeant(client, options);
   if (options.continue && !thread)
     ctx.out.note(`There is no thread with ${options.agent} yet; a new one begins.`);
-  const usage = { prompt: 0, completion: 0, answers: 0 };
-  const talk: Talk = { asking: options, threadId: thread?.id ?? null, usage };
+  const talk: Talk = { asking: options, threadId: thread?.id ?? null, usage: noUsage() };
   if (message === null) return await converse(ctx, client, { talk, thread });
   await once(ctx, client, { talk, message, async: options.async });
 }

@@ -1,14 +1,9 @@
 import { McpctlError } from '../../../core/errors.ts';
-import { nearest } from '../../../core/runtime/nearest.ts';
 import type { Client } from '../../net/client.ts';
 import { cell } from '../../say/text.ts';
 import type { Context } from '../../who/context.ts';
+import { usageSlash, type Slash, type Slashes } from '../../talk/slash.ts';
 import type { Talk } from './turn.ts';
-
-interface Slash {
-  about: string;
-  run(ctx: Context, client: Client, said: { talk: Talk; rest: string }): Promise<void>;
-}
 
 const LISTED = 10;
 const TOLD = 20;
@@ -26,7 +21,7 @@ export async function tell(
   }
 }
 
-const slashes: Readonly<Record<string, Slash>> = {
+const commands: Readonly<Record<string, Slash<Talk>>> = {
   new: {
     about: 'begin another thread; this one stays',
     async run(ctx, _client, { talk }) {
@@ -59,43 +54,8 @@ const slashes: Readonly<Record<string, Slash>> = {
       await tell(ctx, client, { threadId, last: TOLD });
     },
   },
-  usage: {
-    about: 'how many tokens it took so far',
-    async run(ctx, _client, { talk: { usage } }) {
-      const { prompt, completion, answers } = usage;
-      ctx.out.note(
-        `${answers} ${answers === 1 ? 'answer' : 'answers'}: ${prompt} tokens in, ${completion} out, as the backend counts them.`,
-      );
-    },
-  },
+  usage: usageSlash,
 };
 
-const leaving = ['bye', 'exit', 'quit'];
-
-/**
- * Does what a line that begins with `/` says; its errors are thrown and end nothing.
- * @returns `sent` for a message, which is not ours; `leave` when that was said.
- */
-export async function slash(
-  ctx: Context,
-  client: Client,
-  { talk, said }: { talk: Talk; said: string },
-): Promise<'sent' | 'done' | 'leave'> {
-  const [, word, rest = ''] = /^\/([a-z?]+)(?:[ \t]+(.*))?$/i.exec(said.trimEnd()) ?? [];
-  if (word === undefined) return 'sent';
-  const name = word.toLowerCase() === 'clear' ? 'new' : word.toLowerCase();
-  if (leaving.includes(name)) return 'leave';
-  if (name === 'help' || name === '?') {
-    for (const [command, { about }] of Object.entries(slashes)) ctx.out.note(`/${command} ${about}`);
-    ctx.out.note('/bye: leave, as Ctrl-D does');
-    return 'done';
-  }
-  const slashCommand = Object.hasOwn(slashes, name) ? slashes[name] : undefined;
-  if (!slashCommand) {
-    const near = nearest(name, [...Object.keys(slashes), ...leaving, 'help'], 1)[0];
-    const hint = near ? `Did you mean /${near}?` : 'See /help.';
-    throw new McpctlError('usage', `/${name} is not known. ${hint} A space before it sends it as text.`);
-  }
-  await slashCommand.run(ctx, client, { talk, rest: rest.trim() });
-  return 'done';
-}
+/** What a person may say of a conversation with an agent. */
+export const slashes: Slashes<Talk> = { commands, aliases: { clear: 'new' } };

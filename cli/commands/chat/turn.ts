@@ -4,6 +4,7 @@ import { Cancelled, failureOf } from '../../exit.ts';
 import type { Client } from '../../net/client.ts';
 import type { InferEvent } from '../../net/infer.ts';
 import type { Following, Place, TurnCall } from '../../net/turns.ts';
+import { counted, type Usage } from '../../talk/usage.ts';
 import type { Context } from '../../who/context.ts';
 
 /** How an agent is asked, whatever is said. */
@@ -20,7 +21,7 @@ export interface Asking {
 export interface Talk {
   asking: Asking;
   threadId: string | null;
-  usage: { prompt: number; completion: number; answers: number };
+  usage: Usage;
   /** How many older turns were left out when that was said last. */
   leftOut?: number;
 }
@@ -151,15 +152,4 @@ async function shown(ctx: Context, { talk, open, stop }: Showing): Promise<boole
     ctx.terminal.stderr.write(failureOf(thrown).text);
   }
   return stopping !== undefined;
-}
-
-async function* counted(events: AsyncIterable<InferEvent>, usage: Talk['usage']): AsyncGenerator<InferEvent> {
-  usage.answers++;
-  for await (const event of events) {
-    if (event.kind === 'usage') {
-      usage.prompt += event.promptTokens;
-      usage.completion += event.completionTokens;
-    }
-    yield event;
-  }
 }
