@@ -1,12 +1,12 @@
-import { agent } from './agent.ts';
+import { agent } from './talk/agent.ts';
 import type { Definition, Guarded, Listed } from './define.ts';
 import { board, llm, metrics, session, task } from './guarded.ts';
-import { group, rbac, user } from './identity.ts';
+import { group, rbac, user } from './people/identity.ts';
 import { pool } from './pool.ts';
-import { project } from './project.ts';
-import { prompt } from './prompt.ts';
-import { thread } from './thread.ts';
-import { token } from './token.ts';
+import { project } from './talk/project.ts';
+import { prompt } from './talk/prompt.ts';
+import { thread } from './talk/thread.ts';
+import { token } from './people/token.ts';
 
 /** Every resource, by its word. A new one is added here. */
 export const resources = {

@@ -2,7 +2,7 @@ import { Router, type Request } from 'express';
 import { can } from '../../core/access.ts';
 import type { ComposedView } from '../../core/agent/composed-view.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { agent } from '../../core/resources/agent.ts';
+import { agent } from '../../core/resources/talk/agent.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { composedFor } from '../inference/ask/aim.ts';

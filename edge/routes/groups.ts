@@ -1,7 +1,7 @@
 import { Router, type Request, type Response } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { nameSchema } from '../../core/names.ts';
-import { userNameSchema } from '../../core/resources/identity.ts';
+import { userNameSchema } from '../../core/resources/people/identity.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { written } from '../http/written.ts';

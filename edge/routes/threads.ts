@@ -13,7 +13,7 @@ import { McpctlError } from '../../core/errors.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
 import type { ThreadRow, TurnRow } from '../../core/registry/threads/rows.ts';
-import { agent } from '../../core/resources/agent.ts';
+import { agent } from '../../core/resources/talk/agent.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';

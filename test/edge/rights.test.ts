@@ -6,7 +6,7 @@ import { closed } from '../../core/access/grants.ts';
 import { grantedTo } from '../../core/access/presets.ts';
 import { createRegistry, type Registry } from '../../core/registry/registry.ts';
 import type { Definition } from '../../core/resources/define.ts';
-import { agent } from '../../core/resources/agent.ts';
+import { agent } from '../../core/resources/talk/agent.ts';
 import { stored } from '../../core/resources/index.ts';
 import type { TaskRow } from '../../core/task/task.ts';
 import { modelRoutes } from '../../edge/openai/models.ts';

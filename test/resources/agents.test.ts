@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { everything, type Actor } from '../../core/access.ts';
 import { grantedTo } from '../../core/access/presets.ts';
-import { agent } from '../../core/resources/agent.ts';
-import { project } from '../../core/resources/project.ts';
-import { prompt } from '../../core/resources/prompt.ts';
+import { agent } from '../../core/resources/talk/agent.ts';
+import { project } from '../../core/resources/talk/project.ts';
+import { prompt } from '../../core/resources/talk/prompt.ts';
 import type { User } from '../../core/registry/people/users.ts';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
 

@@ -9,7 +9,7 @@ import {
   required,
   shown,
 } from '../../core/resources/define.ts';
-import { project } from '../../core/resources/project.ts';
+import { project } from '../../core/resources/talk/project.ts';
 
 /** A resource that is nowhere but in the tests: its definition and its migration, as any other's. */
 export const gadget = defineResource({

@@ -1,5 +1,5 @@
 import { catalogueEntry } from '../../../core/resources/catalogue.ts';
-import { agent as agentResource } from '../../../core/resources/agent.ts';
+import { agent as agentResource } from '../../../core/resources/talk/agent.ts';
 import type { Client } from '../../net/client.ts';
 import type { SeenThread } from '../../net/turns.ts';
 import { cell } from '../../say/text.ts';

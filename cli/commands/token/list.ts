@@ -34,7 +34,7 @@ async function runTokenList(ctx: Context, options: TokenListOptions): Promise<vo
       import('../../say/arrange.ts'),
       import('../../resources/shown.ts'),
       import('../../../core/resources/catalogue.ts'),
-      import('../../../core/resources/token.ts'),
+      import('../../../core/resources/people/token.ts'),
     ]);
   const instant = instantsFor({ clock: ctx.clock, tty: ctx.terminal.tty.stdout });
   const columns = columnsOf(own.catalogueEntry(token), instant);

@@ -3,7 +3,7 @@ import { can, type Actor } from '../../access.ts';
 import { builtIn } from '../../access/built-in.ts';
 import { needCover } from '../../access/covers.ts';
 import { McpctlError } from '../../errors.ts';
-import { group, user } from '../../resources/identity.ts';
+import { group, user } from '../../resources/people/identity.ts';
 import type { Connection } from '../database/connect.ts';
 import { findRow, targetOf } from '../resources/rows.ts';
 import { enterIdentity } from './actors.ts';

@@ -4,7 +4,7 @@ import { can, canToAll, type Actor } from '../../access.ts';
 import { builtIn } from '../../access/built-in.ts';
 import { needCover } from '../../access/covers.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
-import type { Subject } from '../../resources/identity.ts';
+import type { Subject } from '../../resources/people/identity.ts';
 import { revokeAllOf } from '../people/tokens.ts';
 import type { Hooks } from '../resources/hooks.ts';
 import type { ResourceRow, Values } from '../resources/rows.ts';

@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { builtIn } from '../../access/built-in.ts';
 import { Granted, operations, type Grant, type Rights } from '../../access/grants.ts';
-import { roleSchema } from '../../resources/grant.ts';
+import { roleSchema } from '../../resources/people/grant.ts';
 
 const grantSchema = z
   .object({ role: roleSchema, resource: z.string(), name: z.string().optional() })

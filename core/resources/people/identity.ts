@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { operations } from '../access/grants.ts';
-import { nameSchema, textSchema } from '../names.ts';
-import { defineResource, optional, ownership, required, shown } from './define.ts';
+import { operations } from '../../access/grants.ts';
+import { nameSchema, textSchema } from '../../names.ts';
+import { defineResource, optional, ownership, required, shown } from '../define.ts';
 import { grantSchema } from './grant.ts';
 
 /** Wider than other names: people are called by their addresses too. */

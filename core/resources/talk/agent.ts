@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nameSchema, textBlockSchema, textSchema } from '../names.ts';
+import { nameSchema, textBlockSchema, textSchema } from '../../names.ts';
 import {
   defineResource,
   optional,
@@ -9,8 +9,8 @@ import {
   requiredReference,
   shown,
   visibilities,
-} from './define.ts';
-import { llm } from './guarded.ts';
+} from '../define.ts';
+import { llm } from '../guarded.ts';
 import { project } from './project.ts';
 
 /** What a call says itself, or what is between a caller and this server: no default of an agent. */

@@ -1,4 +1,4 @@
-import { shown, type Listed } from './define.ts';
+import { shown, type Listed } from '../define.ts';
 
 export const token: Listed = {
   word: 'token',

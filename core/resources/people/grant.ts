@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { grantable } from '../access/grants.ts';
+import { grantable } from '../../access/grants.ts';
 
 export const roleSchema = z.enum(['view', 'create', 'edit', 'delete', 'run']);
 

@@ -1,4 +1,4 @@
-import { shown, type Listed } from './define.ts';
+import { shown, type Listed } from '../define.ts';
 
 /** A conversation with an agent: its owner's alone. What was said in it is kept by a store of its own (core/registry/threads). */
 export const thread: Listed = {

@@ -1,5 +1,5 @@
-import { nameSchema, textSchema } from '../names.ts';
-import { defineResource, optional, ownership, required, shown } from './define.ts';
+import { nameSchema, textSchema } from '../../names.ts';
+import { defineResource, optional, ownership, required, shown } from '../define.ts';
 
 export const project = defineResource({
   word: 'project',

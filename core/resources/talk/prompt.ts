@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { nameSchema, textBlockSchema } from '../names.ts';
+import { nameSchema, textBlockSchema } from '../../names.ts';
 import { agent } from './agent.ts';
-import { defineResource, optional, ownership, reference, required, shown } from './define.ts';
+import { defineResource, optional, ownership, reference, required, shown } from '../define.ts';
 import { project } from './project.ts';
 
 export const prompt = defineResource({
