@@ -65,7 +65,7 @@ const own = [
 /** What the scripts do, ours and BullMQ's: Redis asks whether their caller may, key by key. */
 const ofScripts = [
   ...['del', 'type', 'exists', 'get', 'set', 'incr', 'pexpire', 'pttl', 'time', 'spublish', 'info|server'],
-  ...['hdel', 'hexists', 'hget', 'hgetall', 'hincrby', 'hmget', 'hmset', 'hset', 'hsetnx'],
+  ...['hdel', 'hexists', 'hget', 'hgetall', 'hincrby', 'hlen', 'hmget', 'hmset', 'hset', 'hsetnx'],
   ...['llen', 'lpush', 'lrange', 'lrem', 'ltrim', 'rpoplpush', 'rpush', 'sadd', 'scard', 'srem'],
   ...['xadd', 'xlen', 'xtrim', 'zadd', 'zcard', 'zpopmin', 'zrange', 'zrangebyscore', 'zrem'],
   ...['zremrangebyrank', 'zremrangebyscore', 'zrevrange', 'zrevrangebyscore', 'zscore'],

@@ -31,6 +31,9 @@ describe('too much at a key of a pool', () => {
     await t.redis.hset(members, fields(MANY, '1 {}'));
     await t.door.presence.drop(sessionId, ['crowd']);
     expect(await t.redis.exists(members)).to.equal(0);
+    await t.redis.hset(members, fields(MANY, '1 {}'));
+    await serve('crowd');
+    expect(await t.redis.hlen(members), 'what who comes goes through').to.equal(1);
   });
 
   it('is not read as a member: one that is larger goes, the others stay', async () => {

@@ -255,7 +255,7 @@ export async function announceAll(
 ): Promise<void> {
   const calls = said.map(({ poolKey, llmId, announcement }) => ({
     keys: [keys.pool(poolKey).members],
-    args: [memberField(llmId, announcement.sessionId), JSON.stringify(announcement), leaseMs],
+    args: [memberField(llmId, announcement.sessionId), JSON.stringify(announcement), leaseMs, MOST_MEMBERS],
   }));
   if (calls.length > 0) await runScripts(redis, 'announce', calls);
 }

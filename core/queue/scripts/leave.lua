@@ -3,7 +3,7 @@
   writes over that; a reader that knows no 'lost' takes it for nobody.
   KEYS  1 ws:{P}
   ARGV  1 session id   2 nonce ('' = any)   3 how many members there may be: where there are more, all go
-  Callers  edge (goodbye), relay (a lost stream), worker (at its end) ]]
+  Callers  edge (goodbye), relay (a lost stream) ]]
 if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[3]) then return redis.call('UNLINK', KEYS[1]) end
 local all = redis.call('HGETALL', KEYS[1])
 local t = redis.call('TIME')
