@@ -45,6 +45,18 @@ module.exports = {
       { path: '^(core/registry|edge|cli)/resources/' },
       { path: '^core/resources/', pathNot: '^core/resources/(define|index|catalogue)[.]ts$' },
     ),
+    // What a browser gets: of ours it takes types of what is pure, which leave nothing in the bundle.
+    forbid(
+      'web-takes-types-only',
+      { path: '^web/' },
+      { path: '^(core|edge|worker|scheduler|cli|start|test|bench)/', dependencyTypesNot: ['type-only'] },
+    ),
+    forbid(
+      'web-takes-what-is-pure',
+      { path: '^web/' },
+      { path: '^(core|edge|worker|scheduler|cli|start)/', pathNot: pure },
+    ),
+    forbid('nobody-imports-the-page', { path: product }, { path: '^web/|(^|/)node_modules/@?preact' }),
     forbid('flow-is-core', { path: '^core/flow/' }, { path: '^(edge|worker|scheduler|cli|start)/' }),
     forbid('flow-is-for-edge-and-scheduler', { path: '^(worker|cli|start)/' }, { path: '^core/flow/' }),
     forbid(
@@ -80,7 +92,7 @@ module.exports = {
     forbid('everything-resolves', {}, { couldNotResolve: true }),
     forbid(
       'production-needs-no-dev-dependency',
-      { path: product, pathNot: '^start/boot/bundle[.]mjs$' }, // a step of the build, which typescript is needed for as well
+      { path: product, pathNot: '^start/boot/(bundle|web)[.]mjs$' }, // a step of the build, which typescript is needed for as well
       { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], pathNot: '/@types/' },
     ),
   ],

@@ -153,6 +153,14 @@ function whoseOf({ granted, userId }: Actor, verb: Verb, rights: Guarded): Scope
   return { ...everything, ownerId, orNames: names, orShared: who === 'shared' };
 }
 
+/** By verb, the resources of which there is anything at all that an actor may do it to. */
+export function mayOf(actor: Actor): Whoami['may'] {
+  const words = Object.keys(resources) as Resource[];
+  const of = (verb: Verb): string[] => words.filter((resource) => scopeOf(actor, verb, resource) !== null);
+  const create = words.filter((resource) => can(actor, 'create', { resource }));
+  return { view: of('view'), create, edit: of('edit'), delete: of('delete'), run: of('run') };
+}
+
 /** Whether an actor may do that to everybody's, whatever they are. */
 export function canToAll(actor: Actor, verb: Verb, resource: Resource | Guarded): boolean {
   const scope = scopeOf(actor, verb, resource);
@@ -221,4 +229,15 @@ export const whoamiSchema = z.object({
   token: z.string(),
   binding: z.enum(bindings),
   version: z.string(),
+  /** What the token is bound to; null: every pool. */
+  pools: z.array(z.string()).nullable(),
+  /** By verb the resources that one may do it to, some of them or all: what a page offers. Each call is asked anew. */
+  may: z.object({
+    view: z.array(z.string()),
+    create: z.array(z.string()),
+    edit: z.array(z.string()),
+    delete: z.array(z.string()),
+    run: z.array(z.string()),
+  }),
 });
+export type Whoami = z.infer<typeof whoamiSchema>;

@@ -1,4 +1,4 @@
-import express, { Router, type Express } from 'express';
+import express, { Router, type Express, type RequestHandler } from 'express';
 import helmet, { type HelmetOptions } from 'helmet';
 import { accessRoutes } from './routes/access.ts';
 import { adminRoutes } from './admin/routes.ts';
@@ -33,6 +33,7 @@ import { threadRoutes } from './routes/threads.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { usageRoutes } from './routes/usage.ts';
 import { whoamiRoutes } from './routes/whoami.ts';
+import { webRoutes } from './web/routes.ts';
 
 type MakeRoutes = (deps: EdgeDeps) => Router;
 
@@ -79,10 +80,11 @@ interface Behind {
   routes: readonly MakeRoutes[];
 }
 
-/** Everything behind a door asks for a token first, then reads the body, then finds its route or is 404. */
-function door(deps: EdgeDeps, { uplink = [], always = [], routes }: Behind): Router {
+/** Everything behind a door asks who it is first, by a token unless told, then reads the body, then finds its route or is 404. */
+function door(deps: EdgeDeps, behind: Behind, who: RequestHandler = authenticate(deps)): Router {
+  const { uplink = [], always = [], routes } = behind;
   const router = Router();
-  router.use(authenticate(deps));
+  router.use(who);
   for (const make of uplink) router.use(make(deps));
   router.use(readBody(deps));
   for (const make of always) router.use(make(deps));
@@ -101,8 +103,14 @@ const answersOnly: HelmetOptions = {
   strictTransportSecurity: false,
 };
 
+interface Doors {
+  /** Those that browsers come to with a cookie: no other page may read them, whatever the operator allows. */
+  pages?: (app: Express) => void;
+  doors: (app: Express) => void;
+}
+
 /** What every answer passes through, and the doors between. Opens nothing and listens nowhere. */
-function createAppWith(deps: EdgeDeps, doors: (app: Express) => void): Express {
+function createAppWith(deps: EdgeDeps, { pages, doors }: Doors): Express {
   const app = express();
   app.disable('etag'); // a revision is the ETag, where there is one
   app.set('trust proxy', deps.config.trustProxy);
@@ -112,6 +120,7 @@ function createAppWith(deps: EdgeDeps, doors: (app: Express) => void): Express {
   app.use(countRequests(deps));
   app.use(helmet(answersOnly));
   app.use(checkHost(deps.config));
+  pages?.(app);
   app.options(/^/, slowStrangers(deps)); // a preflight brings no token
   app.use(cors(deps.config));
   doors(app);
@@ -130,17 +139,24 @@ const forWorkers = { uplink: uplinkRoutes, always: workerRoutes };
 
 /** The edge's HTTP application. */
 export function createApp(deps: EdgeDeps): Express {
-  return createAppWith(deps, (app) => {
-    app.use('/api/v1', door(deps, { ...forWorkers, routes: apiRoutes }));
-    app.use('/v1', door(deps, { routes: v1Routes }));
-    app.use('/api', door(deps, { routes: [ollamaRoutes] }));
-    app.use('/admin', adminRoutes(deps));
+  return createAppWith(deps, {
+    pages(app) {
+      app.use(webRoutes(deps, { api: (who) => door(deps, { routes: apiRoutes }, who) }));
+    },
+    doors(app) {
+      app.use('/api/v1', door(deps, { ...forWorkers, routes: apiRoutes }));
+      app.use('/v1', door(deps, { routes: v1Routes }));
+      app.use('/api', door(deps, { routes: [ollamaRoutes] }));
+      app.use('/admin', adminRoutes(deps));
+    },
   });
 }
 
 /** What a relay of its own answers: the calls of workers, and nothing for callers. */
 export function createRelayApp(deps: EdgeDeps): Express {
-  return createAppWith(deps, (app) => {
-    app.use('/api/v1', door(deps, { ...forWorkers, routes: [] }));
+  return createAppWith(deps, {
+    doors(app) {
+      app.use('/api/v1', door(deps, { ...forWorkers, routes: [] }));
+    },
   });
 }

@@ -11,6 +11,8 @@ export interface EdgeClient {
   activeLlms(): Promise<string[]>;
   /** Whether a worker takes tasks for it now: its row may say active a moment before. */
   isServed(name: string): Promise<boolean>;
+  /** An address that signs a browser of this machine in, once and soon; undefined where it cannot be had. */
+  signInLink(): Promise<string | undefined>;
   /** What goes on at the edge; undefined while it does not say. */
   pulse(): Promise<Pulse | undefined>;
   /** One streamed answer. @returns how fast it was, or why there was none, in words for a person. */
@@ -39,6 +41,8 @@ export interface Answered {
   tokens: number;
   tokensPerSecond: number;
 }
+
+const onceSchema = z.object({ once: z.string() });
 
 const CALL_MS = 2_000;
 const MOST_TOKENS = 200;
@@ -100,6 +104,7 @@ export function createEdgeClient({ url, token, clock }: EdgeDeps): EdgeClient {
       const pool = await get(`/api/v1/llms/${encodeURIComponent(name)}/members`, membersSchema);
       return pool?.members.some((m) => m.name === name && m.status === 'active' && m.slots > 0) ?? false;
     },
+    signInLink: () => linkOf(url, headers),
     async pulse() {
       const [pools, metrics] = await Promise.all([get('/api/v1/pools', poolsSchema), textOf('/metrics')]);
       if (pools === undefined || metrics === undefined) return undefined;
@@ -123,6 +128,16 @@ export function createEdgeClient({ url, token, clock }: EdgeDeps): EdgeClient {
       }
     },
   };
+}
+
+async function linkOf(url: string, headers: Record<string, string>): Promise<string | undefined> {
+  try {
+    const asked = { method: 'POST', headers, signal: AbortSignal.timeout(CALL_MS) };
+    const { once } = onceSchema.parse(await (await fetch(`${url}/ui/once`, asked)).json());
+    return `${url}/ui/#once=${once}`;
+  } catch {
+    return undefined; // a person signs in with the token instead
+  }
 }
 
 interface Reading {

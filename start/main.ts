@@ -99,7 +99,9 @@ async function welcome({ edge, backend }: Started, home: Home, at: { url: string
   else say(`Nothing is published yet; see the worker's lines above and ${home.config}.`);
   if (at.stop.aborted) return;
   const usual = env.MCPCTL_HOME === undefined || env.MCPCTL_HOME === '';
-  say(nextSteps({ url: at.url, credentials: home.credentials, llm, home: usual ? undefined : home.root }));
+  const page = await edge.signInLink();
+  const of = { url: at.url, page, credentials: home.credentials, llm };
+  say(nextSteps({ ...of, home: usual ? undefined : home.root }));
   if (stdout.isTTY && !isVerbose) void showPulse({ edge, terminal, clock, signal: at.stop });
 }
 

@@ -24,6 +24,10 @@ const testing: Step = { name: 'tests', argv: [process.execPath, '--import', 'tsx
 const reading: readonly Step[] = [
   { name: 'lint', argv: bin('eslint', '--max-warnings=0', '.') },
   { name: 'types', argv: [process.execPath, 'node_modules/typescript-7/bin/tsc', '--noEmit'] },
+  {
+    name: 'types of the page',
+    argv: [process.execPath, 'node_modules/typescript-7/bin/tsc', '--noEmit', '-p', 'web'],
+  },
   { name: 'format', argv: bin('prettier', '--check', '--log-level=warn', '.') },
   { name: 'boundaries', argv: bin('depcruise', '--config', '.dependency-cruiser.cjs', '.') },
   { name: 'dead code', argv: bin('knip', '--no-progress') },

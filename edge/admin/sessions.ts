@@ -4,8 +4,11 @@ import type { AdminSessions as Stored } from '../../core/registry/people/admin-s
 /** A working day; then the token is asked for again. */
 export const SESSION_MS = 8 * 3_600_000;
 
+/** A link that `npm start` shows is followed at once, or made anew. */
+const LINK_MS = 120_000;
+
 /**
- * Browser sessions of the admin pages: a navigation carries no Bearer token, so that a cookie stands for one. Kept in
+ * Browser sessions of the page and the admin pages: a navigation carries no Bearer token, so that a cookie stands for one. Kept in
  * Postgres, so that any edge knows them and nobody who writes to Redis can make one up. The cookie is 256 random bits
  * and needs no signature, hence no secret that edges would have to share; only its hash is stored.
  */
@@ -15,10 +18,16 @@ export interface AdminSessions {
   /** The token that a cookie stands for; undefined when it is none of ours, or over. */
   tokenIdOf(cookie: string): Promise<string | undefined>;
   end(cookie: string): Promise<void>;
+  /** A code that begins one session of this token, once and soon. */
+  link(tokenId: string): Promise<string>;
+  /** The token of a code, to who brings it first. */
+  redeem(code: string): Promise<string | undefined>;
 }
 
 export function createAdminSessions(stored: Stored): AdminSessions {
   const hashOf = (cookie: string): string => createHash('sha256').update(cookie).digest('hex');
+  /** A code is no cookie, whoever brings it as one. */
+  const hashOfCode = (code: string): string => hashOf(`once ${code}`);
   return {
     async begin(tokenId) {
       const cookie = randomBytes(32).toString('base64url');
@@ -27,5 +36,11 @@ export function createAdminSessions(stored: Stored): AdminSessions {
     },
     tokenIdOf: (cookie) => stored.tokenIdOf(hashOf(cookie)),
     end: (cookie) => stored.end(hashOf(cookie)),
+    async link(tokenId) {
+      const code = randomBytes(32).toString('base64url');
+      await stored.begin({ hash: hashOfCode(code), tokenId, lifeMs: LINK_MS });
+      return code;
+    },
+    redeem: (code) => stored.take(hashOfCode(code)),
   };
 }

@@ -20,20 +20,34 @@ const MANY_IN_FLIGHT = 32;
 const isLimit = (thrown: unknown): boolean =>
   thrown instanceof McpctlError && thrown.code === 'too_many_requests';
 
-interface AuthenticateDeps {
-  authenticator: Authenticator;
+interface DoorDeps {
   caps: Pick<Caps, 'enter'>;
   rates: Pick<Rates, 'ofUser'>;
   metrics: Pick<Metrics, 'authFailed'>;
 }
 
+/** What a request says who it is by, and whom that speaks for. */
+export interface Credential {
+  of(req: Request): string | undefined;
+  actorOf(credential: string, req: Request): Promise<Actor | undefined>;
+}
+
+const byToken = ({ authenticator }: { authenticator: Authenticator }): Credential => ({
+  of: tokenOf,
+  actorOf: (token, req) => authenticator.actorOf(token, () => addressKey(req.ip)),
+});
+
+/** The door of programs. */
+export const authenticate = (deps: DoorDeps & { authenticator: Authenticator }): RequestHandler =>
+  authenticateBy(byToken(deps), deps);
+
 /** The one place where a request gets its actor, or is refused. */
-export function authenticate({ authenticator, caps, rates, metrics }: AuthenticateDeps): RequestHandler {
+export function authenticateBy(credential: Credential, { caps, rates, metrics }: DoorDeps): RequestHandler {
   return async (req, res, next) => {
-    const token = tokenOf(req);
+    const token = credential.of(req);
     let actor: Actor | undefined;
     try {
-      actor = token ? await authenticator.actorOf(token, () => addressKey(req.ip)) : undefined;
+      actor = token ? await credential.actorOf(token, req) : undefined;
     } catch (thrown) {
       metrics.authFailed(isLimit(thrown) ? 'limited' : 'unavailable');
       throw thrown;

@@ -11,7 +11,7 @@ function routeOf(req: Request): string {
   if (typeof path !== 'string') return 'none';
   if (isOpenAiDoor(req)) return `/v1${path}`;
   if (isOllamaDoor(req)) return `/api${path}`;
-  return /^\/api\/v1\//i.test(req.originalUrl) ? `/api/v1${path}` : path;
+  return /^\/(ui\/)?api\/v1\//i.test(req.originalUrl) ? `/api/v1${path}` : path;
 }
 
 /** Counts each request when it has ended, streams and broken ones too. */

@@ -1,4 +1,5 @@
 import { Router } from 'express';
+import { mayOf, type Whoami } from '../../core/access.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 
@@ -6,8 +7,16 @@ import type { EdgeDeps } from '../deps.ts';
 export function whoamiRoutes({ version }: EdgeDeps): Router {
   const router = Router();
   router.get('/whoami', (req, res) => {
-    const { userName, tokenName, binding } = actorOf(req);
-    res.json({ user: userName, token: tokenName, binding, version });
+    const actor = actorOf(req);
+    const { userName: user, tokenName: token, binding, pools } = actor;
+    res.json({
+      user,
+      token,
+      binding,
+      version,
+      pools: pools && [...pools],
+      may: mayOf(actor),
+    } satisfies Whoami);
   });
   return router;
 }

@@ -17,8 +17,11 @@ import {
 import { extname, join, relative } from 'node:path';
 import { bundle } from './bundle.mjs';
 import { complain, progress } from './say.mjs';
+import { bundleWeb } from './web.mjs';
 
 const folders = ['core', 'edge', 'worker', 'scheduler', 'cli', 'start'];
+/** Bundled alone: neither tsc nor a copy makes anything of it. */
+const page = 'web';
 const files = ['knexfile.ts', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'package.json'];
 const bins = ['cli/main.js', 'worker/main.js'];
 /** What tsc does not make, and is copied as it is. */
@@ -43,7 +46,7 @@ export async function build(root) {
   rmSync(stampOf(next), { force: true });
   const code = await tsc(root, next);
   if (!existsSync(next)) return complain('Nothing could be built.') === 0;
-  for (const path of sources(root)) {
+  for (const path of sources(root, folders)) {
     if (copied.has(extname(path))) cpSync(join(root, path), join(next, path), { preserveTimestamps: true });
   }
   dropOrphans(root, next);
@@ -57,14 +60,15 @@ export async function build(root) {
   return whole;
 }
 
-/** @returns whether the programs are bundles now; what cannot be parsed is none, and esbuild has said why. */
+/** @returns whether the programs and the page are bundles now; what cannot be parsed is none, and esbuild has said why. */
 async function bundled(root, dist) {
   const there = bins.filter((bin) => existsSync(join(root, bin.replace(/\.js$/, '.ts'))));
   try {
     if (there.length > 0) await bundle(root, dist, there);
+    if (existsSync(join(root, page))) await bundleWeb(root, dist);
     return true;
   } catch (error) {
-    return complain(`The programs could not be bundled: ${error.message}`) === 0;
+    return complain(`The programs or the page could not be bundled: ${error.message}`) === 0;
   }
 }
 
@@ -93,7 +97,7 @@ function dropOrphans(root, dist) {
 
 function hashOf(root) {
   const hash = createHash('sha256');
-  for (const path of sources(root))
+  for (const path of sources(root, [...folders, page]))
     hash
       .update(`${path}\0`)
       .update(readFileSync(join(root, path)))
@@ -101,8 +105,8 @@ function hashOf(root) {
   return hash.digest('hex');
 }
 
-function sources(root) {
-  const inside = folders.flatMap((folder) => walk(join(root, folder)).map((path) => relative(root, path)));
+function sources(root, of) {
+  const inside = of.flatMap((folder) => walk(join(root, folder)).map((path) => relative(root, path)));
   return [...inside, ...files.filter((name) => existsSync(join(root, name)))].sort();
 }
 

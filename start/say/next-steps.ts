@@ -1,5 +1,7 @@
 export interface NextSteps {
   url: string;
+  /** What signs a browser in, if it could be had. */
+  page: string | undefined;
   /** The path of the credentials file. */
   credentials: string;
   /** The name to call, if something is published. */
@@ -9,7 +11,7 @@ export interface NextSteps {
 }
 
 /** What a person can do now: where it is, where the token is, three commands that work as they stand. */
-export function nextSteps({ url, credentials, llm = 'NAME', home }: NextSteps): string {
+export function nextSteps({ url, page, credentials, llm = 'NAME', home }: NextSteps): string {
   const env = home === undefined ? '' : `MCPCTL_HOME=${quoted(home)} `;
   const token = `$(node -p 'JSON.parse(fs.readFileSync(process.argv[1])).token' ${quoted(credentials)})`;
   const body = JSON.stringify({ model: llm, messages: [{ role: 'user', content: 'Tell me a story' }] });
@@ -31,6 +33,13 @@ export function nextSteps({ url, credentials, llm = 'NAME', home }: NextSteps): 
     const ask = { model: '${llm}', messages: [{ role: 'user', content: 'Tell me a story' }], stream: true };
     for await (const part of await client.chat.completions.create(ask))
       process.stdout.write(part.choices[0]?.delta?.content ?? '');"
+
+  Or in a browser on this machine: ${
+    page === undefined
+      ? `${url}/ui/`
+      : `${page}
+  (signs you in, once, within two minutes; after that ${url}/ui/ asks for the token)`
+  }
 
   Ctrl-C stops everything.
 `;

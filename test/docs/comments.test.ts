@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { read, root } from './markdown.ts';
 
-const folders = ['core', 'edge', 'worker', 'scheduler', 'cli', 'start', 'bench', 'test'];
+const folders = ['core', 'edge', 'worker', 'scheduler', 'cli', 'start', 'bench', 'test', 'web'];
 
 interface Comment {
   file: string;
@@ -16,7 +16,7 @@ const stays = 'core/registry/migrations/';
 /** Every comment of the sources, of scripts for Redis too. */
 const comments: Comment[] = folders
   .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true }))
-  .filter((entry) => entry.isFile() && /\.(ts|mjs|cjs|lua)$/.test(entry.name))
+  .filter((entry) => entry.isFile() && /\.(tsx?|mjs|cjs|lua)$/.test(entry.name))
   .map((entry) => relative(root, join(entry.parentPath, entry.name)))
   .filter((file) => !file.startsWith(stays))
   .flatMap((file) => {

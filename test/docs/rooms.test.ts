@@ -13,6 +13,7 @@ const peers = [
   'edge/middleware',
   'edge/routes',
   'scheduler/duties',
+  'web/screens',
 ];
 
 describe('the rooms of the house', () => {
@@ -25,7 +26,8 @@ describe('the rooms of the house', () => {
       for (const entry of entries)
         if (entry.isDirectory() && entry.name !== 'node_modules') look(`${folder}/${entry.name}`);
     };
-    for (const folder of ['core', 'edge', 'worker', 'scheduler', 'cli', 'start', 'bench']) look(folder);
+    for (const folder of ['core', 'edge', 'worker', 'scheduler', 'cli', 'start', 'bench', 'web'])
+      look(folder);
     expect(crowded).to.deep.equal([]);
   });
 });

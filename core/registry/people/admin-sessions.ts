@@ -1,11 +1,13 @@
 import type { Connection } from '../database/connect.ts';
 
-/** Browser sessions of the admin pages, by the hash of their cookie. Each ends with its token. */
+/** Browser sessions of the page and the admin pages, by the hash of their cookie, and links that begin one. Each ends with its token. */
 export interface AdminSessions {
   /** Of the sessions of one token the newest 32 stay. @param lifeMs milliseconds, by the database's clock. */
   begin(session: { hash: string; tokenId: string; lifeMs: number }): Promise<void>;
   /** Undefined when there is none, it is over, or its token is revoked or expired. */
   tokenIdOf(hash: string): Promise<string | undefined>;
+  /** As `tokenIdOf`, of who asks first: it is over with that, at every edge. */
+  take(hash: string): Promise<string | undefined>;
   end(hash: string): Promise<void>;
   /** Deletes those that are over. @returns how many. */
   sweep(): Promise<number>;
@@ -34,6 +36,14 @@ export function createAdminSessions({ db, transaction }: Connection): AdminSessi
       const { rows } = await db.raw<{ rows: { tokenId: string }[] }>(
         `select s.token_id as "tokenId" from admin_sessions s join tokens t on t.id = s.token_id
          where s.hash = :hash and ${over} is not true`,
+        { hash },
+      );
+      return rows[0]?.tokenId;
+    },
+    async take(hash) {
+      const { rows } = await db.raw<{ rows: { tokenId: string }[] }>(
+        `delete from admin_sessions s using tokens t
+         where s.hash = :hash and t.id = s.token_id and ${over} is not true returning s.token_id as "tokenId"`,
         { hash },
       );
       return rows[0]?.tokenId;

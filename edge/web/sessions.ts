@@ -1,0 +1,58 @@
+import type { CookieOptions, Request, Response } from 'express';
+import type { Actor } from '../../core/access.ts';
+import { SESSION_MS, createAdminSessions, type AdminSessions } from '../admin/sessions.ts';
+import { Recent } from '../believed/recent.ts';
+import type { EdgeDeps } from '../deps.ts';
+
+/** `__Secure-` is believed by browsers behind TLS alone; `__Host-` would want the path `/`, and with it every call of programs. */
+const names = ['__Secure-mcpctl_ui', 'mcpctl_ui'] as const;
+const nameOf = (req: Request): (typeof names)[number] => (req.secure ? names[0] : names[1]);
+/** The board's own, so that its pages are open to who is signed in here. */
+const BOARD = 'mcpctl_admin';
+const MOST = 10_000;
+
+/** Who a browser is: a cookie of `/ui` alone, so that no call of programs ever carries one. */
+export interface WebSessions {
+  of(req: Request): string | undefined;
+  actorOf(cookie: string): Promise<Actor | undefined>;
+  begin(req: Request, res: Response, tokenId: string): Promise<void>;
+  end(req: Request, res: Response): Promise<void>;
+  link: AdminSessions['link'];
+  /** Who made the link. */
+  redeem(code: string): Promise<Actor | undefined>;
+}
+
+export function createWebSessions(deps: Pick<EdgeDeps, 'registry' | 'clock' | 'config'>): WebSessions {
+  const { registry, clock, config } = deps;
+  const sessions = createAdminSessions(registry.adminSessions);
+  const recent = new Recent<Actor | undefined>({ clock, keptMs: config.tokenCacheMs, most: MOST });
+  const actorOfToken = (tokenId: string | undefined): Promise<Actor | undefined> =>
+    tokenId === undefined ? Promise.resolve(undefined) : registry.tokens.actorOfId(tokenId);
+  const look = async (cookie: string): Promise<Actor | undefined> =>
+    await actorOfToken(await sessions.tokenIdOf(cookie));
+  const set = (res: Response, name: string, options: CookieOptions & { value: string }): void => {
+    const { value, ...how } = options;
+    res.cookie(name, value, { httpOnly: true, sameSite: 'lax', maxAge: SESSION_MS, ...how });
+  };
+  const cookieOf = (req: Request): string | undefined =>
+    new RegExp(`(?:^|;\\s*)${nameOf(req)}=([A-Za-z0-9_-]{43})(?:;|$)`).exec(req.get('cookie') ?? '')?.[1];
+  return {
+    of: cookieOf,
+    actorOf: (cookie) => recent.recall(cookie) ?? recent.remember(cookie, look(cookie)),
+    async begin(req, res, tokenId) {
+      const value = await sessions.begin(tokenId);
+      set(res, nameOf(req), { value, path: '/ui', secure: req.secure });
+      set(res, BOARD, { value, path: '/admin', secure: req.secure });
+    },
+    async end(req, res) {
+      const cookie = cookieOf(req);
+      if (cookie !== undefined) await sessions.end(cookie);
+      recent.forget();
+      const how = { httpOnly: true, sameSite: 'lax', secure: req.secure } as const;
+      res.clearCookie(nameOf(req), { ...how, path: '/ui' });
+      res.clearCookie(BOARD, { ...how, path: '/admin' });
+    },
+    link: (tokenId) => sessions.link(tokenId),
+    redeem: async (code) => await actorOfToken(await sessions.redeem(code)),
+  };
+}

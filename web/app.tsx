@@ -1,0 +1,93 @@
+import { useEffect } from 'preact/hooks';
+import { line } from './net/live.ts';
+import { keys } from './state/keys.ts';
+import { path } from './state/router.ts';
+import { door, signOut, who } from './state/session.ts';
+import { SignIn } from './screens/sign-in.tsx';
+import { screenOf, sections } from './screens/index.tsx';
+import { Theme } from './parts/theme.tsx';
+
+const lines = {
+  live: ['●', 'live'],
+  away: ['◌', 'reconnecting'],
+  asking: ['○', 'asking every 5 s'],
+} as const;
+
+function Banner() {
+  const [sign, text] = lines[line.value];
+  return (
+    <header>
+      <a href="/ui/" class="name">
+        mcpctl
+      </a>
+      <span class={`line ${line.value}`}>
+        <span aria-hidden="true">{sign}</span> {text}
+      </span>
+      <span class="who">
+        {who.value?.user}
+        <span class="quiet"> · {who.value?.token}</span>
+      </span>
+      <Theme />
+      <button type="button" onClick={() => void signOut()}>
+        Sign out
+      </button>
+    </header>
+  );
+}
+
+function Navigation() {
+  const at = path.value;
+  return (
+    <nav aria-label="Screens">
+      <ul>
+        {sections.map(({ path: to, name, isOffered }) =>
+          isOffered() ? (
+            <li key={to}>
+              <a
+                href={`/ui${to}`}
+                aria-current={(to === '/' ? at === '/' : at.startsWith(to)) ? 'page' : undefined}
+              >
+                {name}
+              </a>
+            </li>
+          ) : null,
+        )}
+        {who.value?.may.view.includes('board') && (
+          <li>
+            <a href="/admin/queues" data-whole>
+              Queues
+            </a>
+          </li>
+        )}
+      </ul>
+    </nav>
+  );
+}
+
+export function App() {
+  useEffect(keys, []);
+  if (door.value === 'asking')
+    return (
+      <main class="alone">
+        <h1>mcpctl</h1>
+        <p class="quiet">Signing in …</p>
+      </main>
+    );
+  if (!who.value) return <SignIn />;
+  const Screen = screenOf(path.value);
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <Banner />
+      <div class="body">
+        <Navigation />
+        <main id="main" tabIndex={-1}>
+          <Screen key={path.value} />
+        </main>
+      </div>
+      {door.value === 'out' && <SignIn />}
+    </>
+  );
+}

@@ -1,0 +1,85 @@
+import type { ApiError } from '../../core/api-error.ts';
+
+interface Refusal {
+  /** 0: no answer came. */
+  status: number;
+  code: string;
+  sentence: string;
+  requestId: string;
+}
+
+/** A refusal as the server words it, or that there was none to hear. */
+export class Fault extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly requestId: string;
+
+  constructor({ status, code, sentence, requestId }: Refusal) {
+    super(sentence);
+    this.status = status;
+    this.code = code;
+    this.requestId = requestId;
+  }
+
+  get sentence(): string {
+    return this.message;
+  }
+}
+
+export const isFault = (thrown: unknown): thrown is Fault => thrown instanceof Fault;
+
+const away: Refusal = {
+  status: 0,
+  code: 'unreachable',
+  sentence: 'The server cannot be reached. What is shown may be old; it is asked again by itself.',
+  requestId: '',
+};
+
+let signedOut = (): void => undefined;
+export const whenSignedOut = (hear: () => void): void => void (signedOut = hear);
+
+export interface Asking {
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/** @param path below `/ui/api/v1`, unless it begins with `/ui/`. @throws Fault, or the abort. */
+export async function ask(
+  method: string,
+  path: string,
+  { body, headers, signal }: Asking = {},
+): Promise<Response> {
+  const whole = path.startsWith('/ui/') ? path : `/ui/api/v1${path}`;
+  const answer = await fetch(whole, {
+    method,
+    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(signal ? { signal } : {}),
+    credentials: 'same-origin',
+  }).catch((thrown: unknown) => {
+    if (signal?.aborted && thrown instanceof Error) throw thrown;
+    throw new Fault(away);
+  });
+  if (answer.ok) return answer;
+  if (answer.status === 401) signedOut();
+  throw await faultOf(answer);
+}
+
+export async function call<T>(method: string, path: string, asking: Asking = {}): Promise<T> {
+  const answer = await ask(method, path, asking);
+  return (answer.status === 204 ? undefined : await answer.json().catch(() => undefined)) as T;
+}
+
+async function faultOf(answer: Response): Promise<Fault> {
+  const said = (await answer.json().catch(() => ({}))) as Partial<ApiError>;
+  const details = (said.details ?? []).map(({ path, message }) => `${path}: ${message}`).join('; ');
+  const sentence =
+    typeof said.error === 'string' ? said.error : `The server answered ${String(answer.status)}.`;
+  return new Fault({
+    status: answer.status,
+    code: said.code ?? `http_${String(answer.status)}`,
+    sentence: details === '' ? sentence : `${sentence} ${details}`,
+    requestId: said.requestId ?? '',
+  });
+}

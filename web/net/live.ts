@@ -1,0 +1,114 @@
+import { signal } from '@preact/signals';
+import { ask, isFault } from './api.ts';
+import { eventsOf } from './events.ts';
+
+export const topics = ['overview', 'pools', 'tasks', 'workers'] as const;
+export type Topic = (typeof topics)[number];
+
+/** Counts how often a topic changed; who shows it asks again. */
+export const changes: Record<Topic, { value: number; subscribe(hear: (n: number) => void): () => void }> = {
+  overview: signal(0),
+  pools: signal(0),
+  tasks: signal(0),
+  workers: signal(0),
+};
+/** `live`: changes are told · `away`: the stream broke, and is tried again · `asking`: this browser keeps no stream, so each page asks. */
+export const line = signal<'live' | 'away' | 'asking'>('asking');
+export const isLive = {
+  get value(): boolean {
+    return line.value === 'live';
+  },
+};
+
+type Word = { topics: Topic[] } | { line: 'live' | 'away' };
+
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 5_000;
+/** A stream that says nothing for so long is dead: it says `ping` each 15 s. */
+const SILENT_MS = 40_000;
+
+let channel: BroadcastChannel | undefined;
+let stop: AbortController | undefined;
+
+function hear(word: Word): void {
+  if ('line' in word) {
+    // Back after a while: what was missed is asked for.
+    if (word.line === 'live' && line.value !== 'live') for (const topic of topics) changes[topic].value += 1;
+    line.value = word.line;
+  } else for (const topic of word.topics) changes[topic].value += 1;
+}
+
+function tell(word: Word): void {
+  hear(word);
+  channel?.postMessage(word);
+}
+
+/** One look at the stream, until it ends. @throws Fault where it cannot be had. */
+async function follow(signal: AbortSignal): Promise<void> {
+  const silent = new AbortController();
+  const both = AbortSignal.any([signal, silent.signal]);
+  let timer = setTimeout(() => silent.abort(), SILENT_MS);
+  try {
+    const answer = await ask('GET', '/events', { signal: both });
+    tell({ line: 'live' });
+    for await (const { event, data } of eventsOf(answer)) {
+      clearTimeout(timer);
+      timer = setTimeout(() => silent.abort(), SILENT_MS);
+      if (event === 'changed') {
+        const said = (JSON.parse(data) as { topics: string[] }).topics;
+        tell({ topics: topics.filter((topic) => said.includes(topic)) });
+      }
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function lead(signal: AbortSignal): Promise<void> {
+  let wait = FIRST_RETRY_MS;
+  while (!signal.aborted) {
+    const from = performance.now();
+    try {
+      await follow(signal);
+    } catch (thrown) {
+      if (isFault(thrown) && thrown.status === 401) return;
+    }
+    if (signal.aborted) return;
+    tell({ line: 'away' });
+    wait = performance.now() - from > LAST_RETRY_MS ? FIRST_RETRY_MS : Math.min(wait * 2, LAST_RETRY_MS);
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+}
+
+/**
+ * One stream a browser: the tab that holds the lock follows it and tells the others; a tab that closes lets go of it by that.
+ * Where a browser has no locks (no TLS, and not this machine) each tab asks by itself while somebody looks at it.
+ */
+export function startLive(): void {
+  if (stop || !('locks' in navigator)) return;
+  stop = new AbortController();
+  const { signal } = stop;
+  channel = new BroadcastChannel('mcpctl-live');
+  channel.onmessage = ({ data }: MessageEvent<Word | { hello: true }>) => {
+    if ('hello' in data) {
+      if (isLeading) channel?.postMessage({ line: line.value === 'live' ? 'live' : 'away' });
+    } else hear(data);
+  };
+  channel.postMessage({ hello: true });
+  let isLeading = false;
+  navigator.locks
+    .request('mcpctl-live', { signal }, async () => {
+      isLeading = true;
+      await lead(signal);
+      isLeading = false;
+    })
+    .catch(() => undefined); // nobody waits for the lock any more
+}
+
+export function stopLive(): void {
+  stop?.abort();
+  stop = undefined;
+  channel?.close();
+  channel = undefined;
+  line.value = 'asking';
+}

@@ -1,0 +1,83 @@
+import { useSignal, type ReadonlySignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import { call, isFault, type Fault } from './api.ts';
+import { changes, isLive, type Topic } from './live.ts';
+
+export interface Load<T> {
+  /** What came last; stays while it is asked again, and when that fails. */
+  data: ReadonlySignal<T | undefined>;
+  fault: ReadonlySignal<Fault | null>;
+  /** By this browser's clock, when `data` came. */
+  at: ReadonlySignal<number>;
+  again: () => void;
+}
+
+/** Asked again no sooner than this, however much changes. */
+const AGAIN_MS = 1_000;
+/** While no stream tells of changes. */
+const POLL_MS = 5_000;
+
+/**
+ * What a path answers: asked at once, again when its topic changes, and when somebody looks again after it was hidden.
+ * @param path null: nothing yet.
+ */
+export function useLoad<T>(path: string | null, topic?: Topic): Load<T> {
+  const data = useSignal<T | undefined>(undefined);
+  const fault = useSignal<Fault | null>(null);
+  const at = useSignal(0);
+  const asked = useSignal(0);
+  useEffect(() => {
+    data.value = undefined;
+    fault.value = null;
+    if (path === null) return;
+    const left = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let isAsking = false;
+    let isStale = false;
+    const look = async (): Promise<void> => {
+      if (isAsking || document.hidden) return void (isStale = true);
+      isAsking = true;
+      isStale = false;
+      try {
+        const said = await call<T>('GET', path, { signal: left.signal });
+        data.value = said;
+        fault.value = null;
+        at.value = new Date().getTime();
+      } catch (thrown) {
+        if (isFault(thrown) && thrown.status !== 401) fault.value = thrown;
+      }
+      isAsking = false;
+      if (!left.signal.aborted) timer = setTimeout(next, AGAIN_MS);
+    };
+    const next = (): void => {
+      timer = undefined;
+      if (isStale) void look();
+      else if (fault.value || (topic !== undefined && !isLive.value))
+        timer = setTimeout(() => void look(), POLL_MS);
+    };
+    const soon = (): void => {
+      isStale = true;
+      if (!isAsking && timer === undefined) void look();
+    };
+    const shown = (): void => {
+      if (!document.hidden) soon();
+    };
+    const stopHearing =
+      topic === undefined ? undefined : changes[topic].subscribe((n) => void (n > 0 && soon()));
+    const stopAgain = asked.subscribe((n) => {
+      if (n === 0) return;
+      clearTimeout(timer);
+      void look();
+    });
+    document.addEventListener('visibilitychange', shown);
+    void look();
+    return () => {
+      left.abort();
+      clearTimeout(timer);
+      stopHearing?.();
+      stopAgain();
+      document.removeEventListener('visibilitychange', shown);
+    };
+  }, [path, topic]);
+  return { data, fault, at, again: () => (asked.value += 1) };
+}

@@ -1,0 +1,38 @@
+import type { PoolView } from '../../core/pool.ts';
+import { Slots } from './slots.tsx';
+import { Table } from './table.tsx';
+import { span } from './time.tsx';
+
+const slotsOf = ({ members }: PoolView): number => members.reduce((all, { slots }) => all + slots, 0);
+
+const poolPath = (key: string): string => `/ui/pools/${encodeURIComponent(key)}`;
+
+export function PoolTable({ pools }: { pools: readonly PoolView[] }) {
+  return (
+    <Table
+      caption="Pools"
+      rows={pools}
+      keyOf={({ poolKey }) => poolKey}
+      columns={[
+        { head: 'Pool', cell: ({ poolKey }) => <a href={poolPath(poolKey)}>{poolKey}</a> },
+        { head: 'Serving', cell: ({ activeCount, size }) => `${String(activeCount)} of ${String(size)}` },
+        { head: 'Slots', cell: (pool) => <Slots running={pool.running} slots={slotsOf(pool)} /> },
+        {
+          head: 'Waiting',
+          cell: ({ pending, oldestPendingMs }) =>
+            oldestPendingMs === null ? String(pending) : `${String(pending)}, ${span(oldestPendingMs)}`,
+        },
+        { head: 'Owner', wide: true, cell: ({ owner }) => owner ?? '–' },
+        {
+          head: 'Try',
+          wide: true,
+          cell: ({ poolKey }) => (
+            <a href={`/ui/playground?llm=${encodeURIComponent(poolKey)}`}>
+              Ask it<span class="hidden"> ({poolKey})</span>
+            </a>
+          ),
+        },
+      ]}
+    />
+  );
+}

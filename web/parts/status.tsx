@@ -1,0 +1,16 @@
+/** Words of llms, tasks and workers, by how a person should take them; beside the colour there is always the word. */
+const kinds: Readonly<Record<string, 'good' | 'busy' | 'bad' | 'calm'>> = {
+  active: 'good',
+  completed: 'good',
+  live: 'good',
+  running: 'busy',
+  claimed: 'busy',
+  draining: 'busy',
+  error: 'bad',
+  inactive: 'bad',
+  gone: 'bad',
+};
+
+export function Status({ of }: { of: string }) {
+  return <span class={`status ${kinds[of] ?? 'calm'}`}>{of}</span>;
+}

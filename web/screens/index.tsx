@@ -1,0 +1,40 @@
+import type { ComponentType } from 'preact';
+import { may } from '../state/session.ts';
+import { Overview } from './overview.tsx';
+import { Pool, Pools } from './pools.tsx';
+import { Screen } from '../parts/page.tsx';
+import { Empty } from '../parts/empty.tsx';
+
+interface Section {
+  path: string;
+  name: string;
+  /** Whether there is anything of it that this user may see. */
+  isOffered: () => boolean;
+}
+
+/** What the navigation lists. */
+export const sections: readonly Section[] = [
+  { path: '/', name: 'Overview', isOffered: () => true },
+  { path: '/pools', name: 'Pools', isOffered: () => may('view', 'pool') },
+];
+
+function NotHere() {
+  return (
+    <Screen title="Not here">
+      <Empty why="There is no such screen. It may have moved, or the address was cut off.">
+        <p>
+          <a href="/ui/">To the overview</a>
+        </p>
+      </Empty>
+    </Screen>
+  );
+}
+
+const screens: readonly [RegExp, ComponentType][] = [
+  [/^\/$/, Overview],
+  [/^\/pools\/?$/, Pools],
+  [/^\/pools\/[^/]+$/, Pool],
+];
+
+export const screenOf = (path: string): ComponentType =>
+  screens.find(([at]) => at.test(path))?.[1] ?? NotHere;

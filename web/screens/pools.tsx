@@ -1,0 +1,88 @@
+import type { MemberView, PoolView } from '../../core/pool.ts';
+import { useLoad } from '../net/load.ts';
+import type { Page } from '../net/pages.ts';
+import { Empty } from '../parts/empty.tsx';
+import { Loaded } from '../parts/loaded.tsx';
+import { Screen } from '../parts/page.tsx';
+import { PoolTable } from '../parts/pool-table.tsx';
+import { Slots } from '../parts/slots.tsx';
+import { Status } from '../parts/status.tsx';
+import { Table } from '../parts/table.tsx';
+import { Age, span } from '../parts/time.tsx';
+import { path } from '../state/router.ts';
+
+export function Pools() {
+  const pools = useLoad<Page<PoolView>>('/pools?limit=500', 'pools');
+  return (
+    <Screen title="Pools" command="mcpctl get pools">
+      <Loaded of={pools}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty why="No pool that you may see: none was made yet, or none is open to your token.">
+              <p>
+                Run <code>mcplocal init</code> on the machine of a model, or ask a pool’s owner to let you in.
+              </p>
+            </Empty>
+          ) : (
+            <PoolTable pools={items} />
+          )
+        }
+      </Loaded>
+    </Screen>
+  );
+}
+
+function Members({ members }: { members: readonly MemberView[] }) {
+  return (
+    <Table
+      caption="Members"
+      rows={members}
+      keyOf={({ name }) => name}
+      columns={[
+        { head: 'Member', cell: ({ name }) => <a href={`/ui/llms/${encodeURIComponent(name)}`}>{name}</a> },
+        { head: 'State', cell: ({ status }) => <Status of={status} /> },
+        { head: 'Slots', cell: ({ running, slots }) => <Slots running={running} slots={slots} /> },
+        { head: 'Model', wide: true, cell: ({ model }) => model },
+        { head: 'Seen', cell: ({ lastSeenAt }) => <Age at={lastSeenAt} /> },
+        { head: 'Fault', wide: true, cell: ({ misconfigured }) => misconfigured ?? '–' },
+      ]}
+    />
+  );
+}
+
+export function Pool() {
+  const key = path.value.split('/')[2] ?? '';
+  const name = decodeURIComponent(key);
+  const pool = useLoad<PoolView>(`/pools/${key}`, 'pools');
+  return (
+    <Screen
+      title={`Pool ${name}`}
+      command={`mcpctl describe pool ${name}`}
+      actions={
+        <a class="button" href={`/ui/playground?llm=${key}`}>
+          Try it
+        </a>
+      }
+    >
+      <Loaded of={pool}>
+        {({ owner, members, size, activeCount, pending, running, oldestPendingMs }) => (
+          <>
+            <p>
+              Owner {owner ?? 'nobody'} · {activeCount} of {size} serving · {running} running · {pending}{' '}
+              waiting
+              {oldestPendingMs === null ? '' : `, the oldest for ${span(oldestPendingMs)}`}
+            </p>
+            {members.length === 0 ? (
+              <Empty why={size === 0 ? 'Nobody is in this pool.' : 'Its members are not yours to see.'} />
+            ) : (
+              <Members members={members} />
+            )}
+            <p>
+              <a href={`/ui/tasks?pool=${key}`}>Tasks of this pool</a>
+            </p>
+          </>
+        )}
+      </Loaded>
+    </Screen>
+  );
+}

@@ -1,0 +1,58 @@
+import { signal } from '@preact/signals';
+import type { Whoami } from '../../core/access.ts';
+import { call, type Fault, isFault, whenSignedOut } from '../net/api.ts';
+import { startLive, stopLive } from '../net/live.ts';
+
+export const who = signal<Whoami | null>(null);
+/** `asking` at the very start; `out` shows the sign-in, over the page if somebody was here. */
+export const door = signal<'asking' | 'in' | 'out'>('asking');
+export const doorFault = signal<Fault | null>(null);
+
+whenSignedOut(() => {
+  if (door.value !== 'in') return;
+  stopLive();
+  door.value = 'out';
+});
+
+async function enter(): Promise<void> {
+  try {
+    who.value = await call<Whoami>('GET', '/whoami');
+    door.value = 'in';
+    doorFault.value = null;
+    startLive();
+  } catch (thrown) {
+    door.value = 'out';
+    if (isFault(thrown) && thrown.status !== 401) doorFault.value = thrown;
+  }
+}
+
+async function exchange(body: { token: string } | { once: string }): Promise<void> {
+  try {
+    await call('POST', '/ui/session', { body });
+    await enter();
+  } catch (thrown) {
+    door.value = 'out';
+    if (isFault(thrown)) doorFault.value = thrown;
+  }
+}
+
+/** A code in the address is taken out of it before anything is asked, so that no history or log has it. */
+export async function begin(): Promise<void> {
+  const once = /^#once=([\w-]+)$/.exec(location.hash)?.[1];
+  if (once === undefined) return await enter();
+  history.replaceState(null, '', location.pathname + location.search);
+  await exchange({ once });
+}
+
+export const signIn = (token: string): Promise<void> => exchange({ token });
+
+export async function signOut(): Promise<void> {
+  await call('DELETE', '/ui/session').catch(() => undefined); // it ends with its time at the latest
+  stopLive();
+  // Nothing that was shown stays in this page's memory.
+  location.assign('/ui/');
+}
+
+/** Whether to show a control at all; the server decides. */
+export const may = (verb: keyof Whoami['may'], resource: string): boolean =>
+  who.value?.may[verb].includes(resource) ?? false;
