@@ -24,8 +24,8 @@ export interface QueueDoorOptions extends RedisPlaceSettings {
 }
 
 /**
- * Everything that an edge or a scheduler asks of Redis, over two connections. No command goes there but through what it
- * offers: whoever wants another adds it to a part (parts.ts).
+ * Everything that an edge or a scheduler asks of Redis, over two connections, and what is large over further ones
+ * (line/wide.ts). No command goes there but through what it offers: whoever wants another adds it to a part (parts.ts).
  */
 export interface QueueDoor extends Service, Parts {
   keys: Keys;

@@ -4,7 +4,7 @@ import { mendAfter, mending } from './mend.ts';
 import type { TaskRef } from './task/fence.ts';
 import type { Keys } from './keys.ts';
 import { tryScripts } from './scripts.ts';
-import { parseEntry, type Entry } from './task/stream.ts';
+import { parseEntry, SMALL_ENTRY_BYTES, type Entry } from './task/stream.ts';
 
 /** The lists of a pool's tasks that somebody is to do something about, each by an instant. */
 export type PoolIndex = 'run' | 'back' | 'ended' | 'orphans';
@@ -118,9 +118,6 @@ export async function strike(
   await orUnavailable(Promise.all(strikes));
 }
 
-/** An entry that is larger is read by itself. */
-const SMALL_BYTES = 256 * 1024;
-
 /** The last entry of many streams; `large` for one that is to be read by itself, null where there is none. */
 export async function readLasts(
   redis: Redis,
@@ -129,12 +126,13 @@ export async function readLasts(
 ): Promise<(Entry | 'large' | null | Error)[]> {
   const calls = refs.map(({ poolKey, taskId }) => ({
     keys: [keys.pool(poolKey).task(taskId).stream],
-    args: [SMALL_BYTES],
+    args: [SMALL_ENTRY_BYTES],
   }));
   const answers = await orUnavailable(tryScripts(redis, 'last', calls));
   return answers.map((answer) => {
-    if (answer instanceof Error || answer === 'large') return answer;
+    if (answer instanceof Error) return answer;
     if (!Array.isArray(answer) || !Array.isArray(answer[1])) return null;
+    if (answer.length > 2) return 'large';
     return parseEntry(String(answer[0]), answer[1].map(String));
   });
 }

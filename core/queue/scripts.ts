@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
-import { bringing } from './line/command-time.ts';
 import { mendAfter, mending } from './mend.ts';
 import { isUntaught, mayTeach, onceTaught } from './link/taught.ts';
 import { pause } from '../runtime/clock.ts';
@@ -128,18 +127,13 @@ async function runTaught(redis: Redis, name: ScriptName, call: ScriptCall): Prom
 /** Of these a session's own user may look at the keys, and no more. */
 const onlyLooks: ReadonlySet<ScriptName> = new Set(['generation']);
 
-/** These say an answer, whole or in events; what is large of it goes over a connection of its own. */
-const mayBeLarge: ReadonlySet<ScriptName> = new Set(['emit', 'end']);
-
-/** Of these the answer may hold the end of a task. */
-const mayBringAnEnd: ReadonlySet<ScriptName> = new Set(['read', 'look']);
+/** These say what is asked, or an answer, whole or in events; what is large of it goes over a connection of its own. */
+const mayBeLarge: ReadonlySet<ScriptName> = new Set(['enqueue', 'emit', 'end']);
 
 function runHash(redis: Redis, name: ScriptName, { keys, args }: ScriptCall): Promise<unknown> {
   const { sha } = scripts[name];
   if (onlyLooks.has(name) && !mayTeach(redis))
     return redis.call('evalsha_ro', sha, keys.length, ...keys, ...args);
-  if (mayBringAnEnd.has(name))
-    return bringing(redis, () => redis.evalsha(sha, keys.length, ...keys, ...args));
   return redis.evalsha(sha, keys.length, ...keys, ...args);
 }
 
@@ -167,11 +161,8 @@ export async function queryScripts(
   if (calls.length === 0) return [];
   const { sha } = scripts[name];
   const pipeline = redis.pipeline();
-  const ask = () => {
-    for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
-    return pipeline.exec();
-  };
-  const answers = (await (mayBringAnEnd.has(name) ? bringing(redis, ask) : ask())) ?? [];
+  for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
+  const answers = (await pipeline.exec()) ?? [];
   const said: unknown[] = [];
   for (const [i, call] of calls.entries()) {
     const [failed, answer] = answers[i] ?? [null, null];

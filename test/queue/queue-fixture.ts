@@ -79,8 +79,15 @@ export async function queueFixture(redisUrl = process.env['REDIS_URL'] ?? ''): P
     async fence(task) {
       return (await readFences(redis, keys, [task]))[0] ?? null;
     },
-    entries: async (task) =>
-      (await readPage(redis, keys.pool(task.poolKey).task(task.taskId).stream, beginning)).entries,
+    async entries(task) {
+      const { stream } = keys.pool(task.poolKey).task(task.taskId);
+      const all: Entry[] = [];
+      for (;;) {
+        const { entries, more } = await readPage(redis, stream, all.at(-1) ?? beginning);
+        all.push(...entries);
+        if (!more) return all;
+      }
+    },
     async close() {
       await fetchers.close();
       await loseRedis({ redisUrl, namespace });

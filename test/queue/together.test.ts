@@ -146,4 +146,29 @@ describe('events that are sent together', function () {
     }
     expect(pages).to.deep.equal([768, 768, 768, 257, 1, 1, 1]);
   });
+
+  it('are told as they come, until it is so much that others wait behind it: then they are read', async () => {
+    const task = await t.submitted();
+    await t.claim(task, 'c');
+    const { channel } = t.door.keys.pool(task.poolKey).task(task.taskId);
+    const heard: string[] = [];
+    const stop = await t.door.subscriber.listen(channel, (what) => {
+      heard.push(what.kind === 'message' ? what.text : what.kind);
+    });
+    const live = await Follower.open({ ...t.door, log }, task);
+    const events = Array.from({ length: 100 }, (_, n) => `${n} ${'x'.repeat(8_000)}`);
+    for (const [n, event] of events.entries()) expect(await emit(task, n + 1, [event])).to.equal(1);
+    const got: string[] = [];
+    while (got.length < events.length) {
+      const item = await live.next({ withinMs: 10_000 });
+      if (item?.kind !== 'events') throw new TypeError(`${item?.kind ?? 'nothing'} came`);
+      got.push(...item.data);
+    }
+    expect(got).to.deep.equal(events);
+    expect(heard).to.have.length(events.length);
+    expect(heard.slice(0, 8).every((text) => text !== '')).to.equal(true);
+    expect(heard.filter((text) => text === '')).to.have.length.above(50);
+    stop();
+    live.close();
+  });
 });

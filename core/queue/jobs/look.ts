@@ -6,7 +6,7 @@ import { fenceQuery, parseFence, type Fence, type TaskRef } from '../task/fence.
 import { LOCK_MS } from './jobs.ts';
 import type { Keys } from '../keys.ts';
 import { queryScripts, runScript } from '../scripts.ts';
-import { parseEntry, type Entry } from '../task/stream.ts';
+import { parseEntry, readTop, SMALL_ENTRY_BYTES, type Entry } from '../task/stream.ts';
 
 /** What Redis knows of a task that has not ended, all of one instant. */
 export interface Look {
@@ -24,7 +24,7 @@ export interface Look {
 const entrySchema = z.tuple([z.string(), z.array(z.string())]);
 const lookSchema = z.union([
   z.tuple([]),
-  z.tuple([z.array(z.string()), z.union([entrySchema, z.tuple([])]), z.string()]),
+  z.tuple([z.array(z.string()), z.union([entrySchema, z.tuple([]), z.literal('large')]), z.string()]),
 ]);
 
 /** Looks at many tasks in one round trip, each by itself at one instant; null for one that has no fence, or a torn one. */
@@ -39,22 +39,28 @@ export async function lookAt(
     const jobs = `${keys.namespace}:${pool.queue(pin)}:`;
     return {
       keys: [fence, stream, pool.run, `${jobs}wait`, `${jobs}prioritized`],
-      args: [taskId, jobs, LOCK_MS, ...fenceQuery],
+      args: [taskId, jobs, LOCK_MS, SMALL_ENTRY_BYTES, ...fenceQuery],
     };
   });
   const answers = await orUnavailable(queryScripts(redis, 'look', calls));
   if (answers.length !== refs.length) throw new McpctlError('unavailable');
-  return answers.map(parseLook);
+  const looks: (Look | null)[] = [];
+  for (const [at, answer] of answers.entries()) {
+    const seen = lookSchema.parse(answer);
+    // It has ended: what is read of it by itself is what it was at that instant.
+    const large = seen[1] === 'large' ? await orUnavailable(readTop(redis, calls[at]?.keys[1] ?? '')) : null;
+    looks.push(parseLook(seen, large));
+  }
+  return looks;
 }
 
-function parseLook(answer: unknown): Look | null {
-  const [flat, entry, place] = lookSchema.parse(answer);
+function parseLook([flat, entry, place]: z.infer<typeof lookSchema>, large: Entry | null): Look | null {
   if (!flat) return null;
   const fence = parseFence(flat);
   if (!fence) return null;
   return {
     fence,
-    last: entry && entry.length > 0 ? parseEntry(entry[0] ?? '', entry[1] ?? []) : null,
+    last: entry === 'large' ? large : entry?.[0] === undefined ? null : parseEntry(entry[0], entry[1] ?? []),
     running: place === 'running',
     waiting: place === 'waiting',
     takenMs: place !== undefined && /^\d+$/.test(place) ? Number(place) : null,

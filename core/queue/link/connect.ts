@@ -20,12 +20,12 @@ export type { Redis } from 'ioredis';
  * What a connection is for decides how it fails:
  * - `producer`: fails within 2 s rather than wait (admission, cancel, reads for a caller);
  * - `commands`: waits for Redis to come back (a worker's emits are idempotent and must not be lost);
- * - `wide`: what is large of those (wide.ts);
+ * - `wide`: what is large of those, `wide-producer` of a producer's (wide.ts);
  * - `blocking`: waits in BZPOPMIN, so never a command timeout, or the pop would be cut short;
  * - `subscriber`: hears the sharded channels.
  * Whichever may be idle is pinged (`keepAsking`), or nobody would miss an answer on it.
  */
-export type Role = 'producer' | 'commands' | 'wide' | 'blocking' | 'subscriber';
+export type Role = 'producer' | 'wide-producer' | 'commands' | 'wide' | 'blocking' | 'subscriber';
 
 export interface ConnectOptions extends RedisPlace {
   /** Instead of the user and password of the URL: a provider session's own, with no more rights than a session has. */
@@ -44,6 +44,7 @@ const byRole: Record<Role, Omit<RedisOptions, 'replyMapping'>> = {
   commands: { maxRetriesPerRequest: null, socketTimeout: SOCKET_TIMEOUT_MS },
   // How long it may be silent depends on what was sent (wide.ts).
   wide: { maxRetriesPerRequest: null },
+  'wide-producer': { maxRetriesPerRequest: 1 },
   blocking: { maxRetriesPerRequest: null, socketTimeout: SOCKET_TIMEOUT_MS },
   // It subscribes again by itself (subscriber.ts).
   subscriber: { maxRetriesPerRequest: null, autoResubscribe: false, socketTimeout: SOCKET_TIMEOUT_MS },
@@ -92,7 +93,8 @@ export function openRedis(role: Role, options: ConnectOptions): Redis {
     // Who signs in as a session may not ask for INFO; signing in has asked whether this Redis is ready.
     ...(user ? { enableReadyCheck: false } : {}),
   });
-  if (role !== 'wide') growWithBytes(redis);
+  const isWide = role === 'wide' || role === 'wide-producer';
+  if (!isWide) growWithBytes(redis);
   if (primary)
     followers.set(redis, () =>
       cluster ? redis.exists(createKeys(cluster.tag).generation) : leaveReplica(redis),
@@ -100,7 +102,8 @@ export function openRedis(role: Role, options: ConnectOptions): Redis {
   noteBullScripts(redis, { byHash: user !== undefined });
   if (cluster) clustered.add(redis);
   if (role === 'commands' || role === 'wide') patient.add(redis);
-  if (role === 'commands') mayBeWide(redis, { open: () => openRedis('wide', options), close: closeRedis });
+  const wide = role === 'commands' ? 'wide' : role === 'producer' ? 'wide-producer' : null;
+  if (wide) mayBeWide(redis, { open: () => openRedis(wide, options), close: closeRedis });
   redis.on('connect', () => joinWrites(redis.stream));
   let away = false;
   redis.on('error', (thrown: unknown) => {

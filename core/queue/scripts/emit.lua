@@ -10,7 +10,8 @@
   Returns  1 · -1 not the current claim, or the task ended or was closed, or fence or stream are none of ours; or Redis
            has lost events of it (a restart, a failover): an answer with a hole is not gone on with
   Callers  worker, relay ]]
-local m = redis.pcall('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v', 'adding')
+local m = redis.pcall('HMGET', KEYS[1], 'claim', 'state', 'epoch', 'seq', 'bytes', 'v', 'adding',
+  'told', 'toldAt')
 if m.err and not string.find(m.err, 'WRONGTYPE', 1, true) then return m end
 if m[1] ~= ARGV[1] or m[2] ~= 'open' then return -1 end
 local seq, held = tonumber(m[4]), tonumber(m[5])
@@ -54,7 +55,15 @@ if first == 1 then
   redis.call('HSETNX', KEYS[1], 'firstAt', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
 end
--- a longer one is not sent along: who waits reads it from the stream
+-- a longer one is not sent along, nor more than so much a second of a long answer: who waits reads it from the stream,
+-- and what others wait for comes over the same line as this
+local isTold = #ARGV[7] <= 65536
+if isTold and held > 65536 then
+  local second = redis.call('TIME')[1]
+  local told = (m[9] == second and tonumber(m[8]) or 0) + #ARGV[7]
+  redis.call('HSET', KEYS[1], 'told', told, 'toldAt', second)
+  isTold = told <= 65536
+end
 local from = m[3] .. '-' .. first .. (tag and '-' .. tag or '')
-redis.call('SPUBLISH', ARGV[5], #ARGV[7] <= 65536 and from .. '\n' .. ARGV[7] or '')
+redis.call('SPUBLISH', ARGV[5], isTold and from .. '\n' .. ARGV[7] or '')
 return 1

@@ -3,16 +3,17 @@
   Redis's own clock runs down.
   KEYS  1 t:{P}:T:m   2 t:{P}:T:s   3 run:{P}   4 queue:wait   5 queue:prioritized
   ARGV  1 T   2 what the key of a job of the queue begins with   3 life of a lock when a job is taken, ms
-        4 the most bytes of a value of the fence   5 … its fields
-  Returns  {} no fence · {fence, as fence.lua gives it; the last entry of an ended or closed task's stream, or {};
+        4 the most bytes of the last entry   5 of a value of the fence   6 … its fields
+  Returns  {} no fence · {fence, as fence.lua gives it; the last entry of an ended or closed task's stream, or {}, or
+           'large';
            of a claim 'running' | 'unlisted', else of the job 'waiting' | 'gone', also where it stands in no list, as a
            script of BullMQ's that was broken off leaves it | ms since a member took it}
   Callers  scheduler (reconcile) ]]
-local held = redis.call('HMGET', KEYS[1], unpack(ARGV, 5))
+local held = redis.call('HMGET', KEYS[1], unpack(ARGV, 6))
 local flat, m = {}, {}
-for i = 5, #ARGV do
-  local value = held[i - 4]
-  if value and #value <= tonumber(ARGV[4]) then
+for i = 6, #ARGV do
+  local value = held[i - 5]
+  if value and #value <= tonumber(ARGV[5]) then
     flat[#flat + 1] = ARGV[i]
     flat[#flat + 1] = value
     m[ARGV[i]] = value
@@ -20,7 +21,10 @@ for i = 5, #ARGV do
 end
 if #flat == 0 then return {} end
 if m.state == 'ended' or m.state == 'closed' then
-  return { flat, redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1] or {}, '' }
+  local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1] or {}
+  local bytes = 0
+  for _, field in ipairs(last[2] or {}) do bytes = bytes + #field end
+  return { flat, bytes > tonumber(ARGV[4]) and 'large' or last, '' }
 end
 if m.claim ~= '' then
   return { flat, {}, redis.call('ZSCORE', KEYS[3], ARGV[1]) and 'running' or 'unlisted' }

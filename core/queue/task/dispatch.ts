@@ -7,7 +7,8 @@ import type { Outcome } from '../../task/outcome.ts';
 import type { Priority } from '../../task/task.ts';
 import { endClaim } from './claim.ts';
 import { closeAnswerOf, closing, failing, type CloseAnswer, type CloseMode } from './closing.ts';
-import { carrying } from '../line/command-time.ts';
+import { isLarge } from '../../runtime/time-of-bytes.ts';
+import { sending } from '../line/wide.ts';
 import { orUnavailable } from '../link/connect.ts';
 import { sendControl } from '../live/control.ts';
 import { mending } from '../mend.ts';
@@ -75,6 +76,8 @@ export class Dispatch {
    * the fence.
    */
   async enqueueNew(s: Submission): Promise<void> {
+    // Over another connection than its job, there is no order between them.
+    if (isLarge(s.body.length)) return void (await this.enqueue(s));
     const isContested = this.#turns.isContested(s);
     const withJob = !isContested && s.priority === 'interactive';
     const call = laying(this.#deps.keys, this.#turns.keyOf(s), { task: s, withJob });
@@ -115,8 +118,9 @@ export class Dispatch {
     if (rests === 0 || isHere === 1) return;
     const body = await load();
     if (body === null) return;
-    const bring = () => redis.multi().hset(input, 'body', body).pexpire(input, FENCE_MARGIN_MS, 'NX').exec();
-    await orUnavailable(carrying(redis, body.length, bring));
+    const bring = (over: Redis) =>
+      over.multi().hset(input, 'body', body).pexpire(input, FENCE_MARGIN_MS, 'NX').exec();
+    await orUnavailable(sending(redis, body.length, bring));
   }
 
   /**
@@ -131,7 +135,9 @@ export class Dispatch {
       { name: 'enqueue' as const, ...laying(keys, this.#turns.keyOf(s), { task: s, seen }) },
       { name: 'turn' as const, ...this.#turns.adding(s, jobIdOf(s)) },
     ]);
-    const answers = await orUnavailable(trySeveral(redis, calls));
+    let bytes = 0;
+    for (const { submission } of many) bytes += submission.body.length;
+    const answers = await orUnavailable(sending(redis, bytes, (over) => trySeveral(over, calls)));
     return many.map((_, at) => {
       const [laid, added] = [answers[at * 2], answers[at * 2 + 1]];
       if (laid instanceof Error) return laid;
@@ -163,8 +169,13 @@ export class Dispatch {
     const { input } = this.#deps.keys.pool(poolKey).task(taskId);
     const bytes = Buffer.byteLength(body);
     const asked = bytes > LARGE_BODY_BYTES ? { bytes } : { body };
-    const laying = this.#deps.redis.multi().hset(input, { ...asked, head: JSON.stringify(head) });
-    await orUnavailable(laying.pexpire(input, waitMs + FENCE_MARGIN_MS).exec());
+    const lay = (over: Redis) =>
+      over
+        .multi()
+        .hset(input, { ...asked, head: JSON.stringify(head) })
+        .pexpire(input, waitMs + FENCE_MARGIN_MS)
+        .exec();
+    await orUnavailable(sending(this.#deps.redis, bytes, lay));
   }
 
   /** Takes away what was asked, if the task is over; one that ends later takes it away itself. */
@@ -317,8 +328,8 @@ export class Dispatch {
     const own = tagOf(claim);
     let said = new Assembly(taskId);
     let after: Position = beginning;
-    for (let more = true; more;) {
-      const page = await orUnavailable(readPage(redis, stream, after));
+    for (let more = true, isFirst = true; more; isFirst = false) {
+      const page = await orUnavailable(readPage(redis, stream, after, !isFirst));
       for (const entry of page.entries) {
         const isGap = firstSeq(entry) !== seqAfter(after, entry.epoch);
         if (entry.epoch !== after.epoch || isGap) said = new Assembly(taskId, { isWhole: !isGap });

@@ -62,6 +62,7 @@ export class Follower {
   #silentFrom = performance.now();
   #reading: Promise<void> | null = null;
   #readAgain = false;
+  #looking = false;
   #fault: unknown = null;
   #closed = false;
   #wake: () => void = () => undefined;
@@ -103,6 +104,11 @@ export class Follower {
     return this.#heldBytes;
   }
 
+  /** The record is being read just now, which lasts behind a slow line. */
+  get isReading(): boolean {
+    return this.#reading !== null;
+  }
+
   close(): void {
     this.#closed = true;
     this.#stopListening();
@@ -137,11 +143,13 @@ export class Follower {
 
   async #drain(): Promise<void> {
     this.#fault = null;
+    let isLong = false;
     while (this.#readAgain && !this.#closed) {
       this.#readAgain = false;
       this.#behind = this.#heldBytes >= MOST_HELD_BYTES;
       if (this.#behind) return;
-      const { entries, more } = await readPage(this.#deps.redis, this.#stream, this.#position);
+      const { entries, more } = await readPage(this.#deps.redis, this.#stream, this.#position, isLong);
+      isLong = more;
       const other = entries.find((entry) => this.#isOther(entry));
       if (other) this.#beginWith(other.epoch);
       else for (const entry of entries) this.#accept(entry);
@@ -154,6 +162,8 @@ export class Follower {
    * further holds another attempt. The record says so, never a message: that may be an old one.
    */
   async #lookAtTop(): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
     try {
       await this.#reading;
       const before = this.#position;
@@ -170,6 +180,8 @@ export class Follower {
         { why: messageOf(thrown) },
         'the end of a stream could not be looked for; trying again',
       );
+    } finally {
+      this.#looking = false;
     }
   }
 

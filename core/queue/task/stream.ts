@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { parseOutcome, plausibleOutcome, type Ending, type Outcome } from '../../task/outcome.ts';
 import { tagOf, type Attempt } from './attempt.ts';
-import { bringing } from '../line/command-time.ts';
+import { overWide } from '../line/wide.ts';
 import { runScript } from '../scripts.ts';
 
 /**
@@ -47,32 +47,51 @@ export function seqAfter(position: Position, epoch: number): number {
   return epoch === position.epoch ? position.seq + 1 : 1;
 }
 
-const PAGE_BYTES = 64 * 1024;
-const pageSchema = z.tuple([z.number()], z.tuple([z.string(), z.array(z.string())]));
+/** A page that others' small things wait behind, and one that goes over a connection of its own (decision 0043). */
+const PAGE_BYTES = 16 * 1024;
+const WIDE_PAGE_BYTES = 64 * 1024;
+/** What is larger is read by itself. */
+export const SMALL_ENTRY_BYTES = PAGE_BYTES;
 
-/** What the stream holds after a position: about 64 KiB of it, or one entry that is larger. `more`: ask again. */
+const pageSchema = z.tuple([z.number()], z.tuple([z.string(), z.array(z.string())]));
+const lastSchema = z.union([z.tuple([]), z.tuple([z.string(), z.array(z.string()), z.number().optional()])]);
+
+/**
+ * What the stream holds after a position: a page of it, or one entry that is larger. `more`: ask again.
+ * @param isLong the page before said that there is more.
+ */
 export async function readPage(
   redis: Redis,
   key: string,
   after: Position,
+  isLong = false,
 ): Promise<{ entries: Entry[]; more: boolean }> {
-  const answer = await runScript(redis, 'read', {
-    keys: [key],
-    args: [`${after.epoch}-${after.seq}`, PAGE_BYTES],
-  });
-  const [more, ...raw] = pageSchema.parse(answer);
+  const ask = async (over: Redis, bytes: number, anyway: '1' | ''): Promise<z.infer<typeof pageSchema>> => {
+    const args = [`${after.epoch}-${after.seq}`, bytes, anyway];
+    return pageSchema.parse(await runScript(over, 'read', { keys: [key], args }));
+  };
+  const askWide = (bytes: number) => overWide(redis, bytes, (over) => ask(over, WIDE_PAGE_BYTES, '1'));
+  let page = isLong ? await askWide(WIDE_PAGE_BYTES) : await ask(redis, PAGE_BYTES, '');
+  const [leftBytes, first] = page;
+  if (leftBytes > 0 && !first) page = await askWide(leftBytes);
+  const [more, ...raw] = page;
   return {
     entries: raw.flatMap(([id, fields]) => {
       const entry = parseEntry(id, fields);
       return (entry && restOf(entry, after)) ?? [];
     }),
-    more: more === 1,
+    more: more > 0,
   };
 }
 
-/** The last entry; null when there is none, or it is not ours. */
+/** The last entry; null when there is none, or it is not ours. Events that are large are told without their text. */
 export async function readTop(redis: Redis, key: string): Promise<Entry | null> {
-  const top = (await bringing(redis, () => redis.xrevrange(key, '+', '-', 'COUNT', 1)))[0];
+  const call = { keys: [key], args: [SMALL_ENTRY_BYTES] };
+  const [id, fields = [], bytes] = lastSchema.parse(await runScript(redis, 'last', call));
+  if (id === undefined) return null;
+  const entry = parseEntry(id, fields);
+  if (bytes === undefined || entry?.kind === 'events') return entry;
+  const [top] = await overWide(redis, bytes, (over) => over.xrevrange(key, '+', '-', 'COUNT', 1));
   return top ? parseEntry(top[0], top[1]) : null;
 }
 

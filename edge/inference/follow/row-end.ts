@@ -55,7 +55,8 @@ export class RowEnd {
     this.#askAt = now + ASK_EVERY_MS;
     const row = await this.#ended();
     if (!row) return null;
-    if (this.#over) return said(row);
+    // A row holds a whole answer, of a stream only what it cost.
+    if (this.#over && !(row.streaming && this.#follower.isReading)) return said(row);
     this.#over = true;
     this.#askAt = this.#deps.clock.elapsed() + ASK_AGAIN_MS;
     this.#follower.readRecord();
