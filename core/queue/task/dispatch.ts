@@ -20,7 +20,7 @@ import type { Keys } from '../keys.ts';
 import type { StandingJob } from '../jobs/leftovers.ts';
 import { runKnownScript, runScript, tryScripts, trySeveral, type ScriptName } from '../scripts.ts';
 import { FENCE_MARGIN_MS, jobIdOf, laying, type Submission } from './submission.ts';
-import { beginning, firstSeq, readPage, seqAfter, type Position } from './stream.ts';
+import { beginning, firstSeq, readOn, readPage, seqAfter, type Position } from './stream.ts';
 import { Turns } from '../jobs/turns.ts';
 
 export interface DispatchDeps {
@@ -328,8 +328,9 @@ export class Dispatch {
     const own = tagOf(claim);
     let said = new Assembly(taskId);
     let after: Position = beginning;
-    for (let more = true, isFirst = true; more; isFirst = false) {
-      const page = await orUnavailable(readPage(redis, stream, after, !isFirst));
+    let read = readPage;
+    for (let more = true; more; read = readOn) {
+      const page = await orUnavailable(read(redis, stream, after));
       for (const entry of page.entries) {
         const isGap = firstSeq(entry) !== seqAfter(after, entry.epoch);
         if (entry.epoch !== after.epoch || isGap) said = new Assembly(taskId, { isWhole: !isGap });

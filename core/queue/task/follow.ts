@@ -9,6 +9,7 @@ import {
   beginning,
   firstSeq,
   isAfter,
+  readOn,
   readPage,
   readTop,
   restOf,
@@ -148,7 +149,8 @@ export class Follower {
       this.#readAgain = false;
       this.#behind = this.#heldBytes >= MOST_HELD_BYTES;
       if (this.#behind) return;
-      const { entries, more } = await readPage(this.#deps.redis, this.#stream, this.#position, isLong);
+      const read = isLong ? readOn : readPage;
+      const { entries, more } = await read(this.#deps.redis, this.#stream, this.#position);
       isLong = more;
       const other = entries.find((entry) => this.#isOther(entry));
       if (other) this.#beginWith(other.epoch);

@@ -56,31 +56,49 @@ export const SMALL_ENTRY_BYTES = PAGE_BYTES;
 const pageSchema = z.tuple([z.number()], z.tuple([z.string(), z.array(z.string())]));
 const lastSchema = z.union([z.tuple([]), z.tuple([z.string(), z.array(z.string()), z.number().optional()])]);
 
-/**
- * What the stream holds after a position: a page of it, or one entry that is larger. `more`: ask again.
- * @param isLong the page before said that there is more.
- */
-export async function readPage(
+interface Page {
+  entries: Entry[];
+  /** There is more: `readOn`. */
+  more: boolean;
+}
+
+/** What the stream holds after a position: a page of it, or one entry that is larger. */
+export async function readPage(redis: Redis, key: string, after: Position): Promise<Page> {
+  const page = await ask(redis, key, [`${after.epoch}-${after.seq}`, PAGE_BYTES, '']);
+  const [leftBytes, first] = page;
+  return leftBytes > 0 && !first
+    ? await readWide({ redis, key, bytes: leftBytes }, after)
+    : pageAfter(after, page);
+}
+
+/** The same of a stream that holds more than a page. */
+export async function readOn(redis: Redis, key: string, after: Position): Promise<Page> {
+  return await readWide({ redis, key, bytes: WIDE_PAGE_BYTES }, after);
+}
+
+async function readWide(
+  { redis, key, bytes }: { redis: Redis; key: string; bytes: number },
+  after: Position,
+): Promise<Page> {
+  const args = [`${after.epoch}-${after.seq}`, WIDE_PAGE_BYTES, '1'];
+  return pageAfter(after, await overWide(redis, bytes, (over) => ask(over, key, args)));
+}
+
+async function ask(
   redis: Redis,
   key: string,
-  after: Position,
-  isLong = false,
-): Promise<{ entries: Entry[]; more: boolean }> {
-  const ask = async (over: Redis, bytes: number, anyway: '1' | ''): Promise<z.infer<typeof pageSchema>> => {
-    const args = [`${after.epoch}-${after.seq}`, bytes, anyway];
-    return pageSchema.parse(await runScript(over, 'read', { keys: [key], args }));
-  };
-  const askWide = (bytes: number) => overWide(redis, bytes, (over) => ask(over, WIDE_PAGE_BYTES, '1'));
-  let page = isLong ? await askWide(WIDE_PAGE_BYTES) : await ask(redis, PAGE_BYTES, '');
-  const [leftBytes, first] = page;
-  if (leftBytes > 0 && !first) page = await askWide(leftBytes);
-  const [more, ...raw] = page;
+  args: readonly (string | number)[],
+): Promise<z.infer<typeof pageSchema>> {
+  return pageSchema.parse(await runScript(redis, 'read', { keys: [key], args }));
+}
+
+function pageAfter(after: Position, [leftBytes, ...raw]: z.infer<typeof pageSchema>): Page {
   return {
     entries: raw.flatMap(([id, fields]) => {
       const entry = parseEntry(id, fields);
       return (entry && restOf(entry, after)) ?? [];
     }),
-    more: more > 0,
+    more: leftBytes > 0,
   };
 }
 
