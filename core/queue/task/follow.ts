@@ -144,14 +144,13 @@ export class Follower {
 
   async #drain(): Promise<void> {
     this.#fault = null;
-    let isLong = false;
+    let read = readPage;
     while (this.#readAgain && !this.#closed) {
       this.#readAgain = false;
       this.#behind = this.#heldBytes >= MOST_HELD_BYTES;
       if (this.#behind) return;
-      const read = isLong ? readOn : readPage;
       const { entries, more } = await read(this.#deps.redis, this.#stream, this.#position);
-      isLong = more;
+      read = more ? readOn : readPage;
       const other = entries.find((entry) => this.#isOther(entry));
       if (other) this.#beginWith(other.epoch);
       else for (const entry of entries) this.#accept(entry);
