@@ -73,6 +73,7 @@ export const catalogue = {
   agent_not_found: { ...missing, message: 'There is no agent of that name.' },
   thread_not_found: { ...missing, message: 'There is no thread with that id, or no such turn in it.' },
   prompt_not_found: { ...missing, message: 'There is no prompt of that id or name.' },
+  personality_not_found: { ...missing, message: 'The agent has no personality of that name.' },
   user_not_found: { ...missing, message: 'There is no user of that name.' },
   group_not_found: { ...missing, message: 'There is no group of that name.' },
   rbac_not_found: { ...missing, message: 'There is no rbac document of that name.' },

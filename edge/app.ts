@@ -14,6 +14,7 @@ import { requestId } from './middleware/request-id.ts';
 import { slowStrangers } from './middleware/strangers.ts';
 import { refuseWhenStopping } from './middleware/stopping.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { personalityRoutes } from './routes/personalities.ts';
 import { applyRoutes } from './routes/apply.ts';
 import { groupRoutes } from './routes/groups.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -52,6 +53,7 @@ export const apiRoutes = [
   accessRoutes,
   resourceRoutes,
   agentRoutes,
+  personalityRoutes,
   applyRoutes,
   threadRoutes,
   usageRoutes,

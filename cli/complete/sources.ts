@@ -85,6 +85,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--llm': names('callable'),
   '--project': names(project),
   '--agent': names(agent),
+  '--personality': words('none'),
   '--limit': nothing,
   '--selector': nothing,
   '--sort-by': nothing,

@@ -5,6 +5,7 @@ import {
   turnAnswerSchema,
   turnViewSchema,
 } from '../../core/agent/thread.ts';
+import { composedViewSchema } from '../../core/agent/composed-view.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { pause, type Clock } from '../../core/runtime/clock.ts';
 import { Cancelled } from '../exit.ts';
@@ -42,6 +43,9 @@ export type SeenThread = z.infer<typeof seenThreadSchema>;
 const seenMessageSchema = messageViewSchema.pick({ role: true, content: true, status: true, turn: true });
 export type SeenMessage = z.infer<typeof seenMessageSchema>;
 
+const seenPersonalitySchema = z.object({ name: z.string(), description: z.string(), isDefault: z.boolean() });
+type SeenPersonality = z.infer<typeof seenPersonalitySchema>;
+
 /** Where the answer goes on that broke off, and who hears of it. */
 export interface Following {
   clock: Pick<Clock, 'elapsed'>;
@@ -58,6 +62,12 @@ export interface TurnCalls {
   /** @returns where it stands, accepted and not waited for; of a call that was made before, the same. */
   async(call: TurnCall): Promise<z.infer<typeof turnViewSchema>>;
   cancel(place: Place): Promise<void>;
+  /** What would be sent for a turn, and of what it is made. */
+  compose(
+    agent: string,
+    body: Readonly<Record<string, unknown>>,
+  ): Promise<z.infer<typeof composedViewSchema>>;
+  personalities(agent: string): Promise<SeenPersonality[]>;
   /** Newest first. */
   threads(agent: string, most: number): Promise<SeenThread[]>;
   thread(id: string): Promise<SeenThread>;
@@ -185,6 +195,13 @@ export function turnCalls(http: Http): TurnCalls {
     },
     cancel: async ({ threadId, turn }) =>
       void (await http.json({ method: 'DELETE', path: `/api/v1/threads/${at(threadId)}/turns/${turn}` })),
+    compose: async (agent, body) =>
+      read(
+        composedViewSchema,
+        await http.json({ method: 'POST', path: `/api/v1/agents/${at(agent)}/compose`, body }),
+      ),
+    personalities: async (agent) =>
+      read(listSchema(seenPersonalitySchema), await get(`/agents/${at(agent)}/personalities`)).items,
     threads: async (agent, most) =>
       read(listSchema(seenThreadSchema), await get(`/agents/${at(agent)}/threads`, { limit: most })).items,
     thread: async (id) => read(seenThreadSchema, await get(`/threads/${at(id)}`)),

@@ -25,6 +25,7 @@ export const grantable: readonly string[] = [
   'project',
   'agent',
   'prompt',
+  'personality',
   'thread',
   'board',
   'metrics',

@@ -17,12 +17,16 @@ export interface Persona {
   /** The text of a JSON object: it is spliced, never parsed, so that every number stays as it is written. */
   defaultParams: string;
   prompts: readonly PersonaPrompt[];
+  /** What it was asked for with, or has where nothing is asked for. */
+  personality: { id: string; name: string; revision: number } | null;
+  /** Prompts that the personality has, and the agent has no longer in reach: they are not said. */
+  outOfReach: readonly { id: string; name: string }[];
 }
 
 export interface PersonaPrompt {
   id: string;
   name: string;
-  of: 'agent' | 'project';
+  of: 'agent' | 'project' | 'personality';
   priority: number;
   revision: number;
   content: string;
@@ -30,7 +34,7 @@ export interface PersonaPrompt {
 
 /** What a part of the system message is from; of a call's own text there is no more to say than its bytes. */
 export interface Piece {
-  source: 'agent' | 'agent prompt' | 'project prompt' | 'call';
+  source: 'agent' | 'agent prompt' | 'project prompt' | 'personality prompt' | 'call';
   id: string | null;
   name: string | null;
   revision: number | null;
@@ -60,7 +64,7 @@ type Text = Omit<Piece, 'bytes'> & { text: string };
 
 /**
  * The one function that makes of an agent and a call the body that is sent: the same bytes for the same texts, whoever runs
- * it. One system message, first: system prompt, agent's prompts, project's prompts, the system texts of the call. In a section
+ * it. One system message, first: system prompt, agent's prompts, project's prompts, the personality's, the system texts of the call. In a section
  * the highest priority is first, then names by bytes, then ids. A call that has the agent's text at its beginning already, as
  * one that is made again, has it once.
  * @param body of a chat; what it says is checked by then.
@@ -104,7 +108,7 @@ function textsOf({ id, name, revision, systemPrompt, prompts }: Persona): Text[]
       .sort(inOrder)
       .map(({ of: from, content, ...prompt }) => ({ source: `${from} prompt`, ...prompt, text: content }));
   const first: Text = { source: 'agent', id, name, revision, priority: null, text: systemPrompt };
-  return [first, ...of('agent'), ...of('project')]
+  return [first, ...of('agent'), ...of('project'), ...of('personality')]
     .map((piece) => ({ ...piece, text: trimmed(piece.text) }))
     .filter(({ text }) => text !== '');
 }

@@ -6,10 +6,12 @@ export const composedViewSchema = z.object({
   llm: z.string(),
   pool: z.string(),
   pinMode: z.enum(['pool', 'only']),
+  /** By its name; null: none. */
+  personality: z.string().nullable(),
   /** The parts of the system message, in order. */
   pieces: z.array(
     z.object({
-      source: z.enum(['agent', 'agent prompt', 'project prompt', 'call']),
+      source: z.enum(['agent', 'agent prompt', 'project prompt', 'personality prompt', 'call']),
       id: z.string().nullable(),
       /** Only for who may see the persona. */
       name: z.string().nullable().optional(),
@@ -20,6 +22,8 @@ export const composedViewSchema = z.object({
   ),
   /** Of the body. */
   bytes: z.number(),
+  /** Names of prompts that the personality has and the agent has no longer in reach; only for who may see the persona. */
+  outOfReach: z.array(z.string()).optional(),
   /** The default parameters that are in it, and its text: only for who may see the persona. */
   params: z.array(z.string()).optional(),
   body: z.string().optional(),

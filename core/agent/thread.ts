@@ -27,6 +27,8 @@ export const turnRequestSchema = z.strictObject({
   threadId: uuidSchema.optional(),
   /** Parameters of the chat, over the defaults of the agent. */
   params: z.looseObject({}).optional(),
+  /** Of the agent, for this turn; an empty text: none, in spite of its default. */
+  personality: z.string().max(128).optional(),
   /** A text behind the agent's, for this turn alone. */
   systemAppend: z.string().min(1).optional(),
   tools: z.array(z.looseObject({})).optional(),

@@ -15,6 +15,7 @@ import { createPools, type Pools } from './pools.ts';
 import { createRedisGenerations, type RedisGenerations } from './redis-generations.ts';
 import { createAgents, type Agents } from './agents/agents.ts';
 import { agentHooks, promptHooks } from './agents/agent-hooks.ts';
+import { personalityHooks } from './agents/personality-hooks.ts';
 import { applyAll, type Applied, type Applying } from './resources/apply.ts';
 import { createResourceStores, type Kept, type ResourceStores } from './resources/stores.ts';
 import { createRedisUserRows, type RedisUserRows } from './people/redis-users.ts';
@@ -58,7 +59,8 @@ export function createRegistry(
   kept: Omit<Kept, 'hooks'> & Partial<Kept> = { definitions: stored },
 ): Registry {
   const identity = { user: userHooks, group: groupHooks, rbac: rbacHooks };
-  const hooks = { agent: agentHooks(limits), prompt: promptHooks, ...identity, ...kept.hooks };
+  const talk = { agent: agentHooks(limits), prompt: promptHooks, personality: personalityHooks };
+  const hooks = { ...talk, ...identity, ...kept.hooks };
   const resources = createResourceStores(connection, limits, { ...kept, hooks });
   return {
     llms: createLlms(connection, limits),

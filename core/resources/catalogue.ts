@@ -19,8 +19,12 @@ const fieldSchema = z.object({
   kind: z.string(),
   required: z.boolean(),
   long: z.boolean(),
+  /** It can be written only when the thing is there. */
+  afterwards: z.boolean().optional(),
   /** Of a list: the option that adds one, and the members that it writes, with colons between; none: the text itself. */
-  item: z.object({ flag: z.string(), parts: z.array(z.string()) }).optional(),
+  item: z
+    .object({ flag: z.string(), parts: z.array(z.string()), numbers: z.array(z.string()).optional() })
+    .optional(),
 });
 type CatalogueField = z.infer<typeof fieldSchema>;
 
@@ -49,14 +53,32 @@ const kinds: Readonly<Record<string, string>> = {
   boolean: 'flag',
 };
 
+/** Of what may be null as of what it is else. */
+function kindOf(schema: z.ZodType): string {
+  const { type, anyOf } = z.toJSONSchema(schema, { io: 'input' });
+  return kinds[String(type ?? anyOf?.[0]?.type)] ?? 'json';
+}
+
 function fieldsOf(resource: Listed | Definition): CatalogueField[] {
   if (!('fields' in resource)) return [];
   return Object.entries(resource.fields).map(
-    ([name, { schema, fallback, reference, item, long = false }]) => {
-      const { type } = z.toJSONSchema(schema, { io: 'input' });
-      const kind = reference ? 'text' : (kinds[String(type)] ?? 'json');
-      const more = item && { item: { flag: item.flag, parts: [...item.parts] } };
-      return { name, kind, required: fallback === undefined, long, ...more };
+    ([name, { schema, fallback, reference, item, afterwards, long = false }]) => {
+      const kind = reference ? 'text' : kindOf(schema);
+      const more = item && {
+        item: {
+          flag: item.flag,
+          parts: [...item.parts],
+          ...(item.numbers && { numbers: [...item.numbers] }),
+        },
+      };
+      return {
+        name,
+        kind,
+        required: fallback === undefined,
+        long,
+        ...(afterwards && { afterwards }),
+        ...more,
+      };
     },
   );
 }

@@ -100,8 +100,13 @@ export interface Field {
   long?: boolean;
   /** Shown to who may edit it, and to nobody else. */
   hidden?: boolean;
-  /** Of a list: the option that adds one on a command line, and the members that it writes, with colons between. */
-  item?: { flag: string; parts: readonly string[] };
+  /** Leads to what can be made only when this one is there: no option of `create`. */
+  afterwards?: boolean;
+  /** No column: its resource's hooks write it into a table of its own, and core/registry/resources/apart.ts reads it. */
+  apart?: boolean;
+  /** Of a list: the option that adds one on a command line, and the members that it writes, with colons between;
+   * `numbers` are those in digits. */
+  item?: { flag: string; parts: readonly string[]; numbers?: readonly string[] };
   reference?: Reference;
 }
 
@@ -116,7 +121,7 @@ export const required = (
 export const optional = (
   schema: z.ZodType,
   fallback: unknown,
-  how: Pick<Field, 'secret' | 'json' | 'long' | 'hidden' | 'item'> = {},
+  how: Pick<Field, 'secret' | 'json' | 'long' | 'hidden' | 'item' | 'apart' | 'afterwards'> = {},
 ): Field => ({ schema, fallback, ...how });
 
 /** What names one of another resource, or null. In Postgres it is that one's id, in the column `<field>_id`. */

@@ -2,6 +2,7 @@ import { agent } from './talk/agent.ts';
 import type { Definition, Guarded, Listed } from './define.ts';
 import { board, llm, metrics, session, task } from './guarded.ts';
 import { group, rbac, user } from './people/identity.ts';
+import { personality } from './talk/personality.ts';
 import { pool } from './pool.ts';
 import { project } from './talk/project.ts';
 import { prompt } from './talk/prompt.ts';
@@ -18,6 +19,7 @@ export const resources = {
   project,
   agent,
   prompt,
+  personality,
   thread,
   board,
   metrics,

@@ -87,7 +87,8 @@ async function offeredAgents(
       const llm = roomiest(
         llms.filter(({ row }) => row.poolKey === agent.poolKey && mayServe(agent, row.id)),
       );
-      return llm ? [{ id: agent.name, llm, agent }] : [];
+      const names = [agent.name, ...agent.personalities.map((personality) => `${agent.name}:${personality}`)];
+      return llm ? names.map((id) => ({ id, llm, agent })) : [];
     });
 }
 
@@ -119,7 +120,9 @@ export async function modelOf(deps: EdgeDeps, req: Request, id: string): Promise
   if (resolved && reach !== null) {
     const { agent, poolKey } = resolved;
     const { members } = await deps.liveness.loadPool(poolKey);
-    const [model] = agent === null ? [] : await offeredAgents(deps, req, { llms: members, name: id });
+    const asked = agent?.personality == null ? id : id.slice(0, id.lastIndexOf(':'));
+    const agents = agent === null ? [] : await offeredAgents(deps, req, { llms: members, name: asked });
+    const model = agents.find((each) => each.id === id);
     if (model) return model;
     const meant = members.find((m) => m.row.name === resolved.llm);
     const among = reach === 'pool' ? members : members.filter((member) => member === meant);

@@ -1,6 +1,17 @@
 import { composedViewSchema } from '../../core/agent/composed-view.ts';
+import { z } from 'zod';
+import { turnRequestSchema } from '../../core/agent/thread.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
-import type { Operation } from './operation.ts';
+import { shownPersonalitySchema } from '../../core/registry/agents/agents.ts';
+import { personality } from '../../core/resources/talk/personality.ts';
+import { bindingBodySchema, ownPersonalitySchemas } from '../routes/personalities.ts';
+import { listOf, type Operation } from './operation.ts';
+
+const notThere = ['agent_not_found', 'personality_not_found'] as const;
+const ifMatch = z.object({
+  'if-match': z.string().optional().meta({ description: 'The ETag of the revision that was read.' }),
+});
+const ofAgent = { tag: 'personalities', status: 200, answer: personality.schemas.view } as const;
 
 /** What an agent has besides create, read, update and delete. */
 export const agentOperations: readonly Operation[] = [
@@ -10,9 +21,61 @@ export const agentOperations: readonly Operation[] = [
     summary: 'Show what an agent would make of a chat',
     about:
       'Nothing is sent. Pieces of the system message with their sources, revisions and bytes; the body itself is for the owner of the agent, and admins.',
-    body: requestSchemas.chat,
+    body: z.union([turnRequestSchema, requestSchemas.chat]),
     status: 200,
     answer: composedViewSchema.meta({ id: 'Composed' }),
-    errors: ['invalid_request', 'agent_not_found', 'llm_not_found'],
+    errors: ['invalid_request', 'agent_not_found', 'llm_not_found', 'personality_not_found'],
+  },
+  {
+    ...ofAgent,
+    call: 'GET /agents/{name}/personalities',
+    summary: 'List the personalities of an agent',
+    about: 'For whoever the agent is there for: what they are called, and not what they say.',
+    answer: listOf(shownPersonalitySchema.meta({ id: 'ShownPersonality' })),
+    errors: ['agent_not_found'],
+  },
+  {
+    ...ofAgent,
+    call: 'POST /agents/{name}/personalities',
+    summary: 'Create a personality of an agent',
+    body: ownPersonalitySchemas.create,
+    status: 201,
+    errors: ['invalid_request', 'agent_not_found', 'name_taken', 'quota_exceeded'],
+  },
+  {
+    ...ofAgent,
+    call: 'GET /agents/{name}/personalities/{personality}',
+    summary: 'Show a personality, by its name or its id',
+    errors: notThere,
+  },
+  {
+    ...ofAgent,
+    call: 'PATCH /agents/{name}/personalities/{personality}',
+    summary: 'Change a personality',
+    headers: ifMatch,
+    body: ownPersonalitySchemas.change,
+    errors: ['invalid_request', ...notThere, 'name_taken', 'stale_revision'],
+  },
+  {
+    tag: 'personalities',
+    status: 204,
+    call: 'DELETE /agents/{name}/personalities/{personality}',
+    summary: 'Delete a personality',
+    headers: ifMatch,
+    errors: [...notThere, 'stale_revision'],
+  },
+  {
+    ...ofAgent,
+    call: 'PUT /agents/{name}/personalities/{personality}/prompts/{prompt}',
+    summary: 'Give a personality a prompt, perhaps with a priority of its own',
+    about: 'By its id, or its name where the agent has one of that name in reach. Idempotent.',
+    body: bindingBodySchema,
+    errors: ['invalid_request', ...notThere],
+  },
+  {
+    ...ofAgent,
+    call: 'DELETE /agents/{name}/personalities/{personality}/prompts/{prompt}',
+    summary: 'Take a prompt from a personality; again changes nothing',
+    errors: notThere,
   },
 ];

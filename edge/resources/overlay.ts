@@ -4,7 +4,7 @@ import type { ResourceRow } from '../../core/registry/resources/rows.ts';
 
 /** What an overlay may ask. */
 export interface OverlayDeps {
-  registry: Pick<Registry, 'llms' | 'groups'>;
+  registry: Pick<Registry, 'llms' | 'groups' | 'agents'>;
   liveness: Pick<Liveness, 'loadPools'>;
 }
 

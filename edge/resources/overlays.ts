@@ -1,10 +1,12 @@
 import { agentOverlay } from '../shown/agent-overlay.ts';
 import { groupOverlay, userOverlay } from '../shown/identity-overlays.ts';
+import { personalityOverlay } from '../shown/personality-overlay.ts';
 import type { Overlay } from './overlay.ts';
 
 /** By the words of resources. */
 export const overlays: Readonly<Record<string, Overlay>> = {
   agent: agentOverlay,
+  personality: personalityOverlay,
   user: userOverlay,
   group: groupOverlay,
 };

@@ -15,7 +15,7 @@ import { written } from '../http/written.ts';
 import { takeTurn } from '../limits/turns.ts';
 
 /** What the API shows of rows: no secret field, a hidden one to who may edit it alone, and what is laid over them last. */
-async function viewsOf(
+export async function viewsOf(
   deps: EdgeDeps,
   definition: Definition,
   { rows, actor }: { rows: readonly ResourceRow[]; actor: Actor },

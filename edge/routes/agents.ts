@@ -6,15 +6,35 @@ import { agent } from '../../core/resources/talk/agent.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { composedFor } from '../inference/ask/aim.ts';
+import { chatOf } from '../inference/turn/sent.ts';
+import { bodyOf } from '../http/parse.ts';
+import { turnRequestSchema } from '../../core/agent/thread.ts';
+import { topLevelMembers } from '../../core/text/json-text.ts';
 import { readRequest } from '../inference/ask/request.ts';
+
+/** Of a turn, and of no chat. */
+const turnsOwn = ['message', 'personality', 'params', 'systemAppend'];
+
+/** Asked with a chat, or with what a turn says. */
+function chatIn(req: Request, name: string): { body: string; personality?: string | undefined } {
+  const { text = '' } = req.context;
+  const isTurn = (topLevelMembers(text) ?? []).some(({ key }) => turnsOwn.includes(key));
+  if (!isTurn) return { body: text };
+  const { personality } = bodyOf(req, turnRequestSchema, { forInference: 'whole' });
+  return { body: chatOf(text, name), personality };
+}
 
 /** What would be sent for a chat, and nothing is. Who may not see the persona is told of what it is made, and how long. */
 async function compose(deps: EdgeDeps, req: Request): Promise<ComposedView> {
   const actor = actorOf(req);
   const row = await deps.registry.resources(agent).get(String(req.params['name']), actor);
-  const { text = '', shape } = req.context;
-  const request = await readRequest('chat', text, { shape, owner: actor.userId });
-  const composed = await composedFor(deps, actor, { id: row.id, body: request.body });
+  const { body, personality } = chatIn(req, String(row.values['name']));
+  const request = await readRequest('chat', body, { owner: actor.userId });
+  const composed = await composedFor(deps, actor, {
+    ...{ id: row.id, body: request.body },
+    personality: personality === '' ? null : personality,
+  });
+  const { persona } = composed;
   const llm = await deps.registry.llms.byId(row.refersTo['llm'] ?? '');
   if (!llm) throw new McpctlError('llm_not_found');
   const shown = {
@@ -22,12 +42,13 @@ async function compose(deps: EdgeDeps, req: Request): Promise<ComposedView> {
     llm: llm.name,
     pool: llm.poolKey,
     pinMode: row.values['pinMode'] === 'only' ? 'only' : 'pool',
+    personality: persona.personality?.name ?? null,
     bytes: Buffer.byteLength(composed.body),
   } as const;
   const seesPersona = can(actor, 'edit', { resource: agent, target: { ownerId: row.ownerId } });
   if (!seesPersona) return { ...shown, pieces: composed.pieces.map(({ name: _name, ...piece }) => piece) };
-  const { pieces, params, body } = composed;
-  return { ...shown, pieces, params, body };
+  const { pieces, params, body: sent } = composed;
+  return { ...shown, pieces, outOfReach: persona.outOfReach.map(({ name }) => name), params, body: sent };
 }
 
 /** What an agent has besides create, read, update and delete. */

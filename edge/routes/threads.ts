@@ -128,6 +128,7 @@ async function send(deps: EdgeDeps, { req, res }: { req: Request; res: Response 
     messages: listed,
     threadId = null,
     onBusy = 'queue',
+    personality,
   } = bodyOf(req, turnRequestSchema, { forInference: 'whole' });
   if ((message === undefined) === (listed === undefined))
     throw new McpctlError('invalid_request', undefined, {
@@ -140,7 +141,14 @@ async function send(deps: EdgeDeps, { req, res }: { req: Request; res: Response 
     });
   const name = inPath?.agent ?? String(req.params['name']);
   const body = chatOf(req.context.text ?? '', name);
-  const asked = { source: 'agent', agent: name, threadId: inPath?.id ?? threadId, body, onBusy } as const;
+  const asked = {
+    source: 'agent',
+    agent: name,
+    threadId: inPath?.id ?? threadId,
+    body,
+    onBusy,
+    personality,
+  } as const;
   await takeTurn(deps, { req, res }, asked);
 }
 

@@ -62,6 +62,23 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('DELETE /threads/{id}', `/threads/${threadId}`);
   };
 
+  /** Of the agent `reviewer`. */
+  const personalitiesFit = async (): Promise<void> => {
+    const all = '/agents/reviewer/personalities';
+    await fits('POST /prompts', '/prompts', {
+      body: { name: 'short', agent: 'reviewer', content: 'Be brief.' },
+    });
+    await fits('POST /agents/{name}/personalities', all, { body: { name: 'terse' } });
+    await fits('GET /agents/{name}/personalities', all);
+    const [one, told] = [`${all}/terse`, '/agents/{name}/personalities/{personality}'];
+    await fits(`GET ${told}`, one);
+    await fits(`PATCH ${told}`, one, { body: { description: 'Few words' } });
+    const binding = { body: { priority: 900 } };
+    await fits(`PUT ${told}/prompts/{prompt}`, `${one}/prompts/short`, binding);
+    await fits(`DELETE ${told}/prompts/{prompt}`, `${one}/prompts/short`);
+    await fits(`DELETE ${told}`, one);
+  };
+
   it('fits what is answered', async () => {
     await fits('POST /llms', '/llms', { body: gpt });
     await fits('PUT /llms/{name}', '/llms/gpt', { body: { ...some, description: 'x' } });
@@ -91,7 +108,12 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('GET /resources', '/resources');
     const documents = [{ resource: 'project', name: 'applied' }];
     await fits('POST /apply', '/apply', { body: { documents, dryRun: true } });
+    const reviewer = { name: 'reviewer', llm: 'gpt' };
     for (const { plural, key, example } of stored) {
+      if (plural === 'personalities') {
+        await fits('POST /agents', '/agents', { body: reviewer });
+        await personalitiesFit();
+      }
       if ('llm' in example) await fits('POST /llms', '/llms', { body: { ...gpt, name: example['llm'] } });
       const made = await fits(`POST /${plural}`, `/${plural}`, { body: example });
       const at = `/${plural}/${key === 'name' ? String(example['name']) : idOf(made)}`;

@@ -260,14 +260,17 @@ describe('who may do what', function () {
     const ada = { userId, userName, ...ofToken, granted: grantedTo.user };
     const made: Record<string, string> = {};
     for (const definition of definitions) {
-      const values = { ...exampleOf(definition, w), name: `${w.pool}-${randomUUID()}` };
+      const values = {
+        ...exampleOf(definition, { ...w, made: { ...w.made, ...made } }),
+        name: `${w.pool}-${randomUUID()}`,
+      };
       const by = closed.includes(definition.word) ? await t.deps.authenticator.actorOf(t.tokens.root) : ada;
       const { row } = await t.deps.registry
         .resources(definition)
         .create(values, by ?? expect.fail('no admin'));
       made[definition.plural] = definition.key === 'name' ? values.name : row.id;
     }
-    return { ...w, made };
+    return { ...w, made: { ...w.made, ...made } };
   };
   /** A thread of ada's with one turn, with an agent that is made for it. */
   const withThread = async (w: World): Promise<World> => {

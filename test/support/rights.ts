@@ -18,7 +18,7 @@ export const isAdmin = (role: Role): boolean => role.startsWith('root');
 interface ResourceRule {
   of: (role: Role) => Verdict;
   /** @param w has an llm for what refers to one. */
-  body?: (w: { llm: string }) => unknown;
+  body?: (w: { llm: string; made: Readonly<Record<string, string>> }) => unknown;
 }
 
 const open = ['everyone', 'shared'];
@@ -35,8 +35,12 @@ const holders =
   };
 
 /** A body that makes one, over an llm that is there. */
-export function exampleOf({ example }: Definition, { llm }: { llm: string }): Record<string, unknown> {
-  return { ...example, ...('llm' in example && { llm }) };
+export function exampleOf(
+  { example, word }: Definition,
+  { llm, made = {} }: { llm: string; made?: Readonly<Record<string, string>> },
+): Record<string, unknown> {
+  const agent = word === 'personality' && { agent: made['agents'] };
+  return { ...example, ...('llm' in example && { llm }), ...agent };
 }
 
 /** Who may make the calls of what is no more than a definition: a resource that is added is among them by itself. */
@@ -58,11 +62,11 @@ export function resourceRules(): Record<string, ResourceRule> {
   for (const definition of stored) {
     const { plural, key, may, word } = definition;
     const one = `${plural}/{${key}}`;
-    const whole = (w: { llm: string }): unknown => {
+    const whole = (w: Parameters<typeof exampleOf>[1]): unknown => {
       const { name: _name, ...rest } = exampleOf(definition, w);
       return rest;
     };
-    const body = (w: { llm: string }): unknown => ({
+    const body = (w: Parameters<typeof exampleOf>[1]): unknown => ({
       ...exampleOf(definition, w),
       name: `n-${randomUUID()}`,
     });
@@ -81,7 +85,31 @@ export function resourceRules(): Record<string, ResourceRule> {
     rules[`PUT /${one}`] =
       key === 'name' ? { of: putBy, body: whole } : { of: holders(definition, 'edit', unseen), body };
   }
-  return rules;
+  // Of an agent that one may edit.
+  rules['POST /personalities'] = {
+    ...rules['POST /personalities'],
+    of: (role) => (isBound(role) || role === 'bob' ? 403 : 'ok'),
+  };
+  return { ...rules, ...personalityRules() };
+}
+
+/** Below their agent, which everyone sees; none of these is there: what is there is asked for at `/personalities`. */
+function personalityRules(): Record<string, ResourceRule> {
+  const [all, one] = ['/agents/{name}/personalities', '/agents/{name}/personalities/{personality}'];
+  const seen = (role: Role): Verdict => (isBound(role) ? 404 : 'ok');
+  const none = (): Verdict => 404;
+  return {
+    [`GET ${all}`]: { of: seen },
+    [`POST ${all}`]: {
+      of: (role) => (isBound(role) ? 404 : role === 'bob' ? 403 : 'ok'),
+      body: () => ({ name: `n-${randomUUID()}` }),
+    },
+    [`GET ${one}`]: { of: none },
+    [`PATCH ${one}`]: { of: none, body: () => ({}) },
+    [`DELETE ${one}`]: { of: none },
+    [`PUT ${one}/prompts/{prompt}`]: { of: none, body: () => ({}) },
+    [`DELETE ${one}/prompts/{prompt}`]: { of: none },
+  };
 }
 
 type Where = 'in' | 'out';

@@ -17,6 +17,7 @@ export function makeChat(ctx: Context, run?: (options: ChatOptions) => Promise<v
       ),
     )
     .option('--continue', 'go on in the newest thread with this agent', false)
+    .option('--personality <name>', "one of the agent's, for what is said now; none: in spite of its default")
     .option('--system-append <text>', "a text behind the agent's own, for what is said now")
     .addOption(new Option('--temperature <n>', 'between 0 and 2').argParser(temperatureOf))
     .addOption(new Option('--max-tokens <n>', 'most tokens of an answer').argParser(countOf))
@@ -37,7 +38,7 @@ export function makeChat(ctx: Context, run?: (options: ChatOptions) => Promise<v
       `
 Ctrl-C stops the answer, on the server too, and what came of it stays in the thread; a second one leaves. Ctrl-D leaves, and so
 does a terminal that is closed: then the answer goes on, and is there when you come back.
-In a conversation """ begins and ends a message of several lines; /help lists /new, /threads, /history and /usage.
+In a conversation """ begins and ends a message of several lines; /help lists /new, /threads, /history, /personality and more.
 The answer goes to stdout; reasoning, the thread and tokens per second to stderr.`,
     )
     .action(async (agent, options) => {

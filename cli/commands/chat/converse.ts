@@ -22,9 +22,15 @@ async function bannerFor(client: Client, talk: Talk, columns: number): Promise<s
   const facts = [
     `Agent: ${told('name')}${description === '' ? '' : `  ${description}`}`,
     `LLM: ${told('llm')} → pool ${told('pool')} (${told('status')})`,
+    ...personalityFacts(told('defaultPersonality'), talk.asking.personality),
     talk.threadId === null ? 'Thread: a new one' : `Thread: ${talk.threadId}`,
   ];
   return ruled(facts, columns);
+}
+
+function personalityFacts(usual: string, asked: string | undefined): string[] {
+  if (asked !== undefined) return [`Personality: ${cell(asked)}`];
+  return usual === '' ? [] : [`Personality: ${usual} (default)`];
 }
 
 /** Talks with a person until Ctrl-D. @throws Cancelled when Ctrl-C leaves. */

@@ -1,4 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
+import { nearest } from '../../../core/runtime/nearest.ts';
 import type { Client } from '../../net/client.ts';
 import { cell } from '../../say/text.ts';
 import type { Context } from '../../who/context.ts';
@@ -52,6 +53,28 @@ const commands: Readonly<Record<string, Slash<Talk>>> = {
     async run(ctx, client, { talk: { threadId } }) {
       if (threadId === null) return ctx.out.note('Nothing was said yet.');
       await tell(ctx, client, { threadId, last: TOLD });
+    },
+  },
+  personality: {
+    about: 'NAME or none: how the agent answers from now on; alone: which there are',
+    async run(ctx, client, { talk, rest }) {
+      const { agent } = talk.asking;
+      const all = await client.turns.personalities(agent);
+      if (rest === '') {
+        if (all.length === 0) return ctx.out.note(`${agent} has no personalities.`);
+        const now = talk.asking.personality ?? all.find(({ isDefault }) => isDefault)?.name;
+        for (const { name, description } of all)
+          ctx.out.note(`${name === now ? '*' : ' '} ${cell(name)}  ${cell(description)}`);
+        return;
+      }
+      const near = nearest(
+        rest,
+        all.map(({ name }) => name),
+        1,
+      )[0];
+      if (rest !== 'none' && all.every(({ name }) => name !== rest))
+        throw new McpctlError('personality_not_found', near ? `Did you mean ${near}?` : undefined);
+      talk.asking = { ...talk.asking, personality: rest };
     },
   },
   usage: usageSlash,

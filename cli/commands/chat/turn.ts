@@ -10,6 +10,8 @@ import type { Context } from '../../who/context.ts';
 /** How an agent is asked, whatever is said. */
 export interface Asking {
   agent: string;
+  /** One of the agent's; `none` = none, in spite of its default. */
+  personality?: string | undefined;
   systemAppend?: string | undefined;
   temperature?: number | undefined;
   maxTokens?: number | undefined;
@@ -33,7 +35,7 @@ export function turnCallOf(
   { asking, threadId }: Pick<Talk, 'asking' | 'threadId'>,
   message: string,
 ): TurnCall {
-  const { agent, systemAppend, temperature, maxTokens, pin } = asking;
+  const { agent, personality, systemAppend, temperature, maxTokens, pin } = asking;
   const params = {
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { max_tokens: maxTokens }),
@@ -41,6 +43,7 @@ export function turnCallOf(
   };
   const body = {
     message,
+    ...(personality !== undefined && { personality: personality === 'none' ? '' : personality }),
     ...(systemAppend !== undefined && { systemAppend }),
     ...(Object.keys(params).length > 0 && { params }),
     ...(asking.stream && { stream: true }),

@@ -19,8 +19,8 @@ export function makeCreateOne(
     .summary(`make ${withArticle(entry.word)}`)
     .description(`Make ${withArticle(entry.word)}: ${entry.about}.`)
     .argument('<name>', '1 to 63 of a-z 0-9 . _ -');
-  for (const { name, kind, required, long, item } of entry.fields) {
-    if (name === 'name') continue;
+  for (const { name, kind, required, long, item, afterwards = false } of entry.fields) {
+    if (name === 'name' || afterwards) continue;
     if (item) {
       const one = new Option(
         `--${item.flag} <${item.parts.join(':') || 'name'}>`,
@@ -67,7 +67,9 @@ function itemsIn(
 ): string[] {
   return (Array.isArray(value) ? value : []).map((each: unknown) => {
     const members = Object(each) as Readonly<Record<string, unknown>>;
-    const values = parts.flatMap((part) => (typeof members[part] === 'string' ? [members[part]] : []));
+    const values = parts.flatMap((part) =>
+      ['string', 'number'].includes(typeof members[part]) ? [String(members[part])] : [],
+    );
     return `--${flag} ${parts.length === 0 ? String(each) : values.join(':')}`;
   });
 }

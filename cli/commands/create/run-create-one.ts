@@ -27,7 +27,7 @@ export async function runCreateOne(
       typeof file === 'string'
         ? await (file === '-' ? readAll(ctx) : readFileText(file))
         : field.item
-          ? itemsOf(field.item.parts, fields[field.item.flag])
+          ? itemsOf(field.item, fields[field.item.flag])
           : valueOf(field, fields[field.name]);
     if (value !== undefined) body[field.name] = value;
   }
@@ -42,14 +42,22 @@ export async function runCreateOne(
 }
 
 /** `run:llm:gpt` as its members; the last has whatever colons are left. */
-function itemsOf(parts: readonly string[], input: unknown): unknown {
+function itemsOf(
+  { parts, numbers = [] }: NonNullable<CatalogueEntry['fields'][number]['item']>,
+  input: unknown,
+): unknown {
   if (!Array.isArray(input)) return undefined;
   return input.map((each: unknown) => {
     const words = String(each).split(':');
     if (parts.length === 0) return String(each);
     const rest = words.slice(parts.length - 1).join(':');
     const members = [...words.slice(0, parts.length - 1), ...(rest === '' ? [] : [rest])];
-    return Object.fromEntries(members.map((member, at): [string, string] => [parts[at] ?? '', member]));
+    return Object.fromEntries(
+      members.map((member, at): [string, string | number] => {
+        const name = parts[at] ?? '';
+        return [name, numbers.includes(name) && /^\d+$/.test(member) ? Number(member) : member];
+      }),
+    );
   });
 }
 

@@ -11,17 +11,20 @@ export function makeDescribe(ctx: Context, run?: (options: DescribeOptions) => P
     )
     .argument('<type>', 'llm, pool, task, token, project, prompt …, or type/name')
     .argument('[name...]', 'which ones')
+    .option('--effective', 'of an agent: what it would be told, and of what that is made', false)
+    .option('--personality <name>', 'with --effective: as this personality; none: as none')
     .addOption(objectFormatOption())
     .addHelpText(
       'before',
       `Examples:
   mcpctl describe llm tiny-chat
   mcpctl describe pool/tiny-chat
+  mcpctl describe agent reviewer --effective --personality grumpy
   mcpctl describe task 019a6f3e-0000-7000-8000-000000000000 -o yaml
 `,
     )
-    .action(async (type, names, { output }) => {
-      const options = { args: [type, ...names], output };
+    .action(async (type, names, { output, effective, personality }) => {
+      const options = { args: [type, ...names], output, effective, personality };
       if (run) return run(options);
       const { runDescribe } = await import('./run-describe.ts');
       return runDescribe(ctx, options);

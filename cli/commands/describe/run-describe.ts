@@ -8,6 +8,7 @@ import { objectOf, printObject } from '../../say/print.ts';
 import { namedRefsOf } from '../../resources/refs.ts';
 import { linesFor } from '../../resources/shown.ts';
 import { typesFor, type Type } from '../../resources/types.ts';
+import { composedLines } from './composed-lines.ts';
 import { llmLines } from './llm-lines.ts';
 import type { Look } from './look.ts';
 import { poolLines } from './pool-lines.ts';
@@ -16,6 +17,9 @@ import { taskLines } from './task-lines.ts';
 export interface DescribeOptions {
   args: string[];
   output: ObjectFormat;
+  /** Of agents: what they would be told. */
+  effective: boolean;
+  personality?: string | undefined;
 }
 
 interface Described {
@@ -35,9 +39,25 @@ export async function runDescribe(ctx: Context, options: DescribeOptions): Promi
     await printObject(
       ctx.out,
       options.output,
-      await hinted(client, { type: type.word, name }, () => describe(client, { type, name }, look)),
+      await hinted(client, { type: type.word, name }, () =>
+        options.effective
+          ? effective(client, { type, name, ...options })
+          : describe(client, { type, name }, look),
+      ),
     );
   }
+}
+
+/** @throws McpctlError `usage` of what is no agent. */
+async function effective(
+  client: Client,
+  { type, name, personality }: { type: Type; name: string; personality?: string | undefined },
+): Promise<Described> {
+  if (type.word !== 'agent')
+    throw new McpctlError('usage', `--effective is of an agent, and ${type.word}/${name} is none.`);
+  const asked = personality === undefined ? {} : { personality: personality === 'none' ? '' : personality };
+  const composed = await client.turns.compose(name, { message: '…', ...asked });
+  return { object: { resource: 'composed', ...composed }, lines: () => composedLines(composed) };
 }
 
 async function describe(

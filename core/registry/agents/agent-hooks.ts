@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import { canToAll, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
+import { sqlFaultOf } from '../database/faults.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { enterNames } from '../names/name-owners.ts';
 import { takeNames } from '../names/names.ts';
@@ -32,7 +33,23 @@ export const agentHooks = (limits: RegistryLimits): Hooks => ({
     await takeNames(trx, [{ name, resource: 'agent', id: made.id }]);
     await checkNames(trx, await lockUser(trx, actor.userId), limits);
   },
+  leave: needOwnDefaults,
 });
+
+const OWN_DEFAULT = 'agents_default_personality';
+
+/** Asked when the personalities of the same transaction are there too. @throws McpctlError `invalid_request` */
+async function needOwnDefaults(trx: Knex.Transaction): Promise<void> {
+  try {
+    await trx.raw(`set constraints ${OWN_DEFAULT} immediate`);
+  } catch (thrown) {
+    if (sqlFaultOf(thrown)?.constraint !== OWN_DEFAULT) throw thrown;
+    const message = 'the agent has no personality of that name; make it first, or leave this out';
+    throw new McpctlError('invalid_request', undefined, {
+      details: [{ path: 'defaultPersonality', message }],
+    });
+  }
+}
 
 /**
  * What others have said goes with no agent but by an admin. Whoever begins a thread meanwhile waits for the agent's row.

@@ -1,7 +1,13 @@
+import type { Knex } from 'knex';
 import { z } from 'zod';
 import { MOST_PERSONA_BYTES, type Composed, type Persona } from '../../agent/compose.ts';
 import { McpctlError } from '../../errors.ts';
+import { nameSchema } from '../../names.ts';
+import { nearest } from '../../runtime/nearest.ts';
 import type { Connection } from '../database/connect.ts';
+
+/** Personalities of one agent that are shown among models, and that a misspelt one is looked for in. */
+const MOST_SHOWN = 50;
 
 /** An agent as a model that may be called, with where it leads to. */
 const callableSchema = z.object({
@@ -13,8 +19,23 @@ const callableSchema = z.object({
   llmId: z.string(),
   poolKey: z.string(),
   createdAt: z.date(),
+  /** Names of its personalities, some of them. */
+  personalities: z.array(z.string()),
 });
 export type CallableAgent = z.infer<typeof callableSchema>;
+
+/** Of one agent; the quota of one user is no more. */
+const MOST_LISTED = 500;
+
+/** A personality as whoever may run its agent knows of it: not by what it says. */
+export const shownPersonalitySchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  description: z.string(),
+  priority: z.number(),
+  isDefault: z.boolean(),
+});
+export type ShownPersonality = z.infer<typeof shownPersonalitySchema>;
 
 /** What was composed into a task's body, and whose agent it was; null: the agent is there no more. */
 export interface TaskComposition extends Pick<Composed, 'system' | 'params'> {
@@ -24,9 +45,10 @@ export interface TaskComposition extends Pick<Composed, 'system' | 'params'> {
 export interface Agents {
   /**
    * Its texts as they are now, one statement. Whoever asks has asked for the right to run it.
-   * @throws McpctlError `invalid_request` where they are more than is sent.
+   * @param personality by its name; null = none, undefined = the agent's default.
+   * @throws McpctlError `invalid_request` where they are more than is sent, `personality_not_found`.
    */
-  persona(id: string): Promise<Persona | undefined>;
+  persona(id: string, personality?: string | null): Promise<Persona | undefined>;
   /** Of the user's own first, then shared ones. @param all others' private ones too. @param pools null = every pool. */
   callable(query: {
     userId: string;
@@ -35,21 +57,42 @@ export interface Agents {
     name?: string | undefined;
     limit: number;
   }): Promise<CallableAgent[]>;
+  /** The default personalities of agents, by their ids. */
+  defaultsOf(ids: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  /** What others may know of its personalities. */
+  personalities(id: string): Promise<ShownPersonality[]>;
   /** Undefined: no agent was asked. */
   compositionOf(taskId: string): Promise<TaskComposition | undefined>;
 }
 
-/** Long texts are read only where they are not too long together. */
+/**
+ * Long texts are read only where they are not too long together. A prompt that a personality has is said there, and not where it
+ * would be said anyhow.
+ */
 const personaSql = `
   with own as (
-    select id, name, revision, system_prompt, default_params::text as default_params, project_id from agents where id = :id
+    select id, name, revision, system_prompt, default_params::text as default_params, project_id, owner_id,
+      case when cast(:isAsked as boolean) then cast(:personality as text) else default_personality end as asked
+    from agents where id = :id
+  ), chosen as (
+    select p.id, p.name, p.revision from own join personalities p on p.agent_id = own.id and p.name = own.asked
+  ), bound as (
+    select b.prompt_id, b.priority from chosen join personality_prompts b on b.personality_id = chosen.id
+  ), reach as (
+    select p.* from own join prompts p on p.agent_id = own.id
+    union all select p.* from own join prompts p on p.project_id = own.project_id
+    union all select p.* from own, bound join prompts p on p.id = bound.prompt_id
+      where p.agent_id is null and p.project_id is null and p.owner_id = own.owner_id
   ), texts as (
-    select p.id, p.name, p.priority, p.revision, p.content, case when p.agent_id is null then 'project' else 'agent' end as of
-      from own join prompts p on p.agent_id = own.id or p.project_id = own.project_id
+    select p.id, p.name, coalesce(b.priority, p.priority) as priority, p.revision, p.content,
+      case when b.prompt_id is not null then 'personality' when p.agent_id is null then 'project' else 'agent' end as of
+    from reach p left join bound b on b.prompt_id = p.id
   ), weight as (
     select coalesce(sum(octet_length(content)), 0)::float8 as bytes from texts
   )
-  select own.*, bytes + octet_length(system_prompt) as bytes,
+  select own.*, bytes + octet_length(system_prompt) as bytes, (select row_to_json(chosen) from chosen) as personality,
+    (select coalesce(json_agg(json_build_object('id', p.id, 'name', p.name) order by p.name, p.id), '[]')
+      from bound join prompts p on p.id = bound.prompt_id where not exists (select 1 from reach where reach.id = p.id)) as out_of_reach,
     case when bytes <= :most then (select json_agg(texts) from texts) end as prompts from own, weight`;
 
 const personaSchema = z.object({
@@ -59,12 +102,15 @@ const personaSchema = z.object({
   systemPrompt: z.string(),
   defaultParams: z.string(),
   bytes: z.number(),
+  asked: z.string().nullable(),
+  personality: z.object({ id: z.string(), name: z.string(), revision: z.number() }).nullable(),
+  outOfReach: z.array(z.object({ id: z.string(), name: z.string() })),
   prompts: z
     .array(
       z.object({
         id: z.string(),
         name: z.string(),
-        of: z.enum(['agent', 'project']),
+        of: z.enum(['agent', 'project', 'personality']),
         priority: z.number(),
         revision: z.number(),
         content: z.string(),
@@ -80,12 +126,35 @@ const compositionSchema = z.object({
   params: z.array(z.string()).nullable(),
 });
 
+async function noPersonality(
+  db: Knex,
+  { id, name }: Pick<Persona, 'id' | 'name'>,
+  asked: string,
+): Promise<McpctlError> {
+  const names = await db('personalities')
+    .where({ agentId: id })
+    .limit(MOST_SHOWN)
+    .orderBy('name')
+    .pluck<string[]>('name');
+  const near = nearest(asked, names);
+  const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
+  // A word that no personality can have is nobody's to repeat.
+  const which = nameSchema.safeParse(asked).success ? ` named '${asked}'` : ' of that name';
+  return new McpctlError('personality_not_found', `The agent '${name}' has no personality${which}.${hint}`);
+}
+
 export function createAgents({ db }: Connection): Agents {
   return {
-    async persona(id) {
-      const { rows } = await db.raw<{ rows: unknown[] }>(personaSql, { id, most: MOST_PERSONA_BYTES });
+    async persona(id, personality) {
+      const asking = { isAsked: personality !== undefined, personality: personality ?? null };
+      const { rows } = await db.raw<{ rows: unknown[] }>(personaSql, {
+        id,
+        ...asking,
+        most: MOST_PERSONA_BYTES,
+      });
       if (rows.length === 0) return undefined;
-      const { bytes, prompts, ...persona } = personaSchema.parse(rows[0]);
+      const { bytes, prompts, asked, ...persona } = personaSchema.parse(rows[0]);
+      if (asked !== null && !persona.personality) throw await noPersonality(db, persona, asked);
       if (bytes > MOST_PERSONA_BYTES)
         throw new McpctlError(
           'invalid_request',
@@ -98,12 +167,39 @@ export function createAgents({ db }: Connection): Agents {
         .join('llms', 'llms.id', 'agents.llmId')
         .select('agents.name', 'agents.description', 'agents.ownerId', 'agents.visibility', 'agents.pinMode')
         .select('agents.llmId', 'llms.poolKey', 'agents.createdAt')
+        .select(
+          db.raw(
+            `array(select name from personalities where agent_id = agents.id order by priority desc, name limit ${MOST_SHOWN}) as personalities`,
+          ),
+        )
         .orderByRaw('agents.owner_id = ? desc, agents.name', [userId])
         .limit(limit);
       if (!all) query.whereRaw(`(agents.owner_id = ? or agents.visibility = 'shared')`, [userId]);
       if (pools) query.whereIn('llms.poolKey', [...pools]);
       if (name !== undefined) query.where('agents.name', name);
       return z.array(callableSchema).parse(await query);
+    },
+    async defaultsOf(ids) {
+      const rows = await db('agents')
+        .whereIn('id', [...ids])
+        .whereNotNull('defaultPersonality')
+        .select<{ id: string; defaultPersonality: string }[]>('id', 'defaultPersonality');
+      return new Map(rows.map(({ id, defaultPersonality }) => [id, defaultPersonality]));
+    },
+    async personalities(agentId) {
+      const rows: unknown[] = await db('personalities')
+        .join('agents', 'agents.id', 'personalities.agentId')
+        .where({ agentId })
+        .orderByRaw('personalities.priority desc, personalities.name')
+        .limit(MOST_LISTED)
+        .select(
+          'personalities.id',
+          'personalities.name',
+          'personalities.description',
+          'personalities.priority',
+        )
+        .select(db.raw('agents.default_personality is not distinct from personalities.name as is_default'));
+      return z.array(shownPersonalitySchema).parse(rows);
     },
     async compositionOf(taskId) {
       const { rows } = await db.raw<{ rows: unknown[] }>(

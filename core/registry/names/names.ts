@@ -22,10 +22,12 @@ export interface AskedAgent {
   ownerId: string;
   visibility: Visibility;
   pinMode: 'pool' | 'only';
+  /** What stands behind its name: `reviewer:grumpy`. Whether it has that is asked where it is composed. */
+  personality?: string | null;
 }
 
 export interface Names {
-  /** docs/spec.md §2: name, pool key, alias, agent, in this order, of the name's owner; undefined when nothing is called so. */
+  /** docs/spec.md §2: name, pool key, alias, agent, agent:personality, in this order, of the name's owner; undefined when nothing is called so. */
   resolve(asked: string): Promise<Resolved | undefined>;
   /**
    * Names, aliases and pool keys close to `asked`, nearest first: "did you mean". Cheap whatever is registered.
@@ -44,7 +46,7 @@ const MOST_SUGGESTED = 3;
 
 /**
  * A name leads to what its owner has called so, and to nothing that came by it otherwise (decision 0014): an llm of
- * theirs, or one that is in their pool of that key; that pool; an alias of their llm; an agent. Where nobody has been written
+ * theirs, or one that is in their pool of that key; that pool; an alias of their llm; an agent, and behind a colon its personality. Where nobody has been written
  * down yet, as an edge of the last release did it, whatever is there.
  */
 const resolveSql = `
@@ -64,6 +66,12 @@ const resolveSql = `
         json_build_object('id', a.id, 'ownerId', a.owner_id, 'visibility', a.visibility, 'pinMode', a.pin_mode), a.owner_id, null
       from names join agents a on a.id = names.id join llms l on l.id = a.llm_id
       where names.name = :asked and names.resource = 'agent'
+    union all
+    select 5, l.pool_key, l.name, 'agent',
+        json_build_object('id', a.id, 'ownerId', a.owner_id, 'visibility', a.visibility, 'pinMode', a.pin_mode,
+          'personality', substring(:asked from '[^:]*$')), a.owner_id, null
+      from names join agents a on a.id = names.id join llms l on l.id = a.llm_id
+      where names.name = substring(:asked from '^(.*):[^:]+$') and names.resource = 'agent' and :asked not like '%:latest'
   ) found
   left join name_owners w on w.name = :asked
   where w.owner_id is null or w.owner_id in (found.owner_id, found.pool_owner)

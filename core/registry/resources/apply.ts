@@ -40,7 +40,7 @@ class Undone extends Error {}
  */
 export async function applyAll(
   { transaction }: Pick<Connection, 'transaction'>,
-  stores: (definition: Definition) => Pick<ResourceStore, 'enter' | 'put'>,
+  stores: (definition: Definition) => Pick<ResourceStore, 'enter' | 'put' | 'leave'>,
   { documents, actor, dryRun }: Applying,
 ): Promise<Applied[]> {
   const order = inOrder(documents);
@@ -48,10 +48,11 @@ export async function applyAll(
   try {
     await transaction(async (trx) => {
       let by = actor;
-      for (const definition of new Set(documents.map((document) => document.definition)))
-        by = await stores(definition).enter(trx, by);
+      const definitions = new Set(documents.map((document) => document.definition));
+      for (const definition of definitions) by = await stores(definition).enter(trx, by);
       await lockUser(trx, by.userId); // of two at once, one finds what the other has made
       applied = await applyIn(trx, stores, { documents, order, actor: by });
+      for (const definition of definitions) await stores(definition).leave(trx);
       if (dryRun) throw new Undone();
     });
   } catch (thrown) {
@@ -62,7 +63,7 @@ export async function applyAll(
 
 async function applyIn(
   trx: Knex.Transaction,
-  stores: (definition: Definition) => Pick<ResourceStore, 'enter' | 'put'>,
+  stores: (definition: Definition) => Pick<ResourceStore, 'enter' | 'put' | 'leave'>,
   { documents, order, actor }: { documents: readonly Document[]; order: readonly number[]; actor: Actor },
 ): Promise<Applied[]> {
   const applied = new Map<number, Applied>();

@@ -3,23 +3,25 @@ import type { Actor } from '../../access.ts';
 import type { ResourceRow, Values } from './rows.ts';
 
 /**
- * What is not data about a resource. There are three here, and one where it is shown (edge/resources/overlay.ts): what
- * needs a fifth is a route of its own.
+ * What is not data about a resource. There are four here, and one where it is shown (edge/resources/overlay.ts): what
+ * needs another is a route of its own.
  */
 export interface Hooks {
   /** Before anything is read for a write: locks what its writes take turns at. @returns who the actor is behind that. */
   enter?(trx: Knex.Transaction, actor: Actor): Promise<Actor>;
   /**
-   * Before anything is written: refuses, or says what else is written. `row` is null where one is made, `asked` where one is
-   * deleted.
+   * Before anything is written: refuses, or says what else is written. `row` is null where one is made, which will have that
+   * id; `asked` where one is deleted.
    */
   admit?(
     trx: Knex.Transaction,
-    write: { row: ResourceRow | null; asked: Values | null; actor: Actor },
+    write: { id: string; row: ResourceRow | null; asked: Values | null; actor: Actor },
   ): Promise<Values>;
   /** After it was written, before it is committed. `row` is null where it was deleted. */
   after?(
     trx: Knex.Transaction,
     write: { before: ResourceRow | null; row: ResourceRow | null; actor: Actor },
   ): Promise<void>;
+  /** When all is written that is written together: refuses what must be true of it then. */
+  leave?(trx: Knex.Transaction): Promise<void>;
 }

@@ -5,6 +5,7 @@ import { closed } from '../../access/grants.ts';
 import { McpctlError } from '../../errors.ts';
 import { instantSchema } from '../../newer-words.ts';
 import { storedIdSchema } from '../../names.ts';
+import { apart } from './apart.ts';
 import {
   visibilities,
   type Definition,
@@ -95,6 +96,7 @@ export function selectRows(db: Knex, definition: Referable): Knex.QueryBuilder {
     query
       .leftJoin(`${to.plural} as ${name}`, `${name}.id`, `${table}.${name}Id`)
       .select(`${name}.${to.key} as ${name}`);
+  for (const [name, sql] of Object.entries(apart[table] ?? {})) query.select(db.raw(`${sql} as ??`, [name]));
   return query;
 }
 

@@ -60,6 +60,8 @@ export interface ResourceStore {
    * The values are the whole truth. @throws as `create` and `replace`.
    */
   put(trx: Knex.Transaction, values: Values, actor: Actor): Promise<Written>;
+  /** After the last `put` of a transaction: refuses what must be true of all that was written. @throws McpctlError */
+  leave(trx: Knex.Transaction): Promise<void>;
 }
 
 export interface StoreDeps {
@@ -75,6 +77,13 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
   const write = { definition, ...deps };
   const entered = async (trx: Knex.Transaction, actor: Actor): Promise<Actor> =>
     (await deps.hooks.enter?.(trx, actor)) ?? actor;
+  const leave = async (trx: Knex.Transaction): Promise<void> => deps.hooks.leave?.(trx);
+  const writing = <T>(work: (trx: Knex.Transaction) => Promise<T>): Promise<T> =>
+    transaction(async (trx) => {
+      const made = await work(trx);
+      await leave(trx);
+      return made;
+    });
   return {
     list: (asked) => listRows(db, definition, asked),
     async get(asked, actor) {
@@ -82,9 +91,9 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
       return row ?? (await refuseMissing(db, definition, { actor, asked }));
     },
     create: (values, by) =>
-      transaction(async (trx) => insert(trx, write, { values, actor: await entered(trx, by) })),
+      writing(async (trx) => insert(trx, write, { values, actor: await entered(trx, by) })),
     replace: (asked, values, { actor: by, ifMatch }) =>
-      transaction(async (trx) => {
+      writing(async (trx) => {
         const actor = await entered(trx, by);
         const row = await findRow(trx, definition, { actor, asked, hold: 'to write' });
         if (row) return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch });
@@ -94,24 +103,25 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
         return insert(trx, write, { values: { name: asked, ...values }, actor });
       }),
     change: (asked, values, { actor: by, ifMatch }) =>
-      transaction(async (trx) => {
+      writing(async (trx) => {
         const actor = await entered(trx, by);
         const row = await locked(trx, definition, { actor, asked });
         return update(trx, write, { row, values, actor, ifMatch });
       }),
     delete: (asked, { actor: by, ifMatch }) =>
-      transaction(async (trx) => {
+      writing(async (trx) => {
         const actor = await entered(trx, by);
         const row = await locked(trx, definition, { actor, asked });
         need(definition, { actor, verb: 'delete', row });
         checkRevision(row, ifMatch);
         await checkUnused(trx, definition, { row, all: deps.all });
-        await deps.hooks.admit?.(trx, { row, asked: null, actor });
+        await deps.hooks.admit?.(trx, { id: row.id, row, asked: null, actor });
         await remove(trx, definition, row);
         await deps.hooks.after?.(trx, { before: row, row: null, actor });
         return row;
       }),
     enter: entered,
+    leave,
     async put(trx, values, actor) {
       const row = await findAlike(trx, definition, { actor, values });
       if (!row) return insert(trx, write, { values, actor });
@@ -198,7 +208,8 @@ function columnsOf(
   values: Values,
   ids: Readonly<Record<string, string | null>>,
 ): Record<string, unknown> {
-  const columns = Object.entries(values).map(([name, value]) => {
+  const written = Object.entries(values).filter(([name]) => !fields[name]?.apart);
+  const columns = written.map(([name, value]) => {
     const field = fields[name];
     if (!field) return [name, value];
     const stored = field.reference ? (ids[name] ?? null) : value;
@@ -250,9 +261,9 @@ async function insert(
   need(definition, { actor, verb: 'create', row: null, name: values['name'] });
   const user = await lockUser(trx, actor.userId);
   const whole = { ...values, ...wholeOf(definition, values) };
-  const more = await hooks.admit?.(trx, { row: null, asked: whole, actor });
-  const ids = await referredTo(trx, definition, { values: whole, actor });
   const [id, ownerId] = [v7(), actor.userId];
+  const more = await hooks.admit?.(trx, { id, row: null, asked: whole, actor });
+  const ids = await referredTo(trx, definition, { values: whole, actor });
   const columns = { ...columnsOf(definition, whole, ids), ...more };
   await checkUnique(trx, definition, { columns, id, ownerId });
   await trx(definition.plural).insert({ id, ownerId, ...columns });
@@ -274,7 +285,7 @@ async function update(
   );
   if (differing.length === 0) return { row, created: false, changed: [] };
   const asked: Values = Object.fromEntries(differing);
-  const more = await hooks.admit?.(trx, { row, asked, actor });
+  const more = await hooks.admit?.(trx, { id: row.id, row, asked, actor });
   const ids = await referredTo(trx, definition, { values: asked, actor });
   const columns = { ...columnsOf(definition, asked, ids), ...more };
   const { plural, unique = ['name'] } = definition;

@@ -21,6 +21,8 @@ export interface NewMessage {
 export interface TurnComposition {
   /** The one member that may answer, by name; undefined = any. */
   pin?: string | undefined;
+  /** By its name; an empty text = none, undefined = the agent's default. */
+  personality?: string | undefined;
   /** The first turn that its request tells of. */
   from: number;
   /** How many turns before that are left out, and the tokens that they would not have had room in. */
@@ -203,7 +205,9 @@ async function insertTurn(
   await trx('chatTurns').insert({
     ...{ id, threadId, ownerId, tokenId, n, status, requestHash, request: storableText(request), streaming },
     clientKey: key,
-    composition: JSON.stringify(isRunning ? composition : { pin: composition.pin }),
+    composition: JSON.stringify(
+      isRunning ? composition : { pin: composition.pin, personality: composition.personality },
+    ),
     taskId: isRunning ? task.id : null,
     poolName: isRunning ? task.poolKey : null,
   });

@@ -15,6 +15,7 @@ const nextSchema = z.object({
   tokenId: z.string(),
   request: z.string(),
   pin: z.string().nullable(),
+  personality: z.string().nullable(),
 });
 export type NextTurn = z.infer<typeof nextSchema>;
 
@@ -32,7 +33,8 @@ export async function waitingThreads(db: Knex, limit: number): Promise<string[]>
 
 export async function nextTurn(db: Knex, threadId: string): Promise<NextTurn | null> {
   const { rows } = await db.raw<{ rows: unknown[] }>(
-    `select q.id, q.thread_id, q.n, a.name as agent, q.owner_id, q.token_id, q.request, q.composition ->> 'pin' as pin
+    `select q.id, q.thread_id, q.n, a.name as agent, q.owner_id, q.token_id, q.request, q.composition ->> 'pin' as pin,
+       q.composition ->> 'personality' as personality
      from chat_turns q join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id
      where q.thread_id = ? and q.status = 'queued' and ${isIdle} order by q.n limit 1`,
     [threadId],

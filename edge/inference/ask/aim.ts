@@ -1,5 +1,5 @@
 import type { Actor } from '../../../core/access.ts';
-import { composeChat, type Composed } from '../../../core/agent/compose.ts';
+import { composeChat, type Composed, type Persona } from '../../../core/agent/compose.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { turnFor } from '../../../core/text/json-shape.ts';
 import type { EdgeDeps } from '../../deps.ts';
@@ -15,6 +15,8 @@ interface Aiming {
   llmName: string;
   pin: string | undefined;
   mayWait: boolean;
+  /** By its name; null = none, undefined = what the name says, or the agent's default. */
+  personality?: string | null | undefined;
 }
 
 /**
@@ -24,14 +26,17 @@ interface Aiming {
 export async function aim(
   deps: EdgeDeps,
   actor: Actor,
-  { request, translation, llmName: asked, pin, mayWait }: Aiming,
+  { request, translation, llmName: asked, pin, mayWait, personality }: Aiming,
 ): Promise<Pick<Order, 'request' | 'sent' | 'target' | 'agent'>> {
   const wanted = { asked, pin, mayWait, needs: request.needs, translation: translation?.needs ?? null };
   const target = await targetOf(deps, actor, wanted);
   const { agent } = target;
   if (agent === null)
     return { request, target, sent: target.translated && translation ? translation.sent() : null };
-  const { body, system, params } = await composedFor(deps, actor, { id: agent.id, body: request.body });
+  const { body, system, params } = await composedFor(deps, actor, {
+    ...{ id: agent.id, body: request.body },
+    personality: personality === undefined ? (agent.personality ?? undefined) : personality,
+  });
   const { needs } = await readRequest('chat', body, { owner: actor.userId });
   return {
     // It is known by what its caller has sent: an equal call is equal whatever was said to the agent meanwhile.
@@ -43,14 +48,14 @@ export async function aim(
   };
 }
 
-/** @throws McpctlError `llm_not_found` where it was deleted at this moment. */
+/** @throws McpctlError `llm_not_found` where it was deleted at this moment, `personality_not_found`. */
 export async function composedFor(
   deps: Pick<EdgeDeps, 'registry'>,
   actor: Actor,
-  { id, body }: { id: string; body: string },
-): Promise<Composed> {
-  const persona = await deps.registry.agents.persona(id);
+  { id, body, personality }: { id: string; body: string; personality?: string | null | undefined },
+): Promise<Composed & { persona: Persona }> {
+  const persona = await deps.registry.agents.persona(id, personality);
   if (!persona) throw new McpctlError('llm_not_found');
   await turnFor(body, actor.userId);
-  return composeChat(persona, body);
+  return { ...composeChat(persona, body), persona };
 }

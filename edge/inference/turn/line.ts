@@ -44,6 +44,7 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
   const { composed, composition } = await composeTurn(deps, actor, {
     ...composing,
     pin: turn.pin ?? undefined,
+    personality: turn.personality ?? undefined,
     mayWait: true,
   });
   const order: Order = {

@@ -19,6 +19,8 @@ interface Composing {
   sent: SentTurn;
   context: ThreadContext;
   pin: string | undefined;
+  /** By its name; an empty text = none, undefined = the agent's default. */
+  personality: string | undefined;
   mayWait: boolean;
 }
 
@@ -34,10 +36,10 @@ export async function composeTurn(
   actor: Actor,
   composing: Composing,
 ): Promise<{ composed: Composed; composition: TurnComposition }> {
-  const { context, pin } = composing;
+  const { context, pin, personality } = composing;
   const composed = await composedWith(deps, actor, composing);
   const { contextLength } = composed.target;
-  const told = { pin, contextLength, from: context.from, leftOut: context.leftOut };
+  const told = { pin, personality, contextLength, from: context.from, leftOut: context.leftOut };
   const from = contextLength === null ? null : cutIn(composed.request.body, context, contextLength);
   if (from === null) return { composed, composition: told };
   const left = context.messages.filter(({ n }) => n >= from);
@@ -67,7 +69,7 @@ function answerTokensIn(body: string): number | null {
 async function composedWith(
   deps: EdgeDeps,
   actor: Actor,
-  { agent, request, sent, context, pin, mayWait }: Composing,
+  { agent, request, sent, context, pin, personality, mayWait }: Composing,
 ): Promise<Composed> {
   const texts = [...sent.system, ...historyTexts(context.messages, sent.added)];
   const body = spliceMembers(request.body, { messages: `[${texts.join(',')}]` }) ?? request.body;
@@ -78,7 +80,14 @@ async function composedWith(
     llmName: agent,
     pin,
     mayWait,
+    personality: personality === '' ? null : personality,
   });
   if (!aimed.agent) throw new McpctlError('agent_not_found');
-  return { ...aimed, llmName: agent, headers: {}, retention: 'keep', key: null };
+  return {
+    ...aimed,
+    llmName: personality ? `${agent}:${personality}` : agent,
+    headers: {},
+    retention: 'keep',
+    key: null,
+  };
 }

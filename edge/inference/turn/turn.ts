@@ -38,6 +38,8 @@ export interface AskedTurn {
   /** A chat, of which the thread holds the beginning. */
   body: string;
   onBusy: OnBusy;
+  /** As `Composing` has it. */
+  personality?: string | undefined;
 }
 
 /** A turn that is read and understood, before it is composed. */
@@ -48,6 +50,7 @@ interface Asking {
   sent: SentTurn;
   request: InferenceRequest;
   wishes: Wishes;
+  personality: string | undefined;
   requestHash: string;
   place: KnownPlace;
 }
@@ -87,19 +90,35 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
   const { threadId } = asked;
   const thread = threadId === null ? null : await threadFor(deps, actor, threadId);
   const request = await readRequest('chat', asked.body, { owner: actor.userId });
-  const name = asked.agent ?? request.model;
+  const { name, personality } = calledAs(asked, request.model);
   if (name === undefined) refuse('model', 'is required');
   const agent = thread?.agent ?? name;
   if (name !== agent)
     refuse(asked.source === 'v1' ? 'model' : 'threadId', `the thread is of the agent '${agent}'`);
   if (!isOne(memberText(asked.body, 'n'))) refuse('n', 'a turn has one answer');
-  const equal = JSON.stringify([threadId, agent, wishes.pin ?? null, request.hash]);
+  const equal = JSON.stringify([
+    threadId,
+    agent,
+    wishes.pin ?? null,
+    request.hash,
+    ...(personality === undefined ? [] : [personality]),
+  ]);
   return {
-    ...{ asked, agent, thread, request, wishes },
+    ...{ asked, agent, thread, request, wishes, personality },
     sent: sentTurn(asked.body),
     requestHash: createHash('sha256').update(equal).digest('hex'),
     place: { current: null, composition: null },
   };
+}
+
+/** At a door of OpenAI's the model says both, `reviewer:grumpy`; at our own each has its place. */
+function calledAs(
+  { agent, personality }: AskedTurn,
+  model: string | undefined,
+): { name: string | undefined; personality: string | undefined } {
+  if (agent !== null || model === undefined) return { name: agent ?? model, personality };
+  const [, name = model, said] = /^(.+):([^:]+)$/.exec(model) ?? [];
+  return { name, personality: said === 'latest' ? undefined : said };
 }
 
 const isOne = (n: string | undefined): boolean => n === undefined || n === 'null' || Number(n) === 1;
@@ -259,10 +278,10 @@ async function orderOf(
   { asking, context }: { asking: Asking; context: ThreadContext },
 ): Promise<{ order: Order; composition: TurnComposition }> {
   const actor = actorOf(req);
-  const { agent, sent, wishes, asked: turn } = asking;
+  const { agent, sent, wishes, personality, asked: turn } = asking;
   const { respondAsync, waitMs = 0, pin } = wishes;
   const { composed, composition } = await composeTurn(deps, actor, {
-    ...{ agent, request: asked, sent, context, pin },
+    ...{ agent, request: asked, sent, context, pin, personality },
     mayWait: respondAsync || waitMs > 0,
   });
   const goesOn = { onDisconnect: 'continue', graceSeconds: null } as const;

@@ -5,6 +5,7 @@ import { callersOwn } from '../../../core/agent/uncover.ts';
 
 const persona = (more: Partial<Persona> = {}): Persona => ({
   ...{ id: 'a', name: 'reviewer', revision: 3, systemPrompt: '', defaultParams: '{}', prompts: [] },
+  ...{ personality: null, outOfReach: [] },
   ...more,
 });
 const prompt = (
@@ -31,6 +32,8 @@ describe('what an agent makes of a chat', () => {
         prompt('late', 'agent', [100, 'Late.']),
         prompt('a-first', 'agent', [500, 'First.']),
         prompt('empty', 'agent', [900, '\n']),
+        prompt('mood', 'personality', [100, 'Be grumpy.']),
+        prompt('loud', 'personality', [800, 'SHOUT.']),
       ],
     });
     const call =
@@ -40,7 +43,7 @@ describe('what an agent makes of a chat', () => {
     const composed = composeChat(reviewer, call);
     expect(composed.body).to.equal(
       '{"model":"reviewer","messages":[{"role":"system","content":' +
-        '"You review code.\\n\\nFirst.\\n\\nShort.\\n\\nLate.\\n\\nHouse rules.\\n\\nMine.\\n\\nAnd this."},' +
+        '"You review code.\\n\\nFirst.\\n\\nShort.\\n\\nLate.\\n\\nHouse rules.\\n\\nSHOUT.\\n\\nBe grumpy.\\n\\nMine.\\n\\nAnd this."},' +
         `${user},{"role":"assistant","content":"é","x":1.0}],` +
         '"max_completion_tokens":12345678901234567890,"x":[1.0,  2],"seed": 9007199254740993,"top_p": 1.0}',
     );
@@ -53,6 +56,8 @@ describe('what an agent makes of a chat', () => {
       'agent prompt style 6',
       'agent prompt late 5',
       'project prompt house 12',
+      'personality prompt loud 6',
+      'personality prompt mood 10',
       'call - 16',
     ]);
   });
