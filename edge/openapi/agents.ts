@@ -2,7 +2,7 @@ import { composedViewSchema } from '../../core/agent/composed-view.ts';
 import { z } from 'zod';
 import { turnRequestSchema } from '../../core/agent/thread.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
-import { shownPersonalitySchema } from '../../core/registry/agents/agents.ts';
+import { shownPersonalitySchema } from '../../core/registry/agents/personalities.ts';
 import { personality } from '../../core/resources/talk/personality.ts';
 import { bindingBodySchema, ownPersonalitySchemas } from '../routes/personalities.ts';
 import { listOf, type Operation } from './operation.ts';

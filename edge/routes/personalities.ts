@@ -2,7 +2,7 @@ import { Router, type Request, type Response } from 'express';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
-import type { ShownPersonality } from '../../core/registry/agents/agents.ts';
+import type { ShownPersonality } from '../../core/registry/agents/personalities.ts';
 import { agent } from '../../core/resources/talk/agent.ts';
 import { bindingsSchema, personality } from '../../core/resources/talk/personality.ts';
 import type { ResourceRow } from '../../core/registry/resources/rows.ts';

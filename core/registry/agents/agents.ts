@@ -1,13 +1,8 @@
-import type { Knex } from 'knex';
 import { z } from 'zod';
 import { MOST_PERSONA_BYTES, type Composed, type Persona } from '../../agent/compose.ts';
 import { McpctlError } from '../../errors.ts';
-import { nameSchema } from '../../names.ts';
-import { nearest } from '../../runtime/nearest.ts';
 import type { Connection } from '../database/connect.ts';
-
-/** Personalities of one agent that are shown among models, and that a misspelt one is looked for in. */
-const MOST_SHOWN = 50;
+import { createPersonalities, MOST_SHOWN, noPersonality, type Personalities } from './personalities.ts';
 
 /** An agent as a model that may be called, with where it leads to. */
 const callableSchema = z.object({
@@ -24,25 +19,12 @@ const callableSchema = z.object({
 });
 export type CallableAgent = z.infer<typeof callableSchema>;
 
-/** Of one agent; the quota of one user is no more. */
-const MOST_LISTED = 500;
-
-/** A personality as whoever may run its agent knows of it: not by what it says. */
-export const shownPersonalitySchema = z.object({
-  id: z.string(),
-  name: z.string(),
-  description: z.string(),
-  priority: z.number(),
-  isDefault: z.boolean(),
-});
-export type ShownPersonality = z.infer<typeof shownPersonalitySchema>;
-
 /** What was composed into a task's body, and whose agent it was; null: the agent is there no more. */
 export interface TaskComposition extends Pick<Composed, 'system' | 'params'> {
   ownerId: string | null;
 }
 
-export interface Agents {
+export interface Agents extends Personalities {
   /**
    * Its texts as they are now, one statement. Whoever asks has asked for the right to run it.
    * @param personality by its name; null = none, undefined = the agent's default.
@@ -57,10 +39,6 @@ export interface Agents {
     name?: string | undefined;
     limit: number;
   }): Promise<CallableAgent[]>;
-  /** The default personalities of agents, by their ids. */
-  defaultsOf(ids: readonly string[]): Promise<ReadonlyMap<string, string>>;
-  /** What others may know of its personalities. */
-  personalities(id: string): Promise<ShownPersonality[]>;
   /** Undefined: no agent was asked. */
   compositionOf(taskId: string): Promise<TaskComposition | undefined>;
 }
@@ -126,25 +104,9 @@ const compositionSchema = z.object({
   params: z.array(z.string()).nullable(),
 });
 
-async function noPersonality(
-  db: Knex,
-  { id, name }: Pick<Persona, 'id' | 'name'>,
-  asked: string,
-): Promise<McpctlError> {
-  const names = await db('personalities')
-    .where({ agentId: id })
-    .limit(MOST_SHOWN)
-    .orderBy('name')
-    .pluck<string[]>('name');
-  const near = nearest(asked, names);
-  const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
-  // A word that no personality can have is nobody's to repeat.
-  const which = nameSchema.safeParse(asked).success ? ` named '${asked}'` : ' of that name';
-  return new McpctlError('personality_not_found', `The agent '${name}' has no personality${which}.${hint}`);
-}
-
 export function createAgents({ db }: Connection): Agents {
   return {
+    ...createPersonalities(db),
     async persona(id, personality) {
       const asking = { isAsked: personality !== undefined, personality: personality ?? null };
       const { rows } = await db.raw<{ rows: unknown[] }>(personaSql, {
@@ -178,28 +140,6 @@ export function createAgents({ db }: Connection): Agents {
       if (pools) query.whereIn('llms.poolKey', [...pools]);
       if (name !== undefined) query.where('agents.name', name);
       return z.array(callableSchema).parse(await query);
-    },
-    async defaultsOf(ids) {
-      const rows = await db('agents')
-        .whereIn('id', [...ids])
-        .whereNotNull('defaultPersonality')
-        .select<{ id: string; defaultPersonality: string }[]>('id', 'defaultPersonality');
-      return new Map(rows.map(({ id, defaultPersonality }) => [id, defaultPersonality]));
-    },
-    async personalities(agentId) {
-      const rows: unknown[] = await db('personalities')
-        .join('agents', 'agents.id', 'personalities.agentId')
-        .where({ agentId })
-        .orderByRaw('personalities.priority desc, personalities.name')
-        .limit(MOST_LISTED)
-        .select(
-          'personalities.id',
-          'personalities.name',
-          'personalities.description',
-          'personalities.priority',
-        )
-        .select(db.raw('agents.default_personality is not distinct from personalities.name as is_default'));
-      return z.array(shownPersonalitySchema).parse(rows);
     },
     async compositionOf(taskId) {
       const { rows } = await db.raw<{ rows: unknown[] }>(

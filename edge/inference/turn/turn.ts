@@ -22,6 +22,7 @@ import { asyncTask, followAccepted, leaveAccepted, newTask, type Order } from '.
 import { answerFrom } from '../attach.ts';
 import { answerSubmitted } from '../now.ts';
 import { turnView } from '../../shown/thread-view.ts';
+import { calledAs } from './called-as.ts';
 import { TurnForm, type KnownPlace } from './form.ts';
 import { startNextSoon } from './line.ts';
 import { composeTurn } from './order.ts';
@@ -109,16 +110,6 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
     requestHash: createHash('sha256').update(equal).digest('hex'),
     place: { current: null, composition: null },
   };
-}
-
-/** At a door of OpenAI's the model says both, `reviewer:grumpy`; at our own each has its place. */
-function calledAs(
-  { agent, personality }: AskedTurn,
-  model: string | undefined,
-): { name: string | undefined; personality: string | undefined } {
-  if (agent !== null || model === undefined) return { name: agent ?? model, personality };
-  const [, name = model, said] = /^(.+):([^:]+)$/.exec(model) ?? [];
-  return { name, personality: said === 'latest' ? undefined : said };
 }
 
 const isOne = (n: string | undefined): boolean => n === undefined || n === 'null' || Number(n) === 1;
