@@ -85,6 +85,8 @@ export class Ending {
   #ended = 0;
   #askedFor: number | undefined;
   #stopped = false;
+  /** What the whole answer cost was told, and nothing came after it. */
+  #isAccounted = false;
   /** What the typed operations say of the end. */
   #reason: string | undefined;
 
@@ -101,6 +103,7 @@ export class Ending {
     switch (this.#operation) {
       case 'chat':
       case 'completions':
+        this.#isAccounted = counted && isEmpty(event['choices']);
         return this.#seeChoices(event) || counted;
       case 'responses':
         return this.#seeResponse(event) || counted;
@@ -213,7 +216,8 @@ export class Ending {
     }
     // One that gives no reasons at all says by its last word that it has finished; one that gives some has not.
     const brought = unfinished.some(([, choice]) => choice.brought);
-    if (how !== 'done' || unfinished.length < size || !brought) return undefined;
+    const isLastWord = how === 'done' || (how === 'closed' && this.#isAccounted);
+    if (!isLastWord || unfinished.length < size || !brought) return undefined;
     if (size < Math.min(this.#least(), MOST_CHOICES)) return undefined;
     const missing = unfinished.map(([index, choice]) => this.#finish(index, choice));
     const remark = 'it ends its streams without a finish_reason; "stop" is said in its place';
@@ -356,6 +360,9 @@ function hasFailed(choice: Json): boolean {
   if (saysError(choice['error'])) return true;
   return finishReasonOf(choice) !== undefined && failures.test(textAt(choice, 'native_finish_reason') ?? '');
 }
+
+/** The chunk that tells what an answer cost has no choices, and is the last. */
+const isEmpty = (choices: unknown): boolean => Array.isArray(choices) && choices.length === 0;
 
 const leavesOut = (event: string): string =>
   `it ends its streams without ${event}, which is said in its place`;

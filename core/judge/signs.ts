@@ -1,5 +1,24 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Reason } from './parts/reason.ts';
+import {
+  badKey,
+  beyondModel,
+  beyondParam,
+  beyondTemplate,
+  callersOwn,
+  cannotDo,
+  crashed,
+  loading,
+  noMoney,
+  noSuchModel,
+  notAllowed,
+  otherOperation,
+  refusedContent,
+  tooLong,
+  tooMany,
+  unreadInput,
+  untoldOutput,
+} from './sentences.ts';
 
 /**
  * Whose fault an error of a backend is, and what becomes of the task. `caller`: what was sent cannot be answered,
@@ -45,78 +64,6 @@ const among =
   (...statuses: number[]) =>
   ({ status }: Evidence) =>
     statuses.includes(status);
-
-/** Any of these, in upper or lower case. */
-function anyOf(...patterns: string[]): RegExp {
-  return new RegExp(patterns.join('|'), 'i');
-}
-
-/** A few characters of the same sentence: names of models have points too (`llama3.2`). */
-function within(most: number): string {
-  return String.raw`(?:(?!\.\s).){0,${String(most)}}?`;
-}
-
-/** The 404 of something that the caller named, not of the path or the model. */
-const callersOwn =
-  /previous_response|response with id|no such file|\bfile[-_]|vector.?store|conversation|container|image_/i;
-const noSuchModel = anyOf(
-  `model${within(120)}(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired|identifier is invalid)`,
-  String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|no models? (is |are )?(currently )?loaded`,
-  'model_not_found|model_not_supported|model_not_available|unable to access model|not supported by (any )?provider|^model: .* not_found_error',
-  `real modelID|on-demand throughput isn|have access to the model|DeploymentNotFound|deployment${within(80)}not exist|endpoint is paused|repository not found`,
-);
-const otherOperation = anyOf(
-  String.raw`not a (chat|completion|embedding)s? model|not supported in the v1\/`,
-  String.raw`(does not|doesn't|not) support (the )?(chat|completions?|embeddings?|responses|generate|generation)( api)?\b`,
-  'operation does not work with the specified model|default chat template|(no|without a) chat template|endpoint disabled for this model',
-  `\\b(is|are) not for (chat|generat|embed)|(chat|completions?|embeddings?|responses) (is|are) disabled`,
-);
-/** What a model cannot do, or is not served to do, others may. */
-const beyondModel = anyOf(
-  '(does not|doesn.t|not) support (tool|function|image|vision|audio|video|multimodal|json|structured|thinking|reasoning|logprobs|streaming)',
-  '(image|audio|video|tool|function)s?( input| use| calling)? (is|are) not supported|at most 0 images?|not a multimodal model|missing data required for image',
-  '(requires?|needs?) --[a-z]|requires --jinja|no endpoints found (that support|matching)',
-  `(launch|start|run)${within(40)} with --[a-z]|only ${within(80)}supports? (tool|function|image)`,
-  `request too large${within(120)}tokens per (min|day)`,
-);
-/** What one model, or one backend, does not take of what there is to set, others may. */
-const beyondParam = anyOf(
-  String.raw`\b(is|are|was) (not |un)(supported|enabled|available|allowed|permitted) (with|by|for|on|in) (this|the|that|model)`,
-  `not (be )?support(ed)?\\b${within(80)}(with|by|for|on|in) (this|the specified|the selected|model)`,
-  `this model (does not|doesn.t|only|supports at most)|(does not|doesn.t|not) support (the )?(following )?param`,
-  `(parameter|argument|property|value|field)s?${within(60)}(is |are )?(unsupported|not supported)|unsupported[_ ](parameter|value)`,
-  'extra_forbidden|extra inputs are not permitted|UnsupportedParamsError|not enabled for model|handle the requested parameters',
-  `max_(completion_|output_|new_)?tokens${within(60)}(too large|is limited|> ?[0-9]+|valid range|less than or equal|above maximum|exceeds?)`,
-  `valid range of max_|maximum allowed (number of )?(output )?tokens|exceeds? the (model.s )?(maximum|limit)${within(20)}(output|completion) tokens`,
-  `cannot${within(40)}(for|with) this model|logprobs${within(40)}(max(imum)? allowed|not supported)|response_format.type. must be`,
-);
-/** What a model cannot do with a request is no news of the model. */
-const cannotDo = /(does not|doesn't|not) support\b/i;
-const tooLong = anyOf(
-  'context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached|max_model_len|max_seq_len|input tokens exceed',
-  'maximum (context|model|prompt|input) length|longer than the (model|maximum)|(prompt|input|text) is too (long|large)|input length and',
-  "exceeds?( the)?( available| model'?s?| maximum)? (context|number of tokens|input length)|context length of only",
-  `context (window|size|length)${within(40)}exceed|too many (input |prompt )?tokens|token count${within(40)}exceeds`,
-  'than the context length|must have less than [0-9]+ tokens|max_new_tokens. must be <=|reduce the length of the (messages|prompt|input)',
-);
-const refusedContent =
-  /moderation|flagged|content_filter|content management policy|safety|guardrail|hook_results/i;
-const loading = anyOf(
-  String.raw`(?<!\bno )model${within(80)}\b(is |being |still |currently )+(load|warm|start)|loading (the )?model|model unloaded|model is unloaded`,
-  String.raw`warming up|\boverloaded\b|server is (starting|busy)|no slot available|at capacity|\bnot ready\b`,
-  'temporarily unavailable|^service unavailable|model is not running|no deployments? available|capacity[ _](temporarily )?exceeded',
-);
-const crashed =
-  /^operation (was )?cancell?ed|model has crashed|failed to load|could not load model|out of memory|OutOfMemory/i;
-const noMoney =
-  /insufficient_(user_)?quota|exceeded (your current quota|(their|your) budget)|budget_exceeded|spending limit|unpaid|account (is |has been )?suspended|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
-/** Too many at a time, which passes; not so much at a time that it never will (Groq's 413). */
-const tooMany =
-  /throttlingexception|too many requests|wait before trying again|rate[ _-]?limit(ed|_error)\b|request limit reached/i;
-const badKey =
-  /\bauth_error\b|invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|pass a valid api key|invalid x-api-key|authentication_error/i;
-const notAllowed =
-  /user location is not supported|(country|region)[^.]{0,40}not supported|organization must be verified|api[ -]version[^.]{0,40}(not supported|unsupported|invalid)|unsupported api[ -]version/i;
 
 /**
  * The one table of errors, first match first. The content of an error says more than its envelope: a crash stays one
@@ -208,6 +155,20 @@ export const signs: readonly Sign[] = [
     is: (e) => e.status < 502 && beyondModel.test(e.text) && !isChosen(e),
   },
   {
+    sign: 'the model’s template takes no such messages; or a 5xx, and what was sent could not be read, or came to no number',
+    seen: 'LM Studio (400), llama.cpp, vLLM and Ollama `unsupported value: NaN` (500), TGI (424)',
+    blame: 'unable',
+    code: 'no_capable_member',
+    is: (e) => e.status < 502 && (beyondTemplate.test(e.text) || (!isRefusal(e) && unreadInput.test(e.text))),
+  },
+  {
+    sign: 'a 5xx, and what the model made of this request could not be told: a call that is none, a token that there is not',
+    seen: 'Ollama `error parsing tool call`, llama.cpp `Failed to parse input at pos`, vLLM `HarmonyError` (500)',
+    blame: 'unable',
+    code: 'backend_error',
+    is: (e) => e.status < 502 && !isRefusal(e) && untoldOutput.test(e.text),
+  },
+  {
     sign: '413 of what stands before the backend: it says nothing of the text',
     seen: 'nginx `client_max_body_size`, Express `request entity too large`',
     blame: 'unable',
@@ -278,6 +239,9 @@ export const signs: readonly Sign[] = [
 
 /** Of what fits none of them. */
 export const lastSign: Omit<Sign, 'is'> = { sign: '', seen: '', blame: 'broken', code: 'backend_error' };
+
+/** A 4xx says itself whose it is; SageMaker and TGI say 424 of what failed within. */
+const isRefusal = ({ status }: Evidence): boolean => status >= 400 && status < 500 && status !== 424;
 
 /** Whether an error is about a parameter other than the model, by what it says itself. */
 const isParam = ({ reason: { param } }: Evidence): boolean => param !== undefined && param !== 'model';

@@ -42,6 +42,10 @@ const answered: Record<string, Script> = {
   }),
   cloudflare: either(of(hello, stop), { result: whole(), success: true, errors: [], messages: [] }),
   done: either(of(role, hello, '[DONE]'), whole()),
+  accounted: either(
+    of(role, hello, JSON.stringify({ choices: [], usage: { prompt_tokens: 1, completion_tokens: 1 } })),
+    whole(),
+  ),
 };
 const pretty = JSON.stringify(
   { error: { code: 400, message: 'A {sentence} of its own', status: 'INVALID' } },
@@ -72,6 +76,7 @@ const passedOn: Record<string, Script> = {
       ],
     },
   ),
+  nan: answers(500, { error: 'failed to encode response: json: unsupported value: NaN' }),
   nothing: either(of(role, '[DONE]'), { choices: [{ index: 0, message: null, finish_reason: 'stop' }] }),
 };
 
@@ -88,6 +93,11 @@ describe('answers as they are in the world, through the door', function () {
     ...answered,
     ...passedOn,
     pretty: either(of(role, hello) + pretty, pretty, 200),
+    cut: sends(of(role, hello)),
+    one: (exchange) =>
+      exchange.request.body.includes('spoil')
+        ? answers(500, { error: 'failed to encode response: json: unsupported value: NaN' })(exchange)
+        : either(of(hello, stop), whole())(exchange),
     guarded: (exchange) => answers(246, whole({ hook_results: { before_request_hooks: [] } }))(exchange),
     silent: either(
       of(
@@ -187,6 +197,7 @@ describe('answers as they are in the world, through the door', function () {
         const task = await until(
           () => t.task(id),
           ({ status }) => status === 'completed' || status === 'error',
+          30_000,
         );
         return { status: task.error ? 500 : 200, text: JSON.stringify(task.response ?? task.error) };
       },
@@ -228,6 +239,29 @@ describe('answers as they are in the world, through the door', function () {
 
       it('are those of another where a response was refused without a word', () =>
         each(transport, 'silent', isHello));
+
+      it('are none where they end without a word, however they were asked for', () =>
+        each(transport, 'cut', ({ status, text }, way) => {
+          expect(text, way)
+            .to.match(/upstream_error|backend_incomplete/)
+            .and.to.include('The backend ended');
+          // What was not shown yet goes back, and nobody else is there: then it has a status.
+          expect(way === 'streamed' ? [200, 502] : [way === 'whole' ? 502 : 500], way).to.include(status);
+          if (way === 'streamed') expect(text).to.not.include('[DONE]');
+        }));
+
+      it('are refusals where one text came to no number, and there for the next', async () => {
+        const model = `one-${transport}`;
+        const body = { model, messages: [{ role: 'user', content: 'spoil' }] };
+        for (const stream of [false, true]) {
+          const spoilt = await told(
+            await t.call('POST', '/v1/chat/completions', { body: { ...body, stream } }),
+          );
+          expect([spoilt.status, spoilt.text]).to.have.property('0', 400);
+          expect(spoilt.text).to.include('unsupported value: NaN').and.to.include('no_capable_member');
+        }
+        isHello(await ways('/v1/chat/completions', 'chat').whole(model), 'the next');
+      });
 
       it('keep the sentence of an error that is written over several lines', () =>
         each(transport, 'pretty', ({ status, text }, way) => {

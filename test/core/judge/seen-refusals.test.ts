@@ -192,6 +192,136 @@ describe('a refusal that was seen', () => {
       402,
       { error: 'You have exceeded your monthly included credits for Inference Providers.' },
     ],
+    // Of one text, and no news of the member.
+    ['ollama/ollama#9639', 'unable', 500, 'failed to encode response: json: unsupported value: NaN'],
+    [
+      'hang-in/seCall#5 (Ollama)',
+      'unable',
+      500,
+      { error: 'failed to encode response: json: unsupported value: NaN' },
+    ],
+    ['Ollama', 'unable', 500, told('failed to encode response: json: unsupported value: +Inf')],
+    [
+      'sgl-project/sglang#5984, vllm#19661',
+      'unable',
+      500,
+      told('Out of range float values are not JSON compliant: nan', { type: 'InternalServerError' }),
+    ],
+    [
+      'TGI',
+      'unable',
+      424,
+      {
+        error:
+          'Request failed during generation: Server error: probability tensor contains either `inf`, `nan` or element < 0',
+        error_type: 'generation',
+      },
+    ],
+    ['SGLang', 'unable', 500, told('Detected errors during sampling! NaN in the logits.')],
+    ['Ollama', 'unable', 500, told('sample: logits sum to NaN, check model output')],
+    [
+      'ggml-org/llama.cpp#13178',
+      'unable',
+      500,
+      told(
+        'Cannot subscript null at row 23, column 40:\n    {%- set tool_start_length = tool_start|length %}',
+        {
+          code: 500,
+          type: 'server_error',
+        },
+      ),
+    ],
+    [
+      'eclipse-theia/theia#17104 (llama.cpp)',
+      'unable',
+      500,
+      told(
+        '\n------------\nWhile executing CallExpression at line 189, column 32 in source:\n...== 0) %}↵  {{- raise_exception(\nError: Jinja Exception: After the optional system message, conversation roles must alternate user and assistant roles except for tool calls and results.',
+      ),
+    ],
+    [
+      'diegosouzapw/OmniRoute#4982 (llama.cpp)',
+      'unable',
+      400,
+      told('Unable to generate parser for this template. Automatic parser generation failed: No user query'),
+    ],
+    [
+      'lmstudio-bug-tracker#1586',
+      'unable',
+      400,
+      { error: 'Error rendering prompt with jinja template: "No user query found in messages.".' },
+    ],
+    [
+      'ggml-org/llama.cpp#21600',
+      'unable',
+      400,
+      told('Failed to initialize samplers: Unexpected empty grammar stack after accepting piece: <think>'),
+    ],
+    ['vLLM', 'unable', 400, told('Conversation roles must alternate user/assistant/user/assistant/...')],
+    ['TGI', 'unable', 422, { error: 'Template error: undefined value', error_type: 'template_error' }],
+    [
+      'Ollama',
+      'unable',
+      500,
+      told('template: :12:24: executing "" at <index .ToolCalls 0>: error calling index'),
+    ],
+    [
+      'ggml-org/llama.cpp#20532',
+      'unable',
+      500,
+      told('Failed to parse input at pos 312: <|channel|>commentary to=functions.x', {
+        type: 'server_error',
+      }),
+    ],
+    [
+      'ollama/ollama#12884',
+      'unable',
+      500,
+      told(`error parsing tool call: raw='{"input":"x"}]', err=invalid character ']' after top-level value`),
+    ],
+    [
+      'vllm-project/vllm#51977',
+      'unable',
+      500,
+      told('unexpected tokens remaining in message header: Some("to=functions.web-browsing")', {
+        type: 'Internal Server Error',
+      }),
+    ],
+    ['openai/harmony#60', 'unable', 500, told('Unexpected token 12606 while expecting start token 200006')],
+    ['vLLM', 'unable', 500, told('cannot identify image file <_io.BytesIO object at 0x7f2c5c0>')],
+    ['Ollama', 'unable', 500, told('failed to process inputs: image: unknown format')],
+    ['llama.cpp', 'unable', 500, told('failed to load image or audio file', { code: 500 })],
+    ['LMDeploy', 'unable', 500, { detail: 'Incorrect padding' }],
+    [
+      'llama.cpp',
+      'unable',
+      500,
+      told('[json.exception.type_error.316] invalid UTF-8 byte at index 4: 0x80', { type: 'server_error' }),
+    ],
+    ['vLLM', 'unable', 500, told('Failed to convert the grammar from GBNF to Lark', { code: 500 })],
+    // And what is news of it.
+    ['Ollama', 'broken', 500, told('llama runner process has terminated: exit status 2')],
+    ['Ollama', 'broken', 500, told('error loading model /root/.ollama/models/blobs/sha256-6e9f')],
+    ['vLLM', 'broken', 500, told('CUDA error: an illegal memory access was encountered')],
+    [
+      'vLLM',
+      'broken',
+      500,
+      told('EngineCore encountered an issue. See stack trace (above) for the root cause.'),
+    ],
+    [
+      'a gateway',
+      'broken',
+      500,
+      told('failed to fetch url http://10.0.0.4:8000/v1/embeddings: ECONNREFUSED'),
+    ],
+    [
+      'Azure',
+      'broken',
+      500,
+      told('The server had an error while processing your request. Sorry about that!'),
+    ],
+    ['a caller’s', 'caller', 400, told('Invalid image: cannot identify image file')],
   ];
   for (const [seen, verdict, status, said] of refusals)
     it(`is held against who it is of: ${seen}, ${String(status)} ${JSON.stringify(said).slice(0, 90)}`, () => {

@@ -170,7 +170,31 @@ describe('a stream that was seen', () => {
       of(chunk({ content: 'a' }, 'stop'), chunk({}, 'stop'), '[DONE]'),
       { finishReason: 'stop' },
     ],
-    ['neither reason nor mark', 'chat', of(a), 'incomplete'],
+    ['neither reason nor mark (earendil-works/pi#8460)', 'chat', of(a), 'incomplete'],
+    [
+      'earendil-works/pi#7441: what all of it cost, and no reason',
+      'chat',
+      of(a, { choices: [], usage: { prompt_tokens: 1, completion_tokens: 1 } }),
+      { finishReason: 'stop' },
+    ],
+    [
+      'the same of what came before there was more',
+      'chat',
+      of(a, { choices: [], usage: { prompt_tokens: 1, completion_tokens: 1 } }, a),
+      'incomplete',
+    ],
+    [
+      'and of each piece (vLLM’s continuous usage)',
+      'chat',
+      of({ ...a, usage: { prompt_tokens: 1, completion_tokens: 1 } }),
+      'incomplete',
+    ],
+    [
+      'and of nothing',
+      'chat',
+      of(chunk({ role: 'assistant' }), { choices: [], usage: { prompt_tokens: 1, completion_tokens: 0 } }),
+      'incomplete',
+    ],
     [
       'code-yeongyu/oh-my-openagent#1196',
       'chat',

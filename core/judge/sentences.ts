@@ -1,0 +1,98 @@
+/*
+ * What backends say, by what it means: the table that they are looked up in is signs.ts, and where each was seen stands
+ * beside its case in the tests.
+ */
+
+/** Any of these, in upper or lower case. */
+function anyOf(...patterns: string[]): RegExp {
+  return new RegExp(patterns.join('|'), 'i');
+}
+
+/** A few characters of the same sentence: names of models have points too (`llama3.2`). */
+function within(most: number): string {
+  return String.raw`(?:(?!\.\s).){0,${String(most)}}?`;
+}
+
+/** The 404 of something that the caller named, not of the path or the model. */
+export const callersOwn =
+  /previous_response|response with id|no such file|\bfile[-_]|vector.?store|conversation|container|image_/i;
+export const noSuchModel = anyOf(
+  `model${within(120)}(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired|identifier is invalid)`,
+  String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|no models? (is |are )?(currently )?loaded`,
+  'model_not_found|model_not_supported|model_not_available|unable to access model|not supported by (any )?provider|^model: .* not_found_error',
+  `real modelID|on-demand throughput isn|have access to the model|DeploymentNotFound|deployment${within(80)}not exist|endpoint is paused|repository not found`,
+);
+export const otherOperation = anyOf(
+  String.raw`not a (chat|completion|embedding)s? model|not supported in the v1\/`,
+  String.raw`(does not|doesn't|not) support (the )?(chat|completions?|embeddings?|responses|generate|generation)( api)?\b`,
+  'operation does not work with the specified model|default chat template|(no|without a) chat template|endpoint disabled for this model',
+  `\\b(is|are) not for (chat|generat|embed)|(chat|completions?|embeddings?|responses) (is|are) disabled`,
+);
+/** What a model cannot do, or is not served to do, others may. */
+export const beyondModel = anyOf(
+  '(does not|doesn.t|not) support (tool|function|image|vision|audio|video|multimodal|json|structured|thinking|reasoning|logprobs|streaming)',
+  '(image|audio|video|tool|function)s?( input| use| calling)? (is|are) not supported|at most 0 images?|not a multimodal model|missing data required for image',
+  '(requires?|needs?) --[a-z]|requires --jinja|no endpoints found (that support|matching)',
+  `(launch|start|run)${within(40)} with --[a-z]|only ${within(80)}supports? (tool|function|image)`,
+  `request too large${within(120)}tokens per (min|day)`,
+);
+/** What one model, or one backend, does not take of what there is to set, others may. */
+export const beyondParam = anyOf(
+  String.raw`\b(is|are|was) (not |un)(supported|enabled|available|allowed|permitted) (with|by|for|on|in) (this|the|that|model)`,
+  `not (be )?support(ed)?\\b${within(80)}(with|by|for|on|in) (this|the specified|the selected|model)`,
+  `this model (does not|doesn.t|only|supports at most)|(does not|doesn.t|not) support (the )?(following )?param`,
+  `(parameter|argument|property|value|field)s?${within(60)}(is |are )?(unsupported|not supported)|unsupported[_ ](parameter|value)`,
+  'extra_forbidden|extra inputs are not permitted|UnsupportedParamsError|not enabled for model|handle the requested parameters',
+  `max_(completion_|output_|new_)?tokens${within(60)}(too large|is limited|> ?[0-9]+|valid range|less than or equal|above maximum|exceeds?)`,
+  `valid range of max_|maximum allowed (number of )?(output )?tokens|exceeds? the (model.s )?(maximum|limit)${within(20)}(output|completion) tokens`,
+  `cannot${within(40)}(for|with) this model|logprobs${within(40)}(max(imum)? allowed|not supported)|response_format.type. must be`,
+);
+/** What a model cannot do with a request is no news of the model. */
+export const cannotDo = /(does not|doesn't|not) support\b/i;
+export const tooLong = anyOf(
+  'context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached|max_model_len|max_seq_len|input tokens exceed',
+  'maximum (context|model|prompt|input) length|longer than the (model|maximum)|(prompt|input|text) is too (long|large)|input length and',
+  "exceeds?( the)?( available| model'?s?| maximum)? (context|number of tokens|input length)|context length of only",
+  `context (window|size|length)${within(40)}exceed|too many (input |prompt )?tokens|token count${within(40)}exceeds`,
+  'than the context length|must have less than [0-9]+ tokens|max_new_tokens. must be <=|reduce the length of the (messages|prompt|input)',
+);
+export const refusedContent =
+  /moderation|flagged|content_filter|content management policy|safety|guardrail|hook_results/i;
+export const loading = anyOf(
+  String.raw`(?<!\bno )model${within(80)}\b(is |being |still |currently )+(load|warm|start)|loading (the )?model|model unloaded|model is unloaded`,
+  String.raw`warming up|\boverloaded\b|server is (starting|busy)|no slot available|at capacity|\bnot ready\b`,
+  'temporarily unavailable|^service unavailable|model is not running|no deployments? available|capacity[ _](temporarily )?exceeded',
+);
+export const crashed =
+  /^operation (was )?cancell?ed|model has crashed|failed to load(?! (the )?(image|audio|video|media|picture|url|file|input))|(error|failed|failure|unable|cannot|could not)( to| while| when)? load(ing)? (the )?model|out of memory|OutOfMemory/i;
+export const noMoney =
+  /insufficient_(user_)?quota|exceeded (your current quota|(their|your) budget)|budget_exceeded|spending limit|unpaid|account (is |has been )?suspended|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
+/** Too many at a time, which passes; not so much at a time that it never will (Groq's 413). */
+export const tooMany =
+  /throttlingexception|too many requests|wait before trying again|rate[ _-]?limit(ed|_error)\b|request limit reached/i;
+export const badKey =
+  /\bauth_error\b|invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|pass a valid api key|invalid x-api-key|authentication_error/i;
+export const notAllowed =
+  /user location is not supported|(country|region)[^.]{0,40}not supported|organization must be verified|api[ -]version[^.]{0,40}(not supported|unsupported|invalid)|unsupported api[ -]version/i;
+/** A template that takes no such messages is one model's: another puts the same ones together otherwise. */
+export const beyondTemplate = anyOf(
+  String.raw`\bjinja\b|roles must alternate|raise_exception|template (rendering )?error\b|\berror rendering\b|generate parser for this template`,
+  `(failed|unable|cannot|could not) to (apply|render|parse|expand|execute)${within(30)}template|chat template${within(20)}(failed|error)`,
+  String.raw`^template: |while executing \w+ at line|at row \d+, column \d+|no user query found in messages|empty grammar stack|failed to initialize samplers|system message must be (at the beginning|first)`,
+);
+/** What a backend made nothing of, of what one request brought: it reads those of others as before. */
+export const unreadInput = anyOf(
+  `cannot identify image|image: unknown format|(image|audio|video) (file )?is truncated|not enough image data|broken data stream`,
+  `(failed|unable|cannot|could not|error)( to| while| in| when)? (load|decod|process|fetch|download|open|read|retriev|preprocess)\\w*${within(20)}(image|audio|video|media|multimodal|picture|data url|base64|inputs?\\b)`,
+  `(invalid|incorrect|corrupt(ed)?|malformed|illegal|unsupported) (image|audio|video|base64|padding|data url)|incorrect padding|illegal base64|only base64 data is allowed`,
+  `(failed|unable|cannot|could not) to (tokenize|encode|decode) (the )?(prompt|input|text|content)|invalid utf-?8|type_error\\.[0-9]|parse_error\\.[0-9]`,
+  `(failed|unable|cannot|could not|error)( to)? (pars|convert|compil)\\w* (the )?(messages|grammar|json[ _]?schema|schema|tools|content|regex)|(grammar|schema) (compilation|conversion) (failed|error)`,
+  `(unsupported|invalid|out of range) (json )?(value: [+-]?(nan|inf)|float values?)|out of range float|\\b(is|are|contains?|produced|to|in|got)${within(30)}\\bnan\\b|\\bnan (in|values?|detected|logits)|probability tensor contains`,
+);
+/** What a model made of one request, and its backend cannot tell: it may be another the next time. */
+export const untoldOutput = anyOf(
+  `(error|failed|failure|unable)( to)? (pars|decod)\\w*${within(30)}(tool|function)[ _-]?calls?|(tool|function)[ _-]?call${within(20)}pars(ing|e|er) (failed|error)`,
+  String.raw`failed to parse (input at pos|(the )?(model.s )?(output|response|generation))|invalid diff: |finding less tool calls`,
+  String.raw`harmonyerror|tokens remaining in message header|unexpected token \d+ while expecting|unexpected EOS while|expected \d+ output messages`,
+  `failed to (sample|accept) (a )?(token|piece)|no (valid )?token (could be )?(sampled|found)`,
+);
