@@ -1,6 +1,8 @@
 import { z } from 'zod';
-import { grantable, type Granted } from './access/grants.ts';
+import { presets, type TokenFilter } from './access/filter.ts';
+import { grantable, operations, type Granted, type Operation } from './access/grants.ts';
 import { uuidSchema } from './names.ts';
+import { grantSchema } from './resources/people/grant.ts';
 import type { Guarded, Verb, Visibility } from './resources/define.ts';
 import { resources, type Resource } from './resources/index.ts';
 
@@ -16,6 +18,8 @@ export interface Actor {
   binding: (typeof bindings)[number];
   /** All that the user is granted, by whatever way; read here alone. */
   granted: Granted;
+  /** What the token lets through of that, and of what is the user's own; null = everything. */
+  filter: TokenFilter | null;
   /** Pool keys that the token is bound to; null = every pool. */
   pools: readonly string[] | null;
 }
@@ -37,7 +41,7 @@ const rightsOf = (resource: Resource | Guarded): Guarded =>
 
 /**
  * May this actor do that? Yes if it is granted (core/access/grants.ts), or theirs and the resource's own definition leaves
- * that to owners (core/resources). A token bound to pools may do so only to what is in them
+ * that to owners (core/resources), and if the token lets it through (core/access/filter.ts). A token bound to pools may do so only to what is in them
  * (`isWithin`), whoever's token it is. A caller turns `false` into 404 where the existence itself is private, into 403
  * where the whole action is closed. Who makes something owns it. Lists ask `scopeOf`, which says the same of many rows.
  */
@@ -48,15 +52,32 @@ export function can(
 ): boolean {
   const rights = rightsOf(resource);
   if (actor.pools !== null && !isWithin(actor, actor.pools, { rights, target })) return false;
-  return isGranted(actor, verb, { rights, target }) || owns(actor, verb, { rights, target });
+  return userMay(actor, verb, { rights, target }) && letsThrough(actor, verb, { rights, target });
 }
+
+/** An operation is no verb on anything: it is granted by itself, and let through by itself. */
+export const canDo = ({ granted, filter }: Actor, operation: Operation): boolean =>
+  granted.rights.operations.includes(operation) &&
+  (filter === null || filter.granted.rights.operations.includes(operation));
 
 interface Question {
   rights: Guarded;
   target: Target;
 }
 
-function isGranted({ granted, userId }: Actor, verb: Verb, { rights, target }: Question): boolean {
+const userMay = (actor: Actor, verb: Verb, question: Question): boolean =>
+  isGranted(actor, verb, question) || owns(actor, verb, question);
+
+function letsThrough({ filter, userId }: Actor, verb: Verb, { rights, target }: Question): boolean {
+  if (filter === null || isGranted({ granted: filter.granted, userId }, verb, { rights, target }))
+    return true;
+  const { ownerId = verb === 'create' ? userId : undefined } = target;
+  return ownerId === userId && filter.ownAllows(verb, rights);
+}
+
+type Asker = Pick<Actor, 'granted' | 'userId'>;
+
+function isGranted({ granted, userId }: Asker, verb: Verb, { rights, target }: Question): boolean {
   const { name, ownerId = userId } = target;
   if (!granted.allows(verb, rights, name)) return false;
   // What is made belongs to who makes it: to make another's is to change what they have.
@@ -81,16 +102,23 @@ export interface Callee {
  * What a call may reach: any member of a pool, one llm and no other, or nothing. Who may run the pool may run whatever is in
  * it; who may run one llm is answered by that alone.
  */
-export function reachOf(actor: Actor, { poolKey, llm }: Callee): 'pool' | 'llm' | null {
-  if (can(actor, 'run', { resource: 'pool', target: { name: poolKey, poolKey } })) return 'pool';
-  if (llm === null) return null;
-  return can(actor, 'run', { resource: 'llm', target: { name: llm, poolKey } }) ? 'llm' : null;
-}
+export const reachOf = (actor: Actor, callee: Callee): 'pool' | 'llm' | null => reachBy(actor, 'run', callee);
 
 /** Whether it is there for an actor at all. */
-export function seesCallee(actor: Actor, { poolKey, llm }: Callee): boolean {
-  if (can(actor, 'view', { resource: 'pool', target: { name: poolKey, poolKey } })) return true;
-  return llm !== null && can(actor, 'view', { resource: 'llm', target: { name: llm, poolKey } });
+export const seesCallee = (actor: Actor, callee: Callee): boolean => reachBy(actor, 'view', callee) !== null;
+
+/** The narrower of what the user reaches and what the token lets through: a pool of the one holds an llm of the other. */
+function reachBy(actor: Actor, verb: 'run' | 'view', { poolKey, llm }: Callee): 'pool' | 'llm' | null {
+  if (actor.pools?.includes(poolKey) === false) return null;
+  const ofPool = { rights: resources.pool, target: { name: poolKey, poolKey } };
+  const ofLlm = llm === null ? null : { rights: resources.llm, target: { name: llm, poolKey } };
+  let isWhole = true;
+  for (const says of [userMay, letsThrough]) {
+    if (says(actor, verb, ofPool)) continue;
+    if (ofLlm === null || !says(actor, verb, ofLlm)) return null;
+    isWhole = false;
+  }
+  return isWhole ? 'pool' : 'llm';
 }
 
 /**
@@ -115,6 +143,8 @@ export interface Scope {
   tokenId: string | null;
   /** Beside the owner's those that are shared: then `ownerId` asks nothing of them. */
   orShared: boolean;
+  /** What a token lets through besides: rows of this owner, or called so. */
+  within: { ownerId: string; names: readonly string[] } | null;
 }
 
 /** For what a process does on nobody's behalf. */
@@ -124,6 +154,7 @@ export const everything: Scope = {
   orShared: false,
   pools: null,
   tokenId: null,
+  within: null,
 };
 
 /** No row has this owner. */
@@ -136,7 +167,8 @@ const NOBODY = '00000000-0000-0000-0000-000000000000';
 export function scopeOf(actor: Actor, verb: Verb, resource: Resource | Guarded): Scope | null {
   const rights = rightsOf(resource);
   const { reachedBy } = rights;
-  const whose = whoseOf(actor, verb, rights);
+  const granted = whoseOf(actor, verb, rights);
+  const whose = granted && letThrough(granted, actor, { verb, rights });
   if (!whose) return null;
   if (actor.pools === null) return whose;
   if (reachedBy.includes('pool')) return actor.pools.length === 0 ? null : { ...whose, pools: actor.pools };
@@ -161,10 +193,31 @@ export function mayOf(actor: Actor): Whoami['may'] {
   return { view: of('view'), create, edit: of('edit'), delete: of('delete'), run: of('run') };
 }
 
+/** Of these rows those that the token lets through. */
+function letThrough(
+  whose: Scope,
+  { filter, userId }: Actor,
+  { verb, rights }: { verb: Verb; rights: Guarded },
+): Scope | null {
+  if (filter === null) return whose;
+  const all = filter.granted.namesOf(verb, rights);
+  const isForOthers =
+    verb !== 'create' || !rights.isPrivate || filter.granted.allows('edit', rights, undefined);
+  if (all === null && isForOthers) return whose;
+  const letsOwn = all === null || filter.ownAllows(verb, rights);
+  const names = all ?? [];
+  if (!letsOwn && names.length === 0) return null;
+  const ownerId = letsOwn ? userId : NOBODY;
+  if (whose.ownerId === null) return { ...whose, ownerId, orNames: names };
+  const isOwnAnyhow = letsOwn && whose.ownerId === userId && whose.orNames.length === 0 && !whose.orShared;
+  return isOwnAnyhow ? whose : { ...whose, within: { ownerId, names } };
+}
+
 /** Whether an actor may do that to everybody's, whatever they are. */
 export function canToAll(actor: Actor, verb: Verb, resource: Resource | Guarded): boolean {
   const scope = scopeOf(actor, verb, resource);
-  return scope !== null && scope.ownerId === null && scope.pools === null && scope.tokenId === null;
+  const { ownerId, pools, tokenId, within } = scope ?? { ...everything, ownerId: NOBODY };
+  return ownerId === null && pools === null && tokenId === null && within === null;
 }
 
 /** `POST /api/v1/access/review`: may somebody do that, and by what? */
@@ -205,9 +258,17 @@ export const tokenCreateSchema = z.strictObject({
   /** What the user may do, when the token makes the user: admins only. */
   binding: z.enum(bindings).optional(),
   pools: z.array(z.string().min(1).max(63)).max(100).optional(),
+  /** What it lets through of what its user may; `call` unless told. */
+  preset: z.enum(presets).optional(),
+  /** Of that, these alone. */
+  bindings: z.array(grantSchema).max(100).optional(),
+  operations: z.array(z.enum(operations)).max(operations.length).optional(),
   expiresInDays: z.int().min(1).max(3650).optional(),
 });
 export type TokenCreate = z.infer<typeof tokenCreateSchema>;
+
+/** `DELETE /api/v1/tokens/:id`: what was made with it ends with it, unless told. */
+export const tokenDeleteQuerySchema = z.strictObject({ children: z.enum(['revoke', 'keep']).optional() });
 
 export const tokenViewSchema = z.object({
   id: uuidSchema,
@@ -215,6 +276,12 @@ export const tokenViewSchema = z.object({
   user: z.string(),
   binding: z.enum(bindings),
   pools: z.array(z.string()).nullable(),
+  /** What it lets through of what its user may. */
+  preset: z.string(),
+  bindings: z.array(z.object({ role: z.string(), resource: z.string(), name: z.string().optional() })),
+  operations: z.array(z.string()),
+  /** The token that it was made with, and ends with. */
+  parentId: z.string().nullable(),
   createdAt: z.string(),
   expiresAt: z.string().nullable(),
   revokedAt: z.string().nullable(),

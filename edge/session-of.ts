@@ -20,7 +20,9 @@ export function speakerOf(req: Request, instance = req.get(wireHeaders.instance)
  * publishes lies in them, or it would take away, or answer for, what is none of its business.
  */
 export async function maySpeakFor({ registry }: Deps, actor: Actor, sessionId: string): Promise<boolean> {
-  if (actor.pools === null) return true; // the owner is asked for where the session is used
+  // The owner is asked for where the session is used.
+  if (actor.pools === null)
+    return can(actor, 'edit', { resource: 'session', target: { ownerId: actor.userId } });
   const rows = await registry.llms.bySession(sessionId);
   return rows.every(({ ownerId, poolKey }) =>
     can(actor, 'edit', { resource: 'session', target: { ownerId, poolKey } }),
@@ -37,8 +39,13 @@ export async function needSession(deps: Deps, actor: Actor, sessionId: string): 
  * @throws McpctlError `task_not_found`, as for one that is not there.
  */
 export async function needServed({ registry }: Deps, actor: Actor, id: string): Promise<void> {
-  if (actor.pools === null || !uuidSchema.safeParse(id).success) return;
+  const own = { ownerId: actor.userId };
+  if (actor.pools === null) {
+    if (can(actor, 'edit', { resource: 'session', target: own })) return;
+    throw new McpctlError('task_not_found');
+  }
+  if (!uuidSchema.safeParse(id).success) return;
   const poolKey = (await registry.tasks.byId(id))?.poolName ?? (await registry.llms.byId(id))?.poolKey;
-  const target = { ownerId: actor.userId, ...(poolKey !== undefined && { poolKey }) };
+  const target = { ...own, ...(poolKey !== undefined && { poolKey }) };
   if (!can(actor, 'edit', { resource: 'session', target })) throw new McpctlError('task_not_found');
 }

@@ -27,6 +27,15 @@ export function durationMsOf(text: string): number {
   return value;
 }
 
+/** `30d`, `12w`, or a number of days, as days. */
+export function daysOf(text: string): number {
+  const match = /^(\d{1,4})(d|w|)$/.exec(text.trim());
+  const days = match ? Number(match[1]) * (match[2] === 'w' ? 7 : 1) : 0;
+  if (!(days >= 1 && days <= 3650))
+    throw new InvalidArgumentError('It must be in days or weeks, like 30d or 12w, and at most 3650d.');
+  return days;
+}
+
 /** Collects an option that may be given several times. */
 export function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];

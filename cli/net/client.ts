@@ -83,7 +83,7 @@ export interface Client {
   tokens: {
     list(): Promise<SeenToken[]>;
     create(body: TokenCreate): Promise<SeenToken>;
-    revoke(id: string): Promise<void>;
+    revoke(id: string, how: { keepChildren: boolean }): Promise<void>;
   };
   /** Those that are no more than what is said of them, in the catalogue of this release or of the server. */
   resources: {
@@ -252,7 +252,8 @@ export function createClient(http: Http): Client {
     tokens: {
       list: () => all(path('tokens'), {}, readToken),
       create: async (body) => readToken(await post(path('tokens'), body)),
-      revoke: async (id) => void (await remove(path('tokens', id))),
+      revoke: async (id, { keepChildren }) =>
+        void (await remove(path('tokens', id) + (keepChildren ? '?children=keep' : ''))),
     },
     apply: async (documents, { dryRun }) => readApplied(await post(path('apply'), { documents, dryRun })),
     turns: turnCalls(http),

@@ -1,5 +1,7 @@
+import type { Actor } from '../access.ts';
 import { McpctlError } from '../errors.ts';
-import type { Granted, Grant, Rights } from './grants.ts';
+import { inWords, type FilterWords, type TokenFilter } from './filter.ts';
+import { Granted, type Grant, type Rights } from './grants.ts';
 
 /** `run:llm:gpt` */
 export const grantText = ({ role, resource, name }: Grant): string =>
@@ -8,17 +10,42 @@ export const grantText = ({ role, resource, name }: Grant): string =>
 /**
  * The first of some rights that somebody does not have, as it is written; undefined: they have them all. Names are contained
  * in names; to make something is not to see what others made.
+ * @param held each of these must have it: what a user is granted, and what their token lets through.
  */
-export function lackOf(granted: Granted, { grants, operations }: Rights): string | undefined {
-  const grant = grants.find(
-    ({ role, resource: word, name }) => !granted.allows(role, { word, isPrivate: true }, name ?? undefined),
+export function lackOf(held: readonly Granted[], { grants, operations }: Rights): string | undefined {
+  const grant = grants.find(({ role, resource: word, name }) =>
+    held.some((granted) => !granted.allows(role, { word, isPrivate: true }, name ?? undefined)),
   );
-  return grant ? grantText(grant) : operations.find((each) => !granted.rights.operations.includes(each));
+  if (grant) return grantText(grant);
+  return operations.find((each) => held.some((granted) => !granted.rights.operations.includes(each)));
 }
 
+const nothing = new Granted({ grants: [], operations: [] });
+
+/** What an actor has through their token; one that is bound to pools gives nothing, as no grant is bound to them. */
+const heldBy = ({ granted, filter, pools }: Actor): Granted[] => [
+  granted,
+  ...(filter === null ? [] : [filter.granted]),
+  ...(pools === null ? [] : [nothing]),
+];
+
 /** Nobody gives what they lack, and nobody takes it. @throws McpctlError `escalation` */
-export function needCover(granted: Granted, rights: Rights): void {
-  const lack = lackOf(granted, rights);
+export function needCover(actor: Actor, rights: Rights): void {
+  refuse(lackOf(heldBy(actor), rights));
+}
+
+/** No token makes one that lets through more than it does itself, whoever that is for. @throws McpctlError `escalation` */
+export function needFilterCover(by: TokenFilter, asked: FilterWords): void {
+  const { rights, own } = inWords(asked);
+  const lacked = own.find(
+    (grant) =>
+      !by.ownAllows(grant.role, { word: grant.resource }) &&
+      lackOf([by.granted], { grants: [grant], operations: [] }) !== undefined,
+  );
+  refuse(lackOf([by.granted], rights) ?? (lacked && grantText(lacked)));
+}
+
+function refuse(lack: string | undefined): void {
   if (lack === undefined) return;
   throw new McpctlError(
     'escalation',

@@ -250,9 +250,11 @@ export async function deleteRows(trx: Knex.Transaction, rows: readonly LlmRow[])
 }
 
 /** A scope as SQL. */
-function narrow(query: Knex.QueryBuilder, { ownerId, orNames, pools }: Scope): void {
+function narrow(query: Knex.QueryBuilder, { ownerId, orNames, pools, within }: Scope): void {
   if (pools !== null) query.whereIn('poolKey', [...pools]);
-  if (ownerId !== null) query.whereRaw('(owner_id = ? or name = any(?))', [ownerId, [...orNames]]);
+  const ofThese = '(owner_id = ? or name = any(?))';
+  if (ownerId !== null) query.whereRaw(ofThese, [ownerId, [...orNames]]);
+  if (within !== null) query.whereRaw(ofThese, [within.ownerId, [...within.names]]);
 }
 
 export function createLlms(connection: Connection, limits: RegistryLimits): Llms {

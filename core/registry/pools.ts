@@ -31,13 +31,11 @@ export function createPools({ db, transaction }: Connection): Pools {
     },
     async list({ scope, after, limit }) {
       const query = db('llms').distinct<{ poolKey: string }[]>('poolKey').orderBy('poolKey').limit(limit);
-      const { ownerId, orNames, pools } = scope;
+      const { ownerId, orNames, pools, within } = scope;
       if (pools) query.whereIn('poolKey', [...pools]);
-      if (ownerId !== null)
-        query.whereRaw('(pool_key = any(?) or pool_key in (select key from pools where owner_id = ?))', [
-          [...orNames],
-          ownerId,
-        ]);
+      const ofThese = '(pool_key = any(?) or pool_key in (select key from pools where owner_id = ?))';
+      if (ownerId !== null) query.whereRaw(ofThese, [[...orNames], ownerId]);
+      if (within !== null) query.whereRaw(ofThese, [[...within.names], within.ownerId]);
       if (after !== undefined) query.where('poolKey', '>', after);
       return (await query).map((row) => row.poolKey);
     },

@@ -29,7 +29,7 @@ type Row = Pick<Used, 'name'> & { user?: string; keyId?: string | null } & Recor
 
 export function createUsages({ db }: Connection): Usages {
   return {
-    async of({ by, hours, scope: { ownerId, pools, tokenId } }) {
+    async of({ by, hours, scope: { ownerId, pools, tokenId, within } }) {
       const group = groups[by];
       const { rows } = await db.raw<{ rows: Row[] }>(
         `select ${group.name} as name${group.more}, count(*) as tasks,
@@ -39,12 +39,13 @@ export function createUsages({ db }: Connection): Usages {
          from tasks ${group.join}
          where tasks.completed_at > now() - :hours * interval '1 hour'
            and (:ownerId::uuid is null or tasks.owner_id = :ownerId)
+           and (:withinOwner::uuid is null or tasks.owner_id = :withinOwner)
            and (:tokenId::uuid is null or tasks.token_id = :tokenId)
            and (:pools::text[] is null or tasks.pool_name = any(:pools))
          group by ${group.by}
          order by sum((tasks.usage->>'totalTokens')::bigint) desc nulls last, 1
          limit ${MOST}`,
-        { hours, ownerId, tokenId, pools: pools && [...pools] },
+        { hours, ownerId, tokenId, withinOwner: within?.ownerId ?? null, pools: pools && [...pools] },
       );
       return rows.map(({ name, user, keyId, ...counts }) => ({
         name,

@@ -1,5 +1,10 @@
 import { z } from 'zod';
-import { tokenCreateSchema, tokenViewSchema, whoamiSchema } from '../../core/access.ts';
+import {
+  tokenCreateSchema,
+  tokenDeleteQuerySchema,
+  tokenViewSchema,
+  whoamiSchema,
+} from '../../core/access.ts';
 import {
   llmCreateSchema,
   llmDeleteQuerySchema,
@@ -221,17 +226,21 @@ const tokens: Operation[] = [
     call: 'POST /tokens',
     tag: 'tokens',
     summary: 'Make a token; its text is shown this once',
+    about:
+      'It lets through of what its user may as much as its preset says, call unless told, and of that the bindings and operations alone that are named. It is never wider than the one that makes it, and lives no longer.',
     body: tokenCreateSchema,
     status: 201,
     answer: Token,
-    errors: ['invalid_request', 'name_taken', 'quota_exceeded'],
+    errors: ['invalid_request', 'escalation', 'name_taken', 'quota_exceeded'],
   },
   {
     call: 'DELETE /tokens/{id}',
     tag: 'tokens',
     summary: 'Revoke a token, by its id or name',
+    about: 'What was made with it ends with it, and what was made with that, unless children=keep.',
+    query: tokenDeleteQuerySchema,
     status: 204,
-    errors: ['token_not_found'],
+    errors: ['invalid_request', 'token_not_found'],
   },
 ];
 

@@ -36,7 +36,15 @@ async function actingAs({ registry }: EdgeDeps, actor: Actor, name: string): Pro
   if (!user) throw new McpctlError('user_not_found', `There is no user named '${name}'.`);
   const ways = await registry.groups.waysOf(user.id);
   const granted = new Granted({ grants: ways.flatMap(({ grants }) => grants), operations: [] });
-  return { ...actor, userId: user.id, userName: user.name, binding: user.binding, granted, pools: null };
+  return {
+    ...actor,
+    userId: user.id,
+    userName: user.name,
+    binding: user.binding,
+    granted,
+    filter: null,
+    pools: null,
+  };
 }
 
 /** What the call itself would ask about, where it is there. */

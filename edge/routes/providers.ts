@@ -45,18 +45,21 @@ const whyNoRedis = (isOurs: boolean, bullmqVersion: string): string =>
     ? 'This worker knows no Redis user of its own, as this edge gives one to each; update mcplocal.'
     : `This edge works with bullmq ${bullmqVersion}; update mcplocal, so that both are of one release.`;
 
+type Offer = RegisterBody['providers'][number];
+
 function checkMay(actor: Actor, body: RegisterBody): void {
-  const outside = body.providers.find(
-    (offer) => !can(actor, 'create', { resource: 'session', target: { poolKey: poolKeyOf(offer) } }),
-  );
-  if (outside) {
-    throw new McpctlError(
-      'forbidden',
-      actor.pools === null
-        ? `You may not publish here: create:session is not among what you are granted.`
-        : `Your token may not publish '${outside.name}': it is not bound to the pool '${poolKeyOf(outside)}'.`,
-    );
-  }
+  const may = (as: Actor, offer: Offer): boolean =>
+    can(as, 'create', { resource: 'session', target: { poolKey: poolKeyOf(offer) } });
+  const outside = body.providers.find((offer) => !may(actor, offer));
+  if (outside) throw new McpctlError('forbidden', whyNot(actor, outside, may));
+}
+
+function whyNot(actor: Actor, offer: Offer, may: (as: Actor, offer: Offer) => boolean): string {
+  if (!may({ ...actor, filter: null, pools: null }, offer))
+    return 'You may not publish here: create:session is not among what you are granted.';
+  if (!may({ ...actor, pools: null }, offer))
+    return `Your token '${actor.tokenName}' is not for publishing: make one with mcpctl token create NAME --preset publish.`;
+  return `Your token may not publish '${offer.name}': it is not bound to the pool '${poolKeyOf(offer)}'.`;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { Router, type Request } from 'express';
+import { McpctlError } from '../../core/errors.ts';
 import type { Position } from '../../core/queue/task/stream.ts';
 import { untilClosed } from '../limits/caps.ts';
 import { actorOf } from '../http/context.ts';
@@ -8,7 +9,7 @@ import { lookOn, showRow } from '../inference/look-on.ts';
 import { followFrom } from '../inference/follow/resume.ts';
 import { queryOf } from '../http/parse.ts';
 import { taskStreamQuerySchema } from '../../core/task/task.ts';
-import { taskOf } from '../shown/task-of.ts';
+import { readsBodies, taskOf } from '../shown/task-of.ts';
 
 /** The query is said on purpose; the header is what a browser sends by itself. @throws McpctlError `invalid_cursor`. */
 function afterOf(req: Request): Position | null {
@@ -22,6 +23,11 @@ export function taskStreamRoutes(deps: EdgeDeps): Router {
   router.get('/tasks/:id/stream', async (req, res) => {
     const after = afterOf(req);
     const row = await taskOf(deps, req);
+    if (!readsBodies(actorOf(req), row))
+      throw new McpctlError(
+        'forbidden',
+        'What is said in a task of others may read only who has the operation logs.',
+      );
     untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
     const follower = await followFrom(deps, row, after);
     res.set('x-mcpctl-task-id', row.id);

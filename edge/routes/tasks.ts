@@ -35,7 +35,7 @@ import { translationOf } from '../inference/translate/sent.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
 import { keptBodies } from '../limits/kept-bodies.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
-import { taskOf } from '../shown/task-of.ts';
+import { readsBodies, taskOf } from '../shown/task-of.ts';
 import { isHeld, largeView, taskDetails, taskView } from '../shown/task-view.ts';
 import { listsInTurn } from '../limits/turns.ts';
 
@@ -74,7 +74,7 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
   const { tasks, llms, agents } = deps.registry;
   const [fences, bodies, lost, composition] = await Promise.all([
     fencesOf(deps, [row]),
-    keptBodies(deps, req, row.id),
+    readsBodies(actorOf(req), row) ? keptBodies(deps, req, row.id) : nothing,
     tasks.attempts(row.id),
     agents.compositionOf(row.id),
   ]);
@@ -161,6 +161,9 @@ async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
   const actor = actorOf(req);
   const { limit, after, status, ...filter } = queryOf(req, taskListQuerySchema);
   const scope = scopeOf(actor, 'view', 'task');
+  // Everybody sees their own: it is the token that lets none through.
+  if (scopeOf({ ...actor, pools: null }, 'view', 'task') === null)
+    throw new McpctlError('forbidden', `Your token '${actor.tokenName}' may not view tasks.`);
   if (!scope) return void res.json({ items: [], next: null });
   const statuses = status && storedAs(status);
   let before = afterOf(after, uuidSchema);

@@ -1,19 +1,18 @@
 import { Router, type Request } from 'express';
 import {
   can,
-  canToAll,
   scopeOf,
   tokenCreateSchema,
-  type Actor,
+  tokenDeleteQuerySchema,
   type TokenCreate,
 } from '../../core/access.ts';
-import { needCover } from '../../core/access/covers.ts';
-import { grantedTo } from '../../core/access/presets.ts';
+import { lackOf } from '../../core/access/covers.ts';
+import { grantsOf, type FilterWords } from '../../core/access/filter.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { uuidSchema } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import type { TokenRow } from '../../core/registry/people/tokens.ts';
-import type { User } from '../../core/registry/people/users.ts';
+import { checkMint } from '../../core/registry/people/mint.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
@@ -21,51 +20,22 @@ import { tokenView } from '../shown/llm-view.ts';
 import { written } from '../http/written.ts';
 import { listsInTurn } from '../limits/turns.ts';
 
-/**
- * Whom the token is for; made when new. A token for somebody else, or with a binding, is for admins to make; one that is
- * bound to pools makes none at all.
- */
-async function holderOf(deps: EdgeDeps, actor: Actor, body: TokenCreate): Promise<User> {
-  if (!can(actor, 'create', { resource: 'token', target: { ownerId: actor.userId } })) {
-    throw new McpctlError(
-      'forbidden',
-      'Your token is bound to pools and makes no others: make them with one that is not.',
-    );
-  }
-  const own: User = { id: actor.userId, name: actor.userName, binding: actor.binding };
-  const isOwn = body.user === undefined || body.user === actor.userName;
-  if (isOwn && body.binding === undefined) return own;
-  if (!canToAll(actor, 'create', 'token')) {
-    throw new McpctlError(
-      'forbidden',
-      'Only an admin may make tokens for other users or say what they may do.',
-    );
-  }
-  if (body.binding !== undefined) needCover(actor.granted, grantedTo[body.binding].rights);
-  const holder = isOwn ? own : await othersOf(deps, actor, body);
-  if (body.binding !== undefined && holder.binding !== body.binding) {
-    const details = [
-      { path: 'binding', message: `the user '${holder.name}' is there already, as ${holder.binding}` },
-    ];
-    throw new McpctlError('invalid_request', undefined, { details });
-  }
-  return holder;
-}
-
-/** Made when new, by who may make users. */
-async function othersOf(
-  { registry }: EdgeDeps,
-  actor: Actor,
-  { user = '', binding }: TokenCreate,
-): Promise<User> {
-  const there = await registry.users.byName(user);
-  if (there) return there;
-  if (!can(actor, 'create', { resource: 'user', target: { name: user } }))
-    throw new McpctlError(
-      'forbidden',
-      `There is no user named '${user}', and your token may not create users.`,
-    );
-  return registry.users.ensure(user, binding ?? 'user');
+/** @throws McpctlError `invalid_request`: what is not in the preset is not let through by naming it. */
+function filterFrom({ preset = 'call', bindings = [], operations = [] }: TokenCreate): FilterWords {
+  const grants = bindings.map(({ name = null, ...grant }) => ({ ...grant, name }));
+  const lets = grantsOf(preset);
+  const beyond = [
+    ...grants.map((grant) => lackOf([lets], { grants: [grant], operations: [] })),
+    ...operations.map((operation) => lackOf([lets], { grants: [], operations: [operation] })),
+  ];
+  const details = beyond.flatMap((lack, at) => {
+    if (lack === undefined) return [];
+    const path = at < grants.length ? `bindings.${at}` : `operations.${at - grants.length}`;
+    const message = `the preset ${preset} does not let ${lack} through; name one that does, as full`;
+    return [{ path, message }];
+  });
+  if (details.length > 0) throw new McpctlError('invalid_request', undefined, { details });
+  return { preset, bindings: grants, operations };
 }
 
 async function found(deps: EdgeDeps, req: Request): Promise<TokenRow> {
@@ -92,19 +62,20 @@ export function tokenRoutes(deps: EdgeDeps): Router {
   router.post('/tokens', async (req, res) => {
     const actor = actorOf(req);
     const body = bodyOf(req, tokenCreateSchema);
+    checkMint(actor);
+    const filter = filterFrom(body);
     const { row, text } = await written(
       { ...deps, req },
       { verb: 'create', resource: 'token', name: body.name },
-      async () => {
-        const holder = await holderOf(deps, actor, body);
-        return tokens.create({
-          userId: holder.id,
+      () =>
+        tokens.mint({
           name: body.name,
           pools: body.pools ?? null,
+          filter,
           expiresInDays: body.expiresInDays ?? null,
+          holder: { user: body.user, binding: body.binding },
           createdBy: { userId: actor.userId, tokenId: actor.tokenId },
-        });
-      },
+        }),
     );
     res.status(201).json({ ...tokenView(row), token: text });
   });
@@ -113,8 +84,9 @@ export function tokenRoutes(deps: EdgeDeps): Router {
     const actor = actorOf(req);
     const { limit, after } = queryOf(req, listQuerySchema);
     const scope = scopeOf(actor, 'view', 'token');
+    if (!scope) throw new McpctlError('forbidden', `Your token '${actor.tokenName}' may not view tokens.`);
     const from = { after: afterOf(after, uuidSchema), limit: limit + 1 };
-    const rows = scope ? await tokens.list({ ...from, scope }) : [];
+    const rows = await tokens.list({ ...from, scope });
     const page = rows.slice(0, limit);
     const last = page.at(-1);
     res.json({
@@ -124,8 +96,11 @@ export function tokenRoutes(deps: EdgeDeps): Router {
   });
 
   router.delete('/tokens/:id', async (req, res) => {
+    const { children } = queryOf(req, tokenDeleteQuerySchema);
     const { id, name } = await found(deps, req);
-    await written({ ...deps, req }, { verb: 'delete', resource: 'token', name }, () => tokens.revoke(id));
+    await written({ ...deps, req }, { verb: 'delete', resource: 'token', name }, () =>
+      tokens.revoke(id, { keepChildren: children === 'keep' }),
+    );
     deps.authenticator.forget();
     await Promise.all([deps.authority.ask(), deps.putOut.unentitled()]);
     res.status(204).end();

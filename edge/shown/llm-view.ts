@@ -73,6 +73,13 @@ export function tokenView(row: TokenRow): TokenView {
     user,
     binding,
     pools,
+    preset: row.filter.preset,
+    bindings: row.filter.bindings.map(({ role, resource, name: of }) => ({
+      ...{ role, resource },
+      ...(of !== null && { name: of }),
+    })),
+    operations: [...row.filter.operations],
+    parentId: row.parentId,
     createdAt: row.createdAt.toISOString(),
     expiresAt: instant(row.expiresAt),
     revokedAt: instant(row.revokedAt),

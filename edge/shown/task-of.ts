@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import { can } from '../../core/access.ts';
+import { can, canDo, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { uuidSchema } from '../../core/names.ts';
 import type { TaskRow } from '../../core/task/task.ts';
@@ -16,3 +16,7 @@ export async function taskOf(deps: EdgeDeps, req: Request): Promise<TaskRow> {
   if (!can(actorOf(req), 'view', { resource: 'task', target })) throw new McpctlError('task_not_found');
   return row;
 }
+
+/** What was asked and answered is its owner's to read; of others that a task ran is seen, and what was said in it by `logs` alone. */
+export const readsBodies = (actor: Actor, { ownerId }: Pick<TaskRow, 'ownerId'>): boolean =>
+  ownerId === actor.userId || canDo(actor, 'logs');

@@ -215,12 +215,22 @@ describe('cli: what a command line means', () => {
     expect(await parsed(makeTokenCreate, [...line, '--expires-in-days', '7'])).to.deep.equal({
       name: 'ci',
       user: 'bob',
-      binding: 'user',
+      binding: ['user'],
       pool: ['a', 'b'],
       expiresInDays: 7,
       output: 'text',
     });
-    expect(await parsed(makeTokenCreate, ['ci', '--binding', 'root'])).to.equal('commander.invalidArgument');
+    expect(await parsed(makeTokenCreate, ['ci', '--preset', 'publish', '--expires', '2w'])).to.deep.equal({
+      name: 'ci',
+      preset: 'publish',
+      expires: 14,
+      output: 'text',
+    });
+    for (const bad of [
+      ['--preset', 'root'],
+      ['--expires', '1h'],
+    ])
+      expect(await parsed(makeTokenCreate, ['ci', ...bad])).to.equal('commander.invalidArgument');
     expect(await parsed(makeTokenList, ['-o', 'wide'])).to.deep.equal({ output: 'wide', headers: true });
     expect(await parsed(makeTokenRevoke, ['a', 'b'])).to.deep.equal({ tokens: ['a', 'b'] });
     expect(await parsed(makePoolAllow, ['p', 'bob'])).to.deep.equal({ key: 'p', user: 'bob' });

@@ -15,6 +15,7 @@ const actor = (binding: Actor['binding'], pools: string[] | null = null): Actor 
   tokenName: 't',
   binding,
   granted: grantedTo[binding],
+  filter: null,
   pools,
 });
 
@@ -87,6 +88,7 @@ describe('can', () => {
       tokenName: fc.constant('x'),
       binding: fc.constant('user'),
       granted: fc.constantFrom(...Object.values(grantedTo)),
+      filter: fc.constant(null),
       pools: fc.option(fc.uniqueArray(name), { nil: null }),
     });
     const rows = fc.record({

@@ -188,7 +188,7 @@ describe('who is who, and what they are granted', function () {
       .to.include({ name: 'ada' })
       .and.not.have.property('id', (before as { id?: string }).id);
     expect((await api('GET /rbac/more')).json).to.deep.include({ subjects: [] });
-    const { token = '' } = (await api('POST /tokens', { name: 'new', user: 'ada' })).json;
+    const { token = '' } = (await api('POST /tokens', { name: 'new', preset: 'full', user: 'ada' })).json;
     expect((await api('GET /tokens', undefined, token)).json.items).to.have.length(1);
   });
 
@@ -211,7 +211,7 @@ describe('who is who, and what they are granted', function () {
     expect(await review({ ...run, as: 'ada' })).to.deep.equal({ allowed: true, why: [byGroup] });
     expect(await review({ ...run, as: 'bob' })).to.deep.equal({ allowed: false, why: [] });
     expect(await said('POST /access/review', { ...run, as: 'bob' }, t.tokens.ada)).to.equal('403 forbidden');
-    const { token } = (await api('POST /tokens', { name: 'bound', pools: ['other'] }, t.tokens.ada)).json;
+    const { token } = (await api('POST /tokens', { name: 'bound', preset: 'full', pools: ['other'] }, t.tokens.ada)).json;
     expect(await review(run, token))
       .to.include({ allowed: false })
       .and.have.property('limitedBy');

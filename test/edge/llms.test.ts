@@ -112,7 +112,7 @@ describe('the llm routes', () => {
   it("keeps an admin's token that is bound to pools inside them", async () => {
     const made = await t.call('POST /api/v1/tokens', {
       ...asRoot(),
-      body: { name: `b${t.schema}`, pools: ['team'] },
+      body: { name: `b${t.schema}`, preset: 'full', pools: ['team'] },
     });
     const { token } = made.json as { token: string };
     await t.call('POST /api/v1/llms', { ...asRoot(), body: gpt });

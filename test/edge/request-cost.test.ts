@@ -267,6 +267,7 @@ describe('the delivery of answers', () => {
         tokenId: 't',
         tokenName: 't',
         binding: 'user',
+        filter: null,
         granted: grantedTo.user,
         pools: null,
       };

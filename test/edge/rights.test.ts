@@ -256,7 +256,7 @@ describe('who may do what', function () {
   /** One of each of these resources, ada's. */
   const withEach = async (w: World, definitions: readonly Definition[]): Promise<World> => {
     const { id: userId, name: userName } = t.ada;
-    const ofToken = { tokenId: w.token, tokenName: '', binding: 'user', pools: null } as const;
+    const ofToken = { tokenId: w.token, tokenName: '', binding: 'user', pools: null, filter: null } as const;
     const ada = { userId, userName, ...ofToken, granted: grantedTo.user };
     const made: Record<string, string> = {};
     for (const definition of definitions) {

@@ -100,22 +100,137 @@ describe('tokens', () => {
   });
 
   it('passes on no more time than it has, whoever it is for; one that is bound to pools makes none', async () => {
-    const parent = (await make({ name: 'p', expiresInDays: 2 })).json as Token;
+    const parent = (await make({ name: 'p', preset: 'full', expiresInDays: 2 })).json as Token;
     const child = (await make({ name: 'c', expiresInDays: 300 }, parent.token)).json as Token;
     expect(child.expiresAt).to.equal(parent.expiresAt);
-    const short = (await make({ name: 's', expiresInDays: 1 }, t.tokens.root)).json as Token;
+    const short = (await make({ name: 's', preset: 'full', expiresInDays: 1 }, t.tokens.root)).json as Token;
     const admin = { name: 'for ever', user: 'op', binding: 'admin' };
     const ofAnother = (await make({ ...admin, name: 'x' }, short.token)).json as Token;
     expect([ofAnother.user, ofAnother.expiresAt]).to.deep.equal(['op', short.expiresAt]);
-    const bound = (await make({ name: 'b', pools: ['a'] })).json as Token;
+    const bound = (await make({ name: 'b', preset: 'full', pools: ['a'] })).json as Token;
     for (const pools of [['a'], undefined])
       expect(codeOf(await make({ name: 'w', pools }, bound.token))).to.equal('forbidden');
   });
 
+  it('lets through what its preset says, and of that what its bindings say', async () => {
+    for (const name of ['gpt', 'other'])
+      await t.call('POST /api/v1/llms', {
+        token: t.tokens.root,
+        body: { name, type: 'openai', model: 'm', url: 'http://backend.test/v1' },
+      });
+    const of = async (body: object, by = t.tokens.root): Promise<string> => {
+      const name = `t${Math.random().toString(36).slice(2)}`;
+      return ((await make({ name, ...body }, by)).json as Token).token;
+    };
+    const said = async (token: string, what: string, body?: unknown): Promise<number> =>
+      (await t.call(what, { token, body })).status;
+    const chat = { llm: 'gpt', request: { messages: [{ role: 'user', content: 'hi' }] } };
+    const offer = {
+      transports: ['sse'],
+      providers: [{ name: 'own', type: 'openai', model: 'm' }],
+    };
+    const asked = [
+      ['GET /api/v1/llms/gpt'],
+      ['POST /api/v1/tasks', chat],
+      ['POST /api/v1/tasks', { ...chat, llm: 'other' }],
+      ['GET /api/v1/tasks'],
+      ['POST /api/v1/llms/_provider-register', offer],
+      ['GET /api/v1/tokens'],
+      ['POST /api/v1/tokens', { name: 'more' }],
+      ['GET /api/v1/users'],
+      ['PATCH /api/v1/llms/gpt', { tier: 'x' }],
+      ['GET /api/v1/whoami'],
+    ] as const;
+    const all = async (body: object): Promise<string> => {
+      const token = await of(body);
+      const statuses = [];
+      for (const [what, sent] of asked) statuses.push(await said(token, what, sent));
+      return statuses.join(' ');
+    };
+    expect(await all({}), 'call').to.equal('200 202 202 200 403 403 403 403 403 200');
+    expect(await all({ preset: 'publish' })).to.equal('200 404 404 403 201 403 403 403 403 200');
+    expect(await all({ bindings: [{ role: 'run', resource: 'llm', name: 'gpt' }] }), 'one llm').to.equal(
+      '200 202 404 200 403 403 403 403 403 200',
+    );
+    expect(await all({ preset: 'manage' })).to.match(/^200 202 202 200 \d+ 200 201 200 200 200$/);
+    const ci = await of({ bindings: [{ role: 'run', resource: 'llm', name: 'gpt' }] }, t.tokens.ada);
+    const llms = (await t.call('GET /api/v1/llms', { token: ci })).json as { items: { name: string }[] };
+    expect(llms.items.map(({ name }) => name)).to.deep.equal(['gpt']);
+  });
+
+  it('is never wider than the one that made it, whoever it is for, and adds nothing to its preset', async () => {
+    const manage = (await make({ name: 'm', preset: 'manage' }, t.tokens.root)).json as Token;
+    const refusal = async (body: object, by: string): Promise<string> => {
+      const answer = await make({ name: `x${Math.random()}`.replace('.', ''), ...body }, by);
+      return `${answer.status} ${String(codeOf(answer))}`;
+    };
+    expect(await refusal({ preset: 'full' }, manage.token)).to.equal('403 escalation');
+    expect(await refusal({ preset: 'full', user: 'bob' }, manage.token)).to.equal('403 escalation');
+    expect(await refusal({ preset: 'manage', user: 'bob' }, manage.token)).to.equal('201 undefined');
+    const narrow = {
+      preset: 'full',
+      bindings: [
+        { role: 'create', resource: 'token' },
+        { role: 'run', resource: 'llm', name: 'gpt' },
+      ],
+    };
+    const maker = (await make({ name: 'maker', ...narrow }, t.tokens.root)).json as Token;
+    expect(await refusal({}, maker.token)).to.equal('403 escalation');
+    const one = { bindings: [{ role: 'run', resource: 'llm', name: 'gpt' }] };
+    expect(await refusal(one, maker.token)).to.equal('201 undefined');
+    expect(await refusal({ bindings: [{ role: 'run', resource: 'llm' }] }, maker.token)).to.equal(
+      '403 escalation',
+    );
+    expect(await refusal({ bindings: [{ role: 'view', resource: 'user' }] }, t.tokens.root)).to.equal(
+      '400 invalid_request',
+    );
+    // What bob would get through it is covered, and not all that he has.
+    const giver = {
+      preset: 'full',
+      bindings: [
+        { role: 'create', resource: 'token' },
+        { role: 'run', resource: 'llm' },
+        { role: 'run', resource: 'pool' },
+        { role: 'run', resource: 'agent' },
+      ],
+    };
+    const by = (await make({ name: 'giver', ...giver }, t.tokens.root)).json as Token;
+    expect(await refusal({ user: 'bob' }, by.token)).to.equal('201 undefined');
+    expect(await refusal({ user: 'bob', preset: 'publish' }, by.token)).to.equal('403 escalation');
+  });
+
+  it('shows that a task of others ran to who may see it, and what was said in it by `logs` alone', async () => {
+    const body = { name: 'gpt', type: 'openai', model: 'm', url: 'http://backend.test/v1' };
+    await t.call('POST /api/v1/llms', { token: t.tokens.root, body });
+    const request = { messages: [{ role: 'user', content: 'a secret of ada' }] };
+    const { id } = (await t.call('POST /api/v1/tasks', { body: { llm: 'gpt', request } })).json as {
+      id: string;
+    };
+    const manage = (await make({ name: 'm', preset: 'manage' }, t.tokens.root)).json as Token;
+    const reads = async (what: string, token: string): Promise<[number, boolean]> => {
+      const { status, text } = await t.call(what, { token });
+      return [status, text.includes('a secret of ada')];
+    };
+    expect(await reads(`GET /api/v1/tasks/${id}`, t.tokens.root)).to.deep.equal([200, true]);
+    expect(await reads(`GET /api/v1/tasks/${id}`, manage.token)).to.deep.equal([200, false]);
+    expect(await reads(`GET /api/v1/tasks/${id}/stream`, manage.token)).to.deep.equal([403, false]);
+    expect(await reads(`DELETE /api/v1/tasks/${id}`, manage.token)).to.deep.equal([200, false]);
+  });
+
+  it('leaves what was made with it where it is told to', async () => {
+    const parent = (await make({ name: 'p', preset: 'full' })).json as Token;
+    const child = (await make({ name: 'c' }, parent.token)).json as Token & { parentId: string };
+    expect(child.parentId).to.equal(parent.id);
+    expect((await t.call(`DELETE /api/v1/tokens/${parent.id}?children=keep`)).status).to.equal(204);
+    expect([(await whoami(parent.token)).status, (await whoami(child.token)).status]).to.deep.equal([
+      401, 200,
+    ]);
+  });
+
   it('ends with the one that made it, and so do all that came of it', async () => {
-    const parent = (await make({ name: 'p' })).json as Token;
-    const child = (await make({ name: 'c' }, parent.token)).json as Token;
-    const grandchild = (await make({ name: 'g' }, child.token)).json as Token;
+    const parent = (await make({ name: 'p', preset: 'full' })).json as Token;
+    const child = (await make({ name: 'c', preset: 'full' }, parent.token)).json as Token;
+    const grandchild = (await make({ name: 'g', preset: 'full' }, child.token)).json as Token;
     const sibling = (await make({ name: 's' })).json as Token;
     const making = Promise.all(
       Array.from({ length: 20 }, (_, i) => make({ name: `r${i}` }, grandchild.token)),

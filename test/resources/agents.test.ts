@@ -8,7 +8,7 @@ import type { User } from '../../core/registry/people/users.ts';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
 
 const actorOf = ({ id, name, binding }: User): Actor => ({
-  ...{ userId: id, userName: name, tokenId: id, tokenName: 'test', binding, pools: null },
+  ...{ userId: id, userName: name, tokenId: id, tokenName: 'test', binding, pools: null, filter: null },
   granted: grantedTo[binding],
 });
 const HOURS = 3_600_000;

@@ -18,6 +18,7 @@ const actorOf = ({ id, name, binding }: User, pools: string[] | null = null): Ac
   tokenId: id,
   tokenName: 'test',
   binding,
+  filter: null,
   granted: grantedTo[binding],
   pools,
 });

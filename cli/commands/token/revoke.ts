@@ -1,4 +1,4 @@
-import { Command } from '@commander-js/extra-typings';
+import { Command, Option } from '@commander-js/extra-typings';
 import { McpctlError } from '../../../core/errors.ts';
 import { nearest } from '../../../core/runtime/nearest.ts';
 import type { Context } from '../../who/context.ts';
@@ -7,6 +7,8 @@ import type { SeenToken } from '../../net/views.ts';
 
 export interface TokenRevokeOptions {
   tokens: string[];
+  withChildren?: boolean | undefined;
+  keepChildren?: boolean | undefined;
 }
 
 export function makeTokenRevoke(
@@ -16,16 +18,24 @@ export function makeTokenRevoke(
   return new Command('revoke')
     .description('Revoke tokens, by name or id. They stop working everywhere within seconds.')
     .argument('<token...>', 'which ones')
-    .addHelpText('before', 'Examples:\n  mcpctl token revoke laptop\n')
-    .action((tokens) => run({ tokens }));
+    .option('--with-children', 'with all that were made with them, and with those; so it is, unless told')
+    .addOption(new Option('--keep-children', 'those that were made with them stay').conflicts('withChildren'))
+    .addHelpText(
+      'before',
+      'Examples:\n  mcpctl token revoke laptop\n  mcpctl token revoke old-laptop --keep-children\n',
+    )
+    .action((tokens, options) => run({ tokens, ...options }));
 }
 
-async function runTokenRevoke(ctx: Context, { tokens }: TokenRevokeOptions): Promise<void> {
+async function runTokenRevoke(
+  ctx: Context,
+  { tokens, keepChildren = false }: TokenRevokeOptions,
+): Promise<void> {
   const client = await ctx.client();
   const listed = await client.tokens.list();
   await eachOf(ctx, tokens, async (asked) => {
     const { key, view } = tokenOf(asked, listed);
-    await client.tokens.revoke(key);
+    await client.tokens.revoke(key, { keepChildren });
     ctx.out.line(`token/${view.name ?? key} revoked`);
   });
 }

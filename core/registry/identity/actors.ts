@@ -1,32 +1,53 @@
 import type { Knex } from 'knex';
 import type { Actor } from '../../access.ts';
+import { filterOf, presets, type FilterWords } from '../../access/filter.ts';
 import { Granted } from '../../access/grants.ts';
 import { McpctlError } from '../../errors.ts';
-import { rightsOfUser } from './rights.ts';
+import { rightsIn, rightsOfUser } from './rights.ts';
 
 /** Who a token speaks for, without what they are granted. */
 type Named = Omit<Actor, 'granted'>;
 
+interface Kept {
+  preset: string;
+  bindings: unknown;
+  operations: unknown;
+}
+
+/** As `tokens` has it. A preset of a later release that we do not know lets through what bindings it has, and else nothing but calls. */
+export function filterWords({ preset, ...narrowed }: Kept): FilterWords {
+  const { grants, operations } = rightsIn([narrowed]);
+  return { preset: presets.find((word) => word === preset) ?? 'call', bindings: grants, operations };
+}
+
+type NamedRow = Omit<Named, 'filter'> & Kept & { epoch: string };
+
 /** Undefined where it is none, was revoked, has expired, or its user is disabled. `epoch`: of identity, as it was then. */
-export function readNamed(
+export async function readNamed(
   db: Knex,
   where: Readonly<Record<string, string>>,
 ): Promise<(Named & { epoch: string }) | undefined> {
-  return db('tokens')
+  const row = await db('tokens')
     .join('users', 'users.id', 'tokens.userId')
     .where(where)
     .where('users.enabled', true)
     .whereNull('tokens.revokedAt')
     .whereRaw('(tokens.expires_at is null or tokens.expires_at > now())')
     .select(db.raw('(select revision from identity_epoch) as epoch'))
-    .first<(Named & { epoch: string }) | undefined>({
+    .first<NamedRow | undefined>({
       userId: 'users.id',
       userName: 'users.name',
       tokenId: 'tokens.id',
       tokenName: 'tokens.name',
       binding: 'users.binding',
       pools: 'tokens.pools',
+      preset: 'tokens.preset',
+      bindings: 'tokens.bindings',
+      operations: 'tokens.operations',
     });
+  if (!row) return undefined;
+  const { preset, bindings, operations, ...named } = row;
+  return { ...named, filter: filterOf(filterWords({ preset, bindings, operations })) };
 }
 
 /**

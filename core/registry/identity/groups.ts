@@ -53,7 +53,7 @@ async function needMayChange(
     .select<{ id: string }[]>('id');
   const mayKnow = can(actor, 'view', { resource: user, target: { name: userName } });
   if (!who || !mayKnow) throw new McpctlError('user_not_found', `There is no user named '${userName}'.`);
-  needCover(actor.granted, await rightsOfGroup(trx, found.id));
+  needCover(actor, await rightsOfGroup(trx, found.id));
   return { groupId: found.id, userId: who.id, actor };
 }
 

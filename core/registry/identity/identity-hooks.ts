@@ -41,7 +41,7 @@ export const userHooks: Hooks = {
   async admit(trx, { row, asked, actor }) {
     if (!row) await needNotRetired(trx, asked?.['name'], actor);
     // Whoever is disabled, enabled or taken away loses or gets all that they are granted.
-    else needCover(actor.granted, await rightsOfUser(trx, row.id));
+    else needCover(actor, await rightsOfUser(trx, row.id));
     return {};
   },
   async after(trx, { before, row }) {
@@ -70,7 +70,7 @@ export const groupHooks: Hooks = {
     const { id } = row;
     if (id === builtIn.everyone || id === builtIn.admins)
       throw new McpctlError('forbidden', 'This group is built in, and is not deleted.');
-    needCover(actor.granted, await rightsOfGroup(trx, id));
+    needCover(actor, await rightsOfGroup(trx, id));
     return {};
   },
   async after(trx, { before, row }) {
@@ -110,8 +110,8 @@ export const rbacHooks: Hooks = {
         'forbidden',
         'This document is built in, and stays as it is; say who is in the group admins instead.',
       );
-    if (row) needCover(actor.granted, rightsOfDocument(row.values));
-    if (asked) needCover(actor.granted, rightsOfDocument({ ...row?.values, ...asked }));
+    if (row) needCover(actor, rightsOfDocument(row.values));
+    if (asked) needCover(actor, rightsOfDocument({ ...row?.values, ...asked }));
     return {};
   },
   async after(trx, { before, row }) {

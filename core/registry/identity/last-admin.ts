@@ -31,7 +31,7 @@ export async function needAdminLeft(trx: Knex.Transaction): Promise<void> {
   if (found.rows.length > 0) return;
   const { rows } = await trx.raw<{ rows: { id: string }[] }>(others, { everyone: builtIn.everyone });
   for (const { id } of rows) {
-    if (lackOf(new Granted(await rightsOfUser(trx, id)), grantedTo.admin.rights) === undefined) return;
+    if (lackOf([new Granted(await rightsOfUser(trx, id))], grantedTo.admin.rights) === undefined) return;
   }
   throw new McpctlError('last_admin');
 }

@@ -105,14 +105,18 @@ const boundSql = `
     owner_id
     from llms where (:allPools or pool_key = any(:pools))
       and (cast(:ownerId as uuid) is null or owner_id = :ownerId or name = any(:orNames))
+      and (cast(:withinOwner as uuid) is null or owner_id = :withinOwner or name = any(:withinNames))
     order by pool_key, name limit ${2 * NEIGHBOURS}`;
 
 export function createNames(connection: Connection): Names {
   const { db } = connection;
   const neighbours = async (asked: string): Promise<Neighbour[]> =>
     (await db.raw<{ rows: Neighbour[] }>(neighboursSql, { asked })).rows;
-  const seenBy = async ({ ownerId, orNames, pools }: Scope): Promise<Neighbour[]> => {
-    const narrowed = { ownerId, orNames: [...orNames], pools: [...(pools ?? [])], allPools: pools === null };
+  const seenBy = async ({ ownerId, orNames, pools, within }: Scope): Promise<Neighbour[]> => {
+    const narrowed = {
+      ...{ ownerId, orNames: [...orNames], pools: [...(pools ?? [])], allPools: pools === null },
+      ...{ withinOwner: within?.ownerId ?? null, withinNames: [...(within?.names ?? [])] },
+    };
     return (await db.raw<{ rows: Neighbour[] }>(boundSql, narrowed)).rows;
   };
   return {
@@ -124,7 +128,7 @@ export function createNames(connection: Connection): Names {
       if (scope === null) return [];
       const word = storable(asked);
       const folded = word.toLowerCase();
-      const isAll = scope.pools === null && scope.ownerId === null;
+      const isAll = scope.pools === null && scope.ownerId === null && scope.within === null;
       const found = isAll ? await neighbours(word) : await seenBy(scope);
       if (folded !== word && isAll) found.push(...(await neighbours(folded)));
       const owners = new Map(found.map(({ name, ownerId }) => [name, ownerId]));

@@ -3,14 +3,15 @@ import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { z } from 'zod';
 import { bindings, type Actor, type Scope } from '../../access.ts';
-import { needCover } from '../../access/covers.ts';
+import { full, type FilterWords } from '../../access/filter.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
 import { sqlFaultOf } from '../database/faults.ts';
-import { enterIdentity, readNamed } from '../identity/actors.ts';
-import { createGrantedByEpoch, rightsOfUser } from '../identity/rights.ts';
+import { filterWords, readNamed } from '../identity/actors.ts';
+import { createGrantedByEpoch } from '../identity/rights.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { checkTokens, lockUser } from '../names/quotas.ts';
+import { needMayMint, type Holder } from './mint.ts';
 
 const tokenSchema = z.object({
   id: z.string(),
@@ -19,28 +20,53 @@ const tokenSchema = z.object({
   user: z.string(),
   binding: z.enum(bindings),
   pools: z.array(z.string()).nullable(),
+  preset: z.string(),
+  bindings: z.unknown(),
+  operations: z.unknown(),
+  parentId: z.string().nullable(),
   createdAt: z.date(),
   expiresAt: z.date().nullable(),
   revokedAt: z.date().nullable(),
 });
-export type TokenRow = z.infer<typeof tokenSchema>;
-const parseToken = ([row]: readonly unknown[]): TokenRow | undefined => tokenSchema.optional().parse(row);
+export interface TokenRow extends Omit<z.infer<typeof tokenSchema>, 'preset' | 'bindings' | 'operations'> {
+  filter: FilterWords;
+}
 
-interface NewToken {
-  userId: string;
+function rowOf(row: unknown): TokenRow {
+  const { preset, bindings: of, operations, ...token } = tokenSchema.parse(row);
+  return { ...token, filter: filterWords({ preset, bindings: of, operations }) };
+}
+const parseToken = ([row]: readonly unknown[]): TokenRow | undefined =>
+  row === undefined ? undefined : rowOf(row);
+
+interface Wanted {
   name: string;
   pools: readonly string[] | null;
+  /** Everything, unless told. */
+  filter?: FilterWords;
   expiresInDays: number | null;
+}
+
+interface NewToken extends Wanted {
+  userId: string;
   /** Who makes it, with which token: the new one lives no longer than that, whoever it is for, and ends with it. */
   createdBy: { userId: string; tokenId: string } | null;
 }
 
+interface Minted extends Wanted {
+  holder: Holder;
+  filter: FilterWords;
+  createdBy: { userId: string; tokenId: string };
+}
+
 export interface Tokens {
   /**
-   * @returns the row and the text, which is shown this once and kept nowhere.
+   * Whether its maker may is not asked. @returns the row and the text, which is shown this once and kept nowhere.
    * @throws McpctlError `name_taken` when the user has an unrevoked token of that name, `quota_exceeded`.
    */
   create(token: NewToken): Promise<{ row: TokenRow; text: string }>;
+  /** The same, if its maker may: that is asked in the transaction. @throws McpctlError `forbidden`, `escalation` besides. */
+  mint(token: Minted): Promise<{ row: TokenRow; text: string }>;
   /** Makes a token of a text that is known already; does nothing when it is there, revoked ones too. */
   ensure(token: NewToken, text: string): Promise<void>;
   /** Oldest first, revoked ones too. */
@@ -48,8 +74,10 @@ export interface Tokens {
   byId(id: string): Promise<TokenRow | undefined>;
   /** The unrevoked token of that name. */
   byName(userId: string, name: string): Promise<TokenRow | undefined>;
-  /** Revoked for good, with all that were made with it, and with those; a second time changes nothing. */
-  revoke(id: string): Promise<TokenRow | undefined>;
+  /**
+   * Revoked for good, with all that were made with it, and with those, unless they are kept; a second time changes nothing.
+   */
+  revoke(id: string, how?: { keepChildren: boolean }): Promise<TokenRow | undefined>;
   /** Who a token's text speaks for; undefined when unknown, expired or revoked. */
   actorOf(text: string): Promise<Actor | undefined>;
   /** The same for a token that was shown before, by its id. */
@@ -68,6 +96,10 @@ const columns = [
   'users.name as user',
   'users.binding',
   'tokens.pools',
+  'tokens.preset',
+  'tokens.bindings',
+  'tokens.operations',
+  'tokens.parentId',
   'tokens.createdAt',
   'tokens.expiresAt',
   'tokens.revokedAt',
@@ -79,13 +111,6 @@ async function holdParent(trx: Knex.Transaction, { createdBy }: NewToken): Promi
   const parent = trx('tokens').where({ id: createdBy.tokenId }).whereNull('revokedAt').forShare();
   if ((await parent.first<{ id: string } | undefined>('id')) === undefined)
     throw new McpctlError('unauthenticated');
-}
-
-/** A token speaks for its user: who makes one for another must have what that one has. @throws McpctlError `escalation` */
-async function needMayMint(trx: Knex.Transaction, { userId, createdBy }: NewToken): Promise<void> {
-  if (createdBy === null || createdBy.userId === userId) return;
-  const actor = await enterIdentity(trx, createdBy);
-  needCover(actor.granted, await rightsOfUser(trx, userId));
 }
 
 /** All of a user who is deleted, with what was made with them. */
@@ -111,9 +136,10 @@ const revokeSql = `
 
 /** @returns the new id; undefined when a token of that text is there. */
 async function insert(db: Connection['db'], token: NewToken, text: string): Promise<string | undefined> {
+  const { preset, bindings: of, operations } = token.filter ?? full;
   const { rows: made } = await db.raw<{ rows: { id: string }[] }>(
-    `insert into tokens (id, user_id, name, hash, pools, created_by, expires_at, parent_id)
-     select :id, :userId, :name, :hash, :pools, :createdBy, least(
+    `insert into tokens (id, user_id, name, hash, pools, preset, bindings, operations, created_by, expires_at, parent_id)
+     select :id, :userId, :name, :hash, :pools, :preset, cast(:bindings as jsonb), cast(:operations as jsonb), :createdBy, least(
        now() + cast(:days as int) * interval '1 day', parent.expires_at), parent.id
      from (select 1) one left join tokens parent on parent.id = :parent
      on conflict (hash) do nothing returning id`,
@@ -123,6 +149,11 @@ async function insert(db: Connection['db'], token: NewToken, text: string): Prom
       name: token.name,
       hash: hashToken(text),
       pools: token.pools === null ? null : [...token.pools],
+      preset,
+      bindings: JSON.stringify(
+        of.map(({ name, ...grant }) => ({ ...grant, ...(name !== null && { name }) })),
+      ),
+      operations: JSON.stringify(operations),
       createdBy: token.createdBy?.userId ?? null,
       days: token.expiresInDays,
       parent: token.createdBy?.tokenId ?? null,
@@ -145,43 +176,53 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
   const byId = async (id: string): Promise<TokenRow | undefined> =>
     parseToken(await rows().where('tokens.id', id));
 
+  const make = async (
+    token: Wanted & Pick<NewToken, 'createdBy'>,
+    holderIn: (trx: Knex.Transaction) => Promise<string>,
+  ): Promise<{ row: TokenRow; text: string }> => {
+    const text = `mcpctl_${randomBytes(32).toString('base64url')}`;
+    try {
+      const id = await transaction(async (trx) => {
+        const made = { ...token, userId: await holderIn(trx) };
+        const user = await lockUser(trx, made.userId);
+        await holdParent(trx, made);
+        const inserted = await insert(trx, made, text);
+        await checkTokens(trx, user, limits);
+        return inserted;
+      });
+      const row = id === undefined ? undefined : await byId(id);
+      if (row) return { row, text };
+    } catch (thrown) {
+      if (sqlFaultOf(thrown)?.constraint !== 'tokens_name') throw thrown;
+      throw new McpctlError('name_taken', taken(token.name));
+    }
+    throw new McpctlError('internal');
+  };
+
   return {
     byId,
-    async create(token) {
-      const text = `mcpctl_${randomBytes(32).toString('base64url')}`;
-      try {
-        const id = await transaction(async (trx) => {
-          await needMayMint(trx, token);
-          const user = await lockUser(trx, token.userId);
-          await holdParent(trx, token);
-          const made = await insert(trx, token, text);
-          await checkTokens(trx, user, limits);
-          return made;
-        });
-        const row = id === undefined ? undefined : await byId(id);
-        if (row) return { row, text };
-      } catch (thrown) {
-        if (sqlFaultOf(thrown)?.constraint !== 'tokens_name') throw thrown;
-        throw new McpctlError('name_taken', taken(token.name));
-      }
-      throw new McpctlError('internal');
-    },
+    create: ({ userId, ...token }) => make(token, () => Promise.resolve(userId)),
+    mint: ({ holder, ...token }) =>
+      make(token, (trx) => needMayMint(trx, token.createdBy, { ...holder, filter: token.filter })),
     ensure: async (token, text) => void (await insert(db, token, text)),
     async list({ scope, after, limit }) {
       const query = rows().orderBy('tokens.id').limit(limit);
       if (scope.ownerId !== null) query.where('tokens.userId', scope.ownerId);
       if (scope.tokenId !== null) query.where('tokens.id', scope.tokenId);
       if (after !== undefined) query.where('tokens.id', '>', after);
-      return tokenSchema.array().parse(await query);
+      if (scope.within !== null) query.where('tokens.userId', scope.within.ownerId);
+      return ((await query) as unknown[]).map(rowOf);
     },
     async byName(userId, name) {
       return parseToken(await rows().where({ userId, 'tokens.name': name }).whereNull('tokens.revokedAt'));
     },
-    async revoke(id) {
+    async revoke(id, how) {
       await transaction(async (trx) => {
         // Before the rows of tokens, as every write of identity takes it.
         await trx.raw('select revision from identity_epoch for update');
-        await revokeFamily(trx, id);
+        if (how?.keepChildren)
+          await trx('tokens').where({ id, revokedAt: null }).update({ revokedAt: trx.fn.now() });
+        else await revokeFamily(trx, id);
       });
       return byId(id);
     },

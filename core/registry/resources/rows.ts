@@ -102,8 +102,13 @@ export function selectRows(db: Knex, definition: Referable): Knex.QueryBuilder {
 
 /** A scope as SQL. No row lies in a pool here, or is a token: who is held to those sees none. */
 function within(query: Knex.QueryBuilder, table: string, scope: Scope): Knex.QueryBuilder {
-  const { ownerId, orNames, orShared, pools, tokenId } = scope;
+  const { ownerId, orNames, orShared, pools, tokenId, within: letThrough } = scope;
   if (pools !== null || tokenId !== null) query.whereRaw('false');
+  if (letThrough !== null)
+    query.where((either) => {
+      either.where(`${table}.ownerId`, letThrough.ownerId);
+      if (letThrough.names.length > 0) either.orWhereIn(`${table}.name`, [...letThrough.names]);
+    });
   if (ownerId === null) return query;
   return query.where((either) => {
     either.where(`${table}.ownerId`, ownerId);

@@ -82,6 +82,7 @@ export function createTasks(connection: Connection): Tasks {
     async list({ scope, statuses, pool, llm, agent, before, limit }) {
       const query = db('tasks').orderBy('id', 'desc').limit(limit);
       if (scope.ownerId !== null) query.where({ ownerId: scope.ownerId });
+      if (scope.within !== null) query.where({ ownerId: scope.within.ownerId });
       if (scope.pools !== null) query.whereIn('poolName', [...scope.pools]);
       if (statuses !== undefined) query.whereIn('status', [...statuses]);
       if (pool !== undefined) query.where({ poolName: pool });

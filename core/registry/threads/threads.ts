@@ -96,10 +96,15 @@ function within(scope: Scope): { sql: string; bindings: Record<string, unknown> 
   const parts = ['true'];
   if (scope.tokenId !== null) parts.push('false'); // none is a token's
   if (scope.ownerId !== null) parts.push('(t.owner_id = :ownerId or t.id::text = any(:names))');
+  if (scope.within !== null)
+    parts.push('(t.owner_id = :withinOwner or t.id::text = any(:withinNames))');
   if (scope.pools !== null) parts.push('l.pool_key = any(:pools)');
   return {
     sql: parts.join(' and '),
-    bindings: { names: [...scope.orNames], ownerId: scope.ownerId, pools: scope.pools && [...scope.pools] },
+    bindings: {
+      ...{ names: [...scope.orNames], ownerId: scope.ownerId, pools: scope.pools && [...scope.pools] },
+      ...{ withinOwner: scope.within?.ownerId ?? null, withinNames: [...(scope.within?.names ?? [])] },
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { can, scopeOf, type Actor, type Target } from '../../../core/access.ts';
+import { filterOf, inWords, presets, throughFilter } from '../../../core/access/filter.ts';
 import { closed, Granted, type Grant } from '../../../core/access/grants.ts';
 import { grantedTo } from '../../../core/access/presets.ts';
 import { visibilities, type Guarded, type Verb } from '../../../core/resources/define.ts';
@@ -28,6 +29,13 @@ const grants: fc.Arbitrary<Grant[]> = fc.array(
   { maxLength: 5 },
 );
 
+/** What somebody is granted themselves, and by each of the groups that they are in. */
+const byGroups = fc.array(grants, { minLength: 1, maxLength: 3 }).map((all) => all.flat());
+
+const filters = fc
+  .record({ preset: fc.constantFrom(...presets), bindings: grants, operations: fc.constant([]) })
+  .map(filterOf);
+
 const worlds: fc.Arbitrary<World> = fc.record({
   actor: fc.record({
     userId: short,
@@ -35,7 +43,8 @@ const worlds: fc.Arbitrary<World> = fc.record({
     tokenId: short,
     tokenName: short,
     binding: fc.constant('user' as const),
-    granted: grants.map((all) => new Granted({ grants: all, operations: [] })),
+    granted: byGroups.map((all) => new Granted({ grants: all, operations: [] })),
+    filter: filters,
     pools: fc.option(fc.uniqueArray(short, { maxLength: 2 }), { nil: null }),
   }),
   verb: fc.constantFrom(...verbs),
@@ -51,7 +60,7 @@ const worlds: fc.Arbitrary<World> = fc.record({
 
 /** The rules once more, one grant after the other, as slow as they read. */
 function naively({ actor, verb, resource, target }: World): boolean {
-  const { granted, pools, userId, tokenId } = actor;
+  const { granted, filter, pools, userId, tokenId } = actor;
   const { word, may, isPrivate, reachedBy } = resource;
   if (pools !== null) {
     if (reachedBy.includes('pool')) {
@@ -59,17 +68,25 @@ function naively({ actor, verb, resource, target }: World): boolean {
     } else if (!reachedBy.includes('token') || target.tokenId !== tokenId) return false;
   }
   const isOwn = target.ownerId === userId;
-  if (may[verb] === 'everyone' || (may[verb] !== undefined && isOwn)) return true;
-  if (may[verb] === 'shared' && target.visibility === 'shared') return true;
-  const has = (wanted: Verb): boolean =>
-    granted.rights.grants.some(({ role, resource: of, name }) => {
+  const has = (all: readonly Grant[], wanted: Verb): boolean =>
+    all.some(({ role, resource: of, name }) => {
       if (of !== word && !(of === '*' && !closed.includes(word))) return false;
       if (name !== null && name !== target.name) return false;
       if (role === wanted) return true;
       return wanted === 'view' && !(role === 'create' && isPrivate);
     });
-  if (verb === 'create' && isPrivate && !isOwn) return has('create') && has('edit');
-  return has(verb);
+  const have = (all: readonly Grant[]): boolean =>
+    verb === 'create' && isPrivate && !isOwn ? has(all, 'create') && has(all, 'edit') : has(all, verb);
+  if (filter !== null) {
+    const { rights, own } = inWords(filter.words);
+    const letsOwn = own.some(
+      ({ role, resource: of }) => (of === word || of === '*') && (role === verb || verb === 'view'),
+    );
+    if (!have(rights.grants) && !(isOwn && letsOwn)) return false;
+  }
+  if (may[verb] === 'everyone' || (may[verb] !== undefined && isOwn)) return true;
+  if (may[verb] === 'shared' && target.visibility === 'shared') return true;
+  return have(granted.rights.grants);
 }
 
 describe('the evaluator', () => {
@@ -97,6 +114,7 @@ describe('the evaluator', () => {
             scope.orNames.includes(name) ||
             (scope.orShared && target.visibility === 'shared')) &&
           (scope.pools === null || scope.pools.includes(poolKey)) &&
+          (scope.within === null || scope.within.ownerId === ownerId || scope.within.names.includes(name)) &&
           (scope.tokenId === null || scope.tokenId === tokenId);
         expect(holds).to.equal(can(actor, verb, { resource, target }));
       }),
@@ -124,7 +142,7 @@ describe('the evaluator', () => {
     fc.assert(
       fc.property(fc.constantFrom('admin', 'user'), worlds, (binding, { actor, verb, target }) => {
         for (const word of Object.keys(today.may)) {
-          const asked = { ...actor, binding, granted: grantedTo[binding] };
+          const asked = { ...actor, binding, granted: grantedTo[binding], filter: null };
           const resource = resources[word as keyof typeof resources];
           const own = target.ownerId === actor.userId;
           expect(can(asked, verb, { resource, target }), `${verb} ${word} ${String(own)}`).to.equal(
@@ -133,6 +151,25 @@ describe('the evaluator', () => {
         }
       }),
       { numRuns: 2_000 },
+    );
+  });
+
+  it('what a user is granted comes through a token to what both say', () => {
+    const words = fc.record({
+      preset: fc.constantFrom(...presets),
+      bindings: grants,
+      operations: fc.constant([]),
+    });
+    fc.assert(
+      fc.property(worlds, words, ({ actor: { granted }, verb, resource, target }, asked) => {
+        const meet = new Granted(throughFilter(granted.rights, asked));
+        const through = filterOf(asked)?.granted;
+        const reads = { ...resource, isPrivate: false };
+        const both =
+          granted.allows(verb, reads, target.name) && (through?.allows(verb, reads, target.name) ?? true);
+        expect(meet.allows(verb, reads, target.name)).to.equal(both);
+      }),
+      { numRuns: 5_000 },
     );
   });
 });
