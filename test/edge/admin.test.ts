@@ -26,7 +26,8 @@ describe('the admin pages', function () {
   };
   const newToken = async (body: object, token = t.tokens.ada): Promise<{ id: string; token: string }> => {
     const name = `board-${Math.random().toString(36).slice(2)}`;
-    return (await t.call('POST /api/v1/tokens', { token, body: { name, preset: 'full', ...body } })).json as never;
+    return (await t.call('POST /api/v1/tokens', { token, body: { name, preset: 'full', ...body } }))
+      .json as never;
   };
   /** A path as it is written: `fetch` would tidy it up. */
   const raw = (

@@ -211,7 +211,9 @@ describe('who is who, and what they are granted', function () {
     expect(await review({ ...run, as: 'ada' })).to.deep.equal({ allowed: true, why: [byGroup] });
     expect(await review({ ...run, as: 'bob' })).to.deep.equal({ allowed: false, why: [] });
     expect(await said('POST /access/review', { ...run, as: 'bob' }, t.tokens.ada)).to.equal('403 forbidden');
-    const { token } = (await api('POST /tokens', { name: 'bound', preset: 'full', pools: ['other'] }, t.tokens.ada)).json;
+    const { token } = (
+      await api('POST /tokens', { name: 'bound', preset: 'full', pools: ['other'] }, t.tokens.ada)
+    ).json;
     expect(await review(run, token))
       .to.include({ allowed: false })
       .and.have.property('limitedBy');

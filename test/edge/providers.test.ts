@@ -165,8 +165,9 @@ describe('the wire protocol of workers', () => {
   });
 
   it('keeps a token that is bound to pools inside them', async () => {
-    const { token } = (await t.call('POST /api/v1/tokens', { body: { name: 'bound', preset: 'publish', pools: ['team'] } }))
-      .json as { token: string };
+    const { token } = (
+      await t.call('POST /api/v1/tokens', { body: { name: 'bound', preset: 'publish', pools: ['team'] } })
+    ).json as { token: string };
     expect(codeOf(await register({}, token))).to.equal('forbidden');
     const inside = await register({ providers: [{ ...offer, poolName: 'team' }] }, token);
     expect(inside.status).to.equal(201);
@@ -212,7 +213,10 @@ describe('the wire protocol of workers', () => {
         ...(instance === undefined ? {} : { headers: { 'x-mcpctl-instance': instance } }),
       });
     const another = async (): Promise<string> => {
-      const made = await t.call('POST /api/v1/tokens', { token: t.tokens.ada, body: { name: 'another', preset: 'publish' } });
+      const made = await t.call('POST /api/v1/tokens', {
+        token: t.tokens.ada,
+        body: { name: 'another', preset: 'publish' },
+      });
       return (made.json as { token: string }).token;
     };
 

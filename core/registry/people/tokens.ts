@@ -164,19 +164,12 @@ async function insert(db: Connection['db'], token: NewToken, text: string): Prom
 
 const taken = (name: string): string => `There is a token named '${name}' already; revoke it first.`;
 
-export function createTokens({ db, transaction }: Connection, limits: RegistryLimits): Tokens {
-  const rows = () => db('tokens').join('users', 'users.id', 'tokens.userId').select<unknown[]>(columns);
-  const grantedAt = createGrantedByEpoch(db);
-  const actorWhere = async (where: Readonly<Record<string, string>>): Promise<Actor | undefined> => {
-    const named = await readNamed(db, where);
-    if (!named) return undefined;
-    const { epoch, ...actor } = named;
-    return { ...actor, granted: await grantedAt(actor.userId, epoch) };
-  };
-  const byId = async (id: string): Promise<TokenRow | undefined> =>
-    parseToken(await rows().where('tokens.id', id));
-
-  const make = async (
+/** Made in one transaction, whose it is told in it. */
+function makerOf(
+  { transaction }: Connection,
+  { limits, byId }: { limits: RegistryLimits; byId: Tokens['byId'] },
+) {
+  return async (
     token: Wanted & Pick<NewToken, 'createdBy'>,
     holderIn: (trx: Knex.Transaction) => Promise<string>,
   ): Promise<{ row: TokenRow; text: string }> => {
@@ -198,7 +191,22 @@ export function createTokens({ db, transaction }: Connection, limits: RegistryLi
     }
     throw new McpctlError('internal');
   };
+}
 
+export function createTokens(connection: Connection, limits: RegistryLimits): Tokens {
+  const { db, transaction } = connection;
+  const rows = () => db('tokens').join('users', 'users.id', 'tokens.userId').select<unknown[]>(columns);
+  const grantedAt = createGrantedByEpoch(db);
+  const actorWhere = async (where: Readonly<Record<string, string>>): Promise<Actor | undefined> => {
+    const named = await readNamed(db, where);
+    if (!named) return undefined;
+    const { epoch, ...actor } = named;
+    return { ...actor, granted: await grantedAt(actor.userId, epoch) };
+  };
+  const byId = async (id: string): Promise<TokenRow | undefined> =>
+    parseToken(await rows().where('tokens.id', id));
+
+  const make = makerOf(connection, { limits, byId });
   return {
     byId,
     create: ({ userId, ...token }) => make(token, () => Promise.resolve(userId)),

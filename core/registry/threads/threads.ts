@@ -96,8 +96,7 @@ function within(scope: Scope): { sql: string; bindings: Record<string, unknown> 
   const parts = ['true'];
   if (scope.tokenId !== null) parts.push('false'); // none is a token's
   if (scope.ownerId !== null) parts.push('(t.owner_id = :ownerId or t.id::text = any(:names))');
-  if (scope.within !== null)
-    parts.push('(t.owner_id = :withinOwner or t.id::text = any(:withinNames))');
+  if (scope.within !== null) parts.push('(t.owner_id = :withinOwner or t.id::text = any(:withinNames))');
   if (scope.pools !== null) parts.push('l.pool_key = any(:pools)');
   return {
     sql: parts.join(' and '),
