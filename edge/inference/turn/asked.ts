@@ -2,7 +2,7 @@ import type { Request } from 'express';
 import { McpctlError } from '../../../core/errors.ts';
 import type { Operation } from '../../../core/llm.ts';
 import { uuidSchema } from '../../../core/names.ts';
-import type { AskedTurn } from './turn.ts';
+import type { AskedTurn } from './asked-turn.ts';
 
 /**
  * What `x-mcpctl-thread: new|<id>` asks for at a door of OpenAI's: the body then brings what is new alone.

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import { v7 } from 'uuid';
 import { scopeOf, type Actor } from '../../../core/access.ts';
-import type { OnBusy } from '../../../core/agent/thread.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
 import { shownInLine } from '../../../core/names.ts';
@@ -22,26 +21,12 @@ import { asyncTask, followAccepted, leaveAccepted, newTask, type Order } from '.
 import { answerFrom } from '../attach.ts';
 import { answerSubmitted } from '../now.ts';
 import { turnView } from '../../shown/thread-view.ts';
-import { calledAs } from './called-as.ts';
+import { calledAs, type AskedTurn } from './asked-turn.ts';
 import { TurnForm, type KnownPlace } from './form.ts';
 import { startNextSoon } from './line.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn, type SentTurn } from './sent.ts';
 import { answerInLine } from './wait-in-line.ts';
-
-/** A turn that somebody asks for. */
-export interface AskedTurn {
-  source: 'agent' | 'v1';
-  /** What the caller called the agent; null: the body says it. */
-  agent: string | null;
-  /** Null: a new one. */
-  threadId: string | null;
-  /** A chat, of which the thread holds the beginning. */
-  body: string;
-  onBusy: OnBusy;
-  /** As `Composing` has it. */
-  personality?: string | undefined;
-}
 
 /** A turn that is read and understood, before it is composed. */
 interface Asking {

@@ -1,4 +1,18 @@
-import type { AskedTurn } from './turn.ts';
+import type { OnBusy } from '../../../core/agent/thread.ts';
+
+/** A turn that somebody asks for. */
+export interface AskedTurn {
+  source: 'agent' | 'v1';
+  /** What the caller called the agent; null: the body says it. */
+  agent: string | null;
+  /** Null: a new one. */
+  threadId: string | null;
+  /** A chat, of which the thread holds the beginning. */
+  body: string;
+  onBusy: OnBusy;
+  /** As `Composing` has it. */
+  personality?: string | undefined;
+}
 
 /** At a door of OpenAI's the model says both, `reviewer:grumpy`; at our own each has its place. */
 export function calledAs(
