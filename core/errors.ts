@@ -77,6 +77,7 @@ export const catalogue = {
   user_not_found: { ...missing, message: 'There is no user of that name.' },
   group_not_found: { ...missing, message: 'There is no group of that name.' },
   rbac_not_found: { ...missing, message: 'There is no rbac document of that name.' },
+  secret_not_found: { ...missing, message: 'There is no secret of that name.' },
   session_not_found: { ...missing, message: 'The provider session is not known here; register again.' },
   // 409: the thing is in the wrong state
   name_taken: { status: 409, v1Status: 400, ...invalid, message: 'That name is taken.' },
@@ -104,6 +105,7 @@ export const catalogue = {
     message: 'The pool belongs to another owner, who has not allowed you to join it.',
   },
   in_use: { ...conflict, message: 'Others refer to it; delete or change those first.' },
+  secret_in_use: { ...conflict, message: 'Llms refer to that secret; give those another key first.' },
   last_admin: { ...conflict, message: 'Nobody would be left who may do everything; name another admin.' },
   name_retired: { ...conflict, message: 'Somebody was called so until lately; choose another name.' },
   claim_lost: { ...conflict, message: 'That claim on the task is no longer current.' },
@@ -158,6 +160,19 @@ export const catalogue = {
     ...server,
     retryable: true,
     message: 'Something went wrong here; the request id finds it in the log.',
+  },
+  secret_undecryptable: {
+    status: 500,
+    ...server,
+    retryable: false,
+    message: 'The secret cannot be opened here; its operator must mend the keys, or write it anew.',
+  },
+  secrets_disabled: {
+    status: 503,
+    ...server,
+    retryable: false,
+    message:
+      'No key for secrets is set here; its operator sets MCPCTL_SECRETS_KEYS_FILE or MCPCTL_SECRETS_KEY.',
   },
   backend_error: {
     status: 502,

@@ -27,6 +27,7 @@ import { openAiRoutes } from './openai/routes.ts';
 import { poolRoutes } from './routes/pools.ts';
 import { providerTaskRoutes, providerUplinkRoutes } from './routes/provider-tasks.ts';
 import { providerRoutes } from './routes/providers.ts';
+import { secretRoutes } from './routes/secrets.ts';
 import { resourceRoutes } from './resources/routes.ts';
 import { taskStreamRoutes } from './routes/task-stream.ts';
 import { taskRoutes } from './routes/tasks.ts';
@@ -50,6 +51,7 @@ export const apiRoutes = [
   poolRoutes,
   tokenRoutes,
   groupRoutes,
+  secretRoutes,
   accessRoutes,
   resourceRoutes,
   agentRoutes,

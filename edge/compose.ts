@@ -9,6 +9,7 @@ import { stored } from '../core/resources/index.ts';
 import { createBus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 import { createCollector } from '../core/runtime/collect.ts';
+import { openKeyring } from '../core/runtime/keyring/open-keyring.ts';
 import type { Log } from '../core/runtime/log.ts';
 import { ownPackage } from '../core/runtime/files/own-package.ts';
 import { composeServices, type Service } from '../core/runtime/process/service.ts';
@@ -103,7 +104,8 @@ export function wireEdge(
   signals: Pick<EdgeDeps, 'stopping' | 'leaving'>,
 ): { deps: EdgeDeps & { queue: OpenedDoor }; services: Service[] } {
   const [clock, bus] = [systemClock, createBus(log)];
-  const registry = createRegistry(connection, config, resources);
+  const keyring = openKeyring(config, { clock, log });
+  const registry = createRegistry(connection, config, { ...resources, keyring });
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
   const speakers = createSessionSpeakers({ registry, clock });
@@ -135,6 +137,7 @@ export function wireEdge(
     log,
     bus,
     registry,
+    keyring,
     resources,
     queue,
     presence,

@@ -1,6 +1,7 @@
 import { redisPlaceNames } from '../core/queue/link/where.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
+import type { KeyringSource } from '../core/runtime/keyring/keyring.ts';
 import type { Log } from '../core/runtime/log.ts';
 import type { SettingName, Settings } from '../core/runtime/settings/settings.ts';
 import type { FlowDeps } from '../core/flow/deps.ts';
@@ -88,6 +89,9 @@ export const edgeSettings = [
   'leaseMs',
   'redisWorkers',
   'eventBytes',
+  'secretsKeysFile',
+  'secretsKey',
+  'secretsReveal',
 ] as const satisfies readonly SettingName[];
 type EdgeConfig = Settings<(typeof edgeSettings)[number]>;
 
@@ -114,6 +118,8 @@ export interface EdgeDeps {
   log: Log;
   bus: Bus;
   registry: Registry;
+  /** What secrets are sealed with, and opened. */
+  keyring: KeyringSource;
   /** Of the generic routes: which resources they serve, and what is laid over their rows. */
   resources: { definitions: readonly Definition[]; overlays: Readonly<Record<string, Overlay>> };
   queue: QueueDoor;

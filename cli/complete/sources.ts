@@ -26,6 +26,7 @@ const project = catalogueEntry(resources.project);
 const agent = catalogueEntry(resources.agent);
 const user = catalogueEntry(resources.user);
 const group = catalogueEntry(resources.group);
+const secret = catalogueEntry(resources.secret);
 
 const nothing: Source = { of: 'nothing' };
 const words = (...all: string[]): Source => ({ of: 'words', words: all });
@@ -55,6 +56,10 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   'pool owner': [names('pool'), names(user)],
   'group add': [names(group), names(user)],
   'group remove': [names(group), names(user)],
+  'secret rotate': [names(secret)],
+  'secret rollback': [names(secret)],
+  'secret versions': [names(secret)],
+  'secret reveal': [names(secret), nothing],
   'auth can-i': [words(...verbs), typed('get')],
   'auth why': [words(...verbs), typed('get')],
   'config get-contexts': [names('context')],
@@ -107,6 +112,10 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--max-concurrency': nothing,
   '--description': nothing,
   '--alias': nothing,
+  '--from-file': nothing,
+  '--from-env': nothing,
+  '--from-stdin': nothing,
+  '--to': nothing,
   '--user': names(user),
   '--as': names(user),
   '--expires-in-days': nothing,

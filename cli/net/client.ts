@@ -14,6 +14,7 @@ import {
 } from './infer.ts';
 import type { Keyed } from '../keyed.ts';
 import { readEntry, readKeyed } from '../resources/calls.ts';
+import { secretCalls, type SecretCalls } from './secrets.ts';
 import { openEvents, type ServerEvent } from './sse.ts';
 import { turnCalls, type TurnCalls } from './turns.ts';
 import {
@@ -106,6 +107,7 @@ export interface Client {
    * (`documents.3.llm`).
    */
   apply(documents: readonly object[], how: { dryRun: boolean }): Promise<AppliedItem[]>;
+  secrets: SecretCalls;
   /** Conversations with agents. */
   turns: TurnCalls;
   infer: {
@@ -256,6 +258,7 @@ export function createClient(http: Http): Client {
         void (await remove(path('tokens', id) + (keepChildren ? '?children=keep' : ''))),
     },
     apply: async (documents, { dryRun }) => readApplied(await post(path('apply'), { documents, dryRun })),
+    secrets: secretCalls(http),
     turns: turnCalls(http),
     infer: {
       stream: (call) => inferStream(http, call),

@@ -19,6 +19,7 @@ import { makeLogin } from '../commands/login/login.ts';
 import { makeAuth } from '../commands/auth/auth.ts';
 import { makeGroup } from '../commands/group/group.ts';
 import { makePool } from '../commands/pool/pool.ts';
+import { makeSecret } from '../commands/secret/secret.ts';
 import { makeStatus } from '../commands/status/status.ts';
 import { makeTask } from '../commands/task/task.ts';
 import { makeToken } from '../commands/token/token.ts';
@@ -85,7 +86,7 @@ function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandU
     makeTask(ctx),
     makeToken(ctx),
     makePool(ctx),
-    ...[makeGroup(ctx), makeAuth(ctx)],
+    ...[makeGroup(ctx), makeAuth(ctx), makeSecret(ctx)],
     ...[makeLogin(ctx), makeLogout(ctx), makeWhoami(ctx)],
     makeConfig(ctx),
     makeStatus(ctx),

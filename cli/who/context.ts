@@ -20,6 +20,8 @@ export interface Context {
   home: () => Promise<Home>;
   /** The program in which a person edits a text, with its arguments. */
   editor: () => Promise<string>;
+  /** A variable that the person names; the program's own are settings. */
+  variable: (name: string) => string | undefined;
   /** Which server and token: flag > environment > project file > cli.json > credentials > the system's file. */
   target: (flags?: GlobalOptions) => Promise<Target>;
   /** @throws McpctlError `unauthenticated` when no server or token is known. */
@@ -123,5 +125,6 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
   };
   const clientFor: Context['clientFor'] = (at, until) => clientOf(httpFor(at, until));
   const client = (): Promise<Client> => clientOf(http());
-  return { ...deps, out, globals, home, editor, target, http, client, clientFor };
+  const variable = (name: string): string | undefined => (Object.hasOwn(env, name) ? env[name] : undefined);
+  return { ...deps, variable, out, globals, home, editor, target, http, client, clientFor };
 }

@@ -1,4 +1,5 @@
-import { stored } from '../resources/index.ts';
+import { resources as ofThisRelease, stored } from '../resources/index.ts';
+import { noKeyring, type KeyringSource } from '../runtime/keyring/keyring.ts';
 import { createAdminSessions, type AdminSessions } from './people/admin-sessions.ts';
 import type { Connection } from './database/connect.ts';
 import { createDenials, type Denials } from './people/denials.ts';
@@ -19,6 +20,8 @@ import { personalityHooks } from './agents/personality-hooks.ts';
 import { applyAll, type Applied, type Applying } from './resources/apply.ts';
 import { createResourceStores, type Kept, type ResourceStores } from './resources/stores.ts';
 import { createRedisUserRows, type RedisUserRows } from './people/redis-users.ts';
+import { createSecrets, type Secrets } from './secrets/secrets.ts';
+import { secretHooks } from './secrets/secret-hooks.ts';
 import { createSessions, type Sessions } from './people/sessions.ts';
 import { createThreads, type Threads } from './threads/threads.ts';
 import { createTasks, type Tasks } from './tasks/tasks.ts';
@@ -47,6 +50,7 @@ export interface Registry {
   redisGenerations: RedisGenerations;
   redisUsers: RedisUserRows;
   forms: Forms;
+  secrets: Secrets;
   /** Of what is a definition of core/resources, and no more than that. */
   resources: ResourceStores;
   /** All of it or nothing. */
@@ -56,9 +60,10 @@ export interface Registry {
 export function createRegistry(
   connection: Connection,
   limits: RegistryLimits = usualLimits,
-  kept: Omit<Kept, 'hooks'> & Partial<Kept> = { definitions: stored },
+  kept: Omit<Kept, 'hooks'> & Partial<Kept> & { keyring?: KeyringSource } = { definitions: stored },
 ): Registry {
-  const identity = { user: userHooks, group: groupHooks, rbac: rbacHooks };
+  const { keyring = noKeyring } = kept;
+  const identity = { user: userHooks, group: groupHooks, rbac: rbacHooks, secret: secretHooks(keyring) };
   const talk = { agent: agentHooks(limits), prompt: promptHooks, personality: personalityHooks };
   const hooks = { ...talk, ...identity, ...kept.hooks };
   const resources = createResourceStores(connection, limits, { ...kept, hooks });
@@ -82,6 +87,7 @@ export function createRegistry(
     adminSessions: createAdminSessions(connection),
     redisUsers: createRedisUserRows(connection),
     forms: createForms(connection),
+    secrets: createSecrets(connection, { keyring, store: () => resources(ofThisRelease.secret) }),
     resources,
     apply: (asked) => applyAll(connection, resources, asked),
   };

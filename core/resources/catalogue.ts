@@ -21,6 +21,8 @@ const fieldSchema = z.object({
   long: z.boolean(),
   /** It can be written only when the thing is there. */
   afterwards: z.boolean().optional(),
+  /** Its values are shown as masks, and are never given in arguments. */
+  sealed: z.boolean().optional(),
   /** Of a list: the option that adds one, and the members that it writes, with colons between; none: the text itself. */
   item: z
     .object({ flag: z.string(), parts: z.array(z.string()), numbers: z.array(z.string()).optional() })
@@ -62,7 +64,7 @@ function kindOf(schema: z.ZodType): string {
 function fieldsOf(resource: Listed | Definition): CatalogueField[] {
   if (!('fields' in resource)) return [];
   return Object.entries(resource.fields).map(
-    ([name, { schema, fallback, reference, item, afterwards, long = false }]) => {
+    ([name, { schema, fallback, reference, item, afterwards, sealed, long = false }]) => {
       const kind = reference ? 'text' : kindOf(schema);
       const more = item && {
         item: {
@@ -77,6 +79,7 @@ function fieldsOf(resource: Listed | Definition): CatalogueField[] {
         required: fallback === undefined,
         long,
         ...(afterwards && { afterwards }),
+        ...(sealed && { sealed }),
         ...more,
       };
     },

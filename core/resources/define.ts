@@ -94,6 +94,8 @@ export interface Field {
   fallback?: unknown;
   /** Write-only: in no view, event or log. Absent from a replacement, it is kept. */
   secret?: boolean;
+  /** Of a secret one: it is in no column, a hook keeps it elsewhere (`unmask` of core/registry/resources/hooks.ts). */
+  sealed?: boolean;
   /** In Postgres jsonb, and not a column of its own kind. */
   json?: boolean;
   /** Text of many kilobytes: a page of a list holds as many as have room in it. */
@@ -121,7 +123,7 @@ export const required = (
 export const optional = (
   schema: z.ZodType,
   fallback: unknown,
-  how: Pick<Field, 'secret' | 'json' | 'long' | 'hidden' | 'item' | 'apart' | 'afterwards'> = {},
+  how: Pick<Field, 'secret' | 'sealed' | 'json' | 'long' | 'hidden' | 'item' | 'apart' | 'afterwards'> = {},
 ): Field => ({ schema, fallback, ...how });
 
 /** What names one of another resource, or null. In Postgres it is that one's id, in the column `<field>_id`. */

@@ -3,6 +3,7 @@ import type { Definition, Guarded, Listed } from './define.ts';
 import { board, llm, metrics, session, task } from './guarded.ts';
 import { group, rbac, user } from './people/identity.ts';
 import { personality } from './talk/personality.ts';
+import { secret } from './people/secret.ts';
 import { pool } from './pool.ts';
 import { project } from './talk/project.ts';
 import { prompt } from './talk/prompt.ts';
@@ -26,6 +27,7 @@ export const resources = {
   user,
   group,
   rbac,
+  secret,
 };
 export type Resource = keyof typeof resources;
 

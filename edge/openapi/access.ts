@@ -1,3 +1,12 @@
+import {
+  keyringViewSchema,
+  revealedSchema,
+  revealSchema,
+  rollbackSchema,
+  secret,
+  secretVersionSchema,
+} from '../../core/resources/people/secret.ts';
+import { z } from 'zod';
 import { reviewSchema, reviewViewSchema } from '../../core/access.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Operation } from './operation.ts';
@@ -34,5 +43,54 @@ export const groupOperations: readonly Operation[] = [
     about: 'Idempotent, and guarded as to put one in.',
     status: 204,
     errors: [...errors, 'last_admin'],
+  },
+];
+
+/** What people call of secrets besides create, read, update and delete. */
+export const secretOperations: readonly Operation[] = [
+  {
+    call: 'POST /secrets/{name}/reveal',
+    tag: 'secrets',
+    summary: 'Show the values of a secret',
+    about:
+      'For who may view the secret and has the operation `reveal`; nobody else is told whether it is there. Of one secret a call.',
+    body: revealSchema,
+    status: 200,
+    answer: revealedSchema.meta({ id: 'Revealed' }),
+    errors: ['secret_not_found', 'secret_undecryptable', 'secrets_disabled'],
+  },
+  {
+    call: 'GET /secrets/{name}/versions',
+    tag: 'secrets',
+    summary: 'List the versions of a secret that are kept',
+    about: 'The newest first; none of their values.',
+    status: 200,
+    answer: z.object({ items: z.array(secretVersionSchema) }).meta({ id: 'SecretVersions' }),
+    errors: ['secret_not_found'],
+  },
+  {
+    call: 'POST /secrets/{name}/rollback',
+    tag: 'secrets',
+    summary: 'Make the values of a former version the current ones',
+    about: 'As a version of their own, the newest.',
+    body: rollbackSchema,
+    status: 200,
+    answer: secret.schemas.view,
+    errors: [
+      'invalid_request',
+      'secret_not_found',
+      'secret_in_use',
+      'secret_undecryptable',
+      'secrets_disabled',
+    ],
+  },
+  {
+    call: 'GET /keyring',
+    tag: 'secrets',
+    summary: 'Show under which keys secrets are kept',
+    about: 'For who may view every secret. A key under which no version is kept is needed no more.',
+    status: 200,
+    answer: keyringViewSchema.meta({ id: 'Keyring' }),
+    errors: [],
   },
 ];

@@ -26,7 +26,7 @@ import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
 import { listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
-import { accessOperations, groupOperations } from './access.ts';
+import { accessOperations, groupOperations, secretOperations } from './access.ts';
 import { agentOperations } from './agents.ts';
 import { applyOperations } from './apply.ts';
 import { notAnswered, notMade, wishes } from './inference.ts';
@@ -252,6 +252,7 @@ export const apiOperations: readonly Operation[] = [
   ...applyOperations,
   ...threadOperations,
   ...groupOperations,
+  ...secretOperations,
   ...accessOperations,
   ...tasks,
   ...tokens,

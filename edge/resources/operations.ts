@@ -12,16 +12,32 @@ const ifMatch = z.object({
 const refusedWrite: readonly ErrorCode[] = ['invalid_request', 'name_taken', 'quota_exceeded'];
 /** What rights are made of refuses besides. */
 const ofIdentity: readonly ErrorCode[] = ['escalation', 'last_admin', 'name_retired'];
+/** What is sealed needs keys, and is kept for what uses it. */
+const ofSealed: readonly ErrorCode[] = [
+  'name_retired',
+  'secret_in_use',
+  'secret_undecryptable',
+  'secrets_disabled',
+];
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** What edge/resources/routes.ts serves of a resource, as the OpenAPI document tells it. */
-export function operationsOf({ word, plural, about, key, missing, schemas }: Definition): Operation[] {
+export function operationsOf({
+  word,
+  plural,
+  about,
+  key,
+  missing,
+  fields,
+  schemas,
+}: Definition): Operation[] {
   const { create, replace, change, query, view } = schemas;
   const [all, one] = [`/${plural}`, `/${plural}/{${key}}`] as const;
   const named = key === 'name' ? 'by its name' : 'by its id, or its name where that is the only one';
   const shared = { tag: plural, status: 200, answer: view };
-  const guarded = closed.includes(word) ? ofIdentity : [];
+  const isSealed = Object.values(fields).some(({ sealed }) => sealed);
+  const guarded = isSealed ? ofSealed : closed.includes(word) ? ofIdentity : [];
   const made = { status: 201, answer: view };
   return [
     {

@@ -1,10 +1,11 @@
+import type { Actor } from '../../core/access.ts';
 import type { Liveness } from '../../core/flow/alive/liveness.ts';
 import type { Registry } from '../../core/registry/registry.ts';
 import type { ResourceRow } from '../../core/registry/resources/rows.ts';
 
 /** What an overlay may ask. */
 export interface OverlayDeps {
-  registry: Pick<Registry, 'llms' | 'groups' | 'agents'>;
+  registry: Pick<Registry, 'llms' | 'groups' | 'agents' | 'secrets'>;
   liveness: Pick<Liveness, 'loadPools'>;
 }
 
@@ -15,4 +16,6 @@ export interface OverlayDeps {
 export type Overlay = (
   rows: readonly ResourceRow[],
   deps: OverlayDeps,
+  /** Who is shown them. */
+  actor: Actor,
 ) => Promise<readonly Readonly<Record<string, unknown>>[]>;

@@ -1,6 +1,7 @@
 import { agentOverlay } from '../shown/agent-overlay.ts';
 import { groupOverlay, userOverlay } from '../shown/identity-overlays.ts';
 import { personalityOverlay } from '../shown/personality-overlay.ts';
+import { secretOverlay } from '../shown/secret-overlay.ts';
 import type { Overlay } from './overlay.ts';
 
 /** By the words of resources. */
@@ -9,4 +10,5 @@ export const overlays: Readonly<Record<string, Overlay>> = {
   personality: personalityOverlay,
   user: userOverlay,
   group: groupOverlay,
+  secret: secretOverlay,
 };

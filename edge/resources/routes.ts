@@ -21,7 +21,7 @@ export async function viewsOf(
   { rows, actor }: { rows: readonly ResourceRow[]; actor: Actor },
 ) {
   const { word, fields } = definition;
-  const over = (await deps.resources.overlays[word]?.(rows, deps)) ?? [];
+  const over = (await deps.resources.overlays[word]?.(rows, deps, actor)) ?? [];
   return rows.map((row, at) => {
     const { id, ownerId, owner, revision, createdAt, updatedAt } = row;
     const seesAll = can(actor, 'edit', { resource: definition, target: targetOf(row) });

@@ -130,6 +130,13 @@ describe('what the OpenAPI document says of answers', function () {
         await fits('PUT /groups/{name}/members/{user}', `${at}/members/bob`);
         await fits('DELETE /groups/{name}/members/{user}', `${at}/members/bob`);
       }
+      if (plural === 'secrets') {
+        await fits('PATCH /secrets/{name}', at, { body: { data: { OPENAI_KEY: 'another' } } });
+        await fits('GET /secrets/{name}/versions', `${at}/versions`);
+        await fits('POST /secrets/{name}/rollback', `${at}/rollback`, { body: {} });
+        await fits('POST /secrets/{name}/reveal', `${at}/reveal`, { body: {} });
+        await fits('GET /keyring', '/keyring');
+      }
       await fits(`DELETE /${plural}/{${key}}`, at);
     }
     const offer = { protocol: 1, transports: ['redis', 'sse'], providers: [t.offer('desk')] };

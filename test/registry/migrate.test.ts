@@ -70,7 +70,7 @@ describe('migrating', () => {
        drop function count_identity(), binding_is_membership(), membership_is_binding() cascade`,
     );
     await connection.db.raw(
-      'drop table chat_messages, chat_turns, chat_threads, personality_prompts, personalities, prompts, agents, projects, idempotency, task_attempts, tasks, llms, sessions, pool_allowed, pools, name_owners, names, tokens, users',
+      'drop table secret_refs, secret_versions, secret_keys, secrets, installation, chat_messages, chat_turns, chat_threads, personality_prompts, personalities, prompts, agents, projects, idempotency, task_attempts, tasks, llms, sessions, pool_allowed, pools, name_owners, names, tokens, users',
     );
     expect(await migrate(connection, 'next')).to.deep.equal(migrationNames);
   });

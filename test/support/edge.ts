@@ -11,6 +11,7 @@ import { createApp } from '../../edge/app.ts';
 import { wireEdge } from '../../edge/compose.ts';
 import { edgeSettings, type EdgeDeps } from '../../edge/deps.ts';
 import { createEdgeServer } from '../../edge/http/server.ts';
+import { keyOfTests } from './keyring.ts';
 import { registryFixture, type RegistryFixture } from './registry.ts';
 
 export interface Answer {
@@ -66,6 +67,7 @@ export async function edgeFixture(
       // Tests change rows and leases behind the edge's back, and ask at once.
       MCPCTL_POOL_CACHE_MS: '0',
       MCPCTL_REDIS_WORKERS: '1',
+      MCPCTL_SECRETS_KEY: keyOfTests,
       ...anyRate,
       ...env,
     },

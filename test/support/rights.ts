@@ -47,6 +47,10 @@ export function exampleOf(
 export function resourceRules(): Record<string, ResourceRule> {
   const chat = { messages: [{ role: 'user', content: 'hi' }] };
   const compose: ResourceRule = { of: (role) => (isBound(role) ? 404 : 'ok'), body: () => chat };
+  const byRight =
+    (otherwise: Verdict) =>
+    (role: Role): Verdict =>
+      isAdmin(role) && !isBound(role) ? 'ok' : otherwise;
   const members: ResourceRule = { of: (role) => (isAdmin(role) && !isBound(role) ? 'ok' : 404) };
   // As who may make a project may, and a token that is bound to pools none.
   const apply: ResourceRule = {
@@ -58,6 +62,11 @@ export function resourceRules(): Record<string, ResourceRule> {
     'POST /apply': apply,
     'PUT /groups/{name}/members/{user}': members,
     'DELETE /groups/{name}/members/{user}': members,
+    'GET /keyring': { of: byRight(403) },
+    'GET /secrets/{name}/versions': { of: byRight(404) },
+    // Whether it is there is nobody's who may not see it.
+    'POST /secrets/{name}/reveal': { of: byRight(403), body: () => ({}) },
+    'POST /secrets/{name}/rollback': { of: byRight(404), body: () => ({}) },
   };
   for (const definition of stored) {
     const { plural, key, may, word } = definition;

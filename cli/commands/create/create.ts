@@ -2,6 +2,7 @@ import { Command } from '@commander-js/extra-typings';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import type { Context } from '../../who/context.ts';
 import { makeCreateLlm } from './create-llm.ts';
+import { makeCreateSecret } from './create-secret.ts';
 import { makeCreateOne } from './create-one.ts';
 
 /** @param entries what the command line is told of: each that can be made has a command here. */
@@ -19,8 +20,11 @@ export function makeCreate(ctx: Context, entries: readonly CatalogueEntry[]) {
 `,
     )
     .addCommand(makeCreateLlm(ctx));
-  for (const entry of entries)
-    if (entry.calls.includes('create') && entry.fields.length > 0)
-      command.addCommand(makeCreateOne(ctx, entry));
+  for (const entry of entries) {
+    if (!entry.calls.includes('create') || entry.fields.length === 0) continue;
+    // What is sealed is no argument.
+    const isSealed = entry.fields.some(({ sealed }) => sealed);
+    command.addCommand(isSealed ? makeCreateSecret(ctx, entry) : makeCreateOne(ctx, entry));
+  }
   return command;
 }

@@ -6,7 +6,7 @@ import type { Format } from '../../say/formats.ts';
 import { listingOf, printListings } from '../../say/print.ts';
 import { columnsOf } from '../../resources/shown.ts';
 import { readAll, readFileText } from '../../input/stdin.ts';
-import { calledOf } from '../../keyed.ts';
+import { calledOf, type Keyed } from '../../keyed.ts';
 
 export interface CreateOneOptions {
   entry: CatalogueEntry;
@@ -32,6 +32,14 @@ export async function runCreateOne(
     if (value !== undefined) body[field.name] = value;
   }
   const made = await (await ctx.client()).resources.create(entry, body);
+  await printMade(ctx, { entry, made, output });
+}
+
+/** What was made, as it was asked for. */
+export async function printMade(
+  ctx: Context,
+  { entry, made, output }: { entry: CatalogueEntry; made: Keyed; output: Format },
+): Promise<void> {
   if (output === 'table' || output === 'wide') {
     ctx.out.line(`${entry.word}/${calledOf(made)} created`);
     return;

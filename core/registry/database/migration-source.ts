@@ -21,6 +21,7 @@ import * as agents from '../migrations/0025-agents.ts';
 import * as threads from '../migrations/0026-threads.ts';
 import * as identity from '../migrations/0027-identity.ts';
 import * as tokenFilters from '../migrations/0028-token-filters.ts';
+import * as secrets from '../migrations/0029-secrets.ts';
 import * as personalities from '../migrations/0031-personalities.ts';
 
 export interface Named extends Knex.Migration {
@@ -58,6 +59,7 @@ const migrations: readonly Named[] = [
   named('0026-threads', threads),
   named('0027-identity', identity),
   named('0028-token-filters', tokenFilters),
+  named('0029-secrets', secrets),
   named('0031-personalities', personalities),
 ];
 

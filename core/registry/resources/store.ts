@@ -117,7 +117,7 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
         await checkUnused(trx, definition, { row, all: deps.all });
         await deps.hooks.admit?.(trx, { id: row.id, row, asked: null, actor });
         await remove(trx, definition, row);
-        await deps.hooks.after?.(trx, { before: row, row: null, actor });
+        await deps.hooks.after?.(trx, { before: row, row: null, asked: null, actor });
         return row;
       }),
     enter: entered,
@@ -208,7 +208,7 @@ function columnsOf(
   values: Values,
   ids: Readonly<Record<string, string | null>>,
 ): Record<string, unknown> {
-  const written = Object.entries(values).filter(([name]) => !fields[name]?.apart);
+  const written = Object.entries(values).filter(([name]) => !fields[name]?.apart && !fields[name]?.sealed);
   const columns = written.map(([name, value]) => {
     const field = fields[name];
     if (!field) return [name, value];
@@ -269,7 +269,7 @@ async function insert(
   await trx(definition.plural).insert({ id, ownerId, ...columns });
   await checkQuota(trx, definition, { user, quota });
   const row = await byId(trx, definition, id);
-  await hooks.after?.(trx, { before: null, row, actor });
+  await hooks.after?.(trx, { before: null, row, asked: whole, actor });
   return { row, created: true, changed: Object.keys(values) };
 }
 
@@ -280,7 +280,8 @@ async function update(
 ): Promise<Written> {
   need(definition, { actor, verb: 'edit', row });
   checkRevision(row, ifMatch);
-  const differing = Object.entries(values).filter(
+  const unmasked = (await hooks.unmask?.(trx, { row, values, actor })) ?? values;
+  const differing = Object.entries(unmasked).filter(
     ([name, value]) => canonical(value ?? null) !== canonical(row.values[name]),
   );
   if (differing.length === 0) return { row, created: false, changed: [] };
@@ -296,6 +297,6 @@ async function update(
   const revised = { ...columns, revision: row.revision + 1, updatedAt: trx.fn.now() };
   await trx(plural).where({ id: row.id }).update(revised);
   const now = await byId(trx, definition, row.id);
-  await hooks.after?.(trx, { before: row, row: now, actor });
+  await hooks.after?.(trx, { before: row, row: now, asked, actor });
   return { row: now, created: false, changed: Object.keys(asked) };
 }

@@ -3,6 +3,7 @@ import { limitSettings } from './limits.ts';
 import { networkSettings } from './network.ts';
 import { quotaSettings } from './quotas.ts';
 import { redisSettings } from './redis.ts';
+import { secretSettings } from './secrets.ts';
 import { count, flag, isNetwork, isOrigin, list, ms, oneOf, tokenText, urlLike, whole } from './kinds.ts';
 import { sslModes, tlsSettings } from './tls.ts';
 import { watchSettings } from './watches.ts';
@@ -70,6 +71,7 @@ export const settings = {
   },
   ...networkSettings,
   ...quotaSettings,
+  ...secretSettings,
   ...tlsSettings,
   ...watchSettings,
   ...limitSettings,

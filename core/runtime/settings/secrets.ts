@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import { messageOf } from '../../errors.ts';
+import { keyringOf } from '../keyring/keyring.ts';
+import { flag } from './kinds.ts';
+
+/** A key is not repeated in a fault. */
+const keys = z
+  .string()
+  .default('')
+  .transform((text, context) => {
+    const words = text.split(/[\s,]+/).filter(Boolean);
+    try {
+      if (words.length > 0) keyringOf(words);
+      return words;
+    } catch (thrown) {
+      context.addIssue({ code: 'custom', message: messageOf(thrown) });
+      return z.NEVER;
+    }
+  });
+
+export const secretSettings = {
+  secretsKeysFile: {
+    env: 'MCPCTL_SECRETS_KEYS_FILE',
+    about:
+      'a file with the keys that secrets are kept under, 32 bytes in base64 a line: the first one seals, all open; ' +
+      'it may be written anew under a running process',
+    schema: z.string().optional(),
+  },
+  secretsKey: {
+    env: 'MCPCTL_SECRETS_KEY',
+    about: 'the same keys separated by commas, where no file can be given; behind those of a file',
+    schema: keys,
+  },
+  secretsReveal: {
+    env: 'MCPCTL_SECRETS_REVEAL',
+    about: '`0`: this edge shows the values of secrets to nobody, whatever they are granted',
+    schema: flag(true),
+  },
+} as const;
