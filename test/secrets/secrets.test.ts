@@ -288,7 +288,7 @@ describe('secrets', function () {
   const actorOfRoot = async () => {
     const { userId, userName } = { userId: t.root.id, userName: 'root' };
     const { grantedTo } = await import('../../core/access/presets.ts');
-    const token = { tokenId: t.root.id, tokenName: 'test', pools: null };
+    const token = { tokenId: t.root.id, tokenName: 'test', pools: null, filter: null };
     return { userId, userName, ...token, binding: 'admin' as const, granted: grantedTo.admin };
   };
 

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { can, type Actor } from '../../access.ts';
+import { can, canDo, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import { secret } from '../../resources/people/secret.ts';
 import { rewrap, type Place } from '../../runtime/keyring/envelope.ts';
@@ -138,7 +138,7 @@ async function rewrapOne(
 /** Also whether the secret is there at all is nobody's who may not view it: the answer is the same. */
 function needReveal(actor: Actor, name: string): void {
   const views = can(actor, 'view', { resource: secret, target: { name } });
-  if (views && actor.granted.rights.operations.includes('reveal')) return;
+  if (views && canDo(actor, 'reveal')) return;
   throw new McpctlError(
     'forbidden',
     'Your token may not reveal that secret: it takes the operation reveal, and view of it.',
