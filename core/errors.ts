@@ -26,6 +26,8 @@ const invalid = { type: 'invalid_request_error', retryable: false, exit: 1 } as 
 const bad = { status: 400, ...invalid } as const;
 const tooLarge = { status: 413, ...invalid } as const;
 const server = { type: 'server_error', exit: 1 } as const;
+/** Of ours, and made again the same call fails again. */
+const lasting = { ...server, retryable: false } as const;
 const conflict = { status: 409, v1Status: 400, ...invalid } as const;
 const limited = { status: 429, type: 'rate_limit_error', retryable: true, exit: 1 } as const;
 const missing = { status: 404, ...invalid } as const;
@@ -109,13 +111,7 @@ export const catalogue = {
   last_admin: { ...conflict, message: 'Nobody would be left who may do everything; name another admin.' },
   name_retired: { ...conflict, message: 'Somebody was called so until lately; choose another name.' },
   claim_lost: { ...conflict, message: 'That claim on the task is no longer current.' },
-  task_cancelled: {
-    status: 409,
-    v1Status: 503,
-    ...server,
-    retryable: false,
-    message: 'The task was cancelled.',
-  },
+  task_cancelled: { status: 409, v1Status: 503, ...lasting, message: 'The task was cancelled.' },
   gone: {
     status: 410,
     ...invalid,
@@ -163,14 +159,12 @@ export const catalogue = {
   },
   secret_undecryptable: {
     status: 500,
-    ...server,
-    retryable: false,
+    ...lasting,
     message: 'The secret cannot be opened here; its operator must mend the keys, or write it anew.',
   },
   secrets_disabled: {
     status: 503,
-    ...server,
-    retryable: false,
+    ...lasting,
     message:
       'No key for secrets is set here; its operator sets MCPCTL_SECRETS_KEYS_FILE or MCPCTL_SECRETS_KEY.',
   },
@@ -183,14 +177,12 @@ export const catalogue = {
   },
   backend_auth_failed: {
     status: 502,
-    ...server,
-    retryable: false,
+    ...lasting,
     message: 'The backend refused the key that its worker has; its owner must mend it.',
   },
   backend_misconfigured: {
     status: 502,
-    ...server,
-    retryable: false,
+    ...lasting,
     message: 'The backend does not take what its owner has configured; its owner must mend it.',
   },
   backend_not_ready: {
@@ -202,8 +194,7 @@ export const catalogue = {
   },
   address_refused: {
     status: 502,
-    ...server,
-    retryable: false,
+    ...lasting,
     message:
       'The address of this llm is in a private network that the hosted worker may not call; its operator can allow it with MCPCTL_HOSTED_ALLOW.',
   },
@@ -225,8 +216,7 @@ export const catalogue = {
   worker_lost: { status: 502, ...server, retryable: true, message: 'The worker was lost while it answered.' },
   poison_task: {
     status: 502,
-    ...server,
-    retryable: false,
+    ...lasting,
     message: 'Three workers died while they ran this task; it is not tried again.',
   },
   shutting_down: {
@@ -256,31 +246,19 @@ export const catalogue = {
   },
   settle_pending: {
     status: 503,
-    ...server,
-    retryable: false,
+    ...lasting,
     message: 'The answer is complete but not yet recorded; get the task to see its outcome.',
   },
-  queue_timeout: {
-    status: 504,
-    ...server,
-    retryable: false,
-    message: 'No member took the task within its time limit.',
-  },
+  queue_timeout: { status: 504, ...lasting, message: 'No member took the task within its time limit.' },
   run_timeout: {
     status: 504,
     v1Code: 'timeout',
-    ...server,
-    retryable: false,
+    ...lasting,
     message: 'The task ran longer than its time limit.',
   },
   // only ever seen at a client
   server_unreachable: { status: 503, ...server, retryable: true, message: 'The server cannot be reached.' },
-  bad_answer: {
-    status: 502,
-    ...server,
-    retryable: false,
-    message: 'The server gave an answer that was not understood.',
-  },
+  bad_answer: { status: 502, ...lasting, message: 'The server gave an answer that was not understood.' },
   timed_out: { status: 504, ...server, retryable: true, message: 'The wait ended before the task did.' },
   already_running: { status: 409, ...invalid, message: 'Another one is running already.' },
   setup_failed: { status: 500, ...server, retryable: false, message: 'The setup could not be completed.' },

@@ -104,8 +104,7 @@ export function wireEdge(
   signals: Pick<EdgeDeps, 'stopping' | 'leaving'>,
 ): { deps: EdgeDeps & { queue: OpenedDoor }; services: Service[] } {
   const [clock, bus] = [systemClock, createBus(log)];
-  const keyring = openKeyring(config, { clock, log });
-  const registry = createRegistry(connection, config, { ...resources, keyring });
+  const { keyring, registry } = createStored({ config, connection, resources, clock, log });
   const queue = openQueueDoor({ ...config, clock, log });
   const { presence } = queue;
   const speakers = createSessionSpeakers({ registry, clock });
@@ -127,8 +126,7 @@ export function wireEdge(
     fleet: { registry, queue, clock, log },
     open: { answers: () => limits.caps.openStreams(), workers: () => relay.size },
   });
-  const returned = ofProcess ? createCollector() : undefined;
-  const limits = createLimits({ config, registry, metrics, clock, log, returned });
+  const limits = createLimits({ config, registry, metrics, clock, log, ofProcess });
   const deps: EdgeDeps & { queue: OpenedDoor } = {
     config,
     version,
@@ -163,13 +161,28 @@ export function wireEdge(
   return { deps, services: [queue, formForAll, redisWorkers, authority, ...ofCalls, relay] };
 }
 
+/** What is in Postgres, and the keys that what is secret there is sealed with. */
+function createStored({
+  config,
+  connection,
+  resources = ofThisRelease,
+  clock,
+  log,
+}: Pick<Wired, 'config' | 'connection' | 'resources' | 'log'> & Pick<EdgeDeps, 'clock'>): Pick<
+  EdgeDeps,
+  'keyring' | 'registry'
+> {
+  const keyring = openKeyring(config, { clock, log });
+  return { keyring, registry: createRegistry(connection, config, { ...resources, keyring }) };
+}
+
 interface OfLimits extends Pick<EdgeDeps, 'config' | 'registry' | 'metrics' | 'clock' | 'log'> {
-  returned: ((bytes: number) => void) | undefined;
+  ofProcess: boolean;
 }
 
 /** How much one may have here, how fast, and what is done a few at a time. */
-const createLimits = (deps: OfLimits): Pick<EdgeDeps, 'caps' | 'rates' | 'gates'> => ({
-  caps: createCaps(deps),
+const createLimits = ({ ofProcess, ...deps }: OfLimits): Pick<EdgeDeps, 'caps' | 'rates' | 'gates'> => ({
+  caps: createCaps({ ...deps, returned: ofProcess ? createCollector() : undefined }),
   rates: createRates(deps),
   gates: createGates(deps.metrics, deps.config),
 });

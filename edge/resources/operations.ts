@@ -20,24 +20,21 @@ const ofSealed: readonly ErrorCode[] = [
   'secrets_disabled',
 ];
 
+function refusalsOf({ word, fields }: Definition): readonly ErrorCode[] {
+  if (Object.values(fields).some(({ sealed }) => sealed)) return ofSealed;
+  return closed.includes(word) ? ofIdentity : [];
+}
+
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** What edge/resources/routes.ts serves of a resource, as the OpenAPI document tells it. */
-export function operationsOf({
-  word,
-  plural,
-  about,
-  key,
-  missing,
-  fields,
-  schemas,
-}: Definition): Operation[] {
+export function operationsOf(definition: Definition): Operation[] {
+  const { word, plural, about, key, missing, schemas } = definition;
+  const guarded = refusalsOf(definition);
   const { create, replace, change, query, view } = schemas;
   const [all, one] = [`/${plural}`, `/${plural}/{${key}}`] as const;
   const named = key === 'name' ? 'by its name' : 'by its id, or its name where that is the only one';
   const shared = { tag: plural, status: 200, answer: view };
-  const isSealed = Object.values(fields).some(({ sealed }) => sealed);
-  const guarded = isSealed ? ofSealed : closed.includes(word) ? ofIdentity : [];
   const made = { status: 201, answer: view };
   return [
     {
