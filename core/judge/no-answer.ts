@@ -14,3 +14,8 @@ export function unreadable(what: string, said?: string): Fault {
 export function incomplete(message: string): Fault {
   return { blame: 'broken', code: 'backend_incomplete', message, retryable: true };
 }
+
+/** What is no answer because of the one text that was asked about: no news of the member. */
+export function ofThisText(message: string): Fault {
+  return { ...incomplete(message), blame: 'unable' };
+}

@@ -18,7 +18,7 @@ import {
   tooMany,
   unreadInput,
   untoldOutput,
-} from './sentences.ts';
+} from './parts/sentences.ts';
 
 /**
  * Whose fault an error of a backend is, and what becomes of the task. `caller`: what was sent cannot be answered,

@@ -8,6 +8,7 @@ import { Ending, type Ended, type How, type Progress } from './ending.ts';
 import { faultOfError, type Chosen, type Fault } from './fault.ts';
 import { textAt } from './parts/choice.ts';
 import { choiceError, holdsError, isError, saysError } from './parts/is-error.ts';
+import { withoutNaN } from './mend/numbers.ts';
 import { mendReasons, mendStop } from './mend/reasons.ts';
 import { isJson, jsonObject, jsonValue } from './parts/reason.ts';
 import { incomplete, unreadable } from './no-answer.ts';
@@ -158,6 +159,8 @@ export class StreamJudge {
     if (several) return { several };
     const value = jsonValue(data);
     if (name === 'error' || holdsError(value)) return { fault: faultOfError(value ?? data, about) };
+    const right = withoutNaN(data);
+    if (right !== undefined && jsonObject(right)) return this.#look(right, name);
     // A gateway that is cut off says so behind what it had begun to say.
     const lastLine = data.includes('\n') ? jsonObject(data.slice(data.lastIndexOf('\n') + 1)) : undefined;
     if (lastLine && isError(lastLine)) return { fault: faultOfError(lastLine, about) };

@@ -5,9 +5,10 @@ import { choiceError, holdsError, isError, saysSuccess } from './parts/is-error.
 import { giveReasons, mendReasons, mendStop } from './mend/reasons.ts';
 import { mendCalls } from './mend/calls.ts';
 import { withMessages } from './mend/messages.ts';
+import { withoutNaN } from './mend/numbers.ts';
 import { eventsIn } from '../text/sse.ts';
 import { isJson, jsonObject, jsonValue, sentenceIn } from './parts/reason.ts';
-import { incomplete, unreadable } from './no-answer.ts';
+import { incomplete, ofThisText, unreadable } from './no-answer.ts';
 import { listOf, unwrapped } from './parts/envelope.ts';
 import { isSilent } from './parts/response-so-far.ts';
 import { failureIn, hasFailed, StreamJudge, type Judging } from './stream.ts';
@@ -25,6 +26,8 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
   if (body === undefined || !isJson(value)) {
     if (body !== undefined && holdsError(value)) return faultOfError(value, { body, chosen });
     if (body !== undefined && isStream(body)) return judgeStreamed(body, judging);
+    const right = body === undefined ? undefined : withoutNaN(body);
+    if (right !== undefined && jsonObject(right)) return judgeWhole(right, judging);
     return unreadable('The backend answered with something that is not a JSON object', body);
   }
   if (isError(value)) return faultOfError(value, { body, chosen });
@@ -55,6 +58,8 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
   const said = ending.endOfWhole();
   const ended: (Ended & { body?: string }) | undefined =
     said && hasNoReason(operation, said) ? unreasoned(ending, mended) : said;
+  if (operation === 'embeddings' && part.some(hasNoNumber))
+    return ofThisText('The backend answered with a vector of what is no number.');
   if (!ended || isShort(part, judging))
     return incomplete(`The backend answered with a part of the ${list} alone.`);
   const { finishReason, usage, remark } = ended;
@@ -109,12 +114,16 @@ function isEachOnce(rows: readonly unknown[]): boolean {
   return said.length < rows.length || size === rows.length || size === 1;
 }
 
-/** A list of numbers, or base64 of them. A model that fails gives `null` for one, or for each of its numbers. */
+/** A model that a text is too odd for gives `null` for one, or for each of its numbers; -9999 is what `withoutNaN` makes of one. */
+function hasNoNumber(row: unknown): boolean {
+  const vector = isJson(row) ? row['embedding'] : undefined;
+  return Array.isArray(vector) && (vector.includes(null) || vector.includes(-9_999));
+}
+
+/** A list of numbers, or base64 of them. */
 function hasVector(row: unknown): boolean {
   const vector = isJson(row) ? row['embedding'] : undefined;
-  return Array.isArray(vector)
-    ? vector.length > 0 && !vector.includes(null)
-    : vector != null && vector !== '';
+  return Array.isArray(vector) ? vector.length > 0 : vector != null && vector !== '';
 }
 
 /** Whether a text is an event stream, whatever it is called, or its events alone, one a line. */

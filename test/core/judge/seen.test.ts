@@ -71,13 +71,13 @@ describe('a whole answer that was seen', () => {
       'huggingface/text-embeddings-inference#51',
       'embeddings',
       { data: [{ embedding: [null, null] }] },
-      'broken',
+      'unable',
     ],
     [
       'ggml-org/llama.cpp#13854, in one place',
       'embeddings',
       { data: [{ embedding: [0.5, null] }] },
-      'broken',
+      'unable',
     ],
     ['ollama/ollama#2140', 'embeddings', { data: [{ embedding: null }] }, 'broken'],
   ];

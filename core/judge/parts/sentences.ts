@@ -18,7 +18,7 @@ export const callersOwn =
   /previous_response|response with id|no such file|\bfile[-_]|vector.?store|conversation|container|image_/i;
 export const noSuchModel = anyOf(
   `model${within(120)}(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired|identifier is invalid)`,
-  String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|no models? (is |are )?(currently )?loaded`,
+  String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|unavailable[_ ]model|no models? (is |are )?(currently )?loaded`,
   'model_not_found|model_not_supported|model_not_available|unable to access model|not supported by (any )?provider|^model: .* not_found_error',
   `real modelID|on-demand throughput isn|have access to the model|DeploymentNotFound|deployment${within(80)}not exist|endpoint is paused|repository not found`,
 );
@@ -32,7 +32,7 @@ export const otherOperation = anyOf(
 export const beyondModel = anyOf(
   '(does not|doesn.t|not) support (tool|function|image|vision|audio|video|multimodal|json|structured|thinking|reasoning|logprobs|streaming)',
   '(image|audio|video|tool|function)s?( input| use| calling)? (is|are) not supported|at most 0 images?|not a multimodal model|missing data required for image',
-  '(requires?|needs?) --[a-z]|requires --jinja|no endpoints found (that support|matching)',
+  '(requires?|needs?) --[a-z]|requires --jinja|no endpoints found (that support|matching)|maximum allowed batch size',
   `(launch|start|run)${within(40)} with --[a-z]|only ${within(80)}supports? (tool|function|image)`,
   `request too large${within(120)}tokens per (min|day)`,
 );
@@ -51,7 +51,7 @@ export const beyondParam = anyOf(
 export const cannotDo = /(does not|doesn't|not) support\b/i;
 export const tooLong = anyOf(
   'context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached|max_model_len|max_seq_len|input tokens exceed',
-  'maximum (context|model|prompt|input) length|longer than the (model|maximum)|(prompt|input|text) is too (long|large)|input length and',
+  'maximum (context|model|prompt|input) length|longer than the (model|maximum)|(prompt|input|text)( .[0-9]+ tokens.)? is too (long|large)|input length and|n_keep .[0-9]+. >= n_ctx',
   "exceeds?( the)?( available| model'?s?| maximum)? (context|number of tokens|input length)|context length of only",
   `context (window|size|length)${within(40)}exceed|too many (input |prompt )?tokens|token count${within(40)}exceeds`,
   'than the context length|must have less than [0-9]+ tokens|max_new_tokens. must be <=|reduce the length of the (messages|prompt|input)',
@@ -66,7 +66,7 @@ export const loading = anyOf(
 export const crashed =
   /^operation (was )?cancell?ed|model has crashed|failed to load(?! (the )?(image|audio|video|media|picture|url|file|input))|(error|failed|failure|unable|cannot|could not)( to| while| when)? load(ing)? (the )?model|out of memory|OutOfMemory/i;
 export const noMoney =
-  /insufficient_(user_)?quota|exceeded (your current quota|(their|your) budget)|budget_exceeded|spending limit|unpaid|account (is |has been )?suspended|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
+  /insufficient_(user_)?quota|used up your [^.]{0,40}(allocation|quota|credits)|exceeded (your current quota|(their|your) budget)|budget_exceeded|spending limit|unpaid|account (is |has been )?suspended|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
 /** Too many at a time, which passes; not so much at a time that it never will (Groq's 413). */
 export const tooMany =
   /throttlingexception|too many requests|wait before trying again|rate[ _-]?limit(ed|_error)\b|request limit reached/i;
@@ -85,7 +85,7 @@ export const unreadInput = anyOf(
   `cannot identify image|image: unknown format|(image|audio|video) (file )?is truncated|not enough image data|broken data stream`,
   `(failed|unable|cannot|could not|error)( to| while| in| when)? (load|decod|process|fetch|download|open|read|retriev|preprocess)\\w*${within(20)}(image|audio|video|media|multimodal|picture|data url|base64|inputs?\\b)`,
   `(invalid|incorrect|corrupt(ed)?|malformed|illegal|unsupported) (image|audio|video|base64|padding|data url)|incorrect padding|illegal base64|only base64 data is allowed`,
-  `(failed|unable|cannot|could not) to (tokenize|encode|decode) (the )?(prompt|input|text|content)|invalid utf-?8|type_error\\.[0-9]|parse_error\\.[0-9]`,
+  `(failed|unable|cannot|could not) to (tokenize|encode|decode) (the )?(prompt|input|text|content)|invalid utf-?8|type_error\\.[0-9]|parse_error\\.[0-9]|validationexception`,
   `(failed|unable|cannot|could not|error)( to)? (pars|convert|compil)\\w* (the )?(messages|grammar|json[ _]?schema|schema|tools|content|regex)|(grammar|schema) (compilation|conversion) (failed|error)`,
   `(unsupported|invalid|out of range) (json )?(value: [+-]?(nan|inf)|float values?)|out of range float|\\b(is|are|contains?|produced|to|in|got)${within(30)}\\bnan\\b|\\bnan (in|values?|detected|logits)|probability tensor contains`,
 );
