@@ -14,6 +14,7 @@ import { createRedisUsersDuty } from './redis-users.ts';
 import { createReconcileDuty } from './reconcile.ts';
 import { createSettleDuty } from './settle.ts';
 import { createSweepLlmsDuty } from './sweep-llms.ts';
+import { createUnentitledDuty } from './unentitled.ts';
 import { createWakeDuty } from './wake.ts';
 
 /** Everything that the leader does. */
@@ -30,6 +31,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createWakeDuty,
     createSweepLlmsDuty,
     createDenyDuty,
+    createUnentitledDuty,
     createRedisUsersDuty,
     createPruneDuty,
     createForgetDuty,

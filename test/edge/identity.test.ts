@@ -137,6 +137,19 @@ describe('who is who, and what they are granted', function () {
     ]);
   });
 
+  it('puts out a worker whose user may not publish any more, and it comes back when they may', async () => {
+    const offer = { transports: ['sse'], providers: [{ name: 'desk', type: 'openai', model: 'm' }] };
+    const register = () => said('POST /llms/_provider-register', offer, t.tokens.ada);
+    expect(await register()).to.equal('201');
+    await rbac('publishers', { ...ada, ...may('create:session') });
+    await narrow();
+    expect(await t.registry.denials.unentitled(), 'by a document of their own').to.deep.equal([]);
+    expect(await said('DELETE /rbac/publishers')).to.equal('204');
+    const out = await t.registry.denials.denyUnentitled();
+    expect(out.map(({ isOver }) => isOver)).to.deep.equal([true]);
+    expect(await register()).to.equal('403 forbidden');
+  });
+
   it('`*` gives nothing of identity', async () => {
     await rbac('all', { ...ada, ...may('view:*', 'create:*', 'edit:*', 'delete:*', 'run:*') });
     for (const plural of ['users', 'groups', 'rbac'])

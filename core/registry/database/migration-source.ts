@@ -23,6 +23,7 @@ import * as identity from '../migrations/0027-identity.ts';
 import * as tokenFilters from '../migrations/0028-token-filters.ts';
 import * as secrets from '../migrations/0029-secrets.ts';
 import * as personalities from '../migrations/0031-personalities.ts';
+import * as userMay from '../migrations/0033-user-may.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -61,6 +62,7 @@ const migrations: readonly Named[] = [
   named('0028-token-filters', tokenFilters),
   named('0029-secrets', secrets),
   named('0031-personalities', personalities),
+  named('0033-user-may', userMay),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

@@ -120,7 +120,7 @@ async function heldOf(
        or exists (
          select 1 from tokens t join users maker on maker.id = t.created_by
          where t.id = :tokenId and p.key = any(t.pools)
-           and (maker.binding = 'admin' or maker.id = p.owner_id)) as may_join
+           and (maker.id = p.owner_id or user_may(maker.id, 'edit', 'pool', p.key))) as may_join
      from name_owners w left join pools p on p.key = w.name
      where w.name = any(:names) order by w.name for share of w`,
     { names, ownerId, userId: by.userId, tokenId: by.tokenId, overrules: by.overrules },
@@ -195,7 +195,7 @@ function refusal({ name, as }: Entry, held: ReadonlyMap<string, Held>): McpctlEr
   );
 }
 
-/** Admins are one operator: what one of them no longer uses, another may have at once. */
+/** Who may edit a pool, whosever it is, is the operator: what one of them no longer uses, another may have at once. */
 async function inherit(
   trx: Knex.Transaction,
   names: readonly string[],
@@ -203,7 +203,7 @@ async function inherit(
 ): Promise<void> {
   const { rows } = await trx.raw<{ rows: { name: string }[] }>(
     `update name_owners w set owner_id = :ownerId, entered_by = :userId
-       from users u where u.id = w.owner_id and u.binding = 'admin' and w.name = any(:names) and ${isUnused('w.name')}
+       where w.name = any(:names) and ${isUnused('w.name')} and user_may(w.owner_id, 'edit', 'pool', w.name)
        returning w.name`,
     { names, ownerId, userId: by.userId },
   );

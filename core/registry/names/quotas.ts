@@ -9,17 +9,17 @@ const MOST_ENDED_TOKENS = 192;
 /** A user whose row is locked until the end of the transaction: what they have is counted one after the other. */
 export interface Counted {
   userId: string;
-  /** Admins are the operator, who sets the limits. */
+  /** Who may edit quotas is the operator, who sets the limits. */
   isLimited: boolean;
 }
 
 /** Taken before any other lock. It bars no one who only refers to the user. */
 export async function lockUser(trx: Knex.Transaction, userId: string): Promise<Counted> {
-  const { rows } = await trx.raw<{ rows: { binding: string }[] }>(
-    'select binding from users where id = ? for no key update',
+  const { rows } = await trx.raw<{ rows: { isFree: boolean }[] }>(
+    `select user_may(id, 'edit', 'quota', null) as "isFree" from users where id = ? for no key update`,
     [userId],
   );
-  return { userId, isLimited: rows[0]?.binding !== 'admin' };
+  return { userId, isLimited: !rows[0]?.isFree };
 }
 
 export function refuse(

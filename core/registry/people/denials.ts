@@ -18,7 +18,7 @@ export interface Denied {
  */
 export interface Denials {
   /**
-   * Rows of sessions whose user is disabled, whose token was revoked, has expired, or is not bound to their pool any more, and of guests whom the
+   * Rows of sessions whose user is disabled, or is not granted any more to publish, whose token was revoked, has expired, or is not bound to their pool any more, and of guests whom the
    * pool's owner does not let in any more, become `inactive: denied`. @returns what changed, by session.
    */
   denyUnentitled(): Promise<Denied[]>;
@@ -50,10 +50,12 @@ const UNENTITLED = `
   where s.left_at is null and l.kind = 'virtual' and ${IS_THERE} and (
     t.revoked_at is not null or t.expires_at <= now() or not u.enabled
     or (t.pools is not null and l.pool_key <> all(t.pools))
-    or (p.owner_id <> l.owner_id and u.binding <> 'admin'
+    or s.owner_id in (select o.owner_id from (select distinct owner_id from sessions where left_at is null) o
+      where not user_may(o.owner_id, 'create', 'session', null))
+    or (p.owner_id <> l.owner_id and not user_may(u.id, 'edit', 'pool', p.key)
       and not exists (select 1 from pool_allowed a where a.pool_key = p.key and a.user_id = l.owner_id)
       and not exists (select 1 from users maker where maker.id = t.created_by and p.key = any(t.pools)
-        and (maker.binding = 'admin' or maker.id = p.owner_id))))`;
+        and (maker.id = p.owner_id or user_may(maker.id, 'edit', 'pool', p.key)))))`;
 
 interface Candidate {
   id: string;

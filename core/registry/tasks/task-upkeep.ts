@@ -21,6 +21,11 @@ export interface TaskUpkeep {
   submissionOf(id: string): Promise<Submission | null>;
   /** Tasks that have not ended although their time to wait is over, the longest overdue first, after so many others. */
   overdue(page: { skip: number; limit: number }): Promise<TaskRow[]>;
+  /**
+   * Tasks that have not ended of users who may not run any more what would take them, in pages by id: neither their pool nor,
+   * where they are pinned, that llm.
+   */
+  unentitled(page: { after: string | null; limit: number }): Promise<TaskRow[]>;
   /** Pool keys with a task that has not ended. */
   openPools(): Promise<string[]>;
   /** Pool keys that the newest tasks which have not ended are in, of so many of them. */
@@ -82,6 +87,25 @@ async function submissionOf({ db, transaction }: Connection, id: string): Promis
   const { requestBody: body, requestHeaders: head, waitMs } = parsed.data;
   return { body, head, waitMs: Math.round(waitMs) };
 }
+
+async function unentitledIn(db: Knex, page: { after: string | null; limit: number }): Promise<TaskRow[]> {
+  const { rows } = await db.raw<{ rows: { id: string }[] }>(unentitledSql, page);
+  const ids = rows.map(({ id }) => id);
+  const query = db('tasks').whereIn('id', ids).orderBy('id');
+  return ids.length === 0 ? [] : parseTasks(await query.select<unknown[]>(rowColumns));
+}
+
+/** Asked once for all tasks of one user that the same may take. */
+const unentitledSql = `
+  with asked as materialized (select distinct owner_id, pool_name, pin from tasks where ${OPEN}),
+  lost as materialized (
+    select a.owner_id, a.pool_name, a.pin from asked a left join llms l on l.id::text = a.pin
+    where not user_may(a.owner_id, 'run', 'pool', a.pool_name)
+      and (l.id is null or not user_may(a.owner_id, 'run', 'llm', l.name)))
+  select t.id from tasks t
+    join lost on lost.owner_id = t.owner_id and lost.pool_name = t.pool_name and t.pin is not distinct from lost.pin
+  where t.${OPEN} and (cast(:after as uuid) is null or t.id > :after)
+  order by t.id limit :limit`;
 
 /**
  * Pool by pool along the index `tasks_open`: what it costs goes by the number of pools, not of tasks.
@@ -148,6 +172,7 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
         .limit(limit);
       return parseTasks(await query.select<unknown[]>(rowColumns));
     },
+    unentitled: (page) => unentitledIn(db, page),
     async openPools() {
       const { rows } = await db.raw<{ rows: { poolName: string }[] }>(openPoolsSql);
       return rows.map((row) => row.poolName);
