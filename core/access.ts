@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { presets, type TokenFilter } from './access/filter.ts';
-import { grantable, operations, type Granted, type Operation } from './access/grants.ts';
+import { closed, grantable, operations, type Granted, type Operation } from './access/grants.ts';
 import { uuidSchema } from './names.ts';
 import { grantSchema } from './resources/people/grant.ts';
 import type { Guarded, Verb, Visibility } from './resources/define.ts';
@@ -22,7 +22,20 @@ export interface Actor {
   filter: TokenFilter | null;
   /** Pool keys that the token is bound to; null = every pool. */
   pools: readonly string[] | null;
+  /** Who it is that acts as this user, with a token of their own; absent: the user themselves. */
+  by?: Impersonator;
 }
+
+export interface Impersonator {
+  userId: string;
+  userName: string;
+  /** They have `logs`: without it they read nothing of what the user asked and was answered. */
+  readsBodies: boolean;
+}
+
+/** What nobody does as somebody else: to change who is who and who may what, and to publish. */
+const isBeyondImpersonation = (verb: Verb, { word }: Guarded): boolean =>
+  verb !== 'view' && (closed.includes(word) || word === 'session');
 
 /** What the verb is about: what it is called, whose it is, which pool it concerns, and for a token, or what belongs to one, which. */
 export interface Target {
@@ -51,12 +64,14 @@ export function can(
   { resource, target = {} }: { resource: Resource | Guarded; target?: Target },
 ): boolean {
   const rights = rightsOf(resource);
+  if (actor.by && isBeyondImpersonation(verb, rights)) return false;
   if (actor.pools !== null && !isWithin(actor, actor.pools, { rights, target })) return false;
   return userMay(actor, verb, { rights, target }) && letsThrough(actor, verb, { rights, target });
 }
 
 /** An operation is no verb on anything: it is granted by itself, and let through by itself. */
-export const canDo = ({ granted, filter }: Actor, operation: Operation): boolean =>
+export const canDo = ({ granted, filter, by }: Actor, operation: Operation): boolean =>
+  (by === undefined || (by.readsBodies && operation === 'logs')) &&
   granted.rights.operations.includes(operation) &&
   (filter === null || filter.granted.rights.operations.includes(operation));
 
@@ -167,6 +182,7 @@ const NOBODY = '00000000-0000-0000-0000-000000000000';
 export function scopeOf(actor: Actor, verb: Verb, resource: Resource | Guarded): Scope | null {
   const rights = rightsOf(resource);
   const { reachedBy } = rights;
+  if (actor.by && isBeyondImpersonation(verb, rights)) return null;
   const granted = whoseOf(actor, verb, rights);
   const whose = granted && letThrough(granted, actor, { verb, rights });
   if (!whose) return null;

@@ -57,6 +57,8 @@ export interface HttpDeps {
   network: Network;
   clock: Clock;
   /** Gets one line per call and per answer, without secrets. */
+  /** Whom to call as; undefined: whose the token is. */
+  as?: string | undefined;
   trace: (line: string) => void;
   /** Ctrl-C. */
   signal: AbortSignal;
@@ -179,7 +181,7 @@ function bodyOf({ text, moved }: Sending): {
 }
 
 /** One request, traced; resolves with its headers. */
-function createSend({ server, token, version, network, clock, trace }: HttpDeps) {
+function createSend({ server, token, as, version, network, clock, trace }: HttpDeps) {
   return async (call: Call, how: Sending): Promise<Dispatcher.ResponseData> => {
     const url = `${server}${call.path}${queryOf(call.query)}`;
     const { origin, pathname, search } = new URL(url);
@@ -195,6 +197,7 @@ function createSend({ server, token, version, network, clock, trace }: HttpDeps)
         authorization: `Bearer ${token}`,
         'user-agent': `mcpctl/${version}`,
         accept: 'application/json',
+        ...(as !== undefined && { 'x-mcpctl-as': as }),
         ...headers,
         ...call.headers,
       },

@@ -40,6 +40,7 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>, entries: reado
     .option('--context <name>', 'a context that "mcpctl login" made')
     .option('--token-file <path>', 'a file with the token; before MCPCTL_TOKEN and the context')
     .option('--ca-file <path>', 'a PEM file with further certificate authorities to trust')
+    .option('--as <user>', 'call as this user (who may impersonate)')
     .option('--no-input', 'ask nothing: what would need an answer fails instead')
     .option('-v, --verbose', 'trace every call on stderr, without secrets; MCPCTL_DEBUG=api does the same')
     .option('--no-color', 'no colours; NO_COLOR does the same')

@@ -28,7 +28,7 @@ export interface Context {
   client: () => Promise<Client>;
   /** The same, for who says the calls himself. */
   http: () => Promise<Http>;
-  /** A client of that target, for `login`, which has it before it is stored. Its calls end with the signal. */
+  /** A client of that target, as whose the token is, for `login`, which has it before it is stored. Its calls end with the signal. */
   clientFor: (target: Target & { token: string }, signal?: AbortSignal) => Promise<Client>;
 }
 
@@ -95,7 +95,10 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
       systemFile,
     });
   };
-  const httpFor = async (at: Target & { token: string }, until?: AbortSignal): Promise<Http> => {
+  const httpFor = async (
+    at: Target & { token: string },
+    { until, as }: { until?: AbortSignal | undefined; as?: string | undefined } = {},
+  ): Promise<Http> => {
     const [{ createHttp }, { openNetwork }] = await Promise.all([
       import('../net/http.ts'),
       import('../../core/runtime/network/network.ts'),
@@ -109,7 +112,7 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     const trace = traced ? (line: string): void => out.note(line) : (): void => undefined;
     const { clock, version, interrupts } = deps;
     const signal = until ? AbortSignal.any([interrupts.signal, until]) : interrupts.signal;
-    return createHttp({ ...at, network, clock, version, trace, signal });
+    return createHttp({ ...at, as, network, clock, version, trace, signal });
   };
   const editor = async (): Promise<string> => {
     const settled = await settings();
@@ -117,13 +120,13 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
   };
   const http = async (): Promise<Http> => {
     const { authenticated } = await import('./target.ts');
-    return httpFor(authenticated(await target()));
+    return httpFor(authenticated(await target()), { as: globals().as });
   };
   const clientOf = async (of: Promise<Http>): Promise<Client> => {
     const { createClient } = await import('../net/client.ts');
     return createClient(await of);
   };
-  const clientFor: Context['clientFor'] = (at, until) => clientOf(httpFor(at, until));
+  const clientFor: Context['clientFor'] = (at, until) => clientOf(httpFor(at, { until }));
   const client = (): Promise<Client> => clientOf(http());
   const variable = (name: string): string | undefined => (Object.hasOwn(env, name) ? env[name] : undefined);
   return { ...deps, variable, out, globals, home, editor, target, http, client, clientFor };

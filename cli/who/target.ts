@@ -11,6 +11,8 @@ export interface GlobalOptions {
   tokenFile?: string | undefined;
   /** A PEM file with further certificate authorities. */
   caFile?: string | undefined;
+  /** Whom calls are made as. */
+  as?: string | undefined;
   /** Calls are traced on stderr. */
   verbose?: boolean | undefined;
   /** false: nobody is asked anything. */

@@ -1,6 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import type { Groups } from '../../core/registry/identity/groups.ts';
 import type { Authenticator } from '../believed/authenticator.ts';
 import { loopTurn } from '../../core/text/loop-turns.ts';
 import { untilClosed, type Caps } from '../limits/caps.ts';
@@ -14,6 +15,9 @@ export function tokenOf(req: Request): string | undefined {
   return bearer ?? req.get('x-api-key')?.trim();
 }
 
+/** Whom a call is made as, by who may; said twice it names nobody. */
+const AS = 'x-mcpctl-as';
+
 /** A user with more requests on their way than this takes turns with others at the beginning of each. */
 const MANY_IN_FLIGHT = 32;
 
@@ -24,6 +28,7 @@ interface DoorDeps {
   caps: Pick<Caps, 'enter'>;
   rates: Pick<Rates, 'ofUser'>;
   metrics: Pick<Metrics, 'authFailed'>;
+  registry: { groups: Pick<Groups, 'actAs'> };
 }
 
 /** What a request says who it is by, and whom that speaks for. */
@@ -42,7 +47,10 @@ export const authenticate = (deps: DoorDeps & { authenticator: Authenticator }):
   authenticateBy(byToken(deps), deps);
 
 /** The one place where a request gets its actor, or is refused. */
-export function authenticateBy(credential: Credential, { caps, rates, metrics }: DoorDeps): RequestHandler {
+export function authenticateBy(
+  credential: Credential,
+  { caps, rates, metrics, registry }: DoorDeps,
+): RequestHandler {
   return async (req, res, next) => {
     const token = credential.of(req);
     let actor: Actor | undefined;
@@ -57,7 +65,10 @@ export function authenticateBy(credential: Credential, { caps, rates, metrics }:
       res.set('www-authenticate', 'Bearer realm="mcpctl"');
       throw new McpctlError('unauthenticated');
     }
-    req.context.actor = actor;
+    const as = req.get(AS);
+    // Whoever asks for another is never taken for themselves: what cannot be read is refused.
+    req.context.actor = as === undefined ? actor : await registry.groups.actAs(actor, as);
+    if (as !== undefined) res.set({ 'x-mcpctl-actor': actor.userName, [AS]: as });
     const { inFlight, leave } = caps.enter(actor);
     untilClosed(res, leave);
     const early = rates.ofUser(actor.userId, req, res);

@@ -144,7 +144,8 @@ async function showWhole(
 ): Promise<void> {
   const view = await detailed(deps, req, row);
   if (typeof view === 'string') await turnFor(view, actorOf(req).userId); // encoding it takes long, too
-  const mine = row.ownerId === actorOf(req).userId;
+  const { userId, by } = actorOf(req);
+  const mine = row.ownerId === userId && !by;
   const delivered = isTerminal(row.status) && !row.streaming && mine && req.method !== 'HEAD';
   if (delivered) dropOnceDelivered(deps, row, res);
   send(res, view);

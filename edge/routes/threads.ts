@@ -41,7 +41,8 @@ async function threadOf(deps: EdgeDeps, req: Request): Promise<ThreadRow> {
 /** The same, for what was said in it: that is its owner's alone, whoever else may see that it is there. */
 async function ownThreadOf(deps: EdgeDeps, req: Request): Promise<ThreadRow> {
   const thread = await threadOf(deps, req);
-  if (thread.ownerId !== actorOf(req).userId) throw new McpctlError('thread_not_found');
+  const { userId, by } = actorOf(req);
+  if (thread.ownerId !== userId || by?.readsBodies === false) throw new McpctlError('thread_not_found');
   return thread;
 }
 

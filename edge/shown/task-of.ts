@@ -19,4 +19,4 @@ export async function taskOf(deps: EdgeDeps, req: Request): Promise<TaskRow> {
 
 /** What was asked and answered is its owner's to read; of others that a task ran is seen, and what was said in it by `logs` alone. */
 export const readsBodies = (actor: Actor, { ownerId }: Pick<TaskRow, 'ownerId'>): boolean =>
-  ownerId === actor.userId || canDo(actor, 'logs');
+  (ownerId === actor.userId && actor.by?.readsBodies !== false) || canDo(actor, 'logs');

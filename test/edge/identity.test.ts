@@ -150,6 +150,64 @@ describe('who is who, and what they are granted', function () {
     expect(await register()).to.equal('403 forbidden');
   });
 
+  it('lets who may impersonate act as whom they cover, and never gain, change identity, or read what was said', async () => {
+    await llm('alpha');
+    const as = async (
+      name: string,
+      call: string,
+      { body, token = t.tokens.root }: { body?: unknown; token?: string } = {},
+    ) => {
+      const [method = '', path = ''] = call.split(' ');
+      const headers = { 'x-mcpctl-as': name };
+      const {
+        status,
+        json,
+        headers: answered,
+      } = await t.call(`${method} /api/v1${path}`, { token, body, headers });
+      const { code, user } = json as { code?: string; user?: string };
+      return { said: [status, code ?? user ?? ''].join(' ').trim(), json, answered };
+    };
+    const me = await as('ada', 'GET /whoami');
+    expect([me.said, me.answered.get('x-mcpctl-actor'), me.answered.get('x-mcpctl-as')]).to.deep.equal([
+      '200 ada',
+      'root',
+      'ada',
+    ]);
+    const request = { messages: [{ role: 'user', content: 'a secret of ada' }] };
+    const made = await as('ada', 'POST /tasks', { body: { llm: 'alpha', request } });
+    const { id } = made.json as { id: string };
+    expect((await t.registry.tasks.byId(id))?.ownerId).to.equal(t.ada.id);
+    expect((await as('ada', 'GET /metrics')).said, 'what ada may not').to.match(/^40[34] /);
+    for (const [call, body] of [
+      ['POST /tokens', { name: 'x' }],
+      ['POST /users', { name: 'x' }],
+      [
+        'POST /llms/_provider-register',
+        { transports: ['sse'], providers: [{ name: 'x', type: 'openai', model: 'm' }] },
+      ],
+    ] as const)
+      for (const name of ['ada', 'root'])
+        expect((await as(name, call, { body })).said, call).to.equal('403 forbidden');
+    for (const name of ['', 'nobody', 'ada, ada', 'ADA'])
+      expect((await as(name, 'GET /whoami')).said, name).to.match(
+        /^(400 invalid_request|404 user_not_found)$/,
+      );
+    expect((await as('bob', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('403 forbidden');
+    await rbac('actors', { subjects: [{ kind: 'user', name: 'ada' }], operations: ['impersonate'] });
+    expect((await as('bob', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('200 bob');
+    expect((await as('root', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('403 escalation');
+    const ofBob = await t.call('POST /api/v1/tasks', {
+      token: t.tokens.bob,
+      body: { llm: 'alpha', request },
+    });
+    const seen = await as('bob', `GET /tasks/${(ofBob.json as { id: string }).id}`, { token: t.tokens.ada });
+    expect([seen.said, JSON.stringify(seen.json).includes('a secret')]).to.deep.equal(['200', false]);
+    const { token = '' } = (await api('POST /tokens', { name: 'm', preset: 'manage' })).json;
+    expect((await as('ada', 'GET /whoami', { token })).said).to.equal('403 forbidden');
+    expect(await said('PATCH /users/bob', { enabled: false })).to.equal('200');
+    expect((await as('bob', 'GET /whoami')).said).to.equal('404 user_not_found');
+  });
+
   it('`*` gives nothing of identity', async () => {
     await rbac('all', { ...ada, ...may('view:*', 'create:*', 'edit:*', 'delete:*', 'run:*') });
     for (const plural of ['users', 'groups', 'rbac'])

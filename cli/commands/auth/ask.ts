@@ -34,10 +34,15 @@ export function makeAuthAsk(
 }
 
 async function runAuthAsk(ctx: Context, { how, verb, what, as, output }: AuthAskOptions): Promise<void> {
-  const [{ printObject }, client] = await Promise.all([import('../../say/print.ts'), ctx.client()]);
+  const [{ printObject }, { authenticated }] = await Promise.all([
+    import('../../say/print.ts'),
+    import('../../who/target.ts'),
+  ]);
+  // Asked about another, and not as another: that takes fewer rights.
+  const client = await ctx.clientFor(authenticated(await ctx.target()));
   const [resource = '', ...rest] = what.split('/');
   const name = rest.length > 0 ? rest.join('/') : undefined;
-  const review = await client.access.review({ verb, resource, name, as });
+  const review = await client.access.review({ verb, resource, name, as: as ?? ctx.globals().as });
   const ways = review.why.map(({ rbac, via, binding }) =>
     rbac === '' ? `${binding}: it is your own` : `${binding}: rbac ${rbac}, ${via}`,
   );

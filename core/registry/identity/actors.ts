@@ -55,7 +55,15 @@ export async function readNamed(
  * between what is asked here and the commit.
  * @returns who the actor is behind it. @throws McpctlError `unauthenticated` to whom it is not any more.
  */
-export async function enterIdentity(trx: Knex.Transaction, { tokenId }: { tokenId: string }): Promise<Actor> {
+export async function enterIdentity(
+  trx: Knex.Transaction,
+  { tokenId, by }: Pick<Actor, 'tokenId' | 'by'>,
+): Promise<Actor> {
+  if (by)
+    throw new McpctlError(
+      'forbidden',
+      'Who acts as another changes nothing of who may what: do it as yourself.',
+    );
   await trx.raw('select revision from identity_epoch for update');
   const named = await readNamed(trx, { 'tokens.id': tokenId });
   if (!named) throw new McpctlError('unauthenticated');

@@ -7,6 +7,7 @@ import { group, user } from '../../resources/people/identity.ts';
 import type { Connection } from '../database/connect.ts';
 import { findRow, targetOf } from '../resources/rows.ts';
 import { enterIdentity } from './actors.ts';
+import { actAs } from './impersonate.ts';
 import { needAdminLeft } from './last-admin.ts';
 import { rightsOfGroup, waysOfUser, type Way } from './rights.ts';
 
@@ -31,6 +32,8 @@ export interface Groups {
   groupsOf(ids: readonly string[]): Promise<ReadonlyMap<string, string[]>>;
   /** By what a user is granted what they are granted. */
   waysOf(userId: string): Promise<Way[]>;
+  /** Another user, for who may act as them. @throws McpctlError as `actAs`. */
+  actAs(actor: Actor, name: string): Promise<Actor>;
   /** Grows with each write of identity, whoever makes it. */
   epoch(): Promise<string>;
 }
@@ -90,6 +93,7 @@ export function createGroups({ db, transaction }: Connection): Groups {
     groupsOf: (ids) =>
       namesBy(db, ids, { by: 'user_id', of: 'groups g on g.id = m.group_id', name: 'g.name' }),
     waysOf: (userId) => waysOfUser(db, userId),
+    actAs: (actor, name) => actAs(db, actor, name),
     async epoch() {
       const { rows } = await db.raw<{ rows: { revision: string }[] }>('select revision from identity_epoch');
       return rows[0]?.revision ?? '';
