@@ -16,6 +16,8 @@ import { refuseWhenStopping } from './middleware/stopping.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { personalityRoutes } from './routes/personalities.ts';
 import { applyRoutes } from './routes/apply.ts';
+import { eventRoutes } from './routes/events.ts';
+import { explainRoutes } from './routes/explain.ts';
 import { groupRoutes } from './routes/groups.ts';
 import { healthRoutes } from './routes/health.ts';
 import { inferRoutes } from './routes/infer.ts';
@@ -48,6 +50,8 @@ export const apiRoutes = [
   inferRoutes,
   taskRoutes,
   taskStreamRoutes,
+  explainRoutes,
+  eventRoutes,
   poolRoutes,
   tokenRoutes,
   groupRoutes,

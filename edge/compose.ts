@@ -29,6 +29,7 @@ import { createLiveness } from '../core/flow/alive/liveness.ts';
 import { countPools } from './shown/pool-counts.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { createKnownPools } from './believed/known-pools.ts';
+import { createLive } from './live/live.ts';
 import { createPoolLooks } from './believed/pool-looks.ts';
 import { createRedisWorkers } from './redis-users.ts';
 import { overlays } from './resources/overlays.ts';
@@ -127,6 +128,7 @@ export function wireEdge(
     open: { answers: () => limits.caps.openStreams(), workers: () => relay.size },
   });
   const limits = createLimits({ config, registry, metrics, clock, log, ofProcess });
+  const poolCounts: EdgeDeps['poolCounts'] = (keys) => countPools({ registry, queue }, keys);
   const deps: EdgeDeps & { queue: OpenedDoor } = {
     config,
     version,
@@ -154,11 +156,12 @@ export function wireEdge(
     metrics,
     checks: checksOf(connection, queue),
     ...signals,
-    poolCounts: (keys) => countPools({ registry, queue }, keys),
+    poolCounts,
+    live: createLive({ registry, liveness, queue, poolCounts, clock, log }),
   };
   const { undecided, formForAll } = deps;
   const ofCalls = [createIdentityWatch(deps), heartbeats, waiters, undecided, wakings, createTurnLine(deps)];
-  return { deps, services: [queue, formForAll, redisWorkers, authority, ...ofCalls, relay] };
+  return { deps, services: [queue, formForAll, redisWorkers, authority, ...ofCalls, deps.live, relay] };
 }
 
 /** What is in Postgres, and the keys that what is secret there is sealed with. */

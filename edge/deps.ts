@@ -21,6 +21,7 @@ import type { Metrics } from './metrics/metrics.ts';
 import type { RedisWorkers } from './redis-users.ts';
 import type { Relay } from './relay/relay.ts';
 import type { KnownPools } from './believed/known-pools.ts';
+import type { Live } from './live/live.ts';
 import type { LookAtPool } from './believed/pool-looks.ts';
 import type { Undecided } from './believed/undecided.ts';
 import type { PutOut } from './put-out.ts';
@@ -139,6 +140,8 @@ export interface EdgeDeps {
   /** For callers who wait: shared, and a moment old. */
   lookAtPool: LookAtPool;
   knownPools: KnownPools;
+  /** What changed, for pages that are open. */
+  live: Live;
   caps: Caps;
   rates: Rates;
   gates: Gates;

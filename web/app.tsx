@@ -5,6 +5,7 @@ import { path } from './state/router.ts';
 import { door, signOut, who } from './state/session.ts';
 import { SignIn } from './screens/sign-in.tsx';
 import { screenOf, sections } from './screens/index.tsx';
+import { Guarded } from './parts/guarded.tsx';
 import { Theme } from './parts/theme.tsx';
 
 const lines = {
@@ -84,7 +85,9 @@ export function App() {
       <div class="body">
         <Navigation />
         <main id="main" tabIndex={-1}>
-          <Screen key={path.value} />
+          <Guarded key={path.value}>
+            <Screen />
+          </Guarded>
         </main>
       </div>
       {door.value === 'out' && <SignIn />}

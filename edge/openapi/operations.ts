@@ -13,6 +13,7 @@ import {
   llmReplaceSchema,
   llmViewSchema,
 } from '../../core/llm.ts';
+import { explainViewSchema } from '../../core/task/explain.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import { membersViewSchema } from '../../core/pool.ts';
 import {
@@ -36,6 +37,7 @@ import { threadOperations } from './threads.ts';
 /** Schemas with a name of their own in the document. */
 const Llm = llmViewSchema.meta({ id: 'Llm' });
 const Members = membersViewSchema.meta({ id: 'Members' });
+const Explain = explainViewSchema.meta({ id: 'Explain' });
 const Task = taskViewSchema.meta({ id: 'Task' });
 const Token = tokenViewSchema.meta({ id: 'Token' });
 
@@ -126,6 +128,15 @@ const llms: Operation[] = [
     answer: Members,
     errors: ['llm_not_found'],
   },
+  {
+    call: 'GET /llms/{name}/explain',
+    tag: 'llms',
+    summary: 'Who would take a call now, and why not the others',
+    about: 'Of an llm, its alias, an agent or a pool. Members that you may not see are counted.',
+    status: 200,
+    answer: Explain,
+    errors: ['llm_not_found'],
+  },
 ];
 
 const tasks: Operation[] = [
@@ -191,6 +202,24 @@ const tasks: Operation[] = [
     status: 200,
     answerType: 'text/event-stream',
     errors: ['invalid_request', 'invalid_id', 'invalid_cursor', 'task_not_found', 'gone'],
+  },
+  {
+    call: 'GET /tasks/{id}/explain',
+    tag: 'tasks',
+    summary: 'Why this member: who has, had, or would take the task',
+    status: 200,
+    answer: Explain,
+    errors: ['invalid_id', 'task_not_found'],
+  },
+  {
+    call: 'GET /events',
+    tag: 'tasks',
+    summary: 'Hear what changes',
+    about:
+      'Server-sent events for who shows pools and tasks: `hello`, then at most once a second `changed` with `topics` (`pools`, `tasks`), as far as you may see them, and `signed-out` when your token is good no more. It never says what changed: ask. It ends after an hour, and when its reader takes nothing.',
+    status: 200,
+    answerType: 'text/event-stream',
+    errors: [],
   },
 ];
 

@@ -88,6 +88,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('GET /llms/{name}', '/llms/gpt');
     await fits('GET /llms/{name}/members', '/llms/gpt/members');
     await fits('DELETE /llms/{name}', '/llms/other');
+    await fits('GET /llms/{name}/explain', '/llms/gpt/explain');
     await fits('GET /pools', '/pools');
     await fits('GET /pools/{key}', '/pools/gpt');
     await fits('POST /pools/{key}/allow', '/pools/gpt/allow', { body: { user: 'bob' } });
@@ -96,6 +97,7 @@ describe('what the OpenAPI document says of answers', function () {
     const task = idOf(await fits('POST /tasks', '/tasks', { body: { llm: 'gpt', request: chat } }));
     await fits('GET /tasks', '/tasks');
     await fits('GET /tasks/{id}', `/tasks/${task}`);
+    await fits('GET /tasks/{id}/explain', `/tasks/${task}/explain`);
     await fits('DELETE /tasks/{id}', `/tasks/${task}`);
     const later = { prefer: 'respond-async' };
     await fits('POST /llms/{name}/infer', '/llms/gpt/infer', { body: chat, headers: later });
@@ -149,6 +151,7 @@ describe('what the OpenAPI document says of answers', function () {
     const ours = operations.filter(({ servedAt }) => servedAt === undefined); // Ollama's: test/contract/ollama.ts
     const rest = ours.map(({ call }) => call).filter((call) => !seen.has(call));
     expect(rest).to.have.members([
+      'GET /events',
       'GET /tasks/{id}/stream',
       'GET /llms/_provider-stream',
       'POST /llms/_provider-task/{id}/stream',

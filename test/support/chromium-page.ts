@@ -11,6 +11,8 @@ export interface Page {
   evaluate(expression: string): Promise<unknown>;
   /** Until the expression is true; fails after `withinMs` with what the page says. */
   until(expression: string, withinMs?: number): Promise<void>;
+  /** As when a person chooses its tab: the others are hidden. */
+  front(): Promise<void>;
   /** Of the whole page as text. */
   text(): Promise<string>;
   /** What went wrong in it since it was opened: violations of the policy, console errors, exceptions, failed loads. */
@@ -65,6 +67,9 @@ export async function openPage(
     asked,
     evaluate,
     text,
+    async front() {
+      await call('Page.bringToFront');
+    },
     async goto(url) {
       const done = new Promise<void>((resolve) => (loaded = resolve));
       await call('Page.navigate', { url });

@@ -2,15 +2,13 @@ import { signal } from '@preact/signals';
 import { ask, isFault } from './api.ts';
 import { eventsOf } from './events.ts';
 
-export const topics = ['overview', 'pools', 'tasks', 'workers'] as const;
+export const topics = ['pools', 'tasks'] as const;
 export type Topic = (typeof topics)[number];
 
 /** Counts how often a topic changed; who shows it asks again. */
 export const changes: Record<Topic, { value: number; subscribe(hear: (n: number) => void): () => void }> = {
-  overview: signal(0),
   pools: signal(0),
   tasks: signal(0),
-  workers: signal(0),
 };
 /** `live`: changes are told · `away`: the stream broke, and is tried again · `asking`: this browser keeps no stream, so each page asks. */
 export const line = signal<'live' | 'away' | 'asking'>('asking');
@@ -43,6 +41,9 @@ function tell(word: Word): void {
   channel?.postMessage(word);
 }
 
+/** What the door says now; it says 401, as the stream did. */
+const refusal = (): Promise<unknown> => ask('GET', '/whoami').catch((thrown: unknown) => thrown);
+
 /** One look at the stream, until it ends. @throws Fault where it cannot be had. */
 async function follow(signal: AbortSignal): Promise<void> {
   const silent = new AbortController();
@@ -54,6 +55,7 @@ async function follow(signal: AbortSignal): Promise<void> {
     for await (const { event, data } of eventsOf(answer)) {
       clearTimeout(timer);
       timer = setTimeout(() => silent.abort(), SILENT_MS);
+      if (event === 'signed-out') throw await refusal();
       if (event === 'changed') {
         const said = (JSON.parse(data) as { topics: string[] }).topics;
         tell({ topics: topics.filter((topic) => said.includes(topic)) });

@@ -1,7 +1,11 @@
 import type { ComponentType } from 'preact';
 import { may } from '../state/session.ts';
+import { Llm, Llms } from './llms.tsx';
 import { Overview } from './overview.tsx';
+import { Playground } from './playground.tsx';
 import { Pool, Pools } from './pools.tsx';
+import { Task } from './task.tsx';
+import { Tasks } from './tasks.tsx';
 import { Screen } from '../parts/page.tsx';
 import { Empty } from '../parts/empty.tsx';
 
@@ -16,6 +20,9 @@ interface Section {
 export const sections: readonly Section[] = [
   { path: '/', name: 'Overview', isOffered: () => true },
   { path: '/pools', name: 'Pools', isOffered: () => may('view', 'pool') },
+  { path: '/llms', name: 'Llms', isOffered: () => may('view', 'llm') },
+  { path: '/tasks', name: 'Tasks', isOffered: () => may('view', 'task') },
+  { path: '/playground', name: 'Playground', isOffered: () => may('run', 'pool') || may('run', 'llm') },
 ];
 
 function NotHere() {
@@ -34,6 +41,11 @@ const screens: readonly [RegExp, ComponentType][] = [
   [/^\/$/, Overview],
   [/^\/pools\/?$/, Pools],
   [/^\/pools\/[^/]+$/, Pool],
+  [/^\/llms\/?$/, Llms],
+  [/^\/llms\/[^/]+$/, Llm],
+  [/^\/tasks\/?$/, Tasks],
+  [/^\/tasks\/[^/]+$/, Task],
+  [/^\/playground\/?$/, Playground],
 ];
 
 export const screenOf = (path: string): ComponentType =>

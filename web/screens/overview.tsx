@@ -4,7 +4,7 @@ import type { Page } from '../net/pages.ts';
 import { Empty } from '../parts/empty.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
-import { PoolTable } from '../parts/pool-table.tsx';
+import { PoolTable } from '../shown/pool-table.tsx';
 
 /** The four steps to a first answer; each turns green by itself. */
 function Checklist({ pools }: { pools: readonly PoolView[] }) {

@@ -4,12 +4,12 @@ import type { Page } from '../net/pages.ts';
 import { Empty } from '../parts/empty.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
-import { PoolTable } from '../parts/pool-table.tsx';
-import { Slots } from '../parts/slots.tsx';
-import { Status } from '../parts/status.tsx';
+import { PoolTable } from '../shown/pool-table.tsx';
+import { Slots } from '../shown/slots.tsx';
+import { Status } from '../shown/status.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age, span } from '../parts/time.tsx';
-import { path } from '../state/router.ts';
+import { named } from '../state/router.ts';
 
 export function Pools() {
   const pools = useLoad<Page<PoolView>>('/pools?limit=500', 'pools');
@@ -51,8 +51,7 @@ function Members({ members }: { members: readonly MemberView[] }) {
 }
 
 export function Pool() {
-  const key = path.value.split('/')[2] ?? '';
-  const name = decodeURIComponent(key);
+  const { raw: key, name } = named.value;
   const pool = useLoad<PoolView>(`/pools/${key}`, 'pools');
   return (
     <Screen

@@ -8,6 +8,20 @@ const address = signal(here());
 export const path = computed(() => address.value.split('?')[0] ?? '/');
 export const query = computed(() => new URLSearchParams(address.value.split('?')[1] ?? ''));
 
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // somebody cut it off; the server says that there is no such thing
+  }
+}
+
+/** What the second part of the path names: as it stands there, which a call takes, and for people. */
+export const named = computed(() => {
+  const raw = path.value.split('/')[2] ?? '';
+  return { raw, name: decoded(raw) };
+});
+
 /** @param to below `/ui`. @param how `replace` leaves no way back, for what is typed into a filter. */
 export function go(to: string, how: 'push' | 'replace' = 'push'): void {
   if (how === 'push') history.pushState(null, '', BASE + to);

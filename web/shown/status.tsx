@@ -3,12 +3,18 @@ const kinds: Readonly<Record<string, 'good' | 'busy' | 'bad' | 'calm'>> = {
   active: 'good',
   completed: 'good',
   live: 'good',
+  ready: 'good',
+  chosen: 'good',
   running: 'busy',
   claimed: 'busy',
   draining: 'busy',
+  busy: 'busy',
+  waking: 'busy',
   error: 'bad',
   inactive: 'bad',
   gone: 'bad',
+  failed: 'bad',
+  away: 'bad',
 };
 
 export function Status({ of }: { of: string }) {

@@ -1,7 +1,7 @@
 import type { PoolView } from '../../core/pool.ts';
 import { Slots } from './slots.tsx';
-import { Table } from './table.tsx';
-import { span } from './time.tsx';
+import { Table } from '../parts/table.tsx';
+import { span } from '../parts/time.tsx';
 
 const slotsOf = ({ members }: PoolView): number => members.reduce((all, { slots }) => all + slots, 0);
 

@@ -1,0 +1,21 @@
+import { z } from 'zod';
+
+/** What became, or would become, of a member in the choice of who answers. */
+const verdicts = ['chosen', 'ready', 'busy', 'waking', 'failed', 'excluded', 'away'] as const;
+
+export const candidateSchema = z.object({
+  name: z.string(),
+  /** `chosen`: has, or had, the task · `ready` would take one · `busy`: all its slots run · `waking`: sleeps and can be woken · `failed`: tried and gave it back · `excluded`: cannot do it · `away`: does not serve. */
+  verdict: z.enum(verdicts),
+  /** A sentence. */
+  reason: z.string(),
+});
+export type Candidate = z.infer<typeof candidateSchema>;
+
+/** Answer of `GET /api/v1/llms/:name/explain` and `/api/v1/tasks/:id/explain`. */
+export const explainViewSchema = z.object({
+  /** All of it in a sentence. */
+  summary: z.string(),
+  candidates: z.array(candidateSchema),
+});
+export type ExplainView = z.infer<typeof explainViewSchema>;

@@ -1,0 +1,93 @@
+import { can, type Actor } from '../../core/access.ts';
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import { changedIn, look, type Look, type LookDeps } from './look.ts';
+
+export type Topic = 'pools' | 'tasks';
+
+/** Somebody who watches. */
+export interface Viewer {
+  actor: Actor;
+  /** Must not throw or wait. */
+  tell: (topics: readonly Topic[]) => void;
+}
+
+/** What changed, for all who watch at this edge. */
+export interface Live extends Service {
+  /** @returns the way out. @throws McpctlError `too_many_requests`. */
+  watch(viewer: Viewer): () => void;
+}
+
+const EVERY_MS = 1_000;
+/** A look that takes long is followed by a pause this many times as long, so that watching never costs more than a part of an edge. */
+const PAUSE_FACTOR = 9;
+const MOST_VIEWERS = 1_000;
+
+interface LiveDeps extends LookDeps {
+  clock: Clock;
+  log: Log;
+}
+
+const mayView = (actor: Actor, resource: 'pool' | 'task', target: object): boolean =>
+  can(actor, 'view', { resource, target });
+
+function topicsFor({ actor }: Viewer, before: Look, after: Look): Topic[] {
+  const pools = changedIn(before.pools, after.pools, ({ poolKey }) => poolKey);
+  const tasks = changedIn(before.tasks, after.tasks, ({ id }) => id);
+  const topics: Topic[] = [];
+  if (pools.some(({ poolKey }) => mayView(actor, 'pool', { name: poolKey, poolKey }))) topics.push('pools');
+  if (tasks.some(({ ownerId, poolKey }) => mayView(actor, 'task', { ownerId, poolKey })))
+    topics.push('tasks');
+  return topics;
+}
+
+/**
+ * One look a second for all who watch at this edge, and none for nobody. Viewers are told which topics changed for them, never
+ * what: they ask, with the rights of that moment. When the stores are away nothing is told; back again, all is new.
+ */
+export function createLive(deps: LiveDeps): Live {
+  const viewers = new Set<Viewer>();
+  let before: Look | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const tick = async (): Promise<void> => {
+    const from = deps.clock.elapsed();
+    try {
+      const after = await look(deps);
+      for (const viewer of viewers) {
+        const topics = before ? topicsFor(viewer, before, after) : (['pools', 'tasks'] as const);
+        if (topics.length > 0) viewer.tell(topics);
+      }
+      before = after;
+    } catch (thrown) {
+      before = undefined; // whatever changes meanwhile is told when they are back
+      deps.log.debug({ why: messageOf(thrown) }, 'nobody who watches was told: the stores are away');
+    }
+    timer = undefined;
+    const pauseMs = Math.max(EVERY_MS, (deps.clock.elapsed() - from) * PAUSE_FACTOR);
+    if (viewers.size > 0) timer = setTimeout(() => void tick(), pauseMs);
+    else before = undefined;
+  };
+  const begin = (): void => {
+    if (viewers.size === 1 && timer === undefined) timer = setTimeout(() => void tick(), EVERY_MS);
+  };
+  return {
+    name: 'live',
+    watch(viewer) {
+      if (viewers.size >= MOST_VIEWERS)
+        throw new McpctlError(
+          'too_many_requests',
+          `${String(MOST_VIEWERS)} watch at this edge already, the most that may.`,
+        );
+      viewers.add(viewer);
+      begin();
+      return () => void viewers.delete(viewer);
+    },
+    async stop() {
+      viewers.clear();
+      clearTimeout(timer);
+      timer = undefined;
+    },
+  };
+}

@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto';
+import { everything } from '../../core/access.ts';
+import type { TaskRow } from '../../core/task/task.ts';
+import { isTerminal } from '../../core/task/task.ts';
+import type { Liveness } from '../../core/flow/alive/liveness.ts';
+import { refOf } from '../../core/flow/deps.ts';
+import type { QueueDoor } from '../../core/queue/door.ts';
+import type { Registry } from '../../core/registry/registry.ts';
+
+/** What is looked at of the whole installation, however large it is. */
+const MOST_POOLS = 100;
+const MOST_TASKS = 200;
+
+export interface LookDeps {
+  registry: Pick<Registry, 'pools' | 'tasks'>;
+  liveness: Pick<Liveness, 'loadPools'>;
+  queue: Pick<QueueDoor, 'fences'>;
+  poolCounts(poolKeys: readonly string[]): Promise<ReadonlyMap<string, { pending: number; running: number }>>;
+}
+
+interface Seen {
+  /** Changes with what it stands for, and is nothing else. */
+  mark: string;
+}
+export interface SeenPool extends Seen {
+  poolKey: string;
+}
+export interface SeenTask extends Seen {
+  id: string;
+  ownerId: string;
+  poolKey: string;
+}
+
+export interface Look {
+  pools: readonly SeenPool[];
+  tasks: readonly SeenTask[];
+}
+
+const markOf = (value: unknown): string => createHash('sha1').update(JSON.stringify(value)).digest('base64');
+
+async function lookAtPools({ registry, liveness, poolCounts }: LookDeps): Promise<SeenPool[]> {
+  const keys = await registry.pools.list({ scope: everything, after: undefined, limit: MOST_POOLS });
+  const [pools, counts] = await Promise.all([liveness.loadPools(keys), poolCounts(keys)]);
+  return pools.map(({ key, members }) => {
+    const { running = 0, pending = 0 } = counts.get(key) ?? {};
+    const each = members.map(({ row, status, misconfigured, announced }) => [
+      row.name,
+      status,
+      misconfigured,
+      announced.map((one) => [one.slots, one.running, one.state]),
+    ]);
+    return { poolKey: key, mark: markOf([each, running, pending]) };
+  });
+}
+
+async function lookAtTasks({ registry, queue }: LookDeps): Promise<SeenTask[]> {
+  const rows = await registry.tasks.list({ scope: everything, limit: MOST_TASKS });
+  const live = rows.filter(({ status }) => !isTerminal(status));
+  const fences = await queue.fences.read(live.map(refOf));
+  const held = new Map(live.map((row, i) => [row.id, fences[i] ?? null]));
+  const stateOf = (row: TaskRow): string => {
+    const fence = held.get(row.id);
+    return fence ? `${fence.state} ${fence.llm} ${String(fence.firstAt ?? '')}` : row.status;
+  };
+  return rows.map((row) => {
+    const { id, ownerId, poolName: poolKey } = row;
+    return { id, ownerId, poolKey, mark: stateOf(row) };
+  });
+}
+
+/** How pools and the newest tasks are now: a few queries, whoever watches. @throws McpctlError `unavailable`. */
+export async function look(deps: LookDeps): Promise<Look> {
+  const [pools, tasks] = await Promise.all([lookAtPools(deps), lookAtTasks(deps)]);
+  return { pools, tasks };
+}
+
+/** Of what a later look shows that an earlier one did not, or otherwise. */
+export function changedIn<T extends Seen>(
+  before: readonly T[],
+  after: readonly T[],
+  keyOf: (one: T) => string,
+): T[] {
+  const marks = new Map(before.map((one) => [keyOf(one), one.mark]));
+  const now = new Set(after.map(keyOf));
+  return [
+    ...after.filter((one) => marks.get(keyOf(one)) !== one.mark),
+    ...before.filter((one) => !now.has(keyOf(one))),
+  ];
+}

@@ -1,0 +1,52 @@
+import { Router } from 'express';
+import { can, seesCallee } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { aliasSchema, uuidSchema } from '../../core/names.ts';
+import { refOf } from '../../core/flow/deps.ts';
+import { isTerminal, type TaskRow, type TaskView } from '../../core/task/task.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { actorOf } from '../http/context.ts';
+import { explainPool, explainTask } from '../shown/explain.ts';
+import { taskOf } from '../shown/task-of.ts';
+import { isHeld, taskDetails, taskView } from '../shown/task-view.ts';
+
+const nothing = { requestBody: null, responseBody: null };
+
+/** A task with its attempts, and without its bodies. */
+async function attempted(deps: EdgeDeps, row: TaskRow): Promise<TaskView> {
+  const { tasks, llms } = deps.registry;
+  const live = isTerminal(row.status) ? [] : [refOf(row)];
+  const [lost, fences] = await Promise.all([tasks.attempts(row.id), deps.queue.fences.read(live)]);
+  const fence = fences[0] ?? null;
+  const id = fence && isHeld(fence) ? uuidSchema.safeParse(fence.llm).data : undefined;
+  const llm = id === undefined ? '' : ((await llms.byId(id))?.name ?? id);
+  const now = fence && isHeld(fence) ? { fence, llm } : null;
+  return {
+    ...taskView(row, fence),
+    ...taskDetails(row, { bodies: nothing, lost, now, showsSessions: false }),
+  };
+}
+
+/** `GET /api/v1/llms/:name/explain` and `/api/v1/tasks/:id/explain`: who takes it, or took it, and why. */
+export function explainRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  router.get('/llms/:name/explain', async (req, res) => {
+    const actor = actorOf(req);
+    const name = aliasSchema.safeParse(req.params['name']);
+    const known = name.success ? await deps.knownPools.ask(name.data) : undefined;
+    if (!known) throw new McpctlError('llm_not_found');
+    const { poolKey, llm, agent } = known.resolved;
+    const isThere =
+      agent === null
+        ? seesCallee(actor, { poolKey, llm })
+        : can(actor, 'run', { resource: 'agent', target: { ...agent, poolKey } });
+    if (!isThere) throw new McpctlError('llm_not_found');
+    res.json(explainPool(await deps.liveness.loadPool(poolKey), actor));
+  });
+  router.get('/tasks/:id/explain', async (req, res) => {
+    const row = await taskOf(deps, req);
+    const [pool, task] = await Promise.all([deps.liveness.loadPool(row.poolName), attempted(deps, row)]);
+    res.json(explainTask(pool, task, { actor: actorOf(req), pinned: row.pin }));
+  });
+  return router;
+}

@@ -1,0 +1,119 @@
+import { can, type Actor } from '../../core/access.ts';
+import type { Candidate, ExplainView } from '../../core/task/explain.ts';
+import type { LiveLlm, LivePool } from '../../core/flow/alive/liveness.ts';
+import type { Operation } from '../../core/llm.ts';
+import { unfitFor } from '../../core/member/fit.ts';
+import type { TaskView } from '../../core/task/task.ts';
+
+type Verdict = Omit<Candidate, 'name'>;
+
+const whyAway: Readonly<Record<string, string>> = {
+  publisher_gone: 'Its worker is gone.',
+  backend_down: 'Its backend does not answer its worker.',
+  unpublished: 'Its worker publishes it no more.',
+  denied: 'It was put out of the pool.',
+};
+
+/** How a member stands now, for who would ask it next. */
+function standing(member: LiveLlm): Verdict {
+  const { status, inactiveReason, misconfigured, announced, row } = member;
+  if (misconfigured !== null) return { verdict: 'excluded', reason: misconfigured };
+  if (status === 'hibernating')
+    return { verdict: 'waking', reason: 'It sleeps, and is woken when nobody else serves.' };
+  if (status !== 'active') {
+    const reason = whyAway[inactiveReason ?? ''] ?? 'It does not serve now.';
+    return { verdict: 'away', reason };
+  }
+  if (announced.length === 0) {
+    const who =
+      row.kind === 'public'
+        ? 'No hosted worker serves it.'
+        : 'Its worker has not said for some seconds that it serves.';
+    return { verdict: 'away', reason: who };
+  }
+  if (announced.every(({ state }) => state === 'draining'))
+    return { verdict: 'away', reason: 'Its worker takes nothing new: it is paused, or stops.' };
+  const slots = announced.reduce((all, one) => all + one.slots, 0);
+  const running = announced.reduce((all, one) => all + one.running, 0);
+  const free = slots - running;
+  if (free > 0) return { verdict: 'ready', reason: `${String(free)} of ${String(slots)} slots are free.` };
+  return { verdict: 'busy', reason: `All of its ${String(slots)} slots run something.` };
+}
+
+const cannot: Readonly<Record<string, string>> = {
+  operation: 'Its backend does not serve this kind of call.',
+  tokenIds: 'Its backend takes no token ids.',
+  tools: 'Its model cannot use tools.',
+  vision: 'Its model cannot see pictures.',
+};
+
+const fitted = (member: LiveLlm, operation: Operation): Verdict => {
+  // Chat stands in for what is translated to it (docs/translation.md).
+  const needs = { operation, tools: false, vision: false, tokenIds: false, aboutTokens: 0 };
+  const chat = { ...needs, operation: 'chat' as const };
+  const unfit = unfitFor(member.row.capabilities, needs) && unfitFor(member.row.capabilities, chat);
+  return unfit ? { verdict: 'excluded', reason: cannot[unfit] ?? 'It cannot do this.' } : standing(member);
+};
+
+const seenBy = (actor: Actor, { members }: LivePool): readonly LiveLlm[] =>
+  members.filter(({ row: { name, ownerId, poolKey } }) =>
+    can(actor, 'view', { resource: 'llm', target: { name, ownerId, poolKey } }),
+  );
+
+const hiddenOf = (pool: LivePool, seen: readonly LiveLlm[]): string =>
+  pool.members.length > seen.length
+    ? ` ${String(pool.members.length - seen.length)} more may not be seen by you.`
+    : '';
+
+/** Who of a pool would take a call now. @param only the llm that was asked for, where that is one of the pool and not the pool. */
+export function explainPool(pool: LivePool, actor: Actor): ExplainView {
+  const seen = seenBy(actor, pool);
+  const candidates = seen.map((member) => ({ name: member.row.name, ...standing(member) }));
+  const count = (verdict: Candidate['verdict']): number =>
+    candidates.filter((one) => one.verdict === verdict).length;
+  const ready = count('ready');
+  const summary =
+    ready > 0
+      ? `${String(ready)} of ${String(candidates.length)} would take a call at once; who asks for work first gets it.`
+      : count('busy') > 0
+        ? 'All that serve are busy: a call waits in the queue.'
+        : count('waking') > 0
+          ? 'Nobody serves now: a call wakes one that sleeps, and waits for it.'
+          : 'Nobody serves it now: a call waits until somebody does, or its time is over.';
+  return { summary: summary + hiddenOf(pool, seen), candidates };
+}
+
+/** Who of its pool has, had, or would take a task. */
+export function explainTask(
+  pool: LivePool,
+  task: TaskView,
+  { actor, pinned }: { actor: Actor; pinned: string | null },
+): ExplainView {
+  const seen = seenBy(actor, pool);
+  const chosen = task.claimedLlm;
+  const lost = new Map((task.attemptLog ?? []).map((attempt) => [attempt.llm, attempt]));
+  const candidates = seen.map((member): Candidate => {
+    const { name } = member.row;
+    const attempt = lost.get(name);
+    if (name === chosen) {
+      const when = task.completedAt === null ? 'has it' : 'answered it';
+      return { name, verdict: 'chosen', reason: `It ${when}: it asked for work first with a free slot.` };
+    }
+    if (pinned !== null && member.row.id !== pinned)
+      return { name, verdict: 'excluded', reason: 'The call was for one member, and this is another.' };
+    if (attempt)
+      return {
+        name,
+        verdict: 'failed',
+        reason: `Attempt ${String(attempt.n)} ended with ${attempt.reason}.`,
+      };
+    return { name, ...fitted(member, task.operation) };
+  });
+  const { status } = task;
+  const waits = status === 'pending' ? explainPool(pool, actor).summary : '';
+  const ended =
+    chosen === null
+      ? `No member has it: it is ${status}.`
+      : `${chosen} was chosen; the others are as they stand now.`;
+  return { summary: waits === '' ? ended + hiddenOf(pool, seen) : waits, candidates };
+}

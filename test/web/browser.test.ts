@@ -1,0 +1,216 @@
+import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { chats } from '../support/backend.ts';
+import { startChromium, type Browser } from '../support/chromium.ts';
+import type { Page } from '../support/chromium-page.ts';
+import { startSystem, until, type System } from '../support/system.ts';
+
+/** What models and strangers write: each would be heard of, by a fault of the page or a request, if it became more than text. */
+const hostile = [
+  '<img src=x onerror="document.title=`owned`"><script>document.title=`owned`</script><svg onload=alert(1)>',
+  '[x](javascript:alert(1)) ![](https://evil.test/?q=1) <style>*{display:none}</style>',
+  '\u202Eback\u202C \u200B\u001b[31mred ' + 'W'.repeat(3_000),
+].join('\n');
+
+const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
+const rules = `{ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }`;
+
+const sizes = { wide: { width: 1280, height: 800 }, narrow: { width: 360, height: 740 } };
+
+describe('the page in a browser', function () {
+  this.timeout(120_000);
+  let t: System;
+  let browser: Browser;
+  let page: Page;
+  let forgiven: { page: Page | null; faults: number } = { page: null, faults: 0 };
+  before(async function () {
+    const chromium = await startChromium();
+    if (!chromium) {
+      if (this.test) this.test.title += ' (there is no Chromium here: set CHROMIUM to the path of one)';
+      return this.skip();
+    }
+    browser = chromium;
+    t = await startSystem();
+    await t.startWorker([{ name: 'desk', poolName: 'house', maxConcurrency: 2, backend: t.backend }]);
+    page = await browser.page(sizes.wide);
+  });
+  after(async () => {
+    await browser?.close();
+    await t?.close();
+  });
+
+  const once = async (): Promise<string> =>
+    ((await (await t.call('POST', '/ui/once')).json()) as { once: string }).once;
+  const says = (pattern: RegExp): string => `${String(pattern)}.test(document.body.innerText)`;
+  const go = async (path: string, pattern: RegExp): Promise<void> => {
+    await page.evaluate(
+      `(history.pushState(null, '', '/ui${path}'), dispatchEvent(new PopStateEvent('popstate')))`,
+    );
+    await page.until(says(pattern));
+  };
+  const type = (selector: string, text: string): Promise<unknown> =>
+    page.evaluate(`(() => { const field = document.querySelector(${JSON.stringify(selector)});
+      field.value = ${JSON.stringify(text)}; field.dispatchEvent(new Event('input', { bubbles: true })); })()`);
+  const press = (text: string): Promise<unknown> =>
+    page.evaluate(
+      `[...document.querySelectorAll('button')].find((b) => b.innerText.trim() === '${text}').click()`,
+    );
+  /** What a test has brought about itself. */
+  const forgive = (pattern: RegExp): void => {
+    const { faults } = page;
+    const before = page === forgiven.page ? forgiven.faults : 0;
+    expect(faults.slice(before).filter((fault) => !pattern.test(fault))).to.deep.equal([]);
+    forgiven = { page, faults: faults.length };
+  };
+  /** Looked at, accessible, within its width, and nothing wrong or foreign in it. */
+  const sound = async (name: string): Promise<void> => {
+    await page.screenshot(name);
+    const width = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
+    expect(width, `${name} is as wide as its window`).to.equal(0);
+    if ((await page.evaluate('typeof window.axe')) !== 'object') await page.evaluate(axe);
+    const violations = await page.evaluate(
+      `axe.run(document, ${rules}).then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html, failureSummary }) => html.slice(0, 120) + failureSummary).join(' | ')))`,
+    );
+    expect(violations, name).to.deep.equal([]);
+    expect(page.faults.slice(page === forgiven.page ? forgiven.faults : 0), name).to.deep.equal([]);
+    expect(page.asked.filter((url) => !url.startsWith(t.url) && !/^(data|blob):/.test(url))).to.deep.equal(
+      [],
+    );
+    expect(await page.evaluate('document.title'), name).to.match(/ · mcpctl$|^mcpctl$/);
+  };
+
+  it('begins with a link: signed in, the code gone from the address, at most eight requests', async () => {
+    const code = await once();
+    await page.goto(`${t.url}/ui/#once=${code}`);
+    await page.until(says(/house/));
+    await page.until(says(/● live/));
+    expect(await page.evaluate('location.href')).to.equal(`${t.url}/ui/`);
+    expect(page.asked.filter((url) => !url.startsWith('data:')).length, page.asked.join('\n')).to.be.at.most(
+      8,
+    );
+    expect(
+      await page.evaluate('document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage })'),
+    ).to.equal('{}');
+    await sound('overview-1280');
+  });
+
+  it('takes no string for markup', async () => {
+    const other = await browser.page(sizes.narrow); // its faults are what is wanted
+    await other.goto(`${t.url}/ui/`);
+    const tried = `(() => { try { document.body.innerHTML = 'x'; return 'taken'; } catch (e) { return e.name; } })()`;
+    expect(await other.evaluate(tried)).to.equal('TypeError');
+    await page.front();
+  });
+
+  it('asks a model, shows its words as words, stops it, and says why this member', async () => {
+    t.backend.reply(chats([hostile.slice(0, 50), hostile.slice(50)]));
+    await go('/playground?llm=house', /Message/);
+    await type('form textarea', 'Hello');
+    await press('Send');
+    await page.until(says(/why this member/));
+    expect(await page.text())
+      .to.include('<img src=x onerror=')
+      .and.include('javascript:alert(1)');
+    await sound('playground-1280');
+    t.backend.reply(chats(['alpha ', 'beta ', 'gamma'], { paced: true }));
+    t.backend.forget();
+    await type('form textarea', 'Again');
+    await press('Send');
+    t.backend.release(1);
+    await page.until(says(/alpha/));
+    await press('Stop');
+    await t.backend.next('closed'); // its backend is free
+    await page.until(says(/stopped/));
+    t.backend.forget();
+    await type('form textarea', 'Before its first word');
+    await press('Send');
+    await t.backend.next('request');
+    await press('Stop');
+    await t.backend.next('closed');
+    await page.until(`document.body.innerText.split('stopped').length === 3`);
+    await press('View code');
+    await page.until(`document.querySelector('dialog[open]') !== null`);
+    await sound('code-1280');
+    expect(await page.text())
+      .to.include('/v1/chat/completions')
+      .and.not.include(t.token);
+    await press('Close');
+  });
+
+  it('shows tasks, one task with its reasons, and cancels a live one', async () => {
+    t.backend.reply(chats(['first words ', 'more ', 'and more'], { paced: true }));
+    const asked = t.call('POST', '/api/v1/llms/house/infer', {
+      body: { messages: [{ role: 'user', content: 'x' }], stream: true },
+    });
+    t.backend.release(2); // one may go to what was stopped above
+    const id = (await asked).headers.get('x-mcpctl-task-id') ?? '';
+    await go('/tasks', /Llm/);
+    await page.until(says(new RegExp(`…${id.slice(-8)}`)));
+    await sound('tasks-1280');
+    await go(`/tasks/${id}`, /Why desk/);
+    await page.until(says(/first words/));
+    await sound('task-1280');
+    await press('Cancel this task');
+    await page.until(`document.querySelector('dialog[open]') !== null`);
+    await press('Cancel the task');
+    await page.until(says(/cancelled/));
+    await until(
+      () => t.task(id),
+      ({ status }) => status === 'cancelled',
+    );
+  });
+
+  it('fits 360 px, dark and light, on every screen', async () => {
+    const wide = page;
+    page = await browser.page(sizes.narrow);
+    await page.goto(`${t.url}/ui/`);
+    await page.until(says(/house/));
+    await sound('overview-360');
+    for (const theme of ['dark', 'light']) {
+      await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`);
+      for (const [name, pattern] of screens) {
+        await go(`/${name}`, pattern);
+        await sound(`${name.replace('/', '-')}-360-${theme}`);
+      }
+    }
+    page = wide;
+    await page.front();
+  });
+
+  it('asks to sign in again, over what was there, when its token is revoked', async () => {
+    const made = (await (await t.call('POST', '/api/v1/tokens', { body: { name: 'browser' } })).json()) as {
+      id: string;
+      token: string;
+    };
+    await page.evaluate(`fetch('/ui/session', { method: 'DELETE' })`);
+    await page.goto(`${t.url}/ui/playground`);
+    await page.until(`document.querySelector('input[name=token]') !== null`);
+    forgive(/401/); // that is how it hears that nobody is signed in
+    await sound('sign-in-1280');
+    await type('input[name=token]', made.token);
+    await press('Sign in');
+    await page.until(says(/Message/));
+    await type('form textarea', 'half a thought');
+    await t.call('DELETE', `/api/v1/tokens/${made.id}`);
+    await page.until(`document.querySelector('dialog[open] input[name=token]') !== null`);
+    forgive(/401/);
+    const before = page.asked.length;
+    await type('dialog input[name=token]', t.token);
+    await press('Sign in');
+    await page.until(`document.querySelector('dialog[open]') === null`);
+    expect(page.asked.length - before).to.be.at.most(8);
+    expect(await page.evaluate(`document.querySelector('form textarea').value`)).to.equal('half a thought');
+  });
+});
+
+const screens: readonly [string, RegExp][] = [
+  ['pools', /house/],
+  ['pools/house', /desk/],
+  ['llms', /desk/],
+  ['llms/desk', /slots are free/],
+  ['tasks', /Tokens|Llm/],
+  ['tasks?status=error', /No task fits/],
+  ['playground?llm=house', /Message/],
+  ['no-such', /no such screen/],
+];

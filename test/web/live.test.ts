@@ -1,0 +1,85 @@
+import { expect } from 'chai';
+import type { ExplainView } from '../../core/task/explain.ts';
+import { edgeFixture, publicLlm, type EdgeFixture } from '../support/edge.ts';
+
+/** The events of a stream as they come, until it is left. */
+async function watch(t: EdgeFixture, token: string) {
+  const left = new AbortController();
+  const headers = { authorization: `Bearer ${token}` };
+  const answer = await fetch(`${t.url}/api/v1/events`, { headers, signal: left.signal });
+  expect(answer.headers.get('content-type')).to.match(/^text\/event-stream/);
+  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  const until = async (pattern: RegExp): Promise<string> => {
+    while (!pattern.test(text)) {
+      const { done, value = '' } = (await reader?.read()) ?? { done: true };
+      if (done) throw new Error(`It ended: ${text}`);
+      text += value;
+    }
+    return text;
+  };
+  const forget = (): void => void (text = '');
+  return {
+    until,
+    forget,
+    leave: () => left.abort(),
+    ended: async () => (await reader?.read())?.done === true,
+  };
+}
+
+describe('what is live', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+    await publicLlm(t, 'gpt');
+  });
+  after(() => t.close());
+
+  const submit = (token: string) =>
+    t.call('POST /api/v1/tasks', {
+      token,
+      body: { llm: 'gpt', request: { messages: [{ role: 'user', content: 'x' }] } },
+    });
+
+  it('tells each viewer of topics that changed for them, and of no other’s tasks', async () => {
+    const viewers = await Promise.all(
+      [t.tokens.ada, t.tokens.bob, t.tokens.root].map((token) => watch(t, token)),
+    );
+    const [ada, bob, root] = viewers;
+    for (const viewer of viewers) await viewer.until(/"topics":\["pools","tasks"\]/); // the first look: all is new
+    for (const viewer of viewers) viewer.forget();
+    const { id } = (await submit(t.tokens.ada)).json as { id: string };
+    expect(await ada?.until(/event: changed\ndata: .*tasks/)).not.to.include(id);
+    await root?.until(/event: changed\ndata: .*tasks/);
+    // The pool's count changed for everybody; bob is told of that, and of no task.
+    expect(await bob?.until(/event: changed/)).to.not.include('tasks');
+    for (const viewer of viewers) viewer.leave();
+  });
+
+  it('ends with its token, and says so', async () => {
+    const made = (await t.call('POST /api/v1/tokens', { body: { name: 'viewer' } })).json as {
+      id: string;
+      token: string;
+    };
+    const viewer = await watch(t, made.token);
+    await viewer.until(/event: hello/);
+    await t.call(`DELETE /api/v1/tokens/${made.id}`);
+    expect(await viewer.until(/event: signed-out\n.*\n\n/)).to.include('unauthenticated');
+    expect(await viewer.ended()).to.equal(true);
+  });
+
+  it('explains who would take a call, and why a task waits', async () => {
+    const llm = (await t.call('GET /api/v1/llms/gpt/explain')).json as ExplainView;
+    expect(llm.summary).to.include('Nobody serves it now');
+    expect(llm.candidates).to.deep.equal([
+      { name: 'gpt', verdict: 'away', reason: 'No hosted worker serves it.' },
+    ]);
+    const { id } = (await submit(t.tokens.ada)).json as { id: string };
+    const task = (await t.call(`GET /api/v1/tasks/${id}/explain`)).json as ExplainView;
+    expect(task.candidates.map(({ verdict }) => verdict)).to.deep.equal(['away']);
+    expect(task.summary).to.include('Nobody serves it now');
+    expect((await t.call(`GET /api/v1/tasks/${id}/explain`, { token: t.tokens.bob })).status).to.equal(404);
+    expect((await t.call('GET /api/v1/llms/nobody/explain')).status).to.equal(404);
+  });
+});

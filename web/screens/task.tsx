@@ -1,0 +1,167 @@
+import { useSignal } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
+import { useEffect } from 'preact/hooks';
+import type { ExplainView } from '../../core/task/explain.ts';
+import type { TaskView } from '../../core/task/task.ts';
+import { followTask, noAnswer } from '../net/answer.ts';
+import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { useLoad } from '../net/load.ts';
+import { Dialog } from '../parts/dialog.tsx';
+import { Facts } from '../parts/facts.tsx';
+import { Fault } from '../parts/fault.tsx';
+import { Loaded } from '../parts/loaded.tsx';
+import { Screen } from '../parts/page.tsx';
+import { Status } from '../shown/status.tsx';
+import { Table } from '../parts/table.tsx';
+import { Age } from '../parts/time.tsx';
+import { Why } from '../shown/why.tsx';
+import { named } from '../state/router.ts';
+
+const isOver = ({ status }: TaskView): boolean => ['completed', 'error', 'cancelled'].includes(status);
+/** Longer bodies are shown by their beginning: the rest is the command line's. */
+const MOST_SHOWN = 100_000;
+
+function bodyText(body: unknown): string {
+  const text = typeof body === 'string' ? body : JSON.stringify(body, undefined, 2);
+  return text.length > MOST_SHOWN
+    ? `${text.slice(0, MOST_SHOWN)}\n… (${String(text.length)} characters in all)`
+    : text;
+}
+
+function Body({ title, body }: { title: string; body: unknown }) {
+  if (body === null || body === undefined) return null;
+  return (
+    <details>
+      <summary>{title}</summary>
+      <pre class="answer" tabIndex={0}>
+        {bodyText(body)}
+      </pre>
+    </details>
+  );
+}
+
+/** What a task that lives has said by now, as it says it. */
+function LiveAnswer({ id }: { id: string }) {
+  const answer = useSignal(noAnswer);
+  const fault = useSignal<Refusal | null>(null);
+  useEffect(() => {
+    const left = new AbortController();
+    followTask({ taskId: id, signal: left.signal, show: (now) => (answer.value = now) }).catch(
+      (thrown: unknown) => {
+        if (isFault(thrown)) fault.value = thrown;
+      },
+    );
+    return () => left.abort();
+  }, [id]);
+  const { text, thought } = answer.value;
+  return (
+    <section>
+      <h2>Answer, as it comes</h2>
+      {fault.value && <Fault fault={fault.value} />}
+      <pre class="answer words" tabIndex={0}>
+        {thought + text || 'Nothing yet.'}
+      </pre>
+    </section>
+  );
+}
+
+function Cancel({ task, done }: { task: TaskView; done: () => void }) {
+  const isAsking = useSignal(false);
+  const fault = useSignal<Refusal | null>(null);
+  const cancel = async (): Promise<void> => {
+    isAsking.value = false;
+    try {
+      await call('DELETE', `/tasks/${task.id}`);
+      done();
+    } catch (thrown) {
+      if (isFault(thrown)) fault.value = thrown;
+    }
+  };
+  return (
+    <>
+      {fault.value && <Fault fault={fault.value} />}
+      <button type="button" class="danger" onClick={() => (isAsking.value = true)}>
+        Cancel this task
+      </button>
+      {isAsking.value && (
+        <Dialog title="Cancel this task?" close={() => (isAsking.value = false)}>
+          <p>Whoever waits for it is told so; its backend stops.</p>
+          <p class="actions">
+            <button type="button" class="main" onClick={() => void cancel()}>
+              Cancel the task
+            </button>
+          </p>
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+const factsOf = (task: TaskView): [string, ComponentChildren][] => [
+  ['Status', <Status of={task.status} />],
+  ['Error', task.error && `${task.error.message} (${task.error.code})`],
+  ['Asked', <a href={`/ui/llms/${encodeURIComponent(task.llmName)}`}>{task.llmName}</a>],
+  ['Pool', <a href={`/ui/pools/${encodeURIComponent(task.poolName)}`}>{task.poolName}</a>],
+  ['Member', task.claimedLlm],
+  ['Kind', `${task.operation}, ${task.source}, ${task.priority}${task.streaming ? ', streamed' : ''}`],
+  ['Made', <Age at={task.createdAt} />],
+  ['Claimed', task.claimedAt && <Age at={task.claimedAt} />],
+  ['First event', task.streamStartedAt && <Age at={task.streamStartedAt} />],
+  ['Ended', task.completedAt && <Age at={task.completedAt} />],
+  [
+    'Tokens',
+    task.usage && `${String(task.usage.promptTokens)} in, ${String(task.usage.completionTokens)} out`,
+  ],
+  ['Finish', task.finishReason],
+];
+
+function whyOf(task: TaskView): string {
+  if (task.claimedLlm !== null) return `Why ${task.claimedLlm}?`;
+  return isOver(task) ? 'Why nobody?' : 'Why does it wait?';
+}
+
+function Attempts({ task }: { task: TaskView }) {
+  const { attemptLog = [] } = task;
+  if (attemptLog.length === 0) return null;
+  return (
+    <section>
+      <h2>Attempts</h2>
+      <Table
+        caption="Attempts"
+        rows={attemptLog}
+        keyOf={({ n }) => String(n)}
+        columns={[
+          { head: '#', cell: ({ n }) => n },
+          { head: 'Member', cell: ({ llm }) => llm },
+          { head: 'Came to', cell: ({ reason }) => reason },
+          { head: 'Begun', cell: ({ startedAt }) => <Age at={startedAt} /> },
+        ]}
+      />
+    </section>
+  );
+}
+
+export function Task() {
+  const { raw: id } = named.value;
+  const task = useLoad<TaskView>(`/tasks/${id}`, 'tasks');
+  const why = useLoad<ExplainView>(`/tasks/${id}/explain`, 'tasks');
+  return (
+    <Screen title={`Task …${id.slice(-8)}`} command={`mcpctl describe task ${id}`}>
+      <Loaded of={task}>
+        {(view) => (
+          <>
+            <Facts of={factsOf(view)} />
+            {!isOver(view) && <Cancel task={view} done={task.again} />}
+            {!isOver(view) && view.streaming && <LiveAnswer id={id} />}
+            <Attempts task={view} />
+            <Why heading={whyOf(view)} of={why} />
+            <h2>Bodies</h2>
+            <Body title="Request" body={view.request} />
+            <Body title="Answer" body={view.response} />
+            {view.request === null && view.response === null && <p class="quiet">They are not kept.</p>}
+          </>
+        )}
+      </Loaded>
+    </Screen>
+  );
+}

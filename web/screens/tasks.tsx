@@ -1,0 +1,165 @@
+import { useSignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import type { TaskView } from '../../core/task/task.ts';
+import { useLoad } from '../net/load.ts';
+import type { Page } from '../net/pages.ts';
+import { Empty } from '../parts/empty.tsx';
+import { Loaded } from '../parts/loaded.tsx';
+import { Screen } from '../parts/page.tsx';
+import { PageButtons, usePaging } from '../parts/paging.tsx';
+import { Status } from '../shown/status.tsx';
+import { Table } from '../parts/table.tsx';
+import { Age } from '../parts/time.tsx';
+import { go, path, query, withQuery } from '../state/router.ts';
+
+const statuses = ['pending', 'claimed', 'running', 'completed', 'error', 'cancelled'];
+const filters = ['status', 'pool', 'llm'] as const;
+
+const secondsBetween = (from: string, to: string | null): string =>
+  to === null ? '–' : `${((new Date(to).getTime() - new Date(from).getTime()) / 1_000).toFixed(1)} s`;
+
+function TextFilter({ name, label }: { name: 'pool' | 'llm'; label: string }) {
+  return (
+    <label>
+      {label}
+      <input
+        data-filter={name === 'pool' ? true : undefined}
+        type="search"
+        maxLength={128}
+        value={query.value.get(name) ?? ''}
+        onChange={({ currentTarget }) => go(withQuery({ [name]: currentTarget.value.trim() }), 'replace')}
+      />
+    </label>
+  );
+}
+
+function Filters() {
+  return (
+    <div class="filters">
+      <TextFilter name="pool" label="Pool" />
+      <TextFilter name="llm" label="Llm" />
+      <label>
+        Status
+        <select
+          value={query.value.get('status') ?? ''}
+          onChange={({ currentTarget }) => go(withQuery({ status: currentTarget.value }), 'replace')}
+        >
+          <option value="">any</option>
+          {statuses.map((one) => (
+            <option key={one} value={one}>
+              {one}
+            </option>
+          ))}
+        </select>
+      </label>
+    </div>
+  );
+}
+
+const isFiltered = (): boolean => filters.some((name) => query.value.has(name));
+
+function NoTask() {
+  if (isFiltered())
+    return (
+      <Empty why="No task fits these filters.">
+        <button type="button" onClick={() => go(path.value)}>
+          Clear the filters
+        </button>
+      </Empty>
+    );
+  return (
+    <Empty why="No task yet that you may see: every call makes one.">
+      <p>
+        <a href="/ui/playground">Ask a model something</a>
+      </p>
+    </Empty>
+  );
+}
+
+function TaskTable({ tasks }: { tasks: readonly TaskView[] }) {
+  return (
+    <Table
+      caption="Tasks, newest first"
+      rows={tasks}
+      keyOf={({ id }) => id}
+      columns={[
+        { head: 'Task', cell: ({ id }) => <a class="mono" href={`/ui/tasks/${id}`}>{`…${id.slice(-8)}`}</a> },
+        {
+          head: 'Status',
+          cell: ({ status, error }) => (
+            <>
+              <Status of={status} /> {error && <code>{error.code}</code>}
+            </>
+          ),
+        },
+        { head: 'Llm', cell: ({ llmName }) => llmName },
+        { head: 'Member', wide: true, cell: ({ claimedLlm }) => claimedLlm ?? '–' },
+        { head: 'Made', cell: ({ createdAt }) => <Age at={createdAt} /> },
+        {
+          head: 'First',
+          wide: true,
+          number: true,
+          cell: (task) => secondsBetween(task.createdAt, task.streamStartedAt),
+        },
+        {
+          head: 'Took',
+          wide: true,
+          number: true,
+          cell: (task) => secondsBetween(task.createdAt, task.completedAt),
+        },
+        { head: 'Tokens', wide: true, number: true, cell: ({ usage }) => usage?.completionTokens ?? '–' },
+      ]}
+    />
+  );
+}
+
+/** Rows that are shown change in place; new ones wait behind a button, so that nothing moves below somebody’s pointer. */
+function Rows({ tasks, isFirst }: { tasks: readonly TaskView[]; isFirst: boolean }) {
+  const top = useSignal(tasks[0]?.id ?? '');
+  const fresh = isFirst ? tasks.filter(({ id }) => id > top.value).length : 0;
+  useEffect(() => {
+    if (top.value === '') top.value = tasks[0]?.id ?? '';
+  }, [tasks[0]?.id]);
+  return (
+    <>
+      <p role="status" class="new">
+        {fresh > 0 && top.value !== '' && (
+          <button type="button" onClick={() => (top.value = tasks[0]?.id ?? '')}>
+            {fresh} new
+          </button>
+        )}
+      </p>
+      <TaskTable tasks={isFirst && top.value !== '' ? tasks.filter(({ id }) => id <= top.value) : tasks} />
+    </>
+  );
+}
+
+export function Tasks() {
+  const paging = usePaging();
+  const asked = new URLSearchParams({ limit: '50' });
+  for (const name of filters) {
+    const value = query.value.get(name);
+    if (value !== null) asked.set(name, value);
+  }
+  const filter = asked.toString();
+  useEffect(() => paging.first(), [filter]);
+  if (paging.cursor.value !== '') asked.set('after', paging.cursor.value);
+  const tasks = useLoad<Page<TaskView>>(`/tasks?${asked.toString()}`, 'tasks');
+  return (
+    <Screen title="Tasks" command="mcpctl get tasks">
+      <Filters />
+      <Loaded of={tasks}>
+        {({ items, next }) => (
+          <>
+            {items.length === 0 ? (
+              <NoTask />
+            ) : (
+              <Rows key={asked.toString()} tasks={items} isFirst={paging.isFirst()} />
+            )}
+            <PageButtons paging={paging} next={next} />
+          </>
+        )}
+      </Loaded>
+    </Screen>
+  );
+}

@@ -1,0 +1,185 @@
+import { signal } from '@preact/signals';
+import { noAnswer, followTask, readAnswer, type Answer } from '../net/answer.ts';
+import { ask, call, isFault, type Fault } from '../net/api.ts';
+
+export interface Turn {
+  role: 'user' | 'assistant';
+  answer: Answer;
+  /** Whose words they are. */
+  by: string;
+  taskId: string | null;
+  member: string | null;
+  /** Milliseconds. */
+  queueMs: number | null;
+  firstMs: number | null;
+  tookMs: number | null;
+  fault: Fault | null;
+  isStopped: boolean;
+}
+
+export interface Settings {
+  system: string;
+  temperature: string;
+  maxTokens: string;
+}
+
+/** Kept while this page is open, from screen to screen, and nowhere else. */
+export const turns = signal<readonly Turn[]>([]);
+export const settings = signal<Settings>({ system: '', temperature: '', maxTokens: '' });
+export const draft = signal('');
+export const isRunning = signal(false);
+
+const GRACE = 'grace=30';
+/** The call that is under way. */
+interface Running {
+  abort: AbortController;
+  path: string;
+  body: Body;
+  /** Names the call until the server has named its task. */
+  key: string;
+  taskId: string | null;
+}
+let running: Running | undefined;
+
+const said = (role: Turn['role'], by: string, text: string): Turn => ({
+  role,
+  by,
+  answer: { ...noAnswer, text },
+  taskId: null,
+  member: null,
+  queueMs: null,
+  firstMs: null,
+  tookMs: null,
+  fault: null,
+  isStopped: false,
+});
+
+const last = (change: Partial<Turn>): void => {
+  const all = turns.value;
+  const turn = all.at(-1);
+  if (turn) turns.value = [...all.slice(0, -1), { ...turn, ...change }];
+};
+
+interface Body {
+  messages: { role: string; content: string }[];
+  stream: true;
+  stream_options: { include_usage: true };
+  temperature?: number;
+  max_tokens?: number;
+}
+
+/** What is sent for the conversation as it stands; what broke off or was refused is not repeated to the model. */
+export function bodyOf(all: readonly Turn[]): Body {
+  const { system, temperature, maxTokens } = settings.value;
+  const own = all.flatMap(({ role, answer: { text } }) => (text === '' ? [] : [{ role, content: text }]));
+  return {
+    messages: system === '' ? own : [{ role: 'system', content: system }, ...own],
+    stream: true,
+    stream_options: { include_usage: true },
+    ...(temperature === '' ? {} : { temperature: Number(temperature) }),
+    ...(maxTokens === '' ? {} : { max_tokens: Number(maxTokens) }),
+  };
+}
+
+/** Shows an answer at most once a frame, however fast it comes. */
+function painter(from: number): { show: (answer: Answer) => void; flush: () => void } {
+  let next: Answer | undefined;
+  let frame = 0;
+  let firstMs: number | null = null;
+  const flush = (): void => {
+    cancelAnimationFrame(frame);
+    frame = 0;
+    if (next) last({ answer: next, firstMs });
+    next = undefined;
+  };
+  const show = (answer: Answer): void => {
+    firstMs ??= performance.now() - from;
+    next = answer;
+    // A page that is hidden has no frames.
+    if (document.hidden) flush();
+    else if (frame === 0) frame = requestAnimationFrame(flush);
+  };
+  return { show, flush };
+}
+
+/** `randomUUID` is there behind TLS, and on this machine, alone. */
+const keyOfCall = (): string =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16)).join('-');
+
+async function answerOf(llm: string, from: number): Promise<void> {
+  const abort = new AbortController();
+  const path = `/llms/${encodeURIComponent(llm)}/infer`;
+  const body = bodyOf(turns.value.slice(0, -1));
+  const key = keyOfCall();
+  const mine: Running = { abort, path, body, key, taskId: null };
+  running = mine;
+  const { show, flush } = painter(from);
+  let now = noAnswer;
+  let after = '';
+  const told = (answer: Answer): void => show((now = answer));
+  try {
+    const headers = { 'x-mcpctl-on-disconnect': GRACE, 'idempotency-key': key };
+    const answer = await ask('POST', path, { body, headers, signal: abort.signal });
+    const taskId = answer.headers.get('x-mcpctl-task-id');
+    mine.taskId = taskId;
+    const queueMs = Number(answer.headers.get('x-mcpctl-queue-ms') ?? NaN);
+    last({
+      taskId,
+      member: answer.headers.get('x-mcpctl-provider'),
+      queueMs: Number.isNaN(queueMs) ? null : queueMs,
+    });
+    try {
+      await readAnswer(answer, { show: told, seen: (id) => (after = id) });
+    } catch (thrown) {
+      // The line broke, not the answer: it goes on where it was left.
+      if (taskId === null || isFault(thrown) || abort.signal.aborted) throw thrown;
+      await followTask({ taskId, signal: abort.signal, show: told, from: now, after });
+    }
+  } finally {
+    flush();
+    running = undefined;
+  }
+}
+
+export async function send(llm: string, text: string): Promise<void> {
+  if (isRunning.value) return;
+  isRunning.value = true;
+  turns.value = [...turns.value, said('user', 'you', text), said('assistant', llm, '')];
+  const from = performance.now();
+  try {
+    await answerOf(llm, from);
+  } catch (thrown) {
+    if (isFault(thrown)) last({ fault: thrown });
+    else last({ isStopped: true });
+  }
+  last({ tookMs: performance.now() - from });
+  isRunning.value = false;
+}
+
+/**
+ * A stream says its task with its first bytes, which may be seconds away: the same call with the same key, but for an answer
+ * that nobody waits for, is told the task that is there.
+ */
+async function nameOf({ path, body, key }: Running): Promise<string | null> {
+  const headers = { 'idempotency-key': key, prefer: 'respond-async' };
+  const answer = await ask('POST', path, { body, headers }).catch(() => undefined); // its grace ends it
+  return answer?.headers.get('x-mcpctl-task-id') ?? null;
+}
+
+/** Ends the task itself, so that its backend stops; closing the connection alone would leave it its grace. */
+export async function stop(): Promise<void> {
+  if (!running) return;
+  const { abort, taskId } = running;
+  const id = taskId ?? (await nameOf(running));
+  abort.abort();
+  if (id !== null) await call('DELETE', `/tasks/${id}`).catch(() => undefined); // it has ended
+}
+
+export function clear(): void {
+  void stop();
+  turns.value = [];
+}
+
+/** The conversation as Markdown. */
+export const asText = (): string =>
+  turns.value.map(({ by, answer: { text } }) => `## ${by}\n\n${text}\n`).join('\n');
