@@ -128,7 +128,6 @@ export function wireEdge(
     open: { answers: () => limits.caps.openStreams(), workers: () => relay.size },
   });
   const limits = createLimits({ config, registry, metrics, clock, log, ofProcess });
-  const poolCounts: EdgeDeps['poolCounts'] = (keys) => countPools({ registry, queue }, keys);
   const deps: EdgeDeps & { queue: OpenedDoor } = {
     config,
     version,
@@ -156,8 +155,8 @@ export function wireEdge(
     metrics,
     checks: checksOf(connection, queue),
     ...signals,
-    poolCounts,
-    live: createLive({ registry, liveness, queue, poolCounts, clock, log }),
+    poolCounts: (keys) => countPools({ registry, queue }, keys),
+    live: createLive({ registry, liveness, queue, clock, log }),
   };
   const { undecided, formForAll } = deps;
   const ofCalls = [createIdentityWatch(deps), heartbeats, waiters, undecided, wakings, createTurnLine(deps)];

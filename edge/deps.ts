@@ -24,6 +24,7 @@ import type { KnownPools } from './believed/known-pools.ts';
 import type { Live } from './live/live.ts';
 import type { LookAtPool } from './believed/pool-looks.ts';
 import type { Undecided } from './believed/undecided.ts';
+import type { PoolCounts } from './shown/pool-counts.ts';
 import type { PutOut } from './put-out.ts';
 import type { Authority } from './believed/authority.ts';
 import type { Waiters } from './waiting/waiters.ts';
@@ -100,13 +101,6 @@ type EdgeConfig = Settings<(typeof edgeSettings)[number]>;
 export interface Check {
   name: string;
   run(): Promise<void>;
-}
-
-/** What waits and runs in a pool. */
-export interface PoolCounts {
-  pending: number;
-  running: number;
-  oldestPendingMs: number | null;
 }
 
 /** What every route is given; made once, in main.ts (and by tests). */

@@ -6,6 +6,7 @@ import type { Liveness } from '../../core/flow/alive/liveness.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
+import { countPools } from '../shown/pool-counts.ts';
 
 /** What is looked at of the whole installation, however large it is. */
 const MOST_POOLS = 100;
@@ -14,8 +15,7 @@ const MOST_TASKS = 200;
 export interface LookDeps {
   registry: Pick<Registry, 'pools' | 'tasks'>;
   liveness: Pick<Liveness, 'loadPools'>;
-  queue: Pick<QueueDoor, 'fences'>;
-  poolCounts(poolKeys: readonly string[]): Promise<ReadonlyMap<string, { pending: number; running: number }>>;
+  queue: Pick<QueueDoor, 'fences' | 'running'>;
 }
 
 interface Seen {
@@ -38,9 +38,12 @@ export interface Look {
 
 const markOf = (value: unknown): string => createHash('sha1').update(JSON.stringify(value)).digest('base64');
 
-async function lookAtPools({ registry, liveness, poolCounts }: LookDeps): Promise<SeenPool[]> {
+async function lookAtPools({ registry, liveness, queue }: LookDeps): Promise<SeenPool[]> {
   const keys = await registry.pools.list({ scope: everything, after: undefined, limit: MOST_POOLS });
-  const [pools, counts] = await Promise.all([liveness.loadPools(keys), poolCounts(keys)]);
+  const [pools, counts] = await Promise.all([
+    liveness.loadPools(keys),
+    countPools({ registry, queue }, keys),
+  ]);
   return pools.map(({ key, members }) => {
     const { running = 0, pending = 0 } = counts.get(key) ?? {};
     const each = members.map(({ row, status, misconfigured, announced }) => [

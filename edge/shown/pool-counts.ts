@@ -1,6 +1,12 @@
 import type { QueueDoor } from '../../core/queue/door.ts';
 import type { Registry } from '../../core/registry/registry.ts';
-import type { PoolCounts } from '../deps.ts';
+
+/** What waits and runs in a pool. */
+export interface PoolCounts {
+  pending: number;
+  running: number;
+  oldestPendingMs: number | null;
+}
 
 /** What waits and runs in each pool: Postgres knows what has not ended, Redis which of it runs. */
 export async function countPools(
