@@ -116,7 +116,7 @@ export function wireEdge(
   const liveness = createLiveness({ registry, presence, leaseMs: config.leaseMs });
 
   const rights = createRights({ config, registry, queue, flow, clock, log });
-  const { authority, redisWorkers } = rights;
+  const { authority } = rights;
   const ofRelay = { authority, config, registry, queue, presence, heartbeats, flow, bus, clock, log };
   const relay = new Relay({ ...ofRelay, stopping: signals.stopping });
   const metrics = createMetrics({
@@ -158,10 +158,23 @@ export function wireEdge(
     poolCounts: (keys) => countPools({ registry, queue }, keys),
     live: createLive({ registry, liveness, queue, clock, log }),
   };
-  const { undecided, formForAll } = deps;
-  const ofCalls = [createIdentityWatch(deps), heartbeats, waiters, undecided, wakings, createTurnLine(deps)];
-  return { deps, services: [queue, formForAll, redisWorkers, authority, ...ofCalls, deps.live, relay] };
+  return { deps, services: [queue, ...servicesOf(deps)] };
 }
+
+/** In the order in which they are started. */
+const servicesOf = (deps: EdgeDeps): Service[] => [
+  deps.formForAll,
+  deps.redisWorkers,
+  deps.authority,
+  createIdentityWatch(deps),
+  deps.heartbeats,
+  deps.waiters,
+  deps.undecided,
+  deps.wakings,
+  createTurnLine(deps),
+  deps.live,
+  deps.relay,
+];
 
 /** What is in Postgres, and the keys that what is secret there is sealed with. */
 function createStored({
