@@ -7,7 +7,7 @@ import { authenticate } from './middleware/authenticate.ts';
 import { readBody } from './middleware/body.ts';
 import { cors } from './middleware/cors.ts';
 import { deliver } from './middleware/deliver.ts';
-import { answerErrors, noSuchRoute, sayWhereV1Is } from './middleware/errors.ts';
+import { answerErrors, noSuchRoute, sayWhereV1Is, withoutV1 } from './middleware/errors.ts';
 import { countRequests } from './middleware/finished.ts';
 import { checkHost } from './middleware/host.ts';
 import { requestId } from './middleware/request-id.ts';
@@ -131,10 +131,10 @@ function createAppWith(deps: EdgeDeps, { pages, doors }: Doors): Express {
   pages?.(app);
   app.options(/^/, slowStrangers(deps)); // a preflight brings no token
   app.use(cors(deps.config));
+  app.all(withoutV1, slowStrangers(deps), sayWhereV1Is());
   doors(app);
   app.use(slowStrangers(deps));
   // Paths without a token take no body: what is sent is not read.
-  app.use(sayWhereV1Is());
   app.use(healthRoutes(deps));
   app.use(metricsRoutes(deps));
   app.use(openApiRoutes(deps));

@@ -361,8 +361,9 @@ function hasFailed(choice: Json): boolean {
   return finishReasonOf(choice) !== undefined && failures.test(textAt(choice, 'native_finish_reason') ?? '');
 }
 
-/** The chunk that tells what an answer cost has no choices, and is the last. */
-const isEmpty = (choices: unknown): boolean => Array.isArray(choices) && choices.length === 0;
+/** The chunk that tells what an answer cost has no choices, and is the last; some leave the list out. */
+const isEmpty = (choices: unknown): boolean =>
+  choices == null || (Array.isArray(choices) && choices.length === 0);
 
 const leavesOut = (event: string): string =>
   `it ends its streams without ${event}, which is said in its place`;

@@ -40,16 +40,19 @@ export function answerErrors(deps: EdgeDeps): ErrorRequestHandler {
   };
 }
 
-/** The paths of `/v1`, asked for without it: the base URL of a client lacks it. */
-const withoutV1 =
-  /^\/(chat\/completions|completions|embeddings|responses|messages(\/count_tokens)?|models)\/?$/i;
+/**
+ * The paths of `/v1`, asked for without it, or below what they are below in other houses: the base URL of a client lacks it.
+ * Ollama's own `/api/embeddings` is none of them.
+ */
+export const withoutV1 =
+  /^(?!\/api\/embeddings)(?:\/api(?:\/v1)?|(?:\/api)?\/(?:openai|anthropic|inference|compatible-mode)(?:\/v1|\/deployments\/[^/]{1,200})?)?(\/(?:chat\/completions|completions|embeddings|responses|messages(?:\/count_tokens)?|models))\/?$/i;
 
 /** No body is read for it, so that the help is there whatever was sent. */
 export function sayWhereV1Is(): RequestHandler {
-  return (req, _res, next) => {
-    if (!withoutV1.test(req.path)) return next();
+  return (req) => {
+    const [, call = ''] = withoutV1.exec(req.path) ?? [];
     const path = req.path.slice(0, 200);
-    const message = `There is nothing at ${req.method} ${path}; it is at /v1${path}: let the base URL of your client end in /v1.`;
+    const message = `There is nothing at ${req.method} ${path}; it is at /v1${call}: let the base URL of your client end in /v1.`;
     throw new McpctlError('route_not_found', message);
   };
 }

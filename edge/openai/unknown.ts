@@ -11,6 +11,8 @@ function hintFor(method: string, path: string): string {
     return 'The base URL has /v1 twice: this client adds it by itself, so give it the address without /v1.';
   if (pasted.test(path))
     return 'The base URL seems to hold the path of a call: end it at /v1, the client adds the rest.';
+  if (/^\/api\//i.test(path))
+    return 'Ollama’s protocol is at /api: give this client the address without /v1.';
   if (/^\/(chat\/completions|completions|embeddings|responses|messages(\/count_tokens)?)\/?$/i.test(path))
     return `Use POST, not ${method}.`;
   return 'docs/openai.md lists what this door serves.';

@@ -117,6 +117,10 @@ async function reconcilePage(
   const toMend: Found[] = [];
   for (const [i, row] of rows.entries()) {
     const look = looks[i] ?? null;
+    if (look instanceof Error) {
+      failed.set(row, look);
+      continue;
+    }
     try {
       const seen = look ? await examine(deps, row, look) : 'renew';
       const finding = renews && look && isUnclaimed(look) && seen === 'fine' ? 'renew waiting' : seen;

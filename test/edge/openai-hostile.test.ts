@@ -173,6 +173,29 @@ describe('hostile calls to /v1', function () {
       const answer = await t.call(`POST ${path}`, { raw, headers });
       expect([answer.status, answer.text.includes(`it is at /v1${path}`)]).to.deep.equal([404, true]);
     }
+    // Bases of other houses, or pasted twice: what is right is named, however much was sent.
+    for (const [path, says] of [
+      ['/v1/v1/chat/completions', 'has /v1 twice'],
+      ['/api/v1/chat/completions', 'it is at /v1/chat/completions'],
+      ['/openai/v1/responses', 'it is at /v1/responses'],
+      ['/openai/deployments/gpt/chat/completions?api-version=2024-02-01', 'it is at /v1/chat/completions'],
+      ['/v1/chat/completions/chat/completions', 'end it at /v1'],
+      ['/anthropic/v1/messages/count_tokens', 'it is at /v1/messages/count_tokens'],
+      ['/v1/api/chat', 'without /v1'],
+    ] as const) {
+      const answer = await t.call(`POST ${path}`, { raw: text, headers: {} });
+      expect([path, answer.status, answer.text]).to.satisfy(
+        ([, status, said]: [string, number, string]) => status === 404 && said.includes(says),
+      );
+    }
+    for (const path of ['/models', '/api/v1/models', '/openai/models']) {
+      const answer = await t.call(`GET ${path}`, {});
+      expect([path, answer.status, answer.text.includes('it is at /v1/models')]).to.deep.equal([
+        path,
+        404,
+        true,
+      ]);
+    }
     const there = await t.call('POST /v1/chat/completions', { raw: '--x\r\n\r\n', headers: multipart });
     expect([there.status, there.text]).to.satisfy(
       ([status, said]: [number, string]) => status === 415 && said.includes('application/json'),

@@ -151,6 +151,64 @@ describe('a backend as it is in the world', () => {
     expect((await read(script, { stallMs: 250 })).last).to.have.property('kind', 'end');
   });
 
+  it('lives whatever its bytes are: half an event, an encoding’s own, what comes before an answer', async () => {
+    const wait = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms));
+    const drip = async (write: (text: string) => unknown, text: string): Promise<void> => {
+      for (let at = 0; at < text.length; at += Math.ceil(text.length / 8)) {
+        write(text.slice(at, at + Math.ceil(text.length / 8)));
+        await wait(60);
+      }
+    };
+    const whole = JSON.stringify({ choices: [{ message: { content: 'Hi' }, finish_reason: 'stop' }] });
+    const ways: Record<string, [Script, Partial<ForwardCall>]> = {
+      'half an event': [
+        async ({ response }) => {
+          response.writeHead(200, { 'content-type': 'text/event-stream' });
+          await drip((text) => response.write(text), hello + stop);
+          response.end();
+        },
+        {},
+      ],
+      'an encoding’s own': [
+        async ({ response }) => {
+          response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' });
+          // Nothing comes of its head, with a comment in it.
+          const gzip = gzipSync(hello + stop).toString('latin1');
+          const head = `${gzip.slice(0, 3)}\x10${gzip.slice(4, 10)}${'x'.repeat(2_000)}\0`;
+          await drip((piece) => response.write(Buffer.from(piece, 'latin1')), head + gzip.slice(10));
+          response.end();
+        },
+        {},
+      ],
+      'a whole answer': [
+        async ({ response }) => {
+          response.writeHead(200, { 'content-type': 'application/json' });
+          await drip((text) => response.write(text), whole);
+          response.end();
+        },
+        { streaming: false, stallMs: 50 },
+      ],
+      'what comes before an answer': [
+        async ({ response }) => {
+          for (let n = 0; n < 8; n++) {
+            response.writeProcessing();
+            await wait(60);
+          }
+          response.writeHead(200, { 'content-type': 'application/json' });
+          response.end(whole);
+        },
+        { streaming: false, stallMs: 50 },
+      ],
+    };
+    const ended = await Promise.all(
+      Object.entries(ways).map(async ([way, [script, how]]) => [
+        way,
+        (await read(script, { stallMs: 250, ...how })).last,
+      ]),
+    );
+    expect(ended.filter(([, last]) => (last as { kind: string }).kind !== 'end')).to.deep.equal([]);
+  });
+
   it('is not silent while it is still being told what to do', async () => {
     const body = JSON.stringify({ messages: [{ role: 'user', content: 'x'.repeat(4_000_000) }] });
     const slowly: Script = async (exchange) => {

@@ -69,7 +69,7 @@ export const noMoney =
   /insufficient_(user_)?quota|used up your [^.]{0,40}(allocation|quota|credits)|exceeded (your current quota|(their|your) budget)|budget_exceeded|spending limit|unpaid|account (is |has been )?suspended|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
 /** Too many at a time, which passes; not so much at a time that it never will (Groq's 413). */
 export const tooMany =
-  /throttlingexception|too many requests|wait before trying again|rate[ _-]?limit(ed|_error)\b|request limit reached/i;
+  /throttlingexception|too many requests|wait before trying again|rate[ _-]?limit(ed|_error|s? (was |is |has been )?(exceeded|reached|hit))\b|request limit reached/i;
 export const badKey =
   /\bauth_error\b|invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|pass a valid api key|invalid x-api-key|authentication_error/i;
 export const notAllowed =

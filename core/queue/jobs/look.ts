@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { McpctlError } from '../../errors.ts';
 import { orUnavailable } from '../link/connect.ts';
+import { redisUnavailable } from '../trouble.ts';
 import { fenceQuery, parseFence, type Fence, type TaskRef } from '../task/fence.ts';
 import { LOCK_MS } from './jobs.ts';
 import type { Keys } from '../keys.ts';
@@ -27,12 +28,12 @@ const lookSchema = z.union([
   z.tuple([z.array(z.string()), z.union([entrySchema, z.tuple([]), z.literal('large')]), z.string()]),
 ]);
 
-/** Looks at many tasks in one round trip, each by itself at one instant; null for one that has no fence, or a torn one. */
+/** Looks at many tasks in one round trip, each by itself at one instant; null for one that has no fence, or a torn one, the error for one whose end, by itself, could not be read. */
 export async function lookAt(
   redis: Redis,
   keys: Keys,
   refs: readonly (TaskRef & { pin?: string | undefined })[],
-): Promise<(Look | null)[]> {
+): Promise<(Look | null | Error)[]> {
   const calls = refs.map(({ taskId, poolKey, pin }) => {
     const pool = keys.pool(poolKey);
     const { fence, stream } = pool.task(taskId);
@@ -44,15 +45,17 @@ export async function lookAt(
   });
   const answers = await orUnavailable(queryScripts(redis, 'look', calls));
   if (answers.length !== refs.length) throw new McpctlError('unavailable');
-  const looks: (Look | null)[] = [];
+  const looks: (Look | null | Error)[] = [];
   for (const [at, answer] of answers.entries()) {
     const seen = lookSchema.parse(answer);
     // It has ended: what is read of it by itself is what it was at that instant.
-    const large = seen[1] === 'large' ? await orUnavailable(readTop(redis, calls[at]?.keys[1] ?? '')) : null;
-    looks.push(parseLook(seen, large));
+    const read = seen[1] === 'large' ? await readTop(redis, calls[at]?.keys[1] ?? '').catch(toError) : null;
+    looks.push(read instanceof Error ? read : parseLook(seen, read));
   }
   return looks;
 }
+
+const toError = (thrown: unknown): Error => redisUnavailable(thrown);
 
 function parseLook([flat, entry, place]: z.infer<typeof lookSchema>, large: Entry | null): Look | null {
   if (!flat) return null;

@@ -178,6 +178,12 @@ describe('a stream that was seen', () => {
       { finishReason: 'stop' },
     ],
     [
+      'the same without a list of choices',
+      'chat',
+      of(a, { usage: { prompt_tokens: 1, completion_tokens: 1 } }),
+      { finishReason: 'stop' },
+    ],
+    [
       'the same of what came before there was more',
       'chat',
       of(a, { choices: [], usage: { prompt_tokens: 1, completion_tokens: 1 } }, a),

@@ -109,12 +109,15 @@ async function ask(
   const firstMs = (await deps.patienceMs?.(call)) ?? call.stallMs;
   // A backend that is still being told what to do is not silent, nor is one that reads it.
   const askingMs = msFor(body.length) + readingMs(body.length);
-  patience.wait(askingMs + (call.streaming ? firstMs : Math.max(firstMs, call.stallMs * wholeAnswerFactor)));
+  const silenceMs =
+    askingMs + (call.streaming ? firstMs : Math.max(firstMs, call.stallMs * wholeAnswerFactor));
+  patience.wait(silenceMs);
   return await deps.exchange({
     method: 'POST',
     url: countsTokens(call) ? deps.endpoints.countTokens : deps.endpoints.of(call.operation),
     headers: requestHeaders(call, (deps.keyHeaders ?? keyHeader)(key)),
     body,
     signal: patience.signal,
+    heard: () => patience.wait(silenceMs),
   });
 }

@@ -48,7 +48,7 @@ export class StreamedAnswer {
 
   /** @throws what reading throws; `rescued` says whether the answer was complete by then. */
   async *read(answer: Answer): AsyncGenerator<Reply, Last> {
-    const { first, bytes } = await peeked(this.#alive(answer.bytes()));
+    const { first, bytes } = await peeked(this.#alive(answer.bytes(() => this.#arm())));
     // An error, or all of the answer, though a stream was asked for; whatever it calls itself.
     if (first === '<') return failureOf(unreadable(page));
     if (first === '{' || first === '[') return yield* this.#unstreamed(bytes);

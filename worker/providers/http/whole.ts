@@ -15,8 +15,9 @@ interface Asked {
 /** The answer to a call that asked for all of it at once. @throws what reading throws. */
 export async function wholeAnswer(answer: Answer, { call, judging, patience }: Asked): Promise<Last> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of answer.bytes()) {
-    patience.wait(call.stallMs * wholeAnswerFactor); // bytes are life
+  const live = (): void => patience.wait(call.stallMs * wholeAnswerFactor); // bytes are life
+  for await (const piece of answer.bytes(live)) {
+    live();
     pieces.push(piece);
   }
   const body = Buffer.concat(pieces).toString('utf8');

@@ -229,6 +229,7 @@ const refusals: [seen: string, Verdict, number, object | string][] = [
     429,
     told('You have exceeded the dynamic rate limit for this model.', { type: 'dynamic_request_limited' }),
   ],
+  ['MiniMax', 'later', 200, { base_resp: { status_code: 1002, status_msg: 'rate limit exceeded(RPM)' } }],
   [
     'Vertex',
     'later',

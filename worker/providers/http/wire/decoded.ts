@@ -13,16 +13,21 @@ const decoders: Readonly<Record<string, () => Duplex>> = {
 /** More, one within the other, are nobody's honest answer. */
 const mostEncodings = 2;
 
+export interface Encoded {
+  bytes: AsyncIterable<Uint8Array>;
+  /** The header that names it. */
+  encoding: string | string[] | undefined;
+  /** Bytes came, whether or not they make any without their encoding: what it is flushed with makes none. */
+  heard: () => void;
+}
+
 /**
  * The bytes of an answer without their content-encoding.
  * @throws McpctlError `backend_error` for an encoding that is not known here, and for bytes that are not in it; what
  * `bytes` throws.
  */
-export function decoded(
-  bytes: AsyncIterable<Uint8Array>,
-  header: string | string[] | undefined,
-): AsyncIterable<Uint8Array> {
-  const encodings = String(header ?? '')
+export function decoded({ bytes, encoding, heard }: Encoded): AsyncIterable<Uint8Array> {
+  const encodings = String(encoding ?? '')
     .toLowerCase()
     .split(',')
     .map((name) => name.trim())
@@ -35,9 +40,19 @@ export function decoded(
     throw new McpctlError('backend_error', message);
   }
   return through(
-    bytes,
+    hearing(bytes, heard),
     makers.reverse().flatMap((make) => (make ? [make()] : [])),
   );
+}
+
+async function* hearing(
+  bytes: AsyncIterable<Uint8Array>,
+  heard: () => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const piece of bytes) {
+    heard();
+    yield piece;
+  }
 }
 
 async function* through(

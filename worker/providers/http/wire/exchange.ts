@@ -22,6 +22,8 @@ interface ExchangeCall {
   body?: string;
   /** Closes the connection at once, in every phase. */
   signal: AbortSignal;
+  /** It said that it is at it, before it answered (102, 103). */
+  heard?: () => void;
 }
 
 export interface Answer {
@@ -32,8 +34,9 @@ export interface Answer {
   /**
    * The body as it comes, decoded where it was encoded although it was asked for as it is. @throws McpctlError
    * `unstorable_result` past the largest answer, `backend_error` for an encoding that nobody here reads.
+   * @param heard called with each piece of an encoding, also with one that nothing comes of yet.
    */
-  bytes(): AsyncIterable<Uint8Array>;
+  bytes(heard?: () => void): AsyncIterable<Uint8Array>;
   /** The body as text; undefined when it is longer than `most` bytes. */
   text(most: number): Promise<string | undefined>;
   /**
@@ -68,13 +71,14 @@ export function createExchange({ check, ...dialling }: Dialling = {}, keeping: K
 }
 
 async function askOver(connection: Connection, call: ExchangeCall): Promise<Answer> {
-  const { method, url, headers, body, signal } = call;
+  const { method, url, headers, body, signal, heard } = call;
   const request = connection.request({
     path: url.pathname + url.search,
     method,
     headers: { ...headers, 'accept-encoding': 'identity' },
     body: body ?? null,
     signal,
+    ...(heard ? { onInfo: heard } : {}),
   });
   return answerOf(await beforeAbort(request, signal));
 }
@@ -83,10 +87,10 @@ function answerOf(response: Dispatcher.ResponseData): Answer {
   const { body, headers, statusCode } = response;
   body.on('error', () => undefined); // told to whoever reads the body; otherwise nobody waits for it
   const retryAfterS = askedToWait(headers);
-  async function* bytes(): AsyncGenerator<Uint8Array, void, undefined> {
+  async function* bytes(heard = (): void => undefined): AsyncGenerator<Uint8Array, void, undefined> {
     let size = 0;
     const raw = body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-    for await (const piece of decoded(raw, headers['content-encoding'])) {
+    for await (const piece of decoded({ bytes: raw, encoding: headers['content-encoding'], heard })) {
       size += piece.byteLength;
       if (size > LARGEST_ANSWER_BYTES) {
         throw new McpctlError('unstorable_result', "The backend's answer is larger than 64 MiB.");
