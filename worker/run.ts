@@ -46,6 +46,8 @@ const settingNames = [
   'databaseCa',
   'schema',
   'hostedAllow',
+  'secretsKeysFile',
+  'secretsKey',
 ] as const;
 type Config = Settings<(typeof settingNames)[number]>;
 

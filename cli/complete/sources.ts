@@ -109,6 +109,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--tier': nothing,
   '--api-key-env': nothing,
   '--api-key-file': nothing,
+  '--api-key-secret': nothing,
   '--max-concurrency': nothing,
   '--description': nothing,
   '--alias': nothing,

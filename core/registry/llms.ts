@@ -12,6 +12,7 @@ import { replaceAliases, takeNames } from './names/names.ts';
 import type { Joiner } from './names/joiner.ts';
 import { leavePool } from './pools.ts';
 import { checkLlms, lockUser } from './names/quotas.ts';
+import { isReferred, refersAnew, referToSecret } from './secrets/refer.ts';
 
 interface LlmFilter {
   scope: Scope;
@@ -49,7 +50,7 @@ export interface Llms {
   bySession(sessionId: string): Promise<LlmRow[]>;
   /** Every llm, with the pool it is in. */
   places(): Promise<Pick<LlmRow, 'id' | 'name' | 'kind' | 'poolKey' | 'slotGroup' | 'ownerId'>[]>;
-  /** A text that changes whenever a public row comes, goes or changes. One small answer: it may be asked each second. */
+  /** A text that changes whenever a public row comes, goes or changes, or the secret that it uses. One small answer: it may be asked each second. */
   publicMark(): Promise<string>;
   /** The public rows, what a hosted worker serves, by name; at most so many. */
   publicRows(most: number): Promise<LlmRow[]>;
@@ -118,7 +119,9 @@ async function insert(
     .insert({ id, name: llm.name, kind: 'public', status: 'active', ownerId: by.userId, ...columns })
     .returning<unknown[]>('*');
   await checkLlms(trx, user, limits);
-  return parseOne(rows);
+  const row = parseOne(rows);
+  if (row.apiKeyRef !== null) await referToSecret(trx, row, by.actor);
+  return row;
 }
 
 async function lock(trx: Knex.Transaction, name: string): Promise<LlmRow | undefined> {
@@ -153,6 +156,8 @@ async function update(
   if (row.kind === 'virtual') throw new McpctlError('llm_published');
   checkKeyStays(row, change.asked);
   const changed = changesOf(row, change.columns);
+  if (!(await isReferred(trx, row)) && change.asked.apiKeyRef != null)
+    await referToSecret(trx, { ...row, ...changed }, change.by.actor);
   if (Object.keys(changed).length === 0) return row;
   const poolKey = poolKeyOf({ name: row.name, poolName: row.poolName, ...changed });
   const former = new Set(row.aliases);
@@ -166,7 +171,9 @@ async function update(
     .where({ id: row.id })
     .update({ ...changed, revision: row.revision + 1, updatedAt: trx.fn.now() })
     .returning<unknown[]>('*');
-  return parseOne(rows);
+  const now = parseOne(rows);
+  if (refersAnew({ from: row, to: now })) await referToSecret(trx, now, change.by.actor);
+  return now;
 }
 
 function writers(
@@ -292,8 +299,10 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
     sleepingPools: () => sleepingPools(db),
     async publicMark() {
       const { rows } = await db.raw<{ rows: { mark: string | null }[] }>(
-        `select md5(string_agg(id::text || ' ' || revision, ',' order by id)) as mark
-          from llms where kind = 'public'`,
+        `select md5(string_agg(concat_ws(' ', l.id, l.revision, s.id, s.revision, s.origin, v.kid), ',' order by l.id)) as mark
+          from llms l left join secret_refs r on r.llm_id = l.id left join secrets s on s.id = r.secret_id
+            left join secret_versions v on v.secret_id = s.id and v.version = s.version
+          where l.kind = 'public'`,
       );
       return rows[0]?.mark ?? '';
     },

@@ -41,6 +41,7 @@ const joinerOf = (actor: Actor, poolKey: string): Joiner => ({
   tokenId: actor.tokenId,
   overrules: can(actor, 'edit', { resource: 'pool', target: { name: poolKey, poolKey } }),
   pools: actor.pools,
+  actor,
 });
 
 /** A name that cannot be one is a name that is not there. */

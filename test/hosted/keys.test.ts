@@ -54,7 +54,7 @@ describe('the key of a public llm', () => {
         .and.not.include(folder);
     }
     expect(await failureOf({ env: 'NOT_THERE' })).to.include('NOT_THERE');
-    expect(await failureOf({ secretRef: { name: 's', key: 'k' } })).to.include('not served yet');
+    expect(await failureOf({ secretRef: { name: 's', key: 'k' } })).to.include('No secret is served here');
   });
 
   it('is never a setting of mcpctl, whatever the row says', async () => {

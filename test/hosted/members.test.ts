@@ -12,7 +12,14 @@ describe('the public llms of a hosted worker', () => {
     const bus = createBus(log);
     const missed: unknown[] = [];
     bus.on('loop.left', (of) => missed.push(of));
-    const members = new HostedMembers({ env: {}, dialling: {}, bus, clock, log });
+    const members = new HostedMembers({
+      env: {},
+      dialling: {},
+      secretKeys: () => expect.fail('no llm has a secret'),
+      bus,
+      clock,
+      log,
+    });
     const row = (name: string, url: string, type = 'openai'): PublicLlm => ({
       ...{ id: `id-${name}`, name, poolKey: name, model: 'm', apiKeyRef: null },
       ...{ maxConcurrency: null, revision: 1, type, url },

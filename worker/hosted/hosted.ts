@@ -7,15 +7,18 @@ import { keySpaceOf, redisPlaceOf } from '../../core/queue/link/where.ts';
 import type { Bus } from '../../core/runtime/bus.ts';
 import { atMost, type Clock } from '../../core/runtime/clock.ts';
 import type { Inspection, Known } from '../../core/runtime/settings/config.ts';
+import { noKeyring, type KeyringSource } from '../../core/runtime/keyring/keyring.ts';
+import { openKeyring } from '../../core/runtime/keyring/open-keyring.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import type { Settings } from '../../core/runtime/settings/settings.ts';
 import { persist } from '../backoff.ts';
-import { inspectDatabase, openRegistrySource } from '../sources/registry.ts';
+import { inspectDatabase, openRegistrySource, type PublicLlm } from '../sources/registry.ts';
 import { sourceOf } from '../sources/source.ts';
 import { RedisTransport } from '../transports/redis.ts';
 import { guardedDialling } from './addresses.ts';
 import { followRegistry } from './follow.ts';
 import { HostedMembers } from './members.ts';
+import { secretKeysFor, type SecretKeys } from './secret-keys.ts';
 
 export type HostedConfig = Settings<
   | 'optionalDatabaseUrl'
@@ -34,6 +37,8 @@ export type HostedConfig = Settings<
   | 'leaseMs'
   | 'eventBytes'
   | 'eventKeepMs'
+  | 'secretsKeysFile'
+  | 'secretsKey'
 >;
 
 export interface HostedDeps {
@@ -63,7 +68,9 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
   const stopping = new AbortController();
   const source = openRegistrySource({ ...config, databaseUrl, most: MOST_LLMS, log });
   const dialling = guardedDialling(config.hostedAllow);
-  const members = new HostedMembers({ env, dialling, bus, clock, log });
+  const keyring = keyringOf(config, { clock, log });
+  const secretKeys = (llm: PublicLlm): SecretKeys => secretKeysFor({ source, keyring }, llm);
+  const members = new HostedMembers({ env, dialling, secretKeys, bus, clock, log });
   const transport = new RedisTransport({
     ...config,
     ...redis,
@@ -92,6 +99,19 @@ export function startHosted({ config, env, bus, clock, log }: HostedDeps): { sto
       await source.close();
     },
   };
+}
+
+/** Keys that cannot be read are no reason to serve nothing: those llms alone are not served that need them. */
+function keyringOf(config: HostedConfig, deps: Pick<HostedDeps, 'clock' | 'log'>): KeyringSource {
+  try {
+    return openKeyring(config, deps);
+  } catch (thrown) {
+    deps.log.error(
+      { why: messageOf(thrown) },
+      'the keys of secrets cannot be read; llms that refer to one are not served',
+    );
+    return noKeyring;
+  }
 }
 
 /** What a hosted worker lacks in its environment, and what is wrong with its Postgres. */

@@ -7,14 +7,18 @@ import { refusedKeyRef, type ApiKeyRef } from '../../core/llm.ts';
 export type ReadKey = () => Promise<string | undefined>;
 
 const MOST_BYTES = 8 * 1024;
-const cannot = (why: string): McpctlError => new McpctlError('backend_auth_failed', why);
+export const cannot = (why: string): McpctlError => new McpctlError('backend_auth_failed', why);
 
 /**
  * The key that a public row refers to, read where it is used: never earlier, so that nothing else holds it. A file
  * is read again when it has changed. A reference that the edge would refuse is refused here too: the row may be older.
- * @param env of this process.
+ * @param env of this process. @param ofSecret reads it where it is in a secret.
  */
-export function keyReader(ref: ApiKeyRef | null, env: Readonly<Record<string, string | undefined>>): ReadKey {
+export function keyReader(
+  ref: ApiKeyRef | null,
+  env: Readonly<Record<string, string | undefined>>,
+  ofSecret: ReadKey = () => Promise.reject(cannot('No secret is served here; give apiKeyRef env or file.')),
+): ReadKey {
   if (ref === null) return () => Promise.resolve(undefined);
   const refused = refusedKeyRef(ref);
   if (refused) return () => Promise.reject(cannot(`apiKeyRef.${refused.path} ${refused.message}.`));
@@ -24,11 +28,11 @@ export function keyReader(ref: ApiKeyRef | null, env: Readonly<Record<string, st
         keyIn(Object.hasOwn(env, ref.env) ? env[ref.env] : undefined, `The variable ${ref.env}`),
       );
   if ('file' in ref) return fileReader(ref.file);
-  return () => Promise.reject(cannot('secretRef is not served yet; give apiKeyRef env or file.'));
+  return ofSecret;
 }
 
 /** What may stand in a header, and nothing else. */
-function keyIn(text: string | undefined, where: string): string {
+export function keyIn(text: string | undefined, where: string): string {
   const key = text?.trim() ?? '';
   if (key === '') throw cannot(`${where} is empty, or not set for the hosted worker.`);
   if (!/^[\x21-\x7e]+$/.test(key)) throw cannot(`${where} does not hold a key alone.`);

@@ -5,6 +5,7 @@ import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import { Gate } from '../work/gate.ts';
 import { asForward } from '../providers/adapt.ts';
+import { withoutSecret } from '../providers/http/without-secret.ts';
 import type { Dialling } from '../providers/http/wire/exchange.ts';
 import { endpointsAt } from '../providers/http/url.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
@@ -13,11 +14,14 @@ import { Slots } from '../../core/member/slots.ts';
 import type { PublicLlm } from '../sources/registry.ts';
 import type { ServedMember } from '../transports/transport.ts';
 import { keyReader, type ReadKey } from './keys.ts';
+import type { SecretKeys } from './secret-keys.ts';
 
 export interface MembersDeps {
   /** Of this process: where `apiKeyRef.env` is looked up. */
   env: Readonly<Record<string, string | undefined>>;
   dialling: Dialling;
+  /** How the key of an llm is read that refers to a secret. */
+  secretKeys: (llm: PublicLlm) => SecretKeys;
   bus: Bus;
   clock: Clock;
   log: Log;
@@ -30,7 +34,8 @@ const STALL_MS = 120_000;
 interface Opened {
   llm: PublicLlm;
   served: ServedMember;
-  readKey: ReadKey;
+  /** Whether there is a key, so that it can be served. */
+  check: ReadKey;
 }
 
 /**
@@ -61,7 +66,7 @@ export class HostedMembers {
     for (const llm of llms) {
       const openedBefore = before.get(llm.id);
       const opened = openedBefore && isSame(openedBefore.llm, llm) ? openedBefore : this.#open(llm);
-      const problem = typeof opened === 'string' ? opened : await problemOf(opened.readKey);
+      const problem = typeof opened === 'string' ? opened : await problemOf(opened.check);
       this.#say(llm, problem);
       if (problem === undefined && typeof opened !== 'string') now.set(llm.id, opened);
       else if (typeof opened !== 'string' && opened !== openedBefore) opened.served.gate.end();
@@ -112,8 +117,9 @@ export class HostedMembers {
     if (!isProviderType(type) || !slots) {
       return `Its type '${type}' is none that a hosted worker serves; use one of ${Object.keys(providerTypes).join(', ')}.`;
     }
-    const { env, dialling } = this.#deps;
-    const readKey = keyReader(apiKeyRef, env);
+    const { env, dialling, secretKeys } = this.#deps;
+    const readKey = keyReader(apiKeyRef, env, () => secretKeys(llm).read());
+    const check = keyReader(apiKeyRef, env, () => secretKeys(llm).check());
     let key: string | undefined;
     const provider = providerTypes[type].create({
       name,
@@ -127,7 +133,7 @@ export class HostedMembers {
     const gate = new Gate({ ...this.#deps, llm: name, isAvailable });
     const answer = (call: ForwardCall) => this.#guarded(forward(call), { name, key: () => key });
     const member = { llmId, name, poolKey, model, stallMs: STALL_MS, forward: answer, isAvailable };
-    return { llm, readKey, served: { member, slots, gate } };
+    return { llm, check, served: { member, slots, gate } };
   }
 
   /** A refusal of the backend may quote the key, and one of ours is for another member to try. */
@@ -182,9 +188,9 @@ function isSame(a: PublicLlm, b: PublicLlm): boolean {
   return facts(a) === facts(b);
 }
 
-async function problemOf(readKey: ReadKey): Promise<string | undefined> {
+async function problemOf(check: ReadKey): Promise<string | undefined> {
   try {
-    await readKey();
+    await check();
     return undefined;
   } catch (thrown) {
     return messageOf(thrown);
@@ -192,5 +198,5 @@ async function problemOf(readKey: ReadKey): Promise<string | undefined> {
 }
 
 function without(text: string, key: string | undefined): string {
-  return key === undefined ? text : text.replaceAll(key, '[key]');
+  return key === undefined ? text : withoutSecret(text, key);
 }

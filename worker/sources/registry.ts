@@ -5,6 +5,7 @@ import { connect } from '../../core/registry/database/connect.ts';
 import type { DatabaseTls } from '../../core/registry/database/tls.ts';
 import { usualLimits } from '../../core/registry/names/limits.ts';
 import { createLlms } from '../../core/registry/llms.ts';
+import { readServedKeys, type SealedKey } from '../../core/registry/secrets/served-keys.ts';
 import { createTaskUpkeep } from '../../core/registry/tasks/task-upkeep.ts';
 import type { Log } from '../../core/runtime/log.ts';
 
@@ -24,6 +25,8 @@ export interface RegistrySource {
    * @throws McpctlError `unavailable` within two seconds; the next call asks again.
    */
   changed(): Promise<{ llms: PublicLlm[]; more: boolean } | undefined>;
+  /** The key of a public llm that refers to a secret, as it was when the rows were read last. */
+  sealedKey(llmId: string): SealedKey | undefined;
   /** The request of a task, as its member gets it: a large one is not in Redis. @throws McpctlError `unavailable`. */
   bodyOf(taskId: string): Promise<string>;
   close(): Promise<void>;
@@ -36,12 +39,18 @@ export function openRegistrySource(
   const llms = createLlms(connection, usualLimits);
   const tasks = createTaskUpkeep(connection);
   let seen: string | undefined;
+  let sealed: ReadonlyMap<string, SealedKey> = new Map();
   return {
     async changed() {
       // Asked before the rows are read: what changes in between is seen the next time.
       const mark = await llms.publicMark();
       if (mark === seen) return undefined;
       const rows = await llms.publicRows(options.most + 1);
+      const referring = rows.filter(({ apiKeyRef }) => apiKeyRef !== null && 'secretRef' in apiKeyRef);
+      sealed = await readServedKeys(
+        connection.db,
+        referring.map(({ id }) => id),
+      );
       seen = mark;
       return {
         llms: rows
@@ -50,6 +59,7 @@ export function openRegistrySource(
         more: rows.length > options.most,
       };
     },
+    sealedKey: (llmId) => sealed.get(llmId),
     async bodyOf(taskId) {
       const body = await memberBody({ tasks }, taskId);
       if (body === null) throw new McpctlError('task_not_found');
@@ -58,3 +68,5 @@ export function openRegistrySource(
     close: () => connection.close(),
   };
 }
+
+export type { SealedKey };

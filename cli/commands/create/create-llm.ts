@@ -1,4 +1,5 @@
 import { Command, Option } from '@commander-js/extra-typings';
+import { McpctlError } from '../../../core/errors.ts';
 import { collect, countOf } from '../../input/arguments.ts';
 import type { Context } from '../../who/context.ts';
 import { formatOption, type Format } from '../../say/formats.ts';
@@ -12,6 +13,7 @@ export interface CreateLlmOptions {
   tier?: string | undefined;
   apiKeyEnv?: string | undefined;
   apiKeyFile?: string | undefined;
+  apiKeySecret?: string | undefined;
   maxConcurrency?: number | undefined;
   description?: string | undefined;
   alias?: string[] | undefined;
@@ -39,6 +41,11 @@ export function makeCreateLlm(
       ),
     )
     .option('--api-key-file <path>', 'the file with the key, on the machine of the hosted worker')
+    .addOption(
+      new Option('--api-key-secret <name/key>', 'the secret with the key, and which of its values').conflicts(
+        ['apiKeyEnv', 'apiKeyFile'],
+      ),
+    )
     .addOption(new Option('--max-concurrency <n>', 'most tasks at once').argParser(countOf))
     .option('--description <text>', 'a line for people')
     .addOption(new Option('--alias <name>', 'another name; may be given again').argParser(collect))
@@ -54,15 +61,24 @@ export function makeCreateLlm(
     .action((name, options) => run({ name, ...options }));
 }
 
+/** `openai/OPENAI_KEY` */
+function secretIn(text: string): { name: string; key: string } {
+  const at = text.indexOf('/');
+  if (at > 0 && at < text.length - 1) return { name: text.slice(0, at), key: text.slice(at + 1) };
+  throw new McpctlError('usage', 'The secret is written like --api-key-secret openai/OPENAI_KEY.');
+}
+
 /** The server checks every field; its faults are shown each with its path. */
 async function runCreateLlm(ctx: Context, options: CreateLlmOptions): Promise<void> {
-  const { name, type, model, url, apiKeyEnv, apiKeyFile, alias, output, ...rest } = options;
+  const { name, type, model, url, apiKeyEnv, apiKeyFile, apiKeySecret, alias, output, ...rest } = options;
   const ref =
     apiKeyEnv !== undefined
       ? { env: apiKeyEnv }
       : apiKeyFile !== undefined
         ? { file: apiKeyFile }
-        : undefined;
+        : apiKeySecret !== undefined
+          ? { secretRef: secretIn(apiKeySecret) }
+          : undefined;
   const body = { name, type, model, url, ...rest, apiKeyRef: ref, aliases: alias };
   const llm = await (await ctx.client()).llms.create(body);
   if (output === 'table' || output === 'wide') {

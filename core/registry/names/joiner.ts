@@ -1,3 +1,5 @@
+import type { Actor } from '../../access.ts';
+
 /** Who enters names, and wants llms in pools. */
 export interface Joiner {
   userId: string;
@@ -7,4 +9,6 @@ export interface Joiner {
   overrules: boolean;
   /** Pool keys that the token is bound to; null or left out = every pool. */
   pools?: readonly string[] | null;
+  /** Who is asked whether they may refer to a secret; left out, nobody may. */
+  actor?: Actor;
 }

@@ -104,6 +104,8 @@ export const secretHooks = (source: KeyringSource): Hooks => ({
   async admit(trx, { row, asked, actor }) {
     if (row && asked === null) {
       await needUnreferred(trx, { secretId: row.id, keys: 'any', actor });
+      // What is left is of llms that a release without secrets gave another key.
+      await trx('secretRefs').where({ secretId: row.id }).delete();
       return {};
     }
     if (!row) await needNotRetired(trx, String(asked?.['name']), actor);

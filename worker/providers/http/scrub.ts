@@ -1,5 +1,6 @@
 import { wordsOf } from '../../../core/task/error-reason.ts';
 import type { Reply } from '../provider.ts';
+import { withoutSecret } from './without-secret.ts';
 
 /** What a backend's own words must not carry off its machine: its key, and where it is. */
 interface Private {
@@ -21,7 +22,7 @@ export function scrubbed<R extends Reply>(reply: R, { key, url }: Private): R {
   if (key !== undefined && key !== '') keys.push(key);
   const clean = (text: string): string => {
     let said = text;
-    for (const secret of keys) said = said.replaceAll(secret, '[key]');
+    for (const secret of keys) said = withoutSecret(said, secret);
     said = said.replaceAll(url.origin, '[address]').replace(addresses, '[address]');
     // A host without a port may be an ordinary word.
     return url.port === '' ? said : said.replaceAll(url.host, '[address]');

@@ -1,0 +1,61 @@
+import type { Knex } from 'knex';
+import { z } from 'zod';
+import type { Place, SealedItem, Wrapped } from '../../runtime/keyring/envelope.ts';
+
+/** No key of a backend is longer: what is goes into no header, and is not read. */
+const MOST_KEY_BYTES = 8_192;
+
+/** The key of a public llm as it is kept, to be opened where the backend is called. */
+export interface SealedKey {
+  place: Place;
+  key: string;
+  wrapped: Wrapped;
+  /** Null where there is none of that name by now, or it is too long to be a key. */
+  item: SealedItem | null;
+  /** Where it may be sent. */
+  origins: readonly string[];
+}
+
+const rowSchema = z.object({
+  llmId: z.string(),
+  key: z.string(),
+  installation: z.string(),
+  secretId: z.string(),
+  name: z.string(),
+  version: z.number(),
+  kid: z.string(),
+  wrappedDek: z.string(),
+  item: z.object({ bytes: z.number(), sealed: z.string() }).nullable(),
+  allowedOrigins: z.array(z.string()),
+  origin: z.string().nullable(),
+});
+
+/**
+ * The keys of public llms that somebody was allowed to refer to, by the llms' ids. The llm must name the secret still, and
+ * that key of it: a release that knows no secrets may have written its row since.
+ */
+export async function readServedKeys(db: Knex, llmIds: readonly string[]): Promise<Map<string, SealedKey>> {
+  if (llmIds.length === 0) return new Map();
+  const { rows } = await db.raw<{ rows: unknown[] }>(
+    `select r.llm_id, r.key, (select id from installation) as installation, s.id as secret_id, s.name, s.version,
+       s.allowed_origins, s.origin, v.kid, v.wrapped_dek,
+       case when (v.items -> r.key ->> 'bytes')::int <= :most then v.items -> r.key end as item
+     from secret_refs r
+       join llms l on l.id = r.llm_id
+       join secrets s on s.id = r.secret_id
+       join secret_versions v on v.secret_id = s.id and v.version = s.version
+     where r.llm_id = any(cast(:ids as uuid[])) and l.api_key_ref #>> '{secretRef,name}' = s.name
+       and l.api_key_ref #>> '{secretRef,key}' = r.key`,
+    { ids: [...llmIds], most: MOST_KEY_BYTES },
+  );
+  return new Map(
+    rows.map((row) => {
+      const { llmId, key, installation, secretId, name, version, kid, wrappedDek, item, ...rest } =
+        rowSchema.parse(row);
+      const origins =
+        rest.allowedOrigins.length > 0 ? rest.allowedOrigins : rest.origin === null ? [] : [rest.origin];
+      const place = { installation, secretId, name, version };
+      return [llmId, { place, key, wrapped: { kid, wrappedDek }, item, origins }];
+    }),
+  );
+}
