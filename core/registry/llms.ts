@@ -297,15 +297,7 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
       return new Set(rows.map((row) => row.poolKey));
     },
     sleepingPools: () => sleepingPools(db),
-    async publicMark() {
-      const { rows } = await db.raw<{ rows: { mark: string | null }[] }>(
-        `select md5(string_agg(concat_ws(' ', l.id, l.revision, s.id, s.revision, s.origin, v.kid), ',' order by l.id)) as mark
-          from llms l left join secret_refs r on r.llm_id = l.id left join secrets s on s.id = r.secret_id
-            left join secret_versions v on v.secret_id = s.id and v.version = s.version
-          where l.kind = 'public'`,
-      );
-      return rows[0]?.mark ?? '';
-    },
+    publicMark: () => publicMark(db),
     publicRows: async (most) =>
       parseLlms(await db('llms').where({ kind: 'public' }).orderBy('name').limit(most)),
     byName: (name) => first({ name }),
@@ -324,6 +316,16 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
               .orderBy(['poolKey', 'name']),
           ),
   };
+}
+
+async function publicMark(db: Connection['db']): Promise<string> {
+  const { rows } = await db.raw<{ rows: { mark: string | null }[] }>(
+    `select md5(string_agg(concat_ws(' ', l.id, l.revision, s.id, s.revision, s.origin, v.kid), ',' order by l.id)) as mark
+      from llms l left join secret_refs r on r.llm_id = l.id left join secrets s on s.id = r.secret_id
+        left join secret_versions v on v.secret_id = s.id and v.version = s.version
+      where l.kind = 'public'`,
+  );
+  return rows[0]?.mark ?? '';
 }
 
 async function sleepingPools(db: Connection['db']): Promise<Set<string>> {
