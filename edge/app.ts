@@ -33,6 +33,7 @@ import { secretRoutes } from './routes/secrets.ts';
 import { resourceRoutes } from './resources/routes.ts';
 import { taskStreamRoutes } from './routes/task-stream.ts';
 import { taskRoutes } from './routes/tasks.ts';
+import { threadKeepingRoutes } from './routes/thread-keeping.ts';
 import { threadRoutes } from './routes/threads.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { usageRoutes } from './routes/usage.ts';
@@ -62,6 +63,7 @@ export const apiRoutes = [
   personalityRoutes,
   applyRoutes,
   threadRoutes,
+  threadKeepingRoutes,
   usageRoutes,
   whoamiRoutes,
 ];

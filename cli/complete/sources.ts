@@ -100,6 +100,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--system': nothing,
   '--system-append': nothing,
   '--thread': nothing,
+  '--param': nothing,
   '--temperature': nothing,
   '--max-tokens': nothing,
   '--pin': names('llm'),

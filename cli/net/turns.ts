@@ -40,7 +40,11 @@ const seenThreadSchema = threadViewSchema.pick({
   lastTurnAt: true,
 });
 export type SeenThread = z.infer<typeof seenThreadSchema>;
-const seenMessageSchema = messageViewSchema.pick({ role: true, content: true, status: true, turn: true });
+const seenMessageSchema = messageViewSchema
+  .pick({ role: true, content: true, status: true, turn: true })
+  .extend({ inContext: z.boolean().default(true) });
+const seenTurnSchema = turnViewSchema.pick({ threadId: true, turn: true, status: true, taskId: true });
+type SeenTurn = z.infer<typeof seenTurnSchema>;
 export type SeenMessage = z.infer<typeof seenMessageSchema>;
 
 const seenPersonalitySchema = z.object({ name: z.string(), description: z.string(), isDefault: z.boolean() });
@@ -60,8 +64,20 @@ export interface TurnCalls {
   follow(taskId: string, following: Following & { signal?: AbortSignal }): AsyncIterable<InferEvent>;
   once(call: TurnCall): Promise<z.infer<typeof turnAnswerSchema>>;
   /** @returns where it stands, accepted and not waited for; of a call that was made before, the same. */
-  async(call: TurnCall): Promise<z.infer<typeof turnViewSchema>>;
+  async(call: TurnCall): Promise<SeenTurn>;
   cancel(place: Place): Promise<void>;
+  /** The last turn once more. @param pin the one member that may answer. */
+  retry(
+    call: Pick<TurnCall, 'key' | 'signal'> & { place: Place; pin?: string | undefined },
+    following: Following,
+  ): AsyncIterable<InferEvent>;
+  /** Later turns are told of it no more. */
+  drop(place: Place): Promise<void>;
+  /** @returns the id of the copy. */
+  fork(threadId: string): Promise<string>;
+  rename(threadId: string, title: string): Promise<void>;
+  /** What was said, as chat completions write it. */
+  export(threadId: string): Promise<{ title: string; messages: unknown[] }>;
   /** What would be sent for a turn, and of what it is made. */
   compose(
     agent: string,
@@ -173,11 +189,36 @@ function read<T extends z.ZodType>(schema: T, answer: unknown): z.infer<T> {
   });
 }
 
+/** What becomes of threads besides what is said in them. */
+function keepingCalls(http: Http): Pick<TurnCalls, 'drop' | 'fork' | 'rename' | 'export'> {
+  const at = encodeURIComponent;
+  return {
+    drop: async ({ threadId, turn }) =>
+      void (await http.json({
+        ...{ method: 'DELETE', path: `/api/v1/threads/${at(threadId)}/turns/${turn}` },
+        query: { drop: 'true' },
+      })),
+    fork: async (threadId) =>
+      read(
+        seenThreadSchema,
+        await http.json({ method: 'POST', path: `/api/v1/threads/${at(threadId)}/fork`, body: {} }),
+      ).id,
+    rename: async (threadId, title) =>
+      void (await http.json({ method: 'PATCH', path: `/api/v1/threads/${at(threadId)}`, body: { title } })),
+    export: async (threadId) =>
+      read(
+        z.object({ title: z.string(), messages: z.array(z.unknown()) }),
+        await http.json({ method: 'GET', path: `/api/v1/threads/${at(threadId)}/export` }),
+      ),
+  };
+}
+
 export function turnCalls(http: Http): TurnCalls {
   const get = (path: string, query: Record<string, number> = {}): Promise<unknown> =>
     http.json({ method: 'GET', path: `/api/v1${path}`, query });
   const at = encodeURIComponent;
   return {
+    ...keepingCalls(http),
     async *stream(call, following) {
       const { events, taskId } = await openEvents(http, {
         ...callOf(call, { stream: true }),
@@ -191,7 +232,7 @@ export function turnCalls(http: Http): TurnCalls {
       read(turnAnswerSchema, await http.json({ ...callOf(call, { stream: false }), limitMs: ONCE_MS })),
     async: async (call) => {
       const later = callOf(call, { stream: call.body['stream'] ?? false }, { prefer: 'respond-async' });
-      return read(turnViewSchema, await http.json(later));
+      return read(seenTurnSchema, await http.json(later));
     },
     cancel: async ({ threadId, turn }) =>
       void (await http.json({ method: 'DELETE', path: `/api/v1/threads/${at(threadId)}/turns/${turn}` })),
@@ -202,6 +243,17 @@ export function turnCalls(http: Http): TurnCalls {
       ),
     personalities: async (agent) =>
       read(listSchema(seenPersonalitySchema), await get(`/agents/${at(agent)}/personalities`)).items,
+    async *retry({ place, pin, key, signal }, following) {
+      const call: Call = {
+        method: 'POST',
+        path: `/api/v1/threads/${at(place.threadId)}/turns/${place.turn}/retry`,
+        body: { stream: true, ...(pin !== undefined && { pin }) },
+        headers: { accept, 'idempotency-key': key },
+        limitMs: ADMISSION_MS,
+      };
+      const { events, taskId } = await openEvents(http, signal ? { ...call, signal } : call);
+      yield* followed(http, { first: events, taskId, signal }, following);
+    },
     threads: async (agent, most) =>
       read(listSchema(seenThreadSchema), await get(`/agents/${at(agent)}/threads`, { limit: most })).items,
     thread: async (id) => read(seenThreadSchema, await get(`/threads/${at(id)}`)),

@@ -36,8 +36,56 @@ export const turnRequestSchema = z.strictObject({
   stream: z.boolean().optional(),
 });
 
-/** Body of `POST /api/v1/agents/<name>/threads`: a thread in which nothing was said yet. */
-export const threadCreateSchema = z.strictObject({ title: textSchema(200).optional() });
+const importedSchema = z.strictObject({
+  role: z.enum(['user', 'assistant', 'tool']),
+  content: z.union([z.string(), z.array(z.looseObject({}))]).nullish(),
+  tool_calls: z
+    .array(
+      z.object({
+        id: z.string().min(1).max(256),
+        type: z.literal('function').optional(),
+        function: z.object({ name: z.string().max(256), arguments: z.string() }),
+      }),
+    )
+    .max(256)
+    .optional(),
+  tool_call_id: z.string().max(256).optional(),
+});
+/** Body of `POST /api/v1/agents/<name>/threads`. */
+export const threadCreateSchema = z.strictObject({
+  title: textSchema(200).optional(),
+  /** What was said elsewhere, as chat completions write it: the thread begins with it. */
+  messages: z.array(importedSchema).max(10_000).optional(),
+});
+
+/** Body of `PATCH /api/v1/threads/<id>`. */
+export const threadChangeSchema = z.strictObject({
+  title: textSchema(200).optional(),
+  pinned: z.boolean().optional(),
+  /** It is deleted then; null: it is kept. */
+  expiresAt: z.iso.datetime({ offset: true }).nullable().optional(),
+});
+
+/** Body of `POST /api/v1/threads/<id>/turns/<n>/retry`; it may be empty. */
+export const turnRetrySchema = z.strictObject({
+  /** The one member that may answer. */
+  pin: z.string().min(1).max(128).optional(),
+  stream: z.boolean().optional(),
+});
+
+/** Body of `POST /api/v1/threads/<id>/fork`; without a turn, all of it. */
+export const threadForkSchema = z.strictObject({
+  atTurn: z.int().min(0).max(2_000_000_000).optional(),
+  title: textSchema(200).optional(),
+});
+
+export const threadExportQuerySchema = z.strictObject({
+  format: z.enum(['openai', 'jsonl', 'markdown']).default('openai'),
+  reasoning: z.enum(['true', 'false']).default('false'),
+});
+
+/** Query of `DELETE /api/v1/threads/<id>/turns/<n>`: `drop=true` leaves it out of what later turns are told, too. */
+export const turnDeleteQuerySchema = z.strictObject({ drop: z.enum(['true', 'false']).default('false') });
 
 const openTurnSchema = z.object({
   n: z.number(),
@@ -58,6 +106,10 @@ export const threadViewSchema = z.object({
   /** The turn that runs, or the first that waits. */
   openTurn: openTurnSchema.nullable(),
   forkedFrom: z.string().nullable(),
+  /** The last turn that it was copied with. */
+  forkedAt: z.number().nullable(),
+  pinned: z.boolean(),
+  expiresAt: z.string().nullable(),
   lastTurnAt: z.string(),
   createdAt: z.string(),
 });
@@ -103,6 +155,8 @@ export const turnViewSchema = z.object({
   status: turnStatusSchema,
   taskId: z.string().nullable(),
   inContext: z.boolean(),
+  /** The id of the turn that it was tried again for. */
+  supersedes: z.string().nullable(),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
   createdAt: z.string(),
   endedAt: z.string().nullable(),

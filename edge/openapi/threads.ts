@@ -1,11 +1,16 @@
 import {
   messageListQuerySchema,
   messageViewSchema,
+  threadChangeSchema,
   threadCreateSchema,
+  threadExportQuerySchema,
+  threadForkSchema,
   threadListQuerySchema,
   threadViewSchema,
   turnAnswerSchema,
+  turnDeleteQuerySchema,
   turnRequestSchema,
+  turnRetrySchema,
   turnViewSchema,
 } from '../../core/agent/thread.ts';
 import { z } from 'zod';
@@ -66,7 +71,7 @@ export const threadOperations: readonly Operation[] = [
   {
     call: 'POST /agents/{name}/threads',
     tag: 'threads',
-    summary: 'Make a thread in which nothing was said yet',
+    summary: 'Make a thread, in which nothing was said yet, or what is brought along',
     body: threadCreateSchema,
     status: 201,
     answer: Thread,
@@ -119,9 +124,54 @@ export const threadOperations: readonly Operation[] = [
     call: 'DELETE /threads/{id}/turns/{n}',
     tag: 'threads',
     summary: 'Cancel a turn; again changes nothing',
-    about: 'What was shown of its answer stays in the thread.',
+    about:
+      'What was shown of its answer stays in the thread; with `drop=true` later turns are told of neither it nor the question.',
+    query: turnDeleteQuerySchema,
     status: 200,
     answer: Turn,
     errors: none,
+  },
+  {
+    call: 'PATCH /threads/{id}',
+    tag: 'threads',
+    summary: 'Name a thread, pin it, or say until when it is kept',
+    body: threadChangeSchema,
+    status: 200,
+    answer: Thread,
+    errors: ['invalid_request', ...none],
+  },
+  {
+    ...taking,
+    call: 'POST /threads/{id}/turns/{n}/retry',
+    summary: 'Ask once more what the last turn asked',
+    about:
+      'In a new turn; the one before stays in the thread, and later turns are not told of it. The body may be empty.',
+    body: turnRetrySchema,
+    errors: [...notMade, 'invalid_id', ...refused, ...notAnswered],
+  },
+  {
+    call: 'POST /threads/{id}/fork',
+    tag: 'threads',
+    summary: 'Copy a thread up to a turn',
+    about: 'What is said in either is not in the other. The body may be empty: then all of it.',
+    body: threadForkSchema,
+    status: 201,
+    answer: Thread,
+    errors: ['invalid_request', ...none, 'thread_busy', 'quota_exceeded'],
+  },
+  {
+    call: 'GET /threads/{id}/export',
+    tag: 'threads',
+    summary: 'Take what was said along',
+    about:
+      '`openai`: title and messages as chat completions write them, of which later turns are told; a thread can be made of it. `jsonl`: each message, a line each. `markdown`: for people.',
+    query: threadExportQuerySchema,
+    status: 200,
+    answer: z.object({ title: z.string(), messages: z.array(z.unknown()) }),
+    also: [
+      { status: 200, answerType: 'application/x-ndjson' },
+      { status: 200, answerType: 'text/markdown' },
+    ],
+    errors: ['invalid_request', ...none],
   },
 ];

@@ -5,6 +5,7 @@ import {
   messageListQuerySchema,
   threadCreateSchema,
   threadListQuerySchema,
+  turnDeleteQuerySchema,
   turnRequestSchema,
   type ThreadView,
   type TurnView,
@@ -12,46 +13,22 @@ import {
 import { McpctlError } from '../../core/errors.ts';
 import { refOf } from '../../core/flow/deps.ts';
 import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
-import type { ThreadRow, TurnRow } from '../../core/registry/threads/rows.ts';
 import { agent } from '../../core/resources/talk/agent.ts';
-import { uuidSchema } from '../../core/names.ts';
 import { flowOf, type EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
 import { startNextSoon } from '../inference/turn/line.ts';
+import { importedMessages } from '../inference/turn/imported.ts';
 import { chatOf } from '../inference/turn/sent.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { messageView, threadView, turnView } from '../shown/thread-view.ts';
+import { ownThreadOf, threadOf, turnOf } from './thread-of.ts';
 
 /** What a list's cursor holds: the instant of the last turn, and the id. */
 const keySchema = z.string().regex(/^[\d+:. -]{10,40} [\da-f-]{36}$/);
-
-/** The thread in the path, within the caller's scope; else it is not there, exactly like a random id. */
-async function threadOf(deps: EdgeDeps, req: Request): Promise<ThreadRow> {
-  const id = uuidSchema.safeParse(req.params['id']);
-  if (!id.success) throw new McpctlError('invalid_id');
-  const scope = scopeOf(actorOf(req), 'view', 'thread');
-  if (!scope) throw new McpctlError('thread_not_found');
-  return await deps.registry.threads.get(id.data, scope);
-}
-
-/** The same, for what was said in it: that is its owner's alone, whoever else may see that it is there. */
-async function ownThreadOf(deps: EdgeDeps, req: Request): Promise<ThreadRow> {
-  const thread = await threadOf(deps, req);
-  const { userId, by } = actorOf(req);
-  if (thread.ownerId !== userId || by?.readsBodies === false) throw new McpctlError('thread_not_found');
-  return thread;
-}
-
-async function turnOf(deps: EdgeDeps, req: Request): Promise<TurnRow> {
-  const thread = await ownThreadOf(deps, req);
-  const n = z.coerce.number().int().min(1).max(2_000_000_000).safeParse(req.params['n']);
-  if (!n.success) throw new McpctlError('thread_not_found');
-  return await deps.registry.threads.turn(thread.id, n.data);
-}
 
 async function list(deps: EdgeDeps, req: Request): Promise<{ items: ThreadView[]; next: string | null }> {
   const { limit, after, agent: of } = queryOf(req, threadListQuerySchema);
@@ -69,10 +46,13 @@ async function list(deps: EdgeDeps, req: Request): Promise<{ items: ThreadView[]
 
 async function create(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
-  const { title = '' } = bodyOf(req, threadCreateSchema);
+  const { title = '', messages: said = [] } = bodyOf(req, threadCreateSchema, { mostMiB: 4 });
   const of = await deps.registry.resources(agent).get(String(req.params['name']), actor);
   const id = await written({ ...deps, req }, { verb: 'create', resource: 'thread', name: '' }, () =>
-    deps.registry.threads.create({ agentId: of.id, ownerId: actor.userId, title }),
+    deps.registry.threads.create({
+      ...{ agentId: of.id, ownerId: actor.userId, title },
+      messages: importedMessages(said),
+    }),
   );
   const scope = scopeOf(actor, 'view', 'thread');
   if (!scope) throw new McpctlError('forbidden');
@@ -99,6 +79,7 @@ const SETTLED_WITHIN_MS = 2_000;
 /** Cancels a turn; one that has ended stays as it is. */
 async function cancelTurn(deps: EdgeDeps, req: Request): Promise<TurnView> {
   const turn = await turnOf(deps, req);
+  const { drop } = queryOf(req, turnDeleteQuerySchema);
   const inLine = {
     status: 'cancelled',
     code: 'task_cancelled',
@@ -109,6 +90,8 @@ async function cancelTurn(deps: EdgeDeps, req: Request): Promise<TurnView> {
   const row = turn.taskId === null ? undefined : await deps.registry.tasks.byId(turn.taskId);
   if (row && (await closeTask(flowOf(deps), row, cancelled)) === 'ended')
     await untilEnded(deps, row, { withinMs: SETTLED_WITHIN_MS, gone: new AbortController().signal });
+  if (drop === 'true')
+    await deps.registry.threads.leaveOut({ id: turn.threadId, ownerId: actorOf(req).userId }, turn.id);
   startNextSoon(deps, turn.threadId);
   return turnView(await deps.registry.threads.turn(turn.threadId, turn.n));
 }

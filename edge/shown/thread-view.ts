@@ -14,6 +14,7 @@ export function threadView({
   return {
     ...row,
     openTurn: isOpen ? { n: openN, status: openStatus, taskId: openTaskId } : null,
+    expiresAt: row.expiresAt?.toISOString() ?? null,
     lastTurnAt: row.lastTurnAt.toISOString(),
     createdAt: row.createdAt.toISOString(),
   };
@@ -45,6 +46,7 @@ export const turnView = (turn: TurnRow): TurnView => ({
   status: turn.status,
   taskId: turn.taskId,
   inContext: turn.inContext,
+  supersedes: turn.supersedes,
   error: turn.errorCode === null ? null : { code: turn.errorCode, message: turn.errorMessage ?? '' },
   createdAt: turn.createdAt.toISOString(),
   endedAt: turn.endedAt?.toISOString() ?? null,

@@ -40,6 +40,7 @@ export const schedulerSettings = [
   'deadBeatMs',
   'deadBeatSseMs',
   'retentionMs',
+  'threadRetentionMs',
   'maxUserKeptBytes',
   'maxKeptBytes',
   'maxUserEventMemory',

@@ -15,6 +15,7 @@ import { createReconcileDuty } from './reconcile.ts';
 import { createSettleDuty } from './settle.ts';
 import { createSweepLlmsDuty } from './sweep-llms.ts';
 import { createUnentitledDuty } from './unentitled.ts';
+import { createThreadsDuty } from './threads.ts';
 import { createWakeDuty } from './wake.ts';
 
 /** Everything that the leader does. */
@@ -36,6 +37,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createPruneDuty,
     createForgetDuty,
     createDropEventsDuty,
+    createThreadsDuty,
   ];
   const mending = { run: reconcile.runAll, renew: reconcile.renew };
   return [createEpochDuty(deps, mending), reconcile, ...makers.map((make) => make(deps))];

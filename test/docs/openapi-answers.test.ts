@@ -59,6 +59,13 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /agents/{name}/threads', `${agent}/threads`, { body: { title: 'Mine' } });
     await fits('GET /agents/{name}/threads', `${agent}/threads`);
     await fits('GET /threads', '/threads?limit=1');
+    await fits('PATCH /threads/{id}', `/threads/${threadId}`, { body: { title: 'Ours', pinned: true } });
+    await fits('DELETE /threads/{id}/turns/{n}', `/threads/${threadId}/turns/2?drop=true`);
+    await fits('GET /threads/{id}/export', `/threads/${threadId}/export`);
+    await fits('POST /threads/{id}/turns/{n}/retry', `/threads/${threadId}/turns/2/retry`, {
+      headers: options.headers,
+    });
+    await fits('POST /threads/{id}/fork', `/threads/${threadId}/fork`, { body: { atTurn: 2 } });
     await fits('DELETE /threads/{id}', `/threads/${threadId}`);
   };
 

@@ -1,6 +1,6 @@
-import { writeFile } from 'node:fs/promises';
-import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { McpctlError } from '../../../core/errors.ts';
 import { usageSlash, type Slash, type Slashes } from '../../talk/slash.ts';
+import { writeNew } from '../../talk/write-new.ts';
 import type { Usage } from '../../talk/usage.ts';
 import type { Asking, Message } from './asking.ts';
 import { bannerFor } from './banner.ts';
@@ -47,11 +47,7 @@ const commands: Readonly<Record<string, Slash<Talk>>> = {
         ...talk.history,
       ];
       const text = `${JSON.stringify({ model: talk.asking.name, messages }, null, 2)}\n`;
-      try {
-        await writeFile(rest, text, { mode: 0o600, flag: 'wx' });
-      } catch (thrown) {
-        throw new McpctlError('usage', `The conversation was not saved: ${messageOf(thrown)}`);
-      }
+      await writeNew(rest, text);
       ctx.out.note(`${messages.length} messages are in ${rest}.`);
     },
   },

@@ -1,7 +1,20 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { countOf, temperatureOf } from '../../input/arguments.ts';
+import { collect, countOf, temperatureOf } from '../../input/arguments.ts';
 import type { Context } from '../../who/context.ts';
 import type { ChatOptions } from './run-chat.ts';
+
+const examples = `Examples:
+  mcpctl chat reviewer
+  mcpctl chat reviewer --continue
+  mcpctl chat reviewer -m "Is this migration safe?"
+  git diff | mcpctl chat reviewer --thread 019a6f3e
+`;
+
+const hints = `
+Ctrl-C stops the answer, on the server too, and what came of it stays in the thread; a second one leaves. Ctrl-D leaves, and so
+does a terminal that is closed: then the answer goes on, and is there when you come back.
+In a conversation """ begins and ends a message of several lines; /help lists /new, /threads, /history, /personality and more.
+The answer goes to stdout; reasoning, the thread and tokens per second to stderr.`;
 
 export function makeChat(ctx: Context, run?: (options: ChatOptions) => Promise<void>) {
   return new Command('chat')
@@ -21,26 +34,28 @@ export function makeChat(ctx: Context, run?: (options: ChatOptions) => Promise<v
     .option('--system-append <text>', "a text behind the agent's own, for what is said now")
     .addOption(new Option('--temperature <n>', 'between 0 and 2').argParser(temperatureOf))
     .addOption(new Option('--max-tokens <n>', 'most tokens of an answer').argParser(countOf))
+    .addOption(
+      new Option('--param <name=value>', 'a parameter of the chat, as JSON or text; again for more')
+        .argParser(collect)
+        .default([]),
+    )
+    .addOption(
+      new Option('--on-busy <what>', 'where another answer is under way').choices([
+        'queue',
+        'reject',
+        'interrupt',
+      ] as const),
+    )
     .option('--no-stream', 'print the answer in one piece')
     .addOption(new Option('--async', 'print the id of the task and leave').default(false))
+    .addOption(
+      new Option('-o, --output <format>', 'with --message: the answer and its facts as one object').choices([
+        'json',
+      ] as const),
+    )
     .option('--pin <member>', 'only this member of the pool may answer')
-    .addHelpText(
-      'before',
-      `Examples:
-  mcpctl chat reviewer
-  mcpctl chat reviewer --continue
-  mcpctl chat reviewer -m "Is this migration safe?"
-  git diff | mcpctl chat reviewer --thread 019a6f3e
-`,
-    )
-    .addHelpText(
-      'after',
-      `
-Ctrl-C stops the answer, on the server too, and what came of it stays in the thread; a second one leaves. Ctrl-D leaves, and so
-does a terminal that is closed: then the answer goes on, and is there when you come back.
-In a conversation """ begins and ends a message of several lines; /help lists /new, /threads, /history, /personality and more.
-The answer goes to stdout; reasoning, the thread and tokens per second to stderr.`,
-    )
+    .addHelpText('before', examples)
+    .addHelpText('after', hints)
     .action(async (agent, options) => {
       const all = { agent, ...options };
       if (run) return run(all);

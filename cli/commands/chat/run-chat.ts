@@ -1,3 +1,4 @@
+import { McpctlError } from '../../../core/errors.ts';
 import { showAnswer } from '../../answer.ts';
 import { messageSaid } from '../../talk/message.ts';
 import { noUsage } from '../../talk/usage.ts';
@@ -12,6 +13,7 @@ export interface ChatOptions extends Asking {
   thread?: string | undefined;
   continue: boolean;
   async: boolean;
+  output?: 'json' | undefined;
 }
 
 export async function runChat(ctx: Context, options: ChatOptions): Promise<void> {
@@ -21,25 +23,33 @@ export async function runChat(ctx: Context, options: ChatOptions): Promise<void>
   if (options.continue && !thread)
     ctx.out.note(`There is no thread with ${options.agent} yet; a new one begins.`);
   const talk: Talk = { asking: options, threadId: thread?.id ?? null, usage: noUsage() };
+  if (message === null && options.output)
+    throw new McpctlError('usage', '-o json is of one message: say it with --message, or send it on stdin.');
   if (message === null) return await converse(ctx, client, { talk, thread });
-  await once(ctx, client, { talk, message, async: options.async });
+  await once(ctx, client, { talk, message, async: options.async, asJson: options.output === 'json' });
 }
 
 /** One message and its answer; where the thread is said on stderr, always in the same words. */
 async function once(
   ctx: Context,
   client: Client,
-  { talk, message, async: leaves }: { talk: Talk; message: string; async: boolean },
+  { talk, message, async: leaves, asJson }: { talk: Talk; message: string; async: boolean; asJson: boolean },
 ): Promise<void> {
-  const call = turnCallOf(leaves ? { ...talk, asking: { ...talk.asking, stream: false } } : talk, message);
+  const isWhole = leaves || asJson || !talk.asking.stream;
+  const call = turnCallOf(isWhole ? { ...talk, asking: { ...talk.asking, stream: false } } : talk, message);
   const say = (threadId: string): void => ctx.out.note(`thread: ${threadId}`);
   if (leaves) {
     const { threadId, taskId } = await client.turns.async(call);
     ctx.out.line(taskId ?? '');
     return say(threadId);
   }
-  if (!talk.asking.stream) {
-    const { threadId, assistant } = await client.turns.once(call);
+  if (isWhole) {
+    const answer = await client.turns.once(call);
+    const { threadId, assistant } = answer;
+    if (asJson) {
+      ctx.out.data(`${JSON.stringify(answer)}\n`);
+      return say(threadId);
+    }
     ctx.out.data(assistant.endsWith('\n') ? assistant : `${assistant}\n`);
     return say(threadId);
   }

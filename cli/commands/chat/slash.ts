@@ -4,7 +4,9 @@ import type { Client } from '../../net/client.ts';
 import { cell } from '../../say/text.ts';
 import type { Context } from '../../who/context.ts';
 import { usageSlash, type Slash, type Slashes } from '../../talk/slash.ts';
-import type { Talk } from './turn.ts';
+import type { Place } from '../../net/turns.ts';
+import { writeNew } from '../../talk/write-new.ts';
+import { again, type Talk } from './turn.ts';
 
 const LISTED = 10;
 const TOLD = 20;
@@ -20,6 +22,16 @@ export async function tell(
     const who = role === 'user' ? '> ' : role === 'tool' ? '(result) ' : '';
     ctx.out.dim(`${who}${content}${cut}\n`);
   }
+}
+
+/** Of a long thread, what was said lately. */
+const MOST_TOLD = 200;
+
+/** The turn that was said last. @throws McpctlError `usage` where nothing was said yet. */
+async function lastOf(client: Client, { threadId }: Talk): Promise<Place> {
+  const turn = threadId === null ? 0 : (await client.turns.thread(threadId)).turns;
+  if (threadId === null || turn === 0) throw new McpctlError('usage', 'Nothing was said yet.');
+  return { threadId, turn };
 }
 
 const commands: Readonly<Record<string, Slash<Talk>>> = {
@@ -75,6 +87,50 @@ const commands: Readonly<Record<string, Slash<Talk>>> = {
       if (rest !== 'none' && all.every(({ name }) => name !== rest))
         throw new McpctlError('personality_not_found', near ? `Did you mean ${near}?` : undefined);
       talk.asking = { ...talk.asking, personality: rest };
+    },
+  },
+  retry: {
+    about: 'MEMBER or nothing: ask once more what was asked last; the answer before is told of no more',
+    async run(ctx, client, { talk, rest }) {
+      const place = await lastOf(client, talk);
+      await again(ctx, client, { talk, place, pin: rest === '' ? undefined : rest });
+    },
+  },
+  undo: {
+    about: 'take the last question and its answer out of what is told from now on',
+    async run(ctx, client, { talk }) {
+      const last = await lastOf(client, talk);
+      const told = (await client.turns.messages(last.threadId, MOST_TOLD)).filter(
+        ({ inContext }) => inContext,
+      );
+      const turn = told.reduce((most, message) => Math.max(most, message.turn), 0);
+      if (turn === 0) return ctx.out.note('There is nothing to take back.');
+      await client.turns.drop({ threadId: last.threadId, turn });
+      ctx.out.note(`Turn ${turn} is told of no more; it stays in the thread.`);
+    },
+  },
+  fork: {
+    about: 'go on in a copy of this thread; this one stays as it is',
+    async run(ctx, client, { talk }) {
+      const { threadId } = await lastOf(client, talk);
+      talk.threadId = await client.turns.fork(threadId);
+      ctx.out.note(`thread: ${talk.threadId}`);
+    },
+  },
+  title: {
+    about: 'TEXT: what this thread is called',
+    async run(_ctx, client, { talk, rest }) {
+      if (rest === '') throw new McpctlError('usage', 'What is it called? Write /title TEXT.');
+      await client.turns.rename((await lastOf(client, talk)).threadId, rest);
+    },
+  },
+  export: {
+    about: 'FILE: write what was said to a new file, as JSON',
+    async run(ctx, client, { talk, rest }) {
+      if (rest === '') throw new McpctlError('usage', 'Where to? Write /export FILE.');
+      const made = await client.turns.export((await lastOf(client, talk)).threadId);
+      await writeNew(rest, `${JSON.stringify(made, null, 2)}\n`);
+      ctx.out.note(`${made.messages.length} messages are in ${rest}.`);
     },
   },
   usage: usageSlash,

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { McpctlError } from '../../../core/errors.ts';
 import { showAnswer } from '../../answer.ts';
 import { Cancelled, failureOf } from '../../exit.ts';
 import type { Client } from '../../net/client.ts';
@@ -15,6 +16,9 @@ export interface Asking {
   systemAppend?: string | undefined;
   temperature?: number | undefined;
   maxTokens?: number | undefined;
+  /** `name=value`, each a parameter of the chat, over the others. */
+  param: readonly string[];
+  onBusy?: 'queue' | 'reject' | 'interrupt' | undefined;
   stream: boolean;
   pin?: string | undefined;
 }
@@ -31,14 +35,35 @@ export interface Talk {
 const leftOutWords = (turns: number, tokens: number): string =>
   `(${turns === 1 ? 'An older turn is' : `${turns} older turns are`} left out: ${tokens} tokens is the limit.)`;
 
+/** A value is JSON where it is any, else text. @throws McpctlError `usage`. */
+function paramsOf(params: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    params.map((param): [string, unknown] => {
+      const at = param.indexOf('=');
+      if (at < 1)
+        throw new McpctlError(
+          'usage',
+          `--param is written like top_p=0.9, and not ${JSON.stringify(param)}.`,
+        );
+      const value = param.slice(at + 1);
+      try {
+        return [param.slice(0, at), JSON.parse(value)];
+      } catch {
+        return [param.slice(0, at), value];
+      }
+    }),
+  );
+}
+
 export function turnCallOf(
   { asking, threadId }: Pick<Talk, 'asking' | 'threadId'>,
   message: string,
 ): TurnCall {
-  const { agent, personality, systemAppend, temperature, maxTokens, pin } = asking;
+  const { agent, personality, param, onBusy, systemAppend, temperature, maxTokens, pin } = asking;
   const params = {
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { max_tokens: maxTokens }),
+    ...paramsOf(param),
     ...(asking.stream && { stream_options: { include_usage: true } }),
   };
   const body = {
@@ -46,6 +71,7 @@ export function turnCallOf(
     ...(personality !== undefined && { personality: personality === 'none' ? '' : personality }),
     ...(systemAppend !== undefined && { systemAppend }),
     ...(Object.keys(params).length > 0 && { params }),
+    ...(onBusy !== undefined && { onBusy }),
     ...(asking.stream && { stream: true }),
   };
   return { agent, threadId, body, pin, key: randomUUID() };
@@ -86,6 +112,20 @@ export async function say(
     open,
     stop: async () => await stopped(client, { call, place }).then(seen),
   });
+}
+
+/** Asks once more what a turn asked, the last one. */
+export async function again(
+  ctx: Context,
+  client: Client,
+  { talk, place, pin }: { talk: Talk; place: Place; pin: string | undefined },
+): Promise<boolean> {
+  let current: Place | null = null;
+  const following = followingOf(ctx, (now) => (current = now));
+  const open = (signal: AbortSignal): AsyncIterable<InferEvent> =>
+    client.turns.retry({ place, pin, key: randomUUID(), signal }, following);
+  const stop = (): Promise<void> => client.turns.cancel(current ?? { ...place, turn: place.turn + 1 });
+  return await shown(ctx, { talk, open, stop });
 }
 
 /** Shows what is left of an answer that is under way. */

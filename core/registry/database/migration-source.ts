@@ -24,6 +24,7 @@ import * as tokenFilters from '../migrations/0028-token-filters.ts';
 import * as secrets from '../migrations/0029-secrets.ts';
 import * as personalities from '../migrations/0031-personalities.ts';
 import * as userMay from '../migrations/0033-user-may.ts';
+import * as threadKeeping from '../migrations/0032-thread-keeping.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -62,6 +63,7 @@ const migrations: readonly Named[] = [
   named('0028-token-filters', tokenFilters),
   named('0029-secrets', secrets),
   named('0031-personalities', personalities),
+  named('0032-thread-keeping', threadKeeping),
   named('0033-user-may', userMay),
 ];
 

@@ -50,6 +50,8 @@ export interface NewTurn {
   /** How its request was made, and the one member that may answer, where there is one. */
   composition: TurnComposition;
   task: NewTask;
+  /** The last turn, of which later ones are told no more. */
+  supersedes?: { id: string; n: number } | undefined;
 }
 
 /** Where in its thread a turn stands, and its answer. */
@@ -95,6 +97,7 @@ export async function acceptTurn(
   const [first] = open;
   if (!first && thread.revision !== turn.seen) return { kind: 'moved' };
   if (first && turn.onBusy === 'reject') return { kind: 'busy', n: first.n, taskId: first.taskId };
+  if (turn.supersedes) await supersede(trx, turn.supersedes, thread);
   if (open.filter(({ status }) => status === 'queued').length >= MOST_QUEUED)
     throw new McpctlError('turn_queue_full', undefined, { retryAfterS: 5 });
   await needRoom(trx, { turn, thread, limits });
@@ -110,6 +113,20 @@ export async function acceptTurn(
   const [row] = await insertTasks(trx, [turn.task]);
   if (!row) throw new McpctlError('internal');
   return { kind: 'running', place: { ...place, answerIndex }, row };
+}
+
+/** @throws McpctlError `invalid_request` where others were said behind it. */
+async function supersede(
+  trx: Knex.Transaction,
+  { id, n }: { id: string; n: number },
+  { nextTurn }: Locked,
+): Promise<void> {
+  if (n !== nextTurn - 1)
+    throw new McpctlError(
+      'invalid_request',
+      `Turn ${n} is not the last any more: fork the thread at turn ${n - 1}.`,
+    );
+  await trx('chatTurns').where({ id }).update({ inContext: false });
 }
 
 export async function turnUnder(db: Knex, ownerId: string, key: string): Promise<TurnRow | undefined> {
@@ -198,13 +215,26 @@ async function needRoom(
 
 async function insertTurn(
   trx: Knex.Transaction,
-  { id, threadId, ownerId, tokenId, key, requestHash, request, streaming, composition, task }: NewTurn,
+  {
+    id,
+    threadId,
+    ownerId,
+    tokenId,
+    key,
+    requestHash,
+    request,
+    streaming,
+    composition,
+    task,
+    supersedes,
+  }: NewTurn,
   { n, status }: { n: number; status: 'queued' | 'running' },
 ): Promise<void> {
   const isRunning = status === 'running';
   await trx('chatTurns').insert({
     ...{ id, threadId, ownerId, tokenId, n, status, requestHash, request: storableText(request), streaming },
     clientKey: key,
+    supersedes: supersedes?.id ?? null,
     composition: JSON.stringify(
       isRunning ? composition : { pin: composition.pin, personality: composition.personality },
     ),

@@ -23,6 +23,9 @@ export const threadRowSchema = z.object({
   openStatus: statusSchema.nullable(),
   openTaskId: z.string().nullable(),
   forkedFrom: z.string().nullable(),
+  forkedAt: z.number().nullable(),
+  pinned: z.boolean(),
+  expiresAt: instantSchema.nullable(),
   /** As it is compared, to the microsecond. */
   lastAt: z.string(),
   lastTurnAt: instantSchema,
@@ -33,7 +36,7 @@ export type ThreadRow = z.infer<typeof threadRowSchema>;
 /** `one`: with what it weighs. */
 export const threadSql = ({ one }: { one: boolean }): string => `
   select t.id, t.agent_id, a.name as agent, l.pool_key, t.owner_id, u.name as owner, t.title, t.next_turn - 1 as turns,
-    t.next_message as messages, t.forked_from, t.last_turn_at, t.last_turn_at::text as last_at, t.created_at,
+    t.next_message as messages, t.forked_from, t.forked_at, t.pinned, t.expires_at, t.last_turn_at, t.last_turn_at::text as last_at, t.created_at,
     ${one ? '(select coalesce(sum(bytes), 0)::float8 from chat_messages where thread_id = t.id) as bytes,' : ''}
     o.n as open_n, o.status as open_status, o.task_id as open_task_id
   from chat_threads t join agents a on a.id = t.agent_id join llms l on l.id = a.llm_id join users u on u.id = t.owner_id
@@ -47,6 +50,7 @@ export const turnRowSchema = z.object({
   status: statusSchema,
   inContext: z.boolean(),
   taskId: z.string().nullable(),
+  supersedes: z.string().nullable(),
   poolName: z.string().nullable(),
   requestHash: z.string(),
   errorCode: z.string().nullable(),

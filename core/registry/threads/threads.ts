@@ -17,6 +17,18 @@ import {
   type NewTurn,
   type TurnPlace,
 } from './accept-turn.ts';
+import {
+  changeThread,
+  deleteOutlived,
+  dropOldBodies,
+  forkThread,
+  importMessages,
+  leaveOut,
+  outlived,
+  withOldBodies,
+  type ImportedMessage,
+  type ThreadChange,
+} from './keep-threads.ts';
 import { endQueued, nextTurn, startTurn, waitingThreads, type NextTurn } from './start-turn.ts';
 import type { TaskRow } from '../../task/task.ts';
 import {
@@ -57,7 +69,12 @@ export interface Threads {
   /** @throws McpctlError `thread_not_found`, also for one outside the scope. */
   get(id: string, scope: Scope): Promise<ThreadRow>;
   /** @returns its id. @throws McpctlError `quota_exceeded`. */
-  create(thread: { agentId: string; ownerId: string; title: string }): Promise<string>;
+  create(thread: {
+    agentId: string;
+    ownerId: string;
+    title: string;
+    messages?: readonly ImportedMessage[];
+  }): Promise<string>;
   /** In the order of `turnIndex`: those after one, or the last ones. */
   messages(
     id: string,
@@ -68,8 +85,10 @@ export interface Threads {
   turnUnder(ownerId: string, key: string): Promise<TurnRow | undefined>;
   /** The answer of a turn, as far as it is there. */
   answer(turnId: string): Promise<MessageRow | undefined>;
-  /** @throws McpctlError `thread_not_found`. */
-  context(id: string, ownerId: string): Promise<ThreadContext>;
+  /** What a turn was asked with, and as which personality; null: it was made elsewhere. */
+  asked(turnId: string): Promise<{ request: string | null; personality: string | null }>;
+  /** @param without a turn that is to be told of no more. @throws McpctlError `thread_not_found`. */
+  context(id: string, ownerId: string, without?: string): Promise<ThreadContext>;
   /** @throws McpctlError `thread_not_found`, `thread_full`, `turn_queue_full`, `quota_exceeded`. */
   accept(turn: NewTurn): Promise<AcceptedTurn>;
   /** Tasks of the turn that is open, of which there is one at most. */
@@ -87,6 +106,19 @@ export interface Threads {
     id: string,
     ownerId: string,
   ): Promise<{ open: { id: string; poolName: string }[]; all: { id: string; poolName: string }[] }>;
+  change(of: { id: string; ownerId: string }, change: ThreadChange): Promise<void>;
+  /** As `leaveOut`. @throws McpctlError `thread_not_found`. */
+  leaveOut(of: { id: string; ownerId: string }, turnId: string): Promise<void>;
+  /** As `forkThread`. */
+  fork(of: Parameters<typeof forkThread>[1]): Promise<string>;
+  /** As `outlived`. */
+  outlived(keptMs: number | null, limit: number): Promise<string[]>;
+  /** Where it still is outlived. @returns its tasks. */
+  deleteOutlived(id: string, keptMs: number | null): Promise<string[]>;
+  /** As `withOldBodies`. */
+  withOldBodies(keptMs: number, limit: number): Promise<string[]>;
+  /** As `dropOldBodies`. */
+  dropOldBodies(turnIds: readonly string[]): Promise<number>;
   /** Drops the bodies of tasks that have ended. */
   dropBodies(taskIds: readonly string[]): Promise<void>;
 }
@@ -107,7 +139,9 @@ function within(scope: Scope): { sql: string; bindings: Record<string, unknown> 
   };
 }
 
-type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'answer';
+type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'asked' | 'answer';
+
+const askedSchema = z.object({ request: z.string().nullable(), personality: z.string().nullable() });
 
 function createReading({ db }: Connection): Pick<Threads, Reading> {
   return {
@@ -151,6 +185,12 @@ function createReading({ db }: Connection): Pick<Threads, Reading> {
       return turnRowSchema.parse(row);
     },
     turnUnder: (ownerId, key) => turnUnder(db, ownerId, key),
+    async asked(turnId) {
+      const row: unknown = await db('chatTurns')
+        .where({ id: turnId })
+        .first('request', db.raw(`composition ->> 'personality' as personality`));
+      return askedSchema.parse(row ?? { request: null, personality: null });
+    },
     async answer(turnId) {
       const { rows } = await db.raw<{ rows: unknown[] }>(
         `${messageSql} where m.turn_id = :turnId and m.role = 'assistant' order by m.turn_index desc limit 1`,
@@ -177,7 +217,11 @@ const lastSql = `
     where thread_id = :id and role = 'assistant' and status = 'complete' and usage is not null
     order by turn_index desc limit 1) m on true left join tasks t on t.id = m.task_id`;
 
-async function contextOf(db: Knex, id: string, ownerId: string): Promise<ThreadContext> {
+async function contextOf(
+  db: Knex,
+  id: string,
+  { ownerId, without = null }: { ownerId: string; without?: string | null | undefined },
+): Promise<ThreadContext> {
   const thread = await db('chatThreads')
     .join('agents', 'agents.id', 'chatThreads.agentId')
     .where({ 'chatThreads.id': id, 'chatThreads.ownerId': ownerId })
@@ -187,8 +231,9 @@ async function contextOf(db: Knex, id: string, ownerId: string): Promise<ThreadC
   const last = lastSchema.parse((await db.raw<{ rows: unknown[] }>(lastSql, { id })).rows[0]);
   const from = last.from ?? 1;
   const { rows } = await db.raw<{ rows: unknown[] }>(
-    `${messageSql} where m.thread_id = :id and t.in_context and t.n >= :from order by t.n, m.turn_index`,
-    { id, from },
+    `${messageSql} where m.thread_id = :id and t.in_context and t.n >= :from
+      and t.id is distinct from cast(:without as uuid) order by t.n, m.turn_index`,
+    { id, from, without },
   );
   const { promptTokens, promptBytes, leftOut } = last;
   return {
@@ -205,11 +250,19 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
   const { db, transaction } = connection;
   return {
     ...createReading(connection),
-    context: (id, ownerId) => contextOf(db, id, ownerId),
-    create: ({ agentId, ownerId, title }) =>
+    context: (id, ownerId, without) => contextOf(db, id, { ownerId, without }),
+    change: (of, change) => changeThread(db, of, change),
+    leaveOut: (of, turnId) => transaction((trx) => leaveOut(trx, of, turnId)),
+    fork: (of) => transaction((trx) => forkThread(trx, of, limits)),
+    outlived: (keptMs, limit) => outlived(db, keptMs, limit),
+    deleteOutlived: (id, keptMs) => transaction((trx) => deleteOutlived(trx, id, keptMs)),
+    withOldBodies: (keptMs, limit) => withOldBodies(db, keptMs, limit),
+    dropOldBodies: (turnIds) => dropOldBodies(db, turnIds),
+    create: ({ agentId, ownerId, title, messages = [] }) =>
       transaction(async (trx) => {
         const threadId = v7();
         await startThread(trx, { threadId, ownerId }, { agentId, title, most: limits.maxUserThreads });
+        if (messages.length > 0) await importMessages(trx, { id: threadId, ownerId }, messages);
         return threadId;
       }),
     accept: (turn) => transaction((trx) => acceptTurn(trx, turn, limits), turn.task.requestBody.length),

@@ -238,6 +238,11 @@ export const settings = {
     about: 'how long ended tasks stay in Postgres',
     schema: ms(7 * 24 * HOUR),
   },
+  threadRetentionMs: {
+    env: 'MCPCTL_THREAD_RETENTION_MS',
+    about: 'how long threads stay in which nothing is said any more; 0: until they are deleted',
+    schema: whole(0, Number.MAX_SAFE_INTEGER).default(0),
+  },
   bootstrapTokenFile: {
     env: 'MCPCTL_BOOTSTRAP_TOKEN_FILE',
     about: '`release` makes the first admin token from the text in this file',

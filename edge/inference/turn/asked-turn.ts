@@ -12,6 +12,10 @@ export interface AskedTurn {
   onBusy: OnBusy;
   /** As `Composing` has it. */
   personality?: string | undefined;
+  /** The last turn, which this one is tried again for. */
+  supersedes?: { id: string; n: number };
+  /** In place of what the header says. */
+  pin?: string | undefined;
 }
 
 /** At a door of OpenAI's the model says both, `reviewer:grumpy`; at our own each has its place. */

@@ -1,6 +1,7 @@
 import type { AddedMessage } from '../../../core/agent/history.ts';
 import { McpctlError, type Fault } from '../../../core/errors.ts';
 import type { NewMessage } from '../../../core/registry/threads/accept-turn.ts';
+import { shownInLine } from '../../../core/names.ts';
 import { elementsAt, memberOf, memberText, topLevelMembers } from '../../../core/text/json-text.ts';
 
 /** What a turn brings: a chat of which the thread holds the beginning. */
@@ -17,7 +18,8 @@ interface Sent {
   tool_call_id?: unknown;
 }
 
-const textOf = (content: unknown): string => {
+/** The texts of a content. */
+export const textOf = (content: unknown): string => {
   if (typeof content === 'string') return content;
   const parts: unknown[] = Array.isArray(content) ? content : [];
   return parts
@@ -82,4 +84,15 @@ export function chatOf(text: string, agent: string): string {
     }),
   ];
   return `{${parts.join(',')}}`;
+}
+
+const TITLE_CHARS = 80;
+
+/** A thread is called as it begins. */
+export function titleOf({ messages }: SentTurn): string {
+  const said = messages.find(({ role }) => role === 'user')?.content ?? '';
+  return shownInLine(said.slice(0, 4 * TITLE_CHARS))
+    .trim()
+    .slice(0, TITLE_CHARS)
+    .toWellFormed();
 }

@@ -4,7 +4,6 @@ import { v7 } from 'uuid';
 import { scopeOf, type Actor } from '../../../core/access.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
-import { shownInLine } from '../../../core/names.ts';
 import type { AcceptedTurn, TurnComposition, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/threads.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
@@ -25,7 +24,7 @@ import { calledAs, type AskedTurn } from './asked-turn.ts';
 import { TurnForm, type KnownPlace } from './form.ts';
 import { startNextSoon } from './line.ts';
 import { composeTurn } from './order.ts';
-import { sentTurn, type SentTurn } from './sent.ts';
+import { sentTurn, titleOf, type SentTurn } from './sent.ts';
 import { answerInLine } from './wait-in-line.ts';
 
 /** A turn that is read and understood, before it is composed. */
@@ -42,7 +41,6 @@ interface Asking {
 }
 
 const MOST_TRIES = 6;
-const TITLE_CHARS = 80;
 
 /** One turn of a thread, from the request to the last byte of its answer. */
 export async function takeTurn(
@@ -69,7 +67,8 @@ export async function takeTurn(
 
 async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise<Asking> {
   const actor = actorOf(req);
-  const wishes = wishesOf(req);
+  const said = wishesOf(req);
+  const wishes = asked.pin === undefined ? said : { ...said, pin: asked.pin };
   if (wishes.respondAsync) needNoPolicy(wishes);
   if (wishes.retention === 'none')
     refuse('x-mcpctl-retention', 'a thread is kept until it is deleted: leave it out');
@@ -88,6 +87,7 @@ async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise
     wishes.pin ?? null,
     request.hash,
     ...(personality === undefined ? [] : [personality]),
+    ...(asked.supersedes ? [asked.supersedes] : []),
   ]);
   return {
     ...{ asked, agent, thread, request, wishes, personality },
@@ -244,8 +244,8 @@ const empty = {
   messages: [],
 } satisfies ThreadContext;
 
-const contextOf = async (deps: EdgeDeps, actor: Actor, { thread }: Asking): Promise<ThreadContext> =>
-  thread ? await deps.registry.threads.context(thread.id, actor.userId) : empty;
+const contextOf = async (deps: EdgeDeps, actor: Actor, { thread, asked }: Asking): Promise<ThreadContext> =>
+  thread ? await deps.registry.threads.context(thread.id, actor.userId, asked.supersedes?.id) : empty;
 
 /** @throws McpctlError `agent_not_found`, and as `aim`. */
 async function orderOf(
@@ -298,6 +298,7 @@ async function accept(
         request: asked.body,
         streaming: request.streaming,
         messages: sent.messages,
+        supersedes: asked.supersedes,
       }),
     );
   } catch (thrown) {
@@ -306,12 +307,4 @@ async function accept(
     if (isUndecided && key === null) deps.undecided.close({ id: task.id, poolName: task.poolKey });
     throw thrown;
   }
-}
-
-function titleOf({ messages }: SentTurn): string {
-  const said = messages.find(({ role }) => role === 'user')?.content ?? '';
-  return shownInLine(said.slice(0, 4 * TITLE_CHARS))
-    .trim()
-    .slice(0, TITLE_CHARS)
-    .toWellFormed();
 }

@@ -45,6 +45,41 @@ describe('cli: chat', () => {
     await s.close();
   });
 
+  it('sends parameters, a personality and what to do where it is busy, and prints one object', async () => {
+    const whole = { ...place, assistant: 'Hello', turnIndex: 1, finishReason: 'stop', usage: null };
+    peer.on(send, answers(200, whole));
+    const params = ['--param', 'top_p=0.9', '--param', 'user_tag=x'];
+    const how = ['--personality', 'none', '--on-busy', 'reject', '-o', 'json'];
+    expect(await s.run('chat', 'reviewer', '-m', 'hi', ...params, ...how)).to.equal(0);
+    expect(JSON.parse(s.out())).to.include({ assistant: 'Hello', threadId });
+    expect(sent()[0]?.body).to.deep.equal({
+      ...{ message: 'hi', personality: '', onBusy: 'reject', stream: false },
+      params: { top_p: 0.9, user_tag: 'x' },
+    });
+    expect(await s.run('chat', 'reviewer', '-m', 'hi', '--param', 'nonsense')).to.equal(2);
+  });
+
+  it('tries again, takes back, copies and names what was said', async () => {
+    peer.on(`POST /api/v1/threads/${threadId}/turns/1/retry`, streams(hello));
+    peer.on(`POST /api/v1/threads/${threadId}/fork`, answers(201, seen));
+    peer.on(`PATCH /api/v1/threads/${threadId}`, answers(200, seen));
+    const said = { role: 'assistant', content: 'x', status: 'complete', turn: 1 };
+    peer.on(`GET /api/v1/threads/${threadId}/messages`, page([said]));
+    await talk('--thread', threadId);
+    for (const line of ['/retry rack', '/undo', '/fork', '/title Better']) {
+      const before = prompts();
+      s.stdin.write(`${line}\n`);
+      await until(() => prompts() > before, line);
+    }
+    await ends();
+    const calls = peer.requests.map(({ method, url, body }) => `${method} ${url} ${JSON.stringify(body)}`);
+    expect(calls.join('\n'))
+      .to.include('/turns/1/retry {"stream":true,"pin":"rack"}')
+      .and.to.include('/turns/1?drop=true')
+      .and.to.include('/fork {}')
+      .and.to.include('{"title":"Better"}');
+  });
+
   it('sends one message under a key, prints the answer alone on stdout, and says the thread, in one spelling', async () => {
     expect(
       await s.run('chat', 'reviewer', '-m', 'hi', '--temperature', '0', '--system-append', 'Brief.'),

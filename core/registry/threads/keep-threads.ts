@@ -1,0 +1,212 @@
+import type { Knex } from 'knex';
+import { v7 } from 'uuid';
+import { z } from 'zod';
+import { McpctlError } from '../../errors.ts';
+import { storableJsonText, storableText } from '../../text/storable.ts';
+import type { RegistryLimits } from '../names/limits.ts';
+import { lockThread, openTurns, startThread } from './accept-turn.ts';
+
+/** What its owner says of a thread. */
+export interface ThreadChange {
+  title?: string | undefined;
+  pinned?: boolean | undefined;
+  /** Deleted then; null: kept. */
+  expiresAt?: Date | null | undefined;
+}
+
+export async function changeThread(db: Knex, { id, ownerId }: Own, change: ThreadChange): Promise<void> {
+  const said = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+  if (Object.keys(said).length > 0) await db('chatThreads').where({ id, ownerId }).update(said);
+}
+
+interface Own {
+  id: string;
+  ownerId: string;
+}
+
+/** Later turns are told of that turn no more; what was said stays. One that is open is left alone. */
+export async function leaveOut(trx: Knex.Transaction, { id, ownerId }: Own, turnId: string): Promise<void> {
+  await lockThread(trx, { threadId: id, ownerId });
+  const left = await trx('chatTurns')
+    .where({ id: turnId, threadId: id, inContext: true })
+    .whereNotNull('endedAt')
+    .update({ inContext: false });
+  // What is being composed of the thread as it was is composed again.
+  if (left > 0)
+    await trx('chatThreads')
+      .where({ id })
+      .update({ revision: trx.raw('revision + 1') });
+}
+
+/**
+ * Copies a thread up to a turn, with ids of its own: what is said in either is not in the other. Tasks stay the first one's.
+ * @returns the id of the new one. @throws McpctlError `thread_not_found`, `thread_busy`, `quota_exceeded`.
+ */
+export async function forkThread(
+  trx: Knex.Transaction,
+  { id, ownerId, atTurn, title }: Own & { atTurn: number | null; title: string | null },
+  { maxUserThreads }: Pick<RegistryLimits, 'maxUserThreads'>,
+): Promise<string> {
+  const { nextTurn } = await lockThread(trx, { threadId: id, ownerId });
+  const at = atTurn ?? nextTurn - 1;
+  if (at >= nextTurn) throw new McpctlError('thread_not_found');
+  const open = (await openTurns(trx, id)).find(({ n }) => n <= at);
+  if (open)
+    throw new McpctlError('thread_busy', `Turn ${open.n} is still open; fork at a turn before it, or wait.`, {
+      retryAfterS: 1,
+      ...(open.taskId !== null && { taskId: open.taskId }),
+    });
+  const source = await trx('chatThreads')
+    .where({ id })
+    .first<{ agentId: string; title: string }>('agentId', 'title');
+  const threadId = v7();
+  const made = { agentId: source.agentId, title: title ?? source.title, most: maxUserThreads };
+  await startThread(trx, { threadId, ownerId }, made);
+  await trx.raw(
+    `with source as (
+       select *, gen_random_uuid() as copy_id from chat_turns where thread_id = :id and n <= :at
+     ), turns as (
+       insert into chat_turns (id, thread_id, n, owner_id, token_id, status, in_context, pool_name, request, streaming,
+           request_hash, error_code, error_message, composition, created_at, ended_at)
+         select copy_id, :threadId, n, owner_id, token_id, status, in_context, pool_name, request, streaming,
+           request_hash, error_code, error_message, composition, created_at, ended_at from source
+     ), said as (
+       insert into chat_messages (id, thread_id, turn_id, turn_index, role, status, content, parts, tool_calls, tool_call_id,
+           reasoning, reasoning_field, is_whole, bytes, served_by, usage, finish_reason, created_at)
+         select gen_random_uuid(), :threadId, source.copy_id, row_number() over (order by m.turn_index) - 1, m.role, m.status,
+           m.content, m.parts, m.tool_calls, m.tool_call_id, m.reasoning, m.reasoning_field, m.is_whole, m.bytes, m.served_by,
+           m.usage, m.finish_reason, m.created_at
+         from chat_messages m join source on source.id = m.turn_id
+       returning 1
+     )
+     update chat_threads set forked_from = :id, forked_at = :at, next_turn = :at + 1, next_message = (select count(*) from said)
+       where id = :threadId`,
+    { id, threadId, at },
+  );
+  return threadId;
+}
+
+/** A message that a thread begins with, made elsewhere. */
+export interface ImportedMessage {
+  role: 'user' | 'assistant' | 'tool';
+  content: string;
+  parts: string | null;
+  toolCalls: readonly { id: string; name: string; arguments: string }[] | null;
+  toolCallId: string | null;
+}
+
+/** One turn for each answer, and one for what is not answered, of which later ones are not told. */
+export async function importMessages(
+  trx: Knex.Transaction,
+  { id: threadId, ownerId }: Own,
+  messages: readonly ImportedMessage[],
+): Promise<void> {
+  const turns: ImportedMessage[][] = [];
+  for (const message of messages) {
+    const current = turns.at(-1);
+    if (!current || current.at(-1)?.role === 'assistant') turns.push([message]);
+    else current.push(message);
+  }
+  let turnIndex = 0;
+  const rows = turns.map((said, at) => {
+    const isAnswered = said.at(-1)?.role === 'assistant';
+    const turn = {
+      id: v7(),
+      threadId,
+      n: at + 1,
+      ownerId,
+      requestHash: '',
+      endedAt: trx.fn.now(),
+      bodyDropped: true,
+    };
+    const kept = said.map(({ role, content, parts, toolCalls, toolCallId }) => ({
+      ...{
+        id: v7(),
+        threadId,
+        turnId: turn.id,
+        turnIndex: turnIndex++,
+        role,
+        status: 'complete',
+        toolCallId,
+      },
+      content: storableText(content),
+      parts: parts === null ? null : storableJsonText(JSON.parse(parts)),
+      toolCalls: toolCalls === null ? null : storableJsonText(toolCalls),
+      bytes:
+        Buffer.byteLength(parts ?? content) + (toolCalls ? Buffer.byteLength(JSON.stringify(toolCalls)) : 0),
+    }));
+    return { turn: { ...turn, status: isAnswered ? 'completed' : 'cancelled', inContext: isAnswered }, kept };
+  });
+  await trx.batchInsert(
+    'chatTurns',
+    rows.map(({ turn }) => turn),
+    500,
+  );
+  await trx.batchInsert(
+    'chatMessages',
+    rows.flatMap(({ kept }) => kept),
+    500,
+  );
+  await trx('chatThreads')
+    .where({ id: threadId })
+    .update({ nextTurn: rows.length + 1, nextMessage: turnIndex });
+}
+
+const idsSchema = z.array(z.object({ id: z.string() }));
+
+const isOutlived = `
+  (t.expires_at < now() or t.last_turn_at < now() - cast(:keptMs as float8) * interval '1 millisecond')
+    and not exists (select 1 from chat_turns o where o.thread_id = t.id and o.status in ('queued', 'running', 'waiting'))`;
+
+/**
+ * Threads in which nothing is open and nothing was said for so long, or whose own time is over.
+ * @param keptMs null: only their own time counts.
+ */
+export async function outlived(db: Knex, keptMs: number | null, limit: number): Promise<string[]> {
+  const { rows } = await db.raw<{ rows: unknown[] }>(
+    `select t.id from chat_threads t where ${isOutlived} limit :limit`,
+    { keptMs, limit },
+  );
+  return idsSchema.parse(rows).map(({ id }) => id);
+}
+
+/** Whoever says something in it meanwhile is waited for, and then it stays. @returns its tasks. */
+export async function deleteOutlived(
+  trx: Knex.Transaction,
+  id: string,
+  keptMs: number | null,
+): Promise<string[]> {
+  await trx('chatThreads').where({ id }).forUpdate().select('id');
+  const turns = await trx('chatTurns')
+    .where({ threadId: id })
+    .whereNotNull('taskId')
+    .select<{ taskId: string }[]>('taskId');
+  const { rowCount } = await trx.raw<{ rowCount: number }>(
+    `delete from chat_threads t where t.id = :id and ${isOutlived}`,
+    { id, keptMs },
+  );
+  return rowCount === 1 ? turns.map(({ taskId }) => taskId) : [];
+}
+
+/** Turns that ended so long ago, and whose tasks keep their requests still, the oldest first. */
+export async function withOldBodies(db: Knex, keptMs: number, limit: number): Promise<string[]> {
+  const { rows } = await db.raw<{ rows: unknown[] }>(
+    `select id from chat_turns where ended_at < now() - :keptMs * interval '1 millisecond' and not body_dropped
+     order by ended_at limit :limit`,
+    { keptMs, limit },
+  );
+  return idsSchema.parse(rows).map(({ id }) => id);
+}
+
+/** Each request holds its whole thread once more, and can be composed again: the tasks of these keep theirs no longer. */
+export async function dropOldBodies(db: Knex, turnIds: readonly string[]): Promise<number> {
+  const { rows } = await db.raw<{ rows: unknown[] }>(
+    `with bodies as (
+       update tasks set request_body = null, response_body = null
+         from chat_turns c where c.id = any(:turnIds) and tasks.id = c.task_id and tasks.completed_at is not null
+     )
+     update chat_turns set body_dropped = true where id = any(:turnIds) and not body_dropped returning id`,
+    { turnIds: [...turnIds] },
+  );
+  return rows.length;
+}

@@ -1,0 +1,129 @@
+import { Router, type Request, type Response } from 'express';
+import { historyTexts } from '../../core/agent/history.ts';
+import {
+  threadChangeSchema,
+  threadExportQuerySchema,
+  threadForkSchema,
+  turnRetrySchema,
+  type ThreadView,
+} from '../../core/agent/thread.ts';
+import { scopeOf } from '../../core/access.ts';
+import { McpctlError } from '../../core/errors.ts';
+import type { MessageRow, ThreadRow } from '../../core/registry/threads/rows.ts';
+import { spliceMembers } from '../../core/text/json-text.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { actorOf } from '../http/context.ts';
+import { bodyOf, queryOf } from '../http/parse.ts';
+import { written } from '../http/written.ts';
+import { takeTurn } from '../inference/turn/turn.ts';
+import { listsInTurn } from '../limits/turns.ts';
+import { messageView, threadView } from '../shown/thread-view.ts';
+import { ownThreadOf, turnOf } from './thread-of.ts';
+
+/** A body that may be empty. */
+const isEmpty = (req: Request): boolean => (req.context.text ?? '').trim() === '';
+
+async function seen(deps: EdgeDeps, req: Request, id: string): Promise<ThreadView> {
+  const scope = scopeOf(actorOf(req), 'view', 'thread');
+  if (!scope) throw new McpctlError('thread_not_found');
+  return threadView(await deps.registry.threads.get(id, scope));
+}
+
+async function change(deps: EdgeDeps, req: Request): Promise<ThreadView> {
+  const { id, ownerId } = await ownThreadOf(deps, req);
+  const { expiresAt, ...said } = bodyOf(req, threadChangeSchema);
+  const at = typeof expiresAt === 'string' ? new Date(expiresAt) : expiresAt;
+  await written({ ...deps, req }, { verb: 'edit', resource: 'thread', name: id }, () =>
+    deps.registry.threads.change({ id, ownerId }, { ...said, expiresAt: at }),
+  );
+  return await seen(deps, req, id);
+}
+
+/** Asks once more what the last turn asked; the one before stays, and later turns are not told of it. */
+async function retry(deps: EdgeDeps, { req, res }: { req: Request; res: Response }): Promise<void> {
+  const thread = await ownThreadOf(deps, req);
+  const turn = await turnOf(deps, req);
+  const { pin, stream = false } = isEmpty(req) ? {} : bodyOf(req, turnRetrySchema);
+  const { request, personality } = await deps.registry.threads.asked(turn.id);
+  if (request === null)
+    throw new McpctlError('invalid_request', 'That turn was made elsewhere: say it again.');
+  await takeTurn(
+    deps,
+    { req, res },
+    {
+      ...{ source: 'agent', agent: thread.agent, threadId: thread.id, onBusy: 'reject', pin },
+      body: spliceMembers(request, { stream: String(stream) }) ?? request,
+      personality: personality ?? undefined,
+      supersedes: { id: turn.id, n: turn.n },
+    },
+  );
+}
+
+async function fork(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const { id: from, ownerId } = await ownThreadOf(deps, req);
+  const { atTurn = null, title = null } = isEmpty(req) ? {} : bodyOf(req, threadForkSchema);
+  const id = await written({ ...deps, req }, { verb: 'create', resource: 'thread', name: '' }, () =>
+    deps.registry.threads.fork({ id: from, ownerId, atTurn, title }),
+  );
+  res
+    .status(201)
+    .location(`/api/v1/threads/${id}`)
+    .json(await seen(deps, req, id));
+}
+
+const PAGE = 200;
+
+async function allOf(deps: EdgeDeps, { id }: ThreadRow): Promise<MessageRow[]> {
+  const all: MessageRow[] = [];
+  for (;;) {
+    const page = await deps.registry.threads.messages(id, { after: all.at(-1)?.turnIndex, limit: PAGE });
+    all.push(...page);
+    if (page.length < PAGE) return all;
+  }
+}
+
+const shownAs = { user: 'You', tool: 'Result of a tool' } as const;
+
+function markdownOf({ title, agent }: ThreadRow, messages: readonly MessageRow[], reasons: boolean): string {
+  const blocks = messages.map(({ role, status, content, reasoning, toolCalls }) => {
+    const who = role === 'assistant' ? agent : shownAs[role];
+    const cut = status === 'complete' ? '' : ` (${status})`;
+    const thought = reasons && reasoning !== null ? [reasoning.replace(/^/gm, '> ')] : [];
+    const calls = (toolCalls ?? []).map(({ name, arguments: given }) => `→ ${name} ${given}`);
+    return [`**${who}**${cut}`, ...thought, content, ...calls].filter((text) => text !== '').join('\n\n');
+  });
+  return `# ${title === '' ? agent : title}\n\n${blocks.join('\n\n')}\n`;
+}
+
+/** What was said: as chat completions write it, of which later turns are told; or each message with how it stands. */
+async function exported(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const { format, reasoning } = queryOf(req, threadExportQuerySchema);
+  const thread = await ownThreadOf(deps, req);
+  const reasons = reasoning === 'true';
+  const messages = await allOf(deps, thread);
+  if (format === 'markdown')
+    return void res.type('text/markdown; charset=utf-8').send(markdownOf(thread, messages, reasons));
+  if (format === 'jsonl') {
+    const lines = messages.map((row) =>
+      JSON.stringify(messageView(reasons ? row : { ...row, reasoning: null })),
+    );
+    return void res.type('application/x-ndjson').send(lines.map((line) => `${line}\n`).join(''));
+  }
+  const told = messages
+    .filter(({ inContext }) => inContext)
+    .sort((a, b) => a.n - b.n || a.turnIndex - b.turnIndex);
+  const texts = historyTexts(told, []);
+  res
+    .type('application/json')
+    .send(`{"title":${JSON.stringify(thread.title)},"messages":[${texts.join(',')}]}`);
+}
+
+/** What becomes of threads besides what is said in them: docs/chat.md. */
+export function threadKeepingRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  router.patch('/threads/:id', async (req, res) => void res.json(await change(deps, req)));
+  router.post('/threads/:id/turns/:n/retry', (req, res) => retry(deps, { req, res }));
+  router.post('/threads/:id/fork', (req, res) => fork(deps, req, res));
+  router.get('/threads/:id/export', listsInTurn(deps), (req, res) => exported(deps, req, res));
+  return router;
+}

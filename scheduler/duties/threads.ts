@@ -1,0 +1,41 @@
+import { EachItem } from '../../core/runtime/each-item.ts';
+import { announced, type Duty, type DutyDeps } from './duty.ts';
+
+const AT_ONCE = 1_000;
+const TOGETHER = 100;
+/** How long tasks keep the requests of turns that ended: each holds its whole thread once more. */
+const BODY_KEPT_MS = 24 * 3_600_000;
+
+/** Deletes threads whose time is over, by the operator's ceiling or by what their owners said, and drops old requests of turns. */
+export function createThreadsDuty(deps: DutyDeps): Duty {
+  const { config, registry, clock, log } = deps;
+  const keptMs = config.threadRetentionMs === 0 ? null : config.threadRetentionMs;
+  const deleting = new EachItem<string>({
+    ...{ name: 'threads', idOf: (id) => id, together: 1, lanes: 1, clock, log },
+    act: async ([id = '']) => {
+      const tasks = await registry.threads.deleteOutlived(id, keptMs);
+      await registry.threads.dropBodies(tasks);
+      return 1;
+    },
+  });
+  const dropping = new EachItem<string>({
+    ...{ name: 'threads', idOf: (id) => id, together: TOGETHER, lanes: 1, clock, log },
+    act: (ids) => registry.threads.dropOldBodies(ids),
+  });
+  return {
+    name: 'threads',
+    everyMs: config.sweepMs,
+    async run(signal) {
+      const over = await registry.threads.outlived(keptMs, AT_ONCE + deleting.resting);
+      const deleted = await deleting.run(over, signal);
+      const old = await registry.threads.withOldBodies(BODY_KEPT_MS, AT_ONCE + dropping.resting);
+      const dropped = await dropping.run(old, signal);
+      return announced(deps, 'threads', {
+        did: deleted.did + dropped.did,
+        left: deleted.left + dropped.left,
+        failed: deleted.failed + dropped.failed,
+        ended: 0,
+      });
+    },
+  };
+}

@@ -1,0 +1,173 @@
+import { expect } from 'chai';
+import type { MessageView, ThreadView, TurnView } from '../../core/agent/thread.ts';
+import { createThreadsDuty } from '../../scheduler/duties/threads.ts';
+import { edgeFixture, publicLlm, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
+import { speakFor } from '../support/speaker.ts';
+import { dutyDeps } from '../support/tasks.ts';
+
+const later = { prefer: 'respond-async' };
+
+describe('what becomes of threads', function () {
+  this.timeout(30_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+    await publicLlm(t, 'gpt');
+    const agent = { name: 'reviewer', llm: 'gpt', systemPrompt: 'You review.' };
+    expect((await t.call('POST /api/v1/agents', { token: t.tokens.root, body: agent })).status).to.equal(201);
+  });
+  after(() => t.close());
+
+  const call = async (what: string, options: Call = {}): Promise<Answer> => {
+    const [method = '', path = ''] = what.split(' ');
+    const answer = await t.call(`${method} /api/v1${path}`, options);
+    expect(answer.status, `${what} ${answer.text}`).to.be.within(200, 204);
+    return answer;
+  };
+  const code = async (what: string, options: Call = {}): Promise<string> => {
+    const [method = '', path = ''] = what.split(' ');
+    return ((await t.call(`${method} /api/v1${path}`, options)).json as { code: string }).code;
+  };
+  const answered = async (turn: TurnView, content: string): Promise<TurnView> => {
+    const row = (await t.registry.tasks.byId(turn.taskId ?? '')) ?? expect.fail('no task');
+    const body = JSON.stringify({ choices: [{ message: { content }, finish_reason: 'stop' }] });
+    const speaker = await speakFor(t, row);
+    await speaker.end({ kind: 'completed', status: 200, body, finishReason: 'stop' });
+    await call(`GET /tasks/${row.id}?wait=10`);
+    return turn;
+  };
+  const say = async (message: string, content: string, threadId?: string): Promise<TurnView> => {
+    const body = { message, ...(threadId !== undefined && { threadId }) };
+    return await answered(
+      (await call('POST /agents/reviewer/chat', { body, headers: later })).json as TurnView,
+      content,
+    );
+  };
+  const messages = async (id: string): Promise<string[]> =>
+    ((await call(`GET /threads/${id}/messages`)).json as { items: MessageView[] }).items.map(
+      ({ turn, turnIndex, content, inContext }) =>
+        `${turn} ${turnIndex} ${content}${inContext ? '' : ' (out)'}`,
+    );
+  const requestOf = async ({ taskId }: TurnView): Promise<string[]> => {
+    const { requestBody } = await t.registry.tasks.bodies(taskId ?? '');
+    return (JSON.parse(requestBody ?? '') as { messages: { content: string }[] }).messages.map(
+      ({ content }) => content,
+    );
+  };
+
+  it('the last turn is tried again, and the one before is told of no more', async () => {
+    const { threadId } = await say('one?', 'One.');
+    const first = await say('two?', 'Wrong.', threadId);
+    const stale = await code(`POST /threads/${threadId}/turns/1/retry`, { headers: later });
+    expect(stale).to.equal('invalid_request');
+    const again = (await call(`POST /threads/${threadId}/turns/2/retry`, { headers: later }))
+      .json as TurnView;
+    expect(again).to.include({ turn: 3, status: 'running' });
+    expect(again.supersedes).to.be.a('string');
+    expect(await requestOf(again)).to.deep.equal(['You review.', 'one?', 'One.', 'two?']);
+    expect(await code(`POST /threads/${threadId}/turns/3/retry`, { headers: later })).to.equal('thread_busy');
+    await answered(again, 'Right.');
+    expect(await messages(threadId)).to.deep.equal([
+      ...['1 0 one?', '1 1 One.', '2 2 two? (out)', '2 3 Wrong. (out)'],
+      ...['3 4 two?', '3 5 Right.'],
+    ]);
+    expect(await requestOf(first)).to.have.length(4);
+    const pinned = { body: { pin: 'nobody' }, headers: later };
+    expect(await code(`POST /threads/${threadId}/turns/3/retry`, pinned)).to.equal('llm_not_found');
+    expect(await messages(threadId)).to.have.length(6); // what is refused leaves nothing
+  });
+
+  it('a turn is left out of what is told, and what was said stays', async () => {
+    const { threadId } = await say('one?', 'One.');
+    await say('two?', 'Two.', threadId);
+    for (let again = 0; again < 2; again++) {
+      const dropped = (await call(`DELETE /threads/${threadId}/turns/2?drop=true`)).json;
+      expect(dropped).to.include({ status: 'completed', inContext: false });
+    }
+    const next = await say('three?', 'Three.', threadId);
+    expect(await requestOf(next)).to.deep.equal(['You review.', 'one?', 'One.', 'three?']);
+    expect(await messages(threadId)).to.include('2 3 Two. (out)');
+    const open = (
+      await call('POST /agents/reviewer/chat', { body: { message: 'x', threadId }, headers: later })
+    ).json as TurnView;
+    const ended = (await call(`DELETE /threads/${threadId}/turns/${open.turn}?drop=true`)).json;
+    expect(ended).to.include({ status: 'cancelled', inContext: false });
+  });
+
+  it('a copy goes its own way, and a thread is taken along and made again of what was taken', async () => {
+    const { threadId } = await say('one?', 'One.');
+    await say('two?', 'Two.', threadId);
+    const forked = (await call(`POST /threads/${threadId}/fork`, { body: { atTurn: 1 } })).json as ThreadView;
+    expect(forked).to.include({ forkedFrom: threadId, forkedAt: 1, turns: 1, messages: 2, openTurn: null });
+    const next = await say('else?', 'Else.', forked.id);
+    expect(await requestOf(next)).to.deep.equal(['You review.', 'one?', 'One.', 'else?']);
+    expect(await messages(threadId)).to.have.length(4);
+    await call(`DELETE /threads/${threadId}`);
+    expect(await messages(forked.id)).to.deep.equal(['1 0 one?', '1 1 One.', '2 2 else?', '2 3 Else.']);
+    expect(await requestOf(next)).to.have.length(4);
+
+    const taken = (await call(`GET /threads/${forked.id}/export`)).json as object;
+    const made = (await call('POST /agents/reviewer/threads', { body: taken })).json as ThreadView;
+    expect(made).to.include({ title: 'one?', turns: 2, messages: 4 });
+    expect((await call(`GET /threads/${made.id}/export`)).json).to.deep.equal(taken);
+    expect(await requestOf(await say('and?', 'And.', made.id))).to.deep.equal([
+      'You review.',
+      ...['one?', 'One.', 'else?', 'Else.', 'and?'],
+    ]);
+    const lines = (await call(`GET /threads/${made.id}/export?format=jsonl`)).text.trim().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as MessageView).turnIndex)).to.deep.equal([
+      0, 1, 2, 3, 4, 5,
+    ]);
+    const text = (await call(`GET /threads/${made.id}/export?format=markdown`)).text;
+    expect(text).to.include('# one?').and.to.include('**reviewer**\n\nElse.').and.not.include('You review.');
+    const twice = {
+      messages: [
+        { role: 'assistant', content: 'a' },
+        { role: 'assistant', content: 'b' },
+      ],
+    };
+    expect(await code('POST /agents/reviewer/threads', { body: twice })).to.equal('invalid_request');
+    for (const path of ['export', 'messages'])
+      expect(await code(`GET /threads/${made.id}/${path}`, { token: t.tokens.bob })).to.equal(
+        'thread_not_found',
+      );
+  });
+
+  it('one whose time is over goes, and one in which somebody waits stays; old requests are kept by no task', async () => {
+    const old = await say('old?', 'Old.');
+    const set = { title: 'Mine', pinned: true, expiresAt: '2020-01-01T00:00:00Z' };
+    const changed = await call(`PATCH /threads/${old.threadId}`, { body: set });
+    expect(changed.json).to.include({ title: 'Mine', pinned: true, expiresAt: '2020-01-01T00:00:00.000Z' });
+    const busy = (await call('POST /agents/reviewer/chat', { body: { message: 'x' }, headers: later }))
+      .json as TurnView;
+    await call(`PATCH /threads/${busy.threadId}`, { body: { expiresAt: '2020-01-01T00:00:00Z' } });
+    const kept = await say('kept?', 'Kept.');
+    const run = async (threadRetentionMs: number): Promise<number> => {
+      const deps = dutyDeps(t);
+      const duty = createThreadsDuty({ ...deps, config: { ...deps.config, threadRetentionMs } });
+      return await duty.run(new AbortController().signal);
+    };
+    expect(await run(0)).to.equal(1);
+    expect(await code(`GET /threads/${old.threadId}`)).to.equal('thread_not_found');
+    expect((await t.registry.tasks.bodies(old.taskId ?? '')).requestBody).to.equal(null);
+    await call(`GET /threads/${busy.threadId}`);
+    await t.connection
+      .db('chatTurns')
+      .where({ taskId: kept.taskId })
+      .update({ endedAt: new Date(0) });
+    expect(await run(0)).to.equal(1);
+    expect(await run(0)).to.equal(0);
+    expect((await t.registry.tasks.bodies(kept.taskId ?? '')).requestBody).to.equal(null);
+    expect(await messages(kept.threadId)).to.deep.equal(['1 0 kept?', '1 1 Kept.']);
+    const again = (await call(`POST /threads/${kept.threadId}/turns/1/retry`, { headers: later }))
+      .json as TurnView;
+    expect(await requestOf(again)).to.deep.equal(['You review.', 'kept?']);
+    await answered(again, 'Again.');
+    await t.connection
+      .db('chatThreads')
+      .where({ id: kept.threadId })
+      .update({ lastTurnAt: new Date(0) });
+    await run(86_400_000);
+    expect(await code(`GET /threads/${kept.threadId}`)).to.equal('thread_not_found');
+  });
+});
