@@ -68,7 +68,7 @@ describe('cli: chat', () => {
     await talk('--thread', threadId);
     for (const line of ['/retry rack', '/undo', '/fork', '/title Better']) {
       const before = prompts();
-      s.stdin.write(`${line}\n`);
+      s.stdin.write(`${line}\r`);
       await until(() => prompts() > before, line);
     }
     await ends();
