@@ -66,10 +66,15 @@ describe('cli: chat', () => {
     const said = { role: 'assistant', content: 'x', status: 'complete', turn: 1 };
     peer.on(`GET /api/v1/threads/${threadId}/messages`, page([said]));
     await talk('--thread', threadId);
-    for (const line of ['/retry rack', '/undo', '/fork', '/title Better']) {
-      const before = prompts();
+    const steps: [string, () => boolean][] = [
+      ['/retry rack', () => s.out() === 'Hello\n'],
+      ['/undo', () => s.err().includes('Turn 1 is told of no more')],
+      ['/fork', () => s.err().includes(`thread: ${threadId}`)],
+      ['/title Better', () => peer.requests.some(({ method }) => method === 'PATCH')],
+    ];
+    for (const [line, isDone] of steps) {
       s.stdin.write(`${line}\r`);
-      await until(() => prompts() > before, line);
+      await until(isDone, line);
     }
     await ends();
     const calls = peer.requests.map(({ method, url, body }) => `${method} ${url} ${JSON.stringify(body)}`);
