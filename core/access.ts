@@ -247,6 +247,9 @@ export const reviewSchema = z.strictObject({
   as: z.string().min(1).max(63).optional(),
 });
 
+/** `POST /api/v1/access/who-can`: who may do that, and by what? */
+export const whoCanSchema = reviewSchema.omit({ as: true });
+
 export const reviewViewSchema = z.object({
   allowed: z.boolean(),
   why: z.array(
@@ -263,6 +266,14 @@ export const reviewViewSchema = z.object({
   limitedBy: z.string().optional(),
 });
 export type ReviewView = z.infer<typeof reviewViewSchema>;
+
+export const whoCanViewSchema = z.object({
+  /** Enabled users, by name. */
+  items: z.array(z.object({ user: z.string(), why: reviewViewSchema.shape.why })),
+  /** There are others after these. */
+  more: z.boolean(),
+});
+export type WhoCanView = z.infer<typeof whoCanViewSchema>;
 
 export const tokenCreateSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'a token name is 1 to 63 of a-z 0-9 . _ -'),

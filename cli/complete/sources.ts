@@ -61,6 +61,7 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   'secret versions': [names(secret)],
   'secret reveal': [names(secret), nothing],
   'auth can-i': [words(...verbs), typed('get')],
+  'auth who-can': [words(...verbs), typed('get')],
   'auth why': [words(...verbs), typed('get')],
   'config get-contexts': [names('context')],
   'config use-context': [names('context')],

@@ -1,7 +1,7 @@
 import type { TokenCreate } from '../../core/access.ts';
 import { isErrorCode, McpctlError } from '../../core/errors.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
-import type { ReviewView } from '../../core/access.ts';
+import type { ReviewView, WhoCanView } from '../../core/access.ts';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import type { Http } from './http.ts';
 import {
@@ -22,6 +22,7 @@ import {
   readPage,
   readPool,
   readReview,
+  readWhoCan,
   readTask,
   readToken,
   readApplied,
@@ -58,6 +59,8 @@ export interface Client {
     give(key: string, user: string): Promise<void>;
   };
   access: {
+    /** Who may do that, and by what? */
+    whoCan(asked: { verb: string; resource: string; name?: string | undefined }): Promise<WhoCanView>;
     /** May one, or the user `as`, do that, and by what? */
     review(asked: {
       verb: string;
@@ -197,6 +200,8 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
 /** Who is in which group, and who may what. */
 const identityCalls = (http: Http): Pick<Client, 'access' | 'groups'> => ({
   access: {
+    whoCan: async (body) =>
+      readWhoCan(await http.json({ method: 'POST', path: path('access', 'who-can'), body })),
     review: async (body) =>
       readReview(await http.json({ method: 'POST', path: path('access', 'review'), body })),
   },

@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import { appliedSchema } from '../../core/declared/apply.ts';
-import { tokenViewSchema, whoamiSchema, reviewViewSchema, type ReviewView } from '../../core/access.ts';
+import {
+  tokenViewSchema,
+  whoamiSchema,
+  reviewViewSchema,
+  whoCanViewSchema,
+  type ReviewView,
+  type WhoCanView,
+} from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { llmViewSchema } from '../../core/llm.ts';
 import { memberViewSchema, poolViewSchema } from '../../core/pool.ts';
@@ -101,6 +108,12 @@ export type SeenWhoami = ReturnType<typeof readWhoami>;
 /** @throws McpctlError `bad_answer`. */
 export function readReview(answer: unknown): ReviewView {
   const { success, data } = reviewViewSchema.safeParse(answer);
+  if (success) return data;
+  throw new McpctlError('bad_answer', 'The server says in no form that is known here who may do that.');
+}
+
+export function readWhoCan(answer: unknown): WhoCanView {
+  const { success, data } = whoCanViewSchema.safeParse(answer);
   if (success) return data;
   throw new McpctlError('bad_answer', 'The server says in no form that is known here who may do that.');
 }

@@ -25,7 +25,7 @@ function wordsFor(
   if (value === null) return none;
   if (as === 'ago' && typeof value === 'string') return instant(value);
   if (as === 'span' && typeof value === 'number') return span(value);
-  if (Array.isArray(value)) return value.map(String).join(',');
+  if (Array.isArray(value)) return value.map(String).join(as === 'block' ? '\n' : ',');
   return value === undefined || typeof value === 'string' ? value : JSON.stringify(value);
 }
 

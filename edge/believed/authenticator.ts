@@ -18,6 +18,8 @@ export interface Authenticator {
 }
 
 const MOST = 10_000;
+/** No yes is older than this, whatever the setting says: what is taken away is gone everywhere within five seconds. */
+const LONGEST_MS = 4_000;
 /** A token that was good is looked up again for so long, whatever its address has tried. */
 const GOOD_MS = 3_600_000;
 
@@ -31,7 +33,8 @@ interface AuthenticatorDeps {
 
 /** The key is the whole hash of a token, never a part of it. */
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
-  const { tokens, clock, cacheMs: keptMs, maxFailedTokens = 120 } = deps;
+  const { tokens, clock, cacheMs, maxFailedTokens = 120 } = deps;
+  const keptMs = Math.min(cacheMs, LONGEST_MS);
   const recent = new Recent<Actor | undefined>({ clock, keptMs, most: MOST });
   const unknown = new Recent<true>({ clock, keptMs, most: MOST });
   const good = new Recent<true>({ clock, keptMs: GOOD_MS, most: MOST });

@@ -7,7 +7,7 @@ import {
   secretVersionSchema,
 } from '../../core/resources/people/secret.ts';
 import { z } from 'zod';
-import { reviewSchema, reviewViewSchema } from '../../core/access.ts';
+import { reviewSchema, reviewViewSchema, whoCanSchema, whoCanViewSchema } from '../../core/access.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Operation } from './operation.ts';
 
@@ -21,6 +21,16 @@ export const accessOperations: readonly Operation[] = [
     status: 200,
     answer: reviewViewSchema.meta({ id: 'Review' }),
     errors: ['invalid_request', 'user_not_found'],
+  },
+  {
+    call: 'POST /access/who-can',
+    tag: 'access',
+    summary: 'Who may do that, and by what?',
+    about: 'For who may view users, groups and rbac. Enabled users, in the order of their names.',
+    body: whoCanSchema,
+    status: 200,
+    answer: whoCanViewSchema.meta({ id: 'WhoCan' }),
+    errors: ['invalid_request'],
   },
 ];
 

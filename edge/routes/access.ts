@@ -1,5 +1,14 @@
 import { Router } from 'express';
-import { can, reachOf, reviewSchema, type Actor, type ReviewView, type Target } from '../../core/access.ts';
+import {
+  can,
+  reachOf,
+  reviewSchema,
+  whoCanSchema,
+  type Actor,
+  type ReviewView,
+  type Target,
+  type WhoCanView,
+} from '../../core/access.ts';
 import { grantText } from '../../core/access/covers.ts';
 import { Granted } from '../../core/access/grants.ts';
 import { McpctlError } from '../../core/errors.ts';
@@ -27,11 +36,18 @@ const guardedOf = (word: string): Guarded =>
     reachedBy: [],
   };
 
-/** Another user as if they called with a token that is bound to nothing. */
-async function actingAs({ registry }: EdgeDeps, actor: Actor, name: string): Promise<Actor> {
+const nothing = new Granted({ grants: [], operations: [] });
+
+/** @throws McpctlError `forbidden` */
+function needMayAsk(actor: Actor): void {
   const mayAsk = (['user', 'group', 'rbac'] as const).every((resource) => can(actor, 'view', { resource }));
   if (!mayAsk)
     throw new McpctlError('forbidden', 'Only who may view users, groups and rbac may ask about others.');
+}
+
+/** Another user as if they called with a token that is bound to nothing. */
+async function actingAs({ registry }: EdgeDeps, actor: Actor, name: string): Promise<Actor> {
+  needMayAsk(actor);
   const user = await registry.users.byName(name);
   if (!user) throw new McpctlError('user_not_found', `There is no user named '${name}'.`);
   const ways = await registry.groups.waysOf(user.id);
@@ -75,7 +91,7 @@ function isAllowed(actor: Actor, { verb, resource }: Asked, target: Target): boo
 }
 
 function whyOf(actor: Actor, asked: Asked, { ways, target }: { ways: readonly Way[]; target: Target }) {
-  const nobody: Actor = { ...actor, pools: null, granted: new Granted({ grants: [], operations: [] }) };
+  const nobody: Actor = { ...actor, pools: null, filter: null, granted: nothing };
   const why = ways.flatMap(({ rbac, via, grants }) =>
     grants
       .filter((grant) => {
@@ -88,6 +104,47 @@ function whyOf(actor: Actor, asked: Asked, { ways, target }: { ways: readonly Wa
   return isAllowed(nobody, asked, target) ? [own, ...why] : why;
 }
 
+function limitOf({ tokenName, filter, ...actor }: Actor, asked: Asked, target: Target): string {
+  const isFiltered = !isAllowed({ ...actor, tokenName, filter, pools: null }, asked, target);
+  if (!isFiltered || !filter) return `the token ${tokenName}, which is bound to pools`;
+  const { preset, bindings } = filter.words;
+  return `the token ${tokenName}, which is ${[preset, ...bindings.map(grantText)].join(', ')}`;
+}
+
+const MOST_HOLDERS = 2_000;
+
+async function whoCan(deps: EdgeDeps, actor: Actor, asked: Asked): Promise<WhoCanView> {
+  const { groups } = deps.registry;
+  const target = await targetFor(deps, actor, asked);
+  const nobody: Actor = { ...actor, userId: '', pools: null, filter: null, granted: nothing };
+  const by = new Map<string, string[]>();
+  for (const { id, grants } of await groups.documents()) {
+    const bindings = grants
+      .filter((grant) => {
+        const granted = new Granted({ grants: [grant], operations: [] });
+        return isAllowed({ ...nobody, granted }, asked, target);
+      })
+      .map(grantText);
+    if (bindings.length > 0) by.set(id, bindings);
+  }
+  const { ownerId = '' } = target;
+  const isOwners = ownerId !== '' && isAllowed({ ...nobody, userId: ownerId }, asked, target);
+  const found = await groups.holdersOf({
+    ids: [...by.keys()],
+    ownerId: isOwners ? ownerId : null,
+    limit: MOST_HOLDERS + 1,
+  });
+  const own = `${asked.verb}:${asked.resource}`;
+  const users = new Map<string, WhoCanView['items'][number]['why']>();
+  for (const { user, rbacId, rbac, via } of found.slice(0, MOST_HOLDERS))
+    users.set(user, [
+      ...(users.get(user) ?? []),
+      ...(by.get(rbacId) ?? [own]).map((binding) => ({ rbac, via, binding })),
+    ]);
+  const items = [...users].map(([user, why]) => ({ user, why }));
+  return { items, more: found.length > MOST_HOLDERS };
+}
+
 /** `POST /api/v1/access/review`: what `can` says, and by what. */
 export function accessRoutes(deps: EdgeDeps): Router {
   const router = Router();
@@ -98,13 +155,19 @@ export function accessRoutes(deps: EdgeDeps): Router {
     const target = await targetFor(deps, actor, asked);
     const allowed = isAllowed(actor, asked, target);
     const ways = await deps.registry.groups.waysOf(actor.userId);
-    const isBound = !allowed && isAllowed({ ...actor, pools: null }, asked, target);
+    const isBound = !allowed && isAllowed({ ...actor, pools: null, filter: null }, asked, target);
     const answer: ReviewView = {
       allowed,
       why: allowed || isBound ? whyOf(actor, asked, { ways, target }) : [],
-      ...(isBound && { limitedBy: `the token ${actor.tokenName}, which is bound to pools` }),
+      ...(isBound && { limitedBy: limitOf(actor, asked, target) }),
     };
     res.json(answer);
+  });
+  router.post('/access/who-can', listsInTurn(deps), async (req, res) => {
+    const asked = bodyOf(req, whoCanSchema);
+    const actor = actorOf(req);
+    needMayAsk(actor);
+    res.json(await whoCan(deps, actor, asked));
   });
   return router;
 }

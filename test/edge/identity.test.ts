@@ -4,16 +4,8 @@ import { createRegistry } from '../../core/registry/registry.ts';
 import { composeServices } from '../../core/runtime/process/service.ts';
 import { wireEdge } from '../../edge/compose.ts';
 import { startSession } from '../cli/session.ts';
-import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
-
-interface Body {
-  code?: string;
-  name?: string;
-  items?: { name: string; members?: string[] }[];
-  members?: unknown;
-  token?: string;
-  data?: { id: string }[];
-}
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { ada, identityCalls, may } from '../support/identity.ts';
 
 describe('who is who, and what they are granted', function () {
   this.timeout(20_000);
@@ -23,39 +15,7 @@ describe('who is who, and what they are granted', function () {
   });
   afterEach(() => t.close());
 
-  const api = async (
-    call: string,
-    body?: unknown,
-    token = t.tokens.root,
-  ): Promise<Answer & { json: Body }> => {
-    const [method = '', path = ''] = call.split(' ');
-    const answer = await t.call(`${method} /api/v1${path}`, { token, ...(body !== undefined && { body }) });
-    return answer as Answer & { json: Body };
-  };
-  /** Status, and code of a refusal. */
-  const said = async (call: string, body?: unknown, token?: string): Promise<string> => {
-    const { status, json } = await api(call, body, token);
-    return [status, ...(status >= 400 ? [json.code] : [])].join(' ');
-  };
-  const llm = (name: string, poolName?: string) =>
-    api('POST /llms', {
-      name,
-      type: 'openai',
-      model: 'm',
-      url: 'http://backend.test/v1',
-      ...(poolName && { poolName }),
-    });
-  const rbac = (name: string, document: object, token?: string) =>
-    said('POST /rbac', { name, ...document }, token);
-  const ada = { subjects: [{ kind: 'user', name: 'ada' }] };
-  const may = (...bindings: string[]) => ({
-    bindings: bindings.map((text) => {
-      const [role, resource, name] = text.split(':');
-      return { role, resource, ...(name && { name }) };
-    }),
-  });
-  /** What a user without `everyone` is left with is what names them. */
-  const narrow = () => said('DELETE /rbac/everyone');
+  const { api, said, llm, rbac, narrow } = identityCalls(() => t);
 
   it('lets who has one llm of a pool see and call that, and tells of no other', async () => {
     await llm('alpha', 'both');
@@ -148,64 +108,6 @@ describe('who is who, and what they are granted', function () {
     const out = await t.registry.denials.denyUnentitled();
     expect(out.map(({ isOver }) => isOver)).to.deep.equal([true]);
     expect(await register()).to.equal('403 forbidden');
-  });
-
-  it('lets who may impersonate act as whom they cover, and never gain, change identity, or read what was said', async () => {
-    await llm('alpha');
-    const as = async (
-      name: string,
-      call: string,
-      { body, token = t.tokens.root }: { body?: unknown; token?: string } = {},
-    ) => {
-      const [method = '', path = ''] = call.split(' ');
-      const headers = { 'x-mcpctl-as': name };
-      const {
-        status,
-        json,
-        headers: answered,
-      } = await t.call(`${method} /api/v1${path}`, { token, body, headers });
-      const { code, user } = json as { code?: string; user?: string };
-      return { said: [status, code ?? user ?? ''].join(' ').trim(), json, answered };
-    };
-    const me = await as('ada', 'GET /whoami');
-    expect([me.said, me.answered.get('x-mcpctl-actor'), me.answered.get('x-mcpctl-as')]).to.deep.equal([
-      '200 ada',
-      'root',
-      'ada',
-    ]);
-    const request = { messages: [{ role: 'user', content: 'a secret of ada' }] };
-    const made = await as('ada', 'POST /tasks', { body: { llm: 'alpha', request } });
-    const { id } = made.json as { id: string };
-    expect((await t.registry.tasks.byId(id))?.ownerId).to.equal(t.ada.id);
-    expect((await as('ada', 'GET /metrics')).said, 'what ada may not').to.match(/^40[34] /);
-    for (const [call, body] of [
-      ['POST /tokens', { name: 'x' }],
-      ['POST /users', { name: 'x' }],
-      [
-        'POST /llms/_provider-register',
-        { transports: ['sse'], providers: [{ name: 'x', type: 'openai', model: 'm' }] },
-      ],
-    ] as const)
-      for (const name of ['ada', 'root'])
-        expect((await as(name, call, { body })).said, call).to.equal('403 forbidden');
-    for (const name of ['', 'nobody', 'ada, ada', 'ADA'])
-      expect((await as(name, 'GET /whoami')).said, name).to.match(
-        /^(400 invalid_request|404 user_not_found)$/,
-      );
-    expect((await as('bob', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('403 forbidden');
-    await rbac('actors', { subjects: [{ kind: 'user', name: 'ada' }], operations: ['impersonate'] });
-    expect((await as('bob', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('200 bob');
-    expect((await as('root', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('403 escalation');
-    const ofBob = await t.call('POST /api/v1/tasks', {
-      token: t.tokens.bob,
-      body: { llm: 'alpha', request },
-    });
-    const seen = await as('bob', `GET /tasks/${(ofBob.json as { id: string }).id}`, { token: t.tokens.ada });
-    expect([seen.said, JSON.stringify(seen.json).includes('a secret')]).to.deep.equal(['200', false]);
-    const { token = '' } = (await api('POST /tokens', { name: 'm', preset: 'manage' })).json;
-    expect((await as('ada', 'GET /whoami', { token })).said).to.equal('403 forbidden');
-    expect(await said('PATCH /users/bob', { enabled: false })).to.equal('200');
-    expect((await as('bob', 'GET /whoami')).said).to.equal('404 user_not_found');
   });
 
   it('`*` gives nothing of identity', async () => {

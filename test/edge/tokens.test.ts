@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { createAuthenticator } from '../../edge/believed/authenticator.ts';
+import { McpctlError } from '../../core/errors.ts';
 import { hashToken } from '../../core/registry/people/tokens.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
@@ -89,6 +90,25 @@ describe('tokens', () => {
     expect(await other.actorOf(made.token)).to.not.equal(undefined);
     elapsed = 2_000;
     expect(await other.actorOf(made.token)).to.equal(undefined);
+  });
+
+  it('is believed for no longer than four seconds, whatever the setting says, and not at all while nobody can be asked', async () => {
+    let elapsed = 0;
+    let isAway = false;
+    const tokens = {
+      ...t.registry.tokens,
+      actorOf: (text: string) =>
+        isAway ? Promise.reject(new McpctlError('unavailable')) : t.registry.tokens.actorOf(text),
+    };
+    const clock = { ...systemClock, elapsed: () => elapsed };
+    const edge = createAuthenticator({ tokens, clock, cacheMs: 600_000 });
+    expect((await edge.actorOf(t.tokens.ada))?.userName).to.equal('ada');
+    isAway = true;
+    elapsed = 3_999;
+    expect((await edge.actorOf(t.tokens.ada))?.userName).to.equal('ada');
+    elapsed = 4_000;
+    const refused = await edge.actorOf(t.tokens.ada).catch((thrown: unknown) => thrown);
+    expect(refused).to.have.property('code', 'unavailable');
   });
 
   it('stops working when it expires', async () => {

@@ -33,6 +33,12 @@ export function makeAuthAsk(
     .action((verb, what, options) => run({ how, verb, what, ...options }));
 }
 
+/** `llm/gpt` in its parts. */
+export function askedOf(what: string): { resource: string; name: string | undefined } {
+  const [resource = '', ...rest] = what.split('/');
+  return { resource, name: rest.length > 0 ? rest.join('/') : undefined };
+}
+
 async function runAuthAsk(ctx: Context, { how, verb, what, as, output }: AuthAskOptions): Promise<void> {
   const [{ printObject }, { authenticated }] = await Promise.all([
     import('../../say/print.ts'),
@@ -40,9 +46,7 @@ async function runAuthAsk(ctx: Context, { how, verb, what, as, output }: AuthAsk
   ]);
   // Asked about another, and not as another: that takes fewer rights.
   const client = await ctx.clientFor(authenticated(await ctx.target()));
-  const [resource = '', ...rest] = what.split('/');
-  const name = rest.length > 0 ? rest.join('/') : undefined;
-  const review = await client.access.review({ verb, resource, name, as: as ?? ctx.globals().as });
+  const review = await client.access.review({ verb, ...askedOf(what), as: as ?? ctx.globals().as });
   const ways = review.why.map(({ rbac, via, binding }) =>
     rbac === '' ? `${binding}: it is your own` : `${binding}: rbac ${rbac}, ${via}`,
   );

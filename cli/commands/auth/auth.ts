@@ -1,6 +1,7 @@
 import { Command } from '@commander-js/extra-typings';
 import type { Context } from '../../who/context.ts';
 import { makeAuthAsk } from './ask.ts';
+import { makeWhoCan } from './who-can.ts';
 
 export function makeAuth(ctx: Context) {
   return new Command('auth')
@@ -11,5 +12,6 @@ export function makeAuth(ctx: Context) {
       'Examples:\n  mcpctl auth can-i run llm/gpt\n  mcpctl auth why run llm/gpt --as ada\n',
     )
     .addCommand(makeAuthAsk(ctx, 'can-i'))
-    .addCommand(makeAuthAsk(ctx, 'why'));
+    .addCommand(makeAuthAsk(ctx, 'why'))
+    .addCommand(makeWhoCan(ctx));
 }

@@ -9,7 +9,15 @@ import { findRow, targetOf } from '../resources/rows.ts';
 import { enterIdentity } from './actors.ts';
 import { actAs } from './impersonate.ts';
 import { needAdminLeft } from './last-admin.ts';
-import { rightsOfGroup, waysOfUser, type Way } from './rights.ts';
+import {
+  allDocuments,
+  holdersOf,
+  rightsOfGroup,
+  waysOfGroup,
+  waysOfUser,
+  type Holder,
+  type Way,
+} from './rights.ts';
 
 /** Of a group, or of a user, so many are shown. */
 const MOST_SHOWN = 500;
@@ -32,6 +40,12 @@ export interface Groups {
   groupsOf(ids: readonly string[]): Promise<ReadonlyMap<string, string[]>>;
   /** By what a user is granted what they are granted. */
   waysOf(userId: string): Promise<Way[]>;
+  /** What is granted to a group, and to all. */
+  waysOfGroup(groupId: string): Promise<Way[]>;
+  /** What every document grants. */
+  documents: () => ReturnType<typeof allDocuments>;
+  /** Who has these documents. */
+  holdersOf(asked: { ids: readonly string[]; ownerId: string | null; limit: number }): Promise<Holder[]>;
   /** Another user, for who may act as them. @throws McpctlError as `actAs`. */
   actAs(actor: Actor, name: string): Promise<Actor>;
   /** Grows with each write of identity, whoever makes it. */
@@ -93,6 +107,9 @@ export function createGroups({ db, transaction }: Connection): Groups {
     groupsOf: (ids) =>
       namesBy(db, ids, { by: 'user_id', of: 'groups g on g.id = m.group_id', name: 'g.name' }),
     waysOf: (userId) => waysOfUser(db, userId),
+    waysOfGroup: (groupId) => waysOfGroup(db, groupId),
+    documents: () => allDocuments(db),
+    holdersOf: (asked) => holdersOf(db, asked),
     actAs: (actor, name) => actAs(db, actor, name),
     async epoch() {
       const { rows } = await db.raw<{ rows: { revision: string }[] }>('select revision from identity_epoch');

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { builtIn } from '../../access/built-in.ts';
-import { Granted, operations, type Grant, type Rights } from '../../access/grants.ts';
+import { Granted, operations, type Grant, type Operation, type Rights } from '../../access/grants.ts';
 import { roleSchema } from '../../resources/people/grant.ts';
 
 const grantSchema = z
@@ -45,25 +45,82 @@ export interface Way {
   rbac: string;
   /** `user:ada`, `group:gpu` */
   via: string;
+  /** Of that user or group. */
+  viaId: string;
   grants: readonly Grant[];
+  operations: readonly Operation[];
 }
 
-const waysSql = `
-  select r.name as rbac, r.bindings,
+const waysWhere = (where: string): string => `
+  select r.name as rbac, r.bindings, r.operations, coalesce(s.user_id, s.group_id) as via_id,
     case when s.user_id is null then 'group:' || g.name else 'user:' || u.name end as via
   from rbac r join rbac_subjects s on s.rbac_id = r.id
     left join groups g on g.id = s.group_id left join users u on u.id = s.user_id
-  where s.user_id = :userId or s.group_id = :everyone
-    or s.group_id in (select m.group_id from memberships m where m.user_id = :userId)
+  where ${where}
   order by r.name, via`;
+
+const toAUser = waysWhere(`s.user_id = :userId or s.group_id = :everyone
+  or s.group_id in (select m.group_id from memberships m where m.user_id = :userId)`);
+const toAGroup = waysWhere('s.group_id = :groupId or s.group_id = :everyone');
+
+type WayRow = Pick<Way, 'rbac' | 'via' | 'viaId'> & Document;
+
+const wayOf = ({ bindings, operations: ops, ...way }: WayRow): Way => ({
+  ...way,
+  ...rightsIn([{ bindings, operations: ops }]),
+});
 
 /** The same, each with where it comes from. */
 export async function waysOfUser(db: Knex, userId: string): Promise<Way[]> {
-  const { rows } = await db.raw<{ rows: { rbac: string; bindings: unknown; via: string }[] }>(waysSql, {
-    userId,
-    everyone: builtIn.everyone,
-  });
-  return rows.map(({ bindings, ...way }) => ({ ...way, grants: rightsIn([{ bindings }]).grants }));
+  const { rows } = await db.raw<{ rows: WayRow[] }>(toAUser, { userId, everyone: builtIn.everyone });
+  return rows.map(wayOf);
+}
+
+/** What is granted to a group, and to all. */
+export async function waysOfGroup(db: Knex, groupId: string): Promise<Way[]> {
+  const { rows } = await db.raw<{ rows: WayRow[] }>(toAGroup, { groupId, everyone: builtIn.everyone });
+  return rows.map(wayOf);
+}
+
+/** A document with what it grants. */
+interface Granting extends Rights {
+  id: string;
+}
+
+/** Every document; there are no more than so many (its quota). */
+export async function allDocuments(db: Knex): Promise<Granting[]> {
+  const rows = await db('rbac').select<(Document & { id: string })[]>('id', 'bindings', 'operations');
+  return rows.map(({ id, ...document }) => ({ id, ...rightsIn([document]) }));
+}
+
+/** Who has a document, and by which way. */
+export interface Holder {
+  user: string;
+  /** Empty where it is theirs. */
+  rbacId: string;
+  rbac: string;
+  via: string;
+}
+
+const holdersSql = `
+  select u.name as "user", r.id::text as rbac_id, r.name as rbac,
+    case when s.user_id is null then 'group:' || g.name else 'user:' || u.name end as via
+  from rbac r join rbac_subjects s on s.rbac_id = r.id
+    left join groups g on g.id = s.group_id
+    join users u on u.id = s.user_id or s.group_id = :everyone
+      or exists (select 1 from memberships m where m.group_id = s.group_id and m.user_id = u.id)
+  where r.id = any(:ids) and u.enabled and u.deleted_at is null
+  union all
+  select u.name, '', '', 'owner' from users u where u.id = :ownerId and u.enabled and u.deleted_at is null
+  order by 1, 3, 4 limit :limit`;
+
+/** In the order of users' names. @param ownerId whose it is, who needs no document; null: nobody's. */
+export async function holdersOf(
+  db: Knex,
+  { ids, ownerId, limit }: { ids: readonly string[]; ownerId: string | null; limit: number },
+): Promise<Holder[]> {
+  const asked = { ids: [...ids], ownerId, limit, everyone: builtIn.everyone };
+  return (await db.raw<{ rows: Holder[] }>(holdersSql, asked)).rows;
 }
 
 /** What each member of a group has by it. */

@@ -9,6 +9,13 @@ export const userNameSchema = z
   .string()
   .regex(/^[a-z0-9][a-z0-9._@-]{0,62}$/, 'a user name is 1 to 63 of a-z 0-9 . _ @ -');
 
+/** Where one is shown alone, to who may view rbac: what is granted to it, and by what else it has something, with the way. */
+const grantedBy = { direct: z.array(z.string()).optional(), inherited: z.array(z.string()).optional() };
+const grantedShown = [
+  shown('DIRECT', 'direct', { as: 'block' }),
+  shown('INHERITED', 'inherited', { as: 'block' }),
+];
+
 export const user = defineResource({
   word: 'user',
   plural: 'users',
@@ -21,7 +28,7 @@ export const user = defineResource({
     kind: optional(z.enum(['human', 'service']), 'human'),
     enabled: optional(z.boolean(), true),
   },
-  derived: { groups: z.array(z.string()) },
+  derived: { groups: z.array(z.string()), ...grantedBy },
   filters: ['kind'],
   may: {},
   isTombstoned: true,
@@ -41,6 +48,7 @@ export const user = defineResource({
     shown('Enabled', 'enabled'),
     shown('Groups', 'groups', { as: 'list' }),
     ...ownership,
+    ...grantedShown,
   ],
   backup: 'with',
   example: { name: 'grace', kind: 'human' },
@@ -56,7 +64,7 @@ export const group = defineResource({
     name: required(nameSchema),
     description: optional(textSchema(2_000), ''),
   },
-  derived: { members: z.array(z.string()) },
+  derived: { members: z.array(z.string()), ...grantedBy },
   filters: [],
   may: {},
   quota: { user: 500, all: 2_000 },
@@ -73,6 +81,7 @@ export const group = defineResource({
     shown('Description', 'description'),
     shown('Members', 'members', { as: 'list' }),
     ...ownership,
+    ...grantedShown,
   ],
   backup: 'with',
   example: { name: 'gpu', description: 'Who may use the rack' },

@@ -1,0 +1,135 @@
+import { expect } from 'chai';
+import { startSession } from '../cli/session.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { ada, identityCalls, may } from '../support/identity.ts';
+
+describe('by what somebody may, and who may as another', function () {
+  this.timeout(20_000);
+  let t: EdgeFixture;
+  beforeEach(async () => {
+    t = await edgeFixture();
+  });
+  afterEach(() => t.close());
+  const { api, said, llm, rbac, narrow } = identityCalls(() => t);
+
+  it('lets who may impersonate act as whom they cover, and never gain, change identity, or read what was said', async () => {
+    await llm('alpha');
+    const as = async (
+      name: string,
+      call: string,
+      { body, token = t.tokens.root }: { body?: unknown; token?: string } = {},
+    ) => {
+      const [method = '', path = ''] = call.split(' ');
+      const headers = { 'x-mcpctl-as': name };
+      const {
+        status,
+        json,
+        headers: answered,
+      } = await t.call(`${method} /api/v1${path}`, { token, body, headers });
+      const { code, user } = json as { code?: string; user?: string };
+      return { said: [status, code ?? user ?? ''].join(' ').trim(), json, answered };
+    };
+    const me = await as('ada', 'GET /whoami');
+    expect([me.said, me.answered.get('x-mcpctl-actor'), me.answered.get('x-mcpctl-as')]).to.deep.equal([
+      '200 ada',
+      'root',
+      'ada',
+    ]);
+    const request = { messages: [{ role: 'user', content: 'a secret of ada' }] };
+    const made = await as('ada', 'POST /tasks', { body: { llm: 'alpha', request } });
+    const { id } = made.json as { id: string };
+    expect((await t.registry.tasks.byId(id))?.ownerId).to.equal(t.ada.id);
+    expect((await as('ada', 'GET /metrics')).said, 'what ada may not').to.match(/^40[34] /);
+    for (const [call, body] of [
+      ['POST /tokens', { name: 'x' }],
+      ['POST /users', { name: 'x' }],
+      [
+        'POST /llms/_provider-register',
+        { transports: ['sse'], providers: [{ name: 'x', type: 'openai', model: 'm' }] },
+      ],
+    ] as const)
+      for (const name of ['ada', 'root'])
+        expect((await as(name, call, { body })).said, call).to.equal('403 forbidden');
+    for (const name of ['', 'nobody', 'ada, ada', 'ADA'])
+      expect((await as(name, 'GET /whoami')).said, name).to.match(
+        /^(400 invalid_request|404 user_not_found)$/,
+      );
+    expect((await as('bob', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('403 forbidden');
+    await rbac('actors', { subjects: [{ kind: 'user', name: 'ada' }], operations: ['impersonate'] });
+    expect((await as('bob', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('200 bob');
+    expect((await as('root', 'GET /whoami', { token: t.tokens.ada })).said).to.equal('403 escalation');
+    const ofBob = await t.call('POST /api/v1/tasks', {
+      token: t.tokens.bob,
+      body: { llm: 'alpha', request },
+    });
+    const seen = await as('bob', `GET /tasks/${(ofBob.json as { id: string }).id}`, { token: t.tokens.ada });
+    expect([seen.said, JSON.stringify(seen.json).includes('a secret')]).to.deep.equal(['200', false]);
+    const { token = '' } = (await api('POST /tokens', { name: 'm', preset: 'manage' })).json;
+    expect((await as('ada', 'GET /whoami', { token })).said).to.equal('403 forbidden');
+    expect(await said('PATCH /users/bob', { enabled: false })).to.equal('200');
+    expect((await as('bob', 'GET /whoami')).said).to.equal('404 user_not_found');
+  });
+
+  it('says who may, and of one user or group what is granted to it and what comes by another way', async () => {
+    await llm('alpha');
+    await said('POST /groups', { name: 'gpu' });
+    await said('PUT /groups/gpu/members/ada');
+    await rbac('gpu-users', { subjects: [{ kind: 'group', name: 'gpu' }], ...may('run:llm:alpha') });
+    await rbac('own', { ...ada, ...may('view:metrics'), operations: ['logs'] });
+    await narrow();
+    const run = { verb: 'run', resource: 'llm', name: 'alpha' };
+    const { items } = (await api('POST /access/who-can', run)).json as unknown as {
+      items: { user: string; why: unknown[] }[];
+    };
+    expect(items.map(({ user }) => user)).to.deep.equal(['ada', 'admin', 'root']);
+    expect(items[0]?.why).to.deep.equal([{ rbac: 'gpu-users', via: 'group:gpu', binding: 'run:llm:alpha' }]);
+    expect(await said('POST /access/who-can', run, t.tokens.ada)).to.equal('403 forbidden');
+    expect((await api('GET /users/ada')).json).to.deep.include({
+      direct: ['view:metrics (rbac own)', 'logs (rbac own)'],
+      inherited: ['run:llm:alpha (rbac gpu-users, group:gpu)'],
+    });
+    expect((await api('GET /groups/gpu')).json).to.deep.include({
+      direct: ['run:llm:alpha (rbac gpu-users)'],
+      inherited: [],
+    });
+    const ci = { name: 'ci', bindings: [{ role: 'run', resource: 'llm', name: 'beta' }] };
+    const { token } = (await api('POST /tokens', ci, t.tokens.ada)).json;
+    const review = (await api('POST /access/review', run, token)).json as { limitedBy?: string };
+    expect(review.limitedBy).to.equal('the token ci, which is call, run:llm:beta');
+    const session = await startSession(null, { env: { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.root } });
+    expect(await session.run('auth', 'who-can', 'run', 'llm/alpha')).to.equal(0);
+    expect(session.out()).to.contain('ada  run:llm:alpha: rbac gpu-users, group:gpu');
+    expect(await session.run('describe', 'user', 'ada')).to.equal(0);
+    expect(session.out()).to.match(/DIRECT:\n +view:metrics \(rbac own\)\n.*INHERITED:\n +run:llm:alpha/s);
+    await session.close();
+  });
+
+  it('gives nobody by apply what the giver lacks, and writes nothing of it', async () => {
+    await rbac('writer', {
+      ...ada,
+      ...may('create:rbac', 'edit:rbac', 'create:user', 'create:group', 'edit:user', 'edit:group'),
+    });
+    const before = (await api('GET /rbac')).text;
+    for (const document of [
+      { resource: 'rbac', name: 'mine', ...ada, ...may('view:audit') },
+      { resource: 'rbac', name: 'mine', ...ada, operations: ['impersonate'] },
+      {
+        resource: 'rbac',
+        name: 'everyone',
+        subjects: [{ kind: 'group', name: 'everyone' }],
+        ...may('edit:*'),
+      },
+      { resource: 'rbac', name: 'admins', ...ada },
+      { resource: 'user', name: 'root', enabled: false },
+    ]) {
+      const harmless = { resource: 'user', name: 'eve' };
+      const answer = await api('POST /apply', { documents: [harmless, document] }, t.tokens.ada);
+      expect(
+        [answer.status, answer.text.includes('escalation') || answer.text.includes('forbidden')],
+        answer.text,
+      ).to.deep.equal([403, true]);
+      expect(await said('GET /users/eve'), 'all or nothing').to.equal('404 user_not_found');
+    }
+    expect((await api('GET /rbac')).text).to.equal(before);
+  });
+});
