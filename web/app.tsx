@@ -2,7 +2,8 @@ import { useEffect } from 'preact/hooks';
 import { line } from './net/live.ts';
 import { keys } from './state/keys.ts';
 import { path } from './state/router.ts';
-import { door, signOut, who } from './state/session.ts';
+import { listedKinds } from './state/catalogue.ts';
+import { door, may, signOut, who } from './state/session.ts';
 import { SignIn } from './screens/sign-in.tsx';
 import { screenOf, sections } from './screens/index.tsx';
 import { Guarded } from './parts/guarded.tsx';
@@ -49,6 +50,15 @@ function Navigation() {
                 aria-current={(to === '/' ? at === '/' : at.startsWith(to)) ? 'page' : undefined}
               >
                 {name}
+              </a>
+            </li>
+          ) : null,
+        )}
+        {listedKinds().map(({ word, plural }) =>
+          may('view', word) || may('create', word) ? (
+            <li key={plural}>
+              <a href={`/ui/r/${plural}`} aria-current={at.startsWith(`/r/${plural}`) ? 'page' : undefined}>
+                {plural === 'rbac' ? 'Rights' : plural.slice(0, 1).toUpperCase() + plural.slice(1)}
               </a>
             </li>
           ) : null,

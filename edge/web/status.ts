@@ -31,7 +31,7 @@ async function table(deps: EdgeDeps, actor: Actor): Promise<string> {
     return `<tr><th scope="row">${escaped(pool.key)}</th>${numbers}</tr>`;
   });
   if (rows.length === 0)
-    return '<p>No pool that you may see. Publish a model with <code>mcplocal init</code>.</p>';
+    return '<p>No pool that you may see. Publish a model with <code>mcplocal run</code>.</p>';
   const head = ['Pool', 'Serving', 'Running', 'Waiting']
     .map((name) => `<th scope="col">${name}</th>`)
     .join('');

@@ -33,6 +33,9 @@ describe('the page in a browser', function () {
     browser = chromium;
     t = await startSystem();
     await t.startWorker([{ name: 'desk', poolName: 'house', maxConcurrency: 2, backend: t.backend }]);
+    await t.call('POST', '/api/v1/agents', {
+      body: { name: 'helper', llm: 'desk', systemPrompt: 'You are <b>kind</b>.' },
+    });
     page = await browser.page(sizes.wide);
   });
   after(async () => {
@@ -171,11 +174,32 @@ describe('the page in a browser', function () {
       await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`);
       for (const [name, pattern] of screens) {
         await go(`/${name}`, pattern);
-        await sound(`${name.replace('/', '-')}-360-${theme}`);
+        await sound(`${name.replaceAll('/', '-')}-360-${theme}`);
       }
     }
     page = wide;
     await page.front();
+  });
+
+  it('makes a token that is shown once, and revokes it', async () => {
+    await go('/r/tokens', /New token/);
+    await press('New token');
+    await page.until(`document.querySelector('dialog[open] input') !== null`);
+    await sound('new-token-1280');
+    await type('dialog input', 'from-the-page');
+    await press('Make it');
+    await page.until(says(/shown this once/));
+    const made = String(await page.evaluate(`document.querySelector('dialog code').innerText`));
+    expect((await t.call('GET', '/api/v1/whoami', { token: made })).status).to.equal(200);
+    await press('Close');
+    await page.until(says(/from-the-page/));
+    expect(await page.evaluate('document.documentElement.outerHTML')).not.to.include(made);
+    await page.evaluate(`document.querySelector('[aria-label="Revoke from-the-page"]').click()`);
+    await page.until(`document.querySelector('dialog[open]') !== null`);
+    await page.evaluate(`document.querySelector('dialog .main').click()`);
+    await page.until(`document.querySelector('dialog[open]') === null`);
+    await page.until(`document.querySelector('[aria-label="Revoke from-the-page"]') === null`);
+    expect((await t.call('GET', '/api/v1/whoami', { token: made })).status).to.equal(401);
   });
 
   it('asks to sign in again, over what was there, when its token is revoked', async () => {
@@ -212,5 +236,11 @@ const screens: readonly [string, RegExp][] = [
   ['tasks', /Tokens|Llm/],
   ['tasks?status=error', /No task fits/],
   ['playground?llm=house', /Message/],
+  ['usage', /Tokens out|No task/],
+  ['r/tokens', /bootstrap/],
+  ['r/agents', /helper/],
+  ['r/agents/helper', /You are <b>kind/],
+  ['r/users/admin', /admin/],
+  ['r/rbac', /Rbac/],
   ['no-such', /no such screen/],
 ];

@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { bundleWeb } from '../../start/boot/web.mjs';
 
-const FIRST_BYTES = 25 * 1024;
+/** As the contract has it (docs/spec.md §17); each further file would be a request of the first load, which may have eight. */
+const FIRST_BYTES = 30 * 1000;
 const ALL_BYTES = 120 * 1024;
 
 describe('the built page', function () {
@@ -26,7 +27,7 @@ describe('the built page', function () {
       .flatMap(({ path: other }) => withImports(other)),
   ];
 
-  it(`takes at most ${FIRST_BYTES / 1024} kB to begin with, and ${ALL_BYTES / 1024} in all, zipped`, () => {
+  it(`takes at most ${FIRST_BYTES / 1000} kB to begin with, and ${ALL_BYTES / 1024} in all, zipped`, () => {
     const entries = Object.entries(outputs).filter(([path, { entryPoint }]) =>
       /main\.(tsx|css)$/.test(entryPoint ?? path),
     );

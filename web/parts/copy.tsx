@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 
 /** A text with a button that copies it; where that is not allowed it selects the text instead. */
-export function Copy({ text, block = false }: { text: string; block?: boolean }) {
+export function Copy({ text, block = false, label }: { text: string; block?: boolean; label?: string }) {
   const done = useSignal('');
   const copy = async (event: MouseEvent): Promise<void> => {
     const code = (event.currentTarget as Element).parentElement?.querySelector('code');
@@ -19,7 +19,7 @@ export function Copy({ text, block = false }: { text: string; block?: boolean })
       <button
         type="button"
         class="small"
-        aria-label={`Copy ${text.slice(0, 40)}`}
+        aria-label={`Copy ${label ?? text.slice(0, 40)}`}
         onClick={(event) => void copy(event)}
       >
         Copy

@@ -3,6 +3,8 @@ import { may } from '../state/session.ts';
 import { Llm, Llms } from './llms.tsx';
 import { Overview } from './overview.tsx';
 import { Playground } from './playground.tsx';
+import { Resources } from './resources.tsx';
+import { Usage } from './usage.tsx';
 import { Pool, Pools } from './pools.tsx';
 import { Task } from './task.tsx';
 import { Tasks } from './tasks.tsx';
@@ -23,6 +25,7 @@ export const sections: readonly Section[] = [
   { path: '/llms', name: 'Llms', isOffered: () => may('view', 'llm') },
   { path: '/tasks', name: 'Tasks', isOffered: () => may('view', 'task') },
   { path: '/playground', name: 'Playground', isOffered: () => may('run', 'pool') || may('run', 'llm') },
+  { path: '/usage', name: 'Usage', isOffered: () => may('view', 'task') },
 ];
 
 function NotHere() {
@@ -46,6 +49,8 @@ const screens: readonly [RegExp, ComponentType][] = [
   [/^\/tasks\/?$/, Tasks],
   [/^\/tasks\/[^/]+$/, Task],
   [/^\/playground\/?$/, Playground],
+  [/^\/usage\/?$/, Usage],
+  [/^\/r\//, Resources],
 ];
 
 export const screenOf = (path: string): ComponentType =>

@@ -51,7 +51,7 @@ function NoLlm() {
   return (
     <Empty why="No llm that you may see: none is published, or none is open to your token.">
       <p>
-        Run <code>mcplocal init</code> on the machine of a model.
+        Publish one: <code>mcplocal run</code> on the machine of a model.
       </p>
     </Empty>
   );

@@ -13,7 +13,7 @@ function Checklist({ pools }: { pools: readonly PoolView[] }) {
     [true, 'The server runs, and you are signed in.'],
     [
       pools.length > 0,
-      'A model is published: run `mcplocal init` on the machine that has one, then `mcplocal run`.',
+      'A model is published: write the config.json of a machine that has one, and run `mcplocal run` there.',
     ],
     [serves, 'A model answers.'],
   ];

@@ -221,8 +221,7 @@ export function Playground() {
           items.length === 0 ? (
             <Empty why="There is no model that you may ask.">
               <p>
-                <a href="/ui/workers">Add a worker</a>, or run <code>mcplocal init</code> on the machine of a
-                model.
+                Publish one: <code>mcplocal run</code> on the machine of a model.
               </p>
             </Empty>
           ) : (

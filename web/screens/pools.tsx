@@ -20,7 +20,8 @@ export function Pools() {
           items.length === 0 ? (
             <Empty why="No pool that you may see: none was made yet, or none is open to your token.">
               <p>
-                Run <code>mcplocal init</code> on the machine of a model, or ask a pool’s owner to let you in.
+                Publish one: <code>mcplocal run</code> on the machine of a model. Or ask a pool’s owner to let
+                you in.
               </p>
             </Empty>
           ) : (

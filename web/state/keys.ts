@@ -7,7 +7,7 @@ const places: Readonly<Record<string, string>> = {
   l: '/llms',
   t: '/tasks',
   a: '/playground',
-  w: '/workers',
+  u: '/usage',
 };
 const PAUSE_MS = 1_500;
 

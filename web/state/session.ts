@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals';
 import type { Whoami } from '../../core/access.ts';
+import { readCatalogue } from './catalogue.ts';
 import { call, type Fault, isFault, whenSignedOut } from '../net/api.ts';
 import { startLive, stopLive } from '../net/live.ts';
 
@@ -20,6 +21,7 @@ async function enter(): Promise<void> {
     door.value = 'in';
     doorFault.value = null;
     startLive();
+    void readCatalogue();
   } catch (thrown) {
     door.value = 'out';
     if (isFault(thrown) && thrown.status !== 401) doorFault.value = thrown;

@@ -1,0 +1,231 @@
+import { useSignal } from '@preact/signals';
+import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
+import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { useLoad } from '../net/load.ts';
+import type { Page } from '../net/pages.ts';
+import { Dialog } from '../parts/dialog.tsx';
+import { Empty } from '../parts/empty.tsx';
+import { Facts } from '../parts/facts.tsx';
+import { Fault } from '../parts/fault.tsx';
+import { Loaded } from '../parts/loaded.tsx';
+import { Screen } from '../parts/page.tsx';
+import { PageButtons, usePaging } from '../parts/paging.tsx';
+import { Table } from '../parts/table.tsx';
+import { Form } from '../shown/form.tsx';
+import { NewToken } from '../shown/new-token.tsx';
+import { Messages } from '../shown/messages.tsx';
+import { textOf, valueIn, type Row } from '../shown/value.tsx';
+import { catalogue } from '../state/catalogue.ts';
+import { decoded, go, path } from '../state/router.ts';
+import { may } from '../state/session.ts';
+
+/** `/r/agents/helper`: which kind, and which of it. */
+const kindOf = (): CatalogueEntry | undefined =>
+  catalogue.value.find(({ plural }) => plural === path.value.split('/')[2]);
+
+const titled = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
+const keyIn = (entry: CatalogueEntry, row: Row): string => textOf(row[entry.key] ?? '');
+const nameIn = (entry: CatalogueEntry, row: Row): string => textOf(row['name'] ?? row[entry.key] ?? '');
+const addressOf = (entry: CatalogueEntry, row: Row): string =>
+  `/ui/r/${entry.plural}/${encodeURIComponent(keyIn(entry, row))}`;
+
+function Rows({ entry, rows, again }: { entry: CatalogueEntry; rows: readonly Row[]; again: () => void }) {
+  const [first, ...rest] = entry.columns;
+  const isShown = entry.calls.includes('get');
+  return (
+    <Table
+      caption={titled(entry.plural)}
+      rows={rows}
+      keyOf={(row) => textOf(row['id'] ?? keyIn(entry, row))}
+      columns={[
+        {
+          head: titled((first?.label ?? 'Name').toLowerCase()),
+          cell: (row) =>
+            isShown ? <a href={addressOf(entry, row)}>{nameIn(entry, row)}</a> : nameIn(entry, row),
+        },
+        ...rest.map((column, i) => ({
+          head: titled(column.label.toLowerCase()),
+          wide: i > 1,
+          cell: (row: Row) => valueIn(row, column),
+        })),
+        ...(isShown || !entry.calls.includes('delete')
+          ? []
+          : [
+              {
+                head: 'End',
+                cell: (row: Row) => <Delete entry={entry} row={row} done={again} />,
+              },
+            ]),
+      ]}
+    />
+  );
+}
+
+const verbOf = ({ plural }: CatalogueEntry): string => (plural === 'tokens' ? 'Revoke' : 'Delete');
+
+function Delete({ entry, row, done }: { entry: CatalogueEntry; row: Row; done: () => void }) {
+  const isAsking = useSignal(false);
+  const fault = useSignal<Refusal | null>(null);
+  const name = nameIn(entry, row);
+  const send = async (): Promise<void> => {
+    try {
+      await call('DELETE', `/${entry.plural}/${encodeURIComponent(keyIn(entry, row))}`);
+      isAsking.value = false;
+      done();
+    } catch (thrown) {
+      if (isFault(thrown)) fault.value = thrown;
+    }
+  };
+  if (!may('delete', entry.word) || (row['revokedAt'] ?? null) !== null) return null;
+  return (
+    <>
+      <button
+        type="button"
+        class="danger small"
+        aria-label={`${verbOf(entry)} ${name}`}
+        onClick={() => (isAsking.value = true)}
+      >
+        {verbOf(entry)}
+      </button>
+      {isAsking.value && (
+        <Dialog title={`${verbOf(entry)} the ${entry.word} ${name}?`} close={() => (isAsking.value = false)}>
+          {fault.value && <Fault fault={fault.value} />}
+          <p>This cannot be undone.</p>
+          <p class="actions">
+            <button type="button" class="main" onClick={() => void send()}>
+              {verbOf(entry)}
+            </button>
+          </p>
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function Create({ entry, done }: { entry: CatalogueEntry; done: () => void }) {
+  const isOpen = useSignal(false);
+  const isToken = entry.plural === 'tokens';
+  if (!may('create', entry.word) || (!isToken && !entry.calls.includes('create'))) return null;
+  const close = (): void => {
+    isOpen.value = false;
+    done();
+  };
+  return (
+    <>
+      <button type="button" onClick={() => (isOpen.value = true)}>
+        New {entry.word}
+      </button>
+      {isOpen.value && (
+        <Dialog title={`New ${entry.word}`} close={close}>
+          {isToken ? <NewToken /> : <Form entry={entry} done={close} />}
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function List({ entry }: { entry: CatalogueEntry }) {
+  const paging = usePaging();
+  const after = paging.cursor.value === '' ? '' : `&after=${encodeURIComponent(paging.cursor.value)}`;
+  const rows = useLoad<Page<Row>>(`/${entry.plural}?limit=50${after}`);
+  return (
+    <Screen
+      title={titled(entry.plural)}
+      command={`mcpctl get ${entry.plural}`}
+      actions={<Create entry={entry} done={rows.again} />}
+    >
+      <p class="quiet">{titled(entry.about)}.</p>
+      <Loaded of={rows}>
+        {({ items, next }) => (
+          <>
+            {items.length === 0 ? (
+              <Empty why={`There are no ${entry.plural} that you may see.`}>
+                {!may('create', entry.word) && <p>Your token may not make any.</p>}
+              </Empty>
+            ) : (
+              <Rows entry={entry} rows={items} again={rows.again} />
+            )}
+            <PageButtons paging={paging} next={next} />
+          </>
+        )}
+      </Loaded>
+    </Screen>
+  );
+}
+
+function Edit({ entry, row, done }: { entry: CatalogueEntry; row: Row; done: () => void }) {
+  const isOpen = useSignal(false);
+  const { calls, fields, word } = entry;
+  if (!may('edit', word) || !calls.includes('change') || fields.some(({ sealed }) => sealed === true))
+    return null;
+  const close = (): void => {
+    isOpen.value = false;
+    done();
+  };
+  return (
+    <>
+      <button type="button" onClick={() => (isOpen.value = true)}>
+        Edit
+      </button>
+      {isOpen.value && (
+        <Dialog title={`Edit the ${word} ${nameIn(entry, row)}`} close={close}>
+          <Form entry={entry} row={row} done={close} />
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function One({ entry, name }: { entry: CatalogueEntry; name: string }) {
+  const one = useLoad<Row>(`/${entry.plural}/${encodeURIComponent(name)}`);
+  const title = one.data.value ? nameIn(entry, one.data.value) : name;
+  const row = one.data.value;
+  const actions = row && (
+    <>
+      {entry.word === 'agent' && (
+        <a class="button" href={`/ui/playground?llm=${encodeURIComponent(title)}`}>
+          Try it
+        </a>
+      )}
+      <Edit entry={entry} row={row} done={one.again} />
+      {entry.calls.includes('delete') && (
+        <Delete entry={entry} row={row} done={() => go(`/r/${entry.plural}`)} />
+      )}
+    </>
+  );
+  return (
+    <Screen
+      title={`${titled(entry.word)} ${title}`}
+      command={`mcpctl describe ${entry.word} ${title}`}
+      actions={actions}
+    >
+      <Loaded of={one}>
+        {(data) => (
+          <Facts
+            of={entry.describe.map((fact) => [
+              fact.label,
+              fact.as === 'block' ? <pre>{valueIn(data, fact)}</pre> : valueIn(data, fact),
+            ])}
+          />
+        )}
+      </Loaded>
+      {entry.word === 'thread' && row && (
+        <Messages thread={keyIn(entry, row)} agent={textOf(row['agent'] ?? '')} />
+      )}
+    </Screen>
+  );
+}
+
+/** Lists and shows whatever kind the server tells of. */
+export function Resources() {
+  const entry = kindOf();
+  const name = path.value.split('/')[3];
+  if (!entry)
+    return (
+      <Screen title="Not here">
+        <Empty why="This server tells of no such kind of thing." />
+      </Screen>
+    );
+  if (name === undefined || name === '') return <List entry={entry} />;
+  return <One entry={entry} name={decoded(name)} />;
+}

@@ -1,0 +1,82 @@
+import type { Used } from '../../core/usage.ts';
+import { useLoad } from '../net/load.ts';
+import { Empty } from '../parts/empty.tsx';
+import { Loaded } from '../parts/loaded.tsx';
+import { Screen } from '../parts/page.tsx';
+import { Table } from '../parts/table.tsx';
+import { go, query, withQuery } from '../state/router.ts';
+
+const ways = ['user', 'token', 'llm', 'pool'];
+const spans: readonly [string, string][] = [
+  ['1', 'hour'],
+  ['24', 'day'],
+  ['168', 'week'],
+];
+
+function Choice({
+  name,
+  label,
+  options,
+  value,
+}: {
+  name: string;
+  label: string;
+  options: readonly (readonly [string, string])[];
+  value: string;
+}) {
+  return (
+    <label>
+      {label}
+      <select
+        data-filter
+        value={value}
+        onChange={({ currentTarget }) => go(withQuery({ [name]: currentTarget.value }), 'replace')}
+      >
+        {options.map(([key, text]) => (
+          <option key={key} value={key}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+export function Usage() {
+  const by = query.value.get('by') ?? 'user';
+  const hours = query.value.get('hours') ?? '24';
+  const used = useLoad<{ items: Used[] }>(`/usage?${new URLSearchParams({ by, hours }).toString()}`);
+  return (
+    <Screen title="Usage" command={`mcpctl api GET '/usage?by=${by}&hours=${hours}'`}>
+      <div class="filters">
+        <Choice name="by" label="By" options={ways.map((way) => [way, way] as const)} value={by} />
+        <Choice name="hours" label="Of the last" options={spans} value={hours} />
+      </div>
+      <Loaded of={used}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty why="No task that you may see has ended in that time." />
+          ) : (
+            <Table
+              caption="Usage"
+              rows={items}
+              keyOf={({ name, keyId }) => `${name} ${keyId ?? ''}`}
+              columns={[
+                { head: 'Name', cell: ({ name, user }) => (user === undefined ? name : `${name} (${user})`) },
+                { head: 'Tasks', number: true, cell: ({ tasks }) => tasks.toLocaleString('en') },
+                {
+                  head: 'Completed',
+                  wide: true,
+                  number: true,
+                  cell: ({ completed }) => completed.toLocaleString('en'),
+                },
+                { head: 'Tokens in', number: true, cell: ({ tokensIn }) => tokensIn.toLocaleString('en') },
+                { head: 'Tokens out', number: true, cell: ({ tokensOut }) => tokensOut.toLocaleString('en') },
+              ]}
+            />
+          )
+        }
+      </Loaded>
+    </Screen>
+  );
+}

@@ -1,0 +1,101 @@
+import { useSignal } from '@preact/signals';
+import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
+import { call, Fault as Refusal, isFault } from '../net/api.ts';
+import { Fault } from '../parts/fault.tsx';
+import { textOf, type Row } from './value.tsx';
+
+type Field = CatalogueEntry['fields'][number];
+
+/** As text in a form; JSON for what is no text. */
+const written = (value: unknown): string => (value === null || value === undefined ? '' : textOf(value));
+
+/** @throws SyntaxError for what is no JSON. */
+function valueOf({ kind }: Field, text: string): unknown {
+  if (text === '') return kind === 'text' ? '' : null;
+  if (kind === 'text') return text;
+  if (kind === 'number') return Number(text);
+  return kind === 'flag' ? text === 'true' : (JSON.parse(text) as unknown);
+}
+
+function Input({ field, text, set }: { field: Field; text: string; set: (text: string) => void }) {
+  const { name, kind, required, long } = field;
+  const hear = ({
+    currentTarget,
+  }: {
+    currentTarget: HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
+  }): void => set(currentTarget.value);
+  return (
+    <label>
+      {name}
+      {kind === 'json' && <span class="quiet"> (JSON)</span>}
+      {kind === 'flag' ? (
+        <select value={text} onChange={hear}>
+          <option value="">as usual</option>
+          <option value="true">yes</option>
+          <option value="false">no</option>
+        </select>
+      ) : long || kind === 'json' ? (
+        <textarea value={text} required={required} onInput={hear} />
+      ) : kind === 'number' ? (
+        <input type="number" step="any" value={text} required={required} onInput={hear} />
+      ) : (
+        <input value={text} required={required} onInput={hear} />
+      )}
+    </label>
+  );
+}
+
+const notJson = (name: string): Refusal =>
+  new Refusal({ status: 400, code: 'invalid_request', sentence: `${name} is no JSON.`, requestId: '' });
+
+/** Makes one, or changes the revision that was read: what somebody else changed meanwhile is not written over. */
+export function Form({ entry, row, done }: { entry: CatalogueEntry; row?: Row; done: () => void }) {
+  const fields = entry.fields.filter(
+    ({ name, sealed, afterwards }) => sealed !== true && (row ? name !== entry.key : afterwards !== true),
+  );
+  const texts = useSignal<Readonly<Record<string, string>>>(
+    Object.fromEntries(fields.map(({ name }) => [name, written(row?.[name])])),
+  );
+  const fault = useSignal<Refusal | null>(null);
+  const send = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    const body: Record<string, unknown> = {};
+    for (const field of fields) {
+      const text = texts.value[field.name] ?? '';
+      if (row ? text === written(row[field.name]) : text === '') continue;
+      try {
+        body[field.name] = valueOf(field, text);
+      } catch {
+        return void (fault.value = notJson(field.name));
+      }
+    }
+    try {
+      const key = row ? `/${encodeURIComponent(textOf(row[entry.key]))}` : '';
+      const headers =
+        typeof row?.['revision'] === 'number' ? { 'if-match': `"${String(row['revision'])}"` } : {};
+      await call(row ? 'PATCH' : 'POST', `/${entry.plural}${key}`, { body, headers });
+      done();
+    } catch (thrown) {
+      if (isFault(thrown)) fault.value = thrown;
+    }
+  };
+  return (
+    <form onSubmit={(event) => void send(event)}>
+      {fault.value && <Fault fault={fault.value} />}
+      {fields.map((field) => (
+        <Input
+          key={field.name}
+          field={field}
+          text={texts.value[field.name] ?? ''}
+          set={(text) => (texts.value = { ...texts.value, [field.name]: text })}
+        />
+      ))}
+      {entry.fields.some(({ sealed }) => sealed === true) && (
+        <p class="quiet">Its values are given in a terminal, and never shown again.</p>
+      )}
+      <button type="submit" class="main">
+        Save
+      </button>
+    </form>
+  );
+}

@@ -1,0 +1,77 @@
+import { useSignal } from '@preact/signals';
+import type { MessageView } from '../../core/agent/thread.ts';
+import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { useLoad } from '../net/load.ts';
+import type { Page } from '../net/pages.ts';
+import { Empty } from '../parts/empty.tsx';
+import { Fault } from '../parts/fault.tsx';
+import { Loaded } from '../parts/loaded.tsx';
+
+const MOST = 100;
+
+function Said({ message, agent }: { message: MessageView; agent: string }) {
+  const { role, content, status, servedBy } = message;
+  const by = role === 'assistant' ? agent : role === 'user' ? 'you' : role;
+  return (
+    <section class={`turn ${role}`}>
+      <h3>{by}</h3>
+      <p class="words">{content}</p>
+      <p class="quiet">
+        {[servedBy, status === 'complete' ? null : status].filter((part) => part !== null).join(' · ')}
+      </p>
+    </section>
+  );
+}
+
+/** What was said in a thread, and a next word to it. */
+export function Messages({ thread, agent }: { thread: string; agent: string }) {
+  const said = useLoad<Page<MessageView>>(`/threads/${thread}/messages?last=${String(MOST)}`, 'tasks');
+  const text = useSignal('');
+  const isBusy = useSignal(false);
+  const fault = useSignal<Refusal | null>(null);
+  const send = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    isBusy.value = true;
+    fault.value = null;
+    try {
+      await call('POST', `/threads/${thread}/turns`, { body: { message: text.value } });
+      text.value = '';
+    } catch (thrown) {
+      if (isFault(thrown)) fault.value = thrown;
+    }
+    isBusy.value = false;
+    said.again();
+  };
+  return (
+    <section>
+      <h2>What was said</h2>
+      <Loaded of={said}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty why="Nothing was said yet." />
+          ) : (
+            <div class="chat">
+              {items.map((message) => (
+                <Said key={message.id} message={message} agent={agent} />
+              ))}
+            </div>
+          )
+        }
+      </Loaded>
+      {fault.value && <Fault fault={fault.value} />}
+      <form onSubmit={(event) => void send(event)}>
+        <label>
+          Message
+          <textarea
+            required
+            value={text}
+            onInput={({ currentTarget }) => (text.value = currentTarget.value)}
+          />
+        </label>
+        <button type="submit" class="main" disabled={isBusy.value}>
+          {isBusy.value ? 'It answers …' : 'Send'}
+        </button>
+      </form>
+    </section>
+  );
+}

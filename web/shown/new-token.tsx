@@ -1,0 +1,58 @@
+import { useSignal } from '@preact/signals';
+import type { TokenView } from '../../core/access.ts';
+import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { Copy } from '../parts/copy.tsx';
+import { Fault } from '../parts/fault.tsx';
+
+/** Shows the text of a new token this once: it is in one signal, and gone with the dialog. */
+export function NewToken() {
+  const name = useSignal('');
+  const days = useSignal('');
+  const text = useSignal('');
+  const fault = useSignal<Refusal | null>(null);
+  const send = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    try {
+      const life = days.value === '' ? {} : { expiresInDays: Number(days.value) };
+      const made = await call<TokenView>('POST', '/tokens', { body: { name: name.value, ...life } });
+      text.value = made.token ?? '';
+      fault.value = null;
+    } catch (thrown) {
+      if (isFault(thrown)) fault.value = thrown;
+    }
+  };
+  if (text.value !== '')
+    return (
+      <>
+        <p>It is shown this once. Keep it where programs find it, and nowhere else.</p>
+        <Copy text={text.value} block label="the token" />
+      </>
+    );
+  return (
+    <form onSubmit={(event) => void send(event)}>
+      {fault.value && <Fault fault={fault.value} />}
+      <label>
+        Name
+        <input
+          required
+          maxLength={63}
+          value={name}
+          onInput={({ currentTarget }) => (name.value = currentTarget.value)}
+        />
+      </label>
+      <label>
+        Days until it ends (empty: never)
+        <input
+          type="number"
+          min="1"
+          max="3650"
+          value={days}
+          onInput={({ currentTarget }) => (days.value = currentTarget.value)}
+        />
+      </label>
+      <button type="submit" class="main">
+        Make it
+      </button>
+    </form>
+  );
+}
