@@ -1,6 +1,7 @@
 import { messageOf } from '../core/errors.ts';
 import { inspectRedis } from '../core/queue/link/inspect.ts';
 import { inspectDatabase } from '../core/registry/database/inspect.ts';
+import { inspectSecretKeys } from '../core/registry/secrets/inspect-keys.ts';
 import { readAndInspect } from '../core/runtime/settings/config.ts';
 import { createLog, prettyOn } from '../core/runtime/log.ts';
 import { untilSignal } from '../core/runtime/process/signals.ts';
@@ -12,7 +13,11 @@ import { edgeSettings } from './deps.ts';
 
 /** The edge's composition root: reads the environment, builds, starts, waits for a signal, stops in reverse. */
 async function run(): Promise<void> {
-  const config = await readAndInspect(process.env, edgeSettings, [inspectRedis, inspectDatabase]);
+  const config = await readAndInspect(process.env, edgeSettings, [
+    inspectRedis,
+    inspectDatabase,
+    inspectSecretKeys,
+  ]);
   const log = createLog({ process: 'edge', level: config.logLevel, pretty: await prettyOn(process.stdout) });
   outliveRejections(log);
   const { deps, server, services, stop } = composeEdge({ config, log, makeApp: createApp });

@@ -10,7 +10,11 @@ import { connect } from '../core/registry/database/connect.ts';
 import { sentenceOf } from '../core/registry/database/faults.ts';
 import { inspectDatabase } from '../core/registry/database/inspect.ts';
 import { isCurrent, migrate } from '../core/registry/database/migrate.ts';
+import { usualLimits } from '../core/registry/names/limits.ts';
 import { createRegistry } from '../core/registry/registry.ts';
+import { stored } from '../core/resources/index.ts';
+import { noKeyring, type KeyringSource } from '../core/runtime/keyring/keyring.ts';
+import { openKeyring, type KeyringPlace } from '../core/runtime/keyring/open-keyring.ts';
 import { createBus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 import { readAndInspect, type Inspection } from '../core/runtime/settings/config.ts';
@@ -37,7 +41,8 @@ async function run(): Promise<void> {
   outliveRejections(log);
   const bus = createBus(log);
   const connection = connect({ ...config, poolSize: config.databasePool, log });
-  const registry = createRegistry(connection);
+  const keyring = keysOf(config, { clock, log });
+  const registry = createRegistry(connection, usualLimits, { definitions: stored, keyring });
   const queue = openQueueDoor({ ...config, clock, log });
   const { dispatch, presence } = queue;
   const liveness = createLiveness({ registry, presence, leaseMs: config.leaseMs });
@@ -87,6 +92,16 @@ async function run(): Promise<void> {
   bus.emit('service.stopping', { service: 'scheduler', signal });
   await services.stop();
   process.exit(0);
+}
+
+/** Keys that cannot be read are no reason to do nothing: then no secret is wrapped anew. */
+function keysOf(place: KeyringPlace, deps: Parameters<typeof openKeyring>[1]): KeyringSource {
+  try {
+    return openKeyring(place, deps);
+  } catch (thrown) {
+    deps.log.warn({ why: messageOf(thrown) }, 'the keys of secrets cannot be read; none is wrapped anew');
+    return noKeyring;
+  }
 }
 
 const MIGRATION_MS = 10 * 60_000;

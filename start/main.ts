@@ -21,6 +21,7 @@ import { findRedis } from './stores/redis.ts';
 import { aborted, watchForStop } from './keep/stop.ts';
 import { openLogs } from './say/logs.ts';
 import { showPulse } from './say/pulse.ts';
+import { ensureSecretsKey } from './secrets-key.ts';
 import { createSystem, type Started, type System } from './system.ts';
 import { createTerminal } from './say/terminal.ts';
 
@@ -77,6 +78,7 @@ function systemOf(settings: Settings, home: Home, { url, port }: { url: string; 
       PORT: String(port),
       MCPCTL_HOST: settings.host === '' ? '127.0.0.1' : settings.host,
       MCPCTL_HOME: home.root,
+      ...ensureSecretsKey(home.secretsKeys, env, say),
     },
     find: {
       redis: () => findRedis({ home, url: redisUrl, isMoving, verifyTls, ca, path, say, clock }),

@@ -45,6 +45,8 @@ export const schedulerSettings = [
   'maxKeptBytes',
   'maxUserEventMemory',
   'maxEventMemory',
+  'secretsKeysFile',
+  'secretsKey',
 ] as const satisfies readonly SettingName[];
 export type SchedulerConfig = Settings<(typeof schedulerSettings)[number]>;
 

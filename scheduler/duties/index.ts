@@ -12,6 +12,7 @@ import { createPruneDuty } from './prune.ts';
 import { createReapDuty } from './reap.ts';
 import { createRedisUsersDuty } from './redis-users.ts';
 import { createReconcileDuty } from './reconcile.ts';
+import { createRewrapSecretsDuty } from './rewrap-secrets.ts';
 import { createSettleDuty } from './settle.ts';
 import { createSweepLlmsDuty } from './sweep-llms.ts';
 import { createUnentitledDuty } from './unentitled.ts';
@@ -38,6 +39,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createForgetDuty,
     createDropEventsDuty,
     createThreadsDuty,
+    createRewrapSecretsDuty,
   ];
   const mending = { run: reconcile.runAll, renew: reconcile.renew };
   return [createEpochDuty(deps, mending), reconcile, ...makers.map((make) => make(deps))];

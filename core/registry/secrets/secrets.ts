@@ -118,7 +118,7 @@ export function createSecrets(
   };
 }
 
-/** One statement writes it, and only where it is as it was read: killed between, nothing is lost. */
+/** One statement writes it, and only where it is as it was read, and nobody holds it: killed between, nothing is lost. */
 async function rewrapOne(
   db: Knex,
   source: KeyringSource,
@@ -130,9 +130,14 @@ async function rewrapOne(
   if (sealed?.kid !== kid) return 0;
   const wrapped = rewrap(keyring, place, sealed);
   await needSameKey(db, keyring);
-  return db('secretVersions')
-    .where({ secretId, version, kid, wrappedDek: sealed.wrappedDek })
-    .update({ kid: wrapped.kid, wrappedDek: wrapped.wrappedDek });
+  const { rows } = await db.raw<{ rows: unknown[] }>(
+    `update secret_versions set kid = :newKid, wrapped_dek = :newDek
+     where (secret_id, version) in (select secret_id, version from secret_versions
+       where secret_id = :secretId and version = :version and kid = :kid and wrapped_dek = :dek for update skip locked)
+     returning version`,
+    { secretId, version, kid, dek: sealed.wrappedDek, newKid: wrapped.kid, newDek: wrapped.wrappedDek },
+  );
+  return rows.length;
 }
 
 /** Also whether the secret is there at all is nobody's who may not view it: the answer is the same. */

@@ -16,6 +16,8 @@ export interface Home {
   cli: string;
   /** What the CLI may lose: names for completion, for seconds. */
   cache: string;
+  /** The keys of secrets, mode 0600: without it none opens. */
+  secretsKeys: string;
   /** Data of Redis and Postgres that `npm start` runs. */
   data: string;
   /** What the processes of `npm start` printed last, a file each. */
@@ -36,6 +38,7 @@ export function homeAt(configured: string): Home {
     socket: at('worker.sock'),
     cli: at('cli.json'),
     cache: at('cache'),
+    secretsKeys: at('secrets.key'),
     data: at('data'),
     logs: at('logs'),
     running: at('running.json'),

@@ -74,7 +74,9 @@ function markOf(path: string): string {
 }
 
 /** What is wrong with the keys that the environment names. */
-export function inspectKeyring(known: Partial<KeyringPlace>): { keyring: Keyring | null } & Inspection {
+export function inspectKeyring(known: { [K in keyof KeyringPlace]?: KeyringPlace[K] | undefined }): {
+  keyring: Keyring | null;
+} & Inspection {
   const place = { secretsKeysFile: known.secretsKeysFile, secretsKey: known.secretsKey ?? [] };
   try {
     return { keyring: read(place), faults: [] };

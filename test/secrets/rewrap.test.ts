@@ -1,0 +1,116 @@
+import { expect } from 'chai';
+import { grantedTo } from '../../core/access/presets.ts';
+import { usualLimits } from '../../core/registry/names/limits.ts';
+import { createRegistry } from '../../core/registry/registry.ts';
+import { inspectSecretKeys } from '../../core/registry/secrets/inspect-keys.ts';
+import { secret } from '../../core/resources/people/secret.ts';
+import { stored } from '../../core/resources/index.ts';
+import { createDuties } from '../../scheduler/duties/index.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { keyringWith, newKey } from '../support/keyring.ts';
+import { dutyDeps } from '../support/tasks.ts';
+
+describe('the keys of secrets, when they change', function () {
+  this.timeout(20_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+  });
+  after(() => t.close());
+  beforeEach(() => t.connection.db.raw('delete from secrets; delete from secret_keys'));
+
+  const [oldKey, key] = [newKey(), newKey()];
+  const [oldKid, kid] = [keyringWith(oldKey).active.kid, keyringWith(key).active.kid];
+  const registryWith = (...keys: string[]) =>
+    createRegistry(t.connection, usualLimits, {
+      definitions: stored,
+      keyring: { now: () => (keys.length === 0 ? null : keyringWith(...keys)) },
+    });
+  const actor = () => ({
+    ...{
+      userId: t.root.id,
+      userName: 'root',
+      tokenId: t.root.id,
+      tokenName: 'test',
+      pools: null,
+      filter: null,
+    },
+    ...{ binding: 'admin' as const, granted: grantedTo.admin },
+  });
+  const make = async (...names: string[]) => {
+    const store = registryWith(oldKey).resources(secret);
+    for (const name of names) {
+      await store.create({ name, data: { KEY: `one of ${name}` } }, actor());
+      await store.change(name, { data: { KEY: `two of ${name}` } }, { actor: actor(), ifMatch: null });
+    }
+  };
+  const dutyWith = (...keys: string[]) => {
+    const deps = { ...dutyDeps(t), registry: registryWith(...keys) };
+    const duty = createDuties(deps).find(({ name }) => name === 'rewrap-secrets') ?? expect.fail('no duty');
+    return () => duty.run(new AbortController().signal);
+  };
+  const counts = async () => Object.fromEntries(await registryWith().secrets.keys());
+
+  it('wraps anew what is under another than the first, past one that does not open and one that is held', async () => {
+    await make('poisoned', 'held', 'good');
+    const { db } = t.connection;
+    const idOf = async (name: string): Promise<string> =>
+      ((await db('secrets').where({ name }).first<{ id: string } | undefined>('id')) ?? expect.fail(name)).id;
+    await db('secretVersions')
+      .where({ secretId: await idOf('poisoned'), version: 1 })
+      .update({ wrappedDek: 'AAAA' });
+    const items = await db('secretVersions').orderBy(['secretId', 'version']).select<object[]>('items');
+    const run = dutyWith(key, oldKey);
+    const held = { secretId: await idOf('held'), version: 2 };
+    await db.transaction(async (trx) => {
+      await trx('secretVersions').where(held).forUpdate().select('version');
+      expect(await run()).to.equal(4);
+    });
+    expect(await counts()).to.deep.equal({ [oldKid]: 2, [kid]: 4 });
+    await run();
+    expect(await counts()).to.deep.equal({ [oldKid]: 1, [kid]: 5 });
+    expect(
+      await db('secretVersions').orderBy(['secretId', 'version']).select<object[]>('items'),
+    ).to.deep.equal(items);
+    const withNew = registryWith(key).secrets;
+    for (const name of ['held', 'good', 'poisoned'])
+      expect((await withNew.reveal(name, actor())).data).to.deep.equal({ KEY: `two of ${name}` });
+    expect(await dutyWith(key)(), 'what it has no key for is left').to.equal(0);
+    expect(await dutyWith()(), 'without keys').to.equal(0);
+  });
+
+  it('of two that wrap anew at once, and one that is killed between, every value can be read throughout', async () => {
+    await make(...Array.from({ length: 20 }, (_, n) => `s${n}`));
+    const both = registryWith(key, oldKey).secrets;
+    let done = false;
+    const reading = (async () => {
+      for (let n = 0; !done; n++) {
+        const name = `s${n % 20}`;
+        expect((await both.reveal(name, actor())).data).to.deep.equal({ KEY: `two of ${name}` });
+      }
+    })();
+    await both.rewrap((await both.staleVersions(100)).slice(0, 7)); // and no further
+    const did = await Promise.all([dutyWith(key, oldKey)(), dutyWith(key, oldKey)()]);
+    done = true;
+    await reading;
+    expect(did.reduce((sum, n) => sum + n, 7)).to.equal(40);
+    expect(await counts()).to.deep.equal({ [kid]: 40 });
+  });
+
+  it('are looked at before an edge starts: it names the key that is wanted, and runs without any', async () => {
+    const known = (...secretsKey: string[]) =>
+      inspectSecretKeys({ databaseUrl: t.databaseUrl, schema: t.schema, secretsKey });
+    const path = 'MCPCTL_SECRETS_KEYS_FILE';
+    expect(await known(key), 'nothing is kept yet').to.deep.equal({ faults: [] });
+    await make('a');
+    const [fault, ...more] = (await known(key)).faults;
+    expect([fault?.path, more]).to.deep.equal([path, []]);
+    expect(fault?.message).to.include(`under key ${oldKid}`).and.include(kid).and.not.include(key);
+    for (const keys of [[oldKey], [key, oldKey], [oldKey, key], []])
+      expect(await known(...keys), String(keys.length)).to.deep.equal({ faults: [] });
+    await t.connection.db('secretKeys').update({ checkValue: 'of another key' });
+    expect((await known(oldKey)).faults).to.have.length(1);
+    const away = { databaseUrl: 'postgres://127.0.0.1:1/none', schema: 'public', secretsKey: [key] };
+    expect(await inspectSecretKeys(away)).to.deep.equal({ faults: [] });
+  });
+});
