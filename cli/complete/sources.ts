@@ -51,6 +51,8 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   'task wait': [names('unfinished task')],
   'token create': [nothing],
   'token revoke': [names('token')],
+  'explain llm': [names('callable')],
+  'explain task': [names('task')],
   'pool allow': [names('pool'), names(user)],
   'pool deny': [names('pool'), names(user)],
   'pool owner': [names('pool'), names(user)],

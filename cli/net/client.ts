@@ -1,4 +1,5 @@
 import type { TokenCreate } from '../../core/access.ts';
+import type { ExplainView } from '../../core/task/explain.ts';
 import { isErrorCode, McpctlError } from '../../core/errors.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import type { ReviewView, WhoCanView } from '../../core/access.ts';
@@ -18,6 +19,7 @@ import { secretCalls, type SecretCalls } from './secrets.ts';
 import { openEvents, type ServerEvent } from './sse.ts';
 import { turnCalls, type TurnCalls } from './turns.ts';
 import {
+  readExplain,
   readLlm,
   readPage,
   readPool,
@@ -58,6 +60,8 @@ export interface Client {
     /** Makes the user its owner. */
     give(key: string, user: string): Promise<void>;
   };
+  /** Who would take a call of that name, or has that task, and why not the others. */
+  explain(kind: 'llm' | 'task', name: string): Promise<ExplainView>;
   access: {
     /** Who may do that, and by what? */
     whoCan(asked: { verb: string; resource: string; name?: string | undefined }): Promise<WhoCanView>;
@@ -253,6 +257,7 @@ export function createClient(http: Http): Client {
       deny: async (key, user) => void (await post(path('pools', key, 'deny'), { user })),
       give: async (key, user) => void (await post(path('pools', key, 'owner'), { user })),
     },
+    explain: async (kind, name) => readExplain(await get(path(`${kind}s`, name, 'explain'))),
     ...identityCalls(http),
     tasks: taskCalls(http, pages),
     resources: resourceCalls(http, pages),

@@ -1,3 +1,4 @@
+import { explainViewSchema, type ExplainView } from '../../core/task/explain.ts';
 import { z } from 'zod';
 import { appliedSchema } from '../../core/declared/apply.ts';
 import {
@@ -104,6 +105,16 @@ export type SeenToken = ReturnType<typeof readToken>;
 
 export const readWhoami = reader(whoamiSchema.extend({ binding: word }), 'user');
 export type SeenWhoami = ReturnType<typeof readWhoami>;
+
+/** @throws McpctlError `bad_answer`. */
+export function readExplain(answer: unknown): ExplainView {
+  const { success, data } = explainViewSchema.safeParse(answer);
+  if (success) return data;
+  throw new McpctlError(
+    'bad_answer',
+    'The server says in no form that is known here who takes that, and why.',
+  );
+}
 
 /** @throws McpctlError `bad_answer`. */
 export function readReview(answer: unknown): ReviewView {

@@ -18,6 +18,7 @@ import { makeHelp } from '../commands/help/help.ts';
 import { makeLogin } from '../commands/login/login.ts';
 import { makeAuth } from '../commands/auth/auth.ts';
 import { makeGroup } from '../commands/group/group.ts';
+import { makeExplain } from '../commands/explain/explain.ts';
 import { makePool } from '../commands/pool/pool.ts';
 import { makeSecret } from '../commands/secret/secret.ts';
 import { makeStatus } from '../commands/status/status.ts';
@@ -75,7 +76,7 @@ export function createProgram(deps: Omit<ContextDeps, 'globals'>, entries: reado
 function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandUnknownOpts[] {
   return [
     makeGet(ctx),
-    makeDescribe(ctx),
+    ...[makeDescribe(ctx), makeExplain(ctx)],
     makeCreate(ctx, entries),
     makeEdit(ctx),
     makeDelete(ctx),

@@ -50,7 +50,7 @@ describe('cli: completion', () => {
       .and.not.include('__complete');
     expect(await offers('task', 'l')).to.deep.equal(['list', 'logs']);
     expect(await offers('task', 'ls', '--st')).to.deep.equal(['--status']);
-    expect(await offers('help', 'ex')).to.deep.equal(['exit-codes']);
+    expect(await offers('help', 'ex')).to.deep.equal(['explain', 'exit-codes']);
     expect(await offers('help', 'task', 'wa')).to.deep.equal(['wait']);
   });
 
