@@ -44,6 +44,18 @@ export async function untilSettled(
   });
 }
 
+/** Revokes what a user has, past every edge. @returns when, by the monotonic clock. */
+export async function revokeTokensOf(product: Product, user: string): Promise<number> {
+  return withRows(product, async (client) => {
+    const from = nowMs();
+    await client.query(
+      'UPDATE tokens SET revoked_at = now() WHERE user_id = (SELECT id FROM users WHERE name = $1)',
+      [user],
+    );
+    return from;
+  });
+}
+
 async function withRows<Result>(
   { databaseUrl }: Product,
   use: (client: pg.Client) => Promise<Result>,

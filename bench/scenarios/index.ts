@@ -15,6 +15,8 @@ import { pools } from './pools.ts';
 import { reconnectStorm } from './reconnect-storm.ts';
 import { refill } from './refill.ts';
 import { resume } from './resume.ts';
+import { revocation } from './revocation.ts';
+import { rightsScenario } from './rights.ts';
 import type { Scenario } from './scenario.ts';
 import { settleRate } from './settle-rate.ts';
 import { silence } from './silence.ts';
@@ -47,6 +49,8 @@ export const scenarios: readonly Scenario[] = [
   cliStart,
   idleStreams,
   reconnectStorm,
+  revocation,
+  rightsScenario,
   memory,
   atRest,
   refill,
