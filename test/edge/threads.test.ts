@@ -134,6 +134,18 @@ describe('threads', function () {
     expect(await nextText(events)).to.equal(undefined);
     expect(await shown(threadId)).to.deep.equal(['user complete: long?', 'assistant cancelled: One and']);
 
+    // Its backend, by ending without a word, tells the same in the frame, in the row and in the thread.
+    const cut = await streamed({ message: 'and then?' });
+    expect(await nextText(cut.events)).to.equal('One');
+    const message = 'The backend ended its stream before it had finished the answer.';
+    await cut.speaker.end({ kind: 'failed', code: 'backend_incomplete', message });
+    const frames: string[] = [];
+    for await (const data of cut.events) frames.push(data);
+    expect(frames.at(-1)).to.include('backend_incomplete').and.to.include(message);
+    expect(await taskOf(cut.row.id)).to.include({ status: 'error', errorCode: 'backend_incomplete' });
+    const ofCut = cut.answer.headers.get('x-mcpctl-thread-id') ?? '';
+    expect(await shown(ofCut)).to.deep.equal(['user complete: and then?', 'assistant error: One']);
+
     // Of one that nobody saw anything of nothing is kept, and later turns are not told of it.
     const { turn, row } = await begin({ message: 'again?', threadId });
     await (await speakFor(t, row)).say(...texts('unseen'));
