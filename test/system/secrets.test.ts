@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { answers, chats, startBackend, type Backend } from '../support/backend.ts';
+import { createCanaries, foundIn } from '../support/canaries.ts';
+import { createPublic, everythingStored, startHosted } from '../support/hosted.ts';
+import { keyringWith, newKey } from '../support/keyring.ts';
+import type { TestProcess } from '../support/process.ts';
+import { startSystem, until, type System } from '../support/system.ts';
+
+const posts = (backend: Backend) => backend.requests.filter(({ method }) => method === 'POST');
+const WITHIN_MS = 20_000;
+
+describe('a secret, from who writes it to the backend', function () {
+  this.timeout(120_000);
+  const canaries = createCanaries();
+  let t: System;
+  let folder: string;
+  let keysFile: string;
+  let hosted: TestProcess;
+  let backend: Backend;
+  const told: string[] = [];
+  const key = newKey();
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'mcpctl-secrets-'));
+    keysFile = join(folder, 'keys');
+    await writeFile(keysFile, `${key}\n`);
+    const env = { MCPCTL_SECRETS_KEYS_FILE: keysFile, LOG_LEVEL: 'trace' };
+    t = await startSystem(env);
+    backend = await startBackend();
+    hosted = startHosted(t, env);
+    await hosted.event('service.ready');
+  });
+  after(async () => {
+    await hosted.kill('SIGKILL');
+    await t.close();
+    await backend.close();
+    await rm(folder, { recursive: true });
+  });
+
+  const call = async (method: string, path: string, body?: unknown) => {
+    const answer = await t.call(method, `/api/v1${path}`, body === undefined ? {} : { body });
+    const text = await answer.text();
+    if (!path.endsWith('/reveal')) told.push(text);
+    return { status: answer.status, text };
+  };
+  const infer = (name: string, stream = false) =>
+    t.call('POST', `/api/v1/llms/${name}/infer`, {
+      body: { stream, messages: [{ role: 'user', content: 'hi' }] },
+    });
+  const uses = (name: string) => ({ url: backend.url, apiKeyRef: { secretRef: { name, key: 'KEY' } } });
+  const isServed = (name: string) =>
+    until(
+      () => t.llm(name),
+      (llm) => llm.servedBy === 1,
+      WITHIN_MS,
+    );
+
+  it('is used in a new version by the next call, and the answer that runs goes on to its end', async () => {
+    const [first, second] = [canaries.secret('first'), canaries.secret('second')];
+    expect((await call('POST', '/secrets', { name: 'rotates', data: { KEY: first } })).status).to.equal(201);
+    await createPublic(t, { name: 'rotating', ...uses('rotates') });
+    await isServed('rotating');
+    backend.once(chats(['one', 'two'], { paced: true }));
+    const running = infer('rotating', true).then((answer) => answer.text());
+    await backend.next('request');
+    expect((await call('PATCH', '/secrets/rotates', { data: { KEY: second } })).status).to.equal(200);
+    const usedNow = async () => {
+      await (await infer('rotating')).text();
+      return posts(backend).at(-1)?.headers['authorization'];
+    };
+    expect(await until(usedNow, (used) => used !== `Bearer ${first}`, WITHIN_MS)).to.equal(
+      `Bearer ${second}`,
+    );
+    backend.release(Infinity);
+    const text = await running;
+    expect(text).to.include('two').and.include('[DONE]').and.not.include('error');
+    expect(hosted.lines.filter((line) => line.msg === 'the hosted worker serves')).to.have.length(1);
+  });
+
+  it('that cannot be opened keeps its own llm from being served, and that may go elsewhere only is sent nowhere', async () => {
+    await call('POST', '/secrets', { name: 'broken', data: { KEY: canaries.secret('broken') } });
+    await createPublic(t, { name: 'breaks', ...uses('broken') });
+    await isServed('breaks');
+    const { db } = t.sandbox.connection;
+    await db.raw(
+      `update secret_versions set wrapped_dek = 'AAAA' where secret_id = (select id from secrets where name = 'broken')`,
+    );
+    await db.raw(`update secrets set revision = revision + 1 where name = 'broken'`);
+    const said = await hosted.next((line) => line['llm'] === 'breaks' && line['why'] !== undefined);
+    expect(said['why']).to.match(/^The secret 'broken' \(version 1\) cannot be opened/);
+    expect((await infer('rotating')).status).to.equal(200);
+    await call('PATCH', '/secrets/rotates', { allowedOrigins: ['https://elsewhere.test'] });
+    const refused = await until(
+      async () => {
+        const answer = await infer('rotating');
+        return { status: answer.status, text: await answer.text() };
+      },
+      ({ status }) => status === 502,
+      WITHIN_MS,
+    );
+    expect(refused.text).to.include("The secret 'rotates' may not be sent").and.not.include('127.0.0.1');
+    await call('PATCH', '/secrets/rotates', { allowedOrigins: [] });
+  });
+
+  it('is found in no log, store, metric, answer, argument or environment, whatever door it came through', async () => {
+    const [quoted, refused, applied] = [
+      canaries.secret('quo"ted+/='),
+      canaries.secret('refused'),
+      canaries.secret('applied'),
+    ];
+    await call('POST', '/secrets', { name: 'quoted', data: { KEY: quoted } });
+    await createPublic(t, { name: 'quotes', ...uses('quoted') });
+    await isServed('quotes');
+    const forms = [quoted, encodeURIComponent(quoted), Buffer.from(quoted).toString('base64')];
+    for (const status of [400, 401, 500]) {
+      backend.once(answers(status, { error: { message: `Bad key ${forms.join(' or ')}` } }));
+      told.push(await (await infer('quotes')).text());
+      await isServed('quotes');
+    }
+    for (const body of [
+      { name: 'Bad Name', data: { KEY: refused } },
+      { name: 'bad', data: { KEY: [refused] } },
+      { name: 'bad', data: refused },
+    ])
+      expect((await call('POST', '/secrets', body)).status).to.equal(400);
+    const documents = [{ resource: 'secret', name: 'applied', data: { KEY: applied } }];
+    expect((await call('POST', '/apply', { documents })).status).to.equal(200);
+    for (const path of [
+      '/secrets',
+      '/secrets/applied',
+      '/secrets/applied/versions',
+      '/keyring',
+      '/llms',
+      '/resources',
+    ])
+      expect((await call('GET', path)).status, path).to.equal(200);
+    expect((await call('POST', '/secrets/applied/rollback', {})).status).to.equal(400);
+    expect((await call('POST', '/secrets/applied/reveal', {})).text).to.include(applied);
+    const words = [...Object.values(canaries.secrets), key].flatMap((word) => [
+      word,
+      encodeURIComponent(word),
+      JSON.stringify(word).slice(1, -1),
+      Buffer.from(word).toString('base64').replace(/=+$/, ''),
+    ]);
+    const processes = [t.edge, t.scheduler, hosted];
+    const ofProcess = (pid: number | undefined, what: string): string =>
+      readFileSync(`/proc/${String(pid)}/${what}`, 'utf8');
+    const places = {
+      answers: told.join('\n'),
+      logs: processes.flatMap(({ lines }) => lines.map((line) => JSON.stringify(line))).join('\n'),
+      stores: await everythingStored(t.sandbox),
+      metrics: await (await t.call('GET', '/metrics')).text(),
+      argv: processes.map(({ child }) => ofProcess(child.pid, 'cmdline')).join('\n'),
+      environments: processes.map(({ child }) => ofProcess(child.pid, 'environ')).join('\n'),
+    };
+    for (const [place, text] of Object.entries(places)) expect(foundIn(text, words), place).to.deep.equal([]);
+    expect(places.stores).to.include('secret_versions');
+    expect(places.answers).to.include('[key]');
+  });
+
+  it('has no edge with keys that are others: it leaves, and names the one that is wanted', async () => {
+    const { databaseUrl: DATABASE_URL, redisUrl: REDIS_URL, namespace, schema } = t.sandbox;
+    const { startProcess } = await import('../support/process.ts');
+    const { programOf } = await import('../support/program.ts');
+    const other = startProcess(programOf('edge'), {
+      env: {
+        ...{
+          DATABASE_URL,
+          REDIS_URL,
+          MCPCTL_REDIS_NAMESPACE: namespace,
+          MCPCTL_PG_SCHEMA: schema,
+          PORT: '0',
+        },
+        MCPCTL_SECRETS_KEY: newKey(),
+      },
+    });
+    expect(await other.exited).to.equal(1);
+    const said = other.lines.map((line) => line.msg).join('\n');
+    expect(said).to.include('MCPCTL_SECRETS_KEYS_FILE').and.include(keyringWith(key).active.kid);
+  });
+});
