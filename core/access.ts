@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { presets, type TokenFilter } from './access/filter.ts';
 import { closed, grantable, operations, type Granted, type Operation } from './access/grants.ts';
+import type { Origin } from './audit/event.ts';
 import { uuidSchema } from './names.ts';
 import { grantSchema } from './resources/people/grant.ts';
 import type { Guarded, Verb, Visibility } from './resources/define.ts';
@@ -24,6 +25,8 @@ export interface Actor {
   pools: readonly string[] | null;
   /** Who it is that acts as this user, with a token of their own; absent: the user themselves. */
   by?: Impersonator;
+  /** Where the request came from that they ask with; no right is read from it. */
+  origin?: Origin;
 }
 
 export interface Impersonator {

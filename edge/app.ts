@@ -16,6 +16,7 @@ import { refuseWhenStopping } from './middleware/stopping.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { personalityRoutes } from './routes/personalities.ts';
 import { applyRoutes } from './routes/apply.ts';
+import { auditRoutes } from './routes/audit.ts';
 import { eventRoutes } from './routes/events.ts';
 import { explainRoutes } from './routes/explain.ts';
 import { groupRoutes } from './routes/groups.ts';
@@ -62,6 +63,7 @@ export const apiRoutes = [
   agentRoutes,
   personalityRoutes,
   applyRoutes,
+  auditRoutes,
   threadRoutes,
   threadKeepingRoutes,
   usageRoutes,

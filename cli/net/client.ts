@@ -98,6 +98,8 @@ export interface Client {
     /** What the server says there is. */
     catalogue(): Promise<CatalogueEntry[]>;
     list(entry: CatalogueEntry, filters: Filters): Promise<Keyed[]>;
+    /** The first of a list that may be long. */
+    first(entry: CatalogueEntry, filters: Filters, most: number): Promise<{ items: Keyed[]; more: boolean }>;
     /** By its key, or its name. @throws McpctlError `bad_answer`, and what the server refuses with. */
     get(entry: CatalogueEntry, name: string): Promise<Keyed>;
     create(entry: CatalogueEntry, body: Keyed['raw']): Promise<Keyed>;
@@ -185,6 +187,8 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
       return items.filter((entry) => entry !== undefined);
     },
     list,
+    first: (entry, filters, most) =>
+      pages({ path: path(entry.plural), filters, read: readKeyed(entry) }, most),
     get: async (entry, name) => {
       if (!entry.calls.includes('get')) return among(entry, name);
       return readKeyed(entry)(await http.json({ method: 'GET', path: path(entry.plural, name) }));

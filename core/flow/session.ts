@@ -1,3 +1,4 @@
+import type { Author } from '../audit/event.ts';
 import { McpctlError, messageOf } from '../errors.ts';
 import type { LlmRow } from '../llm.ts';
 import { backendStateOf } from '../member/member-state.ts';
@@ -73,10 +74,14 @@ export async function registerSession(
 export async function leaveSession(
   deps: SessionDeps,
   { id, instanceId }: Pick<SessionRow, 'id' | 'instanceId'>,
-  { telling, endRedisUser }: { telling: Telling; endRedisUser: (sessionId: string) => Promise<void> },
+  {
+    telling,
+    endRedisUser,
+    author,
+  }: { telling: Telling; endRedisUser: (sessionId: string) => Promise<void>; author?: Author },
 ): Promise<void> {
   const { registry, presence, bus } = deps;
-  const rows = await telling(() => registry.sessions.leave(id));
+  const rows = await telling(() => registry.sessions.leave(id, author));
   await tellRelay(deps, { session: id, boot: instanceId ?? id, kind: 'left' });
   await endRedisUser(id);
   await presence.drop(id, poolsOf(rows));

@@ -1,7 +1,9 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { Scope } from '../access.ts';
+import type { Author, Change } from '../audit/event.ts';
 import { McpctlError } from '../errors.ts';
+import { record } from './audit/record.ts';
 import type { Connection } from './database/connect.ts';
 import type { Joiner } from './names/joiner.ts';
 import { foldedSql, lockNames } from './names/name-owners.ts';
@@ -16,8 +18,8 @@ export interface Pools {
   list(query: { scope: Scope; after: string | undefined; limit: number }): Promise<string[]>;
   /** Names of the users whom the owner has let in. */
   allowed(key: string): Promise<string[]>;
-  allow(key: string, userId: string): Promise<void>;
-  deny(key: string, userId: string): Promise<void>;
+  allow(key: string, userId: string, author?: Author): Promise<void>;
+  deny(key: string, userId: string, author?: Author): Promise<void>;
   /** Hands the pool over; @throws McpctlError `name_taken`, `forbidden` to whom it is not. */
   give(key: string, to: string, by: Joiner): Promise<void>;
   /** Names of the users whose these pools are. */
@@ -47,9 +49,15 @@ export function createPools({ db, transaction }: Connection): Pools {
         .select<{ name: string }[]>('users.name');
       return rows.map((row) => row.name);
     },
-    async allow(key, userId) {
-      await db('poolAllowed').insert({ poolKey: key, userId }).onConflict(['pool_key', 'user_id']).ignore();
-    },
+    allow: (key, userId, author) =>
+      transaction(async (trx) => {
+        const made: unknown[] = await trx('poolAllowed')
+          .insert({ poolKey: key, userId })
+          .onConflict(['pool_key', 'user_id'])
+          .ignore()
+          .returning('userId');
+        if (made.length > 0) await recordGuest(trx, author, { key, userId, how: 'allowed' });
+      }),
     give: (key, to, by) => transaction((trx) => giveTo(trx, key, { to, by })),
     async ownersOf(keys) {
       if (keys.length === 0) return new Map();
@@ -59,10 +67,43 @@ export function createPools({ db, transaction }: Connection): Pools {
         .select<{ key: string; name: string }[]>('key', 'users.name');
       return new Map(rows.map(({ key, name }) => [key, name]));
     },
-    async deny(key, userId) {
-      await db('poolAllowed').where({ poolKey: key, userId }).delete();
-    },
+    deny: (key, userId, author) =>
+      transaction(async (trx) => {
+        const gone = await trx('poolAllowed').where({ poolKey: key, userId }).delete();
+        if (gone > 0) await recordGuest(trx, author, { key, userId, how: 'denied' });
+      }),
   };
+}
+
+async function recordPool(
+  trx: Knex.Transaction,
+  author: Author | undefined,
+  { key, ownerId, change }: { key: string; ownerId: string; change: Change },
+): Promise<void> {
+  if (author)
+    await record(trx, author, {
+      verb: 'edit',
+      resource: 'pool',
+      id: null,
+      name: key,
+      ownerId,
+      changes: [change],
+    });
+}
+
+const nameOfUser = async (trx: Knex.Transaction, id: string): Promise<string> =>
+  (await trx('users').where({ id }).first<{ name: string } | undefined>('name'))?.name ?? '';
+
+/** Who is let in or out sees it too. */
+async function recordGuest(
+  trx: Knex.Transaction,
+  author: Author | undefined,
+  { key, userId, how }: { key: string; userId: string; how: 'allowed' | 'denied' },
+): Promise<void> {
+  if (!author) return;
+  const name = await nameOfUser(trx, userId);
+  const change: Change = { field: 'allowed', ...(how === 'allowed' ? { to: name } : { from: name }) };
+  await recordPool(trx, author, { key, ownerId: userId, change });
 }
 
 /**
@@ -129,4 +170,8 @@ async function giveTo(
   );
   await trx('pools').insert({ key, ownerId: to }).onConflict('key').merge(['ownerId']);
   await trx('poolAllowed').where({ poolKey: key, userId: to }).delete();
+  if (!by.actor || pool?.ownerId === to) return;
+  const from = pool ? await nameOfUser(trx, pool.ownerId) : null;
+  const change = { field: 'owner', from, to: await nameOfUser(trx, to) };
+  await recordPool(trx, by.actor, { key, ownerId: to, change });
 }

@@ -1,6 +1,7 @@
 import { resources as ofThisRelease, stored } from '../resources/index.ts';
 import { noKeyring, type KeyringSource } from '../runtime/keyring/keyring.ts';
 import { createAdminSessions, type AdminSessions } from './people/admin-sessions.ts';
+import { createAudits, type Audits } from './audit/audits.ts';
 import type { Connection } from './database/connect.ts';
 import { createDenials, type Denials } from './people/denials.ts';
 import { createForms, type Forms } from './database/forms.ts';
@@ -47,6 +48,7 @@ export interface Registry {
   leases: Leases;
   goneQueues: GoneQueues;
   adminSessions: AdminSessions;
+  audits: Audits;
   redisGenerations: RedisGenerations;
   redisUsers: RedisUserRows;
   forms: Forms;
@@ -85,6 +87,7 @@ export function createRegistry(
     redisGenerations: createRedisGenerations(connection),
     goneQueues: createGoneQueues(connection),
     adminSessions: createAdminSessions(connection),
+    audits: createAudits(connection),
     redisUsers: createRedisUserRows(connection),
     forms: createForms(connection),
     secrets: createSecrets(connection, { keyring, store: () => resources(ofThisRelease.secret) }),

@@ -102,6 +102,8 @@ export interface Field {
   long?: boolean;
   /** Shown to who may edit it, and to nobody else. */
   hidden?: boolean;
+  /** The audit tells its values, and not only that it changed: for what is no text of people's, and no secret ever. */
+  audit?: 'value';
   /** Leads to what can be made only when this one is there: no option of `create`. */
   afterwards?: boolean;
   /** No column: its resource's hooks write it into a table of its own, and core/registry/resources/apart.ts reads it. */
@@ -114,7 +116,7 @@ export interface Field {
 
 export const required = (
   schema: z.ZodType,
-  how: Pick<Field, 'secret' | 'json' | 'long' | 'hidden'> = {},
+  how: Pick<Field, 'secret' | 'json' | 'long' | 'hidden' | 'audit'> = {},
 ): Field => ({
   schema,
   ...how,
@@ -123,7 +125,10 @@ export const required = (
 export const optional = (
   schema: z.ZodType,
   fallback: unknown,
-  how: Pick<Field, 'secret' | 'sealed' | 'json' | 'long' | 'hidden' | 'item' | 'apart' | 'afterwards'> = {},
+  how: Pick<
+    Field,
+    'secret' | 'sealed' | 'json' | 'long' | 'hidden' | 'item' | 'apart' | 'afterwards' | 'audit'
+  > = {},
 ): Field => ({ schema, fallback, ...how });
 
 /** What names one of another resource, or null. In Postgres it is that one's id, in the column `<field>_id`. */
@@ -131,6 +136,7 @@ export function reference(to: Referable, how: Omit<Reference, 'to'>): Field {
   return {
     schema: keySchema(to).nullable(),
     fallback: null,
+    audit: 'value',
     reference: { to, ...how },
   };
 }
@@ -138,6 +144,7 @@ export function reference(to: Referable, how: Omit<Reference, 'to'>): Field {
 /** The same, where there must be one. */
 export const requiredReference = (to: Referable, how: Omit<Reference, 'to'>): Field => ({
   schema: keySchema(to),
+  audit: 'value',
   reference: { to, ...how },
 });
 

@@ -1,4 +1,5 @@
 import { agent } from './talk/agent.ts';
+import { audit } from './people/audit.ts';
 import type { Definition, Guarded, Listed } from './define.ts';
 import { board, llm, metrics, session, task } from './guarded.ts';
 import { group, rbac, user } from './people/identity.ts';
@@ -28,6 +29,7 @@ export const resources = {
   group,
   rbac,
   secret,
+  audit,
 };
 export type Resource = keyof typeof resources;
 

@@ -2,6 +2,7 @@ import express, { Router, type Request, type RequestHandler, type Response } fro
 import { z } from 'zod';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import { withOrigin } from '../audit/origin.ts';
 import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { written } from '../http/written.ts';
@@ -43,16 +44,18 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
       const fault = 'That is no token of this server, or it has expired or was revoked.';
       return html(res.status(401), loginPage({ fault, next }));
     }
-    req.context.actor = actor;
+    const author = withOrigin(req, actor, form.data?.token);
+    req.context.actor = author;
     const what = { verb: 'create', resource: 'admin session', name: actor.tokenName } as const;
-    const cookie = await written({ ...deps, req }, what, () => sessions.begin(actor.tokenId));
+    const cookie = await written({ ...deps, req }, what, () => sessions.begin(author));
     const how = { httpOnly: true, sameSite: 'lax', secure: req.secure, path: '/admin' } as const;
     res.cookie(COOKIE, cookie, { ...how, maxAge: SESSION_MS });
     res.redirect(303, next);
   });
   const leave: RequestHandler = async (req, res) => {
     const cookie = cookieOf(req);
-    if (cookie !== undefined) await sessions.end(cookie);
+    const actor = await whoIs(deps, sessions, cookie);
+    if (cookie !== undefined) await sessions.end(cookie, actor && withOrigin(req, actor, undefined));
     res.clearCookie(COOKIE, { path: '/admin' });
     res.redirect(303, '/admin/login');
   };
@@ -64,17 +67,21 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
   return router;
 }
 
+async function whoIs(
+  { registry }: Pick<EdgeDeps, 'registry'>,
+  sessions: AdminSessions,
+  cookie: string | undefined,
+): Promise<Actor | undefined> {
+  const tokenId = cookie === undefined ? undefined : await sessions.tokenIdOf(cookie);
+  return tokenId === undefined ? undefined : await registry.tokens.actorOfId(tokenId);
+}
+
 /** A revoked token ends its sessions too: it is asked for anew with each request. */
 export function signedIn({ registry, rates }: EdgeDeps, sessions: AdminSessions): RequestHandler {
-  const whoIs = async (req: Request): Promise<Actor | undefined> => {
-    const cookie = cookieOf(req);
-    const tokenId = cookie === undefined ? undefined : await sessions.tokenIdOf(cookie);
-    return tokenId === undefined ? undefined : await registry.tokens.actorOfId(tokenId);
-  };
   return async (req, res, next) => {
-    const actor = await whoIs(req);
+    const actor = await whoIs({ registry }, sessions, cookieOf(req));
     if (actor) {
-      req.context.actor = actor;
+      req.context.actor = withOrigin(req, actor, undefined);
       await rates.ofUser(actor.userId, req, res);
       return res.destroyed ? undefined : next();
     }

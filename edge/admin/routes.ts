@@ -52,7 +52,11 @@ function boardRoute(deps: EdgeDeps): RequestHandler {
     const { readOnly, full } = await boardsFor(lookedAt(req));
     withoutOutsiders(res);
     const mayWrite = can(actor, 'edit', { resource: 'board' });
-    if (mayWrite && req.method !== 'GET' && req.method !== 'HEAD') tellOfWrite(deps, req, res);
+    if (mayWrite && req.method !== 'GET' && req.method !== 'HEAD') {
+      // It is Redis that is written to: so the audit has it before.
+      await deps.registry.audits.record(actor, { verb: 'edit', resource: 'board', id: null, name: null });
+      tellOfWrite(deps, req, res);
+    }
     (mayWrite ? full : readOnly)(req, res, (thrown) => next(thrown && withoutWhy(thrown)));
   };
 }

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { Author } from '../../core/audit/event.ts';
 import type { AdminSessions as Stored } from '../../core/registry/people/admin-sessions.ts';
 
 /** A working day; then the token is asked for again. */
@@ -14,10 +15,10 @@ const LINK_MS = 120_000;
  */
 export interface AdminSessions {
   /** @returns the cookie's value. */
-  begin(tokenId: string): Promise<string>;
+  begin(author: Author): Promise<string>;
   /** The token that a cookie stands for; undefined when it is none of ours, or over. */
   tokenIdOf(cookie: string): Promise<string | undefined>;
-  end(cookie: string): Promise<void>;
+  end(cookie: string, author: Author | undefined): Promise<void>;
   /** A code that begins one session of this token, once and soon. */
   link(tokenId: string): Promise<string>;
   /** The token of a code, to who brings it first. */
@@ -29,13 +30,14 @@ export function createAdminSessions(stored: Stored): AdminSessions {
   /** A code is no cookie, whoever brings it as one. */
   const hashOfCode = (code: string): string => hashOf(`once ${code}`);
   return {
-    async begin(tokenId) {
+    async begin(author) {
       const cookie = randomBytes(32).toString('base64url');
-      await stored.begin({ hash: hashOf(cookie), tokenId, lifeMs: SESSION_MS });
+      const { tokenId } = author;
+      await stored.begin({ hash: hashOf(cookie), tokenId, lifeMs: SESSION_MS, author });
       return cookie;
     },
     tokenIdOf: (cookie) => stored.tokenIdOf(hashOf(cookie)),
-    end: (cookie) => stored.end(hashOf(cookie)),
+    end: (cookie, author) => stored.end(hashOf(cookie), author),
     async link(tokenId) {
       const code = randomBytes(32).toString('base64url');
       await stored.begin({ hash: hashOfCode(code), tokenId, lifeMs: LINK_MS });

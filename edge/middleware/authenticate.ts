@@ -1,8 +1,10 @@
 import type { Request, RequestHandler } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import type { Audits } from '../../core/registry/audit/audits.ts';
 import type { Groups } from '../../core/registry/identity/groups.ts';
 import type { Authenticator } from '../believed/authenticator.ts';
+import { withOrigin } from '../audit/origin.ts';
 import { loopTurn } from '../../core/text/loop-turns.ts';
 import { untilClosed, type Caps } from '../limits/caps.ts';
 import { addressKey } from '../connections/address.ts';
@@ -28,7 +30,7 @@ interface DoorDeps {
   caps: Pick<Caps, 'enter'>;
   rates: Pick<Rates, 'ofUser'>;
   metrics: Pick<Metrics, 'authFailed'>;
-  registry: { groups: Pick<Groups, 'actAs'> };
+  registry: { groups: Pick<Groups, 'actAs'>; audits: Pick<Audits, 'record'> };
 }
 
 /** What a request says who it is by, and whom that speaks for. */
@@ -45,6 +47,12 @@ const byToken = ({ authenticator }: { authenticator: Authenticator }): Credentia
 /** The door of programs. */
 export const authenticate = (deps: DoorDeps & { authenticator: Authenticator }): RequestHandler =>
   authenticateBy(byToken(deps), deps);
+
+/** Before anything is shown to them, and so that whom they act as sees it. */
+async function tellOfActing({ audits }: DoorDeps['registry'], actor: Actor): Promise<void> {
+  const { userId: id, userName: name } = actor;
+  await audits.record(actor, { verb: 'impersonate', resource: 'user', id, name });
+}
 
 /** The one place where a request gets its actor, or is refused. */
 export function authenticateBy(
@@ -67,7 +75,9 @@ export function authenticateBy(
     }
     const as = req.get(AS);
     // Whoever asks for another is never taken for themselves: what cannot be read is refused.
-    req.context.actor = as === undefined ? actor : await registry.groups.actAs(actor, as);
+    const acting = as === undefined ? actor : await registry.groups.actAs(actor, as);
+    const known = withOrigin(req, acting, token);
+    req.context.actor = known;
     if (as !== undefined) res.set({ 'x-mcpctl-actor': actor.userName, [AS]: as });
     const { inFlight, leave } = caps.enter(actor);
     untilClosed(res, leave);
@@ -78,6 +88,7 @@ export function authenticateBy(
     }
     // A crowd of one user's requests begins a few a turn, so that what others ask for is not behind all of it.
     if (inFlight > MANY_IN_FLIGHT) await loopTurn(actor.userId);
+    if (as !== undefined) await tellOfActing(registry, known);
     next();
   };
 }

@@ -1,3 +1,4 @@
+import { auditQuerySchema, auditViewSchema } from '../../core/audit/query.ts';
 import {
   keyringViewSchema,
   revealedSchema,
@@ -9,7 +10,7 @@ import {
 import { z } from 'zod';
 import { reviewSchema, reviewViewSchema, whoCanSchema, whoCanViewSchema } from '../../core/access.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { Operation } from './operation.ts';
+import { listOf, type Operation } from './operation.ts';
 
 export const accessOperations: readonly Operation[] = [
   {
@@ -31,6 +32,20 @@ export const accessOperations: readonly Operation[] = [
     status: 200,
     answer: whoCanViewSchema.meta({ id: 'WhoCan' }),
     errors: ['invalid_request'],
+  },
+];
+
+export const auditOperations: readonly Operation[] = [
+  {
+    call: 'GET /audit',
+    tag: 'audit',
+    summary: 'What was written and refused, by whom',
+    about:
+      'Newest first, unless `order=asc`. Who may view the audit sees all of it; everybody sees what they did, what was done in their name, and what was done to what is theirs.',
+    query: auditQuerySchema,
+    status: 200,
+    answer: listOf(auditViewSchema.meta({ id: 'AuditEvent' })),
+    errors: ['invalid_request', 'invalid_cursor', 'forbidden'],
   },
 ];
 

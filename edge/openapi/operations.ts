@@ -27,7 +27,7 @@ import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
 import { listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
-import { accessOperations, groupOperations, secretOperations } from './access.ts';
+import { accessOperations, auditOperations, groupOperations, secretOperations } from './access.ts';
 import { agentOperations } from './agents.ts';
 import { applyOperations } from './apply.ts';
 import { notAnswered, notMade, wishes } from './inference.ts';
@@ -283,6 +283,7 @@ export const apiOperations: readonly Operation[] = [
   ...groupOperations,
   ...secretOperations,
   ...accessOperations,
+  ...auditOperations,
   ...tasks,
   ...tokens,
   ...ollamaOperations([...notMade, ...notAnswered]),

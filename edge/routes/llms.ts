@@ -131,7 +131,8 @@ async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void
       return await deps.registry.llms.delete(row.name, { by: joinerOf(actor, row.poolKey), ifMatch, isLive });
     checkRevision(row, ifMatch);
     // A guest would be back with its next registration.
-    if (putsOut && row.ownerId !== actor.userId) await deps.registry.pools.deny(row.poolKey, row.ownerId);
+    if (putsOut && row.ownerId !== actor.userId)
+      await deps.registry.pools.deny(row.poolKey, row.ownerId, actor);
     await deps.putOut.rows({ llmId: row.id });
     return await deps.registry.llms.delete(row.name, {
       by: joinerOf(actor, row.poolKey),

@@ -60,7 +60,7 @@ async function setGuest(deps: EdgeDeps, req: Request, verb: 'allow' | 'deny') {
   const pool = await editable(deps, req);
   const user = await userIn(deps, req);
   await written({ ...deps, req }, { verb: 'edit', resource: 'pool', name: pool.key }, () =>
-    pools[verb](pool.key, user.id),
+    pools[verb](pool.key, user.id, actorOf(req)),
   );
   // Also whom a token of an admin's or an admin's own right let in: they may come again by that, and are out for now.
   if (verb === 'deny' && user.id !== pool.ownerId)
@@ -78,7 +78,7 @@ async function setOwner(deps: EdgeDeps, req: Request) {
   const overrules = can(actor, 'edit', { resource: 'pool', target: { name: key, poolKey: key } });
   if (!overrules) await editable(deps, req);
   const user = await userIn(deps, req);
-  const by = { userId: actor.userId, tokenId: actor.tokenId, overrules };
+  const by = { userId: actor.userId, tokenId: actor.tokenId, overrules, actor };
   await written({ ...deps, req }, { verb: 'edit', resource: 'pool', name: key }, () =>
     deps.registry.pools.give(key, user.id, by),
   );

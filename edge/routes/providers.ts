@@ -84,7 +84,7 @@ function joinerOf(actor: Actor, { providers }: RegisterBody): Joiner {
   const { userId, tokenId, pools } = actor;
   const mayEdit = (poolKey: string): boolean =>
     can(actor, 'edit', { resource: 'pool', target: { name: poolKey, poolKey } });
-  return { userId, tokenId, pools, overrules: providers.map(poolKeyOf).every(mayEdit) };
+  return { userId, tokenId, pools, overrules: providers.map(poolKeyOf).every(mayEdit), actor };
 }
 
 async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
@@ -139,6 +139,7 @@ async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
   if (!speaksFor(session, id, speaker)) return;
   const what = { verb: 'delete', resource: 'session', name: id } as const;
   await leaveSession(deps, session, {
+    author: actor,
     telling: (write) => written({ ...deps, req }, what, write),
     endRedisUser: (sessionId) => deps.redisWorkers.end(sessionId),
   });

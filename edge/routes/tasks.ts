@@ -127,6 +127,13 @@ async function submit(deps: EdgeDeps, req: Request, res: Response): Promise<void
 /** How long a cancel that came after the end waits for the end to be written down. */
 const SETTLED_WITHIN_MS = 2_000;
 
+/** What one does with one's own is inference; ending another's is in the audit, before it is done. */
+async function tellOfOthers(deps: EdgeDeps, req: Request, { id, ownerId, status }: TaskRow): Promise<void> {
+  const actor = actorOf(req);
+  if (ownerId === actor.userId || isTerminal(status)) return;
+  await deps.registry.audits.record(actor, { verb: 'delete', resource: 'task', id, name: id, ownerId });
+}
+
 async function cancelOf(deps: EdgeDeps, row: TaskRow): Promise<TaskRow> {
   if (isTerminal(row.status)) return row;
   const closed = await closeTask(flowOf(deps), row, cancelled);
@@ -199,6 +206,7 @@ export function taskRoutes(deps: EdgeDeps): Router {
     const row = await taskOf(deps, req);
     const target = { ownerId: row.ownerId, poolKey: row.poolName };
     if (!can(actorOf(req), 'delete', { resource: 'task', target })) throw new McpctlError('forbidden');
+    await tellOfOthers(deps, req, row);
     send(res, await detailed(deps, req, await cancelOf(deps, row)));
   });
   return router;

@@ -50,7 +50,7 @@ async function create(deps: EdgeDeps, req: Request, res: Response): Promise<void
   const of = await deps.registry.resources(agent).get(String(req.params['name']), actor);
   const id = await written({ ...deps, req }, { verb: 'create', resource: 'thread', name: '' }, () =>
     deps.registry.threads.create({
-      ...{ agentId: of.id, ownerId: actor.userId, title },
+      ...{ agentId: of.id, ownerId: actor.userId, title, author: actor },
       messages: importedMessages(said),
     }),
   );
@@ -65,7 +65,7 @@ async function remove(deps: EdgeDeps, req: Request): Promise<void> {
   const thread = await threadOf(deps, req);
   const what = { verb: 'delete', resource: 'thread', name: thread.id } as const;
   const { open, all } = await written({ ...deps, req }, what, () =>
-    deps.registry.threads.delete(thread.id, thread.ownerId),
+    deps.registry.threads.delete(thread.id, thread.ownerId, actorOf(req)),
   );
   for (const task of open) await closeTask(flowOf(deps), { ...task, turnId: null }, cancelled);
   await deps.registry.threads.dropBodies(all.map(({ id }) => id));

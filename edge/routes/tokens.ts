@@ -75,6 +75,7 @@ export function tokenRoutes(deps: EdgeDeps): Router {
           expiresInDays: body.expiresInDays ?? null,
           holder: { user: body.user, binding: body.binding },
           createdBy: { userId: actor.userId, tokenId: actor.tokenId },
+          author: actor,
         }),
     );
     res.status(201).json({ ...tokenView(row), token: text });
@@ -99,7 +100,7 @@ export function tokenRoutes(deps: EdgeDeps): Router {
     const { children } = queryOf(req, tokenDeleteQuerySchema);
     const { id, name } = await found(deps, req);
     await written({ ...deps, req }, { verb: 'delete', resource: 'token', name }, () =>
-      tokens.revoke(id, { keepChildren: children === 'keep' }),
+      tokens.revoke(id, { keepChildren: children === 'keep', author: actorOf(req) }),
     );
     deps.authenticator.forget();
     await Promise.all([deps.authority.ask(), deps.putOut.unentitled()]);

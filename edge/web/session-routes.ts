@@ -3,6 +3,7 @@ import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import { withOrigin } from '../audit/origin.ts';
 import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
@@ -53,9 +54,10 @@ export function sessionRoutes(deps: EdgeDeps, sessions: WebSessions): Router {
   const body = [express.json({ limit: 4_096 }), express.urlencoded({ extended: false, limit: 4_096 })];
   router.post('/session', body, async (req: Request, res: Response) => {
     const actor = await whoBegins(deps, sessions, req);
-    req.context.actor = actor;
+    const author = withOrigin(req, actor, undefined);
+    req.context.actor = author;
     const what = { verb: 'create', resource: 'browser session', name: actor.tokenName } as const;
-    await written({ ...deps, req }, what, () => sessions.begin(req, res, actor.tokenId));
+    await written({ ...deps, req }, what, () => sessions.begin(req, res, author));
     if (isForm(req)) res.redirect(303, '/ui/status');
     else res.status(204).end();
   });

@@ -1,6 +1,7 @@
 import type { CookieOptions, Request, Response } from 'express';
 import type { Actor } from '../../core/access.ts';
 import { SESSION_MS, createAdminSessions, type AdminSessions } from '../admin/sessions.ts';
+import { withOrigin } from '../audit/origin.ts';
 import { Recent } from '../believed/recent.ts';
 import type { EdgeDeps } from '../deps.ts';
 
@@ -15,7 +16,7 @@ const MOST = 10_000;
 export interface WebSessions {
   of(req: Request): string | undefined;
   actorOf(cookie: string): Promise<Actor | undefined>;
-  begin(req: Request, res: Response, tokenId: string): Promise<void>;
+  begin(req: Request, res: Response, author: Actor): Promise<void>;
   end(req: Request, res: Response): Promise<void>;
   link: AdminSessions['link'];
   /** Who made the link. */
@@ -39,14 +40,15 @@ export function createWebSessions(deps: Pick<EdgeDeps, 'registry' | 'clock' | 'c
   return {
     of: cookieOf,
     actorOf: (cookie) => recent.recall(cookie) ?? recent.remember(cookie, look(cookie)),
-    async begin(req, res, tokenId) {
-      const value = await sessions.begin(tokenId);
+    async begin(req, res, author) {
+      const value = await sessions.begin(author);
       set(res, nameOf(req), { value, path: '/ui', secure: req.secure });
       set(res, BOARD, { value, path: '/admin', secure: req.secure });
     },
     async end(req, res) {
       const cookie = cookieOf(req);
-      if (cookie !== undefined) await sessions.end(cookie);
+      const actor = cookie === undefined ? undefined : await look(cookie);
+      if (cookie !== undefined) await sessions.end(cookie, actor && withOrigin(req, actor, undefined));
       recent.forget();
       const how = { httpOnly: true, sameSite: 'lax', secure: req.secure } as const;
       res.clearCookie(nameOf(req), { ...how, path: '/ui' });

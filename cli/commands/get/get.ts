@@ -21,7 +21,18 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
     .option('--llm <name>', 'tasks that asked for this llm, agents pinned to it')
     .option('--project <name>', 'prompts and agents of this project')
     .option('--agent <name>', 'prompts of this agent')
-    .addOption(new Option('--limit <n>', 'most tasks to show, newest first').argParser(countOf).default(50))
+    .option('--actor <user>', 'audit: what this user did')
+    .option('--as <user>', 'audit: what was done in the name of this user')
+    .option('--verb <verb>', 'audit: create, edit, delete …')
+    .option('--resource <type>', 'audit: of this type')
+    .option('--name <name>', 'audit: of this name or id')
+    .option('--outcome <code>', 'audit: ok, or the code of a refusal')
+    .option('--request-id <id>', 'audit: of this request')
+    .option('--since <instant>', 'audit: from 2026-11-29T12:00:00Z on')
+    .option('--until <instant>', 'audit: before this instant')
+    .addOption(
+      new Option('--limit <n>', 'most tasks or events to show, newest first').argParser(countOf).default(50),
+    )
     .addOption(selectorOption())
     .addOption(sortOption())
     .addOption(watchOption())
@@ -37,6 +48,7 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
   mcpctl get llm -l kind=virtual,tier!=fast --sort-by model
   mcpctl get task --watch            what runs, drawn anew as it changes
   mcpctl get prompt --project support
+  mcpctl get audit --actor ada --since 2026-11-01T00:00:00Z
 `,
     )
     .action(

@@ -1,5 +1,6 @@
 import { McpctlError } from '../../../core/errors.ts';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import { audit } from '../../../core/resources/people/audit.ts';
 import { arranged } from '../../say/arrange.ts';
 import type { Client } from '../../net/client.ts';
 import { instantsFor, llmColumns, taskColumns, type Instant } from '../../say/columns.ts';
@@ -96,11 +97,14 @@ const each = <T>({ client, names }: Asked, type: string, get: (name: string) => 
 
 async function listed(asked: Asked, entry: CatalogueEntry): Promise<Found<Keyed>> {
   const { client, instant, options, names } = asked;
-  const items =
-    names.length > 0
-      ? await each(asked, entry.word, (name) => client.resources.get(entry, name))
-      : await client.resources.list(entry, options.filters);
-  return { items, columns: columnsOf(entry, instant), more: false };
+  const columns = columnsOf(entry, instant);
+  if (names.length > 0) {
+    const items = await each(asked, entry.word, (name) => client.resources.get(entry, name));
+    return { items, columns, more: false };
+  }
+  if (entry.word === audit.word)
+    return { columns, ...(await client.resources.first(entry, options.filters, options.limit)) };
+  return { items: await client.resources.list(entry, options.filters), columns, more: false };
 }
 
 async function foundLlms(asked: Asked) {

@@ -22,6 +22,7 @@ import * as threads from '../migrations/0026-threads.ts';
 import * as identity from '../migrations/0027-identity.ts';
 import * as tokenFilters from '../migrations/0028-token-filters.ts';
 import * as secrets from '../migrations/0029-secrets.ts';
+import * as audit from '../migrations/0030-audit.ts';
 import * as personalities from '../migrations/0031-personalities.ts';
 import * as userMay from '../migrations/0033-user-may.ts';
 import * as threadKeeping from '../migrations/0032-thread-keeping.ts';
@@ -62,6 +63,7 @@ const migrations: readonly Named[] = [
   named('0027-identity', identity),
   named('0028-token-filters', tokenFilters),
   named('0029-secrets', secrets),
+  named('0030-audit', audit),
   named('0031-personalities', personalities),
   named('0032-thread-keeping', threadKeeping),
   named('0033-user-may', userMay),

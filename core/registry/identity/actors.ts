@@ -57,7 +57,7 @@ export async function readNamed(
  */
 export async function enterIdentity(
   trx: Knex.Transaction,
-  { tokenId, by }: Pick<Actor, 'tokenId' | 'by'>,
+  { tokenId, by, origin }: Pick<Actor, 'tokenId' | 'by' | 'origin'>,
 ): Promise<Actor> {
   if (by)
     throw new McpctlError(
@@ -68,5 +68,6 @@ export async function enterIdentity(
   const named = await readNamed(trx, { 'tokens.id': tokenId });
   if (!named) throw new McpctlError('unauthenticated');
   const { epoch: _epoch, ...actor } = named;
-  return { ...actor, granted: new Granted(await rightsOfUser(trx, actor.userId)) };
+  const granted = new Granted(await rightsOfUser(trx, actor.userId));
+  return { ...actor, granted, ...(origin && { origin }) };
 }

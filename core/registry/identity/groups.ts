@@ -5,6 +5,7 @@ import { needCover } from '../../access/covers.ts';
 import { McpctlError } from '../../errors.ts';
 import { group, user } from '../../resources/people/identity.ts';
 import type { Connection } from '../database/connect.ts';
+import { record } from '../audit/record.ts';
 import { findRow, targetOf } from '../resources/rows.ts';
 import { enterIdentity } from './actors.ts';
 import { actAs } from './impersonate.ts';
@@ -56,7 +57,12 @@ export interface Groups {
 async function needMayChange(
   trx: Knex.Transaction,
   { group: groupName, user: userName, actor: by }: Membership,
-): Promise<{ groupId: string; userId: string; actor: Actor }> {
+): Promise<{
+  groupId: string;
+  userId: string;
+  actor: Actor;
+  tell: (how: 'added' | 'removed') => Promise<void>;
+}> {
   const actor = await enterIdentity(trx, by);
   const found = await findRow(trx, group, { actor, asked: groupName, hold: 'to refer' });
   if (!found) throw new McpctlError('group_not_found', `There is no group named '${groupName}'.`);
@@ -71,7 +77,12 @@ async function needMayChange(
   const mayKnow = can(actor, 'view', { resource: user, target: { name: userName } });
   if (!who || !mayKnow) throw new McpctlError('user_not_found', `There is no user named '${userName}'.`);
   needCover(actor, await rightsOfGroup(trx, found.id));
-  return { groupId: found.id, userId: who.id, actor };
+  const tell = (how: 'added' | 'removed'): Promise<void> =>
+    record(trx, actor, {
+      ...{ verb: 'edit', resource: group.word, id: found.id, name: groupName, ownerId: who.id },
+      changes: [{ field: 'members', ...(how === 'added' ? { to: userName } : { from: userName }) }],
+    });
+  return { groupId: found.id, userId: who.id, actor, tell };
 }
 
 async function namesBy(
@@ -92,15 +103,21 @@ export function createGroups({ db, transaction }: Connection): Groups {
   return {
     add: (membership) =>
       transaction(async (trx) => {
-        const { groupId, userId, actor } = await needMayChange(trx, membership);
+        const { groupId, userId, actor, tell } = await needMayChange(trx, membership);
         const row = { groupId, userId, addedBy: actor.userId };
-        await trx('memberships').insert(row).onConflict(['group_id', 'user_id']).ignore();
+        const made: unknown[] = await trx('memberships')
+          .insert(row)
+          .onConflict(['group_id', 'user_id'])
+          .ignore()
+          .returning('userId');
+        if (made.length > 0) await tell('added');
       }),
     remove: (membership) =>
       transaction(async (trx) => {
-        const { groupId, userId } = await needMayChange(trx, membership);
-        await trx('memberships').where({ groupId, userId }).delete();
+        const { groupId, userId, tell } = await needMayChange(trx, membership);
+        const gone = await trx('memberships').where({ groupId, userId }).delete();
         await needAdminLeft(trx);
+        if (gone > 0) await tell('removed');
       }),
     membersOf: (ids) =>
       namesBy(db, ids, { by: 'group_id', of: 'users u on u.id = m.user_id', name: 'u.name' }),

@@ -9,6 +9,6 @@ export interface Joiner {
   overrules: boolean;
   /** Pool keys that the token is bound to; null or left out = every pool. */
   pools?: readonly string[] | null;
-  /** Who is asked whether they may refer to a secret; left out, nobody may. */
+  /** Who is asked whether they may refer to a secret, and whom the audit is told of; left out, it is the server itself. */
   actor?: Actor;
 }

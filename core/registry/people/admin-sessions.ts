@@ -1,14 +1,16 @@
+import type { Author } from '../../audit/event.ts';
+import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 
 /** Browser sessions of the page and the admin pages, by the hash of their cookie, and links that begin one. Each ends with its token. */
 export interface AdminSessions {
   /** Of the sessions of one token the newest 32 stay. @param lifeMs milliseconds, by the database's clock. */
-  begin(session: { hash: string; tokenId: string; lifeMs: number }): Promise<void>;
+  begin(session: { hash: string; tokenId: string; lifeMs: number; author?: Author }): Promise<void>;
   /** Undefined when there is none, it is over, or its token is revoked or expired. */
   tokenIdOf(hash: string): Promise<string | undefined>;
   /** As `tokenIdOf`, of who asks first: it is over with that, at every edge. */
   take(hash: string): Promise<string | undefined>;
-  end(hash: string): Promise<void>;
+  end(hash: string, author?: Author): Promise<void>;
   /** Deletes those that are over. @returns how many. */
   sweep(): Promise<number>;
 }
@@ -16,9 +18,19 @@ export interface AdminSessions {
 const MOST_OF_TOKEN = 32;
 const over = `(s.expires_at <= now() or t.revoked_at is not null or t.expires_at <= now())`;
 
+/** It has no name but its cookie's; the token says which it is. */
+const about = (author: Author | undefined) => ({
+  ...{
+    resource: 'browser session',
+    id: null,
+    name: author?.tokenName ?? null,
+    ownerId: author?.userId ?? null,
+  },
+});
+
 export function createAdminSessions({ db, transaction }: Connection): AdminSessions {
   return {
-    begin: ({ hash, tokenId, lifeMs }) =>
+    begin: ({ hash, tokenId, lifeMs, author }) =>
       transaction(async (trx) => {
         await trx.raw(
           `insert into admin_sessions (hash, token_id, created_at, expires_at)
@@ -31,6 +43,7 @@ export function createAdminSessions({ db, transaction }: Connection): AdminSessi
              order by created_at desc, hash offset :most for update)`,
           { tokenId, most: MOST_OF_TOKEN },
         );
+        await record(trx, author, { verb: 'create', ...about(author) });
       }),
     async tokenIdOf(hash) {
       const { rows } = await db.raw<{ rows: { tokenId: string }[] }>(
@@ -48,9 +61,11 @@ export function createAdminSessions({ db, transaction }: Connection): AdminSessi
       );
       return rows[0]?.tokenId;
     },
-    async end(hash) {
-      await db('adminSessions').where({ hash }).delete();
-    },
+    end: (hash, author) =>
+      transaction(async (trx) => {
+        const gone = await trx('adminSessions').where({ hash }).delete();
+        if (gone > 0) await record(trx, author, { verb: 'delete', ...about(author) });
+      }),
     async sweep() {
       const { rowCount } = await db.raw<{ rowCount: number }>(
         `delete from admin_sessions where hash in (

@@ -5,6 +5,7 @@ import { needCover, needFilterCover } from '../../access/covers.ts';
 import { grantedTo } from '../../access/presets.ts';
 import { throughFilter, type FilterWords } from '../../access/filter.ts';
 import { McpctlError } from '../../errors.ts';
+import { record } from '../audit/record.ts';
 import { enterIdentity } from '../identity/actors.ts';
 import { rightsOfUser } from '../identity/rights.ts';
 
@@ -28,7 +29,7 @@ const forbidden = (message: string): McpctlError => new McpctlError('forbidden',
  */
 export async function needMayMint(
   trx: Knex.Transaction,
-  by: { tokenId: string },
+  by: Pick<Actor, 'tokenId' | 'origin'>,
   { user, binding, filter }: Minting,
 ): Promise<string> {
   const actor = await enterIdentity(trx, by);
@@ -72,5 +73,8 @@ async function holderOf(
     throw forbidden(`There is no user named '${user}', and your token may not create users.`);
   const made = { id: v7(), name: user, binding: binding ?? 'user' } as const;
   await trx('users').insert(made);
+  const changes = [{ field: 'binding', to: made.binding }];
+  const what = { verb: 'create', resource: 'user', id: made.id, name: user } as const;
+  await record(trx, actor, { ...what, ownerId: actor.userId, changes });
   return made;
 }

@@ -4,6 +4,7 @@ import { McpctlError } from '../../errors.ts';
 import type { LlmRow } from '../../llm.ts';
 import { poolKeyOf } from '../../names.ts';
 import type { ProviderOffer } from '../../member/protocol.ts';
+import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { changesOf, parseLlms, parseOne } from '../llms.ts';
 import type { RegistryLimits } from '../names/limits.ts';
@@ -45,7 +46,7 @@ export interface Published {
 }
 
 /** The session's own row, made when new, locked until the end: two registers of one session go in turn. */
-async function holdSession(trx: Knex.Transaction, r: Registration): Promise<void> {
+async function holdSession(trx: Knex.Transaction, r: Registration): Promise<{ isNew: boolean }> {
   const held = await trx('sessions')
     .insert({
       id: r.sessionId,
@@ -69,8 +70,24 @@ async function holdSession(trx: Knex.Transaction, r: Registration): Promise<void
       'leftAt',
     ])
     .where('sessions.ownerId', r.by.userId)
-    .returning<{ id: string }[]>('id');
-  if (held.length === 0) throw new McpctlError('session_not_found');
+    .returning<{ isNew: boolean }[]>(trx.raw('(xmax = 0) as is_new'));
+  const [session] = held;
+  if (!session) throw new McpctlError('session_not_found');
+  return session;
+}
+
+/** Of a long list only how many. */
+const MOST_TOLD = 20;
+
+/** A worker that comes back with what it had is told of no more: it has only lost its line. */
+async function recordPublished(
+  trx: Knex.Transaction,
+  { sessionId, by }: Registration,
+  names: readonly string[],
+): Promise<void> {
+  const changes = [{ field: 'llms', to: names.length <= MOST_TOLD ? names : names.length }];
+  const what = { verb: 'create', resource: 'session', id: sessionId, name: sessionId } as const;
+  await record(trx, by.actor, { ...what, ownerId: by.userId, changes });
 }
 
 /**
@@ -230,7 +247,7 @@ export function register(
 ): Promise<Published> {
   return transaction(async (trx) => {
     const user = await lockUser(trx, r.by.userId);
-    await holdSession(trx, r);
+    const { isNew } = await holdSession(trx, r);
     await needGoodToken(trx, r);
     await checkSessions(trx, user, { sessionId: r.sessionId, limits });
     const names = r.providers.map((offer) => offer.name);
@@ -263,6 +280,10 @@ export function register(
     await checkLlms(trx, user, limits);
     const leftPools = [...new Set(before)].filter((key) => !now.has(key));
     const transport = await transportOf(trx, r, { pools: [...now], leftPools });
+    const isBack = known.some(
+      ({ row }) => row.providerSessionId !== r.sessionId || row.status === 'inactive',
+    );
+    if (isNew || isBack || fresh.length > 0 || unpublished.length > 0) await recordPublished(trx, r, names);
     llms.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
     return { llms, unpublished, leftPools, transport };
   });

@@ -1,6 +1,8 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { LlmRow } from '../../llm.ts';
+import type { Author } from '../../audit/event.ts';
+import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { deleteRows, parseLlms, pinnedAmong } from '../llms.ts';
 import type { RegistryLimits } from '../names/limits.ts';
@@ -31,7 +33,7 @@ export interface Sessions {
   /** The same for one session, once whoever holds it or its rows is done: what is read after it is so. */
   revive(id: string): Promise<void>;
   /** Goodbye: its rows are `publisher_gone` at once; a second time changes nothing. @returns all its rows. */
-  leave(id: string): Promise<LlmRow[]>;
+  leave(id: string, author?: Author): Promise<LlmRow[]>;
   /** The sweep: rows of sessions that lapsed become `publisher_gone`. @returns the rows that changed. */
   markGone(ids: readonly string[]): Promise<LlmRow[]>;
   /** Sessions whose rows do not yet say that they are gone: what the sweep has to ask Redis about. */
@@ -108,8 +110,13 @@ async function beat(trx: Knex.Transaction, ids: readonly string[], held: Held): 
   );
 }
 
-async function leave(trx: Knex.Transaction, id: string): Promise<LlmRow[]> {
-  await trx('sessions').where({ id }).whereNull('leftAt').update({ leftAt: trx.fn.now() });
+async function leave(trx: Knex.Transaction, id: string, author: Author | undefined): Promise<LlmRow[]> {
+  const [left] = await trx('sessions')
+    .where({ id })
+    .whereNull('leftAt')
+    .update({ leftAt: trx.fn.now() })
+    .returning<{ ownerId: string }[]>('ownerId');
+  if (left) await record(trx, author, { verb: 'delete', resource: 'session', id, name: id, ...left });
   await gone(trx, [id], 'wait');
   return parseLlms(await trx('llms').where({ providerSessionId: id }).select());
 }
@@ -184,7 +191,7 @@ export function createSessions(connection: Connection, limits: RegistryLimits): 
     },
     beat: (ids) => (ids.length === 0 ? Promise.resolve([]) : transaction((trx) => beat(trx, ids, 'pass by'))),
     revive: async (id) => void (await transaction((trx) => beat(trx, [id], 'wait'))),
-    leave: (id) => transaction((trx) => leave(trx, id)),
+    leave: (id, author) => transaction((trx) => leave(trx, id, author)),
     markGone: (ids) =>
       ids.length === 0 ? Promise.resolve([]) : transaction((trx) => gone(trx, ids, 'pass by')),
     async published() {

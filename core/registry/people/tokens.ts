@@ -4,7 +4,9 @@ import { v7 } from 'uuid';
 import { z } from 'zod';
 import { bindings, type Actor, type Scope } from '../../access.ts';
 import { full, type FilterWords } from '../../access/filter.ts';
+import type { Author } from '../../audit/event.ts';
 import { McpctlError } from '../../errors.ts';
+import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { sqlFaultOf } from '../database/faults.ts';
 import { filterWords, readNamed } from '../identity/actors.ts';
@@ -51,12 +53,14 @@ interface NewToken extends Wanted {
   userId: string;
   /** Who makes it, with which token: the new one lives no longer than that, whoever it is for, and ends with it. */
   createdBy: { userId: string; tokenId: string } | null;
+  author?: Author;
 }
 
 interface Minted extends Wanted {
   holder: Holder;
   filter: FilterWords;
   createdBy: { userId: string; tokenId: string };
+  author?: Author;
 }
 
 export interface Tokens {
@@ -77,7 +81,7 @@ export interface Tokens {
   /**
    * Revoked for good, with all that were made with it, and with those, unless they are kept; a second time changes nothing.
    */
-  revoke(id: string, how?: { keepChildren: boolean }): Promise<TokenRow | undefined>;
+  revoke(id: string, how?: { keepChildren?: boolean; author?: Author }): Promise<TokenRow | undefined>;
   /** Who a token's text speaks for; undefined when unknown, expired or revoked. */
   actorOf(text: string): Promise<Actor | undefined>;
   /** The same for a token that was shown before, by its id. */
@@ -119,12 +123,27 @@ export async function revokeAllOf(trx: Knex.Transaction, userId: string): Promis
   for (const { id } of tokens) await revokeFamily(trx, id);
 }
 
-/** Until none is found: one that was being made meanwhile is seen by the next look. */
-async function revokeFamily(trx: Knex.Transaction, id: string): Promise<void> {
-  for (let revoked = -1; revoked !== 0;) {
+/** Until none is found: one that was being made meanwhile is seen by the next look. @returns how many. */
+async function revokeFamily(trx: Knex.Transaction, id: string): Promise<number> {
+  let all = 0;
+  for (let revoked = -1; revoked !== 0; all += revoked) {
     const { rowCount } = await trx.raw<{ rowCount: number }>(revokeSql, { id });
     revoked = rowCount;
   }
+  return all;
+}
+
+async function revoke(
+  trx: Knex.Transaction,
+  { id, name, userId: ownerId }: TokenRow,
+  { keepChildren = false, author }: { keepChildren?: boolean; author?: Author },
+): Promise<void> {
+  // Before the rows of tokens, as every write of identity takes it.
+  await trx.raw('select revision from identity_epoch for update');
+  const alone = trx('tokens').where({ id, revokedAt: null }).update({ revokedAt: trx.fn.now() });
+  const revoked = keepChildren ? await alone : await revokeFamily(trx, id);
+  if (revoked === 0) return;
+  await record(trx, author, { verb: 'delete', resource: 'token', id, name, ownerId });
 }
 
 const revokeSql = `
@@ -162,6 +181,17 @@ async function insert(db: Connection['db'], token: NewToken, text: string): Prom
   return made[0]?.id;
 }
 
+/** The hash is told of no more than the text. */
+async function recordMinted(trx: Knex.Transaction, token: NewToken, id: string): Promise<void> {
+  const { author, name, userId, pools, expiresInDays, filter } = token;
+  const changes = [
+    { field: 'preset', to: filter?.preset ?? null },
+    { field: 'pools', to: pools },
+    { field: 'expiresInDays', to: expiresInDays },
+  ];
+  await record(trx, author, { verb: 'create', resource: 'token', id, name, ownerId: userId, changes });
+}
+
 const taken = (name: string): string => `There is a token named '${name}' already; revoke it first.`;
 
 /** Made in one transaction, whose it is told in it. */
@@ -170,7 +200,7 @@ function makerOf(
   { limits, byId }: { limits: RegistryLimits; byId: Tokens['byId'] },
 ) {
   return async (
-    token: Wanted & Pick<NewToken, 'createdBy'>,
+    token: Omit<NewToken, 'userId'>,
     holderIn: (trx: Knex.Transaction) => Promise<string>,
   ): Promise<{ row: TokenRow; text: string }> => {
     const text = `mcpctl_${randomBytes(32).toString('base64url')}`;
@@ -181,6 +211,7 @@ function makerOf(
         await holdParent(trx, made);
         const inserted = await insert(trx, made, text);
         await checkTokens(trx, user, limits);
+        if (inserted !== undefined) await recordMinted(trx, made, inserted);
         return inserted;
       });
       const row = id === undefined ? undefined : await byId(id);
@@ -211,7 +242,9 @@ export function createTokens(connection: Connection, limits: RegistryLimits): To
     byId,
     create: ({ userId, ...token }) => make(token, () => Promise.resolve(userId)),
     mint: ({ holder, ...token }) =>
-      make(token, (trx) => needMayMint(trx, token.createdBy, { ...holder, filter: token.filter })),
+      make(token, (trx) =>
+        needMayMint(trx, token.author ?? token.createdBy, { ...holder, filter: token.filter }),
+      ),
     ensure: async (token, text) => void (await insert(db, token, text)),
     async list({ scope, after, limit }) {
       const query = rows().orderBy('tokens.id').limit(limit);
@@ -224,14 +257,9 @@ export function createTokens(connection: Connection, limits: RegistryLimits): To
     async byName(userId, name) {
       return parseToken(await rows().where({ userId, 'tokens.name': name }).whereNull('tokens.revokedAt'));
     },
-    async revoke(id, how) {
-      await transaction(async (trx) => {
-        // Before the rows of tokens, as every write of identity takes it.
-        await trx.raw('select revision from identity_epoch for update');
-        if (how?.keepChildren)
-          await trx('tokens').where({ id, revokedAt: null }).update({ revokedAt: trx.fn.now() });
-        else await revokeFamily(trx, id);
-      });
+    async revoke(id, how = {}) {
+      const row = await byId(id);
+      if (row) await transaction((trx) => revoke(trx, row, how));
       return byId(id);
     },
     actorOf: (text) => actorWhere({ 'tokens.hash': hashToken(text) }),

@@ -16,7 +16,13 @@ export interface Users {
   makeAdmin(name: string): Promise<boolean>;
 }
 
-export function createUsers({ db }: Connection): Users {
+/** Nobody's token does it: whoever may run the release on the machine. */
+const atTheMachine = ({ id, name }: { id: string; name: string }) => ({
+  ...{ actorName: 'mcpd release', verb: 'edit', resource: 'user', objectId: id, objectName: name },
+  changes: JSON.stringify([{ field: 'groups', to: 'admins' }]),
+});
+
+export function createUsers({ db, transaction }: Connection): Users {
   const byName = async (name: string): Promise<User | undefined> =>
     parseUser(await db('users').where({ name }).first<unknown>(userColumns));
   return {
@@ -24,7 +30,12 @@ export function createUsers({ db }: Connection): Users {
     async makeAdmin(name) {
       // The database makes a member of `admins` of who has that binding (migration 0027).
       const now = { binding: 'admin', enabled: true, kind: 'human' } as const;
-      return (await db('users').where({ name }).whereNull('deletedAt').update(now)) > 0;
+      return transaction(async (trx) => {
+        const users = trx('users').where({ name }).whereNull('deletedAt');
+        const [made] = await users.update(now).returning<{ id: string }[]>('id');
+        if (made) await trx('audit').insert(atTheMachine({ name, ...made }));
+        return made !== undefined;
+      });
     },
     async ensure(name, binding) {
       const made: unknown = await db('users')

@@ -3,6 +3,7 @@ import type { Actor } from '../../access.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
 import { stored } from '../../resources/index.ts';
+import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { lockUser } from '../names/quotas.ts';
 import { referencesOf, type Values } from './rows.ts';
@@ -39,7 +40,7 @@ class Undone extends Error {}
  *   (`documents.3.llm`); its code is theirs where all have the same.
  */
 export async function applyAll(
-  { transaction }: Pick<Connection, 'transaction'>,
+  { db, transaction }: Pick<Connection, 'db' | 'transaction'>,
   stores: (definition: Definition) => Pick<ResourceStore, 'enter' | 'put' | 'leave'>,
   { documents, actor, dryRun }: Applying,
 ): Promise<Applied[]> {
@@ -57,6 +58,8 @@ export async function applyAll(
     });
   } catch (thrown) {
     if (!(thrown instanceof Undone)) throw thrown;
+    const what = { verb: 'edit', resource: 'apply', id: null, name: null, ownerId: actor.userId } as const;
+    await record(db, actor, { ...what, dryRun: true });
   }
   return applied;
 }

@@ -1,10 +1,12 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { can, type Actor } from '../../access.ts';
+import { changesOf } from '../../audit/changes.ts';
 import { McpctlError } from '../../errors.ts';
 import { keySchema, type Definition, type Verb } from '../../resources/define.ts';
 import { withArticle } from '../../text/article.ts';
 import { nearest } from '../../runtime/nearest.ts';
+import { record } from '../audit/record.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
 import { lockUser } from '../names/quotas.ts';
@@ -118,6 +120,7 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
         await deps.hooks.admit?.(trx, { id: row.id, row, asked: null, actor });
         await remove(trx, definition, row);
         await deps.hooks.after?.(trx, { before: row, row: null, asked: null, actor });
+        await record(trx, actor, { verb: 'delete', ...about(definition, row) });
         return row;
       }),
     enter: entered,
@@ -181,6 +184,14 @@ function need(
 /** What people call it. */
 export const labelOf = ({ id, values }: ResourceRow): string =>
   typeof values['name'] === 'string' ? values['name'] : id;
+
+/** What the audit calls one. */
+const about = ({ word }: Definition, row: ResourceRow) => ({
+  resource: word,
+  id: row.id,
+  name: labelOf(row),
+  ownerId: row.ownerId === '' ? null : row.ownerId,
+});
 
 function checkRevision({ revision }: ResourceRow, ifMatch: number | null): void {
   if (ifMatch !== null && revision !== ifMatch) throw new McpctlError('stale_revision');
@@ -270,7 +281,10 @@ async function insert(
   await checkQuota(trx, definition, { user, quota });
   const row = await byId(trx, definition, id);
   await hooks.after?.(trx, { before: null, row, asked: whole, actor });
-  return { row, created: true, changed: Object.keys(values) };
+  const names = Object.keys(values);
+  const changes = changesOf(definition, { names, before: null, after: row.values });
+  await record(trx, actor, { verb: 'create', ...about(definition, row), changes });
+  return { row, created: true, changed: names };
 }
 
 async function update(
@@ -298,5 +312,8 @@ async function update(
   await trx(plural).where({ id: row.id }).update(revised);
   const now = await byId(trx, definition, row.id);
   await hooks.after?.(trx, { before: row, row: now, asked, actor });
-  return { row: now, created: false, changed: Object.keys(asked) };
+  const names = Object.keys(asked);
+  const changes = changesOf(definition, { names, before: row.values, after: now.values });
+  await record(trx, actor, { verb: 'edit', ...about(definition, now), changes });
+  return { row: now, created: false, changed: names };
 }

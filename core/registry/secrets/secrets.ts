@@ -4,6 +4,7 @@ import { McpctlError } from '../../errors.ts';
 import { secret } from '../../resources/people/secret.ts';
 import { rewrap, type Place } from '../../runtime/keyring/envelope.ts';
 import type { KeyringSource } from '../../runtime/keyring/keyring.ts';
+import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { findRow, type ResourceRow } from '../resources/rows.ts';
 import type { ResourceStore, Written } from '../resources/store.ts';
@@ -68,6 +69,12 @@ export function createSecrets(
       const row = await store().get(name, actor);
       const version = versionOf(row);
       const data = await openVersion(db, needKeyring(keyring), { bearer: bearerOf(row), version });
+      // Before it leaves: who is not told of is shown nothing.
+      const { id, ownerId } = row;
+      await record(db, actor, {
+        ...{ verb: 'reveal', resource: secret.word, id, name, ownerId: ownerId === '' ? null : ownerId },
+        changes: [{ field: 'version', to: version }],
+      });
       return { version, data: data ?? {} };
     },
     async versions(name, actor) {

@@ -5,6 +5,8 @@ import type { Scope } from '../../access.ts';
 import type { Budget } from '../../agent/budget.ts';
 import type { KeptMessage } from '../../agent/history.ts';
 import { McpctlError } from '../../errors.ts';
+import type { Author } from '../../audit/event.ts';
+import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import {
@@ -73,6 +75,7 @@ export interface Threads {
     agentId: string;
     ownerId: string;
     title: string;
+    author?: Author;
     messages?: readonly ImportedMessage[];
   }): Promise<string>;
   /** In the order of `turnIndex`: those after one, or the last ones. */
@@ -105,6 +108,7 @@ export interface Threads {
   delete(
     id: string,
     ownerId: string,
+    author?: Author,
   ): Promise<{ open: { id: string; poolName: string }[]; all: { id: string; poolName: string }[] }>;
   change(of: { id: string; ownerId: string }, change: ThreadChange): Promise<void>;
   /** As `leaveOut`. @throws McpctlError `thread_not_found`. */
@@ -246,6 +250,11 @@ async function contextOf(
   };
 }
 
+/** What the audit calls one: its title is what somebody said. */
+const about = ({ id, ownerId }: { id: string; ownerId: string }) => ({
+  ...{ resource: 'thread', id, name: id, ownerId },
+});
+
 export function createThreads(connection: Connection, limits: RegistryLimits): Threads {
   const { db, transaction } = connection;
   return {
@@ -258,11 +267,12 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     deleteOutlived: (id, keptMs) => transaction((trx) => deleteOutlived(trx, id, keptMs)),
     withOldBodies: (keptMs, limit) => withOldBodies(db, keptMs, limit),
     dropOldBodies: (turnIds) => dropOldBodies(db, turnIds),
-    create: ({ agentId, ownerId, title, messages = [] }) =>
+    create: ({ agentId, ownerId, title, messages = [], author }) =>
       transaction(async (trx) => {
         const threadId = v7();
         await startThread(trx, { threadId, ownerId }, { agentId, title, most: limits.maxUserThreads });
         if (messages.length > 0) await importMessages(trx, { id: threadId, ownerId }, messages);
+        await record(trx, author, { verb: 'create', ...about({ id: threadId, ownerId }) });
         return threadId;
       }),
     accept: (turn) => transaction((trx) => acceptTurn(trx, turn, limits), turn.task.requestBody.length),
@@ -277,7 +287,7 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     next: (threadId) => nextTurn(db, threadId),
     start: (what) => transaction((trx) => startTurn(trx, what), what.task.requestBody.length),
     endQueued: (turnId, how) => endQueued(db, turnId, how),
-    delete: (id, ownerId) =>
+    delete: (id, ownerId, author) =>
       transaction(async (trx) => {
         await lockThread(trx, { threadId: id, ownerId });
         const turns = await trx('chatTurns')
@@ -285,6 +295,7 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
           .whereNotNull('taskId')
           .select<{ taskId: string; poolName: string; status: string }[]>('taskId', 'poolName', 'status');
         await trx('chatThreads').where({ id }).delete();
+        await record(trx, author, { verb: 'delete', ...about({ id, ownerId }) });
         const open = turns.filter(({ status }) => status === 'running' || status === 'waiting');
         return {
           open: open.map(({ taskId, poolName }) => ({ id: taskId, poolName })),

@@ -25,8 +25,8 @@ export const user = defineResource({
   naming: userNameSchema,
   fields: {
     name: required(userNameSchema),
-    kind: optional(z.enum(['human', 'service']), 'human'),
-    enabled: optional(z.boolean(), true),
+    kind: optional(z.enum(['human', 'service']), 'human', { audit: 'value' }),
+    enabled: optional(z.boolean(), true, { audit: 'value' }),
   },
   derived: { groups: z.array(z.string()), ...grantedBy },
   filters: ['kind'],
@@ -104,14 +104,17 @@ export const rbac = defineResource({
     description: optional(textSchema(2_000), ''),
     subjects: optional(z.array(subjectSchema).max(100), [], {
       json: true,
+      audit: 'value',
       item: { flag: 'subject', parts: ['kind', 'name'] },
     }),
     bindings: optional(z.array(grantSchema).max(100), [], {
       json: true,
+      audit: 'value',
       item: { flag: 'binding', parts: ['role', 'resource', 'name'] },
     }),
     operations: optional(z.array(z.enum(operations)).max(operations.length), [], {
       json: true,
+      audit: 'value',
       item: { flag: 'operation', parts: [] },
     }),
   },

@@ -45,11 +45,11 @@ export const agent = defineResource({
     name: required(nameSchema),
     description: optional(textSchema(2_000), ''),
     llm: requiredReference(llm, { onDelete: 'refuse', needs: 'run' }),
-    pinMode: optional(z.enum(['pool', 'only']), 'pool'),
+    pinMode: optional(z.enum(['pool', 'only']), 'pool', { audit: 'value' }),
     project: reference(project, { onDelete: 'clear', needs: 'edit' }),
     /** One of its own, by its name: what is said where a call says none. */
     defaultPersonality: optional(nameSchema.nullable(), null, { afterwards: true }),
-    visibility: optional(z.enum(visibilities), 'shared'),
+    visibility: optional(z.enum(visibilities), 'shared', { audit: 'value' }),
     defaultParams: optional(paramsSchema, {}, { json: true, hidden: true }),
     systemPrompt: optional(textBlockSchema(100_000, 0), '', { long: true, hidden: true }),
   },

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { listQuerySchema } from '../page.ts';
+
+const word = z.string().min(1).max(128);
+const instant = z.iso.datetime({ offset: true, error: 'must be an instant like 2026-11-29T12:00:00Z' });
+
+/** `GET /api/v1/audit` */
+export const auditQuerySchema = listQuerySchema.extend({
+  actor: word.optional(),
+  as: word.optional(),
+  verb: word.optional(),
+  resource: word.optional(),
+  /** What it is called, or its id. */
+  name: word.optional(),
+  /** `ok`, or the code of the refusal. */
+  outcome: word.optional(),
+  requestId: word.optional(),
+  since: instant.optional(),
+  until: instant.optional(),
+  order: z.enum(['asc', 'desc']).default('desc'),
+});
+export type AuditQuery = z.infer<typeof auditQuerySchema>;
+
+const changeSchema = z.object({
+  field: z.string(),
+  from: z.unknown().optional(),
+  to: z.unknown().optional(),
+  /** It changed, and to what is not told. */
+  masked: z.literal(true).optional(),
+});
+
+export const auditViewSchema = z.object({
+  id: z.string(),
+  /** By the database's clock. */
+  at: z.string(),
+  actor: z.string().nullable(),
+  as: z.string().nullable(),
+  token: z.string().nullable(),
+  /** Token, address and request are shown to the actor, and to who may see all of the audit. */
+  ip: z.string().nullable(),
+  requestId: z.string().nullable(),
+  verb: z.string(),
+  resource: z.string(),
+  name: z.string().nullable(),
+  objectId: z.string().nullable(),
+  outcome: z.string(),
+  changes: z.array(changeSchema),
+  dryRun: z.boolean(),
+  /** How many equal refusals this stands for; 1 for all else. */
+  count: z.number(),
+});
+export type AuditView = z.infer<typeof auditViewSchema>;

@@ -1,0 +1,100 @@
+import type { Knex } from 'knex';
+import { z } from 'zod';
+import type { Scope } from '../../access.ts';
+import type { AuditQuery } from '../../audit/query.ts';
+import type { Author, Happened } from '../../audit/event.ts';
+import type { Connection } from '../database/connect.ts';
+import { writeDenied, type Denied } from './denied.ts';
+import { prune, type Kept } from './prune.ts';
+import { record } from './record.ts';
+
+const changeSchema = z.object({
+  field: z.string(),
+  from: z.unknown().optional(),
+  to: z.unknown().optional(),
+  masked: z.literal(true).optional(),
+});
+
+const rowSchema = z.object({
+  id: z.string(),
+  at: z.date(),
+  requestId: z.string().nullable(),
+  actorId: z.string().nullable(),
+  actorName: z.string().nullable(),
+  asName: z.string().nullable(),
+  tokenName: z.string().nullable(),
+  ip: z.string().nullable(),
+  verb: z.string(),
+  resource: z.string(),
+  objectId: z.string().nullable(),
+  objectName: z.string().nullable(),
+  outcome: z.string(),
+  changes: z.array(changeSchema),
+  dryRun: z.boolean(),
+  count: z.number(),
+});
+export type AuditRow = z.infer<typeof rowSchema>;
+const columns = Object.keys(rowSchema.shape);
+
+export interface Audits {
+  /** By id, which is by time. @param after the id of the last one seen. */
+  list(query: {
+    scope: Scope;
+    filter: Omit<AuditQuery, 'limit' | 'after'>;
+    after: string | undefined;
+    limit: number;
+  }): Promise<AuditRow[]>;
+  /** What writes nothing to Postgres, and is told of all the same: before it is done. */
+  record(author: Author, what: Happened): Promise<void>;
+  /** Refusals, each kind with how many of it there were. */
+  denied(refusals: readonly Denied[]): Promise<void>;
+  /** Deletes what is kept no longer. @returns how many rows. */
+  prune(kept: Kept): Promise<number>;
+}
+
+/** Those of the rows that meet the filter; of each column at most one word, so that an index answers most of them. */
+function filtered(query: Knex.QueryBuilder, filter: Omit<AuditQuery, 'limit' | 'after'>): void {
+  const { actor, as, verb, resource, name, outcome, requestId, since, until } = filter;
+  const words = { actorName: actor, asName: as, verb, resource, outcome, requestId };
+  for (const [column, word] of Object.entries(words)) if (word !== undefined) query.where(column, word);
+  if (name !== undefined)
+    query.where((either) => void either.where({ objectName: name }).orWhere({ objectId: name }));
+  if (since !== undefined) query.where('at', '>=', since);
+  if (until !== undefined) query.where('at', '<', until);
+}
+
+/**
+ * What somebody sees without `view:audit`: what they did, what was done in their name, to what is theirs, and to themselves.
+ * Each by its own index, and no more of each than are asked for, as the page is made of all together.
+ */
+const ways = (userId: string): Record<string, string>[] => [
+  { actorId: userId },
+  { asId: userId },
+  { ownerId: userId },
+  { resource: 'user', objectId: userId },
+];
+
+export function createAudits({ db, transaction }: Connection): Audits {
+  return {
+    async list({ scope, filter, after, limit }) {
+      const { order } = filter;
+      const part = (way: Record<string, string>): Knex.QueryBuilder => {
+        const query = db('audit').where(way).orderBy('id', order).limit(limit);
+        filtered(query, filter);
+        if (after !== undefined) query.where('id', order === 'asc' ? '>' : '<', after);
+        return query;
+      };
+      if (scope.ownerId === null) return rowSchema.array().parse(await part({}).select(columns));
+      const ids = ways(scope.ownerId).map((way) => db.select('id').from(part(way).select('id').as('part')));
+      const rows: unknown = await db('audit')
+        .whereIn('id', db.union(ids, true))
+        .orderBy('id', order)
+        .limit(limit)
+        .select(columns);
+      return rowSchema.array().parse(rows);
+    },
+    record: (author, what) => record(db, author, what),
+    denied: (refusals) => writeDenied(db, refusals),
+    prune: (kept) => prune({ transaction }, kept),
+  };
+}
