@@ -18,6 +18,7 @@ import type { FlowDeps } from '../core/flow/deps.ts';
 import { createAuthority } from './believed/authority.ts';
 import { createIdentityWatch } from './believed/identity-watch.ts';
 import { createPutOut } from './put-out.ts';
+import { createDeniedCounts } from './audit/denied-counts.ts';
 import { createAuthenticator } from './believed/authenticator.ts';
 import { createCaps } from './limits/caps.ts';
 import type { EdgeDeps } from './deps.ts';
@@ -163,6 +164,7 @@ export function wireEdge(
 
 /** In the order in which they are started. */
 const servicesOf = (deps: EdgeDeps): Service[] => [
+  deps.denied,
   deps.formForAll,
   deps.redisWorkers,
   deps.authority,
@@ -196,7 +198,11 @@ interface OfLimits extends Pick<EdgeDeps, 'config' | 'registry' | 'metrics' | 'c
 }
 
 /** How much one may have here, how fast, and what is done a few at a time. */
-const createLimits = ({ ofProcess, ...deps }: OfLimits): Pick<EdgeDeps, 'caps' | 'rates' | 'gates'> => ({
+const createLimits = ({
+  ofProcess,
+  ...deps
+}: OfLimits): Pick<EdgeDeps, 'caps' | 'rates' | 'gates' | 'denied'> => ({
+  denied: createDeniedCounts(deps),
   caps: createCaps({ ...deps, returned: ofProcess ? createCollector() : undefined }),
   rates: createRates(deps),
   gates: createGates(deps.metrics, deps.config),

@@ -10,6 +10,7 @@ import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Definition } from '../core/resources/define.ts';
 import type { Overlay } from './resources/overlay.ts';
+import type { DeniedCounts } from './audit/denied-counts.ts';
 import type { Authenticator } from './believed/authenticator.ts';
 import type { Caps } from './limits/caps.ts';
 import type { FormForAll } from './believed/form-for-all.ts';
@@ -136,6 +137,8 @@ export interface EdgeDeps {
   knownPools: KnownPools;
   /** What changed, for pages that are open. */
   live: Live;
+  /** Refusals, for the audit. */
+  denied: DeniedCounts;
   caps: Caps;
   rates: Rates;
   gates: Gates;

@@ -98,6 +98,8 @@ export interface Client {
     /** What the server says there is. */
     catalogue(): Promise<CatalogueEntry[]>;
     list(entry: CatalogueEntry, filters: Filters): Promise<Keyed[]>;
+    /** One after the other, a page at a time, however many there are. */
+    each(entry: CatalogueEntry, filters: Filters): AsyncIterable<Keyed>;
     /** The first of a list that may be long. */
     first(entry: CatalogueEntry, filters: Filters, most: number): Promise<{ items: Keyed[]; more: boolean }>;
     /** By its key, or its name. @throws McpctlError `bad_answer`, and what the server refuses with. */
@@ -164,6 +166,18 @@ function taskCalls(http: Http, pages: Pages): Client['tasks'] {
   };
 }
 
+/** A server that gives the same position twice would be asked for ever. */
+async function* everyOne<T>(http: Http, { path: at, filters, read }: List<T>): AsyncGenerator<T> {
+  for (let after: string | undefined; ;) {
+    const query = { ...filters, limit: PAGE, after };
+    const page = readPage(await http.json({ method: 'GET', path: at, query }), read);
+    yield* page.items;
+    if (page.next === null) return;
+    if (page.next === after) throw new McpctlError('bad_answer', 'The list of the server does not end.');
+    after = page.next;
+  }
+}
+
 function resourceCalls(http: Http, pages: Pages): Client['resources'] {
   const list = async (entry: CatalogueEntry, filters: Filters): Promise<Keyed[]> =>
     (await pages({ path: path(entry.plural), filters, read: readKeyed(entry) }, Infinity)).items;
@@ -187,6 +201,7 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
       return items.filter((entry) => entry !== undefined);
     },
     list,
+    each: (entry, filters) => everyOne(http, { path: path(entry.plural), filters, read: readKeyed(entry) }),
     first: (entry, filters, most) =>
       pages({ path: path(entry.plural), filters, read: readKeyed(entry) }, most),
     get: async (entry, name) => {

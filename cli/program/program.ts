@@ -1,6 +1,7 @@
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { makeApi } from '../commands/api/api.ts';
+import { makeAudit } from '../commands/audit/audit.ts';
 import { makeApply, makeDiff } from '../commands/apply/apply.ts';
 import { makeComplete, makeCompletion } from '../commands/completion/completion.ts';
 import { makeConfig } from '../commands/config/config.ts';
@@ -88,7 +89,7 @@ function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandU
     makeTask(ctx),
     makeToken(ctx),
     makePool(ctx),
-    ...[makeGroup(ctx), makeAuth(ctx), makeSecret(ctx)],
+    ...[makeGroup(ctx), makeAuth(ctx), makeSecret(ctx), makeAudit(ctx)],
     ...[makeLogin(ctx), makeLogout(ctx), makeWhoami(ctx)],
     makeConfig(ctx),
     makeStatus(ctx),

@@ -41,6 +41,7 @@ export function loginRoutes(deps: EdgeDeps, sessions: AdminSessions): Router {
       : undefined;
     if (!actor) {
       deps.metrics.authFailed('invalid');
+      deps.denied.count(req, new McpctlError('unauthenticated'));
       const fault = 'That is no token of this server, or it has expired or was revoked.';
       return html(res.status(401), loginPage({ fault, next }));
     }

@@ -36,7 +36,7 @@ export function adminRoutes(deps: EdgeDeps): Router {
   router.get('/tasks/:id', async (req, res) => html(res, taskPage(taskView(await taskOf(deps, req), null))));
   router.use('/queues', boardRoute(deps));
   router.use((_req, res) => html(res.status(404), messagePage('Not here', 'There is no such page.')));
-  router.use(refusalsAsPages);
+  router.use(refusalsAsPages(deps));
   return router;
 }
 

@@ -21,6 +21,8 @@ interface RequestContext {
   answerRoom: ((bytes: number) => void) | undefined;
   /** A status went out, and blanks, of an answer that is to be a JSON text: it may still become an error. */
   onlyBlanks: boolean;
+  /** What it is about to write, once that is known. */
+  write: { verb: string; resource: string } | undefined;
   /** `inference.finished` is, or will be, said of it. */
   reported: boolean;
 }

@@ -33,6 +33,8 @@ export async function written<T>(
   what: Pick<Written, 'verb' | 'resource' | 'name'>,
   work: () => Promise<T>,
 ): Promise<T> {
+  const { verb, resource } = what;
+  req.context.write = { verb, resource };
   const tell = (outcome: Written['outcome'], more: Pick<Written, 'changed'> = {}): void =>
     tellWritten({ bus, req }, { ...what, ...more, outcome });
   try {

@@ -32,6 +32,7 @@ export function answerErrors(deps: EdgeDeps): ErrorRequestHandler {
   return async (thrown, req, res, _next) => {
     const error = await refusalOf(deps, req, thrown);
     reportRefused(deps, req, error);
+    deps.denied.count(req, error);
     if (error.code === 'internal') logBug(log, error, { reqId: req.context.requestId });
     if (!res.headersSent) sendError(req, res, error);
     else if (req.context.onlyBlanks) endWithLateError(req, res, error);

@@ -18,6 +18,7 @@ export function requestId({ clock }: { clock: Clock }): RequestHandler {
       shape: undefined,
       answerRoom: undefined,
       onlyBlanks: false,
+      write: undefined,
       reported: false,
     };
     res.set('x-request-id', id);

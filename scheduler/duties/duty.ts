@@ -41,6 +41,7 @@ export const schedulerSettings = [
   'deadBeatSseMs',
   'retentionMs',
   'threadRetentionMs',
+  'auditKeepDays',
   'maxUserKeptBytes',
   'maxKeptBytes',
   'maxUserEventMemory',

@@ -9,6 +9,7 @@ import { createForgetDuty } from './forget.ts';
 import { createHandBackDuty } from './hand-back.ts';
 import { createOrphansDuty } from './orphans.ts';
 import { createPruneDuty } from './prune.ts';
+import { createPruneAuditDuty } from './prune-audit.ts';
 import { createReapDuty } from './reap.ts';
 import { createRedisUsersDuty } from './redis-users.ts';
 import { createReconcileDuty } from './reconcile.ts';
@@ -36,6 +37,7 @@ export function createDuties(deps: DutyDeps): Duty[] {
     createUnentitledDuty,
     createRedisUsersDuty,
     createPruneDuty,
+    createPruneAuditDuty,
     createForgetDuty,
     createDropEventsDuty,
     createThreadsDuty,

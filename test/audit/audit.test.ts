@@ -134,6 +134,110 @@ describe('the audit', function () {
     expect(event).to.deep.include({ verb: 'edit', resource: 'apply', dryRun: true });
   });
 
+  it('counts refusals, and writes a crowd of them as few rows', async () => {
+    const asAda = { token: t.tokens.ada };
+    await Promise.all(Array.from({ length: 60 }, () => api('POST /groups', { name: 'no' }, asAda)));
+    const strangers = Array.from({ length: 300 }, (_, n) =>
+      api('GET /llms', undefined, { token: `mcpctl_${String(n).padStart(43, 'x')}` }),
+    );
+    await Promise.all(strangers);
+    await api('GET /audit', undefined, asAda);
+    await t.deps.denied.stop(); // as every five seconds
+    const [refused, ...others] = await events('actor=ada');
+    expect(others).to.deep.equal([]);
+    expect(refused).to.include({
+      verb: 'create',
+      resource: 'group',
+      name: null,
+      outcome: 'forbidden',
+      count: 60,
+    });
+    const unknown = (await events('limit=500')).filter(({ actor }) => actor === null);
+    expect(unknown.length).to.be.lessThan(12);
+    expect(unknown.reduce((sum, { count }) => sum + count, 0)).to.equal(300);
+    expect(await inAll()).to.not.contain('xxxx');
+    expect(await events('outcome=forbidden', t.tokens.bob)).to.deep.equal([]);
+  });
+
+  it('has escalation as one row, and keeps it while Postgres takes none', async () => {
+    await api('POST /rbac', {
+      name: 'writers',
+      subjects: [{ kind: 'user', name: 'bob' }],
+      bindings: [{ role: 'create', resource: 'rbac' }],
+    });
+    await t.connection.db.raw('delete from audit');
+    const bindings = [{ role: 'view', resource: 'audit' }];
+    const refused = await api('POST /rbac', { name: 'more', bindings }, { token: t.tokens.bob });
+    expect(refused.json).to.include({ code: 'escalation' });
+    await t.connection.db.raw('alter table audit rename to audit_away');
+    await t.deps.denied.stop();
+    await t.connection.db.raw('alter table audit_away rename to audit');
+    await t.deps.denied.stop();
+    expect(linesOf(await events('outcome=escalation'))).to.deep.equal(['bob create rbac -']);
+  });
+
+  it('has no text of a token, wherever somebody puts one', async () => {
+    const secret = t.tokens.ada;
+    const headers = { 'x-request-id': secret, 'user-agent': secret };
+    for (const path of ['llms', 'agents', 'users', 'groups', 'rbac', 'projects', 'prompts', 'tokens'])
+      for (const method of ['DELETE', 'PUT', 'PATCH', 'POST'])
+        await api(
+          `${method} /${path}/${secret}?x=${secret}`,
+          { name: secret, description: secret },
+          { headers },
+        );
+    await api('POST /projects', { name: 'clean', description: secret }, { headers });
+    await api(
+      'POST /rbac',
+      { name: 'odd', bindings: [{ role: 'run', resource: 'llm', name: secret }] },
+      { headers },
+    );
+    await t.deps.denied.stop();
+    expect((await events('name=odd'))[0]?.changes).to.deep.include({ field: 'bindings', masked: true });
+    expect(await inAll()).to.not.contain(secret.slice(7));
+  });
+
+  it('forgets what is old, and of one who makes many their own oldest, and says so', async () => {
+    const { db } = t.connection;
+    const make = (actor: string, count: number, ago = '1 hour'): Promise<unknown> =>
+      db.raw(
+        `insert into audit (at, actor_id, verb, resource) select now() - interval '${ago}', '${actor}', 'edit', 'project'
+         from generate_series(1, ${count})`,
+      );
+    await make(t.ada.id, 30);
+    await make(t.bob.id, 4);
+    await make(t.bob.id, 3, '3 days');
+    expect((await t.registry.audits.counts()).sort()).to.deep.equal([30, 7]);
+    const kept = { keepMs: 86_400_000, mostOfActor: 10, limit: 100 };
+    expect(await t.registry.audits.prune(kept)).to.equal(23);
+    expect((await t.registry.audits.counts()).sort()).to.deep.equal([10, 2, 4]);
+    const [crowd, age] = await events('resource=audit');
+    expect(crowd?.changes).to.deep.equal([
+      { field: 'pruned', to: { why: 'crowd', count: 20, actorId: t.ada.id } },
+    ]);
+    expect(age).to.include({ count: 3 });
+  });
+
+  it('is written out by mcpctl audit export, and ends what describe shows', async () => {
+    await api('POST /projects', { name: 'told' });
+    for (const description of ['a', 'b', 'c', 'd', 'e']) await api('PATCH /projects/told', { description });
+    const env = { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.root };
+    const said = async (...args: string[]): Promise<string> => {
+      const session = await startSession(null, { env });
+      expect(await session.run(...args), session.err()).to.equal(0);
+      await session.close();
+      return session.out();
+    };
+    const lines = (await said('audit', 'export', '--format', 'jsonl')).trim().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as Event).verb)).to.deep.equal([
+      'create',
+      ...Array<string>(5).fill('edit'),
+    ]);
+    const shown = await said('describe', 'project', 'told');
+    expect(shown).to.match(/Events:\n +AT +ACTOR +VERB/);
+    expect(shown.match(/root +edit/g)).to.have.length(5);
+  });
+
   it('is shown by mcpctl get audit', async () => {
     await api('POST /projects', { name: 'shown' });
     const env = { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.root };

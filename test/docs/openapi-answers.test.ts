@@ -110,6 +110,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /llms/{name}/infer', '/llms/gpt/infer', { body: chat, headers: later });
     await fits('GET /usage', '/usage');
     await fits('GET /whoami', '/whoami');
+    await fits('GET /audit', '/audit');
     await fits('POST /access/review', '/access/review', { body: { verb: 'run', resource: 'llm' } });
     await fits('POST /access/who-can', '/access/who-can', { body: { verb: 'run', resource: 'llm' } });
     const token = idOf(await fits('POST /tokens', '/tokens', { body: { name: 'x', pools: ['gpt'] } }));

@@ -107,6 +107,8 @@ const rules: Record<string, Rule> = {
   'GET /tasks/{id}/stream': { of: owners(404) },
   'GET /usage': { of: everybody },
   'GET /whoami': { of: everybody },
+  // Of what nobody else may see: each sees their own. Events lie in no pool.
+  'GET /audit': { of: (role) => (isBound(role) ? 403 : 'ok') },
   'POST /access/review': { of: everybody, body: () => ({ verb: 'run', resource: 'llm' }) },
   'GET /tokens': { of: everybody },
   'POST /tokens': {

@@ -9,6 +9,7 @@ import { namedRefsOf } from '../../resources/refs.ts';
 import { linesFor } from '../../resources/shown.ts';
 import { typesFor, type Type } from '../../resources/types.ts';
 import { composedLines } from './composed-lines.ts';
+import { eventLines } from './events.ts';
 import { llmLines } from './llm-lines.ts';
 import type { Look } from './look.ts';
 import { poolLines } from './pool-lines.ts';
@@ -23,6 +24,8 @@ export interface DescribeOptions {
 }
 
 interface Described {
+  /** What names it in the audit. */
+  key: string;
   object: Readonly<Record<string, unknown>>;
   lines: () => string[];
 }
@@ -36,15 +39,15 @@ export async function runDescribe(ctx: Context, options: DescribeOptions): Promi
   };
   for (const [n, { type, name }] of refs.entries()) {
     if (n > 0) ctx.out.line(options.output === 'yaml' ? '---' : '');
-    await printObject(
-      ctx.out,
-      options.output,
-      await hinted(client, { type: type.word, name }, () =>
-        options.effective
-          ? effective(client, { type, name, ...options })
-          : describe(client, { type, name }, look),
-      ),
+    const described = await hinted(client, { type: type.word, name }, () =>
+      options.effective
+        ? effective(client, { type, name, ...options })
+        : describe(client, { type, name }, look),
     );
+    await printObject(ctx.out, options.output, described);
+    if (options.output !== 'text' || options.effective) continue;
+    const about = { resource: type.word, name: described.key };
+    for (const line of await eventLines(client, about, look)) ctx.out.line(line);
   }
 }
 
@@ -57,7 +60,7 @@ async function effective(
     throw new McpctlError('usage', `--effective is of an agent, and ${type.word}/${name} is none.`);
   const asked = personality === undefined ? {} : { personality: personality === 'none' ? '' : personality };
   const composed = await client.turns.compose(name, { message: '…', ...asked });
-  return { object: { resource: 'composed', ...composed }, lines: () => composedLines(composed) };
+  return { key: name, object: { resource: 'composed', ...composed }, lines: () => composedLines(composed) };
 }
 
 async function describe(
@@ -70,7 +73,11 @@ async function describe(
   const { entry } = type;
   if (!entry) throw new McpctlError('usage', `There is nothing to tell of a ${type.word}.`);
   const item = await client.resources.get(entry, name);
-  return { object: objectOf(type.word, item), lines: () => linesFor(entry, item, look.instant) };
+  return {
+    key: item.key,
+    object: objectOf(type.word, item),
+    lines: () => linesFor(entry, item, look.instant),
+  };
 }
 
 /** Of those whose lines are more than a list of facts. */
@@ -79,14 +86,14 @@ const describers: Readonly<Record<string, (client: Client, name: string, look: L
     llm: async (client, name, look) => {
       const [llm, pool] = await Promise.all([client.llms.get(name), client.llms.members(name)]);
       const object = { resource: 'llm', ...llm.raw, members: pool.raw['members'] };
-      return { object, lines: () => llmLines({ llm, pool }, look) };
+      return { key: llm.key, object, lines: () => llmLines({ llm, pool }, look) };
     },
     pool: async (client, name, look) => {
       const pool = await client.pools.get(name);
-      return { object: { resource: 'pool', ...pool.raw }, lines: () => poolLines(pool, look) };
+      return { key: pool.key, object: { resource: 'pool', ...pool.raw }, lines: () => poolLines(pool, look) };
     },
     task: async (client, name, look) => {
       const task = await client.tasks.get(name);
-      return { object: { resource: 'task', ...task.raw }, lines: () => taskLines(task, look) };
+      return { key: task.key, object: { resource: 'task', ...task.raw }, lines: () => taskLines(task, look) };
     },
   };

@@ -48,6 +48,8 @@ export interface Audits {
   record(author: Author, what: Happened): Promise<void>;
   /** Refusals, each kind with how many of it there were. */
   denied(refusals: readonly Denied[]): Promise<void>;
+  /** How many events there are of each actor. */
+  counts(): Promise<number[]>;
   /** Deletes what is kept no longer. @returns how many rows. */
   prune(kept: Kept): Promise<number>;
 }
@@ -95,6 +97,12 @@ export function createAudits({ db, transaction }: Connection): Audits {
     },
     record: (author, what) => record(db, author, what),
     denied: (refusals) => writeDenied(db, refusals),
+    async counts() {
+      const rows = await db('audit')
+        .groupBy('actorId')
+        .select<{ count: number }[]>(db.raw('count(*)::int as count'));
+      return rows.map(({ count }) => count);
+    },
     prune: (kept) => prune({ transaction }, kept),
   };
 }

@@ -243,6 +243,11 @@ export const settings = {
     about: 'how long threads stay in which nothing is said any more; 0: until they are deleted',
     schema: whole(0, Number.MAX_SAFE_INTEGER).default(0),
   },
+  auditKeepDays: {
+    env: 'MCPCTL_AUDIT_KEEP_DAYS',
+    about: 'how many days the audit keeps its events',
+    schema: count(400),
+  },
   bootstrapTokenFile: {
     env: 'MCPCTL_BOOTSTRAP_TOKEN_FILE',
     about: '`release` makes the first admin token from the text in this file',
