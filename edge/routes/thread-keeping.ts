@@ -34,7 +34,7 @@ async function change(deps: EdgeDeps, req: Request): Promise<ThreadView> {
   const { expiresAt, ...said } = bodyOf(req, threadChangeSchema);
   const at = typeof expiresAt === 'string' ? new Date(expiresAt) : expiresAt;
   await written({ ...deps, req }, { verb: 'edit', resource: 'thread', name: id }, () =>
-    deps.registry.threads.change({ id, ownerId }, { ...said, expiresAt: at }),
+    deps.registry.threads.change({ id, ownerId }, { ...said, expiresAt: at }, actorOf(req)),
   );
   return await seen(deps, req, id);
 }
@@ -63,7 +63,7 @@ async function fork(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
   const { id: from, ownerId } = await ownThreadOf(deps, req);
   const { atTurn = null, title = null } = isEmpty(req) ? {} : bodyOf(req, threadForkSchema);
   const id = await written({ ...deps, req }, { verb: 'create', resource: 'thread', name: '' }, () =>
-    deps.registry.threads.fork({ id: from, ownerId, atTurn, title }),
+    deps.registry.threads.fork({ id: from, ownerId, atTurn, title }, actorOf(req)),
   );
   res
     .status(201)

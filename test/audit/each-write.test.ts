@@ -37,6 +37,8 @@ const none: Readonly<Record<string, string>> = {
   'POST /agents/{name}/chat': 'own inference: tasks and turns tell of it',
   'POST /threads/{id}/turns': 'own inference',
   'DELETE /threads/{id}/turns/{n}': 'ends own inference',
+  'POST /threads/{id}/turns/{n}/retry': 'own inference',
+  'POST /access/who-can': 'writes nothing',
   'POST /llms/{name}/infer': 'own inference',
   'POST /tasks': 'own inference',
   'POST /api/show': 'writes nothing',
@@ -65,6 +67,24 @@ const post =
     t.made.id = (json as { id?: string }).id ?? '';
   };
 const agent = { name: 'critic', llm: 'tiny-chat' };
+
+/** An agent with a prompt and a personality. */
+const personality = async (t: Asking): Promise<void> => {
+  await post('/agents', agent)(t);
+  await post('/prompts', { name: 'tone', agent: 'critic', content: 'Be brief.' })(t);
+  await post('/agents/critic/personalities', { name: 'stern' })(t);
+};
+const stern = '/agents/critic/personalities/stern';
+const ofPersonality = (call: string, says: string, body?: object): Write => ({
+  first: personality,
+  call: (t) => t.ask(call, body),
+  says: `${says} personality stern`,
+});
+
+async function thread(t: Asking): Promise<void> {
+  await post('/agents', agent)(t);
+  await post('/agents/critic/threads', {})(t);
+}
 
 const ofOthers: Readonly<Record<string, Write>> = {
   'POST /llms': { call: (t) => t.ask('POST /llms', { ...llm, name: 'new' }), says: 'create llm new' },
@@ -99,6 +119,16 @@ const ofOthers: Readonly<Record<string, Write>> = {
     call: (t) => t.ask('POST /agents/critic/threads', {}),
     says: 'create thread *',
   },
+  'PATCH /threads/{id}': {
+    first: thread,
+    call: (t) => t.ask(`PATCH /threads/${t.made.id ?? ''}`, { title: 'Other' }),
+    says: 'edit thread *',
+  },
+  'POST /threads/{id}/fork': {
+    first: thread,
+    call: (t) => t.ask(`POST /threads/${t.made.id ?? ''}/fork`, {}),
+    says: 'create thread *',
+  },
   'DELETE /threads/{id}': {
     first: async (t) => {
       await post('/agents', agent)(t);
@@ -106,6 +136,40 @@ const ofOthers: Readonly<Record<string, Write>> = {
     },
     call: (t) => t.ask(`DELETE /threads/${t.made.id ?? ''}`),
     says: 'delete thread *',
+  },
+  'POST /agents/{name}/personalities': {
+    first: post('/agents', agent),
+    call: (t) => t.ask('POST /agents/critic/personalities', { name: 'stern' }),
+    says: 'create personality stern',
+  },
+  'PATCH /agents/{name}/personalities/{personality}': ofPersonality(`PATCH ${stern}`, 'edit', {
+    priority: 7,
+  }),
+  'DELETE /agents/{name}/personalities/{personality}': ofPersonality(`DELETE ${stern}`, 'delete'),
+  'PUT /agents/{name}/personalities/{personality}/prompts/{prompt}': ofPersonality(
+    `PUT ${stern}/prompts/tone`,
+    'edit',
+    {},
+  ),
+  'DELETE /agents/{name}/personalities/{personality}/prompts/{prompt}': {
+    ...ofPersonality(`DELETE ${stern}/prompts/tone`, 'edit'),
+    first: async (t) => {
+      await personality(t);
+      await t.ask(`PUT ${stern}/prompts/tone`, {});
+    },
+  },
+  'POST /secrets/{name}/reveal': {
+    first: post('/secrets', { name: 'openai', data: { KEY: 'a-value' } }),
+    call: (t) => t.ask('POST /secrets/openai/reveal', {}),
+    says: 'reveal secret openai',
+  },
+  'POST /secrets/{name}/rollback': {
+    first: async (t) => {
+      await post('/secrets', { name: 'openai', data: { KEY: 'a-value' } })(t);
+      await t.ask('PATCH /secrets/openai', { data: { KEY: 'another' } });
+    },
+    call: (t) => t.ask('POST /secrets/openai/rollback', {}),
+    says: 'edit secret openai',
   },
   'PUT /groups/{name}/members/{user}': {
     first: post('/groups', { name: 'gpu' }),
@@ -162,7 +226,7 @@ function ofDefinition(definition: Definition): Record<string, Write> {
   const { word, plural, key, example, fields } = definition;
   const body = { ...example, ...(fields['llm'] ? { llm: 'tiny-chat' } : {}) };
   const first = async (t: Asking): Promise<void> => {
-    if (fields['agent']) await post('/agents', agent)(t);
+    if (fields['agent']) await post('/agents', { ...agent, name: 'reviewer' })(t);
     if (fields['project']) await t.ask('POST /projects', { name: 'support' });
   };
   const made = async (t: Asking): Promise<void> => {
@@ -213,7 +277,7 @@ describe('the audit of writes', function () {
     await t.connection.db.raw(`
       delete from chat_threads; delete from agents; delete from prompts; delete from projects; delete from tasks;
       delete from names; delete from llms; delete from pool_allowed; delete from pools; delete from name_owners;
-      delete from sessions; delete from tokens where name = 'ci';
+      delete from sessions; delete from secrets; delete from tokens where name = 'ci';
       delete from groups where owner_id is not null; delete from rbac where owner_id is not null;
       delete from users where name not in ('admin', 'root', 'ada', 'bob')`);
   });

@@ -55,7 +55,13 @@ describe('cli: completion', () => {
   });
 
   it('offers options, those of every command too, and their values', async () => {
-    expect(await offers('get', '--s')).to.deep.equal(['--status', '--selector', '--sort-by', '--server']);
+    expect(await offers('get', '--s')).to.deep.equal([
+      '--status',
+      '--since',
+      '--selector',
+      '--sort-by',
+      '--server',
+    ]);
     expect(await offers('get', 'llm', '-o', '')).to.deep.equal(['table', 'wide', 'json', 'yaml', 'name']);
     expect(await offers('get', 'llm', '--output=j')).to.deep.equal(['--output=json']);
     expect(await offers('get', 'llm', '--status', '')).to.deep.equal(['active', 'inactive', 'hibernating']);

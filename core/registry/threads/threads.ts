@@ -110,11 +110,11 @@ export interface Threads {
     ownerId: string,
     author?: Author,
   ): Promise<{ open: { id: string; poolName: string }[]; all: { id: string; poolName: string }[] }>;
-  change(of: { id: string; ownerId: string }, change: ThreadChange): Promise<void>;
+  change(of: { id: string; ownerId: string }, change: ThreadChange, author?: Author): Promise<void>;
   /** As `leaveOut`. @throws McpctlError `thread_not_found`. */
   leaveOut(of: { id: string; ownerId: string }, turnId: string): Promise<void>;
   /** As `forkThread`. */
-  fork(of: Parameters<typeof forkThread>[1]): Promise<string>;
+  fork(of: Parameters<typeof forkThread>[1], author?: Author): Promise<string>;
   /** As `outlived`. */
   outlived(keptMs: number | null, limit: number): Promise<string[]>;
   /** Where it still is outlived. @returns its tasks. */
@@ -255,14 +255,30 @@ const about = ({ id, ownerId }: { id: string; ownerId: string }) => ({
   ...{ resource: 'thread', id, name: id, ownerId },
 });
 
+/** What its owner makes of a thread besides what is said in it. */
+const changing = ({ transaction }: Connection, limits: RegistryLimits): Pick<Threads, 'change' | 'fork'> => ({
+  change: (of, change, author) =>
+    transaction(async (trx) => {
+      await changeThread(trx, of, change);
+      const said = Object.entries(change).filter(([, value]) => value !== undefined);
+      const changes = said.map(([field]) => ({ field, masked: true as const }));
+      if (changes.length > 0) await record(trx, author, { verb: 'edit', ...about(of), changes });
+    }),
+  fork: (of, author) =>
+    transaction(async (trx) => {
+      const id = await forkThread(trx, of, limits);
+      await record(trx, author, { verb: 'create', ...about({ id, ownerId: of.ownerId }) });
+      return id;
+    }),
+});
+
 export function createThreads(connection: Connection, limits: RegistryLimits): Threads {
   const { db, transaction } = connection;
   return {
     ...createReading(connection),
     context: (id, ownerId, without) => contextOf(db, id, { ownerId, without }),
-    change: (of, change) => changeThread(db, of, change),
+    ...changing(connection, limits),
     leaveOut: (of, turnId) => transaction((trx) => leaveOut(trx, of, turnId)),
-    fork: (of) => transaction((trx) => forkThread(trx, of, limits)),
     outlived: (keptMs, limit) => outlived(db, keptMs, limit),
     deleteOutlived: (id, keptMs) => transaction((trx) => deleteOutlived(trx, id, keptMs)),
     withOldBodies: (keptMs, limit) => withOldBodies(db, keptMs, limit),
