@@ -7,7 +7,7 @@ import type { KeyringSource } from '../../runtime/keyring/keyring.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { findRow, type ResourceRow } from '../resources/rows.ts';
-import type { ResourceStore, Written } from '../resources/store.ts';
+import { labelOf, type ResourceStore, type Written } from '../resources/store.ts';
 import { referrersOf, type Referrer } from './referrers.ts';
 import {
   bearerOf,
@@ -69,12 +69,7 @@ export function createSecrets(
       const row = await store().get(name, actor);
       const version = versionOf(row);
       const data = await openVersion(db, needKeyring(keyring), { bearer: bearerOf(row), version });
-      // Before it leaves: who is not told of is shown nothing.
-      const { id, ownerId } = row;
-      await record(db, actor, {
-        ...{ verb: 'reveal', resource: secret.word, id, name, ownerId: ownerId === '' ? null : ownerId },
-        changes: [{ field: 'version', to: version }],
-      });
+      await tellOfReveal(db, actor, row);
       return { version, data: data ?? {} };
     },
     async versions(name, actor) {
@@ -124,6 +119,14 @@ export function createSecrets(
     },
   };
 }
+
+/** Before it leaves: what nobody is told of is not shown. */
+const tellOfReveal = (db: Knex, actor: Actor, row: ResourceRow): Promise<void> =>
+  record(db, actor, {
+    ...{ verb: 'reveal', resource: secret.word, id: row.id, name: labelOf(row) },
+    ownerId: row.ownerId === '' ? null : row.ownerId,
+    changes: [{ field: 'version', to: versionOf(row) }],
+  });
 
 /** One statement writes it, and only where it is as it was read, and nobody holds it: killed between, nothing is lost. */
 async function rewrapOne(
