@@ -49,7 +49,8 @@ function refusedTo(req: Request, outcome: ErrorCode): Denied {
   const { actor } = req.context;
   const asked = { ...askedOf(req), outcome, count: 1 };
   if (!actor) return { ...asked, ip: req.ip ?? null, requestId: null };
-  const { userId, userName, tokenId, tokenName, origin = { ip: null, requestId: null } } = actor;
+  const { tokenId, tokenName, origin = { ip: null, requestId: null } } = actor;
+  const { userId, userName } = actor.by ?? actor;
   return { ...asked, ...origin, userId, userName, tokenId, tokenName };
 }
 

@@ -106,6 +106,21 @@ describe('the audit', function () {
     expect(linesOf(await events('actor=bob'))).to.deep.equal(['bob create project bobs']);
   });
 
+  it('has both, where one acts as another, who sees it', async () => {
+    await api('POST /projects', { name: 'acted' }, { headers: { 'x-mcpctl-as': 'ada' } });
+    const [acting, made, ...others] = (await events('order=asc', t.tokens.ada)) as (Event & { as: string })[];
+    expect(others).to.deep.equal([]);
+    expect(acting).to.include({
+      actor: 'root',
+      as: 'ada',
+      verb: 'impersonate',
+      resource: 'user',
+      name: 'ada',
+    });
+    expect(made).to.include({ actor: 'root', as: 'ada', verb: 'create', resource: 'project', token: null });
+    expect((await events('as=ada')).length).to.equal(2);
+  });
+
   it('is read in pages, in either direction, by what is asked for', async () => {
     for (const name of ['one', 'two', 'three']) await api('POST /projects', { name });
     await api('DELETE /projects/two');
