@@ -1,13 +1,10 @@
 import type { Knex } from 'knex';
 import { v7 } from 'uuid';
-import { z } from 'zod';
 import type { Scope } from '../access.ts';
-import { changesOf as tellableChanges } from '../audit/changes.ts';
-import type { Change, Happened } from '../audit/event.ts';
 import { McpctlError } from '../errors.ts';
 import { poolKeyOf } from '../names.ts';
 import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
-import { record } from './audit/record.ts';
+import { tellOfLlm } from './audit/llm-event.ts';
 import { canonical } from './canonical.ts';
 import type { Connection } from './database/connect.ts';
 import type { RegistryLimits } from './names/limits.ts';
@@ -125,23 +122,9 @@ async function insert(
   await checkLlms(trx, user, limits);
   const row = parseOne(rows);
   if (row.apiKeyRef !== null) await referToSecret(trx, row, by.actor);
-  await record(trx, by.actor, { ...about('create', row), changes: changesIn(null, row, Object.keys(llm)) });
+  await tellOfLlm(trx, by.actor, { before: null, after: row, names: Object.keys(llm) });
   return row;
 }
-
-/** Of an llm these are told; where it is, and with which key, is for who may edit it. */
-const toldFields: readonly string[] = ['type', 'model', 'tier', 'poolName', 'aliases', 'maxConcurrency'];
-
-function changesIn(before: LlmRow | null, after: LlmRow, names: readonly string[]): Change[] {
-  const fields = Object.fromEntries(
-    toldFields.map((name) => [name, { schema: z.unknown(), audit: 'value' as const }]),
-  );
-  return tellableChanges({ fields }, { names, before, after });
-}
-
-const about = (verb: Happened['verb'], { id, name, ownerId }: LlmRow) => ({
-  ...{ verb, resource: 'llm', id, name, ownerId },
-});
 
 async function lock(trx: Knex.Transaction, name: string): Promise<LlmRow | undefined> {
   const row: unknown = await trx('llms').where({ name }).forUpdate().first();
@@ -192,8 +175,7 @@ async function update(
     .returning<unknown[]>('*');
   const now = parseOne(rows);
   if (refersAnew({ from: row, to: now })) await referToSecret(trx, now, change.by.actor);
-  const changes = changesIn(row, now, Object.keys(changed));
-  await record(trx, change.by.actor, { ...about('edit', now), changes });
+  await tellOfLlm(trx, change.by.actor, { before: row, after: now, names: Object.keys(changed) });
   return now;
 }
 
@@ -235,7 +217,7 @@ function writers(
         await needUnused(trx, row, by);
         await deleteRows(trx, [row]);
         await leavePool(trx, row.poolKey, by);
-        await record(trx, by.actor, about('delete', row));
+        await tellOfLlm(trx, by.actor, { before: row, after: null, names: [] });
         return row;
       }),
   };
