@@ -1,0 +1,96 @@
+import { expect } from 'chai';
+import { closed } from '../../core/access/grants.ts';
+import type { Definition, Verb } from '../../core/resources/define.ts';
+import { stored } from '../../core/resources/index.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { ada, identityCalls } from '../support/identity.ts';
+
+const roles = ['view', 'edit', 'delete'] as const satisfies readonly Verb[];
+/** How ada comes to a role on what root has made; `owner`: it is hers, and she is granted nothing. */
+const ways = ['none', 'named', 'named otherwise', 'unnamed', 'group', 'owner', 'filtered token'] as const;
+type Way = (typeof ways)[number];
+
+/** What needs nothing else to be there, and is no identity. */
+const plain = stored.filter(
+  ({ word, fields }) =>
+    !closed.includes(word) &&
+    Object.values(fields).every(({ reference, fallback }) => !reference || fallback !== undefined),
+);
+
+describe('who may do what, generated: resource × role × way × call', function () {
+  this.timeout(40_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+    await narrow();
+    await said('POST /groups', { name: 'gpu' });
+    await said('PUT /groups/gpu/members/ada');
+  });
+  after(() => t.close());
+  const { api, said, narrow } = identityCalls(() => t);
+
+  /** Whether ada may, by the rules as they read: a role shows, and does nothing else but itself. */
+  const expected = ({ may }: Definition, { way, role }: { way: Way; role: Verb }, asked: Verb): number => {
+    const isGranted = way === 'named' || way === 'unnamed' || way === 'group' || way === 'filtered token';
+    // The token lets through to look, and no more.
+    const mayDo =
+      way === 'owner'
+        ? may[asked] !== undefined
+        : isGranted && asked === role && (way !== 'filtered token' || asked === 'view');
+    const sees = way === 'owner' || isGranted;
+    if (!sees) return 404;
+    if (asked === 'view') return 200;
+    return mayDo ? (asked === 'delete' ? 204 : 200) : 403;
+  };
+
+  for (const definition of plain) {
+    const { word, plural, key } = definition;
+    it(`${word}: only who is granted, or owns it, and only what; the rest is 404, or 403 where it is seen`, async () => {
+      const found: string[] = [];
+      const wanted: string[] = [];
+      let n = 0;
+      for (const way of ways)
+        for (const role of way === 'owner' || way === 'none' ? (['view'] as const) : roles) {
+          const name = `m${(n += 1)}`;
+          const owner = way === 'owner' ? await t.registry.users.byName('ada') : undefined;
+          const made = await api(`POST /${plural}`, { ...definition.example, name });
+          expect(made.status, made.text).to.equal(201);
+          const { id } = made.json as { id?: string };
+          if (owner) await t.connection.db(plural).where({ id }).update({ ownerId: owner.id });
+          const binding = {
+            role,
+            resource: word,
+            ...(way === 'named' && { name }),
+            ...(way === 'named otherwise' && { name: 'another' }),
+          };
+          const subjects = way === 'group' ? { subjects: [{ kind: 'group', name: 'gpu' }] } : ada;
+          const isGranted = way !== 'none' && way !== 'owner';
+          if (isGranted)
+            expect(await said('POST /rbac', { name: 'now', ...subjects, bindings: [binding] })).to.equal(
+              '201',
+            );
+          const filter = {
+            name: `${word}-${name}`,
+            preset: 'full',
+            bindings: [{ role: 'view', resource: word }],
+          };
+          const token =
+            way === 'filtered token'
+              ? ((await api('POST /tokens', filter, t.tokens.ada)).json.token ?? '')
+              : t.tokens.ada;
+          const at = `/${plural}/${key === 'id' ? id : name}`;
+          for (const [verb, method, body] of [
+            ['view', 'GET', undefined],
+            ['edit', 'PATCH', {}],
+            ['delete', 'DELETE', undefined],
+          ] as const) {
+            const { status } = await api(`${method} ${at}`, body, token);
+            found.push(`${way}, ${role}: ${method} ${status}`);
+            wanted.push(`${way}, ${role}: ${method} ${expected(definition, { way, role }, verb)}`);
+          }
+          if (isGranted) await said('DELETE /rbac/now');
+        }
+      expect(found).to.deep.equal(wanted);
+    });
+  }
+});
