@@ -13,6 +13,7 @@ export function makeDescribe(ctx: Context, run?: (options: DescribeOptions) => P
     .argument('[name...]', 'which ones')
     .option('--effective', 'of an agent: what it would be told, and of what that is made', false)
     .option('--personality <name>', 'with --effective: as this personality; none: as none')
+    .option('--show-values', 'of a secret: its values, for who may reveal them')
     .addOption(objectFormatOption())
     .addHelpText(
       'before',
@@ -23,8 +24,9 @@ export function makeDescribe(ctx: Context, run?: (options: DescribeOptions) => P
   mcpctl describe task 019a6f3e-0000-7000-8000-000000000000 -o yaml
 `,
     )
-    .action(async (type, names, { output, effective, personality }) => {
-      const options = { args: [type, ...names], output, effective, personality };
+    .action(async (type, names, { output, effective, personality, showValues }) => {
+      const shown = showValues === true && { showValues };
+      const options = { args: [type, ...names], output, effective, personality, ...shown };
       if (run) return run(options);
       const { runDescribe } = await import('./run-describe.ts');
       return runDescribe(ctx, options);

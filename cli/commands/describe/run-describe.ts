@@ -1,5 +1,6 @@
 import { McpctlError } from '../../../core/errors.ts';
 import type { Client } from '../../net/client.ts';
+import { plain } from '../../../core/runtime/plain.ts';
 import { instantsFor } from '../../say/columns.ts';
 import type { Context } from '../../who/context.ts';
 import type { ObjectFormat } from '../../say/formats.ts';
@@ -21,6 +22,8 @@ export interface DescribeOptions {
   /** Of agents: what they would be told. */
   effective: boolean;
   personality?: string | undefined;
+  /** Of secrets: what they are, which takes the right to reveal them. */
+  showValues?: boolean;
 }
 
 interface Described {
@@ -39,10 +42,11 @@ export async function runDescribe(ctx: Context, options: DescribeOptions): Promi
   };
   for (const [n, { type, name }] of refs.entries()) {
     if (n > 0) ctx.out.line(options.output === 'yaml' ? '---' : '');
-    const described = await hinted(client, { type: type.word, name }, () =>
-      options.effective
-        ? effective(client, { type, name, ...options })
-        : describe(client, { type, name }, look),
+    const described = await hinted(client, { type: type.word, name }, () => {
+      if (options.effective) return effective(client, { type, name, ...options });
+      const shows = options.showValues === true ? revealed : describe;
+      return shows(client, { type, name }, look);
+    });
     );
     await printObject(ctx.out, options.output, described);
     if (options.output !== 'text' || options.effective) continue;
@@ -61,6 +65,20 @@ async function effective(
   const asked = personality === undefined ? {} : { personality: personality === 'none' ? '' : personality };
   const composed = await client.turns.compose(name, { message: '…', ...asked });
   return { key: name, object: { resource: 'composed', ...composed }, lines: () => composedLines(composed) };
+}
+
+/** Masks with what they stand for. @throws McpctlError `usage` of what is no secret. */
+async function revealed(
+  client: Client,
+  { type, name }: { type: Type; name: string },
+  look: Look,
+): Promise<Described> {
+  if (type.word !== 'secret')
+    throw new McpctlError('usage', `--show-values is of a secret, and ${type.word}/${name} is none.`);
+  const { key, object, lines } = await describe(client, { type, name }, look);
+  const { data } = await client.secrets.reveal(name);
+  const values = Object.entries(data).map(([each, value]) => `  ${each}: ${plain(JSON.stringify(value))}`);
+  return { key, object: { ...object, data }, lines: () => [...lines(), '', 'Values:', ...values] };
 }
 
 async function describe(

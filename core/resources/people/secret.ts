@@ -11,7 +11,7 @@ const MOST_ORIGINS = 32;
 const KEY_IS = 'a key is 1 to 128 of A-Z a-z 0-9 . _ -, and begins with a letter, a digit or _';
 
 /** What names a value in a secret, like a variable of an environment, or a file. */
-export const secretKeySchema = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, KEY_IS);
+const secretKeySchema = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, KEY_IS);
 
 /** What stands for a value wherever a secret is shown; who writes it back keeps that value. */
 export const maskedSchema = z.strictObject({
