@@ -47,7 +47,6 @@ export async function runDescribe(ctx: Context, options: DescribeOptions): Promi
       const shows = options.showValues === true ? revealed : describe;
       return shows(client, { type, name }, look);
     });
-    );
     await printObject(ctx.out, options.output, described);
     if (options.output !== 'text' || options.effective) continue;
     const about = { resource: type.word, name: described.key };
