@@ -131,6 +131,8 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--until': nothing,
   '--user': names(user),
   '--as': names(user),
+  '--binding': nothing,
+  '--expires': words('7d', '30d', '90d'),
   '--expires-in-days': nothing,
   '--data': nothing,
   '--header': nothing,
