@@ -11,6 +11,9 @@ const inactiveReasons = ['publisher_gone', 'backend_down', 'unpublished', 'denie
 const operations = ['chat', 'completions', 'embeddings', 'responses', 'messages'] as const;
 export const operationSchema = z.enum(operations);
 export type Operation = z.infer<typeof operationSchema>;
+/** What a task may be beside an inference: a call of an MCP server's tool. Nobody asks a door of inference for it. */
+export const taskOperationSchema = z.enum([...operations, 'mcp']);
+export type TaskOperation = z.infer<typeof taskOperationSchema>;
 
 /** What a backend can do, as its worker probed or declared it. Rows of another release may say more. */
 export const capabilitiesSchema = z.looseObject({

@@ -19,6 +19,8 @@ import { applyRoutes } from './routes/apply.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { eventRoutes } from './routes/events.ts';
 import { explainRoutes } from './routes/explain.ts';
+import { checkOrigin } from './mcp/origin.ts';
+import { mcpRoutes } from './mcp/routes.ts';
 import { groupRoutes } from './routes/groups.ts';
 import { healthRoutes } from './routes/health.ts';
 import { inferRoutes } from './routes/infer.ts';
@@ -159,6 +161,7 @@ export function createApp(deps: EdgeDeps): Express {
       app.use('/api/v1', door(deps, { ...forWorkers, routes: apiRoutes }));
       app.use('/v1', door(deps, { routes: v1Routes }));
       app.use('/api', door(deps, { routes: [ollamaRoutes] }));
+      app.use('/mcp', checkOrigin(deps.config), door(deps, { routes: [mcpRoutes] }));
       app.use('/admin', adminRoutes(deps));
     },
   });

@@ -17,6 +17,8 @@ import type { Network } from '../core/runtime/network/network.ts';
 import { membersOf, offersOf, type Opened } from './backends/open-providers.ts';
 import { VirtualLlmRegistrar } from './registration/registrar.ts';
 import { Serving, type ServingDeps } from './work/serving.ts';
+import type { McpServers } from './mcp/open-servers.ts';
+import type { ToldTools } from './mcp/told-tools.ts';
 import { watchSleep } from './sleep.ts';
 import type { Environment } from './wake/command.ts';
 import type { Credentials } from './sources/credentials.ts';
@@ -41,6 +43,8 @@ export interface PublishedDeps {
   /** Null where there is no REDIS_URL. */
   RedisTransport: typeof RedisTransport | null;
   opened: readonly Opened[];
+  /** Null where there are none: then nothing of it is loaded. */
+  mcp: { servers: McpServers; ToldTools: typeof ToldTools } | null;
   network: Network;
   /** What a wake command may see of the worker's environment. */
   environment: Environment;
@@ -79,6 +83,7 @@ class Published implements PublishedWorker {
   readonly #backends: Backends;
   readonly #local;
   readonly #backoff: Backoff;
+  readonly #tools: ToldTools | null;
   readonly #stopping = new AbortController();
   #leave: () => void = () => undefined;
   #draining = false;
@@ -106,6 +111,7 @@ class Published implements PublishedWorker {
       onGone: () => this.#registrar.registerAgain(),
       wake: (llm) => this.#backends.wake(llm),
     });
+    this.#tools = deps.mcp && new deps.mcp.ToldTools({ servers: deps.mcp.servers, edge, clock, log });
     const { version, dependencies } = ownPackage();
     this.#registrar = new VirtualLlmRegistrar({
       ...credentials,
@@ -142,6 +148,7 @@ class Published implements PublishedWorker {
       await this.#backends.start?.();
       bus.emit('service.ready', { service: 'worker' });
     };
+    this.#deps.mcp?.servers.begin((server) => this.#tools?.changed(server));
     const publish = async (): Promise<void> => {
       await this.#local.start?.();
       await persist(attempt, { stopping: this.#stopping.signal, clock, log, backoff: this.#backoff });
@@ -156,6 +163,8 @@ class Published implements PublishedWorker {
     await Promise.all([this.#publishing?.then(() => this.#backends.stop()), this.#serving.stop()]);
     this.#registrar.stop();
     await this.#registrar.left();
+    this.#tools?.stop();
+    await this.#deps.mcp?.servers.stop();
     for (const { gate } of this.#deps.opened) gate.end();
     await this.#local.stop();
   }
@@ -168,6 +177,7 @@ class Published implements PublishedWorker {
     const serve = (): Promise<void> => this.#serving.serve(registered, membersOf(opened, registered));
     this.#served = persist(serve, { stopping, clock, log });
     this.#served.catch((thrown: unknown) => log.error({ why: messageOf(thrown) }, 'tasks cannot be taken'));
+    this.#tools?.registered(registered.providerSessionId);
     const llms = registered.llms.map((llm) => llm.name);
     bus.emit('session.registered', { sessionId: registered.providerSessionId, llms });
   }

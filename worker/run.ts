@@ -1,7 +1,7 @@
 import { createBus, type Bus } from '../core/runtime/bus.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 import { readAndInspect } from '../core/runtime/settings/config.ts';
-import { homeAt } from '../core/runtime/files/home.ts';
+import { homeAt, type Home } from '../core/runtime/files/home.ts';
 import { collectHeap } from '../core/runtime/process/collect-heap.ts';
 import { outliveRejections } from '../core/runtime/process/last-resort.ts';
 import { createLog, prettyOn, type Log } from '../core/runtime/log.ts';
@@ -12,8 +12,9 @@ import type { Settings } from '../core/runtime/settings/settings.ts';
 import { untilSignal } from '../core/runtime/process/signals.ts';
 import { openHealth } from './health.ts';
 import { openPublished } from './backends/open-providers.ts';
-import { startPublished, type PublishedWorker } from './published-worker.ts';
+import { startPublished, type PublishedDeps, type PublishedWorker } from './published-worker.ts';
 import { readWorkerConfig } from './sources/config.ts';
+import type { McpServerEntry } from './sources/config-schema.ts';
 import { readCredentials } from './sources/credentials.ts';
 import { sourceOf } from './sources/source.ts';
 
@@ -117,16 +118,29 @@ async function servePublished({
 }): Promise<PublishedWorker | null> {
   const home = homeAt(config.home);
   refuseForeign(home.root); // config.json may name commands to run
-  const { published, warnings } = await readWorkerConfig(home.config, home.root);
+  const { published, mcpServers, warnings } = await readWorkerConfig(home.config, home.root);
   const { credentials, warnings: more } = await readCredentials(home.credentials);
   for (const warning of [...warnings, ...more]) log.warn(warning);
   const clock = systemClock;
-  const opened = openPublished(published, { bus, clock });
-  if (!credentials || opened.length === 0) return null;
+  if (!credentials || published.length + mcpServers.length === 0) return null;
+  const mcp = mcpServers.length === 0 ? null : await openMcp(mcpServers, { home, log, bus, environment });
+  const opened = [...openPublished(published, { bus, clock }), ...(mcp?.servers.opened ?? [])];
   const network = openNetwork(config);
   const paths = { sessionFilePath: home.session, socketPath: home.socket };
   const RedisTransport =
     config.optionalRedisUrl === undefined ? null : (await import('./transports/redis.ts')).RedisTransport;
-  const parts = { config, credentials, opened, network, environment, RedisTransport };
+  const parts = { config, credentials, opened, mcp, network, environment, RedisTransport };
   return startPublished({ ...parts, ...paths, bus, clock, log });
+}
+
+/** The MCP servers of this machine; their code is loaded only where there are any. */
+async function openMcp(
+  entries: readonly McpServerEntry[],
+  { home, ...deps }: { home: Home; log: Log; bus: Bus; environment: NodeJS.ProcessEnv },
+): Promise<NonNullable<PublishedDeps['mcp']>> {
+  const [{ openServers }, { ToldTools }] = await Promise.all([
+    import('./mcp/open-servers.ts'),
+    import('./mcp/told-tools.ts'),
+  ]);
+  return { servers: openServers(entries, { ...deps, home: home.root, clock: systemClock }), ToldTools };
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { llmTypeSchema, offeredCapabilitiesSchema, operationSchema } from '../llm.ts';
+import { llmTypeSchema, offeredCapabilitiesSchema, taskOperationSchema } from '../llm.ts';
 import { modelSchema, nameSchema, shownInLine, textSchema, uuidSchema } from '../names.ts';
 import { wordOr } from '../newer-words.ts';
 import { memberStates } from './member-state.ts';
@@ -126,7 +126,7 @@ const frameSchema = z.discriminatedUnion('kind', [
     taskId: opaqueIdSchema,
     claimId: claimIdSchema,
     llmName: z.string(),
-    operation: operationSchema.default('chat'),
+    operation: taskOperationSchema.default('chat'),
     streaming: z.boolean().default(false),
     headers: z.record(z.string(), z.string()).default({}),
     /** The body, as the text that the caller sent. */

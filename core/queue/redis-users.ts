@@ -37,6 +37,7 @@ export interface RedisUsers {
 export const workerScripts = [
   'claim',
   'emit',
+  'deliver',
   'beat',
   'end',
   'handback',

@@ -23,6 +23,7 @@ const names = [
   'last',
   'end',
   'show',
+  'deliver',
   'place',
   'handback',
   'requeue',

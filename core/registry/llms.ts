@@ -5,6 +5,7 @@ import { McpctlError } from '../errors.ts';
 import { poolKeyOf } from '../names.ts';
 import { llmRowSchema, type LlmCreate, type LlmPatch, type LlmRow } from '../llm.ts';
 import { tellOfLlm } from './audit/llm-event.ts';
+import { MCP_TYPE } from '../mcp/names.ts';
 import { canonical } from './canonical.ts';
 import type { Connection } from './database/connect.ts';
 import type { RegistryLimits } from './names/limits.ts';
@@ -280,14 +281,20 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
       const query = db('llms').select('*').orderBy('name').limit(limit);
       narrow(query, scope);
       if (kind) query.where({ kind });
+      // The members of MCP servers are no llms to anybody who has not asked for them.
       if (type) query.where({ type });
+      else query.whereNot({ type: MCP_TYPE });
       if (pool) query.where({ poolKey: pool });
       if (after) query.where('name', '>', after);
       return parseLlms(await query);
     },
     async callable({ userId, pools, limit }) {
       const turn = db.raw('row_number() over (partition by owner_id order by name) as turn');
-      const some = db('llms').select('*', turn).whereNot({ status: 'inactive' }).as('llms');
+      const some = db('llms')
+        .select('*', turn)
+        .whereNot({ status: 'inactive' })
+        .whereNot({ type: MCP_TYPE })
+        .as('llms');
       if (pools) some.whereIn('poolKey', [...pools]);
       const first = db.raw('owner_id = ? desc', [userId]);
       const query = db.from(some).orderByRaw(first).orderBy(['turn', 'name']).limit(limit);

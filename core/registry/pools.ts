@@ -4,6 +4,7 @@ import type { Scope } from '../access.ts';
 import type { Author, Change } from '../audit/event.ts';
 import { McpctlError } from '../errors.ts';
 import { record } from './audit/record.ts';
+import { MCP_TYPE } from '../mcp/names.ts';
 import type { Connection } from './database/connect.ts';
 import type { Joiner } from './names/joiner.ts';
 import { foldedSql, lockNames } from './names/name-owners.ts';
@@ -32,7 +33,11 @@ export function createPools({ db, transaction }: Connection): Pools {
       return poolSchema.optional().parse(await db('pools').where({ key }).first<unknown>(poolColumns));
     },
     async list({ scope, after, limit }) {
-      const query = db('llms').distinct<{ poolKey: string }[]>('poolKey').orderBy('poolKey').limit(limit);
+      const query = db('llms')
+        .distinct<{ poolKey: string }[]>('poolKey')
+        .whereNot({ type: MCP_TYPE })
+        .orderBy('poolKey')
+        .limit(limit);
       const { ownerId, orNames, pools, within } = scope;
       if (pools) query.whereIn('poolKey', [...pools]);
       const ofThese = '(pool_key = any(?) or pool_key in (select key from pools where owner_id = ?))';

@@ -4,6 +4,8 @@ import { createAdminSessions, type AdminSessions } from './people/admin-sessions
 import { createAudits, type Audits } from './audit/audits.ts';
 import type { Connection } from './database/connect.ts';
 import { createDenials, type Denials } from './people/denials.ts';
+import { createMcpServerRows, type McpServerRows } from './mcp/servers.ts';
+import { projectHooks } from './mcp/project-hooks.ts';
 import { createForms, type Forms } from './database/forms.ts';
 import { createGoneQueues, type GoneQueues } from './gone-queues.ts';
 import { createGroups, type Groups } from './identity/groups.ts';
@@ -51,6 +53,7 @@ export interface Registry {
   audits: Audits;
   redisGenerations: RedisGenerations;
   redisUsers: RedisUserRows;
+  mcp: McpServerRows;
   forms: Forms;
   secrets: Secrets;
   /** Of what is a definition of core/resources, and no more than that. */
@@ -67,7 +70,7 @@ export function createRegistry(
   const { keyring = noKeyring } = kept;
   const identity = { user: userHooks, group: groupHooks, rbac: rbacHooks, secret: secretHooks(keyring) };
   const talk = { agent: agentHooks(limits), prompt: promptHooks, personality: personalityHooks };
-  const hooks = { ...talk, ...identity, ...kept.hooks };
+  const hooks = { ...talk, project: projectHooks, ...identity, ...kept.hooks };
   const resources = createResourceStores(connection, limits, { ...kept, hooks });
   return {
     llms: createLlms(connection, limits),
@@ -89,6 +92,7 @@ export function createRegistry(
     adminSessions: createAdminSessions(connection),
     audits: createAudits(connection),
     redisUsers: createRedisUserRows(connection),
+    mcp: createMcpServerRows(connection),
     forms: createForms(connection),
     secrets: createSecrets(connection, { keyring, store: () => resources(ofThisRelease.secret) }),
     resources,

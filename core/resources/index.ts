@@ -2,6 +2,7 @@ import { agent } from './talk/agent.ts';
 import { audit } from './people/audit.ts';
 import type { Definition, Guarded, Listed } from './define.ts';
 import { board, llm, metrics, session, task } from './guarded.ts';
+import { server } from './mcp/server.ts';
 import { group, rbac, user } from './people/identity.ts';
 import { personality } from './talk/personality.ts';
 import { secret } from './people/secret.ts';
@@ -18,6 +19,7 @@ export const resources = {
   task,
   session,
   token,
+  server,
   project,
   agent,
   prompt,

@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { operationSchema } from '../llm.ts';
+import { taskOperationSchema } from '../llm.ts';
 
 /** What a caller may have asked for in place of a chat. */
 export const translatedOperations = ['responses', 'messages'] as const;
 
 /** What goes to a worker beside the body: small, kept with the row so that a lost Redis can be refilled. */
 export const taskHeadSchema = z.object({
-  operation: operationSchema,
+  operation: taskOperationSchema,
   streaming: z.boolean(),
   /** The few headers that a backend may see. */
   headers: z.record(z.string(), z.string()),

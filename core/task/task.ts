@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { operationSchema } from '../llm.ts';
+import { operationSchema, taskOperationSchema } from '../llm.ts';
 import { errorReasonSchema } from './error-reason.ts';
 import { instantSchema, orNothing, wordOr } from '../newer-words.ts';
 import { aliasSchema, nameSchema, uuidSchema } from '../names.ts';
@@ -30,7 +30,7 @@ export function isTerminal(status: TaskStatus): boolean {
   return transitions[status].length === 0;
 }
 
-const taskSources = ['infer', 'v1', 'async', 'agent', 'batch'] as const;
+const taskSources = ['infer', 'v1', 'async', 'agent', 'batch', 'mcp'] as const;
 const priorities = ['interactive', 'background'] as const;
 const prioritySchema = z.enum(priorities);
 export type Priority = z.infer<typeof prioritySchema>;
@@ -80,7 +80,7 @@ export const taskStreamQuerySchema = z.strictObject({ after: z.string().optional
 /** What row and view have in common. */
 const taskShape = {
   id: uuidSchema,
-  operation: operationSchema,
+  operation: taskOperationSchema,
   source: z.enum(taskSources),
   /** The pool key when the task was made; it never changes. */
   poolName: z.string(),
@@ -138,7 +138,7 @@ export const taskRowSchema = z.object({
   ...taskShape,
   // Written by a process of a newer release, perhaps, or by somebody's hand: no row shall hide the others of its page.
   id: z.string(),
-  operation: wordOr(operationSchema.options, 'chat'),
+  operation: wordOr(taskOperationSchema.options, 'chat'),
   source: wordOr(taskSources, 'async'),
   status: wordOr(taskStatuses, 'running'),
   priority: wordOr(priorities, 'background'),

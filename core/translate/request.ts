@@ -1,4 +1,4 @@
-import type { Operation } from '../llm.ts';
+import type { Operation, TaskOperation } from '../llm.ts';
 import { chatOfMessages } from './messages-request.ts';
 import { isJson, type Json } from './json.ts';
 import { Untranslatable } from './parts.ts';
@@ -12,7 +12,7 @@ const ways = { responses: chatOfResponses, messages: chatOfMessages } satisfies 
   (body: Json) => Json
 >;
 
-export function isTranslated(operation: Operation): operation is Translated {
+export function isTranslated(operation: TaskOperation): operation is Translated {
   return operation === 'responses' || operation === 'messages';
 }
 

@@ -85,6 +85,6 @@ async function formFor(row: TaskRow, requestBody: string | null): Promise<Form> 
     customTools: [],
     stops: [],
   } as const;
-  if (requestBody === null) return formOf(row, nothing, true);
+  if (requestBody === null || row.operation === 'mcp') return formOf(row, nothing, true);
   return formOf(row, await readRequest(row.operation, requestBody, { owner: row.ownerId }), true);
 }

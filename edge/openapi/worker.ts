@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { toolsReportSchema } from '../../core/mcp/tools.ts';
 import {
   heartbeatSchema,
   registeredSchema,
@@ -67,6 +68,15 @@ export const workerOperations: readonly Operation[] = [
     errors: ['invalid_request', 'session_not_found'],
   },
   {
+    call: 'POST /llms/_provider-tools',
+    tag: 'worker',
+    summary: 'Tell what tools an MCP server has',
+    body: toolsReportSchema,
+    status: 200,
+    answer: okSchema,
+    errors: ['invalid_request', 'session_not_found', 'name_taken'],
+  },
+  {
     call: 'POST /llms/_provider-goodbye',
     tag: 'worker',
     summary: 'Leave now; again changes nothing',
@@ -93,6 +103,15 @@ export const workerOperations: readonly Operation[] = [
     headers: uplinkHeaders,
     status: 200,
     answer: z.unknown(),
+    errors: ['task_not_found', 'claim_lost'],
+  },
+  {
+    call: 'POST /llms/_provider-task/{id}/deliver',
+    tag: 'worker',
+    summary: 'Pin a claim before what was asked is handed on: it is never started over',
+    headers: uplinkHeaders,
+    status: 200,
+    answer: okSchema,
     errors: ['task_not_found', 'claim_lost'],
   },
   {

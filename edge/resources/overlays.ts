@@ -2,12 +2,14 @@ import { agentOverlay } from '../shown/agent-overlay.ts';
 import { groupOverlay, userOverlay } from '../shown/identity-overlays.ts';
 import { personalityOverlay } from '../shown/personality-overlay.ts';
 import { secretOverlay } from '../shown/secret-overlay.ts';
+import { serverOverlay } from '../shown/server-overlay.ts';
 import type { Overlay } from './overlay.ts';
 
 /** By the words of resources. */
 export const overlays: Readonly<Record<string, Overlay>> = {
   agent: agentOverlay,
   personality: personalityOverlay,
+  server: serverOverlay,
   user: userOverlay,
   group: groupOverlay,
   secret: secretOverlay,

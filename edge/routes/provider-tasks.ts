@@ -11,6 +11,7 @@ import type { EdgeDeps } from '../deps.ts';
 import { bodyOf } from '../http/parse.ts';
 import type { SaidClaim } from '../relay/adopt.ts';
 import { claimOf, type UplinkDeps } from '../relay/uplink/claim-of.ts';
+import { deliver } from '../relay/uplink/deliver.ts';
 import { take } from '../relay/uplink/result.ts';
 import { receive } from '../relay/uplink/stream.ts';
 import { needServed, needSession, speakerOf } from '../session-of.ts';
@@ -75,6 +76,16 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
     const body = await memberBody(deps.registry, row.id);
     if (body === null) throw new McpctlError('task_not_found');
     res.type('json').send(body);
+  });
+  router.post('/llms/_provider-task/:id/deliver', async (req, res) => {
+    await needServed(deps, actorOf(req), req.params.id);
+    await deliver(uplinkOf(deps), {
+      taskId: req.params.id,
+      speaker: speakerOf(req),
+      claimId: req.get(wireHeaders.claim),
+      session: req.get(wireHeaders.session),
+    });
+    res.json({ ok: true });
   });
   router.post('/llms/_provider-task/:id/result', async (req, res) => {
     await needServed(deps, actorOf(req), req.params.id);

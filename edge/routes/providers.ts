@@ -13,6 +13,7 @@ import {
   type Registered,
   type Transport,
 } from '../../core/member/protocol.ts';
+import { toolsReportSchema } from '../../core/mcp/tools.ts';
 import type { Joiner } from '../../core/registry/names/joiner.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -145,6 +146,9 @@ async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
   });
 }
 
+/** All tools of one server, each with a schema as large as it may be, come to more: such a one is refused. */
+const MOST_TOOLS_MIB = 4;
+
 /** The worker's wire protocol over HTTP, but for what carries tasks: docs/spec.md §3. */
 export function providerRoutes(deps: EdgeDeps): Router {
   const router = Router();
@@ -155,6 +159,12 @@ export function providerRoutes(deps: EdgeDeps): Router {
     const said = bodyOf(req, heartbeatSchema);
     await needSession(deps, actorOf(req), said.providerSessionId);
     await deps.heartbeats.beat(said, speakerOf(req, said.instanceId));
+    res.json({ ok: true });
+  });
+  router.post('/llms/_provider-tools', async (req, res) => {
+    const told = bodyOf(req, toolsReportSchema, { mostMiB: MOST_TOOLS_MIB });
+    await needSession(deps, actorOf(req), told.providerSessionId);
+    await deps.registry.mcp.report(actorOf(req).userId, told);
     res.json({ ok: true });
   });
   router.post('/llms/_provider-goodbye', async (req, res) => {

@@ -150,11 +150,16 @@ describe('what the OpenAPI document says of answers', function () {
       }
       await fits(`DELETE /${plural}/{${key}}`, at);
     }
-    const offer = { protocol: 1, transports: ['redis', 'sse'], providers: [t.offer('desk')] };
+    const providers = [t.offer('desk'), { ...t.offer('mcp.box'), type: 'mcp', model: 'mcp' }];
+    const offer = { protocol: 1, transports: ['redis', 'sse'], providers };
     const made = await fits('POST /llms/_provider-register', '/llms/_provider-register', { body: offer });
     const { providerSessionId } = made.json as { providerSessionId: string };
     const session = { body: { providerSessionId } };
     await fits('POST /llms/_provider-heartbeat', '/llms/_provider-heartbeat', session);
+    const box = { server: 'box', journal: providerSessionId, info: { name: 'box', version: '1' } };
+    const tools = [{ name: 'open', inputSchema: { type: 'object' } }];
+    const told = { body: { providerSessionId, ...box, tools } };
+    await fits('POST /llms/_provider-tools', '/llms/_provider-tools', told);
     await fits('POST /llms/_provider-goodbye', '/llms/_provider-goodbye', session);
     // Those that are left are streams, or speak for a claim: test/relay and test/edge/task-stream.test.ts.
     const ours = operations.filter(({ servedAt }) => servedAt === undefined); // Ollama's: test/contract/ollama.ts
@@ -165,6 +170,7 @@ describe('what the OpenAPI document says of answers', function () {
       'GET /llms/_provider-stream',
       'POST /llms/_provider-task/{id}/stream',
       'GET /llms/_provider-task/{id}/body',
+      'POST /llms/_provider-task/{id}/deliver',
       'POST /llms/_provider-task/{id}/result',
     ]);
   });

@@ -51,6 +51,8 @@ export interface WorkerOptions {
   url?: string;
   /** A command that runs the one that follows it, e.g. in a network of its own (namespace.ts). */
   through?: readonly string[];
+  /** MCP servers of its config.json. */
+  mcpServers?: readonly object[];
 }
 
 export interface WorkerProcess extends TestProcess {
@@ -172,7 +174,7 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
   const startWorker: System['startWorker'] = async (offers, options = {}) => {
     const { transport = usual, url: mcpdUrl = url, through = [] } = options;
     const home = options.home ?? (await newHome());
-    await writeHome(home, { mcpdUrl, offers });
+    await writeHome(home, { mcpdUrl, offers, mcpServers: options.mcpServers });
     const known = Object.entries(shared).filter(
       ([name]) => transport === 'redis' || !notOfWorkers.includes(name),
     );
@@ -259,7 +261,11 @@ const silent = createLog({ process: 'test', level: 'silent', pretty: false });
 
 async function writeHome(
   home: string,
-  { mcpdUrl, offers }: { mcpdUrl: string; offers: readonly Offer[] },
+  {
+    mcpdUrl,
+    offers,
+    mcpServers = [],
+  }: { mcpdUrl: string; offers: readonly Offer[]; mcpServers?: readonly object[] | undefined },
 ): Promise<void> {
   const providers = offers.map(({ backend, ...offer }) => ({
     type: 'openai',
@@ -268,7 +274,7 @@ async function writeHome(
     url: backend.url,
     ...offer,
   }));
-  await writeFile(join(home, 'config.json'), JSON.stringify({ providers }));
+  await writeFile(join(home, 'config.json'), JSON.stringify({ providers, mcpServers }));
   await writeFile(join(home, 'credentials'), JSON.stringify({ mcpdUrl, token: adminToken }), { mode: 0o600 });
 }
 

@@ -31,6 +31,7 @@ describe('a worker that is busy with something large', () => {
         count: 0,
         beat: (aheadMs) => Promise.resolve(said.push(aheadMs) > 0),
         emit: () => Promise.resolve(),
+        deliver: () => Promise.resolve(true),
         end: () => Promise.resolve(true),
         handBack: () => Promise.resolve('ok'),
       },

@@ -4,7 +4,7 @@ import type { Bus } from '../../core/runtime/bus.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Member } from '../work/execute.ts';
 import { Gate } from '../work/gate.ts';
-import { asForward } from '../providers/adapt.ts';
+import { asMember } from '../providers/adapt.ts';
 import { providerTypes } from '../providers/index.ts';
 import type { LlmProvider, ProbeResult } from '../providers/provider.ts';
 import type { RegistrarPublishedProvider } from '../registration/offer.ts';
@@ -12,9 +12,12 @@ import { Slots } from '../../core/member/slots.ts';
 import type { ConfiguredProvider } from '../sources/config.ts';
 import type { ServedMember } from '../transports/transport.ts';
 
+/** What is published of a provider, or of another backend that is served as one. */
+export type Published = Omit<ConfiguredProvider, 'type' | 'url' | 'publish' | 'params' | 'readKey'> & { type: string };
+
 /** A configured provider, opened. */
 export interface Opened {
-  configured: ConfiguredProvider;
+  configured: Published;
   provider: LlmProvider;
   /** Of its backend. */
   slots: Slots;
@@ -81,7 +84,7 @@ export function membersOf(opened: readonly Opened[], registered: Registered): Se
       poolKey,
       model,
       stallMs,
-      forward: asForward(provider),
+      forward: asMember(provider),
       isAvailable: (signal) => provider.isAvailable(signal),
     };
     return [{ member, slots: namesake.slots, gate: namesake.gate }];

@@ -4,12 +4,12 @@ import { wordsOf } from '../../core/task/error-reason.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import { Gate } from '../work/gate.ts';
-import { asForward } from '../providers/adapt.ts';
+import { asMember } from '../providers/adapt.ts';
 import { withoutSecret } from '../providers/http/without-secret.ts';
 import type { Dialling } from '../providers/http/wire/exchange.ts';
 import { endpointsAt } from '../providers/http/url.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
-import type { ForwardCall, Reply } from '../providers/provider.ts';
+import type { MemberCall, Reply } from '../providers/provider.ts';
 import { Slots } from '../../core/member/slots.ts';
 import type { PublicLlm } from '../sources/registry.ts';
 import type { ServedMember } from '../transports/transport.ts';
@@ -128,10 +128,10 @@ export class HostedMembers {
       dialling,
       readKey: async () => (key = await readKey()),
     });
-    const forward = asForward(provider);
+    const forward = asMember(provider);
     const isAvailable = (signal: AbortSignal): Promise<boolean> => provider.isAvailable(signal);
     const gate = new Gate({ ...this.#deps, llm: name, isAvailable });
-    const answer = (call: ForwardCall) => this.#guarded(forward(call), { name, key: () => key });
+    const answer = (call: MemberCall) => this.#guarded(forward(call), { name, key: () => key });
     const member = { llmId, name, poolKey, model, stallMs: STALL_MS, forward: answer, isAvailable };
     return { llm, check, served: { member, slots, gate } };
   }

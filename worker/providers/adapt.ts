@@ -6,15 +6,37 @@ import { systemClock } from '../../core/runtime/clock.ts';
 import type { Usage } from '../../core/task/task.ts';
 import { failed } from './failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from './patience.ts';
-import type { CompletionDelta, CompletionOptions, ForwardCall, LlmProvider, Reply } from './provider.ts';
+import type {
+  CompletionDelta,
+  CompletionOptions,
+  ForwardCall,
+  LlmProvider,
+  MemberCall,
+  Reply,
+} from './provider.ts';
 
 /**
  * `forward` of any provider, so that a claim is run in one way: the provider's own, or one made from `stream`
  * or `complete`. A provider with only `complete` serves a streaming caller with one delta, then the end.
  * What is made serves chat alone; other operations fail as `no_capable_member`.
+ * @internal
  */
 export function asForward(provider: LlmProvider): (call: ForwardCall) => AsyncIterable<Reply> {
   return (call) => (provider.forward ? provider.forward(call) : adapted(provider, call));
+}
+
+/** How a member serves its tasks: by `run` where there is one, else each as an inference. */
+export function asMember(provider: LlmProvider): (call: MemberCall) => AsyncIterable<Reply> {
+  const forward = asForward(provider);
+  return ({ operation, ...call }) => {
+    if (provider.run) return provider.run({ operation, ...call });
+    return operation === 'mcp' ? noTools() : forward({ operation, ...call });
+  };
+}
+
+/** It was sent here by mistake, and another member is asked. */
+async function* noTools(): AsyncGenerator<Reply, void, undefined> {
+  yield await Promise.resolve(failed('no_capable_member'));
 }
 
 const chatSchema = z.looseObject({

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Blame } from '../../core/judge/fault.ts';
-import type { Capabilities, Operation } from '../../core/llm.ts';
+import type { Capabilities, Operation, TaskOperation } from '../../core/llm.ts';
 import type { ToldReason } from '../../core/task/error-reason.ts';
 import type { Usage } from '../../core/task/task.ts';
 
@@ -21,6 +21,8 @@ export interface LlmProvider {
    * without it serves through `stream` or `complete` (worker/providers/adapt.ts).
    */
   forward?(call: ForwardCall): AsyncIterable<Reply>;
+  /** Serves tasks that are no inference, in place of the rest; as `forward` does. */
+  run?(call: MemberCall): AsyncIterable<Reply>;
   /** The models that the backend offers now. @throws McpctlError `backend_error` when it cannot be asked. */
   listModels(signal: AbortSignal): Promise<ModelInfo[]>;
   /** Does the backend answer? Never throws; false when in doubt. */
@@ -84,6 +86,15 @@ export interface ForwardCall {
   /** Silence between two events, or before the answer, after which the backend is given up on. */
   stallMs: number;
   signal: AbortSignal;
+}
+
+/** What a member is asked: one task. */
+export interface MemberCall extends Omit<ForwardCall, 'operation'> {
+  operation: TaskOperation;
+  /** For a backend that must do nothing twice. */
+  taskId: string;
+  /** Pins the claim: what comes after is done by nobody else. @returns false when it was lost. */
+  deliver: () => Promise<boolean>;
 }
 
 export type Reply =

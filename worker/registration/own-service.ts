@@ -6,7 +6,7 @@ import { createLogTo } from '../../core/runtime/log.ts';
 import type { EdgeClient } from '../edge-client.ts';
 import { Gate } from '../work/gate.ts';
 import { isThere, type RegistrarPublishedProvider } from './offer.ts';
-import { asForward } from '../providers/adapt.ts';
+import { asMember } from '../providers/adapt.ts';
 import { Slots } from '../../core/member/slots.ts';
 import { SseTransport } from '../transports/sse.ts';
 import type { ServedMember } from '../transports/transport.ts';
@@ -55,7 +55,7 @@ export function createOwnService({
     gates.set(name, gate);
     const shared = slots.get(slotGroup) ?? new Slots(maxConcurrency ?? SLOTS);
     slots.set(slotGroup, shared);
-    const forward = asForward(provider);
+    const forward = asMember(provider);
     const member = { llmId: id, name, poolKey, model, stallMs: STALL_MS, forward, isAvailable };
     return [{ member, slots: shared, gate }];
   };

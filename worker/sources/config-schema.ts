@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Fault } from '../../core/errors.ts';
 import { modelSchema, nameSchema, textSchema } from '../../core/names.ts';
+import { serverNameSchema } from '../../core/mcp/names.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
 
@@ -71,18 +72,61 @@ const providerSchema = z
 
 export type ProviderEntry = z.infer<typeof providerSchema>;
 
+const variableSchema = z
+  .strictObject({
+    name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be the name of an environment variable'),
+    value: z.string().max(65_536).optional(),
+    valueFrom: z
+      .strictObject({
+        secretRef: z.strictObject({ name: nameSchema, key: z.string().min(1).max(128) }),
+      })
+      .optional(),
+    /** Without it the server is not started where the secret is missing. */
+    optional: z.boolean().default(false),
+  })
+  .refine((entry) => (entry.value === undefined) !== (entry.valueFrom === undefined), {
+    path: ['value'],
+    error: 'give value or valueFrom, one of them',
+  });
+
+/** An MCP server that this machine runs as a child; what starts it is named here and nowhere else. */
+const mcpServerSchema = z.strictObject({
+  name: serverNameSchema,
+  command: z.string().min(1).max(4_096),
+  args: z.array(z.string().max(65_536)).max(256).default([]),
+  cwd: z.string().min(1).optional(),
+  env: z.array(variableSchema).max(128).default([]),
+  publish: z.boolean().default(true),
+  slots: z.int().min(1).max(64).default(4),
+  idleMinutes: z.number().positive().max(10_080).default(15),
+  memoryMb: z.int().min(16).max(1_048_576).default(1_024),
+  startSeconds: z.number().positive().max(600).default(30),
+  callSeconds: z.number().positive().max(3_600).default(120),
+});
+export type McpServerEntry = z.infer<typeof mcpServerSchema>;
+
+/** One worker's children. */
+const MOST_SERVERS = 32;
+
+/** Two entries with one name, as a fault of the later one. */
+function refuseNamesakes(section: string) {
+  return (entries: readonly { name: string }[], context: z.RefinementCtx): void => {
+    for (const [index, { name }] of entries.entries()) {
+      const first = entries.findIndex((other) => other.name === name);
+      if (first === index) continue;
+      const message = `is also the name of ${section}[${String(first)}]`;
+      context.addIssue({ code: 'custom', path: [index, 'name'], message });
+    }
+  };
+}
+
 export const configSchema = z.looseObject({
-  providers: z
-    .array(providerSchema)
+  providers: z.array(providerSchema).default([]).superRefine(refuseNamesakes('providers')),
+  mcpServers: z
+    .array(mcpServerSchema)
+    .max(MOST_SERVERS)
     .default([])
-    .superRefine((providers, context) => {
-      for (const [index, { name }] of providers.entries()) {
-        const first = providers.findIndex((other) => other.name === name);
-        if (first === index) continue;
-        const message = `is also the name of providers[${String(first)}]`;
-        context.addIssue({ code: 'custom', path: [index, 'name'], message });
-      }
-    }),
+    .superRefine(refuseNamesakes('mcpServers')),
   agents: z.array(z.unknown()).default([]),
 });
 
@@ -92,8 +136,14 @@ export function faultsOf(issue: z.core.$ZodIssue): Fault[] {
     .map((part, n) => (typeof part === 'number' ? `[${String(part)}]` : `${n > 0 ? '.' : ''}${String(part)}`))
     .join('');
   if (issue.code !== 'unrecognized_keys') return [{ path: path || 'config.json', message: issue.message }];
-  const keys = issue.path.includes('wake') ? wakeKeys : Object.keys(providerSchema.shape);
+  const keys = keysAt(issue.path);
   return issue.keys.map((key) => ({ path: `${path}.${key}`, message: unknownKey(key, keys) }));
+}
+
+function keysAt(path: readonly PropertyKey[]): string[] {
+  if (path[0] === 'mcpServers')
+    return Object.keys(path.includes('env') ? variableSchema.shape : mcpServerSchema.shape);
+  return path.includes('wake') ? wakeKeys : Object.keys(providerSchema.shape);
 }
 
 /** Warnings for what is at the top level and means nothing there. */

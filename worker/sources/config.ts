@@ -6,7 +6,14 @@ import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { isProviderType, providerTypes, type ProviderTypeName } from '../providers/index.ts';
 import type { ParamRules } from '../providers/http/params.ts';
 import { endpointsAt } from '../providers/http/url.ts';
-import { configSchema, faultsOf, unknownSections, type ProviderEntry, type Wake } from './config-schema.ts';
+import {
+  configSchema,
+  faultsOf,
+  unknownSections,
+  type McpServerEntry,
+  type ProviderEntry,
+  type Wake,
+} from './config-schema.ts';
 import { jsonFile } from './json-file.ts';
 
 /** A provider of the configuration with its defaults filled in. */
@@ -34,6 +41,8 @@ export interface WorkerConfig {
   providers: ConfiguredProvider[];
   /** Those with `publish: true`. */
   published: ConfiguredProvider[];
+  /** MCP servers with `publish: true`. */
+  mcpServers: McpServerEntry[];
   /** Sentences for the log. */
   warnings: string[];
 }
@@ -58,7 +67,8 @@ export function parseWorkerConfig(text: string, home: string): WorkerConfig {
   if (parsed.data.agents.length > 0) {
     warnings.push('config.json: agents are not published by this version; they are ignored.');
   }
-  return { providers, published, warnings };
+  const mcpServers = parsed.data.mcpServers.filter((server) => server.publish);
+  return { providers, published, mcpServers, warnings };
 }
 
 /** Reads config.json; one that is missing is an empty one, with a warning. */
@@ -72,7 +82,12 @@ export async function readWorkerConfig(path: string, home: string): Promise<Work
     if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') {
       throw new McpctlError('invalid_config', `${path} cannot be read; check its permissions.`);
     }
-    return { providers: [], published: [], warnings: [`There is no ${path}: nothing to publish.`] };
+    return {
+      providers: [],
+      published: [],
+      mcpServers: [],
+      warnings: [`There is no ${path}: nothing to publish.`],
+    };
   }
   const config = parseWorkerConfig(text, home);
   if ((mode & 0o077) !== 0 && /"apiKey"\s*:/.test(text)) {

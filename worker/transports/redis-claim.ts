@@ -3,6 +3,7 @@ import {
   beat,
   claimFetched,
   claimTask,
+  deliverClaim,
   handBack,
   isRefusal,
   type Claimant,
@@ -125,6 +126,7 @@ function portOf(
     },
     beat: (aheadMs) => beat(deps, ref, aheadMs),
     emit: (events) => emitter.emitAll(events),
+    deliver: () => deliverClaim(deps, ref),
     end: (outcome) => emitter.end(outcome),
     handBack: (why) => handBack(deps, ref, why),
   };

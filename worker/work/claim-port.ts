@@ -15,6 +15,8 @@ export interface ClaimPort {
   beat(aheadMs?: number): Promise<boolean>;
   /** Sends the texts of some events, each numbered in order; resolves when there is room for more. */
   emit(events: readonly string[]): Promise<void>;
+  /** Pins the claim: from here on nobody else is given the task. @returns false when it was lost meanwhile. */
+  deliver(): Promise<boolean>;
   /** Sends what is queued, then the last word. @returns false when the claim was lost meanwhile. */
   end(outcome: Outcome): Promise<boolean>;
   /** Lets go of the task, if nobody has seen anything of it. @returns `shown` when it must be ended instead. */

@@ -9,7 +9,7 @@ import type { Log } from '../../core/runtime/log.ts';
 import type { TaskHead } from '../../core/task/head.ts';
 import type { ClaimPort } from './claim-port.ts';
 import type { Gate } from './gate.ts';
-import type { ForwardCall, ProviderFailure, Reply } from '../providers/provider.ts';
+import type { MemberCall, ProviderFailure, Reply } from '../providers/provider.ts';
 import type { StopReason } from './running.ts';
 
 /** One llm that this worker serves, as its registration answered. */
@@ -20,7 +20,7 @@ export interface Member {
   /** The backend's own name of the model. */
   model: string;
   stallMs: number;
-  forward: (call: ForwardCall) => AsyncIterable<Reply>;
+  forward: (call: MemberCall) => AsyncIterable<Reply>;
   isAvailable: (signal: AbortSignal) => Promise<boolean>;
 }
 
@@ -133,7 +133,7 @@ async function bodyOf({ body, aborting }: HeldClaim): Promise<string | ProviderF
 async function askBackend({ deps, member, claim }: Run, body: string): Promise<Answer | null | 'unsaid'> {
   const { taskId, head, port } = claim;
   const { signal } = claim.aborting;
-  const call: ForwardCall = {
+  const call: MemberCall = {
     operation: head.operation,
     body,
     streaming: head.streaming,
@@ -141,6 +141,8 @@ async function askBackend({ deps, member, claim }: Run, body: string): Promise<A
     model: member.model,
     stallMs: member.stallMs,
     signal,
+    taskId,
+    deliver: () => port.deliver(),
   };
   let message = 'The provider stopped without an end.';
   /** What a provider throws is its own; what is thrown meanwhile is not. */

@@ -169,6 +169,15 @@ export async function lastEvents(
   return events.slice(0, most);
 }
 
+/** Pins a claim before what was asked is handed on: it is never started over. @returns false when it is no longer current. */
+export async function deliverClaim(
+  { redis, keys }: { redis: Redis; keys: Keys },
+  claim: TaskRef & { claimId: string },
+): Promise<boolean> {
+  const { fence } = keys.pool(claim.poolKey).task(claim.taskId);
+  return (await runScript(redis, 'deliver', { keys: [fence], args: [claim.claimId] })) === 1;
+}
+
 /** Lets go of a task that nobody has seen anything of. @returns `shown` when it must be ended instead. */
 export async function handBack(
   { redis, keys }: { redis: Redis; keys: Keys },

@@ -26,6 +26,7 @@ import * as audit from '../migrations/0030-audit.ts';
 import * as personalities from '../migrations/0031-personalities.ts';
 import * as userMay from '../migrations/0033-user-may.ts';
 import * as threadKeeping from '../migrations/0032-thread-keeping.ts';
+import * as mcpServers from '../migrations/0035-mcp-servers.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -67,6 +68,7 @@ const migrations: readonly Named[] = [
   named('0031-personalities', personalities),
   named('0032-thread-keeping', threadKeeping),
   named('0033-user-may', userMay),
+  named('0035-mcp-servers', mcpServers),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import type { Operation } from '../../llm.ts';
+import type { TaskOperation } from '../../llm.ts';
 import { isLarge } from '../../runtime/time-of-bytes.ts';
 import { storableJsonText } from '../../text/storable.ts';
 import type { Priority, TaskRow } from '../../task/task.ts';
@@ -10,7 +10,7 @@ import { parseTask, returned } from './task-rows.ts';
 /** A task about to be accepted. Its deadlines are spans: the database's clock turns them into instants. */
 export interface NewTask {
   id: string;
-  operation: Operation;
+  operation: TaskOperation;
   source: TaskRow['source'];
   poolKey: string;
   llmName: string;

@@ -1,3 +1,4 @@
+import { bindingsSchema } from '../../mcp/bindings.ts';
 import { nameSchema, textSchema } from '../../names.ts';
 import { defineResource, optional, ownership, required, shown } from '../define.ts';
 
@@ -10,9 +11,13 @@ export const project = defineResource({
   fields: {
     name: required(nameSchema),
     description: optional(textSchema(2_000), ''),
+    servers: optional(bindingsSchema, [], {
+      json: true,
+      item: { flag: 'mcp-server', parts: ['server', 'alias'] },
+    }),
   },
   filters: [],
-  may: { view: 'owner', edit: 'owner', delete: 'owner' },
+  may: { view: 'owner', edit: 'owner', delete: 'owner', run: 'owner' },
   quota: { user: 100, all: 5_000 },
   missing: 'project_not_found',
   columns: [
@@ -22,7 +27,12 @@ export const project = defineResource({
     shown('UPDATED', 'updatedAt', { as: 'ago' }),
     shown('ID', 'id', { wide: true }),
   ],
-  describe: [shown('Name', 'name'), shown('Description', 'description'), ...ownership],
+  describe: [
+    shown('Name', 'name'),
+    shown('Description', 'description'),
+    shown('Servers', 'servers.server', { as: 'list' }),
+    ...ownership,
+  ],
   backup: 'with',
   example: { name: 'support', description: 'Answers to customers' },
 });

@@ -1,7 +1,7 @@
 import { createHash, hash } from 'node:crypto';
 import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
-import type { Operation } from '../../../core/llm.ts';
+import type { Operation, TaskOperation } from '../../../core/llm.ts';
 import { listOf } from '../../../core/translate/json.ts';
 import { customToolsIn } from '../../../core/translate/responses-request.ts';
 import type { MakeForm } from '../form/form.ts';
@@ -45,7 +45,7 @@ export const requestSchemas = {
 } satisfies Record<Operation, z.ZodType>;
 
 export interface InferenceRequest {
-  operation: Operation;
+  operation: TaskOperation;
   /** Exactly as received. */
   body: string;
   hash: string;

@@ -1,10 +1,11 @@
-import type { Operation } from '../../../core/llm.ts';
+import type { TaskOperation } from '../../../core/llm.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import type { InferenceRequest } from '../ask/request.ts';
 import { ChunkForm } from './chunks.ts';
 import { EmbeddingsForm } from './embeddings.ts';
 import type { Form, FormOptions } from './form.ts';
 import { MessagesForm } from './messages.ts';
+import { RawForm } from './raw.ts';
 import { ResponsesForm } from './responses.ts';
 import { TranslatingForm } from '../translate/form.ts';
 
@@ -38,7 +39,7 @@ export function formOf(
   return formAs ? formAs(options) : newForm(row.operation, options);
 }
 
-function newForm(operation: Operation, options: FormOptions): Form {
+function newForm(operation: TaskOperation, options: FormOptions): Form {
   switch (operation) {
     case 'chat':
     case 'completions':
@@ -47,6 +48,8 @@ function newForm(operation: Operation, options: FormOptions): Form {
       return new EmbeddingsForm(options);
     case 'responses':
       return new TranslatingForm('responses', new ResponsesForm(options), options);
+    case 'mcp':
+      return new RawForm(options);
     case 'messages':
       return new TranslatingForm('messages', new MessagesForm(options), options);
   }

@@ -50,6 +50,13 @@ async function takeOfTask(deps: UplinkDeps, call: ResultCall, result: TaskResult
   if (said === 'lost') throw new McpctlError('claim_lost');
 }
 
+/** Its worker says its end over the stream of its answer alone. */
+const noInference = {
+  code: 'backend_incomplete',
+  message: 'What is no inference is answered over the stream of its claim.',
+  retryable: false,
+} as const;
+
 interface Speaking {
   spoken: SpokenClaim;
   speaker: Speaker;
@@ -65,7 +72,9 @@ async function takeChunk(
   if (event && isError(event)) return await speaker.fail(faultOfError(event, { body: data }));
   if (data !== '' && !isEnd && !(await say(deps, spoken, { seq, data }))) return 'lost';
   if (!done && !isEnd) return null;
-  const ending = new Ending(spoken.row.operation);
+  const { operation } = spoken.row;
+  if (operation === 'mcp') return await speaker.fail(noInference);
+  const ending = new Ending(operation);
   for (const text of await lastEvents(deps, spoken.claim, LAST_EVENTS)) ending.see(jsonObject(text) ?? {});
   const ended = ending.endOf(isEnd ? 'done' : 'closed');
   if (!ended) {
@@ -93,6 +102,7 @@ async function takeWhole(
     typeof body === 'string' ? body : (memberText(text, 'body') ?? JSON.stringify(body ?? null));
   if (status < 200 || status > 299) return await speaker.fail(faultOfRefusal({ status, body: bodyText }));
   const { operation, streaming } = spoken.row;
+  if (operation === 'mcp') return await speaker.fail(noInference);
   const isCount = operation === 'messages' && jsonObject(bodyText)?.['input_tokens'] !== undefined;
   const judged = isCount ? judgeCount(bodyText) : judgeWhole(bodyText, { operation });
   if (isFault(judged)) return await speaker.fail(judged);

@@ -27,6 +27,7 @@ type Verdict = (typeof verdicts)[number];
 /** What a newer edge made of it beside these is its business, and over here. */
 const answerSchema = z.object({ outcome: wordOr(verdicts, 'lost') });
 
+const DELIVER_WITHIN_MS = 5_000;
 const REPORT_WITHIN_MS = 1_000;
 /** Within this the first try again; later ones each half to whole second, then seldom. */
 const FIRST_AGAIN_MS = 250;
@@ -82,6 +83,30 @@ export class Answer implements ClaimPort {
       this.#count += 1;
       await this.#say({ seq: this.#count, data });
     }
+  }
+
+  /** A call of its own, at any edge: what is said on the stream of the answer is answered by nobody before its end. */
+  async deliver(): Promise<boolean> {
+    const { edge, session, clock, log } = this.#deps;
+    const { taskId, claimId } = this.#claim;
+    while (!this.#over.signal.aborted) {
+      try {
+        const answer = await edge.open({
+          method: 'POST',
+          path: `_provider-task/${encodeURIComponent(taskId)}/deliver`,
+          headers: { [wireHeaders.claim]: claimId, [wireHeaders.session]: session },
+          signal: AbortSignal.any([this.#over.signal, AbortSignal.timeout(DELIVER_WITHIN_MS)]),
+        });
+        answer.close();
+        const { status } = answer;
+        if (status < 300) return true;
+        if (status < 500 && status !== 429 && status !== 408) return false;
+      } catch (thrown) {
+        log.debug({ taskId, why: messageOf(thrown) }, 'a claim could not be pinned yet');
+      }
+      await pause(AGAIN_MS * (0.5 + clock.random() / 2), this.#over.signal);
+    }
+    return false;
   }
 
   async end(outcome: Outcome): Promise<boolean> {

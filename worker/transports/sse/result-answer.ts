@@ -40,6 +40,11 @@ export class ResultAnswer implements ClaimPort {
     }
   }
 
+  /** An edge without claims can pin none. */
+  deliver(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   async end(outcome: Outcome): Promise<boolean> {
     return await this.#post(this.#last(outcome));
   }

@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import { serverNameSchema } from './names.ts';
+
+const MOST_BINDINGS = 32;
+const globs = z.array(z.string().min(1).max(256)).max(64);
+
+/** One server of a project: under which alias, and which of its tools, by their names at the server. */
+const bindingSchema = z.strictObject({
+  server: serverNameSchema,
+  /** The server's own name, unless told. */
+  alias: serverNameSchema.optional(),
+  /** `*` stands for any characters. What is denied is never there; `allow`, where it names any, says what is. */
+  tools: z.strictObject({ allow: globs.optional(), deny: globs.optional() }).optional(),
+});
+export type Binding = z.infer<typeof bindingSchema>;
+
+export const aliasOf = ({ alias, server }: Binding): string => alias ?? server;
+
+export const bindingsSchema = z
+  .array(bindingSchema)
+  .max(MOST_BINDINGS)
+  .refine((bindings) => new Set(bindings.map(aliasOf)).size === bindings.length, {
+    message: 'two servers have the same alias; give one of them another',
+  });
+
+/** Whether a project has that tool of a server. Compared as it is written, capitals and all. */
+export function hasTool({ tools = {} }: Binding, name: string): boolean {
+  const { allow = [], deny = [] } = tools;
+  if (deny.some((glob) => matches(glob, name))) return false;
+  return allow.length === 0 || allow.some((glob) => matches(glob, name));
+}
+
+/** Without a regular expression: a glob is somebody's, and shall cost no more than its length. */
+function matches(glob: string, name: string): boolean {
+  const [first = '', ...rest] = glob.split('*');
+  if (rest.length === 0) return glob === name;
+  if (!name.startsWith(first)) return false;
+  const last = rest.pop() ?? '';
+  let from = first.length;
+  for (const part of rest) {
+    const at = name.indexOf(part, from);
+    if (at < 0) return false;
+    from = at + part.length;
+  }
+  return name.length - last.length >= from && name.endsWith(last);
+}

@@ -1,0 +1,82 @@
+import { z } from 'zod';
+
+/** What one server may offer; a project shows fewer. */
+export const MOST_TOOLS = 256;
+const MOST_SCHEMA_BYTES = 32 * 1024;
+const DEEPEST = 12;
+
+const schemaSchema = z
+  .looseObject({ type: z.literal('object') })
+  .refine((schema) => isShallow(schema, DEEPEST), `is nested deeper than ${String(DEEPEST)}`)
+  .refine(
+    (schema) => Buffer.byteLength(JSON.stringify(schema)) <= MOST_SCHEMA_BYTES,
+    `is larger than ${String(MOST_SCHEMA_BYTES)} bytes`,
+  );
+
+const hintsSchema = z
+  .object({
+    title: z.string().max(256).optional(),
+    readOnlyHint: z.boolean().optional(),
+    destructiveHint: z.boolean().optional(),
+    idempotentHint: z.boolean().optional(),
+    openWorldHint: z.boolean().optional(),
+  })
+  .optional();
+
+/** One tool of a server as the registry keeps it: what the protocol names, and nothing else that a server says. */
+export const serverToolSchema = z.object({
+  name: z.string().min(1).max(256),
+  title: z.string().max(256).optional(),
+  description: z.string().max(8_192).optional(),
+  inputSchema: schemaSchema,
+  outputSchema: schemaSchema.optional(),
+  annotations: hintsSchema,
+});
+export type ServerTool = z.infer<typeof serverToolSchema>;
+
+/** Body of `POST /api/v1/llms/_provider-tools`: what one server of a worker's session has. */
+export const toolsReportSchema = z.object({
+  providerSessionId: z.uuid(),
+  server: z.string().max(64),
+  /** Of the journal that its worker keeps: which machine knows what became of its calls. */
+  journal: z.uuid(),
+  info: z.object({ name: z.string().max(256), version: z.string().max(128) }),
+  tools: z.array(serverToolSchema).max(MOST_TOOLS),
+});
+export type ToolsReport = z.infer<typeof toolsReportSchema>;
+
+/** C0 but ends of lines and tabs, C1, what turns the order of writing, what shows nothing. */
+const unseen =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/gu;
+const MOST_SHOWN = 2_048;
+
+const clean = (text: string): string =>
+  text.replace(unseen, '').toWellFormed().slice(0, MOST_SHOWN).toWellFormed();
+
+/** A tool as clients are told of it: nothing in its texts that a person would not see. */
+export function shownTool(tool: ServerTool, name: string): object {
+  const { title, description, inputSchema, outputSchema, annotations } = tool;
+  return {
+    name,
+    ...(title === undefined ? {} : { title: clean(title) }),
+    ...(description === undefined ? {} : { description: clean(description) }),
+    inputSchema: cleanDeep(inputSchema),
+    ...(outputSchema === undefined ? {} : { outputSchema: cleanDeep(outputSchema) }),
+    ...(annotations === undefined
+      ? {}
+      : { annotations: { ...annotations, ...(annotations.title && { title: clean(annotations.title) }) } }),
+  };
+}
+
+/** The keys stay: they are what a call is written with. */
+function cleanDeep(value: unknown): unknown {
+  if (typeof value === 'string') return clean(value);
+  if (Array.isArray(value)) return value.map(cleanDeep);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, cleanDeep(inner)]));
+}
+
+function isShallow(value: unknown, left: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return left > 0 && Object.values(value).every((inner) => isShallow(inner, left - 1));
+}

@@ -1,0 +1,168 @@
+import { createHash } from 'node:crypto';
+import type { Knex } from 'knex';
+import { v7 } from 'uuid';
+import { z } from 'zod';
+import { McpctlError } from '../../errors.ts';
+import { bindingsSchema, type Binding } from '../../mcp/bindings.ts';
+import { MCP_TYPE, poolOfServer } from '../../mcp/names.ts';
+import { serverToolSchema, type ServerTool, type ToolsReport } from '../../mcp/tools.ts';
+import { storableJson } from '../../text/storable.ts';
+import { canonical } from '../canonical.ts';
+import type { Connection } from '../database/connect.ts';
+
+/** A project as its MCP endpoint needs it. */
+export interface McpProject {
+  id: string;
+  name: string;
+  description: string;
+  ownerId: string;
+  /** In the order in which they were bound; those that are there. */
+  servers: readonly BoundServer[];
+}
+
+export interface BoundServer extends Binding {
+  id: string;
+  ownerId: string;
+  /** Of the machine that serves it; null: none has told yet. */
+  journal: string | null;
+}
+
+/** The tools of one server, those first that were seen first. */
+export interface ToolOf {
+  serverId: string;
+  name: string;
+}
+
+export interface McpServerRows {
+  /**
+   * What the worker of a session has told of one of its servers; the server is made where there is none of that name. Said
+   * twice it changes nothing. @throws McpctlError `session_not_found` where no such server is published by it, `name_taken`.
+   */
+  report(ownerId: string, told: ToolsReport): Promise<void>;
+  /** Undefined: there is none. Whoever asks has rights to ask for. */
+  project(name: string): Promise<McpProject | undefined>;
+  toolNames(serverIds: readonly string[]): Promise<ToolOf[]>;
+  tools(serverIds: readonly string[]): Promise<(ToolOf & { tool: ServerTool })[]>;
+  /** What session ids are signed with. */
+  sessionKey(): Promise<string>;
+}
+
+const projectSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  description: z.string(),
+  ownerId: z.string(),
+  servers: bindingsSchema.catch([]),
+});
+const serverSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  ownerId: z.string(),
+  journal: z.string().nullable(),
+});
+const nameSchema = z.object({ serverId: z.string(), name: z.string() });
+const toolSchema = nameSchema.extend({ definition: z.string() });
+
+export function createMcpServerRows({ db, transaction }: Connection): McpServerRows {
+  const listed = (serverIds: readonly string[]): Knex.QueryBuilder =>
+    db('serverTools')
+      .whereIn('serverId', [...serverIds])
+      .where('gone', false)
+      .orderBy(['firstSeenAt', 'position', 'name']);
+  return {
+    report: (ownerId, told) => transaction((trx) => report(trx, ownerId, told)),
+    async project(name) {
+      const row: unknown = await db('projects').where({ name }).first('*');
+      if (row === undefined) return undefined;
+      const { servers, ...project } = projectSchema.parse(row);
+      const names = servers.map((binding) => binding.server);
+      const rows =
+        names.length === 0
+          ? []
+          : z
+              .array(serverSchema)
+              .parse(
+                await db('servers')
+                  .leftJoin('serverJournals', 'serverJournals.serverId', 'servers.id')
+                  .whereIn('name', names)
+                  .select('servers.*', 'journal'),
+              );
+      const byName = new Map(rows.map(({ name: server, ...rest }) => [server, rest]));
+      const bound = servers.flatMap((binding) => {
+        const server = byName.get(binding.server);
+        return server ? [{ ...binding, ...server }] : [];
+      });
+      return { ...project, servers: bound };
+    },
+    toolNames: async (serverIds) =>
+      serverIds.length === 0
+        ? []
+        : z.array(nameSchema).parse(await listed(serverIds).select('serverId', 'name')),
+    async tools(serverIds) {
+      if (serverIds.length === 0) return [];
+      const rows = z
+        .array(toolSchema)
+        .parse(await listed(serverIds).select('serverId', 'name', 'definition'));
+      return rows.flatMap(({ definition, ...of }) => {
+        // One that another release kept in another form is not shown.
+        const tool = serverToolSchema.safeParse(JSON.parse(definition));
+        return tool.success ? [{ ...of, tool: tool.data }] : [];
+      });
+    },
+    async sessionKey() {
+      const read = () => db('mcpSessionKeys').first<{ key: string } | undefined>('key');
+      const known = await read();
+      if (known) return known.key;
+      await db.raw('insert into mcp_session_keys default values on conflict do nothing');
+      const made = await read();
+      if (!made) throw new McpctlError('internal');
+      return made.key;
+    },
+  };
+}
+
+/** Tells one definition from another; of what the server said, and not of what is shown of it. */
+const hashOfTool = (tool: ServerTool): string => createHash('sha256').update(canonical(tool)).digest('hex');
+
+async function report(trx: Knex.Transaction, ownerId: string, told: ToolsReport): Promise<void> {
+  const { providerSessionId, server: name, journal, info } = told;
+  const published: unknown = await trx('llms')
+    .where({ name: poolOfServer(name), type: MCP_TYPE, ownerId, providerSessionId })
+    .first('id');
+  if (published === undefined) throw new McpctlError('session_not_found');
+  const tools = told.tools.map((tool) => storableJson(tool) as ServerTool);
+  const kept = {
+    tools: JSON.stringify(tools.map((tool) => tool.name)),
+    info: JSON.stringify(storableJson(info)),
+  };
+  const [row] = await trx('servers')
+    .insert({ id: v7(), name, ownerId, ...kept })
+    .onConflict('name')
+    .merge({ ...kept, updatedAt: trx.raw('servers.updated_at') })
+    .where('servers.ownerId', ownerId)
+    .returning<{ id: string }[]>('id');
+  if (!row)
+    throw new McpctlError('name_taken', `The server '${name}' belongs to another user; choose another name.`);
+  await trx('serverJournals').insert({ serverId: row.id, journal }).onConflict('serverId').merge(['journal']);
+  await trx('serverTools')
+    .where({ serverId: row.id })
+    .whereNotIn(
+      'name',
+      tools.map((tool) => tool.name),
+    )
+    .update({ gone: true });
+  if (tools.length === 0) return;
+  await trx('serverTools')
+    .insert(
+      tools.map((tool, position) => ({
+        serverId: row.id,
+        name: tool.name,
+        definition: JSON.stringify(tool),
+        hash: hashOfTool(tool),
+        position,
+        gone: false,
+      })),
+    )
+    .onConflict(['serverId', 'name'])
+    .merge(['definition', 'hash', 'position', 'gone']);
+}

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { serverNameSchema } from '../../mcp/names.ts';
+import { textSchema } from '../../names.ts';
+import { defineResource, optional, ownership, required, shown } from '../define.ts';
+
+/** Published by the worker that runs it, as an llm is; what starts it is known to that machine alone. */
+export const server = defineResource({
+  word: 'server',
+  plural: 'servers',
+  short: ['srv'],
+  about: 'an MCP server that a worker runs, whose tools projects have',
+  key: 'name',
+  naming: serverNameSchema,
+  fields: {
+    name: required(serverNameSchema),
+    description: optional(textSchema(2_000), ''),
+  },
+  server: {
+    info: z.object({ name: z.string(), version: z.string() }).nullable(),
+    tools: z.array(z.string()),
+  },
+  derived: {
+    status: z.enum(['active', 'inactive', 'hibernating']),
+    reason: z.string().nullable(),
+  },
+  filters: [],
+  may: { view: 'owner', create: 'everyone', edit: 'owner', delete: 'owner', run: 'owner' },
+  quota: { user: 100, all: 5_000 },
+  missing: 'server_not_found',
+  columns: [
+    shown('NAME', 'name'),
+    shown('STATUS', 'status'),
+    shown('TOOLS', 'tools', { as: 'list', spare: true }),
+    shown('OWNER', 'owner', { spare: true }),
+    shown('UPDATED', 'updatedAt', { as: 'ago', wide: true }),
+    shown('DESCRIPTION', 'description', { wide: true }),
+  ],
+  describe: [
+    shown('Name', 'name'),
+    shown('Description', 'description'),
+    shown('Status', 'status'),
+    shown('Reason', 'reason'),
+    shown('Program', 'info.name'),
+    shown('Version', 'info.version'),
+    shown('Tools', 'tools', { as: 'list' }),
+    ...ownership,
+  ],
+  backup: 'with',
+  example: { name: 'files', description: 'Files of the build machine' },
+});

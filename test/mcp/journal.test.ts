@@ -1,0 +1,46 @@
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { Journal } from '../../worker/mcp/journal.ts';
+
+describe('the journal of calls', () => {
+  let folder: string;
+  let path: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'journal-'));
+    path = join(folder, 'mcp', 'journal');
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  it('knows of each call what came of it, also once its worker is another process', () => {
+    const first = Journal.open(path, 1_000);
+    first.deliver('ran', 1_000);
+    first.deliver('lost', 1_000);
+    first.end('ran', { at: 1_001, outcome: '{"result":{"text":"déjà"}}' });
+    expect(first.look('ran')).to.deep.equal({ outcome: '{"result":{"text":"déjà"}}' });
+    first.close();
+    appendFileSync(path, '{"task":"torn","at":');
+    const second = Journal.open(path, 2_000);
+    expect(second.id).to.equal(first.id);
+    expect(second.look('ran')).to.deep.equal({ outcome: '{"result":{"text":"déjà"}}' });
+    expect(second.look('lost')).to.equal('delivered');
+    expect(second.look('torn')).to.equal(null);
+    second.deliver('next', 2_000);
+    second.end('next', { at: 2_000, outcome: 'x'.repeat(300_000) });
+    expect(second.look('next'), 'too large to be kept').to.equal('delivered');
+    second.close();
+    const later = Journal.open(path, 2_000 + 25 * 3_600_000);
+    expect(later.look('ran')).to.equal(null);
+    later.close();
+  });
+
+  it('that is none is another one: nobody takes its silence for a no', () => {
+    const first = Journal.open(path, 0);
+    first.close();
+    writeFileSync(path, 'garbage');
+    const second = Journal.open(path, 0);
+    expect(second.id).to.not.equal(first.id);
+    second.close();
+  });
+});

@@ -1,0 +1,67 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { hasTool } from '../../core/mcp/bindings.ts';
+import { exposedName } from '../../edge/mcp/exposed-name.ts';
+import { readSessionId, signSession } from '../../edge/mcp/session-id.ts';
+
+const alias = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/);
+
+describe('names of MCP tools', () => {
+  it('are what every provider of models takes, with what clients put before them, and always the same', () => {
+    const project = fc.stringMatching(/^[a-z0-9]{1,24}$/);
+    fc.assert(
+      fc.property(
+        project,
+        alias,
+        fc.string({ minLength: 1, maxLength: 256, unit: 'binary' }),
+        (p, a, tool) => {
+          const name = exposedName({ project: p, alias: a, tool });
+          expect(`mcp__${p}__${name}`).to.match(/^[A-Za-z0-9_-]{1,64}$/);
+          expect(exposedName({ project: p, alias: a, tool })).to.equal(name);
+        },
+      ),
+    );
+    const long = { project: 'demo', alias: 'grafana', tool: 'x'.repeat(70) };
+    expect(exposedName(long)).to.not.equal(exposedName({ ...long, tool: 'x'.repeat(71) }));
+    expect(exposedName({ project: 'demo', alias: 'grafana', tool: 'search' })).to.equal('grafana__search');
+  });
+
+  it('are filtered as a naive reading of the same globs says', () => {
+    const piece = fc.constantFrom('a', 'b', '*', '.', '_');
+    const glob = fc.array(piece, { minLength: 1, maxLength: 8 }).map((pieces) => pieces.join(''));
+    const text = fc.array(fc.constantFrom('a', 'b', '.', '_'), { maxLength: 10 }).map((all) => all.join(''));
+    const naive = (pattern: string, name: string): boolean =>
+      new RegExp(`^${pattern.replaceAll('.', '\\.').replaceAll('*', '.*')}$`).test(name);
+    fc.assert(
+      fc.property(glob, text, (pattern, name) => {
+        const binding = { server: 's', tools: { allow: [pattern] } };
+        expect(hasTool(binding, name)).to.equal(naive(pattern, name));
+        expect(hasTool({ server: 's', tools: { deny: [pattern] } }, name)).to.equal(!naive(pattern, name));
+      }),
+    );
+    expect(hasTool({ server: 's' }, 'anything')).to.equal(true);
+  });
+});
+
+describe('ids of MCP sessions', () => {
+  const session = { p: 'project', t: 'token', e: '2025-11-25' };
+  const now = Date.parse('2026-11-29');
+
+  it('are read back by who has the key, for a day', () => {
+    const id = signSession(session, 'key', now);
+    expect(readSessionId(id, 'key', now)).to.include(session);
+    expect(readSessionId(id, 'other', now)).to.equal(null);
+    expect(readSessionId(id, 'key', now + 25 * 3_600_000)).to.equal(null);
+    expect(signSession(session, 'key', now)).to.not.equal(id);
+  });
+
+  it('are none once a character is another one', () => {
+    const id = signSession(session, 'key', now);
+    fc.assert(
+      fc.property(fc.nat(id.length - 1), fc.stringMatching(/^[A-Za-z0-9_.-]$/), (at, letter) => {
+        fc.pre(id[at] !== letter);
+        expect(readSessionId(id.slice(0, at) + letter + id.slice(at + 1), 'key', now)).to.equal(null);
+      }),
+    );
+  });
+});

@@ -1,0 +1,84 @@
+/** A small MCP server over stdio, as hostile as its arguments ask: `--counter FILE`, `--die-in initialize`, `--banner`, `--orphan`, `--deaf`. */
+import { spawn } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+
+const options = process.argv.slice(2);
+const valueOf = (name) => (options.includes(name) ? options[options.indexOf(name) + 1] : undefined);
+const counter = valueOf('--counter');
+const has = (name) => options.includes(name);
+
+if (has('--banner')) process.stdout.write('\u001b[32mWelcome!\u001b[0m {not json}\n\n');
+if (has('--orphan')) {
+  // It stays, whatever its parent does, and holds the output open.
+  const code = "process.on('SIGTERM',()=>{});process.on('SIGHUP',()=>{});setInterval(()=>{},1000)";
+  const grandchild = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'inherit', 'inherit'] });
+  process.stderr.write(`grandchild ${grandchild.pid}\n`);
+}
+if (has('--deaf')) process.on('SIGTERM', () => undefined);
+
+const say = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
+const text = (value) => ({ content: [{ type: 'text', text: value }] });
+const object = (properties = {}) => ({ type: 'object', properties });
+
+const tools = [
+  { name: 'echo', description: 'Says it again\u200b', inputSchema: object({ message: { type: 'string' } }) },
+  { name: 'count', description: 'Counts one more', inputSchema: object({ ms: { type: 'number' } }) },
+  { name: 'env', description: 'Its environment', inputSchema: object() },
+  { name: 'stderr', description: 'Prints a line', inputSchema: object() },
+  { name: 'big', description: 'More than anybody takes', inputSchema: object() },
+  { name: 'exit', description: 'Ends the server', inputSchema: object() },
+  { name: 'wrong', description: 'Says that it failed', inputSchema: object() },
+  { name: 'a.b/c', description: 'Has an odd name', inputSchema: object() },
+];
+
+const waiting = new Map();
+
+const calls = {
+  echo: ({ message }) => text(String(message)),
+  env: () => text(JSON.stringify(process.env)),
+  stderr: () => (process.stderr.write(`token is ${process.env.TOKEN}\n`), text('printed')),
+  wrong: () => ({ ...text('It failed.'), isError: true }),
+  'a.b/c': () => text('odd'),
+};
+
+function call(id, { name, arguments: given = {} }) {
+  if (name === 'exit') return process.exit(3);
+  if (name === 'big') return process.stdout.write('x'.repeat(200 * 1024 * 1024));
+  if (name === 'count') {
+    if (counter) appendFileSync(counter, `${given.label ?? 'one'}\n`);
+    const end = () => {
+      waiting.delete(id);
+      say({ id, result: text('counted') });
+    };
+    waiting.set(id, setTimeout(end, given.ms ?? 0));
+    return;
+  }
+  const answer = calls[name];
+  if (!answer) return say({ id, error: { code: -32602, message: `Unknown tool: ${name}` } });
+  say({ id, result: answer(given) });
+}
+
+createInterface({ input: process.stdin }).on('line', (line) => {
+  const { id, method, params } = JSON.parse(line);
+  if (method === valueOf('--die-in')) {
+    process.stderr.write('cannot reach the database\n');
+    process.exit(7);
+  }
+  if (method === 'initialize')
+    say({
+      id,
+      result: {
+        protocolVersion: '2025-11-25',
+        capabilities: { tools: {} },
+        serverInfo: { name: 'fixture', version: '1.0.0' },
+      },
+    });
+  else if (method === 'tools/list') say({ id, result: { tools } });
+  else if (method === 'tools/call') call(id, params);
+  else if (method === 'ping') say({ id, result: {} });
+  else if (method === 'notifications/cancelled') {
+    process.stderr.write(`cancelled ${params.requestId}\n`);
+    clearTimeout(waiting.get(params.requestId));
+  }
+});

@@ -1,0 +1,173 @@
+import { execFileSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { pino } from 'pino';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { GroupGuard } from '../../worker/mcp/guard.ts';
+import { Supervised } from '../../worker/mcp/supervised.ts';
+import type { McpServerEntry } from '../../worker/sources/config-schema.ts';
+import { until } from '../support/system.ts';
+
+const everything = createRequire(import.meta.url).resolve(
+  '@modelcontextprotocol/server-everything/dist/index.js',
+);
+const fixture = fileURLToPath(new URL('server.mjs', import.meta.url));
+const log = pino({ level: 'silent' });
+const nobody = new AbortController().signal;
+
+interface Given {
+  signal?: AbortSignal;
+  message?: string;
+  ms?: number;
+}
+
+describe('an MCP server of a worker', function () {
+  this.timeout(20_000);
+  let home: string;
+  const begun: Supervised[] = [];
+  const guard = new GroupGuard();
+  before(() => {
+    home = mkdtempSync(join(tmpdir(), 'mcp-'));
+    mkdirSync(join(home, 'secrets'));
+    writeFileSync(join(home, 'secrets', 'github'), JSON.stringify({ token: 'very-secret-token' }));
+  });
+  after(async () => {
+    await Promise.all(begun.map((server) => server.stop()));
+    guard.end();
+    rmSync(home, { recursive: true });
+  });
+
+  const open = (options: readonly string[] = [], more: Partial<McpServerEntry> = {}): Supervised => {
+    const entry: McpServerEntry = {
+      ...{ name: 'fixture', command: process.execPath, args: [fixture, ...options], env: [], publish: true },
+      ...{ slots: 4, idleMinutes: 15, memoryMb: 1_024, startSeconds: 10, callSeconds: 10 },
+      ...more,
+    };
+    const server = new Supervised({
+      ...{ entry, guard, home, secretsAt: join(home, 'secrets'), clock: systemClock, log },
+      environment: { PATH: process.env['PATH'], HOME: home, REDIS_URL: 'redis://x', MCPCTL_TOKEN: 'secret' },
+      onTools: () => undefined,
+      onState: () => undefined,
+    });
+    begun.push(server);
+    return server;
+  };
+  const call = async (server: Supervised, name: string, { signal = nobody, ...given }: Given = {}) => {
+    const child = await server.ready(signal);
+    return await server.call(child, { method: 'tools/call', params: { name, arguments: given }, signal });
+  };
+  const why = async (work: Promise<unknown>): Promise<string> =>
+    await work.then(
+      () => 'nothing',
+      (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown)),
+    );
+  const groupOf = (pid: number): string[] =>
+    execFileSync('ps', ['-eo', 'pgid=,pid='], { encoding: 'utf8' })
+      .split('\n')
+      .filter((line) => line.trim().startsWith(`${String(pid)} `));
+
+  it('begins once for all who call it, and gives each their own answer', async () => {
+    const server = open(['--banner']);
+    const texts = Array.from({ length: 50 }, (_, n) => `message ${String(n)}`);
+    const answers = await Promise.all(texts.map((message) => call(server, 'echo', { message })));
+    expect(answers).to.deep.equal(texts.map((text) => ({ result: { content: [{ type: 'text', text }] } })));
+    expect(server.introduced?.tools.map(({ name }) => name)).to.include.members(['echo', 'a.b/c']);
+    expect(server.introduced?.info).to.deep.equal({ name: 'fixture', version: '1.0.0' });
+  });
+
+  it('may be one that people have', async () => {
+    const server = open([], { args: [everything, 'stdio'] });
+    expect(await call(server, 'echo', { message: 'hello' })).to.have.nested.property(
+      'result.content[0].text',
+      'Echo: hello',
+    );
+    expect(server.introduced?.tools.map(({ name }) => name)).to.include.members(['echo', 'get-env']);
+  });
+
+  it('sees of the worker nothing but where programs and its home are, and its secrets are shown to nobody', async () => {
+    const env = [
+      { name: 'PLAIN', value: 'x', optional: false },
+      { name: 'TOKEN', valueFrom: { secretRef: { name: 'github', key: 'token' } }, optional: false },
+      { name: 'ABSENT', valueFrom: { secretRef: { name: 'none', key: 'x' } }, optional: true },
+    ];
+    const server = open([], { env });
+    const child = await server.ready(nobody);
+    const answer = JSON.stringify(await call(server, 'env'));
+    const names = Object.keys(
+      JSON.parse(
+        (JSON.parse(answer) as { result: { content: [{ text: string }] } }).result.content[0].text,
+      ) as object,
+    );
+    expect(names).to.have.members(['PATH', 'HOME', 'PLAIN', 'TOKEN']);
+    expect(child.blank(answer)).to.include('[redacted:github]').and.not.include('very-secret');
+    await call(server, 'stderr');
+    await until(
+      () => Promise.resolve(child.stderr),
+      (text) => text.includes('token is'),
+    );
+    expect(child.stderr).to.include('token is [redacted:github]');
+    const without = open([], {
+      env: [{ name: 'T', valueFrom: { secretRef: { name: 'none', key: 'k' } }, optional: false }],
+    });
+    expect(await why(without.ready(nobody))).to.include("the secret 'none' has no key 'k' here");
+    expect(without.state).to.equal('failed');
+  });
+
+  it('that dies in its handshake says why at once', async () => {
+    const server = open(['--die-in', 'initialize']);
+    expect(await why(server.ready(nobody))).to.include('ended with code 7: cannot reach the database');
+    expect(server.state).to.equal('failed');
+    expect(await why(open([], { command: '/nowhere/server' }).ready(nobody))).to.include('ENOENT');
+  });
+
+  it('that ends in the middle of a call says so, and is there again for the next one', async () => {
+    const server = open();
+    expect(await why(call(server, 'exit'))).to.equal('it ended with code 3');
+    expect(await call(server, 'echo', { message: 'again' })).to.have.nested.property(
+      'result.content[0].text',
+      'again',
+    );
+  });
+
+  it('that prints without end is replaced, and nothing of it is held', async () => {
+    const server = open();
+    const first = (await server.ready(nobody)).pid;
+    const before = process.memoryUsage().rss;
+    expect(await why(call(server, 'big'))).to.include('larger than 10 MiB');
+    expect(process.memoryUsage().rss - before).to.be.below(60 * 1024 * 1024);
+    expect(await call(server, 'echo', { message: 'here' })).to.have.nested.property(
+      'result.content[0].text',
+      'here',
+    );
+    expect(server.pid).to.not.equal(first);
+  });
+
+  it('is told when nobody waits for a call any more', async () => {
+    const server = open();
+    const child = await server.ready(nobody);
+    const leaving = new AbortController();
+    const calling = why(call(server, 'count', { ms: 60_000, signal: leaving.signal }));
+    await until(
+      () => Promise.resolve(child.open),
+      (open) => open === 1,
+    );
+    leaving.abort();
+    expect(await calling).to.equal('Nobody waits for it.');
+    await until(
+      () => Promise.resolve(child.stderr),
+      (text) => text.includes('cancelled'),
+    );
+  });
+
+  it('leaves nothing behind that it has started, though that hears no signal', async () => {
+    const server = open(['--orphan', '--deaf']);
+    const pid = (await server.ready(nobody)).pid ?? 0;
+    expect(groupOf(pid)).to.have.lengthOf(2);
+    await server.stop();
+    expect(groupOf(pid)).to.deep.equal([]);
+  });
+});

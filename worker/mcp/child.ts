@@ -1,0 +1,236 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { z } from 'zod';
+import { shownInLine } from '../../core/names.ts';
+import { storableSentence } from '../../core/text/storable.ts';
+import type { GroupGuard } from './guard.ts';
+import { Lines } from './lines.ts';
+import { stopGroup } from './stop-group.ts';
+
+/** Why a request to a child came to no answer; `sent`: it may have done what was asked. */
+export class ChildFailure extends Error {
+  readonly code: 'gone' | 'timeout' | 'too_large' | 'aborted';
+  readonly sent: boolean;
+
+  constructor(code: ChildFailure['code'], message: string, sent: boolean) {
+    super(message);
+    this.code = code;
+    this.sent = sent;
+  }
+}
+
+/** As JSON-RPC has it: a result, or an error of the server's own. */
+export type Answered = { result: unknown } | { error: { code: number; message: string; data?: unknown } };
+
+export interface ChildOptions {
+  command: string;
+  args: readonly string[];
+  cwd: string | undefined;
+  env: Readonly<Record<string, string>>;
+  /** Values that are shown to nobody, by the name that is shown in their place. */
+  secrets: ReadonlyMap<string, string>;
+  guard: GroupGuard;
+  onExit: (why: string) => void;
+  /** Its tools have changed, it says. */
+  onToolsChanged: () => void;
+}
+
+const MOST_LINE_BYTES = 10 * 1024 * 1024;
+const MOST_STDERR_BYTES = 64 * 1024;
+/** Requests that wait in one child: the slots of its member are far fewer. */
+const MOST_OPEN = 1_024;
+const STOP = { closeMs: 2_000, termMs: 3_000 } as const;
+
+const messageSchema = z.looseObject({
+  jsonrpc: z.literal('2.0'),
+  id: z.union([z.number(), z.string(), z.null()]).optional(),
+  method: z.string().optional(),
+  result: z.unknown().optional(),
+  error: z.looseObject({ code: z.number(), message: z.string(), data: z.unknown().optional() }).optional(),
+});
+
+interface Waiting {
+  resolve: (answer: Answered) => void;
+  reject: (failure: ChildFailure) => void;
+}
+
+/**
+ * One running process that speaks MCP over its input and output, in a group of its own. Numbers are this side's alone, so
+ * that no two callers can be given each other's answers. What it prints that is no message is passed over.
+ */
+export class Child {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #options: ChildOptions;
+  readonly #waiting = new Map<number, Waiting>();
+  #next = 1;
+  #stderr = '';
+  #gone: string | undefined;
+  #tooLarge = false;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: ChildOptions) {
+    this.#options = options;
+    const { command, args, cwd, env, guard } = options;
+    const child = spawn(command, [...args], { detached: true, shell: false, stdio: 'pipe', env, cwd });
+    this.#process = child;
+    const { pid } = child;
+    child.once('error', (thrown: NodeJS.ErrnoException) =>
+      this.#ended(`could not be started (${thrown.code ?? 'unknown'})`),
+    );
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.on('error', () => undefined); // 'exit' follows
+    if (pid !== undefined) guard.watch(pid);
+    child.once('exit', (code, signal) =>
+      this.#ended(signal === null ? `ended with code ${String(code)}` : `was ended by ${signal}`),
+    );
+    const lines = new Lines({
+      most: MOST_LINE_BYTES,
+      onLine: (line) => this.#hear(line),
+      onTooLong: () => this.#overflow(),
+    });
+    child.stdout.on('data', (piece: Buffer) => lines.push(piece));
+    child.stderr.on('data', (piece: Buffer) => {
+      this.#stderr = (this.#stderr + piece.toString('utf8')).slice(-MOST_STDERR_BYTES);
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  get isGone(): boolean {
+    return this.#gone !== undefined || this.#stopping !== undefined;
+  }
+
+  /** How many requests wait for it. */
+  get open(): number {
+    return this.#waiting.size;
+  }
+
+  /** What it printed beside its messages, its secrets blanked. */
+  get stderr(): string {
+    return this.blank(this.#stderr);
+  }
+
+  /** The last line of it, fit to be shown; empty where there is none. */
+  get lastWords(): string {
+    const line = this.stderr.trimEnd().split('\n').at(-1) ?? '';
+    return storableSentence(shownInLine(line), 300);
+  }
+
+  /** A text with the values of its secrets taken out. */
+  blank(text: string): string {
+    let blanked = text;
+    for (const [value, name] of this.#options.secrets)
+      blanked = blanked.replaceAll(value, `[redacted:${name}]`);
+    return blanked;
+  }
+
+  /** @throws ChildFailure, also after `withinMs`, or when `signal` aborts: then the child is told that nobody waits. */
+  request(
+    method: string,
+    params: object,
+    { withinMs, signal }: { withinMs: number; signal: AbortSignal },
+  ): Promise<Answered> {
+    if (signal.aborted) return Promise.reject(new ChildFailure('aborted', 'Nobody waits for it.', false));
+    if (this.isGone || this.#waiting.size >= MOST_OPEN)
+      return Promise.reject(new ChildFailure('gone', this.#gone ?? 'it takes no more requests now', false));
+    const id = this.#next++;
+    return new Promise<Answered>((resolve, reject) => {
+      const over = (): void => {
+        clearTimeout(late);
+        signal.removeEventListener('abort', onAbort);
+        this.#waiting.delete(id);
+      };
+      const giveUp = (failure: ChildFailure): void => {
+        over();
+        this.notify('notifications/cancelled', { requestId: id, reason: failure.message });
+        reject(failure);
+      };
+      const onAbort = (): void => giveUp(new ChildFailure('aborted', 'Nobody waits for it.', true));
+      const late = setTimeout(() => {
+        const seconds = String(Math.round(withinMs / 1_000));
+        giveUp(new ChildFailure('timeout', `it did not answer within ${seconds} seconds`, true));
+      }, withinMs);
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.set(id, {
+        resolve: (answer) => {
+          over();
+          resolve(answer);
+        },
+        reject: (failure) => {
+          over();
+          reject(failure);
+        },
+      });
+      this.#write({ jsonrpc: '2.0', id, method, params });
+    });
+  }
+
+  notify(method: string, params: object): void {
+    if (!this.isGone) this.#write({ jsonrpc: '2.0', method, params });
+  }
+
+  /** Closes its input, then ends its group; resolves when nobody of it is left. */
+  stop(): Promise<void> {
+    return (this.#stopping ??= this.#stop());
+  }
+
+  async #stop(): Promise<void> {
+    const { pid } = this.#process;
+    this.#process.stdin.end();
+    if (pid === undefined) return;
+    await stopGroup(pid, STOP);
+    this.#options.guard.forget(pid);
+    this.#ended('was stopped');
+  }
+
+  #write(message: object): void {
+    this.#process.stdin.write(`${JSON.stringify(message)}\n`);
+  }
+
+  #hear(line: string): void {
+    let json: unknown;
+    try {
+      json = JSON.parse(line);
+    } catch {
+      return; // a banner
+    }
+    const parsed = messageSchema.safeParse(json);
+    if (!parsed.success) return;
+    const { id, method, result, error } = parsed.data;
+    if (method !== undefined) return this.#asked(method, id);
+    const waiting = typeof id === 'number' ? this.#waiting.get(id) : undefined;
+    if (!waiting) return;
+    waiting.resolve(error ? { error } : { result });
+  }
+
+  /** It may ask nothing of us: it was told of no capabilities. */
+  #asked(method: string, id: number | string | null | undefined): void {
+    if (method === 'notifications/tools/list_changed') return this.#options.onToolsChanged();
+    if (id === undefined || id === null) return;
+    const answer =
+      method === 'ping' ? { result: {} } : { error: { code: -32601, message: 'Method not found' } };
+    this.#write({ jsonrpc: '2.0', id, ...answer });
+  }
+
+  #overflow(): void {
+    this.#tooLarge = true;
+    this.#failAll(new ChildFailure('too_large', 'its answer is larger than 10 MiB', true));
+    this.#process.stdout.destroy();
+    void this.stop();
+  }
+
+  #ended(how: string): void {
+    if (this.#gone !== undefined) return;
+    const { lastWords } = this;
+    this.#gone = this.#tooLarge ? 'printed a line larger than 10 MiB' : how;
+    const why = lastWords === '' ? this.#gone : `${this.#gone}: ${lastWords}`;
+    this.#failAll(new ChildFailure('gone', `it ${why}`, true));
+    // What it started and left behind goes too.
+    if (this.#stopping === undefined) void this.stop();
+    this.#options.onExit(why);
+  }
+
+  #failAll(failure: ChildFailure): void {
+    for (const { reject } of [...this.#waiting.values()]) reject(failure);
+  }
+}

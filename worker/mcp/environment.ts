@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { McpctlError } from '../../core/errors.ts';
+import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
+import { jsonFile } from '../sources/json-file.ts';
+import type { McpServerEntry } from '../sources/config-schema.ts';
+
+/** What of the worker's own environment a child may see; nothing else of it. */
+const passedOn = /^(PATH|HOME|TMPDIR|LANG|LC_[A-Z]+|TZ|USER)$/;
+/** Shorter ones would blank what is no secret. */
+const LEAST_SECRET = 8;
+
+const secretSchema = z.record(z.string(), z.string());
+
+export interface ChildEnvironment {
+  env: Record<string, string>;
+  /** Secret values, and what is shown in place of each. */
+  secrets: ReadonlyMap<string, string>;
+}
+
+/**
+ * A child's environment, made anew at each start: what is declared, and a little of the worker's. Secrets are read from
+ * files of this machine, `<home>/secrets/<name>`.
+ * @throws McpctlError `mcp_server_down` naming what is missing, and never a value.
+ */
+export function childEnvironment(
+  { env: declared }: Pick<McpServerEntry, 'env'>,
+  { own, secretsAt }: { own: Readonly<Record<string, string | undefined>>; secretsAt: string },
+): ChildEnvironment {
+  const env: Record<string, string> = {};
+  const secrets = new Map<string, string>();
+  for (const [name, value] of Object.entries(own))
+    if (value !== undefined && passedOn.test(name)) env[name] = value;
+  for (const { name, value, valueFrom, optional } of declared) {
+    const resolved = valueFrom ? secretOf(secretsAt, valueFrom.secretRef) : value;
+    if (resolved === undefined) {
+      if (optional || !valueFrom) continue;
+      const { secretRef } = valueFrom;
+      throw new McpctlError(
+        'mcp_server_down',
+        `the secret '${secretRef.name}' has no key '${secretRef.key}' here, which ${name} is to be`,
+      );
+    }
+    env[name] = resolved;
+    if (valueFrom && resolved.length >= LEAST_SECRET) secrets.set(resolved, valueFrom.secretRef.name);
+  }
+  return { env, secrets };
+}
+
+function secretOf(folder: string, { name, key }: { name: string; key: string }): string | undefined {
+  try {
+    const read = secretSchema.safeParse(jsonFile(readPlainFile(join(folder, name)), name));
+    return read.success && Object.hasOwn(read.data, key) ? read.data[key] : undefined;
+  } catch {
+    return undefined; // what is wrong with it may be a part of it
+  }
+}

@@ -1,0 +1,103 @@
+import { join } from 'node:path';
+import { MCP_TYPE, poolOfServer } from '../../core/mcp/names.ts';
+import type { ToolsReport } from '../../core/mcp/tools.ts';
+import { Slots } from '../../core/member/slots.ts';
+import type { Bus } from '../../core/runtime/bus.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import type { Opened } from '../backends/open-providers.ts';
+import type { McpServerEntry } from '../sources/config-schema.ts';
+import { Gate } from '../work/gate.ts';
+import { GroupGuard } from './guard.ts';
+import { Journal } from './journal.ts';
+import { McpProvider } from './provider.ts';
+import { Supervised } from './supervised.ts';
+
+/** The MCP servers of this machine, while it runs them. */
+export interface McpServers {
+  /** Each as a member of its own pool. */
+  opened: readonly Opened[];
+  /** Begins to run them. @param onTools is told of each whose tools are known, or are others now. */
+  begin(onTools: (server: string) => void): void;
+  /** What is known of the tools of one; null before it has ever told. */
+  report(server: string): Omit<ToolsReport, 'providerSessionId'> | null;
+  /** Ends all of them, with what they have started. */
+  stop(): Promise<void>;
+}
+
+export interface McpServersDeps {
+  home: string;
+  environment: Readonly<Record<string, string | undefined>>;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+}
+
+interface Shared extends McpServersDeps {
+  guard: GroupGuard;
+  journal: Journal;
+}
+
+interface Server {
+  supervised: Supervised;
+  opened: Opened;
+}
+
+/** @throws the file system's error where the journal cannot be kept: then nothing is run. */
+export function openServers(entries: readonly McpServerEntry[], deps: McpServersDeps): McpServers {
+  const guard = new GroupGuard();
+  const journal = Journal.open(join(deps.home, 'mcp', 'journal'), deps.clock.now());
+  let tell: (server: string) => void = () => undefined;
+  const onTools = (server: string): void => tell(server);
+  const servers = entries.map((entry) => openServer(entry, { ...deps, guard, journal }, onTools));
+  return {
+    opened: servers.map(({ opened }) => opened),
+    begin(told) {
+      tell = told;
+      for (const { supervised } of servers) supervised.begin();
+    },
+    report(server) {
+      const introduced = servers.find(({ supervised }) => supervised.name === server)?.supervised.introduced;
+      if (!introduced) return null;
+      return { server, journal: journal.id, info: introduced.info, tools: [...introduced.tools] };
+    },
+    async stop() {
+      await Promise.all(servers.map(({ supervised }) => supervised.stop()));
+      guard.end();
+      journal.close();
+    },
+  };
+}
+
+function openServer(
+  entry: McpServerEntry,
+  { journal, bus, ...deps }: Shared,
+  onTools: (server: string) => void,
+): Server {
+  const name = poolOfServer(entry.name);
+  const { clock } = deps;
+  const supervised: Supervised = new Supervised({
+    ...deps,
+    entry,
+    secretsAt: join(deps.home, 'secrets'),
+    onTools: () => onTools(entry.name),
+    onState: () => {
+      if (supervised.reason === null) gate.relisted();
+      else gate.unlisted(supervised.reason);
+    },
+  });
+  const provider = new McpProvider({ name, supervised, journal, clock });
+  const gate = new Gate({ bus, clock, llm: name, isAvailable: () => provider.isAvailable() });
+  const configured = {
+    name,
+    type: MCP_TYPE,
+    backend: name,
+    model: MCP_TYPE,
+    maxConcurrency: entry.slots,
+    concurrencyStated: true,
+    stallMs: entry.callSeconds * 1_000,
+  };
+  const learnt = { capabilities: { operations: [] } }; // no llm: nobody's chat goes there
+  const opened = { configured, provider, gate, slots: new Slots(entry.slots), slotGroup: name, learnt };
+  return { supervised, opened };
+}

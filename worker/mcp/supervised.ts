@@ -1,0 +1,312 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import type { ServerTool } from '../../core/mcp/tools.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import { ownPackage } from '../../core/runtime/files/own-package.ts';
+import type { McpServerEntry } from '../sources/config-schema.ts';
+import { Child, ChildFailure, type Answered } from './child.ts';
+import { childEnvironment } from './environment.ts';
+import type { GroupGuard } from './guard.ts';
+import { listTools } from './tool-list.ts';
+
+export interface SupervisedDeps {
+  entry: McpServerEntry;
+  guard: GroupGuard;
+  /** The worker's own environment. */
+  environment: Readonly<Record<string, string | undefined>>;
+  /** The folder of this machine's secrets. */
+  secretsAt: string;
+  /** The folder of the worker's home: a relative `cwd` is in it. */
+  home: string;
+  clock: Clock;
+  log: Log;
+  /** Its tools are known, or are others now. */
+  onTools: () => void;
+  /** It cannot be started, or can again. */
+  onState: () => void;
+}
+
+/** `asleep`: it runs when it is called. `failed`: it would not start, and is tried again at a time that is set. */
+export type ServerState = 'asleep' | 'starting' | 'ready' | 'failed' | 'stopped';
+
+export interface Introduced {
+  info: { name: string; version: string };
+  tools: readonly ServerTool[];
+}
+
+const PROTOCOL = '2025-11-25';
+const FIRST_MS = 1_000;
+const LONGEST_MS = 60_000;
+/** So long ready, and what failed before is forgotten. */
+const STEADY_MS = 60_000;
+/** So many failures within that time, and it is tried seldom. */
+const CRASHES = 5;
+const CRASHES_WITHIN_MS = 10 * 60_000;
+const SELDOM_MS = 5 * 60_000;
+/** A caller waits so long for the next try; else it is told why there is none. */
+const WAITED_FOR_MS = 5_000;
+const LOOK_MS = 5_000;
+const PING_EVERY_MS = 30_000;
+const PING_WITHIN_MS = 10_000;
+const LIST_WITHIN_MS = 30_000;
+
+const initializedSchema = z.looseObject({
+  protocolVersion: z.string(),
+  capabilities: z.looseObject({}).default({}),
+  serverInfo: z
+    .looseObject({ name: z.string(), version: z.string() })
+    .catch({ name: 'unknown', version: 'unknown' }),
+});
+
+/**
+ * One MCP server of this machine: at most one process of it at a time, begun by who calls it, ended when nobody has for a
+ * while, and begun again with growing patience when it ends by itself.
+ */
+export class Supervised {
+  readonly name: string;
+  readonly #deps: SupervisedDeps;
+  readonly #over = new AbortController();
+  #child: Child | undefined;
+  #starting: Promise<Child> | undefined;
+  #introduced: Introduced | null = null;
+  #state: ServerState = 'asleep';
+  #reason: string | null = null;
+  #readySince = 0;
+  #usedAt = 0;
+  #pingedAt = 0;
+  #failures: number[] = [];
+  #inARow = 0;
+  #nextTry = 0;
+  #look: NodeJS.Timeout | undefined;
+  #stops = new Set<Promise<void>>();
+
+  constructor(deps: SupervisedDeps) {
+    this.name = deps.entry.name;
+    this.#deps = deps;
+  }
+
+  get state(): ServerState {
+    return this.#state;
+  }
+
+  /** Why it is not there, as a sentence; null while it is. */
+  get reason(): string | null {
+    return this.#reason;
+  }
+
+  get introduced(): Introduced | null {
+    return this.#introduced;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Starts it once, to learn what it has, and looks after it from then on. Never throws. */
+  begin(): void {
+    this.#look = setInterval(() => this.#lookAfter(), LOOK_MS);
+    void this.ready(this.#over.signal).catch(() => undefined); // its state says why
+  }
+
+  /** The process, started where it is not there; those who wait for it wait for one start. @throws McpctlError `mcp_server_down` why not. */
+  async ready(signal: AbortSignal): Promise<Child> {
+    if (this.#over.signal.aborted) throw new McpctlError('mcp_server_down', 'the worker stops');
+    this.#usedAt = this.#now;
+    if (this.#child && !this.#child.isGone && this.#state === 'ready') return this.#child;
+    const waitMs = this.#nextTry - this.#now;
+    if (!this.#starting && waitMs > WAITED_FOR_MS)
+      throw new McpctlError('mcp_server_down', this.#reason ?? 'it does not start');
+    if (!this.#starting && waitMs > 0) await pause(waitMs, signal);
+    if (signal.aborted) throw new McpctlError('mcp_server_down', 'nobody waits for it any more');
+    this.#starting ??= this.#start().finally(() => (this.#starting = undefined));
+    return await unlessAborted(this.#starting, signal);
+  }
+
+  /** One request of a caller. @throws ChildFailure */
+  async call(
+    child: Child,
+    { method, params, signal }: { method: string; params: object; signal: AbortSignal },
+  ): Promise<Answered> {
+    try {
+      return await child.request(method, params, { withinMs: this.#deps.entry.callSeconds * 1_000, signal });
+    } finally {
+      this.#usedAt = this.#now;
+    }
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#look);
+    this.#over.abort();
+    await this.#starting?.catch(() => undefined);
+    this.#sleep('stopped');
+    await Promise.all(this.#stops);
+  }
+
+  get #now(): number {
+    return this.#deps.clock.elapsed();
+  }
+
+  async #start(): Promise<Child> {
+    // One of it, ever: who ends is waited for.
+    await Promise.all(this.#stops);
+    const { entry, log } = this.#deps;
+    this.#state = 'starting';
+    const withinMs = entry.startSeconds * 1_000;
+    let child: Child | undefined;
+    try {
+      child = this.#spawn();
+      this.#child = child;
+      const how = { withinMs, signal: this.#over.signal };
+      const introduced = await introduce(child, how);
+      this.#introduced = introduced;
+    } catch (thrown) {
+      if (child) this.#end(child);
+      this.#failed(this.#over.signal.aborted ? 'the worker stops' : messageOf(thrown));
+      throw new McpctlError('mcp_server_down', this.#reason ?? 'it does not start', { cause: thrown });
+    }
+    this.#state = 'ready';
+    this.#reason = null;
+    this.#readySince = this.#usedAt = this.#pingedAt = this.#now;
+    log.info({ server: this.name, tools: this.#introduced.tools.length }, 'an MCP server runs');
+    this.#deps.onTools();
+    this.#deps.onState();
+    return child;
+  }
+
+  #spawn(): Child {
+    const { entry, guard, environment, secretsAt, home } = this.#deps;
+    const { env, secrets } = childEnvironment(entry, { own: environment, secretsAt });
+    const child: Child = new Child({
+      command: entry.command,
+      args: entry.args,
+      cwd: entry.cwd ?? home,
+      env,
+      secrets,
+      guard,
+      onExit: (why) => this.#exited(child, why),
+      onToolsChanged: () => void this.#relist(child),
+    });
+    return child;
+  }
+
+  /** It has ended by itself, while it was not asked to. */
+  #exited(child: Child, why: string): void {
+    if (child !== this.#child) return;
+    const wasReady = this.#state === 'ready';
+    this.#end(child);
+    if (wasReady) this.#failed(`it ${why}`);
+  }
+
+  #failed(why: string): void {
+    if (this.#over.signal.aborted) return;
+    const now = this.#now;
+    if (this.#readySince > 0 && now - this.#readySince > STEADY_MS) this.#inARow = 0;
+    this.#readySince = 0;
+    this.#failures = [...this.#failures.filter((at) => now - at < CRASHES_WITHIN_MS), now].slice(-CRASHES);
+    const loops = this.#failures.length >= CRASHES;
+    const backoff = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(this.#inARow, 10));
+    const waitMs = loops ? SELDOM_MS : backoff * (0.5 + this.#deps.clock.random() / 2);
+    this.#inARow += 1;
+    this.#nextTry = now + waitMs;
+    this.#state = 'failed';
+    const again = `tried again in ${String(Math.max(1, Math.round(waitMs / 1_000)))} s`;
+    this.#reason = `${loops ? 'crash_loop: ' : ''}${why} (${again})`;
+    this.#deps.log.warn({ server: this.name, why, waitMs: Math.round(waitMs) }, 'an MCP server does not run');
+    this.#deps.onState();
+  }
+
+  #lookAfter(): void {
+    const now = this.#now;
+    if (this.#state === 'failed' && !this.#starting && now >= this.#nextTry) {
+      void this.ready(this.#over.signal).catch(() => undefined); // its state says why
+      return;
+    }
+    const child = this.#child;
+    if (this.#state !== 'ready' || !child) return;
+    const { idleMinutes, memoryMb } = this.#deps.entry;
+    const idleMs = idleMinutes * 60_000;
+    if (child.open === 0 && now - this.#usedAt > idleMs) return this.#sleep('asleep');
+    const bytes = memoryOf(child.pid);
+    if (bytes !== null && bytes > memoryMb * 1024 * 1024) {
+      this.#end(child);
+      return this.#failed(`it used more than ${String(memoryMb)} MiB of memory`);
+    }
+    if (child.open === 0 && now - this.#pingedAt > PING_EVERY_MS) void this.#ping(child);
+  }
+
+  async #ping(child: Child): Promise<void> {
+    this.#pingedAt = this.#now;
+    try {
+      await child.request('ping', {}, { withinMs: PING_WITHIN_MS, signal: this.#over.signal });
+    } catch (thrown) {
+      if (!(thrown instanceof ChildFailure) || thrown.code !== 'timeout' || child !== this.#child) return;
+      this.#end(child);
+      this.#failed('it no longer answered');
+    }
+  }
+
+  async #relist(child: Child): Promise<void> {
+    const introduced = this.#introduced;
+    if (child !== this.#child || !introduced) return;
+    try {
+      const tools = await listTools(child, { withinMs: LIST_WITHIN_MS, signal: this.#over.signal });
+      this.#introduced = { ...introduced, tools };
+      this.#deps.onTools();
+    } catch (thrown) {
+      this.#deps.log.warn({ server: this.name, why: messageOf(thrown) }, 'changed tools could not be listed');
+    }
+  }
+
+  #sleep(as: 'asleep' | 'stopped'): void {
+    const child = this.#child;
+    this.#state = as;
+    if (child) this.#end(child);
+  }
+
+  #end(child: Child): void {
+    if (this.#child === child) this.#child = undefined;
+    const stopping = child.stop().finally(() => this.#stops.delete(stopping));
+    this.#stops.add(stopping);
+  }
+}
+
+/** @throws ChildFailure, Error saying why it came to nothing. */
+async function introduce(child: Child, how: { withinMs: number; signal: AbortSignal }): Promise<Introduced> {
+  const answer = await child.request(
+    'initialize',
+    {
+      protocolVersion: PROTOCOL,
+      capabilities: {}, // nobody is there whom it could ask
+      clientInfo: { name: 'mcpctl', version: ownPackage().version },
+    },
+    how,
+  );
+  if ('error' in answer)
+    throw new McpctlError('mcp_server_down', `it refused to begin: ${child.blank(answer.error.message)}`);
+  const { capabilities, serverInfo } = initializedSchema.parse(answer.result);
+  child.notify('notifications/initialized', {});
+  const info = { name: serverInfo.name.slice(0, 256), version: serverInfo.version.slice(0, 128) };
+  return { info, tools: 'tools' in capabilities ? await listTools(child, how) : [] };
+}
+
+/** Resident bytes of a process; null where the system does not say. */
+function memoryOf(pid: number | undefined): number | null {
+  if (pid === undefined) return null;
+  try {
+    const pages = Number(readFileSync(`/proc/${String(pid)}/statm`, 'utf8').split(' ')[1]);
+    return Number.isFinite(pages) ? pages * 4_096 : null;
+  } catch {
+    return null;
+  }
+}
+
+/** It goes on by itself. @throws McpctlError `mcp_server_down` when nobody waits for it any more. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(new McpctlError('mcp_server_down', 'nobody waits for it any more'));
+    signal.addEventListener('abort', abort, { once: true });
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

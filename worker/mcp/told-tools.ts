@@ -1,0 +1,82 @@
+import { messageOf } from '../../core/errors.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import type { EdgeClient } from '../edge-client.ts';
+import type { McpServers } from './open-servers.ts';
+
+export interface ToldToolsDeps {
+  servers: Pick<McpServers, 'opened' | 'report'>;
+  edge: EdgeClient;
+  clock: Clock;
+  log: Log;
+}
+
+const AGAIN_MS = 5_000;
+
+/** Tells the edge what tools this machine's servers have, until it has heard of each: lists are made of that, there. */
+export class ToldTools {
+  readonly #deps: ToldToolsDeps;
+  readonly #unsaid = new Set<string>();
+  readonly #known = new Set<string>();
+  readonly #stopping = new AbortController();
+  #session: string | null = null;
+  #saying = false;
+
+  constructor(deps: ToldToolsDeps) {
+    this.#deps = deps;
+  }
+
+  /** The tools of that server are known, or are others now. */
+  changed(server: string): void {
+    this.#known.add(server);
+    this.#unsaid.add(server);
+    this.#kick();
+  }
+
+  /** The rows are there: what is known is said again, as they may be new. */
+  registered(session: string): void {
+    this.#session = session;
+    for (const server of this.#known) this.#unsaid.add(server);
+    this.#kick();
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  #kick(): void {
+    if (this.#saying || this.#session === null) return;
+    this.#saying = true;
+    void this.#say().finally(() => (this.#saying = false));
+  }
+
+  async #say(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted && this.#unsaid.size > 0) {
+      const [server] = this.#unsaid;
+      if (server === undefined) return;
+      this.#unsaid.delete(server);
+      if (await this.#tell(server)) continue;
+      this.#unsaid.add(server);
+      await pause(AGAIN_MS * (0.5 + this.#deps.clock.random() / 2), signal);
+    }
+  }
+
+  /** @returns whether there is nothing more to say of it now. */
+  async #tell(server: string): Promise<boolean> {
+    const { servers, edge, log } = this.#deps;
+    const report = servers.report(server);
+    if (report === null) return true;
+    try {
+      const body = { providerSessionId: this.#session, ...report };
+      const { status } = await edge.post('_provider-tools', body);
+      if (status < 300) return true;
+      log.warn({ server, status }, 'the edge does not take what tools an MCP server has');
+      // An edge that knows no tools, or knows better: the next registration tells again.
+      return status < 500 && status !== 429;
+    } catch (thrown) {
+      log.debug({ server, why: messageOf(thrown) }, 'what tools an MCP server has could not be told yet');
+      return false;
+    }
+  }
+}
