@@ -4,8 +4,8 @@ import { z } from 'zod';
 export const serverNameSchema = z
   .string()
   .regex(
-    /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/,
-    'a name of a server is 1 to 32 of a-z 0-9 - and begins and ends with a letter or digit',
+    /^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$/,
+    'a name of a server is 1 to 48 of a-z 0-9 - and begins and ends with a letter or digit',
   );
 
 /** Where a server's calls wait: the pool that its worker is the member of. Llms and servers share one space of names. */

@@ -1,7 +1,7 @@
 import { can, type Actor } from '../../core/access.ts';
 import type { Candidate, ExplainView } from '../../core/task/explain.ts';
 import type { LiveLlm, LivePool } from '../../core/flow/alive/liveness.ts';
-import type { Operation } from '../../core/llm.ts';
+import type { TaskOperation } from '../../core/llm.ts';
 import { unfitFor } from '../../core/member/fit.ts';
 import type { TaskView } from '../../core/task/task.ts';
 
@@ -47,7 +47,8 @@ const cannot: Readonly<Record<string, string>> = {
   vision: 'Its model cannot see pictures.',
 };
 
-const fitted = (member: LiveLlm, operation: Operation): Verdict => {
+const fitted = (member: LiveLlm, operation: TaskOperation): Verdict => {
+  if (operation === 'mcp') return standing(member);
   // Chat stands in for what is translated to it (docs/translation.md).
   const needs = { operation, tools: false, vision: false, tokenIds: false, aboutTokens: 0 };
   const chat = { ...needs, operation: 'chat' as const };
