@@ -62,10 +62,7 @@ export const catalogue = {
   },
   forbidden: { ...refused, message: 'Your token does not allow this.' },
   escalation: { ...refused, message: 'Nobody gives or takes a right that they lack themselves.' },
-  origin_not_allowed: {
-    ...refused,
-    message: 'Pages of this origin may not call MCP here; the operator names those that may in MCPCTL_CORS_ORIGINS.',
-  },
+  origin_not_allowed: { ...refused, message: 'No page of this origin: see MCPCTL_CORS_ORIGINS.' },
   host_not_allowed: {
     ...refused,
     message: 'This Host header is not served here; add it to MCPCTL_ALLOWED_HOSTS.',
@@ -77,10 +74,7 @@ export const catalogue = {
   token_not_found: { ...missing, message: 'There is no token of that name or id.' },
   project_not_found: { ...missing, message: 'There is no project of that name.' },
   server_not_found: { ...missing, message: 'There is no MCP server of that name.' },
-  mcp_session_not_found: {
-    ...missing,
-    message: 'There is no such MCP session; initialize a new one, without its id.',
-  },
+  mcp_session_not_found: { ...missing, message: 'No such MCP session; initialize again, without its id.' },
   agent_not_found: { ...missing, message: 'There is no agent of that name.' },
   thread_not_found: { ...missing, message: 'There is no thread with that id, or no such turn in it.' },
   prompt_not_found: { ...missing, message: 'There is no prompt of that id or name.' },
@@ -228,25 +222,10 @@ export const catalogue = {
     ...lasting,
     message: 'Three workers died while they ran this task; it is not tried again.',
   },
-  outcome_unknown: {
-    status: 502,
-    ...server,
-    retryable: false,
-    message: 'What became of the call is not known, and it is not run again; look before you repeat it.',
-  },
+  outcome_unknown: { status: 502, ...server, retryable: false, message: 'Nobody knows how the call ended.' },
   result_too_large: { status: 502, ...server, retryable: false, message: 'The tool answered with too much.' },
-  mcp_server_failed: {
-    status: 502,
-    ...server,
-    retryable: false,
-    message: 'The MCP server answered in no form that is known.',
-  },
-  mcp_server_down: {
-    status: 503,
-    ...server,
-    retryable: true,
-    message: 'The MCP server does not run now; its owner sees why in "mcplocal status".',
-  },
+  mcp_server_failed: { status: 502, ...server, retryable: false, message: 'The MCP server broke MCP.' },
+  mcp_server_down: { status: 503, ...server, retryable: true, message: 'The MCP server does not run now.' },
   shutting_down: {
     status: 503,
     ...server,

@@ -125,14 +125,6 @@ const rules: Record<string, Rule> = {
     }),
   },
   'POST /llms/_provider-heartbeat': { of: itsWorker, body: session },
-  'POST /llms/_provider-tools': {
-    // It has published an llm, and no MCP server: there is none whose tools it could tell.
-    of: () => 404,
-    body: (w) => ({
-      ...{ ...session(w), server: 'files', journal: w.session, tools: [] },
-      info: { name: 'files', version: '1' },
-    }),
-  },
   'POST /llms/_provider-goodbye': { of: everybody, body: session },
   'GET /llms/_provider-stream': {
     of: itsWorker,

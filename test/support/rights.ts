@@ -58,6 +58,14 @@ export function resourceRules(): Record<string, ResourceRule> {
     body: () => ({ documents: [{ resource: 'project', name: `n-${randomUUID()}` }] }),
   };
   const rules: Record<string, ResourceRule> = {
+    // No session of theirs has published a server whose tools it could tell.
+    'POST /llms/_provider-tools': {
+      of: () => 404,
+      body: () => ({
+        ...{ providerSessionId: randomUUID(), journal: randomUUID(), server: 'files', tools: [] },
+        info: { name: 'files', version: '1' },
+      }),
+    },
     'POST /agents/{name}/compose': compose,
     'POST /apply': apply,
     'PUT /groups/{name}/members/{user}': members,
