@@ -4,7 +4,10 @@ import { sleepersIn } from '../../core/flow/alive/sleepers.ts';
 import type { Overlay } from '../resources/overlay.ts';
 
 /** @param pinId the one llm that may run it; null = any member of the pool. */
-export function statusIn(pool: LivePool | undefined, pinId: string | null): 'active' | 'hibernating' | 'inactive' {
+export function statusIn(
+  pool: LivePool | undefined,
+  pinId: string | null,
+): 'active' | 'hibernating' | 'inactive' {
   if (!pool) return 'inactive';
   if (isServed(pool, pinId)) return 'active';
   return sleepersIn(pool, pinId).length > 0 ? 'hibernating' : 'inactive';

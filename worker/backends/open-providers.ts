@@ -13,7 +13,9 @@ import type { ConfiguredProvider } from '../sources/config.ts';
 import type { ServedMember } from '../transports/transport.ts';
 
 /** What is published of a provider, or of another backend that is served as one. */
-export type Published = Omit<ConfiguredProvider, 'type' | 'url' | 'publish' | 'params' | 'readKey'> & { type: string };
+export type Published = Omit<ConfiguredProvider, 'type' | 'url' | 'publish' | 'params' | 'readKey'> & {
+  type: string;
+};
 
 /** A configured provider, opened. */
 export interface Opened {
