@@ -91,6 +91,10 @@ export interface TurnCalls {
   messages(id: string, last: number): Promise<SeenMessage[]>;
 }
 
+/** What is said of a backend that has read much less than was sent. */
+export const CUT_WORDS =
+  '(The backend cut the prompt silently; its answer knows only the end of this thread.)';
+
 const AWAY_MS = 60_000;
 const AGAIN_MS = 500;
 const passing = ['server_unreachable', 'shutting_down', 'unavailable'];
@@ -137,6 +141,7 @@ async function* followed(
         if (data === '[DONE]') return;
         const place = placeIn(data);
         if (place) onPlace(place);
+        if (data.includes('"backendTruncated":true')) note(CUT_WORDS);
         yield* eventsOf(data, taskId);
         after = id ?? after;
       }

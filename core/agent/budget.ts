@@ -28,6 +28,19 @@ export function roomBytes({ contextLength, answerTokens, measured }: Budget): nu
   return Math.floor((contextLength - reserved) * MARGIN * bytesPerToken);
 }
 
+/** Where a prompt came to so much less than it weighs, the backend has cut it. */
+const CUT_BELOW = 0.7;
+
+/** How many tokens a request should come to, by what the last prompt of its thread came to; null: nothing was measured. */
+export function expectedTokens(bytes: number, measured: Budget['measured']): number | null {
+  const isTold = measured !== null && measured.promptTokens > 0 && measured.promptBytes > 0;
+  return isTold ? Math.round(bytes / (measured.promptBytes / measured.promptTokens)) : null;
+}
+
+/** Whether a backend has read so little of a prompt that it must have left some out. One that counts nothing says nothing. */
+export const wasCut = (promptTokens: number, expected: number | null): boolean =>
+  expected !== null && promptTokens > 0 && promptTokens < CUT_BELOW * expected;
+
 /** One turn of a thread, as it weighs in a request. */
 export interface WeighedTurn {
   n: number;

@@ -175,6 +175,8 @@ export const turnAnswerSchema = z.object({
   /** How many older turns the members had no room for, and how many tokens they take; missing: none. */
   leftOut: z.number().optional(),
   contextLength: z.number().optional(),
+  /** The backend has read much less than was sent, and said nothing of it. */
+  backendTruncated: z.boolean().optional(),
   finishReason: z.string().nullable(),
   usage: usageSchema.nullable(),
 });

@@ -170,4 +170,45 @@ describe('what becomes of threads', function () {
     await run(86_400_000);
     expect(await code(`GET /threads/${kept.threadId}`)).to.equal('thread_not_found');
   });
+
+  it('a backend that has read much less than was sent is told of, one that counts nothing is believed', async () => {
+    const asked = async (
+      message: string,
+      promptTokens: number | null,
+      threadId?: string,
+    ): Promise<Answer> => {
+      const accepted = new Promise<string>((resolve) => {
+        const off = t.bus.on('task.accepted', ({ taskId }) => (off(), resolve(taskId)));
+      });
+      const body = { message, ...(threadId !== undefined && { threadId }) };
+      const answering = call('POST /agents/reviewer/chat', { body, headers: { prefer: 'wait=20' } });
+      const row = (await t.registry.tasks.byId(await accepted)) ?? expect.fail('no task');
+      const counts = {
+        prompt_tokens: promptTokens,
+        completion_tokens: 1,
+        total_tokens: (promptTokens ?? 0) + 1,
+      };
+      const whole = { choices: [{ message: { content: 'x' }, finish_reason: 'stop' }], usage: counts };
+      const usage = {
+        promptTokens: promptTokens ?? 0,
+        completionTokens: 1,
+        totalTokens: (promptTokens ?? 0) + 1,
+      };
+      const end = {
+        kind: 'completed',
+        status: 200,
+        body: JSON.stringify(whole),
+        finishReason: 'stop',
+      } as const;
+      await (await speakFor(t, row)).end(promptTokens === null ? end : { ...end, usage });
+      return await answering;
+    };
+    const { json } = await asked('one?', 100);
+    expect(json).not.to.have.property('backendTruncated');
+    const { threadId } = json as { threadId: string };
+    expect((await asked('two?', 120, threadId)).json).not.to.have.property('backendTruncated');
+    expect((await asked('three?', 10, threadId)).json).to.include({ backendTruncated: true });
+    const { threadId: other } = (await asked('one?', 100)).json as { threadId: string };
+    expect((await asked('two?', 0, other)).json).not.to.have.property('backendTruncated');
+  });
 });

@@ -3,6 +3,7 @@ import { showAnswer } from '../../answer.ts';
 import { messageSaid } from '../../talk/message.ts';
 import { noUsage } from '../../talk/usage.ts';
 import type { Client } from '../../net/client.ts';
+import { CUT_WORDS } from '../../net/turns.ts';
 import type { Context } from '../../who/context.ts';
 import { converse } from './converse.ts';
 import { threadMeant } from './thread.ts';
@@ -45,7 +46,8 @@ async function once(
   }
   if (isWhole) {
     const answer = await client.turns.once(call);
-    const { threadId, assistant } = answer;
+    const { threadId, assistant, backendTruncated = false } = answer;
+    if (backendTruncated) ctx.out.note(CUT_WORDS);
     if (asJson) {
       ctx.out.data(`${JSON.stringify(answer)}\n`);
       return say(threadId);

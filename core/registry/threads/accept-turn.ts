@@ -28,6 +28,8 @@ export interface TurnComposition {
   /** How many turns before that are left out, and the tokens that they would not have had room in. */
   leftOut: number;
   contextLength: number | null;
+  /** Tokens that its request should come to; null: nothing was measured yet. */
+  expected: number | null;
 }
 
 /** A turn about to be accepted, with the task that answers it unless it is to wait. */

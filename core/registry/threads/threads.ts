@@ -16,6 +16,7 @@ import {
   startThread,
   turnUnder,
   type AcceptedTurn,
+  type TurnComposition,
   type NewTurn,
   type TurnPlace,
 } from './accept-turn.ts';
@@ -86,6 +87,10 @@ export interface Threads {
   /** @throws McpctlError `thread_not_found`. */
   turn(threadId: string, n: number): Promise<TurnRow>;
   turnUnder(ownerId: string, key: string): Promise<TurnRow | undefined>;
+  /** How the request of a turn was made; null: it was not yet. */
+  composition(
+    turnId: string,
+  ): Promise<Pick<TurnComposition, 'leftOut' | 'contextLength' | 'expected'> | null>;
   /** The answer of a turn, as far as it is there. */
   answer(turnId: string): Promise<MessageRow | undefined>;
   /** What a turn was asked with, and as which personality; null: it was made elsewhere. */
@@ -143,8 +148,13 @@ function within(scope: Scope): { sql: string; bindings: Record<string, unknown> 
   };
 }
 
-type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'asked' | 'answer';
+type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'composition' | 'asked' | 'answer';
 
+const compositionSchema = z.object({
+  leftOut: z.number(),
+  contextLength: z.number().nullable(),
+  expected: z.number().nullable().default(null),
+});
 const askedSchema = z.object({ request: z.string().nullable(), personality: z.string().nullable() });
 
 function createReading({ db }: Connection): Pick<Threads, Reading> {
@@ -189,6 +199,12 @@ function createReading({ db }: Connection): Pick<Threads, Reading> {
       return turnRowSchema.parse(row);
     },
     turnUnder: (ownerId, key) => turnUnder(db, ownerId, key),
+    async composition(turnId) {
+      const row = await db('chatTurns')
+        .where({ id: turnId })
+        .first<{ composition: unknown } | undefined>('composition');
+      return compositionSchema.safeParse(row?.composition).data ?? null;
+    },
     async asked(turnId) {
       const row: unknown = await db('chatTurns')
         .where({ id: turnId })

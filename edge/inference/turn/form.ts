@@ -1,3 +1,4 @@
+import { wasCut } from '../../../core/agent/budget.ts';
 import { assemble } from '../../../core/agent/assemble.ts';
 import type { turnAnswerSchema } from '../../../core/agent/thread.ts';
 import type { TurnComposition, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
@@ -12,8 +13,8 @@ export type TurnAnswer = z.infer<typeof turnAnswerSchema>;
 /** What is known of a turn that was taken; its answer's place only once it runs. */
 export interface KnownPlace {
   current: TurnPlace | null;
-  /** Where older turns are left out of what was asked. */
-  composition: TurnComposition | null;
+  /** How what was asked was made. */
+  composition: Pick<TurnComposition, 'leftOut' | 'contextLength' | 'expected'> | null;
 }
 
 const wholeSchema = z
@@ -39,7 +40,7 @@ export class TurnForm extends ChunkForm implements Form {
   }
 
   override event(data: string): Frame[] {
-    return this.#tell(super.event(data));
+    return this.#warn(this.#tell(super.event(data)));
   }
 
   override whole(body: string): string {
@@ -61,6 +62,7 @@ export class TurnForm extends ChunkForm implements Form {
       ...(toolCalls && { toolCalls }),
       ...(reasoning !== null && { reasoning }),
       ...this.#leftOut(),
+      ...(usage && this.#wasCut(usage.promptTokens) && { backendTruncated: true }),
       turnIndex: answerIndex ?? 0,
       finishReason: told.choices[0]?.finish_reason ?? null,
       usage,
@@ -70,7 +72,24 @@ export class TurnForm extends ChunkForm implements Form {
 
   #leftOut(): Pick<TurnAnswer, 'leftOut' | 'contextLength'> {
     const { leftOut, contextLength } = this.#place.composition ?? {};
-    return leftOut === undefined || contextLength == null ? {} : { leftOut, contextLength };
+    return !leftOut || contextLength == null ? {} : { leftOut, contextLength };
+  }
+
+  #wasCut(promptTokens: number): boolean {
+    return wasCut(promptTokens, this.#place.composition?.expected ?? null);
+  }
+
+  /** Where the usage says that the backend has cut the prompt, the same chunk says so. */
+  #warn(frames: Frame[]): Frame[] {
+    return frames.map((frame) => {
+      if (!frame.data.includes('"prompt_tokens"') || frame.data.includes('"mcpctl":{')) return frame;
+      const { usage } = wholeSchema.parse(jsonOf(frame.data));
+      if (!usage || !this.#wasCut(usage.prompt_tokens)) return frame;
+      return {
+        ...frame,
+        data: spliceMembers(frame.data, { mcpctl: '{"backendTruncated":true}' }) ?? frame.data,
+      };
+    });
   }
 
   #tell([first, ...others]: Frame[]): Frame[] {

@@ -1,5 +1,5 @@
 import type { Actor } from '../../../core/access.ts';
-import { cutOf, roomBytes } from '../../../core/agent/budget.ts';
+import { cutOf, expectedTokens, roomBytes } from '../../../core/agent/budget.ts';
 import { historyTexts } from '../../../core/agent/history.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import type { TurnComposition } from '../../../core/registry/threads/accept-turn.ts';
@@ -39,14 +39,18 @@ export async function composeTurn(
   const { context, pin, personality } = composing;
   const composed = await composedWith(deps, actor, composing);
   const { contextLength } = composed.target;
+  const of = ({ request }: Composed): Pick<TurnComposition, 'expected'> => ({
+    expected: expectedTokens(Buffer.byteLength(request.body), context.measured),
+  });
   const told = { pin, personality, contextLength, from: context.from, leftOut: context.leftOut };
   const from = contextLength === null ? null : cutIn(composed.request.body, context, contextLength);
-  if (from === null) return { composed, composition: told };
+  if (from === null) return { composed, composition: { ...told, ...of(composed) } };
   const left = context.messages.filter(({ n }) => n >= from);
   const dropped = new Set(context.messages.filter(({ n }) => n < from).map(({ n }) => n));
   const cut = { ...composing, context: { ...context, messages: left } };
-  const composition = { ...told, from, leftOut: context.leftOut + dropped.size };
-  return { composed: await composedWith(deps, actor, cut), composition };
+  const shorter = await composedWith(deps, actor, cut);
+  const composition = { ...told, from, leftOut: context.leftOut + dropped.size, ...of(shorter) };
+  return { composed: shorter, composition };
 }
 
 /** An estimate leaves out; what is still too long the backend says. */

@@ -143,9 +143,9 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
   if (accepted.kind === 'busy') throw busy(res, asking.thread?.id ?? '', accepted);
   sayPlace(res, accepted.place);
   asking.place.current = accepted.place;
-  if (accepted.kind === 'running' && composition.leftOut > 0) {
+  if (accepted.kind === 'running') {
     asking.place.composition = composition;
-    res.set('x-mcpctl-left-out', String(composition.leftOut));
+    if (composition.leftOut > 0) res.set('x-mcpctl-left-out', String(composition.leftOut));
   }
   if (accepted.kind === 'queued') {
     if (asking.asked.onBusy === 'interrupt') await interrupt(deps, accepted.place.threadId);

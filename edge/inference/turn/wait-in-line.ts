@@ -36,6 +36,9 @@ export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace
   if (!row) return;
   const answer = await threads.answer(place.current?.id ?? '');
   if (place.current) place.current = { ...place.current, answerIndex: answer?.turnIndex ?? null };
+  place.composition = await threads.composition(place.current?.id ?? '');
+  const { leftOut = 0 } = place.composition ?? {};
+  if (leftOut > 0 && !call.res.headersSent) call.res.set('x-mcpctl-left-out', String(leftOut));
   await answerFrom(deps, call, row);
 }
 
