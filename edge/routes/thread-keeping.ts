@@ -18,7 +18,7 @@ import { written } from '../http/written.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { messageView, threadView } from '../shown/thread-view.ts';
-import { ownThreadOf, turnOf } from './thread-of.ts';
+import { ownThreadOf, turnOf } from '../inference/turn/thread-of.ts';
 
 /** A body that may be empty. */
 const isEmpty = (req: Request): boolean => (req.context.text ?? '').trim() === '';

@@ -25,7 +25,7 @@ import { takeTurn } from '../inference/turn/turn.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { messageView, threadView, turnView } from '../shown/thread-view.ts';
-import { ownThreadOf, threadOf, turnOf } from './thread-of.ts';
+import { ownThreadOf, threadOf, turnOf } from '../inference/turn/thread-of.ts';
 
 /** What a list's cursor holds: the instant of the last turn, and the id. */
 const keySchema = z.string().regex(/^[\d+:. -]{10,40} [\da-f-]{36}$/);

@@ -148,7 +148,7 @@ function within(scope: Scope): { sql: string; bindings: Record<string, unknown> 
   };
 }
 
-type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'composition' | 'asked' | 'answer';
+type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'answer';
 
 const compositionSchema = z.object({
   leftOut: z.number(),
@@ -156,6 +156,23 @@ const compositionSchema = z.object({
   expected: z.number().nullable().default(null),
 });
 const askedSchema = z.object({ request: z.string().nullable(), personality: z.string().nullable() });
+
+function createAskedReading({ db }: Connection): Pick<Threads, 'composition' | 'asked'> {
+  return {
+    async composition(turnId) {
+      const row = await db('chatTurns')
+        .where({ id: turnId })
+        .first<{ composition: unknown } | undefined>('composition');
+      return compositionSchema.safeParse(row?.composition).data ?? null;
+    },
+    async asked(turnId) {
+      const row: unknown = await db('chatTurns')
+        .where({ id: turnId })
+        .first('request', db.raw(`composition ->> 'personality' as personality`));
+      return askedSchema.parse(row ?? { request: null, personality: null });
+    },
+  };
+}
 
 function createReading({ db }: Connection): Pick<Threads, Reading> {
   return {
@@ -199,18 +216,6 @@ function createReading({ db }: Connection): Pick<Threads, Reading> {
       return turnRowSchema.parse(row);
     },
     turnUnder: (ownerId, key) => turnUnder(db, ownerId, key),
-    async composition(turnId) {
-      const row = await db('chatTurns')
-        .where({ id: turnId })
-        .first<{ composition: unknown } | undefined>('composition');
-      return compositionSchema.safeParse(row?.composition).data ?? null;
-    },
-    async asked(turnId) {
-      const row: unknown = await db('chatTurns')
-        .where({ id: turnId })
-        .first('request', db.raw(`composition ->> 'personality' as personality`));
-      return askedSchema.parse(row ?? { request: null, personality: null });
-    },
     async answer(turnId) {
       const { rows } = await db.raw<{ rows: unknown[] }>(
         `${messageSql} where m.turn_id = :turnId and m.role = 'assistant' order by m.turn_index desc limit 1`,
@@ -292,6 +297,7 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
   const { db, transaction } = connection;
   return {
     ...createReading(connection),
+    ...createAskedReading(connection),
     context: (id, ownerId, without) => contextOf(db, id, { ownerId, without }),
     ...changing(connection, limits),
     leaveOut: (of, turnId) => transaction((trx) => leaveOut(trx, of, turnId)),

@@ -1,11 +1,11 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import { scopeOf } from '../../core/access.ts';
-import { McpctlError } from '../../core/errors.ts';
-import { uuidSchema } from '../../core/names.ts';
-import type { ThreadRow, TurnRow } from '../../core/registry/threads/rows.ts';
-import type { EdgeDeps } from '../deps.ts';
-import { actorOf } from '../http/context.ts';
+import { scopeOf } from '../../../core/access.ts';
+import { McpctlError } from '../../../core/errors.ts';
+import { uuidSchema } from '../../../core/names.ts';
+import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import { actorOf } from '../../http/context.ts';
 
 /** The thread in the path, within the caller's scope; else it is not there, exactly like a random id. */
 export async function threadOf(deps: EdgeDeps, req: Request): Promise<ThreadRow> {
