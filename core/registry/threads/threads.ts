@@ -16,10 +16,10 @@ import {
   startThread,
   turnUnder,
   type AcceptedTurn,
-  type TurnComposition,
   type NewTurn,
   type TurnPlace,
 } from './accept-turn.ts';
+import { createAskedReading, type AskedTurns } from './asked-turns.ts';
 import {
   changeThread,
   deleteOutlived,
@@ -61,7 +61,7 @@ export interface ThreadContext {
 
 const openSchema = z.object({ id: z.string(), taskId: z.string(), poolName: z.string() });
 
-export interface Threads {
+export interface Threads extends AskedTurns {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
   list(query: {
     scope: Scope;
@@ -87,14 +87,8 @@ export interface Threads {
   /** @throws McpctlError `thread_not_found`. */
   turn(threadId: string, n: number): Promise<TurnRow>;
   turnUnder(ownerId: string, key: string): Promise<TurnRow | undefined>;
-  /** How the request of a turn was made; null: it was not yet. */
-  composition(
-    turnId: string,
-  ): Promise<Pick<TurnComposition, 'leftOut' | 'contextLength' | 'expected'> | null>;
   /** The answer of a turn, as far as it is there. */
   answer(turnId: string): Promise<MessageRow | undefined>;
-  /** What a turn was asked with, and as which personality; null: it was made elsewhere. */
-  asked(turnId: string): Promise<{ request: string | null; personality: string | null }>;
   /** @param without a turn that is to be told of no more. @throws McpctlError `thread_not_found`. */
   context(id: string, ownerId: string, without?: string): Promise<ThreadContext>;
   /** @throws McpctlError `thread_not_found`, `thread_full`, `turn_queue_full`, `quota_exceeded`. */
@@ -149,30 +143,6 @@ function within(scope: Scope): { sql: string; bindings: Record<string, unknown> 
 }
 
 type Reading = 'list' | 'get' | 'messages' | 'turn' | 'turnUnder' | 'answer';
-
-const compositionSchema = z.object({
-  leftOut: z.number(),
-  contextLength: z.number().nullable(),
-  expected: z.number().nullable().default(null),
-});
-const askedSchema = z.object({ request: z.string().nullable(), personality: z.string().nullable() });
-
-function createAskedReading({ db }: Connection): Pick<Threads, 'composition' | 'asked'> {
-  return {
-    async composition(turnId) {
-      const row = await db('chatTurns')
-        .where({ id: turnId })
-        .first<{ composition: unknown } | undefined>('composition');
-      return compositionSchema.safeParse(row?.composition).data ?? null;
-    },
-    async asked(turnId) {
-      const row: unknown = await db('chatTurns')
-        .where({ id: turnId })
-        .first('request', db.raw(`composition ->> 'personality' as personality`));
-      return askedSchema.parse(row ?? { request: null, personality: null });
-    },
-  };
-}
 
 function createReading({ db }: Connection): Pick<Threads, Reading> {
   return {
