@@ -5,7 +5,7 @@ import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import { Gate } from '../work/gate.ts';
 import { asMember } from '../providers/adapt.ts';
-import { withoutSecret } from '../providers/http/without-secret.ts';
+import { withoutSecret } from '../providers/http/scrub.ts';
 import type { Dialling } from '../providers/http/wire/exchange.ts';
 import { endpointsAt } from '../providers/http/url.ts';
 import { isProviderType, providerTypes } from '../providers/index.ts';
