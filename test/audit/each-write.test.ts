@@ -47,6 +47,8 @@ const none: Readonly<Record<string, string>> = {
   'POST /api/embed': 'own inference',
   'POST /api/embeddings': 'own inference',
   'POST /llms/_provider-heartbeat': 'a sign of life',
+  'POST /llms/_provider-tools': 'what a published server says that it can do: a sign of life',
+  'POST /llms/_provider-task/{id}/deliver': 'others’ call: the task tells of it',
   'POST /llms/_provider-task/{id}/stream': 'others’ inference: the task tells of it',
   'POST /llms/_provider-task/{id}/result': 'others’ inference: the task tells of it',
 };
@@ -277,7 +279,7 @@ describe('the audit of writes', function () {
     await t.connection.db.raw(`
       delete from chat_threads; delete from agents; delete from prompts; delete from projects; delete from tasks;
       delete from names; delete from llms; delete from pool_allowed; delete from pools; delete from name_owners;
-      delete from sessions; delete from secrets; delete from tokens where name = 'ci';
+      delete from sessions; delete from secrets; delete from servers; delete from tokens where name = 'ci';
       delete from groups where owner_id is not null; delete from rbac where owner_id is not null;
       delete from users where name not in ('admin', 'root', 'ada', 'bob')`);
   });
