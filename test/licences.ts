@@ -24,7 +24,10 @@ const fine = new Set([
   'Python-2.0',
   'Unlicense',
   'WTFPL',
+  'Zlib',
 ]);
+/** Whose package names a file that it lacks: read in its repository (MIT, newer parts Apache-2.0). Only tests run it. */
+const readElsewhere = new Set(['@modelcontextprotocol/server-everything']);
 const BILL = join('.boot', 'sbom.cdx.json');
 
 const licenceSchema = z.union([
@@ -78,6 +81,7 @@ const faults: string[] = [];
 const { components } = billOfMaterials();
 for (const component of components) {
   const licences = licencesOf(component);
+  if (readElsewhere.has(component.name)) continue;
   if (licences.length === 0 || !licences.every(isFine))
     faults.push(`${component.name} ${component.version}: licence ${licences.join(', ') || 'not said'}`);
 }

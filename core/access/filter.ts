@@ -9,7 +9,8 @@ import { closed, Granted, operations, type Grant, type Operation, type Rights } 
 export const presets = ['call', 'publish', 'manage', 'full'] as const;
 export type Preset = (typeof presets)[number];
 
-const roles: readonly Verb[] = ['view', 'create', 'edit', 'delete', 'run'];
+/** All there are. */
+export const roles: readonly Verb[] = ['view', 'create', 'edit', 'delete', 'run'];
 const every = (resource: string): Grant[] => roles.map((role) => ({ role, resource, name: null }));
 
 interface Lets {

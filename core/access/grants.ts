@@ -27,6 +27,7 @@ export const grantable: readonly string[] = [
   'prompt',
   'personality',
   'thread',
+  'server',
   'board',
   'metrics',
   ...closed,

@@ -82,9 +82,14 @@ describe('cli: what a command line means', () => {
   });
 
   it('describe and delete take type and names, or type/name', async () => {
-    expect(await parsed(makeDescribe, ['llm', 'a'])).to.deep.equal({ args: ['llm', 'a'], output: 'text' });
+    expect(await parsed(makeDescribe, ['llm', 'a'])).to.deep.equal({
+      args: ['llm', 'a'],
+      effective: false,
+      output: 'text',
+    });
     expect(await parsed(makeDescribe, ['task/1', '-o', 'yaml'])).to.deep.equal({
       args: ['task/1'],
+      effective: false,
       output: 'yaml',
     });
     expect(await parsed(makeDelete, ['llm/a', 'llm/b', '-y'])).to.deep.equal({

@@ -64,14 +64,13 @@ describe('migrating', () => {
     const connection = another();
     await connection.db('knexMigrationsLock').update({ isLocked: 1 });
     await connection.db('knexMigrations').delete();
-    await connection.db.raw('drop trigger guard_task on tasks; drop function guard_task()');
-    await connection.db.raw(
-      `drop table rbac_subjects, rbac, memberships, groups, retired_names, identity_epoch;
-       drop function count_identity(), binding_is_membership(), membership_is_binding() cascade`,
-    );
-    await connection.db.raw(
-      'drop table secret_refs, secret_versions, secret_keys, secrets, installation, chat_messages, chat_turns, chat_threads, personality_prompts, personalities, prompts, agents, projects, idempotency, task_attempts, tasks, llms, sessions, pool_allowed, pools, name_owners, names, tokens, users',
-    );
+    // All but what the migrator itself keeps is as if it had never been.
+    await connection.db.raw(`do $$ declare gone text; begin
+      for gone in select format('table %I cascade', tablename) from pg_tables
+          where schemaname = current_schema() and tablename not like 'knex%'
+        union all select format('routine %s cascade', oid::regprocedure) from pg_proc
+          where pronamespace = current_schema()::regnamespace
+      loop execute 'drop ' || gone; end loop; end $$`);
     expect(await migrate(connection, 'next')).to.deep.equal(migrationNames);
   });
 

@@ -170,7 +170,7 @@ describe('a resource that is a definition and a migration', function () {
     ]);
     const lines = await said(['describe', 'gadget/lamp']);
     expect(lines).to.match(/^Name: +lamp\nUses: +0\nOwner: +ada\n/);
-    expect(lines).to.match(/\nNotes:\n {2}one\n {2}two\n$/);
+    expect(lines).to.match(/\nNotes:\n {2}one\n {2}two\n\nEvents:\n/);
     expect(
       objectSchema.parse(parse(await said(['describe', 'gadget', 'lamp', '-o', 'yaml'])))['light'],
     ).to.equal('on');

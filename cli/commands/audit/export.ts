@@ -1,6 +1,4 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { catalogueEntry } from '../../../core/resources/catalogue.ts';
-import { audit } from '../../../core/resources/people/audit.ts';
 import type { Context } from '../../who/context.ts';
 
 export interface AuditExportOptions {
@@ -31,7 +29,11 @@ export function makeAuditExport(
 }
 
 async function runAuditExport(ctx: Context, { since, until }: AuditExportOptions): Promise<void> {
-  const client = await ctx.client();
+  const [{ catalogueEntry }, { audit }, client] = await Promise.all([
+    import('../../../core/resources/catalogue.ts'),
+    import('../../../core/resources/people/audit.ts'),
+    ctx.client(),
+  ]);
   const events = client.resources.each(catalogueEntry(audit), { since, until, order: 'asc' });
   for await (const { raw } of events) ctx.out.line(JSON.stringify(raw));
 }

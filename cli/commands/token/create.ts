@@ -1,8 +1,7 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import type { TokenCreate } from '../../../core/access.ts';
-import { presets, type Preset } from '../../../core/access/filter.ts';
+import { presets, roles, type Preset } from '../../../core/access/filter.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { roleSchema } from '../../../core/resources/people/grant.ts';
 import { collect, countOf, daysOf } from '../../input/arguments.ts';
 import type { Context } from '../../who/context.ts';
 import { objectFormatOption, type ObjectFormat } from '../../say/formats.ts';
@@ -76,11 +75,11 @@ function bodyOf(texts: readonly string[]): Pick<TokenCreate, 'binding' | 'bindin
 
 function grantOf(text: string): NonNullable<TokenCreate['bindings']>[number] {
   const [said, resource, ...name] = text.split(':');
-  const role = roleSchema.safeParse(said);
-  if (!role.success || !resource)
+  const role = roles.find((each) => each === said);
+  if (role === undefined || !resource)
     throw new McpctlError(
       'usage',
-      `--binding ${text}: write role:resource or role:resource:name, as run:llm:gpt; roles are ${roleSchema.options.join(', ')}.`,
+      `--binding ${text}: write role:resource or role:resource:name, as run:llm:gpt; roles are ${roles.join(', ')}.`,
     );
-  return { role: role.data, resource, ...(name.length > 0 && { name: name.join(':') }) };
+  return { role, resource, ...(name.length > 0 && { name: name.join(':') }) };
 }

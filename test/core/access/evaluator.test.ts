@@ -142,6 +142,8 @@ describe('the evaluator', () => {
     fc.assert(
       fc.property(fc.constantFrom('admin', 'user'), worlds, (binding, { actor, verb, target }) => {
         for (const word of Object.keys(today.may)) {
+          // Since then an owner calls the tools of a project.
+          if (word === 'project' && verb === 'run') continue;
           const asked = { ...actor, binding, granted: grantedTo[binding], filter: null };
           const resource = resources[word as keyof typeof resources];
           const own = target.ownerId === actor.userId;
