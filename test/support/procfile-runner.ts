@@ -36,14 +36,21 @@ export function runProcfile(types: readonly string[], env: Readonly<Record<strin
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (bytes: Buffer) => (text += bytes.toString()));
   const output = (): string => text.replace(/\x1b\[[\d;]*m/g, '');
-  const lines = (name: string): Record<string, unknown>[] =>
-    [...output().matchAll(new RegExp(`${name}\\.1 +\\| +(\\{.*\\})$`, 'gm'))].flatMap(([, json = '']) => {
+  const lines = (name: string): Record<string, unknown>[] => {
+    const found: Record<string, unknown>[] = [];
+    let begun = '';
+    // The runner breaks a line of more than 500 characters into several.
+    for (const [, part = ''] of output().matchAll(new RegExp(`${name}\\.1 +\\| {2}(.*)$`, 'gm'))) {
+      begun = part.startsWith('{"') ? part : begun + part.replace(/^> {2}/, '');
       try {
-        return [JSON.parse(json) as Record<string, unknown>];
+        found.push(JSON.parse(begun) as Record<string, unknown>);
       } catch {
-        return []; // not all of it is here
+        continue; // not all of it is here
       }
-    });
+      begun = '';
+    }
+    return found;
+  };
   const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   const signal = (name: NodeJS.Signals): void =>
     leavesOf(child.pid ?? 0).forEach((pid) => process.kill(pid, name));
