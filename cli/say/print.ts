@@ -90,6 +90,7 @@ export async function printObject(
 
 /** Documents that `apply -f` can read one after the other. */
 export async function yamlOf(objects: readonly object[]): Promise<string> {
-  const { stringify } = await import('yaml');
-  return objects.map((object) => stringify(object, { lineWidth: 0 })).join('---\n');
+  // Never the package itself: in a bundle what is imported late of a CommonJS package has no names.
+  const { documentOf } = await import('../yaml.ts');
+  return objects.map(documentOf).join('---\n');
 }

@@ -209,6 +209,18 @@ describe('cli: get, describe, create, delete', () => {
     expect(s.err()).to.equal('Error: It has faults. (invalid_request)\n  url: must be a URL\n');
   });
 
+  it('creates what has parts of its own, from an option of more words than one', async () => {
+    peer.on('POST /api/v1/projects', answers(201, { resource: 'project', name: 'demo' }));
+    const s = await session();
+    expect(
+      await s.run('create', 'project', 'demo', '--mcp-server', 'files', '--mcp-server', 'git:g'),
+    ).to.equal(0);
+    expect(peer.requests[0]?.body).to.deep.equal({
+      name: 'demo',
+      servers: [{ server: 'files' }, { server: 'git', alias: 'g' }],
+    });
+  });
+
   it('edits a public llm: what people write, and nothing of what the server keeps', async () => {
     peer.on('GET /api/v1/llms/gpt', answers(200, publicLlm));
     peer.on('PUT /api/v1/llms/gpt', answers(200, { ...publicLlm, revision: 2 }));

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -68,6 +68,13 @@ describe('what is left out of the bundles', function () {
       'locales/index',
       'socks5-proxy-agent',
     ]);
+  });
+
+  it('is a name of a package that is imported late: of a CommonJS one a bundle has but the default', () => {
+    const late = /\}\s*=\s*await import\('(?!node:)[^.']/;
+    for (const folder of ['cli', 'worker', 'core'])
+      for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
+        if (file.endsWith('.ts')) expect(readFileSync(join(folder, file), 'utf8'), file).to.not.match(late);
   });
 
   it('says its name where it is reached after all', () => {

@@ -27,13 +27,16 @@ export async function runCreateOne(
       typeof file === 'string'
         ? await (file === '-' ? readAll(ctx) : readFileText(file))
         : field.item
-          ? itemsOf(field.item, fields[field.item.flag])
+          ? itemsOf(field.item, fields[camel(field.item.flag)])
           : valueOf(field, fields[field.name]);
     if (value !== undefined) body[field.name] = value;
   }
   const made = await (await ctx.client()).resources.create(entry, body);
   await printMade(ctx, { entry, made, output });
 }
+
+/** As commander names the option `--mcp-server`. */
+const camel = (flag: string): string => flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 
 /** What was made, as it was asked for. */
 export async function printMade(
