@@ -103,9 +103,13 @@ function isGranted({ granted, userId }: Asker, verb: Verb, { rights, target }: Q
   return !isForAnother || granted.allows('edit', rights, name);
 }
 
+/** What is private is made by everyone as their own, and as another's by nobody who is not granted that. */
+const whoMay = (verb: Verb, { may, isPrivate }: Guarded): Guarded['may'][Verb] =>
+  verb === 'create' && isPrivate && may.create === 'everyone' ? 'owner' : may[verb];
+
 function owns({ userId }: Actor, verb: Verb, { rights, target }: Question): boolean {
   const { ownerId = verb === 'create' ? userId : undefined } = target;
-  const who = rights.may[verb];
+  const who = whoMay(verb, rights);
   if (who === 'everyone' || (who === 'shared' && target.visibility === 'shared')) return true;
   return who !== undefined && ownerId === userId;
 }
@@ -195,7 +199,7 @@ export function scopeOf(actor: Actor, verb: Verb, resource: Resource | Guarded):
 }
 
 function whoseOf({ granted, userId }: Actor, verb: Verb, rights: Guarded): Scope | null {
-  const who = rights.may[verb];
+  const who = whoMay(verb, rights);
   const names = who === 'everyone' ? null : granted.namesOf(verb, rights);
   const isForOthers = verb !== 'create' || !rights.isPrivate || granted.allows('edit', rights, undefined);
   if (names === null) return { ...everything, ownerId: isForOthers ? null : userId };

@@ -84,7 +84,8 @@ function naively({ actor, verb, resource, target }: World): boolean {
     );
     if (!have(rights.grants) && !(isOwn && letsOwn)) return false;
   }
-  if (may[verb] === 'everyone' || (may[verb] !== undefined && isOwn)) return true;
+  const isOpen = may[verb] === 'everyone' && !(verb === 'create' && isPrivate);
+  if (isOpen || (may[verb] !== undefined && isOwn)) return true;
   if (may[verb] === 'shared' && target.visibility === 'shared') return true;
   return have(granted.rights.grants);
 }
