@@ -1,6 +1,5 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import { can, canToAll, type Actor } from '../../access.ts';
 import { builtIn } from '../../access/built-in.ts';
 import { needCover } from '../../access/covers.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
@@ -10,21 +9,10 @@ import type { Hooks } from '../resources/hooks.ts';
 import type { ResourceRow, Values } from '../resources/rows.ts';
 import { enterIdentity } from './actors.ts';
 import { needAdminLeft } from './last-admin.ts';
+import { needNotRetired, retireName } from './retired-names.ts';
 import { rightsIn, rightsOfGroup, rightsOfUser } from './rights.ts';
 
 const enter: Hooks['enter'] = enterIdentity;
-
-/** Nobody takes up, with a name, what is said of who had it: for so long only who rules over users makes it anew. */
-const RETIRED_DAYS = 30;
-
-async function needNotRetired(trx: Knex.Transaction, name: unknown, actor: Actor): Promise<void> {
-  if (canToAll(actor, 'create', 'user') && can(actor, 'edit', { resource: 'rbac' })) return;
-  const { rows } = await trx.raw<{ rows: unknown[] }>(
-    `select 1 from retired_names where resource = 'user' and name = :name and until > now()`,
-    { name: String(name) },
-  );
-  if (rows.length > 0) throw new McpctlError('name_retired');
-}
 
 /** A name that a document was written with leads nowhere any more. */
 async function forget(trx: Knex.Transaction, kind: Subject['kind'], name: string): Promise<void> {
@@ -39,7 +27,7 @@ async function forget(trx: Knex.Transaction, kind: Subject['kind'], name: string
 export const userHooks: Hooks = {
   enter,
   async admit(trx, { row, asked, actor }) {
-    if (!row) await needNotRetired(trx, asked?.['name'], actor);
+    if (!row) await needNotRetired(trx, { resource: 'user', name: String(asked?.['name']) }, actor);
     // Whoever is disabled, enabled or taken away loses or gets all that they are granted.
     else needCover(actor, await rightsOfUser(trx, row.id));
     return {};
@@ -53,11 +41,7 @@ export const userHooks: Hooks = {
       await trx('memberships').where({ userId: before.id }).delete();
       await trx('rbacSubjects').where({ userId: before.id }).delete();
       await forget(trx, 'user', name);
-      await trx.raw(
-        `insert into retired_names (resource, name, until) values ('user', :name, now() + :days * interval '1 day')
-         on conflict (resource, name) do update set until = excluded.until`,
-        { name, days: RETIRED_DAYS },
-      );
+      await retireName(trx, { resource: 'user', name, formerOwnerId: null });
     }
     await needAdminLeft(trx);
   },

@@ -1,5 +1,4 @@
 import type { Knex } from 'knex';
-import { can, canToAll, type Actor } from '../../access.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import {
   bytesOf,
@@ -10,13 +9,11 @@ import {
   type SecretData,
 } from '../../resources/people/secret.ts';
 import type { Keyring, KeyringSource } from '../../runtime/keyring/keyring.ts';
+import { needNotRetired, retireName } from '../identity/retired-names.ts';
 import type { Hooks } from '../resources/hooks.ts';
 import type { ResourceRow } from '../resources/rows.ts';
 import { needUnreferred } from './referrers.ts';
 import { bearerOf, needKeyring, openVersion, versionOf, writeVersion } from './versions.ts';
-
-/** Who had a name takes it up again at once; others could get what was meant for another secret of that name. */
-const RETIRED_DAYS = 30;
 
 const invalid = (details: readonly Fault[]): McpctlError =>
   new McpctlError('invalid_request', undefined, { details });
@@ -74,24 +71,12 @@ async function newValues(
   return isWhole && sameValues(next, current) ? undefined : next;
 }
 
-async function needNotRetired(trx: Knex.Transaction, name: string, actor: Actor): Promise<void> {
-  if (canToAll(actor, 'create', 'secret') && can(actor, 'edit', { resource: 'rbac' })) return;
-  const { rows } = await trx.raw<{ rows: unknown[] }>(
-    `select 1 from retired_names where resource = 'secret' and name = :name and until > now()
-       and former_owner_id is distinct from :userId`,
-    { name, userId: actor.userId },
-  );
-  if (rows.length > 0) throw new McpctlError('name_retired');
-}
-
-async function retire(trx: Knex.Transaction, { values, ownerId }: ResourceRow): Promise<void> {
-  await trx.raw(
-    `insert into retired_names (resource, name, until, former_owner_id)
-       values ('secret', :name, now() + :days * interval '1 day', :ownerId)
-     on conflict (resource, name) do update set until = excluded.until, former_owner_id = excluded.former_owner_id`,
-    { name: String(values['name']), days: RETIRED_DAYS, ownerId: ownerId === '' ? null : ownerId },
-  );
-}
+const retire = (trx: Knex.Transaction, { values, ownerId }: ResourceRow): Promise<void> =>
+  retireName(trx, {
+    resource: 'secret',
+    name: String(values['name']),
+    formerOwnerId: ownerId === '' ? null : ownerId,
+  });
 
 /** A secret's values are in no column of its row: each time that they change they are sealed as its next version. */
 export const secretHooks = (source: KeyringSource): Hooks => ({
@@ -108,7 +93,7 @@ export const secretHooks = (source: KeyringSource): Hooks => ({
       await trx('secretRefs').where({ secretId: row.id }).delete();
       return {};
     }
-    if (!row) await needNotRetired(trx, String(asked?.['name']), actor);
+    if (!row) await needNotRetired(trx, { resource: 'secret', name: String(asked?.['name']) }, actor);
     if (asked?.['data'] === undefined) return {};
     const data = secretDataSchema.parse(asked['data']);
     if (!isPlain(data))

@@ -3,7 +3,7 @@ import { can, canDo, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import { secret } from '../../resources/people/secret.ts';
 import { rewrap, type Place } from '../../runtime/keyring/envelope.ts';
-import type { KeyringSource } from '../../runtime/keyring/keyring.ts';
+import type { Keyring, KeyringSource } from '../../runtime/keyring/keyring.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { findRow, type ResourceRow } from '../resources/rows.ts';
@@ -112,11 +112,7 @@ export function createSecrets(
         .limit(limit)
         .select<Unwrapped[]>('v.secretId', 's.name', 'v.version', 'v.kid');
     },
-    async rewrap(stale) {
-      let did = 0;
-      for (const each of stale) did += await rewrapOne(db, keyring, each);
-      return did;
-    },
+    rewrap: async (stale) => rewrapAll(db, needKeyring(keyring), stale),
   };
 }
 
@@ -128,18 +124,23 @@ const tellOfReveal = (db: Knex, actor: Actor, row: ResourceRow): Promise<void> =
     changes: [{ field: 'version', to: versionOf(row) }],
   });
 
+async function rewrapAll(db: Knex, keyring: Keyring, stale: readonly Unwrapped[]): Promise<number> {
+  await needSameKey(db, keyring);
+  let did = 0;
+  for (const each of stale) did += await rewrapOne(db, keyring, each);
+  return did;
+}
+
 /** One statement writes it, and only where it is as it was read, and nobody holds it: killed between, nothing is lost. */
 async function rewrapOne(
   db: Knex,
-  source: KeyringSource,
+  keyring: Keyring,
   { secretId, name, version, kid }: Unwrapped,
 ): Promise<number> {
-  const keyring = needKeyring(source);
   const place: Place = await placeOf(db, { id: secretId, name }, version);
   const sealed = await readVersion(db, place);
   if (sealed?.kid !== kid) return 0;
   const wrapped = rewrap(keyring, place, sealed);
-  await needSameKey(db, keyring);
   const { rows } = await db.raw<{ rows: unknown[] }>(
     `update secret_versions set kid = :newKid, wrapped_dek = :newDek
      where (secret_id, version) in (select secret_id, version from secret_versions

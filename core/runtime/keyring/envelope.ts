@@ -121,9 +121,11 @@ export function openItem(
   place: Place,
   { key, item, ...wrapped }: Wrapped & { key: string; item: SealedItem },
 ): string {
-  const dek = unwrap(keyring, place, wrapped);
-  return opened(place, () => decrypt(dek, item.sealed, ofValue(place, key))).toString();
+  return valueIn(place, key, { item, dek: unwrap(keyring, place, wrapped) });
 }
+
+const valueIn = (place: Place, key: string, { item, dek }: { item: SealedItem; dek: Buffer }): string =>
+  opened(place, () => decrypt(dek, item.sealed, ofValue(place, key))).toString();
 
 /** All values of a version. @throws as `openItem`. */
 export function openAll(
@@ -132,9 +134,8 @@ export function openAll(
   { items, ...wrapped }: SealedVersion,
 ): Record<string, string> {
   const dek = unwrap(keyring, place, wrapped);
-  const open = (key: string, { sealed }: SealedItem): string =>
-    opened(place, () => decrypt(dek, sealed, ofValue(place, key))).toString();
-  return Object.fromEntries(Object.entries(items).map(([key, item]) => [key, open(key, item)]));
+  const entries = Object.entries(items);
+  return Object.fromEntries(entries.map(([key, item]) => [key, valueIn(place, key, { item, dek })]));
 }
 
 /** The same data key under the key that wraps now; no value is touched. @throws as `openItem`. */
