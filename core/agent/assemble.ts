@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { jsonValue } from '../text/json-text.ts';
 
 /** One call of a tool, as the answer has it: `arguments` is the text that the model wrote, JSON or not. */
 export const toolCallSchema = z.object({ id: z.string(), name: z.string(), arguments: z.string() });
@@ -71,7 +72,7 @@ export class Assembly {
 
   /** @param event a chunk, or a whole answer, as JSON. */
   add(event: string): void {
-    const parsed = chunkSchema.safeParse(jsonOf(event));
+    const parsed = chunkSchema.safeParse(jsonValue(event));
     for (const [at, choice] of (parsed.data?.choices ?? []).entries()) {
       const said = choice.delta ?? choice.message;
       if (said && (choice.index ?? at) === 0) this.#say(said);
@@ -139,14 +140,6 @@ export function assemble(taskId: string, events: Iterable<string>): Assembled {
 
 /** What a task's end leaves of an answer of which nothing was shown. */
 export const nothingSaid: Assembled = assemble('', []);
-
-function jsonOf(event: string): unknown {
-  try {
-    return JSON.parse(event);
-  } catch {
-    return undefined;
-  }
-}
 
 const withoutNothing = ({
   reasoning_content: asContent,

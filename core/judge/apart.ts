@@ -1,6 +1,5 @@
-import { membersAt } from '../text/json-text.ts';
+import { jsonValue, membersAt } from '../text/json-text.ts';
 import type { SseEvent } from '../text/sse.ts';
-import { jsonValue } from './parts/reason.ts';
 
 /** However a backend writes it. */
 export const isDone = (text: string): boolean => text.length < 32 && text.trim().toUpperCase() === '[DONE]';

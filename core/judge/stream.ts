@@ -1,5 +1,5 @@
 import { Moulds } from '../text/json-mould.ts';
-import { spliceMembers } from '../text/json-text.ts';
+import { jsonValue, spliceMembers } from '../text/json-text.ts';
 import type { Operation } from '../llm.ts';
 import type { SseEvent } from '../text/sse.ts';
 import { apart, isDone, runTogether } from './apart.ts';
@@ -10,7 +10,7 @@ import { textAt } from './parts/choice.ts';
 import { choiceError, holdsError, isError, saysError } from './parts/is-error.ts';
 import { withoutNaN } from './mend/numbers.ts';
 import { mendReasons, mendStop } from './mend/reasons.ts';
-import { isJson, jsonObject, jsonValue } from './parts/reason.ts';
+import { isJson, jsonObject } from './parts/reason.ts';
 import { incomplete, unreadable } from './no-answer.ts';
 import { isOpening } from './opening.ts';
 import { isSilent } from './parts/response-so-far.ts';

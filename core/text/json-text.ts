@@ -273,3 +273,12 @@ function isSpace(c: number): boolean {
 function endsScalar(c: number): boolean {
   return c === COMMA || c === CLOSE_OBJECT || c === CLOSE_ARRAY || c === QUOTE || isSpace(c);
 }
+
+/** `text` parsed; undefined when it is not JSON. */
+export function jsonValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // not JSON: whoever asked says so
+  }
+}

@@ -2,6 +2,7 @@ import type { McpctlError } from '../../core/errors.ts';
 import { mcpAnswerSchema } from '../../core/mcp/call.ts';
 import type { Form, Frame, MakeForm } from '../inference/form/form.ts';
 import { rpcError, rpcResult, toolFailure, type RpcId } from './rpc.ts';
+import { jsonValue } from '../../core/text/json-text.ts';
 
 /** A call's answer as JSON-RPC has it, under the id of its caller. */
 export const toolForm =
@@ -35,7 +36,7 @@ class ToolForm implements Form {
 
   /** Its worker wrote it, and anybody may be a worker. */
   whole(body: string): string {
-    const answer = mcpAnswerSchema.safeParse(parsed(body));
+    const answer = mcpAnswerSchema.safeParse(jsonValue(body));
     if (!answer.success)
       return JSON.stringify(
         toolFailure(this.#id, {
@@ -45,13 +46,5 @@ class ToolForm implements Form {
       );
     if ('error' in answer.data) return JSON.stringify(rpcError(this.#id, answer.data.error));
     return JSON.stringify(rpcResult(this.#id, answer.data.result));
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -3,6 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, wri
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { writePrivately } from '../../core/runtime/files/private-file.mjs';
+import { jsonValue } from '../../core/text/json-text.ts';
 
 const headSchema = z.object({ journal: z.uuid() });
 const lineSchema = z.object({ task: z.string(), at: z.number(), outcome: z.string().optional() });
@@ -100,20 +101,12 @@ export class Journal {
 
 function read(path: string, now: number): { id: string; lines: z.infer<typeof lineSchema>[] } {
   const [first = '', ...rest] = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
-  const head = headSchema.safeParse(parsed(first));
+  const head = headSchema.safeParse(jsonValue(first));
   if (!head.success) return { id: randomUUID(), lines: [] };
   const lines = new Map<string, z.infer<typeof lineSchema>>();
   for (const text of rest) {
-    const line = lineSchema.safeParse(parsed(text)); // the last may be torn
+    const line = lineSchema.safeParse(jsonValue(text)); // the last may be torn
     if (line.success && now - line.data.at < KEPT_MS) lines.set(line.data.task, line.data);
   }
   return { id: head.data.journal, lines: [...lines.values()].slice(-MOST_ENTRIES) };
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -7,6 +7,7 @@ import type { Last, LlmProvider, MemberCall, ProviderFailure, Reply } from '../p
 import { ChildFailure, type Child } from './child.ts';
 import type { Journal } from './journal.ts';
 import type { Supervised } from './supervised.ts';
+import { jsonValue } from '../../core/text/json-text.ts';
 
 export interface McpProviderDeps {
   name: string;
@@ -58,7 +59,7 @@ export class McpProvider implements LlmProvider {
 
   async #reply(call: MemberCall): Promise<Last | null> {
     const { taskId, deliver, signal } = call;
-    const parsed = mcpCallSchema.safeParse(parsedJson(call.body));
+    const parsed = mcpCallSchema.safeParse(jsonValue(call.body));
     if (call.operation !== 'mcp' || !parsed.success)
       return failed({
         code: 'invalid_request',
@@ -98,7 +99,7 @@ export class McpProvider implements LlmProvider {
     try {
       const answer = await this.#deps.supervised.call(child, { method: 'tools/call', params, signal });
       const body = child.blank(JSON.stringify(answer));
-      if (mcpAnswerSchema.safeParse(parsedJson(body)).success) return endOf(body);
+      if (mcpAnswerSchema.safeParse(jsonValue(body)).success) return endOf(body);
       return failed({
         code: 'mcp_server_failed',
         message: `The MCP server '${this.#server}' answered in no form that is known; the tool has run.`,
@@ -122,12 +123,4 @@ function failureOf(thrown: unknown, server: string): Last {
   if (!thrown.sent)
     return failed({ code: 'mcp_server_down', message: `The MCP server '${server}' does not run: ${why}.` });
   return unknown(`the MCP server '${server}' failed, ${why}`);
-}
-
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -14,6 +14,7 @@ import type {
   MemberCall,
   Reply,
 } from './provider.ts';
+import { jsonValue } from '../../core/text/json-text.ts';
 
 /**
  * `forward` of any provider, so that a claim is run in one way: the provider's own, or one made from `stream`
@@ -56,7 +57,7 @@ interface Run {
 
 async function* adapted(provider: LlmProvider, call: ForwardCall): AsyncGenerator<Reply, void, undefined> {
   if (call.operation !== 'chat') return yield failed('no_capable_member');
-  const chat = chatSchema.safeParse(jsonOf(call.body));
+  const chat = chatSchema.safeParse(jsonValue(call.body));
   if (!chat.success) return yield failed('invalid_request', 'The request has no list of messages.');
   const patience = startPatience(call.signal);
   const { temperature, max_completion_tokens: max, max_tokens: maxTokens = max, tools } = chat.data;
@@ -168,12 +169,4 @@ function failureOf(thrown: unknown): Reply {
   if (!(thrown instanceof McpctlError)) return failed('backend_error'); // its message may say too much
   const { code, message, retryAfterS } = thrown;
   return failed(code, message, retryAfterS === undefined ? {} : { retryAfterS });
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // refused by the schema
-  }
 }

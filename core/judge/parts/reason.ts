@@ -1,3 +1,5 @@
+import { jsonValue } from '../../text/json-text.ts';
+
 /** What a backend says of an error, read from whatever shape it has put it into. Every part may be missing. */
 export interface Reason {
   /** A sentence, or as close to one as there is; at most `LONGEST` characters. */
@@ -48,15 +50,6 @@ export function isJson(value: unknown): value is Json {
 export function jsonObject(text: string): Json | undefined {
   const value = jsonValue(text);
   return isJson(value) ? value : undefined;
-}
-
-/** `text` parsed; undefined when it is not JSON. */
-export function jsonValue(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // not JSON: whoever asked says so
-  }
 }
 
 /** The reason in a body: JSON of any shape, the first event of a stream, or plain text. A page of HTML says nothing. */

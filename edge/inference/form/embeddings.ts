@@ -1,35 +1,25 @@
-import { elementsAt, memberOf, spliceMembers } from '../../../core/text/json-text.ts';
+import { elementsAt, jsonValue, memberOf, spliceMembers } from '../../../core/text/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
 import { Edits } from './edits.ts';
-import type { Form, FormOptions, Frame, WaitState } from './form.ts';
+import type { FormOptions, Frame } from './form.ts';
+import { RawForm } from './raw.ts';
 
 /** Embeddings in the encoding that the caller asked for, whichever of the two its backend knows. */
-export class EmbeddingsForm implements Form {
+export class EmbeddingsForm extends RawForm {
   readonly #options: FormOptions;
 
   constructor(options: FormOptions) {
+    super(options);
     this.#options = options;
   }
 
-  event(data: string): Frame[] {
-    return [{ data }];
-  }
-
-  keepAlive(wait: WaitState): Frame {
-    return { data: JSON.stringify({ mcpctl: wait }) };
-  }
-
-  last(): Frame[] {
-    return [{ data: '[DONE]' }];
-  }
-
-  error(error: McpctlError): Frame {
+  override error(error: McpctlError): Frame {
     const body = openAiErrorBody(error, this.#options);
     return { data: JSON.stringify(toldLate(error, body, this.#options.v1)) };
   }
 
-  whole(body: string): string {
+  override whole(body: string): string {
     const edits = new Edits(body);
     const answer = edits.objectAt(body.indexOf('{'));
     if (!answer) return body;
@@ -75,17 +65,9 @@ function inOrder(body: string, indices: readonly (string | undefined)[]): string
   return spliceMembers(body, { data }) ?? body;
 }
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // the backend's own affair
-  }
-}
-
 /** Little-endian 32-bit floats, as OpenAI packs them. */
 function asBase64(list: string): string | undefined {
-  const numbers = parsed(list);
+  const numbers = jsonValue(list);
   if (!Array.isArray(numbers) || !numbers.every((n) => typeof n === 'number')) return undefined;
   const bytes = Buffer.alloc(numbers.length * 4);
   numbers.forEach((n, at) => bytes.writeFloatLE(n, at * 4));
@@ -102,7 +84,7 @@ function shortest(n: number): number {
 }
 
 function asFloats(quoted: string): string | undefined {
-  const text = parsed(quoted);
+  const text = jsonValue(quoted);
   if (typeof text !== 'string') return undefined;
   const bytes = Buffer.from(text, 'base64');
   if (bytes.length === 0 || bytes.length % 4 !== 0) return undefined;

@@ -2,7 +2,7 @@ import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody } from '../../http/error-body.ts';
 import type { Form, FormOptions, Frame, WaitState } from './form.ts';
 
-/** What a task that is no inference came to, as its member said it: for who reads its stream. */
+/** What a member said, as it said it: of a task that is no inference, for who reads its stream. */
 export class RawForm implements Form {
   readonly #options: FormOptions;
 

@@ -2,7 +2,7 @@ import { wasCut } from '../../../core/agent/budget.ts';
 import { assemble } from '../../../core/agent/assemble.ts';
 import type { turnAnswerSchema } from '../../../core/agent/thread.ts';
 import type { TurnComposition, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
-import { spliceMembers } from '../../../core/text/json-text.ts';
+import { jsonValue, spliceMembers } from '../../../core/text/json-text.ts';
 import type { Usage } from '../../../core/task/task.ts';
 import { z } from 'zod';
 import { ChunkForm } from '../form/chunks.ts';
@@ -45,7 +45,7 @@ export class TurnForm extends ChunkForm implements Form {
 
   override whole(body: string): string {
     const { content, toolCalls, reasoning } = assemble(this.#taskId, [body]);
-    const told = wholeSchema.parse(jsonOf(body));
+    const told = wholeSchema.parse(jsonValue(body));
     const usage: Usage | null = told.usage
       ? {
           promptTokens: told.usage.prompt_tokens,
@@ -83,7 +83,7 @@ export class TurnForm extends ChunkForm implements Form {
   #warn(frames: Frame[]): Frame[] {
     return frames.map((frame) => {
       if (!frame.data.includes('"prompt_tokens"') || frame.data.includes('"mcpctl":{')) return frame;
-      const { usage } = wholeSchema.parse(jsonOf(frame.data));
+      const { usage } = wholeSchema.parse(jsonValue(frame.data));
       if (!usage || !this.#wasCut(usage.prompt_tokens)) return frame;
       return {
         ...frame,
@@ -99,13 +99,5 @@ export class TurnForm extends ChunkForm implements Form {
     const { threadId, n: turn } = place;
     const mcpctl = JSON.stringify({ threadId, turn, taskId: this.#taskId, ...this.#leftOut() });
     return [{ ...first, data: spliceMembers(first.data, { mcpctl }) ?? first.data }, ...others];
-  }
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

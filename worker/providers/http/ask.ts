@@ -1,4 +1,5 @@
 import type { Exchange } from './wire/exchange.ts';
+import { jsonValue } from '../../../core/text/json-text.ts';
 
 export interface Asking {
   exchange: Exchange;
@@ -39,7 +40,7 @@ export async function ask(asking: Asking, question: Question, signal: AbortSigna
   });
   try {
     const text = (await answer.text(mostBytes)) ?? '';
-    return { status: answer.status, text, json: parsed(text) };
+    return { status: answer.status, text, json: jsonValue(text) };
   } finally {
     answer.close('now');
   }
@@ -61,12 +62,4 @@ export function glancing(asking: Asking, signal: AbortSignal): Glance {
     asked.set(key, answer);
     return answer;
   };
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // not JSON: whoever asked says so
-  }
 }
