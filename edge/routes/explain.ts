@@ -1,30 +1,20 @@
 import { Router } from 'express';
 import { can, seesCallee } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
-import { aliasSchema, uuidSchema } from '../../core/names.ts';
-import { refOf } from '../../core/flow/deps.ts';
-import { isTerminal, type TaskRow, type TaskView } from '../../core/task/task.ts';
+import { aliasSchema } from '../../core/names.ts';
+import type { TaskRow, TaskView } from '../../core/task/task.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
+import { attemptsOf } from '../shown/attempts-of.ts';
 import { explainPool, explainTask } from '../shown/explain.ts';
 import { taskOf } from '../shown/task-of.ts';
-import { isHeld, taskDetails, taskView } from '../shown/task-view.ts';
-
-const nothing = { requestBody: null, responseBody: null };
+import { noBodies, taskDetails, taskView } from '../shown/task-view.ts';
 
 /** A task with its attempts, and without its bodies. */
 async function attempted(deps: EdgeDeps, row: TaskRow): Promise<TaskView> {
-  const { tasks, llms } = deps.registry;
-  const live = isTerminal(row.status) ? [] : [refOf(row)];
-  const [lost, fences] = await Promise.all([tasks.attempts(row.id), deps.queue.fences.read(live)]);
-  const fence = fences[0] ?? null;
-  const id = fence && isHeld(fence) ? uuidSchema.safeParse(fence.llm).data : undefined;
-  const llm = id === undefined ? '' : ((await llms.byId(id))?.name ?? id);
-  const now = fence && isHeld(fence) ? { fence, llm } : null;
-  return {
-    ...taskView(row, fence),
-    ...taskDetails(row, { bodies: nothing, lost, now, showsSessions: false }),
-  };
+  const { fence, ...attempts } = await attemptsOf(deps, row);
+  const details = taskDetails(row, { bodies: noBodies, ...attempts, showsSessions: false });
+  return { ...taskView(row, fence), ...details };
 }
 
 /** `GET /api/v1/llms/:name/explain` and `/api/v1/tasks/:id/explain`: who takes it, or took it, and why. */

@@ -3,13 +3,11 @@ import { can, canToAll, scopeOf, type Actor } from '../../core/access.ts';
 import { callersOwn } from '../../core/agent/uncover.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
-import { refOf } from '../../core/flow/deps.ts';
 import { turnFor } from '../../core/text/json-shape.ts';
 import { memberText } from '../../core/text/json-text.ts';
 import { uuidSchema } from '../../core/names.ts';
 import type { TaskComposition } from '../../core/registry/agents/agents.ts';
 import type { TaskBodies } from '../../core/registry/tasks/tasks.ts';
-import type { Fence } from '../../core/queue/task/fence.ts';
 import { isLarge } from '../../core/runtime/time-of-bytes.ts';
 import {
   isTerminal,
@@ -35,23 +33,15 @@ import { translationOf } from '../inference/translate/sent.ts';
 import { untilEnded } from '../inference/follow/until-ended.ts';
 import { keptBodies } from '../limits/kept-bodies.ts';
 import { afterOf, bodyOf, cursorOf, queryOf } from '../http/parse.ts';
+import { attemptsOf, fencesOf } from '../shown/attempts-of.ts';
 import { readsBodies, taskOf } from '../shown/task-of.ts';
-import { isHeld, largeView, taskDetails, taskView } from '../shown/task-view.ts';
+import { largeView, noBodies, taskDetails, taskView } from '../shown/task-view.ts';
 import { listsInTurn } from '../limits/turns.ts';
-
-/** Without Redis the rows are still true, only less exact: then there are none. */
-async function fencesOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<Map<string, Fence | null>> {
-  const live = rows.filter((row) => !isTerminal(row.status));
-  const fences = await deps.queue.fences.read(live.map(refOf)).catch(() => []);
-  return new Map(live.map((row, i) => [row.id, fences[i] ?? null]));
-}
 
 async function viewsOf(deps: EdgeDeps, rows: readonly TaskRow[]): Promise<TaskView[]> {
   const fences = await fencesOf(deps, rows);
   return rows.map((row) => taskView(row, fences.get(row.id) ?? null));
 }
-
-const nothing = { requestBody: null, responseBody: null };
 
 const send = (res: Response, view: TaskView | string): void =>
   void (typeof view === 'string' ? res.type('json').send(view) : res.json(view));
@@ -71,22 +61,16 @@ function uncovered(
 
 /** The view of a task with its bodies; as text where those are large. */
 async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<TaskView | string> {
-  const { tasks, llms, agents } = deps.registry;
-  const [fences, bodies, lost, composition] = await Promise.all([
-    fencesOf(deps, [row]),
-    readsBodies(actorOf(req), row) ? keptBodies(deps, req, row.id) : nothing,
-    tasks.attempts(row.id),
-    agents.compositionOf(row.id),
+  const [{ fence, ...attempts }, bodies, composition] = await Promise.all([
+    attemptsOf(deps, row),
+    readsBodies(actorOf(req), row) ? keptBodies(deps, req, row.id) : noBodies,
+    deps.registry.agents.compositionOf(row.id),
   ]);
-  const fence = fences.get(row.id) ?? null;
-  const llmId = fence && isHeld(fence) ? uuidSchema.safeParse(fence.llm).data : undefined;
-  const llm = llmId === undefined ? '' : ((await llms.byId(llmId))?.name ?? llmId);
-  const now = fence && isHeld(fence) ? { fence, llm } : null;
   const showsSessions = canToAll(actorOf(req), 'view', 'session');
   const asked = await asAskedFor(row, uncovered(actorOf(req), { bodies, composition }));
   const isLong = isLarge((asked.requestBody?.length ?? 0) + (asked.responseBody?.length ?? 0));
-  const told = isLong ? nothing : asked;
-  const view = { ...taskView(row, fence), ...taskDetails(row, { bodies: told, lost, now, showsSessions }) };
+  const told = isLong ? noBodies : asked;
+  const view = { ...taskView(row, fence), ...taskDetails(row, { bodies: told, ...attempts, showsSessions }) };
   return isLong ? await largeView(view, asked, actorOf(req).userId) : view;
 }
 

@@ -63,6 +63,9 @@ function errorOf({ errorCode: code, errorMessage, errorReason: reason }: TaskRow
   return code === null ? null : { code, message: errorMessage ?? '', ...(reason ? { reason } : {}) };
 }
 
+/** Where those are shown to nobody. */
+export const noBodies: TaskBodies = { requestBody: null, responseBody: null };
+
 export interface TaskDetails {
   bodies: TaskBodies;
   /** Those that came to nothing and were followed by another, or ended the task. */
