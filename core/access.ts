@@ -57,8 +57,8 @@ const rightsOf = (resource: Resource | Guarded): Guarded =>
 
 /**
  * May this actor do that? Yes if it is granted (core/access/grants.ts), or theirs and the resource's own definition leaves
- * that to owners (core/resources), and if the token lets it through (core/access/filter.ts). A token bound to pools may do so only to what is in them
- * (`isWithin`), whoever's token it is. A caller turns `false` into 404 where the existence itself is private, into 403
+ * that to owners (core/resources), and if the token lets it through (core/access/filter.ts). A token bound to pools may do
+ * so only to what is in them (`isWithin`), whoever's token it is. A caller turns `false` into 404 where the existence itself is private, into 403
  * where the whole action is closed. Who makes something owns it. Lists ask `scopeOf`, which says the same of many rows.
  */
 export function can(
@@ -198,11 +198,14 @@ export function scopeOf(actor: Actor, verb: Verb, resource: Resource | Guarded):
   return reachedBy.includes('token') ? { ...whose, tokenId: actor.tokenId } : null;
 }
 
+/** What is made belongs to who makes it: to make another's is to change what they have. */
+const isForOthers = (granted: Granted, verb: Verb, rights: Guarded): boolean =>
+  verb !== 'create' || !rights.isPrivate || granted.allows('edit', rights, undefined);
+
 function whoseOf({ granted, userId }: Actor, verb: Verb, rights: Guarded): Scope | null {
   const who = whoMay(verb, rights);
   const names = who === 'everyone' ? null : granted.namesOf(verb, rights);
-  const isForOthers = verb !== 'create' || !rights.isPrivate || granted.allows('edit', rights, undefined);
-  if (names === null) return { ...everything, ownerId: isForOthers ? null : userId };
+  if (names === null) return { ...everything, ownerId: isForOthers(granted, verb, rights) ? null : userId };
   if (who === undefined && names.length === 0) return null;
   const ownerId = who === undefined ? NOBODY : userId;
   return { ...everything, ownerId, orNames: names, orShared: who === 'shared' };
@@ -224,9 +227,7 @@ function letThrough(
 ): Scope | null {
   if (filter === null) return whose;
   const all = filter.granted.namesOf(verb, rights);
-  const isForOthers =
-    verb !== 'create' || !rights.isPrivate || filter.granted.allows('edit', rights, undefined);
-  if (all === null && isForOthers) return whose;
+  if (all === null && isForOthers(filter.granted, verb, rights)) return whose;
   const letsOwn = all === null || filter.ownAllows(verb, rights);
   const names = all ?? [];
   if (!letsOwn && names.length === 0) return null;

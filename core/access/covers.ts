@@ -1,7 +1,7 @@
 import type { Actor } from '../access.ts';
 import { McpctlError } from '../errors.ts';
 import { inWords, type FilterWords, type TokenFilter } from './filter.ts';
-import { Granted, type Grant, type Rights } from './grants.ts';
+import { nothingGranted, type Grant, type Granted, type Rights } from './grants.ts';
 
 /** `run:llm:gpt` */
 export const grantText = ({ role, resource, name }: Grant): string =>
@@ -20,13 +20,11 @@ export function lackOf(held: readonly Granted[], { grants, operations }: Rights)
   return operations.find((each) => held.some((granted) => !granted.rights.operations.includes(each)));
 }
 
-const nothing = new Granted({ grants: [], operations: [] });
-
 /** What an actor has through their token; one that is bound to pools gives nothing, as no grant is bound to them. */
 const heldBy = ({ granted, filter, pools }: Actor): Granted[] => [
   granted,
   ...(filter === null ? [] : [filter.granted]),
-  ...(pools === null ? [] : [nothing]),
+  ...(pools === null ? [] : [nothingGranted]),
 ];
 
 /** Nobody gives what they lack, and nobody takes it. @throws McpctlError `escalation` */

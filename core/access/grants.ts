@@ -101,3 +101,5 @@ function rolesThatAllow(verb: Verb, { isPrivate }: Reads): number {
   if (verb !== 'view') return bitOf[verb];
   return isPrivate ? EVERY_BIT & ~bitOf.create : EVERY_BIT;
 }
+
+export const nothingGranted = new Granted({ grants: [], operations: [] });

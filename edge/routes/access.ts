@@ -10,7 +10,7 @@ import {
   type WhoCanView,
 } from '../../core/access.ts';
 import { grantText } from '../../core/access/covers.ts';
-import { Granted } from '../../core/access/grants.ts';
+import { Granted, nothingGranted, type Grant } from '../../core/access/grants.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { nameSchema } from '../../core/names.ts';
 import type { Guarded, Verb } from '../../core/resources/define.ts';
@@ -35,8 +35,6 @@ const guardedOf = (word: string): Guarded =>
     isPrivate: false,
     reachedBy: [],
   };
-
-const nothing = new Granted({ grants: [], operations: [] });
 
 /** @throws McpctlError `forbidden` */
 function needMayAsk(actor: Actor): void {
@@ -90,18 +88,27 @@ function isAllowed(actor: Actor, { verb, resource }: Asked, target: Target): boo
   return can(actor, verb, { resource: guardedOf(resource), target });
 }
 
+/** An actor as they are without what is granted to them, and without a token that keeps anything from them. */
+const unbound = (actor: Actor): Actor => ({ ...actor, pools: null, filter: null, granted: nothingGranted });
+
+/** Which of some grants let it, each by itself, to who owns nothing. */
+const bindingsFor = (
+  actor: Actor,
+  { grants, asked, target }: { grants: readonly Grant[]; asked: Asked; target: Target },
+): string[] =>
+  grants
+    .filter((grant) => {
+      const granted = new Granted({ grants: [grant], operations: [] });
+      return isAllowed({ ...unbound(actor), userId: '', granted }, asked, target);
+    })
+    .map(grantText);
+
 function whyOf(actor: Actor, asked: Asked, { ways, target }: { ways: readonly Way[]; target: Target }) {
-  const nobody: Actor = { ...actor, pools: null, filter: null, granted: nothing };
   const why = ways.flatMap(({ rbac, via, grants }) =>
-    grants
-      .filter((grant) => {
-        const granted = new Granted({ grants: [grant], operations: [] });
-        return isAllowed({ ...nobody, userId: '', granted }, asked, target);
-      })
-      .map((grant) => ({ rbac, via, binding: grantText(grant) })),
+    bindingsFor(actor, { grants, asked, target }).map((binding) => ({ rbac, via, binding })),
   );
   const own = { rbac: '', via: 'owner', binding: `${asked.verb}:${asked.resource}` };
-  return isAllowed(nobody, asked, target) ? [own, ...why] : why;
+  return isAllowed(unbound(actor), asked, target) ? [own, ...why] : why;
 }
 
 function limitOf({ tokenName, filter, ...actor }: Actor, asked: Asked, target: Target): string {
@@ -116,19 +123,13 @@ const MOST_HOLDERS = 2_000;
 async function whoCan(deps: EdgeDeps, actor: Actor, asked: Asked): Promise<WhoCanView> {
   const { groups } = deps.registry;
   const target = await targetFor(deps, actor, asked);
-  const nobody: Actor = { ...actor, userId: '', pools: null, filter: null, granted: nothing };
   const by = new Map<string, string[]>();
   for (const { id, grants } of await groups.documents()) {
-    const bindings = grants
-      .filter((grant) => {
-        const granted = new Granted({ grants: [grant], operations: [] });
-        return isAllowed({ ...nobody, granted }, asked, target);
-      })
-      .map(grantText);
+    const bindings = bindingsFor(actor, { grants, asked, target });
     if (bindings.length > 0) by.set(id, bindings);
   }
   const { ownerId = '' } = target;
-  const isOwners = ownerId !== '' && isAllowed({ ...nobody, userId: ownerId }, asked, target);
+  const isOwners = ownerId !== '' && isAllowed({ ...unbound(actor), userId: ownerId }, asked, target);
   const found = await groups.holdersOf({
     ids: [...by.keys()],
     ownerId: isOwners ? ownerId : null,

@@ -26,8 +26,9 @@ export const rightsIn = (documents: readonly { bindings?: unknown; operations?: 
 const granting = (where: string): string => `
   select bindings, operations from rbac where id in (select s.rbac_id from rbac_subjects s where ${where}) order by id`;
 
-const toUser = granting(`s.user_id = :userId or s.group_id = :everyone
-  or s.group_id in (select m.group_id from memberships m where m.user_id = :userId)`);
+const isToUser = `s.user_id = :userId or s.group_id = :everyone
+  or s.group_id in (select m.group_id from memberships m where m.user_id = :userId)`;
+const toUser = granting(isToUser);
 
 interface Document {
   bindings: unknown;
@@ -59,8 +60,7 @@ const waysWhere = (where: string): string => `
   where ${where}
   order by r.name, via`;
 
-const toAUser = waysWhere(`s.user_id = :userId or s.group_id = :everyone
-  or s.group_id in (select m.group_id from memberships m where m.user_id = :userId)`);
+const toAUser = waysWhere(isToUser);
 const toAGroup = waysWhere('s.group_id = :groupId or s.group_id = :everyone');
 
 type WayRow = Pick<Way, 'rbac' | 'via' | 'viaId'> & Document;
