@@ -1,10 +1,11 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { z } from 'zod';
 import { shownInLine } from '../../core/names.ts';
+import { stopGroup } from '../../core/runtime/process/stop-group.ts';
 import { storableSentence } from '../../core/text/storable.ts';
+import { withoutSecret } from '../providers/http/scrub.ts';
 import type { GroupGuard } from './guard.ts';
 import { Lines } from './lines.ts';
-import { stopGroup } from './stop-group.ts';
 
 /** Why a request to a child came to no answer; `sent`: it may have done what was asked. */
 export class ChildFailure extends Error {
@@ -120,7 +121,7 @@ export class Child {
   blank(text: string): string {
     let blanked = text;
     for (const [value, name] of this.#options.secrets)
-      blanked = blanked.replaceAll(value, `[redacted:${name}]`);
+      blanked = withoutSecret(blanked, value, `[redacted:${name}]`);
     return blanked;
   }
 

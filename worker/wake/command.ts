@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { pause } from '../../core/runtime/clock.ts';
+import { stopGroup } from '../../core/runtime/process/stop-group.ts';
 import type { Wake } from '../sources/config-schema.ts';
 
 type CommandWake = Extract<Wake, { type: 'command' }>;
@@ -10,7 +11,6 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** What is kept of what it prints: its end says why it failed. */
 const KEPT_BYTES = 2_048;
 const TO_END_MS = 2_000;
-const LOOK_MS = 50;
 /** What it printed last may arrive a moment after its end. */
 const LAST_WORDS_MS = 100;
 
@@ -89,18 +89,6 @@ function tailOf(streams: readonly Readable[]) {
 
 async function endGroup({ pid }: ChildProcess, ended: Promise<unknown>): Promise<void> {
   if (pid === undefined) return;
-  signalGroup(pid, 'SIGTERM');
-  for (let left = TO_END_MS / LOOK_MS; left > 0 && signalGroup(pid, 0); left--) await pause(LOOK_MS);
-  signalGroup(pid, 'SIGKILL');
+  await stopGroup(pid, { closeMs: 0, termMs: TO_END_MS });
   await ended;
-}
-
-/** @returns whether there was anybody in it. */
-function signalGroup(leader: number, signal: NodeJS.Signals | 0): boolean {
-  try {
-    process.kill(-leader, signal);
-    return true;
-  } catch {
-    return false; // all of it has ended
-  }
 }

@@ -19,9 +19,9 @@ function formsOf(secret: string): string[] {
   return [...new Set(forms)];
 }
 
-/** What a backend says, with `[key]` wherever it quotes a secret. */
-export const withoutSecret = (text: string, secret: string): string =>
-  formsOf(secret).reduce((clean, form) => clean.replaceAll(form, '[key]'), text);
+/** What somebody says, with `[key]`, or what is to stand there, wherever it quotes a secret. */
+export const withoutSecret = (text: string, secret: string, instead = '[key]'): string =>
+  formsOf(secret).reduce((clean, form) => clean.replaceAll(form, instead), text);
 
 /** What a backend's own words must not carry off its machine: its key, and where it is. */
 interface Private {

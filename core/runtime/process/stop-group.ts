@@ -1,4 +1,4 @@
-import { pause } from '../../core/runtime/clock.ts';
+import { pause } from '../clock.ts';
 
 const LOOK_MS = 50;
 
@@ -21,7 +21,7 @@ async function untilEmpty(leader: number, withinMs: number): Promise<boolean> {
   return !signalGroup(leader, 0);
 }
 
-/** Its input is closed already: whoever stays gets SIGTERM, then SIGKILL, with all that it has started. */
+/** Whoever of a group is left after `closeMs` gets SIGTERM, and after `termMs` more SIGKILL. */
 export async function stopGroup(
   leader: number,
   { closeMs, termMs }: { closeMs: number; termMs: number },
