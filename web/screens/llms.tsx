@@ -2,39 +2,24 @@ import type { ComponentChildren } from 'preact';
 import type { ExplainView } from '../../core/task/explain.ts';
 import type { LlmView } from '../../core/llm.ts';
 import { useLoad } from '../net/load.ts';
-import type { Page } from '../net/pages.ts';
+import { Choice } from '../shown/choice.tsx';
 import { Empty } from '../parts/empty.tsx';
 import { Facts } from '../parts/facts.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
-import { PageButtons, usePaging } from '../parts/paging.tsx';
+import { PageButtons, useList } from '../parts/paging.tsx';
 import { Status } from '../shown/status.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
 import { Why } from '../shown/why.tsx';
-import { go, named, path, query, withQuery } from '../state/router.ts';
+import { go, named, path, query } from '../state/router.ts';
 
 const statuses = ['active', 'inactive', 'hibernating'];
 
 function Filter() {
-  const status = query.value.get('status') ?? '';
   return (
     <div class="filters">
-      <label>
-        Status
-        <select
-          data-filter
-          value={status}
-          onChange={({ currentTarget }) => go(withQuery({ status: currentTarget.value }), 'replace')}
-        >
-          <option value="">any</option>
-          {statuses.map((one) => (
-            <option key={one} value={one}>
-              {one}
-            </option>
-          ))}
-        </select>
-      </label>
+      <Choice label="Status" name="status" of={statuses} isMain />
     </div>
   );
 }
@@ -58,12 +43,7 @@ function NoLlm() {
 }
 
 export function Llms() {
-  const paging = usePaging();
-  const asked = new URLSearchParams({ limit: '50' });
-  const status = query.value.get('status');
-  if (status !== null) asked.set('status', status);
-  if (paging.cursor.value !== '') asked.set('after', paging.cursor.value);
-  const llms = useLoad<Page<LlmView>>(`/llms?${asked.toString()}`, 'pools');
+  const { page: llms, paging } = useList<LlmView>('/llms', { filters: ['status'], topic: 'pools' });
   return (
     <Screen title="Llms" command="mcpctl get llms">
       <Filter />

@@ -2,14 +2,13 @@ import { useSignal } from '@preact/signals';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { call, isFault, type Fault as Refusal } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
-import type { Page } from '../net/pages.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Empty } from '../parts/empty.tsx';
 import { Facts } from '../parts/facts.tsx';
 import { Fault } from '../parts/fault.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
-import { PageButtons, usePaging } from '../parts/paging.tsx';
+import { PageButtons, useList } from '../parts/paging.tsx';
 import { Table } from '../parts/table.tsx';
 import { Form } from '../shown/form.tsx';
 import { NewToken } from '../shown/new-token.tsx';
@@ -125,9 +124,7 @@ function Create({ entry, done }: { entry: CatalogueEntry; done: () => void }) {
 }
 
 function List({ entry }: { entry: CatalogueEntry }) {
-  const paging = usePaging();
-  const after = paging.cursor.value === '' ? '' : `&after=${encodeURIComponent(paging.cursor.value)}`;
-  const rows = useLoad<Page<Row>>(`/${entry.plural}?limit=50${after}`);
+  const { page: rows, paging } = useList<Row>(`/${entry.plural}`);
   return (
     <Screen
       title={titled(entry.plural)}

@@ -1,12 +1,11 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { TaskView } from '../../core/task/task.ts';
-import { useLoad } from '../net/load.ts';
-import type { Page } from '../net/pages.ts';
+import { Choice } from '../shown/choice.tsx';
 import { Empty } from '../parts/empty.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
-import { PageButtons, usePaging } from '../parts/paging.tsx';
+import { PageButtons, useList } from '../parts/paging.tsx';
 import { Status } from '../shown/status.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age } from '../parts/time.tsx';
@@ -38,20 +37,7 @@ function Filters() {
     <div class="filters">
       <TextFilter name="pool" label="Pool" />
       <TextFilter name="llm" label="Llm" />
-      <label>
-        Status
-        <select
-          value={query.value.get('status') ?? ''}
-          onChange={({ currentTarget }) => go(withQuery({ status: currentTarget.value }), 'replace')}
-        >
-          <option value="">any</option>
-          {statuses.map((one) => (
-            <option key={one} value={one}>
-              {one}
-            </option>
-          ))}
-        </select>
-      </label>
+      <Choice label="Status" name="status" of={statuses} />
     </div>
   );
 }
@@ -135,27 +121,14 @@ function Rows({ tasks, isFirst }: { tasks: readonly TaskView[]; isFirst: boolean
 }
 
 export function Tasks() {
-  const paging = usePaging();
-  const asked = new URLSearchParams({ limit: '50' });
-  for (const name of filters) {
-    const value = query.value.get(name);
-    if (value !== null) asked.set(name, value);
-  }
-  const filter = asked.toString();
-  useEffect(() => paging.first(), [filter]);
-  if (paging.cursor.value !== '') asked.set('after', paging.cursor.value);
-  const tasks = useLoad<Page<TaskView>>(`/tasks?${asked.toString()}`, 'tasks');
+  const { page: tasks, paging, asked } = useList<TaskView>('/tasks', { filters, topic: 'tasks' });
   return (
     <Screen title="Tasks" command="mcpctl get tasks">
       <Filters />
       <Loaded of={tasks}>
         {({ items, next }) => (
           <>
-            {items.length === 0 ? (
-              <NoTask />
-            ) : (
-              <Rows key={asked.toString()} tasks={items} isFirst={paging.isFirst()} />
-            )}
+            {items.length === 0 ? <NoTask /> : <Rows key={asked} tasks={items} isFirst={paging.isFirst()} />}
             <PageButtons paging={paging} next={next} />
           </>
         )}
