@@ -21,7 +21,7 @@ export const auditQuerySchema = listQuerySchema.extend({
 });
 export type AuditQuery = z.infer<typeof auditQuerySchema>;
 
-const changeSchema = z.object({
+export const changeSchema = z.object({
   field: z.string(),
   from: z.unknown().optional(),
   to: z.unknown().optional(),

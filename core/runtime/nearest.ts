@@ -13,3 +13,7 @@ export function nearest(word: string, known: Iterable<string>, most = 3): string
     .slice(0, most)
     .map((s) => s.name);
 }
+
+/** What a sentence ends with that says of a name that it is none; empty where nothing is near. */
+export const didYouMean = (near: readonly string[]): string =>
+  near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';

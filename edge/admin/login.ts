@@ -8,13 +8,12 @@ import type { EdgeDeps } from '../deps.ts';
 import { written } from '../http/written.ts';
 import { isFromOurPages, isPage } from './guards.ts';
 import { loginPage, logoutPage } from './pages.ts';
-import { SESSION_MS, type AdminSessions } from './sessions.ts';
+import { SESSION_MS, sessionCookie, type AdminSessions } from './sessions.ts';
 
 const COOKIE = 'mcpctl_admin';
 const HOME = '/admin/queues';
 
-const cookieOf = (req: Request): string | undefined =>
-  new RegExp(`(?:^|;\\s*)${COOKIE}=([A-Za-z0-9_-]{43})(?:;|$)`).exec(req.get('cookie') ?? '')?.[1];
+const cookieOf = (req: Request): string | undefined => sessionCookie(req, COOKIE);
 
 /** Where a person wanted to go: a page of ours, never another site, nor out again. */
 function nextOf(text: unknown): string {

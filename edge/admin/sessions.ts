@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { Request } from 'express';
 import type { Author } from '../../core/audit/event.ts';
 import type { AdminSessions as Stored } from '../../core/registry/people/admin-sessions.ts';
 
@@ -7,6 +8,12 @@ export const SESSION_MS = 8 * 3_600_000;
 
 /** A link that `npm start` shows is followed at once, or made anew. */
 const LINK_MS = 120_000;
+
+/** A session's cookie among those that a browser sends. */
+export function sessionCookie(req: Request, name: string): string | undefined {
+  const named = new RegExp(`(?:^|;\\s*)${name}=([A-Za-z0-9_-]{43})(?:;|$)`);
+  return named.exec(req.get('cookie') ?? '')?.[1];
+}
 
 /**
  * Browser sessions of the page and the admin pages: a navigation carries no Bearer token, so that a cookie stands for one. Kept in

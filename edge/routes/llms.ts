@@ -19,6 +19,7 @@ import { afterOf, bodyOf, cursorOf, ifMatchOf, queryOf } from '../http/parse.ts'
 import { llmView, membersView } from '../shown/llm-view.ts';
 import { written } from '../http/written.ts';
 import { listsInTurn } from '../limits/turns.ts';
+import { didYouMean } from '../../core/runtime/nearest.ts';
 
 /** How many rows one call may look at for its status: the status shown is not the one stored. */
 const SCAN = 20;
@@ -57,8 +58,7 @@ async function found(deps: EdgeDeps, req: Request): Promise<LlmRow> {
   const row = await deps.registry.llms.byName(name);
   if (row && can(actor, 'view', { resource: 'llm', target: targetOf(row) })) return row;
   const near = await deps.registry.names.similar(name, scopeOf(actor, 'view', 'llm'));
-  const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
-  throw new McpctlError('llm_not_found', `There is no llm named '${name}'.${hint}`);
+  throw new McpctlError('llm_not_found', `There is no llm named '${name}'.${didYouMean(near)}`);
 }
 
 async function answer(deps: EdgeDeps, res: Response, row: LlmRow): Promise<void> {

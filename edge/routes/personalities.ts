@@ -1,7 +1,7 @@
 import { Router, type Request, type Response } from 'express';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
-import { nearest } from '../../core/runtime/nearest.ts';
+import { didYouMean, nearest } from '../../core/runtime/nearest.ts';
 import type { ShownPersonality } from '../../core/registry/agents/personalities.ts';
 import { agent } from '../../core/resources/talk/agent.ts';
 import { bindingsSchema, personality } from '../../core/resources/talk/personality.ts';
@@ -41,10 +41,9 @@ async function oneInPath(deps: EdgeDeps, req: Request): Promise<ShownPersonality
     asked.slice(0, 63),
     all.map(({ name }) => name),
   );
-  const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
   throw new McpctlError(
     'personality_not_found',
-    `The agent '${agentName}' has no personality of that name.${hint}`,
+    `The agent '${agentName}' has no personality of that name.${didYouMean(near)}`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { Router } from 'express';
+import { Router, type Request } from 'express';
 import { McpctlError } from '../../core/errors.ts';
 import { memberBody } from '../../core/translate/member-body.ts';
 import { MOST_RUNNING, resultSchema, wireHeaders } from '../../core/member/protocol.ts';
@@ -10,7 +10,7 @@ import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { bodyOf } from '../http/parse.ts';
 import type { SaidClaim } from '../relay/adopt.ts';
-import { claimOf, type UplinkDeps } from '../relay/uplink/claim-of.ts';
+import { claimOf, type SpeakingCall, type UplinkDeps } from '../relay/uplink/claim-of.ts';
 import { deliver } from '../relay/uplink/deliver.ts';
 import { take } from '../relay/uplink/result.ts';
 import { receive } from '../relay/uplink/stream.ts';
@@ -23,6 +23,14 @@ function uplinkOf(deps: EdgeDeps): UplinkDeps {
   return { registry, redis: relay.commands, keys: queue.keys, heartbeats, speakers, config, clock, log };
 }
 
+/** Who speaks of the task in the path, for which session and claim. */
+const speakingCall = (req: Request<{ id: string }>): SpeakingCall => ({
+  taskId: req.params.id,
+  speaker: speakerOf(req),
+  claimId: req.get(wireHeaders.claim),
+  session: req.get(wireHeaders.session),
+});
+
 /**
  * `POST /llms/_provider-task/:id/stream`: a whole answer over one request. Before any middleware that reads bodies: this
  * one is read line by line, and may go on for hours.
@@ -34,15 +42,12 @@ export function providerUplinkRoutes(deps: EdgeDeps): Router {
       throw new McpctlError('unsupported_media_type', 'Send the lines as application/x-ndjson.');
     await needServed(deps, actorOf(req), req.params.id);
     const ended = new AbortController();
-    const speaker = speakerOf(req);
-    untilClosed(res, deps.authority.hold({ tokenId: speaker.tokenId, end: (why) => ended.abort(why) }));
+    const { tokenId } = speakerOf(req);
+    untilClosed(res, deps.authority.hold({ tokenId, end: (why) => ended.abort(why) }));
     const outcome = await receive(uplinkOf(deps), {
       req,
       ended: ended.signal,
-      taskId: req.params.id,
-      speaker,
-      claimId: req.get(wireHeaders.claim),
-      session: req.get(wireHeaders.session),
+      ...speakingCall(req),
       reserve: roomFor({ req, res, limit: deps.config.bodyLimitBytes }, deps.caps),
     });
     res.json({ outcome });
@@ -66,12 +71,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
     });
   });
   router.get('/llms/_provider-task/:id/body', async (req, res) => {
-    const { row } = await claimOf(uplinkOf(deps), {
-      taskId: req.params.id,
-      speaker: speakerOf(req),
-      claimId: req.get(wireHeaders.claim),
-      session: req.get(wireHeaders.session),
-    });
+    const { row } = await claimOf(uplinkOf(deps), speakingCall(req));
     reserveAnswer(req, deps.caps, await deps.registry.tasks.bodyBytes(row.id));
     const body = await memberBody(deps.registry, row.id);
     if (body === null) throw new McpctlError('task_not_found');
@@ -79,12 +79,7 @@ export function providerTaskRoutes(deps: EdgeDeps): Router {
   });
   router.post('/llms/_provider-task/:id/deliver', async (req, res) => {
     await needServed(deps, actorOf(req), req.params.id);
-    await deliver(uplinkOf(deps), {
-      taskId: req.params.id,
-      speaker: speakerOf(req),
-      claimId: req.get(wireHeaders.claim),
-      session: req.get(wireHeaders.session),
-    });
+    await deliver(uplinkOf(deps), speakingCall(req));
     res.json({ ok: true });
   });
   router.post('/llms/_provider-task/:id/result', async (req, res) => {

@@ -1,6 +1,6 @@
 import type { CookieOptions, Request, Response } from 'express';
 import type { Actor } from '../../core/access.ts';
-import { SESSION_MS, createAdminSessions, type AdminSessions } from '../admin/sessions.ts';
+import { SESSION_MS, createAdminSessions, sessionCookie, type AdminSessions } from '../admin/sessions.ts';
 import { withOrigin } from '../audit/origin.ts';
 import { Recent } from '../believed/recent.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -35,8 +35,7 @@ export function createWebSessions(deps: Pick<EdgeDeps, 'registry' | 'clock' | 'c
     const { value, ...how } = options;
     res.cookie(name, value, { httpOnly: true, sameSite: 'lax', maxAge: SESSION_MS, ...how });
   };
-  const cookieOf = (req: Request): string | undefined =>
-    new RegExp(`(?:^|;\\s*)${nameOf(req)}=([A-Za-z0-9_-]{43})(?:;|$)`).exec(req.get('cookie') ?? '')?.[1];
+  const cookieOf = (req: Request): string | undefined => sessionCookie(req, nameOf(req));
   return {
     of: cookieOf,
     actorOf: (cookie) => recent.recall(cookie) ?? recent.remember(cookie, look(cookie)),

@@ -1,5 +1,5 @@
 import { McpctlError } from '../../../core/errors.ts';
-import { nearest } from '../../../core/runtime/nearest.ts';
+import { didYouMean, nearest } from '../../../core/runtime/nearest.ts';
 import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
 import { authenticated } from '../../who/target.ts';
@@ -63,7 +63,7 @@ async function llmToCall(client: Client, asked: string | undefined): Promise<{ n
   if (asked !== undefined && named) return { name: asked, row: named };
   if (asked !== undefined) {
     const near = nearest(asked, llmsByName.keys(), 3);
-    const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : ' See "mcpctl get llm".';
+    const hint = didYouMean(near) || ' See "mcpctl get llm".';
     throw new McpctlError('llm_not_found', `There is no llm named '${asked}'.${hint}`);
   }
   const active = llms.filter((llm) => llm.view.status !== 'inactive');

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Persona } from '../../agent/compose.ts';
 import { McpctlError } from '../../errors.ts';
 import { nameSchema } from '../../names.ts';
-import { nearest } from '../../runtime/nearest.ts';
+import { didYouMean, nearest } from '../../runtime/nearest.ts';
 
 /** Personalities of one agent that are shown among models, and that a misspelt one is looked for in. */
 export const MOST_SHOWN = 50;
@@ -67,8 +67,10 @@ export async function noPersonality(
     .orderBy('name')
     .pluck<string[]>('name');
   const near = nearest(asked, names);
-  const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
   // A word that no personality can have is nobody's to repeat.
   const which = nameSchema.safeParse(asked).success ? ` named '${asked}'` : ' of that name';
-  return new McpctlError('personality_not_found', `The agent '${name}' has no personality${which}.${hint}`);
+  return new McpctlError(
+    'personality_not_found',
+    `The agent '${name}' has no personality${which}.${didYouMean(near)}`,
+  );
 }

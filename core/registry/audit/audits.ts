@@ -1,19 +1,12 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { Scope } from '../../access.ts';
-import type { AuditQuery } from '../../audit/query.ts';
+import { changeSchema, type AuditQuery } from '../../audit/query.ts';
 import type { Author, Happened } from '../../audit/event.ts';
 import type { Connection } from '../database/connect.ts';
 import { writeDenied, type Denied } from './denied.ts';
 import { prune, type Kept } from './prune.ts';
 import { record } from './record.ts';
-
-const changeSchema = z.object({
-  field: z.string(),
-  from: z.unknown().optional(),
-  to: z.unknown().optional(),
-  masked: z.literal(true).optional(),
-});
 
 const rowSchema = z.object({
   id: z.string(),

@@ -25,7 +25,8 @@ function rowOf(author: Author, what: Happened): Record<string, unknown> {
 
 /**
  * Tells of a write in the write's own transaction: there is never the one without the other. The one place where rows of
- * the audit are made, but for refusals, which write nothing (denied.ts).
+ * the audit are made, but for those that nobody's token stands behind: refusals, which write nothing (denied.ts), what the
+ * audit deletes of itself (prune.ts), and what is done at the machine (people/users.ts).
  * @param author undefined: the server does it for itself (a duty, a first start), which is in its log.
  */
 export async function record(

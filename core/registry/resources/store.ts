@@ -5,7 +5,7 @@ import { changesOf } from '../../audit/changes.ts';
 import { McpctlError } from '../../errors.ts';
 import { keySchema, type Definition, type Verb } from '../../resources/define.ts';
 import { withArticle } from '../../text/article.ts';
-import { nearest } from '../../runtime/nearest.ts';
+import { didYouMean, nearest } from '../../runtime/nearest.ts';
 import { record } from '../audit/record.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
@@ -157,8 +157,7 @@ async function refuseMissing(
   if (names.includes(asked))
     throw new McpctlError(missing, `Several ${definition.plural} are named '${asked}': say which by its id.`);
   const near = nearest(asked, names);
-  const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
-  throw new McpctlError(missing, `There is no ${word} named '${asked}'.${hint}`);
+  throw new McpctlError(missing, `There is no ${word} named '${asked}'.${didYouMean(near)}`);
 }
 
 async function locked(

@@ -9,6 +9,7 @@ import type { EdgeDeps } from '../../deps.ts';
 import type { Known } from '../../believed/known-pools.ts';
 import type { LiveLlm, LivePool } from '../../../core/flow/alive/liveness.ts';
 import type { AskedAgent } from '../../../core/registry/names/names.ts';
+import { didYouMean } from '../../../core/runtime/nearest.ts';
 
 /** Where an inference goes. */
 export interface Target extends Choice {
@@ -252,6 +253,8 @@ export function nobody(poolKey: string, pin: string | null): McpctlError {
 
 async function unknown(deps: EdgeDeps, actor: Actor, asked: string): Promise<McpctlError> {
   const near = await deps.registry.names.similar(asked, scopeOf(actor, 'view', 'llm'));
-  const hint = near.length > 0 ? ` Did you mean ${near.join(', ')}?` : '';
-  return new McpctlError('llm_not_found', `There is no llm named '${asked.slice(0, 128)}'.${hint}`);
+  return new McpctlError(
+    'llm_not_found',
+    `There is no llm named '${asked.slice(0, 128)}'.${didYouMean(near)}`,
+  );
 }
