@@ -18,6 +18,7 @@ import type { FlowDeps } from '../core/flow/deps.ts';
 import { createAuthority } from './believed/authority.ts';
 import { createIdentityWatch } from './believed/identity-watch.ts';
 import { createPutOut } from './put-out.ts';
+import { createBodyReads } from './audit/body-reads.ts';
 import { createDeniedCounts } from './audit/denied-counts.ts';
 import { createAuthenticator } from './believed/authenticator.ts';
 import { createCaps } from './limits/caps.ts';
@@ -165,6 +166,7 @@ export function wireEdge(
 /** In the order in which they are started. */
 const servicesOf = (deps: EdgeDeps): Service[] => [
   deps.denied,
+  deps.bodyReads,
   deps.formForAll,
   deps.redisWorkers,
   deps.authority,
@@ -201,8 +203,9 @@ interface OfLimits extends Pick<EdgeDeps, 'config' | 'registry' | 'metrics' | 'c
 const createLimits = ({
   ofProcess,
   ...deps
-}: OfLimits): Pick<EdgeDeps, 'caps' | 'rates' | 'gates' | 'denied'> => ({
+}: OfLimits): Pick<EdgeDeps, 'caps' | 'rates' | 'gates' | 'denied' | 'bodyReads'> => ({
   denied: createDeniedCounts(deps),
+  bodyReads: createBodyReads(deps),
   caps: createCaps({ ...deps, returned: ofProcess ? createCollector() : undefined }),
   rates: createRates(deps),
   gates: createGates(deps.metrics, deps.config),

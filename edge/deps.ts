@@ -10,6 +10,7 @@ import type { QueueDoor } from '../core/queue/door.ts';
 import type { Registry } from '../core/registry/registry.ts';
 import type { Definition } from '../core/resources/define.ts';
 import type { Overlay } from './resources/overlay.ts';
+import type { BodyReads } from './audit/body-reads.ts';
 import type { DeniedCounts } from './audit/denied-counts.ts';
 import type { Authenticator } from './believed/authenticator.ts';
 import type { Caps } from './limits/caps.ts';
@@ -139,6 +140,8 @@ export interface EdgeDeps {
   live: Live;
   /** Refusals, for the audit. */
   denied: DeniedCounts;
+  /** Who reads what others asked and were answered, for the audit. */
+  bodyReads: BodyReads;
   caps: Caps;
   rates: Rates;
   gates: Gates;

@@ -33,6 +33,8 @@ export interface Happened {
   ownerId?: string | null;
   changes?: readonly Change[];
   dryRun?: boolean;
+  /** How many equal ones it stands for; 1 unless told. */
+  count?: number;
 }
 
 /** What looks like a token of ours, wherever in a text. */

@@ -28,6 +28,7 @@ import type { Priority } from '../task/task.ts';
  * | `duties` | how often each duty ran, when it last ran well, and what the scheduler counted | scheduler → edge | – |
  * | `epoch` | set once; missing = Redis came back empty | scheduler → all | – |
  * | `generation` | which Redis process was gone through last, and a count that only rises | scheduler → scheduler, workers | – |
+ * | `identity` | sharded channel: somebody wrote to identity, so look | edge → edges | – |
  * | `probe` | written by `/readyz`, so that a Redis that takes no writes is seen | edge → nobody | 1 min |
  */
 export function createKeys(namespace: string) {
@@ -52,6 +53,7 @@ export function createKeys(namespace: string) {
     duties: of('duties'),
     epoch: of('epoch'),
     generation: of('generation'),
+    identity: of('identity'),
     probe: of('probe'),
   };
 }

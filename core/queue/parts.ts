@@ -12,6 +12,7 @@ import type { ClockSteps } from './live/clock-steps.ts';
 import { sendControl, type Control } from './live/control.ts';
 import { countIn, trust } from './live/generation.ts';
 import { redisNow } from './live/redis-time.ts';
+import { createIdentityHint } from './live/identity-hint.ts';
 import { createRunningTasks } from './live/running.ts';
 import { createWakes } from './live/wake.ts';
 import {
@@ -112,7 +113,7 @@ function partsOfPools({ redis, keys }: PartsDeps) {
 const PROBE_MS = 60_000;
 
 /** Of the server itself, and of the installation as a whole. */
-function partsOfServer({ redis, keys }: PartsDeps) {
+function partsOfServer({ redis, keys, subscriber }: PartsDeps) {
   const store = { redis, keys };
   return {
     tally: {
@@ -126,6 +127,7 @@ function partsOfServer({ redis, keys }: PartsDeps) {
       isMarked: async () => (await orUnavailable(redis.exists(keys.epoch))) === 1,
       mark: async () => void (await orUnavailable(redis.set(keys.epoch, await redisNow(redis)))),
     },
+    identityHint: createIdentityHint({ ...store, subscriber }),
     users: createRedisUsers(store),
     server: {
       now: () => redisNow(redis),

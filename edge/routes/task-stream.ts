@@ -28,6 +28,7 @@ export function taskStreamRoutes(deps: EdgeDeps): Router {
         'forbidden',
         'What is said in a task of others may read only who has the operation logs.',
       );
+    await deps.bodyReads.tell(actorOf(req), { resource: 'task', ...row });
     untilClosed(res, deps.caps.hold(actorOf(req), { bytes: 0, streaming: true }));
     const follower = await followFrom(deps, row, after);
     res.set('x-mcpctl-task-id', row.id);

@@ -59,11 +59,19 @@ function uncovered(
   return { ...bodies, requestBody: callersOwn(requestBody, composition) };
 }
 
+const isOwn = (req: Request, { ownerId }: Pick<TaskRow, 'ownerId'>): boolean => {
+  const { userId, by } = actorOf(req);
+  return ownerId === userId && !by;
+};
+
 /** The view of a task with its bodies; as text where those are large. */
 async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<TaskView | string> {
+  // To end another's is not to read it.
+  const isRead = req.method === 'DELETE' ? isOwn(req, row) : readsBodies(actorOf(req), row);
+  if (isRead) await deps.bodyReads.tell(actorOf(req), { resource: 'task', ...row });
   const [{ fence, ...attempts }, bodies, composition] = await Promise.all([
     attemptsOf(deps, row),
-    readsBodies(actorOf(req), row) ? keptBodies(deps, req, row.id) : noBodies,
+    isRead ? keptBodies(deps, req, row.id) : noBodies,
     deps.registry.agents.compositionOf(row.id),
   ]);
   const showsSessions = canToAll(actorOf(req), 'view', 'session');
@@ -135,9 +143,7 @@ async function showWhole(
 ): Promise<void> {
   const view = await detailed(deps, req, row);
   if (typeof view === 'string') await turnFor(view, actorOf(req).userId); // encoding it takes long, too
-  const { userId, by } = actorOf(req);
-  const mine = row.ownerId === userId && !by;
-  const delivered = isTerminal(row.status) && !row.streaming && mine && req.method !== 'HEAD';
+  const delivered = isTerminal(row.status) && !row.streaming && isOwn(req, row) && req.method !== 'HEAD';
   if (delivered) dropOnceDelivered(deps, row, res);
   send(res, view);
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { startSession } from '../cli/session.ts';
 import { edgeFixture, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
+import { submitTask } from '../support/tasks.ts';
 
 interface Event {
   id: string;
@@ -147,6 +148,36 @@ describe('the audit', function () {
     const [event, ...others] = await events();
     expect(others).to.deep.equal([]);
     expect(event).to.deep.include({ verb: 'edit', resource: 'apply', dryRun: true });
+  });
+
+  it('has who read what others asked before it is shown, and a loop of reads as one event more', async () => {
+    const task = await submitTask(t, { poolKey: `p-${randomUUID()}` });
+    const read = (more: Call = {}): Promise<Answer> => api(`GET /tasks/${task.id}`, undefined, more);
+    expect((await read({ token: t.tokens.ada })).json)
+      .to.have.property('request')
+      .that.is.an('object');
+    expect((await read({ token: t.tokens.bob })).status).to.equal(404);
+    await t.deps.bodyReads.stop?.();
+    expect(await events(), 'her own, and nobody there').to.deep.equal([]);
+
+    await t.connection.db.raw('alter table audit rename to audit_away');
+    const unwritten = await read();
+    await t.connection.db.raw('alter table audit_away rename to audit');
+    expect(unwritten.status).to.be.at.least(500);
+    expect(unwritten.text).to.not.contain('"request":');
+
+    await Promise.all(Array.from({ length: 200 }, () => read()));
+    const asAda = { headers: { 'x-mcpctl-as': 'ada' } };
+    expect((await read(asAda)).status).to.equal(200);
+    const told = (): Promise<Event[]> => events(`name=${task.id}&order=asc`, t.tokens.ada);
+    expect(linesOf(await told())).to.deep.equal([`root view task ${task.id}`, `root view task ${task.id}`]);
+    await t.deps.bodyReads.stop?.(); // as after a minute
+    expect((await told()).map(({ count }) => count)).to.deep.equal([1, 1, 199]);
+    await read();
+    expect(
+      (await told()).map(({ count }) => count),
+      'anew',
+    ).to.deep.equal([1, 1, 199, 1]);
   });
 
   it('counts refusals, and writes a crowd of them as few rows', async () => {

@@ -26,6 +26,7 @@ function keys(): string[] {
     made.duties,
     made.epoch,
     made.generation,
+    made.identity,
     made.probe,
   ];
   return [queue(), queue('<llm id>'), ...all.map((key) => key.slice('ns:'.length))].map((key) =>

@@ -339,6 +339,8 @@ describe("a provider session's own Redis user", function () {
         ['COPY', 'a', 'b'],
         ['RENAME', 'a', 'b'],
         ['PUBLISH', 'x', 'x'],
+        ['SPUBLISH', t.door.keys.identity, '1'],
+        ['SSUBSCRIBE', t.door.keys.identity],
         ['SUBSCRIBE', 'x'],
         ['PSUBSCRIBE', '*'],
         ['PUBSUB', 'SHARDCHANNELS'],

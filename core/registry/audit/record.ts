@@ -20,6 +20,7 @@ function rowOf(author: Author, what: Happened): Record<string, unknown> {
     ownerId: what.ownerId ?? null,
     changes: JSON.stringify(what.changes ?? []),
     dryRun: what.dryRun ?? false,
+    count: what.count ?? 1,
   };
 }
 

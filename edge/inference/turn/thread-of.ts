@@ -19,8 +19,10 @@ export async function threadOf(deps: EdgeDeps, req: Request): Promise<ThreadRow>
 /** The same, for what was said in it: that is its owner's alone, whoever else may see that it is there. */
 export async function ownThreadOf(deps: EdgeDeps, req: Request): Promise<ThreadRow> {
   const thread = await threadOf(deps, req);
-  const { userId, by } = actorOf(req);
-  if (thread.ownerId !== userId || by?.readsBodies === false) throw new McpctlError('thread_not_found');
+  const actor = actorOf(req);
+  if (thread.ownerId !== actor.userId || actor.by?.readsBodies === false)
+    throw new McpctlError('thread_not_found');
+  await deps.bodyReads.tell(actor, { resource: 'thread', ...thread });
   return thread;
 }
 

@@ -1,0 +1,105 @@
+import type { Actor } from '../../core/access.ts';
+import type { Author, Happened } from '../../core/audit/event.ts';
+import { messageOf } from '../../core/errors.ts';
+import type { Registry } from '../../core/registry/registry.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import type { Log } from '../../core/runtime/log.ts';
+import type { Service } from '../../core/runtime/process/service.ts';
+
+/** Reads of the same within this are one event more, with how many there were. */
+const TOGETHER_MS = 60_000;
+const EVERY_MS = 5_000;
+/** Of all readers. Beyond it the oldest are forgotten, and told anew. */
+const MOST = 10_000;
+
+/** What was asked and answered, and belongs to somebody else than who reads it. */
+export interface OthersText {
+  resource: 'task' | 'thread';
+  id: string;
+  ownerId: string;
+}
+
+export interface BodyReads extends Service {
+  /** Before anything of it is sent. One's own is passed over. @throws McpctlError `unavailable`: then it is not to be shown. */
+  tell(actor: Actor, what: OthersText): Promise<void>;
+}
+
+interface Reads {
+  author: Author;
+  what: Happened;
+  at: number;
+  /** The first is written down before the answer. */
+  told: Promise<void>;
+  /** Those since. */
+  more: number;
+}
+
+/**
+ * Who reads what others asked and were answered is in the audit. The first read of each task is written down before it is
+ * shown; equal ones within a minute are counted, and follow as one event: a loop of reads fills no table. A process that is
+ * killed loses the count of a minute, and never that there was a read.
+ */
+export function createBodyReads({
+  registry,
+  clock,
+  log,
+}: {
+  registry: { audits: Pick<Registry['audits'], 'record'> };
+  clock: Clock;
+  log: Log;
+}): BodyReads {
+  /** By who read what, in the order of their first read. */
+  const known = new Map<string, Reads>();
+  let timer: NodeJS.Timeout | undefined;
+  let writing = Promise.resolve();
+
+  /** What cannot be written is lost but for the log: that it was read is on record. */
+  const close = async (key: string, { author, what, more }: Reads): Promise<void> => {
+    known.delete(key);
+    if (more === 0) return;
+    await registry.audits
+      .record(author, { ...what, count: more })
+      .catch((thrown: unknown) =>
+        log.warn(
+          { why: messageOf(thrown), reads: more },
+          'reads of a task could not be counted in the audit',
+        ),
+      );
+  };
+  const closeUntil = async (at: number): Promise<void> => {
+    for (const [key, reads] of [...known]) if (reads.at <= at) await close(key, reads);
+  };
+  const closeSoon = (at: number): Promise<void> => (writing = writing.then(() => closeUntil(at)));
+
+  return {
+    name: 'body-reads',
+    async tell(actor, { resource, id, ownerId }) {
+      const reader = actor.by ?? actor;
+      if (reader.userId === ownerId) return;
+      const key = [reader.userId, actor.userId, actor.tokenId, id].join(' ');
+      const before = known.get(key);
+      if (before && clock.elapsed() - before.at < TOGETHER_MS) {
+        before.more += 1;
+        return await before.told;
+      }
+      if (before) await close(key, before);
+      const what = { verb: 'view', resource, id, name: id, ownerId } as const;
+      const told = registry.audits.record(actor, what);
+      const reads: Reads = { author: actor, what, at: clock.elapsed(), told, more: 0 };
+      known.set(key, reads);
+      const [oldest] = known;
+      if (known.size > MOST && oldest) void close(...oldest);
+      try {
+        await told;
+      } catch (thrown) {
+        if (known.get(key) === reads) known.delete(key);
+        throw thrown;
+      }
+    },
+    start: () => void (timer = setInterval(() => void closeSoon(clock.elapsed() - TOGETHER_MS), EVERY_MS)),
+    async stop() {
+      clearInterval(timer);
+      await closeSoon(Infinity);
+    },
+  };
+}
