@@ -18,11 +18,11 @@ export async function layManyAnew(
 ): Promise<Acted<TaskRow>> {
   const failed = new Map<TaskRow, unknown>();
   if (lost.length === 0) return { did: 0, failed };
-  const known = new Map(lost.map((one) => [one.row.id, one]));
+  const lostById = new Map(lost.map((one) => [one.row.id, one]));
   const renewed = await flow.registry.tasks.renewMany(lost.map(({ row: { id, epoch } }) => ({ id, epoch })));
   const unreadable: TaskRow[] = [];
   const laying = renewed.flatMap(({ row, submission }) => {
-    const { row: asked, seen = null } = known.get(row.id) ?? {};
+    const { row: asked, seen = null } = lostById.get(row.id) ?? {};
     try {
       if (!submission) throw new TypeError('what was asked cannot be read');
       const { epoch, priority, ownerId } = row;
@@ -49,7 +49,7 @@ export async function layManyAnew(
   let did = 0;
   laying.forEach(({ row }, at) => {
     const answer = answers[at];
-    const asked = known.get(row.id)?.row;
+    const asked = lostById.get(row.id)?.row;
     if (answer === true) did += 1;
     else if (answer instanceof Error && asked) failed.set(asked, answer);
   });

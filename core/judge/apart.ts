@@ -13,9 +13,9 @@ export function apart(event: SseEvent): readonly SseEvent[] {
   if (!data.includes('\n') && !data.startsWith('data:')) return [event];
   if (jsonValue(data) !== undefined) return [event];
   const lines = data.split('\n').map((line) => line.replace(/^(?:data:\s*)+/, ''));
-  const said = lines.filter((line) => line.trim() !== '');
-  const areAll = said.every((line) => isDone(line) || jsonValue(line) !== undefined);
-  return areAll ? said.map((line) => ({ ...event, data: line })) : [event];
+  const filled = lines.filter((line) => line.trim() !== '');
+  const areAll = filled.every((line) => isDone(line) || jsonValue(line) !== undefined);
+  return areAll ? filled.map((line) => ({ ...event, data: line })) : [event];
 }
 
 /**

@@ -138,9 +138,9 @@ export class Ending {
       case 'messages':
         return this.#endOfMessage(how);
       case 'responses':
-        return this.progress === 'over' ? this.#told(this.#reason) : this.#endOfResponse(how);
+        return this.progress === 'over' ? this.#endWith(this.#reason) : this.#endOfResponse(how);
       case 'embeddings':
-        return how === 'broken' || how === 'silent' ? undefined : this.#told(undefined);
+        return how === 'broken' || how === 'silent' ? undefined : this.#endWith(undefined);
     }
   }
 
@@ -148,20 +148,20 @@ export class Ending {
   endOfWhole(): Ended | undefined {
     const without = [...this.#choices.values()].filter(({ reason }) => reason === undefined);
     if (without.length > 0 && without.length < this.#choices.size) return undefined;
-    return this.#told(this.#reason ?? this.#firstReason());
+    return this.#endWith(this.#reason ?? this.#firstReason());
   }
 
   /**
    * The reason as it should be: tool calls are done, whatever the backend calls its end, and where there are none a
    * client must not look for them. Backends say some ends twice: each is put right.
-   * @param said the choice's reason in the text at hand. @returns undefined when it is right as it is.
+   * @param reason the choice's reason in the text at hand. @returns undefined when it is right as it is.
    */
-  mended(index: number, said: string): string | undefined {
+  mended(index: number, reason: string): string | undefined {
     const choice = this.#choices.get(index);
     if (!choice?.reason) return undefined;
     choice.reason = rightReason(choice.reason, broughtBy(choice));
-    const right = rightReason(said, broughtBy(choice));
-    return right === said ? undefined : right;
+    const right = rightReason(reason, broughtBy(choice));
+    return right === reason ? undefined : right;
   }
 
   /** Whether a choice has a reason that is not the right one. */
@@ -174,26 +174,26 @@ export class Ending {
 
   #endOfMessage(how: How): Ended | undefined {
     const { progress } = this;
-    if (progress === 'over') return this.#told(this.#reason);
+    if (progress === 'over') return this.#endWith(this.#reason);
     const blocks = [...this.#open].map((index) => JSON.stringify({ type: 'content_block_stop', index }));
-    if (progress === 'ended') return this.#told(this.#reason, [...blocks, '{"type":"message_stop"}']);
+    if (progress === 'ended') return this.#endWith(this.#reason, [...blocks, '{"type":"message_stop"}']);
     if (how !== 'done' || this.#choices.get(0)?.brought !== true) return undefined;
     // As of a chat: what says that all of it is there has finished.
     const missing = [...this.leftOut(), '{"type":"message_stop"}'];
-    return { ...this.#told(this.#reason, missing), remark: leavesOut('message_stop') };
+    return { ...this.#endWith(this.#reason, missing), remark: leavesOut('message_stop') };
   }
 
   #endOfResponse(how: How): Ended | undefined {
     if (how !== 'done') return undefined;
     const completed = this.#response.completed(this.#usage.total);
     if (completed === undefined) return undefined;
-    return { ...this.#told('completed', [completed]), remark: leavesOut('response.completed') };
+    return { ...this.#endWith('completed', [completed]), remark: leavesOut('response.completed') };
   }
 
   /** What came before the last event of a response, where that says that nothing did; as JSON. */
   outputMissingIn(response: unknown): string | undefined {
-    const said = isJson(response) ? response['output'] : undefined;
-    if (!this.#response.hasBrought || (Array.isArray(said) && said.length > 0)) return undefined;
+    const items = isJson(response) ? response['output'] : undefined;
+    if (!this.#response.hasBrought || (Array.isArray(items) && items.length > 0)) return undefined;
     const output = this.#response.output();
     return output && JSON.stringify(output);
   }
@@ -212,7 +212,7 @@ export class Ending {
       // What came after a reason has no end of its own unless the backend has said that all of it is there.
       if (!saidSo && (this.#ended < size || !this.#haveAllBegun())) return undefined;
       if (size < Math.min(this.#least(), MOST_CHOICES)) return undefined;
-      return this.#told(this.#firstReason());
+      return this.#endWith(this.#firstReason());
     }
     // One that gives no reasons at all says by its last word that it has finished; one that gives some has not.
     const brought = unfinished.some(([, choice]) => choice.brought);
@@ -221,7 +221,7 @@ export class Ending {
     if (size < Math.min(this.#least(), MOST_CHOICES)) return undefined;
     const missing = unfinished.map(([index, choice]) => this.#finish(index, choice));
     const remark = 'it ends its streams without a finish_reason; "stop" is said in its place';
-    return { ...this.#told(this.#firstReason(), missing), remark };
+    return { ...this.#endWith(this.#firstReason(), missing), remark };
   }
 
   #finish(index: number, choice: Choice): string {
@@ -235,7 +235,7 @@ export class Ending {
     return first?.[1].reason ?? [...this.#choices.values()].find(({ reason }) => reason)?.reason;
   }
 
-  #told(finishReason: string | undefined, missing: string[] = []): Ended {
+  #endWith(finishReason: string | undefined, missing: string[] = []): Ended {
     const usage = this.#usage.total;
     return {
       ...(finishReason === undefined ? {} : { finishReason }),
@@ -259,17 +259,17 @@ export class Ending {
 
   #seeChoices({ choices }: Json): boolean {
     if (!Array.isArray(choices)) return false;
-    let told = false;
-    choices.forEach((said: unknown, at) => {
-      if (!isJson(said)) return;
-      const index = Number.isSafeInteger(said['index']) ? Number(said['index']) : at;
+    let hasReason = false;
+    choices.forEach((choiceJson: unknown, at) => {
+      if (!isJson(choiceJson)) return;
+      const index = Number.isSafeInteger(choiceJson['index']) ? Number(choiceJson['index']) : at;
       if (this.#choices.size >= MOST_CHOICES && !this.#choices.has(index)) return;
       const choice = this.#choice(index);
-      const reason = hasFailed(said) ? 'error' : finishReasonOf(said);
-      const aside = textAt(said, 'finishReason');
+      const reason = hasFailed(choiceJson) ? 'error' : finishReasonOf(choiceJson);
+      const aside = textAt(choiceJson, 'finishReason');
       if (aside !== undefined) choice.aside = aside;
-      const held = said['delta'] ?? said['message'];
-      const piece = isJson(held) ? held : said;
+      const message = choiceJson['delta'] ?? choiceJson['message'];
+      const piece = isJson(message) ? message : choiceJson;
       const calls = callsIn(piece);
       if (calls) {
         choice.calls = calls;
@@ -281,9 +281,9 @@ export class Ending {
       if (reason === undefined) return;
       choice.reason ??= reason;
       this.#setEnded(choice, !failures.test(choice.reason));
-      told = true;
+      hasReason = true;
     });
-    return told;
+    return hasReason;
   }
 
   #seeResponse(event: Json): boolean {
@@ -317,11 +317,11 @@ export class Ending {
   }
 
   /** As `mended`, in the words of Messages. */
-  mendedStop(said: string): string | undefined {
+  mendedStop(reason: string): string | undefined {
     const brought = broughtBy(this.#choices.get(0));
     if (this.#reason !== undefined) this.#reason = rightStop(this.#reason, brought);
-    const right = rightStop(said, brought);
-    return right === said ? undefined : right;
+    const right = rightStop(reason, brought);
+    return right === reason ? undefined : right;
   }
 
   /**
@@ -378,8 +378,8 @@ function followArguments(choice: Choice, calls: unknown): void {
   calls.forEach((call: unknown, at) => {
     const called = isJson(call) ? call['function'] : undefined;
     const json = textAt(called, 'arguments');
-    const said = isJson(call) ? call['index'] : undefined;
-    if (json !== undefined) addArguments(choice, Number.isSafeInteger(said) ? Number(said) : at, json);
+    const index = isJson(call) ? call['index'] : undefined;
+    if (json !== undefined) addArguments(choice, Number.isSafeInteger(index) ? Number(index) : at, json);
   });
 }
 

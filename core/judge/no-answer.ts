@@ -4,8 +4,8 @@ import { reasonOfBody } from './parts/reason.ts';
 const LONGEST_SAID = 200;
 
 /** What is no answer at all, in the backend's words where they are short and no page. */
-export function unreadable(what: string, said?: string): Fault {
-  const { message: words = '' } = reasonOfBody(said);
+export function unreadable(what: string, body?: string): Fault {
+  const { message: words = '' } = reasonOfBody(body);
   const message = words === '' || words.length > LONGEST_SAID ? `${what}.` : `${what}: ${words}`;
   return { blame: 'broken', code: 'backend_error', message, retryable: true };
 }

@@ -40,7 +40,7 @@ function opensChoices(chunk: Json): boolean {
     if ((!isEmpty(reason) && reason !== 'null') || !isEmpty(text)) return false;
     return (
       isEmpty(delta) ||
-      (isJson(delta) && Object.entries(delta).every(([key, said]) => key === 'role' || isEmpty(said)))
+      (isJson(delta) && Object.entries(delta).every(([key, value]) => key === 'role' || isEmpty(value)))
     );
   });
 }
@@ -63,9 +63,9 @@ function opensResponse({ type, item }: Json): boolean {
 
 /** What a protocol has for it, or no more than an empty value. */
 function saysOnly(holder: Json, keys: ReadonlySet<string>): boolean {
-  return Object.entries(holder).every(([key, said]) => keys.has(key) || isEmpty(said));
+  return Object.entries(holder).every(([key, value]) => keys.has(key) || isEmpty(value));
 }
 
-function isEmpty(said: unknown): boolean {
-  return said == null || said === '' || (Array.isArray(said) && said.length === 0);
+function isEmpty(value: unknown): boolean {
+  return value == null || value === '' || (Array.isArray(value) && value.length === 0);
 }

@@ -7,8 +7,12 @@ const LONGEST_S = 86_400;
  * @param nowMs the present, as `Date` counts it.
  */
 export function retryAfterIn(header: unknown, nowMs: number): number | undefined {
-  const said = Array.isArray(header) ? String(header[0]) : typeof header === 'string' ? header.trim() : '';
-  const text = said.replace(/^(\d+(?:\.\d+)?)\s*,.*$/, '$1'); // two on the way have each said it
+  const headerText = Array.isArray(header)
+    ? String(header[0])
+    : typeof header === 'string'
+      ? header.trim()
+      : '';
+  const text = headerText.replace(/^(\d+(?:\.\d+)?)\s*,.*$/, '$1'); // two on the way have each said it
   if (text === '') return undefined;
   if (/^\d+(\.\d+)?$/.test(text)) return secondsOf(Number(text), nowMs);
   // `Date` takes "-5" for a year; a date of HTTP begins with a letter and ends with its zone.

@@ -56,7 +56,7 @@ export interface Sign {
   is: (evidence: Evidence) => boolean;
 }
 
-const said =
+const textMatches =
   (pattern: RegExp) =>
   ({ text }: Evidence) =>
     pattern.test(text);
@@ -115,14 +115,14 @@ export const signs: readonly Sign[] = [
     blame: 'caller',
     code: 'backend_rejected',
     tooLong: true,
-    is: said(tooLong),
+    is: textMatches(tooLong),
   },
   {
     sign: 'the model has crashed, could not be loaded, or memory ran out',
     seen: 'LM Studio (400), LocalAI and Ollama (500), TGI within a stream',
     blame: 'broken',
     code: 'backend_error',
-    is: said(crashed),
+    is: textMatches(crashed),
   },
   {
     sign: '429',
@@ -145,7 +145,7 @@ export const signs: readonly Sign[] = [
     seen: 'OpenAI `not a chat model` (404), LM Studio and vLLM about embeddings (400)',
     blame: 'unable',
     code: 'backend_misconfigured',
-    is: said(otherOperation),
+    is: textMatches(otherOperation),
   },
   {
     sign: 'the model, or the way it is served, cannot do what was asked: tools, pictures, a format, so much at a time',

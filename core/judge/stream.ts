@@ -58,7 +58,7 @@ export class StreamJudge {
   #moulds = new Moulds<null>();
   #saidDone = false;
   /** Null: something was to be seen. */
-  #held: string[] | null = [];
+  #opening: string[] | null = [];
   #heldChars = 0;
 
   constructor(judging: Judging) {
@@ -90,7 +90,7 @@ export class StreamJudge {
         const last = this.#passAll(looked.several, events);
         if (last !== undefined) return last;
       } else if ('fault' in looked) {
-        if (looked.data !== undefined && this.#held === null) events.push(looked.data);
+        if (looked.data !== undefined && this.#opening === null) events.push(looked.data);
         const complete = this.progress === 'ended' || this.progress === 'over';
         return complete ? 'done' : looked.fault;
       } else {
@@ -105,14 +105,14 @@ export class StreamJudge {
     { data, before = [], isOpening = false }: Extract<Looked, { data: string; before?: string[] }>,
     events: string[],
   ): void {
-    if (this.#held !== null) {
+    if (this.#opening !== null) {
       this.#heldChars += data.length;
-      if (isOpening && this.#held.length < MOST_HELD && this.#heldChars <= MOST_HELD_CHARS) {
-        this.#held.push(data);
+      if (isOpening && this.#opening.length < MOST_HELD && this.#heldChars <= MOST_HELD_CHARS) {
+        this.#opening.push(data);
         return;
       }
-      events.push(...this.#held);
-      this.#held = null;
+      events.push(...this.#opening);
+      this.#opening = null;
     }
     events.push(...before, data);
   }
@@ -120,7 +120,7 @@ export class StreamJudge {
   /** What the stream came to; undefined when it is not complete. @param how its bytes ended, unless it said so. */
   endOf(how: How): Ended | undefined {
     const ended = this.#ending.endOf(this.#saidDone ? 'done' : how);
-    return ended && this.#held ? { ...ended, missing: [...this.#held, ...ended.missing] } : ended;
+    return ended && this.#opening ? { ...ended, missing: [...this.#opening, ...ended.missing] } : ended;
   }
 
   #look(data: string, name: string | undefined): Looked {
@@ -134,22 +134,22 @@ export class StreamJudge {
     if (operation === 'responses') return this.#lookAtResponse(data, event);
     if (operation === 'messages' && event['type'] === 'message_stop' && this.progress !== 'nothing')
       return this.#stopped(data, event);
-    const told = this.#ending.see(event);
+    const hasReason = this.#ending.see(event);
     if (this.#ending.failed) return { fault: faultOfError(choiceError(event), about) };
     // From here on one that is like those before may come after the end.
-    if (told) this.#moulds = new Moulds();
+    if (hasReason) this.#moulds = new Moulds();
     else if (!isTyped(operation) && this.#moulds.isWanted()) {
       const mould = aroundText(data);
       if (mould) this.#moulds.learn(mould, null);
     }
-    if (!told) return { data, ...this.#opens(event) };
+    if (!hasReason) return { data, ...this.#opens(event) };
     if (isTyped(operation))
       return { data: mendStop(data, { event, ending: this.#ending }), ...this.#opens(event) };
     return { data: mendReasons(data, this.#ending), ...this.#opens(event) };
   }
 
   #opens(event: Json): { isOpening?: boolean } {
-    return this.#held === null ? {} : { isOpening: isOpening(this.#judging.operation, event) };
+    return this.#opening === null ? {} : { isOpening: isOpening(this.#judging.operation, event) };
   }
 
   /** What is no event: several that ran together, an error that is not written as one, or nothing that can be read. */
@@ -180,14 +180,16 @@ export class StreamJudge {
       const fault = faultOfError(failureIn(response), { body: data, chosen: this.#judging.chosen ?? {} });
       return type === 'response.failed' ? { data, fault } : { fault };
     }
-    if (type === 'response.completed' && this.#held !== null && isSilent(response))
+    if (type === 'response.completed' && this.#opening !== null && isSilent(response))
       return { fault: incomplete('The backend said that its answer was complete, and gave none.') };
     this.#ending.see(event);
     const output = type === 'response.completed' ? this.#ending.outputMissingIn(response) : undefined;
     if (output === undefined) return { data, ...this.#opens(event) };
     return {
       data:
-        spliceMembers(data, { response: (said = '{}') => spliceMembers(said, { output }) ?? said }) ?? data,
+        spliceMembers(data, {
+          response: (responseText = '{}') => spliceMembers(responseText, { output }) ?? responseText,
+        }) ?? data,
     };
   }
 
@@ -200,8 +202,8 @@ export class StreamJudge {
 }
 
 const saysNothing = (text: string): boolean => {
-  const said = text.length > 16 ? '{' : text.trim();
-  return said === '' || said === 'null';
+  const shortText = text.length > 16 ? '{' : text.trim();
+  return shortText === '' || shortText === 'null';
 };
 
 /** The last event of a response, whatever it is called, of one that says it failed. */

@@ -50,7 +50,7 @@ function wholeOfChunks(operation: 'chat' | 'completions', chunks: readonly Json[
     // Usage comes last, and on some of the others as null; of what names the answer the first counts.
     for (const [key, value] of Object.entries(chunk))
       if (key === 'usage' || key === 'timings' ? value != null : !(key in head)) head[key] = value;
-    for (const [at, said] of listOf(chunk['choices']).entries()) addChoice(choices, said, at);
+    for (const [at, choiceJson] of listOf(chunk['choices']).entries()) addChoice(choices, choiceJson, at);
   }
   const object = operation === 'chat' ? 'chat.completion' : 'text_completion';
   const all = [...choices.entries()].sort(([a], [b]) => a - b).map(([, choice]) => choice);

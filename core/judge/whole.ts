@@ -56,9 +56,9 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
   ending.see(value);
   if (ending.failed) return faultOfError(choiceError(value), { body, chosen });
   const mended = mend(body, { operation, event: value, ending }); // before the reason is asked for
-  const said = ending.endOfWhole();
+  const end = ending.endOfWhole();
   const ended: (Ended & { body?: string }) | undefined =
-    said && hasNoReason(operation, said) ? unreasoned(ending, mended) : said;
+    end && hasNoReason(operation, end) ? unreasoned(ending, mended) : end;
   if (operation === 'embeddings' && part.some(hasNoNumber))
     return ofThisText('The backend answered with a vector of what is no number.');
   if (!ended || isShort(part, judging))
@@ -108,11 +108,11 @@ function isShort(part: readonly unknown[], { operation, least }: Judging): boole
 
 /** Each vector is of a text of its own; some backends say 0 of all of them, and mean their order. */
 function isEachOnce(rows: readonly unknown[]): boolean {
-  const said = rows
+  const indexes = rows
     .map((row) => (isJson(row) ? row['index'] : undefined))
     .filter((n) => typeof n === 'number');
-  const { size } = new Set(said);
-  return said.length < rows.length || size === rows.length || size === 1;
+  const { size } = new Set(indexes);
+  return indexes.length < rows.length || size === rows.length || size === 1;
 }
 
 /** A model that a text is too odd for gives `null` for one, or for each of its numbers; -9999 is what `withoutNaN` makes of one. */

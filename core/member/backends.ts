@@ -66,7 +66,7 @@ export function lmStudioModels(fresh: unknown, older: unknown): ModelFacts[] | u
     id,
     chat: canChat(type),
     loaded: state === 'loaded',
-    ...known({ contextLength: length, vision: type === 'vlm' ? true : undefined }),
+    ...withoutUnknown({ contextLength: length, vision: type === 'vlm' ? true : undefined }),
   }));
 }
 
@@ -77,7 +77,7 @@ function newStudioModel(model: z.infer<typeof newStudio>['models'][number]): Mod
     id: key,
     chat: canChat(type),
     loaded: loaded.length > 0,
-    ...known({
+    ...withoutUnknown({
       contextLength: config?.context_length ?? most,
       slots: config?.parallel,
       // Not trained for it is not unable: LM Studio prompts any model for tool calls.
@@ -114,9 +114,10 @@ export function ollamaModels(json: unknown): { name: string; digest?: string | u
 
 /** Ollama's `GET /api/ps`: what is in memory, with the context that it was loaded with. */
 export function ollamaLoaded(json: unknown): { name: string; contextLength?: number }[] | undefined {
-  return running
-    .safeParse(json)
-    .data?.models.map(({ name, context_length }) => ({ name, ...known({ contextLength: context_length }) }));
+  return running.safeParse(json).data?.models.map(({ name, context_length }) => ({
+    name,
+    ...withoutUnknown({ contextLength: context_length }),
+  }));
 }
 
 /**
@@ -132,7 +133,7 @@ export function ollamaModel(id: string, json: unknown): (ModelFacts & { embeds?:
   return {
     id,
     chat: says ? says.includes('completion') : canChat(id),
-    ...known({
+    ...withoutUnknown({
       contextLength: size.parse(set === undefined ? made : Number(set)),
       embeds: says?.includes('embedding'),
       tools: says?.includes('tools'),
@@ -174,7 +175,7 @@ export function openAiModels(json: unknown): ListedModel[] | undefined {
       model.context_window ??
       model.n_ctx ??
       meta?.n_ctx; // llama.cpp
-    return { id, chat: canChat(id), ...known({ contextLength, ownedBy, maxModelLen }) };
+    return { id, chat: canChat(id), ...withoutUnknown({ contextLength, ownedBy, maxModelLen }) };
   });
 }
 
@@ -193,7 +194,7 @@ export function llamaCppProps(json: unknown): Omit<ModelFacts, 'id' | 'chat'> | 
   const says = props.safeParse(json).data;
   if (!says) return undefined;
   const { supports_tools: tools, supports_tool_calls: calls } = says.chat_template_caps ?? {};
-  return known({
+  return withoutUnknown({
     contextLength: says.default_generation_settings.n_ctx,
     slots: says.total_slots,
     vision: says.modalities?.vision,
@@ -219,6 +220,6 @@ function canChat(typeOrName: string | undefined): boolean {
 type Known<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 
 /** Without what is undefined. */
-function known<T extends object>(facts: T): Known<T> {
+function withoutUnknown<T extends object>(facts: T): Known<T> {
   return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined)) as Known<T>;
 }

@@ -47,8 +47,8 @@ const isQueueKey = (name: string): name is keyof typeof ofQueues => Object.hasOw
 
 /** Of which kind we make this key; undefined for one of which it does not matter, as nobody but we may write it. */
 export function kindOf(key: string): Held | undefined {
-  const known = ours.find(([form]) => form.test(key));
-  if (known) return known[1];
+  const match = ours.find(([form]) => form.test(key));
+  if (match) return match[1];
   const [, , name = '', beside] = inQueue.exec(key) ?? [];
   if (name === '' || isOther(key)) return undefined;
   if (beside !== undefined) return beside === ':lock' ? 'string' : 'list';

@@ -36,14 +36,14 @@ export async function mendAfter(redis: Redis, keys: readonly string[], failed: u
 /** Takes away what is of another kind at these keys, and at those of the queues that they are of. @returns whether anything was. */
 async function mend(redis: Redis, keys: readonly string[]): Promise<boolean> {
   const all = [...new Set(keys.flatMap((key) => [key, ...queueKeysBeside(key)]))];
-  const known = all.flatMap((key) => {
+  const entries = all.flatMap((key) => {
     const kind = kindOf(key);
     return kind === undefined ? [] : [{ key, kind }];
   });
-  if (known.length === 0) return false;
-  const args = [...known.map(({ key }) => key), ...known.map(({ kind }) => kind)];
+  if (entries.length === 0) return false;
+  const args = [...entries.map(({ key }) => key), ...entries.map(({ kind }) => kind)];
   try {
-    return Number(await run(redis, known.length, args)) > 0;
+    return Number(await run(redis, entries.length, args)) > 0;
   } catch {
     return false; // what was met first says more
   }

@@ -24,8 +24,8 @@ interface Group {
 const made = new WeakMap<readonly string[], { by: readonly unknown[]; groups: Group[] }>();
 
 function groupsOf(keys: Keys, pools: readonly string[], indexes: readonly PoolIndex[]): Group[] {
-  const known = made.get(pools);
-  if (known?.by[0] === keys && known.by[1] === indexes) return known.groups;
+  const grouped = made.get(pools);
+  if (grouped?.by[0] === keys && grouped.by[1] === indexes) return grouped.groups;
   const groups: Group[] = [];
   for (let at = 0; at < pools.length; at += AT_ONCE) {
     const some = pools.slice(at, at + AT_ONCE);
@@ -67,7 +67,7 @@ export async function readIndexes(
   pools: readonly string[],
   { index, upTo, most, skip }: IndexQuery,
 ): Promise<{ refs: TaskRef[]; unread: Map<string, Error>; full: string[] }> {
-  const found: { refs: TaskRef[]; unread: Map<string, Error>; full: string[] } = {
+  const indexed: { refs: TaskRef[]; unread: Map<string, Error>; full: string[] } = {
     refs: [],
     unread: new Map(),
     full: [],
@@ -88,15 +88,15 @@ export async function readIndexes(
     some.forEach((poolKey, i) => {
       const [error, ids] = answers[i] ?? [null, []];
       if (error) {
-        found.unread.set(poolKey, error);
+        indexed.unread.set(poolKey, error);
         void mendAfter(redis, [keys.pool(poolKey)[index]], error); // for the next look
       }
       if (!Array.isArray(ids)) return;
-      for (const id of ids) found.refs.push({ taskId: String(id), poolKey });
-      if (ids.length === most) found.full.push(poolKey);
+      for (const id of ids) indexed.refs.push({ taskId: String(id), poolKey });
+      if (ids.length === most) indexed.full.push(poolKey);
     });
   }
-  return found;
+  return indexed;
 }
 
 /** Strikes tasks from one list of their pools. */

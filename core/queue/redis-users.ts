@@ -134,8 +134,8 @@ export function createRedisUsers({ redis, keys }: { redis: Redis; keys: Keys }):
     async teach() {
       const texts = [...workerScripts.map(textOf), ...(await bullScripts(redis))];
       const hashes = texts.map((lua) => createHash('sha1').update(lua).digest('hex'));
-      const known = (await orUnavailable(redis.script('EXISTS', ...hashes))) as unknown[];
-      const missing = texts.filter((_, at) => known[at] !== 1);
+      const loaded = (await orUnavailable(redis.script('EXISTS', ...hashes))) as unknown[];
+      const missing = texts.filter((_, at) => loaded[at] !== 1);
       await Promise.all(missing.map((lua) => orUnavailable(redis.script('LOAD', lua))));
     },
     async whyNot() {

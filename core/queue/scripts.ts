@@ -164,13 +164,13 @@ export async function queryScripts(
   const pipeline = redis.pipeline();
   for (const { keys, args } of calls) pipeline.evalsha(sha, keys.length, ...keys, ...args);
   const answers = (await pipeline.exec()) ?? [];
-  const said: unknown[] = [];
+  const results: unknown[] = [];
   for (const [i, call] of calls.entries()) {
     const [failed, answer] = answers[i] ?? [null, null];
     if (failed && !isUntaught(failed) && !(await mendAfter(redis, call.keys, failed))) throw failed;
-    said.push(failed ? await runScript(redis, name, call) : answer);
+    results.push(failed ? await runScript(redis, name, call) : answer);
   }
-  return said;
+  return results;
 }
 
 /** The same, where one that fails is an answer like the others': the error. */
@@ -197,13 +197,13 @@ export async function trySeveral(
     // Each of them does nothing when it is sent twice.
     return await trySeveral(redis, calls);
   }
-  const said: unknown[] = [];
+  const results: unknown[] = [];
   for (const [at, { name, ...call }] of calls.entries()) {
     const [failed, answer] = answers[at] ?? [new Error('Redis did not answer a command.'), null];
     const isMended = failed !== null && (await mendAfter(redis, call.keys, failed));
-    said.push(isMended ? await runScript(redis, name, call).catch(asError) : (failed ?? answer));
+    results.push(isMended ? await runScript(redis, name, call).catch(asError) : (failed ?? answer));
   }
-  return said;
+  return results;
 }
 
 const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));

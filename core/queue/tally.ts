@@ -62,7 +62,7 @@ export async function readTally(redis: Redis, keys: Keys): Promise<SchedulerTall
   }));
   const counted = Object.entries(all).flatMap(([field, count]): Counted[] => {
     const [name = '', by] = field.split(':', 2);
-    const what = whats.find((known) => known === name);
+    const what = whats.find((kind) => kind === name);
     return what === undefined || by === undefined ? [] : [{ what, by, count: Number(count) }];
   });
   return { duties, counted };

@@ -34,10 +34,10 @@ function innerRedacted(fields: Fields): Fields {
   for (const outer in fields) {
     const value = fields[outer];
     if (!isFields(value) || value instanceof Error || !secrets.some((name) => name in value)) continue;
-    const found = secrets.filter((name) => name in value);
+    const censored = secrets.filter((name) => name in value);
     (copy ??= { ...fields })[outer] = {
       ...value,
-      ...Object.fromEntries(found.map((name) => [name, CENSOR])),
+      ...Object.fromEntries(censored.map((name) => [name, CENSOR])),
     };
   }
   return copy ?? fields;
@@ -99,22 +99,22 @@ const BATCH_BYTES = 8_192;
 /** To stdout; what is held goes out as the process ends, but for one that is SIGKILLed. */
 function inBatches(): DestinationStream {
   const stdout = pino.destination({ dest: 1, sync: true });
-  let held = '';
+  let batch = '';
   let timer: NodeJS.Timeout | undefined;
   let watched = false;
   const flush = (): void => {
     clearTimeout(timer);
     timer = undefined;
-    const text = held;
-    held = '';
+    const text = batch;
+    batch = '';
     if (text !== '') stdout.write(text);
   };
   return {
     write(line) {
       if (!watched) process.on('exit', flush);
       watched = true;
-      held += escaped(line);
-      if (held.length >= BATCH_BYTES) flush();
+      batch += escaped(line);
+      if (batch.length >= BATCH_BYTES) flush();
       else timer ??= setTimeout(flush, BATCH_MS);
     },
   };

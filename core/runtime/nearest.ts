@@ -1,10 +1,10 @@
 import { distance } from 'fastest-levenshtein';
 
 /** The known words closest to `word`, nearest first: for "did you mean". Far ones are left out. */
-export function nearest(word: string, known: Iterable<string>, most = 3): string[] {
+export function nearest(word: string, names: Iterable<string>, most = 3): string[] {
   const limit = Math.max(2, Math.floor(word.length / 3));
   const scored: { name: string; d: number }[] = [];
-  for (const name of known) {
+  for (const name of names) {
     const d = distance(word.toLowerCase(), name.toLowerCase());
     if (d <= limit || name.startsWith(word)) scored.push({ name, d });
   }

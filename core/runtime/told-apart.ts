@@ -41,8 +41,8 @@ export function tellApart({
   return {
     label(name, by = '') {
       const now = clock.elapsed();
-      const known = heard.get(name);
-      if (!known && heard.size >= most) {
+      const entry = heard.get(name);
+      if (!entry && heard.size >= most) {
         const leaves = leaving(by, now);
         if (leaves === undefined) return 'other';
         count(heard.get(leaves)?.by ?? '', -1);
@@ -50,8 +50,8 @@ export function tellApart({
         forget(leaves);
       }
       heard.delete(name);
-      heard.set(name, { at: now, by: known?.by ?? by });
-      if (!known) count(by, 1);
+      heard.set(name, { at: now, by: entry?.by ?? by });
+      if (!entry) count(by, 1);
       return name;
     },
   };

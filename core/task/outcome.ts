@@ -13,7 +13,7 @@ const impossibleUsage: Usage = { promptTokens: MOST, completionTokens: MOST, tot
 const toldUsageSchema = usageSchema.optional().catch(impossibleUsage);
 
 /** What somebody says that an answer cost, and `impossibleUsage` where that cannot be. */
-export const usageAsTold = (told: unknown): Usage | undefined => toldUsageSchema.parse(told ?? undefined);
+export const usageAsTold = (usage: unknown): Usage | undefined => toldUsageSchema.parse(usage ?? undefined);
 
 /**
  * How a claim, and with it the task, ended: the last entry of the event stream. Written by workers, so it is
@@ -89,10 +89,10 @@ const notABackends: ReadonlySet<number> = new Set([401, 407, 429]);
  */
 export function plausibleOutcome(outcome: Outcome): Outcome {
   if (outcome.kind !== 'failed') return outcome;
-  const { code, status, body: _body, ...told } = outcome;
+  const { code, status, body: _body, ...failure } = outcome;
   if (isErrorCode(code) && [401, 403].includes(entryOf(code).status))
-    return { ...told, code: 'backend_error' };
+    return { ...failure, code: 'backend_error' };
   const isPassedOn = code === 'backend_rejected' && status !== undefined;
   if (!isPassedOn || (status < 500 && !notABackends.has(status))) return outcome;
-  return { ...told, code };
+  return { ...failure, code };
 }

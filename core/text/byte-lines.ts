@@ -8,18 +8,18 @@ const LF = 0x0a;
  * A line is handed over as bytes, which are of no use after the next one was asked for.
  */
 export class ByteLines {
-  readonly #held: GrowingBytes;
+  readonly #begun: GrowingBytes;
   readonly #most: number;
 
   /** @param most the longest line, in bytes. */
   constructor(most: number) {
-    this.#held = new GrowingBytes(most);
+    this.#begun = new GrowingBytes(most);
     this.#most = most;
   }
 
   /** How much of an unfinished line is held. */
-  get held(): number {
-    return this.#held.length;
+  get begunBytes(): number {
+    return this.#begun.length;
   }
 
   /**
@@ -31,23 +31,23 @@ export class ByteLines {
     for (let at = piece.indexOf(LF); at >= 0; at = piece.indexOf(LF, from)) {
       const end = piece.subarray(from, at);
       from = at + 1;
-      if (this.#held.length === 0 && end.byteLength <= this.#most) {
+      if (this.#begun.length === 0 && end.byteLength <= this.#most) {
         yield end;
         continue;
       }
-      if (!this.#held.append(end)) throw new McpctlError('body_too_large');
-      yield this.#held.view();
-      this.#held.clear();
+      if (!this.#begun.append(end)) throw new McpctlError('body_too_large');
+      yield this.#begun.view();
+      this.#begun.clear();
     }
-    if (!this.#held.append(piece.subarray(from))) throw new McpctlError('body_too_large');
+    if (!this.#begun.append(piece.subarray(from))) throw new McpctlError('body_too_large');
   }
 
   /** What came after the last line feed. */
   rest(): Uint8Array {
-    return this.#held.view();
+    return this.#begun.view();
   }
 
   release(): void {
-    this.#held.release();
+    this.#begun.release();
   }
 }

@@ -22,15 +22,15 @@ export class Moulds<Made> {
   #used = true;
 
   /** What was made of the text that this one is like, and the inside of its own string; null when it is like none. */
-  like(text: string): { made: Made; said: string } | null {
+  like(text: string): { made: Made; ownText: string } | null {
     if (this.#mould === null) return null;
     const { before, after, made } = this.#mould;
     const end = text.length - after.length;
     if (end <= before.length || !text.startsWith(before) || !text.endsWith(after)) return null;
-    const said = text.slice(before.length, end);
-    if (usual.test(said) && !inside.test(said)) return null;
+    const ownText = text.slice(before.length, end);
+    if (usual.test(ownText) && !inside.test(ownText)) return null;
     this.#used = true;
-    return { made, said };
+    return { made, ownText };
   }
 
   /** Is it worth learning this text? Where no two are alike it soon is not, and is tried again from time to time. */

@@ -25,8 +25,8 @@ export function onOneLine(text: string): string {
 
 /** The members of the object that `text` is, in order, duplicates too; undefined when it is not an object. */
 export function topLevelMembers(text: string): Member[] | undefined {
-  const found = membersAt(text, skipSpace(text, 0));
-  return found && skipSpace(text, found.end) === text.length ? found.members : undefined;
+  const object = membersAt(text, skipSpace(text, 0));
+  return object && skipSpace(text, object.end) === text.length ? object.members : undefined;
 }
 
 /** The members of the object that begins at `start`, and the index after it; undefined when none does. */

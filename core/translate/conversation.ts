@@ -68,13 +68,13 @@ export class Conversation {
   }
 
   #flushAssistant(): void {
-    const said = this.#assistant;
+    const turn = this.#assistant;
     this.#assistant = undefined;
-    if (!said || said.content.length + said.calls.length === 0) return;
-    const tool_calls = said.calls.map(({ id, ...called }) => ({ id, type: 'function', function: called }));
+    if (!turn || turn.content.length + turn.calls.length === 0) return;
+    const tool_calls = turn.calls.map(({ id, ...called }) => ({ id, type: 'function', function: called }));
     this.#messages.push({
       role: 'assistant',
-      content: said.content.length > 0 ? contentOf(said.content) : null,
+      content: turn.content.length > 0 ? contentOf(turn.content) : null,
       ...(tool_calls.length > 0 ? { tool_calls } : {}),
     });
   }

@@ -14,13 +14,13 @@ interface Asked {
  */
 export function sentBody({ body, head: { translated: from } }: Asked): string {
   if (from === undefined) return body;
-  const known = translatedOperations.find((operation) => operation === from);
-  if (known === undefined)
+  const translation = translatedOperations.find((operation) => operation === from);
+  if (translation === undefined)
     throw new McpctlError(
       'protocol_unsupported',
       `Only a newer release can translate what was asked as ${storableWord(from)}.`,
     );
-  return JSON.stringify(chatBodyOf(known, body));
+  return JSON.stringify(chatBodyOf(translation, body));
 }
 
 /** The body of a task as its member gets it. @returns null when its row is gone. @throws McpctlError `unavailable`. */

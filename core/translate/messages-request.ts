@@ -121,8 +121,8 @@ function toolsOf(body: Json): Json {
   if (tools.length === 0) return {};
   const choice = isJson(body['tool_choice']) ? body['tool_choice'] : {};
   const single = choice['disable_parallel_tool_use'] === true ? { parallel_tool_calls: false } : {};
-  const said = choiceOf(choice);
-  return { tools, ...(said === undefined ? {} : { tool_choice: said }), ...single };
+  const toolChoice = choiceOf(choice);
+  return { tools, ...(toolChoice === undefined ? {} : { tool_choice: toolChoice }), ...single };
 }
 
 function choiceOf({ type, name }: Json): unknown {

@@ -46,9 +46,9 @@ const schemaFormat = z.looseObject({
 export function responseFormat(format: unknown): Json {
   if (!isJson(format)) return {};
   if (format['type'] === 'json_object') return { response_format: { type: 'json_object' } };
-  const said = format['type'] === 'json_schema' ? schemaFormat.safeParse(format).data : undefined;
-  if (!said) return {};
-  const { name, schema, strict } = said;
+  const described = format['type'] === 'json_schema' ? schemaFormat.safeParse(format).data : undefined;
+  if (!described) return {};
+  const { name, schema, strict } = described;
   const json_schema = { name: name ?? 'answer', schema, ...(strict == null ? {} : { strict }) };
   return { response_format: { type: 'json_schema', json_schema } };
 }

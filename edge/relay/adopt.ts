@@ -44,7 +44,7 @@ export async function adopt(
     current.push({
       claim: { taskId, poolKey, claimId, epoch: fence.epoch },
       llmId: fence.llm,
-      job: fetchers.held(queue, fence.job),
+      job: fetchers.jobTakenElsewhere(queue, fence.job),
       runMs: config.runMs,
       // Another stream does not make it begin again.
       agedMs: Math.max(0, now - (fence.claimedAt ?? now)),

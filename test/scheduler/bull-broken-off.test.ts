@@ -36,7 +36,7 @@ const steps: Record<string, (t: EdgeFixture, worked: Worked) => Promise<unknown>
     await claimTask({ redis, keys: t.deps.queue.keys }, { ...claim, jobId: `${task.id}-1` }, by);
     await endClaim({ redis, keys: t.deps.queue.keys, eventKeepMs: 60_000 }, claim, completed);
     // As a relay does with the job of another process; one of its own goes by done.lua (test/queue/broken-off.test.ts).
-    await fetchers.held(queueOf(t, task), `${task.id}-1`).complete();
+    await fetchers.jobTakenElsewhere(queueOf(t, task), `${task.id}-1`).complete();
   },
   moveJobFromActiveToWait: async (t, { task, fetchers }) =>
     await (await fetchers.next(queueOf(t, task)))?.putBack(),

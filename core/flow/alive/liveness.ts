@@ -48,10 +48,10 @@ interface Leases {
 function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): LiveLlm {
   const { status, inactiveReason, inactiveSince, providerSessionId: session } = row;
   const asSaid = { row, status, inactiveReason, inactiveSince, returning: false };
-  const said = announced.members.filter((member) => member.llmId === row.id);
+  const presences = announced.members.filter((member) => member.llmId === row.id);
   if (row.kind === 'public') {
     // No session of its own says whether a hosted worker is gone: its silence does.
-    const own = said.filter((member) => member.ageMs < seenWithinMs);
+    const own = presences.filter((member) => member.ageMs < seenWithinMs);
     const servedBy = own.filter((member) => member.state === 'serving').length;
     const misconfigured = own.find((member) => member.misconfigured !== undefined)?.misconfigured ?? null;
     return { ...asSaid, misconfigured, servedBy, announced: own };
@@ -72,7 +72,7 @@ function overlay(row: LlmRow, leases: Leases, announced: Announced = nothing): L
   }
   // Who has left says nothing of it any more.
   const misconfigured = isThere ? row.misconfigured : null;
-  const own = said.filter((member) => member.sessionId === session);
+  const own = presences.filter((member) => member.sessionId === session);
   return { ...asSaid, misconfigured, servedBy: status === 'active' ? 1 : 0, announced: own };
 }
 
@@ -125,10 +125,10 @@ export function createLiveness(deps: { registry: Registry; presence: Presence; l
     const [rows, announced] = await Promise.all([registry.llms.byPools(poolKeys), announcedIn(poolKeys)]);
     const leases = await leasesOf(sessionsOf(rows));
     return poolKeys.map((key) => {
-      const known = announced.get(key);
-      const members = rows.filter((row) => row.poolKey === key).map((row) => overlay(row, leases, known));
+      const presence = announced.get(key);
+      const members = rows.filter((row) => row.poolKey === key).map((row) => overlay(row, leases, presence));
       const activeCount = members.filter((m) => m.status === 'active' && m.servedBy > 0).length;
-      return { key, members, activeCount, fresh: known?.fresh ?? false };
+      return { key, members, activeCount, fresh: presence?.fresh ?? false };
     });
   };
 

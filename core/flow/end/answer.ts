@@ -16,8 +16,8 @@ async function answersTurn(
   { registry }: Pick<FlowDeps, 'registry'>,
   { id, turnId }: Ended,
 ): Promise<boolean> {
-  const known = turnId === undefined ? (await registry.tasks.byId(id))?.turnId : turnId;
-  return known != null;
+  const turnOfTask = turnId === undefined ? (await registry.tasks.byId(id))?.turnId : turnId;
+  return turnOfTask != null;
 }
 
 /**

@@ -9,7 +9,8 @@ import { isJson, jsonObject } from '../parts/reason.ts';
 export function mendCalls(body: string, choices: readonly unknown[]): string {
   if (!choices.some(hasOddCalls)) return body;
   const calls = (list = '[]'): string => mapElements(list, mendedCall) ?? list;
-  const message = (said = '{}'): string => spliceMembers(said, { tool_calls: calls }) ?? said;
+  const message = (messageText = '{}'): string =>
+    spliceMembers(messageText, { tool_calls: calls }) ?? messageText;
   const choice = (text: string): string =>
     hasOddCalls(jsonObject(text)) ? (spliceMembers(text, { message }) ?? text) : text;
   return spliceMembers(body, { choices: (list = '[]') => mapElements(list, choice) ?? list }) ?? body;
@@ -34,14 +35,19 @@ function mendedCall(text: string): string {
   const call = jsonObject(text);
   if (!isOdd(call) || !isJson(call?.['function'])) return text;
   const { id, type, function: called } = call;
-  const json = (said: string): string => {
-    const value = memberText(said, 'arguments') ?? '{}';
-    return spliceMembers(said, { arguments: JSON.stringify(value === 'null' ? '{}' : value) }) ?? said;
+  const json = (functionText: string): string => {
+    const value = memberText(functionText, 'arguments') ?? '{}';
+    return (
+      spliceMembers(functionText, { arguments: JSON.stringify(value === 'null' ? '{}' : value) }) ??
+      functionText
+    );
   };
   const splices = {
     ...(lacksText(id) ? { id: JSON.stringify(`call_${randomUUID()}`) } : {}),
     ...(lacksText(type) ? { type: '"function"' } : {}),
-    ...(typeof called['arguments'] === 'string' ? {} : { function: (said = '{}') => json(said) }),
+    ...(typeof called['arguments'] === 'string'
+      ? {}
+      : { function: (functionText = '{}') => json(functionText) }),
   };
   return spliceMembers(text, splices) ?? text;
 }

@@ -26,7 +26,7 @@ export function withMessages(body: string, choices: readonly unknown[]): string 
   const message = '{"role":"assistant","content":""}';
   const given = (choice: string): string =>
     isJson(jsonObject(choice)?.['message']) ? choice : (spliceMembers(choice, { message }) ?? choice);
-  return spliceMembers(body, { choices: (said = '[]') => mapElements(said, given) ?? said });
+  return spliceMembers(body, { choices: (list = '[]') => mapElements(list, given) ?? list });
 }
 
 function isChunk(choice: unknown): choice is Json {

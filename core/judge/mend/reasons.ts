@@ -39,15 +39,15 @@ export function mendReasons(text: string, ending: Ending): string {
 
 /** A whole answer of which no choice says why it ended, with what each has come to (`Ending.reasonOf`). */
 export function giveReasons(text: string, ending: Ending): string {
-  const choices = (said = '[]'): string => {
+  const choices = (list = '[]'): string => {
     let at = -1;
     return (
-      mapElements(said, (choice) => {
+      mapElements(list, (choice) => {
         at += 1;
         const index = Number(memberText(choice, 'index') ?? at);
         const reason = ending.reasonOf(Number.isSafeInteger(index) ? index : at);
         return spliceMembers(choice, { finish_reason: JSON.stringify(reason) }) ?? choice;
-      }) ?? said
+      }) ?? list
     );
   };
   return spliceMembers(text, { choices }) ?? text;
@@ -56,8 +56,8 @@ export function giveReasons(text: string, ending: Ending): string {
 /** The same in the words of Messages: `stop_reason` of a whole answer, or within the `delta` of an event. */
 export function mendStop(text: string, { event, ending }: { event: Json; ending: Ending }): string {
   const whole = textAt(event, 'stop_reason');
-  const said = whole ?? textAt(event['delta'], 'stop_reason');
-  const right = said === undefined ? undefined : ending.mendedStop(said);
+  const stopReason = whole ?? textAt(event['delta'], 'stop_reason');
+  const right = stopReason === undefined ? undefined : ending.mendedStop(stopReason);
   if (right === undefined) return text;
   const stop = { stop_reason: JSON.stringify(right) };
   if (whole !== undefined) return spliceMembers(text, stop) ?? text;

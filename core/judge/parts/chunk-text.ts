@@ -11,8 +11,8 @@ export function aroundText(chunk: string): Mould | undefined {
   if (!only || others.length > 0) return undefined;
   const choice = membersAt(chunk, only.start)?.members ?? [];
   const delta = choice.find(({ key }) => key === 'delta');
-  const said = delta ? membersAt(chunk, delta.valueStart)?.members : choice;
-  const text = said?.find((member) => texts.has(member.key) && saysSomething(chunk, member));
+  const members = delta ? membersAt(chunk, delta.valueStart)?.members : choice;
+  const text = members?.find((member) => texts.has(member.key) && saysSomething(chunk, member));
   return text && { before: chunk.slice(0, text.valueStart + 1), after: chunk.slice(text.valueEnd - 1) };
 }
 

@@ -27,8 +27,8 @@ export function isError(event: Json, name?: string): boolean {
 /** Gateways say so beside what they wrap: `{"code":0,"message":"success","data":{…}}`. */
 export function saysSuccess({ success, code, message, msg }: Json): boolean {
   if (success === true) return true;
-  const said = message ?? msg ?? '';
-  return wellCodes.has(code) && typeof said === 'string' && /^(|ok|success(ful(ly)?)?)[.!]?$/i.test(said);
+  const text = message ?? msg ?? '';
+  return wellCodes.has(code) && typeof text === 'string' && /^(|ok|success(ful(ly)?)?)[.!]?$/i.test(text);
 }
 
 const wellCodes: ReadonlySet<unknown> = new Set([0, 200, '0', '200']);

@@ -114,8 +114,8 @@ function fromText(value: string, depth: number): Reason {
   const text = value.trim();
   if (text === '') return {};
   const inner = /^[{[]/.test(text) && depth < MOST_DEPTH ? jsonValue(text) : undefined;
-  const found = inner === undefined ? {} : read(inner, depth + 1);
-  return found.message === undefined ? { message: text } : found;
+  const innerReason = inner === undefined ? {} : read(inner, depth + 1);
+  return innerReason.message === undefined ? { message: text } : innerReason;
 }
 
 /** FastAPI, Cloudflare and Google give lists. The first that says a thing says it for all; sentences are joined. */
@@ -146,7 +146,7 @@ function relayed({ metadata, param, cause }: Json, depth: number): string {
   const raw = isJson(metadata) ? metadata['raw'] : cause;
   const inner = raw == null ? undefined : read(raw, depth + 1).message;
   return [inner, isSentence(param) ? param : undefined]
-    .map((said) => (said === undefined ? '' : `: ${said}`))
+    .map((name) => (name === undefined ? '' : `: ${name}`))
     .join('');
 }
 
@@ -157,7 +157,7 @@ function ownReason(object: Json): Reason {
   const status =
     statusIn(code) ??
     ['status', 'status_code', 'statusCode', 'http_code', 'error_code'].reduce<number | undefined>(
-      (found, key) => found ?? statusIn(object[key]),
+      (status, key) => status ?? statusIn(object[key]),
       undefined,
     );
   if (status !== undefined) reason.status = status;

@@ -15,13 +15,13 @@ export class UsageCount {
 
   /** @returns whether the event told some of it. */
   see(event: Json): boolean {
-    let told = false;
+    let hasUsage = false;
     for (const holder of [event, event['message'], event['response'], ...asides(event)]) {
       if (!isJson(holder) || !isJson(holder['usage'])) continue;
       this.#counts = { ...this.#counts, ...countsOf(holder['usage']) };
-      told = true;
+      hasUsage = true;
     }
-    return told;
+    return hasUsage;
   }
 
   get total(): Usage | undefined {

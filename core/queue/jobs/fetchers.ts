@@ -74,7 +74,7 @@ export class Fetchers {
   }
 
   /** A job that another process has taken, and left to us: its lock is replaced by one of ours. */
-  held(queue: string, jobId: string): HeldJob {
+  jobTakenElsewhere(queue: string, jobId: string): HeldJob {
     const finish = (end: (job: Job, token: string) => Promise<unknown>, code = ''): Promise<void> =>
       this.#finish({ queue, jobId, code }, async () => {
         const { redis, prefix } = this.#deps;

@@ -38,11 +38,11 @@ export function createQueues(redis: Redis, prefix: string): (name: string) => Qu
   const factory = sharedBackend(redis, prefix);
   const queues = new Map<string, Queue<JobData>>();
   return (name) => {
-    const known = queues.get(name);
-    if (known) {
+    const existing = queues.get(name);
+    if (existing) {
       queues.delete(name);
-      queues.set(name, known);
-      return known;
+      queues.set(name, existing);
+      return existing;
     }
     const queue = new Queue<JobData>(
       name,

@@ -127,8 +127,11 @@ export class MarkerMux implements Service {
     setImmediate(() => {
       this.#nudging = false;
       const { commands, log } = this.#deps;
-      const said = commands.pipeline().zadd(this.#nudgeKey, 0, '0').pexpire(this.#nudgeKey, NUDGE_LIFE_MS);
-      said.exec().catch((thrown: unknown) => log.debug({ why: messageOf(thrown) }, 'a nudge was lost'));
+      const pipeline = commands
+        .pipeline()
+        .zadd(this.#nudgeKey, 0, '0')
+        .pexpire(this.#nudgeKey, NUDGE_LIFE_MS);
+      pipeline.exec().catch((thrown: unknown) => log.debug({ why: messageOf(thrown) }, 'a nudge was lost'));
     });
   }
 

@@ -14,7 +14,7 @@ const WITHIN_MS = 2_000;
  * Looks at the Redis that the environment names before anything is started: what is wrong with it can be told together
  * with all that is wrong elsewhere. What could not be read from the environment is not looked at.
  */
-export async function inspectRedis(known: {
+export async function inspectRedis(settings: {
   redisUrl?: string | undefined;
   redisTlsVerify?: boolean | undefined;
   redisCa?: string | undefined;
@@ -25,8 +25,8 @@ export async function inspectRedis(known: {
   /** Only its address need be right: an edge names the user. */
   userComesLater?: boolean;
 }): Promise<Inspection> {
-  const { redisUrl: url, redisTlsVerify: verifyTls = true, redisCa: ca, userComesLater } = known;
-  const { redisSentinels = [], redisSentinelName: name = '', redisNodes = [], namespace = '' } = known;
+  const { redisUrl: url, redisTlsVerify: verifyTls = true, redisCa: ca, userComesLater } = settings;
+  const { redisSentinels = [], redisSentinelName: name = '', redisNodes = [], namespace = '' } = settings;
   if (url === undefined) return { faults: [] };
   const place = redisPlaceOf({
     ...{ redisUrl: url, redisTlsVerify: verifyTls, redisCa: ca, namespace },
@@ -38,9 +38,9 @@ export async function inspectRedis(known: {
     if (!(place.cluster && userComesLater === true)) primary = await primaryOf(place)?.();
     else return { faults: [] };
   } catch (thrown) {
-    const told = { path: place.sentinels ? 'REDIS_SENTINELS' : 'REDIS_URL', message: messageOf(thrown) };
+    const fault = { path: place.sentinels ? 'REDIS_SENTINELS' : 'REDIS_URL', message: messageOf(thrown) };
     const isWrong = thrown instanceof McpctlError && thrown.code === 'invalid_config';
-    return isWrong ? { faults: [told] } : { faults: [], away: told };
+    return isWrong ? { faults: [fault] } : { faults: [], away: fault };
   }
   const there = primary;
   const more = {
@@ -55,12 +55,12 @@ export async function inspectRedis(known: {
     return { faults: faults.map((message) => ({ path: 'REDIS_URL', message })) };
   } catch (thrown) {
     const refused = /^NOAUTH/.test(messageOf(thrown));
-    return userComesLater === true && refused ? { faults: [] } : told(url, thrown);
+    return userComesLater === true && refused ? { faults: [] } : inspectionOf(url, thrown);
   }
 }
 
 /** A wrong setting is a fault; a Redis that is not there now may come. */
-function told(url: string, thrown: unknown): Inspection {
+function inspectionOf(url: string, thrown: unknown): Inspection {
   const why = messageOf(thrown);
   const code = (thrown as { code?: string }).code ?? '';
   const fault = (message: string): Inspection => ({ faults: [{ path: 'REDIS_URL', message }] });

@@ -39,9 +39,9 @@ export function createSubscriber(redis: Redis, log: Log): Subscriber {
     return confirmed;
   };
   const forget = (channel: string, hear: (heard: Heard) => void): void => {
-    const known = channels.get(channel);
-    known?.hears.delete(hear);
-    if (known?.hears.size !== 0) return;
+    const subscription = channels.get(channel);
+    subscription?.hears.delete(hear);
+    if (subscription?.hears.size !== 0) return;
     channels.delete(channel);
     // A closing connection forgets its channels anyway.
     if (redis.status === 'ready') void redis.sunsubscribe(channel).catch(() => undefined);
@@ -66,16 +66,16 @@ export function createSubscriber(redis: Redis, log: Log): Subscriber {
       stopAsking = keepAsking(redis, log);
     },
     async listen(channel, hear) {
-      let known = channels.get(channel);
-      if (!known) {
+      let subscription = channels.get(channel);
+      if (!subscription) {
         // While Redis is away it is subscribed as soon as it is back; until then the record is read.
         const confirmed = redis.status === 'ready' ? subscribe(channel) : Promise.resolve();
-        known = { hears: new Set(), confirmed };
-        channels.set(channel, known);
+        subscription = { hears: new Set(), confirmed };
+        channels.set(channel, subscription);
       }
-      known.hears.add(hear);
+      subscription.hears.add(hear);
       try {
-        await answered(known.confirmed);
+        await answered(subscription.confirmed);
       } catch (thrown) {
         forget(channel, hear);
         throw thrown;

@@ -26,7 +26,7 @@ export class ClockSteps {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #listeners = new Set<() => void>();
-  #known: Offset[] = [];
+  #offsets: Offset[] = [];
   #until = -Infinity;
 
   constructor({ clock, log }: { clock: Clock; log: Log }) {
@@ -54,11 +54,11 @@ export class ClockSteps {
     const now = this.#clock.elapsed();
     if (now - askedAt > SLOW_MS) return;
     const seen: Offset = { least: redisMs - now, most: redisMs - askedAt, readAt: now };
-    const isFirst = this.#known.length === 0;
-    const others = this.#known.filter((known) => !isSame(known, seen) && now - known.readAt < KNOWN_MS);
-    const isKnown = this.#known.some((known) => isSame(known, seen));
-    const before = this.#known.at(-1);
-    this.#known = [...others, seen].slice(-MOST_KNOWN);
+    const isFirst = this.#offsets.length === 0;
+    const others = this.#offsets.filter((offset) => !isSame(offset, seen) && now - offset.readAt < KNOWN_MS);
+    const isKnown = this.#offsets.some((offset) => isSame(offset, seen));
+    const before = this.#offsets.at(-1);
+    this.#offsets = [...others, seen].slice(-MOST_KNOWN);
     if (isFirst || isKnown || !before) return;
     this.#until = now + BLIND_MS;
     const byMs = Math.round(seen.most - before.most);

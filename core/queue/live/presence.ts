@@ -104,7 +104,7 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
       return { fresh: isFresh(epoch?.[1], now, leaseMs), live };
     },
     async introduce({ sessionId, boot }, members) {
-      const said = members.map(async ({ poolKey, llmId, slots, state }) => {
+      const announced = members.map(async ({ poolKey, llmId, slots, state }) => {
         const announcement = { sessionId, boot, slots, running: 0, state };
         await announce({ redis, keys, leaseMs }, { poolKey, llmId, announcement });
       });
@@ -112,7 +112,7 @@ export function createPresence({ redis, keys, leaseMs, steps }: PresenceDeps): P
         const { denied } = keys.pool(poolKey);
         return mending(redis, [denied], () => redis.hdel(denied, memberField(llmId, sessionId)));
       });
-      await orUnavailable(Promise.all([...said, ...readmitted]));
+      await orUnavailable(Promise.all([...announced, ...readmitted]));
     },
     async deny(sessionId, members) {
       const pipeline = redis.pipeline();
@@ -244,16 +244,16 @@ interface Said {
 }
 
 /** Says that a member is served: its worker does so each second. */
-export async function announce(deps: PresenceDeps, said: Said): Promise<void> {
-  await announceAll(deps, [said]);
+export async function announce(deps: PresenceDeps, member: Said): Promise<void> {
+  await announceAll(deps, [member]);
 }
 
 /** Says it of many members, in one round trip. */
 export async function announceAll(
   { redis, keys, leaseMs }: PresenceDeps,
-  said: readonly Said[],
+  members: readonly Said[],
 ): Promise<void> {
-  const calls = said.map(({ poolKey, llmId, announcement }) => ({
+  const calls = members.map(({ poolKey, llmId, announcement }) => ({
     keys: [keys.pool(poolKey).members],
     args: [memberField(llmId, announcement.sessionId), JSON.stringify(announcement), leaseMs, MOST_MEMBERS],
   }));

@@ -101,19 +101,19 @@ export async function holdWhile(
   wake: () => Promise<WakeResult>,
 ): Promise<WakeResult | null> {
   const over = new AbortController();
-  const said = (thrown: unknown): void =>
+  const logLost = (thrown: unknown): void =>
     log.debug({ llmId, why: messageOf(thrown) }, 'how a wake goes could not be said');
   const began = clock.elapsed();
   try {
     if (!(await wakes.hold(llmId, by, 0))) return null;
   } catch (thrown) {
-    said(thrown);
+    logLost(thrown);
     return null;
   }
   const renewing = (async () => {
     while (!over.signal.aborted) {
       await pause(RENEW_MS, over.signal);
-      if (!over.signal.aborted) await wakes.hold(llmId, by, clock.elapsed() - began).catch(said);
+      if (!over.signal.aborted) await wakes.hold(llmId, by, clock.elapsed() - began).catch(logLost);
     }
   })();
   let result: WakeResult;
@@ -124,6 +124,6 @@ export async function holdWhile(
   }
   over.abort();
   await renewing; // a renewal that came after the last word would undo it
-  await (result.ok ? wakes.over(llmId, by) : wakes.fail(llmId, by, result.message)).catch(said);
+  await (result.ok ? wakes.over(llmId, by) : wakes.fail(llmId, by, result.message)).catch(logLost);
   return result;
 }

@@ -326,21 +326,21 @@ export class Dispatch {
     const { redis, keys } = this.#deps;
     const { stream } = keys.pool(poolKey).task(taskId);
     const own = tagOf(claim);
-    let said = new Assembly(taskId);
+    let assembly = new Assembly(taskId);
     let after: Position = beginning;
     let read = readPage;
     for (let more = true; more; read = readOn) {
       const page = await orUnavailable(read(redis, stream, after));
       for (const entry of page.entries) {
         const isGap = firstSeq(entry) !== seqAfter(after, entry.epoch);
-        if (entry.epoch !== after.epoch || isGap) said = new Assembly(taskId, { isWhole: !isGap });
+        if (entry.epoch !== after.epoch || isGap) assembly = new Assembly(taskId, { isWhole: !isGap });
         after = entry;
         const isOwn = !entry.tag || entry.tag === own;
-        if (entry.kind === 'events' && isOwn) for (const event of entry.data) said.add(event);
+        if (entry.kind === 'events' && isOwn) for (const event of entry.data) assembly.add(event);
       }
       more = page.more && page.entries.length > 0;
     }
-    return said.answer();
+    return assembly.answer();
   }
 
   /** Strikes a settled task from the pool's list of endings. */

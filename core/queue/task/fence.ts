@@ -122,8 +122,8 @@ export async function show(
   const task = keys.pool(ref.poolKey).task(ref.taskId);
   const args = [String(attempt.epoch), attempt.tag ?? ''];
   const answer = await orUnavailable(runScript(redis, 'show', { keys: [task.fence], args }));
-  const [said, llmId = '', claimedAt = ''] = shownSchema.parse(answer);
-  if (said !== 1) return null;
+  const [code, llmId = '', claimedAt = ''] = shownSchema.parse(answer);
+  if (code !== 1) return null;
   const at = instantSchema.parse(claimedAt === '' ? undefined : claimedAt);
   return { llmId, claimedAt: at === undefined ? null : new Date(at) };
 }

@@ -38,8 +38,8 @@ export function firstSeq(entry: Entry): number {
 export function restOf(entry: Entry, position: Position): Entry | null {
   if (!isAfter(entry, position)) return null;
   if (entry.kind !== 'events' || entry.epoch !== position.epoch) return entry;
-  const known = position.seq + 1 - firstSeq(entry);
-  return known > 0 ? { ...entry, data: entry.data.slice(known) } : entry;
+  const seen = position.seq + 1 - firstSeq(entry);
+  return seen > 0 ? { ...entry, data: entry.data.slice(seen) } : entry;
 }
 
 /** The number that what comes next must begin with; any other means that some were trimmed. */

@@ -19,9 +19,9 @@ export function ownCommit(): string {
   const head = ofGit('HEAD')?.trim() ?? '';
   const ref = /^ref: (refs\/[\w./-]+)$/.exec(head)?.[1];
   const packed = ref === undefined ? undefined : ofGit('packed-refs')?.split('\n');
-  const found =
+  const commit =
     ref === undefined
       ? head
       : (ofGit(ref)?.trim() ?? packed?.find((line) => line.endsWith(` ${ref}`))?.slice(0, -ref.length - 1));
-  return found !== undefined && COMMIT.test(found) ? found.slice(0, 12) : 'unknown';
+  return commit !== undefined && COMMIT.test(commit) ? commit.slice(0, 12) : 'unknown';
 }

@@ -83,9 +83,10 @@ function undecryptable({ name, version }: Place, why: string): McpctlError {
 const CHANGED = 'what is stored is not what was written; write it anew, or roll it back';
 
 function unwrap({ byKid }: Keyring, place: Place, { kid, wrappedDek }: Wrapped): Buffer {
-  const held = byKid.get(kid);
-  if (!held) throw undecryptable(place, `it is kept under key ${kid}, which this process does not have`);
-  return opened(place, () => decrypt(held.key, wrappedDek, ofDek(place, kid)));
+  const wrappingKey = byKid.get(kid);
+  if (!wrappingKey)
+    throw undecryptable(place, `it is kept under key ${kid}, which this process does not have`);
+  return opened(place, () => decrypt(wrappingKey.key, wrappedDek, ofDek(place, kid)));
 }
 
 function opened(place: Place, open: () => Buffer): Buffer {

@@ -74,10 +74,10 @@ function markOf(path: string): string {
 }
 
 /** What is wrong with the keys that the environment names. */
-export function inspectKeyring(known: { [K in keyof KeyringPlace]?: KeyringPlace[K] | undefined }): {
+export function inspectKeyring(settings: { [K in keyof KeyringPlace]?: KeyringPlace[K] | undefined }): {
   keyring: Keyring | null;
 } & Inspection {
-  const place = { secretsKeysFile: known.secretsKeysFile, secretsKey: known.secretsKey ?? [] };
+  const place = { secretsKeysFile: settings.secretsKeysFile, secretsKey: settings.secretsKey ?? [] };
   try {
     return { keyring: read(place), faults: [] };
   } catch (thrown) {

@@ -53,10 +53,10 @@ export function createHealthPort(options: HealthPortOptions): HealthPort {
 
 function answering({ ready, metrics }: HealthPortOptions): RequestListener {
   const answer = async (path: string): Promise<{ status: number; type: string; text: string }> => {
-    const json = (status: number, said: string) => ({
+    const json = (status: number, text: string) => ({
       status,
       type: 'application/json',
-      text: JSON.stringify({ status: said }),
+      text: JSON.stringify({ status: text }),
     });
     if (path === '/livez') return json(200, 'ok');
     if (path === '/readyz') return (await holds(ready)) ? json(200, 'ok') : json(503, 'not ready');

@@ -16,7 +16,7 @@ export interface Inspection {
   away?: Fault;
 }
 
-export type Inspect<K extends SettingName> = (known: Known<K>) => Promise<Inspection>;
+export type Inspect<K extends SettingName> = (settings: Known<K>) => Promise<Inspection>;
 
 /**
  * Reads the named settings from the environment, once, at the start of a process.
@@ -24,9 +24,9 @@ export type Inspect<K extends SettingName> = (known: Known<K>) => Promise<Inspec
  *   names that nothing reads.
  */
 export function readConfig<K extends SettingName>(env: Env, names: readonly K[]): Settings<K> {
-  const { known, faults } = parse(env, names);
+  const { values, faults } = parse(env, names);
   if (faults.length > 0) throw invalid(faults);
-  return Object.freeze(known) as Settings<K>;
+  return Object.freeze(values) as Settings<K>;
 }
 
 /**
@@ -39,17 +39,17 @@ export async function readAndInspect<K extends SettingName>(
   names: readonly K[],
   looks: readonly Inspect<K>[],
 ): Promise<Settings<K>> {
-  const { known, faults } = parse(env, names);
-  const seen = await Promise.all(looks.map((look) => look(known)));
+  const { values, faults } = parse(env, names);
+  const seen = await Promise.all(looks.map((look) => look(values)));
   const all = [...faults, ...seen.flatMap((inspection) => inspection.faults)];
   if (all.length > 0) throw invalid([...all, ...seen.flatMap(({ away }) => away ?? [])]);
-  return Object.freeze(known) as Settings<K>;
+  return Object.freeze(values) as Settings<K>;
 }
 
 function parse<K extends SettingName>(
   given: Env,
   names: readonly K[],
-): { known: Known<K>; faults: readonly Fault[] } {
+): { values: Known<K>; faults: readonly Fault[] } {
   const env = withRedisUrl(given);
   const faults: Fault[] = [];
   const values: Record<string, unknown> = {};
@@ -66,7 +66,7 @@ function parse<K extends SettingName>(
     }
   }
   faults.push(...unknownNames(env));
-  return { known: values as Known<K>, faults };
+  return { values: values as Known<K>, faults };
 }
 
 function invalid(faults: readonly Fault[]): McpctlError {
@@ -75,11 +75,11 @@ function invalid(faults: readonly Fault[]): McpctlError {
 }
 
 function unknownNames(env: Env): Fault[] {
-  const known = new Set(Object.values(settings).map((s) => s.env as string));
+  const names = new Set(Object.values(settings).map((s) => s.env as string));
   return Object.keys(env)
-    .filter((name) => name.startsWith('MCPCTL_') && !known.has(name))
+    .filter((name) => name.startsWith('MCPCTL_') && !names.has(name))
     .map((name) => {
-      const near = nearest(name, known, 1)[0];
+      const near = nearest(name, names, 1)[0];
       const fix = near ? `did you mean ${near}?` : 'remove it; docs/config.md lists all';
       return { path: name, message: `is not a setting; ${fix}` };
     });

@@ -24,8 +24,8 @@ const sentinels = z
       .map((part) => part.trim())
       .filter(Boolean)
       .map(sentinelUrl);
-    const known = urls.filter((url) => url !== null);
-    if (known.length === urls.length) return known;
+    const wellFormed = urls.filter((url) => url !== null);
+    if (wellFormed.length === urls.length) return wellFormed;
     const message =
       'write host:port of each Sentinel, separated by commas; where they ask for a password, ' +
       'redis://user:password@host:26379, or rediss:// for TLS';

@@ -63,7 +63,7 @@ export class ChunkForm implements Form {
 
   event(data: string): Frame[] {
     const like = this.#moulds.like(data);
-    if (like !== null) return [{ data: like.made.before + like.said + like.made.after }];
+    if (like !== null) return [{ data: like.made.before + like.ownText + like.made.after }];
     return this.#lookedAt(data);
   }
 

@@ -47,7 +47,7 @@ export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerat
       if (next === null) return;
       if (next.done) break;
       arrives?.(next.value.byteLength);
-      if (lines.held === 0 || count > begun.before) begun = { before: count, at: clock.elapsed() };
+      if (lines.begunBytes === 0 || count > begun.before) begun = { before: count, at: clock.elapsed() };
       for (const line of lines.feed(next.value)) {
         count += 1;
         if (count % LINES_A_TURN === 0) await loopTurn(owner);
@@ -55,9 +55,9 @@ export async function* linesOf(body: Readable, limits: LineLimits): AsyncGenerat
         if (text !== '') yield text;
         if (lost.aborted) return;
       }
-      if (count === begun.before && clock.elapsed() - begun.at > mostMs(lines.held))
+      if (count === begun.before && clock.elapsed() - begun.at > mostMs(lines.begunBytes))
         throw new McpctlError('invalid_request', 'A line of the stream did not arrive in time.');
-      reserve(lines.held);
+      reserve(lines.begunBytes);
     }
     const last = textOf(lines.rest());
     if (last !== '') yield last;
