@@ -62,6 +62,7 @@ export const catalogue = {
   },
   forbidden: { ...refused, message: 'Your token does not allow this.' },
   escalation: { ...refused, message: 'Nobody gives or takes a right that they lack themselves.' },
+  login_denied: { ...refused, message: 'The login was not approved; begin again with "mcpctl login --web".' },
   origin_not_allowed: { ...refused, message: 'No page of this origin: see MCPCTL_CORS_ORIGINS.' },
   host_not_allowed: {
     ...refused,
@@ -120,6 +121,11 @@ export const catalogue = {
     ...invalid,
     message: 'That position of the stream is no longer kept; get the task instead.',
   },
+  device_code_expired: {
+    status: 410,
+    ...invalid,
+    message: 'The code was used, or is older than ten minutes; begin again with "mcpctl login --web".',
+  },
   stale_revision: {
     status: 412,
     ...invalid,
@@ -146,6 +152,7 @@ export const catalogue = {
     v1Code: 'rate_limit_exceeded',
     message: 'Too many requests at once; try again after the time in Retry-After.',
   },
+  slow_down: { ...limited, message: 'You ask too often; wait for as long as Retry-After says.' },
   quota_exceeded: {
     ...limited,
     retryable: false,

@@ -18,6 +18,7 @@ import { personalityRoutes } from './routes/personalities.ts';
 import { applyRoutes } from './routes/apply.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { eventRoutes } from './routes/events.ts';
+import { deviceRoutes } from './routes/devices.ts';
 import { explainRoutes } from './routes/explain.ts';
 import { checkOrigin } from './mcp/origin.ts';
 import { mcpRoutes } from './mcp/routes.ts';
@@ -72,6 +73,12 @@ export const apiRoutes = [
   whoamiRoutes,
 ];
 const v1Routes = [openAiRoutes];
+
+/**
+ * Of `/api/v1`, for who has no token.
+ * @internal the OpenAPI document is compared with these
+ */
+export const strangerRoutes = [deviceRoutes];
 
 /**
  * What workers say goes on while this edge stops: it is how work in flight ends well.
@@ -158,6 +165,7 @@ export function createApp(deps: EdgeDeps): Express {
       app.use(webRoutes(deps, { api: (who) => door(deps, { routes: apiRoutes }, who) }));
     },
     doors(app) {
+      for (const make of strangerRoutes) app.use('/api/v1', make(deps));
       app.use('/api/v1', door(deps, { ...forWorkers, routes: apiRoutes }));
       app.use('/v1', door(deps, { routes: v1Routes }));
       app.use('/api', door(deps, { routes: [ollamaRoutes] }));

@@ -63,6 +63,13 @@ function Navigation() {
             </li>
           ) : null,
         )}
+        {may('create', 'token') && (
+          <li>
+            <a href="/admin/device" data-whole>
+              Log a program in
+            </a>
+          </li>
+        )}
         {who.value?.may.view.includes('board') && (
           <li>
             <a href="/admin/queues" data-whole>

@@ -49,7 +49,8 @@ export interface Http {
 
 export interface HttpDeps {
   server: string;
-  token: string;
+  /** null: none is shown. */
+  token: string | null;
   /** Where the token was said. */
   tokenFrom: string | null;
   version: string;
@@ -194,7 +195,7 @@ function createSend({ server, token, as, version, network, clock, trace }: HttpD
       method: call.method,
       signal: how.stop,
       headers: {
-        authorization: `Bearer ${token}`,
+        ...(token !== null && { authorization: `Bearer ${token}` }),
         'user-agent': `mcpctl/${version}`,
         accept: 'application/json',
         ...(as !== undefined && { 'x-mcpctl-as': as }),

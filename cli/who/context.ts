@@ -28,6 +28,8 @@ export interface Context {
   client: () => Promise<Client>;
   /** The same, for who says the calls himself. */
   http: () => Promise<Http>;
+  /** Calls without a token, of what a server says to anybody. */
+  strangerTo: (server: string) => Promise<Http>;
   /** A client of that target, as whose the token is, for `login`, which has it before it is stored. Its calls end with the signal. */
   clientFor: (target: Target & { token: string }, signal?: AbortSignal) => Promise<Client>;
 }
@@ -96,7 +98,7 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     });
   };
   const httpFor = async (
-    at: Target & { token: string },
+    at: Pick<Target, 'server' | 'token' | 'tokenFrom'>,
     { until, as }: { until?: AbortSignal | undefined; as?: string | undefined } = {},
   ): Promise<Http> => {
     const [{ createHttp }, { openNetwork }] = await Promise.all([
@@ -127,7 +129,8 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     return createClient(await of);
   };
   const clientFor: Context['clientFor'] = (at, until) => clientOf(httpFor(at, { until }));
+  const strangerTo: Context['strangerTo'] = (server) => httpFor({ server, token: null, tokenFrom: null });
   const client = (): Promise<Client> => clientOf(http());
   const variable = (name: string): string | undefined => (Object.hasOwn(env, name) ? env[name] : undefined);
-  return { ...deps, variable, out, globals, home, editor, target, http, client, clientFor };
+  return { ...deps, variable, out, globals, home, editor, target, http, client, clientFor, strangerTo };
 }

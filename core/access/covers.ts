@@ -1,6 +1,6 @@
 import type { Actor } from '../access.ts';
 import { McpctlError } from '../errors.ts';
-import { inWords, type FilterWords, type TokenFilter } from './filter.ts';
+import { grantsOf, inWords, type FilterWords, type Preset, type TokenFilter } from './filter.ts';
 import { nothingGranted, type Grant, type Granted, type Rights } from './grants.ts';
 
 /** `run:llm:gpt` */
@@ -32,15 +32,32 @@ export function needCover(actor: Actor, rights: Rights): void {
   refuse(lackOf(heldBy(actor), rights));
 }
 
-/** No token makes one that lets through more than it does itself, whoever that is for. @throws McpctlError `escalation` */
-export function needFilterCover(by: TokenFilter, asked: FilterWords): void {
+/** What words let through that a filter does not, the first of it. */
+function filterLackOf(by: TokenFilter, asked: FilterWords): string | undefined {
   const { rights, own } = inWords(asked);
   const lacked = own.find(
     (grant) =>
       !by.ownAllows(grant.role, { word: grant.resource }) &&
       lackOf([by.granted], { grants: [grant], operations: [] }) !== undefined,
   );
-  refuse(lackOf([by.granted], rights) ?? (lacked && grantText(lacked)));
+  return lackOf([by.granted], rights) ?? (lacked && grantText(lacked));
+}
+
+/** No token makes one that lets through more than it does itself, whoever that is for. @throws McpctlError `escalation` */
+export function needFilterCover(by: TokenFilter, asked: FilterWords): void {
+  refuse(filterLackOf(by, asked));
+}
+
+/**
+ * The words of a preset, narrowed where need be to what the token that makes one is bound to. What is not in the preset, or
+ * cannot be narrowed, is left for `needFilterCover` to refuse.
+ */
+export function withinFilter(by: TokenFilter | null, preset: Preset): FilterWords {
+  const asked: FilterWords = { preset, bindings: [], operations: [] };
+  if (by === null || filterLackOf(by, asked) === undefined) return asked;
+  const lets = grantsOf(preset);
+  const isLet = (grant: Grant): boolean => lackOf([lets], { grants: [grant], operations: [] }) === undefined;
+  return { ...asked, bindings: by.words.bindings.filter(isLet) };
 }
 
 function refuse(lack: string | undefined): void {

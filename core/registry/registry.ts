@@ -3,6 +3,7 @@ import { noKeyring, type KeyringSource } from '../runtime/keyring/keyring.ts';
 import { createAdminSessions, type AdminSessions } from './people/admin-sessions.ts';
 import { createAudits, type Audits } from './audit/audits.ts';
 import type { Connection } from './database/connect.ts';
+import { createDeviceLogins, type DeviceLogins } from './people/device-logins.ts';
 import { createDenials, type Denials } from './people/denials.ts';
 import { createMcpServerRows, type McpServerRows } from './mcp/servers.ts';
 import { projectHooks } from './mcp/project-hooks.ts';
@@ -50,6 +51,7 @@ export interface Registry {
   leases: Leases;
   goneQueues: GoneQueues;
   adminSessions: AdminSessions;
+  deviceLogins: DeviceLogins;
   audits: Audits;
   redisGenerations: RedisGenerations;
   redisUsers: RedisUserRows;
@@ -72,6 +74,7 @@ export function createRegistry(
   const talk = { agent: agentHooks(limits), prompt: promptHooks, personality: personalityHooks };
   const hooks = { ...talk, project: projectHooks, ...identity, ...kept.hooks };
   const resources = createResourceStores(connection, limits, { ...kept, hooks });
+  const tokens = createTokens(connection, limits);
   return {
     llms: createLlms(connection, limits),
     agents: createAgents(connection),
@@ -81,7 +84,7 @@ export function createRegistry(
     tasks: createTasks(connection),
     threads: createThreads(connection, limits),
     idempotency: createIdempotency(connection),
-    tokens: createTokens(connection, limits),
+    tokens,
     usages: createUsages(connection),
     users: createUsers(connection),
     groups: createGroups(connection),
@@ -90,6 +93,7 @@ export function createRegistry(
     redisGenerations: createRedisGenerations(connection),
     goneQueues: createGoneQueues(connection),
     adminSessions: createAdminSessions(connection),
+    deviceLogins: createDeviceLogins(connection, tokens),
     audits: createAudits(connection),
     redisUsers: createRedisUserRows(connection),
     mcp: createMcpServerRows(connection),

@@ -20,7 +20,7 @@ function nextOf(text: unknown): string {
   const here = 'http://here';
   if (typeof text !== 'string' || !text.startsWith('/admin/') || !URL.canParse(text, here)) return HOME;
   const { origin, pathname } = new URL(text, here);
-  const ours = origin === here && /^\/admin\/(queues|tasks|api)(\/|$)/.test(pathname);
+  const ours = origin === here && /^\/admin\/(queues|tasks|api|device)(\/|$)/.test(pathname);
   return ours && !pathname.includes('//') ? pathname : HOME;
 }
 

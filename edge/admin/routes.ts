@@ -9,6 +9,7 @@ import { taskView } from '../shown/task-view.ts';
 import { createBoards } from './board/boards.ts';
 import { fromOurPages, policy } from './guards.ts';
 import { boardStylesheet, withoutOutsiders } from './html.ts';
+import { deviceApproval } from './device.ts';
 import { loginRoutes, signedIn } from './login.ts';
 import { messagePage, stylesheet, taskPage } from './pages.ts';
 import { refusalsAsPages } from './refusals.ts';
@@ -34,6 +35,7 @@ export function adminRoutes(deps: EdgeDeps): Router {
   router.use(signedIn(deps, sessions));
   router.get('/api', async (_req, res) => html(res, (await import('./api-page.ts')).apiPage()));
   router.get('/tasks/:id', async (req, res) => html(res, taskPage(taskView(await taskOf(deps, req), null))));
+  router.use(deviceApproval(deps));
   router.use('/queues', boardRoute(deps));
   router.use((_req, res) => html(res.status(404), messagePage('Not here', 'There is no such page.')));
   router.use(refusalsAsPages(deps));

@@ -89,7 +89,7 @@ function pathOf(operation: Operation): RouteConfig {
     operationId: idOf(operation),
     ...(about === undefined ? {} : { description: about }),
     ...(operation.servedAt === undefined ? {} : { servers: [{ url: operation.servedAt }] }),
-    security: [{ bearer: [] }, { apiKey: [] }],
+    security: operation.isPublic ? [] : [{ bearer: [] }, { apiKey: [] }],
     request: {
       ...(params.length > 0
         ? { params: z.object(Object.fromEntries(params.map((name) => [name, z.string()]))) }

@@ -8,6 +8,8 @@ export interface Operation {
   tag: string;
   summary: string;
   servedAt?: '/';
+  /** For who has no token. */
+  isPublic?: true;
   /** More than a line, in Markdown. */
   about?: string;
   query?: z.ZodObject;

@@ -30,6 +30,7 @@ import { ollamaOperations } from './ollama.ts';
 import { accessOperations, auditOperations, groupOperations, secretOperations } from './access.ts';
 import { agentOperations } from './agents.ts';
 import { applyOperations } from './apply.ts';
+import { deviceOperations } from './devices.ts';
 import { notAnswered, notMade, wishes } from './inference.ts';
 import { poolOperations } from './pools.ts';
 import { threadOperations } from './threads.ts';
@@ -286,5 +287,6 @@ export const apiOperations: readonly Operation[] = [
   ...auditOperations,
   ...tasks,
   ...tokens,
+  ...deviceOperations,
   ...ollamaOperations([...notMade, ...notAnswered]),
 ];

@@ -46,6 +46,8 @@ const none: Readonly<Record<string, string>> = {
   'POST /api/generate': 'own inference',
   'POST /api/embed': 'own inference',
   'POST /api/embeddings': 'own inference',
+  'POST /login/device': 'asked by nobody that is known; who approves is told of (test/edge/device-login)',
+  'POST /login/device/token': 'likewise',
   'POST /llms/_provider-heartbeat': 'a sign of life',
   'POST /llms/_provider-tools': 'what a published server says that it can do: a sign of life',
   'POST /llms/_provider-task/{id}/deliver': 'others’ call: the task tells of it',

@@ -1,7 +1,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { expect } from 'chai';
 import { ownPackage } from '../../core/runtime/files/own-package.ts';
-import { apiRoutes, uplinkRoutes, workerRoutes } from '../../edge/app.ts';
+import { apiRoutes, strangerRoutes, uplinkRoutes, workerRoutes } from '../../edge/app.ts';
 import { ollamaModelRoutes } from '../../edge/ollama/models.ts';
 import { ollamaRoutes } from '../../edge/ollama/routes.ts';
 import { callOf, openApiDocument, operations } from '../../edge/openapi/document.ts';
@@ -28,7 +28,9 @@ describe('the OpenAPI document', function () {
   });
 
   it('tells every call of /api/v1, and of Ollama’s protocol, once, and no other', () => {
-    const routes = [...apiRoutes, ...workerRoutes, ...uplinkRoutes].flatMap((make) => callsOf(make(t.deps)));
+    const routes = [...apiRoutes, ...strangerRoutes, ...workerRoutes, ...uplinkRoutes].flatMap((make) =>
+      callsOf(make(t.deps)),
+    );
     const ollama = [ollamaRoutes, ollamaModelRoutes].flatMap((make) => callsOf(make(t.deps)));
     const served = [...routes, ...ollama.map((call) => call.replace(' /', ' /api/'))];
     expect(operations.map((operation) => operation.call)).to.have.members(served);

@@ -19,6 +19,8 @@ interface ResourceRule {
   of: (role: Role) => Verdict;
   /** @param w has an llm for what refers to one. */
   body?: (w: { llm: string; made: Readonly<Record<string, string>> }) => unknown;
+  /** Also for who has no token. */
+  isPublic?: boolean;
 }
 
 const open = ['everyone', 'shared'];
@@ -65,6 +67,13 @@ export function resourceRules(): Record<string, ResourceRule> {
         ...{ providerSessionId: randomUUID(), journal: randomUUID(), server: 'files', tools: [] },
         info: { name: 'files', version: '1' },
       }),
+    },
+    // Nobody that is known asks: test/edge/device-login.test.ts has who decides.
+    'POST /login/device': { of: () => 'ok', body: () => ({ machine: 'm' }), isPublic: true },
+    'POST /login/device/token': {
+      of: () => 'ok',
+      body: () => ({ deviceCode: 'x'.repeat(43) }),
+      isPublic: true,
     },
     'POST /agents/{name}/compose': compose,
     'POST /apply': apply,

@@ -8,10 +8,17 @@ import { tokenIn, tokenText } from '../../who/target.ts';
 
 export interface LoginOptions {
   withToken: boolean;
+  /** Approved in a browser. */
+  web: boolean;
+  /** What the token is to let through, with `web`. */
+  preset?: string | undefined;
 }
 
 /** Nothing is stored unless the server knows the token. */
-export async function runLogin(ctx: Context, { withToken }: LoginOptions): Promise<void> {
+export async function runLogin(ctx: Context, options: LoginOptions): Promise<void> {
+  const { withToken } = options;
+  needOneWay(ctx, options);
+  if (options.web) return (await import('./run-login-web.ts')).runLoginWeb(ctx, options);
   const { server: asked, context } = ctx.globals();
   // With --server, --context names what is being made; without, a context that is there.
   const { server } = await ctx.target(asked === undefined ? { context } : { server: asked });
@@ -30,6 +37,21 @@ export async function runLogin(ctx: Context, { withToken }: LoginOptions): Promi
   if (await writeFirstCredentials(home, { mcpdUrl: server, token })) {
     ctx.out.note(`A worker on this machine publishes with it too: ${home.credentials}.`);
   }
+}
+
+/** @throws McpctlError `usage` */
+function needOneWay(ctx: Context, { withToken, web, preset }: LoginOptions): void {
+  const given = withToken || ctx.globals().tokenFile !== undefined;
+  if (web && given)
+    throw new McpctlError(
+      'usage',
+      'With --web the server makes the token: leave out --with-token and --token-file.',
+    );
+  if (preset !== undefined && !web)
+    throw new McpctlError(
+      'usage',
+      '--preset goes with --web: a token that is there lets through what it does.',
+    );
 }
 
 async function tokenToStore(ctx: Context, withToken: boolean): Promise<string> {

@@ -27,6 +27,7 @@ import * as personalities from '../migrations/0031-personalities.ts';
 import * as userMay from '../migrations/0033-user-may.ts';
 import * as threadKeeping from '../migrations/0032-thread-keeping.ts';
 import * as mcpServers from '../migrations/0035-mcp-servers.ts';
+import * as deviceLogins from '../migrations/0036-device-logins.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -69,6 +70,7 @@ const migrations: readonly Named[] = [
   named('0032-thread-keeping', threadKeeping),
   named('0033-user-may', userMay),
   named('0035-mcp-servers', mcpServers),
+  named('0036-device-logins', deviceLogins),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

@@ -61,6 +61,8 @@ interface Minted extends Wanted {
   filter: FilterWords;
   createdBy: { userId: string; tokenId: string };
   author?: Author;
+  /** What must come true with it, or it is not made: in its transaction, behind the turn of identity. */
+  also?: (trx: Knex.Transaction) => Promise<void>;
 }
 
 export interface Tokens {
@@ -241,10 +243,13 @@ export function createTokens(connection: Connection, limits: RegistryLimits): To
   return {
     byId,
     create: ({ userId, ...token }) => make(token, () => Promise.resolve(userId)),
-    mint: ({ holder, ...token }) =>
-      make(token, (trx) =>
-        needMayMint(trx, token.author ?? token.createdBy, { ...holder, filter: token.filter }),
-      ),
+    mint: ({ holder, also, ...token }) =>
+      make(token, async (trx) => {
+        const by = token.author ?? token.createdBy;
+        const userId = await needMayMint(trx, by, { ...holder, filter: token.filter });
+        await also?.(trx);
+        return userId;
+      }),
     ensure: async (token, text) => void (await insert(db, token, text)),
     async list({ scope, after, limit }) {
       const query = rows().orderBy('tokens.id').limit(limit);
