@@ -64,10 +64,7 @@ export const catalogue = {
   escalation: { ...refused, message: 'Nobody gives or takes a right that they lack themselves.' },
   login_denied: { ...refused, message: 'The login was not approved; begin again with "mcpctl login --web".' },
   origin_not_allowed: { ...refused, message: 'No page of this origin: see MCPCTL_CORS_ORIGINS.' },
-  host_not_allowed: {
-    ...refused,
-    message: 'This Host header is not served here; add it to MCPCTL_ALLOWED_HOSTS.',
-  },
+  host_not_allowed: { ...refused, message: 'This Host is not served here; add it to MCPCTL_ALLOWED_HOSTS.' },
   route_not_found: { ...missing, message: 'There is nothing at this path.' },
   llm_not_found: { ...missing, v1Code: 'model_not_found', message: 'There is no llm of that name.' },
   pool_not_found: { ...missing, message: 'There is no pool of that name.' },
@@ -116,16 +113,8 @@ export const catalogue = {
   name_retired: { ...conflict, message: 'Somebody was called so until lately; choose another name.' },
   claim_lost: { ...conflict, message: 'That claim on the task is no longer current.' },
   task_cancelled: { status: 409, v1Status: 503, ...lasting, message: 'The task was cancelled.' },
-  gone: {
-    status: 410,
-    ...invalid,
-    message: 'That position of the stream is no longer kept; get the task instead.',
-  },
-  device_code_expired: {
-    status: 410,
-    ...invalid,
-    message: 'The code was used, or is older than ten minutes; begin again with "mcpctl login --web".',
-  },
+  gone: { status: 410, ...invalid, message: 'That position is no longer kept; get the task instead.' },
+  device_code_expired: { status: 410, ...invalid, message: 'The code was used, or is over ten minutes old.' },
   stale_revision: {
     status: 412,
     ...invalid,

@@ -4,10 +4,10 @@ import {
   DEVICE,
   deviceAskSchema,
   deviceBeginSchema,
-  deviceBegunSchema,
-  deviceTokenSchema,
-  deviceWaitingSchema,
   spacedCode,
+  type deviceBegunSchema,
+  type deviceTokenSchema,
+  type deviceWaitingSchema,
 } from '../../core/access/device-login.ts';
 import { tellableRequestId } from '../../core/audit/event.ts';
 import { McpctlError } from '../../core/errors.ts';

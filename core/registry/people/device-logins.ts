@@ -30,6 +30,9 @@ const waitingSchema = z.object({
   days: z.number(),
 });
 
+type Waiting = z.infer<typeof waitingSchema>;
+type Approved = Waiting & { approvedBy: string };
+
 /** A program that waits, as whoever may approve it is shown it. */
 export interface WaitingDevice {
   machine: string;
@@ -115,103 +118,114 @@ const expired = (): McpctlError =>
     'Nobody waits with that code: it was mistyped, used already, or is older than ten minutes.',
   );
 
-export function createDeviceLogins({ db, transaction }: Connection, tokens: Tokens): DeviceLogins {
-  const found = async ({ userCode, actor }: Typed): Promise<z.infer<typeof waitingSchema>> => {
-    checkMint(actor);
-    await countTry(db, actor.userId);
-    const row: unknown = await db('deviceLogins').where({ userCode }).whereRaw(isWaiting).first();
-    if (row === undefined) throw expired();
-    // What was right is no guess.
-    await db('deviceGuesses').where({ userId: actor.userId }).where('tries', '>', 0).decrement('tries');
-    return waitingSchema.parse(row);
-  };
-  const shownTo = (actor: Actor, row: z.infer<typeof waitingSchema>): WaitingDevice => ({
-    machine: row.machine,
-    address: row.address,
-    days: row.days,
-    filter: withinFilter(actor.filter, row.preset),
+const noRoom = (): McpctlError =>
+  new McpctlError('too_many_requests', 'Too many logins wait to be approved; try again in a while.', {
+    retryAfterS: 60,
   });
-  const begin = async (asked: Begin): Promise<{ deviceCode: string; userCode: string } | undefined> => {
-    const deviceCode = randomBytes(32).toString('base64url');
-    const userCode = newUserCode();
-    const values = { ...asked, hash: hashOf(deviceCode), userCode, lifeMs: DEVICE.lifeMs };
-    // Two that come at once may both find room: so many more there are at most as an edge has connections.
-    const { rows } = await db.raw<{ rows: { isFull: boolean; made: boolean }[] }>(
-      `with full_up as (
-         select count(*) >= :most or count(*) filter (where address_key = :addressKey) >= :mostOfAddress as is_full
-           from device_logins where expires_at > now()
-       ), made as (
-         insert into device_logins (hash, user_code, machine, address, address_key, preset, days, interval_s, expires_at)
-           select :hash, :userCode, :machine, :address, :addressKey, :preset, :days, :intervalS,
-             now() + :lifeMs * interval '1 millisecond'
-           from full_up where not is_full
-         on conflict (user_code) do nothing returning hash
-       ) select is_full as "isFull", exists (select 1 from made) as made from full_up`,
-      { ...values, intervalS: DEVICE.intervalS, most: MOST, mostOfAddress: MOST_OF_ADDRESS },
+
+/** @returns undefined where somebody waits with that code already. */
+async function tryBegin(
+  db: Knex,
+  asked: Begin,
+): Promise<{ deviceCode: string; userCode: string } | undefined> {
+  const deviceCode = randomBytes(32).toString('base64url');
+  const userCode = newUserCode();
+  const values = { ...asked, hash: hashOf(deviceCode), userCode, lifeMs: DEVICE.lifeMs };
+  // Two that come at once may both find room: so many more there are at most as an edge has connections.
+  const { rows } = await db.raw<{ rows: { isFull: boolean; made: boolean }[] }>(
+    `with full_up as (
+       select count(*) >= :most or count(*) filter (where address_key = :addressKey) >= :mostOfAddress as is_full
+         from device_logins where expires_at > now()
+     ), made as (
+       insert into device_logins (hash, user_code, machine, address, address_key, preset, days, interval_s, expires_at)
+         select :hash, :userCode, :machine, :address, :addressKey, :preset, :days, :intervalS,
+           now() + :lifeMs * interval '1 millisecond'
+         from full_up where not is_full
+       on conflict (user_code) do nothing returning hash
+     ) select is_full as "isFull", exists (select 1 from made) as made from full_up`,
+    { ...values, intervalS: DEVICE.intervalS, most: MOST, mostOfAddress: MOST_OF_ADDRESS },
+  );
+  if (rows[0]?.isFull !== false) throw noRoom();
+  return rows[0].made ? { deviceCode, userCode } : undefined;
+}
+
+async function find(db: Knex, { userCode, actor }: Typed): Promise<Waiting> {
+  checkMint(actor);
+  await countTry(db, actor.userId);
+  const row: unknown = await db('deviceLogins').where({ userCode }).whereRaw(isWaiting).first();
+  if (row === undefined) throw expired();
+  // What was right is no guess.
+  await db('deviceGuesses').where({ userId: actor.userId }).where('tries', '>', 0).decrement('tries');
+  return waitingSchema.parse(row);
+}
+
+const shownTo = (actor: Actor, { machine, address, days, preset }: Waiting): WaitingDevice => ({
+  ...{ machine, address, days },
+  filter: withinFilter(actor.filter, preset),
+});
+
+async function decide(
+  trx: Knex.Transaction,
+  row: Waiting,
+  { actor, approve, filter }: { actor: Actor; approve: boolean; filter: FilterWords },
+): Promise<void> {
+  if (approve) await needMayMint(trx, actor, { user: undefined, binding: undefined, filter });
+  const now = approve ? { approvedBy: actor.tokenId } : { denied: true };
+  const decided = await trx('deviceLogins').where({ hash: row.hash }).whereRaw(isWaiting).update(now);
+  if (decided === 0) throw expired();
+  const what = { resource: 'device login', id: null, name: tokenNameOf(row.machine, row.hash) };
+  await record(trx, actor, { verb: approve ? 'create' : 'delete', ...what, ownerId: actor.userId });
+}
+
+/** Made with the approver's token, as it is now. */
+async function mintFor(
+  tokens: Tokens,
+  { hash, approvedBy, machine, preset, days }: Approved,
+  origin: Origin,
+): Promise<{ row: TokenRow; text: string; user: string }> {
+  const approving = await tokens.actorOfId(approvedBy);
+  if (!approving)
+    throw new McpctlError(
+      'login_denied',
+      'The token that it was approved with is good no more; begin again.',
     );
-    if (rows[0]?.isFull !== false)
-      throw new McpctlError(
-        'too_many_requests',
-        'Too many logins wait to be approved; try again in a while.',
-        {
-          retryAfterS: 60,
-        },
-      );
-    return rows[0].made ? { deviceCode, userCode } : undefined;
-  };
+  const made = await tokens.mint({
+    name: tokenNameOf(machine, hash),
+    pools: approving.pools,
+    filter: withinFilter(approving.filter, preset),
+    expiresInDays: days,
+    holder: { user: undefined, binding: undefined },
+    createdBy: approving,
+    author: { ...approving, origin },
+    async also(trx) {
+      if ((await trx('deviceLogins').where({ hash }).delete()) === 0)
+        throw new McpctlError('device_code_expired');
+    },
+  });
+  return { ...made, user: approving.userName };
+}
+
+export function createDeviceLogins({ db, transaction }: Connection, tokens: Tokens): DeviceLogins {
   const sweep = async (): Promise<number> =>
     await db('deviceLogins').whereRaw('expires_at <= now()').delete();
-
   return {
     async begin(asked) {
       await sweep();
       for (;;) {
-        const begun = await begin(asked);
+        const begun = await tryBegin(db, asked);
         if (begun) return begun;
       }
     },
-    look: async (typed) => shownTo(typed.actor, await found(typed)),
+    look: async (typed) => shownTo(typed.actor, await find(db, typed)),
     async decide({ approve, ...typed }) {
-      const { actor } = typed;
-      const row = await found(typed);
-      const shown = shownTo(actor, row);
-      await transaction(async (trx) => {
-        if (approve)
-          await needMayMint(trx, actor, { user: undefined, binding: undefined, filter: shown.filter });
-        const now = approve ? { approvedBy: actor.tokenId } : { denied: true };
-        const decided = await trx('deviceLogins').where({ hash: row.hash }).whereRaw(isWaiting).update(now);
-        if (decided === 0) throw expired();
-        const what = { resource: 'device login', id: null, name: tokenNameOf(row.machine, row.hash) };
-        await record(trx, actor, { verb: approve ? 'create' : 'delete', ...what, ownerId: actor.userId });
-      });
+      const row = await find(db, typed);
+      const shown = shownTo(typed.actor, row);
+      await transaction((trx) => decide(trx, row, { actor: typed.actor, approve, filter: shown.filter }));
       return shown;
     },
     async collect(deviceCode, origin) {
-      const hash = hashOf(deviceCode);
-      const asked = await asking(db, hash);
-      if ('waitS' in asked) return asked;
-      const approving = await tokens.actorOfId(asked.approvedBy);
-      if (!approving)
-        throw new McpctlError(
-          'login_denied',
-          'The token that it was approved with is good no more; begin again.',
-        );
-      const author = { ...approving, origin };
-      const { machine, preset, days } = asked;
-      const made = await tokens.mint({
-        name: tokenNameOf(machine, hash),
-        pools: approving.pools,
-        filter: withinFilter(approving.filter, preset),
-        expiresInDays: days,
-        holder: { user: undefined, binding: undefined },
-        createdBy: approving,
-        author,
-        async also(trx) {
-          if ((await trx('deviceLogins').where({ hash }).delete()) === 0)
-            throw new McpctlError('device_code_expired');
-        },
-      });
-      return { ...made, user: approving.userName };
+      const asked = await askedBy(db, hashOf(deviceCode));
+      return 'waitS' in asked ? asked : await mintFor(tokens, asked, origin);
     },
     sweep,
   };
@@ -225,10 +239,7 @@ const askedSchema = waitingSchema.extend({
 });
 
 /** Writes down that it was asked: who asks too soon waits longer from then on. */
-async function asking(
-  db: Knex,
-  hash: string,
-): Promise<{ waitS: number } | (z.infer<typeof waitingSchema> & { approvedBy: string })> {
+async function askedBy(db: Knex, hash: string): Promise<{ waitS: number } | Approved> {
   const { rows } = await db.raw<{ rows: unknown[] }>(
     `update device_logins d set polled_at = now(),
          interval_s = least(d.interval_s + case when was.too_soon then cast(:step as int) else 0 end, cast(:most as int))
