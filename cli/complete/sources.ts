@@ -40,6 +40,7 @@ export const argumentSources: Readonly<Record<string, readonly Source[]>> = {
   describe: [typed('describe')],
   edit: [typed('edit')],
   delete: [typed('delete')],
+  rename: [typed('rename'), nothing],
   'create llm': [nothing],
   chat: [names(agent)],
   'chat-llm': [names('callable')],

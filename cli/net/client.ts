@@ -29,7 +29,7 @@ import {
   readToken,
   readApplied,
   readWhoami,
-  type AppliedItem,
+  type SeenApplied,
   type SeenLlm,
   type SeenPool,
   type SeenTask,
@@ -111,13 +111,14 @@ export interface Client {
       name: string,
       how: { body: Keyed['raw']; revision: number },
     ): Promise<Keyed>;
+    rename(entry: CatalogueEntry, name: string, to: string): Promise<Keyed>;
     delete(entry: CatalogueEntry, name: string): Promise<void>;
   };
   /**
    * All of the documents or none, in their order. @throws McpctlError with faults by the places of documents
    * (`documents.3.llm`).
    */
-  apply(documents: readonly object[], how: { dryRun: boolean }): Promise<AppliedItem[]>;
+  apply(documents: readonly object[], how: { dryRun: boolean }): Promise<SeenApplied>;
   secrets: SecretCalls;
   /** Conversations with agents. */
   turns: TurnCalls;
@@ -214,6 +215,10 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
       const headers = { 'if-match': `"${revision}"` };
       const at = path(entry.plural, name);
       return readKeyed(entry)(await http.json({ method: 'PUT', path: at, body, headers }));
+    },
+    rename: async (entry, name, to) => {
+      const call = { method: 'PATCH', path: path(entry.plural, name), body: { name: to } } as const;
+      return readKeyed(entry)(await http.json(call));
     },
     delete: async (entry, name) =>
       void (await http.json({ method: 'DELETE', path: path(entry.plural, name) })),

@@ -48,15 +48,17 @@ function reader<S extends z.ZodRawShape>(schema: z.ZodObject<S>, key: string) {
 const word = z.string();
 
 const applied = z.object({
+  warnings: z.array(z.string()).default([]),
   items: z.array(
     appliedSchema.shape.items.element.pick({ resource: true, name: true, outcome: true, changed: true }),
   ),
 });
-export type AppliedItem = z.infer<typeof applied>['items'][number];
+/** What became of each document, and what may not be as it was meant. */
+export type SeenApplied = z.infer<typeof applied>;
 
-export function readApplied(answer: unknown): AppliedItem[] {
+export function readApplied(answer: unknown): SeenApplied {
   const { data } = applied.safeParse(answer);
-  if (data) return data.items;
+  if (data) return data;
   throw new McpctlError('bad_answer', 'The server does not say what it has applied; is it an mcpctl server?');
 }
 

@@ -20,6 +20,7 @@ import { makeLogin } from '../commands/login/login.ts';
 import { makeAuth } from '../commands/auth/auth.ts';
 import { makeGroup } from '../commands/group/group.ts';
 import { makeExplain } from '../commands/explain/explain.ts';
+import { makeRename } from '../commands/rename/rename.ts';
 import { makePool } from '../commands/pool/pool.ts';
 import { makeSecret } from '../commands/secret/secret.ts';
 import { makeStatus } from '../commands/status/status.ts';
@@ -79,7 +80,7 @@ function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandU
     makeGet(ctx),
     ...[makeDescribe(ctx), makeExplain(ctx)],
     makeCreate(ctx, entries),
-    makeEdit(ctx),
+    ...[makeEdit(ctx), makeRename(ctx)],
     makeDelete(ctx),
     makeApply(ctx),
     makeDiff(ctx),

@@ -14,13 +14,14 @@ export interface Type {
 }
 
 /** What commands do to one, each a call of the API. */
-export type Doing = 'get' | 'describe' | 'edit' | 'delete';
+export type Doing = 'get' | 'describe' | 'edit' | 'delete' | 'rename';
 
 const calls: Readonly<Record<Doing, readonly string[]>> = {
   get: ['get', 'list'],
   describe: ['get', 'list'],
   edit: ['replace'],
   delete: ['delete'],
+  rename: ['change'],
 };
 
 const special: readonly Type[] = [
@@ -39,8 +40,11 @@ function editableLlm(): CatalogueEntry {
   return { ...called, ...shown, key: 'name', calls: ['get', 'replace'], fields };
 }
 
-const bears = (doing: Doing, { entry }: Type): boolean =>
-  entry === null ? doing !== 'edit' : calls[doing].some((call) => entry.calls.includes(call));
+function bears(doing: Doing, { entry }: Type): boolean {
+  if (entry === null) return doing !== 'edit' && doing !== 'rename';
+  if (doing === 'rename' && entry.isRenamed !== true) return false;
+  return calls[doing].some((call) => entry.calls.includes(call));
+}
 
 const everyOwn = (): Type[] => [...special, ...ownCatalogue().map(typeOf)];
 

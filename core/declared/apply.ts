@@ -16,6 +16,8 @@ export const applySchema = z.strictObject({
 /** What became of the documents, in their order. */
 export const appliedSchema = z.object({
   dryRun: z.boolean(),
+  /** What is as the documents say, and perhaps not as they mean. */
+  warnings: z.array(z.string()),
   items: z.array(
     z.object({
       resource: z.string(),

@@ -39,6 +39,8 @@ export const catalogueEntrySchema = z.object({
   key: z.string(),
   calls: z.array(z.string()),
   filters: z.array(z.string()),
+  /** One can be given another name. */
+  isRenamed: z.boolean().optional(),
   /** What people write; the rest of an object is the server's. */
   fields: z.array(fieldSchema),
   columns: z.array(shownSchema),
@@ -93,6 +95,7 @@ export function catalogueEntry(resource: Listed | Definition): CatalogueEntry {
     short: [...short],
     calls: [...calls],
     filters: [...filters],
+    ...('isRenamed' in resource && { isRenamed: resource.isRenamed }),
     fields: fieldsOf(resource),
     columns: [...columns],
     describe: [...describe],

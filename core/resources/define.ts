@@ -172,6 +172,8 @@ interface Declared {
   may: Guarded['may'];
   /** A deleted one stays, with `deleted_at` and another name, for what refers to it. */
   isTombstoned?: boolean;
+  /** Whoever may change one may give it another name: what refers to it knows its id. */
+  isRenamed?: boolean;
   /** How many one user may have, and how many there may be; MCPCTL_QUOTAS says otherwise. */
   quota: { user: number; all: number };
   /** What is answered where there is none. */
@@ -222,6 +224,7 @@ function schemasOf({
   server = {},
   derived = {},
   filters,
+  isRenamed = false,
 }: Declared): Definition['schemas'] {
   const each = (of: (field: Field) => z.ZodType | undefined): Record<string, z.ZodType> =>
     Object.fromEntries(
@@ -254,7 +257,7 @@ function schemasOf({
   return {
     create,
     replace,
-    change: replace.partial(),
+    change: (isRenamed ? kept : replace).partial(),
     query: listQuerySchema.extend(Object.fromEntries(asked)),
     view: view.meta({ id: `${word.charAt(0).toUpperCase()}${word.slice(1)}` }),
   };

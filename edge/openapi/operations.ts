@@ -27,10 +27,15 @@ import { usageQuerySchema, usageViewSchema } from '../../core/usage.ts';
 import { requestSchemas } from '../inference/ask/request.ts';
 import { listOf, type Operation } from './operation.ts';
 import { ollamaOperations } from './ollama.ts';
-import { accessOperations, auditOperations, groupOperations, secretOperations } from './access.ts';
+import {
+  accessOperations,
+  auditOperations,
+  deviceOperations,
+  groupOperations,
+  secretOperations,
+} from './access.ts';
 import { agentOperations } from './agents.ts';
 import { applyOperations } from './apply.ts';
-import { deviceOperations } from './devices.ts';
 import { notAnswered, notMade, wishes } from './inference.ts';
 import { poolOperations } from './pools.ts';
 import { threadOperations } from './threads.ts';

@@ -2,7 +2,7 @@ import { Router, type Request } from 'express';
 import { applySchema } from '../../core/declared/apply.ts';
 import { McpctlError, type Fault } from '../../core/errors.ts';
 import type { Definition } from '../../core/resources/define.ts';
-import type { Document } from '../../core/registry/resources/apply.ts';
+import type { Applied, Document } from '../../core/registry/resources/apply.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -64,7 +64,23 @@ async function apply(deps: EdgeDeps, req: Request) {
     const verb = outcome === 'created' ? 'create' : 'edit';
     tellWritten({ ...deps, req }, { verb, resource, name, changed, outcome: 'ok' });
   }
-  return { dryRun, items };
+  return { dryRun, warnings: await warningsOf(deps, items), items };
+}
+
+/** A document of before something was renamed makes another of that name, which has nothing of it. */
+async function warningsOf({ registry }: EdgeDeps, items: readonly Applied[]): Promise<string[]> {
+  const of = async (kind: 'user' | 'group'): Promise<string[]> => {
+    const made = items.filter(({ resource, outcome }) => resource === kind && outcome === 'created');
+    const names = await registry.groups.namesNow(
+      kind,
+      made.map(({ name }) => name),
+    );
+    return [...names].map(
+      ([name, now]) =>
+        `The ${kind} '${name}' is a new one, without ${kind === 'group' ? 'members and rights' : 'rights and tokens'}: the one of before is called '${now}' now.`,
+    );
+  };
+  return [...(await of('user')), ...(await of('group'))];
 }
 
 /** `POST /api/v1/apply`: many resources as they are to be, all of them or none. */

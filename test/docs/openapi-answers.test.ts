@@ -161,10 +161,12 @@ describe('what the OpenAPI document says of answers', function () {
     const told = { body: { providerSessionId, ...box, tools } };
     await fits('POST /llms/_provider-tools', '/llms/_provider-tools', told);
     await fits('POST /llms/_provider-goodbye', '/llms/_provider-goodbye', session);
+    await fits('POST /login/device', '/login/device', { body: { machine: 'm' } });
     // Those that are left are streams, or speak for a claim: test/relay and test/edge/task-stream.test.ts.
     const ours = operations.filter(({ servedAt }) => servedAt === undefined); // Ollama's: test/contract/ollama.ts
     const rest = ours.map(({ call }) => call).filter((call) => !seen.has(call));
     expect(rest).to.have.members([
+      'POST /login/device/token', // test/edge/device-login.test.ts
       'GET /events',
       'GET /tasks/{id}/stream',
       'GET /llms/_provider-stream',

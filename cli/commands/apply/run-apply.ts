@@ -32,7 +32,7 @@ export async function runApply(ctx: Context, { how, ...asked }: ApplyOptions): P
       `There are ${placed.length} documents, and at most ${MOST_DOCUMENTS} can be applied at once.`,
     );
   const client = await ctx.client();
-  const items = await client
+  const { items, warnings } = await client
     .apply(
       placed.map(({ fields }) => fields),
       { dryRun: how !== 'apply' },
@@ -40,6 +40,7 @@ export async function runApply(ctx: Context, { how, ...asked }: ApplyOptions): P
     .catch((thrown: unknown) => {
       throw thrown instanceof McpctlError ? inPlace(thrown, placed) : thrown;
     });
+  for (const warning of warnings) ctx.out.note(`Warning: ${warning}`);
   let differing = 0;
   for (const { resource, name, outcome, changed } of items) {
     const label = `${resource}/${name}`;

@@ -28,6 +28,7 @@ import * as userMay from '../migrations/0033-user-may.ts';
 import * as threadKeeping from '../migrations/0032-thread-keeping.ts';
 import * as mcpServers from '../migrations/0035-mcp-servers.ts';
 import * as deviceLogins from '../migrations/0036-device-logins.ts';
+import * as renamed from '../migrations/0037-renamed.ts';
 
 export interface Named extends Knex.Migration {
   name: string;
@@ -71,6 +72,7 @@ const migrations: readonly Named[] = [
   named('0033-user-may', userMay),
   named('0035-mcp-servers', mcpServers),
   named('0036-device-logins', deviceLogins),
+  named('0037-renamed', renamed),
 ];
 
 export const migrationNames: readonly string[] = migrations.map((m) => m.name);

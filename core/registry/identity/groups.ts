@@ -10,6 +10,7 @@ import { findRow, targetOf } from '../resources/rows.ts';
 import { enterIdentity } from './actors.ts';
 import { actAs } from './impersonate.ts';
 import { needAdminLeft } from './last-admin.ts';
+import { namesNow } from './retired-names.ts';
 import {
   allDocuments,
   holdersOf,
@@ -49,6 +50,8 @@ export interface Groups {
   holdersOf(asked: { ids: readonly string[]; ownerId: string | null; limit: number }): Promise<Holder[]>;
   /** Another user, for who may act as them. @throws McpctlError as `actAs`. */
   actAs(actor: Actor, name: string): Promise<Actor>;
+  /** Those of these names that users or groups had lately, with how they are called now. */
+  namesNow(kind: 'user' | 'group', names: readonly string[]): Promise<ReadonlyMap<string, string>>;
   /** Grows with each write of identity, whoever makes it. */
   epoch(): Promise<string>;
 }
@@ -128,6 +131,7 @@ export function createGroups({ db, transaction }: Connection): Groups {
     documents: () => allDocuments(db),
     holdersOf: (asked) => holdersOf(db, asked),
     actAs: (actor, name) => actAs(db, actor, name),
+    namesNow: (kind, names) => namesNow(db, kind, names),
     async epoch() {
       const { rows } = await db.raw<{ rows: { revision: string }[] }>('select revision from identity_epoch');
       return rows[0]?.revision ?? '';

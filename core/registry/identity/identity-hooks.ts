@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { builtIn } from '../../access/built-in.ts';
 import { needCover } from '../../access/covers.ts';
+import type { Actor } from '../../access.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import type { Subject } from '../../resources/people/identity.ts';
 import { revokeAllOf } from '../people/tokens.ts';
@@ -9,7 +10,7 @@ import type { Hooks } from '../resources/hooks.ts';
 import type { ResourceRow, Values } from '../resources/rows.ts';
 import { enterIdentity } from './actors.ts';
 import { needAdminLeft } from './last-admin.ts';
-import { needNotRetired, retireName } from './retired-names.ts';
+import { namesNow, needNotRetired, retireName } from './retired-names.ts';
 import { rightsIn, rightsOfGroup, rightsOfUser } from './rights.ts';
 
 const enter: Hooks['enter'] = enterIdentity;
@@ -24,16 +25,45 @@ async function forget(trx: Knex.Transaction, kind: Subject['kind'], name: string
   );
 }
 
+/** Documents are written with names: those that say the former one say the new one from now on, which nobody else is. */
+async function callOtherwise(
+  trx: Knex.Transaction,
+  kind: Subject['kind'],
+  { before, row }: { before: ResourceRow; row: ResourceRow },
+): Promise<void> {
+  const [from, to] = [before, row].map(({ values }) => String(values['name']));
+  if (from === undefined || to === undefined || from === to) return;
+  await trx.raw(
+    `update rbac set revision = revision + 1, updated_at = now(), subjects = (
+       select jsonb_agg(case when s = cast(:was as jsonb) then cast(:is as jsonb) else s end order by at)
+         from jsonb_array_elements(subjects) with ordinality each (s, at))
+     where subjects @> jsonb_build_array(cast(:was as jsonb))`,
+    { was: JSON.stringify({ kind, name: from }), is: JSON.stringify({ kind, name: to }) },
+  );
+  await retireName(trx, { resource: kind, name: from, formerOwnerId: null, renamedId: row.id });
+}
+
+/** @throws McpctlError `name_retired` */
+async function needFreeName(
+  trx: Knex.Transaction,
+  resource: Subject['kind'],
+  { id, asked, actor }: { id: string; asked: Values | null; actor: Actor },
+): Promise<void> {
+  const name = asked?.['name'];
+  if (typeof name === 'string') await needNotRetired(trx, { resource, name, id }, actor);
+}
+
 export const userHooks: Hooks = {
   enter,
-  async admit(trx, { row, asked, actor }) {
-    if (!row) await needNotRetired(trx, { resource: 'user', name: String(asked?.['name']) }, actor);
-    // Whoever is disabled, enabled or taken away loses or gets all that they are granted.
-    else needCover(actor, await rightsOfUser(trx, row.id));
+  async admit(trx, { id, row, asked, actor }) {
+    // Whoever is disabled, enabled, called otherwise or taken away loses or gets all that they are granted.
+    if (row) needCover(actor, await rightsOfUser(trx, row.id));
+    await needFreeName(trx, 'user', { id, asked, actor });
     return {};
   },
   async after(trx, { before, row }) {
     if (!before) return;
+    if (row) await callOtherwise(trx, 'user', { before, row });
     if (!row) {
       const name = String(before.values['name']);
       await trx('users').where({ id: before.id }).update({ enabled: false });
@@ -49,22 +79,29 @@ export const userHooks: Hooks = {
 
 export const groupHooks: Hooks = {
   enter,
-  async admit(trx, { row, asked, actor }) {
-    if (!row || asked) return {};
-    const { id } = row;
+  async admit(trx, { id, row, asked, actor }) {
+    await needFreeName(trx, 'group', { id, asked, actor });
+    if (!row || (asked && asked['name'] === undefined)) return {};
     if (id === builtIn.everyone || id === builtIn.admins)
-      throw new McpctlError('forbidden', 'This group is built in, and is not deleted.');
+      throw new McpctlError('forbidden', 'This group is built in: it is not deleted, and keeps its name.');
     needCover(actor, await rightsOfGroup(trx, id));
     return {};
   },
   async after(trx, { before, row }) {
-    if (!before || row) return;
+    if (!before) return;
+    if (row) return callOtherwise(trx, 'group', { before, row });
     await forget(trx, 'group', String(before.values['name']));
     await needAdminLeft(trx);
   },
 };
 
 const subjectsSchema = z.array(z.object({ kind: z.enum(['user', 'group']), name: z.string() })).catch([]);
+
+async function noSubject(trx: Knex.Transaction, { kind, name }: Subject): Promise<string> {
+  const now = (await namesNow(trx, kind, [name])).get(name);
+  const hint = now === undefined ? '' : `; who was called so is '${now}' now`;
+  return `there is no ${kind} named '${name}'${hint}`;
+}
 
 /** @throws McpctlError `invalid_request` that names each who is not there: nobody gets a right by coming later. */
 async function idsOf(
@@ -76,7 +113,7 @@ async function idsOf(
   for (const [at, { kind, name }] of subjects.entries()) {
     const query = kind === 'user' ? trx('users').whereNull('deletedAt') : trx('groups');
     const [found] = await query.where({ name }).select<{ id: string }[]>('id').forKeyShare();
-    if (!found) faults.push({ path: `subjects.${at}.name`, message: `there is no ${kind} named '${name}'` });
+    if (!found) faults.push({ path: `subjects.${at}.name`, message: await noSubject(trx, { kind, name }) });
     else ids.push({ userId: kind === 'user' ? found.id : null, groupId: kind === 'group' ? found.id : null });
   }
   if (faults.length > 0) throw new McpctlError('invalid_request', undefined, { details: faults });

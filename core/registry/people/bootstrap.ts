@@ -23,6 +23,8 @@ export async function ensureAdmin(
   const fault = faultOfToken(text);
   if (fault !== undefined)
     throw new McpctlError('invalid_config', `The bootstrap token will not do: ${fault}.`);
+  // Whoever has it may be called otherwise by now.
+  if (await tokens.isKnown(text)) return;
   const admin = await users.ensure('admin', 'admin');
   const once = async (): Promise<void> => {
     const taken = await tokens.byName(admin.id, 'bootstrap');

@@ -7,6 +7,7 @@ import { throughFilter, type FilterWords } from '../../access/filter.ts';
 import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
 import { enterIdentity } from '../identity/actors.ts';
+import { needNotRetired } from '../identity/retired-names.ts';
 import { rightsOfUser } from '../identity/rights.ts';
 
 /** Whom a token is for: who makes it, or another, who may not be there yet. */
@@ -72,6 +73,7 @@ async function holderOf(
   if (!can(actor, 'create', { resource: 'user', target: { name: user } }))
     throw forbidden(`There is no user named '${user}', and your token may not create users.`);
   const made = { id: v7(), name: user, binding: binding ?? 'user' } as const;
+  await needNotRetired(trx, { resource: 'user', name: user, id: made.id }, actor);
   await trx('users').insert(made);
   const changes = [{ field: 'binding', to: made.binding }];
   const what = { verb: 'create', resource: 'user', id: made.id, name: user } as const;

@@ -73,6 +73,8 @@ export interface Tokens {
   create(token: NewToken): Promise<{ row: TokenRow; text: string }>;
   /** The same, if its maker may: that is asked in the transaction. @throws McpctlError `forbidden`, `escalation` besides. */
   mint(token: Minted): Promise<{ row: TokenRow; text: string }>;
+  /** Whether there is one of that text, revoked ones too. */
+  isKnown(text: string): Promise<boolean>;
   /** Makes a token of a text that is known already; does nothing when it is there, revoked ones too. */
   ensure(token: NewToken, text: string): Promise<void>;
   /** Oldest first, revoked ones too. */
@@ -250,6 +252,12 @@ export function createTokens(connection: Connection, limits: RegistryLimits): To
         await also?.(trx);
         return userId;
       }),
+    isKnown: async (text) => {
+      const [row] = await db('tokens')
+        .where({ hash: hashToken(text) })
+        .select<{ id: string }[]>('id');
+      return row !== undefined;
+    },
     ensure: async (token, text) => void (await insert(db, token, text)),
     async list({ scope, after, limit }) {
       const query = rows().orderBy('tokens.id').limit(limit);

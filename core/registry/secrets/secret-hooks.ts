@@ -86,14 +86,14 @@ export const secretHooks = (source: KeyringSource): Hooks => ({
     const next = await newValues(trx, source, { row, data: secretDataSchema.parse(data) });
     return next === undefined ? rest : { ...rest, data: next };
   },
-  async admit(trx, { row, asked, actor }) {
+  async admit(trx, { id, row, asked, actor }) {
     if (row && asked === null) {
       await needUnreferred(trx, { secretId: row.id, keys: 'any', actor });
       // What is left is of llms that a release without secrets gave another key.
       await trx('secretRefs').where({ secretId: row.id }).delete();
       return {};
     }
-    if (!row) await needNotRetired(trx, { resource: 'secret', name: String(asked?.['name']) }, actor);
+    if (!row) await needNotRetired(trx, { resource: 'secret', name: String(asked?.['name']), id }, actor);
     if (asked?.['data'] === undefined) return {};
     const data = secretDataSchema.parse(asked['data']);
     if (!isPlain(data))

@@ -24,7 +24,7 @@ export const user = defineResource({
   key: 'name',
   naming: userNameSchema,
   fields: {
-    name: required(userNameSchema),
+    name: required(userNameSchema, { audit: 'value' }),
     kind: optional(z.enum(['human', 'service']), 'human', { audit: 'value' }),
     enabled: optional(z.boolean(), true, { audit: 'value' }),
   },
@@ -32,6 +32,7 @@ export const user = defineResource({
   filters: ['kind'],
   may: {},
   isTombstoned: true,
+  isRenamed: true,
   quota: { user: 5_000, all: 10_000 },
   missing: 'user_not_found',
   columns: [
@@ -61,12 +62,13 @@ export const group = defineResource({
   about: 'users who are granted the same',
   key: 'name',
   fields: {
-    name: required(nameSchema),
+    name: required(nameSchema, { audit: 'value' }),
     description: optional(textSchema(2_000), ''),
   },
   derived: { members: z.array(z.string()), ...grantedBy },
   filters: [],
   may: {},
+  isRenamed: true,
   quota: { user: 500, all: 2_000 },
   missing: 'group_not_found',
   columns: [
