@@ -47,10 +47,10 @@ function readArguments(argv: readonly string[]) {
     json: { type: 'string', default: '.boot/bench.json' },
   } as const;
   const { scenario: names = [], ended: endedText, ...rest } = parseArgs({ args: [...argv], options }).values;
-  const known = scenarios.map(({ name }) => name);
+  const existing = scenarios.map(({ name }) => name);
   for (const name of names) {
-    if (known.includes(name)) continue;
-    throw new McpctlError('usage', `There is no scenario '${name}'; there are ${known.join(', ')}.`);
+    if (existing.includes(name)) continue;
+    throw new McpctlError('usage', `There is no scenario '${name}'; there are ${existing.join(', ')}.`);
   }
   const ended = Number(endedText);
   if (!Number.isInteger(ended) || ended < 0)

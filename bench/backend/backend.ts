@@ -12,7 +12,7 @@ export interface BenchBackend {
    * When the call of this id came, or its socket was closed.
    * @throws McpctlError `timed_out`, after 10 s if nothing else is said.
    */
-  told(event: 'reached' | 'closed', id: string, withinMs?: number): Promise<number>;
+  whenTold(event: 'reached' | 'closed', id: string, withinMs?: number): Promise<number>;
   /** Lets the calls go on that wait at the gate of that name, and all that come later. */
   open(gate: string): void;
   stop(): Promise<void>;
@@ -41,9 +41,9 @@ export async function startBenchBackend(): Promise<BenchBackend> {
   });
   const wait = (key: string, withinMs = WITHIN_MS): Promise<number> =>
     new Promise((resolve, reject) => {
-      const known = heard.get(key);
+      const atMs = heard.get(key);
       heard.delete(key);
-      if (known !== undefined) return resolve(known);
+      if (atMs !== undefined) return resolve(atMs);
       const late = `The backend did not say "${key}" within ${String(withinMs / 1_000)} s.`;
       const timer = setTimeout(() => reject(new McpctlError('timed_out', late)), withinMs);
       waiting.set(key, (value) => {
@@ -55,7 +55,7 @@ export async function startBenchBackend(): Promise<BenchBackend> {
   return {
     url: `http://127.0.0.1:${String(port)}`,
     pid: child.pid ?? 0,
-    told: (event, id, withinMs) => wait(`${event} ${id}`, withinMs),
+    whenTold: (event, id, withinMs) => wait(`${event} ${id}`, withinMs),
     open: (gate) => void child.send({ open: gate } satisfies Opened),
     async stop() {
       stopping = true;

@@ -10,7 +10,7 @@ import { nowMs } from '../report/clock.ts';
 import { streamed, whole } from './answers.ts';
 import { readScript, type Opened, type Told } from './script.ts';
 
-const tell = (told: Told): void => void process.send?.(told);
+const tell = (message: Told): void => void process.send?.(message);
 
 function bodyOf(req: IncomingMessage): Promise<string> {
   return new Promise((resolve, reject) => {

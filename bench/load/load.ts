@@ -11,7 +11,7 @@ export interface Load {
   stop(): Promise<void>;
 }
 
-type Said = { ready: true } | { found: Measured[] } | { failed: string };
+type Said = { ready: true } | { measured: Measured[] } | { failed: string };
 
 export async function startLoad(): Promise<Load> {
   const path = fileURLToPath(new URL('./main.ts', import.meta.url));
@@ -26,9 +26,9 @@ export async function startLoad(): Promise<Load> {
   return {
     async run(job) {
       child.send(job);
-      const said = await hear();
-      if ('found' in said) return said.found;
-      throw new McpctlError('setup_failed', 'failed' in said ? said.failed : 'It said nothing.');
+      const message = await hear();
+      if ('measured' in message) return message.measured;
+      throw new McpctlError('setup_failed', 'failed' in message ? message.failed : 'It said nothing.');
     },
     async stop() {
       if (child.connected) child.disconnect();

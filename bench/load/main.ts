@@ -8,7 +8,7 @@ import { runJob } from './run.ts';
 
 process.on('message', (job: Job) => {
   runJob(job).then(
-    (found) => process.send?.({ found }),
+    (measured) => process.send?.({ measured }),
     (thrown: unknown) => process.send?.({ failed: messageOf(thrown) }),
   );
 });

@@ -30,7 +30,7 @@ async function prepare({ url, headers, bodies }: Target, { concurrency, tokens, 
   const requests = (bodies ?? job.bodies).map((body) => requestOf(at, headers, body));
   const open = (): Promise<Connection> => openConnection(at);
   const connections = await Promise.all(Array.from({ length: concurrency }, open));
-  const found: Measured = {
+  const measured: Measured = {
     calls: 0,
     seconds: 0,
     total: [],
@@ -42,8 +42,8 @@ async function prepare({ url, headers, bodies }: Target, { concurrency, tokens, 
     why: [],
   };
   const lost = (why: string): void => {
-    found.lost += 1;
-    if (found.why.length < MOST_REASONS) found.why.push(why);
+    measured.lost += 1;
+    if (measured.why.length < MOST_REASONS) measured.why.push(why);
   };
   return {
     async call(n: number, turn: number): Promise<void> {
@@ -52,9 +52,9 @@ async function prepare({ url, headers, bodies }: Target, { concurrency, tokens, 
       if (!request || !connection) return;
       const fromMs = nowMs();
       let text = '';
-      const stream = tokens === undefined ? undefined : readStream(found, fromMs, tokens);
+      const stream = tokens === undefined ? undefined : readStream(measured, fromMs, tokens);
       try {
-        found.calls += 1;
+        measured.calls += 1;
         const status = await connection.call(request, (piece) => {
           if (stream) stream.take(piece);
           if (!stream || text.length < 300) text += piece;
@@ -63,7 +63,7 @@ async function prepare({ url, headers, bodies }: Target, { concurrency, tokens, 
         const fault = stream?.end();
         if (status !== 200 && status !== 202) lost(`status ${String(status)}: ${text.slice(0, 300)}`);
         else if (fault !== undefined) lost(fault);
-        else found.total.push(total);
+        else measured.total.push(total);
       } catch (thrown) {
         stream?.end();
         lost(messageOf(thrown));
@@ -73,7 +73,7 @@ async function prepare({ url, headers, bodies }: Target, { concurrency, tokens, 
     },
     end(seconds: number): Measured {
       for (const connection of connections) connection.close();
-      return { ...found, seconds };
+      return { ...measured, seconds };
     },
   };
 }

@@ -13,7 +13,7 @@ const TOKEN = ':"word ';
 const ENDS = ['response.completed', 'message_stop'];
 
 /** @param tokens that a whole answer has */
-export function readStream(found: Measured, fromMs: number, tokens: number): StreamReader {
+export function readStream(measured: Measured, fromMs: number, tokens: number): StreamReader {
   let rest = '';
   let seen = 0;
   let lastMs = 0;
@@ -22,14 +22,14 @@ export function readStream(found: Measured, fromMs: number, tokens: number): Str
   let fault: string | undefined;
   const token = (text: string, at: number): void => {
     const now = nowMs();
-    if (seen === 0) found.first.push(now - fromMs);
+    if (seen === 0) measured.first.push(now - fromMs);
     else gap = Math.max(gap, now - lastMs);
     lastMs = now;
     // Stamped: its number and when it was written. Else the content ends here.
     if (text.charCodeAt(at) !== 34) {
       const [n, ms] = text.slice(at, text.indexOf('"', at)).split(' ');
       if (Number(n) !== seen) fault ??= `token ${String(n)} where ${String(seen)} was due`;
-      found.lag.push(now - Number(ms));
+      measured.lag.push(now - Number(ms));
     }
     seen += 1;
   };
@@ -55,8 +55,8 @@ export function readStream(found: Measured, fromMs: number, tokens: number): Str
       rest = text.slice(at);
     },
     end() {
-      found.tokens += seen;
-      if (seen > 0) found.gap.push(Math.max(gap, nowMs() - lastMs));
+      measured.tokens += seen;
+      if (seen > 0) measured.gap.push(Math.max(gap, nowMs() - lastMs));
       if (fault !== undefined) return fault;
       if (seen !== tokens) return `${String(seen)} of ${String(tokens)} tokens`;
       return done ? undefined : 'no [DONE]';

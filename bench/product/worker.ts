@@ -52,12 +52,12 @@ export async function startBenchWorker(
     env: { MCPCTL_HOME: root, ...(transport === 'redis' ? { REDIS_URL: redisUrl } : {}) },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  let said = '';
+  let output = '';
   let ready = false;
   child.stdout.on('data', (piece: Buffer) => {
     if (ready) return;
-    said = (said + piece.toString()).slice(-20_000);
-    ready = said.includes('"service.ready"');
+    output = (output + piece.toString()).slice(-20_000);
+    ready = output.includes('"service.ready"');
   });
   const ended = once(child, 'exit');
   const end = async (signal: NodeJS.Signals): Promise<void> => {
@@ -74,7 +74,10 @@ export async function startBenchWorker(
   while (!ready) {
     if (child.exitCode !== null || clock.elapsed() > until) {
       await stop();
-      throw new McpctlError('setup_failed', `The worker did not start. It said last:\n${said.slice(-2_000)}`);
+      throw new McpctlError(
+        'setup_failed',
+        `The worker did not start. It said last:\n${output.slice(-2_000)}`,
+      );
     }
     await pause(20);
   }

@@ -20,7 +20,7 @@ export interface Plan {
   warmUp: Omit<Job, 'targets'>;
   job: Omit<Job, 'targets'>;
   /** For the line that shows a round. */
-  show: (found: Measured) => string;
+  show: (measured: Measured) => string;
 }
 
 /** Each round calls every endpoint in turn, call by call: what disturbs the machine disturbs all of them alike. */
@@ -29,8 +29,8 @@ export async function inTurn(bench: Bench, plan: Plan): Promise<Lane[]> {
   await bench.load.run({ ...plan.warmUp, targets });
   const lanes = targets.map((endpoint): Lane => ({ endpoint, rounds: [], cpu: {} }));
   for (let round = 1; round <= plan.rounds; round++) {
-    const found = await bench.load.run({ ...plan.job, targets });
-    lanes.forEach((lane, n) => lane.rounds.push(...found.slice(n, n + 1)));
+    const measured = await bench.load.run({ ...plan.job, targets });
+    lanes.forEach((lane, n) => lane.rounds.push(...measured.slice(n, n + 1)));
     tell(bench, plan, { round, lanes });
   }
   return lanes;
@@ -59,10 +59,11 @@ function tell(
   { round, lanes }: { round: number; lanes: readonly Lane[] },
 ): void {
   const each = lanes.flatMap(({ endpoint, rounds: all }) => {
-    const found = all.at(-1);
-    if (!found) return [];
-    const lost = found.lost > 0 ? `, ${String(found.lost)} lost: ${found.why.join('; ').slice(0, 300)}` : '';
-    return [`${endpoint.name} ${show(found)}${lost}`];
+    const measured = all.at(-1);
+    if (!measured) return [];
+    const lost =
+      measured.lost > 0 ? `, ${String(measured.lost)} lost: ${measured.why.join('; ').slice(0, 300)}` : '';
+    return [`${endpoint.name} ${show(measured)}${lost}`];
   });
   bench.progress(`${name}, round ${String(round)} of ${String(rounds)}: ${each.join(' · ')}`);
 }
@@ -70,7 +71,7 @@ function tell(
 /** A row of the table per endpoint. A figure that a round has once is an array of one. */
 export function rowsOf(
   lanes: readonly Lane[],
-  { what, unit, of }: { what: string; unit?: string; of: (found: Measured) => readonly number[] },
+  { what, unit, of }: { what: string; unit?: string; of: (measured: Measured) => readonly number[] },
 ): Row[] {
   return lanes.map(({ endpoint, rounds }) => ({
     what: `${what}, ${endpoint.what}`,
@@ -85,7 +86,7 @@ const laneOf = (lanes: readonly Lane[], name: Endpoint['name']): Lane | undefine
 /** The figure of mcpctl divided by that of each baseline, round by round. */
 export function ratios(
   lanes: readonly Lane[],
-  { what, of }: { what: string; of: (found: Measured) => number },
+  { what, of }: { what: string; of: (measured: Measured) => number },
 ): Comparison[] {
   const mine = laneOf(lanes, 'mcpctl');
   if (!mine) return [];
@@ -93,18 +94,18 @@ export function ratios(
     .filter((lane) => lane !== mine)
     .map(({ endpoint, rounds }) => ({
       what: `${what}, to ${endpoint.what}`,
-      ...spread(mine.rounds.map((found, n) => of(found) / valueAt(rounds, { n, of }))),
+      ...spread(mine.rounds.map((measured, n) => of(measured) / valueAt(rounds, { n, of }))),
     }));
 }
 
 /** What each endpoint adds to calling the backend directly, round by round; and mcpctl's to that of the others. */
 export function added(
   lanes: readonly Lane[],
-  { what, of }: { what: string; of: (found: Measured) => number },
+  { what, of }: { what: string; of: (measured: Measured) => number },
 ): Comparison[] {
   const direct = laneOf(lanes, 'direct')?.rounds ?? [];
   const over = (lane: Lane): number[] =>
-    lane.rounds.map((found, n) => of(found) - valueAt(direct, { n, of }));
+    lane.rounds.map((measured, n) => of(measured) - valueAt(direct, { n, of }));
   const others = lanes.filter(({ endpoint }) => endpoint.name !== 'direct');
   const mine = laneOf(lanes, 'mcpctl');
   const least = others.map((lane) => ({
@@ -127,21 +128,21 @@ export function added(
 
 function valueAt(
   rounds: readonly Measured[],
-  { n, of }: { n: number; of: (found: Measured) => number },
+  { n, of }: { n: number; of: (measured: Measured) => number },
 ): number {
-  const found = rounds[n];
-  return found ? of(found) : Number.NaN;
+  const measured = rounds[n];
+  return measured ? of(measured) : Number.NaN;
 }
 
 /** CPU per call (or per `of`), by endpoint and process. */
 export function cpuOf(
   lanes: readonly Lane[],
-  of: (found: Measured) => number,
+  of: (measured: Measured) => number,
 ): Record<string, Record<string, number>> {
   const one = ({ rounds, cpu }: Lane): Record<string, number> => {
     const calls = Math.max(
       1,
-      rounds.reduce((sum, found) => sum + of(found), 0),
+      rounds.reduce((sum, measured) => sum + of(measured), 0),
     );
     return Object.fromEntries(Object.entries(cpu).map(([name, ms]) => [name, ms / calls]));
   };
@@ -151,7 +152,7 @@ export function cpuOf(
 /** Calls that failed, by endpoint, with a few of the reasons; those without any are left out. */
 export function faultsOf(lanes: readonly Lane[]): Record<string, { lost: number; why: string[] }> {
   const all = lanes.map(({ endpoint, rounds }) => {
-    const lost = rounds.reduce((sum, found) => sum + found.lost, 0);
+    const lost = rounds.reduce((sum, measured) => sum + measured.lost, 0);
     return [endpoint.name, { lost, why: rounds.flatMap(({ why }) => why).slice(0, 5) }] as const;
   });
   return Object.fromEntries(all.filter(([, { lost }]) => lost > 0));

@@ -23,16 +23,16 @@ async function run(bench: Bench): Promise<Result> {
     for (let round = 1; round <= rounds; round++) {
       const gate = `${LLM}-${String(round)}`;
       const bodies = [submitOf(LLM, scripted({ gate }, { stream: false, model: LLM }))];
-      const [found] = await load.run({ targets: [submitsTo(system)], bodies, concurrency, calls });
-      if (!found) continue;
-      lost += found.lost;
-      why.push(...found.why);
-      submitted.push([found.total.length / found.seconds]);
-      each.push(found.total);
+      const [measured] = await load.run({ targets: [submitsTo(system)], bodies, concurrency, calls });
+      if (!measured) continue;
+      lost += measured.lost;
+      why.push(...measured.why);
+      submitted.push([measured.total.length / measured.seconds]);
+      each.push(measured.total);
       const from = nowMs();
       backend.open(gate);
       const seconds = ((await untilSettled(system, { llms: [LLM], withinMs: WITHIN_MS })) - from) / 1_000;
-      drained.push([found.total.length / seconds]);
+      drained.push([measured.total.length / seconds]);
       bench.progress(
         `async, round ${String(round)} of ${String(rounds)}: ${submitted.at(-1)?.[0]?.toFixed(0) ?? ''}/s in, ` +
           `${drained.at(-1)?.[0]?.toFixed(0) ?? ''}/s out`,

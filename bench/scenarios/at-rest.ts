@@ -40,10 +40,10 @@ async function run(bench: Bench): Promise<Result> {
   const [rounds, forMs, calls] = quick ? [1, 200, 2] : [3, 20_000, 100];
   const products = [system, full] as const;
   await pause(quick ? 0 : 20_000);
-  const found: { cpu: Idle; commands: number }[][] = [];
+  const rests: { cpu: Idle; commands: number }[][] = [];
   for (let round = 1; round <= rounds; round++) {
-    found.push(await idle(products, forMs));
-    const each = found.at(-1)?.map(({ cpu, commands }) => {
+    rests.push(await idle(products, forMs));
+    const each = rests.at(-1)?.map(({ cpu, commands }) => {
       const of = Object.entries(cpu).map(([name, ms]) => `${name} ${ms.toFixed(1)}`);
       return `${of.join(' ')} ms/s, ${commands.toFixed(0)} commands/s`;
     });
@@ -57,8 +57,8 @@ async function run(bench: Bench): Promise<Result> {
   const first: Measured[][] = [];
   for (let round = 0; round <= rounds; round++) first.push(await load.run(job));
   first.shift(); // it warmed up
-  const empty = found.map(([one]) => one);
-  const rested = found.map(([, one]) => one);
+  const empty = rests.map(([one]) => one);
+  const rested = rests.map(([, one]) => one);
   const series = (of: typeof empty, name: string): number[] => of.map((one) => one?.cpu[name] ?? Number.NaN);
   const names = ofProduct.filter((name) => median(series(rested, name)) > 0);
   const what = `${String(sizes.open)} open, ${String(sizes.ended)} ended rows`;

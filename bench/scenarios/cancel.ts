@@ -18,31 +18,31 @@ async function measure(
   const id = randomUUID();
   const withinMs = quick && endpoint.name !== 'mcpctl' ? 500 : WITHIN_MS;
   const call = client.stream(endpoint, scripted({ id, tokens: phase === 'mid-stream' ? 1 : 0, holds: true }));
-  await Promise.race([backend.told('reached', id), call.ended]);
+  await Promise.race([backend.whenTold('reached', id), call.ended]);
   if (phase === 'mid-stream') await call.firstToken;
   const closedAtMs = call.close();
-  return (await backend.told('closed', id, withinMs)) - closedAtMs;
+  return (await backend.whenTold('closed', id, withinMs)) - closedAtMs;
 }
 
 /** One trial at each endpoint in turn. One that does not close the backend's socket in 10 s is not asked again. */
 async function trials(bench: Bench, phase: Phase): Promise<{ rows: Row[]; derived: Result['derived'] }> {
   const count = bench.quick ? 2 : 50;
-  const found = new Map<Endpoint, number[]>(bench.endpoints.map((endpoint) => [endpoint, []]));
+  const valuesOf = new Map<Endpoint, number[]>(bench.endpoints.map((endpoint) => [endpoint, []]));
   const derived: Result['derived'] = {};
   for (let n = 0; n < count; n++) {
-    for (const [endpoint, values] of found) {
+    for (const [endpoint, values] of valuesOf) {
       try {
         values.push(await measure(bench, { endpoint, phase }));
       } catch (thrown) {
         const never = thrown instanceof McpctlError && thrown.code === 'timed_out';
         if (!never || endpoint.name === 'mcpctl') throw thrown;
         derived[`${phase}, ${endpoint.what}: not closed in 10 s, in trial`] = { value: n + 1, unit: '' };
-        found.delete(endpoint);
+        valuesOf.delete(endpoint);
       }
     }
   }
   bench.progress(`cancel, ${phase}: ${String(count)} trials`);
-  const rows = [...found].map(([{ what }, values]) => ({
+  const rows = [...valuesOf].map(([{ what }, values]) => ({
     what: `${phase}, ${what}`,
     summary: summary([values]),
   }));
@@ -50,12 +50,12 @@ async function trials(bench: Bench, phase: Phase): Promise<{ rows: Row[]; derive
 }
 
 async function run(bench: Bench): Promise<Result> {
-  const found = [];
-  for (const phase of phases) found.push(await trials(bench, phase));
+  const results = [];
+  for (const phase of phases) results.push(await trials(bench, phase));
   return {
-    rows: found.flatMap(({ rows }) => rows),
-    derived: Object.assign({}, ...found.map(({ derived }) => derived)) as Result['derived'],
-    calls: found.length * (bench.quick ? 2 : 50),
+    rows: results.flatMap(({ rows }) => rows),
+    derived: Object.assign({}, ...results.map(({ derived }) => derived)) as Result['derived'],
+    calls: results.length * (bench.quick ? 2 : 50),
   };
 }
 

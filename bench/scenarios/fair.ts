@@ -14,7 +14,7 @@ const TASK_MS = 50;
 async function run(bench: Bench): Promise<Result> {
   const { system, load, backend, client, product, quick, progress } = bench;
   const [rounds, tasks, calls] = quick ? [1, 20, 2] : [5, 600, 20];
-  const found: { alone: number[][]; flooded: number[][] } = { alone: [], flooded: [] };
+  const times: { alone: number[][]; flooded: number[][] } = { alone: [], flooded: [] };
   const faults: NonNullable<Result['faults']> = {};
   const offer = { names: [LLM], backendUrl: backend.url, transport: 'redis', slots: SLOTS } as const;
   const worker = await startBenchWorker(system, offer);
@@ -35,12 +35,12 @@ async function run(bench: Bench): Promise<Result> {
     const task = `{"llm":"${LLM}","priority":"interactive","request":${request}}`;
     await some();
     for (let round = 1; round <= rounds; round++) {
-      found.alone.push(await some());
+      times.alone.push(await some());
       const job = { targets: [flooder], bodies: [task], concurrency: 16, calls: tasks };
       for (const { lost, why } of await load.run(job)) if (lost > 0) faults['flood'] = { lost, why };
-      found.flooded.push(await some());
+      times.flooded.push(await some());
       await untilSettled(system, { llms: [LLM], withinMs: WITHIN_MS });
-      const [alone, flooded] = [found.alone.at(-1) ?? [], found.flooded.at(-1) ?? []];
+      const [alone, flooded] = [times.alone.at(-1) ?? [], times.flooded.at(-1) ?? []];
       progress(
         `fair, round ${String(round)} of ${String(rounds)}: ${median(alone).toFixed(2)} ms alone, ` +
           `${median(flooded).toFixed(2)} ms beside a flood`,
@@ -49,13 +49,13 @@ async function run(bench: Bench): Promise<Result> {
   } finally {
     await worker.stop();
   }
-  const added = found.flooded.map((ms, n) => median(ms) - median(found.alone[n] ?? []));
+  const added = times.flooded.map((ms, n) => median(ms) - median(times.alone[n] ?? []));
   return {
     rows: [
-      { what: 'first token, alone', summary: summary(found.alone) },
+      { what: 'first token, alone', summary: summary(times.alone) },
       {
         what: `first token, ${String(tasks)} interactive tasks of another owner waiting`,
-        summary: summary(found.flooded),
+        summary: summary(times.flooded),
       },
     ],
     comparisons: [{ what: 'p50 beside a flood, less alone', unit: 'ms', ...spread(added) }],

@@ -27,10 +27,10 @@ async function run(bench: Bench): Promise<Result> {
       rounds,
       warmUp: { ...job, forMs: 1 },
       job,
-      show: (found) => `${eventsPerSecond(found).toFixed(0)}/s`,
+      show: (measured) => `${eventsPerSecond(measured).toFixed(0)}/s`,
     });
     const what = `events a second, ${name}`;
-    rows.push(...rowsOf(lanes, { what, unit: '/s', of: (found) => [eventsPerSecond(found)] }));
+    rows.push(...rowsOf(lanes, { what, unit: '/s', of: (measured) => [eventsPerSecond(measured)] }));
     comparisons.push(...ratios(lanes, { what, of: eventsPerSecond }));
     calls += callsOf(lanes);
     for (const [endpoint, used] of Object.entries(cpuOf(lanes, ({ tokens: seen }) => seen / 1_000)))

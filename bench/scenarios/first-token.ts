@@ -15,7 +15,7 @@ async function run(bench: Bench): Promise<Result> {
     rounds,
     warmUp: { bodies, concurrency: 1, calls: warmUps, tokens: TOKENS },
     job: { bodies, concurrency: 1, calls, tokens: TOKENS },
-    show: (found) => `${p50(found).toFixed(2)} ms`,
+    show: (measured) => `${p50(measured).toFixed(2)} ms`,
   });
   return {
     rows: rowsOf(lanes, { what: 'first token', of: ({ first }) => first }),

@@ -71,23 +71,23 @@ async function run(bench: Bench): Promise<Result> {
   for (const mib of sizes)
     for (const [shape, asking] of Object.entries(shapes)) {
       const body = asking(mib * MIB);
-      const found: Ways = { direct: [], product: [] };
+      const ways: Ways = { direct: [], product: [] };
       const most: Record<string, number[]> = {};
       for (let round = 0; round < rounds; round++) {
-        found.direct.push(await call(direct, body));
+        ways.direct.push(await call(direct, body));
         const taken = await watched(system.pid, () => call(product, body));
-        found.product.push(taken.ms);
+        ways.product.push(taken.ms);
         for (const [name, mb] of Object.entries(taken.most)) (most[name] ??= []).push(mb);
         calls += 1;
       }
       const what = `${String(mib)} MiB ${shape}`;
-      progress(`${what}: ${median(found.direct).toFixed(0)} → ${median(found.product).toFixed(0)} ms`);
-      rows.push({ what: `${what}, directly`, summary: summary(found.direct.map((ms) => [ms])) });
-      rows.push({ what, summary: summary(found.product.map((ms) => [ms])) });
+      progress(`${what}: ${median(ways.direct).toFixed(0)} → ${median(ways.product).toFixed(0)} ms`);
+      rows.push({ what: `${what}, directly`, summary: summary(ways.direct.map((ms) => [ms])) });
+      rows.push({ what, summary: summary(ways.product.map((ms) => [ms])) });
       for (const name of ofProduct)
         if (most[name])
           rows.push({ what: `${what}: ${name}`, unit: 'MB', summary: summary(most[name].map((mb) => [mb])) });
-      const added = found.product.map((ms, n) => ms - (found.direct[n] ?? ms));
+      const added = ways.product.map((ms, n) => ms - (ways.direct[n] ?? ms));
       comparisons.push({ what: `${what}, less directly`, unit: 'ms', ...spread(added) });
     }
   return { rows, comparisons, derived: {}, calls };

@@ -40,10 +40,10 @@ async function run(bench: Bench): Promise<Result> {
     for (let n = 0; nowMs() - from < forMs; n++) {
       const stream = n % 2 === 1;
       const job = { targets: [product], bodies: bodies.slice(n % 2, (n % 2) + 1), concurrency: CALLERS };
-      const [found] = await load.run({ ...job, forMs: pieceMs, ...(stream ? { tokens: TOKENS } : {}) });
-      calls += found?.calls ?? 0;
-      lost += found?.lost ?? 0;
-      why.push(...(found?.why ?? []));
+      const [measured] = await load.run({ ...job, forMs: pieceMs, ...(stream ? { tokens: TOKENS } : {}) });
+      calls += measured?.calls ?? 0;
+      lost += measured?.lost ?? 0;
+      why.push(...(measured?.why ?? []));
       if (n % 4 === 0)
         progress(`memory, ${((nowMs() - from) / 60_000).toFixed(1)} min: ${shown(samples.at(-1))}`);
     }

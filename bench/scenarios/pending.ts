@@ -20,17 +20,17 @@ const submit = (llm: string): string =>
 async function firstTokens({ load, product, quick }: Bench): Promise<number[][]> {
   const [rounds, calls] = quick ? [1, 2] : [3, 150];
   const job = { bodies: [scripted({ tokens: TOKENS })], concurrency: 1, calls, tokens: TOKENS };
-  const found: Measured[] = [];
+  const measured: Measured[] = [];
   for (let round = 0; round < rounds; round++)
-    found.push(...(await load.run({ ...job, targets: [product] })));
-  return found.map(({ first }) => first);
+    measured.push(...(await load.run({ ...job, targets: [product] })));
+  return measured.map(({ first }) => first);
 }
 
 async function run(bench: Bench): Promise<Result> {
   const { system, load, backend, quick, progress } = bench;
   const [pending, rounds, calls] = quick ? [20, 1, 3] : [10_000, 5, 100];
   const workers: BenchWorker[] = [];
-  const found: { full: number[][]; other: number[][] } = { full: [], other: [] };
+  const times: { full: number[][]; other: number[][] } = { full: [], other: [] };
   const faults: NonNullable<Result['faults']> = {};
   const note = (name: string, { lost, why }: Measured): void => {
     if (lost > 0) faults[name] = { lost: (faults[name]?.lost ?? 0) + lost, why };
@@ -53,8 +53,8 @@ async function run(bench: Bench): Promise<Result> {
       if (!full || !other) continue;
       note('submits into the full pool', full);
       note('submits into the other pool', other);
-      found.full.push(full.total);
-      found.other.push(other.total);
+      times.full.push(full.total);
+      times.other.push(other.total);
       const show = ({ total }: Measured): string => `${median(total).toFixed(2)} ms`;
       progress(`pending, round ${String(round)} of ${String(rounds)}: ${show(full)}, other ${show(other)}`);
     }
@@ -64,15 +64,15 @@ async function run(bench: Bench): Promise<Result> {
     const quiet = median(p50s(before));
     return {
       rows: [
-        { what: `submit into the pool with ${String(pending)} pending`, summary: summary(found.full) },
-        { what: 'submit into another pool', summary: summary(found.other) },
+        { what: `submit into the pool with ${String(pending)} pending`, summary: summary(times.full) },
+        { what: 'submit into another pool', summary: summary(times.other) },
         { what: `first token in another pool, before`, summary: summary(before) },
         { what: `first token in another pool, with ${String(pending)} pending`, summary: summary(while_) },
       ],
       comparisons: [
         {
           what: 'p50 of a submit, full to other',
-          ...spread(found.full.map((ms, n) => median(ms) / median(found.other[n] ?? []))),
+          ...spread(times.full.map((ms, n) => median(ms) / median(times.other[n] ?? []))),
         },
         { what: 'p50 of the first token, to before', ...spread(p50s(while_).map((ms) => ms / quiet)) },
       ],

@@ -19,8 +19,8 @@ async function run(bench: Bench): Promise<Result> {
     { ...product, bodies: bodies(many) },
   ];
   const faults: NonNullable<Result['faults']> = {};
-  const note = (found: readonly Measured[]): void => {
-    found.forEach(({ lost, why }, n) => {
+  const note = (measured: readonly Measured[]): void => {
+    measured.forEach(({ lost, why }, n) => {
       const name = n === 0 ? 'one pool' : 'many pools';
       if (lost > 0) faults[name] = { lost: (faults[name]?.lost ?? 0) + lost, why };
     });
@@ -36,11 +36,11 @@ async function run(bench: Bench): Promise<Result> {
     for (let round = 1; round <= rounds; round++) {
       turns.push(await load.run(turn));
       const block: Job = { targets: [], bodies: [], concurrency, forMs };
-      const found: Measured[] = [];
-      for (const target of targets) found.push(...(await load.run({ ...block, targets: [target] })));
-      blocks.push(found);
-      for (const all of [turns.at(-1), found]) note(all ?? []);
-      const each = found.map((one) => `${perSecond(one).toFixed(0)}/s`).join(' · ');
+      const measured: Measured[] = [];
+      for (const target of targets) measured.push(...(await load.run({ ...block, targets: [target] })));
+      blocks.push(measured);
+      for (const all of [turns.at(-1), measured]) note(all ?? []);
+      const each = measured.map((one) => `${perSecond(one).toFixed(0)}/s`).join(' · ');
       progress(
         `pools, round ${String(round)} of ${String(rounds)}: one pool, then ${String(pools)}: ${each}`,
       );
@@ -51,7 +51,7 @@ async function run(bench: Bench): Promise<Result> {
   const at = (rounds_: readonly Measured[][], n: number): Measured[] =>
     rounds_.flatMap((all) => all.slice(n, n + 1));
   const names = ['one pool', `${String(pools)} pools`];
-  const ratio = (rounds_: readonly Measured[][], of: (found: Measured) => number): number[] =>
+  const ratio = (rounds_: readonly Measured[][], of: (measured: Measured) => number): number[] =>
     rounds_.flatMap(([one, all]) => (one && all ? [of(all) / of(one)] : []));
   return {
     rows: [
@@ -62,7 +62,7 @@ async function run(bench: Bench): Promise<Result> {
       ...names.map((name, n) => ({
         what: `calls a second, ${name}`,
         unit: '/s',
-        summary: summary(at(blocks, n).map((found) => [perSecond(found)])),
+        summary: summary(at(blocks, n).map((measured) => [perSecond(measured)])),
       })),
     ],
     comparisons: [
@@ -70,7 +70,7 @@ async function run(bench: Bench): Promise<Result> {
       { what: 'calls a second, many pools to one', ...spread(ratio(blocks, perSecond)) },
     ],
     derived: {},
-    calls: [...turns, ...blocks].flat().reduce((sum, found) => sum + found.calls, 0),
+    calls: [...turns, ...blocks].flat().reduce((sum, measured) => sum + measured.calls, 0),
     faults,
   };
 }

@@ -25,7 +25,7 @@ async function run(bench: Bench): Promise<Result> {
   const { system, quick } = bench;
   const [count, rounds] = quick ? [10, 1] : [300, 3];
   const chosen = quick ? hows.slice(0, 1) : hows;
-  const found = { reset: [] as number[][], killed: [] as number[][] };
+  const times = { reset: [] as number[][], killed: [] as number[][] };
   const delays = { reset: [] as number[], killed: [] as number[] };
   const failures = { reset: 0, killed: 0 };
   const workers = await startRawWorkers(system, count);
@@ -40,11 +40,11 @@ async function run(bench: Bench): Promise<Result> {
         const from = nowMs();
         if (how === 'reset') for (const worker of workers.all) worker.reset();
         else process.kill(edgePid(system.pid), 'SIGKILL');
-        found[how].push(await back(workers, from));
+        times[how].push(await back(workers, from));
         failures[how] += failed() - before;
         delays[how].push(await loopDelayMs(system));
         bench.progress(
-          `reconnect-storm, ${how}: ${String(Math.max(...(found[how].at(-1) ?? [])).toFixed(0))} ms`,
+          `reconnect-storm, ${how}: ${String(Math.max(...(times[how].at(-1) ?? [])).toFixed(0))} ms`,
         );
       }
     }
@@ -52,7 +52,7 @@ async function run(bench: Bench): Promise<Result> {
     await workers.stop();
   }
   const rows = chosen.flatMap((how): Result['rows'] => [
-    { what: words[how], summary: summary(found[how]) },
+    { what: words[how], summary: summary(times[how]) },
     { what: `longest wait of the edge’s event loop, ${how}`, summary: summary([delays[how]]) },
   ]);
   const tries = (how: keyof typeof failures) => ({ value: failures[how] / rounds, unit: 'a round' });

@@ -33,7 +33,7 @@ interface Ask {
 function read({ url, token, body, leave = Infinity }: Ask): Promise<Read> {
   return new Promise((resolve, reject) => {
     const from = nowMs();
-    const found: Read = { tokens: [], lastId: '', taskId: '', firstMs: Number.NaN };
+    const read: Read = { tokens: [], lastId: '', taskId: '', firstMs: Number.NaN };
     const policy = { 'x-mcpctl-on-disconnect': 'continue', 'content-type': 'application/json' };
     const headers = { authorization: `Bearer ${token}`, ...(body === undefined ? {} : policy) };
     const method = body === undefined ? 'GET' : 'POST';
@@ -41,13 +41,13 @@ function read({ url, token, body, leave = Infinity }: Ask): Promise<Read> {
     const frame = (text: string): void => {
       const id = /^id: (.*)$/m.exec(text)?.[1];
       const n = /"content":"word (\d+) /.exec(text)?.[1];
-      if (found.tokens.length >= leave) return; // in the same piece, and not read any more
-      if (id !== undefined) found.lastId = id;
+      if (read.tokens.length >= leave) return; // in the same piece, and not read any more
+      if (id !== undefined) read.lastId = id;
       if (n === undefined) return;
-      if (found.tokens.length === 0) found.firstMs = nowMs() - from;
-      found.tokens.push(Number(n));
-      if (found.tokens.length < leave) return;
-      resolve(found);
+      if (read.tokens.length === 0) read.firstMs = nowMs() - from;
+      read.tokens.push(Number(n));
+      if (read.tokens.length < leave) return;
+      resolve(read);
       sent.destroy();
     };
     sent.on('error', reject);
@@ -55,7 +55,7 @@ function read({ url, token, body, leave = Infinity }: Ask): Promise<Read> {
     sent.on('response', (res) => {
       if (res.statusCode !== 200)
         reject(new McpctlError('bad_answer', `${url}: status ${String(res.statusCode)}`));
-      found.taskId = String(res.headers['x-mcpctl-task-id'] ?? '');
+      read.taskId = String(res.headers['x-mcpctl-task-id'] ?? '');
       let rest = '';
       res.on('data', (piece: Buffer) => {
         const frames = (rest + piece.toString()).split('\n\n');
@@ -63,7 +63,7 @@ function read({ url, token, body, leave = Infinity }: Ask): Promise<Read> {
         frames.forEach(frame);
       });
       res.on('error', reject);
-      res.on('end', () => resolve(found));
+      res.on('end', () => resolve(read));
     });
     sent.end(body);
   });
@@ -84,7 +84,7 @@ async function trial({ system }: Bench, at: string): Promise<{ ms: number; whole
 
 async function run(bench: Bench): Promise<Result> {
   const [rounds, each] = bench.quick ? [1, 1] : [5, 20];
-  const found: { same: number[][]; other: number[][] } = { same: [], other: [] };
+  const times: { same: number[][]; other: number[][] } = { same: [], other: [] };
   const broken = { same: 0, other: 0 };
   const edge = await startBenchEdge(bench.system);
   try {
@@ -98,7 +98,7 @@ async function run(bench: Bench): Promise<Result> {
           if (!whole) broken[where] += 1;
         }
       }
-      for (const where of ['same', 'other'] as const) found[where].push(now[where]);
+      for (const where of ['same', 'other'] as const) times[where].push(now[where]);
       bench.progress(
         `resume, round ${String(round)} of ${String(rounds)}: ${median(now.other).toFixed(2)} ms, same edge ${median(now.same).toFixed(2)} ms`,
       );
@@ -109,13 +109,13 @@ async function run(bench: Bench): Promise<Result> {
   const total = `of ${String(rounds * each)}`;
   return {
     rows: [
-      { what: 'resumed at another edge', summary: summary(found.other) },
-      { what: 'resumed at the same edge', summary: summary(found.same) },
+      { what: 'resumed at another edge', summary: summary(times.other) },
+      { what: 'resumed at the same edge', summary: summary(times.same) },
     ],
     comparisons: [
       {
         what: 'p50, another edge to the same',
-        ...spread(found.other.map((ms, n) => median(ms) / median(found.same[n] ?? []))),
+        ...spread(times.other.map((ms, n) => median(ms) / median(times.same[n] ?? []))),
       },
     ],
     derived: {

@@ -60,9 +60,9 @@ async function run(bench: Bench): Promise<Result> {
     ask(product, true),
     ask(product, false),
   ]);
-  const row = (what: string, found: readonly Silence[], of: keyof Silence) => ({
+  const row = (what: string, silences: readonly Silence[], of: keyof Silence) => ({
     what,
-    summary: summary([found.map((one) => one[of])]),
+    summary: summary([silences.map((one) => one[of])]),
   });
   const rows = [
     row('first byte, the backend directly', bare, 'first'),

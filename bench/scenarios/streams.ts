@@ -22,10 +22,10 @@ async function run(bench: Bench, streams: number): Promise<Result> {
     rounds,
     warmUp: { ...job, calls: concurrency },
     job,
-    show: (found) =>
-      `lag p99 ${p99(found).toFixed(1)} ms, ${String(found.lost)} lost, ${String(stalled(found))} stalled`,
+    show: (measured) =>
+      `lag p99 ${p99(measured).toFixed(1)} ms, ${String(measured.lost)} lost, ${String(stalled(measured))} stalled`,
   });
-  const count = (of: (found: Measured) => number) => lanes.map((lane) => lane.rounds.map(of));
+  const count = (of: (measured: Measured) => number) => lanes.map((lane) => lane.rounds.map(of));
   const stalls = count(stalled);
   const losses = count(({ lost }) => lost);
   const sums = lanes.flatMap(({ endpoint }, n) => [

@@ -31,9 +31,10 @@ function translateScenario(operation: keyof typeof calls): Scenario {
     ];
     const job = { targets, bodies: [chat], concurrency: 1, tokens: TOKENS };
     await bench.load.run({ ...job, calls: warmUps });
-    const found: Measured[][] = [];
-    for (let round = 0; round < rounds; round++) found.push(await bench.load.run({ ...job, calls: count }));
-    const of = (n: number): Measured[] => found.flatMap((lanes) => lanes.slice(n, n + 1));
+    const measured: Measured[][] = [];
+    for (let round = 0; round < rounds; round++)
+      measured.push(await bench.load.run({ ...job, calls: count }));
+    const of = (n: number): Measured[] => measured.flatMap((lanes) => lanes.slice(n, n + 1));
     const [plain, translated] = [of(0), of(1)];
     const lost = [...plain, ...translated].reduce((sum, lane) => sum + lane.lost, 0);
     bench.progress(
@@ -58,7 +59,7 @@ function translateScenario(operation: keyof typeof calls): Scenario {
             faults: {
               mcpctl: {
                 lost,
-                why: found
+                why: measured
                   .flat()
                   .flatMap(({ why }) => why)
                   .slice(0, 5),

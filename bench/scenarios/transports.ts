@@ -18,7 +18,7 @@ async function measure({ client, product }: Bench, transport: Transport): Promis
 async function run(bench: Bench): Promise<Result> {
   const [rounds, calls, warmUps] = bench.quick ? [2, 3, 1] : [5, 200, 50];
   const workers: BenchWorker[] = [];
-  const found: Record<Transport, number[][]> = { redis: [], sse: [] };
+  const times: Record<Transport, number[][]> = { redis: [], sse: [] };
   try {
     for (const transport of transports) {
       const offer = { names: [llmOf(transport)], backendUrl: bench.backend.url, transport };
@@ -29,25 +29,25 @@ async function run(bench: Bench): Promise<Result> {
       const now: Record<Transport, number[]> = { redis: [], sse: [] };
       for (let n = 0; n < calls; n++)
         for (const transport of transports) now[transport].push(await measure(bench, transport));
-      for (const transport of transports) found[transport].push(now[transport]);
+      for (const transport of transports) times[transport].push(now[transport]);
       const added = median(now.sse) - median(now.redis);
       bench.progress(`transports, round ${String(round + 1)} of ${String(rounds)}: +${added.toFixed(2)} ms`);
     }
   } finally {
     for (const worker of workers) await worker.stop();
   }
-  const added = found.sse.map((round, n) => median(round) - median(found.redis[n] ?? []));
+  const added = times.sse.map((round, n) => median(round) - median(times.redis[n] ?? []));
   return {
     rows: [
-      { what: 'a worker over Redis', summary: summary(found.redis) },
-      { what: 'a worker over the relay', summary: summary(found.sse) },
+      { what: 'a worker over Redis', summary: summary(times.redis) },
+      { what: 'a worker over the relay', summary: summary(times.sse) },
     ],
     derived: {
       addedP50: median(added),
       addedLeast: Math.min(...added),
       addedMost: Math.max(...added),
       // What a busy machine disturbs least.
-      addedP10: quantile(found.sse.flat(), 0.1) - quantile(found.redis.flat(), 0.1),
+      addedP10: quantile(times.sse.flat(), 0.1) - quantile(times.redis.flat(), 0.1),
     },
     calls: 2 * (warmUps + rounds * calls),
   };

@@ -22,7 +22,7 @@ async function one(bench: Bench): Promise<Result> {
     rounds,
     warmUp: { bodies, concurrency: 1, calls: warmUps },
     job: { bodies, concurrency: 1, calls },
-    show: (found) => `${p50(found).toFixed(2)} ms`,
+    show: (measured) => `${p50(measured).toFixed(2)} ms`,
   });
   return {
     rows: rowsOf(lanes, { what: 'one at a time', of: ({ total }) => total }),
@@ -40,11 +40,11 @@ async function many(bench: Bench): Promise<Result> {
     rounds,
     warmUp: { bodies, concurrency, forMs: warmMs },
     job: { bodies, concurrency, forMs },
-    show: (found) => `${perSecond(found).toFixed(0)}/s`,
+    show: (measured) => `${perSecond(measured).toFixed(0)}/s`,
   });
   return {
     rows: [
-      ...rowsOf(lanes, { what: 'calls a second', unit: '/s', of: (found) => [perSecond(found)] }),
+      ...rowsOf(lanes, { what: 'calls a second', unit: '/s', of: (measured) => [perSecond(measured)] }),
       ...rowsOf(lanes, { what: 'each call', of: ({ total }) => total }),
     ],
     comparisons: [

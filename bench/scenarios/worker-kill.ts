@@ -20,32 +20,32 @@ async function trials(bench: Bench, transport: Transport): Promise<number[]> {
       transport,
     });
   const count = quick ? 1 : 20;
-  const found: number[] = [];
+  const times: number[] = [];
   let worker = await start(0);
   try {
     for (let n = 1; n <= count; n++) {
       const id = randomUUID();
       const call = client.stream(product, scripted({ id, tokens: 0, holds: true }, { model: poolName }));
-      await Promise.race([backend.told('reached', id), call.ended]);
+      await Promise.race([backend.whenTold('reached', id), call.ended]);
       const next = await start(n);
       const killedAtMs = worker.kill();
       killed(1);
       const dead = worker;
       worker = next;
-      await backend.told('closed', id); // the killed one's
-      const again = await Promise.race([backend.told('reached', id), call.ended]);
+      await backend.whenTold('closed', id); // the killed one's
+      const again = await Promise.race([backend.whenTold('reached', id), call.ended]);
       call.close();
       await dead.stop();
-      await backend.told('closed', id);
-      if (typeof again === 'number') found.push(again - killedAtMs);
+      await backend.whenTold('closed', id);
+      if (typeof again === 'number') times.push(again - killedAtMs);
       progress(
-        `worker-kill, ${transport}, ${String(n)} of ${String(count)}: ${found.at(-1)?.toFixed(0) ?? ''} ms`,
+        `worker-kill, ${transport}, ${String(n)} of ${String(count)}: ${times.at(-1)?.toFixed(0) ?? ''} ms`,
       );
     }
   } finally {
     await worker.stop();
   }
-  return found;
+  return times;
 }
 
 /** The scheduler judges nobody for ten seconds after it has connected. */

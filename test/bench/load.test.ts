@@ -29,9 +29,9 @@ describe('the client of the bench', () => {
     answer = answers;
     const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/v1/chat/completions`;
     const targets = [{ url, headers: { authorization: 'Bearer x' } }];
-    const [found] = await runJob({ targets, bodies: ['{}'], concurrency: 1, calls: 1, ...job });
-    if (!found) throw new Error('nothing was found');
-    return found;
+    const [measured] = await runJob({ targets, bodies: ['{}'], concurrency: 1, calls: 1, ...job });
+    if (!measured) throw new Error('nothing was found');
+    return measured;
   }
   const streamed =
     (...pieces: string[]) =>
@@ -43,24 +43,26 @@ describe('the client of the bench', () => {
   it('reads a whole stream, in whatever pieces it comes', async () => {
     const text = `: hello\n\n${tokens(0, 1)}id: 1-3\n${tokens(2)}${DONE}`;
     for (const pieces of [[text], [...text]]) {
-      const found = await called(streamed(...pieces), { tokens: 3 });
-      expect(found.why).to.deep.equal([]);
-      expect(found).to.include({ calls: 1, lost: 0, tokens: 3 });
-      expect([found.total, found.first, found.gap].map(({ length }) => length)).to.deep.equal([1, 1, 1]);
-      expect(found.lag).to.have.length(3);
+      const measured = await called(streamed(...pieces), { tokens: 3 });
+      expect(measured.why).to.deep.equal([]);
+      expect(measured).to.include({ calls: 1, lost: 0, tokens: 3 });
+      expect([measured.total, measured.first, measured.gap].map(({ length }) => length)).to.deep.equal([
+        1, 1, 1,
+      ]);
+      expect(measured.lag).to.have.length(3);
     }
   });
 
   it('reads answers by their length too, and keeps the connection', async () => {
     const sockets = new Set<unknown>();
-    const found = await called(
+    const measured = await called(
       (res) => {
         sockets.add(res.socket);
         res.setHeader('content-length', 2).end('{}');
       },
       { calls: 3 },
     );
-    expect(found).to.include({ calls: 3, lost: 0 });
+    expect(measured).to.include({ calls: 3, lost: 0 });
     expect(sockets.size).to.equal(1);
   });
 
@@ -85,10 +87,10 @@ describe('the client of the bench', () => {
   ];
   for (const [title, answers, why] of faults) {
     it(`counts a stream as lost when ${title}`, async () => {
-      const found = await called(answers, { tokens: 3, calls: 2 });
-      expect(found).to.include({ calls: 2, lost: 2 });
-      expect(found.total).to.deep.equal([]);
-      expect(found.why[0]).to.match(why);
+      const measured = await called(answers, { tokens: 3, calls: 2 });
+      expect(measured).to.include({ calls: 2, lost: 2 });
+      expect(measured.total).to.deep.equal([]);
+      expect(measured.why[0]).to.match(why);
     });
   }
 });
