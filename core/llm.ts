@@ -33,11 +33,11 @@ const MOST_CONTEXT = 1_000_000_000;
 
 /** What is known here of what was said: nobody's own words are stored for everybody to be shown. */
 function knownOf({ operations, tools, vision, reasoning, contextLength }: Capabilities): Capabilities {
-  const known = { operations, tools, vision, reasoning, contextLength };
-  return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
+  const facts = { operations, tools, vision, reasoning, contextLength };
+  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
 }
 
-const isOperation = (word: string): word is Operation => operations.some((known) => known === word);
+const isOperation = (word: string): word is Operation => operations.some((operation) => operation === word);
 /** As another release says it: an operation that is not known here is one that nobody asks for here. */
 const toldCapabilitiesSchema = capabilitiesSchema.extend({
   operations: z
@@ -146,7 +146,7 @@ export const llmDeleteQuerySchema = z.strictObject({
   force: z
     .enum(['', 'true', '1', 'false', '0'])
     .default('false')
-    .transform((said) => said !== 'false' && said !== '0'),
+    .transform((flag) => flag !== 'false' && flag !== '0'),
 });
 /** Query of `GET /api/v1/llms`. */
 export const llmListQuerySchema = listQuerySchema.extend({

@@ -9,7 +9,7 @@ export function wordOr<const Word extends string>(words: readonly Word[], otherw
   return z
     .string()
     .meta({ enum: words })
-    .transform((said) => words.find((word) => word === said) ?? otherwise);
+    .transform((given) => words.find((word) => word === given) ?? otherwise);
 }
 
 /** What a column of JSON holds beside what decides: one that cannot be read says nothing, and its row stays. */

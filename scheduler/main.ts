@@ -131,7 +131,7 @@ const releaseSettings = [
 async function release(admin: string | undefined): Promise<void> {
   const config = await readAndInspect(process.env, releaseSettings, [
     inspectDatabase,
-    (known) => inspectRedis({ ...known, redisUrl: known.optionalRedisUrl }),
+    (settings) => inspectRedis({ ...settings, redisUrl: settings.optionalRedisUrl }),
     inspectTokenFile,
   ]);
   const log = createLog({
@@ -171,11 +171,11 @@ async function inspectTokenFile({
 }
 
 const [word, option, admin] = process.argv.slice(2);
-const usage = (said: string): Promise<never> =>
+const usage = (word: string): Promise<never> =>
   Promise.reject(
     new McpctlError(
       'usage',
-      `'${said}' is not known; use "release", "release --grant-admin USER", or nothing.`,
+      `'${word}' is not known; use "release", "release --grant-admin USER", or nothing.`,
     ),
   );
 function chosen(): Promise<void> {

@@ -21,9 +21,9 @@ export class FailedTokens {
   /** @returns 0 when the address may try; else after how many seconds. */
   take(address: string): number {
     const now = this.#clock.elapsed();
-    const known = this.#addresses.get(address);
+    const allowance = this.#addresses.get(address);
     const perMs = this.#most / MINUTE_MS;
-    const left = known ? Math.min(this.#most, known.left + (now - known.at) * perMs) : this.#most;
+    const left = allowance ? Math.min(this.#most, allowance.left + (now - allowance.at) * perMs) : this.#most;
     if (left < 1) return Math.max(1, Math.ceil((1 - left) / perMs / 1_000));
     this.#keep(address, { left: left - 1, at: now });
     return 0;
@@ -31,10 +31,10 @@ export class FailedTokens {
 
   /** It was a token after all. */
   giveBack(address: string): void {
-    const known = this.#addresses.get(address);
-    if (!known) return;
-    if (known.left + 1 >= this.#most) this.#addresses.delete(address);
-    else known.left += 1;
+    const allowance = this.#addresses.get(address);
+    if (!allowance) return;
+    if (allowance.left + 1 >= this.#most) this.#addresses.delete(address);
+    else allowance.left += 1;
   }
 
   #keep(address: string, tries: { left: number; at: number }): void {

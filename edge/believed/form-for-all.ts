@@ -32,9 +32,9 @@ export function createFormForAll({
   const look = async (): Promise<void> => {
     try {
       const now = clock.elapsed();
-      const found = await forms.readByAll();
-      if (found === 1) olderAt = now;
-      form = olderAt === undefined || now - olderAt >= KEPT_MS ? found : 1;
+      const readByAll = await forms.readByAll();
+      if (readByAll === 1) olderAt = now;
+      form = olderAt === undefined || now - olderAt >= KEPT_MS ? readByAll : 1;
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'what releases are alive could not be asked');
     }

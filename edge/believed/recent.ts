@@ -36,7 +36,7 @@ export class Recent<T> {
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     const drop = (): void => void (this.#entries.get(key) === entry && this.#entries.delete(key));
-    answer.then((found) => found ?? drop(), drop);
+    answer.then((answered) => answered ?? drop(), drop);
     return answer;
   }
 

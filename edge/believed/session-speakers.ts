@@ -52,9 +52,11 @@ export function createSessionSpeakers({
 
   /** What is remembered may only say yes: a no is asked for again, as the session may be registered anew. */
   const find = async (sessionId: string, speaker: Speaker): Promise<Holder | undefined> => {
-    const known = holders.get(sessionId);
-    const isBelieved = known && clock.elapsed() - known.at < BELIEVED_MS;
-    return isBelieved && speaksFor(known.holder, sessionId, speaker) ? known.holder : await read(sessionId);
+    const remembered = holders.get(sessionId);
+    const isBelieved = remembered && clock.elapsed() - remembered.at < BELIEVED_MS;
+    return isBelieved && speaksFor(remembered.holder, sessionId, speaker)
+      ? remembered.holder
+      : await read(sessionId);
   };
 
   return {

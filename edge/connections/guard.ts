@@ -51,7 +51,7 @@ export function guard(server: Server, guarding: Guarding): void {
 class Guard {
   readonly #server: Server;
   readonly #guarding: Guarding;
-  readonly #held = new Map<Socket, Held>();
+  readonly #connections = new Map<Socket, Held>();
   readonly #ofAddress = new Map<string, number>();
   /** Connections over the limit that are to be told so. */
   #over = 0;
@@ -66,7 +66,7 @@ class Guard {
     const over = this.#whyOver(address);
     if (over && this.#over >= MOST_OVER) return void socket.destroy();
     const connection: Held = { answers: new Set(), over, ended: false };
-    this.#held.set(socket, connection);
+    this.#connections.set(socket, connection);
     this.#count(address, 1);
     closeGently(socket);
     const timer = over && setTimeout(() => socket.destroy(), OVER_MS);
@@ -74,14 +74,14 @@ class Guard {
     socket.once('close', () => {
       clearTimeout(timer);
       this.#over -= over ? 1 : 0;
-      this.#held.delete(socket);
+      this.#connections.delete(socket);
       this.#count(address, -1);
       closeAnswers(connection);
     });
   }
 
   request(req: IncomingMessage, res: ServerResponse): void {
-    const connection = this.#held.get(req.socket);
+    const connection = this.#connections.get(req.socket);
     // Behind a last answer, which may still wait for its turn: kept, these would be memory without end.
     if (!connection || connection.ended) {
       connection?.answers.add(res);
@@ -97,7 +97,7 @@ class Guard {
   }
 
   broken(thrown: NodeJS.ErrnoException, socket: Socket): void {
-    const connection = this.#held.get(socket);
+    const connection = this.#connections.get(socket);
     const begun = [...(connection?.answers ?? [])].some((res) => res.headersSent);
     if (connection?.ended || begun) return void socket.destroy();
     if (connection) connection.ended = true;
@@ -106,7 +106,7 @@ class Guard {
 
   #whyOver(address: string): McpctlError | undefined {
     const { maxConnections, maxAddressConnections, trustProxy } = this.#guarding.limits;
-    if (this.#held.size >= maxConnections) {
+    if (this.#connections.size >= maxConnections) {
       this.#server.closeIdleConnections(); // they can come again, and then there is room
       const message = `This edge has ${maxConnections} connections, the most that it holds (MCPCTL_MAX_CONNECTIONS). Try again later.`;
       return this.#refusal('connections', message);

@@ -20,7 +20,7 @@ const LONGEST_KEY = 64;
 const shown = (path: string): string => (path.length > 200 ? `${path.slice(0, 200)}…` : path);
 
 /** What is wrong with a body, the first of it: as many faults as are shown, so that a thousand cost no more. */
-function faultsOf(issues: readonly z.core.$ZodIssue[], known: readonly string[]): Fault[] {
+function faultsOf(issues: readonly z.core.$ZodIssue[], fields: readonly string[]): Fault[] {
   const faults: Fault[] = [];
   for (const issue of issues) {
     const path = issue.path.map(String).join('.');
@@ -28,14 +28,14 @@ function faultsOf(issues: readonly z.core.$ZodIssue[], known: readonly string[])
     for (const key of keys) {
       if (faults.length >= MOST_FAULTS) return faults;
       if (key === null) faults.push({ path: shown(path), message: shown(issue.message) });
-      else faults.push({ path: shown(path ? `${path}.${key}` : key), message: unknownKey(key, known) });
+      else faults.push({ path: shown(path ? `${path}.${key}` : key), message: unknownKey(key, fields) });
     }
   }
   return faults;
 }
 
-function unknownKey(key: string, known: readonly string[]): string {
-  const near = key.length > LONGEST_KEY ? undefined : nearest(key, known, 1)[0];
+function unknownKey(key: string, fields: readonly string[]): string {
+  const near = key.length > LONGEST_KEY ? undefined : nearest(key, fields, 1)[0];
   return near ? `is not a field here; did you mean ${near}?` : 'is not a field here';
 }
 

@@ -44,8 +44,8 @@ export class EventWriter {
 
   /** One frame, with the id to go on after it where it has one. As `comment`. */
   async write(frame: string | { event?: string; data: string }, id?: string): Promise<void> {
-    const said = typeof frame === 'string' ? { data: frame } : frame;
-    await this.#send(this.#lines ? lineText(said) : frameText(said, id));
+    const parts = typeof frame === 'string' ? { data: frame } : frame;
+    await this.#send(this.#lines ? lineText(parts) : frameText(parts, id));
   }
 
   /** Frames that are made already (`frameText`), in one piece. As `comment`. */

@@ -12,7 +12,7 @@ interface WriteDeps<T> {
   bus: Bus;
   gates: Pick<Gates, 'writes'>;
   req: Request;
-  told?: (result: T) => Pick<Written, 'changed'>;
+  detailOf?: (result: T) => Pick<Written, 'changed'>;
 }
 
 /** Tells of a write, done or refused (docs/spec.md §9: every write emits one event). */
@@ -26,10 +26,10 @@ export function tellWritten(
 
 /**
  * Runs a write when it is its user's turn, and tells of it, done or refused.
- * @param told what is told of it besides, once it is done. @throws McpctlError `too_many_requests`, and what `work` does.
+ * @param detailOf what is told of it besides, once it is done. @throws McpctlError `too_many_requests`, and what `work` does.
  */
 export async function written<T>(
-  { bus, gates, req, told }: WriteDeps<T>,
+  { bus, gates, req, detailOf }: WriteDeps<T>,
   what: Pick<Written, 'verb' | 'resource' | 'name'>,
   work: () => Promise<T>,
 ): Promise<T> {
@@ -39,7 +39,7 @@ export async function written<T>(
     tellWritten({ bus, req }, { ...what, ...more, outcome });
   try {
     const result = await inItsTurn(gates.writes, req, work);
-    tell('ok', told?.(result));
+    tell('ok', detailOf?.(result));
     return result;
   } catch (thrown) {
     tell(thrown instanceof McpctlError ? thrown.code : 'internal');

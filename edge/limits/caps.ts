@@ -85,8 +85,8 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
   };
 
   const takeRoom = (userId: string, { streams, bytes }: { streams: number; bytes: number }): void => {
-    const held = rooms.get(userId) ?? nothing;
-    const left = { streams: held.streams + streams, bytes: held.bytes + bytes };
+    const room = rooms.get(userId) ?? nothing;
+    const left = { streams: room.streams + streams, bytes: room.bytes + bytes };
     bytesInAll += bytes;
     if (bytes < 0) returned?.(-bytes);
     if (left.streams === 0 && left.bytes === 0) rooms.delete(userId);
@@ -116,11 +116,11 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
     openStreams: () => [...rooms.values()].reduce((sum, { streams }) => sum + streams, 0),
     tasksLeft: ({ userId }) => ({
       limit: maxUserTasks,
-      left: Math.max(0, maxUserTasks - ofUsers.known(userId)),
+      left: Math.max(0, maxUserTasks - ofUsers.countNow(userId)),
     }),
     hold({ userId }, { bytes, streaming }) {
-      const held = { ...(rooms.get(userId) ?? nothing), inAll: bytesInAll };
-      const over = overRoom({ maxUserStreams, maxUserBytes, maxBytes }, held, { bytes, streaming });
+      const room = { ...(rooms.get(userId) ?? nothing), inAll: bytesInAll };
+      const over = overRoom({ maxUserStreams, maxUserBytes, maxBytes }, room, { bytes, streaming });
       if (over) throw refusal(over.cap, 'too_many_requests', over.message);
       const streams = streaming ? 1 : 0;
       takeRoom(userId, { streams, bytes });
@@ -137,19 +137,19 @@ export function createCaps({ config, registry, metrics, clock, log, returned }: 
 /** Which limit of this edge's room something would be over, and what to say of it. */
 function overRoom(
   { maxUserStreams, maxUserBytes, maxBytes }: Settings<'maxUserStreams' | 'maxUserBytes' | 'maxBytes'>,
-  held: { streams: number; bytes: number; inAll: number },
+  room: { streams: number; bytes: number; inAll: number },
   { bytes, streaming }: { bytes: number; streaming: boolean },
 ): { cap: Cap; message: string } | undefined {
-  if (streaming && held.streams >= maxUserStreams) {
+  if (streaming && room.streams >= maxUserStreams) {
     const message = `You have ${maxUserStreams} streams open here, the most that one user may (MCPCTL_MAX_USER_STREAMS). Close some, or submit tasks and fetch them when they have ended.`;
     return { cap: 'user_streams', message };
   }
-  if (bytes > 0 && held.bytes + bytes > maxUserBytes) {
-    const message = `Your requests and unread answers here hold ${held.bytes} bytes; with this one they would be over ${maxUserBytes}, the most for one user (MCPCTL_MAX_USER_BYTES). Send fewer at a time.`;
+  if (bytes > 0 && room.bytes + bytes > maxUserBytes) {
+    const message = `Your requests and unread answers here hold ${room.bytes} bytes; with this one they would be over ${maxUserBytes}, the most for one user (MCPCTL_MAX_USER_BYTES). Send fewer at a time.`;
     return { cap: 'user_bytes', message };
   }
-  if (bytes > 0 && held.inAll + bytes > maxBytes) {
-    const message = `This edge holds ${held.inAll} bytes of requests and answers under way, and takes ${maxBytes} at most (MCPCTL_MAX_BYTES). Try again later.`;
+  if (bytes > 0 && room.inAll + bytes > maxBytes) {
+    const message = `This edge holds ${room.inAll} bytes of requests and answers under way, and takes ${maxBytes} at most (MCPCTL_MAX_BYTES). Try again later.`;
     return { cap: 'bytes', message };
   }
   return undefined;

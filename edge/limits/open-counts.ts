@@ -14,7 +14,7 @@ export interface OpenCounts {
    */
   within<T>(limit: Limit, insert: () => Promise<T>): Promise<T>;
   /** How much is open, as far as is known: nothing is asked. */
-  known(key: string): number;
+  countNow(key: string): number;
 }
 
 export interface Limit {
@@ -80,7 +80,7 @@ export function createOpenCounts({ count, clock, log }: OpenCountsDeps): OpenCou
     (entry.counting ??= recount(key, entry, most));
 
   return {
-    known(key) {
+    countNow(key) {
       const entry = entries.get(key);
       return entry ? entry.open + entry.since : 0;
     },

@@ -94,8 +94,8 @@ export class RateLimit {
   of(owner: string): Account {
     if (owner !== this.#last) [this.#last, this.#otherAt] = [owner, this.#lastAt];
     this.#lastAt = this.#clock.elapsed();
-    const known = this.#accounts.get(owner);
-    if (known) return known;
+    const existing = this.#accounts.get(owner);
+    if (existing) return existing;
     this.#makeRoom();
     const account = new Account(this.#clock, this.#mostWaitMs);
     this.#accounts.set(owner, account);

@@ -60,9 +60,9 @@ async function lookAtTasks({ registry, queue }: LookDeps): Promise<SeenTask[]> {
   const rows = await registry.tasks.list({ scope: everything, limit: MOST_TASKS });
   const live = rows.filter(({ status }) => !isTerminal(status));
   const fences = await queue.fences.read(live.map(refOf));
-  const held = new Map(live.map((row, i) => [row.id, fences[i] ?? null]));
+  const fenceById = new Map(live.map((row, i) => [row.id, fences[i] ?? null]));
   const stateOf = (row: TaskRow): string => {
-    const fence = held.get(row.id);
+    const fence = fenceById.get(row.id);
     return fence ? `${fence.state} ${fence.llm} ${String(fence.firstAt ?? '')}` : row.status;
   };
   return rows.map((row) => {

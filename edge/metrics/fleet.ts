@@ -131,16 +131,16 @@ async function lookAtPools({ registry, queue }: FleetDeps) {
   return { places, toldApart: new Set(toldApart), jobs, ages, members };
 }
 
-function showPools({ jobs, oldest, members }: Series, found: Pools): void {
-  const pool = (key: string): string => (found.toldApart.has(key) ? key : 'other');
+function showPools({ jobs, oldest, members }: Series, pools: Pools): void {
+  const pool = (key: string): string => (pools.toldApart.has(key) ? key : 'other');
   show(
     jobs,
-    found.jobs.flatMap(({ pool: key, counts }) =>
+    pools.jobs.flatMap(({ pool: key, counts }) =>
       jobStates.map((state) => ({ labels: { pool: pool(key), state }, value: counts?.[state] ?? 0 })),
     ),
   );
   const ages = new Map<string, number>();
-  for (const [key, { oldestMs }] of found.ages)
+  for (const [key, { oldestMs }] of pools.ages)
     ages.set(pool(key), Math.max(oldestMs / 1_000, ages.get(pool(key)) ?? 0));
   show(
     oldest,
@@ -148,7 +148,7 @@ function showPools({ jobs, oldest, members }: Series, found: Pools): void {
   );
   show(
     members,
-    found.members.map((m) => ({ labels: { pool: pool(m.pool), state: m.state }, value: 1 })),
+    pools.members.map((m) => ({ labels: { pool: pool(m.pool), state: m.state }, value: 1 })),
   );
 }
 

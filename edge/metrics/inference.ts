@@ -44,7 +44,7 @@ function outcomeOf({ code, status }: { code: ErrorCode | null; status: number })
  */
 export function inferenceMetrics(registry: Registry, { bus, clock }: { bus: Bus; clock: Clock }) {
   const series = inferenceSeries(registry);
-  const known = tellApart({
+  const llmLabels = tellApart({
     most: MOST_LLMS,
     idleMs: IDLE_MS,
     clock,
@@ -52,7 +52,7 @@ export function inferenceMetrics(registry: Registry, { bus, clock }: { bus: Bus;
   });
   // A name that no pool knows came from a caller, and callers may make up any number of them.
   const labelOf = (of: { pool: string | null; llm: string; actor?: string | null }): string =>
-    of.pool === null ? 'unknown' : known.label(of.llm, of.actor ?? '');
+    of.pool === null ? 'unknown' : llmLabels.label(of.llm, of.actor ?? '');
 
   bus.on('inference.finished', (event) => {
     const { kind, status, queueMs, ttftMs, durMs, tokensOut } = event;

@@ -41,7 +41,7 @@ export async function seenWorkers(
 ): Promise<WorkerSeen[]> {
   const sessions = await registry.sessions.seenWithin(LISTED_MS, MOST_WORKERS);
   const { live } = await queue.presence.sessions(sessions.map(({ id }) => id));
-  const known = new Set(sessions.map(({ id }) => id));
+  const publishedIds = new Set(sessions.map(({ id }) => id));
   const llms = new Map(places.map((place) => [place.id, place]));
   const now = clock.now();
   const of = (id: string): PoolMember[] => members.filter(({ sessionId }) => sessionId === id);
@@ -49,7 +49,9 @@ export async function seenWorkers(
     const lastSeenMs = Math.min(lastHeartbeatAt.getTime(), now);
     return seen({ id, version: workerVersion, transport, isLive: live.has(id), lastSeenMs }, of(id), llms);
   });
-  const hostedIds = [...new Set(members.map(({ sessionId }) => sessionId))].filter((id) => !known.has(id));
+  const hostedIds = [...new Set(members.map(({ sessionId }) => sessionId))].filter(
+    (id) => !publishedIds.has(id),
+  );
   const hosted = hostedIds.map((id) => {
     const lastSeenMs = now - Math.min(...of(id).map(({ ageMs }) => ageMs));
     return seen({ id, version: null, transport: 'redis', isLive: true, lastSeenMs }, of(id), llms);

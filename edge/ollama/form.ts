@@ -53,7 +53,7 @@ export class OllamaForm implements Form {
 
   last(usage: Usage | null): Frame[] {
     this.#usage ??= chatUsageOf(usage) ?? undefined;
-    const pieces = this.#order.end().flatMap((step) => this.#said(step));
+    const pieces = this.#order.end().flatMap((step) => this.#piecesOf(step));
     return [...pieces.map((piece) => this.#line(piece, {})), this.#line({}, this.#done())];
   }
 
@@ -63,7 +63,7 @@ export class OllamaForm implements Form {
 
   whole(body: string): string {
     const steps = this.#take(piecesOf(body) ?? []);
-    const end = this.#order.end().flatMap((step) => this.#said(step));
+    const end = this.#order.end().flatMap((step) => this.#piecesOf(step));
     const joined = (key: string): string =>
       [...steps, ...end].map((piece) => (typeof piece[key] === 'string' ? piece[key] : '')).join('');
     const calls = [...steps, ...end].flatMap((piece) => piece['tool_calls'] ?? []);
@@ -81,12 +81,12 @@ export class OllamaForm implements Form {
     return pieces.flatMap((piece) => {
       if (piece.kind === 'finish') this.#reason = piece.reason === 'length' ? 'length' : 'stop';
       else if (piece.kind === 'usage') this.#usage = piece.usage;
-      else return this.#order.take(piece).flatMap((step) => this.#said(step));
+      else return this.#order.take(piece).flatMap((step) => this.#piecesOf(step));
       return [];
     });
   }
 
-  #said(step: Step): Record<string, unknown>[] {
+  #piecesOf(step: Step): Record<string, unknown>[] {
     const { kind } = step.block;
     if (kind === 'call')
       return step.do === 'close' ? [{ content: '', tool_calls: [callOf(step.block)] }] : [];
@@ -95,12 +95,12 @@ export class OllamaForm implements Form {
   }
 
   #line({ content = '', ...more }: Record<string, unknown>, end: object): Frame {
-    const said =
+    const answer =
       this.#call === 'chat'
         ? { message: { role: 'assistant', content, ...more } }
         : { response: content, ...more };
     const head = { model: this.#options.model, created_at: new Date().toISOString() };
-    return { data: JSON.stringify({ ...head, ...said, done: false, ...end }) };
+    return { data: JSON.stringify({ ...head, ...answer, done: false, ...end }) };
   }
 
   #done(): object {
@@ -121,13 +121,13 @@ export class OllamaForm implements Form {
 
 /** Ollama's arguments are an object. */
 function callOf({ id, name, text }: Block): object {
-  let said: unknown;
+  let args: unknown;
   try {
-    said = JSON.parse(text);
+    args = JSON.parse(text);
   } catch {
-    said = {}; // cut off; `done_reason` says so
+    args = {}; // cut off; `done_reason` says so
   }
-  return { id, function: { name, arguments: said } };
+  return { id, function: { name, arguments: args } };
 }
 
 /** Embeddings as Ollama gives them; `prompt` for the older call of one text. */
@@ -167,8 +167,8 @@ export class OllamaEmbeddingsForm implements Form {
       .map(({ embedding }) => (typeof embedding === 'string' ? numbersIn(embedding) : (embedding ?? [])));
     if (this.#older) return JSON.stringify({ embedding: vectors[0] ?? [] });
     const { model } = this.#options;
-    const said = isJson(usage) ? usage['prompt_tokens'] : undefined;
-    const prompt_eval_count = Number.isSafeInteger(said) ? Math.max(0, Number(said)) : 0;
+    const promptTokens = isJson(usage) ? usage['prompt_tokens'] : undefined;
+    const prompt_eval_count = Number.isSafeInteger(promptTokens) ? Math.max(0, Number(promptTokens)) : 0;
     const counts = { total_duration: 0, load_duration: 0, prompt_eval_count };
     return JSON.stringify({ model, embeddings: vectors, ...counts });
   }

@@ -100,10 +100,10 @@ function messagesOf(messages: readonly z.infer<typeof messageSchema>[]): Json[] 
     const text = content ? [textPart(content)] : [];
     const parts = [...text, ...(seen ?? []).map((image) => imagePart(dataUrl(image)))];
     if (role !== 'assistant' || !calls || calls.length === 0) return { role, content: contentOf(parts) };
-    const tool_calls = calls.map(({ id, function: { name, arguments: said } }, n) => ({
+    const tool_calls = calls.map(({ id, function: { name, arguments: args } }, n) => ({
       id: id ?? `call_${String(at)}_${String(n)}`,
       type: 'function',
-      function: { name, arguments: typeof said === 'string' ? said : JSON.stringify(said ?? {}) },
+      function: { name, arguments: typeof args === 'string' ? args : JSON.stringify(args ?? {}) },
     }));
     waiting = tool_calls.map(({ id, function: { name } }) => ({ id, name }));
     return { role, content: contentOf(parts), tool_calls };
@@ -134,13 +134,13 @@ function paramsOf({ model, stream, format, options, think }: Chat | Generate): J
     'frequency_penalty',
     'stop',
   ];
-  const said = Object.entries(same).filter(([name, value]) => names.includes(name) && value != null);
+  const given = Object.entries(same).filter(([name, value]) => names.includes(name) && value != null);
   const schema =
     typeof format === 'object' && format !== null ? { type: 'json_schema', schema: format } : null;
   return {
     model,
     stream: stream ?? true,
-    ...Object.fromEntries(said),
+    ...Object.fromEntries(given),
     // -1 and -2: as long as it likes.
     ...(most != null && most > 0 ? { max_tokens: most } : {}),
     ...(repeat_penalty == null ? {} : { repeat_penalty }),

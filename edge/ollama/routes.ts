@@ -65,9 +65,9 @@ async function answerLoaded(
     report.failed(thrown);
     throw thrown;
   }
-  const said = call === 'chat' ? { message: { role: 'assistant', content: '' } } : { response: '' };
+  const empty = call === 'chat' ? { message: { role: 'assistant', content: '' } } : { response: '' };
   const created_at = new Date(deps.clock.now()).toISOString();
-  res.json({ model, created_at, ...said, done: true, done_reason: 'load' });
+  res.json({ model, created_at, ...empty, done: true, done_reason: 'load' });
   report.finish(200, null);
 }
 

@@ -134,9 +134,9 @@ function answersOf(operation: Operation) {
   const { summary, also = [] } = operation;
   const byStatus: Record<string, { description: string; content?: ZodContentObject }> = {};
   for (const { status, answer, answerType = 'application/json' } of [operation, ...also]) {
-    const known = (byStatus[status] ??= { description: status === 202 ? 'Accepted' : summary });
+    const described = (byStatus[status] ??= { description: status === 202 ? 'Accepted' : summary });
     const schema = answerType === 'application/json' ? answer : z.string();
-    if (schema) known.content = { ...known.content, [answerType]: { schema } };
+    if (schema) described.content = { ...described.content, [answerType]: { schema } };
   }
   return byStatus;
 }

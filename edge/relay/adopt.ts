@@ -21,10 +21,10 @@ const isOf = (fence: Fence, { session, boot }: Carried): boolean =>
 export async function adopt(
   { registry, commands, keys, fetchers, config }: RelayDeps,
   carried: Carried,
-  said: readonly SaidClaim[],
+  claims: readonly SaidClaim[],
 ): Promise<{ current: HeldClaim[]; stale: { taskId: string; claimId: string }[] }> {
   const refs = await Promise.all(
-    said.map(async ({ taskId, claimId, poolKey }) => ({
+    claims.map(async ({ taskId, claimId, poolKey }) => ({
       taskId,
       claimId,
       poolKey: poolKey ?? (await registry.tasks.byId(taskId))?.poolName ?? '',
@@ -58,15 +58,15 @@ export async function findClaims(
   { commands, keys, registry }: Pick<RelayDeps, 'commands' | 'keys' | 'registry'>,
   carried: Carried,
 ): Promise<SaidClaim[]> {
-  const found: SaidClaim[] = [];
+  const adopted: SaidClaim[] = [];
   const rows = await registry.llms.bySession(carried.session);
   for (const poolKey of new Set(rows.map((row) => row.poolKey))) {
     const refs = await runningTasks(commands, keys, poolKey);
     const fences = await readFences(commands, keys, refs);
     for (const [i, { taskId }] of refs.entries()) {
       const fence = fences[i];
-      if (fence && isOf(fence, carried)) found.push({ taskId, poolKey, claimId: fence.claim });
+      if (fence && isOf(fence, carried)) adopted.push({ taskId, poolKey, claimId: fence.claim });
     }
   }
-  return found;
+  return adopted;
 }

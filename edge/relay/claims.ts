@@ -75,7 +75,7 @@ export class RelayClaims {
   readonly #deps: RelayDeps;
   readonly #carried: Carried;
   readonly #cancel: (ref: { taskId: string; claimId: string }) => void;
-  readonly #held = new Map<string, Held>();
+  readonly #entries = new Map<string, Held>();
 
   constructor(deps: RelayDeps, carried: Carried, cancel: (ref: { taskId: string; claimId: string }) => void) {
     this.#deps = deps;
@@ -84,21 +84,21 @@ export class RelayClaims {
   }
 
   get size(): number {
-    return this.#held.size;
+    return this.#entries.size;
   }
 
   count(llmId: string): number {
     let count = 0;
-    for (const held of this.#held.values()) if (held.llmId === llmId) count += 1;
+    for (const entry of this.#entries.values()) if (entry.llmId === llmId) count += 1;
     return count;
   }
 
   has(claimId: string): boolean {
-    return this.#held.has(claimId);
+    return this.#entries.has(claimId);
   }
 
   refs(): { taskId: string; poolKey: string; claimId: string }[] {
-    return [...this.#held.values()].map(({ claim: { taskId, poolKey, claimId } }) => ({
+    return [...this.#entries.values()].map(({ claim: { taskId, poolKey, claimId } }) => ({
       taskId,
       poolKey,
       claimId,
@@ -112,7 +112,7 @@ export class RelayClaims {
    * @param how.bytes of a frame that brings it: until `sent`, and while so many may be on their way, it is spoken for here.
    */
   hold(
-    held: HeldClaim,
+    entry: HeldClaim,
     {
       free,
       heard,
@@ -121,30 +121,30 @@ export class RelayClaims {
     }: { free: () => void; heard: boolean; bytes?: number; readsMs?: number },
   ): void {
     const now = this.#deps.clock.elapsed();
-    const began = now - (held.agedMs ?? 0);
+    const began = now - (entry.agedMs ?? 0);
     const way = { bytes, isSent: bytes === 0, vouchedAt: -Infinity };
-    this.#held.set(held.claim.claimId, { ...held, ...way, free, heard, readsMs, since: now, began });
+    this.#entries.set(entry.claim.claimId, { ...entry, ...way, free, heard, readsMs, since: now, began });
   }
 
   /** All of it is on its way: from now on its worker is to speak for it. */
   sent(claimId: string): void {
-    const held = this.#held.get(claimId);
-    if (!held || held.isSent) return;
-    held.isSent = true;
-    held.since = this.#deps.clock.elapsed();
+    const entry = this.#entries.get(claimId);
+    if (!entry || entry.isSent) return;
+    entry.isSent = true;
+    entry.since = this.#deps.clock.elapsed();
   }
 
   /** The claim is over. */
   async over(claimId: string, letGo: LetGo): Promise<void> {
-    const held = this.#drop(claimId);
-    if (held) await finishJob(held.job, letGo);
+    const entry = this.#drop(claimId);
+    if (entry) await finishJob(entry.job, letGo);
   }
 
   /** The claim may speak no more. */
   async cancel(claimId: string): Promise<void> {
-    const held = this.#held.get(claimId);
-    if (!held) return;
-    this.#cancel({ taskId: held.claim.taskId, claimId });
+    const entry = this.#entries.get(claimId);
+    if (!entry) return;
+    this.#cancel({ taskId: entry.claim.taskId, claimId });
     await this.over(claimId, { kind: 'lost' });
   }
 
@@ -154,12 +154,12 @@ export class RelayClaims {
 
   /** Another stream has the session: its edge holds the claims from here on. */
   forget(): void {
-    for (const claimId of [...this.#held.keys()]) this.#drop(claimId);
+    for (const claimId of [...this.#entries.keys()]) this.#drop(claimId);
   }
 
   /** Says of every claim that it runs, for a worker that does not say so itself. */
   async vouch(): Promise<void> {
-    for (const { claim } of [...this.#held.values()]) {
+    for (const { claim } of [...this.#entries.values()]) {
       if (!(await beat({ redis: this.#deps.commands, keys: this.#deps.keys }, claim))) {
         await this.cancel(claim.claimId);
       }
@@ -172,19 +172,19 @@ export class RelayClaims {
    */
   async look(): Promise<boolean> {
     const now = this.#deps.clock.elapsed();
-    const due = [...this.#held.values()].filter((held) => now - held.since > SETTLED_MS);
+    const due = [...this.#entries.values()].filter((entry) => now - entry.since > SETTLED_MS);
     if (due.length === 0) return true;
     const [fences, ages] = await Promise.all([this.#fences(due), this.#ages(due)]);
     const unheard: ClaimRef[] = [];
     const dull: Held[] = [];
-    const lookAt = async ([i, held]: [number, Held]): Promise<void> => {
+    const lookAt = async ([i, entry]: [number, Held]): Promise<void> => {
       const fence = fences[i];
-      const { claim, since, began, runMs } = held;
+      const { claim, since, began, runMs } = entry;
       if (fence?.claim === claim.claimId && fence.state === 'open') {
         if (now - began > runMs + OVERRUN_MS) await this.#end(claim, overrun);
-        if (fence.seq === 0 && now - began > this.#deps.config.firstEventMs + held.readsMs) dull.push(held);
-        held.heard ||= (ages[i] ?? Infinity) < now - Math.max(since, held.vouchedAt) - BEAT_LAG_MS;
-        if (!held.heard && !(await this.#mayArrive(held, now))) unheard.push(claim);
+        if (fence.seq === 0 && now - began > this.#deps.config.firstEventMs + entry.readsMs) dull.push(entry);
+        entry.heard ||= (ages[i] ?? Infinity) < now - Math.max(since, entry.vouchedAt) - BEAT_LAG_MS;
+        if (!entry.heard && !(await this.#mayArrive(entry, now))) unheard.push(claim);
       } else if (fence?.claim === claim.claimId && fence.state === 'released')
         await this.over(claim.claimId, { kind: 'handed back' });
       else if (fence?.claim === claim.claimId && fence.state === 'ended')
@@ -192,7 +192,7 @@ export class RelayClaims {
       else await this.cancel(claim.claimId);
     };
     await eachInTurn([...due.entries()], lookAt, this.#missed('relay-look'));
-    await eachInTurn(dull, (held) => this.#passOn(held), this.#missed('relay-look'));
+    await eachInTurn(dull, (entry) => this.#passOn(entry), this.#missed('relay-look'));
     return await this.#takeBackAll(unheard);
   }
 
@@ -200,14 +200,14 @@ export class RelayClaims {
    * Not heard of, and no wonder: bytes that move are a sign of life, and a worker that takes none of them is dropped by its
    * stream. One frame comes after the other, so what is on its way before it counts as well.
    */
-  async #mayArrive(held: Held, now: number): Promise<boolean> {
+  async #mayArrive(entry: Held, now: number): Promise<boolean> {
     let onTheWay = 0;
-    for (const { heard, bytes } of this.#held.values()) if (!heard) onTheWay += bytes;
-    const waitMs = held.isSent ? ARRIVES_MS + unseenMs(onTheWay) : mostMs(onTheWay);
-    if (now - held.since > waitMs) return false;
-    if (waitMs > ARRIVES_MS + VOUCH_MS && now - Math.max(held.since, held.vouchedAt) >= VOUCH_MS) {
-      await beat({ redis: this.#deps.commands, keys: this.#deps.keys }, held.claim);
-      held.vouchedAt = this.#deps.clock.elapsed();
+    for (const { heard, bytes } of this.#entries.values()) if (!heard) onTheWay += bytes;
+    const waitMs = entry.isSent ? ARRIVES_MS + unseenMs(onTheWay) : mostMs(onTheWay);
+    if (now - entry.since > waitMs) return false;
+    if (waitMs > ARRIVES_MS + VOUCH_MS && now - Math.max(entry.since, entry.vouchedAt) >= VOUCH_MS) {
+      await beat({ redis: this.#deps.commands, keys: this.#deps.keys }, entry.claim);
+      entry.vouchedAt = this.#deps.clock.elapsed();
     }
     return true;
   }
@@ -264,7 +264,7 @@ export class RelayClaims {
       if ((await handBack({ redis, keys }, claim, why)) === 'shown') await this.#end(claim, last);
       else this.#drop(claim.claimId);
     };
-    await eachInTurn([...this.#held.values()], letGo, this.#missed('relay-hand-back'));
+    await eachInTurn([...this.#entries.values()], letGo, this.#missed('relay-hand-back'));
   }
 
   /**
@@ -272,19 +272,19 @@ export class RelayClaims {
    * @returns how many claims are still spoken for.
    */
   async endDead(silentMs: number): Promise<number> {
-    const all = [...this.#held.values()];
+    const all = [...this.#entries.values()];
     const [fences, ages] = await Promise.all([this.#fences(all), this.#ages(all)]);
-    if (this.#deps.queue.steps.isBlind()) return this.#held.size;
+    if (this.#deps.queue.steps.isBlind()) return this.#entries.size;
     let dead = 0;
-    const end = async ([i, held]: [number, Held]): Promise<void> => {
-      const { claim } = held;
+    const end = async ([i, entry]: [number, Held]): Promise<void> => {
+      const { claim } = entry;
       const fence = fences[i];
       if (!fence || fence.claim !== claim.claimId || fence.state !== 'open') {
         this.#drop(claim.claimId);
         return;
       }
       // It never left this process, and its worker has died of nothing of it.
-      if (!held.heard && !held.isSent && !(await this.#takeBack(claim))) return;
+      if (!entry.heard && !entry.isSent && !(await this.#takeBack(claim))) return;
       if ((ages[i] ?? Infinity) < silentMs) return;
       const decided = await endDeadClaim(this.#deps.flow, {
         taskId: claim.taskId,
@@ -298,7 +298,7 @@ export class RelayClaims {
     await eachInTurn([...all.entries()], end, this.#missed('relay-dead'));
     const { session: sessionId, boot } = this.#carried;
     if (dead > 0) this.#deps.bus.emit('worker.dead', { sessionId, boot, why: 'disconnected', tasks: dead });
-    return this.#held.size;
+    return this.#entries.size;
   }
 
   async #end(claim: ClaimRef, outcome: Extract<Outcome, { kind: 'failed' }>): Promise<void> {
@@ -313,27 +313,27 @@ export class RelayClaims {
   }
 
   #drop(claimId: string): Held | undefined {
-    const held = this.#held.get(claimId);
-    this.#held.delete(claimId);
-    held?.free();
-    return held;
+    const entry = this.#entries.get(claimId);
+    this.#entries.delete(claimId);
+    entry?.free();
+    return entry;
   }
 
-  #fences(held: readonly Held[]): Promise<(Fence | null)[]> {
+  #fences(entries: readonly Held[]): Promise<(Fence | null)[]> {
     const { commands, keys } = this.#deps;
     return readFences(
       commands,
       keys,
-      held.map(({ claim }) => claim),
+      entries.map(({ claim }) => claim),
     );
   }
 
   /** Milliseconds since each was last heard of, by Redis's clock. */
-  async #ages(held: readonly Held[]): Promise<number[]> {
+  async #ages(entries: readonly Held[]): Promise<number[]> {
     const { commands, keys, queue } = this.#deps;
     return await lastHeard(
       { redis: commands, keys, steps: queue.steps },
-      held.map(({ claim }) => claim),
+      entries.map(({ claim }) => claim),
     );
   }
 }

@@ -21,7 +21,7 @@ export interface Heartbeats extends Service {
    * What it says of its members goes to the relay that holds its stream, if one does.
    * @throws McpctlError `session_not_found` unless it is the speaker's and has not left: register again.
    */
-  beat(said: Heartbeat, speaker: Speaker): Promise<void>;
+  beat(heartbeat: Heartbeat, speaker: Speaker): Promise<void>;
 }
 
 const FLUSH_MS = 1_000;
@@ -102,18 +102,18 @@ export function createHeartbeats(deps: HeartbeatsDeps): Heartbeats {
 
   return {
     name: 'heartbeats',
-    async beat(said, speaker) {
-      const sessionId = said.providerSessionId;
+    async beat(heartbeat, speaker) {
+      const sessionId = heartbeat.providerSessionId;
       await speakers.need(sessionId, speaker);
-      const held = await presence.extend(sessionId);
-      const { boot } = held ?? (await reviveSession(deps, sessionId));
+      const lease = await presence.extend(sessionId);
+      const { boot } = lease ?? (await reviveSession(deps, sessionId));
       // Another process of it has registered since; what it was given above is that one's by right.
       if (speaker.instance !== undefined && speaker.instance !== boot)
         throw new McpctlError('session_not_found');
       if (!noted.has(sessionId)) unnoted.set(sessionId, speaker.tokenId);
-      if (held) waiting.add(sessionId);
-      if (held) timer ??= setTimeout(() => void flush(), FLUSH_MS);
-      await tell(sessionId, boot, said);
+      if (lease) waiting.add(sessionId);
+      if (lease) timer ??= setTimeout(() => void flush(), FLUSH_MS);
+      await tell(sessionId, boot, heartbeat);
     },
     async stop() {
       clearTimeout(timer);

@@ -42,8 +42,8 @@ export const groupOf = (row: LlmRow): string => row.slotGroup ?? `llm ${row.id}`
 
 /** As many as the most generous of its providers says. */
 export function slotsOf(rows: readonly LlmRow[], group: string): number {
-  const said = rows.filter((row) => groupOf(row) === group);
-  return Math.max(...said.map((row) => row.maxConcurrency ?? (row.type === 'ollama' ? 1 : SLOTS)));
+  const groupRows = rows.filter((row) => groupOf(row) === group);
+  return Math.max(...groupRows.map((row) => row.maxConcurrency ?? (row.type === 'ollama' ? 1 : SLOTS)));
 }
 
 /** What a registration says of a member; that it rests for a moment stays true. */

@@ -151,10 +151,10 @@ export class Relay implements Service {
     }
     stream.onClose(() => void session.lose());
     await stream.hello();
-    const held = before?.claims.refs() ?? [];
+    const claims = before?.claims.refs() ?? [];
     before?.letGo();
     if (others && !before) await pause(HAND_OVER_MS, session.handedOver);
-    await this.#begin(session, { running: call.running, held });
+    await this.#begin(session, { running: call.running, claims });
   }
 
   /** May this process have the session? @throws as `open`. */
@@ -177,11 +177,11 @@ export class Relay implements Service {
   /** What it runs is taken over before it is given more. */
   async #begin(
     session: RelaySession,
-    { running, held }: Pick<StreamCall, 'running'> & { held: readonly SaidClaim[] },
+    { running, claims }: Pick<StreamCall, 'running'> & { claims: readonly SaidClaim[] },
   ): Promise<void> {
     const { log } = this.#deps;
     try {
-      await session.adopt(held);
+      await session.adopt(claims);
       await session.adopt(running ?? (await findClaims(this.#deps, session.carried)));
       await session.serve();
       await this.#announceOf([session]);
@@ -272,7 +272,7 @@ export class Relay implements Service {
 
   async #announceOf(sessions: readonly RelaySession[]): Promise<void> {
     const { commands: redis, keys, config } = this.#deps;
-    const said = sessions.flatMap((session) => session.announced());
-    await announceAll({ redis, keys, leaseMs: config.leaseMs }, said);
+    const announcements = sessions.flatMap((session) => session.announced());
+    await announceAll({ redis, keys, leaseMs: config.leaseMs }, announcements);
   }
 }

@@ -115,10 +115,10 @@ export class RelaySession {
     const context = { deps: this.#deps, carried: this.carried, claims: this.claims };
     const send = (frame: Frame, sent?: () => void): boolean => this.#send(frame, sent);
     for (const row of served) {
-      const known = this.#members.find((member) => isSame(member, row));
-      if (known) known.standing = standingOf(row, known.standing);
-      const member = known ?? createMember({ ...context, send }, row, this.#slotsOf(groupOf(row)));
-      if (!known) await member.consumer.start();
+      const current = this.#members.find((member) => isSame(member, row));
+      if (current) current.standing = standingOf(row, current.standing);
+      const member = current ?? createMember({ ...context, send }, row, this.#slotsOf(groupOf(row)));
+      if (!current) await member.consumer.start();
       kept.push(member);
     }
     this.#members = kept;
@@ -131,11 +131,11 @@ export class RelaySession {
   async adopt(claims: readonly { taskId: string; claimId: string; poolKey?: string }[]): Promise<void> {
     const { current, stale } = await adopt(this.#deps, this.carried, claims);
     if (this.#phase !== 'open') return;
-    for (const held of current) {
-      if (this.claims.has(held.claim.claimId)) continue;
-      const group = this.#groups.get(held.llmId);
+    for (const entry of current) {
+      if (this.claims.has(entry.claim.claimId)) continue;
+      const group = this.#groups.get(entry.llmId);
       const free = group === undefined ? () => undefined : this.#slotsOf(group).occupy();
-      this.claims.hold(held, { free, heard: true });
+      this.claims.hold(entry, { free, heard: true });
     }
     for (const ref of stale) this.#send({ kind: 'cancel', ...ref });
   }
@@ -209,9 +209,9 @@ export class RelaySession {
     this.#phase = 'moving'; // its close is no loss
     this.#turnSwitches();
     const handedBack = this.claims.handBackAll(why);
-    const told = this.#stream.endWith(why);
+    const ending = this.#stream.endWith(why);
     try {
-      await Promise.all([handedBack, told]);
+      await Promise.all([handedBack, ending]);
     } catch (thrown) {
       this.#log('what a worker ran that was put out is left to the reaper', thrown);
     }
@@ -228,7 +228,7 @@ export class RelaySession {
     this.#turnSwitches();
     const since = this.#deps.clock.elapsed();
     const isTime = (): boolean => !this.gone.aborted && this.#deps.clock.elapsed() - since < GIVE_UP_MS;
-    const told = this.#tellLoss(isTime);
+    const loss = this.#tellLoss(isTime);
     await pause(since + keptMs - this.#deps.clock.elapsed(), this.gone);
     let isDecided = false;
     while (isTime() && !isDecided) {
@@ -239,7 +239,7 @@ export class RelaySession {
       }
       if (!isDecided) await pause(AGAIN_MS, this.gone);
     }
-    await told;
+    await loss;
     // Once more, for a heartbeat that was on its way to the rows when they were written.
     if (isTime()) await this.#deps.losses.write(this.carried.session).catch(() => undefined);
     this.letGo();
@@ -309,8 +309,8 @@ export class RelaySession {
   #hearState({ state, members }: Extract<Control, { kind: 'state' }>): void {
     this.#seenAt = this.#deps.clock.elapsed();
     if (state) this.#draining = state === 'draining';
-    const said = new Map(Object.entries(members ?? {}));
-    for (const member of this.#members) member.standing = said.get(member.name) ?? member.standing;
+    const standings = new Map(Object.entries(members ?? {}));
+    for (const member of this.#members) member.standing = standings.get(member.name) ?? member.standing;
     this.#turnSwitches();
     if (state || members) this.#changed();
   }
@@ -327,9 +327,9 @@ export class RelaySession {
   }
 
   #slotsOf(group: string): Slots {
-    const known = this.#slots.get(group) ?? new Slots(1);
-    this.#slots.set(group, known);
-    return known;
+    const slots = this.#slots.get(group) ?? new Slots(1);
+    this.#slots.set(group, slots);
+    return slots;
   }
 
   #dismiss({ consumer, gate }: RelayMember): void {

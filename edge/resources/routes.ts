@@ -80,7 +80,7 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
     work: () => Promise<Written>,
   ): Promise<void> => {
     const what = { verb, resource: word, name: sayable(name) };
-    const { row, created } = await written({ ...deps, req, told: changedOf }, what, work);
+    const { row, created } = await written({ ...deps, req, detailOf: changedOf }, what, work);
     if (created) res.status(201).location(`/api/v1/${plural}/${keyOf(definition, row)}`);
     await answer(res, row);
   };

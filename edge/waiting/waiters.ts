@@ -56,7 +56,7 @@ interface Held {
 class LeasedWaiters implements Waiters {
   readonly name = 'waiters';
   readonly #deps: WaitersDeps;
-  readonly #held = new Map<string, Held>();
+  readonly #attached = new Map<string, Held>();
   /** Who is just being said to have left: this edge stops only after that. */
   readonly #leaving = new Set<Promise<unknown>>();
   #timer: NodeJS.Timeout | undefined;
@@ -68,9 +68,9 @@ class LeasedWaiters implements Waiters {
 
   async attach(row: Attached): Promise<Attachment> {
     const attachment = this.adopt(row, randomUUID());
-    const held = this.#held.get(attachment.id);
+    const entry = this.#attached.get(attachment.id);
     try {
-      if (held && !(await this.#deps.queue.waiters.attach(held.waiter))) attachment.over();
+      if (entry && !(await this.#deps.queue.waiters.attach(entry.waiter))) attachment.over();
     } catch (thrown) {
       attachment.over();
       throw thrown;
@@ -81,29 +81,29 @@ class LeasedWaiters implements Waiters {
   adopt(row: Attached, id: string): Attachment {
     const graceMs = graceMsOf(row);
     if (graceMs === null) return { id, leave: () => Promise.resolve(null), over: () => undefined };
-    this.#held.set(id, { waiter: { ...refOf(row), attachment: id, graceMs }, row });
+    this.#attached.set(id, { waiter: { ...refOf(row), attachment: id, graceMs }, row });
     this.#timer ??= setInterval(() => void this.#renew(), RENEW_EVERY_MS);
     return { id, leave: () => this.#leave(id), over: () => void this.#drop(id) };
   }
 
   async stop(): Promise<void> {
-    for (const id of [...this.#held.keys()]) void this.#leave(id);
+    for (const id of [...this.#attached.keys()]) void this.#leave(id);
     await Promise.all(this.#leaving);
   }
 
   #drop(id: string): Held | undefined {
-    const held = this.#held.get(id);
-    this.#held.delete(id);
-    if (this.#held.size > 0) return held;
+    const entry = this.#attached.get(id);
+    this.#attached.delete(id);
+    if (this.#attached.size > 0) return entry;
     clearInterval(this.#timer);
     this.#timer = undefined;
-    return held;
+    return entry;
   }
 
   async #leave(id: string): Promise<TaskRow | null> {
-    const held = this.#drop(id);
-    if (!held) return null;
-    const leaving = this.#tellLeft(held).finally(() => this.#leaving.delete(leaving));
+    const entry = this.#drop(id);
+    if (!entry) return null;
+    const leaving = this.#tellLeft(entry).finally(() => this.#leaving.delete(leaving));
     this.#leaving.add(leaving);
     return await leaving;
   }
@@ -128,7 +128,7 @@ class LeasedWaiters implements Waiters {
     this.#renewing = true;
     const { queue, log } = this.#deps;
     // Written in one go; each answer is judged by itself.
-    const renewals = [...this.#held.values()].map(({ waiter }) => queue.waiters.attach(waiter));
+    const renewals = [...this.#attached.values()].map(({ waiter }) => queue.waiters.attach(waiter));
     const failed = (await Promise.allSettled(renewals)).find((answer) => answer.status === 'rejected');
     this.#renewing = false;
     if (failed) log.warn({ why: messageOf(failed.reason) }, 'waits could not be renewed; trying again');

@@ -43,7 +43,7 @@ interface Known extends KnownWake {
 export class Wakings implements Service {
   readonly name = 'wakings';
   readonly #deps: { queue: Pick<QueueDoor, 'wakes' | 'control'>; clock: Clock; log: Log };
-  readonly #known = new Map<string, Known>();
+  readonly #wakes = new Map<string, Known>();
   /** Of llms whose last wakes failed, also while nobody waits for them. */
   readonly #failures = new Map<string, { count: number; at: number; notBefore: number }>();
   readonly #stopping = new AbortController();
@@ -56,23 +56,23 @@ export class Wakings implements Service {
   /** How the wake of this llm goes; from here on that is read for a while. Null: not known yet. */
   watch({ llmId, worker }: Sleeper): KnownWake | null {
     const now = this.#deps.clock.elapsed();
-    let known = this.#known.get(llmId);
-    if (!known) {
+    let entry = this.#wakes.get(llmId);
+    if (!entry) {
       const notBefore = this.#failures.get(llmId)?.notBefore ?? -Infinity;
       const never = { since: null, failed: null, failedAt: null, notBefore, read: false, sentAt: -Infinity };
-      known = { ...never, worker, watchedUntil: 0, wantedUntil: -Infinity };
-      this.#known.set(llmId, known);
+      entry = { ...never, worker, watchedUntil: 0, wantedUntil: -Infinity };
+      this.#wakes.set(llmId, entry);
     }
-    known.worker = worker;
-    known.watchedUntil = now + WANTED_MS;
+    entry.worker = worker;
+    entry.watchedUntil = now + WANTED_MS;
     this.#loop ??= this.#turn();
-    return known.read ? known : null;
+    return entry.read ? entry : null;
   }
 
   /** The llm is to be woken, unless it is being woken already. To be said again while that is so. */
   want(llmId: string): void {
-    const known = this.#known.get(llmId);
-    if (known) known.wantedUntil = this.#deps.clock.elapsed() + WANTED_MS;
+    const entry = this.#wakes.get(llmId);
+    if (entry) entry.wantedUntil = this.#deps.clock.elapsed() + WANTED_MS;
   }
 
   async stop(): Promise<void> {
@@ -84,8 +84,8 @@ export class Wakings implements Service {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const now = this.#deps.clock.elapsed();
-      for (const [llmId, { watchedUntil }] of this.#known) if (watchedUntil < now) this.#known.delete(llmId);
-      if (this.#known.size === 0) break;
+      for (const [llmId, { watchedUntil }] of this.#wakes) if (watchedUntil < now) this.#wakes.delete(llmId);
+      if (this.#wakes.size === 0) break;
       try {
         await this.#readAll();
         await this.#sendWanted();
@@ -99,14 +99,14 @@ export class Wakings implements Service {
 
   async #readAll(): Promise<void> {
     const { queue, clock } = this.#deps;
-    const ids = [...this.#known.keys()];
+    const ids = [...this.#wakes.keys()];
     const now = clock.elapsed();
     const states = await queue.wakes.read(ids);
     ids.forEach((llmId, at) => {
-      const known = this.#known.get(llmId);
+      const entry = this.#wakes.get(llmId);
       const state = states[at];
-      if (!known || !state || !take(known, state, now)) return;
-      known.notBefore = this.#failedAgain(llmId, known.failed?.at ?? now);
+      if (!entry || !state || !take(entry, state, now)) return;
+      entry.notBefore = this.#failedAgain(llmId, entry.failed?.at ?? now);
     });
   }
 
@@ -124,26 +124,26 @@ export class Wakings implements Service {
 
   async #sendWanted(): Promise<void> {
     const { queue, clock } = this.#deps;
-    for (const [wakeId, known] of this.#known) {
+    for (const [wakeId, entry] of this.#wakes) {
       const now = clock.elapsed();
-      const isWanted = known.wantedUntil >= now && known.notBefore <= now;
-      const due = isWanted && known.since === null && now - known.sentAt >= SEND_MS;
-      if (!due || !known.worker) continue;
-      known.sentAt = now;
-      await queue.control.send({ ...known.worker, message: { kind: 'wake', wakeId } });
+      const isWanted = entry.wantedUntil >= now && entry.notBefore <= now;
+      const due = isWanted && entry.since === null && now - entry.sentAt >= SEND_MS;
+      if (!due || !entry.worker) continue;
+      entry.sentAt = now;
+      await queue.control.send({ ...entry.worker, message: { kind: 'wake', wakeId } });
     }
   }
 }
 
 /** @returns whether it tells of a failure that was not known. */
-function take(known: Known, { waking, failed }: WakeState, now: number): boolean {
-  known.read = true;
-  known.since = waking && now - waking.sinceMs;
-  if (!failed || failed.at === known.failedAt) return false;
-  known.failedAt = failed.at;
-  known.failed = { reason: failed.reason, at: now - failed.ageMs };
+function take(entry: Known, { waking, failed }: WakeState, now: number): boolean {
+  entry.read = true;
+  entry.since = waking && now - waking.sinceMs;
+  if (!failed || failed.at === entry.failedAt) return false;
+  entry.failedAt = failed.at;
+  entry.failed = { reason: failed.reason, at: now - failed.ageMs };
   // Those who wanted it waited for this try; who comes now asks for another.
-  known.wantedUntil = -Infinity;
-  known.sentAt = -Infinity;
+  entry.wantedUntil = -Infinity;
+  entry.sentAt = -Infinity;
   return true;
 }

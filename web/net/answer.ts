@@ -104,11 +104,11 @@ export async function followTask({
     try {
       const query = last === '' ? '' : `?after=${encodeURIComponent(last)}`;
       const answer = await ask('GET', `/tasks/${taskId}/stream${query}`, { signal });
-      const told = (part: Answer): void => {
+      const showPart = (part: Answer): void => {
         tries = 0;
         show((now = part));
       };
-      return await readAnswer(answer, { from: now, show: told, seen: (id) => (last = id) });
+      return await readAnswer(answer, { from: now, show: showPart, seen: (id) => (last = id) });
     } catch (thrown) {
       if (signal.aborted || (isFault(thrown) && thrown.status !== 0) || tries >= RESUMES) throw thrown;
       await new Promise((resolve) => setTimeout(resolve, 500 * (tries + 1)));

@@ -72,14 +72,14 @@ export async function call<T>(method: string, path: string, asking: Asking = {})
 }
 
 async function faultOf(answer: Response): Promise<Fault> {
-  const said = (await answer.json().catch(() => ({}))) as Partial<ApiError>;
-  const details = (said.details ?? []).map(({ path, message }) => `${path}: ${message}`).join('; ');
+  const fault = (await answer.json().catch(() => ({}))) as Partial<ApiError>;
+  const details = (fault.details ?? []).map(({ path, message }) => `${path}: ${message}`).join('; ');
   const sentence =
-    typeof said.error === 'string' ? said.error : `The server answered ${String(answer.status)}.`;
+    typeof fault.error === 'string' ? fault.error : `The server answered ${String(answer.status)}.`;
   return new Fault({
     status: answer.status,
-    code: said.code ?? `http_${String(answer.status)}`,
+    code: fault.code ?? `http_${String(answer.status)}`,
     sentence: details === '' ? sentence : `${sentence} ${details}`,
-    requestId: said.requestId ?? '',
+    requestId: fault.requestId ?? '',
   });
 }

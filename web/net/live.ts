@@ -57,8 +57,8 @@ async function follow(signal: AbortSignal): Promise<void> {
       timer = setTimeout(() => silent.abort(), SILENT_MS);
       if (event === 'signed-out') throw await refusal();
       if (event === 'changed') {
-        const said = (JSON.parse(data) as { topics: string[] }).topics;
-        tell({ topics: topics.filter((topic) => said.includes(topic)) });
+        const changed = (JSON.parse(data) as { topics: string[] }).topics;
+        tell({ topics: topics.filter((topic) => changed.includes(topic)) });
       }
     }
   } finally {

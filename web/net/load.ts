@@ -39,8 +39,8 @@ export function useLoad<T>(path: string | null, topic?: Topic): Load<T> {
       isAsking = true;
       isStale = false;
       try {
-        const said = await call<T>('GET', path, { signal: left.signal });
-        data.value = said;
+        const answer = await call<T>('GET', path, { signal: left.signal });
+        data.value = answer;
         fault.value = null;
         at.value = new Date().getTime();
       } catch (thrown) {

@@ -80,8 +80,8 @@ export function Llms() {
 
 function abilitiesOf({ capabilities }: LlmView): string {
   const { tools, vision, reasoning, contextLength } = capabilities;
-  const known = { tools, vision, reasoning };
-  const words = Object.entries(known).flatMap(([word, value]) =>
+  const abilities = { tools, vision, reasoning };
+  const words = Object.entries(abilities).flatMap(([word, value]) =>
     value === undefined ? [] : [`${word} ${value ? '✓' : '–'}`],
   );
   return [

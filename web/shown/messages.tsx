@@ -25,7 +25,7 @@ function Said({ message, agent }: { message: MessageView; agent: string }) {
 
 /** What was said in a thread, and a next word to it. */
 export function Messages({ thread, agent }: { thread: string; agent: string }) {
-  const said = useLoad<Page<MessageView>>(`/threads/${thread}/messages?last=${String(MOST)}`, 'tasks');
+  const page = useLoad<Page<MessageView>>(`/threads/${thread}/messages?last=${String(MOST)}`, 'tasks');
   const text = useSignal('');
   const isBusy = useSignal(false);
   const fault = useSignal<Refusal | null>(null);
@@ -40,12 +40,12 @@ export function Messages({ thread, agent }: { thread: string; agent: string }) {
       if (isFault(thrown)) fault.value = thrown;
     }
     isBusy.value = false;
-    said.again();
+    page.again();
   };
   return (
     <section>
       <h2>What was said</h2>
-      <Loaded of={said}>
+      <Loaded of={page}>
         {({ items }) =>
           items.length === 0 ? (
             <Empty why="Nothing was said yet." />

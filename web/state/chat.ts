@@ -41,7 +41,7 @@ interface Running {
 }
 let running: Running | undefined;
 
-const said = (role: Turn['role'], by: string, text: string): Turn => ({
+const turnOf = (role: Turn['role'], by: string, text: string): Turn => ({
   role,
   by,
   answer: { ...noAnswer, text },
@@ -116,7 +116,7 @@ async function answerOf(llm: string, from: number): Promise<void> {
   const { show, flush } = painter(from);
   let now = noAnswer;
   let after = '';
-  const told = (answer: Answer): void => show((now = answer));
+  const showPart = (answer: Answer): void => show((now = answer));
   try {
     const headers = { 'x-mcpctl-on-disconnect': GRACE, 'idempotency-key': key };
     const answer = await ask('POST', path, { body, headers, signal: abort.signal });
@@ -129,11 +129,11 @@ async function answerOf(llm: string, from: number): Promise<void> {
       queueMs: Number.isNaN(queueMs) ? null : queueMs,
     });
     try {
-      await readAnswer(answer, { show: told, seen: (id) => (after = id) });
+      await readAnswer(answer, { show: showPart, seen: (id) => (after = id) });
     } catch (thrown) {
       // The line broke, not the answer: it goes on where it was left.
       if (taskId === null || isFault(thrown) || abort.signal.aborted) throw thrown;
-      await followTask({ taskId, signal: abort.signal, show: told, from: now, after });
+      await followTask({ taskId, signal: abort.signal, show: showPart, from: now, after });
     }
   } finally {
     flush();
@@ -144,7 +144,7 @@ async function answerOf(llm: string, from: number): Promise<void> {
 export async function send(llm: string, text: string): Promise<void> {
   if (isRunning.value) return;
   isRunning.value = true;
-  turns.value = [...turns.value, said('user', 'you', text), said('assistant', llm, '')];
+  turns.value = [...turns.value, turnOf('user', 'you', text), turnOf('assistant', llm, '')];
   const from = performance.now();
   try {
     await answerOf(llm, from);

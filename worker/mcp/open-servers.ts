@@ -52,8 +52,8 @@ export function openServers(entries: readonly McpServerEntry[], deps: McpServers
   const servers = entries.map((entry) => openServer(entry, { ...deps, guard, journal }, onTools));
   return {
     opened: servers.map(({ opened }) => opened),
-    begin(told) {
-      tell = told;
+    begin(listener) {
+      tell = listener;
       for (const { supervised } of servers) supervised.begin();
     },
     report(server) {

@@ -17,7 +17,7 @@ const AGAIN_MS = 5_000;
 export class ToldTools {
   readonly #deps: ToldToolsDeps;
   readonly #unsaid = new Set<string>();
-  readonly #known = new Set<string>();
+  readonly #servers = new Set<string>();
   readonly #stopping = new AbortController();
   #session: string | null = null;
   #saying = false;
@@ -28,7 +28,7 @@ export class ToldTools {
 
   /** The tools of that server are known, or are others now. */
   changed(server: string): void {
-    this.#known.add(server);
+    this.#servers.add(server);
     this.#unsaid.add(server);
     this.#kick();
   }
@@ -36,7 +36,7 @@ export class ToldTools {
   /** The rows are there: what is known is said again, as they may be new. */
   registered(session: string): void {
     this.#session = session;
-    for (const server of this.#known) this.#unsaid.add(server);
+    for (const server of this.#servers) this.#unsaid.add(server);
     this.#kick();
   }
 

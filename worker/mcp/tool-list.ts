@@ -26,8 +26,8 @@ export async function listTools(
     const listed = pageSchema.safeParse(answer.result);
     if (!listed.success)
       throw new McpctlError('mcp_server_down', 'it listed its tools in no form that is known');
-    for (const told of listed.data.tools) {
-      const tool = toolOf(told);
+    for (const listedTool of listed.data.tools) {
+      const tool = toolOf(listedTool);
       if (tool && tools.size < MOST_TOOLS && !tools.has(tool.name)) tools.set(tool.name, tool);
     }
     cursor = listed.data.nextCursor;
@@ -37,8 +37,8 @@ export async function listTools(
 }
 
 /** What a call can do without, and is in no form that is known, is left out; undefined where that is the tool itself. */
-function toolOf(told: unknown): ServerTool | undefined {
-  const whole = serverToolSchema.safeParse(told);
+function toolOf(listedTool: unknown): ServerTool | undefined {
+  const whole = serverToolSchema.safeParse(listedTool);
   if (whole.success) return whole.data;
-  return serverToolSchema.omit({ outputSchema: true, annotations: true }).safeParse(told).data;
+  return serverToolSchema.omit({ outputSchema: true, annotations: true }).safeParse(listedTool).data;
 }

@@ -291,14 +291,14 @@ export class RedisTransport implements Transport {
     const { session, boot, leaseMs, log } = this.#deps;
     try {
       if (!(await this.#isMine())) return;
-      const said = this.#serving.map(({ member, slots, gate }) => {
+      const announcing = this.#serving.map(({ member, slots, gate }) => {
         const running = this.#running.ofLlm(member.name);
         const state = this.#leaving ? 'draining' : announcedStateOf(gate.state);
         const misconfigured = gate.trouble ?? undefined;
         const announcement = { sessionId: session, boot, slots: slots.size, running, state, misconfigured };
         return announce({ redis: this.#redis, keys: this.#keys, leaseMs }, { ...member, announcement });
       });
-      await Promise.all(said);
+      await Promise.all(announcing);
     } catch (thrown) {
       log.debug({ why: messageOf(thrown) }, 'presence could not be announced');
     }

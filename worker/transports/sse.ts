@@ -242,8 +242,8 @@ export class SseTransport implements Transport {
     if (!wake || this.#waking.has(wakeId)) return;
     this.#waking.add(wakeId);
     try {
-      const known = this.#serving.some(({ member }) => member.name === llmName);
-      const result = known ? await wake(llmName) : unknown;
+      const isServed = this.#serving.some(({ member }) => member.name === llmName);
+      const result = isServed ? await wake(llmName) : unknown;
       await sayWake(this.#deps, { wakeId, result });
     } catch (thrown) {
       log.warn({ llm: llmName, why: messageOf(thrown) }, 'a wake failed for a reason of ours');

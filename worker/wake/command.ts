@@ -41,9 +41,9 @@ export async function runCommand(
   const how = await Promise.race([ended, aborted]);
   if (how === 'aborted') {
     await endGroup(child, ended);
-    return `The wake command did not end in time and was killed${await printed.said()}`;
+    return `The wake command did not end in time and was killed${await printed.words()}`;
   }
-  return how === null ? null : `The wake command ${how}${await printed.said()}`;
+  return how === null ? null : `The wake command ${how}${await printed.words()}`;
 }
 
 /** The worker's own settings are none of its business: there may be a password among them. */
@@ -79,7 +79,7 @@ function tailOf(streams: readonly Readable[]) {
     if (stream instanceof Socket) stream.unref(); // a backend that goes on printing keeps no worker from leaving
   }
   return {
-    async said(): Promise<string> {
+    async words(): Promise<string> {
       if (open > 0) await pause(LAST_WORDS_MS);
       const text = kept.toString('utf8').trim();
       return text === '' ? '.' : `: ${text}`;

@@ -20,7 +20,7 @@ export class Gate {
   #trouble: string | null = null;
   /** Few: they are our own sentences. */
   readonly #remarks = new Set<string>();
-  #told: GateState = 'serving';
+  #announced: GateState = 'serving';
 
   constructor(deps: RestDeps) {
     this.#rest = new Rest({ ...deps, onChange: () => this.#changed() });
@@ -123,8 +123,8 @@ export class Gate {
 
   #changed(): void {
     const { state } = this;
-    if (state === this.#told) return;
-    this.#told = state;
+    if (state === this.#announced) return;
+    this.#announced = state;
     this.#switch.set(this.isOpen());
     for (const listener of [...this.#listeners]) listener(state);
   }

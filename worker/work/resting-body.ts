@@ -54,7 +54,7 @@ async function ask(
     signal,
   });
   // An edge of another release may translate it into a few bytes more.
-  const held = new GrowingBytes(bytes * 2);
+  const body = new GrowingBytes(bytes * 2);
   let silence: NodeJS.Timeout | undefined;
   try {
     if (answer.status === 429) throw new McpctlError('too_many_requests');
@@ -66,15 +66,15 @@ async function ask(
     silence = setTimeout(() => answer.close(), SILENT_MS);
     for await (const piece of answer.bytes) {
       silence.refresh();
-      if (!held.append(piece))
+      if (!body.append(piece))
         throw new McpctlError('bad_answer', 'The request is larger than it is said to be.');
     }
-    return Buffer.from(held.view()).toString('utf8');
+    return Buffer.from(body.view()).toString('utf8');
   } catch (thrown) {
     throw thrown instanceof McpctlError ? thrown : new McpctlError('server_unreachable', messageOf(thrown));
   } finally {
     clearTimeout(silence);
-    held.release();
+    body.release();
     answer.close();
   }
 }

@@ -43,11 +43,11 @@ async function takeOfTask(deps: UplinkDeps, call: ResultCall, result: TaskResult
   // Said twice: the answer to the first time was lost.
   if (state === 'ended' || state === 'released') return;
   const speaker = new Speaker(deps, spoken, () => undefined);
-  let said: Said | null;
-  if ('chunk' in result) said = await takeChunk(deps, { spoken, speaker }, result);
-  else if ('error' in result) said = await speaker.fail(failureOf(result.error));
-  else said = await takeWhole(deps, { spoken, speaker }, { ...result, text: call.text });
-  if (said === 'lost') throw new McpctlError('claim_lost');
+  let verdict: Said | null;
+  if ('chunk' in result) verdict = await takeChunk(deps, { spoken, speaker }, result);
+  else if ('error' in result) verdict = await speaker.fail(failureOf(result.error));
+  else verdict = await takeWhole(deps, { spoken, speaker }, { ...result, text: call.text });
+  if (verdict === 'lost') throw new McpctlError('claim_lost');
 }
 
 /** Its worker says its end over the stream of its answer alone. */
@@ -119,12 +119,12 @@ async function takeWhole(
 
 /** An older worker says a sentence. */
 function failureOf(error: Extract<Result, { error: unknown }>['error']): StreamFailure {
-  const said = typeof error === 'string' ? { message: error } : error;
+  const fault = typeof error === 'string' ? { message: error } : error;
   return failureSchema.parse({
     code: 'backend_error',
     message: 'The worker could not answer.',
     retryable: typeof error === 'string',
-    ...said,
+    ...fault,
   });
 }
 

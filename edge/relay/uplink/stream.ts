@@ -67,9 +67,9 @@ export async function receive(deps: UplinkDeps, call: UplinkCall): Promise<Exclu
     };
     for await (const text of linesOf(call.req, limits)) {
       saidAt = heard.at;
-      const said = await say(speaker, parse(text));
-      if (said === 'lost') break;
-      if (said) return said;
+      const verdict = await say(speaker, parse(text));
+      if (verdict === 'lost') break;
+      if (verdict) return verdict;
     }
     call.ended.throwIfAborted();
     if (!lost.signal.aborted && call.req.complete) {

@@ -30,7 +30,7 @@ const endSchema = z.looseObject({ delta: z.looseObject({ stop_reason: z.string()
 interface Call {
   /** Among the answer's tool calls. */
   at: number;
-  said: boolean;
+  hasArguments: boolean;
 }
 
 export interface Chunks {
@@ -64,7 +64,7 @@ export function createChunks({ created, model, names }: Head): Chunks {
     if (type === 'text' && text) return [delta({ content: text })];
     if (type !== 'tool_use' || callId === undefined || name === undefined) return [];
     const at = calls.size;
-    calls.set(started.index, { at, said: false });
+    calls.set(started.index, { at, hasArguments: false });
     const called = { name: names.chat(name), arguments: '' };
     return [call(at, { id: chatId(callId), type: 'function', function: called })];
   };
@@ -76,13 +76,13 @@ export function createChunks({ created, model, names }: Head): Chunks {
     if (thinking) return [delta({ reasoning_content: thinking })];
     const open = calls.get(came.index);
     if (!json || !open) return [];
-    open.said = true;
+    open.hasArguments = true;
     return [call(open.at, { function: { arguments: json } })];
   };
   /** A tool without arguments has no piece at all; clients parse what they got as JSON. */
   const stop = (event: unknown): string[] => {
     const open = calls.get(stopSchema.safeParse(event).data?.index ?? -1);
-    return open && !open.said ? [call(open.at, { function: { arguments: '{}' } })] : [];
+    return open && !open.hasArguments ? [call(open.at, { function: { arguments: '{}' } })] : [];
   };
   const end = (event: unknown): string[] => {
     const reason = endSchema.safeParse(event).data?.delta.stop_reason;

@@ -42,11 +42,11 @@ export function scrubbed<R extends Reply>(reply: R, { key, url }: Private): R {
   const keys = [...url.searchParams.values()].filter((value) => value.length >= SECRET_LENGTH);
   if (key !== undefined && key !== '') keys.push(key);
   const clean = (text: string): string => {
-    let said = text;
-    for (const secret of keys) said = withoutSecret(said, secret);
-    said = said.replaceAll(url.origin, '[address]').replace(addresses, '[address]');
+    let scrubbed = text;
+    for (const secret of keys) scrubbed = withoutSecret(scrubbed, secret);
+    scrubbed = scrubbed.replaceAll(url.origin, '[address]').replace(addresses, '[address]');
     // A host without a port may be an ordinary word.
-    return url.port === '' ? said : said.replaceAll(url.host, '[address]');
+    return url.port === '' ? scrubbed : scrubbed.replaceAll(url.host, '[address]');
   };
   const { body, message, reason } = reply;
   return {

@@ -201,8 +201,8 @@ export class Answer implements ClaimPort {
     const { taskId } = this.#claim;
     const { status } = answer;
     if (status === 200) {
-      const said = answerSchema.safeParse(await answer.json());
-      return said.success ? said.data.outcome : 'again';
+      const parsed = answerSchema.safeParse(await answer.json());
+      return parsed.success ? parsed.data.outcome : 'again';
     }
     answer.close();
     if (status === 409 || status === 404) return 'lost';

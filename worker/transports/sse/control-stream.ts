@@ -39,7 +39,7 @@ export class ControlStream {
   /** The one that is read now; while moving, until the new one stands. */
   #link: Link | undefined;
   /** Undefined: nothing yet. */
-  #said: string | null | undefined;
+  #lastWhy: string | null | undefined;
   #running: Promise<void> | undefined;
   #stood: () => void = () => undefined;
   readonly #first = new Promise<void>((resolve) => (this.#stood = resolve));
@@ -183,11 +183,11 @@ export class ControlStream {
 
   /** One line per change: null, it stands; else why it does not. */
   #tell(why: string | null): void {
-    if (why === this.#said) return;
+    if (why === this.#lastWhy) return;
     const { log } = this.#deps;
     if (why === null)
-      log.info(this.#said === undefined ? 'connected to the edge' : 'connected to the edge again');
+      log.info(this.#lastWhy === undefined ? 'connected to the edge' : 'connected to the edge again');
     else log.warn({ why }, 'the edge is not connected; trying again');
-    this.#said = why;
+    this.#lastWhy = why;
   }
 }

@@ -94,8 +94,8 @@ export class Link {
     } catch {
       json = {}; // an edge that says no more than hello
     }
-    const told = helloSchema.safeParse(json);
-    if (told.success && told.data.pingMs !== undefined) this.#pingMs = told.data.pingMs;
+    const hello = helloSchema.safeParse(json);
+    if (hello.success && hello.data.pingMs !== undefined) this.#pingMs = hello.data.pingMs;
     this.#listen();
     this.#greet(true);
   }
