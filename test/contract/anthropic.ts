@@ -103,8 +103,8 @@ export function anthropicFacts(door: () => Door): void {
     });
 
     it('lists the models in its own form', async () => {
-      const found = await client().models.list();
-      const one = found.data.find(({ id }) => id === model);
+      const models = await client().models.list();
+      const one = models.data.find(({ id }) => id === model);
       expect(one).to.include({ type: 'model' }).and.to.include.keys('display_name', 'created_at');
       expect(await client().models.retrieve(model)).to.include({ id: model, type: 'model' });
     });

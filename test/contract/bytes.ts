@@ -106,10 +106,10 @@ export function byteFacts(door: () => Door): void {
     });
 
     it('has its roles renamed by the same rule, and the rest of each message left as it is', async () => {
-      const said = (role: string) =>
+      const messages = (role: string) =>
         `[ {"role":"${role}", "content":"developer", "n": 1.0},{"role":"user","content":"role:developer"} ]`;
-      await post('/chat/completions', `{"model":"reshaped","messages":${said('developer')}}`);
-      expect(backend('reshaped').requests.at(-1)?.body).to.include(`"messages":${said('system')}`);
+      await post('/chat/completions', `{"model":"reshaped","messages":${messages('developer')}}`);
+      expect(backend('reshaped').requests.at(-1)?.body).to.include(`"messages":${messages('system')}`);
     });
 
     it('is reshaped for embeddings and streams as well', async () => {

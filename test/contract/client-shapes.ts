@@ -20,7 +20,7 @@ const parameters = { type: 'object', properties: { at: { type: 'string' } }, req
 const chatTool = { type: 'function', function: { name: 'look', description: 'Looks.', parameters } };
 const picture =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
-const typed = (type: string, said: string): object => ({ type, text: said });
+const typed = (type: string, text: string): object => ({ type, text });
 
 const shapes: Record<string, Shape> = {
   // openai/codex: codex-rs/codex-api/src/common.rs (ResponsesApiRequest) and requests/headers.rs: `store` false and
@@ -265,9 +265,9 @@ export function clientShapeFacts(door: () => Door): void {
         const answer = await door().system.call('POST', path, { body: { model, ...body }, headers });
         const answered = await answer.text();
         expect(answer.status, answered).to.equal(200);
-        for (const said of says)
-          if (typeof said === 'string') expect(answered).to.include(said);
-          else expect(answered).to.match(said);
+        for (const words of says)
+          if (typeof words === 'string') expect(answered).to.include(words);
+          else expect(answered).to.match(words);
         const sent = backend.requests.findLast(({ method }) => method === 'POST');
         expect(sent?.path).to.equal('/v1/chat/completions');
         expect(sent?.json).to.deep.include({ model: 'tiny', ...chat });
@@ -284,9 +284,9 @@ export function clientShapeFacts(door: () => Door): void {
       ]) {
         const body = { model, input: 'hi', ...kept };
         const answer = await door().system.call('POST', '/v1/responses', { body });
-        const said = (await answer.json()) as { error: { message: string } };
-        expect(answer.status, said.error.message).to.equal(400);
-        expect(said.error.message).to.match(/[Ss]end the whole conversation as input/);
+        const refusal = (await answer.json()) as { error: { message: string } };
+        expect(answer.status, refusal.error.message).to.equal(400);
+        expect(refusal.error.message).to.match(/[Ss]end the whole conversation as input/);
       }
     });
   });

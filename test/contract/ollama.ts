@@ -71,10 +71,10 @@ export function ollamaFacts(door: () => Door): void {
 
     it('sends a tool’s result back to the call that it belongs to', async () => {
       const called = { function: { name: 'look', arguments: { at: 'sky' } } };
-      const said = { role: 'assistant', content: '', tool_calls: [called] };
+      const answer = { role: 'assistant', content: '', tool_calls: [called] };
       await client().chat({
         model,
-        messages: [user('hi'), said, { role: 'tool', content: 'blue', tool_name: 'look' }],
+        messages: [user('hi'), answer, { role: 'tool', content: 'blue', tool_name: 'look' }],
       });
       const [, call, result] = sent()?.['messages'] as {
         tool_call_id?: string;

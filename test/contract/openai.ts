@@ -286,9 +286,9 @@ export function openAiFacts(door: () => Door): void {
           { param: 'previous_response_id' },
         ],
       ];
-      for (const [call, kind, told] of wrong) {
+      for (const [call, kind, facts] of wrong) {
         const thrown = (await thrownBy(call)) as APIError;
-        expect(thrown).to.be.instanceOf(kind).and.to.include(told);
+        expect(thrown).to.be.instanceOf(kind).and.to.include(facts);
         expect(thrown.requestID).to.be.a('string').and.not.to.equal('');
         expect(thrown.error).to.include.keys('message', 'type', 'param', 'code');
       }

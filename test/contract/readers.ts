@@ -98,8 +98,8 @@ const langChain: Reader = async (ask) => {
   for await (const chunk of await langChainAt(ask).stream('Say it.')) {
     read.text += chunk.text;
     if (chunk.text !== '') ask.onText?.(chunk.text);
-    const said: unknown = chunk.response_metadata['finish_reason'];
-    if (typeof said === 'string') read.finish = said;
+    const reason: unknown = chunk.response_metadata['finish_reason'];
+    if (typeof reason === 'string') read.finish = reason;
   }
   return read;
 };

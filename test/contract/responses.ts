@@ -17,7 +17,7 @@ const response = (status: string, more: object = {}) => ({
   tools: [],
   ...more,
 });
-const said = { type: 'output_text', text, annotations: [] };
+const textPart = { type: 'output_text', text, annotations: [] };
 const item = (status: string, content: object[]) => ({
   id: 'msg_1',
   type: 'message',
@@ -26,7 +26,7 @@ const item = (status: string, content: object[]) => ({
   content,
 });
 const done = response('completed', {
-  output: [item('completed', [said])],
+  output: [item('completed', [textPart])],
   usage: { input_tokens: 3, output_tokens: 2, total_tokens: 5 },
 });
 
@@ -42,13 +42,13 @@ const begin = [
   { type: 'response.created', response: response('in_progress') },
   { type: 'response.in_progress', response: response('in_progress') },
   { type: 'response.output_item.added', output_index: 0, item: item('in_progress', []) },
-  { type: 'response.content_part.added', ...at, part: { ...said, text: '' } },
+  { type: 'response.content_part.added', ...at, part: { ...textPart, text: '' } },
 ];
 const deltas = words.map((delta) => ({ type: 'response.output_text.delta', ...at, delta, logprobs: [] }));
 const end = [
   { type: 'response.output_text.done', ...at, text, logprobs: [] },
-  { type: 'response.content_part.done', ...at, part: said },
-  { type: 'response.output_item.done', output_index: 0, item: item('completed', [said]) },
+  { type: 'response.content_part.done', ...at, part: textPart },
+  { type: 'response.output_item.done', output_index: 0, item: item('completed', [textPart]) },
   { type: 'response.completed', response: done },
 ];
 const all = events(...begin, ...deltas, ...end);

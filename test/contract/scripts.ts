@@ -57,9 +57,9 @@ export const words = ['Grüße', ', wörld', ' €✓', ' 🙂!'] as const;
 export const text = words.join('');
 
 const role = chunk({ role: 'assistant', content: '' });
-const said = words.map((content) => chunk({ content }));
+const chunks = words.map((content) => chunk({ content }));
 const stop = chunk({}, 'stop');
-const good = [role, ...said, stop, DONE];
+const good = [role, ...chunks, stop, DONE];
 
 const bytewise = (whole: string, size: number): Uint8Array[] => {
   const bytes = Buffer.from(whole);
@@ -75,8 +75,8 @@ const without = (...keys: string[]): string[] =>
 /** The same answer, as backends send it that are wrong in form: each client must read it as if it were right. */
 export const quirks: Readonly<Record<string, Script>> = {
   'as it should be': plays(...good),
-  'no role at all': plays(...said, stop, DONE),
-  'an empty role': plays(chunk({ role: '', content: '' }), ...said, stop, DONE),
+  'no role at all': plays(...chunks, stop, DONE),
+  'an empty role': plays(chunk({ role: '', content: '' }), ...chunks, stop, DONE),
   'a role on every chunk': plays(
     role,
     ...words.map((content) => chunk({ role: 'assistant', content })),
@@ -85,7 +85,7 @@ export const quirks: Readonly<Record<string, Script>> = {
   ),
   'content null at first, and at the end': plays(
     chunk({ role: 'assistant', content: null }),
-    ...said,
+    ...chunks,
     chunk({ content: null }, 'stop'),
     DONE,
   ),
@@ -96,10 +96,10 @@ export const quirks: Readonly<Record<string, Script>> = {
     })),
     DONE,
   ),
-  'no [DONE]': plays(role, ...said, stop),
+  'no [DONE]': plays(role, ...chunks, stop),
   'finish_reason with the last words': plays(
     role,
-    ...said.slice(0, -1),
+    ...chunks.slice(0, -1),
     chunk({ content: words[3] }, 'stop'),
     DONE,
   ),
@@ -131,12 +131,12 @@ export const quirks: Readonly<Record<string, Script>> = {
   'usage unasked, in a chunk of its own': plays(...good.slice(0, -1), data(chunkOf([], { usage })), DONE),
   'usage with choices null': plays(...good.slice(0, -1), data(chunkOf(null, { usage })), DONE),
   'usage without choices': plays(...good.slice(0, -1), data({ ...head, usage }), DONE),
-  'choices null now and then': plays(role, data(chunkOf(null)), ...said, data(chunkOf(null)), stop, DONE),
-  'empty choices now and then': plays(data(chunkOf([])), role, data(chunkOf([])), ...said, stop, DONE),
+  'choices null now and then': plays(role, data(chunkOf(null)), ...chunks, data(chunkOf(null)), stop, DONE),
+  'empty choices now and then': plays(data(chunkOf([])), role, data(chunkOf([])), ...chunks, stop, DONE),
   'a choice without a delta': plays(
     role,
     data(chunkOf([{ index: 0, finish_reason: null }])),
-    ...said,
+    ...chunks,
     stop,
     DONE,
   ),
@@ -147,7 +147,14 @@ export const quirks: Readonly<Record<string, Script>> = {
   ),
   'more after [DONE]': plays(...good, data({ noise: true })),
   'long silence before the first word': plays(after(1_700), ...good),
-  'long silence in the middle': plays(role, ...said.slice(0, 2), after(1_700), ...said.slice(2), stop, DONE),
+  'long silence in the middle': plays(
+    role,
+    ...chunks.slice(0, 2),
+    after(1_700),
+    ...chunks.slice(2),
+    stop,
+    DONE,
+  ),
 };
 
 /** Answers that fail after their first word was shown: no client may take one for a complete answer. */

@@ -27,12 +27,12 @@ export function streamFacts(door: () => Door): void {
           expectForm(Buffer.from(await answer.arrayBuffer()), 'form');
         })();
         const read = await Promise.allSettled([...reading, form]);
-        const told = read.map((one, n) => [
+        const readings = read.map((one, n) => [
           readerNames[n] ?? 'form',
           one.status === 'fulfilled' ? one.value : String(one.reason),
         ]);
         const right = readerNames.map((name) => [name, { name, text, finish: 'stop' }]);
-        expect(told).to.deep.equal([...right, ['form', undefined]]);
+        expect(readings).to.deep.equal([...right, ['form', undefined]]);
       });
     }
 

@@ -61,8 +61,8 @@ export function tinyFacts(door: () => Door): void {
     });
 
     it('tells its context length, as its backend tells it', async () => {
-      const found = (await openAiAt(ask()).models.retrieve(model)) as unknown as Record<string, unknown>;
-      expect(found['context_length']).to.be.a('number').and.to.equal(found['max_model_len']);
+      const card = (await openAiAt(ask()).models.retrieve(model)) as unknown as Record<string, unknown>;
+      expect(card['context_length']).to.be.a('number').and.to.equal(card['max_model_len']);
     });
   });
 }

@@ -98,9 +98,9 @@ export function translatedFacts(door: () => Door): void {
         useResponsesApi: true,
         configuration: { baseURL: door().baseUrl },
       });
-      let said = '';
-      for await (const chunk of await chat.stream('hi')) said += chunk.text;
-      expect(said).to.equal(text);
+      let streamed = '';
+      for await (const chunk of await chat.stream('hi')) streamed += chunk.text;
+      expect(streamed).to.equal(text);
     });
 
     describe('the @anthropic-ai/sdk package', () => {

@@ -13,9 +13,9 @@ describe('texts that differ in one string', () => {
 
   it('are known by what is around it, whatever it says', () => {
     const moulds = learnt();
-    for (const said of ['x', ' word', '\\n', '\\"', '\\\\', '\\u00e9é😀', 'a\\/b']) {
-      expect(moulds.like(before + said + after), said).to.deep.equal({ made: 'made', said });
-      expect(JSON.parse(before + said + after)).to.have.keys('a', 'content', 'b');
+    for (const ownText of ['x', ' word', '\\n', '\\"', '\\\\', '\\u00e9é😀', 'a\\/b']) {
+      expect(moulds.like(before + ownText + after), ownText).to.deep.equal({ made: 'made', ownText });
+      expect(JSON.parse(before + ownText + after)).to.have.keys('a', 'content', 'b');
     }
   });
 
@@ -34,7 +34,7 @@ describe('texts that differ in one string', () => {
       '\\u12',
       '\\u00zz',
     ];
-    for (const said of inside) expect(moulds.like(before + said + after), said).to.equal(null);
+    for (const ownText of inside) expect(moulds.like(before + ownText + after), ownText).to.equal(null);
     for (const text of [
       '',
       before,

@@ -58,11 +58,11 @@ describe('JSON as text', () => {
     const texts = fc.array(fc.constantFrom('"', '\\', 'a', 'ü', '{', ' '.repeat(70)), { maxLength: 200 });
     fc.assert(
       fc.property(texts, (pieces) => {
-        const said = { a: pieces.join(''), b: [pieces.join('')], c: 1 };
-        const found = topLevelMembers(JSON.stringify(said));
-        expect(found?.map(({ key }) => key)).to.deep.equal(['a', 'b', 'c']);
+        const object = { a: pieces.join(''), b: [pieces.join('')], c: 1 };
+        const members = topLevelMembers(JSON.stringify(object));
+        expect(members?.map(({ key }) => key)).to.deep.equal(['a', 'b', 'c']);
         // One that never ends is none.
-        expect(topLevelMembers(`{"a":${JSON.stringify(said.a).slice(0, -1)}`)).to.equal(undefined);
+        expect(topLevelMembers(`{"a":${JSON.stringify(object.a).slice(0, -1)}`)).to.equal(undefined);
       }),
     );
   });

@@ -23,14 +23,14 @@ const id = randomUUID();
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 
 interface Reader {
-  read: (said: Json) => unknown;
-  said: Json;
+  read: (json: Json) => unknown;
+  sample: Json;
   /** Where words of a list that may grow stand, and what an unknown one is read as; undefined = anything. */
   words?: Record<string, unknown>;
 }
 
-const flat = (said: Json): string[] =>
-  Object.entries(said ?? {}).flatMap(([key, value]) => [key, String(value)]);
+const flat = (json: Json): string[] =>
+  Object.entries(json ?? {}).flatMap(([key, value]) => [key, String(value)]);
 const usage = { promptTokens: 1, completionTokens: 2, totalTokens: 3 };
 const head = {
   operation: 'chat',
@@ -44,8 +44,8 @@ const head = {
 /** Each schema that reads what another process wrote. */
 const readers: Record<string, Reader> = {
   'a fence': {
-    read: (said) => parseFence(flat(said)),
-    said: {
+    read: (json) => parseFence(flat(json)),
+    sample: {
       epoch: '2',
       state: 'released',
       claim: 'c',
@@ -59,27 +59,27 @@ const readers: Record<string, Reader> = {
     words: { state: 'open', via: 'sse' },
   },
   'a control message': {
-    read: (said) => parseControl(JSON.stringify(said)),
-    said: { kind: 'state', state: 'serving', members: { desk: 'serving', lap: 'asleep' } },
+    read: (json) => parseControl(JSON.stringify(json)),
+    sample: { kind: 'state', state: 'serving', members: { desk: 'serving', lap: 'asleep' } },
     words: { state: 'draining', 'members.desk': 'down' },
   },
   'what a relay hands over': {
-    read: (said) => parseControl(JSON.stringify(said)),
-    said: { kind: 'held', nonce: 'n', claims: [{ taskId: 't', poolKey: 'p', claimId: 'c' }] },
+    read: (json) => parseControl(JSON.stringify(json)),
+    sample: { kind: 'held', nonce: 'n', claims: [{ taskId: 't', poolKey: 'p', claimId: 'c' }] },
   },
   'an announcement': {
-    read: (said) => parseMember(`llm ${id}`, `1000 ${JSON.stringify(said)}`, 1_000),
-    said: { sessionId: id, boot: 'b', slots: 2, running: 1, state: 'serving', misconfigured: 'no model' },
+    read: (json) => parseMember(`llm ${id}`, `1000 ${JSON.stringify(json)}`, 1_000),
+    sample: { sessionId: id, boot: 'b', slots: 2, running: 1, state: 'serving', misconfigured: 'no model' },
     words: { state: 'draining' },
   },
   'a heartbeat': {
-    read: (said) => heartbeatSchema.parse(said),
-    said: { providerSessionId: id, state: 'serving', members: { desk: 'serving', lap: 'asleep' } },
+    read: (json) => heartbeatSchema.parse(json),
+    sample: { providerSessionId: id, state: 'serving', members: { desk: 'serving', lap: 'asleep' } },
     words: { state: 'draining', 'members.desk': 'down' },
   },
   'a registration': {
-    read: (said) => registerSchema.parse(said),
-    said: {
+    read: (json) => registerSchema.parse(json),
+    sample: {
       protocol: 1,
       transports: ['redis', 'sse'],
       providers: [
@@ -100,8 +100,8 @@ const readers: Record<string, Reader> = {
     },
   },
   'the answer to it': {
-    read: (said) => readRegistered(said, []),
-    said: {
+    read: (json) => readRegistered(json, []),
+    sample: {
       providerSessionId: id,
       llms: [{ id, name: 'desk', poolKey: 'p', status: 'active' }],
       agents: [],
@@ -111,62 +111,62 @@ const readers: Record<string, Reader> = {
     words: { 'transport.kind': 'sse', 'llms.0.status': NEWER },
   },
   'a head': {
-    read: (said) => heldHeadSchema.parse(said),
-    said: head,
+    read: (json) => heldHeadSchema.parse(json),
+    sample: head,
     words: { translated: undefined },
   },
-  'a head in a row': { read: (said) => taskHeadSchema.parse(said), said: head },
+  'a head in a row': { read: (json) => taskHeadSchema.parse(json), sample: head },
   'a frame': {
-    read: (said) => parseFrame(JSON.stringify(said)),
-    said: { kind: 'infer', taskId: 't', claimId: 'c', llmName: 'desk', operation: 'chat', request: '{}' },
+    read: (json) => parseFrame(JSON.stringify(json)),
+    sample: { kind: 'infer', taskId: 't', claimId: 'c', llmName: 'desk', operation: 'chat', request: '{}' },
   },
   'an end of a task': {
-    read: (said) => parseOutcome(JSON.stringify(said)),
-    said: { kind: 'failed', code: 'backend_error', message: 'm', usage },
+    read: (json) => parseOutcome(JSON.stringify(json)),
+    sample: { kind: 'failed', code: 'backend_error', message: 'm', usage },
     words: { code: NEWER },
   },
   'a hand-back': {
-    read: (said) => parseHandBack(JSON.stringify(said)),
-    said: { counts: 'attempt', code: 'backend_error', message: 'm', retryAfterS: 3 },
+    read: (json) => parseHandBack(JSON.stringify(json)),
+    sample: { counts: 'attempt', code: 'backend_error', message: 'm', retryAfterS: 3 },
     words: { counts: 'none', code: NEWER },
   },
   'a line of an answer': {
-    read: (said) => streamLineSchema.parse(said),
-    said: { end: { finishReason: 'stop', usage, status: 200, body: '{}' } },
+    read: (json) => streamLineSchema.parse(json),
+    sample: { end: { finishReason: 'stop', usage, status: 200, body: '{}' } },
     words: { 'end.finishReason': NEWER },
   },
   'a failure of an answer': {
-    read: (said) => streamLineSchema.parse(said),
-    said: { error: { code: 'backend_error', message: 'm', retryable: true } },
+    read: (json) => streamLineSchema.parse(json),
+    sample: { error: { code: 'backend_error', message: 'm', retryable: true } },
     words: { 'error.code': NEWER },
   },
   'a result': {
-    read: (said) => resultSchema.parse(said),
-    said: { claimId: 'c', chunk: { data: 'd', done: true } },
+    read: (json) => resultSchema.parse(json),
+    sample: { claimId: 'c', chunk: { data: 'd', done: true } },
   },
   'events of a stream': {
-    read: (said) => parseEntry('1-2', ['l', 'one\ntwo', ...flat(said)]),
-    said: { c: 'claim' },
+    read: (json) => parseEntry('1-2', ['l', 'one\ntwo', ...flat(json)]),
+    sample: { c: 'claim' },
   },
   'the end of a stream': {
-    read: (said) => parseEntry('1-2', ['e', '{"kind":"completed","status":200}', ...flat(said)]),
-    said: { c: 'claim', session: id, llm: 'l', at: '1', bytes: '7' },
+    read: (json) => parseEntry('1-2', ['e', '{"kind":"completed","status":200}', ...flat(json)]),
+    sample: { c: 'claim', session: id, llm: 'l', at: '1', bytes: '7' },
   },
 };
 
 /** Each object in it, by its path; records of names are objects as well. */
-function objectsIn(said: Json, path: string[] = []): string[][] {
-  if (typeof said !== 'object' || said === null) return [];
-  const inside = Object.entries(said).flatMap(([key, value]) => objectsIn(value, [...path, key]));
-  return Array.isArray(said) ? inside : [path, ...inside];
+function objectsIn(json: Json, path: string[] = []): string[][] {
+  if (typeof json !== 'object' || json === null) return [];
+  const inside = Object.entries(json).flatMap(([key, value]) => objectsIn(value, [...path, key]));
+  return Array.isArray(json) ? inside : [path, ...inside];
 }
 
 /** A copy in which something else stands at a path. */
-function replaced(said: unknown, [key, ...rest]: readonly string[], value: unknown): unknown {
+function replaced(json: unknown, [key, ...rest]: readonly string[], value: unknown): unknown {
   if (key === undefined) return value;
-  const inside = said as Record<string, unknown>;
-  if (Array.isArray(said))
-    return said.map((item, n) => (String(n) === key ? replaced(item, rest, value) : (item as unknown)));
+  const inside = json as Record<string, unknown>;
+  if (Array.isArray(json))
+    return json.map((item, n) => (String(n) === key ? replaced(item, rest, value) : (item as unknown)));
   const next = replaced(inside[key], rest, value);
   return { ...inside, [key]: next };
 }
@@ -179,28 +179,28 @@ function without(read: unknown, key: string): unknown {
 }
 
 describe('what a process of a newer release says is read as far as it is known:', () => {
-  for (const [what, { read, said, words = {} }] of Object.entries(readers)) {
+  for (const [what, { read, sample, words = {} }] of Object.entries(readers)) {
     it(`${what} with more in it`, () => {
-      for (const path of objectsIn(said))
+      for (const path of objectsIn(sample))
         for (const value of ['serving', 7, null, { kind: 'x' }, [1]]) {
           const isRecord = path.at(-1) === 'members' || path.at(-1) === 'headers';
-          const more = replaced(said, [...path, NEWER], isRecord ? 'serving' : value) as Json;
-          expect(without(read(more), NEWER), path.join('.')).to.deep.equal(without(read(said), NEWER));
+          const more = replaced(sample, [...path, NEWER], isRecord ? 'serving' : value) as Json;
+          expect(without(read(more), NEWER), path.join('.')).to.deep.equal(without(read(sample), NEWER));
         }
     });
     for (const [path, meaning] of Object.entries(words))
       it(`${what} with another word in ${path}`, () => {
         const at = path.split('.');
         const isList = Array.isArray(meaning);
-        const newer = read(replaced(said, at, isList ? [NEWER] : NEWER) as Json);
+        const newer = read(replaced(sample, at, isList ? [NEWER] : NEWER) as Json);
         const [top = ''] = at;
         // A transport that is not known takes what was said of it along.
         const expected =
           top === 'transport'
-            ? replaced(read(said), ['transport'], { kind: 'sse' })
+            ? replaced(read(sample), ['transport'], { kind: 'sse' })
             : meaning === undefined
-              ? read(said)
-              : replaced(read(said), at, meaning);
+              ? read(sample)
+              : replaced(read(sample), at, meaning);
         expect(without(newer, NEWER === meaning ? '' : NEWER)).to.deep.equal(expected);
       });
   }
@@ -235,11 +235,11 @@ describe('what a process of a newer release says is read as far as it is known:'
 
   it('an end whose usage cannot be is an end all the same, over a relay too', () => {
     for (const impossible of [{ promptTokens: -1, completionTokens: 2, totalTokens: 1 }, {}, 'many', [1]]) {
-      const told = parseOutcome(JSON.stringify({ kind: 'completed', status: 200, usage: impossible }));
-      expect(told).to.have.nested.property('usage.totalTokens', Number.MAX_SAFE_INTEGER);
+      const outcome = parseOutcome(JSON.stringify({ kind: 'completed', status: 200, usage: impossible }));
+      expect(outcome).to.have.nested.property('usage.totalTokens', Number.MAX_SAFE_INTEGER);
       // What is no object is no usage either: that line is refused, as hostile-workers asks for.
       const isUsage = typeof impossible === 'object' && !Array.isArray(impossible);
-      const line = { end: { usage: 'usage' in told ? told.usage : null, body: 'x' } };
+      const line = { end: { usage: 'usage' in outcome ? outcome.usage : null, body: 'x' } };
       expect(parseStreamLine({ end: { usage: impossible, body: 'x' } })).to.deep.equal(isUsage ? line : null);
     }
     expect(parseStreamLine({ end: { usage: null } })).to.deep.equal({ end: { usage: null } });

@@ -37,9 +37,9 @@ describe('what a worker says of an answer', () => {
     const usage = { promptTokens: count, completionTokens: count, totalTokens: count };
     const negative = { promptTokens: -1, completionTokens: 1, totalTokens: 0 };
     const wild = [negative, { ...negative, promptTokens: 1e308 }, { ...negative, promptTokens: 0.5 }];
-    for (const told of ['x', 7, [], [[]], { promptTokens: { a: 1 } }, {}, ...wild]) {
-      const said = JSON.stringify({ kind: 'completed', status: 200, body: 'b', usage: told });
-      expect(parseOutcome(said), said).to.deep.equal({ kind: 'completed', status: 200, body: 'b', usage });
+    for (const given of ['x', 7, [], [[]], { promptTokens: { a: 1 } }, {}, ...wild]) {
+      const text = JSON.stringify({ kind: 'completed', status: 200, body: 'b', usage: given });
+      expect(parseOutcome(text), text).to.deep.equal({ kind: 'completed', status: 200, body: 'b', usage });
     }
     for (const retryAfterS of [-5, 'soon', {}, NaN])
       expect(failed({ code: 'backend_error', retryAfterS })).to.deep.include({
@@ -61,14 +61,14 @@ describe('what a worker offers', () => {
     registerSchema.safeParse({ providers: [{ name: 'p', type: 'openai', model: 'm', ...more }] });
 
   it('keeps of capabilities what is known, and none that no backend has', () => {
-    const said = {
+    const capabilities = {
       tools: true,
       reasoning: false,
       contextLength: 4096,
       newer: { much: 'x' },
       __proto__: { a: 1 },
     };
-    expect(offered({ capabilities: said }).data?.providers[0]?.capabilities).to.deep.equal({
+    expect(offered({ capabilities }).data?.providers[0]?.capabilities).to.deep.equal({
       tools: true,
       reasoning: false,
       contextLength: 4096,

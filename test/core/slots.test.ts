@@ -11,25 +11,25 @@ describe('slots', () => {
         fc.array(fc.constantFrom('take', 'give', 'give twice', 'abort'), { maxLength: 60 }),
         async (size, steps) => {
           const slots = new Slots(size);
-          const held: (() => void)[] = [];
+          const releases: (() => void)[] = [];
           const waiting: AbortController[] = [];
           for (const step of steps) {
             if (step === 'take') {
               const asking = new AbortController();
               waiting.push(asking);
               void slots.take(asking.signal).then((release) => {
-                if (release) held.push(release);
+                if (release) releases.push(release);
               });
             } else if (step === 'abort') waiting.shift()?.abort();
             else {
-              const release = held.shift();
+              const release = releases.shift();
               release?.();
               if (step === 'give twice') release?.();
             }
             await Promise.resolve();
             await Promise.resolve();
-            expect(held.length).to.be.at.most(size);
-            expect(slots.isFree()).to.equal(held.length < size);
+            expect(releases.length).to.be.at.most(size);
+            expect(slots.isFree()).to.equal(releases.length < size);
           }
         },
       ),

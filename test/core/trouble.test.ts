@@ -108,11 +108,11 @@ describe('what a store says', () => {
     it(`Postgres: SQLSTATE ${state} is "${trouble}"`, () => {
       const thrown = Object.assign(new Error('insert into "tasks" … - secret'), { code: state });
       expect(postgresTroubleOf(thrown)).to.equal(trouble);
-      const told = asRegistryError(thrown);
-      if (!(told instanceof McpctlError)) return expect.fail('not ours');
-      expect(told.code).to.equal(mayPass(trouble) ? 'unavailable' : 'internal');
-      expect(told.message).to.not.contain('secret');
-      expect(isUnstorable(told)).to.equal(trouble === 'broken row');
+      const error = asRegistryError(thrown);
+      if (!(error instanceof McpctlError)) return expect.fail('not ours');
+      expect(error.code).to.equal(mayPass(trouble) ? 'unavailable' : 'internal');
+      expect(error.message).to.not.contain('secret');
+      expect(isUnstorable(error)).to.equal(trouble === 'broken row');
     });
 
   it('has a sentence for each that tells it from the others', () => {

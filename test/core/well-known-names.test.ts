@@ -3,7 +3,7 @@ import { isWellKnown } from '../../core/well-known-names.ts';
 
 describe('names of well-known models', () => {
   it('are those of services, however they are written', () => {
-    const known = [
+    const wellKnown = [
       'gpt-4o',
       'GPT-5',
       'openai/gpt-4o',
@@ -16,7 +16,7 @@ describe('names of well-known models', () => {
     const disguised = ['gpt4o', 'gpt_4o', 'gpt.4o', 'claude3', 'claude_3', 'o5', 'o2-mini', 'grok', 'sonnet'];
     const sold = ['openai.gpt-4o', 'openai-gpt-4o', 'us.anthropic.claude-3-5-sonnet', 'azure_gpt-4'];
     for (const name of [
-      ...known,
+      ...wellKnown,
       ...disguised,
       ...sold,
       'text-embedding-3-large',

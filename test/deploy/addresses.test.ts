@@ -20,8 +20,8 @@ const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
 /** Names that this machine has for `::1`, beside other addresses or alone. */
 async function namesOfIpv6(): Promise<string[]> {
   const names = ['localhost', 'ip6-localhost'];
-  const found = await Promise.all(names.map((name) => lookup(name, { all: true }).catch(() => [])));
-  return names.filter((_, n) => found[n]?.some(({ address }) => address === '::1'));
+  const addresses = await Promise.all(names.map((name) => lookup(name, { all: true }).catch(() => [])));
+  return names.filter((_, n) => addresses[n]?.some(({ address }) => address === '::1'));
 }
 
 /** As in a private network that has IPv6 alone: a server at `::1`, and nowhere else. */

@@ -21,9 +21,9 @@ const quiet = (): void => undefined;
 async function lastWords(entry: string, args: string[], env: Record<string, string>): Promise<string> {
   const started = startProcess(`dist/${entry}/main.js`, { args, env });
   expect(await started.exited).to.equal(1);
-  const said = started.lines.map((line) => line.msg ?? '');
-  expect(said.join('\n').match(/has faults/g), 'one message').to.have.length(1);
-  return said.join('\n');
+  const sentences = started.lines.map((line) => line.msg ?? '');
+  expect(sentences.join('\n').match(/has faults/g), 'one message').to.have.length(1);
+  return sentences.join('\n');
 }
 
 describe('wrong settings', function () {

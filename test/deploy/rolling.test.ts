@@ -86,9 +86,9 @@ describe('a rolling restart of everything, one process after the other, under lo
   const keepCalling = async (kind: keyof Got): Promise<void> => {
     const call = callers()[kind];
     while (!over.signal.aborted) {
-      const said = await call().catch((thrown: unknown) => String(thrown));
+      const outcome = await call().catch((thrown: unknown) => String(thrown));
       got[kind] += 1;
-      if (said !== answer) failures.push(`${kind}: ${said}`);
+      if (outcome !== answer) failures.push(`${kind}: ${outcome}`);
     }
   };
   /** Every kind of caller has got some more answers. */

@@ -16,7 +16,7 @@ import { sandbox, type Sandbox } from '../support/sandbox.ts';
 import { startTlsFront, type TlsFront } from '../support/tls-front.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
-const said = ({ faults, away }: Inspection): string => {
+const faultsOf = ({ faults, away }: Inspection): string => {
   expect(away, 'a wrong setting is no outage').to.equal(undefined);
   return faults.map(({ path, message }) => `${path}: ${message}`).join('\n');
 };
@@ -77,17 +77,19 @@ describe('a Redis and a Postgres that speak TLS, with a certificate of their own
     expect(await ping({ verifyTls: true })).to.equal('DEPTH_ZERO_SELF_SIGNED_CERT');
     for (const mode of ['require', 'prefer', 'verify-ca', 'verify-full'])
       expect(await query({ databaseUrl: `${databaseUrl}?sslmode=${mode}` }), mode).to.equal('unavailable');
-    const ofRedis = said(await inspectRedis({ redisUrl }));
+    const ofRedis = faultsOf(await inspectRedis({ redisUrl }));
     expect(ofRedis)
       .to.include('REDIS_URL: its certificate is not trusted')
       .and.include('REDIS_CA')
       .and.include('REDIS_TLS_REJECT_UNAUTHORIZED=0');
-    const ofPostgres = said(await inspectDatabase({ databaseUrl, databaseSslMode: 'require' }));
+    const ofPostgres = faultsOf(await inspectDatabase({ databaseUrl, databaseSslMode: 'require' }));
     expect(ofPostgres)
       .to.include('DATABASE_URL: its certificate is not trusted')
       .and.include('DATABASE_CA')
       .and.include('PGSSLMODE=no-verify');
-    expect(said(await inspectDatabase({ databaseUrl }))).to.include('it wants TLS: set PGSSLMODE=require');
+    expect(faultsOf(await inspectDatabase({ databaseUrl }))).to.include(
+      'it wants TLS: set PGSSLMODE=require',
+    );
   });
 
   it('are used with the authority that signed them, under its name alone', async () => {
@@ -108,9 +110,9 @@ describe('a Redis and a Postgres that speak TLS, with a certificate of their own
       await query({ databaseUrl: elsewhere(databaseUrl), databaseSslMode: 'verify-ca', ...ca }),
     ).to.equal('ok');
     expect(
-      said(await inspectRedis({ redisUrl: elsewhere(redisUrl), redisCa: redis.certificate })),
+      faultsOf(await inspectRedis({ redisUrl: elsewhere(redisUrl), redisCa: redis.certificate })),
     ).to.include('is for another name');
-    expect(said(await inspectDatabase({ databaseUrl: elsewhere(databaseUrl), ...ca }))).to.include(
+    expect(faultsOf(await inspectDatabase({ databaseUrl: elsewhere(databaseUrl), ...ca }))).to.include(
       'is for another name',
     );
   });
@@ -134,7 +136,7 @@ describe('a Redis and a Postgres that speak TLS, with a certificate of their own
     expect(faults).to.deep.equal([]);
     expect(away?.message).to.include('if it does not speak TLS, its URL begins with redis://');
     expect(
-      said(await inspectDatabase({ databaseUrl: box.databaseUrl, databaseSslMode: 'require' })),
+      faultsOf(await inspectDatabase({ databaseUrl: box.databaseUrl, databaseSslMode: 'require' })),
     ).to.include('it does not speak TLS: set sslmode=disable');
     expect(
       await query({ databaseUrl: `${box.databaseUrl}?sslmode=disable`, databaseSslMode: 'require' }),

@@ -45,11 +45,11 @@ const shared: Readonly<Record<string, readonly string[]>> = { redisPlaceNames };
 /** A list of three or more names of settings, in a source. */
 function readIn(path: string): string[] {
   for (const [, list = ''] of read(path).matchAll(/\[([\s'\w,.]+)\]/g)) {
-    const found = [...list.matchAll(/'(\w+)'|\.\.\.(\w+)/g)].flatMap(
+    const names = [...list.matchAll(/'(\w+)'|\.\.\.(\w+)/g)].flatMap(
       ([, name, whole = '']) => name ?? shared[whole] ?? [whole],
     );
-    if (found.length > 2 && found.every((name) => Object.hasOwn(settings, name)))
-      return [...new Set(found.map((name) => settings[name as SettingName].env as string))];
+    if (names.length > 2 && names.every((name) => Object.hasOwn(settings, name)))
+      return [...new Set(names.map((name) => settings[name as SettingName].env as string))];
   }
   return [];
 }
@@ -62,8 +62,8 @@ describe('docs/config.md', () => {
   it('says what each is for in the words of the code', () => {
     for (const row of rows) {
       const env = span(row['setting']);
-      const known = names.find((name) => settings[name].env === env);
-      expect(row['about']?.replaceAll('\\', ''), env).to.equal(known && settings[known].about);
+      const setting = names.find((name) => settings[name].env === env);
+      expect(row['about']?.replaceAll('\\', ''), env).to.equal(setting && settings[setting].about);
     }
   });
 
@@ -72,8 +72,8 @@ describe('docs/config.md', () => {
       const env = span(row['setting']);
       const cell = row['default'] ?? '';
       const listed = { required: 'required', none: undefined, empty: '' };
-      const said = Object.hasOwn(listed, cell) ? listed[cell as keyof typeof listed] : span(cell);
-      expect(said, env).to.equal(defaultOf(env));
+      const documented = Object.hasOwn(listed, cell) ? listed[cell as keyof typeof listed] : span(cell);
+      expect(documented, env).to.equal(defaultOf(env));
       const words = /\((.*)\)/.exec(cell)?.[1];
       if (words !== undefined) expect(amount(words), env).to.equal(Number(defaultOf(env)));
     }

@@ -9,7 +9,7 @@ import { read, root, span, spans, tableOf } from './markdown.ts';
 const commands = new Map(
   [...parseProcfile(read('Procfile'))].map(([name, words]) => [name, ['node', ...words.slice(1)].join(' ')]),
 );
-const known = new Set<string>(Object.values(settings).map(({ env }) => env));
+const variables = new Set<string>(Object.values(settings).map(({ env }) => env));
 /** Of platforms and programs, not ours; and one that an example has misspelt. */
 const theirs = new Set([
   'MCPCTL_TRUST_PROXIES',
@@ -61,7 +61,7 @@ describe('what is there for deploying', () => {
   it('names settings that there are, and no others', () => {
     for (const path of samples) {
       const names = namesIn(read(path)).filter((name) => !theirs.has(name));
-      for (const name of names) expect([...known], `${name} in ${path}`).to.include(name);
+      for (const name of names) expect([...variables], `${name} in ${path}`).to.include(name);
     }
     expect(namesIn(read('docs/deploy.md'))).to.include.members([
       'MCPCTL_BOOTSTRAP_TOKEN',

@@ -18,9 +18,9 @@ function note(exported: Exported, text: string): void {
   for (const [, name = ''] of text.matchAll(/^# TYPE (\w+) /gm))
     exported.set(name, exported.get(name) ?? new Map<string, Set<string>>());
   for (const [, series = '', labels = ''] of text.matchAll(/^(\w+)(?:\{(.*)\})? [\d.e+-]+$/gm)) {
-    const found = exported.get(series) ?? exported.get(series.replace(/_(bucket|sum|count)$/, ''));
+    const labelled = exported.get(series) ?? exported.get(series.replace(/_(bucket|sum|count)$/, ''));
     for (const [, label = '', value = ''] of labels.matchAll(/(\w+)="([^"]*)"/g))
-      found?.set(label, (found.get(label) ?? new Set<string>()).add(value));
+      labelled?.set(label, (labelled.get(label) ?? new Set<string>()).add(value));
   }
 }
 
@@ -34,11 +34,11 @@ function faultsOf(expression: string, exported: Exported): string[] {
     /\b((?:mcpctl|process|nodejs)_\w+|up)\b(?:\{([^}]*)\})?/g,
   )) {
     if (name in ofPrometheus) continue;
-    const found = exported.get(name) ?? exported.get(name.replace(/_(bucket|sum|count)$/, ''));
-    if (!found) faults.push(`${name} is not exported`);
-    for (const label of found?.keys() ?? []) labels.add(label);
+    const labelled = exported.get(name) ?? exported.get(name.replace(/_(bucket|sum|count)$/, ''));
+    if (!labelled) faults.push(`${name} is not exported`);
+    for (const label of labelled?.keys() ?? []) labels.add(label);
     for (const [, label = '', how = '', value = ''] of matchers.matchAll(/(\w+)(=~?|!~?=?)"([^"]*)"/g)) {
-      const values = found?.get(label);
+      const values = labelled?.get(label);
       if (!values) faults.push(`${name} has no label ${label}`);
       const asked = value.startsWith('$') ? [] : how === '=~' ? value.split('|') : [value];
       for (const one of asked) if (!values?.has(one)) faults.push(`${name} has no ${label}="${one}"`);
@@ -146,8 +146,8 @@ describe('deploy/grafana', function () {
     ]);
     for (const name of ofEdge.filter((one) => one.startsWith('mcpctl_'))) {
       const labels = [...(exported.get(name)?.keys() ?? [])].filter((label) => label !== 'le');
-      const said = [...(listed.get(name) ?? '').matchAll(/`(\w+)`/g)].map(([, label]) => label);
-      expect(said, name).to.have.members(labels);
+      const documented = [...(listed.get(name) ?? '').matchAll(/`(\w+)`/g)].map(([, label]) => label);
+      expect(documented, name).to.have.members(labels);
     }
   });
 });

@@ -23,9 +23,9 @@ describe('what the OpenAPI document says of answers', function () {
   /** Asks, and compares with what the document says of the call: status, schema, no field besides; or the code. */
   const fits = async (call: string, path: string, options: Call = {}): Promise<Answer> => {
     const [method = ''] = call.split(' ');
-    const operation = operations.find((known) => known.call === call) ?? expect.fail(`${call} is not told`);
+    const operation = operations.find((each) => each.call === call) ?? expect.fail(`${call} is not told`);
     const answer = await t.call(`${method} /api/v1${path}`, { token: t.tokens.root, ...options });
-    const told = [operation, ...(operation.also ?? [])].filter(({ status }) => status === answer.status);
+    const described = [operation, ...(operation.also ?? [])].filter(({ status }) => status === answer.status);
     if (answer.status >= 400) {
       const { code } = apiErrorSchema.parse(answer.json);
       const every = [
@@ -37,8 +37,8 @@ describe('what the OpenAPI document says of answers', function () {
       expect(entryOf(code as ErrorCode).status).to.equal(answer.status);
       return answer;
     }
-    expect(told, `${call} answers ${String(answer.status)}: ${answer.text}`).not.to.deep.equal([]);
-    const schema = told[0]?.answer;
+    expect(described, `${call} answers ${String(answer.status)}: ${answer.text}`).not.to.deep.equal([]);
+    const schema = described[0]?.answer;
     if (schema) expect(schema.parse(answer.json), call).to.deep.equal(answer.json);
     else expect(answer.text, call).to.equal('');
     seen.add(call);
@@ -77,13 +77,13 @@ describe('what the OpenAPI document says of answers', function () {
     });
     await fits('POST /agents/{name}/personalities', all, { body: { name: 'terse' } });
     await fits('GET /agents/{name}/personalities', all);
-    const [one, told] = [`${all}/terse`, '/agents/{name}/personalities/{personality}'];
-    await fits(`GET ${told}`, one);
-    await fits(`PATCH ${told}`, one, { body: { description: 'Few words' } });
+    const [one, route] = [`${all}/terse`, '/agents/{name}/personalities/{personality}'];
+    await fits(`GET ${route}`, one);
+    await fits(`PATCH ${route}`, one, { body: { description: 'Few words' } });
     const binding = { body: { priority: 900 } };
-    await fits(`PUT ${told}/prompts/{prompt}`, `${one}/prompts/short`, binding);
-    await fits(`DELETE ${told}/prompts/{prompt}`, `${one}/prompts/short`);
-    await fits(`DELETE ${told}`, one);
+    await fits(`PUT ${route}/prompts/{prompt}`, `${one}/prompts/short`, binding);
+    await fits(`DELETE ${route}/prompts/{prompt}`, `${one}/prompts/short`);
+    await fits(`DELETE ${route}`, one);
   };
 
   it('fits what is answered', async () => {
@@ -158,8 +158,8 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /llms/_provider-heartbeat', '/llms/_provider-heartbeat', session);
     const box = { server: 'box', journal: providerSessionId, info: { name: 'box', version: '1' } };
     const tools = [{ name: 'open', inputSchema: { type: 'object' } }];
-    const told = { body: { providerSessionId, ...box, tools } };
-    await fits('POST /llms/_provider-tools', '/llms/_provider-tools', told);
+    const report = { body: { providerSessionId, ...box, tools } };
+    await fits('POST /llms/_provider-tools', '/llms/_provider-tools', report);
     await fits('POST /llms/_provider-goodbye', '/llms/_provider-goodbye', session);
     await fits('POST /login/device', '/login/device', { body: { machine: 'm' } });
     // Those that are left are streams, or speak for a claim: test/relay and test/edge/task-stream.test.ts.
@@ -205,9 +205,9 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('GET /tasks/{id}/stream', `/tasks/${nobody}/stream?after=x`);
     await fits('DELETE /tokens/{id}', `/tokens/${nobody}`);
     await fits('GET /llms/_provider-stream', '/llms/_provider-stream');
-    const said = { body: { ok: true } };
+    const result = { body: { ok: true } };
     await fits('GET /llms/_provider-task/{id}/body', `/llms/_provider-task/${nobody}/body`);
-    await fits('POST /llms/_provider-task/{id}/result', `/llms/_provider-task/${nobody}/result`, said);
+    await fits('POST /llms/_provider-task/{id}/result', `/llms/_provider-task/${nobody}/result`, result);
     await fits('POST /llms/_provider-task/{id}/stream', `/llms/_provider-task/${nobody}/stream`, {
       raw: '{}',
     });

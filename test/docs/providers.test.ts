@@ -10,12 +10,12 @@ describe('docs/providers.md', () => {
       span(row['default `url`']),
       parseInt(row['tasks at once'] ?? '', 10),
     ]);
-    const known = Object.entries(providerTypes).map(([type, { url, maxConcurrency }]) => [
+    const types = Object.entries(providerTypes).map(([type, { url, maxConcurrency }]) => [
       type,
       url,
       maxConcurrency,
     ]);
-    expect(written).to.have.deep.members(known);
+    expect(written).to.have.deep.members(types);
   });
 
   it('lists every sign by which an error is judged, in the order that they are looked for', () => {

@@ -17,9 +17,9 @@ describe('docs/task-states.md', () => {
   });
 
   it('says of each step who makes it, and of no other', () => {
-    const told = tableOf(text, 'from').flatMap((row) =>
+    const arrows = tableOf(text, 'from').flatMap((row) =>
       spans(row['from'] ?? '').flatMap((from) => spans(row['to'] ?? '').map((to) => `${from} → ${to}`)),
     );
-    expect(told).to.have.members(steps);
+    expect(arrows).to.have.members(steps);
   });
 });

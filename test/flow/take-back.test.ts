@@ -236,7 +236,7 @@ describe('a task that was handed back', () => {
   it('survives what a hostile worker says of it', async () => {
     const task = await submit();
     const fence = await handedBack(task, 'a', broke);
-    const said = [
+    const whys = [
       '',
       'null',
       '{"counts":"attempt"}',
@@ -244,7 +244,7 @@ describe('a task that was handed back', () => {
       '[]',
       '{"counts":"crash","code":"x","message":1}',
     ];
-    for (const why of said) expect(await take(task, { ...fence, why })).to.be.oneOf(['requeued', 'moved']);
+    for (const why of whys) expect(await take(task, { ...fence, why })).to.be.oneOf(['requeued', 'moved']);
     expect(await rowOf(task)).to.include({ attempts: 0, status: 'pending' });
   });
 });

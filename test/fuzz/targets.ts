@@ -157,10 +157,10 @@ const optionsOfForm = {
 
 /** Words that mean something in an answer, and some that every object has, in any place and of any kind. */
 const { answer } = fc.letrec<{ answer: unknown }>((tie) => {
-  const said =
+  const keys =
     'choices delta message content usage prompt_tokens data embedding index finish_reason tool_calls';
   const more = 'function name arguments id reasoning model timings error __proto__ constructor';
-  const words = fc.constantFrom(...`${said} ${more}`.split(' '));
+  const words = fc.constantFrom(...`${keys} ${more}`.split(' '));
   const values = fc.constantFrom<unknown>(null, true, -1, 0, 1e308, 0.5, '', 'stop', 'constructor', '1');
   const list = fc.array(tie('answer'), { maxLength: 3 });
   const holder = fc.dictionary(words, tie('answer'), { maxKeys: 4 });

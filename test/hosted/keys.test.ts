@@ -47,9 +47,9 @@ describe('the key of a public llm', () => {
       ['absent', 'cannot read'],
       ['.', 'absolute path'],
     ] as const) {
-      const said = await failureOf({ file: `${folder}/${name}` });
-      expect(said, name).to.include(says);
-      expect(said, name)
+      const failure = await failureOf({ file: `${folder}/${name}` });
+      expect(failure, name).to.include(says);
+      expect(failure, name)
         .not.to.match(/sk-|A=1/)
         .and.not.include(folder);
     }

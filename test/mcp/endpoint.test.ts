@@ -180,9 +180,9 @@ onEachTransport('a project is one MCP endpoint', function (transport) {
       (n) => n === 1,
     );
     await worker.kill('SIGKILL');
-    const told = await calling;
-    expect(told.isError).to.equal(true);
-    expect(told._meta).to.deep.equal({ 'mcpctl.dev/code': 'outcome_unknown' });
+    const result = await calling;
+    expect(result.isError).to.equal(true);
+    expect(result._meta).to.deep.equal({ 'mcpctl.dev/code': 'outcome_unknown' });
     const left = (): string[] =>
       execFileSync('ps', ['-eo', 'args='], { encoding: 'utf8' })
         .split('\n')

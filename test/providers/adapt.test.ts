@@ -76,9 +76,9 @@ describe('a provider without forward', () => {
       ...completeOnly,
       complete: () => Promise.reject(thrown),
     });
-    const told = await readAll(asForward(throwing(new TypeError('http://10.0.0.1 key=abc')))(callOf({})));
-    expect(told.last).to.include({ kind: 'failed', code: 'backend_error' });
-    expect(JSON.stringify(told.last)).not.to.contain('10.0.0.1');
+    const answered = await readAll(asForward(throwing(new TypeError('http://10.0.0.1 key=abc')))(callOf({})));
+    expect(answered.last).to.include({ kind: 'failed', code: 'backend_error' });
+    expect(JSON.stringify(answered.last)).not.to.contain('10.0.0.1');
     const busy = throwing(new McpctlError('too_many_requests', 'Busy.', { retryAfterS: 3 }));
     const { last } = await readAll(asForward(busy)(callOf({ streaming: false })));
     expect(last).to.include({ code: 'too_many_requests', message: 'Busy.', retryAfterS: 3, retryable: true });

@@ -57,11 +57,11 @@ describe('the connections to a backend', () => {
   const post = (exchange: Exchange, signal = AbortSignal.timeout(10_000)): Promise<Answer> =>
     exchange({ method: 'POST', url, headers: { 'content-type': 'application/json' }, body: '{}', signal });
   const wholly = async (exchange: Exchange): Promise<number> => {
-    const told = await post(exchange);
-    await told.text(1_000);
-    told.close('now');
+    const answer = await post(exchange);
+    await answer.text(1_000);
+    answer.close('now');
     await turn(); // only then is a connection free
-    return told.status;
+    return answer.status;
   };
   const codeOf = (call: Promise<unknown>): Promise<unknown> =>
     call.then(
@@ -83,9 +83,9 @@ describe('the connections to a backend', () => {
       response.write('data: [DONE]\n\n', () => response.end());
     };
     for (let n = 0; n < 20; n++) {
-      const told = await post(exchange);
-      for await (const _ of told.bytes()) break;
-      told.close('gently');
+      const answer = await post(exchange);
+      for await (const _ of answer.bytes()) break;
+      answer.close('gently');
       while (came.at(-1)?.response.writableFinished !== true) await turn();
       await turn();
     }
@@ -173,8 +173,8 @@ describe('the connections to a backend', () => {
     await wholly(exchange);
     handle = ({ response }) => void response.writeHead(200).write('data: 1\n\n');
     const abort = new AbortController();
-    const told = await post(exchange, abort.signal);
-    const pieces = told.bytes()[Symbol.asyncIterator]();
+    const answer = await post(exchange, abort.signal);
+    const pieces = answer.bytes()[Symbol.asyncIterator]();
     await pieces.next();
     expect(places()).to.deep.equal([
       [0, 0],
@@ -219,10 +219,10 @@ describe('the connections to a backend', () => {
     it(`are closed ${how} when the answer has not come to its end`, async () => {
       const exchange = createExchange();
       handle = ({ response }) => void response.writeHead(200).write('data: [DONE]\n\n');
-      const told = await post(exchange);
+      const answer = await post(exchange);
       const closed = once(sockets[0] ?? expect.fail(), 'close');
       const since = performance.now();
-      told.close(how);
+      answer.close(how);
       await closed;
       expect(performance.now() - since).to.be.lessThan(atMost);
     });

@@ -140,17 +140,19 @@ describe('each operation of an OpenAI-compatible backend', () => {
   });
 
   it('fails as an error in its stream says', async () => {
-    const said = (type: string) => sends(event({ type: 'error', error: { type, message: 'x' } }, 'error'));
-    expect((await read('messages', said('overloaded_error'))).last).to.include({
+    const failsAs = (type: string) => sends(event({ type: 'error', error: { type, message: 'x' } }, 'error'));
+    expect((await read('messages', failsAs('overloaded_error'))).last).to.include({
       status: 529,
       retryable: true,
     });
-    expect((await read('messages', said('rate_limit_error'))).last).to.include({ code: 'too_many_requests' });
-    expect((await read('messages', said('invalid_request_error'))).last).to.include({
+    expect((await read('messages', failsAs('rate_limit_error'))).last).to.include({
+      code: 'too_many_requests',
+    });
+    expect((await read('messages', failsAs('invalid_request_error'))).last).to.include({
       code: 'backend_rejected',
       status: 400,
     });
-    expect((await read('messages', said('api_error'))).last).to.include({
+    expect((await read('messages', failsAs('api_error'))).last).to.include({
       code: 'backend_error',
       retryable: true,
     });

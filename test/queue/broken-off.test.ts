@@ -72,7 +72,7 @@ describe('a script that was broken off at any of its commands, and is sent again
 
   for (const way of ways.filter(({ isOfSeveral }) => isOfSeveral))
     it(`does what it does at once: ${nameOf(way)}`, async () => {
-      const run = async (nth: number): Promise<{ cameSoFar: boolean; held: Record<string, unknown> }> => {
+      const run = async (nth: number): Promise<{ cameSoFar: boolean; keys: Record<string, unknown> }> => {
         const name = way.script;
         const poolKey = `${nameOf(way)}${String(nth)}`;
         const task = await t.submitted({ taskId, poolKey });
@@ -83,15 +83,15 @@ describe('a script that was broken off at any of its commands, and is sent again
         }).then((isBroken) => (cameSoFar ||= isBroken));
         return {
           cameSoFar,
-          held: await heldOf(t.redis, t.door.keys.namespace, t.door.keys.pool(poolKey).hash),
+          keys: await heldOf(t.redis, t.door.keys.namespace, t.door.keys.pool(poolKey).hash),
         };
       };
       const whole = await run(0);
-      expect(Object.keys(whole.held)).to.have.length.above(2);
+      expect(Object.keys(whole.keys)).to.have.length.above(2);
       let nth = 1;
       for (; nth < DEEPEST; nth += 1) {
-        const { cameSoFar, held } = await run(nth);
-        expect(held, `broken off at ${String(nth)}`).to.deep.equal(whole.held);
+        const { cameSoFar, keys } = await run(nth);
+        expect(keys, `broken off at ${String(nth)}`).to.deep.equal(whole.keys);
         if (!cameSoFar) break;
       }
       expect(nth).to.be.within(4, DEEPEST - 1);

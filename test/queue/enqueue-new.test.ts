@@ -31,19 +31,19 @@ describe('a new task, enqueued in one round trip', function () {
   it('has its fence before anybody finds its job, however many come at once', async () => {
     const tasks = Array.from({ length: 50 }, () => made('many'));
     let left = tasks.length;
-    const found: unknown[] = [];
+    const claims: unknown[] = [];
     const taking = (async () => {
       while (left > 0) {
         const job = await t.fetchers.next(queueOf(tasks[0] as Submission));
         if (!job) continue;
         left -= 1;
-        found.push(await t.claim({ ...(tasks[0] as Submission), taskId: job.taskId }));
+        claims.push(await t.claim({ ...(tasks[0] as Submission), taskId: job.taskId }));
         await job.complete();
       }
     })();
     await Promise.all(tasks.map((task) => t.door.dispatch.enqueueNew(task)));
     await taking;
-    expect(found.filter((claimed) => typeof claimed === 'string')).to.deep.equal([]);
+    expect(claims.filter((claimed) => typeof claimed === 'string')).to.deep.equal([]);
   });
 
   it('is enqueued once more when Redis had forgotten its scripts, and its job was taken in vain', async () => {

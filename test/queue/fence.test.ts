@@ -36,11 +36,11 @@ describe('the fence', () => {
     await emitter.emit('one');
     await emitter.flush();
     const { fence, stream } = t.door.keys.pool(task.poolKey).task(task.taskId);
-    const [before, said] = [await t.redis.dumpBuffer(fence), await t.redis.dumpBuffer(stream)];
+    const [before, entries] = [await t.redis.dumpBuffer(fence), await t.redis.dumpBuffer(stream)];
     await emitter.emit('two');
     await emitter.flush();
     await t.redis.restore(fence, 60_000, before, 'REPLACE');
-    await t.redis.restore(stream, 60_000, said, 'REPLACE');
+    await t.redis.restore(stream, 60_000, entries, 'REPLACE');
     expect(await emitter.end({ kind: 'completed', status: 200 })).to.equal(false);
     expect(await t.fence(task)).to.include({ state: 'open', claim: 'c' });
     expect(await emitter.end({ kind: 'failed', code: 'backend_error', message: 'It broke.' })).to.equal(true);

@@ -227,9 +227,9 @@ describe('following a stream', function () {
     const closed = await t.submitted();
     const two = await openBlind(closed);
     await t.door.dispatch.close(closed, 'cancel', { kind: 'cancelled', code: 'task_cancelled', message: '' });
-    const said = await two.next({ withinMs: 5_000 });
+    const entry = await two.next({ withinMs: 5_000 });
     two.close();
-    expect([said]).to.deep.equal(await t.entries(closed));
+    expect([entry]).to.deep.equal(await t.entries(closed));
   });
 
   it('reads an end that is too large for the channel, and one that does not come next', async () => {

@@ -77,7 +77,7 @@ describe('the place of a task in its queue', () => {
       return task;
     };
     const all = await Promise.all(Array.from({ length: 1_002 }, lay));
-    const known = (await positions(all)).filter((position) => position !== null);
-    expect(known.sort((a, b) => a - b)).to.deep.equal(Array.from({ length: 1_000 }, (_, i) => i + 1));
+    const places = (await positions(all)).filter((position) => position !== null);
+    expect(places.sort((a, b) => a - b)).to.deep.equal(Array.from({ length: 1_000 }, (_, i) => i + 1));
   });
 });

@@ -114,8 +114,8 @@ describe("a provider session's own Redis user", function () {
 
     await createPresence({ ...store, leaseMs: 5_000 }).hold(sessionId, 'b');
     expect(await createPresence({ ...store, leaseMs: 5_000 }).extend(sessionId)).to.deep.equal({ boot: 'b' });
-    const said = { sessionId, boot: 'b', slots: 1, running: 0, state: 'serving' } as const;
-    await announce({ ...store, leaseMs: 5_000 }, { poolKey, llmId, announcement: said });
+    const announcement = { sessionId, boot: 'b', slots: 1, running: 0, state: 'serving' } as const;
+    await announce({ ...store, leaseMs: 5_000 }, { poolKey, llmId, announcement });
     expect((await t.door.presence.members(poolKey)).members.map((m) => m.sessionId)).to.deep.equal([
       sessionId,
     ]);
@@ -213,18 +213,18 @@ describe("a provider session's own Redis user", function () {
 
   /** @returns what Redis said to each, by the words. */
   const tryAll = async (redis: Redis, attempts: readonly (readonly string[])[]) => {
-    const said: Record<string, string> = {};
+    const answers: Record<string, string> = {};
     for (const [command = '', ...args] of attempts) {
       const answer = await redis.call(command, ...args).then(
         (got) => `got ${JSON.stringify(got)}`,
         (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown)),
       );
-      said[[command, ...args].join(' ').slice(0, 120)] = answer.split(' ')[0] ?? '';
+      answers[[command, ...args].join(' ').slice(0, 120)] = answer.split(' ')[0] ?? '';
     }
-    return said;
+    return answers;
   };
-  const allRefused = (said: Record<string, string>): void => {
-    expect(Object.entries(said).filter(([, answer]) => answer !== 'NOPERM')).to.deep.equal([]);
+  const allRefused = (answers: Record<string, string>): void => {
+    expect(Object.entries(answers).filter(([, answer]) => answer !== 'NOPERM')).to.deep.equal([]);
   };
 
   it('reads no prompt, touches no claim and no queue of another pool, and speaks on no channel of one', async () => {
@@ -388,11 +388,11 @@ describe("a provider session's own Redis user", function () {
     const redis = await connectAs(who);
     const members = [{ llmId: randomUUID(), poolKey: 'after' }];
     await users.set({ sessionId: who.sessionId, passwordHash: sha(who.password), members });
-    const said = await tryAll(redis, [
+    const answers = await tryAll(redis, [
       ['HGETALL', t.door.keys.pool('before').members],
       ['HGETALL', t.door.keys.pool('after').members],
     ]);
-    expect(Object.values(said)).to.deep.equal(['NOPERM', 'got']);
+    expect(Object.values(answers)).to.deep.equal(['NOPERM', 'got']);
   });
 
   it('may send what its scripts do and what a worker sends, and nothing else', async () => {

@@ -32,12 +32,12 @@ describe('events that are sent together', function () {
       : [];
   const readAfter = async (task: Submission, after: Position): Promise<string[]> => {
     const { stream } = t.door.keys.pool(task.poolKey).task(task.taskId);
-    const found: string[] = [];
+    const numbers: string[] = [];
     for (let at = after; ;) {
       const { entries, more } = await readPage(t.redis, stream, at);
-      found.push(...entries.flatMap(numbered));
+      numbers.push(...entries.flatMap(numbered));
       const last = entries.at(-1);
-      if (!more || !last) return found;
+      if (!more || !last) return numbers;
       at = last;
     }
   };
@@ -55,18 +55,18 @@ describe('events that are sent together', function () {
         const task = await t.submitted();
         await t.claim(task, 'c');
         const live = await Follower.open({ ...t.door, log }, task);
-        const said: string[] = [];
+        const sent: string[] = [];
         for (const { count, size, again } of calls) {
-          const first = Math.max(0, said.length - again);
+          const first = Math.max(0, sent.length - again);
           const events = Array.from(
             { length: count },
-            (_, n) => said[first + n] ?? `${first + n}:${'ü'.repeat(size)}`,
+            (_, n) => sent[first + n] ?? `${first + n}:${'ü'.repeat(size)}`,
           );
-          said.push(...events.slice(Math.max(0, said.length - first)));
+          sent.push(...events.slice(Math.max(0, sent.length - first)));
           expect(await emit(task, first + 1, events)).to.equal(1);
         }
-        const all = said.map((event, n) => `1-${n + 1} ${event}`);
-        const k = pick % (said.length + 1);
+        const all = sent.map((event, n) => `1-${n + 1} ${event}`);
+        const k = pick % (sent.length + 1);
         const seen = { epoch: 1, seq: k };
         expect(await readAfter(task, { epoch: 0, seq: 0 })).to.deep.equal(all);
         expect(await readAfter(task, seen)).to.deep.equal(all.slice(k));

@@ -32,12 +32,12 @@ describe('owners of a queue take turns', function () {
   const next = (poolKey: string, pin?: string) => t.fetchers.next(t.door.keys.pool(poolKey).queue(pin));
   /** Takes all that waits; whose each is, by the names that tasks were given. */
   const drain = async (poolKey: string, names: Map<string, string>, pin?: string): Promise<string> => {
-    let said = '';
+    let order = '';
     for (let job = await next(poolKey, pin); job; job = await next(poolKey, pin)) {
-      said += names.get(job.taskId) ?? '?';
+      order += names.get(job.taskId) ?? '?';
       await job.complete();
     }
-    return said;
+    return order;
   };
   const flood = async (poolKey: string, given: string, more: Partial<Submission> = {}) => {
     const names = new Map<string, string>();

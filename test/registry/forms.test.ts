@@ -62,8 +62,8 @@ describe('what every release that may be alive reads', () => {
     const clock = { now: () => now, elapsed: () => now, random: () => 0 };
     const asked = { readByAll: () => (read instanceof Error ? Promise.reject(read) : Promise.resolve(read)) };
     const form = createFormForAll({ forms: asked, clock, log });
-    const after = async (ms: number, found: Form | Error): Promise<Form> => {
-      [now, read] = [now + ms, found];
+    const after = async (ms: number, next: Form | Error): Promise<Form> => {
+      [now, read] = [now + ms, next];
       await form.look();
       return form.now();
     };

@@ -205,26 +205,26 @@ describe('names, whatever three owners do', () => {
         return { code: 'ok', expected: true };
       }
       default: {
-        const found = m.pools.get(name);
+        const pool = m.pools.get(name);
         if (s.do === 'give') {
           const led = [...m.rows].some(
             ([of, r]) =>
               [of, ...r.aliases.map(foldedName)].includes(name) && r.owner !== other && r.pool !== name,
           );
           const code = await codeOf(registry.pools.give(name, idOf(other), joiner(by)));
-          if (code !== 'ok') return { code, expected: found?.owner === by && !led };
-          if (!found) return { code, expected: false };
-          const stays = [...m.rows.values()].some((r) => r.pool === name && r.owner === found.owner);
-          if (stays && found.owner !== other) found.guests.add(found.owner);
-          found.guests.delete(other);
-          const expected = found.owner === by && !led;
-          found.owner = other;
+          if (code !== 'ok') return { code, expected: pool?.owner === by && !led };
+          if (!pool) return { code, expected: false };
+          const stays = [...m.rows.values()].some((r) => r.pool === name && r.owner === pool.owner);
+          if (stays && pool.owner !== other) pool.guests.add(pool.owner);
+          pool.guests.delete(other);
+          const expected = pool.owner === by && !led;
+          pool.owner = other;
           m.own(name, other);
           return { code, expected };
         }
-        if (found?.owner !== by) return 'skip';
+        if (pool?.owner !== by) return 'skip';
         await registry.pools[s.do === 'allow' ? 'allow' : 'deny'](name, idOf(other));
-        found.guests[s.do === 'allow' ? 'add' : 'delete'](other);
+        pool.guests[s.do === 'allow' ? 'add' : 'delete'](other);
         return { code: 'ok', expected: true };
       }
     }
@@ -233,19 +233,19 @@ describe('names, whatever three owners do', () => {
   /** Where calls go, and who is there: nobody whom the owner of the name has not meant. */
   async function checkCalls(m: Meant): Promise<void> {
     const asked = await Promise.all(
-      written.map(async (name) => ({ name, found: await t.registry.names.resolve(name) })),
+      written.map(async (name) => ({ name, resolved: await t.registry.names.resolve(name) })),
     );
-    const keys = asked.flatMap(({ found }) => (found ? [found.poolKey] : []));
+    const keys = asked.flatMap(({ resolved }) => (resolved ? [resolved.poolKey] : []));
     for (const member of await t.registry.llms.byPools(keys))
       expect(m.rows.get(member.name), member.name).to.include({ pool: member.poolKey, welcome: true });
-    for (const { name, found } of asked) {
-      if (!found) continue;
+    for (const { name, resolved } of asked) {
+      if (!resolved) continue;
       const owner = m.ownerOf(name);
       const meant = [...m.rows]
         .filter(([of, r]) => (of === name || r.aliases.includes(name)) && r.owner === owner)
         .map(([, { pool }]) => pool);
       if (m.pools.get(name)?.owner === owner) meant.push(name);
-      expect(meant, `${name} of ${String(owner)}`).to.include(found.poolKey);
+      expect(meant, `${name} of ${String(owner)}`).to.include(resolved.poolKey);
     }
   }
 

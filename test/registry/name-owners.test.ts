@@ -31,8 +31,8 @@ describe('one name space with owners', () => {
   const remove = (user: User, name: string) =>
     t.registry.llms.delete(name, { by: joiner(user), ifMatch: null, isLive: () => false });
   const resolve = async (asked: string): Promise<string | undefined> => {
-    const found = await t.registry.names.resolve(asked);
-    return found && `${found.via} ${found.poolKey}`;
+    const resolved = await t.registry.names.resolve(asked);
+    return resolved && `${resolved.via} ${resolved.poolKey}`;
   };
   /** As the sweep finds it after so long. */
   const pass = async (ms: number): Promise<string[]> => {

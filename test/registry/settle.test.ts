@@ -112,7 +112,7 @@ describe('settling rows', function () {
     } as const;
     return (await t.registry.tasks.settle(id, { ...endingOf(outcome), streamedBytes }))?.usage;
   };
-  const said = (promptTokens: number, completionTokens: number): Usage => ({
+  const usageOf = (promptTokens: number, completionTokens: number): Usage => ({
     promptTokens,
     completionTokens,
     totalTokens: promptTokens + completionTokens,
@@ -120,19 +120,22 @@ describe('settling rows', function () {
 
   it('keeps what a worker says of usage where it is possible', async () => {
     for (const answer of [{ body: 'x'.repeat(100) }, { streamedBytes: 100 }])
-      expect(await counted(said(50, 100), answer)).to.deep.equal(said(50, 100));
+      expect(await counted(usageOf(50, 100), answer)).to.deep.equal(usageOf(50, 100));
   });
 
   it('puts an estimate in the place of usage of more tokens than bytes', async () => {
     const most = 4_503_599_627_370_495;
     const body = 'x'.repeat(100);
-    expect(await counted(said(most, most), { body })).to.deep.equal({ ...said(10, 25), estimated: true });
-    expect(await counted(said(20, 101), { streamedBytes: 100 })).to.deep.equal({
-      ...said(20, 25),
+    expect(await counted(usageOf(most, most), { body })).to.deep.equal({
+      ...usageOf(10, 25),
+      estimated: true,
+    });
+    expect(await counted(usageOf(20, 101), { streamedBytes: 100 })).to.deep.equal({
+      ...usageOf(20, 25),
       estimated: true,
     });
     const total = { promptTokens: 20, completionTokens: 10, totalTokens: most };
-    expect(await counted(total, { body })).to.deep.equal({ ...said(20, 10), estimated: true });
-    expect((await counted(said(0, most), {}))?.completionTokens).to.equal(262_144);
+    expect(await counted(total, { body })).to.deep.equal({ ...usageOf(20, 10), estimated: true });
+    expect((await counted(usageOf(0, most), {}))?.completionTokens).to.equal(262_144);
   });
 });

@@ -46,9 +46,9 @@ describe('a worker of the sse transport', () => {
       status: 200,
       json: { outcome: 'ended' },
     });
-    const said = await answer;
-    expect(said.status).to.equal(200);
-    expect(said.json).to.deep.equal({ ...(JSON.parse(whole) as object), model: 'one' });
+    const answered = await answer;
+    expect(answered.status).to.equal(200);
+    expect(answered.json).to.deep.equal({ ...(JSON.parse(whole) as object), model: 'one' });
   });
 
   it('streams each event as it comes', async () => {

@@ -195,7 +195,7 @@ describe('a worker of the sse transport, and two edges', () => {
     next.cut();
     await until(
       () => t.registry.tasks.byId(row.id),
-      (found) => found?.crashes === 1,
+      (row) => row?.crashes === 1,
     );
   });
 });

@@ -38,10 +38,10 @@ describe('single results of a worker that knows neither claims nor numbers', () 
   it('a whole answer, byte for byte', async () => {
     const { taskId, answer } = await infer();
     // Not by `result`: its JSON.stringify would round the number.
-    const said = await t.call(`POST /api/v1/llms/_provider-task/${taskId}/result`, {
+    const posted = await t.call(`POST /api/v1/llms/_provider-task/${taskId}/result`, {
       raw: `{"status":200,"body":${whole}}`,
     });
-    expect(said.status).to.equal(200);
+    expect(posted.status).to.equal(200);
     const { status, text } = await answer;
     expect(status).to.equal(200);
     expect(text).to.include('"big":12345678901234567890');
@@ -169,8 +169,8 @@ describe('single results of a worker that knows neither claims nor numbers', () 
     const stranger = new SseWorker({ url: t.url, token: t.tokens.bob });
     expect((await stranger.result(llmId, { ok: true, ms: 1 })).status).to.equal(404);
     expect((await sleeper.result(llmId, { error: 'no power' })).status).to.equal(200);
-    const said = await answer;
-    expect([said.status, said.text]).to.satisfy(
+    const answered = await answer;
+    expect([answered.status, answered.text]).to.satisfy(
       ([status, text]: [number, string]) => status === 503 && text.includes('no power'),
     );
     control.cut();

@@ -83,9 +83,9 @@ describe('a right that is taken away while it is used', function () {
     expect(stream.events.at(-1)).to.include({ name: 'ended' });
   };
   const rest = async (answer: Response): Promise<string[]> => {
-    const said: string[] = [];
-    for await (const data of sseData(answer)) said.push(data);
-    return said;
+    const events: string[] = [];
+    for await (const data of sseData(answer)) events.push(data);
+    return events;
   };
 
   it('puts a worker out whose token is revoked: what was shown ends, what was not starts over', async () => {
@@ -220,8 +220,8 @@ describe('a right that is taken away while it is used', function () {
     // Through the other edge's store only: nobody tells this one.
     await t.connection.db.raw('update tokens set revoked_at = now() where id = ?', [caller.id]);
     for (const open of [answer, looking]) {
-      const said = await rest(open);
-      expect(JSON.parse(said.at(-1) ?? '')).to.have.nested.property('error.code', 'unauthenticated');
+      const events = await rest(open);
+      expect(JSON.parse(events.at(-1) ?? '')).to.have.nested.property('error.code', 'unauthenticated');
     }
     for (const one of [await waiting, await whole]) expect(one.status).to.equal(401);
     await until(
@@ -245,14 +245,14 @@ describe('a right that is taken away while it is used', function () {
     const users = async (): Promise<string> => JSON.stringify(await redis.call('ACL', 'USERS'));
     expect(await users()).to.include(id);
     const heard: string[] = [];
-    const off = await t.deps.queue.subscriber.listen(t.deps.queue.keys.control(id, id), (said) => {
-      if (said.kind === 'message') heard.push(said.text);
+    const off = await t.deps.queue.subscriber.listen(t.deps.queue.keys.control(id, id), (message) => {
+      if (message.kind === 'message') heard.push(message.text);
     });
     expect((await atOther(`DELETE /tokens/${token.id}`)).status).to.equal(204);
     expect(await users()).to.not.include(id);
     await until(
       async () => heard.join(' '),
-      (said) => said.includes('"again"'),
+      (text) => text.includes('"again"'),
     );
     off();
     expect(await rowOf('direct')).to.include({ status: 'inactive', inactiveReason: 'denied' });

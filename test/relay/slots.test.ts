@@ -37,12 +37,12 @@ describe('the slots and the state of a worker of the sse transport', () => {
   };
   const quiet = (ms = 400): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   /** Resolves when the edge that has its stream has heard it. */
-  const heard = async (worker: SseWorker, said: object): Promise<void> => {
+  const heard = async (worker: SseWorker, heartbeat: object): Promise<void> => {
     const { queue } = t.deps;
     const channel = queue.keys.control(worker.session ?? '', worker.instance ?? '');
     await new Promise<void>((resolve, reject) => {
       const listening = queue.subscriber.listen(channel, () => resolve());
-      const telling = listening.then(() => worker.heartbeat(said));
+      const telling = listening.then(() => worker.heartbeat(heartbeat));
       telling.then(({ status }) => expect(status).to.equal(200)).catch(reject);
     });
   };
@@ -110,11 +110,11 @@ describe('the slots and the state of a worker of the sse transport', () => {
       { members: { s1: 'asleep' } },
       { state: 'draining' },
     ];
-    for (const [n, said] of states.entries()) {
-      await heard(worker, said);
+    for (const [n, heartbeat] of states.entries()) {
+      await heard(worker, heartbeat);
       await submitted('s1');
       await quiet(300);
-      expect(stream.frames, JSON.stringify(said)).to.have.length(n);
+      expect(stream.frames, JSON.stringify(heartbeat)).to.have.length(n);
       await worker.heartbeat({ state: 'serving', members: { s1: 'serving' } });
       await stream.until('the task', () => stream.frames.length === n + 1);
     }

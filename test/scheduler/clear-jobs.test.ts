@@ -33,14 +33,14 @@ describe('the duty clear-jobs', () => {
   };
 
   it('removes what waits, or is held by a worker that is dead, for a task that is over; the second time it sees it', async () => {
-    const [held, over, open] = [await submit(), await submit(), await submit()];
+    const [taken, over, open] = [await submit(), await submit(), await submit()];
     const { redis, keys } = t.deps.queue;
     const fetcher = createFetcher(redis, { prefix: keys.namespace, name: keys.pool('p').queue() });
     const job = await fetcher.getNextJob('a dead worker', { block: false });
-    expect(job?.data.T).to.equal(held);
-    for (const id of [held, over]) await closeRow(id);
+    expect(job?.data.T).to.equal(taken);
+    for (const id of [taken, over]) await closeRow(id);
     expect(await run()).to.equal(0);
-    expect(await standing()).to.have.members([held, over, open]);
+    expect(await standing()).to.have.members([taken, over, open]);
     expect(await run()).to.equal(2);
     expect(await standing()).to.deep.equal([open]);
     expect(await run()).to.equal(0);

@@ -120,12 +120,12 @@ describe("what a session may put in the place of its own pool's keys", () => {
     const { members } = (await t.call('GET /api/v1/pools/good')).json as { members: { name: string }[] };
     expect(members).to.have.length(1);
     const [field = ''] = await redis.hkeys(keys.pool('good').members);
-    const said = { sessionId: field.split(' ')[1], boot: 'b', state: 'serving' };
+    const announcement = { sessionId: field.split(' ')[1], boot: 'b', state: 'serving' };
     for (const [slots, running] of [
       [1e308, -1e308],
       [-5, 0.5],
     ] as const) {
-      const text = `${String(Date.now())} ${JSON.stringify({ ...said, slots, running })}`;
+      const text = `${String(Date.now())} ${JSON.stringify({ ...announcement, slots, running })}`;
       await redis.hset(keys.pool('good').members, field, text);
       const { json } = await t.call('GET /api/v1/pools/good');
       const [member] = (json as { members: { slots: number; running: number }[] }).members;

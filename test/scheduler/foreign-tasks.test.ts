@@ -39,8 +39,8 @@ describe("what a worker may write in its own pool's keys", () => {
     const deps = dutyDeps(t);
     await createSettleDuty(deps).run(signal);
     await createHandBackDuty(deps).run(signal);
-    const [found] = await readFences(redis, keys, [{ taskId: victim.id, poolKey: 'mine' }]);
-    const dead = found ?? expect.fail('no fence');
+    const [fenceOfDead] = await readFences(redis, keys, [{ taskId: victim.id, poolKey: 'mine' }]);
+    const dead = fenceOfDead ?? expect.fail('no fence');
     for (const taskId of [victim.id, 'no id at all'])
       expect(await endDeadClaim(deps.flow, { taskId, poolKey: 'mine', fence: dead, why: 'silent' })).to.equal(
         'over',

@@ -72,12 +72,12 @@ describe('the duty forget', () => {
   });
 
   it('goes past a row that somebody holds', async () => {
-    const [held, next, last] = await several(3);
+    const [locked, next, last] = await several(3);
     await t.connection.db.transaction(async (trx) => {
-      await trx('tasks').where({ id: held?.id }).forUpdate().select('id');
+      await trx('tasks').where({ id: locked?.id }).forUpdate().select('id');
       expect(await forget(20 * KB)).to.equal(1);
     });
-    const rows = [held, next, last].filter((row) => row !== undefined);
+    const rows = [locked, next, last].filter((row) => row !== undefined);
     expect(await bytesOf(rows)).to.deep.equal([10 * KB, 0, 10 * KB]);
   });
 

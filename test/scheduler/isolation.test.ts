@@ -62,9 +62,9 @@ describe('a duty among items that it cannot do', function () {
   const vanish = (row: TaskRow) => t.connection.db('tasks').where({ id: row.id }).delete();
 
   it('settle', async () => {
-    const [poisoned, held, gone, good] = await four();
+    const [poisoned, locked, gone, good] = await four();
     const { redis, keys } = t.deps.queue;
-    for (const row of [poisoned, held, gone, good]) {
+    for (const row of [poisoned, locked, gone, good]) {
       const outcome = { kind: 'failed', code: 'x\0', message: '\ud800 \0' } as const;
       await endClaim({ redis, keys, eventKeepMs: 60_000 }, await claimed(row), outcome);
     }
@@ -73,7 +73,7 @@ describe('a duty among items that it cannot do', function () {
       LONG_AGO,
       poisoned.id,
       LONG_AGO,
-      held.id,
+      locked.id,
       LONG_AGO,
       gone.id,
       LONG_AGO,
@@ -81,10 +81,10 @@ describe('a duty among items that it cannot do', function () {
     );
     await poison(task(poisoned).stream);
     await vanish(gone);
-    expect(await holding(held, () => run('settle'))).to.equal(1);
-    expect([await statusOf(good), await statusOf(held)]).to.deep.equal(['error', 'pending']);
+    expect(await holding(locked, () => run('settle'))).to.equal(1);
+    expect([await statusOf(good), await statusOf(locked)]).to.deep.equal(['error', 'pending']);
     expect(await run('settle')).to.equal(1);
-    expect(await statusOf(held)).to.equal('error');
+    expect(await statusOf(locked)).to.equal('error');
     // What stood in place of its stream is gone, and its end with it: nobody was shown any of it, so it starts over.
     expect(await redis.zrange(pool().ended, '0', '-1')).to.deep.equal([]);
     expect(await statusOf(poisoned)).to.equal('pending');
@@ -94,7 +94,7 @@ describe('a duty among items that it cannot do', function () {
   });
 
   it('expire', async () => {
-    const [forged, held, gone, good] = await four();
+    const [forged, locked, gone, good] = await four();
     const [listed, poisoned] = [await submitTask(t, { poolKey: 'q' }), await submitTask(t)];
     await t.connection.db.raw(`update tasks set queue_deadline = now() - interval '1 minute'`);
     // What stands in place of a fence, or of what a whole pool's tasks are listed in, is replaced.
@@ -111,11 +111,11 @@ describe('a duty among items that it cannot do', function () {
     };
     Object.assign(dispatch, { closeMany: refusing });
     await vanish(gone);
-    expect(await holding(held, () => run('expire'))).to.equal(3);
+    expect(await holding(locked, () => run('expire'))).to.equal(3);
     for (const row of [forged, listed, good])
       expect(await t.registry.tasks.byId(row.id)).to.include({ errorCode: 'queue_timeout' });
     await run('expire');
-    expect(await statusOf(held)).to.equal('error');
+    expect(await statusOf(locked)).to.equal('error');
     let elapsed = 0;
     const clock = { ...deps.clock, elapsed: () => elapsed };
     const duty = createDuties({ ...deps, clock }).find(({ name }) => name === 'expire');
@@ -124,9 +124,9 @@ describe('a duty among items that it cannot do', function () {
   });
 
   it('orphans', async () => {
-    const [poisoned, held, gone, good] = await four();
+    const [poisoned, locked, gone, good] = await four();
     const { redis } = t.deps.queue;
-    for (const row of [poisoned, held, gone, good]) await redis.zadd(pool().orphans, LONG_AGO, row.id);
+    for (const row of [poisoned, locked, gone, good]) await redis.zadd(pool().orphans, LONG_AGO, row.id);
     await poison(task(poisoned).fence);
     await vanish(gone);
     let elapsed = 0;
@@ -134,18 +134,18 @@ describe('a duty among items that it cannot do', function () {
     const duty = createDuties({ ...deps, clock }).find(({ name }) => name === 'orphans');
     const turn = () => duty?.run(new AbortController().signal);
     for (; elapsed < 12_000; elapsed += 1_000)
-      await (elapsed < 11_000 ? turn() : holding(held, async () => turn()));
+      await (elapsed < 11_000 ? turn() : holding(locked, async () => turn()));
     expect(await statusOf(good)).to.equal('cancelled');
   });
 
   it('hand-back', async () => {
-    const [poisoned, held, gone, good] = await four();
+    const [poisoned, locked, gone, good] = await four();
     const { redis } = t.deps.queue;
     const why = { counts: 'none', code: 'shutting_down', message: 'Bye.' } as const;
-    for (const row of [poisoned, held, gone, good]) await handBack(t.deps.queue, await claimed(row), why);
+    for (const row of [poisoned, locked, gone, good]) await handBack(t.deps.queue, await claimed(row), why);
     await poison(task(poisoned).fence);
     await vanish(gone);
-    expect(await holding(held, () => run('hand-back'))).to.equal(1);
+    expect(await holding(locked, () => run('hand-back'))).to.equal(1);
     expect(await t.registry.tasks.byId(good.id)).to.include({ epoch: 2 });
     expect(await run('hand-back')).to.equal(1);
     // What is no fence any more was not handed back: it is left to reconcile and expire.
@@ -154,46 +154,46 @@ describe('a duty among items that it cannot do', function () {
   });
 
   it('reap', async () => {
-    const [poisoned, held, gone, good] = await four();
+    const [poisoned, locked, gone, good] = await four();
     const { redis } = t.deps.queue;
-    for (const row of [poisoned, held, gone, good]) {
+    for (const row of [poisoned, locked, gone, good]) {
       await claimed(row);
       await redis.zadd(pool().run, LONG_AGO, row.id);
     }
     await poison(task(poisoned).stream);
     await vanish(gone);
     await redis.set(t.deps.queue.keys.epoch, 1);
-    await holding(held, () => run('reap'));
+    await holding(locked, () => run('reap'));
     expect(await t.registry.tasks.byId(good.id)).to.include({ epoch: 2, crashes: 1 });
     await run('reap');
-    expect(await t.registry.tasks.byId(held.id)).to.include({ epoch: 2, crashes: 1 });
+    expect(await t.registry.tasks.byId(locked.id)).to.include({ epoch: 2, crashes: 1 });
   });
 
   it('reconcile', async () => {
-    const [poisoned, held, gone, good] = await four();
+    const [poisoned, locked, gone, good] = await four();
     const { redis } = t.deps.queue;
     await ageRows();
-    for (const row of [held, gone, good]) await redis.del(task(row).fence);
+    for (const row of [locked, gone, good]) await redis.del(task(row).fence);
     await poison(task(poisoned).fence);
     await vanish(gone);
-    await holding(held, () => run('reconcile'));
+    await holding(locked, () => run('reconcile'));
     expect(await t.registry.tasks.byId(good.id)).to.include({ epoch: 2 });
     expect(await redis.hget(task(good).fence, 'epoch')).to.equal('2');
     await run('reconcile');
-    expect(await t.registry.tasks.byId(held.id)).to.include({ epoch: 2 });
+    expect(await t.registry.tasks.byId(locked.id)).to.include({ epoch: 2 });
   });
 
   it('prune', async () => {
-    const [held, good] = await four();
+    const [locked, good] = await four();
     const ended = { status: 'cancelled', code: 'task_cancelled', message: 'x' } as const;
-    for (const row of [held, good]) await t.registry.tasks.close(row.id, ended);
+    for (const row of [locked, good]) await t.registry.tasks.close(row.id, ended);
     await t.connection.db.raw('alter table tasks disable trigger guard_task');
     await t.connection.db.raw(
       `update tasks set completed_at = now() - interval '1 year' where completed_at is not null`,
     );
     await t.connection.db.raw('alter table tasks enable trigger guard_task');
-    await holding(held, () => run('prune'));
-    expect([await statusOf(good), await statusOf(held)]).to.deep.equal([undefined, 'cancelled']);
+    await holding(locked, () => run('prune'));
+    expect([await statusOf(good), await statusOf(locked)]).to.deep.equal([undefined, 'cancelled']);
   });
 
   /** From now on nothing of this row can be written. */
@@ -204,22 +204,22 @@ describe('a duty among items that it cannot do', function () {
     );
 
   it('prune and forget: bodies, where one row takes no write and one is held', async () => {
-    const [poisoned, held, good] = await four();
+    const [poisoned, locked, good] = await four();
     await t.connection.db('tasks').update({ retention: 'none' });
     const ended = { status: 'cancelled', code: 'task_cancelled', message: 'x' } as const;
-    for (const row of [poisoned, held, good]) await t.registry.tasks.close(row.id, ended);
+    for (const row of [poisoned, locked, good]) await t.registry.tasks.close(row.id, ended);
     await t.connection.db.raw('alter table tasks disable trigger user');
     await t.connection.db.raw(`update tasks set completed_at = now() - interval '1 day', kept_bytes = null
       where completed_at is not null`);
     await t.connection.db.raw('alter table tasks enable trigger user');
     await refuse('tasks', poisoned.id);
-    await holding(held, async () => [await run('forget'), await run('prune')]);
+    await holding(locked, async () => [await run('forget'), await run('prune')]);
     const { rows } = await t.connection.db.raw<{ rows: { id: string; kept: boolean; weighed: boolean }[] }>(
       'select id, request_body is not null as kept, kept_bytes is not null as weighed from tasks where completed_at is not null',
     );
     expect(rows).to.have.deep.members([
       { id: good.id, kept: false, weighed: true },
-      { id: held.id, kept: true, weighed: false },
+      { id: locked.id, kept: true, weighed: false },
       { id: poisoned.id, kept: true, weighed: false },
     ]);
   });

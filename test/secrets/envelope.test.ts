@@ -88,8 +88,8 @@ describe('what seals secrets', () => {
     for (const cut of [0, 4, 12, 16, 27, length - 1]) {
       const short = Buffer.from(item('A').sealed, 'base64').subarray(0, cut).toString('base64');
       const items = { A: { bytes: 10, sealed: short } };
-      const said = failureOf(() => openAll(one, place, { ...wrapped, items }));
-      expect(said, String(cut))
+      const failure = failureOf(() => openAll(one, place, { ...wrapped, items }));
+      expect(failure, String(cut))
         .to.match(/^secret_undecryptable/)
         .and.not.match(/canary/);
     }
@@ -122,10 +122,10 @@ describe('the keyring of a process', () => {
     const [kidA, kidB] = [keyringWith(a).active.kid, keyringWith(b).active.kid];
     await writeFile(path, `# mine\n\n${a}\n`);
     let elapsed = 0;
-    const said: string[] = [];
+    const lines: string[] = [];
     const log = {
-      info: (_: object, text: string) => void said.push(text),
-      warn: (_: object, text: string) => void said.push(text),
+      info: (_: object, text: string) => void lines.push(text),
+      warn: (_: object, text: string) => void lines.push(text),
     };
     const source = openKeyring(
       { secretsKeysFile: path, secretsKey: [] },
@@ -139,7 +139,7 @@ describe('the keyring of a process', () => {
     expect(kids()).to.deep.equal([kidB, kidA]);
     await rm(path);
     expect(kids()).to.deep.equal([kidB, kidA]);
-    expect(said).to.have.length(3);
+    expect(lines).to.have.length(3);
   });
 
   it('is none where nothing is set, and says what is wrong with one without its text', async () => {

@@ -23,7 +23,7 @@ describe('who refers to a secret', function () {
     await t.connection.db.raw(`delete from llms; delete from names; delete from pools; delete from secrets;
       delete from name_owners; delete from rbac where name not in ('admins', 'everyone'); update identity_epoch set revision = revision + 1`);
     expect(
-      await said('POST /secrets', { name: 'openai', data: { KEY: 'canary', OTHER: 'canary' } }),
+      await answerOf('POST /secrets', { name: 'openai', data: { KEY: 'canary', OTHER: 'canary' } }),
     ).to.equal('201');
   });
 
@@ -36,7 +36,7 @@ describe('who refers to a secret', function () {
     const answer = await t.call(`${method} /api/v1${path}`, { token, ...(body !== undefined && { body }) });
     return answer as Answer & { json: Body };
   };
-  const said = async (call: string, body?: unknown, token?: string): Promise<string> => {
+  const answerOf = async (call: string, body?: unknown, token?: string): Promise<string> => {
     const { status, json } = await api(call, body, token);
     const at = json?.details?.map(({ path }) => path) ?? [];
     return [status, ...(status >= 400 ? [json.code] : []), ...at].join(' ');
@@ -58,9 +58,9 @@ describe('who refers to a secret', function () {
         return { role, resource, ...(name && { name }) };
       }),
     };
-    expect(await said('PUT /rbac/hers', document)).to.match(/^20/);
+    expect(await answerOf('PUT /rbac/hers', document)).to.match(/^20/);
   };
-  const asAda = (call: string, body?: unknown) => said(call, body, t.tokens.ada);
+  const asAda = (call: string, body?: unknown) => answerOf(call, body, t.tokens.ada);
   const refs = async () =>
     t.connection
       .db('secretRefs')
@@ -94,7 +94,7 @@ describe('who refers to a secret', function () {
   });
 
   it('sends it to its origins and nowhere else: a port, a scheme and a host are another one', async () => {
-    expect(await said('POST /llms', llm('first'))).to.equal('201');
+    expect(await answerOf('POST /llms', llm('first'))).to.equal('201');
     expect((await api('GET /secrets/openai')).json.origin).to.equal('https://one.test');
     for (const url of [
       two,
@@ -102,15 +102,17 @@ describe('who refers to a secret', function () {
       'https://one.test:8443/v1',
       'https://one.test.two.test/v1',
     ]) {
-      expect(await said('POST /llms', llm('second', { url })), url).to.equal('400 invalid_request url');
-      expect(await said('PATCH /llms/first', { url, ...uses() }), url).to.equal('400 invalid_request url');
+      expect(await answerOf('POST /llms', llm('second', { url })), url).to.equal('400 invalid_request url');
+      expect(await answerOf('PATCH /llms/first', { url, ...uses() }), url).to.equal(
+        '400 invalid_request url',
+      );
     }
-    expect(await said('POST /llms', llm('second', { url: 'HTTPS://ONE.test:443/v2' }))).to.equal('201');
+    expect(await answerOf('POST /llms', llm('second', { url: 'HTTPS://ONE.test:443/v2' }))).to.equal('201');
     await api('PATCH /secrets/openai', { allowedOrigins: ['https://two.test', 'https://three.test'] });
-    expect(await said('POST /llms', llm('third'))).to.equal('400 invalid_request url');
-    expect(await said('POST /llms', llm('third', { url: two }))).to.equal('201');
-    expect(await said('PATCH /llms/third', { url: 'https://three.test/v1', ...uses() })).to.equal('200');
-    expect(await said('POST /llms', llm('lacks', uses('openai', 'NONE')))).to.equal(
+    expect(await answerOf('POST /llms', llm('third'))).to.equal('400 invalid_request url');
+    expect(await answerOf('POST /llms', llm('third', { url: two }))).to.equal('201');
+    expect(await answerOf('PATCH /llms/third', { url: 'https://three.test/v1', ...uses() })).to.equal('200');
+    expect(await answerOf('POST /llms', llm('lacks', uses('openai', 'NONE')))).to.equal(
       '400 invalid_request apiKeyRef.secretRef.key',
     );
   });
@@ -126,8 +128,8 @@ describe('who refers to a secret', function () {
     expect([seen.status, seen.json.code, unseen.status]).to.deep.equal([409, 'secret_in_use', 409]);
     expect(seen.json.error).to.include('first (KEY)');
     expect(unseen.json.error).to.include('1 that you do not see').and.not.include('(KEY)');
-    expect(await said('PATCH /secrets/openai', { data: { OTHER: 'x' } })).to.equal('409 secret_in_use');
-    expect(await said('PATCH /secrets/openai', { data: { KEY: 'x' } })).to.equal('200');
+    expect(await answerOf('PATCH /secrets/openai', { data: { OTHER: 'x' } })).to.equal('409 secret_in_use');
+    expect(await answerOf('PATCH /secrets/openai', { data: { KEY: 'x' } })).to.equal('200');
     expect((await api('GET /secrets/openai')).json.usedBy).to.deep.equal([
       { resource: 'llm', name: 'first', key: 'KEY' },
     ]);
@@ -136,7 +138,7 @@ describe('who refers to a secret', function () {
     expect(await refs()).to.deep.equal([]);
     await api('PATCH /llms/first', uses());
     await api('DELETE /llms/first');
-    expect(await said('DELETE /secrets/openai')).to.equal('204');
+    expect(await answerOf('DELETE /secrets/openai')).to.equal('204');
     const everyone = {
       subjects: [{ kind: 'group', name: 'everyone' }],
       bindings: [{ role: 'run', resource: 'llm' }],
@@ -150,10 +152,10 @@ describe('who refers to a secret', function () {
     expect((await api('GET /secrets/openai')).json.usedBy).to.deep.equal([]);
     await may('edit:llm');
     expect(await asAda('PATCH /llms/old', uses())).to.match(/^400 invalid_request/);
-    expect(await said('PATCH /llms/old', uses())).to.equal('200');
+    expect(await answerOf('PATCH /llms/old', uses())).to.equal('200');
     expect(await refs()).to.deep.equal([{ name: 'old', key: 'KEY' }]);
     await t.connection.db('llms').update({ apiKeyRef: JSON.stringify({ env: 'X' }) });
-    expect(await said('DELETE /secrets/openai'), 'which it does not use any more').to.equal('204');
+    expect(await answerOf('DELETE /secrets/openai'), 'which it does not use any more').to.equal('204');
   });
 
   it('moves the mark of public rows with each change of what they use, and with no other secret', async () => {

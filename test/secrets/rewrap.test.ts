@@ -61,9 +61,9 @@ describe('the keys of secrets, when they change', function () {
       .update({ wrappedDek: 'AAAA' });
     const items = await db('secretVersions').orderBy(['secretId', 'version']).select<object[]>('items');
     const run = dutyWith(key, oldKey);
-    const held = { secretId: await idOf('held'), version: 2 };
+    const versionKey = { secretId: await idOf('held'), version: 2 };
     await db.transaction(async (trx) => {
-      await trx('secretVersions').where(held).forUpdate().select('version');
+      await trx('secretVersions').where(versionKey).forUpdate().select('version');
       expect(await run()).to.equal(4);
     });
     expect(await counts()).to.deep.equal({ [oldKid]: 2, [kid]: 4 });
@@ -98,18 +98,18 @@ describe('the keys of secrets, when they change', function () {
   });
 
   it('are looked at before an edge starts: it names the key that is wanted, and runs without any', async () => {
-    const known = (...secretsKey: string[]) =>
+    const inspected = (...secretsKey: string[]) =>
       inspectSecretKeys({ databaseUrl: t.databaseUrl, schema: t.schema, secretsKey });
     const path = 'MCPCTL_SECRETS_KEYS_FILE';
-    expect(await known(key), 'nothing is kept yet').to.deep.equal({ faults: [] });
+    expect(await inspected(key), 'nothing is kept yet').to.deep.equal({ faults: [] });
     await make('a');
-    const [fault, ...more] = (await known(key)).faults;
+    const [fault, ...more] = (await inspected(key)).faults;
     expect([fault?.path, more]).to.deep.equal([path, []]);
     expect(fault?.message).to.include(`under key ${oldKid}`).and.include(kid).and.not.include(key);
     for (const keys of [[oldKey], [key, oldKey], [oldKey, key], []])
-      expect(await known(...keys), String(keys.length)).to.deep.equal({ faults: [] });
+      expect(await inspected(...keys), String(keys.length)).to.deep.equal({ faults: [] });
     await t.connection.db('secretKeys').update({ checkValue: 'of another key' });
-    expect((await known(oldKey)).faults).to.have.length(1);
+    expect((await inspected(oldKey)).faults).to.have.length(1);
     const away = { databaseUrl: 'postgres://127.0.0.1:1/none', schema: 'public', secretsKey: [key] };
     expect(await inspectSecretKeys(away)).to.deep.equal({ faults: [] });
   });

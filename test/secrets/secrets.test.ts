@@ -36,12 +36,12 @@ describe('secrets', function () {
     const answer = await t.call(`${method} /api/v1${path}`, { token, ...(body !== undefined && { body }) });
     return answer as Answer & { json: Body };
   };
-  const said = async (call: string, body?: unknown, token?: string): Promise<string> => {
+  const answerOf = async (call: string, body?: unknown, token?: string): Promise<string> => {
     const { status, json } = await api(call, body, token);
     return [status, ...(status >= 400 ? [json.code] : [])].join(' ');
   };
   const make = async (data: object = { KEY: 'canary-value' }, name = 'openai'): Promise<void> => {
-    expect(await said('POST /secrets', { name, data })).to.equal('201');
+    expect(await answerOf('POST /secrets', { name, data })).to.equal('201');
   };
   const valuesOf = async (name = 'openai') => (await api(`POST /secrets/${name}/reveal`, {})).json.data;
   const may = async (bindings: string[], operations: string[] = []): Promise<void> => {
@@ -53,9 +53,9 @@ describe('secrets', function () {
       }),
       operations,
     };
-    expect(await said('PUT /rbac/hers', document)).to.match(/^20/);
+    expect(await answerOf('PUT /rbac/hers', document)).to.match(/^20/);
   };
-  const asAda = (call: string, body?: unknown) => said(call, body, t.tokens.ada);
+  const asAda = (call: string, body?: unknown) => answerOf(call, body, t.tokens.ada);
 
   it('show keys, sizes and masks, and in no answer but a reveal a value', async () => {
     const made = await api('POST /secrets', { name: 'openai', data: { KEY: 'canary-välue', B: '' } });
@@ -113,8 +113,8 @@ describe('secrets', function () {
         .details,
     ).to.deep.equal([{ path: 'data.D', message: 'is masked, and there is no such value to keep' }]);
     const masked = { name: 'new', data: { D: { masked: true, bytes: 4, version: 3 } } };
-    expect(await said('POST /secrets', masked)).to.equal('400 invalid_request');
-    expect(await said('PATCH /secrets/openai', { data: {} })).to.equal('200');
+    expect(await answerOf('POST /secrets', masked)).to.equal('400 invalid_request');
+    expect(await answerOf('PATCH /secrets/openai', { data: {} })).to.equal('200');
   });
 
   it('go back to a former version as a new one; the last five are kept', async () => {
@@ -133,7 +133,7 @@ describe('secrets', function () {
     expect(gone.json.details).to.deep.equal([
       { path: 'to', message: 'is version 1, which is not kept; there is 2, 3, 4, 5, 6' },
     ]);
-    expect(await said('POST /secrets/nobody/rollback', {})).to.equal('404 secret_not_found');
+    expect(await answerOf('POST /secrets/nobody/rollback', {})).to.equal('404 secret_not_found');
   });
 
   it('are seen, changed, and revealed by who is granted that, and by nobody because they are there', async () => {
@@ -171,16 +171,16 @@ describe('secrets', function () {
 
   it('tell of a reveal before it is sent, done or refused, with no value', async () => {
     await make();
-    const told: Record<string, unknown>[] = [];
-    const off = t.bus.on('registry.written', (event) => told.push({ ...event }));
+    const events: Record<string, unknown>[] = [];
+    const off = t.bus.on('registry.written', (event) => events.push({ ...event }));
     await api('POST /secrets/openai/reveal', {});
     await api('POST /secrets/openai/reveal', {}, t.tokens.ada);
     await api('PATCH /secrets/openai', { data: { KEY: 'canary-new' } });
     off();
     expect(
-      told.map(({ verb, name, actor, outcome }) => [verb, name, actor, outcome].join(' ')),
+      events.map(({ verb, name, actor, outcome }) => [verb, name, actor, outcome].join(' ')),
     ).to.deep.equal(['reveal openai root ok', 'reveal openai ada forbidden', 'edit openai root ok']);
-    expect(JSON.stringify(told)).to.not.match(/canary/);
+    expect(JSON.stringify(events)).to.not.match(/canary/);
   });
 
   it('refuse what is no value, what is too much, and keys that cannot be; nothing is written, and no value repeated', async () => {
@@ -220,31 +220,35 @@ describe('secrets', function () {
       'ftp://a.test',
       'https://u:p@a.test',
     ])
-      expect(await said('POST /secrets', { name: 'bad', allowedOrigins: [origin] }), origin).to.equal(
+      expect(await answerOf('POST /secrets', { name: 'bad', allowedOrigins: [origin] }), origin).to.equal(
         '400 invalid_request',
       );
     for (const name of ['Bad', 'b\0d', 'sécret', '../x'])
-      expect(await said('POST /secrets', { name, data: {} }), name).to.equal('400 invalid_request');
+      expect(await answerOf('POST /secrets', { name, data: {} }), name).to.equal('400 invalid_request');
     expect((await api('GET /secrets')).json.items).to.deep.equal([]);
   });
 
   it('leave a name to who had it, and to who rules; and of one that cannot be opened the others stand', async () => {
     await may(['create:secret', 'delete:secret']);
     await make();
-    expect(await said('DELETE /secrets/openai')).to.equal('204');
+    expect(await answerOf('DELETE /secrets/openai')).to.equal('204');
     expect(await asAda('POST /secrets', { name: 'openai', data: {} })).to.equal('409 name_retired');
     await make();
     await make({ KEY: 'good' }, 'good');
     await t.connection.db.raw(
       `update secret_versions set wrapped_dek = 'AAAA' where secret_id = (select id from secrets where name = 'openai')`,
     );
-    expect(await said('POST /secrets/openai/reveal', {})).to.equal('500 secret_undecryptable');
+    expect(await answerOf('POST /secrets/openai/reveal', {})).to.equal('500 secret_undecryptable');
     expect((await api('POST /secrets/openai/reveal', {})).json.error).to.match(/'openai' \(version 1\)/);
     expect(await valuesOf('good')).to.deep.equal({ KEY: 'good' });
     expect(
-      await said('PATCH /secrets/openai', { data: { KEY: { masked: true, bytes: 1, version: 1 }, B: 'x' } }),
+      await answerOf('PATCH /secrets/openai', {
+        data: { KEY: { masked: true, bytes: 1, version: 1 }, B: 'x' },
+      }),
     ).to.equal('500 secret_undecryptable');
-    expect(await said('PATCH /secrets/openai', { data: { KEY: 'anew' } }), 'it is mended so').to.equal('200');
+    expect(await answerOf('PATCH /secrets/openai', { data: { KEY: 'anew' } }), 'it is mended so').to.equal(
+      '200',
+    );
     expect(await valuesOf()).to.deep.equal({ KEY: 'anew' });
   });
 
@@ -277,7 +281,7 @@ describe('secrets', function () {
   it('of writers at once each makes a version of its own, and a reader never half of one', async () => {
     await make({ A: '0', B: '0' });
     const writes = Array.from({ length: 12 }, (_, n) =>
-      said('PATCH /secrets/openai', { data: { A: `${n + 1}`, B: `${n + 1}` } }),
+      answerOf('PATCH /secrets/openai', { data: { A: `${n + 1}`, B: `${n + 1}` } }),
     );
     const reads = Array.from({ length: 12 }, () => valuesOf());
     expect(new Set(await Promise.all(writes))).to.deep.equal(new Set(['200']));

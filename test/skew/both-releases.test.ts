@@ -90,10 +90,10 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
   };
 
   before(async function () {
-    const found = await olderRelease();
+    const olderHere = await olderRelease();
     // A shallow clone has no sources of it: what it wrote is in test/skew/written.test.ts.
-    if (!found) return this.skip();
-    older = found;
+    if (!olderHere) return this.skip();
+    older = olderHere;
     box = await sandbox({ migrates: false });
     registry = createRegistry(box.connection);
     backend = await startBackend();
@@ -135,7 +135,7 @@ describe('the release before and this one, over one Redis and one Postgres,', fu
     const resumed = await ask(other, `/api/v1/tasks/${id}/stream?after=${second}`);
     const rest = await resumed.text();
     expect(resumed.status, `${other.age} edge, after ${second}: ${rest}`).to.equal(200);
-    expect(saidIn(rest)).to.satisfy((said: string) => said !== '' && words.join('').endsWith(said));
+    expect(saidIn(rest)).to.satisfy((text: string) => text !== '' && words.join('').endsWith(text));
     expect(rest).to.contain('[DONE]');
   }
   async function whole(at: Edge): Promise<void> {

@@ -43,6 +43,6 @@ export type Edge = ReturnType<typeof createEdge>;
 
 /** What an edge's refusal says, for a sentence. */
 export function saying({ status, json }: Answer): string {
-  const said = typeof json === 'object' && json !== null && 'error' in json ? json.error : undefined;
-  return typeof said === 'string' ? `HTTP ${String(status)}: ${said}` : `HTTP ${String(status)}.`;
+  const error = typeof json === 'object' && json !== null && 'error' in json ? json.error : undefined;
+  return typeof error === 'string' ? `HTTP ${String(status)}: ${error}` : `HTTP ${String(status)}.`;
 }

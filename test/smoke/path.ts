@@ -68,8 +68,8 @@ async function checkRow({ edge, name }: Parts, status: 'active' | 'inactive'): P
     inactiveReason: status === 'active' ? null : 'publisher_gone',
     pool: { key: name, size: 1, activeCount },
   };
-  const found = Object.fromEntries(Object.keys(expected).map((key) => [key, at(answer.json, key)]));
-  mustBe(isDeepStrictEqual(found, expected), `it is ${show(found)}, not ${show(expected)}.`);
+  const values = Object.fromEntries(Object.keys(expected).map((key) => [key, at(answer.json, key)]));
+  mustBe(isDeepStrictEqual(values, expected), `it is ${show(values)}, not ${show(expected)}.`);
 }
 
 async function inferWhole({ edge, backend, name }: Parts): Promise<void> {

@@ -19,7 +19,7 @@ import { holderOf, takeLock } from '../../start/lock.mjs';
 interface Ran {
   code: number;
   /** What it printed, on either stream. */
-  said: string;
+  output: string;
 }
 
 /** A checkout with the real boot.mjs, one dependency (a folder), and a program to run. */
@@ -75,11 +75,11 @@ function boot(root: string, verb: string, nodeArgs: readonly string[] = []): Pro
     env: { ...process.env, MCPCTL_HOME: join(root, 'home') },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let said = '';
+  let output = '';
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => (said += text));
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
   }
-  return new Promise((done) => child.on('close', (code) => done({ code: code ?? -1, said })));
+  return new Promise((done) => child.on('close', (code) => done({ code: code ?? -1, output })));
 }
 
 describe('start/boot.mjs', function () {
@@ -92,23 +92,23 @@ describe('start/boot.mjs', function () {
 
   it('installs and builds once, then runs the real thing and passes its exit code on', async () => {
     const first = await boot(root, 'start');
-    expect(first.code, first.said).to.equal(7);
-    expect(first.said).to.match(/Packages are installed[^]*dist\/ is built[^]*it runs/);
+    expect(first.code, first.output).to.equal(7);
+    expect(first.output).to.match(/Packages are installed[^]*dist\/ is built[^]*it runs/);
     const second = await boot(root, 'start');
-    expect(second).to.deep.equal({ code: 7, said: 'it runs\n' });
+    expect(second).to.deep.equal({ code: 7, output: 'it runs\n' });
   });
 
   it('installs again when the lockfile has changed, and not when only its stamp is gone', async () => {
     await boot(root, 'build');
     rmSync(join(root, 'node_modules', '.mcpctl-installed'));
-    expect((await boot(root, 'build')).said).to.equal('');
+    expect((await boot(root, 'build')).output).to.equal('');
     const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, unknown>;
     };
     lock.packages['dep'] = { version: '1.0.1' };
     writeFileSync(join(root, 'dep', 'package.json'), JSON.stringify({ name: 'dep', version: '1.0.1' }));
     writeFileSync(join(root, 'package-lock.json'), JSON.stringify(lock));
-    expect((await boot(root, 'build')).said).to.include('Packages are installed');
+    expect((await boot(root, 'build')).output).to.include('Packages are installed');
   });
 
   it('does not take an install that failed for a whole one', async () => {
@@ -121,7 +121,7 @@ describe('start/boot.mjs', function () {
     writeFileSync(join(root, 'package.json'), '{ broken');
     const failed = await boot(root, 'build');
     expect(failed.code).to.equal(1);
-    expect(failed.said).to.include('npm ci failed');
+    expect(failed.output).to.include('npm ci failed');
     expect(existsSync(join(root, 'node_modules', '.mcpctl-installed'))).to.equal(false);
   });
 
@@ -132,7 +132,7 @@ describe('start/boot.mjs', function () {
     const mark = takeLock(join(root, '.boot', 'running', 'other'));
     const refused = await boot(root, 'build');
     expect(refused.code).to.equal(1);
-    expect(refused.said).to.include(`mcpctl (process ${process.pid}) runs from this folder`);
+    expect(refused.output).to.include(`mcpctl (process ${process.pid}) runs from this folder`);
     mark.release?.();
     expect((await boot(root, 'build')).code).to.equal(0);
   });
@@ -140,7 +140,7 @@ describe('start/boot.mjs', function () {
   it('lets two at the same time install and build one after the other', async () => {
     const [one, two] = await Promise.all([boot(root, 'start'), boot(root, 'start')]);
     expect([one.code, two.code]).to.deep.equal([7, 7]);
-    const both = one.said + two.said;
+    const both = one.output + two.output;
     expect(both.match(/Packages are installed/g)).to.have.length(1);
     expect(both.match(/dist\/ is built/g)).to.have.length(1);
     expect(both).to.include('installs or builds here; waiting for it');
@@ -153,7 +153,7 @@ describe('start/boot.mjs', function () {
     expect(existsSync(join(root, 'dist/core/queue/scripts/claim.lua'))).to.equal(true);
     rmSync(join(root, 'core/two.ts'));
     writeFileSync(join(root, 'core/one.ts'), 'export const one: number = 11;\n');
-    expect((await boot(root, 'build')).said).to.include('dist/ is built');
+    expect((await boot(root, 'build')).output).to.include('dist/ is built');
     expect(existsSync(join(root, 'dist/core/two.js'))).to.equal(false);
     expect(readFileSync(join(root, 'dist/core/one.js'), 'utf8')).to.include('11');
   });
@@ -163,7 +163,7 @@ describe('start/boot.mjs', function () {
     for (let round = 0; round < 2; round += 1) {
       const failed = await boot(root, 'start');
       expect(failed.code).to.equal(1);
-      expect(failed.said).to.include('core/one.ts');
+      expect(failed.output).to.include('core/one.ts');
     }
   });
 
@@ -186,14 +186,14 @@ describe('start/boot.mjs', function () {
   it('asks for a newer Node in one sentence', async () => {
     const old = join(root, 'old.cjs');
     writeFileSync(old, "Object.defineProperty(process, 'versions', { value: { node: '20.18.3' } });");
-    const { code, said } = await boot(root, 'start', ['--require', old]);
+    const { code, output } = await boot(root, 'start', ['--require', old]);
     expect(code).to.equal(1);
-    expect(said).to.match(/^mcpctl needs Node 20\.19 or newer; this is v\S+ See \S+\n$/);
+    expect(output).to.match(/^mcpctl needs Node 20\.19 or newer; this is v\S+ See \S+\n$/);
   });
 
   it('names its verbs when it does not know the one given', async () => {
-    const { code, said } = await boot(root, 'fly');
-    expect([code, said]).to.deep.equal([
+    const { code, output } = await boot(root, 'fly');
+    expect([code, output]).to.deep.equal([
       2,
       'Say one of: start, test, check, build, smoke, bench, hostile, fuzz, chaos.\n',
     ]);

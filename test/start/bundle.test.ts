@@ -114,8 +114,8 @@ describe('what is left out of the bundles', function () {
   it('is not what the way to the edge needs, through a proxy or without', async () => {
     for (const text of ['HTTP/1.1 407 No\r\n\r\n', 'HTTP/1.1 502 No\r\n\r\n']) {
       answer = text;
-      const told = await Promise.all([bundled, whole].map((made) => toEdge(made, origin)));
-      expect(told[0]).to.deep.equal(told[1]);
+      const answers = await Promise.all([bundled, whole].map((made) => toEdge(made, origin)));
+      expect(answers[0]).to.deep.equal(answers[1]);
     }
     for (const { openNetwork } of [bundled, whole])
       expect(() => openNetwork({ httpProxy: 'socks5://127.0.0.1:1' })).to.throw('must be like http://');
@@ -132,10 +132,10 @@ describe('what is left out of the bundles', function () {
         body: { a: 1 },
         maxWaitSeconds: 5,
       } as const;
-      const told = await Promise.all(
+      const answers = await Promise.all(
         [bundled, whole].map(({ callHttp }) => callHttp(wake, AbortSignal.timeout(5_000))),
       );
-      expect(told[0]).to.equal(told[1]);
+      expect(answers[0]).to.equal(answers[1]);
     }
   });
 });

@@ -88,8 +88,8 @@ describe('the search for backends', () => {
     const started = await Promise.all(starting);
     servers.push(...started);
     const ports = started.map((server) => (server.address() as AddressInfo).port);
-    const found = await discoverBackends({ ports });
-    return found.map(({ url, ...rest }) => ({ ...rest, at: ports.indexOf(Number(new URL(url).port)) }));
+    const discovered = await discoverBackends({ ports });
+    return discovered.map(({ url, ...rest }) => ({ ...rest, at: ports.indexOf(Number(new URL(url).port)) }));
   };
   afterEach(() => {
     for (const server of servers.splice(0)) server.close().closeAllConnections();
@@ -134,13 +134,15 @@ describe('the search for backends', () => {
       startKnown.llamaCpp({ slots: 1, context: 2048 }),
     ];
     const backends = await Promise.all(starting);
-    const found = await discoverBackends({ ports: backends.map(({ url }) => Number(new URL(url).port)) });
+    const discovered = await discoverBackends({
+      ports: backends.map(({ url }) => Number(new URL(url).port)),
+    });
     const types = ['lmstudio', 'ollama', 'vllm', 'llamacpp', 'llamacpp'] as const;
-    expect(found.map(({ type, url }) => [type, url])).to.deep.equal(
+    expect(discovered.map(({ type, url }) => [type, url])).to.deep.equal(
       types.map((type, n) => [type, backends[n]?.url]),
     );
-    expect(found.at(-1)?.models[0]).to.include({ contextLength: 2048 });
-    for (const { type, url, model } of suggestProviders(found, 'h')) {
+    expect(discovered.at(-1)?.models[0]).to.include({ contextLength: 2048 });
+    for (const { type, url, model } of suggestProviders(discovered, 'h')) {
       const provider = providerTypes[type].create({ name: 'x', url });
       const signal = new AbortController().signal;
       expect(await provider.isAvailable(signal), type).to.equal(true);
@@ -159,13 +161,13 @@ describe('the search for backends', () => {
   it('takes anything else with a list of models for OpenAI-compatible', async () => {
     const plain = fake({ '/v1/models': list({ id: 'mlx/x', context_length: 2048 }) });
     const docker = fake({ '/engines/v1/models': list({ id: 'ai/smollm2' }) });
-    const found = await find(plain, docker);
-    expect(found).to.deep.include({
+    const discovered = await find(plain, docker);
+    expect(discovered).to.deep.include({
       type: 'openai',
       at: 0,
       models: [{ id: 'mlx/x', contextLength: 2048, chat: true }],
     });
-    expect(found[1]).to.deep.include({ type: 'openai', at: 1 });
+    expect(discovered[1]).to.deep.include({ type: 'openai', at: 1 });
   });
 
   it('knows a llama.cpp that still loads', async () => {
@@ -196,9 +198,9 @@ describe('the search for backends', () => {
     servers.push(server);
     const { port } = server.address() as AddressInfo;
     for (const host of [`127.0.0.1:${port}`, `http://localhost:${port}/`, `0.0.0.0:${port}`, `:${port}`]) {
-      const found = await discoverBackends({ ollamaHost: host, ports: [] });
+      const discovered = await discoverBackends({ ollamaHost: host, ports: [] });
       expect(
-        found.map((backend) => backend.url),
+        discovered.map((backend) => backend.url),
         host,
       ).to.deep.equal([`http://127.0.0.1:${port}`]);
     }
@@ -209,12 +211,12 @@ describe('the search for backends', () => {
 });
 
 describe('the suggested providers', () => {
-  const found = (...ids: string[]) => [
+  const backendWith = (...ids: string[]) => [
     { type: 'lmstudio' as const, url: 'http://127.0.0.1:1', models: ids.map((id) => ({ id, chat: true })) },
   ];
 
   it('are named for the model and the host, in the pool of the model', () => {
-    expect(suggestProviders(found('Qwen/Qwen3-8B'), 'Anna-MacBook.local')).to.deep.equal([
+    expect(suggestProviders(backendWith('Qwen/Qwen3-8B'), 'Anna-MacBook.local')).to.deep.equal([
       {
         name: 'qwen3-8b-anna-macbook',
         type: 'lmstudio',
@@ -224,7 +226,7 @@ describe('the suggested providers', () => {
         publish: true,
       },
     ]);
-    const pools = suggestProviders(found('/models/x.Q4.gguf', 'llama3.2:latest', 'qwen3:30b'), 'h');
+    const pools = suggestProviders(backendWith('/models/x.Q4.gguf', 'llama3.2:latest', 'qwen3:30b'), 'h');
     expect(pools.map((provider) => provider.poolName)).to.deep.equal(['x.q4', 'llama3.2', 'qwen3-30b']);
   });
 
@@ -240,13 +242,13 @@ describe('the suggested providers', () => {
 
   it('always have names that may be published, each once', () => {
     const ids = ['_x_', '界', 'a'.repeat(90), 'a'.repeat(91), '-', '//', 'x', 'X', 'y/x'];
-    const suggested = suggestProviders(found(...ids), `${'h'.repeat(80)}.example`);
+    const suggested = suggestProviders(backendWith(...ids), `${'h'.repeat(80)}.example`);
     const names = suggested.map((provider) => provider.name);
     for (const { name, poolName } of suggested) {
       expect(nameSchema.safeParse(name).success, name).to.equal(true);
       expect(nameSchema.safeParse(poolName).success, poolName).to.equal(true);
     }
     expect(new Set(names).size).to.equal(ids.length);
-    expect(suggestProviders(found('x'), '???')[0]?.name).to.equal('x-host');
+    expect(suggestProviders(backendWith('x'), '???')[0]?.name).to.equal('x-host');
   });
 });

@@ -53,8 +53,8 @@ describe('the Redis and the Postgres of npm start', function () {
   const anotherThan = (pid: number, name: string): Promise<unknown> =>
     eventually(`another ${name}`, () => pidOf(name) !== 0 && pidOf(name) !== pid);
 
-  async function run(found: Found): Promise<Kept> {
-    const server = serverOf(found);
+  async function run(place: Found): Promise<Kept> {
+    const server = serverOf(place);
     const running = keepServer(server, { line: silent, say: silent, note: silent, clock });
     kept.push(running);
     await running.untilUp();
@@ -100,15 +100,15 @@ describe('the Redis and the Postgres of npm start', function () {
   }
 
   it('keeps Redis to itself: loopback, a password that no ps shows, nothing evicted, everything on disk', async () => {
-    const found = await redis();
-    await run(found);
-    const config = await inRedis(found.url, (client) =>
+    const place = await redis();
+    await run(place);
+    const config = await inRedis(place.url, (client) =>
       client.config('GET', 'maxmemory-policy', 'appendonly', 'appendfsync', 'bind', 'dir'),
     );
     const facts = JSON.stringify(config);
     for (const fact of ['noeviction', 'everysec', '127.0.0.1', join(home.data, 'redis')])
       expect(facts).to.include(fact);
-    const { port, password } = new URL(found.url);
+    const { port, password } = new URL(place.url);
     const refused = await probeRedis(`redis://127.0.0.1:${port}`);
     expect(refused)
       .to.deep.include({ kind: 'refused' })
@@ -140,14 +140,14 @@ describe('the Redis and the Postgres of npm start', function () {
   });
 
   it('keeps Postgres to itself: loopback with a password, and no socket', async () => {
-    const found = await postgres();
-    await run(found);
+    const place = await postgres();
+    await run(place);
     const facts = await query(
-      found.url,
+      place.url,
       "select current_setting('listen_addresses'), current_setting('unix_socket_directories'), current_database()",
     );
     expect(facts).to.deep.equal(['127.0.0.1', '', 'mcpctl']);
-    const wrong = found.url.replace(/:[^:@]+@/, ':wrong@');
+    const wrong = place.url.replace(/:[^:@]+@/, ':wrong@');
     expect(await query(wrong, 'select 1').catch(String)).to.include('password authentication failed');
     expect(statSync(join(home.data, 'postgres')).mode & 0o777).to.equal(0o700);
   });
@@ -173,23 +173,23 @@ describe('the Redis and the Postgres of npm start', function () {
   });
 
   it('is not kept from starting by the process id of a dead Postgres that lives on as something else', async () => {
-    const found = await postgres();
+    const place = await postgres();
     writeFileSync(
       join(home.data, 'postgres', 'postmaster.pid'),
       `${process.pid}\n${join(home.data, 'postgres')}\n`,
     );
-    await run(found);
-    expect(await query(found.url, 'select 1')).to.deep.equal([1]);
+    await run(place);
+    expect(await query(place.url, 'select 1')).to.deep.equal([1]);
   });
 
   it('says which Postgres made the data when it is not the one installed', async () => {
     await postgres();
     writeFileSync(join(home.data, 'postgres', 'PG_VERSION'), '11\n');
-    const said = await findPostgres({
+    const outcome = await findPostgres({
       ...{ home, url: undefined, path, say: silent, clock },
       npm: ['false'], // the embedded one is not fetched for a version that it does not have
     }).catch(String);
-    expect(said).to.match(
+    expect(outcome).to.match(
       /was made by Postgres 11, which is not installed here .*: install Postgres 11, or move/,
     );
   });
@@ -233,9 +233,9 @@ describe('the Redis and the Postgres of npm start', function () {
     return server;
   }
 
-  async function serverUp(found: Found): Promise<void> {
+  async function serverUp(place: Found): Promise<void> {
     const until = clock.elapsed() + 10_000;
-    while (!(await serverOf(found).isReady())) {
+    while (!(await serverOf(place).isReady())) {
       if (clock.elapsed() > until) throw new Error('it did not come back');
     }
   }

@@ -102,13 +102,13 @@ describe('the logs of npm start', () => {
   });
 
   it('go on without a disk that takes them, and say so once', () => {
-    const said: string[] = [];
-    const logs = openLogs({ complain: (sentence) => said.push(sentence) });
+    const complaints: string[] = [];
+    const logs = openLogs({ complain: (sentence) => complaints.push(sentence) });
     logs.into(join(folder, 'logs'));
     rmSync(join(folder, 'logs'), { recursive: true });
     logs.keep('web', 'one');
     logs.keep('web', 'two');
-    expect(said).to.have.length(1);
-    expect(said[0]).to.match(/^What the processes print is not kept in .*logs any more: ENOENT/);
+    expect(complaints).to.have.length(1);
+    expect(complaints[0]).to.match(/^What the processes print is not kept in .*logs any more: ENOENT/);
   });
 });

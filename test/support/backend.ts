@@ -161,11 +161,11 @@ export function sends(...pieces: (string | Uint8Array)[]): Script {
 
 function writer({ response, closeAfter }: Exchange, options: ChatOptions) {
   const eol = options.eol ?? '\n';
-  const held: Buffer[] = [];
+  const packets: Buffer[] = [];
   const put = async (text: string): Promise<void> => {
     if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream' });
     const bytes = Buffer.from(text);
-    if (options.packets === 'one') held.push(bytes);
+    if (options.packets === 'one') packets.push(bytes);
     else if (options.packets === undefined) await written(response, bytes);
     else {
       for (let at = 0; at < bytes.length; at += options.packets) {
@@ -178,7 +178,7 @@ function writer({ response, closeAfter }: Exchange, options: ChatOptions) {
     await put(`${comment}data: ${data}${eol}${eol}`);
   };
   write.end = async (): Promise<void> => {
-    if (held.length > 0) await written(response, Buffer.concat(held));
+    if (packets.length > 0) await written(response, Buffer.concat(packets));
     if (options.closesAfter !== false) closeAfter();
     response.end();
   };

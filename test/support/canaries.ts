@@ -36,15 +36,15 @@ export function createCanaries(): Canaries {
     },
     script(exchange) {
       const { json, headers, body } = exchange.request;
-      const said = word('answer');
-      canaries.answers.push(said);
-      const quoted = `${said}: ${body} with ${String(headers.authorization)} at ${String(headers.host)}`;
+      const canary = word('answer');
+      canaries.answers.push(canary);
+      const quoted = `${canary}: ${body} with ${String(headers.authorization)} at ${String(headers.host)}`;
       const error = { error: { message: quoted, type: 'quoting' } };
       switch (/canary-(\w+)-/.exec(JSON.stringify(json?.['messages']))?.[1] as Phase) {
         case 'well':
-          return chats([said, ' and well'])(exchange);
+          return chats([canary, ' and well'])(exchange);
         case 'paced':
-          return chats([said, ' more'], { paced: true })({ ...exchange, permit: onlyOnce() });
+          return chats([canary, ' more'], { paced: true })({ ...exchange, permit: onlyOnce() });
         case 'refused':
           return answers(400, error)(exchange);
         case 'failed':
@@ -52,7 +52,7 @@ export function createCanaries(): Canaries {
         case 'denied':
           return answers(401, error)(exchange);
         case 'crashed':
-          return chats([said, ' more'], { dieAfter: 1 })(exchange);
+          return chats([canary, ' more'], { dieAfter: 1 })(exchange);
         case 'garbled':
           return answers(200, quoted)(exchange);
         case 'hangs':

@@ -72,11 +72,11 @@ export async function startChromium(): Promise<Browser | undefined> {
 /** It says once, on stderr, where it listens. */
 function addressOf(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
-    const said: string[] = [];
-    child.once('exit', () => reject(new McpctlError('internal', `Chromium ended: ${said.join('\n')}`)));
+    const lines: string[] = [];
+    child.once('exit', () => reject(new McpctlError('internal', `Chromium ended: ${lines.join('\n')}`)));
     if (!child.stderr) return reject(new McpctlError('internal', 'Chromium has no stderr.'));
     createInterface({ input: child.stderr }).on('line', (line) => {
-      said.push(line);
+      lines.push(line);
       const address = /^DevTools listening on (ws:\S+)/.exec(line)?.[1];
       if (address !== undefined) resolve(address);
     });

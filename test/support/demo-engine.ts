@@ -59,10 +59,10 @@ export async function startDemoEngine(options: EngineOptions = {}): Promise<Demo
 
 async function isUp(url: string, network: EngineOptions['network']): Promise<boolean> {
   if (!network) return (await fetch(url).catch(() => undefined))?.ok === true;
-  const said = await network.evaluate(
+  const printed = await network.evaluate(
     `console.log((await fetch('${url}').catch(() => undefined))?.ok === true)`,
   );
-  return said === 'true';
+  return printed === 'true';
 }
 
 async function installed(): Promise<string | undefined> {

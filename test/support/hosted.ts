@@ -43,20 +43,20 @@ export async function everythingStored({
     `select table_name as name from information_schema.tables where table_schema = ?`,
     [schema],
   );
-  const said: string[] = [];
+  const texts: string[] = [];
   for (const { name } of tables) {
     const { rows } = await connection.db.raw<{ rows: { line: unknown }[] }>(
       `select row_to_json(t) as line from ?? t`,
       [name],
     );
-    said.push(...rows.map(({ line }) => `${name} ${JSON.stringify(line)}`));
+    texts.push(...rows.map(({ line }) => `${name} ${JSON.stringify(line)}`));
   }
   const redis = new Redis(redisUrl);
   try {
     for (let cursor = '0'; ;) {
       const [next, keys] = await redis.scan(cursor, 'MATCH', `${namespace}:*`, 'COUNT', 1000);
-      for (const key of keys) said.push(`${key} ${JSON.stringify(await held(redis, key))}`);
-      if (next === '0') return said.join('\n');
+      for (const key of keys) texts.push(`${key} ${JSON.stringify(await valueOf(redis, key))}`);
+      if (next === '0') return texts.join('\n');
       cursor = next;
     }
   } finally {
@@ -64,7 +64,7 @@ export async function everythingStored({
   }
 }
 
-async function held(redis: Redis, key: string): Promise<unknown> {
+async function valueOf(redis: Redis, key: string): Promise<unknown> {
   const type = await redis.type(key);
   if (type === 'string') return await redis.get(key);
   if (type === 'hash') return await redis.hgetall(key);

@@ -69,7 +69,7 @@ export async function startHouse(t: System, names: readonly string[]): Promise<H
     async taker(withinMs) {
       const taken = await until(
         async () => members.find((member) => posts(member.backend) > (seen.get(member) ?? 0)),
-        (found) => found !== undefined,
+        (member) => member !== undefined,
         withinMs,
       );
       look();

@@ -33,7 +33,7 @@ export function identityCalls(t: () => EdgeFixture) {
     return answer as Answer & { json: Body };
   };
   /** Status, and code of a refusal. */
-  const said = async (call: string, body?: unknown, token?: string): Promise<string> => {
+  const answerOf = async (call: string, body?: unknown, token?: string): Promise<string> => {
     const { status, json } = await api(call, body, token);
     return [status, ...(status >= 400 ? [json.code] : [])].join(' ');
   };
@@ -46,8 +46,8 @@ export function identityCalls(t: () => EdgeFixture) {
       ...(poolName && { poolName }),
     });
   const rbac = (name: string, document: object, token?: string) =>
-    said('POST /rbac', { name, ...document }, token);
+    answerOf('POST /rbac', { name, ...document }, token);
   /** What a user without `everyone` is left with is what names them. */
-  const narrow = () => said('DELETE /rbac/everyone');
-  return { api, said, llm, rbac, narrow };
+  const narrow = () => answerOf('DELETE /rbac/everyone');
+  return { api, said: answerOf, llm, rbac, narrow };
 }

@@ -104,8 +104,8 @@ function sleepersOf(
 function startersOf(): (file: string) => boolean {
   const answers = new Map<string, boolean>();
   const starts = (file: string): boolean => {
-    const known = answers.get(file);
-    if (known !== undefined) return known;
+    const answered = answers.get(file);
+    if (answered !== undefined) return answered;
     answers.set(file, false); // while we look: a circle starts nothing by itself
     const text = readFileSync(file, 'utf8');
     const imported = [...text.matchAll(relativeImport)].map(([, path = '']) => join(dirname(file), path));

@@ -9,8 +9,8 @@ export async function loseRedis(at: { redisUrl: string; namespace: string }): Pr
   });
   await redis.connect();
   try {
-    for await (const found of redis.scanStream({ match: `${at.namespace}:*`, count: 1_000 })) {
-      const keys = found as string[];
+    for await (const page of redis.scanStream({ match: `${at.namespace}:*`, count: 1_000 })) {
+      const keys = page as string[];
       if (keys.length > 0) await redis.del(...keys);
     }
   } finally {

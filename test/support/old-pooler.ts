@@ -19,13 +19,13 @@ export async function startOldPooler(databaseUrl: string): Promise<OldServer> {
   await real.connect();
   const { stream: server } = Reflect.get(real, 'connection');
   server.removeAllListeners('data');
-  const waiting: { client: Socket; said: Buffer }[] = [];
+  const waiting: { client: Socket; bytes: Buffer }[] = [];
   let has: Socket | undefined;
   const next = (): void => {
     const turn = has ? undefined : waiting.shift();
     if (!turn) return;
     has = turn.client;
-    server.write(turn.said);
+    server.write(turn.bytes);
   };
   const isIdle = readyReader();
   server.on('data', (bytes: Buffer) => {
@@ -37,12 +37,12 @@ export async function startOldPooler(databaseUrl: string): Promise<OldServer> {
   const front = createServer((client) => {
     sockets.keep(client);
     let greeted = false;
-    client.on('data', (said: Buffer) => {
-      if (!greeted && said.readInt32BE(4) === SSL_REQUEST) return void client.write('N');
+    client.on('data', (packet: Buffer) => {
+      if (!greeted && packet.readInt32BE(4) === SSL_REQUEST) return void client.write('N');
       if (!greeted) return void (greeted = client.write(WELCOME));
-      if (said[0] === TERMINATE) return void client.end();
-      if (has === client) return void server.write(said);
-      waiting.push({ client, said });
+      if (packet[0] === TERMINATE) return void client.end();
+      if (has === client) return void server.write(packet);
+      waiting.push({ client, bytes: packet });
       next();
     });
   });
@@ -58,14 +58,14 @@ export async function startOldPooler(databaseUrl: string): Promise<OldServer> {
 
 /** Whether what came so far ends with the server being idle. */
 function readyReader(): (bytes: Buffer) => boolean {
-  let held = Buffer.alloc(0);
+  let buffered = Buffer.alloc(0);
   return (bytes) => {
-    held = Buffer.concat([held, bytes]);
+    buffered = Buffer.concat([buffered, bytes]);
     let idle = false;
-    while (held.length >= 5 && held.length >= 1 + held.readInt32BE(1)) {
-      idle = held[0] === READY && held[5] === IDLE;
-      held = held.subarray(1 + held.readInt32BE(1));
+    while (buffered.length >= 5 && buffered.length >= 1 + buffered.readInt32BE(1)) {
+      idle = buffered[0] === READY && buffered[5] === IDLE;
+      buffered = buffered.subarray(1 + buffered.readInt32BE(1));
     }
-    return idle && held.length === 0;
+    return idle && buffered.length === 0;
   };
 }

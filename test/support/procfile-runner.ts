@@ -37,19 +37,19 @@ export function runProcfile(types: readonly string[], env: Readonly<Record<strin
     stream.on('data', (bytes: Buffer) => (text += bytes.toString()));
   const output = (): string => text.replace(/\x1b\[[\d;]*m/g, '');
   const lines = (name: string): Record<string, unknown>[] => {
-    const found: Record<string, unknown>[] = [];
+    const begunLines: Record<string, unknown>[] = [];
     let begun = '';
     // The runner breaks a line of more than 500 characters into several.
     for (const [, part = ''] of output().matchAll(new RegExp(`${name}\\.1 +\\| {2}(.*)$`, 'gm'))) {
       begun = part.startsWith('{"') ? part : begun + part.replace(/^> {2}/, '');
       try {
-        found.push(JSON.parse(begun) as Record<string, unknown>);
+        begunLines.push(JSON.parse(begun) as Record<string, unknown>);
       } catch {
         continue; // not all of it is here
       }
       begun = '';
     }
-    return found;
+    return begunLines;
   };
   const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   const signal = (name: NodeJS.Signals): void =>

@@ -36,7 +36,7 @@ export interface AnswerStream {
   line(line: object): Promise<boolean>;
   end(): void;
   /** What the edge answered, also in the middle; status 0 when it only closed. */
-  told: Promise<Told>;
+  answered: Promise<Told>;
 }
 
 export function rawWorker(url: string, token: string): RawWorker {
@@ -124,7 +124,7 @@ function controlOf(sent: ClientRequest, res: IncomingMessage): ControlStream {
 
 function answerOf(sent: ClientRequest): AnswerStream {
   let open = true;
-  const told = new Promise<Told>((resolve) => {
+  const answered = new Promise<Told>((resolve) => {
     const over = (answer: Told): void => {
       open = false;
       resolve(answer);
@@ -141,10 +141,10 @@ function answerOf(sent: ClientRequest): AnswerStream {
   const write: AnswerStream['write'] = async (text) => {
     if (!open || sent.destroyed) return false;
     if (sent.write(text)) return true;
-    await Promise.race([once(sent, 'drain'), told]).catch(() => undefined);
+    await Promise.race([once(sent, 'drain'), answered]).catch(() => undefined);
     return open && !sent.destroyed;
   };
-  return { write, line: (line) => write(`${JSON.stringify(line)}\n`), end: () => void sent.end(), told };
+  return { write, line: (line) => write(`${JSON.stringify(line)}\n`), end: () => void sent.end(), answered };
 }
 
 function jsonOf(text: string): Told['json'] {

@@ -150,9 +150,9 @@ export function threadRules(): Record<
     reaches(role, where) && (isOwner(role) || isAdmin(role)) ? 'ok' : 404;
   // What was said is its owner's alone.
   const readBy = (role: Role, where: Where): Verdict => (reaches(role, where) && isOwner(role) ? 'ok' : 404);
-  const said = { body: () => ({ message: 'hi' }), headers: () => ({ prefer: 'respond-async' }) };
+  const turn = { body: () => ({ message: 'hi' }), headers: () => ({ prefer: 'respond-async' }) };
   return {
-    'POST /agents/{name}/chat': { of: (role, where) => (reaches(role, where) ? 'ok' : 404), ...said },
+    'POST /agents/{name}/chat': { of: (role, where) => (reaches(role, where) ? 'ok' : 404), ...turn },
     'GET /agents/{name}/threads': { of: () => 'ok' },
     // As every agent, it is shown to nobody who is bound to pools.
     'POST /agents/{name}/threads': { of: (role) => (isBound(role) ? 404 : 'ok'), body: () => ({}) },
@@ -162,9 +162,9 @@ export function threadRules(): Record<
     'PATCH /threads/{id}': { of: readBy, body: () => ({ pinned: true }) },
     'POST /threads/{id}/fork': { of: readBy, body: () => ({ atTurn: 0 }) },
     'GET /threads/{id}/export': { of: readBy },
-    'POST /threads/{id}/turns/{n}/retry': { of: readBy, headers: said.headers },
+    'POST /threads/{id}/turns/{n}/retry': { of: readBy, headers: turn.headers },
     'GET /threads/{id}/messages': { of: readBy },
-    'POST /threads/{id}/turns': { of: readBy, ...said },
+    'POST /threads/{id}/turns': { of: readBy, ...turn },
     'GET /threads/{id}/turns/{n}': { of: readBy },
     'DELETE /threads/{id}/turns/{n}': { of: readBy },
   };

@@ -16,7 +16,7 @@ export interface TestServices {
 }
 
 const quiet = (): void => undefined;
-const same = (found: Found): Found => found;
+const same = (place: Found): Found => place;
 
 /**
  * A Postgres that writes and does not wait for the disk: what was committed outlives a kill of it, and a loss of power

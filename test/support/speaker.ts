@@ -17,7 +17,7 @@ export interface Speaker {
 }
 
 /** Deltas of a text, cut after every character that is said. */
-export const texts = (...said: string[]): object[] => said.map((content) => ({ content }));
+export const texts = (...contents: string[]): object[] => contents.map((content) => ({ content }));
 
 /** Claims a task as soon as it is enqueued. */
 export async function speakFor(t: EdgeFixture, row: Pick<TaskRow, 'id' | 'poolName'>): Promise<Speaker> {
@@ -25,7 +25,7 @@ export async function speakFor(t: EdgeFixture, row: Pick<TaskRow, 'id' | 'poolNa
   const ref = { taskId: row.id, poolKey: row.poolName };
   const fence = await until(
     async () => (await readFences(redis, keys, [ref]))[0],
-    (found) => found?.job !== undefined && found.job !== '',
+    (fence) => fence?.job !== undefined && fence.job !== '',
   );
   const claimId = randomUUID();
   const by = { claimId, session: '00000000-0000-4000-8000-00000000000a', boot: 'b', llmId: 'l' };

@@ -32,8 +32,8 @@ export async function eventually<T>(
 ): Promise<T> {
   const until = systemClock.elapsed() + ms;
   for (;;) {
-    const found = look();
-    if (found !== undefined && found !== false) return found;
+    const seen = look();
+    if (seen !== undefined && seen !== false) return seen;
     if (systemClock.elapsed() > until) {
       throw new Error(`not within ${ms} ms: ${typeof what === 'string' ? what : what()}`);
     }

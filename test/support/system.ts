@@ -175,10 +175,10 @@ export async function startSystem(env: Env = {}, only: PerProcess = {}): Promise
     const { transport = usual, url: mcpdUrl = url, through = [] } = options;
     const home = options.home ?? (await newHome());
     await writeHome(home, { mcpdUrl, offers, mcpServers: options.mcpServers });
-    const known = Object.entries(shared).filter(
+    const entries = Object.entries(shared).filter(
       ([name]) => transport === 'redis' || !notOfWorkers.includes(name),
     );
-    const env = { ...Object.fromEntries(known), MCPCTL_HOME: home, ...options.env };
+    const env = { ...Object.fromEntries(entries), MCPCTL_HOME: home, ...options.env };
     const worker = keep(startProcess(programOf('worker'), { args: ['run'], env, through }));
     workers.add(worker);
     await worker.event('service.ready');

@@ -27,8 +27,8 @@ async function withRedis<T>(at: Place, work: (redis: Redis) => Promise<T>): Prom
 export function remember(at: Place): Promise<Moment> {
   return withRedis(at, async (redis) => {
     const kept: { key: string; value: Buffer; ttlMs: number }[] = [];
-    for await (const found of redis.scanStream({ match: `${at.namespace}:*`, count: 1_000 })) {
-      for (const key of new Set(found as string[])) {
+    for await (const page of redis.scanStream({ match: `${at.namespace}:*`, count: 1_000 })) {
+      for (const key of new Set(page as string[])) {
         const [value, ttlMs] = await Promise.all([redis.dumpBuffer(key), redis.pttl(key)]);
         if (value !== null) kept.push({ key, value, ttlMs: Math.max(0, ttlMs) });
       }

@@ -38,7 +38,7 @@ export interface Wire {
   /** From now on everything works again, but for what `blackhole` took. */
   mend(): void;
   /** What the faults so far did, as proof that they struck. */
-  struck(): { resets: number; swallowed: number; held: number };
+  struck(): { resets: number; swallowed: number; heldBytes: number };
   /** Connections that work now. */
   connections(): number;
   /** Their ports as the server sees them, e.g. `client_port` in pg_stat_activity. */
@@ -61,7 +61,7 @@ export async function wireTo(target: { host: string; port: number }): Promise<Wi
   let latencyMs = 0;
   let sliceBytes = 0;
   let rate = 0;
-  const struck = { resets: 0, swallowed: 0, held: 0 };
+  const struck = { resets: 0, swallowed: 0, heldBytes: 0 };
   const links = new Set<Link>();
   const sockets = new Set<Socket>();
 
@@ -174,7 +174,7 @@ export async function wireTo(target: { host: string; port: number }): Promise<Wi
     hold() {
       mode = 'held';
       for (const { near, far } of links) {
-        struck.held += 1;
+        struck.heldBytes += 1;
         near.pause();
         far?.pause();
       }

@@ -98,7 +98,7 @@ describe('connections that are black for ever', function () {
     expect(await nextText(events)).to.equal('three');
     expect(await nextText(events)).to.equal(undefined);
     expect(posts()).to.equal(asked);
-    expect(worker.redis.struck().held).to.be.above(0);
+    expect(worker.redis.struck().heldBytes).to.be.above(0);
   });
 
   it('between edge and Postgres: one wait finds out for the whole pool of connections', async function () {

@@ -121,7 +121,7 @@ describe('a hostile worker', function () {
     (worker: RawWorker, headers: Record<string, string>, text: string) => async (): Promise<Told> => {
       const answer = worker.answer(held.taskId, headers);
       await answer.write(text);
-      const told = await Promise.race([answer.told, pause(10_000).then(() => null)]);
+      const told = await Promise.race([answer.answered, pause(10_000).then(() => null)]);
       answer.end();
       return told ?? { status: -1, json: undefined };
     };
@@ -255,13 +255,13 @@ describe('a hostile worker', function () {
     const other = ada.answer(held.taskId, as);
     await other.line({ seq: 1, data: event('again') });
     await other.line({ seq: 7, data: event('gap') });
-    expect((await other.told).status).to.equal(400);
+    expect((await other.answered).status).to.equal(400);
     await held.answer.line({ seq: 2, data: event('two', 'stop') });
     await held.answer.line({ end: { finishReason: 'stop' } });
     held.answer.end();
     held.stop();
     expect(await nextText(events)).to.equal('two');
-    expect((await held.answer.told).json).to.deep.equal({ outcome: 'ended' });
+    expect((await held.answer.answered).json).to.deep.equal({ outcome: 'ended' });
     // After its end nothing is added, whatever is answered.
     await until(
       () => t.task(held.taskId),
@@ -298,7 +298,7 @@ describe('a hostile worker', function () {
     const begun = one.answer.write('{"seq":1,"data":"');
     for (await begun; sent < 1_000 && (await one.answer.write(MEGABYTE)); sent++)
       most = Math.max(most, rssMb());
-    const told = await one.answer.told;
+    const told = await one.answer.answered;
     expect(told.status).to.be.oneOf([413, 0]); // the answer, or, when it was lost behind what we sent, the close
     expect(sent).to.be.lessThan(200);
     expect(most - before).to.be.lessThan(100);
@@ -309,7 +309,7 @@ describe('a hostile worker', function () {
     await again.line({ seq: 1, data: event('whole', 'stop') });
     await again.line({ end: { finishReason: 'stop' } });
     again.end();
-    expect((await again.told).status).to.equal(200);
+    expect((await again.answered).status).to.equal(200);
     expect(await (await one.caller).text()).to.include('whole');
   });
 
@@ -345,7 +345,7 @@ describe('a hostile worker', function () {
     await one.answer.line({ seq: 1, data: event('y', 'stop') });
     await one.answer.line({ end: { finishReason: 'stop' } });
     one.answer.end();
-    expect((await one.answer.told).status).to.equal(200);
+    expect((await one.answer.answered).status).to.equal(200);
     expect(await (await one.caller).text()).to.include('"y"');
   });
 });

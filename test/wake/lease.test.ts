@@ -68,11 +68,11 @@ describe('the lease of a wake', () => {
 
   it('is held while the wake runs, longer than it lives, and free afterwards', async () => {
     let finish: (result: WakeResult) => void = () => undefined;
-    const held = holding('a', () => new Promise((resolve) => (finish = resolve)));
+    const holder = holding('a', () => new Promise((resolve) => (finish = resolve)));
     await pause(6_000);
     expect(await holding('b', () => Promise.resolve(worked))).to.equal(null);
     finish(worked);
-    expect(await held).to.equal(worked);
+    expect(await holder).to.equal(worked);
     expect(await read()).to.deep.equal({ waking: null, failed: null });
   });
 

@@ -105,8 +105,8 @@ describe('the wake runner', function () {
       calls.push(sleepy.calls.length);
     }
     expect(calls).to.deep.equal([1, 2, 2, 2, 3, 3, 4, 4, 5]);
-    const said = await runner.wake('desk');
-    expect(said)
+    const woken = await runner.wake('desk');
+    expect(woken)
       .to.have.property('message')
       .that.matches(/tried again in 80 s/);
   });
@@ -124,13 +124,13 @@ describe('the wake runner', function () {
   });
 
   it('says why a call did not work, without address, header or answer', async () => {
-    const said = [];
+    const whys = [];
     for (const status of [500, 302]) {
       sleepy.status = status;
-      said.push(await why(sleepy.http({ headers: { authorization: 'sk-secret' } })));
+      whys.push(await why(sleepy.http({ headers: { authorization: 'sk-secret' } })));
     }
-    said.push(await why({ type: 'http', url: 'http://127.0.0.1:9/?key=sk-secret' }));
-    expect(said).to.deep.equal([
+    whys.push(await why({ type: 'http', url: 'http://127.0.0.1:9/?key=sk-secret' }));
+    expect(whys).to.deep.equal([
       'The wake call was answered with HTTP 500.',
       'The wake call was answered with HTTP 302; redirects are not followed.',
       'The wake call failed (ECONNREFUSED).',
@@ -183,13 +183,13 @@ describe('the wake runner', function () {
   });
 
   it('gives a command the end of what it printed, and nothing that moves a cursor', async () => {
-    const said = await why(
+    const sentence = await why(
       sh('head -c 3000000 /dev/zero | tr "\\0" x; printf "\\033[31mno\\a power\\n" >&2; exit 7'),
     );
-    expect(said)
+    expect(sentence)
       .to.match(/^….*no power$/)
       .and.not.match(/\p{Cc}/u);
-    expect(said.length).to.be.at.most(500);
+    expect(sentence.length).to.be.at.most(500);
     expect(await why(sh('echo off >&2; exit 7'))).to.equal('The wake command ended with code 7: off');
     expect(await why(sh('kill -9 $$'))).to.equal('The wake command was ended by SIGKILL.');
     expect(await why({ type: 'command', command: 'no-such-program' })).to.equal(

@@ -11,14 +11,14 @@ describe('a worker that is busy with something large', () => {
   /** @returns how far ahead it had said that it lives when its backend was asked. */
   const aheadFor = async (bytes: number): Promise<(number | undefined)[]> => {
     const bus = createBus(log);
-    const said: (number | undefined)[] = [];
+    const beats: (number | undefined)[] = [];
     let whenAsked: (number | undefined)[] = [];
     const isAvailable = (): Promise<boolean> => Promise.resolve(true);
     const gate = new Gate({ llm: 'desk', isAvailable, bus, clock });
     const member: Member = {
       ...{ llmId: 'l', name: 'desk', poolKey: 'p', model: 'm', stallMs: 1_000, isAvailable },
       forward: () => {
-        whenAsked = [...said];
+        whenAsked = [...beats];
         return (async function* () {
           yield await Promise.resolve({ kind: 'end' as const, status: 200, body: '{}' });
         })();
@@ -29,7 +29,7 @@ describe('a worker that is busy with something large', () => {
       head: { operation: 'chat', streaming: false, headers: {}, llmName: 'desk', runMs: 60_000 },
       port: {
         count: 0,
-        beat: (aheadMs) => Promise.resolve(said.push(aheadMs) > 0),
+        beat: (aheadMs) => Promise.resolve(beats.push(aheadMs) > 0),
         emit: () => Promise.resolve(),
         deliver: () => Promise.resolve(true),
         end: () => Promise.resolve(true),

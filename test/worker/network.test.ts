@@ -46,8 +46,8 @@ describe('the way to the edge through a company’s network', () => {
   });
 
   it('does not trust an unknown certificate, and says which setting mends that', async () => {
-    const said = await call('https://edge.example', { httpsProxy: proxy.url });
-    expect(said)
+    const answer = await call('https://edge.example', { httpsProxy: proxy.url });
+    expect(answer)
       .to.match(/certificate .* not trusted/)
       .and.include('MCPCTL_CA_FILE');
   });
@@ -71,18 +71,18 @@ describe('the way to the edge through a company’s network', () => {
     expect(await call('https://elsewhere.example', { httpsProxy: proxy.url }))
       .to.match(/The proxy at .* answered HTTP 403/)
       .and.include('NO_PROXY');
-    const said = await call('https://edge.example', { httpsProxy: 'http://ada:hunter2@127.0.0.1:9' });
-    expect(said)
+    const answer = await call('https://edge.example', { httpsProxy: 'http://ada:hunter2@127.0.0.1:9' });
+    expect(answer)
       .to.match(/through the proxy at 127\.0\.0\.1:9/)
       .and.include('HTTPS_PROXY');
-    expect(said).not.to.include('hunter2');
-    expect(said).not.to.include('ada');
+    expect(answer).not.to.include('hunter2');
+    expect(answer).not.to.include('ada');
   });
 
   it('sends the proxy’s user and password, and says so when they are missing', async () => {
     const asking = await askingProxy();
-    const said = await call('https://edge.example', { httpsProxy: asking.url });
-    expect(said)
+    const answer = await call('https://edge.example', { httpsProxy: asking.url });
+    expect(answer)
       .to.match(/wants a user and a password/)
       .and.include('HTTPS_PROXY');
     await call('https://edge.example', { httpsProxy: asking.url.replace('//', '//ada:p%40ss@') });

@@ -182,11 +182,11 @@ describe('a registrar at an edge of the first protocol', function () {
 
   it('says what it was refused for, and finds what is meant by it, whatever the shape', async () => {
     await writeFile(join(home, 'provider-session'), 'of-another-edge');
-    const said = 'must be a number';
+    const fault = 'must be a number';
     for (const body of [
-      { error: { message: `providerSessionId ${said}` } },
-      { detail: [{ loc: ['body', 'providerSessionId'], msg: said }] },
-      { message: [`providerSessionId ${said}`], statusCode: 400 },
+      { error: { message: `providerSessionId ${fault}` } },
+      { detail: [{ loc: ['body', 'providerSessionId'], msg: fault }] },
+      { message: [`providerSessionId ${fault}`], statusCode: 400 },
     ]) {
       edge.onPost = ({ body: sent }) =>
         sent['providerSessionId'] === undefined ? answer() : { status: 400, body };

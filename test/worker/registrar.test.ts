@@ -23,11 +23,11 @@ const provider = (name: string, available = true): LlmProvider => ({
 describe('the registrar', () => {
   let t: EdgeFixture;
   let home: string;
-  const said: string[] = [];
+  const lines: string[] = [];
   const log = {
-    info: (m: string) => said.push(m),
-    warn: (m: string) => said.push(m),
-    error: (m: string) => said.push(m),
+    info: (m: string) => lines.push(m),
+    warn: (m: string) => lines.push(m),
+    error: (m: string) => lines.push(m),
   };
   const open: VirtualLlmRegistrar[] = [];
   const make = (names: readonly string[], more: Partial<RegistrarOptions> = {}): VirtualLlmRegistrar => {
@@ -49,7 +49,7 @@ describe('the registrar', () => {
   });
   after(() => t.close());
   beforeEach(async () => {
-    said.length = 0;
+    lines.length = 0;
     home = await mkdtemp(join(tmpdir(), 'mcpctl-registrar-'));
   });
   afterEach(async () => {
@@ -63,7 +63,7 @@ describe('the registrar', () => {
   it('does nothing and says so when there is nothing to publish', async () => {
     const registrar = make([]);
     await registrar.start();
-    expect(said).to.deep.equal(['nothing to publish']);
+    expect(lines).to.deep.equal(['nothing to publish']);
     expect(registrar.getSessionId()).to.equal(null);
   });
 
@@ -93,7 +93,7 @@ describe('the registrar', () => {
     expect(registrar.getSessionId()).to.equal('sess-1');
     await registrar.start();
     expect(registrar.getSessionId()).to.match(/^[0-9a-f-]{36}$/);
-    expect(said.join()).to.include('of another edge; publishing as a new one');
+    expect(lines.join()).to.include('of another edge; publishing as a new one');
   });
 
   it('rejects with the status and what the edge said', async () => {
@@ -218,7 +218,7 @@ describe('the registrar', () => {
     expect(bob.getSessionId()).to.equal(ada.getSessionId());
     await bob.start();
     expect(bob.getSessionId()).not.to.equal(ada.getSessionId());
-    expect(said.join()).to.include('another user');
+    expect(lines.join()).to.include('another user');
   });
 
   it('publishes what has changed, and unpublishes what is no longer named', async () => {
@@ -256,11 +256,11 @@ describe('the registrar', () => {
     });
     await registrar.start();
     await until(
-      async () => said.join(),
+      async () => lines.join(),
       (text) => text.includes('warm could not be warmed up'),
     );
     expect(warmed).to.deep.equal(['warm']);
-    expect(said.join()).not.to.include('address');
+    expect(lines.join()).not.to.include('address');
   });
 
   it('stops serving when its token is revoked, says so once, and asks no more for now', async () => {
@@ -289,7 +289,9 @@ describe('the registrar', () => {
     expect(posts).to.equal(asked);
     expect(registrar.refusal).to.match(/^HTTP 401: /);
     expect(refusals).to.have.length(1);
-    expect(said.filter((line) => line.includes('serves nothing until it is let in again'))).to.have.length(1);
+    expect(lines.filter((line) => line.includes('serves nothing until it is let in again'))).to.have.length(
+      1,
+    );
     expect(await t.registry.llms.byName('mine')).to.include({ status: 'inactive', inactiveReason: 'denied' });
   });
 });

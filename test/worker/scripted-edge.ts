@@ -150,12 +150,12 @@ export async function scriptedEdge({ pingMs = 20_000 } = {}): Promise<ScriptedEd
     stream: (n) => nth(edge.streams, n),
     answer: (n) => nth(edge.answers, n),
     async posted(fits) {
-      const found = await until(
+      const posted = await until(
         async () => edge.posts.find(fits),
         (post) => post !== undefined,
         WITHIN_MS,
       );
-      return found as Post;
+      return posted as Post;
     },
     async close() {
       for (const socket of sockets) socket.destroy();

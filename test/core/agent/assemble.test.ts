@@ -15,7 +15,7 @@ function cutAt(whole: string, places: readonly number[]): string[] {
 
 describe('assemble', () => {
   it('gives back what was told, however it was torn, and as a whole answer has it', () => {
-    const said = fc.record({
+    const answers = fc.record({
       content: text,
       reasoning: fc.option(text),
       calls: fc.uniqueArray(call, { maxLength: 4, selector: ({ id }) => id }),
@@ -23,7 +23,7 @@ describe('assemble', () => {
       places: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 8 }),
       saysIndex: fc.boolean(),
     });
-    const property = fc.property(said, ({ content, reasoning, calls, field, places, saysIndex }) => {
+    const property = fc.property(answers, ({ content, reasoning, calls, field, places, saysIndex }) => {
       const thoughts = cutAt(reasoning ?? '', places).map((piece) => chunk({ [field]: piece }));
       const words = cutAt(content, places).map((piece) => chunk({ content: piece }));
       const tools = calls.flatMap(({ id, name, arguments: given }, index) =>

@@ -116,10 +116,10 @@ describe('what an agent makes of a chat', () => {
 
   it('is the same whatever the order of its prompts, has one system message, and once more changes nothing', () => {
     fc.assert(
-      fc.property(personas, calls, fc.integer({ min: 0, max: 5 }), (said, call, turn) => {
-        const defaultParams = JSON.stringify(said.defaultParams);
-        const one = persona({ ...said, defaultParams });
-        const turned = [...said.prompts.slice(turn), ...said.prompts.slice(0, turn)];
+      fc.property(personas, calls, fc.integer({ min: 0, max: 5 }), (drawn, call, turn) => {
+        const defaultParams = JSON.stringify(drawn.defaultParams);
+        const one = persona({ ...drawn, defaultParams });
+        const turned = [...drawn.prompts.slice(turn), ...drawn.prompts.slice(0, turn)];
         const { body, params: used } = composeChat(one, JSON.stringify(call));
         expect(composeChat({ ...one, prompts: turned }, JSON.stringify(call)).body).to.equal(body);
         expect(systemOf(body)).to.have.length.at.most(1);
@@ -135,14 +135,14 @@ describe('what an agent makes of a chat', () => {
 
   it('can be taken out again: what is left is what the caller said', () => {
     fc.assert(
-      fc.property(personas, calls, (said, call) => {
-        const one = persona({ ...said, defaultParams: JSON.stringify(said.defaultParams) });
+      fc.property(personas, calls, (drawn, call) => {
+        const one = persona({ ...drawn, defaultParams: JSON.stringify(drawn.defaultParams) });
         const none = persona({ defaultParams: one.defaultParams });
         const composed = composeChat(one, JSON.stringify(call));
         const own = JSON.parse(callersOwn(composed.body, composed)) as Record<string, unknown>;
         const bare = composeChat(none, JSON.stringify(call));
         fc.pre(
-          !bare.body.includes(JSON.stringify(said.systemPrompt).slice(1, -1)) || said.systemPrompt === '',
+          !bare.body.includes(JSON.stringify(drawn.systemPrompt).slice(1, -1)) || drawn.systemPrompt === '',
         );
         expect(own).to.deep.equal(JSON.parse(callersOwn(bare.body, bare)));
       }),

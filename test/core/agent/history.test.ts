@@ -42,9 +42,9 @@ describe('the history of a thread', () => {
         if (calls) open = calls.map((made) => made.id);
       }
       expect(open).to.deep.equal([]);
-      const said = (all: readonly { role: string }[]): number =>
+      const countOf = (all: readonly { role: string }[]): number =>
         all.filter(({ role }) => role !== 'tool').length;
-      expect(said(texts)).to.equal(said([...before, ...now]));
+      expect(countOf(texts)).to.equal(countOf([...before, ...now]));
     });
     fc.assert(property, { numRuns: 300 });
   });

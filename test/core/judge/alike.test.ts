@@ -21,7 +21,7 @@ const alike = fc
     ),
     fc.constantFrom('"},"finish_reason":"stop"}],"x":[{"y":{"z":"', '"},"finish_reason":"length'),
   )
-  .map((said) => chunk(`"content":"${said}"`));
+  .map((content) => chunk(`"content":"${content}"`));
 const other = fc.constantFrom(
   chunk('"role":"assistant","content":""'),
   chunk('"content":"x"', ',"usage":{"prompt_tokens":1,"completion_tokens":2}'),

@@ -31,7 +31,7 @@ const piece = fc.oneof(
   fc.constantFrom('hm', '😀').map((reasoning_content) => ({ reasoning_content })),
   fc
     .constantFrom('{"a"', '1}')
-    .map((said) => ({ tool_calls: [{ index: 0, function: { arguments: said } }] })),
+    .map((args) => ({ tool_calls: [{ index: 0, function: { arguments: args } }] })),
 );
 const reasons = fc.constantFrom('stop', 'length', 'tool_calls', 'end_turn', 'eos', 'content_filter');
 const cost = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
@@ -76,8 +76,8 @@ const completions: fc.Arbitrary<Stream> = fc
   .map(({ choices: all, turns: order, ending: ends }) => {
     const asked = all.length;
     const each = all.map(({ pieces, reason }, index) => {
-      const of = (is: Frame['is'], said: object): Frame =>
-        frame(is, { choices: [{ index, ...said }] }, index);
+      const of = (is: Frame['is'], choice: object): Frame =>
+        frame(is, { choices: [{ index, ...choice }] }, index);
       return [...pieces.map(() => of('part', { text: 'é' })), of('end', { text: '', finish_reason: reason })];
     });
     const judging = { operation: 'completions' as const, asked: () => asked, least: () => asked };
@@ -112,11 +112,11 @@ const messages: fc.Arbitrary<Stream> = fc.record({ blocks, turns }).map(({ block
 const responses: fc.Arbitrary<Stream> = fc
   .record({ parts: fc.nat(4), status: fc.constantFrom('completed', 'incomplete') })
   .map(({ parts, status }) => {
-    const response = (said: string): object => ({
+    const response = (status: string): object => ({
       object: 'response',
-      status: said,
+      status,
       output: [],
-      usage: said === 'in_progress' ? null : { input_tokens: 1, output_tokens: parts },
+      usage: status === 'in_progress' ? null : { input_tokens: 1, output_tokens: parts },
     });
     const frames = [
       frame('begin', { type: 'response.created', response: response('in_progress') }),
@@ -267,14 +267,16 @@ for (const [operation, stream] of Object.entries(streams))
           const twice = s.frames.toSpliced(to, 0, ...s.frames.slice(from, from + 1));
           const at = { size: 4_096, how: 'closed' as const };
           const plain = await seen(s.judging, textOf(s.frames), at);
-          const said = await seen(s.judging, textOf(twice) + more.join(''), at);
+          const twiceSeen = await seen(s.judging, textOf(twice) + more.join(''), at);
           if (s.asked > new Set(s.frames.map(({ choice: index }) => index)).size && more.length > 0) return;
           expect(plain.ended).to.not.equal(undefined);
-          expect(said.ended?.finishReason).to.equal(plain.ended?.finishReason);
+          expect(twiceSeen.ended?.finishReason).to.equal(plain.ended?.finishReason);
           const whole = judgeWhole(textOf(twice) + more.join(''), s.judging);
           expect(isFault(whole) ? whole.message : whole.finishReason).to.equal(plain.ended?.finishReason);
           // Whoever reads the last reason reads the right one.
-          expect(said.events.filter(reasonsIn).every((event) => plain.events.includes(event))).to.equal(true);
+          expect(twiceSeen.events.filter(reasonsIn).every((event) => plain.events.includes(event))).to.equal(
+            true,
+          );
         }),
         { numRuns: 100 },
       );

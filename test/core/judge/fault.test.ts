@@ -314,8 +314,8 @@ const cases: Case[] = [
 
 describe('an error of a backend', () => {
   const chosen = { params: ['top_k', 'stream_options'] };
-  for (const [what, status, said, blame, code] of cases) {
-    const body = typeof said === 'string' ? said : JSON.stringify(said);
+  for (const [what, status, error, blame, code] of cases) {
+    const body = typeof error === 'string' ? error : JSON.stringify(error);
     it(`is held against who chose what was wrong: ${what}`, () => {
       const fault = faultOfRefusal({ status, body }, chosen);
       expect(fault).to.include({ blame, code, retryable: blame !== 'caller' });
@@ -323,10 +323,10 @@ describe('an error of a backend', () => {
     });
 
     // With a number in it or a type that has one, it means the same within an answer that began with 200.
-    const named = JSON.stringify(said).includes(`${status}`) || /"type":"(invalid|overloaded)/.test(body);
-    if (typeof said !== 'object' || !named) continue;
+    const named = JSON.stringify(error).includes(`${status}`) || /"type":"(invalid|overloaded)/.test(body);
+    if (typeof error !== 'object' || !named) continue;
     it(`means the same within an answer: ${what}`, () => {
-      expect(faultOfError(said, { body, chosen })).to.include({ blame, code });
+      expect(faultOfError(error, { body, chosen })).to.include({ blame, code });
     });
   }
 

@@ -171,9 +171,9 @@ const cases: Case[] = [
 ];
 
 describe('a refusal of a gateway', () => {
-  for (const [what, status, said, blame, code] of cases)
+  for (const [what, status, error, blame, code] of cases)
     it(`is held against who chose what was wrong: ${what}`, () => {
-      const body = typeof said === 'string' ? said : JSON.stringify(said);
+      const body = typeof error === 'string' ? error : JSON.stringify(error);
       expect(faultOfRefusal({ status, body })).to.include({ blame, code });
     });
 
@@ -196,8 +196,8 @@ describe('a refusal of a gateway', () => {
   });
 
   it('is waited for as long as it says, by whichever way it says so', () => {
-    const asks = (said: unknown, retryAfterS?: number): number | undefined => {
-      const body = typeof said === 'string' ? said : JSON.stringify({ error: said });
+    const asks = (error: unknown, retryAfterS?: number): number | undefined => {
+      const body = typeof error === 'string' ? error : JSON.stringify({ error });
       return faultOfRefusal({ status: 429, body, retryAfterS }).retryAfterS;
     };
     const google = { message: 'Busy.', details: [{ retryDelay: '26s' }] };

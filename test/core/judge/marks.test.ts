@@ -21,7 +21,7 @@ describe('the end of an answer', () => {
         });
         expect(whole).to.include({ finishReason: reason }).and.to.have.property('remark');
         const { choices } = JSON.parse('body' in whole ? String(whole.body) : '{}') as { choices: object[] };
-        for (const said of choices) expect(said).to.include({ finish_reason: reason });
+        for (const choice of choices) expect(choice).to.include({ finish_reason: reason });
       });
   });
 
@@ -84,15 +84,15 @@ describe('the end of an answer', () => {
       ['GLM’s word', { content: 'a' }, 'sensitive', 'content_filter'],
       ['calls by another protocol’s word', { tool_calls: call('{}') }, 'tool_use', 'tool_calls'],
     ];
-    for (const [what, said, reason, right] of cases)
+    for (const [what, message, reason, right] of cases)
       it(`${what}: ${reason} is ${right}`, () => {
-        const whole = judged({ choices: [{ index: 0, message: said, finish_reason: reason }] });
+        const whole = judged({ choices: [{ index: 0, message, finish_reason: reason }] });
         expect(whole).to.include({ finishReason: right });
         const chunk = (delta: object, finish_reason: string | null) => ({
           data: JSON.stringify({ choices: [{ index: 0, delta, finish_reason }] }),
         });
         const judge = new StreamJudge({ operation: 'chat' });
-        const { events } = judge.pass([chunk(said, null), chunk({}, reason)]);
+        const { events } = judge.pass([chunk(message, null), chunk({}, reason)]);
         expect(events.at(-1)).to.include(`"finish_reason":"${right}"`);
       });
   });

@@ -4,7 +4,7 @@ import { faultOfRefusal, type Blame } from '../../../core/judge/fault.ts';
 /** Whose a fault is; `tooLong` is the caller's, and of a text alone. */
 type Verdict = Blame | 'tooLong';
 
-const told = (message: string, more: object = {}): object => ({ error: { message, ...more } });
+const errorOf = (message: string, more: object = {}): object => ({ error: { message, ...more } });
 
 describe('a refusal that was seen', () => {
   const refusals: [seen: string, Verdict, number, object | string][] = [
@@ -12,28 +12,28 @@ describe('a refusal that was seen', () => {
       'ggml-org/llama.cpp#19774',
       'tooLong',
       500,
-      told('Context size has been exceeded.', { type: 'server_error' }),
+      errorOf('Context size has been exceeded.', { type: 'server_error' }),
     ],
-    ['ggml-org/llama.cpp#15780', 'tooLong', 500, told('the request exceeds the available context size.')],
+    ['ggml-org/llama.cpp#15780', 'tooLong', 500, errorOf('the request exceeds the available context size.')],
     [
       'fedora-copr/logdetective-website#193 (llama-cpp-python)',
       'tooLong',
       500,
-      told('Requested tokens (2285) exceed context window of 2048'),
+      errorOf('Requested tokens (2285) exceed context window of 2048'),
     ],
     [
       'SGLang',
       'tooLong',
       400,
-      told("The input (40000 tokens) is longer than the model's context length (32768 tokens)."),
+      errorOf("The input (40000 tokens) is longer than the model's context length (32768 tokens)."),
     ],
-    ['SGLang', 'later', 503, told('The request queue is full.', { type: 'SERVICE_UNAVAILABLE' })],
-    ['mudler/LocalAI#1617', 'unable', 500, told('endpoint disabled for this model by API configuration')],
+    ['SGLang', 'later', 503, errorOf('The request queue is full.', { type: 'SERVICE_UNAVAILABLE' })],
+    ['mudler/LocalAI#1617', 'unable', 500, errorOf('endpoint disabled for this model by API configuration')],
     [
       'mudler/LocalAI#4900',
       'broken',
       500,
-      told('failed to load model with internal loader: backend not found'),
+      errorOf('failed to load model with internal loader: backend not found'),
     ],
     ['NousResearch/hermes-agent#102044', 'broken', 500, 'model name=LFM2.5-2.6B failed to load'],
     [
@@ -46,7 +46,7 @@ describe('a refusal that was seen', () => {
       'ollama/ollama#14093',
       'broken',
       500,
-      told('model runner has unexpectedly stopped, this may be due to resource limitations'),
+      errorOf('model runner has unexpectedly stopped, this may be due to resource limitations'),
     ],
     [
       'ollama/ollama#7668',
@@ -58,14 +58,16 @@ describe('a refusal that was seen', () => {
       'QuantumNous/new-api#7399',
       'later',
       500,
-      told('Our servers are currently overloaded. Please try again later.', { code: 'server_is_overloaded' }),
+      errorOf('Our servers are currently overloaded. Please try again later.', {
+        code: 'server_is_overloaded',
+      }),
     ],
     ['QuantumNous/new-api#5113 (Cloudflare)', 'broken', 524, 'error code: 524'],
     [
       'open-webui/computer#293 (OpenRouter)',
       'later',
       429,
-      told('Provider returned error', {
+      errorOf('Provider returned error', {
         code: 429,
         metadata: { raw: 'x is temporarily rate-limited upstream.' },
       }),
@@ -95,8 +97,13 @@ describe('a refusal that was seen', () => {
       400,
       { message: 'Please launch the api_server with --tool-call-parser if you want to use tool.' },
     ],
-    ['TabbyAPI', 'unable', 422, told('Chat completions are disabled because a prompt template is not set.')],
-    ['TabbyAPI', 'tooLong', 400, told('Prompt length 9000 is greater than max_seq_len 8192')],
+    [
+      'TabbyAPI',
+      'unable',
+      422,
+      errorOf('Chat completions are disabled because a prompt template is not set.'),
+    ],
+    ['TabbyAPI', 'tooLong', 400, errorOf('Prompt length 9000 is greater than max_seq_len 8192')],
     ['TabbyAPI', 'owner', 400, { detail: 'No models are currently loaded.' }],
     [
       'TGI',
@@ -105,14 +112,19 @@ describe('a refusal that was seen', () => {
       { error: 'Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096.' },
     ],
     ['TGI', 'broken', 424, { error: 'Request failed during generation: Server error: CUDA out of memory' }],
-    ['Together', 'owner', 404, told('Unable to access model meta-llama/x.', { code: 'model_not_available' })],
+    [
+      'Together',
+      'owner',
+      404,
+      errorOf('Unable to access model meta-llama/x.', { code: 'model_not_available' }),
+    ],
     [
       'Together',
       'later',
       503,
-      told('The server is overloaded or not ready yet.', { type: 'service_unavailable' }),
+      errorOf('The server is overloaded or not ready yet.', { type: 'service_unavailable' }),
     ],
-    ['DeepSeek', 'owner', 402, told('Insufficient Balance')],
+    ['DeepSeek', 'owner', 402, errorOf('Insufficient Balance')],
     [
       'Mistral',
       'later',
@@ -135,44 +147,44 @@ describe('a refusal that was seen', () => {
       'Azure',
       'later',
       429,
-      told('Requests have exceeded token rate limit. Please retry after 26 seconds.', { code: '429' }),
+      errorOf('Requests have exceeded token rate limit. Please retry after 26 seconds.', { code: '429' }),
     ],
-    ['Azure', 'owner', 401, told('Access denied due to invalid subscription key or wrong API endpoint.')],
+    ['Azure', 'owner', 401, errorOf('Access denied due to invalid subscription key or wrong API endpoint.')],
     [
       'Azure',
       'caller',
       400,
-      told('The response was filtered due to the prompt.', { code: 'content_filter', param: 'prompt' }),
+      errorOf('The response was filtered due to the prompt.', { code: 'content_filter', param: 'prompt' }),
     ],
     ['Bedrock', 'tooLong', 400, { message: 'Input tokens exceeds the configured limit of 131072 tokens' }],
     ['Bedrock', 'tooLong', 400, { message: 'Input is too long for requested model.' }],
     ['Bedrock', 'owner', 400, { message: 'The provided model identifier is invalid.' }],
-    ['Groq', 'later', 498, told('Flex tier capacity exceeded', { code: 'capacity_exceeded' })],
+    ['Groq', 'later', 498, errorOf('Flex tier capacity exceeded', { code: 'capacity_exceeded' })],
     [
       'Groq',
       'caller',
       400,
-      told("Failed to call a function. See 'failed_generation'.", { code: 'tool_use_failed' }),
+      errorOf("Failed to call a function. See 'failed_generation'.", { code: 'tool_use_failed' }),
     ],
-    ['Groq', 'owner', 400, told('The model `x` has been decommissioned and is no longer supported.')],
+    ['Groq', 'owner', 400, errorOf('The model `x` has been decommissioned and is no longer supported.')],
     [
       'Gemini',
       'tooLong',
       400,
-      [told('The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).')],
+      [errorOf('The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).')],
     ],
-    ['Gemini', 'owner', 400, [told('Please pass a valid API key.')]],
+    ['Gemini', 'owner', 400, [errorOf('Please pass a valid API key.')]],
     [
       'google-gemini/gemini-cli#15745',
       'later',
       503,
-      told('{\n  "error": {\n    "code": 503,\n    "message": "The model is overloaded."\n  }\n}\n'),
+      errorOf('{\n  "error": {\n    "code": 503,\n    "message": "The model is overloaded."\n  }\n}\n'),
     ],
     [
       'Anthropic',
       'tooLong',
       400,
-      told('input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000'),
+      errorOf('input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000'),
     ],
     [
       'Cloudflare',
@@ -200,12 +212,12 @@ describe('a refusal that was seen', () => {
       500,
       { error: 'failed to encode response: json: unsupported value: NaN' },
     ],
-    ['Ollama', 'unable', 500, told('failed to encode response: json: unsupported value: +Inf')],
+    ['Ollama', 'unable', 500, errorOf('failed to encode response: json: unsupported value: +Inf')],
     [
       'sgl-project/sglang#5984, vllm#19661',
       'unable',
       500,
-      told('Out of range float values are not JSON compliant: nan', { type: 'InternalServerError' }),
+      errorOf('Out of range float values are not JSON compliant: nan', { type: 'InternalServerError' }),
     ],
     [
       'TGI',
@@ -217,13 +229,13 @@ describe('a refusal that was seen', () => {
         error_type: 'generation',
       },
     ],
-    ['SGLang', 'unable', 500, told('Detected errors during sampling! NaN in the logits.')],
-    ['Ollama', 'unable', 500, told('sample: logits sum to NaN, check model output')],
+    ['SGLang', 'unable', 500, errorOf('Detected errors during sampling! NaN in the logits.')],
+    ['Ollama', 'unable', 500, errorOf('sample: logits sum to NaN, check model output')],
     [
       'ggml-org/llama.cpp#13178',
       'unable',
       500,
-      told(
+      errorOf(
         'Cannot subscript null at row 23, column 40:\n    {%- set tool_start_length = tool_start|length %}',
         {
           code: 500,
@@ -235,7 +247,7 @@ describe('a refusal that was seen', () => {
       'eclipse-theia/theia#17104 (llama.cpp)',
       'unable',
       500,
-      told(
+      errorOf(
         '\n------------\nWhile executing CallExpression at line 189, column 32 in source:\n...== 0) %}↵  {{- raise_exception(\nError: Jinja Exception: After the optional system message, conversation roles must alternate user and assistant roles except for tool calls and results.',
       ),
     ],
@@ -243,7 +255,9 @@ describe('a refusal that was seen', () => {
       'diegosouzapw/OmniRoute#4982 (llama.cpp)',
       'unable',
       400,
-      told('Unable to generate parser for this template. Automatic parser generation failed: No user query'),
+      errorOf(
+        'Unable to generate parser for this template. Automatic parser generation failed: No user query',
+      ),
     ],
     [
       'lmstudio-bug-tracker#1586',
@@ -255,21 +269,21 @@ describe('a refusal that was seen', () => {
       'ggml-org/llama.cpp#21600',
       'unable',
       400,
-      told('Failed to initialize samplers: Unexpected empty grammar stack after accepting piece: <think>'),
+      errorOf('Failed to initialize samplers: Unexpected empty grammar stack after accepting piece: <think>'),
     ],
-    ['vLLM', 'unable', 400, told('Conversation roles must alternate user/assistant/user/assistant/...')],
+    ['vLLM', 'unable', 400, errorOf('Conversation roles must alternate user/assistant/user/assistant/...')],
     ['TGI', 'unable', 422, { error: 'Template error: undefined value', error_type: 'template_error' }],
     [
       'Ollama',
       'unable',
       500,
-      told('template: :12:24: executing "" at <index .ToolCalls 0>: error calling index'),
+      errorOf('template: :12:24: executing "" at <index .ToolCalls 0>: error calling index'),
     ],
     [
       'ggml-org/llama.cpp#20532',
       'unable',
       500,
-      told('Failed to parse input at pos 312: <|channel|>commentary to=functions.x', {
+      errorOf('Failed to parse input at pos 312: <|channel|>commentary to=functions.x', {
         type: 'server_error',
       }),
     ],
@@ -277,55 +291,64 @@ describe('a refusal that was seen', () => {
       'ollama/ollama#12884',
       'unable',
       500,
-      told(`error parsing tool call: raw='{"input":"x"}]', err=invalid character ']' after top-level value`),
+      errorOf(
+        `error parsing tool call: raw='{"input":"x"}]', err=invalid character ']' after top-level value`,
+      ),
     ],
     [
       'vllm-project/vllm#51977',
       'unable',
       500,
-      told('unexpected tokens remaining in message header: Some("to=functions.web-browsing")', {
+      errorOf('unexpected tokens remaining in message header: Some("to=functions.web-browsing")', {
         type: 'Internal Server Error',
       }),
     ],
-    ['openai/harmony#60', 'unable', 500, told('Unexpected token 12606 while expecting start token 200006')],
-    ['vLLM', 'unable', 500, told('cannot identify image file <_io.BytesIO object at 0x7f2c5c0>')],
-    ['Ollama', 'unable', 500, told('failed to process inputs: image: unknown format')],
-    ['llama.cpp', 'unable', 500, told('failed to load image or audio file', { code: 500 })],
+    [
+      'openai/harmony#60',
+      'unable',
+      500,
+      errorOf('Unexpected token 12606 while expecting start token 200006'),
+    ],
+    ['vLLM', 'unable', 500, errorOf('cannot identify image file <_io.BytesIO object at 0x7f2c5c0>')],
+    ['Ollama', 'unable', 500, errorOf('failed to process inputs: image: unknown format')],
+    ['llama.cpp', 'unable', 500, errorOf('failed to load image or audio file', { code: 500 })],
     ['LMDeploy', 'unable', 500, { detail: 'Incorrect padding' }],
     [
       'llama.cpp',
       'unable',
       500,
-      told('[json.exception.type_error.316] invalid UTF-8 byte at index 4: 0x80', { type: 'server_error' }),
+      errorOf('[json.exception.type_error.316] invalid UTF-8 byte at index 4: 0x80', {
+        type: 'server_error',
+      }),
     ],
-    ['vLLM', 'unable', 500, told('Failed to convert the grammar from GBNF to Lark', { code: 500 })],
+    ['vLLM', 'unable', 500, errorOf('Failed to convert the grammar from GBNF to Lark', { code: 500 })],
     // And what is news of it.
-    ['Ollama', 'broken', 500, told('llama runner process has terminated: exit status 2')],
-    ['Ollama', 'broken', 500, told('error loading model /root/.ollama/models/blobs/sha256-6e9f')],
-    ['vLLM', 'broken', 500, told('CUDA error: an illegal memory access was encountered')],
+    ['Ollama', 'broken', 500, errorOf('llama runner process has terminated: exit status 2')],
+    ['Ollama', 'broken', 500, errorOf('error loading model /root/.ollama/models/blobs/sha256-6e9f')],
+    ['vLLM', 'broken', 500, errorOf('CUDA error: an illegal memory access was encountered')],
     [
       'vLLM',
       'broken',
       500,
-      told('EngineCore encountered an issue. See stack trace (above) for the root cause.'),
+      errorOf('EngineCore encountered an issue. See stack trace (above) for the root cause.'),
     ],
     [
       'a gateway',
       'broken',
       500,
-      told('failed to fetch url http://10.0.0.4:8000/v1/embeddings: ECONNREFUSED'),
+      errorOf('failed to fetch url http://10.0.0.4:8000/v1/embeddings: ECONNREFUSED'),
     ],
     [
       'Azure',
       'broken',
       500,
-      told('The server had an error while processing your request. Sorry about that!'),
+      errorOf('The server had an error while processing your request. Sorry about that!'),
     ],
-    ['a caller’s', 'caller', 400, told('Invalid image: cannot identify image file')],
+    ['a caller’s', 'caller', 400, errorOf('Invalid image: cannot identify image file')],
   ];
-  for (const [seen, verdict, status, said] of refusals)
-    it(`is held against who it is of: ${seen}, ${String(status)} ${JSON.stringify(said).slice(0, 90)}`, () => {
-      const body = typeof said === 'string' ? said : JSON.stringify(said);
+  for (const [seen, verdict, status, given] of refusals)
+    it(`is held against who it is of: ${seen}, ${String(status)} ${JSON.stringify(given).slice(0, 90)}`, () => {
+      const body = typeof given === 'string' ? given : JSON.stringify(given);
       const { blame, tooLong } = faultOfRefusal({ status, body });
       expect(tooLong ? 'tooLong' : blame).to.equal(verdict);
     });

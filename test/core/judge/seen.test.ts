@@ -10,7 +10,7 @@ type Verdict = Blame | 'tooLong';
 const verdictOf = ({ blame, tooLong }: { blame: Blame; tooLong?: true }): Verdict =>
   tooLong ? 'tooLong' : blame;
 
-const told = (message: string, more: object = {}): object => ({ error: { message, ...more } });
+const errorOf = (message: string, more: object = {}): object => ({ error: { message, ...more } });
 
 type End = Verdict | { finishReason: string };
 
@@ -57,13 +57,13 @@ describe('a whole answer that was seen', () => {
     [
       'oobabooga/textgen#7257 (llama.cpp, with 200)',
       'chat',
-      told('the request exceeds the available context size.', { code: 400 }),
+      errorOf('the request exceeds the available context size.', { code: 400 }),
       'tooLong',
     ],
     [
       'zendev-sh/goai#110 (LM Studio)',
       'chat',
-      { ...told('Compute error.'), message: 'Compute error.' },
+      { ...errorOf('Compute error.'), message: 'Compute error.' },
       'broken',
     ],
     ['garrytan/gbrain#328 (Ollama)', 'embeddings', { data: [{ embedding: [], index: 0 }] }, 'broken'],
@@ -102,14 +102,14 @@ describe('a whole answer that was seen', () => {
     const { choices } = JSON.parse(judged.body) as {
       choices: { message: { tool_calls: Record<string, unknown>[] } }[];
     };
-    const said = choices[0]?.message.tool_calls ?? [];
-    expect(said.map((call) => call['function'])).to.deep.equal([
+    const mendedCalls = choices[0]?.message.tool_calls ?? [];
+    expect(mendedCalls.map((call) => call['function'])).to.deep.equal([
       { name: 'f', arguments: '{"a":1}' },
       { name: 'g', arguments: '{}' },
       { name: 'h', arguments: '{"b":2}' },
     ]);
-    expect(said[0]?.['id']).to.match(/^call_.{36}$/);
-    for (const call of said) expect(call['type']).to.equal('function');
+    expect(mendedCalls[0]?.['id']).to.match(/^call_.{36}$/);
+    for (const call of mendedCalls) expect(call['type']).to.equal('function');
   });
 });
 

@@ -5,18 +5,18 @@ import { composeServices, type Service } from '../../../core/runtime/process/ser
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 
 describe('services', () => {
-  const told: string[] = [];
+  const steps: string[] = [];
   beforeEach(() => {
-    told.length = 0;
+    steps.length = 0;
   });
   const service = (name: string, faults: { start?: boolean; stop?: boolean } = {}): Service => ({
     name,
     async start() {
       if (faults.start) throw new TypeError(`${name} does not start`);
-      told.push(`+${name}`);
+      steps.push(`+${name}`);
     },
     async stop() {
-      told.push(`-${name}`);
+      steps.push(`-${name}`);
       if (faults.stop) throw new TypeError(`${name} does not stop`);
     },
   });
@@ -26,7 +26,7 @@ describe('services', () => {
     await all.start?.();
     await all.stop();
     await all.stop();
-    expect(told).to.deep.equal(['+a', '+b', '+c', '-c', '-b', '-a']);
+    expect(steps).to.deep.equal(['+a', '+b', '+c', '-c', '-b', '-a']);
   });
 
   it('stop again what had started when one does not start', async () => {
@@ -35,13 +35,13 @@ describe('services', () => {
       () => expect.fail('it started'),
       (thrown: Error) => expect(thrown.message).to.equal('b does not start'),
     );
-    expect(told).to.deep.equal(['+a', '-b', '-a']);
+    expect(steps).to.deep.equal(['+a', '-b', '-a']);
   });
 
   it('all stop, also when one of them fails to', async () => {
     const all = composeServices([service('a'), service('b', { stop: true })], log);
     await all.start?.();
     await all.stop();
-    expect(told).to.deep.equal(['+a', '+b', '-b', '-a']);
+    expect(steps).to.deep.equal(['+a', '+b', '-b', '-a']);
   });
 });

@@ -24,15 +24,15 @@ const npmThatInstalls = (version: string, code: string): string[] => {
 
 describe('the install of the demo engine', () => {
   let home: Home;
-  let said: string[];
+  let sentences: string[];
   beforeEach(async () => {
     home = homeAt(await mkdtemp(join(tmpdir(), 'mcpctl-demo-')));
-    said = [];
+    sentences = [];
   });
   afterEach(() => rm(home.root, { recursive: true }));
 
   const install = (npm: string[], platform = 'linux-x64') =>
-    installDemoEngine({ home, npm, platform, say: (sentence) => void said.push(sentence) });
+    installDemoEngine({ home, npm, platform, say: (sentence) => void sentences.push(sentence) });
   const refusal = async (npm: string[], platform?: string): Promise<string> => {
     const thrown: unknown = await install(npm, platform).catch((error: unknown) => error);
     expect(thrown).to.have.property('code', 'setup_failed');
@@ -42,10 +42,10 @@ describe('the install of the demo engine', () => {
   it('says what it does, once', async () => {
     const folder = await install(npmThatInstalls('1.7.15', ''));
     expect(folder).to.equal(join(home.root, 'engines', 'tiny-chat'));
-    expect(said.join('\n')).to.contain('Installing the demo engine').and.to.contain('22 MB');
-    said.length = 0;
+    expect(sentences.join('\n')).to.contain('Installing the demo engine').and.to.contain('22 MB');
+    sentences.length = 0;
     expect(await install([process.execPath, '-e', 'process.exit(1)'])).to.equal(folder);
-    expect(said).to.deep.equal([]);
+    expect(sentences).to.deep.equal([]);
   });
 
   it('puts another version in place of an old one', async () => {

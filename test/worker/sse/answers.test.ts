@@ -44,7 +44,7 @@ describe('an answer of the sse transport', () => {
     t.backend.release(Infinity);
     const line = await until(
       async () => last(answer),
-      (found) => found !== undefined,
+      (line) => line !== undefined,
     );
     const numbers = seqs(answer);
     expect(numbers).to.deep.equal(numbers.map((_, n) => n + 1));
@@ -59,7 +59,7 @@ describe('an answer of the sse transport', () => {
     const answer = await t.edge.answer(0);
     const line = await until(
       async () => last(answer),
-      (found) => found !== undefined,
+      (line) => line !== undefined,
     );
     expect(line).to.have.nested.property('end.status', 200);
     expect(line).to.have.nested.property('end.body').that.includes('Hello there');
@@ -99,7 +99,7 @@ describe('an answer of the sse transport', () => {
       t.backend.release(Infinity);
       await until(
         async () => last(second),
-        (found) => found !== undefined,
+        (line) => line !== undefined,
       );
       expect(seqs(second)[0]).to.equal(1);
       expect(seqs(second)).to.deep.equal(seqs(second).map((_, n) => n + 1));
@@ -155,15 +155,15 @@ describe('an answer of the sse transport', () => {
       t.edge.posts.map(({ body }) => body['members'] as Record<string, string> | undefined);
     const usual = t.edge.onLine;
     let restsKnown = false;
-    t.edge.onLine = (opened, said) => {
-      if ('error' in said) restsKnown = members().some((all) => all?.['tiny'] === 'resting');
-      usual(opened, said);
+    t.edge.onLine = (opened, line) => {
+      if ('error' in line) restsKnown = members().some((all) => all?.['tiny'] === 'resting');
+      usual(opened, line);
     };
     stream.frame(t.infer());
     const answer = await t.edge.answer(0);
     const line = await until(
       async () => last(answer),
-      (found) => found !== undefined,
+      (line) => line !== undefined,
     );
     expect(line).to.have.nested.property('error.code', 'backend_error');
     expect(line).to.have.nested.property('error.retryable', true);
@@ -177,7 +177,7 @@ describe('an answer of the sse transport', () => {
     const answer = await t.edge.answer(0);
     const line = await until(
       async () => last(answer),
-      (found) => found !== undefined,
+      (line) => line !== undefined,
     );
     expect(line?.['error']).to.deep.include({
       code: 'backend_rejected',
@@ -195,7 +195,7 @@ describe('an answer of the sse transport', () => {
     const second = await t.edge.answer(1);
     const line = await until(
       async () => last(second),
-      (found) => found !== undefined,
+      (line) => line !== undefined,
     );
     expect(line).to.have.nested.property('error.code', 'unstorable_result');
   });
@@ -209,7 +209,7 @@ describe('an answer of the sse transport', () => {
     const refused = await t.edge.answer(1);
     const line = await until(
       async () => last(refused),
-      (found) => found !== undefined,
+      (line) => line !== undefined,
     );
     expect(line).to.have.nested.property('error.code', 'shutting_down');
     expect(line).to.have.nested.property('error.retryable', true);
@@ -223,7 +223,7 @@ describe('an answer of the sse transport', () => {
     const paused = await t.edge.answer(0);
     await until(
       async () => last(paused),
-      (found) => found !== undefined,
+      (line) => line !== undefined,
     );
     expect(last(paused)).to.have.nested.property('error.code', 'shutting_down');
     expect(t.backend.requests.filter((r) => r.method === 'POST')).to.have.length(0);

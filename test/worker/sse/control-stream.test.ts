@@ -123,11 +123,11 @@ describe('the control stream of the sse transport', () => {
 
   it('tells when every member is paused, and when they are not any more', async () => {
     await start();
-    const told = (state: string) =>
+    const posted = (state: string) =>
       t.edge.posted(({ path, body }) => path === '_provider-heartbeat' && body['state'] === state);
     for (const { gate } of t.members) gate.pause();
     await t.transport.announce();
-    const { at } = await told('draining');
+    const { at } = await posted('draining');
     for (const { gate } of t.members) gate.resume();
     await t.transport.announce();
     await t.edge.posted(({ body, at: later }) => later > at && body['state'] === 'serving');

@@ -9,7 +9,7 @@ import { eventsIn } from '../../../../core/text/sse.ts';
 /** Whose a fault is, and how many seconds it asks to wait; `tooLong` is the caller's, and of a text alone. */
 type Verdict = Blame | 'tooLong' | `later ${number}`;
 
-const told = (message: string, more: object = {}): object => ({ error: { message, ...more } });
+const errorOf = (message: string, more: object = {}): object => ({ error: { message, ...more } });
 
 /** Reports of gateways and backends, each with where it was made. */
 const refusals: [seen: string, Verdict, number, object | string][] = [
@@ -61,19 +61,19 @@ const refusals: [seen: string, Verdict, number, object | string][] = [
     'BerriAI/litellm#6629 (Bedrock)',
     'tooLong',
     200,
-    told(
+    errorOf(
       'litellm.BadRequestError: BedrockException Context Window Error - Input is too long for requested model.',
       {
         code: '400',
       },
     ),
   ],
-  ['BerriAI/litellm#40578 (hosted vLLM)', 'later', 200, told('Queue is full', { code: 429 })],
+  ['BerriAI/litellm#40578 (hosted vLLM)', 'later', 200, errorOf('Queue is full', { code: 429 })],
   [
     'LiteLLM’s router',
     'later 5',
     429,
-    told('No deployments available for selected model, Try again in 5 seconds. Passed model=gpt-4.', {
+    errorOf('No deployments available for selected model, Try again in 5 seconds. Passed model=gpt-4.', {
       type: 'None',
       code: '429',
     }),
@@ -82,13 +82,13 @@ const refusals: [seen: string, Verdict, number, object | string][] = [
     'LiteLLM',
     'owner',
     400,
-    told('Budget has been exceeded! Current cost: 1.1, Max budget: 1.0', { type: 'budget_exceeded' }),
+    errorOf('Budget has been exceeded! Current cost: 1.1, Max budget: 1.0', { type: 'budget_exceeded' }),
   ],
   [
     'vllm-project/vllm#42362',
     'broken',
     500,
-    told('EngineCore encountered an issue. See stack trace (above) for the root cause.', {
+    errorOf('EngineCore encountered an issue. See stack trace (above) for the root cause.', {
       type: 'InternalServerError',
     }),
   ],
@@ -132,17 +132,17 @@ const refusals: [seen: string, Verdict, number, object | string][] = [
     'Azure',
     'later 26',
     429,
-    told(
+    errorOf(
       'Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-02-01 have exceeded call rate limit of your current OpenAI S0 pricing tier. Please retry after 26 seconds.',
       { code: '429' },
     ),
   ],
-  ['GitHub Models', 'owner', 400, told('Unavailable model: o3', { code: 'unavailable_model' })],
+  ['GitHub Models', 'owner', 400, errorOf('Unavailable model: o3', { code: 'unavailable_model' })],
   [
     'GitHub Models',
     'later 41034',
     429,
-    told(
+    errorOf(
       'Rate limit of 50 per 86400s exceeded for UserByModelByDay. Please wait 41034 seconds before retrying.',
       {
         code: 'RateLimitReached',
@@ -160,18 +160,18 @@ const refusals: [seen: string, Verdict, number, object | string][] = [
       type: 'invalid_request_error',
     },
   ],
-  ['llama.cpp', 'caller', 400, told('Assistant response prefill is incompatible with enable_thinking.')],
+  ['llama.cpp', 'caller', 400, errorOf('Assistant response prefill is incompatible with enable_thinking.')],
   [
     'vLLM',
     'caller',
     400,
-    told('Cannot set `add_generation_prompt` to True when the last message is from the assistant.'),
+    errorOf('Cannot set `add_generation_prompt` to True when the last message is from the assistant.'),
   ],
   [
     'Anthropic',
     'unable',
     400,
-    told(
+    errorOf(
       'This model does not support assistant message prefill. The conversation must end with a user message.',
     ),
   ],
@@ -179,17 +179,20 @@ const refusals: [seen: string, Verdict, number, object | string][] = [
     'Groq',
     'caller',
     400,
-    told("Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details.", {
-      code: 'tool_use_failed',
-      type: 'invalid_request_error',
-      failed_generation: '<function=look>',
-    }),
+    errorOf(
+      "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details.",
+      {
+        code: 'tool_use_failed',
+        type: 'invalid_request_error',
+        failed_generation: '<function=look>',
+      },
+    ),
   ],
   [
     'Groq',
     'caller',
     400,
-    told("Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details.", {
+    errorOf("Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details.", {
       code: 'json_validate_failed',
     }),
   ],
@@ -209,7 +212,7 @@ const refusals: [seen: string, Verdict, number, object | string][] = [
     'llama.cpp',
     'tooLong',
     500,
-    told(
+    errorOf(
       'input (1031 tokens) is too large to process. increase the physical batch size (current batch size: 512)',
       {
         code: 500,
@@ -227,7 +230,7 @@ const refusals: [seen: string, Verdict, number, object | string][] = [
     'Together',
     'later',
     429,
-    told('You have exceeded the dynamic rate limit for this model.', { type: 'dynamic_request_limited' }),
+    errorOf('You have exceeded the dynamic rate limit for this model.', { type: 'dynamic_request_limited' }),
   ],
   ['MiniMax', 'later', 200, { base_resp: { status_code: 1002, status_msg: 'rate limit exceeded(RPM)' } }],
   [
@@ -235,7 +238,7 @@ const refusals: [seen: string, Verdict, number, object | string][] = [
     'later',
     429,
     [
-      told(
+      errorOf(
         'Resource exhausted. Please try again later. Please refer to the documentation for more details.',
         {
           code: 429,
@@ -258,16 +261,16 @@ const refusals: [seen: string, Verdict, number, object | string][] = [
     'OpenAI',
     'caller',
     400,
-    told(
+    errorOf(
       "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'.",
     ),
   ],
 ];
 
 describe('a report of a refusal', () => {
-  for (const [seen, verdict, status, said] of refusals)
-    it(`is held against who it is of: ${seen}, ${String(status)} ${JSON.stringify(said).slice(0, 80)}`, () => {
-      const body = typeof said === 'string' ? said : JSON.stringify(said);
+  for (const [seen, verdict, status, given] of refusals)
+    it(`is held against who it is of: ${seen}, ${String(status)} ${JSON.stringify(given).slice(0, 80)}`, () => {
+      const body = typeof given === 'string' ? given : JSON.stringify(given);
       const { blame, tooLong, retryAfterS } = faultOfRefusal({ ...(status === 200 ? {} : { status }), body });
       const asks = /\d+$/.exec(verdict) ? ` ${String(retryAfterS)}` : '';
       expect(tooLong ? 'tooLong' : `${blame}${asks}`).to.equal(verdict);
