@@ -16,7 +16,7 @@ import { takeLock } from './lock.mjs';
 import { nextSteps } from './say/next-steps.ts';
 import { freePort, untilFree } from './port.ts';
 import { findPostgres } from './stores/postgres.ts';
-import { parseProcfile } from './keep/procfile.ts';
+import { parseProcfile } from './keep/launch.ts';
 import { findRedis } from './stores/redis.ts';
 import { aborted, watchForStop } from './keep/stop.ts';
 import { openLogs } from './say/logs.ts';

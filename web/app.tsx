@@ -6,9 +6,8 @@ import { listedKinds } from './state/catalogue.ts';
 import { door, may, signOut, who } from './state/session.ts';
 import { SignIn } from './screens/sign-in.tsx';
 import { screenOf, sections } from './screens/index.tsx';
-import { Guarded } from './parts/guarded.tsx';
 import { Theme } from './parts/theme.tsx';
-
+import { Component, type ComponentChildren } from 'preact';
 const lines = {
   live: ['●', 'live'],
   away: ['◌', 'reconnecting'],
@@ -110,4 +109,29 @@ export function App() {
       {door.value === 'out' && <SignIn />}
     </>
   );
+}
+
+interface Props {
+  children: ComponentChildren;
+}
+
+/** A screen that fails says so, and leaves the others to be gone to. */
+class Guarded extends Component<Props, { failed: boolean }> {
+  override state = { failed: false };
+
+  static override getDerivedStateFromError(): { failed: boolean } {
+    return { failed: true };
+  }
+
+  override render() {
+    if (!this.state.failed) return this.props.children;
+    return (
+      <div class="fault" role="alert">
+        <h1>This screen failed</h1>
+        <p>
+          That is a fault of the page. Reload it, or go to another screen; the command line shows the same.
+        </p>
+      </div>
+    );
+  }
 }

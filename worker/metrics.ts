@@ -2,8 +2,7 @@ import { Counter, Histogram } from 'prom-client';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { ownPackage } from '../core/runtime/files/own-package.ts';
-import { countLoops } from '../core/runtime/process/loop-metrics.ts';
-import { processMetrics } from '../core/runtime/process/process-metrics.ts';
+import { countLoops, processMetrics } from '../core/runtime/process/process-metrics.ts';
 import { tellApart } from '../core/runtime/told-apart.ts';
 
 const seconds = [0.02, 0.08, 0.32, 1.28, 5.12, 20.48, 81.92, 327.68, 1310.72];

@@ -1,8 +1,8 @@
 import { createBus, type Bus } from '../core/runtime/bus.ts';
-import { systemClock } from '../core/runtime/clock.ts';
+import { systemClock, type Clock } from '../core/runtime/clock.ts';
 import { readAndInspect } from '../core/runtime/settings/config.ts';
 import { homeAt, type Home } from '../core/runtime/files/home.ts';
-import { collectHeap } from '../core/runtime/process/collect-heap.ts';
+import { collectHeap } from '../core/runtime/collect.ts';
 import { outliveRejections } from '../core/runtime/process/last-resort.ts';
 import { createLog, prettyOn, type Log } from '../core/runtime/log.ts';
 import { withProxies } from '../core/runtime/settings/network.ts';
@@ -10,14 +10,14 @@ import { openNetwork } from '../core/runtime/network/network.ts';
 import { refuseForeign } from '../core/runtime/files/private-file.mjs';
 import type { Settings } from '../core/runtime/settings/settings.ts';
 import { untilSignal } from '../core/runtime/process/signals.ts';
-import { openHealth } from './health.ts';
 import { openPublished } from './backends/open-providers.ts';
 import { startPublished, type PublishedDeps, type PublishedWorker } from './published-worker.ts';
 import { readWorkerConfig } from './sources/config.ts';
 import type { McpServerEntry } from './sources/config-schema.ts';
 import { readCredentials } from './sources/credentials.ts';
 import { sourceOf } from './sources/source.ts';
-
+import { McpctlError } from '../core/errors.ts';
+import { createHealthPort, type HealthPort } from '../core/runtime/process/health-port.ts';
 const settingNames = [
   'optionalRedisUrl',
   'redisTlsVerify',
@@ -143,4 +143,22 @@ async function openMcp(
     import('./mcp/told-tools.ts'),
   ]);
   return { servers: openServers(entries, { ...deps, home: home.root, clock: systemClock }), ToldTools };
+}
+
+/** The worker's own port for probes and scrapers; null where none was asked for. */
+async function openHealth(
+  config: Settings<'healthPort' | 'healthHost' | 'commit'>,
+  { bus, clock }: { bus: Bus; clock: Clock },
+): Promise<HealthPort | null> {
+  const { healthPort: port, healthHost: host } = config;
+  if (port === undefined) return null;
+  const { workerMetrics } = await import('./metrics.ts');
+  let serves = false;
+  bus.on('service.ready', () => (serves = true));
+  bus.on('service.stopping', () => (serves = false));
+  const ready = (): Promise<void> =>
+    serves
+      ? Promise.resolve()
+      : Promise.reject(new McpctlError('unavailable', 'This worker serves nothing.'));
+  return createHealthPort({ port, host, ready, metrics: workerMetrics({ ...config, bus, clock }) });
 }

@@ -1,6 +1,6 @@
 import type { Operation } from '../llm.ts';
 import type { Usage } from '../task/task.ts';
-import { Brackets } from '../text/brackets.ts';
+import { Brackets } from '../text/bare-lines.ts';
 import {
   bringsText,
   callsIn,

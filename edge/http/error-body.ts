@@ -1,9 +1,11 @@
 import type { Request, Response } from 'express';
 import type { ApiError } from '../../core/api-error.ts';
 import { isJson, jsonObject } from '../../core/judge/parts/reason.ts';
-import { entryOf, type McpctlError } from '../../core/errors.ts';
+import { entryOf, McpctlError } from '../../core/errors.ts';
 import { isAnthropicDoor, isOllamaDoor, isOpenAiDoor } from './context.ts';
 import { readableError, refusalStatus, toldOf } from './refusal.ts';
+import { sqlFaultOf } from '../../core/registry/database/faults.ts';
+import type { Log } from '../../core/runtime/log.ts';
 
 /** `/api/v1`: docs/spec.md §11. */
 export function apiErrorBody(error: McpctlError, requestId: string): ApiError {
@@ -167,4 +169,11 @@ function bodyFor(req: Request, error: McpctlError): object {
   if (isOllamaDoor(req)) return ollamaErrorBody(error, requestId);
   if (isAnthropicDoor(req)) return anthropicErrorBody(error, requestId);
   return isOpenAiDoor(req) ? openAiErrorBody(error, { v1: true, requestId }) : apiErrorBody(error, requestId);
+}
+
+/** Logs what nobody foresaw, in full, with the request that it broke; but never pg's own error, which quotes values. */
+export function logBug(log: Log, thrown: unknown, about: { reqId: string; taskId?: string }): void {
+  const sql = sqlFaultOf(thrown);
+  const wrapped = thrown instanceof McpctlError && thrown.cause instanceof Error && !sql;
+  log.error({ err: wrapped ? thrown.cause : thrown, sql, ...about }, 'a request failed');
 }

@@ -1,6 +1,9 @@
 import type { Response } from 'express';
 import { onOneLine } from '../../core/text/json-text.ts';
 import { untilTaken, type Delivery } from './delivered.ts';
+import { McpctlError } from '../../core/errors.ts';
+import type { Form } from '../../core/registry/database/forms.ts';
+import type { Position } from '../../core/queue/task/stream.ts';
 
 /** A longer frame is handed to the connection in pieces: one that is taken slowly is taken all the same. */
 const PIECE_BYTES = 32 * 1024;
@@ -90,4 +93,19 @@ export function frameText({ event, data }: { event?: string; data: string }, id?
 /** A frame as a line of JSON. */
 export function lineText({ data }: { data: string }): string {
   return `${onOneLine(data)}\n`;
+}
+
+/**
+ * What a frame's `id:` says: the place of its event in the task's stream, and whose event it is. Opaque to callers. It
+ * says no claim where an edge of a release before may be asked to go on from it: that one refuses an id which does.
+ */
+export function eventIdOf({ epoch, seq, tag }: Position, form: Form): string {
+  return tag && form >= 2 ? `${epoch}-${seq}-${tag}` : `${epoch}-${seq}`;
+}
+
+/** @throws McpctlError `invalid_cursor` unless it has the form of an id that a stream gives out. */
+export function positionOf(id: string): Position {
+  const [, epoch, seq, tag] = /^([1-9]\d{0,8})-([1-9]\d{0,14})(?:-([\da-f]{10}))?$/.exec(id) ?? [];
+  if (epoch === undefined) throw new McpctlError('invalid_cursor');
+  return { epoch: Number(epoch), seq: Number(seq), tag };
 }

@@ -1,4 +1,4 @@
-import { Router, type Request, type Response } from 'express';
+import { Router, type Request, type Response, type RequestHandler } from 'express';
 import { z } from 'zod';
 import { McpctlError } from '../../core/errors.ts';
 import { cancelled, closeTask } from '../../core/flow/end/cancel.ts';
@@ -11,6 +11,7 @@ import { callTool, keyOfCall } from './call-tool.ts';
 import { readSessionId, signSession } from './session-id.ts';
 import { messageSchema, rpcError, rpcErrors, rpcResult, type RpcId, type RpcMessage } from './rpc.ts';
 import { listTools, projectFor } from './tools.ts';
+import { isLoopback } from '../../core/runtime/network/loopback.ts';
 
 /** Revisions of the protocol that begin with `initialize`, the newest first. */
 const revisions = ['2025-11-25', '2025-06-18', '2025-03-26'] as const;
@@ -142,4 +143,28 @@ async function cancel(
   const known = await deps.registry.idempotency.find({ ownerId: actorOf(req).userId, key });
   const row = known && (await deps.registry.tasks.byId(known.taskId));
   if (row && !isTerminal(row.status)) await closeTask(flowOf(deps), row, cancelled);
+}
+
+/**
+ * A page may speak here only if its origin is one that the operator has named, or where page and edge are both of this
+ * machine: the protocol asks for that of every server, whatever the browser does about the answer.
+ */
+export function checkOrigin({
+  host,
+  corsOrigins,
+}: {
+  host: string;
+  corsOrigins: readonly string[];
+}): RequestHandler {
+  const anyone = corsOrigins.includes('*');
+  return (req, _res, next) => {
+    const origin = req.get('origin');
+    if (origin === undefined || anyone || corsOrigins.includes(origin)) return next();
+    if (!isLoopback(host) || !isLoopback(nameOf(origin))) throw new McpctlError('origin_not_allowed');
+    next();
+  };
+}
+
+function nameOf(origin: string): string {
+  return URL.canParse(origin) ? new URL(origin).hostname.replace(/^\[(.*)\]$/, '$1') : '';
 }

@@ -1,10 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Bus } from '../../core/runtime/bus.ts';
-import { countLoops } from '../../core/runtime/process/loop-metrics.ts';
-import { processMetrics } from '../../core/runtime/process/process-metrics.ts';
-import { durations } from './buckets.ts';
+import { countLoops, processMetrics } from '../../core/runtime/process/process-metrics.ts';
 import { openFleet, type Fleet, type FleetDeps } from './fleet.ts';
-import { inferenceMetrics } from './inference.ts';
+import { durations, inferenceMetrics } from './inference.ts';
 
 export interface Metrics extends Pick<Fleet, 'workers'> {
   request(done: { route: string; method: string; code: string; seconds: number }): void;

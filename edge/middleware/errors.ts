@@ -1,8 +1,7 @@
 import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
 import { McpctlError } from '../../core/errors.ts';
-import { logBug } from '../http/bug.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { endWithLateError, sendError } from '../http/error-body.ts';
+import { logBug, endWithLateError, sendError } from '../http/error-body.ts';
 import { reportRefused } from '../inference/answer/refused.ts';
 
 /** Express's own refusals (a path that cannot be decoded) carry a 4xx; everything else unknown is a bug. */

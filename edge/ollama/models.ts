@@ -4,8 +4,8 @@ import type { EdgeDeps } from '../deps.ts';
 import { modelOf, offered, type Model } from '../openai/models.ts';
 import { bodyOf } from '../http/parse.ts';
 import { showSchema } from './request.ts';
-import { nameOf } from './name.ts';
 import { listsInTurn } from '../limits/turns.ts';
+import { aliasSchema } from '../../core/names.ts';
 
 /** Clients compare versions with what they need; this is the protocol that is spoken here. */
 const VERSION = '0.12.0';
@@ -76,4 +76,13 @@ export function ollamaModelRoutes(deps: EdgeDeps): Router {
     res.json(shown(await modelOf(deps, req, await nameOf(deps, model ?? name ?? ''))));
   });
   return router;
+}
+
+const LATEST = ':latest';
+
+/** Ollama's clients add `:latest` to a name without a tag: what has no such name is meant without it. */
+export async function nameOf({ knownPools }: Pick<EdgeDeps, 'knownPools'>, asked: string): Promise<string> {
+  if (!asked.endsWith(LATEST) || !aliasSchema.safeParse(asked).success) return asked;
+  const pool = (await knownPools.recall(asked)) ?? (await knownPools.ask(asked));
+  return pool ? asked : asked.slice(0, -LATEST.length);
 }

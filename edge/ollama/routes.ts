@@ -7,8 +7,7 @@ import { Report } from '../inference/answer/report.ts';
 import { modelOf } from '../openai/models.ts';
 import { bodyOf } from '../http/parse.ts';
 import { OllamaEmbeddingsForm, OllamaForm, type OllamaCall } from './form.ts';
-import { ollamaModelRoutes } from './models.ts';
-import { nameOf } from './name.ts';
+import { ollamaModelRoutes, nameOf } from './models.ts';
 import {
   chatOf,
   chatOfGenerate,

@@ -1,5 +1,5 @@
 import { readFences, type Fence } from '../../core/queue/task/fence.ts';
-import { runningTasks } from '../../core/queue/live/last-heard.ts';
+import { runningTasks } from '../../core/queue/live/running.ts';
 import { redisNow } from '../../core/queue/live/redis-time.ts';
 import type { HeldClaim } from './claims.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';

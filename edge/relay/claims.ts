@@ -6,7 +6,7 @@ import { endDeadClaim } from '../../core/flow/end-dead.ts';
 import { beat, endClaim, handBack, type ClaimRef } from '../../core/queue/task/claim.ts';
 import { mostMs, unseenMs } from '../../core/runtime/time-of-bytes.ts';
 import { readFences, type Fence } from '../../core/queue/task/fence.ts';
-import { lastHeard } from '../../core/queue/live/last-heard.ts';
+import { lastHeard } from '../../core/queue/live/running.ts';
 import type { Outcome } from '../../core/task/outcome.ts';
 import { finishJob, type HeldJob, type LetGo } from '../../core/task/let-go.ts';
 import type { Carried, RelayDeps } from './relay-deps.ts';

@@ -4,7 +4,7 @@ import type { Position } from '../../core/queue/task/stream.ts';
 import { untilClosed } from '../limits/caps.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { positionOf } from '../http/event-id.ts';
+import { positionOf } from '../http/sse.ts';
 import { lookOn, showRow } from '../inference/look-on.ts';
 import { followFrom } from '../inference/follow/resume.ts';
 import { queryOf } from '../http/parse.ts';

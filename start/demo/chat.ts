@@ -5,8 +5,6 @@ import type { Clock } from '../../core/runtime/clock.ts';
 import { chatRequestSchema } from './chat-request.ts';
 import type { Engine, Generated } from './engine.ts';
 import { demoModelId } from './model.ts';
-import { sendError, sendJson } from './reply.ts';
-
 export interface ChatDeps {
   engine: Engine;
   clock: Clock;
@@ -110,4 +108,21 @@ export function failChat(res: ServerResponse, thrown: unknown): void {
   res.end(
     `data: ${JSON.stringify({ error: { message: ours.message, type: 'server_error', code: 500 } })}\n\n`,
   );
+}
+
+export function sendJson(res: ServerResponse, status: number, body: object): void {
+  const text = JSON.stringify(body);
+  res
+    .writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+    .end(text);
+}
+
+/** An error as OpenAI's clients read it. */
+export function sendError(
+  res: ServerResponse,
+  status: number,
+  error: { message: string; [more: string]: unknown },
+): void {
+  const type = status < 500 ? 'invalid_request_error' : 'server_error';
+  sendJson(res, status, { error: { type, param: null, code: status, ...error } });
 }

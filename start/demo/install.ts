@@ -3,8 +3,7 @@ import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
 import type { Home } from '../../core/runtime/files/home.ts';
-import { runVisibly } from '../stores/command.ts';
-import { installPinned } from '../stores/npm-packages.ts';
+import { runVisibly, installPinned } from '../stores/npm-packages.ts';
 import type { Say } from '../server.ts';
 
 /**

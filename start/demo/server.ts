@@ -1,10 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { isLoopback } from '../../core/runtime/network/loopback.ts';
-import { answerChat, failChat } from './chat.ts';
+import { answerChat, failChat, sendError, sendJson } from './chat.ts';
 import type { Engine } from './engine.ts';
 import { demoModelId } from './model.ts';
-import { sendError, sendJson } from './reply.ts';
 
 const largestBody = 8 * 1024 * 1024;
 

@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runVisibly } from './command.ts';
 import type { Say } from '../server.ts';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 
 /** A package as it was looked at: `integrity` is the hash of exactly that archive, as lock files have it. */
 export interface PinnedPackage {
@@ -39,4 +40,27 @@ export async function installPinned({ packages, folder, npm, say }: InstallPinne
 
 function versionsOf(packages: readonly PinnedPackage[]): Record<string, string> {
   return Object.fromEntries(packages.map(({ name, version }) => [name, version]));
+}
+
+const COMMAND_MS = 5 * 60_000;
+
+/**
+ * Runs a command to its end and shows its lines, indented.
+ * @returns its exit code; 127 when it could not be run, 137 when it took more than five minutes.
+ */
+export function runVisibly(argv: readonly string[], say: Say): Promise<number> {
+  const [command = '', ...args] = argv;
+  say(`  $ ${argv.join(' ')}`);
+  return new Promise((resolve) => {
+    // Standard input stays the terminal's: sudo may have to ask.
+    const child = spawn(command, args, { stdio: ['inherit', 'pipe', 'pipe'], timeout: COMMAND_MS });
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on('line', (line) => say(`    ${line}`));
+    }
+    child.on('error', (error) => {
+      say(`    ${error.message}`);
+      resolve(127);
+    });
+    child.on('close', (code) => resolve(code ?? 137));
+  });
 }

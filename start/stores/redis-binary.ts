@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
-import { runVisibly } from './command.ts';
+import { runVisibly } from './npm-packages.ts';
 import type { Say } from '../server.ts';
 
 /** A program that is a Redis or Valkey server when it is started under the name `argv0`. */

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { settings } from '../../core/runtime/settings/settings.ts';
-import { parseProcfile } from '../../start/keep/procfile.ts';
+import { parseProcfile } from '../../start/keep/launch.ts';
 import { read, root, span, spans, tableOf } from './markdown.ts';
 
 const commands = new Map(

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { Untranslatable } from '../../core/translate/parts.ts';
-import { chatBodyOf } from '../../core/translate/request.ts';
+import { chatBodyOf } from '../../core/translate/member-body.ts';
 
 const chatOf = (operation: 'responses' | 'messages', body: object): Record<string, unknown> =>
   chatBodyOf(operation, JSON.stringify(body));

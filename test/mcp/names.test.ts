@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { hasTool } from '../../core/mcp/bindings.ts';
-import { exposedName } from '../../edge/mcp/exposed-name.ts';
+import { exposedName } from '../../edge/mcp/tools.ts';
 import { readSessionId, signSession } from '../../edge/mcp/session-id.ts';
 
 const alias = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/);

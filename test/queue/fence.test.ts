@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { beat, handBack } from '../../core/queue/task/claim.ts';
 import { ClockSteps } from '../../core/queue/live/clock-steps.ts';
-import { lastHeard } from '../../core/queue/live/last-heard.ts';
+import { lastHeard } from '../../core/queue/live/running.ts';
 import { redisNow } from '../../core/queue/live/redis-time.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createLog } from '../../core/runtime/log.ts';

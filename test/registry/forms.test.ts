@@ -6,7 +6,7 @@ import { createForms, type Form, type Forms } from '../../core/registry/database
 import { migrate } from '../../core/registry/database/migrate.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { createFormForAll } from '../../edge/believed/form-for-all.ts';
-import { eventIdOf, positionOf } from '../../edge/http/event-id.ts';
+import { eventIdOf, positionOf } from '../../edge/http/sse.ts';
 
 const log = createLog({ process: 'test', level: 'silent', pretty: false });
 

@@ -5,7 +5,7 @@ import { parseFence } from '../../core/queue/task/fence.ts';
 import { parseEntry } from '../../core/queue/task/stream.ts';
 import { migrationNames } from '../../core/registry/database/migration-source.ts';
 import { settings } from '../../core/runtime/settings/settings.ts';
-import { positionOf } from '../../edge/http/event-id.ts';
+import { positionOf } from '../../edge/http/sse.ts';
 
 /** What the release before (d70ac95) has written, and what it was told: SHA-256 of its migrations, and names of its settings. */
 const migrated: Record<string, string> = {

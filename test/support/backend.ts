@@ -292,7 +292,7 @@ export async function startBackend(): Promise<Backend> {
   return backend;
 }
 
-/** As worker/providers/openai/warm-up.ts asks. */
+/** As worker/providers/openai.ts asks. */
 function isWarmUp({ json }: BackendRequest): boolean {
   return (
     json?.['max_tokens'] === 1 && JSON.stringify(json['messages']) === '[{"role":"user","content":"Hi"}]'

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { keepAsking, openRedis } from '../../core/queue/link/connect.ts';
 import { inspectRedis } from '../../core/queue/link/inspect.ts';
-import { slotOf } from '../../core/queue/link/slot.ts';
+import { slotOf } from '../../core/queue/link/primary.ts';
 import { redisPlaceNames, redisPlaceOf } from '../../core/queue/link/where.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { readConfig } from '../../core/runtime/settings/config.ts';

@@ -1,5 +1,4 @@
 import type { ApiError } from '../../core/api-error.ts';
-
 interface Refusal {
   /** 0: no answer came. */
   status: number;
@@ -82,4 +81,10 @@ async function faultOf(answer: Response): Promise<Fault> {
     sentence: details === '' ? sentence : `${sentence} ${details}`,
     requestId: fault.requestId ?? '',
   });
+}
+
+/** One page of a list. */
+export interface Page<T> {
+  items: T[];
+  next: string | null;
 }

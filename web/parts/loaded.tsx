@@ -1,8 +1,8 @@
 import type { ComponentChildren } from 'preact';
 import type { Load } from '../net/load.ts';
-import { now } from '../state/now.ts';
-import { Fault } from './fault.tsx';
-
+import { now } from './time.tsx';
+import type { Fault as Refusal } from '../net/api.ts';
+import { Copy } from './copy.tsx';
 const OLD_MS = 10_000;
 
 /** What was loaded, or why not. Old values stay on screen, grey and with their age, when asking again fails. */
@@ -19,5 +19,38 @@ export function Loaded<T>({ of, children }: { of: Load<T>; children: (data: T) =
       {age > OLD_MS && <p class="quiet">Shown as it was {Math.round(age / 1_000)} s ago.</p>}
       <div class="old">{children(data)}</div>
     </>
+  );
+}
+
+/** Why there is nothing to see, and the next step as its children. */
+export function Empty({ why, children }: { why: string; children?: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <p>{why}</p>
+      {children}
+    </div>
+  );
+}
+
+/** A refusal as a person reads it: sentence, code, and the id that finds it in the log. */
+export function Fault({ fault, again }: { fault: Refusal; again?: () => void }) {
+  return (
+    <div class="fault" role="alert">
+      <p>{fault.sentence}</p>
+      <p class="quiet">
+        <code>{fault.code}</code>
+        {fault.requestId !== '' && (
+          <>
+            {' '}
+            · request <Copy text={fault.requestId} />
+          </>
+        )}{' '}
+        {again && (
+          <button type="button" onClick={again}>
+            Try again
+          </button>
+        )}
+      </p>
+    </div>
   );
 }

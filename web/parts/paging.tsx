@@ -2,7 +2,7 @@ import { useSignal, type ReadonlySignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { Topic } from '../net/live.ts';
 import { useLoad, type Load } from '../net/load.ts';
-import type { Page } from '../net/pages.ts';
+import type { Page } from '../net/api.ts';
 import { query } from '../state/router.ts';
 
 interface Paging {

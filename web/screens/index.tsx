@@ -9,7 +9,7 @@ import { Pool, Pools } from './pools.tsx';
 import { Task } from './task.tsx';
 import { Tasks } from './tasks.tsx';
 import { Screen } from '../parts/page.tsx';
-import { Empty } from '../parts/empty.tsx';
+import { Empty } from '../parts/loaded.tsx';
 
 interface Section {
   path: string;

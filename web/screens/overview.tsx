@@ -1,8 +1,7 @@
 import type { PoolView } from '../../core/pool.ts';
 import { useLoad } from '../net/load.ts';
-import type { Page } from '../net/pages.ts';
-import { Empty } from '../parts/empty.tsx';
-import { Loaded } from '../parts/loaded.tsx';
+import type { Page } from '../net/api.ts';
+import { Empty, Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { PoolTable } from '../shown/pool-table.tsx';
 

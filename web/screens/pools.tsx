@@ -1,11 +1,9 @@
 import type { MemberView, PoolView } from '../../core/pool.ts';
 import { useLoad } from '../net/load.ts';
-import type { Page } from '../net/pages.ts';
-import { Empty } from '../parts/empty.tsx';
-import { Loaded } from '../parts/loaded.tsx';
+import type { Page } from '../net/api.ts';
+import { Empty, Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
-import { PoolTable } from '../shown/pool-table.tsx';
-import { Slots } from '../shown/slots.tsx';
+import { PoolTable, Slots } from '../shown/pool-table.tsx';
 import { Status } from '../shown/status.tsx';
 import { Table } from '../parts/table.tsx';
 import { Age, span } from '../parts/time.tsx';

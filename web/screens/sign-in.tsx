@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { Dialog } from '../parts/dialog.tsx';
-import { Fault } from '../parts/fault.tsx';
+import { Fault } from '../parts/loaded.tsx';
 import { doorFault, signIn, who } from '../state/session.ts';
 
 function Form() {

@@ -1,7 +1,6 @@
 import type { Used } from '../../core/usage.ts';
 import { useLoad } from '../net/load.ts';
-import { Empty } from '../parts/empty.tsx';
-import { Loaded } from '../parts/loaded.tsx';
+import { Empty, Loaded } from '../parts/loaded.tsx';
 import { Screen } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
 import { go, query, withQuery } from '../state/router.ts';

@@ -1,11 +1,8 @@
 import { useSignal } from '@preact/signals';
 import type { MessageView } from '../../core/agent/thread.ts';
-import { call, isFault, type Fault as Refusal } from '../net/api.ts';
+import { call, isFault, type Fault as Refusal, type Page } from '../net/api.ts';
 import { useLoad } from '../net/load.ts';
-import type { Page } from '../net/pages.ts';
-import { Empty } from '../parts/empty.tsx';
-import { Fault } from '../parts/fault.tsx';
-import { Loaded } from '../parts/loaded.tsx';
+import { Fault, Empty, Loaded } from '../parts/loaded.tsx';
 
 const MOST = 100;
 

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { TokenView } from '../../core/access.ts';
 import { call, isFault, type Fault as Refusal } from '../net/api.ts';
 import { Copy } from '../parts/copy.tsx';
-import { Fault } from '../parts/fault.tsx';
+import { Fault } from '../parts/loaded.tsx';
 
 /** Shows the text of a new token this once: it is in one signal, and gone with the dialog. */
 export function NewToken() {

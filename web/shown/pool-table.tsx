@@ -1,8 +1,6 @@
 import type { PoolView } from '../../core/pool.ts';
-import { Slots } from './slots.tsx';
 import { Table } from '../parts/table.tsx';
 import { span } from '../parts/time.tsx';
-
 const slotsOf = ({ members }: PoolView): number => members.reduce((all, { slots }) => all + slots, 0);
 
 const poolPath = (key: string): string => `/ui/pools/${encodeURIComponent(key)}`;
@@ -34,5 +32,21 @@ export function PoolTable({ pools }: { pools: readonly PoolView[] }) {
         },
       ]}
     />
+  );
+}
+
+const MOST = 12;
+
+/** Slots as cells, the running ones full. */
+export function Slots({ running, slots }: { running: number; slots: number }) {
+  const shown = Math.min(slots, MOST);
+  const full = Math.min(running, shown);
+  return (
+    <span class="slots" role="img" aria-label={`${String(running)} of ${String(slots)} slots busy`}>
+      <span aria-hidden="true">
+        {'▮'.repeat(full)}
+        {'▯'.repeat(shown - full)} {running}/{slots}
+      </span>
+    </span>
   );
 }

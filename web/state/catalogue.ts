@@ -1,7 +1,6 @@
 import { signal } from '@preact/signals';
 import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
-import { call } from '../net/api.ts';
-import type { Page } from '../net/pages.ts';
+import { call, type Page } from '../net/api.ts';
 
 /** What kinds of things there are, as the server tells: screens of them are made from it. */
 export const catalogue = signal<readonly CatalogueEntry[]>([]);

@@ -6,10 +6,9 @@ import type { Log } from '../../core/runtime/log.ts';
 import type { Service } from '../../core/runtime/process/service.ts';
 import { concurrencyOf, type Opened } from './open-providers.ts';
 import type { Environment } from '../wake/command.ts';
-import { saysUnlisted } from './unlisted.ts';
 import { WakeRunner } from '../wake/wake-runner.ts';
 import { BackendWatch, type Watched } from './watch.ts';
-
+import { oneLine } from '../../core/runtime/plain.ts';
 export interface BackendsDeps {
   opened: readonly Opened[];
   /** Publishes what is so now. */
@@ -101,4 +100,16 @@ async function learnListed(opened: Opened, signal: AbortSignal): Promise<boolean
   if (why !== null && opened.listed === true) gate.unlisted(why);
   opened.listed = why === null;
   return true;
+}
+
+const MOST_NAMES = 5;
+const LONGEST_NAME = 64;
+
+/** The sentence of a model that a backend does not list; null when it does. Ollama lists what has no tag as the latest. */
+function saysUnlisted(model: string, ids: readonly string[]): string | null {
+  if (ids.includes(model) || ids.includes(`${model}:latest`)) return null;
+  const names = ids.slice(0, MOST_NAMES).map((id) => oneLine(id).slice(0, LONGEST_NAME));
+  const more = ids.length > MOST_NAMES ? ` and ${ids.length - MOST_NAMES} more` : '';
+  const lists = names.length === 0 ? 'it lists none' : `it lists ${names.join(', ')}${more}`;
+  return `The backend no longer lists the model ${oneLine(model)}; ${lists}.`;
 }

@@ -1,17 +1,17 @@
 import { jsonObject } from '../../core/judge/parts/reason.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import { createAnthropicModels } from './anthropic/models.ts';
-import { asChatRefusal } from './anthropic/refusal.ts';
 import { chatCompletion, finishReasonOf } from './anthropic/to-chat.ts';
 import { createChunks } from './anthropic/to-chunks.ts';
 import { toMessages } from './anthropic/to-messages.ts';
-import { failed } from './failed.ts';
+import { failed, type Failed } from './failed.ts';
 import { chatOver } from './http/chat.ts';
 import { createExchange } from './http/wire/exchange.ts';
 import { forward, type ForwardDeps } from './http/forward.ts';
 import type { BackendSettings } from './http/settings.ts';
 import { endpointsAt } from './http/url.ts';
 import type { ForwardCall, LlmProvider, Reply } from './provider.ts';
+import { z } from 'zod';
 
 /** The version of the protocol that is spoken where the caller says none. */
 const version = { 'anthropic-version': '2023-06-01' };
@@ -99,4 +99,25 @@ async function* chat(
       }
     }
   }
+}
+
+const refusalSchema = z.looseObject({
+  error: z.looseObject({ type: z.string().catch('invalid_request_error'), message: z.string() }),
+});
+
+/** Coding agents shorten a conversation on this code. */
+const tooLong = /prompt is too long|exceeds? the context|context window/i;
+
+/** A refusal whose body goes to the caller of a chat: in OpenAI's form. Any other failure is left as it is. */
+function asChatRefusal(failure: Failed): Failed {
+  if (failure.code !== 'backend_rejected' || failure.body === undefined) return failure;
+  const refusal = refusalSchema.safeParse(jsonObject(failure.body)).data?.error;
+  const message = refusal?.message ?? failure.message;
+  const error = {
+    message,
+    type: refusal?.type ?? 'invalid_request_error',
+    param: null,
+    code: tooLong.test(message) ? 'context_length_exceeded' : null,
+  };
+  return { ...failure, body: JSON.stringify({ error }) };
 }

@@ -8,8 +8,7 @@ import type { ForwardDeps } from './http/forward.ts';
 import { keyHeader } from './http/request.ts';
 import type { BackendSettings } from './http/settings.ts';
 import { endpointsAt } from './http/url.ts';
-import { createKeepAlive } from './ollama/keep-alive.ts';
-import { createLoad } from './ollama/load.ts';
+import { createKeepAlive, createLoad } from './ollama/keep-alive.ts';
 import { createOllamaProbe, tagged } from './ollama/probe.ts';
 import type { LlmProvider, ModelInfo } from './provider.ts';
 

@@ -6,9 +6,8 @@ import type { BackendSettings } from './http/settings.ts';
 import { endpointsAt } from './http/url.ts';
 import { createModelList } from './openai/models.ts';
 import { createProbe } from './openai/probe.ts';
-import { warmUp } from './openai/warm-up.ts';
 import type { LlmProvider } from './provider.ts';
-
+import { McpctlError } from '../../core/errors.ts';
 export interface OpenAiSettings extends BackendSettings {
   /** How a backend differs from OpenAI's protocol. */
   ways?: Pick<ForwardDeps, 'refused' | 'patienceMs'>;
@@ -46,4 +45,21 @@ export function createOpenAiProvider(settings: OpenAiSettings): OverHttp {
     },
   };
   return provider;
+}
+
+const loadMs = 330_000;
+
+/** Loads a model by the shortest request that it can answer: one token, or one vector. */
+async function warmUp(provider: LlmProvider, model: string, signal: AbortSignal): Promise<void> {
+  const { operations } = (await provider.probe?.(model, signal))?.capabilities ?? {};
+  if (!provider.forward || operations?.includes('chat') !== false) {
+    const messages = [{ role: 'user', content: 'Hi' }];
+    await provider.complete({ model, messages, maxTokens: 1, signal });
+    return;
+  }
+  if (!operations.includes('embeddings')) return;
+  const call = { body: '{"input":"Hi"}', streaming: false, headers: {}, model, stallMs: loadMs, signal };
+  for await (const reply of provider.forward({ operation: 'embeddings', ...call })) {
+    if (reply.kind === 'failed') throw new McpctlError(reply.code, reply.message);
+  }
 }

@@ -3,8 +3,8 @@ import { pause, type Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';
 import { wakeBackOffMs, wakeReason, type WakeResult } from '../../core/member/wake.ts';
 import type { Wake } from '../sources/config-schema.ts';
-import type { Environment } from './command.ts';
-import { carryOut } from './recipe.ts';
+import { type Environment, runCommand } from './command.ts';
+import { callHttp } from './http.ts';
 
 /** A published llm whose backend may sleep. */
 export interface Sleeper {
@@ -127,5 +127,22 @@ export class WakeRunner {
 
   async #answers({ isAvailable }: Sleeper, signal: AbortSignal): Promise<boolean> {
     return await isAvailable(AbortSignal.any([signal, AbortSignal.timeout(POLL_WITHIN_MS)]));
+  }
+}
+
+/**
+ * Carries a recipe out, once. It comes from this machine's own config.json; nothing that a server says becomes part
+ * of it. @param signal aborts at the recipe's limit, and when the worker stops.
+ * @returns why it did not work, as a sentence without address, header or body; null when it did.
+ */
+async function carryOut(
+  wake: Wake,
+  { signal, environment }: { signal: AbortSignal; environment: Environment },
+): Promise<string | null> {
+  switch (wake.type) {
+    case 'http':
+      return await callHttp(wake, signal);
+    case 'command':
+      return await runCommand(wake, { signal, environment });
   }
 }

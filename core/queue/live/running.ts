@@ -1,10 +1,9 @@
 import type { Redis } from 'ioredis';
 import { orUnavailable } from '../link/connect.ts';
 import type { Keys } from '../keys.ts';
-import { mendAfter } from '../mend.ts';
+import { mendAfter, mending } from '../mend.ts';
 import { readFences, type Fence, type TaskRef } from '../task/fence.ts';
 import type { ClockSteps } from './clock-steps.ts';
-import { runningTasks } from './last-heard.ts';
 import { timeOf } from './redis-time.ts';
 
 /** A task that runs and was not heard of for a while. */
@@ -115,4 +114,25 @@ export function createRunningTasks({ steps, ...store }: Store & { steps: ClockSt
 /** A beat that comes meanwhile is no later than that, and stands. */
 function bringBack({ redis, keys }: Store, { poolKey, taskId }: TaskRef, now: number): void {
   void redis.zadd(keys.pool(poolKey).run, 'XX', 'LT', now, taskId).catch(() => undefined); // the next look does it
+}
+
+/** Milliseconds since the last beat of each running task, by Redis's clock; Infinity for one that does not run. */
+export async function lastHeard(
+  { redis, keys, steps }: { redis: Redis; keys: Keys; steps: ClockSteps },
+  refs: readonly TaskRef[],
+): Promise<number[]> {
+  const heard = steps.read();
+  const pipeline = redis.pipeline().time();
+  for (const { poolKey, taskId } of refs) pipeline.zscore(keys.pool(poolKey).run, taskId);
+  const [time, ...scores] = (await orUnavailable(pipeline.exec())) ?? [];
+  const now = timeOf(time?.[1]);
+  heard(now);
+  return scores.map(([error, score]) => (error || score === null ? Infinity : now - Number(score)));
+}
+
+/** The tasks of a pool that run, at most 1,000 of them. */
+export async function runningTasks(redis: Redis, keys: Keys, poolKey: string): Promise<TaskRef[]> {
+  const { run } = keys.pool(poolKey);
+  const ids = await orUnavailable(mending(redis, [run], () => redis.zrange(run, '0', '999')));
+  return ids.map((taskId) => ({ taskId, poolKey }));
 }

@@ -4,8 +4,8 @@ import type { Log } from '../../runtime/log.ts';
 import { isSameAttempt } from './attempt.ts';
 import type { TaskRef } from './fence.ts';
 import type { Keys } from '../keys.ts';
-import { parseMessage } from './message.ts';
 import {
+  parseMessage,
   beginning,
   firstSeq,
   isAfter,

@@ -1,5 +1,6 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { ownCommit } from '../files/own-commit.ts';
+import { collectDefaultMetrics, Gauge, Registry, Counter } from 'prom-client';
+import { ownCommit } from '../files/own-package.ts';
+import type { Bus } from '../bus.ts';
 
 /**
  * What every process exports: which build runs, and Node's own figures (memory, event loop, garbage collection).
@@ -24,4 +25,17 @@ export function processMetrics({
     registers: [registry],
   }).set({ version, commit: commit === '' ? ownCommit() : commit, node: process.version }, 1);
   return registry;
+}
+
+/** What the loops over items of this process did not do, as `mcpctl_scheduler_items_total` tells of the scheduler's duties. */
+export function countLoops(registry: Registry, bus: Bus): void {
+  const items = new Counter({
+    name: 'mcpctl_loop_items_total',
+    help: 'Items that a loop of this process left, that failed in it, or that it ended.',
+    labelNames: ['loop', 'outcome'],
+    registers: [registry],
+  });
+  bus.on('loop.left', ({ loop, ...counts }) => {
+    for (const [outcome, count] of Object.entries(counts)) if (count > 0) items.inc({ loop, outcome }, count);
+  });
 }

@@ -5,11 +5,10 @@ import { isSameAttempt, type Attempt } from '../../../core/queue/task/attempt.ts
 import type { Place } from '../../../core/queue/task/place.ts';
 import { firstSeq, type Events } from '../../../core/queue/task/stream.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
-import { logBug } from '../../http/bug.ts';
+import { logBug } from '../../http/error-body.ts';
 import { deliveryOf } from '../../http/delivered.ts';
-import { eventIdOf } from '../../http/event-id.ts';
 import { keptBodies } from '../../limits/kept-bodies.ts';
-import { EventWriter, frameText, lineText } from '../../http/sse.ts';
+import { eventIdOf, EventWriter, frameText, lineText } from '../../http/sse.ts';
 import { describeAnswer } from './headers.ts';
 import type { Frame } from '../form/form.ts';
 import { InHand } from '../follow/in-hand.ts';

@@ -1,6 +1,6 @@
 import type { McpctlError } from '../../../core/errors.ts';
 import type { TaskBodies } from '../../../core/registry/tasks/tasks.ts';
-import { isTranslated, type Translated } from '../../../core/translate/request.ts';
+import { isTranslated, type Translated } from '../../../core/translate/member-body.ts';
 import type { TaskRow, Usage } from '../../../core/task/task.ts';
 import { ChunkForm } from '../form/chunks.ts';
 import type { Form, FormOptions, Frame, MadeEvent, NamedForm, WaitState } from '../form/form.ts';

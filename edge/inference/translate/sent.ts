@@ -2,7 +2,7 @@ import { McpctlError } from '../../../core/errors.ts';
 import type { Needs } from '../../../core/member/fit.ts';
 import type { Json } from '../../../core/translate/json.ts';
 import { Untranslatable } from '../../../core/translate/parts.ts';
-import { chatBodyOf, isTranslated, type Translated } from '../../../core/translate/request.ts';
+import { chatBodyOf, isTranslated, type Translated } from '../../../core/translate/member-body.ts';
 import { needsOf } from '../ask/needs.ts';
 import type { InferenceRequest } from '../ask/request.ts';
 

@@ -4,8 +4,8 @@ import { msFor, readingMs } from '../../../core/runtime/time-of-bytes.ts';
 import { failed, type Failed } from '../failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from '../patience.ts';
 import type { ForwardCall, Last, Reply } from '../provider.ts';
-import { type Answer, type Exchange } from './wire/exchange.ts';
-import { failureOfStatus, failureOfThrown, type Refusal } from './failure.ts';
+import type { Answer, Exchange } from './wire/exchange.ts';
+import { failureOfStatus, failureOfThrown, type Refusal, failureOf } from './failure.ts';
 import type { ParamRules } from './params.ts';
 import {
   chosenParams,
@@ -18,8 +18,7 @@ import {
 import { scrubbed } from './scrub.ts';
 import { StreamedAnswer } from './streamed.ts';
 import type { Endpoints } from './url.ts';
-import { wholeAnswer } from './whole.ts';
-
+import { isFault, judgeCount, judgeWhole } from '../../../core/judge/whole.ts';
 const largestRefusalBytes = 1_000_000;
 
 export interface ForwardDeps {
@@ -120,4 +119,23 @@ async function ask(
     signal: patience.signal,
     heard: () => patience.wait(silenceMs),
   });
+}
+
+interface Asked {
+  call: ForwardCall;
+  judging: Judging;
+  patience: Patience;
+}
+
+/** The answer to a call that asked for all of it at once. @throws what reading throws. */
+async function wholeAnswer(answer: Answer, { call, judging, patience }: Asked): Promise<Last> {
+  const pieces: Uint8Array[] = [];
+  const live = (): void => patience.wait(call.stallMs * wholeAnswerFactor); // bytes are life
+  for await (const piece of answer.bytes(live)) {
+    live();
+    pieces.push(piece);
+  }
+  const body = Buffer.concat(pieces).toString('utf8');
+  const judged = countsTokens(call) ? judgeCount(body) : judgeWhole(body, judging);
+  return isFault(judged) ? failureOf(judged) : { kind: 'end', status: 200, ...judged };
 }

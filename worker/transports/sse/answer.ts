@@ -9,9 +9,7 @@ import { atMost, type Clock, pause } from '../../../core/runtime/clock.ts';
 import type { Log } from '../../../core/runtime/log.ts';
 import type { ClaimPort } from '../../work/claim-port.ts';
 import type { EdgeClient, OpenAnswer } from '../../edge-client.ts';
-import { backLine, lastLine } from './lines.ts';
 import { KeptLines } from './kept-lines.ts';
-
 export interface AnswerDeps {
   edge: EdgeClient;
   session: string;
@@ -220,3 +218,24 @@ const tooLarge = `${JSON.stringify({
     retryable: false,
   },
 } satisfies StreamLine)}\n`;
+
+/** An outcome as the last line of an answer (docs/spec.md §3). */
+function lastLine(outcome: Outcome): StreamLine {
+  switch (outcome.kind) {
+    case 'completed': {
+      const { finishReason, usage, status, body } = outcome;
+      return { end: { finishReason, usage, status, body } };
+    }
+    case 'failed': {
+      const { code, message, status, body, retryAfterS, reason } = outcome;
+      return { error: { code, message, status, body, retryAfterS, reason, retryable: false } };
+    }
+    case 'cancelled':
+      return { error: { code: outcome.code, message: outcome.message, retryable: false } };
+  }
+}
+
+/** A hand-back as the last line: the edge ends the task instead if somebody has seen something of it. */
+function backLine({ code, message, retryAfterS, reason }: HandBack): StreamLine {
+  return { error: { code, message: message.slice(0, 500), retryAfterS, reason, retryable: true } };
+}

@@ -1,5 +1,0 @@
-/** One page of a list. */
-export interface Page<T> {
-  items: T[];
-  next: string | null;
-}
