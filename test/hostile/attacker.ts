@@ -12,7 +12,7 @@ export interface Order extends Omit<Target, 'over'> {
 /** What it says: that it has made what it will send, then what it has done. */
 export type Told = { ready: true } | { done: Done } | { failed: string };
 
-const say = (told: Told): void => void process.send?.(told);
+const say = (message: Told): void => void process.send?.(message);
 
 let strike: ((over: AbortSignal) => Promise<Done>) | undefined;
 let forMs = 0;

@@ -21,11 +21,12 @@ export function startAttacker(): Attacker {
       child.send(order);
       await ready;
       return async () => {
-        const told = messageOf<Told>(child);
+        const message = messageOf<Told>(child);
         child.send('strike');
-        const said = await told;
-        if (!('done' in said)) throw new TypeError(`The attack could not be made: ${JSON.stringify(said)}`);
-        return said.done;
+        const answer = await message;
+        if (!('done' in answer))
+          throw new TypeError(`The attack could not be made: ${JSON.stringify(answer)}`);
+        return answer.done;
       };
     },
     stop: () => child.disconnect(),

@@ -71,8 +71,8 @@ async function tryOne(house: House, name: string, { alone, harm }: How): Promise
   let missed = 0;
   for (let tries = 0; tries < TRIES; tries++) {
     if (!(await holdsOnce(house, name, { alone, harm }))) missed += 1;
-    const held = tries + 1 - missed;
-    if (missed === 0 || held > TRIES / 2 || missed > TRIES / 2) break;
+    const passed = tries + 1 - missed;
+    if (missed === 0 || passed > TRIES / 2 || missed > TRIES / 2) break;
   }
   return missed <= TRIES / 2;
 }

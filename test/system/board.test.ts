@@ -68,12 +68,12 @@ describe('the board over real tasks', function () {
   describe('in a browser', () => {
     let browser: Browser;
     before(async function () {
-      const found = await startChromium();
-      if (!found) {
+      const chromium = await startChromium();
+      if (!chromium) {
         if (this.test) this.test.title += ' (there is no Chromium here: set CHROMIUM to the path of one)';
         return this.skip();
       }
-      browser = found;
+      browser = chromium;
     });
     after(() => browser?.close());
 

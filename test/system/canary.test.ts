@@ -32,7 +32,7 @@ describe('secrets, prompts and answers', function () {
   const processes: TestProcess[] = [];
   const workers = new Map<TransportKind, WorkerProcess>();
   /** What callers were told. */
-  const told: string[] = [];
+  const texts: string[] = [];
   /** Of processes that have since been killed. */
   const scraped: string[] = [];
   let t: System;
@@ -91,7 +91,7 @@ describe('secrets, prompts and answers', function () {
   };
   const tell = async (answer: Promise<Response>): Promise<number> => {
     const { status, ...rest } = await answer.then(async (a) => ({ status: a.status, text: await a.text() }));
-    told.push(rest.text);
+    texts.push(rest.text);
     return status;
   };
   /** A streamed call whose first event has come. */
@@ -150,7 +150,7 @@ describe('secrets, prompts and answers', function () {
         const answer = await ask(`well-${transport}`, { stream });
         const { status, headers } = answer;
         const text = await answer.text();
-        told.push(text);
+        texts.push(text);
         expect([status, foundIn(text, canaries.answers)], text).to.deep.equal([
           200,
           canaries.answers.slice(-1),
@@ -306,7 +306,7 @@ describe('secrets, prompts and answers', function () {
 
     for (const worker of workers.values()) await worker.kill('SIGKILL');
     for (const text of await Promise.all(streams.values())) {
-      told.push(text);
+      texts.push(text);
       expect(text).to.match(/worker_lost/);
     }
     for (const id of waiting) expect((await t.call('DELETE', `/api/v1/tasks/${id}`)).status).to.equal(200);
@@ -337,7 +337,7 @@ describe('secrets, prompts and answers', function () {
     expect(board).to.include('backend_error');
     for (const [where, text] of Object.entries({ logs, scraped, ofEdge, targets, board }))
       expect(foundIn(String(text), everything), where).to.deep.equal([]);
-    expect(foundIn(told.join(), Object.values(secrets))).to.deep.equal([]);
+    expect(foundIn(texts.join(), Object.values(secrets))).to.deep.equal([]);
   });
 
   it('are, if secret, in neither store but by design: where a public llm is, and under what key a call came', async () => {
@@ -349,7 +349,7 @@ describe('secrets, prompts and answers', function () {
       );
     expect(holding(redis)).to.deep.equal([]);
     const allowed = /^(llms: address|idempotency: idempotency-\w+)$/;
-    expect(holding(postgres).filter((found) => !allowed.test(found))).to.deep.equal([]);
+    expect(holding(postgres).filter((place) => !allowed.test(place))).to.deep.equal([]);
     expect(holding(postgres)).to.include('llms: address');
     // The request and the answer are in the row, for as long as rows are kept.
     expect(foundIn(postgres.join(), canaries.prompts).length).to.be.greaterThan(10);

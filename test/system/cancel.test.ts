@@ -220,8 +220,8 @@ onEachTransport('cancel, down to the backend’s socket', function (transport) {
     const waiting = t.call('GET', `/api/v1/tasks/${id}?wait=30`);
     await t.call('DELETE', `/api/v1/tasks/${id}`);
     const tellsLate = pause(1_000).then(() => expect.fail('who waits for the task hears of the cancel late'));
-    const told = await Promise.race([waiting, tellsLate]);
-    expect(await told.json()).to.include({ status: 'cancelled' });
+    const answer = await Promise.race([waiting, tellsLate]);
+    expect(await answer.json()).to.include({ status: 'cancelled' });
     await reached('closed', marker, CLOSED_WITHIN_MS);
   });
 

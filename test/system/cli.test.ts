@@ -40,8 +40,8 @@ describe('mcpctl as it is built, against a running system', function () {
 
   /** @param token undefined: the admin's; null: none. */
   function start(args: readonly string[], token?: string | null): Run {
-    const said = token === null ? {} : { MCPCTL_TOKEN: token ?? t.token };
-    const env = { PATH: process.env['PATH'] ?? '', MCPCTL_HOME: home, MCPCTL_SERVER: t.url, ...said };
+    const tokenEnv = token === null ? {} : { MCPCTL_TOKEN: token ?? t.token };
+    const env = { PATH: process.env['PATH'] ?? '', MCPCTL_HOME: home, MCPCTL_SERVER: t.url, ...tokenEnv };
     const child = spawn(process.execPath, [programOf('cli'), ...args], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -56,7 +56,7 @@ describe('what happens when a caller leaves', function () {
   const waitersOf = (id: string, count: number): Promise<number> =>
     until(
       () => attachments.count(POOL, id),
-      (found) => found === count,
+      (seen) => seen === count,
     );
 
   /** Resolves once the backend works on it. */
@@ -168,7 +168,7 @@ describe('what happens when a caller leaves', function () {
     ] as const) {
       await until(
         () => attachments.policy(POOL, id),
-        (found) => found === policy,
+        (policyNow) => policyNow === policy,
         30_000,
       );
       await waitersOf(id, 1);

@@ -101,9 +101,9 @@ onEachTransport('a system whose stores make each kind of command fail', function
     isEnough: () => boolean,
     each: readonly { failed(): ReadonlyMap<string, number> }[],
   ): Promise<Told[]> {
-    const told: Told[] = [];
+    const called: Told[] = [];
     const began = performance.now();
-    const isLittle = (): boolean => told.length === 0 || each.some((one) => one.failed().size <= 5);
+    const isLittle = (): boolean => called.length === 0 || each.some((one) => one.failed().size <= 5);
     const goesOn = (): boolean => {
       const spent = performance.now() - began;
       return spent < WITHIN_MS ? !isEnough() || isLittle() : spent < AT_MOST_MS && isLittle();
@@ -114,10 +114,10 @@ onEachTransport('a system whose stores make each kind of command fail', function
       const leaving = t.call('POST', '/api/v1/llms/desk/infer', { body: request, signal: left.signal });
       leaving.catch(() => undefined); // its caller leaves
       setTimeout(() => left.abort(), AGAIN_MS);
-      for (const one of await Promise.all(calls)) if (one) told.push(one);
+      for (const one of await Promise.all(calls)) if (one) called.push(one);
       await pause(AGAIN_MS);
     }
-    return told;
+    return called;
   }
   const asked = async (): Promise<{ status: number; headers: Headers; code: unknown }> => {
     const answer = await t.call('POST', '/api/v1/llms/desk/infer', { body: request });
@@ -125,14 +125,14 @@ onEachTransport('a system whose stores make each kind of command fail', function
     return { status: answer.status, headers: answer.headers, code };
   };
   /** No process has ended, each task ends as its caller was told, and all goes on. */
-  async function expectWell(told: readonly Told[]): Promise<void> {
-    expect(told).to.have.length.above(0);
+  async function expectWell(called: readonly Told[]): Promise<void> {
+    expect(called).to.have.length.above(0);
     await until(
       () => t.openTasks(),
       (open) => open === 0,
       60_000,
     );
-    for (const { taskId, completed, accepted } of told) {
+    for (const { taskId, completed, accepted } of called) {
       const status = (await t.registry.tasks.byId(taskId))?.status;
       if (completed) expect(status).to.equal('completed');
       else expect(status).to.be.oneOf(['completed', 'error', 'cancelled', ...(accepted ? [] : [undefined])]);
@@ -163,12 +163,12 @@ onEachTransport('a system whose stores make each kind of command fail', function
     const holder = transport === 'redis' ? ofWorker : edge;
     const has = (one: FailingRedis, kinds: readonly string[]): boolean =>
       kinds.every((kind) => (one.failed().get(kind) ?? 0) > 0);
-    const told = await callUntil(
+    const called = await callUntil(
       () => has(holder, ofClaims) && has(edge, ofCallers),
       [holder, edge, scheduler],
     );
     for (const one of [edge, scheduler, ofWorker]) one.end();
-    await expectWell(told);
+    await expectWell(called);
     for (const one of [holder, edge, scheduler]) expect(one.failed().size).to.be.above(5);
     if (RUNS < 4) return;
     expect([...holder.failed().keys()]).to.include.members(ofClaims);
@@ -178,12 +178,12 @@ onEachTransport('a system whose stores make each kind of command fail', function
   it('does so where it is Postgres that makes each statement fail', async () => {
     const [{ edge, scheduler }] = databases as [(typeof databases)[number]];
     for (const one of [edge, scheduler]) one.begin();
-    const told = await callUntil(
+    const called = await callUntil(
       () => edge.failed().size > 8 && scheduler.failed().size > 12,
       [edge, scheduler],
     );
     for (const one of [edge, scheduler]) one.end();
-    await expectWell(told);
+    await expectWell(called);
     for (const one of [edge, scheduler]) expect(one.failed().size).to.be.above(5);
   });
 });

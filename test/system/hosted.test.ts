@@ -156,9 +156,9 @@ describe('a hosted worker', function () {
       await createPublic(t, { name: `by-${name}`, url: `http://${host}:${port}` });
       await servedBy(`by-${name}`, 1);
       const answer = await infer(`by-${name}`);
-      const told = (await answer.json()) as { code: string; error: string };
-      expect([answer.status, told.code]).to.deep.equal([502, 'address_refused']);
-      expect(told.error).not.to.match(/127\.|localhost/);
+      const refusal = (await answer.json()) as { code: string; error: string };
+      expect([answer.status, refusal.code]).to.deep.equal([502, 'address_refused']);
+      expect(refusal.error).not.to.match(/127\.|localhost/);
       await servedBy(`by-${name}`, 0);
       await t.call('DELETE', `/api/v1/llms/by-${name}`);
     }
@@ -213,8 +213,8 @@ describe('a hosted worker', function () {
     );
     await t.call('DELETE', '/api/v1/llms/claude');
     await createPublic(t, { ...row, name: 'odd', type: 'telepathy' });
-    const said = await hosted.next((line) => line['llm'] === 'odd');
-    expect(said['why']).to.include('telepathy').and.include('anthropic');
+    const logged = await hosted.next((line) => line['llm'] === 'odd');
+    expect(logged['why']).to.include('telepathy').and.include('anthropic');
     expect((await infer('odd')).status).to.equal(503);
     await t.call('DELETE', '/api/v1/llms/odd');
   });
@@ -223,9 +223,9 @@ describe('a hosted worker', function () {
     const backend = await newBackend();
     const file = join(folder, 'key');
     await createPublic(t, { name: 'rotates', url: backend.url, apiKeyRef: { file } });
-    const said = await hosted.next((line) => line['llm'] === 'rotates');
-    expect(said['why']).to.match(/cannot read the file/);
-    expect(JSON.stringify(said)).not.to.include(folder);
+    const logged = await hosted.next((line) => line['llm'] === 'rotates');
+    expect(logged['why']).to.match(/cannot read the file/);
+    expect(JSON.stringify(logged)).not.to.include(folder);
     expect((await t.llm('rotates')).servedBy).to.equal(0);
     await writeFile(file, 'sk-first\n');
     await servedBy('rotates', 1);
@@ -249,19 +249,19 @@ describe('a hosted worker', function () {
       (status: number): Script =>
       (exchange) =>
         answers(status, { error: { message: exchange.request.headers['authorization'] } })(exchange);
-    const told: string[] = [];
+    const texts: string[] = [];
     for (const name of ['canary-env', 'canary-file']) {
       await servedBy(name, 1);
       for (const script of [chats(['x']), quotes(400), quotes(401)]) {
         backend.once(script);
-        told.push(await (await infer(name)).text());
+        texts.push(await (await infer(name)).text());
         await servedBy(name, 1);
       }
     }
     const keys = posts(backend).map(({ headers }) => headers['authorization']);
     expect([...new Set(keys)]).to.have.members(Object.values(canaries).map((key) => `Bearer ${key}`));
     const secret = /sk-canary-(one|two)-/;
-    expect(told.join('\n')).to.include('Bearer [key]').and.not.match(secret);
+    expect(texts.join('\n')).to.include('Bearer [key]').and.not.match(secret);
     const metrics = await (await t.call('GET', '/metrics')).text();
     expect(metrics).to.include('mcpctl_').and.not.match(secret);
     for (const { lines } of [t.edge, t.scheduler, hosted, ...others])
@@ -337,8 +337,11 @@ describe('a hosted worker', function () {
     const bare = startHosted(t, { DATABASE_URL: '', REDIS_URL: '' });
     others.push(bare);
     expect(await bare.exited).to.equal(1);
-    const said = bare.lines.map((line) => line.msg).join('\n');
-    expect(said).to.include('DATABASE_URL').and.include('REDIS_URL').and.include('WORKER_SOURCE=registry');
+    const sentences = bare.lines.map((line) => line.msg).join('\n');
+    expect(sentences)
+      .to.include('DATABASE_URL')
+      .and.include('REDIS_URL')
+      .and.include('WORKER_SOURCE=registry');
     const wrong = startHosted(t, { MCPCTL_HOSTED_ALLOW: '10.0.0.0/33' });
     others.push(wrong);
     expect(await wrong.exited).to.equal(1);

@@ -42,7 +42,7 @@ describe('a hostile worker', function () {
   let bob: RawWorker;
   const streams: ControlStream[] = [];
   let ofAda: ControlStream;
-  let held: Held;
+  let claim: Held;
 
   /**
    * The next task that Ada's worker is given. A claim that says nothing makes the edge doubt its stream, and a stream that
@@ -52,7 +52,7 @@ describe('a hostile worker', function () {
     try {
       return await ofAda.frame('infer');
     } catch {
-      ofAda = await ada.open({ [wireHeaders.running]: `${held.taskId}:${held.claimId}` });
+      ofAda = await ada.open({ [wireHeaders.running]: `${claim.taskId}:${claim.claimId}` });
       streams.push(ofAda);
       return await ofAda.frame('infer');
     }
@@ -68,10 +68,10 @@ describe('a hostile worker', function () {
   };
   const serve = async (name: string, user: string): Promise<[RawWorker, ControlStream]> => {
     const worker = rawWorker(t.url, await t.tokenFor(user));
-    const told = await worker.register([
+    const registered = await worker.register([
       { name: `${name}-llm`, poolName: `${name}-pool`, maxConcurrency: 4 },
     ]);
-    expect(told.status, told.json?.error).to.equal(201);
+    expect(registered.status, registered.json?.error).to.equal(201);
     const stream = await worker.open();
     streams.push(stream);
     await until(
@@ -119,11 +119,11 @@ describe('a hostile worker', function () {
   };
   const line =
     (worker: RawWorker, headers: Record<string, string>, text: string) => async (): Promise<Told> => {
-      const answer = worker.answer(held.taskId, headers);
+      const answer = worker.answer(claim.taskId, headers);
       await answer.write(text);
-      const told = await Promise.race([answer.answered, pause(10_000).then(() => null)]);
+      const answered = await Promise.race([answer.answered, pause(10_000).then(() => null)]);
       answer.end();
-      return told ?? { status: -1, json: undefined };
+      return answered ?? { status: -1, json: undefined };
     };
 
   before(async () => {
@@ -133,16 +133,16 @@ describe('a hostile worker', function () {
     });
     [ada, ofAda] = await serve('ada', 'ada');
     [bob] = await serve('bob', 'bob');
-    held = await hold();
+    claim = await hold();
   });
   after(async () => {
-    held.stop();
+    claim.stop();
     for (const stream of streams) stream.close();
     await t.close();
   });
 
   it('says nothing of tasks that are not its own', async () => {
-    const { taskId, claimId } = held;
+    const { taskId, claimId } = claim;
     const as = { [wireHeaders.claim]: claimId };
     const bodies = [
       { claimId, error: 'no' },
@@ -165,7 +165,7 @@ describe('a hostile worker', function () {
   });
 
   it('says nothing of its own tasks with another claim', async () => {
-    const { taskId } = held;
+    const { taskId } = claim;
     const stale = randomUUID();
     await refused(
       [
@@ -234,7 +234,7 @@ describe('a hostile worker', function () {
   });
 
   it('is refused each line that is none, and the answer goes on as if it had not been', async () => {
-    const as = { [wireHeaders.claim]: held.claimId };
+    const as = { [wireHeaders.claim]: claim.claimId };
     const lines = [
       ...['{', 'null', '[]', '"x"', '{"seq":1}', '{"data":"x"}', '{"beat":false}', '\u0000', '\u001b[2J'],
       ...[0, -1, 1.5, 1e300, '1', null].map((seq) => JSON.stringify({ seq, data: event('bad') })),
@@ -248,30 +248,30 @@ describe('a hostile worker', function () {
       lines.map((text) => line(ada, as, `${text}\n`)),
       [400],
     );
-    await held.answer.line({ seq: 1, data: event('one') });
-    const events = sseData(await held.caller);
+    await claim.answer.line({ seq: 1, data: event('one') });
+    const events = sseData(await claim.caller);
     expect(await nextText(events)).to.equal('one');
     // The same number once more, and one that leaves some out: neither is shown.
-    const other = ada.answer(held.taskId, as);
+    const other = ada.answer(claim.taskId, as);
     await other.line({ seq: 1, data: event('again') });
     await other.line({ seq: 7, data: event('gap') });
     expect((await other.answered).status).to.equal(400);
-    await held.answer.line({ seq: 2, data: event('two', 'stop') });
-    await held.answer.line({ end: { finishReason: 'stop' } });
-    held.answer.end();
-    held.stop();
+    await claim.answer.line({ seq: 2, data: event('two', 'stop') });
+    await claim.answer.line({ end: { finishReason: 'stop' } });
+    claim.answer.end();
+    claim.stop();
     expect(await nextText(events)).to.equal('two');
-    expect((await held.answer.answered).json).to.deep.equal({ outcome: 'ended' });
+    expect((await claim.answer.answered).json).to.deep.equal({ outcome: 'ended' });
     // After its end nothing is added, whatever is answered.
     await until(
-      () => t.task(held.taskId),
+      () => t.task(claim.taskId),
       ({ status }) => status === 'completed',
     );
     const before = await snapshot();
-    const late = await ada.post(`task/${held.taskId}/result`, { claimId: held.claimId, error: 'no' });
+    const late = await ada.post(`task/${claim.taskId}/result`, { claimId: claim.claimId, error: 'no' });
     expect(late.status).to.be.oneOf([200, 409]);
     await same(before);
-    expect(await t.task(held.taskId)).to.include({ status: 'completed' });
+    expect(await t.task(claim.taskId)).to.include({ status: 'completed' });
   });
 
   it('cannot write frames of its own into the answer of a caller', async () => {
@@ -298,8 +298,8 @@ describe('a hostile worker', function () {
     const begun = one.answer.write('{"seq":1,"data":"');
     for (await begun; sent < 1_000 && (await one.answer.write(MEGABYTE)); sent++)
       most = Math.max(most, rssMb());
-    const told = await one.answer.answered;
-    expect(told.status).to.be.oneOf([413, 0]); // the answer, or, when it was lost behind what we sent, the close
+    const answered = await one.answer.answered;
+    expect(answered.status).to.be.oneOf([413, 0]); // the answer, or, when it was lost behind what we sent, the close
     expect(sent).to.be.lessThan(200);
     expect(most - before).to.be.lessThan(100);
     // Whatever became of that claim: the task is tried again, and answered.

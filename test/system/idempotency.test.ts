@@ -281,9 +281,9 @@ describe('Idempotency-Key', function () {
       const { onDisconnect, graceSeconds } = await t.task(idOf(answer));
       return [onDisconnect, graceSeconds];
     };
-    const said = { 'x-mcpctl-on-disconnect': 'continue' };
+    const header = { 'x-mcpctl-on-disconnect': 'continue' };
     expect(await policy({})).to.deep.equal(['cancel', null]);
     expect(await policy({ 'idempotency-key': newKey() })).to.deep.equal(['grace', 60]);
-    expect(await policy({ 'idempotency-key': newKey(), ...said })).to.deep.equal(['continue', null]);
+    expect(await policy({ 'idempotency-key': newKey(), ...header })).to.deep.equal(['continue', null]);
   });
 });

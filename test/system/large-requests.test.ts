@@ -14,7 +14,7 @@ function textOf(bytes: number): string {
 
 /** A whole chat completion of so many bytes. */
 function wholeOf(bytes: number): string {
-  const said = (content: string): string =>
+  const completion = (content: string): string =>
     JSON.stringify({
       id: 'chatcmpl-1',
       object: 'chat.completion',
@@ -22,7 +22,7 @@ function wholeOf(bytes: number): string {
       model: 'tiny',
       choices: [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' }],
     });
-  return said(textOf(bytes - said('').length));
+  return completion(textOf(bytes - completion('').length));
 }
 
 /** A stream of so many bytes, in events of about 64 KiB. */
@@ -142,8 +142,8 @@ describe('what is large', function () {
         it(`reaches a backend that speaks chat alone by ${path}, over ${transport}`, async () => {
           t.backend.reply(chats(['A ', 'cat']));
           expect(await asked(path, { model: `large-${transport}`, ...body })).to.include('A cat');
-          const [said, picture] = contentAt(t.backend);
-          expect(said).to.deep.equal({ type: 'text', text });
+          const [textPart, picture] = contentAt(t.backend);
+          expect(textPart).to.deep.equal({ type: 'text', text });
           // Nobody wants to read 27 MB of what is not equal.
           expect((picture as { image_url: { url: string } }).image_url.url === url).to.equal(true);
         });
@@ -193,8 +193,8 @@ describe('what is large', function () {
           const id = answer.headers.get('x-mcpctl-task-id') ?? '';
           // As text: parsed, what is deep takes more memory than this process has.
           const shown = await (await t.call('GET', `/api/v1/tasks/${id}`)).text();
-          for (const said of ['"status":"completed"', '"attempts":0', '"crashes":0'])
-            expect(shown.includes(said), said).to.equal(true);
+          for (const fact of ['"status":"completed"', '"attempts":0', '"crashes":0'])
+            expect(shown.includes(fact), fact).to.equal(true);
           // It reaches the backend as it is.
           const got = t.backend.requests.findLast(({ method }) => method === 'POST')?.body ?? '';
           expect(got.endsWith(asked.slice(-1_000) + '}') || got.includes(asked.slice(0, 1_000))).to.equal(

@@ -19,7 +19,7 @@ describe('two schedulers', function () {
   let standby: TestProcess;
   const leads = (line: LogLine): boolean => line.event === 'leader.changed' && line['leading'] === true;
   const resigned = (line: LogLine): boolean => line.event === 'leader.changed' && line['leading'] === false;
-  const said = (process: TestProcess, fits: (line: LogLine) => boolean) =>
+  const untilLogged = (process: TestProcess, fits: (line: LogLine) => boolean) =>
     until(
       async () => process.lines.some(fits),
       (yes) => yes,
@@ -88,7 +88,7 @@ describe('two schedulers', function () {
     await db.raw(`create trigger free_lease after insert or update on leases
       for each row when (new.name = 'scheduler') execute function free_lease()`);
     try {
-      await said(standby, leads);
+      await untilLogged(standby, leads);
       await ranOnceMore(await killTheirWorker('doomed'));
       expect(posts(heirs)).to.equal(TASKS);
       expect([leader, standby].some(({ lines }) => lines.some(resigned))).to.equal(false);
@@ -125,7 +125,7 @@ describe('two schedulers', function () {
     standby = await t.startScheduler({ standby: true });
     const resignations = leader.lines.filter(resigned).length;
     leader.child.kill('SIGSTOP');
-    await measured(this, () => said(standby, leads));
+    await measured(this, () => untilLogged(standby, leads));
     leader.child.kill('SIGCONT');
     await until(
       async () => leader.lines.filter(resigned).length,

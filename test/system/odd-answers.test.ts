@@ -180,7 +180,7 @@ describe('answers as they are in the world, through the door', function () {
     status: number;
     text: string;
   }
-  const told = async (answer: Response): Promise<Told> => ({
+  const readOf = async (answer: Response): Promise<Told> => ({
     status: answer.status,
     text: await answer.text(),
   });
@@ -188,9 +188,9 @@ describe('answers as they are in the world, through the door', function () {
   const ways = (path: string, operation: string): Record<Way, (model: string) => Promise<Told>> => {
     const request = { messages, input: 'hi' };
     return {
-      whole: async (model) => told(await t.call('POST', path, { body: { model, ...request } })),
+      whole: async (model) => readOf(await t.call('POST', path, { body: { model, ...request } })),
       streamed: async (model) =>
-        told(await t.call('POST', path, { body: { model, ...request, stream: true } })),
+        readOf(await t.call('POST', path, { body: { model, ...request, stream: true } })),
       later: async (llm) => {
         const made = await t.call('POST', '/api/v1/tasks', { body: { llm, operation, request } });
         const { id } = (await made.json()) as { id: string };
@@ -208,7 +208,7 @@ describe('answers as they are in the world, through the door', function () {
   const each = async (
     transport: TransportKind,
     name: string,
-    check: (told: Told, way: string) => void,
+    check: (answer: Told, way: string) => void,
   ): Promise<void> => {
     const results = (await asked.get(`${name}-${transport}`)) ?? [];
     expect(results).to.have.length(3);
@@ -254,7 +254,7 @@ describe('answers as they are in the world, through the door', function () {
         const model = `one-${transport}`;
         const body = { model, messages: [{ role: 'user', content: 'spoil' }] };
         for (const stream of [false, true]) {
-          const spoilt = await told(
+          const spoilt = await readOf(
             await t.call('POST', '/v1/chat/completions', { body: { ...body, stream } }),
           );
           expect([spoilt.status, spoilt.text]).to.have.property('0', 400);

@@ -35,15 +35,15 @@ describe('answers of /v1', function () {
     it(`say who gave them, and how long it took, ${stream ? 'streamed' : 'whole'}`, async () => {
       const answer = await call({ stream });
       await answer.text();
-      const said = (name: string): string => answer.headers.get(name) ?? '';
+      const header = (name: string): string => answer.headers.get(name) ?? '';
       expect(answer.status).to.equal(200);
-      expect([said('x-mcpctl-worker'), said('x-mcpctl-model')]).to.deep.equal(['desk', 'big/model:30b']);
+      expect([header('x-mcpctl-worker'), header('x-mcpctl-model')]).to.deep.equal(['desk', 'big/model:30b']);
       for (const name of ['openai-processing-ms', 'x-mcpctl-queue-ms'])
-        expect(said(name), name).to.match(/^\d+$/);
-      expect(said('x-mcpctl-task-id')).to.match(/^[0-9a-f-]{36}$/);
-      expect(said('x-request-id')).to.match(/./);
-      expect(said('x-ratelimit-limit-requests')).to.equal('50');
-      expect(Number(said('x-ratelimit-remaining-requests'))).to.be.within(40, 49);
+        expect(header(name), name).to.match(/^\d+$/);
+      expect(header('x-mcpctl-task-id')).to.match(/^[0-9a-f-]{36}$/);
+      expect(header('x-request-id')).to.match(/./);
+      expect(header('x-ratelimit-limit-requests')).to.equal('50');
+      expect(Number(header('x-ratelimit-remaining-requests'))).to.be.within(40, 49);
     });
 
   const refusals: [string, number, unknown, number, (error: Record<string, unknown>) => void][] = [
@@ -78,11 +78,11 @@ describe('answers of /v1', function () {
       (e) => expect(e).to.include({ message: 'Busy.' }),
     ],
   ];
-  for (const [name, status, said, told, check] of refusals)
+  for (const [name, status, body, seenStatus, check] of refusals)
     it(`tell what a backend refuses: ${name}`, async () => {
-      backend.once(answers(status, said));
+      backend.once(answers(status, body));
       const answer = await call();
-      expect(answer.status).to.equal(told);
+      expect(answer.status).to.equal(seenStatus);
       expect(answer.headers.get('x-mcpctl-provider')).to.equal('desk');
       expect(answer.headers.get('x-should-retry')).to.equal('false');
       check(((await answer.json()) as { error: Record<string, unknown> }).error);
@@ -129,7 +129,7 @@ describe('answers of /v1', function () {
 
   describe('tell the same of a refusal, whichever way is left', () => {
     const error = { message: 'Too hot.', type: 'odd_error', param: 'temperature', code: 'too_hot', x: 1 };
-    const { x: _, ...told } = error;
+    const { x: _, ...facts } = error;
     const refuses =
       (afterMs: number): Script =>
       async (exchange) => {
@@ -167,7 +167,7 @@ describe('answers of /v1', function () {
       const [chat, responses, messages, ollama, infer, whole, count] = await Promise.all(asked);
       expect(frameOf(chat?.text ?? '')['error']).to.deep.include({ ...error, status: 422 });
       expect(frameOf(infer?.text ?? '')['error']).to.deep.include(error);
-      expect(frameOf(responses?.text ?? '')).to.deep.include({ ...told, type: 'error' });
+      expect(frameOf(responses?.text ?? '')).to.deep.include({ ...facts, type: 'error' });
       expect(frameOf(responses?.text ?? '')['error']).to.deep.include(error);
       expect(frameOf(messages?.text ?? '')).to.have.nested.property('error.message', 'Too hot.');
       const line = ollama?.text.trim().split('\n').at(-1) ?? '';
@@ -189,7 +189,7 @@ describe('answers of /v1', function () {
         () => t.task(id),
         (task) => task.status === 'error',
       );
-      const { message, ...reason } = told;
+      const { message, ...reason } = facts;
       expect(ended.error).to.deep.equal({ code: 'backend_rejected', message, reason });
       const stream = await t.call('GET', `/api/v1/tasks/${id}/stream`);
       expect(frameOf(await stream.text())['error']).to.deep.include(error);
@@ -203,7 +203,7 @@ describe('answers of /v1', function () {
         (task) => task.response === null,
       );
       const again = await call({}, key);
-      expect(await again.json()).to.deep.equal({ error: told });
+      expect(await again.json()).to.deep.equal({ error: facts });
       expect(again.status).to.equal(422);
     });
   });
@@ -214,7 +214,7 @@ describe('answers of /v1', function () {
       string,
       {
         refusal: [number, object, Record<string, string>?];
-        told: object;
+        error: object;
         status: number;
         reason: object;
         ends?: true;
@@ -225,7 +225,7 @@ describe('answers of /v1', function () {
           400,
           { message: 'It does not support tools', type: 'OddError', param: 'model', code: 'no_tools' },
         ],
-        told: { code: 'no_tools', type: 'OddError', param: 'model' },
+        error: { code: 'no_tools', type: 'OddError', param: 'model' },
         status: 400,
         reason: { code: 'no_tools', type: 'OddError', param: 'model' },
         ends: true,
@@ -240,7 +240,7 @@ describe('answers of /v1', function () {
             code: 'model_not_found',
           },
         ],
-        told: { code: 'backend_misconfigured', type: 'server_error', param: 'model' },
+        error: { code: 'backend_misconfigured', type: 'server_error', param: 'model' },
         status: 502,
         reason: { code: 'model_not_found', type: 'OddError', param: 'model' },
       },
@@ -250,13 +250,13 @@ describe('answers of /v1', function () {
           { message: 'Slow down.', type: 'tokens', param: 'tpm', code: 'limited' },
           { 'retry-after': '77' },
         ],
-        told: { code: 'rate_limit_exceeded', type: 'rate_limit_error', param: 'tpm' },
+        error: { code: 'rate_limit_exceeded', type: 'rate_limit_error', param: 'tpm' },
         status: 429,
         reason: { code: 'limited', type: 'tokens', param: 'tpm', retryAfterS: 77 },
       },
       loading: {
         refusal: [503, { message: 'Loading model', type: 'unavailable_error' }, { 'retry-after': '86400' }],
-        told: { code: 'upstream_not_ready', type: 'server_error', param: null },
+        error: { code: 'upstream_not_ready', type: 'server_error', param: null },
         status: 503,
         reason: { type: 'unavailable_error', retryAfterS: 86_400 },
       },
@@ -293,7 +293,7 @@ describe('answers of /v1', function () {
     type Failure = (typeof failures)[string];
     const isToldOf = async (
       transport: (typeof transports)[number],
-      [name, { refusal, told, status, reason, ends }]: [string, Failure],
+      [name, { refusal, error, status, reason, ends }]: [string, Failure],
     ): Promise<void> => {
       const llm = (way: (typeof ways)[number]): string => `${name}-${way}-${transport}`;
       const { message = '' } = refusal[1] as { message?: string };
@@ -316,14 +316,14 @@ describe('answers of /v1', function () {
         expect(answered[at]?.headers.get('retry-after')).to.equal(
           waits ? String(Math.min(60, Number(waits))) : null,
         );
-        expect(errorIn(texts[at] ?? ''), `way ${at}`).to.deep.include(told);
+        expect(errorIn(texts[at] ?? ''), `way ${at}`).to.deep.include(error);
         expect(texts[at]).to.include(message);
       }
       expect(JSON.parse(texts[2] ?? '')).to.deep.include({ reason });
       // After line feeds, and as a frame.
       for (const at of [3, 4]) {
         expect(answered[at]?.status).to.equal(200);
-        const late = { ...told, status, ...(waits ? { retry_after: Number(waits) } : {}) };
+        const late = { ...error, status, ...(waits ? { retry_after: Number(waits) } : {}) };
         expect(errorIn(texts[at]?.trim() ?? ''), `way ${at}: ${String(texts[at])}`).to.deep.include(late);
       }
       // Whoever comes later: the row, its stream, an equal call; of the time to wait, what is left of it.
@@ -335,10 +335,10 @@ describe('answers of /v1', function () {
       }
       const id = answered[0]?.headers.get('x-mcpctl-task-id') ?? '';
       const stream = await (await t.call('GET', `/api/v1/tasks/${id}/stream`)).text();
-      expect(errorIn(stream)).to.deep.include({ param: (told as { param: unknown }).param });
+      expect(errorIn(stream)).to.deep.include({ param: (error as { param: unknown }).param });
       const again = await ask(llm('status'), V1, { headers: key });
       expect(again.status).to.equal(status);
-      expect(((await again.json()) as { error: unknown }).error).to.deep.include(told);
+      expect(((await again.json()) as { error: unknown }).error).to.deep.include(error);
       if (waits) expect(Number(again.headers.get('retry-after'))).to.be.within(50, 60);
       if (!ends) return;
       const made = await t.call('POST', '/api/v1/tasks', {

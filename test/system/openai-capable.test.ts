@@ -112,12 +112,12 @@ describe('a pool whose members cannot all do the same', function () {
     if (!backend) return expect.fail('no backend');
     const sent = (): Record<string, unknown> =>
       backend.requests.findLast((r) => r.method === 'POST')?.json ?? {};
-    const said = { model: 'reviewer', messages: [user, { role: 'system', content: 'Mine.' }] };
+    const request = { model: 'reviewer', messages: [user, { role: 'system', content: 'Mine.' }] };
     const path = '/v1/chat/completions';
-    const whole = await call(path, said);
+    const whole = await call(path, request);
     expect(whole.status).to.equal(200);
     expect(await whole.json()).to.include({ model: 'reviewer' });
-    const shown = await t.call('POST', '/api/v1/agents/reviewer/compose', { body: said });
+    const shown = await t.call('POST', '/api/v1/agents/reviewer/compose', { body: request });
     const { body } = (await shown.json()) as { body: string };
     const composed = JSON.parse(body) as Record<string, unknown>;
     expect(composed['messages']).to.deep.equal([
@@ -128,14 +128,14 @@ describe('a pool whose members cannot all do the same', function () {
     expect(backend.requests.findLast((r) => r.method === 'POST')?.body).to.equal(
       body.replace(JSON.stringify(model), JSON.stringify(sent()['model'])),
     );
-    const streamed = await call(path, { ...said, stream: true, max_completion_tokens: 5 });
+    const streamed = await call(path, { ...request, stream: true, max_completion_tokens: 5 });
     expect(await streamed.text())
       .to.include('Hello')
       .and.to.include('[DONE]');
     const { max_tokens: _most, ...rest } = as;
     expect(sent()).to.deep.include({ ...rest, max_completion_tokens: 5, stream: true });
     expect(sent()).not.to.have.property('max_tokens');
-    const later = await call(path, said, { prefer: 'respond-async' });
+    const later = await call(path, request, { prefer: 'respond-async' });
     const { id } = (await later.json()) as { id: string };
     await until(
       () => t.task(id),
@@ -296,7 +296,7 @@ describe('a pool whose members have not all the same room', function () {
     ];
     await until(
       async () => posts(large) - before[1],
-      (held) => held === 2,
+      (count) => count === 2,
     );
     const asked = [ask('hi'), ask('hi', { stream: true }), ask('hi')];
     await until(

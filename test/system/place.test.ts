@@ -33,23 +33,23 @@ describe('a caller who waits in the queue', function () {
 
   /** Calls, and collects what the stream says: states with their place, then the text. */
   async function call(content: string, path = '/api/v1/llms/desk/infer'): Promise<string[]> {
-    const said: string[] = [];
+    const states: string[] = [];
     const body = { model: 'desk', ...ask(content) };
     const answer = await t.call('POST', path, { body });
     void (async () => {
       for await (const data of sseData(answer)) {
         if (data === '[DONE]') continue;
         const { mcpctl, choices } = JSON.parse(data) as Chunk;
-        if (mcpctl) said.push([mcpctl.state, mcpctl.position].join(' ').trimEnd());
+        if (mcpctl) states.push([mcpctl.state, mcpctl.position].join(' ').trimEnd());
         const text = choices[0]?.delta.content;
-        if (text) said.push(text);
+        if (text) states.push(text);
       }
-      said.push('end');
+      states.push('end');
     })();
-    return said;
+    return states;
   }
-  const untilSaid = (said: () => string[], fits: (last: string | undefined) => boolean): Promise<unknown> =>
-    until(async () => said().at(-1), fits, 6_000);
+  const untilSaid = (states: () => string[], fits: (last: string | undefined) => boolean): Promise<unknown> =>
+    until(async () => states().at(-1), fits, 6_000);
   /** Everybody before this one is in the queue. */
   const queued = (count: number): Promise<unknown> =>
     until(
@@ -114,7 +114,7 @@ describe('a caller who waits in the queue', function () {
     for (const place of ['queued 2\n', 'queued 2\nqueued 1\n']) {
       await until(
         async () => err,
-        (said) => said === place,
+        (state) => state === place,
       );
       backend.release();
       await backend.next('request');
@@ -142,13 +142,13 @@ describe('a caller who waits in the queue', function () {
     );
     expect(answered).to.equal(false);
     backend.release(3);
-    const said = await calling;
-    for (const all of [said, third])
+    const states = await calling;
+    for (const all of [states, third])
       await untilSaid(
         () => all,
         (last) => last === 'end',
       );
-    expect(said).to.deep.equal(['done', 'end']);
+    expect(states).to.deep.equal(['done', 'end']);
     await running;
   });
 });

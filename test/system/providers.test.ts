@@ -85,7 +85,7 @@ describe('backends of every kind behind one worker', function () {
   });
 
   it('says in the row that a model which was listed no longer is, or that a call was refused for it', async () => {
-    const told = (name: string, isSo: (sentence: string | null) => boolean): Promise<LlmView> =>
+    const untilTold = (name: string, isSo: (sentence: string | null) => boolean): Promise<LlmView> =>
       until(
         () => t.llm(name),
         (llm) => isSo(llm.misconfigured),
@@ -101,10 +101,10 @@ describe('backends of every kind behind one worker', function () {
     };
     house.once(answers(404, refusal));
     expect((await call('alias')).status).to.equal(502);
-    const { misconfigured, status } = await told('house', Boolean);
+    const { misconfigured, status } = await untilTold('house', Boolean);
     expect(misconfigured).to.equal('The backend no longer lists the model tiny; it lists other.');
     expect(status).to.equal('active');
-    expect((await told('alias', Boolean)).misconfigured).to.include('`by-another-name` does not exist');
+    expect((await untilTold('alias', Boolean)).misconfigured).to.include('`by-another-name` does not exist');
     // It answers by a name that it never listed: that is no fault, and what was is forgotten.
     expect(
       (
@@ -116,8 +116,8 @@ describe('backends of every kind behind one worker', function () {
       ).status,
     ).to.equal(200);
     house.models = ['tiny', 'other'];
-    await told('house', (sentence) => sentence === null);
-    await told('alias', (sentence) => sentence === null);
+    await untilTold('house', (sentence) => sentence === null);
+    await untilTold('alias', (sentence) => sentence === null);
   });
 
   it('gives a chat with Anthropic to an OpenAI client, and its Messages to its own', async () => {

@@ -34,12 +34,12 @@ async function openHouse(env: Record<string, string>) {
   const t = await startSystem(env);
   const [busy, ...own] = await Promise.all([startBackend(), ...transports.map(() => startBackend())]);
   busy.reply(chats(TEXT, { intervalMs: 20 }));
-  const held = Object.fromEntries(transports.map((transport, n) => [transport, own[n] ?? busy]));
+  const backends = Object.fromEntries(transports.map((transport, n) => [transport, own[n] ?? busy]));
   for (const backend of own) backend.reply(chats(TEXT, { paced: true }));
   await Promise.all(
     transports.map(async (transport) => {
       const offers = [
-        { name: transport, backend: held[transport] ?? busy },
+        { name: transport, backend: backends[transport] ?? busy },
         { name: `busy-${transport}`, poolName: 'busy', maxConcurrency: 4, backend: busy },
       ];
       await t.startWorker(offers, { transport });
@@ -120,8 +120,8 @@ async function openHouse(env: Record<string, string>) {
         transports.map(async (transport) => {
           const body = { ...request, stream: true };
           const answer = t.call('POST', `/api/v1/llms/${transport}/infer`, { body });
-          await held[transport]?.next('request');
-          held[transport]?.release();
+          await backends[transport]?.next('request');
+          backends[transport]?.release();
           const events = sseData(await answer);
           expect(await nextText(events)).to.equal('a');
           return [transport, events] as const;
@@ -151,7 +151,7 @@ async function openHouse(env: Record<string, string>) {
       await answers(20);
     }
     for (const [transport, events] of Object.entries(open)) {
-      held[transport]?.release(TEXT.length - 1);
+      backends[transport]?.release(TEXT.length - 1);
       let text = 'a';
       for (let more = await nextText(events); more !== undefined; more = await nextText(events)) text += more;
       expect(text, transport).to.equal(TEXT.join(''));
@@ -197,24 +197,28 @@ describe('a Redis that Sentinels watch', function () {
   });
 
   it('is found by its Sentinels, and each setting that is wrong is told at the start', async () => {
-    const told = async (env: Record<string, string>): Promise<string> => {
+    const faultsOf = async (env: Record<string, string>): Promise<string> => {
       const { faults, away } = await inspectRedis(readConfig({ ...trio.env, ...env }, redisPlaceNames));
       return [...faults, away ?? []]
         .flat()
         .map(({ path, message }) => `${path}: ${message}`)
         .join();
     };
-    expect(await told({})).to.equal('');
+    expect(await faultsOf({})).to.equal('');
     // One that is dead is no fault while others answer.
-    expect(await told({ REDIS_SENTINELS: `127.0.0.1:1,${trio.env.REDIS_SENTINELS}` })).to.equal('');
-    expect(await told({ REDIS_SENTINEL_NAME: 'x' })).to.match(/called 'x': correct REDIS_SENTINEL_NAME/);
-    expect(await told({ REDIS_SENTINELS: '127.0.0.1:1' })).to.match(/^REDIS_SENTINELS: no Sentinel answers/);
-    expect(await told({ REDIS_SENTINELS: trio.env.REDIS_URL })).to.match(/correct REDIS_SENTINELS$/);
-    expect(await told({ REDIS_URL: '' })).to.match(/^REDIS_URL: it refused the user or password/);
+    expect(await faultsOf({ REDIS_SENTINELS: `127.0.0.1:1,${trio.env.REDIS_SENTINELS}` })).to.equal('');
+    expect(await faultsOf({ REDIS_SENTINEL_NAME: 'x' })).to.match(/called 'x': correct REDIS_SENTINEL_NAME/);
+    expect(await faultsOf({ REDIS_SENTINELS: '127.0.0.1:1' })).to.match(
+      /^REDIS_SENTINELS: no Sentinel answers/,
+    );
+    expect(await faultsOf({ REDIS_SENTINELS: trio.env.REDIS_URL })).to.match(/correct REDIS_SENTINELS$/);
+    expect(await faultsOf({ REDIS_URL: '' })).to.match(/^REDIS_URL: it refused the user or password/);
     const address = `redis://:${trio.servers.password}@127.0.0.1:${String(trio.sentinels[0]?.port)}`;
     const nobody = trio.env.REDIS_SENTINELS.replaceAll(`:${trio.servers.password}@`, '');
-    expect(await told({ REDIS_SENTINELS: nobody })).to.match(/NOAUTH .*correct REDIS_SENTINELS$/);
-    expect(await told({ REDIS_SENTINELS: '', REDIS_URL: address })).to.match(/name it .* in REDIS_SENTINELS/);
+    expect(await faultsOf({ REDIS_SENTINELS: nobody })).to.match(/NOAUTH .*correct REDIS_SENTINELS$/);
+    expect(await faultsOf({ REDIS_SENTINELS: '', REDIS_URL: address })).to.match(
+      /name it .* in REDIS_SENTINELS/,
+    );
     expect(() => readConfig({ ...trio.env, REDIS_SENTINELS: 's1:port' }, redisPlaceNames)).to.throw(
       /write host:port/,
     );

@@ -36,15 +36,15 @@ onEachTransport('Redis', function (transport) {
   /** Asks both edges for the rows all the time. @returns what they said whenever they could say something. */
   const watch = (signal: AbortSignal): Promise<string[]>[] =>
     edges.map(async (at) => {
-      const said: string[] = [];
+      const statuses: string[] = [];
       while (!signal.aborted) {
         const answer = await t.call('GET', '/api/v1/llms', { at });
         if (answer.status !== 200) continue;
         const { items } = (await answer.json()) as { items: { name: string; status: string }[] };
-        said.push(...items.map((llm) => llm.status));
+        statuses.push(...items.map((llm) => llm.status));
         expect(items.map((llm) => llm.name)).to.include.members(NAMES);
       }
-      return said;
+      return statuses;
     });
 
   /** Async tasks, one after the other, at this edge. @returns the ids that were given out. */
@@ -52,9 +52,9 @@ onEachTransport('Redis', function (transport) {
     const ids: string[] = [];
     while (!signal.aborted) {
       const answer = await t.call('POST', '/api/v1/tasks', { at, body: { llm: 'house', request } });
-      const said = (await answer.json()) as { id: string; code?: string };
-      if (answer.status === 202) ids.push(said.id);
-      else expect([answer.status, said.code]).to.deep.equal([503, 'unavailable']); // and never that nobody is there
+      const json = (await answer.json()) as { id: string; code?: string };
+      if (answer.status === 202) ids.push(json.id);
+      else expect([answer.status, json.code]).to.deep.equal([503, 'unavailable']); // and never that nobody is there
       await until(
         () => t.registry.tasks.openOlderThan(0, { after: null, limit: 100 }),
         (open) => open.length < 40 || signal.aborted,
@@ -90,9 +90,9 @@ onEachTransport('Redis', function (transport) {
       await until(accepted, (n) => n > after + 20, 30_000);
       over.abort();
       const ids = (await Promise.all(loading)).flat();
-      const said = (await Promise.all(watching)).flat();
-      expect(said.length).to.be.above(20);
-      expect([...new Set(said)]).to.deep.equal(['active']);
+      const statuses = (await Promise.all(watching)).flat();
+      expect(statuses.length).to.be.above(20);
+      expect([...new Set(statuses)]).to.deep.equal(['active']);
       await measured(this, () =>
         until(
           () => t.openTasks(),

@@ -64,10 +64,10 @@ describe('an sse worker behind two edges', function () {
     return { events, taskId: answer.headers.get('x-mcpctl-task-id') ?? '' };
   };
   const rest = async (events: AsyncGenerator<string, void, undefined>): Promise<string[]> => {
-    const said: string[] = [];
+    const words: string[] = [];
     for (let word = await nextText(events); word !== undefined; word = await nextText(events))
-      said.push(word);
-    return said;
+      words.push(word);
+    return words;
   };
   const kept = async (taskId: string): Promise<void> => {
     const task = await until(

@@ -39,7 +39,7 @@ describe('x-mcpctl-retention: none', function () {
   const dropped = (id: string): Promise<boolean[]> =>
     until(
       () => kept(id),
-      (found) => !found.includes(true),
+      (hasBodies) => !hasBodies.includes(true),
     );
   const idOf = (answer: Response): string => answer.headers.get('x-mcpctl-task-id') ?? '';
   const submit = async (headers: Record<string, string>, stream = false): Promise<string> => {
@@ -131,7 +131,7 @@ describe('x-mcpctl-retention: none', function () {
     answer.catch(() => undefined);
     const claimed = async () =>
       (await (await t.call('GET', '/api/v1/tasks?limit=1&status=claimed')).json()) as { items: TaskView[] };
-    const { items } = await until(claimed, (found) => found.items.length === 1);
+    const { items } = await until(claimed, (page) => page.items.length === 1);
     const id = items[0]?.id ?? '';
     expect((await kept(id))[0], 'while it runs').to.equal(true);
     left.abort();

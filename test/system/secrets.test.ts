@@ -21,7 +21,7 @@ describe('a secret, from who writes it to the backend', function () {
   let keysFile: string;
   let hosted: TestProcess;
   let backend: Backend;
-  const told: string[] = [];
+  const texts: string[] = [];
   const key = newKey();
 
   before(async () => {
@@ -44,7 +44,7 @@ describe('a secret, from who writes it to the backend', function () {
   const call = async (method: string, path: string, body?: unknown) => {
     const answer = await t.call(method, `/api/v1${path}`, body === undefined ? {} : { body });
     const text = await answer.text();
-    if (!path.endsWith('/reveal')) told.push(text);
+    if (!path.endsWith('/reveal')) texts.push(text);
     return { status: answer.status, text };
   };
   const infer = (name: string, stream = false) =>
@@ -90,8 +90,8 @@ describe('a secret, from who writes it to the backend', function () {
       `update secret_versions set wrapped_dek = 'AAAA' where secret_id = (select id from secrets where name = 'broken')`,
     );
     await db.raw(`update secrets set revision = revision + 1 where name = 'broken'`);
-    const said = await hosted.next((line) => line['llm'] === 'breaks' && line['why'] !== undefined);
-    expect(said['why']).to.match(/^The secret 'broken' \(version 1\) cannot be opened/);
+    const logged = await hosted.next((line) => line['llm'] === 'breaks' && line['why'] !== undefined);
+    expect(logged['why']).to.match(/^The secret 'broken' \(version 1\) cannot be opened/);
     expect((await infer('rotating')).status).to.equal(200);
     await call('PATCH', '/secrets/rotates', { allowedOrigins: ['https://elsewhere.test'] });
     const refused = await until(
@@ -118,7 +118,7 @@ describe('a secret, from who writes it to the backend', function () {
     const forms = [quoted, encodeURIComponent(quoted), Buffer.from(quoted).toString('base64')];
     for (const status of [400, 401, 500]) {
       backend.once(answers(status, { error: { message: `Bad key ${forms.join(' or ')}` } }));
-      told.push(await (await infer('quotes')).text());
+      texts.push(await (await infer('quotes')).text());
       await isServed('quotes');
     }
     for (const body of [
@@ -150,7 +150,7 @@ describe('a secret, from who writes it to the backend', function () {
     const ofProcess = (pid: number | undefined, what: string): string =>
       readFileSync(`/proc/${String(pid)}/${what}`, 'utf8');
     const places = {
-      answers: told.join('\n'),
+      answers: texts.join('\n'),
       logs: processes.flatMap(({ lines }) => lines.map((line) => JSON.stringify(line))).join('\n'),
       stores: await everythingStored(t.sandbox),
       metrics: await (await t.call('GET', '/metrics')).text(),
@@ -179,7 +179,7 @@ describe('a secret, from who writes it to the backend', function () {
       },
     });
     expect(await other.exited).to.equal(1);
-    const said = other.lines.map((line) => line.msg).join('\n');
-    expect(said).to.include('MCPCTL_SECRETS_KEYS_FILE').and.include(keyringWith(key).active.kid);
+    const sentences = other.lines.map((line) => line.msg).join('\n');
+    expect(sentences).to.include('MCPCTL_SECRETS_KEYS_FILE').and.include(keyringWith(key).active.kid);
   });
 });

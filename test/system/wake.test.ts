@@ -97,17 +97,17 @@ for (const transport of transports) {
     it('is woken by a command too, and who streams is told for how long', async () => {
       sleepy.takesMs = 7_000;
       await publish(sleepy.command());
-      const said: string[] = [];
+      const events: string[] = [];
       for await (const data of sseData(await infer({ stream: true }))) {
         if (data === '[DONE]') continue;
         const { mcpctl, choices } = JSON.parse(data) as Chunk;
-        if (mcpctl?.state === 'waking') said.push(`waking ${mcpctl.seconds ?? '?'} s`);
+        if (mcpctl?.state === 'waking') events.push(`waking ${mcpctl.seconds ?? '?'} s`);
         const text = choices?.[0]?.delta.content;
-        if (text) said.push(text);
+        if (text) events.push(text);
       }
-      expect(said[0]).to.match(/^waking [1-9]\d* s$/);
-      expect(said.length).to.be.greaterThan(2);
-      expect(said.at(-1)).to.equal('awake');
+      expect(events[0]).to.match(/^waking [1-9]\d* s$/);
+      expect(events.length).to.be.greaterThan(2);
+      expect(events.at(-1)).to.equal('awake');
       expect(sleepy.calls).to.have.length(1);
       await untilStatus('active');
     });

@@ -29,7 +29,7 @@ const FULL_MS = 20_000;
 type Asked = Extract<Frame, { kind: 'infer' }>;
 
 /** Who speaks, as each call of a worker says. */
-const said = ({ session, instance }: RawWorker): string[] => [
+const headersOf = ({ session, instance }: RawWorker): string[] => [
   `${wireHeaders.session}: ${session}`,
   `${wireHeaders.instance}: ${instance}`,
 ];
@@ -90,7 +90,7 @@ const tinyChunks = asked(async (target, frame, { worker, over }) => {
   const head = headOf(`POST /api/v1/llms/_provider-task/${frame.taskId}/stream`, target.token, [
     'content-type: application/x-ndjson',
     chunked,
-    ...said(worker),
+    ...headersOf(worker),
   ]);
   const piece = Buffer.from('1\r\nx\r\n'.repeat(10_000));
   const done = await overConnections(target, { count: 4 }, async (line) => {
@@ -159,7 +159,7 @@ export const workers: Readonly<Record<string, Attack>> = {
       requestOf(target, {
         path: '/api/v1/llms/_provider-heartbeat',
         body: JSON.stringify({ providerSessionId: worker.session }),
-        headers: said(worker),
+        headers: headersOf(worker),
       }),
     ),
   },
@@ -188,7 +188,7 @@ export const workers: Readonly<Record<string, Attack>> = {
     about: 'control streams that are opened again and again',
     needsAnswers: true,
     prepare: says(20, (target, worker) =>
-      Buffer.from(headOf('GET /api/v1/llms/_provider-stream', target.token, [json, ...said(worker)])),
+      Buffer.from(headOf('GET /api/v1/llms/_provider-stream', target.token, [json, ...headersOf(worker)])),
     ),
   },
 };
