@@ -131,6 +131,7 @@ export const optionSources: Readonly<Record<string, Source>> = {
   '--since': nothing,
   '--until': nothing,
   '--user': names(user),
+  '--transfer-to': names(user),
   '--as': names(user),
   '--binding': nothing,
   '--expires': words('7d', '30d', '90d'),

@@ -112,7 +112,8 @@ export interface Client {
       how: { body: Keyed['raw']; revision: number },
     ): Promise<Keyed>;
     rename(entry: CatalogueEntry, name: string, to: string): Promise<Keyed>;
-    delete(entry: CatalogueEntry, name: string): Promise<void>;
+    /** @param how who is to have what was its own. */
+    delete(entry: CatalogueEntry, name: string, how?: { transferTo?: string | undefined }): Promise<void>;
   };
   /**
    * All of the documents or none, in their order. @throws McpctlError with faults by the places of documents
@@ -220,8 +221,10 @@ function resourceCalls(http: Http, pages: Pages): Client['resources'] {
       const call = { method: 'PATCH', path: path(entry.plural, name), body: { name: to } } as const;
       return readKeyed(entry)(await http.json(call));
     },
-    delete: async (entry, name) =>
-      void (await http.json({ method: 'DELETE', path: path(entry.plural, name) })),
+    delete: async (entry, name, { transferTo } = {}) => {
+      const call = { method: 'DELETE', path: path(entry.plural, name), query: { transferTo } } as const;
+      await http.json(call);
+    },
   };
 }
 

@@ -27,10 +27,27 @@ const heldBy = ({ granted, filter, pools }: Actor): Granted[] => [
   ...(pools === null ? [] : [nothingGranted]),
 ];
 
+/** Of some rights those that an actor does not have by grants, through their token. */
+export function lackedBy(actor: Actor, { grants, operations }: Rights): Rights {
+  const held = heldBy(actor);
+  const isLacked = (of: Rights): boolean => lackOf(held, of) !== undefined;
+  return {
+    grants: grants.filter((grant) => isLacked({ grants: [grant], operations: [] })),
+    operations: operations.filter((operation) => isLacked({ grants: [], operations: [operation] })),
+  };
+}
+
 /** Nobody gives what they lack, and nobody takes it. @throws McpctlError `escalation` */
 export function needCover(actor: Actor, rights: Rights): void {
   refuse(lackOf(heldBy(actor), rights));
 }
+
+/** Whether a token lets through what is its user's own, of that name. */
+export const letsOwn = ({ filter, pools }: Actor, { role, resource: word, name }: Grant): boolean =>
+  pools === null &&
+  (filter === null ||
+    filter.ownAllows(role, { word }) ||
+    filter.granted.allows(role, { word, isPrivate: true }, name ?? undefined));
 
 /** What words let through that a filter does not, the first of it. */
 function filterLackOf(by: TokenFilter, asked: FilterWords): string | undefined {

@@ -172,6 +172,8 @@ interface Declared {
   may: Guarded['may'];
   /** A deleted one stays, with `deleted_at` and another name, for what refers to it. */
   isTombstoned?: boolean;
+  /** What is its own can be handed to another of its kind when one is deleted. */
+  isHandedOver?: boolean;
   /** Whoever may change one may give it another name: what refers to it knows its id. */
   isRenamed?: boolean;
   /** How many one user may have, and how many there may be; MCPCTL_QUOTAS says otherwise. */
@@ -262,6 +264,12 @@ function schemasOf({
     view: view.meta({ id: `${word.charAt(0).toUpperCase()}${word.slice(1)}` }),
   };
 }
+
+/** Of the deletion of what can be handed over. */
+export const handOverQuerySchema = z.strictObject({
+  /** Who gets what was theirs, by name. */
+  transferTo: z.string().min(1).max(63).optional(),
+});
 
 /** The last lines of `describe`, of every resource alike. */
 export const ownership: readonly Shown[] = [

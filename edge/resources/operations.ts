@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ErrorCode } from '../../core/errors.ts';
 import { closed } from '../../core/access/grants.ts';
 import { catalogueEntrySchema } from '../../core/resources/catalogue.ts';
-import { type Definition } from '../../core/resources/define.ts';
+import { handOverQuerySchema, type Definition } from '../../core/resources/define.ts';
 import { withArticle } from '../../core/text/article.ts';
 import { listOf, type Operation } from '../openapi/operation.ts';
 
@@ -79,6 +79,7 @@ export function operationsOf(definition: Definition): Operation[] {
       call: `DELETE ${one}`,
       summary: `Delete ${withArticle(word)}`,
       headers: ifMatch,
+      ...(definition.isHandedOver && { query: handOverQuerySchema }),
       errors: [missing, 'in_use', ...guarded, 'stale_revision'],
     },
   ];

@@ -1,5 +1,5 @@
 import { agentOverlay } from '../shown/agent-overlay.ts';
-import { groupOverlay, userOverlay } from '../shown/identity-overlays.ts';
+import { groupOverlay, rbacOverlay, userOverlay } from '../shown/identity-overlays.ts';
 import { personalityOverlay } from '../shown/personality-overlay.ts';
 import { secretOverlay } from '../shown/secret-overlay.ts';
 import { serverOverlay } from '../shown/server-overlay.ts';
@@ -12,5 +12,6 @@ export const overlays: Readonly<Record<string, Overlay>> = {
   server: serverOverlay,
   user: userOverlay,
   group: groupOverlay,
+  rbac: rbacOverlay,
   secret: secretOverlay,
 };

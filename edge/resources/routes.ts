@@ -4,7 +4,7 @@ import { can, type Actor } from '../../core/access.ts';
 import { isCallable } from '../../core/names.ts';
 import { listQuerySchema } from '../../core/page.ts';
 import { catalogueEntry } from '../../core/resources/catalogue.ts';
-import { keySchema, type Definition } from '../../core/resources/define.ts';
+import { handOverQuerySchema, keySchema, type Definition } from '../../core/resources/define.ts';
 import { listed } from '../../core/resources/index.ts';
 import { labelOf, type Written } from '../../core/registry/resources/store.ts';
 import { targetOf, type ResourceRow } from '../../core/registry/resources/rows.ts';
@@ -103,7 +103,8 @@ function serve(router: Router, deps: EdgeDeps, definition: Definition): void {
   router.put(one, editing('replace'));
   router.patch(one, editing('change'));
   router.delete(one, async (req, res) => {
-    const by = byOf(req);
+    const { transferTo } = definition.isHandedOver ? queryOf(req, handOverQuerySchema) : {};
+    const by = { ...byOf(req), transferTo };
     const what = { verb: 'delete', resource: word, name: sayable(askedIn(req)) } as const;
     await written({ ...deps, req }, what, () => store.delete(askedIn(req), by));
     res.status(204).end();

@@ -1,6 +1,7 @@
-import { canToAll, type Actor } from '../../core/access.ts';
+import { can, canToAll, type Actor } from '../../core/access.ts';
 import { grantText } from '../../core/access/covers.ts';
 import type { Way } from '../../core/registry/identity/rights.ts';
+import { resources, type Resource } from '../../core/resources/index.ts';
 import type { Overlay } from '../resources/overlay.ts';
 
 type Rows = readonly { id: string }[];
@@ -43,3 +44,15 @@ export const groupOverlay: Overlay = async (rows, { registry }, actor) => {
   ]);
   return rows.map(({ id }) => ({ members: members.get(id) ?? [], ...granted }));
 };
+
+/** A document that is shown alone, with the bindings that lead nowhere: of what one may see, or it would tell of the rest. */
+export const rbacOverlay: Overlay = async (rows, { registry }, actor) => {
+  const [one] = rows;
+  if (!one || rows.length > 1) return rows.map(() => ({}));
+  const gone = await registry.groups.danglingOf(one.values);
+  const isSeen = ({ resource, name }: (typeof gone)[number]): boolean =>
+    isResource(resource) && can(actor, 'view', { resource, target: { ...(name !== null && { name }) } });
+  return [{ dangling: gone.filter(isSeen).map(grantText) }];
+};
+
+const isResource = (word: string): word is Resource => Object.hasOwn(resources, word);

@@ -49,8 +49,8 @@ describe('one name space with owners', () => {
     expect(await codeOf(publish(t.bob, 'qwen', 'mine'))).to.equal('name_taken');
     await t.connection.db('llms').delete();
     await t.connection.db('names').delete();
-    expect(await codeOf(publish(t.bob, 'qwen', 'mine'))).to.equal('name_taken');
-    expect(await codeOf(create(t.root, 'qwen', { poolName: 'mine' }))).to.equal('name_taken');
+    expect(await codeOf(publish(t.bob, 'qwen', 'mine'))).to.equal('name_retired');
+    expect(await codeOf(create(t.root, 'qwen', { poolName: 'mine' }))).to.equal('name_retired');
   });
 
   it('refuses a pool and an alias that are called like an llm of another owner', async () => {
@@ -80,7 +80,7 @@ describe('one name space with owners', () => {
       expect(await codeOf(create(t.root, 'other', { aliases: [alias] })), alias).to.equal('name_taken');
     expect(await codeOf(t.registry.pools.give('qwen', t.bob.id, joiner(t.root)))).to.equal('name_taken');
     await remove(t.root, 'cloud');
-    expect(await codeOf(publish(t.bob, 'qwen'))).to.equal('name_taken');
+    expect(await codeOf(publish(t.bob, 'qwen'))).to.equal('name_retired');
     expect(await pass(KEEP_MS + 60_000)).to.have.members([
       'cloud',
       'Qwen',
@@ -127,11 +127,11 @@ describe('one name space with owners', () => {
     await t.registry.pools.allow('qwen', t.root.id);
     await remove(t.ada, 'a');
     for (const name of ['a', 'qwen']) {
-      expect(await codeOf(publish(t.bob, name))).to.equal('name_taken');
-      expect(await codeOf(publish(t.bob, 'b', name))).to.equal('name_taken');
+      expect(await codeOf(publish(t.bob, name))).to.equal('name_retired');
+      expect(await codeOf(publish(t.bob, 'b', name))).to.equal('name_retired');
     }
     expect(await pass(KEEP_MS - 60_000)).to.deep.equal([]);
-    expect(await codeOf(publish(t.bob, 'b', 'a'))).to.equal('name_taken');
+    expect(await codeOf(publish(t.bob, 'b', 'a'))).to.equal('name_retired');
     await publish(t.ada, 'a', 'qwen');
     expect(await pass(KEEP_MS)).to.deep.equal([]);
     await remove(t.ada, 'a');
@@ -153,7 +153,7 @@ describe('one name space with owners', () => {
     await publish(t.ada, 'a', 'qwen');
     await remove(t.ada, 'a');
     expect(await t.registry.pools.byKey('qwen')).to.equal(undefined);
-    expect(await codeOf(publish(t.bob, 'b', 'qwen'))).to.equal('name_taken');
+    expect(await codeOf(publish(t.bob, 'b', 'qwen'))).to.equal('name_retired');
   });
 
   it('hands a pool over, with its key as a name; who has an llm in it stays as a guest', async () => {

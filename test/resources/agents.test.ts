@@ -46,7 +46,7 @@ describe('agents in the registry', function () {
     expect(await codeOf(make(t.bob, 'other', 'nobody'))).to.equal('invalid_request');
     await agents().delete('reviewer', any(t.bob));
     expect(await t.registry.names.resolve('reviewer')).to.equal(undefined);
-    expect(await codeOf(make(t.ada, 'reviewer', 'desk'))).to.equal('name_taken'); // kept for bob
+    expect(await codeOf(make(t.ada, 'reviewer', 'desk'))).to.equal('name_retired'); // kept for bob
     await make(t.bob, 'reviewer', 'desk');
   });
 

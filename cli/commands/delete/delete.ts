@@ -12,12 +12,14 @@ export function makeDelete(ctx: Context, run?: (options: DeleteOptions) => Promi
     .argument('[name...]', 'which ones')
     .option('-y, --yes', 'do not ask', false)
     .option('--force', 'also llms that a running worker publishes: put them out', false)
+    .option('--transfer-to <user>', 'of a user: who is to have what is theirs')
     .addHelpText(
       'before',
       `Examples:
   mcpctl delete llm qwen-big
   mcpctl delete llm/qwen-big llm/qwen-2 --yes
   mcpctl delete project support
+  mcpctl delete user ada --transfer-to bob
   mcpctl delete task 019a6f3e-0000-7000-8000-000000000000 --yes
 `,
     )

@@ -1,3 +1,4 @@
+import { McpctlError } from '../../../core/errors.ts';
 import type { Context } from '../../who/context.ts';
 import { eachOf } from '../../each.ts';
 import { hinted } from '../../hint.ts';
@@ -10,10 +11,17 @@ export interface DeleteOptions {
   yes: boolean;
   /** Also what a running worker publishes: it is put out. */
   force: boolean;
+  /** Of a user: who is to have what is theirs. */
+  transferTo?: string | undefined;
 }
 
-export async function runDelete(ctx: Context, { args, yes, force }: DeleteOptions): Promise<void> {
+export async function runDelete(
+  ctx: Context,
+  { args, yes, force, transferTo }: DeleteOptions,
+): Promise<void> {
   const refs = namedRefsOf(args, await typesFor(ctx, 'delete', args));
+  if (transferTo !== undefined && refs.some(({ type }) => type.word !== 'user'))
+    throw new McpctlError('usage', '--transfer-to goes with users: only what is theirs is handed over.');
   const named = refs.map(({ type, name }) => `${type.word}/${name}`).join(', ');
   if (!yes) await confirm(ctx, `Delete ${named}?`);
   const client = await ctx.client();
@@ -24,7 +32,7 @@ export async function runDelete(ctx: Context, { args, yes, force }: DeleteOption
       return;
     }
     await hinted(client, { type: word, name }, () =>
-      entry ? client.resources.delete(entry, name) : client.llms.delete(name, { force }),
+      entry ? client.resources.delete(entry, name, { transferTo }) : client.llms.delete(name, { force }),
     );
     ctx.out.line(`${word}/${name} deleted`);
   });

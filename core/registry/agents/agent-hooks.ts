@@ -3,6 +3,7 @@ import { canToAll, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import { sqlFaultOf } from '../database/faults.ts';
 import type { RegistryLimits } from '../names/limits.ts';
+import { retireName } from '../identity/retired-names.ts';
 import { enterNames } from '../names/name-owners.ts';
 import { takeNames } from '../names/names.ts';
 import { checkNames, lockUser } from '../names/quotas.ts';
@@ -20,7 +21,12 @@ export const agentHooks = (limits: RegistryLimits): Hooks => ({
   },
   async after(trx, { before, row, actor }) {
     const [gone, made] = [before && !row ? before : null, row && !before ? row : null];
-    if (gone) await trx('names').where({ id: gone.id, resource: 'agent' }).delete();
+    if (gone) {
+      const name = String(gone.values['name']);
+      await trx('names').where({ id: gone.id, resource: 'agent' }).delete();
+      // For what its personalities are called by: the name itself is kept as every name is.
+      await retireName(trx, { resource: 'agent', name, formerOwnerId: gone.ownerId });
+    }
     if (!made) return;
     const name = String(made.values['name']);
     const by = {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { McpctlError, type Fault } from '../../errors.ts';
 import { agent } from '../../resources/talk/agent.ts';
 import { bindingsSchema, type Binding } from '../../resources/talk/personality.ts';
+import { lockNames } from '../names/name-owners.ts';
 import type { Hooks } from '../resources/hooks.ts';
 import { findRow } from '../resources/rows.ts';
 
@@ -16,6 +17,7 @@ export const personalityHooks: Hooks = {
     const named = row && 'agent' in asked ? refuseMove() : (row?.values['agent'] ?? asked['agent']);
     const of = await findRow(trx, agent, { actor, asked: String(named), hold: 'to refer' });
     if (!of) return {}; // the reference is refused, in its own words
+    if ('name' in asked) await needNoAlias(trx, `${String(of.values['name'])}:${String(asked['name'])}`);
     if (row && 'name' in asked)
       await keepDefault(trx, of.id, [String(row.values['name']), String(asked['name'])]);
     const bindings = asked['prompts'] === undefined ? null : bindingsSchema.parse(asked['prompts']);
@@ -23,6 +25,14 @@ export const personalityHooks: Hooks = {
     return row ? {} : { ownerId: of.ownerId };
   },
 };
+
+/** An alias would be asked before it. Whoever enters one meanwhile waits for the agent's name. @throws McpctlError `name_taken` */
+async function needNoAlias(trx: Knex.Transaction, called: string): Promise<void> {
+  await lockNames(trx, [called.slice(0, called.lastIndexOf(':'))]);
+  const [there] = await trx('names').where({ name: called }).select<{ id: string }[]>('id');
+  if (there)
+    throw new McpctlError('name_taken', `'${called}' is an alias of an llm already: choose another name.`);
+}
 
 function refuseMove(): never {
   throw new McpctlError('invalid_request', undefined, {

@@ -1,19 +1,22 @@
 import type { Knex } from 'knex';
 import { can, type Actor } from '../../access.ts';
 import { builtIn } from '../../access/built-in.ts';
-import { needCover } from '../../access/covers.ts';
 import { McpctlError } from '../../errors.ts';
 import { group, user } from '../../resources/people/identity.ts';
 import type { Connection } from '../database/connect.ts';
 import { record } from '../audit/record.ts';
 import { findRow, targetOf } from '../resources/rows.ts';
+import type { Grant } from '../../access/grants.ts';
 import { enterIdentity } from './actors.ts';
+import { needCoverOrOwn } from './cover.ts';
+import { danglingOf } from './dangling.ts';
 import { actAs } from './impersonate.ts';
 import { needAdminLeft } from './last-admin.ts';
 import { namesNow } from './retired-names.ts';
 import {
   allDocuments,
   holdersOf,
+  rightsIn,
   rightsOfGroup,
   waysOfGroup,
   waysOfUser,
@@ -50,6 +53,8 @@ export interface Groups {
   holdersOf(asked: { ids: readonly string[]; ownerId: string | null; limit: number }): Promise<Holder[]>;
   /** Another user, for who may act as them. @throws McpctlError as `actAs`. */
   actAs(actor: Actor, name: string): Promise<Actor>;
+  /** Those of these grants that name what is not there. */
+  danglingOf(document: { bindings?: unknown }): Promise<Grant[]>;
   /** Those of these names that users or groups had lately, with how they are called now. */
   namesNow(kind: 'user' | 'group', names: readonly string[]): Promise<ReadonlyMap<string, string>>;
   /** Grows with each write of identity, whoever makes it. */
@@ -79,7 +84,7 @@ async function needMayChange(
     .select<{ id: string }[]>('id');
   const mayKnow = can(actor, 'view', { resource: user, target: { name: userName } });
   if (!who || !mayKnow) throw new McpctlError('user_not_found', `There is no user named '${userName}'.`);
-  needCover(actor, await rightsOfGroup(trx, found.id));
+  await needCoverOrOwn(trx, actor, await rightsOfGroup(trx, found.id));
   const tell = (how: 'added' | 'removed'): Promise<void> =>
     record(trx, actor, {
       ...{ verb: 'edit', resource: group.word, id: found.id, name: groupName, ownerId: who.id },
@@ -131,6 +136,7 @@ export function createGroups({ db, transaction }: Connection): Groups {
     documents: () => allDocuments(db),
     holdersOf: (asked) => holdersOf(db, asked),
     actAs: (actor, name) => actAs(db, actor, name),
+    danglingOf: (document) => danglingOf(db, rightsIn([document]).grants),
     namesNow: (kind, names) => namesNow(db, kind, names),
     async epoch() {
       const { rows } = await db.raw<{ rows: { revision: string }[] }>('select revision from identity_epoch');

@@ -1,7 +1,6 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { builtIn } from '../../access/built-in.ts';
-import { needCover } from '../../access/covers.ts';
 import type { Actor } from '../../access.ts';
 import { McpctlError, type Fault } from '../../errors.ts';
 import type { Subject } from '../../resources/people/identity.ts';
@@ -9,6 +8,8 @@ import { revokeAllOf } from '../people/tokens.ts';
 import type { Hooks } from '../resources/hooks.ts';
 import type { ResourceRow, Values } from '../resources/rows.ts';
 import { enterIdentity } from './actors.ts';
+import { needCoverOrOwn } from './cover.ts';
+import { handOver, needNothingLeft } from './hand-over.ts';
 import { needAdminLeft } from './last-admin.ts';
 import { namesNow, needNotRetired, retireName } from './retired-names.ts';
 import { rightsIn, rightsOfGroup, rightsOfUser } from './rights.ts';
@@ -57,15 +58,19 @@ export const userHooks: Hooks = {
   enter,
   async admit(trx, { id, row, asked, actor }) {
     // Whoever is disabled, enabled, called otherwise or taken away loses or gets all that they are granted.
-    if (row) needCover(actor, await rightsOfUser(trx, row.id));
+    if (row) await needCoverOrOwn(trx, actor, await rightsOfUser(trx, row.id));
     await needFreeName(trx, 'user', { id, asked, actor });
     return {};
   },
-  async after(trx, { before, row }) {
+  async after(trx, { before, row, actor, transferTo }) {
     if (!before) return;
     if (row) await callOtherwise(trx, 'user', { before, row });
     if (!row) {
       const name = String(before.values['name']);
+      const leaving = { id: before.id, name };
+      if (transferTo === undefined) await needNothingLeft(trx, leaving);
+      else await handOver(trx, leaving, { to: transferTo, actor });
+      await trx('poolAllowed').where({ userId: before.id }).delete();
       await trx('users').where({ id: before.id }).update({ enabled: false });
       await revokeAllOf(trx, before.id);
       await trx('memberships').where({ userId: before.id }).delete();
@@ -84,7 +89,7 @@ export const groupHooks: Hooks = {
     if (!row || (asked && asked['name'] === undefined)) return {};
     if (id === builtIn.everyone || id === builtIn.admins)
       throw new McpctlError('forbidden', 'This group is built in: it is not deleted, and keeps its name.');
-    needCover(actor, await rightsOfGroup(trx, id));
+    await needCoverOrOwn(trx, actor, await rightsOfGroup(trx, id));
     return {};
   },
   async after(trx, { before, row }) {
@@ -125,14 +130,14 @@ const rightsOfDocument = (values: Values) =>
 
 export const rbacHooks: Hooks = {
   enter,
-  async admit(_trx, { row, asked, actor }) {
+  async admit(trx, { row, asked, actor }) {
     if (row?.id === builtIn.rbacAdmins)
       throw new McpctlError(
         'forbidden',
         'This document is built in, and stays as it is; say who is in the group admins instead.',
       );
-    if (row) needCover(actor, rightsOfDocument(row.values));
-    if (asked) needCover(actor, rightsOfDocument({ ...row?.values, ...asked }));
+    if (row) await needCoverOrOwn(trx, actor, rightsOfDocument(row.values));
+    if (asked) await needCoverOrOwn(trx, actor, rightsOfDocument({ ...row?.values, ...asked }));
     return {};
   },
   async after(trx, { before, row }) {

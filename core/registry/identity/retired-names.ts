@@ -6,7 +6,7 @@ import { McpctlError } from '../../errors.ts';
 const RETIRED_DAYS = 30;
 
 interface Retired {
-  resource: 'user' | 'group' | 'secret';
+  resource: 'user' | 'group' | 'secret' | 'agent';
   name: string;
 }
 

@@ -54,7 +54,7 @@ function withFolded(entries: readonly Entry[]): Entry[] {
  * Others enter it only to be in the pool of that key, where they are let in. Makes the pools that are new. All the
  * names stay locked against hand-over, release and sweep until the end; sorted, so that no two wait crosswise. A token
  * that is bound to pools enters nothing that leads out of them, or its user's calls would turn to whoever has it.
- * @throws McpctlError `name_taken`, `pool_not_yours`, `name_reserved`, `forbidden`; roll back then.
+ * @throws McpctlError `name_taken`, `pool_not_yours`, `name_reserved`, `name_retired`, `forbidden`; roll back then.
  */
 export async function enterNames(
   trx: Knex.Transaction,
@@ -76,9 +76,10 @@ export async function enterNames(
     refused = entries.filter((entry) => !may(entry, held, who));
   }
   const first = refused.find(({ as }) => as === 'pool') ?? refused[0];
-  if (first) throw refusal(first, held);
+  if (first) throw await refusal(trx, first, held);
   await needWithin(trx, entries, who.by);
   await needApart(trx, entries);
+  await needNoPersonality(trx, entries, who);
   const own = entries.filter(({ as, name }) => as === 'pool' && held.get(name)?.poolOwner === null);
   if (own.length === 0) return;
   const keys = [...new Set(own.map(({ name }) => name))].sort();
@@ -117,6 +118,7 @@ async function heldOf(
     `select w.name, w.owner_id, w.released_at is not null as is_kept, p.owner_id as pool_owner,
        :overrules or p.owner_id = :ownerId
        or exists (select 1 from pool_allowed a where a.pool_key = p.key and a.user_id = :userId)
+       or user_may(:userId, 'create', 'pool', p.key)
        or exists (
          select 1 from tokens t join users maker on maker.id = t.created_by
          where t.id = :tokenId and p.key = any(t.pools)
@@ -181,7 +183,11 @@ function may({ name, as, poolKey }: Entry, held: ReadonlyMap<string, Held>, { ow
   return poolKey === name && found.poolOwner === found.ownerId && found.mayJoin;
 }
 
-function refusal({ name, as }: Entry, held: ReadonlyMap<string, Held>): McpctlError {
+async function refusal(
+  trx: Knex.Transaction,
+  { name, as }: Entry,
+  held: ReadonlyMap<string, Held>,
+): Promise<McpctlError> {
   const found = held.get(name);
   if (as === 'pool' && found?.poolOwner != null) {
     return new McpctlError(
@@ -189,11 +195,59 @@ function refusal({ name, as }: Entry, held: ReadonlyMap<string, Held>): McpctlEr
       `The pool '${name}' belongs to another owner; ask them to run: mcpctl pool allow ${name} <you>`,
     );
   }
-  return new McpctlError(
+  const { rows } = await trx.raw<{ rows: unknown[] }>(
+    `select 1 from name_owners w where w.name = :name and ${isUnused('w.name')}`,
+    { name },
+  );
+  const ask = `choose another, or ask an admin to run: mcpctl pool owner ${name} <you>`;
+  if (rows.length > 0) return retired(name, ask);
+  return new McpctlError('name_taken', `The name '${name}' is taken: it is another owner's; ${ask}`);
+}
+
+const retired = (name: string, ask: string): McpctlError =>
+  new McpctlError(
+    'name_retired',
+    `Something of another owner was called '${name}' until lately, and the name is kept for them for a while; ${ask}`,
+  );
+
+/**
+ * What an agent's personalities are called by is the agent's owner's: an alias of that form would be asked before them, and
+ * would get what was meant for them. So it is with an agent that was deleted, for as long as its name is kept.
+ * @throws McpctlError `name_taken`, `name_retired`
+ */
+async function needNoPersonality(
+  trx: Knex.Transaction,
+  entries: readonly Entry[],
+  { ownerId }: Entering,
+): Promise<void> {
+  const aliases = entries.flatMap(({ as, name }) =>
+    as === 'alias' && name.includes(':') && !name.endsWith(':latest') ? [name] : [],
+  );
+  if (aliases.length === 0) return;
+  // Against who makes a personality of that name meanwhile.
+  await lockNames(trx, [...new Set(aliases.map(stemOf))].sort());
+  const { rows } = await trx.raw<{ rows: { name: string; isThere: boolean }[] }>(
+    `with asked as (select name, substring(name from '^(.*):[^:]+$') as stem from unnest(cast(:aliases as text[])) name)
+     select asked.name, true as is_there from asked join agents a on a.name = asked.stem
+       where a.owner_id <> :ownerId
+         or exists (select 1 from personalities p where p.agent_id = a.id and a.name || ':' || p.name = asked.name)
+     union all
+     select asked.name, false from asked join retired_names r on r.resource = 'agent' and r.name = asked.stem
+       where r.until > now() and r.former_owner_id is distinct from :ownerId
+         and not exists (select 1 from agents a where a.name = asked.stem)
+     limit 1`,
+    { aliases, ownerId },
+  );
+  const [found] = rows;
+  if (!found) return;
+  if (!found.isThere) throw retired(found.name, 'choose another.');
+  throw new McpctlError(
     'name_taken',
-    `The name '${name}' is taken: it is another owner's, perhaps kept for them for a while; choose another, or ask an admin to run: mcpctl pool owner ${name} <you>`,
+    `'${found.name}' is how a personality of the agent '${stemOf(found.name)}' is called; choose another alias.`,
   );
 }
+
+const stemOf = (alias: string): string => alias.slice(0, alias.lastIndexOf(':'));
 
 /** Who may edit a pool, whosever it is, is the operator: what one of them no longer uses, another may have at once. */
 async function inherit(

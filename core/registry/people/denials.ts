@@ -53,6 +53,7 @@ const UNENTITLED = `
     or s.owner_id in (select o.owner_id from (select distinct owner_id from sessions where left_at is null) o
       where not user_may(o.owner_id, 'create', 'session', null))
     or (p.owner_id <> l.owner_id and not user_may(u.id, 'edit', 'pool', p.key)
+      and not user_may(u.id, 'create', 'pool', p.key)
       and not exists (select 1 from pool_allowed a where a.pool_key = p.key and a.user_id = l.owner_id)
       and not exists (select 1 from users maker where maker.id = t.created_by and p.key = any(t.pools)
         and (maker.id = p.owner_id or user_may(maker.id, 'edit', 'pool', p.key)))))`;

@@ -25,7 +25,14 @@ export interface Hooks {
   /** After it was written, before it is committed. `row` is null where it was deleted, and so is `asked` then. */
   after?(
     trx: Knex.Transaction,
-    write: { before: ResourceRow | null; row: ResourceRow | null; asked: Values | null; actor: Actor },
+    write: {
+      before: ResourceRow | null;
+      row: ResourceRow | null;
+      asked: Values | null;
+      actor: Actor;
+      /** Where it was deleted: who is to have what was its own. */
+      transferTo?: string | undefined;
+    },
   ): Promise<void>;
   /** When all is written that is written together: refuses what must be true of it then. */
   leave?(trx: Knex.Transaction): Promise<void>;

@@ -54,7 +54,7 @@ export interface ResourceStore {
   replace(asked: string, values: Values, by: By): Promise<Written>;
   change(asked: string, values: Values, by: By): Promise<Written>;
   /** @throws McpctlError `in_use` besides. */
-  delete(asked: string, by: By): Promise<ResourceRow>;
+  delete(asked: string, by: By & { transferTo?: string | undefined }): Promise<ResourceRow>;
   /** Before anything is read for `put`: takes the turns that its writes take. @returns who the actor is behind that. */
   enter(trx: Knex.Transaction, actor: Actor): Promise<Actor>;
   /**
@@ -110,7 +110,7 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
         const row = await locked(trx, definition, { actor, asked });
         return update(trx, write, { row, values, actor, ifMatch });
       }),
-    delete: (asked, { actor: by, ifMatch }) =>
+    delete: (asked, { actor: by, ifMatch, transferTo }) =>
       writing(async (trx) => {
         const actor = await entered(trx, by);
         const row = await locked(trx, definition, { actor, asked });
@@ -119,7 +119,7 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
         await checkUnused(trx, definition, { row, all: deps.all });
         await deps.hooks.admit?.(trx, { id: row.id, row, asked: null, actor });
         await remove(trx, definition, row);
-        await deps.hooks.after?.(trx, { before: row, row: null, asked: null, actor });
+        await deps.hooks.after?.(trx, { before: row, row: null, asked: null, actor, transferTo });
         await record(trx, actor, { verb: 'delete', ...about(definition, row) });
         return row;
       }),

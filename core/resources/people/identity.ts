@@ -32,6 +32,7 @@ export const user = defineResource({
   filters: ['kind'],
   may: {},
   isTombstoned: true,
+  isHandedOver: true,
   isRenamed: true,
   quota: { user: 5_000, all: 10_000 },
   missing: 'user_not_found',
@@ -120,6 +121,10 @@ export const rbac = defineResource({
       item: { flag: 'operation', parts: [] },
     }),
   },
+  derived: {
+    /** Where it is shown alone: bindings of what is not there, of what one may view. */
+    dangling: z.array(z.string()).optional(),
+  },
   filters: [],
   may: {},
   quota: { user: 200, all: 1_000 },
@@ -138,6 +143,7 @@ export const rbac = defineResource({
     shown('Subjects', 'subjects'),
     shown('Bindings', 'bindings'),
     shown('Operations', 'operations', { as: 'list' }),
+    shown('Dangling', 'dangling', { as: 'list', none: 'none' }),
     ...ownership,
   ],
   backup: 'with',

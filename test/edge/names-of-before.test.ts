@@ -1,0 +1,185 @@
+import { expect } from 'chai';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { ada, identityCalls, may } from '../support/identity.ts';
+
+describe('what was somebody’s, and whose it is then', function () {
+  this.timeout(20_000);
+  let t: EdgeFixture;
+  beforeEach(async () => {
+    t = await edgeFixture();
+  });
+  afterEach(() => t.close());
+  const { api, said, llm, rbac, narrow } = identityCalls(() => t);
+  const backend = { type: 'openai', model: 'm', url: 'http://backend.test/v1' };
+  const asBob = (call: string, body: object): Promise<string> => said(call, body, t.tokens.bob);
+  const asAda = (call: string, body?: object): Promise<string> => said(call, body, t.tokens.ada);
+  /** Both may make public llms. */
+  const bothMake = (): Promise<string> =>
+    rbac('makers', {
+      subjects: [...ada.subjects, { kind: 'user', name: 'bob' }],
+      ...may('create:llm', 'edit:llm'),
+    });
+
+  it('a deleted llm’s name is its owner’s to take again, as a name, an alias, a pool, an agent, an agent’s personality', async () => {
+    await bothMake();
+    await asAda('POST /llms', { name: 'gpt', ...backend, aliases: ['nick'], poolName: 'rack' });
+    await asAda('POST /llms', { name: 'desk', ...backend });
+    await asAda('POST /agents', { name: 'reviewer', llm: 'desk' });
+    await asAda('POST /agents/reviewer/personalities', { name: 'grumpy' });
+    const taken = { name: 'mine', ...backend, aliases: ['reviewer:grumpy'] };
+    expect(await asBob('POST /llms', taken), 'the agent is there').to.equal('409 name_taken');
+    expect(await asBob('POST /llms', { ...taken, aliases: ['reviewer:kind'] })).to.equal('409 name_taken');
+    expect(await asAda('POST /llms', { ...taken, name: 'hers' }), 'over her own').to.equal('409 name_taken');
+    await asAda('DELETE /agents/reviewer');
+    await asAda('DELETE /llms/gpt');
+    await asBob('POST /llms', { name: 'his', ...backend });
+    for (const body of [
+      { name: 'gpt', ...backend },
+      { name: 'nick', ...backend },
+      { name: 'mine', ...backend, poolName: 'rack' },
+      { name: 'mine', ...backend, poolName: 'gpt' },
+      { name: 'mine', ...backend, aliases: ['gpt'] },
+      { name: 'mine', ...backend, aliases: ['NICK'] },
+      { name: 'mine', ...backend, aliases: ['reviewer'] },
+      { name: 'mine', ...backend, aliases: ['reviewer:grumpy'] },
+    ])
+      expect(await asBob('POST /llms', body), JSON.stringify(body)).to.equal('409 name_retired');
+    expect(await asBob('POST /agents', { name: 'gpt', llm: 'his' })).to.equal('409 name_retired');
+    const session = { providerSessionId: '11111111-1111-4111-8111-111111111111', transports: ['sse'] };
+    const providers = [{ name: 'gpt', type: 'openai', model: 'm' }];
+    expect(await asBob('POST /llms/_provider-register', { ...session, providers })).to.equal(
+      '409 name_retired',
+    );
+    expect(await asAda('POST /agents', { name: 'reviewer', llm: 'desk' })).to.equal('201');
+    expect(
+      await asAda('POST /llms', {
+        name: 'gpt',
+        ...backend,
+        aliases: ['nick', 'reviewer:kind'],
+        poolName: 'rack',
+      }),
+    ).to.equal('201');
+    expect(await asAda('POST /agents/reviewer/personalities', { name: 'kind' })).to.equal('409 name_taken');
+    expect(
+      await asBob('POST /llms', { name: 'qwen3', ...backend, aliases: ['desk:8b'] }),
+      'no agent',
+    ).to.equal('201');
+  });
+
+  it('bindings that name what is gone stay, and are shown as dangling', async () => {
+    await llm('gpt');
+    await rbac('some', { ...ada, ...may('run:llm:gpt', 'run:llm:gone', 'create:llm:new', 'view:pool:gpt') });
+    const shown = async (): Promise<unknown> =>
+      ((await api('GET /rbac/some')).json as { dangling?: unknown }).dangling;
+    expect(await shown()).to.deep.equal(['run:llm:gone']);
+    await said('DELETE /llms/gpt');
+    expect(await shown()).to.have.members(['run:llm:gpt', 'run:llm:gone', 'view:pool:gpt']);
+    await rbac('lookers', { ...ada, ...may('view:rbac') });
+    await narrow();
+    const seen = await api('GET /rbac/some', undefined, t.tokens.ada);
+    expect((seen.json as { dangling?: unknown }).dangling, 'of what she may see').to.have.members([
+      'run:llm:gpt',
+      'run:llm:gone',
+      'view:pool:gpt',
+    ]);
+    const { dangling } = (await api('GET /rbac/makers', undefined, t.tokens.ada)).json as {
+      dangling?: unknown;
+    };
+    expect(dangling).to.equal(undefined);
+  });
+
+  it('a deleted user’s things are another’s where they are handed over, and a new user of that name has none', async () => {
+    await bothMake();
+    await asAda('POST /llms', { name: 'gpt', ...backend, poolName: 'rack', aliases: ['nick'] });
+    await asAda('POST /agents', { name: 'reviewer', llm: 'gpt' });
+    await asAda('POST /prompts', { name: 'tone', content: 'Be brief.' });
+    await asAda('POST /projects', { name: 'hers' });
+    const request = { messages: [{ role: 'user', content: 'hi' }] };
+    const task = await t.call('POST /api/v1/tasks', { body: { llm: 'gpt', request } });
+    const { id } = task.json as { id: string };
+    await said('POST /groups', { name: 'gpu' });
+    await said('PUT /groups/gpu/members/ada');
+    await rbac('hers', { ...ada, ...may('view:metrics') });
+    expect(await said('DELETE /users/ada')).to.equal('409 in_use');
+    for (const to of ['nobody', 'ada', ''])
+      expect(await said(`DELETE /users/ada?transferTo=${to}`), to).to.equal('400 invalid_request');
+    await asBob('POST /prompts', { name: 'tone', content: 'Be long.' });
+    expect(await said('DELETE /users/ada?transferTo=bob')).to.equal('409 name_taken');
+    const his = await api('GET /prompts', undefined, t.tokens.bob);
+    const [prompt] = (his.json.items ?? []) as unknown as { id: string }[];
+    await said(`DELETE /prompts/${prompt?.id ?? ''}`, undefined, t.tokens.bob);
+    // Who may delete users, and has all that ada is granted, must not so come by what is private of hers.
+    await rbac('people', {
+      subjects: [{ kind: 'user', name: 'bob' }],
+      ...may('delete:user', 'view:metrics'),
+    });
+    expect(await said('DELETE /users/ada?transferTo=bob', undefined, t.tokens.bob)).to.equal('403 forbidden');
+    expect(await said('DELETE /users/ada?transferTo=bob')).to.equal('204');
+    expect((await t.call('GET /api/v1/whoami')).status).to.equal(401);
+    for (const path of ['llms/gpt', 'pools/rack', 'agents/reviewer', 'projects/hers']) {
+      const { json } = await api(`GET /${path}`);
+      expect(JSON.stringify(json), path).to.match(/"owner":"bob"|"ownerId":"[^"]*"/);
+    }
+    const { rows } = await t.connection.db.raw<{ rows: { table: string }[] }>(
+      `select 'llms' as table from llms where owner_id = :id union all select 'pools' from pools where owner_id = :id
+       union all select 'agents' from agents where owner_id = :id union all select 'projects' from projects where owner_id = :id
+       union all select 'prompts' from prompts where owner_id = :id
+       union all select 'names' from name_owners where owner_id = :id
+       union all select 'memberships' from memberships where user_id = :id
+       union all select 'subjects' from rbac_subjects where user_id = :id
+       union all select 'tokens' from tokens where user_id = :id and revoked_at is null`,
+      { id: t.ada.id },
+    );
+    expect(rows).to.deep.equal([]);
+    const told = await api('GET /audit?limit=5', undefined, t.tokens.bob);
+    expect(JSON.stringify(told.json)).to.include('"field":"llms"').and.include('"to":"ada"');
+    expect(await asBob('PATCH /llms/gpt', { description: 'mine' }), 'it is his').to.equal('200');
+    await rbac('others', { subjects: [{ kind: 'user', name: 'bob' }], ...may('create:user') });
+    expect(await asBob('POST /users', { name: 'ada' }), 'an admin of users may').to.equal('409 name_retired');
+    expect(await said('POST /users', { name: 'ada' })).to.equal('201');
+    expect((await api('GET /users/ada')).json).to.deep.include({ groups: [], direct: [] });
+    const { token = '' } = (await api('POST /tokens', { name: 'new', user: 'ada', preset: 'full' })).json;
+    expect(await said(`GET /tasks/${id}`, undefined, token)).to.equal('404 task_not_found');
+    expect((await api('GET /tasks', undefined, token)).json.items).to.deep.equal([]);
+    expect(await said('PATCH /llms/gpt', { description: 'x' }, token)).to.match(/^40[34] /);
+  });
+
+  it('who is granted `create` of a pool publishes into it, until that is taken away; its owner may grant it', async () => {
+    const publish = async (token: string, name: string, session: string): Promise<string> =>
+      said(
+        'POST /llms/_provider-register',
+        {
+          ...{ providerSessionId: session, instanceId: session, transports: ['sse'] },
+          providers: [{ name, type: 'openai', model: 'm', poolName: 'rack' }],
+        },
+        token,
+      );
+    const [hers, his] = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'];
+    expect(await publish(t.tokens.ada, 'a', hers)).to.equal('201');
+    expect(await publish(t.tokens.bob, 'b', his)).to.equal('409 pool_not_yours');
+    const bobs = { subjects: [{ kind: 'user', name: 'bob' }] };
+    await rbac('writers', { ...ada, ...may('create:rbac', 'edit:rbac', 'delete:rbac') });
+    const byAda = (name: string, ...bindings: string[]): Promise<string> =>
+      rbac(name, { ...bobs, ...may(...bindings) }, t.tokens.ada);
+    expect(await byAda('others', 'create:pool:another')).to.equal('403 escalation');
+    expect(await byAda('all', 'create:pool')).to.equal('403 escalation');
+    expect(await byAda('delete', 'delete:pool:rack')).to.equal('403 escalation');
+    expect(await byAda('joiners', 'create:pool:rack', 'edit:pool:rack')).to.equal('201');
+    expect(await asAda('PATCH /rbac/joiners', may('create:pool:rack'))).to.equal('200');
+    expect(await publish(t.tokens.bob, 'b', his)).to.equal('201');
+    const { token: narrowed = '' } = (
+      await api(
+        'POST /tokens',
+        { name: 'n', preset: 'full', bindings: may('create:rbac', 'run:llm').bindings },
+        t.tokens.ada,
+      )
+    ).json;
+    expect(await rbac('more', { ...bobs, ...may('create:pool:rack') }, narrowed)).to.equal('403 escalation');
+    const one = { providerSessionId: his, instanceId: his };
+    expect(await said('POST /llms/_provider-heartbeat', one, t.tokens.bob)).to.equal('200');
+    expect(await asAda('DELETE /rbac/joiners')).to.equal('204');
+    await t.deps.putOut.unentitled();
+    expect((await t.registry.llms.byName('b'))?.inactiveReason).to.equal('denied');
+    expect(await publish(t.tokens.bob, 'b', his)).to.equal('409 pool_not_yours');
+  });
+});
