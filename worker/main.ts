@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { entryOf, McpctlError, messageOf } from '../core/errors.ts';
 import { plain } from '../core/runtime/plain.ts';
+import { keepHeapSmall } from '../core/runtime/process/small-heap.ts';
 import { readArguments, usage } from './arguments.ts';
 import type { LocalAction } from './local/protocol.ts';
 
@@ -20,6 +21,7 @@ async function main(): Promise<void> {
   const { command, json } = readArguments(process.argv.slice(2));
   switch (command) {
     case 'run': {
+      keepHeapSmall();
       const { run } = await import('./run.ts');
       return await run(process.env, (code) => process.exit(code));
     }

@@ -2,7 +2,7 @@ import { createBus, type Bus } from '../core/runtime/bus.ts';
 import { systemClock, type Clock } from '../core/runtime/clock.ts';
 import { readAndInspect } from '../core/runtime/settings/config.ts';
 import { homeAt, type Home } from '../core/runtime/files/home.ts';
-import { collectHeap } from '../core/runtime/collect.ts';
+import { letHeapGrow } from '../core/runtime/process/small-heap.ts';
 import { outliveRejections } from '../core/runtime/process/last-resort.ts';
 import { createLog, prettyOn, type Log } from '../core/runtime/log.ts';
 import { withProxies } from '../core/runtime/settings/network.ts';
@@ -82,7 +82,7 @@ export async function run(environment: NodeJS.ProcessEnv, leave: (code: number) 
   const clock = systemClock;
   const notAgain = bus.on('service.ready', () => {
     notAgain();
-    setImmediate(collectHeap);
+    setImmediate(letHeapGrow);
   });
   const source = sourceOf(config);
   log.info({ source }, source === 'config' ? "serves this machine's llms" : 'serves the public llms');
