@@ -84,10 +84,7 @@ export const catalogue = {
   session_not_found: { ...missing, message: 'The provider session is not known here; register again.' },
   // 409: the thing is in the wrong state
   name_taken: { status: 409, v1Status: 400, ...invalid, message: 'That name is taken.' },
-  name_reserved: {
-    ...conflict,
-    message: 'That is the name of a well-known model; an admin says who may use it.',
-  },
+  name_reserved: { ...conflict, message: 'A well-known model is called so; an admin says who may use it.' },
   llm_published: {
     ...conflict,
     message: 'A virtual llm belongs to the worker that publishes it; change it there.',
@@ -107,6 +104,9 @@ export const catalogue = {
     ...conflict,
     message: 'The pool belongs to another owner, who has not allowed you to join it.',
   },
+  not_appliable: { ...conflict, message: 'No document makes that; it comes and goes in another way.' },
+  in_other_set: { ...conflict, message: 'Another set has applied that; take it out of that set first.' },
+  prune_refused: { ...conflict, message: 'More would be deleted than was confirmed.' },
   in_use: { ...conflict, message: 'Others refer to it; delete or change those first.' },
   secret_in_use: { ...conflict, message: 'Llms refer to that secret; give those another key first.' },
   last_admin: { ...conflict, message: 'Nobody would be left who may do everything; name another admin.' },

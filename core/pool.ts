@@ -29,6 +29,8 @@ export type MembersView = z.infer<typeof membersViewSchema>;
 export const poolViewSchema = membersViewSchema.extend({
   /** The user whose pool it is: they say who joins it. */
   owner: z.string().nullable(),
+  /** Whom the owner has let in, beside themselves; shown to who may say so. */
+  allowed: z.array(z.string()).optional(),
   pending: z.number(),
   running: z.number(),
   /** Age of the oldest pending task in milliseconds; null when none waits. */

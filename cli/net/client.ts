@@ -1,4 +1,7 @@
+import { randomUUID } from 'node:crypto';
+import type { z } from 'zod';
 import type { TokenCreate } from '../../core/access.ts';
+import type { applyDeleteSchema, applySchema } from '../../core/declared/apply.ts';
 import type { ExplainView } from '../../core/task/explain.ts';
 import { isErrorCode, McpctlError } from '../../core/errors.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
@@ -29,13 +32,17 @@ import {
   readToken,
   readApplied,
   readWhoami,
-  type SeenApplied,
+  type AppliedSeen,
   type SeenLlm,
   type SeenPool,
   type SeenTask,
   type SeenToken,
   type SeenWhoami,
 } from './views.ts';
+
+/** Bodies as they are sent. */
+export type ApplyAsked = z.input<typeof applySchema>;
+export type ApplyDeleteAsked = z.input<typeof applyDeleteSchema>;
 
 type Filters = Readonly<Record<string, string | undefined>>;
 
@@ -119,7 +126,9 @@ export interface Client {
    * All of the documents or none, in their order. @throws McpctlError with faults by the places of documents
    * (`documents.3.llm`).
    */
-  apply(documents: readonly object[], how: { dryRun: boolean }): Promise<SeenApplied>;
+  apply(body: ApplyAsked): Promise<AppliedSeen>;
+  /** Deletes what documents name, all of it or nothing. @throws McpctlError as `apply`. */
+  applyDelete(body: ApplyDeleteAsked): Promise<AppliedSeen>;
   secrets: SecretCalls;
   /** Conversations with agents. */
   turns: TurnCalls;
@@ -244,6 +253,10 @@ const identityCalls = (http: Http): Pick<Client, 'access' | 'groups'> => ({
   },
 });
 
+/** Under a key, so that it may be sent again where its answer was lost. */
+const once = (http: Http, at: string, body: unknown): Promise<unknown> =>
+  http.json({ method: 'POST', path: at, body, headers: { 'idempotency-key': randomUUID() } });
+
 export function createClient(http: Http): Client {
   const get = (at: string, query?: Readonly<Record<string, string | number | undefined>>): Promise<unknown> =>
     http.json({ method: 'GET', path: at, ...(query ? { query } : {}) });
@@ -294,7 +307,8 @@ export function createClient(http: Http): Client {
       revoke: async (id, { keepChildren }) =>
         void (await remove(path('tokens', id) + (keepChildren ? '?children=keep' : ''))),
     },
-    apply: async (documents, { dryRun }) => readApplied(await post(path('apply'), { documents, dryRun })),
+    apply: async (body) => readApplied(await once(http, path('apply'), body)),
+    applyDelete: async (body) => readApplied(await once(http, path('apply', 'delete'), body)),
     secrets: secretCalls(http),
     turns: turnCalls(http),
     infer: {

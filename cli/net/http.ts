@@ -6,6 +6,7 @@ import type { Network } from '../../core/runtime/network/network.ts';
 import { unseenMs } from '../../core/runtime/time-of-bytes.ts';
 import { Cancelled } from '../exit.ts';
 import { accepted, explained, headerOf } from './http-answers.ts';
+import { patiently, saying, type Patience } from './patience.ts';
 
 export const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
@@ -63,6 +64,8 @@ export interface HttpDeps {
   trace: (line: string) => void;
   /** Ctrl-C. */
   signal: AbortSignal;
+  /** How long what may be repeated is, while the server is away or full; not at all, unless told. */
+  patience?: Patience;
 }
 
 const CALL_MS = 30_000;
@@ -125,11 +128,14 @@ export function createHttp(deps: HttpDeps): Http {
     server,
     explain,
     json: (call) =>
-      within(call, async (how, begun) => {
-        const answer = await send(call, how);
-        begun();
-        return accepted(answer, await textOf(answer, server), { server, tokenFrom });
-      }),
+      patiently(call, deps, (left) =>
+        within(left, async (how, begun) => {
+          const answer = await send(left, how);
+          begun();
+          const text = await textOf(answer, server);
+          return saying(answer, deps.clock, () => accepted(answer, text, { server, tokenFrom }));
+        }),
+      ),
     open: (call) =>
       within(call, async (how, begun) => {
         const answer = await send(call, how);

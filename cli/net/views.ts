@@ -1,6 +1,5 @@
 import { explainViewSchema, type ExplainView } from '../../core/task/explain.ts';
 import { z } from 'zod';
-import { appliedSchema } from '../../core/declared/apply.ts';
 import {
   tokenViewSchema,
   whoamiSchema,
@@ -47,16 +46,21 @@ function reader<S extends z.ZodRawShape>(schema: z.ZodObject<S>, key: string) {
 
 const word = z.string();
 
+/** Of a newer server there may be outcomes that are not known here: they are shown as they are. */
 const applied = z.object({
-  warnings: z.array(z.string()).default([]),
   items: z.array(
-    appliedSchema.shape.items.element.pick({ resource: true, name: true, outcome: true, changed: true }),
+    z.object({
+      resource: word,
+      name: word,
+      outcome: word,
+      changed: z.array(word).catch([]),
+    }),
   ),
+  warnings: z.array(word).catch([]),
 });
-/** What became of each document, and what may not be as it was meant. */
-export type SeenApplied = z.infer<typeof applied>;
+export type AppliedSeen = z.infer<typeof applied>;
 
-export function readApplied(answer: unknown): SeenApplied {
+export function readApplied(answer: unknown): AppliedSeen {
   const { data } = applied.safeParse(answer);
   if (data) return data;
   throw new McpctlError('bad_answer', 'The server does not say what it has applied; is it an mcpctl server?');

@@ -34,8 +34,8 @@ export interface Look {
 type Printing = Pick<Context, 'out' | 'terminal'>;
 
 /**
- * Writes data to stdout. JSON and YAML are the API's objects, unchanged but for `resource: <type>` at their
- * head. No results is not a failure: an empty list, and a note for a person.
+ * Writes data to stdout. JSON is the API's objects, unchanged but for `resource: <type>` at their head; YAML the same as
+ * documents, with what is the server's in comments. No results is not a failure: an empty list, and a note for a person.
  */
 export async function printListings(ctx: Printing, listings: readonly Listing[], look: Look): Promise<void> {
   const { out } = ctx;
@@ -44,7 +44,7 @@ export async function printListings(ctx: Printing, listings: readonly Listing[],
     case 'json':
       return out.line(JSON.stringify(look.single ? objects[0] : objects, null, 2));
     case 'yaml':
-      return out.data(await yamlOf(objects));
+      return out.data(await documentsOf(listings));
     case 'name':
       for (const { type, items } of listings) for (const item of items) out.line(`${type}/${item.key}`);
       return;
@@ -89,6 +89,12 @@ export async function printObject(
 }
 
 /** Documents that `apply -f` can read one after the other. */
+async function documentsOf(listings: readonly Listing[]): Promise<string> {
+  const { documentText } = await import('../declared/document-text.ts');
+  return listings.flatMap(({ type, items }) => items.map(({ raw }) => documentText(type, raw))).join('---\n');
+}
+
+/** Objects as they are. */
 export async function yamlOf(objects: readonly object[]): Promise<string> {
   // Never the package itself: in a bundle what is imported late of a CommonJS package has no names.
   const { documentOf } = await import('../yaml.ts');

@@ -24,8 +24,11 @@ export interface Context {
   variable: (name: string) => string | undefined;
   /** Which server and token: flag > environment > project file > cli.json > credentials > the system's file. */
   target: (flags?: GlobalOptions) => Promise<Target>;
-  /** @throws McpctlError `unauthenticated` when no server or token is known. */
-  client: () => Promise<Client>;
+  /**
+   * @param how with `patienceMs`, calls that may be repeated are, for so long, while the server is away or full.
+   * @throws McpctlError `unauthenticated` when no server or token is known.
+   */
+  client: (how?: { patienceMs?: number | undefined }) => Promise<Client>;
   /** The same, for who says the calls himself. */
   http: () => Promise<Http>;
   /** Calls without a token, of what a server says to anybody. */
@@ -99,7 +102,11 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
   };
   const httpFor = async (
     at: Pick<Target, 'server' | 'token' | 'tokenFrom'>,
-    { until, as }: { until?: AbortSignal | undefined; as?: string | undefined } = {},
+    {
+      until,
+      as,
+      patienceMs,
+    }: { until?: AbortSignal; as?: string | undefined; patienceMs?: number | undefined } = {},
   ): Promise<Http> => {
     const [{ createHttp }, { openNetwork }] = await Promise.all([
       import('../net/http.ts'),
@@ -114,23 +121,26 @@ export function createContext({ env, cwd, systemFile, globals, ...deps }: Contex
     const trace = traced ? (line: string): void => out.note(line) : (): void => undefined;
     const { clock, version, interrupts } = deps;
     const signal = until ? AbortSignal.any([interrupts.signal, until]) : interrupts.signal;
-    return createHttp({ ...at, as, network, clock, version, trace, signal });
+    const patience =
+      patienceMs === undefined ? {} : { patience: { ms: patienceMs, say: (line: string) => out.note(line) } };
+    return createHttp({ ...at, as, network, clock, version, trace, signal, ...patience });
   };
   const editor = async (): Promise<string> => {
     const settled = await settings();
     return settled.visual ?? settled.editor ?? 'vi';
   };
-  const http = async (): Promise<Http> => {
+  const http = async (how: { patienceMs?: number | undefined } = {}): Promise<Http> => {
     const { authenticated } = await import('./target.ts');
-    return httpFor(authenticated(await target()), { as: globals().as });
+    return httpFor(authenticated(await target()), { as: globals().as, ...how });
   };
   const clientOf = async (of: Promise<Http>): Promise<Client> => {
     const { createClient } = await import('../net/client.ts');
     return createClient(await of);
   };
-  const clientFor: Context['clientFor'] = (at, until) => clientOf(httpFor(at, { until }));
+  const clientFor: Context['clientFor'] = (at, until) => clientOf(httpFor(at, until ? { until } : {}));
   const strangerTo: Context['strangerTo'] = (server) => httpFor({ server, token: null, tokenFrom: null });
-  const client = (): Promise<Client> => clientOf(http());
+  const client: Context['client'] = (how) => clientOf(http(how));
   const variable = (name: string): string | undefined => (Object.hasOwn(env, name) ? env[name] : undefined);
-  return { ...deps, variable, out, globals, home, editor, target, http, client, clientFor, strangerTo };
+  const ways = { target, http: () => http(), client, clientFor, strangerTo };
+  return { ...deps, variable, out, globals, home, editor, ...ways };
 }

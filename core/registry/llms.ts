@@ -14,6 +14,7 @@ import { replaceAliases, takeNames } from './names/names.ts';
 import type { Joiner } from './names/joiner.ts';
 import { leavePool } from './pools.ts';
 import { checkLlms, lockUser } from './names/quotas.ts';
+import { needUnpinned } from './llm-pins.ts';
 import { isReferred, refersAnew, referToSecret } from './secrets/refer.ts';
 
 interface LlmFilter {
@@ -127,8 +128,13 @@ async function insert(
   return row;
 }
 
-async function lock(trx: Knex.Transaction, name: string): Promise<LlmRow | undefined> {
-  const row: unknown = await trx('llms').where({ name }).forUpdate().first();
+/** By its name, or by its id. */
+export async function lockLlm(
+  trx: Knex.Transaction,
+  which: string | { id: string },
+): Promise<LlmRow | undefined> {
+  const where = typeof which === 'string' ? { name: which } : which;
+  const row: unknown = await trx('llms').where(where).forUpdate().first();
   return row === undefined ? undefined : parseLlm(row);
 }
 
@@ -188,14 +194,13 @@ function writers(
     create: (llm, by) => transaction((trx) => insert(trx, llm, { by, limits })),
     put: (llm, { by, ifMatch }) =>
       transaction(async (trx) => {
-        const row = await lock(trx, llm.name);
-        checkRevision(row, ifMatch);
-        if (!row) return { row: await insert(trx, llm, { by, limits }), created: true };
-        return { row: await update(trx, row, { asked: llm, columns: columnsOf(llm), by }), created: false };
+        const before = await lockLlm(trx, llm.name);
+        checkRevision(before, ifMatch);
+        return { row: await putLlm(trx, llm, { before, by, limits }), created: before === undefined };
       }),
     patch: (name, patch, { by, ifMatch }) =>
       transaction(async (trx) => {
-        const row = await lock(trx, name);
+        const row = await lockLlm(trx, name);
         if (!row) throw new McpctlError('llm_not_found');
         checkRevision(row, ifMatch);
         const { aliases, ...rest } = patch;
@@ -206,7 +211,7 @@ function writers(
       }),
     delete: (name, { by, ifMatch, isLive }) =>
       transaction(async (trx) => {
-        const row = await lock(trx, name);
+        const row = await lockLlm(trx, name);
         if (!row) throw new McpctlError('llm_not_found');
         checkRevision(row, ifMatch);
         if (row.providerSessionId !== null && isLive(row.providerSessionId)) {
@@ -215,43 +220,32 @@ function writers(
             `A running worker publishes '${name}'; stop publishing it there first.`,
           );
         }
-        await needUnused(trx, row, by);
-        await deleteRows(trx, [row]);
-        await leavePool(trx, row.poolKey, by);
-        await tellOfLlm(trx, by.actor, { before: row, after: null, names: [] });
+        await dropLlm(trx, row, by);
         return row;
       }),
   };
 }
 
-/** Agents that are named where their llm was to be deleted. */
-const MOST_NAMED = 10;
+/** Makes one, or makes that one so. @param before it as it is, locked. */
+export const putLlm = (
+  trx: Knex.Transaction,
+  llm: LlmCreate,
+  { before, by, limits }: { before: LlmRow | undefined; by: Joiner; limits: RegistryLimits },
+): Promise<LlmRow> =>
+  before
+    ? update(trx, before, { asked: llm, columns: columnsOf(llm), by })
+    : insert(trx, llm, { by, limits });
 
-/** @throws McpctlError `llm_in_use`, naming those agents that the caller may see. The caller holds the row's lock. */
-async function needUnused(trx: Knex.Transaction, row: LlmRow, by: Joiner): Promise<void> {
-  const { rows } = await trx.raw<{ rows: { name: string; count: number }[] }>(
-    `select case when :overrules or owner_id = :userId or visibility = 'shared' then name end as name,
-       (count(*) over ())::int as count
-     from agents where llm_id = :id order by 1 nulls last limit :most`,
-    { id: row.id, userId: by.userId, overrules: by.overrules, most: MOST_NAMED },
-  );
-  const count = rows[0]?.count ?? 0;
-  if (count === 0) return;
-  const named = rows.flatMap(({ name }) => name ?? []);
-  const more = count - named.length;
-  const others = more > 0 ? [`${more} ${named.length > 0 ? 'more' : 'that you do not see'}`] : [];
-  throw new McpctlError(
-    'llm_in_use',
-    `'${row.name}' is what agents are pinned to: ${[...named, ...others].join(', ')}. Pin them to another llm first, or delete them.`,
-  );
-}
+/** Which fields of a row are not as they are to be. */
+export const differingOf = (row: LlmRow, llm: LlmCreate): string[] =>
+  Object.keys(changesOf(row, columnsOf(llm)));
 
-/** Which of these llms agents are pinned to. The caller holds the rows' locks: no agent comes to one of them. */
-export async function pinnedAmong(trx: Knex.Transaction, ids: readonly string[]): Promise<Set<string>> {
-  const rows = await trx('agents')
-    .whereIn('llmId', [...ids])
-    .distinct<{ llmId: string }[]>('llmId');
-  return new Set(rows.map(({ llmId }) => llmId));
+/** The caller holds the row's lock. @throws McpctlError `llm_in_use` */
+export async function dropLlm(trx: Knex.Transaction, row: LlmRow, by: Joiner): Promise<void> {
+  await needUnpinned(trx, row, by);
+  await deleteRows(trx, [row]);
+  await leavePool(trx, row.poolKey, by);
+  await tellOfLlm(trx, by.actor, { before: row, after: null, names: [] });
 }
 
 /** Rows and their names go together. The caller holds the rows' locks. */

@@ -17,14 +17,16 @@ export interface Pools {
   byKey(key: string): Promise<PoolRow | undefined>;
   /** Keys of pools that have an llm, in order. */
   list(query: { scope: Scope; after: string | undefined; limit: number }): Promise<string[]>;
-  /** Names of the users whom the owner has let in. */
+  /** Names of the users whom the owner has let in, in order. */
   allowed(key: string): Promise<string[]>;
+  /** The same of many pools. */
+  allowedIn(keys: readonly string[]): Promise<ReadonlyMap<string, string[]>>;
   allow(key: string, userId: string, author?: Author): Promise<void>;
   deny(key: string, userId: string, author?: Author): Promise<void>;
   /** Hands the pool over; @throws McpctlError `name_taken`, `forbidden` to whom it is not. */
   give(key: string, to: string, by: Joiner): Promise<void>;
-  /** Names of the users whose these pools are. */
-  ownersOf(keys: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  /** The users whose these pools are. */
+  ownersOf(keys: readonly string[]): Promise<ReadonlyMap<string, { id: string; name: string }>>;
 }
 
 export function createPools({ db, transaction }: Connection): Pools {
@@ -46,38 +48,32 @@ export function createPools({ db, transaction }: Connection): Pools {
       if (after !== undefined) query.where('poolKey', '>', after);
       return (await query).map((row) => row.poolKey);
     },
-    async allowed(key) {
-      const rows = await db('poolAllowed')
-        .join('users', 'users.id', 'poolAllowed.userId')
-        .where({ poolKey: key })
-        .orderBy('users.name')
-        .select<{ name: string }[]>('users.name');
-      return rows.map((row) => row.name);
-    },
+    allowed: async (key) => (await guestsIn(db, [key])).get(key) ?? [],
+    allowedIn: (keys) => guestsIn(db, keys),
     allow: (key, userId, author) =>
-      transaction(async (trx) => {
-        const made: unknown[] = await trx('poolAllowed')
-          .insert({ poolKey: key, userId })
-          .onConflict(['pool_key', 'user_id'])
-          .ignore()
-          .returning('userId');
-        if (made.length > 0) await recordGuest(trx, author, { key, userId, how: 'allowed' });
-      }),
+      transaction((trx) => changeGuest(trx, author, { key, userId, how: 'allowed' })),
     give: (key, to, by) => transaction((trx) => giveTo(trx, key, { to, by })),
     async ownersOf(keys) {
       if (keys.length === 0) return new Map();
       const rows = await db('pools')
         .join('users', 'users.id', 'pools.ownerId')
         .whereIn('key', [...keys])
-        .select<{ key: string; name: string }[]>('key', 'users.name');
-      return new Map(rows.map(({ key, name }) => [key, name]));
+        .select<{ key: string; id: string; name: string }[]>('key', 'users.id', 'users.name');
+      return new Map(rows.map(({ key, ...owner }) => [key, owner]));
     },
     deny: (key, userId, author) =>
-      transaction(async (trx) => {
-        const gone = await trx('poolAllowed').where({ poolKey: key, userId }).delete();
-        if (gone > 0) await recordGuest(trx, author, { key, userId, how: 'denied' });
-      }),
+      transaction((trx) => changeGuest(trx, author, { key, userId, how: 'denied' })),
   };
+}
+
+async function guestsIn(db: Knex, keys: readonly string[]): Promise<Map<string, string[]>> {
+  if (keys.length === 0) return new Map();
+  const { rows } = await db.raw<{ rows: { key: string; names: string[] }[] }>(
+    `select a.pool_key as key, array_agg(u.name order by u.name collate "C") as names
+       from pool_allowed a join users u on u.id = a.user_id where a.pool_key = any(:keys) group by 1`,
+    { keys: [...keys] },
+  );
+  return new Map(rows.map(({ key, names }) => [key, names]));
 }
 
 async function recordPool(
@@ -99,11 +95,32 @@ async function recordPool(
 const nameOfUser = async (trx: Knex.Transaction, id: string): Promise<string> =>
   (await trx('users').where({ id }).first<{ name: string } | undefined>('name'))?.name ?? '';
 
+interface Guest {
+  key: string;
+  userId: string;
+  how: 'allowed' | 'denied';
+}
+
+/** Lets a user in, or out, and tells of it where that was not so already. */
+export async function changeGuest(
+  trx: Knex.Transaction,
+  author: Author | undefined,
+  guest: Guest,
+): Promise<void> {
+  const row = { poolKey: guest.key, userId: guest.userId };
+  const query =
+    guest.how === 'denied'
+      ? trx('poolAllowed').where(row).delete()
+      : trx('poolAllowed').insert(row).onConflict(['pool_key', 'user_id']).ignore();
+  const changed: unknown[] = await query.returning('userId');
+  if (changed.length > 0) await recordGuest(trx, author, guest);
+}
+
 /** Who is let in or out sees it too. */
 async function recordGuest(
   trx: Knex.Transaction,
   author: Author | undefined,
-  { key, userId, how }: { key: string; userId: string; how: 'allowed' | 'denied' },
+  { key, userId, how }: Guest,
 ): Promise<void> {
   if (!author) return;
   const name = await nameOfUser(trx, userId);
@@ -129,7 +146,7 @@ export async function leavePool(trx: Knex.Transaction, key: string, by: Joiner):
  * well-known name. The former owner stays as a guest while they have an llm in it.
  * @throws McpctlError `forbidden`; `name_taken` when the key is also the name or alias of an llm of somebody else in another pool.
  */
-async function giveTo(
+export async function giveTo(
   trx: Knex.Transaction,
   key: string,
   { to, by }: { to: string; by: Joiner },

@@ -8,6 +8,7 @@ import { createDenials, type Denials } from './people/denials.ts';
 import { createMcpServerRows, type McpServerRows } from './mcp/servers.ts';
 import { projectHooks } from './mcp/project-hooks.ts';
 import { createForms, type Forms } from './database/forms.ts';
+import { createDeclared, type Declared } from './declared/declared.ts';
 import { createGoneQueues, type GoneQueues } from './gone-queues.ts';
 import { createGroups, type Groups } from './identity/groups.ts';
 import { groupHooks, rbacHooks, userHooks } from './identity/identity-hooks.ts';
@@ -21,7 +22,6 @@ import { createRedisGenerations, type RedisGenerations } from './redis-generatio
 import { createAgents, type Agents } from './agents/agents.ts';
 import { agentHooks, promptHooks } from './agents/agent-hooks.ts';
 import { personalityHooks } from './agents/personality-hooks.ts';
-import { applyAll, type Applied, type Applying } from './resources/apply.ts';
 import { createResourceStores, type Kept, type ResourceStores } from './resources/stores.ts';
 import { createRedisUserRows, type RedisUserRows } from './people/redis-users.ts';
 import { createSecrets, type Secrets } from './secrets/secrets.ts';
@@ -60,8 +60,8 @@ export interface Registry {
   secrets: Secrets;
   /** Of what is a definition of core/resources, and no more than that. */
   resources: ResourceStores;
-  /** All of it or nothing. */
-  apply(asked: Applying): Promise<Applied[]>;
+  /** Many things as documents say, all of them or nothing. */
+  declared: Declared;
 }
 
 export function createRegistry(
@@ -100,6 +100,6 @@ export function createRegistry(
     forms: createForms(connection),
     secrets: createSecrets(connection, { keyring, store: () => resources(ofThisRelease.secret) }),
     resources,
-    apply: (asked) => applyAll(connection, resources, asked),
+    declared: createDeclared(connection, { limits, resources, definitions: kept.definitions }),
   };
 }

@@ -106,6 +106,8 @@ export interface Field {
   audit?: 'value';
   /** Leads to what can be made only when this one is there: no option of `create`. */
   afterwards?: boolean;
+  /** Absent from a replacement, it is kept, as a secret one is: other calls write it too. */
+  kept?: boolean;
   /** No column: its resource's hooks write it into a table of its own, and core/registry/resources/apart.ts reads it. */
   apart?: boolean;
   /** Of a list: the option that adds one on a command line, and the members that it writes, with colons between;
@@ -127,7 +129,7 @@ export const optional = (
   fallback: unknown,
   how: Pick<
     Field,
-    'secret' | 'sealed' | 'json' | 'long' | 'hidden' | 'item' | 'apart' | 'afterwards' | 'audit'
+    'secret' | 'sealed' | 'json' | 'long' | 'hidden' | 'item' | 'apart' | 'kept' | 'afterwards' | 'audit'
   > = {},
 ): Field => ({ schema, fallback, ...how });
 

@@ -95,15 +95,19 @@ export function outlinedJson(text: string, shape: JsonShape): unknown {
 export function bodyOf<S extends z.ZodType>(
   req: Request,
   schema: S,
-  { forInference = false, mostMiB = SMALL_MIB }: { forInference?: boolean | 'whole'; mostMiB?: number } = {},
+  {
+    forInference = false,
+    mostMiB = SMALL_MIB,
+    mostValues = SMALL_VALUES,
+  }: { forInference?: boolean | 'whole'; mostMiB?: number; mostValues?: number } = {},
 ): z.infer<S> {
   const { text = '', shape = noShape } = req.context;
   if (forInference) return check((forInference === 'whole' ? parseJson : outlinedJson)(text, shape), schema);
   if (text.length > mostMiB * 1_048_576) {
     throw new McpctlError('body_too_large', `A body of this call is at most ${mostMiB} MiB.`);
   }
-  if (shape.values > SMALL_VALUES) {
-    throw new McpctlError('body_too_large', `A body of this call holds at most ${SMALL_VALUES} values.`);
+  if (shape.values > mostValues) {
+    throw new McpctlError('body_too_large', `A body of this call holds at most ${mostValues} values.`);
   }
   const value = parseJson(text, shape);
   const details = unstorable(value, '').slice(0, MOST_FAULTS);

@@ -13,6 +13,8 @@ interface WriteDeps<T> {
   gates: Pick<Gates, 'writes'>;
   req: Request;
   detailOf?: (result: T) => Pick<Written, 'changed'>;
+  /** Whether it is told of at all, once it is done: where nothing was written it is not. */
+  isTold?: (result: T) => boolean;
 }
 
 /** Tells of a write, done or refused (docs/spec.md §9: every write emits one event). */
@@ -29,7 +31,7 @@ export function tellWritten(
  * @param detailOf what is told of it besides, once it is done. @throws McpctlError `too_many_requests`, and what `work` does.
  */
 export async function written<T>(
-  { bus, gates, req, detailOf }: WriteDeps<T>,
+  { bus, gates, req, detailOf, isTold }: WriteDeps<T>,
   what: Pick<Written, 'verb' | 'resource' | 'name'>,
   work: () => Promise<T>,
 ): Promise<T> {
@@ -39,7 +41,7 @@ export async function written<T>(
     tellWritten({ bus, req }, { ...what, ...more, outcome });
   try {
     const result = await inItsTurn(gates.writes, req, work);
-    tell('ok', detailOf?.(result));
+    if (isTold?.(result) ?? true) tell('ok', detailOf?.(result));
     return result;
   } catch (thrown) {
     tell(thrown instanceof McpctlError ? thrown.code : 'internal');

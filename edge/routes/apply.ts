@@ -1,70 +1,67 @@
-import { Router, type Request } from 'express';
-import { applySchema } from '../../core/declared/apply.ts';
-import { McpctlError, type Fault } from '../../core/errors.ts';
-import type { Definition } from '../../core/resources/define.ts';
-import type { Applied, Document } from '../../core/registry/resources/apply.ts';
-import { nearest } from '../../core/runtime/nearest.ts';
+import { createHash } from 'node:crypto';
+import { Router, type Request, type Response } from 'express';
+import {
+  applyDeleteSchema,
+  applySchema,
+  type AppliedView,
+  type ApplyBody,
+  type Outcome,
+} from '../../core/declared/apply.ts';
+import type { Once } from '../../core/registry/declared/once.ts';
+import type { Applied } from '../../core/registry/declared/document.ts';
+import type { Declared } from '../../core/registry/declared/declared.ts';
+import { readDocuments, readNames } from '../declared/documents.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { bodyOf, faultsIn } from '../http/parse.ts';
+import { bodyOf } from '../http/parse.ts';
+import { idempotencyKeyOf } from '../inference/ask/headers.ts';
 import { tellWritten, written } from '../http/written.ts';
 
 const MOST_MIB = 4;
-const MOST_FAULTS = 50;
+/** Of 500 documents with some hundred members each. */
+const MOST_VALUES = 100_000;
 
-/** What the server writes of each, and passes over where it is read back. */
-const ofServer = ({ schemas }: Definition): string[] => {
-  const own = Object.keys(schemas.create.shape);
-  return Object.keys(schemas.view.shape).filter((name) => !own.includes(name));
+type Done = Awaited<ReturnType<Declared['apply']>>;
+
+const verbs: Partial<Readonly<Record<Outcome, 'create' | 'edit' | 'delete'>>> = {
+  created: 'create',
+  changed: 'edit',
+  pruned: 'delete',
+  deleted: 'delete',
 };
 
-/** @throws McpctlError `invalid_request` with what is wrong with every document. */
-function documentsIn(
-  said: readonly ({ resource: string } & Record<string, unknown>)[],
-  definitions: readonly Definition[],
-): Document[] {
-  const faults: Fault[] = [];
-  const documents: Document[] = [];
-  for (const [at, { resource, ...fields }] of said.entries()) {
-    const place = `documents.${at}`;
-    const definition = definitions.find(({ word }) => word === resource);
-    if (!definition) {
-      faults.push({ path: `${place}.resource`, message: unknown(definitions, resource) });
-      continue;
-    }
-    const server = new Set(ofServer(definition));
-    const own = Object.fromEntries(Object.entries(fields).filter(([name]) => !server.has(name)));
-    const parsed = definition.schemas.create.safeParse(own);
-    if (parsed.success) documents.push({ definition, values: parsed.data });
-    else
-      for (const { path, message } of faultsIn(parsed.error, definition.schemas.create))
-        faults.push({ path: path === '' ? place : `${place}.${path}`, message });
-  }
-  if (faults.length === 0) return documents;
-  throw new McpctlError('invalid_request', undefined, { details: faults.slice(0, MOST_FAULTS) });
+/** `Idempotency-Key` of an apply: the same body again under it is answered as it was, and nothing is done. */
+function onceOf(deps: EdgeDeps, req: Request, call: string): Once | undefined {
+  const key = idempotencyKeyOf(req);
+  if (key === undefined) return undefined;
+  const requestHash = createHash('sha256')
+    .update(`${call}\n${req.context.text ?? ''}`)
+    .digest('hex');
+  return { ownerId: actorOf(req).userId, key, requestHash, lifeMs: deps.config.idempotencyMs };
 }
 
-function unknown(definitions: readonly Definition[], resource: string): string {
-  const words = definitions.map(({ word }) => word);
-  const [near] = nearest(resource, words, 1);
-  return near
-    ? `is nothing that can be applied; did you mean ${near}?`
-    : `must be one of ${words.join(', ')}`;
-}
-
-async function apply(deps: EdgeDeps, req: Request) {
-  const { documents: said, dryRun } = bodyOf(req, applySchema, { mostMiB: MOST_MIB });
-  const documents = documentsIn(said, deps.resources.definitions);
-  const asked = { documents, dryRun, actor: actorOf(req) };
+/** Does it in its turn, tells of each write, and answers. */
+async function answer(
+  deps: EdgeDeps,
+  [req, res]: [Request, Response],
+  { dryRun, warnings, work }: { dryRun: boolean; warnings: readonly string[]; work: () => Promise<Done> },
+): Promise<void> {
   const what = { verb: 'edit', resource: 'apply', name: dryRun ? 'dry-run' : '' } as const;
-  const items = await written({ ...deps, req }, what, () => deps.registry.apply(asked));
+  const isTold = ({ items, replayed }: Done): boolean =>
+    dryRun || (!replayed && items.some(({ outcome }) => verbs[outcome] !== undefined));
+  const done = await written({ ...deps, req, isTold }, what, work);
   // Each is a write as if it had been made alone: who listens for one of a resource hears it (edge/believed/identity-watch.ts).
-  for (const { resource, name, outcome, changed } of dryRun ? [] : items) {
-    if (outcome === 'unchanged') continue;
-    const verb = outcome === 'created' ? 'create' : 'edit';
-    tellWritten({ ...deps, req }, { verb, resource, name, changed, outcome: 'ok' });
+  for (const { resource, name, outcome, changed } of dryRun || done.replayed ? [] : done.items) {
+    const verb = verbs[outcome];
+    if (verb) tellWritten({ ...deps, req }, { verb, resource, name, changed, outcome: 'ok' });
   }
-  return { dryRun, warnings: await warningsOf(deps, items), items };
+  const isOfPools = done.items.some(({ resource, outcome }) => resource === 'pool' && verbs[outcome]);
+  // Whom a pool no more lets in is out for now.
+  if (isOfPools && !dryRun) await deps.putOut.unentitled();
+  if (done.replayed) res.set('idempotency-replayed', 'true');
+  const items = done.items.map((item) => ({ ...item, changed: [...item.changed] }));
+  const all = [...warnings, ...(await warningsOf(deps, done.items))];
+  res.json({ dryRun, items, warnings: all } satisfies AppliedView);
 }
 
 /** A document of before something was renamed makes another of that name, which has nothing of it. */
@@ -75,17 +72,47 @@ async function warningsOf({ registry }: EdgeDeps, items: readonly Applied[]): Pr
       kind,
       made.map(({ name }) => name),
     );
+    const what = kind === 'group' ? 'rights' : 'rights and tokens';
     return [...names].map(
       ([name, now]) =>
-        `The ${kind} '${name}' is a new one, without ${kind === 'group' ? 'members and rights' : 'rights and tokens'}: the one of before is called '${now}' now.`,
+        `The ${kind} '${name}' is a new one, without ${what}: the one of before is called '${now}' now.`,
     );
   };
   return [...(await of('user')), ...(await of('group'))];
 }
 
-/** `POST /api/v1/apply`: many resources as they are to be, all of them or none. */
+async function apply(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const body: ApplyBody = bodyOf(req, applySchema, { mostMiB: MOST_MIB, mostValues: MOST_VALUES });
+  const { declared } = deps.registry;
+  const { documents, refused, warnings } = readDocuments(body, declared.kinds);
+  const { dryRun, set, prune } = body;
+  const asked = {
+    ...{ documents, refused, dryRun, actor: actorOf(req), once: onceOf(deps, req, 'apply') },
+    set: set === undefined ? undefined : { name: set, prune },
+  };
+  await answer(deps, [req, res], { dryRun, warnings, work: () => declared.apply(asked) });
+}
+
+async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
+  const body = bodyOf(req, applyDeleteSchema, { mostMiB: MOST_MIB, mostValues: MOST_VALUES });
+  const { declared } = deps.registry;
+  const { documents, refused } = readNames(body.documents, declared.kinds);
+  const { dryRun, ignoreNotFound } = body;
+  const asked = {
+    documents,
+    refused,
+    dryRun,
+    ignoreNotFound,
+    actor: actorOf(req),
+    once: onceOf(deps, req, 'delete'),
+  };
+  await answer(deps, [req, res], { dryRun, warnings: [], work: () => declared.delete(asked) });
+}
+
+/** `POST /api/v1/apply`: many resources as they are to be, all of them or none; and the other way round. */
 export function applyRoutes(deps: EdgeDeps): Router {
   const router = Router();
-  router.post('/apply', async (req, res) => void res.json(await apply(deps, req)));
+  router.post('/apply', (req, res) => apply(deps, req, res));
+  router.post('/apply/delete', (req, res) => remove(deps, req, res));
   return router;
 }

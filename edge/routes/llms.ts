@@ -11,7 +11,7 @@ import {
 } from '../../core/llm.ts';
 import { nameSchema, poolKeyOf } from '../../core/names.ts';
 import { checkRevision } from '../../core/registry/llms.ts';
-import type { Joiner } from '../../core/registry/names/joiner.ts';
+import { joinerOf } from '../../core/registry/names/joiner.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
@@ -36,14 +36,6 @@ function need(actor: Actor, verb: 'create' | 'edit', target: { name: string; poo
     `Your token may not ${verb} public llms here; publish yours with mcplocal.`,
   );
 }
-
-const joinerOf = (actor: Actor, poolKey: string): Joiner => ({
-  userId: actor.userId,
-  tokenId: actor.tokenId,
-  overrules: can(actor, 'edit', { resource: 'pool', target: { name: poolKey, poolKey } }),
-  pools: actor.pools,
-  actor,
-});
 
 /** A name that cannot be one is a name that is not there. */
 function nameOf(req: Request): string {

@@ -20,14 +20,21 @@ function keyOf(req: Request): string {
 }
 
 async function poolViews(deps: EdgeDeps, actor: Actor, keys: readonly string[]): Promise<PoolView[]> {
-  const [pools, counts, owners] = await Promise.all([
+  const [pools, counts, owners, allowed] = await Promise.all([
     deps.liveness.loadPools(keys),
     deps.poolCounts(keys),
     deps.registry.pools.ownersOf(keys),
+    deps.registry.pools.allowedIn(keys),
   ]);
+  const mayEdit = (key: string): boolean => {
+    const owner = owners.get(key);
+    const target = { name: key, poolKey: key, ...(owner && { ownerId: owner.id }) };
+    return can(actor, 'edit', { resource: 'pool', target });
+  };
   return pools.map((pool) => ({
     ...membersView(pool, deps.clock, actor),
-    owner: owners.get(pool.key) ?? null,
+    owner: owners.get(pool.key)?.name ?? null,
+    ...(mayEdit(pool.key) && { allowed: allowed.get(pool.key) ?? [] }),
     ...(counts.get(pool.key) ?? { pending: 0, running: 0, oldestPendingMs: null }),
   }));
 }

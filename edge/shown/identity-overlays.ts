@@ -36,13 +36,12 @@ export const userOverlay: Overlay = async (rows, { registry }, actor) => {
   return rows.map(({ id }) => ({ groups: groups.get(id) ?? [], ...granted }));
 };
 
-/** A group with its members; of `everyone`, who are all, none are shown. */
 export const groupOverlay: Overlay = async (rows, { registry }, actor) => {
-  const [members, granted] = await Promise.all([
-    registry.groups.membersOf(idsOf(rows)),
-    grantedTo(rows, actor, { kind: 'group', waysOf: (id) => registry.groups.waysOfGroup(id) }),
-  ]);
-  return rows.map(({ id }) => ({ members: members.get(id) ?? [], ...granted }));
+  const granted = await grantedTo(rows, actor, {
+    kind: 'group',
+    waysOf: (id) => registry.groups.waysOfGroup(id),
+  });
+  return rows.map(() => granted);
 };
 
 /** A document that is shown alone, with the bindings that lead nowhere: of what one may see, or it would tell of the rest. */

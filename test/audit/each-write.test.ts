@@ -118,6 +118,11 @@ const ofOthers: Readonly<Record<string, Write>> = {
     call: (t) => t.ask('POST /apply', { documents: [{ resource: 'project', name: 'one' }] }),
     says: 'create project one',
   },
+  'POST /apply/delete': {
+    first: post('/projects', { name: 'one' }),
+    call: (t) => t.ask('POST /apply/delete', { documents: [{ resource: 'project', name: 'one' }] }),
+    says: 'delete project one',
+  },
   'POST /agents/{name}/threads': {
     first: post('/agents', agent),
     call: (t) => t.ask('POST /agents/critic/threads', {}),

@@ -80,7 +80,7 @@ describe('cli: apply and diff, with a real edge', () => {
     const none = await file('none.yaml', 'a: [sk-secret-2\nb: 1\n');
     expect(await s.run('apply', '-f', none)).to.equal(2);
     expect(s.err())
-      .to.match(/none\.yaml: Line \d is not YAML/)
+      .to.match(/none\.yaml: Line \d: This is not YAML/)
       .and.not.to.include('sk-secret-2');
     expect(await s.run('apply', '-f', join(s.home, 'nobody.yaml'))).to.equal(2);
     expect(await s.run('apply', '-f', await file('empty.yaml', '# nothing\n'))).to.equal(2);

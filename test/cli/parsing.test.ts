@@ -92,15 +92,14 @@ describe('cli: what a command line means', () => {
       effective: false,
       output: 'yaml',
     });
+    const none = { files: [], recursive: false, ignoreNotFound: false, dryRun: false, timeout: 120_000 };
     expect(await parsed(makeDelete, ['llm/a', 'llm/b', '-y'])).to.deep.equal({
-      args: ['llm/a', 'llm/b'],
-      yes: true,
-      force: false,
+      ...{ args: ['llm/a', 'llm/b'], yes: true, force: false },
+      ...none,
     });
     expect(await parsed(makeDelete, ['llm', 'a', '--force'])).to.deep.equal({
-      args: ['llm', 'a'],
-      yes: false,
-      force: true,
+      ...{ args: ['llm', 'a'], yes: false, force: true },
+      ...none,
     });
   });
 

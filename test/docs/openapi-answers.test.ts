@@ -119,6 +119,7 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('GET /resources', '/resources');
     const documents = [{ resource: 'project', name: 'applied' }];
     await fits('POST /apply', '/apply', { body: { documents, dryRun: true } });
+    await fits('POST /apply/delete', '/apply/delete', { body: { documents, ignoreNotFound: true } });
     const reviewer = { name: 'reviewer', llm: 'gpt' };
     for (const { plural, key, example } of stored) {
       if (plural === 'personalities') {

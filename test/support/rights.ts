@@ -59,6 +59,11 @@ export function resourceRules(): Record<string, ResourceRule> {
     of: (role) => (isBound(role) ? 403 : 'ok'),
     body: () => ({ documents: [{ resource: 'project', name: `n-${randomUUID()}` }] }),
   };
+  // What is not there is nobody's to delete.
+  const applyDelete: ResourceRule = {
+    of: () => 404,
+    body: () => ({ documents: [{ resource: 'project', name: `n-${randomUUID()}` }] }),
+  };
   const rules: Record<string, ResourceRule> = {
     // No session of theirs has published a server whose tools it could tell.
     'POST /llms/_provider-tools': {
@@ -77,6 +82,7 @@ export function resourceRules(): Record<string, ResourceRule> {
     },
     'POST /agents/{name}/compose': compose,
     'POST /apply': apply,
+    'POST /apply/delete': applyDelete,
     'PUT /groups/{name}/members/{user}': members,
     'DELETE /groups/{name}/members/{user}': members,
     'GET /keyring': { of: byRight(403) },

@@ -1,10 +1,13 @@
-import { Command } from '@commander-js/extra-typings';
+import { Command, Option } from '@commander-js/extra-typings';
+import { collect, countOf } from '../../input/arguments.ts';
+import { timeoutOption } from '../../input/timeout.ts';
 import type { Context } from '../../who/context.ts';
 import type { ApplyOptions } from './run-apply.ts';
 
 type Run = (options: ApplyOptions) => Promise<void>;
 
 const listed = (path: string, before: string[] = []): string[] => [...before, path];
+const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
 
 /** What both read. */
 const reading = (name: string) =>
@@ -14,7 +17,16 @@ const reading = (name: string) =>
       'a YAML or JSON file, a folder of them, or - for stdin; may be repeated',
       listed,
     )
-    .option('-R, --recursive', 'folders in folders, too', false);
+    .option('-R, --recursive', 'folders in folders, too', false)
+    .addOption(
+      new Option('--rename <old=new>', 'of the project old, as one that is called new').argParser(collect),
+    )
+    .addOption(
+      new Option('--validate <how>', 'what becomes of fields that nobody knows')
+        .choices(['strict', 'warn', 'ignore'] as const)
+        .default('strict' as const),
+    )
+    .addOption(timeoutOption());
 
 export function makeApply(ctx: Context, run?: Run) {
   return reading('apply')
@@ -22,17 +34,43 @@ export function makeApply(ctx: Context, run?: Run) {
     .description(
       'Make everything as the documents of files say, or nothing. What is not there is made, what differs is changed; the second time all is unchanged. A document is what "get -o yaml" prints: the whole truth of one thing, headed by its type.',
     )
-    .option('--dry-run', 'the server does it, and undoes it: what would change is said', false)
+    .addOption(
+      new Option(
+        '--dry-run [where]',
+        'say what would change: the server does it, and undoes it; or client: only read the files',
+      )
+        .choices(['server', 'client'] as const)
+        .preset('server'),
+    )
+    .option('--set <name>', 'whose these documents are from now on')
+    .option('--prune', 'delete what the set once applied, and these files list no more', false)
+    .addOption(
+      new Option(
+        '--prune-kinds <types>',
+        'with commas: what is deleted; users, groups, rbac, secrets only so',
+      ).argParser(words),
+    )
+    .option('--allow-empty', 'prune also where there is no document at all', false)
+    .addOption(
+      new Option('--yes-prune <n>', 'as many are deleted, though it be more than half of the set').argParser(
+        countOf,
+      ),
+    )
+    .option('-y, --yes', 'do not ask before anything is pruned', false)
+    .option('--match-revision', 'a "revision" in a document must be the one that is there', false)
+    .option('--no-atomic', 'in batches of 500, one after the other, up to the first that fails')
     .addHelpText(
       'before',
       `Examples:
   mcpctl apply -f team.yaml
   mcpctl apply -f infra/ -R --dry-run
+  mcpctl apply -f infra/ -R --set infra --prune
   mcpctl get agent reviewer -o yaml | mcpctl apply -f -
 `,
     )
-    .action(async ({ filename, recursive, dryRun }) => {
-      const options: ApplyOptions = { files: filename, recursive, how: dryRun ? 'dry-run' : 'apply' };
+    .action(async ({ filename, dryRun, atomic, ...flags }) => {
+      const how = dryRun === undefined ? 'apply' : dryRun === 'client' ? 'read' : 'dry-run';
+      const options: ApplyOptions = { ...flags, files: filename, how, isAtomic: atomic };
       if (run) return run(options);
       const { runApply } = await import('./run-apply.ts');
       return runApply(ctx, options);
@@ -52,8 +90,8 @@ export function makeDiff(ctx: Context, run?: Run) {
   mcpctl diff -f team.yaml
 `,
     )
-    .action(async ({ filename, recursive }) => {
-      const options: ApplyOptions = { files: filename, recursive, how: 'diff' };
+    .action(async ({ filename, ...flags }) => {
+      const options: ApplyOptions = { ...flags, files: filename, how: 'diff', isAtomic: true };
       if (run) return run(options);
       const { runApply } = await import('./run-apply.ts');
       return runApply(ctx, options);

@@ -1,46 +1,156 @@
 import { MOST_DOCUMENTS } from '../../../core/declared/apply.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { AlreadySaid } from '../../exit.ts';
+import { inPlace, inWords, placedIn, placeOf, sentOf, type Placed } from '../../declared/placed.ts';
+import { renamed, renameOf } from '../../declared/rename.ts';
+import { AlreadySaid, Cancelled, type ExitCode } from '../../exit.ts';
+import { confirm } from '../../input/question.ts';
+import type { ApplyAsked, Client } from '../../net/client.ts';
+import type { AppliedSeen } from '../../net/views.ts';
 import type { Context } from '../../who/context.ts';
-import { readDocuments, type ReadDocument } from '../../yaml.ts';
-import { readFiles } from './files.ts';
+import { inBatches } from './batches.ts';
 
 export interface ApplyOptions {
   files: readonly string[];
   recursive: boolean;
-  how: 'apply' | 'dry-run' | 'diff';
+  /** `read`: the server is not asked. */
+  how: 'apply' | 'dry-run' | 'diff' | 'read';
+  isAtomic: boolean;
+  rename?: string[] | undefined;
+  validate: 'strict' | 'warn' | 'ignore';
+  /** Milliseconds. */
+  timeout: number;
+  set?: string | undefined;
+  prune?: boolean;
+  pruneKinds?: string[] | undefined;
+  allowEmpty?: boolean;
+  yesPrune?: number | undefined;
+  yes?: boolean;
+  matchRevision?: boolean;
 }
 
-/** A document, and the file that it is in. */
-interface Placed extends ReadDocument {
-  called: string;
-}
-
-const endings = {
+/** What is said of an outcome; of one that only a newer server knows, the word itself. */
+const endings: Readonly<Record<string, Readonly<Record<'apply' | 'dry-run' | 'diff', string>>>> = {
   created: { apply: 'created', 'dry-run': 'would be created', diff: 'is not there' },
   changed: { apply: 'changed', 'dry-run': 'would be changed', diff: 'differs' },
-} as const;
+  pruned: { apply: 'pruned', 'dry-run': 'would be pruned', diff: 'would be pruned' },
+};
 
-export async function runApply(ctx: Context, { how, ...asked }: ApplyOptions): Promise<void> {
-  const placed: Placed[] = [];
-  for (const { called, text } of await readFiles(ctx, asked))
-    for (const document of readDocuments(text, called)) placed.push({ ...document, called });
-  if (placed.length === 0) throw new McpctlError('usage', 'There is no document in what was named.');
-  if (placed.length > MOST_DOCUMENTS)
+export async function runApply(ctx: Context, options: ApplyOptions): Promise<void> {
+  const { how, isAtomic } = options;
+  checkFlags(options);
+  const placed = await read(ctx, options);
+  if (placed.length > MOST_DOCUMENTS && isAtomic)
     throw new McpctlError(
       'usage',
-      `There are ${placed.length} documents, and at most ${MOST_DOCUMENTS} can be applied at once.`,
+      `There are ${placed.length} documents, and at most ${MOST_DOCUMENTS} can be applied at once; with --no-atomic they are applied in batches.`,
     );
-  const client = await ctx.client();
-  const { items, warnings } = await client
-    .apply(
-      placed.map(({ fields }) => fields),
-      { dryRun: how !== 'apply' },
-    )
-    .catch((thrown: unknown) => {
-      throw thrown instanceof McpctlError ? inPlace(thrown, placed) : thrown;
-    });
-  for (const warning of warnings) ctx.out.note(`Warning: ${warning}`);
+  const documents = placed.map(sentOf);
+  if (how === 'read') {
+    for (const [at, { resource }] of documents.entries())
+      ctx.out.line(`${resource} in ${placed[at] ? placeOf(placed[at]) : ''} can be read`);
+    return;
+  }
+  const client = await ctx.client({ patienceMs: options.timeout });
+  const body: ApplyAsked = { documents, ...wishesOf(options), dryRun: how !== 'apply' };
+  if (how === 'apply' && options.prune) await askToPrune(ctx, { client, body, placed, options });
+  let differing = 0;
+  for (const batch of isAtomic ? [placed] : inBatches(placed)) {
+    const done = await sent(ctx, client, { body: { ...body, documents: batch.map(sentOf) }, placed: batch });
+    differing += say(ctx, how, done);
+  }
+  if (how !== 'diff') return;
+  if (differing === 0) ctx.out.note('Everything is as the documents say.');
+  else throw new AlreadySaid(3 satisfies ExitCode);
+}
+
+/** @throws McpctlError `usage` for flags that mean nothing without each other. */
+function checkFlags({
+  set,
+  prune = false,
+  pruneKinds,
+  yesPrune,
+  allowEmpty = false,
+  isAtomic,
+}: ApplyOptions): void {
+  if (prune && set === undefined)
+    throw new McpctlError('usage', '--prune needs --set: only what a set applied is deleted.');
+  if (prune && !isAtomic) throw new McpctlError('usage', '--prune does not go with --no-atomic.');
+  if (!prune && (pruneKinds !== undefined || yesPrune !== undefined || allowEmpty))
+    throw new McpctlError('usage', '--prune-kinds, --yes-prune and --allow-empty go with --prune.');
+}
+
+async function read(ctx: Context, { rename = [], allowEmpty, ...asked }: ApplyOptions): Promise<Placed[]> {
+  let placed = await placedIn(ctx, asked);
+  if (placed.length === 0 && !allowEmpty)
+    throw new McpctlError(
+      'usage',
+      asked.prune
+        ? 'There is no document in what was named; to prune all of the set, say --allow-empty.'
+        : 'There is no document in what was named.',
+    );
+  for (const text of rename) {
+    const done = renamed(placed, renameOf(text));
+    placed = done.placed;
+    for (const line of done.said) ctx.out.note(line);
+  }
+  return placed;
+}
+
+function wishesOf({
+  validate,
+  matchRevision = false,
+  ...options
+}: ApplyOptions): Omit<ApplyAsked, 'documents' | 'dryRun'> {
+  const { set, prune = false, pruneKinds: kinds, yesPrune, allowEmpty = false } = options;
+  const pruning = {
+    allowEmpty,
+    ...(kinds && { kinds }),
+    ...(yesPrune !== undefined && { confirm: yesPrune }),
+  };
+  return { validate, matchRevision, ...(set !== undefined && { set }), ...(prune && { prune: pruning }) };
+}
+
+interface Sending {
+  body: ApplyAsked;
+  placed: readonly Placed[];
+}
+
+/** Sends them, and says what the server warns of. */
+async function sent(ctx: Context, client: Client, { body, placed }: Sending): Promise<AppliedSeen> {
+  try {
+    const done = await client.apply(body);
+    for (const warning of done.warnings) ctx.out.note(`Warning: ${inWords(warning, placed)}`);
+    return done;
+  } catch (thrown) {
+    const isReal = body.dryRun !== true;
+    if (isReal && thrown instanceof Cancelled)
+      ctx.out.note('What was sent may have been applied; ask with "diff".');
+    if (!(thrown instanceof McpctlError)) throw thrown;
+    if (isReal)
+      ctx.out.note(
+        thrown.code === 'server_unreachable'
+          ? 'Whether it was applied is not known; ask with "diff", or apply it again.'
+          : 'Nothing of it was applied.',
+      );
+    throw inPlace(thrown, placed);
+  }
+}
+
+/** Shows what would be deleted, and asks. @throws McpctlError `usage` where nobody can be asked. */
+async function askToPrune(
+  ctx: Context,
+  { client, body, placed, options }: Sending & { client: Client; options: ApplyOptions },
+): Promise<void> {
+  const { items } = await sent(ctx, client, { body: { ...body, dryRun: true }, placed });
+  const going = items.filter(({ outcome }) => outcome === 'pruned');
+  if (going.length === 0) return;
+  for (const { resource, name } of going) ctx.out.note(`${resource}/${name} would be pruned`);
+  if (options.yes || options.yesPrune !== undefined) return;
+  await confirm(ctx, `Delete ${going.length === 1 ? 'that' : `these ${going.length}`}?`);
+}
+
+/** @returns how many are not as the documents say. */
+function say(ctx: Context, how: 'apply' | 'dry-run' | 'diff', { items }: AppliedSeen): number {
   let differing = 0;
   for (const { resource, name, outcome, changed } of items) {
     const label = `${resource}/${name}`;
@@ -50,27 +160,7 @@ export async function runApply(ctx: Context, { how, ...asked }: ApplyOptions): P
     }
     differing += 1;
     const fields = outcome === 'changed' ? `: ${changed.join(', ')}` : '';
-    ctx.out.line(`${label} ${endings[outcome][how]}${fields}`);
+    ctx.out.line(`${label} ${endings[outcome]?.[how] ?? outcome}${fields}`);
   }
-  if (how !== 'diff') return;
-  if (differing === 0) ctx.out.note('Everything is as the documents say.');
-  else throw new AlreadySaid(3);
+  return differing;
 }
-
-/** The server's faults, each with the file and line that it is about instead of the number of a document. */
-function inPlace(error: McpctlError, placed: readonly Placed[]): McpctlError {
-  const details = error.details?.map(({ path, message }) => {
-    const [, at = '', field = ''] = /^documents\.(\d+)(?:\.(.*))?$/.exec(path) ?? [];
-    const document = at === '' ? undefined : placed[Number(at)];
-    if (!document) return { path, message };
-    const place = `${document.called}:${document.lineOf(field.split('.').filter((part) => part !== ''))}`;
-    return { path: field === '' ? place : `${place} ${field}`, message: inWords(message, placed) };
-  });
-  return new McpctlError(error.code, error.message, details ? { details } : {});
-}
-
-const inWords = (message: string, placed: readonly Placed[]): string =>
-  message.replace(/\bdocuments\.(\d+)/g, (text, at: string) => {
-    const other = placed[Number(at)];
-    return other ? `the one at ${other.called}:${other.lineOf([])}` : text;
-  });

@@ -37,12 +37,22 @@ export function makeCreateOne(
     const file = new Option(`${flag}-file <path>`, `the file with its ${name}; - is stdin`);
     command.addOption(file.conflicts(name));
   }
+  if (entry.word === 'project') {
+    command.option('--from <project>', 'with the description, servers and prompts of that one');
+    command.option('--with-rbac', 'with --from: whoever is granted something on that one is on this, too');
+  }
   return command
     .addOption(formatOption())
     .addHelpText('before', `Examples:\n  ${exampleOf(entry)}\n`)
-    .action(async (name, { output, ...fields }) => {
+    .action(async (name, { output, ...flags }) => {
+      const { from, withRbac, ...fields } = flags as Readonly<Record<string, unknown>>;
       const options = { entry, name, fields, output };
       if (run) return run(options);
+      if (withRbac === true && from === undefined) command.error('error: --with-rbac goes with --from');
+      if (typeof from === 'string') {
+        const { runClone } = await import('./run-clone.ts');
+        return runClone(ctx, { ...options, from, withRbac: withRbac === true });
+      }
       const { runCreateOne } = await import('./run-create-one.ts');
       return runCreateOne(ctx, options);
     });

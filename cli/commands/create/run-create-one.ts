@@ -20,6 +20,16 @@ export async function runCreateOne(
   ctx: Context,
   { entry, name, fields, output }: CreateOneOptions,
 ): Promise<void> {
+  const body = await bodyFor(ctx, { entry, name, fields });
+  const made = await (await ctx.client()).resources.create(entry, body);
+  await printMade(ctx, { entry, made, output });
+}
+
+/** What was said of it. @throws McpctlError `usage` */
+export async function bodyFor(
+  ctx: Context,
+  { entry, name, fields }: Omit<CreateOneOptions, 'output'>,
+): Promise<Record<string, unknown>> {
   const body: Record<string, unknown> = { name };
   for (const field of entry.fields) {
     const file = fields[`${field.name}File`];
@@ -31,8 +41,7 @@ export async function runCreateOne(
           : valueOf(field, fields[field.name]);
     if (value !== undefined) body[field.name] = value;
   }
-  const made = await (await ctx.client()).resources.create(entry, body);
-  await printMade(ctx, { entry, made, output });
+  return body;
 }
 
 /** As commander names the option `--mcp-server`. */

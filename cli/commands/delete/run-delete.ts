@@ -1,39 +1,88 @@
 import { McpctlError } from '../../../core/errors.ts';
-import type { Context } from '../../who/context.ts';
+import { inPlace, placedIn, sentOf } from '../../declared/placed.ts';
 import { eachOf } from '../../each.ts';
 import { hinted } from '../../hint.ts';
 import { confirm } from '../../input/question.ts';
 import { namedRefsOf } from '../../resources/refs.ts';
 import { typesFor } from '../../resources/types.ts';
+import type { Context } from '../../who/context.ts';
 
 export interface DeleteOptions {
   args: string[];
+  /** Instead of names: what their documents name. */
+  files: readonly string[];
+  recursive: boolean;
+  ignoreNotFound: boolean;
+  /** Of files. */
+  dryRun: boolean;
   yes: boolean;
   /** Also what a running worker publishes: it is put out. */
   force: boolean;
   /** Of a user: who is to have what is theirs. */
   transferTo?: string | undefined;
+  /** Milliseconds. */
+  timeout: number;
 }
 
-export async function runDelete(
+export async function runDelete(ctx: Context, options: DeleteOptions): Promise<void> {
+  const { args, files, dryRun } = options;
+  if (args.length > 0 === files.length > 0)
+    throw new McpctlError('usage', 'Say what is to be deleted: a type and names, or files with -f.');
+  if (files.length > 0) return deleteFiles(ctx, options);
+  if (dryRun) throw new McpctlError('usage', '--dry-run goes with -f.');
+  return deleteNamed(ctx, options);
+}
+
+async function deleteNamed(
   ctx: Context,
-  { args, yes, force, transferTo }: DeleteOptions,
+  { args, yes, force, transferTo, ignoreNotFound, timeout }: DeleteOptions,
 ): Promise<void> {
   const refs = namedRefsOf(args, await typesFor(ctx, 'delete', args));
   if (transferTo !== undefined && refs.some(({ type }) => type.word !== 'user'))
     throw new McpctlError('usage', '--transfer-to goes with users: only what is theirs is handed over.');
   const named = refs.map(({ type, name }) => `${type.word}/${name}`).join(', ');
   if (!yes) await confirm(ctx, `Delete ${named}?`);
-  const client = await ctx.client();
+  const client = await ctx.client({ patienceMs: timeout });
   await eachOf(ctx, refs, async ({ type: { word, entry }, name }) => {
     if (word === 'task') {
       const task = await client.tasks.cancel(name);
       ctx.out.line(`task/${name} ${task.view.status ?? 'cancelled'}`);
       return;
     }
-    await hinted(client, { type: word, name }, () =>
-      entry ? client.resources.delete(entry, name, { transferTo }) : client.llms.delete(name, { force }),
-    );
+    try {
+      await hinted(client, { type: word, name }, () =>
+        entry ? client.resources.delete(entry, name, { transferTo }) : client.llms.delete(name, { force }),
+      );
+    } catch (thrown) {
+      if (!ignoreNotFound || !(thrown instanceof McpctlError) || thrown.code !== `${word}_not_found`)
+        throw thrown;
+      ctx.out.line(`${word}/${name} is not there`);
+      return;
+    }
     ctx.out.line(`${word}/${name} deleted`);
   });
+}
+
+const endings: Readonly<Record<string, readonly [done: string, dry: string]>> = {
+  deleted: ['deleted', 'would be deleted'],
+  absent: ['is not there', 'is not there'],
+};
+
+/** Together: all of it or nothing. */
+async function deleteFiles(ctx: Context, options: DeleteOptions): Promise<void> {
+  const { dryRun, yes, ignoreNotFound, timeout } = options;
+  if (options.force) throw new McpctlError('usage', '--force goes with names, not with -f.');
+  const placed = await placedIn(ctx, options);
+  if (placed.length === 0) throw new McpctlError('usage', 'There is no document in what was named.');
+  const documents = placed.map(sentOf);
+  const count = placed.length === 1 ? 'the one thing' : `the ${placed.length} things`;
+  if (!yes && !dryRun) await confirm(ctx, `Delete ${count} that the documents name?`);
+  const client = await ctx.client({ patienceMs: timeout });
+  const { items } = await client
+    .applyDelete({ documents, dryRun, ignoreNotFound })
+    .catch((thrown: unknown) => {
+      throw thrown instanceof McpctlError ? inPlace(thrown, placed) : thrown;
+    });
+  for (const { resource, name, outcome } of items)
+    ctx.out.line(`${resource}/${name} ${endings[outcome]?.[dryRun ? 1 : 0] ?? outcome}`);
 }

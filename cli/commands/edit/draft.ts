@@ -1,14 +1,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { Cancelled } from '../../exit.ts';
 
 /** A file that a person edits, readable by them alone. What they typed stays until it is removed. */
 export interface Draft {
   path: string;
-  /** Opens the editor on this text. @returns what was saved. @throws McpctlError `usage` where it cannot, or fails. */
+  /**
+   * Opens the editor on this text. @returns what was saved. @throws Cancelled where the editor says that it failed,
+   * McpctlError `usage` where it cannot be run, or the disk takes no file.
+   */
   edit(text: string): Promise<string>;
   remove(): Promise<void>;
   /** Removes it unless something was typed into it. @returns whether it is kept. */
@@ -17,7 +21,7 @@ export interface Draft {
 
 /** @param editor a program and its arguments, as in `code --wait`; no shell reads it. */
 export async function openDraft(name: string, editor: string): Promise<Draft> {
-  const path = join(await mkdtemp(join(tmpdir(), 'mcpctl-edit-')), name);
+  const path = join(await mendable(() => mkdtemp(join(tmpdir(), 'mcpctl-edit-'))), name);
   const [program = '', ...args] = editor.trim().split(/\s+/);
   const remove = (): Promise<void> => rm(dirname(path), { recursive: true, force: true });
   let first: string | undefined;
@@ -25,7 +29,11 @@ export async function openDraft(name: string, editor: string): Promise<Draft> {
     path,
     async edit(text) {
       first ??= text;
-      await writeFile(path, text, { mode: 0o600 });
+      // Beside it and then in its place: a full disk takes nothing of what was typed before.
+      await mendable(async () => {
+        await writeFile(`${path}.new`, text, { mode: 0o600 });
+        await rename(`${path}.new`, path);
+      });
       await ended(program, [...args, path]);
       return await readFile(path, 'utf8');
     },
@@ -38,18 +46,27 @@ export async function openDraft(name: string, editor: string): Promise<Draft> {
   };
 }
 
+/** @throws McpctlError `usage`: there is nothing wrong with us. */
+async function mendable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    throw new McpctlError(
+      'usage',
+      `No file to edit can be written in ${tmpdir()}: ${messageOf(thrown)}; name another folder in TMPDIR.`,
+    );
+  }
+}
+
 async function ended(program: string, args: readonly string[]): Promise<void> {
   const advice = 'name another in VISUAL or EDITOR';
   const child = spawn(program, args, { stdio: 'inherit' });
   try {
     const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
     if (code === 0) return;
-    throw new McpctlError(
-      'usage',
-      `The editor ${program} left with ${code ?? signal ?? 'nothing'}; ${advice}.`,
-    );
+    throw new Cancelled(`Cancelled: the editor ${program} left with ${code ?? signal ?? 'nothing'}.`);
   } catch (thrown) {
-    if (thrown instanceof McpctlError) throw thrown;
+    if (thrown instanceof Cancelled) throw thrown;
     throw new McpctlError('usage', `The editor ${program} cannot be run: ${messageOf(thrown)}; ${advice}.`);
   }
 }

@@ -4,6 +4,7 @@ import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
 import type { Keyed } from '../../keyed.ts';
 import { hinted } from '../../hint.ts';
+import { PATIENCE_MS } from '../../input/timeout.ts';
 import { namedRefsOf } from '../../resources/refs.ts';
 import { typesFor } from '../../resources/types.ts';
 import { commented, documentOf, readDocument } from '../../yaml.ts';
@@ -26,7 +27,7 @@ export async function runEdit(ctx: Context, { args }: EditOptions): Promise<void
   const entry = ref?.type.entry;
   if (!ref || !entry || more.length > 0) throw new McpctlError('usage', 'Name one thing to edit.');
   const { name } = ref;
-  const client = await ctx.client();
+  const client = await ctx.client({ patienceMs: PATIENCE_MS });
   const seen = await hinted(client, { type: entry.word, name }, () => client.resources.get(entry, name));
   const draft = await openDraft(`${entry.word}.yaml`, await ctx.editor());
   try {

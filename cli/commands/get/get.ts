@@ -2,10 +2,23 @@ import { Command, Option } from '@commander-js/extra-typings';
 import type { Context } from '../../who/context.ts';
 import { formatOption, intervalOption, selectorOption, sortOption, watchOption } from '../../say/formats.ts';
 import { countOf } from '../../input/arguments.ts';
+import { timeoutOption } from '../../input/timeout.ts';
 import type { GetOptions } from './run-get.ts';
 
+const ofAudit: readonly (readonly [flags: string, about: string])[] = [
+  ['--actor <user>', 'what this user did'],
+  ['--as <user>', 'what was done in the name of this user'],
+  ['--verb <verb>', 'create, edit, delete …'],
+  ['--resource <type>', 'of this type'],
+  ['--name <name>', 'of this name or id'],
+  ['--outcome <code>', 'ok, or the code of a refusal'],
+  ['--request-id <id>', 'of this request'],
+  ['--since <instant>', 'from 2026-11-29T12:00:00Z on'],
+  ['--until <instant>', 'before this instant'],
+];
+
 export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<void>) {
-  return new Command('get')
+  const command = new Command('get')
     .summary('list llms, pools, tasks, projects …')
     .description(
       'List llms, pools, tasks, tokens, projects, agents or prompts, or show some of them by name.',
@@ -21,15 +34,6 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
     .option('--llm <name>', 'tasks that asked for this llm, agents pinned to it')
     .option('--project <name>', 'prompts and agents of this project')
     .option('--agent <name>', 'prompts of this agent')
-    .option('--actor <user>', 'audit: what this user did')
-    .option('--as <user>', 'audit: what was done in the name of this user')
-    .option('--verb <verb>', 'audit: create, edit, delete …')
-    .option('--resource <type>', 'audit: of this type')
-    .option('--name <name>', 'audit: of this name or id')
-    .option('--outcome <code>', 'audit: ok, or the code of a refusal')
-    .option('--request-id <id>', 'audit: of this request')
-    .option('--since <instant>', 'audit: from 2026-11-29T12:00:00Z on')
-    .option('--until <instant>', 'audit: before this instant')
     .addOption(
       new Option('--limit <n>', 'most tasks or events to show, newest first').argParser(countOf).default(50),
     )
@@ -37,6 +41,10 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
     .addOption(sortOption())
     .addOption(watchOption())
     .addOption(intervalOption())
+    .addOption(timeoutOption())
+    .option('--with-contents', 'a project with its prompts, and its agents with theirs', false);
+  for (const [flags, about] of ofAudit) command.option(flags, `audit: ${about}`);
+  return command
     .addHelpText(
       'before',
       `Examples:
@@ -52,8 +60,12 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
 `,
     )
     .action(
-      async (type, names, { output, headers, limit, selector, sortBy, watch, interval, ...filters }) => {
-        const look = { output, headers, limit, selector, sortBy, watch, interval };
+      async (
+        type,
+        names,
+        { output, headers, limit, selector, sortBy, watch, interval, timeout, withContents, ...filters },
+      ) => {
+        const look = { output, headers, limit, selector, sortBy, watch, interval, timeout, withContents };
         const options = { args: [type, ...names], ...look, filters: given(filters) };
         if (run) return run(options);
         const { runGet } = await import('./run-get.ts');

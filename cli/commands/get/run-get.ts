@@ -22,6 +22,10 @@ export interface GetOptions extends WatchLook {
   limit: number;
   /** By the names of the API's parameters. */
   filters: Readonly<Record<string, string>>;
+  /** For how many milliseconds a server that is away is asked again; while watching, it is anyhow. */
+  timeout: number;
+  /** A project with what is in it. */
+  withContents: boolean;
 }
 
 const specialFilters: Readonly<Record<string, readonly string[]>> = {
@@ -32,7 +36,8 @@ const specialFilters: Readonly<Record<string, readonly string[]>> = {
 export async function runGet(ctx: Context, options: GetOptions): Promise<void> {
   const refs = refsOf(options.args, await typesFor(ctx, 'get', options.args));
   for (const ref of refs) checkFilters(ref, options.filters);
-  const client = await ctx.client();
+  const client = await ctx.client(options.watch ? {} : { patienceMs: options.timeout });
+  if (options.withContents) return showContents(ctx, { client, refs, options });
   const instant = instantsFor({
     clock: ctx.clock,
     tty: ctx.terminal.tty.stdout && options.output !== 'json',
@@ -53,6 +58,20 @@ export async function runGet(ctx: Context, options: GetOptions): Promise<void> {
   const single = refs.length === 1 && refs[0]?.name !== null;
   const ends = refs.every(({ type, name }) => type.word === 'task' && name !== null);
   await showListings(ctx, { ask, options, single, ...(ends ? { over: allEnded } : {}) });
+}
+
+/** Projects, each with what is in it, one kind after the other. */
+async function showContents(
+  ctx: Context,
+  { client, refs, options }: { client: Client; refs: readonly Ref[]; options: GetOptions },
+): Promise<void> {
+  const { contentsOf } = await import('./contents.ts');
+  const names = refs.flatMap(({ type, name }) => (type.word === 'project' && name !== null ? [name] : []));
+  if (names.length !== refs.length)
+    throw new McpctlError('usage', '--with-contents goes with projects that are named.');
+  const instant = instantsFor({ clock: ctx.clock, tty: false });
+  const ask = async (): Promise<Listing[]> => contentsOf(client, names, instant);
+  await showListings(ctx, { ask, options: { ...options, watch: false }, single: false });
 }
 
 function checkFilters({ type, name }: Ref, filters: GetOptions['filters']): void {

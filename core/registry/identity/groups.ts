@@ -24,7 +24,7 @@ import {
   type Way,
 } from './rights.ts';
 
-/** Of a group, or of a user, so many are shown. */
+/** Of a user so many are shown. */
 const MOST_SHOWN = 500;
 
 interface Membership {
@@ -39,9 +39,7 @@ export interface Groups {
   add(membership: Membership): Promise<void>;
   /** The same; @throws McpctlError `last_admin` besides. */
   remove(membership: Membership): Promise<void>;
-  /** Names of members by the ids of groups, in order; the first 500 of each. */
-  membersOf(ids: readonly string[]): Promise<ReadonlyMap<string, string[]>>;
-  /** Names of groups by the ids of users; `everyone` is not among them. */
+  /** Names of groups by the ids of users, in order, the first 500 of each; `everyone` is not among them. */
   groupsOf(ids: readonly string[]): Promise<ReadonlyMap<string, string[]>>;
   /** By what a user is granted what they are granted. */
   waysOf(userId: string): Promise<Way[]>;
@@ -93,14 +91,11 @@ async function needMayChange(
   return { groupId: found.id, userId: who.id, actor, tell };
 }
 
-async function namesBy(
-  db: Knex,
-  ids: readonly string[],
-  { by, of, name }: { by: string; of: string; name: string },
-): Promise<Map<string, string[]>> {
+async function groupsOf(db: Knex, ids: readonly string[]): Promise<Map<string, string[]>> {
   const { rows } = await db.raw<{ rows: { id: string; names: string[] }[] }>(
     `select asked.id, array(
-       select ${name} from memberships m join ${of} where m.${by} = asked.id order by ${name} limit ${MOST_SHOWN}) as names
+       select g.name from memberships m join groups g on g.id = m.group_id where m.user_id = asked.id
+         order by g.name limit ${MOST_SHOWN}) as names
      from unnest(cast(:ids as uuid[])) asked (id)`,
     { ids: [...ids] },
   );
@@ -127,10 +122,7 @@ export function createGroups({ db, transaction }: Connection): Groups {
         await needAdminLeft(trx);
         if (gone > 0) await tell('removed');
       }),
-    membersOf: (ids) =>
-      namesBy(db, ids, { by: 'group_id', of: 'users u on u.id = m.user_id', name: 'u.name' }),
-    groupsOf: (ids) =>
-      namesBy(db, ids, { by: 'user_id', of: 'groups g on g.id = m.group_id', name: 'g.name' }),
+    groupsOf: (ids) => groupsOf(db, ids),
     waysOf: (userId) => waysOfUser(db, userId),
     waysOfGroup: (groupId) => waysOfGroup(db, groupId),
     documents: () => allDocuments(db),

@@ -11,6 +11,7 @@ import { enterIdentity } from './actors.ts';
 import { needCoverOrOwn } from './cover.ts';
 import { handOver, needNothingLeft } from './hand-over.ts';
 import { needAdminLeft } from './last-admin.ts';
+import { writeMembers } from './members.ts';
 import { namesNow, needNotRetired, retireName } from './retired-names.ts';
 import { rightsIn, rightsOfGroup, rightsOfUser } from './rights.ts';
 
@@ -82,20 +83,28 @@ export const userHooks: Hooks = {
   },
 };
 
+const namesSchema = z.array(z.string());
+
 export const groupHooks: Hooks = {
   enter,
   async admit(trx, { id, row, asked, actor }) {
     await needFreeName(trx, 'group', { id, asked, actor });
-    if (!row || (asked && asked['name'] === undefined)) return {};
-    if (id === builtIn.everyone || id === builtIn.admins)
+    if (!row || (asked && asked['name'] === undefined && asked['members'] === undefined)) return {};
+    if (id === builtIn.everyone && asked?.['members'] !== undefined)
+      throw new McpctlError('forbidden', 'Every user is in everyone; disable one who is not to be.');
+    const isBuiltIn = id === builtIn.everyone || id === builtIn.admins;
+    if (isBuiltIn && (!asked || asked['name'] !== undefined))
       throw new McpctlError('forbidden', 'This group is built in: it is not deleted, and keeps its name.');
     await needCoverOrOwn(trx, actor, await rightsOfGroup(trx, id));
     return {};
   },
-  async after(trx, { before, row }) {
+  async after(trx, { before, row, asked, actor }) {
+    const names = namesSchema.safeParse(asked?.['members']);
+    if (row && names.success && (before || names.data.length > 0))
+      await writeMembers(trx, row.id, { names: names.data, actor });
     if (!before) return;
-    if (row) return callOtherwise(trx, 'group', { before, row });
-    await forget(trx, 'group', String(before.values['name']));
+    if (row) await callOtherwise(trx, 'group', { before, row });
+    else await forget(trx, 'group', String(before.values['name']));
     await needAdminLeft(trx);
   },
 };

@@ -1,4 +1,4 @@
-import type { Actor } from '../../access.ts';
+import { can, type Actor } from '../../access.ts';
 
 /** Who enters names, and wants llms in pools. */
 export interface Joiner {
@@ -12,3 +12,12 @@ export interface Joiner {
   /** Who is asked whether they may refer to a secret, and whom the audit is told of; left out, it is the server itself. */
   actor?: Actor;
 }
+
+/** Whoever asks, as who would be in that pool. */
+export const joinerOf = (actor: Actor, poolKey: string): Joiner => ({
+  userId: actor.userId,
+  tokenId: actor.tokenId,
+  overrules: can(actor, 'edit', { resource: 'pool', target: { name: poolKey, poolKey } }),
+  pools: actor.pools,
+  actor,
+});

@@ -28,7 +28,7 @@ import {
 } from './rows.ts';
 
 /** Who writes, and the revision they have seen (`If-Match`); null = any. */
-interface By {
+export interface By {
   actor: Actor;
   ifMatch: number | null;
 }
@@ -61,7 +61,12 @@ export interface ResourceStore {
    * Within somebody's transaction: makes one, or makes the one that is there so, by its name, or by what no two have alike.
    * The values are the whole truth. @throws as `create` and `replace`.
    */
-  put(trx: Knex.Transaction, values: Values, actor: Actor): Promise<Written>;
+  put(trx: Knex.Transaction, values: Values, by: By): Promise<Written>;
+  /**
+   * Within somebody's transaction: deletes the one that `put` of the same values would change, or the one of that id.
+   * @throws McpctlError as `delete`.
+   */
+  drop(trx: Knex.Transaction, which: { values: Values } | { id: string }, actor: Actor): Promise<ResourceRow>;
   /** After the last `put` of a transaction: refuses what must be true of all that was written. @throws McpctlError */
   leave(trx: Knex.Transaction): Promise<void>;
 }
@@ -114,23 +119,35 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
       writing(async (trx) => {
         const actor = await entered(trx, by);
         const row = await locked(trx, definition, { actor, asked });
-        need(definition, { actor, verb: 'delete', row });
         checkRevision(row, ifMatch);
-        await checkUnused(trx, definition, { row, all: deps.all });
-        await deps.hooks.admit?.(trx, { id: row.id, row, asked: null, actor });
-        await remove(trx, definition, row);
-        await deps.hooks.after?.(trx, { before: row, row: null, asked: null, actor, transferTo });
-        await record(trx, actor, { verb: 'delete', ...about(definition, row) });
-        return row;
+        return drop(trx, write, { row, actor, transferTo });
       }),
     enter: entered,
     leave,
-    async put(trx, values, actor) {
+    async put(trx, values, { actor, ifMatch }) {
       const row = await findAlike(trx, definition, { actor, values });
-      if (!row) return insert(trx, write, { values, actor });
-      return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch: null });
+      if (row) return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch });
+      if (ifMatch !== null) throw new McpctlError('stale_revision');
+      return insert(trx, write, { values, actor });
     },
+    drop: async (trx, which, actor) =>
+      drop(trx, write, { row: await lockedOf(trx, definition, { which, actor }), actor }),
   };
+}
+
+/** The row is locked by the caller. */
+async function drop(
+  trx: Knex.Transaction,
+  { definition, all, hooks }: Writing,
+  { row, actor, transferTo }: { row: ResourceRow; actor: Actor; transferTo?: string | undefined },
+): Promise<ResourceRow> {
+  need(definition, { actor, verb: 'delete', row });
+  await checkUnused(trx, definition, { row, all });
+  await hooks.admit?.(trx, { id: row.id, row, asked: null, actor });
+  await remove(trx, definition, row);
+  await hooks.after?.(trx, { before: row, row: null, asked: null, actor, transferTo });
+  await record(trx, actor, { verb: 'delete', ...about(definition, row) });
+  return row;
 }
 
 type Writing = StoreDeps & { definition: Definition };
@@ -205,11 +222,13 @@ function wholeOf({ fields, key }: Definition, values: Values): Values {
   return Object.fromEntries(whole.filter(([name]) => !(key === 'name' && name === 'name'))) as Values;
 }
 
-/** The same without the secrets that are absent: they are kept. */
-function replacing(definition: Definition, values: Values): Values {
+/** The same without what is kept where it is absent. */
+function replacing({ fields, ...definition }: Definition, values: Values): Values {
   const isKept = (name: string): boolean =>
-    definition.fields[name]?.secret === true && values[name] === undefined;
-  return Object.fromEntries(Object.entries(wholeOf(definition, values)).filter(([name]) => !isKept(name)));
+    (fields[name]?.secret === true || fields[name]?.kept === true) && values[name] === undefined;
+  return Object.fromEntries(
+    Object.entries(wholeOf({ fields, ...definition }, values)).filter(([name]) => !isKept(name)),
+  );
 }
 
 /** Values as columns; references among them are the ids of what they lead to. */
@@ -261,6 +280,23 @@ async function checkUnique(
 async function byId(trx: Knex.Transaction, definition: Definition, id: string): Promise<ResourceRow> {
   const [row] = (await selectRows(trx, definition).where(`${definition.plural}.id`, id)) as unknown[];
   return parseRow(definition, row);
+}
+
+async function lockedOf(
+  trx: Knex.Transaction,
+  definition: Definition,
+  { which, actor }: { which: { values: Values } | { id: string }; actor: Actor },
+): Promise<ResourceRow> {
+  if ('values' in which) {
+    const row = await findAlike(trx, definition, { actor, values: which.values });
+    if (row) return row;
+  } else {
+    const { plural } = definition;
+    const query = selectRows(trx, definition).where(`${plural}.id`, which.id).forUpdate(plural);
+    const [row] = (await query) as unknown[];
+    if (row !== undefined) return parseRow(definition, row);
+  }
+  throw new McpctlError(definition.missing);
 }
 
 async function insert(

@@ -92,7 +92,7 @@ export function createSecrets(
         const data = await openVersion(trx, needKeyring(keyring), { bearer: bearerOf(row), version });
         if (!data) throw await noSuchVersion(trx, row, version);
         const { description, allowedOrigins } = row.values;
-        return store().put(trx, { name, description, allowedOrigins, data }, actor);
+        return store().put(trx, { name, description, allowedOrigins, data }, { actor, ifMatch: null });
       }),
     referrers: (ids) => referrersOf(db, ids),
     async keys() {

@@ -56,6 +56,14 @@ export const user = defineResource({
   example: { name: 'grace', kind: 'human' },
 });
 
+/** Of a group with more, members are not written all at once, but one by one. */
+export const MOST_MEMBERS = 1_000;
+
+const membersSchema = z
+  .array(userNameSchema)
+  .max(MOST_MEMBERS)
+  .overwrite((names) => [...new Set(names)].sort());
+
 export const group = defineResource({
   word: 'group',
   plural: 'groups',
@@ -65,8 +73,15 @@ export const group = defineResource({
   fields: {
     name: required(nameSchema, { audit: 'value' }),
     description: optional(textSchema(2_000), ''),
+    members: optional(membersSchema, [], {
+      json: true,
+      apart: true,
+      kept: true,
+      audit: 'value',
+      item: { flag: 'member', parts: [] },
+    }),
   },
-  derived: { members: z.array(z.string()), ...grantedBy },
+  derived: grantedBy,
   filters: [],
   may: {},
   isRenamed: true,

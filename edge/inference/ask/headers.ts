@@ -60,6 +60,16 @@ export function wishesOf(req: Request): Wishes {
   };
 }
 
+/** `Idempotency-Key` of a call that makes no task. @throws McpctlError `invalid_request` */
+export function idempotencyKeyOf(req: Request): string | undefined {
+  const given = req.headersDistinct['idempotency-key'];
+  if (given === undefined) return undefined;
+  const parsed = given.length === 1 ? keyIn(given[0] ?? '') : 'may be there once';
+  if (typeof parsed !== 'string') return parsed.text;
+  const details = [{ path: 'idempotency-key', message: parsed }];
+  throw new McpctlError('invalid_request', undefined, { details });
+}
+
 /** What a backend may see of a caller's headers: what the call means to it, never who makes it. */
 const passed = ['anthropic-version', 'anthropic-beta', 'openai-beta'] as const;
 

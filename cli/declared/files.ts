@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { McpctlError, messageOf } from '../../../core/errors.ts';
-import { readAll, readFileText } from '../../input/stdin.ts';
-import type { Context } from '../../who/context.ts';
+import { McpctlError, messageOf } from '../../core/errors.ts';
+import { readAll, readFileText } from '../input/stdin.ts';
+import type { Context } from '../who/context.ts';
 
 /** More than the server takes in one apply, and less than would take long to walk. */
 const MOST_FILES = 1_000;

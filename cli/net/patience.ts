@@ -1,0 +1,101 @@
+import type { Dispatcher } from 'undici';
+import { McpctlError } from '../../core/errors.ts';
+import { pause, type Clock } from '../../core/runtime/clock.ts';
+import { Cancelled } from '../exit.ts';
+import { headerOf } from './http-answers.ts';
+
+/** For how long a server that is away, or has too much to do, is asked again. */
+export interface Patience {
+  ms: number;
+  /** Is told each wait, once. */
+  say(line: string): void;
+}
+
+/** Whether an answer says that it may be asked again, and after how long; null: that is ours to say. */
+interface Again {
+  status: number;
+  afterMs: number | null;
+}
+
+const again = new WeakMap<McpctlError, Again>();
+
+const statuses = new Set([429, 502, 503, 504]);
+const LONGEST_ASKED_MS = 60_000;
+const FIRST_MS = 500;
+const LONGEST_MS = 30_000;
+const JITTER = 0.25;
+
+/** @returns what `read` does; an error of it is remembered with what the answer says about asking again. */
+export function saying<T>(answer: Dispatcher.ResponseData, clock: Clock, read: () => T): T {
+  try {
+    return read();
+  } catch (thrown) {
+    const status = answer.statusCode;
+    const told = headerOf(answer, 'x-should-retry');
+    const isAgain = told === 'true' || (told !== 'false' && statuses.has(status));
+    if (thrown instanceof McpctlError && isAgain)
+      again.set(thrown, { status, afterMs: afterOf(headerOf(answer, 'retry-after'), clock) });
+    throw thrown;
+  }
+}
+
+/** Seconds, or a date. */
+function afterOf(header: string | null, clock: Clock): number | null {
+  if (header === null) return null;
+  const ms = /^\d{1,9}$/.test(header.trim()) ? Number(header) * 1_000 : Date.parse(header) - clock.now();
+  return Number.isNaN(ms) ? null : Math.min(LONGEST_ASKED_MS, Math.max(0, ms));
+}
+
+/** What came of a server that did not answer is not known, and may be asked again all the same. */
+const unanswered: Again = { status: 0, afterMs: null };
+
+const againOf = (thrown: unknown): Again | undefined => {
+  if (!(thrown instanceof McpctlError)) return undefined;
+  return thrown.code === 'server_unreachable' ? unanswered : again.get(thrown);
+};
+
+interface Repeatable {
+  method: string;
+  headers?: Readonly<Record<string, string>>;
+  limitMs?: number;
+  signal?: AbortSignal;
+}
+
+/** What may come twice: what only reads, what says how something is to be, and what has a key of its own. */
+const isRepeatable = ({ method, headers = {} }: Repeatable): boolean =>
+  ['GET', 'HEAD', 'PUT', 'DELETE'].includes(method) || 'idempotency-key' in headers;
+
+/** As long as the server asks for, and up to a quarter more; else anything up to twice as long each time. */
+export function waitMs({ afterMs }: Pick<Again, 'afterMs'>, tried: number, random: () => number): number {
+  if (afterMs !== null) return afterMs * (1 + JITTER * random());
+  return Math.min(LONGEST_MS, FIRST_MS * 2 ** tried) * random();
+}
+
+/**
+ * Makes a call, and again while the server is away or full, up to the patience there is. @throws what the last one did;
+ * Cancelled at Ctrl-C, at once.
+ */
+export async function patiently<C extends Repeatable, T>(
+  call: C,
+  { patience, clock, signal }: { patience?: Patience; clock: Clock; signal: AbortSignal },
+  attempt: (call: C) => Promise<T>,
+): Promise<T> {
+  if (!patience || !isRepeatable(call)) return attempt(call);
+  const until = clock.elapsed() + patience.ms;
+  const stop = call.signal ? AbortSignal.any([signal, call.signal]) : signal;
+  for (let tried = 0; ; tried++) {
+    const leftMs = until - clock.elapsed();
+    try {
+      return await attempt({ ...call, limitMs: Math.max(1_000, Math.min(call.limitMs ?? 30_000, leftMs)) });
+    } catch (thrown) {
+      const told = againOf(thrown);
+      if (!told || !(thrown instanceof McpctlError)) throw thrown;
+      const ms = waitMs(told, tried, () => clock.random());
+      if (clock.elapsed() + ms >= until) throw thrown;
+      const why = told.status === 0 ? thrown.message : `The server answered ${told.status} (${thrown.code}).`;
+      patience.say(`${why} Asking again in ${(ms / 1_000).toFixed(1)} s.`);
+      await pause(ms, stop);
+      if (stop.aborted) throw new Cancelled();
+    }
+  }
+}

@@ -1,0 +1,176 @@
+import type { Knex } from 'knex';
+import type { Actor } from '../../access.ts';
+import type { Kind } from '../../declared/kinds.ts';
+import { McpctlError } from '../../errors.ts';
+import { record } from '../audit/record.ts';
+import { lockUser } from '../names/quotas.ts';
+import type { Applied, ApplyDeps, Document } from './document.ts';
+import { doneOnce, type Once } from './once.ts';
+import { inOrder } from './order.ts';
+import { pruned, type Pruning } from './prune.ts';
+import { refusalOf, type Refusal } from './refusals.ts';
+import { adopt, enterSet, forget, leaveSet, othersOf } from './sets.ts';
+
+interface Shared {
+  documents: readonly Document[];
+  actor: Actor;
+  /** Everything is done and undone again. */
+  dryRun: boolean;
+  /** What is refused already: nothing is done then, and what is wrong with the others is told too. */
+  refused?: readonly Refusal[];
+  /** Done once under that key; a dry run is not. */
+  once?: Once | undefined;
+}
+
+export interface Applying extends Shared {
+  set?: { name: string; prune?: Pruning | undefined } | undefined;
+}
+
+export interface Deleting extends Shared {
+  ignoreNotFound: boolean;
+}
+
+/** Ends the transaction of a dry run. */
+class Undone extends Error {}
+
+type Work = (trx: Knex.Transaction, actor: Actor) => Promise<Applied[]>;
+
+/** One transaction behind every turn that is taken in it, undone again in a dry run. */
+async function together(
+  { connection: { db, transaction }, keepers }: ApplyDeps,
+  { actor, dryRun, once, kinds }: Shared & { kinds: ReadonlySet<Kind> },
+  work: Work,
+): Promise<{ items: Applied[]; replayed: boolean }> {
+  let items: Applied[] = [];
+  try {
+    return await transaction(async (trx) => {
+      let by = actor;
+      for (const kind of kinds) by = await keepers(kind).enter(trx, by);
+      await lockUser(trx, by.userId); // of two at once, one finds what the other has made
+      const all = async (): Promise<Applied[]> => {
+        items = await work(trx, by);
+        for (const kind of kinds) await keepers(kind).leave(trx);
+        if (dryRun) throw new Undone();
+        return items;
+      };
+      if (!once || dryRun) return { items: await all(), replayed: false };
+      const done = await doneOnce(trx, once, { work: all, read: (answer) => answer as Applied[] });
+      return { items: done.answer, replayed: done.replayed };
+    });
+  } catch (thrown) {
+    if (!(thrown instanceof Undone)) throw thrown;
+    const what = { verb: 'edit', resource: 'apply', id: null, name: null, ownerId: actor.userId } as const;
+    await record(db, actor, { ...what, dryRun: true });
+    return { items, replayed: false };
+  }
+}
+
+/** What is asked of each document, in that order; what is refused does not keep the others from being asked. */
+async function eachOf(
+  documents: readonly Document[],
+  order: readonly number[],
+  {
+    refused = [],
+    work,
+  }: { refused?: readonly Refusal[]; work: (document: Document, place: string) => Promise<Applied> },
+): Promise<Applied[]> {
+  const done = new Map<number, Applied>();
+  const refusals = [...refused];
+  for (const at of order) {
+    const document = documents[at];
+    if (!document) continue;
+    const place = `documents.${document.at ?? at}`;
+    try {
+      const applied = await work(document, place);
+      const before = [...done].find(
+        ([, { resource, id }]) => resource === applied.resource && id === applied.id,
+      );
+      if (before && applied.id !== '')
+        throw new McpctlError(
+          'invalid_request',
+          `It is the same ${applied.resource} as documents.${documents[before[0]]?.at ?? before[0]}.`,
+        );
+      done.set(at, applied);
+    } catch (thrown) {
+      if (!(thrown instanceof McpctlError)) throw thrown;
+      refusals.push({ place, error: thrown, about: document });
+    }
+  }
+  if (refusals.length > 0) throw refusalOf(refusals);
+  return documents.flatMap((_, at) => done.get(at) ?? []);
+}
+
+/**
+ * Makes everything as the documents say, or nothing: one transaction, in which what others refer to comes first.
+ * @returns in the order of the documents, and behind them what was pruned. @throws McpctlError with a fault for each document
+ *   that cannot be, by its place (`documents.3.llm`); its code is theirs where all have the same.
+ */
+export function applyAll(deps: ApplyDeps, asked: Applying): Promise<{ items: Applied[]; replayed: boolean }> {
+  const { documents, set, refused } = asked;
+  const kinds = new Set([...documents.map(({ kind }) => kind), ...(set?.prune ? deps.kinds : [])]);
+  return together(deps, { ...asked, kinds }, async (trx, actor) => {
+    if (set) await enterSet(trx, set.name, actor);
+    const items = await eachOf(documents, inOrder(documents, deps.kinds), {
+      ...(refused && { refused }),
+      work: async ({ kind, values, ifMatch = null }) => {
+        const { id, name, created, changed } = await deps.keepers(kind).put(trx, values, { actor, ifMatch });
+        const outcome = created ? 'created' : changed.length > 0 ? 'changed' : 'unchanged';
+        return { resource: kind.word, id, name, outcome, changed };
+      },
+    });
+    if (!set) return items;
+    await needOwn(trx, set.name, { items, documents });
+    await adopt(trx, set.name, items);
+    const gone = set.prune
+      ? await pruned(trx, deps, { set: set.name, kept: items, actor, asked: set.prune, dryRun: asked.dryRun })
+      : [];
+    await leaveSet(trx, set.name);
+    return [...items, ...gone];
+  });
+}
+
+/** @throws McpctlError `in_other_set` for what another set has applied. */
+async function needOwn(
+  trx: Knex.Transaction,
+  set: string,
+  { items, documents }: { items: readonly Applied[]; documents: readonly Document[] },
+): Promise<void> {
+  const others = await othersOf(trx, set, items);
+  const refusals = items.flatMap(({ resource, id }, at): Refusal[] => {
+    const other = others.get(`${resource}/${id}`);
+    if (other === undefined) return [];
+    const error = new McpctlError(
+      'in_other_set',
+      `The set '${other}' has applied it; take it out of that first.`,
+    );
+    return [{ place: `documents.${documents[at]?.at ?? at}`, error, about: documents[at] ?? null }];
+  });
+  if (refusals.length > 0) throw refusalOf(refusals);
+}
+
+/** Deletes everything that documents name, or nothing, what refers to others first. */
+export function deleteAll(
+  deps: ApplyDeps,
+  asked: Deleting,
+): Promise<{ items: Applied[]; replayed: boolean }> {
+  const { documents, refused, ignoreNotFound } = asked;
+  const kinds = new Set(documents.map(({ kind }) => kind));
+  return together(deps, { ...asked, kinds }, async (trx, actor) => {
+    const items = await eachOf(documents, inOrder(documents, deps.kinds).reverse(), {
+      ...(refused && { refused }),
+      work: async ({ kind, values }) => {
+        try {
+          const { id, name } = await deps.keepers(kind).drop(trx, { values }, actor);
+          return { resource: kind.word, id, name, outcome: 'deleted', changed: [] };
+        } catch (thrown) {
+          if (!ignoreNotFound || !(thrown instanceof McpctlError) || !thrown.code.endsWith('_not_found'))
+            throw thrown;
+          const name = String(values[kind.key === 'id' ? 'name' : kind.key]);
+          return { resource: kind.word, id: '', name, outcome: 'absent', changed: [] };
+        }
+      },
+    });
+    await forget(trx, items);
+    return items;
+  });
+}

@@ -1,0 +1,41 @@
+import type { Knex } from 'knex';
+import { can, type Actor } from '../../access.ts';
+import { McpctlError, type Fault } from '../../errors.ts';
+import { MOST_MEMBERS } from '../../resources/people/identity.ts';
+
+/** @throws McpctlError `invalid_request` that names each who is not there, or may not be seen. */
+export async function writeMembers(
+  trx: Knex.Transaction,
+  groupId: string,
+  { names, actor }: { names: readonly string[]; actor: Actor },
+): Promise<void> {
+  const count = await trx('memberships').where({ groupId }).count<{ count: string }[]>('* as count');
+  if (Number(count[0]?.count ?? 0) > MOST_MEMBERS)
+    throw new McpctlError('invalid_request', undefined, {
+      details: [
+        {
+          path: 'members',
+          message: `has more than ${MOST_MEMBERS} names here: leave it out, and use "mcpctl group add" and "remove"`,
+        },
+      ],
+    });
+  const found = await trx('users')
+    .whereIn('name', [...names])
+    .whereNull('deletedAt')
+    .select<{ id: string; name: string }[]>('id', 'name')
+    .forKeyShare();
+  const ids = new Map(found.map(({ id, name }) => [name, id]));
+  const isThere = (name: string): boolean =>
+    ids.has(name) && can(actor, 'view', { resource: 'user', target: { name } });
+  const faults = names.flatMap((name, at): Fault[] =>
+    isThere(name) ? [] : [{ path: `members.${at}`, message: `there is no user named '${name}'` }],
+  );
+  if (faults.length > 0) throw new McpctlError('invalid_request', undefined, { details: faults });
+  const userIds = [...ids.values()];
+  await trx('memberships').where({ groupId }).whereNotIn('userId', userIds).delete();
+  if (userIds.length === 0) return;
+  await trx('memberships')
+    .insert(userIds.map((userId) => ({ groupId, userId, addedBy: actor.userId })))
+    .onConflict(['group_id', 'user_id'])
+    .ignore();
+}

@@ -1,0 +1,108 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { waitMs } from '../../cli/net/patience.ts';
+import { answers, fails, page, startPeer, type Peer } from './peer.ts';
+import { startSession, type Session } from './session.ts';
+
+const project = { id: 'p', name: 'one', revision: 1, description: '' };
+const away = { error: 'Away.', code: 'unavailable', requestId: 'r' };
+
+describe('cli: a server that is away or full is asked again', () => {
+  let peer: Peer;
+  let s: Session;
+  beforeEach(async () => {
+    peer = await startPeer();
+    s = await startSession(peer.url);
+  });
+  afterEach(async () => {
+    await s.close();
+    await peer.close();
+  });
+  /** Answers of one route, one after the other; the last for good. */
+  const inTurn = (route: string, ...replies: Parameters<Peer['on']>[1][]): void => {
+    let at = 0;
+    peer.on(route, (response, request) => replies[Math.min(at++, replies.length - 1)]?.(response, request));
+  };
+
+  it('waits as long as it is asked to and up to a quarter more, else anything up to a time that doubles', () => {
+    const some = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+    fc.assert(
+      fc.property(some, fc.nat(20), fc.nat(60_000), (random, tried, afterMs) => {
+        const asked = waitMs({ afterMs }, tried, () => random);
+        expect(asked).to.be.within(afterMs, afterMs * 1.25);
+        const own = waitMs({ afterMs: null }, tried, () => random);
+        expect(own).to.be.within(0, Math.min(30_000, 500 * 2 ** tried));
+      }),
+    );
+    const first = Array.from({ length: 100 }, () =>
+      Math.round(waitMs({ afterMs: null }, 6, Math.random) / 100),
+    );
+    expect(new Set(first).size, 'a hundred clients are spread').to.be.above(50);
+  });
+
+  it('for what only reads: each wait is said once, a refusal that is final is not asked again', async () => {
+    inTurn(
+      'GET /api/v1/projects',
+      answers(429, { ...away, code: 'too_many_requests' }, { 'retry-after': '1' }),
+      answers(503, '<html>'),
+      (response) => void response.destroy(),
+      page([project]),
+    );
+    const from = performance.now();
+    expect(await s.run('get', 'project', '-o', 'name'), s.err()).to.equal(0);
+    expect(performance.now() - from).to.be.above(990);
+    expect(s.out()).to.equal('project/one\n');
+    const lines = s.err().trim().split('\n');
+    expect(lines).to.have.length(3);
+    expect(lines[0]).to.match(/answered 429 \(too_many_requests\)\. Asking again in 1\.\d s\.$/);
+    inTurn('GET /api/v1/prompts', answers(503, away, { 'x-should-retry': 'false' }));
+    expect(await s.run('get', 'prompt')).to.equal(1);
+    expect(peer.requests.filter(({ url }) => url.startsWith('/api/v1/prompts'))).to.have.length(1);
+    inTurn('POST /api/v1/projects', answers(503, away));
+    expect(await s.run('create', 'project', 'two')).to.equal(1);
+    expect(
+      peer.requests.filter(({ method }) => method === 'POST'),
+      'a second might be one too many',
+    ).to.have.length(1);
+  });
+
+  it('for an apply, whose key goes with each try; what is said then is what became of it', async () => {
+    const done = {
+      dryRun: false,
+      items: [{ resource: 'project', name: 'one', outcome: 'created', changed: [] }],
+    };
+    inTurn(
+      'POST /api/v1/apply',
+      (response) => void response.destroy(),
+      answers(200, { ...done, warnings: [] }),
+    );
+    s.stdin.end('resource: project\nname: one\n');
+    expect(await s.run('apply', '-f', '-'), s.err()).to.equal(0);
+    expect(s.out()).to.equal('project/one created\n');
+    const keys = peer.requests.map(({ headers }) => headers['idempotency-key']);
+    expect(keys).to.have.length(2);
+    expect(new Set(keys).size).to.equal(1);
+    expect(keys[0]).to.match(/^[0-9a-f-]{36}$/);
+  });
+
+  it('gives up at the timeout, and at Ctrl-C at once', async () => {
+    peer.on('GET /api/v1/projects', fails(503, 'unavailable'));
+    const from = performance.now();
+    expect(await s.run('get', 'project', '--timeout', '1s')).to.equal(1);
+    expect(performance.now() - from).to.be.below(3_000);
+    peer.on('GET /api/v1/agents', answers(503, away, { 'retry-after': '50' }));
+    let asked = (): void => undefined;
+    const waits = new Promise<void>((resolve) => (asked = resolve));
+    const write = s.terminal.stderr.write.bind(s.terminal.stderr) as (text: string) => boolean;
+    s.terminal.stderr.write = ((text: string) => {
+      if (String(text).includes('Asking again')) asked();
+      return write(text);
+    }) as typeof s.terminal.stderr.write;
+    const left = s.run('get', 'agent');
+    await waits;
+    const stopped = performance.now();
+    s.interrupts.fire();
+    expect(await left).to.equal(2);
+    expect(performance.now() - stopped).to.be.below(100);
+  });
+});

@@ -1,0 +1,254 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { edgeFixture, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
+
+type Document = { resource: string } & Record<string, unknown>;
+interface Item {
+  resource: string;
+  name: string;
+  outcome: string;
+  changed: string[];
+}
+
+const llm: Document = {
+  ...{ resource: 'llm', name: 'big', type: 'openai', model: 'm', url: 'http://backend.test/v1' },
+  apiKeyRef: { secretRef: { name: 'openai', key: 'KEY' } },
+};
+const secret: Document = { resource: 'secret', name: 'openai', data: { KEY: 'sk-0123456789' } };
+const pool: Document = { resource: 'pool', poolKey: 'big', allowed: ['bob', 'ada'] };
+const project = (name: string, more: object = {}): Document => ({ resource: 'project', name, ...more });
+
+describe('apply: every kind, sets, prune, delete', function () {
+  this.timeout(60_000);
+  let t: EdgeFixture;
+  beforeEach(async () => (t = await edgeFixture()));
+  afterEach(() => t.close());
+
+  const apply = (documents: readonly Document[], { body = {}, ...options }: Call & { body?: object } = {}) =>
+    t.call('POST /api/v1/apply', { token: t.tokens.root, ...options, body: { documents, ...body } });
+  const remove = (documents: readonly Document[], body: object = {}, token = t.tokens.root) =>
+    t.call('POST /api/v1/apply/delete', { token, body: { documents, ...body } });
+  const said = (answer: Answer): string[] => {
+    expect(answer.status, answer.text).to.equal(200);
+    return (answer.json as { items: Item[] }).items.map(({ resource, name, outcome, changed }) =>
+      outcome === 'changed'
+        ? `${resource}/${name} changed ${changed.join()}`
+        : `${resource}/${name} ${outcome}`,
+    );
+  };
+  const faults = ({ json, text }: Answer): string[] => {
+    expect(json, text).to.have.property('code');
+    return ((json as { details?: { path: string; message: string }[] }).details ?? []).map(
+      ({ path, message }) => `${path}: ${message}`,
+    );
+  };
+  const counted = async (table: string): Promise<number> => {
+    const [row] = await t.connection.db(table).count<{ count: string }[]>('* as count');
+    return Number(row?.count);
+  };
+
+  it('takes public llms, pools and members of groups, and says unchanged the second time, with no row and no event', async () => {
+    const group: Document = { resource: 'group', name: 'gpu', members: ['bob', 'ada', 'bob'] };
+    const all = [pool, llm, group, secret];
+    expect(said(await apply(all))).to.deep.equal([
+      ...['pool/big changed allowed', 'llm/big created', 'group/gpu created', 'secret/openai created'],
+    ]);
+    const seen = await t.call('GET /api/v1/pools/big', { token: t.tokens.root });
+    expect(seen.json).to.have.deep.property('allowed', ['ada', 'bob']);
+    expect((await t.call('GET /api/v1/pools/big')).json, 'to others').not.to.have.property('allowed');
+    const told: string[] = [];
+    t.bus.on('registry.written', ({ resource }) => told.push(resource));
+    const before = await counted('audit');
+    expect(said(await apply(all)).map((line) => line.split(' ')[1])).to.deep.equal(
+      Array(4).fill('unchanged'),
+    );
+    expect([told, (await counted('audit')) - before]).to.deep.equal([[], 0]);
+    expect(
+      said(
+        await apply([
+          { ...llm, tier: 'fast' },
+          { ...group, members: ['ada'] },
+        ]),
+      ),
+    ).to.deep.equal([...['llm/big changed tier', 'group/gpu changed members']]);
+    // Who says nothing of members says nothing about them.
+    expect(said(await apply([{ resource: 'group', name: 'gpu' }]))).to.deep.equal(['group/gpu unchanged']);
+    const { json } = await t.call('GET /api/v1/groups/gpu', { token: t.tokens.root });
+    expect(json).to.have.deep.property('members', ['ada']);
+  });
+
+  it('leaves alone what a worker publishes, and says why of what no document makes', async () => {
+    const providers = [{ name: 'desk', type: 'openai', model: 'm' }];
+    const id = randomUUID();
+    const body = { providerSessionId: id, instanceId: id, transports: ['sse'], providers };
+    expect((await t.call('POST /api/v1/llms/_provider-register', { body })).status).to.equal(201);
+    for (const document of [
+      { ...llm, name: 'desk', apiKeyRef: null },
+      { resource: 'llm', name: 'x', kind: 'virtual' },
+    ]) {
+      const refused = await apply([document]);
+      expect([refused.status, refused.json])
+        .to.deep.include(409)
+        .and.to.have.nested.property('[1].code', 'llm_published');
+    }
+    for (const resource of ['task', 'session', 'token', 'thread', 'audit']) {
+      const refused = await apply([{ resource, name: 'x' }]);
+      expect([refused.status, refused.json])
+        .to.deep.include(409)
+        .and.to.have.nested.property('[1].code', 'not_appliable');
+      expect(faults(refused)[0]).to.match(/^documents\.0\.resource: .*document/);
+    }
+  });
+
+  it('tells every fault of every document, whether it was read or not, and none that only follows', async () => {
+    const documents: Document[] = [
+      ...Array.from({ length: 46 }, (_, n) => project(`p${n}`)),
+      { ...llm, name: 'Not A Name' },
+      { resource: 'prompt', name: 'tone', project: 'wrong', content: 'x' },
+      project('wrong', { colour: 'red' }),
+      { resource: 'user', name: 'admin', enabled: false },
+      { resource: 'user', name: 'root', enabled: false },
+    ];
+    const dry = await apply(documents, { body: { dryRun: true } });
+    const real = await apply(documents);
+    expect(real.status).to.equal(400);
+    const paths = faults(real).map((fault) => fault.split(':')[0]);
+    expect(paths).to.have.members(['documents.46.name', 'documents.48.colour', 'documents.50']);
+    expect(faults(real).join())
+      .to.include('is not a field here')
+      .and.to.match(/documents\.50: .*everything/i);
+    expect(faults(dry)).to.deep.equal(faults(real));
+    expect((await t.call('GET /api/v1/projects', { token: t.tokens.root })).json).to.have.deep.property(
+      'items',
+      [],
+    );
+  });
+
+  it('is about a revision only where it is to be, passes over what is no more, and what it is told to', async () => {
+    expect(said(await apply([project('a')]))).to.deep.equal(['project/a created']);
+    const old = project('a', { revision: 7, description: 'x' });
+    expect((await apply([old], { body: { matchRevision: true } })).status).to.equal(412);
+    expect(said(await apply([old]))).to.deep.equal(['project/a changed description']);
+    const retired = await apply([project('a', { description: 'x', proxyMode: 'direct-of-a-secret' })]);
+    expect(said(retired)).to.deep.equal(['project/a unchanged']);
+    expect(retired.text)
+      .to.include('of a project is no more, and is passed over')
+      .and.not.to.include('direct-of');
+    const odd = project('a', { description: 'x', colour: 'red' });
+    expect((await apply([odd])).status).to.equal(400);
+    expect((await apply([odd], { body: { validate: 'warn' } })).json).to.have.nested.property('warnings[0]');
+    expect((await apply([odd], { body: { validate: 'ignore' } })).json).to.have.deep.property('warnings', []);
+  });
+
+  it('under a key does once what is sent twice, and answers it as it was', async () => {
+    const headers = { 'idempotency-key': 'one' };
+    const [first, second] = await Promise.all([
+      apply([project('a')], { headers }),
+      apply([project('a')], { headers }),
+    ]);
+    expect([said(first), said(second)]).to.deep.equal([['project/a created'], ['project/a created']]);
+    expect([first, second].filter((one) => one.headers.get('idempotency-replayed'))).to.have.length(1);
+    await remove([project('a')]);
+    expect(said(await apply([project('a')], { headers })), 'nothing is done').to.deep.equal([
+      'project/a created',
+    ]);
+    expect((await t.call('GET /api/v1/projects/a', { token: t.tokens.root })).status).to.equal(404);
+    expect((await apply([project('b')], { headers })).json).to.have.property('code', 'idempotency_mismatch');
+    expect(said(await apply([project('a')], { headers: { 'idempotency-key': 'two' } }))).to.deep.equal([
+      'project/a created',
+    ]);
+    for (let n = 0; n < 60; n++) await apply([project('a')], { headers: { 'idempotency-key': `n${n}` } });
+    expect(await counted('applyKeys')).to.equal(50);
+  });
+
+  it('deletes what documents name, what refers to others first, all of it or nothing', async () => {
+    const documents = [
+      project('a'),
+      secret,
+      llm,
+      { resource: 'agent', name: 'critic', llm: 'big', project: 'a' },
+      { resource: 'prompt', name: 'tone', agent: 'critic', content: 'Be brief.' },
+    ];
+    await apply(documents);
+    expect(faults(await remove([llm, project('nobody')]))).to.have.length(2);
+    expect((await remove([project('a')], {}, t.tokens.bob)).status, 'not seen').to.equal(404);
+    expect(said(await remove(documents, { dryRun: true }))).to.have.length(5);
+    expect((await t.call('GET /api/v1/agents/critic', { token: t.tokens.root })).status).to.equal(200);
+    // What names each is enough, whatever else stands there.
+    const bare = documents.map((one): Document => ({ ...one, nonsense: 1 }));
+    expect(said(await remove([...bare, project('nobody')], { ignoreNotFound: true }))).to.deep.equal([
+      ...['project/a deleted', 'secret/openai deleted', 'llm/big deleted', 'agent/critic deleted'],
+      ...['prompt/tone deleted', 'project/nobody absent'],
+    ]);
+    expect((await remove([project('a')])).status).to.equal(404);
+  });
+
+  it('prunes what a set applied and lists no more: that, and nothing else', async () => {
+    const set = { set: 'infra' };
+    const prune = (more: object = {}) => ({ ...set, prune: more });
+    const names = ['a', 'b', 'c', 'd', 'e'].map((name) => project(name));
+    await apply([project('nobodys')]);
+    await apply([...names, { resource: 'group', name: 'gpu' }], { body: set });
+    expect((await apply(names, { body: { prune: {} } })).status, 'no set').to.equal(400);
+    expect((await apply([], { body: prune() })).status, 'empty').to.equal(400);
+    const other = await apply([project('a', { description: 'x' })], { body: { set: 'other' } });
+    expect([other.status, other.json])
+      .to.deep.include(409)
+      .and.to.have.nested.property('[1].code', 'in_other_set');
+    expect(
+      (await apply([project('z')], { body: set, token: t.tokens.bob })).status,
+      'another’s set',
+    ).to.equal(403);
+    expect(said(await apply(names.slice(1), { body: prune() })).at(-1)).to.equal('project/a pruned');
+    // The group is listed no more, and stays: it is of a kind that is to be named.
+    expect((await t.call('GET /api/v1/groups/gpu', { token: t.tokens.root })).status).to.equal(200);
+    expect(said(await apply([project('b')], { body: { ...prune(), dryRun: true } }))).to.have.length(4);
+    const much = await apply([project('b')], { body: prune() });
+    expect([much.status, much.text]).to.satisfy(
+      ([status, text]: [number, string]) => status === 409 && text.includes('3 of the 5'),
+    );
+    expect((await apply([project('b')], { body: prune({ confirm: 2 }) })).status).to.equal(409);
+    expect(said(await apply([project('b')], { body: prune({ confirm: 3 }) }))).to.have.length(4);
+    expect(
+      said(await apply([], { body: prune({ allowEmpty: true, confirm: 2, kinds: ['group', 'project'] }) })),
+    ).to.have.members([...['project/b pruned', 'group/gpu pruned']]);
+    expect([await counted('applySets'), await counted('managed')], 'nothing is left of it').to.deep.equal([
+      0, 0,
+    ]);
+    expect((await t.call('GET /api/v1/projects/nobodys', { token: t.tokens.root })).status).to.equal(200);
+  });
+
+  it('makes nobody an admin by a document, whatever it is about', async () => {
+    const grant = { role: 'create', resource: 'rbac' };
+    await apply([
+      {
+        resource: 'rbac',
+        name: 'writers',
+        subjects: [{ kind: 'user', name: 'bob' }],
+        bindings: [grant, { role: 'edit', resource: 'group' }],
+      },
+    ]);
+    const everything = { bindings: [{ role: 'edit', resource: '*' }], operations: ['reveal'] };
+    const me = [{ kind: 'user', name: 'bob' }];
+    const documents: Document[] = [
+      { resource: 'rbac', name: 'mine', subjects: me, ...everything },
+      { resource: 'rbac', name: 'writers', subjects: me, ...everything },
+      { resource: 'rbac', name: 'admins', subjects: me },
+      { resource: 'group', name: 'admins', members: ['bob', 'root'] },
+      { resource: 'user', name: 'root', enabled: false },
+      { resource: 'secret', name: 'openai', data: { KEY: 'x' } },
+      { ...llm, apiKeyRef: { secretRef: { name: 'openai', key: 'KEY' } } },
+      { resource: 'token', name: 'x' },
+    ];
+    for (const document of documents) {
+      const refused = await apply([document], {
+        token: t.tokens.bob,
+        body: { set: `s${randomUUID().slice(0, 8)}` },
+      });
+      expect([403, 409], `${document.resource}: ${refused.text}`).to.include(refused.status);
+    }
+    const { json } = await t.call('GET /api/v1/whoami', { token: t.tokens.bob });
+    expect(json).to.have.property('binding', 'user');
+    expect(await counted('applySets')).to.equal(0);
+  });
+});
