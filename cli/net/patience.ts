@@ -49,10 +49,20 @@ function afterOf(header: string | null, clock: Clock): number | null {
 /** What came of a server that did not answer is not known, and may be asked again all the same. */
 const unanswered: Again = { status: 0, afterMs: null };
 
-const againOf = (thrown: unknown): Again | undefined => {
+/** Nobody listens, or the connection broke. A name that is not known, or a certificate that is not trusted, stays so. */
+const passing = new Set([
+  ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN'],
+  ...['UND_ERR_SOCKET', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT'],
+]);
+
+function againOf(thrown: unknown): Again | undefined {
   if (!(thrown instanceof McpctlError)) return undefined;
-  return thrown.code === 'server_unreachable' ? unanswered : again.get(thrown);
-};
+  if (thrown.code !== 'server_unreachable') return again.get(thrown);
+  const { cause } = thrown;
+  const isPassing =
+    cause === undefined || (cause instanceof Error && 'code' in cause && passing.has(String(cause.code)));
+  return isPassing ? unanswered : undefined;
+}
 
 interface Repeatable {
   method: string;

@@ -156,7 +156,7 @@ describe('cli: word for word', () => {
       { args: ['logout'] },
       { args: ['get', 'llm', '--context', 'work'] },
       { args: ['get', 'llm'], shown: 'get llm   (nothing is known here)', options: nobody },
-      { args: ['get', 'llm', '--server', 'http://127.0.0.1:1'] },
+      { args: ['get', 'llm', '--server', 'http://127.0.0.1:1', '--timeout', '1ms'] },
     ]);
   });
 });

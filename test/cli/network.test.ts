@@ -52,7 +52,8 @@ describe('cli: through a company’s network', () => {
       .to.include('is not trusted')
       .and.to.include('MCPCTL_CA_FILE')
       .and.to.include('(server_unreachable)');
-    const nobody = await run({ HTTPS_PROXY: 'http://127.0.0.1:1', MCPCTL_CA_FILE: caFile });
+    const away = { HTTPS_PROXY: 'http://127.0.0.1:1', MCPCTL_CA_FILE: caFile };
+    const nobody = await run(away, '--timeout', '1ms');
     expect(nobody.said).to.include('through the proxy at 127.0.0.1:1').and.to.include('NO_PROXY');
     const bad = await run({ HTTPS_PROXY: 'ada:hunter2@proxy' });
     expect(bad.said).to.include('HTTPS_PROXY must be like').and.to.not.include('hunter2');
