@@ -59,6 +59,7 @@ describe('cli: what a command line means', () => {
 
   it('get takes a type, names and filters', async () => {
     expect(await parsed(makeGet, ['llm', 'a', 'b', '-o', 'json'])).to.deep.equal({
+      ...{ timeout: 120_000, withContents: false },
       args: ['llm', 'a', 'b'],
       output: 'json',
       headers: true,
@@ -255,8 +256,8 @@ describe('cli: what a command line means', () => {
   });
 
   it('login, status and version', async () => {
-    expect(await parsed(makeLogin, [])).to.deep.equal({ withToken: false });
-    expect(await parsed(makeLogin, ['--with-token'])).to.deep.equal({ withToken: true });
+    expect(await parsed(makeLogin, [])).to.deep.equal({ withToken: false, web: false });
+    expect(await parsed(makeLogin, ['--with-token'])).to.deep.equal({ withToken: true, web: false });
     expect(await parsed(makeStatus, ['-o', 'json'])).to.deep.equal({ output: 'json' });
     expect(await parsed(makeVersion, ['--client'])).to.deep.equal({ client: true, output: 'text' });
     expect(await parsed(makeVersion, ['--clint'])).to.equal('commander.unknownOption');
