@@ -68,8 +68,8 @@ export async function toolNamed(
 ): Promise<{ server: BoundServer; tool: string } | undefined> {
   const servers = serversFor(actor, project);
   const tools = await registry.mcp.toolNames(servers.map(({ id }) => id));
-  const found = named(project, servers, tools).get(name);
-  return found && { server: found.server, tool: found.tool.name };
+  const entry = named(project, servers, tools).get(name);
+  return entry && { server: entry.server, tool: entry.tool.name };
 }
 
 /** What every provider of models takes for the name of a tool, with what clients put before it. */
@@ -81,6 +81,7 @@ const TAIL = 6;
 /**
  * What a project's tool is called to its clients: `alias__tool`, other characters than `A-Z a-z 0-9 _ -` being `_`. One that is
  * too long for what Claude Code puts before it is cut, and told apart by a hash. It is looked up and never taken apart.
+ * @internal tests look for two that are alike
  */
 export function exposedName({
   project,

@@ -5,7 +5,10 @@ import type { RedisPlace } from './where.ts';
 const SLOTS = 16_384;
 const POLYNOMIAL = 0x1021;
 
-/** The slot of a key in a Redis Cluster: CRC-16/XMODEM of what is in its first braces, or of all of it. */
+/**
+ * The slot of a key in a Redis Cluster: CRC-16/XMODEM of what is in its first braces, or of all of it.
+ * @internal tests compare it with what Redis says
+ */
 export function slotOf(key: string): number {
   const tag = /\{([^}]+)\}/.exec(key);
   // Empty braces are none; and only the first count.

@@ -120,14 +120,14 @@ export async function readLast(redis: Redis, key: string): Promise<Entry | null>
 }
 
 /** `epoch-seq`, or `epoch-seq-tag`; null when it is not. */
-export function parseId(id: string): Position | null {
+function parseId(id: string): Position | null {
   const [epoch, seq, tag = ''] = id.split('-');
   const at = { epoch: Number(epoch), seq: Number(seq ?? NaN), tag };
   return Number.isSafeInteger(at.epoch) && Number.isSafeInteger(at.seq) ? at : null;
 }
 
 /** Events that travel together. */
-export function eventsOf(lines: string): string[] {
+function eventsOf(lines: string): string[] {
   return lines.split('\n');
 }
 
