@@ -13,6 +13,10 @@ export interface EdgeClient {
   isServed(name: string): Promise<boolean>;
   /** An address that signs a browser of this machine in, once and soon; undefined where it cannot be had. */
   signInLink(): Promise<string | undefined>;
+  /** Whether the edge takes that token. */
+  isTaken(token: string): Promise<boolean>;
+  /** A new token that publishes and no more, instead of the one of before; or why there is none. */
+  publishToken(): Promise<{ token: string } | { failed: string }>;
   /** What goes on at the edge; undefined while it does not say. */
   pulse(): Promise<Pulse | undefined>;
   /** One streamed answer. @returns how fast it was, or why there was none, in words for a person. */
@@ -87,15 +91,7 @@ export function createEdgeClient({ url, token, clock }: EdgeDeps): EdgeClient {
     }
   };
   return {
-    async isReady() {
-      try {
-        const answer = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(CALL_MS) });
-        await answer.arrayBuffer();
-        return answer.status === 200;
-      } catch {
-        return false; // it does not listen yet
-      }
-    },
+    isReady: () => isReady(url),
     async activeLlms() {
       const list = await get('/api/v1/llms?status=active', listSchema);
       return list?.items.map((llm) => llm.name) ?? [];
@@ -105,6 +101,8 @@ export function createEdgeClient({ url, token, clock }: EdgeDeps): EdgeClient {
       return pool?.members.some((m) => m.name === name && m.status === 'active' && m.slots > 0) ?? false;
     },
     signInLink: () => linkOf(url, headers),
+    isTaken: (shown) => isTaken(url, shown),
+    publishToken: () => publishTokenOf(url, headers),
     async pulse() {
       const [pools, metrics] = await Promise.all([get('/api/v1/pools', poolsSchema), textOf('/metrics')]);
       if (pools === undefined || metrics === undefined) return undefined;
@@ -128,6 +126,55 @@ export function createEdgeClient({ url, token, clock }: EdgeDeps): EdgeClient {
       }
     },
   };
+}
+
+/** An edge that cannot say is taken to: the worker hears it soon enough. */
+async function isTaken(url: string, token: string): Promise<boolean> {
+  try {
+    const of = { headers: { authorization: `Bearer ${token}` }, signal: AbortSignal.timeout(CALL_MS) };
+    const answer = await fetch(`${url}/api/v1/whoami`, of);
+    await answer.arrayBuffer();
+    return answer.status !== 401;
+  } catch {
+    return true;
+  }
+}
+
+/** Of `npm start` itself: nobody else calls a token so. */
+const WORKER = 'npm-start-worker';
+const madeSchema = z.object({ token: z.string() });
+
+async function publishTokenOf(
+  url: string,
+  headers: Record<string, string>,
+): Promise<{ token: string } | { failed: string }> {
+  const ask = (method: string, path: string, body?: object): Promise<Response> =>
+    fetch(`${url}/api/v1/tokens${path}`, {
+      ...{ method, headers, signal: AbortSignal.timeout(CALL_MS) },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+  try {
+    // Whoever has its text has it for no longer.
+    await (await ask('DELETE', `/${WORKER}`)).arrayBuffer();
+    const answer = await ask('POST', '', { name: WORKER, preset: 'publish' });
+    if (answer.ok) return { token: madeSchema.parse(await answer.json()).token };
+    const { error } = refusedSchema.parse(await answer.json());
+    return { failed: error };
+  } catch (thrown) {
+    return { failed: messageOf(thrown) };
+  }
+}
+
+const refusedSchema = z.object({ error: z.string() });
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    const answer = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(CALL_MS) });
+    await answer.arrayBuffer();
+    return answer.status === 200;
+  } catch {
+    return false; // it does not listen yet
+  }
 }
 
 async function linkOf(url: string, headers: Record<string, string>): Promise<string | undefined> {

@@ -10,6 +10,7 @@ import { createEdgeClient, type EdgeClient } from './edge-client.ts';
 import { commandOf, createLaunch, firstStart, type Procfile } from './keep/launch.ts';
 import { release } from './keep/release.ts';
 import type { Found } from './server.ts';
+import { ensureWorkerToken } from './worker-token.ts';
 import { createRunning } from './keep/stages.ts';
 import type { Terminal } from './say/terminal.ts';
 
@@ -82,7 +83,10 @@ export function createSystem(deps: SystemDeps): System {
       for (const name of procfile.keys()) if (!special.has(name)) launch.run(name, urls);
       // The worker comes when the edge can hear it: its second try would be seconds away.
       await web.untilReady(() => edge.isReady(), firstStart);
-      launch.run('worker', env['WORKER_SOURCE'] === 'registry' ? urls : urlsOfWorker(urls));
+      const isHosted = env['WORKER_SOURCE'] === 'registry';
+      const why = isHosted ? undefined : await ensureWorkerToken(home.workerCredentials, { url, edge });
+      if (why !== undefined) terminal.line('worker', why);
+      launch.run('worker', isHosted ? urls : urlsOfWorker(urls));
       writeJson(home.running, { pid: process.pid, url, redisUrl, databaseUrl });
       return { credentials, edge, backend };
     },

@@ -14,7 +14,7 @@ import { openPublished } from './backends/open-providers.ts';
 import { startPublished, type PublishedDeps, type PublishedWorker } from './published-worker.ts';
 import { readWorkerConfig } from './sources/config.ts';
 import type { McpServerEntry } from './sources/config-schema.ts';
-import { readCredentials } from './sources/credentials.ts';
+import { readOwnCredentials } from './sources/credentials.ts';
 import { sourceOf } from './sources/source.ts';
 import { McpctlError } from '../core/errors.ts';
 import { createHealthPort, type HealthPort } from '../core/runtime/process/health-port.ts';
@@ -119,7 +119,7 @@ async function servePublished({
   const home = homeAt(config.home);
   refuseForeign(home.root); // config.json may name commands to run
   const { published, mcpServers, warnings } = await readWorkerConfig(home.config, home.root);
-  const { credentials, warnings: more } = await readCredentials(home.credentials);
+  const { credentials, warnings: more } = await readOwnCredentials(home);
   for (const warning of [...warnings, ...more]) log.warn(warning);
   const clock = systemClock;
   if (!credentials || published.length + mcpServers.length === 0) return null;

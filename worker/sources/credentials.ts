@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
 import { plainHttpWarning } from '../../core/runtime/network/loopback.ts';
+import type { Home } from '../../core/runtime/files/home.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { jsonFile } from './json-file.ts';
 
@@ -43,4 +44,16 @@ export async function readCredentials(path: string): Promise<CredentialsFile> {
       thrown instanceof z.ZodError ? `${path} must be { "mcpdUrl": URL, "token": text }` : messageOf(thrown);
     return { warnings: [...warnings, `${what.replace(/\.$/, '')}; nothing is published.`] };
   }
+}
+
+/**
+ * Those of this home: the worker's own, which `npm start` writes, where they are for the server that `credentials` name. What
+ * somebody has logged in to since then goes before.
+ */
+export async function readOwnCredentials(
+  home: Pick<Home, 'credentials' | 'workerCredentials'>,
+): Promise<CredentialsFile> {
+  const [of, own] = [await readCredentials(home.credentials), await readCredentials(home.workerCredentials)];
+  const isOfServer = own.credentials && own.credentials.mcpdUrl === of.credentials?.mcpdUrl;
+  return isOfServer ? own : of;
 }

@@ -21,8 +21,12 @@ export async function runCreateOne(
   { entry, name, fields, output }: CreateOneOptions,
 ): Promise<void> {
   const body = await bodyFor(ctx, { entry, name, fields });
-  const made = await (await ctx.client()).resources.create(entry, body);
+  const client = await ctx.client();
+  const made = await client.resources.create(entry, body);
   await printMade(ctx, { entry, made, output });
+  if (entry.word !== 'rbac') return;
+  const { sayDoubts } = await import('./rbac-doubts.ts');
+  await sayDoubts({ client, out: ctx.out }, entry, made);
 }
 
 /** What was said of it. @throws McpctlError `usage` */

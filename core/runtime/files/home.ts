@@ -8,6 +8,8 @@ export interface Home {
   config: string;
   /** `{ mcpdUrl, token }`, mode 0600. */
   credentials: string;
+  /** The same for the worker of `npm start`, with a token that publishes and no more; the worker's before `credentials` of that server. */
+  workerCredentials: string;
   /** The sticky provider session id. */
   session: string;
   /** Where a running worker hears `mcplocal status` and its like. */
@@ -34,6 +36,7 @@ export function homeAt(configured: string): Home {
     root,
     config: at('config.json'),
     credentials: at('credentials'),
+    workerCredentials: at('worker-credentials'),
     session: at('provider-session'),
     socket: at('worker.sock'),
     cli: at('cli.json'),
