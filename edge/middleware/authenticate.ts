@@ -74,7 +74,8 @@ export function authenticateBy(
       throw new McpctlError('unauthenticated');
     }
     const as = req.get(AS);
-    // Whoever asks for another is never taken for themselves: what cannot be read is refused.
+    // Whoever asks for another is never taken for themselves: what cannot be read is refused, and who asked is in the audit.
+    req.context.actor = withOrigin(req, actor, token);
     const acting = as === undefined ? actor : await registry.groups.actAs(actor, as);
     const known = withOrigin(req, acting, token);
     req.context.actor = known;
