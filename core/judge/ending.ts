@@ -1,15 +1,22 @@
 import type { Operation } from '../llm.ts';
 import type { Usage } from '../task/task.ts';
-import { Brackets } from '../text/bare-lines.ts';
 import {
+  asideOf,
   bringsText,
   callsIn,
   finishReasonOf,
   rightReason,
   rightStop,
   textAt,
-  type Calls,
 } from './parts/choice.ts';
+import {
+  addArguments,
+  broughtBy,
+  callsAreWhole,
+  followArguments,
+  MOST_CHOICES,
+  type Choice,
+} from './parts/choice-so-far.ts';
 import { saysError } from './parts/is-error.ts';
 import { isJson } from './parts/reason.ts';
 import { UsageCount } from './parts/usage.ts';
@@ -37,24 +44,6 @@ export interface Ended {
   /** What its owner should know of it. */
   remark?: string;
 }
-
-/** One of the answers that a request asked for. */
-interface Choice {
-  reason?: string;
-  /** Where its reason should be is none, and there is one by another name: Gemini's `finishReason` (jakobdylanc/llmcord#84). */
-  aside?: string;
-  /** It has brought something. */
-  brought: boolean;
-  /** Tool calls are among it, by whatever name. */
-  calls?: Calls;
-  /** Of those calls, by their number, whether their arguments are whole. */
-  arguments?: Map<number, Brackets>;
-  /** It has a reason, and nothing came after it. */
-  ended: boolean;
-}
-
-/** Choices beyond these are passed on and not followed. */
-const MOST_CHOICES = 4_096;
 
 /** The last event of an answer whose events are typed. Chat has no such: usage follows its finish_reason. */
 const endedResponse = /^response\.(completed|incomplete|failed|cancelled)$/;
@@ -126,7 +115,7 @@ export class Ending {
 
   /** A choice that says it failed. */
   get failed(): boolean {
-    return [...this.#choices.values()].some(({ reason }) => failures.test(reason ?? ''));
+    return [...this.#choices.values()].some(({ reason, aside }) => failures.test(reason ?? aside ?? ''));
   }
 
   /** The end of a stream, by all that was said; undefined when it is not complete. */
@@ -168,7 +157,8 @@ export class Ending {
   get needsMending(): boolean {
     return [...this.#choices.values()].some(
       (choice) =>
-        choice.reason !== undefined && rightReason(choice.reason, broughtBy(choice)) !== choice.reason,
+        choice.reason !== undefined &&
+        (choice.isOdd === true || rightReason(choice.reason, broughtBy(choice)) !== choice.reason),
     );
   }
 
@@ -207,16 +197,20 @@ export class Ending {
     const { size } = this.#choices;
     if (size === 0) return undefined;
     const saidSo = how === 'done' || how === 'closed';
-    const unfinished = [...this.#choices].filter(([, { reason }]) => reason === undefined);
+    const without = [...this.#choices].filter(([, { reason }]) => reason === undefined);
+    const unfinished = without.filter(([, { aside }]) => aside === undefined);
     if (unfinished.length === 0) {
       // What came after a reason has no end of its own unless the backend has said that all of it is there.
       if (!saidSo && (this.#ended < size || !this.#haveAllBegun())) return undefined;
       if (size < Math.min(this.#least(), MOST_CHOICES)) return undefined;
-      return this.#endWith(this.#firstReason());
+      const missing = without.map(([index, choice]) => this.#finish(index, choice));
+      return this.#endWith(this.#firstReason(), missing);
     }
     // One that gives no reasons at all says by its last word that it has finished; one that gives some has not.
     const brought = unfinished.some(([, choice]) => choice.brought);
-    const isLastWord = how === 'done' || (how === 'closed' && this.#isAccounted);
+    // Calls say themselves that they are whole (earendil-works/pi#6226, NVIDIA NIM); of a text nobody can tell.
+    const isWhole = this.#isAccounted || unfinished.every(([, choice]) => callsAreWhole(choice));
+    const isLastWord = how === 'done' || (how === 'closed' && isWhole);
     if (!isLastWord || unfinished.length < size || !brought) return undefined;
     if (size < Math.min(this.#least(), MOST_CHOICES)) return undefined;
     const missing = unfinished.map(([index, choice]) => this.#finish(index, choice));
@@ -266,7 +260,7 @@ export class Ending {
       if (this.#choices.size >= MOST_CHOICES && !this.#choices.has(index)) return;
       const choice = this.#choice(index);
       const reason = hasFailed(choiceJson) ? 'error' : finishReasonOf(choiceJson);
-      const aside = textAt(choiceJson, 'finishReason');
+      const aside = reason === undefined ? asideOf(choiceJson) : undefined;
       if (aside !== undefined) choice.aside = aside;
       const message = choiceJson['delta'] ?? choiceJson['message'];
       const piece = isJson(message) ? message : choiceJson;
@@ -277,10 +271,12 @@ export class Ending {
       }
       const brings = calls !== undefined || bringsText(piece);
       choice.brought ||= brings;
-      if (reason === undefined && brings) this.#setEnded(choice, false);
-      if (reason === undefined) return;
-      choice.reason ??= reason;
-      this.#setEnded(choice, !failures.test(choice.reason));
+      const end = reason ?? aside;
+      if (end === undefined && brings) this.#setEnded(choice, false);
+      if (end === undefined) return;
+      if (reason !== undefined) choice.reason ??= reason;
+      choice.isOdd ||= isJson(choiceJson['finish_reason']);
+      this.#setEnded(choice, !failures.test(choice.reason ?? end));
       hasReason = true;
     });
     return hasReason;
@@ -367,25 +363,3 @@ const isEmpty = (choices: unknown): boolean =>
 
 const leavesOut = (event: string): string =>
   `it ends its streams without ${event}, which is said in its place`;
-
-function broughtBy(choice: Choice | undefined): { calls?: Calls | undefined; isCut: boolean } {
-  const calls = choice?.calls;
-  return { calls, isCut: [...(choice?.arguments?.values() ?? [])].some(({ isOpen }) => isOpen) };
-}
-
-function followArguments(choice: Choice, calls: unknown): void {
-  if (!Array.isArray(calls)) return;
-  calls.forEach((call: unknown, at) => {
-    const called = isJson(call) ? call['function'] : undefined;
-    const json = textAt(called, 'arguments');
-    const index = isJson(call) ? call['index'] : undefined;
-    if (json !== undefined) addArguments(choice, Number.isSafeInteger(index) ? Number(index) : at, json);
-  });
-}
-
-function addArguments(choice: Choice, index: number, json: string): void {
-  const all = (choice.arguments ??= new Map());
-  let brackets = all.get(index);
-  if (!brackets && all.size < MOST_CHOICES) all.set(index, (brackets = new Brackets()));
-  brackets?.add(json);
-}

@@ -10,6 +10,18 @@ export function unreadable(what: string, body?: string): Fault {
   return { blame: 'broken', code: 'backend_error', message, retryable: true };
 }
 
+/** What is a page where an answer should be: something else is at the address that its owner wrote. */
+export function isPage(body: string): boolean {
+  return /^\s*<(!doctype|html|\?xml|head|body)/i.test(body);
+}
+
+export function ofPage(body: string): Fault {
+  const { message: heading } = reasonOfBody(body);
+  const named = heading === undefined ? '' : ` (${heading.slice(0, LONGEST_SAID)})`;
+  const message = `The backend answered with a page${named}, not with an answer; its address may be that of something else.`;
+  return { blame: 'owner', code: 'backend_misconfigured', message, retryable: true };
+}
+
 /** What is not all of an answer. */
 export function incomplete(message: string): Fault {
   return { blame: 'broken', code: 'backend_incomplete', message, retryable: true };

@@ -12,6 +12,7 @@ import {
   noMoney,
   noSuchModel,
   notAllowed,
+  otherAddress,
   otherOperation,
   refusedContent,
   tooLong,
@@ -93,7 +94,10 @@ export const signs: readonly Sign[] = [
     seen: 'everywhere; Gemini says it with 400, Anthropic within a stream',
     blame: 'owner',
     code: 'backend_auth_failed',
-    is: (e) => [401, 403, 407].includes(e.status) || (e.status < 500 && badKey.test(e.text)),
+    is: (e) =>
+      [401, 407].includes(e.status) ||
+      (e.status === 403 && !tooMany.test(e.text)) ||
+      (e.status < 500 && badKey.test(e.text)),
   },
   {
     sign: 'a sentence that the account, its region or the version of its address may not',
@@ -101,6 +105,13 @@ export const signs: readonly Sign[] = [
     blame: 'owner',
     code: 'backend_misconfigured',
     is: (e) => e.status < 500 && notAllowed.test(e.text),
+  },
+  {
+    sign: '301 to 308, 421, 426, or a sentence that something else is at this address, or wants to be spoken to otherwise',
+    seen: 'nginx and Go (400, plain HTTP where HTTPS is spoken), IIS `Invalid Hostname` (400), Kong and ngrok (404)',
+    blame: 'owner',
+    code: 'backend_misconfigured',
+    is: (e) => isElsewhere(e.status) || (e.status < 500 && otherAddress.test(e.text)),
   },
   {
     sign: 'a sentence that there were too many requests',
@@ -115,7 +126,8 @@ export const signs: readonly Sign[] = [
     blame: 'caller',
     code: 'backend_rejected',
     tooLong: true,
-    is: textMatches(tooLong),
+    // So many tokens a minute pass.
+    is: (e) => e.status !== 429 && tooLong.test(e.text),
   },
   {
     sign: 'the model has crashed, could not be loaded, or memory ran out',
@@ -170,10 +182,12 @@ export const signs: readonly Sign[] = [
   },
   {
     sign: '413 of what stands before the backend: it says nothing of the text',
-    seen: 'nginx `client_max_body_size`, Express `request entity too large`',
+    seen: 'nginx `client_max_body_size`, Express `request entity too large`, axum and actix (TGI, TEI)',
     blame: 'unable',
     code: 'no_capable_member',
-    is: (e) => e.status === 413 && /^$|entity too large|payload too large/i.test(e.reason.message ?? ''),
+    is: (e) =>
+      e.status === 413 &&
+      /^$|too large|(size|length) limit|larger than allowed/i.test(e.reason.message ?? ''),
   },
   {
     sign: 'the model is not there, or `param` is `model`',
@@ -229,7 +243,7 @@ export const signs: readonly Sign[] = [
     is: (e) => e.status >= 400 && e.status < 500,
   },
   {
-    sign: 'anything else: 3xx, 5xx, an error without a number',
+    sign: 'anything else: 5xx, an error without a number',
     seen: 'everywhere',
     blame: 'broken',
     code: 'backend_error',
@@ -239,6 +253,9 @@ export const signs: readonly Sign[] = [
 
 /** Of what fits none of them. */
 export const lastSign: Omit<Sign, 'is'> = { sign: '', seen: '', blame: 'broken', code: 'backend_error' };
+
+const isElsewhere = (status: number): boolean =>
+  (status >= 301 && status <= 308) || [421, 426].includes(status);
 
 /** A 4xx says itself whose it is; SageMaker and TGI say 424 of what failed within. */
 const isRefusal = ({ status }: Evidence): boolean => status >= 400 && status < 500 && status !== 424;

@@ -8,6 +8,7 @@ import { Ending, type Ended, type How, type Progress } from './ending.ts';
 import { faultOfError, type Chosen, type Fault } from './fault.ts';
 import { textAt } from './parts/choice.ts';
 import { choiceError, holdsError, isError, saysError } from './parts/is-error.ts';
+import { CallPieces } from './mend/call-pieces.ts';
 import { withoutNaN } from './mend/numbers.ts';
 import { mendReasons, mendStop } from './mend/reasons.ts';
 import { isJson, jsonObject } from './parts/reason.ts';
@@ -55,6 +56,7 @@ const MOST_HELD_CHARS = 64 * 1_024;
 export class StreamJudge {
   readonly #judging: Judging;
   readonly #ending: Ending;
+  readonly #calls = new CallPieces();
   #moulds = new Moulds<null>();
   #saidDone = false;
   /** Null: something was to be seen. */
@@ -123,11 +125,13 @@ export class StreamJudge {
     return ended && this.#opening ? { ...ended, missing: [...this.#opening, ...ended.missing] } : ended;
   }
 
-  #look(data: string, name: string | undefined): Looked {
+  #look(text: string, name: string | undefined): Looked {
     const { operation, chosen = {} } = this.#judging;
-    const about = { body: data, chosen };
-    const event = jsonObject(data);
-    if (!event) return this.#lookAtOdd(data, name);
+    const about = { body: text, chosen };
+    const parsed = jsonObject(text);
+    if (!parsed) return this.#lookAtOdd(text, name);
+    const { data, event } = this.#asChunk(text, parsed);
+    if (isSign(event, { operation, name })) return 'skip';
     if (isError(event, name)) return { fault: faultOfError(event, about) };
     const inner = isTyped(operation) ? undefined : unwrapped(data, event, operation);
     if (inner !== undefined) return this.#look(inner, name);
@@ -142,10 +146,21 @@ export class StreamJudge {
       const mould = aroundText(data);
       if (mould) this.#moulds.learn(mould, null);
     }
+    if (isChoices(operation) && !Array.isArray(event['choices'])) {
+      const choices = '[]'; // usage alone, or what a gateway has to say beside: clients look into its choices without asking
+      return { data: spliceMembers(data, { choices }) ?? data, ...this.#opens(event) };
+    }
     if (!hasReason) return { data, ...this.#opens(event) };
     if (isTyped(operation))
       return { data: mendStop(data, { event, ending: this.#ending }), ...this.#opens(event) };
     return { data: mendReasons(data, this.#ending), ...this.#opens(event) };
+  }
+
+  /** An event of a chat as its clients take it: each has a list of choices, however short, and calls are whole pieces. */
+  #asChunk(data: string, event: Json): { data: string; event: Json } {
+    const { operation } = this.#judging;
+    if (operation === 'chat' && Array.isArray(event['choices'])) return this.#calls.mend(data, event);
+    return { data, event };
   }
 
   #opens(event: Json): { isOpening?: boolean } {
@@ -157,6 +172,7 @@ export class StreamJudge {
     const about = { body: data, chosen: this.#judging.chosen ?? {} };
     const several = runTogether({ data, ...(name === undefined ? {} : { event: name }) });
     if (several) return { several };
+    if (isSign({}, { operation: this.#judging.operation, name: name ?? data.trim() })) return 'skip';
     const value = jsonValue(data);
     if (name === 'error' || holdsError(value)) return { fault: faultOfError(value ?? data, about) };
     const right = withoutNaN(data);
@@ -222,6 +238,22 @@ export function hasFailed(response: unknown): boolean {
 export function failureIn(response: unknown): unknown {
   const error = isJson(response) ? response['error'] : undefined;
   return saysError(error) ? error : 'its model stopped with an error';
+}
+
+const isChoices = (operation: Operation): boolean => operation === 'chat' || operation === 'completions';
+
+const signsOfLife = /^(ping|pong|heartbeat|keep-?alive|connected|done)$/i;
+
+/** Whether an event says no more than that its sender lives; those that a protocol has of its own go on. */
+function isSign(
+  event: Json,
+  { operation, name }: { operation: Operation; name: string | undefined },
+): boolean {
+  if (isTyped(operation)) return false;
+  const isNamed = signsOfLife.test(name ?? '') || signsOfLife.test(textAt(event, 'type') ?? '');
+  return (
+    isNamed && event['choices'] === undefined && event['usage'] === undefined && event['error'] === undefined
+  );
 }
 
 /** Whether each event of the operation has a name, which its `type` says again. */

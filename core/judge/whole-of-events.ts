@@ -73,7 +73,7 @@ function add(sum: Building, piece: Json): Building {
   for (const [key, value] of Object.entries(piece)) {
     if (key === '__proto__') continue; // a backend could reach what every object has
     const before = Object.hasOwn(sum, key) ? sum[key] : undefined;
-    if (value == null) sum[key] = before ?? value;
+    if (value == null || (value === '' && before != null)) sum[key] = before ?? value;
     else if (typeof value === 'string' && typeof before === 'string' && texts.has(key))
       sum[key] = before + value;
     else if (Array.isArray(value)) sum[key] = joined(Array.isArray(before) ? before : [], value);

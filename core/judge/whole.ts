@@ -9,7 +9,7 @@ import { withoutNaN } from './mend/numbers.ts';
 import { jsonValue } from '../text/json-text.ts';
 import { eventsIn } from '../text/sse.ts';
 import { isJson, jsonObject, sentenceIn } from './parts/reason.ts';
-import { incomplete, ofThisText, unreadable } from './no-answer.ts';
+import { incomplete, isPage, ofPage, ofThisText, unreadable } from './no-answer.ts';
 import { listOf, unwrapped } from './parts/envelope.ts';
 import { isSilent } from './parts/response-so-far.ts';
 import { failureIn, hasFailed, StreamJudge, type Judging } from './stream.ts';
@@ -29,6 +29,7 @@ export function judgeWhole(body: string | undefined, judging: Judging): WholeAns
     if (body !== undefined && isStream(body)) return judgeStreamed(body, judging);
     const right = body === undefined ? undefined : withoutNaN(body);
     if (right !== undefined && jsonObject(right)) return judgeWhole(right, judging);
+    if (body !== undefined && isPage(body)) return ofPage(body);
     return unreadable('The backend answered with something that is not a JSON object', body);
   }
   if (isError(value)) return faultOfError(value, { body, chosen });

@@ -8,6 +8,8 @@ export class Brackets {
   #depth = 0;
   #isInString = false;
   #isEscaped = false;
+  #hasOpened = false;
+  #isOdd = false;
 
   add(piece: string): void {
     for (let at = 0; at < piece.length; at++) {
@@ -17,13 +19,23 @@ export class Brackets {
         if (c === BACKSLASH) this.#isEscaped = true;
         else if (c === QUOTE) this.#isInString = false;
       } else if (c === QUOTE) this.#isInString = true;
-      else if (opening.has(c)) this.#depth += 1;
-      else if (closing.has(c)) this.#depth -= 1;
+      else if (opening.has(c)) {
+        this.#depth += 1;
+        this.#hasOpened = true;
+      } else if (closing.has(c)) {
+        this.#depth -= 1;
+        this.#isOdd ||= this.#depth < 0;
+      }
     }
   }
 
   get isOpen(): boolean {
     return this.#depth > 0 || this.#isInString;
+  }
+
+  /** It has opened something, and closed all of it. */
+  get isWhole(): boolean {
+    return this.#hasOpened && !this.#isOdd && !this.isOpen;
   }
 }
 

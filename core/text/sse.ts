@@ -1,4 +1,4 @@
-import { createParser } from 'eventsource-parser';
+import { createParser, type ParseError as Odd } from 'eventsource-parser';
 import { McpctlError } from '../errors.ts';
 import { BareLines } from './bare-lines.ts';
 import { GrowingBytes } from './growing-bytes.ts';
@@ -33,10 +33,7 @@ export function eventsIn(text: string): SseEvent[] {
   const parser = createParser({
     onEvent: ({ event, data }) =>
       events.push(...around(bare, { data, ...(event === undefined ? {} : { event }) })),
-    onError: ({ line = '' }) => {
-      const whole = bare.add(line);
-      if (whole !== undefined) events.push({ data: whole });
-    },
+    onError: (odd) => events.push(...outside(bare, odd)),
   });
   parser.feed(`${text.trimStart()}\n\n`);
   return [...events, ...around(bare)];
@@ -73,10 +70,9 @@ export async function* readSseTogether(
       if (bareLines.isEmpty) ready.push(sent);
       else ready.push(...around(bareLines, sent));
     },
-    onError: ({ type, line = '' }) => {
-      if (type === 'max-buffer-size-exceeded') throw tooLong(most);
-      const whole = bare ? bareLines.add(line) : undefined;
-      if (whole !== undefined) ready.push({ data: whole });
+    onError: (odd) => {
+      if (odd.type === 'max-buffer-size-exceeded') throw tooLong(most);
+      if (bare) ready.push(...outside(bareLines, odd));
     },
     maxBufferSize: most,
   });
@@ -102,6 +98,13 @@ export async function* readSseTogether(
   } finally {
     torn.release();
   }
+}
+
+/** What a line comes to that is no field; `error: {…}` was llama.cpp's way for as long as 2025 (ggml-org/llama.cpp#16109). */
+function outside(bare: BareLines, { field, value, line = '' }: Odd): SseEvent[] {
+  if (field === 'error' && value?.trimStart().startsWith('{')) return [{ event: 'error', data: value }];
+  const whole = bare.add(line);
+  return whole === undefined ? [] : [{ data: whole }];
 }
 
 /** An event that has ended, or the stream, with what stood around it without being a field. */

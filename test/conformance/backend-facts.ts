@@ -159,13 +159,10 @@ export function survivesRealBackends(open: (url: string) => LlmProvider): void {
     const none: [Script, Partial<ForwardCall>][] = [
       [sends('data: not json\n\n'), {}],
       [sends('data: [1]\n\n'), {}],
-      [answers(200, '<html>', { 'content-type': 'text/html' }), {}],
       [answers(200, '{"choices":[]}'), {}],
-      [answers(200, '<html>'), { streaming: false }],
       [answers(200, ''), { streaming: false }],
       [answers(200, '{}'), { streaming: false }],
       [answers(200, '{"error":{"message":"no"}}'), { streaming: false }],
-      [answers(302, '', { location: 'http://127.0.0.1:1/' }), {}],
       [sends(`data: ${JSON.stringify({ error: { message: 'slot lost' } })}\n\n`, 'data: [DONE]\n\n'), {}],
     ];
     for (const [script, call] of none) {
@@ -175,6 +172,13 @@ export function survivesRealBackends(open: (url: string) => LlmProvider): void {
         retryable: true,
       });
     }
+    // Something else is at the address that its owner wrote.
+    for (const [script, call] of [
+      [answers(200, '<html>', { 'content-type': 'text/html' }), {}],
+      [answers(200, '<html>'), { streaming: false }],
+      [answers(302, '', { location: 'http://127.0.0.1:1/' }), {}],
+    ] as [Script, Partial<ForwardCall>][])
+      expect(await lastOf(script, call)).to.include({ code: 'backend_misconfigured', blame: 'owner' });
   });
 
   it('ends with one reply whatever the backend sends', async () => {

@@ -1,5 +1,7 @@
 import { expect } from 'chai';
 import { answers, chats, sends, startBackend, type Backend, type Script } from '../support/backend.ts';
+import { wayNames, waysOf, type Told, type Way } from '../support/each-way.ts';
+import * as seen from '../support/seen-answers.ts';
 import { startSystem, transports, until, type System, type TransportKind } from '../support/system.ts';
 
 const messages = [{ role: 'user', content: 'hi' }];
@@ -80,9 +82,27 @@ const passedOn: Record<string, Script> = {
   nothing: either(of(role, '[DONE]'), { choices: [{ index: 0, message: null, finish_reason: 'stop' }] }),
 };
 
-const wayNames = ['whole', 'streamed', 'later'] as const;
-type Way = (typeof wayNames)[number];
 const ofResponses = new Set(['silent', 'unended']);
+
+/** Of these nothing is held against their member, so one has them all. */
+const saying: Record<string, Script> = {
+  ...seen.answered,
+  ...Object.fromEntries(Object.entries(seen.refused).map(([name, [, , script]]) => [name, script])),
+};
+/** Of these a member rests, so each has one of its own. */
+const resting: Record<string, Script> = {
+  ...seen.passedOn,
+  ...Object.fromEntries(Object.entries(seen.broken).map(([name, rest]) => [name, seen.breaks(rest)])),
+};
+/** What its owner is told of an address, of members that nobody stands beside. */
+const elsewhere = [
+  ['nginx: plain HTTP', 'alone-plain', 'plain HTTP request was sent to HTTPS port'],
+  ['a page to log in at', 'alone-page', 'Log in'],
+] as const;
+const poolOf = (name: string, transport: TransportKind): string => {
+  const at = Object.keys(resting).indexOf(name);
+  return at < 0 ? `one-${transport}` : `resting-${String(at)}-${transport}`;
+};
 
 describe('answers as they are in the world, through the door', function () {
   this.timeout(90_000);
@@ -128,8 +148,14 @@ describe('answers as they are in the world, through the door', function () {
     t = await startSystem();
     [odd, good] = [await startBackend(), await startBackend()];
     odd.operations = ['chat', 'responses'];
-    odd.models.push(...names);
-    odd.reply((exchange) => scripts[String(exchange.request.json?.['model'])]?.(exchange));
+    odd.models.push(...names, ...Object.keys(resting), 'one');
+    odd.reply((exchange) => {
+      const { json } = exchange.request;
+      const model = String(json?.['model']);
+      const said = JSON.stringify(json?.['messages']);
+      const name = model === 'one' && Object.keys(saying).find((one) => said.includes(JSON.stringify(one)));
+      return (name ? saying[name] : (scripts[model] ?? resting[model]))?.(exchange);
+    });
     good.operations = ['chat', 'responses'];
     good.reply((exchange) =>
       exchange.request.path.endsWith('/responses')
@@ -149,19 +175,53 @@ describe('answers as they are in the world, through the door', function () {
     );
     for (const transport of transports) {
       const named = (name: string) => ({ poolName: `${name}-${transport}`, maxConcurrency: 4 });
+      const rests = (name: string) => ({ poolName: poolOf(name, transport), maxConcurrency: 4 });
       await t.startWorker(
-        names.map((name) => ({
-          ...named(name),
-          name: `${name}-odd-${transport}`,
-          model: name,
-          backend: odd,
-        })),
+        [
+          ...names.map((name) => ({
+            ...named(name),
+            name: `${name}-odd-${transport}`,
+            model: name,
+            backend: odd,
+          })),
+          ...Object.keys(resting).map((name) => ({
+            ...rests(name),
+            name: `${poolOf(name, transport)}-odd`,
+            model: name,
+            backend: odd,
+          })),
+          {
+            ...{ name: poolOf('', transport), poolName: poolOf('', transport) },
+            ...{ maxConcurrency: 64, model: 'one', backend: odd },
+          },
+          ...elsewhere.map(([model, alone]) => ({ name: `${alone}-${transport}`, model, backend: odd })),
+        ],
         { transport },
       );
       await t.startWorker(
-        [...hasSibling].map((name) => ({ ...named(name), name: `${name}-good-${transport}`, backend: good })),
+        [
+          ...[...hasSibling].map((name) => ({
+            ...named(name),
+            name: `${name}-good-${transport}`,
+            backend: good,
+          })),
+          ...Object.keys(seen.passedOn).map((name) => ({
+            ...rests(name),
+            name: `${poolOf(name, transport)}-good`,
+            backend: good,
+          })),
+        ],
         { transport },
       );
+      for (const name of [...Object.keys(saying), ...Object.keys(seen.passedOn)]) {
+        const request = { messages: [{ role: 'user', content: name }] };
+        const chat = waysOf(t, { path: '/v1/chat/completions', operation: 'chat', request });
+        const calls = wayNames.map((way) => {
+          const call = () => chat[way](poolOf(name, transport));
+          return way === 'later' ? call() : inTurn(call);
+        });
+        asked.set(`${name}-${transport}`, Promise.allSettled(calls));
+      }
       for (const name of names) {
         const [path, operation] = ofResponses.has(name)
           ? (['/v1/responses', 'responses'] as const)
@@ -176,32 +236,16 @@ describe('answers as they are in the world, through the door', function () {
     await Promise.all([odd.close(), good.close()]);
   });
 
-  interface Told {
-    status: number;
-    text: string;
-  }
-  const readOf = async (answer: Response): Promise<Told> => ({
-    status: answer.status,
-    text: await answer.text(),
-  });
-  /** Whole, streamed, and of a task that nobody waits for. */
-  const ways = (path: string, operation: string): Record<Way, (model: string) => Promise<Told>> => {
-    const request = { messages, input: 'hi' };
-    return {
-      whole: async (model) => readOf(await t.call('POST', path, { body: { model, ...request } })),
-      streamed: async (model) =>
-        readOf(await t.call('POST', path, { body: { model, ...request, stream: true } })),
-      later: async (llm) => {
-        const made = await t.call('POST', '/api/v1/tasks', { body: { llm, operation, request } });
-        const { id } = (await made.json()) as { id: string };
-        const task = await until(
-          () => t.task(id),
-          ({ status }) => status === 'completed' || status === 'error',
-          30_000,
-        );
-        return { status: task.error ? 500 : 200, text: JSON.stringify(task.response ?? task.error) };
-      },
-    };
+  const ways = (path: string, operation: string): Record<Way, (model: string) => Promise<Told>> =>
+    waysOf(t, { path, operation, request: { messages, input: 'hi' } });
+  const turns = Array.from({ length: 6 }, () => Promise.resolve<unknown>(undefined));
+  let turn = 0;
+  /** A few at once: more have their callers wait for longer than what is tried here takes. */
+  const inTurn = async (call: () => Promise<Told>): Promise<Told> => {
+    const at = (turn += 1) % turns.length;
+    const mine = (turns[at] ?? Promise.resolve()).then(call);
+    turns[at] = mine.catch(() => undefined);
+    return mine;
   };
   /** Each model by each way over each transport, all at once: who waits for a row waits for seconds. */
   const asked = new Map<string, Promise<PromiseSettledResult<Told>[]>>();
@@ -254,13 +298,58 @@ describe('answers as they are in the world, through the door', function () {
         const model = `one-${transport}`;
         const body = { model, messages: [{ role: 'user', content: 'spoil' }] };
         for (const stream of [false, true]) {
-          const spoilt = await readOf(
-            await t.call('POST', '/v1/chat/completions', { body: { ...body, stream } }),
-          );
-          expect([spoilt.status, spoilt.text]).to.have.property('0', 400);
-          expect(spoilt.text).to.include('unsupported value: NaN').and.to.include('no_capable_member');
+          const spoilt = await t.call('POST', '/v1/chat/completions', { body: { ...body, stream } });
+          expect(spoilt.status).to.equal(400);
+          expect(await spoilt.text())
+            .to.include('unsupported value: NaN')
+            .and.to.include('no_capable_member');
         }
         isHello(await ways('/v1/chat/completions', 'chat').whole(model), 'the next');
+      });
+
+      for (const name of Object.keys(seen.answered))
+        it(`are answers: ${name}`, () =>
+          each(transport, name, (one, way) => {
+            isHello(one, way);
+            if (way === 'streamed')
+              expect(one.text)
+                .to.include('[DONE]')
+                .and.to.match(/"finish_reason":"(stop|tool_calls)"/);
+          }));
+
+      for (const name of Object.keys(seen.passedOn))
+        it(`are those of another: ${name}`, () => each(transport, name, isHello));
+
+      for (const [name, [status, says]] of Object.entries(seen.refused))
+        it(`are refusals, in their backend’s words: ${name}`, () =>
+          each(transport, name, (one, way) => {
+            expect(one.text, way).to.include(says);
+            // Who has waited for a while was told that it goes on.
+            const isLate = way === 'streamed' && one.status === 200 && one.text.includes('"error":{');
+            if (!isLate) expect(one.status, way).to.equal(way === 'later' ? 500 : status);
+          }));
+
+      for (const name of Object.keys(seen.broken))
+        it(`are none behind the first word: ${name}`, async () => {
+          const body = { model: poolOf(name, transport), messages, stream: true };
+          const answer = await t.call('POST', '/v1/chat/completions', { body });
+          expect(await answer.text())
+            .to.include('Hello')
+            .and.to.include('"code":"upstream_error"')
+            .and.to.not.include('[DONE]');
+        });
+
+      it('tell their owner that something else is at the address', async () => {
+        for (const [, alone, says] of elsewhere) {
+          const model = `${alone}-${transport}`;
+          const answer = await t.call('POST', '/v1/chat/completions', { body: { model, messages } });
+          expect([answer.status, await answer.text()], alone).to.have.property('0', 502);
+          const llm = await until(
+            () => t.llm(model),
+            ({ misconfigured }) => misconfigured != null,
+          );
+          expect(llm.misconfigured).to.include(says);
+        }
       });
 
       it('keep the sentence of an error that is written over several lines', () =>

@@ -22,10 +22,13 @@ export function mendReasons(text: string, ending: Ending): string {
   const edits = elements.flatMap(({ start }, at) => {
     const members = membersAt(text, start)?.members ?? [];
     const reason = memberOf(members, 'finish_reason');
-    if (!reason || text[reason.valueStart] !== '"') return [];
+    if (!reason || !/["{]/.test(text[reason.valueStart] ?? '')) return [];
     const index = Number(memberText(text, 'index', members) ?? at);
-    const reasonSaid = String(JSON.parse(text.slice(reason.valueStart, reason.valueEnd)));
-    const right = ending.mended(Number.isSafeInteger(index) ? index : at, reasonSaid);
+    const value: unknown = JSON.parse(text.slice(reason.valueStart, reason.valueEnd));
+    const reasonSaid = typeof value === 'string' ? value : textAt(value, 'type');
+    if (reasonSaid === undefined) return [];
+    const mended = ending.mended(Number.isSafeInteger(index) ? index : at, reasonSaid);
+    const right = mended ?? (typeof value === 'string' ? undefined : reasonSaid);
     return right === undefined ? [] : [{ ...reason, right: JSON.stringify(right) }];
   });
   let from = 0;

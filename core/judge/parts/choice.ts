@@ -74,10 +74,24 @@ export function rightStop(given: string, { calls, isCut = false }: Brought): str
   return isCut ? 'max_tokens' : 'tool_use';
 }
 
-/** Some say `"null"` for none. */
+/** Some say `"null"` for none; SGLang's own way is an object, `{"type":"stop","matched":2}`. */
 export function finishReasonOf(choice: Json): string | undefined {
-  const reason = textAt(choice, 'finish_reason');
+  const reason = textAt(choice, 'finish_reason') ?? textAt(choice['finish_reason'], 'type');
   return reason === 'null' ? undefined : reason;
+}
+
+/**
+ * The reason of a choice that has none where it should be: Gemini's `finishReason` (jakobdylanc/llmcord#84), one within the
+ * delta, Anthropic's words where its own would be. vLLM has a `stop_reason` of another meaning: the text it stopped at.
+ */
+export function asideOf(choice: Json): string | undefined {
+  const stop = textAt(choice, 'stop_reason');
+  const isKnown = stop !== undefined && (chatWords[stop] !== undefined || plainEnds.has(stop));
+  return (
+    textAt(choice, 'finishReason') ??
+    (isJson(choice['delta']) ? finishReasonOf(choice['delta']) : undefined) ??
+    (isKnown ? stop : undefined)
+  );
 }
 
 export function callsIn(piece: Json): Calls | undefined {

@@ -52,14 +52,33 @@ export function jsonObject(text: string): Json | undefined {
   return isJson(value) ? value : undefined;
 }
 
-/** The reason in a body: JSON of any shape, the first event of a stream, or plain text. A page of HTML says nothing. */
+/** The reason in a body: JSON of any shape, the first event of a stream, plain text, or what a page of HTML is headed with. */
 export function reasonOfBody(body: string | undefined): Reason {
   if (body === undefined) return {};
   const data = /^\s*(?:event:[^\n]*\n)?data:(.*)/.exec(body)?.[1];
   const value = jsonValue(data ?? body);
   if (value !== undefined) return reasonOf(value);
   const text = (data ?? body).trim();
-  return text === '' || text.startsWith('<') ? {} : reasonOf(text);
+  if (text.startsWith('<')) return headingOf(text);
+  return text === '' ? {} : reasonOf(text);
+}
+
+/** Its title, and what stands over its text where that says more: proxies say there what they did not like. */
+function headingOf(page: string): Reason {
+  const start = page.slice(0, LONGEST * 2);
+  const headings = ['title', 'h1', 'h2'].flatMap((tag) => {
+    const text = new RegExp(`<${tag}[^>]{0,200}>([^<]{1,200})</${tag}`, 'i').exec(start)?.[1];
+    return text === undefined
+      ? []
+      : [
+          text
+            .replace(/\s+/g, ' ')
+            .replace(/^\s*(error )?\d{3}:?\s+/i, '')
+            .trim(),
+        ];
+  });
+  const each = headings.filter((text, at) => text !== '' && headings.findIndex((one) => one === text) === at);
+  return each.length === 0 ? {} : { message: each.join(': ') };
 }
 
 /** The sentence in a parsed value, where it has one of its own. */

@@ -20,6 +20,7 @@ export const noSuchModel = anyOf(
   `model${within(120)}(not found|not exist|no longer|not (been )?(pulled|loaded|available|served)|is unavailable|deprecated|decommissioned|retired|identifier is invalid)`,
   String.raw`(no|unknown|invalid|unsupported) (such )?model\b|not a valid model|unavailable[_ ]model|no models? (is |are )?(currently )?loaded`,
   'model_not_found|model_not_supported|model_not_available|unable to access model|not supported by (any )?provider|^model: .* not_found_error',
+  `only ${within(80)}allowed now, your model|specified function${within(60)}not found|not found for account|模型不存在`,
   `real modelID|on-demand throughput isn|have access to the model|DeploymentNotFound|deployment${within(80)}not exist|endpoint is paused|repository not found`,
 );
 export const otherOperation = anyOf(
@@ -31,9 +32,9 @@ export const otherOperation = anyOf(
 /** What a model cannot do, or is not served to do, others may. */
 export const beyondModel = anyOf(
   '(does not|doesn.t|not) support (tool|function|image|vision|audio|video|multimodal|json|structured|thinking|reasoning|logprobs|streaming)',
-  '(image|audio|video|tool|function)s?( input| use| calling)? (is|are) not supported|at most 0 images?|not a multimodal model|missing data required for image',
+  '(image|audio|video|tool|function)s?( input| use| calling)? (is|are) not supported|at most [0-9]+ (image|audio|video)|not a multimodal model|missing data required for image',
   '(requires?|needs?) --[a-z]|requires --jinja|no endpoints found (that support|matching)|maximum allowed batch size',
-  `(launch|start|run)${within(40)} with --[a-z]|only ${within(80)}supports? (tool|function|image)`,
+  `(launch|start|run)${within(40)} with --[a-z]|only ${within(80)}supports? (tool|function|image)|unknown part type`,
   `request too large${within(120)}tokens per (min|day)`,
 );
 /** What one model, or one backend, does not take of what there is to set, others may. */
@@ -52,8 +53,10 @@ export const cannotDo = /(does not|doesn't|not) support\b/i;
 export const tooLong = anyOf(
   'context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached|max_model_len|max_seq_len|input tokens exceed',
   'maximum (context|model|prompt|input) length|longer than the (model|maximum)|(prompt|input|text)( .[0-9]+ tokens.)? is too (long|large)|input length and|n_keep .[0-9]+. >= n_ctx',
-  "exceeds?( the)?( available| model'?s?| maximum)? (context|number of tokens|input length)|context length of only",
+  "(reached|exceed(s|ed|ing)?) ((the|this|its|available|allowed|total|max(imum)?|model('?s)?) ){0,4}(context|token limit|tokens limit|number of tokens|input length)",
+  `context length of only|input length${within(40)}exceed|range of input length|max_num_tokens|session_len`,
   `context (window|size|length)${within(40)}exceed|too many (input |prompt )?tokens|token count${within(40)}exceeds`,
+  'prompt tokens? (is |are )?too long|sequence length is greater than|prompt too long|超长|(上下文|输入|提示词?)[^。]{0,20}(超过|超出)',
   'than the context length|must have less than [0-9]+ tokens|max_new_tokens. must be <=|reduce the length of the (messages|prompt|input)',
 );
 export const refusedContent =
@@ -61,22 +64,26 @@ export const refusedContent =
 export const loading = anyOf(
   String.raw`(?<!\bno )model${within(80)}\b(is |being |still |currently )+(load|warm|start)|loading (the )?model|model unloaded|model is unloaded`,
   String.raw`warming up|\boverloaded\b|server is (starting|busy)|no slot available|at capacity|\bnot ready\b`,
+  'queue is full|too busy|engine is not loaded|no (workers|instances) available|degraded function',
   'temporarily unavailable|^service unavailable|model is not running|no deployments? available|capacity[ _](temporarily )?exceeded',
 );
 export const crashed =
   /^operation (was )?cancell?ed|model has crashed|failed to load(?! (the )?(image|audio|video|media|picture|url|file|input))|(error|failed|failure|unable|cannot|could not)( to| while| when)? load(ing)? (the )?model|out of memory|OutOfMemory/i;
 export const noMoney =
-  /insufficient_(user_)?quota|used up your [^.]{0,40}(allocation|quota|credits)|exceeded (your current quota|(their|your) budget)|budget_exceeded|spending limit|unpaid|account (is |has been )?suspended|billing|credit balance|insufficient (credits?|funds|balance)|payment required/i;
+  /insufficient_(user_)?quota|used up your [^.]{0,40}(allocation|quota|credits)|exceeded (your current quota|(their|your) budget)|budget_exceeded|spending limit|unpaid|account (is |has been )?suspended|billing|credit balance|balance is insufficient|not enough balance|call volume quota|inference limit|good standing|arrearage|欠费|余额不足|insufficient (credits?|funds|balance)|payment required/i;
 /** Too many at a time, which passes; not so much at a time that it never will (Groq's 413). */
 export const tooMany =
-  /throttlingexception|too many requests|wait before trying again|rate[ _-]?limit(ed|_error|s? (was |is |has been )?(exceeded|reached|hit))\b|request limit reached/i;
+  /throttlingexception|too many requests|wait before trying again|rate[ _-]?limit(ed|_error|s? (was |is |has been )?(exceeded|reached|hit))\b|exceeded (a|the|your) (\w+ )?rate[ _-]?limit|request limit reached/i;
 export const badKey =
-  /\bauth_error\b|invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|pass a valid api key|invalid x-api-key|authentication_error/i;
+  /\bauth_error\b|invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ](not[_ ]valid|invalid)|api key (has )?expired|pass a valid api key|invalid x-api-key|authentication[_ ]error|invalid proxy server token|invalid subscription key/i;
 export const notAllowed =
-  /user location is not supported|(country|region)[^.]{0,40}not supported|organization must be verified|api[ -]version[^.]{0,40}(not supported|unsupported|invalid)|unsupported api[ -]version/i;
+  /user location is not supported|(country|region)[^.]{0,40}not supported|organization (must be verified|has been restricted)|matching your data policy|api[ -]version[^.]{0,40}(not supported|unsupported|invalid)|unsupported api[ -]version/i;
+/** What stands at an address, and is not the backend that its owner meant, or not spoken to as it must be. */
+export const otherAddress =
+  /plain http request was sent to (an? )?https|http request to an https server|invalid hostname|misdirected request|no route matched|err_ngrok|x-portkey-(config|provider)/i;
 /** A template that takes no such messages is one model's: another puts the same ones together otherwise. */
 export const beyondTemplate = anyOf(
-  String.raw`\bjinja\b|roles must alternate|raise_exception|template (rendering )?error\b|\berror rendering\b|generate parser for this template`,
+  String.raw`\bjinja\b|(must|should) alternate|raise_exception|template (rendering )?error\b|\berror rendering\b|generate parser for this template`,
   `(failed|unable|cannot|could not) to (apply|render|parse|expand|execute)${within(30)}template|chat template${within(20)}(failed|error)`,
   String.raw`^template: |while executing \w+ at line|at row \d+, column \d+|no user query found in messages|empty grammar stack|failed to initialize samplers|system message must be (at the beginning|first)`,
 );

@@ -59,6 +59,7 @@ function inputTokens(usage: Json): number | undefined {
 }
 
 function countAt(holder: Json, key: string): number | undefined {
-  const value = holder[key];
+  const count = holder[key];
+  const value = typeof count === 'string' && /^\d{1,15}$/.test(count) ? Number(count) : count; // some count in texts
   return Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined;
 }

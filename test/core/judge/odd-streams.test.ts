@@ -169,7 +169,12 @@ describe('what comes before there is anything to see', () => {
   for (const [what, event] of [
     ['how far the prompt is read (llama.cpp)', '{"choices":[],"prompt_progress":{"total":9,"processed":3}}'],
     ['what is no text', chunk({ role: 'assistant', reasoning_details: [{ type: 'x' }] })],
-    ['a call', chunk({ tool_calls: [{ index: 0, function: { name: 'f', arguments: '' } }] })],
+    [
+      'a call',
+      chunk({
+        tool_calls: [{ index: 0, id: 'a', type: 'function', function: { name: 'f', arguments: '' } }],
+      }),
+    ],
   ] as const)
     it(`is shown at once where somebody asked to see it: ${what}`, async () => {
       expect((await seen(says(event, overloaded))).events).to.deep.equal([event]);

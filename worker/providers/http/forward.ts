@@ -4,6 +4,7 @@ import { msFor, readingMs } from '../../../core/runtime/time-of-bytes.ts';
 import { failed, type Failed } from '../failed.ts';
 import { startPatience, wholeAnswerFactor, type Patience } from '../patience.ts';
 import type { ForwardCall, Last, Reply } from '../provider.ts';
+import { entireText } from './wire/entire.ts';
 import type { Answer, Exchange } from './wire/exchange.ts';
 import { failureOfStatus, failureOfThrown, type Refusal, failureOf } from './failure.ts';
 import type { ParamRules } from './params.ts';
@@ -20,6 +21,10 @@ import { StreamedAnswer } from './streamed.ts';
 import type { Endpoints } from './url.ts';
 import { isFault, judgeCount, judgeWhole } from '../../../core/judge/whole.ts';
 const largestRefusalBytes = 1_000_000;
+/** How long the words of a refusal are waited for: its status says enough. */
+const refusalMs = 5_000;
+/** How long the head of an answer may take from its first byte on, as long as silence may last at most. */
+const headMs = 30_000;
 
 export interface ForwardDeps {
   exchange: Exchange;
@@ -87,7 +92,9 @@ async function* attempt(asking: Attempt): AsyncGenerator<Reply, Last> {
     key = await deps.readKey();
     const answer = (opened.answer = await ask(asking, { patience, key }));
     if (answer.status < 200 || answer.status > 299) {
+      patience.wait(Math.min(call.stallMs, refusalMs));
       const refusal = { ...answer, body: await answer.text(largestRefusalBytes) };
+      call.signal.throwIfAborted();
       last = deps.refused?.(refusal, call) ?? failureOfStatus(refusal, asking.judging.chosen);
     } else if (call.streaming) last = yield* streamed.read(answer);
     else last = await wholeAnswer(answer, { call, judging: asking.judging, patience });
@@ -118,6 +125,7 @@ async function ask(
     body,
     signal: patience.signal,
     heard: () => patience.wait(silenceMs),
+    begun: () => patience.wait(Math.min(silenceMs, headMs)),
   });
 }
 
@@ -129,13 +137,8 @@ interface Asked {
 
 /** The answer to a call that asked for all of it at once. @throws what reading throws. */
 async function wholeAnswer(answer: Answer, { call, judging, patience }: Asked): Promise<Last> {
-  const pieces: Uint8Array[] = [];
   const live = (): void => patience.wait(call.stallMs * wholeAnswerFactor); // bytes are life
-  for await (const piece of answer.bytes(live)) {
-    live();
-    pieces.push(piece);
-  }
-  const body = Buffer.concat(pieces).toString('utf8');
+  const body = await entireText(answer.bytes(live), { heard: live, signal: call.signal });
   const judged = countsTokens(call) ? judgeCount(body) : judgeWhole(body, judging);
   return isFault(judged) ? failureOf(judged) : { kind: 'end', status: 200, ...judged };
 }

@@ -8,6 +8,7 @@ import { readingMs } from '../../../core/runtime/time-of-bytes.ts';
 import type { Failed } from '../failed.ts';
 import type { Patience } from '../patience.ts';
 import type { ForwardCall, Last, Reply } from '../provider.ts';
+import { entireText } from './wire/entire.ts';
 import { peeked } from './wire/peek.ts';
 import type { Answer } from './wire/exchange.ts';
 import { failureOf } from './failure.ts';
@@ -17,9 +18,6 @@ const usageMs = 1_000;
 
 /** As many as come before the first word, of any protocol. */
 const OPENING_EVENTS = 3;
-
-const page =
-  'The backend answered with a page, not with a stream; its address may be that of something else.';
 
 interface Streaming {
   call: ForwardCall;
@@ -50,8 +48,7 @@ export class StreamedAnswer {
   async *read(answer: Answer): AsyncGenerator<Reply, Last> {
     const { first, bytes } = await peeked(this.#alive(answer.bytes(() => this.#arm())));
     // An error, or all of the answer, though a stream was asked for; whatever it calls itself.
-    if (first === '<') return failureOf(unreadable(page));
-    if (first === '{' || first === '[') return yield* this.#unstreamed(bytes);
+    if (first === '{' || first === '[' || first === '<') return yield* this.#unstreamed(bytes);
     for await (const sent of readSseTogether(bytes, { bare: true })) {
       const { events, last } = this.#judge.pass(sent);
       // As `#passOn`, without a generator of its own: this is done for every token.
@@ -107,12 +104,11 @@ export class StreamedAnswer {
 
   /** The whole of what came in one piece, as the events that it would have been. */
   async *#unstreamed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Reply, Last> {
-    const pieces: Uint8Array[] = [];
-    for await (const piece of bytes) pieces.push(piece);
-    const judged = judgeWhole(Buffer.concat(pieces).toString('utf8'), this.#judging);
+    const body = await entireText(bytes, { heard: () => undefined, signal: this.#call.signal });
+    const judged = judgeWhole(body, this.#judging);
     if (isFault(judged)) return failureOf(judged);
-    const { body, ...ended } = judged;
-    const events = eventsOfWhole(this.#call.operation, body);
+    const { body: whole, ...ended } = judged;
+    const events = eventsOfWhole(this.#call.operation, whole);
     if (!events) return failureOf(unreadable('The backend answered with what is nested too deeply'));
     yield* this.#passOn(events);
     return this.#lastOf({ ...ended, missing: [] });

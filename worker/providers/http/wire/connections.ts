@@ -31,8 +31,11 @@ export interface Connecting {
 
 /** One connection to a backend, which carries one call at a time. */
 export interface Connection {
-  /** Sends the request, over a new connection where there is none yet. @throws what undici throws. */
-  request(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData>;
+  /**
+   * Sends the request, over a new connection where there is none yet. @throws what undici throws.
+   * @param begun called once, with the first bytes that come back: undici tells of a head when all of it is there.
+   */
+  request(options: Dispatcher.RequestOptions, begun?: () => void): Promise<Dispatcher.ResponseData>;
   /**
    * Whether the request that failed so may be sent again: it went out over a connection that had carried another,
    * and the backend closed that without a byte of an answer, so soon that it was closing already.
@@ -64,6 +67,7 @@ export function createConnections(connecting: Connecting, keeping: Keeping = {})
 
   const fresh = (origin: string): Connection => {
     let socket: Socket | undefined;
+    const hearing: Hearing = {};
     // Local models are silent for minutes: undici's own limits (5 minutes each) are off, patience.ts has ours.
     const client = new Client(origin, {
       pipelining: 1,
@@ -75,11 +79,18 @@ export function createConnections(connecting: Connecting, keeping: Keeping = {})
       connect(options, done) {
         connect(options, (...made) => {
           socket = made[1] ?? undefined;
+          const { bytesRead = 0 } = socket ?? {};
+          socket?.on('readable', () => {
+            if ((socket?.bytesRead ?? 0) > bytesRead) hear(hearing);
+          });
           done(...made);
         });
       },
     });
-    const connection = connectionOver(client, () => socket, keeping.staleMs ?? staleMs);
+    const connection = connectionOver(client, () => socket, {
+      staleWithinMs: keeping.staleMs ?? staleMs,
+      hearing,
+    });
     const kept = { origin, client, connection };
     // undici says so a turn of the event loop after the end of the answer: by then a backend that closes has closed.
     client.on('drain', () => {
@@ -104,12 +115,28 @@ export function createConnections(connecting: Connecting, keeping: Keeping = {})
 
 const closedCodes = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
-function connectionOver(client: Client, socket: () => Socket | undefined, staleWithinMs: number): Connection {
+/** Who waits for the first byte of the answer that is asked for. */
+interface Hearing {
+  begun?: (() => void) | undefined;
+}
+
+function hear(hearing: Hearing): void {
+  const { begun } = hearing;
+  hearing.begun = undefined;
+  begun?.();
+}
+
+function connectionOver(
+  client: Client,
+  socket: () => Socket | undefined,
+  { staleWithinMs, hearing }: { staleWithinMs: number; hearing: Hearing },
+): Connection {
   let used: Socket | undefined;
   let readBefore = 0;
   let sentAt = 0;
   return {
-    request(options) {
+    request(options, begun) {
+      hearing.begun = begun;
       const now = socket();
       used = isOpen(now) ? now : undefined;
       readBefore = used?.bytesRead ?? 0;

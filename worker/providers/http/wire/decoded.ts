@@ -1,5 +1,5 @@
 import { pipeline, Readable, type Duplex } from 'node:stream';
-import { createBrotliDecompress, createUnzip } from 'node:zlib';
+import { createBrotliDecompress, createInflateRaw, createUnzip } from 'node:zlib';
 import { McpctlError } from '../../../../core/errors.ts';
 
 /** Answers are asked for as they are (`accept-encoding: identity`); some servers and proxies encode them all the same. */
@@ -21,28 +21,88 @@ export interface Encoded {
   heard: () => void;
 }
 
+/** What says that there is one, and is none (`content-encoding: utf-8`, what S3 and some proxies leave behind). */
+const plainNames = new Set(['identity', 'none', 'utf-8', 'utf8', 'binary', 'chunked', 'aws-chunked']);
+
+/** As many bytes as tell an encoding from what it encodes. */
+const TELLING = 8;
+/** How answers begin that are encoded by nothing: JSON, an event stream, a page. */
+const plain = /^(?:\xef\xbb\xbf)?\s*(?:\{\s*["}]|\[\s*[[{"\]]|data:|event:|id:|retry:|:|<[!a-z])/i;
+
 /**
- * The bytes of an answer without their content-encoding.
+ * The bytes of an answer without their content-encoding. What it begins with counts more than the header: proxies leave
+ * `gzip` standing over what they have decoded (stoplightio/prism#1272), and encode errors without a word
+ * (apache/trafficcontrol#1737).
  * @throws McpctlError `backend_error` for an encoding that is not known here, and for bytes that are not in it; what
  * `bytes` throws.
  */
 export function decoded({ bytes, encoding, heard }: Encoded): AsyncIterable<Uint8Array> {
-  const encodings = String(encoding ?? '')
+  const names = String(encoding ?? '')
     .toLowerCase()
     .split(',')
     .map((name) => name.trim())
-    .filter((name) => name !== '' && name !== 'identity');
-  if (encodings.length === 0) return bytes;
-  const makers = encodings.map((name) => (Object.hasOwn(decoders, name) ? decoders[name] : undefined));
+    .filter((name) => name !== '' && !plainNames.has(name));
+  const reading = bytes[Symbol.asyncIterator]();
+  let opened: AsyncIterator<Uint8Array> | undefined;
+  const open = async (): Promise<AsyncIterator<Uint8Array>> => {
+    const seen: Uint8Array[] = [];
+    const begins = await beginning(reading, { seen, isEncoded: names.length > 0, heard });
+    const all = replayed(seen, reading);
+    const isGzip = begins[0] === 0x1f && begins[1] === 0x8b;
+    if (isGzip && names.length < 2) return through(hearing(all, heard), [createUnzip()]);
+    if (names.length === 0 || plain.test(begins.toString('latin1'))) return all[Symbol.asyncIterator]();
+    return through(hearing(all, heard), stepsOf(names, begins));
+  };
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => (opened ??= await open()).next(),
+      return: async () => (await (opened ?? reading).return?.()) ?? { done: true, value: undefined },
+    }),
+  };
+}
+
+/** Reads as little as tells what begins there: two bytes where nothing is said of an encoding. */
+async function beginning(
+  reading: AsyncIterator<Uint8Array>,
+  { seen, isEncoded, heard }: { seen: Uint8Array[]; isEncoded: boolean; heard: () => void },
+): Promise<Buffer> {
+  let begins = Buffer.alloc(0);
+  const isTold = (): boolean =>
+    isEncoded
+      ? begins.length >= TELLING || plain.test(begins.toString('latin1'))
+      : begins.length >= 2 || (begins.length > 0 && begins[0] !== 0x1f);
+  while (!isTold()) {
+    const next = await reading.next();
+    if (next.done === true) break;
+    if (isEncoded) heard();
+    seen.push(next.value);
+    begins = Buffer.concat([begins, next.value.subarray(0, TELLING)]);
+  }
+  return begins;
+}
+
+function replayed(seen: Uint8Array[], reading: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
+  // Each layer of generators costs every event some turns, so this is none.
+  const next = (): Promise<IteratorResult<Uint8Array>> => {
+    const piece = seen.shift();
+    return piece ? Promise.resolve({ done: false, value: piece }) : reading.next();
+  };
+  const leave = async (): Promise<IteratorResult<Uint8Array>> =>
+    (await reading.return?.()) ?? { done: true, value: undefined };
+  return { [Symbol.asyncIterator]: () => ({ next, return: leave }) };
+}
+
+function stepsOf(names: readonly string[], begins: Buffer): Duplex[] {
+  const makers = names.map((name) => (Object.hasOwn(decoders, name) ? decoders[name] : undefined));
   if (makers.length > mostEncodings || makers.includes(undefined)) {
-    const named = encodings.join(', ').slice(0, 64);
+    const named = names.join(', ').slice(0, 64);
     const message = `The backend encodes its answers as ${named}, which is not read here; turn that off there.`;
     throw new McpctlError('backend_error', message);
   }
-  return through(
-    hearing(bytes, heard),
-    makers.reverse().flatMap((make) => (make ? [make()] : [])),
-  );
+  // Some mean deflate by deflate, where the header of zlib should stand before it.
+  if (names.length === 1 && names[0] === 'deflate' && ((begins[0] ?? 0) & 0x0f) !== 8)
+    return [createInflateRaw()];
+  return makers.reverse().flatMap((make) => (make ? [make()] : []));
 }
 
 async function* hearing(

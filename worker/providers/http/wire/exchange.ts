@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { decoded } from './decoded.ts';
+import { textOf } from './text.ts';
 import { McpctlError } from '../../../../core/errors.ts';
 import { LARGEST_ANSWER_BYTES } from '../../../../core/text/large-body.ts';
 import { retryAfterIn } from '../../../../core/judge/retry-after.ts';
@@ -24,6 +25,8 @@ interface ExchangeCall {
   signal: AbortSignal;
   /** It said that it is at it, before it answered (102, 103). */
   heard?: () => void;
+  /** The first byte of an answer came, at most once. Of its head no more is told until all of it is there. */
+  begun?: () => void;
 }
 
 export interface Answer {
@@ -37,7 +40,7 @@ export interface Answer {
    * @param heard called with each piece of an encoding, also with one that nothing comes of yet.
    */
   bytes(heard?: () => void): AsyncIterable<Uint8Array>;
-  /** The body as text; undefined when it is longer than `most` bytes. */
+  /** The body as text, as much as came of it where it breaks off; undefined when it is longer than `most` bytes. */
   text(most: number): Promise<string | undefined>;
   /**
    * Closes the connection, unless the body was read to its end; after the last event, leaves the backend a moment to
@@ -71,15 +74,16 @@ export function createExchange({ check, ...dialling }: Dialling = {}, keeping: K
 }
 
 async function askOver(connection: Connection, call: ExchangeCall): Promise<Answer> {
-  const { method, url, headers, body, signal, heard } = call;
-  const request = connection.request({
+  const { method, url, headers, body, signal, heard, begun } = call;
+  const options = {
     path: url.pathname + url.search,
     method,
     headers: { ...headers, 'accept-encoding': 'identity' },
     body: body ?? null,
     signal,
     ...(heard ? { onInfo: heard } : {}),
-  });
+  };
+  const request = connection.request(options, begun);
   return answerOf(await beforeAbort(request, signal));
 }
 
@@ -106,12 +110,16 @@ function answerOf(response: Dispatcher.ResponseData): Answer {
     async text(most) {
       const pieces: Uint8Array[] = [];
       let size = 0;
-      for await (const piece of bytes()) {
-        size += piece.byteLength;
-        if (size > most) return undefined;
-        pieces.push(piece);
+      try {
+        for await (const piece of bytes()) {
+          size += piece.byteLength;
+          if (size > most) return undefined;
+          pieces.push(piece);
+        }
+      } catch (thrown) {
+        if (statusCode < 300) throw thrown; // of a refusal the status says enough
       }
-      return Buffer.concat(pieces).toString('utf8');
+      return textOf(pieces);
     },
     close(how) {
       if (how === 'now') return void body.destroy();

@@ -1,0 +1,74 @@
+import { setTimeout as after } from 'node:timers/promises';
+import { jsonValue } from '../../../../core/text/json-text.ts';
+import { isDone } from '../../../../core/judge/apart.ts';
+import { textOf } from './text.ts';
+
+/** How long more is waited for behind what is whole, in milliseconds. */
+const moreMs = 1_000;
+
+const blank = new Set([0x20, 0x09, 0x0a, 0x0d]);
+const CLOSE_OBJECT = 0x7d;
+const CLOSE_ARRAY = 0x5d;
+
+interface Reading {
+  /** Called with each piece. */
+  heard: () => void;
+  /** Of the caller, who does not want the answer any more once it is aborted. */
+  signal: AbortSignal;
+}
+
+/**
+ * All of a body as text. What is whole as JSON, or ends with `[DONE]`, is all of it, whatever its connection does then:
+ * says a length that is never reached, breaks, or stays open and silent.
+ * @throws what reading throws before that.
+ */
+export async function entireText(
+  bytes: AsyncIterable<Uint8Array>,
+  { heard, signal }: Reading,
+): Promise<string> {
+  const reading = bytes[Symbol.asyncIterator]();
+  const pieces: Uint8Array[] = [];
+  for (;;) {
+    const next = reading.next();
+    if (mayBeWhole(pieces.at(-1)) && (await isLate(next)) && isWhole(textOf(pieces))) {
+      next.catch(() => undefined); // whatever comes of it, nobody waits for it
+      return textOf(pieces);
+    }
+    try {
+      const read = await next;
+      if (read.done === true) return textOf(pieces);
+      heard();
+      pieces.push(read.value);
+    } catch (thrown) {
+      if (signal.aborted || !isWhole(textOf(pieces))) throw thrown;
+      return textOf(pieces);
+    }
+  }
+}
+
+async function isLate(next: Promise<unknown>): Promise<boolean> {
+  const waiting = new AbortController();
+  const come = next.then(
+    () => false,
+    () => false,
+  );
+  const late = after(moreMs, true, { signal: waiting.signal }).catch(() => false);
+  return await Promise.race([come, late]).finally(() => waiting.abort());
+}
+
+function mayBeWhole(last: Uint8Array | undefined): boolean {
+  const at = last?.findLastIndex((byte) => !blank.has(byte)) ?? -1;
+  return at >= 0 && (last?.[at] === CLOSE_OBJECT || last?.[at] === CLOSE_ARRAY);
+}
+
+/** A chunk of a stream is none, though it is JSON: others follow it. */
+function isWhole(text: string): boolean {
+  if (isDone(text.slice(text.trimEnd().lastIndexOf('[')))) return true;
+  const value = jsonValue(text);
+  if (typeof value !== 'object' || value === null) return false;
+  const { choices } = value as { choices?: unknown };
+  return (
+    !Array.isArray(choices) ||
+    !choices.some((choice) => typeof choice === 'object' && 'delta' in Object(choice))
+  );
+}
