@@ -226,7 +226,10 @@ describe('answers as they are in the world, through the door', function () {
         const [path, operation] = ofResponses.has(name)
           ? (['/v1/responses', 'responses'] as const)
           : (['/v1/chat/completions', 'chat'] as const);
-        const calls = wayNames.map((way) => ways(path, operation)[way](`${name}-${transport}`));
+        const calls = wayNames.map((way) => {
+          const call = () => ways(path, operation)[way](`${name}-${transport}`);
+          return way === 'later' ? call() : inTurn(call);
+        });
         asked.set(`${name}-${transport}`, Promise.allSettled(calls));
       }
     }
