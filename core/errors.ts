@@ -89,6 +89,7 @@ export const catalogue = {
     ...conflict,
     message: 'A virtual llm belongs to the worker that publishes it; change it there.',
   },
+  agent_published: { ...conflict, message: 'A worker publishes that agent; change it there.' },
   llm_in_use: { ...conflict, message: 'Agents are pinned to that llm; change or delete those first.' },
   thread_busy: {
     ...conflict,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { messageOf } from '../core/errors.ts';
-import type { Registered } from '../core/member/protocol.ts';
+import type { AgentOffer, Registered } from '../core/member/protocol.ts';
 import type { Bus } from '../core/runtime/bus.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Log } from '../core/runtime/log.ts';
@@ -43,6 +43,8 @@ export interface PublishedDeps {
   /** Null where there is no REDIS_URL. */
   RedisTransport: typeof RedisTransport | null;
   opened: readonly Opened[];
+  /** What config.json publishes of them. */
+  agents: readonly AgentOffer[];
   /** Null where there are none: then nothing of it is loaded. */
   mcp: { servers: McpServers; ToldTools: typeof ToldTools } | null;
   network: Network;
@@ -117,6 +119,7 @@ class Published implements PublishedWorker {
       ...credentials,
       edge,
       publishedProviders: offersOf(opened),
+      publishedAgents: deps.agents,
       sessionFilePath: deps.sessionFilePath,
       log,
       heartbeatIntervalMs: config.heartbeatMs,
@@ -239,7 +242,8 @@ class Published implements PublishedWorker {
 
   #state(): LocalStatus['state'] {
     if (this.#draining) return 'draining';
-    if (this.#deps.opened.every(({ gate }) => gate.state === 'paused')) return 'paused';
+    const { opened } = this.#deps;
+    if (opened.length > 0 && opened.every(({ gate }) => gate.state === 'paused')) return 'paused';
     if (this.#registrar.refusal !== undefined) return 'idle';
     return this.#serving.transport ? 'serving' : 'starting';
   }

@@ -118,18 +118,18 @@ async function servePublished({
 }): Promise<PublishedWorker | null> {
   const home = homeAt(config.home);
   refuseForeign(home.root); // config.json may name commands to run
-  const { published, mcpServers, warnings } = await readWorkerConfig(home.config, home.root);
+  const { published, mcpServers, agents, warnings } = await readWorkerConfig(home.config, home.root);
   const { credentials, warnings: more } = await readOwnCredentials(home);
   for (const warning of [...warnings, ...more]) log.warn(warning);
   const clock = systemClock;
-  if (!credentials || published.length + mcpServers.length === 0) return null;
+  if (!credentials || published.length + mcpServers.length + agents.length === 0) return null;
   const mcp = mcpServers.length === 0 ? null : await openMcp(mcpServers, { home, log, bus, environment });
   const opened = [...openPublished(published, { bus, clock }), ...(mcp?.servers.opened ?? [])];
   const network = openNetwork(config);
   const paths = { sessionFilePath: home.session, socketPath: home.socket };
   const RedisTransport =
     config.optionalRedisUrl === undefined ? null : (await import('./transports/redis.ts')).RedisTransport;
-  const parts = { config, credentials, opened, mcp, network, environment, RedisTransport };
+  const parts = { config, credentials, opened, agents, mcp, network, environment, RedisTransport };
   return startPublished({ ...parts, ...paths, bus, clock, log });
 }
 

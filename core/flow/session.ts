@@ -12,7 +12,7 @@ import type { Log } from '../runtime/log.ts';
 import type { Liveness } from './alive/liveness.ts';
 
 export interface SessionDeps {
-  registry: Pick<Registry, 'sessions' | 'llms'>;
+  registry: Pick<Registry, 'sessions' | 'llms' | 'agents'>;
   presence: Pick<Presence, 'hold' | 'holder' | 'introduce' | 'drop'>;
   liveness: Pick<Liveness, 'sessions'>;
   queue: Pick<QueueDoor, 'control'>;
@@ -124,13 +124,16 @@ const introduction = (row: LlmRow) => ({
   state: backendStateOf(row.status),
 });
 
-/** Of the sessions that have rows of these names now. */
+/** Of the sessions that have llms or agents of these names now. */
 async function livesOf(
   { registry, liveness }: Pick<SessionDeps, 'registry' | 'liveness'>,
-  { sessionId, providers }: Pick<Registration, 'sessionId' | 'providers'>,
+  { sessionId, providers, agents }: Pick<Registration, 'sessionId' | 'providers' | 'agents'>,
 ): Promise<Registration['isLive']> {
-  const rows = await registry.llms.byNames(providers.map(({ name }) => name));
-  const others = new Set(rows.flatMap(({ providerSessionId: id }) => id ?? []));
+  const [rows, publishing] = await Promise.all([
+    registry.llms.byNames(providers.map(({ name }) => name)),
+    registry.agents.published.publishing(agents?.offers.map(({ name }) => name) ?? []),
+  ]);
+  const others = new Set([...rows.flatMap(({ providerSessionId: id }) => id ?? []), ...publishing]);
   others.delete(sessionId);
   return await liveness.sessions([...others]);
 }

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { llmTypeSchema, offeredCapabilitiesSchema, taskOperationSchema } from '../llm.ts';
-import { modelSchema, nameSchema, shownInLine, textSchema, uuidSchema } from '../names.ts';
+import { MOST_PERSONA_BYTES } from '../agent/compose.ts';
+import { paramsSchema } from '../agent/default-params.ts';
+import { modelSchema, nameSchema, shownInLine, textBlockSchema, textSchema, uuidSchema } from '../names.ts';
 import { wordOr } from '../newer-words.ts';
 import { memberStates } from './member-state.ts';
 import { storableSentence } from '../text/storable.ts';
@@ -49,17 +51,46 @@ const providerOfferSchema = z.object({
 });
 export type ProviderOffer = z.infer<typeof providerOfferSchema>;
 
-/** Virtual agents come later (docs/spec.md §12): checked, and answered with a warning. */
-const agentOfferSchema = z.object({
-  name: nameSchema,
-  llm: nameSchema,
-  description: textSchema(2000).optional(),
-  systemPrompt: z.string().max(100_000).optional(),
-  defaultParams: z.looseObject({}).optional(),
-});
-
 const once = (items: readonly { name: string }[]): boolean =>
   new Set(items.map((item) => item.name)).size === items.length;
+
+/** A prompt of an agent's own, kept as one of its prompts. */
+export const promptOfferSchema = z.object({
+  name: nameSchema,
+  priority: z.int().min(0).max(1_000).default(500),
+  content: textBlockSchema(100_000),
+});
+
+interface Texts {
+  systemPrompt: string;
+  prompts: readonly { content: string }[];
+}
+
+/** Its own texts alone are not more than is ever sent. */
+export function refuseLongPersona({ systemPrompt, prompts }: Texts, context: z.RefinementCtx): void {
+  const texts = [systemPrompt, ...prompts.map(({ content }) => content)];
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  if (bytes <= MOST_PERSONA_BYTES) return;
+  const message = `with these its texts are ${bytes} bytes, and at most ${MOST_PERSONA_BYTES} are sent`;
+  context.addIssue({ code: 'custom', path: ['prompts'], message });
+}
+
+/** An agent that is published with the session: its llm is one of this registration, or one that its owner may run. */
+export const agentOfferSchema = z
+  .object({
+    name: nameSchema,
+    llm: nameSchema,
+    description: textSchema(2_000).default(''),
+    systemPrompt: textBlockSchema(100_000, 0).default(''),
+    defaultParams: paramsSchema.default({}),
+    pinMode: z.enum(['pool', 'only']).default('pool'),
+    visibility: z.enum(['shared', 'private']).default('shared'),
+    prompts: z.array(promptOfferSchema).max(64).refine(once, 'two prompts have the same name').default([]),
+  })
+  .superRefine(refuseLongPersona);
+export type AgentOffer = z.infer<typeof agentOfferSchema>;
+/** As whoever publishes writes it. */
+export type PublishedAgent = z.input<typeof agentOfferSchema>;
 
 export const registerSchema = z.object({
   providerSessionId: uuidSchema.optional(),
@@ -75,7 +106,7 @@ export const registerSchema = z.object({
   /** Each of its calls says its instance: one that does not is not its own. */
   saysInstance: z.boolean().optional(),
   providers: z.array(providerOfferSchema).max(256).refine(once, 'two providers have the same name'),
-  agents: z.array(agentOfferSchema).max(256).optional(),
+  agents: z.array(agentOfferSchema).max(256).refine(once, 'two agents have the same name').default([]),
 });
 export type RegisterBody = z.infer<typeof registerSchema>;
 
@@ -258,6 +289,7 @@ export type Transport = z.infer<typeof transportSchema>;
 export const registeredSchema = z.looseObject({
   providerSessionId: uuidSchema,
   llms: z.array(z.looseObject({ id: uuidSchema, name: z.string(), poolKey: z.string(), status: z.string() })),
+  /** Each with its `name`, `llm`, `pool` and `status`; an older edge, which serves none, names none. */
   agents: z.array(z.unknown()),
   warnings: z.array(z.string()),
   transport: transportSchema,

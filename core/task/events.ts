@@ -104,7 +104,8 @@ export interface EventMap {
   'backend.changed': { llm: string; is: BackendState };
   /** Scheduler: what a duty deleted because its time was over. */
   'scheduler.removed': {
-    kind: 'llm' | 'name' | 'task' | 'body' | 'kept_body' | 'events' | 'job' | 'queue' | 'audit_event';
+    kind:
+      'llm' | 'agent' | 'name' | 'task' | 'body' | 'kept_body' | 'events' | 'job' | 'queue' | 'audit_event';
     count: number;
   };
   'session.registered': { sessionId: string; llms: string[] };

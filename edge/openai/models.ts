@@ -1,6 +1,7 @@
 import { Router, type Request } from 'express';
 import { can, canToAll, reachOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
+import { lookAtPublishers } from '../../core/flow/alive/publishers.ts';
 import type { LiveLlm } from '../../core/flow/alive/liveness.ts';
 import { aliasSchema, poolKeyOf } from '../../core/names.ts';
 import type { CallableAgent } from '../../core/registry/agents/agents.ts';
@@ -81,7 +82,12 @@ async function offeredAgents(
   const actor = actorOf(req);
   const asked = { userId: actor.userId, all: canToAll(actor, 'run', 'agent'), pools: actor.pools };
   const agents = await deps.registry.agents.callable({ ...asked, name, limit: MOST_AGENTS });
+  const whyNot = await lookAtPublishers(
+    deps.liveness,
+    agents.map(({ publisher }) => publisher),
+  );
   return agents
+    .filter(({ publisher }) => whyNot(publisher) === null)
     .filter((agent) => can(actor, 'run', { resource: 'agent', target: agent }))
     .flatMap((agent) => {
       const llm = roomiest(

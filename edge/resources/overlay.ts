@@ -6,7 +6,7 @@ import type { ResourceRow } from '../../core/registry/resources/rows.ts';
 /** What an overlay may ask. */
 export interface OverlayDeps {
   registry: Pick<Registry, 'llms' | 'groups' | 'agents' | 'secrets'>;
-  liveness: Pick<Liveness, 'loadPools'>;
+  liveness: Pick<Liveness, 'loadPools' | 'sessions'>;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Router, type Request } from 'express';
-import { can, type Actor } from '../../core/access.ts';
+import { can, canToAll, reachOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { leaveSession, registerSession } from '../../core/flow/session.ts';
 import { poolKeyOf } from '../../core/names.ts';
@@ -9,11 +9,13 @@ import {
   PROTOCOL,
   registerSchema,
   sessionBodySchema,
+  type AgentOffer,
   type RegisterBody,
   type Registered,
   type Transport,
 } from '../../core/member/protocol.ts';
 import { toolsReportSchema } from '../../core/mcp/tools.ts';
+import type { AgentsOffered, PublishedAgent } from '../../core/registry/agents/publish.ts';
 import type { Joiner } from '../../core/registry/names/joiner.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -23,6 +25,7 @@ import { bodyOf } from '../http/parse.ts';
 import { passwordOf } from '../redis-users.ts';
 import { instanceUnsaid, speaksFor } from '../believed/session-speakers.ts';
 import { maySpeakFor, needSession, speakerOf } from '../session-of.ts';
+import { agentStates } from '../shown/agent-overlay.ts';
 import { llmView } from '../shown/llm-view.ts';
 import { written } from '../http/written.ts';
 
@@ -81,11 +84,47 @@ async function checkInstance(
   return holder.boot;
 }
 
-function joinerOf(actor: Actor, { providers }: RegisterBody): Joiner {
+type NeedMay = AgentsOffered['needMay'];
+
+/**
+ * As for llms: who may publish, publishes agents, within the pools of their token. An llm of another registration must be
+ * one that its user may run; whoever calls the agent is asked the same.
+ * @throws McpctlError `forbidden`
+ */
+function needMayPublish(actor: Actor, { name }: AgentOffer, llm: Parameters<NeedMay>[1]): void {
+  const target = { name, ownerId: actor.userId, poolKey: llm.poolKey };
+  if (!can(actor, 'create', { resource: 'agent', target }))
+    throw new McpctlError(
+      'forbidden',
+      `Your token may not publish the agent '${name}' over the pool '${llm.poolKey}'.`,
+    );
+  const runs = { ...actor, filter: null };
+  if (!llm.isOfSession && reachOf(runs, { poolKey: llm.poolKey, llm: llm.name }) === null)
+    throw new McpctlError(
+      'forbidden',
+      `You may not run '${llm.name}', which the agent '${name}' is pinned to.`,
+    );
+}
+
+/** As they stand; a caller that cannot be told just now reads them later. */
+async function agentsShown(
+  deps: EdgeDeps,
+  agents: readonly PublishedAgent[],
+  { agents: offers }: RegisterBody,
+): Promise<object[]> {
+  const asked = agents.map((agent, at) => ({ ...agent, llm: offers[at]?.llm ?? '' }));
+  const states = agents.length === 0 ? [] : await agentStates(deps, asked);
+  return asked.map(({ id, name, llm }, at) => ({ id, name, llm, ...states[at] }));
+}
+
+function joinerOf(actor: Actor, { providers, agents }: RegisterBody): Joiner {
   const { userId, tokenId, pools } = actor;
   const mayEdit = (poolKey: string): boolean =>
     can(actor, 'edit', { resource: 'pool', target: { name: poolKey, poolKey } });
-  return { userId, tokenId, pools, overrules: providers.map(poolKeyOf).every(mayEdit), actor };
+  // An agent's name is nobody's pool: only who may edit all of them enters it whosever it was.
+  const overrules =
+    providers.map(poolKeyOf).every(mayEdit) && (agents.length === 0 || canToAll(actor, 'edit', 'pool'));
+  return { userId, tokenId, pools, overrules, actor };
 }
 
 async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
@@ -110,19 +149,25 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
     knowsSse: body.transports.includes('sse'),
     by: joinerOf(actor, body),
     providers: body.providers,
+    agents: {
+      offers: body.agents,
+      needMay: (...asked: Parameters<NeedMay>) => needMayPublish(actor, ...asked),
+    },
   };
   const what = { verb: 'create', resource: 'session', name: sessionId } as const;
-  const { llms, transport: agreed } = await registerSession(deps, registration, (write) =>
-    written({ ...deps, req }, what, write),
-  );
+  const {
+    llms,
+    agents,
+    transport: agreed,
+  } = await registerSession(deps, registration, (write) => written({ ...deps, req }, what, write));
   const transport: Transport =
     agreed === 'redis' ? await deps.redisWorkers.transportOf({ sessionId, password }) : { kind: 'sse' };
   const live = await deps.liveness.llms(llms);
   return {
     providerSessionId: sessionId,
     llms: live.map((llm) => ({ ...llmView(llm, true), poolKey: llm.row.poolKey })),
-    agents: [],
-    warnings: body.agents?.length ? ['Virtual agents are not served yet; they were left out.'] : [],
+    agents: await agentsShown(deps, agents, body),
+    warnings: [],
     transport,
   };
 }

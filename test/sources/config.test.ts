@@ -97,10 +97,39 @@ describe("the worker's config.json", () => {
     expect(error.message).to.contain('apiKeyFile').and.not.to.contain('secret');
   });
 
-  it('warns of an unknown key at the top level, and of what this version does not do', () => {
+  it('takes agents in the form of a registration, and names what is wrong in one', () => {
+    const critic = { name: 'critic', llm: 'a', prompts: [{ name: 'tone', content: 'Be brief.' }] };
+    const { agents } = parse({ agents: [critic] });
+    expect(agents[0]).to.deep.include({
+      ...critic,
+      prompts: [{ ...critic.prompts[0], priority: 500 }],
+      pinMode: 'pool',
+    });
+    const twice = faultsOf(() => parse({ agents: [critic, critic] }));
+    expect(twice.message).to.contain('agents[1].name: is also the name of agents[0]');
+    const wrong = {
+      ...critic,
+      systemPromt: 'x',
+      defaultParams: { model: 'x' },
+      prompts: [{ name: 'a', text: 'x' }],
+    };
+    const { message } = faultsOf(() => parse({ agents: [critic, wrong] }));
+    for (const part of [
+      'agents[1].systemPromt: is not known; did you mean systemPrompt?',
+      'agents[1].defaultParams.model: is for each call to say',
+      'agents[1].prompts[0].text',
+    ])
+      expect(message).to.contain(part);
+    const long = [
+      { ...critic, prompts: ['a', 'b', 'c'].map((name) => ({ name, content: 'x'.repeat(99_000) })) },
+    ];
+    expect(faultsOf(() => parse({ agents: long })).message).to.contain('agents[0].prompts');
+  });
+
+  it('warns of an unknown key at the top level', () => {
     const provider = { name: 'a', type: 'openai', model: 'm', publish: true };
-    const { warnings } = parse({ provider: [], agents: [{}], providers: [provider] });
-    expect(warnings.join('\n')).to.contain('did you mean providers?').and.to.contain('agents');
+    const { warnings } = parse({ provider: [], providers: [provider] });
+    expect(warnings.join('\n')).to.contain('did you mean providers?');
     expect(parse({}).warnings).to.deep.equal([]);
   });
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { McpctlError, messageOf } from '../../core/errors.ts';
-import { PROTOCOL, type Registered } from '../../core/member/protocol.ts';
+import { PROTOCOL, type PublishedAgent, type Registered } from '../../core/member/protocol.ts';
 import { pause, systemClock } from '../../core/runtime/clock.ts';
 import { Backoff } from '../backoff.ts';
 import { createEdgeClient, type EdgeClient } from '../edge-client.ts';
@@ -9,6 +9,7 @@ import { createOwnService, type OwnService } from './own-service.ts';
 import { readRefusal, readRegistered } from './registered.ts';
 import { keepSession, readSession } from './session-file.ts';
 
+export type { PublishedAgent } from '../../core/member/protocol.ts';
 export type { RegistrarPublishedProvider } from './offer.ts';
 export type { CompletionOptions, CompletionResult, LlmProvider } from '../providers/provider.ts';
 
@@ -22,6 +23,8 @@ export interface RegistrarOptions {
   mcpdUrl: string;
   token: string;
   publishedProviders: readonly RegistrarPublishedProvider[];
+  /** Agents over these llms, or over others that the user may run: published with them, all or nothing. */
+  publishedAgents?: readonly PublishedAgent[];
   /** Where the sticky session id is kept, so that a restarted worker finds its rows again. */
   sessionFilePath: string;
   log: RegistrarLog;
@@ -102,7 +105,7 @@ export class VirtualLlmRegistrar {
    * @throws McpctlError whose message begins `HTTP <status>` unless the edge answered 201; `server_unreachable`.
    */
   async start(): Promise<void> {
-    if (this.#offers.length === 0) {
+    if (this.#offers.length + (this.#options.publishedAgents?.length ?? 0) === 0) {
       this.#options.log.info('nothing to publish');
       return;
     }
@@ -200,7 +203,7 @@ export class VirtualLlmRegistrar {
   }
 
   #send(providers: readonly object[]) {
-    const { versions, transports = this.#own ? ['sse'] : undefined } = this.#options;
+    const { versions, transports = this.#own ? ['sse'] : undefined, publishedAgents = [] } = this.#options;
     return this.#edge.post('_provider-register', {
       ...(this.#sessionId === null ? {} : { providerSessionId: this.#sessionId }),
       instanceId: this.#instanceId,
@@ -210,6 +213,7 @@ export class VirtualLlmRegistrar {
       ...(this.#edge.instance === this.#instanceId ? { saysInstance: true } : {}),
       ...(transports?.includes('redis') ? { redisUser: true } : {}),
       providers,
+      ...(publishedAgents.length === 0 ? {} : { agents: publishedAgents }),
     });
   }
 

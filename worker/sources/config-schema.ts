@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Fault } from '../../core/errors.ts';
+import { agentOfferSchema, promptOfferSchema, refuseLongPersona } from '../../core/member/protocol.ts';
 import { modelSchema, nameSchema, textSchema } from '../../core/names.ts';
 import { serverNameSchema } from '../../core/mcp/names.ts';
 import { nearest } from '../../core/runtime/nearest.ts';
@@ -120,6 +121,19 @@ function refuseNamesakes(section: string) {
   };
 }
 
+const promptSchema = z.strictObject(promptOfferSchema.shape);
+
+/** In the form that it has in a registration. */
+const agentSchema = z
+  .strictObject({
+    ...agentOfferSchema.shape,
+    prompts: z.array(promptSchema).max(64).superRefine(refuseNamesakes('prompts')).default([]),
+  })
+  .superRefine(refuseLongPersona);
+
+/** One user may have no more of them anyhow. */
+const MOST_AGENTS = 256;
+
 export const configSchema = z.looseObject({
   providers: z.array(providerSchema).default([]).superRefine(refuseNamesakes('providers')),
   mcpServers: z
@@ -127,7 +141,7 @@ export const configSchema = z.looseObject({
     .max(MOST_SERVERS)
     .default([])
     .superRefine(refuseNamesakes('mcpServers')),
-  agents: z.array(z.unknown()).default([]),
+  agents: z.array(agentSchema).max(MOST_AGENTS).default([]).superRefine(refuseNamesakes('agents')),
 });
 
 /** A fault of the file as a person reads it: where, and what to do about it. */
@@ -143,6 +157,8 @@ export function faultsOf(issue: z.core.$ZodIssue): Fault[] {
 function keysAt(path: readonly PropertyKey[]): string[] {
   if (path[0] === 'mcpServers')
     return Object.keys(path.includes('env') ? variableSchema.shape : mcpServerSchema.shape);
+  if (path[0] === 'agents')
+    return Object.keys(path.includes('prompts') ? promptSchema.shape : agentSchema.shape);
   return path.includes('wake') ? wakeKeys : Object.keys(providerSchema.shape);
 }
 

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { McpctlError } from '../../core/errors.ts';
+import type { AgentOffer } from '../../core/member/protocol.ts';
 import { readPlainFile } from '../../core/runtime/files/plain-file.ts';
 import { isProviderType, providerTypes, type ProviderTypeName } from '../providers/index.ts';
 import type { ParamRules } from '../providers/http/params.ts';
@@ -43,6 +44,8 @@ export interface WorkerConfig {
   published: ConfiguredProvider[];
   /** MCP servers with `publish: true`. */
   mcpServers: McpServerEntry[];
+  /** Each is published. */
+  agents: AgentOffer[];
   /** Sentences for the log. */
   warnings: string[];
 }
@@ -64,11 +67,8 @@ export function parseWorkerConfig(text: string, home: string): WorkerConfig {
   const providers = parsed.data.providers.map((provider) => configured(provider, home));
   const published = providers.filter((provider) => provider.publish);
   const warnings = unknownSections(parsed.data);
-  if (parsed.data.agents.length > 0) {
-    warnings.push('config.json: agents are not published by this version; they are ignored.');
-  }
   const mcpServers = parsed.data.mcpServers.filter((server) => server.publish);
-  return { providers, published, mcpServers, warnings };
+  return { providers, published, mcpServers, agents: parsed.data.agents, warnings };
 }
 
 /** Reads config.json; one that is missing is an empty one, with a warning. */
@@ -86,6 +86,7 @@ export async function readWorkerConfig(path: string, home: string): Promise<Work
       providers: [],
       published: [],
       mcpServers: [],
+      agents: [],
       warnings: [`There is no ${path}: nothing to publish.`],
     };
   }

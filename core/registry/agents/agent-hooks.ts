@@ -16,6 +16,7 @@ import type { ResourceRow, Values } from '../resources/rows.ts';
  */
 export const agentHooks = (limits: RegistryLimits): Hooks => ({
   async admit(trx, { row, asked, actor }) {
+    if (row) await needOurs(trx, row, { asked, leaseMs: limits.leaseMs });
     if (row && asked === null) await needNoOthersThreads(trx, row, actor);
     return {};
   },
@@ -41,6 +42,36 @@ export const agentHooks = (limits: RegistryLimits): Hooks => ({
   },
   leave: needOwnDefaults,
 });
+
+/** Of a virtual agent what its publisher does not say. */
+const OURS = ['project', 'defaultPersonality'];
+
+/**
+ * What a worker publishes is changed there, or its next registration would undo it; and deleted while none does.
+ * @throws McpctlError `agent_published`
+ */
+async function needOurs(
+  trx: Knex.Transaction,
+  { id, values }: ResourceRow,
+  { asked, leaseMs }: { asked: Values | null; leaseMs: number },
+): Promise<void> {
+  if (asked && Object.keys(asked).every((name) => OURS.includes(name))) return;
+  const { rows } = await trx.raw<{ rows: { isThere: boolean }[] }>(
+    `select p.unpublished_at is null and s.left_at is null
+         and coalesce(s.last_heartbeat_at > now() - :leaseMs * interval '1 millisecond', false) as is_there
+       from agent_publishers p left join sessions s on s.id = p.session_id where p.agent_id = :id`,
+    { id, leaseMs },
+  );
+  const [publisher] = rows;
+  if (!publisher || (!asked && !publisher.isThere)) return;
+  const name = String(values['name']);
+  throw new McpctlError(
+    'agent_published',
+    asked
+      ? `A worker publishes the agent '${name}': change it in the config.json there. Its project, default personality, personalities and prompts are changed here.`
+      : `A running worker publishes the agent '${name}'; stop publishing it there first.`,
+  );
+}
 
 const OWN_DEFAULT = 'agents_default_personality';
 
@@ -79,12 +110,27 @@ const ofBoth = 'a prompt is of a project, of an agent, or of neither: set one of
 /** What the database says of `prompts_of_one`, as a sentence. */
 export const promptHooks: Hooks = {
   async admit(
-    _trx: Knex.Transaction,
-    { row, asked }: { row: { values: Values } | null; asked: Values | null; actor: Actor },
+    trx: Knex.Transaction,
+    { row, asked }: { row: { id: string; values: Values } | null; asked: Values | null; actor: Actor },
   ) {
+    if (row) await needNotPublished(trx, row);
     const { project, agent } = { ...row?.values, ...asked };
     if (project != null && agent != null)
       throw new McpctlError('invalid_request', undefined, { details: [{ path: 'agent', message: ofBoth }] });
     return {};
   },
 };
+
+/** @throws McpctlError `agent_published` */
+async function needNotPublished(
+  trx: Knex.Transaction,
+  { id, values }: { id: string; values: Values },
+): Promise<void> {
+  const published: unknown = await trx('publishedPrompts').where({ promptId: id }).first();
+  if (published === undefined) return;
+  const [name, agent] = [String(values['name']), String(values['agent'])];
+  throw new McpctlError(
+    'agent_published',
+    `A worker publishes the prompt '${name}' with the agent '${agent}': change it in the config.json there.`,
+  );
+}

@@ -2,6 +2,13 @@ import { z } from 'zod';
 import { MOST_PERSONA_BYTES, type Composed, type Persona } from '../../agent/compose.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Connection } from '../database/connect.ts';
+import {
+  createAgentPublishers,
+  publisherSchema,
+  publisherSql,
+  type AgentPublishers,
+  type Publisher,
+} from './publishers.ts';
 import { createPersonalities, MOST_SHOWN, noPersonality, type Personalities } from './personalities.ts';
 
 /** An agent as a model that may be called, with where it leads to. */
@@ -16,6 +23,8 @@ const callableSchema = z.object({
   createdAt: z.date(),
   /** Names of its personalities, some of them. */
   personalities: z.array(z.string()),
+  /** Null: it is kept here, and not by a worker. */
+  publisher: publisherSchema.nullable(),
 });
 export type CallableAgent = z.infer<typeof callableSchema>;
 
@@ -25,12 +34,16 @@ export interface TaskComposition extends Pick<Composed, 'system' | 'params'> {
 }
 
 export interface Agents extends Personalities {
+  published: AgentPublishers;
   /**
    * Its texts as they are now, one statement. Whoever asks has asked for the right to run it.
    * @param personality by its name; null = none, undefined = the agent's default.
    * @throws McpctlError `invalid_request` where they are more than is sent, `personality_not_found`.
    */
-  persona(id: string, personality?: string | null): Promise<Persona | undefined>;
+  persona(
+    id: string,
+    personality?: string | null,
+  ): Promise<(Persona & { publisher: Publisher | null }) | undefined>;
   /** Of the user's own first, then shared ones. @param all others' private ones too. @param pools null = every pool. */
   callable(query: {
     userId: string;
@@ -49,9 +62,9 @@ export interface Agents extends Personalities {
  */
 const personaSql = `
   with own as (
-    select id, name, revision, system_prompt, default_params::text as default_params, project_id, owner_id,
+    select id, name, revision, system_prompt, default_params::text as default_params, project_id, owner_id, ${publisherSql} as publisher,
       case when cast(:isAsked as boolean) then cast(:personality as text) else default_personality end as asked
-    from agents where id = :id
+    from agents a where id = :id
   ), chosen as (
     select p.id, p.name, p.revision from own join personalities p on p.agent_id = own.id and p.name = own.asked
   ), bound as (
@@ -81,6 +94,7 @@ const personaSchema = z.object({
   defaultParams: z.string(),
   bytes: z.number(),
   asked: z.string().nullable(),
+  publisher: publisherSchema.nullable(),
   personality: z.object({ id: z.string(), name: z.string(), revision: z.number() }).nullable(),
   outOfReach: z.array(z.object({ id: z.string(), name: z.string() })),
   prompts: z
@@ -104,8 +118,10 @@ const compositionSchema = z.object({
   params: z.array(z.string()).nullable(),
 });
 
-export function createAgents({ db }: Connection): Agents {
+export function createAgents(connection: Connection): Agents {
+  const { db } = connection;
   return {
+    published: createAgentPublishers(connection),
     ...createPersonalities(db),
     async persona(id, personality) {
       const asking = { isAsked: personality !== undefined, personality: personality ?? null };
@@ -125,20 +141,20 @@ export function createAgents({ db }: Connection): Agents {
       return { ...persona, prompts: prompts ?? [] };
     },
     async callable({ userId, all, pools, name, limit }) {
-      const query = db('agents')
-        .join('llms', 'llms.id', 'agents.llmId')
-        .select('agents.name', 'agents.description', 'agents.ownerId', 'agents.visibility', 'agents.pinMode')
-        .select('agents.llmId', 'llms.poolKey', 'agents.createdAt')
+      const query = db('agents as a')
+        .join('llms', 'llms.id', 'a.llmId')
+        .select('a.name', 'a.description', 'a.ownerId', 'a.visibility', 'a.pinMode')
+        .select('a.llmId', 'llms.poolKey', 'a.createdAt', db.raw(`${publisherSql} as publisher`))
         .select(
           db.raw(
-            `array(select name from personalities where agent_id = agents.id order by priority desc, name limit ${MOST_SHOWN}) as personalities`,
+            `array(select name from personalities where agent_id = a.id order by priority desc, name limit ${MOST_SHOWN}) as personalities`,
           ),
         )
-        .orderByRaw('agents.owner_id = ? desc, agents.name', [userId])
+        .orderByRaw('a.owner_id = ? desc, a.name', [userId])
         .limit(limit);
-      if (!all) query.whereRaw(`(agents.owner_id = ? or agents.visibility = 'shared')`, [userId]);
+      if (!all) query.whereRaw(`(a.owner_id = ? or a.visibility = 'shared')`, [userId]);
       if (pools) query.whereIn('llms.poolKey', [...pools]);
-      if (name !== undefined) query.where('agents.name', name);
+      if (name !== undefined) query.where('a.name', name);
       return z.array(callableSchema).parse(await query);
     },
     async compositionOf(taskId) {

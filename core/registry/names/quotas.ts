@@ -112,6 +112,7 @@ export async function checkSessions(
        select id from sessions s where owner_id = :userId and id <> :sessionId
          and (left_at is not null or last_heartbeat_at < now() - :leaseMs * interval '1 millisecond')
          and not exists (select 1 from llms where llms.provider_session_id = s.id)
+         and (left_at is not null or not exists (select 1 from agent_publishers p where p.session_id = s.id))
        order by id for update skip locked)`,
     { userId, sessionId, leaseMs },
   );

@@ -4,6 +4,7 @@ import { McpctlError } from '../../errors.ts';
 import type { LlmRow } from '../../llm.ts';
 import { poolKeyOf } from '../../names.ts';
 import type { ProviderOffer } from '../../member/protocol.ts';
+import { HeldAgents, type AgentsOffered, type PublishedAgent } from '../agents/publish.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import { changesOf, parseLlms, parseOne } from '../llms.ts';
@@ -28,6 +29,8 @@ export interface Registration {
   knowsSse?: boolean;
   by: Joiner;
   providers: readonly ProviderOffer[];
+  /** Left out: none, as of a worker that knows of none. */
+  agents?: AgentsOffered;
   /**
    * Whether a *foreign* session lives, as was found just before. A session that nobody asked about counts as
    * live: the row came between the question and the transaction.
@@ -37,6 +40,8 @@ export interface Registration {
 
 export interface Published {
   llms: LlmRow[];
+  /** In the order in which they were named. */
+  agents: PublishedAgent[];
   /** Rows of the session that this registration no longer names: `inactive: unpublished` now. */
   unpublished: LlmRow[];
   /** Pool keys that rows of this session had before and have no longer; their workers drain them. */
@@ -83,9 +88,11 @@ const MOST_TOLD = 20;
 async function recordPublished(
   trx: Knex.Transaction,
   { sessionId, by }: Registration,
-  names: readonly string[],
+  names: { llms: readonly string[]; agents: readonly string[] },
 ): Promise<void> {
-  const changes = [{ field: 'llms', to: names.length <= MOST_TOLD ? names : names.length }];
+  const changes = Object.entries(names)
+    .filter(([field, of]) => field === 'llms' || of.length > 0)
+    .map(([field, of]) => ({ field, to: of.length <= MOST_TOLD ? of : of.length }));
   const what = { verb: 'create', resource: 'session', id: sessionId, name: sessionId } as const;
   await record(trx, by.actor, { ...what, ownerId: by.userId, changes });
 }
@@ -166,6 +173,19 @@ function entriesOf(offers: readonly ProviderOffer[], byName: ReadonlyMap<string,
   });
 }
 
+const noAgents: AgentsOffered = { offers: [], needMay: () => undefined };
+
+/** Of one registration: what is here already is asked behind the locks (name-owners.ts). @throws McpctlError `name_taken` */
+function needApart({ providers, agents = noAgents }: Registration): void {
+  const taken = new Set(providers.flatMap((offer) => [offer.name, poolKeyOf(offer)]));
+  const both = agents.offers.find(({ name }) => taken.has(name));
+  if (both)
+    throw new McpctlError(
+      'name_taken',
+      `This registration has an llm or a pool '${both.name}' and an agent of that name: call one of them otherwise.`,
+    );
+}
+
 async function insertNew(trx: Knex.Transaction, r: Registration, offers: ProviderOffer[]): Promise<LlmRow[]> {
   if (offers.length === 0) return [];
   const rows = offers.map((offer) => ({
@@ -236,8 +256,8 @@ async function transportOf(
 }
 
 /**
- * Publishes all providers of a session, or none (docs/spec.md §3). Locks are always taken in this order, each sorted:
- * user, session, llm rows, owners of names, pools, names; so registers never deadlock, and one that loses a race runs again.
+ * Publishes all providers and agents of a session, or none (docs/spec.md §3). Locks are always taken in this order, each sorted:
+ * user, session, agents, llm rows, owners of names, pools, names; so registers never deadlock, and one that loses a race runs again.
  * @throws McpctlError `name_taken`, `name_reserved`, `pool_not_yours`, `quota_exceeded`, `session_not_found`; nothing has changed then.
  */
 export function register(
@@ -251,6 +271,10 @@ export function register(
     await needGoodToken(trx, r);
     await checkSessions(trx, user, { sessionId: r.sessionId, limits });
     const names = r.providers.map((offer) => offer.name);
+    const held = await HeldAgents.lock(trx, {
+      ...{ sessionId: r.sessionId, ownerId: r.by.userId, isLive: r.isLive },
+      offered: r.agents ?? noAgents,
+    });
     const rows = parseLlms(
       await trx('llms')
         .whereIn('name', names)
@@ -268,7 +292,9 @@ export function register(
         known.push({ row, offer });
       } else fresh.push(offer);
     }
-    await enterNames(trx, entriesOf(r.providers, byName), { by: r.by, ownerId: r.by.userId });
+    needApart(r);
+    const entries = [...entriesOf(r.providers, byName), ...held.entries];
+    await enterNames(trx, entries, { by: r.by, ownerId: r.by.userId });
     const llms = await insertNew(trx, r, fresh);
     for (const pair of known) llms.push(await revive(trx, r, pair));
     const named = new Set(names);
@@ -277,14 +303,16 @@ export function register(
     const now = new Set(llms.map((row) => row.poolKey));
     const before = rows.filter((row) => row.providerSessionId === r.sessionId).map((row) => row.poolKey);
     const order = new Map(names.map((name, at) => [name, at]));
+    const { agents, isNew: hasNewAgents } = await held.publish(trx, { llms, user, limits });
     await checkLlms(trx, user, limits);
     const leftPools = [...new Set(before)].filter((key) => !now.has(key));
     const transport = await transportOf(trx, r, { pools: [...now], leftPools });
     const isBack = known.some(
       ({ row }) => row.providerSessionId !== r.sessionId || row.status === 'inactive',
     );
-    if (isNew || isBack || fresh.length > 0 || unpublished.length > 0) await recordPublished(trx, r, names);
+    if (isNew || isBack || hasNewAgents || fresh.length > 0 || unpublished.length > 0)
+      await recordPublished(trx, r, { llms: names, agents: agents.map(({ name }) => name) });
     llms.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
-    return { llms, unpublished, leftPools, transport };
+    return { llms, agents, unpublished, leftPools, transport };
   });
 }

@@ -1,7 +1,18 @@
 import type { Knex } from 'knex';
 import { McpctlError } from '../../errors.ts';
 import type { Definition } from '../../resources/define.ts';
+import type { RegistryLimits } from '../names/limits.ts';
 import { refuse, type Counted } from '../names/quotas.ts';
+
+/** `prompt=500/20000` */
+export function quotaIn(entry: string): [word: string, quota: Definition['quota']] {
+  const [word = '', user, all] = entry.split(/[=/]/);
+  return [word, { user: Number(user), all: Number(all) }];
+}
+
+/** Of one resource, as the operator says or else its definition. */
+export const quotaOf = ({ word, quota }: Definition, { quotas }: Pick<RegistryLimits, 'quotas'>) =>
+  new Map(quotas.map(quotaIn)).get(word) ?? quota;
 
 /**
  * Asked last, when the row is there. What a user has is counted one after the other; in all there may be as many too many

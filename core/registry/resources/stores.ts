@@ -4,16 +4,11 @@ import { nearest } from '../../runtime/nearest.ts';
 import type { Connection } from '../database/connect.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import type { Hooks } from './hooks.ts';
+import { quotaIn } from './quota.ts';
 import { createResourceStore, type ResourceStore } from './store.ts';
 
 /** The store of a resource, by its word; asked for with its definition at hand. */
 export type ResourceStores = (definition: Definition) => ResourceStore;
-
-/** `prompt=500/20000` */
-function quotaIn(entry: string): [word: string, quota: Definition['quota']] {
-  const [word = '', user, all] = entry.split(/[=/]/);
-  return [word, { user: Number(user), all: Number(all) }];
-}
 
 export interface Kept {
   definitions: readonly Definition[];

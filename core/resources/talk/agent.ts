@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { paramsSchema } from '../../agent/default-params.ts';
 import { nameSchema, textBlockSchema, textSchema } from '../../names.ts';
 import {
   defineResource,
@@ -12,27 +13,6 @@ import {
 } from '../define.ts';
 import { llm } from '../guarded.ts';
 import { project } from './project.ts';
-
-/** What a call says itself, or what is between a caller and this server: no default of an agent. */
-const callsOwn = ['model', 'messages', 'stream', 'stream_options', 'n', 'store', 'user', 'metadata'];
-const MOST_CHARS = 16_384;
-
-const isExact = (value: unknown): boolean => {
-  if (typeof value === 'number') return !Number.isInteger(value) || Number.isSafeInteger(value);
-  return typeof value !== 'object' || value === null || Object.values(value).every(isExact);
-};
-
-/** Parameters of a chat, for when a call does not say its own. They are kept, and sent, as JSON text. */
-const paramsSchema = z.record(z.string().min(1).max(128), z.unknown()).superRefine((params, context) => {
-  const refuse = (message: string, name?: string): void =>
-    context.addIssue({ code: 'custom', message, ...(name === undefined ? {} : { path: [name] }) });
-  for (const name of Object.keys(params)) {
-    if (callsOwn.includes(name)) refuse('is for each call to say; leave it out', name);
-    else if (!isExact(params[name]))
-      refuse('holds a number that is not kept exactly: at most 9007199254740991', name);
-  }
-  if (JSON.stringify(params).length > MOST_CHARS) refuse(`must be at most ${MOST_CHARS} characters of JSON`);
-});
 
 export const agent = defineResource({
   word: 'agent',
@@ -53,13 +33,23 @@ export const agent = defineResource({
     defaultParams: optional(paramsSchema, {}, { json: true, hidden: true }),
     systemPrompt: optional(textBlockSchema(100_000, 0), '', { long: true, hidden: true }),
   },
-  derived: { status: z.enum(['active', 'hibernating', 'inactive']), pool: z.string() },
+  derived: {
+    /** `virtual`: a worker publishes it. */
+    kind: z.enum(['public', 'virtual']),
+    status: z.enum(['active', 'hibernating', 'inactive']),
+    /** Why it is inactive: of a virtual one `publisher_gone` or `unpublished`, else `llm_down`. */
+    inactiveReason: z.enum(['publisher_gone', 'unpublished', 'llm_down']).nullable(),
+    /** Since when its publisher is not there. */
+    inactiveSince: z.string().nullable(),
+    pool: z.string(),
+  },
   filters: ['llm', 'project'],
   may: { view: 'shared', edit: 'owner', delete: 'owner', run: 'shared' },
   quota: { user: 100, all: 5_000 },
   missing: 'agent_not_found',
   columns: [
     shown('NAME', 'name'),
+    shown('KIND', 'kind'),
     shown('STATUS', 'status'),
     shown('LLM', 'llm'),
     shown('POOL', 'pool'),
@@ -73,7 +63,10 @@ export const agent = defineResource({
   describe: [
     shown('Name', 'name'),
     shown('Description', 'description'),
+    shown('Kind', 'kind'),
     shown('Status', 'status'),
+    shown('Inactive', 'inactiveReason'),
+    shown('Since', 'inactiveSince', { as: 'ago' }),
     shown('Llm', 'llm'),
     shown('Pool', 'pool'),
     shown('Pin mode', 'pinMode'),

@@ -2,6 +2,8 @@ import type { Actor } from '../../../core/access.ts';
 import { composeChat, type Composed, type Persona } from '../../../core/agent/compose.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { turnFor } from '../../../core/text/json-shape.ts';
+import { lookAtPublishers } from '../../../core/flow/alive/publishers.ts';
+import type { Publisher } from '../../../core/registry/agents/publishers.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { Translation } from '../translate/sent.ts';
 import { readRequest, type InferenceRequest } from './request.ts';
@@ -33,10 +35,11 @@ export async function aim(
   const { agent } = target;
   if (agent === null)
     return { request, target, sent: target.translated && translation ? translation.sent() : null };
-  const { body, system, params } = await composedFor(deps, actor, {
+  const { body, system, params, persona } = await composedFor(deps, actor, {
     ...{ id: agent.id, body: request.body },
     personality: personality === undefined ? (agent.personality ?? undefined) : personality,
   });
+  await needPublisher(deps, persona, { mayWait });
   const { needs } = await readRequest('chat', body, { owner: actor.userId });
   return {
     // It is known by what its caller has sent: an equal call is equal whatever was said to the agent meanwhile.
@@ -53,9 +56,29 @@ export async function composedFor(
   deps: Pick<EdgeDeps, 'registry'>,
   actor: Actor,
   { id, body, personality }: { id: string; body: string; personality?: string | null | undefined },
-): Promise<Composed & { persona: Persona }> {
+): Promise<Composed & { persona: Persona & { publisher: Publisher | null } }> {
   const persona = await deps.registry.agents.persona(id, personality);
   if (!persona) throw new McpctlError('llm_not_found');
   await turnFor(body, actor.userId);
   return { ...composeChat(persona, body), persona };
+}
+
+/**
+ * A virtual agent is its publisher's: while that is gone nobody answers for it, though another member of the pool could.
+ * Who may wait, waits for it as for a member; one that its worker publishes no more is refused.
+ * @throws McpctlError `no_active_llm`
+ */
+async function needPublisher(
+  deps: Pick<EdgeDeps, 'liveness'>,
+  { name, publisher }: Pick<Persona, 'name'> & { publisher: Publisher | null },
+  { mayWait }: { mayWait: boolean },
+): Promise<void> {
+  if (!publisher) return;
+  const whyNot = (await lookAtPublishers(deps.liveness, [publisher]))(publisher);
+  if (whyNot === null || (whyNot === 'publisher_gone' && mayWait)) return;
+  const sentence =
+    whyNot === 'unpublished'
+      ? `The agent '${name}' is not published any more; ask its owner.`
+      : `The agent '${name}' is not there now: the worker that publishes it is gone.`;
+  throw new McpctlError('no_active_llm', sentence, { retryAfterS: 5 });
 }
