@@ -23,10 +23,11 @@ async function smoke(target: Target, stop: AbortSignal): Promise<void> {
   const name = `smoke-${randomBytes(4).toString('hex')}`;
   const folder = await mkdtemp(join(tmpdir(), 'mcpctl-smoke-'));
   const backend = await startBackend();
-  const publisher = createPublisher(target, { name, backendUrl: backend.url, folder });
+  const agent = `${name}-agent`;
+  const publisher = createPublisher(target, { name, agent, backendUrl: backend.url, folder });
   const failures: unknown[] = [];
   try {
-    await walk({ target, edge, backend, publisher, name, step });
+    await walk({ target, edge, backend, publisher, name, agent, step });
   } catch (thrown) {
     failures.push(thrown);
   }
@@ -34,7 +35,8 @@ async function smoke(target: Target, stop: AbortSignal): Promise<void> {
     // Also after an interruption.
     await createSteps(print, new AbortController().signal)('nothing is left of it', async () => {
       await publisher.stop();
-      await remove(edge, name);
+      await remove(edge, `agents/${agent}`);
+      await remove(edge, `llms/${name}`);
     });
   } catch (thrown) {
     failures.push(thrown);
@@ -45,12 +47,12 @@ async function smoke(target: Target, stop: AbortSignal): Promise<void> {
 }
 
 /** Where it never came to a row, there is nothing to remove. */
-async function remove(edge: Edge, name: string): Promise<void> {
-  const deleted = await edge.call('DELETE', `/api/v1/llms/${name}`).catch(() => undefined);
+async function remove(edge: Edge, what: string): Promise<void> {
+  const deleted = await edge.call('DELETE', `/api/v1/${what}`).catch(() => undefined);
   if (!deleted || deleted.status === 401) return; // then there was no way to make a row either
-  mustBe([204, 404].includes(deleted.status), `${name} could not be deleted: ${saying(deleted)}`);
-  const left = await edge.call('GET', `/api/v1/llms/${name}`);
-  mustBe(left.status === 404, `${name} is still there: ${saying(left)}`);
+  mustBe([204, 404].includes(deleted.status), `${what} could not be deleted: ${saying(deleted)}`);
+  const left = await edge.call('GET', `/api/v1/${what}`);
+  mustBe(left.status === 404, `${what} is still there: ${saying(left)}`);
 }
 
 async function main(): Promise<number> {

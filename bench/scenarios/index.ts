@@ -23,6 +23,7 @@ import { silence } from './silence.ts';
 import { streams128, streams512 } from './streams.ts';
 import { transportsScenario } from './transports.ts';
 import { translateMessages, translateResponses } from './translate.ts';
+import { turn } from './turn.ts';
 import { workerKill } from './worker-kill.ts';
 import { wholeMany, wholeOne } from './whole.ts';
 
@@ -51,6 +52,7 @@ export const scenarios: readonly Scenario[] = [
   reconnectStorm,
   revocation,
   rightsScenario,
+  turn,
   memory,
   atRest,
   refill,

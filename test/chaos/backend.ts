@@ -48,7 +48,8 @@ interface Exchange {
 
 /** A reader who has taken nothing for this long has gone. */
 const DRAIN_MS = 120_000;
-const marker = /\{\\"canary.*?\}/;
+/** Of a turn the last one: those before it are of what was said earlier. */
+const marker = /\{\\"canary.*?\}/g;
 let nonces = 0;
 
 export async function startChaosBackend(name: string, journal: () => Journal): Promise<ChaosBackend> {
@@ -59,7 +60,7 @@ export async function startChaosBackend(name: string, journal: () => Journal): P
   const answer = async (req: IncomingMessage, response: ServerResponse): Promise<void> => {
     if (req.method === 'GET') return models(response);
     const text = await bodyOf(req);
-    const found = marker.exec(text)?.[0];
+    const found = text.match(marker)?.at(-1);
     if (found === undefined) return void response.writeHead(400).end('{"error":{"message":"no script"}}');
     const script = JSON.parse(JSON.parse(`"${found}"`) as string) as Script;
     nonces += 1;

@@ -13,6 +13,8 @@ export interface Order {
   script: Script;
   boundMs: number;
   probe?: boolean;
+  /** With the door `thread`. */
+  thread?: string;
   headers?: Record<string, string>;
 }
 
@@ -202,7 +204,7 @@ function viewOf(text: string): { status: TaskStatus; code: string | null } | nul
   }
 }
 
-function doorOf(url: string, { door, mode, pool, script, headers = {} }: Order) {
+function doorOf(url: string, { door, mode, pool, script, thread: threadId, headers = {} }: Order) {
   const chat = { messages: [{ role: 'user', content: JSON.stringify(script) }], stream: mode === 'stream' };
   const at = (path: string): URL => new URL(path, url);
   const post = { method: 'POST', headers } as const;
@@ -211,6 +213,11 @@ function doorOf(url: string, { door, mode, pool, script, headers = {} }: Order) 
       return { ...post, target: at('/api/v1/tasks'), body: JSON.stringify({ llm: pool, request: chat }) };
     case 'v1':
       return { ...post, target: at('/v1/chat/completions'), body: JSON.stringify({ model: pool, ...chat }) };
+    case 'thread': {
+      const turn = { message: JSON.stringify(script), threadId, stream: mode === 'stream' };
+      const path = `/api/v1/agents/${pool}/chat`;
+      return { ...post, headers, target: at(path), body: JSON.stringify(turn) };
+    }
     case 'infer': {
       const prefer: Record<string, string> = mode === 'later' ? { prefer: 'respond-async' } : {};
       const target = at(`/api/v1/llms/${pool}/infer`);

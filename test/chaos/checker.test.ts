@@ -5,6 +5,7 @@ import {
   type BackendLine,
   type ClientLine,
   type Evidence,
+  type FinalMessage,
   type FinalRow,
   type WorldLine,
 } from './lines.ts';
@@ -14,6 +15,7 @@ interface Books {
   backends: BackendLine[];
   world: WorldLine[];
   rows: FinalRow[];
+  messages: FinalMessage[];
   logs: { process: string; line: string }[];
   secrets: string[];
 }
@@ -68,9 +70,14 @@ function good(books: Books, canary: string): void {
 
 /** Two good calls, one answer without a stream, one async task. */
 function goodBooks(): Books {
-  const books: Books = { clients: [], backends: [], world: [], rows: [], logs: [], secrets: ['s3cret'] };
+  const books: Books = {
+    ...{ clients: [], backends: [], world: [], rows: [], messages: [], logs: [] },
+    secrets: ['s3cret'],
+  };
   good(books, 'c1');
   good(books, 'c2');
+  good(books, 'c4');
+  chatted(books, 'c4');
   const [canary, nonce] = ['c3', 'n-c3'];
   const content = [0, 1].map((seq) => pieceText({ canary, nonce, seq })).join('');
   const body = JSON.stringify({ choices: [{ message: { content }, finish_reason: 'stop' }] });
@@ -87,6 +94,17 @@ function goodBooks(): Books {
     ended(canary),
   );
   return books;
+}
+
+/** The same call as a turn of a thread. */
+function chatted(books: Books, canary: string): void {
+  replace(books, [canary, 'sent', 0], [sent(canary, { door: 'thread' })]);
+  const of = { threadId: 't1', status: 'complete', turnStatus: 'completed' };
+  const content = [0, 1, 2].map((seq) => pieceText({ canary, nonce: `n-${canary}`, seq })).join('');
+  books.messages.push(
+    { ...of, turnIndex: 0, role: 'user', content: 'a script', taskId: null },
+    { ...of, turnIndex: 1, role: 'assistant', content, taskId: idOf(canary) },
+  );
 }
 
 function rulesOf(change: (books: Books) => void): Rule[] {
@@ -215,6 +233,27 @@ describe('the checker of chaos', () => {
     expect(refusal('{"error":{"message":"m","code":"no_active_llm"}}')).to.deep.equal(['malformed']);
   });
 
+  it('finds a thread that holds other than was shown, has an index twice, or a turn that never ended', () => {
+    const changed = (at: 0 | 1, more: Partial<FinalMessage>): Rule[] =>
+      rulesOf((books) => {
+        books.messages = books.messages.map((message, n) => (n === at ? { ...message, ...more } : message));
+      });
+    const piece = (seq: number, nonce = 'n-c4', canary = 'c4'): string => pieceText({ canary, nonce, seq });
+    expect(changed(1, { content: piece(0) + piece(1) })).to.deep.equal(['thread']);
+    expect(changed(1, { content: '' })).to.deep.equal(['thread']);
+    expect(changed(1, { content: [0, 1, 2, 3].map((seq) => piece(seq)).join('') })).to.deep.equal(['thread']);
+    expect(changed(1, { content: [0, 1, 2].map((seq) => piece(seq, 'n-other')).join('') })).to.deep.equal([
+      'thread',
+    ]);
+    expect(changed(1, { content: piece(0, 'n-c4', 'c1') })).to.include('thread');
+    expect(changed(1, { turnIndex: 0 })).to.deep.equal(['thread']);
+    expect(changed(1, { turnIndex: 2 })).to.deep.equal(['thread']);
+    expect(changed(1, { status: 'pending' })).to.deep.equal(['thread']);
+    expect(changed(0, { turnStatus: 'queued' })).to.deep.equal(['thread']);
+    expect(changed(1, { status: 'error', turnStatus: 'error' })).to.deep.equal(['thread']);
+    expect(rulesOf((books) => books.messages.pop())).to.deep.equal(['thread']);
+  });
+
   it('finds a secret, a prompt and an answer in a log, and a secret that a caller was told', () => {
     const logged = (line: string): Rule[] => rulesOf(({ logs }) => void logs.push({ process: 'e1', line }));
     expect(logged('{"msg":"the edge listens"}')).to.deep.equal([]);
@@ -257,5 +296,24 @@ describe('the checker of chaos', () => {
     expect(refusal('v1', { error: said })).to.deep.equal([]);
     expect(refusal('infer', { error: said.message, code: said.code })).to.deep.equal(['malformed']);
     expect(refusal('v1', { error: { ...said, code: 'no_such_code' } })).to.deep.equal(['malformed']);
+    // Of a whole answer that had been begun with 200, to keep its caller waiting.
+    const late = (error: object): Rule[] =>
+      rulesOf(({ clients }) => {
+        const text: ClientLine = {
+          at: 20,
+          call: 'c8',
+          what: 'body',
+          text: `\n\n${JSON.stringify({ error })}`,
+        };
+        const answer = { ...answered('c8', 200, 'application/json'), taskId: null } as ClientLine;
+        clients.push(
+          { ...sent('c8', { mode: 'whole' }), door: 'v1' } as ClientLine,
+          answer,
+          text,
+          ended('c8'),
+        );
+      });
+    expect(late(said)).to.deep.equal([]);
+    expect(late({ ...said, code: 'no_such_code' })).to.deep.equal(['malformed']);
   });
 });

@@ -5,7 +5,8 @@ import type { TaskStatus } from '../../core/task/task.ts';
  * of the process that plays callers, backends and fate, so lines of different logs may be compared.
  */
 
-export type Door = 'infer' | 'v1' | 'tasks';
+/** `thread`: a turn of a thread that several callers chat in. */
+export type Door = 'infer' | 'v1' | 'tasks' | 'thread';
 /** How the caller wants its answer: as events, as one body, or later by the task's id. */
 export type Mode = 'stream' | 'whole' | 'later';
 
@@ -63,12 +64,26 @@ export interface FinalRow {
   crashes: number;
 }
 
+/** A message of a thread as Postgres has it at the very end, with its turn. */
+export interface FinalMessage {
+  threadId: string;
+  turnIndex: number;
+  role: string;
+  status: string;
+  content: string;
+  /** Of an answer. */
+  taskId: string | null;
+  turnStatus: string;
+}
+
 /** Everything the checker looks at. */
 export interface Evidence {
   clients: readonly ClientLine[];
   backends: readonly BackendLine[];
   world: readonly WorldLine[];
   rows: readonly FinalRow[];
+  /** Of the threads in which anybody chatted. */
+  messages: readonly FinalMessage[];
   /** What the processes of the product logged. */
   logs: readonly { process: string; line: string }[];
   /** What nobody may ever read there, nor a caller in an answer: tokens, passwords, addresses of backends. */

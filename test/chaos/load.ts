@@ -2,6 +2,7 @@ import { pause } from '../../core/runtime/clock.ts';
 import type { Order, Placed } from './caller.ts';
 import type { Mode } from './lines.ts';
 import { between, pick, type Random } from './random.ts';
+import { AGENT } from './threads.ts';
 import { pools, type World } from './world.ts';
 
 /** Callers of every kind, one after another, over all pools and both edges. */
@@ -83,11 +84,16 @@ export function startLoad({ world, mark, tasks, spanMs, random, boundMs }: LoadD
   };
 }
 
-type Drawn = Pick<Order, 'door' | 'mode' | 'pool' | 'edge'>;
+type Drawn = Pick<Order, 'door' | 'mode' | 'pool' | 'edge' | 'thread'>;
+
+/** Of the calls: turns of threads that are everybody's, so that many of them wait in line. */
+const CHATTING = 0.15;
 
 function draw(random: Random, world: World): Drawn {
   const pool = random() < 0.55 ? 'wide' : pick(random, pools);
   const edge = world.edge(random() < 0.5 ? 'e1' : 'e2').name;
+  if (random() < CHATTING)
+    return { door: 'thread', mode: 'stream', pool: AGENT, edge, thread: pick(random, world.threads) };
   const kind = random();
   const mode: Mode = kind < 0.45 ? 'stream' : kind < 0.7 ? 'whole' : 'later';
   if (mode === 'later') return { door: random() < 0.7 ? 'tasks' : 'infer', mode, pool, edge };

@@ -2,7 +2,17 @@ import type { Result } from './trial.ts';
 
 /** The results as docs/reliability.md shows them. */
 export function tableOf(results: readonly Result[]): string {
-  const head = ['', 'fault', 'result', 'tasks', 'lost', 'shown twice', 'heal', 'how the tasks ended'];
+  const head = [
+    '',
+    'fault',
+    'result',
+    'tasks',
+    'lost',
+    'shown twice',
+    'stored ≠ shown',
+    'heal',
+    'how the tasks ended',
+  ];
   const rows = results.map(({ id, name, passed, healMs, counts, findings }) => {
     const of = (...rules: string[]): string =>
       String(findings.filter(({ rule }) => rules.includes(rule)).length);
@@ -26,6 +36,7 @@ export function tableOf(results: readonly Result[]): string {
       String(counts.accepted),
       of('lost'),
       of('doubled', 'mixed'),
+      of('thread'),
       heal,
       ends.join(', '),
     ];

@@ -1,8 +1,10 @@
 import type { Connection } from '../../core/registry/database/connect.ts';
 import { terminalStatuses, type TaskStatus } from '../../core/task/task.ts';
-import type { FinalRow } from './lines.ts';
+import type { FinalMessage, FinalRow } from './lines.ts';
 
-const canaryOf = /\{\\"canary\\":\\"([a-z0-9-]+)\\"/;
+/** Of a turn the last one: those before it are of what was said earlier. */
+const canaries = /\{\\"canary\\":\\"([a-z0-9-]+)\\"/g;
+const canaryOf = (request: string): string => [...request.matchAll(canaries)].at(-1)?.[1] ?? '?';
 
 /** The tasks made since an instant of the database's clock. */
 export function createRows({ db }: Connection) {
@@ -16,9 +18,9 @@ export function createRows({ db }: Connection) {
       return row?.now ?? 'epoch';
     },
     async open(since: string): Promise<number> {
-      const sql =
-        'select count(*)::int as n from tasks where created_at >= ?::timestamptz and not status = any(?)';
-      const [row] = await all<{ n: number }>(sql, [since, terminalStatuses]);
+      const sql = `select (select count(*) from tasks where created_at >= ?::timestamptz and not status = any(?))::int
+          + (select count(*) from chat_turns where created_at >= ?::timestamptz and ended_at is null)::int as n`;
+      const [row] = await all<{ n: number }>(sql, [since, terminalStatuses, since]);
       return row?.n ?? 0;
     },
     async crashed(since: string): Promise<number> {
@@ -39,8 +41,17 @@ export function createRows({ db }: Connection) {
       const rows = await all<FinalRow & { request: string | null }>(sql, [since]);
       return rows.map(({ request, ...row }) => ({
         ...row,
-        canary: canaryOf.exec(request ?? '')?.[1] ?? '?',
+        canary: canaryOf(request ?? ''),
       }));
+    },
+    /** All that is in threads in which a turn was taken since then. */
+    async messages(since: string): Promise<FinalMessage[]> {
+      const sql = `select m.thread_id as "threadId", m.turn_index as "turnIndex", m.role, m.status, m.content,
+          m.task_id as "taskId", t.status as "turnStatus"
+        from chat_messages m join chat_turns t on t.id = m.turn_id
+        where m.thread_id in (select thread_id from chat_turns where created_at >= ?::timestamptz)
+        order by m.thread_id, m.turn_index`;
+      return await all<FinalMessage>(sql, [since]);
     },
     /** Ends every session of Postgres but our own. @returns how many. */
     async terminate(): Promise<number> {

@@ -148,12 +148,14 @@ export async function tryFault({
   // A row has ended a moment before its caller has heard so; a caller who reads nothing is not waited for.
   await Promise.race([Promise.all(placed.map(({ done }) => done)), pause(HEARD_MS * world.patience)]);
   const rows = await world.rows.final(since);
+  const messages = await world.rows.messages(since);
   if (open > 0) say(`${id}: ${String(open)} tasks are still open`);
   const logs = logsIn([world.folder, journal.folder]);
-  const evidence = { ...journal.read(), rows, logs, secrets: world.secrets };
+  const evidence = { ...journal.read(), rows, messages, logs, secrets: world.secrets };
   journal.close();
   const findings = check(evidence);
   keep(journal.folder, 'rows.json', rows);
+  keep(journal.folder, 'messages.json', messages);
   keep(journal.folder, 'findings.json', findings);
   return resultOf({ id, fault, struck, healMs, findings, counts: tally(evidence) });
 }
@@ -268,8 +270,8 @@ function resultOf({
   const broken = struck.broken ?? [];
   const passed = struck.happened && healMs !== null && findings.length === 0 && broken.length === 0;
   const heal = healMs === null ? 'never' : `${(healMs / 1_000).toFixed(1)}s`;
-  const [lost, dup] = [of('lost'), of('doubled', 'mixed')];
-  const head = `${id} ${passed ? 'PASS' : 'FAIL'} lost=${String(lost)} dup=${String(dup)} heal=${heal} tasks=${String(counts.accepted)}`;
+  const [lost, dup, thread] = [of('lost'), of('doubled', 'mixed'), of('thread')];
+  const head = `${id} ${passed ? 'PASS' : 'FAIL'} lost=${String(lost)} dup=${String(dup)} thread=${String(thread)} heal=${heal} tasks=${String(counts.accepted)}`;
   const errors = Object.entries(counts.errors).map(([code, n]) => `${code} ${String(n)}`);
   const untold = Object.entries(counts.untold).map(([code, n]) => `${code} ${String(n)}`);
   const more = [

@@ -27,6 +27,7 @@ import type { Journal } from './journal.ts';
 import { run, type Running } from './processes.ts';
 import { createRows, type Rows } from './rows.ts';
 import type { ChaosServers } from './servers.ts';
+import { startThreads } from './threads.ts';
 
 /** A process of the product with the wires that stand between it and what it speaks to. */
 export interface Part<W extends string> {
@@ -48,6 +49,8 @@ export interface World {
   schedulers: readonly [SchedulerPart, SchedulerPart];
   workers: readonly [WorkerPart, WorkerPart, WorkerPart];
   callers: Callers;
+  /** Threads of one agent over the pool `wide`, that callers chat in. */
+  threads: readonly [string, ...string[]];
   rows: Rows;
   redis: Redis;
   /** What all keys begin with. */
@@ -218,7 +221,9 @@ export async function startWorld(deps: WorldDeps): Promise<World> {
       await worker(3, balancer ?? edges[0]),
     ] as const;
     await Promise.all(workers.map(untilServes));
+    const threads = await startThreads(edges[0].url, adminToken);
     return {
+      threads,
       ...{ servers, edges, schedulers, workers, callers, redis, keySpace, patience, edge, leader, close },
       rows: createRows(connection),
       folder: journal.folder,

@@ -17,6 +17,8 @@ export interface Parts {
   backend: Backend;
   publisher: Publisher;
   name: string;
+  /** Of the agent that is published with it. */
+  agent: string;
   step: Step;
 }
 
@@ -37,13 +39,16 @@ export async function walk(parts: Parts): Promise<void> {
   });
   await step(`a worker registers ${name}`, () => publisher.register());
   await step('its row is virtual and active, in a pool of its own', () => checkRow(parts, 'active'));
+  await step(`the agent ${parts.agent} is virtual and active, over it`, () => checkAgent(parts, 'active'));
   await step('the worker takes tasks at the Redis of the edge', () => publisher.serve());
   await step('a whole answer has the content and finish_reason of the backend', () => inferWhole(parts));
   await step('a streamed answer comes token by token, and ends as the backend ended it', () =>
     inferStream(parts),
   );
+  await step('the agent answers, and the backend is told what it is', () => inferAgent(parts));
   await step('the worker stops and says goodbye', () => publisher.stop());
   await step('its row is inactive at once', () => checkRow(parts, 'inactive'));
+  await step('so is its agent', () => checkAgent(parts, 'inactive'));
   await step('a call is answered 503 at once', () => inferNobody(parts));
 }
 
@@ -70,6 +75,24 @@ async function checkRow({ edge, name }: Parts, status: 'active' | 'inactive'): P
   };
   const values = Object.fromEntries(Object.keys(expected).map((key) => [key, at(answer.json, key)]));
   mustBe(isDeepStrictEqual(values, expected), `it is ${show(values)}, not ${show(expected)}.`);
+}
+
+async function checkAgent({ edge, name, agent }: Parts, status: 'active' | 'inactive'): Promise<void> {
+  const answer = await edge.call('GET', `/api/v1/agents/${agent}`);
+  mustBe(answer.status === 200, saying(answer));
+  const inactiveReason = status === 'active' ? null : 'publisher_gone';
+  const expected = { kind: 'virtual', status, inactiveReason, llm: name, pool: name };
+  const found = Object.fromEntries(Object.keys(expected).map((key) => [key, at(answer.json, key)]));
+  mustBe(isDeepStrictEqual(found, expected), `it is ${show(found)}, not ${show(expected)}.`);
+}
+
+async function inferAgent({ edge, backend, agent }: Parts): Promise<void> {
+  backend.once(chats(words));
+  const answer = await edge.call('POST', '/v1/chat/completions', { ...request, model: agent });
+  mustBe(answer.status === 200, saying(answer));
+  const asked = backend.requests.at(-1)?.json?.['messages'];
+  const system = at(asked, 0, 'content');
+  mustBe(system === 'You tell stories.', `the backend was told ${show(system)}.`);
 }
 
 async function inferWhole({ edge, backend, name }: Parts): Promise<void> {

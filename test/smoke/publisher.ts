@@ -18,7 +18,7 @@ import { RedisTransport } from '../../worker/transports/redis.ts';
 import { mustBe } from './failure.ts';
 import type { Target } from './target.ts';
 
-/** A worker that publishes one llm for as long as the smoke test runs. */
+/** A worker that publishes one llm, and an agent over it, for as long as the smoke test runs. */
 export interface Publisher {
   /** @throws when the edge refuses it. */
   register(): Promise<void>;
@@ -31,9 +31,9 @@ export interface Publisher {
 /** @param offer what is published, and the folder for the session's file. */
 export function createPublisher(
   target: Target,
-  offer: { name: string; backendUrl: string; folder: string },
+  offer: { name: string; agent: string; backendUrl: string; folder: string },
 ): Publisher {
-  const { name, backendUrl, folder } = offer;
+  const { name, agent, backendUrl, folder } = offer;
   const provider = {
     name,
     type: 'openai',
@@ -44,7 +44,9 @@ export function createPublisher(
   };
   const log = createLog({ process: 'smoke', level: 'silent', pretty: false });
   const bus = createBus(log);
-  const { published } = parseWorkerConfig(JSON.stringify({ providers: [provider] }), folder);
+  const critic = { name: agent, llm: name, systemPrompt: 'You tell stories.' };
+  const config = JSON.stringify({ providers: [provider], agents: [critic] });
+  const { published, agents } = parseWorkerConfig(config, folder);
   const opened = openPublished(published, { bus, clock });
   const settings = readConfig({}, ['leaseMs', 'eventBytes', 'eventKeepMs', 'graceMs']);
   const boot = randomUUID();
@@ -56,6 +58,7 @@ export function createPublisher(
     mcpdUrl: target.url,
     token: target.token,
     publishedProviders: offersOf(opened),
+    publishedAgents: agents,
     sessionFilePath: join(folder, 'provider-session'),
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
     instanceId: boot,

@@ -58,7 +58,7 @@ describe('npm run smoke, against a running system', function () {
     expect(err).to.equal('');
     expect(code).to.equal(0);
     expect(steps(out, '✓').join('\n')).to.match(
-      /registers smoke-[0-9a-f]{8}[^]+virtual and active[^]+whole answer[^]+token by token[^]+inactive at once[^]+503 at once[^]+nothing is left/,
+      /registers smoke-[0-9a-f]{8}[^]+virtual and active[^]+agent smoke-[0-9a-f]{8}-agent is virtual and active[^]+whole answer[^]+token by token[^]+agent answers[^]+inactive at once[^]+so is its agent[^]+503 at once[^]+nothing is left/,
     );
     expect(out).to.match(/\nThe system works\.\n$/);
     expect(steps(out, '✗')).to.deep.equal([]);

@@ -105,10 +105,13 @@ function endOf(call: Omit<Call, 'end'>, lines: readonly ClientLine[]): End {
   const door = from > 0 ? 'tasks' : call.sent.door;
   if (answered.status >= 400) return refusalOf(body ?? '', door);
   if (answered.contentType.startsWith('text/event-stream')) {
-    const data = last.flatMap((line) => (line.what === 'data' ? [line.text] : []));
-    return endOfStream(data, door);
+    const dataOf = (of: readonly ClientLine[]): string[] =>
+      of.flatMap((line) => (line.what === 'data' ? [line.text] : []));
+    // Who goes on where it was cut off may have had the reason to finish before that.
+    const begun = lines.findLastIndex((line) => line.what === 'resumed' && line.from === 'start') + 1;
+    return endOfStream(dataOf(last), { door, before: dataOf(lines.slice(begun, from)) });
   }
-  return endOfBody(body ?? '');
+  return endOfBody(body ?? '', door);
 }
 
 /** An error in the form of its door: docs/spec.md §11, or OpenAI's. */
@@ -125,10 +128,14 @@ function refusalOf(text: string, door: string): End {
 }
 
 /** `[DONE]` after a reason to finish, or an error frame and nothing after it. */
-function endOfStream(data: readonly string[], door: string): End {
+function endOfStream(
+  data: readonly string[],
+  { door, before }: { door: string; before: readonly string[] },
+): End {
   const last = data.at(-1);
   const done = data.filter((text) => text === '[DONE]').length;
-  const finished = data.filter((text) => text !== '[DONE]' && finishOf(text) !== null).length;
+  const all = [...before, ...data];
+  const finished = all.filter((text) => text !== '[DONE]' && finishOf(text) !== null).length;
   const error = objectOfValue(objectOf(last ?? '')?.['error']);
   if (error) {
     const code = error['code'];
@@ -142,8 +149,11 @@ function endOfStream(data: readonly string[], door: string): End {
   return { kind: 'completed' };
 }
 
-function endOfBody(text: string): End {
-  const choice = choiceOf(objectOf(text));
+/** `/v1` says 200 to one who has waited for long: what fails after it is an error all the same (docs/openai.md). */
+function endOfBody(text: string, door: string): End {
+  const body = objectOf(text);
+  if (door === 'v1' && objectOfValue(body?.['error'])) return refusalOf(text, door);
+  const choice = choiceOf(body);
   if (typeof choice?.['finish_reason'] === 'string') return { kind: 'completed' };
   return { kind: 'malformed', why: `200 without a finished answer: ${text.slice(0, 120)}` };
 }

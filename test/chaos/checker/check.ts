@@ -1,6 +1,7 @@
 import { isErrorCode } from '../../../core/errors.ts';
 import { isTerminal } from '../../../core/task/task.ts';
 import { piecesOf, type Evidence, type FinalRow } from '../lines.ts';
+import { threadFaults } from './threads.ts';
 import { callsOf, contentOfBody, grouped, wordOf, type Call } from './calls.ts';
 
 /** What was promised and not kept. */
@@ -14,6 +15,7 @@ export type Rule =
   | 'malformed' // neither a result nor an error as its door makes them
   | 'leaked' // a secret, a prompt or an answer where it must not be
   | 'broken' // cut off, though its edge lived
+  | 'thread' // a thread holds other than was shown, an index twice, or a turn that never ended
   | 'late'; // no result and no error within its bound
 
 export interface Finding {
@@ -50,6 +52,7 @@ export function check(evidence: Evidence): Finding[] {
     ...calls.flatMap(streamFaults),
     ...evidence.rows.flatMap(rowsContent),
     ...unearned(stories, evidence),
+    ...threadFaults(stories, evidence),
     ...stories.flatMap((story) => callersDue(story, evidence)),
     ...leaks(evidence),
   ];

@@ -2,6 +2,7 @@ import { actionsOf } from './actions.ts';
 import { checkTold } from './callers.ts';
 import type { Model } from './explore.ts';
 import { afterFaults } from './liveness.ts';
+import { checkMessage } from './postgres.ts';
 import type { Rule } from './rules.ts';
 import { copy, initial, keyOf, type State, type World } from './state.ts';
 
@@ -17,6 +18,7 @@ export function dispatchModel(world: World, off: readonly Rule[] = []): Model<St
     actionsOf: (s) => actionsOf(has, s, world),
     check(s) {
       checkTold(s);
+      checkMessage(s);
       return s.broken === '' ? afterFaults(has, s, quiet) : s.broken;
     },
   };

@@ -316,6 +316,16 @@ export const rules = {
     test: 'test/relay/revoked.test.ts · does so for one that has expired',
     world: world(['revoke', 'crashEdge'], { events: 0, duties: [] }),
   },
+  'what ends a row writes its message': {
+    guard: 'core/registry/migrations/0026-threads.ts',
+    test: 'test/edge/threads.test.ts · end with their task whoever ends it',
+    world: world([]),
+  },
+  'what is cut short keeps what was shown': {
+    guard: 'core/flow/end/answer.ts',
+    test: 'test/edge/threads.test.ts · keep of an answer that is cut short what was shown of it',
+    world: world(['cancel'], { duties: [] }),
+  },
 } as const satisfies Record<string, RuleFacts>;
 
 export type Rule = keyof typeof rules;

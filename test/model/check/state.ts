@@ -4,6 +4,8 @@
  */
 export interface State {
   row: Row;
+  /** The place of the answer in a thread: the task answers a turn. */
+  message: Message;
   /** Postgres keeps this beside the row. */
   crashes: number;
   fence: Fence | null;
@@ -38,6 +40,13 @@ export interface Row {
   status: 'none' | 'open' | 'completed' | 'error' | 'cancelled';
   epoch: number;
   claim: number;
+}
+
+/** Written with what callers were shown: so many events of that claim; 0 = nothing. */
+export interface Message {
+  status: Row['status'];
+  claim: number;
+  events: number;
 }
 
 export interface Fence {
@@ -196,6 +205,7 @@ export function initial(world: World): State {
   const caller = { epoch: 0, seq: 0, of: 0, held: null, shows: 0, claim: 0, got: 0 } as const;
   return {
     row: { status: 'none', epoch: 0, claim: 0 },
+    message: { status: 'none', claim: 0, events: 0 },
     crashes: 0,
     fence: null,
     stream: [],
@@ -229,6 +239,7 @@ export function copy(s: State): State {
   return {
     ...s,
     row: { ...s.row },
+    message: { ...s.message },
     fence: s.fence && { ...s.fence },
     jobs: s.jobs.map((job) => ({ ...job })),
     runs: s.runs.map((run) => ({ ...run })),
@@ -324,6 +335,8 @@ export function keyOf(s: State): string {
   const { row, truth } = s;
   put(row.status);
   put(row.epoch * 16 + row.claim);
+  put(s.message.status);
+  put(s.message.claim * 16 + s.message.events);
   put(s.crashes * 2 + (s.blind ? 1 : 0));
   put(s.lastRun * 16 + truth.shown);
   put(truth.deaths * 4 + (truth.closed ? 2 : 0) + (truth.lost ? 1 : 0));
