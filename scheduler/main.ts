@@ -9,6 +9,7 @@ import { ensureAdmin, faultOfToken } from '../core/registry/people/bootstrap.ts'
 import { connect } from '../core/registry/database/connect.ts';
 import { sentenceOf } from '../core/registry/database/faults.ts';
 import { inspectDatabase } from '../core/registry/database/inspect.ts';
+import { grantHosted } from '../core/registry/hosted/grant-hosted.ts';
 import { isCurrent, migrate } from '../core/registry/database/migrate.ts';
 import { usualLimits } from '../core/registry/names/limits.ts';
 import { createRegistry } from '../core/registry/registry.ts';
@@ -119,6 +120,7 @@ const releaseSettings = [
   'redisSentinels',
   'redisSentinelName',
   'logLevel',
+  'hostedRole',
   'bootstrapToken',
   'bootstrapTokenFile',
 ] as const;
@@ -142,6 +144,7 @@ async function release(admin: string | undefined): Promise<void> {
   const connection = connect({ ...config, poolSize: config.databasePool, log, queryTimeoutMs: MIGRATION_MS });
   try {
     const applied = await migrate(connection, randomUUID());
+    if (config.hostedRole !== undefined) await grantHosted(connection, config.hostedRole);
     const file = config.bootstrapTokenFile;
     const token = file === undefined ? config.bootstrapToken : readPlainFile(file);
     const registry = createRegistry(connection);

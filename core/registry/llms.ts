@@ -53,10 +53,6 @@ export interface Llms {
   bySession(sessionId: string): Promise<LlmRow[]>;
   /** Every llm, with the pool it is in. */
   places(): Promise<Pick<LlmRow, 'id' | 'name' | 'kind' | 'poolKey' | 'slotGroup' | 'ownerId'>[]>;
-  /** A text that changes whenever a public row comes, goes or changes, or the secret that it uses. One small answer: it may be asked each second. */
-  publicMark(): Promise<string>;
-  /** The public rows, what a hosted worker serves, by name; at most so many. */
-  publicRows(most: number): Promise<LlmRow[]>;
   /** Makes a public row. */
   create(llm: LlmCreate, by: Joiner): Promise<LlmRow>;
   /** Idempotent: the same content twice is one revision. */
@@ -302,9 +298,6 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
       return new Set(rows.map((row) => row.poolKey));
     },
     sleepingPools: () => sleepingPools(db),
-    publicMark: () => publicMark(db),
-    publicRows: async (most) =>
-      parseLlms(await db('llms').where({ kind: 'public' }).orderBy('name').limit(most)),
     byName: (name) => first({ name }),
     byId: (id) => first({ id }),
     byNames: async (names) =>
@@ -321,16 +314,6 @@ export function createLlms(connection: Connection, limits: RegistryLimits): Llms
               .orderBy(['poolKey', 'name']),
           ),
   };
-}
-
-async function publicMark(db: Connection['db']): Promise<string> {
-  const { rows } = await db.raw<{ rows: { mark: string | null }[] }>(
-    `select md5(string_agg(concat_ws(' ', l.id, l.revision, s.id, s.revision, s.origin, v.kid), ',' order by l.id)) as mark
-      from llms l left join secret_refs r on r.llm_id = l.id left join secrets s on s.id = r.secret_id
-        left join secret_versions v on v.secret_id = s.id and v.version = s.version
-      where l.kind = 'public'`,
-  );
-  return rows[0]?.mark ?? '';
 }
 
 async function sleepingPools(db: Connection['db']): Promise<Set<string>> {

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { createServed } from '../../core/registry/hosted/served.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 
 const gpt = { name: 'gpt', type: 'openai', model: 'gpt-9', url: 'https://api.one.test/v1' };
@@ -83,9 +84,9 @@ describe('a public row and its key', () => {
   });
 
   it('changes the mark of the public rows with each that comes, goes or changes, and with nothing else', async () => {
-    const marks = [await t.registry.llms.publicMark()];
+    const marks = [await createServed(t.connection).mark()];
     const marked = async (): Promise<boolean> => {
-      const mark = await t.registry.llms.publicMark();
+      const mark = await createServed(t.connection).mark();
       const isNew = !marks.includes(mark);
       marks.push(mark);
       return isNew;
@@ -99,8 +100,11 @@ describe('a public row and its key', () => {
     await t.registry.sessions.register(t.publication(t.ada, ['virtual']));
     await as('PATCH /api/v1/llms/gpt', { maxConcurrency: 3 });
     expect(await marked()).to.equal(false);
-    expect((await t.registry.llms.publicRows(9)).map(({ name }) => name)).to.deep.equal(['gpt', 'other']);
-    expect((await t.registry.llms.publicRows(1)).map(({ name }) => name)).to.deep.equal(['gpt']);
+    expect((await createServed(t.connection).llms(9)).map(({ name }) => name)).to.deep.equal([
+      'gpt',
+      'other',
+    ]);
+    expect((await createServed(t.connection).llms(1)).map(({ name }) => name)).to.deep.equal(['gpt']);
     await t.call('DELETE /api/v1/llms/gpt', { token: t.tokens.root });
     expect(await marked()).to.equal(true);
   });

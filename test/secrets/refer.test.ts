@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { createServed } from '../../core/registry/hosted/served.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 
 interface Body {
@@ -161,7 +162,7 @@ describe('who refers to a secret', function () {
   it('moves the mark of public rows with each change of what they use, and with no other secret', async () => {
     await api('POST /llms', llm('first'));
     await api('POST /secrets', { name: 'other', data: { K: 'v' } });
-    const mark = () => t.registry.llms.publicMark();
+    const mark = () => createServed(t.connection).mark();
     const before = await mark();
     await api('PATCH /secrets/other', { data: { K: 'w' } });
     expect(await mark()).to.equal(before);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import type { LlmCreate } from '../../core/llm.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -20,6 +21,27 @@ export function startHosted(t: System, env: Record<string, string> = {}): TestPr
       ...env,
     },
   });
+}
+
+/** A role of Postgres that may read what a hosted worker reads: made as an operator does, granted by `release`. */
+export async function hostedRole({
+  sandbox: { databaseUrl, schema, connection },
+}: System): Promise<{ databaseUrl: string; exited: number | null; drop(): Promise<void> }> {
+  const name = `hosted_${schema}`;
+  const url = new URL(databaseUrl);
+  [url.username, url.password] = [name, randomBytes(12).toString('hex')];
+  await connection.db.raw(`create role ${name} login password '${url.password}'`);
+  // Whatever it had before is taken.
+  await connection.db.raw(`grant select on all tables in schema "${schema}" to ${name}`);
+  const release = startProcess(programOf('scheduler'), {
+    args: ['release'],
+    env: { DATABASE_URL: databaseUrl, MCPCTL_PG_SCHEMA: schema, MCPCTL_HOSTED_ROLE: name },
+  });
+  return {
+    databaseUrl: url.href,
+    exited: await release.exited,
+    drop: async () => void (await connection.db.raw(`drop owned by ${name}; drop role ${name}`)),
+  };
 }
 
 /** Makes a public llm at a backend, as the admin. */

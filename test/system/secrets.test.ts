@@ -3,9 +3,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { Client } from 'pg';
 import { answers, chats, startBackend, type Backend } from '../support/backend.ts';
 import { createCanaries, foundIn } from '../support/canaries.ts';
-import { createPublic, everythingStored, startHosted } from '../support/hosted.ts';
+import { createPublic, everythingStored, hostedRole, startHosted } from '../support/hosted.ts';
 import { keyringWith, newKey } from '../support/keyring.ts';
 import type { TestProcess } from '../support/process.ts';
 import { startSystem, until, type System } from '../support/system.ts';
@@ -21,6 +22,8 @@ describe('a secret, from who writes it to the backend', function () {
   let keysFile: string;
   let hosted: TestProcess;
   let backend: Backend;
+  /** All of it is done with no more than this. */
+  let role: Awaited<ReturnType<typeof hostedRole>>;
   const texts: string[] = [];
   const key = newKey();
 
@@ -31,11 +34,13 @@ describe('a secret, from who writes it to the backend', function () {
     const env = { MCPCTL_SECRETS_KEYS_FILE: keysFile, LOG_LEVEL: 'trace' };
     t = await startSystem(env);
     backend = await startBackend();
-    hosted = startHosted(t, env);
+    role = await hostedRole(t);
+    hosted = startHosted(t, { ...env, DATABASE_URL: role.databaseUrl });
     await hosted.event('service.ready');
   });
   after(async () => {
     await hosted.kill('SIGKILL');
+    await role.drop();
     await t.close();
     await backend.close();
     await rm(folder, { recursive: true });
@@ -160,6 +165,53 @@ describe('a secret, from who writes it to the backend', function () {
     for (const [place, text] of Object.entries(places)) expect(foundIn(text, words), place).to.deep.equal([]);
     expect(places.stores).to.include('secret_versions');
     expect(places.answers).to.include('[key]');
+  });
+
+  it('is served by who may read the public llms, their keys and what was asked of them, and no row of anything else', async () => {
+    expect(role.exited).to.equal(0);
+    const large = 'x'.repeat(300_000); // it is in Postgres alone
+    backend.once(chats(['large']));
+    const messages = [{ role: 'user', content: large }];
+    const answer = await t.call('POST', '/api/v1/llms/rotating/infer', { body: { messages } });
+    expect([answer.status, posts(backend).at(-1)?.body.includes(large)]).to.deep.equal([200, true]);
+
+    await call('POST', '/secrets', { name: 'unused', data: { KEY: canaries.secret('unused') } });
+    const { schema, connection } = t.sandbox;
+    const as = new Client({ connectionString: role.databaseUrl });
+    await as.connect();
+    const asked = (sql: string): Promise<string> =>
+      as.query<Record<string, unknown>>(sql).then(
+        ({ rows }) => JSON.stringify(rows),
+        (thrown: unknown) => (thrown as { code: string }).code,
+      );
+    try {
+      const { rows } = await connection.db.raw<{ rows: { name: string }[] }>(
+        'select table_name as name from information_schema.tables where table_schema = ?',
+        [schema],
+      );
+      const views = rows.filter(({ name }) => name.startsWith('hosted_'));
+      expect(views).to.have.length(3);
+      expect(rows.map(({ name }) => name)).to.include.members([
+        'tokens',
+        'users',
+        'audit',
+        'secrets',
+        'tasks',
+      ]);
+      for (const { name } of rows) {
+        const of = `"${schema}".${name}`;
+        const isView = views.some((view) => view.name === name);
+        expect(await asked(`select * from ${of} limit 1`), name)[isView ? 'not' : 'to'].equal('42501');
+        for (const write of [`insert into ${of} default values`, `delete from ${of}`, `truncate ${of}`])
+          expect(await asked(write), write).to.be.oneOf(['42501', '42809', '55000']);
+      }
+      const keys = await asked(`select name from "${schema}".hosted_keys`);
+      expect(keys).to.include('rotates').and.not.include('unused');
+      expect(await asked(`select * from "${schema}".hosted_requests`), 'it has ended').to.equal('[]');
+      expect(await asked(`create table "${schema}".mine (id int)`)).to.equal('42501');
+    } finally {
+      await as.end();
+    }
   });
 
   it('has no edge with keys that are others: it leaves, and names the one that is wanted', async () => {

@@ -1,21 +1,15 @@
 import { McpctlError } from '../../core/errors.ts';
 import { memberBody } from '../../core/translate/member-body.ts';
-import type { LlmRow } from '../../core/llm.ts';
 import { connect } from '../../core/registry/database/connect.ts';
 import type { DatabaseTls } from '../../core/registry/database/tls.ts';
-import { usualLimits } from '../../core/registry/names/limits.ts';
-import { createLlms } from '../../core/registry/llms.ts';
-import { readServedKeys, type SealedKey } from '../../core/registry/secrets/served-keys.ts';
-import { createTaskUpkeep } from '../../core/registry/tasks/task-upkeep.ts';
+import { createServed, type ServedRow } from '../../core/registry/hosted/served.ts';
+import type { SealedKey } from '../../core/registry/hosted/served-keys.ts';
 import type { Log } from '../../core/runtime/log.ts';
 
 export { inspectDatabase } from '../../core/registry/database/inspect.ts';
 
 /** A public row, as a hosted worker serves it. */
-export type PublicLlm = Pick<
-  LlmRow,
-  'id' | 'name' | 'poolKey' | 'type' | 'model' | 'apiKeyRef' | 'maxConcurrency' | 'revision'
-> & { url: string };
+export type PublicLlm = ServedRow & { url: string };
 
 /** The public llms of the registry. This is the only file of a worker that reads Postgres, and it writes nothing. */
 export interface RegistrySource {
@@ -36,21 +30,17 @@ export function openRegistrySource(
   options: DatabaseTls & { schema: string; most: number; log: Log },
 ): RegistrySource {
   const connection = connect({ ...options, poolSize: 1 });
-  const llms = createLlms(connection, usualLimits);
-  const tasks = createTaskUpkeep(connection);
+  const served = createServed(connection);
   let seen: string | undefined;
   let sealed: ReadonlyMap<string, SealedKey> = new Map();
   return {
     async changed() {
       // Asked before the rows are read: what changes in between is seen the next time.
-      const mark = await llms.publicMark();
+      const mark = await served.mark();
       if (mark === seen) return undefined;
-      const rows = await llms.publicRows(options.most + 1);
+      const rows = await served.llms(options.most + 1);
       const referring = rows.filter(({ apiKeyRef }) => apiKeyRef !== null && 'secretRef' in apiKeyRef);
-      sealed = await readServedKeys(
-        connection.db,
-        referring.map(({ id }) => id),
-      );
+      sealed = await served.keys(referring.map(({ id }) => id));
       seen = mark;
       return {
         llms: rows
@@ -61,7 +51,7 @@ export function openRegistrySource(
     },
     sealedKey: (llmId) => sealed.get(llmId),
     async bodyOf(taskId) {
-      const body = await memberBody({ tasks }, taskId);
+      const body = await memberBody({ tasks: served }, taskId);
       if (body === null) throw new McpctlError('task_not_found');
       return body;
     },

@@ -29,6 +29,7 @@ import * as threadKeeping from '../migrations/0032-thread-keeping.ts';
 import * as mcpServers from '../migrations/0035-mcp-servers.ts';
 import * as deviceLogins from '../migrations/0036-device-logins.ts';
 import * as renamed from '../migrations/0037-renamed.ts';
+import * as hostedViews from '../migrations/0038-hosted-views.ts';
 import * as agentPublishers from '../migrations/0040-agent-publishers.ts';
 import * as declared from '../migrations/0041-declared.ts';
 
@@ -75,6 +76,7 @@ const migrations: readonly Named[] = [
   named('0035-mcp-servers', mcpServers),
   named('0036-device-logins', deviceLogins),
   named('0037-renamed', renamed),
+  named('0038-hosted-views', hostedViews),
   named('0040-agent-publishers', agentPublishers),
   named('0041-declared', declared),
 ];

@@ -69,9 +69,13 @@ const submissionSchema = z.object({
   waitMs: z.coerce.number(),
 });
 
-async function submissionOf({ db, transaction }: Connection, id: string): Promise<Submission | null> {
+/** @param of the row's id, and where it is read: a hosted worker may read a view alone (core/registry/hosted). */
+export async function submissionOf(
+  { db, transaction }: Connection,
+  { table, id }: { table: 'tasks' | 'hosted_requests'; id: string },
+): Promise<Submission | null> {
   const read = async (from: Knex): Promise<unknown> =>
-    await from('tasks')
+    await from(table)
       .where({ id })
       .whereNotNull('requestBody')
       .first(
@@ -79,7 +83,7 @@ async function submissionOf({ db, transaction }: Connection, id: string): Promis
         'requestHeaders',
         db.raw(`greatest(0, extract(epoch from queue_deadline - now()) * 1000) as wait_ms`),
       );
-  const size = await db('tasks').where({ id }).first<{ bytes: number } | undefined>('requestBytes as bytes');
+  const size = await db(table).where({ id }).first<{ bytes: number } | undefined>('requestBytes as bytes');
   const bytes = Number(size?.bytes ?? 0);
   const row = isLarge(bytes) ? await transaction(read, bytes) : await read(db);
   const parsed = submissionSchema.safeParse(row);
@@ -143,7 +147,7 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
       if (after !== null) query.where('id', '>', after);
       return parseTasks(await query.select<unknown[]>(rowColumns));
     },
-    submissionOf: (id) => submissionOf(connection, id),
+    submissionOf: (id) => submissionOf(connection, { table: 'tasks', id }),
     async openRefs(olderThanMs, { after, limit }) {
       const query = olderThan(db, olderThanMs).orderBy('id').limit(limit);
       if (after !== null) query.where('id', '>', after);

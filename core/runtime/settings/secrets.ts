@@ -36,4 +36,12 @@ export const secretSettings = {
     about: '`0`: this edge shows the values of secrets to nobody, whatever they are granted',
     schema: flag(true),
   },
+  hostedRole: {
+    env: 'MCPCTL_HOSTED_ROLE',
+    about: '`release` lets this role of Postgres read what hosted workers read, and nothing else',
+    schema: z
+      .string()
+      .regex(/^[a-z_][a-z0-9_-]{0,62}$/, 'must be the name of a role: a-z 0-9 _ - and no more than 63')
+      .optional(),
+  },
 } as const;

@@ -37,15 +37,9 @@ const rowSchema = z.object({
 export async function readServedKeys(db: Knex, llmIds: readonly string[]): Promise<Map<string, SealedKey>> {
   if (llmIds.length === 0) return new Map();
   const { rows } = await db.raw<{ rows: unknown[] }>(
-    `select r.llm_id, r.key, (select id from installation) as installation, s.id as secret_id, s.name, s.version,
-       s.allowed_origins, s.origin, v.kid, v.wrapped_dek,
-       case when (v.items -> r.key ->> 'bytes')::int <= :most then v.items -> r.key end as item
-     from secret_refs r
-       join llms l on l.id = r.llm_id
-       join secrets s on s.id = r.secret_id
-       join secret_versions v on v.secret_id = s.id and v.version = s.version
-     where r.llm_id = any(cast(:ids as uuid[])) and l.api_key_ref #>> '{secretRef,name}' = s.name
-       and l.api_key_ref #>> '{secretRef,key}' = r.key`,
+    `select llm_id, key, installation, secret_id, name, version, allowed_origins, origin, kid, wrapped_dek,
+       case when (item ->> 'bytes')::int <= :most then item end as item
+     from hosted_keys where llm_id = any(cast(:ids as uuid[]))`,
     { ids: [...llmIds], most: MOST_KEY_BYTES },
   );
   return new Map(

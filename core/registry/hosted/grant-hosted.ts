@@ -1,0 +1,39 @@
+import { McpctlError } from '../../errors.ts';
+import type { Connection } from '../database/connect.ts';
+
+/** The views of migration 0038: all that a hosted worker reads. */
+const views = ['hosted_llms', 'hosted_keys', 'hosted_requests'];
+
+const refused = (why: string): McpctlError => new McpctlError('invalid_config', `MCPCTL_HOSTED_ROLE ${why}`);
+
+/**
+ * Lets a role of Postgres read what a hosted worker reads, and nothing else of this schema, whatever it was granted before.
+ * @throws McpctlError `invalid_config` where there is no such role, or it may do everything anyhow: what it was granted could not
+ * be told from what it has.
+ */
+export async function grantHosted({ transaction, schema }: Connection, role: string): Promise<void> {
+  await transaction(async (trx) => {
+    const { rows } = await trx.raw<{ rows: { rolsuper: boolean; isOwners: boolean; name: string }[] }>(
+      `select rolsuper, pg_has_role(rolname, current_user, 'member') as is_owners, format('%I', rolname) as name
+       from pg_roles where rolname = ?`,
+      [role],
+    );
+    const [found] = rows;
+    if (!found)
+      throw refused(`names no role of this Postgres: make it first, create role ${role} login password '…'.`);
+    if (found.rolsuper || found.isOwners)
+      throw refused(
+        `names a role that may do all that this one may: make one of its own for hosted workers.`,
+      );
+    const { name } = found;
+    const [within] = (
+      await trx.raw<{ rows: { name: string }[] }>(`select format('%I', ?::text) as name`, [schema])
+    ).rows;
+    const place = within?.name ?? '';
+    for (const what of ['tables', 'sequences', 'functions'])
+      await trx.raw(`revoke all on all ${what} in schema ${place} from ${name}`);
+    await trx.raw(`revoke all on schema ${place} from ${name}`);
+    await trx.raw(`grant usage on schema ${place} to ${name}`);
+    await trx.raw(`grant select on ${views.join(', ')} to ${name}`);
+  });
+}
