@@ -18,8 +18,11 @@ export interface Authenticator {
 }
 
 const MOST = 10_000;
-/** No yes is older than this, whatever the setting says: what is taken away is gone everywhere within five seconds. */
-const LONGEST_MS = 4_000;
+/**
+ * No yes is older than this, whatever the setting says: what is taken away is gone everywhere within five seconds, also where
+ * Postgres is away, and the question that follows takes two more until it is given up.
+ */
+const LONGEST_MS = 2_500;
 /** A token that was good is looked up again for so long, whatever its address has tried. */
 const GOOD_MS = 3_600_000;
 

@@ -92,7 +92,7 @@ describe('tokens', () => {
     expect(await other.actorOf(made.token)).to.equal(undefined);
   });
 
-  it('is believed for no longer than four seconds, whatever the setting says, and not at all while nobody can be asked', async () => {
+  it('is believed for no longer than two and a half seconds, whatever the setting says, and not at all while nobody can be asked', async () => {
     let elapsed = 0;
     let isAway = false;
     const tokens = {
@@ -104,9 +104,9 @@ describe('tokens', () => {
     const edge = createAuthenticator({ tokens, clock, cacheMs: 600_000 });
     expect((await edge.actorOf(t.tokens.ada))?.userName).to.equal('ada');
     isAway = true;
-    elapsed = 3_999;
+    elapsed = 2_499;
     expect((await edge.actorOf(t.tokens.ada))?.userName).to.equal('ada');
-    elapsed = 4_000;
+    elapsed = 2_500;
     const refused = await edge.actorOf(t.tokens.ada).catch((thrown: unknown) => thrown);
     expect(refused).to.have.property('code', 'unavailable');
   });

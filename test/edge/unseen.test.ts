@@ -1,0 +1,315 @@
+import { connect } from 'node:net';
+import { expect } from 'chai';
+import { closed, operations } from '../../core/access/grants.ts';
+import { stored } from '../../core/resources/index.ts';
+import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
+import { ada, identityCalls, may } from '../support/identity.ts';
+import { note } from '../support/measured.ts';
+import { exampleOf } from '../support/rights.ts';
+import { submitTask } from '../support/tasks.ts';
+import { wireToUrl } from '../support/wire.ts';
+
+/** More of each, and the times of what is unseen and what is not there are held to 20 %: MCPCTL_ROUNDS=200, as 1,000 questions are. */
+const ROUNDS = Number(process.env['MCPCTL_ROUNDS'] ?? 5);
+
+const uuid = '018f0000-0000-7000-8000-00000000beef';
+const verbs = ['view', 'create', 'edit', 'delete', 'run'] as const;
+
+/** All that tells one refusal from another, but what was asked for, and when. */
+function toldBy({ status, headers, text }: Answer, asked: string): string {
+  const lines = [...headers].filter(([name]) => !['date', 'x-request-id'].includes(name));
+  const body = text.replace(/"requestId":"[^"]*"/, '');
+  return JSON.stringify([status, lines, body]).replaceAll(asked, '<asked>');
+}
+
+describe('what may not be seen is not there', function () {
+  this.timeout(60_000);
+  let t: EdgeFixture;
+  before(async () => {
+    t = await edgeFixture();
+  });
+  after(() => t.close());
+  const { api, said, llm, rbac, narrow } = identityCalls(() => t);
+
+  /** Calls of what is there and unseen by ada, and the same of what is not there. */
+  async function pairs(): Promise<{ call: string; unseen: string; absent: string }[]> {
+    await llm('hidden', 'hidden-pool');
+    await llm('alpha');
+    const found: { call: string; unseen: string; absent: string }[] = [];
+    const both = (calls: readonly string[], unseen: string, absent: string): void =>
+      calls.forEach((call) => found.push({ call, unseen, absent }));
+    both(
+      [
+        'GET /llms/*',
+        'GET /llms/*/members',
+        'GET /llms/*/explain',
+        'PATCH /llms/*',
+        'DELETE /llms/*',
+        'POST /llms/*/infer',
+      ],
+      'hidden',
+      'absent',
+    );
+    both(['GET /pools/*'], 'hidden-pool', 'absent-pool');
+    const theirs = { ownerId: (await t.registry.users.byName('bob'))?.id ?? '' };
+    const task = await submitTask(t, { ...theirs, poolKey: 'hidden-pool' });
+    both(['GET /tasks/*', 'DELETE /tasks/*', 'GET /tasks/*/stream'], task.id, uuid);
+    const seen: string[] = [];
+    const made: Record<string, string> = {};
+    for (const definition of stored) {
+      const { word, plural, key } = definition;
+      const body = { ...exampleOf(definition, { llm: 'hidden', made }), name: `${word}-one` };
+      const { status, json } = await api(`POST /${plural}`, body);
+      const { id, name } = json as { id?: string; name?: string };
+      made[plural] = name ?? '';
+      const one = key === 'name' ? `${word}-one` : id;
+      if (status !== 201 || one === undefined) seen.push(`${word}: ${String(status)}`);
+      else if ((await api(`GET /${plural}/${one}`, undefined, t.tokens.ada)).status === 200) seen.push(word);
+      else {
+        const calls = ['GET', 'PATCH', 'DELETE'].map((method) => `${method} /${plural}/*`);
+        both(calls, one, key === 'name' ? `${word}-two` : uuid);
+      }
+    }
+    expect(seen, 'everybody sees these').to.deep.equal(['agent']);
+    const { id = '' } = (await api('POST /agents/agent-one/threads', {})).json as { id?: string };
+    both(
+      [
+        'GET /threads/*',
+        'DELETE /threads/*',
+        'GET /threads/*/messages',
+        'GET /threads/*/turns/1',
+        'PATCH /threads/*',
+      ],
+      id,
+      uuid,
+    );
+    return found;
+  }
+
+  it('in the same words, headers and time, of each resource and call', async function () {
+    await narrow();
+    const all = await pairs();
+    expect(all.length).to.be.above(25);
+    const bodyOf: Record<string, unknown> = {
+      PATCH: {},
+      POST: { messages: [{ role: 'user', content: 'hi' }] },
+    };
+    const ask = (call: string, of: string) =>
+      api(call.replace('*', of), bodyOf[call.split(' ')[0] ?? ''], t.tokens.ada);
+    const spans: [number[], number[]] = [[], []];
+    const ratios: number[] = [];
+    for (const { call, unseen, absent } of all) {
+      const answers = [await ask(call, unseen), await ask(call, absent)] as const;
+      expect(answers[0].status, `${call} ${answers[0].text}`).to.be.oneOf([403, 404]);
+      expect(toldBy(answers[0], unseen), call).to.equal(toldBy(answers[1], absent));
+      const mine: [number[], number[]] = [[], []];
+      for (let n = 0; n < ROUNDS; n++)
+        for (const [i, of] of [unseen, absent].entries()) {
+          const from = performance.now();
+          await ask(call, of);
+          mine[i]?.push(performance.now() - from);
+        }
+      const [a, b] = mine.map(medianOf) as [number, number];
+      ratios.push(a / b);
+      spans.forEach((each, i) => each.push(...(mine[i] ?? [])));
+      if (ROUNDS >= 200) expect(a / b, call).to.be.within(0.8, 1.25);
+    }
+    note(this, [medianOf(spans[0]), medianOf(spans[1])]);
+    // Of all calls together it is steady with few rounds, too.
+    expect(medianOf(ratios)).to.be.within(0.8, 1.25);
+  });
+
+  it('nor in lists, hints, completions, models, usage and metrics', async () => {
+    await llm('bravo-unseen', 'alpha-pool');
+    await llm('alpha-seen', 'alpha-pool');
+    expect(await rbac('one', { ...ada, ...may('view:llm:alpha-seen') })).to.equal('201');
+    const asked = [
+      '/llms',
+      '/llms?limit=1',
+      '/pools',
+      '/pools/alpha-pool',
+      '/llms/alpha-seen',
+      '/llms/alpha-seen/members',
+    ];
+    const near = ['/llms/bravo-unsee', '/llms/bravo-unseen', '/pools/bravo-unseen', '/agents/bravo-unsee'];
+    const other = ['/usage', '/audit', '/tasks', '/agents', '/resources', '/whoami', '/providers'];
+    for (const path of [...asked, ...near, ...other]) {
+      const { text } = await api(`GET ${path}`, undefined, t.tokens.ada);
+      expect(text.replaceAll(path.split('/').at(-1) ?? '', ''), path).to.not.contain('bravo-unseen');
+    }
+    for (const path of ['/v1/models', '/v1/models/bravo-unsee', '/api/tags', '/metrics'])
+      expect((await t.call(`GET ${path}`)).text, path).to.not.contain('bravo-unseen');
+    const page = (await api('GET /llms?limit=1', undefined, t.tokens.ada)).json as {
+      items: unknown[];
+      next: unknown;
+    };
+    expect([page.items.length, page.next], 'and no gap that tells of it').to.deep.equal([1, null]);
+  });
+
+  it('and can-i, why and the call itself agree', async () => {
+    await said('DELETE /rbac/one');
+    expect(await rbac('random', ada)).to.equal('201');
+    const names = ['rho', 'sigma', 'tau'];
+    for (const name of names) await llm(name, `${name}-pool`);
+    let seed = 20_261_129;
+    const next = (n: number): number => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) % n;
+    const pick = <T>(of: readonly T[]): T => of[next(of.length)] as T;
+    const verdicts = new Set<boolean>();
+    for (let n = 0; n < ROUNDS * 5; n++) {
+      if (n % 5 === 0) {
+        const bindings = Array.from({ length: next(3) }, () => {
+          const name = next(2) === 0 ? [`:${pick(names)}`] : [];
+          return (
+            ['view', 'edit', 'run'][next(3)] + `:${pick(['llm', '*'])}`.replace(/llm$/, `llm${name.join('')}`)
+          );
+        });
+        expect(await said('PATCH /rbac/random', may(...bindings))).to.equal('200');
+      }
+      const [verb, name] = [pick(['view', 'edit', 'run'] as const), pick(names)];
+      const question = { verb, resource: 'llm', name };
+      const says = async (token: string, as?: string) =>
+        (await api('POST /access/review', { ...question, ...(as && { as }) }, token)).json as unknown as {
+          allowed: boolean;
+          why: unknown[];
+        };
+      const [can, why] = [await says(t.tokens.ada), await says(t.tokens.root, 'ada')];
+      const chat = { llm: name, request: { messages: [{ role: 'user', content: 'hi' }] } };
+      const calls = {
+        view: () => api(`GET /llms/${name}`, undefined, t.tokens.ada),
+        edit: () => api(`PATCH /llms/${name}`, { description: `d${String(n)}` }, t.tokens.ada),
+        run: () => api('POST /tasks', chat, t.tokens.ada),
+      };
+      const { status, text } = await calls[verb]();
+      expect([200, 202, 403, 404], text).to.include(status);
+      expect([can.allowed, why.allowed, why.why.length > 0], JSON.stringify([question, text])).to.deep.equal(
+        Array(3).fill(status < 300),
+      );
+      verdicts.add(can.allowed);
+    }
+    expect(verdicts.size, 'yes and no').to.equal(2);
+  });
+
+  it('somebody is left who may do everything, however two go at once', async () => {
+    const everything = {
+      bindings: verbs.flatMap((role) => ['*', ...closed].map((resource) => ({ role, resource }))),
+      operations: [...operations],
+    };
+    const { db } = t.connection;
+    const again = async (): Promise<void> => {
+      await db('users').whereIn('name', ['ada', 'bob']).update({ enabled: true });
+      for (const name of ['ada', 'bob']) {
+        await said(`PUT /groups/admins/members/${name}`);
+        await rbac(`all-${name}`, { subjects: [{ kind: 'user', name }], ...everything });
+      }
+    };
+    await said('DELETE /groups/admins/members/admin');
+    const tokens = { ada: t.tokens.ada, bob: t.tokens.bob };
+    for (let n = 0; n < ROUNDS; n++) {
+      const root = t.tokens.root;
+      await db('users').where({ name: 'root' }).update({ enabled: true });
+      t.deps.authenticator.forget();
+      await again();
+      const [first, second] = [
+        // By who disables whom, by a group that is emptied, by documents that are deleted.
+        [
+          () => said('PATCH /users/bob', { enabled: false }, tokens.ada),
+          () => said('PATCH /users/ada', { enabled: false }, tokens.bob),
+        ],
+        [
+          () => said('DELETE /groups/admins/members/ada', undefined, tokens.bob),
+          () => said('DELETE /groups/admins/members/bob', undefined, tokens.ada),
+        ],
+        [
+          () => said('DELETE /rbac/all-ada', undefined, tokens.bob),
+          () => said('DELETE /rbac/all-bob', undefined, tokens.ada),
+        ],
+      ][n % 3] as [() => Promise<string>, () => Promise<string>];
+      if (n % 3 === 1)
+        for (const name of ['ada', 'bob']) await said(`DELETE /rbac/all-${name}`, undefined, root);
+      if (n % 3 === 2)
+        for (const name of ['ada', 'bob'])
+          await said(`DELETE /groups/admins/members/${name}`, undefined, root);
+      await db('users').where({ name: 'root' }).update({ enabled: false });
+      t.deps.authenticator.forget();
+      const both = await Promise.all([first(), second()]);
+      expect(
+        both.filter((each) => each.startsWith('2')),
+        both.join(),
+      ).to.have.length(1);
+      expect(both.join()).to.match(/409 last_admin|401 unauthenticated|403|404/);
+    }
+    await db('users').where({ name: 'root' }).update({ enabled: true });
+    t.deps.authenticator.forget();
+  });
+
+  it('and no header makes a caller of nobody, or another', async () => {
+    const { hostname, port } = new URL(t.url);
+    const raw = (lines: readonly string[]): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = connect(Number(port), hostname, () =>
+          socket.write(['GET /api/v1/whoami HTTP/1.1', ...lines, 'connection: close', '', ''].join('\r\n')),
+        );
+        let text = '';
+        socket.setEncoding('latin1').on('data', (more: string) => (text += more));
+        socket.on('close', () => resolve(text)).on('error', reject);
+      });
+    const host = `host: ${hostname}:${port}`;
+    const as = (token: string): string => `authorization: Bearer ${token}`;
+    const [root, none] = [as(t.tokens.root), as(`mcpctl_${'x'.repeat(43)}`)];
+    const refused: string[][] = [
+      [host, root, 'x-mcpctl-as: ada', 'x-mcpctl-as: bob'],
+      [host, root, 'x-mcpctl-as: ada', 'x-mcpctl-as: ada'],
+      [host, root, 'x-mcpctl-as:'],
+      [host, root, 'x-mcpctl-as: ada\0'],
+      [host, root, 'x-mcpctl-as: ada, root'],
+      [host, root, 'x-mcpctl-as: nobody'],
+      [host, root, 'x-mcpctl-as: ada\u00e9'],
+      [host, none],
+      [host, none, root],
+      [host, none, `x-api-key: ${t.tokens.root}`],
+      [host, 'authorization: Bearer'],
+      [host, `authorization: Basic ${t.tokens.root}`],
+      [host],
+      ['host: evil.test/#@', none],
+      [host, host, none],
+    ];
+    for (const lines of refused) {
+      const answer = await raw(lines);
+      expect(answer, lines.join(' | '))
+        .to.match(/^HTTP\/1\.1 4\d\d/)
+        .and.not.contain('"user"');
+    }
+    expect(await raw([host, root, none]), 'the first is the one').to.match(/^HTTP\/1\.1 (200|4\d\d)/);
+    expect(await raw([host, as(t.tokens.ada), root])).to.not.contain('"user":"root"');
+    expect(await raw(['host: evil.test/#@', as(t.tokens.ada)])).to.not.contain('evil.test');
+  });
+
+  it('nobody is believed long while Postgres is away, whatever the setting says', async function () {
+    const wire = await wireToUrl(t.databaseUrl);
+    const far = await edgeFixture(
+      { MCPCTL_TOKEN_CACHE_MS: '60000' },
+      { databaseUrl: wire.url(t.databaseUrl) },
+    );
+    try {
+      const who = async (): Promise<number> => (await far.call('GET /api/v1/whoami')).status;
+      expect(await who()).to.equal(200);
+      const from = performance.now();
+      wire.freeze();
+      let last = 200;
+      while (last === 200 && performance.now() - from < 10_000) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        last = await who();
+      }
+      note(this, [performance.now() - from]);
+      expect([last, performance.now() - from < 5_500]).to.deep.equal([503, true]);
+      expect(await who()).to.equal(503);
+    } finally {
+      wire.mend();
+      await far.close();
+      await wire.close();
+    }
+  });
+});
+
+const medianOf = (of: readonly number[]): number =>
+  [...of].sort((a, b) => a - b)[Math.floor(of.length / 2)] ?? 0;
