@@ -75,7 +75,7 @@ interface Repeatable {
 const isRepeatable = ({ method, headers = {} }: Repeatable): boolean =>
   ['GET', 'HEAD', 'PUT', 'DELETE'].includes(method) || 'idempotency-key' in headers;
 
-/** As long as the server asks for, and up to a quarter more; else anything up to twice as long each time. */
+/** As long as the server asks for, and up to a quarter more; else anything up to twice as long each time. @internal */
 export function waitMs({ afterMs }: Pick<Again, 'afterMs'>, tried: number, random: () => number): number {
   if (afterMs !== null) return afterMs * (1 + JITTER * random());
   return Math.min(LONGEST_MS, FIRST_MS * 2 ** tried) * random();

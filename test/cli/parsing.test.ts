@@ -70,6 +70,7 @@ describe('cli: what a command line means', () => {
     expect(
       await parsed(makeGet, ['tasks', '--status', 'running', '--pool', 'p', '--limit', '5', '--no-headers']),
     ).to.deep.equal({
+      ...{ timeout: 120_000, withContents: false },
       args: ['tasks'],
       output: 'table',
       headers: false,

@@ -33,7 +33,9 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
     .option('--pool <key>', 'llms and tasks of this pool')
     .option('--llm <name>', 'tasks that asked for this llm, agents pinned to it')
     .option('--project <name>', 'prompts and agents of this project')
-    .option('--agent <name>', 'prompts of this agent')
+    .option('--agent <name>', 'prompts of this agent');
+  for (const [flags, about] of ofAudit) command.option(flags, `audit: ${about}`);
+  return command
     .addOption(
       new Option('--limit <n>', 'most tasks or events to show, newest first').argParser(countOf).default(50),
     )
@@ -42,9 +44,7 @@ export function makeGet(ctx: Context, run?: (options: GetOptions) => Promise<voi
     .addOption(watchOption())
     .addOption(intervalOption())
     .addOption(timeoutOption())
-    .option('--with-contents', 'a project with its prompts, and its agents with theirs', false);
-  for (const [flags, about] of ofAudit) command.option(flags, `audit: ${about}`);
-  return command
+    .option('--with-contents', 'a project with its prompts, and its agents with theirs', false)
     .addHelpText(
       'before',
       `Examples:
