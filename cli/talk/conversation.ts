@@ -28,7 +28,7 @@ export async function converseWith<T>(
       const message = await wholeMessage(prompt);
       if (message === null) return true;
       if (message.trim() === '') continue;
-      const done = await prompt.aside(() => obeyed(ctx, client, { slashes, talk, said: message }));
+      const done = await prompt.aside(() => obeyed(ctx, client, { slashes, talk, line: message }));
       if (done === 'leave') return false;
       if (done === 'sent' && (await prompt.aside(() => exchange(message)))) prompt.arm();
     }
@@ -40,10 +40,10 @@ export async function converseWith<T>(
 async function obeyed<T>(
   ctx: Context,
   client: Client,
-  said: { slashes: Slashes<T>; talk: T; said: string },
+  asked: { slashes: Slashes<T>; talk: T; line: string },
 ): Promise<'sent' | 'done' | 'leave'> {
   try {
-    return await obey(ctx, client, said);
+    return await obey(ctx, client, asked);
   } catch (thrown) {
     if (ctx.interrupts.signal.aborted) throw new Cancelled();
     ctx.terminal.stderr.write(failureOf(thrown).text);

@@ -7,7 +7,7 @@ import type { Usage } from './usage.ts';
 /** What a line that begins with `/` does in a conversation of the kind `T`. */
 export interface Slash<T> {
   about: string;
-  run(ctx: Context, client: Client, said: { talk: T; rest: string }): Promise<void>;
+  run(ctx: Context, client: Client, asked: { talk: T; rest: string }): Promise<void>;
 }
 
 export interface Slashes<T> {
@@ -38,10 +38,10 @@ const leaving = ['bye', 'exit', 'quit'];
 export async function obey<T>(
   ctx: Context,
   client: Client,
-  { slashes, talk, said }: { slashes: Slashes<T>; talk: T; said: string },
+  { slashes, talk, line: text }: { slashes: Slashes<T>; talk: T; line: string },
 ): Promise<'sent' | 'done' | 'leave'> {
   const { commands, aliases = {}, tips = [] } = slashes;
-  const [, word, rest = ''] = /^\/([a-z?]+)(?:[ \t]+(.*))?$/i.exec(said.trimEnd()) ?? [];
+  const [, word, rest = ''] = /^\/([a-z?]+)(?:[ \t]+(.*))?$/i.exec(text.trimEnd()) ?? [];
   if (word === undefined) return 'sent';
   const lower = word.toLowerCase();
   const name = (Object.hasOwn(aliases, lower) && aliases[lower]) || lower;

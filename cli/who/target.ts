@@ -72,7 +72,7 @@ export async function resolveTarget(sources: TargetSources): Promise<Target> {
   // Of two contexts of one server, the one that was named speaks.
   const chosen = 'token' in first && ofServer(first) ? first : undefined;
   const keeper = chosen ?? stored.find(ofServer);
-  const known =
+  const called =
     (flags.tokenFile === undefined
       ? undefined
       : { token: await tokenIn(flags.tokenFile), from: '--token-file' }) ??
@@ -81,9 +81,9 @@ export async function resolveTarget(sources: TargetSources): Promise<Target> {
     keeper;
   return {
     server,
-    token: known === undefined ? null : tokenText(known.token),
+    token: called === undefined ? null : tokenText(called.token),
     from: first.from,
-    tokenFrom: known?.from ?? null,
+    tokenFrom: called?.from ?? null,
   };
 }
 

@@ -10,14 +10,14 @@ export const grantText = ({ role, resource, name }: Grant): string =>
 /**
  * The first of some rights that somebody does not have, as it is written; undefined: they have them all. Names are contained
  * in names; to make something is not to see what others made.
- * @param held each of these must have it: what a user is granted, and what their token lets through.
+ * @param sides each of these must have it: what a user is granted, and what their token lets through.
  */
-export function lackOf(held: readonly Granted[], { grants, operations }: Rights): string | undefined {
+export function lackOf(sides: readonly Granted[], { grants, operations }: Rights): string | undefined {
   const grant = grants.find(({ role, resource: word, name }) =>
-    held.some((granted) => !granted.allows(role, { word, isPrivate: true }, name ?? undefined)),
+    sides.some((granted) => !granted.allows(role, { word, isPrivate: true }, name ?? undefined)),
   );
   if (grant) return grantText(grant);
-  return operations.find((each) => held.some((granted) => !granted.rights.operations.includes(each)));
+  return operations.find((each) => sides.some((granted) => !granted.rights.operations.includes(each)));
 }
 
 /** What an actor has through their token; one that is bound to pools gives nothing, as no grant is bound to them. */

@@ -91,9 +91,9 @@ const filters = new Map<Preset, TokenFilter>();
 export function filterOf(words: FilterWords): TokenFilter | null {
   if (words.bindings.length > 0 || words.operations.length > 0) return new TokenFilter(words);
   if (words.preset === 'full') return null;
-  const known = filters.get(words.preset) ?? new TokenFilter(words);
-  filters.set(words.preset, known);
-  return known;
+  const filter = filters.get(words.preset) ?? new TokenFilter(words);
+  filters.set(words.preset, filter);
+  return filter;
 }
 
 const isSameName = (a: string | null, b: string | null): boolean => a === null || b === null || a === b;

@@ -30,12 +30,12 @@ const callsSchema = z
   )
   .nullish()
   .catch(undefined);
-const told = { reasoning_content: text, reasoning: text };
+const reasoningFields = { reasoning_content: text, reasoning: text };
 const saidSchema = z
   .object({
     content: text,
-    ...told,
-    provider_specific_fields: z.object(told).nullish().catch(undefined),
+    ...reasoningFields,
+    provider_specific_fields: z.object(reasoningFields).nullish().catch(undefined),
     tool_calls: callsSchema,
   })
   .nullish()
@@ -74,8 +74,8 @@ export class Assembly {
   add(event: string): void {
     const parsed = chunkSchema.safeParse(jsonValue(event));
     for (const [at, choice] of (parsed.data?.choices ?? []).entries()) {
-      const said = choice.delta ?? choice.message;
-      if (said && (choice.index ?? at) === 0) this.#say(said);
+      const message = choice.delta ?? choice.message;
+      if (message && (choice.index ?? at) === 0) this.#say(message);
     }
   }
 

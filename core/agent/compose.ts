@@ -76,9 +76,9 @@ export function composeChat(persona: Persona, body: string): Composed {
   if (!members || !messages) throw new McpctlError('invalid_json');
   const own = textsOf(persona);
   const { texts, others } = messagesIn(body, messages);
-  const said = joined(own);
-  const called = callsOwn(texts, said);
-  const system = [said, called].filter((text) => text !== '').join(SEPARATOR);
+  const ownText = joined(own);
+  const called = callsOwn(texts, ownText);
+  const system = [ownText, called].filter((text) => text !== '').join(SEPARATOR);
   const first = system === '' ? [] : [`{"role":"system","content":${JSON.stringify(system)}}`];
   const { kept, defaults } = paramsOf(persona.defaultParams, { body, members });
   const parts = kept.flatMap((member) => {
@@ -92,7 +92,7 @@ export function composeChat(persona: Persona, body: string): Composed {
       ...piece,
       bytes: Buffer.byteLength(text),
     })),
-    system: said.length,
+    system: ownText.length,
     params: defaults.map(({ name }) => name),
   };
 }
@@ -120,13 +120,13 @@ function inOrder(a: PersonaPrompt, b: PersonaPrompt): number {
   return a.id < b.id ? -1 : 1;
 }
 
-function callsOwn(texts: readonly string[], said: string): string {
+function callsOwn(texts: readonly string[], ownText: string): string {
   const all = texts
     .map(trimmed)
     .filter((text) => text !== '')
     .join(SEPARATOR);
-  if (said === '' || all === said) return said === '' ? all : '';
-  return all.startsWith(said + SEPARATOR) ? all.slice(said.length + SEPARATOR.length) : all;
+  if (ownText === '' || all === ownText) return ownText === '' ? all : '';
+  return all.startsWith(ownText + SEPARATOR) ? all.slice(ownText.length + SEPARATOR.length) : all;
 }
 
 /** The system texts of a call, and its other messages as they are written. */
@@ -172,9 +172,9 @@ function paramsOf(
   { body, members }: { body: string; members: readonly Member[] },
 ): { kept: Member[]; defaults: { name: string; text: string }[] } {
   const all = topLevelMembers(defaultParams) ?? [];
-  const said = new Set(members.map(({ key }) => key));
+  const keys = new Set(members.map(({ key }) => key));
   const isSaid = (name: string): boolean =>
-    said.has(name) || (limits.includes(name) && limits.some((limit) => said.has(limit)));
+    keys.has(name) || (limits.includes(name) && limits.some((limit) => keys.has(limit)));
   const left = all.filter(({ key }) => !isSaid(key));
   const has = (name: string): boolean =>
     all.some(({ key }) => key === name || (limits.includes(name) && limits.includes(key)));

@@ -65,13 +65,13 @@ export interface AddedMessage {
 const toolText = ({ toolCallId, content }: { toolCallId: string; content: string }): string =>
   `{"role":"tool","tool_call_id":${JSON.stringify(toolCallId)},"content":${content}}`;
 
-function messageText({ role, toolCalls, content: said }: KeptMessage, content: string): string {
+function messageText({ role, toolCalls, content: kept }: KeptMessage, content: string): string {
   if (!toolCalls || toolCalls.length === 0) return `{"role":"${role}","content":${content}}`;
   const calls = toolCalls.map(({ id, name, arguments: given }) => ({
     id,
     type: 'function',
     function: { name, arguments: given },
   }));
-  const text = said === '' ? 'null' : content;
+  const text = kept === '' ? 'null' : content;
   return `{"role":"${role}","content":${text},"tool_calls":${JSON.stringify(calls)}}`;
 }

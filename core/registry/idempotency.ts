@@ -24,7 +24,7 @@ export interface Idempotency {
    * Accepts a task under a key, both or neither. Of equal calls at the same time one inserts, the others wait
    * for it and get what it made.
    */
-  insert(task: NewTask, key: TaskKey & { lifeMs: number }): Promise<{ row: TaskRow } | { known: KnownTask }>;
+  insert(task: NewTask, key: TaskKey & { lifeMs: number }): Promise<{ row: TaskRow } | { task: KnownTask }>;
 }
 
 export function createIdempotency({ db, transaction }: Connection): Idempotency {
@@ -46,7 +46,7 @@ async function insertUnder(
   trx: Knex.Transaction,
   task: NewTask,
   { ownerId, key, requestHash, lifeMs }: TaskKey & { lifeMs: number },
-): Promise<{ row: TaskRow } | { known: KnownTask } | null> {
+): Promise<{ row: TaskRow } | { task: KnownTask } | null> {
   // The task's own row follows in this transaction: the reference to it is checked at the commit.
   const { rowCount } = await trx.raw<{ rowCount: number }>(
     `insert into idempotency as i (owner_id, key, request_hash, task_id, expires_at)
@@ -60,8 +60,8 @@ async function insertUnder(
     const [row] = await insertTasks(trx, [task]);
     if (row) return { row };
   }
-  const known = await trx('idempotency')
+  const earlier = await trx('idempotency')
     .where({ ownerId, key })
     .first<KnownTask | undefined>('taskId', 'requestHash');
-  return known ? { known } : null;
+  return earlier ? { task: earlier } : null;
 }

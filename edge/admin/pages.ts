@@ -45,11 +45,11 @@ export const stylesheet = style;
 
 /** @param fault why the last try failed, as a sentence. @param next where to go afterwards, a path of ours. */
 export function loginPage({ fault, next }: { fault?: string; next: string }): string {
-  const said = fault === undefined ? '' : `<p class="fault" role="alert">${escaped(fault)}</p>`;
+  const alert = fault === undefined ? '' : `<p class="fault" role="alert">${escaped(fault)}</p>`;
   return page(
     'mcpctl: sign in',
     `<h1>mcpctl</h1>
-${said}
+${alert}
 <form method="post" action="/admin/login">
 <input type="hidden" name="next" value="${escaped(next)}">
 <label for="token">Token</label>

@@ -77,8 +77,8 @@ export function createDeniedCounts({
     const { ip, verb, resource, outcome, count, tokenId } = denied;
     const who = whoOf(denied);
     const key = JSON.stringify([who, tokenId, ip, verb, resource, outcome]);
-    const known = kinds.get(key);
-    if (known) return void kinds.set(key, { ...known, count: known.count + count });
+    const counted = kinds.get(key);
+    if (counted) return void kinds.set(key, { ...counted, count: counted.count + count });
     const isCrowd = (ofWho.get(who) ?? 0) >= (who === '' ? MOST_OF_STRANGERS : MOST_OF_USER);
     if (resource !== '*' && (isCrowd || kinds.size >= MOST))
       return add(inGeneral(denied, kinds.size >= MOST));

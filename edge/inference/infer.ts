@@ -41,9 +41,9 @@ export async function infer(
     const call = await readCall({ req, res, report }, asked);
     const applied = appliedOf(call.wishes);
     if (applied !== '') res.set('preference-applied', applied);
-    const known =
+    const twin =
       (call.key && (await equalTask(deps, actorOf(req), call.key))) ?? (await answerNew(deps, call, asked));
-    if (known) await answerAgain(deps, call, known);
+    if (twin) await answerAgain(deps, call, twin);
   } catch (thrown) {
     report.failed(thrown);
     throw thrown;

@@ -116,8 +116,8 @@ async function answer(deps: EdgeDeps, understood: Understood): Promise<void> {
   const request = requestOf(understood);
   const key = keyOf(understood, request, wishes.idempotencyKey);
   const call: Call = { req, res, report, request, translation: null, llmName, wishes, headers: {}, key };
-  const known = key && (await equalTask(deps, actor, key));
-  const twin = known ?? (await answerNow(deps, call, await orderOf(deps, call)));
+  const equal = key && (await equalTask(deps, actor, key));
+  const twin = equal ?? (await answerNow(deps, call, await orderOf(deps, call)));
   if (!twin) return;
   res.set('idempotency-replayed', 'true');
   await answerFrom(deps, { ...call, request: { ...request, formAs: toolForm(id) } }, twin);

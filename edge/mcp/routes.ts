@@ -105,8 +105,8 @@ function messageIn(req: Request, res: Response): RpcMessage | null {
 async function sessionOf(deps: EdgeDeps, req: Request, project: McpProject): Promise<string | null> {
   const id = req.get(SESSION);
   if (id === undefined) return null;
-  const said = readSessionId(id, await deps.registry.mcp.sessionKey(), deps.clock.now());
-  if (said?.p !== project.id || said.t !== actorOf(req).tokenId)
+  const content = readSessionId(id, await deps.registry.mcp.sessionKey(), deps.clock.now());
+  if (content?.p !== project.id || content.t !== actorOf(req).tokenId)
     throw new McpctlError('mcp_session_not_found');
   return id;
 }
@@ -140,8 +140,8 @@ async function cancel(
   const parsed = cancelSchema.safeParse(message.params);
   if (!parsed.success) return;
   const key = keyOfCall(session, parsed.data.requestId);
-  const known = await deps.registry.idempotency.find({ ownerId: actorOf(req).userId, key });
-  const row = known && (await deps.registry.tasks.byId(known.taskId));
+  const task = await deps.registry.idempotency.find({ ownerId: actorOf(req).userId, key });
+  const row = task && (await deps.registry.tasks.byId(task.taskId));
   if (row && !isTerminal(row.status)) await closeTask(flowOf(deps), row, cancelled);
 }
 

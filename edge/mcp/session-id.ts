@@ -23,8 +23,8 @@ const signature = (text: string, key: string): string =>
 
 /** An id for one caller and project, which any edge can verify without asking anybody. */
 export function signSession(session: Pick<McpSession, 'p' | 't' | 'e'>, key: string, nowMs: number): string {
-  const said = { ...session, i: Math.floor(nowMs / 1_000), n: randomBytes(9).toString('base64url') };
-  const text = Buffer.from(JSON.stringify(said)).toString('base64url');
+  const content = { ...session, i: Math.floor(nowMs / 1_000), n: randomBytes(9).toString('base64url') };
+  const text = Buffer.from(JSON.stringify(content)).toString('base64url');
   return `v1.${text}.${signature(text, key)}`;
 }
 

@@ -77,8 +77,8 @@ export function authenticateBy(
     // Whoever asks for another is never taken for themselves: what cannot be read is refused, and who asked is in the audit.
     req.context.actor = withOrigin(req, actor, token);
     const acting = as === undefined ? actor : await registry.groups.actAs(actor, as);
-    const known = withOrigin(req, acting, token);
-    req.context.actor = known;
+    const actsAs = withOrigin(req, acting, token);
+    req.context.actor = actsAs;
     if (as !== undefined) res.set({ 'x-mcpctl-actor': actor.userName, [AS]: as });
     const { inFlight, leave } = caps.enter(actor);
     untilClosed(res, leave);
@@ -89,7 +89,7 @@ export function authenticateBy(
     }
     // A crowd of one user's requests begins a few a turn, so that what others ask for is not behind all of it.
     if (inFlight > MANY_IN_FLIGHT) await loopTurn(actor.userId);
-    if (as !== undefined) await tellOfActing(registry, known);
+    if (as !== undefined) await tellOfActing(registry, actsAs);
     next();
   };
 }

@@ -130,20 +130,20 @@ async function whoCan(deps: EdgeDeps, actor: Actor, asked: Asked): Promise<WhoCa
   }
   const { ownerId = '' } = target;
   const isOwners = ownerId !== '' && isAllowed({ ...unbound(actor), userId: ownerId }, asked, target);
-  const found = await groups.holdersOf({
+  const holders = await groups.holdersOf({
     ids: [...by.keys()],
     ownerId: isOwners ? ownerId : null,
     limit: MOST_HOLDERS + 1,
   });
   const own = `${asked.verb}:${asked.resource}`;
   const users = new Map<string, WhoCanView['items'][number]['why']>();
-  for (const { user, rbacId, rbac, via } of found.slice(0, MOST_HOLDERS))
+  for (const { user, rbacId, rbac, via } of holders.slice(0, MOST_HOLDERS))
     users.set(user, [
       ...(users.get(user) ?? []),
       ...(by.get(rbacId) ?? [own]).map((binding) => ({ rbac, via, binding })),
     ]);
   const items = [...users].map(([user, why]) => ({ user, why }));
-  return { items, more: found.length > MOST_HOLDERS };
+  return { items, more: holders.length > MOST_HOLDERS };
 }
 
 /** `POST /api/v1/access/review`: what `can` says, and by what. */

@@ -23,9 +23,9 @@ export function explainRoutes(deps: EdgeDeps): Router {
   router.get('/llms/:name/explain', async (req, res) => {
     const actor = actorOf(req);
     const name = aliasSchema.safeParse(req.params['name']);
-    const known = name.success ? await deps.knownPools.ask(name.data) : undefined;
-    if (!known) throw new McpctlError('llm_not_found');
-    const { poolKey, llm, agent } = known.resolved;
+    const pool = name.success ? await deps.knownPools.ask(name.data) : undefined;
+    if (!pool) throw new McpctlError('llm_not_found');
+    const { poolKey, llm, agent } = pool.resolved;
     const isThere =
       agent === null
         ? seesCallee(actor, { poolKey, llm })

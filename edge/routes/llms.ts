@@ -44,7 +44,7 @@ function nameOf(req: Request): string {
   return parsed.data;
 }
 
-async function found(deps: EdgeDeps, req: Request): Promise<LlmRow> {
+async function rowOf(deps: EdgeDeps, req: Request): Promise<LlmRow> {
   const name = nameOf(req);
   const actor = actorOf(req);
   const row = await deps.registry.llms.byName(name);
@@ -86,7 +86,7 @@ async function list(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
 }
 
 async function show(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
-  const row = await found(deps, req);
+  const row = await rowOf(deps, req);
   const pool = await deps.liveness.loadPool(row.poolKey);
   const llm = pool.members.find((member) => member.row.id === row.id);
   if (!llm) throw new McpctlError('llm_not_found');
@@ -99,7 +99,7 @@ async function show(deps: EdgeDeps, req: Request, res: Response): Promise<void> 
 
 async function remove(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
-  const row = await found(deps, req);
+  const row = await rowOf(deps, req);
   const { force } = queryOf(req, llmDeleteQuerySchema);
   const pool = await deps.registry.pools.byKey(row.poolKey);
   const isGuest = pool !== undefined && pool.ownerId !== row.ownerId;
@@ -143,7 +143,7 @@ export function llmRoutes(deps: EdgeDeps): Router {
   router.get('/llms', listsInTurn(deps), (req, res) => list(deps, req, res));
   router.get('/llms/:name', (req, res) => show(deps, req, res));
   router.get('/llms/:name/members', async (req, res) => {
-    const row = await found(deps, req);
+    const row = await rowOf(deps, req);
     res.json(membersView(await deps.liveness.loadPool(row.poolKey), deps.clock, actorOf(req)));
   });
 
@@ -176,7 +176,7 @@ export function llmRoutes(deps: EdgeDeps): Router {
 
   router.patch('/llms/:name', async (req, res) => {
     const actor = actorOf(req);
-    const former = await found(deps, req);
+    const former = await rowOf(deps, req);
     const { name, poolKey } = former;
     need(actor, 'edit', former);
     const patch = bodyOf(req, llmPatchSchema);

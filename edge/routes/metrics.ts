@@ -18,16 +18,16 @@ const mayScrape: RequestHandler = (req, _res, next) => {
 export function metricsRoutes(deps: EdgeDeps): Router {
   const { metrics } = deps;
   const router = Router();
-  const known = authenticate(deps);
-  router.get('/metrics', known, mayScrape, async (_req, res) => {
+  const authenticated = authenticate(deps);
+  router.get('/metrics', authenticated, mayScrape, async (_req, res) => {
     const { type, text } = await metrics.render();
     res.set('content-type', type).send(text);
   });
-  router.get('/metrics/targets', known, mayScrape, async (req, res) => {
+  router.get('/metrics/targets', authenticated, mayScrape, async (req, res) => {
     const at = { host: req.get('host') ?? '', scheme: req.protocol };
     res.json(targetsOf(await metrics.workers(), at));
   });
-  router.get('/metrics/workers/:id', known, mayScrape, async (req, res) => {
+  router.get('/metrics/workers/:id', authenticated, mayScrape, async (req, res) => {
     const worker = (await metrics.workers()).find(({ id }) => id === req.params.id);
     if (!worker) throw new McpctlError('session_not_found', 'There is no worker with that id.');
     // The scrape fails, so `up` is 0: that is what it asks.

@@ -85,9 +85,9 @@ export function personalityRoutes(deps: EdgeDeps): Router {
   router.get(all, async (req, res) => void res.json({ items: (await inPath(deps, req)).all, next: null }));
   router.post(all, async (req, res) => {
     const { agentName } = await inPath(deps, req);
-    const said = bodyOf(req, ownPersonalitySchemas.create);
-    const values = { ...said, agent: agentName };
-    const what = { verb: 'create', resource: 'personality', name: String(said['name']) } as const;
+    const fields = bodyOf(req, ownPersonalitySchemas.create);
+    const values = { ...fields, agent: agentName };
+    const what = { verb: 'create', resource: 'personality', name: String(fields['name']) } as const;
     const { row } = await written({ ...deps, req }, what, () => store.create(values, actorOf(req)));
     res.status(201).location(`/api/v1/personalities/${row.id}`);
     await answer(req, res, row);

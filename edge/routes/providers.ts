@@ -173,14 +173,14 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
 }
 
 async function goodbye(deps: EdgeDeps, req: Request): Promise<void> {
-  const said = bodyOf(req, sessionBodySchema);
-  const id = said.providerSessionId;
+  const leaving = bodyOf(req, sessionBodySchema);
+  const id = leaving.providerSessionId;
   const session = await deps.registry.sessions.byId(id);
   // Idempotent, and the same for a stranger's session, or one that another process has taken over since: there is
   // nothing of the caller's to leave.
   const actor = actorOf(req);
   if (session?.ownerId !== actor.userId || !(await maySpeakFor(deps, actor, id))) return;
-  const speaker = speakerOf(req, said.instanceId);
+  const speaker = speakerOf(req, leaving.instanceId);
   if (session.saysInstance && speaker.instance === undefined) throw instanceUnsaid();
   if (!speaksFor(session, id, speaker)) return;
   const what = { verb: 'delete', resource: 'session', name: id } as const;
@@ -201,15 +201,15 @@ export function providerRoutes(deps: EdgeDeps): Router {
     res.status(201).json(await inItsTurn(deps.gates.registers, req, () => register(deps, req)));
   });
   router.post('/llms/_provider-heartbeat', async (req, res) => {
-    const said = bodyOf(req, heartbeatSchema);
-    await needSession(deps, actorOf(req), said.providerSessionId);
-    await deps.heartbeats.beat(said, speakerOf(req, said.instanceId));
+    const heartbeat = bodyOf(req, heartbeatSchema);
+    await needSession(deps, actorOf(req), heartbeat.providerSessionId);
+    await deps.heartbeats.beat(heartbeat, speakerOf(req, heartbeat.instanceId));
     res.json({ ok: true });
   });
   router.post('/llms/_provider-tools', async (req, res) => {
-    const told = bodyOf(req, toolsReportSchema, { mostMiB: MOST_TOOLS_MIB });
-    await needSession(deps, actorOf(req), told.providerSessionId);
-    await deps.registry.mcp.report(actorOf(req).userId, told);
+    const report = bodyOf(req, toolsReportSchema, { mostMiB: MOST_TOOLS_MIB });
+    await needSession(deps, actorOf(req), report.providerSessionId);
+    await deps.registry.mcp.report(actorOf(req).userId, report);
     res.json({ ok: true });
   });
   router.post('/llms/_provider-goodbye', async (req, res) => {

@@ -68,11 +68,11 @@ async function keys({ registry, keyring }: EdgeDeps, req: Request) {
       'forbidden',
       'Only who may view every secret may see under which keys they are kept.',
     );
-  const held = keyring.now();
+  const keys = keyring.now();
   const counts = await registry.secrets.keys();
-  const kids = [...new Set([...(held ? held.byKid.keys() : []), ...counts.keys()])];
+  const kids = [...new Set([...(keys ? keys.byKid.keys() : []), ...counts.keys()])];
   const stateOf = (kid: string) =>
-    kid === held?.active.kid ? 'active' : held?.byKid.has(kid) ? 'held' : 'missing';
+    kid === keys?.active.kid ? 'active' : keys?.byKid.has(kid) ? 'held' : 'missing';
   return { items: kids.map((kid) => ({ kid, state: stateOf(kid), versions: counts.get(kid) ?? 0 })) };
 }
 

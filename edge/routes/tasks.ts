@@ -77,8 +77,11 @@ async function detailed(deps: EdgeDeps, req: Request, row: TaskRow): Promise<Tas
   const showsSessions = canToAll(actorOf(req), 'view', 'session');
   const asked = await asAskedFor(row, uncovered(actorOf(req), { bodies, composition }));
   const isLong = isLarge((asked.requestBody?.length ?? 0) + (asked.responseBody?.length ?? 0));
-  const told = isLong ? noBodies : asked;
-  const view = { ...taskView(row, fence), ...taskDetails(row, { bodies: told, ...attempts, showsSessions }) };
+  const shownBodies = isLong ? noBodies : asked;
+  const view = {
+    ...taskView(row, fence),
+    ...taskDetails(row, { bodies: shownBodies, ...attempts, showsSessions }),
+  };
   return isLong ? await largeView(view, asked, actorOf(req).userId) : view;
 }
 
@@ -94,8 +97,8 @@ async function create(deps: EdgeDeps, req: Request, wishes: Wishes): Promise<Acc
   const request = await readRequest(body.operation ?? 'chat', requestText(req), { owner: actor.userId });
   const llmName = body.llm;
   const key = taskKeyOf(actor, wishes, { llmName, request });
-  const known = key && (await equalTask(deps, actor, key));
-  if (known) return { row: known, made: false };
+  const task = key && (await equalTask(deps, actor, key));
+  if (task) return { row: task, made: false };
   const { pin, retention } = wishes;
   const translation = translationOf(request);
   const aimed = await aim(deps, actor, { request, translation, llmName, pin, mayWait: true });

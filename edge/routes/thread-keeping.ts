@@ -31,10 +31,10 @@ async function seen(deps: EdgeDeps, req: Request, id: string): Promise<ThreadVie
 
 async function change(deps: EdgeDeps, req: Request): Promise<ThreadView> {
   const { id, ownerId } = await ownThreadOf(deps, req);
-  const { expiresAt, ...said } = bodyOf(req, threadChangeSchema);
+  const { expiresAt, ...change } = bodyOf(req, threadChangeSchema);
   const at = typeof expiresAt === 'string' ? new Date(expiresAt) : expiresAt;
   await written({ ...deps, req }, { verb: 'edit', resource: 'thread', name: id }, () =>
-    deps.registry.threads.change({ id, ownerId }, { ...said, expiresAt: at }, actorOf(req)),
+    deps.registry.threads.change({ id, ownerId }, { ...change, expiresAt: at }, actorOf(req)),
   );
   return await seen(deps, req, id);
 }
@@ -109,10 +109,10 @@ async function exported(deps: EdgeDeps, req: Request, res: Response): Promise<vo
     );
     return void res.type('application/x-ndjson').send(lines.map((line) => `${line}\n`).join(''));
   }
-  const told = messages
+  const kept = messages
     .filter(({ inContext }) => inContext)
     .sort((a, b) => a.n - b.n || a.turnIndex - b.turnIndex);
-  const texts = historyTexts(told, []);
+  const texts = historyTexts(kept, []);
   res
     .type('application/json')
     .send(`{"title":${JSON.stringify(thread.title)},"messages":[${texts.join(',')}]}`);

@@ -46,12 +46,12 @@ async function list(deps: EdgeDeps, req: Request): Promise<{ items: ThreadView[]
 
 async function create(deps: EdgeDeps, req: Request, res: Response): Promise<void> {
   const actor = actorOf(req);
-  const { title = '', messages: said = [] } = bodyOf(req, threadCreateSchema, { mostMiB: 4 });
+  const { title = '', messages: given = [] } = bodyOf(req, threadCreateSchema, { mostMiB: 4 });
   const of = await deps.registry.resources(agent).get(String(req.params['name']), actor);
   const id = await written({ ...deps, req }, { verb: 'create', resource: 'thread', name: '' }, () =>
     deps.registry.threads.create({
       ...{ agentId: of.id, ownerId: actor.userId, title, author: actor },
-      messages: importedMessages(said),
+      messages: importedMessages(given),
     }),
   );
   const scope = scopeOf(actor, 'view', 'thread');

@@ -38,7 +38,7 @@ function filterFrom({ preset = 'call', bindings = [], operations = [] }: TokenCr
   return { preset, bindings: grants, operations };
 }
 
-async function found(deps: EdgeDeps, req: Request): Promise<TokenRow> {
+async function rowOf(deps: EdgeDeps, req: Request): Promise<TokenRow> {
   const actor = actorOf(req);
   const asked = String(req.params['id']);
   const { tokens } = deps.registry;
@@ -98,7 +98,7 @@ export function tokenRoutes(deps: EdgeDeps): Router {
 
   router.delete('/tokens/:id', async (req, res) => {
     const { children } = queryOf(req, tokenDeleteQuerySchema);
-    const { id, name } = await found(deps, req);
+    const { id, name } = await rowOf(deps, req);
     await written({ ...deps, req }, { verb: 'delete', resource: 'token', name }, () =>
       tokens.revoke(id, { keepChildren: children === 'keep', author: actorOf(req) }),
     );

@@ -47,7 +47,7 @@ export class HostedMembers {
   #opened = new Map<string, Opened>();
   #slots = new Map<string, Slots>();
   /** What was said of rows that are not served, by llm id. */
-  #said = new Map<string, string>();
+  #problems = new Map<string, string>();
 
   constructor(deps: MembersDeps) {
     this.#deps = deps;
@@ -71,7 +71,7 @@ export class HostedMembers {
       if (problem === undefined && typeof opened !== 'string') now.set(llm.id, opened);
       else if (typeof opened !== 'string' && opened !== openedBefore) opened.served.gate.end();
     }
-    for (const id of this.#said.keys()) if (!llms.some((llm) => llm.id === id)) this.#said.delete(id);
+    for (const id of this.#problems.keys()) if (!llms.some((llm) => llm.id === id)) this.#problems.delete(id);
     const gone = [...before].filter(([id, opened]) => now.get(id) !== opened);
     for (const [, { served }] of gone) served.gate.end();
     this.#opened = now;
@@ -160,13 +160,13 @@ export class HostedMembers {
   }
 
   #say({ id, name }: PublicLlm, problem: string | undefined): void {
-    const lastSentence = this.#said.get(id);
+    const lastSentence = this.#problems.get(id);
     if (problem === lastSentence) return;
     if (problem === undefined) {
-      this.#said.delete(id);
+      this.#problems.delete(id);
       this.#deps.log.info({ llm: name }, 'a public llm can be served now');
     } else {
-      this.#said.set(id, problem);
+      this.#problems.set(id, problem);
       this.#deps.bus.emit('loop.left', { loop: 'hosted-rows', left: 0, failed: 1, ended: 0 });
       this.#deps.log.warn({ llm: name, why: problem }, 'a public llm is not served');
     }

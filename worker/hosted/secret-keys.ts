@@ -29,12 +29,12 @@ export function secretKeysFor(
   };
   const check = async (): Promise<string> => {
     const { place, key, wrapped, item } = sealedNow();
-    const held = keyring.now();
-    if (!held) throw cannot('The hosted worker has no key for secrets; set MCPCTL_SECRETS_KEYS_FILE for it.');
+    const keys = keyring.now();
+    if (!keys) throw cannot('The hosted worker has no key for secrets; set MCPCTL_SECRETS_KEYS_FILE for it.');
     if (!item)
       throw cannot(`The secret '${place.name}' has no value '${key}' that can be the key of a backend.`);
     return keyIn(
-      opened(() => openItem(held, place, { key, item, ...wrapped })),
+      opened(() => openItem(keys, place, { key, item, ...wrapped })),
       `The secret '${place.name}'`,
     );
   };

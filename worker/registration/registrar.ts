@@ -74,7 +74,7 @@ export class VirtualLlmRegistrar {
   #beating = false;
   #again: Promise<void> | undefined;
   #stopping = new AbortController();
-  #said: string | undefined;
+  #lastWhy: string | undefined;
   /** What the edge said when it would have this worker no more; undefined while it does. */
   #refusal: string | undefined;
   #goodbye: Promise<unknown> | undefined;
@@ -254,18 +254,18 @@ export class VirtualLlmRegistrar {
   #serveNoMore(why: string): void {
     if (this.#refusal === why) return;
     this.#refusal = why;
-    this.#said = `${why} This worker serves nothing until it is let in again: run "mcpctl login" on this machine, then start it again.`;
-    this.#options.log.error(this.#said);
+    this.#lastWhy = `${why} This worker serves nothing until it is let in again: run "mcpctl login" on this machine, then start it again.`;
+    this.#options.log.error(this.#lastWhy);
     this.#options.onRefused?.(why);
     void this.#own?.stop();
   }
 
   /** One line per change, not per attempt; undefined: all is well. */
   #say(why: string | undefined): void {
-    if (why === this.#said || this.#stopping.signal.aborted) return;
+    if (why === this.#lastWhy || this.#stopping.signal.aborted) return;
     if (why !== undefined) this.#options.log.warn(why);
     else this.#options.log.info('the edge hears this worker again');
-    this.#said = why;
+    this.#lastWhy = why;
   }
 
   #keep(id: string): void {

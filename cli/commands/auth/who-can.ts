@@ -26,13 +26,13 @@ export function makeWhoCan(
 
 async function runWhoCan(ctx: Context, { verb, what, output }: WhoCanOptions): Promise<void> {
   const [{ printObject }, client] = await Promise.all([import('../../say/print.ts'), ctx.client()]);
-  const found = await client.access.whoCan({ verb, ...askedOf(what) });
+  const holders = await client.access.whoCan({ verb, ...askedOf(what) });
   const lines = (): string[] =>
-    found.items.flatMap(({ user, why }) =>
+    holders.items.flatMap(({ user, why }) =>
       why.map(({ rbac, via, binding }) =>
         cell(rbac === '' ? `${user}  ${binding}: its owner` : `${user}  ${binding}: rbac ${rbac}, ${via}`),
       ),
     );
-  await printObject(ctx.out, output, { object: { ...found }, lines });
-  if (found.more) ctx.out.note('There are others after these.');
+  await printObject(ctx.out, output, { object: { ...holders }, lines });
+  if (holders.more) ctx.out.note('There are others after these.');
 }

@@ -12,7 +12,7 @@ import { slashes, type Talk } from './slash.ts';
 export async function converse(ctx: Context, client: Client, asking: Asking): Promise<void> {
   for (const line of await bannerFor(client, asking.name, ctx.terminal.size().columns)) ctx.out.note(line);
   const talk: Talk = { asking, history: [], usage: noUsage() };
-  const exchange = (message: string): Promise<boolean> => exchanged(ctx, client, { talk, said: message });
+  const exchange = (message: string): Promise<boolean> => exchanged(ctx, client, { talk, message });
   if (await converseWith(ctx, client, { talk, slashes, exchange })) ctx.out.note('');
 }
 
@@ -20,10 +20,10 @@ export async function converse(ctx: Context, client: Client, asking: Asking): Pr
 async function exchanged(
   ctx: Context,
   client: Client,
-  { talk, said }: { talk: Talk; said: string },
+  { talk, message }: { talk: Talk; message: string },
 ): Promise<boolean> {
   const { history } = talk;
-  history.push({ role: 'user', content: said });
+  history.push({ role: 'user', content: message });
   const { text, stopped } = await turn(ctx, client, talk);
   if (text === '') history.pop();
   else history.push({ role: 'assistant', content: text });

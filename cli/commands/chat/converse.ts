@@ -14,15 +14,15 @@ const SHOWN = 4;
 /** Who is about to answer, and where, between rules. @throws McpctlError `agent_not_found`. */
 async function bannerFor(client: Client, talk: Talk, columns: number): Promise<string[]> {
   const { raw } = await client.resources.get(catalogueEntry(agentResource), talk.asking.agent);
-  const told = (name: string): string => {
+  const field = (name: string): string => {
     const value = raw[name];
     return typeof value === 'string' && value !== '' ? cell(value) : '';
   };
-  const description = told('description');
+  const description = field('description');
   const facts = [
-    `Agent: ${told('name')}${description === '' ? '' : `  ${description}`}`,
-    `LLM: ${told('llm')} → pool ${told('pool')} (${told('status')})`,
-    ...personalityFacts(told('defaultPersonality'), talk.asking.personality),
+    `Agent: ${field('name')}${description === '' ? '' : `  ${description}`}`,
+    `LLM: ${field('llm')} → pool ${field('pool')} (${field('status')})`,
+    ...personalityFacts(field('defaultPersonality'), talk.asking.personality),
     talk.threadId === null ? 'Thread: a new one' : `Thread: ${talk.threadId}`,
   ];
   return ruled(facts, columns);

@@ -100,10 +100,10 @@ const commands: Readonly<Record<string, Slash<Talk>>> = {
     about: 'take the last question and its answer out of what is told from now on',
     async run(ctx, client, { talk }) {
       const last = await lastOf(client, talk);
-      const told = (await client.turns.messages(last.threadId, MOST_TOLD)).filter(
+      const kept = (await client.turns.messages(last.threadId, MOST_TOLD)).filter(
         ({ inContext }) => inContext,
       );
-      const turn = told.reduce((most, message) => Math.max(most, message.turn), 0);
+      const turn = kept.reduce((most, message) => Math.max(most, message.turn), 0);
       if (turn === 0) return ctx.out.note('There is nothing to take back.');
       await client.turns.drop({ threadId: last.threadId, turn });
       ctx.out.note(`Turn ${turn} is told of no more; it stays in the thread.`);

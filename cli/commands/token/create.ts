@@ -74,8 +74,8 @@ function bodyOf(texts: readonly string[]): Pick<TokenCreate, 'binding' | 'bindin
 }
 
 function grantOf(text: string): NonNullable<TokenCreate['bindings']>[number] {
-  const [said, resource, ...name] = text.split(':');
-  const role = roles.find((each) => each === said);
+  const [word, resource, ...name] = text.split(':');
+  const role = roles.find((each) => each === word);
   if (role === undefined || !resource)
     throw new McpctlError(
       'usage',

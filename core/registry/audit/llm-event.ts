@@ -6,9 +6,9 @@ import type { LlmRow } from '../../llm.ts';
 import { record } from './record.ts';
 
 /** Of an llm these are told; where it is, and with which key, is for who may edit it. */
-const told = ['type', 'model', 'tier', 'poolName', 'aliases', 'maxConcurrency'];
+const shown = ['type', 'model', 'tier', 'poolName', 'aliases', 'maxConcurrency'];
 const fields = Object.fromEntries(
-  told.map((name) => [name, { schema: z.unknown(), audit: 'value' as const }]),
+  shown.map((name) => [name, { schema: z.unknown(), audit: 'value' as const }]),
 );
 
 /** A write of one llm: made, changed or deleted, and of which fields. */

@@ -16,10 +16,10 @@ const toCamel = remembered((name) =>
 
 /** There are as many names as columns, and each is asked for with every row. */
 function remembered(turn: (name: string) => string): (name: string) => string {
-  const known = new Map<string, string>();
+  const cache = new Map<string, string>();
   return (name) => {
-    const turned = known.get(name) ?? turn(name);
-    if (known.size < MOST_NAMES) known.set(name, turned);
+    const turned = cache.get(name) ?? turn(name);
+    if (cache.size < MOST_NAMES) cache.set(name, turned);
     return turned;
   };
 }

@@ -85,14 +85,14 @@ function openPool(options: ConnectOptions): Pool {
  * as a path that has lost one has lost them all, and each would cost a caller the wait.
  */
 function dropFailed(db: Knex, pool: Pool): void {
-  const held = new Set<Held>();
+  const clients = new Set<Held>();
   const idle = new Set<Held>();
   pool.on('acquire', (client: Held) => {
     idle.delete(client);
-    held.add(client);
+    clients.add(client);
   });
   pool.on('release', (_err: unknown, client: Held) => {
-    held.delete(client);
+    clients.delete(client);
     idle.add(client);
   });
   pool.on('remove', (client: Held) => idle.delete(client));
@@ -100,7 +100,7 @@ function dropFailed(db: Knex, pool: Pool): void {
     const trouble = postgresTroubleOf(thrown);
     const lost = isReadTimeout(thrown) || trouble === 'away' || trouble === 'read-only';
     if (!lost) return;
-    for (const client of held) {
+    for (const client of clients) {
       if (client.__knexUid !== query.__knexUid) continue;
       client.__knex__disposed = thrown;
       if (isReadTimeout(thrown)) [client, ...idle].forEach((one) => cut(one));
@@ -131,9 +131,9 @@ function watchTrouble(log: Log): TroubleWatch {
       if (trouble === undefined || !mayPass(trouble)) return;
       // knex puts the statement before the reason.
       const why = messageOf(thrown).split(' - ').at(-1);
-      const said =
+      const sentence =
         trouble === 'away' ? 'Postgres is away, or too slow' : troubleSentence('Postgres', trouble);
-      if (last?.trouble !== trouble) log.warn({ why }, said);
+      if (last?.trouble !== trouble) log.warn({ why }, sentence);
       last = { trouble, at: performance.now() };
     },
     answered() {

@@ -12,16 +12,16 @@ const OLDEST = 15;
  * Looks at the Postgres that the environment names before anything is started: what is wrong with it can be told
  * together with all that is wrong elsewhere. What could not be read from the environment is not looked at.
  */
-export async function inspectDatabase(known: {
+export async function inspectDatabase(settings: {
   [K in keyof DatabaseTls]?: DatabaseTls[K] | undefined;
 }): Promise<Inspection> {
-  const { databaseUrl } = known;
+  const { databaseUrl } = settings;
   if (databaseUrl === undefined) return { faults: [] };
   let client: Client | undefined;
   let other: Client | undefined;
   const open = (): Client => {
     const opened = new Client({
-      ...tlsOf({ ...known, databaseUrl }),
+      ...tlsOf({ ...settings, databaseUrl }),
       connectionTimeoutMillis: WITHIN_MS,
       query_timeout: WITHIN_MS,
       application_name: applicationName,
@@ -44,7 +44,7 @@ export async function inspectDatabase(known: {
     if (faults.length === 0 && (await mixesStatements(client, other))) faults.push(fault(MIXES));
     return { faults };
   } catch (thrown) {
-    return told(thrown);
+    return inspectionOf(thrown);
   } finally {
     // One that could not connect has nothing to end, and says so.
     for (const one of [client, other]) one?.end().catch(() => undefined);
@@ -75,7 +75,7 @@ async function mixesStatements(one: Client, other: Client): Promise<boolean> {
 const fault = (message: string): Fault => ({ path: 'DATABASE_URL', message });
 
 /** A wrong setting is a fault; a Postgres that is not there now may come. */
-function told(thrown: unknown): Inspection {
+function inspectionOf(thrown: unknown): Inspection {
   const wrong = wrongSetting(thrown);
   if (wrong !== undefined) return { faults: [fault(wrong)] };
   const away = `Postgres cannot be reached: ${messageOf(thrown)}; start it, or correct the URL`;

@@ -37,8 +37,8 @@ export function tlsOf({ databaseUrl, databaseSslMode, databaseCa }: DatabaseTls)
     if (path !== null && path !== 'system') own[option] = readPlainFile(path);
   }
   const flag = asked('ssl');
-  const said = asked('sslmode') ?? (flag === null ? undefined : modeOfFlag(flag)) ?? databaseSslMode;
-  const mode = said ?? (own.ca === undefined ? 'disable' : 'require');
+  const given = asked('sslmode') ?? (flag === null ? undefined : modeOfFlag(flag)) ?? databaseSslMode;
+  const mode = given ?? (own.ca === undefined ? 'disable' : 'require');
   const connectionString = url.href;
   switch (mode) {
     case 'disable':

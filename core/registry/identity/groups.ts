@@ -70,11 +70,11 @@ async function needMayChange(
   tell: (how: 'added' | 'removed') => Promise<void>;
 }> {
   const actor = await enterIdentity(trx, by);
-  const found = await findRow(trx, group, { actor, asked: groupName, hold: 'to refer' });
-  if (!found) throw new McpctlError('group_not_found', `There is no group named '${groupName}'.`);
-  if (!can(actor, 'edit', { resource: group, target: targetOf(found) }))
+  const row = await findRow(trx, group, { actor, asked: groupName, hold: 'to refer' });
+  if (!row) throw new McpctlError('group_not_found', `There is no group named '${groupName}'.`);
+  if (!can(actor, 'edit', { resource: group, target: targetOf(row) }))
     throw new McpctlError('forbidden', `Your token may not edit the group '${groupName}'.`);
-  if (found.id === builtIn.everyone)
+  if (row.id === builtIn.everyone)
     throw new McpctlError('forbidden', 'Every user is in everyone; disable one who is not to be.');
   const [who] = await trx('users')
     .where({ name: userName })
@@ -82,13 +82,13 @@ async function needMayChange(
     .select<{ id: string }[]>('id');
   const mayKnow = can(actor, 'view', { resource: user, target: { name: userName } });
   if (!who || !mayKnow) throw new McpctlError('user_not_found', `There is no user named '${userName}'.`);
-  await needCoverOrOwn(trx, actor, await rightsOfGroup(trx, found.id));
+  await needCoverOrOwn(trx, actor, await rightsOfGroup(trx, row.id));
   const tell = (how: 'added' | 'removed'): Promise<void> =>
     record(trx, actor, {
-      ...{ verb: 'edit', resource: group.word, id: found.id, name: groupName, ownerId: who.id },
+      ...{ verb: 'edit', resource: group.word, id: row.id, name: groupName, ownerId: who.id },
       changes: [{ field: 'members', ...(how === 'added' ? { to: userName } : { from: userName }) }],
     });
-  return { groupId: found.id, userId: who.id, actor, tell };
+  return { groupId: row.id, userId: who.id, actor, tell };
 }
 
 async function groupsOf(db: Knex, ids: readonly string[]): Promise<Map<string, string[]>> {

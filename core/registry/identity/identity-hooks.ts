@@ -126,9 +126,9 @@ async function idsOf(
   const ids = [];
   for (const [at, { kind, name }] of subjects.entries()) {
     const query = kind === 'user' ? trx('users').whereNull('deletedAt') : trx('groups');
-    const [found] = await query.where({ name }).select<{ id: string }[]>('id').forKeyShare();
-    if (!found) faults.push({ path: `subjects.${at}.name`, message: await noSubject(trx, { kind, name }) });
-    else ids.push({ userId: kind === 'user' ? found.id : null, groupId: kind === 'group' ? found.id : null });
+    const [row] = await query.where({ name }).select<{ id: string }[]>('id').forKeyShare();
+    if (!row) faults.push({ path: `subjects.${at}.name`, message: await noSubject(trx, { kind, name }) });
+    else ids.push({ userId: kind === 'user' ? row.id : null, groupId: kind === 'group' ? row.id : null });
   }
   if (faults.length > 0) throw new McpctlError('invalid_request', undefined, { details: faults });
   return ids;

@@ -27,8 +27,8 @@ const others = `
  * @throws McpctlError `last_admin`
  */
 export async function needAdminLeft(trx: Knex.Transaction): Promise<void> {
-  const found = await trx.raw<{ rows: { id: string }[] }>(members, { admins: builtIn.admins });
-  if (found.rows.length > 0) return;
+  const admins = await trx.raw<{ rows: { id: string }[] }>(members, { admins: builtIn.admins });
+  if (admins.rows.length > 0) return;
   const { rows } = await trx.raw<{ rows: { id: string }[] }>(others, { everyone: builtIn.everyone });
   for (const { id } of rows) {
     if (lackOf([new Granted(await rightsOfUser(trx, id))], grantedTo.admin.rights) === undefined) return;

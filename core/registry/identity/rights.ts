@@ -10,7 +10,7 @@ const grantSchema = z
 const operationSchema = z.enum(operations);
 
 /** What a newer release writes, and we do not know, gives nothing here. */
-function known<T>(schema: z.ZodType<T>, all: unknown): T[] {
+function wellFormedOf<T>(schema: z.ZodType<T>, all: unknown): T[] {
   return (Array.isArray(all) ? all : []).flatMap((each) => {
     const { success, data } = schema.safeParse(each);
     return success ? [data] : [];
@@ -19,8 +19,10 @@ function known<T>(schema: z.ZodType<T>, all: unknown): T[] {
 
 /** Documents' rights together. @param documents objects with `bindings` and `operations`, as they are kept. */
 export const rightsIn = (documents: readonly { bindings?: unknown; operations?: unknown }[]): Rights => ({
-  grants: documents.flatMap(({ bindings }) => known(grantSchema, bindings)),
-  operations: [...new Set(documents.flatMap((document) => known(operationSchema, document.operations)))],
+  grants: documents.flatMap(({ bindings }) => wellFormedOf(grantSchema, bindings)),
+  operations: [
+    ...new Set(documents.flatMap((document) => wellFormedOf(operationSchema, document.operations))),
+  ],
 });
 
 const granting = (where: string): string => `

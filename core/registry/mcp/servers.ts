@@ -38,7 +38,7 @@ export interface McpServerRows {
    * What the worker of a session has told of one of its servers; the server is made where there is none of that name. Said
    * twice it changes nothing. @throws McpctlError `session_not_found` where no such server is published by it, `name_taken`.
    */
-  report(ownerId: string, told: ToolsReport): Promise<void>;
+  report(ownerId: string, toolsReport: ToolsReport): Promise<void>;
   /** Undefined: there is none. Whoever asks has rights to ask for. */
   project(name: string): Promise<McpProject | undefined>;
   toolNames(serverIds: readonly string[]): Promise<ToolOf[]>;
@@ -70,7 +70,7 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
       .where('gone', false)
       .orderBy(['firstSeenAt', 'position', 'name']);
   return {
-    report: (ownerId, told) => transaction((trx) => report(trx, ownerId, told)),
+    report: (ownerId, toolsReport) => transaction((trx) => report(trx, ownerId, toolsReport)),
     async project(name) {
       const row: unknown = await db('projects').where({ name }).first('*');
       if (row === undefined) return undefined;
@@ -111,8 +111,8 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
     },
     async sessionKey() {
       const read = () => db('mcpSessionKeys').first<{ key: string } | undefined>('key');
-      const known = await read();
-      if (known) return known.key;
+      const row = await read();
+      if (row) return row.key;
       await db.raw('insert into mcp_session_keys default values on conflict do nothing');
       const made = await read();
       if (!made) throw new McpctlError('internal');
@@ -124,13 +124,13 @@ export function createMcpServerRows({ db, transaction }: Connection): McpServerR
 /** Tells one definition from another; of what the server said, and not of what is shown of it. */
 const hashOfTool = (tool: ServerTool): string => createHash('sha256').update(canonical(tool)).digest('hex');
 
-async function report(trx: Knex.Transaction, ownerId: string, told: ToolsReport): Promise<void> {
-  const { providerSessionId, server: name, journal, info } = told;
+async function report(trx: Knex.Transaction, ownerId: string, toolsReport: ToolsReport): Promise<void> {
+  const { providerSessionId, server: name, journal, info } = toolsReport;
   const published: unknown = await trx('llms')
     .where({ name: poolOfServer(name), type: MCP_TYPE, ownerId, providerSessionId })
     .first('id');
   if (published === undefined) throw new McpctlError('session_not_found');
-  const tools = told.tools.map((tool) => storableJson(tool) as ServerTool);
+  const tools = toolsReport.tools.map((tool) => storableJson(tool) as ServerTool);
   const kept = {
     tools: JSON.stringify(tools.map((tool) => tool.name)),
     info: JSON.stringify(storableJson(info)),

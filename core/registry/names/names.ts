@@ -129,9 +129,9 @@ export function createNames(connection: Connection): Names {
       const word = storable(asked);
       const folded = word.toLowerCase();
       const isAll = scope.pools === null && scope.ownerId === null && scope.within === null;
-      const found = isAll ? await neighbours(word) : await seenBy(scope);
-      if (folded !== word && isAll) found.push(...(await neighbours(folded)));
-      const owners = new Map(found.map(({ name, ownerId }) => [name, ownerId]));
+      const near = isAll ? await neighbours(word) : await seenBy(scope);
+      if (folded !== word && isAll) near.push(...(await neighbours(folded)));
+      const owners = new Map(near.map(({ name, ownerId }) => [name, ownerId]));
       const shown = new Map<string, number>();
       return nearest(word, owners.keys(), owners.size)
         .filter((name) => {

@@ -69,8 +69,8 @@ const findUnentitled = async (on: Knex): Promise<Candidate[]> =>
 type Find = (db: Knex) => Promise<Candidate[]>;
 
 /** Sessions in the order of register.ts, then rows by name; asked again behind the locks. */
-async function deny({ db, transaction }: Connection, find: Find, held: Held = 'wait'): Promise<Denied[]> {
-  const lock = held === 'wait' ? 'for update' : 'for update skip locked';
+async function deny({ db, transaction }: Connection, find: Find, whenHeld: Held = 'wait'): Promise<Denied[]> {
+  const lock = whenHeld === 'wait' ? 'for update' : 'for update skip locked';
   const first = await find(db);
   if (first.length === 0) return [];
   return await transaction(async (trx) => {
@@ -81,8 +81,8 @@ async function deny({ db, transaction }: Connection, find: Find, held: Held = 'w
     };
     const sessionIds = await idsOf('select id from sessions where id = any(:ids) order by id', asked);
     const still = (await find(trx)).filter(({ sessionId }) => sessionIds.includes(sessionId));
-    const found = still.map(({ id }) => id);
-    const ids = await idsOf('select id from llms where id = any(:ids) order by name', found);
+    const stillIds = still.map(({ id }) => id);
+    const ids = await idsOf('select id from llms where id = any(:ids) order by name', stillIds);
     if (ids.length === 0) return [];
     await trx.raw(
       `update llms set status = 'inactive', inactive_reason = 'denied', inactive_since = now(),

@@ -52,7 +52,7 @@ export interface Published {
 
 /** The session's own row, made when new, locked until the end: two registers of one session go in turn. */
 async function holdSession(trx: Knex.Transaction, r: Registration): Promise<{ isNew: boolean }> {
-  const held = await trx('sessions')
+  const sessions = await trx('sessions')
     .insert({
       id: r.sessionId,
       ownerId: r.by.userId,
@@ -76,7 +76,7 @@ async function holdSession(trx: Knex.Transaction, r: Registration): Promise<{ is
     ])
     .where('sessions.ownerId', r.by.userId)
     .returning<{ isNew: boolean }[]>(trx.raw('(xmax = 0) as is_new'));
-  const [session] = held;
+  const [session] = sessions;
   if (!session) throw new McpctlError('session_not_found');
   return session;
 }
@@ -283,20 +283,20 @@ export function register(
         .forUpdate(),
     );
     const byName = new Map(rows.map((row) => [row.name, row]));
-    const known: { row: LlmRow; offer: ProviderOffer }[] = [];
+    const pairs: { row: LlmRow; offer: ProviderOffer }[] = [];
     const fresh: ProviderOffer[] = [];
     for (const offer of r.providers) {
       const row = byName.get(offer.name);
       if (row) {
         checkRow(row, r);
-        known.push({ row, offer });
+        pairs.push({ row, offer });
       } else fresh.push(offer);
     }
     needApart(r);
     const entries = [...entriesOf(r.providers, byName), ...held.entries];
     await enterNames(trx, entries, { by: r.by, ownerId: r.by.userId });
     const llms = await insertNew(trx, r, fresh);
-    for (const pair of known) llms.push(await revive(trx, r, pair));
+    for (const pair of pairs) llms.push(await revive(trx, r, pair));
     const named = new Set(names);
     const dropped = rows.filter((row) => !named.has(row.name));
     const unpublished = await unpublish(trx, dropped);
@@ -307,7 +307,7 @@ export function register(
     await checkLlms(trx, user, limits);
     const leftPools = [...new Set(before)].filter((key) => !now.has(key));
     const transport = await transportOf(trx, r, { pools: [...now], leftPools });
-    const isBack = known.some(
+    const isBack = pairs.some(
       ({ row }) => row.providerSessionId !== r.sessionId || row.status === 'inactive',
     );
     if (isNew || isBack || hasNewAgents || fresh.length > 0 || unpublished.length > 0)

@@ -58,18 +58,18 @@ export interface Sessions {
 export type Held = 'wait' | 'pass by';
 
 /** Locked in the order in which register locks them (register.ts), so that neither waits for the other. */
-async function lockRows(trx: Knex.Transaction, ids: readonly string[], held: Held): Promise<string[]> {
+async function lockRows(trx: Knex.Transaction, ids: readonly string[], whenHeld: Held): Promise<string[]> {
   const query = trx('llms')
     .whereIn('providerSessionId', [...ids])
     .orderBy('name')
     .forUpdate();
-  if (held === 'pass by') query.skipLocked();
+  if (whenHeld === 'pass by') query.skipLocked();
   const rows = await query.select<{ id: string }[]>('id');
   return rows.map((row) => row.id);
 }
 
-async function gone(trx: Knex.Transaction, sessionIds: readonly string[], held: Held): Promise<LlmRow[]> {
-  const locked = await lockRows(trx, sessionIds, held);
+async function gone(trx: Knex.Transaction, sessionIds: readonly string[], whenHeld: Held): Promise<LlmRow[]> {
+  const locked = await lockRows(trx, sessionIds, whenHeld);
   if (locked.length === 0) return [];
   return parseLlms(
     await trx('llms')
@@ -86,14 +86,14 @@ async function gone(trx: Knex.Transaction, sessionIds: readonly string[], held: 
   );
 }
 
-async function beat(trx: Knex.Transaction, ids: readonly string[], held: Held): Promise<LlmRow[]> {
+async function beat(trx: Knex.Transaction, ids: readonly string[], whenHeld: Held): Promise<LlmRow[]> {
   const sorted = [...new Set(ids)].sort();
   const query = trx('sessions').whereIn('id', sorted).whereNull('leftAt').orderBy('id').forUpdate();
-  if (held === 'pass by') query.skipLocked();
+  if (whenHeld === 'pass by') query.skipLocked();
   const live = (await query.select<{ id: string }[]>('id')).map((row) => row.id);
   if (live.length === 0) return [];
   await trx('sessions').whereIn('id', live).update({ lastHeartbeatAt: trx.fn.now() });
-  const rows = await lockRows(trx, live, held);
+  const rows = await lockRows(trx, live, whenHeld);
   if (rows.length === 0) return [];
   await trx('llms').whereIn('id', rows).update({ lastHeartbeatAt: trx.fn.now() });
   return parseLlms(

@@ -23,8 +23,8 @@ export function createResourceStores(
   { definitions, hooks }: Kept,
 ): ResourceStores {
   const words = definitions.map(({ word }) => word);
-  const told = new Map(quotas.map(quotaIn));
-  for (const word of told.keys()) {
+  const byWord = new Map(quotas.map(quotaIn));
+  for (const word of byWord.keys()) {
     if (words.includes(word)) continue;
     const [near] = nearest(word, words, 1);
     const hint = near === undefined ? `there are: ${words.join(', ')}` : `did you mean ${near}?`;
@@ -32,7 +32,7 @@ export function createResourceStores(
   }
   const stores = new Map(
     definitions.map((definition) => {
-      const quota = told.get(definition.word) ?? definition.quota;
+      const quota = byWord.get(definition.word) ?? definition.quota;
       const more = { quota, hooks: hooks[definition.word] ?? {} };
       return [definition.word, createResourceStore(definition, { connection, all: definitions, ...more })];
     }),

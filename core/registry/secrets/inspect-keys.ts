@@ -17,14 +17,14 @@ type Known = { [K in keyof DatabaseTls]?: DatabaseTls[K] | undefined } & {
  * Whether the keys that the environment names are those that secrets are kept under, before anything is started: each
  * write under a wrong one would make the loss larger. Where no key is set nothing can be written, and all else runs.
  */
-export async function inspectSecretKeys(known: Known): Promise<Inspection> {
-  const { keyring, faults } = inspectKeyring(known);
-  if (faults.length > 0 || keyring === null || known.databaseUrl === undefined) return { faults };
-  const wanted = await kidsWanted(known, keyring);
+export async function inspectSecretKeys(settings: Known): Promise<Inspection> {
+  const { keyring, faults } = inspectKeyring(settings);
+  if (faults.length > 0 || keyring === null || settings.databaseUrl === undefined) return { faults };
+  const wanted = await kidsWanted(settings, keyring);
   if (wanted.length === 0) return { faults: [] };
-  const held = [...keyring.byKid.keys()].join(', ');
+  const kids = [...keyring.byKid.keys()].join(', ');
   const message =
-    `secrets are kept under key ${wanted.join(', ')}, and this process has only ${held}. Put that key back behind the first ` +
+    `secrets are kept under key ${wanted.join(', ')}, and this process has only ${kids}. Put that key back behind the first ` +
     'one, from its backup; where it is lost, start without any key, delete those secrets, and make them anew';
   return { faults: [{ path: 'MCPCTL_SECRETS_KEYS_FILE', message }] };
 }
@@ -32,10 +32,10 @@ export async function inspectSecretKeys(known: Known): Promise<Inspection> {
 const rowsSchema = z.array(z.object({ kid: z.string(), check_value: z.string() }));
 
 /** Of the keys that there are versions under those that are not there, or are others of that id. None where that cannot be asked now. */
-async function kidsWanted(known: Known, { byKid }: Keyring): Promise<string[]> {
-  const { databaseUrl = '', schema = 'public' } = known;
+async function kidsWanted(settings: Known, { byKid }: Keyring): Promise<string[]> {
+  const { databaseUrl = '', schema = 'public' } = settings;
   const client = new Client({
-    ...tlsOf({ ...known, databaseUrl }),
+    ...tlsOf({ ...settings, databaseUrl }),
     connectionTimeoutMillis: WITHIN_MS,
     query_timeout: WITHIN_MS,
     application_name: applicationName,
@@ -50,8 +50,8 @@ async function kidsWanted(known: Known, { byKid }: Keyring): Promise<string[]> {
     return rowsSchema
       .parse(rows)
       .filter((row) => {
-        const held = byKid.get(row.kid);
-        return !held || checkValueOf(held) !== row.check_value;
+        const key = byKid.get(row.kid);
+        return !key || checkValueOf(key) !== row.check_value;
       })
       .map(({ kid }) => kid);
   } catch {

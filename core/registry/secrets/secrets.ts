@@ -102,8 +102,8 @@ export function createSecrets(
       return new Map(rows.map(({ kid, versions }) => [kid, versions]));
     },
     async staleVersions(limit) {
-      const held = keyring.now();
-      const kids = held ? [...held.byKid.keys()].filter((kid) => kid !== held.active.kid) : [];
+      const keys = keyring.now();
+      const kids = keys ? [...keys.byKid.keys()].filter((kid) => kid !== keys.active.kid) : [];
       if (kids.length === 0) return [];
       return db('secretVersions as v')
         .join('secrets as s', 's.id', 'v.secretId')

@@ -34,7 +34,7 @@ const closeSql = `
 /** Ends rows from outside in one statement, past those that somebody else holds. @returns those that it ended. */
 export async function closeTasks(db: Knex, closings: readonly Closing[]): Promise<TaskRow[]> {
   if (closings.length === 0) return [];
-  const said = closings.map(({ id, poolName, status, code, message, errorReason, answer }) => ({
+  const rowsJson = closings.map(({ id, poolName, status, code, message, errorReason, answer }) => ({
     id,
     pool_name: poolName,
     status,
@@ -44,7 +44,7 @@ export async function closeTasks(db: Knex, closings: readonly Closing[]): Promis
     ...(answer && { answer }),
   }));
   const { rows } = await db
-    .raw<{ rows: unknown[] }>(closeSql, [storableJsonText(said)])
+    .raw<{ rows: unknown[] }>(closeSql, [storableJsonText(rowsJson)])
     .options({ name: 'close_tasks' });
   return rows.map(parseTask);
 }

@@ -82,9 +82,9 @@ export async function insertTasks(db: Knex, tasks: readonly NewTask[]): Promise<
   const columns = tasks.map((task) =>
     large === null ? columnsOf(task) : columnsOf({ ...task, requestBody: '' }),
   );
-  const said = storableJsonText(columns);
+  const rowsJson = storableJsonText(columns);
   const { rows } = await db
-    .raw<{ rows: unknown[] }>(insertSql, [large, said])
+    .raw<{ rows: unknown[] }>(insertSql, [large, rowsJson])
     .options({ name: 'insert_tasks' });
   const byId = new Map(rows.map(parseTask).map((row) => [row.id, row]));
   return tasks.flatMap(({ id }) => byId.get(id) ?? []);

@@ -49,8 +49,8 @@ async function renewSome(
 }
 
 async function renew(db: Knex, seen: readonly Pick<TaskRow, 'id' | 'epoch'>[]): Promise<Renewed[]> {
-  const said = JSON.stringify(seen.map(({ id, epoch }) => ({ id, epoch })));
-  const { rows } = await db.raw<{ rows: unknown[] }>(renewSql, [said]).options({ name: 'renew_tasks' });
+  const json = JSON.stringify(seen.map(({ id, epoch }) => ({ id, epoch })));
+  const { rows } = await db.raw<{ rows: unknown[] }>(renewSql, [json]).options({ name: 'renew_tasks' });
   return rows.map((row) => ({ row: parseTask(row), submission: submissionIn(row) }));
 }
 

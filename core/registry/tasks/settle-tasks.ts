@@ -111,9 +111,11 @@ export async function settleTasks(
     settlings.length === 1 && first && isLarge(bodyOf(first.ending)?.length ?? 0)
       ? bodyOf(first.ending)
       : undefined;
-  const said = storableJsonText(settlings.map((one) => columnsOf(one, large === undefined ? undefined : '')));
+  const rowsJson = storableJsonText(
+    settlings.map((one) => columnsOf(one, large === undefined ? undefined : '')),
+  );
   const { rows } = await db
-    .raw<{ rows: unknown[] }>(settleSql, [large ?? null, said])
+    .raw<{ rows: unknown[] }>(settleSql, [large ?? null, rowsJson])
     .options({ name: 'settle_tasks' });
   const settled = new Map(rows.map(parseTask).map((row) => [row.id, row]));
   const others = settlings.filter(({ id }) => !settled.has(id)).map(({ id }) => id);

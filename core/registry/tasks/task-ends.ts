@@ -92,10 +92,15 @@ async function nextEpoch(
   trx: Knex.Transaction,
   { id, seen, lost }: { id: string; seen: number; lost: LostClaim | undefined },
 ): Promise<TaskRow | null> {
-  const held = trx('tasks').where({ id, epoch: seen }).whereRaw(OPEN).forUpdate().skipLocked().select('id');
+  const lockedRow = trx('tasks')
+    .where({ id, epoch: seen })
+    .whereRaw(OPEN)
+    .forUpdate()
+    .skipLocked()
+    .select('id');
   const rows = await trx('tasks')
     .where({ id, epoch: seen })
-    .whereIn('id', held)
+    .whereIn('id', lockedRow)
     .whereRaw(OPEN)
     .update({
       epoch: seen + 1,

@@ -50,9 +50,9 @@ export function createTaskKept({ db }: Connection): TaskKept {
   return {
     unweighed: (limit) => endedFirst(weightless(), limit),
     async weighKept(ids) {
-      const held = freeAmong(weightless(), ids);
+      const freeRows = freeAmong(weightless(), ids);
       // The trigger `weigh_task` takes 0 for no weight, and writes it.
-      return await db('tasks').whereIn('id', held).update({ keptBytes: 0 });
+      return await db('tasks').whereIn('id', freeRows).update({ keptBytes: 0 });
     },
     async keptBytes() {
       const { rows } = await db.raw<{ rows: { ownerId: string; bytes: string }[] }>(

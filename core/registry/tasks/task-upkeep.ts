@@ -187,9 +187,9 @@ export function createTaskUpkeep(connection: Connection): TaskUpkeep {
       return rows.map((row) => row.poolName);
     },
     async openAmong(ids, poolKey) {
-      const known = ids.filter((id) => storedIdSchema.safeParse(id).success);
-      if (known.length === 0) return new Set();
-      const query = db('tasks').whereIn('id', known).whereRaw(OPEN);
+      const wellFormed = ids.filter((id) => storedIdSchema.safeParse(id).success);
+      if (wellFormed.length === 0) return new Set();
+      const query = db('tasks').whereIn('id', wellFormed).whereRaw(OPEN);
       if (poolKey !== undefined) query.where('poolName', poolKey);
       const rows = await query.select<{ id: string }[]>('id');
       return new Set(rows.map((row) => row.id));
@@ -207,13 +207,13 @@ function createPruning({ db }: Connection): Pick<TaskUpkeep, Pruning> {
     },
     unfetched: (olderThanMs, limit) => endedFirst(endedBefore(olderThanMs).whereRaw(DROPPABLE), limit),
     async dropUnfetched(ids) {
-      const held = freeAmong(db('tasks').whereRaw(DROPPABLE), ids);
-      return await db('tasks').whereIn('id', held).update(nobody);
+      const freeRows = freeAmong(db('tasks').whereRaw(DROPPABLE), ids);
+      return await db('tasks').whereIn('id', freeRows).update(nobody);
     },
     prunable: (retentionMs, limit) => endedFirst(endedBefore(retentionMs), limit),
     async deleteEnded(ids) {
-      const held = freeAmong(db('tasks').whereNotNull('completedAt'), ids);
-      return await db('tasks').whereIn('id', held).delete();
+      const freeRows = freeAmong(db('tasks').whereNotNull('completedAt'), ids);
+      return await db('tasks').whereIn('id', freeRows).delete();
     },
     async pruneKeys(limit) {
       const { rowCount } = await db.raw<{ rowCount: number }>(

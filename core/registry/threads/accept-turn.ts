@@ -89,9 +89,9 @@ export async function acceptTurn(
   turn: NewTurn,
   limits: RegistryLimits,
 ): Promise<AcceptedTurn> {
-  const known = turn.key === null ? undefined : await turnUnder(trx, turn.ownerId, turn.key);
-  if (turn.key !== null && !known) await freeKey(trx, turn.ownerId, turn.key);
-  if (known) return { kind: 'known', turn: known };
+  const earlier = turn.key === null ? undefined : await turnUnder(trx, turn.ownerId, turn.key);
+  if (turn.key !== null && !earlier) await freeKey(trx, turn.ownerId, turn.key);
+  if (earlier) return { kind: 'known', turn: earlier };
   const thread = turn.starts
     ? await startThread(trx, turn, { ...turn.starts, most: limits.maxUserThreads })
     : await lockThread(trx, turn);

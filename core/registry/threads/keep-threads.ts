@@ -15,8 +15,8 @@ export interface ThreadChange {
 }
 
 export async function changeThread(db: Knex, { id, ownerId }: Own, change: ThreadChange): Promise<void> {
-  const said = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
-  if (Object.keys(said).length > 0) await db('chatThreads').where({ id, ownerId }).update(said);
+  const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+  if (Object.keys(given).length > 0) await db('chatThreads').where({ id, ownerId }).update(given);
 }
 
 interface Own {
@@ -108,8 +108,8 @@ export async function importMessages(
     else current.push(message);
   }
   let turnIndex = 0;
-  const rows = turns.map((said, at) => {
-    const isAnswered = said.at(-1)?.role === 'assistant';
+  const rows = turns.map((turnMessages, at) => {
+    const isAnswered = turnMessages.at(-1)?.role === 'assistant';
     const turn = {
       id: v7(),
       threadId,
@@ -119,7 +119,7 @@ export async function importMessages(
       endedAt: trx.fn.now(),
       bodyDropped: true,
     };
-    const kept = said.map(({ role, content, parts, toolCalls, toolCallId }) => ({
+    const kept = turnMessages.map(({ role, content, parts, toolCalls, toolCallId }) => ({
       ...{
         id: v7(),
         threadId,

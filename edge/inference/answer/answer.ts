@@ -61,11 +61,11 @@ export async function answerFromRow(a: WholeAnswering, row: TaskRow): Promise<An
   const body = responseBody ?? undefined;
   if (row.status === 'completed' && body === undefined) throw answerGone(row, requestBody);
   const status = row.responseStatus ?? undefined;
-  const said = { ...(status === undefined ? {} : { status }), ...(body === undefined ? {} : { body }) };
+  const answered = { ...(status === undefined ? {} : { status }), ...(body === undefined ? {} : { body }) };
   const outcome: Outcome =
     row.status === 'completed'
-      ? { kind: 'completed', status: 200, ...said }
-      : { kind: 'failed', code: row.errorCode ?? '', message: row.errorMessage ?? '', ...said };
+      ? { kind: 'completed', status: 200, ...answered }
+      : { kind: 'failed', code: row.errorCode ?? '', message: row.errorMessage ?? '', ...answered };
   a.report.settled(row);
   sendWhole(a, row, outcome);
   return 'answered';
@@ -190,8 +190,11 @@ async function writeEmpty(
   const how = seconds === undefined ? (position ?? '') : `${seconds} s`;
   const comment = `${state} ${how}`.trim();
   if (a.keepAlive === 'comment' || !a.row.streaming) return await writer.comment(comment);
-  const known = { ...(position === null ? {} : { position }), ...(seconds === undefined ? {} : { seconds }) };
-  const frame = a.form.keepAlive({ state, ...known });
+  const progress = {
+    ...(position === null ? {} : { position }),
+    ...(seconds === undefined ? {} : { seconds }),
+  };
+  const frame = a.form.keepAlive({ state, ...progress });
   await (frame ? writer.write(frame) : writer.comment(comment));
 }
 

@@ -19,6 +19,6 @@ const inferencePaths = [
 export function reportRefused(deps: EdgeDeps, req: Request, thrown: unknown): void {
   if (req.method !== 'POST' || req.context.reported) return;
   const [path = ''] = req.originalUrl.split('?', 1);
-  const source = inferencePaths.find((known) => known.path.test(path))?.source;
+  const source = inferencePaths.find((entry) => entry.path.test(path))?.source;
   if (source) new Report(deps, req, { source, llm: '' }).failed(thrown);
 }

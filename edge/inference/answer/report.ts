@@ -26,7 +26,7 @@ export class Report {
   #served: ReturnType<typeof servedBy> | null = null;
   /** The row says how the task ended, so who had it is known for sure. */
   #settled = false;
-  #said = false;
+  #isFinished = false;
 
   constructor(deps: EdgeDeps, req: Request, { source, llm }: { source: TaskRow['source']; llm: string }) {
     this.#deps = deps;
@@ -54,8 +54,8 @@ export class Report {
   }
 
   finish(status: number, code: ErrorCode | null): void {
-    if (this.#said) return;
-    this.#said = true;
+    if (this.#isFinished) return;
+    this.#isFinished = true;
     const { context } = this.#req;
     this.#deps.bus.emit('inference.finished', {
       reqId: context.requestId,
@@ -98,6 +98,6 @@ export class Report {
 
 /** OpenAI's and Anthropic's SDKs tell: so a storm of retries can be told from real load. */
 function retryCountOf(req: Request): number {
-  const said = req.get('x-stainless-retry-count') ?? '';
-  return /^\d{1,3}$/.test(said) ? Number(said) : 0;
+  const header = req.get('x-stainless-retry-count') ?? '';
+  return /^\d{1,3}$/.test(header) ? Number(header) : 0;
 }

@@ -29,17 +29,17 @@ export function taskKeyOf(
  * @throws McpctlError `idempotency_mismatch`, `forbidden`.
  */
 export async function equalTask(deps: EdgeDeps, actor: Actor, key: TaskKey): Promise<TaskRow | null> {
-  const known = await deps.registry.idempotency.find(key);
-  return known ? await needEqual(deps, { actor, key, known }) : null;
+  const task = await deps.registry.idempotency.find(key);
+  return task ? await needEqual(deps, { actor, key, task }) : null;
 }
 
 /** @throws McpctlError `idempotency_mismatch`, `forbidden`. */
 export async function needEqual(
   deps: EdgeDeps,
-  { actor, key, known }: { actor: Actor; key: TaskKey; known: KnownTask },
+  { actor, key, task }: { actor: Actor; key: TaskKey; task: KnownTask },
 ): Promise<TaskRow> {
-  if (known.requestHash !== key.requestHash) throw new McpctlError('idempotency_mismatch');
-  const row = await deps.registry.tasks.byId(known.taskId);
+  if (task.requestHash !== key.requestHash) throw new McpctlError('idempotency_mismatch');
+  const row = await deps.registry.tasks.byId(task.taskId);
   if (!row) throw new McpctlError('task_not_found');
   // A token that is bound to other pools may not read by a key what it may not run.
   if (reachOf(actor, { poolKey: row.poolName, llm: row.pin ?? row.llmName }) !== null) return row;

@@ -115,8 +115,8 @@ function retentionIn(text: string): { retention: TaskRow['retention'] } | string
 }
 
 function keepAliveIn(text: string): { kind: KeepAlive } | string {
-  const known = text === 'chunk' || text === 'comment' || text === 'off';
-  return known ? { kind: text } : 'must be chunk, comment or off';
+  const isKind = text === 'chunk' || text === 'comment' || text === 'off';
+  return isKind ? { kind: text } : 'must be chunk, comment or off';
 }
 
 function keyIn(text: string): { text: string } | string {
@@ -125,13 +125,13 @@ function keyIn(text: string): { text: string } | string {
 
 /** RFC 7240: preferences by name; of one that is there twice the first counts. */
 function preferencesIn(text: string): Map<string, string> {
-  const found = new Map<string, string>();
+  const preferences = new Map<string, string>();
   for (const preference of text.split(',')) {
     const [, name = '', value = ''] = /^\s*([^\s=;]+)\s*(?:=\s*([^;]*))?/.exec(preference) ?? [];
-    const known = name.toLowerCase();
-    if (known !== '' && !found.has(known)) found.set(known, value.trim().replace(/^"(.*)"$/, '$1'));
+    const key = name.toLowerCase();
+    if (key !== '' && !preferences.has(key)) preferences.set(key, value.trim().replace(/^"(.*)"$/, '$1'));
   }
-  return found;
+  return preferences;
 }
 
 function waitIn(value: string | undefined): number | string | undefined {

@@ -23,8 +23,8 @@ export function needsOf(operation: Operation, body: Json): Needs {
     case 'responses': {
       const { input } = body;
       const seen = seenIn(typeof input === 'string' ? [{ content: input }] : listOf(input));
-      const said = seenIn([{ content: body['instructions'] }]);
-      return { ...base, vision: seen.vision, aboutTokens: tokensOf(seen.bytes + said.bytes) };
+      const instructions = seenIn([{ content: body['instructions'] }]);
+      return { ...base, vision: seen.vision, aboutTokens: tokensOf(seen.bytes + instructions.bytes) };
     }
     case 'completions':
       return { ...base, ...separately(body['prompt']) };

@@ -158,7 +158,7 @@ async function insert(
     registry.idempotency.insert(task, { ...key, lifeMs: config.idempotencyMs }),
   );
   if ('row' in inserted) return { row: inserted.row, made: true };
-  return { row: await needEqual(deps, { actor, key, known: inserted.known }), made: false };
+  return { row: await needEqual(deps, { actor, key, task: inserted.task }), made: false };
 }
 
 /** A commit that is not answered may have been made: the task is told, and closed as soon as it can be. */

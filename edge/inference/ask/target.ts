@@ -59,16 +59,16 @@ export async function targetOf(deps: EdgeDeps, actor: Actor, wanted: Wanted): Pr
   const isName = aliasSchema.safeParse(asked).success;
   const quick = isName ? await recalled(deps, actor, wanted) : undefined;
   if (quick) return quick;
-  const known = isName ? await deps.knownPools.ask(asked) : undefined;
-  if (!known || !isThere(known, actor)) throw await unknown(deps, actor, asked);
-  return chosenIn(known, actor, wanted);
+  const pool = isName ? await deps.knownPools.ask(asked) : undefined;
+  if (!pool || !isThere(pool, actor)) throw await unknown(deps, actor, asked);
+  return chosenIn(pool, actor, wanted);
 }
 
 /** Of what was seen a moment ago only a yes counts: somebody who takes the task at once. */
 async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<Target | undefined> {
   try {
-    const known = await deps.knownPools.recall(wanted.asked);
-    const target = known && mayRunAgent(known, actor) && chosenIn(known, actor, wanted);
+    const pool = await deps.knownPools.recall(wanted.asked);
+    const target = pool && mayRunAgent(pool, actor) && chosenIn(pool, actor, wanted);
     return target && target.served ? target : undefined;
   } catch {
     return undefined; // asked again, for an answer of now
@@ -76,9 +76,9 @@ async function recalled(deps: EdgeDeps, actor: Actor, wanted: Wanted): Promise<T
 }
 
 /** What may be neither seen nor run is as if it were not there. */
-function isThere(known: Known, actor: Actor): boolean {
-  const { poolKey, llm, agent } = known.resolved;
-  if (agent !== null) return mayRunAgent(known, actor);
+function isThere(place: Known, actor: Actor): boolean {
+  const { poolKey, llm, agent } = place.resolved;
+  if (agent !== null) return mayRunAgent(place, actor);
   // That a token is bound to other pools is said: its maker knows this one.
   const unbound = actor.pools?.includes(poolKey) === false ? { ...actor, pools: null } : actor;
   return seesCallee(unbound, { poolKey, llm });
@@ -94,17 +94,17 @@ function mayRunAgent({ resolved: { agent, poolKey } }: Known, actor: Actor): boo
  * speaks chat gets a translation; where none of these would either, the former are waited for.
  * @throws as `targetIn`
  */
-function chosenIn(known: Known, actor: Actor, wanted: Wanted): Target {
+function chosenIn(place: Known, actor: Actor, wanted: Wanted): Target {
   const { translation, needs: asked } = wanted;
-  if (known.resolved.agent !== null) needChat(asked.operation);
+  if (place.resolved.agent !== null) needChat(asked.operation);
   const from = asked.operation;
-  const spoken = known.pool.members.some(({ row }) => unfitFor(row.capabilities, asked) !== 'operation');
+  const spoken = place.pool.members.some(({ row }) => unfitFor(row.capabilities, asked) !== 'operation');
   if (translation !== null && !spoken)
-    return { ...targetIn(known, actor, { ...wanted, needs: { ...translation(), from } }), translated: true };
-  const itself = orError(() => targetIn(known, actor, wanted));
+    return { ...targetIn(place, actor, { ...wanted, needs: { ...translation(), from } }), translated: true };
+  const itself = orError(() => targetIn(place, actor, wanted));
   if (translation === null || (!(itself instanceof McpctlError) && itself.served)) return orThrow(itself);
   const needs = { ...translation(), from };
-  const chat = orError(() => targetIn(known, actor, { ...wanted, needs }));
+  const chat = orError(() => targetIn(place, actor, { ...wanted, needs }));
   if (itself instanceof McpctlError) return { ...orThrow(chat), translated: true };
   return !(chat instanceof McpctlError) && chat.served ? { ...chat, translated: true } : itself;
 }
@@ -218,9 +218,9 @@ function pinnedIn(pool: LivePool, pin: string): LiveLlm {
  */
 function unfitIn(pool: LivePool, { pinned, needs }: { pinned: LiveLlm | null; needs: AskedOf }): string[] {
   const asked = pinned ? [pinned] : pool.members;
-  const found = asked.map(({ row }) => ({ row, why: unfitFor(row.capabilities, needs) }));
-  const unfit = found.filter((member) => member.why !== null);
-  if (unfit.length < found.length || found.length === 0) return unfit.map(({ row }) => row.id);
+  const judged = asked.map(({ row }) => ({ row, why: unfitFor(row.capabilities, needs) }));
+  const unfit = judged.filter((member) => member.why !== null);
+  if (unfit.length < judged.length || judged.length === 0) return unfit.map(({ row }) => row.id);
   const whys = new Set(unfit.map(({ why }) => why));
   const sentences = [...whys].map((why) => why && sentenceFor(why, needs));
   const of = pinned ? `'${pinned.row.name}'` : `Any member of the pool '${pool.key}'`;

@@ -9,35 +9,35 @@ import { firstSeq, type Entry } from '../../../core/queue/task/stream.ts';
 export class InHand {
   readonly #taskId: string;
   #attempt: (Attempt & { seq: number }) | null = null;
-  #said: Assembly;
+  #assembly: Assembly;
 
   constructor(taskId: string) {
     this.#taskId = taskId;
-    this.#said = new Assembly(taskId);
+    this.#assembly = new Assembly(taskId);
   }
 
   saw(entry: Entry): void {
     if (entry.kind !== 'events') return;
     const first = firstSeq(entry);
     if (!this.#attempt || !isSameAttempt(this.#attempt, entry)) {
-      this.#said = new Assembly(this.#taskId);
+      this.#assembly = new Assembly(this.#taskId);
       this.#attempt = { epoch: entry.epoch, tag: entry.tag, seq: 0 };
     }
     // With a gap it is not whole, and stays so.
     if (first !== this.#attempt.seq + 1) this.#attempt.seq = NaN;
     else this.#attempt.seq = entry.seq;
-    for (const event of entry.data) this.#said.add(event);
+    for (const event of entry.data) this.#assembly.add(event);
   }
 
   /** Of the attempt that ends with an event of this number; null: not all of it was seen. */
   upTo(end: Attempt & { seq: number }): Assembled | null {
-    if (!this.#attempt) return end.seq === 1 ? this.#said.answer() : null;
+    if (!this.#attempt) return end.seq === 1 ? this.#assembly.answer() : null;
     const isAll = isSameAttempt(this.#attempt, end) && this.#attempt.seq + 1 === end.seq;
-    return isAll ? this.#said.answer() : null;
+    return isAll ? this.#assembly.answer() : null;
   }
 
   /** As much as was seen. */
   sofar(): Assembled {
-    return this.#said.answer();
+    return this.#assembly.answer();
   }
 }

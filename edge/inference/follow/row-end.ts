@@ -56,7 +56,7 @@ export class RowEnd {
     const row = await this.#ended();
     if (!row) return null;
     // A row holds a whole answer, of a stream only what it cost.
-    if (this.#over && !(row.streaming && this.#follower.isReading)) return said(row);
+    if (this.#over && !(row.streaming && this.#follower.isReading)) return endOfRow(row);
     this.#over = true;
     this.#askAt = this.#deps.clock.elapsed() + ASK_AGAIN_MS;
     this.#follower.readRecord();
@@ -68,7 +68,7 @@ export class RowEnd {
     const until = this.#deps.clock.elapsed() + this.#deps.config.settleWaitMs;
     for (;;) {
       const row = await this.#ended();
-      if (row) return row.status === 'completed' || differs(row, closed) ? said(row) : closed;
+      if (row) return row.status === 'completed' || differs(row, closed) ? endOfRow(row) : closed;
       if (this.#deps.clock.elapsed() >= until) return closed;
       await pause(ASK_CLOSED_MS);
     }
@@ -89,7 +89,7 @@ function differs(row: TaskRow, { outcome }: Extract<Entry, { kind: 'closed' }>):
   return outcome.kind === 'completed' || row.errorCode !== outcome.code;
 }
 
-function said(row: TaskRow): RowSays {
+function endOfRow(row: TaskRow): RowSays {
   if (row.status === 'completed') return { kind: 'row', row };
   const how = { code: row.errorCode ?? 'task_cancelled', message: row.errorMessage ?? '' };
   const { retryAfterS, ...reason } = row.errorReason ?? {};

@@ -113,10 +113,10 @@ export function errorOfRow(
 
 /** The backend's own words; where they are not kept, what the row has of them. */
 function refusalOf(row: TaskRow, outcome?: Outcome, kept?: string | null): Refusal | undefined {
-  const told = outcome?.kind === 'failed' ? outcome : undefined;
-  const status = told?.status ?? row.responseStatus;
+  const failure = outcome?.kind === 'failed' ? outcome : undefined;
+  const status = failure?.status ?? row.responseStatus;
   if (status == null) return undefined;
-  const body = told?.body ?? kept;
+  const body = failure?.body ?? kept;
   if (body != null) return { status, body };
   const { retryAfterS: _wait, ...its } = row.errorReason ?? {};
   const reason = { type: 'invalid_request_error', param: null, code: row.errorCode, ...its };

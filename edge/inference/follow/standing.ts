@@ -14,7 +14,7 @@ export class Standing {
   /** How long a sleeping member has been waking for it; null: none is. */
   readonly #wakingMs: () => number | null | Promise<number | null>;
   #nextAt: number;
-  #told: Place | null = null;
+  #shown: Place | null = null;
 
   constructor(deps: EdgeDeps, row: TaskRow, wakingMs: () => number | null | Promise<number | null>) {
     this.#deps = deps;
@@ -33,12 +33,12 @@ export class Standing {
   /** @returns the place if there is something new to tell: a number, seconds, or that a member has it after all. */
   async look(): Promise<Place | null> {
     this.#nextAt = this.#deps.clock.elapsed() + LOOK_MS;
-    const told = this.#told;
+    const before = this.#shown;
     const place = await this.now();
-    const moved = place.position !== null && place.position !== told?.position;
-    const begun = place.state === 'running' && told !== null && told.state !== 'running';
+    const moved = place.position !== null && place.position !== before?.position;
+    const begun = place.state === 'running' && before !== null && before.state !== 'running';
     if (moved || begun || place.state === 'waking') return place;
-    this.#told = told;
+    this.#shown = before;
     return null;
   }
 
@@ -47,11 +47,12 @@ export class Standing {
     try {
       const place = await this.#deps.queue.places.of({ ...refOf(this.#row), pin: this.#row.pin });
       const ms = place.state === 'queued' ? await this.#wakingMs() : null;
-      this.#told = ms === null ? place : { state: 'waking', position: null, seconds: Math.round(ms / 1_000) };
+      this.#shown =
+        ms === null ? place : { state: 'waking', position: null, seconds: Math.round(ms / 1_000) };
     } catch (thrown) {
       this.#deps.log.debug({ why: messageOf(thrown) }, 'the place of a task could not be asked');
-      this.#told = { state: 'queued', position: null };
+      this.#shown = { state: 'queued', position: null };
     }
-    return this.#told;
+    return this.#shown;
   }
 }

@@ -43,14 +43,14 @@ export class Waking {
   ask(): McpctlError | null {
     const { wakings, clock } = this.#deps;
     this.#nextAt = clock.elapsed() + LOOK_MS;
-    const all = this.#sleepers.map((sleeper) => ({ sleeper, known: wakings.watch(sleeper) }));
+    const all = this.#sleepers.map((sleeper) => ({ sleeper, wake: wakings.watch(sleeper) }));
     if (all.length === 0) return null;
-    this.#since = Math.min(...all.map(({ known }) => known?.since ?? Infinity));
-    if (all.some(({ known }) => known === null)) return null; // it is being read
-    const untried = all.filter(({ known }) => !this.#sawFail(known));
+    this.#since = Math.min(...all.map(({ wake }) => wake?.since ?? Infinity));
+    if (all.some(({ wake }) => wake === null)) return null; // it is being read
+    const untried = all.filter(({ wake }) => !this.#sawFail(wake));
     if (untried.length === 0) return failed(all, clock.elapsed());
-    const busy = untried.find(({ known }) => known?.since != null);
-    const chosen = busy ?? untried.find(({ known }) => known?.failed === null) ?? untried[0];
+    const busy = untried.find(({ wake }) => wake?.since != null);
+    const chosen = busy ?? untried.find(({ wake }) => wake?.failed === null) ?? untried[0];
     if (chosen) wakings.want(chosen.sleeper.llmId);
     return null;
   }
@@ -61,18 +61,18 @@ export class Waking {
     return Math.max(0, this.#deps.clock.elapsed() - this.#since);
   }
 
-  #sawFail(known: KnownWake | null): boolean {
-    if (known === null) return false;
-    if (known.notBefore > this.#deps.clock.elapsed()) return true; // it is left alone
-    return known.failed !== null && known.failed.at > this.#began;
+  #sawFail(wake: KnownWake | null): boolean {
+    if (wake === null) return false;
+    if (wake.notBefore > this.#deps.clock.elapsed()) return true; // it is left alone
+    return wake.failed !== null && wake.failed.at > this.#began;
   }
 }
 
 /** Why none of them could be woken. */
-function failed(all: readonly { sleeper: Sleeper; known: KnownWake | null }[], now: number): McpctlError {
-  const whys = all.map(({ sleeper, known }) => `${sleeper.name}: ${known?.failed?.reason ?? LEFT_ALONE}`);
+function failed(all: readonly { sleeper: Sleeper; wake: KnownWake | null }[], now: number): McpctlError {
+  const whys = all.map(({ sleeper, wake }) => `${sleeper.name}: ${wake?.failed?.reason ?? LEFT_ALONE}`);
   const message = `The backend sleeps and could not be woken. ${whys.join(' ')}`;
-  const soonestMs = Math.min(...all.map(({ known }) => known?.notBefore ?? now)) - now;
+  const soonestMs = Math.min(...all.map(({ wake }) => wake?.notBefore ?? now)) - now;
   const retryAfterS = Math.max(RETRY_AFTER_S, Math.ceil(soonestMs / 1_000));
   return new McpctlError('wake_failed', message.slice(0, 2_000), { retryAfterS });
 }
@@ -84,7 +84,7 @@ export async function wakingMsFor(
 ): Promise<number | null> {
   const pool = await lookAtPool(row.poolName);
   if (isServed(pool, row.pin)) return null;
-  const known = sleepersIn(pool, row.pin).map((sleeper) => wakings.watch(sleeper));
-  const since = Math.min(...known.map((wake) => wake?.since ?? Infinity));
+  const wakes = sleepersIn(pool, row.pin).map((sleeper) => wakings.watch(sleeper));
+  const since = Math.min(...wakes.map((wake) => wake?.since ?? Infinity));
   return Number.isFinite(since) ? Math.max(0, clock.elapsed() - since) : null;
 }

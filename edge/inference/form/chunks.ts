@@ -176,8 +176,8 @@ export class ChunkForm implements Form {
   #choice(edits: Edits, { start, at }: { start: number; at: number }): void {
     const choice = edits.objectAt(start);
     if (!choice) return;
-    const said = edits.value(choice, 'index');
-    const index = said !== undefined && /^\d+$/.test(said) ? Number(said) : at;
+    const given = edits.value(choice, 'index');
+    const index = given !== undefined && /^\d+$/.test(given) ? Number(given) : at;
     const reason = edits.value(choice, 'finish_reason');
     // Some say that they have none in so many letters.
     const finish = isSaid(reason) && reason !== '"null"' && !this.#finished.has(index) ? reason : null;
@@ -186,7 +186,7 @@ export class ChunkForm implements Form {
     if (this.#kind.piece === 'delta') split = this.#delta(edits, choice, { index, finish });
     else if (!edits.value(choice, 'text')?.startsWith('"')) edits.put(choice, 'text', '""');
     if (finish === null || split) edits.put(choice, 'finish_reason', 'null');
-    if (said !== String(index)) edits.put(choice, 'index', String(index));
+    if (given !== String(index)) edits.put(choice, 'index', String(index));
   }
 
   /** Who may go on after any event must get the same of it as who read from the start: then nothing is a beginning. */
@@ -233,11 +233,13 @@ export class ChunkForm implements Form {
 
 /** The string that a delta brings; null where it brings another thing too. */
 function onlyText(edits: Edits, { members }: TextObject): Member | null {
-  const said = members.filter(
+  const filled = members.filter(
     ({ key, valueStart, valueEnd }) => key !== 'role' && !nothing.has(edits.text.slice(valueStart, valueEnd)),
   );
-  const [only] = said;
-  return only && said.length === 1 && isSaid(edits.text.slice(only.valueStart, only.valueEnd)) ? only : null;
+  const [only] = filled;
+  return only && filled.length === 1 && isSaid(edits.text.slice(only.valueStart, only.valueEnd))
+    ? only
+    : null;
 }
 
 /** Members of a chunk that tell nothing beside usage. */

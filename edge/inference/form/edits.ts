@@ -24,8 +24,8 @@ export class Edits {
 
   /** The object that begins at `start`; undefined when none does. */
   objectAt(start: number): TextObject | undefined {
-    const found = membersAt(this.text, start);
-    return found && { start, members: found.members, added: 0 };
+    const object = membersAt(this.text, start);
+    return object && { start, members: object.members, added: 0 };
   }
 
   /** The text of a member's value; of duplicates the last, as parsers take it. Undefined when it is absent. */

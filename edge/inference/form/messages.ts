@@ -17,8 +17,8 @@ export class MessagesForm implements NamedForm {
     const edits = new Edits(data);
     const event = edits.objectAt(data.indexOf('{'));
     if (!event) return [{ data }];
-    const held = memberOf(event.members, 'message');
-    const message = held && edits.objectAt(held.valueStart);
+    const member = memberOf(event.members, 'message');
+    const message = member && edits.objectAt(member.valueStart);
     if (message && memberOf(message.members, 'model')) edits.put(message, 'model', this.#model);
     return [{ ...eventName(edits.value(event, 'type')), data: edits.apply() }];
   }

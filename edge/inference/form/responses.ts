@@ -34,12 +34,12 @@ export class ResponsesForm implements NamedForm {
     const edits = new Edits(data);
     const event = edits.objectAt(data.indexOf('{'));
     if (!event) return [{ data }];
-    const said = edits.value(event, 'sequence_number');
-    const number = said !== undefined && /^\d+$/.test(said) ? Number(said) + this.#ours : this.#next;
+    const given = edits.value(event, 'sequence_number');
+    const number = given !== undefined && /^\d+$/.test(given) ? Number(given) + this.#ours : this.#next;
     this.#next = number + 1;
-    if (said !== String(number)) edits.put(event, 'sequence_number', String(number));
-    const held = memberOf(event.members, 'response');
-    const response = held && edits.objectAt(held.valueStart);
+    if (given !== String(number)) edits.put(event, 'sequence_number', String(number));
+    const member = memberOf(event.members, 'response');
+    const response = member && edits.objectAt(member.valueStart);
     let type = edits.value(event, 'type');
     this.#failed = type === '"response.failed"';
     if (response) {

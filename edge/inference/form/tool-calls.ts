@@ -35,8 +35,8 @@ export class ToolCalls {
 
   #call(edits: Edits, call: TextObject, { calls, choice }: { calls: Calls; choice: number }): void {
     const id = textOf(edits.value(call, 'id'));
-    const said = edits.value(call, 'index');
-    const index = said !== undefined && /^\d+$/.test(said) ? Number(said) : indexOf(edits, call, calls);
+    const given = edits.value(call, 'index');
+    const index = given !== undefined && /^\d+$/.test(given) ? Number(given) : indexOf(edits, call, calls);
     const first = !calls.begun.has(index);
     calls.begun.add(index);
     calls.highest = Math.max(calls.highest, index);
@@ -45,7 +45,7 @@ export class ToolCalls {
     if (first && id === undefined)
       edits.put(call, 'id', JSON.stringify(`call_${this.#taskId}_${choice}_${index}`));
     if (first && textOf(edits.value(call, 'type')) === undefined) edits.put(call, 'type', '"function"');
-    if (said !== String(index)) edits.put(call, 'index', String(index));
+    if (given !== String(index)) edits.put(call, 'index', String(index));
     this.#arguments(edits, call);
   }
 
@@ -53,9 +53,9 @@ export class ToolCalls {
   #arguments(edits: Edits, call: TextObject): void {
     const member = memberOf(call.members, 'function');
     const called = member && edits.objectAt(member.valueStart);
-    const said = called && edits.value(called, 'arguments');
-    if (called && said !== undefined && /^[{[]/.test(said))
-      edits.put(called, 'arguments', JSON.stringify(said));
+    const args = called && edits.value(called, 'arguments');
+    if (called && args !== undefined && /^[{[]/.test(args))
+      edits.put(called, 'arguments', JSON.stringify(args));
   }
 }
 

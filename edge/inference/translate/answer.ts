@@ -89,9 +89,9 @@ export class ChatReader {
 
   #ended(usage: ChatUsage | null): Ended {
     const called = this.#order.blocks.some(({ kind }) => kind === 'call');
-    const said = this.#reason === 'function_call' ? 'tool_calls' : (this.#reason ?? 'stop');
+    const given = this.#reason === 'function_call' ? 'tool_calls' : (this.#reason ?? 'stop');
     // Some backends say `stop` of an answer that is calls.
-    const reason = called && said === 'stop' ? 'tool_calls' : said;
+    const reason = called && given === 'stop' ? 'tool_calls' : given;
     return {
       order: this.#order,
       reason,

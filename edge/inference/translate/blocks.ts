@@ -24,7 +24,7 @@ export class BlockOrder {
   readonly #taskId: string;
   readonly #calls = new Map<number, Block>();
   #open: Block | undefined;
-  #held: Said[] = [];
+  #waiting: Said[] = [];
 
   constructor(taskId: string) {
     this.#taskId = taskId;
@@ -32,16 +32,16 @@ export class BlockOrder {
 
   take(piece: Said): Step[] {
     if (this.#open && !this.#isOf(piece, this.#open) && !isWhole(this.#open)) {
-      this.#held.push(piece);
+      this.#waiting.push(piece);
       return [];
     }
     const steps = this.#say(piece);
     // The open call may be whole now, and others wait for that.
-    while (this.#held.length > 0 && this.#open && isWhole(this.#open)) {
-      const held = this.#held;
-      this.#held = [];
-      for (const next of held) steps.push(...this.take(next));
-      if (this.#held.length === held.length) break;
+    while (this.#waiting.length > 0 && this.#open && isWhole(this.#open)) {
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      for (const next of waiting) steps.push(...this.take(next));
+      if (this.#waiting.length === waiting.length) break;
     }
     return steps;
   }
@@ -49,21 +49,21 @@ export class BlockOrder {
   /** Nothing more comes. */
   end(): Step[] {
     const steps: Step[] = [];
-    while (this.#held.length > 0) {
-      const [next, ...held] = this.#held;
-      this.#held = held;
+    while (this.#waiting.length > 0) {
+      const [next, ...later] = this.#waiting;
+      this.#waiting = later;
       if (!next) break;
-      const others = held.filter((piece) => sameBlock(piece, next));
-      this.#held = held.filter((piece) => !sameBlock(piece, next));
+      const others = later.filter((piece) => sameBlock(piece, next));
+      this.#waiting = later.filter((piece) => !sameBlock(piece, next));
       for (const piece of [next, ...others]) steps.push(...this.#say(piece));
     }
     return [...steps, ...this.#close()];
   }
 
   #say(piece: Said): Step[] {
-    const known = piece.kind === 'call' ? this.#calls.get(piece.index) : undefined;
+    const callBlock = piece.kind === 'call' ? this.#calls.get(piece.index) : undefined;
     // White space after arguments that were whole.
-    if (known && known !== this.#open) return [];
+    if (callBlock && callBlock !== this.#open) return [];
     const steps = this.#open && !this.#isOf(piece, this.#open) ? this.#close() : [];
     const block = this.#open ?? this.#begin(piece, steps);
     const text = piece.kind === 'call' ? piece.arguments : piece.text;

@@ -126,9 +126,9 @@ class Items {
     const done = { type: 'response.output_item.done', output_index: block.at, item };
     if (block.kind !== 'call') {
       const { text } = block;
-      const said = block.kind === 'refusal' ? { refusal: text } : { text };
+      const content = block.kind === 'refusal' ? { refusal: text } : { text };
       return [
-        { type: `response.${names[block.kind]}.done`, ...this.#where(block), ...said, ...logprobs(block) },
+        { type: `response.${names[block.kind]}.done`, ...this.#where(block), ...content, ...logprobs(block) },
         { type: 'response.content_part.done', ...this.#where(block), part: partOf(block, text) },
         done,
       ];

@@ -24,6 +24,6 @@ export function calledAs(
   model: string | undefined,
 ): { name: string | undefined; personality: string | undefined } {
   if (agent !== null || model === undefined) return { name: agent ?? model, personality };
-  const [, name = model, said] = /^(.+):([^:]+)$/.exec(model) ?? [];
-  return { name, personality: said === 'latest' ? undefined : said };
+  const [, name = model, suffix] = /^(.+):([^:]+)$/.exec(model) ?? [];
+  return { name, personality: suffix === 'latest' ? undefined : suffix };
 }

@@ -9,14 +9,14 @@ import type { AskedTurn } from './asked-turn.ts';
  * @returns null without that header. @throws McpctlError `invalid_request`.
  */
 export function turnAsked(req: Request, operation: Operation): AskedTurn | null {
-  const said = req.get('x-mcpctl-thread');
-  if (said === undefined) return null;
-  const id = uuidSchema.safeParse(said);
+  const header = req.get('x-mcpctl-thread');
+  if (header === undefined) return null;
+  const id = uuidSchema.safeParse(header);
   const message =
     operation === 'chat'
       ? 'must be new, or the id of a thread'
       : 'a thread is asked by chat completions alone';
-  if (operation !== 'chat' || (said !== 'new' && !id.success))
+  if (operation !== 'chat' || (header !== 'new' && !id.success))
     throw new McpctlError('invalid_request', undefined, { details: [{ path: 'x-mcpctl-thread', message }] });
   const { text: body = '' } = req.context;
   return { source: 'v1', agent: null, threadId: id.data ?? null, body, onBusy: 'reject' };

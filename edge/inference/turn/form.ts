@@ -31,7 +31,7 @@ const wholeSchema = z
 export class TurnForm extends ChunkForm implements Form {
   readonly #place: KnownPlace;
   readonly #taskId: string;
-  #told = false;
+  #hasTold = false;
 
   constructor(options: FormOptions, place: KnownPlace) {
     super('chat', options);
@@ -45,12 +45,12 @@ export class TurnForm extends ChunkForm implements Form {
 
   override whole(body: string): string {
     const { content, toolCalls, reasoning } = assemble(this.#taskId, [body]);
-    const told = wholeSchema.parse(jsonValue(body));
-    const usage: Usage | null = told.usage
+    const completion = wholeSchema.parse(jsonValue(body));
+    const usage: Usage | null = completion.usage
       ? {
-          promptTokens: told.usage.prompt_tokens,
-          completionTokens: told.usage.completion_tokens,
-          totalTokens: told.usage.total_tokens,
+          promptTokens: completion.usage.prompt_tokens,
+          completionTokens: completion.usage.completion_tokens,
+          totalTokens: completion.usage.total_tokens,
         }
       : null;
     const { threadId = '', n = 0, answerIndex = 0 } = this.#place.current ?? {};
@@ -64,7 +64,7 @@ export class TurnForm extends ChunkForm implements Form {
       ...this.#leftOut(),
       ...(usage && this.#wasCut(usage.promptTokens) && { backendTruncated: true }),
       turnIndex: answerIndex ?? 0,
-      finishReason: told.choices[0]?.finish_reason ?? null,
+      finishReason: completion.choices[0]?.finish_reason ?? null,
       usage,
     };
     return JSON.stringify(answer);
@@ -94,8 +94,8 @@ export class TurnForm extends ChunkForm implements Form {
 
   #tell([first, ...others]: Frame[]): Frame[] {
     const place = this.#place.current;
-    if (!first || this.#told || !place) return first ? [first, ...others] : others;
-    this.#told = true;
+    if (!first || this.#hasTold || !place) return first ? [first, ...others] : others;
+    this.#hasTold = true;
     const { threadId, n: turn } = place;
     const mcpctl = JSON.stringify({ threadId, turn, taskId: this.#taskId, ...this.#leftOut() });
     return [{ ...first, data: spliceMembers(first.data, { mcpctl }) ?? first.data }, ...others];

@@ -7,29 +7,31 @@ import { textOf } from './sent.ts';
 type Said = NonNullable<z.infer<typeof threadCreateSchema>['messages']>;
 
 /** @throws McpctlError `invalid_request` for two answers in a row, which no model takes. */
-export function importedMessages(said: Said): ImportedMessage[] {
+export function importedMessages(given: Said): ImportedMessage[] {
   const faults: Fault[] = [];
-  const messages = said.map(({ role, content, tool_calls: calls, tool_call_id: id }, at): ImportedMessage => {
-    const refuse = (path: string, message: string): void =>
-      void faults.push({ path: `messages.${at}.${path}`, message });
-    if (role === 'assistant' && said[at - 1]?.role === 'assistant')
-      refuse('role', 'is a second answer in a row');
-    if (role === 'tool' && id === undefined) refuse('tool_call_id', 'is required of a result');
-    return {
-      role,
-      content: textOf(content),
-      parts: Array.isArray(content) ? JSON.stringify(content) : null,
-      toolCalls:
-        role === 'assistant' && calls && calls.length > 0
-          ? calls.map((call) => ({
-              id: call.id,
-              name: call.function.name,
-              arguments: call.function.arguments,
-            }))
-          : null,
-      toolCallId: role === 'tool' ? (id ?? null) : null,
-    };
-  });
+  const messages = given.map(
+    ({ role, content, tool_calls: calls, tool_call_id: id }, at): ImportedMessage => {
+      const refuse = (path: string, message: string): void =>
+        void faults.push({ path: `messages.${at}.${path}`, message });
+      if (role === 'assistant' && given[at - 1]?.role === 'assistant')
+        refuse('role', 'is a second answer in a row');
+      if (role === 'tool' && id === undefined) refuse('tool_call_id', 'is required of a result');
+      return {
+        role,
+        content: textOf(content),
+        parts: Array.isArray(content) ? JSON.stringify(content) : null,
+        toolCalls:
+          role === 'assistant' && calls && calls.length > 0
+            ? calls.map((call) => ({
+                id: call.id,
+                name: call.function.name,
+                arguments: call.function.arguments,
+              }))
+            : null,
+        toolCallId: role === 'tool' ? (id ?? null) : null,
+      };
+    },
+  );
   if (faults.length > 0)
     throw new McpctlError('invalid_request', undefined, { details: faults.slice(0, 20) });
   return messages;

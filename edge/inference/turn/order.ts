@@ -42,14 +42,14 @@ export async function composeTurn(
   const of = ({ request }: Composed): Pick<TurnComposition, 'expected'> => ({
     expected: expectedTokens(Buffer.byteLength(request.body), context.measured),
   });
-  const told = { pin, personality, contextLength, from: context.from, leftOut: context.leftOut };
+  const facts = { pin, personality, contextLength, from: context.from, leftOut: context.leftOut };
   const from = contextLength === null ? null : cutIn(composed.request.body, context, contextLength);
-  if (from === null) return { composed, composition: { ...told, ...of(composed) } };
+  if (from === null) return { composed, composition: { ...facts, ...of(composed) } };
   const left = context.messages.filter(({ n }) => n >= from);
   const dropped = new Set(context.messages.filter(({ n }) => n < from).map(({ n }) => n));
   const cut = { ...composing, context: { ...context, messages: left } };
   const shorter = await composedWith(deps, actor, cut);
-  const composition = { ...told, from, leftOut: context.leftOut + dropped.size, ...of(shorter) };
+  const composition = { ...facts, from, leftOut: context.leftOut + dropped.size, ...of(shorter) };
   return { composed: shorter, composition };
 }
 
@@ -66,8 +66,8 @@ function cutIn(body: string, { messages, measured }: ThreadContext, contextLengt
 function answerTokensIn(body: string): number | null {
   const members = topLevelMembers(body) ?? [];
   const limit = members.findLast(({ key }) => key === 'max_tokens' || key === 'max_completion_tokens');
-  const said = limit && Number(body.slice(limit.valueStart, limit.valueEnd));
-  return said !== undefined && Number.isInteger(said) && said > 0 ? said : null;
+  const count = limit && Number(body.slice(limit.valueStart, limit.valueEnd));
+  return count !== undefined && Number.isInteger(count) && count > 0 ? count : null;
 }
 
 async function composedWith(

@@ -90,8 +90,8 @@ const TITLE_CHARS = 80;
 
 /** A thread is called as it begins. */
 export function titleOf({ messages }: SentTurn): string {
-  const said = messages.find(({ role }) => role === 'user')?.content ?? '';
-  return shownInLine(said.slice(0, 4 * TITLE_CHARS))
+  const firstWords = messages.find(({ role }) => role === 'user')?.content ?? '';
+  return shownInLine(firstWords.slice(0, 4 * TITLE_CHARS))
     .trim()
     .slice(0, TITLE_CHARS)
     .toWellFormed();

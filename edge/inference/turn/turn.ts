@@ -56,9 +56,9 @@ export async function takeTurn(
     if (applied !== '') res.set('preference-applied', applied);
     const call = callOf(asking, { req, res, report });
     const { idempotencyKey: key } = asking.wishes;
-    const known =
+    const turn =
       key === undefined ? undefined : await deps.registry.threads.turnUnder(actorOf(req).userId, key);
-    await (known ? answerKnown(deps, call, { asking, turn: known }) : answerNew(deps, call, asking));
+    await (turn ? answerKnown(deps, call, { asking, turn }) : answerNew(deps, call, asking));
   } catch (thrown) {
     report.failed(thrown);
     throw thrown;
@@ -67,8 +67,8 @@ export async function takeTurn(
 
 async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise<Asking> {
   const actor = actorOf(req);
-  const said = wishesOf(req);
-  const wishes = asked.pin === undefined ? said : { ...said, pin: asked.pin };
+  const given = wishesOf(req);
+  const wishes = asked.pin === undefined ? given : { ...given, pin: asked.pin };
   if (wishes.respondAsync) needNoPolicy(wishes);
   if (wishes.retention === 'none')
     refuse('x-mcpctl-retention', 'a thread is kept until it is deleted: leave it out');

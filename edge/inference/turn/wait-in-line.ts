@@ -46,6 +46,6 @@ const late = (n: number): McpctlError =>
   new McpctlError('queue_timeout', `Turn ${n} is still in line, and stays there; get it to see how it ends.`);
 
 function endOf(code: string | null, message: string | null): McpctlError {
-  const known: ErrorCode = code !== null && isErrorCode(code) ? code : 'task_cancelled';
-  return new McpctlError(known, message ?? undefined);
+  const errorCode: ErrorCode = code !== null && isErrorCode(code) ? code : 'task_cancelled';
+  return new McpctlError(errorCode, message ?? undefined);
 }
