@@ -173,13 +173,16 @@ describe('the audit', function () {
     await Promise.all(Array.from({ length: 200 }, () => read()));
     const asAda = { headers: { 'x-mcpctl-as': 'ada' } };
     expect((await read(asAda)).status).to.equal(200);
-    const told = (): Promise<Event[]> => events(`name=${task.id}&order=asc`, t.tokens.ada);
-    expect(linesOf(await told())).to.deep.equal([`root view task ${task.id}`, `root view task ${task.id}`]);
+    const readEvents = (): Promise<Event[]> => events(`name=${task.id}&order=asc`, t.tokens.ada);
+    expect(linesOf(await readEvents())).to.deep.equal([
+      `root view task ${task.id}`,
+      `root view task ${task.id}`,
+    ]);
     await t.deps.bodyReads.stop?.(); // as after a minute
-    expect((await told()).map(({ count }) => count)).to.deep.equal([1, 1, 199]);
+    expect((await readEvents()).map(({ count }) => count)).to.deep.equal([1, 1, 199]);
     await read();
     expect(
-      (await told()).map(({ count }) => count),
+      (await readEvents()).map(({ count }) => count),
       'anew',
     ).to.deep.equal([1, 1, 199, 1]);
   });
@@ -293,18 +296,18 @@ describe('the audit', function () {
     await api('POST /projects', { name: 'told' });
     for (const description of ['a', 'b', 'c', 'd', 'e']) await api('PATCH /projects/told', { description });
     const env = { MCPCTL_SERVER: t.url, MCPCTL_TOKEN: t.tokens.root };
-    const said = async (...args: string[]): Promise<string> => {
+    const printed = async (...args: string[]): Promise<string> => {
       const session = await startSession(null, { env });
       expect(await session.run(...args), session.err()).to.equal(0);
       await session.close();
       return session.out();
     };
-    const lines = (await said('audit', 'export', '--format', 'jsonl')).trim().split('\n');
+    const lines = (await printed('audit', 'export', '--format', 'jsonl')).trim().split('\n');
     expect(lines.map((line) => (JSON.parse(line) as Event).verb)).to.deep.equal([
       'create',
       ...Array<string>(5).fill('edit'),
     ]);
-    const shown = await said('describe', 'project', 'told');
+    const shown = await printed('describe', 'project', 'told');
     expect(shown).to.match(/Events:\n +AT +ACTOR +VERB/);
     expect(shown.match(/root +edit/g)).to.have.length(5);
   });

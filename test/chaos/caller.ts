@@ -191,8 +191,8 @@ export function createCallers(deps: CallersDeps): Callers {
   };
 }
 
-function verdict(state: State, said: Pick<Verdict, 'completed' | 'how' | 'status'>): Verdict {
-  return { ...said, startedAt: state.startedAt, endedAt: performance.now() };
+function verdict(state: State, ending: Pick<Verdict, 'completed' | 'how' | 'status'>): Verdict {
+  return { ...ending, startedAt: state.startedAt, endedAt: performance.now() };
 }
 
 function viewOf(text: string): { status: TaskStatus; code: string | null } | null {
@@ -305,8 +305,8 @@ function exchange({
 function noter(state: State, journal: Journal, res: IncomingMessage) {
   const { call } = state;
   // A 503 may name a task of which nobody knows whether its row was committed: that is no acceptance.
-  const said = res.statusCode === 503 ? undefined : res.headers['x-mcpctl-task-id'];
-  const taskId = typeof said === 'string' ? said : null;
+  const header = res.statusCode === 503 ? undefined : res.headers['x-mcpctl-task-id'];
+  const taskId = typeof header === 'string' ? header : null;
   state.taskId = taskId ?? state.taskId;
   const contentType = res.headers['content-type'] ?? '';
   journal.client({

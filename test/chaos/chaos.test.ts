@@ -45,10 +45,10 @@ for (const { workers, ids } of telling)
         expect(fault.transport ?? 'redis').to.equal(workers);
         const options = { seed: 1, tasks: TASKS, spanMs: SPAN_MS, folder, say: () => undefined };
         const result = await tryFault({ world, id, fault, ...options });
-        const said = [result.line, result.proof, ...result.notes];
-        const found = result.findings.slice(0, 10).map(({ rule, says }) => `${rule}: ${says}`);
+        const lines = [result.line, result.proof, ...result.notes];
+        const findings = result.findings.slice(0, 10).map(({ rule, says }) => `${rule}: ${says}`);
         if (!result.passed) failed += 1;
-        expect(result.passed, [...said, ...found, `logs: ${join(folder, id)}`].join('\n')).to.equal(true);
+        expect(result.passed, [...lines, ...findings, `logs: ${join(folder, id)}`].join('\n')).to.equal(true);
       });
     }
   });

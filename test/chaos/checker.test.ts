@@ -114,8 +114,8 @@ function rulesOf(change: (books: Books) => void): Rule[] {
 }
 
 const line = (books: Books, [canary, what, n]: Place): ClientLine => {
-  const found = books.clients.filter((l) => l.call === canary && l.what === what)[n];
-  return found ?? expect.fail(`no line ${what} of ${canary}`);
+  const wanted = books.clients.filter((l) => l.call === canary && l.what === what)[n];
+  return wanted ?? expect.fail(`no line ${what} of ${canary}`);
 };
 
 /** Replaces the n-th line of that kind. */
@@ -260,9 +260,9 @@ describe('the checker of chaos', () => {
     expect(logged('{"msg":"with s3cret"}')).to.deep.equal(['leaked']);
     expect(logged('{"msg":"{\\"canary\\":\\"c1\\"}"}')).to.deep.equal(['leaked']);
     expect(logged(pieceText({ canary: 'f01-1', nonce: 'n1', seq: 0 }))).to.deep.equal(['leaked']);
-    const told = data('c1', '{"choices":[],"hint":"s3cret"}');
+    const leak = data('c1', '{"choices":[],"hint":"s3cret"}');
     expect(
-      rulesOf((books) => replace(books, ['c1', 'data', 0], [line(books, ['c1', 'data', 0]), told])),
+      rulesOf((books) => replace(books, ['c1', 'data', 0], [line(books, ['c1', 'data', 0]), leak])),
     ).to.deep.equal(['leaked']);
   });
 

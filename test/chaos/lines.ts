@@ -103,7 +103,7 @@ const pieceForm = /<([a-z0-9-]+)\.([a-z0-9-]+)\.(\d+)>/g;
 
 /** The pieces in a text; null when anything else is in it. */
 export function piecesOf(text: string): Piece[] | null {
-  const found = [...text.matchAll(pieceForm)];
-  if (found.reduce((length, [whole]) => length + whole.length, 0) !== text.length) return null;
-  return found.map(([, canary = '', nonce = '', seq = '']) => ({ canary, nonce, seq: Number(seq) }));
+  const pieces = [...text.matchAll(pieceForm)];
+  if (pieces.reduce((length, [whole]) => length + whole.length, 0) !== text.length) return null;
+  return pieces.map(([, canary = '', nonce = '', seq = '']) => ({ canary, nonce, seq: Number(seq) }));
 }

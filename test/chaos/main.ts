@@ -37,18 +37,18 @@ function readArguments(argv: readonly string[]): Wanted {
     patience: { type: 'string', default: '1' },
   } as const;
   const { only, redis: kind, ...numbers } = parseArgs({ args: [...argv], options }).values;
-  const redis = redisKinds.find((known) => known === kind);
+  const redis = redisKinds.find((each) => each === kind);
   const possible = idsOver[redis ?? 'single'];
   const ids = only === undefined ? possible : only.toUpperCase().split(',');
   const unknown = ids.filter((id) => !possible.includes(id));
   const [seed, tasks, patience] = [numbers.seed, numbers.tasks, numbers.patience].map(Number);
   if (!redis || unknown.length > 0 || !seed || !tasks || !patience) {
-    const known = possible.map((id) => `  ${id}  ${faults[id]?.name ?? ''}`);
+    const names = possible.map((id) => `  ${id}  ${faults[id]?.name ?? ''}`);
     const usage =
       'npm run chaos -- [--redis single|sentinel|cluster] [--only F01,F02] [--seed 1] [--tasks 2000] [--patience 1]';
     throw new McpctlError(
       'usage',
-      `${usage}\n--patience multiplies every bound. The faults over this kind of Redis:\n${known.join('\n')}`,
+      `${usage}\n--patience multiplies every bound. The faults over this kind of Redis:\n${names.join('\n')}`,
     );
   }
   return { ids: [...ids], redis, seed, tasks, patience };

@@ -97,8 +97,8 @@ async function controlled({ url, server }: Found): Promise<ChaosServer> {
   let pid = 0;
   let up = false;
   const start = async (): Promise<void> => {
-    const said: string[] = [];
-    running = startGuarded({ spec: await server.prepare(), line: (text) => said.push(text) });
+    const output: string[] = [];
+    running = startGuarded({ spec: await server.prepare(), line: (text) => output.push(text) });
     void running.exited.then(() => (up = false));
     const began = await running.pid;
     if (began === undefined) throw new McpctlError('setup_failed', `${server.name} could not be started`);
@@ -108,7 +108,7 @@ async function controlled({ url, server }: Found): Promise<ChaosServer> {
       if (clock.elapsed() < until) continue;
       throw new McpctlError(
         'setup_failed',
-        `${server.name} is not ready; it said: ${said.slice(-5).join('; ')}`,
+        `${server.name} is not ready; it said: ${output.slice(-5).join('; ')}`,
       );
     }
     up = true;

@@ -86,8 +86,8 @@ describe('cli: chat-llm, what begins with a slash', () => {
     await type('two"""');
     await type(' /etc/hosts is what?');
     await type('"""/clear"""');
-    const said = posts().map(({ body }) => (body?.['messages'] as { content: string }[]).at(-1)?.content);
-    expect(said).to.deep.equal(['one\n/clear\ntwo', ' /etc/hosts is what?', ' /clear']);
+    const messages = posts().map(({ body }) => (body?.['messages'] as { content: string }[]).at(-1)?.content);
+    expect(messages).to.deep.equal(['one\n/clear\ntwo', ' /etc/hosts is what?', ' /clear']);
   });
 
   it('says what is there, and what was meant', async () => {

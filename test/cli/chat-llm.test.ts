@@ -235,7 +235,7 @@ describe('cli: chat-llm, a conversation', () => {
     code = s.run('chat-llm', ...line);
   };
   const prompts = (): number => s.err().split('> ').length - 1;
-  const said = (n: number): unknown => inferences()[n]?.body?.['messages'];
+  const messagesOf = (n: number): unknown => inferences()[n]?.body?.['messages'];
   const inferences = (): Peer['requests'] => peer.requests.filter(({ method }) => method === 'POST');
   beforeEach(async () => {
     peer = await startPeer();
@@ -262,7 +262,7 @@ describe('cli: chat-llm, a conversation', () => {
     await until(() => s.out() === 'Hello\nHello\n', 'the second answer');
     s.stdin.write('\u0004');
     expect(await within(code, 'the end')).to.equal(0);
-    expect(said(1)).to.deep.equal([q('one'), a('Hello'), q('two')]);
+    expect(messagesOf(1)).to.deep.equal([q('one'), a('Hello'), q('two')]);
   });
 
   it('takes lines that were pasted together as one message, and no empty one', async () => {
@@ -273,7 +273,7 @@ describe('cli: chat-llm, a conversation', () => {
     await until(() => inferences().length === 1, 'the call');
     s.stdin.write('\u0004');
     expect(await within(code, 'the end')).to.equal(0);
-    expect(said(0)).to.deep.equal([q('\none\ntwo')]);
+    expect(messagesOf(0)).to.deep.equal([q('\none\ntwo')]);
   });
 
   it('stops the answer at Ctrl-C, keeps what came, and leaves at the next one', async () => {
@@ -288,7 +288,7 @@ describe('cli: chat-llm, a conversation', () => {
     peer.on(infer, streams(hello));
     s.stdin.write('two\r');
     await until(() => s.out() === 'Hel\nHello\n', 'the second answer');
-    expect(said(1)).to.deep.equal([q('one'), a('Hel'), q('two')]);
+    expect(messagesOf(1)).to.deep.equal([q('one'), a('Hel'), q('two')]);
     await until(() => prompts() >= 3, 'the third prompt');
     s.stdin.write('\u0003');
     await until(() => s.err().includes('again'), 'the hint');
@@ -314,7 +314,7 @@ describe('cli: chat-llm, a conversation', () => {
     s.stdin.write('never mind\u0003');
     s.stdin.write('one\r');
     await until(() => inferences().length === 1, 'the call');
-    expect(said(0)).to.deep.equal([q('one')]);
+    expect(messagesOf(0)).to.deep.equal([q('one')]);
     s.stdin.write('\u0004');
     expect(await within(code, 'the end')).to.equal(0);
   });
@@ -328,7 +328,7 @@ describe('cli: chat-llm, a conversation', () => {
     peer.on(infer, streams(hello));
     s.stdin.write('two\r');
     await until(() => s.out() === 'Hello\n', 'the answer');
-    expect(said(1)).to.deep.equal([q('two')]);
+    expect(messagesOf(1)).to.deep.equal([q('two')]);
     s.stdin.write('\u0004');
     expect(await within(code, 'the end')).to.equal(0);
   });

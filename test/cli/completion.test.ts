@@ -181,10 +181,10 @@ describe('cli: completion in the real shells', () => {
   async function shell(name: 'bash' | 'zsh' | 'fish', script: string): Promise<string | null> {
     if (spawnSync(name, ['--version']).error !== undefined) return null;
     const bare = { bash: ['--norc', '--noprofile'], zsh: ['-f'], fish: ['--no-config'] }[name];
-    const known = { MCPCTL_HOME: home, MCPCTL_SERVER: peer.url, MCPCTL_TOKEN: 'secret-token' };
+    const account = { MCPCTL_HOME: home, MCPCTL_SERVER: peer.url, MCPCTL_TOKEN: 'secret-token' };
     const path = `${home}:${process.env['PATH'] ?? ''}`;
     const child = spawn(name, [...bare, '-c', script], {
-      env: { PATH: path, HOME: home, TERM: 'xterm', ...known },
+      env: { PATH: path, HOME: home, TERM: 'xterm', ...account },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let [out, err] = ['', ''];

@@ -10,12 +10,12 @@ const text = readFileSync(join(import.meta.dirname, '../../docs/cli.md'), 'utf8'
 
 /** `## \`mcpctl task wait\`` → what follows until the next heading. */
 function sections(): Map<string, string> {
-  const found = new Map<string, string>();
+  const parts = new Map<string, string>();
   for (const part of text.split(/^## /m).slice(1)) {
     const name = /^`(mcpctl[^`]*)`\n/.exec(part)?.[1];
-    if (name !== undefined) found.set(name, part);
+    if (name !== undefined) parts.set(name, part);
   }
-  return found;
+  return parts;
 }
 
 /** The options that a section lists, long and short. */

@@ -31,24 +31,24 @@ describe('cli: through a company’s network', () => {
   const run = async (
     env: Record<string, string>,
     ...flags: string[]
-  ): Promise<{ code: number; said: string }> => {
+  ): Promise<{ code: number; output: string }> => {
     const s = await startSession('https://edge.example', { env });
     const code = await s.run('get', 'llm', '-o', 'name', ...flags);
     await s.close();
-    return { code, said: s.out() + s.err() };
+    return { code, output: s.out() + s.err() };
   };
 
   it('finds its server through the proxy, and trusts what it is told to, by flag or environment', async () => {
-    const found = { code: 0, said: 'llm/tiny-chat\nllm/gpt\n' };
-    expect(await run({ https_proxy: proxy.url, MCPCTL_CA_FILE: caFile })).to.deep.equal(found);
-    expect(await run({ HTTPS_PROXY: proxy.url }, '--ca-file', caFile)).to.deep.equal(found);
+    const listed = { code: 0, output: 'llm/tiny-chat\nllm/gpt\n' };
+    expect(await run({ https_proxy: proxy.url, MCPCTL_CA_FILE: caFile })).to.deep.equal(listed);
+    expect(await run({ HTTPS_PROXY: proxy.url }, '--ca-file', caFile)).to.deep.equal(listed);
     expect(proxy.passed).to.include('edge.example:443');
   });
 
   it('says in a sentence what stands in the way, and what to do', async () => {
     const untrusted = await run({ HTTPS_PROXY: proxy.url });
     expect(untrusted.code).to.equal(1);
-    expect(untrusted.said)
+    expect(untrusted.output)
       .to.include('is not trusted')
       .and.to.include('MCPCTL_CA_FILE')
       .and.to.include('(server_unreachable)');
@@ -56,7 +56,7 @@ describe('cli: through a company’s network', () => {
     const nobody = await run(away, '--timeout', '1ms');
     expect(nobody.said).to.include('through the proxy at 127.0.0.1:1').and.to.include('NO_PROXY');
     const bad = await run({ HTTPS_PROXY: 'ada:hunter2@proxy' });
-    expect(bad.said).to.include('HTTPS_PROXY must be like').and.to.not.include('hunter2');
-    expect((await run({}, '--ca-file', join(folder, 'none'))).said).to.include('cannot be read');
+    expect(bad.output).to.include('HTTPS_PROXY must be like').and.to.not.include('hunter2');
+    expect((await run({}, '--ca-file', join(folder, 'none'))).output).to.include('cannot be read');
   });
 });

@@ -72,8 +72,8 @@ export async function startSession(server: string | null, options: SessionOption
     size: () => ({ columns: options.columns ?? 100, rows: options.rows ?? 0 }),
     leaving: new Set(),
   };
-  const known = server === null ? {} : { MCPCTL_SERVER: server, MCPCTL_TOKEN: 'secret-token' };
-  const env: Record<string, string> = { MCPCTL_HOME: home, ...known, ...options.env };
+  const account = server === null ? {} : { MCPCTL_SERVER: server, MCPCTL_TOKEN: 'secret-token' };
+  const env: Record<string, string> = { MCPCTL_HOME: home, ...account, ...options.env };
   const interrupts = createInterrupts();
   const deps = {
     terminal,

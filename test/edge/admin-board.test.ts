@@ -93,9 +93,9 @@ describe('the board', function () {
         answers.push((await ask(`GET ${path}${query}`, root)).text);
       }
     }
-    const said = answers.join('\n');
-    expect(said).not.to.include('CANARY');
-    expect(said).to.include(`/admin/tasks/${id}`).and.include('"failedReason":"unknown"');
+    const texts = answers.join('\n');
+    expect(texts).not.to.include('CANARY');
+    expect(texts).to.include(`/admin/tasks/${id}`).and.include('"failedReason":"unknown"');
     expect((await ask(`GET /admin/tasks/${id}`, ada)).text).not.to.include('CANARY');
   });
 

@@ -271,15 +271,15 @@ describe('the admin pages', function () {
   });
 
   it('tells of each write on the board, and of who signed in', async () => {
-    const told: { resource: string; name: string; actor: string; outcome: string }[] = [];
+    const events: { resource: string; name: string; actor: string; outcome: string }[] = [];
     const stop = t.bus.on('registry.written', ({ resource, name, actor, outcome }) =>
-      told.push({ resource, name, actor, outcome }),
+      events.push({ resource, name, actor, outcome }),
     );
     const cookie = await cookieFor(t.url, t.tokens.root);
     await board('PUT /api/queues/gpt/resume', cookie, ownPage);
     await board('PUT /api/queues/gpt/obliterate', cookie, ownPage);
     stop();
-    expect(told).to.deep.equal([
+    expect(events).to.deep.equal([
       { resource: 'admin session', name: 'test', actor: t.root.name, outcome: 'ok' },
       { resource: 'board', name: 'PUT /api/queues/gpt/resume', actor: t.root.name, outcome: 'ok' },
       { resource: 'board', name: 'PUT /api/queues/gpt/obliterate', actor: t.root.name, outcome: 'forbidden' },

@@ -63,14 +63,14 @@ describe('agents', function () {
   });
 
   it('say what they would send, and to others of what it is made', async () => {
-    const said = { messages: [{ role: 'system', content: 'Mine.' }, ...hi.messages], seed: null };
-    const own = await t.call('POST /api/v1/agents/reviewer/compose', { body: said });
+    const request = { messages: [{ role: 'system', content: 'Mine.' }, ...hi.messages], seed: null };
+    const own = await t.call('POST /api/v1/agents/reviewer/compose', { body: request });
     expect(own.status, own.text).to.equal(200);
     expect(own.json).to.include({ agent: 'reviewer', llm: 'desk', pool: 'qwen', pinMode: 'pool' });
     expect((own.json as { body: string }).body).to.equal(
       '{"messages":[{"role":"system","content":"You review.\\n\\nBe brief.\\n\\nMine."},{"role":"user","content":"hi"}],"temperature": 0.5}',
     );
-    const others = await t.call('POST /api/v1/agents/reviewer/compose', asBob({ body: said }));
+    const others = await t.call('POST /api/v1/agents/reviewer/compose', asBob({ body: request }));
     expect(others.text).not.to.match(/review\.|brief|style|temperature/);
     const { pieces } = others.json as { pieces: { source: string; bytes: number }[] };
     expect(pieces.map(({ source, bytes }) => `${source} ${bytes}`)).to.deep.equal([
@@ -78,7 +78,7 @@ describe('agents', function () {
       'agent prompt 9',
       'call 5',
     ]);
-    const unseen = await t.call('POST /api/v1/agents/diary/compose', asBob({ body: said }));
+    const unseen = await t.call('POST /api/v1/agents/diary/compose', asBob({ body: request }));
     expect(unseen.status).to.equal(404);
   });
 
@@ -108,9 +108,9 @@ describe('agents', function () {
   });
 
   it('what is composed is what is kept; the caller sees what they said, the owner of the agent all of it', async () => {
-    const said = { model: 'reviewer', messages: [{ role: 'system', content: 'Mine.' }, ...hi.messages] };
+    const chatBody = { model: 'reviewer', messages: [{ role: 'system', content: 'Mine.' }, ...hi.messages] };
     const key = { ...later, 'idempotency-key': randomUUID() };
-    const asked = (): Promise<Answer> => chat('reviewer', asBob({ body: said, headers: key }));
+    const asked = (): Promise<Answer> => chat('reviewer', asBob({ body: chatBody, headers: key }));
     const made = await asked();
     expect(made.status, made.text).to.equal(202);
     const id = made.headers.get('x-mcpctl-task-id') ?? '';
@@ -120,7 +120,7 @@ describe('agents', function () {
     );
     const seen = async (token: string): Promise<{ request: unknown }> =>
       (await t.call(`GET /api/v1/tasks/${id}`, { token })).json as { request: unknown };
-    expect((await seen(t.tokens.bob)).request).to.deep.equal(said);
+    expect((await seen(t.tokens.bob)).request).to.deep.equal(chatBody);
     expect(JSON.stringify((await seen(t.tokens.root)).request)).to.include('You review.');
     // The same call is the same, whatever became of the agent.
     await t.call('PATCH /api/v1/agents/reviewer', { body: { systemPrompt: 'You review code.' } });

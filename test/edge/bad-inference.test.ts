@@ -67,8 +67,8 @@ describe('bad input to inference', function () {
     expect(answer.text).not.to.match(/\\n +at |node_modules|\.ts:\d|insert into|select "/);
     const body = answer.json as Record<string, unknown>;
     const error = openAi ? (body['error'] as Record<string, string>) : body;
-    const known = (openAi ? entryOf(code as ErrorCode).v1Code : undefined) ?? code;
-    expect([answer.status, error['code']], answer.text).to.deep.equal([status, known]);
+    const expected = (openAi ? entryOf(code as ErrorCode).v1Code : undefined) ?? code;
+    expect([answer.status, error['code']], answer.text).to.deep.equal([status, expected]);
     if (openAi) {
       expect(error).to.have.all.keys('message', 'type', 'param', 'code');
       expect(answer.headers.get('x-should-retry')).to.be.oneOf(['true', 'false']);

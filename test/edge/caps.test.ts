@@ -20,7 +20,7 @@ describe('back-pressure', function () {
   const submit = (llm: string, token = t.tokens.ada): Promise<Answer> =>
     t.call('POST /api/v1/tasks', { token, body: { llm, request } });
   /** Resolves when ada's requests under way hold so many bytes that no `bytes` more have room. */
-  const held = (bytes: number): Promise<unknown> =>
+  const untilRoom = (bytes: number): Promise<unknown> =>
     until(
       async () => {
         try {
@@ -129,7 +129,7 @@ describe('back-pressure', function () {
     slow.on('error', () => undefined);
     slow.write(`${head}content-length: 1900\r\n\r\n{`);
     const large = { llm: 'gpt', request: { ...request, padding: 'x'.repeat(1_200) } };
-    await held(1_200);
+    await untilRoom(1_200);
     const refused = await t.call('POST /api/v1/tasks', { body: large });
     expect(refused.status).to.equal(429);
     expect(refused.headers.get('retry-after')).to.equal('1');
@@ -154,7 +154,7 @@ describe('back-pressure', function () {
     slow.write(
       `POST /api/v1/tasks HTTP/1.1\r\nhost: ${hostname}\r\nauthorization: Bearer ${t.tokens.ada}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n384\r\n${'x'.repeat(900)}\r\n`,
     );
-    await held(200);
+    await untilRoom(200);
     const body = { llm: 'gpt', request: { ...request, padding: 'x'.repeat(100) } };
     expect((await t.call('POST /api/v1/tasks', { body })).status).to.equal(429);
     slow.destroy();

@@ -16,14 +16,14 @@ const form = (source: 'v1' | 'infer', wantsUsage: boolean | 'continuous'): Form 
 
 const text = fc
   .oneof(fc.string({ maxLength: 5 }), fc.constantFrom('', 'a', 'b"', '\\', '\n', '","role":"x'))
-  .map((said) => JSON.stringify(said));
+  .map((content) => JSON.stringify(content));
 const delta = fc.oneof(
-  { weight: 6, arbitrary: text.map((said) => `{"content":${said}}`) },
-  text.map((said) => `{"role":null,"content":${said}}`),
-  text.map((said) => `{"role":"assistant","reasoning":${said},"content":null}`),
-  text.map((said) => `{"content":${said},"reasoning":"r"}`),
-  text.map((said) => `{"tool_calls":[{"function":{"name":${said},"arguments":"{}"}}]}`),
-  text.map((said) => `{"content":${said},"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}`),
+  { weight: 6, arbitrary: text.map((content) => `{"content":${content}}`) },
+  text.map((content) => `{"role":null,"content":${content}}`),
+  text.map((content) => `{"role":"assistant","reasoning":${content},"content":null}`),
+  text.map((content) => `{"content":${content},"reasoning":"r"}`),
+  text.map((content) => `{"tool_calls":[{"function":{"name":${content},"arguments":"{}"}}]}`),
+  text.map((content) => `{"content":${content},"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}`),
   fc.constantFrom('{}', 'null', '{"content":1}'),
 );
 const choice = fc
@@ -32,7 +32,7 @@ const choice = fc
     delta,
     fc.constantFrom('null', 'null', 'null', '"stop"', '""'),
   )
-  .map(([index, said, reason]) => `{"index":${index},"delta":${said},"finish_reason":${reason}}`);
+  .map(([index, content, reason]) => `{"index":${index},"delta":${content},"finish_reason":${reason}}`);
 const chunk = fc
   .tuple(
     fc.constantFrom('"id":"x","created":5,', '', '"id":"x","created":6,"model":"m",'),
@@ -46,7 +46,7 @@ const stream = fc
   .map((parts) =>
     parts.flatMap(([one, texts]) => [
       one,
-      ...texts.map((said) => one.replace(/"content":"(?:[^"\\]|\\.)*"/, () => `"content":${said}`)),
+      ...texts.map((content) => one.replace(/"content":"(?:[^"\\]|\\.)*"/, () => `"content":${content}`)),
     ]),
   );
 

@@ -10,7 +10,7 @@ describe('by what somebody may, and who may as another', function () {
     t = await edgeFixture();
   });
   afterEach(() => t.close());
-  const { api, said, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, answerOf, llm, rbac, narrow } = identityCalls(() => t);
 
   it('lets who may impersonate act as whom they cover, and never gain, change identity, or read what was said', async () => {
     await llm('alpha');
@@ -66,14 +66,14 @@ describe('by what somebody may, and who may as another', function () {
     expect([seen.said, JSON.stringify(seen.json).includes('a secret')]).to.deep.equal(['200', false]);
     const { token = '' } = (await api('POST /tokens', { name: 'm', preset: 'manage' })).json;
     expect((await as('ada', 'GET /whoami', { token })).said).to.equal('403 forbidden');
-    expect(await said('PATCH /users/bob', { enabled: false })).to.equal('200');
+    expect(await answerOf('PATCH /users/bob', { enabled: false })).to.equal('200');
     expect((await as('bob', 'GET /whoami')).said).to.equal('404 user_not_found');
   });
 
   it('says who may, and of one user or group what is granted to it and what comes by another way', async () => {
     await llm('alpha');
-    await said('POST /groups', { name: 'gpu' });
-    await said('PUT /groups/gpu/members/ada');
+    await answerOf('POST /groups', { name: 'gpu' });
+    await answerOf('PUT /groups/gpu/members/ada');
     await rbac('gpu-users', { subjects: [{ kind: 'group', name: 'gpu' }], ...may('run:llm:alpha') });
     await rbac('own', { ...ada, ...may('view:metrics'), operations: ['logs'] });
     await narrow();
@@ -83,7 +83,7 @@ describe('by what somebody may, and who may as another', function () {
     };
     expect(items.map(({ user }) => user)).to.deep.equal(['ada', 'admin', 'root']);
     expect(items[0]?.why).to.deep.equal([{ rbac: 'gpu-users', via: 'group:gpu', binding: 'run:llm:alpha' }]);
-    expect(await said('POST /access/who-can', run, t.tokens.ada)).to.equal('403 forbidden');
+    expect(await answerOf('POST /access/who-can', run, t.tokens.ada)).to.equal('403 forbidden');
     expect((await api('GET /users/ada')).json).to.deep.include({
       direct: ['view:metrics (rbac own)', 'logs (rbac own)'],
       inherited: ['run:llm:alpha (rbac gpu-users, group:gpu)'],
@@ -128,7 +128,7 @@ describe('by what somebody may, and who may as another', function () {
         [answer.status, answer.text.includes('escalation') || answer.text.includes('forbidden')],
         answer.text,
       ).to.deep.equal([403, true]);
-      expect(await said('GET /users/eve'), 'all or nothing').to.equal('404 user_not_found');
+      expect(await answerOf('GET /users/eve'), 'all or nothing').to.equal('404 user_not_found');
     }
     expect((await api('GET /rbac')).text).to.equal(before);
   });

@@ -15,7 +15,7 @@ describe('who is who, and what they are granted', function () {
   });
   afterEach(() => t.close());
 
-  const { api, said, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, answerOf, llm, rbac, narrow } = identityCalls(() => t);
 
   it('lets who has one llm of a pool see and call that, and tells of no other', async () => {
     await llm('alpha', 'both');
@@ -43,25 +43,25 @@ describe('who is who, and what they are granted', function () {
   it('holds names for what is made: what is called otherwise is 403, and not made', async () => {
     await rbac('maker', { ...ada, ...may('create:llm:gpt') });
     const body = { type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-    expect(await said('POST /llms', { name: 'gpt2', ...body }, t.tokens.ada)).to.equal('403 forbidden');
-    expect(await said('PUT /llms/gpt2', body, t.tokens.ada)).to.equal('403 forbidden');
-    expect(await said('POST /llms', { name: 'gpt', ...body }, t.tokens.ada)).to.equal('201');
+    expect(await answerOf('POST /llms', { name: 'gpt2', ...body }, t.tokens.ada)).to.equal('403 forbidden');
+    expect(await answerOf('PUT /llms/gpt2', body, t.tokens.ada)).to.equal('403 forbidden');
+    expect(await answerOf('POST /llms', { name: 'gpt', ...body }, t.tokens.ada)).to.equal('201');
   });
 
   it('grants by a group, at once where it is written, and takes it back', async () => {
     await narrow();
     await llm('alpha');
-    await said('POST /groups', { name: 'gpu' });
+    await answerOf('POST /groups', { name: 'gpu' });
     await rbac('gpu-users', { subjects: [{ kind: 'group', name: 'gpu' }], ...may('view:llm') });
-    const sees = () => said('GET /llms/alpha', undefined, t.tokens.ada);
+    const sees = () => answerOf('GET /llms/alpha', undefined, t.tokens.ada);
     expect(await sees()).to.equal('404 llm_not_found');
-    expect(await said('PUT /groups/gpu/members/ada')).to.equal('204');
-    expect(await said('PUT /groups/gpu/members/ada'), 'again').to.equal('204');
+    expect(await answerOf('PUT /groups/gpu/members/ada')).to.equal('204');
+    expect(await answerOf('PUT /groups/gpu/members/ada'), 'again').to.equal('204');
     expect(await sees()).to.equal('200');
     expect((await api('GET /groups/gpu')).json.members).to.deep.equal(['ada']);
-    expect(await said('DELETE /groups/gpu/members/ada')).to.equal('204');
+    expect(await answerOf('DELETE /groups/gpu/members/ada')).to.equal('204');
     expect(await sees()).to.equal('404 llm_not_found');
-    expect(await said('PUT /groups/gpu/members/nobody')).to.equal('404 user_not_found');
+    expect(await answerOf('PUT /groups/gpu/members/nobody')).to.equal('404 user_not_found');
   });
 
   it('gives nobody what the giver lacks, whatever the way, and lets nobody take it', async () => {
@@ -78,7 +78,7 @@ describe('who is who, and what they are granted', function () {
         'delete:user',
       ),
     });
-    const asAda = (call: string, body?: unknown) => said(call, body, t.tokens.ada);
+    const asAda = (call: string, body?: unknown) => answerOf(call, body, t.tokens.ada);
     expect(await rbac('own', { ...ada, ...may('view:audit') }, t.tokens.ada)).to.equal('403 escalation');
     expect(await rbac('own', { ...ada, operations: ['logs'] }, t.tokens.ada)).to.equal('403 escalation');
     expect(await rbac('own', { ...ada, ...may('run:*') }, t.tokens.ada)).to.equal('403 escalation');
@@ -99,12 +99,12 @@ describe('who is who, and what they are granted', function () {
 
   it('puts out a worker whose user may not publish any more, and it comes back when they may', async () => {
     const offer = { transports: ['sse'], providers: [{ name: 'desk', type: 'openai', model: 'm' }] };
-    const register = () => said('POST /llms/_provider-register', offer, t.tokens.ada);
+    const register = () => answerOf('POST /llms/_provider-register', offer, t.tokens.ada);
     expect(await register()).to.equal('201');
     await rbac('publishers', { ...ada, ...may('create:session') });
     await narrow();
     expect(await t.registry.denials.unentitled(), 'by a document of their own').to.deep.equal([]);
-    expect(await said('DELETE /rbac/publishers')).to.equal('204');
+    expect(await answerOf('DELETE /rbac/publishers')).to.equal('204');
     const out = await t.registry.denials.denyUnentitled();
     expect(out.map(({ isOver }) => isOver)).to.deep.equal([true]);
     expect(await register()).to.equal('403 forbidden');
@@ -113,18 +113,18 @@ describe('who is who, and what they are granted', function () {
   it('`*` gives nothing of identity', async () => {
     await rbac('all', { ...ada, ...may('view:*', 'create:*', 'edit:*', 'delete:*', 'run:*') });
     for (const plural of ['users', 'groups', 'rbac'])
-      expect(await said(`GET /${plural}`, undefined, t.tokens.ada), plural).to.equal('403 forbidden');
-    expect(await said('POST /users', { name: 'eve' }, t.tokens.ada)).to.equal('403 forbidden');
-    expect(await said('GET /metrics', undefined, t.tokens.ada)).to.equal('404 route_not_found');
+      expect(await answerOf(`GET /${plural}`, undefined, t.tokens.ada), plural).to.equal('403 forbidden');
+    expect(await answerOf('POST /users', { name: 'eve' }, t.tokens.ada)).to.equal('403 forbidden');
+    expect(await answerOf('GET /metrics', undefined, t.tokens.ada)).to.equal('404 route_not_found');
   });
 
   it('keeps one who may do everything, whatever two of them do at once', async () => {
-    await said('DELETE /groups/admins/members/admin');
-    expect(await said('PUT /groups/admins/members/ada')).to.equal('204');
+    await answerOf('DELETE /groups/admins/members/admin');
+    expect(await answerOf('PUT /groups/admins/members/ada')).to.equal('204');
     for (let tried = 0; tried < 10; tried++) {
       const both = await Promise.all([
-        said('PATCH /users/ada', { enabled: false }),
-        said('DELETE /groups/admins/members/root', undefined, t.tokens.ada),
+        answerOf('PATCH /users/ada', { enabled: false }),
+        answerOf('DELETE /groups/admins/members/root', undefined, t.tokens.ada),
       ]);
       expect(
         both.filter((each) => each.startsWith('20')),
@@ -137,25 +137,25 @@ describe('who is who, and what they are granted', function () {
       await t.connection.db('users').where({ name: 'root' }).update({ binding: 'admin' });
       t.deps.authenticator.forget();
     }
-    await said('DELETE /groups/admins/members/ada');
-    expect(await said('DELETE /groups/admins/members/root')).to.equal('409 last_admin');
-    expect(await said('DELETE /users/root')).to.equal('409 last_admin');
-    expect(await said('PATCH /users/root', { kind: 'service' })).to.equal('409 last_admin');
+    await answerOf('DELETE /groups/admins/members/ada');
+    expect(await answerOf('DELETE /groups/admins/members/root')).to.equal('409 last_admin');
+    expect(await answerOf('DELETE /users/root')).to.equal('409 last_admin');
+    expect(await answerOf('PATCH /users/root', { kind: 'service' })).to.equal('409 last_admin');
   });
 
   it('a user who is disabled is nobody until enabled again; one who is made anew has nothing of before', async () => {
     await rbac('more', { ...ada, ...may('view:token') });
-    const asAda = () => said('GET /whoami', undefined, t.tokens.ada);
-    await said('PATCH /users/ada', { enabled: false });
+    const asAda = () => answerOf('GET /whoami', undefined, t.tokens.ada);
+    await answerOf('PATCH /users/ada', { enabled: false });
     expect(await asAda()).to.equal('401 unauthenticated');
-    await said('PATCH /users/ada', { enabled: true });
+    await answerOf('PATCH /users/ada', { enabled: true });
     expect(await asAda()).to.equal('200');
     const before = (await api('GET /users/ada')).json;
-    expect(await said('DELETE /users/ada')).to.equal('204');
+    expect(await answerOf('DELETE /users/ada')).to.equal('204');
     expect(await asAda()).to.equal('401 unauthenticated');
-    expect(await said('GET /users/ada')).to.equal('404 user_not_found');
+    expect(await answerOf('GET /users/ada')).to.equal('404 user_not_found');
     await rbac('people', { subjects: [{ kind: 'user', name: 'bob' }], ...may('create:user') });
-    expect(await said('POST /users', { name: 'ada' }, t.tokens.bob)).to.equal('409 name_retired');
+    expect(await answerOf('POST /users', { name: 'ada' }, t.tokens.bob)).to.equal('409 name_retired');
     const anew = (await api('POST /users', { name: 'ada' })).json;
     expect(anew)
       .to.include({ name: 'ada' })
@@ -167,8 +167,8 @@ describe('who is who, and what they are granted', function () {
 
   it('says by what somebody may, of oneself and of others, as the call itself answers', async () => {
     await llm('alpha');
-    await said('POST /groups', { name: 'gpu' });
-    await said('PUT /groups/gpu/members/ada');
+    await answerOf('POST /groups', { name: 'gpu' });
+    await answerOf('PUT /groups/gpu/members/ada');
     await rbac('gpu-users', { subjects: [{ kind: 'group', name: 'gpu' }], ...may('run:llm:alpha') });
     const review = async (body: object, token?: string) =>
       (await api('POST /access/review', body, token)).json;
@@ -183,7 +183,9 @@ describe('who is who, and what they are granted', function () {
     await narrow();
     expect(await review({ ...run, as: 'ada' })).to.deep.equal({ allowed: true, why: [byGroup] });
     expect(await review({ ...run, as: 'bob' })).to.deep.equal({ allowed: false, why: [] });
-    expect(await said('POST /access/review', { ...run, as: 'bob' }, t.tokens.ada)).to.equal('403 forbidden');
+    expect(await answerOf('POST /access/review', { ...run, as: 'bob' }, t.tokens.ada)).to.equal(
+      '403 forbidden',
+    );
     const { token } = (
       await api('POST /tokens', { name: 'bound', preset: 'full', pools: ['other'] }, t.tokens.ada)
     ).json;
@@ -221,10 +223,10 @@ describe('who is who, and what they are granted', function () {
   });
 
   it('who is at the machine makes an admin, and so is never locked out', async () => {
-    await said('PATCH /users/bob', { enabled: false });
+    await answerOf('PATCH /users/bob', { enabled: false });
     expect(await t.deps.registry.users.makeAdmin('bob')).to.equal(true);
     t.deps.authenticator.forget();
-    expect(await said('GET /users', undefined, t.tokens.bob)).to.equal('200');
+    expect(await answerOf('GET /users', undefined, t.tokens.bob)).to.equal('200');
     expect(await t.deps.registry.users.makeAdmin('nobody')).to.equal(false);
   });
 
@@ -244,7 +246,7 @@ describe('who is who, and what they are granted', function () {
       expect(await rbac('wrong', document), JSON.stringify(document).slice(0, 80)).to.equal(
         '400 invalid_request',
       );
-    expect(await said('GET /rbac/wrong')).to.equal('404 rbac_not_found');
+    expect(await answerOf('GET /rbac/wrong')).to.equal('404 rbac_not_found');
   });
 
   it('an edge of the last release and this one agree on who is an admin', async () => {
@@ -253,7 +255,7 @@ describe('who is who, and what they are granted', function () {
       ((await api(`GET /groups/admins`)).json.members as string[]).includes(name);
     await db('users').where({ name: 'bob' }).update({ binding: 'admin' });
     expect(await isMember('bob')).to.equal(true);
-    await said('DELETE /groups/admins/members/bob');
+    await answerOf('DELETE /groups/admins/members/bob');
     expect(await db('users').where({ name: 'bob' }).first('binding')).to.deep.equal({ binding: 'user' });
     const id = randomUUID();
     await db('users').insert({ id, name: 'eve', binding: 'admin' });
@@ -269,9 +271,9 @@ describe('who is who, and what they are granted', function () {
     const actor = () => other.deps.authenticator.actorOf(t.tokens.ada);
     const running = composeServices(other.services, log);
     const forgot = new Promise<void>((resolve) => {
-      const known = other.deps.authenticator;
-      const forget = known.forget.bind(known);
-      known.forget = () => {
+      const authenticator = other.deps.authenticator;
+      const forget = authenticator.forget.bind(authenticator);
+      authenticator.forget = () => {
         forget();
         resolve();
       };
@@ -279,11 +281,11 @@ describe('who is who, and what they are granted', function () {
     expect(await actor()).to.include({ userName: 'ada' });
     const epoch = await createRegistry(t.connection).groups.epoch();
     await running.start?.();
-    await said('PATCH /users/ada', { enabled: false });
+    await answerOf('PATCH /users/ada', { enabled: false });
     expect(await createRegistry(t.connection).groups.epoch()).to.not.equal(epoch);
     // The first look is what it compares with; each write after it is seen.
     const writing = setInterval(
-      () => void said('PATCH /groups/everyone', { description: randomUUID() }),
+      () => void answerOf('PATCH /groups/everyone', { description: randomUUID() }),
       300,
     );
     await forgot;

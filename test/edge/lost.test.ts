@@ -16,9 +16,9 @@ describe('an answer whose claim Redis has lost', () => {
     const { dispatch } = t.deps.queue;
     const close = dispatch.close.bind(dispatch);
     dispatch.close = () => Promise.reject(new McpctlError('unavailable'));
-    const told = await endLost(t.deps, row);
+    const error = await endLost(t.deps, row);
     dispatch.close = close;
-    expect(told).to.include({ code: 'worker_lost', taskId: row.id });
+    expect(error).to.include({ code: 'worker_lost', taskId: row.id });
     expect(await t.registry.tasks.byId(row.id)).to.include({ status: 'error', errorCode: 'worker_lost' });
   });
 });

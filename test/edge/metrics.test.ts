@@ -127,24 +127,24 @@ describe('metrics of an edge', function () {
     let now = 0;
     const forgotten: string[] = [];
     const clock = { ...systemClock, elapsed: () => now };
-    const known = tellApart({ most: 2, idleMs: 10, clock, forget: (name) => void forgotten.push(name) });
-    expect(['a', 'b', 'c'].map((name) => known.label(name))).to.deep.equal(['a', 'b', 'other']);
+    const labels = tellApart({ most: 2, idleMs: 10, clock, forget: (name) => void forgotten.push(name) });
+    expect(['a', 'b', 'c'].map((name) => labels.label(name))).to.deep.equal(['a', 'b', 'other']);
     now = 9;
-    known.label('a');
+    labels.label('a');
     now = 12;
-    expect(known.label('c')).to.equal('c');
+    expect(labels.label('c')).to.equal('c');
     expect(forgotten).to.deep.equal(['b']);
-    expect(known.label('b')).to.equal('other');
+    expect(labels.label('b')).to.equal('other');
   });
 
   it('leave places to others, whoever has named the most', () => {
     const forgotten: string[] = [];
     const forget = (name: string): void => void forgotten.push(name);
-    const known = tellApart({ most: 4, idleMs: 1_000, clock: { ...systemClock, elapsed: () => 0 }, forget });
-    for (const name of ['a', 'b', 'c', 'd']) expect(known.label(name, 'mallory')).to.equal(name);
-    expect(known.label('e', 'mallory')).to.equal('other');
-    expect(['f', 'g', 'h'].map((name) => known.label(name, 'ada'))).to.deep.equal(['f', 'g', 'other']);
-    expect(known.label('c', 'mallory')).to.equal('c');
+    const labels = tellApart({ most: 4, idleMs: 1_000, clock: { ...systemClock, elapsed: () => 0 }, forget });
+    for (const name of ['a', 'b', 'c', 'd']) expect(labels.label(name, 'mallory')).to.equal(name);
+    expect(labels.label('e', 'mallory')).to.equal('other');
+    expect(['f', 'g', 'h'].map((name) => labels.label(name, 'ada'))).to.deep.equal(['f', 'g', 'other']);
+    expect(labels.label('c', 'mallory')).to.equal('c');
     expect(forgotten).to.deep.equal(['a', 'b']);
     const pools = ['m1', 'm2', 'm3', 'a1', 'b1'];
     expect(inTurns(pools, ([owner = '']) => owner, 4)).to.deep.equal(['m1', 'a1', 'b1', 'm2']);

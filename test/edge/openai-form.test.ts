@@ -198,8 +198,8 @@ describe('other answers', () => {
   it('are errors that say, in a frame as in headers, which they are and how long to wait', () => {
     const error = new McpctlError('too_many_requests', 'Slow down.', { retryAfterS: 7 });
     for (const operation of ['chat', 'completions', 'responses', 'messages'] as const) {
-      const told = JSON.parse(form(operation).error(error)?.data ?? '{}') as { error: object };
-      expect(told.error).to.include({ status: 429, retry_after: 7, message: 'Slow down.' });
+      const body = JSON.parse(form(operation).error(error)?.data ?? '{}') as { error: object };
+      expect(body.error).to.include({ status: 429, retry_after: 7, message: 'Slow down.' });
     }
   });
 
@@ -228,11 +228,11 @@ describe('other answers', () => {
     const packed = bytes.toString('base64');
     const body = (embedding: unknown): string =>
       `{"model":"m","big":12345678901234567890,"data":[{"index":0,"embedding":${JSON.stringify(embedding)}}]}`;
-    const told = (encoding: 'float' | 'base64', embedding: unknown): string =>
+    const embeddingAs = (encoding: 'float' | 'base64', embedding: unknown): string =>
       form('embeddings', { encoding }).whole(body(embedding)).replace('"alias"', '"m"');
-    for (const said of [vector, packed]) {
-      expect(told('float', said)).to.equal(body(vector));
-      expect(told('base64', said)).to.equal(body(packed));
+    for (const embedding of [vector, packed]) {
+      expect(embeddingAs('float', embedding)).to.equal(body(vector));
+      expect(embeddingAs('base64', embedding)).to.equal(body(packed));
     }
   });
 
@@ -269,10 +269,10 @@ describe('other answers', () => {
       'response.in_progress',
       'x',
     ]);
-    const said = all.map(({ data }) => JSON.parse(data) as { sequence_number: number; response?: object });
-    expect(said.map((e) => e.sequence_number)).to.deep.equal([0, 1, 2, 3]);
+    const sent = all.map(({ data }) => JSON.parse(data) as { sequence_number: number; response?: object });
+    expect(sent.map((e) => e.sequence_number)).to.deep.equal([0, 1, 2, 3]);
     const id = `resp_${taskId.replaceAll('-', '')}`;
-    for (const n of [0, 1, 2]) expect(said[n]?.response).to.include({ id, model: 'alias' });
+    for (const n of [0, 1, 2]) expect(sent[n]?.response).to.include({ id, model: 'alias' });
     expect(made.error(new McpctlError('worker_lost'))?.event).to.equal('error');
     made.event('{"type":"response.failed","response":{"status":"failed"}}');
     // It has said so, in the words that clients know.

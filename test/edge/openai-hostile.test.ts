@@ -148,18 +148,18 @@ describe('hostile calls to /v1', function () {
   });
 
   it('answers any other path as JSON, and guesses what went wrong', async () => {
-    const said = async (what: string): Promise<string> => {
+    const errorOf = async (what: string): Promise<string> => {
       const answer = await t.call(what);
       check(answer, '', { status: 404 });
       return answer.text;
     };
-    expect(await said('GET /v1/v1/models')).to.include('/v1 twice');
-    expect(await said('POST /v1/chat/completions/chat/completions')).to.include('end it at /v1');
-    expect(await said('GET /v1/chat/completions/models')).to.include('end it at /v1');
-    expect(await said('GET /v1/chat/completions')).to.include('Use POST');
-    await said('POST /v1/audio/speech');
-    await said('GET /v1/');
-    await said('GET /v1/files/%2e%2e/x');
+    expect(await errorOf('GET /v1/v1/models')).to.include('/v1 twice');
+    expect(await errorOf('POST /v1/chat/completions/chat/completions')).to.include('end it at /v1');
+    expect(await errorOf('GET /v1/chat/completions/models')).to.include('end it at /v1');
+    expect(await errorOf('GET /v1/chat/completions')).to.include('Use POST');
+    await errorOf('POST /v1/audio/speech');
+    await errorOf('GET /v1/');
+    await errorOf('GET /v1/files/%2e%2e/x');
   });
 
   it('names /v1 to who left it out, whatever they send', async () => {
@@ -185,7 +185,7 @@ describe('hostile calls to /v1', function () {
     ] as const) {
       const answer = await t.call(`POST ${path}`, { raw: text, headers: {} });
       expect([path, answer.status, answer.text]).to.satisfy(
-        ([, status, said]: [string, number, string]) => status === 404 && said.includes(says),
+        ([, status, text]: [string, number, string]) => status === 404 && text.includes(says),
       );
     }
     for (const path of ['/models', '/api/v1/models', '/openai/models']) {
@@ -198,7 +198,7 @@ describe('hostile calls to /v1', function () {
     }
     const there = await t.call('POST /v1/chat/completions', { raw: '--x\r\n\r\n', headers: multipart });
     expect([there.status, there.text]).to.satisfy(
-      ([status, said]: [number, string]) => status === 415 && said.includes('application/json'),
+      ([status, text]: [number, string]) => status === 415 && text.includes('application/json'),
     );
   });
 

@@ -48,8 +48,8 @@ describe('/v1/models', function () {
   });
 
   it('finds one by name, pool key and alias, whose slash and colon may be bare or not', async () => {
-    const found = ['desk', 'house', 'sleepy', 'qwen/qwen3:30b', 'qwen%2Fqwen3%3A30b', 'qwen%2Fqwen3:30b'];
-    for (const id of found) {
+    const names = ['desk', 'house', 'sleepy', 'qwen/qwen3:30b', 'qwen%2Fqwen3%3A30b', 'qwen%2Fqwen3:30b'];
+    for (const id of names) {
       const answer = await t.call(`GET /v1/models/${id}`);
       expect(answer.json, id).to.include({ id: decodeURIComponent(id), object: 'model' });
     }

@@ -158,10 +158,10 @@ describe('personalities', function () {
     const latest = await t.call('POST /v1/chat/completions', { body: { ...hi, model: 'reviewer:latest' } });
     expect(latest.text).to.include('model_not_found');
 
-    const said = { body: { message: 'hi', personality: 'grumpy' }, headers: later };
-    const first = (await ok('POST /agents/reviewer/chat', said)).json as { threadId: string; taskId: string };
+    const turn = { body: { message: 'hi', personality: 'grumpy' }, headers: later };
+    const first = (await ok('POST /agents/reviewer/chat', turn)).json as { threadId: string; taskId: string };
     expect((await t.registry.tasks.bodies(first.taskId)).requestBody).to.include('mood!');
-    const queued = await ok(`POST /threads/${first.threadId}/turns`, said);
+    const queued = await ok(`POST /threads/${first.threadId}/turns`, turn);
     expect(queued.json).to.include({ status: 'queued' });
     await ok(`DELETE /threads/${first.threadId}/turns/1`);
     let taskId: string | null = null;

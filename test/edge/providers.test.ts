@@ -53,7 +53,7 @@ describe('the wire protocol of workers', () => {
   it('shows why a backend refuses what is configured, made fit to be shown, until its worker no longer says so', async () => {
     const first = (await register({})).json as Registered;
     const { providerSessionId } = first;
-    const told = async (misconfigured?: unknown): Promise<unknown> => {
+    const misconfiguredAfter = async (misconfigured?: unknown): Promise<unknown> => {
       const again = { providerSessionId, providers: [{ ...offer, misconfigured }] };
       expect((await register(again)).status).to.equal(201);
       const { json } = await t.call('GET /api/v1/llms/tiny');
@@ -63,13 +63,13 @@ describe('the wire protocol of workers', () => {
       expect(members.members[0]?.misconfigured).to.equal((json as { misconfigured: unknown }).misconfigured);
       return (json as { misconfigured: unknown }).misconfigured;
     };
-    expect(await told('No such model.')).to.equal('No such model.');
+    expect(await misconfiguredAfter('No such model.')).to.equal('No such model.');
     expect(await statusOf()).to.equal('active');
-    expect(await told(`ab\u001b[31m\n${'x'.repeat(2_000)}`))
+    expect(await misconfiguredAfter(`ab\u001b[31m\n${'x'.repeat(2_000)}`))
       .to.match(/^ab \[31m x+$/)
       .with.lengthOf(500);
-    expect(await told()).to.equal(null);
-    await told('No such model.');
+    expect(await misconfiguredAfter()).to.equal(null);
+    await misconfiguredAfter('No such model.');
     await say('goodbye', providerSessionId);
     expect((await t.call('GET /api/v1/llms/tiny')).json).to.include({
       misconfigured: null,

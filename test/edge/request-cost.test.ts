@@ -288,8 +288,8 @@ describe('the delivery of answers', () => {
   }
 
   it('drops a reader of a whole answer that takes nothing, and gives its room back', async () => {
-    let held = 0;
-    const { server, seen, stalled } = await serves((bytes) => (held += bytes));
+    let heldBytes = 0;
+    const { server, seen, stalled } = await serves((bytes) => (heldBytes += bytes));
     try {
       const { socket } = await raw(server.port());
       socket.pause();
@@ -298,7 +298,7 @@ describe('the delivery of answers', () => {
       socket.destroy();
       expect(seen.stalled).to.equal(1);
       await server.stop();
-      expect(held).to.equal(0);
+      expect(heldBytes).to.equal(0);
     } finally {
       await server.stop();
     }

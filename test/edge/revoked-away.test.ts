@@ -46,10 +46,10 @@ describe('a token that is revoked while Redis is away', function () {
     const looking = await fetch(`${t.url}/api/v1/tasks/${task.id}/stream`, { headers: { authorization } });
     redis.freeze();
     await t.connection.db.raw('update tokens set revoked_at = now() where id = ?', [token.id]);
-    const said: string[] = [];
-    for await (const data of sseData(looking)) said.push(data);
-    expect(JSON.parse(said.at(-1) ?? '')).to.have.nested.property('error.code', 'unauthenticated');
-    expect(said).to.not.include('[DONE]');
+    const events: string[] = [];
+    for await (const data of sseData(looking)) events.push(data);
+    expect(JSON.parse(events.at(-1) ?? '')).to.have.nested.property('error.code', 'unauthenticated');
+    expect(events).to.not.include('[DONE]');
     expect((await waiting).status).to.equal(401);
     expect((await uplink.answer).status).to.equal(401);
     await stream.closed;

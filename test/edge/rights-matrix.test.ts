@@ -23,11 +23,11 @@ describe('who may do what, generated: resource × role × way × call', function
   before(async () => {
     t = await edgeFixture();
     await narrow();
-    await said('POST /groups', { name: 'gpu' });
-    await said('PUT /groups/gpu/members/ada');
+    await answerOf('POST /groups', { name: 'gpu' });
+    await answerOf('PUT /groups/gpu/members/ada');
   });
   after(() => t.close());
-  const { api, said, narrow } = identityCalls(() => t);
+  const { api, answerOf, narrow } = identityCalls(() => t);
 
   /** Whether ada may, by the rules as they read: a role shows, and does nothing else but itself. */
   const expected = ({ may }: Definition, { way, role }: { way: Way; role: Verb }, asked: Verb): number => {
@@ -46,7 +46,7 @@ describe('who may do what, generated: resource × role × way × call', function
   for (const definition of plain) {
     const { word, plural, key } = definition;
     it(`${word}: only who is granted, or owns it, and only what; the rest is 404, or 403 where it is seen`, async () => {
-      const found: string[] = [];
+      const granted: string[] = [];
       const wanted: string[] = [];
       let n = 0;
       for (const way of ways)
@@ -66,7 +66,7 @@ describe('who may do what, generated: resource × role × way × call', function
           const subjects = way === 'group' ? { subjects: [{ kind: 'group', name: 'gpu' }] } : ada;
           const isGranted = way !== 'none' && way !== 'owner';
           if (isGranted)
-            expect(await said('POST /rbac', { name: 'now', ...subjects, bindings: [binding] })).to.equal(
+            expect(await answerOf('POST /rbac', { name: 'now', ...subjects, bindings: [binding] })).to.equal(
               '201',
             );
           const filter = {
@@ -85,12 +85,12 @@ describe('who may do what, generated: resource × role × way × call', function
             ['delete', 'DELETE', undefined],
           ] as const) {
             const { status } = await api(`${method} ${at}`, body, token);
-            found.push(`${way}, ${role}: ${method} ${status}`);
+            granted.push(`${way}, ${role}: ${method} ${status}`);
             wanted.push(`${way}, ${role}: ${method} ${expected(definition, { way, role }, verb)}`);
           }
-          if (isGranted) await said('DELETE /rbac/now');
+          if (isGranted) await answerOf('DELETE /rbac/now');
         }
-      expect(found).to.deep.equal(wanted);
+      expect(granted).to.deep.equal(wanted);
     });
   }
 });

@@ -397,13 +397,13 @@ describe('who may do what', function () {
         const path = /^GET .(v1|api)\//.test(call) ? call : call.replace('GET ', 'GET /api/v1');
         const query = call === 'GET /usage' ? '?by=pool' : '';
         const { text } = await t.call(`${path}${query}`, { token: tokens[role] });
-        const told = ({ llm, task, token, made }: World): boolean =>
+        const isTold = ({ llm, task, token, made }: World): boolean =>
           [llm, task.id, token, ...Object.values(made)].some((id) => text.includes(id));
         if (isBound(role))
-          expect([told(outside), text.includes('"out"')], `${call} ${role}`).to.deep.equal([false, false]);
+          expect([isTold(outside), text.includes('"out"')], `${call} ${role}`).to.deep.equal([false, false]);
         const isPrivate = stored.some(({ plural, may }) => call === `GET /${plural}` && may.view === 'owner');
         const own = role === 'bob' && (isPrivate || /tasks|tokens|usage/.test(call));
-        if (own) expect([call, role, told(inside)]).to.deep.equal([call, role, false]);
+        if (own) expect([call, role, isTold(inside)]).to.deep.equal([call, role, false]);
       }
     }
     for (const role of ['adaIn', 'rootIn'] as const) {

@@ -8,7 +8,7 @@ interface Ready {
 }
 
 /** What Postgres may say of any statement, one of each class, and what is told of it. */
-const said: [state: string, says: RegExp][] = [
+const sentences: [state: string, says: RegExp][] = [
   ['53100', /Postgres is full/],
   ['58030', /Postgres is full/],
   ['25006', /Postgres is read-only/],
@@ -39,7 +39,7 @@ describe('what Postgres cannot do', () => {
     return checks.find(({ name }) => name === 'postgres')?.status ?? '';
   };
 
-  for (const [state, says] of said)
+  for (const [state, says] of sentences)
     it(`is told its caller, with when to come again, and whoever looks whether we are ready: ${state}`, async () => {
       const { db } = t.connection;
       await db.raw(`create function refuse() returns trigger language plpgsql as

@@ -215,9 +215,7 @@ describe('threads', function () {
       toolCalls: [{ id: 'c1', name: 'f', arguments: '{"a":1}' }],
       usage: { promptTokens: 3, completionTokens: 2, totalTokens: 5 },
     });
-    expect(answers.filter(({ headers: told }) => told.get('idempotency-replayed') === 'true')).to.have.length(
-      9,
-    );
+    expect(answers.filter(({ headers }) => headers.get('idempotency-replayed') === 'true')).to.have.length(9);
     expect(await messages(one?.threadId ?? '')).to.have.length(2);
     const other = await chat({ message: 'other?' }, { headers });
     expect(other.status).to.equal(422);
@@ -241,7 +239,7 @@ describe('threads', function () {
     await t.call('POST /api/v1/llms', { token, body: { ...llm, capabilities: { contextLength: 1_000 } } });
     await t.call('POST /api/v1/agents', { token, body: { name: 'short', llm: 'small' } });
     const asked: string[][] = [];
-    const told: (string | null)[] = [];
+    const leftOut: (string | null)[] = [];
     let threadId: string | undefined;
     for (let n = 0; n < 7; n++) {
       const body = { message: `q${n} ${'x'.repeat(250)}`, threadId };
@@ -251,7 +249,7 @@ describe('threads', function () {
       threadId = id;
       const { requestBody } = await t.registry.tasks.bodies(taskId ?? '');
       asked.push([...(requestBody ?? '').matchAll(/q\d/g)].map(String));
-      told.push(made.headers.get('x-mcpctl-left-out'));
+      leftOut.push(made.headers.get('x-mcpctl-left-out'));
       const speaker = await speakFor(t, await taskOf(taskId ?? ''));
       const answer = JSON.stringify({ choices: [{ message: { content: 'y'.repeat(250) } }] });
       await speaker.end({ kind: 'completed', status: 200, body: answer });
@@ -267,7 +265,7 @@ describe('threads', function () {
       ['q4', 'q5'],
       ['q4', 'q5', 'q6'],
     ]);
-    expect(told).to.deep.equal([null, null, null, '2', '2', '4', '4']);
+    expect(leftOut).to.deep.equal([null, null, null, '2', '2', '4', '4']);
     expect(await messages(threadId ?? '')).to.have.length(14);
   });
 
@@ -338,9 +336,9 @@ describe('threads', function () {
   });
 
   it('are asked through OpenAI’s door by a header, with what is new alone', async () => {
-    const post = (thread: string, said: object[], more: object = {}): Promise<Answer> =>
+    const post = (thread: string, messages: object[], more: object = {}): Promise<Answer> =>
       t.call('POST /v1/chat/completions', {
-        body: { model: 'reviewer', messages: said, ...more },
+        body: { model: 'reviewer', messages, ...more },
         headers: { ...later, 'x-mcpctl-thread': thread },
       });
     const user = { role: 'user', content: 'v1?' };

@@ -142,7 +142,7 @@ describe('tokens', () => {
       const name = `t${Math.random().toString(36).slice(2)}`;
       return ((await make({ name, ...body }, by)).json as Token).token;
     };
-    const said = async (token: string, what: string, body?: unknown): Promise<number> =>
+    const statusOf = async (token: string, what: string, body?: unknown): Promise<number> =>
       (await t.call(what, { token, body })).status;
     const chat = { llm: 'gpt', request: { messages: [{ role: 'user', content: 'hi' }] } };
     const offer = {
@@ -164,7 +164,7 @@ describe('tokens', () => {
     const all = async (body: object): Promise<string> => {
       const token = await of(body);
       const statuses = [];
-      for (const [what, sent] of asked) statuses.push(await said(token, what, sent));
+      for (const [what, sent] of asked) statuses.push(await statusOf(token, what, sent));
       return statuses.join(' ');
     };
     expect(await all({}), 'call').to.equal('200 202 202 200 403 403 403 403 403 200');

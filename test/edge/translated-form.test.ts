@@ -109,8 +109,8 @@ function chunks(
 }
 
 function streamed(operation: Operation, given: readonly string[]): Json[] {
-  const said = form(operation);
-  const frames = [...given.flatMap((data) => said.event(data)), ...said.last(null)];
+  const answer = form(operation);
+  const frames = [...given.flatMap((data) => answer.event(data)), ...answer.last(null)];
   return frames.map(({ event, data }) => {
     const json = JSON.parse(data) as Json;
     expect(json['type']).to.equal(event);
@@ -214,19 +214,19 @@ describe('a chat answer in another protocol', () => {
   });
 
   it('gives the keep-alives of the protocol, and goes on with their numbers', () => {
-    const said = form('responses');
-    expect(said.keepAlive({ state: 'queued' })?.event).to.equal('response.created');
-    const [first] = said.event(
+    const answer = form('responses');
+    expect(answer.keepAlive({ state: 'queued' })?.event).to.equal('response.created');
+    const [first] = answer.event(
       chunks({ reasoning: '', text: 'a', calls: [], finish: 'stop' }, [], false)[0] ?? '',
     );
     expect(JSON.parse(first?.data ?? '')).to.include({ type: 'response.in_progress', sequence_number: 1 });
   });
 
   it('gives what tools that take plain text were given as that text', () => {
-    const said = form('responses', { customTools: ['run'] });
+    const answer = form('responses', { customTools: ['run'] });
     const calls = [{ name: 'run', arguments: JSON.stringify({ input: '*** Begin' }) }];
     const body = JSON.parse(
-      said.whole(whole({ reasoning: '', text: '', calls, finish: 'tool_calls' })),
+      answer.whole(whole({ reasoning: '', text: '', calls, finish: 'tool_calls' })),
     ) as Json;
     expect((body['output'] as Json[])[0]).to.deep.include({
       type: 'custom_tool_call',
@@ -245,9 +245,9 @@ describe('a chat answer in another protocol', () => {
 
   it('takes a reason that every object has for one that nobody knows', () => {
     for (const finish of ['constructor', 'toString', '__proto__']) {
-      const said = whole({ reasoning: '', text: 'a', calls: [], finish });
-      expect(JSON.parse(form('messages').whole(said)), finish).to.include({ stop_reason: 'end_turn' });
-      expect(JSON.parse(form('responses').whole(said)), finish).to.include({ status: 'completed' });
+      const completion = whole({ reasoning: '', text: 'a', calls: [], finish });
+      expect(JSON.parse(form('messages').whole(completion)), finish).to.include({ stop_reason: 'end_turn' });
+      expect(JSON.parse(form('responses').whole(completion)), finish).to.include({ status: 'completed' });
     }
   });
 
@@ -272,8 +272,13 @@ describe('a chat answer in another protocol', () => {
       });
 
     it('and none where it was not one of them', () => {
-      for (const said of ['eos', 128_009, null]) {
-        const choice = { index: 0, message: { content: 'a' }, finish_reason: 'stop', stop_reason: said };
+      for (const stopReason of ['eos', 128_009, null]) {
+        const choice = {
+          index: 0,
+          message: { content: 'a' },
+          finish_reason: 'stop',
+          stop_reason: stopReason,
+        };
         const body = JSON.parse(
           form('messages', { stops: ['x'] }).whole(JSON.stringify({ choices: [choice] })),
         ) as Json;
@@ -283,7 +288,7 @@ describe('a chat answer in another protocol', () => {
   });
 
   describe('counts what a cache gave and what was thought, wherever a backend says it', () => {
-    const said: Record<string, Json> = {
+    const usages: Record<string, Json> = {
       'OpenAI, vLLM': {
         prompt_tokens_details: { cached_tokens: 3 },
         completion_tokens_details: { reasoning_tokens: 2 },
@@ -291,7 +296,7 @@ describe('a chat answer in another protocol', () => {
       DeepSeek: { prompt_cache_hit_tokens: 3, completion_tokens_details: { reasoning_tokens: 2 } },
       Moonshot: { cached_tokens: 3, reasoning_tokens: 2 },
     };
-    for (const [name, more] of Object.entries(said))
+    for (const [name, more] of Object.entries(usages))
       it(name, () => {
         const body = JSON.stringify({
           choices: [{ index: 0, message: { content: 'a' }, finish_reason: 'stop' }],

@@ -49,9 +49,9 @@ describe('a user who asks for much at once', () => {
     ],
     ['what was used', 'lock table tasks in access exclusive mode', () => t.call('GET /api/v1/usage?by=llm')],
   ];
-  for (const [what, held, ask] of crowds)
+  for (const [what, query, ask] of crowds)
     it(`${what} waits for itself, and leaves others their way to Postgres`, async () => {
-      const { bob, ada } = await whileHeld(held, ask);
+      const { bob, ada } = await whileHeld(query, ask);
       expect(bob).to.deep.equal([200]);
       expect(ada).to.deep.equal([200]);
     });

@@ -29,7 +29,7 @@ const pairs = faults.flatMap((a, i) =>
 );
 const leaders = faults.map((fault) => world([fault], { leaders: 2, events: 0 }));
 
-const told = ({ broken }: Explored): string =>
+const traceOf = ({ broken }: Explored): string =>
   broken ? `${broken.promise}\n${broken.trace.map((step, i) => `      ${i + 1}. ${step}`).join('\n')}` : '';
 
 describe('the dispatch protocol, in every state of a small world', function () {
@@ -38,24 +38,26 @@ describe('the dispatch protocol, in every state of a small world', function () {
   it('keeps its promises whatever fails', () => {
     let states = 0;
     for (const small of deep ? [...worlds, ...pairs, ...leaders] : worlds) {
-      const found = explore(dispatchModel(small));
-      if (deep) process.stdout.write(`${found.states} states ${JSON.stringify(small)}\n`);
-      states += found.states;
-      expect(told(found), JSON.stringify(small)).to.equal('');
+      const explored = explore(dispatchModel(small));
+      if (deep) process.stdout.write(`${explored.states} states ${JSON.stringify(small)}\n`);
+      states += explored.states;
+      expect(traceOf(explored), JSON.stringify(small)).to.equal('');
     }
     expect(states).to.be.greaterThan(100_000);
   });
 
   it('keeps them where a Redis that lost its last writes gives a task away before anybody notices', () => {
     const small = world(['loseTail'], { events: deep ? 1 : 0 });
-    expect(told(explore(dispatchModel(small, ['what waits is renewed when Redis went back'])))).to.equal('');
+    expect(traceOf(explore(dispatchModel(small, ['what waits is renewed when Redis went back'])))).to.equal(
+      '',
+    );
   });
 
   for (const [rule, { world: small, without = [] }] of facts) {
     it(`breaks one without: ${rule}`, function () {
-      const found = explore(dispatchModel(small, [rule, ...(without as Rule[])]));
-      expect(found.broken, 'a counterexample').not.to.equal(null);
-      if (process.env.MCPCTL_MODEL === 'traces') process.stdout.write(`\n${rule}\n   ${told(found)}\n`);
+      const explored = explore(dispatchModel(small, [rule, ...(without as Rule[])]));
+      expect(explored.broken, 'a counterexample').not.to.equal(null);
+      if (process.env.MCPCTL_MODEL === 'traces') process.stdout.write(`\n${rule}\n   ${traceOf(explored)}\n`);
     });
   }
 });
@@ -76,7 +78,7 @@ describe('docs/model.md', () => {
 
 describe('the slots of a worker, in every state', () => {
   it('never run more than there are', () => {
-    expect(told(explore(capacityModel()))).to.equal('');
+    expect(traceOf(explore(capacityModel()))).to.equal('');
   });
 
   for (const rule of Object.keys(capacityRules) as CapacityRule[]) {

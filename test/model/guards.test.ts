@@ -154,14 +154,14 @@ describe('a task whose process stops halfway', () => {
     const id = await submit();
     await claim(id, 'dead');
     // A leader has the new epoch and is held up; another does its work, and Redis loses both.
-    const held = await requeue(id, { how: 'hold', before: 2 });
+    const paused = await requeue(id, { how: 'hold', before: 2 });
     expect((await rowOf(id)).epoch).to.equal(2);
     expect(await duty('reconcile')).to.equal(1);
     const first = await fenceOf(id);
     expect(await claim(id, 'c1', first?.job)).to.include({ epoch: first?.epoch });
     await t.loseRedis();
     await t.present();
-    await held?.letGo();
+    await paused?.letGo();
     const second = await fenceOf(id);
     expect(second?.epoch).not.to.equal(first?.epoch);
     await cancel(id);
@@ -186,9 +186,9 @@ describe('a task whose process stops halfway', () => {
     await t.age();
     // The reconciler sees a job that nobody claims, and is held up before it writes; then the member does claim it.
     const look = (tools: Tools) => duties.reconcile(t.dutyDeps(tools)).run(new AbortController().signal);
-    const held = await until(t.tools, { how: 'hold', before: 2 }, look);
+    const paused = await until(t.tools, { how: 'hold', before: 2 }, look);
     expect(await claim(id, 'c1', job?.id)).to.include({ epoch: 1 });
-    await held?.letGo();
+    await paused?.letGo();
     expect(await fenceOf(id)).to.include({ epoch: 1, claim: 'c1', row: (await rowOf(id)).epoch });
     expect(await until(t.tools, null, look)).to.equal(null);
     expect(await fenceOf(id), 'the next look').to.include({ epoch: 1, claim: 'c1' });
@@ -224,10 +224,10 @@ describe('a task whose process stops halfway', () => {
     await t.queue.redis.del(key);
     await t.age();
     const look = (tools: Tools) => duties.reconcile(t.dutyDeps(tools)).run(new AbortController().signal);
-    const held = await until(t.tools, { how: 'hold', before: 2 }, look);
+    const paused = await until(t.tools, { how: 'hold', before: 2 }, look);
     await t.queue.redis.restore(key, 0, kept);
     expect(await claim(id, 'c1')).to.include({ epoch: 1 });
-    await held?.letGo();
+    await paused?.letGo();
     expect(await fenceOf(id)).to.include({ epoch: 1, claim: 'c1' });
     await t.age();
     expect(await until(t.tools, null, look)).to.equal(null);
@@ -259,20 +259,20 @@ describe('a task whose process stops halfway', () => {
     await end(id, 'c1');
     await t.age();
     const look = (tools: Tools) => duties.reconcile(t.dutyDeps(tools)).run(new AbortController().signal);
-    const held = await until(t.tools, { how: 'hold', before: 2 }, look);
+    const paused = await until(t.tools, { how: 'hold', before: 2 }, look);
     await t.loseRedis();
-    await held?.letGo();
+    await paused?.letGo();
     expect(await rowOf(id)).to.include({ status: 'completed', claimId: 'c1' });
   });
 
   it('is left alone when what fell behind was shown: it may only end', async () => {
     const id = await submit();
     await claim(id, 'c1');
-    const held = await requeue(id, { how: 'hold', before: 2 });
+    const paused = await requeue(id, { how: 'hold', before: 2 });
     expect(await show(t.queue.redis, t.queue.keys, { ref: place(id), attempt: { epoch: 1 } })).to.be.an(
       'object',
     );
-    await held?.letGo();
+    await paused?.letGo();
     expect(await duty('reconcile')).to.equal(0);
     expect(await fenceOf(id)).to.include({ epoch: 1, claim: 'c1' });
     expect(await end(id, 'c1')).to.equal(true);

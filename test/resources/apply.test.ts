@@ -160,15 +160,17 @@ describe('apply', function () {
     ];
     expect((await apply(documents)).status, 'as a user').to.equal(403);
     const asRoot = { token: t.tokens.root };
-    const told: string[] = [];
-    t.deps.bus.on('registry.written', ({ verb, resource, name }) => told.push(`${verb} ${resource} ${name}`));
+    const events: string[] = [];
+    t.deps.bus.on('registry.written', ({ verb, resource, name }) =>
+      events.push(`${verb} ${resource} ${name}`),
+    );
     await apply(documents, { ...asRoot, dryRun: true });
-    expect(told.splice(0)).to.deep.equal(['edit apply dry-run']);
+    expect(events.splice(0)).to.deep.equal(['edit apply dry-run']);
     expect(outcomes(await apply(documents, asRoot)).map((line) => line.split(' ').at(-1))).to.deep.equal([
       ...['created', 'created', 'created'],
     ]);
     const each = ['create rbac gpu-users', 'create group gpu', 'create user grace'];
-    expect(told.splice(0)).to.deep.equal(['edit apply ', ...each]);
+    expect(events.splice(0)).to.deep.equal(['edit apply ', ...each]);
     expect(
       new Set(outcomes(await apply(documents, asRoot)).map((line) => line.split(' ').at(-1))),
     ).to.deep.equal(new Set(['unchanged']));
@@ -181,8 +183,8 @@ describe('apply', function () {
     );
     const answers = await Promise.all([apply(ours ?? []), apply([...(theirs ?? [])].reverse())]);
     expect(answers.map(({ status }) => status)).to.deep.equal([200, 200]);
-    const said = new Set((await all('projects')).map(({ description }) => description));
-    expect([...said]).to.have.length(1);
+    const descriptions = new Set((await all('projects')).map(({ description }) => description));
+    expect([...descriptions]).to.have.length(1);
   });
 
   it('makes of what was read the same once more, whatever it is', async () => {

@@ -21,7 +21,7 @@ const listSchema = z.object({ items: z.array(objectSchema), next: z.string().nul
 describe('a resource that is a definition and a migration', function () {
   this.timeout(30_000);
   let t: EdgeFixture;
-  const told: EventMap['registry.written'][] = [];
+  const events: EventMap['registry.written'][] = [];
   const steps: string[] = [];
   const hooks: Hooks = {
     async admit(_trx, { row, asked }) {
@@ -37,7 +37,7 @@ describe('a resource that is a definition and a migration', function () {
     const overlays = { gadget: async (rows: readonly unknown[]) => rows.map(() => ({ light: 'on' })) };
     t = await edgeFixture({}, {}, { definitions: [...stored, gadget], overlays, hooks: { gadget: hooks } });
     await up(t.connection.db);
-    t.bus.on('registry.written', (event) => told.push(event));
+    t.bus.on('registry.written', (event) => events.push(event));
   });
   afterEach(async () => {
     for (const session of sessions.splice(0)) await session.close();
@@ -54,7 +54,7 @@ describe('a resource that is a definition and a migration', function () {
     return session;
   };
   /** What a command prints. */
-  const said = async (args: string[], options?: SessionOptions): Promise<string> => {
+  const printed = async (args: string[], options?: SessionOptions): Promise<string> => {
     const session = await cli(options);
     expect(await session.run(...args), session.err()).to.equal(0);
     return session.out();
@@ -96,7 +96,7 @@ describe('a resource that is a definition and a migration', function () {
   });
 
   it('asks its rights, its hooks and its references, and tells of each write', async () => {
-    told.length = steps.length = 0;
+    events.length = steps.length = 0;
     await make('lamp');
     const bob = { token: t.tokens.bob };
     expect((await api('GET /gadgets/lamp', undefined, bob)).status).to.equal(200);
@@ -117,7 +117,7 @@ describe('a resource that is a definition and a migration', function () {
     await api('DELETE /gadgets/lamp');
     await api('DELETE /projects/shop');
     expect(steps).to.deep.equal(['none is', 'was is', 'was none']);
-    const gadgets = told.filter(({ resource }) => resource === 'gadget');
+    const gadgets = events.filter(({ resource }) => resource === 'gadget');
     expect(gadgets.map(({ verb, name, outcome, changed }) => [verb, name, outcome, changed])).to.deep.equal([
       ['create', 'lamp', 'ok', ['name']],
       ['edit', 'lamp', 'forbidden', undefined],
@@ -126,7 +126,7 @@ describe('a resource that is a definition and a migration', function () {
       ['edit', 'lamp', 'ok', ['pin', 'project']],
       ['delete', 'lamp', 'ok', undefined],
     ]);
-    expect(JSON.stringify(told)).to.not.include('hush');
+    expect(JSON.stringify(events)).to.not.include('hush');
   });
 
   it('is in the OpenAPI document and in the catalogue', async () => {
@@ -150,29 +150,29 @@ describe('a resource that is a definition and a migration', function () {
   it('is shown by a command line that has never heard of it', async () => {
     await make('lamp', { tags: ['b', 'a'], notes: 'one\ntwo' });
     await make('desk');
-    const table = await said(['get', 'gadgets']);
+    const table = await printed(['get', 'gadgets']);
     expect(table.split('\n').map((line) => line.split(/ {2,}/))).to.deep.equal([
       ['NAME', 'SIZE', 'TAGS', 'LIGHT'],
       ['desk', '3', '-', 'on'],
       ['lamp', '3', 'b,a', 'on'],
       [''],
     ]);
-    expect(await said(['get', 'gd', 'lamp', '-o', 'wide', '--no-headers'])).to.match(
+    expect(await printed(['get', 'gd', 'lamp', '-o', 'wide', '--no-headers'])).to.match(
       /^lamp +3 +b,a +on +none\n$/,
     );
-    expect(await said(['get', 'gadget', '-o', 'name'])).to.equal('gadget/desk\ngadget/lamp\n');
-    const [desk] = z.array(objectSchema).parse(JSON.parse(await said(['get', 'gadget', '-o', 'json'])));
+    expect(await printed(['get', 'gadget', '-o', 'name'])).to.equal('gadget/desk\ngadget/lamp\n');
+    const [desk] = z.array(objectSchema).parse(JSON.parse(await printed(['get', 'gadget', '-o', 'json'])));
     expect(desk).to.deep.include({ resource: 'gadget', name: 'desk', size: 3 });
-    const documents = parseAllDocuments(await said(['get', 'gadget', '-o', 'yaml']));
+    const documents = parseAllDocuments(await printed(['get', 'gadget', '-o', 'yaml']));
     expect(documents.map((document) => objectSchema.parse(document.toJS())['name'])).to.deep.equal([
       'desk',
       'lamp',
     ]);
-    const lines = await said(['describe', 'gadget/lamp']);
+    const lines = await printed(['describe', 'gadget/lamp']);
     expect(lines).to.match(/^Name: +lamp\nUses: +0\nOwner: +ada\n/);
     expect(lines).to.match(/\nNotes:\n {2}one\n {2}two\n\nEvents:\n/);
     expect(
-      objectSchema.parse(parse(await said(['describe', 'gadget', 'lamp', '-o', 'yaml'])))['light'],
+      objectSchema.parse(parse(await printed(['describe', 'gadget', 'lamp', '-o', 'yaml'])))['light'],
     ).to.equal('on');
     const wrong = await cli();
     expect(await wrong.run('get', 'gadgte')).to.equal(2);
@@ -198,7 +198,7 @@ describe('a resource that is a definition and a migration', function () {
     watching.interrupts.fire();
     expect(await over).to.equal(2);
     const complete = async (...words: string[]): Promise<string[]> =>
-      (await said(['__complete', 'zsh', '--', ...words]))
+      (await printed(['__complete', 'zsh', '--', ...words]))
         .split('\n')
         .map((line) => line.split('\t')[0] ?? '');
     expect(await complete('get', 'gad')).to.deep.equal(['gadget', '']);
@@ -207,7 +207,7 @@ describe('a resource that is a definition and a migration', function () {
     const deleting = await cli({}, t.tokens.bob);
     expect(await deleting.run('delete', 'gadget', 'lamp', '--yes')).to.equal(1);
     expect(deleting.err()).to.include("Your token may not delete the gadget 'lamp'.");
-    expect(await said(['delete', 'gadget', 'lamp', '--yes'])).to.equal('gadget/lamp deleted\n');
+    expect(await printed(['delete', 'gadget', 'lamp', '--yes'])).to.equal('gadget/lamp deleted\n');
   });
 
   describe('edit', () => {
@@ -237,7 +237,7 @@ describe('a resource that is a definition and a migration', function () {
     it('opens what may be changed, and writes what was saved', async () => {
       await make('lamp', { tags: ['a'], pin: 'hush' });
       const options = await editor(`return text.replace('size: 3', 'size: 5');`);
-      expect(await said(['edit', 'gadget', 'lamp'], options)).to.equal('gadget/lamp edited\n');
+      expect(await printed(['edit', 'gadget', 'lamp'], options)).to.equal('gadget/lamp edited\n');
       const text = await opened(options, 0);
       expect(objectSchema.parse(parse(text))).to.deep.equal({
         ...{ resource: 'gadget', name: 'lamp', size: 3, tags: ['a'], project: null, notes: null },
@@ -266,7 +266,7 @@ describe('a resource that is a definition and a migration', function () {
         `${call} return text.replace('size: [', 'size: 7');`,
         `return text.replace('size: 7', 'size: 8');`,
       );
-      expect(await said(['edit', 'gadget', 'lamp'], options)).to.equal('gadget/lamp edited\n');
+      expect(await printed(['edit', 'gadget', 'lamp'], options)).to.equal('gadget/lamp edited\n');
       expect(await opened(options, 1))
         .to.include('# size: Too big')
         .and.to.include('\nsize: 77\n');

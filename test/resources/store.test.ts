@@ -37,11 +37,13 @@ function typeOf(definition: Definition, name: string): string {
   const field = definition.fields[name] ?? expect.fail(name);
   if (field.reference) return 'uuid';
   if (field.json) return 'jsonb';
-  const told = z.toJSONSchema(z.object({ field: field.schema }), { io: 'input' }).properties?.['field'] as {
+  const jsonSchema = z.toJSONSchema(z.object({ field: field.schema }), { io: 'input' }).properties?.[
+    'field'
+  ] as {
     type?: string;
     anyOf?: { type: string }[];
   };
-  const type = told.type ?? told.anyOf?.[0]?.type ?? expect.fail(name);
+  const type = jsonSchema.type ?? jsonSchema.anyOf?.[0]?.type ?? expect.fail(name);
   return { string: 'text', integer: 'integer', number: 'double precision', boolean: 'boolean' }[type] ?? type;
 }
 

@@ -80,9 +80,9 @@ function twoTasks(rows: readonly FinalRow[]): Finding[] {
 /** Everything anybody was told of a task's end must be what its row says. */
 function contradictions({ call, row }: Story): Finding[] {
   const findings: Finding[] = [];
-  const say = (told: string): void => {
+  const say = (words: string): void => {
     const is = row ? `${row.status} ${row.errorCode ?? ''}`.trim() : 'not there';
-    findings.push({ rule: 'doubled', says: `${nameOf(call)} was told ${told}; the row is ${is}` });
+    findings.push({ rule: 'doubled', says: `${nameOf(call)} was told ${words}; the row is ${is}` });
   };
   const { end } = call;
   if (end.kind === 'completed' && row?.status !== 'completed') say('completed');

@@ -55,7 +55,7 @@ export const redisTurnedBack: Fault = {
       const keys = await world.redis.dbsize();
       const open = await underWay(trial);
       await pause(seconds * 1_000);
-      const [before, held] = [await redisRunId(world), await world.redis.dbsize()];
+      const [before, keysBefore] = [await redisRunId(world), await world.redis.dbsize()];
       redis.signal('SIGKILL');
       await redis.gone();
       redis.turnBack();
@@ -63,7 +63,7 @@ export const redisTurnedBack: Fault = {
       back = performance.now();
       const after = await redisRunId(world);
       lost &&= before !== after;
-      const what = `lost its last ${String(seconds)} s: ${String(held)} keys, then ${String(keys)} again`;
+      const what = `lost its last ${String(seconds)} s: ${String(keysBefore)} keys, then ${String(keys)} again`;
       proof.push(`run_id ${before.slice(0, 8)} became ${after.slice(0, 8)}, which ${what}; ${open}`);
       await trial.heal(back, wide);
     }

@@ -72,18 +72,18 @@ export const workerStopped: Fault = {
     const noticed = await until(async () => (await trial.crashed()) > 0, trial.within(20_000));
     const noticedMs = performance.now() - at;
     await pause(30_000 - (performance.now() - at));
-    const held = worker.backend.openNonces();
+    const nonces = worker.backend.openNonces();
     const back = performance.now();
     worker.process.signal('SIGCONT');
     const gone = await until(
-      () => !held.some((nonce) => worker.backend.openNonces().includes(nonce)),
+      () => !nonces.some((nonce) => worker.backend.openNonces().includes(nonce)),
       trial.within(10_000),
     );
     const abortedMs = performance.now() - back;
     const again = await trial.heal(back, { pool: worker.solo });
     return {
-      ...{ happened: stopped && noticed && held.length > 0, healing },
-      proof: `${worker.name} was stopped (state T) with ${String(running)} requests at its backend; ${String(held.length)} were still open when it went on; ${String(later.length)} async tasks beside`,
+      ...{ happened: stopped && noticed && nonces.length > 0, healing },
+      proof: `${worker.name} was stopped (state T) with ${String(running)} requests at its backend; ${String(nonces.length)} were still open when it went on; ${String(later.length)} async tasks beside`,
       notes: [
         `its first claim was ended after ${seconds(noticedMs)}`,
         `as a zombie it closed those requests within ${seconds(abortedMs)}, and served ${again === null ? 'nothing again' : `again after ${seconds(again)}`}`,
@@ -208,15 +208,15 @@ const goneForGood = (name: string, whose: (world: World) => readonly WorkerPart[
     await pause(GONE_MS - (performance.now() - at));
     const back = performance.now();
     await Promise.all(dying.map((worker) => world.restart(worker)));
-    const said = (ms: number | null): string => (ms === null ? 'not in time' : `after ${seconds(ms)}`);
+    const when = (ms: number | null): string => (ms === null ? 'not in time' : `after ${seconds(ms)}`);
     return {
       happened: killed.every(({ happened }) => happened),
       healing: healing ?? trial.heal(back, { pool: 'wide' }),
       proof: `${killed.map(({ proof }) => proof).join('; ')}; ${String(streams.length)} streams, ${String(whole.length)} whole calls and ${String(later.length)} async tasks were open; nobody came back for ${seconds(GONE_MS)}`,
       notes: [
-        `the last stream ended ${said(streamsMs)}, the last whole call ${said(wholeMs)}`,
+        `the last stream ended ${when(streamsMs)}, the last whole call ${when(wholeMs)}`,
         isLeft
-          ? `the last async task ended ${said(laterMs)}`
+          ? `the last async task ended ${when(laterMs)}`
           : `${String(waits)} async tasks waited for a member`,
       ],
       broken: [

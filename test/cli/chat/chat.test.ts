@@ -63,8 +63,8 @@ describe('cli: chat', () => {
     peer.on(`POST /api/v1/threads/${threadId}/turns/1/retry`, streams(hello));
     peer.on(`POST /api/v1/threads/${threadId}/fork`, answers(201, seen));
     peer.on(`PATCH /api/v1/threads/${threadId}`, answers(200, seen));
-    const said = { role: 'assistant', content: 'x', status: 'complete', turn: 1 };
-    peer.on(`GET /api/v1/threads/${threadId}/messages`, page([said]));
+    const message = { role: 'assistant', content: 'x', status: 'complete', turn: 1 };
+    peer.on(`GET /api/v1/threads/${threadId}/messages`, page([message]));
     await talk('--thread', threadId);
     const steps: [string, () => boolean][] = [
       ['/retry rack', () => s.out() === 'Hello\n'],
@@ -150,8 +150,8 @@ describe('cli: chat', () => {
   });
 
   it('shows who comes back what was said, and the answer that is under way', async () => {
-    const said = { status: 'complete', turn: 1, role: 'user', content: 'and then?' };
-    peer.on(`GET /api/v1/threads/${threadId}/messages`, page([said]));
+    const message = { status: 'complete', turn: 1, role: 'user', content: 'and then?' };
+    peer.on(`GET /api/v1/threads/${threadId}/messages`, page([message]));
     const open = { ...seen, openTurn: { n: 1, status: 'running', taskId: 'task-1' } };
     peer.on(`GET /api/v1/threads/${threadId}`, answers(200, open));
     peer.on('GET /api/v1/tasks/task-1/stream', streams(hello));

@@ -1,6 +1,6 @@
 import { callerActions } from './callers.ts';
 import { faultActions } from './faults.ts';
-import { found, stepOf, verdict } from './flows.ts';
+import { flowsToBegin, stepOf, verdict } from './flows.ts';
 import type { Has } from './redis.ts';
 import { copy, flow, type Action, type Flow, type State, type World } from './state.ts';
 import { workerActions } from './workers.ts';
@@ -43,7 +43,7 @@ function dutyActions(has: Has, s: State, world: World): Action[] {
   const leading = s.flows.filter((f) => f.by === 'S').length;
   const actions: Action[] = [];
   if (leading < world.leaders) {
-    for (const f of found(has, s)) {
+    for (const f of flowsToBegin(has, s)) {
       if (world.duties && !world.duties.includes(f.why)) continue;
       const judged = f.why === 'reap' ? verdict(has, copy(s)) : 'fine';
       if (judged === null) continue;

@@ -9,8 +9,8 @@ export function callerActions(has: Has, s: State): Action[] {
       { what: `caller ${at + 1}: ${what}`, do: (t) => onCaller(t, at, step) },
     ];
     if (c.owes) return act('its end is settled', (t, caller) => settleOwed(has, t, caller));
-    if (c.told !== '') return [];
-    if (c.held) return act(`its edge deals with ${nameOf(c.held)}`, (t, caller) => deal(has, t, caller));
+    if (c.shown !== '') return [];
+    if (c.entry) return act(`its edge deals with ${nameOf(c.entry)}`, (t, caller) => deal(has, t, caller));
     if (nextEntry(has, s, c))
       return act('its edge hears of the next entry', (t, caller) => hear(has, t, caller));
     return mayAsk(has, s, c) ? act('its edge asks the row', askRow) : [];
@@ -40,7 +40,7 @@ export function hear(has: Has, s: State, c: Caller): void {
   const entry = nextEntry(has, s, c);
   if (entry)
     Object.assign(c, {
-      held: entry,
+      entry,
       epoch: entry.epoch,
       seq: entry.seq,
       of: entry.claim === 0 ? c.of : entry.claim,
@@ -49,26 +49,26 @@ export function hear(has: Has, s: State, c: Caller): void {
 
 /** Whoever hears nothing asks the row: Redis may have been lost after the task had ended. */
 export function mayAsk(has: Has, s: State, c: Caller): boolean {
-  return has('an edge that hears nothing asks the row') && isTerminal(s.row) && c.told === '' && !c.held;
+  return has('an edge that hears nothing asks the row') && isTerminal(s.row) && c.shown === '' && !c.entry;
 }
 
 export function askRow(s: State, c: Caller): void {
   const { status, claim } = s.row;
-  c.told =
+  c.shown =
     status === 'completed' && c.got === 0 ? 'completed' : status === 'cancelled' ? 'cancelled' : 'error';
   c.toldClaim = claim;
 }
 
 export function deal(has: Has, s: State, c: Caller): void {
-  const entry = c.held;
-  c.held = null;
+  const entry = c.entry;
+  c.entry = null;
   switch (entry?.kind) {
     case undefined:
       return;
     case 'event':
       return dealEvent(has, s, { c, entry });
     case 'closed':
-      if (!has('a close is told by the row')) c.told = entry.outcome === 'cancelled' ? 'cancelled' : 'error';
+      if (!has('a close is told by the row')) c.shown = entry.outcome === 'cancelled' ? 'cancelled' : 'error';
       return;
     case 'end':
       return dealEnd(has, s, { c, entry });
@@ -85,7 +85,7 @@ function dealEvent(has: Has, s: State, { c, entry }: Dealing): void {
   if (c.shows === 0 && (!pins || show(has, s, entry.epoch))) c.shows = entry.epoch;
   if (c.shows === 0) return;
   if (isOtherAttempt(has, c, entry)) {
-    c.told = 'error';
+    c.shown = 'error';
     return;
   }
   if (c.got > 0 && c.claim !== entry.claim) breaks(s, 'I7: two claims in one answer');
@@ -103,38 +103,38 @@ function isOtherAttempt(has: Has, c: Caller, entry: Entry): boolean {
 
 function dealEnd(has: Has, s: State, { c, entry }: Dealing): void {
   if (isOtherAttempt(has, c, entry)) {
-    c.told = 'error';
+    c.shown = 'error';
     return;
   }
   if (!has('the row is settled before the last frame')) {
-    Object.assign(c, { told: entry.outcome, toldClaim: entry.claim, owes: true, held: entry });
+    Object.assign(c, { shown: entry.outcome, toldClaim: entry.claim, owes: true, entry });
     return;
   }
   settle(has, s, entry);
   const { status, claim } = s.row;
   const isOther = claim !== entry.claim && has('a success is told by the claim that was settled');
-  if (!has('the last frame says what the row says')) c.told = entry.outcome;
-  else if (status === 'completed') c.told = isOther ? 'error' : 'completed';
-  else c.told = status === 'cancelled' ? 'cancelled' : 'error';
+  if (!has('the last frame says what the row says')) c.shown = entry.outcome;
+  else if (status === 'completed') c.shown = isOther ? 'error' : 'completed';
+  else c.shown = status === 'cancelled' ? 'cancelled' : 'error';
   c.toldClaim = entry.claim;
-  if (c.told === 'completed' && c.got === 0 && entry.seq > 1) c.told = 'error'; // nothing of it could be shown
-  if (c.told !== 'completed') return;
+  if (c.shown === 'completed' && c.got === 0 && entry.seq > 1) c.shown = 'error'; // nothing of it could be shown
+  if (c.shown !== 'completed') return;
   if (c.got > 0 && c.claim !== entry.claim) breaks(s, 'I7: an answer ended by another claim');
   else if (c.got !== entry.n) breaks(s, 'I7: an event is missing or comes twice');
 }
 
 export function settleOwed(has: Has, s: State, c: Caller): void {
-  if (c.held) settle(has, s, c.held);
-  Object.assign(c, { held: null, owes: false });
+  if (c.entry) settle(has, s, c.entry);
+  Object.assign(c, { entry: null, owes: false });
 }
 
 /** What every caller was told must be what the row says. */
 export function checkTold(s: State): void {
   for (const c of s.callers) {
     if (c.owes) continue;
-    if (c.told === 'completed' && (s.row.status !== 'completed' || s.row.claim !== c.toldClaim)) {
+    if (c.shown === 'completed' && (s.row.status !== 'completed' || s.row.claim !== c.toldClaim)) {
       breaks(s, 'I2: a caller was told another end than the row holds');
     }
-    if (c.told === 'cancelled' && s.row.status === 'completed') breaks(s, 'I9: cancelled and completed');
+    if (c.shown === 'cancelled' && s.row.status === 'completed') breaks(s, 'I9: cancelled and completed');
   }
 }

@@ -36,7 +36,7 @@ export function faultActions(has: Has, s: State): Action[] {
     });
   });
   s.callers.forEach((c, at) => {
-    if (c.held !== null || c.owes)
+    if (c.entry !== null || c.owes)
       may('crashEdge', `the edge of caller ${at + 1} dies`, (t) => void t.callers.splice(at, 1));
   });
   for (const job of s.jobs) {

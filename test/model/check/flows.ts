@@ -170,7 +170,7 @@ function withdraw(s: State, f: Flow): void {
 }
 
 /** What the leader finds to do now, as flows about to take their next step. */
-export function found(has: Has, s: State): Flow[] {
+export function flowsToBegin(has: Has, s: State): Flow[] {
   const { fence, row } = s;
   const flows: Flow[] = [];
   const seen = fence && { epoch: fence.epoch, claim: fence.claim, job: fence.job, shown: fence.shown };

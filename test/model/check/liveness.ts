@@ -1,6 +1,6 @@
 import { stepFlow } from './actions.ts';
 import { askRow, deal, hear, mayAsk, nextEntry, settleOwed } from './callers.ts';
-import { found, verdict } from './flows.ts';
+import { flowsToBegin, verdict } from './flows.ts';
 import { claim, emit, type Has } from './redis.ts';
 import { copy, faults, isTerminal, keyOf, type State } from './state.ts';
 import { ends, letGo, MEMBERS, take } from './workers.ts';
@@ -8,10 +8,10 @@ import { ends, letGo, MEMBERS, take } from './workers.ts';
 /**
  * Once faults stop, everybody goes on: what is under way ends, workers work, the leader's duties run again and
  * again. Then the task must end and every caller must be told.
- * @param known states that end well; what is met on the way is added.
+ * @param good states that end well; what is met on the way is added.
  * @returns the promise that is broken; null when all ends well.
  */
-export function afterFaults(has: Has, s: State, known: Set<string>): string | null {
+export function afterFaults(has: Has, s: State, good: Set<string>): string | null {
   const t = copy(s);
   for (const fault of faults) t.left[fault] = 0;
   t.blind = false;
@@ -19,8 +19,8 @@ export function afterFaults(has: Has, s: State, known: Set<string>): string | nu
   const trail = new Set<string>();
   for (;;) {
     const key = keyOf(t);
-    if (known.has(key) || isOver(t)) {
-      for (const passed of trail) known.add(passed);
+    if (good.has(key) || isOver(t)) {
+      for (const passed of trail) good.add(passed);
       return null;
     }
     if (trail.has(key) && s.revoked && !t.truth.putOut) return 'S4: it was never put out';
@@ -31,14 +31,14 @@ export function afterFaults(has: Has, s: State, known: Set<string>): string | nu
 }
 
 const isOver = (s: State): boolean =>
-  isTerminal(s.row) && (!s.revoked || s.truth.putOut) && s.callers.every((c) => c.told !== '' && !c.owes);
+  isTerminal(s.row) && (!s.revoked || s.truth.putOut) && s.callers.every((c) => c.shown !== '' && !c.owes);
 
 function goOn(has: Has, s: State): void {
   while (s.flows.length > 0) stepFlow(has, s, 0);
   for (const c of s.callers) {
     if (c.owes) settleOwed(has, s, c);
-    while (c.told === '' && (c.held || nextEntry(has, s, c))) {
-      if (!c.held) hear(has, s, c);
+    while (c.shown === '' && (c.entry || nextEntry(has, s, c))) {
+      if (!c.entry) hear(has, s, c);
       deal(has, s, c);
     }
     if (mayAsk(has, s, c)) askRow(s, c);
@@ -47,7 +47,7 @@ function goOn(has: Has, s: State): void {
   for (const job of s.jobs)
     if (job.at === 'wait' && s.runs.length < MEMBERS) take(s, { id: job.id, foul: false });
   for (const at of [0, 1, 2, 3, 4, 5]) {
-    const f = found(has, s)[at];
+    const f = flowsToBegin(has, s)[at];
     if (!f || (f.why === 'reap' && verdict(has, s) !== 'dead')) continue;
     s.flows.push(f);
     while (s.flows.length > 0) stepFlow(has, s, 0);

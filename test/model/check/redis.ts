@@ -66,21 +66,21 @@ export function emit(has: Has, s: State, { id, n }: { id: number; n: number }): 
   return true;
 }
 
-/** @param by.said how many events the claim has said, where that is known. */
+/** @param by.seq how many events the claim has said, where that is known. */
 export function end(
   has: Has,
   s: State,
-  by: { id: number; outcome: Entry['outcome']; said?: number },
+  by: { id: number; outcome: Entry['outcome']; seq?: number },
 ): boolean {
   const { fence } = s;
   if (!fence) return false;
   if (fence.claim !== by.id && has('end checks the claim')) return false;
   if (fence.state === 'ended' && has('end is said once')) return true;
   if (fence.state !== 'open' && fence.state !== 'ended' && has('end needs an open fence')) return false;
-  const { said = fence.seq } = by;
-  if (said !== fence.seq && has('an end needs all its events')) return false;
+  const { seq = fence.seq } = by;
+  if (seq !== fence.seq && has('an end needs all its events')) return false;
   if (fence.claim !== by.id) breaks(s, 'I4: a claim was ended by another');
-  append(s, fence, { kind: 'end', claim: by.id, n: said, outcome: by.outcome });
+  append(s, fence, { kind: 'end', claim: by.id, n: seq, outcome: by.outcome });
   Object.assign(fence, { state: 'ended', seq: fence.seq + 1 });
   s.indexed = false;
   return true;

@@ -138,14 +138,14 @@ export interface Caller {
   /** The claim that what was read last is of. */
   of: number;
   /** Read or heard, and not yet dealt with. */
-  held: Entry | null;
+  entry: Entry | null;
   /** The epoch it shows. */
   shows: number;
   /** Whose bytes it got, and how many of them. */
   claim: number;
   got: number;
   /** The last frame. */
-  told: '' | 'completed' | 'error' | 'cancelled';
+  shown: '' | 'completed' | 'error' | 'cancelled';
   toldClaim: number;
   /** An end that was told before it was settled. */
   owes: boolean;
@@ -202,7 +202,7 @@ export interface Action {
 
 export function initial(world: World): State {
   const left = Object.fromEntries(faults.map((fault) => [fault, world.faults[fault] ?? 0])) as State['left'];
-  const caller = { epoch: 0, seq: 0, of: 0, held: null, shows: 0, claim: 0, got: 0 } as const;
+  const caller = { epoch: 0, seq: 0, of: 0, entry: null, shows: 0, claim: 0, got: 0 } as const;
   return {
     row: { status: 'none', epoch: 0, claim: 0 },
     message: { status: 'none', claim: 0, events: 0 },
@@ -215,7 +215,7 @@ export function initial(world: World): State {
     flows: [flow('A', 'submit', 'insert')],
     callers: Array.from({ length: world.callers }, () => ({
       ...caller,
-      told: '',
+      shown: '',
       toldClaim: 0,
       owes: false,
     })),
@@ -292,8 +292,8 @@ function putFlow(f: Flow): void {
 function putCaller(c: Caller): void {
   put(c.epoch * 16 + c.seq);
   put(c.of);
-  if (c.held) putEntry(c.held);
-  put(c.told);
+  if (c.entry) putEntry(c.entry);
+  put(c.shown);
   put(c.shows * 2 + (c.owes ? 1 : 0));
   put(c.claim * 16 + c.got);
   put(c.toldClaim);

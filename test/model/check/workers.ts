@@ -74,13 +74,13 @@ function emitsAgain(has: Has, s: State, run: Run): void {
 }
 
 export function ends(has: Has, s: State, run: Run): void {
-  if (end(has, s, { id: run.id, outcome: 'completed', said: run.sent })) letGo(s, run);
+  if (end(has, s, { id: run.id, outcome: 'completed', seq: run.sent })) letGo(s, run);
   else giveUp(s, run);
 }
 
 function endsTwice(has: Has, s: State, run: Run): void {
   s.left.resend -= 1;
-  end(has, s, { id: run.id, outcome: 'completed', said: run.sent });
+  end(has, s, { id: run.id, outcome: 'completed', seq: run.sent });
   ends(has, s, run);
 }
 

@@ -13,7 +13,7 @@ export class Observer {
   /** Claims of which bytes were shown, by task, since Redis was last lost. */
   readonly #shown = new Map<string, string>();
   readonly #claims = new Map<string, string>();
-  readonly #told = new Map<string, string>();
+  readonly #claimOf = new Map<string, string>();
 
   constructor(house: House) {
     this.#house = house;
@@ -34,9 +34,9 @@ export class Observer {
     if (before !== undefined) expect(says, 'I2: a task that had ended changed').to.equal(before);
     else if (isTerminal(row.status)) this.#ended.set(row.id, says);
     expect(row.crashes, 'crashes').to.be.lessThan(3);
-    const told = this.#told.get(row.id);
-    if (told !== undefined)
-      expect([row.status, row.claimId], 'I2: what a caller was told').to.deep.equal(['completed', told]);
+    const claim = this.#claimOf.get(row.id);
+    if (claim !== undefined)
+      expect([row.status, row.claimId], 'I2: what a caller was told').to.deep.equal(['completed', claim]);
   }
 
   /** One claim per epoch, its numbers without gaps, one end, and nothing after it. */
@@ -83,7 +83,7 @@ export class Observer {
   }
 
   toldCompleted(id: string, claim: string): void {
-    this.#told.set(id, claim);
+    this.#claimOf.set(id, claim);
   }
 
   redisLost(): void {

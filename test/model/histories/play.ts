@@ -60,7 +60,7 @@ const OK = { kind: 'completed', status: 200, finishReason: 'stop' } as const;
 export class Play {
   readonly #house: House;
   readonly #sees: Observer;
-  readonly #held: Held[] = [];
+  readonly #paused: Held[] = [];
   readonly #silent = new Set<string>();
   readonly tasks: string[] = [];
   readonly callers: Caller[] = [];
@@ -81,13 +81,13 @@ export class Play {
   }
 
   async #do(stop: Stop | null, work: (tools: Tools) => Promise<unknown>): Promise<void> {
-    const held = await until(this.#house.tools, stop, work);
-    if (held) this.#held.push(held);
+    const paused = await until(this.#house.tools, stop, work);
+    if (paused) this.#paused.push(paused);
   }
 
   async letGo(which: number): Promise<void> {
-    const [held] = this.#held.splice(which % Math.max(1, this.#held.length), 1);
-    await held?.letGo();
+    const [paused] = this.#paused.splice(which % Math.max(1, this.#paused.length), 1);
+    await paused?.letGo();
   }
 
   async submit(source: TaskRow['source'], stop: Stop | null): Promise<void> {
@@ -146,10 +146,10 @@ export class Play {
     if (run.epoch === 0) return;
     const ref = { taskId: run.taskId, poolKey: POOL, claimId: run.claimId, events: run.sent };
     const deps = { ...this.#house.queue, eventKeepMs: 60_000 };
-    const said = await endClaim(deps, ref, OK);
-    this.#heard(run, said);
-    if (twice) expect(await endClaim(deps, ref, OK), 'an end that is sent twice').to.equal(said);
-    if (said) await this.#done(run);
+    const isCurrent = await endClaim(deps, ref, OK);
+    this.#heard(run, isCurrent);
+    if (twice) expect(await endClaim(deps, ref, OK), 'an end that is sent twice').to.equal(isCurrent);
+    if (isCurrent) await this.#done(run);
   }
 
   async handBack(run: Run, counts: 'attempt' | 'none'): Promise<void> {
@@ -298,7 +298,7 @@ export class Play {
 
   /** Faults stop: what is held up goes on, and everybody works until nothing is open. @returns how many rounds. */
   async calmDown(): Promise<number> {
-    while (this.#held.length > 0) await this.letGo(0);
+    while (this.#paused.length > 0) await this.letGo(0);
     await this.#house.present();
     for (let round = 1; ; round++) {
       await this.#round(round);

@@ -37,7 +37,7 @@ export async function until(
   let dead = false;
   let letGo: () => void = () => undefined;
   let hold: () => void = () => undefined;
-  const held = new Promise<'held'>((resolve) => (hold = () => resolve('held')));
+  const holding = new Promise<'held'>((resolve) => (hold = () => resolve('held')));
   const step = async (): Promise<void> => {
     steps += 1;
     if (stop?.how === 'die' && steps >= stop.before) {
@@ -55,7 +55,7 @@ export async function until(
       if (!dead) throw thrown;
     },
   );
-  if ((await Promise.race([done, held])) !== 'held') return null;
+  if ((await Promise.race([done, holding])) !== 'held') return null;
   return {
     letGo() {
       letGo();
