@@ -1,10 +1,10 @@
-import { storedIdSchema } from '../names.ts';
+import { storedIdSchema, shownInLine } from '../names.ts';
 import { rowEpochOf, type Fence } from '../queue/task/fence.ts';
 import { pause } from '../runtime/clock.ts';
 import { isTerminal } from '../task/task.ts';
 import { refOf, type FlowDeps } from './deps.ts';
-import { lostClaim } from './lost-claim.ts';
 import { renewFence, requeueTask } from './requeue.ts';
+import type { LostClaim } from '../registry/tasks/task-ends.ts';
 
 /** Deaths that one task may cause before it is given up. */
 const POISON = 3;
@@ -68,3 +68,23 @@ export async function endDeadClaim(
   if (answer === 'shown') return await whileShown();
   return answer === 'ok' ? 'requeued' : 'moved';
 }
+
+/** What is written down of the claim that a fence names, when it comes to nothing. */
+export function lostClaim(
+  fence: Fence,
+  { counts, reason, errorReason }: Pick<LostClaim, 'counts' | 'reason' | 'errorReason'>,
+): LostClaim {
+  return {
+    counts,
+    llmId: idIn(fence.llm),
+    session: idIn(fence.session),
+    startedAt: fence.claimedAt === undefined ? null : new Date(fence.claimedAt),
+    reason,
+    errorReason: errorReason ?? null,
+  };
+}
+
+const LONGEST_ID = 64;
+
+/** A session that holds Redis writes its fences, and people read what is written down of them. */
+const idIn = (text: string): string => shownInLine(text).slice(0, LONGEST_ID);

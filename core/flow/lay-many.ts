@@ -2,7 +2,7 @@ import { McpctlError } from '../errors.ts';
 import type { Fence } from '../queue/task/fence.ts';
 import type { Acted } from '../runtime/each-item.ts';
 import type { TaskRow } from '../task/task.ts';
-import { closeRow } from './end/close-row.ts';
+import { closeRow } from './end/settle.ts';
 import { refOf, type FlowDeps } from './deps.ts';
 import { sentBody } from '../translate/member-body.ts';
 

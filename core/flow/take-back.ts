@@ -8,7 +8,7 @@ import type { TaskRow } from '../task/task.ts';
 import { closeTask, type Closing } from './end/cancel.ts';
 import type { FlowDeps } from './deps.ts';
 import type { Liveness, LivePool } from './alive/liveness.ts';
-import { lostClaim } from './lost-claim.ts';
+import { lostClaim } from './end-dead.ts';
 import {
   codeOfReason,
   failuresIn,

@@ -1,6 +1,6 @@
 import { messageOf } from '../../core/errors.ts';
 import { closeTask, type Closing } from '../../core/flow/end/cancel.ts';
-import { closeRow } from '../../core/flow/end/close-row.ts';
+import { closeRow } from '../../core/flow/end/settle.ts';
 import type { FlowDeps } from '../../core/flow/deps.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import type { Log } from '../../core/runtime/log.ts';

@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import type { EdgeDeps } from '../deps.ts';
 import { infer, type Asked } from '../inference/infer.ts';
-import { turnAsked } from '../inference/turn/asked.ts';
+import { turnAsked } from '../inference/turn/asked-turn.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
 import { modelRoutes } from './models.ts';
 import { unknownRoutes } from './unknown.ts';

@@ -1,11 +1,10 @@
 import type { Assembled } from '../../core/agent/assemble.ts';
 import { answerOfClose } from '../../core/flow/end/answer.ts';
-import { closeRow } from '../../core/flow/end/close-row.ts';
 import { layManyAnew } from '../../core/flow/lay-many.ts';
 import { renewWaiting, requeueTask } from '../../core/flow/requeue.ts';
 import { forgive, isForsaken, takeBack } from '../../core/flow/take-back.ts';
 import { refOf, type FlowDeps } from '../../core/flow/deps.ts';
-import { settleTask } from '../../core/flow/end/settle.ts';
+import { closeRow, settleTask } from '../../core/flow/end/settle.ts';
 import { rowEpochOf, type Fence } from '../../core/queue/task/fence.ts';
 import type { Look } from '../../core/queue/jobs/look.ts';
 import type { Entry } from '../../core/queue/task/stream.ts';

@@ -1,7 +1,6 @@
 import { McpctlError } from '../../core/errors.ts';
-import { errorReasonIn } from '../../core/flow/end/error-reason.ts';
 import { storedIdSchema } from '../../core/names.ts';
-import { settleTask } from '../../core/flow/end/settle.ts';
+import { errorReasonIn, settleTask } from '../../core/flow/end/settle.ts';
 import type { TaskRef } from '../../core/queue/task/fence.ts';
 import { ranTooLong } from '../../core/registry/database/faults.ts';
 import type { Settling } from '../../core/registry/tasks/settle-tasks.ts';

@@ -1,7 +1,7 @@
 import { keyName } from '../../say/columns.ts';
 import { factLines } from '../../say/table.ts';
 import type { SeenLlm, SeenPool } from '../../net/views.ts';
-import { memberLines } from './member-lines.ts';
+import { memberLines } from './pool-lines.ts';
 import type { Look } from './look.ts';
 
 /** An llm, then the block of its pool with each member. */

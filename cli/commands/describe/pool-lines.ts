@@ -1,9 +1,10 @@
 import { catalogueEntry } from '../../../core/resources/catalogue.ts';
 import { resources } from '../../../core/resources/index.ts';
-import type { SeenPool } from '../../net/views.ts';
+import type { SeenPool, SeenMember } from '../../net/views.ts';
 import { linesFor } from '../../resources/shown.ts';
-import { memberLines } from './member-lines.ts';
 import type { Look } from './look.ts';
+import { statusOf } from '../../say/columns.ts';
+import { tableLines } from '../../say/table.ts';
 
 /** A pool as its definition says, then each member. */
 export function poolLines(pool: SeenPool, look: Look): string[] {
@@ -13,4 +14,23 @@ export function poolLines(pool: SeenPool, look: Look): string[] {
     look.paint.bold('Members:'),
     ...memberLines(pool.members, look),
   ];
+}
+
+/** Each member of a pool, a line each, indented. */
+export function memberLines(members: readonly SeenMember[], { instant, paint }: Look): string[] {
+  if (members.length === 0) return ['  No members.'];
+  const lines = tableLines(
+    members,
+    [
+      { head: 'MEMBER', of: (m) => m.key },
+      { head: 'KIND', of: (m) => m.view.kind },
+      { head: 'STATUS', of: (m) => statusOf(m.view) },
+      { head: 'MODEL', of: (m) => m.view.model },
+      { head: 'RUNNING', of: (m) => m.view.running },
+      { head: 'SLOTS', of: (m) => m.view.slots },
+      { head: 'LAST-SEEN', of: (m) => instant(m.view.lastSeenAt) },
+    ],
+    { headers: true, paint },
+  );
+  return lines.map((line) => `  ${line}`);
 }

@@ -1,8 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
 import type { Context } from '../../who/context.ts';
-import { makePoolAllow } from './allow.ts';
-import { makePoolDeny } from './deny.ts';
-import { makePoolOwner } from './owner.ts';
 
 export function makePool(ctx: Context) {
   return new Command('pool')
@@ -15,4 +12,68 @@ export function makePool(ctx: Context) {
     .addCommand(makePoolAllow(ctx))
     .addCommand(makePoolDeny(ctx))
     .addCommand(makePoolOwner(ctx));
+}
+
+export interface PoolAllowOptions {
+  key: string;
+  user: string;
+}
+
+export function makePoolAllow(
+  ctx: Context,
+  run: (options: PoolAllowOptions) => Promise<void> = (o) => runPoolAllow(ctx, o),
+) {
+  return new Command('allow')
+    .description(
+      'Let another user publish into your pool. Their workers will then receive the pool’s prompts.',
+    )
+    .argument('<key>', 'the pool')
+    .argument('<user>', 'who may join it')
+    .addHelpText('before', 'Examples:\n  mcpctl pool allow tiny-chat bob\n')
+    .action((key, user) => run({ key, user }));
+}
+
+async function runPoolAllow(ctx: Context, { key, user }: PoolAllowOptions): Promise<void> {
+  const [client, { hinted }] = await Promise.all([ctx.client(), import('../../hint.ts')]);
+  await hinted(client, { type: 'pool', name: key }, () => client.pools.allow(key, user));
+  ctx.out.line(`pool/${key} allows ${user}`);
+}
+
+export function makePoolDeny(
+  ctx: Context,
+  run: (options: PoolAllowOptions) => Promise<void> = (o) => runPoolDeny(ctx, o),
+) {
+  return new Command('deny')
+    .description('Let a user publish into your pool no longer.')
+    .argument('<key>', 'the pool')
+    .argument('<user>', 'who may join it no longer')
+    .addHelpText('before', 'Examples:\n  mcpctl pool deny tiny-chat bob\n')
+    .action((key, user) => run({ key, user }));
+}
+
+async function runPoolDeny(ctx: Context, { key, user }: PoolAllowOptions): Promise<void> {
+  const [client, { hinted }] = await Promise.all([ctx.client(), import('../../hint.ts')]);
+  await hinted(client, { type: 'pool', name: key }, () => client.pools.deny(key, user));
+  ctx.out.line(`pool/${key} denies ${user}`);
+}
+
+export function makePoolOwner(
+  ctx: Context,
+  run: (options: PoolAllowOptions) => Promise<void> = (o) => runPoolOwner(ctx, o),
+) {
+  return new Command('owner')
+    .summary('hand a pool over to another user')
+    .description(
+      'Hand your pool over to another user, who then says who joins it. An admin may also give a key that nobody uses, such as the name of a well-known model.',
+    )
+    .argument('<key>', 'the pool')
+    .argument('<user>', 'whose it is from now on')
+    .addHelpText('before', 'Examples:\n  mcpctl pool owner tiny-chat bob\n')
+    .action((key, user) => run({ key, user }));
+}
+
+async function runPoolOwner(ctx: Context, { key, user }: PoolAllowOptions): Promise<void> {
+  const [client, { hinted }] = await Promise.all([ctx.client(), import('../../hint.ts')]);
+  await hinted(client, { type: 'pool', name: key }, () => client.pools.give(key, user));
+  ctx.out.line(`pool/${key} belongs to ${user}`);
 }

@@ -5,8 +5,7 @@ import type { Outcome } from '../../task/outcome.ts';
 import type { ToldReason } from '../../task/error-reason.ts';
 import type { TaskRow } from '../../task/task.ts';
 import { answerOfClose, type Ended } from './answer.ts';
-import { closeRow } from './close-row.ts';
-import { errorReasonIn } from './error-reason.ts';
+import { closeRow, errorReasonIn } from './settle.ts';
 import { failureOf, refOf, type FlowDeps } from '../deps.ts';
 
 export interface Closing {

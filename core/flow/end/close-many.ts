@@ -3,8 +3,7 @@ import type { Acted } from '../../runtime/each-item.ts';
 import { settledEvent } from '../../task/settled-event.ts';
 import type { Closing } from './cancel.ts';
 import { answerOfClose, type Ended } from './answer.ts';
-import { closeRow } from './close-row.ts';
-import { errorReasonIn } from './error-reason.ts';
+import { closeRow, errorReasonIn } from './settle.ts';
 import { failureOf, refOf, type FlowDeps } from '../deps.ts';
 
 type Target = Ended;

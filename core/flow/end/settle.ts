@@ -1,10 +1,20 @@
 import { McpctlError } from '../../errors.ts';
-import type { Ending } from '../../task/outcome.ts';
+import type { Ending, Outcome } from '../../task/outcome.ts';
 import { settledEvent } from '../../task/settled-event.ts';
 import type { TaskRow } from '../../task/task.ts';
 import { refOf, type FlowDeps } from '../deps.ts';
 import { answerOfEnd, type Ended } from './answer.ts';
-import { errorReasonIn } from './error-reason.ts';
+import { reasonOfBody } from '../../judge/parts/reason.ts';
+import { errorReasonOf, type ErrorReason } from '../../task/error-reason.ts';
+import type { RowClosing } from '../../registry/tasks/task-ends.ts';
+
+/** What a backend said beside the sentence: it outlives the body that says so. Null: nothing. */
+export function errorReasonIn(outcome: Outcome): ErrorReason | null {
+  if (outcome.kind !== 'failed') return null;
+  const { code, body, reason, retryAfterS } = outcome;
+  const isRefusal = code === 'backend_rejected' && body !== undefined;
+  return errorReasonOf({ reason: isRefusal ? reasonOfBody(body) : reason, retryAfterS });
+}
 
 /**
  * Writes the outcome of an ended stream into the row, and of a turn its answer into the thread, in one statement.
@@ -21,5 +31,16 @@ export async function settleTask(flow: FlowDeps, task: Ended, ending: Ending): P
   // Best effort: the settle duty strikes what is left.
   void dispatch.forgetEnded(refOf(task)).catch(() => undefined);
   if (!row) throw new McpctlError('task_not_found');
+  return row;
+}
+
+/** Ends a row from outside, and tells of it. @returns null when it had ended already. */
+export async function closeRow(
+  { registry, bus, by }: Pick<FlowDeps, 'registry' | 'bus' | 'by'>,
+  id: string,
+  how: RowClosing,
+): Promise<TaskRow | null> {
+  const row = await registry.tasks.close(id, how);
+  if (row) bus.emit('task.settled', settledEvent(row, by));
   return row;
 }

@@ -3,7 +3,7 @@ import { v7 } from 'uuid';
 import type { Actor } from '../../../core/access.ts';
 import type { Policy } from '../../../core/task/disconnect.ts';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
-import { closeRow } from '../../../core/flow/end/close-row.ts';
+import { closeRow } from '../../../core/flow/end/settle.ts';
 import type { Follower } from '../../../core/queue/task/follow.ts';
 import type { TaskKey } from '../../../core/registry/idempotency.ts';
 import type { AskedOfAgent, NewTask } from '../../../core/registry/tasks/insert-tasks.ts';

@@ -1,7 +1,7 @@
 import type { Assembled } from '../../../core/agent/assemble.ts';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import { closeTask } from '../../../core/flow/end/cancel.ts';
-import { closeRow } from '../../../core/flow/end/close-row.ts';
+import { closeRow } from '../../../core/flow/end/settle.ts';
 import type { TaskRow } from '../../../core/task/task.ts';
 import { flowOf, type EdgeDeps } from '../../deps.ts';
 import { errorOfRow } from './settle.ts';

@@ -1,6 +1,5 @@
 import type { Assembled } from '../../../core/agent/assemble.ts';
-import { errorReasonIn } from '../../../core/flow/end/error-reason.ts';
-import { settleTask } from '../../../core/flow/end/settle.ts';
+import { errorReasonIn, settleTask } from '../../../core/flow/end/settle.ts';
 import { isErrorCode, McpctlError, messageOf, type ErrorExtra, type Refusal } from '../../../core/errors.ts';
 import { errorReasonOf, type ErrorReason } from '../../../core/task/error-reason.ts';
 import type { Ending, Outcome } from '../../../core/task/outcome.ts';

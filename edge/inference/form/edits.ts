@@ -75,3 +75,9 @@ export class Edits {
     return result + this.text.slice(copied, end);
   }
 }
+
+/** The `event:` line that belongs to data of this type, which is JSON. Names that could forge a line get none. */
+export function eventName(type: string | undefined): { event?: string } {
+  const name = /^"([a-z0-9_.]{1,128})"$/i.exec(type ?? '')?.[1];
+  return name === undefined ? {} : { event: name };
+}

@@ -1,9 +1,8 @@
 import type { McpctlError } from '../../../core/errors.ts';
 import { anthropicErrorBody, toldLate } from '../../http/error-body.ts';
 import { memberOf } from '../../../core/text/json-text.ts';
-import { Edits } from './edits.ts';
+import { Edits, eventName } from './edits.ts';
 import type { FormOptions, Frame, MadeEvent, NamedForm, WaitState } from './form.ts';
-import { eventName } from './event-name.ts';
 
 /** Anthropic's Messages: named events, `ping` while it is quiet, and the model in `message_start`. */
 export class MessagesForm implements NamedForm {

@@ -1,8 +1,7 @@
 import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
 import { memberOf } from '../../../core/text/json-text.ts';
-import { Edits } from './edits.ts';
-import { eventName } from './event-name.ts';
+import { Edits, eventName } from './edits.ts';
 import type { FormOptions, Frame, MadeEvent, NamedForm, WaitState } from './form.ts';
 
 /**
