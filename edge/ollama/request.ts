@@ -134,13 +134,13 @@ function paramsOf({ model, stream, format, options, think }: Chat | Generate): J
     'frequency_penalty',
     'stop',
   ];
-  const given = Object.entries(same).filter(([name, value]) => names.includes(name) && value != null);
+  const shared = Object.entries(same).filter(([name, value]) => names.includes(name) && value != null);
   const schema =
     typeof format === 'object' && format !== null ? { type: 'json_schema', schema: format } : null;
   return {
     model,
     stream: stream ?? true,
-    ...Object.fromEntries(given),
+    ...Object.fromEntries(shared),
     // -1 and -2: as long as it likes.
     ...(most != null && most > 0 ? { max_tokens: most } : {}),
     ...(repeat_penalty == null ? {} : { repeat_penalty }),

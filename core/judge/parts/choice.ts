@@ -58,17 +58,17 @@ export interface Brought {
  * `stop` beside tool calls is the weaker mark, and so is `tool_calls` where there are none; and where the arguments of one
  * are cut off, as whoever runs tools takes them for whole (vLLM says `tool_calls` of what its limit has cut off).
  */
-export function rightReason(given: string, { calls, isCut = false }: Brought): string {
-  const word = given.toLowerCase();
-  const reason = plainEnds.has(word) ? word : (chatWords[word] ?? (ends.has(word) ? word : given));
+export function rightReason(backendReason: string, { calls, isCut = false }: Brought): string {
+  const word = backendReason.toLowerCase();
+  const reason = plainEnds.has(word) ? word : (chatWords[word] ?? (ends.has(word) ? word : backendReason));
   if (calls && isCut && (plainEnds.has(reason) || reason === calls)) return 'length';
   if (calls) return plainEnds.has(reason) ? calls : reason;
   return reason === 'tool_calls' || plainEnds.has(reason) ? 'stop' : reason;
 }
 
 /** The same in the words of Messages. */
-export function rightStop(given: string, { calls, isCut = false }: Brought): string {
-  const reason = messageWords[given] ?? given;
+export function rightStop(backendReason: string, { calls, isCut = false }: Brought): string {
+  const reason = messageWords[backendReason] ?? backendReason;
   if (!calls) return reason === 'tool_use' ? 'end_turn' : reason;
   if (reason !== 'end_turn' && reason !== 'tool_use') return reason;
   return isCut ? 'max_tokens' : 'tool_use';

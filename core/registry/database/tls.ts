@@ -37,8 +37,8 @@ export function tlsOf({ databaseUrl, databaseSslMode, databaseCa }: DatabaseTls)
     if (path !== null && path !== 'system') own[option] = readPlainFile(path);
   }
   const flag = asked('ssl');
-  const given = asked('sslmode') ?? (flag === null ? undefined : modeOfFlag(flag)) ?? databaseSslMode;
-  const mode = given ?? (own.ca === undefined ? 'disable' : 'require');
+  const askedMode = asked('sslmode') ?? (flag === null ? undefined : modeOfFlag(flag)) ?? databaseSslMode;
+  const mode = askedMode ?? (own.ca === undefined ? 'disable' : 'require');
   const connectionString = url.href;
   switch (mode) {
     case 'disable':

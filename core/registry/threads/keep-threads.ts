@@ -15,8 +15,8 @@ export interface ThreadChange {
 }
 
 export async function changeThread(db: Knex, { id, ownerId }: Own, change: ThreadChange): Promise<void> {
-  const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
-  if (Object.keys(given).length > 0) await db('chatThreads').where({ id, ownerId }).update(given);
+  const columns = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+  if (Object.keys(columns).length > 0) await db('chatThreads').where({ id, ownerId }).update(columns);
 }
 
 interface Own {

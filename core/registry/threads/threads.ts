@@ -251,8 +251,8 @@ const changing = ({ transaction }: Connection, limits: RegistryLimits): Pick<Thr
   change: (of, change, author) =>
     transaction(async (trx) => {
       await changeThread(trx, of, change);
-      const given = Object.entries(change).filter(([, value]) => value !== undefined);
-      const changes = given.map(([field]) => ({ field, masked: true as const }));
+      const changed = Object.entries(change).filter(([, value]) => value !== undefined);
+      const changes = changed.map(([field]) => ({ field, masked: true as const }));
       if (changes.length > 0) await record(trx, author, { verb: 'edit', ...about(of), changes });
     }),
   fork: (of, author) =>

@@ -176,8 +176,8 @@ export class ChunkForm implements Form {
   #choice(edits: Edits, { start, at }: { start: number; at: number }): void {
     const choice = edits.objectAt(start);
     if (!choice) return;
-    const given = edits.value(choice, 'index');
-    const index = given !== undefined && /^\d+$/.test(given) ? Number(given) : at;
+    const indexText = edits.value(choice, 'index');
+    const index = indexText !== undefined && /^\d+$/.test(indexText) ? Number(indexText) : at;
     const reason = edits.value(choice, 'finish_reason');
     // Some say that they have none in so many letters.
     const finish = isSaid(reason) && reason !== '"null"' && !this.#finished.has(index) ? reason : null;
@@ -186,7 +186,7 @@ export class ChunkForm implements Form {
     if (this.#kind.piece === 'delta') split = this.#delta(edits, choice, { index, finish });
     else if (!edits.value(choice, 'text')?.startsWith('"')) edits.put(choice, 'text', '""');
     if (finish === null || split) edits.put(choice, 'finish_reason', 'null');
-    if (given !== String(index)) edits.put(choice, 'index', String(index));
+    if (indexText !== String(index)) edits.put(choice, 'index', String(index));
   }
 
   /** Who may go on after any event must get the same of it as who read from the start: then nothing is a beginning. */

@@ -33,10 +33,11 @@ export class ResponsesForm implements NamedForm {
     const edits = new Edits(data);
     const event = edits.objectAt(data.indexOf('{'));
     if (!event) return [{ data }];
-    const given = edits.value(event, 'sequence_number');
-    const number = given !== undefined && /^\d+$/.test(given) ? Number(given) + this.#ours : this.#next;
+    const numberText = edits.value(event, 'sequence_number');
+    const number =
+      numberText !== undefined && /^\d+$/.test(numberText) ? Number(numberText) + this.#ours : this.#next;
     this.#next = number + 1;
-    if (given !== String(number)) edits.put(event, 'sequence_number', String(number));
+    if (numberText !== String(number)) edits.put(event, 'sequence_number', String(number));
     const member = memberOf(event.members, 'response');
     const response = member && edits.objectAt(member.valueStart);
     let type = edits.value(event, 'type');

@@ -35,8 +35,9 @@ export class ToolCalls {
 
   #call(edits: Edits, call: TextObject, { calls, choice }: { calls: Calls; choice: number }): void {
     const id = textOf(edits.value(call, 'id'));
-    const given = edits.value(call, 'index');
-    const index = given !== undefined && /^\d+$/.test(given) ? Number(given) : indexOf(edits, call, calls);
+    const indexText = edits.value(call, 'index');
+    const index =
+      indexText !== undefined && /^\d+$/.test(indexText) ? Number(indexText) : indexOf(edits, call, calls);
     const first = !calls.begun.has(index);
     calls.begun.add(index);
     calls.highest = Math.max(calls.highest, index);
@@ -45,7 +46,7 @@ export class ToolCalls {
     if (first && id === undefined)
       edits.put(call, 'id', JSON.stringify(`call_${this.#taskId}_${choice}_${index}`));
     if (first && textOf(edits.value(call, 'type')) === undefined) edits.put(call, 'type', '"function"');
-    if (given !== String(index)) edits.put(call, 'index', String(index));
+    if (indexText !== String(index)) edits.put(call, 'index', String(index));
     this.#arguments(edits, call);
   }
 

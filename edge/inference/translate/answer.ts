@@ -89,9 +89,9 @@ export class ChatReader {
 
   #ended(usage: ChatUsage | null): Ended {
     const called = this.#order.blocks.some(({ kind }) => kind === 'call');
-    const given = this.#reason === 'function_call' ? 'tool_calls' : (this.#reason ?? 'stop');
+    const chatReason = this.#reason === 'function_call' ? 'tool_calls' : (this.#reason ?? 'stop');
     // Some backends say `stop` of an answer that is calls.
-    const reason = called && given === 'stop' ? 'tool_calls' : given;
+    const reason = called && chatReason === 'stop' ? 'tool_calls' : chatReason;
     return {
       order: this.#order,
       reason,

@@ -7,13 +7,13 @@ import { textOf } from './sent.ts';
 type Said = NonNullable<z.infer<typeof threadCreateSchema>['messages']>;
 
 /** @throws McpctlError `invalid_request` for two answers in a row, which no model takes. */
-export function importedMessages(given: Said): ImportedMessage[] {
+export function importedMessages(conversation: Said): ImportedMessage[] {
   const faults: Fault[] = [];
-  const messages = given.map(
+  const messages = conversation.map(
     ({ role, content, tool_calls: calls, tool_call_id: id }, at): ImportedMessage => {
       const refuse = (path: string, message: string): void =>
         void faults.push({ path: `messages.${at}.${path}`, message });
-      if (role === 'assistant' && given[at - 1]?.role === 'assistant')
+      if (role === 'assistant' && conversation[at - 1]?.role === 'assistant')
         refuse('role', 'is a second answer in a row');
       if (role === 'tool' && id === undefined) refuse('tool_call_id', 'is required of a result');
       return {

@@ -67,8 +67,8 @@ export async function takeTurn(
 
 async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise<Asking> {
   const actor = actorOf(req);
-  const given = wishesOf(req);
-  const wishes = asked.pin === undefined ? given : { ...given, pin: asked.pin };
+  const ownWishes = wishesOf(req);
+  const wishes = asked.pin === undefined ? ownWishes : { ...ownWishes, pin: asked.pin };
   if (wishes.respondAsync) needNoPolicy(wishes);
   if (wishes.retention === 'none')
     refuse('x-mcpctl-retention', 'a thread is kept until it is deleted: leave it out');
