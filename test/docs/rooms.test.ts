@@ -1,9 +1,12 @@
 import { expect } from 'chai';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './markdown.ts';
 
 const MOST = 12;
+/** Who goes through many small rooms needs a map: so much of the product, in %, may be files of fewer lines than this. */
+const MOST_SMALL = 15;
+const SMALL_LINES = 30;
 /** Tables of peers, each file an entry of its own: they grow with the product, and nobody reads them in a row. */
 const peers = [
   'bench/scenarios',
@@ -29,5 +32,15 @@ describe('the rooms of the house', () => {
     for (const folder of ['core', 'edge', 'worker', 'scheduler', 'cli', 'start', 'bench', 'web'])
       look(folder);
     expect(crowded).to.deep.equal([]);
+  });
+
+  it(`are no smaller than a thought: at most ${MOST_SMALL} % of the product's files have under ${SMALL_LINES} lines`, () => {
+    const files = ['core', 'edge', 'worker', 'scheduler', 'cli', 'start', 'web'].flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+        .filter((path) => /\.tsx?$/.test(path))
+        .map((path) => join(root, folder, path)),
+    );
+    const small = files.filter((path) => readFileSync(path, 'utf8').split('\n').length <= SMALL_LINES);
+    expect((100 * small.length) / files.length).to.be.at.most(MOST_SMALL);
   });
 });
