@@ -46,6 +46,7 @@ interface UseContextOptions {
   name: string;
 }
 
+/** @internal tests parse its arguments alone */
 export function makeUseContext(
   ctx: Context,
   run: (options: UseContextOptions) => Promise<void> = (o) => runUseContext(ctx, o),
@@ -71,6 +72,7 @@ interface DeleteContextOptions {
   name: string;
 }
 
+/** @internal tests parse its arguments alone */
 export function makeDeleteContext(
   ctx: Context,
   run: (options: DeleteContextOptions) => Promise<void> = (o) => runDeleteContext(ctx, o),

@@ -19,6 +19,7 @@ export interface PoolAllowOptions {
   user: string;
 }
 
+/** @internal tests parse its arguments alone */
 export function makePoolAllow(
   ctx: Context,
   run: (options: PoolAllowOptions) => Promise<void> = (o) => runPoolAllow(ctx, o),
@@ -39,6 +40,7 @@ async function runPoolAllow(ctx: Context, { key, user }: PoolAllowOptions): Prom
   ctx.out.line(`pool/${key} allows ${user}`);
 }
 
+/** @internal tests parse its arguments alone */
 export function makePoolDeny(
   ctx: Context,
   run: (options: PoolAllowOptions) => Promise<void> = (o) => runPoolDeny(ctx, o),
@@ -57,6 +59,7 @@ async function runPoolDeny(ctx: Context, { key, user }: PoolAllowOptions): Promi
   ctx.out.line(`pool/${key} denies ${user}`);
 }
 
+/** @internal tests parse its arguments alone */
 export function makePoolOwner(
   ctx: Context,
   run: (options: PoolAllowOptions) => Promise<void> = (o) => runPoolOwner(ctx, o),

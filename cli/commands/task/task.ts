@@ -33,6 +33,7 @@ interface TaskCancelOptions {
   ids: string[];
 }
 
+/** @internal tests parse its arguments alone */
 export function makeTaskCancel(
   ctx: Context,
   run: (options: TaskCancelOptions) => Promise<void> = (o) => runTaskCancel(ctx, o),
@@ -52,6 +53,7 @@ async function runTaskCancel(ctx: Context, { ids }: TaskCancelOptions): Promise<
   });
 }
 
+/** @internal tests parse its arguments alone */
 export function makeTaskLogs(ctx: Context, run?: (options: TaskLogsOptions) => Promise<void>) {
   return new Command('logs')
     .summary("show a task's answer as far as it has come")
@@ -75,6 +77,7 @@ export function makeTaskLogs(ctx: Context, run?: (options: TaskLogsOptions) => P
     });
 }
 
+/** @internal tests parse its arguments alone */
 export function makeTaskWait(ctx: Context, run?: (options: TaskWaitOptions) => Promise<void>) {
   return new Command('wait')
     .description(
