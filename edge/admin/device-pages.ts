@@ -11,11 +11,11 @@ const lets: Readonly<Record<string, string>> = {
 
 /** Where a code is typed. @param fault why the last one was refused, as a sentence. */
 export function devicePage({ fault }: { fault?: string }): string {
-  const said = fault === undefined ? '' : `<p class="fault" role="alert">${escaped(fault)}</p>`;
+  const alert = fault === undefined ? '' : `<p class="fault" role="alert">${escaped(fault)}</p>`;
   return page(
     'mcpctl: log a program in',
     `<h1>Log a program in</h1>
-${said}
+${alert}
 <form method="post" action="/admin/device">
 <label for="code">Code that the program shows</label>
 <input id="code" name="code" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="64" required autofocus>

@@ -29,7 +29,7 @@ interface Reads {
   what: Happened;
   at: number;
   /** The first is written down before the answer. */
-  told: Promise<void>;
+  written: Promise<void>;
   /** Those since. */
   more: number;
 }
@@ -49,13 +49,13 @@ export function createBodyReads({
   log: Log;
 }): BodyReads {
   /** By who read what, in the order of their first read. */
-  const known = new Map<string, Reads>();
+  const readsOf = new Map<string, Reads>();
   let timer: NodeJS.Timeout | undefined;
   let writing = Promise.resolve();
 
   /** What cannot be written is lost but for the log: that it was read is on record. */
   const close = async (key: string, { author, what, more }: Reads): Promise<void> => {
-    known.delete(key);
+    readsOf.delete(key);
     if (more === 0) return;
     await registry.audits
       .record(author, { ...what, count: more })
@@ -67,7 +67,7 @@ export function createBodyReads({
       );
   };
   const closeUntil = async (at: number): Promise<void> => {
-    for (const [key, reads] of [...known]) if (reads.at <= at) await close(key, reads);
+    for (const [key, reads] of [...readsOf]) if (reads.at <= at) await close(key, reads);
   };
   const closeSoon = (at: number): Promise<void> => (writing = writing.then(() => closeUntil(at)));
 
@@ -77,22 +77,22 @@ export function createBodyReads({
       const reader = actor.by ?? actor;
       if (reader.userId === ownerId) return;
       const key = [reader.userId, actor.userId, actor.tokenId, id].join(' ');
-      const before = known.get(key);
+      const before = readsOf.get(key);
       if (before && clock.elapsed() - before.at < TOGETHER_MS) {
         before.more += 1;
-        return await before.told;
+        return await before.written;
       }
       if (before) await close(key, before);
       const what = { verb: 'view', resource, id, name: id, ownerId } as const;
-      const told = registry.audits.record(actor, what);
-      const reads: Reads = { author: actor, what, at: clock.elapsed(), told, more: 0 };
-      known.set(key, reads);
-      const [oldest] = known;
-      if (known.size > MOST && oldest) void close(...oldest);
+      const written = registry.audits.record(actor, what);
+      const reads: Reads = { author: actor, what, at: clock.elapsed(), written, more: 0 };
+      readsOf.set(key, reads);
+      const [oldest] = readsOf;
+      if (readsOf.size > MOST && oldest) void close(...oldest);
       try {
-        await told;
+        await written;
       } catch (thrown) {
-        if (known.get(key) === reads) known.delete(key);
+        if (readsOf.get(key) === reads) readsOf.delete(key);
         throw thrown;
       }
     },

@@ -70,8 +70,8 @@ describe('login of a program by a code that somebody types', function () {
     const { items: events } = (await t.call('GET /api/v1/audit?limit=10')).json as {
       items: { verb: string; resource: string; actor: string }[];
     };
-    const told = events.map(({ verb, resource, actor }) => `${verb} ${resource} ${actor}`);
-    expect(told).to.include('create device login ada').and.include('create token ada');
+    const writes = events.map(({ verb, resource, actor }) => `${verb} ${resource} ${actor}`);
+    expect(writes).to.include('create device login ada').and.include('create token ada');
     expect(JSON.stringify(events)).not.to.include(tokenIn(got)).and.not.include(begun.userCode);
   });
 

@@ -10,7 +10,7 @@ describe('by what somebody may, and who may as another', function () {
     t = await edgeFixture();
   });
   afterEach(() => t.close());
-  const { api, answerOf, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, said: answerOf, llm, rbac, narrow } = identityCalls(() => t);
 
   it('lets who may impersonate act as whom they cover, and never gain, change identity, or read what was said', async () => {
     await llm('alpha');

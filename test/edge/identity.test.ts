@@ -15,7 +15,7 @@ describe('who is who, and what they are granted', function () {
   });
   afterEach(() => t.close());
 
-  const { api, answerOf, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, said: answerOf, llm, rbac, narrow } = identityCalls(() => t);
 
   it('lets who has one llm of a pool see and call that, and tells of no other', async () => {
     await llm('alpha', 'both');

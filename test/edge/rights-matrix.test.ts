@@ -27,7 +27,7 @@ describe('who may do what, generated: resource × role × way × call', function
     await answerOf('PUT /groups/gpu/members/ada');
   });
   after(() => t.close());
-  const { api, answerOf, narrow } = identityCalls(() => t);
+  const { api, said: answerOf, narrow } = identityCalls(() => t);
 
   /** Whether ada may, by the rules as they read: a role shows, and does nothing else but itself. */
   const expected = ({ may }: Definition, { way, role }: { way: Way; role: Verb }, asked: Verb): number => {

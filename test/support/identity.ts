@@ -49,5 +49,5 @@ export function identityCalls(t: () => EdgeFixture) {
     answerOf('POST /rbac', { name, ...document }, token);
   /** What a user without `everyone` is left with is what names them. */
   const narrow = () => answerOf('DELETE /rbac/everyone');
-  return { api, answerOf, llm, rbac, narrow };
+  return { api, said: answerOf, llm, rbac, narrow };
 }
