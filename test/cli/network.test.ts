@@ -54,7 +54,7 @@ describe('cli: through a company’s network', () => {
       .and.to.include('(server_unreachable)');
     const away = { HTTPS_PROXY: 'http://127.0.0.1:1', MCPCTL_CA_FILE: caFile };
     const nobody = await run(away, '--timeout', '1ms');
-    expect(nobody.said).to.include('through the proxy at 127.0.0.1:1').and.to.include('NO_PROXY');
+    expect(nobody.output).to.include('through the proxy at 127.0.0.1:1').and.to.include('NO_PROXY');
     const bad = await run({ HTTPS_PROXY: 'ada:hunter2@proxy' });
     expect(bad.output).to.include('HTTPS_PROXY must be like').and.to.not.include('hunter2');
     expect((await run({}, '--ca-file', join(folder, 'none'))).output).to.include('cannot be read');

@@ -174,7 +174,7 @@ describe('apply', function () {
     expect(
       new Set(outcomes(await apply(documents, asRoot)).map((line) => line.split(' ').at(-1))),
     ).to.deep.equal(new Set(['unchanged']));
-    expect(told, 'nothing was written').to.deep.equal([]);
+    expect(events, 'nothing was written').to.deep.equal([]);
   });
 
   it('of two at once, one comes after the other', async () => {
