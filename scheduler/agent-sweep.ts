@@ -15,7 +15,7 @@ export interface AgentSweep {
 
 export function createAgentSweep({ config, registry, queue, flow, clock, log }: DutyDeps): AgentSweep {
   const { published } = registry.agents;
-  let told = '';
+  let toldText = '';
   const each = { name: 'sweep-agents', together: TOGETHER, lanes: 1, clock, log };
   const marking = new EachItem<{ id: string; sessionId: string | null }>({
     ...each,
@@ -54,11 +54,11 @@ export function createAgentSweep({ config, registry, queue, flow, clock, log }: 
       };
     },
     async tellHeld() {
-      const held = await published.held(config.goneMs, MOST_TOLD);
-      const now = JSON.stringify(held);
-      if (now === told) return;
-      told = now;
-      if (held.length > 0) log.info({ held }, 'llms of publishers long gone stay: agents are pinned to them');
+      const pinned = await published.pinned(config.goneMs, MOST_TOLD);
+      const now = JSON.stringify(pinned);
+      if (now === toldText) return;
+      toldText = now;
+      if (pinned.length > 0) log.info({ pinned }, 'llms of publishers long gone stay: agents are pinned to them');
     },
   };
 }

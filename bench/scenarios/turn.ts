@@ -87,11 +87,11 @@ async function added(bench: Bench): Promise<{ rows: Row[]; comparisons: Comparis
 async function long(bench: Bench): Promise<{ rows: Row[]; calls: number }> {
   const { quick } = bench;
   const [most, times] = quick ? [10, 1] : [MESSAGES, 40];
-  const said = Array.from({ length: most }, (_, n) => ({
+  const messages = Array.from({ length: most }, (_, n) => ({
     role: n % 2 === 0 ? 'user' : 'assistant',
     content: `what was said as number ${n}`,
   }));
-  const id = await threadOf(bench, { messages: said });
+  const id = await threadOf(bench, { messages });
   const each = async (what: string, act: () => Promise<number>): Promise<Row> => {
     const ms: number[] = [];
     for (let n = 0; n < times; n++) ms.push(await act());

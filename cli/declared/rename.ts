@@ -23,7 +23,7 @@ const nameUnder = (name: string, { from, to }: Rename): string =>
  * names of their own, with all that refers to those.
  * @returns them, and what is called otherwise, in a line each.
  */
-export function renamed(placed: readonly Placed[], rename: Rename): { placed: Placed[]; said: string[] } {
+export function renamed(placed: readonly Placed[], rename: Rename): { placed: Placed[]; sentences: string[] } {
   const { from, to } = rename;
   const agents = new Map(
     placed.flatMap(({ fields: { resource, name, project } }): [string, string][] =>
@@ -41,9 +41,9 @@ export function renamed(placed: readonly Placed[], rename: Rename): { placed: Pl
     ...(resource !== 'project' && fields['project'] === from && { project: to }),
     ...('agent' in fields && { agent: agentOf(fields['agent']) }),
   });
-  const said = [
+  const sentences = [
     `project/${from} is project/${to}`,
     ...[...agents].map(([old, now]) => `agent/${old} is agent/${now}`),
   ];
-  return { placed: placed.map((one) => ({ ...one, fields: changed(one.fields) })), said };
+  return { placed: placed.map((one) => ({ ...one, fields: changed(one.fields) })), sentences };
 }

@@ -31,8 +31,8 @@ export function saying<T>(answer: Dispatcher.ResponseData, clock: Clock, read: (
     return read();
   } catch (thrown) {
     const status = answer.statusCode;
-    const told = headerOf(answer, 'x-should-retry');
-    const isAgain = told === 'true' || (told !== 'false' && statuses.has(status));
+    const wish = headerOf(answer, 'x-should-retry');
+    const isAgain = wish === 'true' || (wish !== 'false' && statuses.has(status));
     if (thrown instanceof McpctlError && isAgain)
       again.set(thrown, { status, afterMs: afterOf(headerOf(answer, 'retry-after'), clock) });
     throw thrown;
@@ -98,11 +98,11 @@ export async function patiently<C extends Repeatable, T>(
     try {
       return await attempt({ ...call, limitMs: Math.max(1_000, Math.min(call.limitMs ?? 30_000, leftMs)) });
     } catch (thrown) {
-      const told = againOf(thrown);
-      if (!told || !(thrown instanceof McpctlError)) throw thrown;
-      const ms = waitMs(told, tried, () => clock.random());
+      const wish = againOf(thrown);
+      if (!wish || !(thrown instanceof McpctlError)) throw thrown;
+      const ms = waitMs(wish, tried, () => clock.random());
       if (clock.elapsed() + ms >= until) throw thrown;
-      const why = told.status === 0 ? thrown.message : `The server answered ${told.status} (${thrown.code}).`;
+      const why = wish.status === 0 ? thrown.message : `The server answered ${wish.status} (${thrown.code}).`;
       patience.say(`${why} Asking again in ${(ms / 1_000).toFixed(1)} s.`);
       await pause(ms, stop);
       if (stop.aborted) throw new Cancelled();

@@ -47,12 +47,12 @@ const aboutOf = (thrown: McpctlError): Refusal['about'] =>
 
 /** Each by itself: what is wrong with one keeps no other from being looked at. */
 function eachOf(
-  said: readonly Said[],
+  asked: readonly Said[],
   read: (one: Said, place: string) => Omit<Document, 'at'>,
 ): Omit<Read, 'warnings'> {
   const documents: Document[] = [];
   const refused: Refusal[] = [];
-  for (const [at, one] of said.entries()) {
+  for (const [at, one] of asked.entries()) {
     const place = `documents.${at}`;
     try {
       documents.push({ ...read(one, place), at });
@@ -66,11 +66,11 @@ function eachOf(
 
 /** Documents as they are to be: what the server owns is passed over, and what is no more a field with a warning. */
 export function readDocuments(
-  { documents: said, validate, matchRevision }: Pick<ApplyBody, 'documents' | 'validate' | 'matchRevision'>,
+  { documents: asked, validate, matchRevision }: Pick<ApplyBody, 'documents' | 'validate' | 'matchRevision'>,
   kinds: readonly Kind[],
 ): Read {
   const warnings: string[] = [];
-  const read = eachOf(said, ({ resource, ...all }, place) => {
+  const read = eachOf(asked, ({ resource, ...all }, place) => {
     const kind = kindOf(kinds, resource);
     if (resource === 'llm' && all['kind'] === 'virtual')
       throw new McpctlError('llm_published', 'A worker publishes it; no document changes it.');
@@ -96,8 +96,8 @@ export function readDocuments(
 }
 
 /** What names each, and nothing else of it. */
-export function readNames(said: readonly Said[], kinds: readonly Kind[]): Omit<Read, 'warnings'> {
-  return eachOf(said, ({ resource, ...fields }) => {
+export function readNames(asked: readonly Said[], kinds: readonly Kind[]): Omit<Read, 'warnings'> {
+  return eachOf(asked, ({ resource, ...fields }) => {
     const kind = kindOf(kinds, resource);
     const names = namesOf(kind);
     const { shape } = kind.schemas.create;

@@ -67,10 +67,10 @@ describe('a write and its event, where the edge is killed', function () {
     // What Postgres was told to commit it commits, whoever asked is gone.
     await t.connection.transaction((trx) => trx.raw('lock table projects, audit in share mode'));
     const made = await names('select name from projects order by name');
-    const told = await names(
+    const written = await names(
       `select object_name as name from audit where resource = 'project' and verb = 'create' order by object_name`,
     );
-    expect(told).to.deep.equal(made);
+    expect(written).to.deep.equal(made);
     expect(made.length).to.be.at.least(KILLS);
     expect(unanswered, 'the kills met some').to.equal(KILLS * WRITERS);
   });

@@ -60,9 +60,9 @@ export async function startChaosBackend(name: string, journal: () => Journal): P
   const answer = async (req: IncomingMessage, response: ServerResponse): Promise<void> => {
     if (req.method === 'GET') return models(response);
     const text = await bodyOf(req);
-    const found = text.match(marker)?.at(-1);
-    if (found === undefined) return void response.writeHead(400).end('{"error":{"message":"no script"}}');
-    const script = JSON.parse(JSON.parse(`"${found}"`) as string) as Script;
+    const mark = text.match(marker)?.at(-1);
+    if (mark === undefined) return void response.writeHead(400).end('{"error":{"message":"no script"}}');
+    const script = JSON.parse(JSON.parse(`"${mark}"`) as string) as Script;
     nonces += 1;
     const nonce = `n${nonces.toString(36)}`;
     journal().backend({ nonce, what: 'request', backend: name, canary: script.canary });

@@ -292,10 +292,10 @@ describe('the checker of chaos', () => {
         const answer = { ...answered('c8', 503, 'application/json'), taskId: null } as ClientLine;
         clients.push({ ...sent('c8'), door } as ClientLine, answer, text, ended('c8'));
       });
-    const said = { message: 'm', code: 'no_worker_available' };
-    expect(refusal('v1', { error: said })).to.deep.equal([]);
-    expect(refusal('infer', { error: said.message, code: said.code })).to.deep.equal(['malformed']);
-    expect(refusal('v1', { error: { ...said, code: 'no_such_code' } })).to.deep.equal(['malformed']);
+    const fault = { message: 'm', code: 'no_worker_available' };
+    expect(refusal('v1', { error: fault })).to.deep.equal([]);
+    expect(refusal('infer', { error: fault.message, code: fault.code })).to.deep.equal(['malformed']);
+    expect(refusal('v1', { error: { ...fault, code: 'no_such_code' } })).to.deep.equal(['malformed']);
     // Of a whole answer that had been begun with 200, to keep its caller waiting.
     const late = (error: object): Rule[] =>
       rulesOf(({ clients }) => {
@@ -313,7 +313,7 @@ describe('the checker of chaos', () => {
           ended('c8'),
         );
       });
-    expect(late(said)).to.deep.equal([]);
-    expect(late({ ...said, code: 'no_such_code' })).to.deep.equal(['malformed']);
+    expect(late(fault)).to.deep.equal([]);
+    expect(late({ ...fault, code: 'no_such_code' })).to.deep.equal(['malformed']);
   });
 });

@@ -276,8 +276,8 @@ describe('cli: what is read can be applied to an empty installation, and read ag
 
   it('the same, but for what is the server’s; the second time all is unchanged, with no row and no event', async () => {
     const [a, b] = [here ?? expect.fail(), there ?? expect.fail()];
-    const told: string[] = [];
-    b.bus.on('registry.written', ({ resource }) => told.push(resource));
+    const events: string[] = [];
+    b.bus.on('registry.written', ({ resource }) => events.push(resource));
     await fc.assert(
       fc.asyncProperty(worlds, async (world) => {
         const made = JSON.stringify(world);
@@ -291,13 +291,13 @@ describe('cli: what is read can be applied to an empty installation, and read ag
           await runs(b, others.join('---\n'), 'apply');
           const second = await read(b);
           expect(plain(second)).to.deep.equal(plain(first));
-          told.length = 0;
+          events.length = 0;
           const before = await traces(b);
           const outcomes = (await runs(b, second, 'apply')).trim().split('\n');
           expect(new Set(outcomes.map((line) => line.split(' ').at(-1)))).to.deep.equal(
             new Set(['unchanged']),
           );
-          expect([told, await traces(b)]).to.deep.equal([[], before]);
+          expect([events, await traces(b)]).to.deep.equal([[], before]);
         } finally {
           for (const edge of [a, b]) await runs(edge, made, 'delete', '--yes', '--ignore-not-found');
         }

@@ -51,13 +51,13 @@ describe('nobody gives what they lack, or takes it', function () {
   let t: EdgeFixture;
   beforeEach(async () => {
     t = await edgeFixture();
-    const { said, rbac } = calls;
-    await said('POST /groups', { name: 'leads' });
-    await said('POST /users', { name: 'carol' });
-    await said('PUT /groups/leads/members/bob');
+    const { said: answerOf, rbac } = calls;
+    await answerOf('POST /groups', { name: 'leads' });
+    await answerOf('POST /users', { name: 'carol' });
+    await answerOf('PUT /groups/leads/members/bob');
     await rbac('auditors', { subjects: [...bob.subjects, { kind: 'group', name: 'leads' }], ...strong });
     await rbac('carols', { subjects: [{ kind: 'user', name: 'carol' }], ...strong });
-    await said('PATCH /users/carol', { enabled: false });
+    await answerOf('PATCH /users/carol', { enabled: false });
     await rbac('hers', { ...ada, ...may('view:metrics') });
     await rbac('managers', { ...ada, ...may(...managing), operations: ['impersonate'] });
   });
@@ -117,8 +117,8 @@ describe('nobody gives what they lack, or takes it', function () {
     };
     await until(waiting, (count) => count > 0, 10_000);
     await trx.commit();
-    for (const [at, said] of (await Promise.all(asked)).entries())
-      expect(said, ways[at]?.[0]).to.equal('403 escalation');
+    for (const [at, answer] of (await Promise.all(asked)).entries())
+      expect(answer, ways[at]?.[0]).to.equal('403 escalation');
     await t.connection.db.raw(
       `insert into rbac_subjects (rbac_id, user_id) select id, ? from rbac where name = 'enough'`,
       [t.ada.id],

@@ -25,11 +25,11 @@ describe('login of a program by a code that somebody types', function () {
     return answer.json as Begun;
   };
   /** Status and code; `again` as if the time until the next question were over. */
-  const ask = async ({ deviceCode }: Begun, again = true): Promise<Answer & { said: string }> => {
+  const ask = async ({ deviceCode }: Begun, again = true): Promise<Answer & { outcome: string }> => {
     if (again) await t.connection.db.raw(`update device_logins set polled_at = null`);
     const answer = await t.call('POST /api/v1/login/device/token', { token: null, body: { deviceCode } });
     const { code, status } = answer.json as { code?: string; status?: string };
-    return { ...answer, said: `${answer.status} ${code ?? status ?? ''}` };
+    return { ...answer, outcome: `${answer.status} ${code ?? status ?? ''}` };
   };
   const form = async (path: string, cookie: string, fields: Record<string, string>): Promise<Response> =>
     await fetch(`${t.url}/admin/${path}`, {
@@ -47,18 +47,18 @@ describe('login of a program by a code that somebody types', function () {
   it('gives a token once, of who approved, made with theirs, and says so in the audit', async () => {
     const begun = await begin();
     expect(begun.userCode).to.match(/^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/);
-    expect((await ask(begun)).said).to.equal('202 pending');
+    expect((await ask(begun)).outcome).to.equal('202 pending');
     const session = await cookie();
     const page = await (
       await form('device', session, { code: ` ${begun.userCode.toLowerCase().replace('-', ' ')}` })
     ).text();
     for (const shown of ['laptop', '127.0.0.1', 'manage', '30 days']) expect(page).to.include(shown);
-    expect((await ask(begun)).said, 'seen is not approved').to.equal('202 pending');
+    expect((await ask(begun)).outcome, 'seen is not approved').to.equal('202 pending');
     expect(await decide(session, begun)).to.equal(200);
     const kept = JSON.stringify(await t.connection.db('deviceLogins').select());
     expect(kept).not.to.include(begun.deviceCode);
     const got = await ask(begun);
-    expect(got.said).to.equal('200 approved');
+    expect(got.outcome).to.equal('200 approved');
     expect(got.headers.get('cache-control')).to.equal('no-store');
     expect((await whoami(tokenIn(got))).json).to.deep.include({ user: 'ada', pools: null });
     const { items } = (await t.call('GET /api/v1/tokens')).json as { items: Record<string, unknown>[] };
@@ -66,7 +66,7 @@ describe('login of a program by a code that somebody types', function () {
     expect(made).to.deep.include({ preset: 'manage', user: 'ada', parentId: parent?.['id'] });
     const days = (Date.parse(String(made?.['expiresAt'])) - Date.now()) / 86_400_000;
     expect(days).to.be.within(29.9, 30.1);
-    expect((await ask(begun)).said).to.equal('410 device_code_expired');
+    expect((await ask(begun)).outcome).to.equal('410 device_code_expired');
     const { items: events } = (await t.call('GET /api/v1/audit?limit=10')).json as {
       items: { verb: string; resource: string; actor: string }[];
     };
@@ -103,7 +103,7 @@ describe('login of a program by a code that somebody types', function () {
     await t.connection.db.raw(`update device_logins set polled_at = null, interval_s = 0`);
     const got = await Promise.all([1, 2, 3].map(() => ask(again, false)));
     expect(got.filter(({ status }) => status === 200)).to.have.length(1);
-    expect(got.filter(({ said }) => said === '410 device_code_expired')).to.have.length(2);
+    expect(got.filter(({ outcome }) => outcome === '410 device_code_expired')).to.have.length(2);
     const { rows } = await t.connection.db.raw<{ rows: unknown[] }>(
       `select 1 from tokens where name like 'twice-%'`,
     );
@@ -114,10 +114,10 @@ describe('login of a program by a code that somebody types', function () {
     const begun = await begin();
     expect((await ask(begun)).json).to.deep.equal({ status: 'pending', intervalS: 5 });
     const hasty = await ask(begun, false);
-    expect([hasty.said, hasty.headers.get('retry-after')]).to.deep.equal(['429 slow_down', '10']);
+    expect([hasty.outcome, hasty.headers.get('retry-after')]).to.deep.equal(['429 slow_down', '10']);
     expect(await decide(await cookie(), begun)).to.equal(200);
-    expect((await ask(begun, false)).said, 'approved as it is').to.equal('429 slow_down');
-    expect((await ask(begun)).said).to.equal('200 approved');
+    expect((await ask(begun, false)).outcome, 'approved as it is').to.equal('429 slow_down');
+    expect((await ask(begun)).outcome).to.equal('200 approved');
   });
 
   it('is over after ten minutes, or when it was denied, and says nothing of codes that never were', async () => {
@@ -129,10 +129,10 @@ describe('login of a program by a code that somebody types', function () {
     expect(await decide(session, late)).to.equal(410);
     expect(await decide(session, denied, 'deny')).to.equal(200);
     expect(await decide(session, denied)).to.equal(410);
-    expect((await ask(late)).said).to.equal('410 device_code_expired');
-    expect((await ask(denied)).said).to.equal('403 login_denied');
-    expect((await ask({ ...late, deviceCode: 'A'.repeat(43) })).said).to.equal('410 device_code_expired');
-    expect((await ask({ ...late, deviceCode: 'short' })).said).to.equal('400 invalid_request');
+    expect((await ask(late)).outcome).to.equal('410 device_code_expired');
+    expect((await ask(denied)).outcome).to.equal('403 login_denied');
+    expect((await ask({ ...late, deviceCode: 'A'.repeat(43) })).outcome).to.equal('410 device_code_expired');
+    expect((await ask({ ...late, deviceCode: 'short' })).outcome).to.equal('400 invalid_request');
     expect(await t.registry.deviceLogins.sweep()).to.equal(1);
   });
 
@@ -164,7 +164,7 @@ describe('login of a program by a code that somebody types', function () {
     const last = await begin();
     expect(await decide(await cookie(manage.token), last)).to.equal(200);
     await t.call(`DELETE /api/v1/tokens/${manage.id}`, { token: t.tokens.root });
-    expect((await ask(last)).said).to.match(/^(403 login_denied|410 device_code_expired)$/);
+    expect((await ask(last)).outcome).to.match(/^(403 login_denied|410 device_code_expired)$/);
   });
 
   it('leads who is not signed in to the login, and approves by nothing but a form of its own page', async () => {
@@ -197,7 +197,7 @@ describe('login of a program by a code that somebody types', function () {
     });
     expect(foreign.status).to.equal(403);
     expect((await form('device/decide', session, { code: userCode })).status).to.equal(400);
-    expect((await ask(begun)).said).to.equal('202 pending');
+    expect((await ask(begun)).outcome).to.equal('202 pending');
   });
 
   it('shows what a machine calls itself as text, and takes no name that cannot be shown', async () => {

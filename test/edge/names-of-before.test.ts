@@ -9,10 +9,10 @@ describe('what was somebody’s, and whose it is then', function () {
     t = await edgeFixture();
   });
   afterEach(() => t.close());
-  const { api, said, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, said: answerOf, llm, rbac, narrow } = identityCalls(() => t);
   const backend = { type: 'openai', model: 'm', url: 'http://backend.test/v1' };
-  const asBob = (call: string, body: object): Promise<string> => said(call, body, t.tokens.bob);
-  const asAda = (call: string, body?: object): Promise<string> => said(call, body, t.tokens.ada);
+  const asBob = (call: string, body: object): Promise<string> => answerOf(call, body, t.tokens.bob);
+  const asAda = (call: string, body?: object): Promise<string> => answerOf(call, body, t.tokens.ada);
   /** Both may make public llms. */
   const bothMake = (): Promise<string> =>
     rbac('makers', {
@@ -72,7 +72,7 @@ describe('what was somebody’s, and whose it is then', function () {
     const shown = async (): Promise<unknown> =>
       ((await api('GET /rbac/some')).json as { dangling?: unknown }).dangling;
     expect(await shown()).to.deep.equal(['run:llm:gone']);
-    await said('DELETE /llms/gpt');
+    await answerOf('DELETE /llms/gpt');
     expect(await shown()).to.have.members(['run:llm:gpt', 'run:llm:gone', 'view:pool:gpt']);
     await rbac('lookers', { ...ada, ...may('view:rbac') });
     await narrow();
@@ -97,24 +97,24 @@ describe('what was somebody’s, and whose it is then', function () {
     const request = { messages: [{ role: 'user', content: 'hi' }] };
     const task = await t.call('POST /api/v1/tasks', { body: { llm: 'gpt', request } });
     const { id } = task.json as { id: string };
-    await said('POST /groups', { name: 'gpu' });
-    await said('PUT /groups/gpu/members/ada');
+    await answerOf('POST /groups', { name: 'gpu' });
+    await answerOf('PUT /groups/gpu/members/ada');
     await rbac('hers', { ...ada, ...may('view:metrics') });
-    expect(await said('DELETE /users/ada')).to.equal('409 in_use');
+    expect(await answerOf('DELETE /users/ada')).to.equal('409 in_use');
     for (const to of ['nobody', 'ada', ''])
-      expect(await said(`DELETE /users/ada?transferTo=${to}`), to).to.equal('400 invalid_request');
+      expect(await answerOf(`DELETE /users/ada?transferTo=${to}`), to).to.equal('400 invalid_request');
     await asBob('POST /prompts', { name: 'tone', content: 'Be long.' });
-    expect(await said('DELETE /users/ada?transferTo=bob')).to.equal('409 name_taken');
+    expect(await answerOf('DELETE /users/ada?transferTo=bob')).to.equal('409 name_taken');
     const his = await api('GET /prompts', undefined, t.tokens.bob);
     const [prompt] = (his.json.items ?? []) as unknown as { id: string }[];
-    await said(`DELETE /prompts/${prompt?.id ?? ''}`, undefined, t.tokens.bob);
+    await answerOf(`DELETE /prompts/${prompt?.id ?? ''}`, undefined, t.tokens.bob);
     // Who may delete users, and has all that ada is granted, must not so come by what is private of hers.
     await rbac('people', {
       subjects: [{ kind: 'user', name: 'bob' }],
       ...may('delete:user', 'view:metrics'),
     });
-    expect(await said('DELETE /users/ada?transferTo=bob', undefined, t.tokens.bob)).to.equal('403 forbidden');
-    expect(await said('DELETE /users/ada?transferTo=bob')).to.equal('204');
+    expect(await answerOf('DELETE /users/ada?transferTo=bob', undefined, t.tokens.bob)).to.equal('403 forbidden');
+    expect(await answerOf('DELETE /users/ada?transferTo=bob')).to.equal('204');
     expect((await t.call('GET /api/v1/whoami')).status).to.equal(401);
     for (const path of ['llms/gpt', 'pools/rack', 'agents/reviewer', 'projects/hers']) {
       const { json } = await api(`GET /${path}`);
@@ -131,22 +131,22 @@ describe('what was somebody’s, and whose it is then', function () {
       { id: t.ada.id },
     );
     expect(rows).to.deep.equal([]);
-    const told = await api('GET /audit?limit=5', undefined, t.tokens.bob);
-    expect(JSON.stringify(told.json)).to.include('"field":"llms"').and.include('"to":"ada"');
+    const events = await api('GET /audit?limit=5', undefined, t.tokens.bob);
+    expect(JSON.stringify(events.json)).to.include('"field":"llms"').and.include('"to":"ada"');
     expect(await asBob('PATCH /llms/gpt', { description: 'mine' }), 'it is his').to.equal('200');
     await rbac('others', { subjects: [{ kind: 'user', name: 'bob' }], ...may('create:user') });
     expect(await asBob('POST /users', { name: 'ada' }), 'an admin of users may').to.equal('409 name_retired');
-    expect(await said('POST /users', { name: 'ada' })).to.equal('201');
+    expect(await answerOf('POST /users', { name: 'ada' })).to.equal('201');
     expect((await api('GET /users/ada')).json).to.deep.include({ groups: [], direct: [] });
     const { token = '' } = (await api('POST /tokens', { name: 'new', user: 'ada', preset: 'full' })).json;
-    expect(await said(`GET /tasks/${id}`, undefined, token)).to.equal('404 task_not_found');
+    expect(await answerOf(`GET /tasks/${id}`, undefined, token)).to.equal('404 task_not_found');
     expect((await api('GET /tasks', undefined, token)).json.items).to.deep.equal([]);
-    expect(await said('PATCH /llms/gpt', { description: 'x' }, token)).to.match(/^40[34] /);
+    expect(await answerOf('PATCH /llms/gpt', { description: 'x' }, token)).to.match(/^40[34] /);
   });
 
   it('who is granted `create` of a pool publishes into it, until that is taken away; its owner may grant it', async () => {
     const publish = async (token: string, name: string, session: string): Promise<string> =>
-      said(
+      answerOf(
         'POST /llms/_provider-register',
         {
           ...{ providerSessionId: session, instanceId: session, transports: ['sse'] },
@@ -176,7 +176,7 @@ describe('what was somebody’s, and whose it is then', function () {
     ).json;
     expect(await rbac('more', { ...bobs, ...may('create:pool:rack') }, narrowed)).to.equal('403 escalation');
     const one = { providerSessionId: his, instanceId: his };
-    expect(await said('POST /llms/_provider-heartbeat', one, t.tokens.bob)).to.equal('200');
+    expect(await answerOf('POST /llms/_provider-heartbeat', one, t.tokens.bob)).to.equal('200');
     expect(await asAda('DELETE /rbac/joiners')).to.equal('204');
     await t.deps.putOut.unentitled();
     expect((await t.registry.llms.byName('b'))?.inactiveReason).to.equal('denied');

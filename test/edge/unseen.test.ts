@@ -29,15 +29,15 @@ describe('what may not be seen is not there', function () {
     t = await edgeFixture();
   });
   after(() => t.close());
-  const { api, said, llm, rbac, narrow } = identityCalls(() => t);
+  const { api, said: answerOf, llm, rbac, narrow } = identityCalls(() => t);
 
   /** Calls of what is there and unseen by ada, and the same of what is not there. */
   async function pairs(): Promise<{ call: string; unseen: string; absent: string }[]> {
     await llm('hidden', 'hidden-pool');
     await llm('alpha');
-    const found: { call: string; unseen: string; absent: string }[] = [];
+    const differences: { call: string; unseen: string; absent: string }[] = [];
     const both = (calls: readonly string[], unseen: string, absent: string): void =>
-      calls.forEach((call) => found.push({ call, unseen, absent }));
+      calls.forEach((call) => differences.push({ call, unseen, absent }));
     both(
       [
         'GET /llms/*',
@@ -83,7 +83,7 @@ describe('what may not be seen is not there', function () {
       id,
       uuid,
     );
-    return found;
+    return differences;
   }
 
   it('in the same words, headers and time, of each resource and call', async function () {
@@ -147,7 +147,7 @@ describe('what may not be seen is not there', function () {
   });
 
   it('and can-i, why and the call itself agree', async () => {
-    await said('DELETE /rbac/one');
+    await answerOf('DELETE /rbac/one');
     expect(await rbac('random', ada)).to.equal('201');
     const names = ['rho', 'sigma', 'tau'];
     for (const name of names) await llm(name, `${name}-pool`);
@@ -163,7 +163,7 @@ describe('what may not be seen is not there', function () {
             ['view', 'edit', 'run'][next(3)] + `:${pick(['llm', '*'])}`.replace(/llm$/, `llm${name.join('')}`)
           );
         });
-        expect(await said('PATCH /rbac/random', may(...bindings))).to.equal('200');
+        expect(await answerOf('PATCH /rbac/random', may(...bindings))).to.equal('200');
       }
       const [verb, name] = [pick(['view', 'edit', 'run'] as const), pick(names)];
       const question = { verb, resource: 'llm', name };
@@ -198,11 +198,11 @@ describe('what may not be seen is not there', function () {
     const again = async (): Promise<void> => {
       await db('users').whereIn('name', ['ada', 'bob']).update({ enabled: true });
       for (const name of ['ada', 'bob']) {
-        await said(`PUT /groups/admins/members/${name}`);
+        await answerOf(`PUT /groups/admins/members/${name}`);
         await rbac(`all-${name}`, { subjects: [{ kind: 'user', name }], ...everything });
       }
     };
-    await said('DELETE /groups/admins/members/admin');
+    await answerOf('DELETE /groups/admins/members/admin');
     const tokens = { ada: t.tokens.ada, bob: t.tokens.bob };
     for (let n = 0; n < ROUNDS; n++) {
       const root = t.tokens.root;
@@ -212,23 +212,23 @@ describe('what may not be seen is not there', function () {
       const [first, second] = [
         // By who disables whom, by a group that is emptied, by documents that are deleted.
         [
-          () => said('PATCH /users/bob', { enabled: false }, tokens.ada),
-          () => said('PATCH /users/ada', { enabled: false }, tokens.bob),
+          () => answerOf('PATCH /users/bob', { enabled: false }, tokens.ada),
+          () => answerOf('PATCH /users/ada', { enabled: false }, tokens.bob),
         ],
         [
-          () => said('DELETE /groups/admins/members/ada', undefined, tokens.bob),
-          () => said('DELETE /groups/admins/members/bob', undefined, tokens.ada),
+          () => answerOf('DELETE /groups/admins/members/ada', undefined, tokens.bob),
+          () => answerOf('DELETE /groups/admins/members/bob', undefined, tokens.ada),
         ],
         [
-          () => said('DELETE /rbac/all-ada', undefined, tokens.bob),
-          () => said('DELETE /rbac/all-bob', undefined, tokens.ada),
+          () => answerOf('DELETE /rbac/all-ada', undefined, tokens.bob),
+          () => answerOf('DELETE /rbac/all-bob', undefined, tokens.ada),
         ],
       ][n % 3] as [() => Promise<string>, () => Promise<string>];
       if (n % 3 === 1)
-        for (const name of ['ada', 'bob']) await said(`DELETE /rbac/all-${name}`, undefined, root);
+        for (const name of ['ada', 'bob']) await answerOf(`DELETE /rbac/all-${name}`, undefined, root);
       if (n % 3 === 2)
         for (const name of ['ada', 'bob'])
-          await said(`DELETE /groups/admins/members/${name}`, undefined, root);
+          await answerOf(`DELETE /groups/admins/members/${name}`, undefined, root);
       await db('users').where({ name: 'root' }).update({ enabled: false });
       t.deps.authenticator.forget();
       const both = await Promise.all([first(), second()]);

@@ -314,8 +314,8 @@ describe('virtual agents', function () {
     expect(left, 'one that an agent with a thread keeps').to.deep.equal([names.kept]);
     expect((await t.call(`GET /api/v1/agents/${names.swept}`)).status).to.equal(404);
     expect(await db('names').where({ name: names.swept })).to.deep.equal([]);
-    const said = await t.call(`GET /api/v1/threads/${threadId}/messages`);
-    expect(said.text).to.include('hi');
+    const messages = await t.call(`GET /api/v1/threads/${threadId}/messages`);
+    expect(messages.text).to.include('hi');
     expect((await t.call(`GET /api/v1/threads/${threadId}/export`)).status).to.equal(200);
     const { id } = await shown(of('talked'));
     await published(session, {

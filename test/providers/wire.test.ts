@@ -55,8 +55,8 @@ describe('what comes over the wire from a backend', function () {
       await new Promise((resolve) => socket.write(piece, () => setImmediate(resolve)));
     if (!leaveOpen) socket.end();
   };
-  const read = (said: Wire, call: Partial<ForwardCall> = {}) => {
-    wire = said;
+  const read = (carried: Wire, call: Partial<ForwardCall> = {}) => {
+    wire = carried;
     const { port } = server.address() as AddressInfo;
     const provider = createOpenAiProvider({ name: 'x', url: `http://127.0.0.1:${String(port)}` });
     return readAll(provider.forward?.(callOf({ stallMs: 2_000, ...call })) ?? expect.fail());
@@ -86,11 +86,11 @@ describe('what comes over the wire from a backend', function () {
       write: [head(close), ...[...gzipSync(whole)].map((byte) => Buffer.of(byte))],
     },
   };
-  for (const [what, said] of Object.entries(answered))
+  for (const [what, wire] of Object.entries(answered))
     it(`is an answer with ${what}, whole and in place of a stream`, async () => {
-      const { last } = await read(said, { streaming: false });
+      const { last } = await read(wire, { streaming: false });
       expect(last).to.deep.include({ kind: 'end', status: 200, finishReason: 'stop', body: whole });
-      const streamed = await read(said);
+      const streamed = await read(wire);
       expect(streamed.last).to.include({ kind: 'end', finishReason: 'stop' });
       expect(streamed.events.join()).to.include('Hello');
     });
@@ -108,9 +108,9 @@ describe('what comes over the wire from a backend', function () {
     'no type': { write: [head(close), all] },
     'the type of bytes': { write: [head(close, 'content-type: application/octet-stream'), all] },
   };
-  for (const [what, said] of Object.entries(streams))
+  for (const [what, wire] of Object.entries(streams))
     it(`is a stream with ${what}`, async () => {
-      const { last, events: shown } = await read(said);
+      const { last, events: shown } = await read(wire);
       expect(last).to.include({ kind: 'end', finishReason: 'stop' });
       expect(shown).to.have.length(2);
     });
@@ -139,15 +139,15 @@ describe('what comes over the wire from a backend', function () {
   it('is a refusal by its status, though its words break off or never come', async () => {
     const refused = 'HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 500\r\n\r\n';
     const words = '{"error":{"message":"slow down"}}';
-    for (const said of [
+    for (const wire of [
       { write: [refused, words] },
       { write: [refused] },
       { write: [refused, words], leaveOpen: true },
       { write: [refused], leaveOpen: true },
     ]) {
-      const { last } = await read(said, { stallMs: 300 });
+      const { last } = await read(wire, { stallMs: 300 });
       expect(last).to.include({ code: 'too_many_requests', retryAfterS: 7 });
-      if (said.write.length > 1) expect(last).to.have.property('message').that.includes('slow down');
+      if (wire.write.length > 1) expect(last).to.have.property('message').that.includes('slow down');
     }
   });
 

@@ -28,7 +28,7 @@ describe('apply: every kind, sets, prune, delete', function () {
     t.call('POST /api/v1/apply', { token: t.tokens.root, ...options, body: { documents, ...body } });
   const remove = (documents: readonly Document[], body: object = {}, token = t.tokens.root) =>
     t.call('POST /api/v1/apply/delete', { token, body: { documents, ...body } });
-  const said = (answer: Answer): string[] => {
+  const faultsOf = (answer: Answer): string[] => {
     expect(answer.status, answer.text).to.equal(200);
     return (answer.json as { items: Item[] }).items.map(({ resource, name, outcome, changed }) =>
       outcome === 'changed'
@@ -50,21 +50,21 @@ describe('apply: every kind, sets, prune, delete', function () {
   it('takes public llms, pools and members of groups, and says unchanged the second time, with no row and no event', async () => {
     const group: Document = { resource: 'group', name: 'gpu', members: ['bob', 'ada', 'bob'] };
     const all = [pool, llm, group, secret];
-    expect(said(await apply(all))).to.deep.equal([
+    expect(faultsOf(await apply(all))).to.deep.equal([
       ...['pool/big changed allowed', 'llm/big created', 'group/gpu created', 'secret/openai created'],
     ]);
     const seen = await t.call('GET /api/v1/pools/big', { token: t.tokens.root });
     expect(seen.json).to.have.deep.property('allowed', ['ada', 'bob']);
     expect((await t.call('GET /api/v1/pools/big')).json, 'to others').not.to.have.property('allowed');
-    const told: string[] = [];
-    t.bus.on('registry.written', ({ resource }) => told.push(resource));
+    const events: string[] = [];
+    t.bus.on('registry.written', ({ resource }) => events.push(resource));
     const before = await counted('audit');
-    expect(said(await apply(all)).map((line) => line.split(' ')[1])).to.deep.equal(
+    expect(faultsOf(await apply(all)).map((line) => line.split(' ')[1])).to.deep.equal(
       Array(4).fill('unchanged'),
     );
-    expect([told, (await counted('audit')) - before]).to.deep.equal([[], 0]);
+    expect([events, (await counted('audit')) - before]).to.deep.equal([[], 0]);
     expect(
-      said(
+      faultsOf(
         await apply([
           { ...llm, tier: 'fast' },
           { ...group, members: ['ada'] },
@@ -72,7 +72,7 @@ describe('apply: every kind, sets, prune, delete', function () {
       ),
     ).to.deep.equal([...['llm/big changed tier', 'group/gpu changed members']]);
     // Who says nothing of members says nothing about them.
-    expect(said(await apply([{ resource: 'group', name: 'gpu' }]))).to.deep.equal(['group/gpu unchanged']);
+    expect(faultsOf(await apply([{ resource: 'group', name: 'gpu' }]))).to.deep.equal(['group/gpu unchanged']);
     const { json } = await t.call('GET /api/v1/groups/gpu', { token: t.tokens.root });
     expect(json).to.have.deep.property('members', ['ada']);
   });
@@ -125,12 +125,12 @@ describe('apply: every kind, sets, prune, delete', function () {
   });
 
   it('is about a revision only where it is to be, passes over what is no more, and what it is told to', async () => {
-    expect(said(await apply([project('a')]))).to.deep.equal(['project/a created']);
+    expect(faultsOf(await apply([project('a')]))).to.deep.equal(['project/a created']);
     const old = project('a', { revision: 7, description: 'x' });
     expect((await apply([old], { body: { matchRevision: true } })).status).to.equal(412);
-    expect(said(await apply([old]))).to.deep.equal(['project/a changed description']);
+    expect(faultsOf(await apply([old]))).to.deep.equal(['project/a changed description']);
     const retired = await apply([project('a', { description: 'x', proxyMode: 'direct-of-a-secret' })]);
-    expect(said(retired)).to.deep.equal(['project/a unchanged']);
+    expect(faultsOf(retired)).to.deep.equal(['project/a unchanged']);
     expect(retired.text)
       .to.include('of a project is no more, and is passed over')
       .and.not.to.include('direct-of');
@@ -146,15 +146,15 @@ describe('apply: every kind, sets, prune, delete', function () {
       apply([project('a')], { headers }),
       apply([project('a')], { headers }),
     ]);
-    expect([said(first), said(second)]).to.deep.equal([['project/a created'], ['project/a created']]);
+    expect([faultsOf(first), faultsOf(second)]).to.deep.equal([['project/a created'], ['project/a created']]);
     expect([first, second].filter((one) => one.headers.get('idempotency-replayed'))).to.have.length(1);
     await remove([project('a')]);
-    expect(said(await apply([project('a')], { headers })), 'nothing is done').to.deep.equal([
+    expect(faultsOf(await apply([project('a')], { headers })), 'nothing is done').to.deep.equal([
       'project/a created',
     ]);
     expect((await t.call('GET /api/v1/projects/a', { token: t.tokens.root })).status).to.equal(404);
     expect((await apply([project('b')], { headers })).json).to.have.property('code', 'idempotency_mismatch');
-    expect(said(await apply([project('a')], { headers: { 'idempotency-key': 'two' } }))).to.deep.equal([
+    expect(faultsOf(await apply([project('a')], { headers: { 'idempotency-key': 'two' } }))).to.deep.equal([
       'project/a created',
     ]);
     for (let n = 0; n < 60; n++) await apply([project('a')], { headers: { 'idempotency-key': `n${n}` } });
@@ -172,11 +172,11 @@ describe('apply: every kind, sets, prune, delete', function () {
     await apply(documents);
     expect(faults(await remove([llm, project('nobody')]))).to.have.length(2);
     expect((await remove([project('a')], {}, t.tokens.bob)).status, 'not seen').to.equal(404);
-    expect(said(await remove(documents, { dryRun: true }))).to.have.length(5);
+    expect(faultsOf(await remove(documents, { dryRun: true }))).to.have.length(5);
     expect((await t.call('GET /api/v1/agents/critic', { token: t.tokens.root })).status).to.equal(200);
     // What names each is enough, whatever else stands there.
     const bare = documents.map((one): Document => ({ ...one, nonsense: 1 }));
-    expect(said(await remove([...bare, project('nobody')], { ignoreNotFound: true }))).to.deep.equal([
+    expect(faultsOf(await remove([...bare, project('nobody')], { ignoreNotFound: true }))).to.deep.equal([
       ...['project/a deleted', 'secret/openai deleted', 'llm/big deleted', 'agent/critic deleted'],
       ...['prompt/tone deleted', 'project/nobody absent'],
     ]);
@@ -199,18 +199,18 @@ describe('apply: every kind, sets, prune, delete', function () {
       (await apply([project('z')], { body: set, token: t.tokens.bob })).status,
       'another’s set',
     ).to.equal(403);
-    expect(said(await apply(names.slice(1), { body: prune() })).at(-1)).to.equal('project/a pruned');
+    expect(faultsOf(await apply(names.slice(1), { body: prune() })).at(-1)).to.equal('project/a pruned');
     // The group is listed no more, and stays: it is of a kind that is to be named.
     expect((await t.call('GET /api/v1/groups/gpu', { token: t.tokens.root })).status).to.equal(200);
-    expect(said(await apply([project('b')], { body: { ...prune(), dryRun: true } }))).to.have.length(4);
+    expect(faultsOf(await apply([project('b')], { body: { ...prune(), dryRun: true } }))).to.have.length(4);
     const much = await apply([project('b')], { body: prune() });
     expect([much.status, much.text]).to.satisfy(
       ([status, text]: [number, string]) => status === 409 && text.includes('3 of the 5'),
     );
     expect((await apply([project('b')], { body: prune({ confirm: 2 }) })).status).to.equal(409);
-    expect(said(await apply([project('b')], { body: prune({ confirm: 3 }) }))).to.have.length(4);
+    expect(faultsOf(await apply([project('b')], { body: prune({ confirm: 3 }) }))).to.have.length(4);
     expect(
-      said(await apply([], { body: prune({ allowEmpty: true, confirm: 2, kinds: ['group', 'project'] }) })),
+      faultsOf(await apply([], { body: prune({ allowEmpty: true, confirm: 2, kinds: ['group', 'project'] }) })),
     ).to.have.members([...['project/b pruned', 'group/gpu pruned']]);
     expect([await counted('applySets'), await counted('managed')], 'nothing is left of it').to.deep.equal([
       0, 0,

@@ -82,8 +82,8 @@ async function checkAgent({ edge, name, agent }: Parts, status: 'active' | 'inac
   mustBe(answer.status === 200, saying(answer));
   const inactiveReason = status === 'active' ? null : 'publisher_gone';
   const expected = { kind: 'virtual', status, inactiveReason, llm: name, pool: name };
-  const found = Object.fromEntries(Object.keys(expected).map((key) => [key, at(answer.json, key)]));
-  mustBe(isDeepStrictEqual(found, expected), `it is ${show(found)}, not ${show(expected)}.`);
+  const values = Object.fromEntries(Object.keys(expected).map((key) => [key, at(answer.json, key)]));
+  mustBe(isDeepStrictEqual(values, expected), `it is ${show(values)}, not ${show(expected)}.`);
 }
 
 async function inferAgent({ edge, backend, agent }: Parts): Promise<void> {

@@ -20,15 +20,15 @@ export function waysOf(
   t: System,
   { path, operation, request }: Asking,
 ): Record<Way, (model: string) => Promise<Told>> {
-  const told = async (answer: Response): Promise<Told> => ({
+  const answerTold = async (answer: Response): Promise<Told> => ({
     status: answer.status,
     text: await answer.text(),
     headers: answer.headers,
   });
   return {
-    whole: async (model) => told(await t.call('POST', path, { body: { model, ...request } })),
+    whole: async (model) => answerTold(await t.call('POST', path, { body: { model, ...request } })),
     streamed: async (model) =>
-      told(await t.call('POST', path, { body: { model, ...request, stream: true } })),
+      answerTold(await t.call('POST', path, { body: { model, ...request, stream: true } })),
     later: async (llm) => {
       const made = await t.call('POST', '/api/v1/tasks', { body: { llm, operation, request } });
       const { id } = (await made.json()) as { id: string };

@@ -17,7 +17,7 @@ const wholeText = (message: object = { content: 'Hello' }, finish: unknown = 'st
     choices: [{ index: 0, message: { role: 'assistant', ...message }, finish_reason: finish }],
   });
 const whole = wholeText();
-const told = (message: string, more: object = {}): object => ({ error: { message, ...more } });
+const refusal = (message: string, more: object = {}): object => ({ error: { message, ...more } });
 const isStream = ({ request }: Parameters<Script>[0]): boolean => request.json?.['stream'] === true;
 
 /** What is written to the socket, head and all, and whether it is closed then. */
@@ -129,8 +129,8 @@ export const passedOn: Record<string, Script> = {
     wholeText({ content: '' }, 'abort'),
   ),
   'sgl-project/sglang#28175: its queue is full': either(
-    `data: ${JSON.stringify(told('The request queue is full.', { type: 'AbortError' }))}\n\n${done}`,
-    told('The request queue is full.'),
+    `data: ${JSON.stringify(refusal('The request queue is full.', { type: 'AbortError' }))}\n\n${done}`,
+    refusal('The request queue is full.'),
     503,
   ),
   'Alishahryar1/free-claude-code#1012 (NVIDIA NIM)': answers(400, {
@@ -158,7 +158,7 @@ export const refused: Record<string, [status: number, says: string, script: Scri
     'exceeds the available context size',
     either(
       'error: {"code":400,"message":"the request exceeds the available context size","type":"invalid_request_error"}\n\ndata: [DONE]\n\n',
-      told('the request exceeds the available context size', { code: 400 }),
+      refusal('the request exceeds the available context size', { code: 400 }),
     ),
   ],
   'lmstudio-ai/lmstudio-bug-tracker#1251: in an event': [
@@ -177,7 +177,7 @@ export const refused: Record<string, [status: number, says: string, script: Scri
     'Range of input length',
     answers(
       400,
-      told('<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 204800]'),
+      refusal('<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 204800]'),
     ),
   ],
   'lemonade-sdk/lemonade#2826: JSON within a stream': [
@@ -185,7 +185,7 @@ export const refused: Record<string, [status: number, says: string, script: Scri
     'exceeds the available context size',
     either(
       '{"error":{"code":400,"message":"request (19185 tokens) exceeds the available context size (16384 tokens), try increasing it"}}',
-      told('request (19185 tokens) exceeds the available context size', { code: 400 }),
+      refusal('request (19185 tokens) exceeds the available context size', { code: 400 }),
     ),
   ],
   'axum: a body that it does not take, and nobody else there': [

@@ -152,8 +152,8 @@ describe('answers as they are in the world, through the door', function () {
     odd.reply((exchange) => {
       const { json } = exchange.request;
       const model = String(json?.['model']);
-      const said = JSON.stringify(json?.['messages']);
-      const name = model === 'one' && Object.keys(saying).find((one) => said.includes(JSON.stringify(one)));
+      const messages = JSON.stringify(json?.['messages']);
+      const name = model === 'one' && Object.keys(saying).find((one) => messages.includes(JSON.stringify(one)));
       return (name ? saying[name] : (scripts[model] ?? resting[model]))?.(exchange);
     });
     good.operations = ['chat', 'responses'];

@@ -91,7 +91,7 @@ async function read(ctx: Context, { rename = [], allowEmpty, ...asked }: ApplyOp
   for (const text of rename) {
     const done = renamed(placed, renameOf(text));
     placed = done.placed;
-    for (const line of done.said) ctx.out.note(line);
+    for (const line of done.sentences) ctx.out.note(line);
   }
   return placed;
 }

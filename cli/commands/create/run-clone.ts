@@ -30,7 +30,7 @@ const writtenOf = ({ fields, word }: CatalogueEntry, { raw }: Keyed): Document =
 /** A project with description, servers and prompts of another: made together, or nothing of it. Agents stay where they are. */
 export async function runClone(ctx: Context, options: CloneOptions): Promise<void> {
   const { entry, name, from, withRbac, output } = options;
-  const said = await bodyFor(ctx, options);
+  const body = await bodyFor(ctx, options);
   const client = await ctx.client();
   const { resources } = client;
   const project = await hinted(client, { type: 'project', name: from }, () => resources.get(entry, from));
@@ -38,7 +38,7 @@ export async function runClone(ctx: Context, options: CloneOptions): Promise<voi
   const prompt = entryOf('prompt');
   const prompts = await resources.list(prompt, { project: from });
   const documents: Document[] = [
-    { ...writtenOf(entry, project), ...said, name },
+    { ...writtenOf(entry, project), ...body, name },
     ...prompts
       .filter(({ raw }) => raw['agent'] === null)
       .map((one) => ({ ...writtenOf(prompt, one), project: name })),

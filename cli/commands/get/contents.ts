@@ -11,9 +11,9 @@ const contents = ['project', 'agent', 'prompt', 'personality'] as const;
 type Content = (typeof contents)[number];
 
 function entriesOf(): Record<Content, CatalogueEntry> {
-  const found = new Map(ownTypes('get').map(({ word, entry }) => [word, entry]));
+  const words = new Map(ownTypes('get').map(({ word, entry }) => [word, entry]));
   const of = (word: Content): CatalogueEntry => {
-    const entry = found.get(word);
+    const entry = words.get(word);
     if (!entry) throw new TypeError(`there is no ${word}`);
     return entry;
   };

@@ -39,7 +39,7 @@ export interface AgentPublishers {
   /** Deletes those of them of which that is still so, past what somebody holds. @returns their names. */
   deleteGone(goneMs: number, ids: readonly string[]): Promise<string[]>;
   /** Llms whose publishers have been gone for so long, and that agents keep, with those agents, some of each. */
-  held(goneMs: number, limit: number): Promise<{ llm: string; agents: string[] }[]>;
+  pinned(goneMs: number, limit: number): Promise<{ llm: string; agents: string[] }[]>;
 }
 
 const heldSchema = z.array(z.object({ llm: z.string(), agents: z.array(z.string()) }));
@@ -97,7 +97,7 @@ export function createAgentPublishers({ db, transaction }: Connection): AgentPub
       return rows.map(({ id }) => id);
     },
     deleteGone: (goneMs, ids) => transaction((trx) => deleteGone(trx, goneMs, ids)),
-    async held(goneMs, limit) {
+    async pinned(goneMs, limit) {
       const { rows } = await db.raw<{ rows: unknown[] }>(
         `select l.name as llm, array(select a.name from agents a where a.llm_id = l.id order by a.name limit 10) as agents
          from llms l where l.kind = 'virtual' and l.inactive_reason in ('publisher_gone', 'denied')

@@ -37,11 +37,11 @@ export async function doneOnce<T>(
     { ownerId, key, requestHash, lifeMs },
   );
   if (rowCount !== 1) {
-    const known = await trx('applyKeys')
+    const kept = await trx('applyKeys')
       .where({ ownerId, key })
       .first<{ requestHash: string; answer: string }>('requestHash', 'answer');
-    if (known.requestHash !== requestHash) throw new McpctlError('idempotency_mismatch');
-    return { answer: read(JSON.parse(known.answer)), replayed: true };
+    if (kept.requestHash !== requestHash) throw new McpctlError('idempotency_mismatch');
+    return { answer: read(JSON.parse(kept.answer)), replayed: true };
   }
   const answer = await work();
   await trx('applyKeys')

@@ -18,14 +18,14 @@ export async function grantHosted({ transaction, schema }: Connection, role: str
        from pg_roles where rolname = ?`,
       [role],
     );
-    const [found] = rows;
-    if (!found)
+    const [row] = rows;
+    if (!row)
       throw refused(`names no role of this Postgres: make it first, create role ${role} login password '…'.`);
-    if (found.rolsuper || found.isOwners)
+    if (row.rolsuper || row.isOwners)
       throw refused(
         `names a role that may do all that this one may: make one of its own for hosted workers.`,
       );
-    const { name } = found;
+    const { name } = row;
     const [within] = (
       await trx.raw<{ rows: { name: string }[] }>(`select format('%I', ?::text) as name`, [schema])
     ).rows;

@@ -19,12 +19,12 @@ export async function writeMembers(
         },
       ],
     });
-  const found = await trx('users')
+  const rows = await trx('users')
     .whereIn('name', [...names])
     .whereNull('deletedAt')
     .select<{ id: string; name: string }[]>('id', 'name')
     .forKeyShare();
-  const ids = new Map(found.map(({ id, name }) => [name, id]));
+  const ids = new Map(rows.map(({ id, name }) => [name, id]));
   const isThere = (name: string): boolean =>
     ids.has(name) && can(actor, 'view', { resource: 'user', target: { name } });
   const faults = names.flatMap((name, at): Fault[] =>

@@ -271,7 +271,7 @@ export function register(
     await needGoodToken(trx, r);
     await checkSessions(trx, user, { sessionId: r.sessionId, limits });
     const names = r.providers.map((offer) => offer.name);
-    const held = await HeldAgents.lock(trx, {
+    const heldAgents = await HeldAgents.lock(trx, {
       ...{ sessionId: r.sessionId, ownerId: r.by.userId, isLive: r.isLive },
       offered: r.agents ?? noAgents,
     });
@@ -293,7 +293,7 @@ export function register(
       } else fresh.push(offer);
     }
     needApart(r);
-    const entries = [...entriesOf(r.providers, byName), ...held.entries];
+    const entries = [...entriesOf(r.providers, byName), ...heldAgents.entries];
     await enterNames(trx, entries, { by: r.by, ownerId: r.by.userId });
     const llms = await insertNew(trx, r, fresh);
     for (const pair of pairs) llms.push(await revive(trx, r, pair));
@@ -303,7 +303,7 @@ export function register(
     const now = new Set(llms.map((row) => row.poolKey));
     const before = rows.filter((row) => row.providerSessionId === r.sessionId).map((row) => row.poolKey);
     const order = new Map(names.map((name, at) => [name, at]));
-    const { agents, isNew: hasNewAgents } = await held.publish(trx, { llms, user, limits });
+    const { agents, isNew: hasNewAgents } = await heldAgents.publish(trx, { llms, user, limits });
     await checkLlms(trx, user, limits);
     const leftPools = [...new Set(before)].filter((key) => !now.has(key));
     const transport = await transportOf(trx, r, { pools: [...now], leftPools });

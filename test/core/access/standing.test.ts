@@ -8,8 +8,8 @@ const document = (name: string, subject: string, ...texts: string[]): Standing =
   const [kind = '', called = ''] = subject.split(':');
   const grants = texts.flatMap((text): Grant[] => {
     const [role, resource, of = null] = text.split(':');
-    const known = roles.find((each) => each === role);
-    return known && resource !== undefined ? [{ role: known, resource, name: of }] : [];
+    const granted = roles.find((each) => each === role);
+    return granted && resource !== undefined ? [{ role: granted, resource, name: of }] : [];
   });
   return { name, subjects: subject === '' ? [] : [{ kind, name: called }], grants, operations: [] };
 };

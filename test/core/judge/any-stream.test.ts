@@ -134,13 +134,13 @@ const streams = { chat: chats, completions, messages, responses } satisfies Part
 
 /** Whether each choice has begun calls and said all of them: such an answer is whole where its body ends as it should. */
 function callsAreWhole(frames: readonly Frame[], begun: ReadonlySet<number>): boolean {
-  const said = (index: number): string =>
+  const textOf = (index: number): string =>
     frames
       .filter(({ choice, is }) => choice === index && is === 'part')
       .flatMap(({ text }) => [...text.matchAll(/"arguments":("(?:[^"\\]|\\.)*")/g)])
       .map(([, json = '""']) => JSON.parse(json) as string)
       .join('');
-  return begun.size > 0 && [...begun].every((index) => /^\{[^{}]*\}$/.test(said(index)));
+  return begun.size > 0 && [...begun].every((index) => /^\{[^{}]*\}$/.test(textOf(index)));
 }
 
 /** What it should come to. No choice here ends without a reason, so the reasons that were seen decide, or whole calls. */

@@ -5,7 +5,7 @@ import type { ErrorCode } from '../../../../core/errors.ts';
 /** Whose a fault is; `tooLong` is the caller's, and of a text alone. */
 type Verdict = Blame | 'tooLong' | `${Blame} ${ErrorCode}`;
 
-const told = (message: string, more: object = {}): object => ({ error: { message, ...more } });
+const refusal = (message: string, more: object = {}): object => ({ error: { message, ...more } });
 
 /** What was seen of a refusal: with which status (0: within an answer of 200) it said what. */
 const seen: [where: string, Verdict, number, object | string][] = [
@@ -33,7 +33,7 @@ const seen: [where: string, Verdict, number, object | string][] = [
     'QwenLM/qwen-code#98 (DashScope)',
     'tooLong',
     400,
-    told('<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 204800]', {
+    refusal('<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 204800]', {
       code: 'invalid_parameter_error',
     }),
   ],
@@ -41,14 +41,14 @@ const seen: [where: string, Verdict, number, object | string][] = [
     'Moonshot',
     'tooLong',
     400,
-    told('Invalid request: Your request exceeded model token limit: 8192', { type: 'invalid_request_error' }),
+    refusal('Invalid request: Your request exceeded model token limit: 8192', { type: 'invalid_request_error' }),
   ],
-  ['Zhipu', 'tooLong', 400, told('Prompt 超长', { code: '1261' })],
+  ['Zhipu', 'tooLong', 400, refusal('Prompt 超长', { code: '1261' })],
   [
     'Volcengine',
     'tooLong',
     400,
-    told('Input length 40000 exceeds the maximum length 32768. Request id: 02', { code: 'InvalidParameter' }),
+    refusal('Input length 40000 exceeds the maximum length 32768. Request id: 02', { code: 'InvalidParameter' }),
   ],
   [
     'Cloudflare',
@@ -162,13 +162,13 @@ const seen: [where: string, Verdict, number, object | string][] = [
     404,
     { status: 404, title: 'Not Found', detail: "Function 'a1': Not found for account 'b'" },
   ],
-  ['Zhipu', 'owner backend_misconfigured', 400, told('模型不存在，请检查模型代码。', { code: '1211' })],
-  ['Zhipu: no money', 'owner backend_misconfigured', 429, told('您的账户已欠费，请充值后重试。')],
+  ['Zhipu', 'owner backend_misconfigured', 400, refusal('模型不存在，请检查模型代码。', { code: '1211' })],
+  ['Zhipu: no money', 'owner backend_misconfigured', 429, refusal('您的账户已欠费，请充值后重试。')],
   [
     'DashScope: no money',
     'owner backend_misconfigured',
     400,
-    told('Access denied, please make sure your account is in good standing.', { code: 'Arrearage' }),
+    refusal('Access denied, please make sure your account is in good standing.', { code: 'Arrearage' }),
   ],
   [
     'SiliconFlow: no money is no wrong key',
@@ -186,7 +186,7 @@ const seen: [where: string, Verdict, number, object | string][] = [
     'Groq',
     'owner backend_misconfigured',
     400,
-    told('Organization has been restricted. Please reach out to support.', {
+    refusal('Organization has been restricted. Please reach out to support.', {
       code: 'organization_restricted',
     }),
   ],
@@ -194,13 +194,13 @@ const seen: [where: string, Verdict, number, object | string][] = [
     'OpenRouter: its owner’s privacy settings',
     'owner backend_misconfigured',
     404,
-    told('No endpoints found matching your data policy (Free model publication).', { code: 404 }),
+    refusal('No endpoints found matching your data policy (Free model publication).', { code: 404 }),
   ],
   [
     'LiteLLM',
     'owner backend_auth_failed',
     400,
-    told('Authentication Error, Invalid proxy server token passed. Received API Key = sk-...1', {
+    refusal('Authentication Error, Invalid proxy server token passed. Received API Key = sk-...1', {
       type: 'token_not_found_in_db',
       param: 'key',
       code: '401',
@@ -218,28 +218,28 @@ const seen: [where: string, Verdict, number, object | string][] = [
     'sgl-project/sglang#28175, in a stream',
     'later backend_not_ready',
     0,
-    told('The request queue is full.', { type: 'AbortError', code: null }),
+    refusal('The request queue is full.', { type: 'AbortError', code: null }),
   ],
   ['RunPod', 'later backend_not_ready', 400, { error: 'no workers available' }],
   [
     'GitHub: a 403 that is no wrong key',
     'later too_many_requests',
     403,
-    told('You have exceeded a secondary rate limit. Please wait a few minutes before you try again.'),
+    refusal('You have exceeded a secondary rate limit. Please wait a few minutes before you try again.'),
   ],
   // What others may take.
   [
     'vLLM: fewer pictures than were sent',
     'unable no_capable_member',
     400,
-    told('At most 1 image(s) may be provided in one prompt.', { type: 'BadRequestError', code: 400 }),
+    refusal('At most 1 image(s) may be provided in one prompt.', { type: 'BadRequestError', code: 400 }),
   ],
-  ['vLLM: sound', 'unable no_capable_member', 400, told('Unknown part type: input_audio')],
+  ['vLLM: sound', 'unable no_capable_member', 400, refusal('Unknown part type: input_audio')],
   [
     'Perplexity',
     'unable no_capable_member',
     400,
-    told(
+    refusal(
       'After the (optional) system message(s), user or tool message(s) should alternate with assistant message(s).',
     ),
   ],
@@ -259,10 +259,10 @@ const seen: [where: string, Verdict, number, object | string][] = [
 ];
 
 describe('whose a refusal is', () => {
-  for (const [where, verdict, status, said] of seen)
-    it(`${where}, ${String(status)} ${JSON.stringify(said).slice(0, 70)}`, () => {
-      const body = typeof said === 'string' ? said : JSON.stringify(said);
-      const fault = status === 0 ? faultOfError(said, { body }) : faultOfRefusal({ status, body });
+  for (const [where, verdict, status, answer] of seen)
+    it(`${where}, ${String(status)} ${JSON.stringify(answer).slice(0, 70)}`, () => {
+      const body = typeof answer === 'string' ? answer : JSON.stringify(answer);
+      const fault = status === 0 ? faultOfError(answer, { body }) : faultOfRefusal({ status, body });
       const { blame, code, tooLong } = fault;
       const short = tooLong ? 'tooLong' : blame;
       expect(verdict.includes(' ') ? `${short} ${code}` : short).to.equal(verdict);
