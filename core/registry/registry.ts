@@ -71,7 +71,7 @@ export function createRegistry(
 ): Registry {
   const { keyring = noKeyring } = kept;
   const identity = { user: userHooks, group: groupHooks, rbac: rbacHooks, secret: secretHooks(keyring) };
-  const talk = { agent: agentHooks(limits), prompt: promptHooks, personality: personalityHooks };
+  const talk = { agent: agentHooks(limits), prompt: promptHooks, personality: personalityHooks(limits) };
   const hooks = { ...talk, project: projectHooks, ...identity, ...kept.hooks };
   const resources = createResourceStores(connection, limits, { ...kept, hooks });
   const tokens = createTokens(connection, limits);

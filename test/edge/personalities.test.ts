@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { codeOf } from '../support/registry.ts';
 import { edgeFixture, type Answer, type Call, type EdgeFixture } from '../support/edge.ts';
 
 const hi = { messages: [{ role: 'user', content: 'hi' }] };
@@ -207,5 +208,43 @@ describe('personalities', function () {
       `select count(*)::int as left from personality_prompts b join personalities p on p.id = b.personality_id where p.name = 'dry'`,
     );
     expect(rows[0]?.left).to.equal(0);
+  });
+
+  it('have their name in the one name space: neither is there beside an alias of that name, whichever came first', async () => {
+    const publish = (name: string, alias: string, { id: userId } = t.bob): Promise<string> =>
+      codeOf(
+        t.registry.llms.create(
+          { name, type: 'openai', model: 'm', url: 'http://x.test/v1', aliases: [alias] },
+          { userId, tokenId: null, overrules: false },
+        ),
+      );
+    const make = (name: string): Promise<number> =>
+      t.call('POST /api/v1/personalities', { body: { name, agent: 'other' } }).then(({ status }) => status);
+    for (const alias of ['other:grumpy', 'Other:Grumpy', 'OTHER:grumpy:latest'])
+      for (const [n, user] of [t.bob, t.ada].entries())
+        expect(await publish(`x${n}`, alias, user), alias).to.equal('name_taken');
+    expect(await publish('squat', 'Other:Calm')).to.equal('ok');
+    expect(await make('calm')).to.equal(409);
+    const raced = await Promise.all(
+      Array.from({ length: 8 }, async (_, n) => {
+        const both = await Promise.all([
+          make(`r${n}`),
+          publish(`race${n}`, `other:r${n}`, n % 2 === 0 ? t.bob : t.ada),
+        ]);
+        return both.map(String).sort().join(' ');
+      }),
+    );
+    for (const ended of raced) expect(ended).to.be.oneOf(['201 name_taken', '409 ok']);
+    // What was called so is kept for its owner when it goes, and with its agent.
+    await ok('DELETE /agents/other/personalities/grumpy');
+    await t.registry.names.sweep(60_000);
+    expect(await publish('taker', 'other:grumpy')).to.equal('name_taken');
+    await ok('POST /personalities', { body: { name: 'grumpy', agent: 'other' } });
+    await ok('DELETE /agents/other');
+    await t.registry.names.sweep(60_000);
+    expect(await publish('taker', 'other:grumpy')).to.equal('name_taken');
+    await t.registry.names.sweep(0);
+    await t.registry.names.sweep(0);
+    expect(await publish('taker', 'other:grumpy')).to.equal('ok');
   });
 });

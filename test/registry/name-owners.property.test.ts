@@ -1,12 +1,19 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { randomUUID } from 'node:crypto';
+import type { Actor } from '../../core/access.ts';
+import { grantedTo } from '../../core/access/presets.ts';
+import { agent } from '../../core/resources/talk/agent.ts';
+import { personality } from '../../core/resources/talk/personality.ts';
 import { foldedName } from '../../core/names.ts';
 import { codeOf, registryFixture, type RegistryFixture } from '../support/registry.ts';
 
 const words = ['w', 'x', 'y', 'z'] as const;
 /** Aliases may be written as people, or clients of Ollama, write a name: it is the same one. */
-const written = [...words, 'W', 'x:latest'] as const;
+const written = [...words, 'W', 'x:latest', 'q:w', 'Q:W', 'q:x'] as const;
+/** An agent of ada's, and names that its personalities may have; with the colon they are names like all. */
+const AGENT = 'q';
+const personas = ['w', 'x'] as const;
 const KEEP_MS = 30 * 24 * 3_600_000;
 
 const word = fc.constantFrom(...words);
@@ -22,6 +29,18 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('sweep'), by: user }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('month'), by: user }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('allow'), by: user, name: word, other: user }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('persona'), by: user, name: fc.constantFrom(...personas) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('unpersona'), by: user, name: fc.constantFrom(...personas) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('rename'), by: user, name: fc.constantFrom(...personas) }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('deny'), by: user, name: word, other: user }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('give'), by: user, name: word, other: user }) },
 );
@@ -48,7 +67,16 @@ class Meant {
   /** By the folded name. */
   readonly #owner = new Map<string, string>();
   readonly pools = new Map<string, { owner: string; guests: Set<string> }>();
-  readonly rows = new Map<string, Row>();
+  readonly rows = new Map<string, Row>([
+    ['host', { owner: 'root', kind: 'public', pool: 'host', aliases: [], welcome: true }],
+  ]);
+  /** Ids of the agent's personalities, by what they are called by. */
+  readonly personas = new Map<string, string>();
+
+  mayBePersona(name: string, by: string): boolean {
+    const isAlias = [...this.rows.values()].some(({ aliases: of }) => of.map(foldedName).includes(name));
+    return by === 'ada' && !this.personas.has(name) && !isAlias && (this.ownerOf(name) ?? by) === by;
+  }
 
   ownerOf(name: string): string | undefined {
     return this.#owner.get(foldedName(name));
@@ -77,12 +105,14 @@ class Meant {
 
   /** As an llm or an alias of another row. */
   isCalledSo(name: string, except?: string): boolean {
+    if (this.personas.has(foldedName(name))) return true;
     return [...this.rows].some(
       ([of, row]) => (of !== except && of === name) || (of !== except && row.aliases.includes(name)),
     );
   }
 
   isUsed(name: string): boolean {
+    if (this.personas.has(name)) return true;
     return [...this.rows].some(
       ([of, { pool, aliases }]) =>
         of === name || pool === name || aliases.some((a) => foldedName(a) === name),
@@ -122,6 +152,10 @@ describe('names, whatever three owners do', () => {
   after(() => t.close());
 
   const idOf = (name: string | undefined): string => ids.get(name ?? '') ?? '';
+  const actorOf = (name: string): Actor => ({
+    ...{ userId: idOf(name), userName: name, tokenId: idOf(name), tokenName: 'test', binding: 'user' },
+    ...{ pools: null, filter: null, granted: grantedTo.user },
+  });
   const joiner = (name: string) => ({ userId: idOf(name), tokenId: null, overrules: false });
   const bodyOf = ({ name = '', poolName = null, aliases = [] }: Step) => ({
     name,
@@ -144,6 +178,8 @@ describe('names, whatever three owners do', () => {
     const mayEnter = (owner: string, kept: readonly string[] = []): boolean =>
       (row?.pool === pool || (m.mayJoin(pool, owner) && m.mayBeCalled(name, owner, pool))) &&
       given.every((a) => {
+        // Behind an agent's name and a colon are its owner's names alone.
+        if (foldedName(a).startsWith(`${AGENT}:`) && owner !== 'ada') return false;
         const isFree = !m.isCalledSo(a, row ? name : undefined) && a !== name;
         const mine = m.ownerOf(a) ?? (foldedName(a) === pool && m.pools.has(pool) ? '' : owner);
         return isFree && (kept.includes(a) && row?.pool === pool ? true : mine === owner);
@@ -199,11 +235,15 @@ describe('names, whatever three owners do', () => {
         await registry.names.sweep(KEEP_MS);
         await t.connection.db.raw(`update name_owners set released_at = released_at - interval '31 days'`);
         await registry.names.sweep(KEEP_MS);
-        for (const each of words) {
+        for (const each of [...words, ...personas.map((persona) => `${AGENT}:${persona}`)]) {
           if (!m.isUsed(each)) m.free(each);
         }
         return { code: 'ok', expected: true };
       }
+      case 'persona':
+      case 'unpersona':
+      case 'rename':
+        return await actOnPersona(m, s);
       default: {
         const pool = m.pools.get(name);
         if (s.do === 'give') {
@@ -230,6 +270,35 @@ describe('names, whatever three owners do', () => {
     }
   }
 
+  async function actOnPersona(
+    m: Meant,
+    { do: what, by, name = '' }: Step,
+  ): Promise<{ code: string; expected: boolean } | 'skip'> {
+    const kept = t.registry.resources(personality);
+    const actor = actorOf(by);
+    const called = `${AGENT}:${name}`;
+    const id = m.personas.get(called);
+    if (what === 'persona') {
+      const expected = m.mayBePersona(called, by);
+      const made = kept.create({ name, agent: AGENT }, actor);
+      const code = await codeOf(made);
+      if (code === 'ok') m.personas.set(called, (await made).row.id);
+      if (code === 'ok') m.own(called, by);
+      return { code, expected };
+    }
+    if (id === undefined || by !== 'ada') return 'skip';
+    m.personas.delete(called);
+    if (what === 'unpersona')
+      return { code: await codeOf(kept.delete(id, { actor, ifMatch: null })), expected: true };
+    const other = personas.find((each) => each !== name) ?? '';
+    const renamed = `${AGENT}:${other}`;
+    const expected = m.mayBePersona(renamed, by);
+    const code = await codeOf(kept.change(id, { name: other }, { actor, ifMatch: null }));
+    m.personas.set(code === 'ok' ? renamed : called, id);
+    if (code === 'ok') m.own(renamed, by);
+    return { code, expected };
+  }
+
   /** Where calls go, and who is there: nobody whom the owner of the name has not meant. */
   async function checkCalls(m: Meant): Promise<void> {
     const asked = await Promise.all(
@@ -245,6 +314,8 @@ describe('names, whatever three owners do', () => {
         .filter(([of, r]) => (of === name || r.aliases.includes(name)) && r.owner === owner)
         .map(([, { pool }]) => pool);
       if (m.pools.get(name)?.owner === owner) meant.push(name);
+      // An agent is asked which of its personalities there are; what others have called so is theirs.
+      if (name.startsWith(`${AGENT}:`) && (owner ?? 'ada') === 'ada') meant.push('host');
       expect(meant, `${name} of ${String(owner)}`).to.include(resolved.poolKey);
     }
   }
@@ -262,8 +333,11 @@ describe('names, whatever three owners do', () => {
           }
         })
         .beforeEach(async () => {
-          for (const table of ['llms', 'names', 'pools', 'nameOwners', 'sessions'])
+          for (const table of ['personalities', 'agents', 'llms', 'names', 'pools', 'nameOwners', 'sessions'])
             await t.connection.db(table).delete();
+          const host = { name: 'host', type: 'openai', model: 'm', url: 'http://x.test/v1' };
+          await t.registry.llms.create(host, { userId: t.root.id, tokenId: null, overrules: true });
+          await t.registry.resources(agent).create({ name: AGENT, llm: 'host' }, actorOf('ada'));
         }),
       { numRuns: 10, endOnFailure: true },
     );

@@ -3,36 +3,46 @@ import { z } from 'zod';
 import { McpctlError, type Fault } from '../../errors.ts';
 import { agent } from '../../resources/talk/agent.ts';
 import { bindingsSchema, type Binding } from '../../resources/talk/personality.ts';
-import { lockNames } from '../names/name-owners.ts';
+import type { RegistryLimits } from '../names/limits.ts';
+import { enterNames } from '../names/name-owners.ts';
+import { checkNames, lockUser } from '../names/quotas.ts';
 import type { Hooks } from '../resources/hooks.ts';
 import { findRow } from '../resources/rows.ts';
+import { joinerOf } from './agent-hooks.ts';
 
 /**
- * A personality belongs to its agent's owner, whoever makes it, and stays with that agent. Its prompts are in a table of their
+ * A personality belongs to its agent's owner, whoever makes it, and stays with that agent. What it is called by, `agent:name`, is
+ * in the one name space (decision 0014): entered when the row is there, as an agent's is. Its prompts are in a table of their
  * own: this writes them, and core/registry/resources/apart.ts reads them.
  */
-export const personalityHooks: Hooks = {
+export const personalityHooks = (limits: RegistryLimits): Hooks => ({
   async admit(trx, { id, row, asked, actor }) {
     if (!asked) return {};
     const named = row && 'agent' in asked ? refuseMove() : (row?.values['agent'] ?? asked['agent']);
     const of = await findRow(trx, agent, { actor, asked: String(named), hold: 'to refer' });
     if (!of) return {}; // the reference is refused, in its own words
-    if ('name' in asked) await needNoAlias(trx, `${String(of.values['name'])}:${String(asked['name'])}`);
     if (row && 'name' in asked)
       await keepDefault(trx, of.id, [String(row.values['name']), String(asked['name'])]);
     const bindings = asked['prompts'] === undefined ? null : bindingsSchema.parse(asked['prompts']);
     if (bindings) await bind(trx, { id, agentId: of.id, bindings });
     return row ? {} : { ownerId: of.ownerId };
   },
-};
-
-/** An alias would be asked before it. Whoever enters one meanwhile waits for the agent's name. @throws McpctlError `name_taken` */
-async function needNoAlias(trx: Knex.Transaction, called: string): Promise<void> {
-  await lockNames(trx, [called.slice(0, called.lastIndexOf(':'))]);
-  const [there] = await trx('names').where({ name: called }).select<{ id: string }[]>('id');
-  if (there)
-    throw new McpctlError('name_taken', `'${called}' is an alias of an llm already: choose another name.`);
-}
+  async after(trx, { before, row, actor }) {
+    if (!row || before?.values['name'] === row.values['name']) return;
+    const of = await trx('agents')
+      .join('personalities', 'personalities.agentId', 'agents.id')
+      .where('personalities.id', row.id)
+      .first<{ name: string; ownerId: string }>('agents.name', 'agents.ownerId');
+    const entry = {
+      name: `${of.name}:${String(row.values['name'])}`,
+      as: 'personality',
+      poolKey: '',
+    } as const;
+    const user = await lockUser(trx, actor.userId);
+    await enterNames(trx, [entry], { by: joinerOf(actor), ownerId: of.ownerId });
+    await checkNames(trx, user, limits);
+  },
+});
 
 function refuseMove(): never {
   throw new McpctlError('invalid_request', undefined, {

@@ -30,6 +30,7 @@ import * as mcpServers from '../migrations/0035-mcp-servers.ts';
 import * as deviceLogins from '../migrations/0036-device-logins.ts';
 import * as renamed from '../migrations/0037-renamed.ts';
 import * as hostedViews from '../migrations/0038-hosted-views.ts';
+import * as turnsOfTools from '../migrations/0039-turns-of-tools.ts';
 import * as agentPublishers from '../migrations/0040-agent-publishers.ts';
 import * as declared from '../migrations/0041-declared.ts';
 
@@ -77,6 +78,7 @@ const migrations: readonly Named[] = [
   named('0036-device-logins', deviceLogins),
   named('0037-renamed', renamed),
   named('0038-hosted-views', hostedViews),
+  named('0039-turns-of-tools', turnsOfTools),
   named('0040-agent-publishers', agentPublishers),
   named('0041-declared', declared),
 ];

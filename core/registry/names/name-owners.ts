@@ -9,8 +9,8 @@ import type { Joiner } from './joiner.ts';
 /** A name that somebody enters: as what, and the pool that a call by it is to reach. */
 export interface Entry {
   name: string;
-  as: 'llm' | 'alias' | 'pool' | 'agent';
-  /** Of an agent it is no matter: it may be pinned to another llm at any time. */
+  as: 'llm' | 'alias' | 'pool' | 'agent' | 'personality';
+  /** Of an agent and its personalities it is no matter: it may be pinned to another llm at any time. */
   poolKey: string;
 }
 
@@ -32,6 +32,12 @@ interface Held {
 /** SQL: `foldedName` of a qualified column. */
 export const foldedSql = (name: string): string => `regexp_replace(lower(${name}), ':latest$', '')`;
 
+/** SQL: some agent's personality is called so, `agent:personality`. Neither of the two names has a colon. */
+const isPersonality = (name: string): string =>
+  `exists (select 1 from agents a join personalities p on p.agent_id = a.id
+     where a.name = split_part(${name}, ':', 1) and p.name = split_part(${name}, ':', 2)
+       and ${name} = a.name || ':' || p.name)`;
+
 /**
  * SQL: nothing is called so, or so but for how it is written, and no llm is in a pool of that key. `name` is a qualified
  * column. Only aliases can be written in more than one way.
@@ -39,7 +45,8 @@ export const foldedSql = (name: string): string => `regexp_replace(lower(${name}
 export const isUnused = (name: string): string =>
   `not exists (select 1 from names used where used.name = ${name})
    and not exists (select 1 from names alias where alias.resource = 'alias' and ${foldedSql('alias.name')} = ${name})
-   and not exists (select 1 from llms member where member.pool_key = ${name})`;
+   and not exists (select 1 from llms member where member.pool_key = ${name})
+   and not ${isPersonality(name)}`;
 
 /** An alias is entered as it is written, and as all the others that people would take for it. */
 function withFolded(entries: readonly Entry[]): Entry[] {
@@ -50,7 +57,7 @@ function withFolded(entries: readonly Entry[]): Entry[] {
 }
 
 /**
- * The one rule for names of llms, aliases, agents and pool keys (decision 0014): a name is its first owner's, as all four.
+ * The one rule for names of llms, aliases, agents, `agent:personality` and pool keys (decision 0014): a name is its first owner's, as all of them.
  * Others enter it only to be in the pool of that key, where they are let in. Makes the pools that are new. All the
  * names stay locked against hand-over, release and sweep until the end; sorted, so that no two wait crosswise. A token
  * that is bound to pools enters nothing that leads out of them, or its user's calls would turn to whoever has it.
@@ -65,9 +72,9 @@ export async function enterNames(
   const entries = withFolded(asked);
   const names = [...new Set(entries.map(({ name }) => name))].sort();
   await enterNew(trx, names, who);
-  const agents = entries.filter(({ as }) => as === 'agent').map(({ name }) => name);
-  // Against who enters the same as a pool: their rows are there before they let go, and ours before we do.
-  if (agents.length > 0) await lockNames(trx, agents);
+  const alone = entries.filter(({ as }) => as === 'agent' || as === 'personality').map(({ name }) => name);
+  // Against who enters the same as a pool or an alias: their rows are there before they let go, and ours before we do.
+  if (alone.length > 0) await lockNames(trx, alone);
   let held = await heldOf(trx, names, who);
   let refused = entries.filter((entry) => !may(entry, held, who));
   if (refused.length > 0 && who.by.overrules) {
@@ -155,16 +162,18 @@ async function needWithin(
 }
 
 /**
- * No agent is called like a pool, its owner's own neither: one of them would never be reached. Llms and aliases are apart from
- * agents by the key of `names`.
+ * No agent is called like a pool, and no personality like an alias, its owner's own neither: one of them would never be
+ * reached. Llms and aliases are apart from agents by the key of `names`.
  * @throws McpctlError `name_taken`
  */
 async function needApart(trx: Knex.Transaction, entries: readonly Entry[]): Promise<void> {
   const of = (kind: Entry['as']): string[] => entries.flatMap(({ as, name }) => (as === kind ? [name] : []));
   const { rows } = await trx.raw<{ rows: { name: string; used: string }[] }>(
     `select name, 'agent' as used from names where resource = 'agent' and name = any(:pools)
-     union all select pool_key, 'pool' from llms where pool_key = any(:agents) limit 1`,
-    { pools: of('pool'), agents: of('agent') },
+     union all select pool_key, 'pool' from llms where pool_key = any(:agents)
+     union all select name, 'alias' from names where resource = 'alias' and ${foldedSql('name')} = any(:personalities)
+     union all select asked.name, 'personality' from unnest(cast(:aliases as text[])) asked (name) where ${isPersonality('asked.name')} limit 1`,
+    { pools: of('pool'), agents: of('agent'), personalities: of('personality'), aliases: of('alias') },
   );
   const [taken] = rows;
   if (taken)
@@ -179,7 +188,7 @@ function may({ name, as, poolKey }: Entry, held: ReadonlyMap<string, Held>, { ow
   if (!found) return false;
   const isOwn = found.ownerId === ownerId;
   if (as === 'pool') return found.poolOwner === null ? isOwn : found.mayJoin;
-  if (isOwn || as === 'alias' || as === 'agent') return isOwn;
+  if (isOwn || as !== 'llm') return isOwn;
   return poolKey === name && found.poolOwner === found.ownerId && found.mayJoin;
 }
 
@@ -224,13 +233,12 @@ async function needNoPersonality(
     as === 'alias' && name.includes(':') && !name.endsWith(':latest') ? [name] : [],
   );
   if (aliases.length === 0) return;
-  // Against who makes a personality of that name meanwhile.
+  // Against who makes an agent of that name meanwhile.
   await lockNames(trx, [...new Set(aliases.map(stemOf))].sort());
   const { rows } = await trx.raw<{ rows: { name: string; isThere: boolean }[] }>(
     `with asked as (select name, substring(name from '^(.*):[^:]+$') as stem from unnest(cast(:aliases as text[])) name)
      select asked.name, true as is_there from asked join agents a on a.name = asked.stem
        where a.owner_id <> :ownerId
-         or exists (select 1 from personalities p where p.agent_id = a.id and a.name || ':' || p.name = asked.name)
      union all
      select asked.name, false from asked join retired_names r on r.resource = 'agent' and r.name = asked.stem
        where r.until > now() and r.former_owner_id is distinct from :ownerId
@@ -286,6 +294,7 @@ export async function sweepNames({ transaction, db }: Connection, keepMs: number
         union all select ${foldedSql('alias.name')}, l.owner_id, l.created_at
           from names alias join llms l on l.id = alias.id where alias.resource = 'alias'
         union all select key, owner_id, created_at from pools
+        union all select a.name || ':' || p.name, a.owner_id, p.created_at from personalities p join agents a on a.id = p.agent_id
       ) used where not exists (select 1 from name_owners w where w.name = used.name)
       order by name, created_at
       on conflict (name) do nothing`);

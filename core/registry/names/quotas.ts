@@ -74,7 +74,8 @@ export async function checkNames(
   { maxUserLlms, maxUserPools }: RegistryLimits,
 ): Promise<void> {
   if (!isLimited) return;
-  const count = 'select count(*)::int as count from name_owners where entered_by = :userId';
+  const count = `select (select count(*) from name_owners where entered_by = :userId)::int
+      - (select count(*) from personalities where owner_id = :userId)::int as count`;
   const over = (await countOf(trx, count, { userId })) - 4 * (maxUserLlms + maxUserPools);
   if (over > 0) await shedNames(trx, userId, over);
 }
