@@ -24,6 +24,7 @@ interface CatalogueEntry {
 
 const invalid = { type: 'invalid_request_error', retryable: false, exit: 1 } as const;
 const bad = { status: 400, ...invalid } as const;
+const unlike = { status: 422, ...invalid } as const;
 const tooLarge = { status: 413, ...invalid } as const;
 const server = { type: 'server_error', exit: 1 } as const;
 /** Of ours, and made again the same call fails again. */
@@ -38,6 +39,7 @@ export const catalogue = {
   invalid_json: { ...bad, message: 'The body is not valid JSON.' },
   invalid_request: { ...bad, message: 'The request has faults; see details.' },
   invalid_id: { ...bad, message: 'The id is not a uuid.' },
+  tool_result_mismatch: { ...bad, message: 'The turn has made no call of that id.' },
   invalid_cursor: { ...bad, message: 'The position is malformed; use an id that the stream gave you.' },
   no_capable_member: { ...bad, message: 'No member of this pool can do what the request asks for.' },
   context_length_exceeded: { ...bad, message: 'The text is longer than the members of this pool take.' },
@@ -96,6 +98,8 @@ export const catalogue = {
     v1Code: 'conversation_locked',
     message: 'A turn of this thread is still open; wait for it, or cancel it.',
   },
+  tools_pending: { ...conflict, message: 'A turn waits for results of tools; send them.' },
+  tool_result_differs: { ...conflict, message: 'That call has another result already; it stays.' },
   session_in_use: {
     ...conflict,
     message:
@@ -131,11 +135,9 @@ export const catalogue = {
     ...invalid,
     message: 'Send the body as application/json, in UTF-8.',
   },
-  idempotency_mismatch: {
-    status: 422,
-    ...invalid,
-    message: 'This Idempotency-Key was used for another request; use a new key for a new request.',
-  },
+  tool_rounds_exceeded: { ...unlike, message: 'The turn has called tools sixteen times.' },
+  tools_expired: { ...unlike, message: 'No results of its tools came within a day.' },
+  idempotency_mismatch: { ...unlike, message: 'This key was used for another request; use a new one.' },
   headers_too_large: { status: 431, ...invalid, message: 'The headers are over 16 KiB; send shorter ones.' },
   too_many_requests: {
     ...limited,

@@ -8,6 +8,8 @@ export interface KeptMessage {
   parts: string | null;
   toolCalls: readonly ToolCall[] | null;
   toolCallId: string | null;
+  /** What was thought before it, and the field that it came in: sent back while the turn goes on, and never later. */
+  thought?: { field: string; text: string } | undefined;
 }
 
 /** In the place of a result that never came; it claims nothing of why. */
@@ -40,6 +42,9 @@ export function historyTexts(kept: readonly KeptMessage[], added: readonly Added
       continue;
     }
     close();
+    // A round that was cancelled before it said anything is none.
+    const saysNothing = message.content === '' && message.parts === null && !message.toolCalls?.length;
+    if (message.role === 'assistant' && saysNothing) continue;
     texts.push(messageText(message, content));
     open = message.toolCalls ?? [];
   }
@@ -65,7 +70,11 @@ export interface AddedMessage {
 const toolText = ({ toolCallId, content }: { toolCallId: string; content: string }): string =>
   `{"role":"tool","tool_call_id":${JSON.stringify(toolCallId)},"content":${content}}`;
 
-function messageText({ role, toolCalls, content: kept }: KeptMessage, content: string): string {
+const thoughtText = ({ thought }: KeptMessage): string =>
+  thought ? `${JSON.stringify(thought.field)}:${JSON.stringify(thought.text)},` : '';
+
+function messageText(message: KeptMessage, content: string): string {
+  const { role, toolCalls, content: kept } = message;
   if (!toolCalls || toolCalls.length === 0) return `{"role":"${role}","content":${content}}`;
   const calls = toolCalls.map(({ id, name, arguments: given }) => ({
     id,
@@ -73,5 +82,5 @@ function messageText({ role, toolCalls, content: kept }: KeptMessage, content: s
     function: { name, arguments: given },
   }));
   const text = kept === '' ? 'null' : content;
-  return `{"role":"${role}","content":${text},"tool_calls":${JSON.stringify(calls)}}`;
+  return `{"role":"${role}","content":${text},${thoughtText(message)}"tool_calls":${JSON.stringify(calls)}}`;
 }

@@ -14,6 +14,9 @@ export type OnBusy = z.infer<typeof onBusySchema>;
 /** Turns that may wait in the line of one thread (docs/spec.md §12). */
 export const MOST_QUEUED = 8;
 
+/** Rounds of one turn: each answer that calls tools leads to one more. */
+export const MOST_ROUNDS = 16;
+
 /** Body of `POST /api/v1/agents/<name>/chat`, and of `POST /api/v1/threads/<id>/turns` without `threadId`. */
 export const turnRequestSchema = z.strictObject({
   /** Of the user; or `messages`, of the user and of tools, with the contents that chat completions know. */
@@ -33,6 +36,8 @@ export const turnRequestSchema = z.strictObject({
   systemAppend: z.string().min(1).optional(),
   tools: z.array(z.looseObject({})).optional(),
   onBusy: onBusySchema.optional(),
+  /** Of a turn that waits for results of tools: `abandon` ends it, as if they were not to be had. */
+  onPending: z.enum(['refuse', 'abandon']).optional(),
   stream: z.boolean().optional(),
 });
 
@@ -72,6 +77,20 @@ export const turnRetrySchema = z.strictObject({
   pin: z.string().min(1).max(128).optional(),
   stream: z.boolean().optional(),
 });
+
+/** Body of `POST /api/v1/threads/<id>/turns/<n>/tool-results`; without any, what is missing is said. */
+export const toolResultsSchema = z
+  .array(
+    z.strictObject({
+      tool_call_id: z.string().min(1).max(256),
+      /** As chat completions know the content of a tool's message. */
+      content: z.union([z.string(), z.array(z.looseObject({}))]),
+    }),
+  )
+  .max(256);
+
+/** Query of the same: `stream=true` streams the next round, once its last result is there. */
+export const toolResultsQuerySchema = z.strictObject({ stream: z.enum(['true', 'false']).default('false') });
 
 /** Body of `POST /api/v1/threads/<id>/fork`; without a turn, all of it. */
 export const threadForkSchema = z.strictObject({
@@ -161,6 +180,9 @@ export const turnViewSchema = z.object({
   createdAt: z.string(),
   endedAt: z.string().nullable(),
 });
+
+/** A turn, and the calls of tools that it waits for. */
+export const turnWaitsSchema = turnViewSchema.extend({ missing: z.array(z.string()) });
 export type TurnView = z.infer<typeof turnViewSchema>;
 
 /** The answer to a turn that is not streamed. */

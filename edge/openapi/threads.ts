@@ -7,11 +7,14 @@ import {
   threadForkSchema,
   threadListQuerySchema,
   threadViewSchema,
+  toolResultsQuerySchema,
+  toolResultsSchema,
   turnAnswerSchema,
   turnDeleteQuerySchema,
   turnRequestSchema,
   turnRetrySchema,
   turnViewSchema,
+  turnWaitsSchema,
 } from '../../core/agent/thread.ts';
 import { z } from 'zod';
 import { notAnswered, notMade, wishes } from './inference.ts';
@@ -20,16 +23,20 @@ import { listOf, type Operation } from './operation.ts';
 const Thread = threadViewSchema.meta({ id: 'Thread' });
 const Turn = turnViewSchema.meta({ id: 'Turn' });
 const Message = messageViewSchema.meta({ id: 'Message' });
+const TurnWaits = turnWaitsSchema.meta({ id: 'TurnWaits' });
 const TurnAnswer = turnAnswerSchema.meta({ id: 'TurnAnswer' });
 
 const none = ['invalid_id', 'thread_not_found'] as const;
 const refused = [
   'thread_not_found',
   'thread_busy',
+  'tools_pending',
   'thread_full',
   'turn_queue_full',
   'agent_not_found',
 ] as const;
+
+const rounds = ['tool_rounds_exceeded', 'tools_expired'] as const;
 
 const taking = {
   tag: 'threads',
@@ -148,6 +155,25 @@ export const threadOperations: readonly Operation[] = [
       'In a new turn; the one before stays in the thread, and later turns are not told of it. The body may be empty.',
     body: turnRetrySchema,
     errors: [...notMade, 'invalid_id', ...refused, ...notAnswered],
+  },
+  {
+    ...taking,
+    call: 'POST /threads/{id}/turns/{n}/tool-results',
+    summary: 'Bring results of the tools that a turn has called',
+    about:
+      'In any order, and in parts; a result that is there already changes nothing. With the last one the turn goes on, and this is answered like it; before that, it says what is missing.',
+    query: toolResultsQuerySchema,
+    body: toolResultsSchema,
+    answer: z.union([TurnWaits, TurnAnswer]),
+    errors: [
+      ...notMade,
+      'invalid_id',
+      ...refused,
+      'tool_result_mismatch',
+      'tool_result_differs',
+      ...rounds,
+      ...notAnswered,
+    ],
   },
   {
     call: 'POST /threads/{id}/fork',

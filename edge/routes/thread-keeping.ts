@@ -4,6 +4,8 @@ import {
   threadChangeSchema,
   threadExportQuerySchema,
   threadForkSchema,
+  toolResultsQuerySchema,
+  toolResultsSchema,
   turnRetrySchema,
   type ThreadView,
 } from '../../core/agent/thread.ts';
@@ -15,6 +17,8 @@ import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { bodyOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
+import { textOf } from '../inference/turn/sent.ts';
+import { answerResults } from '../inference/turn/take-results.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { messageView, threadView } from '../shown/thread-view.ts';
@@ -55,6 +59,26 @@ async function retry(deps: EdgeDeps, { req, res }: { req: Request; res: Response
       body: spliceMembers(request, { stream: String(stream) }) ?? request,
       personality: personality ?? undefined,
       supersedes: { id: turn.id, n: turn.n },
+    },
+  );
+}
+
+/** Results of the tools that a turn has called, by whoever runs them; with the last one it goes on. */
+async function results(deps: EdgeDeps, { req, res }: { req: Request; res: Response }): Promise<void> {
+  const thread = await ownThreadOf(deps, req);
+  const turn = await turnOf(deps, req);
+  const { stream } = queryOf(req, toolResultsQuerySchema);
+  const said = bodyOf(req, toolResultsSchema, { mostMiB: 4 });
+  const { request } = await deps.registry.threads.asked(turn.id);
+  await answerResults(
+    deps,
+    { req, res },
+    {
+      ...{ thread, n: turn.n, request: spliceMembers(request ?? '{}', { stream }) ?? '{}' },
+      results: said.map(({ tool_call_id: toolCallId, content }) => ({
+        ...{ role: 'tool', toolCallId, content: textOf(content) },
+        parts: typeof content === 'string' ? null : JSON.stringify(content),
+      })),
     },
   );
 }
@@ -123,6 +147,7 @@ export function threadKeepingRoutes(deps: EdgeDeps): Router {
   const router = Router();
   router.patch('/threads/:id', async (req, res) => void res.json(await change(deps, req)));
   router.post('/threads/:id/turns/:n/retry', (req, res) => retry(deps, { req, res }));
+  router.post('/threads/:id/turns/:n/tool-results', (req, res) => results(deps, { req, res }));
   router.post('/threads/:id/fork', (req, res) => fork(deps, req, res));
   router.get('/threads/:id/export', listsInTurn(deps), (req, res) => exported(deps, req, res));
   return router;

@@ -87,6 +87,9 @@ async function cancelTurn(deps: EdgeDeps, req: Request): Promise<TurnView> {
   } as const;
   if (turn.status === 'queued' && !(await deps.registry.threads.endQueued(turn.id, inLine)))
     return await cancelTurn(deps, req);
+  const waits = { status: 'cancelled', code: 'task_cancelled', message: 'The turn was cancelled.' } as const;
+  if (turn.status === 'waiting' && !(await deps.registry.threads.endWaiting(turn.id, waits)))
+    return await cancelTurn(deps, req);
   const row = turn.taskId === null ? undefined : await deps.registry.tasks.byId(turn.taskId);
   if (row && (await closeTask(flowOf(deps), row, cancelled)) === 'ended')
     await untilEnded(deps, row, { withinMs: SETTLED_WITHIN_MS, gone: new AbortController().signal });
@@ -112,6 +115,7 @@ async function send(deps: EdgeDeps, { req, res }: { req: Request; res: Response 
     messages: listed,
     threadId = null,
     onBusy = 'queue',
+    onPending,
     personality,
   } = bodyOf(req, turnRequestSchema, { forInference: 'whole' });
   if ((message === undefined) === (listed === undefined))
@@ -131,6 +135,7 @@ async function send(deps: EdgeDeps, { req, res }: { req: Request; res: Response 
     threadId: inPath?.id ?? threadId,
     body,
     onBusy,
+    abandons: onPending === 'abandon',
     personality,
   } as const;
   await takeTurn(deps, { req, res }, asked);

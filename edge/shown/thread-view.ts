@@ -27,6 +27,7 @@ export function messageView({
   toolCalls,
   toolCallId,
   reasoning,
+  reasoningField: _field,
   ...row
 }: MessageRow): MessageView {
   return {

@@ -38,6 +38,7 @@ const none: Readonly<Record<string, string>> = {
   'POST /threads/{id}/turns': 'own inference',
   'DELETE /threads/{id}/turns/{n}': 'ends own inference',
   'POST /threads/{id}/turns/{n}/retry': 'own inference',
+  'POST /threads/{id}/turns/{n}/tool-results': 'own inference',
   'POST /access/who-can': 'writes nothing',
   'POST /llms/{name}/infer': 'own inference',
   'POST /tasks': 'own inference',

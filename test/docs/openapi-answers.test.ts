@@ -65,6 +65,9 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /threads/{id}/turns/{n}/retry', `/threads/${threadId}/turns/2/retry`, {
       headers: options.headers,
     });
+    await fits('POST /threads/{id}/turns/{n}/tool-results', `/threads/${threadId}/turns/3/tool-results`, {
+      body: [],
+    });
     await fits('POST /threads/{id}/fork', `/threads/${threadId}/fork`, { body: { atTurn: 2 } });
     await fits('DELETE /threads/{id}', `/threads/${threadId}`);
   };

@@ -218,13 +218,14 @@ describe('personalities', function () {
           { userId, tokenId: null, overrules: false },
         ),
       );
-    const make = (name: string): Promise<number> =>
-      t.call('POST /api/v1/personalities', { body: { name, agent: 'other' } }).then(({ status }) => status);
+    const make = (name: string, of = 'other'): Promise<number> =>
+      t.call('POST /api/v1/personalities', { body: { name, agent: of } }).then(({ status }) => status);
     for (const alias of ['other:grumpy', 'Other:Grumpy', 'OTHER:grumpy:latest'])
       for (const [n, user] of [t.bob, t.ada].entries())
         expect(await publish(`x${n}`, alias, user), alias).to.equal('name_taken');
-    expect(await publish('squat', 'Other:Calm')).to.equal('ok');
-    expect(await make('calm')).to.equal(409);
+    expect(await publish('squat', 'Later:Calm')).to.equal('ok');
+    await ok('POST /agents', { body: { name: 'later', llm: 'desk' } });
+    expect(await make('calm', 'later')).to.equal(409);
     const raced = await Promise.all(
       Array.from({ length: 8 }, async (_, n) => {
         const both = await Promise.all([
@@ -238,13 +239,10 @@ describe('personalities', function () {
     // What was called so is kept for its owner when it goes, and with its agent.
     await ok('DELETE /agents/other/personalities/grumpy');
     await t.registry.names.sweep(60_000);
-    expect(await publish('taker', 'other:grumpy')).to.equal('name_taken');
+    expect(await publish('taker', 'other:grumpy')).to.equal('name_retired');
     await ok('POST /personalities', { body: { name: 'grumpy', agent: 'other' } });
     await ok('DELETE /agents/other');
     await t.registry.names.sweep(60_000);
-    expect(await publish('taker', 'other:grumpy')).to.equal('name_taken');
-    await t.registry.names.sweep(0);
-    await t.registry.names.sweep(0);
-    expect(await publish('taker', 'other:grumpy')).to.equal('ok');
+    expect(await publish('taker', 'other:grumpy')).to.equal('name_retired');
   });
 });

@@ -169,6 +169,7 @@ export function threadRules(): Record<
     'POST /threads/{id}/fork': { of: readBy, body: () => ({ atTurn: 0 }) },
     'GET /threads/{id}/export': { of: readBy },
     'POST /threads/{id}/turns/{n}/retry': { of: readBy, headers: turn.headers },
+    'POST /threads/{id}/turns/{n}/tool-results': { of: readBy, body: () => [] },
     'GET /threads/{id}/messages': { of: readBy },
     'POST /threads/{id}/turns': { of: readBy, ...turn },
     'GET /threads/{id}/turns/{n}': { of: readBy },

@@ -6,6 +6,7 @@ import { storableJsonText, storableText } from '../../text/storable.ts';
 import type { TaskRow } from '../../task/task.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
+import { endWaiting } from './end-waiting.ts';
 import { turnColumns, turnRowSchema, type TurnRow } from './rows.ts';
 
 /** A message that a turn brings. */
@@ -52,6 +53,10 @@ export interface NewTurn {
   /** How its request was made, and the one member that may answer, where there is one. */
   composition: TurnComposition;
   task: NewTask;
+  /** It called for tools: an answer that calls some leaves it open until their results are there. */
+  hasTools: boolean;
+  /** A turn that waits for results of tools is ended for it. */
+  abandons: boolean;
   /** The last turn, of which later ones are told no more. */
   supersedes?: { id: string; n: number } | undefined;
 }
@@ -72,6 +77,8 @@ export type AcceptedTurn =
   | { kind: 'known'; turn: TurnRow }
   /** The thread is not what the request was composed from. */
   | { kind: 'moved' }
+  /** A turn waits for results of tools. */
+  | { kind: 'pending'; n: number; taskId: string | null }
   | { kind: 'busy'; n: number; taskId: string | null };
 
 interface Locked {
@@ -95,14 +102,21 @@ export async function acceptTurn(
   const thread = turn.starts
     ? await startThread(trx, turn, { ...turn.starts, most: limits.maxUserThreads })
     : await lockThread(trx, turn);
-  const open = turn.starts ? [] : await openTurns(trx, turn.threadId);
+  const there = turn.starts ? [] : await openTurns(trx, turn.threadId);
+  const waiting = there.find(({ status }) => status === 'waiting');
+  if (waiting && !turn.abandons) return { kind: 'pending', n: waiting.n, taskId: waiting.taskId };
+  const open = there.filter(({ status }) => status !== 'waiting');
   const [first] = open;
   if (!first && thread.revision !== turn.seen) return { kind: 'moved' };
   if (first && turn.onBusy === 'reject') return { kind: 'busy', n: first.n, taskId: first.taskId };
   if (turn.supersedes) await supersede(trx, turn.supersedes, thread);
   if (open.filter(({ status }) => status === 'queued').length >= MOST_QUEUED)
     throw new McpctlError('turn_queue_full', undefined, { retryAfterS: 5 });
-  await needRoom(trx, { turn, thread, limits });
+  const { threadId, messages } = turn;
+  const bytes = Buffer.byteLength(turn.request);
+  await needRoom(trx, { threadId, messages: messages.length, bytes, thread, limits });
+  // Later turns are told of it, in neutral words for what did not come.
+  if (waiting) await endWaiting(trx, waiting.id, { status: 'completed' });
   const status = first ? 'queued' : 'running';
   const place = { id: turn.id, threadId: turn.threadId, n: thread.nextTurn };
   await insertTurn(trx, turn, { n: thread.nextTurn, status });
@@ -192,22 +206,31 @@ export function openTurns(
     .select('id', 'n', 'status', 'taskId');
 }
 
-/** @throws McpctlError `thread_full`. */
-async function needRoom(
+/** Messages that are to be entered into a thread whose row is held. */
+interface Entering {
+  threadId: string;
+  messages: number;
+  bytes: number;
+  thread: Pick<Locked, 'nextMessage'>;
+  limits: RegistryLimits;
+}
+
+/** With the place of the answer to them. @throws McpctlError `thread_full`. */
+export async function needRoom(
   trx: Knex.Transaction,
-  { turn, thread, limits }: { turn: NewTurn; thread: Locked; limits: RegistryLimits },
+  { threadId, messages, bytes: more, thread, limits }: Entering,
 ): Promise<void> {
   const { maxThreadMessages, maxThreadBytes } = limits;
-  if (thread.nextMessage + turn.messages.length + 1 > maxThreadMessages)
+  if (thread.nextMessage + messages + 1 > maxThreadMessages)
     throw new McpctlError(
       'thread_full',
       `The thread has ${thread.nextMessage} messages, and at most ${maxThreadMessages} (MCPCTL_MAX_THREAD_MESSAGES). Begin another, or delete this one.`,
     );
   const { rows } = await trx.raw<{ rows: { bytes: number }[] }>(
     'select coalesce(sum(bytes), 0)::float8 as bytes from chat_messages where thread_id = ?',
-    [turn.threadId],
+    [threadId],
   );
-  const bytes = (rows[0]?.bytes ?? 0) + Buffer.byteLength(turn.request);
+  const bytes = (rows[0]?.bytes ?? 0) + more;
   if (bytes > maxThreadBytes)
     throw new McpctlError(
       'thread_full',
@@ -229,6 +252,7 @@ async function insertTurn(
     composition,
     task,
     supersedes,
+    hasTools,
   }: NewTurn,
   { n, status }: { n: number; status: 'queued' | 'running' },
 ): Promise<void> {
@@ -237,6 +261,7 @@ async function insertTurn(
     ...{ id, threadId, ownerId, tokenId, n, status, requestHash, request: storableText(request), streaming },
     clientKey: key,
     supersedes: supersedes?.id ?? null,
+    waitsForTools: hasTools,
     composition: JSON.stringify(
       isRunning ? composition : { pin: composition.pin, personality: composition.personality },
     ),

@@ -14,6 +14,8 @@ export interface AskedTurns {
   composition(
     turnId: string,
   ): Promise<Pick<TurnComposition, 'leftOut' | 'contextLength' | 'expected'> | null>;
+  /** How often a turn was asked, with results of tools. */
+  roundOf(turnId: string): Promise<number | undefined>;
   /** What a turn was asked with, and as which personality; null: it was made elsewhere. */
   asked(turnId: string): Promise<{ request: string | null; personality: string | null }>;
 }
@@ -26,6 +28,10 @@ export function createAskedReading({ db }: Connection): AskedTurns {
         .where({ id: turnId })
         .first<{ composition: unknown } | undefined>('composition');
       return compositionSchema.safeParse(row?.composition).data ?? null;
+    },
+    async roundOf(turnId) {
+      const row = await db('chatTurns').where({ id: turnId }).first<{ rounds: number } | undefined>('rounds');
+      return row?.rounds;
     },
     async asked(turnId) {
       const row: unknown = await db('chatTurns')

@@ -203,7 +203,8 @@ export async function dropOldBodies(db: Knex, turnIds: readonly string[]): Promi
   const { rows } = await db.raw<{ rows: unknown[] }>(
     `with bodies as (
        update tasks set request_body = null, response_body = null
-         from chat_turns c where c.id = any(:turnIds) and tasks.id = c.task_id and tasks.completed_at is not null
+         from chat_messages m where m.turn_id = any(:turnIds) and m.role = 'assistant' and tasks.id = m.task_id
+           and tasks.completed_at is not null
      )
      update chat_turns set body_dropped = true where id = any(:turnIds) and not body_dropped returning id`,
     { turnIds: [...turnIds] },

@@ -73,6 +73,8 @@ export const messageRowSchema = z.object({
   toolCalls: orNothing(z.array(toolCallSchema)),
   toolCallId: z.string().nullable(),
   reasoning: z.string().nullable(),
+  /** What it came in, and goes back as. */
+  reasoningField: z.string().nullable(),
   isWhole: z.boolean(),
   inContext: z.boolean(),
   servedBy: z.string().nullable(),
@@ -84,5 +86,5 @@ export type MessageRow = z.infer<typeof messageRowSchema>;
 
 export const messageSql = `
   select m.id, m.turn_id, t.n, m.turn_index, m.role, m.status, m.content, m.parts::text as parts, m.tool_calls, m.tool_call_id,
-    m.reasoning, m.is_whole, t.in_context, m.served_by, m.usage, m.finish_reason, m.created_at
+    m.reasoning, m.reasoning_field, m.is_whole, t.in_context, m.served_by, m.usage, m.finish_reason, m.created_at
   from chat_messages m join chat_turns t on t.id = m.turn_id`;

@@ -53,7 +53,8 @@ export async function startTurn(
     seen,
     task,
     composition,
-  }: { turn: NextTurn; seen: number; task: NewTask; composition: TurnComposition },
+    hasTools,
+  }: { turn: NextTurn; seen: number; task: NewTask; composition: TurnComposition; hasTools: boolean },
 ): Promise<{ row: TaskRow; place: TurnPlace } | null> {
   const { id, threadId, n, ownerId } = turn;
   const thread = await lockThread(trx, { threadId, ownerId });
@@ -62,6 +63,7 @@ export async function startTurn(
     .where({ id })
     .update({
       status: 'running',
+      waitsForTools: hasTools,
       taskId: task.id,
       poolName: task.poolKey,
       composition: JSON.stringify(composition),

@@ -32,6 +32,7 @@ import {
   type ImportedMessage,
   type ThreadChange,
 } from './keep-threads.ts';
+import { createRounds, type Rounds } from './tool-results.ts';
 import { endQueued, nextTurn, startTurn, waitingThreads, type NextTurn } from './start-turn.ts';
 import type { TaskRow } from '../../task/task.ts';
 import {
@@ -56,12 +57,12 @@ export interface ThreadContext {
   from: number;
   leftOut: number;
   measured: Budget['measured'];
-  messages: (KeptMessage & Pick<MessageRow, 'n'>)[];
+  messages: (KeptMessage & Pick<MessageRow, 'n' | 'reasoning' | 'reasoningField'>)[];
 }
 
 const openSchema = z.object({ id: z.string(), taskId: z.string(), poolName: z.string() });
 
-export interface Threads extends AskedTurns {
+export interface Threads extends AskedTurns, Rounds {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
   list(query: {
     scope: Scope;
@@ -295,16 +296,21 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
     next: (threadId) => nextTurn(db, threadId),
     start: (what) => transaction((trx) => startTurn(trx, what), what.task.requestBody.length),
     endQueued: (turnId, how) => endQueued(db, turnId, how),
+    ...createRounds(connection, limits),
     delete: (id, ownerId, author) =>
       transaction(async (trx) => {
         await lockThread(trx, { threadId: id, ownerId });
-        const turns = await trx('chatTurns')
-          .where({ threadId: id })
-          .whereNotNull('taskId')
-          .select<{ taskId: string; poolName: string; status: string }[]>('taskId', 'poolName', 'status');
+        const { rows: turns } = await trx.raw<{
+          rows: { taskId: string; poolName: string; status: string }[];
+        }>(
+          `select task_id, pool_name, status from chat_turns where thread_id = :id and task_id is not null
+           union all select m.task_id, c.pool_name, 'completed' from chat_messages m join chat_turns c on c.id = m.turn_id
+             where m.thread_id = :id and m.role = 'assistant' and m.task_id <> c.task_id`,
+          { id },
+        );
         await trx('chatThreads').where({ id }).delete();
         await record(trx, author, { verb: 'delete', ...about({ id, ownerId }) });
-        const open = turns.filter(({ status }) => status === 'running' || status === 'waiting');
+        const open = turns.filter(({ status }) => status === 'running');
         return {
           open: open.map(({ taskId, poolName }) => ({ id: taskId, poolName })),
           all: turns.map(({ taskId, poolName }) => ({ id: taskId, poolName })),

@@ -14,6 +14,8 @@ export interface AskedTurn {
   /** A chat, of which the thread holds the beginning. */
   body: string;
   onBusy: OnBusy;
+  /** It ends a turn that waits for results of tools. */
+  abandons?: boolean;
   /** As `Composing` has it. */
   personality?: string | undefined;
   /** The last turn, which this one is tried again for. */

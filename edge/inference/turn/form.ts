@@ -13,6 +13,10 @@ export type TurnAnswer = z.infer<typeof turnAnswerSchema>;
 /** What is known of a turn that was taken; its answer's place only once it runs. */
 export interface KnownPlace {
   current: TurnPlace | null;
+  /** Of a turn that had results of tools, how often it was asked; missing: once. */
+  round?: number;
+  /** The task of the round before, where the next one is waited for. */
+  after?: string | null;
   /** How what was asked was made. */
   composition: Pick<TurnComposition, 'leftOut' | 'contextLength' | 'expected'> | null;
 }
@@ -97,7 +101,9 @@ export class TurnForm extends ChunkForm implements Form {
     if (!first || this.#hasTold || !place) return first ? [first, ...others] : others;
     this.#hasTold = true;
     const { threadId, n: turn } = place;
-    const mcpctl = JSON.stringify({ threadId, turn, taskId: this.#taskId, ...this.#leftOut() });
+    const { round = 1 } = this.#place;
+    const where = { threadId, turn, taskId: this.#taskId, ...(round > 1 && { round }) };
+    const mcpctl = JSON.stringify({ ...where, ...this.#leftOut() });
     return [{ ...first, data: spliceMembers(first.data, { mcpctl }) ?? first.data }, ...others];
   }
 }

@@ -5,7 +5,8 @@ import { eachInTurn } from '../../../core/runtime/each-in-turn.ts';
 import type { Service } from '../../../core/runtime/process/service.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { readRequest } from '../ask/request.ts';
-import { leaveAccepted, newTask, type Order } from '../ask/submit.ts';
+import { leaveAccepted, newTask } from '../ask/submit.ts';
+import { inLine, isPassing, startRound } from './rounds.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn } from './sent.ts';
 
@@ -13,28 +14,26 @@ const EVERY_MS = 1_000;
 /** Threads that one look starts turns in; the others are looked at next. */
 const AT_ONCE = 50;
 
-/** For now: the same turn is started by a later look. */
-const passing = ['unavailable', 'too_many_requests', 'queue_full', 'no_active_llm'];
-
 /**
  * Starts the turn that is next in a thread's line, if none is open there: it is composed now, of all that was answered before
  * it, with the rights that its caller's token has now. Many may do so at once; one does.
  */
 export async function startNext(deps: EdgeDeps, threadId: string): Promise<void> {
+  if (await startRound(deps, threadId)) return;
   const turn = await deps.registry.threads.next(threadId);
   if (!turn) return;
   try {
     await start(deps, turn);
   } catch (thrown) {
     if (!(thrown instanceof McpctlError) || thrown.code === 'internal') throw thrown;
-    if (passing.includes(thrown.code)) return;
+    if (isPassing(thrown)) return;
     const { code, message } = thrown;
     await deps.registry.threads.endQueued(turn.id, { status: 'error', code, message });
   }
 }
 
 async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
-  const { registry, caps, config } = deps;
+  const { registry, caps } = deps;
   const actor = await registry.tokens.actorOfId(turn.tokenId);
   if (actor?.userId !== turn.ownerId)
     throw new McpctlError('unauthenticated', 'The token that this was said with is not good any more.');
@@ -47,18 +46,15 @@ async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
     personality: turn.personality ?? undefined,
     mayWait: true,
   });
-  const order: Order = {
-    ...composed,
-    source: 'agent',
-    priority: 'interactive',
-    queueMs: config.queueAsyncMs,
-    policy: { onDisconnect: 'continue', graceSeconds: null },
-  };
+  const order = { ...composed, ...inLine(deps) };
   const of = { id: turn.id, threadId: turn.threadId };
   const task = { ...newTask(deps, actor, { order, id: v7() }), turn: of };
   const to = { poolKey: task.poolKey, bytes: Buffer.byteLength(task.requestBody) };
   const started = await caps.admit(actor, to, () =>
-    registry.threads.start({ turn, seen: context.revision, task, composition }),
+    registry.threads.start({
+      ...{ turn, seen: context.revision, task, composition },
+      hasTools: order.request.needs.tools,
+    }),
   );
   if (started) await leaveAccepted(deps, order, started.row);
 }
@@ -77,7 +73,9 @@ export function createTurnLine(deps: EdgeDeps): Service {
   let stopped = false;
   const look = async (): Promise<void> => {
     try {
-      const waiting = await deps.registry.threads.waiting(AT_ONCE);
+      const { threads } = deps.registry;
+      await threads.expireTools();
+      const waiting = [...(await threads.readyThreads(AT_ONCE)), ...(await threads.waiting(AT_ONCE))];
       await eachInTurn(
         waiting,
         async (threadId) => (stopped ? undefined : await startNext(deps, threadId)),

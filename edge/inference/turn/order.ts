@@ -22,6 +22,8 @@ interface Composing {
   /** By its name; an empty text = none, undefined = the agent's default. */
   personality: string | undefined;
   mayWait: boolean;
+  /** The turn whose next round it is: it is never left out. */
+  open?: number;
 }
 
 type Composed = Omit<Order, 'source' | 'priority' | 'queueMs' | 'policy'>;
@@ -43,7 +45,9 @@ export async function composeTurn(
     expected: expectedTokens(Buffer.byteLength(request.body), context.measured),
   });
   const facts = { pin, personality, contextLength, from: context.from, leftOut: context.leftOut };
-  const from = contextLength === null ? null : cutIn(composed.request.body, context, contextLength);
+  const { open = Infinity } = composing;
+  const past = { ...context, messages: context.messages.filter(({ n }) => n < open) };
+  const from = contextLength === null ? null : cutIn(composed.request.body, past, contextLength);
   if (from === null) return { composed, composition: { ...facts, ...of(composed) } };
   const left = context.messages.filter(({ n }) => n >= from);
   const dropped = new Set(context.messages.filter(({ n }) => n < from).map(({ n }) => n));
@@ -73,9 +77,13 @@ function answerTokensIn(body: string): number | null {
 async function composedWith(
   deps: EdgeDeps,
   actor: Actor,
-  { agent, request, sent, context, pin, personality, mayWait }: Composing,
+  { agent, request, sent, context, pin, personality, mayWait, open }: Composing,
 ): Promise<Composed> {
-  const texts = [...sent.system, ...historyTexts(context.messages, sent.added)];
+  const kept = context.messages.map((message) => {
+    const { n, reasoning: text, reasoningField: field } = message;
+    return n === open && text !== null && field !== null ? { ...message, thought: { field, text } } : message;
+  });
+  const texts = [...sent.system, ...historyTexts(kept, sent.added)];
   const body = spliceMembers(request.body, { messages: `[${texts.join(',')}]` }) ?? request.body;
   const { needs } = await readRequest('chat', body, { owner: actor.userId });
   const aimed = await aim(deps, actor, {

@@ -4,7 +4,7 @@ import { v7 } from 'uuid';
 import { scopeOf, type Actor } from '../../../core/access.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { cancelled, closeTask } from '../../../core/flow/end/cancel.ts';
-import type { AcceptedTurn, TurnComposition, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
+import type { AcceptedTurn, TurnComposition } from '../../../core/registry/threads/accept-turn.ts';
 import type { ThreadContext } from '../../../core/registry/threads/threads.ts';
 import type { ThreadRow, TurnRow } from '../../../core/registry/threads/rows.ts';
 import { memberText } from '../../../core/text/json-text.ts';
@@ -19,12 +19,12 @@ import { readRequest, type InferenceRequest } from '../ask/request.ts';
 import { asyncTask, followAccepted, leaveAccepted, newTask, type Order } from '../ask/submit.ts';
 import { answerFrom } from '../attach.ts';
 import { answerSubmitted } from '../now.ts';
-import { turnView } from '../../shown/thread-view.ts';
 import { calledAs, type AskedTurn } from './asked-turn.ts';
-import { TurnForm, type KnownPlace } from './form.ts';
+import type { KnownPlace } from './form.ts';
 import { startNextSoon } from './line.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn, titleOf, type SentTurn } from './sent.ts';
+import { answerAcceptedTurn, callOf, sayPlace, takeResults, type Results } from './take-results.ts';
 import { answerInLine } from './wait-in-line.ts';
 
 /** A turn that is read and understood, before it is composed. */
@@ -55,6 +55,8 @@ export async function takeTurn(
     const applied = appliedOf(asking.wishes);
     if (applied !== '') res.set('preference-applied', applied);
     const call = callOf(asking, { req, res, report });
+    const waiting = resultsFor(asking);
+    if (waiting) return await takeResults(deps, call, { ...waiting, place: asking.place });
     const { idempotencyKey: key } = asking.wishes;
     const turn =
       key === undefined ? undefined : await deps.registry.threads.turnUnder(actorOf(req).userId, key);
@@ -64,6 +66,20 @@ export async function takeTurn(
     throw thrown;
   }
 }
+
+/** What brings results alone, to a turn that waits for some, is no turn of its own. */
+function resultsFor({ thread, sent, asked }: Asking): Pick<Results, 'thread' | 'n' | 'results'> | null {
+  const isOnly = asked.supersedes === undefined && sent.messages.every(({ role }) => role === 'tool');
+  if (!isOnly || thread?.openStatus !== 'waiting' || thread.openN === null) return null;
+  return { thread, n: thread.openN, results: sent.messages };
+}
+
+/** One that brings results with something else goes on as if they had been waited for. */
+const abandonsWaiting = ({ asked, sent }: Asking): boolean =>
+  asked.abandons === true ||
+  asked.onBusy === 'interrupt' ||
+  asked.supersedes !== undefined ||
+  sent.messages.some(({ role }) => role === 'tool');
 
 async function readTurn(deps: EdgeDeps, req: Request, asked: AskedTurn): Promise<Asking> {
   const actor = actorOf(req);
@@ -110,26 +126,6 @@ async function threadFor(deps: EdgeDeps, actor: Actor, id: string): Promise<Thre
   return await deps.registry.threads.get(id, { ...scope, ownerId: actor.userId });
 }
 
-function callOf(
-  { asked, agent, request, wishes, place }: Asking,
-  about: Pick<Call, 'req' | 'res' | 'report'>,
-): Call {
-  const own = asked.source === 'agent';
-  return {
-    ...about,
-    request: own ? { ...request, formAs: (options) => new TurnForm(options, place) } : request,
-    translation: null,
-    llmName: agent,
-    wishes,
-    headers: {},
-    key: null,
-  };
-}
-
-function sayPlace(res: Response, { threadId, n }: Pick<TurnPlace, 'threadId' | 'n'>): void {
-  res.set('x-mcpctl-thread-id', threadId).set('x-mcpctl-turn', String(n));
-}
-
 async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<void> {
   const { req, res } = call;
   const actor = actorOf(req);
@@ -140,6 +136,7 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
   const { order, composition, accepted } = await made(deps, call, asking);
   if (accepted.kind === 'known') return await answerKnown(deps, call, { asking, turn: accepted.turn });
   if (accepted.kind === 'moved') throw new McpctlError('thread_busy');
+  if (accepted.kind === 'pending') throw pending(res, asking.thread?.id ?? '', accepted);
   if (accepted.kind === 'busy') throw busy(res, asking.thread?.id ?? '', accepted);
   sayPlace(res, accepted.place);
   asking.place.current = accepted.place;
@@ -166,6 +163,14 @@ async function answerNew(deps: EdgeDeps, call: Call, asking: Asking): Promise<vo
   }).finally(() => startNextSoon(deps, accepted.place.threadId));
 }
 
+function pending(res: Response, threadId: string, { n }: { n: number }): McpctlError {
+  sayPlace(res, { threadId, n });
+  return new McpctlError(
+    'tools_pending',
+    `Turn ${n} of this thread waits for results of tools: send them to its tool-results, or say onPending: abandon.`,
+  );
+}
+
 function busy(
   res: Response,
   threadId: string,
@@ -182,19 +187,6 @@ function busy(
 async function interrupt(deps: EdgeDeps, threadId: string): Promise<void> {
   const [open] = await deps.registry.threads.running(threadId);
   if (open) await closeTask(flowOf(deps), open, cancelled);
-}
-
-/** 202 and where the turn stands. */
-async function answerAcceptedTurn(deps: EdgeDeps, { res, report }: Call, taskId: string): Promise<void> {
-  const threadId = String(res.get('x-mcpctl-thread-id'));
-  const n = Number(res.get('x-mcpctl-turn'));
-  if (taskId !== '') {
-    report.taskId = taskId;
-    res.set('x-mcpctl-task-id', taskId);
-  }
-  res.location(`/api/v1/threads/${threadId}/turns/${n}`);
-  res.status(202).json(turnView(await deps.registry.threads.turn(threadId, n)));
-  report.finish(202, null);
 }
 
 /** A call that was made before, under the same key: its answer, as far as it has come. */
@@ -295,6 +287,8 @@ async function accept(
         seen: context.revision,
         onBusy: asked.onBusy === 'reject' ? 'reject' : 'queue',
         composition,
+        hasTools: order.request.needs.tools,
+        abandons: abandonsWaiting(asking),
         request: asked.body,
         streaming: request.streaming,
         messages: sent.messages,

@@ -21,8 +21,9 @@ export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace
   const row = await whileThere(deps, { res: call.res, poolKey: call.report.pool ?? '' }, async (gone) => {
     for (;;) {
       const turn = await threads.turn(threadId, n);
-      if (turn.taskId !== null) return await tasks.byId(turn.taskId);
-      if (turn.status !== 'queued') throw endOf(turn.errorCode, turn.errorMessage);
+      if (turn.taskId !== null && turn.taskId !== place.after) return await tasks.byId(turn.taskId);
+      if (turn.status !== 'queued' && turn.status !== 'waiting')
+        throw endOf(turn.errorCode, turn.errorMessage);
       if (deps.clock.elapsed() > until) throw late(n);
       await startNext(deps, threadId);
       await pause(LOOK_MS, gone);
@@ -34,6 +35,7 @@ export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace
     }
   });
   if (!row) return;
+  place.round = (await threads.roundOf(place.current?.id ?? '')) ?? 1;
   const answer = await threads.answer(place.current?.id ?? '');
   if (place.current) place.current = { ...place.current, answerIndex: answer?.turnIndex ?? null };
   place.composition = await threads.composition(place.current?.id ?? '');

@@ -1,0 +1,125 @@
+import type { Request, Response } from 'express';
+import type { NewMessage, TurnPlace } from '../../../core/registry/threads/accept-turn.ts';
+import type { ThreadRow } from '../../../core/registry/threads/rows.ts';
+import type { EdgeDeps } from '../../deps.ts';
+import { actorOf } from '../../http/context.ts';
+import { turnView } from '../../shown/thread-view.ts';
+import { Report } from '../answer/report.ts';
+import type { Call } from '../ask/call.ts';
+import { needNoPolicy, wishesOf, type Wishes } from '../ask/headers.ts';
+import { readRequest, type InferenceRequest } from '../ask/request.ts';
+import type { AskedTurn } from './asked-turn.ts';
+import { TurnForm, type KnownPlace } from './form.ts';
+import { startRound } from './rounds.ts';
+import { answerInLine } from './wait-in-line.ts';
+
+export function sayPlace(res: Response, { threadId, n }: Pick<TurnPlace, 'threadId' | 'n'>): void {
+  res.set('x-mcpctl-thread-id', threadId).set('x-mcpctl-turn', String(n));
+}
+
+/** 202 and where the turn stands. */
+export async function answerAcceptedTurn(
+  deps: EdgeDeps,
+  { res, report }: Call,
+  taskId: string,
+): Promise<void> {
+  const threadId = String(res.get('x-mcpctl-thread-id'));
+  const n = Number(res.get('x-mcpctl-turn'));
+  if (taskId !== '') {
+    report.taskId = taskId;
+    res.set('x-mcpctl-task-id', taskId);
+  }
+  res.location(`/api/v1/threads/${threadId}/turns/${n}`);
+  res.status(202).json(turnView(await deps.registry.threads.turn(threadId, n)));
+  report.finish(202, null);
+}
+
+/** What was asked, and in whose words it is answered. */
+interface Answering {
+  asked: Pick<AskedTurn, 'source'>;
+  agent: string;
+  request: InferenceRequest;
+  wishes: Wishes;
+  place: KnownPlace;
+}
+
+export function callOf(
+  { asked, agent, request, wishes, place }: Answering,
+  about: Pick<Call, 'req' | 'res' | 'report'>,
+): Call {
+  const own = asked.source === 'agent';
+  return {
+    ...about,
+    request: own ? { ...request, formAs: (options) => new TurnForm(options, place) } : request,
+    translation: null,
+    llmName: agent,
+    wishes,
+    headers: {},
+    key: null,
+  };
+}
+
+/** Results of tools that were called, and the turn that waits for them. */
+export interface Results {
+  thread: Pick<ThreadRow, 'id' | 'ownerId'>;
+  n: number;
+  results: readonly NewMessage[];
+  place: KnownPlace;
+}
+
+/**
+ * Keeps them; with the last one the next round begins, and is answered as the turn was. Before that, the answer says what is missing.
+ * Who sends them once more is answered by the round that they have led to.
+ */
+export async function takeResults(
+  deps: EdgeDeps,
+  call: Call,
+  { thread: { id: threadId, ownerId }, n, results, place }: Results,
+): Promise<void> {
+  const { res } = call;
+  const { threads } = deps.registry;
+  const { missing, taskId, isWaiting } = await threads.addResults({ threadId, ownerId, n, results });
+  sayPlace(res, { threadId, n });
+  const turn = await threads.turn(threadId, n);
+  if (missing.length > 0 || results.length === 0) {
+    res.status(200).json({ ...turnView(turn), missing });
+    return call.report.finish(200, null);
+  }
+  if (isWaiting) await startRound(deps, threadId);
+  if (call.wishes.respondAsync) return await answerAcceptedTurn(deps, call, '');
+  place.current = { id: turn.id, threadId, n, answerIndex: null };
+  if (isWaiting) place.after = taskId;
+  await answerInLine(deps, call, place);
+}
+
+/**
+ * The same for results at a route of their own: `request` is what the turn was asked with.
+ * @throws as `takeResults`.
+ */
+export async function answerResults(
+  deps: EdgeDeps,
+  { req, res }: { req: Request; res: Response },
+  {
+    thread,
+    n,
+    request: body,
+    results,
+  }: { thread: ThreadRow; n: number; request: string; results: Results['results'] },
+): Promise<void> {
+  const report = new Report(deps, req, { source: 'agent', llm: thread.agent });
+  try {
+    const wishes = wishesOf(req);
+    if (wishes.respondAsync) needNoPolicy(wishes);
+    const request = await readRequest('chat', body, { owner: actorOf(req).userId });
+    const place: KnownPlace = { current: null, composition: null };
+    const call = callOf(
+      { asked: { source: 'agent' }, agent: thread.agent, request, wishes, place },
+      { req, res, report },
+    );
+    report.pool = thread.poolKey;
+    await takeResults(deps, call, { thread, n, results, place });
+  } catch (thrown) {
+    report.failed(thrown);
+    throw thrown;
+  }
+}
