@@ -77,13 +77,13 @@ export function readDocuments(
     const { fields, warnings: retired } = withoutRetired(resource, all);
     warnings.push(...retired.map((sentence) => `${place}: ${sentence}`));
     const server = new Set(['format', ...ofServer(kind)]);
-    const known = new Set(Object.keys(kind.schemas.create.shape));
+    const writable = new Set(Object.keys(kind.schemas.create.shape));
     const isDropped = (name: string): boolean =>
-      server.has(name) || (validate !== 'strict' && !known.has(name));
+      server.has(name) || (validate !== 'strict' && !writable.has(name));
     if (validate === 'warn')
       warnings.push(
         ...Object.keys(fields)
-          .filter((name) => !server.has(name) && !known.has(name))
+          .filter((name) => !server.has(name) && !writable.has(name))
           .map((name) => `${place}.${name.slice(0, 64)}: is not a field here, and is passed over.`),
       );
     const own = Object.fromEntries(Object.entries(fields).filter(([name]) => !isDropped(name)));

@@ -68,14 +68,14 @@ async function results(deps: EdgeDeps, { req, res }: { req: Request; res: Respon
   const thread = await ownThreadOf(deps, req);
   const turn = await turnOf(deps, req);
   const { stream } = queryOf(req, toolResultsQuerySchema);
-  const said = bodyOf(req, toolResultsSchema, { mostMiB: 4 });
+  const body = bodyOf(req, toolResultsSchema, { mostMiB: 4 });
   const { request } = await deps.registry.threads.asked(turn.id);
   await answerResults(
     deps,
     { req, res },
     {
       ...{ thread, n: turn.n, request: spliceMembers(request ?? '{}', { stream }) ?? '{}' },
-      results: said.map(({ tool_call_id: toolCallId, content }) => ({
+      results: body.map(({ tool_call_id: toolCallId, content }) => ({
         ...{ role: 'tool', toolCallId, content: textOf(content) },
         parts: typeof content === 'string' ? null : JSON.stringify(content),
       })),

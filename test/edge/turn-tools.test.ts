@@ -34,7 +34,7 @@ describe('a turn that waits for results of tools', function () {
     await speaker.end({ kind: 'completed', status: 200, body: JSON.stringify({ choices: [{ message }] }) });
     await t.call(`GET /api/v1/tasks/${turn.taskId ?? ''}?wait=10`);
   }
-  const said = async ({ taskId }: TurnView): Promise<Record<string, unknown>[]> => {
+  const requestOf = async ({ taskId }: TurnView): Promise<Record<string, unknown>[]> => {
     const { requestBody } = await t.registry.tasks.bodies(taskId ?? '');
     return (JSON.parse(requestBody ?? '{}') as { messages: Record<string, unknown>[] }).messages;
   };
@@ -75,7 +75,7 @@ describe('a turn that waits for results of tools', function () {
     expect(codeOf(await bring(turn, { c7: 'x' }))).to.deep.equal([400, 'tool_result_mismatch']);
     const last = bring(turn, { c0: 'first' }, { headers: { prefer: 'wait=20' } });
     const round = await nextRound(turn);
-    const [user, called, ...results] = await said(round);
+    const [user, called, ...results] = await requestOf(round);
     expect(user).to.include({ content: 'sum?' });
     expect(called).to.deep.include({
       role: 'assistant',
@@ -104,7 +104,7 @@ describe('a turn that waits for results of tools', function () {
     expect(items.map(({ role }) => role).join(' ')).to.equal('user assistant tool tool assistant');
     // What was thought goes back while the turn goes on, and never later.
     const next = await begin({ threadId: turn.threadId, message: 'thanks' });
-    expect(JSON.stringify(await said(next)))
+    expect(JSON.stringify(await requestOf(next)))
       .to.include('"second"')
       .and.not.include('Both.');
   });
@@ -124,7 +124,7 @@ describe('a turn that waits for results of tools', function () {
       n: turn.turn,
       results,
     });
-    expect(await said(await nextRound(turn))).to.have.length(4);
+    expect(await requestOf(await nextRound(turn))).to.have.length(4);
   });
 
   it('lets no other turn go before it, unless that abandons it; then what is missing is said in neutral words', async () => {
@@ -138,7 +138,7 @@ describe('a turn that waits for results of tools', function () {
     await bring(turn, { c1: 'second' });
     const next = await begin({ threadId, message: 'and?', onPending: 'abandon' });
     expect(await turnOf(turn)).to.include({ status: 'completed' });
-    const [, , ...others] = await said(next);
+    const [, , ...others] = await requestOf(next);
     expect(others.map(({ content }) => content)).to.deep.equal([
       'No result is available for this call.',
       'second',
@@ -162,7 +162,7 @@ describe('a turn that waits for results of tools', function () {
         ({ status }) => status !== 'waiting',
       );
       expect(ended.error?.code).to.equal(how === 'late' ? 'tools_expired' : 'task_cancelled');
-      expect(await said(await begin({ threadId, message: 'go on' }))).to.have.length(5);
+      expect(await requestOf(await begin({ threadId, message: 'go on' }))).to.have.length(5);
     }
   });
 

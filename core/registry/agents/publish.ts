@@ -74,9 +74,9 @@ export class HeldAgents {
        where a.name = any(:names) or p.session_id = :sessionId order by a.name for update of a`,
       { names, sessionId: by.sessionId },
     );
-    const held = z.array(rowSchema).parse(rows);
-    for (const row of held) if (names.includes(row.name)) checkRow(row, by);
-    return new HeldAgents(held, by);
+    const agents = z.array(rowSchema).parse(rows);
+    for (const row of agents) if (names.includes(row.name)) checkRow(row, by);
+    return new HeldAgents(agents, by);
   }
 
   /** Of those that are new. */

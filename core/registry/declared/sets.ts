@@ -89,10 +89,10 @@ export async function membersOf(
       own.map(({ resourceId }) => resourceId),
     ]);
     if (isTombstoned) query.whereNull('deletedAt');
-    const found = await query.select<{ id: string }[]>(
+    const left = await query.select<{ id: string }[]>(
       trx.raw('??::text as id', [table === 'pools' ? 'key' : 'id']),
     );
-    const ids = new Set(found.map(({ id }) => id));
+    const ids = new Set(left.map(({ id }) => id));
     there.push(
       ...own
         .filter(({ resourceId }) => ids.has(resourceId))

@@ -137,8 +137,8 @@ async function addResults(
       );
     fresh.push(result);
   }
-  const said = new Set([...kept, ...fresh].map(({ toolCallId }) => toolCallId));
-  const missing = calls.filter((id) => !said.has(id));
+  const answered = new Set([...kept, ...fresh].map(({ toolCallId }) => toolCallId));
+  const missing = calls.filter((id) => !answered.has(id));
   if (fresh.length > 0) {
     const bytes = fresh.reduce((sum, { content, parts }) => sum + Buffer.byteLength(parts ?? content), 0);
     await needRoom(trx, { threadId, messages: fresh.length, bytes, thread, limits });
