@@ -21,7 +21,10 @@ export interface CredentialsFile {
   warnings: string[];
 }
 
-/** Reads `$MCPCTL_HOME/credentials`. Never throws: without credentials a worker warns and does not publish. */
+/**
+ * Reads `$MCPCTL_HOME/credentials`. Never throws: without credentials a worker warns and does not publish.
+ * @internal tests and the smoke test read that file alone
+ */
 export async function readCredentials(path: string): Promise<CredentialsFile> {
   let text: string;
   let mode: number;

@@ -8,7 +8,6 @@ import type { Http } from '../../net/http.ts';
 import type { Context } from '../../who/context.ts';
 import { readContexts, writeContexts } from '../../who/contexts-file.ts';
 import { tokenText } from '../../who/target.ts';
-import type { LoginOptions } from './run-login.ts';
 
 const begunSchema = z.looseObject({
   deviceCode: z.string().min(1).max(256),
@@ -59,7 +58,7 @@ const machineName = (): string =>
  * Shows a code and waits until somebody approves it on the server's page. Nothing of this machine is locked meanwhile, and the
  * token is written before anything else is done with it, which could fail.
  */
-export async function runLoginWeb(ctx: Context, { preset }: Pick<LoginOptions, 'preset'>): Promise<void> {
+export async function runLoginWeb(ctx: Context, { preset }: { preset?: string | undefined }): Promise<void> {
   const { server: asked, context } = ctx.globals();
   const { server } = await ctx.target(asked === undefined ? { context } : { server: asked });
   const home = await ctx.home();
