@@ -43,6 +43,8 @@ export const catalogue = {
   invalid_cursor: { ...bad, message: 'The position is malformed; use an id that the stream gave you.' },
   no_capable_member: { ...bad, message: 'No member of this pool can do what the request asks for.' },
   context_length_exceeded: { ...bad, message: 'The text is longer than the members of this pool take.' },
+  backup_damaged: { ...bad, message: 'This is no whole backup of mcpctl.' },
+  backup_locked: { ...bad, message: 'Another passphrase or identity opens this file.' },
   protocol_unsupported: {
     ...bad,
     message: 'This worker speaks a protocol version that this edge does not; update mcplocal.',
@@ -116,6 +118,9 @@ export const catalogue = {
   secret_in_use: { ...conflict, message: 'Llms refer to that secret; give those another key first.' },
   last_admin: { ...conflict, message: 'Nobody would be left who may do everything; name another admin.' },
   name_retired: { ...conflict, message: 'Somebody was called so until lately; choose another name.' },
+  restore_conflict: { ...conflict, message: 'Others of these names are here; skip or replace them.' },
+  backup_newer: { ...conflict, message: 'The backup was made by a newer release; update this one first.' },
+  backup_key_missing: { ...conflict, message: 'The key of these secrets is not here.' },
   claim_lost: { ...conflict, message: 'That claim on the task is no longer current.' },
   task_cancelled: { status: 409, v1Status: 503, ...lasting, message: 'The task was cancelled.' },
   gone: { status: 410, ...invalid, message: 'That position is no longer kept; get the task instead.' },
@@ -278,13 +283,9 @@ export type ErrorCode = keyof typeof catalogue;
  */
 export const retiredCodes: readonly string[] = [];
 
-export function isErrorCode(code: string): code is ErrorCode {
-  return Object.hasOwn(catalogue, code);
-}
+export const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(catalogue, code);
 
-export function entryOf(code: ErrorCode): CatalogueEntry {
-  return catalogue[code];
-}
+export const entryOf = (code: ErrorCode): CatalogueEntry => catalogue[code];
 
 /** One fault of a request or a configuration. */
 export interface Fault {
@@ -342,6 +343,5 @@ export class McpctlError extends Error {
 }
 
 /** The message of anything thrown, for logs and for wrapping. */
-export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
-}
+export const messageOf = (thrown: unknown): string =>
+  thrown instanceof Error ? thrown.message : String(thrown);

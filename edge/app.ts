@@ -17,6 +17,7 @@ import { agentRoutes } from './routes/agents.ts';
 import { personalityRoutes } from './routes/personalities.ts';
 import { applyRoutes } from './routes/apply.ts';
 import { auditRoutes } from './routes/audit.ts';
+import { backupRoutes } from './routes/backup.ts';
 import { eventRoutes } from './routes/events.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { explainRoutes } from './routes/explain.ts';
@@ -65,6 +66,7 @@ export const apiRoutes = [
   agentRoutes,
   personalityRoutes,
   applyRoutes,
+  backupRoutes,
   auditRoutes,
   threadRoutes,
   threadKeepingRoutes,

@@ -3,6 +3,8 @@ import type { CatalogueEntry } from '../../core/resources/catalogue.ts';
 import { makeApi } from '../commands/api/api.ts';
 import { makeAudit } from '../commands/audit/audit.ts';
 import { makeApply, makeDiff } from '../commands/apply/apply.ts';
+import { makeBackup } from '../commands/backup/backup.ts';
+import { makeRestore } from '../commands/backup/restore.ts';
 import { makeComplete, makeCompletion } from '../commands/completion/completion.ts';
 import { makeConfig } from '../commands/config/config.ts';
 import { makeLogout } from '../commands/logout/logout.ts';
@@ -84,6 +86,7 @@ function commandsFor(ctx: Context, entries: readonly CatalogueEntry[]): CommandU
     makeDelete(ctx),
     makeApply(ctx),
     makeDiff(ctx),
+    ...[makeBackup(ctx), makeRestore(ctx)],
     makeChat(ctx),
     makeChatLlm(ctx),
     makeConnect(ctx),

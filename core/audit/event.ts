@@ -25,7 +25,7 @@ export type Change =
 
 /** What an event of the audit tells of. The name is the row's own, never a caller's spelling of it. */
 export interface Happened {
-  verb: 'view' | 'create' | 'edit' | 'delete' | 'run' | 'reveal' | 'impersonate';
+  verb: 'view' | 'create' | 'edit' | 'delete' | 'run' | 'reveal' | 'impersonate' | 'backup' | 'restore';
   resource: string;
   id: string | null;
   name: string | null;

@@ -100,22 +100,29 @@ function entriesOf(name: string, aliases: readonly string[], poolKey: string): E
   ];
 }
 
+interface Making {
+  by: Joiner;
+  limits: RegistryLimits;
+  /** Of what comes from elsewhere; whether the writer may make another's is asked before. */
+  as?: { id?: string | undefined; ownerId?: string | undefined };
+}
+
 async function insert(
   trx: Knex.Transaction,
   llm: LlmCreate,
-  { by, limits }: { by: Joiner; limits: RegistryLimits },
+  { by, limits, as = {} }: Making,
 ): Promise<LlmRow> {
-  const id = v7();
+  const { id = v7(), ownerId = by.userId } = as;
   const columns = columnsOf(llm);
-  const user = await lockUser(trx, by.userId);
+  const user = await lockUser(trx, ownerId);
   const entries = entriesOf(llm.name, columns.aliases, poolKeyOf(llm));
-  await enterNames(trx, entries, { by, ownerId: by.userId });
+  await enterNames(trx, entries, { by, ownerId });
   await takeNames(trx, [
     { name: llm.name, resource: 'llm', id },
     ...columns.aliases.map((name) => ({ name, resource: 'alias' as const, id })),
   ]);
   const rows = await trx('llms')
-    .insert({ id, name: llm.name, kind: 'public', status: 'active', ownerId: by.userId, ...columns })
+    .insert({ id, name: llm.name, kind: 'public', status: 'active', ownerId, ...columns })
     .returning<unknown[]>('*');
   await checkLlms(trx, user, limits);
   const row = parseOne(rows);
@@ -226,11 +233,11 @@ function writers(
 export const putLlm = (
   trx: Knex.Transaction,
   llm: LlmCreate,
-  { before, by, limits }: { before: LlmRow | undefined; by: Joiner; limits: RegistryLimits },
+  { before, by, limits, as = {} }: Making & { before: LlmRow | undefined },
 ): Promise<LlmRow> =>
   before
     ? update(trx, before, { asked: llm, columns: columnsOf(llm), by })
-    : insert(trx, llm, { by, limits });
+    : insert(trx, llm, { by, limits, as });
 
 /** Which fields of a row are not as they are to be. */
 export const differingOf = (row: LlmRow, llm: LlmCreate): string[] =>

@@ -2,6 +2,7 @@ import { resources as ofThisRelease, stored } from '../resources/index.ts';
 import { noKeyring, type KeyringSource } from '../runtime/keyring/keyring.ts';
 import { createAdminSessions, type AdminSessions } from './people/admin-sessions.ts';
 import { createAudits, type Audits } from './audit/audits.ts';
+import { createBackups, type Backups } from './backup/backups.ts';
 import type { Connection } from './database/connect.ts';
 import { createDeviceLogins, type DeviceLogins } from './people/device-logins.ts';
 import { createDenials, type Denials } from './people/denials.ts';
@@ -9,6 +10,7 @@ import { createMcpServerRows, type McpServerRows } from './mcp/servers.ts';
 import { projectHooks } from './mcp/project-hooks.ts';
 import { createForms, type Forms } from './database/forms.ts';
 import { createDeclared, type Declared } from './declared/declared.ts';
+import { createKeepers } from './declared/keepers.ts';
 import { createGoneQueues, type GoneQueues } from './gone-queues.ts';
 import { createGroups, type Groups } from './identity/groups.ts';
 import { groupHooks, rbacHooks, userHooks } from './identity/identity-hooks.ts';
@@ -62,6 +64,7 @@ export interface Registry {
   resources: ResourceStores;
   /** Many things as documents say, all of them or nothing. */
   declared: Declared;
+  backups: Backups;
 }
 
 export function createRegistry(
@@ -69,11 +72,12 @@ export function createRegistry(
   limits: RegistryLimits = usualLimits,
   kept: Omit<Kept, 'hooks'> & Partial<Kept> & { keyring?: KeyringSource } = { definitions: stored },
 ): Registry {
-  const { keyring = noKeyring } = kept;
+  const { keyring = noKeyring, definitions } = kept;
   const identity = { user: userHooks, group: groupHooks, rbac: rbacHooks, secret: secretHooks(keyring) };
   const talk = { agent: agentHooks(limits), prompt: promptHooks, personality: personalityHooks(limits) };
   const hooks = { ...talk, project: projectHooks, ...identity, ...kept.hooks };
   const resources = createResourceStores(connection, limits, { ...kept, hooks });
+  const keepers = createKeepers({ limits, resources, definitions });
   const tokens = createTokens(connection, limits);
   return {
     llms: createLlms(connection, limits),
@@ -100,6 +104,7 @@ export function createRegistry(
     forms: createForms(connection),
     secrets: createSecrets(connection, { keyring, store: () => resources(ofThisRelease.secret) }),
     resources,
-    declared: createDeclared(connection, { limits, resources, definitions: kept.definitions }),
+    declared: createDeclared(connection, { keepers, definitions }),
+    backups: createBackups(connection, { keyring, keepers, definitions }),
   };
 }

@@ -59,7 +59,7 @@ export interface EventMap {
     actor: string;
     tokenName: string;
     reqId: string;
-    verb: 'create' | 'edit' | 'delete' | 'reveal';
+    verb: 'create' | 'edit' | 'delete' | 'reveal' | 'backup' | 'restore';
     resource: string;
     name: string;
     /** The names of the fields that were written, where it is known; never their values. */

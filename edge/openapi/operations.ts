@@ -35,7 +35,7 @@ import {
   secretOperations,
 } from './access.ts';
 import { agentOperations } from './agents.ts';
-import { applyOperations } from './apply.ts';
+import { applyOperations, backupOperations } from './apply.ts';
 import { notAnswered, notMade, wishes } from './inference.ts';
 import { poolOperations } from './pools.ts';
 import { threadOperations } from './threads.ts';
@@ -285,6 +285,7 @@ export const apiOperations: readonly Operation[] = [
   ...poolOperations,
   ...agentOperations,
   ...applyOperations,
+  ...backupOperations,
   ...threadOperations,
   ...groupOperations,
   ...secretOperations,

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { Definition } from '../../core/resources/define.ts';
 import { stored } from '../../core/resources/index.ts';
+import { BackupWriter } from '../../core/runtime/backup/lines.ts';
 import { operations } from '../../edge/openapi/document.ts';
 import { edgeFixture, type Answer, type EdgeFixture } from '../support/edge.ts';
 
@@ -73,6 +74,21 @@ const post =
   };
 const agent = { name: 'critic', llm: 'tiny-chat' };
 
+/** Whole, and without a document. */
+function emptyBackup(): string {
+  const writer = new BackupWriter();
+  const about = {
+    mcpctl: 'backup',
+    format: 1,
+    id: randomUUID(),
+    installation: '',
+    app: '1',
+    schema: '',
+  } as const;
+  const header = writer.header({ ...about, at: '', scope: [], kids: [], secrets: 'none' });
+  return `${header}\n${writer.trailer(null)}\n`;
+}
+
 /** An agent with a prompt and a personality. */
 const personality = async (t: Asking): Promise<void> => {
   await post('/agents', agent)(t);
@@ -114,6 +130,11 @@ const ofOthers: Readonly<Record<string, Write>> = {
   'POST /pools/{key}/owner': {
     call: (t) => t.ask('POST /pools/tiny-chat/owner', { user: 'ada' }),
     says: 'edit pool tiny-chat',
+  },
+  'POST /backup': { call: (t) => t.ask('POST /backup', {}), says: 'backup installation wrapped' },
+  'POST /restore': {
+    call: async (t) => t.ask('POST /restore', { backup: emptyBackup() }),
+    says: 'restore installation fail',
   },
   'POST /apply': {
     call: (t) => t.ask('POST /apply', { documents: [{ resource: 'project', name: 'one' }] }),

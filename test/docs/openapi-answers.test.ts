@@ -123,6 +123,8 @@ describe('what the OpenAPI document says of answers', function () {
     const documents = [{ resource: 'project', name: 'applied' }];
     await fits('POST /apply', '/apply', { body: { documents, dryRun: true } });
     await fits('POST /apply/delete', '/apply/delete', { body: { documents, ignoreNotFound: true } });
+    const backup = (await t.call('POST /api/v1/backup', { token: t.tokens.root, body: {} })).text;
+    await fits('POST /restore', '/restore', { body: { backup, dryRun: true } });
     const reviewer = { name: 'reviewer', llm: 'gpt' };
     for (const { plural, key, example } of stored) {
       if (plural === 'personalities') {
@@ -166,12 +168,13 @@ describe('what the OpenAPI document says of answers', function () {
     await fits('POST /llms/_provider-tools', '/llms/_provider-tools', report);
     await fits('POST /llms/_provider-goodbye', '/llms/_provider-goodbye', session);
     await fits('POST /login/device', '/login/device', { body: { machine: 'm' } });
-    // Those that are left are streams, or speak for a claim: test/relay and test/edge/task-stream.test.ts.
+    // Those that are left are streams, or speak for a claim: test/relay, test/backup and test/edge/task-stream.test.ts.
     const ours = operations.filter(({ servedAt }) => servedAt === undefined); // Ollama's: test/contract/ollama.ts
     const rest = ours.map(({ call }) => call).filter((call) => !seen.has(call));
     expect(rest).to.have.members([
       'POST /login/device/token', // test/edge/device-login.test.ts
       'GET /events',
+      'POST /backup',
       'GET /tasks/{id}/stream',
       'GET /llms/_provider-stream',
       'POST /llms/_provider-task/{id}/stream',

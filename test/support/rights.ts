@@ -83,6 +83,8 @@ export function resourceRules(): Record<string, ResourceRule> {
     'POST /agents/{name}/compose': compose,
     'POST /apply': apply,
     'POST /apply/delete': applyDelete,
+    'POST /backup': { of: byRight(403), body: () => ({ secrets: 'none' }) },
+    'POST /restore': { of: byRight(403), body: () => ({ backup: 'none' }) },
     'PUT /groups/{name}/members/{user}': members,
     'DELETE /groups/{name}/members/{user}': members,
     'GET /keyring': { of: byRight(403) },

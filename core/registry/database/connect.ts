@@ -35,6 +35,8 @@ export interface Connection {
   transaction: <T>(work: (trx: Knex.Transaction) => Promise<T>, bytes?: number) => Promise<T>;
   /** What a write met in the last seconds: full, read-only, refused or too old; null where nothing of it. */
   trouble: () => Trouble | null;
+  /** One connection more, apart from the pool, for what holds it long. Whoever opens it closes it. */
+  apart: () => Connection;
   /**
    * Waits for what runs, for some seconds, then closes every connection; bears being called twice. Transactions that come
    * later are `unavailable`.
@@ -221,6 +223,7 @@ export function connect(options: ConnectOptions): Connection {
     db,
     schema: options.schema,
     trouble: watch.now,
+    apart: () => connect({ ...options, poolSize: 1 }),
     async transaction(work, bytes = 0) {
       if (closed) throw new McpctlError('unavailable');
       const usualMs = options.queryTimeoutMs ?? QUERY_MS;

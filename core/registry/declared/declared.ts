@@ -1,14 +1,9 @@
-import { kindsOf, llmKind, poolKind, type Kind } from '../../declared/kinds.ts';
-import { McpctlError } from '../../errors.ts';
+import { kindsOf, type Kind } from '../../declared/kinds.ts';
 import type { Definition } from '../../resources/define.ts';
 import type { Connection } from '../database/connect.ts';
-import type { RegistryLimits } from '../names/limits.ts';
-import type { ResourceStores } from '../resources/stores.ts';
 import { applyAll, deleteAll, type Applying, type Deleting } from './apply.ts';
 import type { Applied } from './document.ts';
-import { resourceKeeper, type Keeper } from './keeper.ts';
-import { llmKeeper } from './llm-keeper.ts';
-import { poolKeeper } from './pool-keeper.ts';
+import type { Keepers } from './keepers.ts';
 
 interface Done {
   /** In the order of the documents. */
@@ -27,29 +22,10 @@ export interface Declared {
 
 export function createDeclared(
   connection: Connection,
-  {
-    limits,
-    resources,
-    definitions,
-  }: { limits: RegistryLimits; resources: ResourceStores; definitions: readonly Definition[] },
+  { keepers, definitions }: { keepers: Keepers; definitions: readonly Definition[] },
 ): Declared {
   const kinds = kindsOf(definitions);
-  const keepers = new Map<string, Keeper>([
-    [llmKind.word, llmKeeper(limits)],
-    [poolKind.word, poolKeeper],
-    ...definitions.map((definition): [string, Keeper] => [
-      definition.word,
-      resourceKeeper(resources(definition)),
-    ]),
-  ]);
-  const deps = {
-    ...{ connection, kinds },
-    keepers: ({ word }: Kind): Keeper => {
-      const keeper = keepers.get(word);
-      if (!keeper) throw new McpctlError('internal');
-      return keeper;
-    },
-  };
+  const deps = { connection, kinds, keepers };
   return {
     kinds,
     apply: (asked) => applyAll(deps, asked),

@@ -2,7 +2,7 @@ import type { Outcome } from '../../declared/apply.ts';
 import type { Kind } from '../../declared/kinds.ts';
 import type { Connection } from '../database/connect.ts';
 import type { Values } from '../resources/rows.ts';
-import type { Keeper } from './keeper.ts';
+import type { Keepers } from './keepers.ts';
 
 /** One thing as it is to be; the values have passed its kind's schema. */
 export interface Document {
@@ -27,5 +27,5 @@ export interface ApplyDeps {
   connection: Pick<Connection, 'db' | 'transaction'>;
   /** All that there are, in an order in which they can be made where they do not refer to each other. */
   kinds: readonly Kind[];
-  keepers: (kind: Kind) => Keeper;
+  keepers: Keepers;
 }

@@ -25,7 +25,7 @@ function needPublic({ kind, name }: LlmRow): void {
 export const llmKeeper = (limits: RegistryLimits): Keeper => ({
   enter: async (_trx, actor) => actor,
   leave: async () => undefined,
-  async put(trx, values, { actor, ifMatch }) {
+  async put(trx, values, { actor, ifMatch, as = {} }) {
     const llm = llmCreateSchema.parse(values);
     const poolKey = poolKeyOf(llm);
     const before = await lockLlm(trx, llm.name);
@@ -35,12 +35,15 @@ export const llmKeeper = (limits: RegistryLimits): Keeper => ({
       poolKey,
       ...(before && { ownerId: before.ownerId }),
     });
+    const { ownerId = actor.userId } = as;
+    // To make another's is to change what they have.
+    if (!before && ownerId !== actor.userId) need(actor, 'edit', { name: llm.name, poolKey, ownerId });
     if (before) {
       need(actor, 'edit', targetOf(before));
       needPublic(before);
     }
     const changed = before ? differingOf(before, llm) : Object.keys(values);
-    const row = await putLlm(trx, llm, { before, by: joinerOf(actor, poolKey), limits });
+    const row = await putLlm(trx, llm, { before, by: joinerOf(actor, poolKey), limits, as });
     return { id: row.id, name: row.name, created: before === undefined, changed };
   },
   async drop(trx, which, actor) {

@@ -62,14 +62,14 @@ async function setGuests(
 export const poolKeeper: Keeper = {
   enter: async (_trx, actor) => actor,
   leave: async () => undefined,
-  async put(trx, values, { actor }) {
+  async put(trx, values, { actor, as = {} }) {
     const { poolKey: key, allowed } = poolDocumentSchema.parse(values);
     const named = { id: key, name: key };
     let ownerId = await lockedPool(trx, key, actor);
     const created = ownerId === undefined;
     if (created) {
-      await giveTo(trx, key, { to: actor.userId, by: joinerOf(actor, key) });
-      ownerId = actor.userId;
+      ownerId = as.ownerId ?? actor.userId;
+      await giveTo(trx, key, { to: ownerId, by: joinerOf(actor, key) });
     }
     const isOther = allowed !== undefined && (await setGuests(trx, key, { names: allowed, ownerId, actor }));
     return { ...named, created, changed: isOther ? ['allowed'] : [] };

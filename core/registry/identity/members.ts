@@ -19,6 +19,28 @@ export async function writeMembers(
         },
       ],
     });
+  const userIds = await idsCalled(trx, { names, actor });
+  await trx('memberships').where({ groupId }).whereNotIn('userId', userIds).delete();
+  await insertMembers(trx, groupId, { userIds, actor });
+}
+
+/**
+ * Puts them in beside those who are: how more than a document may name are written. Whether the actor may is asked before.
+ * @returns whether any of them was not in. @throws McpctlError `invalid_request` that names each who is not there.
+ */
+export async function addMembers(
+  trx: Knex.Transaction,
+  groupId: string,
+  about: { names: readonly string[]; actor: Actor },
+): Promise<boolean> {
+  const userIds = await idsCalled(trx, about);
+  return insertMembers(trx, groupId, { userIds, actor: about.actor });
+}
+
+async function idsCalled(
+  trx: Knex.Transaction,
+  { names, actor }: { names: readonly string[]; actor: Actor },
+): Promise<string[]> {
   const rows = await trx('users')
     .whereIn('name', [...names])
     .whereNull('deletedAt')
@@ -31,11 +53,19 @@ export async function writeMembers(
     isThere(name) ? [] : [{ path: `members.${at}`, message: `there is no user named '${name}'` }],
   );
   if (faults.length > 0) throw new McpctlError('invalid_request', undefined, { details: faults });
-  const userIds = [...ids.values()];
-  await trx('memberships').where({ groupId }).whereNotIn('userId', userIds).delete();
-  if (userIds.length === 0) return;
-  await trx('memberships')
+  return [...ids.values()];
+}
+
+async function insertMembers(
+  trx: Knex.Transaction,
+  groupId: string,
+  { userIds, actor }: { userIds: readonly string[]; actor: Actor },
+): Promise<boolean> {
+  if (userIds.length === 0) return false;
+  const made: unknown[] = await trx('memberships')
     .insert(userIds.map((userId) => ({ groupId, userId, addedBy: actor.userId })))
     .onConflict(['group_id', 'user_id'])
-    .ignore();
+    .ignore()
+    .returning('userId');
+  return made.length > 0;
 }

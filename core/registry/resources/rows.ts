@@ -211,7 +211,11 @@ export async function findRow(
 export async function findAlike(
   trx: Knex.Transaction,
   definition: Definition,
-  { actor, values }: { actor: Actor; values: Values },
+  {
+    actor,
+    values,
+    ownerId = actor.userId,
+  }: { actor: Actor; values: Values; /** Whose it would be. */ ownerId?: string | undefined },
 ): Promise<ResourceRow | undefined> {
   const { plural: table, key, fields, unique = ['name'] } = definition;
   if (key === 'name')
@@ -227,7 +231,7 @@ export async function findAlike(
     if (typeof value === 'string' || typeof value === 'number') query.where(at, value);
     else query.whereNull(at);
   }
-  if (references.every((name) => values[name] == null)) query.where(`${table}.ownerId`, actor.userId);
+  if (references.every((name) => values[name] == null)) query.where(`${table}.ownerId`, ownerId);
   const [row] = (await query) as unknown[];
   return row === undefined ? undefined : parseRow(definition, row);
 }

@@ -4,13 +4,13 @@ import { can, type Actor } from '../../access.ts';
 import { changesOf } from '../../audit/changes.ts';
 import { McpctlError } from '../../errors.ts';
 import { keySchema, type Definition, type Verb } from '../../resources/define.ts';
-import { withArticle } from '../../text/article.ts';
 import { didYouMean, nearest } from '../../runtime/nearest.ts';
 import { record } from '../audit/record.ts';
 import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
 import { lockUser } from '../names/quotas.ts';
 import type { Hooks } from './hooks.ts';
+import { checkUnique } from './unique.ts';
 import { checkQuota } from './quota.ts';
 import { checkUnused, referredTo } from './references.ts';
 import {
@@ -31,6 +31,8 @@ import {
 export interface By {
   actor: Actor;
   ifMatch: number | null;
+  /** Of what comes from elsewhere, where it is made: who may make another's is asked. */
+  as?: { id?: string | undefined; ownerId?: string | undefined };
 }
 
 export interface Written {
@@ -124,11 +126,11 @@ export function createResourceStore(definition: Definition, deps: StoreDeps): Re
       }),
     enter: entered,
     leave,
-    async put(trx, values, { actor, ifMatch }) {
-      const row = await findAlike(trx, definition, { actor, values });
+    async put(trx, values, { actor, ifMatch, as = {} }) {
+      const row = await findAlike(trx, definition, { actor, values, ownerId: as.ownerId });
       if (row) return update(trx, write, { row, values: replacing(definition, values), actor, ifMatch });
       if (ifMatch !== null) throw new McpctlError('stale_revision');
-      return insert(trx, write, { values, actor });
+      return insert(trx, write, { values, actor, as });
     },
     drop: async (trx, which, actor) =>
       drop(trx, write, { row: await lockedOf(trx, definition, { which, actor }), actor }),
@@ -189,9 +191,16 @@ async function locked(
 /** @throws McpctlError `forbidden`. @param row null: one that is to be made. */
 function need(
   definition: Definition,
-  { actor, verb, row, name }: { actor: Actor; verb: Verb; row: ResourceRow | null; name?: unknown },
+  {
+    actor,
+    verb,
+    row,
+    name,
+    ownerId,
+  }: { actor: Actor; verb: Verb; row: ResourceRow | null; name?: unknown; ownerId?: string | undefined },
 ): void {
-  const target = row ? targetOf(row) : typeof name === 'string' ? { name } : {};
+  const made = { ...(typeof name === 'string' && { name }), ...(ownerId !== undefined && { ownerId }) };
+  const target = row ? targetOf(row) : made;
   if (can(actor, verb, { resource: definition, target })) return;
   const which = row ? `the ${definition.word} '${labelOf(row)}'` : definition.plural;
   throw new McpctlError('forbidden', `Your token may not ${verb} ${which}.`);
@@ -247,36 +256,6 @@ function columnsOf(
   return Object.fromEntries(columns) as Record<string, unknown>;
 }
 
-/**
- * No two with the same values of what is unique; where all references among these lead nowhere, none of the same owner. Whoever is quicker than this look makes the insert a unique violation, and the transaction runs again.
- * @throws McpctlError `name_taken`
- */
-async function checkUnique(
-  trx: Knex.Transaction,
-  { fields, plural, word, unique = ['name'] }: Definition,
-  { columns, id, ownerId }: { columns: Readonly<Record<string, unknown>>; id: string; ownerId: string },
-): Promise<void> {
-  const query = trx(plural).whereNot({ id }).limit(1).select('id');
-  let [refers, leads] = [false, false];
-  for (const name of unique) {
-    const field = fields[name];
-    const column = field ? columnOf(name, field) : name;
-    const value = columns[column];
-    const isThere = typeof value === 'string' || typeof value === 'number';
-    if (isThere) query.where(column, value);
-    else query.whereNull(column);
-    refers ||= field?.reference !== undefined;
-    leads ||= field?.reference !== undefined && isThere;
-  }
-  if (refers && !leads) query.where({ ownerId });
-  const others: unknown[] = await query;
-  if (others.length > 0)
-    throw new McpctlError(
-      'name_taken',
-      `There is ${withArticle(word)} of that ${unique.join(' and ')} already.`,
-    );
-}
-
 async function byId(trx: Knex.Transaction, definition: Definition, id: string): Promise<ResourceRow> {
   const [row] = (await selectRows(trx, definition).where(`${definition.plural}.id`, id)) as unknown[];
   return parseRow(definition, row);
@@ -302,12 +281,16 @@ async function lockedOf(
 async function insert(
   trx: Knex.Transaction,
   { definition, hooks, quota }: Writing,
-  { values, actor }: { values: Values; actor: Actor },
+  { values, actor, as = {} }: { values: Values; actor: Actor; as?: NonNullable<By['as']> },
 ): Promise<Written> {
-  need(definition, { actor, verb: 'create', row: null, name: values['name'] });
+  const wanted = { actor, row: null, name: values['name'], ownerId: as.ownerId };
+  need(definition, { ...wanted, verb: 'create' });
+  // To make another's is to change what they have.
+  if (as.ownerId !== undefined && as.ownerId !== actor.userId && as.ownerId !== as.id)
+    need(definition, { ...wanted, verb: 'edit' });
   const user = await lockUser(trx, actor.userId);
   const whole = { ...values, ...wholeOf(definition, values) };
-  const [id, ownerId] = [v7(), actor.userId];
+  const [id, ownerId] = [as.id ?? v7(), as.ownerId ?? actor.userId];
   const more = await hooks.admit?.(trx, { id, row: null, asked: whole, actor });
   const ids = await referredTo(trx, definition, { values: whole, actor });
   const columns = { ...columnsOf(definition, whole, ids), ...more };

@@ -10,7 +10,7 @@ const KEPT_VERSIONS = 5;
 
 const itemsSchema = z.record(z.string(), z.object({ bytes: z.number(), sealed: z.string() }));
 /** As Postgres has it. */
-const versionSchema = z.object({ kid: z.string(), wrappedDek: z.string(), items: itemsSchema });
+export const sealedVersionSchema = z.object({ kid: z.string(), wrappedDek: z.string(), items: itemsSchema });
 
 /** @throws McpctlError `secrets_disabled` */
 export function needKeyring(source: KeyringSource): Keyring {
@@ -41,7 +41,7 @@ export async function readVersion(
   const row: unknown = await db('secretVersions')
     .where({ secretId, version })
     .first('kid', 'wrappedDek', 'items');
-  return row === undefined ? undefined : versionSchema.parse(row);
+  return row === undefined ? undefined : sealedVersionSchema.parse(row);
 }
 
 /** The values of a version. @throws McpctlError `secret_undecryptable`; undefined where there is no such version. */

@@ -1,0 +1,42 @@
+import { Command, Option } from '@commander-js/extra-typings';
+import { secretsKept } from '../../../core/backup/format.ts';
+import type { Context } from '../../who/context.ts';
+import { passphraseOption } from './opening.ts';
+import type { BackupOptions } from './options.ts';
+import { makeBackupVerify } from './verify.ts';
+
+const more = (value: string, before: string[]): string[] => [...before, value];
+
+export function makeBackup(ctx: Context, run?: (options: BackupOptions) => Promise<void>) {
+  return new Command('backup')
+    .summary('write everything into one encrypted file')
+    .description(
+      'Write everything that people made here (users, groups, grants, llms, agents, secrets …) into one file, as one consistent state, encrypted with age. Secrets stay as they are sealed, unless told. It takes the operation backup.',
+    )
+    .option('-o, --output <path>', 'the file; a name with the date, here, unless told')
+    .option('--to <recipient>', 'whom it is for, like age1…; may be repeated', more, [])
+    .addOption(passphraseOption())
+    .addOption(
+      new Option(
+        '--secrets <how>',
+        'wrapped: they open with the keys of this installation; portable: with this file alone; none',
+      )
+        .choices(secretsKept)
+        .default('wrapped' as const),
+    )
+    .option('--with-tokens', 'hashes of tokens too, to be restored into an empty installation', false)
+    .addHelpText(
+      'before',
+      `Examples:
+  mcpctl backup --to age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudeqvlms4cwfmx
+  mcpctl backup -o monday.ndjson.gz.age --passphrase-file backup.pass
+  mcpctl backup verify monday.ndjson.gz.age --passphrase-file backup.pass
+`,
+    )
+    .action(async (options) => {
+      if (run) return run(options);
+      const { runBackup } = await import('./run-backup.ts');
+      return runBackup(ctx, options);
+    })
+    .addCommand(makeBackupVerify(ctx));
+}

@@ -1,0 +1,54 @@
+import { MOST_RESTORED_MIB, type BackupHeader, type BackupTrailer } from '../../../core/backup/format.ts';
+import { McpctlError } from '../../../core/errors.ts';
+import { openKey } from '../../../core/runtime/backup/age.ts';
+import { BackupReader } from '../../../core/runtime/backup/lines.ts';
+import { openBackupFile } from '../../../core/runtime/backup/read-file.ts';
+import type { Context } from '../../who/context.ts';
+import { readOpening } from './opening.ts';
+import type { Opening } from './options.ts';
+import { startProgress } from './progress.ts';
+
+export interface ReadBackup {
+  header: BackupHeader;
+  trailer: BackupTrailer;
+  /** All lines; only where they were asked for. */
+  text: string;
+  /** Of portable secrets: their key, in base64. */
+  key: string | undefined;
+}
+
+/**
+ * A backup in a file, once it was seen to be whole. @param keep whether its lines are wanted: they are in memory then.
+ * @throws McpctlError `backup_damaged`, `backup_locked`, `backup_newer`, `usage`
+ */
+export async function readWhole(
+  ctx: Context,
+  path: string,
+  { keep, ...opening }: Opening & { keep: boolean },
+): Promise<ReadBackup> {
+  const { lines, identities } = await openBackupFile(path, await readOpening(opening));
+  const [reader, kept] = [new BackupReader(), [] as string[]];
+  const progress = startProgress(ctx, 'read');
+  let [bytes, documents] = [0, 0];
+  try {
+    for await (const line of lines) {
+      ctx.interrupts.signal.throwIfAborted();
+      if (reader.take(line)) documents += 1;
+      bytes += line.length + 1;
+      progress.tell(bytes, documents);
+      if (!keep) continue;
+      if (bytes > MOST_RESTORED_MIB * 1_048_576)
+        throw new McpctlError(
+          'body_too_large',
+          `${path} holds more than ${MOST_RESTORED_MIB} MiB, the most that one restore takes.`,
+        );
+      kept.push(line, '\n');
+    }
+    const { header, trailer } = reader.end();
+    const sealed = header.secrets === 'portable' ? header.key : undefined;
+    const key = sealed === undefined ? undefined : (await openKey(sealed, identities())).toString('base64');
+    return { header, trailer, text: kept.join(''), key };
+  } finally {
+    progress.done();
+  }
+}

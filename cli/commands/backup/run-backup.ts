@@ -1,0 +1,79 @@
+import { McpctlError, messageOf } from '../../../core/errors.ts';
+import { newIdentity, type SealFor } from '../../../core/runtime/backup/age.ts';
+import { readSecretLines } from '../../../core/runtime/backup/read-file.ts';
+import { writeBackupFile } from '../../../core/runtime/backup/write-file.ts';
+import { Cancelled } from '../../exit.ts';
+import type { Http } from '../../net/http.ts';
+import type { Context } from '../../who/context.ts';
+import type { BackupOptions } from './options.ts';
+import { amounts, startProgress } from './progress.ts';
+
+/** A backup may have to wait for others, and for a snapshot. */
+const BEGINS_WITHIN_MS = 2 * 60_000;
+
+/** Whom the file is for; null: it has nothing in it that somebody must not see. */
+function sealOf({ to, passphraseFile, secrets, withTokens }: BackupOptions): SealFor | null {
+  if (to.length > 0 && passphraseFile !== undefined)
+    throw new McpctlError('usage', 'Say --to or --passphrase-file: age has one or the other.');
+  if (passphraseFile !== undefined) {
+    const [passphrase] = readSecretLines(passphraseFile, 'passphrase');
+    return { recipients: [], passphrase };
+  }
+  if (to.length > 0) return { recipients: to };
+  if (secrets === 'none' && !withTokens) return null;
+  throw new McpctlError(
+    'usage',
+    'Say whom the file is for: --to age1… or --passphrase-file. Without either there is --secrets none, which is not encrypted.',
+  );
+}
+
+export async function runBackup(ctx: Context, options: BackupOptions): Promise<void> {
+  const { secrets, withTokens } = options;
+  const seal = sealOf(options);
+  // A passphrase stays here: portable secrets are for a pair of this file's own, which goes into it.
+  const own = secrets === 'portable' && seal?.passphrase !== undefined ? await newIdentity() : undefined;
+  const recipients = secrets === 'portable' ? (own ? [own.recipient] : options.to) : [];
+  const path = options.output ?? nameOf(ctx.clock.now(), seal !== null);
+  const http = await ctx.http();
+  const { body } = await http.open({
+    method: 'POST',
+    path: '/api/v1/backup',
+    body: { secrets, withTokens, recipients },
+    headers: { accept: 'application/x-ndjson, application/json' },
+    limitMs: BEGINS_WITHIN_MS,
+  });
+  const progress = startProgress(ctx, 'backup');
+  try {
+    const { trailer } = await writeBackupFile({
+      ...{ path, bytes: body, seal, identity: own?.identity, signal: ctx.interrupts.signal },
+      progress: progress.tell,
+    });
+    progress.done();
+    ctx.out.line(`${path}: ${amounts(trailer.counts)}`);
+    if (seal === null) ctx.out.note('It is not encrypted: there is no secret in it, and all else is.');
+  } catch (thrown) {
+    progress.done();
+    if (ctx.interrupts.signal.aborted) throw new Cancelled();
+    throw explained(thrown, { path, http });
+  }
+}
+
+const nameOf = (now: number, isSealed: boolean): string =>
+  `mcpctl-${new Date(now).toISOString().slice(0, 19).replaceAll(':', '')}Z.ndjson.gz${isSealed ? '.age' : ''}`;
+
+/** Nothing of the file is left; it says why. */
+function explained(thrown: unknown, { path, http }: { path: string; http: Pick<Http, 'explain'> }): Error {
+  if (thrown instanceof McpctlError) return thrown;
+  const { code = '', syscall } = thrown as { code?: string; syscall?: string };
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new McpctlError(
+      'usage',
+      `The disk is full: nothing was written to ${path}. Make room, or use another with -o.`,
+    );
+  if (syscall !== undefined && /^(open|write|rename|fsync|close)$/.test(syscall))
+    return new McpctlError(
+      'usage',
+      `${path} cannot be written: ${messageOf(thrown)}. Nothing of it is left.`,
+    );
+  return http.explain(thrown);
+}

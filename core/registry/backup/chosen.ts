@@ -1,0 +1,169 @@
+import { z } from 'zod';
+import { canDo, type Actor } from '../../access.ts';
+import type { RestoreBody } from '../../backup/calls.ts';
+import {
+  MOST_RESTORED,
+  type BackupDocument,
+  type BackupHeader,
+  type BackupTrailer,
+} from '../../backup/format.ts';
+import { ofServer, type Kind } from '../../declared/kinds.ts';
+import { withoutRetired } from '../../declared/retired.ts';
+import { McpctlError, type Fault } from '../../errors.ts';
+import { MOST_MEMBERS, userNameSchema } from '../../resources/people/identity.ts';
+import { BackupReader, isGenuine, linesIn } from '../../runtime/backup/lines.ts';
+import { openAll } from '../../runtime/keyring/envelope.ts';
+import { keyringOf, type Keyring } from '../../runtime/keyring/keyring.ts';
+import { loopTurn } from '../../text/loop-turns.ts';
+import type { Values } from '../resources/rows.ts';
+import { sealedVersionSchema } from '../secrets/versions.ts';
+
+/** So many documents are one slice of work. */
+const A_TURN = 64;
+const MOST_FAULTS = 50;
+
+/** A document that is to be restored; its values have passed its kind's schema. */
+export interface Chosen {
+  kind: Kind;
+  said: BackupDocument;
+  values: Values;
+  /** Members of a group that are more than a document of one may name otherwise. */
+  many?: readonly string[];
+}
+
+/** What is told of one: `user/ada`. */
+export const labelOf = (document: BackupDocument): string =>
+  `${document.resource}/${nameOf(document) ?? String(document.id)}`;
+
+const nameOf = ({ name, poolKey }: BackupDocument): string | undefined =>
+  [name, poolKey].find((each) => typeof each === 'string');
+
+export interface WholeBackup {
+  header: BackupHeader;
+  trailer: BackupTrailer;
+  documents: BackupDocument[];
+  tokens: BackupDocument[];
+}
+
+/**
+ * All of a backup, once it was seen to be whole, and this release to know all of it; what is not asked for is left out.
+ * @throws McpctlError `backup_damaged`, `backup_newer`, `body_too_large`, `invalid_request`
+ */
+export async function readWhole(
+  { backup, only, name }: Pick<RestoreBody, 'backup' | 'only' | 'name'>,
+  { kinds, app, owner }: { kinds: readonly Kind[]; app: string; owner: string },
+): Promise<WholeBackup> {
+  const known = new Set([...kinds.map(({ word }) => word), 'token']);
+  const strange = only?.find((word) => !known.has(word));
+  if (strange !== undefined)
+    throw invalid([{ path: 'only', message: `must be of ${[...known].join(', ')}` }]);
+  const reader = new BackupReader();
+  const [documents, tokens]: [BackupDocument[], BackupDocument[]] = [[], []];
+  let count = 0;
+  for (const line of linesIn(backup)) {
+    const document = reader.take(line);
+    count += 1;
+    if (count % A_TURN === 0) await loopTurn(owner);
+    if (!document) continue;
+    const { resource } = document;
+    if (!known.has(resource))
+      throw new McpctlError(
+        'backup_newer',
+        `The backup is of mcpctl ${reader.header.app} and holds '${resource.slice(0, 64)}', which this release, ${app}, does not know; update it first.`,
+      );
+    if (count > MOST_RESTORED)
+      throw new McpctlError(
+        'body_too_large',
+        `A restore takes at most ${MOST_RESTORED} documents; say --only.`,
+      );
+    if (only && !only.includes(resource)) continue;
+    if (name !== undefined && nameOf(document) !== name) continue;
+    (resource === 'token' ? tokens : documents).push(document);
+  }
+  return { ...reader.end(), documents, tokens };
+}
+
+const invalid = (details: readonly Fault[]): McpctlError =>
+  new McpctlError('invalid_request', undefined, { details: details.slice(0, MOST_FAULTS) });
+
+const manySchema = z
+  .array(userNameSchema)
+  .min(MOST_MEMBERS + 1)
+  .max(MOST_RESTORED);
+
+const manyMembers = ({ word }: Kind, { members }: Values): string[] | undefined =>
+  word === 'group' ? manySchema.safeParse(members).data : undefined;
+
+/** In the order in which they are made. @throws McpctlError `invalid_request` with what is wrong with every document. */
+export function choose(documents: readonly BackupDocument[], kinds: readonly Kind[]): Chosen[] {
+  const faults: Fault[] = [];
+  const chosen = kinds.flatMap((kind) => {
+    const passed = new Set(['resource', 'sealed', 'owner', 'revision', ...ofServer(kind)]);
+    return documents
+      .filter(({ resource }) => resource === kind.word)
+      .flatMap((said): Chosen[] => {
+        const { fields } = withoutRetired(kind.word, said);
+        const many = manyMembers(kind, fields);
+        const own = Object.entries(fields).filter(
+          ([name]) => !passed.has(name) && !(many && name === 'members'),
+        );
+        const { success, data, error } = kind.schemas.create.safeParse(Object.fromEntries(own));
+        if (success) return [{ kind, said, values: data, ...(many && { many }) }];
+        for (const { path, message } of error.issues)
+          faults.push({ path: `${labelOf(said)} ${path.map(String).join('.')}`.trim(), message });
+        return [];
+      });
+  });
+  if (faults.length > 0) throw invalid(faults);
+  return chosen;
+}
+
+interface Opening {
+  header: BackupHeader;
+  trailer: BackupTrailer;
+  /** Of portable secrets. */
+  key: string | undefined;
+  keyring: Keyring | null;
+  actor: Actor;
+}
+
+/**
+ * Secrets with their values, which are nowhere but in memory. Those that open with a key of this installation stand as they
+ * were made, which only that key can say; else whoever may not reveal one could have it go where they want.
+ * @throws McpctlError `backup_key_missing` before anything is opened; `forbidden`, `secret_undecryptable`.
+ */
+export function openSecrets(chosen: readonly Chosen[], opening: Opening): Chosen[] {
+  const { header, trailer, key, keyring, actor } = opening;
+  const portable = key === undefined ? null : keyringOf([key]).active;
+  const held = new Map([...(keyring?.byKid ?? []), ...(portable ? [[portable.kid, portable] as const] : [])]);
+  const sealed = new Map(
+    chosen.flatMap((each) => {
+      const version = sealedVersionSchema.safeParse(each.said['sealed']);
+      return version.success ? [[each, version.data] as const] : [];
+    }),
+  );
+  const kids = [...new Set([...sealed.values()].map(({ kid }) => kid))];
+  const lacking = kids.filter((kid) => !held.has(kid));
+  if (lacking.length > 0)
+    throw new McpctlError(
+      'backup_key_missing',
+      `The secrets of the backup are kept under key ${lacking.join(', ').slice(0, 200)}, which is not here; put it behind the first one of the keyring, or leave secrets out with --only.`,
+    );
+  const isOurs = kids.some((kid) => kid !== portable?.kid);
+  if (isOurs && isGenuine(trailer, keyring) !== true && !canDo(actor, 'reveal'))
+    throw new McpctlError(
+      'forbidden',
+      'The backup was changed after it was made, or its seal cannot be checked: to restore its secrets takes the operation reveal.',
+    );
+  const [active] = held.values();
+  return chosen.map((each): Chosen => {
+    const version = sealed.get(each);
+    if (!version || !active) return each;
+    const { id = '', name, version: number } = each.said;
+    const place = {
+      ...{ installation: header.installation, secretId: id, name: String(name) },
+      version: z.int().catch(0).parse(number),
+    };
+    return { ...each, values: { ...each.values, data: openAll({ active, byKid: held }, place, version) } };
+  });
+}

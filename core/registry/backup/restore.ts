@@ -1,0 +1,139 @@
+import type { Knex } from 'knex';
+import { canDo, type Actor } from '../../access.ts';
+import type { Restored, RestoreBody } from '../../backup/calls.ts';
+import { McpctlError, type Fault } from '../../errors.ts';
+import type { Definition } from '../../resources/define.ts';
+import { isGenuine } from '../../runtime/backup/lines.ts';
+import type { KeyringSource } from '../../runtime/keyring/keyring.ts';
+import { record } from '../audit/record.ts';
+import type { Connection } from '../database/connect.ts';
+import type { Keepers } from '../declared/keepers.ts';
+import { enterIdentity } from '../identity/actors.ts';
+import { lockUser } from '../names/quotas.ts';
+import { inBackup } from './documents.ts';
+import { choose, labelOf, openSecrets, readWhole, type Chosen } from './chosen.ts';
+import { Clash, Kept, restoreOne, Skip, type Restoring } from './restore-one.ts';
+import { restoreTokens } from './restore-tokens.ts';
+
+export interface RestoreWanted extends RestoreBody {
+  actor: Actor;
+  /** This release. */
+  app: string;
+}
+
+/** Ends the transaction of a dry run. */
+class Undone extends Error {}
+
+/** No ETag and nothing that is remembered from before fits behind it. */
+const EPOCH_JUMP = 1_000_000;
+const MOST_TOLD = 200;
+
+interface Refusal {
+  what: string;
+  error: McpctlError;
+}
+
+/**
+ * Makes everything as a backup says, as far as its caller may: one transaction, of which all is done or nothing.
+ * @throws McpctlError `backup_damaged`, `backup_newer`, `backup_key_missing` before anything is written; `restore_conflict` with all
+ *   that clash; what an apply is refused with, by the names of documents.
+ */
+export async function restoreAll(
+  { db, transaction }: Pick<Connection, 'db' | 'transaction'>,
+  {
+    keyring,
+    keepers,
+    definitions,
+  }: { keyring: KeyringSource; keepers: Keepers; definitions: readonly Definition[] },
+  wanted: RestoreWanted,
+): Promise<Restored> {
+  const { actor, dryRun, backup } = wanted;
+  const kinds = inBackup(definitions);
+  needMayRestore(actor);
+  const whole = await readWhole(wanted, { kinds, app: wanted.app, owner: actor.userId });
+  const { header, trailer } = whole;
+  const genuine = isGenuine(trailer, keyring.now());
+  const chosen = openSecrets(choose(whole.documents, kinds), {
+    ...{ header, trailer, key: wanted.key, keyring: keyring.now(), actor },
+  });
+  let items: Restored['items'] = [];
+  const what = { verb: 'restore', resource: 'installation', id: header.id, name: wanted.onConflict } as const;
+  try {
+    await transaction(async (trx) => {
+      let by = await enterIdentity(trx, actor);
+      needMayRestore(by);
+      const used = new Set(chosen.map(({ kind }) => kind));
+      for (const kind of used) by = await keepers(kind).enter(trx, by);
+      await lockUser(trx, by.userId);
+      const isEmpty = await isNobodyElse(trx, by);
+      items = await restoreIn(trx, chosen, { keepers, wanted, by });
+      items.push(...(await restoreTokens(trx, whole.tokens, { by, isEmpty })));
+      for (const kind of used) await keepers(kind).leave(trx);
+      await trx.raw('update identity_epoch set revision = revision + ?, changed_at = now()', [EPOCH_JUMP]);
+      if (dryRun) throw new Undone();
+      await record(trx, by, what);
+    }, backup.length);
+  } catch (thrown) {
+    if (!(thrown instanceof Undone)) throw thrown;
+    await record(db, actor, { ...what, dryRun: true });
+  }
+  return { dryRun, genuine, items };
+}
+
+function needMayRestore(actor: Actor): void {
+  if (actor.pools === null && canDo(actor, 'restore')) return;
+  throw new McpctlError('forbidden', 'Your token may not restore: it takes the operation restore.');
+}
+
+/** Whether there is no user but who restores. */
+async function isNobodyElse(trx: Knex.Transaction, { userId }: Actor): Promise<boolean> {
+  const other: unknown = await trx('users').whereNot({ id: userId }).whereNull('deletedAt').first('id');
+  return other === undefined;
+}
+
+async function restoreIn(
+  trx: Knex.Transaction,
+  chosen: readonly Chosen[],
+  { keepers, wanted, by }: { keepers: Keepers; wanted: RestoreWanted; by: Actor },
+): Promise<Restored['items']> {
+  const items: Restored['items'] = [];
+  const [refusals, clashes]: [Refusal[], Refusal[]] = [[], []];
+  const restoring: Restoring = { ...wanted, by, left: new Set(), users: new Map() };
+  for (const each of chosen) {
+    const { kind, said } = each;
+    const [what, resource] = [labelOf(said), kind.word];
+    const item = { resource, name: what.slice(resource.length + 1) };
+    try {
+      // What one has written that is refused is undone, and the others are looked at all the same.
+      const { created, changed } = await trx.transaction((inner) =>
+        restoreOne(inner, keepers(kind), { ...each, restoring }),
+      );
+      const outcome = created ? 'created' : changed.length > 0 ? 'changed' : 'unchanged';
+      items.push({ ...item, outcome, changed: [...changed] });
+    } catch (thrown) {
+      if (thrown instanceof Kept) items.push({ ...item, outcome: 'kept', changed: [] });
+      else if (thrown instanceof Skip)
+        items.push({ ...item, outcome: 'skipped', changed: [], why: thrown.message });
+      else if (thrown instanceof Clash) clashes.push({ what, error: thrown.error });
+      else if (thrown instanceof McpctlError) refusals.push({ what, error: thrown });
+      else throw thrown;
+    }
+  }
+  if (refusals.length + clashes.length > 0) throw refusalOf(refusals, clashes);
+  return items;
+}
+
+/** One of all: of several kinds the gravest says what it is. */
+function refusalOf(refusals: readonly Refusal[], clashes: readonly Refusal[]): McpctlError {
+  const codes = new Set(refusals.map(({ error }) => error.code));
+  const grave = (['escalation', 'forbidden', 'last_admin'] as const).find((code) => codes.has(code));
+  const [only] = codes;
+  const code =
+    only === undefined ? 'restore_conflict' : (grave ?? (codes.size === 1 ? only : 'invalid_request'));
+  const details = [...refusals, ...clashes].flatMap(({ what, error }): Fault[] =>
+    error.details
+      ? error.details.map(({ path, message }) => ({ path: `${what} ${path}`.trim(), message }))
+      : [{ path: what, message: error.message }],
+  );
+  return new McpctlError(code, undefined, { details: details.slice(0, MOST_TOLD) });
+}

@@ -1,0 +1,123 @@
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { z } from 'zod';
+import { MOST_LINE_BYTES } from '../../backup/format.ts';
+import { McpctlError } from '../../errors.ts';
+import { ByteLines } from '../../text/byte-lines.ts';
+import { READ_AT_ONCE, readPlainFile } from '../files/plain-file.ts';
+import { openStream, type OpenWith } from './age.ts';
+
+/** An age file says within so much whom it is for. */
+const HEAD_BYTES = 64 * 1024;
+const AGE = 'age-encryption.org/v1';
+/** Of what it unpacks to: no installation has more, and who packs nothing into little is stopped. */
+const MOST_UNPACKED_BYTES = 4 * 1024 ** 3;
+
+const damaged = (path: string, why: string): McpctlError =>
+  new McpctlError('backup_damaged', `${path} is no whole backup of mcpctl: ${why}.`);
+
+/** Whoever encrypted it with a passphrase put beside it what its portable secrets open with. */
+const keyLineSchema = z.strictObject({ mcpctl: z.literal('key'), identity: z.string().max(8_192) });
+
+export interface BackupFile {
+  /** Lines of the backup, each once, with its line feed left out. */
+  lines: AsyncGenerator<string>;
+  /** Once the first line was read: what portable secrets open with, besides what opened the file. */
+  identities: () => readonly string[];
+}
+
+/**
+ * A backup in a file, decrypted and unpacked as it is read, with no more held than a line.
+ * @throws McpctlError `usage` for what is no file, or encrypted and nothing is at hand to open it; `backup_locked`,
+ *   `backup_damaged`, these also while it is read.
+ */
+export async function openBackupFile(path: string, by: OpenWith): Promise<BackupFile> {
+  const head = await headOf(path);
+  const isSealed = head.subarray(0, AGE.length).toString('latin1') === AGE;
+  if (isSealed && by.passphrase === undefined && by.identities.length === 0)
+    throw new McpctlError('usage', `${path} is encrypted: say --passphrase-file or --identity.`);
+  if (isSealed && !head.includes('\n---')) throw damaged(path, 'it does not say whom it is for');
+  if (!isSealed && !(head[0] === 0x1f && head[1] === 0x8b)) throw damaged(path, 'it is neither age nor gzip');
+  const file = createReadStream(path);
+  const packed = isSealed ? await openStream(Readable.toWeb(file) as never, by) : file;
+  const found: string[] = [];
+  return { lines: linesOf(path, packed, found), identities: () => [...by.identities, ...found] };
+}
+
+async function headOf(path: string): Promise<Buffer> {
+  try {
+    const file = await open(path, READ_AT_ONCE);
+    try {
+      if (!(await file.stat()).isFile()) throw new McpctlError('usage', `${path} is not a file.`);
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (thrown) {
+    if (thrown instanceof McpctlError) throw thrown;
+    throw new McpctlError(
+      'usage',
+      `${path} cannot be read: ${thrown instanceof Error ? thrown.message : ''}`,
+    );
+  }
+}
+
+async function* linesOf(
+  path: string,
+  packed: AsyncIterable<Uint8Array>,
+  identities: string[],
+): AsyncGenerator<string> {
+  const source = Readable.from(packed, { objectMode: false });
+  const unpacked = createGunzip();
+  source.once('error', (thrown) => unpacked.destroy(thrown));
+  const lines = new ByteLines(MOST_LINE_BYTES);
+  let [bytes, count] = [0, 0];
+  try {
+    for await (const piece of source.pipe(unpacked) as AsyncIterable<Buffer>) {
+      bytes += piece.length;
+      if (bytes > MOST_UNPACKED_BYTES) throw damaged(path, 'it unpacks to more than any installation has');
+      for (const line of lines.feed(piece)) {
+        const text = Buffer.from(line).toString();
+        const key = count++ === 0 ? keyIn(text) : undefined;
+        if (key === undefined) yield text;
+        else identities.push(key);
+      }
+    }
+    if (lines.begunBytes > 0) throw damaged(path, 'its last line is not complete');
+  } catch (thrown) {
+    if (thrown instanceof McpctlError && thrown.code !== 'body_too_large') throw thrown;
+    throw damaged(path, 'it was cut off or changed, or holds what none has');
+  } finally {
+    lines.release();
+    source.destroy();
+    unpacked.destroy();
+  }
+}
+
+function keyIn(line: string): string | undefined {
+  if (!line.startsWith('{"mcpctl":"key"')) return undefined;
+  try {
+    return keyLineSchema.safeParse(JSON.parse(line)).data?.identity;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws McpctlError `usage` for what cannot be read, or is empty. */
+export function readSecretLines(path: string, what: string): string[] {
+  let text: string;
+  try {
+    text = readPlainFile(path, 64 * 1024);
+  } catch (thrown) {
+    throw new McpctlError(
+      'usage',
+      `${path} cannot be read: ${thrown instanceof Error ? thrown.message : ''}`,
+    );
+  }
+  const lines = text.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#'));
+  if (lines.length === 0) throw new McpctlError('usage', `There is no ${what} in ${path}.`);
+  return lines;
+}

@@ -1,0 +1,87 @@
+import { Router, type Request, type Response } from 'express';
+import { backupSchema, restoreSchema } from '../../core/backup/calls.ts';
+import { MOST_RESTORED_MIB } from '../../core/backup/format.ts';
+import { McpctlError } from '../../core/errors.ts';
+import { actorOf } from '../http/context.ts';
+import { whileThere } from '../http/gone.ts';
+import { deliveryOf, untilTaken } from '../http/delivered.ts';
+import type { EdgeDeps } from '../deps.ts';
+import { bodyOf } from '../http/parse.ts';
+import { tellWritten, written } from '../http/written.ts';
+import { inItsTurn } from '../limits/turns.ts';
+
+/** Of lines that wait to be sent: each is written as it is read. */
+const PIECE_CHARS = 64 * 1024;
+
+/**
+ * Everything, a line each, as fast as its reader takes it: one that takes nothing is dropped (`stalledReaderMs`), and what
+ * breaks off has no last line. It is told of before the first.
+ */
+async function backup(
+  deps: EdgeDeps,
+  { req, res, gone }: { req: Request; res: Response; gone: AbortSignal },
+): Promise<void> {
+  const asked = bodyOf(req, backupSchema);
+  const { version: app, registry } = deps;
+  const what = { verb: 'backup', resource: 'installation', name: asked.secrets } as const;
+  req.context.write = { verb: what.verb, resource: what.resource };
+  const lines = registry.backups.lines({
+    ...asked,
+    ...{ app, actor: actorOf(req) },
+  });
+  gone.addEventListener('abort', () => res.destroy());
+  try {
+    const first = await lines.next();
+    tellWritten({ ...deps, req }, { ...what, outcome: 'ok' });
+    res.set('cache-control', 'no-store').type('application/x-ndjson');
+    let held = `${String(first.value)}\n`;
+    for await (const line of lines) {
+      if (res.destroyed) return;
+      held += `${line}\n`;
+      if (held.length < PIECE_CHARS) continue;
+      const isTaken = res.write(held);
+      held = '';
+      if (!isTaken) await untilTaken(res, 'drain', deliveryOf(deps));
+    }
+    res.end(held);
+  } catch (thrown) {
+    const outcome = thrown instanceof McpctlError ? thrown.code : 'internal';
+    if (res.headersSent) deps.log.warn({ outcome }, 'a backup was broken off');
+    tellWritten({ ...deps, req }, { ...what, outcome });
+    if (!res.headersSent) throw thrown;
+    res.destroy();
+  } finally {
+    await lines.return?.(undefined);
+  }
+}
+
+/** All of a backup, or nothing. Each document is a write as if it had been made alone. */
+async function restore(deps: EdgeDeps, req: Request) {
+  const asked = bodyOf(req, restoreSchema, { mostMiB: 2 * MOST_RESTORED_MIB });
+  const { version: app, registry } = deps;
+  const what = { verb: 'restore', resource: 'installation', name: asked.onConflict } as const;
+  const restored = await written({ ...deps, req }, what, () =>
+    registry.backups.restore({
+      ...asked,
+      ...{ app, actor: actorOf(req) },
+    }),
+  );
+  for (const { resource, name, outcome, changed } of asked.dryRun ? [] : restored.items) {
+    if (outcome !== 'created' && outcome !== 'changed') continue;
+    const verb = outcome === 'created' ? 'create' : 'edit';
+    tellWritten({ ...deps, req }, { verb, resource, name, changed, outcome: 'ok' });
+  }
+  return restored;
+}
+
+/** The whole installation, out and in again (docs/backup.md). */
+export function backupRoutes(deps: EdgeDeps): Router {
+  const router = Router();
+  router.post('/backup', (req, res) =>
+    inItsTurn(deps.gates.largeAnswers, req, () =>
+      whileThere(deps, { res, poolKey: '' }, (gone) => backup(deps, { req, res, gone })),
+    ),
+  );
+  router.post('/restore', async (req, res) => void res.json(await restore(deps, req)));
+  return router;
+}

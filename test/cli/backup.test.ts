@@ -1,0 +1,71 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { newIdentity } from '../../core/runtime/backup/age.ts';
+import { backupCalls, fill } from '../backup/installation.ts';
+import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
+import { newKey } from '../support/keyring.ts';
+import { startSession, type Session } from './session.ts';
+
+describe('cli: backup, verify and restore, with real edges', function () {
+  this.timeout(30_000);
+  let here: EdgeFixture;
+  let there: EdgeFixture;
+  const sessions: Session[] = [];
+  const at = backupCalls(() => here);
+  const to = backupCalls(() => there);
+  before(async () => {
+    here = await edgeFixture();
+    there = await edgeFixture({ MCPCTL_SECRETS_KEY: newKey() });
+    await fill(at, here.tokens.ada);
+  });
+  after(async () => {
+    for (const session of sessions) await session.close();
+    await Promise.all([here.close(), there.close()]);
+  });
+  const run = async (edge: EdgeFixture, ...args: string[]): Promise<Session & { code: number }> => {
+    const s = await startSession(null, { env: { MCPCTL_SERVER: edge.url, MCPCTL_TOKEN: edge.tokens.root } });
+    sessions.push(s);
+    return { ...s, code: await s.run(...args) };
+  };
+
+  it('moves all of it to an installation with other keys, encrypted for who has the identity', async () => {
+    const [{ home }, { identity, recipient }] = [await run(here, 'version', '--client'), await newIdentity()];
+    const [file, key] = [join(home, 'all.age'), join(home, 'key.txt')];
+    await writeFile(key, `# a key\n${identity}\n`);
+    const made = await run(here, 'backup', '-o', file, '--to', recipient, '--secrets', 'portable');
+    expect(made.code, made.err()).to.equal(0);
+    expect(made.out()).to.include('1 secret');
+    const bytes = await readFile(file);
+    expect(bytes.includes('sk-canary') || bytes.includes('openai')).to.equal(false);
+
+    const verified = await run(there, 'backup', 'verify', file, '-i', key, '--plan');
+    expect(verified.code, verified.err()).to.equal(0);
+    expect(verified.out()).to.include('is whole').and.to.include('secret/openai would be created');
+    const restored = await run(there, 'restore', file, '-i', key);
+    expect(restored.code, restored.err()).to.equal(0);
+    expect(restored.out()).to.include('secret/openai created');
+    expect((await to.api('POST /secrets/openai/reveal', {})).text).to.include('sk-canary-0123456789');
+    await to.made('PATCH /projects/review', { description: 'Another.' });
+    expect((await run(there, 'restore', file, '-i', key)).code, 'clashes').to.equal(1);
+    expect((await run(there, 'restore', file, '-i', key, '--on-conflict', 'skip')).code, 'skips').to.equal(3);
+  });
+
+  it('says what it needs, and leaves nothing where it fails', async () => {
+    const open = await run(here, 'backup', '-o', 'x');
+    expect([open.code, open.err()]).to.satisfy(
+      ([code, text]: [number, string]) => code === 2 && text.includes('--to age1'),
+    );
+    const [first] = sessions;
+    const home = first?.home ?? '';
+    const path = join(home, 'nobody', 'x');
+    const refused = await run(here, 'backup', '-o', path, '--secrets', 'none');
+    expect([refused.code, refused.err().includes('cannot be written')]).to.deep.equal([2, true]);
+    const full = await run(here, 'backup', '-o', '/dev/full/x', '--secrets', 'none');
+    expect(full.code).to.equal(2);
+    const plain = join(home, 'plain.gz');
+    expect((await run(here, 'backup', '-o', plain, '--secrets', 'none')).code).to.equal(0);
+    expect((await run(there, 'restore', plain, '--only', 'project', '--dry-run')).code).to.equal(1);
+    expect((await readdir(home)).filter((name) => name.endsWith('.part'))).to.deep.equal([]);
+  });
+});
