@@ -34,16 +34,16 @@ async function backup(
     const first = await lines.next();
     tellWritten({ ...deps, req }, { ...what, outcome: 'ok' });
     res.set('cache-control', 'no-store').type('application/x-ndjson');
-    let held = `${String(first.value)}\n`;
+    let text = `${String(first.value)}\n`;
     for await (const line of lines) {
       if (res.destroyed) return;
-      held += `${line}\n`;
-      if (held.length < PIECE_CHARS) continue;
-      const isTaken = res.write(held);
-      held = '';
+      text += `${line}\n`;
+      if (text.length < PIECE_CHARS) continue;
+      const isTaken = res.write(text);
+      text = '';
       if (!isTaken) await untilTaken(res, 'drain', deliveryOf(deps));
     }
-    res.end(held);
+    res.end(text);
   } catch (thrown) {
     const outcome = thrown instanceof McpctlError ? thrown.code : 'internal';
     if (res.headersSent) deps.log.warn({ outcome }, 'a backup was broken off');

@@ -28,8 +28,15 @@ export function backupCalls(t: () => EdgeFixture) {
       items?: { resource: string; name: string; outcome: string; why?: string }[];
       details?: { path: string; message: string }[];
     };
-    const said = items.map(({ resource, name, outcome }) => `${resource}/${name} ${outcome}`);
-    return { status, code, json: json as { error?: string; genuine?: boolean | null }, said, items, details };
+    const outcomes = items.map(({ resource, name, outcome }) => `${resource}/${name} ${outcome}`);
+    return {
+      status,
+      code,
+      json: json as { error?: string; genuine?: boolean | null },
+      outcomes,
+      items,
+      details,
+    };
   };
   return { api, made, backup, restore };
 }

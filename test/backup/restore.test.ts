@@ -31,9 +31,9 @@ describe('restore', function () {
   after(() => here.close());
 
   it('makes all of it in an empty installation, with its owners, ids and values, and a second one changes nothing', async () => {
-    const { status, said, json } = await to.restore(file);
+    const { status, outcomes, json } = await to.restore(file);
     expect(status).to.equal(200);
-    expect(said).to.include.members([
+    expect(outcomes).to.include.members([
       ...['user/grace created', 'group/gpu created', 'rbac/gpu-users created', 'secret/openai created'],
       ...['project/review created', 'prompt/tone created', 'prompt/alone created', 'user/ada unchanged'],
       ...['llm/tiny created', 'pool/small created', 'pool/later created', 'agent/critic created'],
@@ -58,18 +58,18 @@ describe('restore', function () {
     expect(value).to.deep.include({ data: { KEY: 'sk-canary-0123456789' } });
     const again = await to.restore(file);
     expect(
-      again.said.filter((line) => /created|changed|skipped/.test(line.replace('unchanged', ''))),
+      again.outcomes.filter((line) => /created|changed|skipped/.test(line.replace('unchanged', ''))),
     ).to.deep.equal([]);
     expect((await to.api('GET /users/grace')).json).to.deep.include({ enabled: false });
     expect((await to.api('GET /prompts', undefined, there.tokens.ada)).text).to.include('Be kind.');
   });
 
-  it('lets users in who were let in, where that is said, and tokens into an empty installation alone', async () => {
+  it('lets users in who were let in, where that is outcomes, and tokens into an empty installation alone', async () => {
     const withTokens = await at.backup({ withTokens: true });
-    const { said } = await to.restore(withTokens, { enableUsers: true });
-    expect(said).to.include('token/test skipped');
+    const { outcomes } = await to.restore(withTokens, { enableUsers: true });
+    expect(outcomes).to.include('token/test skipped');
     expect((await to.api('GET /users/grace')).json).to.deep.include({ enabled: true });
-    expect((await to.restore(file)).said, 'without hashes').to.include('token/test named');
+    expect((await to.restore(file)).outcomes, 'without hashes').to.include('token/test named');
   });
 
   it('lists all that clash, skips them, or replaces them; what was seen before is stale behind it', async () => {
@@ -82,14 +82,14 @@ describe('restore', function () {
     expect((await to.api('GET /users/grace')).status, 'nothing was written').to.equal(404);
 
     const skipped = await to.restore(file, { onConflict: 'skip' });
-    expect(skipped.said).to.include.members([
+    expect(skipped.outcomes).to.include.members([
       'project/review skipped',
       'prompt/tone created',
       'user/grace created',
     ]);
     const unmatched = { 'if-match': before };
     const replaced = await to.restore(file, { onConflict: 'replace' });
-    expect(replaced.said).to.include.members(['project/review changed', 'prompt/tone unchanged']);
+    expect(replaced.outcomes).to.include.members(['project/review changed', 'prompt/tone unchanged']);
     const patch = { token: there.tokens.root, headers: unmatched, body: { description: 'x' } };
     expect((await there.call('PATCH /api/v1/projects/review', patch)).status).to.equal(412);
   });
@@ -99,11 +99,11 @@ describe('restore', function () {
       ((await to.api('GET /audit?limit=500')).json as { items: unknown[] }).items.length;
     const before = await events();
     const dry = await to.restore(file, { dryRun: true });
-    expect(dry.said).to.include('secret/openai created');
+    expect(dry.outcomes).to.include('secret/openai created');
     expect((await to.api('GET /secrets')).json).to.deep.include({ items: [] });
     expect(await events(), 'one event tells of a dry run').to.equal(before + 1);
-    expect((await to.restore(file, { only: ['secret'] })).said).to.deep.equal(['secret/openai created']);
-    expect((await to.restore(file, { only: ['project', 'prompt'], name: 'review' })).said).to.deep.equal([
+    expect((await to.restore(file, { only: ['secret'] })).outcomes).to.deep.equal(['secret/openai created']);
+    expect((await to.restore(file, { only: ['project', 'prompt'], name: 'review' })).outcomes).to.deep.equal([
       'project/review created',
     ]);
     expect((await to.api('GET /users/grace')).status).to.equal(404);
@@ -123,11 +123,11 @@ describe('restore', function () {
     const many = documentsIn(text).find(({ resource, name }) => resource === 'group' && name === 'many');
     expect(many?.['members']).to.have.length(1_001).and.to.include('m1001');
     const only = { only: ['group'] };
-    expect((await to.restore(text, only)).said).to.include('group/many unchanged');
+    expect((await to.restore(text, only)).outcomes).to.include('group/many unchanged');
     await db.raw(`delete from memberships where user_id = (select id from users where name = 'm7')`);
     const { code, details } = await to.restore(text, only);
     expect([code, details.map(({ path }) => path)]).to.deep.equal(['restore_conflict', ['group/many']]);
-    expect((await to.restore(text, { ...only, onConflict: 'replace' })).said).to.include(
+    expect((await to.restore(text, { ...only, onConflict: 'replace' })).outcomes).to.include(
       'group/many changed',
     );
     const { rows } = await db.raw<{ rows: unknown[] }>(
@@ -141,8 +141,8 @@ describe('restore', function () {
     await to.made('POST /pools/small/allow', { user: 'root' });
     const pools = (await to.restore(file)).details.map(({ path }) => path);
     expect(pools).to.include('pool/small');
-    const { said, status } = await to.restore(file, { onConflict: 'skip' });
-    expect([status, said.includes('pool/small skipped')]).to.deep.equal([200, true]);
+    const { outcomes, status } = await to.restore(file, { onConflict: 'skip' });
+    expect([status, outcomes.includes('pool/small skipped')]).to.deep.equal([200, true]);
     const { items } = (await to.api('GET /pools')).json as { items: { poolKey: string; owner: string }[] };
     expect(items.find(({ poolKey }) => poolKey === 'small')?.owner, 'whose it is here').to.equal('bob');
   });
@@ -154,8 +154,12 @@ describe('restore', function () {
     await to.made('PATCH /users/bob', { enabled: false });
     await to.made('DELETE /users/grace');
     await to.made('DELETE /secrets/openai');
-    const { said, items } = await to.restore(all, { onConflict: 'replace', enableUsers: true });
-    expect(said).to.include.members(['user/grace skipped', 'secret/openai skipped', 'user/bob unchanged']);
+    const { outcomes, items } = await to.restore(all, { onConflict: 'replace', enableUsers: true });
+    expect(outcomes).to.include.members([
+      'user/grace skipped',
+      'secret/openai skipped',
+      'user/bob unchanged',
+    ]);
     expect(items.find(({ name }) => name === 'grace')?.why).to.include('retired');
     expect((await to.api('GET /users/bob')).json).to.deep.include({ enabled: false });
     expect((await to.api('GET /users/grace')).status).to.equal(404);

@@ -271,7 +271,7 @@ describe('a resource that is a definition and a migration', function () {
         .to.include('# size: Too big')
         .and.to.include('\nsize: 77\n');
       expect(await opened(options, 2))
-        .to.match(/^# Line \d+ is not YAML/)
+        .to.match(/^# Line \d+: This is not YAML/)
         .and.to.not.include('Too big');
       expect(await opened(options, 3))
         .to.include('#   - theirs')

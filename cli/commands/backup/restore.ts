@@ -4,7 +4,7 @@ import type { Context } from '../../who/context.ts';
 import { identityOption, passphraseOption } from './opening.ts';
 import type { RestoreOptions } from './options.ts';
 
-const words = (said: string, before: string[] = []): string[] => [...before, ...said.split(',')];
+const words = (typed: string, before: string[] = []): string[] => [...before, ...typed.split(',')];
 
 export function makeRestore(ctx: Context, run?: (options: RestoreOptions) => Promise<void>) {
   return new Command('restore')

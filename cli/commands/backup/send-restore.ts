@@ -21,7 +21,7 @@ export async function sendRestore(
   return data;
 }
 
-const said = {
+const outcomeWords = {
   created: ['created', 'would be created'],
   changed: ['changed', 'would be changed'],
   unchanged: ['unchanged', 'unchanged'],
@@ -37,7 +37,7 @@ export function sayRestored({ out }: Pick<Context, 'out'>, { items, dryRun, genu
     else {
       const fields = outcome === 'changed' ? `: ${changed.join(', ')}` : '';
       out.line(
-        `${resource}/${name} ${said[outcome][dryRun ? 1 : 0]}${why === undefined ? fields : `: ${why}`}`,
+        `${resource}/${name} ${outcomeWords[outcome][dryRun ? 1 : 0]}${why === undefined ? fields : `: ${why}`}`,
       );
     }
   }

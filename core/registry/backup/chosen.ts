@@ -25,7 +25,7 @@ const MOST_FAULTS = 50;
 /** A document that is to be restored; its values have passed its kind's schema. */
 export interface Chosen {
   kind: Kind;
-  said: BackupDocument;
+  document: BackupDocument;
   values: Values;
   /** Members of a group that are more than a document of one may name otherwise. */
   many?: readonly string[];
@@ -53,10 +53,10 @@ export async function readWhole(
   { backup, only, name }: Pick<RestoreBody, 'backup' | 'only' | 'name'>,
   { kinds, app, owner }: { kinds: readonly Kind[]; app: string; owner: string },
 ): Promise<WholeBackup> {
-  const known = new Set([...kinds.map(({ word }) => word), 'token']);
-  const strange = only?.find((word) => !known.has(word));
+  const words = new Set([...kinds.map(({ word }) => word), 'token']);
+  const strange = only?.find((word) => !words.has(word));
   if (strange !== undefined)
-    throw invalid([{ path: 'only', message: `must be of ${[...known].join(', ')}` }]);
+    throw invalid([{ path: 'only', message: `must be of ${[...words].join(', ')}` }]);
   const reader = new BackupReader();
   const [documents, tokens]: [BackupDocument[], BackupDocument[]] = [[], []];
   let count = 0;
@@ -66,7 +66,7 @@ export async function readWhole(
     if (count % A_TURN === 0) await loopTurn(owner);
     if (!document) continue;
     const { resource } = document;
-    if (!known.has(resource))
+    if (!words.has(resource))
       throw new McpctlError(
         'backup_newer',
         `The backup is of mcpctl ${reader.header.app} and holds '${resource.slice(0, 64)}', which this release, ${app}, does not know; update it first.`,
@@ -101,16 +101,16 @@ export function choose(documents: readonly BackupDocument[], kinds: readonly Kin
     const passed = new Set(['resource', 'sealed', 'owner', 'revision', ...ofServer(kind)]);
     return documents
       .filter(({ resource }) => resource === kind.word)
-      .flatMap((said): Chosen[] => {
-        const { fields } = withoutRetired(kind.word, said);
+      .flatMap((document): Chosen[] => {
+        const { fields } = withoutRetired(kind.word, document);
         const many = manyMembers(kind, fields);
         const own = Object.entries(fields).filter(
           ([name]) => !passed.has(name) && !(many && name === 'members'),
         );
         const { success, data, error } = kind.schemas.create.safeParse(Object.fromEntries(own));
-        if (success) return [{ kind, said, values: data, ...(many && { many }) }];
+        if (success) return [{ kind, document, values: data, ...(many && { many }) }];
         for (const { path, message } of error.issues)
-          faults.push({ path: `${labelOf(said)} ${path.map(String).join('.')}`.trim(), message });
+          faults.push({ path: `${labelOf(document)} ${path.map(String).join('.')}`.trim(), message });
         return [];
       });
   });
@@ -138,7 +138,7 @@ export function openSecrets(chosen: readonly Chosen[], opening: Opening): Chosen
   const held = new Map([...(keyring?.byKid ?? []), ...(portable ? [[portable.kid, portable] as const] : [])]);
   const sealed = new Map(
     chosen.flatMap((each) => {
-      const version = sealedVersionSchema.safeParse(each.said['sealed']);
+      const version = sealedVersionSchema.safeParse(each.document['sealed']);
       return version.success ? [[each, version.data] as const] : [];
     }),
   );
@@ -159,7 +159,7 @@ export function openSecrets(chosen: readonly Chosen[], opening: Opening): Chosen
   return chosen.map((each): Chosen => {
     const version = sealed.get(each);
     if (!version || !active) return each;
-    const { id = '', name, version: number } = each.said;
+    const { id = '', name, version: number } = each.document;
     const place = {
       ...{ installation: header.installation, secretId: id, name: String(name) },
       version: z.int().catch(0).parse(number),

@@ -96,9 +96,9 @@ async function withMany(trx: Knex.Transaction, { kind, many, restoring }: One, w
 const retiring: readonly string[] = ['user', 'group', 'secret', 'agent'];
 
 /** Whoever was taken away here stays so: nobody takes up what is said of them. @throws Skip */
-async function needNotRetiredHere(trx: Knex.Transaction, { kind, said, restoring }: One): Promise<void> {
+async function needNotRetiredHere(trx: Knex.Transaction, { kind, document, restoring }: One): Promise<void> {
   const { word: resource, plural } = kind;
-  const name = said['name'];
+  const name = document['name'];
   if (typeof name !== 'string' || !retiring.includes(resource)) return;
   const here = trx(plural).where({ name });
   if (resource === 'user') here.whereNull('deletedAt');
@@ -113,11 +113,14 @@ const namesSchema = z.array(z.string()).catch([]);
 const subjectsSchema = z.array(z.looseObject({ kind: z.string(), name: z.string() })).catch([]);
 
 /** As they are to be here: who is disabled stays so, who is new is, and who was deleted is nowhere. */
-async function valuesHere(trx: Knex.Transaction, { kind, said, values, restoring }: One): Promise<Values> {
+async function valuesHere(
+  trx: Knex.Transaction,
+  { kind, document, values, restoring }: One,
+): Promise<Values> {
   const { left, enableUsers } = restoring;
   if (kind.word === 'user') {
     const here = await trx('users')
-      .where({ name: said['name'] })
+      .where({ name: document['name'] })
       .whereNull('deletedAt')
       .first<{ enabled: boolean } | undefined>('enabled');
     const may = here ? here.enabled : enableUsers;
@@ -133,7 +136,7 @@ async function valuesHere(trx: Knex.Transaction, { kind, said, values, restoring
   }
   if (kind.word !== 'group' || values['members'] === undefined) return values;
   const members = namesSchema.parse(values['members']).filter((name) => !left.has(`user:${name}`));
-  if (said.id !== builtIn.admins) return { ...values, members };
+  if (document.id !== builtIn.admins) return { ...values, members };
   // Whoever is an admin here is one still.
   const here = await trx('users as u')
     .join('memberships as m', 'm.userId', 'u.id')
@@ -147,8 +150,8 @@ async function valuesHere(trx: Knex.Transaction, { kind, said, values, restoring
  * Built-in documents never clash: one that nobody has changed here becomes what the backup says, one that somebody has stays
  * as it is, unless all are replaced. @throws Kept @returns whether it is one.
  */
-async function isKeptHere(trx: Knex.Transaction, { kind, said, restoring }: One): Promise<boolean> {
-  const { id = '' } = said;
+async function isKeptHere(trx: Knex.Transaction, { kind, document, restoring }: One): Promise<boolean> {
+  const { id = '' } = document;
   if (!builtInIds.includes(id)) return false;
   if (id === builtIn.everyone || id === builtIn.rbacAdmins) throw new Kept();
   const row = await trx(kind.plural).where({ id }).first<{ revision: number } | undefined>('revision');
@@ -158,13 +161,16 @@ async function isKeptHere(trx: Knex.Transaction, { kind, said, restoring }: One)
 }
 
 /** Whose it was, where they are here by their name; else it is whose who restores. */
-async function ownerOf(trx: Knex.Transaction, { said, kind, restoring }: One): Promise<string | undefined> {
-  const { owner, name } = said as { owner?: unknown; name?: unknown };
+async function ownerOf(
+  trx: Knex.Transaction,
+  { document, kind, restoring }: One,
+): Promise<string | undefined> {
+  const { owner, name } = document as { owner?: unknown; name?: unknown };
   if (typeof owner !== 'string' || owner === '') return undefined;
-  if (kind.word === 'user' && owner === name) return freeId(trx, { said, kind });
+  if (kind.word === 'user' && owner === name) return freeId(trx, { document, kind });
   if (!restoring.users.has(owner)) {
-    const found = trx('users').where({ name: owner }).whereNull('deletedAt');
-    restoring.users.set(owner, (await found.first<{ id: string } | undefined>('id'))?.id);
+    const user = trx('users').where({ name: owner }).whereNull('deletedAt');
+    restoring.users.set(owner, (await user.first<{ id: string } | undefined>('id'))?.id);
   }
   return restoring.users.get(owner);
 }
@@ -172,20 +178,24 @@ async function ownerOf(trx: Knex.Transaction, { said, kind, restoring }: One): P
 /** The id that it had, where nothing has it here. */
 async function freeId(
   trx: Knex.Transaction,
-  { said, kind }: Pick<One, 'said' | 'kind'>,
+  { document, kind }: Pick<One, 'document' | 'kind'>,
 ): Promise<string | undefined> {
-  const { success, data: id } = storedIdSchema.safeParse(said.id);
+  const { success, data: id } = storedIdSchema.safeParse(document.id);
   if (!success) return undefined;
   const taken: unknown = await trx(kind.plural).where({ id }).first('id');
   return taken === undefined ? id : undefined;
 }
 
 /** Asked before whether one may write it at all, so that it is said what they lack. @throws McpctlError `escalation` */
-async function needCovered(trx: Knex.Transaction, by: Actor, { kind, said, values }: Chosen): Promise<void> {
+async function needCovered(
+  trx: Knex.Transaction,
+  by: Actor,
+  { kind, document, values }: Chosen,
+): Promise<void> {
   if (kind.word === 'rbac')
     needCover(by, rightsIn([{ bindings: values['bindings'], operations: values['operations'] }]));
   if (kind.word !== 'group') return;
-  const group = await trx('groups').where({ name: said['name'] }).first<{ id: string } | undefined>('id');
+  const group = await trx('groups').where({ name: document['name'] }).first<{ id: string } | undefined>('id');
   if (group) needCover(by, await rightsOfGroup(trx, group.id));
 }
 
@@ -212,8 +222,8 @@ const isTaken = ({ code }: McpctlError): boolean =>
   code === 'name_taken' || code === 'llm_published' || code === 'pool_not_yours';
 
 /** Behind what it was here, and there. */
-async function jumpAhead(trx: Knex.Transaction, { said, kind }: One, id: string): Promise<void> {
+async function jumpAhead(trx: Knex.Transaction, { document, kind }: One, id: string): Promise<void> {
   if (kind.word === poolKind.word) return; // it has none
-  const there = z.int().min(0).max(MOST_REVISION).catch(0).parse(said['revision']);
+  const there = z.int().min(0).max(MOST_REVISION).catch(0).parse(document['revision']);
   await trx.raw('update ?? set revision = greatest(revision, ? + 1) where id = ?', [kind.plural, there, id]);
 }

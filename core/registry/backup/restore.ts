@@ -100,8 +100,8 @@ async function restoreIn(
   const [refusals, clashes]: [Refusal[], Refusal[]] = [[], []];
   const restoring: Restoring = { ...wanted, by, left: new Set(), users: new Map() };
   for (const each of chosen) {
-    const { kind, said } = each;
-    const [what, resource] = [labelOf(said), kind.word];
+    const { kind, document } = each;
+    const [what, resource] = [labelOf(document), kind.word];
     const item = { resource, name: what.slice(resource.length + 1) };
     try {
       // What one has written that is refused is undone, and the others are looked at all the same.

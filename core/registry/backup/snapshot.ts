@@ -104,7 +104,7 @@ function newKey() {
   return {
     key,
     kid: active.kid,
-    wrapWith: (held: Keyring | null): Keyring => ({ active, byKid: held?.byKid ?? new Map() }),
+    wrapWith: (opening: Keyring | null): Keyring => ({ active, byKid: opening?.byKid ?? new Map() }),
   };
 }
 

@@ -45,27 +45,27 @@ class Told {
 
 /** Makes the lines of a backup, without their line feeds. */
 export class BackupWriter {
-  readonly #told = new Told();
+  readonly #tally = new Told();
 
   header(header: BackupHeader): string {
     return this.#line(header);
   }
 
   document(document: BackupDocument): string {
-    this.#told.count(document.resource);
+    this.#tally.count(document.resource);
     return this.#line(document);
   }
 
   /** @param keyring null: nobody says that it is as it was made. */
   trailer(keyring: Keyring | null): string {
-    const sha256 = this.#told.sha256();
+    const sha256 = this.#tally.sha256();
     const mac = keyring && { kid: keyring.active.kid, hmac: macOf(keyring.active, sha256) };
-    return JSON.stringify({ end: true, counts: this.#told.counts, sha256, mac } satisfies BackupTrailer);
+    return JSON.stringify({ end: true, counts: this.#tally.counts, sha256, mac } satisfies BackupTrailer);
   }
 
   #line(object: object): string {
     const line = JSON.stringify(object);
-    this.#told.add(line);
+    this.#tally.add(line);
     return line;
   }
 }
@@ -82,7 +82,7 @@ export function isGenuine({ mac, sha256 }: BackupTrailer, keyring: Keyring | nul
 
 /** Reads the lines of a backup, one after the other, and holds none of them. */
 export class BackupReader {
-  readonly #told = new Told();
+  readonly #tally = new Told();
   #header: BackupHeader | undefined;
   #trailer: BackupTrailer | undefined;
   #lines = 0;
@@ -104,13 +104,13 @@ export class BackupReader {
       this.#header = parsed(line, headerSchema);
       if (!this.#header) throw damaged('its first line does not say that it is one');
       needKnownFormat(this.#header);
-      this.#told.add(line);
+      this.#tally.add(line);
       return undefined;
     }
     const document = parsed(line, documentSchema);
     if (document) {
-      this.#told.count(document.resource);
-      this.#told.add(line);
+      this.#tally.count(document.resource);
+      this.#tally.add(line);
       return upgraded(document, this.#header.format);
     }
     this.#trailer = parsed(line, trailerSchema);
@@ -122,12 +122,12 @@ export class BackupReader {
   end(): { header: BackupHeader; trailer: BackupTrailer } {
     const { header } = this;
     if (!this.#trailer) throw damaged('its last line is missing, so that it was cut off');
-    if (this.#trailer.sha256 !== this.#told.sha256())
+    if (this.#trailer.sha256 !== this.#tally.sha256())
       throw damaged('its lines are not those that its end tells of');
     const { counts } = this.#trailer;
-    const words = new Set([...Object.keys(counts), ...Object.keys(this.#told.counts)]);
+    const words = new Set([...Object.keys(counts), ...Object.keys(this.#tally.counts)]);
     for (const word of words)
-      if (counts[word] !== this.#told.counts[word])
+      if (counts[word] !== this.#tally.counts[word])
         throw damaged(`it does not hold as many of ${word} as its end says`);
     return { header, trailer: this.#trailer };
   }

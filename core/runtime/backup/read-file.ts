@@ -42,8 +42,8 @@ export async function openBackupFile(path: string, by: OpenWith): Promise<Backup
   if (!isSealed && !(head[0] === 0x1f && head[1] === 0x8b)) throw damaged(path, 'it is neither age nor gzip');
   const file = createReadStream(path);
   const packed = isSealed ? await openStream(Readable.toWeb(file) as never, by) : file;
-  const found: string[] = [];
-  return { lines: linesOf(path, packed, found), identities: () => [...by.identities, ...found] };
+  const faults: string[] = [];
+  return { lines: linesOf(path, packed, faults), identities: () => [...by.identities, ...faults] };
 }
 
 async function headOf(path: string): Promise<Buffer> {
