@@ -58,7 +58,8 @@ export function createAgentSweep({ config, registry, queue, flow, clock, log }: 
       const now = JSON.stringify(pinned);
       if (now === toldText) return;
       toldText = now;
-      if (pinned.length > 0) log.info({ pinned }, 'llms of publishers long gone stay: agents are pinned to them');
+      if (pinned.length > 0)
+        log.info({ pinned }, 'llms of publishers long gone stay: agents are pinned to them');
     },
   };
 }

@@ -23,7 +23,10 @@ const nameUnder = (name: string, { from, to }: Rename): string =>
  * names of their own, with all that refers to those.
  * @returns them, and what is called otherwise, in a line each.
  */
-export function renamed(placed: readonly Placed[], rename: Rename): { placed: Placed[]; sentences: string[] } {
+export function renamed(
+  placed: readonly Placed[],
+  rename: Rename,
+): { placed: Placed[]; sentences: string[] } {
   const { from, to } = rename;
   const agents = new Map(
     placed.flatMap(({ fields: { resource, name, project } }): [string, string][] =>

@@ -221,6 +221,6 @@ describe('a page reaches a loopback edge under a name of its own', () => {
           {} as express.Response,
           () => undefined,
         ),
-      ).to.throw('This Host header is not served here');
+      ).to.throw('This Host is not served here');
   });
 });

@@ -113,7 +113,9 @@ describe('what was somebody’s, and whose it is then', function () {
       subjects: [{ kind: 'user', name: 'bob' }],
       ...may('delete:user', 'view:metrics'),
     });
-    expect(await answerOf('DELETE /users/ada?transferTo=bob', undefined, t.tokens.bob)).to.equal('403 forbidden');
+    expect(await answerOf('DELETE /users/ada?transferTo=bob', undefined, t.tokens.bob)).to.equal(
+      '403 forbidden',
+    );
     expect(await answerOf('DELETE /users/ada?transferTo=bob')).to.equal('204');
     expect((await t.call('GET /api/v1/whoami')).status).to.equal(401);
     for (const path of ['llms/gpt', 'pools/rack', 'agents/reviewer', 'projects/hers']) {

@@ -72,7 +72,9 @@ describe('apply: every kind, sets, prune, delete', function () {
       ),
     ).to.deep.equal([...['llm/big changed tier', 'group/gpu changed members']]);
     // Who says nothing of members says nothing about them.
-    expect(faultsOf(await apply([{ resource: 'group', name: 'gpu' }]))).to.deep.equal(['group/gpu unchanged']);
+    expect(faultsOf(await apply([{ resource: 'group', name: 'gpu' }]))).to.deep.equal([
+      'group/gpu unchanged',
+    ]);
     const { json } = await t.call('GET /api/v1/groups/gpu', { token: t.tokens.root });
     expect(json).to.have.deep.property('members', ['ada']);
   });
@@ -210,7 +212,9 @@ describe('apply: every kind, sets, prune, delete', function () {
     expect((await apply([project('b')], { body: prune({ confirm: 2 }) })).status).to.equal(409);
     expect(faultsOf(await apply([project('b')], { body: prune({ confirm: 3 }) }))).to.have.length(4);
     expect(
-      faultsOf(await apply([], { body: prune({ allowEmpty: true, confirm: 2, kinds: ['group', 'project'] }) })),
+      faultsOf(
+        await apply([], { body: prune({ allowEmpty: true, confirm: 2, kinds: ['group', 'project'] }) }),
+      ),
     ).to.have.members([...['project/b pruned', 'group/gpu pruned']]);
     expect([await counted('applySets'), await counted('managed')], 'nothing is left of it').to.deep.equal([
       0, 0,

@@ -178,7 +178,7 @@ describe('a hosted worker', function () {
     redirects.reply(answers(307, '', { location: `${elsewhere.url}/v1/chat/completions` }));
     await createPublic(t, { name: 'moved', url: redirects.url, apiKeyRef: { env: 'CANARY_ONE' } });
     await servedBy('moved', 1);
-    expect(await codeOf(infer('moved'))).to.deep.equal([502, 'backend_error']);
+    expect(await codeOf(infer('moved'))).to.deep.equal([502, 'backend_misconfigured']);
     expect(posts(redirects)[0]?.headers['authorization']).to.equal(`Bearer ${canaries.CANARY_ONE}`);
     expect(elsewhere.connections()).to.equal(0);
     const move = await t.call('PATCH', '/api/v1/llms/moved', { body: { url: elsewhere.url } });

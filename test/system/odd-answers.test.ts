@@ -153,7 +153,8 @@ describe('answers as they are in the world, through the door', function () {
       const { json } = exchange.request;
       const model = String(json?.['model']);
       const messages = JSON.stringify(json?.['messages']);
-      const name = model === 'one' && Object.keys(saying).find((one) => messages.includes(JSON.stringify(one)));
+      const name =
+        model === 'one' && Object.keys(saying).find((one) => messages.includes(JSON.stringify(one)));
       return (name ? saying[name] : (scripts[model] ?? resting[model]))?.(exchange);
     });
     good.operations = ['chat', 'responses'];

@@ -41,14 +41,18 @@ const seen: [where: string, Verdict, number, object | string][] = [
     'Moonshot',
     'tooLong',
     400,
-    refusal('Invalid request: Your request exceeded model token limit: 8192', { type: 'invalid_request_error' }),
+    refusal('Invalid request: Your request exceeded model token limit: 8192', {
+      type: 'invalid_request_error',
+    }),
   ],
   ['Zhipu', 'tooLong', 400, refusal('Prompt 超长', { code: '1261' })],
   [
     'Volcengine',
     'tooLong',
     400,
-    refusal('Input length 40000 exceeds the maximum length 32768. Request id: 02', { code: 'InvalidParameter' }),
+    refusal('Input length 40000 exceeds the maximum length 32768. Request id: 02', {
+      code: 'InvalidParameter',
+    }),
   ],
   [
     'Cloudflare',
