@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { MOST_RESTORED_MIB, secretsKept } from './format.ts';
+import { onConflict, secretsKept } from './choices.ts';
+import { MOST_RESTORED_MIB } from './format.ts';
 
 /** Body of `POST /api/v1/backup`. */
 export const backupSchema = z
@@ -23,8 +24,6 @@ export const backupSchema = z
     context.addIssue({ code: 'custom', path: ['recipients'], message });
   });
 export type BackupAsked = z.infer<typeof backupSchema>;
-
-export const onConflict = ['fail', 'skip', 'replace'] as const;
 
 /** Body of `POST /api/v1/restore`. */
 export const restoreSchema = z.strictObject({

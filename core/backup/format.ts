@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { McpctlError } from '../errors.ts';
+import { secretsKept } from './choices.ts';
 
 /**
  * What a backup is made of: lines of JSON. The first says what it is, the last proves that it is whole, and between them stands
@@ -15,9 +16,6 @@ export const MOST_LINE_BYTES = 2 * 1024 * 1024;
 export const MOST_RESTORED = 50_000;
 /** Of one restore, as lines. */
 export const MOST_RESTORED_MIB = 64;
-
-export const secretsKept = ['wrapped', 'portable', 'none'] as const;
-export type SecretsKept = (typeof secretsKept)[number];
 
 const wordSchema = z.string().min(1).max(128);
 

@@ -92,7 +92,7 @@ describe('what one user may have in the registry', () => {
     }
     const [kept] = await t.connection.db('nameOwners').count<{ count: string }[]>('name');
     expect(Number(kept?.count)).to.be.at.most(37);
-    expect(await codeOf(register(t.bob, ['n39']))).to.equal('name_taken');
+    expect(await codeOf(register(t.bob, ['n39']))).to.equal('name_retired');
     expect(await codeOf(register(t.bob, ['n0']))).to.equal('ok');
   });
 });

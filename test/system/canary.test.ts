@@ -348,7 +348,7 @@ describe('secrets, prompts and answers', function () {
         secrets.flatMap(([what, word]) => (line.includes(word) ? [`${keyOfLine(line)}: ${what}`] : [])),
       );
     expect(holding(redis)).to.deep.equal([]);
-    const allowed = /^(llms: address|idempotency: idempotency-\w+)$/;
+    const allowed = /^((hosted_)?llms: address|idempotency: idempotency-\w+)$/;
     expect(holding(postgres).filter((place) => !allowed.test(place))).to.deep.equal([]);
     expect(holding(postgres)).to.include('llms: address');
     // The request and the answer are in the row, for as long as rows are kept.

@@ -86,7 +86,11 @@ describe('what is large', function () {
       expect(Buffer.byteLength(body)).to.equal(64 * MIB);
       const answer = await t.call('POST', '/v1/chat/completions', { body });
       const text = await answer.text();
-      expect([answer.status, text.length]).to.deep.equal([200, whole.length + name.length - 'tiny'.length]);
+      // Who waits long is kept by line feeds before a whole answer.
+      expect([answer.status, text.trimStart().length]).to.deep.equal([
+        200,
+        whole.length + name.length - 'tiny'.length,
+      ]);
       const posts = t.backend.requests.filter(({ method }) => method === 'POST');
       expect(posts.at(-1)?.body.length).to.be.within(64 * MIB - 100, 64 * MIB + 100);
       t.backend.requests.length = 0;

@@ -1,5 +1,5 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { secretsKept } from '../../../core/backup/format.ts';
+import { secretsKept } from '../../../core/backup/choices.ts';
 import type { Context } from '../../who/context.ts';
 import { passphraseOption } from './opening.ts';
 import type { BackupOptions } from './options.ts';

@@ -1,5 +1,5 @@
 import type { RestoreBody } from '../../../core/backup/calls.ts';
-import type { SecretsKept } from '../../../core/backup/format.ts';
+import type { SecretsKept } from '../../../core/backup/choices.ts';
 
 /** What opens a backup, as a person says it: files, never values. */
 export interface Opening {

@@ -1,5 +1,5 @@
 import { Command, Option } from '@commander-js/extra-typings';
-import { onConflict } from '../../../core/backup/calls.ts';
+import { onConflict } from '../../../core/backup/choices.ts';
 import type { Context } from '../../who/context.ts';
 import { identityOption, passphraseOption } from './opening.ts';
 import type { RestoreOptions } from './options.ts';

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
-import type { BackupDocument, BackupHeader, SecretsKept } from '../../backup/format.ts';
+import type { SecretsKept } from '../../backup/choices.ts';
+import type { BackupDocument, BackupHeader } from '../../backup/format.ts';
 import { kindsOf, llmKind, poolKind, type Kind } from '../../declared/kinds.ts';
 import { llmCreateSchema } from '../../llm.ts';
 import { MCP_TYPE } from '../../mcp/names.ts';
