@@ -24,6 +24,8 @@ interface Publishing {
   sessionId: string;
   ownerId: string;
   offered: AgentsOffered;
+  /** The session has published some before. */
+  hasAgents: boolean;
   /** As in a registration: sessions that nobody asked about count as live. */
   isLive: (sessionId: string) => boolean;
 }
@@ -66,6 +68,7 @@ export class HeldAgents {
   /** @throws McpctlError `name_taken` where one of that name is not to be had. */
   static async lock(trx: Knex.Transaction, by: Publishing): Promise<HeldAgents> {
     const names = by.offered.offers.map(({ name }) => name);
+    if (names.length === 0 && !by.hasAgents) return new HeldAgents([], by);
     const { rows } = await trx.raw<{ rows: unknown[] }>(
       `select a.id, a.name, a.owner_id, a.revision, a.llm_id, a.description, a.system_prompt, a.default_params,
          a.pin_mode, a.visibility, p.agent_id is not null as is_virtual, p.session_id,

@@ -161,19 +161,27 @@ async function needWithin(
   );
 }
 
+/** SQL: what bars names from being entered as this. Each look has its cost, and most who enter name pools alone. */
+const clashes: Partial<Record<Entry['as'], string>> = {
+  pool: `select name, 'agent' as used from names where resource = 'agent' and name = any(:pool)`,
+  agent: `select pool_key as name, 'pool' as used from llms where pool_key = any(:agent)`,
+  personality: `select name, 'alias' as used from names where resource = 'alias' and ${foldedSql('name')} = any(:personality)`,
+  alias: `select asked.name, 'personality' as used from unnest(cast(:alias as text[])) asked (name) where ${isPersonality('asked.name')}`,
+};
+
 /**
  * No agent is called like a pool, and no personality like an alias, its owner's own neither: one of them would never be
  * reached. Llms and aliases are apart from agents by the key of `names`.
  * @throws McpctlError `name_taken`
  */
 async function needApart(trx: Knex.Transaction, entries: readonly Entry[]): Promise<void> {
-  const of = (kind: Entry['as']): string[] => entries.flatMap(({ as, name }) => (as === kind ? [name] : []));
+  const asked: Partial<Record<Entry['as'], string[]>> = {};
+  for (const { as, name } of entries) (asked[as] ??= []).push(name);
+  const looks = Object.entries(clashes).flatMap(([as, look]) => (as in asked ? [look] : []));
+  if (looks.length === 0) return;
   const { rows } = await trx.raw<{ rows: { name: string; used: string }[] }>(
-    `select name, 'agent' as used from names where resource = 'agent' and name = any(:pools)
-     union all select pool_key, 'pool' from llms where pool_key = any(:agents)
-     union all select name, 'alias' from names where resource = 'alias' and ${foldedSql('name')} = any(:personalities)
-     union all select asked.name, 'personality' from unnest(cast(:aliases as text[])) asked (name) where ${isPersonality('asked.name')} limit 1`,
-    { pools: of('pool'), agents: of('agent'), personalities: of('personality'), aliases: of('alias') },
+    `${looks.join(' union all ')} limit 1`,
+    asked,
   );
   const [taken] = rows;
   if (taken)

@@ -50,8 +50,14 @@ export interface Published {
   transport: 'redis' | 'sse';
 }
 
+interface HeldSession {
+  isNew: boolean;
+  /** It has published some, which only its own registers write. */
+  hasAgents: boolean;
+}
+
 /** The session's own row, made when new, locked until the end: two registers of one session go in turn. */
-async function holdSession(trx: Knex.Transaction, r: Registration): Promise<{ isNew: boolean }> {
+async function holdSession(trx: Knex.Transaction, r: Registration): Promise<HeldSession> {
   const sessions = await trx('sessions')
     .insert({
       id: r.sessionId,
@@ -75,7 +81,11 @@ async function holdSession(trx: Knex.Transaction, r: Registration): Promise<{ is
       'leftAt',
     ])
     .where('sessions.ownerId', r.by.userId)
-    .returning<{ isNew: boolean }[]>(trx.raw('(xmax = 0) as is_new'));
+    .returning<HeldSession[]>(
+      trx.raw(
+        `(xmax = 0) as is_new, exists (select 1 from agent_publishers where session_id = sessions.id) as has_agents`,
+      ),
+    );
   const [session] = sessions;
   if (!session) throw new McpctlError('session_not_found');
   return session;
@@ -267,13 +277,14 @@ export function register(
 ): Promise<Published> {
   return transaction(async (trx) => {
     const user = await lockUser(trx, r.by.userId);
-    const { isNew } = await holdSession(trx, r);
+    const { isNew, hasAgents } = await holdSession(trx, r);
     await needGoodToken(trx, r);
     await checkSessions(trx, user, { sessionId: r.sessionId, limits });
     const names = r.providers.map((offer) => offer.name);
     const heldAgents = await HeldAgents.lock(trx, {
       ...{ sessionId: r.sessionId, ownerId: r.by.userId, isLive: r.isLive },
       offered: r.agents ?? noAgents,
+      hasAgents,
     });
     const rows = parseLlms(
       await trx('llms')
