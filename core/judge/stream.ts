@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Moulds } from '../text/json-mould.ts';
 import { jsonValue, spliceMembers } from '../text/json-text.ts';
 import type { Operation } from '../llm.ts';
@@ -6,7 +7,7 @@ import { apart, isDone, runTogether } from './apart.ts';
 import { aroundText } from './parts/chunk-text.ts';
 import { Ending, type Ended, type How, type Progress } from './ending.ts';
 import { faultOfError, type Chosen, type Fault } from './fault.ts';
-import { textAt } from './parts/choice.ts';
+import { callsIn, textAt } from './parts/choice.ts';
 import { choiceError, holdsError, isError, saysError } from './parts/is-error.ts';
 import { CallPieces } from './mend/call-pieces.ts';
 import { withoutNaN } from './mend/numbers.ts';
@@ -56,7 +57,8 @@ const MOST_HELD_CHARS = 64 * 1_024;
 export class StreamJudge {
   readonly #judging: Judging;
   readonly #ending: Ending;
-  readonly #calls = new CallPieces();
+  /** A worker's events are stored with the ids that are made here. */
+  readonly #calls = new CallPieces(() => `call_${randomUUID()}`);
   #moulds = new Moulds<null>();
   #saidDone = false;
   /** Null: something was to be seen. */
@@ -125,12 +127,11 @@ export class StreamJudge {
     return ended && this.#opening ? { ...ended, missing: [...this.#opening, ...ended.missing] } : ended;
   }
 
-  #look(text: string, name: string | undefined): Looked {
+  #look(data: string, name: string | undefined): Looked {
     const { operation, chosen = {} } = this.#judging;
-    const about = { body: text, chosen };
-    const parsed = jsonObject(text);
-    if (!parsed) return this.#lookAtOdd(text, name);
-    const { data, event } = this.#asChunk(text, parsed);
+    const event = jsonObject(data);
+    if (!event) return this.#lookAtOdd(data, name);
+    const about = { body: data, chosen };
     if (isSign(event, { operation, name })) return 'skip';
     if (isError(event, name)) return { fault: faultOfError(event, about) };
     const inner = isTyped(operation) ? undefined : unwrapped(data, event, operation);
@@ -138,8 +139,16 @@ export class StreamJudge {
     if (operation === 'responses') return this.#lookAtResponse(data, event);
     if (operation === 'messages' && event['type'] === 'message_stop' && this.progress !== 'nothing')
       return this.#stopped(data, event);
+    return this.#lookAtPiece(data, event);
+  }
+
+  /** An event of an answer that comes in pieces, which says neither that it failed nor that all of it is there. */
+  #lookAtPiece(text: string, parsed: Json): Looked {
+    const { operation, chosen = {} } = this.#judging;
+    const data = operation === 'chat' && hasCalls(parsed) ? this.#calls.mended(text) : text;
+    const event = data === text ? parsed : (jsonObject(data) ?? parsed);
     const hasReason = this.#ending.see(event);
-    if (this.#ending.failed) return { fault: faultOfError(choiceError(event), about) };
+    if (this.#ending.failed) return { fault: faultOfError(choiceError(event), { body: data, chosen }) };
     // From here on one that is like those before may come after the end.
     if (hasReason) this.#moulds = new Moulds();
     else if (!isTyped(operation) && this.#moulds.isWanted()) {
@@ -154,13 +163,6 @@ export class StreamJudge {
     if (isTyped(operation))
       return { data: mendStop(data, { event, ending: this.#ending }), ...this.#opens(event) };
     return { data: mendReasons(data, this.#ending), ...this.#opens(event) };
-  }
-
-  /** An event of a chat as its clients take it: each has a list of choices, however short, and calls are whole pieces. */
-  #asChunk(data: string, event: Json): { data: string; event: Json } {
-    const { operation } = this.#judging;
-    if (operation === 'chat' && Array.isArray(event['choices'])) return this.#calls.mend(data, event);
-    return { data, event };
   }
 
   #opens(event: Json): { isOpening?: boolean } {
@@ -238,6 +240,15 @@ export function hasFailed(response: unknown): boolean {
 export function failureIn(response: unknown): unknown {
   const error = isJson(response) ? response['error'] : undefined;
   return saysError(error) ? error : 'its model stopped with an error';
+}
+
+/** Whether pieces of tool calls are among what a chunk brings. */
+function hasCalls({ choices }: Json): boolean {
+  if (!Array.isArray(choices)) return false;
+  return choices.some((choice: unknown) => {
+    const delta = isJson(choice) ? choice['delta'] : undefined;
+    return isJson(delta) && callsIn(delta) === 'tool_calls';
+  });
 }
 
 const isChoices = (operation: Operation): boolean => operation === 'chat' || operation === 'completions';

@@ -1,101 +1,106 @@
-import { randomUUID } from 'node:crypto';
-import { mapElements, spliceMembers } from '../../text/json-text.ts';
-import { textAt } from '../parts/choice.ts';
-import { isJson, jsonObject } from '../parts/reason.ts';
+import { Edits, type TextObject } from '../../text/json-edits.ts';
+import { elementsAt, memberOf } from '../../text/json-text.ts';
 
-type Json = Readonly<Record<string, unknown>>;
-
-/** Calls beyond these are passed on as they are. */
+/** Calls beyond these are passed on as they are, and so are choices. */
 const MOST_CALLS = 4_096;
 
 /** The calls of one choice that have begun. */
 interface Begun {
-  ids: Map<number, string | undefined>;
-  last: number;
+  numbers: Set<number>;
+  /** By the backend's own id, as JSON. */
+  byId: Map<string, number>;
+  latest: number;
+  highest: number;
 }
 
 /**
- * Puts the pieces of tool calls right as they come: each has its number, and the first of each an id and a type, as clients
- * throw where it has none (anomalyco/opencode#25925, NVIDIA; sgl-project/sglang#7048: null from the second call on), and
- * arguments are texts. `mendCalls` does it for a whole answer. Pieces that are right stay the text they are.
+ * Puts the pieces of tool calls right as they come, for clients who put them together: each has its number, and the first
+ * of each an id and a type, as clients throw where it has none (anomalyco/opencode#25925, NVIDIA; sgl-project/sglang#7048:
+ * null from the second call on), and arguments are texts. A backend that leaves out the number begins a call with a new id,
+ * or with a name. A worker does it to what its backend says, so that whatever is made of it is right; the door to what
+ * workers of other makes say. `mendCalls` does it for a whole answer. Pieces that are right stay the text they are.
  */
 export class CallPieces {
   readonly #choices = new Map<number, Begun>();
+  readonly #idOf: (choice: number, call: number) => string;
 
-  /** @returns the chunk, and what it is parsed, where something was to be put right. */
-  mend(chunk: string, event: Json): { data: string; event: Json } {
-    const { choices } = event;
-    if (!chunk.includes('"tool_calls"') || !Array.isArray(choices)) return { data: chunk, event };
-    const data = this.#mended(chunk, choices);
-    return data === chunk ? { data, event } : { data, event: jsonObject(data) ?? event };
+  /** @param idOf of a call that its backend has given none. */
+  constructor(idOf: (choice: number, call: number) => string) {
+    this.#idOf = idOf;
   }
 
-  #mended(chunk: string, choices: readonly unknown[]): string {
-    let at = -1;
-    let isMended = false;
-    const choice = (text: string): string => {
-      at += 1;
-      const choiceJson = choices[at];
-      const delta = isJson(choiceJson) ? choiceJson['delta'] : undefined;
-      const calls = isJson(delta) ? delta['tool_calls'] : undefined;
-      if (!isJson(choiceJson) || !Array.isArray(calls) || calls.length === 0) return text;
-      const begun = this.#begun(numberIn(choiceJson['index']) ?? at);
-      const right = calls.map((call: unknown) => splicesFor(call, begun));
-      if (right.every((splices) => splices === undefined)) return text;
-      isMended = true;
-      const list = (pieces = '[]'): string => {
-        let n = -1;
-        return mapElements(pieces, (piece) => spliceMembers(piece, right[(n += 1)] ?? {}) ?? piece) ?? pieces;
-      };
-      const withCalls = (piece = '{}'): string => spliceMembers(piece, { tool_calls: list }) ?? piece;
-      return spliceMembers(text, { delta: withCalls }) ?? text;
-    };
-    const mended = spliceMembers(chunk, { choices: (list = '[]') => mapElements(list, choice) ?? list });
-    return isMended && mended !== undefined ? mended : chunk;
+  /** A chunk that has calls among its choices. */
+  mended(chunk: string): string {
+    const edits = new Edits(chunk);
+    const choices = memberOf(edits.objectAt(chunk.indexOf('{'))?.members, 'choices');
+    for (const [at, { start }] of ((choices && elementsAt(chunk, choices.valueStart)) ?? []).entries()) {
+      const choice = edits.objectAt(start);
+      const delta = choice && edits.objectIn(choice, 'delta');
+      if (delta) this.mend(edits, { delta, choice: numberIn(edits.value(choice, 'index')) ?? at });
+    }
+    return edits.apply();
   }
 
-  #begun(index: number): Begun {
-    let begun = this.#choices.get(index);
-    if (!begun) begun = { ids: new Map(), last: -1 };
-    if (this.#choices.size < MOST_CALLS) this.#choices.set(index, begun);
+  /** The calls of a delta, and of which choice it is. */
+  mend(edits: Edits, { delta, choice }: { delta: TextObject; choice: number }): void {
+    const calls = memberOf(delta.members, 'tool_calls');
+    const begun = calls && this.#begun(choice);
+    if (!begun) return;
+    for (const { start } of elementsAt(edits.text, calls.valueStart) ?? []) {
+      const call = edits.objectAt(start);
+      if (call) this.#call(edits, call, { begun, choice });
+    }
+  }
+
+  #begun(choice: number): Begun | undefined {
+    let begun = this.#choices.get(choice);
+    if (begun || this.#choices.size >= MOST_CALLS) return begun;
+    begun = { numbers: new Set(), byId: new Map(), latest: -1, highest: -1 };
+    this.#choices.set(choice, begun);
     return begun;
   }
-}
 
-type Splices = Record<string, Parameters<typeof spliceMembers>[1][string]>;
-
-/** What is to be put right of one piece; undefined: nothing. */
-function splicesFor(call: unknown, begun: Begun): Splices | undefined {
-  if (!isJson(call)) return undefined;
-  const id = textAt(call, 'id');
-  const own = numberIn(call['index']);
-  const index = own ?? numberOf(call, begun);
-  const isFirst = !begun.ids.has(index);
-  const splices: Splices = {};
-  if (own === undefined) splices['index'] = String(index);
-  if (isFirst) {
-    const given = id ?? `call_${randomUUID()}`;
-    if (id === undefined) splices['id'] = JSON.stringify(given);
-    if (textAt(call, 'type') === undefined) splices['type'] = '"function"';
-    if (begun.ids.size < MOST_CALLS) begun.ids.set(index, given);
-  } else if (call['id'] === '') splices['id'] = 'null'; // no other id than before (anomalyco/opencode#37841, DashScope)
-  begun.last = index;
-  const called = call['function'];
-  if (isJson(called) && 'arguments' in called && typeof called['arguments'] !== 'string') {
-    const json = called['arguments'] == null ? '' : JSON.stringify(called['arguments']);
-    splices['function'] = (text = '{}') => spliceMembers(text, { arguments: JSON.stringify(json) }) ?? text;
+  #call(edits: Edits, call: TextObject, { begun, choice }: { begun: Begun; choice: number }): void {
+    const id = textOf(edits.value(call, 'id'));
+    const called = edits.objectIn(call, 'function');
+    const isNamed = called !== undefined && textOf(edits.value(called, 'name')) !== undefined;
+    const numberText = edits.value(call, 'index');
+    const number = numberIn(numberText) ?? numberOf(id, isNamed, begun);
+    const isFirst = !begun.numbers.has(number);
+    if (isFirst && begun.numbers.size >= MOST_CALLS) return;
+    begun.numbers.add(number);
+    begun.highest = Math.max(begun.highest, number);
+    begun.latest = number;
+    if (id !== undefined && begun.byId.size < MOST_CALLS) begun.byId.set(id, number);
+    if (isFirst && id === undefined) edits.put(call, 'id', JSON.stringify(this.#idOf(choice, number)));
+    // No other id than before (anomalyco/opencode#37841, DashScope).
+    if (!isFirst && edits.value(call, 'id') === '""') edits.put(call, 'id', 'null');
+    if (isFirst && textOf(edits.value(call, 'type')) === undefined) edits.put(call, 'type', '"function"');
+    if (numberText !== String(number)) edits.put(call, 'index', String(number));
+    if (called) mendArguments(edits, called);
   }
-  return Object.keys(splices).length === 0 ? undefined : splices;
 }
 
-/** The number of a piece that has none: of the call whose id it says, of a new one that it names, else of the last. */
-function numberOf(call: Json, { ids, last }: Begun): number {
-  const id = textAt(call, 'id');
-  const like = id === undefined ? undefined : [...ids].find(([, one]) => one === id)?.[0];
-  if (like !== undefined) return like;
-  const begins = id !== undefined || textAt(call['function'], 'name') !== undefined;
-  return begins || last < 0 ? Math.max(-1, ...ids.keys()) + 1 : last;
+/** Clients put them together as a text: of an object, as Ollama's own protocol has them, they would make another. */
+function mendArguments(edits: Edits, called: TextObject): void {
+  const json = edits.value(called, 'arguments');
+  if (json === undefined || json.startsWith('"')) return;
+  edits.put(called, 'arguments', json === 'null' ? '""' : JSON.stringify(json));
 }
 
-const numberIn = (value: unknown): number | undefined =>
-  Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined;
+/** The number of a piece that has none: of the call whose id it says, of a new one that it names, else of the latest. */
+function numberOf(id: string | undefined, isNamed: boolean, { byId, latest, highest }: Begun): number {
+  if (id !== undefined) return byId.get(id) ?? highest + 1;
+  return isNamed || latest < 0 ? highest + 1 : latest;
+}
+
+/** A number that counts something, of its text as JSON. */
+function numberIn(text: string | undefined): number | undefined {
+  const number = Number(text);
+  return Number.isSafeInteger(number) && number >= 0 ? number : undefined;
+}
+
+/** A string that says something, as JSON. */
+function textOf(value: string | undefined): string | undefined {
+  return value?.startsWith('"') === true && value !== '""' ? value : undefined;
+}

@@ -1,11 +1,11 @@
+import { CallPieces } from '../../../core/judge/mend/call-pieces.ts';
+import { Edits, type TextObject } from '../../../core/text/json-edits.ts';
 import { Moulds, type Mould } from '../../../core/text/json-mould.ts';
 import { elementsAt, type Member, memberOf, spliceMembers } from '../../../core/text/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import type { Usage } from '../../../core/task/task.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
-import { Edits, type TextObject } from './edits.ts';
 import type { Form, FormOptions, Frame, WaitState } from './form.ts';
-import { ToolCalls } from './tool-calls.ts';
 import { withModel } from './whole.ts';
 
 interface Kind {
@@ -42,7 +42,7 @@ export class ChunkForm implements Form {
   /** Choices whose first delta was sent, and those that have finished. */
   readonly #begun = new Set<number>();
   readonly #finished = new Set<number>();
-  readonly #toolCalls: ToolCalls;
+  readonly #calls: CallPieces;
   /** What a backend said of usage beside an answer, as JSON. */
   #usage: string | null = null;
   #usageSent = false;
@@ -58,7 +58,7 @@ export class ChunkForm implements Form {
     this.#options = options;
     this.#model = JSON.stringify(options.model);
     this.#object = JSON.stringify(this.#kind.object);
-    this.#toolCalls = new ToolCalls(options.taskId);
+    this.#calls = new CallPieces((choice, call) => `call_${options.taskId}_${choice}_${call}`);
   }
 
   event(data: string): Frame[] {
@@ -203,8 +203,7 @@ export class ChunkForm implements Form {
     { index, finish }: { index: number; finish: string | null },
   ): boolean {
     const first = this.#begins(index);
-    const member = memberOf(choice.members, 'delta');
-    const delta = member && edits.objectAt(member.valueStart);
+    const delta = edits.objectIn(choice, 'delta');
     const brings = delta !== undefined && bringsSomething(edits, delta);
     const mayAdd = !this.#options.resumable;
     if (first && (brings || finish !== null) && mayAdd)
@@ -226,8 +225,7 @@ export class ChunkForm implements Form {
     const there = memberOf(delta.members, 'role');
     if (there ? !isSaid(edits.value(delta, 'role')) : role) edits.put(delta, 'role', '"assistant"');
     if (empty) edits.put(delta, 'content', '""');
-    const calls = memberOf(delta.members, 'tool_calls');
-    if (calls) this.#toolCalls.mend(edits, { choice: index, start: calls.valueStart });
+    this.#calls.mend(edits, { delta, choice: index });
   }
 }
 

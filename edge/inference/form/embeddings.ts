@@ -1,7 +1,7 @@
 import { elementsAt, jsonValue, memberOf, spliceMembers } from '../../../core/text/json-text.ts';
 import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
-import { Edits } from './edits.ts';
+import { Edits } from '../../../core/text/json-edits.ts';
 import type { FormOptions, Frame } from './form.ts';
 import { RawForm } from './raw.ts';
 

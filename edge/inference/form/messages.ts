@@ -1,8 +1,15 @@
 import type { McpctlError } from '../../../core/errors.ts';
 import { anthropicErrorBody, toldLate } from '../../http/error-body.ts';
+import { Edits } from '../../../core/text/json-edits.ts';
 import { memberOf } from '../../../core/text/json-text.ts';
-import { Edits, eventName } from './edits.ts';
-import type { FormOptions, Frame, MadeEvent, NamedForm, WaitState } from './form.ts';
+import {
+  eventName,
+  type FormOptions,
+  type Frame,
+  type MadeEvent,
+  type NamedForm,
+  type WaitState,
+} from './form.ts';
 
 /** Anthropic's Messages: named events, `ping` while it is quiet, and the model in `message_start`. */
 export class MessagesForm implements NamedForm {
@@ -16,8 +23,7 @@ export class MessagesForm implements NamedForm {
     const edits = new Edits(data);
     const event = edits.objectAt(data.indexOf('{'));
     if (!event) return [{ data }];
-    const member = memberOf(event.members, 'message');
-    const message = member && edits.objectAt(member.valueStart);
+    const message = edits.objectIn(event, 'message');
     if (message && memberOf(message.members, 'model')) edits.put(message, 'model', this.#model);
     return [{ ...eventName(edits.value(event, 'type')), data: edits.apply() }];
   }

@@ -1,8 +1,14 @@
 import type { McpctlError } from '../../../core/errors.ts';
 import { openAiErrorBody, toldLate } from '../../http/error-body.ts';
-import { memberOf } from '../../../core/text/json-text.ts';
-import { Edits, eventName } from './edits.ts';
-import type { FormOptions, Frame, MadeEvent, NamedForm, WaitState } from './form.ts';
+import { Edits } from '../../../core/text/json-edits.ts';
+import {
+  eventName,
+  type FormOptions,
+  type Frame,
+  type MadeEvent,
+  type NamedForm,
+  type WaitState,
+} from './form.ts';
 
 /**
  * OpenAI's Responses: named events, numbered without a gap. Who waits before the backend has begun gets a response
@@ -38,8 +44,7 @@ export class ResponsesForm implements NamedForm {
       numberText !== undefined && /^\d+$/.test(numberText) ? Number(numberText) + this.#ours : this.#next;
     this.#next = number + 1;
     if (numberText !== String(number)) edits.put(event, 'sequence_number', String(number));
-    const member = memberOf(event.members, 'response');
-    const response = member && edits.objectAt(member.valueStart);
+    const response = edits.objectIn(event, 'response');
     let type = edits.value(event, 'type');
     this.#failed = type === '"response.failed"';
     if (response) {

@@ -145,6 +145,12 @@ describe('the pieces of calls', () => {
     expect(callsOf(events)[0]?.['function']).to.deep.equal({ name: 'f', arguments: '{"a":1}' });
   });
 
+  it('whose arguments are an object keep its numbers as they are written', () => {
+    const sent = call({ index: 0, id: 'a', function: { name: 'f', arguments: { n: 0 } } });
+    const { events } = judged(sent.replace('"n":0', '"n":12345678901234567890') + stop);
+    expect(callsOf(events)[0]?.['function']).to.deep.include({ arguments: '{"n":12345678901234567890}' });
+  });
+
   it('come to the calls that they are of, whatever of id, number and type is left out', () => {
     const someCall = fc.record({
       name: fc.constantFrom('f', 'g'),

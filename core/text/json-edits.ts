@@ -1,5 +1,5 @@
-import type { Mould } from '../../../core/text/json-mould.ts';
-import { memberOf, membersAt, type Member } from '../../../core/text/json-text.ts';
+import type { Mould } from './json-mould.ts';
+import { memberOf, membersAt, type Member } from './json-text.ts';
 
 /** An object within a JSON text. */
 export interface TextObject {
@@ -26,6 +26,12 @@ export class Edits {
   objectAt(start: number): TextObject | undefined {
     const object = membersAt(this.text, start);
     return object && { start, members: object.members, added: 0 };
+  }
+
+  /** The object that a member is; undefined where it is absent, or none. */
+  objectIn({ members }: TextObject, key: string): TextObject | undefined {
+    const member = memberOf(members, key);
+    return member && this.objectAt(member.valueStart);
   }
 
   /** The text of a member's value; of duplicates the last, as parsers take it. Undefined when it is absent. */
@@ -74,10 +80,4 @@ export class Edits {
     }
     return result + this.text.slice(copied, end);
   }
-}
-
-/** The `event:` line that belongs to data of this type, which is JSON. Names that could forge a line get none. */
-export function eventName(type: string | undefined): { event?: string } {
-  const name = /^"([a-z0-9_.]{1,128})"$/i.exec(type ?? '')?.[1];
-  return name === undefined ? {} : { event: name };
 }
