@@ -81,13 +81,12 @@ export class StreamJudge {
   }
 
   #passAll(sent: readonly SseEvent[], events: string[]): Passed['last'] {
-    for (const { event: name, data: text } of sent) {
-      if (isDone(text)) {
+    for (const { event: name, data } of sent) {
+      if (isDone(data)) {
         this.#saidDone = true;
         return 'done';
       }
-      if (saysNothing(text)) continue;
-      const data = isTyped(this.#judging.operation) ? withType(text, name) : text;
+      if (saysNothing(data)) continue;
       const looked = name !== 'error' && this.#moulds.like(data) !== null ? { data } : this.#look(data, name);
       if (looked === 'skip') continue;
       if ('several' in looked) {
@@ -127,10 +126,11 @@ export class StreamJudge {
     return ended && this.#opening ? { ...ended, missing: [...this.#opening, ...ended.missing] } : ended;
   }
 
-  #look(data: string, name: string | undefined): Looked {
+  #look(text: string, name: string | undefined): Looked {
     const { operation, chosen = {} } = this.#judging;
-    const event = jsonObject(data);
-    if (!event) return this.#lookAtOdd(data, name);
+    const parsed = jsonObject(text);
+    if (!parsed) return this.#lookAtOdd(text, name);
+    const { data, event } = withType(text, parsed, isTyped(operation) ? name : undefined);
     const about = { body: data, chosen };
     if (isSign(event, { operation, name })) return 'skip';
     if (isError(event, name)) return { fault: faultOfError(event, about) };
@@ -145,13 +145,15 @@ export class StreamJudge {
   /** An event of an answer that comes in pieces, which says neither that it failed nor that all of it is there. */
   #lookAtPiece(text: string, parsed: Json): Looked {
     const { operation, chosen = {} } = this.#judging;
-    const data = operation === 'chat' && hasCalls(parsed) ? this.#calls.mended(text) : text;
+    const withCalls = operation === 'chat' && hasCalls(parsed);
+    const data = withCalls ? this.#calls.mended(text) : text;
     const event = data === text ? parsed : (jsonObject(data) ?? parsed);
     const hasReason = this.#ending.see(event);
-    if (this.#ending.failed) return { fault: faultOfError(choiceError(event), { body: data, chosen }) };
+    if (hasReason && this.#ending.failed)
+      return { fault: faultOfError(choiceError(event), { body: data, chosen }) };
     // From here on one that is like those before may come after the end.
     if (hasReason) this.#moulds = new Moulds();
-    else if (!isTyped(operation) && this.#moulds.isWanted()) {
+    else if (!withCalls && !isTyped(operation) && this.#moulds.isWanted()) {
       const mould = aroundText(data);
       if (mould) this.#moulds.learn(mould, null);
     }
@@ -261,10 +263,10 @@ function isSign(
   { operation, name }: { operation: Operation; name: string | undefined },
 ): boolean {
   if (isTyped(operation)) return false;
-  const isNamed = signsOfLife.test(name ?? '') || signsOfLife.test(textAt(event, 'type') ?? '');
-  return (
-    isNamed && event['choices'] === undefined && event['usage'] === undefined && event['error'] === undefined
-  );
+  // Before what it is called: this is asked of every token.
+  if (event['choices'] !== undefined || event['usage'] !== undefined || event['error'] !== undefined)
+    return false;
+  return signsOfLife.test(name ?? '') || signsOfLife.test(textAt(event, 'type') ?? '');
 }
 
 /** Whether each event of the operation has a name, which its `type` says again. */
@@ -273,7 +275,8 @@ function isTyped(operation: Operation): boolean {
 }
 
 /** Only the data travels on: a name that it does not say itself would be lost. */
-function withType(data: string, name: string | undefined): string {
-  if (name === undefined || jsonObject(data)?.['type'] !== undefined) return data;
-  return spliceMembers(data, { type: JSON.stringify(name) }) ?? data;
+function withType(text: string, parsed: Json, name: string | undefined): { data: string; event: Json } {
+  if (name === undefined || parsed['type'] !== undefined) return { data: text, event: parsed };
+  const data = spliceMembers(text, { type: JSON.stringify(name) }) ?? text;
+  return { data, event: { ...parsed, type: name } };
 }
