@@ -1,6 +1,7 @@
 import { pipeline, Readable, type Duplex } from 'node:stream';
 import { createBrotliDecompress, createInflateRaw, createUnzip } from 'node:zlib';
 import { McpctlError } from '../../../../core/errors.ts';
+import { replayed } from './peek.ts';
 
 /** Answers are asked for as they are (`accept-encoding: identity`); some servers and proxies encode them all the same. */
 const decoders: Readonly<Record<string, () => Duplex>> = {
@@ -53,9 +54,10 @@ export function decoded({ bytes, encoding, heard }: Encoded): AsyncIterable<Uint
     if (names.length === 0 || plain.test(begins.toString('latin1'))) return all[Symbol.asyncIterator]();
     return through(hearing(all, heard), stepsOf(names, begins));
   };
+  const first = async (): Promise<IteratorResult<Uint8Array>> => (opened = await open()).next();
   return {
     [Symbol.asyncIterator]: () => ({
-      next: async () => (opened ??= await open()).next(),
+      next: () => opened?.next() ?? first(),
       return: async () => (await (opened ?? reading).return?.()) ?? { done: true, value: undefined },
     }),
   };
@@ -79,17 +81,6 @@ async function beginning(
     begins = Buffer.concat([begins, next.value.subarray(0, TELLING)]);
   }
   return begins;
-}
-
-function replayed(seen: Uint8Array[], reading: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
-  // Each layer of generators costs every event some turns, so this is none.
-  const next = (): Promise<IteratorResult<Uint8Array>> => {
-    const piece = seen.shift();
-    return piece ? Promise.resolve({ done: false, value: piece }) : reading.next();
-  };
-  const leave = async (): Promise<IteratorResult<Uint8Array>> =>
-    (await reading.return?.()) ?? { done: true, value: undefined };
-  return { [Symbol.asyncIterator]: () => ({ next, return: leave }) };
 }
 
 function stepsOf(names: readonly string[], begins: Buffer): Duplex[] {

@@ -19,14 +19,16 @@ export async function peeked(bytes: AsyncIterable<Uint8Array>): Promise<Peeked> 
     const at = next.value.findIndex((byte) => !blank.has(byte));
     if (at >= 0) first = String.fromCharCode(next.value[at] ?? 0);
   }
-  // Each layer of generators costs every event some turns, so this is none.
+  return { first, bytes: replayed(seen, reading) };
+}
+
+/** What was read of some bytes already, then the rest of them. Each layer of generators costs every event some turns, so this is none. */
+export function replayed(seen: Uint8Array[], reading: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
   const next = (): Promise<IteratorResult<Uint8Array>> => {
     const piece = seen.shift();
     return piece ? Promise.resolve({ done: false, value: piece }) : reading.next();
   };
-  const leave = async (): Promise<IteratorResult<Uint8Array>> => {
-    await reading.return?.();
-    return { done: true, value: undefined };
-  };
-  return { first, bytes: { [Symbol.asyncIterator]: () => ({ next, return: leave }) } };
+  const leave = async (): Promise<IteratorResult<Uint8Array>> =>
+    (await reading.return?.()) ?? { done: true, value: undefined };
+  return { [Symbol.asyncIterator]: () => ({ next, return: leave }) };
 }
