@@ -1,9 +1,11 @@
+import { jsonValue } from './json-text.ts';
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const opening = new Set([0x7b, 0x5b]);
-const closing = new Set([
-  0x7d, 0x5d,
-]); /** Whether what a JSON text has opened is closed, told from its pieces as they come, without keeping them. */
+const closing = new Set([0x7d, 0x5d]);
+
+/** Whether what a JSON text has opened is closed, told from its pieces as they come, without keeping them. */
 export class Brackets {
   #depth = 0;
   #isInString = false;
@@ -84,7 +86,7 @@ export class BareLines {
     if (data === undefined) return [rest]; // what stands behind all that came says why it ended
     if (isBegun) return [rest, data];
     const all = `${data}\n${rest}`;
-    return [!isJson(data) && isJson(all) ? all : data];
+    return [jsonValue(data) === undefined && jsonValue(all) !== undefined ? all : data];
   }
 
   #take(...last: string[]): string {
@@ -92,14 +94,5 @@ export class BareLines {
     this.#lines = [];
     this.#brackets = undefined;
     return text;
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false; // no text of JSON: it stays what it was
   }
 }

@@ -66,18 +66,12 @@ export function reasonOfBody(body: string | undefined): Reason {
 /** Its title, and what stands over its text where that says more: proxies say there what they did not like. */
 function headingOf(page: string): Reason {
   const start = page.slice(0, LONGEST * 2);
-  const headings = ['title', 'h1', 'h2'].flatMap((tag) => {
-    const text = new RegExp(`<${tag}[^>]{0,200}>([^<]{1,200})</${tag}`, 'i').exec(start)?.[1];
-    return text === undefined
-      ? []
-      : [
-          text
-            .replace(/\s+/g, ' ')
-            .replace(/^\s*(error )?\d{3}:?\s+/i, '')
-            .trim(),
-        ];
+  const headings = ['title', 'h1', 'h2'].map((tag) => {
+    const text = new RegExp(`<${tag}[^>]{0,200}>([^<]{1,200})</${tag}`, 'i').exec(start)?.[1] ?? '';
+    const line = text.replace(/\s+/g, ' ');
+    return line.replace(/^\s*(error )?\d{3}:?\s+/i, '').trim();
   });
-  const each = headings.filter((text, at) => text !== '' && headings.findIndex((one) => one === text) === at);
+  const each = [...new Set(headings)].filter((text) => text !== '');
   return each.length === 0 ? {} : { message: each.join(': ') };
 }
 
