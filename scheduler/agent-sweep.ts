@@ -8,7 +8,7 @@ const MOST_TOLD = 20;
 /** The part of the sweep that is about virtual agents: it never deletes one that somebody has a thread with. */
 export interface AgentSweep {
   /** Marks those whose publishers are gone, and deletes those that were marked long ago. */
-  run(signal: AbortSignal): Promise<Round>;
+  run(signal: AbortSignal): Promise<Round[]>;
   /** Says once which llms of publishers long gone stay, and for which agents. */
   tellHeld(): Promise<void>;
 }
@@ -45,13 +45,7 @@ export function createAgentSweep({ config, registry, queue, flow, clock, log }: 
       const silent = await published.silent(config.leaseMs, MOST + marking.resting);
       const marked = await marking.run(silent, signal);
       const gone = await published.longGone(config.goneMs, MOST + deleting.resting);
-      const deleted = await deleting.run(gone, signal);
-      return {
-        did: marked.did + deleted.did,
-        left: marked.left + deleted.left,
-        failed: marked.failed + deleted.failed,
-        ended: 0,
-      };
+      return [marked, await deleting.run(gone, signal)];
     },
     async tellHeld() {
       const pinned = await published.pinned(config.goneMs, MOST_TOLD);

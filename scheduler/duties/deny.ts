@@ -51,8 +51,7 @@ export function createDenyDuty({ registry, queue, flow, clock, log }: DutyDeps):
       done = new Set([...done].filter((key) => keys.has(key)));
       const due = recent.filter((one) => !done.has(keyOf(one)));
       const put = await putting.run(due, signal);
-      const [left, failed] = [denied.left + put.left, denied.failed + put.failed];
-      return announced({ flow }, 'deny', { did: put.did, left, failed, ended: 0 });
+      return announced({ flow }, 'deny', { ...denied, did: 0 }, put);
     },
   };
 }

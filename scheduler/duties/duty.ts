@@ -61,9 +61,10 @@ export interface DutyDeps {
   log: Log;
 }
 
-/** Tells how a duty's round went over its items. @returns what `Duty.run` does. */
-export function announced({ flow }: Pick<DutyDeps, 'flow'>, duty: string, round: Round): number {
-  const { left, failed, ended } = round;
+/** Tells how a duty's rounds went over its items, together. @returns what `Duty.run` does. */
+export function announced({ flow }: Pick<DutyDeps, 'flow'>, duty: string, ...rounds: Round[]): number {
+  const sumOf = (count: keyof Round): number => rounds.reduce((sum, round) => sum + round[count], 0);
+  const [left, failed, ended] = [sumOf('left'), sumOf('failed'), sumOf('ended')];
   if (left + failed + ended > 0) flow.bus.emit('duty.left', { duty, left, failed, ended });
-  return round.did + ended;
+  return sumOf('did') + ended;
 }

@@ -82,12 +82,7 @@ export function createRedisUsersDuty(deps: DutyDeps): Duty {
         ),
         signal,
       );
-      return announced({ flow }, 'redis-users', {
-        did: dropped.did + set.did,
-        left: round.left + dropped.left + set.left,
-        failed: round.failed + dropped.failed + set.failed,
-        ended: 0,
-      });
+      return announced({ flow }, 'redis-users', { ...round, did: 0 }, dropped, set);
     },
   };
 }

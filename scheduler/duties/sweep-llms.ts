@@ -53,12 +53,7 @@ export function createSweepLlmsDuty(deps: DutyDeps): Duty {
         .deleteIdle(config.goneMs, MOST)
         .catch((thrown: unknown) => log.warn({ err: thrown }, 'idle sessions could not be deleted yet'));
       await agents.tellHeld();
-      return announced(deps, 'sweep-llms', {
-        did: marked.did + swept.did + deleted.did,
-        left: marked.left + swept.left + deleted.left,
-        failed: marked.failed + swept.failed + deleted.failed,
-        ended: 0,
-      });
+      return announced(deps, 'sweep-llms', marked, ...swept, deleted);
     },
   };
 }

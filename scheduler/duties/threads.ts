@@ -30,12 +30,7 @@ export function createThreadsDuty(deps: DutyDeps): Duty {
       const deleted = await deleting.run(over, signal);
       const old = await registry.threads.withOldBodies(BODY_KEPT_MS, AT_ONCE + dropping.resting);
       const dropped = await dropping.run(old, signal);
-      return announced(deps, 'threads', {
-        did: deleted.did + dropped.did,
-        left: deleted.left + dropped.left,
-        failed: deleted.failed + dropped.failed,
-        ended: 0,
-      });
+      return announced(deps, 'threads', deleted, dropped);
     },
   };
 }
