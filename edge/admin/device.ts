@@ -7,13 +7,12 @@ import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { written } from '../http/written.ts';
 import { decidedPage, devicePage, waitingPage } from './device-pages.ts';
+import { html } from './pages.ts';
 
 const formSchema = z.object({
   code: z.string().max(64),
   answer: z.enum(['approve', 'deny']).optional(),
 });
-
-const html = (res: Response, text: string): void => void res.type('html').send(text);
 
 function formOf(req: Request): { userCode: string; answer: 'approve' | 'deny' | undefined } {
   const { data } = formSchema.safeParse(req.body);

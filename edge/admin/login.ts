@@ -1,4 +1,4 @@
-import express, { Router, type Request, type RequestHandler, type Response } from 'express';
+import express, { Router, type Request, type RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
@@ -7,7 +7,7 @@ import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { written } from '../http/written.ts';
 import { isFromOurPages, isPage } from './guards.ts';
-import { loginPage, logoutPage } from './pages.ts';
+import { html, loginPage, logoutPage } from './pages.ts';
 import { SESSION_MS, sessionCookie, type AdminSessions } from './sessions.ts';
 
 const COOKIE = 'mcpctl_admin';
@@ -23,8 +23,6 @@ function nextOf(text: unknown): string {
   const ours = origin === here && /^\/admin\/(queues|tasks|api|device)(\/|$)/.test(pathname);
   return ours && !pathname.includes('//') ? pathname : HOME;
 }
-
-const html = (res: Response, text: string): void => void res.type('html').send(text);
 
 const formSchema = z.object({ token: z.string().max(512), next: z.string().max(512).optional() });
 

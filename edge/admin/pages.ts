@@ -1,3 +1,4 @@
+import type { Response } from 'express';
 import type { TaskView } from '../../core/task/task.ts';
 
 const style = `
@@ -40,6 +41,8 @@ ${body}
 </body>
 </html>
 `;
+
+export const html = (res: Response, text: string): void => void res.type('html').send(text);
 
 export const stylesheet = style;
 

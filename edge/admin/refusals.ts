@@ -2,7 +2,7 @@ import type { ErrorRequestHandler } from 'express';
 import { entryOf, McpctlError } from '../../core/errors.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { isPage } from './guards.ts';
-import { messagePage } from './pages.ts';
+import { html, messagePage } from './pages.ts';
 
 /** A person gets a refusal as a page; what is not ours to say goes to the edge's own handler. */
 export const refusalsAsPages =
@@ -12,5 +12,5 @@ export const refusalsAsPages =
       return next(thrown);
     denied.count(req, thrown);
     const { status } = entryOf(thrown.code);
-    res.status(status).type('html').send(messagePage('This cannot be shown', thrown.message));
+    html(res.status(status), messagePage('This cannot be shown', thrown.message));
   };

@@ -11,13 +11,11 @@ import { fromOurPages, policy } from './guards.ts';
 import { boardStylesheet, withoutOutsiders } from './html.ts';
 import { deviceApproval } from './device.ts';
 import { loginRoutes, signedIn } from './login.ts';
-import { messagePage, stylesheet, taskPage } from './pages.ts';
+import { html, messagePage, stylesheet, taskPage } from './pages.ts';
 import { refusalsAsPages } from './refusals.ts';
 import { createAdminSessions } from './sessions.ts';
 
 const BOARD = '/admin/queues';
-
-const html = (res: Response, text: string): void => void res.type('html').send(text);
 
 /** The admin pages: a login, the board, a page per task, the calls of the API. Their own door, with a cookie for a token (docs/spec.md §10). */
 export function adminRoutes(deps: EdgeDeps): Router {
