@@ -39,7 +39,8 @@ function unknownKey(key: string, fields: readonly string[]): string {
   return near ? `is not a field here; did you mean ${near}?` : 'is not a field here';
 }
 
-function check<S extends z.ZodType>(value: unknown, schema: S): z.infer<S> {
+/** What came from outside, as its schema has it. @throws McpctlError `invalid_request` */
+export function check<S extends z.ZodType>(value: unknown, schema: S): z.infer<S> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new McpctlError('invalid_request', undefined, { details: faultsIn(parsed.error, schema) });

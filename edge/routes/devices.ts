@@ -10,22 +10,14 @@ import {
   type deviceWaitingSchema,
 } from '../../core/access/device-login.ts';
 import { tellableRequestId } from '../../core/audit/event.ts';
-import { McpctlError } from '../../core/errors.ts';
 import { addressKey } from '../connections/address.ts';
 import type { EdgeDeps } from '../deps.ts';
-import { faultsIn } from '../http/parse.ts';
+import { check } from '../http/parse.ts';
 import { refuseWhenStopping } from '../middleware/stopping.ts';
 import { slowStrangers } from '../middleware/strangers.ts';
 
-/** Strangers send two words. */
+/** Strangers send two words. Nobody stands behind these bodies, so none of the bytes that users may send is theirs. */
 const MOST_BYTES = 4_096;
-
-/** Nobody stands behind these bodies, so none of the bytes that users may send is theirs. */
-function fewBytes<S extends z.ZodType>(req: Request, schema: S): z.infer<S> {
-  const parsed = schema.safeParse(req.body);
-  if (parsed.success) return parsed.data;
-  throw new McpctlError('invalid_request', undefined, { details: faultsIn(parsed.error, schema) });
-}
 
 /**
  * `/api/v1/login/device`: for programs without a token, before the door that asks for one. What they are given is decided at
@@ -40,7 +32,7 @@ export function deviceRoutes(deps: EdgeDeps): Router {
       machine,
       preset = DEVICE.preset,
       expiresInDays: days = DEVICE.days,
-    } = fewBytes(req, deviceBeginSchema);
+    } = check(req.body, deviceBeginSchema);
     const address = { address: req.ip ?? 'unknown', addressKey: addressKey(req.ip) };
     const begun = await deviceLogins.begin({ machine, preset, days, ...address });
     res.set('cache-control', 'no-store').status(201);
@@ -53,7 +45,7 @@ export function deviceRoutes(deps: EdgeDeps): Router {
     } satisfies z.infer<typeof deviceBegunSchema>);
   });
   router.post('/login/device/token', before, async (req: Request, res: Response) => {
-    const { deviceCode } = fewBytes(req, deviceAskSchema);
+    const { deviceCode } = check(req.body, deviceAskSchema);
     const requestId = tellableRequestId(req.context.requestId, deviceCode);
     const asked = await deviceLogins.collect(deviceCode, { requestId, ip: req.ip ?? null });
     res.set('cache-control', 'no-store');
