@@ -232,12 +232,12 @@ function wholeOf({ fields, key }: Definition, values: Values): Values {
 }
 
 /** The same without what is kept where it is absent. */
-function replacing({ fields, ...definition }: Definition, values: Values): Values {
-  const isKept = (name: string): boolean =>
-    (fields[name]?.secret === true || fields[name]?.kept === true) && values[name] === undefined;
-  return Object.fromEntries(
-    Object.entries(wholeOf({ fields, ...definition }, values)).filter(([name]) => !isKept(name)),
-  );
+function replacing(definition: Definition, values: Values): Values {
+  const isKept = (name: string): boolean => {
+    const { secret = false, kept = false } = definition.fields[name] ?? {};
+    return (secret || kept) && values[name] === undefined;
+  };
+  return Object.fromEntries(Object.entries(wholeOf(definition, values)).filter(([name]) => !isKept(name)));
 }
 
 /** Values as columns; references among them are the ids of what they lead to. */

@@ -4,7 +4,7 @@ import { nearest } from '../../runtime/nearest.ts';
 import type { Connection } from '../database/connect.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import type { Hooks } from './hooks.ts';
-import { quotaIn } from './quota.ts';
+import { quotaIn, quotaOf } from './quota.ts';
 import { createResourceStore, type ResourceStore } from './store.ts';
 
 /** The store of a resource, by its word; asked for with its definition at hand. */
@@ -23,8 +23,7 @@ export function createResourceStores(
   { definitions, hooks }: Kept,
 ): ResourceStores {
   const words = definitions.map(({ word }) => word);
-  const byWord = new Map(quotas.map(quotaIn));
-  for (const word of byWord.keys()) {
+  for (const [word] of quotas.map(quotaIn)) {
     if (words.includes(word)) continue;
     const [near] = nearest(word, words, 1);
     const hint = near === undefined ? `there are: ${words.join(', ')}` : `did you mean ${near}?`;
@@ -32,8 +31,7 @@ export function createResourceStores(
   }
   const stores = new Map(
     definitions.map((definition) => {
-      const quota = byWord.get(definition.word) ?? definition.quota;
-      const more = { quota, hooks: hooks[definition.word] ?? {} };
+      const more = { quota: quotaOf(definition, { quotas }), hooks: hooks[definition.word] ?? {} };
       return [definition.word, createResourceStore(definition, { connection, all: definitions, ...more })];
     }),
   );
