@@ -22,14 +22,27 @@ function givesOwner({ role, resource }: Grant): boolean {
   return owned[resource]?.also?.includes(role) === true || (role !== 'create' && may[role] !== undefined);
 }
 
-async function owns(trx: Knex.Transaction, { userId }: Actor, { resource, name }: Grant): Promise<boolean> {
-  const where = owned[resource];
-  if (!where || name === null) return false;
-  const rows: unknown[] = await trx(where.table)
-    .where({ [where.name]: name, ownerId: userId })
-    .limit(1)
-    .select('ownerId');
-  return rows.length > 0;
+/** Those of these grants that name what is the actor's own: one look for all of a table, as others wait for their turn. */
+async function ownAmong(
+  trx: Knex.Transaction,
+  { userId }: Actor,
+  grants: readonly Grant[],
+): Promise<ReadonlySet<Grant>> {
+  const own = new Set<Grant>();
+  for (const [word, { table, name: column }] of Object.entries(owned)) {
+    const of = grants.filter(({ resource, name }) => resource === word && name !== null);
+    if (of.length === 0) continue;
+    const rows = await trx(table)
+      .whereIn(
+        column,
+        of.map(({ name }) => name),
+      )
+      .where({ ownerId: userId })
+      .select<{ name: string | null }[]>(`${column} as name`);
+    const names = new Set(rows.map(({ name }) => name));
+    for (const grant of of) if (names.has(grant.name)) own.add(grant);
+  }
+  return own;
 }
 
 /**
@@ -38,10 +51,7 @@ async function owns(trx: Knex.Transaction, { userId }: Actor, { resource, name }
  */
 export async function needCoverOrOwn(trx: Knex.Transaction, actor: Actor, rights: Rights): Promise<void> {
   const { grants, operations } = lackedBy(actor, rights);
-  const left: Grant[] = [];
-  for (const grant of grants) {
-    const isOwn = givesOwner(grant) && letsOwn(actor, grant) && (await owns(trx, actor, grant));
-    if (!isOwn) left.push(grant);
-  }
-  needCover(actor, { grants: left, operations });
+  const asOwner = grants.filter((grant) => givesOwner(grant) && letsOwn(actor, grant));
+  const own = await ownAmong(trx, actor, asOwner);
+  needCover(actor, { grants: grants.filter((grant) => !own.has(grant)), operations });
 }
