@@ -4,6 +4,14 @@ import type { Connection } from '../database/connect.ts';
 /** The views of migration 0038: all that a hosted worker reads. */
 const views = ['hosted_llms', 'hosted_keys', 'hosted_requests'];
 
+interface Role {
+  rolsuper: boolean;
+  isOwners: boolean;
+  /** Both as SQL writes them. */
+  name: string;
+  place: string;
+}
+
 const refused = (why: string): McpctlError => new McpctlError('invalid_config', `MCPCTL_HOSTED_ROLE ${why}`);
 
 /**
@@ -13,10 +21,11 @@ const refused = (why: string): McpctlError => new McpctlError('invalid_config', 
  */
 export async function grantHosted({ transaction, schema }: Connection, role: string): Promise<void> {
   await transaction(async (trx) => {
-    const { rows } = await trx.raw<{ rows: { rolsuper: boolean; isOwners: boolean; name: string }[] }>(
-      `select rolsuper, pg_has_role(rolname, current_user, 'member') as is_owners, format('%I', rolname) as name
+    const { rows } = await trx.raw<{ rows: Role[] }>(
+      `select rolsuper, pg_has_role(rolname, current_user, 'member') as is_owners, format('%I', rolname) as name,
+         format('%I', cast(? as text)) as place
        from pg_roles where rolname = ?`,
-      [role],
+      [schema, role],
     );
     const [row] = rows;
     if (!row)
@@ -25,11 +34,7 @@ export async function grantHosted({ transaction, schema }: Connection, role: str
       throw refused(
         `names a role that may do all that this one may: make one of its own for hosted workers.`,
       );
-    const { name } = row;
-    const [within] = (
-      await trx.raw<{ rows: { name: string }[] }>(`select format('%I', ?::text) as name`, [schema])
-    ).rows;
-    const place = within?.name ?? '';
+    const { name, place } = row;
     for (const what of ['tables', 'sequences', 'functions'])
       await trx.raw(`revoke all on all ${what} in schema ${place} from ${name}`);
     await trx.raw(`revoke all on schema ${place} from ${name}`);

@@ -33,8 +33,8 @@ async function callOtherwise(
   kind: Subject['kind'],
   { before, row }: { before: ResourceRow; row: ResourceRow },
 ): Promise<void> {
-  const [from, to] = [before, row].map(({ values }) => String(values['name']));
-  if (from === undefined || to === undefined || from === to) return;
+  const [from, to] = [String(before.values['name']), String(row.values['name'])];
+  if (from === to) return;
   await trx.raw(
     `update rbac set revision = revision + 1, updated_at = now(), subjects = (
        select jsonb_agg(case when s = cast(:was as jsonb) then cast(:is as jsonb) else s end order by at)
