@@ -76,7 +76,8 @@ export async function handOver(
   await trx('nameOwners').where({ ownerId: from.id }).update({ ownerId: heir.id });
   // Whose a pool is, is its guest no more.
   await trx.raw(
-    'delete from pool_allowed a using pools p where p.key = a.pool_key and p.owner_id = a.user_id',
+    'delete from pool_allowed a using pools p where a.user_id = :heir and p.key = a.pool_key and p.owner_id = :heir',
+    { heir: heir.id },
   );
   const what = { verb: 'edit', resource: 'user', id: heir.id, name: to, ownerId: heir.id } as const;
   await record(trx, actor, { ...what, changes });
