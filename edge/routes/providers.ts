@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Router, type Request } from 'express';
-import { can, canToAll, reachOf, type Actor } from '../../core/access.ts';
+import { can, reachOf, type Actor } from '../../core/access.ts';
 import { McpctlError } from '../../core/errors.ts';
 import { leaveSession, registerSession } from '../../core/flow/session.ts';
 import { poolKeyOf } from '../../core/names.ts';
@@ -16,7 +16,7 @@ import {
 } from '../../core/member/protocol.ts';
 import { toolsReportSchema } from '../../core/mcp/tools.ts';
 import type { AgentsOffered, PublishedAgent } from '../../core/registry/agents/publish.ts';
-import type { Joiner } from '../../core/registry/names/joiner.ts';
+import { joinerOf, type Joiner } from '../../core/registry/names/joiner.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
 import { tokenOf } from '../middleware/authenticate.ts';
@@ -117,14 +117,11 @@ async function agentsShown(
   return asked.map(({ id, name, llm }, at) => ({ id, name, llm, ...states[at] }));
 }
 
-function joinerOf(actor: Actor, { providers, agents }: RegisterBody): Joiner {
-  const { userId, tokenId, pools } = actor;
-  const mayEdit = (poolKey: string): boolean =>
-    can(actor, 'edit', { resource: 'pool', target: { name: poolKey, poolKey } });
-  // An agent's name is nobody's pool: only who may edit all of them enters it whosever it was.
-  const overrules =
-    providers.map(poolKeyOf).every(mayEdit) && (agents.length === 0 || canToAll(actor, 'edit', 'pool'));
-  return { userId, tokenId, pools, overrules, actor };
+/** Overrules only who would for each name of the registration. */
+function publisherOf(actor: Actor, { providers, agents }: RegisterBody): Joiner {
+  const keys = [...providers.map(poolKeyOf), ...(agents.length === 0 ? [] : [null])];
+  const overrules = keys.every((key) => joinerOf(actor, key).overrules);
+  return { ...joinerOf(actor, null), overrules };
 }
 
 async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
@@ -147,7 +144,7 @@ async function register(deps: EdgeDeps, req: Request): Promise<Registered> {
     transport: kind,
     redisHash,
     knowsSse: body.transports.includes('sse'),
-    by: joinerOf(actor, body),
+    by: publisherOf(actor, body),
     providers: body.providers,
     agents: {
       offers: body.agents,

@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import { canToAll, type Actor } from '../../access.ts';
 import { McpctlError } from '../../errors.ts';
 import { sqlFaultOf } from '../database/faults.ts';
-import type { Joiner } from '../names/joiner.ts';
+import { joinerOf } from '../names/joiner.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { retireName } from '../identity/retired-names.ts';
 import { enterNames } from '../names/name-owners.ts';
@@ -32,7 +32,7 @@ export const agentHooks = (limits: RegistryLimits): Hooks => ({
     if (!made) return;
     const name = String(made.values['name']);
     const entry = { name, as: 'agent', poolKey: '' } as const;
-    await enterNames(trx, [entry], { by: joinerOf(actor), ownerId: made.ownerId });
+    await enterNames(trx, [entry], { by: joinerOf(actor, null), ownerId: made.ownerId });
     await takeNames(trx, [{ name, resource: 'agent', id: made.id }]);
     await checkNames(trx, await lockUser(trx, actor.userId), limits);
   },
@@ -68,14 +68,6 @@ async function needOurs(
       : `A running worker publishes the agent '${name}'; stop publishing it there first.`,
   );
 }
-
-/** Who enters the names of an agent and of its personalities. */
-export const joinerOf = (actor: Actor): Joiner => ({
-  userId: actor.userId,
-  tokenId: actor.tokenId,
-  overrules: canToAll(actor, 'edit', 'pool'),
-  pools: actor.pools,
-});
 
 const OWN_DEFAULT = 'agents_default_personality';
 

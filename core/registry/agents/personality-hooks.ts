@@ -4,11 +4,11 @@ import { McpctlError, type Fault } from '../../errors.ts';
 import { agent } from '../../resources/talk/agent.ts';
 import { bindingsSchema, type Binding } from '../../resources/talk/personality.ts';
 import type { RegistryLimits } from '../names/limits.ts';
+import { joinerOf } from '../names/joiner.ts';
 import { enterNames } from '../names/name-owners.ts';
 import { checkNames, lockUser } from '../names/quotas.ts';
 import type { Hooks } from '../resources/hooks.ts';
 import { findRow } from '../resources/rows.ts';
-import { joinerOf } from './agent-hooks.ts';
 
 /**
  * A personality belongs to its agent's owner, whoever makes it, and stays with that agent. What it is called by, `agent:name`, is
@@ -39,7 +39,7 @@ export const personalityHooks = (limits: RegistryLimits): Hooks => ({
       poolKey: '',
     } as const;
     const user = await lockUser(trx, actor.userId);
-    await enterNames(trx, [entry], { by: joinerOf(actor), ownerId: of.ownerId });
+    await enterNames(trx, [entry], { by: joinerOf(actor, null), ownerId: of.ownerId });
     await checkNames(trx, user, limits);
   },
 });

@@ -1,4 +1,4 @@
-import { can, type Actor } from '../../access.ts';
+import { can, canToAll, type Actor } from '../../access.ts';
 
 /** Who enters names, and wants llms in pools. */
 export interface Joiner {
@@ -13,11 +13,14 @@ export interface Joiner {
   actor?: Actor;
 }
 
-/** Whoever asks, as who would be in that pool. */
-export const joinerOf = (actor: Actor, poolKey: string): Joiner => ({
+/** Whoever asks, as who would be in that pool. @param poolKey null: they enter what is nobody's pool, as an agent's name. */
+export const joinerOf = (actor: Actor, poolKey: string | null): Joiner => ({
   userId: actor.userId,
   tokenId: actor.tokenId,
-  overrules: can(actor, 'edit', { resource: 'pool', target: { name: poolKey, poolKey } }),
+  overrules:
+    poolKey === null
+      ? canToAll(actor, 'edit', 'pool')
+      : can(actor, 'edit', { resource: 'pool', target: { name: poolKey, poolKey } }),
   pools: actor.pools,
   actor,
 });
