@@ -88,3 +88,14 @@ export const messageSql = `
   select m.id, m.turn_id, t.n, m.turn_index, m.role, m.status, m.content, m.parts::text as parts, m.tool_calls, m.tool_call_id,
     m.reasoning, m.reasoning_field, m.is_whole, t.in_context, m.served_by, m.usage, m.finish_reason, m.created_at
   from chat_messages m join chat_turns t on t.id = m.turn_id`;
+
+/** A message as a request is composed of it: a long thread has thousands, each read for every turn. */
+export const contextMessageSchema = messageRowSchema.pick({
+  ...{ n: true, role: true, content: true, parts: true, toolCalls: true, toolCallId: true },
+  ...{ reasoning: true, reasoningField: true },
+});
+export type ContextMessage = z.infer<typeof contextMessageSchema>;
+
+export const contextSql = `
+  select t.n, m.role, m.content, m.parts::text as parts, m.tool_calls, m.tool_call_id, m.reasoning, m.reasoning_field
+  from chat_messages m join chat_turns t on t.id = m.turn_id`;

@@ -3,7 +3,6 @@ import { v7 } from 'uuid';
 import { z } from 'zod';
 import type { Scope } from '../../access.ts';
 import type { Budget } from '../../agent/budget.ts';
-import type { KeptMessage } from '../../agent/history.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Author } from '../../audit/event.ts';
 import { record } from '../audit/record.ts';
@@ -12,7 +11,6 @@ import type { RegistryLimits } from '../names/limits.ts';
 import {
   acceptTurn,
   lockThread,
-  openTurns,
   startThread,
   turnUnder,
   type AcceptedTurn,
@@ -36,12 +34,15 @@ import { createRounds, type Rounds } from './tool-results.ts';
 import { endQueued, nextTurn, startTurn, waitingThreads, type NextTurn } from './start-turn.ts';
 import type { TaskRow } from '../../task/task.ts';
 import {
+  contextMessageSchema,
+  contextSql,
   messageRowSchema,
   messageSql,
   threadRowSchema,
   threadSql,
   turnColumns,
   turnRowSchema,
+  type ContextMessage,
   type MessageRow,
   type ThreadRow,
   type TurnRow,
@@ -49,15 +50,12 @@ import {
 
 /** What a turn is composed from. */
 export interface ThreadContext {
-  agent: string;
   revision: number;
-  /** No turn is open: so the request can be composed now. */
-  isIdle: boolean;
   /** The first turn that requests tell of, and how many before it are left out. */
   from: number;
   leftOut: number;
   measured: Budget['measured'];
-  messages: (KeptMessage & Pick<MessageRow, 'n' | 'reasoning' | 'reasoningField'>)[];
+  messages: ContextMessage[];
 }
 
 const openSchema = z.object({ id: z.string(), taskId: z.string(), poolName: z.string() });
@@ -219,26 +217,23 @@ async function contextOf(
   { ownerId, without = null }: { ownerId: string; without?: string | null | undefined },
 ): Promise<ThreadContext> {
   const thread = await db('chatThreads')
-    .join('agents', 'agents.id', 'chatThreads.agentId')
-    .where({ 'chatThreads.id': id, 'chatThreads.ownerId': ownerId })
-    .first<{ agent: string; revision: number } | undefined>('agents.name as agent', 'chatThreads.revision');
+    .where({ id, ownerId })
+    .first<Pick<ThreadContext, 'revision'> | undefined>('revision');
   if (!thread) throw new McpctlError('thread_not_found');
-  const open = await openTurns(db, id);
   const last = lastSchema.parse((await db.raw<{ rows: unknown[] }>(lastSql, { id })).rows[0]);
   const from = last.from ?? 1;
   const { rows } = await db.raw<{ rows: unknown[] }>(
-    `${messageSql} where m.thread_id = :id and t.in_context and t.n >= :from
+    `${contextSql} where m.thread_id = :id and t.in_context and t.n >= :from
       and t.id is distinct from cast(:without as uuid) order by t.n, m.turn_index`,
     { id, from, without },
   );
   const { promptTokens, promptBytes, leftOut } = last;
   return {
     ...thread,
-    isIdle: open.length === 0,
     from,
     leftOut,
     measured: promptTokens !== null && promptBytes !== null ? { promptTokens, promptBytes } : null,
-    messages: rows.map((row) => messageRowSchema.parse(row)),
+    messages: rows.map((row) => contextMessageSchema.parse(row)),
   };
 }
 

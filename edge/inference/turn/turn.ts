@@ -232,7 +232,7 @@ async function made(
 }
 
 const empty = {
-  ...{ agent: '', revision: 1, isIdle: true, from: 1, leftOut: 0, measured: null },
+  ...{ revision: 1, from: 1, leftOut: 0, measured: null },
   messages: [],
 } satisfies ThreadContext;
 
