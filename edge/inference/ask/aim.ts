@@ -6,7 +6,7 @@ import { lookAtPublishers } from '../../../core/flow/alive/publishers.ts';
 import type { Publisher } from '../../../core/registry/agents/publishers.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import type { Translation } from '../translate/sent.ts';
-import { readRequest, type InferenceRequest } from './request.ts';
+import { needsOfChat, type InferenceRequest } from './request.ts';
 import type { Order } from './submit.ts';
 import { targetOf } from './target.ts';
 
@@ -40,7 +40,7 @@ export async function aim(
     personality: personality === undefined ? (agent.personality ?? undefined) : personality,
   });
   await needPublisher(deps, persona, { mayWait });
-  const { needs } = await readRequest('chat', body, { owner: actor.userId });
+  const needs = await needsOfChat(body, actor.userId);
   return {
     // It is known by what its caller has sent: an equal call is equal whatever was said to the agent meanwhile.
     request: { ...request, body, needs },

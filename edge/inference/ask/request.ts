@@ -90,25 +90,23 @@ function listIn(body: string, { members }: JsonShape, name: 'tools' | 'stop_sequ
 
 const textsIn = (list: unknown): string[] => listOf(list).filter((item) => typeof item === 'string');
 
+interface Looking {
+  /** Of the text, where that was looked at before. */
+  shape?: JsonShape | undefined;
+  /** Who takes turns with others meanwhile. */
+  owner?: string;
+}
+
 /**
  * Looks at the body of an inference; of a large one only at an outline.
- * @param shape of the text, where that was looked at before. @param owner who takes turns with others meanwhile.
  * @throws McpctlError `invalid_json`, `invalid_request` with the path of each fault.
  */
 export async function readRequest(
   operation: Operation,
   body: string,
-  { shape, owner = '' }: { shape?: JsonShape | undefined; owner?: string } = {},
+  { shape, owner = '' }: Looking = {},
 ): Promise<InferenceRequest> {
-  const looked = shape ?? (await shapeOf(body, owner));
-  const parsed = requestSchemas[operation].safeParse(outlinedJson(body, looked));
-  if (!parsed.success) {
-    const details = parsed.error.issues
-      .slice(0, 20)
-      .map((i) => ({ path: i.path.map(String).join('.'), message: i.message }));
-    throw new McpctlError('invalid_request', undefined, { details });
-  }
-  const { data } = parsed;
+  const { looked, data } = await lookAt(operation, body, { shape, owner });
   const { include_usage: usage, continuous_usage_stats: continuous } = data.stream_options ?? {};
   return {
     operation,
@@ -122,4 +120,22 @@ export async function readRequest(
     stops: operation === 'messages' ? textsIn(listIn(body, looked, 'stop_sequences')) : [],
     needs: needsOf(operation, data),
   };
+}
+
+/** What a chat that was composed asks of a member: it goes by the hash of what its caller has sent. @throws as `readRequest`. */
+export async function needsOfChat(body: string, owner: string): Promise<Needs> {
+  const { data } = await lookAt('chat', body, { owner });
+  return needsOf('chat', data);
+}
+
+async function lookAt(operation: Operation, body: string, { shape, owner }: Looking) {
+  const looked = shape ?? (await shapeOf(body, owner));
+  const parsed = requestSchemas[operation].safeParse(outlinedJson(body, looked));
+  if (!parsed.success) {
+    const details = parsed.error.issues
+      .slice(0, 20)
+      .map((i) => ({ path: i.path.map(String).join('.'), message: i.message }));
+    throw new McpctlError('invalid_request', undefined, { details });
+  }
+  return { looked, data: parsed.data };
 }

@@ -7,7 +7,7 @@ import type { ThreadContext } from '../../../core/registry/threads/threads.ts';
 import { spliceMembers, topLevelMembers } from '../../../core/text/json-text.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { aim } from '../ask/aim.ts';
-import { readRequest, type InferenceRequest } from '../ask/request.ts';
+import { needsOfChat, type InferenceRequest } from '../ask/request.ts';
 import type { Order } from '../ask/submit.ts';
 import type { SentTurn } from './sent.ts';
 
@@ -45,26 +45,26 @@ export async function composeTurn(
     expected: expectedTokens(Buffer.byteLength(request.body), context.measured),
   });
   const facts = { pin, personality, contextLength, from: context.from, leftOut: context.leftOut };
-  const { open = Infinity } = composing;
-  const past = { ...context, messages: context.messages.filter(({ n }) => n < open) };
-  const from = contextLength === null ? null : cutIn(composed.request.body, past, contextLength);
+  const from = contextLength === null ? null : cutIn(composed.request.body, composing, contextLength);
   if (from === null) return { composed, composition: { ...facts, ...of(composed) } };
-  const left = context.messages.filter(({ n }) => n >= from);
-  const dropped = new Set(context.messages.filter(({ n }) => n < from).map(({ n }) => n));
-  const cut = { ...composing, context: { ...context, messages: left } };
-  const shorter = await composedWith(deps, actor, cut);
+  const messages = context.messages.filter(({ n }) => n >= from);
+  const dropped = new Set(context.messages.map(({ n }) => n).filter((n) => n < from));
+  const shorter = await composedWith(deps, actor, { ...composing, context: { ...context, messages } });
   const composition = { ...facts, from, leftOut: context.leftOut + dropped.size, ...of(shorter) };
   return { composed: shorter, composition };
 }
 
 /** An estimate leaves out; what is still too long the backend says. */
-function cutIn(body: string, { messages, measured }: ThreadContext, contextLength: number): number | null {
+function cutIn(body: string, { context, open = Infinity }: Composing, contextLength: number): number | null {
+  const { messages, measured } = context;
+  const bytes = Buffer.byteLength(body);
+  const room = roomBytes({ contextLength, answerTokens: answerTokensIn(body), measured });
+  if (bytes <= room) return null; // as most are: nothing needs to be weighed
   const weights = new Map<number, number>();
   for (const { n, parts, content } of messages)
-    weights.set(n, (weights.get(n) ?? 0) + Buffer.byteLength(parts ?? JSON.stringify(content)));
-  const turns = [...weights].map(([n, bytes]) => ({ n, bytes }));
-  const room = roomBytes({ contextLength, answerTokens: answerTokensIn(body), measured });
-  return cutOf(turns, { bytes: Buffer.byteLength(body), room });
+    if (n < open) weights.set(n, (weights.get(n) ?? 0) + Buffer.byteLength(parts ?? JSON.stringify(content)));
+  const turns = [...weights].map(([n, weight]) => ({ n, bytes: weight }));
+  return cutOf(turns, { bytes, room });
 }
 
 function answerTokensIn(body: string): number | null {
@@ -85,7 +85,7 @@ async function composedWith(
   });
   const texts = [...sent.system, ...historyTexts(kept, sent.added)];
   const body = spliceMembers(request.body, { messages: `[${texts.join(',')}]` }) ?? request.body;
-  const { needs } = await readRequest('chat', body, { owner: actor.userId });
+  const needs = await needsOfChat(body, actor.userId);
   const aimed = await aim(deps, actor, {
     request: { ...request, body, needs },
     translation: null,
