@@ -80,16 +80,13 @@ const SETTLED_WITHIN_MS = 2_000;
 async function cancelTurn(deps: EdgeDeps, req: Request): Promise<TurnView> {
   const turn = await turnOf(deps, req);
   const { drop } = queryOf(req, turnDeleteQuerySchema);
-  const inLine = {
-    status: 'cancelled',
-    code: 'task_cancelled',
-    message: 'The turn was cancelled while it waited in line.',
-  } as const;
-  if (turn.status === 'queued' && !(await deps.registry.threads.endQueued(turn.id, inLine)))
-    return await cancelTurn(deps, req);
-  const waits = { status: 'cancelled', code: 'task_cancelled', message: 'The turn was cancelled.' } as const;
-  if (turn.status === 'waiting' && !(await deps.registry.threads.endWaiting(turn.id, waits)))
-    return await cancelTurn(deps, req);
+  if (turn.status === 'queued' || turn.status === 'waiting') {
+    const unasked = { id: turn.id, status: turn.status };
+    const where = turn.status === 'queued' ? ' while it waited in line' : '';
+    const message = `The turn was cancelled${where}.`;
+    const how = { status: 'cancelled', code: 'task_cancelled', message } as const;
+    if (!(await deps.registry.threads.endUnasked(unasked, how))) return await cancelTurn(deps, req);
+  }
   const row = turn.taskId === null ? undefined : await deps.registry.tasks.byId(turn.taskId);
   if (row && (await closeTask(flowOf(deps), row, cancelled)) === 'ended')
     await untilEnded(deps, row, { withinMs: SETTLED_WITHIN_MS, gone: new AbortController().signal });

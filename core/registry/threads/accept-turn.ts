@@ -6,7 +6,7 @@ import { storableJsonText, storableText } from '../../text/storable.ts';
 import type { TaskRow } from '../../task/task.ts';
 import type { RegistryLimits } from '../names/limits.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
-import { endWaiting } from './end-waiting.ts';
+import { endUnasked } from './end-unasked.ts';
 import { turnColumns, turnRowSchema, type TurnRow } from './rows.ts';
 
 /** A message that a turn brings. */
@@ -116,7 +116,7 @@ export async function acceptTurn(
   const bytes = Buffer.byteLength(turn.request);
   await needRoom(trx, { threadId, messages: messages.length, bytes, thread, limits });
   // Later turns are told of it, in neutral words for what did not come.
-  if (waiting) await endWaiting(trx, waiting.id, { status: 'completed' });
+  if (waiting) await endUnasked(trx, { id: waiting.id, status: 'waiting' }, { status: 'completed' });
   const status = first ? 'queued' : 'running';
   const place = { id: turn.id, threadId: turn.threadId, n: thread.nextTurn };
   await insertTurn(trx, turn, { n: thread.nextTurn, status });
@@ -124,7 +124,7 @@ export async function acceptTurn(
   const answerIndex = thread.nextMessage + turn.messages.length;
   const isRunning = status === 'running';
   if (isRunning) await insertPlaceholder(trx, { ...place, taskId: turn.task.id, answerIndex });
-  await moveOn(trx, turn.threadId, turn.messages.length + (isRunning ? 1 : 0));
+  await moveOn(trx, turn.threadId, { turns: 1, messages: turn.messages.length + (isRunning ? 1 : 0) });
   if (!isRunning) return { kind: 'queued', place: { ...place, answerIndex: null } };
   const [row] = await insertTasks(trx, [turn.task]);
   if (!row) throw new McpctlError('internal');
@@ -270,6 +270,12 @@ async function insertTurn(
   });
 }
 
+/** What a message holds, as its row does. */
+export const contentColumns = ({ content, parts }: Pick<NewMessage, 'content' | 'parts'>) => ({
+  content: storableText(content),
+  parts: parts === null ? null : storableJsonText(JSON.parse(parts)),
+});
+
 async function insertMessages(
   trx: Knex.Transaction,
   { id: turnId, threadId, messages, request }: NewTurn,
@@ -279,8 +285,7 @@ async function insertMessages(
     ...{ id: v7(), threadId, turnId, role, toolCallId },
     turnIndex: firstIndex + at,
     status: 'complete',
-    content: storableText(content),
-    parts: parts === null ? null : storableJsonText(JSON.parse(parts)),
+    ...contentColumns({ content, parts }),
     // What was sent is kept once more, as it was: the first message weighs for all.
     bytes: at === 0 ? Buffer.byteLength(request) : 0,
   }));
@@ -301,11 +306,16 @@ export async function insertPlaceholder(
   await trx('chatMessages').insert({ ...place, role: 'assistant', status: 'pending' });
 }
 
-async function moveOn(trx: Knex.Transaction, id: string, messages: number): Promise<void> {
+/** What is said in a thread moves its revision on: what was composed of it as it was is composed again. */
+export async function moveOn(
+  trx: Knex.Transaction,
+  id: string,
+  { turns = 0, messages }: { turns?: number; messages: number },
+): Promise<void> {
   await trx('chatThreads')
     .where({ id })
     .update({
-      nextTurn: trx.raw('next_turn + 1'),
+      nextTurn: trx.raw('next_turn + ?', [turns]),
       nextMessage: trx.raw('next_message + ?', [messages]),
       revision: trx.raw('revision + 1'),
       lastTurnAt: trx.fn.now(),

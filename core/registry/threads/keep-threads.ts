@@ -2,9 +2,9 @@ import type { Knex } from 'knex';
 import { v7 } from 'uuid';
 import { z } from 'zod';
 import { McpctlError } from '../../errors.ts';
-import { storableJsonText, storableText } from '../../text/storable.ts';
+import { storableJsonText } from '../../text/storable.ts';
 import type { RegistryLimits } from '../names/limits.ts';
-import { lockThread, openTurns, startThread } from './accept-turn.ts';
+import { contentColumns, lockThread, openTurns, startThread } from './accept-turn.ts';
 
 /** What its owner says of a thread. */
 export interface ThreadChange {
@@ -129,8 +129,7 @@ export async function importMessages(
         status: 'complete',
         toolCallId,
       },
-      content: storableText(content),
-      parts: parts === null ? null : storableJsonText(JSON.parse(parts)),
+      ...contentColumns({ content, parts }),
       toolCalls: toolCalls === null ? null : storableJsonText(toolCalls),
       bytes:
         Buffer.byteLength(parts ?? content) + (toolCalls ? Buffer.byteLength(JSON.stringify(toolCalls)) : 0),

@@ -1,28 +1,40 @@
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import { storableSentence, storableWord } from '../../text/storable.ts';
 import type { TaskRow } from '../../task/task.ts';
+import type { Connection } from '../database/connect.ts';
 import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
-import { insertPlaceholder, lockThread, type TurnComposition, type TurnPlace } from './accept-turn.ts';
+import {
+  insertPlaceholder,
+  lockThread,
+  moveOn,
+  type TurnComposition,
+  type TurnPlace,
+} from './accept-turn.ts';
 
-/** The turn that is next in the line of a thread in which none is open. */
+/** The turn of a thread that is to be asked now: the first in line where none is open, or one whose next round may begin. */
 const nextSchema = z.object({
   id: z.string(),
   threadId: z.string(),
   n: z.number(),
+  status: z.enum(['queued', 'waiting']),
   agent: z.string(),
   ownerId: z.string(),
   tokenId: z.string(),
   request: z.string(),
   pin: z.string().nullable(),
   personality: z.string().nullable(),
+  /** Of the round before. */
+  taskId: z.string().nullable(),
+  rounds: z.number(),
 });
 export type NextTurn = z.infer<typeof nextSchema>;
 
+/** Without a deadline it waits for no result of a tool any more. */
+const isReady = `q.status = 'waiting' and q.tool_deadline is null`;
 const isIdle = `not exists (select 1 from chat_turns o where o.thread_id = q.thread_id and o.status in ('running', 'waiting'))`;
 
 /** Threads in which somebody waits in line and nobody is answered, those that wait longest first. */
-export async function waitingThreads(db: Knex, limit: number): Promise<string[]> {
+async function waitingThreads(db: Knex, limit: number): Promise<string[]> {
   const { rows } = await db.raw<{ rows: { threadId: string }[] }>(
     `select q.thread_id from chat_turns q where q.status = 'queued' and ${isIdle}
      group by q.thread_id order by min(q.created_at) limit ?`,
@@ -31,22 +43,36 @@ export async function waitingThreads(db: Knex, limit: number): Promise<string[]>
   return rows.map(({ threadId }) => threadId);
 }
 
-export async function nextTurn(db: Knex, threadId: string): Promise<NextTurn | null> {
-  const { rows } = await db.raw<{ rows: unknown[] }>(
-    `select q.id, q.thread_id, q.n, a.name as agent, q.owner_id, q.token_id, q.request, q.composition ->> 'pin' as pin,
-       q.composition ->> 'personality' as personality
-     from chat_turns q join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id
-     where q.thread_id = ? and q.status = 'queued' and ${isIdle} order by q.n limit 1`,
-    [threadId],
+/** Threads with a turn whose next round is to begin: whoever brought the last result has gone, or its edge has died. */
+async function readyThreads(db: Knex, limit: number): Promise<string[]> {
+  const { rows } = await db.raw<{ rows: { threadId: string }[] }>(
+    `select q.thread_id from chat_turns q where ${isReady} limit ?`,
+    [limit],
   );
+  return rows.map(({ threadId }) => threadId);
+}
+
+/** Each half has an index of its own: there are few such turns, and thousands of others. */
+const nextSql = `
+  select q.id, q.thread_id, q.n, q.status, a.name as agent, q.owner_id, q.token_id, q.request,
+    q.composition ->> 'pin' as pin, q.composition ->> 'personality' as personality, q.task_id, q.rounds
+  from (
+    select * from chat_turns q where q.thread_id = :threadId and ${isReady}
+    union all select * from chat_turns q where q.thread_id = :threadId and q.status = 'queued' and ${isIdle}
+  ) q join chat_threads t on t.id = q.thread_id join agents a on a.id = t.agent_id
+  order by q.n limit 1`;
+
+async function nextTurn(db: Knex, threadId: string): Promise<NextTurn | null> {
+  const { rows } = await db.raw<{ rows: unknown[] }>(nextSql, { threadId });
   return rows.length === 0 ? null : nextSchema.parse(rows[0]);
 }
 
 /**
- * A turn's time has come: its answer gets its place, and its task is made. Of many who do so one does.
+ * A turn's time has come, or its next round's: the answer gets its place, behind the results, and a task of its own. Of many
+ * who do so one does.
  * @param seen the revision of the thread that its request was composed from. @returns null when it is another by now.
  */
-export async function startTurn(
+async function startTurn(
   trx: Knex.Transaction,
   {
     turn,
@@ -56,44 +82,41 @@ export async function startTurn(
     hasTools,
   }: { turn: NextTurn; seen: number; task: NewTask; composition: TurnComposition; hasTools: boolean },
 ): Promise<{ row: TaskRow; place: TurnPlace } | null> {
-  const { id, threadId, n, ownerId } = turn;
+  const { id, threadId, n, ownerId, taskId, status, rounds } = turn;
   const thread = await lockThread(trx, { threadId, ownerId });
-  if (thread.revision !== seen || (await nextTurn(trx, threadId))?.id !== id) return null;
+  if (thread.revision !== seen) return null;
+  const next = await nextTurn(trx, threadId);
+  if (next?.id !== id || next.taskId !== taskId) return null;
   await trx('chatTurns')
     .where({ id })
     .update({
       status: 'running',
-      waitsForTools: hasTools,
+      ...(status === 'queued' ? { waitsForTools: hasTools } : { rounds: rounds + 1 }),
       taskId: task.id,
       poolName: task.poolKey,
       composition: JSON.stringify(composition),
     });
   const place = { id, threadId, n, answerIndex: thread.nextMessage };
   await insertPlaceholder(trx, { ...place, taskId: task.id });
-  await trx('chatThreads')
-    .where({ id: threadId })
-    .update({
-      nextMessage: thread.nextMessage + 1,
-      revision: trx.raw('revision + 1'),
-      lastTurnAt: trx.fn.now(),
-    });
+  await moveOn(trx, threadId, { messages: 1 });
   const [row] = await insertTasks(trx, [task]);
   return row ? { row, place } : null;
 }
 
-/** Ends a turn that waits in line: it was cancelled, or can not be asked any more. @returns false when it waits no more. */
-export async function endQueued(
-  db: Knex,
-  id: string,
-  { status, code, message }: { status: 'cancelled' | 'error'; code: string; message: string },
-): Promise<boolean> {
-  const ended = await db('chatTurns')
-    .where({ id, status: 'queued' })
-    .update({
-      status,
-      errorCode: storableWord(code),
-      errorMessage: storableSentence(message),
-      endedAt: db.fn.now(),
-    });
-  return ended === 1;
+export interface TurnStarts {
+  /** Threads with turns in line, and none that is open. */
+  waiting(limit: number): Promise<string[]>;
+  /** Threads with a turn whose next round is to begin. */
+  readyThreads(limit: number): Promise<string[]>;
+  /** The turn that is to be started, or gone on with; null: none waits, or one is open. */
+  next(threadId: string): Promise<NextTurn | null>;
+  /** As `startTurn`. @throws McpctlError `thread_not_found`. */
+  start(what: Parameters<typeof startTurn>[1]): Promise<{ row: TaskRow; place: TurnPlace } | null>;
 }
+
+export const createTurnStarts = ({ db, transaction }: Connection): TurnStarts => ({
+  waiting: (limit) => waitingThreads(db, limit),
+  readyThreads: (limit) => readyThreads(db, limit),
+  next: (threadId) => nextTurn(db, threadId),
+  start: (what) => transaction((trx) => startTurn(trx, what), what.task.requestBody.length),
+});

@@ -15,7 +15,6 @@ import {
   turnUnder,
   type AcceptedTurn,
   type NewTurn,
-  type TurnPlace,
 } from './accept-turn.ts';
 import { createAskedReading, type AskedTurns } from './asked-turns.ts';
 import {
@@ -30,8 +29,9 @@ import {
   type ImportedMessage,
   type ThreadChange,
 } from './keep-threads.ts';
-import { createRounds, type Rounds } from './tool-results.ts';
-import { endQueued, nextTurn, startTurn, waitingThreads, type NextTurn } from './start-turn.ts';
+import { endUnasked, type UnaskedTurn } from './end-unasked.ts';
+import { createTurnStarts, type TurnStarts } from './start-turn.ts';
+import { createToolResults, type ToolResults } from './tool-results.ts';
 import type { TaskRow } from '../../task/task.ts';
 import {
   contextMessageSchema,
@@ -60,7 +60,7 @@ export interface ThreadContext {
 
 const openSchema = z.object({ id: z.string(), taskId: z.string(), poolName: z.string() });
 
-export interface Threads extends AskedTurns, Rounds {
+export interface Threads extends AskedTurns, TurnStarts, ToolResults {
   /** Newest first. @param after the `lastAt` and id of the last one seen. */
   list(query: {
     scope: Scope;
@@ -94,14 +94,8 @@ export interface Threads extends AskedTurns, Rounds {
   accept(turn: NewTurn): Promise<AcceptedTurn>;
   /** Tasks of the turn that is open, of which there is one at most. */
   running(threadId: string): Promise<Pick<TaskRow, 'id' | 'poolName' | 'turnId'>[]>;
-  /** Threads with turns in line, and none that is open. */
-  waiting(limit: number): Promise<string[]>;
-  /** The turn that is to be started; null: none waits, or one is open. */
-  next(threadId: string): Promise<NextTurn | null>;
-  /** As `startTurn`. @throws McpctlError `thread_not_found`. */
-  start(what: Parameters<typeof startTurn>[1]): Promise<{ row: TaskRow; place: TurnPlace } | null>;
-  /** @returns false when it waits in line no more. */
-  endQueued(turnId: string, how: Parameters<typeof endQueued>[2]): Promise<boolean>;
+  /** As `endUnasked`. */
+  endUnasked(turn: UnaskedTurn, how: Parameters<typeof endUnasked>[2]): Promise<boolean>;
   /** Deletes all that was said. @returns tasks of it that have not ended, and all of them. @throws McpctlError `thread_not_found`. */
   delete(
     id: string,
@@ -287,11 +281,9 @@ export function createThreads(connection: Connection, limits: RegistryLimits): T
         .parse(open)
         .map(({ id: turnId, taskId: id, poolName }) => ({ id, poolName, turnId }));
     },
-    waiting: (limit) => waitingThreads(db, limit),
-    next: (threadId) => nextTurn(db, threadId),
-    start: (what) => transaction((trx) => startTurn(trx, what), what.task.requestBody.length),
-    endQueued: (turnId, how) => endQueued(db, turnId, how),
-    ...createRounds(connection, limits),
+    endUnasked: (turn, how) => endUnasked(db, turn, how),
+    ...createTurnStarts(connection),
+    ...createToolResults(connection, limits),
     delete: (id, ownerId, author) =>
       transaction(async (trx) => {
         await lockThread(trx, { threadId: id, ownerId });

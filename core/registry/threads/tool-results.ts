@@ -3,39 +3,11 @@ import { v7 } from 'uuid';
 import { z } from 'zod';
 import { toolCallSchema } from '../../agent/assemble.ts';
 import { McpctlError } from '../../errors.ts';
-import type { TaskRow } from '../../task/task.ts';
-import { storableJsonText, storableText } from '../../text/storable.ts';
+import { storableText } from '../../text/storable.ts';
+import { canonical } from '../canonical.ts';
 import type { Connection } from '../database/connect.ts';
 import type { RegistryLimits } from '../names/limits.ts';
-import { insertTasks, type NewTask } from '../tasks/insert-tasks.ts';
-import {
-  insertPlaceholder,
-  lockThread,
-  needRoom,
-  type NewMessage,
-  type TurnComposition,
-  type TurnPlace,
-} from './accept-turn.ts';
-import { endWaiting } from './end-waiting.ts';
-
-/** A turn that waits for results of tools, all of which are there: its next round may begin. */
-const readySchema = z.object({
-  id: z.string(),
-  threadId: z.string(),
-  n: z.number(),
-  agent: z.string(),
-  ownerId: z.string(),
-  tokenId: z.string(),
-  request: z.string(),
-  pin: z.string().nullable(),
-  personality: z.string().nullable(),
-  taskId: z.string(),
-  rounds: z.number(),
-});
-export type ReadyTurn = z.infer<typeof readySchema>;
-
-/** Without a deadline it waits for nothing any more. */
-const isReady = `c.status = 'waiting' and c.tool_deadline is null`;
+import { contentColumns, lockThread, moveOn, needRoom, type NewMessage } from './accept-turn.ts';
 
 /** Turns for which no result came in time end: later turns are told of them, in neutral words for what is missing. */
 async function expireTools(db: Knex): Promise<number> {
@@ -47,26 +19,6 @@ async function expireTools(db: Knex): Promise<number> {
     { message: 'No results of the tools that it called came within a day.' },
   );
   return rows.length;
-}
-
-/** Threads with a turn whose next round is to begin: whoever brought the last result has gone, or its edge has died. */
-async function readyThreads(db: Knex, limit: number): Promise<string[]> {
-  const { rows } = await db.raw<{ rows: { threadId: string }[] }>(
-    `select c.thread_id from chat_turns c where ${isReady} limit ?`,
-    [limit],
-  );
-  return rows.map(({ threadId }) => threadId);
-}
-
-async function readyTurn(db: Knex, threadId: string): Promise<ReadyTurn | null> {
-  const { rows } = await db.raw<{ rows: unknown[] }>(
-    `select c.id, c.thread_id, c.n, a.name as agent, c.owner_id, c.token_id, c.request, c.composition ->> 'pin' as pin,
-       c.composition ->> 'personality' as personality, c.task_id, c.rounds
-     from chat_turns c join chat_threads t on t.id = c.thread_id join agents a on a.id = t.agent_id
-     where c.thread_id = ? and ${isReady}`,
-    [threadId],
-  );
-  return rows.length === 0 ? null : readySchema.parse(rows[0]);
 }
 
 const waitingSchema = z.object({
@@ -143,13 +95,7 @@ async function addResults(
     const bytes = fresh.reduce((sum, { content, parts }) => sum + Buffer.byteLength(parts ?? content), 0);
     await needRoom(trx, { threadId, messages: fresh.length, bytes, thread, limits });
     await insertResults(trx, { threadId, turnId, taskId, first: thread.nextMessage, results: fresh });
-    await trx('chatThreads')
-      .where({ id: threadId })
-      .update({
-        nextMessage: thread.nextMessage + fresh.length,
-        revision: trx.raw('revision + 1'),
-        lastTurnAt: trx.fn.now(),
-      });
+    await moveOn(trx, threadId, { messages: fresh.length });
   }
   if (isWaiting && missing.length === 0)
     await trx('chatTurns').where({ id: turnId }).update({ toolDeadline: null });
@@ -172,21 +118,10 @@ async function resultsIn(
 const isSame = (
   a: Pick<NewMessage, 'content' | 'parts'>,
   b: Pick<NewMessage, 'content' | 'parts'>,
-): boolean => a.content === storableText(b.content) && canonical(a.parts) === canonical(b.parts);
+): boolean => a.content === storableText(b.content) && canonical(partsOf(a)) === canonical(partsOf(b));
 
-/** As Postgres writes JSON makes no difference. */
-const canonical = (parts: string | null): string | null =>
-  parts === null ? null : JSON.stringify(sorted(JSON.parse(parts)));
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, of]) => [key, sorted(of)]),
-  );
-}
+const partsOf = ({ parts }: Pick<NewMessage, 'parts'>): unknown =>
+  parts === null ? null : JSON.parse(parts);
 
 async function insertResults(
   trx: Knex.Transaction,
@@ -216,69 +151,21 @@ async function insertResults(
         toolCallId,
         turnIndex: first + at,
       },
-      content: storableText(content),
-      parts: parts === null ? null : storableJsonText(JSON.parse(parts)),
+      ...contentColumns({ content, parts }),
       bytes: Buffer.byteLength(parts ?? content),
     })),
   );
 }
 
-/**
- * The next round of a turn: a task of its own, the answer's place behind the results. Of many who begin it one does.
- * @returns null where it is another turn's time, or the thread is not what the request was composed from.
- */
-async function startRound(
-  trx: Knex.Transaction,
-  {
-    turn,
-    seen,
-    task,
-    composition,
-  }: { turn: ReadyTurn; seen: number; task: NewTask; composition: TurnComposition },
-): Promise<{ row: TaskRow; place: TurnPlace } | null> {
-  const { id, threadId, n, ownerId, taskId } = turn;
-  const thread = await lockThread(trx, { threadId, ownerId });
-  if (thread.revision !== seen || (await readyTurn(trx, threadId))?.taskId !== taskId) return null;
-  await trx('chatTurns')
-    .where({ id })
-    .update({
-      ...{ status: 'running', taskId: task.id, poolName: task.poolKey, rounds: turn.rounds + 1 },
-      composition: JSON.stringify(composition),
-    });
-  const place = { id, threadId, n, answerIndex: thread.nextMessage };
-  await insertPlaceholder(trx, { ...place, taskId: task.id });
-  await trx('chatThreads')
-    .where({ id: threadId })
-    .update({
-      nextMessage: thread.nextMessage + 1,
-      revision: trx.raw('revision + 1'),
-      lastTurnAt: trx.fn.now(),
-    });
-  const [row] = await insertTasks(trx, [task]);
-  return row ? { row, place } : null;
-}
-
-export interface Rounds {
+export interface ToolResults {
   /** As `addResults`. */
   addResults(what: Parameters<typeof addResults>[1]): Promise<Missing>;
-  /** A turn whose next round is to begin; null: none. */
-  ready(threadId: string): Promise<ReadyTurn | null>;
-  /** Threads that have one. */
-  readyThreads(limit: number): Promise<string[]>;
-  /** As `startRound`. */
-  startRound(what: Parameters<typeof startRound>[1]): Promise<{ row: TaskRow; place: TurnPlace } | null>;
-  /** @returns false when it waits for results no more. */
-  endWaiting(turnId: string, how: Parameters<typeof endWaiting>[2]): Promise<boolean>;
   /** @returns how many turns have waited too long for results of tools. */
   expireTools(): Promise<number>;
 }
 
-/** Turns that wait for results of tools, and their further rounds. */
-export const createRounds = ({ db, transaction }: Connection, limits: RegistryLimits): Rounds => ({
+/** Turns that wait for results of tools; their next rounds are started as every turn is (start-turn.ts). */
+export const createToolResults = ({ db, transaction }: Connection, limits: RegistryLimits): ToolResults => ({
   addResults: (what) => transaction((trx) => addResults(trx, what, limits)),
-  ready: (threadId) => readyTurn(db, threadId),
-  readyThreads: (limit) => readyThreads(db, limit),
-  startRound: (what) => transaction((trx) => startRound(trx, what), what.task.requestBody.length),
-  endWaiting: (turnId, how) => endWaiting(db, turnId, how),
   expireTools: () => expireTools(db),
 });

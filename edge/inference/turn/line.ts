@@ -1,12 +1,12 @@
 import { v7 } from 'uuid';
+import { MOST_ROUNDS } from '../../../core/agent/thread.ts';
 import { McpctlError, messageOf } from '../../../core/errors.ts';
 import type { NextTurn } from '../../../core/registry/threads/start-turn.ts';
 import { eachInTurn } from '../../../core/runtime/each-in-turn.ts';
 import type { Service } from '../../../core/runtime/process/service.ts';
 import type { EdgeDeps } from '../../deps.ts';
 import { readRequest } from '../ask/request.ts';
-import { leaveAccepted, newTask } from '../ask/submit.ts';
-import { inLine, isPassing, startRound } from './rounds.ts';
+import { leaveAccepted, newTask, type Order } from '../ask/submit.ts';
 import { composeTurn } from './order.ts';
 import { sentTurn } from './sent.ts';
 
@@ -14,39 +14,52 @@ const EVERY_MS = 1_000;
 /** Threads that one look starts turns in; the others are looked at next. */
 const AT_ONCE = 50;
 
+/** For now: the same turn is started by a later look. */
+const passing = ['unavailable', 'too_many_requests', 'queue_full', 'no_active_llm'];
+
 /**
- * Starts the turn that is next in a thread's line, if none is open there: it is composed now, of all that was answered before
- * it, with the rights that its caller's token has now. Many may do so at once; one does.
+ * Starts the turn that is next in a thread's line, if none is open there, or the next round of one that has all the results of
+ * tools that it waited for: it is composed now, of all that was said before it, with the rights that its caller's token has
+ * now. Many may do so at once; one does.
  */
 export async function startNext(deps: EdgeDeps, threadId: string): Promise<void> {
-  if (await startRound(deps, threadId)) return;
   const turn = await deps.registry.threads.next(threadId);
   if (!turn) return;
   try {
     await start(deps, turn);
   } catch (thrown) {
     if (!(thrown instanceof McpctlError) || thrown.code === 'internal') throw thrown;
-    if (isPassing(thrown)) return;
     const { code, message } = thrown;
-    await deps.registry.threads.endQueued(turn.id, { status: 'error', code, message });
+    if (passing.includes(code)) return;
+    await deps.registry.threads.endUnasked(turn, { status: 'error', code, message });
   }
 }
 
 async function start(deps: EdgeDeps, turn: NextTurn): Promise<void> {
-  const { registry, caps } = deps;
+  const { registry, caps, config } = deps;
+  const isRound = turn.status === 'waiting';
+  if (isRound && turn.rounds >= MOST_ROUNDS) throw new McpctlError('tool_rounds_exceeded');
   const actor = await registry.tokens.actorOfId(turn.tokenId);
   if (actor?.userId !== turn.ownerId)
     throw new McpctlError('unauthenticated', 'The token that this was said with is not good any more.');
   const request = await readRequest('chat', turn.request, { owner: turn.ownerId });
   const context = await registry.threads.context(turn.threadId, turn.ownerId);
-  const composing = { agent: turn.agent, request, sent: sentTurn(turn.request), context };
+  const sent = sentTurn(turn.request);
   const { composed, composition } = await composeTurn(deps, actor, {
-    ...composing,
+    ...{ agent: turn.agent, request, context },
+    // Of a round the thread has what was sent.
+    ...(isRound ? { sent: { ...sent, added: [], messages: [] }, open: turn.n } : { sent }),
     pin: turn.pin ?? undefined,
     personality: turn.personality ?? undefined,
     mayWait: true,
   });
-  const order = { ...composed, ...inLine(deps) };
+  const order: Order = {
+    ...composed,
+    source: 'agent',
+    priority: 'interactive',
+    queueMs: config.queueAsyncMs,
+    policy: { onDisconnect: 'continue', graceSeconds: null },
+  };
   const of = { id: turn.id, threadId: turn.threadId };
   const task = { ...newTask(deps, actor, { order, id: v7() }), turn: of };
   const to = { poolKey: task.poolKey, bytes: Buffer.byteLength(task.requestBody) };

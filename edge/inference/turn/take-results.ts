@@ -10,7 +10,7 @@ import { needNoPolicy, wishesOf, type Wishes } from '../ask/headers.ts';
 import { readRequest, type InferenceRequest } from '../ask/request.ts';
 import type { AskedTurn } from './asked-turn.ts';
 import { TurnForm, type KnownPlace } from './form.ts';
-import { startRound } from './rounds.ts';
+import { startNext } from './line.ts';
 import { answerInLine } from './wait-in-line.ts';
 
 export function sayPlace(res: Response, { threadId, n }: Pick<TurnPlace, 'threadId' | 'n'>): void {
@@ -85,7 +85,7 @@ export async function takeResults(
     res.status(200).json({ ...turnView(turn), missing });
     return call.report.finish(200, null);
   }
-  if (isWaiting) await startRound(deps, threadId);
+  if (isWaiting) await startNext(deps, threadId);
   if (call.wishes.respondAsync) return await answerAcceptedTurn(deps, call, '');
   place.current = { id: turn.id, threadId, n, answerIndex: null };
   if (isWaiting) place.after = taskId;

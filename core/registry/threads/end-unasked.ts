@@ -1,10 +1,16 @@
 import type { Knex } from 'knex';
 import { storableSentence, storableWord } from '../../text/storable.ts';
 
-/** Ends a turn that waits for results. @returns false when it does so no more. */
-export async function endWaiting(
+/** A turn that is open, and that nobody answers: it waits in line, or for results of tools. */
+export interface UnaskedTurn {
+  id: string;
+  status: 'queued' | 'waiting';
+}
+
+/** Ends one that was cancelled, or can not be asked any more, or that another makes up for. @returns false when it is so no more. */
+export async function endUnasked(
   db: Knex,
-  id: string,
+  { id, status: from }: UnaskedTurn,
   {
     status,
     code = null,
@@ -12,7 +18,7 @@ export async function endWaiting(
   }: { status: 'completed' | 'cancelled' | 'error'; code?: string | null; message?: string | null },
 ): Promise<boolean> {
   const ended = await db('chatTurns')
-    .where({ id, status: 'waiting' })
+    .where({ id, status: from })
     .update({
       ...{ status, toolDeadline: null, endedAt: db.fn.now() },
       errorCode: code === null ? null : storableWord(code),
