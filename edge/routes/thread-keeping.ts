@@ -17,12 +17,12 @@ import type { EdgeDeps } from '../deps.ts';
 import { actorOf } from '../http/context.ts';
 import { bodyOf, queryOf } from '../http/parse.ts';
 import { written } from '../http/written.ts';
-import { textOf } from '../inference/turn/sent.ts';
+import { contentOf } from '../inference/turn/sent.ts';
 import { answerResults } from '../inference/turn/take-results.ts';
 import { takeTurn } from '../inference/turn/turn.ts';
 import { listsInTurn } from '../limits/turns.ts';
 import { messageView, threadView } from '../shown/thread-view.ts';
-import { ownThreadOf, turnOf } from '../inference/turn/thread-of.ts';
+import { ownThreadOf, turnIn } from '../inference/turn/thread-of.ts';
 
 /** A body that may be empty. */
 const isEmpty = (req: Request): boolean => (req.context.text ?? '').trim() === '';
@@ -46,7 +46,7 @@ async function change(deps: EdgeDeps, req: Request): Promise<ThreadView> {
 /** Asks once more what the last turn asked; the one before stays, and later turns are not told of it. */
 async function retry(deps: EdgeDeps, { req, res }: { req: Request; res: Response }): Promise<void> {
   const thread = await ownThreadOf(deps, req);
-  const turn = await turnOf(deps, req);
+  const turn = await turnIn(deps, req, thread);
   const { pin, stream = false } = isEmpty(req) ? {} : bodyOf(req, turnRetrySchema);
   const { request, personality } = await deps.registry.threads.asked(turn.id);
   if (request === null)
@@ -66,7 +66,7 @@ async function retry(deps: EdgeDeps, { req, res }: { req: Request; res: Response
 /** Results of the tools that a turn has called, by whoever runs them; with the last one it goes on. */
 async function results(deps: EdgeDeps, { req, res }: { req: Request; res: Response }): Promise<void> {
   const thread = await ownThreadOf(deps, req);
-  const turn = await turnOf(deps, req);
+  const turn = await turnIn(deps, req, thread);
   const { stream } = queryOf(req, toolResultsQuerySchema);
   const body = bodyOf(req, toolResultsSchema, { mostMiB: 4 });
   const { request } = await deps.registry.threads.asked(turn.id);
@@ -76,8 +76,8 @@ async function results(deps: EdgeDeps, { req, res }: { req: Request; res: Respon
     {
       ...{ thread, n: turn.n, request: spliceMembers(request ?? '{}', { stream }) ?? '{}' },
       results: body.map(({ tool_call_id: toolCallId, content }) => ({
-        ...{ role: 'tool', toolCallId, content: textOf(content) },
-        parts: typeof content === 'string' ? null : JSON.stringify(content),
+        ...{ role: 'tool', toolCallId },
+        ...contentOf(content),
       })),
     },
   );

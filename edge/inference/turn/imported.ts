@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { threadCreateSchema } from '../../../core/agent/thread.ts';
 import { McpctlError, type Fault } from '../../../core/errors.ts';
 import type { ImportedMessage } from '../../../core/registry/threads/keep-threads.ts';
-import { textOf } from './sent.ts';
+import { contentOf } from './sent.ts';
 
 type Said = NonNullable<z.infer<typeof threadCreateSchema>['messages']>;
 
@@ -18,8 +18,7 @@ export function importedMessages(conversation: Said): ImportedMessage[] {
       if (role === 'tool' && id === undefined) refuse('tool_call_id', 'is required of a result');
       return {
         role,
-        content: textOf(content),
-        parts: Array.isArray(content) ? JSON.stringify(content) : null,
+        ...contentOf(content),
         toolCalls:
           role === 'assistant' && calls && calls.length > 0
             ? calls.map((call) => ({

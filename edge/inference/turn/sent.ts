@@ -18,15 +18,16 @@ interface Sent {
   tool_call_id?: unknown;
 }
 
-/** The texts of a content. */
-export const textOf = (content: unknown): string => {
-  if (typeof content === 'string') return content;
-  const parts: unknown[] = Array.isArray(content) ? content : [];
-  return parts
+/** A content as it is kept: its texts, and all of it where it is a list. */
+export function contentOf(content: unknown): Pick<NewMessage, 'content' | 'parts'> {
+  if (typeof content === 'string') return { content, parts: null };
+  if (!Array.isArray(content)) return { content: '', parts: null };
+  const parts: unknown[] = content;
+  const texts = parts
     .map((part) => (part as { text?: unknown } | null)?.text)
-    .filter((text) => typeof text === 'string')
-    .join('\n');
-};
+    .filter((text) => typeof text === 'string');
+  return { content: texts.join('\n'), parts: JSON.stringify(parts) };
+}
 
 /**
  * Reads the messages of a body, each as the text that it is.
@@ -45,9 +46,8 @@ export function sentTurn(body: string): SentTurn {
     if (role === 'system' || role === 'developer') sent.system.push(text);
     else if (role === 'user' || role === 'tool') {
       const toolCallId = role === 'tool' && typeof id === 'string' ? id.slice(0, 256) : null;
-      const parts = Array.isArray(content) ? JSON.stringify(content) : null;
       sent.added.push({ role, toolCallId, text });
-      sent.messages.push({ role, toolCallId, content: textOf(content), parts });
+      sent.messages.push({ role, toolCallId, ...contentOf(content) });
     } else refuse('the thread has its answers itself: send only what is new, of the user or of tools');
   }
   if (faults.length === 0 && sent.added.length === 0)

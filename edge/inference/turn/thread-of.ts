@@ -26,9 +26,12 @@ export async function ownThreadOf(deps: EdgeDeps, req: Request): Promise<ThreadR
   return thread;
 }
 
-export async function turnOf(deps: EdgeDeps, req: Request): Promise<TurnRow> {
-  const thread = await ownThreadOf(deps, req);
+/** The turn in the path, of a thread that was asked for. */
+export async function turnIn(deps: EdgeDeps, req: Request, { id }: Pick<ThreadRow, 'id'>): Promise<TurnRow> {
   const n = z.coerce.number().int().min(1).max(2_000_000_000).safeParse(req.params['n']);
   if (!n.success) throw new McpctlError('thread_not_found');
-  return await deps.registry.threads.turn(thread.id, n.data);
+  return await deps.registry.threads.turn(id, n.data);
 }
+
+export const turnOf = async (deps: EdgeDeps, req: Request): Promise<TurnRow> =>
+  turnIn(deps, req, await ownThreadOf(deps, req));
