@@ -10,12 +10,11 @@ const compositionSchema = z.object({
 const askedSchema = z.object({ request: z.string().nullable(), personality: z.string().nullable() });
 
 export interface AskedTurns {
-  /** How the request of a turn was made; null: it was not yet. */
-  composition(
-    turnId: string,
-  ): Promise<Pick<TurnComposition, 'leftOut' | 'contextLength' | 'expected'> | null>;
-  /** How often a turn was asked, with results of tools. */
-  roundOf(turnId: string): Promise<number | undefined>;
+  /** How often a turn was asked, with results of tools, and how its request was made; null: it was not yet. */
+  lastAsked(turnId: string): Promise<{
+    rounds: number;
+    composition: Pick<TurnComposition, 'leftOut' | 'contextLength' | 'expected'> | null;
+  }>;
   /** What a turn was asked with, and as which personality; null: it was made elsewhere. */
   asked(turnId: string): Promise<{ request: string | null; personality: string | null }>;
 }
@@ -23,15 +22,14 @@ export interface AskedTurns {
 /** What a turn was asked with, and how its request was made. */
 export function createAskedReading({ db }: Connection): AskedTurns {
   return {
-    async composition(turnId) {
+    async lastAsked(turnId) {
       const row = await db('chatTurns')
         .where({ id: turnId })
-        .first<{ composition: unknown } | undefined>('composition');
-      return compositionSchema.safeParse(row?.composition).data ?? null;
-    },
-    async roundOf(turnId) {
-      const row = await db('chatTurns').where({ id: turnId }).first<{ rounds: number } | undefined>('rounds');
-      return row?.rounds;
+        .first<{ rounds: number; composition: unknown } | undefined>('rounds', 'composition');
+      return {
+        rounds: row?.rounds ?? 1,
+        composition: compositionSchema.safeParse(row?.composition).data ?? null,
+      };
     },
     async asked(turnId) {
       const row: unknown = await db('chatTurns')

@@ -35,10 +35,12 @@ export async function answerInLine(deps: EdgeDeps, call: Call, place: KnownPlace
     }
   });
   if (!row) return;
-  place.round = (await threads.roundOf(place.current?.id ?? '')) ?? 1;
-  const answer = await threads.answer(place.current?.id ?? '');
+  const { id = '' } = place.current ?? {};
+  const { rounds, composition } = await threads.lastAsked(id);
+  place.round = rounds;
+  place.composition = composition;
+  const answer = await threads.answer(id);
   if (place.current) place.current = { ...place.current, answerIndex: answer?.turnIndex ?? null };
-  place.composition = await threads.composition(place.current?.id ?? '');
   const { leftOut = 0 } = place.composition ?? {};
   if (leftOut > 0 && !call.res.headersSent) call.res.set('x-mcpctl-left-out', String(leftOut));
   await answerFrom(deps, call, row);
