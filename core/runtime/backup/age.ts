@@ -4,7 +4,7 @@ import { McpctlError } from '../../errors.ts';
 /** The one place where files are encrypted for people, with age; the package is loaded when that is wanted. */
 const age = () => import('age-encryption');
 
-export type Bytes = ReadableStream<Uint8Array<ArrayBuffer>>;
+type Bytes = ReadableStream<Uint8Array>;
 
 /** Whom a file is for. */
 export interface SealFor {
@@ -58,14 +58,14 @@ async function decrypterWith({ identities, passphrase }: OpenWith) {
 /** Bytes, encrypted as they come. @throws McpctlError `usage` for what is no recipient. */
 export async function sealStream(bytes: Bytes, to: SealFor, work = WORK): Promise<Bytes> {
   const encrypter = await encrypterFor(to, work);
-  return (await encrypter.encrypt(bytes as never)) as unknown as Bytes;
+  return await encrypter.encrypt(bytes);
 }
 
 /** @throws McpctlError `backup_locked` where none of these opens it. What is changed or cut fails as it is read. */
 export async function openStream(bytes: Bytes, by: OpenWith): Promise<Bytes> {
   const decrypter = await decrypterWith(by);
   try {
-    return (await decrypter.decrypt(bytes as never)) as unknown as Bytes;
+    return await decrypter.decrypt(bytes);
   } catch {
     throw new McpctlError('backup_locked');
   }
@@ -74,7 +74,7 @@ export async function openStream(bytes: Bytes, by: OpenWith): Promise<Bytes> {
 /** A key for the recipients, in base64. */
 export async function sealKey(key: Uint8Array, recipients: readonly string[]): Promise<string> {
   const encrypter = await encrypterFor({ recipients }, WORK);
-  return Buffer.from(await encrypter.encrypt(key as Uint8Array<ArrayBuffer>)).toString('base64');
+  return Buffer.from(await encrypter.encrypt(key)).toString('base64');
 }
 
 /** @throws McpctlError `backup_locked` */

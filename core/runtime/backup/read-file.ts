@@ -41,7 +41,7 @@ export async function openBackupFile(path: string, by: OpenWith): Promise<Backup
   if (isSealed && !head.includes('\n---')) throw damaged(path, 'it does not say whom it is for');
   if (!isSealed && !(head[0] === 0x1f && head[1] === 0x8b)) throw damaged(path, 'it is neither age nor gzip');
   const file = createReadStream(path);
-  const packed = isSealed ? await openStream(Readable.toWeb(file) as never, by) : file;
+  const packed = isSealed ? await openStream(Readable.toWeb(file), by) : file;
   const faults: string[] = [];
   return { lines: linesOf(path, packed, faults), identities: () => [...by.identities, ...faults] };
 }

@@ -7,7 +7,7 @@ import { createGzip } from 'node:zlib';
 import { MOST_LINE_BYTES, type BackupHeader, type BackupTrailer } from '../../backup/format.ts';
 import { McpctlError } from '../../errors.ts';
 import { ByteLines } from '../../text/byte-lines.ts';
-import { sealStream, type Bytes, type SealFor } from './age.ts';
+import { sealStream, type SealFor } from './age.ts';
 import { BackupReader } from './lines.ts';
 
 interface Writing {
@@ -42,8 +42,7 @@ export async function writeBackupFile(
         yield* source;
         return;
       }
-      const bytes = Readable.toWeb(Readable.from(source, { objectMode: false })) as Bytes;
-      yield* await sealStream(bytes, seal, work);
+      yield* await sealStream(Readable.toWeb(Readable.from(source, { objectMode: false })), seal, work);
     };
     await pipeline(
       Readable.from(seen(writing, reader, identity), { objectMode: false }),
