@@ -147,7 +147,9 @@ describe('the file of a backup', function () {
       return codeOf(read(name, { identities: [], passphrase: 'x' }));
     };
     expect(await as('line', gzipSync(Buffer.alloc(64 * 1024 * 1024, 'x')))).to.equal('backup_damaged');
-    expect(await as('blank', gzipSync(Buffer.alloc(256 * 1024, '\n')))).to.equal('backup_damaged');
+    expect(await as('blank', gzipSync(Buffer.alloc(4 * 1024 * 1024, '\n')))).to.equal('backup_damaged');
+    const { lines } = await openBackupFile(join(home, 'blank'), none);
+    expect(await codeOf(lines.next()), 'the first bad line ends it').to.equal('backup_damaged');
     expect(await as('text', Buffer.from('resource: user\n'))).to.equal('backup_damaged');
     expect(
       await as('head', Buffer.concat([Buffer.from('age-encryption.org/v1\n'), Buffer.alloc(200_000, 'x')])),

@@ -1,7 +1,6 @@
 import { MOST_RESTORED_MIB, type BackupHeader, type BackupTrailer } from '../../../core/backup/format.ts';
 import { McpctlError } from '../../../core/errors.ts';
 import { openKey } from '../../../core/runtime/backup/age.ts';
-import { BackupReader } from '../../../core/runtime/backup/lines.ts';
 import { openBackupFile } from '../../../core/runtime/backup/read-file.ts';
 import type { Context } from '../../who/context.ts';
 import { readOpening } from './opening.ts';
@@ -26,16 +25,15 @@ export async function readWhole(
   path: string,
   { keep, ...opening }: Opening & { keep: boolean },
 ): Promise<ReadBackup> {
-  const { lines, identities } = await openBackupFile(path, await readOpening(opening));
-  const [reader, kept] = [new BackupReader(), [] as string[]];
+  const { lines, reader, identities } = await openBackupFile(path, await readOpening(opening));
+  const kept: string[] = [];
   const progress = startProgress(ctx, 'read');
-  let [bytes, documents] = [0, 0];
+  let bytes = 0;
   try {
     for await (const line of lines) {
       ctx.interrupts.signal.throwIfAborted();
-      if (reader.take(line)) documents += 1;
       bytes += line.length + 1;
-      progress.tell(bytes, documents);
+      progress.tell(bytes, reader.documents);
       if (!keep) continue;
       if (bytes > MOST_RESTORED_MIB * 1_048_576)
         throw new McpctlError(

@@ -29,12 +29,14 @@ function parsed<S extends z.ZodType>(line: string, schema: S): z.infer<S> | unde
 class Told {
   readonly #hash = createHash('sha256');
   readonly counts: Record<string, number> = {};
+  documents = 0;
 
   add(line: string): void {
     this.#hash.update(line).update('\n');
   }
 
   count(resource: string): void {
+    this.documents += 1;
     this.counts[resource] = (this.counts[resource] ?? 0) + 1;
   }
 
@@ -91,6 +93,11 @@ export class BackupReader {
   get header(): BackupHeader {
     if (!this.#header) throw damaged('it is empty');
     return this.#header;
+  }
+
+  /** How many have come. */
+  get documents(): number {
+    return this.#tally.documents;
   }
 
   /**

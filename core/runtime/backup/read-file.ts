@@ -4,10 +4,11 @@ import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
 import { MOST_LINE_BYTES } from '../../backup/format.ts';
-import { McpctlError } from '../../errors.ts';
+import { McpctlError, messageOf } from '../../errors.ts';
 import { ByteLines } from '../../text/byte-lines.ts';
 import { READ_AT_ONCE, readPlainFile } from '../files/plain-file.ts';
 import { openStream, type OpenWith } from './age.ts';
+import { BackupReader } from './lines.ts';
 
 /** An age file says within so much whom it is for. */
 const HEAD_BYTES = 64 * 1024;
@@ -22,8 +23,10 @@ const damaged = (path: string, why: string): McpctlError =>
 const keyLineSchema = z.strictObject({ mcpctl: z.literal('key'), identity: z.string().max(8_192) });
 
 export interface BackupFile {
-  /** Lines of the backup, each once, with its line feed left out. */
+  /** Lines of the backup, each once it was judged, with its line feed left out: the first bad one ends them. */
   lines: AsyncGenerator<string>;
+  /** What has judged them; says at their end whether they are a whole backup. */
+  reader: BackupReader;
   /** Once the first line was read: what portable secrets open with, besides what opened the file. */
   identities: () => readonly string[];
 }
@@ -42,8 +45,9 @@ export async function openBackupFile(path: string, by: OpenWith): Promise<Backup
   if (!isSealed && !(head[0] === 0x1f && head[1] === 0x8b)) throw damaged(path, 'it is neither age nor gzip');
   const file = createReadStream(path);
   const packed = isSealed ? await openStream(Readable.toWeb(file), by) : file;
-  const faults: string[] = [];
-  return { lines: linesOf(path, packed, faults), identities: () => [...by.identities, ...faults] };
+  const [reader, own] = [new BackupReader(), [] as string[]];
+  const lines = linesOf(path, packed, { reader, identities: own });
+  return { lines, reader, identities: () => [...by.identities, ...own] };
 }
 
 async function headOf(path: string): Promise<Buffer> {
@@ -58,17 +62,14 @@ async function headOf(path: string): Promise<Buffer> {
     }
   } catch (thrown) {
     if (thrown instanceof McpctlError) throw thrown;
-    throw new McpctlError(
-      'usage',
-      `${path} cannot be read: ${thrown instanceof Error ? thrown.message : ''}`,
-    );
+    throw new McpctlError('usage', `${path} cannot be read: ${messageOf(thrown)}`);
   }
 }
 
 async function* linesOf(
   path: string,
   packed: AsyncIterable<Uint8Array>,
-  identities: string[],
+  { reader, identities }: { reader: BackupReader; identities: string[] },
 ): AsyncGenerator<string> {
   const source = Readable.from(packed, { objectMode: false });
   const unpacked = createGunzip();
@@ -82,8 +83,10 @@ async function* linesOf(
       for (const line of lines.feed(piece)) {
         const text = Buffer.from(line).toString();
         const key = count++ === 0 ? keyIn(text) : undefined;
-        if (key === undefined) yield text;
-        else identities.push(key);
+        if (key === undefined) {
+          reader.take(text);
+          yield text;
+        } else identities.push(key);
       }
     }
     if (lines.begunBytes > 0) throw damaged(path, 'its last line is not complete');
@@ -112,10 +115,7 @@ export function readSecretLines(path: string, what: string): string[] {
   try {
     text = readPlainFile(path, 64 * 1024);
   } catch (thrown) {
-    throw new McpctlError(
-      'usage',
-      `${path} cannot be read: ${thrown instanceof Error ? thrown.message : ''}`,
-    );
+    throw new McpctlError('usage', `${path} cannot be read: ${messageOf(thrown)}`);
   }
   const lines = text.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#'));
   if (lines.length === 0) throw new McpctlError('usage', `There is no ${what} in ${path}.`);

@@ -68,13 +68,13 @@ async function* seen(
   identity: string | undefined,
 ): AsyncGenerator<Uint8Array> {
   const lines = new ByteLines(MOST_LINE_BYTES);
-  let [size, documents] = [0, 0];
+  let size = 0;
   if (identity !== undefined) yield Buffer.from(`${JSON.stringify({ mcpctl: 'key', identity })}\n`);
   try {
     for await (const piece of bytes) {
-      for (const line of lines.feed(piece)) if (reader.take(Buffer.from(line).toString())) documents += 1;
+      for (const line of lines.feed(piece)) reader.take(Buffer.from(line).toString());
       size += piece.byteLength;
-      progress?.(size, documents);
+      progress?.(size, reader.documents);
       yield piece;
     }
     if (lines.begunBytes > 0)
