@@ -74,6 +74,18 @@ describe('cli: the most that it takes', function () {
     }
   });
 
+  it('is, of an apply, 500 documents; of more, those that others refer to are sent first', async () => {
+    peer.on('POST /api/v1/apply', answers(200, { items: [] }));
+    const prompts = Array.from({ length: 500 }, (_, n) => `resource: prompt\nname: p${n}\n`);
+    const others = ['later', 'agent', 'secret', 'project'].map((word) => `resource: ${word}\nname: a\n`);
+    s.stdin.end([...prompts, ...others].join('---\n'));
+    expect(await s.run('apply', '-f', '-', '--no-atomic'), s.err()).to.equal(0);
+    const sent = peer.requests.map(({ body }) => body?.['documents'] as { resource: string }[]);
+    expect(sent.map((documents) => documents.length)).to.deep.equal([500, 4]);
+    const words = sent.flat().map(({ resource }) => resource);
+    expect([...new Set(words)]).to.deep.equal(['project', 'secret', 'agent', 'prompt', 'later']);
+  });
+
   it('is, of an answer, what a task can be with both its bodies; what is longer is nobody of ours', async () => {
     peer.on('GET /api/v1/whoami', (response) => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': 321 * MIB });

@@ -1,5 +1,8 @@
 import { MOST_DOCUMENTS } from '../../../core/declared/apply.ts';
+import { kindsOf } from '../../../core/declared/kinds.ts';
+import { inOrder } from '../../../core/declared/order.ts';
 import { McpctlError } from '../../../core/errors.ts';
+import { stored } from '../../../core/resources/index.ts';
 import { inPlace, inWords, placedIn, placeOf, sentOf, type Placed } from '../../declared/placed.ts';
 import { renamed, renameOf } from '../../declared/rename.ts';
 import { AlreadySaid, Cancelled, type ExitCode } from '../../exit.ts';
@@ -7,7 +10,6 @@ import { confirm } from '../../input/question.ts';
 import type { ApplyAsked, Client } from '../../net/client.ts';
 import type { AppliedSeen } from '../../net/views.ts';
 import type { Context } from '../../who/context.ts';
-import { inBatches } from './batches.ts';
 
 export interface ApplyOptions {
   files: readonly string[];
@@ -61,6 +63,16 @@ export async function runApply(ctx: Context, options: ApplyOptions): Promise<voi
   if (how !== 'diff') return;
   if (differing === 0) ctx.out.note('Everything is as the documents say.');
   else throw new AlreadySaid(3 satisfies ExitCode);
+}
+
+/** So many at once as the server takes, in its own order of one apply: each batch can stand without those behind it. */
+function inBatches(placed: readonly Placed[]): Placed[][] {
+  const documents = placed.map(({ fields }) => ({ kind: { word: String(fields['resource']) } }));
+  const ordered = inOrder(documents, kindsOf(stored)).flatMap((at) => placed[at] ?? []);
+  const batches: Placed[][] = [];
+  for (let at = 0; at < ordered.length; at += MOST_DOCUMENTS)
+    batches.push(ordered.slice(at, at + MOST_DOCUMENTS));
+  return batches;
 }
 
 /** @throws McpctlError `usage` for flags that mean nothing without each other. */

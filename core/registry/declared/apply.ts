@@ -1,12 +1,12 @@
 import type { Knex } from 'knex';
 import type { Actor } from '../../access.ts';
 import type { Kind } from '../../declared/kinds.ts';
+import { inOrder } from '../../declared/order.ts';
 import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
 import { lockUser } from '../names/quotas.ts';
 import type { Applied, ApplyDeps, Document } from './document.ts';
 import { doneOnce, type Once } from './once.ts';
-import { inOrder } from './order.ts';
 import { pruned, type Pruning } from './prune.ts';
 import { refusalOf, type Refusal } from './refusals.ts';
 import { adopt, enterSet, forget, leaveSet, othersOf } from './sets.ts';

@@ -1,9 +1,9 @@
 import type { Knex } from 'knex';
 import type { Actor } from '../../access.ts';
 import { neverPruned } from '../../declared/apply.ts';
+import { inOrder } from '../../declared/order.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Applied, ApplyDeps } from './document.ts';
-import { inOrder } from './order.ts';
 import { refusalOf, type Refusal } from './refusals.ts';
 import { forget, membersOf, type Managed } from './sets.ts';
 
