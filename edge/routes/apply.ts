@@ -8,8 +8,7 @@ import {
   type Outcome,
 } from '../../core/declared/apply.ts';
 import type { Once } from '../../core/registry/declared/once.ts';
-import type { Applied } from '../../core/registry/declared/document.ts';
-import type { Declared } from '../../core/registry/declared/declared.ts';
+import type { Applied, Done } from '../../core/registry/declared/document.ts';
 import { readDocuments, readNames } from '../declared/documents.ts';
 import { actorOf } from '../http/context.ts';
 import type { EdgeDeps } from '../deps.ts';
@@ -20,8 +19,6 @@ import { tellWritten, written } from '../http/written.ts';
 const MOST_MIB = 4;
 /** Of 500 documents with some hundred members each. */
 const MOST_VALUES = 100_000;
-
-type Done = Awaited<ReturnType<Declared['apply']>>;
 
 const verbs: Partial<Readonly<Record<Outcome, 'create' | 'edit' | 'delete'>>> = {
   created: 'create',

@@ -8,8 +8,8 @@ import type { KeyringSource } from '../../runtime/keyring/keyring.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
 import type { Keepers } from '../declared/keepers.ts';
+import { behindTurns, inTransaction } from '../declared/together.ts';
 import { enterIdentity } from '../identity/actors.ts';
-import { lockUser } from '../names/quotas.ts';
 import { inBackup } from './documents.ts';
 import { choose, labelOf, openSecrets, readWhole, type Chosen } from './chosen.ts';
 import { Clash, Kept, restoreOne, Skip, type Restoring } from './restore-one.ts';
@@ -20,9 +20,6 @@ export interface RestoreWanted extends RestoreBody {
   /** This release. */
   app: string;
 }
-
-/** Ends the transaction of a dry run. */
-class Undone extends Error {}
 
 /** No ETag and nothing that is remembered from before fits behind it. */
 const EPOCH_JUMP = 1_000_000;
@@ -56,27 +53,21 @@ export async function restoreAll(
   const chosen = openSecrets(choose(whole.documents, kinds), {
     ...{ header, trailer, key: wanted.key, keyring: keyring.now(), actor },
   });
-  let items: Restored['items'] = [];
   const what = { verb: 'restore', resource: 'installation', id: header.id, name: wanted.onConflict } as const;
-  try {
-    await transaction(async (trx) => {
-      let by = await enterIdentity(trx, actor);
-      needMayRestore(by);
-      const used = new Set(chosen.map(({ kind }) => kind));
-      for (const kind of used) by = await keepers(kind).enter(trx, by);
-      await lockUser(trx, by.userId);
+  const items = await inTransaction({ transaction }, { dryRun, bytes: backup.length }, async (trx) => {
+    const restorer = await enterIdentity(trx, actor);
+    needMayRestore(restorer);
+    const used = new Set(chosen.map(({ kind }) => kind));
+    return behindTurns(trx, { keepers, kinds: used, actor: restorer }, async (by) => {
       const isEmpty = await isNobodyElse(trx, by);
-      items = await restoreIn(trx, chosen, { keepers, wanted, by });
-      items.push(...(await restoreTokens(trx, whole.tokens, { by, isEmpty })));
-      for (const kind of used) await keepers(kind).leave(trx);
+      const made = await restoreIn(trx, chosen, { keepers, wanted, by });
+      made.push(...(await restoreTokens(trx, whole.tokens, { by, isEmpty })));
       await trx.raw('update identity_epoch set revision = revision + ?, changed_at = now()', [EPOCH_JUMP]);
-      if (dryRun) throw new Undone();
       await record(trx, by, what);
-    }, backup.length);
-  } catch (thrown) {
-    if (!(thrown instanceof Undone)) throw thrown;
-    await record(db, actor, { ...what, dryRun: true });
-  }
+      return made;
+    });
+  });
+  if (dryRun) await record(db, actor, { ...what, dryRun: true });
   return { dryRun, genuine, items };
 }
 

@@ -4,12 +4,12 @@ import type { Kind } from '../../declared/kinds.ts';
 import { inOrder } from '../../declared/order.ts';
 import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
-import { lockUser } from '../names/quotas.ts';
-import type { Applied, ApplyDeps, Document } from './document.ts';
+import type { Applied, ApplyDeps, Document, Done } from './document.ts';
 import { doneOnce, type Once } from './once.ts';
 import { pruned, type Pruning } from './prune.ts';
 import { refusalOf, type Refusal } from './refusals.ts';
 import { adopt, enterSet, forget, leaveSet, othersOf } from './sets.ts';
+import { behindTurns, inTransaction } from './together.ts';
 
 interface Shared {
   documents: readonly Document[];
@@ -30,39 +30,26 @@ export interface Deleting extends Shared {
   ignoreNotFound: boolean;
 }
 
-/** Ends the transaction of a dry run. */
-class Undone extends Error {}
-
 type Work = (trx: Knex.Transaction, actor: Actor) => Promise<Applied[]>;
 
-/** One transaction behind every turn that is taken in it, undone again in a dry run. */
 async function together(
-  { connection: { db, transaction }, keepers }: ApplyDeps,
+  { connection, keepers }: ApplyDeps,
   { actor, dryRun, once, kinds }: Shared & { kinds: ReadonlySet<Kind> },
   work: Work,
-): Promise<{ items: Applied[]; replayed: boolean }> {
-  let items: Applied[] = [];
-  try {
-    return await transaction(async (trx) => {
-      let by = actor;
-      for (const kind of kinds) by = await keepers(kind).enter(trx, by);
-      await lockUser(trx, by.userId); // of two at once, one finds what the other has made
-      const all = async (): Promise<Applied[]> => {
-        items = await work(trx, by);
-        for (const kind of kinds) await keepers(kind).leave(trx);
-        if (dryRun) throw new Undone();
-        return items;
-      };
-      if (!once || dryRun) return { items: await all(), replayed: false };
-      const done = await doneOnce(trx, once, { work: all, read: (answer) => answer as Applied[] });
-      return { items: done.answer, replayed: done.replayed };
-    });
-  } catch (thrown) {
-    if (!(thrown instanceof Undone)) throw thrown;
+): Promise<Done> {
+  const done = await inTransaction(connection, { dryRun }, (trx) =>
+    behindTurns(trx, { keepers, kinds, actor }, async (by): Promise<Done> => {
+      if (!once || dryRun) return { items: await work(trx, by), replayed: false };
+      const read = (kept: unknown): Applied[] => kept as Applied[];
+      const { answer, replayed } = await doneOnce(trx, once, { work: () => work(trx, by), read });
+      return { items: answer, replayed };
+    }),
+  );
+  if (dryRun) {
     const what = { verb: 'edit', resource: 'apply', id: null, name: null, ownerId: actor.userId } as const;
-    await record(db, actor, { ...what, dryRun: true });
-    return { items, replayed: false };
+    await record(connection.db, actor, { ...what, dryRun: true });
   }
+  return done;
 }
 
 /** What is asked of each document, in that order; what is refused does not keep the others from being asked. */
@@ -105,7 +92,7 @@ async function eachOf(
  * @returns in the order of the documents, and behind them what was pruned. @throws McpctlError with a fault for each document
  *   that cannot be, by its place (`documents.3.llm`); its code is theirs where all have the same.
  */
-export function applyAll(deps: ApplyDeps, asked: Applying): Promise<{ items: Applied[]; replayed: boolean }> {
+export function applyAll(deps: ApplyDeps, asked: Applying): Promise<Done> {
   const { documents, set, refused } = asked;
   const kinds = new Set([...documents.map(({ kind }) => kind), ...(set?.prune ? deps.kinds : [])]);
   return together(deps, { ...asked, kinds }, async (trx, actor) => {
@@ -149,10 +136,7 @@ async function needOwn(
 }
 
 /** Deletes everything that documents name, or nothing, what refers to others first. */
-export function deleteAll(
-  deps: ApplyDeps,
-  asked: Deleting,
-): Promise<{ items: Applied[]; replayed: boolean }> {
+export function deleteAll(deps: ApplyDeps, asked: Deleting): Promise<Done> {
   const { documents, refused, ignoreNotFound } = asked;
   const kinds = new Set(documents.map(({ kind }) => kind));
   return together(deps, { ...asked, kinds }, async (trx, actor) => {

@@ -2,15 +2,8 @@ import { kindsOf, type Kind } from '../../declared/kinds.ts';
 import type { Definition } from '../../resources/define.ts';
 import type { Connection } from '../database/connect.ts';
 import { applyAll, deleteAll, type Applying, type Deleting } from './apply.ts';
-import type { Applied } from './document.ts';
+import type { Done } from './document.ts';
 import type { Keepers } from './keepers.ts';
-
-interface Done {
-  /** In the order of the documents. */
-  items: readonly Applied[];
-  /** It is what was answered under that key before; nothing was done. */
-  replayed: boolean;
-}
 
 /** What people keep in files. */
 export interface Declared {

@@ -23,6 +23,13 @@ export interface Applied {
   changed: readonly string[];
 }
 
+export interface Done {
+  /** In the order of the documents. */
+  items: readonly Applied[];
+  /** It is what was answered under that key before; nothing was done. */
+  replayed: boolean;
+}
+
 export interface ApplyDeps {
   connection: Pick<Connection, 'db' | 'transaction'>;
   /** All that there are, in an order in which they can be made where they do not refer to each other. */
