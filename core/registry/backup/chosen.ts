@@ -31,12 +31,14 @@ export interface Chosen {
   many?: readonly string[];
 }
 
-/** What is told of one: `user/ada`. */
-export const labelOf = (document: BackupDocument): string =>
-  `${document.resource}/${nameOf(document) ?? String(document.id)}`;
-
 const nameOf = ({ name, poolKey }: BackupDocument): string | undefined =>
   [name, poolKey].find((each) => typeof each === 'string');
+
+/** What people call it. */
+export const calledOf = (document: BackupDocument): string => nameOf(document) ?? String(document.id);
+
+/** What is told of one: `user/ada`. */
+export const labelOf = (document: BackupDocument): string => `${document.resource}/${calledOf(document)}`;
 
 export interface WholeBackup {
   header: BackupHeader;

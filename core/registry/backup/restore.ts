@@ -7,11 +7,12 @@ import { isGenuine } from '../../runtime/backup/lines.ts';
 import type { KeyringSource } from '../../runtime/keyring/keyring.ts';
 import { record } from '../audit/record.ts';
 import type { Connection } from '../database/connect.ts';
+import { outcomeOf } from '../declared/keeper.ts';
 import type { Keepers } from '../declared/keepers.ts';
 import { behindTurns, inTransaction } from '../declared/together.ts';
 import { enterIdentity } from '../identity/actors.ts';
 import { inBackup } from './documents.ts';
-import { choose, labelOf, openSecrets, readWhole, type Chosen } from './chosen.ts';
+import { calledOf, choose, labelOf, openSecrets, readWhole, type Chosen } from './chosen.ts';
 import { Clash, Kept, restoreOne, Skip, type Restoring } from './restore-one.ts';
 import { restoreTokens } from './restore-tokens.ts';
 
@@ -92,15 +93,11 @@ async function restoreIn(
   const restoring: Restoring = { ...wanted, by, left: new Set(), users: new Map() };
   for (const each of chosen) {
     const { kind, document } = each;
-    const [what, resource] = [labelOf(document), kind.word];
-    const item = { resource, name: what.slice(resource.length + 1) };
+    const [what, item] = [labelOf(document), { resource: kind.word, name: calledOf(document) }];
     try {
       // What one has written that is refused is undone, and the others are looked at all the same.
-      const { created, changed } = await trx.transaction((inner) =>
-        restoreOne(inner, keepers(kind), { ...each, restoring }),
-      );
-      const outcome = created ? 'created' : changed.length > 0 ? 'changed' : 'unchanged';
-      items.push({ ...item, outcome, changed: [...changed] });
+      const put = await trx.transaction((inner) => restoreOne(inner, keepers(kind), { ...each, restoring }));
+      items.push({ ...item, outcome: outcomeOf(put), changed: [...put.changed] });
     } catch (thrown) {
       if (thrown instanceof Kept) items.push({ ...item, outcome: 'kept', changed: [] });
       else if (thrown instanceof Skip)

@@ -5,10 +5,11 @@ import { inOrder } from '../../declared/order.ts';
 import { McpctlError } from '../../errors.ts';
 import { record } from '../audit/record.ts';
 import type { Applied, ApplyDeps, Document, Done } from './document.ts';
+import { outcomeOf } from './keeper.ts';
 import { doneOnce, type Once } from './once.ts';
 import { pruned, type Pruning } from './prune.ts';
 import { refusalOf, type Refusal } from './refusals.ts';
-import { adopt, enterSet, forget, leaveSet, othersOf } from './sets.ts';
+import { adopt, enterSet, forget, keyOf, leaveSet, othersOf } from './sets.ts';
 import { behindTurns, inTransaction } from './together.ts';
 
 interface Shared {
@@ -52,6 +53,10 @@ async function together(
   return done;
 }
 
+/** Where one stands, as whoever sent it finds it. */
+const placeOf = (documents: readonly Document[], at: number): string =>
+  `documents.${documents[at]?.at ?? at}`;
+
 /** What is asked of each document, in that order; what is refused does not keep the others from being asked. */
 async function eachOf(
   documents: readonly Document[],
@@ -62,21 +67,18 @@ async function eachOf(
   }: { refused?: readonly Refusal[]; work: (document: Document, place: string) => Promise<Applied> },
 ): Promise<Applied[]> {
   const done = new Map<number, Applied>();
+  const places = new Map<string, string>();
   const refusals = [...refused];
   for (const at of order) {
     const document = documents[at];
     if (!document) continue;
-    const place = `documents.${document.at ?? at}`;
+    const place = placeOf(documents, at);
     try {
       const applied = await work(document, place);
-      const before = [...done].find(
-        ([, { resource, id }]) => resource === applied.resource && id === applied.id,
-      );
-      if (before && applied.id !== '')
-        throw new McpctlError(
-          'invalid_request',
-          `It is the same ${applied.resource} as documents.${documents[before[0]]?.at ?? before[0]}.`,
-        );
+      const before = places.get(keyOf(applied));
+      if (before !== undefined)
+        throw new McpctlError('invalid_request', `It is the same ${applied.resource} as ${before}.`);
+      if (applied.id !== '') places.set(keyOf(applied), place);
       done.set(at, applied);
     } catch (thrown) {
       if (!(thrown instanceof McpctlError)) throw thrown;
@@ -100,9 +102,9 @@ export function applyAll(deps: ApplyDeps, asked: Applying): Promise<Done> {
     const items = await eachOf(documents, inOrder(documents, deps.kinds), {
       ...(refused && { refused }),
       work: async ({ kind, values, ifMatch = null }) => {
-        const { id, name, created, changed } = await deps.keepers(kind).put(trx, values, { actor, ifMatch });
-        const outcome = created ? 'created' : changed.length > 0 ? 'changed' : 'unchanged';
-        return { resource: kind.word, id, name, outcome, changed };
+        const put = await deps.keepers(kind).put(trx, values, { actor, ifMatch });
+        const { id, name, changed } = put;
+        return { resource: kind.word, id, name, outcome: outcomeOf(put), changed };
       },
     });
     if (!set) return items;
@@ -123,14 +125,14 @@ async function needOwn(
   { items, documents }: { items: readonly Applied[]; documents: readonly Document[] },
 ): Promise<void> {
   const others = await othersOf(trx, set, items);
-  const refusals = items.flatMap(({ resource, id }, at): Refusal[] => {
-    const other = others.get(`${resource}/${id}`);
+  const refusals = items.flatMap((item, at): Refusal[] => {
+    const other = others.get(keyOf(item));
     if (other === undefined) return [];
     const error = new McpctlError(
       'in_other_set',
       `The set '${other}' has applied it; take it out of that first.`,
     );
-    return [{ place: `documents.${documents[at]?.at ?? at}`, error, about: documents[at] ?? null }];
+    return [{ place: placeOf(documents, at), error, about: documents[at] ?? null }];
   });
   if (refusals.length > 0) throw refusalOf(refusals);
 }

@@ -12,6 +12,9 @@ export interface Put {
   changed: readonly string[];
 }
 
+export const outcomeOf = ({ created, changed }: Pick<Put, 'created' | 'changed'>) =>
+  created ? 'created' : changed.length > 0 ? 'changed' : 'unchanged';
+
 /** How documents of one kind are kept, within somebody's transaction. Each call asks for the actor's rights itself. */
 export interface Keeper {
   /** Before anything is read: takes the turns that its writes take. @returns who the actor is behind that. */

@@ -5,7 +5,7 @@ import { inOrder } from '../../declared/order.ts';
 import { McpctlError } from '../../errors.ts';
 import type { Applied, ApplyDeps } from './document.ts';
 import { refusalOf, type Refusal } from './refusals.ts';
-import { forget, membersOf, type Managed } from './sets.ts';
+import { forget, keyOf, membersOf } from './sets.ts';
 
 export interface Pruning {
   /** All but `neverPruned`, unless told. */
@@ -22,8 +22,6 @@ interface Asked {
   asked: Pruning;
   dryRun: boolean;
 }
-
-const keyOf = ({ resource, id }: Pick<Managed, 'resource' | 'id'>): string => `${resource}/${id}`;
 
 /** @throws McpctlError `prune_refused` where more goes than was said. A dry run is how one learns how much. */
 function needConfirmed(going: number, all: number, { asked, dryRun, set }: Asked): void {

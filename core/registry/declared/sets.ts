@@ -12,6 +12,8 @@ export interface Managed {
   name: string;
 }
 
+export const keyOf = ({ resource, id }: Pick<Managed, 'resource' | 'id'>): string => `${resource}/${id}`;
+
 /**
  * Makes a set, or takes it up: whose it is, and who rules over grants. It is locked to the end.
  * @throws McpctlError `forbidden`, `quota_exceeded`
@@ -36,7 +38,7 @@ export async function enterSet(trx: Knex.Transaction, name: string, actor: Actor
     );
 }
 
-/** What of these is another set's, with its name, by `word/id`. */
+/** What of these is another set's, with its name, by `keyOf`. */
 export async function othersOf(
   trx: Knex.Transaction,
   set: string,
@@ -49,7 +51,7 @@ export async function othersOf(
      where m.set_name <> :set`,
     { set, words: things.map(({ resource }) => resource), ids: things.map(({ id }) => id) },
   );
-  return new Map(rows.map(({ resource, resourceId, setName }) => [`${resource}/${resourceId}`, setName]));
+  return new Map(rows.map(({ resource, resourceId: id, setName }) => [keyOf({ resource, id }), setName]));
 }
 
 /** They are this set's from now on, whose they were is asked before. */
@@ -80,30 +82,20 @@ export async function membersOf(
     .orderBy(['resource', 'name', 'resourceId'])
     .select<{ resource: string; resourceId: string; name: string }[]>('resource', 'resourceId', 'name');
   const there: Managed[] = [];
+  const gone: Managed[] = [];
   for (const [resource, table] of tables) {
-    const own = rows.filter((row) => row.resource === resource);
+    const own = rows.flatMap((row): Managed[] =>
+      row.resource === resource ? [{ resource, id: row.resourceId, name: row.name }] : [],
+    );
     if (own.length === 0) continue;
-    const isTombstoned = resource === 'user';
-    const query = trx(table).whereRaw('??::text = any(?)', [
-      table === 'pools' ? 'key' : 'id',
-      own.map(({ resourceId }) => resourceId),
-    ]);
-    if (isTombstoned) query.whereNull('deletedAt');
-    const left = await query.select<{ id: string }[]>(
-      trx.raw('??::text as id', [table === 'pools' ? 'key' : 'id']),
-    );
+    const idColumn = table === 'pools' ? 'key' : 'id';
+    const query = trx(table).whereRaw('??::text = any(?)', [idColumn, own.map(({ id }) => id)]);
+    if (resource === 'user') query.whereNull('deletedAt');
+    const left = await query.select<{ id: string }[]>(trx.raw('??::text as id', [idColumn]));
     const ids = new Set(left.map(({ id }) => id));
-    there.push(
-      ...own
-        .filter(({ resourceId }) => ids.has(resourceId))
-        .map(({ resourceId, name }) => ({ resource, id: resourceId, name })),
-    );
-    const gone = own.filter(({ resourceId }) => !ids.has(resourceId));
-    await forget(
-      trx,
-      gone.map(({ resourceId: id }) => ({ resource, id })),
-    );
+    for (const one of own) (ids.has(one.id) ? there : gone).push(one);
   }
+  await forget(trx, gone);
   return there;
 }
 
