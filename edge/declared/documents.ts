@@ -35,30 +35,29 @@ function kindOf(kinds: readonly Kind[], resource: string): Kind {
   throw why === undefined ? invalid(details) : new McpctlError('not_appliable', undefined, { details });
 }
 
-function parsed(kind: Kind, schema: z.ZodObject, fields: Readonly<Record<string, unknown>>) {
-  const { success, data, error } = schema.safeParse(fields);
-  if (success) return data;
-  const values = { [kind.key]: fields[kind.key] };
-  throw Object.assign(invalid(faultsIn(error, schema)), { about: { kind, values } });
+/** What of one document is to pass its schema. */
+interface Wanted extends Pick<Document, 'kind' | 'ifMatch'> {
+  schema: z.ZodObject;
+  fields: Readonly<Record<string, unknown>>;
 }
 
-const aboutOf = (thrown: McpctlError): Refusal['about'] =>
-  'about' in thrown ? (thrown.about as Refusal['about']) : null;
-
 /** Each by itself: what is wrong with one keeps no other from being looked at. */
-function eachOf(
-  asked: readonly Said[],
-  read: (one: Said, place: string) => Omit<Document, 'at'>,
-): Omit<Read, 'warnings'> {
+function eachOf(asked: readonly Said[], read: (one: Said, place: string) => Wanted): Omit<Read, 'warnings'> {
   const documents: Document[] = [];
   const refused: Refusal[] = [];
   for (const [at, one] of asked.entries()) {
     const place = `documents.${at}`;
+    let about: Refusal['about'] = null;
     try {
-      documents.push({ ...read(one, place), at });
+      const { schema, fields, ...rest } = read(one, place);
+      const { key } = rest.kind;
+      about = { kind: rest.kind, values: { [key]: fields[key] } };
+      const { success, data, error } = schema.safeParse(fields);
+      if (!success) throw invalid(faultsIn(error, schema));
+      documents.push({ ...rest, values: data, at });
     } catch (thrown) {
       if (!(thrown instanceof McpctlError)) throw thrown;
-      refused.push({ place, error: thrown, about: aboutOf(thrown) });
+      refused.push({ place, error: thrown, about });
     }
   }
   return { documents, refused };
@@ -87,10 +86,9 @@ export function readDocuments(
           .map((name) => `${place}.${name.slice(0, 64)}: is not a field here, and is passed over.`),
       );
     const own = Object.fromEntries(Object.entries(fields).filter(([name]) => !isDropped(name)));
-    const values = parsed(kind, kind.schemas.create, own);
     const revision = all['revision'];
     const isBound = matchRevision && typeof revision === 'number' && Number.isSafeInteger(revision);
-    return { kind, values, ...(isBound && { ifMatch: revision }) };
+    return { kind, schema: kind.schemas.create, fields: own, ...(isBound && { ifMatch: revision }) };
   });
   return { ...read, warnings: warnings.slice(0, MOST_WARNINGS) };
 }
@@ -103,6 +101,6 @@ export function readNames(asked: readonly Said[], kinds: readonly Kind[]): Omit<
     const { shape } = kind.schemas.create;
     const schema = z.strictObject(Object.fromEntries(names.map((name) => [name, shape[name] ?? z.never()])));
     const own = Object.fromEntries(Object.entries(fields).filter(([name]) => names.includes(name)));
-    return { kind, values: parsed(kind, schema, own) };
+    return { kind, schema, fields: own };
   });
 }
