@@ -6,7 +6,6 @@ import type { ApplyOptions } from './run-apply.ts';
 
 type Run = (options: ApplyOptions) => Promise<void>;
 
-const listed = (path: string, before: string[] = []): string[] => [...before, path];
 const words = (text: string): string[] => text.split(',').filter((word) => word !== '');
 
 /** What both read. */
@@ -15,7 +14,7 @@ const reading = (name: string) =>
     .requiredOption(
       '-f, --filename <path>',
       'a YAML or JSON file, a folder of them, or - for stdin; may be repeated',
-      listed,
+      collect,
     )
     .option('-R, --recursive', 'folders in folders, too', false)
     .addOption(

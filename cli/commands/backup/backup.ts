@@ -1,11 +1,10 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import { secretsKept } from '../../../core/backup/choices.ts';
+import { collect } from '../../input/arguments.ts';
 import type { Context } from '../../who/context.ts';
 import { passphraseOption } from './opening.ts';
 import type { BackupOptions } from './options.ts';
 import { makeBackupVerify } from './verify.ts';
-
-const more = (value: string, before: string[]): string[] => [...before, value];
 
 export function makeBackup(ctx: Context, run?: (options: BackupOptions) => Promise<void>) {
   return new Command('backup')
@@ -14,7 +13,7 @@ export function makeBackup(ctx: Context, run?: (options: BackupOptions) => Promi
       'Write everything that people made here (users, groups, grants, llms, agents, secrets …) into one file, as one consistent state, encrypted with age. Secrets stay as they are sealed, unless told. It takes the operation backup.',
     )
     .option('-o, --output <path>', 'the file; a name with the date, here, unless told')
-    .option('--to <recipient>', 'whom it is for, like age1…; may be repeated', more, [])
+    .option('--to <recipient>', 'whom it is for, like age1…; may be repeated', collect, [])
     .addOption(passphraseOption())
     .addOption(
       new Option(

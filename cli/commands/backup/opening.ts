@@ -1,4 +1,5 @@
 import { Option } from '@commander-js/extra-typings';
+import { collect } from '../../input/arguments.ts';
 import type { OpenWith } from '../../../core/runtime/backup/age.ts';
 import type { Opening } from './options.ts';
 
@@ -7,7 +8,7 @@ export const passphraseOption = () =>
 
 export const identityOption = () =>
   new Option('-i, --identity <path>', 'a file with identities of age (AGE-SECRET-KEY-…); may be repeated')
-    .argParser((path: string, before: string[]) => [...before, path])
+    .argParser(collect)
     .default([] as string[], 'none');
 
 /** @throws McpctlError `usage` */
