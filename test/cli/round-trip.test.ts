@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { textSchema } from '../../core/names.ts';
 import { edgeFixture, type EdgeFixture } from '../support/edge.ts';
 import { startSession, type Session } from './session.ts';
 
@@ -53,12 +54,14 @@ const odd = fc.constantFrom(
   'ä\u0301😀',
   'x'.repeat(200),
 );
-const text = fc
+const piece = fc
   .oneof(odd, fc.string({ unit: 'grapheme', maxLength: 30 }))
   .filter(
     (made) => made.isWellFormed() && !/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\ufffe\uffff]/.test(made),
   );
-const lines = fc.array(text, { minLength: 1, maxLength: 4 }).map((all) => `.${all.join('\n')}`);
+/** One line, of which a tab is none. */
+const text = piece.filter((made) => textSchema(2_000).safeParse(made).success);
+const lines = fc.array(piece, { minLength: 1, maxLength: 4 }).map((all) => `.${all.join('\n')}`);
 const some = <T>(items: readonly T[]) => (items.length === 0 ? fc.constant([]) : fc.subarray([...items]));
 
 /** An installation beside what is built in, as documents. */
