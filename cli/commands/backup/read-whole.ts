@@ -1,9 +1,8 @@
 import { MOST_RESTORED_MIB, type BackupHeader, type BackupTrailer } from '../../../core/backup/format.ts';
 import { McpctlError } from '../../../core/errors.ts';
-import { openKey } from '../../../core/runtime/backup/age.ts';
-import { openBackupFile } from '../../../core/runtime/backup/read-file.ts';
+import { openKey, type OpenWith } from '../../../core/runtime/backup/age.ts';
+import { openBackupFile, readSecretLines } from '../../../core/runtime/backup/read-file.ts';
 import type { Context } from '../../who/context.ts';
-import { readOpening } from './opening.ts';
 import type { Opening } from './options.ts';
 import { startProgress } from './progress.ts';
 
@@ -16,6 +15,12 @@ export interface ReadBackup {
   key: string | undefined;
 }
 
+/** @throws McpctlError `usage` */
+function openWith({ passphraseFile, identity }: Opening): OpenWith {
+  const [passphrase] = passphraseFile === undefined ? [] : readSecretLines(passphraseFile, 'passphrase');
+  return { passphrase, identities: identity.flatMap((path) => readSecretLines(path, 'identity')) };
+}
+
 /**
  * A backup in a file, once it was seen to be whole. @param keep whether its lines are wanted: they are in memory then.
  * @throws McpctlError `backup_damaged`, `backup_locked`, `backup_newer`, `usage`
@@ -25,7 +30,7 @@ export async function readWhole(
   path: string,
   { keep, ...opening }: Opening & { keep: boolean },
 ): Promise<ReadBackup> {
-  const { lines, reader, identities } = await openBackupFile(path, await readOpening(opening));
+  const { lines, reader, identities } = await openBackupFile(path, openWith(opening));
   const kept: string[] = [];
   const progress = startProgress(ctx, 'read');
   let bytes = 0;

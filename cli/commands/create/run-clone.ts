@@ -1,9 +1,11 @@
+import { z } from 'zod';
 import { McpctlError } from '../../../core/errors.ts';
+import { catalogueEntry, type CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import { resources as definitions } from '../../../core/resources/index.ts';
+import type { Sent } from '../../declared/placed.ts';
 import { hinted } from '../../hint.ts';
-import type { Keyed } from '../../keyed.ts';
+import { writtenOf } from '../../keyed.ts';
 import type { Client } from '../../net/client.ts';
-import { ownTypes } from '../../resources/types.ts';
-import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import type { Context } from '../../who/context.ts';
 import { bodyFor, printMade, type CreateOneOptions } from './run-create-one.ts';
 
@@ -13,19 +15,8 @@ export interface CloneOptions extends CreateOneOptions {
   withRbac: boolean;
 }
 
-type Document = { resource: string } & Record<string, unknown>;
-
-function entryOf(word: string): CatalogueEntry {
-  const entry = ownTypes('get').find((type) => type.word === word)?.entry;
-  if (!entry) throw new TypeError(`there is no ${word}`);
-  return entry;
-}
-
-/** What people write of one. */
-const writtenOf = ({ fields, word }: CatalogueEntry, { raw }: Keyed): Document => ({
-  resource: word,
-  ...Object.fromEntries(fields.flatMap(({ name }) => (Object.hasOwn(raw, name) ? [[name, raw[name]]] : []))),
-});
+const prompt = catalogueEntry(definitions.prompt);
+const rbac = catalogueEntry(definitions.rbac);
 
 /** A project with description, servers and prompts of another: made together, or nothing of it. Agents stay where they are. */
 export async function runClone(ctx: Context, options: CloneOptions): Promise<void> {
@@ -35,13 +26,12 @@ export async function runClone(ctx: Context, options: CloneOptions): Promise<voi
   const { resources } = client;
   const project = await hinted(client, { type: 'project', name: from }, () => resources.get(entry, from));
   await needNew(client, entry, name);
-  const prompt = entryOf('prompt');
   const prompts = await resources.list(prompt, { project: from });
-  const documents: Document[] = [
-    { ...writtenOf(entry, project), ...body, name },
+  const documents: Sent[] = [
+    { resource: entry.word, ...writtenOf(entry, project), ...body, name },
     ...prompts
       .filter(({ raw }) => raw['agent'] === null)
-      .map((one) => ({ ...writtenOf(prompt, one), project: name })),
+      .map((one) => ({ resource: prompt.word, ...writtenOf(prompt, one), project: name })),
     ...(withRbac ? await grantsOn(client, { from, name }) : []),
   ];
   const { items } = await client.apply({ documents });
@@ -61,20 +51,24 @@ async function needNew({ resources }: Client, entry: CatalogueEntry, name: strin
   throw new McpctlError('name_taken', `There is a project '${name}' already.`);
 }
 
+const bindingsSchema = z.array(z.record(z.string(), z.unknown())).catch([]);
+
 /** Every document that grants something on the one by its name, with the same on the other. */
 async function grantsOn(
   { resources }: Client,
   { from, name }: { from: string; name: string },
-): Promise<Document[]> {
-  const entry = entryOf('rbac');
-  return (await resources.list(entry, {})).flatMap((one): Document[] => {
-    const document = writtenOf(entry, one);
-    const bindings = (Array.isArray(document['bindings']) ? document['bindings'] : []) as Record<
-      string,
-      unknown
-    >[];
+): Promise<Sent[]> {
+  return (await resources.list(rbac, {})).flatMap((one): Sent[] => {
+    const document = writtenOf(rbac, one);
+    const bindings = bindingsSchema.parse(document['bindings']);
     const own = bindings.filter((binding) => binding['resource'] === 'project' && binding['name'] === from);
     if (own.length === 0) return [];
-    return [{ ...document, bindings: [...bindings, ...own.map((binding) => ({ ...binding, name }))] }];
+    return [
+      {
+        resource: rbac.word,
+        ...document,
+        bindings: [...bindings, ...own.map((binding) => ({ ...binding, name }))],
+      },
+    ];
   });
 }

@@ -2,7 +2,7 @@ import { McpctlError, messageOf } from '../../../core/errors.ts';
 import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
 import type { Client } from '../../net/client.ts';
 import type { Context } from '../../who/context.ts';
-import type { Keyed } from '../../keyed.ts';
+import { writtenOf, type Keyed } from '../../keyed.ts';
 import { hinted } from '../../hint.ts';
 import { PATIENCE_MS } from '../../input/timeout.ts';
 import { namedRefsOf } from '../../resources/refs.ts';
@@ -65,7 +65,7 @@ async function editUntilTaken(edited: Edited, draft: Draft): Promise<'edited' | 
       refusal = thrown;
       const isStale = thrown.code === 'stale_revision';
       if (isStale) seen = await edited.client.resources.get(edited.entry, seen.key);
-      const theirs = isStale ? `It is now:\n${documentOf(fieldsOf(edited.entry, seen))}` : '';
+      const theirs = isStale ? `It is now:\n${documentOf(writtenOf(edited.entry, seen))}` : '';
       text = `${commented(`${sentenceOf(thrown)}\n${theirs}`)}\n${withoutRefusal(typed)}`;
     }
   }
@@ -85,14 +85,9 @@ const sentenceOf = (error: McpctlError): string =>
 /** The comments that an earlier refusal put above. */
 const withoutRefusal = (text: string): string => text.replace(/^(#.*\n)+(?=# mcpctl edit)/, '');
 
-function fieldsOf({ fields }: CatalogueEntry, { raw }: Keyed): Record<string, unknown> {
-  const there = fields.filter(({ name }) => Object.hasOwn(raw, name));
-  return Object.fromEntries(there.map(({ name }) => [name, raw[name]]));
-}
-
 /** The document that the editor opens: what may be changed, and as comments what may not. */
 function pageOf(entry: CatalogueEntry, seen: Keyed): string {
-  const own = fieldsOf(entry, seen);
+  const own = writtenOf(entry, seen);
   const others = Object.entries(seen.raw).filter(([name]) => !Object.hasOwn(own, name));
   return [
     commented(

@@ -1,24 +1,21 @@
-import type { CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import { catalogueEntry, type CatalogueEntry } from '../../../core/resources/catalogue.ts';
+import { resources as definitions } from '../../../core/resources/index.ts';
 import { hinted } from '../../hint.ts';
 import type { Keyed } from '../../keyed.ts';
 import type { Client } from '../../net/client.ts';
 import { columnsOf } from '../../resources/shown.ts';
-import { ownTypes } from '../../resources/types.ts';
 import type { Instant } from '../../say/columns.ts';
 import { listingOf, type Listing } from '../../say/print.ts';
 
 const contents = ['project', 'agent', 'prompt', 'personality'] as const;
 type Content = (typeof contents)[number];
 
-function entriesOf(): Record<Content, CatalogueEntry> {
-  const words = new Map(ownTypes('get').map(({ word, entry }) => [word, entry]));
-  const of = (word: Content): CatalogueEntry => {
-    const entry = words.get(word);
-    if (!entry) throw new TypeError(`there is no ${word}`);
-    return entry;
-  };
-  return { project: of('project'), agent: of('agent'), prompt: of('prompt'), personality: of('personality') };
-}
+const entries: Readonly<Record<Content, CatalogueEntry>> = {
+  project: catalogueEntry(definitions.project),
+  agent: catalogueEntry(definitions.agent),
+  prompt: catalogueEntry(definitions.prompt),
+  personality: catalogueEntry(definitions.personality),
+};
 
 const nameOf = ({ raw }: Keyed): string => String(raw['name']);
 
@@ -28,7 +25,6 @@ export async function contentsOf(
   names: readonly string[],
   instant: Instant,
 ): Promise<Listing[]> {
-  const entries = entriesOf();
   const { resources } = client;
   const all = new Map<Content, Keyed[]>(contents.map((word) => [word, []]));
   const add = (word: Content, items: readonly Keyed[]): void => {
